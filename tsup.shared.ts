@@ -1,0 +1,16 @@
+/** The one tsup configuration all packages use, so that changing the bundler is one edit. */
+import { defineConfig } from "tsup";
+
+/** @param entry the package's doors: `src/index.ts`, `src/api.ts`, `src/testing.ts`, where it has them */
+export const doors = (...entry: string[]) =>
+  defineConfig({
+    entry,
+    format: "esm",
+    target: "node20",
+    clean: true,
+    splitting: true,
+    treeshake: true,
+    sourcemap: false,
+    // tsup 8's declaration step sets baseUrl, which TypeScript 6 calls deprecated (TS5101).
+    dts: { compilerOptions: { ignoreDeprecations: "6.0", customConditions: [] } },
+  });
