@@ -1,0 +1,41 @@
+/**
+ * Virtual and physical addresses: two 32-bit halves where speed counts, `bigint` at the door.
+ *
+ *   63 .. 57 | 56 .. 48 | 47 .. 39 | 38 .. 30 | 29 .. 21 | 20 .. 12 | 11 .. 0
+ *     sign   |  PGD (5) | PGD/P4D  |   PUD    |   PMD    |   PTE    | offset      9 bits an index
+ *
+ * Halves because kernel addresses exceed 2^53, beyond which a JavaScript number is silently wrong.
+ * Source: Intel SDM vol. 3A, "4-Level Paging and 5-Level Paging".
+ */
+
+export const PAGE_BYTES = 4096;
+export const PAGE_SHIFT = 12;
+export const ENTRIES_PER_TABLE = 512;
+/** Bytes one leaf maps, by level: 1 is a PTE (4 KiB), 2 a PMD (2 MiB), 3 a PUD (1 GiB). */
+export const LEAF_BYTES = { 1: 4096n, 2: 0x20_0000n, 3: 0x4000_0000n } as const;
+
+/** Low half, unsigned. */
+export const lowOf = (address: bigint): number => Number(address & 0xffff_ffffn);
+/** High half, unsigned. */
+export const highOf = (address: bigint): number => Number((address >> 32n) & 0xffff_ffffn);
+/** The address two halves stand for, 0 to 2^64 - 1; signed halves are taken as their bits. */
+export const fromHalves = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+
+/** Physical address of a frame's first byte. */
+export const addressOfFrame = (frame: number): bigint => BigInt(frame) << 12n;
+/** Frame that holds a physical address; exact below 2^44. */
+export const frameOfAddress = (physical: bigint): number => Number(physical >> 12n);
+
+/** Whether bits 63 to 47 (4 levels) or 63 to 56 (5 levels) are all alike. @source SDM vol. 1, "Canonical Addressing" */
+export const isCanonical = (address: bigint, levels: 4 | 5): boolean => {
+  const top = BigInt.asIntN(64, address) >> (levels === 5 ? 56n : 47n);
+  return top === 0n || top === -1n;
+};
+
+/** The canonical address that has the given low bits: what a walk that only knows indices stands for. */
+export const canonical = (address: bigint, levels: 4 | 5): bigint =>
+  BigInt.asUintN(64, BigInt.asIntN(levels === 5 ? 57 : 48, address));
+
+/** Index into the table of a level: 1 PTE, 2 PMD, 3 PUD, 4 PGD or P4D, 5 PGD. @returns 0 to 511 */
+export const tableIndex = (address: bigint, level: number): number =>
+  Number((address >> BigInt(12 + 9 * (level - 1))) & 511n);

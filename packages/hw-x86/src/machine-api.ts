@@ -1,0 +1,71 @@
+/** The assembled machine and one of its CPUs, as kernel packages and bench see them. */
+import { token } from "@kreplica/di";
+import type { CpuId, NodeId } from "./ids.js";
+import type { PhysMemory } from "./memory-api.js";
+import type { MachineSpec } from "./spec.js";
+
+/** What an access may end in: 0, or {@link FAULT} with the architectural error-code bits. */
+export const FAULT = 0x8000_0000 | 0;
+
+/** Page-fault error code. @source SDM vol. 3A, "Page-Fault Error Code" */
+export enum FaultBit { Protection = 1, Write = 2, User = 4, Reserved = 8, Fetch = 16, ProtectionKey = 32 }
+
+/** One hardware thread: control registers and the access path through its TLBs, the tables and its caches. */
+export interface Cpu {
+  readonly id: CpuId;
+  readonly node: NodeId;
+  /** 0 kernel, 3 user. */
+  privilege: 0 | 3;
+  /** Current root: frame of the PGD. */
+  readonly rootFrame: number;
+  readonly pcid: number;
+  /** CR3 as last written, bit 63 off. */
+  readonly cr3: bigint;
+  /** MOV CR3 with all it does to TLBs and paging-structure caches; bit 63 keeps this PCID's entries (CR4.PCIDE). @source SDM vol. 3A, "Operations that Invalidate TLBs and Paging-Structure Caches" */
+  writeCr3(value: bigint): void;
+  /** Bits kept: 16 (WP), 31 (PG). */
+  cr0: number;
+  /** Bits kept: 5 PAE, 7 PGE, 12 LA57, 17 PCIDE, 20 SMEP, 21 SMAP. Changing PGE, PCIDE (to 0), SMEP or LA57 flushes as the SDM says. */
+  cr4: number;
+  /** Bits kept: 8 LME, 10 LMA, 11 NXE. */
+  efer: number;
+  /** RFLAGS.AC for SMAP. */
+  alignmentCheck: boolean;
+  /** Instruction fetch of the line that holds the address. Hot. @returns 0 or FAULT | error code */
+  fetch(lo: number, hi: number): number;
+  /** Data load. Hot. One line; an access that crosses a line is two calls. */
+  load(lo: number, hi: number): number;
+  /** Data store. Hot. */
+  store(lo: number, hi: number): number;
+  /** Frame the last successful access of this CPU went to. */
+  readonly lastFrame: number;
+  /** Load or store by physical address (kernel bookkeeping through the direct map, device windows): caches and NUMA, no translation. */
+  loadPhysical(frame: number, line: number): void;
+  storePhysical(frame: number, line: number): void;
+  /** Charges `count` instructions. */
+  retire(count: number): void;
+  invlpg(address: bigint): void;
+  /** @param type 0 address, 1 context, 2 all with globals, 3 all without. @source SDM vol. 2, "INVPCID" */
+  invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void;
+  /** Everything this thread's core caches about translations. */
+  flushTranslations(): void;
+}
+
+/** The box. */
+export interface Machine {
+  readonly spec: MachineSpec;
+  readonly memory: PhysMemory;
+  /** Node ids that exist. */
+  readonly nodes: readonly NodeId[];
+  readonly cpuIds: readonly CpuId[];
+  /** The CPU; its core's caches come into being at first use. @throws RangeError for an id the machine does not have */
+  cpu(id: CpuId): Cpu;
+  nodeOfCpu(id: CpuId): NodeId;
+  /** SLIT distance by node id. */
+  distance(from: NodeId, to: NodeId): number;
+  /** Sends an interrupt from one CPU to others and charges both sides; the work they do is the caller's. */
+  interrupt(from: CpuId, to: readonly CpuId[]): void;
+  /** Empties every cache, TLB and paging-structure cache of the machine (written-back, nothing lost): the "cold" of a measurement. */
+  chill(): void;
+}
+export const Machine = token<Machine>("hw-x86/Machine");

@@ -1,0 +1,62 @@
+/**
+ * x86-64 page-table entries as two 32-bit halves, bit for bit as the hardware reads them.
+ *
+ *   hi:  31 | 30 .. 20   | 19 .. 0          lo:  31 .. 12    | 11 .. 9   | 8 | 7  | 6 | 5 | 4   | 3   | 2 | 1 | 0
+ *        NX | available  | frame 39..20          frame 19..0 | available | G | PS | D | A | PCD | PWT | U | W | P
+ *
+ * A 4 KiB leaf has PAT where PS is; a 2 MiB or 1 GiB leaf has PAT in bit 12, below its frame.
+ * Source: Intel SDM vol. 3A, "Format of a Page-Table Entry that Maps a 4-KByte Page" and its sister tables.
+ */
+
+/** Bits of the low half. A plain enum, so that other packages may use it. */
+export enum Bit {
+  /** The entry is used at all; all other bits are the kernel's own when it is clear. */
+  Present = 0x001,
+  /** Stores are allowed (in supervisor mode only enforced with CR0.WP). */
+  Writable = 0x002,
+  /** User mode may use what lies below. */
+  User = 0x004,
+  /** Write-through; with PCD and PAT selects the memory type. */
+  WriteThrough = 0x008,
+  /** Cache disable. */
+  CacheDisable = 0x010,
+  /** Set by the walker when the entry is used for a translation. */
+  Accessed = 0x020,
+  /** Set by the walker on the first store through a leaf. */
+  Dirty = 0x040,
+  /** In a PMD or PUD entry: this is a leaf. In a PTE: {@link Bit.PatSmall}. */
+  PageSize = 0x080,
+  /** PAT bit of a 4 KiB leaf. */
+  PatSmall = 0x080,
+  /** Survives a CR3 load while CR4.PGE is set. */
+  Global = 0x100,
+  /** PAT bit of a 2 MiB or 1 GiB leaf. */
+  PatLarge = 0x1000,
+}
+
+/** No instruction fetch from what lies below: bit 63, so bit 31 of the high half. */
+export const NO_EXECUTE = 0x8000_0000 | 0;
+/** Frame bits of the high half. */
+export const FRAME_HIGH_MASK = 0x000f_ffff;
+
+export const isPresent = (lo: number): boolean => (lo & Bit.Present) !== 0;
+export const isWritable = (lo: number): boolean => (lo & Bit.Writable) !== 0;
+export const isUser = (lo: number): boolean => (lo & Bit.User) !== 0;
+export const isGlobal = (lo: number): boolean => (lo & Bit.Global) !== 0;
+export const isExecutable = (hi: number): boolean => (hi & NO_EXECUTE) === 0;
+/** Whether a present entry of this level ends the walk. @param level 1 PTE, 2 PMD, 3 PUD; 4 and 5 never do */
+export const isLeaf = (lo: number, level: number): boolean => level === 1 || (level <= 3 && (lo & Bit.PageSize) !== 0);
+
+/** Frame number an entry names; a large leaf's lowest bits (PAT, reserved) are taken off by {@link leafFrame}. */
+export const frameOf = (lo: number, hi: number): number => ((lo >>> 12) | ((hi & FRAME_HIGH_MASK) << 20)) >>> 0;
+/** First frame of the leaf: 512-frame aligned at level 2, 262144-frame aligned at level 3. */
+export const leafFrame = (lo: number, hi: number, level: number): number => {
+  const frame = frameOf(lo, hi);
+  return level === 1 ? frame : level === 2 ? (frame & ~0x1ff) >>> 0 : (frame & ~0x3ffff) >>> 0;
+};
+
+/** Low half of an entry that names `frame` with these low bits (0 to 0xfff, or with {@link Bit.PatLarge}). */
+export const entryLow = (frame: number, bits: number): number => ((frame << 12) | bits) >>> 0;
+/** High half of an entry that names `frame`. */
+export const entryHigh = (frame: number, noExecute: boolean): number =>
+  ((frame >>> 20) | (noExecute ? NO_EXECUTE : 0)) >>> 0;

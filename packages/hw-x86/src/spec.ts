@@ -1,0 +1,118 @@
+/**
+ * What a machine is, as data: nodes, CPUs, caches, TLBs, latencies, each number with its source.
+ * A preset is a literal of this type; a user's JSON file is validated into it by `bench`.
+ */
+import type { CpuId, NodeId } from "./ids.js";
+
+/** A number that somebody may contradict: its value, the range it is believed to lie in, where it comes from. */
+export interface Sourced {
+  readonly value: number;
+  /** At most `value`. Absent: as certain as the value. */
+  readonly low?: number;
+  /** At least `value`. */
+  readonly high?: number;
+  /** Document and table, or how it was measured. */
+  readonly source: string;
+  /** Recalled or assumed, not read or measured: `kreplica machine` says so. */
+  readonly provisional?: boolean;
+}
+
+/** One NUMA node. */
+export interface NodeSpec {
+  /** 0 to 63; ids may have gaps. */
+  readonly id: NodeId;
+  /** Bytes of memory, a multiple of 2 MiB; 0 for a memoryless node. */
+  readonly memoryBytes: number;
+  /** First physical address; where absent, nodes follow one another in id order, each on 1 GiB. A hole for devices is left out of the model. */
+  readonly startAddress?: number;
+}
+
+/** One hardware thread and where it sits. */
+export interface CpuSpec {
+  readonly id: CpuId;
+  readonly node: NodeId;
+  /** Threads with the same core share L1, L2 and TLBs. Numbered over the whole machine. */
+  readonly core: number;
+  /** Cores with the same domain share one L3. Numbered over the whole machine. */
+  readonly l3: number;
+  readonly socket: number;
+}
+
+/** One cache. `bytes / (ways * 64)` sets; a multiple of 64, not necessarily a power of two. */
+export interface CacheSpec {
+  readonly bytes: number;
+  readonly ways: number;
+  /** Core cycles from access to use on a hit. */
+  readonly cycles: Sourced;
+}
+
+/** One TLB: entries for one or more page sizes. `ways === entries` is fully associative. */
+export interface TlbSpec {
+  readonly entries: number;
+  readonly ways: number;
+}
+
+/** TLBs and paging-structure caches of one core. A size without an entry of its own uses none (the STLB, where it covers the size, or a walk). */
+export interface TranslationSpec {
+  readonly instruction: { readonly small: TlbSpec; readonly large?: TlbSpec };
+  readonly data: { readonly small: TlbSpec; readonly large?: TlbSpec; readonly huge?: TlbSpec };
+  /** Second level, for code and data alike; `large` says whether 2 MiB pages share it. */
+  readonly second: TlbSpec & { readonly large: boolean; readonly cycles: Sourced; readonly huge?: TlbSpec };
+  /** Paging-structure caches, entries by the level of the entry they hold: pde (PMD), pdpte (PUD), pml4e (PGD/P4D). 0: none. */
+  readonly pagingStructure: { readonly pde: number; readonly pdpte: number; readonly pml4e: number; readonly source: string; readonly provisional?: boolean };
+  readonly source: string;
+}
+
+/** The cycle account: how much of a miss the core cannot hide. Dimensionless fractions 0 to 1 unless said. */
+export interface CostSpec {
+  /** Cycles an instruction takes when nothing misses. */
+  readonly cyclesPerInstruction: Sourced;
+  /** Share of an instruction-fetch miss (beyond L1I) the front end exposes. */
+  readonly fetchExposure: Sourced;
+  /** Share of a data-load miss (beyond L1D) out-of-order execution exposes. */
+  readonly loadExposure: Sourced;
+  /** Share of a store miss exposed (the store buffer hides most). */
+  readonly storeExposure: Sourced;
+  /** Share of a page walk exposed. */
+  readonly walkExposure: Sourced;
+  /** Lines fetched ahead by the next-line instruction prefetcher on an L1I miss; 0 is off. */
+  readonly prefetchLines: number;
+  /** Cycles to send one inter-processor interrupt and to take it. */
+  readonly ipiCycles: Sourced;
+}
+
+/** A whole machine. */
+export interface MachineSpec {
+  /** kebab-case; what `--machine` takes. */
+  readonly name: string;
+  /** One line. */
+  readonly description: string;
+  readonly nodes: readonly NodeSpec[];
+  readonly cpus: readonly CpuSpec[];
+  /** Core clock the cycle figures are in, hertz. */
+  readonly hertz: Sourced;
+  readonly l1i: CacheSpec;
+  readonly l1d: CacheSpec;
+  readonly l2: CacheSpec;
+  /** `inclusive`: a line in L1 or L2 is in L3 too. `victim`: L3 is filled by what L2 evicts. */
+  readonly l3: CacheSpec & { readonly inclusion: "inclusive" | "victim" };
+  readonly translation: TranslationSpec;
+  /** Row: node of the CPU, column: node of the memory, in the order of `nodes`. Idle load latency, nanoseconds. */
+  readonly latencyNs: readonly (readonly number[])[];
+  /** Relative half-width of every latency's range, e.g. 0.1 is +-10 %. */
+  readonly latencySpread: number;
+  /** Read bandwidth, MB/s, same shape. */
+  readonly bandwidthMBs: readonly (readonly number[])[];
+  /** SLIT, same shape: 10 is local, 255 unreachable. */
+  readonly distance: readonly (readonly number[])[];
+  /** Nanoseconds to fetch a line another L3 holds: clean or dirty, within the socket or across. Row, column: nodes of requester and holder, or one figure for all. */
+  readonly cacheToCacheNs: { readonly sameSocket: Sourced; readonly otherSocket: Sourced };
+  readonly interconnectSource: string;
+  /** The latency, bandwidth or topology is recalled or scaled from distances. */
+  readonly provisional: boolean;
+  readonly costs: CostSpec;
+  /** Widths: physical and virtual address bits, as CPUID reports them; 57 allows 5 levels. */
+  readonly physicalBits: number;
+  readonly virtualBits: 48 | 57;
+  readonly sources: readonly string[];
+}
