@@ -1,0 +1,22 @@
+/** Why a kernel memory operation was refused, and what a broken promise throws. */
+
+/** One code, one throwing place: grep finds it. */
+export type MmErrorCode = "already-mapped" | "not-mapped" | "misaligned" | "out-of-frames" | "bad-layout" | "bad-image" | "bad-option";
+
+/** Thrown by cold-path operations; faults that hardware raises are values, not this. */
+export class MmError extends Error {
+  override readonly name = "MmError";
+  constructor(readonly code: MmErrorCode, readonly address: bigint, detail: string) {
+    super(`${code}: 0x${address.toString(16)}: ${detail}`);
+  }
+}
+
+/** A promise of our own code that did not hold: a defect of kreplica, never caught. */
+export class InvariantError extends Error {
+  override readonly name = "InvariantError";
+}
+
+/** @throws InvariantError with the reason when the condition is false */
+export function invariant(condition: boolean, why: string): asserts condition {
+  if (!condition) throw new InvariantError(why);
+}

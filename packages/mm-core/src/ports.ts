@@ -1,0 +1,132 @@
+/**
+ * The ports between the kernel's subsystems: page allocator, image, layout, tables and the replica view, with their tokens.
+ *
+ * The series declares its interface twice, once real and once as stubs (include/linux/numa_replication.h, patch 03/12). Here that
+ * is ReplicaView with several bindings: no subsystem asks whether replication is on, it loops over `holders`.
+ */
+import { token } from "@kreplica/di";
+import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
+
+/** Allocation flags that decide anything in the model. @patch 01/12 include/linux/gfp.h */
+export interface Gfp {
+  /** Only from the node asked for: __GFP_THISNODE. */
+  readonly thisNode?: boolean;
+  /** Cleared before it is handed out: __GFP_ZERO. */
+  readonly zero?: boolean;
+  /** May dip into the reserve: __GFP_HIGH. */
+  readonly high?: boolean;
+  /** What the frames are for, in accounting and dumps. */
+  readonly purpose: FramePurpose;
+}
+export type FramePurpose = "page-table" | "text" | "rodata" | "data" | "user" | "module" | "kernel";
+
+/** Page frames per node in powers of two. */
+export interface PageAllocator {
+  /** First frame of 2^order, aligned to its size, on the node or the nearest that has some; NONE when refused. @patch 01/12 mm/page_alloc.c __get_free_pages_node */
+  allocate(node: NodeId, order: number, gfp: Gfp): Frame;
+  free(frame: Frame, order: number): void;
+  /** Frames free now, by node id. */
+  freeFrames(node: NodeId): number;
+  /** Frames handed out, by node id and purpose. */
+  usedFrames(node: NodeId, purpose: FramePurpose): number;
+  /** Makes the n-th allocation from now (1 is the next) and, when `repeat`, every later one fail; 0 switches it off. Tests refuse every n. */
+  refuse(nth: number, repeat?: boolean): void;
+  /** Allocations asked for since boot. */
+  readonly requests: number;
+}
+export const PageAllocator = token<PageAllocator>("mm-core/PageAllocator");
+
+export type SectionKind = "text" | "rodata" | "data" | "init" | "bss" | "brk";
+
+/** A run of the image with one purpose; addresses as linked, before KASLR. */
+export interface ImageSection { readonly name: string; readonly kind: SectionKind; readonly start: bigint; readonly end: bigint; readonly writable: boolean; readonly executable: boolean }
+
+/** A kernel image: where everything lies, and its bytes when it has them. */
+export interface KernelImage {
+  readonly name: string;
+  readonly sections: readonly ImageSection[];
+  readonly stext: bigint; readonly etext: bigint;
+  readonly startRodata: bigint; readonly endRodata: bigint;
+  readonly end: bigint;
+  /** Address of a symbol as linked, or undefined. */
+  symbol(name: string): bigint | undefined;
+  /** 4096 bytes of the page at a linked address; synthetic but position-dependent where the image carries none. */
+  readPage(address: bigint, into: Uint8Array): void;
+  /** Whether readPage gives the real bytes. */
+  readonly hasBytes: boolean;
+}
+export const KernelImage = token<KernelImage>("mm-core/KernelImage");
+
+/** Kernel virtual address map. @source Documentation/arch/x86/x86_64/mm.rst */
+export interface KernelLayout {
+  readonly levels: 4 | 5;
+  readonly pti: boolean;
+  /** Added to linked image addresses: KASLR, a multiple of 2 MiB. */
+  readonly imageOffset: bigint;
+  readonly pageOffset: bigint; readonly vmallocStart: bigint; readonly vmallocEnd: bigint;
+  readonly vmemmapStart: bigint; readonly cpuEntryArea: bigint;
+  readonly kernelMap: bigint; readonly modulesStart: bigint; readonly modulesEnd: bigint; readonly fixmapStart: bigint;
+  /** PGD index from which slots belong to the kernel and are cloned: 273 without memory KASLR. */
+  readonly kernelBoundary: number;
+}
+export const KernelLayout = token<KernelLayout>("mm-core/KernelLayout");
+
+/** What a leaf says, beside its frame. */
+export interface Protection {
+  readonly writable: boolean;
+  readonly executable: boolean;
+  readonly global: boolean;
+  readonly user: boolean;
+  readonly present: boolean;
+  /** Memory type. */
+  readonly cache: "wb" | "wt" | "uc-" | "uc" | "wc";
+}
+export interface Mapping extends Protection { readonly frame: Frame; /** 1: 4 KiB, 2: 2 MiB, 3: 1 GiB. */ readonly level: 1 | 2 | 3 }
+
+/** Kernel mappings, the same operation on every holder that needs it. Flushes are collected by {@link edit}. */
+export interface KernelTables {
+  /** Root (frame of the PGD) a node's CPUs run init_mm on. */
+  root(node: NodeId): Frame;
+  /** What a holder's tables say about an address. */
+  lookup(node: NodeId, address: bigint): Mapping | undefined;
+  /** Runs `change`, then flushes what it touched on all CPUs that may hold it. The only way to change a live mapping. */
+  edit<T>(change: (editor: TableEditor) => T): T;
+  /** Table stores issued so far, in total and in addition to those a single copy would need. */
+  readonly stores: { readonly total: number; readonly replica: number };
+}
+export const KernelTables = token<KernelTables>("mm-core/KernelTables");
+
+/** Changes to kernel mappings; each goes to every holder whose tables are private at that address. */
+export interface TableEditor {
+  /** @returns false when a table page could not be had; nothing is changed then */
+  map(address: bigint, mapping: Mapping): boolean;
+  /** The same address to a different frame on each holder. @param frames by node id */
+  mapPerNode(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean;
+  unmap(address: bigint, level: 1 | 2 | 3): void;
+  /** Splits larger leaves where the range ends inside one. @returns false when a table page could not be had; nothing is changed then */
+  protect(start: bigint, pages: number, change: Partial<Protection>): boolean;
+}
+
+/** Who holds copies of the kernel, and when they come into being. Bindings: singleCopy (here), copyPerNode (numa-replication), others. */
+export interface ReplicaView {
+  readonly name: string;
+  /** Nodes with tables (and copies) of their own, ascending; one entry while nothing is replicated. @patch 03/12 include/linux/numa_replication.h for_each_replica */
+  readonly holders: readonly NodeId[];
+  /** Node whose frames hold the booted image. */
+  readonly master: NodeId;
+  /** Holder whose tables a node's CPUs use. @patch 03/12 numa_closest_memory_node */
+  nearest(node: NodeId): NodeId;
+  /** Whether tables differ between holders at this address: the window test. @patch 03/12 numa_addr_has_replica */
+  isPrivate(address: bigint): boolean;
+  /** Frame behind an address of text or rodata on a holder. */
+  replicaFrame(address: bigint, node: NodeId): Frame | undefined;
+  /** init_mm's root for a node; before replication the boot table. @patch 03/12 per_numa_pgd */
+  kernelRoot(node: NodeId): Frame;
+  // Boot, in this order; see series.md 0.1. Each is empty for a single copy.
+  reserve(): void;
+  replicateKernel(): void;
+  setupCpu(cpu: CpuId): void;
+  replicateRodata(): void;
+  clearLinearAddresses(): void;
+}
+export const ReplicaView = token<ReplicaView>("mm-core/ReplicaView");
