@@ -30,7 +30,7 @@ const manifest = {
     build: "tsup",
     typecheck: "tsc -p .",
     test: "vitest run",
-    package: "publint --strict && attw --profile esm-only --pack .",
+    package: "publint --strict && attw --profile esm-only --format ascii --no-emoji --quiet --pack . && node ../../scripts/api-report.mjs",
   },
   dependencies: old.dependencies ?? {},
   ...(old.peerDependencies ? { peerDependencies: old.peerDependencies, peerDependenciesMeta: old.peerDependenciesMeta } : {}),
