@@ -19,6 +19,7 @@ export default {
     never("only-api-across-packages", { path: "^packages/(?!bench/)([^/]+)/src/" },
       { path: "^packages/(?!di/|elf/)([^/]+)/src/(index|testing)\\.ts$", pathNot: "^packages/$1/" }, "the implementation is not the contract"),
     never("doors-only", { path: "^packages/([^/]+)/" }, { path: "^packages/([^/]+)/src/", pathNot: ["^packages/$1/", "^packages/[^/]+/src/(index|api|testing)\\.ts$"] }, "another package is entered through its doors"),
+    never("no-path-into-a-neighbour", { path: "^packages/([^/]+)/" }, { path: "^packages/", pathNot: "^packages/$1/", dependencyTypes: ["local"] }, "another package is imported by its name"),
     never("only-di-names-tsyringe", { pathNot: "^packages/di/" }, { path: "node_modules/(tsyringe|reflect-metadata)/" }, "load order and replaceability live in di"),
     never("shipped-code-carries-no-tests", { path: "^packages/[^/]+/src/", pathNot: "/src/testing(\\.ts|/)" }, { path: ["node_modules/(fast-check|vitest)/", "^packages/[^/]+/src/testing(\\.ts|/)"] }, "fast-check and vitest stay in tests and testing.ts"),
     never("only-bench-touches-node", { path: "^packages/(?!bench/)[^/]+/src/" }, { dependencyTypes: ["core"] }, "the packages also run in a browser"),
@@ -27,7 +28,7 @@ export default {
   ],
   options: {
     doNotFollow: { path: "node_modules" },
-    exclude: { path: ["^packages/[^/]+/(dist|etc|\\.reports)/", "node_modules/(?!tsyringe|reflect-metadata|fast-check|vitest)"] },
+    exclude: { path: ["^packages/[^/]+/(dist|etc|\\.reports)/"] },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.base.json" },
     enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["@kreplica/source", "import", "types", "node", "default"], extensions: [".ts", ".js", ".mjs", ".d.ts", ".json"] },

@@ -12,6 +12,7 @@ const folder = process.cwd();
 mkdirSync("etc", { recursive: true });
 const config = ExtractorConfig.prepare({
   configObject: {
+    newlineKind: "lf",
     projectFolder: folder,
     mainEntryPointFilePath: resolve(existsSync("dist/api.d.ts") ? "dist/api.d.ts" : "dist/index.d.ts"),
     compiler: {
