@@ -1,0 +1,67 @@
+/** Why the BPF subsystem refused something: one closed set of codes, with the place in program, file and source. */
+
+/** Refusals while reading an object file or linking its programs. */
+export type ObjectErrorCode =
+  | "code-size" | "elf-cut" | "elf-not-elf" | "elf-wrong-class" | "elf-wrong-machine" | "elf-wrong-type" | "elf-bad-table" | "elf-bad-string"
+  | "elf-no-symbols" | "btf-bad-header" | "btf-bad-type" | "btf-bad-string" | "btf-bad-line"
+  | "object-no-program" | "object-bad-map" | "object-unknown-map-type" | "object-bad-relocation" | "object-unresolved-symbol"
+  | "object-unknown-section" | "object-too-large" | "object-core-unsupported" | "object-no-such-program";
+/** Refusals of the text assembler. */
+export type AssemblerErrorCode = "assemble-syntax" | "assemble-label" | "assemble-range";
+/** Refusals of maps, areas and the program life cycle. */
+export type RuntimeErrorCode =
+  | "map-bad-shape" | "map-no-memory" | "image-no-space" | "image-not-ours" | "jit-unsupported" | "jit-no-convergence"
+  | "trampoline-too-many" | "trampoline-bad-site" | "trampoline-not-attached" | "dispatcher-full" | "dispatcher-not-attached" | "struct-ops-bad-member"
+  | "program-in-use" | "program-unloaded";
+/** Refusals of the verifier; the log line says which register, offset or bound. */
+export type VerifierErrorCode =
+  | "verify-empty" | "verify-too-long" | "verify-bad-opcode" | "verify-reserved-field" | "verify-bad-register" | "verify-jump-range"
+  | "verify-fall-through" | "verify-unreachable" | "verify-bad-subprogram" | "verify-call-depth" | "verify-stack-depth"
+  | "verify-uninitialised-register" | "verify-frame-pointer-write" | "verify-uninitialised-stack" | "verify-stack-range"
+  | "verify-pointer-arithmetic" | "verify-pointer-bounds" | "verify-pointer-leak" | "verify-pointer-compare" | "verify-pointer-spill"
+  | "verify-bad-access" | "verify-null-access" | "verify-access-range" | "verify-read-only" | "verify-misaligned" | "verify-context-access"
+  | "verify-unknown-helper" | "verify-helper-argument" | "verify-helper-size" | "verify-map-helper" | "verify-reference-leak" | "verify-reference-release"
+  | "verify-return-value" | "verify-too-complex" | "verify-infinite-loop" | "verify-shift-range" | "verify-division-by-zero" | "verify-bad-map"
+  | "verify-atomic-operand" | "verify-tail-call";
+export type BpfErrorCode = ObjectErrorCode | AssemblerErrorCode | RuntimeErrorCode | VerifierErrorCode;
+
+/** Where the fault lies, as far as it is known. */
+export interface BpfPlace {
+  /** Slot number in the program as loaded. */
+  readonly instruction?: number;
+  /** `file.c:12: text of the line`, where BTF has it. */
+  readonly source?: string;
+  /** ELF section, map or program. */
+  readonly section?: string;
+  /** Byte offset in the file or section. */
+  readonly offset?: number;
+  /** Line of assembler text, from 1. */
+  readonly line?: number;
+}
+
+/** A refusal. Machine outcomes (a faulting access, an exhausted budget) are values, not this. */
+export class BpfError extends Error {
+  override readonly name = "BpfError";
+  /** The verifier's log up to the refusal; empty elsewhere. */
+  log: readonly string[] = [];
+  constructor(readonly code: BpfErrorCode, readonly place: BpfPlace, readonly detail: string) {
+    const where = [
+      place.section === undefined ? "" : `section ${place.section}`,
+      place.offset === undefined ? "" : `offset 0x${place.offset.toString(16)}`,
+      place.line === undefined ? "" : `line ${place.line}`,
+      place.instruction === undefined ? "" : `instruction ${place.instruction}`,
+      place.source === undefined ? "" : `(${place.source})`,
+    ].filter((part) => part !== "").join(", ");
+    super(`${code}: ${where === "" ? "" : `${where}: `}${detail}`);
+  }
+}
+
+/** A promise of this package that was broken: never caught, always a bug here. */
+export class InvariantError extends Error {
+  override readonly name = "InvariantError";
+}
+
+/** @throws InvariantError when `condition` is false */
+export function invariant(condition: boolean, why: string): asserts condition {
+  if (!condition) throw new InvariantError(why);
+}
