@@ -1,0 +1,69 @@
+/** What a stranger gets from npm: every package packed, installed into an empty project, and the README's example run there. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../../..");
+const project = mkdtempSync(join(tmpdir(), "kreplica-consumer-"));
+const packages = readdirSync(join(root, "packages")).filter((name) => existsSync(join(root, "packages", name, "package.json")));
+const pnpm = (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { packageManager: string }).packageManager;
+const run = (command: string, args: readonly string[], cwd: string): string =>
+  execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NODE_OPTIONS: "" } });
+
+/** The README's fenced block that follows `<!-- example NAME -->`. */
+function example(name: string): string {
+  const block = new RegExp(`<!-- example ${name} -->\\s*\`\`\`\\w+\\n([\\s\\S]*?)\`\`\``).exec(readFileSync(join(root, "README.md"), "utf8"));
+  if (!block) throw new Error(`README.md has no example ${name}`);
+  return block[1]!;
+}
+
+beforeAll(() => {
+  const tarballs = join(project, "tarballs");
+  mkdirSync(tarballs);
+  for (const name of packages) run("npx", ["--yes", pnpm, "pack", "--pack-destination", tarballs], join(root, "packages", name));
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
+  run("npm", ["install", "--no-fund", "--no-audit", "--prefer-offline", ...readdirSync(tarballs).map((file) => `./tarballs/${file}`)], project);
+});
+afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+test("the README's library example runs in an empty project and prints what the README says", () => {
+  writeFileSync(join(project, "example.mjs"), example("library"));
+  expect(run("node", ["example.mjs"], project).trim()).toBe(example("library output").trim());
+});
+
+test("the example type-checks against the published declarations, isolated modules and library checks on", () => {
+  writeFileSync(join(project, "example.mts"), example("library"));
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const flags = ["--noEmit", "--strict", "--isolatedModules", "--target", "es2022", "--lib", "es2023,dom", "--module", "nodenext", "--types", "", "example.mts"];
+  const { status, stdout } = spawnSync("node", [tsc, ...flags], { cwd: project, encoding: "utf8" });
+  expect(stdout).toBe("");
+  expect(status).toBe(0);
+});
+
+test("one copy of tsyringe and of reflect-metadata", () => {
+  const copies = run("npm", ["ls", "--all", "--parseable", "tsyringe", "reflect-metadata"], project).split("\n").filter((line) => /node_modules\/(tsyringe|reflect-metadata)$/.test(line));
+  expect(new Set(copies).size).toBe(2);
+});
+
+test("the command works from its package", () => {
+  const bin = join(project, "node_modules/.bin/kreplica");
+  expect(run(bin, ["--version"], project).trim()).toMatch(/^\d+\.\d+\.\d+/);
+  expect(run(bin, ["machine", "tiny-2-node"], project)).toContain("tiny-2-node");
+  const comparison = JSON.parse(run(bin, ["compare", "--json"], project)) as { schema: string; tests: unknown[] };
+  expect(comparison.schema).toBe("kreplica.compare/1");
+  expect(comparison.tests).toHaveLength(14);
+});
+
+test("no tarball carries sources, tests or the private export condition", () => {
+  for (const name of packages) {
+    const folder = join(project, "node_modules/@kreplica", name);
+    const manifest = readFileSync(join(folder, "package.json"), "utf8");
+    expect(manifest).not.toContain("@kreplica/source");
+    expect(manifest).not.toMatch(/workspace:|catalog:/);
+    expect(existsSync(join(folder, "src"))).toBe(false);
+    expect(existsSync(join(folder, "test"))).toBe(false);
+  }
+});
