@@ -1,0 +1,46 @@
+/** What is thrown when something the user gave cannot be used: every input of the command can be wrong, and says so the same way. */
+
+/** Where an input is wrong, why, and what to do about it. */
+export interface InputFault {
+  /** Path as the user gave it, or the name of what stands in its place (`--machine`). */
+  readonly file: string;
+  /** Line in a text file, from 1. */
+  readonly line?: number;
+  /** Byte in a binary file, from 0. */
+  readonly offset?: number;
+  /** Field as the user would write it: `cpus[3].node`, `node 2 size`, `--cpu`. */
+  readonly field?: string;
+  /** What is wrong, a clause without a full stop. */
+  readonly reason: string;
+  /** What would put it right, a clause in the imperative without a full stop. */
+  readonly remedy: string;
+}
+
+const sentence = (clause: string): string => clause.charAt(0).toUpperCase() + clause.slice(1) + (/[.!?]$/.test(clause) ? "" : ".");
+
+/**
+ * An input that cannot be used; the command ends with exit code 2.
+ *
+ * Its message reads `FILE:LINE: FIELD: reason. Remedy.`, leaving out what does not apply; an offset reads `FILE at byte N`.
+ */
+export class InputError extends Error implements InputFault {
+  override readonly name = "InputError";
+  readonly file: string;
+  readonly line?: number;
+  readonly offset?: number;
+  readonly field?: string;
+  readonly reason: string;
+  readonly remedy: string;
+
+  constructor(fault: InputFault) {
+    const { file, line, offset, field, reason, remedy } = fault;
+    const place = offset !== undefined ? `${file} at byte ${offset}` : line !== undefined ? `${file}:${line}` : file;
+    super(`${place}: ${field === undefined ? "" : `${field}: `}${reason}. ${sentence(remedy)}`);
+    this.file = file;
+    this.reason = reason;
+    this.remedy = remedy;
+    if (line !== undefined) this.line = line;
+    if (offset !== undefined) this.offset = offset;
+    if (field !== undefined) this.field = field;
+  }
+}
