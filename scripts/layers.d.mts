@@ -1,0 +1,2 @@
+/** Layer number by package name. */
+export const layers: Readonly<Record<string, number>>;
