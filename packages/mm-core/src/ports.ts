@@ -20,14 +20,23 @@ export interface Gfp {
 }
 export type FramePurpose = "page-table" | "text" | "rodata" | "data" | "user" | "module" | "kernel";
 
-/** Page frames per node in powers of two. */
+/** Page frames per node in powers of two. Served by memblock until the buddy lists are up, as alloc_pages and memblock are in Linux. */
 export interface PageAllocator {
-  /** First frame of 2^order, aligned to its size, on the node or the nearest that has some; NONE when refused. @patch 01/12 mm/page_alloc.c __get_free_pages_node */
+  /**
+   * First frame of 2^order, aligned to its size, on the node or the nearest that has some; NONE when refused.
+   * @patch 01/12 mm/page_alloc.c __get_free_pages_node
+   * @param order 0 to 10
+   */
   allocate(node: NodeId, order: number, gfp: Gfp): Frame;
+  /** Gives back what {@link allocate} returned, with the same order. @throws InvariantError for anything else */
   free(frame: Frame, order: number): void;
+  /** Frames that were never handed out and now may be: freed init memory, the tails of text and rodata. */
+  donate(first: Frame, frames: number): void;
+  /** Takes one named frame out of the free lists, as an order-0 allocation. @returns false when it is not free */
+  claim(frame: Frame, purpose: FramePurpose): boolean;
   /** Frames free now, by node id. */
   freeFrames(node: NodeId): number;
-  /** Frames handed out, by node id and purpose. */
+  /** Frames handed out, by node id and purpose; memblock's included. */
   usedFrames(node: NodeId, purpose: FramePurpose): number;
   /** Makes the n-th allocation from now (1 is the next) and, when `repeat`, every later one fail; 0 switches it off. Tests refuse every n. */
   refuse(nth: number, repeat?: boolean): void;
@@ -36,17 +45,52 @@ export interface PageAllocator {
 }
 export const PageAllocator = token<PageAllocator>("mm-core/PageAllocator");
 
+/** The allocator of early boot. @source Documentation/core-api/boot-time-mm.rst */
+export interface BootMemory {
+  /**
+   * First frame of a run, taken from the top of the node's memory; another node's when the node has none left and `exact` is not set.
+   * @param align in frames, a power of two
+   * @returns NONE when refused
+   * @throws InvariantError after {@link handOver}
+   */
+  allocate(node: NodeId, frames: number, align: number, purpose: FramePurpose, exact?: boolean): Frame;
+  /** Takes a named run out of what can be allocated. Parts outside memory are ignored. */
+  reserve(first: Frame, frames: number, purpose?: FramePurpose): void;
+  /** Frames free now, by node id. */
+  freeFrames(node: NodeId): number;
+  usedFrames(node: NodeId, purpose: FramePurpose): number;
+  /** Ends early boot. @returns what is free, in address order, to be given to the buddy lists */
+  handOver(): readonly { readonly node: NodeId; readonly first: Frame; readonly frames: number }[];
+  readonly active: boolean;
+}
+export const BootMemory = token<BootMemory>("mm-core/BootMemory");
+
 export type SectionKind = "text" | "rodata" | "data" | "init" | "bss" | "brk";
 
 /** A run of the image with one purpose; addresses as linked, before KASLR. */
-export interface ImageSection { readonly name: string; readonly kind: SectionKind; readonly start: bigint; readonly end: bigint; readonly writable: boolean; readonly executable: boolean }
+export interface ImageSection {
+  readonly name: string;
+  readonly kind: SectionKind;
+  readonly start: bigint;
+  /** First byte behind it. */
+  readonly end: bigint;
+  readonly writable: boolean;
+  readonly executable: boolean;
+}
 
-/** A kernel image: where everything lies, and its bytes when it has them. */
+/** A kernel image: where everything lies, and its bytes when it has them. All addresses as linked. */
 export interface KernelImage {
   readonly name: string;
   readonly sections: readonly ImageSection[];
-  readonly stext: bigint; readonly etext: bigint;
-  readonly startRodata: bigint; readonly endRodata: bigint;
+  /** Replicated text is [stext, etext), replicated rodata [startRodata, endRodata); patch 06 puts all four on 2 MiB. */
+  readonly stext: bigint;
+  readonly etext: bigint;
+  readonly startRodata: bigint;
+  readonly endRodata: bigint;
+  /** Freed after boot: [initBegin, initEnd). */
+  readonly initBegin: bigint;
+  readonly initEnd: bigint;
+  /** First byte behind .bss and .brk. */
   readonly end: bigint;
   /** Address of a symbol as linked, or undefined. */
   symbol(name: string): bigint | undefined;
@@ -63,9 +107,20 @@ export interface KernelLayout {
   readonly pti: boolean;
   /** Added to linked image addresses: KASLR, a multiple of 2 MiB. */
   readonly imageOffset: bigint;
-  readonly pageOffset: bigint; readonly vmallocStart: bigint; readonly vmallocEnd: bigint;
-  readonly vmemmapStart: bigint; readonly cpuEntryArea: bigint;
-  readonly kernelMap: bigint; readonly modulesStart: bigint; readonly modulesEnd: bigint; readonly fixmapStart: bigint;
+  /** Physical address of the byte at _text; independent of {@link imageOffset}. */
+  readonly imagePhysical: bigint;
+  readonly pageOffset: bigint;
+  readonly vmallocStart: bigint;
+  /** Last byte. */
+  readonly vmallocEnd: bigint;
+  readonly vmemmapStart: bigint;
+  readonly cpuEntryArea: bigint;
+  readonly espfix: bigint;
+  readonly kernelMap: bigint;
+  readonly modulesStart: bigint;
+  /** First byte behind the modules. */
+  readonly modulesEnd: bigint;
+  readonly fixmapStart: bigint;
   /** PGD index from which slots belong to the kernel and are cloned: 273 without memory KASLR. */
   readonly kernelBoundary: number;
 }
@@ -81,13 +136,17 @@ export interface Protection {
   /** Memory type. */
   readonly cache: "wb" | "wt" | "uc-" | "uc" | "wc";
 }
-export interface Mapping extends Protection { readonly frame: Frame; /** 1: 4 KiB, 2: 2 MiB, 3: 1 GiB. */ readonly level: 1 | 2 | 3 }
+export interface Mapping extends Protection {
+  readonly frame: Frame;
+  /** 1: 4 KiB, 2: 2 MiB, 3: 1 GiB. */
+  readonly level: 1 | 2 | 3;
+}
 
 /** Kernel mappings, the same operation on every holder that needs it. Flushes are collected by {@link edit}. */
 export interface KernelTables {
   /** Root (frame of the PGD) a node's CPUs run init_mm on. */
   root(node: NodeId): Frame;
-  /** What a holder's tables say about an address. */
+  /** What the tables a node uses say about an address; undefined for a hole or a leaf that is not present. */
   lookup(node: NodeId, address: bigint): Mapping | undefined;
   /** Runs `change`, then flushes what it touched on all CPUs that may hold it. The only way to change a live mapping. */
   edit<T>(change: (editor: TableEditor) => T): T;
@@ -96,15 +155,34 @@ export interface KernelTables {
 }
 export const KernelTables = token<KernelTables>("mm-core/KernelTables");
 
-/** Changes to kernel mappings; each goes to every holder whose tables are private at that address. */
+/** Changes to kernel mappings; each goes to every root whose tables are private at that address, the boot table included. */
 export interface TableEditor {
-  /** @returns false when a table page could not be had; nothing is changed then */
+  /**
+   * @returns false when a table page could not be had; nothing is changed then
+   * @throws MmError already-mapped, misaligned
+   */
   map(address: bigint, mapping: Mapping): boolean;
-  /** The same address to a different frame on each holder. @param frames by node id */
+  /** The same address to a different frame on each holder; the boot table gets the master's. @param frames by node id of the holder */
   mapPerNode(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean;
+  /** Removes a leaf; a hole stays a hole. Table pages stay. */
   unmap(address: bigint, level: 1 | 2 | 3): void;
-  /** Splits larger leaves where the range ends inside one. @returns false when a table page could not be had; nothing is changed then */
-  protect(start: bigint, pages: number, change: Partial<Protection>): boolean;
+  /**
+   * Splits larger leaves where the range ends inside one; holes are passed over. With `alias`, writability and presence of the
+   * frames' direct-map view follow (Linux: cpa_process_alias).
+   * @returns false when a table page could not be had; nothing is changed then
+   */
+  protect(start: bigint, pages: number, change: Partial<Protection>, alias?: boolean): boolean;
+  /** Points existing leaves of text or rodata at other frames, protection kept. @param frames by page index and node id of the holder; undefined leaves a holder alone */
+  repoint(start: bigint, pages: number, frames: (page: number, node: NodeId) => Frame | undefined): boolean;
+}
+
+/** A top-level table of init_mm that has to agree with the others. */
+export interface TableRoot {
+  /** Node it serves: the master for the boot table. */
+  readonly node: NodeId;
+  readonly root: Frame;
+  /** `boot`: init_top_pgt, on which CPUs start; `node`: a holder's own. */
+  readonly kind: "boot" | "node";
 }
 
 /** Who holds copies of the kernel, and when they come into being. Bindings: singleCopy (here), copyPerNode (numa-replication), others. */
@@ -114,6 +192,8 @@ export interface ReplicaView {
   readonly holders: readonly NodeId[];
   /** Node whose frames hold the booted image. */
   readonly master: NodeId;
+  /** Every root a change to kernel mappings must reach, the boot table first. */
+  readonly roots: readonly TableRoot[];
   /** Holder whose tables a node's CPUs use. @patch 03/12 numa_closest_memory_node */
   nearest(node: NodeId): NodeId;
   /** Whether tables differ between holders at this address: the window test. @patch 03/12 numa_addr_has_replica */
