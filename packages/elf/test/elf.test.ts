@@ -56,7 +56,7 @@ describe.skipIf(!tools)("against readelf", () => {
     });
 
     const kinds = { LOCAL: 0, GLOBAL: 1, WEAK: 2, NOTYPE: 0, OBJECT: 1, FUNC: 2, SECTION: 3, FILE: 4 } as Record<string, number>;
-    const listed = [...readelf("--syms", path).split("'.symtab'")[1]!.matchAll(/^ +(\d+): ([0-9a-f]{16}) +(\S+) (\S+) +(\S+) +\S+ +(\S+)(?: (\S+))?$/gm)];
+    const listed = [...readelf("--syms", path).split("'.symtab'")[1]!.matchAll(/^ +(\d+): ([0-9a-f]{16}) +(\S+) (\S+) +(\S+) +\S+ +(\S+)(?: (\S*))?$/gm)];
     const symbols = elf.symbols();
     expect(listed.length).toBe(symbols.length);
     for (const [, index, value, size, type, binding, section, name] of listed) {
