@@ -150,6 +150,12 @@ export interface KernelTables {
   lookup(node: NodeId, address: bigint): Mapping | undefined;
   /** Runs `change`, then flushes what it touched on all CPUs that may hold it. The only way to change a live mapping. */
   edit<T>(change: (editor: TableEditor) => T): T;
+  /** As {@link edit} without the flush: the caller owes {@link flush} before an address or frame it took away is used again. For lazy unmapping. */
+  editLazily<T>(change: (editor: TableEditor) => T): T;
+  /** One shootdown of [start, end) on every CPU that may hold it. */
+  flush(start: bigint, end: bigint): void;
+  /** Shootdowns issued since boot. */
+  readonly flushes: number;
   /** Table stores issued so far, in total and in addition to those a single copy would need. */
   readonly stores: { readonly total: number; readonly replica: number };
 }
@@ -164,8 +170,11 @@ export interface TableEditor {
   map(address: bigint, mapping: Mapping): boolean;
   /** The same address to a different frame on each holder; the boot table gets the master's. @param frames by node id of the holder */
   mapPerNode(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean;
-  /** Removes a leaf; a hole stays a hole. Table pages stay. */
-  unmap(address: bigint, level: 1 | 2 | 3): void;
+  /**
+   * Removes a leaf; a hole stays a hole. Table pages stay.
+   * @param only on this holder alone, which makes a hole there: vunmap_range_noflush_pgd of patch 10/12, for variants that reproduce the series
+   */
+  unmap(address: bigint, level: 1 | 2 | 3, only?: NodeId): void;
   /**
    * Splits larger leaves where the range ends inside one; holes are passed over. With `alias`, writability and presence of the
    * frames' direct-map view follow (Linux: cpa_process_alias).
