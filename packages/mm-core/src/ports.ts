@@ -165,9 +165,10 @@ export const KernelTables = token<KernelTables>("mm-core/KernelTables");
 export interface TableEditor {
   /**
    * @returns false when a table page could not be had; nothing is changed then
+   * @param only on this holder alone, the counterpart of {@link unmap}'s: vmap_pages_range_noflush_pgd of patch 10/12
    * @throws MmError already-mapped, misaligned
    */
-  map(address: bigint, mapping: Mapping): boolean;
+  map(address: bigint, mapping: Mapping, only?: NodeId): boolean;
   /** The same address to a different frame on each holder; the boot table gets the master's. @param frames by node id of the holder */
   mapPerNode(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean;
   /**
