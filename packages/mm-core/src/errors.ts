@@ -1,11 +1,19 @@
 /** Why a kernel memory operation was refused, and what a broken promise throws. */
 
 /** One code, one throwing place: grep finds it. */
-export type MmErrorCode = "already-mapped" | "not-mapped" | "misaligned" | "out-of-frames" | "bad-layout" | "bad-image" | "bad-option";
+export type MmErrorCode =
+  | "already-mapped"
+  | "misaligned"
+  | "out-of-frames"
+  | "bad-layout"
+  | "bad-image"
+  | "bad-option"
+  | "no-room-for-image";
 
 /** Thrown by cold-path operations; faults that hardware raises are values, not this. */
 export class MmError extends Error {
   override readonly name = "MmError";
+  /** @param address what the refusal is about: a virtual or physical address, 0 when there is none */
   constructor(readonly code: MmErrorCode, readonly address: bigint, detail: string) {
     super(`${code}: 0x${address.toString(16)}: ${detail}`);
   }

@@ -1,0 +1,58 @@
+/** Which CPUs run the kernel, which of them acts, and how they are told to forget translations. */
+import { inject, injectable, token } from "@kreplica/di";
+import { type CpuId, Machine } from "@kreplica/hw-x86/api";
+import { KernelLayout } from "./ports.js";
+
+/** The kernel's view of its CPUs. */
+export interface CpuState {
+  /** CPU whose code runs now; sends the shootdowns. */
+  current: CpuId;
+  /** In the order in which they came up. */
+  readonly online: ReadonlySet<CpuId>;
+  bringUp(cpu: CpuId): void;
+  takeDown(cpu: CpuId): void;
+  /** flush_tlb_kernel_range: every CPU online forgets the range; more than 33 pages, and everything goes. */
+  flushKernel(start: bigint, pages: number): void;
+  /** flush_tlb_all. */
+  flushAll(): void;
+  /** Shootdowns sent, each to all other CPUs online. */
+  readonly shootdowns: number;
+}
+export const CpuState = token<CpuState>("mm-core/CpuState");
+
+/** Above this many pages a full flush is cheaper. @source Documentation/arch/x86/tlb.rst, tlb_single_page_flush_ceiling */
+const SINGLE_PAGE_CEILING = 33;
+
+@injectable()
+export class OnlineCpus implements CpuState {
+  current: CpuId = 0;
+  shootdowns = 0;
+  private readonly up = new Set<CpuId>();
+  get online(): ReadonlySet<CpuId> { return this.up; }
+
+  constructor(@inject(Machine) private readonly machine: Machine, @inject(KernelLayout) private readonly layout: KernelLayout) {}
+
+  bringUp(cpu: CpuId): void { this.up.add(cpu); }
+  takeDown(cpu: CpuId): void { this.up.delete(cpu); }
+
+  flushKernel(start: bigint, pages: number): void {
+    // Under KPTI the user PCID may hold the page too; one INVLPG reaches only the current one and global entries.
+    const all = pages > SINGLE_PAGE_CEILING || this.layout.pti;
+    this.everywhere((cpu) => {
+      if (all) this.machine.cpu(cpu).flushTranslations();
+      else for (let page = 0; page < pages; page++) this.machine.cpu(cpu).invlpg(start + BigInt(page) * 4096n);
+    });
+  }
+
+  flushAll(): void {
+    this.everywhere((cpu) => this.machine.cpu(cpu).flushTranslations());
+  }
+
+  private everywhere(flush: (cpu: CpuId) => void): void {
+    if (this.up.size === 0) return;
+    this.shootdowns++;
+    const others = [...this.up].filter((cpu) => cpu !== this.current);
+    if (others.length > 0) this.machine.interrupt(this.current, others);
+    for (const cpu of this.up) flush(cpu);
+  }
+}

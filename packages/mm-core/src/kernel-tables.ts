@@ -1,0 +1,292 @@
+/**
+ * Mappings of the kernel half, changed on every root at once.
+ *
+ * All roots are walked in lockstep. Where they still share a table, one store serves all; where they differ (the replicated window)
+ * each gets its own. A lower table made on the way is one for all when the address is shared, one for each when it is private,
+ * on the node it serves. Every store is kept in a journal until the call succeeds, so that a refused table page changes nothing.
+ */
+import { inject, injectable } from "@kreplica/di";
+import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
+import { CpuState } from "./cpu-state.js";
+import { invariant, MmError } from "./errors.js";
+import { KernelLayout, type KernelTables, type Mapping, PageAllocator, type Protection, ReplicaView, type TableEditor } from "./ports.js";
+import { changedHigh, changedLow, invertHigh, invertLow, KERNEL_TABLE_BITS, leafEntry, TABLE_BITS } from "./protection.js";
+import { TableMemory } from "./table-memory.js";
+import { lookup } from "./walk.js";
+
+/** A table reached in lockstep: which root's way led there first, and the node its lower tables belong to. */
+interface Place { readonly table: Frame; readonly node: NodeId }
+interface Undo { readonly table: Frame; readonly index: number; readonly lo: number; readonly hi: number }
+
+const PAGES_AT = [0n, 1n, 512n, 262144n] as const;
+
+@injectable()
+export class LockstepTables implements KernelTables {
+  constructor(
+    @inject(TableMemory) private readonly entries: TableMemory,
+    @inject(PageAllocator) private readonly allocator: PageAllocator,
+    @inject(KernelLayout) private readonly layout: KernelLayout,
+    @inject(ReplicaView) private readonly view: ReplicaView,
+    @inject(CpuState) private readonly cpus: CpuState,
+  ) {}
+
+  root(node: NodeId): Frame { return this.view.kernelRoot(node); }
+
+  lookup(node: NodeId, address: bigint): Mapping | undefined {
+    return lookup(this.entries.memory, this.view.kernelRoot(node), this.layout.levels, address);
+  }
+
+  get stores(): { readonly total: number; readonly replica: number } {
+    return { total: this.entries.stores, replica: this.entries.replicaStores };
+  }
+
+  edit<T>(change: (editor: TableEditor) => T): T {
+    const editor = new Editor(this.entries, this.allocator, this.layout, this.view);
+    const result = change(editor);
+    for (const { start, pages } of editor.touched) this.cpus.flushKernel(start, pages);
+    return result;
+  }
+
+  editLazily<T>(change: (editor: TableEditor) => T): T {
+    return change(new Editor(this.entries, this.allocator, this.layout, this.view));
+  }
+
+  flush(start: bigint, end: bigint): void {
+    this.cpus.flushKernel(start, Number((end - start + 4095n) >> 12n));
+  }
+
+  get flushes(): number { return this.cpus.shootdowns; }
+}
+
+class Editor implements TableEditor {
+  /** Live mappings that were changed, to be flushed. // out */
+  readonly touched: { start: bigint; pages: number }[] = [];
+  private journal: Undo[] = [];
+  private made: Frame[] = [];
+  private depth = 0;
+
+  constructor(
+    private readonly entries: TableMemory,
+    private readonly allocator: PageAllocator,
+    private readonly layout: KernelLayout,
+    private readonly view: ReplicaView,
+  ) {}
+
+  map(address: bigint, mapping: Mapping, only?: NodeId): boolean {
+    return this.mapEach(address, mapping, () => mapping.frame, this.rootsOf(only));
+  }
+
+  mapPerNode(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean {
+    return this.mapEach(address, mapping, frames, this.rootsOf(undefined));
+  }
+
+  /** Tables of the top level to change: every root, or the holder's own. */
+  private rootsOf(only: NodeId | undefined): Place[] {
+    const roots = this.view.roots.filter(({ node, kind }) => only === undefined || (node === only && (kind === "node" || this.view.roots.length === 1)));
+    return distinct(roots.map(({ root, node }) => ({ table: root, node })));
+  }
+
+  private mapEach(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame, roots: Place[]): boolean {
+    if (address % (PAGES_AT[mapping.level] << 12n) !== 0n) throw new MmError("misaligned", address, `not on the size of a level-${mapping.level} leaf`);
+    return this.atomically(() => {
+      const places = this.descend(roots, address, mapping.level, true);
+      if (!places) return false;
+      const index = tableIndex(address, mapping.level);
+      for (const { table } of places) {
+        if (isPresent(this.entries.low(table, index))) throw new MmError("already-mapped", address, "unmap it first, or protect it");
+      }
+      places.forEach(({ table, node }, nth) => {
+        const { lo, hi } = leafEntry({ ...mapping, frame: frames(node) });
+        this.store(table, index, lo, hi, nth > 0);
+      });
+      return true;
+    });
+  }
+
+  unmap(address: bigint, level: 1 | 2 | 3, only?: NodeId): void {
+    const places = this.descend(this.rootsOf(only), address, level, false) ?? [];
+    const index = tableIndex(address, level);
+    places.forEach(({ table }, nth) => {
+      if (isPresent(this.entries.low(table, index))) this.store(table, index, 0, 0, nth > 0);
+    });
+    if (this.depth === 0) this.journal = [];
+    this.touched.push({ start: address, pages: Number(PAGES_AT[level]) });
+  }
+
+  protect(start: bigint, pages: number, change: Partial<Protection>, alias = false): boolean {
+    return this.atomically(() => this.change(start, pages, (lo, hi, level) => {
+      const absent = !isPresent(lo);
+      if (absent && (change.present !== true || (lo === 0 && hi === 0))) return undefined;
+      const rawLo = absent ? invertLow(lo) : lo;
+      const rawHi = absent ? invertHigh(hi) : hi;
+      const nextLo = changedLow(rawLo, level, change);
+      const nextHi = changedHigh(rawHi, change);
+      return isPresent(nextLo) ? { lo: nextLo, hi: nextHi } : { lo: invertLow(nextLo), hi: invertHigh(nextHi) };
+    }, alias ? aliasChange(change) : undefined));
+  }
+
+  repoint(start: bigint, pages: number, frames: (page: number, node: NodeId) => Frame | undefined): boolean {
+    return this.atomically(() => this.change(start, pages, (lo, hi, level, page, node) => {
+      const frame = frames(page, node);
+      if (frame === undefined || !isPresent(lo)) return undefined;
+      // A leaf keeps its bits 0 to 11, and PAT where the level has it in bit 12.
+      const bits = (lo & 0xfff) | (level > 1 ? lo & Bit.PatLarge : 0);
+      return { lo: entryLow(frame, bits), hi: entryHigh(frame, (hi & 0x8000_0000) !== 0) };
+    }, undefined));
+  }
+
+  /** Runs a change of which nothing stays when it is refused or throws. */
+  private atomically(change: () => boolean): boolean {
+    const outer = this.depth++ > 0;
+    const flushes = this.touched.length;
+    let done = false;
+    try {
+      done = change();
+      return done;
+    } finally {
+      this.depth--;
+      if (!outer) {
+        if (!done) {
+          this.rollBack();
+          this.touched.length = flushes;
+        }
+        this.journal = [];
+        this.made = [];
+      }
+    }
+  }
+
+  private rollBack(): void {
+    for (const { table, index, lo, hi } of this.journal.reverse()) this.entries.write(table, index, lo, hi);
+    for (const frame of this.made) this.allocator.free(frame, 0);
+  }
+
+  private store(table: Frame, index: number, lo: number, hi: number, replica: boolean): void {
+    this.journal.push({ table, index, lo: this.entries.low(table, index), hi: this.entries.high(table, index) });
+    this.entries.write(table, index, lo, hi, replica);
+  }
+
+  private newTable(node: NodeId): Frame {
+    // Private tables must lie on the node they serve; D14 was to take what came.
+    const frame = this.allocator.allocate(node, 0, { purpose: "page-table", zero: true, thisNode: this.view.holders.length > 1 });
+    if (frame !== NONE) this.made.push(frame);
+    return frame;
+  }
+
+  /** The distinct tables of a level on the way to an address. @returns undefined at a hole that was not to be filled, or refused */
+  private descend(roots: Place[], address: bigint, wanted: number, make: boolean): Place[] | undefined {
+    let places = roots;
+    for (let level: number = this.layout.levels; level > wanted; level--) {
+      const index = tableIndex(address, level);
+      let shared: Frame = NONE;
+      const next: Place[] = [];
+      for (const [nth, { table, node }] of places.entries()) {
+        const lo = this.entries.low(table, index);
+        if (isPresent(lo)) {
+          if (isLeaf(lo, level)) {
+            if (make) throw new MmError("already-mapped", address, `a level-${level} leaf covers it`);
+            return undefined;
+          }
+          const lower = frameOf(lo, this.entries.high(table, index));
+          next.push({ table: lower, node });
+          if (shared === NONE) shared = lower;
+          continue;
+        }
+        if (!make) continue;
+        const one = !this.view.isPrivate(address);
+        let lower = one ? shared : NONE;
+        if (lower === NONE) lower = this.newTable(node);
+        if (lower === NONE) return undefined;
+        if (one) shared = lower;
+        this.store(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), nth > 0);
+        next.push({ table: lower, node });
+      }
+      places = distinct(next);
+      if (places.length === 0) return undefined;
+    }
+    return places;
+  }
+
+  /**
+   * Changes every leaf of a range, splitting those it covers in part.
+   * @param next new halves of a leaf, undefined to leave it; `page` counts from the start of the range
+   */
+  private change(start: bigint, pages: number, next: LeafChange, alias: Partial<Protection> | undefined): boolean {
+    if ((start & 4095n) !== 0n) throw new MmError("misaligned", start, "not on a 4 KiB boundary");
+    const done = this.changeBelow(this.rootsOf(undefined), this.layout.levels, start, start, pages, next, alias);
+    if (done) this.touched.push({ start, pages });
+    return done;
+  }
+
+  private changeBelow(places: Place[], level: number, at: bigint, start: bigint, pages: number, next: LeafChange, alias: Partial<Protection> | undefined): boolean {
+    const end = start + BigInt(pages) * 4096n;
+    const step = PAGES_AT[Math.min(level, 3) as 1 | 2 | 3] * (level > 3 ? 512n ** BigInt(level - 3) : 1n) << 12n;
+    const tableEnd = (at & ~(step * 512n - 1n)) + step * 512n;
+    while (at < end && at < tableEnd) {
+      const index = tableIndex(at, level);
+      const entryStart = at & ~(step - 1n);
+      const following = entryStart + step;
+      const whole = entryStart >= start && following <= end;
+      const below: Place[] = [];
+      for (const [nth, { table, node }] of places.entries()) {
+        const lo = this.entries.low(table, index);
+        const hi = this.entries.high(table, index);
+        if (isPresent(lo) && !isLeaf(lo, level)) {
+          below.push({ table: frameOf(lo, hi), node });
+          continue;
+        }
+        if (level > 3 || (!isPresent(lo) && level > 1)) continue;
+        const first = entryStart > start ? entryStart : start;
+        const changed = next(lo, hi, level, Number((first - start) >> 12n), node);
+        if (!changed || (changed.lo === lo && changed.hi === hi)) continue;
+        if (whole) {
+          this.store(table, index, changed.lo, changed.hi, nth > 0);
+          if (alias && isPresent(lo) && !this.changeAlias(leafFrame(lo, hi, level), Number(step >> 12n), alias)) return false;
+          continue;
+        }
+        const lower = this.split(table, index, lo, hi, level, node, nth > 0);
+        if (lower === NONE) return false;
+        below.push({ table: lower, node });
+      }
+      if (below.length > 0 && !this.changeBelow(distinct(below), level - 1, at, start, pages, next, alias)) return false;
+      at = following;
+    }
+    return true;
+  }
+
+  /** Replaces a leaf by a table of smaller leaves that say the same. @returns the table, NONE when refused */
+  private split(table: Frame, index: number, lo: number, hi: number, level: number, node: NodeId, replica: boolean): Frame {
+    const lower = this.newTable(node);
+    if (lower === NONE) return NONE;
+    const first = leafFrame(lo, hi, level);
+    const size = Number(PAGES_AT[(level - 1) as 1 | 2]);
+    const pat = (lo & Bit.PatLarge) !== 0;
+    const bits = (lo & 0xfff & ~(level === 2 ? Bit.PageSize : 0)) | (pat ? (level === 2 ? Bit.PatSmall : Bit.PatLarge) : 0);
+    for (let each = 0; each < 512; each++) {
+      this.entries.write(lower, each, entryLow(first + each * size, bits), entryHigh(first + each * size, (hi & 0x8000_0000) !== 0), replica);
+    }
+    this.store(table, index, entryLow(lower, KERNEL_TABLE_BITS), entryHigh(lower, false), replica);
+    return lower;
+  }
+
+  /** Makes the direct map's view of frames follow. The direct map is shared, so this is done once for each run of frames. */
+  private changeAlias(first: Frame, frames: number, change: Partial<Protection>): boolean {
+    const address = this.layout.pageOffset + (BigInt(first) << 12n);
+    if (this.entries.memory.nodeOf(first) === NONE) return true;
+    const before = this.touched.length;
+    const done = this.protect(address, frames, change);
+    invariant(!done || this.touched.length > before, "an alias was changed and not flushed");
+    return done;
+  }
+}
+
+type LeafChange = (lo: number, hi: number, level: number, page: number, node: NodeId) => { readonly lo: number; readonly hi: number } | undefined;
+
+/** NX has no alias: the direct map is never executable. */
+const aliasChange = (change: Partial<Protection>): Partial<Protection> | undefined =>
+  change.writable === undefined ? undefined : { writable: change.writable };
+
+function distinct(places: readonly Place[]): Place[] {
+  const seen = new Set<Frame>();
+  return places.filter(({ table }) => !seen.has(table) && seen.add(table));
+}
