@@ -1,0 +1,113 @@
+/**
+ * From a file somebody calls a kernel to the ELF image in it: vmlinux as it is, or the payload of a bzImage, unpacked.
+ *
+ * Source: Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header": setup_sects at 0x1f1, boot_flag 0xaa55 at 0x1fe,
+ * "HdrS" at 0x202, version at 0x206, payload_offset and payload_length at 0x248 and 0x24c since protocol 2.08.
+ */
+import { gunzipSync } from "fflate";
+import { decompress as unpackZstd } from "fzstd";
+import * as xz from "xz-decompress";
+import { InputError } from "../input-error.js";
+import { LZ4_LEGACY_MAGIC, Lz4Fault, unpackLz4Legacy } from "./lz4-legacy.js";
+
+/** More than any kernel; a file that declares more is refused before memory is asked for. */
+export const LARGEST_KERNEL = 512 << 20;
+
+/** How the ELF image was packed. */
+export type Packing = "none" | "gzip" | "lz4" | "xz" | "zstd";
+
+export interface Unpacked { readonly elf: Uint8Array; readonly packing: Packing }
+
+/** The package is CommonJS: Node puts its exports on `default`, bundlers put them on the namespace. */
+const { XzReadableStream } = (xz as { default?: typeof xz }).default ?? xz;
+
+const GIVE = "give a vmlinux, or a vmlinuz (bzImage) packed with gzip, lz4, xz or zstd";
+const AGAIN = "the file is cut or damaged: fetch or build it again";
+
+/**
+ * The ELF image with the relocation lists behind it.
+ *
+ * Damage is found by the container's own checks: gzip CRC, xz CRC; zstd and LZ4 payloads only when it makes them unreadable or of
+ * another length than declared.
+ * @param file name for errors
+ * @throws InputError with the offset in the file
+ */
+export async function unpackKernel(bytes: Uint8Array, file: string): Promise<Unpacked> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const fault = (offset: number, field: string, reason: string, remedy: string): never => { throw new InputError({ file, offset, field, reason, remedy }); };
+  if (bytes.length >= 4 && view.getUint32(0, true) === 0x464c_457f) return { elf: bytes, packing: "none" };
+  if (bytes.length < 0x250 || view.getUint32(0x202, true) !== 0x5372_6448 || view.getUint16(0x1fe, true) !== 0xaa55) {
+    return fault(0, "header", "neither an ELF file nor a bzImage", GIVE);
+  }
+  const version = view.getUint16(0x206, true);
+  if (version < 0x208) fault(0x206, "version", `boot protocol ${(version >> 8)}.${version & 255} has no payload fields`, "give the vmlinux of this kernel");
+  // 0 means 4 for compatibility with the oldest loaders.
+  const setup = ((view.getUint8(0x1f1) || 4) + 1) * 512;
+  const start = setup + view.getUint32(0x248, true);
+  const length = view.getUint32(0x24c, true);
+  if (length < 8 || start + length > bytes.length) {
+    fault(0x248, "payload_offset, payload_length", `the payload, bytes ${start} to ${start + length}, is not in the file of ${bytes.length}`, AGAIN);
+  }
+  const declared = view.getUint32(start + length - 4, true);
+  if (declared < 64 || declared > LARGEST_KERNEL) fault(start + length - 4, "unpacked length", `${declared} bytes is not between 64 and ${LARGEST_KERNEL}`, AGAIN);
+  const packed = bytes.subarray(start, start + length - 4);
+  const magic = view.getUint32(start, true);
+  const packing: Packing | undefined = magic === LZ4_LEGACY_MAGIC ? "lz4" : (magic & 0xffff) === 0x8b1f ? "gzip" : magic === 0x587a_37fd ? "xz" : magic === 0xfd2f_b528 ? "zstd" : undefined;
+  if (packing === undefined) return fault(start, "payload", `packed with a method that begins ${magic.toString(16).padStart(8, "0")}`, GIVE);
+  let elf: Uint8Array;
+  try {
+    if (packing === "lz4") {
+      elf = new Uint8Array(declared);
+      const end = unpackLz4Legacy(packed, elf);
+      if (end instanceof Lz4Fault) return fault(start + end.offset, "LZ4 payload", end.reason, AGAIN);
+      elf = elf.subarray(0, end);
+    } else if (packing === "gzip") elf = gunzip(bytes.subarray(start, start + length), declared);
+    else if (packing === "zstd") elf = unpackZstd(packed, new Uint8Array(declared));
+    else elf = await unxz(packed, declared);
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    return fault(start, `${packing} payload`, `cannot be unpacked (${error instanceof Error ? error.message : String(error)})`, AGAIN);
+  }
+  if (elf.length !== declared) fault(start + length - 4, "unpacked length", `the payload unpacks to ${elf.length} bytes, not ${declared}`, AGAIN);
+  return { elf, packing };
+}
+
+/** gzip's own trailer is the declared length, so that the payload ends with it; the CRC before it is checked here, since fflate does not. */
+function gunzip(packed: Uint8Array, declared: number): Uint8Array {
+  const out = gunzipSync(packed, { out: new Uint8Array(declared) });
+  const wanted = new DataView(packed.buffer, packed.byteOffset + packed.length - 8, 4).getUint32(0, true);
+  if (crc32(out) !== wanted) throw new Error("checksum mismatch");
+  return out;
+}
+
+async function unxz(packed: Uint8Array, declared: number): Promise<Uint8Array> {
+  const out = new Uint8Array(declared);
+  let at = 0;
+  let given = false;
+  const source = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      if (given) controller.close();
+      else controller.enqueue(packed);
+      given = true;
+    },
+  });
+  const reader = new XzReadableStream(source).getReader();
+  for (let step = await reader.read(); !step.done; step = await reader.read()) {
+    const chunk = step.value;
+    if (at + chunk.length > declared) throw new Error(`unpacks to more than the declared ${declared} bytes`);
+    out.set(chunk, at);
+    at += chunk.length;
+  }
+  return out.subarray(0, at);
+}
+
+const CRC_TABLE = Int32Array.from({ length: 256 }, (_, n) => {
+  for (let bit = 0; bit < 8; bit++) n = n & 1 ? (n >>> 1) ^ 0xedb8_8320 : n >>> 1;
+  return n;
+});
+
+function crc32(bytes: Uint8Array): number {
+  let crc = -1;
+  for (let i = 0; i < bytes.length; i++) crc = (crc >>> 8) ^ CRC_TABLE[(crc ^ bytes[i]!) & 255]!;
+  return ~crc >>> 0;
+}

@@ -1,0 +1,116 @@
+/** What must hold between the fields of a machine, beyond the shape of each: run on every machine, wherever it came from. */
+import type { CacheSpec, MachineSpec, Sourced, TlbSpec } from "@kreplica/hw-x86/api";
+
+/** One thing wrong with a machine. */
+export interface MachineFault {
+  readonly path: readonly (string | number)[];
+  readonly reason: string;
+  readonly remedy: string;
+}
+
+const LINE = 64;
+const LARGE_PAGE = 2 ** 21;
+const GIB = 2 ** 30;
+/** Frames are unsigned 32-bit numbers of 4 KiB pages in the model. */
+const MODEL_LIMIT = 2 ** 44;
+
+const isSourced = (value: unknown): value is Sourced => typeof value === "object" && value !== null && "value" in value && "source" in value;
+
+/** Every number with a range in the machine, with its path. */
+export function* sourcedNumbers(value: unknown, path: readonly (string | number)[] = []): Generator<{ path: readonly (string | number)[]; number: Sourced }> {
+  if (isSourced(value)) yield { path, number: value };
+  else if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    for (const [key, member] of Object.entries(value)) yield* sourcedNumbers(member, [...path, key]);
+  }
+}
+
+/** All faults, in the order of the fields; empty when the machine can be built. Assumes the shape of {@link MachineSpec}. */
+export function checkMachine(machine: MachineSpec): MachineFault[] {
+  const faults: MachineFault[] = [];
+  const fault = (path: readonly (string | number)[], reason: string, remedy: string): void => { faults.push({ path, reason, remedy }); };
+
+  const nodeIndex = new Map<number, number>();
+  let end = 0;
+  const ranges: { first: number; end: number; index: number }[] = [];
+  for (const [index, { id, memoryBytes, startAddress }] of machine.nodes.entries()) {
+    if (nodeIndex.has(id)) fault(["nodes", index, "id"], `node ${id} is listed twice`, "give every node its own id");
+    else nodeIndex.set(id, index);
+    if (index > 0 && id < machine.nodes[index - 1]!.id) fault(["nodes", index, "id"], `node ${id} comes after node ${machine.nodes[index - 1]!.id}`, "list nodes by ascending id");
+    if (memoryBytes % LARGE_PAGE !== 0) fault(["nodes", index, "memoryBytes"], `${memoryBytes} is not a multiple of 2 MiB`, `write ${Math.floor(memoryBytes / LARGE_PAGE) * LARGE_PAGE}`);
+    if (startAddress !== undefined && startAddress % LARGE_PAGE !== 0) fault(["nodes", index, "startAddress"], `${startAddress} is not a multiple of 2 MiB`, "put the node on a 2 MiB boundary");
+    const first = startAddress ?? Math.ceil(end / GIB) * GIB;
+    if (memoryBytes > 0) ranges.push({ first, end: first + memoryBytes, index });
+    end = Math.max(end, first + memoryBytes);
+  }
+  ranges.sort((a, b) => a.first - b.first);
+  for (const [i, range] of ranges.entries()) {
+    if (i > 0 && range.first < ranges[i - 1]!.end) fault(["nodes", range.index, "startAddress"], `memory of node ${machine.nodes[range.index]!.id} overlaps that of node ${machine.nodes[ranges[i - 1]!.index]!.id}`, "move one of them");
+  }
+  const limit = Math.min(MODEL_LIMIT, 2 ** machine.physicalBits);
+  if (end > limit) fault(["nodes"], `memory ends at ${end}, above ${limit}, the limit of ${limit === MODEL_LIMIT ? "the model (16 TiB)" : `${machine.physicalBits} physical address bits`}`, "give the nodes less memory or lower addresses");
+  if (ranges.length === 0) fault(["nodes"], "no node has memory", "give at least one node memory");
+
+  checkCpus(machine, nodeIndex, fault);
+
+  for (const name of ["l1i", "l1d", "l2", "l3"] as const) {
+    const { bytes, ways }: CacheSpec = machine[name];
+    if (bytes % (ways * LINE) !== 0) fault([name, "bytes"], `${bytes} bytes in ${ways} ways is not a whole number of sets of 64-byte lines`, `make it a multiple of ${ways * LINE}`);
+  }
+  const { instruction, data, second } = machine.translation;
+  const tlbs: [string[], TlbSpec | undefined][] = [
+    [["instruction", "small"], instruction.small], [["instruction", "large"], instruction.large],
+    [["data", "small"], data.small], [["data", "large"], data.large], [["data", "huge"], data.huge],
+    [["second"], second], [["second", "huge"], second.huge],
+  ];
+  for (const [path, tlb] of tlbs) {
+    if (tlb && tlb.entries % tlb.ways !== 0) fault(["translation", ...path, "entries"], `${tlb.entries} entries in ${tlb.ways} ways is not a whole number of sets`, `make it a multiple of ${tlb.ways}`);
+  }
+
+  for (const { path, number: { value, low = value, high = value } } of sourcedNumbers(machine)) {
+    if (low > value || high < value) fault(path, `its range ${low} to ${high} does not contain its value ${value}`, "write low <= value <= high");
+    const share = path[0] === "costs" && String(path[1]).endsWith("Exposure");
+    if (share && (low < 0 || high > 1)) fault(path, `a share of ${low < 0 ? low : high} is not between 0 and 1`, "write a fraction");
+    if (!share && low <= 0) fault(path, `${low} is not a positive number`, "write a number above 0");
+  }
+
+  const count = machine.nodes.length;
+  for (const name of ["latencyNs", "bandwidthMBs", "distance"] as const) {
+    const rows = machine[name];
+    if (rows.length !== count) fault([name], `${rows.length} rows for ${count} nodes`, "write one row a node, in the order of nodes");
+    for (const [i, row] of rows.entries()) {
+      if (row.length !== count) fault([name, i], `${row.length} columns for ${count} nodes`, "write one column a node, in the order of nodes");
+    }
+  }
+  for (const [i, row] of machine.distance.entries()) {
+    if (row[i] !== undefined && row[i] !== 10) fault(["distance", i, i], `the distance of a node to itself is ${row[i]}`, "write 10, the ACPI table's value for local");
+    for (const [j, distance] of row.entries()) {
+      if (i !== j && distance === 10) fault(["distance", i, j], "10 is the distance of a node to itself", "write more than 10 between nodes");
+      const from = machine.nodes[i];
+      const to = machine.nodes[j];
+      if (distance === 255 && from && to && to.memoryBytes > 0 && machine.cpus.some((cpu) => cpu.node === from.id)) {
+        fault(["distance", i, j], `node ${to.id} has memory that the CPUs of node ${from.id} cannot reach (255)`, "leave the node out, or write the distance its memory really has");
+      }
+    }
+  }
+  return faults;
+}
+
+function checkCpus(machine: MachineSpec, nodeIndex: ReadonlyMap<number, number>, fault: (path: readonly (string | number)[], reason: string, remedy: string) => void): void {
+  const ids = new Set<number>();
+  const cores = new Map<number, { node: number; l3: number; socket: number }>();
+  const socketOfL3 = new Map<number, number>();
+  for (const [index, cpu] of machine.cpus.entries()) {
+    const { id, node, core, l3, socket } = cpu;
+    if (ids.has(id)) fault(["cpus", index, "id"], `CPU ${id} is listed twice`, "give every CPU its own id");
+    ids.add(id);
+    if (!nodeIndex.has(node)) fault(["cpus", index, "node"], `there is no node ${node}`, `name one of ${[...nodeIndex.keys()].join(", ")}`);
+    const same = cores.get(core) ?? cpu;
+    for (const field of ["node", "l3", "socket"] as const) {
+      if (same[field] !== cpu[field]) fault(["cpus", index, field], `core ${core} is in ${field} ${same[field]} and in ${field} ${cpu[field]}`, "threads of one core share node, L3 and socket");
+    }
+    cores.set(core, same);
+    const l3Socket = socketOfL3.get(l3) ?? socket;
+    if (l3Socket !== socket) fault(["cpus", index, "l3"], `L3 ${l3} is in socket ${l3Socket} and in socket ${socket}`, "number L3 domains over the whole machine");
+    socketOfL3.set(l3, l3Socket);
+  }
+}

@@ -1,0 +1,78 @@
+/** Reads and writes kreplica's own machine files: JSON, shape in schema.ts, published as data/machine.schema.json. */
+import type { MachineSpec } from "@kreplica/hw-x86/api";
+import type { z } from "zod";
+import { InputError } from "../input-error.js";
+import { parseJsonText, type JsonText } from "../json-text.js";
+import { nearest } from "../nearest.js";
+import { checkMachine } from "./check.js";
+import { MACHINE_SCHEMA, machineOnBase, machineShape, wholeMachine } from "./schema.js";
+import { fieldName } from "./text-lines.js";
+
+/** The document `kreplica machine --json` prints and `--machine FILE` reads. */
+export const machineDocument = (machine: MachineSpec): { schema: string } & MachineSpec => ({ schema: MACHINE_SCHEMA, ...machine });
+
+type Path = readonly PropertyKey[];
+
+/** What zod found, in the words of the other readers. */
+function explain(issue: z.core.$ZodIssue, document: JsonText): { path: Path; reason: string; remedy: string } {
+  const { path } = issue;
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0]!;
+    const meant = path.length === 0 ? nearest(key, Object.keys(machineShape)) : undefined;
+    return { path: [...path, key], reason: "no such field", remedy: meant ? `did you mean ${meant}?` : "remove it" };
+  }
+  const there = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], document.value);
+  if (there === undefined) return { path, reason: "missing", remedy: 'add it; only a file that names a "base" may leave out fields, whole ones' };
+  const found = typeof there === "object" ? (Array.isArray(there) ? "a list" : there === null ? "null" : "an object") : JSON.stringify(there).slice(0, 40);
+  if (issue.code === "invalid_type") return { path, reason: `${found} where ${issue.expected === "int" ? "a whole number" : `a value of type ${issue.expected}`} is expected`, remedy: "see data/machine.schema.json for its meaning" };
+  if (issue.code === "invalid_value") return { path, reason: `${found} is not allowed`, remedy: `write ${issue.values.map((value) => JSON.stringify(value)).join(" or ")}` };
+  if (issue.code === "too_small" || issue.code === "too_big") {
+    const what = issue.origin === "array" ? "elements" : issue.origin === "string" ? "letters" : "in value";
+    const bound = issue.code === "too_small" ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
+    return { path, reason: `${found} is too ${issue.code === "too_small" ? "small" : "large"}`, remedy: `${bound} ${what}` };
+  }
+  return { path, reason: `${found}: ${issue.message}`, remedy: "see data/machine.schema.json" };
+}
+
+/**
+ * @param name for the machine, when a file on a base gives none
+ * @param presetNamed finds the base; throws when there is none
+ * @throws InputError with line and field
+ */
+export function machineFromJson(text: string, file: string, name: string, presetNamed: (name: string, where: string) => MachineSpec): MachineSpec {
+  const document = parseJsonText(text, file);
+  const fail = (path: Path, reason: string, remedy: string): never => {
+    throw new InputError({ file, line: document.lineOf(path), ...(path.length > 0 ? { field: fieldName(path) } : {}), reason, remedy });
+  };
+  const { value } = document;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return fail([], "not an object", "a machine file is one JSON object");
+
+  let machine: MachineSpec;
+  if ("base" in value) {
+    const read = machineOnBase.safeParse(value);
+    if (!read.success) return refuse(read.error, document, fail);
+    const { base, $schema: _, schema: _s, ...own } = read.data as { base: string; $schema?: string; schema?: string } & Partial<MachineSpec>;
+    let on: MachineSpec;
+    try {
+      on = presetNamed(base, file);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      return fail(["base"], error.reason, error.remedy);
+    }
+    machine = { ...on, name, description: `${file}, on ${on.name}`, ...own, sources: own.sources ?? [`${file}, which gives ${Object.keys(own).join(", ") || "nothing"}`, `everything else: ${on.name}, whose sources follow`, ...on.sources] };
+  } else {
+    const read = wholeMachine.safeParse(value);
+    if (!read.success) return refuse(read.error, document, fail);
+    const { $schema: _, schema: _s, ...whole } = read.data;
+    machine = whole;
+  }
+  const [fault, ...more] = checkMachine(machine);
+  if (fault) return fail(fault.path, `${fault.reason}${more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`}`, fault.remedy);
+  return machine;
+}
+
+function refuse(error: z.ZodError, document: JsonText, fail: (path: Path, reason: string, remedy: string) => never): never {
+  const [first, ...more] = error.issues.map((issue) => explain(issue, document));
+  const { path, reason, remedy } = first!;
+  return fail(path, `${reason}${more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`}`, remedy);
+}

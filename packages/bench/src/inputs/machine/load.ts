@@ -1,0 +1,84 @@
+/** `--machine NAME|FILE|DIR`: a preset by name, or a machine from a file or a directory, whose format is told by its content. */
+import { readFileSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { InputError } from "../input-error.js";
+import { nearest } from "../nearest.js";
+import { defaultPreset, preset, presets } from "../presets/index.js";
+import { checkMachine } from "./check.js";
+import { isToolText, machineFromTools } from "./from-tools.js";
+import { machineFromJson } from "./json-machine.js";
+import { machineFromSysfs } from "./sysfs-nodes.js";
+import { fieldName } from "./text-lines.js";
+
+/** A machine file is a few hundred kilobytes at most. */
+const LARGEST = 8 << 20;
+const names = presets.map((each) => each.name).join(", ");
+
+/** @throws InputError when no preset has the name */
+function presetNamed(name: string, option: string): MachineSpec {
+  const found = preset(name);
+  if (found) return found;
+  const meant = nearest(name, presets.map((each) => each.name));
+  throw new InputError({ file: option, reason: `no preset is called ${JSON.stringify(name)}`, remedy: meant ? `did you mean ${meant}?` : `the presets are ${names}` });
+}
+
+/** kebab-case of a file's name without its last extension. */
+function nameFor(path: string): string {
+  const stem = basename(path).replace(/\.[^.]*$/, "").toLowerCase().replace(/[^a-z0-9.]+/g, "-").replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
+  return stem.slice(0, 80) || "machine";
+}
+
+/**
+ * @param named a preset's name, else a path
+ * @param base preset that supplies what numactl, MLC or sysfs do not tell; absent: the default preset
+ * @throws InputError saying which file, line and field, and what to do
+ */
+export function loadMachine(named: string, base?: string): MachineSpec {
+  const known = preset(named);
+  if (known) {
+    if (base !== undefined) throw new InputError({ file: "--base", reason: `${named} is a preset and complete by itself`, remedy: "give --base with a file or directory only" });
+    return known;
+  }
+  const status = statSync(named, { throwIfNoEntry: false });
+  if (!status) {
+    const meant = nearest(named, presets.map((each) => each.name));
+    throw new InputError({ file: named, reason: "neither a preset nor a file", remedy: meant ? `did you mean ${meant}?` : `the presets are ${names}` });
+  }
+  const on = base === undefined ? defaultPreset : presetNamed(base, "--base");
+  const machine = status.isDirectory() ? machineFromSysfs(named, nameFor(named), on) : machineFromText(readText(named), named, on, base);
+  const [fault, ...more] = checkMachine(machine);
+  if (fault) {
+    const others = more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`;
+    throw new InputError({ file: named, field: fieldName(fault.path), reason: `${fault.reason}${others}`, remedy: fault.remedy });
+  }
+  return machine;
+}
+
+function readText(path: string): string {
+  try {
+    if (statSync(path).size > LARGEST) throw new InputError({ file: path, reason: "larger than 8 MiB", remedy: "name a machine file, not a recording" });
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    throw new InputError({ file: path, reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})`, remedy: "check its permissions" });
+  }
+}
+
+/**
+ * The machine in a text: JSON when it begins with a brace, else output of numactl or of the Memory Latency Checker.
+ *
+ * @param base as the user named it; a JSON file names its own
+ * @throws InputError
+ */
+export function machineFromText(text: string, file: string, on: MachineSpec, base?: string): MachineSpec {
+  if (/^\uFEFF?\s*[{[]/.test(text)) {
+    if (base !== undefined) throw new InputError({ file: "--base", reason: "a JSON machine names its own base", remedy: 'write "base": "NAME" in the file' });
+    return machineFromJson(text.replace(/^\uFEFF/, ""), file, nameFor(file), presetNamed);
+  }
+  if (isToolText(text)) return machineFromTools(text, file, nameFor(file), on);
+  throw new InputError({
+    file, reason: text.trim() === "" ? "empty" : "not a machine in any known format",
+    remedy: "known are kreplica's JSON, the output of `numactl --hardware` and of Intel MLC, and a directory copied from /sys/devices/system/node",
+  });
+}

@@ -1,0 +1,88 @@
+/**
+ * Reads the matrices in the output of Intel's Memory Latency Checker, versions 2 to 3.11:
+ *
+ *     Measuring idle latencies (in ns)...                     also "... for sequential access", "... for random access"
+ *                     Numa node                               or "Memory node"
+ *     Numa node            0       1                          or "Socket"
+ *            0          69.6   141.4                          blanks or tabs; no row for a node without CPUs
+ *            1         139.4    70.7
+ *
+ *     Measuring Memory Bandwidths between nodes within system      MB/s of 1,000,000 bytes; may be absent
+ *
+ * Row: node of the CPU, column: node of the memory. Other tables of the tool are passed over.
+ *
+ * @source Intel Memory Latency Checker readme, "What does the tool measure"
+ */
+import { quoted, type TextLines } from "./text-lines.js";
+
+/** A matrix as printed: rows only for nodes that have CPUs. */
+export interface LatencyCheckerMatrix {
+  readonly columns: readonly number[];
+  /** By node of the CPU. Undefined where a dash stands for a figure. */
+  readonly rows: ReadonlyMap<number, readonly (number | undefined)[]>;
+  /** Index of the heading's line, from 0. */
+  readonly line: number;
+}
+
+/** What was measured. */
+export interface LatencyChecker {
+  readonly latencyNs: LatencyCheckerMatrix;
+  readonly bandwidthMBs?: LatencyCheckerMatrix;
+}
+
+const LATENCY = /Measuring idle latenc/i;
+const BANDWIDTH = /Measuring Memory Bandwidths between nodes/i;
+const COLUMNS = /^\s*(?:Numa node|Socket|Node)\s+(\d[\d\s]*)$/i;
+const TOP = /^\s*(?:(?:Numa|Memory) node|Socket)\s*$/i;
+const rerun = "run `mlc --latency_matrix` (and `mlc --bandwidth_matrix`) and give the whole output";
+
+/** Whether the text holds such output. */
+export const isLatencyChecker = (text: string): boolean => /Memory Latency Checker/i.test(text) || LATENCY.test(text);
+
+/** @throws InputError naming line and field */
+export function parseLatencyChecker(text: TextLines): LatencyChecker {
+  const matrix = (heading: RegExp, field: string): LatencyCheckerMatrix | undefined => {
+    const at = text.lines.flatMap((line, index) => (heading.test(line) ? [index] : []));
+    if (at.length > 1) throw text.fault(at[1], field, "a second matrix begins", "keep one of them: the last run, or the one for random access");
+    return at.length === 1 ? parseMatrix(text, at[0]!, field) : undefined;
+  };
+  const latencyNs = matrix(LATENCY, "idle latencies");
+  if (!latencyNs) throw text.fault(undefined, "idle latencies", "no latency matrix", rerun);
+  const bandwidthMBs = matrix(BANDWIDTH, "memory bandwidths");
+  return { latencyNs, ...(bandwidthMBs ? { bandwidthMBs } : {}) };
+}
+
+function parseMatrix(text: TextLines, heading: number, field: string): LatencyCheckerMatrix {
+  const { lines } = text;
+  // Between heading and columns stand up to four lines of explanation.
+  let index = heading + 1;
+  while (index < lines.length && index <= heading + 6 && !COLUMNS.test(lines[index]!)) index++;
+  const head = COLUMNS.exec(lines[index] ?? "");
+  if (!head) throw text.fault(heading, field, "no row of node numbers (`Numa node  0  1 ...`) below the heading", rerun);
+  const columns = head[1]!.trim().split(/\s+/).map(Number);
+  const wide = columns.findIndex((id, i) => id > 63 || columns.indexOf(id) !== i);
+  if (wide >= 0) throw text.fault(index, field, `column ${columns[wide]} is not a node id from 0 to 63, each once`, rerun);
+  const rows = new Map<number, (number | undefined)[]>();
+  for (index++; index < lines.length; index++) {
+    const line = lines[index]!;
+    const row = /^\s*(\d{1,4})\s+(\S.*)$/.exec(line);
+    if (!row) {
+      if (rows.size > 0 || !(line.trim() === "" || TOP.test(line))) break;
+      continue;
+    }
+    const id = Number(row[1]);
+    const cells = row[2]!.trim().split(/\s+/);
+    const where = `${field}, row ${id}`;
+    if (id > 63) throw text.fault(index, where, "node ids go from 0 to 63", rerun);
+    if (rows.has(id)) throw text.fault(index, where, "the row is given twice", "keep one of them");
+    if (cells.length !== columns.length) throw text.fault(index, where, `${cells.length} figures for ${columns.length} nodes`, rerun);
+    rows.set(id, cells.map((cell, j) => {
+      if (/^(?:-+|n\/a)$/i.test(cell)) return undefined;
+      const value = /^\d{1,12}(?:\.\d{1,6})?$/.test(cell) ? Number(cell) : NaN;
+      if (!(value > 0)) throw text.fault(index, `${where}, column ${columns[j]}`, `${quoted(cell)} is not a figure above 0`, rerun);
+      return value;
+    }));
+  }
+  if (rows.size === 0) throw text.fault(heading, field, "the matrix has no rows", rerun);
+  return { columns, rows, line: heading };
+}

@@ -1,0 +1,106 @@
+/** The shape of a machine file, as zod sees it and as the published JSON Schema says it; what fields mean is said here, once. */
+import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { z } from "zod";
+
+/** Value of the field `schema` in a machine file. */
+export const MACHINE_SCHEMA = "kreplica.machine/1";
+
+const count = z.int().min(0);
+const positive = z.number().positive().max(1e15);
+const text = z.string().min(1).max(4000);
+
+const sourced = z.strictObject({
+  value: z.number(),
+  low: z.exactOptional(z.number()).describe("at most `value`; absent: as certain as the value"),
+  high: z.exactOptional(z.number()).describe("at least `value`"),
+  source: text.describe("document and table, or how it was measured"),
+  provisional: z.exactOptional(z.boolean()).describe("recalled or assumed, not read or measured"),
+}).describe("a number with its range and its source");
+
+const cache = z.strictObject({
+  bytes: count.min(64).max(2 ** 40).describe("a multiple of ways * 64"),
+  ways: count.min(1).max(4096),
+  cycles: sourced.describe("core cycles from access to use on a hit"),
+});
+
+const tlb = z.strictObject({
+  entries: count.min(1).max(65_536).describe("a multiple of `ways`"),
+  ways: count.min(1).max(65_536).describe("equal to `entries`: fully associative"),
+});
+
+const matrix = (of: z.ZodType<number>) => z.array(z.array(of)).describe("row: node of the CPU, column: node of the memory, in the order of `nodes`");
+
+/** All fields of a machine. Limits that need two fields are in check.ts. */
+export const machineShape = {
+  name: z.string().regex(/^[a-z0-9][a-z0-9.-]*$/).max(80).describe("kebab-case"),
+  description: text.describe("one line"),
+  nodes: z.array(z.strictObject({
+    id: count.max(63).describe("0 to 63; ids may have gaps"),
+    memoryBytes: count.max(2 ** 44).describe("a multiple of 2 MiB; 0 for a memoryless node"),
+    startAddress: z.exactOptional(count.max(2 ** 44)).describe("first physical address, a multiple of 2 MiB; absent: after the node before, on 1 GiB"),
+  })).min(1).max(64),
+  cpus: z.array(z.strictObject({
+    id: count.max(4095),
+    node: count.max(63),
+    core: count.max(4095).describe("threads of one core share L1, L2 and TLBs; numbered over the whole machine"),
+    l3: count.max(4095).describe("cores of one domain share an L3; numbered over the whole machine"),
+    socket: count.max(63),
+  })).min(1).max(4096).describe("hardware threads"),
+  hertz: sourced.describe("core clock the cycle figures are in"),
+  l1i: cache,
+  l1d: cache,
+  l2: cache,
+  l3: cache.extend({ inclusion: z.enum(["inclusive", "victim"]).describe("inclusive: a line in L1 or L2 is in L3; victim: L3 is filled by what L2 evicts") }),
+  translation: z.strictObject({
+    instruction: z.strictObject({ small: tlb, large: z.exactOptional(tlb) }).describe("L1 TLB for code; small 4 KiB, large 2 MiB"),
+    data: z.strictObject({ small: tlb, large: z.exactOptional(tlb), huge: z.exactOptional(tlb) }).describe("L1 TLB for data; huge 1 GiB"),
+    second: tlb.extend({ large: z.boolean().describe("2 MiB pages share it"), cycles: sourced, huge: z.exactOptional(tlb) }).describe("second level, code and data"),
+    pagingStructure: z.strictObject({
+      pde: count.max(4096), pdpte: count.max(4096), pml4e: count.max(4096), source: text, provisional: z.exactOptional(z.boolean()),
+    }).describe("paging-structure caches, entries by level; 0: none"),
+    source: text,
+  }),
+  latencyNs: matrix(positive.max(1e6)).describe("idle load latency, nanoseconds; row: node of the CPU, column: node of the memory"),
+  latencySpread: z.number().min(0).max(0.99).describe("half-width of every latency's range, relative: 0.1 is +-10 %"),
+  bandwidthMBs: matrix(positive.max(1e9)).describe("read bandwidth, MB/s (1 MB = 1,000,000 bytes); row: node of the CPU, column: node of the memory"),
+  distance: matrix(count.min(10).max(255)).describe("SLIT; 10 is local, 255 unreachable"),
+  cacheToCacheNs: z.strictObject({ sameSocket: sourced, otherSocket: sourced }).describe("nanoseconds to fetch a line that another L3 holds"),
+  interconnectSource: text,
+  provisional: z.boolean().describe("latency, bandwidth or topology is recalled or scaled from distances"),
+  costs: z.strictObject({
+    cyclesPerInstruction: sourced.describe("cycles an instruction takes when nothing misses"),
+    fetchExposure: sourced.describe("share of an instruction-fetch miss that is not hidden, 0 to 1"),
+    loadExposure: sourced.describe("share of a load miss that is not hidden, 0 to 1"),
+    storeExposure: sourced.describe("share of a store miss that is not hidden, 0 to 1"),
+    walkExposure: sourced.describe("share of a page walk that is not hidden, 0 to 1"),
+    prefetchLines: count.max(16).describe("lines fetched ahead on an L1I miss; 0 is off"),
+    ipiCycles: sourced.describe("cycles to send an inter-processor interrupt and take it"),
+  }),
+  physicalBits: count.min(32).max(52),
+  virtualBits: z.literal([48, 57]),
+  sources: z.array(text).min(1),
+};
+
+const head = { $schema: z.exactOptional(z.string()), schema: z.exactOptional(z.literal(MACHINE_SCHEMA)).describe("version of this format") };
+
+/** A file that says everything. */
+export const wholeMachine = z.strictObject({ ...head, ...machineShape });
+
+/** A file that names a preset and says only what differs. */
+export const machineOnBase = z.strictObject({
+  ...head,
+  base: z.string().describe("preset from which every absent field is taken"),
+  ...Object.fromEntries(Object.entries(machineShape).map(([name, field]) => [name, z.exactOptional(field as z.ZodType)])),
+}) as z.ZodType<{ base: string } & Partial<MachineSpec>>;
+
+/** The published JSON Schema; `data/machine.schema.json` is this, and a test holds them together. */
+export const machineJsonSchema = (): unknown => ({
+  $schema: "https://json-schema.org/draft/2020-12/schema",
+  $id: "https://github.com/kreplica/kreplica/packages/bench/data/machine.schema.json",
+  title: "kreplica machine",
+  description: "A NUMA machine for `kreplica --machine FILE`: all of it, or a base preset and what differs. Every number names its source.",
+  anyOf: [wholeMachine, machineOnBase].map((shape) => {
+    const { $schema: _, ...rest } = z.toJSONSchema(shape) as Record<string, unknown>;
+    return rest;
+  }),
+});
