@@ -104,7 +104,8 @@ export class OrderedBoot implements KernelBoot {
     },
     "numa-reserve-memory": () => {
       this.view.reserve();
-      return this.view.holders.length > 1 ? `room for copies on nodes ${this.view.holders.join(", ")}; node ${this.view.master} has the original` : "no copies to make room for";
+      const nodes = this.machine.nodes.filter((node) => this.allocator.usedFrames(node, "text") + this.allocator.usedFrames(node, "rodata") > 0);
+      return nodes.length > 0 ? `room for copies on node ${nodes.join(", ")}; node ${this.view.master} has the original` : "no copies to make room for";
     },
     "sort-extable": () => this.scribble("__start___ex_table", ".sorted"),
     "trap-init": () => {
@@ -205,7 +206,7 @@ export class OrderedBoot implements KernelBoot {
   private copyUserImage(root: Frame): number {
     const { layout, image, master } = this.context;
     const node = this.view.roots.find((each) => each.root === root)?.node ?? master;
-    const copied = copyImageToUser(this.context, root, userImageRange(layout, image, this.options.pcid), () => newTable(this.context, node));
+    const copied = copyImageToUser(this.context, root, root + 1, userImageRange(layout, image, this.options.pcid), () => newTable(this.context, node));
     if (!this.options.pcid) markTextGlobal(this.context, root, imageAddress(layout, image.stext), imageAddress(layout, pageUp(image.etext)));
     return copied;
   }

@@ -74,6 +74,20 @@ export class Memblock implements BootMemory {
     for (const [node, count] of this.cut(first, frames)) this.count(node, purpose, count);
   }
 
+  release(first: Frame, frames: number, purpose: FramePurpose): void {
+    invariant(this.active, "memblock was given memory back after the buddy lists took over");
+    const node = this.machine.memory.nodeOf(first);
+    this.count(node, purpose, -frames);
+    const merged: Run[] = [];
+    for (const run of [...this.free, { node, first, frames }].sort((a, b) => a.first - b.first)) {
+      const last = merged[merged.length - 1];
+      invariant(!last || last.first + last.frames <= run.first, `frame ${run.first} was given back twice`);
+      if (last && last.node === run.node && last.first + last.frames === run.first) last.frames += run.frames;
+      else merged.push({ ...run });
+    }
+    this.free = merged;
+  }
+
   private count(node: NodeId, purpose: FramePurpose, frames: number): void {
     const key = `${node}/${purpose}`;
     this.used.set(key, (this.used.get(key) ?? 0) + frames);

@@ -56,6 +56,8 @@ export interface BootMemory {
   allocate(node: NodeId, frames: number, align: number, purpose: FramePurpose, exact?: boolean): Frame;
   /** Takes a named run out of what can be allocated. Parts outside memory are ignored. */
   reserve(first: Frame, frames: number, purpose?: FramePurpose): void;
+  /** Gives back a run that {@link allocate} gave out. */
+  release(first: Frame, frames: number, purpose: FramePurpose): void;
   /** Frames free now, by node id. */
   freeFrames(node: NodeId): number;
   usedFrames(node: NodeId, purpose: FramePurpose): number;

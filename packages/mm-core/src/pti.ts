@@ -52,10 +52,12 @@ export function buildUserHalf(context: BuildContext, root: Frame, units: CpuUnit
 /**
  * Copies PMD entries of a range from the kernel half of a pair to its user half, marking them global on both sides.
  *
- * @param node on which missing tables of the user half are made
- * @param make source of table pages, where they were set aside
+ * @param root kernel PGD to copy from
+ * @param user user PGD to copy to: `root + 1`, but where a defect is modelled
+ * @param make source of table pages for what the user half lacks
+ * @returns entries copied
  */
-export function copyImageToUser(context: BuildContext, root: Frame, range: { readonly start: bigint; readonly end: bigint }, make: () => Frame): number {
+export function copyImageToUser(context: BuildContext, root: Frame, user: Frame, range: { readonly start: bigint; readonly end: bigint }, make: () => Frame): number {
   const { entries, layout } = context;
   let copied = 0;
   for (let address = range.start; address < range.end; address += LARGE) {
@@ -67,7 +69,7 @@ export function copyImageToUser(context: BuildContext, root: Frame, range: { rea
     const hi = entries.high(from, index);
     const marked = (lo | Bit.Global) >>> 0;
     if (marked !== lo) entries.write(from, index, marked, hi);
-    const to = reach(context, root + 1, address, 2, make, KERNEL_TABLE_BITS);
+    const to = reach(context, user, address, 2, make, KERNEL_TABLE_BITS);
     entries.write(to, index, marked, hi);
     copied++;
   }

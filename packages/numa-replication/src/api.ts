@@ -1,1 +1,3 @@
-export {};
+/** Everything another package may see of replication: the policies as data, and the window. */
+export { WINDOW_START } from "./clone-tables.js";
+export * from "./policy.js";

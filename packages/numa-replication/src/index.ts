@@ -1,1 +1,15 @@
-export {};
+/** Public surface of numa-replication: the replica view as a plugin, by policy. */
+import { bind, bindValue, plugin, type Plugin } from "@kreplica/di";
+import { ReplicaView } from "@kreplica/mm-core/api";
+import { CopyPerNode } from "./copy-per-node.js";
+import { PER_NODE, ReplicationPolicy } from "./policy.js";
+
+export * from "./api.js";
+export { CopyPerNode };
+
+/** Replication by a policy. */
+export const replicationBy = (policy: ReplicationPolicy): Plugin =>
+  plugin(policy.name, [bindValue(ReplicationPolicy, policy), bind(ReplicaView, CopyPerNode)]);
+
+/** The corrected series. */
+export const numaReplication = replicationBy(PER_NODE);

@@ -1,0 +1,56 @@
+/**
+ * The private path of a holder: its PGD, and every table from there to the 2 MiB leaves of the replicated window.
+ *
+ * PTE pages are not cloned: fixmap's and vsyscall's stay shared, so that one set_fixmap serves all nodes. Only the PTE page behind
+ * the ragged end of text, where there is one, becomes the holder's own, because two of its leaves must differ.
+ */
+import { type Frame, frameOf, isLeaf, isPresent, entryHigh, entryLow, tableIndex } from "@kreplica/hw-x86/api";
+import { invariant, type TableMemory } from "@kreplica/mm-core/api";
+
+/** First address of the window whose tables are private: the last 2 GiB. @patch 03/12 arch/x86/include/asm/numa_replication.h PAGE_TABLE_REPLICATION_LEFT */
+export const WINDOW_START = 0xffff_ffff_8000_0000n;
+
+/**
+ * Copies the kernel half of a top-level table, then clones what leads to the window.
+ *
+ * @patch 03/12 mm/numa_replication.c replicate_pgt_p4d, replicate_pgt_pud, replicate_pgt_pmd
+ * @patch 03/12 arch/x86/include/asm/numa_replication.h numa_replicate_pgt_pgd
+ * @param make gives cleared table pages on the holder's node
+ */
+export function cloneRoot(entries: TableMemory, levels: 4 | 5, boundary: number, from: Frame, to: Frame, make: () => Frame): void {
+  entries.copy(from, to, boundary, 512, true);
+  cloneBelow(entries, levels, to, make);
+}
+
+/** Gives a table private lower tables where its entries lead to the window, down to PMD pages. */
+function cloneBelow(entries: TableMemory, level: number, table: Frame, make: () => Frame): void {
+  if (level <= 2) return;
+  for (let index = tableIndex(WINDOW_START, level); index < 512; index++) {
+    const lo = entries.low(table, index);
+    if (!isPresent(lo) || isLeaf(lo, level)) continue;
+    const hi = entries.high(table, index);
+    const lower = make();
+    entries.copy(frameOf(lo, hi), lower, 0, 512, true);
+    entries.write(table, index, entryLow(lower, lo & 0xfff), (entryHigh(lower, false) | (hi & 0x8000_0000)) >>> 0, true);
+    cloneBelow(entries, level - 1, lower, make);
+  }
+}
+
+/** Table pages {@link cloneRoot} takes from `make` for a root. */
+export function countBelow(entries: TableMemory, level: number, table: Frame): number {
+  if (level <= 2) return 0;
+  let count = 0;
+  for (let index = tableIndex(WINDOW_START, level); index < 512; index++) {
+    const lo = entries.low(table, index);
+    if (!isPresent(lo) || isLeaf(lo, level)) continue;
+    count += 1 + countBelow(entries, level - 1, frameOf(lo, entries.high(table, index)));
+  }
+  return count;
+}
+
+/** Next table set aside for a holder. @throws InvariantError when fewer were set aside than are cloned */
+export function fromRoom(tables: Frame[]): Frame {
+  const frame = tables.pop();
+  invariant(frame !== undefined, "more tables are cloned than were reserved");
+  return frame;
+}

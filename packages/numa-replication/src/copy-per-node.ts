@@ -1,0 +1,160 @@
+/**
+ * The replica view of a kernel with the series: tables of their own for every holder, copies of text and rodata behind them.
+ *
+ * Which nodes hold copies, and of what, is the policy's; this class does the steps. Nothing here can fail after `reserve`: all frames
+ * are set aside then, and a node that could not get its own is no holder.
+ */
+import { inject, injectable } from "@kreplica/di";
+import { addressOfFrame, type CpuId, type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import {
+  bootRoot, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, invariant, KernelOptions, pagesOf,
+  type ReplicaView, tableAt, type TableRoot, userImageRange,
+} from "@kreplica/mm-core/api";
+import { cloneRoot, countBelow, fromRoom, WINDOW_START } from "./clone-tables.js";
+import { copyPages, hasTail } from "./copy-pages.js";
+import { protectAlias } from "./linear-alias.js";
+import type { CopiedPart, HolderRoom } from "./placement.js";
+import { memoryNodes, ReplicationPolicy } from "./policy.js";
+import { repointPart } from "./repoint.js";
+import { reserveRooms } from "./reserve.js";
+
+@injectable()
+export class CopyPerNode implements ReplicaView {
+  readonly name: string;
+  readonly master: NodeId;
+  holders: readonly NodeId[];
+  roots: readonly TableRoot[];
+  private readonly bootTable: Frame;
+  private readonly parts: Record<"text" | "rodata", CopiedPart>;
+  private rooms: readonly HolderRoom[] = [];
+  private readonly near: NodeId[] = [];
+  private replicated = false;
+  private linearKnown = false;
+
+  constructor(
+    @inject(Machine) private readonly machine: Machine,
+    @inject(BuildContext) private readonly context: BuildContext,
+    @inject(KernelOptions) private readonly options: KernelOptions,
+    @inject(ReplicationPolicy) private readonly policy: ReplicationPolicy,
+  ) {
+    const { layout, image, master } = context;
+    this.name = policy.name;
+    this.master = master;
+    this.holders = [master];
+    this.bootTable = bootRoot(layout, image);
+    this.roots = [{ node: master, root: this.bootTable, kind: "boot" }];
+    const part = (purpose: "text" | "rodata", start: bigint, end: bigint): CopiedPart =>
+      ({ purpose, start: imageAddress(layout, start), pages: pagesOf(start, end), original: imageFrame(layout, image.stext, start) });
+    this.parts = { text: part("text", image.stext, image.etext), rodata: part("rodata", image.startRodata, image.endRodata) };
+  }
+
+  /** @patch 03/12 mm/numa_replication.c numa_reserve_memory */
+  reserve(): void {
+    const { context, policy } = this;
+    const { levels, pti } = context.layout;
+    const wanted = new Set([this.master, ...policy.chooseHolders(this.machine, this.master)]);
+    const candidates = memoryNodes(this.machine).filter((node) => wanted.has(node));
+    if (candidates.length < 2) return;
+    const kernelTables = countBelow(context.entries, levels, this.bootTable);
+    // The user half gets P4D (5 levels), PUD and one PMD page; nothing of it exists yet that could be counted.
+    const userTables = pti && !policy.defects.has("D15") ? levels - 2 : 0;
+    const tails = policy.copies.text && hasTail(this.parts.text.pages) ? 1 : 0;
+    this.rooms = reserveRooms(context.early, this.machine, candidates, {
+      parts: [...(policy.copies.text ? [this.parts.text] : []), ...(policy.copies.rodata ? [this.parts.rodata] : [])],
+      rootFrames: pti ? 2 : 1, tables: kernelTables + userTables + tails, master: this.master, anyNode: policy.defects.has("D14"),
+    });
+    // One holder is a kernel with one copy: no second table, no cost.
+    if (this.rooms.length < 2 || !this.rooms.some((room) => room.node === this.master)) this.rooms = [];
+  }
+
+  /** @patch 03/12 mm/numa_replication.c numa_replicate_kernel */
+  replicateKernel(): void {
+    const { entries, layout, image } = this.context;
+    if (this.rooms.length === 0) return;
+    for (const room of this.rooms) {
+      const make = (): Frame => fromRoom(room.tables);
+      cloneRoot(entries, layout.levels, layout.kernelBoundary, this.bootTable, room.root, make);
+      if (layout.pti) {
+        if (this.policy.defects.has("D15")) entries.copy(this.bootTable + 1, room.root + 1, layout.kernelBoundary, 512, true);
+        else cloneRoot(entries, layout.levels, layout.kernelBoundary, this.bootTable + 1, room.root + 1, make);
+      }
+      if (room.node === this.master || !this.policy.copies.text) continue;
+      const { text } = this.parts;
+      copyPages(entries.memory, text.original, room.text, text.pages);
+      if (!this.policy.defects.has("copied-source")) repointPart(entries, layout.levels, room.root, this.bootTable, text, room.text, make);
+      if (layout.pti && !this.policy.defects.has("D15")) {
+        copyImageToUser(this.context, room.root, room.root + 1, userImageRange(layout, image, this.options.pcid), make);
+      }
+    }
+    const nodes = this.rooms.map((room) => room.node);
+    for (const node of this.machine.nodes) {
+      this.near[node] = nodes.reduce((best, each) => (this.machine.distance(node, each) < this.machine.distance(node, best) ? each : best));
+    }
+    // Only now may anyone see it: lookups before this line use the boot table (defect D1 was to answer from an empty list).
+    this.holders = nodes;
+    const own = this.rooms.map(({ node, root }): TableRoot => ({ node, root, kind: "node" }));
+    this.roots = this.policy.defects.has("D4") ? own : [this.roots[0]!, ...own];
+    this.replicated = true;
+    this.linearKnown = true;
+  }
+
+  /** @patch 07/12 arch/x86/kernel/smpboot.c start_secondary; 03/12 mm/numa_replication.c numa_setup_pgd */
+  setupCpu(cpu: CpuId): void {
+    this.machine.cpu(cpu).writeCr3(addressOfFrame(this.kernelRoot(this.machine.nodeOfCpu(cpu))));
+  }
+
+  /** @patch 03/12 mm/numa_replication.c numa_replicate_kernel_rodata */
+  replicateRodata(): void {
+    const { entries, layout, allocator } = this.context;
+    if (!this.replicated) return;
+    for (const room of this.rooms) {
+      if (room.node === this.master) continue;
+      const make = (): Frame => allocator.allocate(room.node, 0, { purpose: "page-table", zero: true, thisNode: true });
+      const protect = (part: CopiedPart, copy: Frame): void => protectAlias(this.context, this.bootTable, copy, part.pages, room.node);
+      if (this.policy.copies.text) protect(this.parts.text, room.text);
+      if (!this.policy.copies.rodata) continue;
+      const { rodata } = this.parts;
+      copyPages(entries.memory, rodata.original, room.rodata, rodata.pages);
+      if (!this.policy.defects.has("copied-source")) repointPart(entries, layout.levels, room.root, this.bootTable, rodata, room.rodata, make);
+      if (!this.policy.defects.has("D9")) protect(rodata, room.rodata);
+    }
+  }
+
+  /** @patch 03/12 mm/numa_replication.c numa_clear_linear_addresses */
+  clearLinearAddresses(): void { this.linearKnown = false; }
+
+  /**
+   * Direct-map address of a text byte in a node's copy, for patching while the kernel boots.
+   * @patch 03/12 mm/numa_replication.c numa_addr_in_replica
+   * @returns undefined outside text, for a node that holds no copy, before there are copies and after the addresses were cleared
+   */
+  addressInReplica(address: bigint, node: NodeId): bigint | undefined {
+    const { text } = this.parts;
+    const page = Number((address - text.start) >> 12n);
+    const room = this.rooms.find((each) => each.node === node);
+    if (!this.linearKnown || !room || address < text.start || page >= text.pages) return undefined;
+    const first = this.policy.copies.text ? room.text : text.original;
+    return directAddress(this.context.layout, first + page) + (address & 4095n);
+  }
+
+  nearest(node: NodeId): NodeId { return this.near[node] ?? this.master; }
+
+  isPrivate(address: bigint): boolean { return this.replicated && address >= WINDOW_START; }
+
+  replicaFrame(address: bigint, node: NodeId): Frame | undefined {
+    return frameAt(this.context.entries.memory, this.kernelRoot(node), this.context.layout.levels, address);
+  }
+
+  kernelRoot(node: NodeId): Frame {
+    if (!this.replicated) return this.policy.defects.has("D1") && node !== this.master ? NONE : this.bootTable;
+    const holder = this.nearest(node);
+    const room = this.rooms.find((each) => each.node === holder);
+    invariant(room !== undefined, `holder ${holder} has no room`);
+    return room.root;
+  }
+
+  /** PMD page of a holder over an address; for dumps. */
+  tableOver(address: bigint, node: NodeId): Frame | undefined {
+    return tableAt(this.context.entries.memory, this.kernelRoot(node), this.context.layout.levels, address, 2);
+  }
+}

@@ -1,0 +1,72 @@
+/** What a replication policy decides, as data: who holds copies, of what, and which defects of the series are laid over it. */
+import { token } from "@kreplica/di";
+import type { Machine, NodeId } from "@kreplica/hw-x86/api";
+
+/**
+ * Defects of the series as posted that this package can lay over a policy, by their id in series.md 8.2.
+ *
+ * D1 a node's root is asked for before there is one; D4 the boot table learns nothing after it was cloned; D9 the direct-map alias of
+ * rodata copies stays writable; D14 memory of any node is taken for copies and tables; D15 the user halves of all pairs share node 0's
+ * tables; copied-source: copies are made and never mapped (the 2003 prototype).
+ */
+export type BootDefect = "D1" | "D4" | "D9" | "D14" | "D15" | "copied-source";
+
+export interface ReplicationPolicy {
+  /** As `kreplica policies` lists it. */
+  readonly name: string;
+  readonly summary: string;
+  /** What each holder gets a copy of. */
+  readonly copies: { readonly text: boolean; readonly rodata: boolean };
+  /** Nodes that should hold a copy; the master is added. Nodes without memory never hold one. */
+  chooseHolders(machine: Machine, master: NodeId): readonly NodeId[];
+  readonly defects: ReadonlySet<BootDefect>;
+}
+export const ReplicationPolicy = token<ReplicationPolicy>("numa-replication/ReplicationPolicy");
+
+/** Nodes that have memory. */
+export const memoryNodes = (machine: Machine): NodeId[] =>
+  [...new Set(machine.memory.ranges.map((range) => range.node))].sort((a, b) => a - b);
+
+const NO_DEFECTS: ReadonlySet<BootDefect> = new Set();
+const BOTH = { text: true, rodata: true } as const;
+
+/** Text and rodata on every node with memory: the series' idea, corrected. The default. */
+export const PER_NODE: ReplicationPolicy = {
+  name: "per-node", summary: "a copy of text and rodata on every node with memory, the series' defects corrected",
+  copies: BOTH, chooseHolders: memoryNodes, defects: NO_DEFECTS,
+};
+
+/** Text alone. */
+export const TEXT_ONLY: ReplicationPolicy = {
+  name: "text-only", summary: "as per-node, with one rodata for all",
+  copies: { text: true, rodata: false }, chooseHolders: memoryNodes, defects: NO_DEFECTS,
+};
+
+/** A copy on every n-th node with memory, counted from the master, as IRIX's numa_kernel_replication_ratio. @param nth at least 1 */
+export const everyNth = (nth: number): ReplicationPolicy => ({
+  name: "every-nth", summary: `a copy on every ${nth}. node with memory, counted from the master`,
+  copies: BOTH, defects: NO_DEFECTS,
+  chooseHolders(machine, master) {
+    const nodes = memoryNodes(machine);
+    const start = nodes.indexOf(master);
+    return nodes.filter((_, index) => (((index - start) % nth) + nth) % nth === 0);
+  },
+});
+
+/** No copy for a node that has a holder within a distance: one copy a socket where sockets are split into nodes. @param within SLIT distance, 10 is local */
+export const perSocket = (within = 15): ReplicationPolicy => ({
+  name: "per-socket", summary: `a copy on each group of nodes within SLIT distance ${within} of one another`,
+  copies: BOTH, defects: NO_DEFECTS,
+  chooseHolders(machine, master) {
+    const holders = [master];
+    for (const node of memoryNodes(machine)) {
+      if (!holders.some((holder) => machine.distance(node, holder) <= within)) holders.push(node);
+    }
+    return holders;
+  },
+});
+
+/** A policy with defects laid over it. */
+export const withDefects = (policy: ReplicationPolicy, ...defects: readonly BootDefect[]): ReplicationPolicy => ({
+  ...policy, name: `${policy.name}+${defects.join("+")}`, defects: new Set([...policy.defects, ...defects]),
+});

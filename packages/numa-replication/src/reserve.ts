@@ -1,0 +1,56 @@
+/**
+ * Memory for copies, taken while the boot allocator can still give whole 2 MiB runs: text, rodata and all tables to be cloned.
+ *
+ * A node that cannot hold its own copy gets none and uses its nearest holder: the series took whatever memblock found (defect D14).
+ */
+import { NONE, type Machine, type NodeId } from "@kreplica/hw-x86/api";
+import type { BootMemory, FramePurpose } from "@kreplica/mm-core/api";
+import { type CopiedPart, type HolderRoom, LARGE_PAGES, roomFor } from "./placement.js";
+
+/** What one holder needs. */
+export interface RoomPlan {
+  readonly parts: readonly CopiedPart[];
+  /** Frames of a PGD: 1, or 2 for a pair under KPTI. */
+  readonly rootFrames: 1 | 2;
+  /** Further table pages to clone. */
+  readonly tables: number;
+  readonly master: NodeId;
+  /** Take any node's memory when the holder's own is full: defect D14, off in the corrected design. */
+  readonly anyNode?: boolean;
+}
+
+/**
+ * @patch 03/12 mm/numa_replication.c numa_reserve_memory
+ * @param candidates nodes that should hold a copy, the master among them
+ * @returns one entry for each node that got all it needs, ascending; a node that did not leaves nothing behind
+ */
+export function reserveRooms(early: BootMemory, machine: Machine, candidates: readonly NodeId[], plan: RoomPlan): HolderRoom[] {
+  const rooms: HolderRoom[] = [];
+  for (const node of [...candidates].sort((a, b) => a - b)) {
+    const room = reserveRoom(early, machine, node, plan);
+    if (room) rooms.push(room);
+  }
+  return rooms;
+}
+
+function reserveRoom(early: BootMemory, machine: Machine, node: NodeId, plan: RoomPlan): HolderRoom | undefined {
+  const taken: { first: number; frames: number; purpose: FramePurpose }[] = [];
+  const take = (frames: number, align: number, purpose: FramePurpose): number => {
+    const first = early.allocate(node, frames, align, purpose, !plan.anyNode);
+    if (first !== NONE) taken.push({ first, frames, purpose });
+    return first;
+  };
+  const copies: Partial<Record<"text" | "rodata", number>> = {};
+  for (const part of plan.parts) {
+    copies[part.purpose] = node === plan.master ? part.original : take(roomFor(part), LARGE_PAGES, part.purpose);
+  }
+  const root = take(plan.rootFrames, plan.rootFrames, "page-table");
+  const tables = Array.from({ length: plan.tables }, () => take(1, 1, "page-table"));
+  if ([root, ...tables, ...Object.values(copies)].includes(NONE)) {
+    for (const { first, frames, purpose } of taken) early.release(first, frames, purpose);
+    return undefined;
+  }
+  for (const frame of tables) machine.memory.clearFrame(frame);
+  for (let frame = root; frame < root + plan.rootFrames; frame++) machine.memory.clearFrame(frame);
+  return { node, root, tables, text: copies.text ?? NONE, rodata: copies.rodata ?? NONE };
+}
