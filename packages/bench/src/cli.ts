@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+/** The kreplica command: arguments in, text and exit code out. The only file that touches the process. */
+import "@kreplica/di"; // first: it loads reflect-metadata, which classes with injected parameters need when they are defined
+import manifest from "../package.json";
+import type { RegisterCommand } from "./commands/command.js";
+import { registerMachine } from "./commands/machine.js";
+import { run } from "./commands/run.js";
+import { progressOn, screenFor } from "./report/terminal.js";
+
+/** In the order of the help. */
+const commands: readonly RegisterCommand[] = [registerMachine];
+
+// A reader that has seen enough (`| head`) is not an error.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(process.exitCode ?? 0);
+    throw error;
+  });
+}
+
+process.exitCode = await run(process.argv.slice(2), commands, {
+  version: manifest.version,
+  out: (text) => { process.stdout.write(text); },
+  error: (text) => { process.stderr.write(text); },
+  screen: screenFor(process.stdout, process.env),
+  progress: progressOn(process.stderr, process.env),
+  debug: Boolean(process.env["KREPLICA_DEBUG"]),
+});

@@ -1,0 +1,36 @@
+/** What a command is: a function that registers itself, and the few things it may touch of the process it runs in. */
+import type { Command } from "commander";
+import type { Progress, Screen } from "../report/terminal.js";
+
+/** The process, as commands see it: text goes here, nowhere else. */
+export interface CommandContext {
+  /** Text of a report, or a JSON document, to standard output. */
+  print(text: string): void;
+  /** A remark that is no part of the result, to standard error, on a line of its own. */
+  remark(text: string): void;
+  /** What standard output is shown on. */
+  readonly screen: Screen;
+  /** A progress line; silent unless standard error is a terminal. */
+  readonly progress: Progress;
+  /** The command ran to its end, but a check does not hold: exit code 1. */
+  checkFailed(): void;
+}
+
+/**
+ * Adds one command, or a few, to the program. Its action may be asynchronous; bad input is thrown as InputError (exit code 2),
+ * a check that does not hold is told through {@link CommandContext.checkFailed} (exit code 1).
+ */
+export type RegisterCommand = (program: Command, context: CommandContext) => void;
+
+/** Text below a command's help: examples, one a line, and what they do. */
+export const examples = (...lines: readonly (readonly [command: string, does: string])[]): string => {
+  const width = Math.max(...lines.map(([command]) => command.length)) + 2;
+  return `\nExamples:\n${lines.map(([command, does]) => `  ${command.padEnd(width)}${does}`).join("\n")}\n`;
+};
+
+/** Text below every help. */
+export const exitCodes = "\nExit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n";
+
+/** Prints a value as a JSON document, two blanks deep. Numbers without rows of their own stay on one line. */
+export const jsonText = (value: unknown): string =>
+  `${JSON.stringify(value, null, 2).replace(/\[\s+([-\d.,\se+]*?)\s+\]/g, (_all, list: string) => `[${list.replace(/\s+/g, " ")}]`)}\n`;

@@ -1,0 +1,35 @@
+/** `kreplica machine`: lists the machines that come with kreplica, or shows one, the user's own included. */
+import type { Command } from "commander";
+import { loadMachine } from "../inputs/machine/load.js";
+import { InputError } from "../inputs/input-error.js";
+import { machineDocument } from "../inputs/machine/json-machine.js";
+import { presets } from "../inputs/presets/index.js";
+import { machineListText, machineText } from "../report/machine.js";
+import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { baseOption, jsonOption, type JsonOption } from "./options.js";
+
+export function registerMachine(program: Command, context: CommandContext): void {
+  program.command("machine")
+    .summary("list the machines, or show one with the source of every number")
+    .description("Without an argument: the machines that come with kreplica. With one: its nodes, CPUs, caches, TLBs, latency and bandwidth between nodes, costs, what is provisional, and what each number rests on.")
+    .argument("[machine]", "preset, or own machine: a JSON file (data/machine.schema.json), the output of `numactl --hardware` or of Intel MLC, or a copy of /sys/devices/system/node")
+    .addOption(baseOption())
+    .addOption(jsonOption())
+    .addHelpText("after", examples(
+      ["kreplica machine", "the presets"],
+      ["kreplica machine e5-2690v3-2s", "one of them in full"],
+      ["kreplica machine e5-2690v3-2s --json > mine.json", "a file to start an own machine from"],
+      ["numactl --hardware > box.txt; kreplica machine box.txt", "this computer's nodes, distances scaled to latencies"],
+      ["mlc >> box.txt; kreplica machine box.txt", "the same with measured latencies"],
+    ) + exitCodes)
+    .action((named: string | undefined, options: JsonOption & { base?: string }) => {
+      if (named === undefined) {
+        if (options.base !== undefined) throw new InputError({ file: "--base", reason: "given without a machine", remedy: "name a file or directory to complete with it" });
+        if (options.json) context.print(jsonText({ schema: "kreplica.machines/1", machines: presets.map(({ name, description, nodes, cpus, provisional }) => ({ name, description, nodes: nodes.length, cpus: cpus.length, provisional })) }));
+        else context.print(machineListText(presets, context.screen));
+        return;
+      }
+      const machine = loadMachine(named, options.base);
+      context.print(options.json ? jsonText(machineDocument(machine)) : machineText(machine, context.screen));
+    });
+}

@@ -1,0 +1,68 @@
+/** Options that several commands share: same name, same words, same check everywhere. */
+import { type Command, Option } from "commander";
+import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
+import { formatCpuList } from "../inputs/cpu-list.js";
+import { InputError } from "../inputs/input-error.js";
+import { loadMachine } from "../inputs/machine/load.js";
+import { defaultPreset, presets } from "../inputs/presets/index.js";
+
+/** As commander fills them in. */
+export interface MachineOptions { readonly machine?: string; readonly base?: string }
+export interface PlacementOptions { readonly cpu?: number; readonly masterNode?: number }
+export interface JsonOption { readonly json?: boolean }
+
+/** A whole number from 0. @throws InputError naming the option */
+export function wholeNumber(option: string): (text: string) => number {
+  return (text) => {
+    if (!/^\d{1,15}$/.test(text)) throw new InputError({ file: option, reason: `${JSON.stringify(text)} is not a whole number`, remedy: "write digits only" });
+    return Number(text);
+  };
+}
+
+export const baseOption = (): Option =>
+  new Option("--base <name>", `preset for what numactl, MLC or sysfs output leaves open (default: ${defaultPreset.name})`);
+
+export const jsonOption = (): Option => new Option("--json", "print one JSON document instead of text");
+
+/** Adds `--machine` and `--base`; read them with {@link readMachine}. */
+export const addMachineOptions = (command: Command): Command => command
+  .addOption(new Option("--machine <name|file|dir>", `preset, or own machine: JSON, output of \`numactl --hardware\` or Intel MLC, or a copy of /sys/devices/system/node (default: ${defaultPreset.name})`))
+  .addOption(baseOption());
+
+/** Adds `--cpu` and `--master-node`; read them with {@link readPlacement}. */
+export const addPlacementOptions = (command: Command): Command => command
+  .addOption(new Option("--cpu <number>", "CPU that runs the test (default: the first on another node than the image)").argParser(wholeNumber("--cpu")))
+  .addOption(new Option("--master-node <number>", "node that holds the kernel image (default: the first with memory)").argParser(wholeNumber("--master-node")));
+
+/** @throws InputError */
+export function readMachine({ machine, base }: MachineOptions): MachineSpec {
+  if (machine === undefined && base !== undefined) throw new InputError({ file: "--base", reason: "given without --machine", remedy: `name a file with --machine, or a preset: ${presets.map((each) => each.name).join(", ")}` });
+  return machine === undefined ? defaultPreset : loadMachine(machine, base);
+}
+
+/** Who runs, and where the kernel's image lies. */
+export interface Placement { readonly cpu: CpuId; readonly masterNode: NodeId }
+
+/**
+ * As the recordings were made unless told otherwise: the image on the first node with memory, the test on the first CPU of the
+ * first other node that has CPUs; where no other node has any, on the first CPU there is.
+ *
+ * @throws InputError when the machine has no such CPU, or no memory on such a node
+ */
+export function readPlacement(options: PlacementOptions, machine: MachineSpec): Placement {
+  const withMemory = machine.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
+  const masterNode = options.masterNode ?? withMemory[0]!;
+  if (!withMemory.includes(masterNode)) {
+    const reason = machine.nodes.some((node) => node.id === masterNode) ? `node ${masterNode} of ${machine.name} has no memory` : `${machine.name} has no node ${masterNode}`;
+    throw new InputError({ file: "--master-node", reason, remedy: `choose from ${formatCpuList(withMemory)}` });
+  }
+  const ids = machine.cpus.map((cpu) => cpu.id).sort((a, b) => a - b);
+  if (options.cpu !== undefined) {
+    if (!ids.includes(options.cpu)) throw new InputError({ file: "--cpu", reason: `${machine.name} has no CPU ${options.cpu}`, remedy: `choose from ${formatCpuList(ids)}` });
+    return { cpu: options.cpu, masterNode };
+  }
+  const others = machine.nodes.filter((node) => node.id !== masterNode).map((node) => node.id);
+  const firstOn = (node: NodeId): CpuId | undefined => ids.find((id) => machine.cpus.find((cpu) => cpu.id === id)!.node === node);
+  const cpu = others.map(firstOn).find((id) => id !== undefined) ?? ids[0]!;
+  return { cpu, masterNode };
+}

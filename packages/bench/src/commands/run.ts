@@ -1,0 +1,61 @@
+/** Runs one command line: registers the commands, turns what is thrown into one line and an exit code. */
+import { Command, CommanderError } from "commander";
+import { InputError } from "../inputs/input-error.js";
+import { type CommandContext, examples, exitCodes, type RegisterCommand } from "./command.js";
+
+/** Exit codes of every command. */
+export const enum ExitCode { Fine = 0, CheckFailed = 1, BadInput = 2, Fault = 70 }
+
+/** What of the process a run needs. */
+export interface RunSurroundings {
+  readonly version: string;
+  readonly out: (text: string) => void;
+  readonly error: (text: string) => void;
+  readonly screen: CommandContext["screen"];
+  readonly progress: CommandContext["progress"];
+  /** Show stacks. */
+  readonly debug: boolean;
+}
+
+/** @returns the exit code; never throws */
+export async function run(words: readonly string[], commands: readonly RegisterCommand[], surroundings: RunSurroundings): Promise<number> {
+  const { out, error, screen, progress, debug, version } = surroundings;
+  let failed = false;
+  const program = new Command("kreplica")
+    .description("An executable model of kernel text and rodata replication on NUMA machines (x86-64, Linux RFC of 12 patches):\nboots a kernel's page tables on a modelled machine, replays recorded kernel traces, says what replication gains and costs.")
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "show help")
+    .helpCommand("help [command]", "show a command's help")
+    .configureHelp({ helpWidth: screen.columns, showGlobalOptions: false })
+    .configureOutput({
+      writeOut: out, writeErr: error,
+      outputError: (text, write) => write(`kreplica: ${text.replace(/^error: /, "")}`),
+    })
+    .showSuggestionAfterError(true)
+    .exitOverride();
+  const context: CommandContext = { print: out, remark: (text) => error(`kreplica: ${text}\n`), screen, progress, checkFailed: () => { failed = true; } };
+  for (const register of commands) register(program, context);
+  for (const command of program.commands) command.showHelpAfterError(`Try: kreplica ${command.name()} --help`);
+  program.showHelpAfterError("Try: kreplica --help");
+  program.addHelpText("after", examples(["kreplica machine", "the machines that come with kreplica"], ["kreplica machine --help", "a command's options and examples"]) + exitCodes);
+
+  try {
+    if (words.length === 0) {
+      error(program.helpInformation());
+      return ExitCode.BadInput;
+    }
+    await program.parseAsync([...words], { from: "user" });
+    return failed ? ExitCode.CheckFailed : ExitCode.Fine;
+  } catch (thrown) {
+    progress.stop();
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? ExitCode.Fine : ExitCode.BadInput;
+    const stack = debug && thrown instanceof Error ? `${thrown.stack}\n` : "";
+    if (thrown instanceof InputError) {
+      error(`kreplica: ${thrown.message}\n${stack}`);
+      return ExitCode.BadInput;
+    }
+    const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
+    error(`kreplica: a fault in kreplica itself: ${message.split("\n")[0]!}${debug ? "" : " (KREPLICA_DEBUG=1 shows where)"}\n${stack}`);
+    return ExitCode.Fault;
+  }
+}

@@ -1,0 +1,152 @@
+/** A machine as text: what it consists of, what its accesses cost, and what each number rests on. */
+import type { CacheSpec, MachineSpec, Sourced, TlbSpec } from "@kreplica/hw-x86/api";
+import { formatCpuList } from "../inputs/cpu-list.js";
+import { sourcedNumbers } from "../inputs/machine/check.js";
+import { hanging, renderMatrix, renderTable, type Screen } from "./terminal.js";
+import { bytesText, hertzText, numberText } from "./units.js";
+
+/** Stands behind every number that is recalled or assumed. */
+const MARK = "~";
+
+const distinct = (values: readonly number[]): number[] => [...new Set(values)].sort((a, b) => a - b);
+const heading = (title: string, note: string, screen: Screen): string => `\n${screen.bold(title)}${note === "" ? "" : screen.dim(`  ${note}`)}\n`;
+const mark = (number: { readonly provisional?: boolean }): string => (number.provisional ? MARK : "");
+const range = ({ value, low = value, high = value }: Sourced, text: (value: number) => string = numberText): string => (low === high ? "" : `${text(low)} to ${text(high)}`);
+
+/** Breaks a list of CPUs at commas. */
+function brokenAtCommas(list: string, width: number): string {
+  const lines: string[] = [];
+  for (const part of list.split(/(?<=,)/)) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + part.length <= width) lines[lines.length - 1] = last + part;
+    else lines.push(part);
+  }
+  return lines.join("\n");
+}
+
+/** Least and greatest latency from a node with CPUs to a node with memory, local and remote, nanoseconds. */
+export function latencyRange(machine: MachineSpec): { readonly local: readonly [number, number]; readonly remote?: readonly [number, number] } {
+  const local: number[] = [];
+  const remote: number[] = [];
+  for (const [i, from] of machine.nodes.entries()) {
+    if (!machine.cpus.some((cpu) => cpu.node === from.id)) continue;
+    for (const [j, to] of machine.nodes.entries()) if (to.memoryBytes > 0) (i === j ? local : remote).push(machine.latencyNs[i]![j]!);
+  }
+  const ends = (values: readonly number[]): readonly [number, number] => [Math.min(...values), Math.max(...values)];
+  return { local: ends(local.length > 0 ? local : [0]), ...(remote.length > 0 ? { remote: ends(remote) } : {}) };
+}
+
+const between = ([low, high]: readonly [number, number]): string => (low === high ? numberText(low) : `${numberText(low)} to ${numberText(high)}`);
+
+/** Every machine in two lines. */
+export function machineListText(machines: readonly MachineSpec[], screen: Screen): string {
+  const nameWidth = Math.max(...machines.map((machine) => machine.name.length)) + 2;
+  return machines.map((machine) => {
+    const { local, remote } = latencyRange(machine);
+    const memory = machine.nodes.reduce((sum, node) => sum + node.memoryBytes, 0);
+    const facts = [
+      `${machine.nodes.length} nodes`, `${distinct(machine.cpus.map((cpu) => cpu.core)).length} cores`, `${machine.cpus.length} CPUs`, bytesText(memory),
+      `${between(local)} ns local${remote ? `, ${between(remote)} remote` : ""}`,
+    ].join(", ");
+    return `${screen.bold(machine.name.padEnd(nameWidth))}${facts}${machine.provisional ? ` ${screen.warn(MARK)}` : ""}\n${" ".repeat(nameWidth)}${screen.dim(machine.description)}\n`;
+  }).join("") + `\n${MARK} provisional: latency, bandwidth or topology is recalled or assumed\n`;
+}
+
+/** One machine in full. */
+export function machineText(machine: MachineSpec, screen: Screen): string {
+  return [
+    `${screen.bold(machine.name)}\n${hanging("", machine.description, screen, 0)}`,
+    machine.provisional ? `${screen.warn(`  ${MARK} provisional: its latency, bandwidth or topology is recalled, assumed or scaled`)}\n` : "",
+    nodesText(machine, screen), cachesText(machine, screen), translationText(machine, screen),
+    interconnectText(machine, screen), costsText(machine, screen), sourcesText(machine, screen),
+  ].join("");
+}
+
+function nodesText(machine: MachineSpec, screen: Screen): string {
+  const sockets = distinct(machine.cpus.map((cpu) => cpu.socket)).length;
+  const cores = distinct(machine.cpus.map((cpu) => cpu.core)).length;
+  const rows = machine.nodes.map(({ id, memoryBytes, startAddress }) => {
+    const cpus = machine.cpus.filter((cpu) => cpu.node === id);
+    const of = (field: "core" | "l3" | "socket"): number[] => distinct(cpus.map((cpu) => cpu[field]));
+    return [
+      `${id}`, memoryBytes === 0 ? "none" : bytesText(memoryBytes), startAddress === undefined ? "" : `0x${startAddress.toString(16)}`,
+      cpus.length === 0 ? "none" : formatCpuList(of("socket")), `${of("core").length}`, `${of("l3").length}`,
+      cpus.length === 0 ? "none" : brokenAtCommas(formatCpuList(cpus.map((cpu) => cpu.id).sort((a, b) => a - b)), screen.columns - 52),
+    ];
+  });
+  return heading("Nodes", `${sockets} socket${sockets === 1 ? "" : "s"}, ${cores} cores, ${machine.cpus.length} CPUs, ${hertzText(machine.hertz.value)}${range(machine.hertz, hertzText) ? ` (${range(machine.hertz, hertzText)})` : ""}, ${machine.physicalBits} physical and ${machine.virtualBits} virtual address bits`, screen)
+    + renderTable([
+      { head: "node", align: "right" }, { head: "memory", align: "right" }, { head: machine.nodes.some((node) => node.startAddress !== undefined) ? "from" : "", align: "right" },
+      { head: "socket", align: "right" }, { head: "cores", align: "right" }, { head: "L3s", align: "right" }, { head: "CPUs" },
+    ], rows, screen);
+}
+
+function cachesText(machine: MachineSpec, screen: Screen): string {
+  const l3Cores = distinct(machine.cpus.filter((cpu) => cpu.l3 === machine.cpus[0]!.l3).map((cpu) => cpu.core)).length;
+  const row = (name: string, cache: CacheSpec, shared: string): string[] =>
+    [name, bytesText(cache.bytes), `${cache.ways}`, `${cache.bytes / cache.ways / 64}`, shared, numberText(cache.cycles.value), range(cache.cycles), mark(cache.cycles)];
+  return heading("Caches", "64-byte lines; cycles from access to use", screen) + renderTable(
+    [{ head: "" }, { head: "size", align: "right" }, { head: "ways", align: "right" }, { head: "sets", align: "right" }, { head: "of" }, { head: "cycles", align: "right" }, { head: "range" }, { head: "" }],
+    [row("L1I", machine.l1i, "a core"), row("L1D", machine.l1d, "a core"), row("L2", machine.l2, "a core"), row("L3", machine.l3, `${l3Cores} cores, ${machine.l3.inclusion}`)], screen);
+}
+
+function translationText({ translation }: MachineSpec, screen: Screen): string {
+  const { instruction, data, second, pagingStructure } = translation;
+  const tlb = (spec: TlbSpec | undefined): string => (!spec ? "none" : spec.ways === spec.entries ? `${spec.entries} full` : `${spec.entries} / ${spec.ways}`);
+  return heading("TLBs", "of a core, entries / ways", screen) + renderTable(
+    [{ head: "" }, { head: "4 KiB", align: "right" }, { head: "2 MiB", align: "right" }, { head: "1 GiB", align: "right" }, { head: "cycles", align: "right" }, { head: "range" }, { head: "" }],
+    [
+      ["code", tlb(instruction.small), tlb(instruction.large), "none", "", "", ""],
+      ["data", tlb(data.small), tlb(data.large), tlb(data.huge), "", "", ""],
+      ["second level", tlb(second), second.large ? "shared" : "none", tlb(second.huge), numberText(second.cycles.value), range(second.cycles), mark(second.cycles)],
+    ], screen)
+    + `  paging-structure caches: ${pagingStructure.pde} PDE, ${pagingStructure.pdpte} PDPTE, ${pagingStructure.pml4e} PML4E entries ${mark(pagingStructure)}`.trimEnd() + "\n";
+}
+
+function interconnectText(machine: MachineSpec, screen: Screen): string {
+  const names = machine.nodes.map((node) => `${node.id}`);
+  const many = names.length > 8;
+  const tilde = machine.provisional ? ` ${MARK}` : "";
+  const matrix = (title: string, note: string, cells: readonly (readonly number[])[], text: (value: number) => string): string =>
+    heading(title, note, screen) + renderMatrix(names, cells.map((row) => row.map(text)), "node", screen);
+  const { sameSocket, otherSocket } = machine.cacheToCacheNs;
+  const transfer = (name: string, number: Sourced): string[] => [name, `${numberText(number.value)} ns`, range(number), mark(number)];
+  return matrix("Memory latency, ns", `row: node of the CPU, column: node of the memory; +-${numberText(machine.latencySpread * 100)} %${tilde}`, machine.latencyNs, (ns) => ns.toFixed(many ? 0 : 1))
+    + matrix("Memory read bandwidth, GB/s", `1 GB = 1,000,000,000 bytes${tilde}`, machine.bandwidthMBs, (mbs) => (mbs / 1000).toFixed(1))
+    + matrix("Distances (SLIT)", "10 local, 255 unreachable", machine.distance, String)
+    + heading("Lines from another L3", "", screen)
+    + renderTable([{ head: "" }, { head: "", align: "right" }, { head: "range" }, { head: "" }], [transfer("same socket", sameSocket), transfer("other socket", otherSocket)], screen);
+}
+
+function costsText({ costs }: MachineSpec, screen: Screen): string {
+  const row = (name: string, number: Sourced): string[] => [name, numberText(number.value), range(number), mark(number)];
+  return heading("Costs", "share: the part of a miss that the core does not hide", screen) + renderTable(
+    [{ head: "" }, { head: "value", align: "right" }, { head: "range" }, { head: "" }],
+    [
+      row("cycles an instruction, nothing missing", costs.cyclesPerInstruction),
+      row("share of an instruction-fetch miss", costs.fetchExposure),
+      row("share of a load miss", costs.loadExposure),
+      row("share of a store miss", costs.storeExposure),
+      row("share of a page walk", costs.walkExposure),
+      row("cycles an inter-processor interrupt", costs.ipiCycles),
+      ["lines fetched ahead on an L1I miss", `${costs.prefetchLines}`, "", ""],
+    ], screen);
+}
+
+/** Sources of single numbers, equal ones together, then those of the machine. */
+function sourcesText(machine: MachineSpec, screen: Screen): string {
+  const fields = new Map<string, { names: string[]; provisional: boolean }>();
+  const add = (name: string, source: string, provisional: boolean): void => {
+    const entry = fields.get(source) ?? { names: [], provisional: false };
+    entry.names.push(name);
+    fields.set(source, { names: entry.names, provisional: entry.provisional || provisional });
+  };
+  for (const { path, number } of sourcedNumbers(machine)) add(path.join("."), number.source, number.provisional ?? false);
+  add("translation", machine.translation.source, false);
+  add("latencyNs, bandwidthMBs, distance", machine.interconnectSource, machine.provisional);
+  let text = heading("What the numbers rest on", `${MARK} recalled or assumed, not read or measured`, screen);
+  for (const [source, { names, provisional }] of fields) {
+    text += hanging(provisional ? MARK : " ", `${names.join(", ")}: ${source}`, screen);
+  }
+  return text + heading("Sources", "", screen) + machine.sources.map((source) => hanging("-", source, screen)).join("");
+}

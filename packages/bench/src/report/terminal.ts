@@ -1,0 +1,120 @@
+/** How reports look: tables without frames, colours only where somebody sees them, a progress line only on a terminal. */
+import CliTable from "cli-table3";
+import cliProgress from "cli-progress";
+import picocolors from "picocolors";
+
+/** What the text will be shown on. */
+export interface Screen {
+  /** Letters a line may have. */
+  readonly columns: number;
+  readonly bold: (text: string) => string;
+  readonly dim: (text: string) => string;
+  readonly good: (text: string) => string;
+  readonly bad: (text: string) => string;
+  readonly warn: (text: string) => string;
+}
+
+/** The part of a stream that decides how text on it looks. */
+export interface StreamLike { readonly isTTY?: boolean | undefined; readonly columns?: number | undefined }
+
+/** Reports are laid out for this width; a wider terminal does not make them easier to read. */
+const WIDEST = 100;
+const NARROWEST = 60;
+
+/** Colours on a terminal unless NO_COLOR is set (to anything but nothing) or TERM is dumb; never in a pipe. */
+export function screenFor(stream: StreamLike, environment: Readonly<Record<string, string | undefined>>): Screen {
+  const colours = picocolors.createColors(Boolean(stream.isTTY) && !environment["NO_COLOR"] && environment["TERM"] !== "dumb");
+  const columns = stream.isTTY && stream.columns ? stream.columns : WIDEST;
+  return {
+    columns: Math.min(WIDEST, Math.max(NARROWEST, columns)),
+    bold: colours.bold, dim: colours.dim, good: colours.green, bad: colours.red, warn: colours.yellow,
+  };
+}
+
+/** One column of a table. */
+export interface Column {
+  readonly head: string;
+  /** Absent: left. */
+  readonly align?: "left" | "right";
+}
+
+/** Blanks before every line of a table, and between its columns. */
+const INDENT = 2;
+const GAP = 2;
+
+/**
+ * A table without frames, its head dim. Cells may hold line breaks; nothing is cut or wrapped, the caller knows the width.
+ *
+ * @returns lines, each ending in a line break
+ */
+export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[], screen: Screen): string {
+  const none = { top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "", "bottom-left": "", "bottom-right": "", left: " ".repeat(INDENT), "left-mid": "", mid: "", "mid-mid": "", right: "", "right-mid": "", middle: " ".repeat(GAP) };
+  const table = new CliTable({
+    chars: none,
+    style: { "padding-left": 0, "padding-right": 0, head: [], border: [], compact: true },
+    colAligns: columns.map((column) => column.align ?? "left"),
+  });
+  if (columns.some((column) => column.head !== "")) table.push(columns.map((column) => screen.dim(column.head)));
+  for (const row of rows) table.push([...row]);
+  return table.toString().split("\n").map((line) => `${line.trimEnd()}\n`).join("");
+}
+
+/** Breaks text at blanks so that no line exceeds the width; a longer word stands alone. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(/\s+/)) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return line === "" ? lines : [...lines, line];
+}
+
+/** Text after a label, its further lines set below the first. @returns lines, each ending in a line break */
+export function hanging(label: string, text: string, screen: Screen, labelWidth = label.length + GAP): string {
+  const lines = wrap(text, screen.columns - INDENT - labelWidth);
+  return (lines.length === 0 ? [""] : lines).map((line, i) => `${" ".repeat(INDENT)}${(i === 0 ? label : "").padEnd(labelWidth)}${line}\n`.replace(/ +\n$/, "\n")).join("");
+}
+
+/**
+ * A square matrix with its row and column names, in as many panels of columns as the width asks for.
+ *
+ * @param names of rows and columns
+ * @param corner what the names are
+ */
+export function renderMatrix(names: readonly string[], cells: readonly (readonly string[])[], corner: string, screen: Screen): string {
+  const cellWidth = Math.max(...names.map((name) => name.length), ...cells.flat().map((cell) => cell.length)) + GAP;
+  const labelWidth = Math.max(corner.length, ...names.map((name) => name.length));
+  const perPanel = Math.max(1, Math.floor((screen.columns - INDENT - labelWidth) / cellWidth));
+  let text = "";
+  for (let from = 0; from < names.length; from += perPanel) {
+    const head = [corner, ...names.slice(from, from + perPanel)].map((name): Column => ({ head: name, align: "right" }));
+    text += (from > 0 ? "\n" : "") + renderTable(head, cells.map((row, i) => [names[i]!, ...row.slice(from, from + perPanel)]), screen);
+  }
+  return text;
+}
+
+/** Shows how far a long job is. Every method does nothing when nobody watches. */
+export interface Progress {
+  /** @param total steps of the whole job */
+  start(total: number, what: string): void;
+  /** One or more steps are done; what comes next. */
+  step(count: number, what: string): void;
+  stop(): void;
+}
+
+/** A line on standard error where that is a terminal; otherwise silence. */
+export function progressOn(stream: NodeJS.WriteStream, environment: Readonly<Record<string, string | undefined>>): Progress {
+  if (!stream.isTTY || environment["TERM"] === "dumb" || environment["CI"]) return { start() {}, step() {}, stop() {} };
+  const bar = new cliProgress.SingleBar({
+    stream, format: "  {bar} {percentage} %  {what}", barsize: 24, clearOnComplete: true, hideCursor: true,
+    barCompleteChar: "=", barIncompleteChar: ".", stopOnComplete: false, gracefulExit: true,
+  });
+  return {
+    start(total, what) { bar.start(total, 0, { what }); },
+    step(count, what) { bar.increment(count, { what }); },
+    stop() { bar.stop(); },
+  };
+}

@@ -1,0 +1,20 @@
+/** Numbers as people read them. */
+
+/** 33554432 as `32 MiB`; whole numbers where the unit allows, else one decimal. */
+export function bytesText(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  const digits = Number.isInteger(value) ? 0 : Number.isInteger(value * 100) && !Number.isInteger(value * 10) ? 2 : 1;
+  return `${value.toFixed(digits)} ${units[unit]!}`;
+}
+
+/** 2600000000 as `2.6 GHz`. */
+export const hertzText = (hertz: number): string => `${Number((hertz / 1e9).toFixed(3))} GHz`;
+
+/** At most three decimals, no trailing zeros. */
+export const numberText = (value: number): string => `${Number(value.toFixed(3))}`;
