@@ -24,7 +24,7 @@ const today = (flavour) => {
 
 /** Newest unpacked package of the flavour, or undefined. */
 const cached = (cache, flavour) => {
-  const names = existsSync(cache) ? readdirSync(cache).filter((name) => name.includes(flavour) && existsSync(join(cache, name, "done"))) : [];
+  const names = existsSync(cache) ? readdirSync(cache).filter((name) => new RegExp(`^linux-image-[\\d.]+-\\d+-${flavour}-unsigned_`).test(name) && existsSync(join(cache, name, "done"))) : [];
   return names.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
 };
 

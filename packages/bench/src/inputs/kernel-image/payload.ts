@@ -5,10 +5,11 @@
  * "HdrS" at 0x202, version at 0x206, payload_offset and payload_length at 0x248 and 0x24c since protocol 2.08.
  */
 import { gunzipSync } from "fflate";
-import { decompress as unpackZstd } from "fzstd";
-import * as xz from "xz-decompress";
+import { Decompress } from "fzstd";
 import { InputError } from "../input-error.js";
+import { crc32 } from "./crc32.js";
 import { LZ4_LEGACY_MAGIC, Lz4Fault, unpackLz4Legacy } from "./lz4-legacy.js";
+import { unxz } from "./xz.js";
 
 /** More than any kernel; a file that declares more is refused before memory is asked for. */
 export const LARGEST_KERNEL = 512 << 20;
@@ -17,9 +18,6 @@ export const LARGEST_KERNEL = 512 << 20;
 export type Packing = "none" | "gzip" | "lz4" | "xz" | "zstd";
 
 export interface Unpacked { readonly elf: Uint8Array; readonly packing: Packing }
-
-/** The package is CommonJS: Node puts its exports on `default`, bundlers put them on the namespace. */
-const { XzReadableStream } = (xz as { default?: typeof xz }).default ?? xz;
 
 const GIVE = "give a vmlinux, or a vmlinuz (bzImage) packed with gzip, lz4, xz or zstd";
 const AGAIN = "the file is cut or damaged: fetch or build it again";
@@ -62,7 +60,7 @@ export async function unpackKernel(bytes: Uint8Array, file: string): Promise<Unp
       if (end instanceof Lz4Fault) return fault(start + end.offset, "LZ4 payload", end.reason, AGAIN);
       elf = elf.subarray(0, end);
     } else if (packing === "gzip") elf = gunzip(bytes.subarray(start, start + length), declared);
-    else if (packing === "zstd") elf = unpackZstd(packed, new Uint8Array(declared));
+    else if (packing === "zstd") elf = unzstd(packed, declared);
     else elf = await unxz(packed, declared);
   } catch (error) {
     if (error instanceof InputError) throw error;
@@ -80,34 +78,15 @@ function gunzip(packed: Uint8Array, declared: number): Uint8Array {
   return out;
 }
 
-async function unxz(packed: Uint8Array, declared: number): Promise<Uint8Array> {
+/** Streamed, because the library writes past a buffer that is too short without saying so. */
+function unzstd(packed: Uint8Array, declared: number): Uint8Array {
   const out = new Uint8Array(declared);
   let at = 0;
-  let given = false;
-  const source = new ReadableStream<Uint8Array>({
-    pull(controller) {
-      if (given) controller.close();
-      else controller.enqueue(packed);
-      given = true;
-    },
-  });
-  const reader = new XzReadableStream(source).getReader();
-  for (let step = await reader.read(); !step.done; step = await reader.read()) {
-    const chunk = step.value;
+  const stream = new Decompress((chunk) => {
     if (at + chunk.length > declared) throw new Error(`unpacks to more than the declared ${declared} bytes`);
     out.set(chunk, at);
     at += chunk.length;
-  }
+  });
+  stream.push(packed, true);
   return out.subarray(0, at);
-}
-
-const CRC_TABLE = Int32Array.from({ length: 256 }, (_, n) => {
-  for (let bit = 0; bit < 8; bit++) n = n & 1 ? (n >>> 1) ^ 0xedb8_8320 : n >>> 1;
-  return n;
-});
-
-function crc32(bytes: Uint8Array): number {
-  let crc = -1;
-  for (let i = 0; i < bytes.length; i++) crc = (crc >>> 8) ^ CRC_TABLE[(crc ^ bytes[i]!) & 255]!;
-  return ~crc >>> 0;
 }
