@@ -29,6 +29,7 @@ export class NodePageAllocator implements PageAllocator {
   /** First frame of an allocated block -> purpose * 16 + order. */
   private readonly given = new Map<Frame, number>();
   private refuseAt = 0;
+  private refuseRest = false;
   private refuseOn = false;
   private up = false;
 
@@ -88,10 +89,10 @@ export class NodePageAllocator implements PageAllocator {
     const frame = this.up
       ? this.fromZones(node, order, gfp)
       : this.early.allocate(node, 1 << order, 1 << order, gfp.purpose, gfp.thisNode ?? false);
+    if (frame !== NONE && !this.up) this.given.set(frame, PURPOSES.indexOf(gfp.purpose) * 16 + order);
     if (frame !== NONE && gfp.zero) for (let each = frame; each < frame + (1 << order); each++) this.machine.memory.clearFrame(each);
     return frame;
   }
-  private refuseRest = false;
 
   private fromZones(node: NodeId, order: number, gfp: Gfp): Frame {
     const list = this.fallback[node];
@@ -117,6 +118,11 @@ export class NodePageAllocator implements PageAllocator {
     const entry = this.given.get(frame);
     invariant(entry !== undefined && entry % 16 === order, `frame ${frame}, order ${order}, is not an allocation`);
     this.given.delete(frame);
+    if (!this.up) {
+      this.early.release(frame, 1 << order, PURPOSES[entry >> 4]!);
+      return;
+    }
+    // What memblock gave out stays in its count; the difference makes the sum right.
     const node = this.nodes[this.machine.memory.nodeOf(frame)]!;
     node.used[entry >> 4]! -= 1 << order;
     node.zones.find((zone) => frame >= zone.first)!.buddy.give(frame, order);

@@ -171,7 +171,7 @@ export interface TableEditor {
    * @throws MmError already-mapped, misaligned
    */
   map(address: bigint, mapping: Mapping, only?: NodeId): boolean;
-  /** The same address to a different frame on each holder; the boot table gets the master's. @param frames by node id of the holder */
+  /** The same address, in the window, to a different frame on each holder; the boot table gets the master's. @param frames by node id of the holder */
   mapPerNode(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean;
   /**
    * Removes a leaf; a hole stays a hole. Table pages stay.

@@ -1,1 +1,7 @@
-export {};
+/** Test helpers for kernel packages: a stub machine, small kernels, fixed holders, and the contract of KernelTables. */
+export { type ContractSubject, kernelTablesContract } from "./testing/contract.js";
+export { expectMappings, listMappings } from "./testing/expect-mappings.js";
+export { fixedHolders, testKernel, type TestKernel, type TestKernelOptions } from "./testing/kernel.js";
+export { ModelKernelTables } from "./testing/model-tables.js";
+export { StubCpu, stubMachine, type StubMachine, StubMemory, type StubNode } from "./testing/stub-machine.js";
+export { tinyImage } from "./testing/tiny-image.js";

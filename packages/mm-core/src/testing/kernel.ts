@@ -1,0 +1,111 @@
+/** Kernels for tests: a booting one on a stub machine, and one with fixed holders and empty tables. */
+import { assemble, bind, bindValue, inject, injectable, plugin, type Plugin } from "@kreplica/di";
+import { type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
+import { KernelBoot } from "../boot-api.js";
+import { BuildContext } from "../build-context.js";
+import { CpuState } from "../cpu-state.js";
+import { bootRoot } from "../early-map.js";
+import { invariant } from "../errors.js";
+import { mmCore, singleCopy } from "../index.js";
+import { kernelLayout, type LayoutOptions } from "../layout.js";
+import { KernelOptions } from "../options.js";
+import { BootMemory, KernelImage, KernelLayout, KernelTables, PageAllocator, ReplicaView, type TableRoot } from "../ports.js";
+import { TableMemory } from "../table-memory.js";
+import { frameAt } from "../walk.js";
+import { type StubMachine, stubMachine, type StubNode } from "./stub-machine.js";
+import { tinyImage } from "./tiny-image.js";
+
+export interface TestKernelOptions {
+  readonly nodes?: readonly StubNode[];
+  readonly distance?: readonly (readonly number[])[];
+  readonly machine?: Machine;
+  readonly levels?: 4 | 5;
+  readonly pti?: boolean;
+  readonly pcid?: boolean;
+  readonly master?: NodeId;
+  readonly bootCpu?: CpuId;
+  readonly alignment?: "recorded" | "patch-06";
+  readonly image?: KernelImage;
+  readonly layout?: Partial<LayoutOptions>;
+  /** The plugin that binds ReplicaView; a single copy when absent. */
+  readonly view?: Plugin;
+}
+
+/** A kernel and its parts. */
+export interface TestKernel {
+  readonly machine: StubMachine;
+  readonly layout: KernelLayout;
+  readonly image: KernelImage;
+  readonly early: BootMemory;
+  readonly allocator: PageAllocator;
+  readonly entries: TableMemory;
+  readonly tables: KernelTables;
+  readonly view: ReplicaView;
+  readonly cpus: CpuState;
+  readonly boot: KernelBoot;
+  readonly options: KernelOptions;
+}
+
+/** Assembles a kernel on a stub machine; nothing has booted yet. */
+export function testKernel(options: TestKernelOptions = {}): TestKernel {
+  const machine = options.machine ?? stubMachine(options.nodes ?? [{ id: 0, memoryMiB: 64, cpus: 2 }, { id: 1, memoryMiB: 64, cpus: 2 }], options.distance);
+  const image = options.image ?? tinyImage(options.alignment);
+  const master = options.master ?? machine.memory.ranges[0]!.node;
+  const home = machine.memory.ranges.find((range) => range.node === master);
+  invariant(home !== undefined, `node ${master} has no memory`);
+  const last = machine.memory.ranges[machine.memory.ranges.length - 1]!;
+  const layout = kernelLayout({
+    levels: options.levels ?? 4, pti: options.pti ?? false, imagePhysical: (BigInt(home.first) << 12n) + 0x100_0000n,
+    imageBytes: image.end - image.stext, memoryEnd: BigInt(last.first + last.frames) << 12n, seed: 1, ...options.layout,
+  });
+  const bootCpu = options.bootCpu ?? machine.cpuIds[0]!;
+  const assembly = assemble([
+    plugin("test", [
+      bindValue(Machine, machine), bindValue(KernelImage, image), bindValue(KernelLayout, layout),
+      bindValue(KernelOptions, { master, bootCpu, pcid: options.pcid ?? true, seed: 1, reserved: [] }),
+    ]),
+    mmCore, options.view ?? singleCopy,
+  ]);
+  return {
+    machine: machine as StubMachine, layout, image, early: assembly.get(BootMemory), allocator: assembly.get(PageAllocator), entries: assembly.get(TableMemory),
+    tables: assembly.get(KernelTables), view: assembly.get(ReplicaView), cpus: assembly.get(CpuState), boot: assembly.get(KernelBoot),
+    options: assembly.get(KernelOptions),
+  };
+}
+
+/**
+ * A replica view whose holders are given, with empty tables: what a subsystem's test needs to see its loop over holders work.
+ * Roots, and the private path to the window of each (PUD and its last two PMD pages), exist from the start; the first holder is the master.
+ */
+export function fixedHolders(...nodes: readonly NodeId[]): Plugin {
+  @injectable()
+  class FixedHolders implements ReplicaView {
+    readonly name = "fixed-holders";
+    readonly holders = nodes;
+    readonly master = nodes[0]!;
+    readonly roots: readonly TableRoot[];
+    constructor(@inject(BuildContext) private readonly context: BuildContext) {
+      const boot = bootRoot(context.layout, context.image);
+      this.roots = [
+        { node: this.master, root: boot, kind: "boot" },
+        ...(nodes.length < 2 ? [] : nodes.map((node): TableRoot => ({
+          node, kind: "node", root: context.allocator.allocate(node, 0, { purpose: "page-table", zero: true, thisNode: true }),
+        }))),
+      ];
+    }
+    nearest(node: NodeId): NodeId { return nodes.includes(node) ? node : this.master; }
+    isPrivate(address: bigint): boolean { return nodes.length > 1 && address >= 0xffff_ffff_8000_0000n; }
+    replicaFrame(address: bigint, node: NodeId): Frame | undefined {
+      return frameAt(this.context.entries.memory, this.kernelRoot(node), this.context.layout.levels, address);
+    }
+    kernelRoot(node: NodeId): Frame {
+      return (this.roots.find((each) => each.kind === "node" && each.node === this.nearest(node)) ?? this.roots[0]!).root;
+    }
+    reserve(): void {}
+    replicateKernel(): void {}
+    setupCpu(): void {}
+    replicateRodata(): void {}
+    clearLinearAddresses(): void {}
+  }
+  return plugin("fixed-holders", [bind(ReplicaView, FixedHolders)]);
+}

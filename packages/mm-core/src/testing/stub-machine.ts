@@ -1,0 +1,134 @@
+/**
+ * A machine without caches, TLBs or time, for tests of kernel code: memory is a map of frames, CPUs remember what they were told.
+ * Slow and plain on purpose, so that nobody needs to doubt it.
+ */
+import type { Cpu, CpuId, FrameRange, Machine, MachineSpec, NodeId, PhysMemory } from "@kreplica/hw-x86/api";
+
+/** One node of a {@link stubMachine}. */
+export interface StubNode { readonly id: NodeId; readonly memoryMiB: number; readonly cpus: number }
+
+export class StubMemory implements PhysMemory {
+  private readonly frames = new Map<number, Uint8Array>();
+  private readonly versions = new Map<number, number>();
+  constructor(readonly ranges: readonly FrameRange[]) {}
+  get hostBytes(): number { return this.frames.size * 4096; }
+
+  nodeOf(frame: number): NodeId {
+    return this.ranges.find((range) => frame >= range.first && frame < range.first + range.frames)?.node ?? -1;
+  }
+  private bytes(frame: number): Uint8Array | undefined { return this.frames.get(frame); }
+  private own(frame: number): Uint8Array {
+    let bytes = this.frames.get(frame);
+    if (!bytes) this.frames.set(frame, (bytes = new Uint8Array(4096)));
+    this.versions.set(frame, (this.versions.get(frame) ?? 0) + 1);
+    return bytes;
+  }
+  read32(frame: number, word: number): number {
+    const bytes = this.bytes(frame);
+    return bytes ? new DataView(bytes.buffer).getUint32(word * 4, true) : 0;
+  }
+  write32(frame: number, word: number, value: number): void { new DataView(this.own(frame).buffer).setUint32(word * 4, value >>> 0, true); }
+  version(frame: number): number { return this.versions.get(frame) ?? 0; }
+  copyFrame(from: number, to: number): void {
+    const bytes = this.bytes(from);
+    if (bytes) this.own(to).set(bytes);
+    else this.clearFrame(to);
+  }
+  clearFrame(frame: number): void { if (this.frames.has(frame)) this.own(frame).fill(0); }
+  equalFrames(a: number, b: number): boolean {
+    for (let word = 0; word < 1024; word++) if (this.read32(a, word) !== this.read32(b, word)) return false;
+    return true;
+  }
+  readBytes(physical: bigint, into: Uint8Array): void {
+    for (let at = 0; at < into.length; at++) {
+      const address = physical + BigInt(at);
+      into[at] = this.bytes(Number(address >> 12n))?.[Number(address & 4095n)] ?? 0;
+    }
+  }
+  writeBytes(physical: bigint, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;) {
+      const address = physical + BigInt(at);
+      const offset = Number(address & 4095n);
+      const count = Math.min(4096 - offset, bytes.length - at);
+      this.own(Number(address >> 12n)).set(bytes.subarray(at, at + count), offset);
+      at += count;
+    }
+  }
+  read64(physical: bigint): bigint {
+    const bytes = new Uint8Array(8);
+    this.readBytes(physical, bytes);
+    return new DataView(bytes.buffer).getBigUint64(0, true);
+  }
+  write64(physical: bigint, value: bigint): void {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, value, true);
+    this.writeBytes(physical, bytes);
+  }
+}
+
+/** What a CPU of the stub was told, in order: `cr3 0x1000`, `invlpg 0xffff...`, `flush`. */
+export class StubCpu implements Cpu {
+  readonly told: string[] = [];
+  privilege: 0 | 3 = 0;
+  cr0 = 0;
+  cr4 = 0;
+  efer = 0;
+  alignmentCheck = false;
+  cr3 = 0n;
+  lastFrame = 0;
+  constructor(readonly id: CpuId, readonly node: NodeId) {}
+  get rootFrame(): number { return Number((this.cr3 & 0x000f_ffff_ffff_f000n) >> 12n); }
+  get pcid(): number { return Number(this.cr3 & 0xfffn); }
+  writeCr3(value: bigint): void {
+    this.cr3 = value & ~(1n << 63n);
+    this.told.push(`cr3 0x${value.toString(16)}`);
+  }
+  fetch(): number { return 0; }
+  load(): number { return 0; }
+  store(): number { return 0; }
+  loadPhysical(): void {}
+  storePhysical(): void {}
+  retire(): void {}
+  invlpg(address: bigint): void { this.told.push(`invlpg 0x${address.toString(16)}`); }
+  invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void { this.told.push(`invpcid ${type} ${pcid} 0x${address.toString(16)}`); }
+  flushTranslations(): void { this.told.push("flush"); }
+}
+
+export interface StubMachine extends Machine {
+  cpu(id: CpuId): StubCpu;
+  /** Interrupts sent: `0 -> 1 2 3`. */
+  readonly interrupts: readonly string[];
+}
+
+/**
+ * Nodes follow one another in memory, each on a whole GiB; CPUs are numbered node by node.
+ * @param distance SLIT by position in `nodes`; 10 and 21 when absent
+ */
+export function stubMachine(nodes: readonly StubNode[], distance?: readonly (readonly number[])[]): StubMachine {
+  const ranges: FrameRange[] = [];
+  let next = 0;
+  for (const node of nodes) {
+    const frames = node.memoryMiB * 256;
+    if (frames > 0) ranges.push({ node: node.id, first: next, frames });
+    next += Math.max(1, Math.ceil(frames / 262144)) * 262144;
+  }
+  const cpus = nodes.flatMap((node) => Array.from({ length: node.cpus }, () => node.id)).map((node, id) => new StubCpu(id, node));
+  const position = (node: NodeId): number => nodes.findIndex((each) => each.id === node);
+  const interrupts: string[] = [];
+  return {
+    spec: undefined as unknown as MachineSpec,
+    memory: new StubMemory(ranges),
+    nodes: nodes.map((node) => node.id),
+    cpuIds: cpus.map((cpu) => cpu.id),
+    interrupts,
+    cpu(id) {
+      const cpu = cpus[id];
+      if (!cpu) throw new RangeError(`no CPU ${id}`);
+      return cpu;
+    },
+    nodeOfCpu: (id) => cpus[id]!.node,
+    distance: (from, to) => distance?.[position(from)]?.[position(to)] ?? (from === to ? 10 : 21),
+    interrupt(from, to) { interrupts.push(`${from} -> ${to.join(" ")}`); },
+    chill() {},
+  };
+}

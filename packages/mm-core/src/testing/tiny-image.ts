@@ -1,0 +1,44 @@
+/** A small kernel image with every symbol the boot needs and ragged ends, laid out as the traced kernel's is. */
+import { kernelImage } from "../image.js";
+import type { KernelImage } from "../ports.js";
+
+const TEXT = 0xffff_ffff_8100_0000n;
+const PAGE = 0x1000n;
+
+/**
+ * 2 MiB of text, a tail of 2 pages; 2 MiB of rodata, a tail of 3; data, init, bss, brk.
+ * @param espfix adds the page a kernel with 16-bit segments has
+ */
+export function tinyImage(alignment: "recorded" | "patch-06" = "recorded", espfix = false): KernelImage {
+  const rodata = TEXT + 0x40_0000n;
+  const data = TEXT + 0x80_0000n;
+  const init = TEXT + 0xa0_2000n;
+  const initEnd = TEXT + 0xa4_0000n;
+  const bss = TEXT + 0xa4_2000n;
+  const brk = TEXT + 0xc0_0000n;
+  const end = brk + 0x3_0000n;
+  const pages = ["init_top_pgt", "user_half", "level4_kernel_pgt", "level3_kernel_pgt", "level2_kernel_pgt", "level2_fixmap_pgt", "level1_fixmap_pgt", "vsyscall_page"];
+  const symbols = new Map<string, bigint>([
+    ["_text", TEXT], ["_stext", TEXT], ["__entry_text_start", TEXT + 0x10n], ["__entry_text_end", TEXT + 0x1000n],
+    ["_etext", TEXT + 0x20_0000n + 2n * PAGE - 0x30n],
+    ["__start_rodata", rodata], ["__start_ro_after_init", rodata + 0x3100n], ["__start___ex_table", rodata + 0x20_0040n],
+    ["__end_rodata", rodata + 0x20_0000n + 3n * PAGE],
+    ["__init_begin", init], ["__init_end", initEnd], ["__bss_start", bss], ["idt_table", bss + PAGE], ["bm_pte", bss + 2n * PAGE],
+    ["__brk_base", brk], ["_end", end],
+    ...pages.map((name, index): [string, bigint] => [name, data + BigInt(index) * PAGE]),
+    ...(espfix ? [["espfix_pud_page", bss + 3n * PAGE] as [string, bigint]] : []),
+  ]);
+  const section = (name: string, address: bigint, to: bigint, writable: boolean, executable: boolean) =>
+    ({ name, address, bytes: to - address, writable, executable, occupies: true });
+  return kernelImage({
+    name: "tiny", alignment, symbols,
+    sections: [
+      section(".text", TEXT, TEXT + 0x20_0000n + 2n * PAGE - 0x30n, false, true),
+      section(".rodata", rodata, rodata + 0x20_0000n + 3n * PAGE, false, false),
+      section(".data", data, data + 0x1_0000n, true, false),
+      section(".init.text", init, initEnd, false, true),
+      section(".bss", bss, brk, true, false),
+      section(".brk", brk, end, true, false),
+    ],
+  });
+}

@@ -1,0 +1,77 @@
+/** LockstepTables keeps the contract of KernelTables on one, two and odd sets of holders, at 4 and 5 levels. */
+import { describe, expect, test } from "vitest";
+import { fixedHolders, kernelTablesContract, testKernel } from "../src/testing.js";
+import { KERNEL_DATA } from "../src/api.js";
+import { tableAt } from "../src/walk.js";
+
+const nodes = [0, 1, 2, 3].map((id) => ({ id, memoryMiB: 64, cpus: 1 }));
+const WINDOW = 0xffff_ffff_c000_0000n;
+
+describe.each([[[0]], [[0, 1]], [[1, 3]], [[0, 1, 2, 3]]])("holders %j", (holders) => {
+  test.each([4, 5] as const)("contract, %i levels", (levels) => {
+    kernelTablesContract(() => {
+      const kernel = testKernel({ nodes, levels, master: holders[0]!, view: fixedHolders(...holders) });
+      return { tables: kernel.tables, allocator: kernel.allocator, holders, areas: [WINDOW, kernel.layout.vmallocStart] };
+    }, 40);
+  });
+});
+
+test("tables are shared outside the window, private and local inside", () => {
+  const kernel = testKernel({ nodes, view: fixedHolders(0, 2) });
+  const outside = kernel.layout.vmallocStart;
+  kernel.tables.edit((editor) => {
+    editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 0x1234 });
+    editor.map(outside, { ...KERNEL_DATA, level: 1, frame: 0x1235 });
+  });
+  const at = (node: number, address: bigint, level: number) => tableAt(kernel.entries.memory, kernel.view.kernelRoot(node), 4, address, level)!;
+  for (const level of [3, 2, 1]) {
+    expect(at(0, outside, level)).toBe(at(2, outside, level));
+    expect(at(0, WINDOW, level)).not.toBe(at(2, WINDOW, level));
+    expect(kernel.entries.memory.nodeOf(at(2, WINDOW, level))).toBe(2);
+  }
+});
+
+test("the boot table is changed with the others", () => {
+  const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
+  kernel.tables.edit((editor) => editor.mapPerNode(WINDOW, { ...KERNEL_DATA, level: 1 }, (node) => 0x100 + node));
+  const boot = kernel.view.roots[0]!;
+  expect(boot.kind).toBe("boot");
+  const table = tableAt(kernel.entries.memory, boot.root, 4, WINDOW, 1)!;
+  expect(kernel.entries.low(table, 0) >>> 12).toBe(0x100);
+});
+
+test("an edit ends in one shootdown of what it touched, a lazy one in none", () => {
+  const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
+  for (const cpu of [0, 1, 2]) kernel.cpus.bringUp(cpu);
+  kernel.tables.edit((editor) => editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 5 }));
+  expect(kernel.tables.flushes).toBe(0);
+  kernel.tables.edit((editor) => editor.protect(WINDOW, 1, { writable: false }));
+  expect(kernel.machine.interrupts).toEqual(["0 -> 1 2"]);
+  expect(kernel.machine.cpu(2).told).toEqual([`invlpg 0x${WINDOW.toString(16)}`]);
+  kernel.tables.editLazily((editor) => editor.unmap(WINDOW, 1));
+  expect(kernel.tables.flushes).toBe(1);
+  kernel.tables.flush(WINDOW, WINDOW + 0x100_0000n);
+  expect(kernel.machine.cpu(2).told.at(-1)).toBe("flush");
+});
+
+test("one holder alone can be given a hole and filled again", () => {
+  const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
+  kernel.tables.edit((editor) => editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 5 }));
+  kernel.tables.edit((editor) => editor.unmap(WINDOW, 1, 1));
+  expect(kernel.tables.lookup(1, WINDOW)).toBeUndefined();
+  expect(kernel.tables.lookup(0, WINDOW)?.frame).toBe(5);
+  kernel.tables.edit((editor) => editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 6 }, 1));
+  expect(kernel.tables.lookup(1, WINDOW)?.frame).toBe(6);
+});
+
+test("a leaf that is made absent keeps its frame, inverted, and comes back", () => {
+  const kernel = testKernel({ nodes, view: fixedHolders(0) });
+  kernel.tables.edit((editor) => editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 0x1e02 }));
+  kernel.tables.edit((editor) => editor.protect(WINDOW, 1, { present: false }));
+  expect(kernel.tables.lookup(0, WINDOW)).toBeUndefined();
+  const table = tableAt(kernel.entries.memory, kernel.view.kernelRoot(0), 4, WINDOW, 1)!;
+  // As recorded on a guest with KPTI (data/tables/hsw): 800ffffffe1fd062.
+  expect([kernel.entries.high(table, 0), kernel.entries.low(table, 0)]).toEqual([0x800fffff, 0xfe1fd062]);
+  kernel.tables.edit((editor) => editor.protect(WINDOW, 1, { present: true }));
+  expect(kernel.tables.lookup(0, WINDOW)).toMatchObject({ frame: 0x1e02, writable: true, present: true });
+});
