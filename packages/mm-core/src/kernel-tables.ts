@@ -235,13 +235,15 @@ class Editor implements TableEditor {
           below.push({ table: frameOf(lo, hi), node });
           continue;
         }
-        if (level > 3 || (!isPresent(lo) && level > 1)) continue;
+        // A large leaf that was made absent keeps PS, and can be made present again.
+        if (level > 3 || (!isPresent(lo) && !isLeaf(lo, level))) continue;
         const first = entryStart > start ? entryStart : start;
         const changed = next(lo, hi, level, Number((first - start) >> 12n), node);
         if (!changed || (changed.lo === lo && changed.hi === hi)) continue;
         if (whole) {
           this.store(table, index, changed.lo, changed.hi, nth > 0);
-          if (alias && isPresent(lo) && !this.changeAlias(leafFrame(lo, hi, level), Number(step >> 12n), alias)) return false;
+          const frame = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
+          if (alias && !this.changeAlias(frame, Number(step >> 12n), alias)) return false;
           continue;
         }
         const lower = this.split(table, index, lo, hi, level, node, nth > 0);
@@ -258,12 +260,16 @@ class Editor implements TableEditor {
   private split(table: Frame, index: number, lo: number, hi: number, level: number, node: NodeId, replica: boolean): Frame {
     const lower = this.newTable(node);
     if (lower === NONE) return NONE;
+    const absent = !isPresent(lo);
+    if (absent) [lo, hi] = [invertLow(lo), invertHigh(hi)];
     const first = leafFrame(lo, hi, level);
     const size = Number(PAGES_AT[(level - 1) as 1 | 2]);
     const pat = (lo & Bit.PatLarge) !== 0;
     const bits = (lo & 0xfff & ~(level === 2 ? Bit.PageSize : 0)) | (pat ? (level === 2 ? Bit.PatSmall : Bit.PatLarge) : 0);
     for (let each = 0; each < 512; each++) {
-      this.entries.write(lower, each, entryLow(first + each * size, bits), entryHigh(first + each * size, (hi & 0x8000_0000) !== 0), replica);
+      const low = entryLow(first + each * size, bits);
+      const high = entryHigh(first + each * size, (hi & 0x8000_0000) !== 0);
+      this.entries.write(lower, each, absent ? invertLow(low) : low, absent ? invertHigh(high) : high, replica);
     }
     this.store(table, index, entryLow(lower, KERNEL_TABLE_BITS), entryHigh(lower, false), replica);
     return lower;
@@ -282,9 +288,14 @@ class Editor implements TableEditor {
 
 type LeafChange = (lo: number, hi: number, level: number, page: number, node: NodeId) => { readonly lo: number; readonly hi: number } | undefined;
 
-/** NX has no alias: the direct map is never executable. */
-const aliasChange = (change: Partial<Protection>): Partial<Protection> | undefined =>
-  change.writable === undefined ? undefined : { writable: change.writable };
+/** NX has no alias: the direct map is never executable. Global has none either: the direct map's own stays. */
+function aliasChange(change: Partial<Protection>): Partial<Protection> | undefined {
+  const { writable, present, cache } = change;
+  const alias: Partial<Protection> = {
+    ...(writable === undefined ? {} : { writable }), ...(present === undefined ? {} : { present }), ...(cache === undefined ? {} : { cache }),
+  };
+  return Object.keys(alias).length === 0 ? undefined : alias;
+}
 
 function distinct(places: readonly Place[]): Place[] {
   const seen = new Set<Frame>();
