@@ -1,6 +1,10 @@
 /** Everything another package may see of the machine: interfaces, tokens, bit functions. */
 export * from "./addr.js";
+export { Cr0, Cr4, Efer } from "./control.js";
+export * from "./cr3.js";
+export * from "./errors.js";
 export * from "./ids.js";
+export * from "./leaves.js";
 export * from "./machine-api.js";
 export * from "./memory-api.js";
 export * from "./pte.js";

@@ -7,13 +7,23 @@ import type { MachineSpec } from "./spec.js";
 /** What an access may end in: 0, or {@link FAULT} with the architectural error-code bits. */
 export const FAULT = 0x8000_0000 | 0;
 
+/** What an access to a non-canonical address ends in: a general-protection fault with error code 0, no page fault. */
+export const NOT_CANONICAL = FAULT | 0x1_0000;
+
 /** Page-fault error code. @source SDM vol. 3A, "Page-Fault Error Code" */
 export enum FaultBit { Protection = 1, Write = 2, User = 4, Reserved = 8, Fetch = 16, ProtectionKey = 32 }
 
-/** One hardware thread: control registers and the access path through its TLBs, the tables and its caches. */
+/**
+ * One hardware thread: control registers and the access path through its TLBs, the tables and its caches.
+ *
+ * After reset all registers are 0: paging is off and addresses are physical. Paging comes on in the order of the hardware,
+ * CR4.PAE, CR3, EFER.LME, CR0.PG. Address halves may be signed or unsigned; signed ones (`lo | 0`) allocate nothing.
+ */
 export interface Cpu {
   readonly id: CpuId;
   readonly node: NodeId;
+  /** 0 to 7: under which counters what follows is counted; the meaning is the caller's. */
+  region: number;
   /** 0 kernel, 3 user. */
   privilege: 0 | 3;
   /** Current root: frame of the PGD. */
@@ -23,15 +33,15 @@ export interface Cpu {
   readonly cr3: bigint;
   /** MOV CR3 with all it does to TLBs and paging-structure caches; bit 63 keeps this PCID's entries (CR4.PCIDE). @source SDM vol. 3A, "Operations that Invalidate TLBs and Paging-Structure Caches" */
   writeCr3(value: bigint): void;
-  /** Bits kept: 16 (WP), 31 (PG). */
+  /** Bits kept: 16 (WP), 31 (PG). @throws MachineError "general-protection" or "not-modelled" for PG without CR4.PAE or EFER.LME */
   cr0: number;
-  /** Bits kept: 5 PAE, 7 PGE, 12 LA57, 17 PCIDE, 20 SMEP, 21 SMAP. Changing PGE, PCIDE (to 0), SMEP or LA57 flushes as the SDM says. */
+  /** Bits kept: 5 PAE, 7 PGE, 12 LA57, 17 PCIDE, 20 SMEP, 21 SMAP. Changing PGE, PCIDE (to 0), SMEP or LA57 flushes as the SDM says. @throws MachineError "general-protection" where the hardware would */
   cr4: number;
-  /** Bits kept: 8 LME, 10 LMA, 11 NXE. */
+  /** Bits kept: 8 LME, 10 LMA (set and cleared by CR0.PG alone), 11 NXE. */
   efer: number;
   /** RFLAGS.AC for SMAP. */
   alignmentCheck: boolean;
-  /** Instruction fetch of the line that holds the address. Hot. @returns 0 or FAULT | error code */
+  /** Instruction fetch of the line that holds the address. Hot. @returns 0, FAULT | error code, or {@link NOT_CANONICAL} */
   fetch(lo: number, hi: number): number;
   /** Data load. Hot. One line; an access that crosses a line is two calls. */
   load(lo: number, hi: number): number;
@@ -45,7 +55,7 @@ export interface Cpu {
   /** Charges `count` instructions. */
   retire(count: number): void;
   invlpg(address: bigint): void;
-  /** @param type 0 address, 1 context, 2 all with globals, 3 all without. @source SDM vol. 2, "INVPCID" */
+  /** @throws MachineError "general-protection" for a PCID or address that does not exist @param type 0 address, 1 context, 2 all with globals, 3 all without. @source SDM vol. 2, "INVPCID" */
   invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void;
   /** Everything this thread's core caches about translations. */
   flushTranslations(): void;

@@ -38,7 +38,7 @@ export interface CpuSpec {
   readonly socket: number;
 }
 
-/** One cache. `bytes / (ways * 64)` sets; a multiple of 64, not necessarily a power of two. */
+/** One cache. `bytes / (ways * 64)` sets; a multiple of 64, not necessarily a power of two except in L1. */
 export interface CacheSpec {
   readonly bytes: number;
   readonly ways: number;
@@ -46,7 +46,7 @@ export interface CacheSpec {
   readonly cycles: Sourced;
 }
 
-/** One TLB: entries for one or more page sizes. `ways === entries` is fully associative. */
+/** One TLB: entries for one or more page sizes. `ways === entries` is fully associative; `entries / ways` is a power of two. */
 export interface TlbSpec {
   readonly entries: number;
   readonly ways: number;
@@ -77,6 +77,8 @@ export interface CostSpec {
   readonly walkExposure: Sourced;
   /** Lines fetched ahead by the next-line instruction prefetcher on an L1I miss; 0 is off. */
   readonly prefetchLines: number;
+  /** Cycles of a prefetched line's latency that are over when the line is first fetched. Absent: 16 instructions' base cycles, 0 to four times that. */
+  readonly prefetchHiddenCycles?: Sourced;
   /** Cycles to send one inter-processor interrupt and to take it. */
   readonly ipiCycles: Sourced;
 }
@@ -94,8 +96,8 @@ export interface MachineSpec {
   readonly l1i: CacheSpec;
   readonly l1d: CacheSpec;
   readonly l2: CacheSpec;
-  /** `inclusive`: a line in L1 or L2 is in L3 too. `victim`: L3 is filled by what L2 evicts. */
-  readonly l3: CacheSpec & { readonly inclusion: "inclusive" | "victim" };
+  /** `inclusive`: a line in L1 or L2 is in L3 too. `victim`: L3 is filled by what L2 evicts. `independent`: filled on the way, forces nothing above. */
+  readonly l3: CacheSpec & { readonly inclusion: "inclusive" | "victim" | "independent" };
   readonly translation: TranslationSpec;
   /** Row: node of the CPU, column: node of the memory, in the order of `nodes`. Idle load latency, nanoseconds. */
   readonly latencyNs: readonly (readonly number[])[];

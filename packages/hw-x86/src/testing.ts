@@ -1,1 +1,2 @@
-export {};
+/** For tests: small machines, and slow models of the parts that nobody can doubt. */
+export * from "./testing/tiny-machine.js";

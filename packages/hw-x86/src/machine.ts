@@ -1,0 +1,127 @@
+/** The assembled box: memory, domains, cores and threads. Cores come into being when a CPU of theirs is first asked for. */
+import { inject, injectable, token } from "@kreplica/di";
+import { Domain, Fabric } from "./coherence.js";
+import { Core } from "./core.js";
+import { CounterBank, Event } from "./counters.js";
+import { HardwareThread } from "./cpu.js";
+import type { CpuId, NodeId } from "./ids.js";
+import { Machine } from "./machine-api.js";
+import { PhysMemory } from "./memory-api.js";
+import { OwnerTable } from "./memory-layout.js";
+import { SparseMemory } from "./phys-memory.js";
+import type { CpuSpec, MachineSpec } from "./spec.js";
+
+/** What the assembly's machine is. */
+export const Specification = token<MachineSpec>("hw-x86/MachineSpec");
+/** The counters of the assembly's CPUs. Not in `./api`: what runs on the machine may not read its own score. */
+export const Counters = token<CounterBank>("hw-x86/Counters");
+
+/** Memory of the specification's nodes. */
+@injectable()
+export class MachineMemory extends SparseMemory {
+  constructor(@inject(Specification) spec: MachineSpec) {
+    super(spec.nodes);
+  }
+}
+
+/** Counters for the specification's nodes. */
+@injectable()
+export class MachineCounters extends CounterBank {
+  constructor(@inject(Specification) spec: MachineSpec) {
+    super(spec.nodes.length);
+  }
+}
+
+@injectable()
+export class NumaMachine implements Machine {
+  readonly nodes: readonly NodeId[];
+  readonly cpuIds: readonly CpuId[];
+  private readonly cpuSpecs = new Map<CpuId, CpuSpec>();
+  private readonly nodeIndex = new Map<NodeId, number>();
+  /** Number of each CPU among the threads of its core. */
+  private readonly threadOf = new Map<CpuId, number>();
+  private readonly threads = new Map<CpuId, HardwareThread>();
+  private readonly cores = new Map<number, Core>();
+  private readonly domains = new Map<number, Domain>();
+  private readonly fabric: Fabric;
+
+  constructor(@inject(Specification) readonly spec: MachineSpec, @inject(PhysMemory) readonly memory: PhysMemory,
+    @inject(Counters) private readonly counters: CounterBank) {
+    this.nodes = spec.nodes.map((node) => node.id);
+    this.cpuIds = spec.cpus.map((cpu) => cpu.id).sort((a, b) => a - b);
+    spec.nodes.forEach((node, index) => this.nodeIndex.set(node.id, index));
+    const threadsOfCore = new Map<number, number>();
+    for (const cpu of spec.cpus) this.cpuSpecs.set(cpu.id, cpu);
+    for (const id of this.cpuIds) {
+      const { core } = this.cpuSpecs.get(id)!;
+      const thread = threadsOfCore.get(core) ?? 0;
+      threadsOfCore.set(core, thread + 1);
+      this.threadOf.set(id, thread);
+    }
+    this.fabric = new Fabric(spec, new OwnerTable(memory.ranges, (node) => this.nodeIndex.get(node)!), counters.layout);
+  }
+
+  cpu(id: CpuId): HardwareThread {
+    const known = this.threads.get(id);
+    if (known) return known;
+    const where = this.cpuSpecs.get(id);
+    if (!where) throw new RangeError(`CPU ${id} does not exist; ${this.spec.name} has ${this.cpuIds.length}, the last is ${this.cpuIds.at(-1)}`);
+    const made = new HardwareThread(id, where.node, this.coreOf(where), this.threadOf.get(id)!, this.memory,
+      this.spec.physicalBits, this.counters.of(id), this.counters.layout);
+    this.threads.set(id, made);
+    return made;
+  }
+
+  nodeOfCpu(id: CpuId): NodeId {
+    const where = this.cpuSpecs.get(id);
+    if (!where) throw new RangeError(`CPU ${id} does not exist; ${this.spec.name} has ${this.cpuIds.length}, the last is ${this.cpuIds.at(-1)}`);
+    return where.node;
+  }
+
+  distance(from: NodeId, to: NodeId): number {
+    const row = this.nodeIndex.get(from);
+    const column = this.nodeIndex.get(to);
+    if (row === undefined || column === undefined) throw new RangeError(`node ${row === undefined ? from : to} does not exist; ${this.spec.name} has ${this.nodes.join(", ")}`);
+    return this.spec.distance[row]![column]!;
+  }
+
+  interrupt(from: CpuId, to: readonly CpuId[]): void {
+    this.cpu(from);
+    const sent = this.counters.layout.event(Event.InterruptsSent);
+    const taken = this.counters.layout.event(Event.InterruptsTaken);
+    const sender = this.counters.of(from);
+    for (const id of to) {
+      this.cpu(id);
+      const receiver = this.counters.of(id);
+      sender[sent] = sender[sent]! + 1;
+      receiver[taken] = receiver[taken]! + 1;
+    }
+  }
+
+  chill(): void {
+    for (const core of this.cores.values()) core.clear();
+    for (const domain of this.domains.values()) domain.clear();
+  }
+
+  /** Bytes of host memory of all caches and TLBs that came into being; {@link PhysMemory.hostBytes} is apart. */
+  get hostBytes(): number {
+    let bytes = 0;
+    for (const core of this.cores.values()) bytes += core.hostBytes;
+    for (const domain of this.domains.values()) bytes += domain.hostBytes;
+    return bytes + this.threads.size * this.counters.layout.length * 8;
+  }
+
+  private coreOf(where: CpuSpec): Core {
+    let core = this.cores.get(where.core);
+    if (!core) {
+      let domain = this.domains.get(where.l3);
+      if (!domain) {
+        domain = new Domain(this.fabric, where.socket);
+        this.domains.set(where.l3, domain);
+      }
+      core = new Core(this.spec, domain, this.nodeIndex.get(where.node)!);
+      this.cores.set(where.core, core);
+    }
+    return core;
+  }
+}

@@ -1,0 +1,21 @@
+/** The machine as a plugin: checks the specification, then binds memory, counters and box. */
+import { bind, bindValue, plugin, type Plugin } from "@kreplica/di";
+import { checkMachineSpec } from "./check-spec.js";
+import { Counters, MachineCounters, MachineMemory, NumaMachine, Specification } from "./machine.js";
+import { Machine } from "./machine-api.js";
+import { PhysMemory } from "./memory-api.js";
+import type { MachineSpec } from "./spec.js";
+
+/**
+ * @param spec what the machine is; every assembly of the plugin gets a machine of its own
+ * @throws MachineError "bad-spec"
+ */
+export function hwX86(spec: MachineSpec): Plugin {
+  checkMachineSpec(spec);
+  return plugin("hw-x86", [
+    bindValue(Specification, spec),
+    bind(PhysMemory, MachineMemory),
+    bind(Counters, MachineCounters),
+    bind(Machine, NumaMachine),
+  ]);
+}

@@ -1,0 +1,127 @@
+/** The TLBs of one core: first level by kind of access and page size, second level shared. */
+import { MISS, TAG_GLOBAL, TAG_LARGE, Tlb } from "./tlb.js";
+import { PagingStructureCaches } from "./pwc.js";
+import type { TlbSpec, TranslationSpec } from "./spec.js";
+
+const tlb = (shape: TlbSpec | undefined): Tlb | null => (shape === undefined ? null : new Tlb(shape));
+const BELOW_2M = 0x1ff;
+const BELOW_1G = 0x3_ffff;
+
+export class CoreTlbs {
+  readonly codeSmall: Tlb;
+  readonly codeLarge: Tlb | null;
+  readonly dataSmall: Tlb;
+  readonly dataLarge: Tlb | null;
+  readonly dataHuge: Tlb | null;
+  readonly second: Tlb;
+  /** 2 MiB pages use the second level, too. */
+  readonly secondLarge: boolean;
+  readonly secondHuge: Tlb | null;
+  readonly structures: PagingStructureCaches;
+  private readonly all: Tlb[];
+  /** Where {@link find} and {@link findSecond} found the page. */
+  hitFrame = 0;
+  hitDenials = 0;
+
+  constructor(spec: TranslationSpec) {
+    this.codeSmall = new Tlb(spec.instruction.small);
+    this.codeLarge = tlb(spec.instruction.large);
+    this.dataSmall = new Tlb(spec.data.small);
+    this.dataLarge = tlb(spec.data.large);
+    this.dataHuge = tlb(spec.data.huge);
+    this.second = new Tlb(spec.second);
+    this.secondLarge = spec.second.large;
+    this.secondHuge = tlb(spec.second.huge);
+    this.structures = new PagingStructureCaches(spec.pagingStructure);
+    this.all = [this.codeSmall, this.codeLarge, this.dataSmall, this.dataLarge, this.dataHuge, this.second, this.secondHuge]
+      .filter((each) => each !== null);
+  }
+
+  /** Bytes of host memory of the entries. */
+  get hostBytes(): number {
+    return this.all.reduce((sum, each) => sum + each.entries.byteLength, this.structures.hostBytes);
+  }
+
+  /** First-level lookup of the large sizes, after the small one missed. @returns whether found, then {@link hitFrame} is the 4 KiB frame */
+  findLarge(code: boolean, page: number, tag: number, globalTag: number): boolean {
+    const large = code ? this.codeLarge : this.dataLarge;
+    if (large !== null && this.takeFrom(large, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) return true;
+    const huge = code ? null : this.dataHuge;
+    return huge !== null && this.takeFrom(huge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G);
+  }
+
+  /** Second-level lookup of every size; a hit is copied to the first level. */
+  findSecond(code: boolean, page: number, tag: number, globalTag: number): boolean {
+    const at = this.second.lookup(page, page, tag, globalTag);
+    if (at !== MISS) {
+      const entries = this.second.entries;
+      this.hitFrame = entries[at + 2]!;
+      this.hitDenials = entries[at + 3]!;
+      (code ? this.codeSmall : this.dataSmall).fill(page, page, entries[at + 1]!, this.hitFrame, this.hitDenials);
+      return true;
+    }
+    if (this.secondLarge && this.takeFrom(this.second, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
+      const first = code ? this.codeLarge : this.dataLarge;
+      const large = page & ~BELOW_2M;
+      if (first !== null) first.fill(page >>> 9, large, this.hitTag, this.hitFrame - (page & BELOW_2M), this.hitDenials);
+      return true;
+    }
+    if (this.secondHuge !== null && this.takeFrom(this.secondHuge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G)) {
+      if (!code && this.dataHuge !== null) {
+        this.dataHuge.fill(page >>> 18, page & ~BELOW_1G, this.hitTag, this.hitFrame - (page & BELOW_1G), this.hitDenials);
+      }
+      return true;
+    }
+    return false;
+  }
+
+  /** Enters what a walk found, in both levels. @param level 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB @param frame first frame of the page */
+  fill(code: boolean, level: number, page: number, tag: number, frame: number, denials: number): void {
+    if (level === 1) {
+      this.second.fill(page, page, tag, frame, denials);
+      (code ? this.codeSmall : this.dataSmall).fill(page, page, tag, frame, denials);
+      return;
+    }
+    const largeTag = tag | TAG_LARGE;
+    if (level === 2) {
+      const large = page & ~BELOW_2M;
+      if (this.secondLarge) this.second.fill(page >>> 9, large, largeTag, frame, denials);
+      const first = code ? this.codeLarge : this.dataLarge;
+      if (first !== null) first.fill(page >>> 9, large, largeTag, frame, denials);
+      return;
+    }
+    const huge = page & ~BELOW_1G;
+    if (this.secondHuge !== null) this.secondHuge.fill(page >>> 18, huge, largeTag, frame, denials);
+    if (!code && this.dataHuge !== null) this.dataHuge.fill(page >>> 18, huge, largeTag, frame, denials);
+  }
+
+  /** Forgets the translations of one address whose tag, size bit aside, has these bits. @param page number 31..0 */
+  drop(page: number, mask: number, bits: number): void {
+    for (const each of this.all) {
+      each.drop(page, page, mask | TAG_LARGE, bits);
+      each.drop(page >>> 9, page & ~BELOW_2M, mask | TAG_LARGE, bits | TAG_LARGE);
+      each.drop(page >>> 18, page & ~BELOW_1G, mask | TAG_LARGE, bits | TAG_LARGE);
+    }
+  }
+
+  /** Forgets every translation whose tag has these bits. Paging-structure caches are {@link structures}' own. */
+  flush(mask: number, bits: number): void {
+    for (const each of this.all) each.flush(mask, bits);
+  }
+
+  /** Tag of the entry {@link takeFrom} found. */
+  private hitTag = 0;
+
+  private takeFrom(from: Tlb, index: number, page: number, tag: number, globalTag: number, below: number): boolean {
+    const at = from.lookup(index, page, tag, globalTag);
+    if (at === MISS) return false;
+    this.hitTag = from.entries[at + 1]!;
+    this.hitFrame = from.entries[at + 2]! + below;
+    this.hitDenials = from.entries[at + 3]!;
+    return true;
+  }
+}
+
+/** Tag of a page for a context, without the size bit. @param hi high half of the address @param context thread and PCID in their places */
+export const tagOf = (hi: number, context: number, global: boolean): number =>
+  ((hi >>> 12) & 0x1fff) | (global ? (context & ~(0xfff << 13)) | TAG_GLOBAL : context);

@@ -1,0 +1,119 @@
+/**
+ * The hardware page walk: reads entries out of physical memory, through the core's data caches, and sets A and D there.
+ * Allocates nothing.
+ *
+ *   level    5        4        3        2        1
+ *   index  56..48   47..39   38..30   29..21   20..12        of the address; a leaf at 3 is 1 GiB, at 2 is 2 MiB
+ *
+ * A translation is kept as denials, so that a later access is refused by one AND:
+ *
+ *   4 not dirty | 3 no execute | 2 user page | 1 not user | 0 not writable         each over all levels; 2 is the opposite of 1
+ *
+ * Source: Intel SDM vol. 3A, "4-Level Paging and 5-Level Paging", "Access Rights", "Accessed and Dirty Flags", "Page-Fault Exceptions".
+ */
+import type { Core } from "./core.js";
+import type { PhysMemory } from "./memory-api.js";
+
+const NOT_WRITABLE = 1;
+const NOT_USER = 2;
+const USER_PAGE = 4;
+const NO_EXECUTE = 8;
+const NOT_DIRTY = 16;
+
+// Bits of an entry, pte.ts.
+const PRESENT = 1;
+const WRITABLE = 2;
+const USER = 4;
+const ACCESSED = 0x20;
+const DIRTY = 0x40;
+const PAGE_SIZE = 0x80;
+const GLOBAL = 0x100;
+
+// Error code, FaultBit of machine-api.ts.
+const FAULT_PROTECTION = 1;
+const FAULT_RESERVED = 8;
+
+export class Walker {
+  /** After a successful walk: level of the leaf, first frame of its page (32 signed bits), whether its G bit is set, denials. */
+  level = 1;
+  frame = 0;
+  global = false;
+  denials = 0;
+
+  /** High-half bits that must be zero: what exceeds the physical width, and NX while EFER.NXE is clear. */
+  private reserved = 0;
+
+  /** @param memory where the tables are @param physicalBits MAXPHYADDR; above 44 the model's limit of 16 TiB stands in for it */
+  constructor(private readonly memory: PhysMemory, private readonly core: Core, private readonly physicalBits: number) {
+    this.setNoExecute(false);
+  }
+
+  /** @param enabled EFER.NXE */
+  setNoExecute(enabled: boolean): void {
+    const width = Math.min(44, this.physicalBits) - 32;
+    this.reserved = (0xf_ffff & ~((1 << width) - 1)) | (enabled ? 0 : 0x8000_0000);
+  }
+
+  /**
+   * @param levels 4 or 5 @param tag context of the address, for the paging-structure caches
+   * @param write a store: sets D @param deny denials of which one is enough to refuse @param row of the walk's references in `counters`
+   * @returns 0, or the error-code bits this walk decides (P and RSVD) plus {@link WALK_FAULT}
+   */
+  walk(lo: number, hi: number, rootFrame: number, levels: number, tag: number, write: boolean, deny: number,
+    counters: Float64Array, row: number): number {
+    const { memory, core } = this;
+    const structures = core.tlbs.structures;
+    const page = (lo >>> 12) | (hi << 20);
+    let level = structures.find(page, tag);
+    let table = structures.table;
+    let denials = structures.denials;
+    if (level === 0) {
+      level = levels;
+      table = rootFrame;
+      denials = 0;
+    }
+    for (;;) {
+      const index = level === 1 ? (lo >>> 12) & 511
+        : level === 2 ? (lo >>> 21) & 511
+          : level === 3 ? ((lo >>> 30) | (hi << 2)) & 511
+            : level === 4 ? (hi >>> 7) & 511 : (hi >>> 16) & 511;
+      core.data(table, index >>> 3, false, counters, row);
+      const entry = memory.read32(table >>> 0, index << 1) | 0;
+      if ((entry & PRESENT) === 0) return WALK_FAULT;
+      const high = memory.read32(table >>> 0, (index << 1) | 1) | 0;
+      const leaf = level === 1 || (entry & PAGE_SIZE) !== 0;
+      if ((high & this.reserved) !== 0
+        || (leaf && level > 1 && (level > 3 || (entry & (level === 2 ? 0x001f_e000 : 0x3fff_e000)) !== 0))) {
+        return WALK_FAULT | FAULT_PROTECTION | FAULT_RESERVED;
+      }
+      if ((entry & WRITABLE) === 0) denials |= NOT_WRITABLE;
+      if ((entry & USER) === 0) denials |= NOT_USER;
+      if (high < 0) denials |= NO_EXECUTE;
+      const frame = (entry >>> 12) | (high << 20);
+      if (leaf) {
+        if ((denials & NOT_USER) === 0) denials |= USER_PAGE;
+        if ((denials & deny & ~NOT_DIRTY) !== 0) return WALK_FAULT | FAULT_PROTECTION;
+        const wanted = entry | (write ? ACCESSED | DIRTY : ACCESSED);
+        if (wanted !== entry) this.mark(table, index, wanted, counters, row);
+        this.level = level;
+        this.frame = level === 1 ? frame : level === 2 ? frame & ~0x1ff : frame & ~0x3_ffff;
+        this.global = (entry & GLOBAL) !== 0;
+        this.denials = (wanted & DIRTY) === 0 ? denials | NOT_DIRTY : denials;
+        return 0;
+      }
+      if ((entry & ACCESSED) === 0) this.mark(table, index, entry | ACCESSED, counters, row);
+      level--;
+      table = frame;
+      structures.fill(level, page, tag, table, denials);
+    }
+  }
+
+  /** A locked read-modify-write of the entry, in the table's bytes and in the caches. */
+  private mark(table: number, index: number, entry: number, counters: Float64Array, row: number): void {
+    this.core.data(table, index >>> 3, true, counters, row);
+    this.memory.write32(table >>> 0, index << 1, entry);
+  }
+}
+
+/** Set in every refusal of {@link Walker.walk}, so that "not present" (error code 0) differs from success. */
+export const WALK_FAULT = 0x4000_0000;
