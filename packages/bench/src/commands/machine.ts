@@ -19,7 +19,7 @@ export function registerMachine(program: Command, context: CommandContext): void
       ["kreplica machine", "the presets"],
       ["kreplica machine e5-2690v3-2s", "one of them in full"],
       ["kreplica machine e5-2690v3-2s --json > mine.json", "a file to start an own machine from"],
-      ["numactl --hardware > box.txt; kreplica machine box.txt", "this computer's nodes, distances scaled to latencies"],
+      ["numactl --hardware > box.txt; kreplica machine box.txt", "this computer, latencies from distances"],
       ["mlc >> box.txt; kreplica machine box.txt", "the same with measured latencies"],
     ) + exitCodes)
     .action((named: string | undefined, options: JsonOption & { base?: string }) => {

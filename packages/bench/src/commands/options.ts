@@ -19,9 +19,11 @@ export function wholeNumber(option: string): (text: string) => number {
   };
 }
 
+/** `--base`, which {@link addMachineOptions} adds too. */
 export const baseOption = (): Option =>
   new Option("--base <name>", `preset for what numactl, MLC or sysfs output leaves open (default: ${defaultPreset.name})`);
 
+/** `--json`; read it through {@link JsonOption}. */
 export const jsonOption = (): Option => new Option("--json", "print one JSON document instead of text");
 
 /** Adds `--machine` and `--base`; read them with {@link readMachine}. */

@@ -22,14 +22,14 @@ export async function run(words: readonly string[], commands: readonly RegisterC
   const { out, error, screen, progress, debug, version } = surroundings;
   let failed = false;
   const program = new Command("kreplica")
-    .description("An executable model of kernel text and rodata replication on NUMA machines (x86-64, Linux RFC of 12 patches):\nboots a kernel's page tables on a modelled machine, replays recorded kernel traces, says what replication gains and costs.")
+    .description("An executable model of kernel text and rodata replication on NUMA machines (x86-64, a Linux RFC of 12 patches): boots a kernel on a modelled machine, replays recorded kernel traces, and says what replication gains and costs.")
     .version(version, "-V, --version", "print the version")
     .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show a command's help")
     .configureHelp({ helpWidth: screen.columns, showGlobalOptions: false })
     .configureOutput({
       writeOut: out, writeErr: error,
-      outputError: (text, write) => write(`kreplica: ${text.replace(/^error: /, "")}`),
+      outputError: (text, write) => write(`kreplica: ${text.replace(/^error: /, "").trim().replace(/\n\(Did you mean ([^)]*)\)$/, "; did you mean $1")}\n`),
     })
     .showSuggestionAfterError(true)
     .exitOverride();
@@ -41,7 +41,7 @@ export async function run(words: readonly string[], commands: readonly RegisterC
 
   try {
     if (words.length === 0) {
-      error(program.helpInformation());
+      program.outputHelp({ error: true });
       return ExitCode.BadInput;
     }
     await program.parseAsync([...words], { from: "user" });

@@ -11,7 +11,7 @@ const MARK = "~";
 const distinct = (values: readonly number[]): number[] => [...new Set(values)].sort((a, b) => a - b);
 const heading = (title: string, note: string, screen: Screen): string => `\n${screen.bold(title)}${note === "" ? "" : screen.dim(`  ${note}`)}\n`;
 const mark = (number: { readonly provisional?: boolean }): string => (number.provisional ? MARK : "");
-const range = ({ value, low = value, high = value }: Sourced, text: (value: number) => string = numberText): string => (low === high ? "" : `${text(low)} to ${text(high)}`);
+const range = ({ value, low = value, high = value }: Sourced): string => (low === high ? "" : `${numberText(low)} to ${numberText(high)}`);
 
 /** Breaks a list of CPUs at commas. */
 function brokenAtCommas(list: string, width: number): string {
@@ -48,7 +48,7 @@ export function machineListText(machines: readonly MachineSpec[], screen: Screen
       `${machine.nodes.length} nodes`, `${distinct(machine.cpus.map((cpu) => cpu.core)).length} cores`, `${machine.cpus.length} CPUs`, bytesText(memory),
       `${between(local)} ns local${remote ? `, ${between(remote)} remote` : ""}`,
     ].join(", ");
-    return `${screen.bold(machine.name.padEnd(nameWidth))}${facts}${machine.provisional ? ` ${screen.warn(MARK)}` : ""}\n${" ".repeat(nameWidth)}${screen.dim(machine.description)}\n`;
+    return `${screen.bold(machine.name.padEnd(nameWidth))}${facts}${machine.provisional ? ` ${screen.warn(MARK)}` : ""}\n${hanging("", machine.description, screen, nameWidth - 2)}`;
   }).join("") + `\n${MARK} provisional: latency, bandwidth or topology is recalled or assumed\n`;
 }
 
@@ -65,18 +65,21 @@ export function machineText(machine: MachineSpec, screen: Screen): string {
 function nodesText(machine: MachineSpec, screen: Screen): string {
   const sockets = distinct(machine.cpus.map((cpu) => cpu.socket)).length;
   const cores = distinct(machine.cpus.map((cpu) => cpu.core)).length;
+  const { value, low = value, high = value } = machine.hertz;
+  const clock = `${hertzText(value)}${low === high ? "" : ` (${numberText(low / 1e9)} to ${hertzText(high)})`}`;
+  const placed = machine.nodes.some((node) => node.startAddress !== undefined);
   const rows = machine.nodes.map(({ id, memoryBytes, startAddress }) => {
     const cpus = machine.cpus.filter((cpu) => cpu.node === id);
     const of = (field: "core" | "l3" | "socket"): number[] => distinct(cpus.map((cpu) => cpu[field]));
     return [
-      `${id}`, memoryBytes === 0 ? "none" : bytesText(memoryBytes), startAddress === undefined ? "" : `0x${startAddress.toString(16)}`,
+      `${id}`, memoryBytes === 0 ? "none" : bytesText(memoryBytes), ...(placed ? [startAddress === undefined ? "" : `0x${startAddress.toString(16)}`] : []),
       cpus.length === 0 ? "none" : formatCpuList(of("socket")), `${of("core").length}`, `${of("l3").length}`,
       cpus.length === 0 ? "none" : brokenAtCommas(formatCpuList(cpus.map((cpu) => cpu.id).sort((a, b) => a - b)), screen.columns - 52),
     ];
   });
-  return heading("Nodes", `${sockets} socket${sockets === 1 ? "" : "s"}, ${cores} cores, ${machine.cpus.length} CPUs, ${hertzText(machine.hertz.value)}${range(machine.hertz, hertzText) ? ` (${range(machine.hertz, hertzText)})` : ""}, ${machine.physicalBits} physical and ${machine.virtualBits} virtual address bits`, screen)
+  return heading("Nodes", `${sockets} socket${sockets === 1 ? "" : "s"}, ${cores} cores, ${machine.cpus.length} CPUs, ${clock}, addresses of ${machine.physicalBits} bits, virtual ${machine.virtualBits}`, screen)
     + renderTable([
-      { head: "node", align: "right" }, { head: "memory", align: "right" }, { head: machine.nodes.some((node) => node.startAddress !== undefined) ? "from" : "", align: "right" },
+      { head: "node", align: "right" }, { head: "memory", align: "right" }, ...(placed ? [{ head: "from", align: "right" } as const] : []),
       { head: "socket", align: "right" }, { head: "cores", align: "right" }, { head: "L3s", align: "right" }, { head: "CPUs" },
     ], rows, screen);
 }
@@ -107,12 +110,18 @@ function interconnectText(machine: MachineSpec, screen: Screen): string {
   const names = machine.nodes.map((node) => `${node.id}`);
   const many = names.length > 8;
   const tilde = machine.provisional ? ` ${MARK}` : "";
+  const hasCpus = machine.nodes.map((node) => machine.cpus.some((cpu) => cpu.node === node.id));
   const matrix = (title: string, note: string, cells: readonly (readonly number[])[], text: (value: number) => string): string =>
     heading(title, note, screen) + renderMatrix(names, cells.map((row) => row.map(text)), "node", screen);
+  // No CPU there asks, or no memory there answers: whatever number stands in the matrix is never used.
+  const used = (cells: readonly (readonly number[])[], text: (value: number) => string): string[][] =>
+    cells.map((row, i) => row.map((value, j) => (hasCpus[i] && machine.nodes[j]!.memoryBytes > 0 ? text(value) : "-")));
+  const measured = (title: string, note: string, cells: readonly (readonly number[])[], text: (value: number) => string): string =>
+    heading(title, note, screen) + renderMatrix(names, used(cells, text), "node", screen);
   const { sameSocket, otherSocket } = machine.cacheToCacheNs;
   const transfer = (name: string, number: Sourced): string[] => [name, `${numberText(number.value)} ns`, range(number), mark(number)];
-  return matrix("Memory latency, ns", `row: node of the CPU, column: node of the memory; +-${numberText(machine.latencySpread * 100)} %${tilde}`, machine.latencyNs, (ns) => ns.toFixed(many ? 0 : 1))
-    + matrix("Memory read bandwidth, GB/s", `1 GB = 1,000,000,000 bytes${tilde}`, machine.bandwidthMBs, (mbs) => (mbs / 1000).toFixed(1))
+  return measured("Memory latency, ns", `row: node of the CPU, column: node of the memory; +-${numberText(machine.latencySpread * 100)} %${tilde}`, machine.latencyNs, (ns) => ns.toFixed(many ? 0 : 1))
+    + measured("Memory read bandwidth, GB/s", `1 GB = 1,000,000,000 bytes${tilde}`, machine.bandwidthMBs, (mbs) => (mbs / 1000).toFixed(1))
     + matrix("Distances (SLIT)", "10 local, 255 unreachable", machine.distance, String)
     + heading("Lines from another L3", "", screen)
     + renderTable([{ head: "" }, { head: "", align: "right" }, { head: "range" }, { head: "" }], [transfer("same socket", sameSocket), transfer("other socket", otherSocket)], screen);

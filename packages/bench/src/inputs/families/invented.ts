@@ -5,8 +5,8 @@ import type { Family } from "./family.js";
 const invented = (value: number): Sourced => ({ value, source: "invented for tests", provisional: true });
 
 export const inventedCore: Family = {
-  l1i: { bytes: 4 << 10, ways: 4, cycles: invented(4) },
-  l1d: { bytes: 4 << 10, ways: 4, cycles: invented(4) },
+  l1i: { bytes: 8 << 10, ways: 2, cycles: invented(4) },
+  l1d: { bytes: 8 << 10, ways: 2, cycles: invented(4) },
   l2: { bytes: 16 << 10, ways: 4, cycles: invented(10) },
   translation: {
     instruction: { small: { entries: 8, ways: 4 }, large: { entries: 4, ways: 4 } },

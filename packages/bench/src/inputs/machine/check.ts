@@ -8,7 +8,10 @@ export interface MachineFault {
   readonly remedy: string;
 }
 
-const LINE = 64;
+/** Bytes of one way of 64 sets of 64-byte lines: the model chooses the set by the line in its page first. */
+const SET_GROUP = 4096;
+/** Entries of the model's TLBs tell this many threads of a core apart. */
+const MOST_THREADS = 8;
 const LARGE_PAGE = 2 ** 21;
 const GIB = 2 ** 30;
 /** Frames are unsigned 32-bit numbers of 4 KiB pages in the model. */
@@ -54,7 +57,7 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
 
   for (const name of ["l1i", "l1d", "l2", "l3"] as const) {
     const { bytes, ways }: CacheSpec = machine[name];
-    if (bytes % (ways * LINE) !== 0) fault([name, "bytes"], `${bytes} bytes in ${ways} ways is not a whole number of sets of 64-byte lines`, `make it a multiple of ${ways * LINE}`);
+    if (bytes % (ways * SET_GROUP) !== 0) fault([name, "bytes"], `${bytes} bytes in ${ways} ways is not a multiple of 64 sets of 64-byte lines`, `make it a multiple of ${ways * SET_GROUP}`);
   }
   const { instruction, data, second } = machine.translation;
   const tlbs: [string[], TlbSpec | undefined][] = [
@@ -63,7 +66,7 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
     [["second"], second], [["second", "huge"], second.huge],
   ];
   for (const [path, tlb] of tlbs) {
-    if (tlb && tlb.entries % tlb.ways !== 0) fault(["translation", ...path, "entries"], `${tlb.entries} entries in ${tlb.ways} ways is not a whole number of sets`, `make it a multiple of ${tlb.ways}`);
+    if (tlb && !Number.isInteger(Math.log2(tlb.entries / tlb.ways))) fault(["translation", ...path, "entries"], `${tlb.entries} entries in ${tlb.ways} ways is not a power of two of sets`, `make it ${tlb.ways} times a power of two`);
   }
 
   for (const { path, number: { value, low = value, high = value } } of sourcedNumbers(machine)) {
@@ -98,6 +101,7 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
 function checkCpus(machine: MachineSpec, nodeIndex: ReadonlyMap<number, number>, fault: (path: readonly (string | number)[], reason: string, remedy: string) => void): void {
   const ids = new Set<number>();
   const cores = new Map<number, { node: number; l3: number; socket: number }>();
+  const threads = new Map<number, number>();
   const socketOfL3 = new Map<number, number>();
   for (const [index, cpu] of machine.cpus.entries()) {
     const { id, node, core, l3, socket } = cpu;
@@ -109,6 +113,8 @@ function checkCpus(machine: MachineSpec, nodeIndex: ReadonlyMap<number, number>,
       if (same[field] !== cpu[field]) fault(["cpus", index, field], `core ${core} is in ${field} ${same[field]} and in ${field} ${cpu[field]}`, "threads of one core share node, L3 and socket");
     }
     cores.set(core, same);
+    threads.set(core, (threads.get(core) ?? 0) + 1);
+    if (threads.get(core) === MOST_THREADS + 1) fault(["cpus", index, "core"], `core ${core} has more than ${MOST_THREADS} threads`, "number cores over the whole machine");
     const l3Socket = socketOfL3.get(l3) ?? socket;
     if (l3Socket !== socket) fault(["cpus", index, "l3"], `L3 ${l3} is in socket ${l3Socket} and in socket ${socket}`, "number L3 domains over the whole machine");
     socketOfL3.set(l3, l3Socket);

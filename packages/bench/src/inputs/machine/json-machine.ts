@@ -72,7 +72,9 @@ export function machineFromJson(text: string, file: string, name: string, preset
 }
 
 function refuse(error: z.ZodError, document: JsonText, fail: (path: Path, reason: string, remedy: string) => never): never {
-  const [first, ...more] = error.issues.map((issue) => explain(issue, document));
+  // A name that does not exist explains a field that is missing, so it comes first.
+  const issues = [...error.issues].sort((a, b) => Number(b.code === "unrecognized_keys") - Number(a.code === "unrecognized_keys"));
+  const [first, ...more] = issues.map((issue) => explain(issue, document));
   const { path, reason, remedy } = first!;
   return fail(path, `${reason}${more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`}`, remedy);
 }

@@ -73,11 +73,14 @@ function l3InBase(base: MachineSpec): { coresPerL3: number; wholeNode: boolean }
   return { coresPerL3, wholeNode: coresPerL3 >= cores((cpu) => cpu.node === first.node) };
 }
 
+/** Where one direction is unreachable (a node without CPUs), the other's distance; where both are, the farthest a table can say. */
+const reachable = (there: number, back: number): number => (there !== 255 ? there : Math.min(back, 254));
+
 /** Measured figures stand; where one is missing the other direction's stands, and where both are, the distance is scaled. */
 export function machineOnFound(found: FoundMachine, base: MachineSpec): MachineSpec {
   const scale = distanceScale(base);
   const filled = (measured: FoundMachine["latencyNs"], scaled: (distance: number) => number): number[][] =>
-    found.distance.map((row, i) => row.map((distance, j) => measured?.[i]?.[j] ?? measured?.[j]?.[i] ?? scaled(Math.min(distance, 254))));
+    found.distance.map((row, i) => row.map((distance, j) => measured?.[i]?.[j] ?? measured?.[j]?.[i] ?? scaled(reachable(distance, found.distance[j]![i]!))));
   const isCpuRow = found.nodes.map((node) => node.cpus.length > 0);
   const complete = (measured: FoundMachine["latencyNs"]): boolean =>
     measured !== undefined && measured.every((row, i) => !isCpuRow[i] || row.every((value) => value !== undefined));

@@ -18,13 +18,13 @@ const sourced = z.strictObject({
 }).describe("a number with its range and its source");
 
 const cache = z.strictObject({
-  bytes: count.min(64).max(2 ** 40).describe("a multiple of ways * 64"),
+  bytes: count.min(64).max(2 ** 40).describe("a multiple of ways * 4096: the sets are a multiple of 64"),
   ways: count.min(1).max(4096),
   cycles: sourced.describe("core cycles from access to use on a hit"),
 });
 
 const tlb = z.strictObject({
-  entries: count.min(1).max(65_536).describe("a multiple of `ways`"),
+  entries: count.min(1).max(65_536).describe("`ways` times a power of two"),
   ways: count.min(1).max(65_536).describe("equal to `entries`: fully associative"),
 });
 

@@ -13,7 +13,7 @@ const calibration = "FD.io CSIT, \"Calibration Data - Haswell\" (t1-sut1: 2x E5-
  */
 export const e52690v3: MachineSpec = {
   name: "e5-2690v3-2s",
-  description: "2 x Xeon E5-2690 v3 (Haswell-EP, 12 cores, 2.6 GHz), 2 nodes: the series' own machine",
+  description: "2 x Xeon E5-2690 v3 (Haswell-EP, 12 cores): the series' machine, nearest we know",
   ...haswellEp,
   nodes: [{ id: 0, memoryBytes: 32 * 2 ** 30 }, { id: 1, memoryBytes: 32 * 2 ** 30 }],
   cpus: regularCpus({ sockets: 2, nodesPerSocket: 1, coresPerNode: 12, coresPerL3: 12, threadsPerCore: 2 }),
@@ -28,7 +28,7 @@ export const e52690v3: MachineSpec = {
   distance: [[10, 21], [21, 10]],
   cacheToCacheNs: {
     sameSocket: { value: 42.1, low: 42.1, high: 47.0, source: `${calibration}: local L2 to L2, hit and modified` },
-    otherSocket: { value: 107.5, low: 90, high: 125, source: `${calibration}: 107 to 108, remote modified line` },
+    otherSocket: { value: 107.5, low: 90, high: 125, source: `${calibration}: 107 to 108, remote modified line; the range is that of the latencies, about 15 %` },
   },
   interconnectSource: `${calibration}; distances 10 and 21 as two-socket Xeons report them`,
   provisional: false,

@@ -6,7 +6,7 @@ import { e52690v3 } from "./e5-2690v3-2s.js";
 export const recordedGuest: MachineSpec = {
   ...e52690v3,
   name: "recorded-guest",
-  description: "2 nodes x 512 MiB, CPUs 0,1 and 2,3: the guest of the recordings, with an E5-2690 v3's caches and latencies",
+  description: "2 nodes x 512 MiB, CPUs 0,1 and 2,3: the recordings' guest, on E5-2690 v3 caches",
   nodes: [{ id: 0, memoryBytes: 512 * 2 ** 20, startAddress: 0 }, { id: 1, memoryBytes: 512 * 2 ** 20, startAddress: 0x2000_0000 }],
   cpus: regularCpus({ sockets: 2, nodesPerSocket: 1, coresPerNode: 2, coresPerL3: 2, threadsPerCore: 1 }),
   provisional: true,

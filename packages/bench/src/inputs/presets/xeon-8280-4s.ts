@@ -11,11 +11,11 @@ const twoSockets = "Intel MLC v3.9 on 2x Xeon 8269CY (plantegg's blog): 77.9 143
  */
 export const xeon8280: MachineSpec = {
   name: "xeon-8280-4s",
-  description: "4 x Xeon Platinum 8280 (Cascade Lake, 28 cores, 2.7 GHz), 4 nodes, full mesh of UPI links",
+  description: "4 x Xeon Platinum 8280 (Cascade Lake, 28 cores), full mesh of UPI links",
   ...skylakeServer,
   nodes: [0, 1, 2, 3].map((id) => ({ id, memoryBytes: 192 * 2 ** 30 })),
   cpus: regularCpus({ sockets: 4, nodesPerSocket: 1, coresPerNode: 28, coresPerL3: 28, threadsPerCore: 2 }),
-  hertz: { value: 2.7e9, low: 2.7e9, high: 4.0e9, source: "AnandTech Rome review for 2.7 GHz; 4.0 GHz turbo recalled" },
+  hertz: { value: 2.7e9, low: 2.7e9, high: 4.0e9, source: "AnandTech Rome review for 2.7 GHz; 4.0 GHz turbo recalled", provisional: true },
   l3: {
     bytes: 28 * 11 * 128 * 1024, ways: 11, inclusion: "victim",
     cycles: { value: 53, low: 46, high: 78, source: "19.5 ns on a Skylake server = 53 at 2.7 GHz; AnandTech Rome review 46 (8280); InstLatx64 77 to 79 on a 7800X" },

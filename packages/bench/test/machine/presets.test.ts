@@ -1,0 +1,87 @@
+/** The machines that come with kreplica: complete, consistent, and each number with a source. */
+import { describe, expect, test } from "vitest";
+import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { formatCpuList } from "../../src/inputs/cpu-list.js";
+import { checkMachine, sourcedNumbers } from "../../src/inputs/machine/check.js";
+import { preset, presets } from "../../src/inputs/presets/index.js";
+
+const named = (name: string): MachineSpec => preset(name)!;
+const cpusOf = (machine: MachineSpec, node: number): string => formatCpuList(machine.cpus.filter((cpu) => cpu.node === node).map((cpu) => cpu.id));
+const distinct = (machine: MachineSpec, field: "core" | "l3" | "socket" | "node"): number => new Set(machine.cpus.map((cpu) => cpu[field])).size;
+
+test("the machines of the issue are there, and their names are unique", () => {
+  const names = presets.map((each) => each.name);
+  expect(names).toEqual(expect.arrayContaining(["e5-2690v3-2s", "epyc-7713-2s", "xeon-8280-4s", "tiny-2-node"]));
+  expect(presets.some((each) => distinct(each, "socket") === 8)).toBe(true);
+  expect(new Set(names).size).toBe(names.length);
+});
+
+describe.each(presets.map((each) => [each.name, each] as const))("%s", (_name, machine) => {
+  test("nothing contradicts", () => { expect(checkMachine(machine)).toEqual([]); });
+
+  test("every number names a source, and one that is recalled, assumed or invented says so", () => {
+    const numbers = [...sourcedNumbers(machine)];
+    expect(numbers.length).toBeGreaterThanOrEqual(14);
+    for (const { path, number } of numbers) {
+      expect(number.source.length, path.join(".")).toBeGreaterThan(10);
+      if (/^(recalled|assumed|invented)/.test(number.source)) expect(number.provisional, path.join(".")).toBe(true);
+    }
+    if (/recalled|assumed|invented/.test(machine.interconnectSource)) expect(machine.provisional).toBe(true);
+    expect(machine.sources.length).toBeGreaterThan(0);
+  });
+
+  test("a node's own memory is the nearest, and matrices follow the distances", () => {
+    for (const [i, row] of machine.distance.entries()) {
+      for (const [j, distance] of row.entries()) {
+        for (const [k, other] of row.entries()) {
+          if (distance < other) expect(machine.latencyNs[i]![j]!, `${i} to ${j} and ${k}`).toBeLessThan(machine.latencyNs[i]![k]!);
+        }
+      }
+    }
+  });
+});
+
+test("machines of one family share every cost", () => {
+  expect(named("xeon-8280-4s").costs).toBe(named("xeon-8260-8s").costs);
+  expect(named("recorded-guest").costs).toBe(named("e5-2690v3-2s").costs);
+});
+
+// Oracle: lscpu of such a box, LKML 20210506165328.GO2633526@linux.vnet.ibm.com.
+test("e5-2690v3-2s is the box whose lscpu was posted", () => {
+  const machine = named("e5-2690v3-2s");
+  expect([cpusOf(machine, 0), cpusOf(machine, 1)]).toEqual(["0-11,24-35", "12-23,36-47"]);
+  expect([distinct(machine, "socket"), distinct(machine, "core"), machine.cpus.length]).toEqual([2, 24, 48]);
+  const cores = distinct(machine, "core");
+  const inAll = [machine.l1d.bytes * cores, machine.l1i.bytes * cores, machine.l2.bytes * cores, machine.l3.bytes * distinct(machine, "l3")];
+  expect(inAll).toEqual([768 << 10, 768 << 10, 6 << 20, 60 << 20]);
+  expect(machine.l3.bytes / machine.l3.ways / 64).toBe(24576);
+  expect([machine.physicalBits, machine.virtualBits]).toEqual([46, 48]);
+});
+
+test("epyc-7713-2s has sixteen L3s of eight cores, 32 MiB each, and one node a socket", () => {
+  const machine = named("epyc-7713-2s");
+  expect([distinct(machine, "l3"), distinct(machine, "core"), machine.nodes.length, machine.l3.bytes]).toEqual([16, 128, 2, 32 << 20]);
+  expect(cpusOf(machine, 0)).toBe("0-63,128-191");
+});
+
+test("the eight-socket machine has 16 nodes and 192 CPUs; every socket has three neighbours, every other is two hops away", () => {
+  const machine = named("xeon-8260-8s");
+  expect([machine.nodes.length, machine.cpus.length, machine.l3.bytes * 16 / 8]).toEqual([16, 192, 35.75 * 2 ** 20]);
+  const relations = [10, 11, 21, 31].map((distance) => machine.distance[0]!.filter((each) => each === distance).length);
+  expect(relations).toEqual([1, 1, 6, 8]);
+  for (const [i, row] of machine.distance.entries()) {
+    for (const [j, distance] of row.entries()) {
+      expect(machine.distance[j]![i]).toBe(distance);
+      // Two hops means: some socket is a neighbour of both.
+      if (distance === 31) expect(row.some((first, k) => first === 21 && machine.distance[k]![j] === 21)).toBe(true);
+    }
+  }
+});
+
+test("recorded addresses fit: node 1 begins at 512 MiB, CPUs 0,1 and 2,3", () => {
+  for (const name of ["recorded-guest", "tiny-2-node"]) {
+    const machine = named(name);
+    expect(machine.nodes).toEqual([{ id: 0, memoryBytes: 0x2000_0000, startAddress: 0 }, { id: 1, memoryBytes: 0x2000_0000, startAddress: 0x2000_0000 }]);
+    expect([cpusOf(machine, 0), cpusOf(machine, 1)]).toEqual(["0-1", "2-3"]);
+  }
+});
