@@ -135,6 +135,8 @@ class Editor implements TableEditor {
     }, undefined));
   }
 
+  together(change: () => boolean): boolean { return this.atomically(change); }
+
   /** Runs a change of which nothing stays when it is refused or throws. */
   private atomically(change: () => boolean): boolean {
     const outer = this.depth++ > 0;

@@ -186,6 +186,8 @@ export interface TableEditor {
   protect(start: bigint, pages: number, change: Partial<Protection>, alias?: boolean): boolean;
   /** Points existing leaves of text or rodata at other frames, protection kept. @param frames by page index and node id of the holder; undefined leaves a holder alone */
   repoint(start: bigint, pages: number, frames: (page: number, node: NodeId) => Frame | undefined): boolean;
+  /** Runs several of these changes so that all happen or none: what was done is taken back when `change` returns false or throws. */
+  together(change: () => boolean): boolean;
 }
 
 /** A top-level table of init_mm that has to agree with the others. */
