@@ -128,6 +128,11 @@ export class NodePageAllocator implements PageAllocator {
     node.zones.find((zone) => frame >= zone.first)!.buddy.give(frame, order);
   }
 
+  owns(frame: Frame, order: number): boolean {
+    const entry = this.given.get(frame);
+    return entry !== undefined && entry % 16 === order;
+  }
+
   donate(first: Frame, frames: number): void {
     invariant(this.up, "memory was given back before the buddy lists are up");
     this.spread(first, frames, this.machine.memory.nodeOf(first), (zone, from, count) => {

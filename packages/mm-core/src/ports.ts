@@ -30,6 +30,8 @@ export interface PageAllocator {
   allocate(node: NodeId, order: number, gfp: Gfp): Frame;
   /** Gives back what {@link allocate} returned, with the same order. @throws InvariantError for anything else */
   free(frame: Frame, order: number): void;
+  /** Whether {@link free} would take it: for callers that replace tables others may have made. */
+  owns(frame: Frame, order: number): boolean;
   /** Frames that were never handed out and now may be: freed init memory, the tails of text and rodata. */
   donate(first: Frame, frames: number): void;
   /** Takes one named frame out of the free lists, as an order-0 allocation. @returns false when it is not free */
@@ -206,6 +208,8 @@ export interface ReplicaView {
   readonly holders: readonly NodeId[];
   /** Node whose frames hold the booted image. */
   readonly master: NodeId;
+  /** What each holder has its own copy of; nothing while there is one holder. */
+  readonly copies: { readonly text: boolean; readonly rodata: boolean };
   /** Every root a change to kernel mappings must reach, the boot table first. */
   readonly roots: readonly TableRoot[];
   /** Holder whose tables a node's CPUs use. @patch 03/12 numa_closest_memory_node */
