@@ -1,0 +1,67 @@
+/**
+ * Which kernel addresses are free: gaps in an ordered tree, merged when they touch, lowest fit first.
+ *
+ * Two regions, as on x86-64: the vmalloc range and the module range behind the image. A gap never spans both.
+ */
+import { InvariantError } from "@kreplica/mm-core/api";
+import { RangeTree } from "./range-tree.js";
+
+/** A half-open run of addresses, on 4 KiB. */
+export interface AddressRegion { readonly start: bigint; readonly end: bigint }
+
+/** The free addresses. */
+export class AddressSpace {
+  private readonly gaps = new RangeTree<undefined>();
+
+  /** @param regions disjoint and not touching */
+  constructor(readonly regions: readonly AddressRegion[]) {
+    for (const { start, end } of regions) this.gaps.insert(start, end, undefined);
+  }
+
+  /** Number of gaps: fragmentation. */
+  get gapCount(): number { return this.gaps.size; }
+
+  /**
+   * Takes the lowest run of `length` bytes on a multiple of `align` in [low, high).
+   * @returns its first address, or undefined when there is no such gap
+   */
+  takeLowest(length: bigint, align: bigint, low: bigint, high: bigint): bigint | undefined {
+    const at = this.gaps.lowestFit(length, align, low, high);
+    if (at !== undefined) this.carve(at, at + length);
+    return at;
+  }
+
+  /** Takes exactly [start, end). @returns false when any of it is taken or outside the regions */
+  takeAt(start: bigint, end: bigint): boolean {
+    const gap = this.gaps.containing(start);
+    if (!gap || gap.end < end) return false;
+    this.carve(start, end);
+    return true;
+  }
+
+  /** Gives back [start, end); it merges with the gaps beside it. @throws InvariantError when any of it is free already */
+  release(start: bigint, end: bigint): void {
+    const region = this.regions.find((each) => start >= each.start && end <= each.end);
+    if (!region) throw new InvariantError(`0x${start.toString(16)}..0x${end.toString(16)} lies in no region`);
+    let [low, high] = [start, end];
+    const below = this.gaps.floor(start);
+    if (below && below.end === start && below.start >= region.start) {
+      this.gaps.remove(below.start);
+      low = below.start;
+    }
+    const above = this.gaps.floor(end);
+    if (above && above.start === end && end < region.end) {
+      this.gaps.remove(above.start);
+      high = above.end;
+    }
+    this.gaps.insert(low, high, undefined);
+  }
+
+  private carve(start: bigint, end: bigint): void {
+    const gap = this.gaps.containing(start);
+    if (!gap || gap.end < end) throw new InvariantError("carving what is not free");
+    this.gaps.remove(gap.start);
+    if (gap.start < start) this.gaps.insert(gap.start, start, undefined);
+    if (end < gap.end) this.gaps.insert(end, gap.end, undefined);
+  }
+}

@@ -1,0 +1,48 @@
+/** An area as vmalloc itself sees it: the public fields, which change, and the blocks its frames came in. */
+import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { FramePurpose } from "@kreplica/mm-core/api";
+import type { AreaCopy, AreaState, FrameBlock, VmArea } from "./api.js";
+
+export class Area implements VmArea {
+  state: AreaState = "unshared";
+  resetPermissions = false;
+  readonly copies = new Map<NodeId, readonly Frame[]>();
+  /** Blocks of the replicas. */
+  readonly copyBlocks: FrameBlock[] = [];
+  /** False once freed: a second free is the caller's mistake. */
+  alive = true;
+
+  constructor(
+    readonly start: bigint, readonly pages: number, readonly guard: boolean, readonly kind: "allocated" | "mapped", readonly node: NodeId,
+    readonly level: 1 | 2, readonly purpose: FramePurpose, private base: readonly Frame[], private baseBlocks: readonly FrameBlock[],
+  ) {}
+
+  get frames(): readonly Frame[] { return this.base; }
+  /** Blocks of the base copy. */
+  get blocks(): readonly FrameBlock[] { return this.baseBlocks; }
+
+  /** First address behind the mapped pages. */
+  get end(): bigint { return this.start + BigInt(this.pages) * 4096n; }
+  /** First address behind the guard page. */
+  get limit(): bigint { return this.guard ? this.end + 4096n : this.end; }
+
+  /** Another base copy; the old frames are the caller's to free. */
+  replaceBase(frames: readonly Frame[], blocks: readonly FrameBlock[]): void {
+    this.base = frames;
+    this.baseBlocks = blocks;
+  }
+
+  adopt(copies: readonly AreaCopy[]): void {
+    for (const copy of copies) {
+      this.copies.set(copy.node, copy.frames);
+      this.copyBlocks.push(...copy.blocks);
+    }
+    this.state = "replicated";
+  }
+
+  /** Frames of every copy, base first. */
+  *allFrames(): Generator<Frame> {
+    yield* this.frames;
+    for (const copy of this.copies.values()) yield* copy;
+  }
+}

@@ -1,0 +1,42 @@
+/** Public surface of vmalloc: the plugin with its parts, and the series' own parts to lay over it. */
+import { bind, bindValue, plugin, type Plugin } from "@kreplica/di";
+import { AliasFlush, AreaReplicator, PageAccount, ShadowMemory, Vmalloc, VmallocLimits } from "./api.js";
+import { ExactAccount } from "./page-account.js";
+import { MapOverReplicator } from "./replicate-range.js";
+import { EveryCopyFlush } from "./reset-aliases.js";
+import { BaseCopyFlush, ForgetfulAccount, UnmapThenMapReplicator } from "./rfc-v1.js";
+import { KasanShadow, NoShadow } from "./shadow.js";
+import { AreaVmalloc } from "./vmalloc.js";
+
+export * from "./api.js";
+export { AddressSpace, type AddressRegion } from "./address-space.js";
+export { checkAreas, type AreaFinding } from "./invariants.js";
+export { KasanShadow, shadowOf } from "./shadow.js";
+
+/** Parts of vmalloc that designs differ in. */
+export interface VmallocParts {
+  /** unmap-then-map is the series', with D6. */
+  readonly replicator?: "map-over" | "unmap-then-map";
+  /** base-copy is the series' D7. */
+  readonly aliasFlush?: "every-copy" | "base-copy";
+  /** forgetful is N3. */
+  readonly account?: "exact" | "forgetful";
+  readonly shadow?: "none" | "kasan";
+  /** CPUs of the machine, which set how much is freed lazily; default 4. */
+  readonly cpus?: number;
+}
+
+/** Vmalloc with the given parts; ours where nothing is said. */
+export const vmallocWith = (parts: VmallocParts): Plugin => plugin("vmalloc", [
+  bind(Vmalloc, AreaVmalloc),
+  parts.replicator === "unmap-then-map" ? bind(AreaReplicator, UnmapThenMapReplicator) : bind(AreaReplicator, MapOverReplicator),
+  parts.aliasFlush === "base-copy" ? bind(AliasFlush, BaseCopyFlush) : bind(AliasFlush, EveryCopyFlush),
+  parts.account === "forgetful" ? bind(PageAccount, ForgetfulAccount) : bind(PageAccount, ExactAccount),
+  parts.shadow === "kasan" ? bind(ShadowMemory, KasanShadow) : bind(ShadowMemory, NoShadow),
+  bindValue(VmallocLimits, { lazyPages: (32 - Math.clz32(parts.cpus ?? 4)) * 8192 }),
+]);
+
+/** Ours. */
+export const vmalloc: Plugin = vmallocWith({});
+/** The series' replicate, free and account: D6, D7 and N3 together. */
+export const vmallocRfcV1: Plugin = vmallocWith({ replicator: "unmap-then-map", aliasFlush: "base-copy", account: "forgetful" });

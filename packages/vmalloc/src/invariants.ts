@@ -1,0 +1,80 @@
+/** E1, E2, E6 and E8 checked on live areas, by walking every holder's tables: what must be true when no operation is in flight. */
+import { NONE, type NodeId, type PhysMemory } from "@kreplica/hw-x86/api";
+import type { KernelLayout, KernelTables, ReplicaView } from "@kreplica/mm-core/api";
+import type { Vmalloc, VmArea } from "./api.js";
+
+/** An invariant that does not hold, with where. */
+export interface AreaFinding { readonly id: "E1" | "E2" | "E6" | "E8" | "B6"; readonly detail: string }
+
+/** What a check needs of a kernel. */
+export interface AreaWitnesses {
+  readonly vmalloc: Vmalloc;
+  readonly tables: KernelTables;
+  readonly view: ReplicaView;
+  readonly memory: PhysMemory;
+  readonly layout: KernelLayout;
+}
+
+const hex = (address: bigint): string => `0x${address.toString(16)}`;
+
+/** @returns every finding, none when all holds */
+export function checkAreas(kernel: AreaWitnesses): AreaFinding[] {
+  const findings: AreaFinding[] = [];
+  for (const area of kernel.vmalloc.areas()) checkArea(kernel, area, findings);
+  checkCounters(kernel, findings);
+  checkGuards(kernel, findings);
+  return findings;
+}
+
+function checkArea(kernel: AreaWitnesses, area: VmArea, findings: AreaFinding[]): void {
+  const { holders } = kernel.view;
+  const frameOn = (node: NodeId, page: number): number => kernel.vmalloc.toFrameOn(node, area.start + BigInt(page) * 4096n);
+  for (let page = 0; page < area.pages; page++) {
+    const address = area.start + BigInt(page) * 4096n;
+    const frames = holders.map((holder) => frameOn(holder, page));
+    if (frames.includes(NONE)) {
+      findings.push({ id: "E1", detail: `${hex(address)} is a hole on node ${holders[frames.indexOf(NONE)]}` });
+      continue;
+    }
+    holders.forEach((holder, i) => {
+      const expected = area.state === "replicated" && holder !== area.node ? area.copies.get(holder)?.[page] : area.frames[page];
+      if (frames[i] !== expected) findings.push({ id: "E2", detail: `${hex(address)} on node ${holder} is frame ${frames[i]}, not ${expected}` });
+      if (area.state !== "replicated") return;
+      if (kernel.memory.nodeOf(frames[i]!) !== holder) findings.push({ id: "E2", detail: `${hex(address)} on node ${holder} lies on node ${kernel.memory.nodeOf(frames[i]!)}` });
+      if (!kernel.memory.equalFrames(frames[i]!, area.frames[page]!)) findings.push({ id: "E2", detail: `${hex(address)} on node ${holder} differs from the base copy` });
+    });
+    if (area.state === "replicated" && new Set(frames).size !== holders.length) findings.push({ id: "E2", detail: `${hex(address)}: holders share a frame` });
+    if (kernel.vmalloc.toFrame(address) !== frames[0]) findings.push({ id: "E8", detail: `${hex(address)}: vmalloc_to_page is not the lowest holder's frame` });
+    const flags = holders.map((holder) => {
+      const { writable, executable, global, cache } = kernel.tables.lookup(holder, address)!;
+      return `${writable} ${executable} ${global} ${cache}`;
+    });
+    if (new Set(flags).size > 1) findings.push({ id: "B6", detail: `${hex(address)}: protection differs between nodes` });
+  }
+}
+
+/** The page counters must be what a recount of live areas gives. */
+function checkCounters(kernel: AreaWitnesses, findings: AreaFinding[]): void {
+  const count = new Map<NodeId, number>();
+  for (const area of kernel.vmalloc.areas()) {
+    if (area.kind === "mapped") continue;
+    for (const frames of [area.frames, ...area.copies.values()]) {
+      for (const frame of frames) count.set(kernel.memory.nodeOf(frame), (count.get(kernel.memory.nodeOf(frame)) ?? 0) + 1);
+    }
+  }
+  for (const node of new Set(kernel.memory.ranges.map((range) => range.node))) {
+    const [counted, said] = [count.get(node) ?? 0, kernel.vmalloc.counters.pages(node)];
+    if (counted !== said) findings.push({ id: "E6", detail: `node ${node}: the counter says ${said} pages, the areas have ${counted}` });
+  }
+}
+
+/** Behind every guarded area lies a page no node maps. */
+function checkGuards(kernel: AreaWitnesses, findings: AreaFinding[]): void {
+  for (const area of kernel.vmalloc.areas()) {
+    const guard = area.start + BigInt(area.pages) * 4096n;
+    if (!area.guard) continue;
+    for (const holder of kernel.view.holders) {
+      if (kernel.vmalloc.toFrameOn(holder, guard) !== NONE) findings.push({ id: "E1", detail: `guard page ${hex(guard)} is mapped on node ${holder}` });
+    }
+  }
+}

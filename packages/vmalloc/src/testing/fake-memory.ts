@@ -1,0 +1,124 @@
+/** Physical memory and a page allocator small enough to be believed: maps and arrays, no buddy lists. For tests only. */
+import { NONE, type Frame, type FrameRange, type NodeId, type PhysMemory } from "@kreplica/hw-x86/api";
+import { InvariantError, type FramePurpose, type Gfp, type PageAllocator } from "@kreplica/mm-core/api";
+
+/** A frame nobody wrote reads as zero. */
+export class FakeMemory implements PhysMemory {
+  private readonly contents = new Map<Frame, Uint8Array>();
+  private readonly versions = new Map<Frame, number>();
+
+  constructor(readonly ranges: readonly FrameRange[]) {}
+
+  get hostBytes(): number { return this.contents.size * 4096; }
+  nodeOf(frame: Frame): NodeId {
+    return this.ranges.find(({ first, frames }) => frame >= first && frame < first + frames)?.node ?? NONE;
+  }
+  read32(frame: Frame, word: number): number { return new DataView(this.page(frame).buffer).getUint32(word * 4, true); }
+  write32(frame: Frame, word: number, value: number): void { new DataView(this.own(frame).buffer).setUint32(word * 4, value, true); }
+  version(frame: Frame): number { return this.versions.get(frame) ?? 0; }
+  copyFrame(from: Frame, to: Frame): void { this.own(to).set(this.page(from)); }
+  clearFrame(frame: Frame): void { this.own(frame).fill(0); }
+  equalFrames(a: Frame, b: Frame): boolean { return this.page(a).every((byte, i) => byte === this.page(b)[i]); }
+  readBytes(physical: bigint, bytes: Uint8Array): void { this.each(physical, bytes.length, (frame, within, from, n) => bytes.set(this.page(frame).subarray(within, within + n), from)); }
+  writeBytes(physical: bigint, bytes: Uint8Array): void { this.each(physical, bytes.length, (frame, within, from, n) => this.own(frame).set(bytes.subarray(from, from + n), within)); }
+  read64(physical: bigint): bigint {
+    const bytes = new Uint8Array(8);
+    this.readBytes(physical, bytes);
+    return new DataView(bytes.buffer).getBigUint64(0, true);
+  }
+  write64(physical: bigint, value: bigint): void {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, value, true);
+    this.writeBytes(physical, bytes);
+  }
+
+  private page(frame: Frame): Uint8Array { return this.contents.get(frame) ?? ZEROES; }
+  private own(frame: Frame): Uint8Array {
+    if (this.nodeOf(frame) === NONE) throw new InvariantError(`frame ${frame} is no memory`);
+    let page = this.contents.get(frame);
+    if (!page) this.contents.set(frame, page = new Uint8Array(4096));
+    this.versions.set(frame, this.version(frame) + 1);
+    return page;
+  }
+  private each(physical: bigint, length: number, visit: (frame: Frame, within: number, from: number, n: number) => void): void {
+    for (let from = 0; from < length;) {
+      const at = Number(physical) + from;
+      const n = Math.min(4096 - (at % 4096), length - from);
+      visit(Math.floor(at / 4096), at % 4096, from, n);
+      from += n;
+    }
+  }
+}
+const ZEROES = new Uint8Array(4096);
+
+/** Lowest aligned run first; remembers what was handed out, so that a wrong or second free is caught. */
+export class FakeAllocator implements PageAllocator {
+  requests = 0;
+  /** Called with every frame given back, before it is free. */
+  onFree: (frame: Frame) => void = () => {};
+  private readonly out = new Map<Frame, { order: number; purpose: FramePurpose }>();
+  private readonly taken = new Set<Frame>();
+  private readonly hint = new Map<string, Frame>();
+  private countdown = 0;
+  private repeat = false;
+
+  constructor(private readonly memory: FakeMemory) {}
+
+  allocate(node: NodeId, order: number, gfp: Gfp): Frame {
+    this.requests++;
+    if (this.countdown > 0 && --this.countdown === 0) {
+      if (this.repeat) this.countdown = 1;
+      return NONE;
+    }
+    const nodes = [node, ...(gfp.thisNode === true ? [] : [...new Set(this.memory.ranges.map((range) => range.node))].filter((other) => other !== node))];
+    for (const each of nodes) {
+      for (const range of this.memory.ranges.filter((candidate) => candidate.node === each)) {
+        const size = 2 ** order;
+        const from = Math.max(Math.ceil(range.first / size) * size, this.hint.get(`${each}/${order}`) ?? 0);
+        for (let frame = from; frame + size <= range.first + range.frames; frame += size) {
+          let free = true;
+          for (let i = 0; i < size && free; i++) free = !this.taken.has(frame + i);
+          if (!free) continue;
+          for (let i = 0; i < size; i++) {
+            this.taken.add(frame + i);
+            if (gfp.zero === true) this.memory.clearFrame(frame + i);
+          }
+          this.out.set(frame, { order, purpose: gfp.purpose });
+          this.hint.set(`${each}/${order}`, frame + size);
+          return frame;
+        }
+      }
+    }
+    return NONE;
+  }
+
+  owns(frame: Frame, order: number): boolean { return this.out.get(frame)?.order === order; }
+  free(frame: Frame, order: number): void {
+    if (this.out.get(frame)?.order !== order) throw new InvariantError(`frame ${frame} of order ${order} was not handed out so`);
+    for (let i = 0; i < 2 ** order; i++) {
+      this.onFree(frame + i);
+      this.taken.delete(frame + i);
+    }
+    this.out.delete(frame);
+    this.hint.clear();
+  }
+
+  donate(): void { throw new InvariantError("not in this fake"); }
+  claim(): boolean { throw new InvariantError("not in this fake"); }
+  freeFrames(node: NodeId): number {
+    return this.memory.ranges.filter((range) => range.node === node).reduce((sum, range) => sum + range.frames, 0)
+      - [...this.taken].filter((frame) => this.memory.nodeOf(frame) === node).length;
+  }
+  usedFrames(node: NodeId, purpose: FramePurpose): number {
+    let used = 0;
+    for (const [frame, { order, purpose: its }] of this.out) if (its === purpose && this.memory.nodeOf(frame) === node) used += 2 ** order;
+    return used;
+  }
+  /** Frames handed out in all. */
+  get used(): number { return this.taken.size; }
+  isFree(frame: Frame): boolean { return !this.taken.has(frame); }
+  refuse(nth: number, repeat = false): void {
+    this.countdown = nth;
+    this.repeat = repeat;
+  }
+}
