@@ -116,7 +116,8 @@ class Editor implements TableEditor {
   protect(start: bigint, pages: number, change: Partial<Protection>, alias = false): boolean {
     return this.atomically(() => this.change(start, pages, (lo, hi, level) => {
       const absent = !isPresent(lo);
-      if (absent && (change.present !== true || (lo === 0 && hi === 0))) return undefined;
+      // What was made absent still has its bits, and shows them when it comes back; only a hole is passed over.
+      if (lo === 0 && hi === 0) return undefined;
       const rawLo = absent ? invertLow(lo) : lo;
       const rawHi = absent ? invertHigh(hi) : hi;
       const nextLo = changedLow(rawLo, level, change);

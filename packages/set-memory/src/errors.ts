@@ -1,0 +1,13 @@
+/** Why a change of permissions was refused. */
+
+/** One code, one throwing place. */
+export type SetMemoryErrorCode = "misaligned" | "empty-range" | "not-mapped" | "out-of-frames";
+
+/** Thrown before anything was changed. */
+export class SetMemoryError extends Error {
+  override readonly name = "SetMemoryError";
+  /** @param address where it failed: the range's start, or the page that is not mapped */
+  constructor(readonly code: SetMemoryErrorCode, readonly address: bigint, detail: string) {
+    super(`${code}: 0x${address.toString(16)}: ${detail}`);
+  }
+}

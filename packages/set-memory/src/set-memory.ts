@@ -1,0 +1,106 @@
+/** Permission changes on every root's tables: one loop over holders, and that is in KernelTables. */
+import { inject, injectable } from "@kreplica/di";
+import { isLeaf, isPresent } from "@kreplica/hw-x86/api";
+import { KernelImage, KernelLayout, KernelTables, PageAllocator, type Protection, ReplicaView, TableMemory, walk } from "@kreplica/mm-core/api";
+import type { JoinResult, PageRange, SetMemory } from "./api.js";
+import { SetMemoryError } from "./errors.js";
+import { joinLeaves } from "./join-leaves.js";
+
+const PAGE = 4096n;
+const TOP = 1n << 64n;
+
+/**
+ * The series repeats a per-node loop in nine functions and forgets some callers (D5, N2); here every caller gets all roots, the boot
+ * table included (D4), because no other way exists.
+ *
+ * @patch 04/12 arch/x86/mm/pat/set_memory.c change_page_attr_set_clr_pgd
+ */
+@injectable()
+export class TableSetMemory implements SetMemory {
+  constructor(
+    @inject(KernelTables) private readonly tables: KernelTables,
+    @inject(TableMemory) private readonly entries: TableMemory,
+    @inject(ReplicaView) private readonly view: ReplicaView,
+    @inject(KernelLayout) private readonly layout: KernelLayout,
+    @inject(KernelImage) private readonly image: KernelImage,
+    @inject(PageAllocator) private readonly allocator: PageAllocator,
+  ) {}
+
+  /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_x */
+  executable(range: PageRange): void { this.change(range, { executable: true }, false); }
+  /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_nx */
+  nonExecutable(range: PageRange): void { this.change(range, { executable: false }, false); }
+  /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_ro */
+  readOnly(range: PageRange): void { this.change(range, { writable: false }, true); }
+  /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_rw */
+  readWrite(range: PageRange): void { this.change(range, { writable: true }, true); }
+  /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_rox */
+  readOnlyExecutable(range: PageRange): void { this.change(range, { writable: false, executable: true }, true); }
+  readWriteNonExecutable(range: PageRange): void { this.change(range, { writable: true, executable: false }, true); }
+  /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_np */
+  notPresent(range: PageRange): void { this.change(range, { present: false }, true); }
+  /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_np_noalias */
+  notPresentHere(range: PageRange): void { this.change(range, { present: false }, false); }
+  present(range: PageRange): void { this.change(range, { present: true }, true); }
+  /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_global */
+  global(range: PageRange): void { this.change(range, { global: true }, false); }
+  /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_nonglobal */
+  nonGlobal(range: PageRange): void { this.change(range, { global: false }, false); }
+  uncached(range: PageRange): void { this.change(range, { cache: "uc-" }, true); }
+  writeCombined(range: PageRange): void { this.change(range, { cache: "wc" }, true); }
+  writeBack(range: PageRange): void { this.change(range, { cache: "wb" }, true); }
+
+  change(range: PageRange, change: Partial<Protection>, alias: boolean): void {
+    this.check(range);
+    const high = alias ? this.imageAlias(range) : undefined;
+    const done = this.tables.edit((editor) => editor.together(() =>
+      // NX and global differ between the image and its direct-map view by design.
+      editor.protect(range.start, range.pages, change, alias) && (!high || editor.protect(high.start, high.pages, withoutLocal(change)))));
+    if (!done) throw new SetMemoryError("out-of-frames", range.start, `a table page for splitting a leaf of ${range.pages} pages could not be had; free memory on the holders and try again`);
+  }
+
+  join(range: PageRange): JoinResult {
+    this.check(range);
+    return joinLeaves(this.tables, this.entries, this.view, this.allocator, this.layout.levels, range.start, range.start + BigInt(range.pages) * PAGE);
+  }
+
+  /** Every page must be mapped on every root; holes of the direct map, which no memory is behind, are passed over. */
+  private check(range: PageRange): void {
+    const { start, pages } = range;
+    if (start % PAGE !== 0n) throw new SetMemoryError("misaligned", start, "not on a 4 KiB boundary; round it down");
+    const end = start + BigInt(pages) * PAGE;
+    if (!Number.isInteger(pages) || pages < 1 || end > TOP) throw new SetMemoryError("empty-range", start, `${pages} pages are none, or end beyond the address space`);
+    if (this.inDirectMap(start)) return;
+    for (const { root, node, kind } of this.view.roots) {
+      for (let at = start; at < end;) {
+        const found = walk(this.entries.memory, root, this.layout.levels, at);
+        // An entry that was made absent still says what it maps.
+        if (!isPresent(found.lo) && !(isLeaf(found.lo, found.level) && (found.lo !== 0 || found.hi !== 0))) {
+          throw new SetMemoryError("not-mapped", at, `the ${kind === "boot" ? "boot table" : `table of node ${node}`} maps nothing there; map it first`);
+        }
+        const size = 1n << BigInt(12 + 9 * (found.level - 1));
+        at = (at & ~(size - 1n)) + size;
+      }
+    }
+  }
+
+  private inDirectMap(address: bigint): boolean { return address >= this.layout.pageOffset && address < this.layout.vmallocStart; }
+
+  /** The image's own view of a part of the direct map: Linux changes it along (cpa_process_alias). Copies have no such view of their own but for their holder. */
+  private imageAlias(range: PageRange): PageRange | undefined {
+    const { layout, image } = this;
+    if (!this.inDirectMap(range.start)) return undefined;
+    const physical = range.start - layout.pageOffset;
+    const from = physical > layout.imagePhysical ? physical : layout.imagePhysical;
+    const imageEnd = layout.imagePhysical + ((image.end - image.stext + PAGE - 1n) & ~(PAGE - 1n));
+    const end = physical + BigInt(range.pages) * PAGE;
+    const to = end < imageEnd ? end : imageEnd;
+    if (from >= to) return undefined;
+    return { start: image.stext + layout.imageOffset + (from - layout.imagePhysical), pages: Number((to - from) / PAGE) };
+  }
+}
+
+function withoutLocal(change: Partial<Protection>): Partial<Protection> {
+  const { executable: _executable, global: _global, ...rest } = change;
+  return rest;
+}

@@ -1,0 +1,46 @@
+/** A kernel with given holders and a SetMemory, for the tests of this folder. */
+import { Bit, type Frame, type NodeId } from "@kreplica/hw-x86/api";
+import { addressOfFrame } from "@kreplica/hw-x86/api";
+import { type KernelLayout, type Mapping, mappingOf, type WalkEnd, walk, walkRange } from "@kreplica/mm-core/api";
+import { fixedHolders, testKernel, type TestKernel } from "@kreplica/mm-core/testing";
+import type { SetMemory } from "../src/api.js";
+import { TableSetMemory } from "../src/index.js";
+
+export { KERNEL_DATA, type Mapping, walk } from "@kreplica/mm-core/api";
+export type { NodeId } from "@kreplica/hw-x86/api";
+
+export interface SetMemoryKernel extends TestKernel {
+  readonly setMemory: SetMemory;
+  /** First of 1,536 frames of a node that nothing else uses. */
+  frame(node: NodeId): Frame;
+  mapping(end: WalkEnd): Mapping;
+  /** All leaves and absent entries of every root as text, accessed and dirty left out. */
+  snapshot(): string;
+  /** Clears an entry of one root. */
+  hole(root: Frame, address: bigint): void;
+}
+
+export const addressOf = (layout: KernelLayout, frame: Frame): bigint => layout.pageOffset + addressOfFrame(frame);
+
+export function makeKernel(holders: readonly NodeId[], pti = false): SetMemoryKernel {
+  const kernel = testKernel({ nodes: [0, 1, 2, 3].map((id) => ({ id, memoryMiB: 64, cpus: 1 })), pti, master: holders[0]!, view: fixedHolders(...holders) });
+  const setMemory = new TableSetMemory(kernel.tables, kernel.entries, kernel.view, kernel.layout, kernel.image, kernel.allocator);
+  return {
+    ...kernel, setMemory,
+    frame: (node) => kernel.machine.memory.ranges.find((range) => range.node === node)!.first + 8192,
+    mapping: (end) => mappingOf(end.lo, end.hi, end.level as 1 | 2 | 3),
+    hole(root, address) {
+      const { table, index } = walk(kernel.entries.memory, root, 4, address);
+      kernel.entries.write(table, index, 0, 0);
+    },
+    snapshot() {
+      const lines: string[] = [];
+      for (const { root } of kernel.view.roots) {
+        walkRange(kernel.entries.memory, root, 4, 0n, (1n << 64n) - 1n, {
+          leaf: (address, level, lo, hi) => { lines.push(`${root} ${address.toString(16)} ${level} ${(lo & ~(Bit.Accessed | Bit.Dirty)).toString(16)} ${hi.toString(16)}`); },
+        });
+      }
+      return lines.join("\n");
+    },
+  };
+}

@@ -1,0 +1,190 @@
+/** Permission changes on every root, against a page-by-page model, with holders that are given. */
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { KERNEL_DATA, type Mapping, type NodeId, walk } from "./kernel.js";
+import { addressOf, makeKernel, type SetMemoryKernel } from "./kernel.js";
+import { findWritableExecutable, SetMemoryError, type SetMemory } from "../src/api.js";
+
+const WINDOW = 0xffff_ffff_c000_0000n;
+const HOLDERS = [[0], [0, 1], [1, 3]] as const;
+
+type Op = "executable" | "nonExecutable" | "readOnly" | "readWrite" | "readOnlyExecutable" | "readWriteNonExecutable" | "notPresent" | "present" | "global" | "nonGlobal" | "uncached" | "writeCombined" | "writeBack";
+/** What each operation makes of a page, after its Linux name. */
+const EFFECT: Record<Op, Partial<Mapping>> = {
+  executable: { executable: true }, nonExecutable: { executable: false }, readOnly: { writable: false }, readWrite: { writable: true },
+  readOnlyExecutable: { writable: false, executable: true }, readWriteNonExecutable: { writable: true, executable: false },
+  notPresent: { present: false, global: false }, present: { present: true }, global: { global: true }, nonGlobal: { global: false },
+  uncached: { cache: "uc-" }, writeCombined: { cache: "wc" }, writeBack: { cache: "wb" },
+};
+const OPS = Object.keys(EFFECT) as Op[];
+
+/** Two 2 MiB leaves and 16 small pages in the window, each holder its own frames; their direct-map views exist. */
+function mapped(holders: readonly NodeId[], pti = false): SetMemoryKernel {
+  const kernel = makeKernel(holders, pti);
+  kernel.tables.edit((editor) => {
+    for (const leaf of [0, 1]) editor.mapPerNode(WINDOW + BigInt(leaf) * 0x20_0000n, { ...KERNEL_DATA, level: 2 }, (node) => kernel.frame(node) + leaf * 512);
+    for (let page = 0; page < 16; page++) editor.mapPerNode(WINDOW + 0x40_0000n + BigInt(page) * 4096n, { ...KERNEL_DATA, level: 1 }, (node) => kernel.frame(node) + 1024 + page);
+    for (const node of kernel.view.holders) {
+      for (let leaf = 0; leaf < 3; leaf++) editor.map(addressOf(kernel.layout, kernel.frame(node) + leaf * 512), { ...KERNEL_DATA, level: 2, frame: kernel.frame(node) + leaf * 512 });
+    }
+  });
+  return kernel;
+}
+
+/** What a root says about a page, absent ones included. */
+function says(kernel: SetMemoryKernel, root: number, address: bigint): Record<string, unknown> {
+  const found = walk(kernel.entries.memory, root, 4, address);
+  if (!found.present) return { present: false };
+  const mapping = kernel.mapping(found);
+  const within = mapping.level === 2 ? Number((address >> 12n) & 511n) : 0;
+  return { present: true, frame: mapping.frame + within, writable: mapping.writable, executable: mapping.executable, global: mapping.global, cache: mapping.cache };
+}
+
+describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
+  test("any sequence of operations leaves on every root, and in the direct map, what a page-by-page model says", () => {
+    const page = fc.constantFrom(0, 1, 3, 510, 511, 512, 513, 1023, 1024, 1030, 1039);
+    const step = fc.record({ op: fc.constantFrom(...OPS), page, pages: fc.constantFrom(1, 2, 5, 512, 513, 1024, 1040), join: fc.boolean() });
+    fc.assert(fc.property(fc.array(step, { maxLength: 12, size: "max" }), (steps) => {
+      const kernel = mapped(holders);
+      const model: Partial<Mapping>[] = Array.from({ length: 1040 }, () => ({ ...KERNEL_DATA }));
+      const alias: Partial<Mapping>[] = Array.from({ length: 1040 }, () => ({ ...KERNEL_DATA }));
+      for (const { op, page: at, pages, join } of steps) {
+        const count = Math.min(pages, 1040 - at);
+        kernel.setMemory[op as keyof Pick<SetMemory, Op>]({ start: WINDOW + BigInt(at) * 4096n, pages: count });
+        if (join) kernel.setMemory.join({ start: WINDOW, pages: 1024 });
+        const { executable: _nx, global, ...follows } = EFFECT[op];
+        for (let i = at; i < at + count; i++) {
+          // What is not present keeps its bits, and shows them when it comes back.
+          Object.assign(model[i]!, EFFECT[op]);
+          if (global === undefined || op === "notPresent") Object.assign(alias[i]!, follows, op === "notPresent" ? { global: false } : {});
+        }
+      }
+      for (const { root, node } of kernel.view.roots) {
+        for (const at of [0, 1, 2, 3, 4, 5, 8, 255, 509, 510, 511, 512, 513, 514, 515, 517, 600, 1022, 1023, 1024, 1025, 1029, 1030, 1034, 1039]) {
+          const frame = kernel.frame(node) + at;
+          for (const [address, wanted] of [[WINDOW + BigInt(at) * 4096n, model[at]!], [addressOf(kernel.layout, frame), alias[at]!]] as const) {
+            const { writable, executable, global, cache } = wanted;
+            expect(says(kernel, root, address), `page ${at} at ${address.toString(16)}`).toEqual(wanted.present ? { present: true, frame, writable, executable, global, cache } : { present: false });
+          }
+        }
+      }
+    }), { numRuns: 60 });
+  });
+
+  test("a refused table page leaves every root as it was, whichever it is", () => {
+    for (let nth = 1; nth < 40; nth++) {
+      const kernel = mapped(holders);
+      const before = kernel.snapshot();
+      const used = kernel.view.holders.map((node) => kernel.allocator.usedFrames(node, "page-table"));
+      kernel.allocator.refuse(nth);
+      let refused = false;
+      try {
+        kernel.setMemory.readOnly({ start: WINDOW + 4096n, pages: 1000 });
+      } catch (error) {
+        expect(error).toBeInstanceOf(SetMemoryError);
+        expect((error as SetMemoryError).code).toBe("out-of-frames");
+        refused = true;
+      }
+      kernel.allocator.refuse(0);
+      if (!refused) {
+        // Splits on every private root and in the direct map: at least two leaves of the image's and two of each alias.
+        expect(nth).toBeGreaterThan(4);
+        return;
+      }
+      expect(kernel.snapshot()).toBe(before);
+      expect(kernel.view.holders.map((node) => kernel.allocator.usedFrames(node, "page-table"))).toEqual(used);
+    }
+    throw new Error("was refused forever");
+  });
+
+  test("splitting and joining gives tables and frames back, on the node they serve", () => {
+    const kernel = mapped(holders);
+    const used = kernel.view.holders.map((node) => kernel.allocator.usedFrames(node, "page-table"));
+    const before = kernel.snapshot();
+    kernel.setMemory.nonGlobal({ start: WINDOW + 0x1000n, pages: 700 });
+    kernel.view.holders.forEach((node, nth) => expect(kernel.allocator.usedFrames(node, "page-table")).toBeGreaterThanOrEqual(used[nth]! + 2));
+    kernel.setMemory.global({ start: WINDOW + 0x1000n, pages: 700 });
+    const result = kernel.setMemory.join({ start: WINDOW, pages: 1024 });
+    expect(result.joined).toBe(result.freed);
+    expect(result.joined).toBe(2 * new Set(kernel.view.roots.map(({ root }) => root)).size);
+    expect(kernel.view.holders.map((node) => kernel.allocator.usedFrames(node, "page-table"))).toEqual(used);
+    expect(kernel.snapshot()).toBe(before);
+    // One page that differs, and there is nothing to join.
+    kernel.setMemory.readOnly({ start: WINDOW + 0x5000n, pages: 1 });
+    expect(kernel.setMemory.join({ start: WINDOW, pages: 512 }).joined).toBe(0);
+  });
+
+  test("1 GiB leaves split down to a page and join up again", () => {
+    const kernel = makeKernel(holders);
+    const huge = kernel.layout.vmemmapStart;
+    kernel.tables.edit((editor) => editor.map(huge, { ...KERNEL_DATA, level: 3, frame: 0 }));
+    const root = kernel.view.roots[0]!.root;
+    kernel.setMemory.change({ start: huge + 0x123_4000n, pages: 3 }, { cache: "wc" }, false);
+    expect(says(kernel, root, huge + 0x123_4000n)).toMatchObject({ cache: "wc", frame: 0x1234 });
+    expect(says(kernel, root, huge + 0x123_7000n)).toMatchObject({ cache: "wb", frame: 0x1237 });
+    kernel.setMemory.change({ start: huge + 0x123_4000n, pages: 3 }, { cache: "wb" }, false);
+    expect(kernel.setMemory.join({ start: huge, pages: 262_144 })).toEqual({ joined: 2, freed: 2 });
+    expect(walk(kernel.entries.memory, root, 4, huge + 0x123_4000n)).toMatchObject({ level: 3 });
+  });
+
+  test("what cannot be changed is refused and named before anything changes", () => {
+    const kernel = mapped(holders);
+    const before = kernel.snapshot();
+    const refused = (range: { start: bigint; pages: number }): string | undefined => {
+      try { kernel.setMemory.readOnly(range); return undefined; } catch (error) { return (error as SetMemoryError).code; }
+    };
+    expect(refused({ start: WINDOW + 1n, pages: 1 })).toBe("misaligned");
+    expect(refused({ start: WINDOW, pages: 0 })).toBe("empty-range");
+    expect(refused({ start: 0xffff_ffff_ffff_f000n, pages: 2 })).toBe("empty-range");
+    expect(refused({ start: WINDOW + 0x40_0000n, pages: 17 })).toBe("not-mapped");
+    expect(kernel.snapshot()).toBe(before);
+  });
+
+  test("a hole on one root alone is refused: permissions would differ between nodes afterwards", () => {
+    const kernel = mapped(holders);
+    const last = kernel.view.roots[kernel.view.roots.length - 1]!;
+    kernel.hole(last.root, WINDOW + 0x40_0000n);
+    expect(() => kernel.setMemory.readOnly({ start: WINDOW + 0x40_0000n, pages: 1 })).toThrow(expect.objectContaining({ code: "not-mapped" }));
+  });
+
+  test("the W+X check sees every root, and the whole path's rights", () => {
+    const kernel = mapped(holders);
+    const roots = kernel.view.roots.map(({ root, node, kind }) => ({ name: `${kind} ${node}`, root }));
+    expect(findWritableExecutable(kernel.entries.memory, roots, 4)).toEqual([]);
+    for (const { name, root } of roots) {
+      // Overlaid on one root alone, as D4 and D5 do.
+      const { table, index, lo, hi } = walk(kernel.entries.memory, root, 4, WINDOW);
+      kernel.entries.write(table, index, lo, hi & 0x7fff_ffff);
+      expect(findWritableExecutable(kernel.entries.memory, roots, 4)).toEqual([{ root: name, start: WINDOW, end: WINDOW + 0x20_0000n }]);
+      kernel.entries.write(table, index, lo & ~2, hi & 0x7fff_ffff);
+      expect(findWritableExecutable(kernel.entries.memory, roots, 4)).toEqual([]);
+      kernel.entries.write(table, index, lo, hi);
+    }
+    // NX above hides what lies below.
+    const root = roots[0]!.root;
+    const top = { lo: kernel.entries.low(root, 511), hi: kernel.entries.high(root, 511) };
+    const leaf = walk(kernel.entries.memory, root, 4, WINDOW);
+    kernel.entries.write(leaf.table, leaf.index, leaf.lo, leaf.hi & 0x7fff_ffff);
+    kernel.entries.write(root, 511, top.lo, top.hi | 0x8000_0000);
+    expect(findWritableExecutable(kernel.entries.memory, [roots[0]!], 4)).toEqual([]);
+  });
+});
+
+test("changing a frame of the image through the direct map changes the image's own view", () => {
+  const kernel = makeKernel([0]);
+  kernel.boot.runTo("setup-arch");
+  const address = kernel.image.stext + kernel.layout.imageOffset;
+  const direct = kernel.layout.pageOffset + kernel.layout.imagePhysical;
+  kernel.setMemory.change({ start: direct + 0x3000n, pages: 1 }, { writable: false, executable: false }, true);
+  // Writability follows, execution does not.
+  expect(kernel.tables.lookup(0, address + 0x3000n)).toMatchObject({ writable: false, executable: true });
+  expect(kernel.tables.lookup(0, address + 0x2000n)).toMatchObject({ writable: true, executable: true });
+});
+
+test("translations are gone when a call returns", () => {
+  const kernel = mapped([0, 1]);
+  kernel.cpus.bringUp(0);
+  const before = kernel.tables.flushes;
+  kernel.setMemory.readOnly({ start: WINDOW, pages: 1 });
+  expect(kernel.tables.flushes).toBeGreaterThan(before);
+});
