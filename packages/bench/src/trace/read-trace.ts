@@ -1,0 +1,139 @@
+/** A recording from disk, plain or zstd, through the decoder in bounded memory: a piece is read, decompressed, decoded and handed on. */
+import { closeSync, openSync, readSync } from "node:fs";
+import { Decompress } from "fzstd";
+import { Batch } from "./batch.js";
+import { MAGIC, TraceDecoder } from "./decoder.js";
+import { TraceError } from "./trace-error.js";
+
+const PIECE = 1 << 16; // bytes read from disk at a time
+const ROWS = 1 << 14; // records handed on at a time: 280 KB of columns, within L2
+
+/** Called for every run of records. The batch is used again: copy what must stay. */
+export type BatchSink = (batch: Batch) => void;
+
+/**
+ * Reads a recording to its END.
+ *
+ * @param file path of a KTRC1 recording, plain or zstd; recognised by its first bytes
+ * @throws TraceError any code of the decoder; unreadable, not-a-trace, bad-compression, cut
+ */
+export function readTrace(file: string, sink: BatchSink): void {
+  let handle: number;
+  try {
+    handle = openSync(file, "r");
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+  try {
+    readPieces(file, sink, (into) => {
+      try {
+        return readSync(handle, into);
+      } catch (error) {
+        throw unreadable(file, error);
+      }
+    });
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** The same for a recording in memory. @param name as errors name it */
+export function readTraceBytes(name: string, bytes: Uint8Array, sink: BatchSink): void {
+  let at = 0;
+  readPieces(name, sink, (into) => {
+    const part = bytes.subarray(at, at + into.length);
+    into.set(part);
+    at += part.length;
+    return part.length;
+  });
+}
+
+function readPieces(file: string, sink: BatchSink, read: (into: Uint8Array) => number): void {
+  const stream = new RecordStream(file, sink);
+  const piece = new Uint8Array(PIECE);
+  let length = read(piece);
+  const compressed = length >= 4 && piece[0] === 0x28 && piece[1] === 0xb5 && piece[2] === 0x2f && piece[3] === 0xfd;
+  if (!compressed) {
+    for (; length > 0; length = read(piece)) stream.push(piece.subarray(0, length));
+    stream.finish();
+    return;
+  }
+  let finished = false;
+  const zstd = new Decompress((part, final) => {
+    stream.push(part);
+    if (final) finished = true;
+  });
+  const decompress = (part: Uint8Array, final: boolean): void => {
+    try {
+      zstd.push(part, final);
+    } catch (error) {
+      if (error instanceof TraceError) throw error;
+      throw new TraceError("bad-compression", file, stream.received, `the zstd stream is damaged or cut (${(error as Error).message})`, "copy the file again, in full");
+    }
+  };
+  // The decompressor keeps what it is given until it is used: it gets a copy.
+  for (; length > 0; length = read(piece)) decompress(piece.slice(0, length), false);
+  if (!finished) decompress(new Uint8Array(0), true);
+  stream.finish();
+}
+
+/** Cuts a byte stream at record borders for the decoder. */
+class RecordStream {
+  /** Decompressed bytes seen so far. */
+  received = 0;
+  private readonly batch = new Batch(ROWS);
+  private readonly decoder: TraceDecoder;
+  private buffer = new Uint8Array(1 << 18);
+  private filled = 0;
+  private begun = false;
+
+  constructor(private readonly file: string, private readonly sink: BatchSink) {
+    this.decoder = new TraceDecoder(file);
+  }
+
+  push(part: Uint8Array): void {
+    this.received += part.length;
+    if (this.filled + part.length > this.buffer.length) {
+      const larger = new Uint8Array((this.filled + part.length) * 2);
+      larger.set(this.buffer.subarray(0, this.filled));
+      this.buffer = larger;
+    }
+    this.buffer.set(part, this.filled);
+    this.filled += part.length;
+    if (this.begun || this.filled >= MAGIC.length) this.drain(false);
+  }
+
+  finish(): void {
+    this.drain(true);
+    if (this.batch.length > 0) this.sink(this.batch);
+    if (!this.decoder.ended) {
+      throw new TraceError("cut", this.file, this.received, "the recording ends without its END record", "copy the file again, in full");
+    }
+  }
+
+  private drain(last: boolean): void {
+    let at = this.begun ? 0 : this.magic();
+    if (last) this.buffer.fill(0, this.filled); // what a cut record reads beyond the end must end its numbers
+    for (;;) {
+      at = this.decoder.decode(this.buffer, at, this.filled, last, this.batch);
+      if (this.batch.length < this.batch.capacity) break;
+      this.sink(this.batch);
+      this.batch.length = 0;
+    }
+    this.buffer.copyWithin(0, at, this.filled);
+    this.filled -= at;
+  }
+
+  private magic(): number {
+    for (let i = 0; i < MAGIC.length; i++) {
+      if (i >= this.filled || this.buffer[i] !== MAGIC.charCodeAt(i)) {
+        throw new TraceError("not-a-trace", this.file, i, "it is neither a KTRC1 recording nor a zstd-compressed one", "give a .kt or .kt.zst file, or a folder of them");
+      }
+    }
+    this.begun = true;
+    return MAGIC.length;
+  }
+}
+
+const unreadable = (file: string, error: unknown): TraceError =>
+  new TraceError("unreadable", file, 0, `it cannot be read (${(error as Error).message})`, "check the path and its permissions");
