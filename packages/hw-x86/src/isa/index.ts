@@ -1,0 +1,5 @@
+/** The instruction interpreter: what machine and tests use of it. */
+export { Block, BlockCache } from "./block.js";
+export { FlatMemory, FlatMemoryPort, type PageRights } from "./flat-port.js";
+export { Interpreter, type Stop } from "./interpreter.js";
+export { faultStatus, NON_CANONICAL, pageFault, type CpuPort, type PageWindow, type WindowHolder } from "./port.js";

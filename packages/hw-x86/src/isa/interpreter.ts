@@ -1,0 +1,216 @@
+/**
+ * Runs x86-64 machine code of one CPU: finds or decodes blocks, executes them, delivers what they raise and what arrives
+ * from outside. The interrupt, trap and fault order is that of the SDM; one instruction is atomic.
+ * Source: SDM vol. 3A, "Prioritization of Concurrent Events"; "Single-Step Exception Condition".
+ */
+import { BlockCache, type Block } from "./block.js";
+import { Context, Flag, Slot } from "./context.js";
+import { Cause, raise } from "./exception.js";
+import { packFlags, setFlags } from "./flags.js";
+import { REPEAT, STOPPED, type Instruction } from "./instruction.js";
+import { faulted } from "./memory.js";
+import { NON_CANONICAL, type CpuPort } from "./port.js";
+
+const ENTRIES = 4096;
+const FAULT_BIT = 1 << 24;
+const SINGLE_STEP = 0x4000;
+const LINE = 64;
+
+/** Why {@link Interpreter.run} came back. */
+export type Stop = "budget" | "halted" | "stopped";
+
+/** One CPU that executes. See the head of this file. */
+export class Interpreter {
+  readonly context: Context;
+  /** Instructions done, a repeated string instruction counting once per return to it. */
+  executed = 0;
+  private readonly entries: (Block | undefined)[] = new Array<Block | undefined>(ENTRIES).fill(undefined);
+  /** Epoch in which the entry was translated. */
+  private readonly epochs = new Int32Array(ENTRIES).fill(-1);
+  private readonly singles: BlockCache;
+
+  /** @param blocks shared by all CPUs of one memory, or its own @param singles the same for single steps */
+  constructor(readonly port: CpuPort, private readonly blocks: BlockCache = new BlockCache(), singles?: BlockCache) {
+    this.context = new Context(port);
+    this.singles = singles ?? new BlockCache(1);
+  }
+
+  get rip(): bigint { return this.context.get(Slot.Rip); }
+  set rip(value: bigint) { this.context.set(Slot.Rip, value); }
+  get flags(): bigint { return BigInt(packFlags(this.context.s) >>> 0); }
+  set flags(value: bigint) { setFlags(this.context, Number(BigInt.asIntN(32, value)), -1); }
+  /** @param number 0 RAX, 1 RCX, 2 RDX, 3 RBX, 4 RSP ... 15 R15 */
+  register(number: number): bigint { return this.context.get(2 * number); }
+  setRegister(number: number, value: bigint): void { this.context.set(2 * number, value); }
+  /** Why nothing more can be executed, after "stopped". */
+  get stopReason(): string { return this.context.stop; }
+
+  /** Tells the CPU that the port has an interrupt for it. */
+  signal(): void { this.context.interruptLine = true; }
+  /** Non-maskable interrupt, vector 2. */
+  nonMaskable(): void { this.context.nonMaskable = true; }
+  /** Delivers an exception as if the next instruction had raised it. @returns false after shutdown */
+  raise(vector: number, errorCode: number): boolean {
+    const s = this.context.s;
+    return raise(this.context, vector, errorCode, Cause.Fault, s[Slot.Rip]!, s[Slot.Rip + 1]!) === 0;
+  }
+
+  /** Executes until the budget is used up (a block may overrun it), the CPU halts with nothing pending, or it cannot go on. @param budget instructions */
+  run(budget: number): Stop {
+    const c = this.context;
+    const s = c.s;
+    const port = this.port;
+    let left = budget;
+    while (left > 0) {
+      if (c.stop !== "") return "stopped";
+      if (c.interruptLine || c.nonMaskable || c.halted) this.events();
+      if (c.stop !== "") return "stopped";
+      if (c.halted) return "halted";
+      if (c.shadow || (s[Slot.Flags]! & Flag.Trap) !== 0) {
+        this.single();
+        left--;
+        continue;
+      }
+      const block = this.find(this.blocks);
+      if (block === undefined) {
+        left--;
+        continue;
+      }
+      s[Slot.Flags]! &= ~Flag.Resume;
+      s[Slot.Rip] = block.endLo;
+      s[Slot.Rip + 1] = block.endHi;
+      const list = block.list;
+      const count = Math.min(list.length, left);
+      let k = 0;
+      while (k < count) {
+        const i = list[k++]!;
+        const status = i.run(c, i);
+        if (status !== 0) {
+          this.settle(i, status);
+          break;
+        }
+        if (i.writes && k < list.length && port.version(block.frame) !== block.version) {
+          s[Slot.Rip] = i.nextLo;
+          s[Slot.Rip + 1] = i.nextHi;
+          break;
+        }
+        if (k === count && k < list.length) {
+          s[Slot.Rip] = i.nextLo;
+          s[Slot.Rip + 1] = i.nextHi;
+        }
+      }
+      this.executed += k;
+      left -= k;
+      port.retire(k);
+    }
+    return c.stop !== "" ? "stopped" : c.halted ? "halted" : "budget";
+  }
+
+  /** One instruction, one iteration of a repeated one, or the delivery of one event. */
+  step(): Stop {
+    const c = this.context;
+    if (c.stop !== "") return "stopped";
+    if ((c.interruptLine || c.nonMaskable) && this.events()) return c.stop !== "" ? "stopped" : "budget";
+    if (c.halted) return "halted";
+    const limit = c.repeatLimit;
+    c.repeatLimit = 1;
+    this.single();
+    c.repeatLimit = limit;
+    return c.stop !== "" ? "stopped" : c.halted ? "halted" : "budget";
+  }
+
+  /** Takes a waiting interrupt when it may be taken. @returns whether one was */
+  private events(): boolean {
+    const c = this.context;
+    const s = c.s;
+    if (c.shadow) return false;
+    if (c.nonMaskable && !c.nonMaskableBlocked) {
+      c.nonMaskable = false;
+      c.nonMaskableBlocked = true;
+      raise(c, 2, 0, Cause.External, s[Slot.Rip]!, s[Slot.Rip + 1]!);
+      return true;
+    }
+    if (!c.interruptLine || (s[Slot.Flags]! & Flag.Interrupt) === 0) return false;
+    const vector = this.port.acknowledge();
+    if (vector < 0) {
+      c.interruptLine = false;
+      return false;
+    }
+    raise(c, vector, 0, Cause.External, s[Slot.Rip]!, s[Slot.Rip + 1]!);
+    return true;
+  }
+
+  /** One instruction, with the single-step trap after it when TF was set before it. */
+  private single(): void {
+    const c = this.context;
+    const s = c.s;
+    const trap = (s[Slot.Flags]! & Flag.Trap) !== 0;
+    c.shadow = false;
+    const block = this.find(this.singles);
+    if (block === undefined) return;
+    const i = block.list[0]!;
+    s[Slot.Flags]! &= ~Flag.Resume;
+    s[Slot.Rip] = i.nextLo;
+    s[Slot.Rip + 1] = i.nextHi;
+    const limit = c.repeatLimit;
+    if (trap) c.repeatLimit = 1;
+    const delivered = c.deliveries;
+    const status = i.run(c, i);
+    if (status !== 0) this.settle(i, status);
+    c.repeatLimit = limit;
+    this.executed++;
+    this.port.retire(1);
+    if (!trap || c.stop !== "" || c.deliveries !== delivered) return;
+    s[Slot.Dr0 + 12]! |= SINGLE_STEP;
+    raise(c, 1, 0, Cause.Trap, s[Slot.Rip]!, s[Slot.Rip + 1]!);
+  }
+
+  /** After a status: RIP back on the instruction, and the fault delivered if it is one. */
+  private settle(i: Instruction, status: number): void {
+    const c = this.context;
+    if (status === STOPPED && c.deliveries !== 0 && c.stop.startsWith("shutdown")) return;
+    c.s[Slot.Rip] = i.ipLo;
+    c.s[Slot.Rip + 1] = i.ipHi;
+    if ((status & FAULT_BIT) === 0) {
+      // Whatever interrupts a repeated instruction saves RF set (SDM vol. 3B, "Instruction-Breakpoint Exception Condition").
+      if (status === REPEAT) c.s[Slot.Flags]! |= Flag.Resume;
+      return;
+    }
+    const vector = status === NON_CANONICAL && i.stack ? 12 : (status >>> 16) & 0xff;
+    raise(c, vector, status & 0xffff, Cause.Fault, i.ipLo, i.ipHi);
+  }
+
+  /** The block at RIP; undefined when fetching it faulted, which is delivered. */
+  private find(cache: BlockCache): Block | undefined {
+    const c = this.context;
+    const port = this.port;
+    const lo = c.s[Slot.Rip]!;
+    const hi = c.s[Slot.Rip + 1]!;
+    const own = cache === this.blocks;
+    const slot = (lo ^ (lo >>> 12)) & (ENTRIES - 1);
+    if (own && !port.timed) {
+      const entry = this.entries[slot];
+      if (entry !== undefined && entry.lo === lo && entry.hi === hi && this.epochs[slot] === c.epoch && port.version(entry.frame) === entry.version
+        && (entry.secondFrame < 0 || port.version(entry.secondFrame) === entry.secondVersion)) return entry;
+    }
+    const frame = port.translateFetch(lo, hi);
+    const found = frame < 0 ? -frame : cache.at(port, frame, lo, hi);
+    if (typeof found === "number") return this.fetchFault(found, lo, hi);
+    if (port.timed) {
+      let status = 0;
+      const bytes = ((lo & (LINE - 1)) + (found.endLo - lo)) | 0;
+      for (let at = LINE; at < bytes && status === 0; at += LINE) status = port.fetchLine((lo & -LINE) + at | 0, hi);
+      if (status !== 0) return this.fetchFault(status, lo, hi);
+    } else if (own) {
+      this.entries[slot] = found;
+      this.epochs[slot] = c.epoch;
+    }
+    return found;
+  }
+
+  private fetchFault(status: number, lo: number, hi: number): undefined {
+    faulted(this.context, status);
+    raise(this.context, (status >>> 16) & 0xff, status & 0xffff, Cause.Fault, lo, hi);
+    return undefined;
+  }
+}

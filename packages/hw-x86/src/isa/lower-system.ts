@@ -1,0 +1,202 @@
+/** Lowering of what the kernel does and users may not, or seldom: segments, tables, control registers, gates, cache control. */
+import { Code, Mnemonic, OpKind, Register, type Instruction as Decoded } from "iced-x86";
+import * as descriptor from "./descriptor.js";
+import * as exception from "./exception.js";
+import * as system from "./system.js";
+import { Segment, Slot, type Context } from "./context.js";
+import type { Handler, Instruction } from "./instruction.js";
+import { access, fixed, general, plain, stackSize, unmodelled, viaAddress, type Lowering } from "./lower.js";
+import { isMemory, operandSlot, registerNumber, registerSize, registerSlot, setMemory, setSize } from "./operands.js";
+import { moveStack, peek, undefinedInstruction } from "./stack.js";
+
+/** Ends the block: what follows may run under other rules. */
+const last = (lowering: Lowering): Lowering => (d, i) => {
+  lowering(d, i);
+  i.ends = true;
+};
+
+/** A 16-bit source register of whatever width it is written, or 2 bytes of memory, into `src`. */
+function selectorSource(d: Decoded, i: Instruction, n: number): void {
+  if (isMemory(d, n)) {
+    i.src = operandSlot(d, i, n, 2);
+    access(i, d, "load");
+  } else i.src = registerNumber(d.opRegister(n)) * 4;
+}
+
+const takesSelector = (handler: Handler, dst: number, cc = 0): Lowering => (d, i) => {
+  plain(i, handler);
+  i.dst = dst;
+  i.cc = cc;
+  selectorSource(d, i, 0);
+};
+
+/** Stores 2 bytes to memory, or a register of its own size. */
+const givesSelector = (handler: Handler, src: number): Lowering => (d, i) => {
+  plain(i, handler);
+  i.src = src;
+  setSize(i, isMemory(d, 0) ? 2 : registerSize(d.opRegister(0)));
+  i.dst = operandSlot(d, i, 0, i.size);
+  if (isMemory(d, 0)) access(i, d, "store");
+};
+
+const isSegment = (register: number): boolean => register >= Register.ES && register <= Register.GS;
+const isControl = (register: number): boolean => register >= Register.CR0 && register < Register.DR0;
+const isDebug = (register: number): boolean => register >= Register.DR0 && register < Register.DR0 + 16;
+
+/** MOV with a segment, control or debug register; everything else is the general MOV. */
+const lowerMov: Lowering = (d, i) => {
+  const to = d.opKind(0) === OpKind.Register ? d.op0Register : 0;
+  const from = d.opKind(1) === OpKind.Register ? d.op1Register : 0;
+  if (isSegment(to)) {
+    plain(i, descriptor.movToSegment);
+    i.dst = to - Register.ES;
+    i.ends = true;
+    selectorSource(d, i, 1);
+  } else if (isSegment(from)) givesSelector(descriptor.movFromSegment, from - Register.ES)(d, i);
+  else if (isControl(to) || isDebug(to)) {
+    plain(i, isControl(to) ? system.movToControl : system.movToDebug);
+    i.dst = to - (isControl(to) ? Register.CR0 : Register.DR0);
+    i.src = registerSlot(from);
+    i.ends = true;
+  } else if (isControl(from) || isDebug(from)) {
+    plain(i, isControl(from) ? system.movFromControl : system.movFromDebug);
+    i.src = from - (isControl(from) ? Register.CR0 : Register.DR0);
+    i.dst = registerSlot(to);
+  } else generalMov(d, i);
+};
+const generalMov = general.get(Mnemonic.Mov)!;
+const generalPop = general.get(Mnemonic.Pop)!;
+const generalJmp = general.get(Mnemonic.Jmp)!;
+const generalCall = general.get(Mnemonic.Call)!;
+
+/** POP FS and POP GS. */
+const popSegment: Handler = (c: Context, i) => {
+  const status = peek(c, i.size, 0) || descriptor.loadSegment(c, i.dst, c.s[Slot.Temp]! & 0xffff);
+  if (status === 0) moveStack(c, i.size);
+  return status;
+};
+const lowerPop: Lowering = (d, i) => {
+  if (d.opKind(0) !== OpKind.Register || !isSegment(d.op0Register)) return generalPop(d, i);
+  setSize(i, stackSize(d));
+  i.dst = d.op0Register - Register.ES;
+  plain(i, popSegment);
+};
+
+const FAR = new Map<number, number>([
+  [Code.Jmp_m1616, 2], [Code.Jmp_m1632, 4], [Code.Jmp_m1664, 8], [Code.Call_m1616, 2], [Code.Call_m1632, 4], [Code.Call_m1664, 8],
+]);
+const maybeFar = (near: Lowering, cc: number): Lowering => (d, i) => {
+  const size = FAR.get(d.code);
+  if (size === undefined) return near(d, i);
+  setSize(i, size);
+  setMemory(d, i, size);
+  i.cc = cc;
+  i.writes = cc === 1;
+  plain(i, viaAddress(exception.farTransfer));
+};
+
+const RETURN_SIZE = new Map<number, number>([
+  [Code.Retfw, 2], [Code.Retfw_imm16, 2], [Code.Retfd, 4], [Code.Retfd_imm16, 4], [Code.Retfq, 8], [Code.Retfq_imm16, 8],
+]);
+const lowerRetf: Lowering = (d, i) => {
+  setSize(i, RETURN_SIZE.get(d.code)!);
+  i.immLo = d.opCount > 0 ? Number(d.immediate(0)) : 0;
+  plain(i, exception.farReturn);
+};
+
+const lowerInt = (vector: number, cc = 0): Lowering => (d, i) => {
+  i.immLo = vector < 0 ? Number(d.immediate(0)) : vector;
+  i.cc = cc;
+  i.ends = true;
+  plain(i, exception.softwareInterrupt);
+};
+
+/** An address the handler computes itself. */
+const address = (handler: Handler, slot = 0, bytes = 1): Lowering => (d, i) => {
+  setMemory(d, i, bytes);
+  i.dst = i.src = slot;
+  plain(i, handler);
+};
+const stores = (lowering: Lowering): Lowering => (d, i) => {
+  lowering(d, i);
+  i.writes = true;
+};
+
+const lowerInvpcid: Lowering = (d, i) => {
+  i.dst = registerSlot(d.op0Register);
+  setMemory(d, i, 16);
+  plain(i, system.invpcid);
+};
+
+/** A register destination and a state slot as source, or the other way. */
+const readsSlot = (handler: Handler, slot: number): Lowering => (d, i) => {
+  setSize(i, registerSize(d.op0Register));
+  i.dst = registerSlot(d.op0Register);
+  i.src = slot;
+  plain(i, handler);
+};
+const writesSlot = (handler: Handler, slot: number): Lowering => (d, i) => {
+  setSize(i, registerSize(d.op0Register));
+  i.src = registerSlot(d.op0Register);
+  i.dst = slot;
+  plain(i, handler);
+};
+
+const lowerLookup = (handler: Handler): Lowering => (d, i) => {
+  plain(i, handler);
+  setSize(i, registerSize(d.op0Register));
+  i.dst = registerSlot(d.op0Register);
+  selectorSource(d, i, 1);
+};
+
+const lowerInput: Lowering = (d, i) => {
+  setSize(i, registerSize(d.op0Register));
+  plain(i, system.input);
+};
+
+const nothing = fixed(system.nothing);
+
+/** All instructions by mnemonic: the general ones, those overlaid here, and the system's. */
+export const lowerings = new Map<number, Lowering>([
+  ...general,
+  [Mnemonic.Mov, lowerMov], [Mnemonic.Pop, lowerPop], [Mnemonic.Jmp, maybeFar(generalJmp, 0)], [Mnemonic.Call, maybeFar(generalCall, 1)],
+  [Mnemonic.Retf, lowerRetf], [Mnemonic.Iret, fixed(exception.iret, 2)], [Mnemonic.Iretd, fixed(exception.iret, 4)], [Mnemonic.Iretq, fixed(exception.iret, 8)],
+  [Mnemonic.Int, lowerInt(-1)], [Mnemonic.Int3, lowerInt(3)], [Mnemonic.Int1, lowerInt(1, 1)],
+  [Mnemonic.Ud0, last(fixed(undefinedInstruction))], [Mnemonic.Ud1, last(fixed(undefinedInstruction))], [Mnemonic.Ud2, last(fixed(undefinedInstruction))],
+  [Mnemonic.Syscall, last(fixed(exception.syscall))], [Mnemonic.Sysret, last(fixed(exception.sysret, 4))], [Mnemonic.Sysretq, last(fixed(exception.sysret, 8))],
+  [Mnemonic.Swapgs, fixed(system.swapgs)], [Mnemonic.Rdmsr, last(fixed(system.rdmsr))], [Mnemonic.Wrmsr, last(fixed(system.wrmsr))],
+  [Mnemonic.Rdfsbase, readsSlot(system.readBase, Slot.FsBase)], [Mnemonic.Rdgsbase, readsSlot(system.readBase, Slot.GsBase)],
+  [Mnemonic.Wrfsbase, writesSlot(system.writeBase, Slot.FsBase)], [Mnemonic.Wrgsbase, writesSlot(system.writeBase, Slot.GsBase)],
+  [Mnemonic.Lgdt, address(descriptor.loadTable, Slot.Gdt, 10)], [Mnemonic.Lidt, address(descriptor.loadTable, Slot.Idt, 10)],
+  [Mnemonic.Sgdt, stores(address(descriptor.storeTable, Slot.Gdt, 10))], [Mnemonic.Sidt, stores(address(descriptor.storeTable, Slot.Idt, 10))],
+  [Mnemonic.Lldt, takesSelector(descriptor.loadSystemSelector, Segment.Ldt)], [Mnemonic.Ltr, takesSelector(descriptor.loadSystemSelector, Segment.Tr)],
+  [Mnemonic.Sldt, givesSelector(descriptor.storeSystemSelector, Segment.Ldt)], [Mnemonic.Str, givesSelector(descriptor.storeSystemSelector, Segment.Tr)],
+  [Mnemonic.Smsw, givesSelector(system.smsw, 0)], [Mnemonic.Lmsw, last(takesSelector(system.lmsw, 0))], [Mnemonic.Clts, last(fixed(system.clts))],
+  [Mnemonic.Verr, takesSelector(descriptor.verify, 0, 0)], [Mnemonic.Verw, takesSelector(descriptor.verify, 0, 1)],
+  [Mnemonic.Lar, lowerLookup(descriptor.lar)], [Mnemonic.Lsl, lowerLookup(descriptor.lsl)],
+  [Mnemonic.Invlpg, last(address(system.invlpg))], [Mnemonic.Invpcid, last(lowerInvpcid)],
+  [Mnemonic.Cpuid, fixed(system.cpuid)], [Mnemonic.Rdtsc, last(fixed(system.rdtsc))], [Mnemonic.Rdtscp, last(fixed(system.rdtscp))], [Mnemonic.Rdpid, readsSlot(system.rdpid, 0)],
+  [Mnemonic.Rdrand, readsSlot(system.random, 0)], [Mnemonic.Rdseed, readsSlot(system.random, 0)],
+  [Mnemonic.Xgetbv, fixed(system.xgetbv)], [Mnemonic.Xsetbv, last(fixed(system.xsetbv))],
+  [Mnemonic.Cli, fixed(system.cli)], [Mnemonic.Sti, last(fixed(system.sti))], [Mnemonic.Clc, fixed(system.clc)], [Mnemonic.Stc, fixed(system.stc)],
+  [Mnemonic.Cmc, fixed(system.cmc)], [Mnemonic.Cld, fixed(system.cld)], [Mnemonic.Std, fixed(system.std)],
+  [Mnemonic.Clac, fixed(system.clac)], [Mnemonic.Stac, fixed(system.stac)], [Mnemonic.Hlt, last(fixed(system.hlt))],
+  [Mnemonic.Popf, last(general.get(Mnemonic.Popf)!)], [Mnemonic.Popfq, last(general.get(Mnemonic.Popfq)!)],
+  [Mnemonic.Nop, nothing], [Mnemonic.Reservednop, nothing], [Mnemonic.Endbr64, nothing], [Mnemonic.Endbr32, nothing], [Mnemonic.Rdsspd, nothing], [Mnemonic.Rdsspq, nothing],
+  [Mnemonic.Pause, last(nothing)], [Mnemonic.Lfence, nothing], [Mnemonic.Mfence, nothing], [Mnemonic.Sfence, nothing], [Mnemonic.Serialize, last(nothing)],
+  [Mnemonic.Prefetch, nothing], [Mnemonic.Prefetchnta, nothing], [Mnemonic.Prefetcht0, nothing], [Mnemonic.Prefetcht1, nothing], [Mnemonic.Prefetcht2, nothing],
+  [Mnemonic.Prefetchw, nothing], [Mnemonic.Prefetchwt1, nothing], [Mnemonic.Cldemote, nothing],
+  [Mnemonic.Clflush, address(system.touch)], [Mnemonic.Clflushopt, address(system.touch)], [Mnemonic.Clwb, address(system.touch)],
+  [Mnemonic.Wbinvd, fixed(system.nothingPrivileged)], [Mnemonic.Wbnoinvd, fixed(system.nothingPrivileged)], [Mnemonic.Invd, fixed(system.nothingPrivileged)],
+  [Mnemonic.Monitor, fixed(system.nothingPrivileged)], [Mnemonic.Mwait, last(fixed(system.nothingPrivileged))],
+  [Mnemonic.In, lowerInput], [Mnemonic.Out, fixed(system.output)],
+  [Mnemonic.INVALID, last(fixed(undefinedInstruction))],
+]);
+
+/** Fills `i` from `d`; an instruction with no lowering gets one that stops the machine and says which it was. */
+export function lower(d: Decoded, i: Instruction): void {
+  const lowering = lowerings.get(d.mnemonic);
+  if (lowering !== undefined) lowering(d, i);
+  else plain(i, unmodelled);
+}
+
