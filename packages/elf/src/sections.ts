@@ -38,13 +38,18 @@ const SHF = { write: 1n, alloc: 2n, execute: 4n };
  */
 export const LONGEST_NAME = 4096;
 
-const decoder = new TextDecoder("latin1");
+/** One character a byte. Not TextDecoder: it is no part of the language, and its "latin1" is Windows-1252. */
+export function latin1(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at++) text += String.fromCharCode(bytes[at]!);
+  return text;
+}
 
 /** The zero-terminated string at `index` of a string table. @throws ElfError "bad-name" when it has no end in the table within {@link LONGEST_NAME} bytes */
 export function stringAt(table: Uint8Array, index: number, offset: number, field: string): string {
   const stop = Math.min(table.length, index + LONGEST_NAME + 1);
   for (let end = index; end < stop; end++) {
-    if (table[end] === 0) return end === index ? "" : decoder.decode(table.subarray(index, end));
+    if (table[end] === 0) return end === index ? "" : latin1(table.subarray(index, end));
   }
   throw new ElfError("bad-name", offset, field, `no zero-terminated string of at most ${LONGEST_NAME} bytes at ${index} of a table of ${table.length}`, FETCH_AGAIN);
 }
