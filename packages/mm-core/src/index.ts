@@ -1,5 +1,6 @@
 /** Public surface of mm-core: the kernel's core as plugins. */
 import { bind, plugin } from "@kreplica/di";
+import { AddressSpaces, PerHolderSpaces } from "./address-space.js";
 import { KernelBoot } from "./boot-api.js";
 import { OrderedBoot } from "./boot.js";
 import { AssembledContext, BuildContext } from "./build-context.js";
@@ -13,7 +14,7 @@ import { CountedTableMemory, TableMemory } from "./table-memory.js";
 
 export * from "./api.js";
 export { BuddyZone, MAX_ORDER } from "./buddy.js";
-export { AssembledContext, CountedTableMemory, LockstepTables, Memblock, NodePageAllocator, OnlineCpus, OrderedBoot, SingleCopy };
+export { AssembledContext, CountedTableMemory, LockstepTables, Memblock, NodePageAllocator, OnlineCpus, OrderedBoot, PerHolderSpaces, SingleCopy };
 
 /** The kernel's core. Needs hw-x86/Machine, KernelImage, KernelLayout, KernelOptions and a ReplicaView. */
 export const mmCore = plugin("mm-core", [
@@ -24,6 +25,7 @@ export const mmCore = plugin("mm-core", [
   bind(CpuState, OnlineCpus),
   bind(KernelTables, LockstepTables),
   bind(KernelBoot, OrderedBoot),
+  bind(AddressSpaces, PerHolderSpaces),
 ]);
 
 /** A kernel without replication. */

@@ -12,6 +12,7 @@ export class SingleCopy implements ReplicaView {
   readonly name: string = "single-copy";
   readonly master: NodeId;
   readonly holders: readonly NodeId[];
+  readonly copies = { text: false, rodata: false };
   readonly roots: readonly TableRoot[];
   private readonly root: Frame;
 

@@ -137,6 +137,10 @@ export class CopyPerNode implements ReplicaView {
     return directAddress(this.context.layout, first + page) + (address & 4095n);
   }
 
+  get copies(): { readonly text: boolean; readonly rodata: boolean } {
+    return this.replicated ? this.policy.copies : { text: false, rodata: false };
+  }
+
   nearest(node: NodeId): NodeId { return this.near[node] ?? this.master; }
 
   isPrivate(address: bigint): boolean { return this.replicated && address >= WINDOW_START; }

@@ -6,6 +6,9 @@ import { PER_NODE, ReplicationPolicy } from "./policy.js";
 
 export * from "./api.js";
 export { CopyPerNode };
+export { checkInvariants } from "./invariants/check.js";
+export type { CheckedKernel } from "./invariants/subject.js";
+export { BootWitness } from "./invariants/witness.js";
 
 /** Replication by a policy. */
 export const replicationBy = (policy: ReplicationPolicy): Plugin =>

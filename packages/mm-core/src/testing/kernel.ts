@@ -83,6 +83,7 @@ export function fixedHolders(...nodes: readonly NodeId[]): Plugin {
     readonly name = "fixed-holders";
     readonly holders = nodes;
     readonly master = nodes[0]!;
+    readonly copies = { text: nodes.length > 1, rodata: nodes.length > 1 };
     readonly roots: readonly TableRoot[];
     constructor(@inject(BuildContext) private readonly context: BuildContext) {
       const boot = bootRoot(context.layout, context.image);

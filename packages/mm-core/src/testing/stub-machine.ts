@@ -76,6 +76,7 @@ export class StubCpu implements Cpu {
   alignmentCheck = false;
   cr3 = 0n;
   lastFrame = 0;
+  region = 0;
   constructor(readonly id: CpuId, readonly node: NodeId) {}
   get rootFrame(): number { return Number((this.cr3 & 0x000f_ffff_ffff_f000n) >> 12n); }
   get pcid(): number { return Number(this.cr3 & 0xfffn); }

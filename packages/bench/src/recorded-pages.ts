@@ -1,0 +1,146 @@
+/**
+ * Pages of a recording in the model: where each virtual page of the recorded guest is here, mapped where nothing maps it yet.
+ *
+ * The recorded guest has 512 MiB on each of two nodes. Each half is a window of the same size on one node of the machine, set aside
+ * while booting, so that frames of the recording and frames of the model never meet. What the model's kernel maps itself is
+ * addressed through its own tables: the image at its offset, the direct map and the page descriptors at the frame's new place.
+ */
+import { addressOfFrame, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
+import { type AddressSpace, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
+import type { BootParts } from "./boot.js";
+
+/** The recorded guest's physical memory: node 0 below, node 1 from here. */
+export const RECORDED_NODE_FRAMES = 0x2_0000;
+const RECORDED_IMAGE = 0x1000;
+const RECORDED = {
+  pageOffset: 0xffff_8880_0000_0000n, vmallocStart: 0xffff_c900_0000_0000n, vmemmapStart: 0xffff_ea00_0000_0000n, cpuEntryArea: 0xffff_fe00_0000_0000n,
+  imageStart: 0xffff_ffff_8100_0000n,
+} as const;
+const DESCRIPTOR_BYTES = 64n;
+
+/** Windows to set aside: 512 MiB at the start of each of the two nodes, where they are large enough to spare it. */
+export function recordedWindows(ranges: readonly FrameRange[], chosen?: readonly [NodeId, NodeId]): { first: Frame; frames: number }[] {
+  const nodes = [...new Set(ranges.map((range) => range.node))];
+  const [a, b] = chosen ?? [nodes[0]!, nodes[1] ?? nodes[0]!];
+  return windowPlaces(ranges, [a, b]).map((first) => ({ first, frames: RECORDED_NODE_FRAMES }))
+    .filter(({ first }) => ranges.some((range) => first >= range.first && first + 2 * RECORDED_NODE_FRAMES <= range.first + range.frames));
+}
+
+/** First frame of each window; both on one node lie behind one another. */
+function windowPlaces(ranges: readonly FrameRange[], [a, b]: readonly [NodeId, NodeId]): [Frame, Frame] {
+  const start = (node: NodeId): Frame => ranges.find((range) => range.node === node)?.first ?? 0;
+  return [start(a), a === b ? start(a) + RECORDED_NODE_FRAMES : start(b)];
+}
+
+/** What a page is, when the recording knows better than its address. */
+export interface RecordedPage {
+  readonly writable?: boolean;
+  readonly executable?: boolean;
+  /** Address space of a user page; one that all share when absent. */
+  readonly space?: AddressSpace;
+}
+
+export class RecordedPages {
+  private readonly windows: readonly [Frame, Frame];
+  private shared: AddressSpace | undefined;
+
+  constructor(private readonly parts: BootParts, private readonly nodes: readonly [NodeId, NodeId]) {
+    this.windows = windowPlaces(parts.machine.memory.ranges, nodes);
+  }
+
+  /** The address space of user pages that were given none. @throws MmError out-of-frames */
+  get userSpace(): AddressSpace {
+    this.shared ??= this.parts.spaces.create();
+    if (!this.shared) throw new MmError("out-of-frames", 0n, "no PGD for the recording's address space");
+    return this.shared;
+  }
+
+  /** Frame of the model that stands for a recorded frame; devices stay where they are. */
+  frame(recorded: Frame): Frame {
+    const { image, layout } = this.parts;
+    const pages = Number((image.end - image.stext) >> 12n);
+    if (recorded >= RECORDED_IMAGE && recorded < RECORDED_IMAGE + pages) return imageFrame(layout, image.stext, image.stext) + recorded - RECORDED_IMAGE;
+    if (recorded < RECORDED_NODE_FRAMES) return this.windows[0] + recorded;
+    if (recorded < 2 * RECORDED_NODE_FRAMES) return this.windows[1] + recorded - RECORDED_NODE_FRAMES;
+    return recorded;
+  }
+
+  /** Node on which the model has what the recording had on node 0 or 1. */
+  node(recorded: Frame): NodeId { return recorded < RECORDED_NODE_FRAMES ? this.nodes[0] : this.nodes[1]; }
+
+  /**
+   * Address in the model of a recorded one, mapped. Ask again whenever the recording names a new frame for the page.
+   *
+   * @param address virtual, canonical, any byte of the page
+   * @param recorded frame the recording had behind it
+   * @throws MmError out-of-frames
+   */
+  map(address: bigint, recorded: Frame, page: RecordedPage = {}): bigint {
+    const moved = this.move(address, recorded);
+    if (moved.builtIn) return moved.address;
+    const frame = this.frame(recorded);
+    const user = address >> 63n === 0n;
+    const mapping: Mapping = {
+      frame, level: 1, present: true, cache: "wb", user, global: !user && !this.parts.layout.pti,
+      writable: page.writable ?? true, executable: page.executable ?? (user || this.isModule(moved.address)),
+    };
+    const start = moved.address & ~4095n;
+    if (user) this.setUser(page.space ?? this.userSpace, start, mapping, this.node(recorded));
+    else this.setKernel(start, mapping);
+    return moved.address;
+  }
+
+  private setUser(space: AddressSpace, start: bigint, mapping: Mapping, node: NodeId): void {
+    const old = space.lookup(start);
+    if (old?.frame === mapping.frame) return;
+    if (!space.set(start, mapping, node)) throw new MmError("out-of-frames", start, "no table page for a user page of the recording");
+    if (old) this.forget(start);
+  }
+
+  private setKernel(start: bigint, mapping: Mapping): void {
+    const { tables, view } = this.parts;
+    const old = tables.lookup(view.master, start);
+    if (old) {
+      if (old.frame === mapping.frame) return;
+      const done = tables.editLazily((editor) => editor.repoint(start, 1, () => mapping.frame));
+      invariant(done, "a leaf that is there needs no table page");
+      this.forget(start);
+      return;
+    }
+    if (!tables.editLazily((editor) => editor.map(start, mapping))) throw new MmError("out-of-frames", start, "no table page for a kernel page of the recording");
+  }
+
+  /** Every CPU drops the page, at no cost: what the recorded kernel paid for its shootdown is in the recording. */
+  private forget(start: bigint): void {
+    for (const cpu of this.parts.cpus.online) this.parts.machine.cpu(cpu).invlpg(start);
+  }
+
+  private isModule(address: bigint): boolean {
+    const { layout } = this.parts;
+    return address >= layout.modulesStart && address < layout.modulesEnd;
+  }
+
+  /** Where an address is in this layout, and whether the kernel's own tables map it. */
+  private move(address: bigint, recorded: Frame): { address: bigint; builtIn: boolean } {
+    const { layout, image } = this.parts;
+    if (address >> 63n === 0n) return { address, builtIn: false };
+    if (address >= RECORDED.imageStart && address < RECORDED.imageStart + (image.end - image.stext)) {
+      return { address: address + layout.imageOffset, builtIn: true };
+    }
+    if (address >= RECORDED.pageOffset && address < RECORDED.vmallocStart) {
+      return { address: layout.pageOffset + addressOfFrame(this.frame(Number((address - RECORDED.pageOffset) >> 12n))) + (address & 4095n), builtIn: true };
+    }
+    if (address >= RECORDED.vmemmapStart && address < RECORDED.cpuEntryArea) {
+      const byte = address - RECORDED.vmemmapStart;
+      const frame = this.frame(Number(byte / DESCRIPTOR_BYTES));
+      return { address: layout.vmemmapStart + BigInt(frame) * DESCRIPTOR_BYTES + (byte % DESCRIPTOR_BYTES), builtIn: true };
+    }
+    if (address >= RECORDED.vmallocStart && address < RECORDED.vmemmapStart) return { address: layout.vmallocStart + (address - RECORDED.vmallocStart), builtIn: false };
+    if (address >= RECORDED.cpuEntryArea) {
+      // cpu_entry_area, modules and fixmap lie alike everywhere; what the boot did not build, the recording's frame fills.
+      const known = this.parts.tables.lookup(this.parts.view.master, address);
+      return { address, builtIn: known !== undefined && !this.isModule(address) && recorded !== NONE };
+    }
+    return { address, builtIn: false };
+  }
+}

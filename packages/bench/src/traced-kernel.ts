@@ -1,0 +1,18 @@
+/** The kernel the shipped recordings were made on: Debian's Linux 6.1.0-56 cloud, sections and symbols, no bytes. */
+import { type KernelImage, kernelImage, type SectionHeader } from "@kreplica/mm-core";
+import { dataFile, readDataFile } from "./data-files.js";
+import { readSections } from "./inputs/readelf-sections.js";
+import { readSystemMap, textOf } from "./inputs/system-map.js";
+
+const NAME = "6.1.0-56-cloud-amd64";
+let files: { readonly sections: readonly SectionHeader[]; readonly symbols: ReadonlyMap<string, bigint> } | undefined;
+
+/** @param alignment ends of text and rodata as recorded, or filled to 2 MiB as patch 06 does */
+export function tracedKernel(alignment: "recorded" | "patch-06"): KernelImage {
+  // Read once in a process: 87,000 symbols.
+  files ??= {
+    symbols: readSystemMap(readDataFile(`kernel/System.map-${NAME}.zst`), dataFile(`kernel/System.map-${NAME}.zst`)),
+    sections: readSections(textOf(readDataFile(`kernel/vmlinux-${NAME}.readelf.txt`), ""), dataFile(`kernel/vmlinux-${NAME}.readelf.txt`)),
+  };
+  return kernelImage({ name: `Linux ${NAME}`, alignment, ...files });
+}

@@ -1,0 +1,113 @@
+/** Group C: what may be written, what may be executed, on every root and through every alias. */
+import { isUser, type NodeId } from "@kreplica/hw-x86/api";
+import { directAddress, imageAddress, pagesOf, userImageRange, walkRange } from "@kreplica/mm-core/api";
+import type { Verdict } from "./invariant.js";
+import { Flag } from "./page-reader.js";
+import type { Part, Subject } from "./subject.js";
+import { describeFlags } from "./window.js";
+
+type Check = (subject: Subject, verdict: Verdict) => void;
+const hex = (address: bigint): string => `0x${address.toString(16)}`;
+const TOP = 0xffff_ffff_ffff_ffffn;
+
+/** Checks that text is R-X, rodata R--, and the rest of the image RW- or absent, in one root. */
+function imageProtection(subject: Subject, root: number, name: string, verdict: Verdict): void {
+  const { image } = subject.kernel;
+  const wants: readonly (readonly [Part, (flags: number) => boolean, string])[] = [
+    [subject.text, (flags) => (flags & (Flag.Present | Flag.Writable | Flag.NoExecute)) === Flag.Present, "R-X"],
+    [subject.rodata, (flags) => (flags & (Flag.Present | Flag.Writable | Flag.NoExecute)) === (Flag.Present | Flag.NoExecute), "R--"],
+    [subject.part("data", image.endRodata, image.end), (flags) => !(flags & Flag.Present) || (flags & Flag.NoExecute) !== 0, "not executable"],
+  ];
+  for (const [part, fits, wanted] of wants) {
+    const { flags } = subject.reader.read(root, part.start, part.pages);
+    flags.forEach((found, page) => {
+      if (!fits(found)) verdict.fail(`${name}: ${part.name} at ${hex(part.start + BigInt(page) * 4096n)} is ${describeFlags(found)}, not ${wanted}`);
+    });
+  }
+}
+
+function noWriteAndExecute(subject: Subject, root: number, name: string, verdict: Verdict): void {
+  const { entries, layout } = subject.kernel;
+  walkRange(entries.memory, root, layout.levels, 1n << 63n, TOP, {
+    leaf(address, level, lo, hi) {
+      if (lo & Flag.Writable && !(hi >>> 31)) verdict.fail(`${name}: level-${level} leaf at ${hex(address)} is writable and executable`);
+    },
+  });
+}
+
+export const PROTECTION_CHECKS: Readonly<Record<string, Check>> = {
+  C1: (subject, verdict) => {
+    if (!subject.isPast("mark-rodata-ro")) return verdict.skip();
+    for (const { root, name } of subject.liveRoots) {
+      if (root === subject.bootTable && subject.isReplicated) continue;
+      imageProtection(subject, root, name, verdict);
+      noWriteAndExecute(subject, root, name, verdict);
+    }
+  },
+  C2: (subject, verdict) => {
+    if (!subject.isPast("mark-rodata-ro")) return verdict.skip();
+    if (!subject.isReplicated) return verdict.skip();
+    imageProtection(subject, subject.bootTable, "the boot table", verdict);
+    noWriteAndExecute(subject, subject.bootTable, "the boot table", verdict);
+  },
+  C3: (subject, verdict) => {
+    if (!subject.isPast("numa-replicate-rodata")) return verdict.skip();
+    const { layout } = subject.kernel;
+    const check = (node: NodeId, part: Part): void => {
+      const { frames } = subject.reader.read(subject.root(node), part.start, part.pages);
+      for (let page = 0; page < part.pages;) {
+        // Frames that follow one another are looked up together.
+        let count = 1;
+        while (page + count < part.pages && frames[page + count] === frames[page]! + count) count++;
+        const alias = subject.reader.read(subject.root(node), directAddress(layout, frames[page]!), count);
+        alias.flags.forEach((flags, each) => {
+          if (flags & Flag.Writable) verdict.fail(`node ${node}: the direct map's view of ${part.name} page ${page + each} (${hex(directAddress(layout, frames[page]! + each))}) is writable`);
+        });
+        page += count;
+      }
+    };
+    for (const node of subject.holders) for (const part of [subject.text, subject.rodata]) check(node, part);
+  },
+  C4: (subject, verdict) => {
+    if (!subject.isPast("free-initmem")) return verdict.skip();
+    const { image, layout } = subject.kernel;
+    const pages = pagesOf(image.initBegin, image.initEnd);
+    for (const { root, name } of subject.liveRoots) {
+      const { flags } = subject.reader.read(root, imageAddress(layout, image.initBegin), pages);
+      flags.forEach((found, page) => {
+        if (found & Flag.Present && (!(found & Flag.NoExecute) || !(found & Flag.Writable))) verdict.fail(`${name}: freed init page ${page} is ${describeFlags(found)}`);
+      });
+    }
+  },
+  C6: (subject, verdict) => {
+    const { layout, image, entries, options } = subject.kernel;
+    if (!layout.pti || !subject.isPast("mm-core-init")) return verdict.skip();
+    const allowed = userImageRange(layout, image, options.pcid);
+    const witness = subject.kernel.witness;
+    for (const { root, name } of subject.liveRoots) {
+      walkRange(entries.memory, root + 1, layout.levels, 1n << 63n, TOP, {
+        leaf(address, _level, lo) {
+          const inImage = address >= allowed.start && address < allowed.end;
+          const inEntryArea = address >= layout.cpuEntryArea && address < layout.cpuEntryArea + (1n << 39n);
+          const inEspfix = address >= layout.espfix && address < layout.espfix + (1n << 39n);
+          const tss = witness?.isTaskState(address) ?? false;
+          if (isUser(lo) || !(inImage || inEntryArea || inEspfix || tss)) verdict.fail(`${name}: user mode maps ${hex(address)}, which is neither entry text, cpu_entry_area, espfix nor a TSS`);
+        },
+      });
+    }
+  },
+  C7: (subject, verdict) => {
+    const { layout, spaces, entries } = subject.kernel;
+    if (!layout.pti || spaces.all.size === 0) return verdict.skip();
+    for (const space of spaces.all) {
+      for (const node of subject.holders) {
+        const pgd = space.pgd(node);
+        for (let slot = 0; slot < 256; slot++) {
+          if (!(entries.low(pgd, slot) & 1)) continue;
+          if (!(entries.high(pgd, slot) >>> 31)) verdict.fail(`space ${space.id}, node ${node}: user slot ${slot} is executable in the kernel's PGD`);
+          if (entries.high(pgd + 1, slot) >>> 31 || !(entries.low(pgd + 1, slot) & 1)) verdict.fail(`space ${space.id}, node ${node}: user slot ${slot} is missing or not executable in the user PGD`);
+        }
+      }
+    }
+  },
+};

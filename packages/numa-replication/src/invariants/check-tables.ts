@@ -1,0 +1,138 @@
+/** Group B: which tables are private, where they lie, and what they must agree on. */
+import { frameOf, isLeaf, isPresent, tableIndex } from "@kreplica/hw-x86/api";
+import { WINDOW_START } from "../clone-tables.js";
+import type { Verdict } from "./invariant.js";
+import type { Subject } from "./subject.js";
+import { compareWindow, describeFlags } from "./window.js";
+
+type Check = (subject: Subject, verdict: Verdict) => void;
+
+/** Tables on the way from a root to the window, by `level/index path`: PGD, P4D with 5 levels, PUD, two PMD pages. */
+function privatePath(subject: Subject, root: number): Map<string, number> {
+  const { entries, layout } = subject.kernel;
+  const found = new Map<string, number>([["PGD", root]]);
+  const names = ["", "PTE", "PMD", "PUD", "P4D"];
+  const visit = (table: number, level: number, path: string): void => {
+    if (level <= 2) return;
+    for (let index = tableIndex(WINDOW_START, level); index < 512; index++) {
+      const lo = entries.low(table, index);
+      if (!isPresent(lo) || isLeaf(lo, level)) continue;
+      const lower = frameOf(lo, entries.high(table, index));
+      found.set(`${names[level - 1]} under ${path}${index}`, lower);
+      visit(lower, level - 1, `${path}${index}/`);
+    }
+  };
+  visit(root, layout.levels, "");
+  return found;
+}
+
+/** PTE pages in the window that not every root uses. */
+function privateSmallTables(subject: Subject, root: number): Map<bigint, number> {
+  const found = new Map<bigint, number>();
+  const roots = subject.liveRoots.filter((each) => each.root !== root);
+  for (let step = 0n; step < 1024n; step++) {
+    const start = WINDOW_START + step * 0x20_0000n;
+    const table = (from: number): number | undefined => {
+      const entry = subject.reader.entry(from, start, 2);
+      return entry && isPresent(entry.lo) && !isLeaf(entry.lo, 2) ? frameOf(entry.lo, entry.hi) : undefined;
+    };
+    const mine = table(root);
+    if (mine !== undefined && !roots.some((each) => table(each.root) === mine)) found.set(start, mine);
+  }
+  return found;
+}
+
+export const TABLE_CHECKS: Readonly<Record<string, Check>> = {
+  B1: (subject, verdict) => {
+    if (!subject.isReplicated) return verdict.skip();
+    const owner = new Map<number, string>();
+    for (const { name, root } of subject.liveRoots) {
+      for (const [what, table] of privatePath(subject, root)) {
+        const other = owner.get(table);
+        if (other !== undefined) verdict.fail(`${name} and ${other} share ${what}`);
+        owner.set(table, `${name}'s ${what}`);
+      }
+    }
+  },
+  B2: (subject, verdict) => {
+    if (!subject.isReplicated) return verdict.skip();
+    const { memory } = subject.kernel.entries;
+    for (const node of subject.holders) {
+      const root = subject.root(node);
+      for (const [what, table] of privatePath(subject, root)) {
+        if (memory.nodeOf(table) !== node) verdict.fail(`${what} of node ${node} lies on node ${memory.nodeOf(table)}`);
+      }
+      // One level further down than the series promises: small tables of its own serve it alone.
+      for (const [start, table] of privateSmallTables(subject, root)) {
+        if (memory.nodeOf(table) !== node) verdict.fail(`the PTE page of node ${node} over 0x${start.toString(16)} lies on node ${memory.nodeOf(table)}`);
+      }
+    }
+  },
+  B3: (subject, verdict) => {
+    if (!subject.isReplicated) return verdict.skip();
+    const { entries, layout } = subject.kernel;
+    const [first, ...others] = subject.liveRoots;
+    const compare = (name: string, mine: number, theirs: number, what: string, from: number): void => {
+      for (let index = from; index < 511; index++) {
+        if (entries.low(mine, index) !== entries.low(theirs, index) || entries.high(mine, index) !== entries.high(theirs, index)) verdict.fail(`${what} slot ${index} of ${name} differs from that of ${first!.name}`);
+      }
+    };
+    for (const { name, root } of others) {
+      compare(name, root, first!.root, "PGD", layout.kernelBoundary);
+      if (layout.levels === 4) continue;
+      const p4d = (of: number): number => frameOf(entries.low(of, 511), entries.high(of, 511));
+      compare(name, p4d(root), p4d(first!.root), "P4D", 0);
+    }
+  },
+  B4: (subject, verdict) => {
+    if (!subject.isReplicated) return verdict.skip();
+    const { entries } = subject.kernel;
+    const pud = (root: number): number | undefined => subject.reader.entry(root, WINDOW_START, 3)?.table;
+    const base = pud(subject.liveRoots[0]!.root);
+    for (const { name, root } of subject.liveRoots) {
+      const mine = pud(root);
+      if (mine === undefined || base === undefined) { verdict.fail(`${name} has no PUD page for the window`); continue; }
+      for (let index = 0; index < 510; index++) {
+        if (entries.low(mine, index) !== entries.low(base, index) || entries.high(mine, index) !== entries.high(base, index)) verdict.fail(`PUD slot ${index} of ${name} differs`);
+      }
+    }
+  },
+  B5: (subject, verdict) => {
+    if (!subject.isReplicated) return verdict.skip();
+    for (let step = 0n; step < 3n; step++) {
+      const address = subject.kernel.layout.fixmapStart + step * 0x20_0000n;
+      const tables = subject.liveRoots.map(({ root }) => subject.reader.entry(root, address, 1)?.table);
+      if (new Set(tables).size > 1) verdict.fail(`the PTE page over 0x${address.toString(16)} is not one for all`);
+    }
+  },
+  B6: (subject, verdict) => {
+    if (!subject.isReplicated) return verdict.skip();
+    compareWindow(subject, (address, node, mine, theirs) => {
+      if (mine.flags !== theirs.flags) verdict.fail(`0x${address.toString(16)}: ${describeFlags(mine.flags)} on node ${node}, ${describeFlags(theirs.flags)} on node ${subject.holders[0]}`);
+    }, true);
+  },
+  B7: (subject, verdict) => {
+    const seen = subject.kernel.witness?.earlyRoots;
+    if (!seen || seen.length === 0) return verdict.skip();
+    for (const { step, node, root } of seen) if (root !== subject.bootTable) verdict.fail(`at ${step}, node ${node} was given root ${root} and not the boot table`);
+  },
+  B8: (subject, verdict) => {
+    const { machine, view } = subject.kernel;
+    if (!subject.isReplicated || !subject.isPast("smp-init")) return verdict.skip();
+    if (view.kernelRoot(view.holders[0]!) === subject.bootTable) verdict.fail("the canonical root still is the boot table");
+    for (const cpu of machine.cpuIds) if (machine.cpu(cpu).rootFrame === subject.bootTable) verdict.fail(`CPU ${cpu} still runs on the boot table`);
+  },
+  B9: (subject, verdict) => {
+    const counted = subject.kernel.witness?.tablesAfterClone;
+    if (!subject.isReplicated || !counted) return verdict.skip();
+    const wanted = subject.kernel.layout.levels;
+    for (const [node, tables] of counted) if (tables !== wanted) verdict.fail(`node ${node} had ${tables} private tables to its window after the clone, not ${wanted}`);
+  },
+  B10: (subject, verdict) => {
+    const change = subject.kernel.witness?.changeByReplication;
+    if (!subject.isReplicated || !change) return verdict.skip();
+    for (const difference of change) verdict.fail(difference);
+  },
+};
+
+export { privatePath };

@@ -1,0 +1,72 @@
+/** What a check looks at: the machine's bytes, the roots its CPUs use, and what was witnessed while booting. */
+import type { Frame, Machine, NodeId } from "@kreplica/hw-x86/api";
+import type { AddressSpaces, BootStep, KernelImage, KernelLayout, KernelOptions, PageAllocator, ReplicaView, TableMemory } from "@kreplica/mm-core/api";
+import { BOOT_STEPS, bootRoot, imageAddress, imageFrame, pagesOf } from "@kreplica/mm-core/api";
+import { PageReader } from "./page-reader.js";
+import type { BootWitness } from "./witness.js";
+
+/** A kernel under check. */
+export interface CheckedKernel {
+  readonly machine: Machine;
+  readonly entries: TableMemory;
+  readonly layout: KernelLayout;
+  readonly image: KernelImage;
+  readonly options: KernelOptions;
+  readonly view: ReplicaView;
+  readonly allocator: PageAllocator;
+  readonly spaces: AddressSpaces;
+  /** Boot step done last. */
+  readonly reached: BootStep | undefined;
+  /** What was seen while booting; without it the invariants about single steps are not reached. */
+  readonly witness?: BootWitness;
+  /** Areas of modules that have a copy on each holder. */
+  readonly replicatedAreas?: readonly { readonly start: bigint; readonly end: bigint }[];
+}
+
+/** A part of the image, live addresses. */
+export interface Part { readonly name: string; readonly start: bigint; readonly pages: number; /** First booted frame. */ readonly original: Frame }
+
+/** A kernel with what checks keep asking for. */
+export class Subject {
+  readonly reader: PageReader;
+  readonly bootTable: Frame;
+  /** Holders, when there are several. */
+  readonly holders: readonly NodeId[];
+  readonly text: Part;
+  readonly rodata: Part;
+  /** Parts of which every holder should have its own copy by now. */
+  readonly copied: readonly Part[];
+
+  constructor(readonly kernel: CheckedKernel) {
+    const { layout, image, view, entries } = kernel;
+    this.reader = new PageReader(entries.memory, layout.levels);
+    this.bootTable = bootRoot(layout, image);
+    this.holders = view.holders;
+    this.text = this.part("text", image.stext, image.etext);
+    this.rodata = this.part("rodata", image.startRodata, image.endRodata);
+    this.copied = [
+      ...(view.copies.text && this.isPast("numa-replicate-kernel") ? [this.text] : []),
+      ...(view.copies.rodata && this.isPast("numa-replicate-rodata") ? [this.rodata] : []),
+    ];
+  }
+
+  part(name: string, start: bigint, end: bigint): Part {
+    const { layout, image } = this.kernel;
+    return { name, start: imageAddress(layout, start), pages: pagesOf(start, end), original: imageFrame(layout, image.stext, start) };
+  }
+
+  isPast(step: BootStep): boolean {
+    return this.kernel.reached !== undefined && BOOT_STEPS.indexOf(this.kernel.reached) >= BOOT_STEPS.indexOf(step);
+  }
+
+  /** Whether there are several roots that could differ. */
+  get isReplicated(): boolean { return this.holders.length > 1; }
+
+  root(node: NodeId): Frame { return this.kernel.view.kernelRoot(node); }
+
+  /** Roots that are live: every holder's, and the one CPUs start on. */
+  get liveRoots(): readonly { readonly name: string; readonly root: Frame; readonly node: NodeId }[] {
+    const own = this.holders.map((node) => ({ name: `node ${node}`, root: this.root(node), node })).filter(({ root }) => root !== this.bootTable);
+    return [...own, { name: "the boot table", root: this.bootTable, node: this.kernel.view.master }];
+  }
+}

@@ -1,0 +1,89 @@
+/** What can only be seen while booting: recorded at the end of each step, judged by the checker later. */
+import { type Frame, isPresent, type NodeId } from "@kreplica/hw-x86/api";
+import { BOOT_STEPS, bootRoot, type BootStep, type CpuUnits, directAddress, imageAddress, imageFrame, type KernelBoot, pagesOf } from "@kreplica/mm-core/api";
+import { frameOf, isLeaf, tableIndex } from "@kreplica/hw-x86/api";
+import { WINDOW_START } from "../clone-tables.js";
+import { PageReader } from "./page-reader.js";
+import type { CheckedKernel } from "./subject.js";
+
+type Watched = Omit<CheckedKernel, "reached" | "witness" | "spaces"> & { readonly boot: KernelBoot };
+
+export class BootWitness {
+  /** Roots given out before there were any of their own. */
+  readonly earlyRoots: { readonly step: BootStep; readonly node: NodeId; readonly root: Frame }[] = [];
+  /** Tables on each holder's way to the window right after they were cloned. */
+  readonly tablesAfterClone = new Map<NodeId, number>();
+  /** What the booting CPU saw change at the step that must change nothing. */
+  readonly changeByReplication: string[] = [];
+  /** Times each page of rodata had been written when it was made read-only. */
+  rodataVersions: number[] = [];
+  private before: { frames: Float64Array; flags: Uint8Array; words: Float64Array } | undefined;
+
+  /** Adds itself to the boot's steps. Call before the first. */
+  static of(kernel: Watched): BootWitness {
+    const witness = new BootWitness(kernel);
+    for (const step of BOOT_STEPS.slice(0, BOOT_STEPS.indexOf("numa-replicate-kernel"))) {
+      kernel.boot.during(step, () => {
+        for (const node of kernel.machine.nodes) witness.earlyRoots.push({ step, node, root: kernel.view.kernelRoot(node) });
+        return "";
+      });
+    }
+    kernel.boot.during("mm-core-init", () => { witness.before = witness.look(); return ""; });
+    kernel.boot.during("numa-replicate-kernel", () => { witness.afterClone(); return ""; });
+    kernel.boot.during("mark-rodata-ro", () => { witness.rodataVersions = witness.versions(); return ""; });
+    return witness;
+  }
+
+  private constructor(private readonly kernel: Watched) {}
+
+  /** Whether an address is a CPU's TSS page in the direct map, the one part of a unit user mode maps. */
+  isTaskState(address: bigint): boolean {
+    const units: CpuUnits = this.kernel.boot.units;
+    for (const unit of units.values()) if (address === directAddress(this.kernel.layout, unit + 6)) return true;
+    return false;
+  }
+
+  private versions(): number[] {
+    const { image, layout, entries } = this.kernel;
+    const first = imageFrame(layout, image.stext, image.startRodata);
+    return Array.from({ length: pagesOf(image.startRodata, image.endRodata) }, (_, page) => entries.memory.version(first + page));
+  }
+
+  /** The image as the booting CPU's node sees it: flags, and a word of each page in place of its bytes. */
+  private look(): { frames: Float64Array; flags: Uint8Array; words: Float64Array } {
+    const { image, layout, entries, machine, options, view } = this.kernel;
+    const pages = pagesOf(image.stext, image.end);
+    const root = view.kernelRoot(machine.nodeOfCpu(options.bootCpu));
+    const found = new PageReader(entries.memory, layout.levels).read(root, imageAddress(layout, image.stext), pages);
+    return { ...found, words: Float64Array.from(found.frames, (frame, page) => entries.memory.read32(frame, (page * 7) & 1023)) };
+  }
+
+  private afterClone(): void {
+    const { view, image, layout } = this.kernel;
+    const boot = bootRoot(layout, image);
+    for (const node of view.holders) {
+      const root = view.kernelRoot(node);
+      if (root !== boot) this.tablesAfterClone.set(node, this.countPath(root, layout.levels));
+    }
+    const { before } = this;
+    if (!before) return;
+    const after = this.look();
+    after.flags.forEach((flags, page) => {
+      if (flags !== before.flags[page] || after.words[page] !== before.words[page]) {
+        this.changeByReplication.push(`page ${page} of the image has other ${flags !== before.flags[page] ? "flags" : "bytes"} on the booting CPU's node than before`);
+      }
+    });
+  }
+
+  /** Tables from a root to the PMD pages of the window, the root included. */
+  private countPath(table: Frame, level: number): number {
+    const { entries } = this.kernel;
+    let count = 1;
+    if (level <= 2) return count;
+    for (let index = tableIndex(WINDOW_START, level); index < 512; index++) {
+      const lo = entries.low(table, index);
+      if (isPresent(lo) && !isLeaf(lo, level)) count += this.countPath(frameOf(lo, entries.high(table, index)), level - 1);
+    }
+    return count;
+  }
+}
