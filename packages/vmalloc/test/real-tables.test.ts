@@ -1,0 +1,118 @@
+/** The same areas on mm-core's own tables and page allocator: bits in physical memory instead of maps. */
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { NONE } from "@kreplica/hw-x86/api";
+import { KERNEL_DATA } from "@kreplica/mm-core/api";
+import { fixedHolders, testKernel, type TestKernel } from "@kreplica/mm-core/testing";
+import { checkAreas, VmallocError, type Vmalloc, type VmArea } from "../src/index.js";
+import { ExactAccount } from "../src/page-account.js";
+import { MapOverReplicator } from "../src/replicate-range.js";
+import { EveryCopyFlush } from "../src/reset-aliases.js";
+import { UnmapThenMapReplicator } from "../src/rfc-v1.js";
+import { NoShadow } from "../src/shadow.js";
+import { AreaVmalloc } from "../src/vmalloc.js";
+
+const nodes = [0, 1, 2, 3].map((id) => ({ id, memoryMiB: 32, cpus: 1 }));
+const on = (kernel: TestKernel, v1 = false): Vmalloc => {
+  const { allocator, tables, layout, view } = kernel;
+  const { memory } = kernel.machine;
+  const replicator = new (v1 ? UnmapThenMapReplicator : MapOverReplicator)(allocator, memory, tables);
+  return new AreaVmalloc(allocator, memory, tables, layout, view, replicator, new EveryCopyFlush(), new ExactAccount(memory), new NoShadow(), { lazyPages: 64 });
+};
+const boot = (holders: readonly number[], levels: 4 | 5, v1 = false): { kernel: TestKernel; vm: Vmalloc } => {
+  const kernel = testKernel({ nodes, levels, view: fixedHolders(...holders), master: holders[0]! });
+  for (const cpu of [0, 1]) kernel.cpus.bringUp(cpu);
+  // A direct map of 2 MiB leaves, so that aliases have to be split.
+  kernel.tables.editLazily((editor) => {
+    for (const { first, frames } of kernel.machine.memory.ranges) {
+      for (let frame = first; frame < first + frames; frame += 512) editor.map(kernel.layout.pageOffset + BigInt(frame) * 4096n, { ...KERNEL_DATA, level: 2, frame });
+    }
+  });
+  return { kernel, vm: on(kernel, v1) };
+};
+const findings = (kernel: TestKernel, vm: Vmalloc): string[] =>
+  checkAreas({ vmalloc: vm, tables: kernel.tables, view: kernel.view, memory: kernel.machine.memory, layout: kernel.layout }).map(({ id, detail }) => `${id}: ${detail}`);
+const tablesUsed = (kernel: TestKernel): number => nodes.reduce((sum, { id }) => sum + kernel.allocator.usedFrames(id, "page-table"), 0);
+
+describe.each([[[0, 1], 4], [[1, 3], 4], [[0, 1, 2, 3], 5]] as const)("holders %j, %i levels", (holders, levels) => {
+  test("areas come, are copied, sealed and go, and every frame comes back", () => {
+    const step = fc.record({ op: fc.constantFrom("module", "module", "vmalloc", "free", "replicate", "seal"), pages: fc.integer({ min: 1, max: 6 }), which: fc.nat(5), reset: fc.boolean() });
+    const { kernel, vm } = boot(holders, levels);
+    const usedAtFirst = nodes.map(({ id }) => kernel.allocator.usedFrames(id, "module"));
+    fc.assert(fc.property(fc.array(step, { maxLength: 25, size: "max" }), (steps) => {
+      const live: VmArea[] = [];
+      for (const { op, pages, which, reset } of steps) {
+        const area = live[which % Math.max(1, live.length)];
+        if (op === "module" || op === "vmalloc") {
+          const made = vm.allocate({
+            bytes: pages * 4096, placement: { node: holders[which % holders.length]! }, purpose: "module", resetPermissions: reset,
+            ...(op === "module" ? { low: kernel.layout.modulesStart, high: kernel.layout.modulesEnd } : {}),
+          });
+          vm.write(made, 0, new Uint8Array(pages * 4096).fill(which + 1));
+          live.push(made);
+        } else if (op === "replicate" && area?.state === "shared") expect(vm.replicate(area)).toBe("replicated");
+        else if (op === "seal" && area) kernel.tables.edit((editor) => editor.protect(area.start, area.pages, { writable: false, executable: true }, area.resetPermissions));
+        else if (op === "free" && area) {
+          vm.free(area);
+          live.splice(live.indexOf(area), 1);
+        }
+        expect(findings(kernel, vm)).toEqual([]);
+      }
+      for (const area of live) vm.free(area);
+      vm.purge();
+      expect(vm.counters.used).toBe(0);
+      expect(nodes.map(({ id }) => kernel.allocator.usedFrames(id, "module"))).toEqual(usedAtFirst);
+    }), { numRuns: 15, seed: 3 });
+  });
+
+  test("the same load and unload again and again makes no more table pages", () => {
+    const { kernel, vm } = boot(holders, levels);
+    const counts: number[] = [];
+    for (let round = 0; round < 6; round++) {
+      const area = vm.allocate({ bytes: 600 * 4096, placement: { node: holders[0] }, purpose: "module", resetPermissions: true, low: kernel.layout.modulesStart, high: kernel.layout.modulesEnd });
+      vm.replicate(area);
+      kernel.tables.edit((editor) => editor.protect(area.start, area.pages, { writable: false }, true));
+      vm.free(area);
+      counts.push(tablesUsed(kernel));
+    }
+    // The first round makes the tables and splits the aliases; the allocator may hand other frames to the second.
+    expect(new Set(counts.slice(2)).size).toBe(1);
+  });
+});
+
+test("refused at every n, on real tables, an area is whole or gone", () => {
+  let refused = 0;
+  for (let n = 1; n < 40; n++) {
+    const { kernel, vm } = boot([0, 1, 2], 4);
+    const request = { bytes: 9 * 4096, placement: { node: 1 }, purpose: "module" as const, low: kernel.layout.modulesStart, high: kernel.layout.modulesEnd };
+    kernel.allocator.refuse(n, true);
+    try {
+      vm.allocate(request);
+    } catch (error) {
+      expect(error).toBeInstanceOf(VmallocError);
+      refused++;
+    }
+    kernel.allocator.refuse(0);
+    const area = vm.areas()[0] ?? vm.allocate(request);
+    kernel.allocator.refuse(n, true);
+    const outcome = vm.replicate(area);
+    kernel.allocator.refuse(0);
+    if (outcome === "no-memory") refused++;
+    expect(findings(kernel, vm)).toEqual([]);
+    for (const holder of [0, 1, 2]) expect(vm.toFrameOn(holder, area.start)).not.toBe(NONE);
+  }
+  expect(refused).toBeGreaterThan(6);
+});
+
+test("ours and the series' way end in the same bytes in the tables; ours with half the stores", () => {
+  const [ours, theirs] = [false, true].map((v1) => {
+    const { kernel, vm } = boot([0, 1, 2], 4, v1);
+    const area = vm.allocate({ bytes: 100 * 4096, placement: { node: 0 }, purpose: "module", low: kernel.layout.modulesStart, high: kernel.layout.modulesEnd });
+    const before = { stores: kernel.tables.stores.total, flushes: kernel.tables.flushes };
+    expect(vm.replicate(area)).toBe("replicated");
+    expect(findings(kernel, vm)).toEqual([]);
+    return { stores: kernel.tables.stores.total - before.stores, flushes: kernel.tables.flushes - before.flushes };
+  });
+  expect(ours).toEqual({ stores: 200, flushes: 1 });
+  expect(theirs).toEqual({ stores: 400, flushes: 1 });
+});
