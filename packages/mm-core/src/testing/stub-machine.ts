@@ -8,41 +8,42 @@ import type { Cpu, CpuId, FrameRange, Machine, MachineSpec, NodeId, PhysMemory }
 export interface StubNode { readonly id: NodeId; readonly memoryMiB: number; readonly cpus: number }
 
 export class StubMemory implements PhysMemory {
-  private readonly frames = new Map<number, Uint8Array>();
+  private readonly frames = new Map<number, Uint32Array>();
   private readonly versions = new Map<number, number>();
   constructor(readonly ranges: readonly FrameRange[]) {}
   get hostBytes(): number { return this.frames.size * 4096; }
 
   nodeOf(frame: number): NodeId {
-    return this.ranges.find((range) => frame >= range.first && frame < range.first + range.frames)?.node ?? -1;
+    for (const range of this.ranges) if (frame >= range.first && frame < range.first + range.frames) return range.node;
+    return -1;
   }
-  private bytes(frame: number): Uint8Array | undefined { return this.frames.get(frame); }
-  private own(frame: number): Uint8Array {
-    let bytes = this.frames.get(frame);
-    if (!bytes) this.frames.set(frame, (bytes = new Uint8Array(4096)));
+  private own(frame: number): Uint32Array {
+    let words = this.frames.get(frame);
+    if (!words) this.frames.set(frame, (words = new Uint32Array(1024)));
     this.versions.set(frame, (this.versions.get(frame) ?? 0) + 1);
-    return bytes;
+    return words;
   }
-  read32(frame: number, word: number): number {
-    const bytes = this.bytes(frame);
-    return bytes ? new DataView(bytes.buffer).getUint32(word * 4, true) : 0;
-  }
-  write32(frame: number, word: number, value: number): void { new DataView(this.own(frame).buffer).setUint32(word * 4, value >>> 0, true); }
+  read32(frame: number, word: number): number { return this.frames.get(frame)?.[word] ?? 0; }
+  write32(frame: number, word: number, value: number): void { this.own(frame)[word] = value; }
   version(frame: number): number { return this.versions.get(frame) ?? 0; }
   copyFrame(from: number, to: number): void {
-    const bytes = this.bytes(from);
-    if (bytes) this.own(to).set(bytes);
+    const words = this.frames.get(from);
+    if (words) this.own(to).set(words);
     else this.clearFrame(to);
   }
   clearFrame(frame: number): void { if (this.frames.has(frame)) this.own(frame).fill(0); }
   equalFrames(a: number, b: number): boolean {
-    for (let word = 0; word < 1024; word++) if (this.read32(a, word) !== this.read32(b, word)) return false;
+    const left = this.frames.get(a);
+    const right = this.frames.get(b);
+    if (left === right) return true;
+    for (let word = 0; word < 1024; word++) if ((left?.[word] ?? 0) !== (right?.[word] ?? 0)) return false;
     return true;
   }
   readBytes(physical: bigint, into: Uint8Array): void {
     for (let at = 0; at < into.length; at++) {
       const address = physical + BigInt(at);
-      into[at] = this.bytes(Number(address >> 12n))?.[Number(address & 4095n)] ?? 0;
+      const words = this.frames.get(Number(address >> 12n));
+      into[at] = words ? new Uint8Array(words.buffer)[Number(address & 4095n)]! : 0;
     }
   }
   writeBytes(physical: bigint, bytes: Uint8Array): void {
@@ -50,7 +51,7 @@ export class StubMemory implements PhysMemory {
       const address = physical + BigInt(at);
       const offset = Number(address & 4095n);
       const count = Math.min(4096 - offset, bytes.length - at);
-      this.own(Number(address >> 12n)).set(bytes.subarray(at, at + count), offset);
+      new Uint8Array(this.own(Number(address >> 12n)).buffer).set(bytes.subarray(at, at + count), offset);
       at += count;
     }
   }

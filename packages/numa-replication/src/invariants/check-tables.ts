@@ -2,6 +2,7 @@
 import { frameOf, isLeaf, isPresent, tableIndex } from "@kreplica/hw-x86/api";
 import { WINDOW_START } from "../clone-tables.js";
 import type { Verdict } from "./invariant.js";
+import { smallTable, type WindowEntries } from "./page-reader.js";
 import type { Subject } from "./subject.js";
 import { compareWindow, describeFlags } from "./window.js";
 
@@ -26,18 +27,14 @@ function privatePath(subject: Subject, root: number): Map<string, number> {
   return found;
 }
 
-/** PTE pages in the window that not every root uses. */
-function privateSmallTables(subject: Subject, root: number): Map<bigint, number> {
-  const found = new Map<bigint, number>();
-  const roots = subject.liveRoots.filter((each) => each.root !== root);
-  for (let step = 0n; step < 1024n; step++) {
-    const start = WINDOW_START + step * 0x20_0000n;
-    const table = (from: number): number | undefined => {
-      const entry = subject.reader.entry(from, start, 2);
-      return entry && isPresent(entry.lo) && !isLeaf(entry.lo, 2) ? frameOf(entry.lo, entry.hi) : undefined;
-    };
-    const mine = table(root);
-    if (mine !== undefined && !roots.some((each) => table(each.root) === mine)) found.set(start, mine);
+/** PTE pages in the window that only one root uses, by 2 MiB slot. */
+function privateSmallTables(root: number, windows: ReadonlyMap<number, WindowEntries>): Map<number, number> {
+  const found = new Map<number, number>();
+  const mine = windows.get(root)!;
+  const others = [...windows].filter(([other]) => other !== root).map(([, window]) => window);
+  for (let slot = 0; slot < 1024; slot++) {
+    const table = smallTable(mine, slot);
+    if (table !== -1 && !others.some((other) => smallTable(other, slot) === table)) found.set(slot, table);
   }
   return found;
 }
@@ -57,14 +54,15 @@ export const TABLE_CHECKS: Readonly<Record<string, Check>> = {
   B2: (subject, verdict) => {
     if (!subject.isReplicated) return verdict.skip();
     const { memory } = subject.kernel.entries;
+    const windows = new Map(subject.liveRoots.map(({ root }) => [root, subject.reader.window(root)]));
     for (const node of subject.holders) {
       const root = subject.root(node);
       for (const [what, table] of privatePath(subject, root)) {
         if (memory.nodeOf(table) !== node) verdict.fail(`${what} of node ${node} lies on node ${memory.nodeOf(table)}`);
       }
       // One level further down than the series promises: small tables of its own serve it alone.
-      for (const [start, table] of privateSmallTables(subject, root)) {
-        if (memory.nodeOf(table) !== node) verdict.fail(`the PTE page of node ${node} over 0x${start.toString(16)} lies on node ${memory.nodeOf(table)}`);
+      for (const [slot, table] of privateSmallTables(root, windows)) {
+        if (memory.nodeOf(table) !== node) verdict.fail(`the PTE page of node ${node} over 0x${(WINDOW_START + BigInt(slot) * 0x20_0000n).toString(16)} lies on node ${memory.nodeOf(table)}`);
       }
     }
   },
@@ -134,5 +132,3 @@ export const TABLE_CHECKS: Readonly<Record<string, Check>> = {
     for (const difference of change) verdict.fail(difference);
   },
 };
-
-export { privatePath };

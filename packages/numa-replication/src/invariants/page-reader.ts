@@ -13,6 +13,12 @@ const flagsOf = (lo: number, hi: number): number =>
 /** Frames and flags of pages that follow one another; a page that is not mapped has flags 0. */
 export interface Pages { readonly frames: Float64Array; readonly flags: Uint8Array }
 
+export interface WindowEntries { readonly lo: Uint32Array; readonly hi: Uint32Array; readonly tables: readonly [Frame, Frame] }
+
+/** The PTE page an entry of a window names, or -1. @param slot 0 to 1023 */
+export const smallTable = ({ lo, hi }: WindowEntries, slot: number): Frame =>
+  isPresent(lo[slot]!) && !isLeaf(lo[slot]!, 2) ? frameOf(lo[slot]!, hi[slot]!) : -1;
+
 export class PageReader {
   constructor(private readonly memory: PhysMemory, private readonly levels: 4 | 5) {}
 
@@ -27,6 +33,26 @@ export class PageReader {
       if (!isPresent(lo) || isLeaf(lo, at)) return undefined;
       table = frameOf(lo, hi);
     }
+  }
+
+  /**
+   * PMD entries of the last two gigabytes, in the order of addresses: low and high halves of 1,024 entries; 0 where there is none.
+   * @returns also the table each comes from, -1 for none
+   */
+  window(root: Frame): WindowEntries {
+    const lo = new Uint32Array(1024);
+    const hi = new Uint32Array(1024);
+    const tables: [Frame, Frame] = [-1, -1];
+    for (const half of [0, 1] as const) {
+      const found = this.entry(root, 0xffff_ffff_8000_0000n + BigInt(half) * 0x4000_0000n, 2);
+      if (!found) continue;
+      tables[half] = found.table;
+      for (let index = 0; index < 512; index++) {
+        lo[half * 512 + index] = this.memory.read32(found.table, index * 2);
+        hi[half * 512 + index] = this.memory.read32(found.table, index * 2 + 1);
+      }
+    }
+    return { lo, hi, tables };
   }
 
   /** Reads `pages` pages from an address in the last two gigabytes, or wherever no 1 GiB leaf is. */

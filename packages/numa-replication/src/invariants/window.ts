@@ -1,14 +1,13 @@
 /** Compares what holders map in the replicated window, page by page, where their tables differ. */
-import { frameOf, isLeaf, isPresent } from "@kreplica/hw-x86/api";
+import { isPresent } from "@kreplica/hw-x86/api";
 import { WINDOW_START } from "../clone-tables.js";
-import { Flag } from "./page-reader.js";
+import { Flag, smallTable } from "./page-reader.js";
 import type { Subject } from "./subject.js";
 
 export interface WindowPage { readonly frame: number; readonly flags: number }
 
 /**
- * Calls `each` for every page outside copied parts and areas, of every holder but the first, that lies behind a table or leaf of its own.
- * Tables that both use are equal and passed over.
+ * Calls `each` for every page outside copied parts and areas of which a holder's tables say something else than the first holder's.
  */
 export function compareWindow(subject: Subject, each: (address: bigint, node: number, mine: WindowPage, first: WindowPage) => void, withCopied = false): void {
   const excluded = withCopied ? [] : [
@@ -16,23 +15,24 @@ export function compareWindow(subject: Subject, each: (address: bigint, node: nu
     ...(subject.kernel.replicatedAreas ?? []),
   ];
   const base = subject.root(subject.holders[0]!);
+  const theirs = subject.reader.window(base);
   for (const node of subject.holders.slice(1)) {
     const root = subject.root(node);
-    // 1,024 steps of 2 MiB: the last two gigabytes.
-    for (let step = 0n; step < 1024n; step++) {
-      const start = WINDOW_START + step * 0x20_0000n;
-      const mine = subject.reader.entry(root, start, 2);
-      const first = subject.reader.entry(base, start, 2);
-      const has = (entry: typeof mine): boolean => entry !== undefined && isPresent(entry.lo);
-      if (!has(mine) && !has(first)) continue;
-      const table = (entry: typeof mine): number | undefined => (entry && isPresent(entry.lo) && !isLeaf(entry.lo, 2) ? frameOf(entry.lo, entry.hi) : undefined);
-      if (table(mine) !== undefined && table(mine) === table(first)) continue;
+    const mine = subject.reader.window(root);
+    for (let slot = 0; slot < 1024; slot++) {
+      if (!isPresent(mine.lo[slot]!) && !isPresent(theirs.lo[slot]!)) continue;
+      const table = smallTable(mine, slot);
+      // Equal leaves and common tables say the same.
+      if (table !== -1 ? table === smallTable(theirs, slot) : mine.lo[slot] === theirs.lo[slot] && mine.hi[slot] === theirs.hi[slot]) continue;
+      const start = WINDOW_START + BigInt(slot) * 0x20_0000n;
       const pages = subject.reader.read(root, start, 512);
-      const theirs = subject.reader.read(base, start, 512);
+      const others = subject.reader.read(base, start, 512);
       for (let page = 0; page < 512; page++) {
+        if (!(pages.flags[page]! | others.flags[page]!)) continue;
+        if (pages.flags[page] === others.flags[page] && pages.frames[page] === others.frames[page]) continue;
         const address = start + BigInt(page) * 4096n;
-        if (!(pages.flags[page]! | theirs.flags[page]!) || excluded.some((area) => address >= area.start && address < area.end)) continue;
-        each(address, node, { frame: pages.frames[page]!, flags: pages.flags[page]! }, { frame: theirs.frames[page]!, flags: theirs.flags[page]! });
+        if (excluded.some((area) => address >= area.start && address < area.end)) continue;
+        each(address, node, { frame: pages.frames[page]!, flags: pages.flags[page]! }, { frame: others.frames[page]!, flags: others.flags[page]! });
       }
     }
   }

@@ -1,0 +1,123 @@
+/** The checker sees: for each invariant it checks, a kernel whose bytes break it and only what follows from it. */
+import { describe, expect, test } from "vitest";
+import { type AddressSpaces, directAddress } from "@kreplica/mm-core/api";
+import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
+import { BootWitness, checkInvariants, PER_NODE, replicationBy } from "../src/index.js";
+
+const TEXT = 0xffff_ffff_8100_0000n;
+const RODATA = TEXT + 0x40_0000n;
+const DATA = TEXT + 0x80_0000n;
+const spaces = { all: new Set<never>() } as unknown as AddressSpaces;
+
+interface Kernel extends TestKernel { readonly witness: BootWitness }
+
+function boot(options: TestKernelOptions): Kernel {
+  const kernel = testKernel({ alignment: "patch-06", ...options, view: replicationBy(PER_NODE) });
+  const witness = BootWitness.of(kernel);
+  kernel.boot.run();
+  return { ...kernel, witness };
+}
+
+/** The entry of a level over an address in a node's root, or the boot table's with node -1. */
+function entry({ entries, view, layout }: Kernel, node: number, address: bigint, level: number): { table: number; index: number; lo: number; hi: number } {
+  let table = node === -1 ? view.roots[0]!.root : view.kernelRoot(node);
+  for (let at: number = layout.levels; ; at--) {
+    const index = Number((address >> BigInt(12 + 9 * (at - 1))) & 511n);
+    const lo = entries.low(table, index);
+    const hi = entries.high(table, index);
+    if (at === level) return { table, index, lo, hi };
+    table = ((lo >>> 12) | ((hi & 0xfffff) << 20)) >>> 0;
+  }
+}
+
+function change(kernel: Kernel, node: number, address: bigint, level: number, next: (lo: number, hi: number) => [number, number]): void {
+  const { table, index, lo, hi } = entry(kernel, node, address, level);
+  const [low, high] = next(lo, hi);
+  kernel.entries.write(table, index, low >>> 0, high >>> 0);
+}
+
+const rwx = (lo: number, hi: number): [number, number] => [lo | 2, hi & 0x7fff_ffff];
+const frame = (to: number) => (lo: number, hi: number): [number, number] => [(to << 12) | (lo & 0xfff), hi];
+
+const cases: readonly [string, string, (kernel: Kernel) => void, TestKernelOptions?][] = [
+  ["A1", "one byte of a text copy", (kernel) => kernel.entries.memory.write32(kernel.tables.lookup(1, TEXT)!.frame + 3, 9, 1)],
+  ["A1", "a hole in text", (kernel) => change(kernel, 1, TEXT, 2, (lo, hi) => [lo & ~1, hi])],
+  ["A2", "a copy on another node", (kernel) => change(kernel, 1, TEXT, 2, frame(0x2000))],
+  ["A3", "the source mapped in place of the copy", (kernel) => change(kernel, 1, RODATA, 2, frame(0x1400))],
+  ["A4", "data that only one node maps elsewhere", (kernel) => change(kernel, 1, DATA, 2, frame(0x2200))],
+  ["A4", "a mapping in the module area on one node alone", (kernel) => kernel.tables.edit((editor) => editor.map(0xffff_ffff_c000_0000n, { frame: 9, level: 1, writable: true, executable: false, global: true, user: false, present: true, cache: "wb" }, 1))],
+  ["A5", "a stray write to one copy of rodata", (kernel) => kernel.entries.memory.write32(kernel.tables.lookup(1, RODATA)!.frame, 0, 7)],
+  ["A5", "a write to every copy of rodata", (kernel) => { for (const node of [0, 1]) kernel.entries.memory.write32(kernel.tables.lookup(node, RODATA)!.frame, 0, 7); }],
+  ["A6", "a master that runs a copy", (kernel) => change(kernel, 0, TEXT, 2, frame(0x2000))],
+  ["A7", "a copy of data", (kernel) => change(kernel, 1, DATA, 2, frame(0x2200))],
+  ["A7", "data moved on every root", (kernel) => { for (const node of [-1, 0, 1]) change(kernel, node, DATA, 2, frame(0x2200)); }],
+  ["A9", "a large leaf off 2 MiB", (kernel) => change(kernel, 1, TEXT, 2, (lo, hi) => [lo | 0x2000, hi])],
+  ["A10", "a master whose text is not at __pa", (kernel) => change(kernel, 0, TEXT, 2, frame(0x2000))],
+  ["B1", "one PMD page for two", (kernel) => { const theirs = entry(kernel, 0, TEXT, 3); change(kernel, 1, TEXT, 3, () => [theirs.lo, theirs.hi]); }],
+  ["B2", "a PMD page on another node", (kernel) => move(kernel, 1, TEXT, 3, 0)],
+  ["B3", "a direct map slot of one node alone", (kernel) => change(kernel, 1, kernel.layout.pageOffset + (1n << 39n), 4, () => [0x2063, 0])],
+  ["B4", "a PUD slot of one node alone", (kernel) => change(kernel, 1, 0xffff_ffef_0000_0000n, 3, () => [0x2063, 0])],
+  ["B5", "a fixmap page of one node's own", (kernel) => move(kernel, 1, kernel.layout.fixmapStart + 0x20_0000n, 2, 1)],
+  ["B6", "idt_table writable on one node (N2)", (kernel) => change(kernel, 1, idt(kernel), 1, (lo, hi) => [lo | 2, hi])],
+  ["B8", "a CPU left on the boot table", (kernel) => kernel.machine.cpu(3).writeCr3(BigInt(kernel.view.roots[0]!.root) << 12n)],
+  ["C1", "text writable on one node", (kernel) => change(kernel, 1, TEXT, 2, (lo, hi) => [lo | 2, hi])],
+  ["C1", "writable and executable outside the image", (kernel) => change(kernel, 0, kernel.layout.pageOffset + 0x20_0000n, 2, rwx)],
+  ["C2", "the boot table kept as it was", (kernel) => change(kernel, -1, TEXT, 2, (lo, hi) => [lo | 2, hi])],
+  ["C2", "data executable through the boot table", (kernel) => change(kernel, -1, DATA, 2, rwx)],
+  ["C3", "a copy writable through the direct map", (kernel) => change(kernel, 0, directAddress(kernel.layout, kernel.tables.lookup(1, RODATA)!.frame), 2, (lo, hi) => [lo | 2, hi])],
+  ["C4", "freed init text executable on one node", (kernel) => change(kernel, 1, TEXT + 0xa0_3000n, 1, (lo, hi) => [lo, hi & 0x7fff_ffff])],
+  ["C6", "kernel data in the user half", (kernel) => { const pud = entry(kernel, 1, TEXT, 4); change({ ...kernel, view: { ...kernel.view, kernelRoot: (node) => kernel.view.kernelRoot(node) + 1 } } as Kernel, 1, DATA, 2, () => [0x1800_0e3, 0]); expect(pud.lo & 1).toBe(1); }, { pti: true }],
+];
+
+const idt = ({ image }: Kernel): bigint => image.symbol("idt_table")!;
+
+/** Puts a copy of a lower table in the place of the one an entry names, on a node. */
+function move(kernel: Kernel, node: number, address: bigint, level: number, to: number): void {
+  const copy = kernel.allocator.allocate(to, 0, { purpose: "page-table", zero: true });
+  const { lo } = entry(kernel, node, address, level);
+  kernel.entries.copy(lo >>> 12, copy, 0, 512);
+  change(kernel, node, address, level, frame(copy));
+}
+
+const ids = (kernel: Kernel): string[] =>
+  checkInvariants({ ...kernel, spaces, reached: "running" }).violated.map((each) => each.id);
+
+describe("broken bytes", () => {
+  test.each(cases)("%s sees %s", (id, _what, corrupt, options = {}) => {
+    const kernel = boot(options);
+    expect(ids(kernel)).toEqual([]);
+    corrupt(kernel);
+    expect(ids(kernel)).toContain(id);
+  });
+});
+
+test("a memoryless node on a root that is not its nearest's is seen by A8", () => {
+  const kernel = boot({ nodes: [0, 1, 2].map((id) => ({ id, memoryMiB: id === 2 ? 0 : 64, cpus: 1 })), distance: [[10, 20, 20], [20, 10, 15], [20, 15, 10]] });
+  expect(ids(kernel)).toEqual([]);
+  const lying = new Proxy(kernel.view, { get: (view, key) => (key === "kernelRoot" ? (node: number) => view.kernelRoot(node === 2 ? 0 : node) : Reflect.get(view, key)) });
+  expect(ids({ ...kernel, view: lying })).toEqual(["A8"]);
+});
+
+test("one holder that costs a frame is seen by A11", () => {
+  const kernel = boot({ nodes: [{ id: 0, memoryMiB: 64, cpus: 1 }] });
+  expect(ids(kernel)).toEqual([]);
+  kernel.allocator.allocate(0, 0, { purpose: "text" });
+  expect(ids(kernel)).toEqual(["A11"]);
+});
+
+test("what can only be witnessed is judged by what was witnessed: B7, B9, B10", () => {
+  const kernel = boot({});
+  kernel.witness.earlyRoots.push({ step: "trap-init", node: 1, root: -1 });
+  kernel.witness.tablesAfterClone.set(1, 9);
+  kernel.witness.changeByReplication.push("page 0");
+  expect(ids(kernel)).toEqual(["B7", "B9", "B10"]);
+});
+
+test("every invariant is named once: checked or not reached", () => {
+  const kernel = boot({ pti: true });
+  const report = checkInvariants({ ...kernel, spaces, reached: "running" });
+  const all = [...report.checked, ...report.notReached];
+  expect(new Set(all).size).toBe(83);
+  expect(all).toHaveLength(83);
+  expect(report.notReached.filter((id) => /^[ABC]\d/.test(id))).toEqual(["A11", "C5", "C7"]);
+});
