@@ -6,8 +6,8 @@ interface Placed {
   readonly value: unknown;
   /** From 1. */
   readonly line: number;
-  /** Members of an object by name, elements of an array by index. */
-  readonly parts: ReadonlyMap<string | number, Placed>;
+  /** Members of an object by name, elements of an array by index; absent for all else. */
+  readonly parts?: ReadonlyMap<string | number, Placed>;
 }
 
 /** A JSON document. */
@@ -60,9 +60,9 @@ export function parseJsonText(text: string, file: string): JsonText {
     if (depth > DEEPEST) fail(`nested deeper than ${DEEPEST}`, "a machine needs five levels");
     skip();
     const line = lineAt(at);
-    const parts = new Map<string | number, Placed>();
     const first = text[at];
     if (first === "{") {
+      const parts = new Map<string | number, Placed>();
       at++;
       const object: Record<string, unknown> = {};
       skip();
@@ -88,6 +88,7 @@ export function parseJsonText(text: string, file: string): JsonText {
       return { value: object, line, parts };
     }
     if (first === "[") {
+      const parts = new Map<string | number, Placed>();
       at++;
       const list: unknown[] = [];
       skip();
@@ -104,15 +105,15 @@ export function parseJsonText(text: string, file: string): JsonText {
       }
       return { value: list, line, parts };
     }
-    if (first === '"') return { value: string("a string"), line, parts };
+    if (first === '"') return { value: string("a string"), line };
     for (const [word, constant] of [["true", true], ["false", false], ["null", null]] as const) {
       if (text.startsWith(word, at)) {
         at += word.length;
-        return { value: constant, line, parts };
+        return { value: constant, line };
       }
     }
     const number = take(NUMBER) ?? fail(`a value expected, ${found()}`, "write a number, a string, true, false, null, a list or an object");
-    return { value: Number(number), line, parts };
+    return { value: Number(number), line };
   }
 
   const root = value(0);
@@ -123,7 +124,7 @@ export function parseJsonText(text: string, file: string): JsonText {
     lineOf(path) {
       let here = root;
       for (const key of path) {
-        const next = here.parts.get(key as string | number);
+        const next = here.parts?.get(key as string | number);
         if (!next) break;
         here = next;
       }

@@ -31,7 +31,7 @@ export function machineFromTools(source: string, file: string, name: string, bas
     description: `${tools} of ${file}, on ${base.name}`,
     ...(measured ? { latencyNs: withOwn(inOrder(measured.latencyNs)) } : {}),
     ...(measured?.bandwidthMBs ? { bandwidthMBs: inOrder(measured.bandwidthMBs) } : {}),
-    topologyKnown: numactl !== undefined,
+    certain: numactl !== undefined,
   }, base);
 }
 

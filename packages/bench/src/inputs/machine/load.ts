@@ -12,7 +12,7 @@ import { machineFromSysfs } from "./sysfs-nodes.js";
 import { fieldName } from "./text-lines.js";
 
 /** A machine file is a few hundred kilobytes at most. */
-const LARGEST = 8 << 20;
+const LARGEST = 2 << 20;
 const names = presets.map((each) => each.name).join(", ");
 
 /** @throws InputError when no preset has the name */
@@ -57,7 +57,7 @@ export function loadMachine(named: string, base?: string): MachineSpec {
 
 function readText(path: string): string {
   try {
-    if (statSync(path).size > LARGEST) throw new InputError({ file: path, reason: "larger than 8 MiB", remedy: "name a machine file, not a recording" });
+    if (statSync(path).size > LARGEST) throw new InputError({ file: path, reason: "larger than 2 MiB", remedy: "name a machine file, not a recording" });
     return readFileSync(path, "utf8");
   } catch (error) {
     if (error instanceof InputError) throw error;

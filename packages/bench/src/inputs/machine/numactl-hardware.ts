@@ -30,8 +30,8 @@ const DISTANCES = /^\s*node distances:\s*$/;
 const rerun = "give the whole output of `numactl --hardware`";
 const numbers = (text: string): number[] => text.trim().split(/\s+/).filter((word) => word !== "").map((word) => (/^\d{1,9}$/.test(word) ? Number(word) : NaN));
 
-/** Whether the text holds such output. */
-export const isNumactlHardware = (text: string): boolean => /^\s*available:\s*\d+\s+nodes?/m.test(text) || /^\s*node\s+\d+\s+cpus:/m.test(text) || /No NUMA support available/.test(text);
+/** Whether the text holds such output. Blanks, not \s: that would run over line ends, from every line anew. */
+export const isNumactlHardware = (text: string): boolean => /^[ \t]*available: *\d+ +nodes?/m.test(text) || /^[ \t]*node +\d+ +cpus:/m.test(text) || /No NUMA support available/.test(text);
 
 /** @throws InputError naming line and field */
 export function parseNumactlHardware(text: TextLines): NumactlHardware {

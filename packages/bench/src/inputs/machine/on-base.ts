@@ -22,8 +22,8 @@ export interface FoundMachine {
   readonly bandwidthMBs?: readonly (readonly (number | undefined)[])[];
   /** Where the nodes, and where the measured figures come from. */
   readonly sources: readonly string[];
-  /** Nodes and CPUs were printed too, not taken from the base. */
-  readonly topologyKnown: boolean;
+  /** Nodes and CPUs were printed, and none of the figures is an estimate. */
+  readonly certain: boolean;
 }
 
 /** Nodes this near are taken for parts of one socket: Intel's sub-NUMA clusters report 11, AMD's NPS modes 11 or 12. */
@@ -96,7 +96,7 @@ export function machineOnFound(found: FoundMachine, base: MachineSpec): MachineS
     bandwidthMBs: filled(found.bandwidthMBs, scale.bandwidthMBs),
     distance: found.distance,
     interconnectSource: [...found.sources, ...scaledSource].join("; "),
-    provisional: base.provisional || scaled.length > 0 || !found.topologyKnown,
+    provisional: base.provisional || scaled.length > 0 || !found.certain,
     sources: [...found.sources, ...scaledSource, `everything else: ${base.name}, whose sources follow`, ...base.sources],
   };
 }

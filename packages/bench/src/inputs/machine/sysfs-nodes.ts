@@ -85,16 +85,19 @@ function readNode(root: string, id: number): NodeFiles {
   return { id, directory, cpus, memoryBytes: Number(total[1]) * 1024, distance, ...(latencyNs || bandwidthMBs ? { access } : {}) };
 }
 
-/** Figures that a directory `access0` gives or implies; a memory's figure scales every CPU node's view of that memory alike. */
+/** Figures that `access0` gives or implies: a memory's figure scales every CPU node's view of it alike; without one, the distance alone counts. */
 function measured(nodes: readonly NodeFiles[], which: "latencyNs" | "bandwidthMBs", scaled: (distance: number) => number): (number | undefined)[][] {
   const result = nodes.map(() => nodes.map((): number | undefined => undefined));
   for (const [j, node] of nodes.entries()) {
     const figure = node.access?.[which];
-    if (figure === undefined) continue;
     const withCpus = nodes.flatMap((each, i) => (each.cpus.length > 0 && each.distance[j] !== 255 ? [i] : []));
-    const named = withCpus.filter((i) => node.access!.from.includes(nodes[i]!.id));
+    const named = withCpus.filter((i) => node.access?.from.includes(nodes[i]!.id) ?? false);
     // The links to the initiators do not survive every way of copying: then those nearest by distance are meant.
     const least = Math.min(...withCpus.map((i) => nodes[i]!.distance[j]!));
+    if (figure === undefined) {
+      for (const i of withCpus) result[i]![j] = scaled(nodes[i]!.distance[j]!);
+      continue;
+    }
     const initiators = named.length > 0 ? named : withCpus.filter((i) => nodes[i]!.distance[j] === least);
     if (initiators.length === 0) continue;
     const factor = figure / scaled(nodes[initiators[0]!]!.distance[j]!);
@@ -124,8 +127,8 @@ export function machineFromSysfs(directory: string, name: string, base: MachineS
     ...(hasAccess ? { latencyNs: measured(nodes, "latencyNs", scale.latencyNs), bandwidthMBs: measured(nodes, "bandwidthMBs", scale.bandwidthMBs) } : {}),
     sources: [
       `nodes, CPUs, memory and distances: ${directory}`,
-      ...(hasAccess ? ["what the firmware reports of a memory's nearest CPUs: access0/initiators; for other CPUs its ratio to the scaled figure is kept"] : []),
+      ...(hasAccess ? ["what the firmware reports of a memory's nearest CPUs: access0/initiators; for other CPUs its ratio to the scaled figure is kept", `all other latency and bandwidth: distances scaled, ${scale.rule}`] : []),
     ],
-    topologyKnown: true,
+    certain: false,
   }, base);
 }

@@ -1,0 +1,56 @@
+/// <reference types="node" />
+/** kreplica's own machine files: written and read back, on a base, refused with line and field; the published schema is current. */
+import { expect, test } from "vitest";
+import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { jsonText } from "../../src/commands/command.js";
+import { InputError } from "../../src/inputs/input-error.js";
+import { machineDocument, machineFromJson } from "../../src/inputs/machine/json-machine.js";
+import { machineJsonSchema } from "../../src/inputs/machine/schema.js";
+import { preset, presets } from "../../src/inputs/presets/index.js";
+
+const find = (name: string, where: string): MachineSpec => {
+  const found = preset(name);
+  if (!found) throw new InputError({ file: where, reason: `no preset ${name}`, remedy: "name one" });
+  return found;
+};
+const read = (text: string): MachineSpec => machineFromJson(text, "m.json", "m", find);
+const tiny = preset("tiny-2-node")!;
+
+// To renew it after a change of schema.ts: npx vitest run test/machine/json.test.ts -u
+test("the published schema is the one that is checked", async () => {
+  await expect(jsonText(machineJsonSchema())).toMatchFileSnapshot("../../data/machine.schema.json");
+});
+
+test.each(presets.map((each) => [each.name, each] as const))("%s is read back as it was written", (_name, machine) => {
+  expect(read(jsonText(machineDocument(machine)))).toEqual(machine);
+  expect(read(JSON.stringify(machineDocument(machine)))).toEqual(machine);
+});
+
+test("on a base, what is given replaces, all else is the base's", () => {
+  const machine = read('{"base": "tiny-2-node", "latencyNs": [[80, 300], [300, 80]], "name": "slow"}');
+  expect(machine).toEqual({ ...tiny, name: "slow", latencyNs: [[80, 300], [300, 80]], description: "m.json, on tiny-2-node", sources: machine.sources });
+  expect(machine.sources.slice(0, 2)).toEqual(["m.json, which gives name, latencyNs", "everything else: tiny-2-node, whose sources follow"]);
+});
+
+const document = jsonText(machineDocument(tiny));
+const lineWith = (text: string): number => document.split("\n").findIndex((line) => line.includes(text)) + 1;
+
+test.each<[string, string, RegExp]>([
+  ["unknown field", document.replace('"latencySpread"', '"latencySpred"'), /^m\.json:\d+: latencySpred: no such field \(and 1 more fault\)\. Did you mean latencySpread\?/],
+  ["unknown inner field", document.replace('"cyclesPerInstruction"', '"cpi"'), /^m\.json:\d+: costs\.cpi: no such field/],
+  ["missing field", document.replace(/ {2}"distance": .*\n/, ""), /^m\.json:1: distance: missing/],
+  ["text for a number", document.replace('"physicalBits": 46', '"physicalBits": "46"'), new RegExp(`^m\\.json:${lineWith("physicalBits")}: physicalBits: "46" where a value of type number is expected`)],
+  ["a fraction", document.replace('"prefetchLines": 0', '"prefetchLines": 0.5'), new RegExp(`^m\\.json:${lineWith("prefetchLines")}: costs\\.prefetchLines: 0\\.5 where a whole number is expected`)],
+  ["a choice", document.replace('"virtualBits": 48', '"virtualBits": 52'), /virtualBits: 52 is not allowed\. Write 48 or 57/],
+  ["too large", document.replace('"physicalBits": 46', '"physicalBits": 64'), /physicalBits: 64 is too large\. At most 52/],
+  ["an infinity", document.replace('"physicalBits": 46', '"physicalBits": 1e999'), /physicalBits/],
+  ["a list for an object", document.replace(/"hertz": \{[^}]*\}/, '"hertz": []'), /hertz: a list where a value of type object is expected/],
+  ["null", document.replace(/^ {2}"provisional": true/m, '  "provisional": null'), /provisional: null where/],
+  ["no source", document.replace(/"hertz": \{[^}]*\}/, '"hertz": { "value": 1 }'), new RegExp(`^m\\.json:${lineWith('"hertz"')}: hertz\\.source: missing`)],
+  ["another version", document.replace("kreplica.machine/1", "kreplica.machine/2"), /schema: "kreplica\.machine\/2" is not allowed\. Write "kreplica\.machine\/1"/],
+  ["contradiction", document.replace('{ "id": 3, "core": 3, "node": 1', '{ "id": 3, "core": 3, "node": 4'), new RegExp(`^m\\.json:${lineWith('{ "id": 3')}: cpus\\[3\\]\\.node: there is no node 4`)],
+  ["no such base", '{\n"base": "huge"}', /^m\.json:2: base: no preset huge/],
+  ["base with nonsense", '{"base": "tiny-2-node", "l2": {"bytes": 4096}}', /^m\.json:1: l2\.ways: missing/],
+  ["a list", "[]", /^m\.json:1: not an object/],
+  ["prototype pollution", '{"base": "tiny-2-node", "__proto__": {"name": "x"}}', /^m\.json:1: __proto__: no such field/],
+])("%s", (_what, text, message) => { expect(() => read(text)).toThrow(message); });
