@@ -1,0 +1,35 @@
+/** Text as boot patching sees it: bytes that can be read and written, and what is known of the running kernel. */
+import type { SiteClass } from "../sites/site.js";
+
+/** Bytes by address. In a booting kernel writes go to every copy (text_poke_early); in a proof, to a flat array. */
+export interface PatchableText {
+  /** @returns a copy */
+  read(address: bigint, length: number): Uint8Array;
+  /** @param why class of the site the bytes lie in */
+  write(address: bigint, bytes: Uint8Array, why: SiteClass): void;
+}
+
+/** X86_FEATURE_* numbers that decide more than one alternative: word * 32 + bit, as from 5.19 (before, retpolines were in word 7). @source arch/x86/include/asm/cpufeatures.h */
+export const FEATURE = { retpolineLfence: 11 * 32 + 13, retpoline: 11 * 32 + 12, rethunk: 11 * 32 + 14 } as const;
+
+/** What the kernel found out, or was told on its command line, before it patched itself. */
+export interface PatchState {
+  /** boot_cpu_has(). @param feature word * 32 + bit */
+  has(feature: number): boolean;
+  /** Entry of pv_ops: a function, "nop" for _paravirt_nop, undefined for none. @param type index of the pointer */
+  paravirt(type: number): bigint | "nop" | undefined;
+  /** First of the sixteen __x86_indirect_thunk_* of 32 bytes each. */
+  readonly indirectThunks: bigint;
+  /** __x86_return_thunk: what compilers jump to. */
+  readonly defaultReturnThunk: bigint;
+  /** Where a return at this address must jump to; undefined for a plain RET. */
+  returnThunk(site: bigint): bigint | undefined;
+  /** Whether a static key is on. */
+  keyEnabled(key: bigint): boolean;
+  /** What a static call calls; 0 for none. */
+  staticCallTarget(key: bigint): bigint;
+  /** __static_call_return0. */
+  readonly staticCallReturn0: bigint;
+  /** CPUs present; with one, LOCK prefixes are taken out. */
+  readonly cpus: number;
+}

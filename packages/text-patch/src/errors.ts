@@ -1,0 +1,15 @@
+/** Why a patch was refused, and what a table that cannot be one says. */
+
+/** One code, one throwing place. */
+export type TextPatchErrorCode =
+  | "bad-table" | "unknown-layout" | "out-of-reach" | "not-mapped" | "not-executable" | "not-decodable" | "unexpected-code" | "busy" | "too-long"
+  | "not-text" | "unsorted" | "not-a-replica" | "cleared" | "taken" | "no-site" | "no-slot";
+
+/** Thrown before anything was written. */
+export class TextPatchError extends Error {
+  override readonly name = "TextPatchError";
+  /** @param address of the site, or of the table entry */
+  constructor(readonly code: TextPatchErrorCode, readonly address: bigint, detail: string) {
+    super(`${code}: 0x${address.toString(16)}: ${detail}`);
+  }
+}

@@ -1,0 +1,2 @@
+/** Public surface of text-patch. */
+export * from "./api.js";
