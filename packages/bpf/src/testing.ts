@@ -1,1 +1,3 @@
-export {};
+/** Generators and fakes for tests of BPF and of what is built on it. */
+export { CONTEXT_BYTES, generatorMaps, generateProgram, type GenerateOptions, VALUE_BYTES } from "./testing/generate.js";
+export { Random } from "./testing/random.js";
