@@ -2,4 +2,5 @@
 export { Block, BlockCache } from "./block.js";
 export { FlatMemory, FlatMemoryPort, type PageRights } from "./flat-port.js";
 export { Interpreter, type Stop } from "./interpreter.js";
+export { MachinePort, type MachinePortOptions } from "./machine-port.js";
 export { faultStatus, NON_CANONICAL, pageFault, type CpuPort, type PageWindow, type WindowHolder } from "./port.js";

@@ -10,6 +10,7 @@ import { packFlags, setFlags } from "./flags.js";
 import { REPEAT, STOPPED, type Instruction } from "./instruction.js";
 import { faulted } from "./memory.js";
 import { NON_CANONICAL, type CpuPort } from "./port.js";
+import { refreshControl } from "./system.js";
 
 const ENTRIES = 4096;
 const FAULT_BIT = 1 << 24;
@@ -28,6 +29,7 @@ export class Interpreter {
   /** Epoch in which the entry was translated. */
   private readonly epochs = new Int32Array(ENTRIES).fill(-1);
   private readonly singles: BlockCache;
+  private synchronised = -1;
 
   /** @param blocks shared by all CPUs of one memory, or its own @param singles the same for single steps */
   constructor(readonly port: CpuPort, private readonly blocks: BlockCache = new BlockCache(), singles?: BlockCache) {
@@ -52,6 +54,7 @@ export class Interpreter {
   /** Delivers an exception as if the next instruction had raised it. @returns false after shutdown */
   raise(vector: number, errorCode: number): boolean {
     const s = this.context.s;
+    this.synchronise();
     return raise(this.context, vector, errorCode, Cause.Fault, s[Slot.Rip]!, s[Slot.Rip + 1]!) === 0;
   }
 
@@ -60,6 +63,7 @@ export class Interpreter {
     const c = this.context;
     const s = c.s;
     const port = this.port;
+    this.synchronise();
     let left = budget;
     while (left > 0) {
       if (c.stop !== "") return "stopped";
@@ -109,6 +113,7 @@ export class Interpreter {
   /** One instruction, one iteration of a repeated one, or the delivery of one event. */
   step(): Stop {
     const c = this.context;
+    this.synchronise();
     if (c.stop !== "") return "stopped";
     if ((c.interruptLine || c.nonMaskable) && this.events()) return c.stop !== "" ? "stopped" : "budget";
     if (c.halted) return "halted";
@@ -117,6 +122,15 @@ export class Interpreter {
     this.single();
     c.repeatLimit = limit;
     return c.stop !== "" ? "stopped" : c.halted ? "halted" : "budget";
+  }
+
+  /** Tells the port who is running, and learns of control registers written behind the interpreter's back. */
+  private synchronise(): void {
+    const c = this.context;
+    this.port.synchronise?.(c.privilege, (c.s[Slot.Flags]! & Flag.Alignment) !== 0);
+    if (c.epoch === this.synchronised) return;
+    this.synchronised = c.epoch;
+    for (const index of [0, 3, 4]) refreshControl(c, index);
   }
 
   /** Takes a waiting interrupt when it may be taken. @returns whether one was */

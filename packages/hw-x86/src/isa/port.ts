@@ -59,6 +59,10 @@ export interface CpuPort {
   readonly timed: boolean;
   /** Called once by the interpreter that will use this port. */
   attach(holder: WindowHolder): void;
+  /** Asked whenever the interpreter is entered: others may have used the CPU since. Optional. */
+  synchronise?(privilege: number, alignmentCheck: boolean): void;
+  /** CR0, CR3 or CR4 as the port has it, when it may change without the interpreter; undefined: as last written. Optional. */
+  controlValue?(index: number): bigint | undefined;
   /** Loads `bytes` (1, 2, 4, 8) into `data`, zero-extended; may cross pages. @param access bits of {@link Access} @returns status */
   read(lo: number, hi: number, bytes: number, access: number): number;
   /** Stores `bytes` (1, 2, 4, 8); either all of it or, when it faults, none. @returns status */
@@ -77,7 +81,7 @@ export interface CpuPort {
   retire(count: number): void;
   /** Privilege level or RFLAGS.AC changed; the interpreter has dropped its windows. */
   modeChanged(privilege: number, alignmentCheck: boolean): void;
-  /** MOV to CR0, CR3, CR4 or CR8, EFER and the like were checked for reserved bits by the port. @returns status; on 0 the interpreter drops its windows */
+  /** MOV to CR0, CR3, CR4 or CR8, EFER and the like were checked for reserved bits by the port. @returns status; on 0 the interpreter drops its windows. May throw for a mode that is not modelled. */
   controlRegister(index: number, lo: number, hi: number): number;
   /** MSRs the interpreter does not hold itself. @returns status, #GP(0) for an unknown one */
   readMsr(index: number): number;

@@ -85,12 +85,25 @@ function writeControl(c: Context, index: number, lo: number, hi: number): number
   return 0;
 }
 
+/** Bits of CR0 and CR4 the port holds; the rest is only stored here. */
+const PORT_BITS = new Map([[0, 0x8001_0000n], [3, (1n << 63n) - 1n], [4, 0x20n | 0x80n | 0x1000n | 0x2_0000n | 0x10_0000n | 0x20_0000n]]);
+
+/** Takes over what the port's control register has become since it was last written from here. @param index 0, 3 or 4 */
+export function refreshControl(c: Context, index: number): void {
+  const value = c.port.controlValue?.(index);
+  const held = PORT_BITS.get(index);
+  if (value === undefined || held === undefined) return;
+  const slot = controlSlot(index);
+  c.set(slot, (c.get(slot) & ~held) | (value & held));
+}
+
 /** MOV CRn, register: `dst` is n. */
 export const movToControl = privileged((c, i) => writeControl(c, i.dst, c.s[i.src]!, c.s[i.src + 1]!));
 /** MOV register, CRn: `src` is n. */
 export const movFromControl = privileged((c, i) => {
   const slot = controlSlot(i.src);
   if (slot < 0) return undefinedOpcode;
+  refreshControl(c, i.src);
   c.s[i.dst] = c.s[slot]!;
   c.s[i.dst + 1] = c.s[slot + 1]!;
   return 0;
