@@ -93,6 +93,8 @@ export interface Vmalloc {
   map(request: MapRequest): VmArea;
   /** vfree or vunmap: unmaps at once; addresses (and own frames) come back with the next flush. @throws VmallocError no-area */
   free(area: VmArea): void;
+  /** As {@link free} for several at once: one flush for all, however many reset their permissions. */
+  freeAll(areas: readonly VmArea[]): void;
   /** Flushes what was freed lazily and gives addresses and frames back. Linux: vm_unmap_aliases. */
   purge(): void;
   /** Area that contains the address; guard pages belong to none. */

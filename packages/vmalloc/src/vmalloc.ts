@@ -71,19 +71,23 @@ export class AreaVmalloc implements Vmalloc {
     return this.install(area, request) ? area : this.refuse(start, limit, pages);
   }
 
-  free(area: VmArea): void {
-    const own = area as Area;
-    if (!own.alive || this.busy.containing(area.start)?.value !== area) throw new VmallocError("no-area", area.start, "freed already, or not from here");
-    own.alive = false;
-    this.busy.remove(area.start);
-    this.unmap(own, area.pages);
-    this.shadow.uncover(area.start, area.pages);
-    if (area.kind === "allocated") {
-      this.account.remove(area.frames, "base");
-      for (const copy of area.copies.values()) this.account.remove(copy, "replica");
+  free(area: VmArea): void { this.freeAll([area]); }
+
+  freeAll(areas: readonly VmArea[]): void {
+    for (const area of areas) {
+      const own = area as Area;
+      if (!own.alive || this.busy.containing(area.start)?.value !== area) throw new VmallocError("no-area", area.start, "freed already, or not from here");
+      own.alive = false;
+      this.busy.remove(area.start);
+      this.unmap(own, area.pages);
+      this.shadow.uncover(area.start, area.pages);
+      if (area.kind === "allocated") {
+        this.account.remove(area.frames, "base");
+        for (const copy of area.copies.values()) this.account.remove(copy, "replica");
+      }
+      this.freed.add(own);
     }
-    this.freed.add(own);
-    if (area.resetPermissions || this.freed.pages > this.limits.lazyPages) this.purge();
+    if (areas.some((area) => area.resetPermissions) || this.freed.pages > this.limits.lazyPages) this.purge();
   }
 
   purge(): void { this.freed.purge(); }

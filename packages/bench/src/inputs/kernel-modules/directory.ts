@@ -1,0 +1,68 @@
+/** Modules on disk: a kernel package's tree, or files named one by one, with modules.dep where there is one. */
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { decompress as unzstd } from "fzstd";
+import { moduleName, readModule, readModulesDep, type ModuleFile } from "@kreplica/modules";
+import { InputError } from "../input-error.js";
+import { unxz } from "../kernel-image/xz.js";
+
+/** Larger than any module, small enough to read. */
+const LARGEST_MODULE = 256 << 20;
+
+/** Modules by name, read when asked for. */
+export interface ModuleDirectory {
+  readonly names: readonly string[];
+  /** @throws InputError when the file cannot be read, ModuleError when it is no module */
+  read(name: string): Promise<ModuleFile>;
+  path(name: string): string | undefined;
+  /** What modules.dep says; undefined when there is none, and the modules must be asked. */
+  readonly needs: ReadonlyMap<string, readonly string[]> | undefined;
+}
+
+const isModule = (name: string): boolean => /\.ko(\.(zst|xz))?$/.test(name);
+
+/** @param root lib/modules/<release> of a package, or any folder of .ko files */
+export function moduleDirectory(root: string): ModuleDirectory {
+  const paths = new Map<string, string>();
+  const visit = (folder: string): void => {
+    for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) visit(path);
+      else if (entry.isFile() && isModule(entry.name)) paths.set(moduleName(entry.name), path);
+    }
+  };
+  if (!existsSync(root) || !statSync(root).isDirectory()) {
+    throw new InputError({ file: root, reason: "is no folder", remedy: "give lib/modules/<release> of a kernel package" });
+  }
+  visit(root);
+  return ofPaths(paths, join(root, "modules.dep"));
+}
+
+/** Files named one by one. */
+export function moduleFiles(files: readonly string[]): ModuleDirectory {
+  for (const file of files) if (!existsSync(file)) throw new InputError({ file, reason: "there is no such file", remedy: "give the path of a .ko file" });
+  return ofPaths(new Map(files.map((file) => [moduleName(basename(file)), file])), undefined);
+}
+
+function ofPaths(paths: ReadonlyMap<string, string>, dependencies: string | undefined): ModuleDirectory {
+  return {
+    names: [...paths.keys()],
+    path: (name) => paths.get(name),
+    needs: dependencies !== undefined && existsSync(dependencies) ? readModulesDep(readFileSync(dependencies, "utf8")) : undefined,
+    async read(name) {
+      const path = paths.get(name);
+      if (path === undefined) throw new InputError({ file: name, reason: "there is no such module", remedy: "name one of the kernel's package" });
+      const bytes = new Uint8Array(readFileSync(path));
+      return readModule(await unpack(bytes, path), name);
+    },
+  };
+}
+
+async function unpack(bytes: Uint8Array, path: string): Promise<Uint8Array> {
+  if (path.endsWith(".ko")) return bytes;
+  try {
+    return path.endsWith(".zst") ? unzstd(bytes) : await unxz(bytes, LARGEST_MODULE);
+  } catch (error) {
+    throw new InputError({ file: path, reason: `cannot be unpacked: ${error instanceof Error ? error.message : String(error)}`, remedy: "fetch it again" });
+  }
+}

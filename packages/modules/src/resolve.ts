@@ -1,0 +1,62 @@
+/** Every symbol of a module gets its value: from its own sections, from the kernel, or from a module loaded earlier. */
+import { SpecialSection, SymbolBinding } from "@kreplica/elf";
+import { signedOf } from "./addresses.js";
+import { ModuleError } from "./errors.js";
+import type { ModuleFile } from "./module-file.js";
+import type { ModuleImage } from "./module-image.js";
+import type { ExportedSymbol, SymbolTable } from "./symbols.js";
+
+export interface Resolved {
+  /** Signed value by symbol index. */
+  readonly values: Float64Array;
+  /** Modules it now uses. */
+  readonly uses: ReadonlySet<string>;
+}
+
+/**
+ * @param percpuOffset where the module's per-CPU section begins in every CPU's unit
+ * @source kernel/module/main.c simplify_symbols
+ * @throws ModuleError unknown-symbol, version, namespace, common-symbol, bad-symbol
+ */
+export function resolveSymbols(image: ModuleImage, table: SymbolTable, percpuOffset: number): Resolved {
+  const { file } = image;
+  const values = new Float64Array(file.symbols.length);
+  const uses = new Set<string>();
+  for (const symbol of file.symbols) {
+    if (symbol.index === 0) continue;
+    if (symbol.section === SpecialSection.Undefined) {
+      const found = lookUp(file, table, symbol.name);
+      if (found) {
+        values[symbol.index] = found.value;
+        if (found.owner !== undefined) uses.add(found.owner);
+      } else if (symbol.binding !== SymbolBinding.Weak) {
+        throw new ModuleError("unknown-symbol", file.name, `Unknown symbol ${symbol.name}: load the module that exports it first`);
+      }
+      continue;
+    }
+    if (symbol.section === SpecialSection.Common) throw new ModuleError("common-symbol", file.name, `symbol ${symbol.name} is common: please compile with -fno-common`);
+    const value = signedOf(symbol.value);
+    if (!Number.isSafeInteger(value)) throw new ModuleError("bad-symbol", file.name, `symbol ${symbol.index} "${symbol.name}" has value 0x${symbol.value.toString(16)}`);
+    if (symbol.section === SpecialSection.Absolute) values[symbol.index] = value;
+    else if (symbol.section >= file.sections.length) throw new ModuleError("bad-symbol", file.name, `symbol ${symbol.index} "${symbol.name}" is in section 0x${symbol.section.toString(16)}`);
+    else if (symbol.section === file.percpu?.index) values[symbol.index] = percpuOffset + value;
+    // A symbol of a section that is not kept (.modinfo, .comment) is an offset from nowhere; nothing kept may use it, and nothing does.
+    else values[symbol.index] = (Number.isNaN(image.sectionAddress[symbol.section]!) ? 0 : image.sectionAddress[symbol.section]!) + value;
+  }
+  return { values, uses };
+}
+
+/** @source kernel/module/main.c resolve_symbol */
+function lookUp(file: ModuleFile, table: SymbolTable, name: string): ExportedSymbol | undefined {
+  const found = table.find(name);
+  // A symbol for GPL modules does not exist for others.
+  if (!found || (found.gpl && !file.gpl)) return undefined;
+  const built = file.versions.get(name);
+  if (built !== undefined && found.checksum !== undefined && built !== found.checksum) {
+    throw new ModuleError("version", file.name, `disagrees about version of symbol ${name}: 0x${built.toString(16)}, exported is 0x${found.checksum.toString(16)}`);
+  }
+  if (found.namespace !== "" && !(file.info.get("import_ns") ?? []).includes(found.namespace)) {
+    throw new ModuleError("namespace", file.name, `uses symbol ${name} from namespace ${found.namespace}, but does not import it`);
+  }
+  return found;
+}
