@@ -19,7 +19,7 @@ import { imageAddress, imageFrame } from "./layout.js";
 import { KernelOptions } from "./options.js";
 import { NodePageAllocator } from "./page-alloc.js";
 import { KernelTables, PageAllocator, ReplicaView, type TableEditor } from "./ports.js";
-import { buildUserHalf, copyImageToUser, markTextGlobal, userImageRange } from "./pti.js";
+import { buildUserHalf, copyImageToUser, userImageRange } from "./pti.js";
 
 const LARGE = 0x20_0000n;
 const ROWS: Record<BootStep, number> = {
@@ -125,7 +125,7 @@ export class OrderedBoot implements KernelBoot {
       if (layout.pti) {
         buildUserHalf(this.context, this.root, this.units);
         this.mustHave(this.tables.edit((editor) => editor.protect(imageAddress(layout, image.stext), pagesOf(image.stext, roundUp(image.end)), { global: false })));
-        const copied = this.copyUserImage(this.root);
+        const copied = this.copyUserImage(this.root, true);
         said += `; user half of the pair with ${copied} 2 MiB of the image`;
       }
       return said;
@@ -185,8 +185,12 @@ export class OrderedBoot implements KernelBoot {
     },
     "pti-finalize": () => {
       if (!this.context.layout.pti) return "";
+      const { image, layout } = this.context;
       let copied = 0;
-      for (const { root } of this.view.roots) copied += this.copyUserImage(root);
+      for (const { root } of this.view.roots) copied += this.copyUserImage(root, this.options.pcid);
+      if (!this.options.pcid) {
+        this.mustHave(this.tables.edit((editor) => editor.protect(imageAddress(layout, image.stext), pagesOf(image.stext, image.etext), { global: true }, true)));
+      }
       this.cpus.flushAll();
       return `${copied} entries of user halves brought up to date`;
     },
@@ -203,12 +207,10 @@ export class OrderedBoot implements KernelBoot {
     core.privilege = 0;
   }
 
-  private copyUserImage(root: Frame): number {
+  private copyUserImage(root: Frame, entryOnly: boolean): number {
     const { layout, image, master } = this.context;
     const node = this.view.roots.find((each) => each.root === root)?.node ?? master;
-    const copied = copyImageToUser(this.context, root, root + 1, userImageRange(layout, image, this.options.pcid), () => newTable(this.context, node));
-    if (!this.options.pcid) markTextGlobal(this.context, root, imageAddress(layout, image.stext), imageAddress(layout, pageUp(image.etext)));
-    return copied;
+    return copyImageToUser(this.context, root, root + 1, userImageRange(layout, image, entryOnly), () => newTable(this.context, node));
   }
 
   /**

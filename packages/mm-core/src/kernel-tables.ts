@@ -242,11 +242,14 @@ class Editor implements TableEditor {
         if (level > 3 || (!isPresent(lo) && !isLeaf(lo, level))) continue;
         const first = entryStart > start ? entryStart : start;
         const changed = next(lo, hi, level, Number((first - start) >> 12n), node);
-        if (!changed || (changed.lo === lo && changed.hi === hi)) continue;
-        if (whole) {
-          this.store(table, index, changed.lo, changed.hi, nth > 0);
+        if (!changed) continue;
+        const same = changed.lo === lo && changed.hi === hi;
+        if (whole || same) {
+          if (!same) this.store(table, index, changed.lo, changed.hi, nth > 0);
+          // The alias follows even where the leaf itself said so already: they may differ.
           const frame = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
-          if (alias && !this.changeAlias(frame, Number(step >> 12n), alias)) return false;
+          const covered = Number(((following < end ? following : end) - first) >> 12n);
+          if (alias && !this.changeAlias(frame + Number((first - entryStart) >> 12n), covered, alias)) return false;
           continue;
         }
         const lower = this.split(table, index, lo, hi, level, node, nth > 0);
@@ -291,11 +294,11 @@ class Editor implements TableEditor {
 
 type LeafChange = (lo: number, hi: number, level: number, page: number, node: NodeId) => { readonly lo: number; readonly hi: number } | undefined;
 
-/** NX has no alias: the direct map is never executable. Global has none either: the direct map's own stays. */
+/** NX has no alias: the direct map is never executable. G has one: recorded tables show it on the view of text that KPTI made global. */
 function aliasChange(change: Partial<Protection>): Partial<Protection> | undefined {
-  const { writable, present, cache } = change;
+  const { writable, global, present, cache } = change;
   const alias: Partial<Protection> = {
-    ...(writable === undefined ? {} : { writable }), ...(present === undefined ? {} : { present }), ...(cache === undefined ? {} : { cache }),
+    ...(writable === undefined ? {} : { writable }), ...(global === undefined ? {} : { global }), ...(present === undefined ? {} : { present }), ...(cache === undefined ? {} : { cache }),
   };
   return Object.keys(alias).length === 0 ? undefined : alias;
 }

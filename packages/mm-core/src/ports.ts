@@ -181,8 +181,8 @@ export interface TableEditor {
    */
   unmap(address: bigint, level: 1 | 2 | 3, only?: NodeId): void;
   /**
-   * Splits larger leaves where the range ends inside one; holes are passed over. With `alias`, writability and presence of the
-   * frames' direct-map view follow (Linux: cpa_process_alias).
+   * Splits larger leaves where the range ends inside one; holes are passed over. With `alias`, the frames' direct-map view
+   * follows in W and G (Linux: cpa_process_alias).
    * @returns false when a table page could not be had; nothing is changed then
    */
   protect(start: bigint, pages: number, change: Partial<Protection>, alias?: boolean): boolean;

@@ -16,13 +16,17 @@ import { tableAt } from "./walk.js";
 
 const LARGE = 0x20_0000n;
 
-/** Linear addresses the user half maps of the image: [start, end), whole 2 MiB. @param pcid whether the CPUs have PCIDs; without, the image is cheap to leave mapped */
-export function userImageRange(layout: KernelLayout, image: KernelImage, pcid: boolean): { readonly start: bigint; readonly end: bigint } {
+/**
+ * Addresses the user half maps of the image: [start, end), whole 2 MiB. The entry text; at the end of the boot, without PCIDs, also
+ * the rest of text and rodata, which nothing would keep in the TLB otherwise.
+ * @param entryOnly as it is before pti_finalize, or with PCIDs
+ */
+export function userImageRange(layout: KernelLayout, image: KernelImage, entryOnly: boolean): { readonly start: bigint; readonly end: bigint } {
   const down = (address: bigint): bigint => address & ~(LARGE - 1n);
   const up = (address: bigint): bigint => down(address + LARGE - 1n);
   const entry = image.symbol("__entry_text_start") ?? image.stext;
   const entryEnd = image.symbol("__entry_text_end") ?? entry + 1n;
-  return pcid
+  return entryOnly
     ? { start: imageAddress(layout, down(entry)), end: imageAddress(layout, up(entryEnd)) }
     : { start: imageAddress(layout, image.stext), end: imageAddress(layout, up(image.endRodata)) };
 }
@@ -75,20 +79,3 @@ export function copyImageToUser(context: BuildContext, root: Frame, user: Frame,
   }
   return copied;
 }
-
-/** Marks small text leaves below a copied PMD table global, as set_memory_global does for [_text, _etext). */
-export function markTextGlobal(context: BuildContext, root: Frame, start: bigint, end: bigint): void {
-  const { entries, layout } = context;
-  for (let address = start; address < end;) {
-    const table = tableAt(entries.memory, root, layout.levels, address, 1);
-    if (table === undefined) {
-      address = (address & ~(LARGE - 1n)) + LARGE;
-      continue;
-    }
-    const index = tableIndex(address, 1);
-    const lo = entries.low(table, index);
-    if (isPresent(lo)) entries.write(table, index, (lo | Bit.Global) >>> 0, entries.high(table, index));
-    address += 4096n;
-  }
-}
-

@@ -7,7 +7,7 @@
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import {
-  bootRoot, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, invariant, KernelOptions, pagesOf,
+  bootRoot, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, invariant, pagesOf,
   type ReplicaView, tableAt, type TableRoot, userImageRange,
 } from "@kreplica/mm-core/api";
 import { cloneRoot, countBelow, fromRoom, WINDOW_START } from "./clone-tables.js";
@@ -34,7 +34,6 @@ export class CopyPerNode implements ReplicaView {
   constructor(
     @inject(Machine) private readonly machine: Machine,
     @inject(BuildContext) private readonly context: BuildContext,
-    @inject(KernelOptions) private readonly options: KernelOptions,
     @inject(ReplicationPolicy) private readonly policy: ReplicationPolicy,
   ) {
     const { layout, image, master } = context;
@@ -83,7 +82,7 @@ export class CopyPerNode implements ReplicaView {
       copyPages(entries.memory, text.original, room.text, text.pages);
       if (!this.policy.defects.has("copied-source")) repointPart(entries, layout.levels, room.root, this.bootTable, text, room.text, make);
       if (layout.pti && !this.policy.defects.has("D15")) {
-        copyImageToUser(this.context, room.root, room.root + 1, userImageRange(layout, image, this.options.pcid), make);
+        copyImageToUser(this.context, room.root, room.root + 1, userImageRange(layout, image, true), make);
       }
     }
     const nodes = this.rooms.map((room) => room.node);
