@@ -9,8 +9,7 @@ export function bytesText(bytes: number): string {
     value /= 1024;
     unit++;
   }
-  const digits = Number.isInteger(value) ? 0 : Number.isInteger(value * 100) && !Number.isInteger(value * 10) ? 2 : 1;
-  return `${value.toFixed(digits)} ${units[unit]!}`;
+  return `${value.toFixed(Number.isInteger(value) ? 0 : 1)} ${units[unit]!}`;
 }
 
 /** 2600000000 as `2.6 GHz`. */

@@ -48,7 +48,7 @@ test.each<[string, string, RegExp]>([
   ["null", document.replace(/^ {2}"provisional": true/m, '  "provisional": null'), /provisional: null where/],
   ["no source", document.replace(/"hertz": \{[^}]*\}/, '"hertz": { "value": 1 }'), new RegExp(`^m\\.json:${lineWith('"hertz"')}: hertz\\.source: missing`)],
   ["another version", document.replace("kreplica.machine/1", "kreplica.machine/2"), /schema: "kreplica\.machine\/2" is not allowed\. Write "kreplica\.machine\/1"/],
-  ["contradiction", document.replace('{ "id": 3, "core": 3, "node": 1', '{ "id": 3, "core": 3, "node": 4'), new RegExp(`^m\\.json:${lineWith('{ "id": 3')}: cpus\\[3\\]\\.node: there is no node 4`)],
+  ["contradiction", document.replace('{ "id": 3, "node": 1', '{ "id": 3, "node": 4'), new RegExp(`^m\\.json:${lineWith('{ "id": 3')}: cpus\\[3\\]\\.node: there is no node 4`)],
   ["no such base", '{\n"base": "huge"}', /^m\.json:2: base: no preset huge/],
   ["base with nonsense", '{"base": "tiny-2-node", "l2": {"bytes": 4096}}', /^m\.json:1: l2\.ways: missing/],
   ["a list", "[]", /^m\.json:1: not an object/],

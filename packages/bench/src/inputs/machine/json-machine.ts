@@ -8,8 +8,8 @@ import { checkMachine } from "./check.js";
 import { MACHINE_SCHEMA, machineOnBase, machineShape, wholeMachine } from "./schema.js";
 import { fieldName } from "./text-lines.js";
 
-/** The document `kreplica machine --json` prints and `--machine FILE` reads. */
-export const machineDocument = (machine: MachineSpec): { schema: string } & MachineSpec => ({ schema: MACHINE_SCHEMA, ...machine });
+/** The document `kreplica machine --json` prints and `--machine FILE` reads: fields in the schema's order, whoever made the machine. */
+export const machineDocument = (machine: MachineSpec): MachineSpec => wholeMachine.parse({ schema: MACHINE_SCHEMA, ...machine });
 
 type Path = readonly PropertyKey[];
 

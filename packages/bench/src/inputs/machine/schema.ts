@@ -7,7 +7,7 @@ export const MACHINE_SCHEMA = "kreplica.machine/1";
 
 const count = z.int().min(0);
 const positive = z.number().positive().max(1e15);
-const text = z.string().min(1).max(4000);
+const text = z.string().min(1).max(20_000);
 
 const sourced = z.strictObject({
   value: z.number(),
