@@ -11,7 +11,11 @@ export type TraceErrorCode =
   | "cut" // the stream ends inside a record, or before END
   | "after-end" // bytes follow the END record
   | "no-window" // no start or end marker
-  | "unknown-test"; // the marker names no test
+  | "unknown-test" // the marker names no test
+  | "too-many-cpus" // more virtual CPUs than a replay follows
+  | "too-many-pages" // more pages than a replay can number
+  | "not-lines" // the schedule beside a recording is none
+  | "bad-lines"; // it is damaged, or belongs to another recording
 
 /** A recording that cannot be used. `offset` counts bytes of the decompressed stream, from 0. */
 export class TraceError extends InputError {

@@ -1,0 +1,222 @@
+/**
+ * Cuts a long recording (42 MB) down to what the model of it needs (a few MB): a few of its stretches as they were recorded, and for
+ * every stretch which of them it resembles and which lines of data it touched.
+ *
+ *   npx esbuild scripts/cut-long-run.ts --bundle --platform=node --format=esm --alias:fzstd=./node_modules/fzstd/esm/index.mjs --outfile=/tmp/cut.mjs
+ *   node /tmp/cut.mjs FULL.kt.zst System.map OUT   # writes OUT.kt and OUT.lines; compress both with zstd -19
+ *
+ * A stretch ends where the CPU enters a system call or switches stacks (__switch_to_asm). See src/replay/long-run.ts for what is
+ * made of the result and docs/model.md for why it is right.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { Access, Kind } from "../src/trace/batch.js";
+import { TraceEncoder } from "../src/trace/encoder.js";
+import { readTrace } from "../src/trace/read-trace.js";
+import { MARKER, Phase } from "../src/trace/tests.js";
+
+const [full, systemMap, out] = process.argv.slice(2);
+if (!full || !systemMap || !out) throw new Error("usage: cut-long-run FULL.kt.zst System.map OUT");
+
+/** Instructions all templates may have together: about 1 MB compressed. */
+const BUDGET = 6_000_000;
+/** A line that so many of the stretches of one kind touch belongs to all of them: it keeps its address. */
+const COMMON = 0.5;
+
+const symbol = (name: string): number => {
+  const line = readFileSync(systemMap, "utf8").split("\n").find((each) => each.split(" ")[2] === name);
+  if (!line) throw new Error(`${systemMap} has no ${name}`);
+  return Number.parseInt(line.slice(8, 16), 16);
+};
+const SYSCALL = symbol("entry_SYSCALL_64");
+const SWITCH = symbol("__switch_to_asm");
+const kinds = [symbol("copy_process"), symbol("do_exit"), symbol("rcu_do_batch")];
+
+const PAGES_4G = 0x10_0000;
+/** 48 bits of an address, as lines: exact in a double. */
+const lineOf = (lo: number, hi: number): number => (hi & 0xffff) * 0x400_0000 + (lo >>> 6);
+
+interface Stretch { kind: number; instructions: number; lines: number[]; maps: [page: number, frame: number][]; template: number }
+const stretches: Stretch[] = [];
+
+/** Calls `each` for every record of the measured CPU, `next` before the first record of every stretch. */
+function walk(next: () => void, each: (kind: number, lo: number, hi: number, a: number, b: number) => void): void {
+  let vcpu = 0;
+  let measured = -1;
+  let user = true;
+  readTrace(full!, (batch) => {
+    for (let i = 0; i < batch.length; i++) {
+      const kind = batch.kind[i]!;
+      const lo = batch.lo[i]!;
+      const hi = batch.hi[i]!;
+      if (kind === Kind.Vcpu) vcpu = batch.a[i]!;
+      else if (kind === Kind.Mark && batch.a[i]! >>> 16 === MARKER && (batch.a[i]! & 0xff) === Phase.Start) { measured = vcpu; next(); }
+      else if (vcpu === measured) {
+        if (kind === Kind.Fetch) {
+          const kernel = hi >= 0x8000_0000;
+          if (kernel && hi === 0xffff_ffff && ((user && lo === SYSCALL) || lo === SWITCH)) next();
+          user = !kernel;
+        }
+        each(kind, lo, hi, batch.a[i]!, batch.b[i]!);
+      }
+    }
+  });
+}
+
+let now!: Stretch;
+let seen = new Set<number>();
+let frames = new Map<number, number>();
+walk(() => {
+  stretches.push(now = { kind: kinds.length, instructions: 0, lines: [], maps: [], template: -1 });
+  seen = new Set();
+}, (kind, lo, hi, a, b) => {
+  const page = hi * PAGES_4G + (lo >>> 12);
+  if (kind === Kind.Fetch) {
+    now.instructions += a;
+    const which = hi === 0xffff_ffff ? kinds.indexOf(lo) : -1;
+    if (which >= 0) now.kind = Math.min(now.kind, which);
+  } else if (kind === Kind.FetchPage || ((kind === Kind.Load || kind === Kind.Store) && (a & (Access.Io | Access.NewPage)) === Access.NewPage)) {
+    if (frames.get(page) !== b) now.maps.push([page, b]);
+    frames.set(page, b);
+  }
+  if ((kind === Kind.Load || kind === Kind.Store) && (a & Access.Io) === 0 && hi >= 0x8000_0000 && hi < 0xffff_fe00) {
+    // Direct map, vmalloc and page descriptors: the image and the CPU's own areas lie where they lie.
+    const first = lineOf(lo, hi);
+    const last = (lo & 63) + (a & Access.SizeMask) > 64 ? first + 1 : first;
+    for (let line = first; line <= last; line++) {
+      if (seen.has(line)) continue;
+      seen.add(line);
+      now.lines.push(line);
+    }
+  }
+});
+
+const common = new Set<number>();
+for (let kind = 0; kind <= kinds.length; kind++) {
+  // Sub-kinds of "other" differ a lot: they are told apart by length to two digits.
+  const groups = new Map<string, Stretch[]>();
+  for (const each of stretches) if (each.kind === kind) {
+    const key = kind === kinds.length ? each.instructions.toPrecision(2) : "";
+    groups.set(key, [...(groups.get(key) ?? []), each]);
+  }
+  for (const group of groups.values()) {
+    if (group.length < 32) continue;
+    const count = new Map<number, number>();
+    for (const each of group) for (const line of each.lines) count.set(line, (count.get(line) ?? 0) + 1);
+    for (const [line, times] of count) if (times >= group.length * COMMON) common.add(line);
+  }
+}
+for (const each of stretches) each.lines = each.lines.filter((line) => !common.has(line));
+
+/** How unlike a stretch and a template are; 0.01 is one percent of the instructions or of the lines. */
+const unlike = (a: Stretch, b: Stretch): number => a.kind !== b.kind ? Infinity
+  : Math.abs(a.instructions - b.instructions) / Math.max(a.instructions, b.instructions) + Math.abs(a.lines.length - b.lines.length) / (20 + Math.max(a.lines.length, b.lines.length));
+
+// Greedy: always the stretch that the templates so far serve worst, weighed by what it contributes, until the budget is spent.
+const templates: Stretch[] = [];
+const distance = stretches.map(() => Infinity);
+let spent = 0;
+for (;;) {
+  let worst = -1;
+  let most = 0.002;
+  stretches.forEach((each, i) => {
+    // A stretch alone in its kind has no template yet: it goes first.
+    const gain = Math.min(distance[i]!, 1e6) * each.instructions / 50_000;
+    if (gain > most && spent + each.instructions <= BUDGET) { most = gain; worst = i; }
+  });
+  if (worst < 0) break;
+  const chosen = stretches[worst]!;
+  chosen.template = templates.push(chosen) - 1;
+  spent += chosen.instructions;
+  stretches.forEach((each, i) => { distance[i] = Math.min(distance[i]!, unlike(each, chosen)); });
+}
+const assign = (): void => {
+  for (const each of stretches) {
+    let best = Infinity;
+    for (const alike of [each.kind, -1]) { // nothing of its kind fitted the budget: the nearest of any kind
+      templates.forEach((template, i) => {
+        const far = unlike(each, alike < 0 ? { ...template, kind: each.kind } : template);
+        if (far < best) { best = far; each.template = i; }
+      });
+      if (best < Infinity) break;
+    }
+  }
+};
+// Greedy choices are the odd ones of what they serve: each gives way to the stretch in the middle of those.
+for (let round = 0; round < 3; round++) {
+  assign();
+  templates.forEach((template, i) => {
+    const served = stretches.filter((each) => each.template === i);
+    const mean = (of: (each: Stretch) => number): number => served.reduce((sum, each) => sum + of(each), 0) / served.length;
+    const middle: Stretch = { ...template, instructions: mean((each) => each.instructions), lines: Array<number>(Math.round(mean((each) => each.lines.length))) };
+    templates[i] = served.reduce((a, b) => (unlike(b, middle) < unlike(a, middle) ? b : a));
+  });
+}
+assign();
+templates.forEach((each, i) => { each.template = i; });
+spent = templates.reduce((sum, each) => sum + each.instructions, 0);
+
+// The templates, as recorded, with a marker between them.
+const encoder = new TraceEncoder();
+encoder.vcpu(2);
+encoder.mark(0x5eed0201);
+let index = -1;
+let wanted = false;
+frames = new Map();
+const chosenAt = new Map(templates.map((each) => [stretches.indexOf(each), each]));
+const order: number[] = [];
+walk(() => {
+  index++;
+  wanted = chosenAt.has(index);
+  if (wanted) {
+    if (order.length > 0) encoder.mark(0x5eed0203);
+    order.push(chosenAt.get(index)!.template);
+  }
+}, (kind, lo, hi, a, b) => {
+  const address = (BigInt(hi) << 32n) | BigInt(lo);
+  const page = hi * PAGES_4G + (lo >>> 12);
+  if (kind === Kind.FetchPage || ((kind === Kind.Load || kind === Kind.Store) && (a & (Access.Io | Access.NewPage)) === Access.NewPage)) frames.set(page, b);
+  if (!wanted) return;
+  const frame = frames.get(page);
+  const physical = frame === undefined ? undefined : BigInt(frame);
+  if (kind === Kind.Fetch) encoder.fetch(address, a, b, physical);
+  else if (kind === Kind.Load || kind === Kind.Store) {
+    if ((a & Access.Io) !== 0) encoder.access(kind === Kind.Store, address, a & Access.SizeMask, undefined, BigInt(b) << 12n);
+    else encoder.access(kind === Kind.Store, address, a & Access.SizeMask, physical);
+  } else if (kind === Kind.Repeat) encoder.repeat(a);
+});
+encoder.mark(0x5eed0202);
+encoder.end();
+writeFileSync(`${out}.kt`, encoder.bytes());
+
+// Templates are numbered in the order in which they stand in the file.
+const number = new Map(order.map((template, i) => [template, i]));
+const bytes: number[] = [..."KTRL1\n"].map((letter) => letter.charCodeAt(0));
+const varint = (value: number): void => {
+  let rest = value;
+  while (rest >= 128) { bytes.push(rest % 128 + 128); rest = Math.floor(rest / 128); }
+  bytes.push(rest);
+};
+const zigzag = (value: number): void => varint(value < 0 ? -value * 2 - 1 : value * 2);
+varint(templates.length);
+varint(stretches.length);
+let lastPage = 0;
+let lastFrame = 0;
+for (const each of stretches) {
+  varint(number.get(each.template)! * 2 + (templates[each.template] === each ? 1 : 0));
+  varint(each.maps.length);
+  for (const [page, frame] of each.maps) {
+    const short = (page % 2 ** 36) + (page >= 2 ** 51 ? 2 ** 36 : 0); // 36 bits and the half
+    zigzag(short - lastPage);
+    zigzag(frame - lastFrame);
+    lastPage = short;
+    lastFrame = frame;
+  }
+  varint(each.lines.length);
+  let last = 0;
+  for (const line of each.lines) { zigzag(line - last); last = line; }
+}
+writeFileSync(`${out}.lines`, Uint8Array.from(bytes));
+
+const total = (of: (each: Stretch) => number): number => stretches.reduce((sum, each) => sum + of(each), 0);
+console.log(`${stretches.length} stretches, ${templates.length} templates of ${spent} instructions; instructions ${total((each) => each.instructions)}, by templates ${total((each) => templates[each.template]!.instructions)}; `
+  + `lines ${total((each) => each.lines.length)}, by templates ${total((each) => templates[each.template]!.lines.length)}; common lines ${common.size}; maps ${total((each) => each.maps.length)}`);

@@ -1,0 +1,51 @@
+/** A recording from disk, ready to run; with a schedule of lines beside it, as the long run it was cut from. */
+import { existsSync, readFileSync } from "node:fs";
+import { decompress } from "fzstd";
+import { readTrace } from "../trace/read-trace.js";
+import { TraceError } from "../trace/trace-error.js";
+import type { TraceTest } from "../trace/tests.js";
+import { readLineSchedule } from "./line-schedule.js";
+import { LongRun } from "./long-run.js";
+import { PlainRun } from "./plain-run.js";
+import { type PlacePage, ProgramBuilder } from "./program-builder.js";
+import type { Workload } from "./replayer.js";
+
+/** A recording's test and what runs it. */
+export interface LoadedTrace {
+  readonly file: string;
+  readonly test: TraceTest;
+  /** Virtual CPU that carried the start marker. */
+  readonly measured: number;
+  readonly workload: Workload;
+  /** The long run is modelled from recorded stretches, not recorded throughout. */
+  readonly modelled: boolean;
+  /** Device accesses of the measured CPU that were left out. */
+  readonly devices: number;
+}
+
+/** Name a schedule has beside `X.kt.zst` or `X.kt`: `X.lines.zst`. */
+export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst)?$/, ".lines.zst");
+
+/**
+ * @param place where the model has a recorded page
+ * @throws TraceError
+ */
+export function loadTrace(file: string, place: PlacePage): LoadedTrace {
+  const builder = new ProgramBuilder(file, place);
+  readTrace(file, (batch) => builder.add(batch));
+  const { program, test, measured } = builder.finish();
+  const beside = scheduleBeside(file);
+  const modelled = beside !== file && existsSync(beside);
+  const workload = modelled
+    ? new LongRun(program, builder.cuts, builder.perCut, readLineSchedule(unpacked(beside), beside), place, beside)
+    : new PlainRun(program);
+  return { file, test, measured, workload, modelled, devices: program.devices };
+}
+
+function unpacked(file: string): Uint8Array {
+  try {
+    return decompress(readFileSync(file));
+  } catch (error) {
+    throw new TraceError("unreadable", file, 0, `it cannot be read (${(error as Error).message})`, "copy the file again, in full");
+  }
+}

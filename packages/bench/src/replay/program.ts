@@ -1,0 +1,80 @@
+/**
+ * A recording made ready to run: one 32-bit word an operation, pages by number, so that it can run often and on several kernels.
+ *
+ *   31 .. 8      7 .. 2         1 .. 0
+ *   page number  line of page   0 fetch, 1 load, 2 store
+ *   argument     control        3
+ */
+
+/** Low bits of an operation. */
+export const enum Op { Fetch = 0, Load = 1, Store = 2, Control = 3 }
+
+/** What a control operation does, in bits 7 to 2. */
+export const enum Control {
+  /** Argument: region register from here on. */
+  Region = 0,
+  /** Argument: 0 the CPU enters the kernel, 3 it leaves it. */
+  Privilege = 1,
+  /** Argument: index of the page to map. */
+  Map = 2,
+  /** Argument: virtual CPU that goes on. */
+  Vcpu = 3,
+}
+
+/** Values of the region register while a recording runs: whose memory is referred to. Fetch, load and walk are told apart by kind. */
+export const enum Region { User = 0, Kernel = 1, Rodata = 2, Module = 3 }
+
+/** Operations in one chunk. Chunks, so that growing copies nothing. */
+export const CHUNK = 1 << 20;
+/** Operations can name so many pages. */
+export const MAX_PAGES = 1 << 24;
+
+/** A page of the recording and where the model has it. */
+export interface ProgramPage {
+  /** As recorded, 4 KiB aligned. */
+  readonly recorded: bigint;
+  /** Physical page of the recording; -1 when it named none. */
+  readonly frame: number;
+  /** In the model, 4 KiB aligned. */
+  readonly address: bigint;
+}
+
+/** Operations, and the tables they index. */
+export class Program {
+  readonly chunks: Uint32Array[] = [];
+  length = 0;
+  /** Address of each page in the model, halves; index is the page number. */
+  pageLo = new Int32Array(1 << 10);
+  pageHi = new Int32Array(1 << 10);
+  readonly pages: ProgramPage[] = [];
+  /** Instructions by virtual CPU and region, `[vcpu * 8 + region]`. */
+  readonly instructions = new Float64Array(64 * 8);
+  /** Device accesses left out: they go past the caches. */
+  devices = 0;
+
+  push(word: number): void {
+    const at = this.length++ % CHUNK;
+    if (at === 0) this.chunks.push(new Uint32Array(CHUNK));
+    this.chunks[this.chunks.length - 1]![at] = word;
+  }
+
+  /** @returns its number */
+  addPage(page: ProgramPage): number {
+    const number = this.pages.push(page) - 1;
+    if (number >= this.pageLo.length) {
+      this.pageLo = grown(this.pageLo);
+      this.pageHi = grown(this.pageHi);
+    }
+    this.pageLo[number] = Number(BigInt.asIntN(32, page.address));
+    this.pageHi[number] = Number(BigInt.asIntN(32, page.address >> 32n));
+    return number;
+  }
+
+  word(at: number): number { return this.chunks[Math.floor(at / CHUNK)]![at % CHUNK]!; }
+}
+
+const grown = (from: Int32Array): Int32Array<ArrayBuffer> => {
+  const larger = new Int32Array(from.length * 2);
+  larger.set(from);
+  return larger;
+};

@@ -1,0 +1,166 @@
+/**
+ * Runs programs on one booted kernel: every fetch, load and store through a CPU's translation, tables and caches.
+ *
+ * The measured virtual CPU runs on the chosen CPU; the others run on CPUs of the nodes that stand for theirs.
+ */
+import { Counters, difference, type HardwareThread, type CounterBank } from "@kreplica/hw-x86";
+import type { CpuId } from "@kreplica/hw-x86/api";
+import { invariant } from "@kreplica/mm-core";
+import type { Booted } from "../boot.js";
+import { CHUNK, Control, Op, type Program, type ProgramPage } from "./program.js";
+
+const CR4_PCIDE = 0x2_0000;
+const KEEP = 1n << 63n;
+/** PCID of the test's address space; Linux gives the first space on a CPU 1, and its user half 0x801. */
+const PCID = 1;
+
+/** Counts of the measured CPU over one run. */
+export interface Run {
+  /** Laid out by the machine's CounterLayout; what happened in the run alone. */
+  readonly counters: Float64Array;
+  /** The same for the part from the middle operation on. */
+  readonly secondHalf: Float64Array;
+}
+
+/** What can be run: a program, or a long run of many. */
+export interface Workload {
+  /** References it makes in one run, control operations included. */
+  readonly length: number;
+  /** Instructions by virtual CPU and region, `[vcpu * 8 + region]`. */
+  readonly instructions: Float64Array;
+  /** Runs its first or second half. */
+  play(replayer: Replayer, half: 0 | 1): void;
+}
+
+/** A CPU and what it loads when it changes privilege. */
+interface Runner { readonly cpu: HardwareThread; readonly kernelRoot: bigint; readonly userRoot: bigint }
+
+/** One kernel with the CPUs a recording's virtual CPUs run on. */
+export class Replayer {
+  private readonly bank: CounterBank;
+  private readonly runners = new Map<number, Runner>();
+  private readonly pti: boolean;
+
+  /**
+   * @param cpu runs the measured virtual CPU
+   * @param others CPU for each other virtual CPU
+   */
+  constructor(readonly booted: Booted, readonly cpu: CpuId, private readonly measured: number, private readonly others: (vcpu: number) => CpuId) {
+    this.bank = booted.assembly.get(Counters);
+    this.pti = booted.layout.pti;
+  }
+
+  /** Empties every cache, TLB and paging-structure cache of the machine. */
+  chill(): void { this.booted.machine.chill(); }
+
+  /** Runs the workload once, from whatever state the machine is in. */
+  run(workload: Workload): Run {
+    this.select(this.measured);
+    const before = this.bank.snapshot(this.cpu);
+    workload.play(this, 0);
+    const half = this.bank.snapshot(this.cpu);
+    workload.play(this, 1);
+    this.select(this.measured);
+    for (let region = 0; region < 8; region++) {
+      const instructions = workload.instructions[this.measured * 8 + region]!;
+      if (instructions === 0) continue;
+      this.current.region = region;
+      this.current.retire(instructions);
+    }
+    const after = this.bank.snapshot(this.cpu);
+    return { counters: difference(before, after), secondHalf: difference(half, after) };
+  }
+
+  private at = 0;
+  private current!: HardwareThread;
+  private vcpu = 0;
+
+  /** Runs operations `[from, to)`. */
+  execute(program: Program, from: number, to: number): void {
+    for (let at = from; at < to;) {
+      const chunk = program.chunks[Math.floor(at / CHUNK)]!;
+      const first = at % CHUNK;
+      const end = Math.min(CHUNK, first + to - at);
+      this.at = at - first;
+      let i = first;
+      while (i < end) i = this.references(program, chunk, i, end);
+      at += end - first;
+    }
+  }
+
+  /** Hot: runs references up to a control operation, which it executes too. @returns the index behind it */
+  private references(program: Program, chunk: Uint32Array, from: number, end: number): number {
+    const { pageLo, pageHi } = program;
+    const cpu = this.current;
+    for (let i = from; i < end; i++) {
+      const word = chunk[i]!;
+      const page = word >>> 8;
+      const lo = pageLo[page]! | ((word & 0xfc) << 4);
+      const hi = pageHi[page]!;
+      const op = word & 3;
+      let fault: number;
+      if (op === Op.Load) fault = cpu.load(lo, hi);
+      else if (op === Op.Fetch) fault = cpu.fetch(lo, hi);
+      else if (op === Op.Store) fault = cpu.store(lo, hi);
+      else {
+        this.control(program, (word >>> 2) & 63, page);
+        return i + 1;
+      }
+      if (fault !== 0) this.faulted(program, this.at + i, op, lo, hi, page, fault);
+    }
+    return end;
+  }
+
+  private control(program: Program, what: Control, argument: number): void {
+    switch (what) {
+      case Control.Region: this.current.region = argument; break;
+      case Control.Privilege: {
+        const runner = this.runner(this.vcpu);
+        this.current.privilege = argument === 3 ? 3 : 0;
+        // With KPTI each crossing loads the other half; bit 63 keeps both halves' translations, as Linux does with PCIDs.
+        if (this.pti) this.current.writeCr3(argument === 3 ? runner.userRoot : runner.kernelRoot);
+        break;
+      }
+      case Control.Map: this.map(program.pages[argument]!); break;
+      case Control.Vcpu: this.select(argument); break;
+    }
+  }
+
+  /** Maps a page of the recording in this kernel. */
+  map(page: ProgramPage): void {
+    const address = this.booted.recorded.map(page.recorded, page.frame);
+    invariant(address === page.address, `page 0x${page.recorded.toString(16)} is at 0x${address.toString(16)} in this kernel, at 0x${page.address.toString(16)} in the one the program was made for`);
+  }
+
+  /** Loads on the current CPU a line, for its presence in the caches alone. */
+  touch(lo: number, hi: number): void { this.current.load(lo, hi); }
+
+  private select(vcpu: number): void {
+    this.vcpu = vcpu;
+    this.current = this.runner(vcpu).cpu;
+  }
+
+  private runner(vcpu: number): Runner {
+    let runner = this.runners.get(vcpu);
+    if (runner) return runner;
+    const { machine, recorded, options } = this.booted;
+    const id = vcpu === this.measured ? this.cpu : this.others(vcpu);
+    const cpu = machine.cpu(id) as HardwareThread;
+    const node = machine.nodeOfCpu(id);
+    const space = recorded.userSpace;
+    const pcid = options.pcid ? PCID : 0;
+    const keep = options.pcid ? KEEP : 0n;
+    cpu.privilege = 0;
+    cpu.writeCr3(space.cr3(node, "kernel"));
+    if (options.pcid) cpu.cr4 |= CR4_PCIDE;
+    runner = { cpu, kernelRoot: space.cr3(node, "kernel", pcid) | keep, userRoot: space.cr3(node, "user", pcid) | keep };
+    cpu.writeCr3(runner.kernelRoot & ~KEEP);
+    this.runners.set(vcpu, runner);
+    return runner;
+  }
+
+  private faulted(program: Program, at: number, op: number, lo: number, hi: number, page: number, fault: number): never {
+    const address = ((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)).toString(16);
+    return invariant(false, `operation ${at} of the replay faulted: ${["fetch", "load", "store"][op]!} at 0x${address} (recorded frame ${program.pages[page]!.frame}) gives error code 0x${(fault & 0x7fff_ffff).toString(16)}`) as never;
+  }
+}
