@@ -100,7 +100,13 @@ export class ElfModuleLoader implements ModuleLoader {
 
   finishInit(loaded: LoadedModule): void {
     const module = loaded as Module;
-    this.permissions.sealAfterInit(module);
+    // Linux goes on when it cannot seal; a module whose constants stay writable is worse than none.
+    try {
+      this.permissions.sealAfterInit(module);
+    } catch (error) {
+      this.remove(module);
+      throw error;
+    }
     this.release(module, INIT_TYPES);
     module.state = "live";
   }
@@ -110,10 +116,14 @@ export class ElfModuleLoader implements ModuleLoader {
     if (!module) throw new ModuleError("not-loaded", name, "no such module is loaded");
     if (module.users.size > 0) throw new ModuleError("in-use", name, `used by ${[...module.users].join(", ")}: unload these first`);
     if (!module.removable) throw new ModuleError("permanent", name, "has an init function and no exit function");
+    this.remove(module);
+  }
+
+  private remove(module: Module): void {
     module.state = "going";
-    this.modules.delete(name);
-    for (const used of module.uses) this.modules.get(used)?.users.delete(name);
-    this.host.symbols.removeOwner(name);
+    this.modules.delete(module.name);
+    for (const used of module.uses) this.modules.get(used)?.users.delete(module.name);
+    this.host.symbols.removeOwner(module.name);
     this.release(module, MEMORY_TYPES);
   }
 

@@ -1,12 +1,13 @@
 /** Strict permissions of a module's memories: code is never writable, data never executable, constants neither, on every node alike. */
 import { inject, injectable, token } from "@kreplica/di";
-import { SetMemory, type PageRange } from "@kreplica/set-memory/api";
+import { SetMemory, SetMemoryError, type PageRange } from "@kreplica/set-memory/api";
 import type { LoadedModule } from "./api.js";
+import { ModuleError } from "./errors.js";
 import type { MemoryType } from "./sections.js";
 
 /** @patch 11/12 kernel/module/strict_rwx.c module_enable_ro, module_enable_nx, module_enable_x */
 export interface StrictPermissions {
-  /** text: read-only and executable; rodata: read-only; init text likewise. Data comes writable and not executable from vmalloc. */
+  /** text: read-only and executable; rodata: read-only; init text likewise. Data comes writable and not executable from vmalloc. @throws ModuleError no-memory */
   protect(module: LoadedModule): void;
   /** ro_after_init: read-only, once init has run. */
   sealAfterInit(module: LoadedModule): void;
@@ -29,6 +30,12 @@ export class SetMemoryPermissions implements StrictPermissions {
 
   private each(module: LoadedModule, type: MemoryType, change: (range: PageRange) => void): void {
     const memory = module.memories.get(type);
-    if (memory) change({ start: memory.area.start, pages: memory.area.pages });
+    if (!memory) return;
+    try {
+      change({ start: memory.area.start, pages: memory.area.pages });
+    } catch (error) {
+      if (error instanceof SetMemoryError) throw new ModuleError("no-memory", module.name, `${type} cannot be protected: ${error.message}`, { cause: error });
+      throw error;
+    }
   }
 }

@@ -1,0 +1,205 @@
+/** The loader on a fake kernel: states, permissions, errors, and nothing left behind whatever fails. */
+import { describe, expect, test } from "vitest";
+import { checkAreas } from "@kreplica/vmalloc";
+import { checkModules, ModuleError, modulePolicy, placements, readModule, replications, type LoadedModule, type MemoryType } from "../src/index.js";
+import { tinyHost, tinyModule, type TinyModule } from "../src/testing.js";
+import { loaderKernel, type LoaderKernel } from "./support/kernel.js";
+
+const file = (options: TinyModule = {}) => readModule(tinyModule(options));
+const load = (kernel: LoaderKernel, options: TinyModule = {}, node = 0): LoadedModule => kernel.loader.load(file(options), node);
+const findings = (kernel: LoaderKernel): string[] => [
+  ...checkModules({ ...kernel, vmalloc: kernel.vm }), ...checkAreas({ ...kernel, vmalloc: kernel.vm }),
+].map(({ id, detail }) => `${id}: ${detail}`);
+const refusal = (act: () => unknown): string => {
+  try { act(); } catch (error) {
+    if (error instanceof ModuleError) return `${error.code} ${error.errno}`;
+    throw error;
+  }
+  return "none";
+};
+const types = (module: LoadedModule): MemoryType[] => [...module.memories.keys()];
+const nothingLeft = (kernel: LoaderKernel): void => {
+  kernel.vm.purge();
+  expect([kernel.vm.counters.used, kernel.vm.counters.areas, kernel.loader.loaded.length]).toEqual([0, 0, 0]);
+  for (const node of [0, 1]) expect(kernel.allocator.usedFrames(node, "module")).toBe(0);
+  expect(kernel.tables.tooEarly).toEqual([]);
+};
+
+describe.each([[[0]], [[0, 1]], [[1, 3]], [[0, 1, 2]]])("on holders %j", (holders) => {
+  test("text and rodata get a copy each, nothing else does; init goes, ro_after_init is sealed, all comes back", () => {
+    const kernel = loaderKernel({ holders });
+    const module = load(kernel, {}, holders[0]);
+    expect([module.state, types(module)]).toEqual(["coming", ["text", "data", "rodata", "ro-after-init", "init-text", "init-data"]]);
+    expect(findings(kernel)).toEqual([]);
+    const state = holders.length > 1 ? "replicated" : "unshared";
+    expect([...module.memories.values()].map(({ type, area }) => `${type} ${area.state}`)).toEqual([
+      `text ${state}`, `data ${holders.length > 1 ? "shared" : "unshared"}`, `rodata ${state}`, ...["ro-after-init", "init-text", "init-data"].map((type) => `${type} ${holders.length > 1 ? "shared" : "unshared"}`),
+    ]);
+    kernel.loader.finishInit(module);
+    expect([module.state, types(module)]).toEqual(["live", ["text", "data", "rodata", "ro-after-init"]]);
+    expect(findings(kernel)).toEqual([]);
+    const sealed = module.memories.get("ro-after-init")!.area.start;
+    for (const holder of holders) expect(kernel.tables.lookup(holder, sealed)!.writable).toBe(false);
+    expect(kernel.loader.containing(module.symbol("cleanup_module")!)).toBe(module);
+    kernel.loader.unload("tiny");
+    nothingLeft(kernel);
+  });
+
+  test("a store to data on one node is seen on all, and constants are the file's on all", () => {
+    const kernel = loaderKernel({ holders });
+    const module = load(kernel);
+    const data = module.memories.get("data")!.area;
+    kernel.vm.write(data, 0, Uint8Array.of(0xab));
+    for (const holder of holders) {
+      const [seen, constant] = [new Uint8Array(1), new Uint8Array(100)];
+      kernel.vm.read(holder, data, 0, seen);
+      kernel.vm.read(holder, module.memories.get("rodata")!.area, 0, constant);
+      expect(seen[0]).toBe(0xab);
+      expect(constant.every((byte) => byte === 7)).toBe(true);
+    }
+  });
+});
+
+test("relocated words say what the psABI says", () => {
+  const kernel = loaderKernel();
+  const module = load(kernel);
+  const text = module.memories.get("text")!.area;
+  const table = module.memories.get("rodata")!.area.start + 4n;
+  const bytes = new Uint8Array(64);
+  kernel.vm.read(1, text, 0, bytes);
+  const view = new DataView(bytes.buffer);
+  const at = (offset: number): bigint => text.start + BigInt(offset);
+  expect(BigInt.asUintN(64, at(20) + BigInt(view.getInt32(16, true)))).toBe(0xffffffff81001000n); // a call: the next instruction plus the distance
+  expect(BigInt.asUintN(64, at(20) + BigInt(view.getInt32(20, true)))).toBe(table + 8n);
+  expect(BigInt.asUintN(64, BigInt(view.getInt32(24, true)))).toBe(table);
+  expect(view.getBigUint64(32, true)).toBe(table + 16n);
+  expect(BigInt.asUintN(64, at(40) + view.getBigInt64(40, true))).toBe(table);
+  expect(Object.fromEntries(module.relocations)).toEqual({ 1: 1, 2: 1, 4: 1, 11: 1, 24: 1 });
+});
+
+describe("symbols between modules", () => {
+  test("a later module links to an earlier one, which cannot go before it", () => {
+    const kernel = loaderKernel();
+    const base = load(kernel, { name: "base", exports: ["shared_a", "shared_b"] });
+    const user = load(kernel, { name: "user", symbols: [{ name: "shared_b" }] });
+    expect([[...user.uses], [...base.users]]).toEqual([["base"], ["user"]]);
+    expect(kernel.host.symbols.find("shared_b")).toMatchObject({ owner: "base", value: Number(BigInt.asIntN(64, base.memories.get("text")!.area.start)) + 65 });
+    expect(refusal(() => kernel.loader.unload("base"))).toBe("in-use EWOULDBLOCK");
+    expect(refusal(() => load(kernel, { name: "twin", exports: ["shared_a"] }))).toBe("duplicate-export ENOEXEC");
+    expect(kernel.host.symbols.find("shared_a")!.owner).toBe("base");
+    kernel.loader.unload("user");
+    kernel.loader.unload("base");
+    expect(kernel.host.symbols.find("shared_a")).toBeUndefined();
+    nothingLeft(kernel);
+  });
+});
+
+describe("refused as Linux refuses, with nothing left", () => {
+  const cases: [string, TinyModule, string][] = [
+    ["another kernel's", { vermagic: "6.6.0 SMP mod_unload modversions " }, "vermagic ENOEXEC"],
+    ["an unknown symbol", { symbols: [{ name: "nobody_has_this" }] }, "unknown-symbol ENOENT"],
+    ["a GPL symbol, license proprietary", { license: "Proprietary", symbols: [{ name: "gpl_only" }] }, "unknown-symbol ENOENT"],
+    ["a namespace not imported", { symbols: [{ name: "in_namespace" }] }, "namespace EINVAL"],
+    ["a checksum that differs", { versions: { with_checksum: 5 }, symbols: [{ name: "with_checksum" }] }, "version EINVAL"],
+    ["another struct module", { versions: { module_layout: 5 } }, "vermagic ENOEXEC"],
+    ["a common symbol", { symbols: [{ name: "common", section: 0xfff2, value: 8 }] }, "common-symbol ENOEXEC"],
+    ["a section number that is none", { symbols: [{ name: "odd", section: 0xff77 }] }, "bad-symbol ENOEXEC"],
+    ["a relocation nobody knows", { sections: [{ name: ".text.odd", flags: 6, bytes: new Uint8Array(8), relocations: [{ offset: 0, type: 9, symbol: "table", addend: 0 }] }] }, "unknown-relocation ENOEXEC"],
+    ["a relocation outside its section", { sections: [{ name: ".text.odd", flags: 6, bytes: new Uint8Array(8), relocations: [{ offset: 5, type: 2, symbol: "table", addend: 0 }] }] }, "relocation-outside ENOEXEC"],
+    ["a relocation over bytes that are not zero", { sections: [{ name: ".text.odd", flags: 6, bytes: new Uint8Array(8).fill(1), relocations: [{ offset: 0, type: 2, symbol: "table", addend: 0 }] }] }, "relocation-target ENOEXEC"],
+    ["an unsigned address that does not fit", { sections: [{ name: ".text.odd", flags: 6, bytes: new Uint8Array(8), relocations: [{ offset: 0, type: 10, symbol: "table", addend: 0 }] }] }, "relocation-overflow ENOEXEC"],
+    ["a signed address that does not fit", { sections: [{ name: ".text.odd", flags: 6, bytes: new Uint8Array(8), relocations: [{ offset: 0, type: 11, symbol: "table", addend: -0x8000_0000 }] }] }, "relocation-overflow ENOEXEC"],
+    ["a symbol that is not in the table", { sections: [{ name: ".text.odd", flags: 6, bytes: new Uint8Array(8), relocations: [{ offset: 0, type: 2, symbol: "not there", addend: 0 }] }] }, "bad-symbol ENOEXEC"],
+    ["a return site outside the module", { sections: [{ name: ".return_sites", flags: 2, bytes: Uint8Array.of(0, 0, 0, 0x70) }] }, "bad-site ENOEXEC"],
+    ["a cut table of sites", { sections: [{ name: ".return_sites", flags: 2, bytes: Uint8Array.of(0, 0, 0) }] }, "bad-site ENOEXEC"],
+    ["more per-CPU data than there is", { sections: [{ name: ".data..percpu", flags: 3, bytes: new Uint8Array(9000), align: 8 }] }, "no-memory ENOMEM"],
+  ];
+  test.each(cases)("%s", (_, options, wanted) => {
+    const kernel = loaderKernel({ host: tinyHost([
+      { name: "gpl_only", gpl: true }, { name: "in_namespace", namespace: "CRYPTO_INTERNAL" }, { name: "with_checksum", checksum: 4 }, { name: "module_layout", checksum: 4 },
+    ]) });
+    expect(refusal(() => load(kernel, options))).toBe(wanted);
+    nothingLeft(kernel);
+  });
+
+  test("what the same cases need to be accepted", () => {
+    const kernel = loaderKernel({ host: tinyHost([{ name: "gpl_only", gpl: true }, { name: "in_namespace", namespace: "CRYPTO_INTERNAL" }, { name: "with_checksum", checksum: 4 }]) });
+    const symbols = [{ name: "gpl_only" }, { name: "in_namespace" }, { name: "with_checksum" }, { name: "weak_and_missing", binding: 2 }, { name: "absolute", section: 0xfff1, value: 77 }];
+    const module = load(kernel, { imports: ["CRYPTO_INTERNAL"], versions: { with_checksum: 4 }, symbols, vermagic: "6.6.6-other SMP mod_unload modversions ", sections: [{ name: ".data..percpu", flags: 3, bytes: new Uint8Array(8192), align: 8 }] });
+    expect(module.symbol("absolute")).toBe(77n);
+  });
+
+  test("twice, unknown, permanent", () => {
+    const kernel = loaderKernel();
+    load(kernel, { permanent: true });
+    expect(refusal(() => load(kernel))).toBe("already-loaded EEXIST");
+    expect(refusal(() => kernel.loader.unload("tiny"))).toBe("permanent EBUSY");
+    expect(refusal(() => kernel.loader.unload("nobody"))).toBe("not-loaded ENOENT");
+  });
+});
+
+test("refused at every n, a module is loaded whole or not at all; only copies may be missing", () => {
+  let refused = 0;
+  let shared = 0;
+  for (let n = 1; n < 80; n++) {
+    for (const repeat of [true, false]) {
+      const kernel = loaderKernel({ holders: [0, 1, 2] });
+      kernel.allocator.refuse(n, repeat);
+      const outcome = refusal(() => load(kernel));
+      kernel.allocator.refuse(0);
+      expect(findings(kernel)).toEqual([]);
+      if (outcome === "none") {
+        const module = kernel.loader.find("tiny")!;
+        if ([...module.memories.values()].some(({ replication }) => replication === "no-memory")) shared++;
+        kernel.loader.finishInit(module);
+        kernel.loader.unload("tiny");
+      } else {
+        expect(outcome).toBe("no-memory ENOMEM");
+        refused++;
+      }
+      nothingLeft(kernel);
+    }
+  }
+  expect(refused).toBeGreaterThan(10);
+  expect(shared).toBeGreaterThan(3);
+});
+
+test("loaded and unloaded again and again, counts stay where they were", () => {
+  const kernel = loaderKernel();
+  const used: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    const module = load(kernel, { exports: ["a"] });
+    kernel.loader.finishInit(module);
+    kernel.loader.unload("tiny");
+    used.push(kernel.allocator.used);
+  }
+  expect(new Set(used).size).toBe(1);
+  expect(kernel.host.symbols.size).toBe(1);
+});
+
+describe("policy", () => {
+  const states = (policy: Parameters<typeof modulePolicy>, options: { node?: number; nodes?: number[] } = {}) => {
+    const kernel = loaderKernel({ policy: modulePolicy(...policy), nodes: options.nodes ?? [0, 1] });
+    const module = load(kernel, {}, options.node ?? 0);
+    expect(findings(kernel)).toEqual([]);
+    const { area } = module.memories.get("text")!;
+    return { state: area.state, node: area.node, on: area.frames.map((frame) => kernel.memory.nodeOf(frame)), data: module.memories.get("data")!.area.frames.map((frame) => kernel.memory.nodeOf(frame)) };
+  };
+  test("base copy where the loader runs, on a given node, on the first, or interleaved", () => {
+    expect(states(["", placements.local, replications.all], { node: 1 })).toMatchObject({ node: 1, on: [1, 1], data: [1] });
+    expect(states(["", placements.given(1), replications.all])).toMatchObject({ node: 1, on: [1, 1] });
+    expect(states(["", placements.first, replications.all], { node: 1 })).toMatchObject({ node: 0, on: [0, 0] });
+    // Interleaved and shared, pages alternate; replicated, every holder has its own.
+    expect(states(["", placements.interleaved, replications.none])).toMatchObject({ state: "shared", on: [0, 1] });
+    expect(states(["", placements.interleaved, replications.all])).toMatchObject({ state: "replicated", on: [0, 0] });
+  });
+  test("copies by size, distance or name", () => {
+    const bytes = 5000 + 1 + 100;
+    expect(states(["", placements.local, replications.fromBytes(bytes + 1)]).state).toBe("shared");
+    expect(states(["", placements.local, replications.fromBytes(5000)]).state).toBe("replicated");
+    expect(states(["", placements.local, replications.upToBytes(4000)]).state).toBe("shared");
+    expect(states(["", placements.local, replications.fromDistance(21)]).state).toBe("replicated");
+    expect(states(["", placements.local, replications.fromDistance(22)]).state).toBe("shared");
+    expect(states(["", placements.local, replications.named(new Set(["other"]))]).state).toBe("shared");
+  });
+});
