@@ -1,0 +1,102 @@
+/** The boot facade on the machines that come with kreplica: memory against the closed form, invariants, refusals, bad combinations. */
+import { describe, expect, test } from "vitest";
+import { MmError, PageAllocator } from "@kreplica/mm-core";
+import { boot, type BootOptions, prepare } from "../src/boot.js";
+import { POLICIES } from "../src/assemble.js";
+import { presets } from "../src/inputs/presets/index.js";
+import { e52690v3 } from "../src/inputs/presets/e5-2690v3-2s.js";
+import { tiny2Node } from "../src/inputs/presets/tiny-2-node.js";
+import { tracedKernel } from "../src/traced-kernel.js";
+
+const PAGE = 4096;
+
+describe("memory is what the closed form says", () => {
+  test.each(Object.keys(POLICIES))("%s", (policy) => {
+    for (const levels of [4, 5] as const) for (const pti of [false, true]) for (const alignment of ["recorded", "patch-06"] as const) {
+      const kernel = boot({ spec: { ...tiny2Node, virtualBits: 57 }, policy, levels, pti, alignment });
+      const { extraBytes, closedForm, perNode } = kernel.memory();
+      expect(extraBytes).toBe(closedForm);
+      expect(kernel.checkInvariants().violated).toEqual([]);
+      expect(perNode.reduce((sum, node) => sum + node.textBytes, 0) / PAGE).toBe((alignment === "recorded" ? 3586 : 4096) * (kernel.view.copies.text ? kernel.view.holders.length : 1));
+      expect(perNode.reduce((sum, node) => sum + node.rodataBytes, 0) / PAGE).toBe((alignment === "recorded" ? 2087 : 2560) * (kernel.view.copies.rodata ? kernel.view.holders.length : 1));
+    }
+  });
+
+  test("worked out by hand for 2 nodes, 4 levels, no KPTI, filled tails: 26 MiB and 14 tables", () => {
+    // PGD, PUD, two PMD pages and PTE pages over init's two ends and the unused decrypted part, on each of two nodes.
+    expect(boot({ spec: tiny2Node, policy: "per-node" }).memory().extraBytes).toBe(26 * 2 ** 20 + 14 * PAGE);
+    expect(boot({ spec: tiny2Node, policy: "single-copy" }).memory().extraBytes).toBe(0);
+  });
+});
+
+test.each(presets.map((spec) => [spec.name, spec] as const))("%s boots with a copy on every node, KASLR on, from any corner", (_name, spec) => {
+  const last = spec.nodes.at(-1)!.id;
+  const kernel = boot({ spec, policy: "per-node", pti: true, masterNode: last, bootCpu: Math.max(...spec.cpus.map((cpu) => cpu.id)), kaslr: { text: true, memory: true }, seed: 42 });
+  expect(kernel.view.holders).toHaveLength(spec.nodes.length);
+  expect(kernel.view.master).toBe(last);
+  const report = kernel.checkInvariants();
+  expect(report.violated).toEqual([]);
+  const { extraBytes, closedForm } = kernel.memory();
+  expect(extraBytes).toBe(closedForm);
+  for (const id of kernel.machine.cpuIds) {
+    const cpu = kernel.machine.cpu(id);
+    expect(cpu.rootFrame).toBe(kernel.view.kernelRoot(cpu.node));
+    expect(kernel.machine.memory.nodeOf(cpu.rootFrame)).toBe(cpu.node);
+  }
+});
+
+test("a CPU of each node fetches kernel text from its own node, and data from where they are", () => {
+  const kernel = boot({ spec: tiny2Node, policy: "per-node" });
+  const text = tracedKernel("patch-06").symbol("do_syscall_64")!;
+  const data = tracedKernel("patch-06").symbol("init_mm")!;
+  for (const id of kernel.machine.cpuIds) {
+    const cpu = kernel.machine.cpu(id);
+    expect(cpu.fetch(Number(text & 0xffff_ffffn), Number(text >> 32n))).toBe(0);
+    expect(kernel.machine.memory.nodeOf(cpu.lastFrame)).toBe(cpu.node);
+    expect(cpu.load(Number(data & 0xffff_ffffn), Number(data >> 32n))).toBe(0);
+    expect(kernel.machine.memory.nodeOf(cpu.lastFrame)).toBe(0);
+    // A store to text faults on every node: present, write.
+    expect(cpu.store(Number(text & 0xffff_ffffn), Number(text >> 32n)) & 0xff).toBe(3);
+  }
+});
+
+test("the n-th allocation refused, for every n: the boot ends in one line or comes up whole", () => {
+  const options: BootOptions = { spec: tiny2Node, policy: "per-node", alignment: "recorded", pti: true };
+  const requests = boot(options).allocator.requests;
+  expect(requests).toBeGreaterThan(50);
+  const outcomes = new Set<string>();
+  for (let nth = 1; nth <= requests; nth += 7) {
+    try {
+      const kernel = boot({ ...options, before: ({ assembly }) => assembly.get(PageAllocator).refuse(nth) });
+      expect(kernel.checkInvariants().violated).toEqual([]);
+      outcomes.add("came up");
+    } catch (error) {
+      expect(error).toBeInstanceOf(MmError);
+      outcomes.add((error as MmError).code);
+    }
+  }
+  expect([...outcomes]).toEqual(["out-of-frames"]);
+});
+
+describe("bad combinations end in one line", () => {
+  test.each<[Partial<BootOptions>, RegExp]>([
+    [{ levels: 5 }, /--levels: this machine's addresses have 48 bits/],
+    [{ masterNode: 7 }, /--master-node: node 7 has no memory. Choose one of 0, 1/],
+    [{ bootCpu: 99 }, /--boot-cpu: there is no CPU 99/],
+    [{ policy: "everything" }, /--policy: there is no policy everything. Choose one of single-copy, per-node/],
+    [{ spec: { ...tiny2Node, nodes: [{ id: 0, memoryBytes: 32 * 2 ** 20 }, { id: 1, memoryBytes: 0 }] } }, /nodes\[0\].memoryBytes: node 0 is too small for a kernel image of 40 MiB/],
+  ])("%j", (options, message) => {
+    expect(() => prepare({ spec: e52690v3, policy: "per-node", ...options })).toThrow(message);
+  });
+});
+
+test("the timeline names every step in order, the series' own among them, with what it stored", () => {
+  const { timeline } = boot({ spec: tiny2Node, policy: "per-node" });
+  expect(timeline.filter((event) => event.fromSeries).map((event) => event.step)).toEqual(["numa-reserve-memory", "numa-replicate-kernel", "numa-replicate-rodata", "numa-clear-linear"]);
+  expect(timeline.map((event) => event.row)).toEqual([...timeline.map((event) => event.row)].sort((a, b) => a - b));
+  const single = boot({ spec: tiny2Node, policy: "single-copy", alignment: "patch-06" }).timeline;
+  expect(single.every((event) => event.replicaStores === 0)).toBe(true);
+  const clone = timeline.find((event) => event.step === "numa-replicate-kernel")!;
+  // Per root: 239 PGD slots, three tables of 512 and three pointers; and on the other node eight leaves of text.
+  expect(clone.replicaStores).toBe(2 * (239 + 3 * 512 + 3) + 8);
+});
