@@ -1,0 +1,48 @@
+/** Which physical copies stand behind a run of text: one for each holder whose tables name frames of their own. */
+import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { KernelTables, ReplicaView } from "@kreplica/mm-core/api";
+import { TextPatchError } from "../errors.js";
+
+const PAGE = 4096n;
+
+/** One copy of a run of at most two pages. */
+export interface TextCopy {
+  /** Lowest holder that sees it. */
+  readonly node: NodeId;
+  /** Frame of each page, all of the same holder: a poke across a page must not mix copies. */
+  readonly frames: readonly Frame[];
+  readonly writable: boolean;
+  readonly executable: boolean;
+}
+
+/**
+ * Distinct copies in the order of the holders: as many as holders for replicated text, one for a shared page, so that no copy is
+ * written twice (the series makes a pass for every node whatever is behind the address).
+ * @throws TextPatchError not-mapped
+ */
+export function copiesOf(tables: KernelTables, view: ReplicaView, address: bigint, length: number): TextCopy[] {
+  const first = address & ~(PAGE - 1n);
+  const pages = Number(((address + BigInt(length) - 1n) & ~(PAGE - 1n)) - first >> 12n) + 1;
+  const copies: TextCopy[] = [];
+  for (const node of view.holders) {
+    const frames: Frame[] = [];
+    let writable = true;
+    let executable = true;
+    for (let page = 0; page < pages; page++) {
+      const at = first + BigInt(page) * PAGE;
+      const leaf = tables.lookup(node, at);
+      if (!leaf) throw new TextPatchError("not-mapped", at, `nothing is mapped there on node ${node}; map it, or give an address of text`);
+      frames.push(leaf.frame + Number((at >> 12n) & BigInt(512 ** (leaf.level - 1) - 1)));
+      writable &&= leaf.writable;
+      executable &&= leaf.executable;
+    }
+    if (!copies.some((copy) => copy.frames.every((frame, i) => frame === frames[i]))) copies.push({ node, frames, writable, executable });
+  }
+  return copies;
+}
+
+/** Physical address of a byte of a copy. */
+export const physicalOf = (copy: TextCopy, address: bigint, offset: number): bigint => {
+  const within = Number(address & (PAGE - 1n)) + offset;
+  return (BigInt(copy.frames[within >> 12]!) << 12n) + BigInt(within & 4095);
+};

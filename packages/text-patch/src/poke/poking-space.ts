@@ -1,0 +1,131 @@
+/**
+ * The poking address space: a user-range alias through which read-only text is written, in tables of its own that no other CPU loads.
+ *
+ *   root of each holder --+
+ *   root of each holder --+-> [P4D] -> PUD -> PMD -> PTE page with two entries: the page under the site, and the next one
+ *
+ * The series keeps one root, node 0's, so that a poking CPU runs another node's text (D15). Here every holder has a root, and all share
+ * the lower tables.
+ */
+import { type CpuId, entryHigh, entryLow, Bit, type Frame, FAULT, highOf, lowOf, type Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
+import { type CpuState, invariant, type KernelLayout, type PageAllocator, type ReplicaView, seededRandom, TABLE_BITS, type TableMemory } from "@kreplica/mm-core/api";
+import { TextPatchError } from "../errors.js";
+import { physicalOf, type TextCopy } from "./copies.js";
+
+const PAGE = 4096n;
+/** RW, not global, not user: PAGE_KERNEL without G. */
+const ALIAS_BITS = Bit.Present | Bit.Writable | Bit.Accessed | Bit.Dirty;
+/** User addresses end here with 4 levels. */
+const USER_END = 1n << 47n;
+
+export interface PokingParts {
+  readonly machine: Machine;
+  readonly cpus: CpuState;
+  readonly entries: TableMemory;
+  readonly allocator: PageAllocator;
+  readonly view: ReplicaView;
+  readonly layout: KernelLayout;
+}
+
+export class PokingSpace {
+  /** Two pages, never across a 2 MiB border, so that both entries are in one PTE page. */
+  readonly address: bigint;
+  /** Loads of the poking root so far. */
+  switches = 0;
+  private readonly roots = new Map<NodeId, Frame>();
+  private readonly leaves: Frame;
+
+  /** @throws TextPatchError no-slot when table pages cannot be had; nothing is kept then */
+  constructor(private readonly parts: PokingParts, seed: number) {
+    const random = seededRandom(seed ^ 0x706f_6b65);
+    const page = (BigInt(random(0x7fff_ffff)) * 16n + BigInt(random(16))) % ((USER_END >> 12n) - 4096n) + 1024n;
+    this.address = ((page & 511n) === 511n ? page - 1n : page) * PAGE;
+    const { entries, layout, view, allocator } = parts;
+    const made: Frame[] = [];
+    const make = (node: NodeId): Frame => {
+      const frame = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
+      if (frame === NONE) {
+        for (const each of made) allocator.free(each, 0);
+        throw new TextPatchError("no-slot", this.address, "the poking address space's tables could not be had; free memory and boot again");
+      }
+      made.push(frame);
+      return frame;
+    };
+    const holders = view.holders;
+    let lower = this.leaves = make(view.master);
+    for (let level = 2; level < layout.levels; level++) {
+      const table = make(view.master);
+      entries.write(table, tableIndex(this.address, level), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+      lower = table;
+    }
+    for (const node of holders) {
+      const root = make(node);
+      entries.write(root, tableIndex(this.address, layout.levels), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+      this.roots.set(node, root);
+    }
+  }
+
+  /** Entries of the alias now: both 0 but while a poke is under way. */
+  aliasEntries(): readonly bigint[] {
+    const { entries } = this.parts;
+    return [0, 1].map((page) => {
+      const index = tableIndex(this.address, 1) + page;
+      return (BigInt(entries.high(this.leaves, index)) << 32n) | BigInt(entries.low(this.leaves, index));
+    });
+  }
+
+  /** Root a CPU loads to poke. */
+  rootOf(cpu: CpuId): Frame {
+    const holder = this.parts.view.nearest(this.parts.machine.nodeOfCpu(cpu));
+    // Holders may have come into being after this space did: the master's root serves until then.
+    return this.roots.get(holder) ?? this.roots.values().next().value!;
+  }
+
+  /**
+   * Writes bytes of one copy through the alias, on the CPU that acts.
+   * Yields after each byte that another CPU could see before the next: a store of several bytes may be torn.
+   */
+  *write(copy: TextCopy, address: bigint, bytes: Uint8Array): Generator<void, void> {
+    const { machine, cpus, entries } = this.parts;
+    const cpu = machine.cpu(cpus.current);
+    const root = this.rootOf(cpus.current);
+    this.refresh(root, machine.nodeOfCpu(cpus.current));
+    const index = tableIndex(this.address, 1);
+    copy.frames.forEach((frame, page) => entries.write(this.leaves, index + page, entryLow(frame, ALIAS_BITS), entryHigh(frame, true)));
+    const before = cpu.cr3;
+    const privilege = cpu.privilege;
+    cpu.privilege = 0;
+    cpu.writeCr3(BigInt(root) << 12n);
+    this.switches++;
+    try {
+      const alias = this.address + (address & (PAGE - 1n));
+      for (let i = 0; i < bytes.length; i++) {
+        const at = alias + BigInt(i);
+        // One access a line is charged; the first byte and each that begins a line.
+        if (i === 0 || (at & 63n) === 0n) {
+          const status = cpu.store(lowOf(at) | 0, highOf(at) | 0);
+          invariant((status & FAULT) === 0, `the poking alias of 0x${address.toString(16)} faults with ${status & ~FAULT}`);
+          invariant(BigInt(cpu.lastFrame) << 12n === (physicalOf(copy, address, i) & ~(PAGE - 1n)), "the poking alias leads to another frame than the copy's");
+        }
+        machine.memory.writeBytes(physicalOf(copy, address, i), bytes.subarray(i, i + 1));
+        yield;
+      }
+    } finally {
+      copy.frames.forEach((_, page) => entries.write(this.leaves, index + page, 0, 0));
+      cpu.writeCr3(before);
+      for (let page = 0; page < copy.frames.length; page++) cpu.invlpg(this.address + BigInt(page) * PAGE);
+      cpu.privilege = privilege;
+    }
+  }
+
+  /** Kernel slots as the node's own root has them now. */
+  private refresh(root: Frame, node: NodeId): void {
+    const { entries, view, layout } = this.parts;
+    const from = view.kernelRoot(node);
+    for (let slot = layout.kernelBoundary; slot < 512; slot++) {
+      const lo = entries.low(from, slot);
+      const hi = entries.high(from, slot);
+      if (entries.low(root, slot) !== lo || entries.high(root, slot) !== hi) entries.write(root, slot, lo, hi);
+    }
+  }
+}

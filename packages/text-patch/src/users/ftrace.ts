@@ -1,0 +1,92 @@
+/** Function tracing: call sites at the entry of functions, off until somebody asks, and the trampolines they then call; live patching on top. */
+import { branch32, CALL, JMP32, nops } from "../encode.js";
+import { TextPatchError } from "../errors.js";
+import type { TextPoke } from "../poke/poke-api.js";
+import type { InsnPages } from "./insn-pages.js";
+
+const SITE_BYTES = 5;
+/** lea 8(%rsp),%rsp: drops the return address the call site pushed. */
+const DROP_RETURN = [0x48, 0x8d, 0x64, 0x24, 0x08];
+
+export class Ftrace {
+  private readonly sites: ReadonlySet<bigint>;
+  private readonly on = new Map<bigint, bigint>();
+
+  /** @param sites of __mcount_loc, already no-ops */
+  constructor(private readonly poke: TextPoke, private readonly trampolines: InsnPages, sites: readonly bigint[]) {
+    this.sites = new Set(sites);
+  }
+
+  /** A trampoline with code of the caller's, callable from every node. @param code made for the address it will have */
+  trampoline(code: (address: bigint) => Uint8Array): bigint {
+    const slot = this.trampolines.take();
+    try {
+      this.trampolines.write(slot, code(slot));
+      return slot;
+    } catch (error) {
+      this.trampolines.give(slot);
+      throw error;
+    }
+  }
+
+  /** Gives a trampoline back. @throws TextPatchError taken while a site calls it */
+  dropTrampoline(trampoline: bigint): void {
+    for (const [site, target] of this.on) if (target === trampoline) throw new TextPatchError("taken", site, "still calls this trampoline; disable it first");
+    this.trampolines.give(trampoline);
+  }
+
+  /**
+   * Makes sites call a trampoline, all in one pass over ascending addresses.
+   * @patch 08/12 arch/x86/kernel/ftrace.c ftrace_replace_code
+   * @throws TextPatchError no-site, unexpected-code
+   */
+  enable(sites: readonly bigint[], trampoline: bigint): void { this.replace(sites, (site) => branch32(CALL, site, trampoline), trampoline); }
+
+  disable(sites: readonly bigint[]): void { this.replace(sites, () => nops(SITE_BYTES), undefined); }
+
+  /** What a site calls now. */
+  target(site: bigint): bigint | undefined { return this.on.get(site); }
+
+  private replace(sites: readonly bigint[], bytes: (site: bigint) => Uint8Array, target: bigint | undefined): void {
+    const sorted = [...new Set(sites)].sort((a, b) => (a < b ? -1 : 1));
+    for (const site of sorted) {
+      if (!this.sites.has(site)) throw new TextPatchError("no-site", site, "is no call of __fentry__");
+      const old = this.poke.read(site, SITE_BYTES);
+      const known = this.on.get(site);
+      const expected = known === undefined ? nops(SITE_BYTES) : branch32(CALL, site, known);
+      if (old.some((byte, i) => byte !== expected[i])) throw new TextPatchError("unexpected-code", site, "holds neither the no-op nor the call that was written there");
+    }
+    this.poke.batch(sorted.map((site) => ({ address: site, bytes: bytes(site) })));
+    for (const site of sorted) {
+      if (target === undefined) this.on.delete(site);
+      else this.on.set(site, target);
+    }
+  }
+}
+
+/** Functions replaced while they run: the entry of the old one leads to the new one. */
+export class Livepatch {
+  private readonly patched = new Map<bigint, bigint>();
+  constructor(private readonly ftrace: Ftrace) {}
+
+  /** @param site the old function's call of __fentry__ @param replacement entry of the new function */
+  apply(site: bigint, replacement: bigint): void {
+    const trampoline = this.ftrace.trampoline((address) =>
+      Uint8Array.of(...DROP_RETURN, ...branch32(JMP32, address + BigInt(DROP_RETURN.length), replacement)));
+    try { this.ftrace.enable([site], trampoline); } catch (error) {
+      this.ftrace.dropTrampoline(trampoline);
+      throw error;
+    }
+    this.patched.set(site, trampoline);
+  }
+
+  /** @throws TextPatchError no-site */
+  revert(site: bigint): void {
+    const trampoline = this.patched.get(site);
+    if (trampoline === undefined) throw new TextPatchError("no-site", site, "is not patched");
+    this.ftrace.disable([site]);
+    this.patched.delete(site);
+    this.ftrace.dropTrampoline(trampoline);
+  }
+}
+
