@@ -115,7 +115,7 @@ function checkMatrix(spec: MachineSpec, name: "latencyNs" | "bandwidthMBs" | "di
 }
 
 function checkCache(cache: CacheSpec, name: string, need: Need): void {
-  need(Number.isInteger(cache.ways) && cache.ways >= 1 && cache.ways <= 64, `${name}.ways`, `${cache.ways} ways`, "1 to 64");
+  need(Number.isInteger(cache.ways) && cache.ways >= 1 && cache.ways <= 32, `${name}.ways`, `${cache.ways} ways`, "1 to 32");
   const groups = cache.bytes / (4096 * cache.ways);
   need(Number.isInteger(groups) && groups >= 1, `${name}.bytes`, `${cache.bytes} bytes in ${cache.ways} ways are ${groups * 64} sets`, "a multiple of 4096 * ways: sets come in multiples of 64");
   need(groups <= 65536, `${name}.bytes`, `${groups * 64} sets`, "at most 4194304 sets");
@@ -124,7 +124,7 @@ function checkCache(cache: CacheSpec, name: string, need: Need): void {
 
 function checkTlb(tlb: TlbSpec | undefined, name: string, need: Need): void {
   if (tlb === undefined) return;
-  need(Number.isInteger(tlb.ways) && tlb.ways >= 1 && isPowerOfTwo(tlb.entries / tlb.ways), name, `${tlb.entries} entries in ${tlb.ways} ways`, "entries = ways * 2^n");
+  need(Number.isInteger(tlb.ways) && tlb.ways >= 1 && tlb.ways <= 256 && isPowerOfTwo(tlb.entries / tlb.ways), name, `${tlb.entries} entries in ${tlb.ways} ways`, "entries = ways * 2^n, at most 256 ways");
 }
 
 function checkSourced(number: Sourced, name: string, most: number, need: Need): void {

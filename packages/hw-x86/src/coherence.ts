@@ -1,10 +1,10 @@
 /**
  * What lies beyond a core's L2: the L3 of each domain (socket or CCX), who else holds a line, and the home memory. Allocates nothing.
  *
- * Protocol, at the fidelity that decides where a line comes from. A line is either with one core that may write it (EXCLUSIVE,
- * then perhaps DIRTY), or anywhere, clean towards other domains. A reader takes the modified line from its holder, which
- * keeps it clean: within the domain the L3 takes the modification over, between domains it is written back home. A writer
- * removes every other copy first. Cores and domains that never ran are not asked.
+ * Protocol, at the fidelity that decides where a line comes from. A line is either with one core that may write it (and then
+ * perhaps modified), or marked shared wherever it is, clean towards other domains. A reader takes the modified line from its
+ * holder, which keeps it clean: within the domain the L3 takes the modification over, between domains it is written back
+ * home. A writer removes every other copy first. Cores and domains that never ran are not asked.
  *
  * L3 kinds: "inclusive" holds whatever its cores hold, so a line it evicts leaves them too; "victim" holds only what L2
  * evicts and gives it up when a core takes it; "independent" is filled on the way and forces nothing.
@@ -15,13 +15,14 @@ import type { OwnerTable } from "./memory-layout.js";
 import type { LineHolder, OuterCaches } from "./sharing.js";
 import type { MachineSpec } from "./spec.js";
 
-/** State of a line in L1D and L2: the core may write without asking. In an L3 only DIRTY is used. */
-const EXCLUSIVE = 1;
-const DIRTY = 2;
-/** Answer of a probe; DIRTY may be added. */
+// States of a line, cache.ts; an L3 uses MODIFIED only.
+const MODIFIED = 1;
+const SHARED = 2;
+/** Answer of a probe; MODIFIED may be added. */
 const HELD = 4;
 
-// Source.* of counters.ts; literal here because imported constants cost on this path. core.test.ts compares them.
+// Source of counters.ts; literal here because imported constants cost on this path. coherence.test.ts compares them.
+const L1 = 0;
 const OWN_L3 = 2;
 const SIBLING = 3;
 const DIRTY_SAME_SOCKET = 4;
@@ -31,15 +32,22 @@ const UPGRADE_SAME_SOCKET = 7;
 const UPGRADE_OTHER_SOCKET = 8;
 const MEMORY = 9;
 const HOLE = 255;
-const L1 = 0;
 
 /** What all domains of a machine share. */
 export class Fabric {
+  readonly spec: MachineSpec;
+  readonly layout: CounterLayout;
+  private readonly homes: OwnerTable;
   /** Domains in which a core came into being. */
-  readonly domains: Domain[] = [];
+  readonly domains: Domain[];
 
   /** @param homes node index by frame */
-  constructor(readonly spec: MachineSpec, readonly homes: OwnerTable, readonly layout: CounterLayout) {}
+  constructor(spec: MachineSpec, homes: OwnerTable, layout: CounterLayout) {
+    this.spec = spec;
+    this.homes = homes;
+    this.layout = layout;
+    this.domains = [];
+  }
 
   /** Index of the node a line is written to and read from; device windows lie on the asking CPU's node. */
   home(frame: number, nodeIndex: number): number {
@@ -50,21 +58,27 @@ export class Fabric {
 
 /** Cores that share one L3, and that L3. */
 export class Domain implements OuterCaches {
-  /** Cores that came into being. */
-  private readonly cores: LineHolder[] = [];
-  private readonly l3: LineCache;
-  private readonly inclusive: boolean;
   readonly victim: boolean;
-  granted = 0;
+  readonly socket: number;
+  granted: number;
+  private readonly inclusive: boolean;
+  private readonly fabric: Fabric;
+  private readonly l3: LineCache;
+  /** Cores that came into being. */
+  private readonly cores: LineHolder[];
   private readonly writeBacksAt: number;
   private readonly cleanSameSocket: number;
   private readonly cleanOtherSocket: number;
 
-  constructor(private readonly fabric: Fabric, readonly socket: number) {
+  constructor(fabric: Fabric, socket: number) {
     const { l3 } = fabric.spec;
+    this.fabric = fabric;
+    this.socket = socket;
     this.l3 = new LineCache(l3);
     this.inclusive = l3.inclusion === "inclusive";
     this.victim = l3.inclusion === "victim";
+    this.granted = 0;
+    this.cores = [];
     this.writeBacksAt = fabric.layout.writeBacksAt;
     this.cleanSameSocket = fabric.layout.cleanSameSocket;
     this.cleanOtherSocket = fabric.layout.cleanOtherSocket;
@@ -73,7 +87,7 @@ export class Domain implements OuterCaches {
 
   /** Bytes of host memory of the L3's tags and states. */
   get hostBytes(): number {
-    return this.l3.tags.byteLength + this.l3.state.byteLength;
+    return this.l3.hostBytes;
   }
 
   join(core: LineHolder): void {
@@ -82,23 +96,24 @@ export class Domain implements OuterCaches {
 
   fetch(core: LineHolder, frame: number, line: number, write: boolean, counters: Float64Array): number {
     const l3 = this.l3;
+    const base = l3.baseOf(frame, line);
     let here = false;
-    let dirty = 0;
+    let modified = 0;
     if (this.victim) {
-      const state = l3.remove(frame, line);
-      if (state !== ABSENT) {
+      const taken = l3.remove(base, frame);
+      if (taken !== ABSENT) {
         here = true;
-        dirty = state & DIRTY;
+        modified = taken;
       }
     } else {
-      here = l3.touch(frame, line);
-      if (!here && l3.victimFrame !== -1) this.evicted(core, l3.victimFrame, line, l3.victimState, counters);
+      here = l3.touch(base, frame);
+      if (!here && l3.victimFrame !== -1) this.evicted(core, l3.victimFrame, line, l3.victimModified, counters);
     }
     if (this.cores.length === 1 && this.fabric.domains.length === 1) {
-      this.granted = EXCLUSIVE | dirty;
+      this.granted = modified;
       return here ? OWN_L3 : MEMORY + this.fabric.home(frame, core.nodeIndex);
     }
-    return this.fetchShared(core, frame, line, write, here, dirty, counters);
+    return this.fetchShared(core, frame, line, write, here, modified, counters);
   }
 
   upgrade(core: LineHolder, frame: number, line: number): number {
@@ -112,33 +127,29 @@ export class Domain implements OuterCaches {
     return source;
   }
 
-  fromL2(core: LineHolder, frame: number, line: number, dirty: boolean, counters: Float64Array): void {
+  fromL2(core: LineHolder, frame: number, line: number, modified: boolean, counters: Float64Array): void {
     const l3 = this.l3;
+    const base = l3.baseOf(frame, line);
     if (this.victim) {
-      if (!l3.touch(frame, line) && l3.victimFrame !== -1) this.evicted(core, l3.victimFrame, line, l3.victimState, counters);
-      if (dirty) {
-        const slot = l3.setOf(frame, line);
-        l3.state[slot] = l3.state[slot]! | DIRTY;
-      }
-    } else if (dirty) {
-      const slot = l3.find(frame, line);
-      if (slot === ABSENT) this.writeBack(core, frame, counters);
-      else l3.state[slot] = DIRTY;
-    }
+      if (!l3.touch(base, frame) && l3.victimFrame !== -1) this.evicted(core, l3.victimFrame, line, l3.victimModified, counters);
+      if (modified) l3.setState(base, 0, MODIFIED);
+    } else if (modified) this.modify(core, frame, line, counters);
   }
 
   clear(): void {
     this.l3.clear();
   }
 
-  /** What another domain asks: who here has the line? `remove` takes it away, else it stays here, clean and shared. @returns 0 or HELD, with DIRTY if it was modified */
+  /** What another domain asks: who here has the line? `remove` takes it away, else it stays here, clean and shared. @returns 0 or HELD, with MODIFIED if it was */
   private probe(frame: number, line: number, remove: boolean): number {
-    const slot = this.l3.find(frame, line);
+    const l3 = this.l3;
+    const base = l3.baseOf(frame, line);
+    const way = l3.find(base, frame);
     let found = 0;
-    if (slot !== ABSENT) {
-      found = HELD | (this.l3.state[slot]! & DIRTY);
-      if (remove) this.l3.remove(frame, line);
-      else this.l3.state[slot] = 0;
+    if (way !== ABSENT) {
+      found = HELD | l3.stateOf(base, way);
+      if (remove) l3.remove(base, frame);
+      else l3.setState(base, way, 0);
     } else if (this.inclusive) return 0;
     for (const core of this.cores) found |= core.probe(frame, line, remove);
     return found;
@@ -150,20 +161,20 @@ export class Domain implements OuterCaches {
     return found;
   }
 
-  private fetchShared(core: LineHolder, frame: number, line: number, write: boolean, here: boolean, dirty: number, counters: Float64Array): number {
+  private fetchShared(core: LineHolder, frame: number, line: number, write: boolean, here: boolean, modified: number, counters: Float64Array): number {
     const home = this.fabric.home(frame, core.nodeIndex);
     const siblings = this.probeSiblings(core, frame, line, write);
     let source = here ? OWN_L3 : MEMORY + home;
-    if ((siblings & DIRTY) !== 0) {
+    if ((siblings & MODIFIED) !== 0) {
       source = SIBLING;
-      if (write) dirty |= DIRTY;
+      if (write) modified = MODIFIED;
       else this.takeOver(core, frame, line, counters);
     } else if (siblings !== 0 && !here) source = SIBLING;
     const held = here || siblings !== 0;
     if (held && !write) {
-      // Another domain may share the line: whoever wants to write asks again.
-      this.granted = (siblings === 0 && this.fabric.domains.length === 1 ? EXCLUSIVE : 0) | dirty;
-      if (dirty !== 0 && siblings === 0) this.granted |= EXCLUSIVE;
+      // Another domain may have it as well, unless it is modified here: whoever wants to write a shared line asks again.
+      const alone = siblings === 0 && (modified !== 0 || this.fabric.domains.length === 1);
+      this.granted = modified | (alone ? 0 : SHARED);
       return source;
     }
     let others = 0;
@@ -175,32 +186,36 @@ export class Domain implements OuterCaches {
       others |= found;
       sameSocket ||= domain.socket === this.socket;
     }
-    if ((others & DIRTY) !== 0) {
+    if ((others & MODIFIED) !== 0) {
       source = sameSocket ? DIRTY_SAME_SOCKET : DIRTY_OTHER_SOCKET;
-      if (write) dirty |= DIRTY;
+      if (write) modified = MODIFIED;
       else this.writeBack(core, frame, counters);
     } else if (others !== 0) {
       if (held) source = sameSocket ? UPGRADE_SAME_SOCKET : UPGRADE_OTHER_SOCKET;
       else source = (sameSocket ? this.cleanSameSocket : this.cleanOtherSocket) + home;
     }
-    this.granted = (write || others === 0 ? EXCLUSIVE : 0) | dirty;
+    this.granted = modified | (write || others === 0 ? 0 : SHARED);
     return source;
   }
 
   /** The L3 takes a modification over from a core that now only reads. */
   private takeOver(core: LineHolder, frame: number, line: number, counters: Float64Array): void {
     if (this.victim) this.fromL2(core, frame, line, true, counters);
-    else {
-      const slot = this.l3.find(frame, line);
-      if (slot === ABSENT) this.writeBack(core, frame, counters);
-      else this.l3.state[slot] = DIRTY;
-    }
+    else this.modify(core, frame, line, counters);
   }
 
-  private evicted(core: LineHolder, frame: number, line: number, state: number, counters: Float64Array): void {
-    let found = state & DIRTY;
+  /** A modification arrives at an L3 that is not a victim cache. */
+  private modify(core: LineHolder, frame: number, line: number, counters: Float64Array): void {
+    const base = this.l3.baseOf(frame, line);
+    const way = this.l3.find(base, frame);
+    if (way === ABSENT) this.writeBack(core, frame, counters);
+    else this.l3.setState(base, way, MODIFIED);
+  }
+
+  private evicted(core: LineHolder, frame: number, line: number, modified: number, counters: Float64Array): void {
+    let found = modified;
     if (this.inclusive) for (const each of this.cores) found |= each.probe(frame, line, true);
-    if ((found & DIRTY) !== 0) this.writeBack(core, frame, counters);
+    if ((found & MODIFIED) !== 0) this.writeBack(core, frame, counters);
   }
 
   private writeBack(core: LineHolder, frame: number, counters: Float64Array): void {

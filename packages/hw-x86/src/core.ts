@@ -10,10 +10,12 @@ import type { LineHolder, OuterCaches } from "./sharing.js";
 import type { MachineSpec } from "./spec.js";
 import { CoreTlbs } from "./tlb-levels.js";
 
-// States of a line in L1D and L2, as in coherence.ts; a line of L1I has 0, or 1 + the source it was prefetched from.
-const EXCLUSIVE = 1;
-const DIRTY = 2;
+// States of a line, cache.ts.
+const MODIFIED = 1;
+const SHARED = 2;
+/** Answer to a probe, sharing.ts. */
 const HELD = 4;
+// Source of counters.ts.
 const L1 = 0;
 const L2 = 1;
 /** {@link Core.fetchThread} when the next fetch has to look. */
@@ -24,27 +26,33 @@ export class Core implements LineHolder {
   readonly l1d: LineCache;
   readonly l2: LineCache;
   readonly tlbs: CoreTlbs;
+  readonly nodeIndex: number;
+  private readonly outer: OuterCaches;
   private readonly prefetchLines: number;
 
-  /** Thread whose last fetch is the line {@link fetchLo}: fetching there again changes nothing anywhere. */
-  fetchThread = NOBODY;
-  fetchLo = 0;
-  fetchHi = 0;
+  /** Thread (in its place of a TLB tag) whose last fetch is the line {@link fetchLo}: fetching there again changes nothing anywhere. */
+  fetchThread: number;
+  fetchLo: number;
+  fetchHi: number;
 
   /** @param nodeIndex of the core's node in the specification */
-  constructor(spec: MachineSpec, private readonly domain: OuterCaches, readonly nodeIndex: number) {
-    this.l1i = new LineCache(spec.l1i);
+  constructor(spec: MachineSpec, outer: OuterCaches, nodeIndex: number) {
+    this.l1i = new LineCache(spec.l1i, spec.costs.prefetchLines > 0);
     this.l1d = new LineCache(spec.l1d);
     this.l2 = new LineCache(spec.l2);
     this.tlbs = new CoreTlbs(spec.translation);
+    this.nodeIndex = nodeIndex;
+    this.outer = outer;
     this.prefetchLines = spec.costs.prefetchLines;
-    domain.join(this);
+    this.fetchThread = NOBODY;
+    this.fetchLo = 0;
+    this.fetchHi = 0;
+    outer.join(this);
   }
 
   /** Bytes of host memory of tags, states and TLB entries. */
   get hostBytes(): number {
-    const caches = [this.l1i, this.l1d, this.l2].reduce((sum, { tags, state }) => sum + tags.byteLength + state.byteLength, 0);
-    return caches + this.tlbs.hostBytes;
+    return this.l1i.hostBytes + this.l1d.hostBytes + this.l2.hostBytes + this.tlbs.hostBytes;
   }
 
   /**
@@ -53,85 +61,28 @@ export class Core implements LineHolder {
    */
   data(frame: number, line: number, write: boolean, counters: Float64Array, row: number): void {
     const l1d = this.l1d;
+    const base = l1d.baseOf(frame, line);
     let source = L1;
-    if (l1d.touch(frame, line)) {
-      if (write) {
-        const slot = l1d.setOf(frame, line);
-        if (l1d.state[slot] !== (EXCLUSIVE | DIRTY)) source = this.firstStore(frame, line, slot);
-      }
-    } else source = this.dataMiss(frame, line, write, counters);
+    if (l1d.touch(base, frame)) {
+      if (write && (l1d.words[base]! & 1) === 0) source = this.firstStore(frame, line, base);
+    } else source = this.dataMiss(frame, line, base, write, counters);
     const index = row + source;
     counters[index] = counters[index]! + 1;
-  }
-
-  /** After L1D.touch missed: brings the line. @returns where it came from */
-  dataMiss(frame: number, line: number, write: boolean, counters: Float64Array): number {
-    const l1d = this.l1d;
-    const { victimFrame, victimState } = l1d;
-    if ((victimState & DIRTY) !== 0) this.fromL1(victimFrame, line, counters);
-    let source = this.fromBelow(frame, line, write, counters);
-    const slot = l1d.setOf(frame, line);
-    l1d.state[slot] = this.l2.state[this.l2.setOf(frame, line)]! & EXCLUSIVE;
-    if (write) {
-      const upgrade = this.firstStore(frame, line, slot);
-      if (upgrade !== L1) source = upgrade;
-    }
-    return source;
-  }
-
-  /** A store to a line of L1D that is not modified yet. @returns L1, or an upgrade source */
-  firstStore(frame: number, line: number, slot: number): number {
-    const state = this.l1d.state;
-    let source = L1;
-    if ((state[slot]! & EXCLUSIVE) === 0) {
-      source = this.domain.upgrade(this, frame, line);
-      const below = this.l2.find(frame, line);
-      if (below !== ABSENT) this.l2.state[below] = this.l2.state[below]! | EXCLUSIVE;
-    }
-    state[slot] = EXCLUSIVE | DIRTY;
-    if (this.l1i.remove(frame, line) !== ABSENT) this.fetchThread = NOBODY;
-    return source;
   }
 
   /** After L1I.touch missed: brings the line and prefetches the next ones of the page. @returns where it came from */
   fetchMiss(frame: number, line: number, counters: Float64Array, prefetchRow: number): number {
     const source = this.fetchLine(frame, line, counters);
-    const last = Math.min(63, line + this.prefetchLines);
-    for (let next = line + 1; next <= last; next++) {
-      if (this.l1i.find(frame, next) !== ABSENT) continue;
-      this.l1i.touch(frame, next);
-      const from = this.fetchLine(frame, next, counters);
-      this.l1i.state[this.l1i.setOf(frame, next)] = from + 1;
-      counters[prefetchRow + from] = counters[prefetchRow + from]! + 1;
-    }
+    if (this.prefetchLines !== 0) this.prefetch(frame, line, counters, prefetchRow);
     return source;
   }
 
   probe(frame: number, line: number, remove: boolean): number {
-    let found = 0;
-    if (remove) {
-      const data = this.l1d.remove(frame, line);
-      if (data !== ABSENT) found = HELD | (data & DIRTY);
-      const below = this.l2.remove(frame, line);
-      if (below !== ABSENT) found |= HELD | (below & DIRTY);
-      if (this.l1i.remove(frame, line) !== ABSENT) {
-        found |= HELD;
-        this.fetchThread = NOBODY;
-      }
-      return found;
-    }
-    const data = this.l1d.find(frame, line);
-    if (data !== ABSENT) {
-      found = HELD | (this.l1d.state[data]! & DIRTY);
-      this.l1d.state[data] = 0;
-    }
-    const below = this.l2.find(frame, line);
-    if (below !== ABSENT) {
-      found |= HELD | (this.l2.state[below]! & DIRTY);
-      this.l2.state[below] = 0;
-    }
-    if (this.l1i.find(frame, line) !== ABSENT) found |= HELD;
-    return found;
+    const { l1i } = this;
+    const base = l1i.baseOf(frame, line);
+    const code = remove ? l1i.remove(base, frame) : l1i.find(base, frame);
+    if (remove && code !== ABSENT) this.fetchThread = NOBODY;
+    return (code === ABSENT ? 0 : HELD) | this.probeData(this.l1d, frame, line, remove) | this.probeData(this.l2, frame, line, remove);
   }
 
   /** Empties caches, TLBs and paging-structure caches. */
@@ -144,35 +95,100 @@ export class Core implements LineHolder {
     this.fetchThread = NOBODY;
   }
 
-  /** Fills L1I's new line, clean. */
-  private fetchLine(frame: number, line: number, counters: Float64Array): number {
-    const data = this.l1d.find(frame, line);
-    if (data !== ABSENT && (this.l1d.state[data]! & DIRTY) !== 0) {
-      this.l1d.state[data] = EXCLUSIVE;
-      this.fromL1(frame, line, counters);
+  /** After L1D.touch missed: brings the line. @returns where it came from */
+  private dataMiss(frame: number, line: number, base: number, write: boolean, counters: Float64Array): number {
+    const { l1d, l2 } = this;
+    if (l1d.victimModified !== 0) this.fromL1(l1d.victimFrame, line, counters);
+    const below = l2.baseOf(frame, line);
+    let source = L2;
+    if (!l2.touch(below, frame)) source = this.outside(frame, line, below, write, counters);
+    const shared = l2.words[below + 1]! & 1;
+    if (shared !== 0) l1d.words[base + 1] = l1d.words[base + 1]! | 1;
+    if (write) {
+      const upgrade = this.firstStore(frame, line, base);
+      if (upgrade !== L1) source = upgrade;
     }
-    return this.fromBelow(frame, line, false, counters);
+    return source;
   }
 
-  /** L2 and what lies beyond; afterwards the line is in L2. */
-  private fromBelow(frame: number, line: number, write: boolean, counters: Float64Array): number {
-    const l2 = this.l2;
-    if (l2.touch(frame, line)) return L2;
-    const { victimFrame, victimState } = l2;
-    const domain = this.domain;
-    const dirty = (victimState & DIRTY) !== 0;
+  /** A store to the line in way 0 of an L1D set, which is not modified yet. @returns L1, or an upgrade source */
+  private firstStore(frame: number, line: number, base: number): number {
+    const { l1d, l1i, outer } = this;
+    const words = l1d.words;
+    let source = L1;
+    if ((words[base + 1]! & 1) !== 0) {
+      source = outer.upgrade(this, frame, line);
+      words[base + 1] = words[base + 1]! & ~1;
+      this.changeState(this.l2, frame, line, ~SHARED, 0);
+    }
+    words[base] = words[base]! | 1;
+    if (l1i.remove(l1i.baseOf(frame, line), frame) !== ABSENT) this.fetchThread = NOBODY;
+    return source;
+  }
+
+  private prefetch(frame: number, line: number, counters: Float64Array, row: number): void {
+    const l1i = this.l1i;
+    const last = Math.min(63, line + this.prefetchLines);
+    for (let next = line + 1; next <= last; next++) {
+      const base = l1i.baseOf(frame, next);
+      if (l1i.find(base, frame) !== ABSENT) continue;
+      l1i.touch(base, frame);
+      const from = this.fetchLine(frame, next, counters);
+      l1i.origins[base + 2] = from + 1;
+      counters[row + from] = counters[row + from]! + 1;
+    }
+  }
+
+  /** Brings the line that is new in L1I; what L1D changed in it goes below first. */
+  private fetchLine(frame: number, line: number, counters: Float64Array): number {
+    const { l1d, l2 } = this;
+    const base = l1d.baseOf(frame, line);
+    const way = l1d.find(base, frame);
+    if (way !== ABSENT && (l1d.stateOf(base, way) & MODIFIED) !== 0) {
+      l1d.setState(base, way, 0);
+      this.fromL1(frame, line, counters);
+    }
+    const below = l2.baseOf(frame, line);
+    return l2.touch(below, frame) ? L2 : this.outside(frame, line, below, false, counters);
+  }
+
+  /** After L2.touch missed. @param base of the L2 set @returns where the line came from */
+  private outside(frame: number, line: number, base: number, write: boolean, counters: Float64Array): number {
+    const { l2, outer } = this;
+    const victimFrame = l2.victimFrame;
+    const victimModified = l2.victimModified !== 0;
     // An inclusive L3 may throw the victim's copy out while it makes room: the modification has to be there by then.
-    if (!domain.victim && victimFrame !== -1) domain.fromL2(this, victimFrame, line, dirty, counters);
-    const source = domain.fetch(this, frame, line, write, counters);
-    l2.state[l2.setOf(frame, line)] = domain.granted;
-    if (domain.victim && victimFrame !== -1) domain.fromL2(this, victimFrame, line, dirty, counters);
+    if (!outer.victim && victimModified) outer.fromL2(this, victimFrame, line, true, counters);
+    const source = outer.fetch(this, frame, line, write, counters);
+    if (outer.granted !== 0) l2.setState(base, 0, outer.granted);
+    if (outer.victim && victimFrame !== -1) outer.fromL2(this, victimFrame, line, victimModified, counters);
     return source;
   }
 
   /** A modified line leaves L1D, or is cleaned there. */
   private fromL1(frame: number, line: number, counters: Float64Array): void {
-    const below = this.l2.find(frame, line);
-    if (below !== ABSENT) this.l2.state[below] = this.l2.state[below]! | DIRTY;
-    else this.domain.fromL2(this, frame, line, true, counters);
+    if (!this.changeState(this.l2, frame, line, -1, MODIFIED)) this.outer.fromL2(this, frame, line, true, counters);
+  }
+
+  /** @returns whether the line is there */
+  private changeState(cache: LineCache, frame: number, line: number, keep: number, add: number): boolean {
+    const base = cache.baseOf(frame, line);
+    const way = cache.find(base, frame);
+    if (way === ABSENT) return false;
+    cache.setState(base, way, (cache.stateOf(base, way) & keep) | add);
+    return true;
+  }
+
+  private probeData(cache: LineCache, frame: number, line: number, remove: boolean): number {
+    const base = cache.baseOf(frame, line);
+    if (remove) {
+      const modified = cache.remove(base, frame);
+      return modified === ABSENT ? 0 : HELD | modified;
+    }
+    const way = cache.find(base, frame);
+    if (way === ABSENT) return 0;
+    const found = HELD | (cache.stateOf(base, way) & MODIFIED);
+    cache.setState(base, way, SHARED);
+    return found;
   }
 }

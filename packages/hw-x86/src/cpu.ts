@@ -2,7 +2,7 @@
  * One hardware thread: control registers and the path of every access, TLB, tables, caches. Allocates nothing per access
  * when halves are passed as 32 signed bits (`lo | 0`).
  *
- * The three access functions hold the common case themselves: the page in way 0 of its L1 TLB set, the line in way 0 of its
+ * The three access functions hold the common case themselves: the page used last in its L1 TLB set, the line in way 0 of its
  * L1 set, where a hit changes no order. Everything else is a call.
  */
 import type { Core } from "./core.js";
@@ -68,6 +68,9 @@ export class HardwareThread implements Cpu {
   private readonly walker: Walker;
   private readonly thread: number;
 
+  /** Counts everything that may change what an address means to this thread: lets the interpreter keep translations of its own. */
+  translationChanges = 0;
+
   private privilegeValue: 0 | 3 = 0;
   private cr0Value = 0;
   private cr3Value = 0n;
@@ -102,15 +105,11 @@ export class HardwareThread implements Cpu {
   // The parts of the core the common case touches.
   private readonly dataEntries: Int32Array;
   private readonly dataMask: number;
-  private readonly dataStride: number;
-  private readonly l1dTags: Int32Array;
-  private readonly l1dState: Uint8Array;
+  private readonly dataWays: number;
+  private readonly dataOrder: Uint8Array;
+  private readonly l1dWords: Int32Array;
   private readonly l1dGroups: number;
-  private readonly l1dWays: number;
-  private readonly l1iTags: Int32Array;
-  private readonly l1iState: Uint8Array;
-  private readonly l1iGroups: number;
-  private readonly l1iWays: number;
+  private readonly l1dStride: number;
   /** Frame of the page of the core's last fetch. */
   private fetchFrame = 0;
 
@@ -125,15 +124,11 @@ export class HardwareThread implements Cpu {
     const { dataSmall } = core.tlbs;
     this.dataEntries = dataSmall.entries;
     this.dataMask = dataSmall.setMask;
-    this.dataStride = dataSmall.stride;
-    this.l1dTags = core.l1d.tags;
-    this.l1dState = core.l1d.state;
+    this.dataWays = dataSmall.ways;
+    this.dataOrder = dataSmall.order;
+    this.l1dWords = core.l1d.words;
     this.l1dGroups = core.l1d.groupMask;
-    this.l1dWays = core.l1d.ways;
-    this.l1iTags = core.l1i.tags;
-    this.l1iState = core.l1i.state;
-    this.l1iGroups = core.l1i.groupMask;
-    this.l1iWays = core.l1i.ways;
+    this.l1dStride = core.l1d.ways + 2;
     this.region = 0;
     this.derive();
   }
@@ -159,12 +154,13 @@ export class HardwareThread implements Cpu {
     }
     const frame = this.frame;
     const line = (lo >>> 6) & 63;
-    const slot = Math.imul(line | ((frame & this.l1iGroups) << 6), this.l1iWays);
-    if (this.l1iTags[slot] === frame || core.l1i.touch(frame, line)) {
-      const from = this.l1iState[slot]!;
+    const base = core.l1i.baseOf(frame, line);
+    if (core.l1i.touch(base, frame)) {
+      const origins = core.l1i.origins;
+      const from = origins.length === 0 ? 0 : origins[base + 2]!;
       if (from === 0) counters[this.fetchRow] = counters[this.fetchRow]! + 1;
       else {
-        this.l1iState[slot] = 0;
+        origins[base + 2] = 0;
         const index = this.prefetchedRow + from - 1;
         counters[index] = counters[index]! + 1;
       }
@@ -182,7 +178,8 @@ export class HardwareThread implements Cpu {
   load(lo: number, hi: number): number {
     const entries = this.dataEntries;
     const page = (lo >>> 12) | (hi << 20);
-    const at = Math.imul(page & this.dataMask, this.dataStride);
+    const set = Math.imul(page & this.dataMask, this.dataWays | 0);
+    const at = (set + this.dataOrder[set]!) << 2;
     const high = (hi >>> 12) & 0x1fff;
     const tag = entries[at + 1]!;
     let frame = entries[at + 2]!;
@@ -194,7 +191,7 @@ export class HardwareThread implements Cpu {
     } else this.frame = frame;
     const line = (lo >>> 6) & 63;
     const counters = this.counters;
-    if (this.l1dTags[Math.imul(line | ((frame & this.l1dGroups) << 6), this.l1dWays)] === frame) {
+    if (this.l1dWords[Math.imul(line | ((frame & this.l1dGroups) << 6), this.l1dStride | 0) + 2] === frame) {
       counters[this.loadRow] = counters[this.loadRow]! + 1;
     } else this.core.data(frame, line, false, counters, this.loadRow);
     return 0;
@@ -203,7 +200,8 @@ export class HardwareThread implements Cpu {
   store(lo: number, hi: number): number {
     const entries = this.dataEntries;
     const page = (lo >>> 12) | (hi << 20);
-    const at = Math.imul(page & this.dataMask, this.dataStride);
+    const set = Math.imul(page & this.dataMask, this.dataWays | 0);
+    const at = (set + this.dataOrder[set]!) << 2;
     const high = (hi >>> 12) & 0x1fff;
     const tag = entries[at + 1]!;
     let frame = entries[at + 2]!;
@@ -215,9 +213,9 @@ export class HardwareThread implements Cpu {
     } else this.frame = frame;
     const line = (lo >>> 6) & 63;
     const counters = this.counters;
-    const slot = Math.imul(line | ((frame & this.l1dGroups) << 6), this.l1dWays);
-    // 3: exclusive and dirty, nobody to ask.
-    if (this.l1dTags[slot] === frame && this.l1dState[slot] === 3) {
+    const base = Math.imul(line | ((frame & this.l1dGroups) << 6), this.l1dStride | 0);
+    // Modified already: nobody to ask.
+    if (this.l1dWords[base + 2] === frame && (this.l1dWords[base]! & 1) !== 0) {
       counters[this.storeRow] = counters[this.storeRow]! + 1;
     } else this.core.data(frame, line, true, counters, this.storeRow);
     return 0;
@@ -252,7 +250,7 @@ export class HardwareThread implements Cpu {
     this.placeRow = placesAt + region * PLACES;
   }
 
-  get rootFrame(): number { return this.root; }
+  get rootFrame(): number { return this.root >>> 0; }
   get pcid(): number { return (this.cr4Value & CR4_PCIDE) === 0 ? 0 : cr3Pcid(this.cr3Value); }
   get cr3(): bigint { return this.cr3Value; }
 
@@ -311,6 +309,7 @@ export class HardwareThread implements Cpu {
   }
 
   invlpg(address: bigint): void {
+    this.translationChanges++;
     const lo = Number(BigInt.asIntN(32, address));
     const hi = Number(BigInt.asIntN(32, address >> 32n));
     const page = (lo >>> 12) | (hi << 20);
@@ -322,6 +321,7 @@ export class HardwareThread implements Cpu {
   }
 
   invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void {
+    this.translationChanges++;
     const tlbs = this.core.tlbs;
     if (type <= 1 && (pcid < 0 || pcid > 4095 || (pcid !== 0 && (this.cr4Value & CR4_PCIDE) === 0))) {
       this.refuse("invpcid", `PCID ${pcid} does not exist`, "0 to 4095, and only 0 without CR4.PCIDE");
@@ -345,6 +345,7 @@ export class HardwareThread implements Cpu {
   }
 
   flushTranslations(): void {
+    this.translationChanges++;
     this.core.tlbs.flush(TAG_THREAD, this.thread);
     this.core.tlbs.structures.flush(TAG_THREAD, this.thread);
     this.core.fetchThread = NOBODY;
@@ -371,12 +372,13 @@ export class HardwareThread implements Cpu {
 
   /** Recomputes what the hot path reads from the registers. */
   private derive(): void {
+    this.translationChanges++;
     const user = this.privilegeValue === 3;
     const cr4 = this.cr4Value;
     this.paging = this.cr0Value >= CR0_PG;
     this.levels = (cr4 & CR4_LA57) === 0 ? 4 : 5;
     this.canonicalShift = (cr4 & CR4_LA57) === 0 ? 16 : 7;
-    this.root = cr3Frame(this.cr3Value);
+    this.root = cr3Frame(this.cr3Value) | 0;
     this.context = this.paging ? this.thread | (this.pcid << 13) : NEVER;
     this.globalContext = this.paging ? this.thread | TAG_GLOBAL : NEVER;
     const smap = !user && (cr4 & CR4_SMAP) !== 0 && !this.accessAllowed ? USER_PAGE : 0;
@@ -433,11 +435,11 @@ export class HardwareThread implements Cpu {
     counters[index] = counters[index]! + 1;
     const walker = this.walker;
     const tag = high | this.context;
-    const refused = walker.walk(lo, hi, this.root | 0, this.levels, tag, access === STORE, deny, counters, this.walkRow);
+    const refused = walker.walk(lo, hi, this.root, this.levels, tag, access === STORE, deny, counters, this.walkRow);
     if (refused !== 0) return this.fault(page, high, access, refused & 0xff);
     const { level, frame } = walker;
     const global = walker.global && (this.cr4Value & CR4_PGE) !== 0;
-    this.core.tlbs.fill(code, level, page, global ? high | this.globalContext : tag, frame, walker.denials);
+    this.core.tlbs.insert(code, level, page, global ? high | this.globalContext : tag, frame, walker.denials);
     this.frame = level === 1 ? frame : level === 2 ? frame + (page & 0x1ff) : frame + (page & 0x3_ffff);
     return 0;
   }

@@ -37,7 +37,7 @@ export class OwnerTable {
       borders |= first | (first + frames);
       end = Math.max(end, first + frames);
     }
-    this.shift = 31 - Math.clz32(borders & -borders);
+    this.shift = (31 - Math.clz32(borders & -borders)) | 0;
     this.owner = new Uint8Array(Math.ceil(end / 2 ** this.shift)).fill(HOLE);
     for (const { node, first, frames } of ranges) {
       this.owner.fill(value(node), first / 2 ** this.shift, (first + frames) / 2 ** this.shift);

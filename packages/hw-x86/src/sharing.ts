@@ -4,7 +4,7 @@
 export interface LineHolder {
   /** Index in the specification of the node the core is on. */
   readonly nodeIndex: number;
-  /** Another core's request: the line goes, or stays clean and shared. @returns 0 or 4 (held), plus 2 if it was modified */
+  /** Another core's request: the line goes, or stays clean and shared. @returns 0 or 4 (held), plus 1 if it was modified */
   probe(frame: number, line: number, remove: boolean): number;
 }
 
@@ -12,7 +12,7 @@ export interface LineHolder {
 export interface OuterCaches {
   /** The L3 is filled by {@link fromL2}: what a core takes has to be taken before what leaves its L2 comes in. */
   readonly victim: boolean;
-  /** State in which the core has the line {@link fetch} just brought: bit 0 exclusive, bit 1 modified. */
+  /** State in which the core has the line {@link fetch} just brought: 1 modified, 2 shared. */
   readonly granted: number;
   /** The core may hold lines from now on. */
   join(core: LineHolder): void;
@@ -20,6 +20,6 @@ export interface OuterCaches {
   fetch(core: LineHolder, frame: number, line: number, write: boolean, counters: Float64Array): number;
   /** A store found its line in L1D or L2 without the right to write. @returns Source.L1 when nobody else had it, else an upgrade source */
   upgrade(core: LineHolder, frame: number, line: number): number;
-  /** A line left the core's L2, or a modified one its L1D when L2 no longer has it. */
-  fromL2(core: LineHolder, frame: number, line: number, dirty: boolean, counters: Float64Array): void;
+  /** A line left the core's L2, or a modified one its L1D when L2 no longer has it. Only modified ones matter unless {@link victim}. */
+  fromL2(core: LineHolder, frame: number, line: number, modified: boolean, counters: Float64Array): void;
 }

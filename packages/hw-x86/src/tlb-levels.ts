@@ -19,6 +19,8 @@ export class CoreTlbs {
   readonly secondHuge: Tlb | null;
   readonly structures: PagingStructureCaches;
   private readonly all: Tlb[];
+  /** A 2 MiB page was ever entered: else nobody need look for one. */
+  private largeUsed = false;
   /** Where {@link find} and {@link findSecond} found the page. */
   hitFrame = 0;
   hitDenials = 0;
@@ -39,15 +41,15 @@ export class CoreTlbs {
 
   /** Bytes of host memory of the entries. */
   get hostBytes(): number {
-    return this.all.reduce((sum, each) => sum + each.entries.byteLength, this.structures.hostBytes);
+    return this.all.reduce((sum, each) => sum + each.entries.byteLength + each.order.byteLength, this.structures.hostBytes);
   }
 
   /** First-level lookup of the large sizes, after the small one missed. @returns whether found, then {@link hitFrame} is the 4 KiB frame */
   findLarge(code: boolean, page: number, tag: number, globalTag: number): boolean {
     const large = code ? this.codeLarge : this.dataLarge;
-    if (large !== null && this.takeFrom(large, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) return true;
+    if (large !== null && large.used && this.takeFrom(large, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) return true;
     const huge = code ? null : this.dataHuge;
-    return huge !== null && this.takeFrom(huge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G);
+    return huge !== null && huge.used && this.takeFrom(huge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G);
   }
 
   /** Second-level lookup of every size; a hit is copied to the first level. */
@@ -57,18 +59,18 @@ export class CoreTlbs {
       const entries = this.second.entries;
       this.hitFrame = entries[at + 2]!;
       this.hitDenials = entries[at + 3]!;
-      (code ? this.codeSmall : this.dataSmall).fill(page, page, entries[at + 1]!, this.hitFrame, this.hitDenials);
+      (code ? this.codeSmall : this.dataSmall).insert(page, page, entries[at + 1]!, this.hitFrame, this.hitDenials);
       return true;
     }
-    if (this.secondLarge && this.takeFrom(this.second, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
+    if (this.secondLarge && this.largeUsed && this.takeFrom(this.second, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
       const first = code ? this.codeLarge : this.dataLarge;
       const large = page & ~BELOW_2M;
-      if (first !== null) first.fill(page >>> 9, large, this.hitTag, this.hitFrame - (page & BELOW_2M), this.hitDenials);
+      if (first !== null) first.insert(page >>> 9, large, this.hitTag, this.hitFrame - (page & BELOW_2M), this.hitDenials);
       return true;
     }
-    if (this.secondHuge !== null && this.takeFrom(this.secondHuge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G)) {
+    if (this.secondHuge !== null && this.secondHuge.used && this.takeFrom(this.secondHuge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G)) {
       if (!code && this.dataHuge !== null) {
-        this.dataHuge.fill(page >>> 18, page & ~BELOW_1G, this.hitTag, this.hitFrame - (page & BELOW_1G), this.hitDenials);
+        this.dataHuge.insert(page >>> 18, page & ~BELOW_1G, this.hitTag, this.hitFrame - (page & BELOW_1G), this.hitDenials);
       }
       return true;
     }
@@ -76,23 +78,24 @@ export class CoreTlbs {
   }
 
   /** Enters what a walk found, in both levels. @param level 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB @param frame first frame of the page */
-  fill(code: boolean, level: number, page: number, tag: number, frame: number, denials: number): void {
+  insert(code: boolean, level: number, page: number, tag: number, frame: number, denials: number): void {
     if (level === 1) {
-      this.second.fill(page, page, tag, frame, denials);
-      (code ? this.codeSmall : this.dataSmall).fill(page, page, tag, frame, denials);
+      this.second.insert(page, page, tag, frame, denials);
+      (code ? this.codeSmall : this.dataSmall).insert(page, page, tag, frame, denials);
       return;
     }
     const largeTag = tag | TAG_LARGE;
     if (level === 2) {
       const large = page & ~BELOW_2M;
-      if (this.secondLarge) this.second.fill(page >>> 9, large, largeTag, frame, denials);
+      this.largeUsed = true;
+      if (this.secondLarge) this.second.insert(page >>> 9, large, largeTag, frame, denials);
       const first = code ? this.codeLarge : this.dataLarge;
-      if (first !== null) first.fill(page >>> 9, large, largeTag, frame, denials);
+      if (first !== null) first.insert(page >>> 9, large, largeTag, frame, denials);
       return;
     }
     const huge = page & ~BELOW_1G;
-    if (this.secondHuge !== null) this.secondHuge.fill(page >>> 18, huge, largeTag, frame, denials);
-    if (!code && this.dataHuge !== null) this.dataHuge.fill(page >>> 18, huge, largeTag, frame, denials);
+    if (this.secondHuge !== null) this.secondHuge.insert(page >>> 18, huge, largeTag, frame, denials);
+    if (!code && this.dataHuge !== null) this.dataHuge.insert(page >>> 18, huge, largeTag, frame, denials);
   }
 
   /** Forgets the translations of one address whose tag, size bit aside, has these bits. @param page number 31..0 */

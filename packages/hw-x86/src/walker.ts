@@ -104,7 +104,7 @@ export class Walker {
       if ((entry & ACCESSED) === 0) this.mark(table, index, entry | ACCESSED, counters, row);
       level--;
       table = frame;
-      structures.fill(level, page, tag, table, denials);
+      structures.insert(level, page, tag, table, denials);
     }
   }
 

@@ -1,0 +1,121 @@
+/**
+ * A small fully associative table with true LRU: keys of two words, values of two. Every operation of the hot path is a hash
+ * probe and a few links, whatever the size. Allocates nothing.
+ *
+ *   bucket -> slot -> slot ...     chain of the slots with the same hash; slot 0 is "none", slots 1 to N hold entries
+ *   newer[slot], older[slot]       ring in order of use through slot 0: older[0] is the newest, newer[0] the oldest
+ */
+const HASH = 0x9e37_79b1 | 0;
+/** Second key of an empty slot. */
+const EMPTY = -1;
+
+/** What {@link LruTable.lookup} returns when the key is not there. */
+export const NO_SLOT = 0;
+
+export class LruTable {
+  /** Values, by slot. */
+  readonly value: Int32Array;
+  readonly extra: Int32Array;
+  private readonly key: Int32Array;
+  private readonly tag: Int32Array;
+  private readonly chain: Int16Array;
+  private readonly buckets: Int16Array;
+  private readonly newer: Int16Array;
+  private readonly older: Int16Array;
+  private readonly shift: number;
+
+  /** @param capacity 1 to 4096 entries */
+  constructor(readonly capacity: number) {
+    const bits = Math.ceil(Math.log2(capacity)) + 1;
+    this.shift = (32 - bits) | 0;
+    this.value = new Int32Array(capacity + 1);
+    this.extra = new Int32Array(capacity + 1);
+    this.key = new Int32Array(capacity + 1);
+    this.tag = new Int32Array(capacity + 1).fill(EMPTY);
+    this.chain = new Int16Array(capacity + 1);
+    this.buckets = new Int16Array(1 << bits);
+    this.newer = new Int16Array(capacity + 1).map((_, slot) => (slot === 0 ? capacity : slot - 1));
+    this.older = new Int16Array(capacity + 1).map((_, slot) => (slot === capacity ? 0 : slot + 1));
+  }
+
+  /** Uses an entry. @param tag not -1 @returns its slot, or {@link NO_SLOT} */
+  lookup(key: number, tag: number): number {
+    let slot = this.buckets[Math.imul(key ^ Math.imul(tag, HASH), HASH) >>> (this.shift | 0)]!;
+    while (slot !== 0 && (this.key[slot] !== key || this.tag[slot] !== tag)) slot = this.chain[slot]!;
+    if (slot !== 0 && this.older[0] !== slot) this.moveToFront(slot);
+    return slot;
+  }
+
+  /** Enters a key that is not there, in place of the entry unused longest. */
+  insert(key: number, tag: number, value: number, extra: number): void {
+    const slot = this.newer[0]!;
+    if (this.tag[slot] !== EMPTY) this.unchain(slot);
+    if (this.older[0] !== slot) this.moveToFront(slot);
+    const bucket = Math.imul(key ^ Math.imul(tag, HASH), HASH) >>> (this.shift | 0);
+    this.chain[slot] = this.buckets[bucket]!;
+    this.buckets[bucket] = slot;
+    this.key[slot] = key;
+    this.tag[slot] = tag;
+    this.value[slot] = value;
+    this.extra[slot] = extra;
+  }
+
+  /** Forgets one key, if it is there. */
+  drop(key: number, tag: number): void {
+    for (let slot = 1; slot <= this.capacity; slot++) {
+      if (this.key[slot] === key && this.tag[slot] === tag) this.remove(slot);
+    }
+  }
+
+  /** Forgets every entry whose tag has these bits; a mask of 0 forgets all. */
+  flush(mask: number, bits: number): void {
+    for (let slot = 1; slot <= this.capacity; slot++) {
+      if (this.tag[slot] !== EMPTY && (this.tag[slot]! & mask) === bits) this.remove(slot);
+    }
+  }
+
+  /** Bytes of host memory. */
+  get hostBytes(): number {
+    return (this.capacity + 1) * 22 + this.buckets.byteLength;
+  }
+
+  /** Makes a slot empty and the next to be used. */
+  private remove(slot: number): void {
+    this.unchain(slot);
+    this.tag[slot] = EMPTY;
+    this.unlink(slot);
+    const oldest = this.newer[0]!;
+    this.newer[0] = slot;
+    this.older[slot] = 0;
+    this.newer[slot] = oldest;
+    this.older[oldest] = slot;
+  }
+
+  private moveToFront(slot: number): void {
+    this.unlink(slot);
+    const newest = this.older[0]!;
+    this.older[0] = slot;
+    this.newer[slot] = 0;
+    this.older[slot] = newest;
+    this.newer[newest] = slot;
+  }
+
+  private unlink(slot: number): void {
+    const newer = this.newer[slot]!;
+    const older = this.older[slot]!;
+    this.older[newer] = older;
+    this.newer[older] = newer;
+  }
+
+  private unchain(slot: number): void {
+    const { chain, buckets } = this;
+    const bucket = Math.imul(this.key[slot]! ^ Math.imul(this.tag[slot]!, HASH), HASH) >>> (this.shift | 0);
+    const next = chain[slot]!;
+    if (buckets[bucket] === slot) buckets[bucket] = next;
+    else {
+      let before = buckets[bucket]!;
+      while (chain[before] !== slot) before = chain[before]!;
+      chain[before] = next;
+    }
+  }
+}
