@@ -87,14 +87,16 @@ export class Interpreter {
     setRegister(lo, hi, FRAME_POINTER, this.stack + BigInt(FRAMES * FRAME_BYTES));
     this.depth = 0;
     let tailCalls = 0, pc = entry, executed = 0;
-    const end = (outcome: Outcome): Outcome => { this.pc = pc; this.executed = executed; return outcome; };
+    // In locals: a field of a field costs two loads an instruction.
+    let { opcode: opcodes, dst: dsts, src: srcs, offset: offsets, imm: imms, length } = code;
+    const observer = this.observer;
     for (;;) {
-      if (executed >= budget) return end(Outcome.Budget);
-      if (pc < 0 || pc >= code.length) return end(Outcome.Illegal);
-      if (this.observer) this.observer(code, pc);
+      if (executed >= budget) return this.end(Outcome.Budget, pc, executed);
+      if (pc < 0 || pc >= length) return this.end(Outcome.Illegal, pc, executed);
+      if (observer !== undefined) observer(code, pc);
       executed++;
-      const op = code.opcode[pc]!, dst = code.dst[pc]!, src = code.src[pc]!, offset = code.offset[pc]!, imm = code.imm[pc]!;
-      if (dst > FRAME_POINTER || src > FRAME_POINTER) return end(Outcome.Illegal);
+      const op = opcodes[pc]!, dst = dsts[pc]!, src = srcs[pc]!, offset = offsets[pc]!, imm = imms[pc]!;
+      if (dst > FRAME_POINTER || src > FRAME_POINTER) return this.end(Outcome.Illegal, pc, executed);
       const kind = op & 0xf0;
       switch (op & 7) {
         case 7: // ALU64
@@ -111,27 +113,33 @@ export class Interpreter {
         case 5: // JMP
           if (kind === 0x00) { pc += 1 + offset; break; }
           if (kind === 0x90) {
-            if (this.depth === 0) return end(Outcome.Exit);
+            if (this.depth === 0) return this.end(Outcome.Exit, pc, executed);
             pc = this.leave();
             break;
           }
           if (kind === 0x80) {
             if (src === 1) {
-              if (this.depth === FRAMES - 1) return end(Outcome.CallDepth);
+              if (this.depth === FRAMES - 1) return this.end(Outcome.CallDepth, pc, executed);
               this.enter(pc + 1);
               pc += 1 + imm;
               break;
             }
-            if (src !== 0) return end(Outcome.Illegal);
+            if (src !== 0) return this.end(Outcome.Illegal, pc, executed);
             if (imm === TAIL_CALL_HELPER) {
               const target = tailCalls < TAIL_CALLS ? this.environment.tailTarget(this.register(2), lo[3]! >>> 0) : undefined;
-              if (target) { tailCalls++; code = target; pc = 0; break; }
+              if (target) {
+                tailCalls++;
+                code = target;
+                ({ opcode: opcodes, dst: dsts, src: srcs, offset: offsets, imm: imms, length } = code);
+                pc = 0;
+                break;
+              }
               for (let r = 0; r <= 5; r++) this.poison(r);
               pc++;
               break;
             }
             const value = this.environment.helper(imm, this.register(1), this.register(2), this.register(3), this.register(4), this.register(5));
-            if (value === undefined) return end(Outcome.Illegal);
+            if (value === undefined) return this.end(Outcome.Illegal, pc, executed);
             for (let r = 1; r <= 5; r++) this.poison(r);
             setRegister(lo, hi, 0, value);
             pc++;
@@ -147,7 +155,7 @@ export class Interpreter {
         }
         case 1: { // LDX
           const base = lo[src]! >>> 0, low = base + offset, size = bytesOf(op);
-          if (!memory.load((hi[src]! + Math.floor(low / 4294967296)) | 0, low | 0, size)) return end(Outcome.Fault);
+          if (!memory.load((hi[src]! + Math.floor(low / 4294967296)) | 0, low | 0, size)) return this.end(Outcome.Fault, pc, executed);
           const sign = (op & 0xe0) === 0x80;
           lo[dst] = sign && size < 4 ? (memory.lo << (32 - 8 * size)) >> (32 - 8 * size) : memory.lo;
           hi[dst] = sign ? lo[dst]! >> 31 : memory.hi;
@@ -159,20 +167,26 @@ export class Interpreter {
           const base = lo[dst]! >>> 0, low = base + offset, size = bytesOf(op);
           const addressHi = (hi[dst]! + Math.floor(low / 4294967296)) | 0, addressLo = low | 0;
           if ((op & 7) === 3 && (op & 0xe0) === 0xc0) {
-            if (!this.atomic(addressHi, addressLo, size, src, imm)) return end(Outcome.Fault);
+            if (!this.atomic(addressHi, addressLo, size, src, imm)) return this.end(Outcome.Fault, pc, executed);
           } else if ((op & 7) === 3 ? !memory.store(addressHi, addressLo, size, hi[src]!, lo[src]!) : !memory.store(addressHi, addressLo, size, imm >> 31, imm)) {
-            return end(Outcome.Fault);
+            return this.end(Outcome.Fault, pc, executed);
           }
           pc++;
           break;
         }
         default: // LD
-          if (op !== 0x18 || pc + 1 >= code.length) return end(Outcome.Illegal);
+          if (op !== 0x18 || pc + 1 >= length) return this.end(Outcome.Illegal, pc, executed);
           lo[dst] = imm;
-          hi[dst] = code.imm[pc + 1]!;
+          hi[dst] = imms[pc + 1]!;
           pc += 2;
       }
     }
+  }
+
+  private end(outcome: Outcome, pc: number, executed: number): Outcome {
+    this.pc = pc;
+    this.executed = executed;
+    return outcome;
   }
 
   /** Read, change, write; one CPU runs at a time, so nothing can come between. */

@@ -20,7 +20,7 @@ export function branch(walk: Walk): Ways {
   const left = readRegister(walk, dst), right = fromRegister ? readRegister(walk, src) : constant(BigInt(code.imm[at]!));
   const way = (taken: boolean): State | undefined => {
     if (isPointer(left) || isPointer(right)) return withPointers(walk, left, right, sign, low, taken);
-    if (left === right && fromRegister && dst === src) return decideSame(sign, taken) ? state.copy() : sameUnknown(sign, left, taken) ? state.copy() : undefined;
+    if (left === right && fromRegister && dst === src) return decideSame(sign, taken) ? state.copy() : sameUnknown(sign, left, taken, low) ? state.copy() : undefined;
     const both = scalars.assume(sign, left.number, right.number, taken, low);
     if (!both) return undefined;
     const after = state.copy();
@@ -33,7 +33,10 @@ export function branch(walk: Walk): Ways {
 
 /** A register compared with itself: only `&` depends on its number. */
 const decideSame = (sign: Comparison, taken: boolean): boolean => sign !== "&" && (sign === "==" || sign.endsWith("=") && sign !== "!=") === taken;
-const sameUnknown = (sign: Comparison, r: Register, taken: boolean): boolean => sign === "&" && (taken ? scalars.value(r.number) !== 0n : r.number.umin === 0n || scalars.value(r.number) === undefined);
+const sameUnknown = (sign: Comparison, r: Register, taken: boolean, low: boolean): boolean => {
+  const { umin, umax } = low ? r.number.low : r.number;
+  return sign === "&" && (taken ? umax !== 0n : umin === 0n);
+};
 
 /** Puts what was learnt into the register and all copies of its value. */
 function learn(state: State, old: Register, now: Register, index: number): void {
