@@ -38,8 +38,13 @@ const LARGEST_ALIGN = 1n << 21n;
  * @throws ModuleError bad-elf, not-a-module, missing-section, too-large
  */
 export function readModule(bytes: Uint8Array, label = "module"): ModuleFile {
+  return readingElf(label, () => read(bytes, label));
+}
+
+/** Runs what reads a module's ELF tables; their faults are said in the module's name. @throws ModuleError bad-elf */
+export function readingElf<T>(label: string, act: () => T): T {
   try {
-    return read(bytes, label);
+    return act();
   } catch (error) {
     if (error instanceof ElfError) throw new ModuleError("bad-elf", label, error.message, { cause: error });
     throw error;

@@ -11,7 +11,7 @@
 import { SectionType, X86Relocation, type Relocations } from "@kreplica/elf";
 import { hex } from "./addresses.js";
 import { ModuleError } from "./errors.js";
-import type { ModuleFile } from "./module-file.js";
+import { readingElf, type ModuleFile } from "./module-file.js";
 import type { ModuleImage } from "./module-image.js";
 
 // Same-module constants: an imported enum member costs a property read for each of a million entries.
@@ -28,7 +28,7 @@ export type RelocationCounts = Map<number, number>;
 /**
  * Applies every relocation of every kept section.
  * @param values signed value by symbol index
- * @throws ModuleError unknown-relocation, relocation-outside, relocation-target, relocation-overflow, bad-symbol
+ * @throws ModuleError bad-elf, unknown-relocation, relocation-outside, relocation-target, relocation-overflow, bad-symbol
  */
 export function relocateModule(image: ModuleImage, values: Float64Array): RelocationCounts {
   const { file } = image;
@@ -41,7 +41,7 @@ export function relocateModule(image: ModuleImage, values: Float64Array): Reloca
     const bytes = image.bytesOf(target);
     if (!bytes) continue;
     if (section.type === SectionType.Rel) throw new ModuleError("unknown-relocation", file.name, `section ${section.index} has relocations without addends: x86-64 modules use RELA`);
-    apply(file, file.elf.relocations(section), target.name, image.sectionAddress[target.index]!, bytes, values, counts);
+    apply(file, readingElf(file.name, () => file.elf.relocations(section)), target.name, image.sectionAddress[target.index]!, bytes, values, counts);
   }
   return counts;
 }
