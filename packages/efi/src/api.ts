@@ -1,0 +1,53 @@
+/** EFI runtime services: interface, token, refusals. */
+import { token } from "@kreplica/di";
+import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
+
+/** One code, one throwing place. */
+export type EfiErrorCode = "misaligned" | "no-room" | "out-of-frames";
+
+/** Thrown by cold-path operations; nothing is kept then. */
+export class EfiError extends Error {
+  override readonly name = "EfiError";
+  constructor(readonly code: EfiErrorCode, readonly address: bigint, detail: string) {
+    super(`${code}: 0x${address.toString(16)}: ${detail}`);
+  }
+}
+
+/** Top and bottom of the window, which grows down. @source Documentation/arch/x86/x86_64/mm.rst */
+export const EFI_VA_START = 0xffff_ffff_0000_0000n;
+export const EFI_VA_END = 0xffff_ffef_0000_0000n;
+
+/** A run of memory the firmware runs in or uses. */
+export interface EfiRegion {
+  /** 4 KiB aligned. */
+  readonly physical: bigint;
+  readonly pages: number;
+  readonly writable: boolean;
+  readonly executable: boolean;
+}
+
+/** Calls into the firmware, on tables that no process has. */
+export interface Efi {
+  /**
+   * Maps a region below the last one, at the same offset within 2 MiB as its physical address, so that large leaves fit.
+   * @returns its virtual address
+   * @throws EfiError misaligned, no-room, out-of-frames
+   */
+  map(region: EfiRegion): bigint;
+  /** Root a node's CPUs load for a call. @patch 09/12 arch/x86/platform/efi/efi_64.c efi_alloc_page_tables */
+  root(node: NodeId): Frame;
+  /** Distinct roots. */
+  readonly roots: readonly Frame[];
+  /** Brings the kernel's part up to date; every call does it first. Linux: efi_sync_low_kernel_mappings. */
+  refresh(): void;
+  /** Runs `service` with a CPU on its EFI root, then puts the CPU back. */
+  call<T>(cpu: CpuId, service: () => T): T;
+}
+export const Efi = token<Efi>("efi/Efi");
+
+/** Which roots there are. Bindings: sharedRoot (the series), rootPerHolder. */
+export interface EfiRoots {
+  /** Nodes that get a root of their own; all others use the nearest holder's. */
+  nodes(holders: readonly NodeId[], master: NodeId): readonly NodeId[];
+}
+export const EfiRoots = token<EfiRoots>("efi/EfiRoots");

@@ -1,0 +1,179 @@
+/**
+ * EFI's own page tables: the firmware's regions at the top, and the kernel's part copied from the tables of one holder.
+ *
+ *   PGD   273 .. 510  the kernel's       511 -> [P4D 0 .. 510 the kernel's, 511 ->] PUD
+ *   PUD     0 .. 443  the kernel's       444 .. 507 EFI's own       508 .. 511 the kernel's (its image and modules)
+ *
+ * So the firmware's caller executes the kernel text of the holder whose tables were copied: node 0's in the series, for all nodes.
+ */
+import { inject, injectable } from "@kreplica/di";
+import { type CpuId, entryHigh, entryLow, type Frame, frameOf, isPresent, LEAF_BYTES, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
+import { invariant, KERNEL_DATA, KERNEL_TABLE_BITS, KernelLayout, leafEntry, PageAllocator, ReplicaView, TableMemory } from "@kreplica/mm-core/api";
+import { type Efi, EFI_VA_END, EFI_VA_START, EfiError, type EfiRegion, EfiRoots } from "./api.js";
+
+const LARGE = LEAF_BYTES[2];
+const FIRST_OWN = tableIndex(EFI_VA_END, 3);
+const AFTER_OWN = tableIndex(EFI_VA_START, 3);
+
+@injectable()
+export class EfiTables implements Efi {
+  private readonly byNode = new Map<NodeId, Frame>();
+  private bottom = EFI_VA_START;
+
+  constructor(
+    @inject(Machine) private readonly machine: Machine,
+    @inject(TableMemory) private readonly entries: TableMemory,
+    @inject(PageAllocator) private readonly allocator: PageAllocator,
+    @inject(ReplicaView) private readonly view: ReplicaView,
+    @inject(KernelLayout) private readonly layout: KernelLayout,
+    @inject(EfiRoots) private readonly choice: EfiRoots,
+  ) {}
+
+  get roots(): readonly Frame[] {
+    this.build();
+    return [...new Set(this.byNode.values())];
+  }
+
+  root(node: NodeId): Frame {
+    this.build();
+    // One root stands for every node, or each holder's for the nodes nearest to it.
+    return this.byNode.get(this.view.nearest(node)) ?? this.byNode.values().next().value!;
+  }
+
+  map(region: EfiRegion): bigint {
+    const { physical, pages } = region;
+    if (physical % 4096n !== 0n) throw new EfiError("misaligned", physical, "not on a 4 KiB boundary");
+    const bytes = BigInt(pages) * 4096n;
+    let address = this.bottom - bytes;
+    // Down to the next place with the same offset in 2 MiB.
+    address -= (address - physical) & (LARGE - 1n);
+    if (pages < 1 || address < EFI_VA_END) throw new EfiError("no-room", physical, `${pages} pages do not fit the ${(this.bottom - EFI_VA_END) >> 20n} MiB left of the EFI window`);
+    this.build();
+    const made: Frame[] = [];
+    const written: { table: Frame; index: number }[] = [];
+    // The window's tables are shared by all roots, so that one change serves them.
+    const pud = this.pudOf(this.byNode.values().next().value!);
+    try {
+      for (let done = 0n; done < bytes;) {
+        const at = address + done;
+        const large = at % LARGE === 0n && bytes - done >= LARGE;
+        const pmd = this.lower(pud, tableIndex(at, 3), made, written);
+        const table = large ? pmd : this.lower(pmd, tableIndex(at, 2), made, written);
+        const level = large ? 2 : 1;
+        const { lo, hi } = leafEntry({
+          ...KERNEL_DATA, global: false, writable: region.writable, executable: region.executable, level, frame: Number((physical + done) >> 12n),
+        });
+        this.entries.write(table, tableIndex(at, level), lo, hi);
+        written.push({ table, index: tableIndex(at, level) });
+        done += large ? LARGE : 4096n;
+      }
+    } catch (error) {
+      for (const { table, index } of written) this.entries.write(table, index, 0, 0);
+      this.copyOwn(pud);
+      for (const frame of made) this.allocator.free(frame, 0);
+      throw error;
+    }
+    this.copyOwn(pud);
+    this.bottom = address;
+    return address;
+  }
+
+  refresh(): void {
+    this.build();
+    for (const [node, root] of this.byNode) this.copyKernel(node, root);
+  }
+
+  /** @patch 09/12 arch/x86/platform/efi/efi_64.c efi_call_virt_pointer */
+  call<T>(cpu: CpuId, service: () => T): T {
+    this.refresh();
+    const core = this.machine.cpu(cpu);
+    const before = core.cr3;
+    core.writeCr3(BigInt(this.root(this.machine.nodeOfCpu(cpu))) << 12n);
+    try { return service(); } finally { core.writeCr3(before); }
+  }
+
+  private build(): void {
+    if (this.byNode.size > 0) return;
+    const made: Frame[] = [];
+    try {
+      const roots = this.choice.nodes(this.view.holders, this.view.master).map((node) => {
+        const root = this.table(node, made);
+        const pud = this.table(node, made);
+        if (this.layout.levels === 5) {
+          const p4d = this.table(node, made);
+          this.point(root, 511, p4d);
+          this.point(p4d, 511, pud);
+        } else this.point(root, 511, pud);
+        return { node, root };
+      });
+      for (const { node, root } of roots) this.byNode.set(node, root);
+    } catch (error) {
+      for (const frame of made) this.allocator.free(frame, 0);
+      throw error;
+    }
+    this.refresh();
+  }
+
+  private copyKernel(node: NodeId, root: Frame): void {
+    const from = this.view.kernelRoot(node);
+    const copy = (source: Frame, target: Frame, first: number, end: number): void => {
+      for (let index = first; index < end; index++) {
+        const lo = this.entries.low(source, index);
+        const hi = this.entries.high(source, index);
+        if (this.entries.low(target, index) !== lo || this.entries.high(target, index) !== hi) this.entries.write(target, index, lo, hi);
+      }
+    };
+    copy(from, root, this.layout.kernelBoundary, 511);
+    let source = this.next(from, 511);
+    let target = this.next(root, 511);
+    if (source === NONE) return;
+    if (this.layout.levels === 5) {
+      copy(source, target, 0, 511);
+      source = this.next(source, 511);
+      target = this.next(target, 511);
+      if (source === NONE) return;
+    }
+    copy(source, target, 0, FIRST_OWN);
+    copy(source, target, AFTER_OWN, 512);
+  }
+
+  /** EFI's own part of the first root, for the others. */
+  private copyOwn(pud: Frame): void {
+    for (const root of this.byNode.values()) {
+      const other = this.pudOf(root);
+      if (other !== pud) this.entries.copy(pud, other, FIRST_OWN, AFTER_OWN, true);
+    }
+  }
+
+  private pudOf(root: Frame): Frame {
+    const next = this.next(root, 511);
+    const pud = this.layout.levels === 5 ? this.next(next, 511) : next;
+    invariant(pud !== NONE, "an EFI root has no table for its window");
+    return pud;
+  }
+
+  private next(table: Frame, index: number): Frame {
+    const lo = this.entries.low(table, index);
+    return isPresent(lo) ? frameOf(lo, this.entries.high(table, index)) : NONE;
+  }
+
+  private lower(table: Frame, index: number, made: Frame[], written: { table: Frame; index: number }[]): Frame {
+    const found = this.next(table, index);
+    if (found !== NONE) return found;
+    const frame = this.table(this.view.master, made);
+    this.point(table, index, frame);
+    written.push({ table, index });
+    return frame;
+  }
+
+  private table(node: NodeId, made: Frame[]): Frame {
+    const frame = this.allocator.allocate(node, 0, { purpose: "page-table", zero: true });
+    if (frame === NONE) throw new EfiError("out-of-frames", 0n, "a table page could not be had; free memory and try again");
+    made.push(frame);
+    return frame;
+  }
+
+  private point(table: Frame, index: number, lower: Frame): void {
+    this.entries.write(table, index, entryLow(lower, KERNEL_TABLE_BITS), entryHigh(lower, false));
+  }
+}

@@ -1,0 +1,102 @@
+/** EFI tables against the layout, on booted kernels and with given holders. */
+import { describe, expect, test } from "vitest";
+import { frameAt, tableAt, walk } from "@kreplica/mm-core/api";
+import { fixedHolders, testKernel, type TestKernel } from "@kreplica/mm-core/testing";
+import { EFI_VA_END, EFI_VA_START, EfiError, type EfiRoots, EfiTables } from "../src/index.js";
+
+const SHARED: EfiRoots = { nodes: (_holders: readonly number[], master: number) => [master] };
+const EACH: EfiRoots = { nodes: (holders: readonly number[]) => holders };
+const nodes = [0, 1, 2, 3].map((id) => ({ id, memoryMiB: 64, cpus: 1 }));
+const make = (kernel: TestKernel, roots: EfiRoots = SHARED): EfiTables => new EfiTables(kernel.machine, kernel.entries, kernel.allocator, kernel.view, kernel.layout, roots);
+const regions = [
+  { physical: 0x7_ff00_0000n, pages: 3, writable: false, executable: true },
+  { physical: 0x7_fe20_0000n, pages: 1200, writable: true, executable: false },
+  { physical: 0x7_fd12_3000n, pages: 700, writable: true, executable: false },
+];
+
+describe.each([4, 5] as const)("%i levels", (levels) => {
+  test("a booted kernel: its half is the kernel's, the window is EFI's, and nothing of it is in the kernel's tables", () => {
+    const kernel = testKernel({ nodes, levels });
+    kernel.boot.runTo("mm-core-init");
+    const efi = make(kernel);
+    const addresses = regions.map((region) => efi.map(region));
+    expect(addresses[0]).toBe(EFI_VA_START - 0x20_0000n);
+    expect(addresses.every((address, i) => address >= EFI_VA_END && (address - regions[i]!.physical) % 0x20_0000n === 0n)).toBe(true);
+    expect(efi.roots.length).toBe(1);
+    const root = efi.root(3);
+    const at = (table: number, address: bigint) => frameAt(kernel.entries.memory, table, levels, address);
+    regions.forEach(({ physical, pages, writable, executable }, i) => {
+      for (const page of [0, 1, pages - 1]) {
+        const address = addresses[i]! + BigInt(page) * 4096n;
+        expect(at(root, address)).toBe(Number(physical >> 12n) + page);
+        const found = walk(kernel.entries.memory, root, levels, address);
+        expect([(found.lo & 2) !== 0, (found.hi & 0x8000_0000) === 0, found.lo & 0x100]).toEqual([writable, executable, 0]);
+        expect(at(kernel.view.kernelRoot(0), address)).toBe(undefined);
+      }
+    });
+    // The second one is 2 MiB aligned: two large leaves, then small ones.
+    expect(walk(kernel.entries.memory, root, levels, addresses[1]!).level).toBe(2);
+    expect(walk(kernel.entries.memory, root, levels, addresses[1]! + 0x40_0000n).level).toBe(1);
+    for (const address of [kernel.image.stext + kernel.layout.imageOffset, kernel.layout.pageOffset + 0x1_0000n, kernel.layout.cpuEntryArea, kernel.layout.fixmapStart]) {
+      expect(at(root, address)).toBe(at(kernel.view.kernelRoot(0), address));
+    }
+    expect(tableAt(kernel.entries.memory, root, levels, 0x5000n, levels - 1)).toBe(undefined);
+  });
+
+  test("what the kernel maps later is there at the next call", () => {
+    const kernel = testKernel({ nodes, levels });
+    kernel.boot.runTo("mm-core-init");
+    const efi = make(kernel);
+    const root = efi.root(0);
+    const slot = levels === 5 ? 480 : 300;
+    const kernelRoot = kernel.view.kernelRoot(0);
+    kernel.entries.write(kernelRoot, slot, 0x1234_5067, 0);
+    expect(kernel.entries.low(root, slot)).toBe(0);
+    efi.call(0, () => {
+      expect(kernel.machine.cpu(0).rootFrame).toBe(root);
+      expect(kernel.entries.low(root, slot)).toBe(0x1234_5067);
+    });
+    expect(kernel.machine.cpu(0).rootFrame).toBe(kernelRoot);
+  });
+});
+
+test("one root for all nodes reaches the master's text, one for each holder its own, and regions are alike on both", () => {
+  const window = 0xffff_ffff_c000_0000n;
+  for (const [roots, own] of [[SHARED, false], [EACH, true]] as const) {
+    const kernel = testKernel({ nodes, view: fixedHolders(0, 2) });
+    kernel.tables.edit((editor) => editor.mapPerNode(window, { writable: false, executable: true, global: true, user: false, present: true, cache: "wb", level: 1 }, (node) => 0x100 + node));
+    const efi = make(kernel, roots);
+    const address = efi.map(regions[2]!);
+    const text = kernel.machine.cpuIds.map((cpu) => efi.call(cpu, () => frameAt(kernel.entries.memory, kernel.machine.cpu(cpu).rootFrame, 4, window)));
+    expect(text).toEqual(own ? [0x100, 0x100, 0x102, 0x100] : [0x100, 0x100, 0x100, 0x100]);
+    expect(efi.roots.length).toBe(own ? 2 : 1);
+    for (const root of efi.roots) expect(frameAt(kernel.entries.memory, root, 4, address)).toBe(Number(regions[2]!.physical >> 12n));
+  }
+});
+
+test("refusals leave nothing behind, whichever table page is refused", () => {
+  for (let nth = 1; nth < 20; nth++) {
+    const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
+    const efi = make(kernel, EACH);
+    const used = kernel.allocator.usedFrames(0, "page-table") + kernel.allocator.usedFrames(1, "page-table");
+    kernel.allocator.refuse(nth);
+    let refused = false;
+    try { efi.map(regions[2]!); } catch (error) {
+      expect((error as EfiError).code).toBe("out-of-frames");
+      refused = true;
+    }
+    kernel.allocator.refuse(0);
+    if (!refused) {
+      expect(nth).toBeGreaterThan(4);
+      expect(() => efi.map({ ...regions[0]!, physical: 1n })).toThrow(expect.objectContaining({ code: "misaligned" }));
+      expect(() => efi.map({ ...regions[0]!, pages: 17_000_000 })).toThrow(expect.objectContaining({ code: "no-room" }));
+      return;
+    }
+    const after = kernel.allocator.usedFrames(0, "page-table") + kernel.allocator.usedFrames(1, "page-table");
+    // Roots that were made before the refusal stay; what the region needed does not.
+    expect(after - used === 0 || after - used === 4).toBe(true);
+    const address = efi.map(regions[2]!);
+    expect(frameAt(kernel.entries.memory, efi.root(0), 4, address)).toBe(Number(regions[2]!.physical >> 12n));
+  }
+  throw new Error("was refused forever");
+});
