@@ -54,6 +54,19 @@ const WINDOWS = 256;
 /** Never a page address. */
 const NO_TAG = 1;
 
+/** All state of a CPU between two instructions; memory is not part of it. */
+export interface SavedContext {
+  readonly words: Int32Array;
+  readonly selectors: Uint16Array;
+  readonly privilege: number;
+  readonly halted: boolean;
+  readonly shadow: boolean;
+  readonly interruptLine: boolean;
+  readonly nonMaskable: boolean;
+  readonly nonMaskableBlocked: boolean;
+  readonly stop: string;
+}
+
 /** See the head of this file. */
 export class Context implements WindowHolder {
   readonly s = new Int32Array(Slot.Count);
@@ -120,5 +133,26 @@ export class Context implements WindowHolder {
   set(slot: number, value: bigint): void {
     this.s[slot] = Number(BigInt.asIntN(32, value));
     this.s[slot + 1] = Number(BigInt.asIntN(32, value >> 32n));
+  }
+
+  /** A copy of the state, to go back to: interleavings are explored this way. */
+  save(): SavedContext {
+    const { privilege, halted, shadow, interruptLine, nonMaskable, nonMaskableBlocked, stop } = this;
+    return { words: this.s.slice(), selectors: this.selectors.slice(), privilege, halted, shadow, interruptLine, nonMaskable, nonMaskableBlocked, stop };
+  }
+
+  /** Goes back to a saved state. The port's registers (CR3, EFER, MSRs it holds) are the caller's to put back. */
+  restore(saved: SavedContext): void {
+    const mode = this.privilege !== saved.privilege || ((this.s[Slot.Flags]! ^ saved.words[Slot.Flags]!) & Flag.Alignment) !== 0;
+    this.s.set(saved.words);
+    this.selectors.set(saved.selectors);
+    this.privilege = saved.privilege;
+    this.halted = saved.halted;
+    this.shadow = saved.shadow;
+    this.interruptLine = saved.interruptLine;
+    this.nonMaskable = saved.nonMaskable;
+    this.nonMaskableBlocked = saved.nonMaskableBlocked;
+    this.stop = saved.stop;
+    if (mode) this.modeChanged();
   }
 }
