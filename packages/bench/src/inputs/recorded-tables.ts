@@ -1,0 +1,98 @@
+/** Page tables recorded from a running guest: a directory with its table pages and its CPUs' control registers, as modelled memory. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { SparseMemory, cr3Frame, type Frame } from "@kreplica/hw-x86";
+import { decompress } from "fzstd";
+import { InputError } from "./input-error.js";
+
+/** One record of the page file: u64 physical address, then the page. */
+const RECORD_BYTES = 8 + 4096;
+const LIMIT = 1n << 44n;
+/** CR4.LA57. */
+const FIVE_LEVELS = 0x1000n;
+
+/** Where one recorded CPU's tables begin. */
+export interface RecordedRoot {
+  readonly cpu: number;
+  readonly root: Frame;
+  readonly levels: 4 | 5;
+}
+
+/** What a recording holds. */
+export interface RecordedTables {
+  /** Table pages at their recorded addresses; every other byte is zero. */
+  readonly memory: SparseMemory;
+  readonly pages: number;
+  /** In the order of the registers file. */
+  readonly roots: readonly RecordedRoot[];
+}
+
+/**
+ * Reads `ptpages.bin.zst` and `registers.txt` (QEMU's `info registers -a`) of a directory.
+ * @throws InputError naming file, line or byte when one is missing or is not what it should be
+ */
+export function readRecordedTables(directory: string): RecordedTables {
+  const pagesFile = join(directory, "ptpages.bin.zst");
+  const registersFile = join(directory, "registers.txt");
+  const { memory, pages } = readPages(pagesFile, unpack(pagesFile));
+  return { memory, pages, roots: readRoots(registersFile, open(registersFile).toString("utf8")) };
+}
+
+function open(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new InputError({ file, reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`, remedy: "name a directory with ptpages.bin.zst and registers.txt" });
+  }
+}
+
+function unpack(file: string): Uint8Array {
+  const packed = open(file);
+  try {
+    return decompress(packed);
+  } catch (error) {
+    throw new InputError({ file, reason: `is no whole zstd file (${(error as Error).message})`, remedy: "record it again, or copy it again in binary mode" });
+  }
+}
+
+/** @param bytes records of a physical address and its page */
+export function readPages(file: string, bytes: Uint8Array): { memory: SparseMemory; pages: number } {
+  const memory = new SparseMemory([]);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const seen = new Set<bigint>();
+  for (let offset = 0; offset < bytes.length; offset += RECORD_BYTES) {
+    if (offset + RECORD_BYTES > bytes.length) {
+      throw new InputError({ file, offset, reason: `the last record has ${bytes.length - offset} of ${RECORD_BYTES} bytes`, remedy: "record it again: a record is a u64 physical address and 4096 bytes" });
+    }
+    const physical = view.getBigUint64(offset, true);
+    if ((physical & 4095n) !== 0n || physical >= LIMIT) {
+      throw new InputError({ file, offset, field: "physical address", reason: `0x${physical.toString(16)} is not that of a page below 16 TiB`, remedy: "check that records are a u64 physical address and 4096 bytes" });
+    }
+    if (seen.has(physical)) {
+      throw new InputError({ file, offset, field: "physical address", reason: `page 0x${physical.toString(16)} is recorded twice`, remedy: "keep one record of each page" });
+    }
+    seen.add(physical);
+    memory.writeBytes(physical, bytes.subarray(offset + 8, offset + RECORD_BYTES));
+  }
+  return { memory, pages: seen.size };
+}
+
+/** @param text QEMU's `info registers -a` */
+export function readRoots(file: string, text: string): RecordedRoot[] {
+  const roots: RecordedRoot[] = [];
+  let cpu: number | undefined;
+  text.split(/\r?\n/).forEach((line, index) => {
+    const heading = /^CPU#(\d+)/.exec(line);
+    if (heading) cpu = Number(heading[1]);
+    if (!/^CR0=/.test(line)) return;
+    const fields = /^CR0=([0-9a-f]{8,16}) CR2=[0-9a-f]{16} CR3=([0-9a-f]{16}) CR4=([0-9a-f]{8,16})\s*$/.exec(line);
+    if (!fields || cpu === undefined) {
+      throw new InputError({ file, line: index + 1, field: "CR0..CR4", reason: cpu === undefined ? "no CPU#N heading before it" : "is not a line of control registers", remedy: "give the output of QEMU's `info registers -a`" });
+    }
+    const [cr0, cr3, cr4] = fields.slice(1).map((digits) => BigInt(`0x${digits}`)) as [bigint, bigint, bigint];
+    if ((cr0 & 0x8000_0000n) === 0n) throw new InputError({ file, line: index + 1, field: "CR0", reason: `CPU ${cpu} has paging off`, remedy: "record while the kernel runs" });
+    roots.push({ cpu, root: cr3Frame(cr3), levels: (cr4 & FIVE_LEVELS) === 0n ? 4 : 5 });
+  });
+  if (roots.length === 0) throw new InputError({ file, reason: "no CR0=... line", remedy: "give the output of QEMU's `info registers -a`" });
+  return roots;
+}
