@@ -13,7 +13,7 @@ let kreplica: TestedCommand;
 const directory = mkdtempSync(join(tmpdir(), "kreplica-cli-"));
 beforeAll(async () => { kreplica = await buildCommand(); });
 afterAll(() => {
-  kreplica.remove();
+  kreplica?.remove();
   rmSync(directory, { recursive: true, force: true });
 });
 const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/machine/${name}`, import.meta.url));
@@ -96,6 +96,12 @@ describe("one machine", () => {
     expect(out).toMatch(/^ {2}share of an instruction-fetch miss +0\.85 {2}0\.6 to 1 +~$/m);
   });
 
+  test("in the list of sources, too, what is recalled is marked", async () => {
+    const { out } = await kreplica.run(["machine", "e5-2690v3-2s"]);
+    expect(out).toMatch(/^ {2}~ {2}costs\.fetchExposure: assumed/m);
+    expect(out).toMatch(/^ {5}hertz: lscpu/m);
+  });
+
   test("an own machine from each format, and from its own JSON", async () => {
     const cxl = await kreplica.run(["machine", fixture("genoa-cxl.both.txt"), "--base", "epyc-7713-2s"]);
     expect([cxl.code, cxl.error]).toEqual([0, ""]);
@@ -116,7 +122,13 @@ describe("one machine", () => {
 });
 
 test("a reader that has seen enough is no error", async () => {
-  const { code, error } = await kreplica.run(["machine", "epyc-7713-2s", "--json"], { closeOutputAfter: 1 });
+  // More than a pipe holds, or the writer would be done before the reader leaves.
+  const ids = Array.from({ length: 64 }, (_, id) => id);
+  const file = join(directory, "large.txt");
+  writeFileSync(file, `Measuring idle latencies (in ns)...\nNuma node ${ids.join(" ")}\n${ids.map((id) => `${id} ${ids.map(() => 123.4).join(" ")}`).join("\n")}\n`);
+  const whole = await kreplica.run(["machine", file, "--json"]);
+  expect(whole.out.length).toBeGreaterThan(2 * 65_536);
+  const { code, error } = await kreplica.run(["machine", file, "--json"], { closeOutputAfter: 1 });
   expect([code, error]).toEqual([0, ""]);
 });
 

@@ -11,6 +11,7 @@ test("as recorded: image on the first node, test on the first CPU of the next", 
   expect(readPlacement({}, preset("recorded-guest")!)).toEqual({ cpu: 2, masterNode: 0 });
   expect(readPlacement({}, defaultPreset)).toEqual({ cpu: 12, masterNode: 0 });
   expect(readPlacement({ masterNode: 1 }, tiny)).toEqual({ cpu: 0, masterNode: 1 });
+  expect(readPlacement({ masterNode: 1 }, preset("xeon-8280-4s")!)).toEqual({ cpu: 0, masterNode: 1 });
   expect(readPlacement({ cpu: 1 }, tiny)).toEqual({ cpu: 1, masterNode: 0 });
   expect(readPlacement({ cpu: 3, masterNode: 1 }, tiny)).toEqual({ cpu: 3, masterNode: 1 });
 });

@@ -17,6 +17,7 @@ const harms: [field: string, reason: RegExp, harm: Harm][] = [
   ["nodes", /limit of 43 physical/, (m) => { m.nodes[1].startAddress = 2 ** 43; m.physicalBits = 43; }],
   ["nodes", /limit of the model/, (m) => { m.nodes[1].startAddress = 2 ** 44; }],
   ["nodes", /no node has memory/, (m) => { m.nodes[0].memoryBytes = 0; m.nodes[1].memoryBytes = 0; }],
+  ["cpus", /no CPU/, (m) => { m.cpus = []; }],
   ["cpus[3].id", /CPU 2 is listed twice/, (m) => { m.cpus[3].id = 2; }],
   ["cpus[1].node", /no node 5/, (m) => { m.cpus[1].node = 5; }],
   ["cpus[2].node", /core 0 is in node 0 and in node 1/, (m) => { m.cpus[2].core = 0; m.cpus[2].l3 = 0; m.cpus[2].socket = 0; }],

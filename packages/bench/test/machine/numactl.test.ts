@@ -143,4 +143,7 @@ test("two equal runs of CPUs are siblings only on a base with two threads a core
   const text = "node 0 cpus: 0 1 4 5\nnode 0 size: 512 MB\nnode 1 cpus: 2 3 6 7\nnode 1 size: 512 MB\nnode distances:\nnode 0 1\n0: 10 21\n1: 21 10\n";
   expect(machineFromTools(text, "f", "m", haswell).cpus.map((cpu) => cpu.core)).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
   expect(machineFromTools(text, "f", "m", preset("xeon-8260-8s")!).cpus.map((cpu) => cpu.core)).toEqual([0, 1, 4, 5, 2, 3, 6, 7]);
+  // Not equal runs: every CPU a core.
+  const uneven = text.replace("0 1 4 5", "0 1 4 8");
+  expect(machineFromTools(uneven, "f", "m", haswell).cpus.map((cpu) => cpu.core)).toEqual([0, 1, 4, 5, 2, 4, 5, 3]);
 });

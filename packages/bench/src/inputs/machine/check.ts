@@ -99,6 +99,7 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
 }
 
 function checkCpus(machine: MachineSpec, nodeIndex: ReadonlyMap<number, number>, fault: (path: readonly (string | number)[], reason: string, remedy: string) => void): void {
+  if (machine.cpus.length === 0) fault(["cpus"], "no CPU", "give at least one node CPUs");
   const ids = new Set<number>();
   const cores = new Map<number, { node: number; l3: number; socket: number }>();
   const threads = new Map<number, number>();

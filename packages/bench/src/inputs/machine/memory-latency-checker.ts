@@ -33,7 +33,6 @@ export interface LatencyChecker {
 const LATENCY = /Measuring idle latenc/i;
 const BANDWIDTH = /Measuring Memory Bandwidths between nodes/i;
 const COLUMNS = /^\s*(?:Numa node|Socket|Node)\s+(\d[\d\s]*)$/i;
-const TOP = /^\s*(?:(?:Numa|Memory) node|Socket)\s*$/i;
 const rerun = "run `mlc --latency_matrix` (and `mlc --bandwidth_matrix`) and give the whole output";
 
 /** Whether the text holds such output. */
@@ -67,7 +66,7 @@ function parseMatrix(text: TextLines, heading: number, field: string): LatencyCh
     const line = lines[index]!;
     const row = /^\s*(\d{1,4})\s+(\S.*)$/.exec(line);
     if (!row) {
-      if (rows.size > 0 || !(line.trim() === "" || TOP.test(line))) break;
+      if (line.trim() !== "") break;
       continue;
     }
     const id = Number(row[1]);

@@ -76,12 +76,13 @@ function readNode(root: string, id: number): NodeFiles {
     const text = read(join(initiators, name));
     if (text === undefined) return undefined;
     if (!/^\s*\d{1,12}\s*$/.test(text)) throw fault(`access0/initiators/${name}`, `${quoted(text.trim())} is not a number`, name === "read_latency" ? "write nanoseconds" : "write MB/s");
-    return Number(text) || undefined; // 0: the firmware did not say
+    return Number(text);
   };
   const latencyNs = figure("read_latency");
   const bandwidthMBs = figure("read_bandwidth");
   const from = existsSync(initiators) && statSync(initiators).isDirectory() ? readdirSync(initiators).flatMap((entry) => (/^node\d{1,2}$/.test(entry) ? [Number(entry.slice(4))] : [])) : [];
   const access = { from, ...(latencyNs ? { latencyNs } : {}), ...(bandwidthMBs ? { bandwidthMBs } : {}) };
+  // A figure of 0: the firmware did not say.
   return { id, directory, cpus, memoryBytes: Number(total[1]) * 1024, distance, ...(latencyNs || bandwidthMBs ? { access } : {}) };
 }
 
