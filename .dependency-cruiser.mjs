@@ -28,7 +28,7 @@ export default {
   ],
   options: {
     doNotFollow: { path: "node_modules" },
-    exclude: { path: ["^packages/[^/]+/(dist|etc|\\.reports)/"] },
+    exclude: { path: ["^packages/[^/]+/(dist|etc|\\.reports|\\.cache)/"] },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.base.json" },
     enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["@kreplica/source", "import", "types", "node", "default"], extensions: [".ts", ".js", ".mjs", ".d.ts", ".json"] },
