@@ -1,6 +1,6 @@
 /** Everything another package may see of the machine: interfaces, tokens, bit functions. */
 export * from "./addr.js";
-export { Cr0, Cr4, Efer } from "./control.js";
+export { Cr0, Cr4, Efer } from "./control-bits.js";
 export * from "./cr3.js";
 export * from "./errors.js";
 export * from "./ids.js";

@@ -77,10 +77,11 @@ export class Walker {
         : level === 2 ? (lo >>> 21) & 511
           : level === 3 ? ((lo >>> 30) | (hi << 2)) & 511
             : level === 4 ? (hi >>> 7) & 511 : (hi >>> 16) & 511;
-      core.data(table, index >>> 3, false, counters, row);
+      // Read before it is charged: the host's own miss on the entry then passes while the model's caches are worked through.
       const entry = memory.read32(table >>> 0, index << 1) | 0;
-      if ((entry & PRESENT) === 0) return WALK_FAULT;
       const high = memory.read32(table >>> 0, (index << 1) | 1) | 0;
+      core.data(table, index >>> 3, false, counters, row);
+      if ((entry & PRESENT) === 0) return WALK_FAULT;
       const leaf = level === 1 || (entry & PAGE_SIZE) !== 0;
       if ((high & this.reserved) !== 0
         || (leaf && level > 1 && (level > 3 || (entry & (level === 2 ? 0x001f_e000 : 0x3fff_e000)) !== 0))) {

@@ -1,0 +1,229 @@
+/**
+ * Control registers of one hardware thread, what writing them invalidates, and the masks the access path reads instead of
+ * them. The cold half of a CPU.
+ *
+ * Source: Intel SDM vol. 3A, "Control Registers", "Operations that Invalidate TLBs and Paging-Structure Caches"; vol. 2,
+ * "INVLPG", "INVPCID". Where the SDM allows more to be invalidated than required, no more is.
+ */
+import { CR0_KEPT, CR4_KEPT, EFER_KEPT } from "./control-bits.js";
+import type { Core } from "./core.js";
+import { cr3Frame, cr3Pcid } from "./cr3.js";
+import { MachineError } from "./errors.js";
+import type { PhysMemory } from "./memory-api.js";
+import { TAG_GLOBAL, TAG_PAGE, TAG_PCID, TAG_THREAD } from "./tlb.js";
+import { Walker } from "./walker.js";
+
+// Denials, walker.ts.
+const NOT_WRITABLE = 1;
+const NOT_USER = 2;
+const USER_PAGE = 4;
+const NO_EXECUTE = 8;
+const NOT_DIRTY = 16;
+
+const CR0_WP = 0x1_0000;
+const CR0_PG = 0x8000_0000;
+const CR4_PAE = 0x20;
+const CR4_PGE = 0x80;
+const CR4_LA57 = 0x1000;
+const CR4_PCIDE = 0x2_0000;
+const CR4_SMEP = 0x10_0000;
+const CR4_SMAP = 0x20_0000;
+const EFER_LME = 0x100;
+const EFER_LMA = 0x400;
+const EFER_NXE = 0x800;
+
+/** {@link Core.fetchThread} when the next fetch has to look. */
+const NOBODY = -1;
+/** A tag bit no entry has: with it nothing hits. */
+const NEVER = 1 << 30;
+
+export abstract class ThreadRegisters {
+  readonly core: Core;
+  protected readonly walker: Walker;
+  /** Number within the core, in its place of a TLB tag. */
+  protected readonly thread: number;
+
+  /** Counts everything that may change what an address means to this thread: lets the interpreter keep translations of its own. */
+  translationChanges = 0;
+
+  private privilegeValue: 0 | 3 = 0;
+  private cr0Value = 0;
+  private cr3Value = 0n;
+  private cr4Value = 0;
+  private eferValue = 0;
+  private accessAllowed = false;
+
+  protected paging = false;
+  protected levels = 4;
+  /** Frame of the root table, 32 signed bits. */
+  protected root = 0;
+  /** Thread and PCID in their places of a TLB tag, for entries of this PCID and for global ones. */
+  protected context = NEVER;
+  protected globalContext = NEVER;
+  /** G bits count: CR4.PGE. */
+  protected globals = false;
+  /** hi << shift >> shift === hi: bits 63 to 47, or 63 to 56, are alike. */
+  protected canonicalShift = 16;
+  /** Denials that refuse an access at this privilege. */
+  protected denyLoad = 0;
+  protected denyStore = 0;
+  protected denyFetch = 0;
+  /** A refused fetch says in its error code that it was one. */
+  protected fetchReported = false;
+
+  /** @param thread number within the core, 0 to 7 */
+  constructor(core: Core, thread: number, memory: PhysMemory, physicalBits: number) {
+    this.core = core;
+    this.walker = new Walker(memory, core, physicalBits);
+    this.thread = thread << 25;
+    this.derive();
+  }
+
+  get rootFrame(): number { return this.root >>> 0; }
+  get pcid(): number { return (this.cr4Value & CR4_PCIDE) === 0 ? 0 : cr3Pcid(this.cr3Value); }
+  get cr3(): bigint { return this.cr3Value; }
+
+  writeCr3(value: bigint): void {
+    this.cr3Value = BigInt.asUintN(63, value);
+    this.derive();
+    const keep = (this.cr4Value & CR4_PCIDE) !== 0 && value >> 63n !== 0n;
+    if (!keep) this.flushContext(this.pcid);
+  }
+
+  get privilege(): 0 | 3 { return this.privilegeValue; }
+  set privilege(value: 0 | 3) {
+    this.privilegeValue = value;
+    this.derive();
+  }
+
+  get alignmentCheck(): boolean { return this.accessAllowed; }
+  set alignmentCheck(value: boolean) {
+    this.accessAllowed = value;
+    this.derive();
+  }
+
+  get cr0(): number { return this.cr0Value; }
+  set cr0(value: number) {
+    const now = (value & CR0_KEPT) >>> 0;
+    const was = this.cr0Value;
+    if (now >= CR0_PG && (this.eferValue & EFER_LME) === 0) {
+      throw new MachineError("not-modelled", "cr0", "paging without EFER.LME is 32-bit or PAE paging, which is not modelled", "set CR4.PAE, then EFER.LME, then CR0.PG");
+    }
+    if (now >= CR0_PG && (this.cr4Value & CR4_PAE) === 0) this.refuse("cr0", "paging in long mode needs CR4.PAE", "set CR4.PAE before CR0.PG");
+    this.cr0Value = now;
+    this.eferValue = now >= CR0_PG ? this.eferValue | EFER_LMA : this.eferValue & ~EFER_LMA;
+    if (was >= CR0_PG && now < CR0_PG) this.flushTranslations();
+    this.derive();
+  }
+
+  get cr4(): number { return this.cr4Value; }
+  set cr4(value: number) {
+    const now = value & CR4_KEPT;
+    const was = this.cr4Value;
+    if (this.paging && ((now ^ was) & (CR4_LA57 | CR4_PAE)) !== 0) this.refuse("cr4", "LA57 and PAE cannot change while paging is on in long mode", "clear CR0.PG first");
+    if ((now & ~was & CR4_PCIDE) !== 0 && cr3Pcid(this.cr3Value) !== 0) this.refuse("cr4", "PCIDE cannot be set while CR3 bits 11..0 are not zero", "load a CR3 with PCID 0 first");
+    const pcid = this.pcid;
+    this.cr4Value = now;
+    if (((now ^ was) & CR4_PGE) !== 0 || (was & ~now & CR4_PCIDE) !== 0) this.flushTranslations();
+    else if ((now & ~was & CR4_SMEP) !== 0) {
+      // "All TLB entries and all entries in all paging-structure caches for the current PCID": global ones are used with it.
+      this.flushContext(pcid);
+      this.core.tlbs.flush(TAG_THREAD | TAG_GLOBAL, this.thread | TAG_GLOBAL);
+    }
+    this.derive();
+  }
+
+  get efer(): number { return this.eferValue; }
+  set efer(value: number) {
+    this.eferValue = (value & EFER_KEPT & ~EFER_LMA) | (this.eferValue & EFER_LMA);
+    this.derive();
+  }
+
+  invlpg(address: bigint): void {
+    this.translationChanges++;
+    const lo = Number(BigInt.asIntN(32, address));
+    const hi = Number(BigInt.asIntN(32, address >> 32n));
+    // A non-canonical address is no page: INVLPG does nothing.
+    if (!this.isCanonical(hi)) return;
+    this.dropPage((lo >>> 12) | (hi << 20), (hi >>> 12) & TAG_PAGE);
+    // Every paging-structure entry of the PCID, whatever its address.
+    this.core.tlbs.structures.flush(TAG_THREAD | TAG_PCID, this.thread | (this.pcid << 13));
+    this.core.fetchThread = NOBODY;
+  }
+
+  invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void {
+    this.translationChanges++;
+    const { tlbs } = this.core;
+    if (type <= 1 && (pcid < 0 || pcid > 4095 || (pcid !== 0 && (this.cr4Value & CR4_PCIDE) === 0))) {
+      this.refuse("invpcid", `PCID ${pcid} does not exist`, "0 to 4095, and only 0 without CR4.PCIDE");
+    }
+    const context = this.thread | (pcid << 13);
+    if (type === 0) {
+      const lo = Number(BigInt.asIntN(32, address));
+      const hi = Number(BigInt.asIntN(32, address >> 32n));
+      if (!this.isCanonical(hi)) this.refuse("invpcid", `address 0x${BigInt.asUintN(64, address).toString(16)} is not canonical`, "sign-extend it from the paging width");
+      const page = (lo >>> 12) | (hi << 20);
+      const high = (hi >>> 12) & TAG_PAGE;
+      tlbs.drop(page, TAG_PAGE | TAG_THREAD | TAG_PCID | TAG_GLOBAL, high | context);
+      tlbs.structures.drop(page, high | context);
+    } else if (type === 1) this.flushContext(pcid);
+    else if (type === 2) this.flushTranslations();
+    else {
+      tlbs.flush(TAG_THREAD | TAG_GLOBAL, this.thread);
+      tlbs.structures.flush(TAG_THREAD, this.thread);
+    }
+    this.core.fetchThread = NOBODY;
+  }
+
+  flushTranslations(): void {
+    this.translationChanges++;
+    this.core.tlbs.flush(TAG_THREAD, this.thread);
+    this.core.tlbs.structures.flush(TAG_THREAD, this.thread);
+    this.core.fetchThread = NOBODY;
+  }
+
+  /** Entries of this PCID and global ones for one page, of every size that covers it. @param high page number 44..32 */
+  protected dropPage(page: number, high: number): void {
+    const { tlbs } = this.core;
+    tlbs.drop(page, TAG_PAGE | TAG_THREAD | TAG_PCID | TAG_GLOBAL, high | this.thread | (this.pcid << 13));
+    tlbs.drop(page, TAG_PAGE | TAG_THREAD | TAG_GLOBAL, high | this.thread | TAG_GLOBAL);
+  }
+
+  /** Non-global entries of one PCID of this thread. */
+  private flushContext(pcid: number): void {
+    const context = this.thread | (pcid << 13);
+    this.core.tlbs.flush(TAG_THREAD | TAG_PCID | TAG_GLOBAL, context);
+    this.core.tlbs.structures.flush(TAG_THREAD | TAG_PCID, context);
+    this.core.fetchThread = NOBODY;
+  }
+
+  private isCanonical(hi: number): boolean {
+    return (hi << this.canonicalShift) >> this.canonicalShift === hi;
+  }
+
+  private refuse(field: string, reason: string, remedy: string): never {
+    throw new MachineError("general-protection", field, reason, remedy);
+  }
+
+  /** Recomputes what the access path reads from the registers. */
+  private derive(): void {
+    this.translationChanges++;
+    const user = this.privilegeValue === 3;
+    const cr4 = this.cr4Value;
+    const noExecute = (this.eferValue & EFER_NXE) !== 0;
+    this.paging = this.cr0Value >= CR0_PG;
+    this.levels = (cr4 & CR4_LA57) === 0 ? 4 : 5;
+    this.canonicalShift = (cr4 & CR4_LA57) === 0 ? 16 : 7;
+    this.globals = (cr4 & CR4_PGE) !== 0;
+    this.root = cr3Frame(this.cr3Value) | 0;
+    this.context = this.paging ? this.thread | (this.pcid << 13) : NEVER;
+    this.globalContext = this.paging ? this.thread | TAG_GLOBAL : NEVER;
+    const smap = !user && (cr4 & CR4_SMAP) !== 0 && !this.accessAllowed ? USER_PAGE : 0;
+    this.denyLoad = user ? NOT_USER : smap;
+    this.denyStore = NOT_DIRTY | (user ? NOT_USER | NOT_WRITABLE : smap | ((this.cr0Value & CR0_WP) !== 0 ? NOT_WRITABLE : 0));
+    this.denyFetch = NO_EXECUTE | (user ? NOT_USER : (cr4 & CR4_SMEP) !== 0 ? USER_PAGE : 0);
+    this.fetchReported = (cr4 & CR4_SMEP) !== 0 || noExecute;
+    this.walker.setNoExecute(noExecute);
+    this.core.fetchThread = NOBODY;
+  }
+}
