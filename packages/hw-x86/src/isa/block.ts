@@ -96,6 +96,7 @@ export class BlockCache {
       i.nextLo = atLo;
       i.nextHi = atHi;
       lower(d, i);
+      if (i.first && block.list.length > 0) break;
       if (d.flowControl !== FlowControl.Next) i.ends = true;
       block.list.push(i);
       if (i.ends) break;

@@ -56,6 +56,8 @@ export class Instruction {
   writes = false;
   /** Last of its block. */
   ends = false;
+  /** First of its block: what it reads includes the instructions before it. */
+  first = false;
   /** Bytes. */
   length = 0;
   ipLo = 0;

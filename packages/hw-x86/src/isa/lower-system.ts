@@ -3,6 +3,7 @@ import { Code, Mnemonic, OpKind, Register, type Instruction as Decoded } from "i
 import * as descriptor from "./descriptor.js";
 import * as exception from "./exception.js";
 import * as system from "./system.js";
+import * as transfer from "./transfer.js";
 import { Segment, Slot, type Context } from "./context.js";
 import type { Handler, Instruction } from "./instruction.js";
 import { access, fixed, general, plain, stackSize, unmodelled, viaAddress, type Lowering } from "./lower.js";
@@ -13,6 +14,12 @@ import { moveStack, peek, undefinedInstruction } from "./stack.js";
 const last = (lowering: Lowering): Lowering => (d, i) => {
   lowering(d, i);
   i.ends = true;
+};
+
+/** A block of its own: instructions are counted by blocks, and it reads the count. */
+const alone = (lowering: Lowering): Lowering => (d, i) => {
+  lowering(d, i);
+  i.first = i.ends = true;
 };
 
 /** A 16-bit source register of whatever width it is written, or 2 bytes of memory, into `src`. */
@@ -92,7 +99,7 @@ const maybeFar = (near: Lowering, cc: number): Lowering => (d, i) => {
   setMemory(d, i, size);
   i.cc = cc;
   i.writes = cc === 1;
-  plain(i, viaAddress(exception.farTransfer));
+  plain(i, viaAddress(transfer.farTransfer));
 };
 
 const RETURN_SIZE = new Map<number, number>([
@@ -101,7 +108,7 @@ const RETURN_SIZE = new Map<number, number>([
 const lowerRetf: Lowering = (d, i) => {
   setSize(i, RETURN_SIZE.get(d.code)!);
   i.immLo = d.opCount > 0 ? Number(d.immediate(0)) : 0;
-  plain(i, exception.farReturn);
+  plain(i, transfer.farReturn);
 };
 
 const lowerInt = (vector: number, cc = 0): Lowering => (d, i) => {
@@ -160,11 +167,11 @@ const nothing = fixed(system.nothing);
 export const lowerings = new Map<number, Lowering>([
   ...general,
   [Mnemonic.Mov, lowerMov], [Mnemonic.Pop, lowerPop], [Mnemonic.Jmp, maybeFar(generalJmp, 0)], [Mnemonic.Call, maybeFar(generalCall, 1)],
-  [Mnemonic.Retf, lowerRetf], [Mnemonic.Iret, fixed(exception.iret, 2)], [Mnemonic.Iretd, fixed(exception.iret, 4)], [Mnemonic.Iretq, fixed(exception.iret, 8)],
+  [Mnemonic.Retf, lowerRetf], [Mnemonic.Iret, fixed(transfer.iret, 2)], [Mnemonic.Iretd, fixed(transfer.iret, 4)], [Mnemonic.Iretq, fixed(transfer.iret, 8)],
   [Mnemonic.Int, lowerInt(-1)], [Mnemonic.Int3, lowerInt(3)], [Mnemonic.Int1, lowerInt(1, 1)],
   [Mnemonic.Ud0, last(fixed(undefinedInstruction))], [Mnemonic.Ud1, last(fixed(undefinedInstruction))], [Mnemonic.Ud2, last(fixed(undefinedInstruction))],
-  [Mnemonic.Syscall, last(fixed(exception.syscall))], [Mnemonic.Sysret, last(fixed(exception.sysret, 4))], [Mnemonic.Sysretq, last(fixed(exception.sysret, 8))],
-  [Mnemonic.Swapgs, fixed(system.swapgs)], [Mnemonic.Rdmsr, last(fixed(system.rdmsr))], [Mnemonic.Wrmsr, last(fixed(system.wrmsr))],
+  [Mnemonic.Syscall, last(fixed(transfer.syscall))], [Mnemonic.Sysret, last(fixed(transfer.sysret, 4))], [Mnemonic.Sysretq, last(fixed(transfer.sysret, 8))],
+  [Mnemonic.Swapgs, fixed(system.swapgs)], [Mnemonic.Rdmsr, alone(fixed(system.rdmsr))], [Mnemonic.Wrmsr, last(fixed(system.wrmsr))],
   [Mnemonic.Rdfsbase, readsSlot(system.readBase, Slot.FsBase)], [Mnemonic.Rdgsbase, readsSlot(system.readBase, Slot.GsBase)],
   [Mnemonic.Wrfsbase, writesSlot(system.writeBase, Slot.FsBase)], [Mnemonic.Wrgsbase, writesSlot(system.writeBase, Slot.GsBase)],
   [Mnemonic.Lgdt, address(descriptor.loadTable, Slot.Gdt, 10)], [Mnemonic.Lidt, address(descriptor.loadTable, Slot.Idt, 10)],
@@ -175,7 +182,7 @@ export const lowerings = new Map<number, Lowering>([
   [Mnemonic.Verr, takesSelector(descriptor.verify, 0, 0)], [Mnemonic.Verw, takesSelector(descriptor.verify, 0, 1)],
   [Mnemonic.Lar, lowerLookup(descriptor.lar)], [Mnemonic.Lsl, lowerLookup(descriptor.lsl)],
   [Mnemonic.Invlpg, last(address(system.invlpg))], [Mnemonic.Invpcid, last(lowerInvpcid)],
-  [Mnemonic.Cpuid, fixed(system.cpuid)], [Mnemonic.Rdtsc, last(fixed(system.rdtsc))], [Mnemonic.Rdtscp, last(fixed(system.rdtscp))], [Mnemonic.Rdpid, readsSlot(system.rdpid, 0)],
+  [Mnemonic.Cpuid, fixed(system.cpuid)], [Mnemonic.Rdtsc, alone(fixed(system.rdtsc))], [Mnemonic.Rdtscp, alone(fixed(system.rdtscp))], [Mnemonic.Rdpid, readsSlot(system.rdpid, 0)],
   [Mnemonic.Rdrand, readsSlot(system.random, 0)], [Mnemonic.Rdseed, readsSlot(system.random, 0)],
   [Mnemonic.Xgetbv, fixed(system.xgetbv)], [Mnemonic.Xsetbv, last(fixed(system.xsetbv))],
   [Mnemonic.Cli, fixed(system.cli)], [Mnemonic.Sti, last(fixed(system.sti))], [Mnemonic.Clc, fixed(system.clc)], [Mnemonic.Stc, fixed(system.stc)],

@@ -216,10 +216,11 @@ export function storeTemp(c: Context, bytes: number, access: number): number {
   return store(c, bytes, c.s[Slot.Temp]!, c.s[Slot.Temp + 1]!, access);
 }
 
-/** Moves Ea forward by a small number of bytes. */
+/** Moves Ea by a small signed number of bytes. */
 export function advance(c: Context, bytes: number): void {
   const s = c.s;
   const lo = s[Slot.Ea]!;
-  s[Slot.Ea] = lo + bytes;
-  if (s[Slot.Ea]! >>> 0 < lo >>> 0) s[Slot.Ea + 1]!++;
+  const moved = (lo + bytes) | 0;
+  s[Slot.Ea] = moved;
+  if (bytes < 0 ? moved >>> 0 > lo >>> 0 : moved >>> 0 < lo >>> 0) s[Slot.Ea + 1] = s[Slot.Ea + 1]! + (bytes < 0 ? -1 : 1);
 }

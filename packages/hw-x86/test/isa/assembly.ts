@@ -10,6 +10,15 @@ export interface Assembled { readonly bytes: Uint8Array; readonly symbols: Reado
 
 /** @param text Intel syntax, one instruction a line @param base address of the first byte @throws with gas's message */
 export function assembleAt(text: string, base: bigint): Assembled {
+  const key = `${base}\n${text}`;
+  const known = done.get(key) ?? assembleNow(text, base);
+  done.set(key, known);
+  return known;
+}
+/** The same text is asked for once by each ground. */
+const done = new Map<string, Assembled>();
+
+function assembleNow(text: string, base: bigint): Assembled {
   const directory = mkdtempSync(join(tmpdir(), "kreplica-as-"));
   const path = (name: string): string => join(directory, name);
   try {

@@ -177,6 +177,15 @@ const unary = (mnemonic: string, sizes: readonly number[] = SIZES, lock = false,
 /** Dividends that mostly fit, so that both results and faults are seen. */
 const dividend = (signed: boolean) => (state: State, r: Random, bits: number): void => {
   if (r.chance(25)) return;
+  if (r.chance(30)) {
+    // At the edge of what fits: plus or minus the smallest quotient, divided by 1 or -1.
+    const edge = (1n << BigInt(signed ? bits - 1 : bits)) + BigInt(r.below(3) - 1);
+    const whole = BigInt.asUintN(2 * bits, r.chance(50) ? edge : -edge);
+    for (const n of [1, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]) state.registers[n] = r.chance(50) ? 1n : u64(-1n);
+    state.registers[0] = bits === 8 ? whole : BigInt.asUintN(bits, whole);
+    if (bits !== 8) state.registers[2] = whole >> BigInt(bits);
+    return;
+  }
   if (bits === 8) state.registers[0] = BigInt(r.below(r.chance(50) ? 0x100 : 0x10000));
   else state.registers[2] = signed ? (BigInt.asIntN(bits, state.registers[0]!) < 0n ? u64(-1n) : 0n) : BigInt(r.below(r.pick([1, 100, 1 << 30])));
 };

@@ -166,3 +166,52 @@ test("a clock that repeats with the run, and entropy that repeats with the CPU",
   expect(draw(0)[0]).toBe(500);
   expect(draw(0).slice(1)).not.toEqual(draw(1).slice(1));
 });
+
+test.skipIf(reason !== undefined).each([false, true])("MOV CR3 in executed code goes on in the other node's replica (timed: %s)", (timed) => {
+  const two = new TwoNodes();
+  const at = 0xffff_ffff_8100_0000n;
+  // Both: mov cr3, rax; mov ebx, n; hlt
+  for (const [node, frame] of [[0, 4000], [1, 135_000]] as const) {
+    two.map(node, at, frame, 1, 1n);
+    two.machine.memory.writeBytes(BigInt(frame) << 12n, Uint8Array.of(0x0f, 0x22, 0xd8, 0xbb, node + 1, 0, 0, 0, 0xf4));
+  }
+  const cpu = two.cpu(0, 0, timed);
+  cpu.setRegister(0, BigInt(two.roots[1]!) << 12n);
+  cpu.rip = at;
+  expect(cpu.run(10)).toBe("halted");
+  expect(cpu.register(3)).toBe(2n);
+  expect(two.machine.cpu(0).cr3).toBe(BigInt(two.roots[1]!) << 12n);
+});
+
+test.skipIf(reason !== undefined)("INVLPG and INVPCID in executed code make a changed entry count", () => {
+  const ground = machineGround(false);
+  const bench = new KernelBench(ground, `
+    movabs rbx, ${KERNEL_DATA_AT + 0x1000n}
+    movabs rcx, ${KERNEL_DATA_AT}
+    mov [rcx+8], rbx
+    mov r8, [rbx]
+    hlt
+    invlpg [rbx]
+    mov rsi, [rbx]
+    hlt
+    xor eax, eax
+    invpcid rax, [rcx]
+    mov rdi, [rbx]
+    hlt`);
+  const turn = (frame: number): void => {
+    ground.map(KERNEL_DATA_AT + 0x1000n, frame, 1, { writable: true, user: false, executable: false });
+    bench.cpu.context.halted = false;
+    bench.toHalt();
+  };
+  for (const n of [1, 2, 3]) ground.write(30 + n, 0, Uint8Array.of(n));
+  turn(31);
+  turn(32);
+  turn(33);
+  expect([8, 6, 7].map((n) => bench.cpu.register(n))).toEqual([1n, 2n, 3n]);
+});
+
+test("the waiting interrupt of highest vector comes first", () => {
+  const port = new MachinePort(assemble([hwX86(tinyMachine())]).get(Machine), 0);
+  for (const vector of [0x40, 0xfb, 0x41]) port.post(vector);
+  expect([0, 1, 2, 3].map(() => port.acknowledge())).toEqual([0xfb, 0x41, 0x40, -1]);
+});

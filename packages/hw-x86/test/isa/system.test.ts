@@ -409,4 +409,140 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
     }
     expect(at).toEqual([5n, 15n, 15n, 15n, 17n, 18n]);
   });
+
+  test("a non-maskable interrupt comes without IF, and the next one only after IRET", () => {
+    const bench = new KernelBench(make(), `
+      cli
+      nop
+      hlt
+    handler:
+      inc rbx
+      nop
+      nop
+      mov rcx, rbx
+      iretq`);
+    bench.gate(2, "handler");
+    bench.cpu.setRegister(RBX, 0n);
+    bench.cpu.run(2);
+    bench.cpu.nonMaskable();
+    bench.cpu.step();
+    bench.cpu.step();
+    bench.cpu.nonMaskable();
+    bench.cpu.step();
+    bench.cpu.step();
+    expect(bench.cpu.register(RBX)).toBe(1n);
+    bench.toHalt();
+    expect(bench.cpu.register(RCX)).toBe(2n);
+  });
+
+  test("a user changes neither IF nor IOPL, by POPF or by IRET; the kernel's data selectors do not follow it out", () => {
+    const bench = new KernelBench(make(), `
+      mov eax, 0x18; mov ds, eax
+      ${TO_USER}
+    done: mov r8d, ds; hlt`, `
+      mov r9d, ds
+      pushfq; pop rax; mov rbx, rax
+      and eax, ~0x200; or eax, 0x3000
+      push rax; popfq
+      pushfq; pop rcx
+      push 0x2b; push ${USER_STACK_TOP}; push 0x3000; push 0x33; lea rdx, [rip+next]; push rdx
+      iretq
+    next: pushfq; pop rsi
+      int 0x80`);
+    bench.gate(0x80, "done", { level: 3 });
+    bench.toHalt();
+    expect([RBX, RCX, RSI].map((n) => bench.cpu.register(n) & 0x3200n)).toEqual([0x200n, 0x200n, 0x200n]);
+    expect([8, 9].map((n) => bench.cpu.register(n))).toEqual([0n, 0n]);
+  });
+
+  test("an interrupt gate clears IF, a trap gate does not; both clear TF", () => {
+    const bench = new KernelBench(make(), `
+      sti
+      int 0x50
+      int 0x51
+      hlt
+    one: pushfq; pop rbx; iretq
+    two: pushfq; pop rcx; iretq`);
+    bench.gate(0x50, "one");
+    bench.gate(0x51, "two", { type: 15 });
+    bench.toHalt();
+    expect([RBX, RCX].map((n) => bench.cpu.register(n) & 0x300n)).toEqual([0n, 0x200n]);
+  });
+
+  test.each([
+    ["IRET with NT set", "pushfq; or qword ptr [rsp], 0x4000; popfq; at: iretq", 0n],
+    ["a return to a null code selector", "push 0x18; push rsp; push 2; push 0; push 0; at: iretq", 0n],
+    ["a return to data as code", "push 0x18; push rsp; push 2; push 0x18; push 0; at: iretq", 0x18n],
+    ["a return to a stack of another level", "push 0x2b; push rsp; push 2; push 0x10; push 0; at: iretq", 0x28n],
+    ["a selector beyond the table", "mov eax, 0x1000; at: mov ds, eax", 0x1000n],
+    ["a stack segment of another level", "mov eax, 0x2b; at: mov ss, eax", 0x28n],
+    ["a code segment as stack", "mov eax, 0x10; at: mov ss, eax", 0x10n],
+    ["a null stack segment of another level", "mov eax, 3; at: mov ss, eax", 0n],
+    ["GS base set to a non-canonical address", "mov ecx, 0xc0000101; xor eax, eax; mov edx, 0x8000; at: wrmsr", 0n],
+    ["LTR of a busy task", "mov eax, 0x40; at: ltr ax", 0x40n],
+    ["INVPCID of a type there is not", `mov eax, 4; movabs rbx, ${KERNEL_DATA_AT}; at: invpcid rax, [rbx]`, 0n],
+    ["a far jump to data", `movabs rbx, ${KERNEL_DATA_AT}; mov word ptr [rbx+8], 0x18; at: rex.w jmp fword ptr [rbx]`, 0x18n],
+  ])("%s is #GP, with the saved address on the instruction", (_what, text, code) => {
+    const bench = new KernelBench(make(), `${text}
+      hlt
+    handler: pop rcx; mov rbx, [rsp]; hlt`);
+    bench.gate(13, "handler");
+    bench.toHalt();
+    expect(bench.cpu.register(RCX)).toBe(code);
+    expect(bench.cpu.register(RBX)).toBe(bench.label("at"));
+  });
+
+  test("CR4.UMIP keeps SGDT from users", () => {
+    const bench = new KernelBench(make(), `
+      mov rax, cr4; bts rax, 11; mov cr4, rax
+      ${TO_USER}
+    handler: pop rcx; mov rbx, [rsp]; hlt`, `sgdt [rsp-16]`);
+    bench.gate(13, "handler");
+    bench.toHalt();
+    expect(bench.cpu.register(RBX)).toBe(USER_CODE);
+  });
+
+  test("LTR marks its descriptor busy; FS and GS bases; a far jump; RDTSC goes forward", () => {
+    const bench = new KernelBench(make(), `
+      movabs rbx, 0xffffffff83000045
+      mov byte ptr [rbx], 0x89
+      mov eax, 0x40; ltr ax
+      movzx r8d, byte ptr [rbx]
+      movabs rax, ${KERNEL_DATA_AT}
+      mov qword ptr [rax+0x18], 0x77
+      wrfsbase rax
+      mov r9, fs:[0x18]
+      rdfsbase r10
+      movabs rcx, ${KERNEL_DATA_AT + 0x100n}
+      lea rdx, [rip+away]
+      mov [rcx], rdx
+      mov word ptr [rcx+8], 0x10
+      rex.w jmp fword ptr [rcx]
+      ud2
+    away:
+      rdtsc; mov r11d, eax; nop; nop; nop; nop; rdtsc; sub eax, r11d; mov r12d, eax
+      mov rax, cr3; bts rax, 63; mov cr3, rax; mov r13, cr3; shr r13, 63
+      hlt`);
+    if (bench.ground.kind.startsWith("flat")) bench.cpu.context.set(58, 0x3e_8000n);
+    bench.toHalt();
+    expect([8, 9, 10].map((n) => bench.cpu.register(n))).toEqual([0x8bn, 0x77n, KERNEL_DATA_AT]);
+    // Six instructions at one cycle on flat memory, half a cycle on the tiny machine.
+    expect(bench.cpu.register(12)).toBe(bench.ground.kind.startsWith("flat") ? 6n : 3n);
+    expect(bench.cpu.register(13)).toBe(0n);
+  });
+
+  test("delivery is the CPU's own access: user pages under SMAP with AC set do not serve as stack", () => {
+    const ground = make();
+    const bench = new KernelBench(ground, `
+      mov rax, cr4; bts rax, 21; mov cr4, rax
+      stac
+      mov rsp, ${USER_STACK_TOP}
+      ud2
+    handler: mov rbx, 6; hlt
+    double: mov rbx, 8; hlt`);
+    bench.gate(6, "handler");
+    bench.gate(14, "double", { alternate: 1 });
+    bench.toHalt();
+    expect(bench.cpu.register(RBX)).toBe(8n);
+  });
 });
