@@ -1,2 +1,42 @@
 /** BPF on the modelled kernel: objects, verifier, interpreter, JIT, and the images that the series keeps equal on every node. */
+import { bind, bindValue, type Plugin, plugin, token } from "@kreplica/di";
+import { Dispatcher } from "./image/dispatcher.js";
+import { ProgramPacks } from "./image/prog-pack.js";
+import { StructOpsImages } from "./image/struct-ops.js";
+import { Trampolines } from "./image/trampoline.js";
+import { CodeReplication, noReplication } from "./ports.js";
+
 export * from "./api.js";
+export { decode, encode, Code } from "./isa/code.js";
+export { assemble } from "./isa/assemble.js";
+export { disassemble, disassembleOne } from "./isa/disassemble.js";
+export { Interpreter, Outcome, type Environment } from "./interpreter.js";
+export { RegionMemory, type Region } from "./memory.js";
+export { readObject } from "./object/read-object.js";
+export { verify } from "./verify/verifier.js";
+export { contextShape, type ContextShape } from "./verify/context.js";
+export { compile, type Compiled, type CompileRequest } from "./jit/compile.js";
+export { createMap } from "./maps/create.js";
+export { type BpfMap, MapResult, UpdateFlag } from "./maps/map.js";
+export { RingBuffer } from "./maps/ring.js";
+export { helperIds, helperPrototype, type HelperPrototype } from "./helpers/prototypes.js";
+export { helpersOf, LoadedObject } from "./load.js";
+export { CHUNK_BYTES, PACK_BYTES, type CodePlace, type PackReport, ProgramPacks } from "./image/prog-pack.js";
+export { MOST_PROGRAMS, trampolineCode, Trampolines } from "./image/trampoline.js";
+export { Dispatcher, dispatcherCode, MOST_DISPATCHED } from "./image/dispatcher.js";
+export { type StructOpsImage, StructOpsImages } from "./image/struct-ops.js";
+
+/** Tokens of the images, for whoever assembles a kernel. */
+export const Packs = token<ProgramPacks>("bpf/ProgramPacks");
+export const KernelTrampolines = token<Trampolines>("bpf/Trampolines");
+export const KernelDispatcher = token<Dispatcher>("bpf/Dispatcher");
+export const KernelStructOps = token<StructOpsImages>("bpf/StructOpsImages");
+
+/**
+ * The images; the ports CodeAreas, CodePermissions and CodeWriter are to be bound beside it.
+ *
+ * @param replication what gives each node its copy; default none, as in the series
+ */
+export const bpf = (replication: CodeReplication = noReplication): Plugin => plugin("bpf", [
+  bindValue(CodeReplication, replication), bind(Packs, ProgramPacks), bind(KernelTrampolines, Trampolines), bind(KernelDispatcher, Dispatcher), bind(KernelStructOps, StructOpsImages),
+]);

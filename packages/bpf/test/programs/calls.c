@@ -21,5 +21,5 @@ SEC("raw_tp/bytes") int bytes(u64 *context) {
   for (int i = 0; i < 32; i++) seen[i] = i * 5;
   return seen[context[0] & 31];
 }
-SEC("fentry/schedule") int on_entry(u64 *context) { return context[0] > 5 ? context[1] : 0; }
+SEC("fentry/schedule") int on_entry(u64 *context) { if (context[0] > 5) total += context[1]; return 0; }
 char license_text[] SEC("license") = "MIT";
