@@ -85,7 +85,7 @@ test("what the firmware reports of a memory stands for its initiators, and keeps
   // Lost links: the nearest CPUs are meant. 0: the firmware does not know.
   const lost = { ...haswellFiles(), "node1/access0/initiators/read_latency": "120\n" };
   expect(machineFromSysfs(directory(lost), "box", haswell).latencyNs).toEqual(machine.latencyNs);
-  const unknown = { ...haswellFiles(), "node1/access0/initiators/read_latency": "0\n" };
+  const unknown = { ...haswellFiles(), "node1/access0/initiators/read_latency": "0\n", "node1/access0/initiators/read_bandwidth": "40000\n" };
   expect(machineFromSysfs(directory(unknown), "box", haswell).latencyNs).toEqual(plain.latencyNs);
 });
 
