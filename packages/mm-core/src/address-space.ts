@@ -1,31 +1,49 @@
 /**
  * A user address space: one PGD (or pair under KPTI) for each holder, everything below shared.
  *
- * Only a new top-level slot is written more than once: to every holder's PGD, in its user half too, and marked not executable in
- * the kernel's half. All tables are reached through the canonical PGD, the first holder's.
+ * Only a top-level slot is written more than once: into every PGD there is, into its user half too, and marked not executable in the
+ * kernel's half. All lower tables are reached through the canonical PGD, the first one made. Which holders get a PGD at once and
+ * which only when a CPU of theirs first runs the space is the plan's decision.
  */
 import { inject, injectable, token } from "@kreplica/di";
 import { addressOfFrame, type CpuId, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
 import { BuildContext } from "./build-context.js";
 import { invariant } from "./errors.js";
-import { PageAllocator, ReplicaView, type Mapping } from "./ports.js";
+import { KernelOptions } from "./options.js";
+import { type Mapping, PageAllocator, ReplicaView } from "./ports.js";
 import { leafEntry, TABLE_BITS } from "./protection.js";
-import { TableMemory } from "./table-memory.js";
 import { lookup } from "./walk.js";
 
 /** The tables of one process. */
 export interface AddressSpace {
   readonly id: number;
-  /** PGD a node's CPUs load for this space: its holder's. @patch 02/12 include/linux/mm_types.h pgd_numa */
+  /** PGD a node's CPUs load for this space. @patch 02/12 include/linux/mm_types.h pgd_numa */
   pgd(node: NodeId): Frame;
+  /** Nodes that have a PGD of their own now, the canonical one first. */
+  readonly pgdNodes: readonly NodeId[];
+  /** Makes a PGD for a node's holder where the plan wants one; the canonical one serves when there is no memory. */
+  enter(node: NodeId): void;
+  /** Gives a node's PGD back, unless it is the canonical one. @returns whether there was one */
+  shrink(node: NodeId): boolean;
   /** CR3 for a CPU of the node. @param half `user` under KPTI is the second page of the pair, with PCID bit 11 */
   cr3(node: NodeId, half: "kernel" | "user", pcid?: number): bigint;
-  /** Installs or replaces a leaf; missing tables come from `node`. @returns false when a table page could not be had */
+  /** Installs or replaces a leaf; missing tables come from `node`. @returns false when a table page could not be had; nothing is changed then */
   set(address: bigint, mapping: Mapping, node: NodeId): boolean;
   /** Takes a leaf away. @returns what was there */
   clear(address: bigint): Mapping | undefined;
   lookup(address: bigint): Mapping | undefined;
-  /** Loads the space on a CPU. */
+  /** First address in [start, end) that a leaf maps; whole tables that are missing are passed over. */
+  nextMapped(start: bigint, end: bigint): bigint | undefined;
+  /** Replaces a 2 MiB leaf by 512 small ones that say the same. @returns false when a table page could not be had */
+  splitLarge(address: bigint, node: NodeId): boolean;
+  /**
+   * Unlinks tables that map nothing any more between two addresses; a top-level slot leaves every PGD.
+   * @returns their frames, to be freed once no CPU can walk them: after the flush
+   */
+  trim(start: bigint, end: bigint): Frame[];
+  /** The per-process slot of the LDT under KPTI: [slot 272], in both halves of every PGD. @returns false when there was no memory */
+  mapLdt(frame: Frame): boolean;
+  /** Loads the space on a CPU, with PCID 0. */
   load(cpu: CpuId): void;
   /** Gives every table page back; leaves' frames stay with their owner. */
   free(): void;
@@ -33,12 +51,32 @@ export interface AddressSpace {
 
 /** Makes address spaces. */
 export interface AddressSpaces {
-  /** @patch 07/12 arch/x86/mm/pgtable.c pgd_alloc @returns undefined when a PGD could not be had; nothing is kept then */
-  create(): AddressSpace | undefined;
+  /** @patch 07/12 arch/x86/mm/pgtable.c pgd_alloc @param node where it is asked for @returns undefined when a PGD could not be had; nothing is kept then */
+  create(node?: NodeId, parent?: AddressSpace): AddressSpace | undefined;
   /** Spaces alive. */
   readonly all: ReadonlySet<AddressSpace>;
 }
 export const AddressSpaces = token<AddressSpaces>("mm-core/AddressSpaces");
+
+/** Which holders get a PGD for a space, and when. */
+export interface PgdPlan {
+  readonly name: string;
+  /** Holders that get one at once; not empty. @param creator holder nearest to the CPU that asks */
+  initial(holders: readonly NodeId[], creator: NodeId): readonly NodeId[];
+  /** Whether a holder gets its own at the first switch there. */
+  readonly growing: boolean;
+}
+export const PgdPlan = token<PgdPlan>("mm-core/PgdPlan");
+
+/** The series': one for every holder at once. */
+export const EAGER_PGDS: PgdPlan = { name: "eager", initial: (holders) => holders, growing: false };
+/** What reviewers asked for: one where the space is made, others at the first switch. */
+export const LAZY_PGDS: PgdPlan = { name: "lazy", initial: (_holders, creator) => [creator], growing: true };
+/** One for good, of the node where the space is made: threads elsewhere run that node's copy of the kernel. */
+export const HOME_PGDS: PgdPlan = { name: "home", initial: (_holders, creator) => [creator], growing: false };
+
+/** PGD slot of the LDT remap area. @source Documentation/arch/x86/x86_64/mm.rst */
+export const LDT_SLOT = 272;
 
 @injectable()
 export class PerHolderSpaces implements AddressSpaces {
@@ -49,52 +87,76 @@ export class PerHolderSpaces implements AddressSpaces {
     @inject(BuildContext) private readonly context: BuildContext,
     @inject(PageAllocator) private readonly allocator: PageAllocator,
     @inject(ReplicaView) private readonly view: ReplicaView,
-    @inject(TableMemory) private readonly entries: TableMemory,
+    @inject(KernelOptions) private readonly options: KernelOptions,
+    @inject(PgdPlan) private readonly plan: PgdPlan,
   ) {}
 
-  create(): AddressSpace | undefined {
-    const { pti, kernelBoundary } = this.context.layout;
-    const order = pti ? 1 : 0;
+  create(node: NodeId = this.view.master, parent?: AddressSpace): AddressSpace | undefined {
     const pgds = new Map<NodeId, Frame>();
-    for (const node of this.view.holders) {
-      const pgd = this.allocator.allocate(node, order, { purpose: "page-table", zero: true, thisNode: this.view.holders.length > 1 });
-      if (pgd === NONE) {
-        for (const each of pgds.values()) this.allocator.free(each, order);
-        return undefined;
-      }
-      pgds.set(node, pgd);
+    const space = new HolderSpace(this.next, pgds, this.machine, this.context, this.view, this.plan, this.options, (gone) => this.all.delete(gone));
+    for (const holder of this.plan.initial(this.view.holders, this.view.nearest(node))) {
+      if (space.add(holder)) continue;
+      // Only what this call made goes back. The series frees what a copied mm_struct still names: the parent's (defect D8).
+      const undo = this.options.defects?.has("D8") && parent ? parent.pgdNodes.map((each) => parent.pgd(each)) : [...pgds.values()];
+      for (const pgd of undo) this.allocator.free(pgd, this.context.layout.pti ? 1 : 0);
+      return undefined;
     }
-    let first = true;
-    for (const [node, pgd] of pgds) {
-      const from = this.view.kernelRoot(node);
-      this.entries.copy(from, pgd, kernelBoundary, 512, !first);
-      if (pti) this.entries.copy(from + 1, pgd + 1, kernelBoundary, 512, !first);
-      first = false;
-    }
-    const space = new HolderSpace(this.next++, pgds, this.machine, this.context, this.view, (gone) => {
-      this.all.delete(gone);
-      for (const pgd of pgds.values()) this.allocator.free(pgd, order);
-    });
+    this.next++;
     this.all.add(space);
     return space;
   }
 }
 
 class HolderSpace implements AddressSpace {
-  private readonly canonical: Frame;
   private alive = true;
+  private ldt = NONE;
 
   constructor(
-    readonly id: number, private readonly pgds: ReadonlyMap<NodeId, Frame>, private readonly machine: Machine, private readonly context: BuildContext,
-    private readonly view: ReplicaView, private readonly release: (space: HolderSpace) => void,
-  ) {
-    this.canonical = pgds.values().next().value!;
+    readonly id: number, private readonly pgds: Map<NodeId, Frame>, private readonly machine: Machine, private readonly context: BuildContext,
+    private readonly view: ReplicaView, private readonly plan: PgdPlan, private readonly options: KernelOptions, private readonly gone: (space: HolderSpace) => void,
+  ) {}
+
+  private get order(): 0 | 1 { return this.context.layout.pti ? 1 : 0; }
+  private get canonical(): Frame { return this.pgds.values().next().value!; }
+  get pgdNodes(): readonly NodeId[] { return [...this.pgds.keys()]; }
+
+  /** A PGD for a holder: kernel slots of its own root, user slots of the canonical PGD. @patch 07/12 arch/x86/mm/pgtable.c pgd_ctor */
+  add(holder: NodeId): boolean {
+    const { entries, layout, allocator } = this.context;
+    const pgd = allocator.allocate(holder, this.order, { purpose: "page-table", zero: true, thisNode: this.view.holders.length > 1 });
+    if (pgd === NONE) return false;
+    const from = this.view.kernelRoot(holder);
+    const replica = this.pgds.size > 0;
+    entries.copy(from, pgd, layout.kernelBoundary, 512, replica);
+    if (layout.pti) entries.copy(from + 1, pgd + 1, layout.kernelBoundary, 512, replica);
+    if (replica) {
+      for (let half = 0; half <= this.order; half++) {
+        for (let slot = 0; slot < layout.kernelBoundary; slot++) {
+          const lo = entries.low(this.canonical + half, slot);
+          if (isPresent(lo)) entries.write(pgd + half, slot, lo, entries.high(this.canonical + half, slot), true);
+        }
+      }
+    }
+    this.pgds.set(holder, pgd);
+    return true;
+  }
+
+  enter(node: NodeId): void {
+    const holder = this.view.nearest(node);
+    if (this.plan.growing && !this.pgds.has(holder)) this.add(holder);
+  }
+
+  shrink(node: NodeId): boolean {
+    const pgd = this.pgds.get(node);
+    if (pgd === undefined || pgd === this.canonical || !this.plan.growing) return false;
+    this.pgds.delete(node);
+    this.context.allocator.free(pgd, this.order);
+    return true;
   }
 
   pgd(node: NodeId): Frame {
-    const pgd = this.pgds.get(this.view.nearest(node));
-    invariant(this.alive && pgd !== undefined, `space ${this.id} has no PGD for node ${node}`);
-    return pgd;
+    invariant(this.alive, `space ${this.id} is used after it was freed`);
+    return this.pgds.get(this.view.nearest(node)) ?? this.canonical;
   }
 
   cr3(node: NodeId, half: "kernel" | "user", pcid = 0): bigint {
@@ -103,61 +165,172 @@ class HolderSpace implements AddressSpace {
   }
 
   set(address: bigint, mapping: Mapping, node: NodeId): boolean {
-    const { entries, layout } = this.context;
+    const { entries } = this.context;
     const table = this.descend(address, mapping.level, node);
     if (table === NONE) return false;
     const { lo, hi } = leafEntry(mapping);
-    invariant(layout.levels > mapping.level, "a leaf cannot be at the top");
     entries.write(table, tableIndex(address, mapping.level), lo, hi);
     return true;
   }
 
+  /** The table of a level, made with all above it; all of it or nothing. */
   private descend(address: bigint, wanted: number, node: NodeId): Frame {
     const { entries, layout, allocator } = this.context;
     let table = this.canonical;
-    for (let level: number = layout.levels; level > wanted; level--) {
+    let level: number = layout.levels;
+    for (; level > wanted; level--) {
       const index = tableIndex(address, level);
       const lo = entries.low(table, index);
-      if (isPresent(lo)) {
-        if (isLeaf(lo, level)) return NONE;
-        table = frameOf(lo, entries.high(table, index));
-        continue;
-      }
-      const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
-      if (lower === NONE) return NONE;
-      if (level === layout.levels) this.populate(index, lower);
-      else entries.write(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
-      table = lower;
+      if (!isPresent(lo)) break;
+      if (isLeaf(lo, level)) return NONE;
+      table = frameOf(lo, entries.high(table, index));
     }
-    return table;
+    const made: Frame[] = [];
+    for (let each = level; each > wanted; each--) {
+      const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
+      if (lower === NONE) {
+        for (const frame of made) allocator.free(frame, 0);
+        return NONE;
+      }
+      made.push(lower);
+    }
+    // Linked from below, so that no walker meets a table whose lower part is missing.
+    for (let each = wanted + 1; each < level; each++) {
+      const upper = made[level - each - 1]!;
+      const lower = made[level - each]!;
+      entries.write(upper, tableIndex(address, each), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+    }
+    if (made.length > 0) {
+      if (level === layout.levels) this.populate(tableIndex(address, level), made[0]!);
+      else entries.write(table, tableIndex(address, level), entryLow(made[0]!, TABLE_BITS), entryHigh(made[0]!, false));
+    }
+    return made.at(-1) ?? table;
   }
 
-  /** A new top-level slot, in every holder's PGD. @patch 03/12 mm/memory.c __p4d_alloc, __pud_alloc */
+  /** A new top-level slot, in every PGD, one after the other. @patch 03/12 mm/memory.c __p4d_alloc, __pud_alloc */
   private populate(index: number, lower: Frame): void {
     const { entries, layout } = this.context;
-    let first = true;
+    let replica = false;
     for (const pgd of this.pgds.values()) {
-      if (layout.pti) entries.write(pgd + 1, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), !first);
-      entries.write(pgd, index, entryLow(lower, TABLE_BITS), entryHigh(lower, layout.pti), !first);
-      first = false;
+      if (layout.pti) entries.write(pgd + 1, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), replica);
+      entries.write(pgd, index, entryLow(lower, TABLE_BITS), entryHigh(lower, layout.pti), replica);
+      replica = true;
+    }
+  }
+
+  /** Takes a top-level slot out of every PGD. @patch 03/12 mm/memory.c free_pud_range, free_p4d_range */
+  private depopulate(index: number): void {
+    const { entries, layout } = this.context;
+    let replica = false;
+    for (const pgd of this.pgds.values()) {
+      entries.write(pgd, index, 0, 0, replica);
+      if (layout.pti) entries.write(pgd + 1, index, 0, 0, replica);
+      replica = true;
     }
   }
 
   clear(address: bigint): Mapping | undefined {
-    const { entries, layout } = this.context;
     const found = this.lookup(address);
-    if (!found) return undefined;
+    if (found) this.context.entries.write(this.tableOf(address, found.level), tableIndex(address, found.level), 0, 0);
+    return found;
+  }
+
+  private tableOf(address: bigint, wanted: number): Frame {
+    const { entries, layout } = this.context;
     let table = this.canonical;
-    for (let level: number = layout.levels; level > found.level; level--) {
+    for (let level: number = layout.levels; level > wanted; level--) {
       const index = tableIndex(address, level);
       table = frameOf(entries.low(table, index), entries.high(table, index));
     }
-    entries.write(table, tableIndex(address, found.level), 0, 0);
-    return found;
+    return table;
   }
 
   lookup(address: bigint): Mapping | undefined {
     return lookup(this.context.entries.memory, this.canonical, this.context.layout.levels, address);
+  }
+
+  nextMapped(start: bigint, end: bigint): bigint | undefined {
+    const { entries, layout } = this.context;
+    for (let at = start; at < end;) {
+      let table = this.canonical;
+      let level: number = layout.levels;
+      for (; ; level--) {
+        const index = tableIndex(at, level);
+        const lo = entries.low(table, index);
+        if (!isPresent(lo)) break;
+        if (isLeaf(lo, level)) return at;
+        table = frameOf(lo, entries.high(table, index));
+      }
+      const step = 1n << BigInt(12 + 9 * (level - 1));
+      at = (at & ~(step - 1n)) + step;
+    }
+    return undefined;
+  }
+
+  splitLarge(address: bigint, node: NodeId): boolean {
+    const { entries, allocator } = this.context;
+    const found = this.lookup(address);
+    invariant(found?.level === 2, `0x${address.toString(16)} is not a 2 MiB leaf`);
+    const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
+    if (lower === NONE) return false;
+    for (let each = 0; each < 512; each++) {
+      const { lo, hi } = leafEntry({ ...found, frame: found.frame + each, level: 1 });
+      entries.write(lower, each, lo, hi);
+    }
+    entries.write(this.tableOf(address, 2), tableIndex(address, 2), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+    return true;
+  }
+
+  trim(start: bigint, end: bigint): Frame[] {
+    const { entries, layout } = this.context;
+    const freed: Frame[] = [];
+    const isEmpty = (table: Frame): boolean => {
+      for (let index = 0; index < 512; index++) if (isPresent(entries.low(table, index))) return false;
+      return true;
+    };
+    const below = (table: Frame, level: number, base: bigint): void => {
+      const step = 1n << BigInt(12 + 9 * (level - 1));
+      const first = start > base ? Number((start - base) / step) : 0;
+      for (let index = first; index < 512 && base + BigInt(index) * step < end; index++) {
+        const lo = entries.low(table, index);
+        if (!isPresent(lo) || isLeaf(lo, level)) continue;
+        const lower = frameOf(lo, entries.high(table, index));
+        if (level > 2) below(lower, level - 1, base + BigInt(index) * step);
+        if (!isEmpty(lower)) continue;
+        // Slots go before the frame is freed: nothing may point to it when it is used again.
+        if (level === layout.levels) this.depopulate(index);
+        else entries.write(table, index, 0, 0);
+        freed.push(lower);
+      }
+    };
+    below(this.canonical, layout.levels, 0n);
+    return freed;
+  }
+
+  mapLdt(frame: Frame): boolean {
+    const { entries, layout, allocator } = this.context;
+    if (!layout.pti || this.ldt !== NONE) return true;
+    const tables: Frame[] = [];
+    for (let level: number = layout.levels; level > 1; level--) {
+      const table = allocator.allocate(this.view.master, 0, { purpose: "page-table", zero: true });
+      if (table === NONE) {
+        for (const each of tables) allocator.free(each, 0);
+        return false;
+      }
+      tables.push(table);
+    }
+    for (let at = 0; at + 1 < tables.length; at++) entries.write(tables[at]!, 0, entryLow(tables[at + 1]!, TABLE_BITS), entryHigh(tables[at + 1]!, false));
+    const { lo, hi } = leafEntry({ frame, level: 1, present: true, writable: false, executable: false, global: false, user: false, cache: "wb" });
+    entries.write(tables.at(-1)!, 0, lo, hi);
+    this.ldt = tables[0]!;
+    let replica = false;
+    for (const pgd of this.pgds.values()) {
+      entries.write(pgd, LDT_SLOT, entryLow(this.ldt, TABLE_BITS), entryHigh(this.ldt, false), replica);
+      // The series writes the user half of node 0's pair alone (defect D11).
+      if (!replica || !this.options.defects?.has("D11")) entries.write(pgd + 1, LDT_SLOT, entryLow(this.ldt, TABLE_BITS), entryHigh(this.ldt, false), replica);
+      replica = true;
+    }
+    return true;
   }
 
   load(cpu: CpuId): void {
@@ -176,22 +349,16 @@ class HolderSpace implements AddressSpace {
         allocator.free(lower, 0);
       }
     };
-    for (let index = 0; index < 256; index++) {
+    for (let index = 0; index < layout.kernelBoundary; index++) {
       const lo = entries.low(this.canonical, index);
       if (!isPresent(lo)) continue;
       const lower = frameOf(lo, entries.high(this.canonical, index));
-      // Slots go first, in every PGD, so that nothing points to a table page when it is given back.
-      let first = true;
-      for (const pgd of this.pgds.values()) {
-        entries.write(pgd, index, 0, 0, !first);
-        if (layout.pti) entries.write(pgd + 1, index, 0, 0, !first);
-        first = false;
-      }
+      this.depopulate(index);
       below(lower, layout.levels - 1);
       allocator.free(lower, 0);
     }
+    for (const pgd of this.pgds.values()) allocator.free(pgd, this.order);
     this.alive = false;
-    this.release(this);
+    this.gone(this);
   }
 }
-

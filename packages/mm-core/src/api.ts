@@ -1,5 +1,5 @@
 /** Everything another package may see of the kernel's core: ports, tokens, errors, and the pure functions over tables. */
-export { type AddressSpace, AddressSpaces } from "./address-space.js";
+export { type AddressSpace, AddressSpaces, EAGER_PGDS, HOME_PGDS, LAZY_PGDS, LDT_SLOT, PgdPlan } from "./address-space.js";
 export * from "./boot-api.js";
 export { BuildContext } from "./build-context.js";
 export { CpuState } from "./cpu-state.js";
@@ -8,7 +8,11 @@ export { bootRoot, symbolFrame } from "./early-map.js";
 export * from "./errors.js";
 export { type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image.js";
 export { directAddress, FIXED, imageAddress, imageFrame, kernelLayout, type LayoutOptions } from "./layout.js";
-export { KernelOptions } from "./options.js";
+export * from "./mm/process-api.js";
+export { SwitchMm } from "./mm/switch-mm.js";
+export { UserFrames } from "./mm/user-frames.js";
+export type { Area, VmaTree } from "./mm/vma-tree.js";
+export { type KernelDefect, KernelOptions } from "./options.js";
 export * from "./ports.js";
 export { KERNEL_DATA, KERNEL_TABLE_BITS, leafEntry, mappingOf, TABLE_BITS } from "./protection.js";
 export { copyImageToUser, userImageRange } from "./pti.js";

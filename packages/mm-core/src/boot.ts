@@ -19,6 +19,7 @@ import { imageAddress, imageFrame } from "./layout.js";
 import { KernelOptions } from "./options.js";
 import { NodePageAllocator } from "./page-alloc.js";
 import { KernelTables, PageAllocator, ReplicaView, type TableEditor } from "./ports.js";
+import { walk } from "./walk.js";
 import { buildUserHalf, copyImageToUser, userImageRange } from "./pti.js";
 
 const LARGE = 0x20_0000n;
@@ -140,6 +141,7 @@ export class OrderedBoot implements KernelBoot {
     "init-irq": () => {
       const address = this.context.image.symbol("idt_table");
       if (address === undefined) return "";
+      if (this.options.defects?.has("N2")) return this.protectOneRoot(this.live(address));
       this.mustHave(this.tables.edit((editor) => editor.protect(this.live(address), 1, { writable: false }, true)));
       return "idt_table read-only on every root";
     },
@@ -204,6 +206,7 @@ export class OrderedBoot implements KernelBoot {
     core.efer = 0x100 | 0x400 | 0x800;
     core.cr0 = 0x8001_0001 | 0;
     core.writeCr3(BigInt(this.root) << 12n);
+    if (this.options.pcid) core.cr4 |= 0x2_0000;
     core.privilege = 0;
   }
 
@@ -236,6 +239,17 @@ export class OrderedBoot implements KernelBoot {
     const word = layout.imagePhysical + (address - image.stext) & ~7n;
     machine.memory.write64(word, machine.memory.read64(word) ^ 0x6b72_6570_6c69_6361n);
     return said;
+  }
+
+  /** The call that was not converted: set_memory_ro on the canonical root alone (defect N2). */
+  private protectOneRoot(address: bigint): string {
+    this.mustHave(this.tables.edit((editor) => editor.protect(address, 1, { writable: false }, true)));
+    for (const { root, node } of this.view.roots) {
+      if (node === this.view.holders[0]) continue;
+      const { table, index, lo, hi } = walk(this.context.entries.memory, root, this.context.layout.levels, address);
+      this.context.entries.write(table, index, lo | 2, hi);
+    }
+    return "idt_table read-only on one root";
   }
 
   private live(linked: bigint): bigint { return imageAddress(this.context.layout, linked); }

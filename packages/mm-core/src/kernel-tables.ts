@@ -6,10 +6,11 @@
  * on the node it serves. Every store is kept in a journal until the call succeeds, so that a refused table page changes nothing.
  */
 import { inject, injectable } from "@kreplica/di";
-import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
+import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
 import { CpuState } from "./cpu-state.js";
 import { invariant, MmError } from "./errors.js";
 import { KernelLayout, type KernelTables, type Mapping, PageAllocator, type Protection, ReplicaView, type TableEditor } from "./ports.js";
+import { KernelOptions } from "./options.js";
 import { changedHigh, changedLow, invertHigh, invertLow, KERNEL_TABLE_BITS, leafEntry, TABLE_BITS } from "./protection.js";
 import { TableMemory } from "./table-memory.js";
 import { lookup } from "./walk.js";
@@ -28,7 +29,14 @@ export class LockstepTables implements KernelTables {
     @inject(KernelLayout) private readonly layout: KernelLayout,
     @inject(ReplicaView) private readonly view: ReplicaView,
     @inject(CpuState) private readonly cpus: CpuState,
+    @inject(Machine) private readonly machine: Machine,
+    @inject(KernelOptions) private readonly options: KernelOptions,
   ) {}
+
+  /** Where all tables come from under the defect "remote-table": the node of the CPU that runs. */
+  private get remoteNode(): NodeId | undefined {
+    return this.options.defects?.has("remote-table") ? this.machine.nodeOfCpu(this.cpus.current) : undefined;
+  }
 
   root(node: NodeId): Frame { return this.view.kernelRoot(node); }
 
@@ -41,14 +49,14 @@ export class LockstepTables implements KernelTables {
   }
 
   edit<T>(change: (editor: TableEditor) => T): T {
-    const editor = new Editor(this.entries, this.allocator, this.layout, this.view);
+    const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.remoteNode);
     const result = change(editor);
     for (const { start, pages } of editor.touched) this.cpus.flushKernel(start, pages);
     return result;
   }
 
   editLazily<T>(change: (editor: TableEditor) => T): T {
-    return change(new Editor(this.entries, this.allocator, this.layout, this.view));
+    return change(new Editor(this.entries, this.allocator, this.layout, this.view, this.remoteNode));
   }
 
   flush(start: bigint, end: bigint): void {
@@ -70,6 +78,7 @@ class Editor implements TableEditor {
     private readonly allocator: PageAllocator,
     private readonly layout: KernelLayout,
     private readonly view: ReplicaView,
+    private readonly remote: NodeId | undefined,
   ) {}
 
   map(address: bigint, mapping: Mapping, only?: NodeId): boolean {
@@ -169,9 +178,9 @@ class Editor implements TableEditor {
     this.entries.write(table, index, lo, hi, replica);
   }
 
-  private newTable(node: NodeId): Frame {
-    // Private tables must lie on the node they serve; D14 was to take what came.
-    const frame = this.allocator.allocate(node, 0, { purpose: "page-table", zero: true, thisNode: this.view.holders.length > 1 });
+  /** @param exact the table serves one node alone and must lie there; the series took what came (D14), from the node that ran (remote-table) */
+  private newTable(node: NodeId, exact: boolean): Frame {
+    const frame = this.allocator.allocate(this.remote ?? node, 0, { purpose: "page-table", zero: true, thisNode: exact && this.view.holders.length > 1 });
     if (frame !== NONE) this.made.push(frame);
     return frame;
   }
@@ -198,7 +207,7 @@ class Editor implements TableEditor {
         if (!make) continue;
         const one = !this.view.isPrivate(address);
         let lower = one ? shared : NONE;
-        if (lower === NONE) lower = this.newTable(node);
+        if (lower === NONE) lower = this.newTable(node, !one);
         if (lower === NONE) return undefined;
         if (one) shared = lower;
         this.store(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), nth > 0);
@@ -252,7 +261,7 @@ class Editor implements TableEditor {
           if (alias && !this.changeAlias(frame + Number((first - entryStart) >> 12n), covered, alias)) return false;
           continue;
         }
-        const lower = this.split(table, index, lo, hi, level, node, nth > 0);
+        const lower = this.split(table, index, lo, hi, level, node, this.view.isPrivate(at), nth > 0);
         if (lower === NONE) return false;
         below.push({ table: lower, node });
       }
@@ -263,8 +272,8 @@ class Editor implements TableEditor {
   }
 
   /** Replaces a leaf by a table of smaller leaves that say the same. @returns the table, NONE when refused */
-  private split(table: Frame, index: number, lo: number, hi: number, level: number, node: NodeId, replica: boolean): Frame {
-    const lower = this.newTable(node);
+  private split(table: Frame, index: number, lo: number, hi: number, level: number, node: NodeId, exact: boolean, replica: boolean): Frame {
+    const lower = this.newTable(node, exact);
     if (lower === NONE) return NONE;
     const absent = !isPresent(lo);
     if (absent) [lo, hi] = [invertLow(lo), invertHigh(hi)];

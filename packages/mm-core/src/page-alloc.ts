@@ -133,6 +133,12 @@ export class NodePageAllocator implements PageAllocator {
     return entry !== undefined && entry % 16 === order;
   }
 
+  split(frame: Frame, order: number): void {
+    const entry = this.given.get(frame);
+    invariant(entry !== undefined && entry % 16 === order, `frame ${frame}, order ${order}, is not an allocation`);
+    for (let each = frame; each < frame + (1 << order); each++) this.given.set(each, entry - order);
+  }
+
   donate(first: Frame, frames: number): void {
     invariant(this.up, "memory was given back before the buddy lists are up");
     this.spread(first, frames, this.machine.memory.nodeOf(first), (zone, from, count) => {

@@ -32,6 +32,8 @@ export interface PageAllocator {
   free(frame: Frame, order: number): void;
   /** Whether {@link free} would take it: for callers that replace tables others may have made. */
   owns(frame: Frame, order: number): boolean;
+  /** Makes one allocation into 2^order of a single frame each. @source split_page */
+  split(frame: Frame, order: number): void;
   /** Frames that were never handed out and now may be: freed init memory, the tails of text and rodata. */
   donate(first: Frame, frames: number): void;
   /** Takes one named frame out of the free lists, as an order-0 allocation. @returns false when it is not free */

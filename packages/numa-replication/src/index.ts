@@ -1,6 +1,6 @@
 /** Public surface of numa-replication: the replica view as a plugin, by policy. */
 import { bind, bindValue, plugin, type Plugin } from "@kreplica/di";
-import { ReplicaView } from "@kreplica/mm-core/api";
+import { EAGER_PGDS, PgdPlan, ReplicaView } from "@kreplica/mm-core/api";
 import { CopyPerNode } from "./copy-per-node.js";
 import { PER_NODE, ReplicationPolicy } from "./policy.js";
 
@@ -10,9 +10,9 @@ export { checkInvariants } from "./invariants/check.js";
 export type { CheckedKernel } from "./invariants/subject.js";
 export { BootWitness } from "./invariants/witness.js";
 
-/** Replication by a policy. */
-export const replicationBy = (policy: ReplicationPolicy): Plugin =>
-  plugin(policy.name, [bindValue(ReplicationPolicy, policy), bind(ReplicaView, CopyPerNode)]);
+/** Replication by a policy. @param plan which holders get a PGD for an address space, and when */
+export const replicationBy = (policy: ReplicationPolicy, plan: PgdPlan = EAGER_PGDS): Plugin =>
+  plugin(policy.name, [bindValue(ReplicationPolicy, policy), bind(ReplicaView, CopyPerNode), bindValue(PgdPlan, plan)]);
 
 /** The corrected series. */
 export const numaReplication = replicationBy(PER_NODE);

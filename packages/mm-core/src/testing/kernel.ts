@@ -1,6 +1,7 @@
 /** Kernels for tests: a booting one on a stub machine, and one with fixed holders and empty tables. */
 import { assemble, bind, bindValue, inject, injectable, plugin, type Plugin } from "@kreplica/di";
 import { type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
+import { AddressSpaces, EAGER_PGDS, PgdPlan } from "../address-space.js";
 import { KernelBoot } from "../boot-api.js";
 import { BuildContext } from "../build-context.js";
 import { CpuState } from "../cpu-state.js";
@@ -29,6 +30,7 @@ export interface TestKernelOptions {
   readonly layout?: Partial<LayoutOptions>;
   /** The plugin that binds ReplicaView; a single copy when absent. */
   readonly view?: Plugin;
+  readonly defects?: KernelOptions["defects"];
 }
 
 /** A kernel and its parts. */
@@ -43,6 +45,7 @@ export interface TestKernel {
   readonly view: ReplicaView;
   readonly cpus: CpuState;
   readonly boot: KernelBoot;
+  readonly spaces: AddressSpaces;
   readonly options: KernelOptions;
 }
 
@@ -62,13 +65,13 @@ export function testKernel(options: TestKernelOptions = {}): TestKernel {
   const assembly = assemble([
     plugin("test", [
       bindValue(Machine, machine), bindValue(KernelImage, image), bindValue(KernelLayout, layout),
-      bindValue(KernelOptions, { master, bootCpu, pcid: options.pcid ?? true, seed: 1, reserved: [] }),
+      bindValue(KernelOptions, { master, bootCpu, pcid: options.pcid ?? true, seed: 1, reserved: [], ...(options.defects ? { defects: options.defects } : {}) }),
     ]),
     mmCore, options.view ?? singleCopy,
   ]);
   return {
     machine: machine as StubMachine, layout, image, early: assembly.get(BootMemory), allocator: assembly.get(PageAllocator), entries: assembly.get(TableMemory),
-    tables: assembly.get(KernelTables), view: assembly.get(ReplicaView), cpus: assembly.get(CpuState), boot: assembly.get(KernelBoot),
+    tables: assembly.get(KernelTables), view: assembly.get(ReplicaView), cpus: assembly.get(CpuState), boot: assembly.get(KernelBoot), spaces: assembly.get(AddressSpaces),
     options: assembly.get(KernelOptions),
   };
 }
@@ -108,5 +111,5 @@ export function fixedHolders(...nodes: readonly NodeId[]): Plugin {
     replicateRodata(): void {}
     clearLinearAddresses(): void {}
   }
-  return plugin("fixed-holders", [bind(ReplicaView, FixedHolders)]);
+  return plugin("fixed-holders", [bind(ReplicaView, FixedHolders), bindValue(PgdPlan, EAGER_PGDS)]);
 }

@@ -1,0 +1,423 @@
+/** Processes: areas, first touch, copy on write, fork, exec and exit, over address spaces with a PGD for each holder. */
+import { inject, injectable } from "@kreplica/di";
+import { addressOfFrame, type CpuId, type Frame, highOf, lowOf, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { type AddressSpace, AddressSpaces } from "../address-space.js";
+import { BuildContext } from "../build-context.js";
+import { CpuState } from "../cpu-state.js";
+import { bootRoot } from "../early-map.js";
+import { invariant } from "../errors.js";
+import { KernelOptions } from "../options.js";
+import { type Mapping, PageAllocator, ReplicaView } from "../ports.js";
+import { lookup } from "../walk.js";
+import type { AccessKind, AccessOutcome, NumaPolicy, Process, Processes, Vma, VmaProperties } from "./process-api.js";
+import { SwitchMm } from "./switch-mm.js";
+import { UserFrames } from "./user-frames.js";
+import { VmaTree } from "./vma-tree.js";
+
+const PAGE = 4096n;
+const LARGE = 0x20_0000n;
+/** A stack may grow by a fault this far below it. */
+const STACK_GAP = 64n * PAGE;
+const LOCAL: NumaPolicy = { kind: "local" };
+const HEAP = 0x5555_0000_0000n;
+
+@injectable()
+export class UserProcesses implements Processes {
+  readonly alive = new Set<Process>();
+  readonly faults = { taken: 0, spurious: 0 };
+  lastValue = 0;
+  private next = 1;
+  private readonly running = new Map<CpuId, Process>();
+
+  constructor(
+    @inject(Machine) private readonly machine: Machine,
+    @inject(BuildContext) private readonly context: BuildContext,
+    @inject(AddressSpaces) private readonly spaces: AddressSpaces,
+    @inject(SwitchMm) private readonly switcher: SwitchMm,
+    @inject(UserFrames) private readonly frames: UserFrames,
+    @inject(PageAllocator) private readonly allocator: PageAllocator,
+    @inject(ReplicaView) private readonly view: ReplicaView,
+    @inject(CpuState) private readonly cpus: CpuState,
+    @inject(KernelOptions) private readonly options: KernelOptions,
+  ) {}
+
+  spawn(cpu: CpuId): Process | undefined {
+    const space = this.spaces.create(this.machine.nodeOfCpu(cpu));
+    if (!space) return undefined;
+    return this.added(space, new VmaTree(), HEAP);
+  }
+
+  private added(space: AddressSpace, vmas: VmaTree<Vma>, brk: bigint): Process {
+    const process: Process = { id: this.next++, space, vmas, rss: 0, locked: 0, brkStart: HEAP, brk, alive: true };
+    this.alive.add(process);
+    return process;
+  }
+
+  fork(parent: Process, cpu: CpuId): Process | undefined {
+    const space = this.spaces.create(this.machine.nodeOfCpu(cpu), parent.space);
+    if (!space) return undefined;
+    const vmas = new VmaTree<Vma>();
+    const node = this.machine.nodeOfCpu(cpu);
+    const shared: { address: bigint; mapping: Mapping }[] = [];
+    for (const vma of parent.vmas.all()) {
+      vmas.insert({ ...vma, locked: false });
+      for (const { address, mapping } of leaves(parent.space, vma.start, vma.end)) {
+        const child = { ...mapping, writable: false };
+        if (!space.set(address, child, node)) {
+          for (const each of shared) this.frames.drop(each.mapping.frame);
+          space.free();
+          return undefined;
+        }
+        this.frames.share(mapping.frame);
+        shared.push({ address, mapping });
+      }
+    }
+    // Only now is the parent touched: from here on nothing can fail.
+    for (const { address, mapping } of shared) if (mapping.writable) parent.space.set(address, { ...mapping, writable: false }, node);
+    if (shared.length > 0) this.switcher.flush(parent.space, 0n, 1 << 20, false, cpu);
+    const child = this.added(space, vmas, parent.brk);
+    child.rss = shared.reduce((sum, { mapping }) => sum + pagesOf(mapping), 0);
+    return child;
+  }
+
+  exec(process: Process, cpu: CpuId): boolean {
+    const space = this.spaces.create(this.machine.nodeOfCpu(cpu));
+    if (!space) return false;
+    const users = this.cpusOf(process);
+    this.dropAll(process);
+    this.switcher.forget(process.space);
+    process.space.free();
+    process.space = space;
+    process.vmas = new VmaTree();
+    process.brk = process.brkStart;
+    for (const each of users) this.switcher.switchTo(each, space);
+    return true;
+  }
+
+  exit(process: Process): void {
+    invariant(process.alive, `process ${process.id} exits twice`);
+    for (const cpu of this.cpusOf(process)) this.running.delete(cpu);
+    this.dropAll(process);
+    this.switcher.forget(process.space);
+    process.space.free();
+    process.alive = false;
+    this.alive.delete(process);
+  }
+
+  private cpusOf(process: Process): CpuId[] {
+    return [...this.running].filter(([, each]) => each === process).map(([cpu]) => cpu);
+  }
+
+  private dropAll(process: Process): void {
+    for (const vma of process.vmas.all()) for (const { mapping } of leaves(process.space, vma.start, vma.end)) this.frames.drop(mapping.frame);
+    process.rss = 0;
+    process.locked = 0;
+  }
+
+  mmap(process: Process, start: bigint, pages: number, properties: VmaProperties, cpu: CpuId): boolean {
+    const end = start + BigInt(pages) * PAGE;
+    if (pages < 1 || start % PAGE !== 0n || !this.isUser(end - 1n) || process.vmas.meeting(start, end).length > 0) return false;
+    const vma: Vma = { start, end, readable: true, writable: true, executable: false, locked: false, large: false, stack: false, policy: LOCAL, ...properties };
+    process.vmas.insert(vma);
+    if (vma.locked) {
+      process.locked += pages;
+      if (!this.populate(process, vma.start, vma.end, cpu)) {
+        this.munmap(process, start, pages, cpu);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private isUser(address: bigint): boolean { return address >= 0n && address < 1n << (this.context.layout.levels === 5 ? 56n : 47n); }
+
+  munmap(process: Process, start: bigint, pages: number, cpu: CpuId): boolean {
+    const end = start + BigInt(pages) * PAGE;
+    if (!this.cutLarge(process, start, end, cpu)) return false;
+    this.cutAreas(process, start, end);
+    for (const vma of process.vmas.meeting(start, end)) {
+      process.vmas.remove(vma);
+      if (vma.locked) process.locked -= Number((vma.end - vma.start) / PAGE);
+    }
+    const gone: Frame[] = [];
+    for (const { address } of leaves(process.space, start, end)) {
+      const mapping = process.space.clear(address)!;
+      process.rss -= pagesOf(mapping);
+      gone.push(mapping.frame);
+    }
+    const tables = process.space.trim(start, end);
+    if (gone.length + tables.length > 0) this.switcher.flush(process.space, start, pages, tables.length > 0, cpu);
+    for (const frame of gone) this.frames.drop(frame);
+    for (const table of tables) this.allocator.free(table, 0);
+    return true;
+  }
+
+  /** Splits areas so that none crosses either end of a range. */
+  private cutAreas(process: Process, start: bigint, end: bigint): void {
+    for (const at of [start, end]) {
+      const vma = process.vmas.at(at);
+      if (!vma || vma.start === at) continue;
+      process.vmas.remove(vma);
+      process.vmas.insert({ ...vma, end: at });
+      process.vmas.insert({ ...vma, start: at });
+    }
+  }
+
+  /** Splits 2 MiB pages that cross either end of a range; a shared one is copied first. @returns false when there is no memory for it */
+  private cutLarge(process: Process, start: bigint, end: bigint, cpu: CpuId): boolean {
+    for (const at of [start, end]) {
+      const mapping = process.space.lookup(at);
+      if (mapping?.level !== 2 || at % LARGE === 0n) continue;
+      const base = at & ~(LARGE - 1n);
+      if (this.frames.count(mapping.frame) > 1 && !this.ownCopy(process, base, mapping, cpu)) return false;
+      const own = process.space.lookup(base)!;
+      if (!process.space.splitLarge(base, this.machine.nodeOfCpu(cpu))) return false;
+      this.frames.split(own.frame);
+      this.switcher.flush(process.space, base, 512, false, cpu);
+    }
+    return true;
+  }
+
+  /** Replaces a shared page by a copy, its protection kept. */
+  private ownCopy(process: Process, address: bigint, mapping: Mapping, cpu: CpuId): boolean {
+    const node = this.machine.nodeOfCpu(cpu);
+    const pages = pagesOf(mapping);
+    const frame = this.frames.allocate(node, mapping.level === 2 ? 9 : 0);
+    if (frame === NONE) return false;
+    for (let each = 0; each < pages; each++) this.machine.memory.copyFrame(mapping.frame + each, frame + each);
+    process.space.set(address, { ...mapping, frame }, node);
+    this.switcher.flush(process.space, address, pages, false, cpu);
+    this.frames.drop(mapping.frame);
+    return true;
+  }
+
+  mprotect(process: Process, start: bigint, pages: number, change: VmaProperties, cpu: CpuId): boolean {
+    const end = start + BigInt(pages) * PAGE;
+    const covered = process.vmas.meeting(start, end).reduce((sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start), 0n);
+    if (covered !== end - start || !this.cutLarge(process, start, end, cpu)) return false;
+    this.cutAreas(process, start, end);
+    const node = this.machine.nodeOfCpu(cpu);
+    let touched = false;
+    for (const vma of process.vmas.meeting(start, end)) {
+      const next = { ...vma, ...change };
+      process.vmas.remove(vma);
+      process.vmas.insert(next);
+      for (const { address, mapping } of leaves(process.space, vma.start, vma.end)) {
+        // W is only taken away here; a write fault gives it back when the page is its owner's alone. No access at all: P goes.
+        if (!next.readable && !next.writable && !next.executable) {
+          this.frames.drop(mapping.frame);
+          process.space.clear(address);
+          process.rss -= pagesOf(mapping);
+        } else process.space.set(address, { ...mapping, writable: mapping.writable && next.writable, executable: next.executable }, node);
+        touched = true;
+      }
+    }
+    if (touched) this.switcher.flush(process.space, start, pages, false, cpu);
+    return true;
+  }
+
+  mremap(process: Process, start: bigint, pages: number, to: bigint, cpu: CpuId): boolean {
+    const end = start + BigInt(pages) * PAGE;
+    const toEnd = to + BigInt(pages) * PAGE;
+    const vma = process.vmas.at(start);
+    if (!vma || vma.end < end || !this.isUser(toEnd - 1n) || (to < end && toEnd > start) || process.vmas.meeting(to, toEnd).length > 0) return false;
+    if (!this.cutLarge(process, start, end, cpu)) return false;
+    const node = this.machine.nodeOfCpu(cpu);
+    const moved: { address: bigint; mapping: Mapping }[] = [...leaves(process.space, start, end)];
+    if (moved.some(({ mapping }) => mapping.level === 2) && (to - start) % LARGE !== 0n) return false;
+    const done: bigint[] = [];
+    for (const { address, mapping } of moved) {
+      if (!process.space.set(to + (address - start), mapping, node)) {
+        for (const each of done) process.space.clear(to + (each - start));
+        for (const table of process.space.trim(to, toEnd)) this.allocator.free(table, 0);
+        return false;
+      }
+      done.push(address);
+    }
+    this.cutAreas(process, start, end);
+    const source = process.vmas.at(start)!;
+    process.vmas.remove(source);
+    process.vmas.insert({ ...source, start: to, end: toEnd });
+    for (const { address } of moved) process.space.clear(address);
+    const tables = process.space.trim(start, end);
+    this.switcher.flush(process.space, start, pages, tables.length > 0, cpu);
+    for (const table of tables) this.allocator.free(table, 0);
+    return true;
+  }
+
+  setBrk(process: Process, end: bigint, cpu: CpuId): boolean {
+    const wanted = (end + PAGE - 1n) & ~(PAGE - 1n);
+    if (wanted < process.brkStart) return false;
+    if (wanted < process.brk) {
+      if (!this.munmap(process, wanted, Number((process.brk - wanted) / PAGE), cpu)) return false;
+    } else if (wanted > process.brk && !this.mmap(process, process.brk, Number((wanted - process.brk) / PAGE), {}, cpu)) return false;
+    process.brk = wanted;
+    return true;
+  }
+
+  mlock(process: Process, start: bigint, pages: number, on: boolean, cpu: CpuId): boolean {
+    const end = start + BigInt(pages) * PAGE;
+    const areas = process.vmas.meeting(start, end);
+    const covered = areas.reduce((sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start), 0n);
+    if (covered !== end - start) return false;
+    if (on && !this.populate(process, start, end, cpu)) return false;
+    this.cutAreas(process, start, end);
+    for (const vma of process.vmas.meeting(start, end)) {
+      if (vma.locked === on) continue;
+      process.vmas.remove(vma);
+      process.vmas.insert({ ...vma, locked: on });
+      process.locked += (on ? 1 : -1) * Number((vma.end - vma.start) / PAGE);
+    }
+    return true;
+  }
+
+  private populate(process: Process, start: bigint, end: bigint, cpu: CpuId): boolean {
+    for (let at = start; at < end; at += PAGE) {
+      const vma = process.vmas.at(at)!;
+      const kind = vma.writable ? "write" : vma.readable ? "read" : vma.executable ? "execute" : undefined;
+      if (kind !== undefined && this.fault(process, cpu, at, kind) === "oom") return false;
+    }
+    return true;
+  }
+
+  modifyLdt(process: Process): boolean {
+    // The entries themselves lie in kernel memory; their frame is the process's to share, here one of the image's data.
+    return process.space.mapLdt(Number(this.context.layout.imagePhysical >> 12n));
+  }
+
+  run(process: Process, cpu: CpuId): void {
+    invariant(this.cpus.online.has(cpu), `CPU ${cpu} is off line`);
+    this.running.set(cpu, process);
+    this.switcher.switchTo(cpu, process.space);
+  }
+
+  access(cpu: CpuId, address: bigint, kind: AccessKind, value = 0): AccessOutcome {
+    const process = this.running.get(cpu);
+    invariant(process !== undefined, `nothing runs on CPU ${cpu}`);
+    const core = this.machine.cpu(cpu);
+    const lo = lowOf(address);
+    const hi = highOf(address);
+    for (let round = 0; ; round++) {
+      invariant(round < 8, `an access to 0x${address.toString(16)} never ends`);
+      this.switcher.enterUser(cpu);
+      const outcome = kind === "read" ? core.load(lo, hi) : kind === "write" ? core.store(lo, hi) : core.fetch(lo, hi);
+      const frame = core.lastFrame;
+      this.switcher.enterKernel(cpu);
+      if (outcome === 0) {
+        const word = Number((address & 4095n) >> 2n);
+        if (kind === "write") this.machine.memory.write32(frame, word, value);
+        else this.lastValue = this.machine.memory.read32(frame, word);
+        return "ok";
+      }
+      this.faults.taken++;
+      const handled = this.fault(process, cpu, address & ~(PAGE - 1n), kind);
+      if (handled !== "ok") return handled;
+    }
+  }
+
+  /** Makes an access possible, or says why not. */
+  private fault(process: Process, cpu: CpuId, address: bigint, kind: AccessKind): AccessOutcome {
+    let vma = process.vmas.atOrAbove(address);
+    if (vma && vma.start > address && vma.stack && vma.start - address <= STACK_GAP && process.vmas.meeting(address, vma.start).length === 0) {
+      process.vmas.remove(vma);
+      vma = { ...vma, start: address };
+      process.vmas.insert(vma);
+    }
+    if (!vma || vma.start > address) return "segv";
+    if (kind === "write" ? !vma.writable : kind === "execute" ? !vma.executable : !(vma.readable || vma.writable)) return "segv";
+    const mapping = process.space.lookup(address);
+    if (!mapping) return this.firstTouch(process, cpu, address, vma);
+    if (kind === "write" && !mapping.writable) return this.writeShared(process, cpu, address, mapping);
+    // The tables allow it already: another CPU was faster, or this one held a stale entry.
+    this.faults.spurious++;
+    this.machine.cpu(cpu).invlpg(address);
+    this.switcher.flush(process.space, address, 1, false, cpu);
+    return "ok";
+  }
+
+  private firstTouch(process: Process, cpu: CpuId, address: bigint, vma: Vma): AccessOutcome {
+    const node = this.machine.nodeOfCpu(cpu);
+    const base = address & ~(LARGE - 1n);
+    const plain = { present: true, user: true, global: false, writable: vma.writable, executable: vma.executable, cache: "wb" as const };
+    if (vma.large && base >= vma.start && base + LARGE <= vma.end && leaves(process.space, base, base + LARGE).next().done) {
+      const frame = this.frameFor(vma.policy, node, base, 9);
+      if (frame !== NONE) {
+        if (process.space.set(base, { ...plain, frame, level: 2 }, node)) {
+          process.rss += 512;
+          return "ok";
+        }
+        this.frames.drop(frame);
+      }
+    }
+    const frame = this.frameFor(vma.policy, node, address, 0);
+    if (frame === NONE) return "oom";
+    if (!process.space.set(address, { ...plain, frame, level: 1 }, node)) {
+      this.frames.drop(frame);
+      return "oom";
+    }
+    process.rss += 1;
+    return "ok";
+  }
+
+  /** @source Documentation/admin-guide/mm/numa_memory_policy.rst */
+  private frameFor(policy: NumaPolicy, node: NodeId, address: bigint, order: 0 | 9): Frame {
+    switch (policy.kind) {
+      case "local": return this.frames.allocate(node, order);
+      case "preferred": return this.frames.allocate(policy.node, order);
+      case "interleave": return this.frames.allocate(policy.nodes[Number((address >> (order === 9 ? 21n : 12n)) % BigInt(policy.nodes.length))]!, order);
+      case "bind":
+        for (const each of policy.nodes) {
+          const frame = this.frames.allocate(each, order, true);
+          if (frame !== NONE) return frame;
+        }
+        return NONE;
+    }
+  }
+
+  private writeShared(process: Process, cpu: CpuId, address: bigint, mapping: Mapping): AccessOutcome {
+    const at = mapping.level === 2 ? address & ~(LARGE - 1n) : address;
+    if (this.frames.count(mapping.frame) > 1 && !this.ownCopy(process, at, mapping, cpu)) return "oom";
+    const own = process.space.lookup(at)!;
+    process.space.set(at, { ...own, writable: true }, this.machine.nodeOfCpu(cpu));
+    this.switcher.flush(process.space, at, 1, false, cpu);
+    return "ok";
+  }
+
+  isSpuriousKernelFault(cpu: CpuId, address: bigint, write: boolean, fetch: boolean): boolean {
+    // The series lost the index into the node's PGD: the walk ends in slot 0, which is empty (defect D2).
+    const at = this.options.defects?.has("D2") ? address & 0x7f_ffff_ffffn : address;
+    const found = lookup(this.context.entries.memory, this.view.kernelRoot(this.machine.nodeOfCpu(cpu)), this.context.layout.levels, at);
+    return found !== undefined && (!write || found.writable) && (!fetch || found.executable);
+  }
+
+  offline(cpu: CpuId): void {
+    this.running.delete(cpu);
+    this.switcher.leave(cpu);
+    this.cpus.takeDown(cpu);
+    if (this.cpus.current === cpu) this.cpus.current = [...this.cpus.online][0]!;
+  }
+
+  online(cpu: CpuId): void {
+    this.cpus.bringUp(cpu);
+    const core = this.machine.cpu(cpu);
+    core.flushTranslations();
+    core.writeCr3(addressOfFrame(bootRoot(this.context.layout, this.context.image)));
+    this.view.setupCpu(cpu);
+    this.switcher.leave(cpu);
+  }
+}
+
+const pagesOf = (mapping: Mapping): number => (mapping.level === 2 ? 512 : 1);
+
+/** Present leaves of a space in [start, end), by the address each begins at; one that crosses an end counts. */
+function* leaves(space: AddressSpace, start: bigint, end: bigint): Generator<{ address: bigint; mapping: Mapping }> {
+  for (let at = start; at < end;) {
+    const hole = space.nextMapped(at, end);
+    if (hole === undefined) return;
+    const mapping = space.lookup(hole)!;
+    const size = mapping.level === 2 ? LARGE : PAGE;
+    const address = hole & ~(size - 1n);
+    yield { address, mapping };
+    at = address + size;
+  }
+}
