@@ -178,10 +178,10 @@ class Verifier implements Walk {
         if (before) this.show(at, before);
         if (next !== undefined) { this.at = next; continue; }
       }
+      if (this.request.log && !goOn) this.log.push(`${this.at}: safe`);
       for (let n: Node | undefined = node; n && --n.open === 0;) n = n.parent;
       const other = waiting.pop();
       if (!other) break;
-      if (this.request.log && !goOn) this.log.push(`${this.at}: safe`);
       this.state = other.state;
       this.at = other.at;
       node = other.node;
