@@ -187,3 +187,18 @@ export class KernelBench {
     if (stop !== "halted") throw new Error(`${stop} at 0x${this.cpu.rip.toString(16)} ${this.cpu.stopReason}`);
   }
 }
+
+/** What system tests run on. */
+export const grounds: readonly (readonly [string, () => Ground])[] = [
+  ["flat", () => flatGround(true)], ["flat without windows", () => flatGround(false)],
+  ["machine", () => machineGround(false)], ["machine timed", () => machineGround(true)],
+];
+/** Register numbers. */
+export const RAX = 0, RCX = 1, RBX = 3, RSP = 4, RSI = 6;
+
+/** Goes to user mode at USER_CODE with IRETQ. */
+export const TO_USER = `
+  push 0x2b; push ${USER_STACK_TOP}; push 0x202; push 0x33; push ${USER_CODE}
+  iretq`;
+/** Stores the frame's words from RSP up into kernel data and halts. */
+export const KEEP_FRAME = (words: number): string => Array.from({ length: words }, (_, n) => `mov rax, [rsp+${8 * n}]; movabs [${KERNEL_DATA_AT + BigInt(8 * n)}], rax`).join("\n") + "\n hlt";

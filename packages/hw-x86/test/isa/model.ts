@@ -1,7 +1,7 @@
 /** The model side of the proof: an interpreter in user mode with the memory layout of native/runner.c, whose faults come out of its own IDT. */
 import { FlatMemory, FlatMemoryPort, Interpreter } from "../../src/isa/index.js";
 import { Slot } from "../../src/isa/context.js";
-import { CODE, DATA, SEALED } from "./instances.js";
+import { CODE, DATA, SEALED } from "./instance-operands.js";
 import type { Instance, Outcome } from "./native.js";
 
 /** Kernel addresses: handler of vector v at HANDLERS + 16 v. */

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Shape, State } from "./instances.js";
+import type { Shape, State } from "./instance-operands.js";
 
 /** What the processor did with one instance. */
 export interface Outcome {
