@@ -4,11 +4,12 @@ import "@kreplica/di"; // first: it loads reflect-metadata, which classes with i
 import manifest from "../package.json";
 import type { RegisterCommand } from "./commands/command.js";
 import { registerMachine } from "./commands/machine.js";
+import { registerModules } from "./commands/modules.js";
 import { run } from "./commands/run.js";
 import { progressOn, screenFor } from "./report/terminal.js";
 
 /** In the order of the help. */
-const commands: readonly RegisterCommand[] = [registerMachine];
+const commands: readonly RegisterCommand[] = [registerMachine, registerModules];
 
 // A reader that has seen enough (`| head`) is not an error.
 for (const stream of [process.stdout, process.stderr]) {

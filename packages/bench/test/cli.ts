@@ -27,7 +27,7 @@ export async function buildCommand(): Promise<TestedCommand> {
   const directory = mkdtempSync(join(cache, "cli-test-"));
   await build({
     config: false, silent: true, entry: { cli: join(root, "src/cli.ts") }, outDir: directory, format: "esm", target: "node20", dts: false,
-    clean: false, splitting: false, sourcemap: false, outExtension: () => ({ js: ".mjs" }), noExternal: [/^@kreplica\//], tsconfig: join(root, "tsconfig.json"),
+    clean: false, splitting: false, sourcemap: false, outExtension: () => ({ js: ".mjs" }), noExternal: [/^@kreplica\//], external: ["iced-x86"], tsconfig: join(root, "tsconfig.json"),
     esbuildOptions(options) { options.conditions = ["@kreplica/source"]; },
   });
   const file = join(directory, "cli.mjs");

@@ -21,6 +21,15 @@ export type { ExportedSymbol, SymbolTable } from "./symbols.js";
 /** @source include/linux/module.h enum module_state */
 export type ModuleState = "unformed" | "coming" | "live" | "going";
 
+/** What giving a memory its copies took, apart from everything else a load does. */
+export interface ReplicationCost {
+  /** Table stores, those to the boot table included. */
+  readonly stores: number;
+  readonly flushes: number;
+  /** Requests to the page allocator. */
+  readonly requests: number;
+}
+
 /** One memory of a loaded module. */
 export interface ModuleMemory {
   readonly type: MemoryType;
@@ -29,6 +38,7 @@ export interface ModuleMemory {
   readonly bytes: number;
   /** What became of its replication; undefined where none was tried. */
   readonly replication: ReplicationOutcome | undefined;
+  readonly replicationCost: ReplicationCost;
 }
 
 /** A module in the kernel. */

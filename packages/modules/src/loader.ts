@@ -9,11 +9,11 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { Machine, type NodeId } from "@kreplica/hw-x86/api";
-import { KernelLayout, ReplicaView } from "@kreplica/mm-core/api";
+import { KernelLayout, KernelTables, PageAllocator, ReplicaView } from "@kreplica/mm-core/api";
 import { NO_TABLES, type PatchCounts, type SiteClass } from "@kreplica/text-patch/api";
 import { Vmalloc, VmallocError, type ReplicationOutcome, type VmArea } from "@kreplica/vmalloc/api";
 import { addressOf, signedOf } from "./addresses.js";
-import { ModuleHost, ModulePatcher, ModulePolicy, type LoadedModule, type ModuleLoader, type ModuleMemory, type ModuleState } from "./api.js";
+import { ModuleHost, ModulePatcher, ModulePolicy, type LoadedModule, type ModuleLoader, type ModuleMemory, type ModuleState, type ReplicationCost } from "./api.js";
 import { checkModule } from "./check.js";
 import { ModuleError } from "./errors.js";
 import { moduleExports } from "./exports.js";
@@ -29,6 +29,8 @@ import { INIT_TYPES, MEMORY_TYPES, REPLICATED_TYPES, type MemoryType } from "./s
 import { sortTables } from "./sort-tables.js";
 import { StrictPermissions } from "./strict-rwx.js";
 import type { ExportedSymbol } from "./symbols.js";
+
+const NO_COST: ReplicationCost = { stores: 0, flushes: 0, requests: 0 };
 
 class Module implements LoadedModule {
   state: ModuleState = "unformed";
@@ -66,6 +68,8 @@ export class ElfModuleLoader implements ModuleLoader {
     @inject(ReplicaView) private readonly view: ReplicaView,
     @inject(KernelLayout) private readonly layout: KernelLayout,
     @inject(Machine) private readonly machine: Machine,
+    @inject(KernelTables) private readonly tables: KernelTables,
+    @inject(PageAllocator) private readonly allocator: PageAllocator,
   ) {
     this.percpu = new PercpuReserve(host.percpuStart);
   }
@@ -136,7 +140,7 @@ export class ElfModuleLoader implements ModuleLoader {
         bytes, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: this.policy.place(this.ask(module.name, type, layout, node)),
         purpose: "module", resetPermissions: true,
       });
-      module.memories.set(type, { type, area, bytes, replication: undefined });
+      module.memories.set(type, { type, area, bytes, replication: undefined, replicationCost: NO_COST });
     }
     if (!file.percpu || file.percpu.size === 0) return;
     module.percpu = this.percpu.take(file.percpu.size, Number(file.percpu.align));
@@ -175,9 +179,12 @@ export class ElfModuleLoader implements ModuleLoader {
       const memory = module.memories.get(type);
       if (!memory) continue;
       const wanted = this.policy.replicate(this.question(module.name, type, memory.bytes, bytes("text") + bytes("rodata"), node));
+      const before = { stores: this.tables.stores.total, flushes: this.tables.flushes, requests: this.allocator.requests };
       // A kernel without private tables has nothing to replicate; no memory for copies is no reason to fail: shared code runs as well.
       const replication: ReplicationOutcome | undefined = !wanted ? undefined : memory.area.state === "unshared" ? "single" : this.vmalloc.replicate(memory.area);
-      module.memories.set(type, { ...memory, replication });
+      module.memories.set(type, { ...memory, replication, replicationCost: {
+        stores: this.tables.stores.total - before.stores, flushes: this.tables.flushes - before.flushes, requests: this.allocator.requests - before.requests,
+      } });
     }
     this.permissions.protect(module);
   }

@@ -103,6 +103,12 @@ export class FakeAllocator implements PageAllocator {
     this.hint.clear();
   }
 
+  split(frame: Frame, order: number): void {
+    const block = this.out.get(frame);
+    if (block?.order !== order) throw new InvariantError(`frame ${frame} of order ${order} was not handed out so`);
+    for (let i = 0; i < 2 ** order; i++) this.out.set(frame + i, { order: 0, purpose: block.purpose });
+  }
+
   donate(): void { throw new InvariantError("not in this fake"); }
   claim(): boolean { throw new InvariantError("not in this fake"); }
   freeFrames(node: NodeId): number {

@@ -1,0 +1,131 @@
+/** `kreplica modules`: loads real modules of a real kernel, replicated as told, and shows what each costs. */
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type Command, Option } from "commander";
+import { ModuleError, modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
+import { vmalloc, vmallocRfcV1 } from "@kreplica/vmalloc";
+import { POLICIES } from "../assemble.js";
+import { InputError } from "../inputs/input-error.js";
+import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
+import { moduleDirectory, moduleFiles, type ModuleDirectory } from "../inputs/kernel-modules/directory.js";
+import { moduleHost } from "../inputs/kernel-modules/host.js";
+import { bootWithModules } from "../kernel-with-modules.js";
+import { loadModules, readInOrder, totalOf } from "../measure/load-modules.js";
+import { modulesText, type ModuleRun } from "../report/modules.js";
+import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { addMachineOptions, addPlacementOptions, jsonOption, readMachine, readPlacement, wholeNumber, type JsonOption, type MachineOptions, type PlacementOptions } from "./options.js";
+
+/** Modules loaded, and forgotten, before times are compared. */
+const WARM_UP = 100;
+
+interface Options extends MachineOptions, PlacementOptions, JsonOption {
+  readonly kernel: string;
+  readonly symbols?: string;
+  readonly modules?: string;
+  readonly load?: string;
+  readonly all?: boolean;
+  readonly policy: string;
+  readonly place: string;
+  readonly replicate: string;
+  readonly rfcV1?: boolean;
+  readonly top: number;
+}
+
+export function registerModules(program: Command, context: CommandContext): void {
+  const command = program.command("modules")
+    .summary("load a real kernel's modules, copies on every node, and show what each costs")
+    .description("Boots a real kernel file on a machine, loads its modules as the kernel does (layout, symbols, relocations, patch sites, permissions), gives every node copies of their text and rodata, and prints bytes, table stores, flushes and time.")
+    .requiredOption("--kernel <file>", "vmlinux or vmlinuz the modules were built for")
+    .addOption(new Option("--symbols <file>", "its System.map, when the file has no kallsyms"))
+    .addOption(new Option("--modules <folder>", "lib/modules/<release> (default: the one beside the kernel's package)"))
+    .addOption(new Option("--load <names>", "modules to load, by name or .ko file, separated by commas; what they need is loaded first"))
+    .addOption(new Option("--all", "every module of the folder"))
+    .addOption(new Option("--policy <name>", "who holds copies of the kernel").choices(Object.keys(POLICIES)).default("per-node"))
+    .addOption(new Option("--place <where>", "node of the base copy: local, first, interleaved, or a number").default("local"))
+    .addOption(new Option("--replicate <which>", "all, none, from:BYTES, upto:BYTES, distance:SLIT, or module names separated by commas").default("all"))
+    .addOption(new Option("--rfc-v1", "the same loads with the series' own way of replicating areas beside"))
+    .addOption(new Option("--top <count>", "modules to list, the largest first").argParser(wholeNumber("--top")).default(20));
+  addPlacementOptions(addMachineOptions(command)).addOption(jsonOption())
+    .addHelpText("after", examples(
+      ["kreplica modules --kernel boot/vmlinuz-6.1.0-56-cloud-amd64 --load xfs", "xfs and what it needs"],
+      ["kreplica modules --kernel vmlinuz --modules lib/modules/6.1.0-56-cloud-amd64 --all", "all of them"],
+      ["kreplica modules --kernel vmlinuz --load ./a.ko,./b.ko --rfc-v1", "files, the series' way beside ours"],
+      ["kreplica modules --kernel vmlinuz --all --replicate from:65536", "copies of the large ones only"],
+    ) + exitCodes)
+    .action(async (options: Options) => { await act(options, context); });
+}
+
+async function act(options: Options, context: CommandContext): Promise<void> {
+  const spec = readMachine(options);
+  const { cpu, masterNode } = readPlacement(options, spec);
+  const policy = policyOf(options, spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id));
+  const kernel = await readKernelFile(options.kernel, options.symbols);
+  const { directory, wanted } = wantedModules(options);
+  const run = async (design: string, areas: typeof vmalloc, most = Infinity): Promise<ModuleRun> => {
+    const host = moduleHost(kernel);
+    try {
+      context.progress.start(wanted.length * 2, "reading");
+      const files = await readInOrder(directory, wanted, (name) => context.progress.step(1, name));
+      const booted = bootWithModules({ spec, policy: options.policy, masterNode, kernel, host, modulePolicy: policy, vmalloc: areas });
+      const costs = loadModules(booted, files.slice(0, most), spec.cpus.find((each) => each.id === cpu)!.node, () => performance.now(), (name) => context.progress.step(1, name));
+      return { design, keepsBootTable: design === "ours", costs };
+    } catch (error) {
+      if (error instanceof ModuleError) throw new InputError({ file: error.module, reason: error.message, remedy: "take kernel and modules from one package" });
+      throw error;
+    } finally { context.progress.stop(); }
+  };
+  // Two designs are compared warm: the first loads of a process compile the model's own code.
+  if (options.rfcV1) await run("warm-up", vmalloc, WARM_UP);
+  const runs = [await run("ours", vmalloc)];
+  if (options.rfcV1) runs.push(await run("rfc-v1", vmallocRfcV1));
+  if (options.json) {
+    context.print(jsonText({
+      schema: "kreplica.modules/1", machine: spec.name, kernel: options.kernel, policy: options.policy, place: options.place, replicate: options.replicate,
+      runs: runs.map(({ design, costs }) => ({ design, total: totalOf(costs.modules), milliseconds: costs.milliseconds, refused: costs.refused, modules: costs.modules })),
+    }));
+  } else context.print(modulesText(runs, options.top, `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`} on ${spec.name}, ${options.policy}`, context.screen));
+  if (runs.some(({ costs }) => costs.refused.length > 0)) context.checkFailed();
+}
+
+/** @throws InputError when nothing is asked for, or it is not there */
+function wantedModules(options: Options): { directory: ModuleDirectory; wanted: readonly string[] } {
+  if (!options.load && !options.all) throw new InputError({ file: "--load", reason: "nothing to load", remedy: "name modules with --load, or give --all" });
+  const words = (options.load ?? "").split(",").filter((word) => word !== "");
+  const files = words.filter((word) => word.includes("/") || /\.ko(\.\w+)?$/.test(word));
+  if (files.length > 0 && files.length === words.length && options.modules === undefined && !options.all) {
+    const directory = moduleFiles(files);
+    return { directory, wanted: directory.names };
+  }
+  const directory = moduleDirectory(options.modules ?? besideKernel(options.kernel));
+  if (options.all) return { directory, wanted: directory.names };
+  const wanted = words.map((word) => word.replace(/^.*\//, "").replace(/\.ko(\.\w+)?$/, "").replaceAll("-", "_"));
+  for (const name of wanted) {
+    if (directory.path(name) === undefined) throw new InputError({ file: "--load", reason: `there is no module ${name} in the folder`, remedy: "see the names with --all --top 2000" });
+  }
+  return { directory, wanted };
+}
+
+/** A package has boot/vmlinuz-RELEASE and lib/modules/RELEASE. */
+function besideKernel(kernel: string): string {
+  const release = /vmlinu[xz]-([^/]+)$/.exec(kernel)?.[1];
+  const folder = release === undefined ? undefined : join(dirname(kernel), "..", "lib/modules", release);
+  if (folder === undefined || !existsSync(folder)) throw new InputError({ file: "--modules", reason: "no lib/modules lies beside the kernel", remedy: "give the folder" });
+  return folder;
+}
+
+/** @throws InputError for a word that is none */
+function policyOf(options: Options, nodes: readonly number[]): ModulePolicy {
+  const fault = (file: string, value: string, remedy: string): never => { throw new InputError({ file, reason: `${JSON.stringify(value)} is none of its values`, remedy }); };
+  const { place, replicate } = options;
+  const given = /^\d+$/.test(place) ? Number(place) : undefined;
+  if (given !== undefined && !nodes.includes(given)) throw new InputError({ file: "--place", reason: `node ${given} has no memory`, remedy: `choose from ${nodes.join(", ")}` });
+  const where = given !== undefined ? placements.given(given)
+    : place === "local" || place === "first" || place === "interleaved" ? placements[place]
+      : fault("--place", place, "write local, first, interleaved, or a node's number");
+  const amount = /^(from|upto|distance):(\d{1,12})$/.exec(replicate);
+  const which = amount ? { from: replications.fromBytes, upto: replications.upToBytes, distance: replications.fromDistance }[amount[1] as "from" | "upto" | "distance"](Number(amount[2]))
+    : replicate === "all" || replicate === "none" ? replications[replicate]
+      : /^[\w,-]+$/.test(replicate) ? replications.named(new Set(replicate.split(",").map((name) => name.replaceAll("-", "_"))))
+        : fault("--replicate", replicate, "write all, none, from:BYTES, upto:BYTES, distance:SLIT, or names");
+  return modulePolicy(`${place}, ${replicate}`, where, which);
+}

@@ -1,0 +1,38 @@
+/** A booted kernel that can load modules: the boot facade's plugins with set-memory, vmalloc, text-patch's rules and the loader beside them. */
+import { bindValue, plugin, type Plugin } from "@kreplica/di";
+import { ModuleHost, ModuleLoader, modulesWith, replicateAll, tablePatching, type ModulePolicy } from "@kreplica/modules";
+import { setMemory } from "@kreplica/set-memory";
+import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
+import { POLICIES } from "./assemble.js";
+import { boot, type Booted, type BootOptions } from "./boot.js";
+import { InputError } from "./inputs/input-error.js";
+import { imageOf, type KernelFile } from "./inputs/kernel-image/kernel-file.js";
+
+export interface ModuleKernelOptions extends Omit<BootOptions, "policy" | "image"> {
+  /** A name of POLICIES. */
+  readonly policy: string;
+  readonly kernel: KernelFile;
+  readonly host: ModuleHost;
+  readonly modulePolicy?: ModulePolicy;
+  /** The vmalloc to use; ours when absent. */
+  readonly vmalloc?: Plugin;
+}
+
+/** A kernel and its loader. */
+export interface ModuleKernel extends Booted {
+  readonly vmalloc: Vmalloc;
+  readonly loader: ModuleLoader;
+}
+
+/** @throws InputError for an unknown policy, or options that contradict the machine */
+export function bootWithModules(options: ModuleKernelOptions): ModuleKernel {
+  const { policy, kernel, host, modulePolicy = replicateAll, vmalloc: areas = vmalloc, ...rest } = options;
+  const view = POLICIES[policy];
+  if (!view) throw new InputError({ file: "--policy", reason: `there is no policy ${policy}`, remedy: `choose one of ${Object.keys(POLICIES).join(", ")}` });
+  const parts = [view.plugin, setMemory, areas, modulesWith(modulePolicy), tablePatching];
+  const booted = boot({
+    ...rest, image: imageOf(kernel, policy === "single-copy" ? "recorded" : "patch-06"),
+    policy: plugin(`${policy} with modules`, [...parts.flatMap((each) => each.bindings), bindValue(ModuleHost, host)]),
+  });
+  return { ...booted, vmalloc: booted.assembly.get(Vmalloc), loader: booted.assembly.get(ModuleLoader) };
+}

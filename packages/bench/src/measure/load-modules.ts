@@ -1,0 +1,129 @@
+/** Loads modules one after another and counts what each cost. */
+import type { NodeId } from "@kreplica/hw-x86/api";
+import { loadOrder, moduleName, type LoadedModule, type ModuleFile, type ReplicationCost } from "@kreplica/modules";
+import type { ModuleDirectory } from "../inputs/kernel-modules/directory.js";
+import type { ModuleKernel } from "../kernel-with-modules.js";
+
+/** One module's cost. */
+export interface ModuleCost {
+  readonly name: string;
+  readonly textBytes: number;
+  readonly rodataBytes: number;
+  /** All kinds of memory that stay, whole pages. */
+  readonly keptBytes: number;
+  /** Copies of text beside the base: 0 where it is shared. */
+  readonly copies: number;
+  /** Bytes of whole pages on each node while it is loaded, all its memories and copies. */
+  readonly bytesByNode: readonly { readonly node: NodeId; readonly bytes: number }[];
+  readonly relocations: number;
+  /** Sites listed, and written. */
+  readonly sites: number;
+  readonly patched: number;
+  /** Table stores, flushes and page-allocator requests of load, init and the freeing of init memory. */
+  readonly stores: number;
+  readonly flushes: number;
+  readonly requests: number;
+  /** The part of them that giving copies took. */
+  readonly replication: ReplicationCost;
+  /** Of its stores, those that keep the boot table in step with the master's: the series leaves them out (D4). */
+  readonly bootTableStores: number;
+  /** Host milliseconds, measured. */
+  readonly milliseconds: number;
+}
+
+/** What a run of loads cost in all. */
+export interface ModuleCosts {
+  readonly modules: readonly ModuleCost[];
+  /** Modules that were refused, and why. */
+  readonly refused: readonly { readonly name: string; readonly reason: string }[];
+  readonly milliseconds: number;
+}
+
+/** A clock in milliseconds; handed in so that tests need none. */
+export type Clock = () => number;
+
+/** Reads the wanted modules and all they need, in an order in which they can be loaded. @throws InputError, ModuleError */
+export async function readInOrder(directory: ModuleDirectory, wanted: readonly string[], onRead: (name: string) => void = () => {}): Promise<ModuleFile[]> {
+  const files = new Map<string, ModuleFile>();
+  const queue = [...wanted];
+  for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
+    if (files.has(name) || directory.path(name) === undefined) continue;
+    const file = await directory.read(name);
+    files.set(name, file);
+    onRead(name);
+    queue.push(...file.depends.map(moduleName));
+  }
+  const needsOf = (name: string): readonly string[] | undefined => directory.needs?.get(name) ?? files.get(name)?.depends.map(moduleName);
+  const order = loadOrder(wanted, needsOf);
+  for (const name of order) if (!files.has(name)) files.set(name, await directory.read(name));
+  return order.map((name) => files.get(name)!);
+}
+
+/**
+ * Loads each file and runs its init to the end.
+ * @param node of the CPU that loads
+ * @param onRefused what to do with a module that is refused; default: note it and go on
+ */
+export function loadModules(kernel: ModuleKernel, files: readonly ModuleFile[], node: NodeId, clock: Clock, onLoaded: (name: string) => void = () => {}): ModuleCosts {
+  const modules: ModuleCost[] = [];
+  const refused: { name: string; reason: string }[] = [];
+  const begin = clock();
+  for (const file of files) {
+    const before = { ...kernel.tables.stores, flushes: kernel.tables.flushes, requests: kernel.allocator.requests, time: clock() };
+    try {
+      const module = kernel.loader.load(file, node);
+      kernel.loader.finishInit(module);
+      modules.push({
+        ...measure(kernel, module), stores: kernel.tables.stores.total - before.total, flushes: kernel.tables.flushes - before.flushes,
+        requests: kernel.allocator.requests - before.requests, milliseconds: clock() - before.time,
+      });
+    } catch (error) {
+      refused.push({ name: file.name, reason: error instanceof Error ? error.message : String(error) });
+    }
+    onLoaded(file.name);
+  }
+  return { modules, refused, milliseconds: clock() - begin };
+}
+
+function measure(kernel: ModuleKernel, module: LoadedModule): Omit<ModuleCost, "stores" | "flushes" | "requests" | "milliseconds"> {
+  const byNode = new Map<NodeId, number>(kernel.machine.nodes.map((node) => [node, 0]));
+  let kept = 0;
+  for (const { area } of module.memories.values()) {
+    kept += area.pages * 4096;
+    for (const frames of [area.frames, ...area.copies.values()]) {
+      for (const frame of frames) {
+        const node = kernel.machine.memory.nodeOf(frame);
+        byNode.set(node, (byNode.get(node) ?? 0) + 4096);
+      }
+    }
+  }
+  const sum = (counts: Iterable<number | undefined>): number => [...counts].reduce<number>((total, each) => total + (each ?? 0), 0);
+  const memories = [...module.memories.values()];
+  // The boot table stands for the master: it gets the master's copy wherever the base copy is another's.
+  const bootTable = kernel.view.roots.some(({ kind }) => kind === "boot") && kernel.view.roots.length > 1;
+  return {
+    replication: {
+      stores: sum(memories.map(({ replicationCost }) => replicationCost.stores)), flushes: sum(memories.map(({ replicationCost }) => replicationCost.flushes)),
+      requests: sum(memories.map(({ replicationCost }) => replicationCost.requests)),
+    },
+    bootTableStores: bootTable ? sum(memories.map(({ area }) => (area.copies.has(kernel.view.master) ? area.pages / (area.level === 2 ? 512 : 1) : 0))) : 0,
+    name: module.name, textBytes: module.memories.get("text")?.bytes ?? 0, rodataBytes: module.memories.get("rodata")?.bytes ?? 0, keptBytes: kept,
+    copies: module.memories.get("text")?.area.copies.size ?? 0, bytesByNode: [...byNode].map(([node, bytes]) => ({ node, bytes })),
+    relocations: sum(module.relocations.values()), sites: sum(Object.values(module.sites)), patched: sum(Object.values(module.patched)),
+  };
+}
+
+/** Sums over modules. */
+export function totalOf(costs: readonly ModuleCost[]): Omit<ModuleCost, "name" | "copies"> {
+  const sum = (of: (cost: ModuleCost) => number): number => costs.reduce((total, cost) => total + of(cost), 0);
+  const nodes = costs[0]?.bytesByNode.map(({ node }) => node) ?? [];
+  return {
+    textBytes: sum((cost) => cost.textBytes), rodataBytes: sum((cost) => cost.rodataBytes), keptBytes: sum((cost) => cost.keptBytes),
+    bytesByNode: nodes.map((node, i) => ({ node, bytes: sum((cost) => cost.bytesByNode[i]!.bytes) })), relocations: sum((cost) => cost.relocations),
+    replication: {
+      stores: sum((cost) => cost.replication.stores), flushes: sum((cost) => cost.replication.flushes), requests: sum((cost) => cost.replication.requests),
+    },
+    bootTableStores: sum((cost) => cost.bootTableStores), sites: sum((cost) => cost.sites), patched: sum((cost) => cost.patched), stores: sum((cost) => cost.stores), flushes: sum((cost) => cost.flushes),
+    requests: sum((cost) => cost.requests), milliseconds: sum((cost) => cost.milliseconds),
+  };
+}
