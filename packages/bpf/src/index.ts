@@ -40,3 +40,4 @@ export const KernelStructOps = token<StructOpsImages>("bpf/StructOpsImages");
 export const bpf = (replication: CodeReplication = noReplication): Plugin => plugin("bpf", [
   bindValue(CodeReplication, replication), bind(Packs, ProgramPacks), bind(KernelTrampolines, Trampolines), bind(KernelDispatcher, Dispatcher), bind(KernelStructOps, StructOpsImages),
 ]);
+export { type CompiledCall, type CompiledResult, type ExecutingCpu, HELPER_STUB, runCompiled, STUB_BYTES, stubAddress } from "./jit/run-compiled.js";

@@ -100,8 +100,8 @@ test("strict: every live register and every spilled value lies in a state that t
   expect(accepted).toBeGreaterThan(COUNT / 4);
   expect(compared).toBeGreaterThan(10 * COUNT);
   expect(refusals.size).toBeGreaterThan(4);
-});
+}, 3_600_000);
 
 test("loose, as in use: what can still decide something lies in a recorded state", () => {
   expect(check(COUNT, 1_000_000, false).accepted).toBeGreaterThan(COUNT / 4);
-});
+}, 3_600_000);
