@@ -107,53 +107,39 @@ for (let kind = 0; kind <= kinds.length; kind++) {
 }
 for (const each of stretches) each.lines = each.lines.filter((line) => !common.has(line));
 
-/** How unlike a stretch and a template are; 0.01 is one percent of the instructions or of the lines. */
-const unlike = (a: Stretch, b: Stretch): number => a.kind !== b.kind ? Infinity
-  : Math.abs(a.instructions - b.instructions) / Math.max(a.instructions, b.instructions) + Math.abs(a.lines.length - b.lines.length) / (20 + Math.max(a.lines.length, b.lines.length));
+/** How unlike a stretch and a template are; 0.01 is one percent of the instructions or of the lines. Another kind is like 30 % more. */
+const unlike = (a: Stretch, b: Stretch): number => (a.kind === b.kind ? 0 : 0.3)
+  + Math.abs(a.instructions - b.instructions) / Math.max(a.instructions, b.instructions) + Math.abs(a.lines.length - b.lines.length) / (20 + Math.max(a.lines.length, b.lines.length));
 
-// Greedy: always the stretch that the templates so far serve worst, weighed by what it contributes, until the budget is spent.
-const templates: Stretch[] = [];
-const distance = stretches.map(() => Infinity);
-let spent = 0;
-for (;;) {
-  let worst = -1;
-  let most = 0.002;
-  stretches.forEach((each, i) => {
-    // A stretch alone in its kind has no template yet: it goes first.
-    const gain = Math.min(distance[i]!, 1e6) * each.instructions / 50_000;
-    if (gain > most && spent + each.instructions <= BUDGET) { most = gain; worst = i; }
-  });
-  if (worst < 0) break;
-  const chosen = stretches[worst]!;
-  chosen.template = templates.push(chosen) - 1;
-  spent += chosen.instructions;
-  stretches.forEach((each, i) => { distance[i] = Math.min(distance[i]!, unlike(each, chosen)); });
+// Stretches within 3 % in instructions and 10 % in lines are alike. Of each group of them the most typical becomes a template, the
+// groups that execute most first, until the budget is spent.
+const groups = new Map<string, Stretch[]>();
+for (const each of stretches) {
+  const key = [each.kind, Math.round(Math.log(each.instructions) / Math.log(1.03)), Math.round(Math.log(each.lines.length + 20) / Math.log(1.1))].join("/");
+  groups.set(key, [...(groups.get(key) ?? []), each]);
 }
-const assign = (): void => {
-  for (const each of stretches) {
-    let best = Infinity;
-    for (const alike of [each.kind, -1]) { // nothing of its kind fitted the budget: the nearest of any kind
-      templates.forEach((template, i) => {
-        const far = unlike(each, alike < 0 ? { ...template, kind: each.kind } : template);
-        if (far < best) { best = far; each.template = i; }
-      });
-      if (best < Infinity) break;
-    }
-  }
+const executed = (group: readonly Stretch[]): number => group.reduce((sum, each) => sum + each.instructions, 0);
+const typical = (group: readonly Stretch[]): Stretch => {
+  const mean = (of: (each: Stretch) => number): number => group.reduce((sum, each) => sum + of(each), 0) / group.length;
+  const middle: Stretch = { ...group[0]!, instructions: mean((each) => each.instructions), lines: Array<number>(Math.round(mean((each) => each.lines.length))) };
+  return group.reduce((x, y) => (unlike(y, middle) < unlike(x, middle) ? y : x));
 };
-// Greedy choices are the odd ones of what they serve: each gives way to the stretch in the middle of those.
-for (let round = 0; round < 3; round++) {
-  assign();
+const templates: Stretch[] = [];
+let spent = 0;
+for (const group of [...groups.values()].sort((x, y) => executed(y) - executed(x))) {
+  const chosen = typical(group);
+  if (spent + chosen.instructions > BUDGET) continue;
+  spent += chosen.instructions;
+  templates.push(chosen);
+}
+for (const each of stretches) {
+  let best = Infinity;
   templates.forEach((template, i) => {
-    const served = stretches.filter((each) => each.template === i);
-    const mean = (of: (each: Stretch) => number): number => served.reduce((sum, each) => sum + of(each), 0) / served.length;
-    const middle: Stretch = { ...template, instructions: mean((each) => each.instructions), lines: Array<number>(Math.round(mean((each) => each.lines.length))) };
-    templates[i] = served.reduce((a, b) => (unlike(b, middle) < unlike(a, middle) ? b : a));
+    const far = unlike(each, template);
+    if (far < best) { best = far; each.template = i; }
   });
 }
-assign();
 templates.forEach((each, i) => { each.template = i; });
-spent = templates.reduce((sum, each) => sum + each.instructions, 0);
 
 // The templates, as recorded, with a marker between them.
 const encoder = new TraceEncoder();

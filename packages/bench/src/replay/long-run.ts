@@ -2,8 +2,9 @@
  * A long recording modelled from a few recorded stretches: each stretch of it runs the one it resembles most, on its own data.
  *
  * What a stretch executes differs little from one iteration to the next; where its data lies differs in every one, and decides how
- * much of the last-level cache the test fills. So instructions come from the templates and addresses from the schedule: the n-th
- * line of data that is not common to all stretches of its kind becomes the n-th such line the stretch touched.
+ * much of the last-level cache the test fills. So instructions come from the templates and addresses from the schedule: of the lines
+ * that are not common to all stretches of their kind, the n-th in the direct map becomes the n-th in the direct map that the stretch
+ * touched; stacks and page descriptors likewise.
  */
 import { invariant } from "@kreplica/mm-core";
 import { TraceError } from "../trace/trace-error.js";
@@ -18,8 +19,15 @@ const VMALLOC = 0xffff_c900_0000_0000n;
 const VMEMMAP = 0xffff_ea00_0000_0000n;
 const CPU_ENTRY_AREA = 0xffff_fe00_0000_0000n;
 
-/** A template: its first `varying` pages are lines a stretch fills in, the others lines of its own. */
-interface Template { readonly program: Program; readonly varying: number }
+/** Direct map, vmalloc, page descriptors: lines change places only with lines of the same. */
+const AREAS = 3;
+/** Low 48 bits of where vmalloc and the descriptors begin, as lines. */
+const VMALLOC_LINE = 0xc900_0000_0000 / 64;
+const VMEMMAP_LINE = 0xea00_0000_0000 / 64;
+const areaOf = (line: number): number => (line < VMALLOC_LINE ? 0 : line < VMEMMAP_LINE ? 1 : 2);
+
+/** A template: a stretch fills in the lines of its first pages, which are in order of area; the others are lines of its own. */
+interface Template { readonly program: Program; readonly origin: number }
 
 export class LongRun implements Workload {
   readonly length: number;
@@ -28,6 +36,8 @@ export class LongRun implements Workload {
   private readonly lineLo: Int32Array;
   private readonly lineHi: Int32Array;
   private readonly maps: readonly (ProgramPage | undefined)[];
+  /** First line of each area of each stretch, `[stretch * AREAS + area]`, and the end. */
+  private readonly areaStart: Uint32Array;
   private readonly fresh = new WeakSet<Replayer>();
 
   /**
@@ -36,10 +46,12 @@ export class LongRun implements Workload {
    * @throws TraceError bad-lines when recording and schedule do not belong together
    */
   constructor(private readonly source: Program, cuts: readonly number[], perCut: readonly Float64Array[], private readonly schedule: LineSchedule, place: PlacePage, file: string) {
-    const { templates, stretches, template, origin, pages, frames, lines, lineStart } = schedule;
+    const { templates, stretches, template, origin, pages, frames, lineStart } = schedule;
     if (cuts.length + 1 !== templates) {
       throw new TraceError("bad-lines", file, 0, `it is for a recording of ${templates} stretches, the recording beside it has ${cuts.length + 1}`, "keep the two files that were cut together");
     }
+    const { lines, areaStart } = byArea(schedule);
+    this.areaStart = areaStart;
     // Lines of the schedule at their addresses in the model.
     const places = new Map<number, bigint>();
     this.maps = Array.from(pages, (page, i) => {
@@ -69,7 +81,7 @@ export class LongRun implements Workload {
     }
     this.templates = Array.from({ length: templates }, (_, i) => {
       const own = lines.subarray(lineStart[origin[i]!]!, lineStart[origin[i]! + 1]!);
-      return cut(source, cuts[i - 1] ?? 0, cuts[i] ?? source.length, own);
+      return { program: cut(source, cuts[i - 1] ?? 0, cuts[i] ?? source.length, own), origin: origin[i]! };
     });
     let length = 0;
     for (let i = 0; i < stretches; i++) {
@@ -80,7 +92,7 @@ export class LongRun implements Workload {
   }
 
   play(replayer: Replayer, half: 0 | 1): void {
-    const { stretches, template, pageStart, lineStart } = this.schedule;
+    const { stretches, template, pageStart } = this.schedule;
     if (!this.fresh.has(replayer)) {
       // A template may use a page before the schedule comes to it.
       for (const page of this.source.pages) replayer.map(page);
@@ -92,23 +104,52 @@ export class LongRun implements Workload {
         const page = this.maps[at];
         if (page) replayer.map(page);
       }
-      const { program, varying } = this.templates[template[i]!]!;
-      const first = lineStart[i]!;
-      const count = lineStart[i + 1]! - first;
-      for (let slot = 0; slot < varying && count > 0; slot++) {
-        const at = first + (slot < count ? slot : slot % count);
-        program.pageLo[slot] = this.lineLo[at]!;
-        program.pageHi[slot] = this.lineHi[at]!;
-      }
+      const { program, origin } = this.templates[template[i]!]!;
+      for (let area = 0; area < AREAS; area++) this.fill(program, origin, i, area);
       replayer.execute(program, 0, program.length);
       // Lines the template has no reference for; without them the run would fill less of the caches than it did.
-      for (let at = first + varying; at < first + count; at++) replayer.touch(this.lineLo[at]!, this.lineHi[at]!);
+      for (let area = 0; area < AREAS; area++) {
+        const wanted = this.areaStart[origin * AREAS + area + 1]! - this.areaStart[origin * AREAS + area]!;
+        const end = this.areaStart[i * AREAS + area + 1]!;
+        for (let at = this.areaStart[i * AREAS + area]! + wanted; at < end; at++) replayer.touch(this.lineLo[at]!, this.lineHi[at]!);
+      }
+    }
+  }
+
+  /** Gives the template's lines of an area the addresses of the stretch's; where it has none, the template's own. */
+  private fill(program: Program, origin: number, stretch: number, area: number): void {
+    const { areaStart, lineLo, lineHi } = this;
+    const base = areaStart[origin * AREAS]!;
+    const own = areaStart[origin * AREAS + area]!;
+    const ownEnd = areaStart[origin * AREAS + area + 1]!;
+    const first = areaStart[stretch * AREAS + area]!;
+    const count = areaStart[stretch * AREAS + area + 1]! - first;
+    for (let at = own; at < ownEnd; at++) {
+      const nth = at - own;
+      const from = count === 0 ? at : first + (nth < count ? nth : nth % count);
+      program.pageLo[at - base] = lineLo[from]!;
+      program.pageHi[at - base] = lineHi[from]!;
     }
   }
 }
 
+/** The schedule's lines, those of a stretch in order of area, otherwise as they were. */
+function byArea({ lines, lineStart, stretches }: LineSchedule): { lines: Float64Array; areaStart: Uint32Array } {
+  const sorted = new Float64Array(lines.length);
+  const areaStart = new Uint32Array(stretches * AREAS + 1);
+  let at = 0;
+  for (let i = 0; i < stretches; i++) {
+    for (let area = 0; area < AREAS; area++) {
+      areaStart[i * AREAS + area] = at;
+      for (let from = lineStart[i]!; from < lineStart[i + 1]!; from++) if (areaOf(lines[from]!) === area) sorted[at++] = lines[from]!;
+    }
+  }
+  areaStart[stretches * AREAS] = at;
+  return { lines: sorted, areaStart };
+}
+
 /** Operations `[from, to)` with a line for every page number: first those of `own`, which vary, then the rest. */
-function cut(source: Program, from: number, to: number, own: Float64Array): Template {
+function cut(source: Program, from: number, to: number, own: Float64Array): Program {
   const program = new Program();
   const slots = new Map<number, number>();
   own.forEach((line, i) => {
@@ -135,5 +176,5 @@ function cut(source: Program, from: number, to: number, own: Float64Array): Temp
     program.push((slot << 8) | (word & 3));
   }
   invariant(program.length > 0, "a template is empty");
-  return { program, varying: own.length };
+  return program;
 }

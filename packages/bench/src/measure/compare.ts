@@ -1,0 +1,82 @@
+/** The main job: the recorded tests on a kernel with one copy and on one with a copy per node, and what the difference is. */
+import { type Booted, boot } from "../boot.js";
+import type { MemoryAccount } from "../accounting.js";
+import { traceTests, type TraceTest } from "../trace/tests.js";
+import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
+import { bound, type Gain, gain } from "./gain.js";
+import { bootOptions, type KernelJob, type TraceMeasurement } from "./measure-kernel.js";
+import { indexOf } from "./placement.js";
+
+export type CacheState = "hot" | "cold";
+
+/** One test in one state of the caches. */
+export interface Comparison {
+  readonly test: TraceTest;
+  readonly file: string;
+  readonly cache: CacheState;
+  readonly modelled: boolean;
+  readonly singleCopy: KernelFigures;
+  readonly perNode: KernelFigures;
+  readonly gain: Gain;
+  /** Most that the place of the text can explain, percent. */
+  readonly bound: number;
+  /** What the authors reported, percent; undefined for a test they did not run. */
+  readonly reported: number | undefined;
+}
+
+/** One kernel's side of it. */
+export interface KernelFigures {
+  readonly cycles: number;
+  readonly account: CycleAccount;
+  readonly lines: LineCounts;
+  /** Runs until the figures settled; 1 when cold. */
+  readonly runs: number;
+  readonly settled: boolean;
+}
+
+/** Everything the report shows. */
+export interface CompareResult {
+  readonly job: Omit<KernelJob, "policy" | "files">;
+  /** Kernel whose recordings were replayed. */
+  readonly kernel: string;
+  readonly tests: readonly Comparison[];
+  readonly memory: MemoryAccount;
+  readonly invariants: ReturnType<Booted["checkInvariants"]>;
+}
+
+/** Runs jobs; {@link measureKernel} one after the other, or in workers. */
+export type JobRunner = (jobs: readonly KernelJob[]) => Promise<readonly (readonly TraceMeasurement[])[]>;
+
+/** The two kernels compared. */
+export const POLICY_PAIR = ["single-copy", "per-node"] as const;
+
+/**
+ * @param files recordings; shown in the cover letter's order of their tests
+ * @param run what executes the jobs
+ */
+export async function compare(given: CompareResult["job"], files: readonly string[], run: JobRunner): Promise<CompareResult> {
+  const jobs = POLICY_PAIR.map((policy): KernelJob => ({ ...given, policy, files }));
+  const [single, perNode] = await run(jobs) as [TraceMeasurement[], TraceMeasurement[]];
+  const booted = boot(bootOptions(jobs[1]!));
+  const { spec, where } = given;
+  const node = spec.cpus.find((cpu) => cpu.id === where.cpu)!.node;
+  const cpuIndex = indexOf(spec, node);
+  const near = indexOf(spec, booted.view.nearest(node));
+  const far = indexOf(spec, where.masterNode);
+  const figures = (of: TraceMeasurement, cache: CacheState): KernelFigures => ({
+    ...cycleAccount(of[cache], spec, cpuIndex), lines: lineCounts(of[cache], spec.nodes.length),
+    runs: cache === "cold" ? 1 : of.runs, settled: cache === "cold" || of.settled,
+  });
+  const order = (of: TraceMeasurement): number => traceTests.findIndex((test) => test.id === of.testId);
+  const tests = single.map((each, i) => ({ single: each, perNode: perNode[i]! })).sort((a, b) => order(a.single) - order(b.single))
+    .flatMap(({ single: one, perNode: each }) => (["hot", "cold"] as const).map((cache): Comparison => {
+      const test = traceTests[order(one)]!;
+      return {
+        test, file: one.file, cache, modelled: one.modelled,
+        singleCopy: figures(one, cache), perNode: figures(each, cache),
+        gain: gain(one[cache], each[cache], spec, cpuIndex), bound: bound(one[cache], spec, cpuIndex, far, near),
+        reported: test.reported?.[cache],
+      };
+    }));
+  return { job: given, kernel: booted.image.name, tests, memory: booted.memory(), invariants: booted.checkInvariants() };
+}

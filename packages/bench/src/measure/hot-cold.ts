@@ -1,0 +1,37 @@
+/** One workload on one kernel, caches cold and hot. */
+import { account, type MachineSpec } from "@kreplica/hw-x86";
+import type { Replayer, Run, Workload } from "../replay/replayer.js";
+
+/** A run has settled when the cycles of its second half differ from the run before by less than this part of a run. */
+export const SETTLED = 0.001;
+/** A run that has not settled by then is reported as it is. */
+export const MOST_RUNS = 8;
+
+/** Counters of the measured CPU. */
+export interface HotCold {
+  readonly cold: Float64Array;
+  readonly hot: Float64Array;
+  /** Runs made in all, the cold one included. */
+  readonly runs: number;
+  readonly settled: boolean;
+}
+
+/**
+ * Cold: the first run after every cache, TLB and paging-structure cache of the machine was emptied. Hot: runs follow one another until
+ * one has settled, which is the one reported. Second halves are compared, because the first half of a long loop's first run is
+ * where a cold start shows.
+ */
+export function measureHotCold(replayer: Replayer, workload: Workload, spec: MachineSpec, nodeIndex: number, ran: () => void = () => undefined): HotCold {
+  const cycles = (counters: Float64Array): number => account(counters, spec, nodeIndex).cycles;
+  replayer.chill();
+  const cold = replayer.run(workload);
+  ran();
+  let before: Run = cold;
+  for (let runs = 2; ; runs++) {
+    const now = replayer.run(workload);
+    ran();
+    const settled = Math.abs(cycles(now.secondHalf) - cycles(before.secondHalf)) <= SETTLED * cycles(now.counters);
+    if (settled || runs === MOST_RUNS) return { cold: cold.counters, hot: now.counters, runs, settled };
+    before = now;
+  }
+}
