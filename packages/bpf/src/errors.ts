@@ -2,7 +2,7 @@
 
 /** Refusals while reading an object file or linking its programs. */
 export type ObjectErrorCode =
-  | "code-size" | "elf-cut" | "elf-not-elf" | "elf-wrong-class" | "elf-wrong-machine" | "elf-wrong-type" | "elf-bad-table" | "elf-bad-string"
+  | "code-size" | "elf-cut" | "elf-not-elf" | "elf-wrong-class" | "elf-wrong-machine" | "elf-wrong-type" | "elf-bad-table" | "elf-bad-string" | "elf-bad-relocation"
   | "elf-no-symbols" | "btf-bad-header" | "btf-bad-type" | "btf-bad-string" | "btf-bad-line"
   | "object-no-program" | "object-bad-map" | "object-unknown-map-type" | "object-bad-relocation" | "object-bad-function" | "object-bad-reference" | "object-bad-call" | "object-unresolved-symbol"
   | "object-unknown-section" | "object-too-large" | "object-core-unsupported" | "object-no-such-program" | "object-not-loaded";

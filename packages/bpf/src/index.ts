@@ -1,10 +1,10 @@
 /** BPF on the modelled kernel: objects, verifier, interpreter, JIT, and the images that the series keeps equal on every node. */
-import { bind, bindValue, type Plugin, plugin, token } from "@kreplica/di";
+import { bind, type Plugin, plugin, token } from "@kreplica/di";
 import { Dispatcher } from "./image/dispatcher.js";
 import { ProgramPacks } from "./image/prog-pack.js";
 import { StructOpsImages } from "./image/struct-ops.js";
 import { Trampolines } from "./image/trampoline.js";
-import { CodeReplication, noReplication } from "./ports.js";
+import { kernelCode } from "./kernel/kernel-code.js";
 
 export * from "./api.js";
 export { decode, encode, Code } from "./isa/code.js";
@@ -32,12 +32,13 @@ export const KernelTrampolines = token<Trampolines>("bpf/Trampolines");
 export const KernelDispatcher = token<Dispatcher>("bpf/Dispatcher");
 export const KernelStructOps = token<StructOpsImages>("bpf/StructOpsImages");
 
+/** The images; the ports CodeAreas, CodePermissions, CodeWriter and CodeReplication are to be bound beside it, by {@link kernelCode} or a fake. */
+export const bpfImages: Plugin = plugin("bpf", [bind(Packs, ProgramPacks), bind(KernelTrampolines, Trampolines), bind(KernelDispatcher, Dispatcher), bind(KernelStructOps, StructOpsImages)]);
+
 /**
- * The images; the ports CodeAreas, CodePermissions and CodeWriter are to be bound beside it.
+ * BPF on a kernel with vmalloc, set-memory and text-patch.
  *
- * @param replication what gives each node its copy; default none, as in the series
+ * @param replicate a copy of each image on every node; off by default, as in the series
  */
-export const bpf = (replication: CodeReplication = noReplication): Plugin => plugin("bpf", [
-  bindValue(CodeReplication, replication), bind(Packs, ProgramPacks), bind(KernelTrampolines, Trampolines), bind(KernelDispatcher, Dispatcher), bind(KernelStructOps, StructOpsImages),
-]);
-export { type CompiledCall, type CompiledResult, type ExecutingCpu, HELPER_STUB, runCompiled, STUB_BYTES, stubAddress } from "./jit/run-compiled.js";
+export const bpf = (replicate = false): Plugin => plugin("bpf", [...kernelCode(replicate).bindings, ...bpfImages.bindings]);
+export { kernelCode };

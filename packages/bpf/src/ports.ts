@@ -36,7 +36,7 @@ export interface CodeWriter {
 }
 export const CodeWriter = token<CodeWriter>("bpf/CodeWriter");
 
-/** Gives each node its own copy of an area. Bound to {@link noReplication} unless the user asks for it. */
+/** Gives each node its own copy of an area. Bound to one that does nothing unless the user asks for it. */
 export interface CodeReplication {
   /** After the last direct write and before the permissions are tightened. Not an error when memory is short: the area stays shared. */
   replicate(address: bigint): void;

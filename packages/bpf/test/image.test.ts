@@ -8,10 +8,10 @@ import { Dispatcher, dispatcherCode, MOST_DISPATCHED } from "../src/image/dispat
 import { CHUNK_BYTES, type CodePlace, PACK_BYTES, ProgramPacks } from "../src/image/prog-pack.js";
 import { StructOpsImages } from "../src/image/struct-ops.js";
 import { MOST_PROGRAMS, type TraceTarget, Trampolines, trampolineCode } from "../src/image/trampoline.js";
-import { bpf, Packs } from "../src/index.js";
+import { bpfImages, Packs } from "../src/index.js";
 import { assemble } from "../src/isa/assemble.js";
 import { compile } from "../src/jit/compile.js";
-import { CodeAreas, CodePermissions, CodeWriter, noReplication } from "../src/ports.js";
+import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, noReplication } from "../src/ports.js";
 import { FakeText } from "../src/testing/fake-text.js";
 import { ARENA, CODE, haveNative, nativeHelper, runNative } from "./support/native.js";
 import { injectable } from "@kreplica/di";
@@ -70,7 +70,7 @@ describe("packs", () => {
 
 @injectable() class Text extends FakeText { constructor() { super(); } }
 test("the plugin assembles with the four ports", () => {
-  const kernel = wire([bpf(), { name: "fakes", bindings: [bind(CodeAreas, Text), bind(CodePermissions, Text), bind(CodeWriter, Text)] }]);
+  const kernel = wire([bpfImages, { name: "fakes", bindings: [bind(CodeAreas, Text), bind(CodePermissions, Text), bind(CodeWriter, Text), bind(CodeReplication, Text)] }]);
   expect(kernel.get(Packs)).toBeInstanceOf(ProgramPacks);
 });
 

@@ -1,7 +1,7 @@
 /** Maps that an object declares: BTF-defined (`.maps`), legacy (`maps`), and the hidden arrays behind its global data. */
 import { BpfError } from "../errors.js";
 import { type Btf, BtfKind } from "./btf.js";
-import { type ElfFile, type ElfSection, SymbolType } from "./elf.js";
+import { type ElfObject, type ElfSection, SymbolType } from "./elf-object.js";
 import { mapKindOf, READ_ONLY_FROM_PROGRAM, type MapDefinition } from "./program-type.js";
 
 /** Where a symbol or section leads: which map, and for global data from which section. */
@@ -17,7 +17,7 @@ const LEGACY_BYTES = 20;
 const MOST_GLOBAL_BYTES = 1 << 24;
 
 /** @throws BpfError `object-bad-map`, `object-unknown-map-type`, `object-too-large` */
-export function readMaps(elf: ElfFile, btf: Btf | undefined): MapPlaces {
+export function readMaps(elf: ElfObject, btf: Btf | undefined): MapPlaces {
   const places: MapPlaces = { definitions: [], bySymbol: new Map(), bySection: new Map() };
   for (const section of elf.sections) {
     if (section.name === ".maps") readDeclared(elf, section, btf, places);
@@ -25,7 +25,7 @@ export function readMaps(elf: ElfFile, btf: Btf | undefined): MapPlaces {
   }
   for (const section of elf.sections) {
     const global = /^\.(data|rodata|bss)(\..*)?$/.exec(section.name);
-    if (!global || section.size === 0 || !(section.flags & 2)) continue;
+    if (!global || section.size === 0 || !section.allocated) continue;
     if (section.size > MOST_GLOBAL_BYTES) throw new BpfError("object-too-large", { section: section.name }, `${section.size} bytes of global data, ${MOST_GLOBAL_BYTES} at most`);
     const initial = new Uint8Array(section.size);
     initial.set(section.data);
@@ -49,7 +49,7 @@ function bad(section: ElfSection, offset: number, why: string): never {
 }
 
 /** `struct { int (*type)[N]; ... } name SEC(".maps")`: numbers are the element counts of arrays behind pointers. */
-function readDeclared(elf: ElfFile, section: ElfSection, btf: Btf | undefined, places: MapPlaces): void {
+function readDeclared(elf: ElfObject, section: ElfSection, btf: Btf | undefined, places: MapPlaces): void {
   const datasec = btf?.find(BtfKind.DataSection, ".maps");
   if (!btf || !datasec) return bad(section, 0, "section .maps without BTF; compile with clang -g");
   // Clang leaves the offsets in the type zero; the symbol table has them.
@@ -75,7 +75,7 @@ function readDeclared(elf: ElfFile, section: ElfSection, btf: Btf | undefined, p
 }
 
 /** `struct bpf_map_def { type, key_size, value_size, max_entries, map_flags }`, five 32-bit words at each symbol. */
-function readLegacy(elf: ElfFile, section: ElfSection, places: MapPlaces): void {
+function readLegacy(elf: ElfObject, section: ElfSection, places: MapPlaces): void {
   const view = new DataView(section.data.buffer, section.data.byteOffset, section.data.length);
   for (const symbol of elf.symbols) {
     if (symbol.section !== section.index || symbol.type === SymbolType.Section) continue;

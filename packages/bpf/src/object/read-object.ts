@@ -8,7 +8,7 @@ import { BpfError } from "../errors.js";
 import { Code, decode } from "../isa/code.js";
 import { CALL, CallKind, LD_IMM64, Pseudo } from "../isa/opcode.js";
 import { Btf, countFieldRelocations, readBtf, readLines } from "./btf.js";
-import { type ElfFile, type ElfSection, readElf, SectionFlag, SectionType, SymbolBinding, type ElfSymbol, SymbolType, UNDEFINED } from "./elf.js";
+import { type ElfObject, type ElfSection, type ElfSymbol, openElf, SectionType, SpecialSection, SymbolBinding, SymbolType } from "./elf-object.js";
 import { attachTargetOf, type MapDefinition, type ProgramType, programTypeOf } from "./program-type.js";
 import { type MapPlaces, readMaps } from "./read-maps.js";
 import { readStructOps, type StructOpsDefinition } from "./read-struct-ops.js";
@@ -50,9 +50,9 @@ type Reference = { readonly kind: "map"; readonly map: number } | { readonly kin
  * @throws BpfError with a code of ObjectErrorCode
  */
 export function readObject(bytes: Uint8Array): BpfObject {
-  const elf = readElf(bytes, (fault, offset, detail) => { throw new BpfError(fault, { offset }, detail); });
-  if (elf.machine !== EM_BPF) throw new BpfError("elf-wrong-machine", { offset: 18 }, `machine ${elf.machine}, BPF is ${EM_BPF}; compile with clang -target bpf`);
-  if (elf.type !== ET_REL) throw new BpfError("elf-wrong-type", { offset: 16 }, `file type ${elf.type}, expected a relocatable object (1); compile with -c`);
+  const elf = openElf(bytes), { header } = elf.file;
+  if (header.machine !== EM_BPF) throw new BpfError("elf-wrong-machine", { offset: 18 }, `machine ${header.machine}, BPF is ${EM_BPF}; compile with clang -target bpf`);
+  if (header.type !== ET_REL) throw new BpfError("elf-wrong-type", { offset: 16 }, `file type ${header.type}, expected a relocatable object (1); compile with -c`);
   if (elf.symbols.length === 0) throw new BpfError("elf-no-symbols", {}, "no symbol table; do not strip the object");
   const section = (name: string): ElfSection | undefined => elf.sections.find((each) => each.name === name);
   const btfBytes = section(".BTF")?.data, extBytes = section(".BTF.ext")?.data;
@@ -93,9 +93,9 @@ class Linker {
   private readonly code = new Map<number, Code>();
   private readonly references = new Map<number, Map<number, Reference>>();
 
-  constructor(private readonly elf: ElfFile, readonly maps: MapPlaces) {
+  constructor(private readonly elf: ElfObject, readonly maps: MapPlaces) {
     for (const section of elf.sections) {
-      if (section.type !== SectionType.ProgramBits || !(section.flags & SectionFlag.Execute) || section.size === 0) continue;
+      if (section.type !== SectionType.Progbits || !section.executable || section.size === 0) continue;
       this.code.set(section.index, decode(section.data));
     }
     for (const symbol of elf.symbols) {
@@ -119,7 +119,7 @@ class Linker {
     const opcode = code.opcode[slot];
     const wanted = type === R_BPF_64_64 ? opcode === LD_IMM64 && slot + 1 < code.length : type === R_BPF_64_32 && opcode === CALL && code.src[slot] === CallKind.Local;
     if (!wanted) throw new BpfError("object-bad-relocation", { section: home, offset, instruction: slot }, `relocation type ${type} does not fit opcode ${opcode === undefined ? "between instructions" : `0x${opcode.toString(16)}`}`);
-    if (symbol.section === UNDEFINED) throw new BpfError("object-unresolved-symbol", { section: home, offset, instruction: slot }, `"${symbol.name}" is defined nowhere in the object; kernel symbols and Kconfig externs are not supported`);
+    if (symbol.section === SpecialSection.Undefined) throw new BpfError("object-unresolved-symbol", { section: home, offset, instruction: slot }, `"${symbol.name}" is defined nowhere in the object; kernel symbols and Kconfig externs are not supported`);
     const imm = code.imm[slot]!;
     // A section symbol keeps the place inside the section in the instruction; a variable's own symbol keeps it in its value.
     if (this.code.has(symbol.section)) {

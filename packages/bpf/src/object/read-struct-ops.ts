@@ -1,7 +1,7 @@
 /** struct_ops variables of an object: which program fills which function pointer of which kernel structure. */
 import { BpfError } from "../errors.js";
 import { type Btf, BtfKind } from "./btf.js";
-import { type ElfFile, SymbolType } from "./elf.js";
+import { type ElfObject, SymbolType } from "./elf-object.js";
 
 /** One variable in section `.struct_ops`. */
 export interface StructOpsDefinition {
@@ -15,7 +15,7 @@ export interface StructOpsDefinition {
 }
 
 /** @throws BpfError `struct-ops-bad-member` */
-export function readStructOps(elf: ElfFile, btf: Btf | undefined): StructOpsDefinition[] {
+export function readStructOps(elf: ElfObject, btf: Btf | undefined): StructOpsDefinition[] {
   const out: StructOpsDefinition[] = [];
   for (const section of elf.sections) {
     if (section.name !== ".struct_ops" && section.name !== ".struct_ops.link") continue;

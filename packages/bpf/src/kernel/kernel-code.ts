@@ -1,0 +1,82 @@
+/** The ports of images on the kernel's own parts: areas from vmalloc's module range, permissions by set-memory, writes by text-patch. */
+import { bind, inject, injectable, type Plugin, plugin } from "@kreplica/di";
+import { KernelLayout, ReplicaView } from "@kreplica/mm-core/api";
+import { SetMemory } from "@kreplica/set-memory/api";
+import { TextPoke } from "@kreplica/text-patch/api";
+import { Vmalloc, VmallocError } from "@kreplica/vmalloc/api";
+import { invariant } from "../errors.js";
+import { CodeAreas, CodePermissions, CodeReplication, CodeWriter } from "../ports.js";
+
+/** Codes of vmalloc that mean "no room", not "wrong request". */
+const SHORTAGES: readonly string[] = ["no-space", "out-of-frames", "out-of-tables"];
+
+/**
+ * Areas lie in the replication window: mapped on every node, one copy until replication is asked for.
+ *
+ * @patch 12/12 kernel/bpf/core.c bpf_jit_alloc_exec
+ */
+@injectable()
+export class ModuleRangeAreas implements CodeAreas {
+  constructor(@inject(Vmalloc) private readonly vmalloc: Vmalloc, @inject(KernelLayout) private readonly layout: KernelLayout, @inject(ReplicaView) private readonly view: ReplicaView) {}
+
+  allocate(bytes: number): bigint | undefined {
+    try {
+      return this.vmalloc.allocate({
+        bytes, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: { node: this.view.master }, purpose: "module", resetPermissions: true,
+      }).start;
+    } catch (error) {
+      if (error instanceof VmallocError && SHORTAGES.includes(error.code)) return undefined;
+      throw error;
+    }
+  }
+  release(address: bigint): void { this.vmalloc.free(this.area(address)); }
+  write(address: bigint, bytes: Uint8Array): void {
+    const area = this.area(address);
+    this.vmalloc.write(area, Number(address - area.start), bytes);
+  }
+  private area(address: bigint) {
+    const area = this.vmalloc.find(address);
+    invariant(area !== undefined, `0x${address.toString(16)} is no code area`);
+    return area;
+  }
+}
+
+/** @patch 12/12 kernel/bpf/core.c, trampoline.c, bpf_struct_ops.c: set_memory_* become numa_set_memory_*; here SetMemory reaches every root */
+@injectable()
+export class EveryRootPermissions implements CodePermissions {
+  constructor(@inject(SetMemory) private readonly setMemory: SetMemory) {}
+  readOnlyExecutable(address: bigint, pages: number): void { this.setMemory.readOnlyExecutable({ start: address, pages }); }
+  writableNoExecute(address: bigint, pages: number): void { this.setMemory.readWriteNonExecutable({ start: address, pages }); }
+}
+
+@injectable()
+export class PokeWriter implements CodeWriter {
+  constructor(@inject(TextPoke) private readonly poke: TextPoke) {}
+  copy(address: bigint, bytes: Uint8Array): void { this.poke.copy(address, bytes); }
+  set(address: bigint, byte: number, bytes: number): void { this.poke.set(address, byte, bytes); }
+  live(address: bigint, bytes: Uint8Array): void { this.poke.batch([{ address, bytes }]); }
+  read(address: bigint, bytes: number): Uint8Array { return this.poke.read(address, bytes); }
+  settle(): void { this.poke.synchronise(); }
+}
+
+/** A copy of each image on every holder. "Easily done by existing APIs", says the series, and leaves it out. @patch 10/12 mm/vmalloc.c __vmalloc_node_replicate_range */
+@injectable()
+export class AreaReplication implements CodeReplication {
+  constructor(@inject(Vmalloc) private readonly vmalloc: Vmalloc) {}
+  replicate(address: bigint): void {
+    const area = this.vmalloc.find(address);
+    // Where no node has tables of its own there is nothing to replicate to; short memory leaves the area shared and usable.
+    if (area?.state === "shared") this.vmalloc.replicate(area);
+  }
+}
+
+/** The series' choice: images stay shared. @patch 12/12 cover letter */
+@injectable()
+export class SharedImages implements CodeReplication {
+  replicate(): void { /* one copy serves every node */ }
+}
+
+/** Needs mm-core, vmalloc, set-memory and text-patch. @param replicate a copy of each image on every holder */
+export const kernelCode = (replicate: boolean): Plugin => plugin("bpf on kernel", [
+  bind(CodeAreas, ModuleRangeAreas), bind(CodePermissions, EveryRootPermissions), bind(CodeWriter, PokeWriter), bind(CodeReplication, replicate ? AreaReplication : SharedImages),
+]);
