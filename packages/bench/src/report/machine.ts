@@ -139,6 +139,7 @@ function costsText({ costs }: MachineSpec, screen: Screen): string {
       row("share of a page walk", costs.walkExposure),
       row("cycles an inter-processor interrupt", costs.ipiCycles),
       ["lines fetched ahead on an L1I miss", `${costs.prefetchLines}`, "", ""],
+      ...(costs.prefetchHiddenCycles ? [row("cycles of theirs over when first fetched", costs.prefetchHiddenCycles)] : []),
     ], screen);
 }
 

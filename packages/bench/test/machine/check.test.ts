@@ -25,6 +25,10 @@ const harms: [field: string, reason: RegExp, harm: Harm][] = [
   ["cpus[2].l3", /L3 0 is in socket 0 and in socket 1/, (m) => { m.cpus[2].l3 = 0; m.cpus[3].l3 = 9; }],
   ["cpus[8].core", /more than 8 threads/, (m) => { m.cpus = Array.from({ length: 10 }, (_, id) => ({ id, node: 0, core: 0, l3: 0, socket: 0 })); }],
   ["l1i.bytes", /multiple of 64 sets/, (m) => { m.l1i.bytes += 64; }],
+  ["nodes", /limit of the model/, (m) => { m.nodes[1].startAddress = 2 ** 44 - 2 ** 29; }],
+  ["l1d.bytes", /no power of two/, (m) => { m.l1d.bytes *= 3; }],
+  ["l2.ways", /33 ways/, (m) => { m.l2 = { ...m.l2, ways: 33, bytes: 33 * 4096 }; }],
+  ["costs.prefetchHiddenCycles", /does not contain/, (m) => { m.costs.prefetchHiddenCycles = { value: 1, low: 2, source: "x" }; }],
   ["l2.bytes", /multiple of 64 sets/, (m) => { m.l2.ways = 3; }],
   ["translation.instruction.small.entries", /power of two of sets/, (m) => { m.translation.instruction.small = { entries: 12, ways: 4 }; }],
   ["translation.second.huge.entries", /power of two of sets/, (m) => { m.translation.second.huge = { entries: 6, ways: 4 }; }],
@@ -32,7 +36,8 @@ const harms: [field: string, reason: RegExp, harm: Harm][] = [
   ["l3.cycles", /does not contain its value/, (m) => { m.l3.cycles = { value: 2, high: 1, source: "" }; }],
   ["costs.fetchExposure", /not between 0 and 1/, (m) => { m.costs.fetchExposure = { value: 1, high: 1.1, source: "" }; }],
   ["costs.storeExposure", /not between 0 and 1/, (m) => { m.costs.storeExposure = { value: 0, low: -0.1, source: "" }; }],
-  ["costs.ipiCycles", /not a positive number/, (m) => { m.costs.ipiCycles = { value: 0, source: "" }; }],
+  ["costs.ipiCycles", /-1 is negative/, (m) => { m.costs.ipiCycles = { value: 1, low: -1, source: "x" }; }],
+  ["hertz.value", /stands still/, (m) => { m.hertz = { value: 0, source: "x" }; }],
   ["latencyNs", /1 rows for 2 nodes/, (m) => { m.latencyNs.pop(); }],
   ["bandwidthMBs[1]", /3 columns for 2 nodes/, (m) => { m.bandwidthMBs[1].push(1); }],
   ["distance[0][0]", /to itself is 20/, (m) => { m.distance[0][0] = 20; }],
@@ -52,7 +57,7 @@ test.each(harms)("%s: %s", (field, reason, harm) => {
 
 test("memory at the very limit, a node without memory, a node without CPUs that reaches nobody: all sound", () => {
   const machine = structuredClone(preset("tiny-2-node")!) as any;
-  machine.nodes = [{ id: 0, memoryBytes: 2 ** 43 }, { id: 1, memoryBytes: 0 }, { id: 9, memoryBytes: 2 ** 43 }];
+  machine.nodes = [{ id: 0, memoryBytes: 2 ** 43 }, { id: 1, memoryBytes: 0 }, { id: 9, memoryBytes: 2 ** 43 - 2 ** 21 }];
   for (const name of ["latencyNs", "bandwidthMBs"]) machine[name] = [[1, 2, 2], [2, 1, 2], [2, 2, 1]];
   machine.distance = [[10, 255, 20], [20, 10, 20], [255, 255, 10]];
   expect(checkMachine(machine)).toEqual([]);

@@ -2,11 +2,22 @@
 /** kreplica's own machine files: written and read back, on a base, refused with line and field; the published schema is current. */
 import { expect, test } from "vitest";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
+import type { z } from "zod";
 import { jsonText } from "../../src/commands/command.js";
 import { InputError } from "../../src/inputs/input-error.js";
 import { machineDocument, machineFromJson } from "../../src/inputs/machine/json-machine.js";
-import { machineJsonSchema } from "../../src/inputs/machine/schema.js";
+import { machineJsonSchema, type wholeMachine } from "../../src/inputs/machine/schema.js";
 import { preset, presets } from "../../src/inputs/presets/index.js";
+
+/** Names of all fields at all depths: `costs.ipiCycles.low`. */
+type Fields<T> = T extends readonly (infer Element)[] ? Fields<Element> : T extends object ? { [K in keyof T & string]-?: K | `${K}.${Fields<NonNullable<T[K]>> & string}` }[keyof T & string] : never;
+type Read = Omit<z.output<typeof wholeMachine>, "$schema" | "schema">;
+
+test("the schema has every field of a machine, and no other", () => {
+  const missing: [Exclude<Fields<MachineSpec>, Fields<Read>>] extends [never] ? "none" : Exclude<Fields<MachineSpec>, Fields<Read>> = "none";
+  const surplus: [Exclude<Fields<Read>, Fields<MachineSpec>>] extends [never] ? "none" : Exclude<Fields<Read>, Fields<MachineSpec>> = "none";
+  expect([missing, surplus]).toEqual(["none", "none"]); // what matters is that it compiles
+});
 
 const find = (name: string, where: string): MachineSpec => {
   const found = preset(name);

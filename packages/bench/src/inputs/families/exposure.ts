@@ -40,6 +40,10 @@ export const outOfOrderCosts = ({ core, width, queue, reorder, ipi }: Window): C
     source: "assumed: a fetch waits for its walk, a load's walk overlaps like the load",
   },
   prefetchLines: 1,
+  prefetchHiddenCycles: {
+    value: 9.6, low: 0, high: 38.4, provisional: true,
+    source: "assumed: a line of 64 bytes is about 16 instructions, which run at the base rate between the miss that starts the prefetch and its use; none when code branches straight on",
+  },
   ipiCycles: {
     value: ipi[0], low: ipi[1], high: ipi[2], provisional: true,
     source: "recalled: 0.5 to 2 microseconds from the write of the interrupt command to the handler's first instruction, across sockets",

@@ -1,4 +1,8 @@
-/** What must hold between the fields of a machine, beyond the shape of each: run on every machine, wherever it came from. */
+/**
+ * What must hold between the fields of a machine, beyond the shape of each: run on every machine, wherever it came from.
+ * The machine's own check (hw-x86) has the last word; here stands what it does not ask, and what needs a better remedy in a file.
+ */
+import { machineSpecFaults } from "@kreplica/hw-x86";
 import type { CacheSpec, MachineSpec, Sourced, TlbSpec } from "@kreplica/hw-x86/api";
 
 /** One thing wrong with a machine. */
@@ -50,7 +54,8 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
     if (i > 0 && range.first < ranges[i - 1]!.end) fault(["nodes", range.index, "startAddress"], `memory of node ${machine.nodes[range.index]!.id} overlaps that of node ${machine.nodes[ranges[i - 1]!.index]!.id}`, "move one of them");
   }
   const limit = Math.min(MODEL_LIMIT, 2 ** machine.physicalBits);
-  if (end > limit) fault(["nodes"], `memory ends at ${end}, above ${limit}, the limit of ${limit === MODEL_LIMIT ? "the model (16 TiB)" : `${machine.physicalBits} physical address bits`}`, "give the nodes less memory or lower addresses");
+  // Not "above": the last frame number is kept free by the model.
+  if (end >= MODEL_LIMIT || end > limit) fault(["nodes"], `memory ends at ${end}, beyond the limit of ${limit === MODEL_LIMIT ? "the model (16 TiB)" : `${machine.physicalBits} physical address bits`}`, "give the nodes less memory or lower addresses");
   if (ranges.length === 0) fault(["nodes"], "no node has memory", "give at least one node memory");
 
   checkCpus(machine, nodeIndex, fault);
@@ -73,7 +78,7 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
     if (low > value || high < value) fault(path, `its range ${low} to ${high} does not contain its value ${value}`, "write low <= value <= high");
     const share = path[0] === "costs" && String(path[1]).endsWith("Exposure");
     if (share && (low < 0 || high > 1)) fault(path, `a share of ${low < 0 ? low : high} is not between 0 and 1`, "write a fraction");
-    if (!share && low <= 0) fault(path, `${low} is not a positive number`, "write a number above 0");
+    if (!share && low < 0) fault(path, `${low} is negative`, "write a number from 0");
   }
 
   const count = machine.nodes.length;
@@ -95,8 +100,11 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
       }
     }
   }
-  return faults;
+  return faults.length > 0 ? faults : machineSpecFaults(machine).map(({ field, reason, remedy }) => ({ path: pathOf(field), reason, remedy }));
 }
+
+/** `cpus[3].node` as a path. */
+const pathOf = (field: string): (string | number)[] => [...field.matchAll(/[^.[\]]+/g)].map(([key]) => (/^\d+$/.test(key) ? Number(key) : key));
 
 function checkCpus(machine: MachineSpec, nodeIndex: ReadonlyMap<number, number>, fault: (path: readonly (string | number)[], reason: string, remedy: string) => void): void {
   if (machine.cpus.length === 0) fault(["cpus"], "no CPU", "give at least one node CPUs");

@@ -19,13 +19,13 @@ const sourced = z.strictObject({
 
 const cache = z.strictObject({
   bytes: count.min(64).max(2 ** 40).describe("a multiple of ways * 4096: the sets are a multiple of 64"),
-  ways: count.min(1).max(4096),
+  ways: count.min(1).max(32),
   cycles: sourced.describe("core cycles from access to use on a hit"),
 });
 
 const tlb = z.strictObject({
   entries: count.min(1).max(65_536).describe("`ways` times a power of two"),
-  ways: count.min(1).max(65_536).describe("equal to `entries`: fully associative"),
+  ways: count.min(1).max(256).describe("equal to `entries`: fully associative"),
 });
 
 const matrix = (of: z.ZodType<number>) => z.array(z.array(of)).describe("row: node of the CPU, column: node of the memory, in the order of `nodes`");
@@ -50,7 +50,7 @@ export const machineShape = {
   l1i: cache,
   l1d: cache,
   l2: cache,
-  l3: cache.extend({ inclusion: z.enum(["inclusive", "victim"]).describe("inclusive: a line in L1 or L2 is in L3; victim: L3 is filled by what L2 evicts") }),
+  l3: cache.extend({ inclusion: z.enum(["inclusive", "victim", "independent"]).describe("inclusive: a line in L1 or L2 is in L3; victim: L3 is filled by what L2 evicts; independent: filled on the way, forces nothing above") }),
   translation: z.strictObject({
     instruction: z.strictObject({ small: tlb, large: z.exactOptional(tlb) }).describe("L1 TLB for code; small 4 KiB, large 2 MiB"),
     data: z.strictObject({ small: tlb, large: z.exactOptional(tlb), huge: z.exactOptional(tlb) }).describe("L1 TLB for data; huge 1 GiB"),
@@ -73,10 +73,11 @@ export const machineShape = {
     loadExposure: sourced.describe("share of a load miss that is not hidden, 0 to 1"),
     storeExposure: sourced.describe("share of a store miss that is not hidden, 0 to 1"),
     walkExposure: sourced.describe("share of a page walk that is not hidden, 0 to 1"),
-    prefetchLines: count.max(16).describe("lines fetched ahead on an L1I miss; 0 is off"),
+    prefetchHiddenCycles: z.exactOptional(sourced).describe("cycles of a prefetched line's latency that are over when it is first fetched; absent: 16 instructions' base cycles, 0 to four times that"),
+    prefetchLines: count.max(63).describe("lines fetched ahead on an L1I miss; 0 is off"),
     ipiCycles: sourced.describe("cycles to send an inter-processor interrupt and take it"),
   }),
-  physicalBits: count.min(32).max(52),
+  physicalBits: count.min(36).max(52),
   virtualBits: z.literal([48, 57]),
   sources: z.array(text).min(1),
 };
