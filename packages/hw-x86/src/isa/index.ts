@@ -1,5 +1,6 @@
 /** The instruction interpreter: what machine and tests use of it. */
 export { Block, BlockCache } from "./block.js";
+export { callFunction, type CallResult, type CallSite } from "./call.js";
 export type { Context, SavedContext } from "./context.js";
 export { FlatMemory, FlatMemoryPort, type PageRights } from "./flat-port.js";
 export { Interpreter, type Stop } from "./interpreter.js";

@@ -18,7 +18,7 @@ const SINGLE_STEP = 0x4000;
 const LINE = 64;
 
 /** Why {@link Interpreter.run} came back. */
-export type Stop = "budget" | "halted" | "stopped";
+export type Stop = "budget" | "halted" | "stopped" | "reached";
 
 /** One CPU that executes. See the head of this file. */
 export class Interpreter {
@@ -58,18 +58,26 @@ export class Interpreter {
     return raise(this.context, vector, errorCode, Cause.Fault, s[Slot.Rip]!, s[Slot.Rip + 1]!) === 0;
   }
 
-  /** Executes until the budget is used up (a block may overrun it), the CPU halts with nothing pending, or it cannot go on. @param budget instructions */
-  run(budget: number): Stop {
+  /**
+   * Executes until the budget is used up, the CPU halts with nothing pending, or it cannot go on.
+   * @param budget instructions
+   * @param until "reached" is returned before the instruction at this address, if control comes to it by a transfer: a return address
+   */
+  run(budget: number, until?: bigint): Stop {
     const c = this.context;
     const s = c.s;
     const port = this.port;
     this.synchronise();
+    const watches = until !== undefined;
+    const untilLo = watches ? Number(BigInt.asIntN(32, until)) : 0;
+    const untilHi = watches ? Number(BigInt.asIntN(32, until >> 32n)) : 0;
     let left = budget;
     while (left > 0) {
       if (c.stop !== "") return "stopped";
       if (c.interruptLine || c.nonMaskable || c.halted) this.events();
       if (c.stop !== "") return "stopped";
       if (c.halted) return "halted";
+      if (watches && s[Slot.Rip] === untilLo && s[Slot.Rip + 1] === untilHi) return "reached";
       if (c.shadow || (s[Slot.Flags]! & Flag.Trap) !== 0) {
         this.single();
         left--;

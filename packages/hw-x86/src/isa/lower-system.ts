@@ -163,6 +163,21 @@ const lowerInput: Lowering = (d, i) => {
 
 const nothing = fixed(system.nothing);
 
+/**
+ * Instructions of extensions that CPUID does not report here: #UD, as on a processor without them. Vector instructions are
+ * not among them: the SSE bits are set, so they stop the machine by name.
+ */
+const absent: readonly number[] = [
+  Mnemonic.Encls, Mnemonic.Enclu, Mnemonic.Enclv, Mnemonic.Vmcall, Mnemonic.Vmmcall, Mnemonic.Vmgexit, Mnemonic.Vmxon, Mnemonic.Vmxoff, Mnemonic.Vmlaunch,
+  Mnemonic.Vmresume, Mnemonic.Vmread, Mnemonic.Vmwrite, Mnemonic.Vmptrld, Mnemonic.Vmptrst, Mnemonic.Vmclear, Mnemonic.Vmfunc, Mnemonic.Invept, Mnemonic.Invvpid,
+  Mnemonic.Vmrun, Mnemonic.Vmload, Mnemonic.Vmsave, Mnemonic.Stgi, Mnemonic.Clgi, Mnemonic.Skinit, Mnemonic.Invlpga, Mnemonic.Invlpgb, Mnemonic.Tlbsync,
+  Mnemonic.Pvalidate, Mnemonic.Rmpadjust, Mnemonic.Rmpupdate, Mnemonic.Psmash, Mnemonic.Getsec, Mnemonic.Monitorx, Mnemonic.Mwaitx, Mnemonic.Tpause,
+  Mnemonic.Umonitor, Mnemonic.Umwait, Mnemonic.Rdpkru, Mnemonic.Wrpkru, Mnemonic.Rdpru, Mnemonic.Pconfig, Mnemonic.Xbegin, Mnemonic.Xend, Mnemonic.Xtest,
+  Mnemonic.Xsave, Mnemonic.Xsave64, Mnemonic.Xsaveopt, Mnemonic.Xsaveopt64, Mnemonic.Xsavec, Mnemonic.Xsavec64, Mnemonic.Xsaves, Mnemonic.Xsaves64,
+  Mnemonic.Xrstor, Mnemonic.Xrstor64, Mnemonic.Xrstors, Mnemonic.Xrstors64, Mnemonic.Tilerelease, Mnemonic.Enqcmd, Mnemonic.Enqcmds, Mnemonic.Movdir64b,
+  Mnemonic.Incsspd, Mnemonic.Incsspq, Mnemonic.Saveprevssp, Mnemonic.Rstorssp, Mnemonic.Wrssd, Mnemonic.Wrssq, Mnemonic.Wrussd, Mnemonic.Wrussq, Mnemonic.Setssbsy, Mnemonic.Clrssbsy,
+];
+
 /** All instructions by mnemonic: the general ones, those overlaid here, and the system's. */
 export const lowerings = new Map<number, Lowering>([
   ...general,
@@ -197,6 +212,9 @@ export const lowerings = new Map<number, Lowering>([
   [Mnemonic.Wbinvd, fixed(system.nothingPrivileged)], [Mnemonic.Wbnoinvd, fixed(system.nothingPrivileged)], [Mnemonic.Invd, fixed(system.nothingPrivileged)],
   [Mnemonic.Monitor, fixed(system.nothingPrivileged)], [Mnemonic.Mwait, last(fixed(system.nothingPrivileged))],
   [Mnemonic.In, lowerInput], [Mnemonic.Out, fixed(system.output)],
+  // No performance counters: leaf 0AH of CPUID is empty.
+  [Mnemonic.Rdpmc, fixed(system.noCounter)],
+  ...absent.map((mnemonic) => [mnemonic, last(fixed(undefinedInstruction))] as const),
   [Mnemonic.INVALID, last(fixed(undefinedInstruction))],
 ]);
 

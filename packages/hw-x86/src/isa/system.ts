@@ -286,3 +286,6 @@ export const input: Handler = (c, i) => {
 };
 /** OUT: nobody listens. */
 export const output: Handler = (c) => (mayTouchInterrupts(c) ? 0 : generalProtection);
+
+/** RDPMC of a counter there is not. */
+export const noCounter: Handler = () => generalProtection;

@@ -154,4 +154,31 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
     }
     expect(at).toEqual([5n, 15n, 15n, 15n, 17n, 18n]);
   });
+
+  test("code overwritten by REP STOSB and REP MOVSB is executed as it has become", () => {
+    const bench = new KernelBench(make(), `
+      call area
+      mov r8d, eax
+      lea rdi, [rip+area]
+      mov byte ptr [rdi], 0xb8
+      inc rdi
+      mov eax, 5
+      mov ecx, 4
+      rep stosb
+      call area
+      mov r9d, eax
+      movabs rsi, ${KERNEL_DATA_AT}
+      mov qword ptr [rsi], 0x07070707
+      mov rax, [rsi]
+      lea rdi, [rip+area+1]
+      mov ecx, 4
+      rep movsb
+      call area
+      hlt
+      .org 0x900
+    area: mov eax, 0x01010101
+      ret`);
+    bench.toHalt();
+    expect([8, 9, RAX].map((n) => bench.cpu.register(n))).toEqual([0x0101_0101n, 0x0505_0505n, 0x0707_0707n]);
+  });
 });

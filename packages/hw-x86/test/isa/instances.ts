@@ -190,7 +190,7 @@ const popf: Family = (r) => {
 
 const frame: Family = (r) => {
   const kind = r.below(3);
-  if (kind === 0) return { text: `enter ${r.below(300)}, ${r.chance(50) ? 0 : r.below(8)}`, mnemonic: "enter", bits: 64, prepare: (s, q) => { onStack(s, q); s.registers[5] = DATA + 512n + BigInt(q.below(3000)); } };
+  if (kind === 0) return { text: `enter ${r.below(300)}, ${r.chance(50) ? 0 : r.below(8)}`, mnemonic: "enter", bits: 64, prepare: (s, q) => { onStack(s, q); if (q.chance(30)) s.registers[4] = DATA + 8n + BigInt(q.below(400)); s.registers[5] = DATA + 512n + BigInt(q.below(3000)); } };
   return { text: kind === 1 ? "leave" : "leavew", mnemonic: "leave", bits: 64, prepare: (s, q) => { onStack(s, q); s.registers[5] = address(q, 8, true); } };
 };
 

@@ -1,7 +1,7 @@
 /** Properties of the interpreter that need no processor beside it: stepping is running, changed code is never stale, nothing throws. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { BlockCache, FlatMemory, FlatMemoryPort, Interpreter } from "../../src/isa/index.js";
+import { BlockCache, callFunction, FlatMemory, FlatMemoryPort, Interpreter } from "../../src/isa/index.js";
 import { packFlags, setFlags } from "../../src/isa/flags.js";
 import { Context } from "../../src/isa/context.js";
 
@@ -127,4 +127,17 @@ test("RFLAGS written are RFLAGS read, arithmetic flags and all others", () => {
   }
   setFlags(context, 0x2004_4600, ~0x8d5);
   expect(packFlags(context.s) & ~0x8d5).toBe(0x2004_4602);
+});
+
+test("a C call: six registers, the rest on an aligned stack, back at the return address", () => {
+  // mov rax, [rsp+8]; add rax, [rsp+16]; lea rax, [rax+rdi*2]; sub rax, r9; mov rdx, rsp; ret
+  const code = Uint8Array.of(0x48, 0x8b, 0x44, 0x24, 8, 0x48, 0x03, 0x44, 0x24, 16, 0x48, 0x8d, 0x04, 0x78, 0x4c, 0x29, 0xc8, 0x48, 0x89, 0xe2, 0xc3);
+  const { cpu } = cpuOf(code, true);
+  const site = { stackTop: DATA + 4096n, returnTo: 0x7777_0000n };
+  expect(callFunction(cpu, CODE, [10n, 0n, 0n, 0n, 0n, 3n, 100n, 1000n], site)).toEqual({ stop: "reached", value: 1117n, instructions: 6 });
+  expect((cpu.register(2) + 8n) % 16n).toBe(0n);
+  expect(cpu.rip).toBe(0x7777_0000n);
+  expect(callFunction(cpu, CODE, [10n, 0n, 0n, 0n, 0n, 3n, 100n], { ...site, budget: 2 }).stop).toBe("budget");
+  expect((cpu.register(4) + 8n) % 16n).toBe(0n);
+  expect(() => callFunction(cpu, CODE, [], { ...site, stackTop: 0x100n })).toThrow(/stack address 0xf8 cannot be written/);
 });
