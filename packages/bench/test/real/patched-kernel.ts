@@ -1,0 +1,49 @@
+/** A real kernel booted in the model, patched on the way up as Linux patches itself, in every replica. */
+import { tinyMachine } from "@kreplica/hw-x86/testing";
+import { patchAlternatives, type PatchableText, patchEarly, patchFtrace, type PatchState, type PatchTables } from "@kreplica/text-patch/api";
+import { ReplicaTextPoke } from "@kreplica/text-patch";
+import { boot, type Booted } from "../../src/boot.js";
+import { imageOf, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
+import { patchTables } from "../../src/inputs/kernel-image/patch-tables.js";
+import { stateOf } from "../../src/inputs/kernel-image/running-state.js";
+
+export interface PatchedKernel extends Booted {
+  readonly poke: ReplicaTextPoke;
+  readonly tablesOfSites: PatchTables;
+  readonly state: PatchState;
+}
+
+/** X86_FEATURE_* of a CPU like the modelled ones: REP_GOOD, ERMS, POPCNT, no thunks needed. */
+const FEATURES = new Set([3 * 32 + 16, 9 * 32 + 9, 4 * 32 + 23]);
+
+export function bootPatched(kernel: KernelFile, options: { readonly nodes?: number; readonly policy?: string; readonly bootCpu?: number } = {}): PatchedKernel {
+  const image = imageOf(kernel, options.policy === "single-copy" ? "recorded" : "patch-06");
+  const tables = patchTables(kernel);
+  const fromFile = stateOf(kernel, kernel.memory, kernel.base);
+  const state: PatchState = {
+    ...fromFile, indirectThunks: fromFile.indirectThunks, defaultReturnThunk: fromFile.defaultReturnThunk, staticCallReturn0: fromFile.staticCallReturn0,
+    has: (feature) => FEATURES.has(feature), returnThunk: () => undefined, cpus: 4,
+  };
+  let poke: ReplicaTextPoke | undefined;
+  const booted = boot({
+    spec: tinyMachine({ nodes: options.nodes ?? 2, coresPerNode: 1 }), policy: options.policy ?? "per-node", image,
+    ...(options.bootCpu === undefined ? {} : { bootCpu: options.bootCpu }),
+    before(parts) {
+      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot);
+      const text: PatchableText = { read: (address, length) => poke!.read(address, length), write: (address, bytes) => poke!.early(address, bytes) };
+      const core = (address: bigint): boolean => address >= image.stext && address < image.etext;
+      // Init text is not loaded into the model: it is gone before anything runs.
+      const kept: PatchTables = {
+        ...tables, alternatives: tables.alternatives.filter(({ address }) => core(address)), paravirt: tables.paravirt.filter(({ address }) => core(address)),
+        retpolines: tables.retpolines.filter(core), returns: tables.returns.filter(core), jumpLabels: tables.jumpLabels.filter(({ address }) => core(address)),
+        staticCalls: tables.staticCalls.filter(({ address }) => core(address)), ftrace: tables.ftrace.filter(core),
+      };
+      // Replacements lie in init memory, which the model does not load: read from the file.
+      const withReplacements: PatchableText = { ...text, read: (address, length) => (core(address) ? text.read(address, length) : kernel.bytes(address, address + BigInt(length)).slice()) };
+      parts.boot.during("setup-arch", () => `${JSON.stringify(patchEarly(text, kept, state))} sites`);
+      parts.boot.during("ftrace-init", () => `${JSON.stringify(patchFtrace(text, kept))} sites`);
+      parts.boot.during("alternatives", () => `${JSON.stringify(patchAlternatives(withReplacements, kept, state, core))} sites`);
+    },
+  });
+  return { ...booted, poke: poke!, tablesOfSites: tables, state };
+}
