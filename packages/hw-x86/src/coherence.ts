@@ -90,6 +90,11 @@ export class Domain implements OuterCaches {
     return this.l3.hostBytes;
   }
 
+  /** Whether the L3 itself has the line; its cores may have it besides. */
+  holds(frame: number, line: number): boolean {
+    return this.l3.find(this.l3.baseOf(frame, line), frame) !== ABSENT;
+  }
+
   join(core: LineHolder): void {
     this.cores.push(core);
   }

@@ -42,7 +42,7 @@ export class NumaMachine implements Machine {
   private readonly threadOf = new Map<CpuId, number>();
   private readonly threads = new Map<CpuId, HardwareThread>();
   private readonly cores = new Map<number, Core>();
-  private readonly domains = new Map<number, Domain>();
+  private readonly domainsById = new Map<number, Domain>();
   private readonly fabric: Fabric;
 
   constructor(@inject(Specification) readonly spec: MachineSpec, @inject(PhysMemory) readonly memory: PhysMemory,
@@ -100,24 +100,35 @@ export class NumaMachine implements Machine {
 
   chill(): void {
     for (const core of this.cores.values()) core.clear();
-    for (const domain of this.domains.values()) domain.clear();
+    for (const domain of this.domains) domain.clear();
+  }
+
+  /** L3 domains in which a core came into being. */
+  get domains(): readonly Domain[] {
+    return this.fabric.domains;
+  }
+
+  /** The L3 domain of a CPU. */
+  domainOf(id: CpuId): Domain {
+    this.cpu(id);
+    return this.domainsById.get(this.cpuSpecs.get(id)!.l3)!;
   }
 
   /** Bytes of host memory of all caches and TLBs that came into being; {@link PhysMemory.hostBytes} is apart. */
   get hostBytes(): number {
     let bytes = 0;
     for (const core of this.cores.values()) bytes += core.hostBytes;
-    for (const domain of this.domains.values()) bytes += domain.hostBytes;
+    for (const domain of this.domains) bytes += domain.hostBytes;
     return bytes + this.threads.size * this.counters.layout.length * 8;
   }
 
   private coreOf(where: CpuSpec): Core {
     let core = this.cores.get(where.core);
     if (!core) {
-      let domain = this.domains.get(where.l3);
+      let domain = this.domainsById.get(where.l3);
       if (!domain) {
         domain = new Domain(this.fabric, where.socket);
-        this.domains.set(where.l3, domain);
+        this.domainsById.set(where.l3, domain);
       }
       core = new Core(this.spec, domain, this.nodeIndex.get(where.node)!);
       this.cores.set(where.core, core);
