@@ -3,13 +3,15 @@
 import "@kreplica/di"; // first: it loads reflect-metadata, which classes with injected parameters need when they are defined
 import manifest from "../package.json";
 import type { RegisterCommand } from "./commands/command.js";
+import { registerCompare } from "./commands/compare.js";
 import { registerMachine } from "./commands/machine.js";
 import { registerModules } from "./commands/modules.js";
+import { registerPatch } from "./commands/patch.js";
 import { run } from "./commands/run.js";
 import { progressOn, screenFor } from "./report/terminal.js";
 
 /** In the order of the help. */
-const commands: readonly RegisterCommand[] = [registerMachine, registerModules];
+const commands: readonly RegisterCommand[] = [registerCompare, registerMachine, registerModules, registerPatch];
 
 // A reader that has seen enough (`| head`) is not an error.
 for (const stream of [process.stdout, process.stderr]) {

@@ -1,6 +1,7 @@
 /** A recording from disk, ready to run; with a schedule of lines beside it, as the long run it was cut from. */
 import { existsSync, readFileSync } from "node:fs";
 import { decompress } from "fzstd";
+import { testOf } from "../trace/peek.js";
 import { readTrace } from "../trace/read-trace.js";
 import { TraceError } from "../trace/trace-error.js";
 import type { TraceTest } from "../trace/tests.js";
@@ -31,9 +32,10 @@ export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst
  * @throws TraceError
  */
 export function loadTrace(file: string, place: PlacePage): LoadedTrace {
+  const test = testOf(file);
   const builder = new ProgramBuilder(file, place);
   readTrace(file, (batch) => builder.add(batch));
-  const { program, test, measured } = builder.finish();
+  const { program, measured } = builder.finish();
   const beside = scheduleBeside(file);
   const modelled = beside !== file && existsSync(beside);
   const workload = modelled

@@ -59,15 +59,21 @@ function readPieces(file: string, sink: BatchSink, read: (into: Uint8Array) => n
     return;
   }
   let finished = false;
+  let ours: { readonly thrown: unknown } | undefined; // by the decoder or the sink, not the decompressor
   const zstd = new Decompress((part, final) => {
-    stream.push(part);
+    try {
+      stream.push(part);
+    } catch (thrown) {
+      ours = { thrown };
+      throw thrown;
+    }
     if (final) finished = true;
   });
   const decompress = (part: Uint8Array, final: boolean): void => {
     try {
       zstd.push(part, final);
     } catch (error) {
-      if (error instanceof TraceError) throw error;
+      if (ours) throw ours.thrown;
       throw new TraceError("bad-compression", file, stream.received, `the zstd stream is damaged or cut (${(error as Error).message})`, "copy the file again, in full");
     }
   };

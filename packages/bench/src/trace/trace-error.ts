@@ -10,7 +10,8 @@ export type TraceErrorCode =
   | "long-number" // a varint of more than ten bytes, or one too large for its field
   | "cut" // the stream ends inside a record, or before END
   | "after-end" // bytes follow the END record
-  | "no-window" // no start or end marker
+  | "no-start" // no start marker
+  | "no-end" // no end marker
   | "unknown-test" // the marker names no test
   | "too-many-cpus" // more virtual CPUs than a replay follows
   | "too-many-pages" // more pages than a replay can number

@@ -1,0 +1,58 @@
+/** `kreplica compare`: the recorded tests on a kernel with one copy and on one with a copy per node. */
+import { type Command, Option } from "commander";
+import { InputError } from "../inputs/input-error.js";
+import { shippedTraces, tracesIn } from "../inputs/traces.js";
+import { compare } from "../measure/compare.js";
+import { defaultDataNode } from "../measure/placement.js";
+import { runJobs } from "../measure/run-jobs.js";
+import { compareDocument } from "../report/compare-json.js";
+import { compareText } from "../report/compare.js";
+import { testOf } from "../trace/peek.js";
+import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, type MachineOptions, type PlacementOptions, readMachine, readPlacement, wholeNumber } from "./options.js";
+
+type Options = MachineOptions & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly levels: string; readonly pti: boolean; readonly seed: number };
+
+export function registerCompare(program: Command, context: CommandContext): void {
+  const command = program.command("compare")
+    .summary("replay recorded kernel tests with and without replication (the main job)")
+    .description("Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.");
+  addPlacementOptions(addMachineOptions(command))
+    .addOption(new Option("--data-node <number>", "node of the test's data (default: the CPU's, or the nearest with memory)").argParser(wholeNumber("--data-node")))
+    .addOption(new Option("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"))
+    .addOption(new Option("--test <names...>", "only these tests, by name: fork-1, mount, ..."))
+    .addOption(new Option("--levels <number>", "levels of page tables").choices(["4", "5"]).default("4"))
+    .addOption(new Option("--no-pti", "boot without page-table isolation; the recorded kernel had it"))
+    .addOption(new Option("--seed <number>", "seeds whatever the boot draws").argParser(wholeNumber("--seed")).default(1))
+    .addOption(jsonOption())
+    .addHelpText("after", examples(
+      ["kreplica compare", "two E5-2690 v3, the machine of the RFC"],
+      ["kreplica compare --machine epyc-7713-2s", "a machine with many small L3"],
+      ["kreplica compare --cpu 0", "on the node that holds the image: nothing to gain"],
+      ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
+      ["kreplica compare --traces recordings/", "recordings of one's own"],
+    ) + exitCodes)
+    .action(async (options: Options) => {
+      const spec = readMachine(options);
+      const { cpu, masterNode } = readPlacement(options, spec);
+      const dataNode = options.dataNode ?? defaultDataNode(spec, cpu);
+      const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
+      if (!withMemory.includes(dataNode)) throw new InputError({ file: "--data-node", reason: `${spec.name} has no node ${dataNode} with memory`, remedy: `choose one of ${withMemory.join(", ")}` });
+      const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
+      const given = { spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: options.seed };
+      const result = await compare(given, chosen(files, options.test), (jobs) => runJobs(jobs, context.progress));
+      context.progress.stop();
+      context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));
+      if (result.invariants.violated.length > 0 || result.memory.extraBytes !== result.memory.closedForm) context.checkFailed();
+    });
+}
+
+/** The recordings of the tests named; all when none is. @throws InputError, TraceError */
+function chosen(files: readonly string[], names: readonly string[] | undefined): readonly string[] {
+  if (names === undefined) return files;
+  const tests = files.map((file) => ({ file, name: testOf(file).name }));
+  for (const name of names) {
+    if (!tests.some((each) => each.name === name)) throw new InputError({ file: "--test", reason: `no recording is of ${JSON.stringify(name)}`, remedy: `choose from ${[...new Set(tests.map((each) => each.name))].join(", ")}` });
+  }
+  return tests.filter((each) => names.includes(each.name)).map((each) => each.file);
+}

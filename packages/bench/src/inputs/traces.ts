@@ -1,0 +1,22 @@
+/** Which recordings a comparison is about: those that ship, or a folder of the user's. */
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { dataFile } from "../data-files.js";
+import { InputError } from "./input-error.js";
+
+/** The recordings of the RFC's seven tests. `hsw-`: on the Haswell guest. */
+export const shippedTraces = (): string[] => ["fork1", "forkN", "mmap", "mlock", "open", "kill", "mount"].map((key) => dataFile(`traces/hsw-${key}.kt.zst`));
+
+/**
+ * Every recording of a folder, by name; or the one file.
+ *
+ * @throws InputError when there is none
+ */
+export function tracesIn(path: string): string[] {
+  const remedy = "name a folder of .kt or .kt.zst recordings, or one of them";
+  if (!existsSync(path)) throw new InputError({ file: path, field: "--traces", reason: "does not exist", remedy });
+  if (!statSync(path).isDirectory()) return [path];
+  const found = readdirSync(path).filter((name) => /\.kt(\.zst)?$/.test(name)).sort().map((name) => join(path, name));
+  if (found.length === 0) throw new InputError({ file: path, field: "--traces", reason: "holds no recording", remedy });
+  return found;
+}

@@ -1,0 +1,112 @@
+/**
+ * What one change of kernel text costs, under a policy and with so many CPUs to tell: the patching itself is carried out, in the booted
+ * kernel's copies, and the machine's counters say what it took.
+ */
+import { account, Counters, difference, type MachineSpec, Part, PARTS, REGIONS } from "@kreplica/hw-x86";
+import type { KernelImage } from "@kreplica/mm-core";
+import { ReplicaTextPoke } from "@kreplica/text-patch";
+import { branch32, CALL, INT3, JMP32, nops } from "@kreplica/text-patch/api";
+import { boot } from "../boot.js";
+
+/** What is written: which protocol, how many bytes. */
+export const PATCH_SITES = {
+  jump_label: "a static key's branch: five bytes, no-op to jump and back, INT3 protocol",
+  static_call: "a static call aimed at another function: five bytes, INT3 protocol",
+  ftrace: "a traced function's entry: five bytes, no-op to call and back, INT3 protocol",
+  kprobe: "a probe armed and disarmed: one byte, then one synchronisation",
+  text_poke: "five bytes that nobody executes: no protocol, no synchronisation",
+} as const;
+export type PatchSite = keyof typeof PATCH_SITES;
+
+/** One policy with one number of CPUs online; all figures are for one change, mean of those measured. */
+export interface PatchCost {
+  readonly policy: string;
+  readonly cpusOnline: number;
+  /** Copies behind the site. */
+  readonly copies: number;
+  readonly framesWritten: number;
+  readonly rootSwitches: number;
+  readonly synchronisations: number;
+  readonly interrupts: number;
+  /** Cycles of the CPU that patches: low, value, high over the machine's uncertain costs. */
+  readonly cycles: { readonly low: number; readonly value: number; readonly high: number };
+  /** Of these, sending interrupts. */
+  readonly interruptCycles: number;
+  /** Cycles of all other CPUs together. */
+  readonly elsewhere: number;
+}
+
+export interface PatchOptions {
+  readonly spec: MachineSpec;
+  readonly site: PatchSite;
+  readonly policies: readonly string[];
+  /** Numbers of CPUs online to measure with, the patching one included. */
+  readonly cpus: readonly number[];
+  /** Changes measured, after as many to warm up. */
+  readonly changes: number;
+  readonly image?: KernelImage;
+  readonly seed?: number;
+}
+
+/** A place in text that crosses no page and no line. */
+const OFFSET = 0x1_0040n;
+
+/** @throws InputError when a policy is unknown */
+export function patchCosts(options: PatchOptions): PatchCost[] {
+  return options.policies.flatMap((policy) => options.cpus.map((cpus) => measure(options, policy, cpus)));
+}
+
+function measure({ spec, site, changes, image, seed }: PatchOptions, policy: string, online: number): PatchCost {
+  let poke: ReplicaTextPoke | undefined;
+  const booted = boot({
+    spec, policy, ...(image ? { image } : {}), ...(seed === undefined ? {} : { seed }),
+    before: (parts) => {
+      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot);
+    },
+  });
+  const text = poke!;
+  const { machine, cpus } = booted;
+  for (const cpu of machine.cpuIds.slice(online)) cpus.takeDown(cpu);
+  cpus.current = machine.cpuIds[0]!;
+  const address = booted.image.stext + booted.layout.imageOffset + OFFSET;
+  const [first, second] = states(site, address);
+  text.poke(address, first);
+  const change = (nth: number): void => {
+    const bytes = nth % 2 === 0 ? second : first;
+    if (site === "text_poke") text.poke(address, bytes);
+    else if (site === "kprobe") {
+      text.poke(address, bytes);
+      text.synchronise();
+    } else text.batch([{ address, bytes }]);
+  };
+  for (let nth = 0; nth < changes; nth++) change(nth);
+  const counters = booted.assembly.get(Counters);
+  const before = machine.cpuIds.map((cpu) => counters.snapshot(cpu));
+  const costBefore = text.cost;
+  for (let nth = 0; nth < changes; nth++) change(changes + nth);
+  const cost = text.cost;
+  const cycles = (cpu: number, side?: "low" | "high"): { total: number; interrupts: number } => {
+    const nth = machine.cpuIds.indexOf(cpu);
+    const nodeIndex = spec.nodes.findIndex(({ id }) => id === machine.nodeOfCpu(cpu));
+    const point = side === undefined ? {} : { latency: side, caches: side, cacheToCache: side, storeExposure: side, loadExposure: side, walkExposure: side, interrupt: side };
+    const result = account(difference(before[nth]!, counters.snapshot(cpu)), spec, nodeIndex, point);
+    let interrupts = 0;
+    for (let region = 0; region < REGIONS; region++) interrupts += result.parts[region * PARTS + Part.Interrupts]!;
+    return { total: result.cycles / changes, interrupts: interrupts / changes };
+  };
+  const mine = machine.cpuIds[0]!;
+  const own = cycles(mine);
+  return {
+    policy, cpusOnline: Math.min(online, machine.cpuIds.length), copies: text.copies(address, 1).length,
+    framesWritten: (cost.framesWritten - costBefore.framesWritten) / changes, rootSwitches: (cost.rootSwitches - costBefore.rootSwitches) / changes,
+    synchronisations: (cost.syncs - costBefore.syncs) / changes, interrupts: (cost.interrupts - costBefore.interrupts) / changes,
+    cycles: { low: cycles(mine, "low").total, value: own.total, high: cycles(mine, "high").total }, interruptCycles: own.interrupts,
+    elsewhere: machine.cpuIds.slice(1).reduce((sum, cpu) => sum + cycles(cpu).total, 0),
+  };
+}
+
+function states(site: PatchSite, address: bigint): readonly [Uint8Array, Uint8Array] {
+  if (site === "kprobe") return [Uint8Array.of(0x90), Uint8Array.of(INT3)];
+  if (site === "static_call") return [branch32(CALL, address, address + 0x1000n), branch32(CALL, address, address + 0x2000n)];
+  return [nops(5), branch32(site === "ftrace" ? CALL : JMP32, address, address + 0x1000n)];
+}

@@ -1,0 +1,37 @@
+/** The comparison as one document, schema kreplica.compare/1. */
+import { basename } from "node:path";
+import type { CompareResult } from "../measure/compare.js";
+
+/** At most six decimals: enough to add up again, few enough to read. */
+const rounded = (value: number): number => Math.round(value * 1e6) / 1e6;
+
+/** A plain value, ready for JSON. Cycles are exact: multiples of 1/1024. */
+export function compareDocument({ job: { spec, where, pti, levels, seed }, kernel, tests, memory, invariants }: CompareResult): unknown {
+  return {
+    schema: "kreplica.compare/1",
+    machine: spec.name,
+    kernel,
+    cpu: where.cpu,
+    masterNode: where.masterNode,
+    dataNode: where.dataNode,
+    levels, pti, seed,
+    tests: tests.map((each) => ({
+      test: each.test.name,
+      cache: each.cache,
+      recording: basename(each.file),
+      iterations: each.test.iterations,
+      modelledLength: each.modelled,
+      singleCopy: figures(each.singleCopy),
+      perNode: figures(each.perNode),
+      gainPercent: rounded(each.gain.percent),
+      gainLow: rounded(each.gain.low),
+      gainHigh: rounded(each.gain.high),
+      boundPercent: rounded(each.bound),
+      reportedPercent: each.reported ?? null,
+    })),
+    memory,
+    invariants: { checked: invariants.checked.length, violated: invariants.violated, notReached: invariants.notReached.length },
+  };
+}
+
+const figures = ({ cycles, account, lines, runs, settled }: CompareResult["tests"][number]["singleCopy"]) => ({ cycles, account, lines, runs, settled });

@@ -1,0 +1,94 @@
+/** The comparison as text: gains, why, what it costs, whether the replicas are right. Values in, text out, at most 100 columns. */
+import { basename } from "node:path";
+import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { total } from "../measure/cycle-account.js";
+import type { CacheState, CompareResult, Comparison, KernelFigures } from "../measure/compare.js";
+import { bytesText } from "./units.js";
+import { type Column, renderTable, type Screen, wrap } from "./terminal.js";
+
+const right = (head: string): Column => ({ head, align: "right" });
+const grouped = (value: number): string => Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, ",");
+const percent = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);
+/** Thousands of cycles, or lines, per iteration: three figures where there are any. */
+const short = (value: number): string => (value === 0 ? "-" : value < 0.05 ? "0.0" : value < 100 ? value.toFixed(1) : value.toFixed(0));
+const states: readonly CacheState[] = ["cold", "hot"];
+
+/** Name in the tables; with the file where two recordings are of one test. */
+const labelOf = (each: Comparison, all: readonly Comparison[]): string =>
+  all.some((other) => other.file !== each.file && other.test.id === each.test.id) ? `${each.test.name} (${basename(each.file).replace(/\.kt(\.zst)?$/, "")})` : each.test.name;
+
+/** The whole report. */
+export function compareText(result: CompareResult, screen: Screen): string {
+  const { job: { spec, where, pti, levels } } = result;
+  const head = `${screen.bold("kreplica compare")}: kernel text and rodata once, against a copy on every node\n`
+    + paragraph(`${spec.description}. ${result.kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}. CPU ${where.cpu} on node ${nodeOf(spec, where.cpu)}, `
+      + `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.`, screen);
+  return [head, gains(result, screen), ...states.map((cache) => why(result, cache, screen)), memory(result, screen), invariants(result, screen)].join("\n");
+}
+
+const nodeOf = (spec: MachineSpec, cpu: number): number => spec.cpus.find((each) => each.id === cpu)!.node;
+const paragraph = (text: string, screen: Screen): string => wrap(text, screen.columns - 2).map((line) => `  ${line}\n`).join("");
+const title = (text: string, rest: string, screen: Screen): string => `${screen.bold(text)} ${screen.dim(rest)}\n`;
+
+function gains({ tests }: CompareResult, screen: Screen): string {
+  const columns = [{ head: "" }, { head: "" }, right("one copy\ncycles"), right("copy per node\ncycles"), right("gain %\nmodelled"), right("low .. high\nmodelled"), right("bound %\nmodelled"), right("gain %\nreported"), { head: "" }];
+  const rows = states.flatMap((cache) => tests.filter((each) => each.cache === cache).map((each, i) => [
+    i === 0 ? screen.bold(cache) : "", labelOf(each, tests), grouped(each.singleCopy.cycles), grouped(each.perNode.cycles),
+    each.gain.percent > 0.05 ? screen.good(percent(each.gain.percent)) : each.gain.percent < -0.05 ? screen.bad(percent(each.gain.percent)) : percent(each.gain.percent),
+    `${percent(each.gain.low)} .. ${percent(each.gain.high)}`, percent(each.bound), each.reported === undefined ? "-" : percent(each.reported),
+    verdict(each, screen),
+  ]));
+  const above = tests.filter((each) => each.reported !== undefined && each.reported > each.bound).map((each) => `${each.test.name} ${each.cache}`);
+  const unsettled = tests.filter((each) => !each.singleCopy.settled || !each.perNode.settled).map((each) => `${each.test.name} ${each.cache}`);
+  return title("Gain", "of replication, percent of the cycles without it; positive is faster", screen)
+    + renderTable(columns, rows, screen) + "\n"
+    + paragraph("modelled: this machine's model, all parameters at their values; low .. high: all of them at whichever end of their ranges gives least and most. "
+      + "bound: the most near instead of far text could save here, were every text fetch beyond L1 to go to memory and nothing of it hidden. "
+      + "reported: by the series' authors, 2 x E5-2690 (PATCH RFC 00/12).", screen)
+    + (above.length > 0 ? paragraph(`Reported above the bound, so not by the latency of text alone: ${above.join(", ")}.`, screen) : "")
+    + (unsettled.length > 0 ? paragraph(`Did not settle, taken as they were: ${unsettled.join(", ")}.`, screen) : "");
+}
+
+function verdict({ reported, bound, gain }: Comparison, screen: Screen): string {
+  if (reported === undefined) return "";
+  if (reported > bound) return screen.warn("above bound");
+  if (reported > gain.high) return screen.dim("above range");
+  return reported < gain.low ? screen.dim("below range") : screen.good("in range");
+}
+
+function why({ tests }: CompareResult, cache: CacheState, screen: Screen): string {
+  const shown = tests.filter((each) => each.cache === cache);
+  const far = shown.some(({ singleCopy, perNode }) => singleCopy.account.text.otherL3 + perNode.account.text.otherL3 > 0);
+  const other = (of: KernelFigures): number => of.account.modules + of.account.secondTlb + of.account.interrupts;
+  const columns = [{ head: "" }, { head: "" }, right("all"), right("instr"), right("text\nL2"), right("text\nL3"), ...(far ? [right("text\nL3'")] : []), right("text\nlocal"), right("text\nremote"),
+    right("rodata"), right("data"), right("walks"), right("user"), right("other"), right("lines")];
+  const rows = shown.flatMap((each) => [each.singleCopy, each.perNode].map((of, side) => {
+    const unit = 1000 * each.test.iterations;
+    const { text, rodata, data, walks, user, instructions } = of.account;
+    const cells = [of.cycles, instructions, text.l2, text.ownL3, ...(far ? [text.otherL3] : []), text.local, text.remote, total(rodata), total(data), total(walks), user, other(of)];
+    return [side === 0 ? labelOf(each, tests) : "", side === 0 ? "one" : "each", ...cells.map((cycles) => short(cycles / unit)), short(of.lines.textFromMemory / each.test.iterations)];
+  }));
+  const evicted = shown.filter((each) => each.singleCopy.lines.textFromMemory / each.test.iterations >= 0.05);
+  return title(`Why, ${cache}:`, "thousands of cycles per iteration; one copy, and a copy on each node", screen)
+    + renderTable(columns, rows, screen) + "\n"
+    + (cache === "cold"
+      ? paragraph(`text, rodata, data, walks: what missing L1 cost, local and remote memory${far ? ", L3' another L3" : ""}; lines: lines of text fetched from memory per iteration.`, screen)
+      : paragraph(evicted.length === 0
+        ? "Warm, no text comes from memory: no test fills the last-level cache so far that data pushes text out, and what text costs then does not depend on its node."
+        : `Warm, data pushes text out of the last-level cache; lines fetched again per iteration: ${evicted.map((each) => `${each.test.name} ${short(each.singleCopy.lines.textFromMemory / each.test.iterations)}`).join(", ")}.`, screen));
+}
+
+function memory({ memory: { perNode, extraBytes, closedForm } }: CompareResult, screen: Screen): string {
+  const columns = [{ head: "node" }, right("text"), right("rodata"), right("tables")];
+  const equal = extraBytes === closedForm;
+  return title("Memory", "of the kernel with a copy per node", screen)
+    + renderTable(columns, perNode.map(({ node, textBytes, rodataBytes, tableBytes }) => [String(node), bytesText(textBytes), bytesText(rodataBytes), bytesText(tableBytes)]), screen) + "\n"
+    + paragraph(`More than with one copy: ${grouped(extraBytes)} bytes, counted in the tables. Closed form (I3): ${grouped(closedForm)} bytes, ${equal ? screen.good("equal") : screen.bad("not equal")}.`, screen);
+}
+
+function invariants({ invariants: { checked, violated, notReached } }: CompareResult, screen: Screen): string {
+  const hold = checked.length - violated.length;
+  return title("Invariants", "after boot", screen)
+    + paragraph(`${checked.length} checked, ${violated.length === 0 ? screen.good(`${hold} hold`) : screen.bad(`${hold} hold, ${violated.length} do not`)}; ${notReached.length} are about what this boot does not do.`, screen)
+    + violated.map((each) => paragraph(`${screen.bad(each.id)}: ${each.sentence} ${each.detail}`, screen)).join("");
+}
