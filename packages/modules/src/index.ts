@@ -15,6 +15,7 @@ export { layoutCoreInit, layoutModule, type CoreInitLayout, type ModuleLayout, t
 export { readModule } from "./module-file.js";
 export { ModuleImage, type ImagePart } from "./module-image.js";
 export { countSites, readPatchTables } from "./patch-tables.js";
+export { NoPatcher, TablePatcher } from "./patcher.js";
 export { PERCPU_MODULE_RESERVE } from "./percpu.js";
 export { modulePolicy, placements, replicateAll, replications } from "./policy.js";
 export { relocateModule, relocationName } from "./relocate.js";
