@@ -203,3 +203,25 @@ describe("policy", () => {
     expect(states(["", placements.local, replications.named(new Set(["other"]))]).state).toBe("shared");
   });
 });
+
+test("copies are made after the last direct write and before the code is sealed or runs", () => {
+  const kernel = loaderKernel();
+  const seen: string[] = [];
+  const { vm } = kernel;
+  const replicate = vm.replicate.bind(vm);
+  const write = vm.write.bind(vm);
+  vm.write = (area, offset, bytes) => {
+    seen.push("write");
+    write(area, offset, bytes);
+  };
+  vm.replicate = (area) => {
+    const leaf = kernel.tables.lookup(1, area.start)!;
+    seen.push(`replicate ${leaf.writable ? "writable" : "sealed"} ${leaf.executable ? "executable" : "not executable"}`);
+    return replicate(area);
+  };
+  const module = load(kernel);
+  kernel.loader.finishInit(module);
+  const last = seen.lastIndexOf("write");
+  expect(seen.slice(last + 1)).toEqual(["replicate writable not executable", "replicate writable not executable"]);
+  expect(seen.slice(0, last).every((each) => each === "write")).toBe(true);
+});
