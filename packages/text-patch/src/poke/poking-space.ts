@@ -92,6 +92,8 @@ export class PokingSpace {
     this.refresh(root, machine.nodeOfCpu(cpus.current));
     const index = tableIndex(this.address, 1);
     copy.frames.forEach((frame, page) => entries.write(this.leaves, index + page, entryLow(frame, ALIAS_BITS), entryHigh(frame, true)));
+    // Both entries lie in one line, unless it ends between them.
+    cpu.storePhysical(this.leaves, index >> 3);
     const before = cpu.cr3;
     const privilege = cpu.privilege;
     cpu.privilege = 0;
@@ -112,6 +114,7 @@ export class PokingSpace {
       }
     } finally {
       copy.frames.forEach((_, page) => entries.write(this.leaves, index + page, 0, 0));
+      cpu.storePhysical(this.leaves, index >> 3);
       cpu.writeCr3(before);
       for (let page = 0; page < copy.frames.length; page++) cpu.invlpg(this.address + BigInt(page) * PAGE);
       cpu.privilege = privilege;
