@@ -10,7 +10,7 @@ export type ObjectErrorCode =
 export type AssemblerErrorCode = "assemble-syntax" | "assemble-label" | "assemble-range";
 /** Refusals of maps, areas and the program life cycle. */
 export type RuntimeErrorCode =
-  | "map-bad-shape" | "image-no-space" | "image-not-ours" | "jit-unsupported"
+  | "map-bad-shape" | "map-no-memory" | "image-no-space" | "helper-page-no-space" | "image-not-ours" | "jit-unsupported"
   | "trampoline-too-many" | "trampoline-bad-site" | "trampoline-not-attached" | "trampoline-no-space" | "dispatcher-no-space" | "struct-ops-no-program" | "struct-ops-no-space" | "struct-ops-not-published" | "dispatcher-full" | "dispatcher-not-attached" | "struct-ops-bad-member"
   | "program-unloaded";
 /** Refusals of the verifier; the log line says which register, offset or bound. */

@@ -4,7 +4,9 @@ import { Dispatcher } from "./image/dispatcher.js";
 import { ProgramPacks } from "./image/prog-pack.js";
 import { StructOpsImages } from "./image/struct-ops.js";
 import { Trampolines } from "./image/trampoline.js";
+import { HelperPage } from "./kernel/helper-page.js";
 import { kernelCode } from "./kernel/kernel-code.js";
+import { KernelMemory } from "./kernel/kernel-memory.js";
 
 export * from "./api.js";
 export { decode, encode, Code } from "./isa/code.js";
@@ -31,6 +33,8 @@ export const Packs = token<ProgramPacks>("bpf/ProgramPacks");
 export const KernelTrampolines = token<Trampolines>("bpf/Trampolines");
 export const KernelDispatcher = token<Dispatcher>("bpf/Dispatcher");
 export const KernelStructOps = token<StructOpsImages>("bpf/StructOpsImages");
+export const ProgramMemory = token<KernelMemory>("bpf/ProgramMemory");
+export const Helpers = token<HelperPage>("bpf/Helpers");
 
 /** The images; the ports CodeAreas, CodePermissions, CodeWriter and CodeReplication are to be bound beside it, by {@link kernelCode} or a fake. */
 export const bpfImages: Plugin = plugin("bpf", [bind(Packs, ProgramPacks), bind(KernelTrampolines, Trampolines), bind(KernelDispatcher, Dispatcher), bind(KernelStructOps, StructOpsImages)]);
@@ -40,5 +44,8 @@ export const bpfImages: Plugin = plugin("bpf", [bind(Packs, ProgramPacks), bind(
  *
  * @param replicate a copy of each image on every node; off by default, as in the series
  */
-export const bpf = (replicate = false): Plugin => plugin("bpf", [...kernelCode(replicate).bindings, ...bpfImages.bindings]);
-export { kernelCode };
+export const bpf = (replicate = false): Plugin => plugin("bpf", [
+  ...kernelCode(replicate).bindings, ...bpfImages.bindings, bind(ProgramMemory, KernelMemory), bind(Helpers, HelperPage),
+]);
+export { HelperPage, kernelCode, KernelMemory };
+export { type CompiledCall, type CompiledResult, type ExecutingCpu, HELPER_STUB, runCompiled, STUB_BYTES, stubAddress } from "./jit/run-compiled.js";

@@ -10,8 +10,8 @@ export interface ExecutingCpu {
   rip: bigint;
   register(number: number): bigint;
   setRegister(number: number, value: bigint): void;
-  /** Executes until the budget is used up, a halt, or a fault that nobody handles. */
-  run(instructions: number): "budget" | "halted" | "stopped";
+  /** Executes until the budget is used up, a halt ("halted"), or a fault that nobody handles ("stopped"); any other answer means: go on. */
+  run(instructions: number): string;
   /** Ends a halt. */
   wake(): void;
   /** Instructions executed since it exists. */
@@ -67,7 +67,7 @@ export function runCompiled(call: CompiledCall): CompiledResult {
     if (left <= 0) return end("budget");
     const stop = cpu.run(left);
     if (stop === "stopped") return end("stopped");
-    if (stop === "budget") continue;
+    if (stop !== "halted") continue;
     cpu.wake();
     // The halt is done: the instruction pointer stands behind it.
     const id = Number(cpu.rip - 1n - stubs) / STUB_BYTES;
