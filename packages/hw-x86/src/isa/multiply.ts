@@ -29,8 +29,8 @@ function multiplyPairs(aLo: number, aHi: number, bLo: number, bHi: number): void
   const crossLow = (Math.imul(aLo, bHi) >>> 0) + (Math.imul(aHi, bLo) >>> 0) + (highProduct(aLo, bLo) >>> 0);
   const upper = (highProduct(aLo, bHi) >>> 0) + (highProduct(aHi, bLo) >>> 0) + (Math.imul(aHi, bHi) >>> 0) + Math.floor(crossLow / TWO32);
   product[0] = Math.imul(aLo, bLo);
-  product[1] = crossLow % TWO32 | 0;
-  product[2] = upper % TWO32 | 0;
+  product[1] = crossLow | 0;
+  product[2] = upper | 0;
   product[3] = (highProduct(aHi, bHi) >>> 0) + Math.floor(upper / TWO32) | 0;
 }
 
@@ -186,8 +186,8 @@ function divided(c: Context, i: Instruction, quotient: number, rest: number): nu
     c.u8[AX] = quotient;
     c.u8[AH] = rest;
   } else {
-    put(c, i.size, AX, quotient % TWO32 | 0);
-    put(c, i.size, i.size === 2 ? DX16 : Slot.Rdx, rest % TWO32 | 0);
+    put(c, i.size, AX, quotient | 0);
+    put(c, i.size, i.size === 2 ? DX16 : Slot.Rdx, rest | 0);
   }
   return 0;
 }
@@ -218,9 +218,9 @@ export const div: Sized = {
     if (b === 0) return divideError;
     const rest = a % b;
     const quotient = (a - rest) / b;
-    s[Slot.Rax] = quotient % TWO32 | 0;
+    s[Slot.Rax] = quotient | 0;
     s[Slot.Rax + 1] = quotient / TWO32;
-    s[Slot.Rdx] = rest % TWO32 | 0;
+    s[Slot.Rdx] = rest | 0;
     s[Slot.Rdx + 1] = rest / TWO32;
     return 0;
   },

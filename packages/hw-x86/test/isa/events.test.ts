@@ -209,4 +209,15 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
     bench.toHalt();
     expect(bench.cpu.register(RBX)).toBe(8n);
   });
+
+  test("the frame is pushed from a 16-byte boundary, with RSP as it was in it", () => {
+    const bench = new KernelBench(make(), `
+      sub rsp, 5
+      ud2
+    handler: mov rbx, [rsp+24]; mov rcx, rsp; hlt`);
+    bench.gate(6, "handler");
+    bench.toHalt();
+    expect(bench.cpu.register(RBX)).toBe(STACK_TOP - 5n);
+    expect(bench.cpu.register(RCX)).toBe(STACK_TOP - 16n - 40n);
+  });
 });

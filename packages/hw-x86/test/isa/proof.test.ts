@@ -5,7 +5,7 @@
  * KREPLICA_PROOF=1 runs 240,000 instances, otherwise 24,000. Without gcc it is skipped, and says so.
  */
 import { fileURLToPath } from "node:url";
-import { Decoder, DecoderOptions, Mnemonic } from "iced-x86";
+import { Decoder, DecoderOptions, Mnemonic, OpKind, Register } from "iced-x86";
 import { expect, test } from "vitest";
 import { general } from "../../src/isa/lower.js";
 import { CODE, type Shape } from "./instance-operands.js";
@@ -56,14 +56,19 @@ function differences(instance: Instance, native: Outcome, model: Outcome): strin
   return found;
 }
 
-/** iced's mnemonic of one instruction's bytes. */
-function mnemonicOf(code: Uint8Array): number {
-  const decoder = new Decoder(64, code, DecoderOptions.None);
+/** What one instruction's bytes are to iced: mnemonic, encoding (which implies operand sizes), and how it addresses memory. */
+function identify(bytes: Uint8Array): { mnemonic: number; code: number; form: string } {
+  const decoder = new Decoder(64, bytes, DecoderOptions.None);
   const d = decoder.decode();
-  const { mnemonic } = d;
+  const { mnemonic, code } = d;
+  const locked = d.hasLockPrefix;
+  const memory = Array.from({ length: d.opCount }, (_, n) => d.opKind(n)).includes(OpKind.Memory);
+  const base = d.memoryBase === Register.None ? "" : d.memoryBase === Register.RIP ? "rip" : d.memoryBase < Register.RAX ? "base32" : "base";
+  const index = d.memoryIndex === Register.None ? "" : `*${d.memoryIndexScale}`;
+  const form = memory ? `${base}${index}${d.segmentPrefix === Register.None ? "" : " segment"} ${d.memoryDisplSize}` : d.hasRepPrefix || d.hasRepnePrefix ? "repeated" : "";
   d.free();
   decoder.free();
-  return mnemonic;
+  return { mnemonic, code, form: locked ? `lock ${form}` : form };
 }
 
 function draw(): { shapes: Shape[]; skipped: Map<string, number> } {
@@ -116,10 +121,13 @@ test.skipIf(reason !== undefined)("random instances do in the model what they do
       const before = instance.state.registers.map((value, n) => `${REGISTERS[n]}=${hex(value)}`).join(" ");
       wrong.set(key, `${instance.shape.text}   (instance ${k}, vector ${outcome.trap})\n    ${found.join("\n    ")}\n    before: ${before} flags=${hex(instance.state.flags)} poke ${hex(instance.state.pokeAt)}: ${instance.state.poke.map(hex).join(" ")}`);
     });
-    const decoded = new Set(codes.map(mnemonicOf));
+    const identities = codes.map(identify);
+    const decoded = new Set(identities.map((each) => each.mnemonic));
+    const encodings = new Set(identities.map((each) => each.code)).size;
+    const forms = new Set(identities.map((each) => `${each.code} ${each.form}`)).size;
     const unproven = [...general.keys()].filter((mnemonic) => !decoded.has(mnemonic)).map((mnemonic) => Mnemonic[mnemonic]!);
     const faults = [...vectors].filter(([vector]) => vector !== 255).sort(([a], [b]) => a - b).map(([vector, count]) => `#${vector}: ${count}`).join(", ");
-    console.log(`instruction proof: ${instances.length} instances of ${decoded.size} mnemonics (seed ${seed}), exceptions ${faults}`);
+    console.log(`instruction proof: ${instances.length} instances of ${decoded.size} mnemonics in ${encodings} encodings, ${forms} with their addressing form (seed ${seed}), exceptions ${faults}`);
     if (skipped.size > 0) console.warn(`not on this processor, not proven: ${[...skipped.keys()].join(", ")}`);
     expect(failures, `${failures} of ${instances.length} instances differ:\n${[...wrong.values()].join("\n")}`).toBe(0);
     // A proof in which nothing faulted, or everything did, would prove little.
@@ -129,4 +137,4 @@ test.skipIf(reason !== undefined)("random instances do in the model what they do
   } finally {
     native.close();
   }
-});
+}, 600_000);
