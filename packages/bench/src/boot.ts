@@ -32,6 +32,8 @@ export interface BootOptions {
   readonly seed?: number;
   /** The nodes that stand for the recorded guest's node 0 and 1; the first two with memory when absent. */
   readonly recordedNodes?: readonly [NodeId, NodeId];
+  /** Defects of the series laid over the kernel; those of replication itself come with the policy. */
+  readonly defects?: KernelOptions["defects"];
   /** Further frames the kernel may not have: those a recording uses on a machine too small to set the whole guest aside. */
   readonly reserved?: KernelOptions["reserved"];
   /** Called with the kernel before its first step: to add to steps, or to refuse allocations. */
@@ -120,7 +122,7 @@ export function prepare(options: BootOptions): BootParts {
     physicalWindow: { start: base + IMAGE_OFFSET, end: base + (BigInt(Math.min(home.frames, 0x2_0000)) << 12n) },
     kaslrText: options.kaslr?.text ?? false, kaslrMemory: options.kaslr?.memory ?? false,
   });
-  const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])] };
+  const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])], ...(options.defects ? { defects: options.defects } : {}) };
   const assembly = withPolicy(spec, { image, layout, options: kernelOptions }, policy);
   return {
     assembly, image, layout, options: kernelOptions,

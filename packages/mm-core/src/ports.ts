@@ -222,6 +222,8 @@ export interface ReplicaView {
   replicaFrame(address: bigint, node: NodeId): Frame | undefined;
   /** init_mm's root for a node; before replication the boot table. @patch 03/12 per_numa_pgd */
   kernelRoot(node: NodeId): Frame;
+  /** A node has memory that had none. Holders are frozen when room is reserved: it goes on using its nearest (the series let it join without tables, D10). */
+  memoryAdded?(node: NodeId): void;
   // Boot, in this order; see series.md 0.1. Each is empty for a single copy.
   reserve(): void;
   replicateKernel(): void;

@@ -7,7 +7,7 @@
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import {
-  bootRoot, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, invariant, pagesOf,
+  bootRoot, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, pagesOf,
   type ReplicaView, tableAt, type TableRoot, userImageRange,
 } from "@kreplica/mm-core/api";
 import { cloneRoot, countBelow, fromRoom, WINDOW_START } from "./clone-tables.js";
@@ -140,6 +140,12 @@ export class CopyPerNode implements ReplicaView {
     return this.replicated ? this.policy.copies : { text: false, rodata: false };
   }
 
+  memoryAdded(node: NodeId): void {
+    if (!this.policy.defects.has("D10") || !this.replicated) return;
+    this.holders = [...this.holders, node].sort((a, b) => a - b);
+    this.near[node] = node;
+  }
+
   nearest(node: NodeId): NodeId { return this.near[node] ?? this.master; }
 
   isPrivate(address: bigint): boolean { return this.replicated && address >= WINDOW_START; }
@@ -152,8 +158,7 @@ export class CopyPerNode implements ReplicaView {
     if (!this.replicated) return this.policy.defects.has("D1") && node !== this.master ? NONE : this.bootTable;
     const holder = this.nearest(node);
     const room = this.rooms.find((each) => each.node === holder);
-    invariant(room !== undefined, `holder ${holder} has no room`);
-    return room.root;
+    return room?.root ?? NONE;
   }
 
   /** PMD page of a holder over an address; for dumps. */

@@ -261,6 +261,8 @@ export class UserProcesses implements Processes {
     const covered = areas.reduce((sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start), 0n);
     if (covered !== end - start) return false;
     if (on && !this.populate(process, start, end, cpu)) return false;
+    // No large page may cross from one area into the next.
+    if (!this.cutLarge(process, start, end, cpu)) return false;
     this.cutAreas(process, start, end);
     for (const vma of process.vmas.meeting(start, end)) {
       if (vma.locked === on) continue;

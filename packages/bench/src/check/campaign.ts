@@ -1,0 +1,117 @@
+/** Many runs on kernels of many kinds; a failure is shrunk to the shortest list of operations that still fails the same way. */
+import { seededRandom } from "@kreplica/mm-core";
+import type { BootOptions } from "../boot.js";
+import { CheckedSystem, CheckFailure } from "./harness.js";
+import { drawOperation, type Operation } from "./operations.js";
+
+export interface CampaignOptions {
+  readonly runs: number;
+  /** Operations of a run. */
+  readonly steps: number;
+  readonly seed: number;
+  /** Kernels to check, in turn. */
+  readonly kernels: readonly BootOptions[];
+  /** Called after each run. */
+  readonly onRun?: (done: number) => void;
+}
+
+/** A broken rule with the way to it. */
+export interface Counterexample {
+  readonly invariant: string;
+  readonly detail: string;
+  readonly operations: readonly Operation[];
+  /** Which of the kernels. */
+  readonly kernel: number;
+  readonly seed: number;
+}
+export interface CampaignResult { readonly runs: number; readonly steps: number; readonly violations: readonly Counterexample[] }
+
+/** The operations of one run. @param seed of this run alone */
+export function drawRun(seed: number, steps: number): Operation[] {
+  const random = seededRandom(seed);
+  return Array.from({ length: steps }, () => drawOperation(random));
+}
+
+/** Runs a list on a fresh kernel. @returns what failed, or undefined */
+export function failureOf(kernel: BootOptions, operations: readonly Operation[]): CheckFailure | undefined {
+  try {
+    new CheckedSystem(kernel).run(operations);
+    return undefined;
+  } catch (error) {
+    if (error instanceof CheckFailure) return error;
+    throw error;
+  }
+}
+
+/** Takes away what is not needed: halves, quarters, single operations, until nothing more can go. @param trials boots it may cost */
+export function shrink(kernel: BootOptions, operations: readonly Operation[], invariant: string, trials = 400): { operations: Operation[]; failure: CheckFailure } | undefined {
+  let best = [...operations];
+  let failure = failureOf(kernel, best);
+  if (failure?.invariant !== invariant) return undefined;
+  for (let size = Math.ceil(best.length / 2); size >= 1 && trials > 0;) {
+    let removed = false;
+    for (let at = 0; at < best.length && trials > 0;) {
+      const candidate = [...best.slice(0, at), ...best.slice(at + size)];
+      trials--;
+      const found = failureOf(kernel, candidate);
+      if (found?.invariant === invariant) {
+        best = candidate;
+        failure = found;
+        removed = true;
+      } else at += size;
+    }
+    // Operations inside a race may do without it.
+    if (size === 1) {
+      for (let at = 0; at < best.length && trials > 0; at++) {
+        const each = best[at]!;
+        if (each.op !== "racing") continue;
+        const candidate = best.map((other, index) => (index === at ? each.during : other));
+        trials--;
+        const found = failureOf(kernel, candidate);
+        if (found?.invariant === invariant) { best = candidate; failure = found; removed = true; }
+      }
+    }
+    if (size === 1 && !removed) break;
+    size = size === 1 ? 1 : Math.floor(size / 2);
+  }
+  return { operations: best, failure: failure! };
+}
+
+/** Stops at the first failure of each kernel. */
+export function campaign(options: CampaignOptions): CampaignResult {
+  const violations: Counterexample[] = [];
+  const systems = new Map<number, CheckedSystem | undefined>();
+  let steps = 0;
+  let runs = 0;
+  for (let run = 0; run < options.runs; run++) {
+    const kernel = run % options.kernels.length;
+    const seed = (options.seed + run * 0x9e37_79b9) | 0;
+    const fail = (failure: CheckFailure, operations: readonly Operation[]): void => {
+      systems.set(kernel, undefined);
+      const small = shrink(options.kernels[kernel]!, operations, failure.invariant);
+      violations.push({ invariant: failure.invariant, detail: (small?.failure ?? failure).detail, operations: small?.operations ?? operations, kernel, seed });
+    };
+    if (systems.has(kernel) && systems.get(kernel) === undefined) continue;
+    const operations = drawRun(seed, options.steps);
+    try {
+      let system = systems.get(kernel);
+      if (!system) systems.set(kernel, (system = new CheckedSystem(options.kernels[kernel]!)));
+      system.run(operations);
+      steps += options.steps;
+    } catch (error) {
+      if (!(error instanceof CheckFailure)) throw error;
+      fail(error, systems.has(kernel) ? operations : []);
+    }
+    runs++;
+    options.onRun?.(runs);
+  }
+  for (const [kernel, system] of systems) {
+    try {
+      system?.fullCheck();
+    } catch (error) {
+      if (!(error instanceof CheckFailure)) throw error;
+      violations.push({ invariant: error.invariant, detail: error.detail, operations: [], kernel, seed: options.seed });
+    }
+  }
+  return { runs, steps, violations };
+}

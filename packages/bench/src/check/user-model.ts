@@ -1,0 +1,50 @@
+/** What a user may see: pages, what may be done with them, what is in them. A map, whatever the kernel's policy. */
+
+export interface ModelPage { readable: boolean; writable: boolean; executable: boolean; value: number }
+
+/** The pages of one process, by page number. */
+export class UserModel {
+  readonly pages = new Map<bigint, ModelPage>();
+  brkPages = 0;
+
+  copy(): UserModel {
+    const copy = new UserModel();
+    for (const [page, each] of this.pages) copy.pages.set(page, { ...each });
+    copy.brkPages = this.brkPages;
+    return copy;
+  }
+
+  isFree(start: bigint, pages: number): boolean {
+    for (let page = start; page < start + BigInt(pages); page++) if (this.pages.has(page)) return false;
+    return true;
+  }
+
+  isCovered(start: bigint, pages: number): boolean {
+    for (let page = start; page < start + BigInt(pages); page++) if (!this.pages.has(page)) return false;
+    return true;
+  }
+
+  map(start: bigint, pages: number, writable: boolean): void {
+    for (let page = start; page < start + BigInt(pages); page++) this.pages.set(page, { readable: true, writable, executable: false, value: 0 });
+  }
+
+  unmap(start: bigint, pages: number): void {
+    for (let page = start; page < start + BigInt(pages); page++) this.pages.delete(page);
+  }
+
+  protect(start: bigint, pages: number, writable: boolean, executable: boolean): void {
+    for (let page = start; page < start + BigInt(pages); page++) Object.assign(this.pages.get(page)!, { writable, executable });
+  }
+
+  move(start: bigint, pages: number, to: bigint): void {
+    for (let page = 0n; page < BigInt(pages); page++) {
+      this.pages.set(to + page, this.pages.get(start + page)!);
+      this.pages.delete(start + page);
+    }
+  }
+
+  allows(page: bigint, kind: "read" | "write" | "execute"): boolean {
+    const found = this.pages.get(page);
+    return found !== undefined && (kind === "write" ? found.writable : kind === "execute" ? found.executable : true);
+  }
+}
