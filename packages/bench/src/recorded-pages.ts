@@ -27,7 +27,7 @@ export function recordedWindows(ranges: readonly FrameRange[], chosen?: readonly
 }
 
 /** First frame of each window; both on one node lie behind one another. */
-function windowPlaces(ranges: readonly FrameRange[], [a, b]: readonly [NodeId, NodeId]): [Frame, Frame] {
+export function windowPlaces(ranges: readonly FrameRange[], [a, b]: readonly [NodeId, NodeId]): [Frame, Frame] {
   const start = (node: NodeId): Frame => ranges.find((range) => range.node === node)?.first ?? 0;
   return [start(a), a === b ? start(a) + RECORDED_NODE_FRAMES : start(b)];
 }

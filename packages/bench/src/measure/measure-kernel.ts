@@ -1,7 +1,8 @@
 /** Every recording on one kernel, cold and hot: the part of a comparison that takes time. Plain data in and out, so that it can run in a worker. */
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { boot } from "../boot.js";
-import { loadTrace } from "../replay/load.js";
+import { loadTrace, scheduledFrames } from "../replay/load.js";
+import { framesToReserve } from "../replay/recorded-frames.js";
 import { Replayer } from "../replay/replayer.js";
 import { type HotCold, measureHotCold } from "./hot-cold.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
@@ -45,7 +46,7 @@ export function measureKernel(job: KernelJob, done: (what: string) => void = () 
   const { spec, where } = job;
   const nodeIndex = indexOf(spec, spec.cpus.find((cpu) => cpu.id === where.cpu)!.node);
   return job.files.map((file) => {
-    const booted = boot(bootOptions(job));
+    const booted = boot({ ...bootOptions(job), reserved: framesToReserve(spec, [where.masterNode, where.dataNode], file, scheduledFrames(file)) });
     const { test, measured, workload, modelled, devices } = loadTrace(file, (address, frame) => booted.recorded.map(address, frame));
     const replayer = new Replayer(booted, where.cpu, measured, otherCpus(spec, where, measured));
     const result = measureHotCold(replayer, workload, spec, nodeIndex);

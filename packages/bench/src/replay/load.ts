@@ -5,7 +5,7 @@ import { testOf } from "../trace/peek.js";
 import { readTrace } from "../trace/read-trace.js";
 import { TraceError } from "../trace/trace-error.js";
 import type { TraceTest } from "../trace/tests.js";
-import { readLineSchedule } from "./line-schedule.js";
+import { type LineSchedule, readLineSchedule } from "./line-schedule.js";
 import { LongRun } from "./long-run.js";
 import { PlainRun } from "./plain-run.js";
 import { type PlacePage, ProgramBuilder } from "./program-builder.js";
@@ -36,12 +36,17 @@ export function loadTrace(file: string, place: PlacePage): LoadedTrace {
   const builder = new ProgramBuilder(file, place);
   readTrace(file, (batch) => builder.add(batch));
   const { program, measured } = builder.finish();
+  const schedule = scheduleOf(file);
+  const workload = schedule ? new LongRun(program, builder.cuts, builder.perCut, schedule, place, scheduleBeside(file)) : new PlainRun(program);
+  return { file, test, measured, workload, modelled: schedule !== undefined, devices: program.devices };
+}
+
+/** Physical pages the schedule beside a recording names; none without one. */
+export const scheduledFrames = (file: string): Iterable<number> => scheduleOf(file)?.frames ?? [];
+
+function scheduleOf(file: string): LineSchedule | undefined {
   const beside = scheduleBeside(file);
-  const modelled = beside !== file && existsSync(beside);
-  const workload = modelled
-    ? new LongRun(program, builder.cuts, builder.perCut, readLineSchedule(unpacked(beside), beside), place, beside)
-    : new PlainRun(program);
-  return { file, test, measured, workload, modelled, devices: program.devices };
+  return beside !== file && existsSync(beside) ? readLineSchedule(unpacked(beside), beside) : undefined;
 }
 
 function unpacked(file: string): Uint8Array {

@@ -58,7 +58,7 @@ function verdict({ reported, bound, gain }: Comparison, screen: Screen): string 
 
 function why({ tests }: CompareResult, cache: CacheState, screen: Screen): string {
   const shown = tests.filter((each) => each.cache === cache);
-  const far = shown.some(({ singleCopy, perNode }) => singleCopy.account.text.otherL3 + perNode.account.text.otherL3 > 0);
+  const far = shown.some(({ singleCopy, perNode }) => Math.max(singleCopy.account.text.otherL3, perNode.account.text.otherL3) > 0.005 * singleCopy.cycles);
   const other = (of: KernelFigures): number => of.account.modules + of.account.secondTlb + of.account.interrupts;
   const columns = [{ head: "" }, { head: "" }, right("all"), right("instr"), right("text\nL2"), right("text\nL3"), ...(far ? [right("text\nL3'")] : []), right("text\nlocal"), right("text\nremote"),
     right("rodata"), right("data"), right("walks"), right("user"), right("other"), right("lines")];
