@@ -4,7 +4,8 @@
  *   PGD   273 .. 510  the kernel's       511 -> [P4D 0 .. 510 the kernel's, 511 ->] PUD
  *   PUD     0 .. 443  the kernel's       444 .. 507 EFI's own       508 .. 511 the kernel's (its image and modules)
  *
- * So the firmware's caller executes the kernel text of the holder whose tables were copied: node 0's in the series, for all nodes.
+ * So the firmware's caller executes the kernel text of the holder whose tables were copied: node 0's in the series, for all nodes. Text
+ * is mapped global, so its translations outlive the call: a CPU of another node goes on using that copy until they are evicted.
  */
 import { inject, injectable } from "@kreplica/di";
 import { type CpuId, entryHigh, entryLow, type Frame, frameOf, isPresent, LEAF_BYTES, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";

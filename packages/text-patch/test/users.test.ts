@@ -9,6 +9,7 @@ import { describe, expect, test } from "vitest";
 import {
   branch32, CALL, DebuggerBreakpoints, Ftrace, InsnPages, INT3, JMP32, JumpLabels, Kprobes, Livepatch, moveInstruction, nops, type PatchState, ReturnProbes, StaticCalls, TextPatchError,
 } from "../src/api.js";
+import { roxOnOneNode } from "../src/rfc-v1.js";
 import { placeCode, type RunningCpu, startCpus } from "./cpus.js";
 import { makeKernel, type PatchKernel, SHARED, TEXT } from "./kernel.js";
 
@@ -19,7 +20,7 @@ const code = (run: () => unknown): string | undefined => {
 };
 
 /** The kernel with areas and permissions, and a CPU on each of three holders. */
-function start(): { kernel: PatchKernel; areas: Vmalloc; pages: (bytes: number) => InsnPages; cpus: RunningCpu[]; run: (cpu: RunningCpu, from: bigint, until: bigint, on?: (cpu: RunningCpu) => boolean) => void } {
+function start(): { kernel: PatchKernel; areas: Vmalloc; permissions: SetMemory; pages: (bytes: number) => InsnPages; cpus: RunningCpu[]; run: (cpu: RunningCpu, from: bigint, until: bigint, on?: (cpu: RunningCpu) => boolean) => void } {
   const kernel = makeKernel(HOLDERS);
   const assembly = assemble([
     plugin("kernel", [
@@ -29,11 +30,12 @@ function start(): { kernel: PatchKernel; areas: Vmalloc; pages: (bytes: number) 
     vmalloc, setMemory,
   ]);
   const areas = assembly.get(Vmalloc);
+  const permissions = assembly.get(SetMemory);
   const cpus = startCpus(kernel, [0, 1, 3], (address) => kernel.poke.breakpoint(address));
   return {
-    kernel, areas, cpus,
+    kernel, areas, cpus, permissions,
     // Behind what the tests map by hand.
-    pages: (bytes) => new InsnPages(areas, assembly.get(SetMemory), kernel.poke, { ...kernel.layout, modulesStart: 0xffff_ffff_d000_0000n }, bytes, 0),
+    pages: (bytes) => new InsnPages(areas, permissions, kernel.poke, { ...kernel.layout, modulesStart: 0xffff_ffff_d000_0000n }, bytes, 0),
     run(cpu, from, until, on) {
       cpu.goTo(from, cpu.stack);
       for (let step = 0; cpu.position.rip !== until; step++) {
@@ -259,6 +261,21 @@ describe("kprobes", () => {
       }
     }));
   });
+});
+
+test("D5: with permissions on one node alone, a trampoline runs there and faults on every other", () => {
+  const { kernel, areas, permissions, cpus, run } = start();
+  const [plain, caller] = [TEXT + 0x800n, TEXT + 0xa00n];
+  placeCode(kernel, plain, Uint8Array.of(...nops(5), 0xc3));
+  placeCode(kernel, caller, branch32(CALL, caller, plain));
+  const slots = new InsnPages(areas, roxOnOneNode(permissions, kernel.entries, kernel.view, kernel.layout, 0), kernel.poke, { ...kernel.layout, modulesStart: 0xffff_ffff_d000_0000n }, 64, 0);
+  const ftrace = new Ftrace(kernel.poke, slots, [plain]);
+  const trampoline = ftrace.trampoline(() => Uint8Array.of(...INC[RAX], 0xc3));
+  ftrace.enable([plain], trampoline);
+  for (const cpu of cpus) {
+    if (cpu.node === 0) expect(count(cpu, RAX, () => run(cpu, caller, caller + 5n))).toBe(1n);
+    else expect(() => run(cpu, caller, caller + 5n)).toThrow(/exception that is no breakpoint/);
+  }
 });
 
 test("the debugger's breakpoints are in every copy, and gone from every copy", () => {

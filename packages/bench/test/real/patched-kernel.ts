@@ -16,7 +16,7 @@ export interface PatchedKernel extends Booted {
 /** X86_FEATURE_* of a CPU like the modelled ones: REP_GOOD, ERMS, POPCNT, no thunks needed. */
 const FEATURES = new Set([3 * 32 + 16, 9 * 32 + 9, 4 * 32 + 23]);
 
-export function bootPatched(kernel: KernelFile, options: { readonly nodes?: number; readonly policy?: string; readonly bootCpu?: number } = {}): PatchedKernel {
+export function bootPatched(kernel: KernelFile, options: { readonly nodes?: number; readonly policy?: string; readonly bootCpu?: number; /** No-ops optimised in the boot CPU's copy alone. */ readonly n1?: boolean } = {}): PatchedKernel {
   const image = imageOf(kernel, options.policy === "single-copy" ? "recorded" : "patch-06");
   const tables = patchTables(kernel);
   const fromFile = stateOf(kernel, kernel.memory, kernel.base);
@@ -42,7 +42,17 @@ export function bootPatched(kernel: KernelFile, options: { readonly nodes?: numb
       const withReplacements: PatchableText = { ...text, read: (address, length) => (core(address) ? text.read(address, length) : kernel.bytes(address, address + BigInt(length)).slice()) };
       parts.boot.during("setup-arch", () => `${JSON.stringify(patchEarly(text, kept, state))} sites`);
       parts.boot.during("ftrace-init", () => `${JSON.stringify(patchFtrace(text, kept))} sites`);
-      parts.boot.during("alternatives", () => `${JSON.stringify(patchAlternatives(withReplacements, kept, state, core))} sites`);
+      const local: PatchableText = {
+        read: withReplacements.read,
+        write(address, bytes) {
+          const node = parts.machine.nodeOfCpu(parts.cpus.current);
+          bytes.forEach((byte, i) => {
+            const at = address + BigInt(i);
+            parts.machine.memory.writeBytes((BigInt(parts.view.replicaFrame(at, node)!) << 12n) + (at & 4095n), Uint8Array.of(byte));
+          });
+        },
+      };
+      parts.boot.during("alternatives", () => `${JSON.stringify(patchAlternatives(withReplacements, kept, state, core, options.n1 ? local : undefined))} sites`);
     },
   });
   return { ...booted, poke: poke!, tablesOfSites: tables, state };

@@ -8,9 +8,10 @@ import type { PatchableText, PatchState } from "./patchable-text.js";
 /**
  * Applies the sites in the order of the table: later ones may change what earlier ones wrote.
  * @patch 08/12 arch/x86/kernel/alternative.c apply_alternatives
+ * @param inPlace where no-ops are made long after the bytes were written, as Linux does; with the view of one node it reproduces defect N1
  * @returns sites replaced; the others only had their no-ops made long
  */
-export function applyAlternatives(text: PatchableText, sites: readonly AlternativeSite[], state: PatchState): number {
+export function applyAlternatives(text: PatchableText, sites: readonly AlternativeSite[], state: PatchState, inPlace?: PatchableText): number {
   let replaced = 0;
   for (const site of sites) {
     let bytes: Uint8Array;
@@ -18,6 +19,12 @@ export function applyAlternatives(text: PatchableText, sites: readonly Alternati
       bytes = site.directCall ? directCall(text, site) : replacement(text, site);
       replaced++;
     } else bytes = text.read(site.address, site.length);
+    if (inPlace) {
+      write(text, site.address, bytes);
+      optimiseNops(bytes);
+      write(inPlace, site.address, bytes);
+      continue;
+    }
     optimiseNops(bytes);
     write(text, site.address, bytes);
   }

@@ -22,12 +22,13 @@ export const patchFtrace = (text: PatchableText, tables: PatchTables): PatchCoun
 /**
  * arch_cpu_finalize_init: alternative_instructions.
  * @param inText whether an address is in text that stays
+ * @param inPlace see {@link applyAlternatives}
  */
-export function patchAlternatives(text: PatchableText, tables: PatchTables, state: PatchState, inText: (address: bigint) => boolean): PatchCounts {
+export function patchAlternatives(text: PatchableText, tables: PatchTables, state: PatchState, inText: (address: bigint) => boolean, inPlace?: PatchableText): PatchCounts {
   const paravirt = applyParavirt(text, tables.paravirt, state);
   const retpoline = applyRetpolines(text, tables.retpolines, state);
   const returns = applyReturns(text, tables.returns, state);
-  const alternative = applyAlternatives(text, tables.alternatives, state);
+  const alternative = applyAlternatives(text, tables.alternatives, state, inPlace);
   const locks = state.cpus === 1 ? switchSmpLocks(text, tables.smpLocks, 0x3e, inText) : 0;
   return { paravirt, retpoline, return: returns, alternative, "smp-lock": locks };
 }
