@@ -114,10 +114,15 @@ const cmp32 = (c: Context, i: Instruction): number => {
   return 0;
 };
 
+/** dst += src; all six flags. */
 export const add: Sized = { narrow: (c, i) => addCarry(c, i, 0), word: add32, quad: (c, i) => addCarry64(c, i, 0) };
+/** dst += src + CF; all six flags. */
 export const adc: Sized = { narrow: (c, i) => addCarry(c, i, carry(c.s)), quad: (c, i) => addCarry64(c, i, carry(c.s)) };
+/** dst -= src; all six flags. */
 export const sub: Sized = { narrow: (c, i) => subtractBorrow(c, i, 0, true), word: sub32, quad: (c, i) => subtractBorrow64(c, i, 0, true) };
+/** dst -= src + CF; all six flags. */
 export const sbb: Sized = { narrow: (c, i) => subtractBorrow(c, i, carry(c.s), true), quad: (c, i) => subtractBorrow64(c, i, carry(c.s), true) };
+/** Flags of dst - src; nothing is written. */
 export const cmp: Sized = { narrow: (c, i) => subtractBorrow(c, i, 0, false), word: cmp32, quad: (c, i) => subtractBorrow64(c, i, 0, false) };
 
 function logic(s: Int32Array, r: number, shift: number): number {
@@ -134,6 +139,7 @@ function logic64(s: Int32Array, lo: number, hi: number): number {
   return 0;
 }
 
+/** dst &= src; SF, ZF, PF of the result, CF and OF cleared. */
 export const and: Sized = {
   narrow: (c, i) => {
     const r = get(c, i.size, i.dst) & source(c, i);
@@ -157,6 +163,7 @@ export const and: Sized = {
   },
 };
 
+/** dst |= src; flags as AND. */
 export const or: Sized = {
   narrow: (c, i) => {
     const r = get(c, i.size, i.dst) | source(c, i);
@@ -173,6 +180,7 @@ export const or: Sized = {
   },
 };
 
+/** dst ^= src; flags as AND. */
 export const xor: Sized = {
   narrow: (c, i) => {
     const r = get(c, i.size, i.dst) ^ source(c, i);
@@ -196,6 +204,7 @@ export const xor: Sized = {
   },
 };
 
+/** Flags of dst & src; nothing is written. */
 export const test: Sized = {
   narrow: (c, i) => logic(c.s, get(c, i.size, i.dst) & source(c, i), i.shift),
   word: (c, i) => logic(c.s, c.s[i.dst]! & (i.imm ? i.immLo : c.s[i.src]!), 0),
@@ -215,9 +224,12 @@ function keepingCarry(operation: Sized): Sized {
   };
   return { narrow: around(operation.narrow), quad: around(operation.quad) };
 }
+/** dst + 1; CF stays. */
 export const inc = keepingCarry(add);
+/** dst - 1; CF stays. */
 export const dec = keepingCarry(sub);
 
+/** 0 - dst; all six flags. */
 export const neg: Sized = {
   narrow: (c, i) => {
     const b = get(c, i.size, i.dst);
@@ -238,6 +250,7 @@ export const neg: Sized = {
   },
 };
 
+/** Complement; no flags. */
 export const not: Sized = {
   narrow: (c, i) => { put(c, i.size, i.dst, ~get(c, i.size, i.dst)); return 0; },
   quad: (c, i) => {
@@ -252,6 +265,7 @@ export const adcx: Sized = {
   narrow: (c, i) => throughOneFlag(c, i, true),
   quad: (c, i) => throughOneFlag64(c, i, true),
 };
+/** As {@link adcx}, through OF. */
 export const adox: Sized = {
   narrow: (c, i) => throughOneFlag(c, i, false),
   quad: (c, i) => throughOneFlag64(c, i, false),

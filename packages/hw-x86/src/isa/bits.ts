@@ -91,9 +91,12 @@ const scan = (find32: (a: number) => number, find64: (lo: number, hi: number) =>
     return 0;
   },
 });
+/** Index of the lowest set bit. */
 export const bsf = scan((a) => lowest(a, 0), lowest);
+/** Index of the highest set bit. */
 export const bsr = scan((a) => 31 - Math.clz32(a), (lo, hi) => 63 - leading(lo, hi));
 
+/** Trailing zeros, the operand size for zero; CF says the source was zero, ZF that the result is. */
 export const tzcnt: Sized = {
   narrow: (c, i) => {
     const a = clean(c, i);
@@ -109,6 +112,7 @@ export const tzcnt: Sized = {
     return 0;
   },
 };
+/** Leading zeros; flags as TZCNT. */
 export const lzcnt: Sized = {
   narrow: (c, i) => {
     const n = Math.clz32(clean(c, i)) - i.shift;
@@ -123,6 +127,7 @@ export const lzcnt: Sized = {
     return 0;
   },
 };
+/** Ones; ZF for none, the other flags cleared. */
 export const popcnt: Sized = {
   narrow: (c, i) => {
     const n = ones(clean(c, i));
@@ -158,14 +163,17 @@ const high = (c: Context, i: Instruction, slot: number): number => (i.size === 8
 
 /** BMI1 and BMI2 work on 4 and 8 bytes; one handler does both, by `size`. */
 export const andn: Handler = (c, i) => bmi(c, i, ~c.s[i.src]! & c.s[i.src2]!, ~c.s[i.src + 1]! & high(c, i, i.src2), 0);
+/** Lowest set bit alone; CF says there was one. */
 export const blsi: Handler = (c, i) => {
   const lo = c.s[i.src]!, hi = high(c, i, i.src);
   return bmi(c, i, lo & -lo, lo === 0 ? hi & -hi : 0, (lo | hi) !== 0 ? 1 : 0);
 };
+/** Without the lowest set bit; CF says there was none. */
 export const blsr: Handler = (c, i) => {
   const lo = c.s[i.src]!, hi = high(c, i, i.src);
   return bmi(c, i, lo & (lo - 1), lo === 0 ? hi & (hi - 1) : hi, (lo | hi) === 0 ? 1 : 0);
 };
+/** All ones up to the lowest set bit; CF says there was none. */
 export const blsmsk: Handler = (c, i) => {
   const lo = c.s[i.src]!, hi = high(c, i, i.src);
   return bmi(c, i, lo ^ (lo - 1), lo === 0 ? hi ^ (hi - 1) : 0, (lo | hi) === 0 ? 1 : 0);
@@ -173,12 +181,14 @@ export const blsmsk: Handler = (c, i) => {
 /** Low half of a mask of n ones, n from 0 to 64. */
 const maskLo = (n: number): number => (n >= 32 ? -1 : (1 << n) - 1);
 const maskHi = (n: number): number => (n >= 64 ? -1 : n > 32 ? (1 << (n - 32)) - 1 : 0);
+/** Bits from the number in the low byte of `src2` on are cleared; CF when that is beyond the operand. */
 export const bzhi: Handler = (c, i) => {
   const bits = i.size * 8;
   const n = c.s[i.src2]! & 0xff;
   const kept = n < bits ? n : bits;
   return bmi(c, i, c.s[i.src]! & maskLo(kept), high(c, i, i.src) & maskHi(kept), n > bits - 1 ? 1 : 0);
 };
+/** Bits from start (byte 0 of `src2`), as many as byte 1 says. */
 export const bextr: Handler = (c, i) => {
   const start = c.s[i.src2]! & 0xff;
   const length = (c.s[i.src2]! >>> 8) & 0xff;
@@ -209,6 +219,7 @@ export const pdep: Handler = (c, i) => {
   s[i.dst + 1] = hi;
   return 0;
 };
+/** Gathers the bits of `src` under the mask `src2` into the low end. No flags. */
 export const pext: Handler = (c, i) => {
   let to = 0, lo = 0, hi = 0;
   const s = c.s;

@@ -27,9 +27,12 @@ function jumpTo(c: Context, lo: number, hi: number): number {
   return 0;
 }
 
+/** To the direct target. */
 export const jmp: Handler = jump;
+/** To the address in `src`; #GP(0) when it is not canonical. */
 export const jmpIndirect: Handler = (c, i) => jumpTo(c, c.s[i.src]!, c.s[i.src + 1]!);
 
+/** Pushes the next address, then as JMP. */
 export const call: Handler = (c, i) => {
   const status = push(c, 8, i.nextLo, i.nextHi);
   return status !== 0 ? status : jump(c, i);

@@ -20,8 +20,11 @@ export const selectorFault = (vector: number, selector: number): number => fault
 
 /** Fields of the descriptor high word. */
 export const typeOf = (hi: number): number => (hi >>> 8) & 31;
+/** DPL, 0 to 3, of a high word. */
 export const levelOf = (hi: number): number => (hi >>> 13) & 3;
+/** P of a high word. */
 export const isPresent = (hi: number): boolean => (hi & 0x8000) !== 0;
+/** L of a high word: 64-bit code. */
 export const isLong = (hi: number): boolean => (hi & (1 << 21)) !== 0;
 const baseOf = (lo: number, hi: number): number => (lo >>> 16) | ((hi & 0xff) << 16) | (hi & 0xff00_0000);
 const limitOf = (lo: number, hi: number): number => {

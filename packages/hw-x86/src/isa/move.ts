@@ -35,6 +35,7 @@ export const movLoad64: Handler = (c, i) => {
   s[i.dst + 1] = s[Slot.Temp + 1]!;
   return 0;
 };
+/** As {@link movLoad64}, 4 bytes, zero-extended. */
 export const movLoad32: Handler = (c, i) => {
   effectiveAddress(c, i);
   const status = load32(c);
@@ -50,14 +51,17 @@ export const movStore64: Handler = (c, i) => {
   const s = c.s;
   return store(c, 8, i.imm ? i.immLo : s[i.src]!, i.imm ? i.immHi : s[i.src + 1]!, Access.Write);
 };
+/** As {@link movStore64}, 4 bytes. */
 export const movStore32: Handler = (c, i) => {
   effectiveAddress(c, i);
   return store(c, 4, i.imm ? i.immLo : c.s[i.src]!, 0, Access.Write);
 };
+/** As {@link movStore64}, 2 bytes. */
 export const movStore16: Handler = (c, i) => {
   effectiveAddress(c, i);
   return store(c, 2, i.imm ? i.immLo : c.u16[i.src]!, 0, Access.Write);
 };
+/** As {@link movStore64}, 1 byte. */
 export const movStore8: Handler = (c, i) => {
   effectiveAddress(c, i);
   return store(c, 1, i.imm ? i.immLo : c.u8[i.src]!, 0, Access.Write);
@@ -68,6 +72,7 @@ export const movzx: Handler = (c, i) => {
   putAny(c, i.size, i.dst, get(c, i.memory, i.src), 0);
   return 0;
 };
+/** Sign extension; see {@link movzx}. */
 export const movsx: Handler = (c, i) => {
   const up = 32 - 8 * i.memory;
   const value = (get(c, i.memory, i.src) << up) >> up;
@@ -83,6 +88,7 @@ export const movzxLoad8: Handler = (c, i) => {
   c.s[i.dst + 1] = 0;
   return 0;
 };
+/** As {@link movzxLoad8}, from 16 bits. */
 export const movzxLoad16: Handler = (c, i) => {
   effectiveAddress(c, i);
   const status = load16(c);
@@ -132,6 +138,7 @@ export const cmov: Handler = (c, i) => {
   return 0;
 };
 
+/** 1 or 0 into a byte, by condition. */
 export const setcc: Handler = (c, i) => {
   c.u8[i.dst] = condition(c.s, i.cc) ? 1 : 0;
   return 0;
@@ -209,7 +216,9 @@ export const spreadSign: Handler = (c, i) => {
   return 0;
 };
 
+/** AH from SF, ZF, AF, PF, CF and the fixed bit. */
 export const lahf: Handler = (c) => { c.u8[AH] = packFlags(c.s); return 0; };
+/** SF, ZF, AF, PF, CF from AH; OF stays. */
 export const sahf: Handler = (c) => {
   unpackArithmetic(c.s, (packFlags(c.s) & 0x800) | (c.u8[AH]! & 0xd5));
   return 0;

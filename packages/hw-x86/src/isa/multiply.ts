@@ -134,7 +134,9 @@ const wide = (signed: boolean): Sized => ({
     return multiplied64(c, signed ? exceeds() : (product[2]! | product[3]!) !== 0);
   },
 });
+/** Unsigned; CF and OF when the upper half is not zero. */
 export const mul = wide(false);
+/** Signed; CF and OF when the product does not fit the lower half. */
 export const imul1 = wide(true);
 
 /** MULX: RDX times `src2` into `dst` (high) and `src` (low), no flags. When both are one register the high half stays. */
@@ -207,6 +209,7 @@ function divideBig(c: Context, i: Instruction, signed: boolean): number {
   return 0;
 }
 
+/** Unsigned division of the double-width accumulator by `src`: quotient and rest, or #DE. Flags are undefined; they stay. */
 export const div: Sized = {
   narrow: divideNarrow,
   quad: (c, i) => {
@@ -225,4 +228,5 @@ export const div: Sized = {
     return 0;
   },
 };
+/** Signed, truncating; otherwise as {@link div}. */
 export const idiv: Sized = { narrow: signedDivideNarrow, quad: (c, i) => divideBig(c, i, true) };

@@ -29,7 +29,9 @@ export function operandSize(d: Decoded, n: number): number {
   return d.opKind(n) === OpKind.Register ? registerSize(d.opRegister(n)) : MemorySizeExt.size(d.memorySize);
 }
 
+/** Whether operand `n` is an explicit memory operand. */
 export const isMemory = (d: Decoded, n: number): boolean => d.opKind(n) === OpKind.Memory;
+/** Whether there is an operand `n` and it is a register. */
 export const isRegister = (d: Decoded, n: number): boolean => n < d.opCount && d.opKind(n) === OpKind.Register;
 
 /** Sets operand size and shift. */

@@ -45,6 +45,7 @@ const leftHi = (lo: number, hi: number, n: number): number => (n === 0 ? hi : n 
 const rightLo = (lo: number, hi: number, n: number): number => (n === 0 ? lo : n < 32 ? (lo >>> n) | (hi << (32 - n)) : hi >>> (n - 32));
 const rightHi = (hi: number, n: number): number => (n < 32 ? hi >>> n : 0);
 
+/** Left shift; CF is the last bit out. */
 export const shl: Sized = {
   narrow: (c, i) => {
     const n = countOf(c, i, 31);
@@ -65,6 +66,7 @@ export const shl: Sized = {
   },
 };
 
+/** Logical right shift. */
 export const shr: Sized = {
   narrow: (c, i) => {
     const n = countOf(c, i, 31);
@@ -80,6 +82,7 @@ export const shr: Sized = {
   },
 };
 
+/** Arithmetic right shift. */
 export const sar: Sized = {
   narrow: (c, i) => {
     const n = countOf(c, i, 31);
@@ -118,6 +121,7 @@ const turn = (lo: number, hi: number, n: number): number => {
   return m === 0 ? near : (near << m) | (far >>> (32 - m));
 };
 
+/** Left rotation; CF is the low bit of the result. */
 export const rol: Sized = {
   narrow: (c, i) => {
     const masked = countOf(c, i, 31);
@@ -137,6 +141,7 @@ export const rol: Sized = {
   },
 };
 
+/** Right rotation; CF is the high bit of the result. */
 export const ror: Sized = {
   narrow: (c, i) => {
     const masked = countOf(c, i, 31);
@@ -186,6 +191,7 @@ export const rcl: Sized = {
   },
 };
 
+/** Right rotation through CF; cold, one bit at a time. */
 export const rcr: Sized = {
   narrow: (c, i) => {
     const bits = 32 - i.shift;
@@ -237,6 +243,7 @@ export const shld: Sized = {
   },
 };
 
+/** Right double shift; see {@link shld}. */
 export const shrd: Sized = {
   narrow: (c, i) => {
     const n = countOf(c, i, 31);
@@ -261,14 +268,17 @@ export const shrd: Sized = {
 
 /** SHLX, SHRX, SARX, RORX: `src` by `src2` (or an immediate) into `dst`, no flags; 4 and 8 bytes. */
 const amount = (c: Context, i: Instruction, mask: number): number => (i.imm ? i.immLo : c.s[i.src2]!) & mask;
+/** `src` << `src2`. */
 export const shlx: Sized = {
   narrow: (c, i) => { put(c, 4, i.dst, c.s[i.src]! << amount(c, i, 31)); return 0; },
   quad: (c, i) => three(c, i, leftLo(c.s[i.src]!, amount(c, i, 63)), leftHi(c.s[i.src]!, c.s[i.src + 1]!, amount(c, i, 63))),
 };
+/** `src` >>> `src2`. */
 export const shrx: Sized = {
   narrow: (c, i) => { put(c, 4, i.dst, c.s[i.src]! >>> amount(c, i, 31)); return 0; },
   quad: (c, i) => three(c, i, rightLo(c.s[i.src]!, c.s[i.src + 1]!, amount(c, i, 63)), rightHi(c.s[i.src + 1]!, amount(c, i, 63))),
 };
+/** `src` >> `src2`. */
 export const sarx: Sized = {
   narrow: (c, i) => { put(c, 4, i.dst, c.s[i.src]! >> amount(c, i, 31)); return 0; },
   quad: (c, i) => {
@@ -277,6 +287,7 @@ export const sarx: Sized = {
     return three(c, i, n < 32 ? rightLo(c.s[i.src]!, hi, n) : hi >> (n - 32), n < 32 ? hi >> n : hi >> 31);
   },
 };
+/** `src` rotated right by the immediate. */
 export const rorx: Sized = {
   narrow: (c, i) => {
     const n = i.immLo & 31;

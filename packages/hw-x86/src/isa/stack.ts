@@ -82,6 +82,7 @@ export const popMemory: Handler = (c, i) => {
   return status;
 };
 
+/** PUSHF: RF and VM read as 0. */
 export const pushf: Handler = (c, i) => push(c, i.size, packFlags(c.s) & ~(Flag.Resume | Flag.Virtual), 0);
 
 /** RFLAGS bits POPF and IRET may change at a privilege level. @source SDM vol. 2, "POPF/POPFD/POPFQ" */
@@ -93,12 +94,13 @@ export function writableFlags(c: Context): number {
   return mask;
 }
 
+/** POPF: what the privilege level may not change stays, without a fault; RF is cleared. */
 export const popf: Handler = (c, i) => {
   const status = peek(c, i.size, 0);
   if (status !== 0) return status;
   const value = c.s[Slot.Temp]!;
   moveStack(c, i.size);
-  setFlags(c, value, (writableFlags(c) | Flag.Resume) & (i.size === 2 ? 0xffff : -1) & ~(Flag.Resume & value));
+  setFlags(c, value & ~Flag.Resume, writableFlags(c) & (i.size === 2 ? 0xffff : -1));
   return 0;
 };
 

@@ -214,8 +214,13 @@ const comparing = (one: Handler): Handler => (c, i) => {
   return status;
 };
 
+/** MOVS, by `size`. */
 export const movs = repeated(movsOne, moveRun);
+/** STOS, by `size`. */
 export const stos = repeated(stosOne, storeRun);
+/** LODS, by `size`. */
 export const lods = repeated(lodsOne, noRun);
+/** CMPS, by `size`. */
 export const cmps = comparing(cmpsOne);
+/** SCAS, by `size`. */
 export const scas = comparing(scasOne);

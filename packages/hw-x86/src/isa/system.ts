@@ -35,6 +35,7 @@ function intoPair(c: Context): number {
   return 0;
 }
 
+/** RDMSR: the interpreter's own, the clock, or the port's; ECX names it. */
 export const rdmsr = privileged((c) => {
   const index = c.s[Slot.Rcx]!;
   const slot = SLOT_OF_MSR.get(index);
@@ -51,6 +52,7 @@ export const rdmsr = privileged((c) => {
   return intoPair(c);
 });
 
+/** WRMSR; addresses must be canonical. */
 export const wrmsr = privileged((c) => {
   const index = c.s[Slot.Rcx]!;
   const lo = c.s[Slot.Rax]!, hi = c.s[Slot.Rdx]!;
@@ -110,11 +112,13 @@ export const movFromControl = privileged((c, i) => {
 });
 /** Debug registers are storage: breakpoints in them do not fire. DR4 and DR5 are DR6 and DR7. */
 const debugSlot = (index: number): number => Slot.Dr0 + 2 * (index === 4 || index === 5 ? index + 2 : index);
+/** MOV DRn, register. */
 export const movToDebug = privileged((c, i) => {
   c.s[debugSlot(i.dst)] = c.s[i.src]!;
   c.s[debugSlot(i.dst) + 1] = c.s[i.src + 1]!;
   return c.s[i.src + 1] === 0 || (i.dst & 7) < 4 ? 0 : generalProtection;
 });
+/** MOV register, DRn. */
 export const movFromDebug = privileged((c, i) => {
   c.s[i.dst] = c.s[debugSlot(i.src)]!;
   c.s[i.dst + 1] = c.s[debugSlot(i.src) + 1]!;
@@ -127,12 +131,15 @@ export const smsw: Handler = (c, i) => {
   putAny(c, i.size, i.dst, c.s[Slot.Cr0]!, c.s[Slot.Cr0 + 1]!);
   return 0;
 };
+/** LMSW: low four bits of CR0. */
 export const lmsw = privileged((c, i) => {
   const old = c.s[Slot.Cr0]!;
   return writeControl(c, 0, (old & ~0xe) | (c.u16[i.src]! & 0xf) | (old & 1), 0);
 });
+/** CLTS: CR0.TS off. */
 export const clts = privileged((c) => writeControl(c, 0, c.s[Slot.Cr0]! & ~8, 0));
 
+/** INVLPG: the address is not accessed. */
 export const invlpg = privileged((c, i) => {
   effectiveAddress(c, i);
   c.port.invlpg(c.s[Slot.Ea]!, c.s[Slot.Ea + 1]!);
@@ -157,6 +164,7 @@ export const invpcid = privileged((c, i) => {
   return status;
 });
 
+/** SWAPGS: GS base and KernelGSBase change places. */
 export const swapgs = privileged((c) => {
   const s = c.s;
   for (let n = 0; n < 2; n++) {
@@ -184,6 +192,7 @@ export const writeBase: Handler = (c, i) => {
   return 0;
 };
 
+/** CPUID: the port answers. */
 export const cpuid: Handler = (c) => {
   c.port.cpuid(c.s[Slot.Rax]! >>> 0, c.s[Slot.Rcx]! >>> 0);
   const data = c.port.data;
@@ -194,11 +203,13 @@ export const cpuid: Handler = (c) => {
   return 0;
 };
 
+/** RDTSC; CR4.TSD keeps users from it. */
 export const rdtsc: Handler = (c) => {
   if (c.privilege !== 0 && (c.s[Slot.Cr4]! & CR4_TSD) !== 0) return generalProtection;
   c.port.timeStamp();
   return intoPair(c);
 };
+/** RDTSCP: RDTSC, and TSC_AUX into ECX. */
 export const rdtscp: Handler = (c, i) => {
   const status = rdtsc(c, i);
   if (status === 0) put(c, 4, Slot.Rcx, c.s[Slot.TscAux]!);
@@ -219,6 +230,7 @@ export const random: Handler = (c, i) => {
   return 0;
 };
 
+/** XGETBV of XCR0 or its in-use form. */
 export const xgetbv: Handler = (c) => {
   if ((c.s[Slot.Cr4]! & CR4_OSXSAVE) === 0) return undefinedOpcode;
   if (c.s[Slot.Rcx]! >>> 0 > 1) return generalProtection;
@@ -226,6 +238,7 @@ export const xgetbv: Handler = (c) => {
   put(c, 4, Slot.Rdx, c.s[Slot.Xcr0 + 1]!);
   return 0;
 };
+/** XSETBV of XCR0; x87 cannot be turned off. */
 export const xsetbv = privileged((c) => {
   if ((c.s[Slot.Cr4]! & CR4_OSXSAVE) === 0) return undefinedOpcode;
   if (c.s[Slot.Rcx] !== 0 || (c.s[Slot.Rax]! & 1) === 0) return generalProtection;
@@ -235,6 +248,7 @@ export const xsetbv = privileged((c) => {
 });
 
 const mayTouchInterrupts = (c: Context): boolean => c.privilege <= ((c.s[Slot.Flags]! & Flag.Iopl) >> 12);
+/** CLI: #GP(0) above IOPL. */
 export const cli: Handler = (c) => {
   if (!mayTouchInterrupts(c)) return generalProtection;
   c.s[Slot.Flags]! &= ~Flag.Interrupt;
@@ -248,10 +262,15 @@ export const sti: Handler = (c) => {
   return 0;
 };
 
+/** CF = 0. */
 export const clc: Handler = (c) => { setCarry(c.s, 0); return 0; };
+/** CF = 1. */
 export const stc: Handler = (c) => { setCarry(c.s, 1); return 0; };
+/** CF complemented. */
 export const cmc: Handler = (c) => { setCarry(c.s, c.s[Slot.Fc]! < 0 ? 0 : 1); return 0; };
+/** DF = 0. */
 export const cld: Handler = (c) => { c.s[Slot.Flags]! &= ~Flag.Direction; return 0; };
+/** DF = 1. */
 export const std: Handler = (c) => { c.s[Slot.Flags]! |= Flag.Direction; return 0; };
 
 /** CLAC and STAC: #UD outside level 0. */
@@ -260,9 +279,12 @@ const access = (value: number): Handler => (c) => {
   setFlags(c, value, Flag.Alignment);
   return 0;
 };
+/** AC = 0. */
 export const clac = access(0);
+/** AC = 1. */
 export const stac = access(Flag.Alignment);
 
+/** HLT: until the next interrupt. */
 export const hlt = privileged((c) => {
   c.halted = true;
   return 0;
@@ -270,6 +292,7 @@ export const hlt = privileged((c) => {
 
 /** Does nothing: NOP, PAUSE, ENDBR, fences, prefetches, WBINVD at level 0. */
 export const nothing: Handler = () => 0;
+/** As {@link nothing}, at level 0 only. */
 export const nothingPrivileged = privileged(nothing);
 
 /** CLFLUSH and its like: checked as a load, nothing is moved. */

@@ -95,6 +95,9 @@ export function machineGround(timed: boolean): Ground & { readonly machine: Mach
   };
 }
 
+/** What {@link machineGround} gives. */
+export type MachineGround = ReturnType<typeof machineGround>;
+
 export const KERNEL_CODE = 0xffff_ffff_8100_0000n, USER_CODE = 0x40_0000n;
 export const KERNEL_DATA_AT = 0xffff_ffff_8200_0000n, USER_DATA = 0x60_0000n;
 const TABLES = 0xffff_ffff_8300_0000n;

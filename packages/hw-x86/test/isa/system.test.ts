@@ -1,6 +1,6 @@
 /** Privilege changes, segments, tables and system registers, over a flat memory and over a machine. */
 import { describe, expect, test } from "vitest";
-import { FRAME, KERNEL_DATA_AT, KernelBench, RBX, RCX, RSI, TO_USER, USER_CODE, USER_DATA, USER_STACK_TOP, grounds, machineGround } from "./kernel-bench.js";
+import { FRAME, KERNEL_DATA_AT, KernelBench, RBX, RCX, RSI, TO_USER, USER_CODE, USER_DATA, USER_STACK_TOP, grounds, type MachineGround } from "./kernel-bench.js";
 import { whyNoNative } from "./native.js";
 
 const reason = whyNoNative();
@@ -49,7 +49,7 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
     bench.gate(0x80, "done", { level: 3 });
     // SYSCALL does not switch stacks; PUSHFQ in the entry code uses the user's, which SMAP would refuse: lift it.
     bench.cpu.context.s[60]! &= ~(1 << 21);
-    if (bench.ground.kind.startsWith("machine")) (bench.ground as ReturnType<typeof machineGround>).port.cpu.cr4 &= ~(1 << 21);
+    if (bench.ground.kind.startsWith("machine")) (bench.ground as MachineGround).port.cpu.cr4 &= ~(1 << 21);
     bench.toHalt();
     expect(bench.cpu.register(RBX)).toBe(0x1000n);
     expect(bench.word(FRAME.userData, 0)).toBe(6n);
