@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { frameAt, tableAt, walk } from "@kreplica/mm-core/api";
 import { fixedHolders, testKernel, type TestKernel } from "@kreplica/mm-core/testing";
-import { EFI_VA_END, EFI_VA_START, EfiError, type EfiRoots, EfiTables } from "../src/index.js";
+import { EFI_VA_END, EFI_VA_START, type EfiError, type EfiRoots, EfiTables } from "../src/index.js";
 
 const SHARED: EfiRoots = { nodes: (_holders: readonly number[], master: number) => [master] };
 const EACH: EfiRoots = { nodes: (holders: readonly number[]) => holders };

@@ -5,7 +5,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { branch32, CALL, JMP32, nops, type PokeItem } from "../src/api.js";
-import { placeCode, type Position, RunningCpu, startCpus } from "./cpus.js";
+import { placeCode, type Position, type RunningCpu, startCpus } from "./cpus.js";
 import { makeKernel, type PatchKernel, TEXT } from "./kernel.js";
 
 const LEAF = TEXT + 0x3000n;
