@@ -12,12 +12,16 @@ import { fileURLToPath } from "node:url";
 
 const READY = "KREPLICA-READY";
 
-/** /init: says that it is there, then sleeps for ever. No libc, so that nothing but the kernel runs. */
-const INIT = `
+/** /init: loads modules if there are any, says that it is there, then sleeps for ever. No libc, so that nothing but the kernel runs. */
+const init = (modules) => `
 .globl _start
-_start: mov $1,%eax; mov $1,%edi; lea text(%rip),%rsi; mov $${READY.length + 1},%edx; syscall
+_start:${modules.map((_, i) => `
+mov $2,%eax; lea path${i}(%rip),%rdi; xor %esi,%esi; syscall
+mov %eax,%edi; mov $313,%eax; lea none(%rip),%rsi; xor %edx,%edx; syscall`).join("")}
+mov $1,%eax; mov $1,%edi; lea text(%rip),%rsi; mov $${READY.length + 1},%edx; syscall
 again: mov $34,%eax; syscall; jmp again
 text: .ascii "${READY}\\n"
+${modules.map((_, i) => `path${i}: .asciz "/m${i}.ko"\n`).join("")}none: .asciz ""
 `;
 
 /** One file of a cpio archive in "newc" form. */
@@ -29,19 +33,19 @@ function cpioEntry(name, mode, data, major = 0, minor = 0) {
 }
 
 /**
- * @param {{vmlinuz: string, out: string, start: bigint, bytes: number, cpu?: string, cpus?: number, append?: string, seconds?: number}} options
- *   start and bytes: the physical range to save
+ * @param {{vmlinuz: string, out: string, start: bigint, bytes: number, cpu?: string, cpus?: number, append?: string, seconds?: number, modules?: readonly Uint8Array[]}} options
+ *   start and bytes: the physical range to save; modules: .ko files that /init loads, in that order
  * @returns {Promise<{log: string}>} the console's text
  * @throws Error that says why there is no guest
  */
-export async function bootGuest({ vmlinuz, out, start, bytes, cpu = "max,la57=off", cpus = 4, append = "", seconds = 180 }) {
+export async function bootGuest({ vmlinuz, out, start, bytes, cpu = "max,la57=off", cpus = 4, append = "", seconds = 180, modules = [] }) {
   const work = mkdtempSync(join(tmpdir(), "kreplica-guest-"));
   try {
-    writeFileSync(join(work, "init.s"), INIT);
+    writeFileSync(join(work, "init.s"), init(modules));
     execFileSync("gcc", ["-nostdlib", "-static", "-o", join(work, "init"), join(work, "init.s")]);
     writeFileSync(join(work, "initrd"), Buffer.concat([
       cpioEntry("dev", 0o040755, Buffer.alloc(0)), cpioEntry("dev/console", 0o020600, Buffer.alloc(0), 5, 1),
-      cpioEntry("init", 0o100755, readFileSync(join(work, "init"))), cpioEntry("TRAILER!!!", 0, Buffer.alloc(0)),
+      cpioEntry("init", 0o100755, readFileSync(join(work, "init"))), ...modules.map((bytes, i) => cpioEntry(`m${i}.ko`, 0o100644, Buffer.from(bytes))), cpioEntry("TRAILER!!!", 0, Buffer.alloc(0)),
     ]));
     const serial = join(work, "serial");
     const guest = spawn("qemu-system-x86_64", [
