@@ -55,6 +55,7 @@ const wide = { bytes: 4096 * 3 * 3, ways: 3 };
 const shapes: [string, MachineSpec][] = [
   ["inclusive", tinyMachine({ inclusion: "inclusive" })],
   ["victim", tinyMachine({ inclusion: "victim" })],
+  ["victim, L3 smaller than L2", tinyMachine({ with: { l3: { bytes: 4096 * 2, ways: 2, cycles: tinyMachine().l3.cycles, inclusion: "victim" } } })],
   ["independent", tinyMachine({ inclusion: "independent" })],
   ["inclusive, CCXs", ccx(tinyMachine({ inclusion: "inclusive" }))],
   ["victim, CCXs", ccx(tinyMachine({ inclusion: "victim" }))],
