@@ -1,8 +1,8 @@
 /** The composition root: which plugins make a kernel. The lists differ in one line. */
 import { assemble, type Assembly, bindValue, plugin, type Plugin } from "@kreplica/di";
 import { hwX86, type MachineSpec } from "@kreplica/hw-x86";
-import { KernelImage, KernelLayout, KernelOptions, mmCore, singleCopy } from "@kreplica/mm-core";
-import { everyNth, numaReplication, perSocket, replicationBy, TEXT_ONLY } from "@kreplica/numa-replication";
+import { HOME_PGDS, type KernelDefect, KernelImage, KernelLayout, KernelOptions, LAZY_PGDS, mmCore, singleCopy } from "@kreplica/mm-core";
+import { everyNth, numaReplication, PER_NODE, perSocket, replicationBy, TEXT_ONLY, withDefects } from "@kreplica/numa-replication";
 
 /** What a kernel is booted with. */
 export interface Ingredients { readonly image: KernelImage; readonly layout: KernelLayout; readonly options: KernelOptions }
@@ -15,11 +15,21 @@ const inputs = (given: Ingredients): Plugin => plugin("inputs", [
 export const baseline = (spec: MachineSpec, given: Ingredients): Assembly => assemble([hwX86(spec), inputs(given), mmCore, singleCopy]);
 export const replicated = (spec: MachineSpec, given: Ingredients): Assembly => assemble([hwX86(spec), inputs(given), mmCore, numaReplication]);
 
+/** A policy: the plugin that stands in the replication line, and the defects of the series it reproduces in the kernel's core. */
+export interface Policy { readonly summary: string; readonly plugin: Plugin; readonly defects?: ReadonlySet<KernelDefect> }
+
+/** The series as posted: what reading and running it found wrong, as far as the model goes. */
+const POSTED = withDefects(PER_NODE, "D1", "D4", "D9", "D10", "D14", "D15");
+const POSTED_CORE: ReadonlySet<KernelDefect> = new Set(["D2", "D3", "D8", "D11", "N2", "remote-table"]);
+
 /** The line by which policies differ. */
-export const POLICIES: Readonly<Record<string, { readonly summary: string; readonly plugin: Plugin }>> = {
+export const POLICIES: Readonly<Record<string, Policy>> = {
   "single-copy": { summary: "one copy for all nodes: the kernel without the series", plugin: singleCopy },
-  "per-node": { summary: "a copy of text and rodata on every node with memory, the series' defects corrected", plugin: numaReplication },
+  "rfc-v1": { summary: "the series as posted, its defects included; needs a boot CPU on the image's node", plugin: replicationBy(POSTED), defects: POSTED_CORE },
+  "per-node": { summary: PER_NODE.summary, plugin: numaReplication },
   "text-only": { summary: TEXT_ONLY.summary, plugin: replicationBy(TEXT_ONLY) },
+  "lazy-pgd": { summary: "as per-node; a process gets a node's PGD at its first switch there, and can give it back", plugin: replicationBy(PER_NODE, LAZY_PGDS) },
+  "home-node": { summary: "as per-node; a process has one PGD, of the node it was made on, and runs that node's copy everywhere", plugin: replicationBy(PER_NODE, HOME_PGDS) },
   "every-nth": { summary: everyNth(2).summary, plugin: replicationBy(everyNth(2)) },
   "per-socket": { summary: perSocket().summary, plugin: replicationBy(perSocket()) },
 };

@@ -97,8 +97,9 @@ export function prepare(options: BootOptions): BootParts {
   const levels = options.levels ?? 4;
   if (levels === 5 && spec.virtualBits < 57) fault("--levels", "this machine's addresses have 48 bits, too few for 5 levels", "choose 4 levels, or a machine with virtualBits 57");
   const policy = typeof options.policy === "string"
-    ? POLICIES[options.policy]?.plugin ?? fault("--policy", `there is no policy ${options.policy}`, `choose one of ${Object.keys(POLICIES).join(", ")}`)
-    : options.policy;
+    ? POLICIES[options.policy] ?? fault("--policy", `there is no policy ${options.policy}`, `choose one of ${Object.keys(POLICIES).join(", ")}`)
+    : { plugin: options.policy };
+  const defects = options.defects ?? ("defects" in policy ? policy.defects : undefined);
   const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
   const master = options.masterNode ?? withMemory[0] ?? fault("nodes", "no node has memory", "give one node memory");
   if (!withMemory.includes(master)) fault("--master-node", `node ${master} has no memory`, `choose one of ${withMemory.join(", ")}`);
@@ -122,8 +123,8 @@ export function prepare(options: BootOptions): BootParts {
     physicalWindow: { start: base + IMAGE_OFFSET, end: base + (BigInt(Math.min(home.frames, 0x2_0000)) << 12n) },
     kaslrText: options.kaslr?.text ?? false, kaslrMemory: options.kaslr?.memory ?? false,
   });
-  const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])], ...(options.defects ? { defects: options.defects } : {}) };
-  const assembly = withPolicy(spec, { image, layout, options: kernelOptions }, policy);
+  const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])], ...(defects ? { defects } : {}) };
+  const assembly = withPolicy(spec, { image, layout, options: kernelOptions }, policy.plugin);
   return {
     assembly, image, layout, options: kernelOptions,
     machine: assembly.get(Machine), tables: assembly.get(KernelTables), entries: assembly.get(TableMemory), view: assembly.get(ReplicaView),

@@ -1,0 +1,53 @@
+/** `kreplica boot`: the boot step by step, what each did, what it cost in memory, and whether the replicas are right. */
+import type { Command } from "commander";
+import { MmError } from "@kreplica/mm-core";
+import { boot, type Booted } from "../boot.js";
+import { InputError } from "../inputs/input-error.js";
+import type { Screen } from "../report/terminal.js";
+import { hanging, renderTable } from "../report/terminal.js";
+import { bytesText } from "../report/units.js";
+import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { addKernelChoices, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
+import { jsonOption, type JsonOption } from "./options.js";
+
+export function registerBoot(program: Command, context: CommandContext): void {
+  addKernelChoices(program.command("boot")
+    .summary("boot the modelled kernel and show what each step did")
+    .description("Boots the traced kernel on a machine, in the order of Linux with the series' four calls (marked *), and shows stores to page tables, memory by node and the invariants that hold afterwards."))
+    .addOption(jsonOption())
+    .addHelpText("after", examples(
+      ["kreplica boot", "a copy on each node of two E5-2690 v3"],
+      ["kreplica boot --policy single-copy", "the same kernel without the series"],
+      ["kreplica boot --machine xeon-8260-8s --levels 4 --pti on --kaslr both --seed 7", "eight nodes, KPTI, everything placed at random"],
+    ) + exitCodes)
+    .action((options: KernelChoices & JsonOption) => {
+      const choices = readKernelChoices(options);
+      let kernel: Booted;
+      try {
+        kernel = boot(choices);
+      } catch (error) {
+        if (error instanceof MmError) throw new InputError({ file: choices.spec.name, reason: error.message, remedy: "give the node more memory, or choose a policy that copies less" });
+        throw error;
+      }
+      const report = kernel.checkInvariants();
+      const memory = kernel.memory();
+      if (report.violated.length > 0 || memory.extraBytes !== memory.closedForm) context.checkFailed();
+      context.print(options.json
+        ? jsonText({ schema: "kreplica.boot/1", machine: choices.spec.name, kernel: kernel.image.name, policy: kernel.view.name, levels: kernel.layout.levels, pti: kernel.layout.pti, masterNode: kernel.view.master, holders: kernel.view.holders, timeline: kernel.timeline, memory, invariants: report })
+        : bootText(kernel, choices.spec.name, context.screen));
+    });
+}
+
+function bootText(kernel: Booted, machine: string, screen: Screen): string {
+  const { layout, view } = kernel;
+  const report = kernel.checkInvariants();
+  const memory = kernel.memory();
+  const title = `${kernel.image.name} on ${machine}: ${view.name}, ${layout.levels} levels, KPTI ${layout.pti ? "on" : "off"}, image on node ${view.master}`;
+  const steps = kernel.timeline.map((event) => hanging(`${String(event.row).padStart(2)}${event.fromSeries ? "*" : " "} ${event.step}`, event.stores > 0 ? `${event.did} (${event.stores} table stores${event.replicaStores > 0 ? `, ${event.replicaStores} of them for copies` : ""})` : event.did, screen, 28)).join("");
+  const table = renderTable([{ head: "node" }, { head: "text", align: "right" }, { head: "rodata", align: "right" }, { head: "tables", align: "right" }],
+    memory.perNode.map((node) => [`${node.node}`, bytesText(node.textBytes), bytesText(node.rodataBytes), bytesText(node.tableBytes)]), screen);
+  const agrees = memory.extraBytes === memory.closedForm;
+  const broken = report.violated.map((each) => `  ${screen.bad(each.id)} ${each.sentence}\n     ${each.detail}\n`).join("");
+  return `${screen.bold(title)}\n\n${steps}\n${table}\n  More than one copy needs: ${bytesText(memory.extraBytes)}; worked out from sizes: ${bytesText(memory.closedForm)}${agrees ? "" : screen.bad(" (they disagree)")}\n`
+    + `  Invariants: ${report.checked.length} checked, ${report.violated.length === 0 ? screen.good("all hold") : screen.bad(`${report.violated.length} violated`)}, ${report.notReached.length} not reached\n${broken}`;
+}

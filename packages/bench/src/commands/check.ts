@@ -1,0 +1,84 @@
+/** `kreplica check`: random interleavings against the invariants; a failure is shrunk, printed and can be replayed. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { z } from "zod";
+import { POLICIES } from "../assemble.js";
+import type { BootOptions } from "../boot.js";
+import { campaign, failureOf } from "../check/campaign.js";
+import { sentenceOf } from "../check/harness.js";
+import { describeOperation, type Operation } from "../check/operations.js";
+import { smallImage, smallMachine } from "../check/small-kernel.js";
+import { InputError } from "../inputs/input-error.js";
+import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { jsonOption, type JsonOption, wholeNumber } from "./options.js";
+
+interface Options extends JsonOption {
+  readonly policy: string; readonly nodes?: number; readonly levels?: "4" | "5"; readonly pti?: "on" | "off";
+  readonly steps: number; readonly runs: number; readonly seed: number; readonly replay?: string; readonly save?: string;
+}
+
+/** What a counterexample file holds. */
+const Saved = z.object({
+  schema: z.literal("kreplica.counterexample/1"), policy: z.string(), nodes: z.number().int().min(1).max(64), memoryless: z.number().int().min(0).max(8),
+  levels: z.union([z.literal(4), z.literal(5)]), pti: z.boolean(), invariant: z.string(), operations: z.array(z.looseObject({ op: z.string() })),
+});
+interface Kind { readonly nodes: number; readonly memoryless: number; readonly levels: 4 | 5; readonly pti: boolean }
+
+const kernelOf = (policy: string, kind: Kind): BootOptions =>
+  ({ spec: smallMachine(kind.nodes, kind.memoryless), policy, levels: kind.levels, pti: kind.pti, image: smallImage() });
+
+export function registerCheck(program: Command, context: CommandContext): void {
+  program.command("check")
+    .summary("look for the shortest way a policy goes wrong")
+    .description("Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings and refused allocations, on small kernels: after each operation the rules of groups F and G, at the end those of A to C too, against the machine's own bytes and a model of what a user may see. What fails is shrunk to the shortest list of operations.")
+    .addOption(new Option("--policy <name>", "who holds copies").choices(Object.keys(POLICIES)).default("per-node"))
+    .addOption(new Option("--nodes <number>", "nodes with memory (default: 1, 2, 3 and 8 in turn)").argParser(wholeNumber("--nodes")))
+    .addOption(new Option("--levels <number>", "(default: both in turn)").choices(["4", "5"]))
+    .addOption(new Option("--pti <on|off>", "(default: both in turn)").choices(["on", "off"]))
+    .addOption(new Option("--steps <number>", "operations of a run").argParser(wholeNumber("--steps")).default(200))
+    .addOption(new Option("--runs <number>", "runs").argParser(wholeNumber("--runs")).default(400))
+    .addOption(new Option("--seed <number>", "seeds the runs").argParser(wholeNumber("--seed")).default(1))
+    .addOption(new Option("--save <file>", "write the first counterexample there"))
+    .addOption(new Option("--replay <file>", "run a saved counterexample again"))
+    .addOption(jsonOption())
+    .addHelpText("after", examples(
+      ["kreplica check", "the corrected series: nothing is found"],
+      ["kreplica check --policy rfc-v1 --nodes 2", "the series as posted: how it goes wrong"],
+      ["kreplica check --policy rfc-v1 --save bad.json; kreplica check --replay bad.json", "and again"],
+    ) + exitCodes)
+    .action((options: Options) => {
+      if (options.replay !== undefined) return replay(options.replay, context, options.json === true);
+      if (options.nodes !== undefined && (options.nodes < 1 || options.nodes > 64)) throw new InputError({ file: "--nodes", reason: `${options.nodes} is not between 1 and 64`, remedy: "choose a number in between" });
+      const kinds = (options.nodes === undefined ? [2, 1, 3, 8] : [options.nodes]).flatMap((nodes) =>
+        (options.levels === undefined ? [4, 5] as const : [options.levels === "5" ? 5 : 4] as const).flatMap((levels) =>
+          (options.pti === undefined ? [false, true] : [options.pti === "on"]).map((pti): Kind => ({ nodes, memoryless: nodes === 2 ? 1 : 0, levels, pti }))));
+      context.progress.start(options.runs, "checking");
+      const result = campaign({ runs: options.runs, steps: options.steps, seed: options.seed, kernels: kinds.map((kind) => kernelOf(options.policy, kind)), onRun: () => context.progress.step(1, "checking") });
+      context.progress.stop();
+      if (result.violations.length > 0) context.checkFailed();
+      const first = result.violations[0];
+      if (first && options.save !== undefined) writeFileSync(options.save, jsonText({ schema: "kreplica.counterexample/1", policy: options.policy, ...kinds[first.kernel]!, invariant: first.invariant, operations: first.operations }));
+      const violations = result.violations.map(({ kernel, ...each }) => ({ ...each, sentence: sentenceOf(each.invariant), ...kinds[kernel]! }));
+      if (options.json) return context.print(jsonText({ schema: "kreplica.check/1", policy: options.policy, runs: result.runs, steps: result.steps, violations }));
+      const { screen } = context;
+      const text = violations.map((each) => `${screen.bad(each.invariant)} ${each.sentence}\n  ${each.nodes} nodes, ${each.levels} levels, KPTI ${each.pti ? "on" : "off"}: ${each.detail}\n${each.operations.length === 0 ? "  right after the boot\n" : each.operations.map((operation, index) => `  ${index + 1}. ${describeOperation(operation)}\n`).join("")}`).join("\n");
+      return context.print(`${options.policy}: ${result.runs} runs, ${result.steps} operations on ${kinds.length} kinds of kernel: ${violations.length === 0 ? screen.good("nothing found") : screen.bad(`${violations.length} kinds of kernel go wrong`)}\n${text === "" ? "" : `\n${text}`}`);
+    });
+}
+
+function replay(file: string, context: CommandContext, json: boolean): void {
+  let saved: z.infer<typeof Saved>;
+  try {
+    saved = Saved.parse(JSON.parse(readFileSync(file, "utf8")));
+  } catch (error) {
+    const issue = error instanceof z.ZodError ? error.issues[0] : undefined;
+    throw new InputError({ file, ...(issue ? { field: issue.path.join(".") } : {}), reason: issue?.message ?? (error as Error).message, remedy: "give a file that `kreplica check --save` wrote" });
+  }
+  if (POLICIES[saved.policy] === undefined) throw new InputError({ file, field: "policy", reason: `there is no policy ${saved.policy}`, remedy: `choose one of ${Object.keys(POLICIES).join(", ")}` });
+  const failure = failureOf(kernelOf(saved.policy, saved), saved.operations as unknown as readonly Operation[]);
+  if (failure) context.checkFailed();
+  const violations = failure ? [{ invariant: failure.invariant, sentence: sentenceOf(failure.invariant), detail: failure.detail, operations: saved.operations }] : [];
+  context.print(json
+    ? jsonText({ schema: "kreplica.check/1", policy: saved.policy, runs: 1, steps: saved.operations.length, violations })
+    : failure ? `${context.screen.bad(failure.invariant)} ${sentenceOf(failure.invariant)}\n  ${failure.detail}\n` : `${context.screen.good("nothing found")}: the counterexample for ${saved.invariant} no longer fails\n`);
+}

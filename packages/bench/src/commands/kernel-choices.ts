@@ -1,0 +1,38 @@
+/** Options of the commands that boot a kernel: which policy, how many levels, KPTI, KASLR, where the image and the boot CPU are. */
+import { type Command, Option } from "commander";
+import { POLICIES } from "../assemble.js";
+import type { BootOptions } from "../boot.js";
+import { addMachineOptions, type MachineOptions, readMachine, wholeNumber } from "./options.js";
+
+export interface KernelChoices extends MachineOptions {
+  readonly policy: string;
+  readonly levels: "4" | "5";
+  readonly pti: "on" | "off";
+  readonly pcid: "on" | "off";
+  readonly kaslr: "off" | "text" | "memory" | "both";
+  readonly masterNode?: number;
+  readonly bootCpu?: number;
+  readonly alignment?: "recorded" | "patch-06";
+  readonly seed: number;
+}
+
+/** Adds them; read them with {@link readKernelChoices}. */
+export const addKernelChoices = (command: Command): Command => addMachineOptions(command)
+  .addOption(new Option("--policy <name>", "who holds copies; `kreplica policies` lists them").choices(Object.keys(POLICIES)).default("per-node"))
+  .addOption(new Option("--levels <number>", "levels of page tables").choices(["4", "5"]).default("4"))
+  .addOption(new Option("--pti <on|off>", "kernel page-table isolation").choices(["on", "off"]).default("off"))
+  .addOption(new Option("--pcid <on|off>", "CPUs have PCIDs").choices(["on", "off"]).default("on"))
+  .addOption(new Option("--kaslr <what>", "what is placed at random, by --seed").choices(["off", "text", "memory", "both"]).default("off"))
+  .addOption(new Option("--master-node <number>", "node that holds the kernel image (default: the first with memory)").argParser(wholeNumber("--master-node")))
+  .addOption(new Option("--boot-cpu <number>", "CPU that boots (default: the first)").argParser(wholeNumber("--boot-cpu")))
+  .addOption(new Option("--alignment <how>", "ends of text and rodata: as recorded, or filled to 2 MiB (default: filled where there are copies)").choices(["recorded", "patch-06"]))
+  .addOption(new Option("--seed <number>", "seeds whatever is drawn").argParser(wholeNumber("--seed")).default(1));
+
+/** @throws InputError */
+export const readKernelChoices = (choices: KernelChoices): BootOptions => ({
+  spec: readMachine(choices), policy: choices.policy, levels: choices.levels === "5" ? 5 : 4, pti: choices.pti === "on", pcid: choices.pcid === "on", seed: choices.seed,
+  kaslr: { text: choices.kaslr === "text" || choices.kaslr === "both", memory: choices.kaslr === "memory" || choices.kaslr === "both" },
+  ...(choices.masterNode === undefined ? {} : { masterNode: choices.masterNode }),
+  ...(choices.bootCpu === undefined ? {} : { bootCpu: choices.bootCpu }),
+  ...(choices.alignment === undefined ? {} : { alignment: choices.alignment }),
+});

@@ -1,0 +1,71 @@
+/** `kreplica tables`: page tables as the kernel dumps them, what differs between nodes, and pictures of the way to a page. */
+import { type Command, Option } from "commander";
+import { leaves } from "@kreplica/hw-x86";
+import { imageAddress } from "@kreplica/mm-core";
+import { boot, type Booted } from "../boot.js";
+import { InputError } from "../inputs/input-error.js";
+import { readRecordedTables } from "../inputs/recorded-tables.js";
+import { ptdump } from "../report/ptdump.js";
+import { qemuTlbLine } from "../report/qemu-tlb.js";
+import { differences, picture, type PicturedRoot } from "../report/tables-picture.js";
+import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { addKernelChoices, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
+import { jsonOption, type JsonOption, wholeNumber } from "./options.js";
+
+type Options = KernelChoices & JsonOption & { readonly from?: string; readonly cpu?: number; readonly node?: number };
+
+export function registerTables(program: Command, context: CommandContext): void {
+  addKernelChoices(program.command("tables")
+    .summary("page tables of a booted kernel by node, or recorded ones")
+    .description("Without --node: the way to text, rodata, data and a user page on every node (cells marked = are shared), and which entries differ. With --node: that node's table in the format of /sys/kernel/debug/page_tables/kernel. With --from: recorded table pages, every leaf as QEMU's `info tlb` lists it."))
+    .addOption(new Option("--node <number>", "dump this node's kernel table").argParser(wholeNumber("--node")))
+    .addOption(new Option("--from <dir>", "directory with ptpages.bin.zst and registers.txt"))
+    .addOption(new Option("--cpu <number>", "with --from: CPU whose table is listed (default: the first)").argParser(wholeNumber("--cpu")))
+    .addOption(jsonOption())
+    .addHelpText("after", examples(
+      ["kreplica tables", "the cover letter's picture, from live tables"],
+      ["kreplica tables --node 1", "node 1 as ptdump prints it"],
+      ["kreplica tables --from data/tables/p4 --cpu 2", "a recorded guest"],
+    ) + exitCodes)
+    .action((options: Options) => {
+      if (options.from !== undefined) return context.print(recorded(options.from, options));
+      if (options.cpu !== undefined) throw new InputError({ file: "--cpu", reason: "given without --from", remedy: "name a directory with --from, or a node with --node" });
+      const kernel = boot(readKernelChoices(options));
+      if (options.node !== undefined && !kernel.machine.nodes.includes(options.node)) throw new InputError({ file: "--node", reason: `there is no node ${options.node}`, remedy: `choose one of ${kernel.machine.nodes.join(", ")}` });
+      if (options.node !== undefined) {
+        const lines = ptdump(kernel.machine.memory, kernel.view.kernelRoot(options.node), kernel.layout);
+        return context.print(options.json ? jsonText({ schema: "kreplica.tables/1", node: options.node, lines }) : `${lines.join("\n")}\n`);
+      }
+      const shown = tablesReport(kernel);
+      return context.print(options.json ? jsonText({ schema: "kreplica.tables/1", ...shown }) : `${shown.pictures.join("\n")}\n${shown.differences.map(({ nodes, entries }) => `Entries of nodes ${nodes.join(" and ")} that differ: ${entries.length === 0 ? "none" : entries.join(", ")}\n`).join("")}`);
+    });
+}
+
+/** Pictures and differences of a booted kernel and one process of it, before and after its second top-level slot. */
+export function tablesReport(kernel: Booted): { pictures: string[]; differences: { nodes: number[]; entries: string[] }[] } {
+  const { view, layout, image, machine } = kernel;
+  const { memory } = machine;
+  const roots: PicturedRoot[] = view.holders.map((node) => ({ node, root: view.kernelRoot(node) }));
+  const live = (linked: bigint): bigint => imageAddress(layout, linked);
+  const space = kernel.spaces.create();
+  const pgds = space ? view.holders.map((node) => ({ node, root: space.pgd(node) })) : [];
+  const user = (before: string): string => picture(memory, pgds, layout.levels, 0x40_0000n, `A user page, ${before}`);
+  const pictures = [
+    picture(memory, roots, layout.levels, live(image.stext), "Kernel text"), picture(memory, roots, layout.levels, live(image.startRodata), "Kernel rodata"),
+    picture(memory, roots, layout.levels, live(image.initEnd), "Kernel data"),
+  ];
+  if (space) {
+    pictures.push(user("before its PUD is allocated"));
+    space.set(0x40_0000n, { frame: 0, level: 1, present: true, writable: true, executable: false, global: false, user: true, cache: "wb" }, view.master);
+    pictures.push(user("after"));
+  }
+  return { pictures, differences: roots.slice(1).map((root) => ({ nodes: [roots[0]!.node, root.node], entries: differences(memory, roots[0]!, root, layout.levels) })) };
+}
+
+function recorded(directory: string, options: Options): string {
+  const { memory, roots } = readRecordedTables(directory);
+  const chosen = options.cpu === undefined ? roots[0] : roots.find((root) => root.cpu === options.cpu);
+  if (!chosen) throw new InputError({ file: "--cpu", reason: `the recording has no CPU ${options.cpu ?? 0}`, remedy: `choose one of ${roots.map((root) => root.cpu).join(", ")}` });
+  const lines = Array.from(leaves(memory, chosen.root, chosen.levels), qemuTlbLine);
+  return options.json ? jsonText({ schema: "kreplica.tables/1", from: directory, cpu: chosen.cpu, lines }) : `${lines.join("\n")}\n`;
+}

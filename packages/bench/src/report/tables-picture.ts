@@ -1,0 +1,75 @@
+/**
+ * The cover letter's picture, drawn from live tables: where each node's way to kernel text leads, level by level, and how the user
+ * half of a process hangs below all of them alike.
+ */
+import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, type PhysMemory, tableIndex } from "@kreplica/hw-x86";
+
+/** One node's view. */
+export interface PicturedRoot { readonly node: NodeId; readonly root: Frame }
+
+const NAMES = ["", "PTE", "PMD", "PUD", "P4D", "PGD"];
+const hex = (frame: Frame): string => frame.toString(16);
+
+/** The way to an address in one root: `PGD[511] 2a10 -> PUD[510] ...`. @returns one cell for each level, the last the leaf */
+export function wayTo(memory: PhysMemory, root: Frame, levels: 4 | 5, address: bigint): string[] {
+  const cells: string[] = [];
+  let table = root;
+  for (let level: number = levels; ; level--) {
+    const index = tableIndex(address, level);
+    const lo = memory.read32(table, index * 2);
+    const hi = memory.read32(table, index * 2 + 1);
+    const name = level === levels ? "PGD" : NAMES[level]!;
+    cells.push(`${name} ${hex(table)}[${index}]`);
+    if (!isPresent(lo)) return [...cells, "nothing"];
+    if (isLeaf(lo, level)) return [...cells, `frame ${hex(leafFrame(lo, hi, level))}`];
+    table = frameOf(lo, hi);
+  }
+}
+
+/**
+ * Rows of nodes, columns of levels; a cell that another node has too is set off by `=`: shared, not copied.
+ * @param title what the address is
+ */
+export function picture(memory: PhysMemory, roots: readonly PicturedRoot[], levels: 4 | 5, address: bigint, title: string): string {
+  const rows = roots.map(({ node, root }) => ({ name: `node ${node}`, cells: wayTo(memory, root, levels, address) }));
+  const depth = Math.max(...rows.map((row) => row.cells.length));
+  const counts = Array.from({ length: depth }, (_, column) => {
+    const seen = new Map<string, number>();
+    for (const row of rows) seen.set(row.cells[column] ?? "", (seen.get(row.cells[column] ?? "") ?? 0) + 1);
+    return seen;
+  });
+  const marked = rows.map((row) => ({ name: row.name, cells: row.cells.map((cell, column) => (counts[column]!.get(cell)! > 1 ? `=${cell}` : ` ${cell}`)) }));
+  const widths = Array.from({ length: depth }, (_, column) => Math.max(...marked.map((row) => (row.cells[column] ?? "").length)));
+  return `${title}, 0x${address.toString(16)}\n${marked.map((row) => `  ${row.name.padEnd(8)}${row.cells.map((cell, column) => cell.padEnd(widths[column]!)).join(" -> ")}`.trimEnd()).join("\n")}\n`;
+}
+
+/** What differs between two roots, by the slot of each level on the way to the window. */
+export function differences(memory: PhysMemory, a: PicturedRoot, b: PicturedRoot, levels: 4 | 5): string[] {
+  const found: string[] = [];
+  const compare = (left: Frame, right: Frame, level: number, path: string): void => {
+    if (left === right) return;
+    for (let index = 0; index < 512; index++) {
+      const [lo, hi] = [memory.read32(left, index * 2), memory.read32(left, index * 2 + 1)];
+      const [otherLo, otherHi] = [memory.read32(right, index * 2), memory.read32(right, index * 2 + 1)];
+      if (lo === otherLo && hi === otherHi) continue;
+      const here = `${path}${level === levels ? "PGD" : NAMES[level]!}[${index}]`;
+      const tables = isPresent(lo) && isPresent(otherLo) && !isLeaf(lo, level) && !isLeaf(otherLo, level);
+      if (tables) compare(frameOf(lo, hi), frameOf(otherLo, otherHi), level - 1, `${here} `);
+      else found.push(here);
+    }
+  };
+  compare(a.root, b.root, levels, "");
+  return runs(found);
+}
+
+/** `PMD[8]`, `PMD[9]`, ... as `PMD[8..9]`. */
+function runs(entries: readonly string[]): string[] {
+  const result: { path: string; from: number; to: number }[] = [];
+  for (const entry of entries) {
+    const [, path, index] = /^(.*)\[(\d+)\]$/.exec(entry)!;
+    const last = result.at(-1);
+    if (last && last.path === path && last.to + 1 === Number(index)) last.to++;
+    else result.push({ path: path!, from: Number(index), to: Number(index) });
+  }
+  return result.map(({ path, from, to }) => `${path}[${from === to ? from : `${from}..${to}`}]`);
+}
