@@ -1,0 +1,74 @@
+/// <reference types="node" />
+/** `kreplica modules` as a user runs it: exit codes, messages, the table, the JSON document. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
+import { buildCommand, type TestedCommand } from "./cli.js";
+
+const found = ((): { vmlinuz: string; modules: string } | undefined => {
+  try { return fetchKernel() as { vmlinuz: string; modules: string }; } catch (error) {
+    console.error(`SKIPPED, no kernel package: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
+})();
+
+let command: TestedCommand;
+beforeAll(async () => { command = await buildCommand(); }, 120_000);
+afterAll(() => command.remove());
+
+describe("without a kernel", () => {
+  test.each([
+    [["modules"], "--kernel"],
+    [["modules", "--kernel", "/nowhere/vmlinuz", "--all"], "/nowhere/vmlinuz"],
+    [["modules", "--kernel", "package.json", "--load", "x"], "package.json"],
+    [["modules", "--kernel", "x", "--place", "somewhere", "--all"], "--place"],
+    [["modules", "--kernel", "x", "--place", "7", "--all"], "--place"],
+    [["modules", "--kernel", "x", "--replicate", "from:", "--all"], "--replicate"],
+  ])("%j is refused with exit code 2 and says where", async (words, named) => {
+    const { code, out, error } = await command.run(words);
+    expect([code, out]).toEqual([2, ""]);
+    expect(error).toContain(named);
+    expect(error).not.toContain("    at ");
+  });
+});
+
+describe.skipIf(!found)("with the kernel of the day", () => {
+  const kernel = ["modules", "--kernel", found?.vmlinuz ?? ""];
+
+  test("a module and what it needs, in a table no wider than 100 letters", async () => {
+    const { code, out, error } = await command.run([...kernel, "--load", "xfs", "--rfc-v1"]);
+    expect([code, error]).toEqual([0, ""]);
+    expect(out).toContain("libcrc32c");
+    expect(out).toContain("rfc-v1");
+    for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
+  }, 60_000);
+
+  test("the JSON document adds up", async () => {
+    const { code, out } = await command.run([...kernel, "--load", "nf_tables", "--json", "--place", "0", "--machine", "xeon-8280-4s"]);
+    expect(code).toBe(0);
+    const document = JSON.parse(out) as { runs: { total: { bytesByNode: { node: number; bytes: number }[]; replication: { stores: number } }; modules: { name: string; copies: number; bytesByNode: { bytes: number }[]; textBytes: number; rodataBytes: number }[] }[] };
+    const [run] = document.runs;
+    expect(run!.modules.map(({ name }) => name).sort()).toEqual(["libcrc32c", "nf_tables", "nfnetlink"]);
+    const pages = (bytes: number): number => Math.ceil(bytes / 4096);
+    const copied = run!.modules.reduce((sum, { textBytes, rodataBytes }) => sum + pages(textBytes) + pages(rodataBytes), 0);
+    for (const { bytes } of run!.total.bytesByNode.slice(1)) expect(bytes).toBe(copied * 4096);
+    // One store a page and copy: the base copy is the boot table's too.
+    expect(run!.total.replication.stores).toBe(copied * 3);
+    expect(run!.modules.every(({ copies }) => copies === 3)).toBe(true);
+  }, 60_000);
+
+  test("a module that is not there, one that is no module, and one for another kernel", async () => {
+    const missing = await command.run([...kernel, "--load", "no_such_module"]);
+    expect([missing.code, missing.error]).toEqual([2, expect.stringContaining("no_such_module")]);
+    const wrong = await command.run([...kernel, "--load", "./package.json.ko"]);
+    expect(wrong.code).toBe(2);
+    const alone = await command.run([...kernel, "--load", `${found!.modules}/kernel/fs/xfs/xfs.ko`]);
+    expect([alone.code, alone.error]).toEqual([2, expect.stringContaining("libcrc32c")]);
+  }, 60_000);
+
+  test("copies only where the policy says", async () => {
+    const { code, out } = await command.run([...kernel, "--load", "xfs", "--json", "--replicate", "from:65536"]);
+    expect(code).toBe(0);
+    const { modules } = (JSON.parse(out) as { runs: { modules: { name: string; copies: number }[] }[] }).runs[0]!;
+    expect(modules.map(({ name, copies }) => [name, copies])).toEqual([["libcrc32c", 0], ["xfs", 1]]);
+  }, 60_000);
+});
