@@ -1,0 +1,119 @@
+/// <reference types="node" />
+/** kreplica boot, tables, check and policies as a person runs them: text, JSON, exit codes. */
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { dataFile } from "../src/data-files.js";
+import { buildCommand, type TestedCommand } from "./cli.js";
+
+let kreplica: TestedCommand;
+beforeAll(async () => { kreplica = await buildCommand(); });
+afterAll(() => kreplica.remove());
+const folder = mkdtempSync(join(tmpdir(), "kreplica-check-"));
+
+describe("boot", () => {
+  test("shows the steps, the memory and the invariants", async () => {
+    const { code, out } = await kreplica.run(["boot"]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^Linux 6\.1\.0-56-cloud-amd64 on e5-2690v3-2s: per-node, 4 levels, KPTI off, image on node 0/);
+    expect(out.match(/^ +\d+\* /gm)).toHaveLength(4);
+    expect(out).toMatch(/Invariants: 24 checked, all hold, 59 not reached/);
+    expect(out).toMatch(/More than one copy needs: 26\.1 MiB; worked out from sizes: 26\.1 MiB\n/);
+  });
+  test("as one document, the same twice", async () => {
+    const words = ["boot", "--json", "--pti", "on", "--kaslr", "both", "--seed", "9", "--machine", "tiny-2-node", "--policy", "text-only"];
+    const [first, second] = [await kreplica.run(words), await kreplica.run(words)];
+    expect(first.out).toBe(second.out);
+    const document = JSON.parse(first.out) as { schema: string; holders: number[]; memory: { extraBytes: number; closedForm: number }; invariants: { violated: unknown[] } };
+    expect(document).toMatchObject({ schema: "kreplica.boot/1", holders: [0, 1], invariants: { violated: [] } });
+    expect(document.memory.extraBytes).toBe(document.memory.closedForm);
+  });
+  test("the series as posted goes wrong: exit code 1, the rules named", async () => {
+    const { code, out } = await kreplica.run(["boot", "--policy", "rfc-v1", "--json"]);
+    expect(code).toBe(1);
+    const ids = (JSON.parse(out) as { invariants: { violated: { id: string }[] } }).invariants.violated.map((each) => each.id);
+    expect(ids).toEqual(expect.arrayContaining(["B2", "B6", "C2", "C3", "C4"]));
+  });
+  test("a combination the machine cannot hold ends in one clear line", async () => {
+    const { code, error } = await kreplica.run(["boot", "--levels", "5"]);
+    expect(code).toBe(2);
+    expect(error.trimEnd().split("\n")).toHaveLength(1);
+    expect(error).toMatch(/--levels: this machine's addresses have 48 bits/);
+  });
+});
+
+describe("tables", () => {
+  test("the cover letter's two pictures: kernel text on two nodes, a user page before and after its PUD", async () => {
+    const { code, out } = await kreplica.run(["tables", "--machine", "tiny-2-node"]);
+    expect(code).toBe(0);
+    expect(out).toMatchInlineSnapshot(`
+      "Kernel text, 0xffffffff81000000
+        node 0   PGD 1f7fd[511] ->  PUD 1f7fa[510] ->  PMD 1f7fb[8] ->  frame 1000
+        node 1   PGD 3dbff[511] ->  PUD 3dbfc[510] ->  PMD 3dbfd[8] ->  frame 3e600
+
+      Kernel rodata, 0xffffffff82000000
+        node 0   PGD 1f7fd[511] ->  PUD 1f7fa[510] ->  PMD 1f7fb[16] ->  frame 2000
+        node 1   PGD 3dbff[511] ->  PUD 3dbfc[510] ->  PMD 3dbfd[16] ->  frame 3dc00
+
+      Kernel data, 0xffffffff832a7000
+        node 0   PGD 1f7fd[511] ->  PUD 1f7fa[510] ->  PMD 1f7fb[25] ->  PTE 1f7da[167] -> =frame 32a7
+        node 1   PGD 3dbff[511] ->  PUD 3dbfc[510] ->  PMD 3dbfd[25] ->  PTE 3dbf8[167] -> =frame 32a7
+
+      A user page, before its PUD is allocated, 0x400000
+        node 0   PGD 3603[0]  -> =nothing
+        node 1   PGD 3dbfb[0] -> =nothing
+
+      A user page, after, 0x400000
+        node 0   PGD 3603[0]  -> =PUD 32a5[0] -> =PMD 301a[2] -> =PTE 301b[0] -> =frame 0
+        node 1   PGD 3dbfb[0] -> =PUD 32a5[0] -> =PMD 301a[2] -> =PTE 301b[0] -> =frame 0
+
+      Entries of nodes 0 and 1 that differ: PGD[511] PUD[510] PMD[8..20]
+      "
+    `);
+  });
+  test("one node as the kernel dumps it", async () => {
+    const { out } = await kreplica.run(["tables", "--node", "1", "--machine", "tiny-2-node"]);
+    expect(out.split("\n")[0]).toBe("---[ User Space ]---");
+    expect(out).toContain("0xffffffff81000000-0xffffffff82000000          16M     ro         PSE     GLB x  pmd\n");
+  });
+  test("recorded tables, as QEMU lists them", async () => {
+    const { out } = await kreplica.run(["tables", "--from", dataFile("tables/p4"), "--cpu", "2"]);
+    expect(out.split("\n")).toHaveLength(14163 + 1);
+    expect(out.startsWith("0000000000400000") || /^[0-9a-f]{16}: [0-9a-f]{16} /.test(out)).toBe(true);
+  });
+  test("wrong words", async () => {
+    expect((await kreplica.run(["tables", "--node", "9"])).error).toMatch(/--node: there is no node 9/);
+    expect((await kreplica.run(["tables", "--cpu", "1"])).error).toMatch(/--cpu: given without --from/);
+    expect((await kreplica.run(["tables", "--from", "/nowhere"])).code).toBe(2);
+  });
+});
+
+describe("check", () => {
+  test("per-node: nothing found", async () => {
+    const { code, out } = await kreplica.run(["check", "--runs", "16", "--steps", "60", "--json"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toEqual({ schema: "kreplica.check/1", policy: "per-node", runs: 16, steps: 960, violations: [] });
+  });
+  test("rfc-v1: found, printed, saved, replayed", async () => {
+    const file = join(folder, "bad.json");
+    const found = await kreplica.run(["check", "--policy", "rfc-v1", "--nodes", "2", "--levels", "4", "--pti", "off", "--runs", "8", "--save", file]);
+    expect(found.code).toBe(1);
+    expect(found.out).toMatch(/rfc-v1: \d+ runs.*1 kinds of kernel go wrong/);
+    expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({ schema: "kreplica.counterexample/1", policy: "rfc-v1", nodes: 2, levels: 4, pti: false });
+    const again = await kreplica.run(["check", "--replay", file]);
+    expect(again.code).toBe(1);
+  });
+  test("a file that is no counterexample is named", async () => {
+    const file = join(folder, "no.json");
+    writeFileSync(file, "{\"schema\":\"kreplica.counterexample/1\",\"policy\":\"per-node\"}");
+    const { code, error } = await kreplica.run(["check", "--replay", file]);
+    expect(code).toBe(2);
+    expect(error).toMatch(/no\.json: nodes: .*Give a file that `kreplica check --save` wrote/);
+  });
+});
+
+test("policies, one line each", async () => {
+  const { out } = await kreplica.run(["policies", "--json"]);
+  expect((JSON.parse(out) as { policies: { name: string }[] }).policies.map((each) => each.name)).toEqual(["single-copy", "rfc-v1", "per-node", "text-only", "lazy-pgd", "home-node", "every-nth", "per-socket"]);
+});
