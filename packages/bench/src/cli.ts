@@ -2,16 +2,21 @@
 /** The kreplica command: arguments in, text and exit code out. The only file that touches the process. */
 import "@kreplica/di"; // first: it loads reflect-metadata, which classes with injected parameters need when they are defined
 import manifest from "../package.json";
+import { registerBpf } from "./commands/bpf.js";
 import type { RegisterCommand } from "./commands/command.js";
+import { registerBoot } from "./commands/boot.js";
+import { registerCheck } from "./commands/check.js";
 import { registerCompare } from "./commands/compare.js";
 import { registerMachine } from "./commands/machine.js";
 import { registerModules } from "./commands/modules.js";
 import { registerPatch } from "./commands/patch.js";
+import { registerPolicies } from "./commands/policies.js";
+import { registerTables } from "./commands/tables.js";
 import { run } from "./commands/run.js";
 import { progressOn, screenFor } from "./report/terminal.js";
 
 /** In the order of the help. */
-const commands: readonly RegisterCommand[] = [registerCompare, registerMachine, registerModules, registerPatch];
+const commands: readonly RegisterCommand[] = [registerCompare, registerBoot, registerTables, registerCheck, registerPolicies, registerBpf, registerMachine, registerModules, registerPatch];
 
 // A reader that has seen enough (`| head`) is not an error.
 for (const stream of [process.stdout, process.stderr]) {

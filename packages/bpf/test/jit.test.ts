@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { BpfError } from "../src/errors.js";
 import { Interpreter, Outcome } from "../src/interpreter.js";
 import { assemble } from "../src/isa/assemble.js";
-import { Code } from "../src/isa/code.js";
+import type { Code } from "../src/isa/code.js";
 import { Pseudo } from "../src/isa/opcode.js";
 import { compile } from "../src/jit/compile.js";
 import { RegionMemory } from "../src/memory.js";

@@ -92,6 +92,7 @@ describe.each([[[0, 1, 2, 3], false], [[0, 1, 2, 3], true], [[1, 3], true], [[0]
     loaded.unload();
     k.memory.release(context);
     k.assembly.get(Packs).dispose();
+    k.assembly.get(Helpers).dispose();
     k.assembly.get(Vmalloc).purge();
     expect(frames()).toEqual(before);
     expect(k.assembly.get(Vmalloc).areas().length).toBe(areas);

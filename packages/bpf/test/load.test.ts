@@ -6,7 +6,7 @@ import { BpfError } from "../src/errors.js";
 import { ProgramPacks } from "../src/image/prog-pack.js";
 import { Outcome } from "../src/interpreter.js";
 import { LoadedObject } from "../src/load.js";
-import { RingBuffer } from "../src/maps/ring.js";
+import type { RingBuffer } from "../src/maps/ring.js";
 import { u32Bytes } from "../src/maps/map.js";
 import { readObject } from "../src/object/read-object.js";
 import { FakeText } from "../src/testing/fake-text.js";

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { BpfError } from "../src/errors.js";
 import { Interpreter, Outcome } from "../src/interpreter.js";
-import { Code } from "../src/isa/code.js";
+import type { Code } from "../src/isa/code.js";
 import { Pseudo } from "../src/isa/opcode.js";
 import { RegionMemory } from "../src/memory.js";
 import { CONTEXT_BYTES, generateProgram, generatorMaps, VALUE_BYTES } from "../src/testing/generate.js";

@@ -1,6 +1,7 @@
 /** Runs programs of a BPF object on one CPU of each node, cold and then warm, and counts where their code was fetched from. */
 import { plugin } from "@kreplica/di";
-import { bpf, type BpfHost, type BpfObject, contextShape, Helpers, KernelMemory, LoadedObject, type LoadedProgram, Packs, ProgramMemory, runCompiled } from "@kreplica/bpf";
+import type { KernelMemory} from "@kreplica/bpf";
+import { bpf, type BpfHost, type BpfObject, contextShape, Helpers, LoadedObject, type LoadedProgram, Packs, ProgramMemory, runCompiled } from "@kreplica/bpf";
 import { Counters, difference, Kind, type MachineSpec, Source } from "@kreplica/hw-x86";
 import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
 import { KernelTables } from "@kreplica/mm-core";
@@ -70,13 +71,13 @@ export function runBpf(options: BpfRunOptions): BpfRun {
     now: () => 1_000_000n, random: () => 4, task: () => ({ pidTgid: (1n << 32n) | 1n, name: "kreplica" }), trace: () => undefined,
   };
   const used = (): number[] => machine.nodes.map((node) => kernel.allocator.usedFrames(node, "module"));
-  const before = used();
+  const { stubs } = helpers, before = used();
   const loaded = new LoadedObject(options.object, host, { packs, helperAddress: (id) => helpers.address(id), programs: options.programs });
   const codeBytes = used().map((frames, i) => ({ node: machine.nodes[i]!, bytes: (frames - before[i]!) * 4096 }));
   const cpus = machine.nodes.map((node) => machine.cpuIds.find((cpu) => machine.nodeOfCpu(cpu) === node)).filter((cpu) => cpu !== undefined);
   const programs = loaded.programs.map((program): BpfProgramRun => ({
     name: program.name, section: program.source.section, slots: program.code.length, bytes: program.machineCode!.length, processed: program.verified.statistics.processed,
-    address: `0x${program.entry.toString(16)}`, nodes: cpus.map((cpu) => runOn(kernel, memory, loaded, program, cpu, options, host, helpers.stubs)),
+    address: `0x${program.entry.toString(16)}`, nodes: cpus.map((cpu) => runOn(kernel, memory, loaded, program, cpu, options, host, stubs)),
   }));
   const maps = loaded.maps.map((map) => ({ name: map.definition.name, kind: map.definition.kind, bytes: map.bytes, keys: map.keys().length }));
   loaded.unload();

@@ -7,7 +7,8 @@
 import { BpfError } from "../errors.js";
 import { Code, decode } from "../isa/code.js";
 import { CALL, CallKind, LD_IMM64, Pseudo } from "../isa/opcode.js";
-import { Btf, countFieldRelocations, readBtf, readLines } from "./btf.js";
+import type { Btf} from "./btf.js";
+import { countFieldRelocations, readBtf, readLines } from "./btf.js";
 import { type ElfObject, type ElfSection, type ElfSymbol, openElf, SectionType, SpecialSection, SymbolBinding, SymbolType } from "./elf-object.js";
 import { attachTargetOf, type MapDefinition, type ProgramType, programTypeOf } from "./program-type.js";
 import { type MapPlaces, readMaps } from "./read-maps.js";

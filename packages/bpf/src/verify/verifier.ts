@@ -4,7 +4,7 @@
  * not write.
  */
 import { BpfError, type VerifierErrorCode } from "../errors.js";
-import { Code } from "../isa/code.js";
+import type { Code } from "../isa/code.js";
 import { disassembleOne } from "../isa/disassemble.js";
 import { CALL, EXIT, isAlu, isConditional, JA, JA_LONG, LD_IMM64, Pseudo, bytesOf } from "../isa/opcode.js";
 import type { MapDefinition, ProgramType } from "../object/program-type.js";

@@ -1,0 +1,102 @@
+/** `kreplica bpf`: verifies, compiles and runs the programs of a BPF object on every node, and shows what copies of their code buy. */
+import { readFileSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { BpfError, type BpfObject, disassembleOne, helpersOf, readObject, verify } from "@kreplica/bpf";
+import { POLICIES } from "../assemble.js";
+import { InputError } from "../inputs/input-error.js";
+import { runBpf, type BpfRun } from "../measure/run-bpf.js";
+import { bpfText } from "../report/bpf.js";
+import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, type MachineOptions, type PlacementOptions, readMachine, readPlacement, wholeNumber } from "./options.js";
+
+interface Options extends MachineOptions, PlacementOptions, JsonOption {
+  readonly run?: string;
+  readonly program?: string;
+  readonly verifyOnly?: boolean;
+  readonly disassemble?: boolean;
+  readonly policy: string;
+  readonly bpf: "shared" | "replicate" | "both";
+  readonly repeat: number;
+}
+
+export function registerBpf(program: Command, context: CommandContext): void {
+  const command = program.command("bpf")
+    .summary("verify, compile and run a BPF object on every node, its code shared or replicated")
+    .description("Loads an object built by clang -target bpf as libbpf would, verifies its programs, compiles them to x86-64, runs each on a CPU of every node with cold caches, and shows where the code was fetched from.")
+    .argument("<file.o>", "object file")
+    .addOption(new Option("--run <file>", "bytes of the context, or the packet for programs that have one (default: zeros)"))
+    .addOption(new Option("--program <names>", "programs, separated by commas (default: all)"))
+    .addOption(new Option("--verify-only", "print the verifier's log and stop"))
+    .addOption(new Option("--disassemble", "print the instructions as linked and stop"))
+    .addOption(new Option("--bpf <how>", "images shared by all nodes (as in the series), a copy on every node, or both compared").choices(["shared", "replicate", "both"]).default("shared"))
+    .addOption(new Option("--policy <name>", "who holds copies of the kernel").choices(Object.keys(POLICIES)).default("per-node"))
+    .addOption(new Option("--repeat <count>", "runs after the cold one").argParser(wholeNumber("--repeat")).default(0));
+  addPlacementOptions(addMachineOptions(command)).addOption(jsonOption())
+    .addHelpText("after", examples(
+      ["kreplica bpf filter.o", "every program on a CPU of every node"],
+      ["kreplica bpf filter.o --run packet.bin --bpf both", "with a packet; shared and replicated images compared"],
+      ["kreplica bpf filter.o --verify-only --program filter", "the verifier's log"],
+    ) + exitCodes)
+    .action((file: string, options: Options) => {
+      try { act(file, options, context); } catch (error) {
+        if (error instanceof BpfError) {
+          for (const line of error.log.slice(-20)) context.remark(line);
+          throw new InputError({ file, ...(error.place.offset === undefined ? {} : { offset: error.place.offset }), reason: error.message, remedy: remedyOf(error) });
+        }
+        throw error;
+      }
+    });
+}
+
+function act(file: string, options: Options, context: CommandContext): void {
+  const object = readObject(bytesOf(file)), names = options.program?.split(",").filter((name) => name !== "") ?? object.programs.map((each) => each.name);
+  const chosen = names.map((name) => object.programs.find((each) => each.name === name)
+    ?? unknown(name, object));
+  if (options.disassemble) {
+    const listings = chosen.map(({ name, section, code, functions, lines }) => ({ name, section, helpers: helpersOf(code), lines: listing(code, functions, lines) }));
+    context.print(options.json ? jsonText({ schema: "kreplica.bpf-code/1", programs: listings }) : listings.map((each) => `${each.name} (${each.section})\n${each.lines.map((line) => `  ${line}\n`).join("")}`).join("\n"));
+    return;
+  }
+  if (options.verifyOnly) {
+    const verdicts = chosen.map(({ name, code, type, lines }) => ({ name, ...verdict(() => verify({ code, type, lines, maps: object.maps, log: true, contextBytes: 65535 })) }));
+    context.print(options.json ? jsonText({ schema: "kreplica.bpf-verify/1", programs: verdicts }) : verdicts.map((each) => `${each.name}: ${each.refusal ?? "accepted"}\n${each.log.map((line) => `${line}\n`).join("")}`).join("\n"));
+    if (verdicts.some((each) => each.refusal !== undefined)) context.checkFailed();
+    return;
+  }
+  const spec = readMachine(options), { masterNode } = readPlacement(options, spec);
+  const input = options.run === undefined ? new Uint8Array(64) : bytesOf(options.run);
+  const runs: BpfRun[] = (options.bpf === "both" ? [false, true] : [options.bpf === "replicate"]).map((replicate) => runBpf({ spec, policy: options.policy, masterNode, replicate, object, programs: names, input, repeat: options.repeat }));
+  context.print(options.json ? jsonText({ schema: "kreplica.bpf/1", machine: spec.name, file, policy: options.policy, modelled: true, runs }) : bpfText(runs, `${file} on ${spec.name}, ${options.policy}`, options.repeat, context.screen));
+  if (runs.some((run) => run.programs.some((each) => each.nodes.some((node) => node.outcome !== "exit")))) context.checkFailed();
+}
+
+function bytesOf(file: string): Uint8Array {
+  try { return new Uint8Array(readFileSync(file)); } catch (error) {
+    throw new InputError({ file, reason: `cannot be read: ${(error as NodeJS.ErrnoException).code ?? "unknown"}`, remedy: "check the path" });
+  }
+}
+
+function unknown(name: string, object: BpfObject): never {
+  throw new InputError({ file: "--program", reason: `the object has no program "${name}"`, remedy: `choose from ${object.programs.map((each) => each.name).join(", ")}` });
+}
+
+function listing(code: BpfObject["programs"][number]["code"], functions: BpfObject["programs"][number]["functions"], lines: BpfObject["programs"][number]["lines"]): string[] {
+  const out: string[] = [];
+  for (let slot = 0; slot < code.length; slot++) {
+    const begins = functions.find((each) => each.start === slot), line = lines.get(slot), text = disassembleOne(code, slot);
+    if (begins && slot > 0) out.push(`${begins.name}:`);
+    if (line) out.push(`; ${line.text}`);
+    out.push(`${slot}: (${code.opcode[slot]!.toString(16).padStart(2, "0")}) ${text}`);
+    if (code.opcode[slot] === 0x18) slot++;
+  }
+  return out;
+}
+
+function verdict(run: () => { readonly log: readonly string[] }): { readonly refusal?: string; readonly log: readonly string[] } {
+  try { return { log: run().log }; } catch (error) {
+    if (error instanceof BpfError) return { refusal: error.message, log: error.log };
+    throw error;
+  }
+}
+
+const remedyOf = (error: BpfError): string => error.code.startsWith("verify-") ? "see the verifier's log with --verify-only" : error.code.startsWith("elf-") || error.code.startsWith("btf-") ? "build it again with clang -O2 -g -target bpf -c" : "see what is supported in packages/bpf";

@@ -1,0 +1,80 @@
+/// <reference types="node" />
+/** `kreplica bpf` on objects built by clang: verdicts, results on every node, what replication changes, and refusals. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BpfError, readObject } from "@kreplica/bpf";
+import { tinyMachine } from "@kreplica/hw-x86/testing";
+import { runBpf } from "../src/measure/run-bpf.js";
+import { buildCommand, type TestedCommand } from "./cli.js";
+
+const haveClang = spawnSync("clang", ["--version"]).status === 0;
+if (!haveClang) console.warn("\n*** clang is missing: kreplica bpf is not tested. apt-get install clang ***\n");
+
+describe.skipIf(!haveClang)("kreplica bpf", () => {
+  const directory = mkdtempSync(join(tmpdir(), "kreplica-bpf-"));
+  const programs = join(import.meta.dirname, "../../bpf/test/programs");
+  const object = (name: string): string => {
+    const out = join(directory, `${name}.o`);
+    execFileSync("clang", ["-O2", "-g", "-target", "bpf", "-c", join(programs, `${name}.c`), "-o", out], { cwd: programs });
+    return out;
+  };
+  let kreplica: TestedCommand;
+  beforeAll(async () => {
+    kreplica = await buildCommand();
+    // The bundle looks for the package's data beside its own folder, which is .cache here and dist/.. when installed.
+    const data = join(import.meta.dirname, "../.cache/data");
+    mkdirSync(join(data, ".."), { recursive: true });
+    if (!existsSync(data)) symlinkSync("../data", data);
+  }, 120_000);
+  afterAll(() => { kreplica?.remove(); rmSync(directory, { recursive: true }); });
+
+  test("shared code is fetched from its node's memory, replicated code from the own node's; results are equal", () => {
+    const parsed = readObject(new Uint8Array(readFileSync(object("calls"))));
+    const run = (replicate: boolean) => runBpf({ spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0, replicate, object: parsed, programs: ["main_program"], input: Uint8Array.of(9), repeat: 2 });
+    const shared = run(false).programs[0]!.nodes, copied = run(true).programs[0]!.nodes;
+    expect(shared.map((each) => [each.codeOn, each.outcome])).toEqual([[0, "exit"], [0, "exit"]]);
+    expect(copied.map((each) => [each.codeOn, each.outcome])).toEqual([[0, "exit"], [1, "exit"]]);
+    expect(copied.map((each) => each.result)).toEqual(shared.map((each) => each.result));
+    expect(shared[1]!.cold.remote).toBeGreaterThan(0);
+    expect(copied[1]!.cold.remote).toBe(0);
+    expect(copied[1]!.cold.local).toBe(shared[1]!.cold.local + shared[1]!.cold.remote);
+    // Tiny caches lose a line now and then: warm runs fetch again, but never from afar when the copy is here.
+    expect(copied[1]!.warm.remote).toBe(0);
+    expect(run(true).codeBytes.map((each) => each.bytes)).toEqual([2 << 20, 2 << 20]);
+  });
+
+  test("a refused program leaves no trace and names its source line", () => {
+    const parsed = readObject(new Uint8Array(readFileSync(object("packet"))));
+    let refused: unknown;
+    try { runBpf({ spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0, replicate: true, object: parsed, programs: ["filter", "careless"], input: new Uint8Array(), repeat: 0 }); } catch (error) { refused = error; }
+    expect(refused).toBeInstanceOf(BpfError);
+    expect((refused as BpfError).message).toContain("return data[4];");
+  });
+
+  test("the command: text, JSON, log, disassembly, exit codes", async () => {
+    const file = object("packet"), packet = join(directory, "packet.bin");
+    const bytes = new Uint8Array(60);
+    bytes.set([8, 0], 12);
+    bytes.set([0x45], 14);
+    writeFileSync(packet, bytes);
+    const json = await kreplica.run(["bpf", file, "--program", "filter", "--run", packet, "--bpf", "both", "--json"]);
+    expect([json.code, json.error]).toEqual([0, ""]);
+    const document = JSON.parse(json.out) as { schema: string; runs: { replicate: boolean; programs: { nodes: { result: number }[] }[] }[] };
+    expect([document.schema, document.runs.map((run) => run.replicate), document.runs[0]!.programs[0]!.nodes.map((node) => node.result)]).toEqual(["kreplica.bpf/1", [false, true], [2, 2]]);
+    const text = await kreplica.run(["bpf", file, "--program", "filter"]);
+    expect(text.out).toMatch(/filter \(xdp\): accepted after \d+ instructions followed/);
+    const log = await kreplica.run(["bpf", file, "--verify-only"]);
+    expect(log.code).toBe(1);
+    expect(log.out).toMatch(/careless: verify-access-range/);
+    const listing = await kreplica.run(["bpf", file, "--disassemble", "--program", "careless"]);
+    expect(listing.out).toMatch(/2: \(07\) r2 \+= 4/);
+    for (const words of [["bpf", "/nowhere.o"], ["bpf", packet], ["bpf", file, "--program", "none"], ["bpf", file]]) {
+      const { code, out, error } = await kreplica.run(words);
+      expect([words.join(" "), code, out]).toEqual([words.join(" "), 2, ""]);
+      expect(error).not.toContain("fault in kreplica itself");
+    }
+  });
+});
