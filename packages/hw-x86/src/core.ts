@@ -29,6 +29,8 @@ export class Core implements LineHolder {
   readonly nodeIndex: number;
   private readonly outer: OuterCaches;
   private readonly prefetchLines: number;
+  /** Others ask it for lines: from its first miss on, so that cores which only booted cost nothing. */
+  private joined: boolean;
 
   /** Thread (in its place of a TLB tag) whose last fetch is the line {@link fetchLo}: fetching there again changes nothing anywhere. */
   fetchThread: number;
@@ -47,7 +49,7 @@ export class Core implements LineHolder {
     this.fetchThread = NOBODY;
     this.fetchLo = 0;
     this.fetchHi = 0;
-    outer.join(this);
+    this.joined = false;
   }
 
   /** Bytes of host memory of tags, states and TLB entries. */
@@ -159,6 +161,10 @@ export class Core implements LineHolder {
     const victimModified = l2.victimModified !== 0;
     // An inclusive L3 may throw the victim's copy out while it makes room: the modification has to be there by then.
     if (!outer.victim && victimModified) outer.fromL2(this, victimFrame, line, true, counters);
+    if (!this.joined) {
+      this.joined = true;
+      outer.join(this);
+    }
     const source = outer.fetch(this, frame, line, write, counters);
     if (outer.granted !== 0) l2.setState(base, 0, outer.granted);
     if (outer.victim && victimFrame !== -1) outer.fromL2(this, victimFrame, line, victimModified, counters);
