@@ -129,7 +129,8 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
       const index = this.fetchRow + core.fetchMiss(frame, line, counters, this.prefetchRow);
       counters[index] = counters[index]! + 1;
     }
-    core.fetchThread = this.thread;
+    // A page no code TLB keeps is looked up anew at every fetch.
+    core.fetchThread = core.tlbs.codeKept ? this.thread : NOBODY;
     core.fetchLo = lo | 0;
     core.fetchHi = hi | 0;
     this.fetchFrame = frame;
@@ -215,6 +216,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   private translate(lo: number, hi: number, access: number): number {
     if (!this.paging) {
       if ((hi & ~0xfff) !== 0) return NOT_CANONICAL;
+      if (access === FETCH) this.core.tlbs.codeKept = true;
       this.frame = (lo >>> 12) | (hi << 20);
       return 0;
     }
@@ -230,6 +232,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const at = small.lookup(page, page, tag, globalTag);
     let denials: number;
     if (at !== MISS) {
+      if (code) tlbs.codeKept = true;
       this.frame = small.entries[at + 2]!;
       denials = small.entries[at + 3]! & deny;
     } else if (tlbs.findLarge(code, page, tag, globalTag)) {

@@ -19,13 +19,22 @@ export class CoreTlbs {
   readonly secondHuge: Tlb | null;
   readonly structures: PagingStructureCaches;
   private readonly all: Tlb[];
+  /** Whether the page of the last code translation is in the first level: not, where its size has no TLB of its own there. */
+  codeKept: boolean;
   /** A 2 MiB page was ever entered: else nobody need look for one. */
-  private largeUsed = false;
+  private largeUsed: boolean;
   /** Where {@link find} and {@link findSecond} found the page. */
-  hitFrame = 0;
-  hitDenials = 0;
+  hitFrame: number;
+  hitDenials: number;
+  /** Tag of the entry {@link takeFrom} found. */
+  private hitTag: number;
 
   constructor(spec: TranslationSpec) {
+    this.codeKept = true;
+    this.largeUsed = false;
+    this.hitFrame = 0;
+    this.hitDenials = 0;
+    this.hitTag = 0;
     this.codeSmall = new Tlb(spec.instruction.small);
     this.codeLarge = tlb(spec.instruction.large);
     this.dataSmall = new Tlb(spec.data.small);
@@ -47,7 +56,10 @@ export class CoreTlbs {
   /** First-level lookup of the large sizes, after the small one missed. @returns whether found, then {@link hitFrame} is the 4 KiB frame */
   findLarge(code: boolean, page: number, tag: number, globalTag: number): boolean {
     const large = code ? this.codeLarge : this.dataLarge;
-    if (large !== null && large.used && this.takeFrom(large, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) return true;
+    if (large !== null && large.used && this.takeFrom(large, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
+      if (code) this.codeKept = true;
+      return true;
+    }
     const huge = code ? null : this.dataHuge;
     return huge !== null && huge.used && this.takeFrom(huge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G);
   }
@@ -59,17 +71,20 @@ export class CoreTlbs {
       const entries = this.second.entries;
       this.hitFrame = entries[at + 2]!;
       this.hitDenials = entries[at + 3]!;
+      if (code) this.codeKept = true;
       (code ? this.codeSmall : this.dataSmall).insert(page, page, entries[at + 1]!, this.hitFrame, this.hitDenials);
       return true;
     }
     if (this.secondLarge && this.largeUsed && this.takeFrom(this.second, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
       const first = code ? this.codeLarge : this.dataLarge;
       const large = page & ~BELOW_2M;
+      if (code) this.codeKept = first !== null;
       if (first !== null) first.insert(page >>> 9, large, this.hitTag, this.hitFrame - (page & BELOW_2M), this.hitDenials);
       return true;
     }
     if (this.secondHuge !== null && this.secondHuge.used && this.takeFrom(this.secondHuge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G)) {
-      if (!code && this.dataHuge !== null) {
+      if (code) this.codeKept = false;
+      else if (this.dataHuge !== null) {
         this.dataHuge.insert(page >>> 18, page & ~BELOW_1G, this.hitTag, this.hitFrame - (page & BELOW_1G), this.hitDenials);
       }
       return true;
@@ -80,6 +95,7 @@ export class CoreTlbs {
   /** Enters what a walk found, in both levels. @param level 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB @param frame first frame of the page */
   insert(code: boolean, level: number, page: number, tag: number, frame: number, denials: number): void {
     if (level === 1) {
+      if (code) this.codeKept = true;
       this.second.insert(page, page, tag, frame, denials);
       (code ? this.codeSmall : this.dataSmall).insert(page, page, tag, frame, denials);
       return;
@@ -90,10 +106,12 @@ export class CoreTlbs {
       this.largeUsed = true;
       if (this.secondLarge) this.second.insert(page >>> 9, large, largeTag, frame, denials);
       const first = code ? this.codeLarge : this.dataLarge;
+      if (code) this.codeKept = first !== null;
       if (first !== null) first.insert(page >>> 9, large, largeTag, frame, denials);
       return;
     }
     const huge = page & ~BELOW_1G;
+    if (code) this.codeKept = false;
     if (this.secondHuge !== null) this.secondHuge.insert(page >>> 18, huge, largeTag, frame, denials);
     if (!code && this.dataHuge !== null) this.dataHuge.insert(page >>> 18, huge, largeTag, frame, denials);
   }
@@ -111,9 +129,6 @@ export class CoreTlbs {
   flush(mask: number, bits: number): void {
     for (const each of this.all) each.flush(mask, bits);
   }
-
-  /** Tag of the entry {@link takeFrom} found. */
-  private hitTag = 0;
 
   private takeFrom(from: Tlb, index: number, page: number, tag: number, globalTag: number, below: number): boolean {
     const at = from.lookup(index, page, tag, globalTag);
