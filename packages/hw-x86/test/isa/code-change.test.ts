@@ -181,4 +181,48 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
     bench.toHalt();
     expect([8, 9, RAX].map((n) => bench.cpu.register(n))).toEqual([0x0101_0101n, 0x0505_0505n, 0x0707_0707n]);
   });
+
+  test("one frame executed at two addresses: each sees its own", () => {
+    const ground = make();
+    const bench = new KernelBench(ground, `
+      lea rax, [rip+target]
+      jmp target
+      nop
+    target: hlt`);
+    ground.map(0x9_0000n, FRAME.kernelCode, 1, { writable: false, user: false, executable: true });
+    for (const at of [KERNEL_CODE, 0x9_0000n, KERNEL_CODE]) {
+      bench.cpu.context.halted = false;
+      bench.cpu.rip = at;
+      bench.toHalt();
+      expect(bench.cpu.register(RAX)).toBe(at + bench.label("target") - KERNEL_CODE);
+      expect(bench.cpu.rip).toBe(at + bench.label("target") - KERNEL_CODE + 1n);
+    }
+  });
+
+  test("an instruction across two pages, the second mapped to another frame that was written as often", () => {
+    const ground = make();
+    const bench = new KernelBench(ground, `
+      .org 0xffd
+      mov eax, 0x11223344
+      hlt`);
+    const other = 40;
+    const bytes = ground.read(FRAME.kernelCode + 1, 0, 8);
+    bytes[0] = 0x99;
+    for (const frame of [other, FRAME.kernelCode + 1]) {
+      const content = frame === other ? bytes : ground.read(frame, 0, 8);
+      while (ground.port.version(frame) < 20) ground.write(frame, 0, content);
+    }
+    const run = (): bigint => {
+      bench.cpu.context.halted = false;
+      bench.cpu.rip = KERNEL_CODE + 0xffdn;
+      bench.toHalt();
+      return bench.cpu.register(RAX);
+    };
+    expect(run()).toBe(0x1122_3344n);
+    ground.map(KERNEL_CODE + 0x1000n, other, 1, { writable: true, user: false, executable: true });
+    ground.port.invlpg(0x8100_1000 | 0, -1);
+    bench.cpu.context.dropWindows();
+    expect(ground.port.version(other)).toBe(ground.port.version(FRAME.kernelCode + 1));
+    expect(run()).toBe(0x1199_3344n);
+  });
 });
