@@ -5,7 +5,7 @@
  * while booting, so that frames of the recording and frames of the model never meet. What the model's kernel maps itself is
  * addressed through its own tables: the image at its offset, the direct map and the page descriptors at the frame's new place.
  */
-import { addressOfFrame, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
+import { addressOfFrame, type CpuId, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
 import { type AddressSpace, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
 import type { BootParts } from "./boot.js";
 
@@ -43,10 +43,15 @@ export interface RecordedPage {
 export class RecordedPages {
   private readonly windows: readonly [Frame, Frame];
   private shared: AddressSpace | undefined;
+  /** CPUs that run recordings: only they can have translated a recorded page. */
+  private readonly running = new Set<CpuId>();
 
   constructor(private readonly parts: BootParts, private readonly nodes: readonly [NodeId, NodeId]) {
     this.windows = windowPlaces(parts.machine.memory.ranges, nodes);
   }
+
+  /** To be called before a CPU runs a recording. */
+  runsOn(cpu: CpuId): void { this.running.add(cpu); }
 
   /** The address space of user pages that were given none. @throws MmError out-of-frames */
   get userSpace(): AddressSpace {
@@ -110,9 +115,9 @@ export class RecordedPages {
     if (!tables.editLazily((editor) => editor.map(start, mapping))) throw new MmError("out-of-frames", start, "no table page for a kernel page of the recording");
   }
 
-  /** Every CPU drops the page, at no cost: what the recorded kernel paid for its shootdown is in the recording. */
+  /** Every CPU that could hold it drops the page, at no cost: what the recorded kernel paid for its shootdown is in the recording. */
   private forget(start: bigint): void {
-    for (const cpu of this.parts.cpus.online) this.parts.machine.cpu(cpu).invlpg(start);
+    for (const cpu of this.running) this.parts.machine.cpu(cpu).invlpg(start);
   }
 
   private isModule(address: bigint): boolean {

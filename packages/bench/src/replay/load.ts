@@ -53,6 +53,6 @@ function unpacked(file: string): Uint8Array {
   try {
     return decompress(readFileSync(file));
   } catch (error) {
-    throw new TraceError("unreadable", file, 0, `it cannot be read (${(error as Error).message})`, "copy the file again, in full");
+    throw new TraceError("unreadable-lines", file, 0, `it cannot be read (${(error as Error).message})`, "copy the file again, in full");
   }
 }

@@ -43,12 +43,12 @@ export class LongRun implements Workload {
   /**
    * @param source the templates one behind the other, with the operations at which each begins but the first
    * @param perCut instructions of each template, laid out like Program.instructions
-   * @throws TraceError bad-lines when recording and schedule do not belong together
+   * @throws TraceError other-lines when recording and schedule do not belong together
    */
   constructor(private readonly source: Program, cuts: readonly number[], perCut: readonly Float64Array[], private readonly schedule: LineSchedule, place: PlacePage, file: string) {
     const { templates, stretches, template, origin, pages, frames, lineStart } = schedule;
     if (cuts.length + 1 !== templates) {
-      throw new TraceError("bad-lines", file, 0, `it is for a recording of ${templates} stretches, the recording beside it has ${cuts.length + 1}`, "keep the two files that were cut together");
+      throw elsewhere(file, `it is for a recording of ${templates} stretches, the recording beside it has ${cuts.length + 1}`);
     }
     const { lines, areaStart } = byArea(schedule);
     this.areaStart = areaStart;
@@ -72,7 +72,7 @@ export class LongRun implements Workload {
       if (Math.floor(line / 64) !== page) {
         page = Math.floor(line / 64);
         const address = places.get(page);
-        if (address === undefined) throw new TraceError("bad-lines", file, 0, `line 0x${line.toString(16)} lies in a page it never names`, "keep the two files that were cut together");
+        if (address === undefined) throw elsewhere(file, `line 0x${line.toString(16)} lies in a page it never names`);
         lo = Number(BigInt.asIntN(32, address));
         hi = Number(BigInt.asIntN(32, address >> 32n));
       }
@@ -147,6 +147,8 @@ function byArea({ lines, lineStart, stretches }: LineSchedule): { lines: Float64
   areaStart[stretches * AREAS] = at;
   return { lines: sorted, areaStart };
 }
+
+const elsewhere = (file: string, why: string): TraceError => new TraceError("other-lines", file, 0, why, "keep the two files that were cut together");
 
 /** Operations `[from, to)` with a line for every page number: first those of `own`, which vary, then the rest. */
 function cut(source: Program, from: number, to: number, own: Float64Array): Program {

@@ -146,6 +146,7 @@ export class Replayer {
     const { machine, recorded, options } = this.booted;
     const id = vcpu === this.measured ? this.cpu : this.others(vcpu);
     const cpu = machine.cpu(id) as HardwareThread;
+    recorded.runsOn(id);
     const node = machine.nodeOfCpu(id);
     const space = recorded.userSpace;
     const pcid = options.pcid ? PCID : 0;

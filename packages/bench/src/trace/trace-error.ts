@@ -16,7 +16,9 @@ export type TraceErrorCode =
   | "too-many-cpus" // more virtual CPUs than a replay follows
   | "too-many-pages" // more pages than a replay can number
   | "not-lines" // the schedule beside a recording is none
-  | "bad-lines"; // it is damaged, or belongs to another recording
+  | "unreadable-lines" // it cannot be read or decompressed
+  | "bad-lines" // it is damaged
+  | "other-lines"; // it belongs to another recording
 
 /** A recording that cannot be used. `offset` counts bytes of the decompressed stream, from 0. */
 export class TraceError extends InputError {

@@ -1,0 +1,101 @@
+/** The command as a person runs it. */
+/// <reference types="node" />
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { decompress } from "fzstd";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import * as z from "zod";
+import { dataFile } from "../../src/data-files.js";
+import { buildCommand, type TestedCommand } from "../cli.js";
+
+let kreplica: TestedCommand;
+const folder = mkdtempSync(join(tmpdir(), "kreplica-traces-"));
+
+beforeAll(async () => {
+  kreplica = await buildCommand();
+  // The bundle looks for data/ beside its folder, as the installed command does.
+  const data = join(dirname(kreplica.file), "../data");
+  if (!existsSync(data)) symlinkSync(dataFile(""), data);
+});
+afterAll(() => {
+  kreplica.remove();
+  rmSync(folder, { recursive: true });
+});
+
+const levels = z.strictObject({ l2: z.number(), ownL3: z.number(), otherL3: z.number(), local: z.number(), remote: z.number() });
+const account = z.strictObject({
+  instructions: z.number(), text: levels, rodata: levels, data: levels, modules: z.number(), user: z.number(),
+  walks: levels.extend({ l1: z.number() }), secondTlb: z.number(), interrupts: z.number(),
+});
+const figures = z.looseObject({ cycles: z.number().positive(), account });
+const document = z.looseObject({
+  schema: z.literal("kreplica.compare/1"), machine: z.string(), kernel: z.string(), cpu: z.int(), masterNode: z.int(),
+  tests: z.array(z.looseObject({
+    test: z.enum(["fork-1", "fork-1024", "mmap/munmap", "mmap/lock", "open/close", "kill", "mount"]), cache: z.enum(["hot", "cold"]),
+    singleCopy: figures, perNode: figures, gainPercent: z.number(), gainLow: z.number(), gainHigh: z.number(), boundPercent: z.number(), reportedPercent: z.number().nullable(),
+  })),
+  memory: z.strictObject({ perNode: z.array(z.strictObject({ node: z.int(), textBytes: z.int(), rodataBytes: z.int(), tableBytes: z.int() })), extraBytes: z.int(), closedForm: z.int() }),
+  invariants: z.strictObject({ checked: z.int().positive(), violated: z.array(z.unknown()), notReached: z.int() }),
+});
+const sum = (value: unknown): number => (typeof value === "number" ? value : Object.values(value as object).reduce<number>((total, each) => total + sum(each), 0));
+
+describe("kreplica compare", () => {
+  test("--json prints one document of its schema, whose accounts add up, the same every time", async () => {
+    const words = ["compare", "--test", "mount", "fork-1", "--json"];
+    const [first, second] = [await kreplica.run(words), await kreplica.run(words)];
+    expect(first.code).toBe(0);
+    expect(first.error).toBe(""); // no progress in a pipe
+    expect(second.out).toBe(first.out);
+    const parsed = document.parse(JSON.parse(first.out));
+    expect(parsed.tests.map((each) => `${each.test} ${each.cache}`)).toEqual(["fork-1 hot", "fork-1 cold", "mount hot", "mount cold"]);
+    expect(parsed.tests.map((each) => each.reportedPercent)).toEqual([2.3, 42.7, 8.7, 4.1]);
+    for (const each of parsed.tests) {
+      for (const side of [each.singleCopy, each.perNode]) expect(sum(side.account)).toBe(side.cycles);
+      expect(each.gainPercent).toBeCloseTo((each.singleCopy.cycles - each.perNode.cycles) / each.singleCopy.cycles * 100, 5);
+      expect(each.gainLow).toBeLessThanOrEqual(each.gainPercent);
+      expect(each.gainHigh).toBeGreaterThanOrEqual(each.gainPercent);
+    }
+    expect([parsed.machine, parsed.cpu, parsed.masterNode, parsed.memory.extraBytes]).toEqual(["e5-2690v3-2s", 12, 0, parsed.memory.closedForm]);
+    expect(parsed.invariants.violated).toEqual([]);
+  });
+
+  test("prints gain, why, memory and invariants within 100 columns; --traces takes plain and zstd recordings alike", async () => {
+    const plain = join(folder, "plain");
+    const packed = join(folder, "packed");
+    mkdirSync(plain);
+    mkdirSync(packed);
+    writeFileSync(join(plain, "any-name.kt"), decompress(readFileSync(dataFile("traces/hsw-mount.kt.zst"))));
+    copyFileSync(dataFile("traces/hsw-mount.kt.zst"), join(packed, "any-name.kt.zst"));
+    const [one, other] = [await kreplica.run(["compare", "--traces", plain]), await kreplica.run(["compare", "--traces", packed])];
+    expect(one.code).toBe(0);
+    expect(other.out).toBe(one.out);
+    for (const part of ["Gain", "modelled", "reported", "mount", "Why, cold", "Why, hot", "Memory", "Closed form (I3)", "Invariants", "hold"]) expect(one.out).toContain(part);
+    expect(one.out).not.toContain("fork");
+    expect(Math.max(...one.out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
+    expect(one.out).not.toContain("\u001b");
+  });
+
+  test.each([
+    [["--cpu", "999"], "--cpu"],
+    [["--master-node", "7"], "--master-node"],
+    [["--data-node", "7"], "--data-node"],
+    [["--traces", "/nowhere"], "--traces"],
+    [["--traces", "."], "holds no recording"],
+    [["--test", "fork-2"], "choose from fork-1, fork-1024"],
+    [["--machine", "tiny-2-node", "--levels", "5"], "--levels"],
+  ])("%j is bad input: exit 2 and one line that names it", async (words, named) => {
+    const { code, out, error } = await kreplica.run(["compare", ...words], { cwd: folder });
+    expect([code, out]).toEqual([2, ""]);
+    expect(error.toLowerCase()).toContain(named);
+    expect(error.trim().split("\n")).toHaveLength(1);
+  });
+
+  test("a cut recording is named with the byte where it ends", async () => {
+    const cut = join(folder, "cut.kt");
+    writeFileSync(cut, decompress(readFileSync(dataFile("traces/hsw-mount.kt.zst"))).subarray(0, 5000));
+    const { code, error } = await kreplica.run(["compare", "--traces", cut]);
+    expect(code).toBe(2);
+    expect(error).toMatch(/cut\.kt at byte \d+: /);
+  });
+});
