@@ -47,7 +47,8 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
   });
 
   test("user mode: fault into the kernel switches to RSP0, with U/S and P in the error code", () => {
-    const bench = new KernelBench(make(), `${TO_USER}\nhandler: ${KEEP_FRAME(6)}`, `
+    // The kernel reads the page first: what it was allowed must not be remembered for the user.
+    const bench = new KernelBench(make(), `movabs rax, [${KERNEL_DATA_AT}]\n${TO_USER}\nhandler: ${KEEP_FRAME(6)}`, `
       movabs rax, [${KERNEL_DATA_AT}]`);
     bench.gate(14, "handler");
     bench.toHalt();
