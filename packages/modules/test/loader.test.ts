@@ -1,7 +1,7 @@
 /** The loader on a fake kernel: states, permissions, errors, and nothing left behind whatever fails. */
 import { describe, expect, test } from "vitest";
 import { checkAreas } from "@kreplica/vmalloc";
-import { checkModules, ModuleError, modulePolicy, placements, readModule, replications, type LoadedModule, type MemoryType } from "../src/index.js";
+import { checkModules, layoutModule, ModuleError, modulePolicy, placements, readModule, replications, type LoadedModule, type MemoryType } from "../src/index.js";
 import { tinyHost, tinyModule, type TinyModule } from "../src/testing.js";
 import { loaderKernel, type LoaderKernel } from "./support/kernel.js";
 
@@ -224,4 +224,45 @@ test("copies are made after the last direct write and before the code is sealed 
   const last = seen.lastIndexOf("write");
   expect(seen.slice(last + 1)).toEqual(["replicate writable not executable", "replicate writable not executable"]);
   expect(seen.slice(0, last).every((each) => each === "write")).toBe(true);
+});
+
+describe("per-CPU data", () => {
+  const percpu = { sections: [{ name: ".data..percpu", flags: 3, bytes: new Uint8Array(5000), align: 64 }], symbols: [{ name: "counter", section: ".data..percpu", value: 24 }] };
+  test("symbols are offsets into every CPU's unit, and the room comes back", () => {
+    const kernel = loaderKernel();
+    for (let round = 0; round < 3; round++) {
+      expect(load(kernel, percpu).symbol("counter")).toBe(0x3_4000n + 24n);
+      // Two such modules do not fit at once.
+      expect(refusal(() => load(kernel, { ...percpu, name: "second" }))).toBe("no-memory ENOMEM");
+      kernel.loader.unload("tiny");
+    }
+    nothingLeft(kernel);
+  });
+  test("their symbols stay for kallsyms, as all but those of init do", () => {
+    const counts = [{}, percpu, { symbols: [{ name: "at_init", section: ".init.data" }] }].map((options: TinyModule) => layoutModule(file(options)).coreSymbols);
+    expect(counts).toEqual([counts[0]!, counts[0]! + 1, counts[0]!]);
+  });
+});
+
+test("tables are sorted before they are copied: every node has them in order", () => {
+  const kernel = loaderKernel();
+  const bytes = new Uint8Array(16);
+  const module = load(kernel, { exports: ["first", "second"], sections: [{ name: "__mcount_loc", flags: 2, bytes, align: 8, relocations: [{ offset: 0, type: 1, symbol: "second", addend: 0 }, { offset: 8, type: 1, symbol: "first", addend: 0 }] }] });
+  const { area } = module.memories.get("rodata")!;
+  for (const holder of [0, 1]) {
+    const seen = new Uint8Array(area.pages * 4096);
+    kernel.vm.read(holder, area, 0, seen);
+    const view = new DataView(seen.buffer);
+    const words = [...Array(seen.length / 8).keys()].map((i) => view.getBigUint64(8 * i, true));
+    const at = words.indexOf(module.symbol("first")!);
+    expect(at).toBeGreaterThanOrEqual(0);
+    expect(words[at + 1]).toBe(module.symbol("second"));
+  }
+});
+
+test("the upper half of an eight-byte place has to be zero too", () => {
+  const bytes = new Uint8Array(8);
+  bytes[6] = 1;
+  const kernel = loaderKernel();
+  expect(refusal(() => load(kernel, { sections: [{ name: ".data.odd", flags: 3, bytes, relocations: [{ offset: 0, type: 1, symbol: "table", addend: 0 }] }] }))).toBe("relocation-target ENOEXEC");
 });

@@ -2,7 +2,7 @@
 /** Sorting of tables, dependencies, per-CPU room and exports: the small parts, each against a plain statement of what it must do. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { exportsFromSymbols, layoutModule, loadOrder, moduleName, ModuleImage, readExports, readModule, readModulesDep, ModuleError, sortTables, type MemoryType } from "../src/index.js";
+import { exportsFromSymbols, layoutModule, loadOrder, moduleName, ModuleImage, readExports, readModule, readModulesDep, type ModuleError, sortTables, type MemoryType } from "../src/index.js";
 import { PercpuReserve } from "../src/percpu.js";
 import { tinyModule, type ObjectSection } from "../src/testing.js";
 

@@ -5,7 +5,7 @@
  * Linux gives the frames back at once and only the addresses late; here both wait, so that no stale entry ever reaches a reused frame.
  */
 import type { Frame } from "@kreplica/hw-x86/api";
-import { KernelTables, PageAllocator, ReplicaView } from "@kreplica/mm-core/api";
+import type { KernelTables, PageAllocator, ReplicaView } from "@kreplica/mm-core/api";
 import type { AddressSpace } from "./address-space.js";
 import type { AliasFlush } from "./api.js";
 import type { Area } from "./area.js";

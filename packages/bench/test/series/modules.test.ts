@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Frame } from "@kreplica/hw-x86";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { SectionType } from "@kreplica/elf";
-import { checkModules, layoutModule, ModuleError, ModuleImage, readPatchTables, relocateModule, resolveSymbols, signedOf, TablePatcher, type LoadedModule, type MemoryType, type ModuleFile } from "@kreplica/modules";
+import { checkModules, layoutModule, type ModuleError, ModuleImage, readPatchTables, relocateModule, resolveSymbols, signedOf, TablePatcher, type LoadedModule, type MemoryType, type ModuleFile } from "@kreplica/modules";
 import { TextPoke, textPatch } from "@kreplica/text-patch";
 import { checkAreas, vmalloc, vmallocRfcV1 } from "@kreplica/vmalloc";
 import { plugin } from "@kreplica/di";
