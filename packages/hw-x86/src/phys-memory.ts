@@ -44,6 +44,8 @@ export class SparseMemory implements PhysMemory {
   private nextFree = new Int32Array(SEGMENT_SLOTS);
   private freeSlot = 0;
   private slotCount = 1;
+  private readonly eight = new Uint8Array(8);
+  private readonly eightView = new DataView(this.eight.buffer);
 
   /** @param nodes owners of the memory; frames outside their ranges can be used as well, and belong to no node */
   constructor(nodes: readonly NodeSpec[]) {
@@ -110,15 +112,13 @@ export class SparseMemory implements PhysMemory {
   }
 
   read64(physical: bigint): bigint {
-    const bytes = new Uint8Array(8);
-    this.readBytes(physical, bytes);
-    return new DataView(bytes.buffer).getBigUint64(0, true);
+    this.readBytes(physical, this.eight);
+    return this.eightView.getBigUint64(0, true);
   }
 
   write64(physical: bigint, value: bigint): void {
-    const bytes = new Uint8Array(8);
-    new DataView(bytes.buffer).setBigUint64(0, value, true);
-    this.writeBytes(physical, bytes);
+    this.eightView.setBigUint64(0, value, true);
+    this.writeBytes(physical, this.eight);
   }
 
   get hostBytes(): number {

@@ -3,3 +3,4 @@ export * from "./testing/tiny-machine.js";
 export * from "./testing/golden-trace.js";
 export * from "./testing/slow-caches.js";
 export * from "./testing/slow-translation.js";
+export * from "./testing/golden-machine.js";
