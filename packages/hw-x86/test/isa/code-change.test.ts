@@ -161,6 +161,7 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
       mov r8d, eax
       lea rdi, [rip+area]
       mov byte ptr [rdi], 0xb8
+      call area
       inc rdi
       mov eax, 5
       mov ecx, 4
