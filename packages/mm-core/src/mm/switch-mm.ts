@@ -95,7 +95,9 @@ export class PcidSwitch implements SwitchMm {
       tlb.generations[tlb.slot] = generation;
       return true;
     }
+    const known = space.pgdNodes.length;
     space.enter(this.node(cpu));
+    if (space.pgdNodes.length > known) this.follow(space, cpu);
     let slot = tlb.spaces.indexOf(space);
     const fresh = slot < 0;
     if (fresh) {
@@ -110,6 +112,17 @@ export class PcidSwitch implements SwitchMm {
     tlb.generations[slot] = generation;
     this.write(cpu, space, slot, flush);
     return true;
+  }
+
+  /** A node got its PGD: its other CPUs that run the space, on another node's for want of memory, change to it. */
+  private follow(space: AddressSpace, from: CpuId): void {
+    const told: CpuId[] = [];
+    for (const [cpu, tlb] of this.cpus) {
+      if (cpu === from || tlb.space !== space || this.machine.cpu(cpu).rootFrame === space.pgd(this.node(cpu))) continue;
+      this.write(cpu, space, tlb.slot, true);
+      told.push(cpu);
+    }
+    if (told.length > 0) this.machine.interrupt(from, told);
   }
 
   private write(cpu: CpuId, space: AddressSpace, slot: number, flush: boolean): void {
