@@ -8,12 +8,12 @@ import { findWritableExecutable, SetMemoryError, type SetMemory } from "../src/a
 const WINDOW = 0xffff_ffff_c000_0000n;
 const HOLDERS = [[0], [0, 1], [1, 3]] as const;
 
-type Op = "executable" | "nonExecutable" | "readOnly" | "readWrite" | "readOnlyExecutable" | "readWriteNonExecutable" | "notPresent" | "present" | "global" | "nonGlobal" | "uncached" | "writeCombined" | "writeBack";
+type Op = "executable" | "nonExecutable" | "readOnly" | "readWrite" | "readOnlyExecutable" | "readWriteNonExecutable" | "notPresent" | "notPresentHere" | "present" | "global" | "nonGlobal" | "uncached" | "writeCombined" | "writeBack";
 /** What each operation makes of a page, after its Linux name. */
 const EFFECT: Record<Op, Partial<Mapping>> = {
   executable: { executable: true }, nonExecutable: { executable: false }, readOnly: { writable: false }, readWrite: { writable: true },
   readOnlyExecutable: { writable: false, executable: true }, readWriteNonExecutable: { writable: true, executable: false },
-  notPresent: { present: false, global: false }, present: { present: true }, global: { global: true }, nonGlobal: { global: false },
+  notPresent: { present: false, global: false }, notPresentHere: { present: false, global: false }, present: { present: true }, global: { global: true }, nonGlobal: { global: false },
   uncached: { cache: "uc-" }, writeCombined: { cache: "wc" }, writeBack: { cache: "wb" },
 };
 const OPS = Object.keys(EFFECT) as Op[];
@@ -36,7 +36,7 @@ function says(kernel: SetMemoryKernel, root: number, address: bigint): Record<st
   const found = walk(kernel.entries.memory, root, 4, address);
   if (!found.present) return { present: false };
   const mapping = kernel.mapping(found);
-  const within = mapping.level === 2 ? Number((address >> 12n) & 511n) : 0;
+  const within = Number((address >> 12n) & BigInt(512 ** (mapping.level - 1) - 1));
   return { present: true, frame: mapping.frame + within, writable: mapping.writable, executable: mapping.executable, global: mapping.global, cache: mapping.cache };
 }
 
@@ -56,6 +56,7 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
         for (let i = at; i < at + count; i++) {
           // What is not present keeps its bits, and shows them when it comes back.
           Object.assign(model[i]!, EFFECT[op]);
+          if (op === "notPresentHere") continue;
           if (global === undefined || op === "notPresent") Object.assign(alias[i]!, follows, op === "notPresent" ? { global: false } : {});
         }
       }
@@ -179,6 +180,62 @@ test("changing a frame of the image through the direct map changes the image's o
   // Writability follows, execution does not.
   expect(kernel.tables.lookup(0, address + 0x3000n)).toMatchObject({ writable: false, executable: true });
   expect(kernel.tables.lookup(0, address + 0x2000n)).toMatchObject({ writable: true, executable: true });
+});
+
+test("only leaves that continue one another, and lie in the range as a whole, are joined", () => {
+  const kernel = makeKernel([0]);
+  const at = kernel.layout.vmemmapStart;
+  const frame = kernel.frame(0);
+  // 512 small leaves over neighbouring frames, then 512 of which two are exchanged, then 512 that begin at an odd frame.
+  kernel.tables.edit((editor) => {
+    for (let page = 0; page < 1536; page++) {
+      const within = page < 512 ? page : page < 1024 ? (page === 700 ? 701 : page === 701 ? 700 : page) : page + 1;
+      editor.map(at + BigInt(page) * 4096n, { ...KERNEL_DATA, level: 1, frame: frame + within });
+    }
+  });
+  const before = kernel.snapshot();
+  expect(kernel.setMemory.join({ start: at, pages: 511 })).toEqual({ joined: 0, freed: 0 });
+  expect(kernel.setMemory.join({ start: at + 0x1000n, pages: 1535 })).toEqual({ joined: 0, freed: 0 });
+  expect(kernel.snapshot()).toBe(before);
+  expect(kernel.setMemory.join({ start: at, pages: 1536 })).toEqual({ joined: 1, freed: 1 });
+  for (const page of [0, 511, 700, 701, 1024, 1535]) {
+    expect(says(kernel, kernel.view.roots[0]!.root, at + BigInt(page) * 4096n).frame).toBe(frame + (page === 700 ? 701 : page === 701 ? 700 : page >= 1024 ? page + 1 : page));
+  }
+});
+
+test("memory type keeps its PAT bit through splitting and joining, whose place differs between leaf sizes", () => {
+  const kernel = makeKernel([0]);
+  const at = kernel.layout.vmemmapStart;
+  kernel.tables.edit((editor) => editor.map(at, { ...KERNEL_DATA, level: 3, frame: 0 }));
+  const root = kernel.view.roots[0]!.root;
+  kernel.setMemory.change({ start: at, pages: 262_144 }, { cache: "wt" }, false);
+  for (const page of [0, 5, 600, 262_143]) expect(says(kernel, root, at + BigInt(page) * 4096n)).toMatchObject({ cache: "wt", frame: page });
+  kernel.setMemory.change({ start: at + 0x5000n, pages: 1 }, { writable: false }, false);
+  for (const page of [0, 5, 600, 262_143]) expect(says(kernel, root, at + BigInt(page) * 4096n)).toMatchObject({ cache: "wt", frame: page });
+  kernel.setMemory.change({ start: at + 0x5000n, pages: 1 }, { writable: true }, false);
+  expect(kernel.setMemory.join({ start: at, pages: 262_144 }).joined).toBe(2);
+  for (const page of [0, 5, 600, 262_143]) expect(says(kernel, root, at + BigInt(page) * 4096n)).toMatchObject({ cache: "wt", frame: page });
+});
+
+test("when the image's own view cannot be split, the direct map's stays as it was too", () => {
+  for (let nth = 1; nth < 10; nth++) {
+    const kernel = makeKernel([0]);
+    kernel.boot.runTo("mm-core-init");
+    const before = kernel.snapshot();
+    const direct = kernel.layout.pageOffset + kernel.layout.imagePhysical + 0x3000n;
+    kernel.allocator.refuse(nth);
+    let code: string | undefined;
+    try { kernel.setMemory.readOnly({ start: direct, pages: 1 }); } catch (error) { code = (error as SetMemoryError).code; }
+    kernel.allocator.refuse(0);
+    if (code === undefined) {
+      // One table page for each of the two views.
+      expect(nth).toBe(3);
+      return;
+    }
+    expect(code).toBe("out-of-frames");
+    expect(kernel.snapshot()).toBe(before);
+  }
+  throw new Error("was refused forever");
 });
 
 test("translations are gone when a call returns", () => {
