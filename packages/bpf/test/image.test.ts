@@ -162,11 +162,15 @@ describe.skipIf(!haveNative)("image code on a real CPU", () => {
   test("the dispatcher reaches each of its programs, and others too", () => {
     const count = 9, programs = Array.from({ length: count + 1 }, (_, i) => program(`r0 = ${100 + i}; exit`, CODE + 0x1000n + BigInt(i) * 64n));
     const dispatch = { address: IMAGE, bytes: dispatcherCode(programs.slice(0, count).map((each) => each.address), IMAGE) };
+    // Without its indirect jumps (ff e2 -> ud2) it must still reach every program that it knows.
+    const direct = { ...dispatch, bytes: dispatch.bytes.map((byte, i, all) => (byte === 0xff && all[i + 1] === 0xe2 ? 0x0f : byte === 0xe2 && all[i - 1] === 0xff ? 0x0b : byte)) };
     // mov rdx, rdi; jmp dispatcher
     const start = new Uint8Array([0x48, 0x89, 0xfa, 0xe9, 0, 0, 0, 0]);
     new DataView(start.buffer).setInt32(4, Number(IMAGE - CODE - 8n), true);
     const { results } = runNative(programs.map((each) => ({ regions: [{ address: CODE, bytes: start }, dispatch, ...programs], entry: CODE, argument: each.address })));
     expect(results.map((each) => each.r0)).toEqual(programs.map((_, i) => BigInt(100 + i)));
+    const known = runNative(programs.slice(0, count).map((each) => ({ regions: [{ address: CODE, bytes: start }, direct, ...programs], entry: CODE, argument: each.address }))).results;
+    expect(known.map((each) => each.r0)).toEqual(programs.slice(0, count).map((_, i) => BigInt(100 + i)));
   });
   test("a struct_ops function hands its arguments to its program and returns what that returns", () => {
     const text = new FakeText(IMAGE), images = new StructOpsImages(text, text, noReplication);

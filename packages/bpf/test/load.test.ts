@@ -66,6 +66,16 @@ describe.skipIf(!haveClang)("programs from clang", () => {
     expect(run("send", 1n)).toBe(0n);
   });
 
+  test("ring buffer: a record that is not finished holds back those behind it", () => {
+    const { loaded } = load("maps"), ring = loaded.map("ring") as RingBuffer;
+    const [first, second] = [ring.reserve(8), ring.reserve(16)];
+    expect(ring.finish(second, false)).toBe(true);
+    expect(ring.consume()).toEqual([]);
+    expect(ring.finish(first, false)).toBe(true);
+    expect(ring.consume().map((record) => record.length)).toEqual([8, 16]);
+    expect(ring.finish(first, false)).toBe(false);
+  });
+
   test("longest prefix: the longest that matches decides", () => {
     const { loaded, run } = load("maps"), routes = loaded.map("routes")!;
     const set = (bits: number, a: number, b: number, hop: number): void => { routes.update(Uint8Array.of(...u32Bytes(bits), a, b, 0, 0), u32Bytes(hop), 0, 0); };
@@ -84,6 +94,11 @@ describe.skipIf(!haveClang)("programs from clang", () => {
     expect(run("main_program", 10n)).toBe(BigInt(sum(10)));
     expect(run("main_program", 100n)).toBe(BigInt(sum(10) + sum(100))); // the total stays in .bss
     expect(run("bytes", 7n)).toBe(35n);
+  });
+
+  test("each variable of a data section is its own", () => {
+    const { run } = load("calls");
+    expect([run("globals", 2n), run("globals", 3n)]).toEqual([11_503n, 11_506n]);
   });
 
   test("a tail call goes to the program in the slot, or past itself", () => {

@@ -41,7 +41,7 @@ describe.skipIf(!haveClang)("objects built by clang", () => {
     expect(calls.length).toBeGreaterThanOrEqual(2);
     const globals = maps.filter((map) => map.initial);
     expect(globals.map((map) => [map.name, map.flags])).toEqual(expect.arrayContaining([[".data", 0], [".rodata", 0x80], [".bss", 0]]));
-    expect(globals.find((map) => map.name === ".data")!.initial).toEqual(Uint8Array.of(7, 0, 0, 0));
+    expect(globals.find((map) => map.name === ".data")!.initial!.slice().sort().slice(-3)).toEqual(Uint8Array.of(5, 7, 11));
   });
 
   test("each source line that BTF knows belongs to its instruction", () => {

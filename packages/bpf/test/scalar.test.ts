@@ -128,6 +128,9 @@ describe("scalars of 6 bits with a 3-bit half", () => {
     expect([scaled.umin, scaled.umax, scaled.bits.value & 7n, scaled.bits.mask & 7n]).toEqual([4n, 124n, 4n, 0n]);
     const [signed] = wide.assume("s<=", wide.unknown, wide.constant(-1n), false, true)!;
     expect([signed.low.smin, signed.low.umax]).toEqual([0n, 0x7fff_ffffn]);
+    const bounds = (op: Comparison, taken: boolean): bigint[] => { const [a] = wide.assume(op, wide.range(0n, 100n), wide.constant(9n), taken, false)!; return [a.umin, a.umax]; };
+    expect([bounds("<", false), bounds("<=", false), bounds(">", false), bounds(">=", false), bounds("s<", false), bounds("s<=", false), bounds("s>", false), bounds("s>=", false), bounds("!=", false)])
+      .toEqual([[9n, 100n], [10n, 100n], [0n, 9n], [0n, 8n], [9n, 100n], [10n, 100n], [0n, 9n], [0n, 8n], [9n, 9n]]);
     expect(wide.assume("s>", masked, wide.constant(15n), true, false)).toBeUndefined();
   });
 });

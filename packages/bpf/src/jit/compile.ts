@@ -143,8 +143,8 @@ class Compiler {
       case 0x20: return fromRegister ? out.multiply(wide, dst, src) : out.multiplyImmediate(wide, dst, imm);
       case 0x30: case 0x90: return this.divide(wide, offset === 1, kind === 0x90, dst, fromRegister ? src : undefined, imm);
       case 0x60: case 0x70: case 0xc0: {
-        // A 32-bit shift by 0 writes nothing on x86 where eBPF clears the upper half.
-        if (!fromRegister) { if (imm === 0 && !wide) return out.move(false, dst, dst); return out.shiftImmediate(wide, SHIFT[kind]!, dst, imm); }
+        // A 32-bit shift clears the upper half on x86 as well, by a count of 0 too.
+        if (!fromRegister) return out.shiftImmediate(wide, SHIFT[kind]!, dst, imm);
         return this.shiftByRegister(wide, SHIFT[kind]!, dst, src);
       }
       case 0x80: return out.negate(wide, dst);
@@ -167,10 +167,9 @@ class Compiler {
   private shiftByRegister(wide: boolean, digit: number, dst: number, src: number): void {
     const out = this.out;
     // The count must be in cl, which holds eBPF r4.
-    if (dst === Reg.rcx) { out.move(true, SCRATCH, Reg.rcx); out.move(true, SECOND, Reg.rcx); out.move(true, Reg.rcx, src); out.shift(wide, digit, SCRATCH); if (!wide) out.move(false, SCRATCH, SCRATCH); out.move(true, Reg.rcx, SCRATCH); return; }
+    if (dst === Reg.rcx) { out.move(true, SCRATCH, Reg.rcx); out.move(true, Reg.rcx, src); out.shift(wide, digit, SCRATCH); out.move(true, Reg.rcx, SCRATCH); return; }
     if (src !== Reg.rcx) { out.move(true, SCRATCH, Reg.rcx); out.move(true, Reg.rcx, src); }
     out.shift(wide, digit, dst);
-    if (!wide) out.move(false, dst, dst);
     if (src !== Reg.rcx) out.move(true, Reg.rcx, SCRATCH);
   }
 

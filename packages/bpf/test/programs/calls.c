@@ -21,5 +21,8 @@ SEC("raw_tp/bytes") int bytes(u64 *context) {
   for (int i = 0; i < 32; i++) seen[i] = i * 5;
   return seen[context[0] & 31];
 }
+int second = 11, third = 5;
+static int fourth, fifth;
+SEC("raw_tp/globals") int globals(u64 *context) { fifth += context[0]; fourth = fifth + 1; return second * 1000 + third * 100 + fourth; }
 SEC("fentry/schedule") int on_entry(u64 *context) { if (context[0] > 5) total += context[1]; return 0; }
 char license_text[] SEC("license") = "MIT";

@@ -12,7 +12,8 @@
 #define STUBS 0x10f00000ul /* helper n: movabs rax, function; jmp rax at STUBS + 16 n */
 
 static uint64_t now(void) { return 12345; }
-static uint64_t cpu(void) { return 3; }
+/* A frame address that is no multiple of 16 means that the caller had its stack misaligned; SSE code would fault. */
+static __attribute__((noinline)) uint64_t cpu(void) { return 3 + ((uint64_t)__builtin_frame_address(0) & 15); }
 static uint64_t mix(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e) { return a + 3 * b + 5 * c + 7 * d + 11 * e; }
 static void stub(unsigned id, void *function) {
   unsigned char *at = (unsigned char *)STUBS + 16 * id, code[12] = { 0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0 };

@@ -23,7 +23,7 @@ export interface NativeResult { readonly r0: bigint; readonly regions: readonly 
 /** @param repeat calls of each entry; memory is not put back between them */
 export function runNative(cases: readonly NativeCase[], repeat = 1): { results: NativeResult[]; seconds: number } {
   const binary = join(cache, `native-${createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 16)}`);
-  if (!existsSync(binary)) { mkdirSync(cache, { recursive: true }); execFileSync("gcc", ["-O1", "-o", binary, source]); }
+  if (!existsSync(binary)) { mkdirSync(cache, { recursive: true }); execFileSync("gcc", ["-O1", "-fno-omit-frame-pointer", "-o", binary, source]); }
   const dir = mkdtempSync(join(tmpdir(), "kreplica-bpf-"));
   try {
     const parts: Buffer[] = [word(cases.length), word(repeat)];
