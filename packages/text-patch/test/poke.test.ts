@@ -133,6 +133,10 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
     // Two vectors, as the fourth site does not ascend; three synchronisations each.
     expect(kernel.poke.cost.syncs - syncs).toBe(6);
     expect(kernel.poke.cost.interrupts).toBe(kernel.poke.cost.syncs * 3);
+    // New code that is an INT3 is in place after the first phase.
+    const before = kernel.poke.cost.syncs;
+    kernel.poke.batch([{ address: TEXT + 0x700n, bytes: Uint8Array.of(INT3) }]);
+    expect(kernel.poke.cost.syncs - before).toBe(1);
   });
 
   test("refusals come before any write", () => {
