@@ -4,7 +4,7 @@
  *   63 .. 57 | 56 .. 48 | 47 .. 39 | 38 .. 30 | 29 .. 21 | 20 .. 12 | 11 .. 0
  *     sign   |  PGD (5) | PGD/P4D  |   PUD    |   PMD    |   PTE    | offset      9 bits an index
  *
- * Halves because kernel addresses exceed 2^53, beyond which a JavaScript number is silently wrong.
+ * Halves because addresses of the upper half exceed 2^53, beyond which a JavaScript number is silently wrong.
  * Source: Intel SDM vol. 3A, "4-Level Paging and 5-Level Paging".
  */
 

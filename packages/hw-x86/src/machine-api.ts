@@ -1,4 +1,4 @@
-/** The assembled machine and one of its CPUs, as kernel packages and bench see them. */
+/** The assembled machine and one of its CPUs, as other packages see them. */
 import { token } from "@kreplica/di";
 import type { CpuId, NodeId } from "./ids.js";
 import type { PhysMemory } from "./memory-api.js";
@@ -24,7 +24,7 @@ export interface Cpu {
   readonly node: NodeId;
   /** 0 to 7: under which counters what follows is counted; the meaning is the caller's. */
   region: number;
-  /** 0 kernel, 3 user. */
+  /** 0 supervisor, 3 user. */
   privilege: 0 | 3;
   /** Current root: frame of the PGD. */
   readonly rootFrame: number;
@@ -49,7 +49,7 @@ export interface Cpu {
   store(lo: number, hi: number): number;
   /** Frame the last successful access of this CPU went to. */
   readonly lastFrame: number;
-  /** Load or store by physical address (kernel bookkeeping through the direct map, device windows): caches and NUMA, no translation. */
+  /** Load or store by physical address (bookkeeping that is not worth a translation, device windows): caches and NUMA, no translation. */
   loadPhysical(frame: number, line: number): void;
   storePhysical(frame: number, line: number): void;
   /** Charges `count` instructions. */

@@ -1,4 +1,4 @@
-/** Physical memory as the rest of the machine and the kernel see it: frames with an owner node, words as halves. */
+/** Physical memory as the rest of the machine and its software see it: frames with an owner node, words as halves. */
 import { token } from "@kreplica/di";
 import type { Frame, NodeId } from "./ids.js";
 
@@ -7,7 +7,7 @@ export interface FrameRange { readonly node: NodeId; readonly first: Frame; read
 
 /**
  * Sparse physical memory: a frame nobody wrote reads as zero and costs nothing. Copying a frame shares its host storage until
- * one side is written, so that a replica costs the host nothing while the model counts it in full.
+ * one side is written, so that a copy costs the host nothing while the model counts it in full.
  */
 export interface PhysMemory {
   /** Runs in address order. */

@@ -10,7 +10,7 @@
 
 /** Bits of the low half. A plain enum, so that other packages may use it. */
 export enum Bit {
-  /** The entry is used at all; all other bits are the kernel's own when it is clear. */
+  /** The entry is used at all; all other bits are the software's own when it is clear. */
   Present = 0x001,
   /** Stores are allowed (in supervisor mode only enforced with CR0.WP). */
   Writable = 0x002,

@@ -1,5 +1,5 @@
 /** The TLBs of one core: first level by kind of access and page size, second level shared. */
-import { MISS, TAG_GLOBAL, TAG_LARGE, Tlb } from "./tlb.js";
+import { MISS, TAG_LARGE, Tlb } from "./tlb.js";
 import { PagingStructureCaches } from "./pwc.js";
 import type { TlbSpec, TranslationSpec } from "./spec.js";
 
@@ -118,11 +118,12 @@ export class CoreTlbs {
 
   /** Forgets the translations of one address whose tag, size bit aside, has these bits. @param page number 31..0 */
   drop(page: number, mask: number, bits: number): void {
-    for (const each of this.all) {
-      each.drop(page, page, mask | TAG_LARGE, bits);
-      each.drop(page >>> 9, page & ~BELOW_2M, mask | TAG_LARGE, bits | TAG_LARGE);
-      each.drop(page >>> 18, page & ~BELOW_1G, mask | TAG_LARGE, bits | TAG_LARGE);
-    }
+    const sizes = mask | TAG_LARGE;
+    const large = bits | TAG_LARGE;
+    // Each TLB by the sizes it holds: a 2 MiB page at the start of a GiB is not the GiB.
+    for (const each of [this.codeSmall, this.dataSmall, this.second]) each.drop(page, page, sizes, bits);
+    for (const each of [this.codeLarge, this.dataLarge, this.second]) each?.drop(page >>> 9, page & ~BELOW_2M, sizes, large);
+    for (const each of [this.dataHuge, this.secondHuge]) each?.drop(page >>> 18, page & ~BELOW_1G, sizes, large);
   }
 
   /** Forgets every translation whose tag has these bits. Paging-structure caches are {@link structures}' own. */
@@ -139,7 +140,3 @@ export class CoreTlbs {
     return true;
   }
 }
-
-/** Tag of a page for a context, without the size bit. @param hi high half of the address @param context thread and PCID in their places */
-export const tagOf = (hi: number, context: number, global: boolean): number =>
-  ((hi >>> 12) & 0x1fff) | (global ? (context & ~(0xfff << 13)) | TAG_GLOBAL : context);

@@ -5,7 +5,7 @@ import { Counters, Kind, Machine, Place, Source, hwX86 } from "../src/index.js";
 import { GoldenTrace, type GoldenMix, goldenMachine, identityMap, runGolden } from "../src/testing.js";
 
 /** FNV-1a over the 32-bit records of the C program's own output (gcc 12.2, glibc 2.36): a host whose pow() differs fails here and not below. */
-const HASH: Record<GoldenMix, number> = { "kernel-like": 0x9c57_2c2a, hostile: 0x40e3_c312 };
+const HASH: Record<GoldenMix, number> = { mixed: 0x9c57_2c2a, hostile: 0x40e3_c312 };
 const CHUNK = 1_000_000;
 
 const hash = (seed: number, records: Uint32Array): number => records.reduce((sum, record) => Math.imul(sum ^ record, 16777619), seed);
@@ -17,8 +17,8 @@ function machine(paging: boolean) {
   return { cpu, bank: assembly.get(Counters) };
 }
 
-test("kernel-like mix: misses of L1I, L1D, L2 and L3, and of three TLBs, are those three simulators agree on", () => {
-  const trace = new GoldenTrace("kernel-like");
+test("mixed: misses of L1I, L1D, L2 and L3, and of three TLBs, are those three simulators agree on", () => {
+  const trace = new GoldenTrace("mixed");
   const records = new Uint32Array(CHUNK);
   const caches = machine(false);
   const tlbs = machine(true);
@@ -29,7 +29,7 @@ test("kernel-like mix: misses of L1I, L1D, L2 and L3, and of three TLBs, are tho
     seen = hash(seen, records);
     faults += runGolden(caches.cpu, records) + runGolden(tlbs.cpu, records);
   }
-  expect(seen >>> 0).toBe(HASH["kernel-like"]);
+  expect(seen >>> 0).toBe(HASH.mixed);
   expect(faults).toBe(0);
 
   const { layout } = caches.bank;
@@ -48,7 +48,7 @@ test("kernel-like mix: misses of L1I, L1D, L2 and L3, and of three TLBs, are tho
   expect(place(Place.FetchWalks) + place(Place.DataWalks)).toBe(1_623_048);
 });
 
-test("hostile mix: record for record the C program's", () => {
+test("hostile: record for record the C program's", () => {
   const trace = new GoldenTrace("hostile");
   const records = new Uint32Array(CHUNK);
   let seen = 0x811c_9dc5;

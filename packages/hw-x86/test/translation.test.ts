@@ -7,8 +7,8 @@ import { SlowTranslation, tinyMachine } from "../src/testing.js";
 
 const INDICES = [0, 1, 256, 511];
 const TABLES = [0, 1, 2].map((n) => BigInt(0x100 + n));
-/** Frames a leaf may name: aligned for every size or for none, below and above 4 GiB, and one that is too wide. */
-const FRAMES = [0n, 0x4_0000n, 0x4_0200n, 0x4_0201n, 0x10_0000n, 0x8_0000_0000n];
+/** Frames a leaf may name: aligned for every size or for none, below and above 4 GiB, and two that are too wide. */
+const FRAMES = [0n, 0x4_0000n, 0x4_0200n, 0x4_0201n, 0x10_0000n, 0x1_0000_0000n, 0x8_0000_0000n];
 
 /** Addresses whose indices are all among {@link INDICES}, in both halves; some are not canonical. */
 const address = fc.tuple(fc.constantFrom(0, 256, 511, 511), fc.constantFrom(...INDICES), fc.constantFrom(...INDICES), fc.constantFrom(...INDICES), fc.constantFrom(0, 1, 2, 3, 511), fc.boolean(), fc.nat(8)).map(
@@ -32,9 +32,9 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ op: fc.constant("cr3" as const), thread: fc.nat(1), table: fc.constantFrom(...TABLES), pcid: fc.nat(2), keep: fc.boolean() }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant("edit" as const), place, entry }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("user" as const), thread: fc.nat(1), on: fc.boolean() }) },
-  { weight: 1, arbitrary: fc.record({ op: fc.constantFrom("wp" as const, "nxe" as const, "ac" as const, "pge" as const, "smep" as const, "smap" as const, "pcide" as const), thread: fc.nat(1), on: fc.boolean() }) },
+  { weight: 4, arbitrary: fc.record({ op: fc.constantFrom("wp" as const, "nxe" as const, "ac" as const, "pge" as const, "smep" as const, "smap" as const, "pcide" as const), thread: fc.nat(1), on: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("invlpg" as const), thread: fc.nat(1), address }) },
-  { weight: 1, arbitrary: fc.record({ op: fc.constant("invpcid" as const), thread: fc.nat(1), type: fc.constantFrom(0 as const, 1 as const, 2 as const, 3 as const), pcid: fc.nat(2), address }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant("invpcid" as const), thread: fc.nat(1), type: fc.constantFrom(0 as const, 1 as const, 2 as const, 3 as const), pcid: fc.nat(2), address }) },
 );
 
 const base = tinyMachine({ nodes: 1, coresPerNode: 1, threadsPerCore: 2 });

@@ -6,8 +6,8 @@
  */
 import { Random64 } from "./random64.js";
 
-/** `kernel-like`: text by zipf over 4096 functions, four data references of five in 24 KiB. `hostile`: text at random, data over 320 MiB. */
-export type GoldenMix = "kernel-like" | "hostile";
+/** `mixed` (the golden's K=1): text by zipf over 4096 functions, four data references of five in 24 KiB. `hostile`: text at random, data over 320 MiB. */
+export type GoldenMix = "mixed" | "hostile";
 
 const TEXT = 0x0100_0000;
 const TEXT_BYTES = 4 << 20;
@@ -68,12 +68,12 @@ export class GoldenTrace {
   fill(records: Uint32Array): void {
     for (let at = 0; at < records.length; at += 2) {
       records[at] = this.pc * 4 + 2;
-      records[at + 1] = this.mix === "hostile" ? this.hostileData() : this.kernelLikeData();
+      records[at + 1] = this.mix === "hostile" ? this.hostileData() : this.mixedData();
       this.advance();
     }
   }
 
-  private kernelLikeData(): number {
+  private mixedData(): number {
     const choice = this.random.below(100);
     if (choice < 80) {
       const address = HOT + this.random.below(3072) * 8;
