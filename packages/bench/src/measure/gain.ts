@@ -38,18 +38,20 @@ export function gain(single: Float64Array, perNode: Float64Array, spec: MachineS
  * The most that near instead of far text could save in this run on this machine, percent.
  *
  * Every fetch of kernel text, load of rodata and read of the page walker that L1 does not answer is taken to go to memory, the far
- * one before and the near one after, nothing of it hidden, whatever L2 and L3 did; and all else is as cheap as the ranges allow.
+ * one before and the near one after, both as dear as the ranges allow, nothing of it hidden, whatever L2 and L3 did; and all else is as
+ * cheap as they allow.
  * A gain above this has other causes than where the text lies.
  *
  * @param single counts of the kernel with one copy @param far, near node indices of the memory before and after
  */
 export function bound(single: Float64Array, spec: MachineSpec, nodeIndex: number, far: number, near: number): number {
   const latency = spec.latencyNs[nodeIndex]!;
-  const perNs = spec.hertz.value / 1e9;
+  const perNs = spec.hertz.value / 1e9 * (1 + spec.latencySpread);
   const { replicable } = lineCounts(single, spec.nodes.length);
   const cheapest: Point = Object.fromEntries(PARAMETERS.map((name) => [name, name === "prefetchHidden" ? "high" : "low"]));
   const { cycles, account: parts } = cycleAccount(single, spec, nodeIndex, cheapest);
   const rest = cycles - total(parts.text) - total(parts.rodata) - total(parts.walks);
-  const before = rest + replicable * latency[far]! * perNs;
+  const hit = Math.max(spec.l1i.cycles.high ?? spec.l1i.cycles.value, spec.l1d.cycles.high ?? spec.l1d.cycles.value);
+  const before = rest + replicable * (latency[far]! * perNs - hit);
   return before === 0 ? 0 : Math.max(0, replicable * (latency[far]! - latency[near]!) * perNs / before * 100);
 }

@@ -12,6 +12,8 @@ import { type KernelJob, measureKernel, type TraceMeasurement } from "../../src/
 import { defaultDataNode, indexOf, otherCpus, type Where } from "../../src/measure/placement.js";
 
 const files = ["fork1", "mount"].map((key) => dataFile(`traces/hsw-${key}.kt.zst`));
+/** Percent: what the place of page tables alone moves a cold result by, docs/model.md. */
+const RESOLUTION = 0.2;
 const states = ["cold", "hot"] as const;
 
 const measure = (spec: MachineSpec, policy: string, where: Where, which = files): TraceMeasurement[] =>
@@ -51,7 +53,7 @@ describe("a CPU away from the image", () => {
       expect(of.percent).toBeGreaterThan(5);
       expect(of.low).toBeLessThan(of.percent);
       expect(of.high).toBeGreaterThan(of.percent);
-      expect(bound(single.cold, e52690v3, 1, 0, 1)).toBeGreaterThan(of.percent);
+      expect(bound(single.cold, e52690v3, 1, 0, 1)).toBeGreaterThanOrEqual(of.high - RESOLUTION);
       // Text can never save more than the difference of the latencies.
       expect(bound(single.cold, e52690v3, 1, 0, 1)).toBeLessThan((1 - 98.8 / 141.2) * 100);
     }
@@ -81,7 +83,7 @@ describe("a CPU away from the image", () => {
 
 test("on the image's own node there is nothing to gain", () => {
   for (const { single, perNode } of pair(e52690v3, { cpu: 0, masterNode: 0, dataNode: 0 })) {
-    for (const [state, most] of [["cold", 0.2], ["hot", 1]] as const) {
+    for (const [state, most] of [["cold", RESOLUTION], ["hot", 1]] as const) {
       for (const counters of [single[state], perNode[state]]) {
         const { text, rodata } = cycleAccount(counters, e52690v3, 0).account;
         expect([text.remote, rodata.remote]).toEqual([0, 0]);
@@ -104,7 +106,7 @@ test("with one node nothing is copied and nothing changes", () => {
   expect([extraBytes, closedForm]).toEqual([0, 0]);
   for (const { single, perNode } of pair(one, where)) {
     expect(cycleAccount(perNode.cold, one, 0).account.text.remote).toBe(0);
-    for (const [state, most] of [["cold", 0.2], ["hot", 1]] as const) expect(Math.abs(gain(single[state], perNode[state], one, 0).percent)).toBeLessThan(most);
+    for (const [state, most] of [["cold", RESOLUTION], ["hot", 1]] as const) expect(Math.abs(gain(single[state], perNode[state], one, 0).percent)).toBeLessThan(most);
   }
 });
 
