@@ -1,4 +1,5 @@
 /** The primitives: every copy, every step, every refusal. */
+import type { Cpu, Machine } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { branch32, CALL, emulationOf, INT3, JMP32, nops, type PokeItem, TextPatchError } from "../src/api.js";
@@ -108,6 +109,20 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
     expect(kernel.poke.pokingSpace.aliasEntries()).toEqual([0n, 0n]);
   });
 
+  test("no translation of the alias survives, with PCIDs either", () => {
+    const kernel = makeKernel(holders);
+    const core: Cpu = (kernel.machine as Machine).cpu(0);
+    core.cr4 |= 1 << 17;
+    core.writeCr3((BigInt(kernel.view.kernelRoot(0)) << 12n) | 1n);
+    const space = kernel.poke.pokingSpace;
+    kernel.poke.poke(TEXT + 4094n, nops(5));
+    // Bit 63: what the TLB holds for this PCID is kept.
+    core.writeCr3((BigInt(space.rootOf(0)) << 12n) | (1n << 63n));
+    for (const address of [space.address + 4094n, space.address + 4096n]) {
+      expect(core.load(Number(address & 0xffff_ffffn) | 0, Number(address >> 32n) | 0)).not.toBe(0);
+    }
+  });
+
   test("verification reads every copy", () => {
     for (const node of holders) {
       const kernel = makeKernel(holders);
@@ -171,4 +186,17 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
       }
     }), { numRuns: 15 });
   });
+});
+
+test("what a CPU does at an INT3, by the instruction that will be there", () => {
+  const at = TEXT + 0x10n;
+  expect(emulationOf(at, Uint8Array.of(0xeb, 0x10, 0xcc, 0xcc, 0xcc))).toEqual({ kind: "jump", to: at + 0x12n });
+  expect(emulationOf(at, Uint8Array.of(0xeb, 0xf0))).toEqual({ kind: "jump", to: at - 14n });
+  expect(emulationOf(at, branch32(CALL, at, SHARED))).toEqual({ kind: "call", to: SHARED, back: at + 5n });
+  expect(emulationOf(at, Uint8Array.of(0xc3, 0xcc, 0xcc, 0xcc, 0xcc))).toEqual({ kind: "return" });
+  expect(emulationOf(at, Uint8Array.of(0x0f, 0x85, 0, 1, 0, 0))).toEqual({ kind: "conditional", condition: 5, to: at + 0x106n, otherwise: at + 6n });
+  expect(emulationOf(at, Uint8Array.of(0x74, 0xfe))).toEqual({ kind: "conditional", condition: 4, to: at, otherwise: at + 2n });
+  expect(emulationOf(at, nops(8))).toEqual({ kind: "jump", to: at + 8n });
+  expect(emulationOf(at, Uint8Array.of(INT3))).toEqual({ kind: "breakpoint" });
+  expect(code(() => emulationOf(at, Uint8Array.of(0x55)))).toBe("unexpected-code");
 });

@@ -115,8 +115,9 @@ export class PokingSpace {
     } finally {
       copy.frames.forEach((_, page) => entries.write(this.leaves, index + page, 0, 0));
       cpu.storePhysical(this.leaves, index >> 3);
-      cpu.writeCr3(before);
+      // While its PCID is the current one: afterwards INVLPG would not reach the alias.
       for (let page = 0; page < copy.frames.length; page++) cpu.invlpg(this.address + BigInt(page) * PAGE);
+      cpu.writeCr3(before);
       cpu.privilege = privilege;
     }
   }
