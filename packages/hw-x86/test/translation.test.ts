@@ -37,7 +37,11 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ op: fc.constant("invpcid" as const), thread: fc.nat(1), type: fc.constantFrom(0 as const, 1 as const, 2 as const, 3 as const), pcid: fc.nat(2), address }) },
 );
 
-const base = tinyMachine({ nodes: 1, coresPerNode: 1, threadsPerCore: 2 });
+const tiny = tinyMachine({ nodes: 1, coresPerNode: 1, threadsPerCore: 2 });
+/** TLBs so small that three or four pages push one another out. */
+const base: MachineSpec = { ...tiny, translation: { ...tiny.translation,
+  instruction: { small: { entries: 4, ways: 2 }, large: { entries: 2, ways: 2 } }, data: { ...tiny.translation.data, small: { entries: 4, ways: 2 } },
+  second: { ...tiny.translation.second, entries: 8, ways: 4 } } };
 const shapes: [string, MachineSpec, 4 | 5][] = [
   ["4 levels", base, 4],
   ["5 levels", base, 5],
