@@ -38,7 +38,8 @@ export function cycleAccount(counters: Float64Array, spec: MachineSpec, nodeInde
     cycles,
     account: {
       instructions: all(Part.Base),
-      text: levels(Part.FetchL2, (which) => part(Region.Kernel, which)),
+      // The region of a fetch is never rodata's; counted here all the same, so that nothing can fall between.
+      text: levels(Part.FetchL2, (which) => part(Region.Kernel, which) + part(Region.Rodata, which)),
       rodata: levels(Part.DataL2, (which) => part(Region.Rodata, which)),
       data: levels(Part.DataL2, (which) => part(Region.Kernel, which)),
       modules: both(Region.Module),

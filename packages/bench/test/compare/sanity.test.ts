@@ -1,6 +1,6 @@
 /** What anybody would check before believing a comparison. Whole kernels, short recordings. */
 /// <reference types="node" />
-import type { MachineSpec } from "@kreplica/hw-x86";
+import { CounterLayout, Event, type MachineSpec } from "@kreplica/hw-x86";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
 import { dataFile } from "../../src/data-files.js";
@@ -8,8 +8,11 @@ import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
 import { recordedGuest } from "../../src/inputs/presets/recorded-guest.js";
 import { accountTotal, cycleAccount, lineCounts } from "../../src/measure/cycle-account.js";
 import { bound, gain } from "../../src/measure/gain.js";
+import { measureHotCold } from "../../src/measure/hot-cold.js";
 import { type KernelJob, measureKernel, type TraceMeasurement } from "../../src/measure/measure-kernel.js";
 import { defaultDataNode, indexOf, otherCpus, type Where } from "../../src/measure/placement.js";
+import { loadTrace } from "../../src/replay/load.js";
+import { Replayer } from "../../src/replay/replayer.js";
 
 const files = ["fork1", "mount"].map((key) => dataFile(`traces/hsw-${key}.kt.zst`));
 /** Percent: what the place of page tables alone moves a cold result by, docs/model.md. */
@@ -45,6 +48,29 @@ describe("a CPU away from the image", () => {
       expect(accountTotal(account)).toBe(cycles);
       expect(cycles).toBeGreaterThan(0);
     }
+  });
+
+  test("every count is in the account, interrupts included", () => {
+    const { length } = measured[0]!.single.cold;
+    for (let i = 0; i < length; i++) {
+      const one = new Float64Array(length);
+      one[i] = 1;
+      const { cycles, account } = cycleAccount(one, e52690v3, 1);
+      // Regions 4 to 7 are not used by a replay.
+      if (cycles > 0 && accountTotal(account) !== cycles) expect(i).toBeGreaterThanOrEqual(new CounterLayout(2).row(4, 0));
+    }
+    const interrupts = new Float64Array(length);
+    interrupts[new CounterLayout(2).event(Event.InterruptsTaken)] = 2;
+    expect(accountTotal(cycleAccount(interrupts, e52690v3, 1).account)).toBe(2 * e52690v3.costs.ipiCycles.value);
+  });
+
+  test("cold is cold whatever ran before", () => {
+    const booted = boot({ spec: e52690v3, policy: "single-copy", pti: true, masterNode: 0, recordedNodes: [0, 1] });
+    const { workload, measured: vcpu } = loadTrace(files[1]!, (address, frame) => booted.recorded.map(address, frame));
+    const replayer = new Replayer(booted, 12, vcpu, otherCpus(e52690v3, away, vcpu));
+    const memoryLines = [0, 1].map(() => lineCounts(measureHotCold(replayer, workload, e52690v3, 1).cold, 2).textFromMemory);
+    expect(memoryLines).toEqual([lineCounts(measured[1]!.single.cold, 2).textFromMemory, memoryLines[0]]);
+    expect(memoryLines[0]).toBeGreaterThan(700);
   });
 
   test("gains when cold, between its limits and below the bound", () => {
