@@ -5,7 +5,7 @@
  */
 import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, tableIndex } from "@kreplica/hw-x86";
 import { imageAddress, imageFrame, type KernelImage, pagesOf, tableAt } from "@kreplica/mm-core";
-import type { BootParts } from "./boot.js";
+import type { BootParts } from "./boot-parts.js";
 
 const PAGE = 4096;
 const LARGE = 0x20_0000n;

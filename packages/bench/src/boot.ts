@@ -1,16 +1,19 @@
 /** Boots the modelled kernel on a machine and hands out what a replay, a report or a check needs of it. */
-import type { Assembly, Plugin } from "@kreplica/di";
+import type { Plugin } from "@kreplica/di";
 import { type FrameRange, Machine, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
 import {
-  AddressSpaces, type BootEvent, BootMemory, BuildContext, CpuState, InvariantError, KernelBoot, type KernelImage, type KernelLayout, kernelLayout,
+  AddressSpaces, type BootEvent, BootMemory, BuildContext, CpuState, InvariantError, KernelBoot, type KernelImage, kernelLayout,
   type KernelOptions, KernelTables, PageAllocator, ReplicaView, TableMemory,
 } from "@kreplica/mm-core";
 import { BootWitness, checkInvariants, type InvariantReport } from "@kreplica/numa-replication";
 import { type MemoryAccount, measureMemory } from "./accounting.js";
 import { POLICIES, withPolicy } from "./assemble.js";
+import type { BootParts } from "./boot-parts.js";
 import { InputError } from "./inputs/input-error.js";
 import { RecordedPages, recordedWindows } from "./recorded-pages.js";
 import { tracedKernel } from "./traced-kernel.js";
+
+export type { BootParts } from "./boot-parts.js";
 
 export interface BootOptions {
   readonly spec: MachineSpec;
@@ -40,23 +43,6 @@ export interface BootOptions {
   readonly before?: (parts: BootParts) => void;
 }
 
-/** The kernel's parts, by port. */
-export interface BootParts {
-  readonly assembly: Assembly;
-  readonly machine: Machine;
-  readonly image: KernelImage;
-  readonly layout: KernelLayout;
-  readonly options: KernelOptions;
-  readonly tables: KernelTables;
-  readonly entries: TableMemory;
-  readonly view: ReplicaView;
-  readonly allocator: PageAllocator;
-  readonly early: BootMemory;
-  readonly spaces: AddressSpaces;
-  readonly cpus: CpuState;
-  readonly boot: KernelBoot;
-  readonly context: BuildContext;
-}
 
 /** A kernel that came up. */
 export interface Booted extends BootParts {

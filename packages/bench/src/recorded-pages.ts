@@ -7,7 +7,7 @@
  */
 import { addressOfFrame, type CpuId, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
 import { type AddressSpace, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
-import type { BootParts } from "./boot.js";
+import type { BootParts } from "./boot-parts.js";
 
 /** The recorded guest's physical memory: node 0 below, node 1 from here. */
 export const RECORDED_NODE_FRAMES = 0x2_0000;

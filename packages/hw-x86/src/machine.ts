@@ -5,7 +5,7 @@ import { Core } from "./core.js";
 import { CounterBank, Event } from "./counters.js";
 import { HardwareThread } from "./cpu.js";
 import type { CpuId, NodeId } from "./ids.js";
-import { Machine } from "./machine-api.js";
+import type { Machine } from "./machine-api.js";
 import { PhysMemory } from "./memory-api.js";
 import { OwnerTable } from "./memory-layout.js";
 import { SparseMemory } from "./phys-memory.js";

@@ -27,6 +27,7 @@ export enum Bit {
   /** In a PMD or PUD entry: this is a leaf. In a PTE: {@link Bit.PatSmall}. */
   PageSize = 0x080,
   /** PAT bit of a 4 KiB leaf. */
+  // eslint-disable-next-line @typescript-eslint/no-duplicate-enum-values -- one bit with two meanings, by level
   PatSmall = 0x080,
   /** Survives a CR3 load while CR4.PGE is set. */
   Global = 0x100,

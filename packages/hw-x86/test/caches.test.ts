@@ -2,7 +2,8 @@
 import { assemble } from "@kreplica/di";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Counters, CounterLayout, Kind, Machine, NumaMachine, Source, hwX86, type MachineSpec } from "../src/index.js";
+import type { CounterLayout, NumaMachine} from "../src/index.js";
+import { Counters, Kind, Machine, Source, hwX86, type MachineSpec } from "../src/index.js";
 import { ABSENT } from "../src/cache.js";
 import { SlowCaches, tinyMachine } from "../src/testing.js";
 

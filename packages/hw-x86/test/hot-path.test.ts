@@ -3,7 +3,8 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { assemble } from "@kreplica/di";
 import { expect, test } from "vitest";
-import { Machine, NumaMachine, hwX86 } from "../src/index.js";
+import type { NumaMachine} from "../src/index.js";
+import { Machine, hwX86 } from "../src/index.js";
 import { goldenMachine, identityMap } from "../src/testing.js";
 
 test("100,000 accesses of every kind allocate next to nothing", () => {

@@ -1,7 +1,8 @@
 /** The assembled machine: which parts exist, lazily; interrupts, cold caches, and that two machines share nothing. */
 import { assemble } from "@kreplica/di";
 import { describe, expect, test } from "vitest";
-import { Counters, Cr0, Cr4, Efer, Event, FAULT, FaultBit, Kind, Machine, MachineError, NOT_CANONICAL, NumaMachine, PhysMemory, Source, cr3Value, difference, hwX86, type MachineSpec } from "../src/index.js";
+import type { NumaMachine} from "../src/index.js";
+import { Counters, Cr0, Cr4, Efer, Event, FAULT, FaultBit, Kind, Machine, MachineError, NOT_CANONICAL, PhysMemory, Source, cr3Value, difference, hwX86, type MachineSpec } from "../src/index.js";
 import { tinyMachine } from "../src/testing.js";
 
 function build(spec: MachineSpec = tinyMachine()) {

@@ -2,7 +2,8 @@
 import { assemble } from "@kreplica/di";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Counters, Cr0, Cr4, Efer, FAULT, Kind, Machine, NOT_CANONICAL, NumaMachine, Place, fromHalves, highOf, hwX86, lowOf, type MachineSpec } from "../src/index.js";
+import type { NumaMachine} from "../src/index.js";
+import { Counters, Cr0, Cr4, Efer, FAULT, Kind, Machine, NOT_CANONICAL, Place, fromHalves, highOf, hwX86, lowOf, type MachineSpec } from "../src/index.js";
 import { SlowTranslation, tinyMachine } from "../src/testing.js";
 
 const INDICES = [0, 1, 256, 511];

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { BOOT_STEPS } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
-import { AddressSpaces } from "@kreplica/mm-core/api";
+import type { AddressSpaces } from "@kreplica/mm-core/api";
 import { type BootDefect, BootWitness, checkInvariants, everyNth, INVARIANTS, PER_NODE, perSocket, replicationBy, type ReplicationPolicy, TEXT_ONLY, withDefects } from "../src/index.js";
 
 const noSpaces = { all: new Set<never>(), create: () => undefined } as unknown as AddressSpaces;

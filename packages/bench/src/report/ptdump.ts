@@ -3,8 +3,8 @@
  *
  * Source: the files that kernels print; one of Linux 6.1 is the test's model.
  */
-import { Bit, type Frame, frameOf, isLeaf, isPresent, type PhysMemory } from "@kreplica/hw-x86";
-import type { KernelLayout } from "@kreplica/mm-core";
+import { Bit, type Frame, frameOf, isLeaf, isPresent, type PhysMemory } from "@kreplica/hw-x86/api";
+import type { KernelLayout } from "@kreplica/mm-core/api";
 
 const LEVEL_NAMES = ["", "pte", "pmd", "pud", "p4d", "pgd"];
 const UNITS = ["K", "M", "G", "T", "P", "E"];

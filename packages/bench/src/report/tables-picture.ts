@@ -2,7 +2,7 @@
  * The cover letter's picture, drawn from live tables: where each node's way to kernel text leads, level by level, and how the user
  * half of a process hangs below all of them alike.
  */
-import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, type PhysMemory, tableIndex } from "@kreplica/hw-x86";
+import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, type PhysMemory, tableIndex } from "@kreplica/hw-x86/api";
 
 /** One node's view. */
 export interface PicturedRoot { readonly node: NodeId; readonly root: Frame }

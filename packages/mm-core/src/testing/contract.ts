@@ -81,7 +81,7 @@ export function kernelTablesContract(make: () => ContractSubject, runs = 100): v
         const free = !tables.lookup(holders[0]!, at);
         if (!free) continue;
         allocator.refuse(each.nth);
-        let done = false;
+        let done: boolean;
         try {
           done = tables.edit((editor) => editor.map(at, { ...plain, level: 1, frame: 0x9_0000 }));
         } finally {

@@ -1,19 +1,13 @@
 /** What a check looks at: the machine's bytes, the roots its CPUs use, and what was witnessed while booting. */
-import type { Frame, Machine, NodeId } from "@kreplica/hw-x86/api";
-import type { AddressSpaces, BootStep, KernelImage, KernelLayout, KernelOptions, PageAllocator, ReplicaView, TableMemory } from "@kreplica/mm-core/api";
+import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { AddressSpaces, BootStep } from "@kreplica/mm-core/api";
 import { BOOT_STEPS, bootRoot, imageAddress, imageFrame, pagesOf } from "@kreplica/mm-core/api";
 import { PageReader } from "./page-reader.js";
+import type { WatchedKernel } from "./watched.js";
 import type { BootWitness } from "./witness.js";
 
 /** A kernel under check. */
-export interface CheckedKernel {
-  readonly machine: Machine;
-  readonly entries: TableMemory;
-  readonly layout: KernelLayout;
-  readonly image: KernelImage;
-  readonly options: KernelOptions;
-  readonly view: ReplicaView;
-  readonly allocator: PageAllocator;
+export interface CheckedKernel extends WatchedKernel {
   readonly spaces: AddressSpaces;
   /** Boot step done last. */
   readonly reached: BootStep | undefined;

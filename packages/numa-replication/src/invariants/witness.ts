@@ -4,9 +4,9 @@ import { BOOT_STEPS, bootRoot, type BootStep, type CpuUnits, directAddress, imag
 import { frameOf, isLeaf, tableIndex } from "@kreplica/hw-x86/api";
 import { WINDOW_START } from "../clone-tables.js";
 import { PageReader } from "./page-reader.js";
-import type { CheckedKernel } from "./subject.js";
+import type { WatchedKernel } from "./watched.js";
 
-type Watched = Omit<CheckedKernel, "reached" | "witness" | "spaces"> & { readonly boot: KernelBoot };
+type Watched = WatchedKernel & { readonly boot: KernelBoot };
 
 export class BootWitness {
   /** Roots given out before there were any of their own. */
