@@ -2,7 +2,7 @@
 import { seededRandom } from "@kreplica/mm-core";
 import type { BootOptions } from "../boot.js";
 import { CheckedSystem, CheckFailure } from "./harness.js";
-import { drawOperation, type Operation } from "./operations.js";
+import { drawOperation, drawStaleScene, type Operation } from "./operations.js";
 
 export interface CampaignOptions {
   readonly runs: number;
@@ -29,7 +29,13 @@ export interface CampaignResult { readonly runs: number; readonly steps: number;
 /** The operations of one run. @param seed of this run alone */
 export function drawRun(seed: number, steps: number): Operation[] {
   const random = seededRandom(seed);
-  return Array.from({ length: steps }, () => drawOperation(random));
+  const focus = { p: 0, cpu: 0, page: 0 };
+  const operations: Operation[] = [];
+  while (operations.length < steps) {
+    if (random(20) === 0) operations.push(...drawStaleScene(random, focus));
+    else operations.push(drawOperation(random, focus));
+  }
+  return operations.slice(0, steps);
 }
 
 /** Runs a list on a fresh kernel. @returns what failed, or undefined */
@@ -52,29 +58,43 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
     let removed = false;
     for (let at = 0; at < best.length && trials > 0;) {
       const candidate = [...best.slice(0, at), ...best.slice(at + size)];
-      trials--;
-      const found = failureOf(kernel, candidate);
-      if (found?.invariant === invariant) {
-        best = candidate;
+      // With an operation go its allocations: a refusal that counted them has to come sooner.
+      const sooner = candidate.some((each) => each.op === "refuse" && each.nth > 1) ? [candidate.map((each) => (each.op === "refuse" ? { ...each, nth: 1 } : each))] : [];
+      let found: CheckFailure | undefined;
+      for (const each of [candidate, ...sooner]) {
+        trials--;
+        found = failureOf(kernel, each);
+        if (found?.invariant !== invariant) continue;
+        best = each;
         failure = found;
         removed = true;
-      } else at += size;
+        break;
+      }
+      if (found?.invariant !== invariant) at += size;
     }
-    // Operations inside a race may do without it.
+    // Single operations may be simpler: the race left out, the first process, the first CPU, one page.
     if (size === 1) {
       for (let at = 0; at < best.length && trials > 0; at++) {
-        const each = best[at]!;
-        if (each.op !== "racing") continue;
-        const candidate = best.map((other, index) => (index === at ? each.during : other));
-        trials--;
-        const found = failureOf(kernel, candidate);
-        if (found?.invariant === invariant) { best = candidate; failure = found; removed = true; }
+        for (const simpler of simplerOperations(best[at]!)) {
+          const candidate = best.map((other, index) => (index === at ? simpler : other));
+          trials--;
+          const found = failureOf(kernel, candidate);
+          if (found?.invariant === invariant) { best = candidate; failure = found; removed = true; break; }
+        }
       }
     }
     if (size === 1 && !removed) break;
     size = size === 1 ? 1 : Math.floor(size / 2);
   }
   return { operations: best, failure: failure! };
+}
+
+function simplerOperations(each: Operation): Operation[] {
+  if (each.op === "racing") return [each.during];
+  const simpler: Operation[] = [];
+  for (const field of ["p", "cpu"] as const) if (field in each && (each as unknown as Record<string, number>)[field]! > 0) simpler.push({ ...each, [field]: 0 } as Operation);
+  if ("pages" in each && each.pages > 1) simpler.push({ ...each, pages: 1 });
+  return simpler;
 }
 
 /** Stops at the first failure of each kernel. */

@@ -10,7 +10,7 @@ import { type AccessKind, type AddressSpace, InvariantError, KERNEL_DATA, LDT_SL
 import { BootWitness, checkInvariants, INVARIANTS } from "@kreplica/numa-replication";
 import { type BootOptions, type BootParts, prepare } from "../boot.js";
 import { KERNEL_PLACES, type Operation, pageOf } from "./operations.js";
-import { UserModel } from "./user-model.js";
+import { UserModel, WORD_BYTES, WORDS } from "./user-model.js";
 
 /** A rule that was broken. */
 export class CheckFailure extends Error {
@@ -268,13 +268,13 @@ export class CheckedSystem {
     const cpu = "cpu" in o ? this.cpu(o.cpu) : 0;
     switch (o.op) {
       case "spawn": {
-        if (this.live.length >= 6) return;
+        if (this.live.length >= 4) return;
         const process = this.unchanged(() => processes.spawn(cpu));
         if (process) this.born(process, new UserModel(), cpu);
         return;
       }
       case "fork": {
-        if (this.live.length >= 6) return;
+        if (this.live.length >= 4) return;
         const process = this.unchanged(() => processes.fork(who!.process, cpu));
         if (process) this.born(process, who!.model.copy(), cpu);
         return;
@@ -423,14 +423,15 @@ export class CheckedSystem {
     const who = this.runningOn(cpu) ?? this.pick(cpu);
     if (!who) return;
     this.processes.run(who.process, cpu);
-    const outcome = this.processes.access(cpu, address, kind, value);
+    const word = value % WORDS;
+    const outcome = this.processes.access(cpu, address + BigInt(word * WORD_BYTES), kind, value);
     const page = who.model.pages.get(address >> 12n);
     const allowed = who.model.allows(address >> 12n, kind);
     if (outcome === "oom") return;
     if ((outcome === "ok") !== allowed) this.fail("F4", `${kind} of 0x${address.toString(16)} on CPU ${cpu} came to ${outcome}, and ${allowed ? "is" : "is not"} allowed`);
     if (outcome !== "ok" || !page) return;
-    if (kind === "write") page.value = value;
-    else if (this.processes.lastValue !== page.value) this.fail("F7", `0x${address.toString(16)} on CPU ${cpu} reads ${this.processes.lastValue}, was written ${page.value}`);
+    if (kind === "write") page.values[word] = value;
+    else if (this.processes.lastValue !== page.values[word]) this.fail("F7", `0x${address.toString(16)} on CPU ${cpu} reads ${this.processes.lastValue}, was written ${page.values[word]!}`);
     const frame = this.parts.machine.cpu(cpu).lastFrame;
     const truth = who.process.space.lookup(address);
     const within = truth?.level === 2 ? Number((address >> 12n) & 511n) : 0;
@@ -441,13 +442,12 @@ export class CheckedSystem {
   private compareAll(process: Process, model: UserModel): void {
     for (const [page, wanted] of model.pages) {
       const found = process.space.lookup(page << 12n);
-      if (!found) {
-        if (wanted.value !== 0) this.fail("F8", `page 0x${page.toString(16)} lost its content ${wanted.value}`);
-        continue;
-      }
-      const frame = found.frame + (found.level === 2 ? Number(page & 511n) : 0);
-      const value = this.parts.machine.memory.read32(frame, 0);
-      if (value !== wanted.value) this.fail("F7", `page 0x${page.toString(16)} holds ${value}, was written ${wanted.value}`);
+      wanted.values.forEach((value, word) => {
+        const frame = found && found.frame + (found.level === 2 ? Number(page & 511n) : 0);
+        const held = frame === undefined ? 0 : this.parts.machine.memory.read32(frame, (word * WORD_BYTES) / 4);
+        if (held !== value) this.fail(found ? "F7" : "F8", `page 0x${page.toString(16)} ${found ? `holds ${held}` : "is not mapped"}, was written ${value}`);
+      });
+      if (!found) continue;
       if (found.writable && !wanted.writable) this.fail("F8", `page 0x${page.toString(16)} is writable and should not be`);
     }
   }

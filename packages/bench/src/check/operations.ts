@@ -39,14 +39,17 @@ export const pageOf = (place: number, levels: 4 | 5): bigint =>
 export const KERNEL_PLACES = 4;
 
 const KINDS: readonly (readonly [Operation["op"], number])[] = [
-  ["touch", 30], ["mmap", 10], ["munmap", 6], ["run", 8], ["fork", 6], ["exit", 4], ["exec", 2], ["mprotect", 4], ["mremap", 2], ["mlock", 2], ["brk", 2],
-  ["ldt", 1], ["idle", 3], ["offline", 1], ["online", 2], ["shrink", 1], ["plug", 1], ["kmap", 2], ["kunmap", 1], ["kprotect", 2], ["kread", 4], ["krelax", 1],
+  ["touch", 40], ["mmap", 10], ["munmap", 8], ["run", 12], ["fork", 8], ["exit", 3], ["exec", 2], ["mprotect", 10], ["mremap", 4], ["mlock", 2], ["brk", 2],
+  ["ldt", 1], ["idle", 6], ["offline", 1], ["online", 2], ["shrink", 1], ["plug", 1], ["kmap", 2], ["kunmap", 1], ["kprotect", 2], ["kread", 4], ["krelax", 1],
   ["refuse", 2], ["racing", 6], ["spawn", 2],
 ];
 const TOTAL = KINDS.reduce((sum, [, weight]) => sum + weight, 0);
 
-/** Draws one operation. */
-export function drawOperation(random: ReturnType<typeof seededRandom>, nested = false): Operation {
+/** What the last operations were about: operations that never meet find nothing. */
+export interface Focus { p: number; cpu: number; page: number }
+
+/** Draws one operation. @param focus is come back to more often than not, and moves along */
+export function drawOperation(random: ReturnType<typeof seededRandom>, focus: Focus, nested = false): Operation {
   let pick = random(TOTAL);
   let op: Operation["op"] = "touch";
   for (const [kind, weight] of KINDS) {
@@ -54,9 +57,10 @@ export function drawOperation(random: ReturnType<typeof seededRandom>, nested = 
     pick -= weight;
   }
   if (nested && (op === "racing" || op === "refuse" || op === "offline" || op === "online")) op = "munmap";
-  const p = random(8);
-  const cpu = random(16);
-  const page = random(PLACES);
+  const p = random(3) === 0 ? (focus.p = random(8)) : focus.p;
+  // The processor rather moves: what one did, another must see.
+  const cpu = random(3) === 0 ? focus.cpu : (focus.cpu = random(16));
+  const page = random(4) === 0 ? (focus.page = random(PLACES)) : focus.page;
   const pages = 1 + random(4);
   const flag = (): boolean => random(2) === 1;
   switch (op) {
@@ -65,7 +69,7 @@ export function drawOperation(random: ReturnType<typeof seededRandom>, nested = 
     case "exit": case "ldt": return { op, p };
     case "mmap": return { op, p, cpu, page, pages: random(6) === 0 ? 1024 : pages, writable: random(4) > 0, large: random(3) === 0, locked: random(6) === 0, policy: random(4) };
     case "munmap": return { op, p, cpu, page, pages: random(4) === 0 ? 1024 : pages };
-    case "mprotect": return { op, p, cpu, page, pages, writable: flag(), executable: flag() };
+    case "mprotect": return { op, p, cpu, page, pages: random(2) === 0 ? 1 : pages, writable: flag(), executable: flag() };
     case "mremap": return { op, p, cpu, page, pages, to: random(PLACES) };
     case "mlock": return { op, p, cpu, page, pages, on: flag() };
     case "brk": return { op, p, cpu, pages: random(6) };
@@ -76,8 +80,30 @@ export function drawOperation(random: ReturnType<typeof seededRandom>, nested = 
     case "kprotect": return { op, page: random(KERNEL_PLACES), writable: flag() };
     case "kread": case "krelax": return { op, page: random(KERNEL_PLACES), cpu };
     case "refuse": return { op, nth: 1 + random(6) };
-    case "racing": return { op, during: drawOperation(random, true), store: 1 + random(8), cpu, page };
+    case "racing": return { op, during: drawOperation(random, focus, true), store: 1 + random(8), cpu, page };
   }
+}
+
+/**
+ * The adversary of every flush: one CPU uses a page, perhaps turns to something else, another changes the page, the first comes back.
+ * Drawn as plain operations, so that a failure shrinks like any other.
+ */
+export function drawStaleScene(random: ReturnType<typeof seededRandom>, focus: Focus): Operation[] {
+  const p = (focus.p = random(4));
+  const page = (focus.page = random(PLACES));
+  const user = random(4);
+  const changer = user + 1 + random(3);
+  const pages = 1 + random(2);
+  const touch = (kind: AccessKind): Operation => ({ op: "touch", cpu: user, page, kind, value: 1 + random(1000) });
+  const away: Operation[] = ([[], [{ op: "idle", cpu: user }], [{ op: "run", p: p + 1, cpu: user }]] as const)[random(3)]!.slice();
+  const change = ([
+    { op: "munmap", p, cpu: changer, page, pages }, { op: "mprotect", p, cpu: changer, page, pages: 1, writable: false, executable: false },
+    { op: "fork", p, cpu: changer }, { op: "mremap", p, cpu: changer, page, pages, to: random(PLACES) }, { op: "munmap", p, cpu: changer, page, pages: 1024 },
+  ] as const)[random(5)]!;
+  return [
+    { op: "mmap", p, cpu: user, page, pages, writable: true, large: random(4) === 0, locked: false, policy: 0 },
+    { op: "run", p, cpu: user }, touch("write"), ...away, change, ...(away.length > 0 ? [{ op: "run", p, cpu: user } as const] : []), touch("write"), touch("read"),
+  ];
 }
 
 const at = (place: number): string => `0x${(pageOf(place, 4) << 12n).toString(16)}`;

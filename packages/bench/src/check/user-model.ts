@@ -1,6 +1,14 @@
 /** What a user may see: pages, what may be done with them, what is in them. A map, whatever the kernel's policy. */
 
-export interface ModelPage { readable: boolean; writable: boolean; executable: boolean; value: number }
+export interface ModelPage {
+  readable: boolean;
+  writable: boolean;
+  executable: boolean;
+  /** {@link WORDS} words of the page, a multiple of 1 KiB apart: one would not show that a copy lost the others. */
+  values: number[];
+}
+export const WORDS = 4;
+export const WORD_BYTES = 1024;
 
 /** The pages of one process, by page number. */
 export class UserModel {
@@ -9,7 +17,7 @@ export class UserModel {
 
   copy(): UserModel {
     const copy = new UserModel();
-    for (const [page, each] of this.pages) copy.pages.set(page, { ...each });
+    for (const [page, each] of this.pages) copy.pages.set(page, { ...each, values: [...each.values] });
     copy.brkPages = this.brkPages;
     return copy;
   }
@@ -25,7 +33,7 @@ export class UserModel {
   }
 
   map(start: bigint, pages: number, writable: boolean): void {
-    for (let page = start; page < start + BigInt(pages); page++) this.pages.set(page, { readable: true, writable, executable: false, value: 0 });
+    for (let page = start; page < start + BigInt(pages); page++) this.pages.set(page, { readable: true, writable, executable: false, values: Array<number>(WORDS).fill(0) });
   }
 
   unmap(start: bigint, pages: number): void {
