@@ -65,7 +65,8 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   private readonly dataEntries: Int32Array;
   private readonly dataMask: number;
   private readonly dataWays: number;
-  private readonly dataOrder: Uint8Array;
+  private readonly dataOrder: Int32Array;
+  private readonly dataLast: number;
   private readonly l1dWords: Int32Array;
   private readonly l1dGroups: number;
   private readonly l1dStride: number;
@@ -88,6 +89,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     this.dataMask = dataSmall.setMask;
     this.dataWays = dataSmall.ways;
     this.dataOrder = dataSmall.order;
+    this.dataLast = dataSmall.lastMask;
     this.l1dWords = core.l1d.words;
     this.l1dGroups = core.l1d.groupMask;
     this.l1dStride = core.l1d.ways + 2;
@@ -140,8 +142,8 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   load(lo: number, hi: number): number {
     const entries = this.dataEntries;
     const page = (lo >>> 12) | (hi << 20);
-    const set = Math.imul(page & this.dataMask, this.dataWays | 0);
-    const at = (set + this.dataOrder[set]!) << 2;
+    const set = page & this.dataMask;
+    const at = (Math.imul(set, this.dataWays | 0) + (this.dataOrder[set]! & this.dataLast)) << 2;
     const high = (hi >>> 12) & 0x1fff;
     const tag = entries[at + 1]!;
     let frame = entries[at + 2]!;
@@ -162,8 +164,8 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   store(lo: number, hi: number): number {
     const entries = this.dataEntries;
     const page = (lo >>> 12) | (hi << 20);
-    const set = Math.imul(page & this.dataMask, this.dataWays | 0);
-    const at = (set + this.dataOrder[set]!) << 2;
+    const set = page & this.dataMask;
+    const at = (Math.imul(set, this.dataWays | 0) + (this.dataOrder[set]! & this.dataLast)) << 2;
     const high = (hi >>> 12) & 0x1fff;
     const tag = entries[at + 1]!;
     let frame = entries[at + 2]!;

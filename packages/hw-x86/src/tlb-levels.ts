@@ -50,7 +50,7 @@ export class CoreTlbs {
 
   /** Bytes of host memory of the entries. */
   get hostBytes(): number {
-    return this.all.reduce((sum, each) => sum + each.entries.byteLength + each.order.byteLength, this.structures.hostBytes);
+    return this.all.reduce((sum, each) => sum + each.hostBytes, this.structures.hostBytes);
   }
 
   /** First-level lookup of the large sizes, after the small one missed. @returns whether found, then {@link hitFrame} is the 4 KiB frame */

@@ -2,13 +2,14 @@
  * One translation look-aside buffer, for one page size or two. True LRU in each set. Allocates nothing.
  *
  *   set     = low bits of the page number in units of the page size; sets are a power of two
- *   order   [set * ways + n]              way of the n-th last use
  *   entries [(set * ways + way) * 4]      four words an entry, at their place for good
  *     0  page     virtual page number 31..0, bits below the page size zero
  *     1  tag      31 | 29    | 28     | 27 .. 25 | 24 .. 13 | 12 .. 0             -1 is empty
  *                  0 | large | global | thread   | PCID     | page number 44..32
  *     2  frame    first frame of the page
  *     3  denials  see walker.ts
+ *   order   [set]                         up to 8 ways: nibble n is the way of the n-th last use, unused nibbles 15;
+ *                                         more ways: the way used last, the whole order in bytes of `wide`
  *
  * An address is looked up with two tags: that of its PCID, and the one a global entry would have. Threads of a core share
  * the places, never the entries: a PCID means something only to the thread that loaded it. Empty ways are last in the order.
@@ -24,37 +25,54 @@ export const TAG_PCID = 0xfff << 13;
 /** Page number 44..32. */
 export const TAG_PAGE = 0x1fff;
 const EMPTY = -1;
+const NIBBLES = 0x1111_1111;
+const NIBBLE_TOPS = 0x8888_8888 | 0;
 
 export class Tlb {
   readonly entries: Int32Array;
-  readonly order: Uint8Array;
+  readonly order: Int32Array;
   readonly ways: number;
   /** Sets - 1. */
   readonly setMask: number;
+  /** Bits of an order word that hold the way used last. */
+  readonly lastMask: number;
+  /** Nibbles of an order word that hold ways. */
+  private readonly orderMask: number;
+  private readonly oldestShift: number;
+  /** Empty up to 8 ways. */
+  private readonly wide: Uint8Array;
   /** Whether anything was ever filled since the last time all was forgotten: an empty TLB need not be asked. */
   used: boolean;
 
   constructor(shape: TlbSpec) {
+    const narrow = shape.ways <= 8;
     this.used = false;
     this.ways = shape.ways | 0;
     this.setMask = (shape.entries / shape.ways - 1) | 0;
+    this.lastMask = narrow ? 15 : 255;
+    this.orderMask = shape.ways >= 8 ? -1 : (1 << (4 * shape.ways)) - 1;
+    this.oldestShift = (4 * (shape.ways - 1)) | 0;
     this.entries = new Int32Array(shape.entries * 4).fill(EMPTY);
-    this.order = new Uint8Array(shape.entries).map((_, index) => index % shape.ways);
+    this.order = new Int32Array(this.setMask + 1).fill(narrow ? (0x7654_3210 & this.orderMask) | ~this.orderMask : 0);
+    this.wide = new Uint8Array(narrow ? 0 : shape.entries).map((_, index) => index % shape.ways);
+  }
+
+  /** Bytes of host memory. */
+  get hostBytes(): number {
+    return this.entries.byteLength + this.order.byteLength + this.wide.byteLength;
   }
 
   /** Uses an entry. @param index page number in units of this TLB's page size @returns position of the entry's first word, or {@link MISS} */
   lookup(index: number, page: number, tag: number, globalTag: number): number {
-    const { entries, order } = this;
-    const first = Math.imul(index & (this.setMask | 0), this.ways | 0);
-    const end = first + (this.ways | 0);
-    for (let place = first; place < end; place++) {
-      const way = order[place]!;
-      const at = (first + way) << 2;
+    const entries = this.entries;
+    const ways = this.ways | 0;
+    const set = index & (this.setMask | 0);
+    let at = Math.imul(set, ways) << 2;
+    for (let way = 0; way < ways; way++, at += 4) {
       if (entries[at] !== page) continue;
       const found = entries[at + 1];
       if (found !== tag && found !== globalTag) continue;
-      for (let to = place; to > first; to--) order[to] = order[to - 1]!;
-      order[first] = way;
+      this.promote(set, way);
       return at;
     }
     return MISS;
@@ -63,12 +81,18 @@ export class Tlb {
   /** Enters a page that is not there, in place of the entry unused longest. */
   insert(index: number, page: number, tag: number, frame: number, denials: number): void {
     const { entries, order } = this;
-    const first = Math.imul(index & (this.setMask | 0), this.ways | 0);
-    const last = first + (this.ways | 0) - 1;
-    const way = order[last]!;
-    for (let to = last; to > first; to--) order[to] = order[to - 1]!;
-    order[first] = way;
-    const at = (first + way) << 2;
+    const set = index & (this.setMask | 0);
+    let way: number;
+    if (this.wide.length === 0) {
+      const word = order[set]!;
+      const mask = this.orderMask | 0;
+      way = (word >>> (this.oldestShift | 0)) & 15;
+      order[set] = (((word << 4) | way) & mask) | ~mask;
+    } else {
+      way = this.wide[Math.imul(set, this.ways | 0) + (this.ways | 0) - 1]!;
+      this.promoteWide(set, way);
+    }
+    const at = (Math.imul(set, this.ways | 0) + way) << 2;
     entries[at] = page;
     entries[at + 1] = tag;
     entries[at + 2] = frame;
@@ -78,38 +102,69 @@ export class Tlb {
 
   /** Forgets the entries of one page whose tag has these bits. */
   drop(index: number, page: number, mask: number, bits: number): void {
-    const first = Math.imul(index & (this.setMask | 0), this.ways | 0);
-    for (let place = first + this.ways - 1; place >= first; place--) {
-      const at = (first + this.order[place]!) << 2;
+    const set = index & this.setMask;
+    for (let way = 0; way < this.ways; way++) {
+      const at = (set * this.ways + way) << 2;
       const tag = this.entries[at + 1]!;
-      if (this.entries[at] === page && tag !== EMPTY && (tag & mask) === bits) this.remove(first, place);
+      if (this.entries[at] === page && tag !== EMPTY && (tag & mask) === bits) this.remove(set, way);
     }
   }
 
   /** Forgets every entry whose tag has these bits; a mask of 0 forgets all. */
   flush(mask: number, bits: number): void {
     if (!this.used) return;
-    const { entries, order, ways } = this;
+    const { entries, ways } = this;
     let left = false;
-    for (let first = 0; first < order.length; first += ways) {
-      for (let place = first + ways - 1; place >= first; place--) {
-        const tag = entries[((first + order[place]!) << 2) + 1]!;
-        if (tag === EMPTY) continue;
-        if ((tag & mask) === bits) this.remove(first, place);
-        else left = true;
-      }
+    for (let at = 0, slot = 0; at < entries.length; at += 4, slot++) {
+      const tag = entries[at + 1]!;
+      if (tag === EMPTY) continue;
+      if ((tag & mask) === bits) this.remove(Math.floor(slot / ways), slot % ways);
+      else left = true;
     }
     this.used = left;
   }
 
-  private remove(first: number, place: number): void {
-    const { entries, order } = this;
-    const last = first + this.ways - 1;
-    const way = order[place]!;
-    for (let to = place; to < last; to++) order[to] = order[to + 1]!;
-    order[last] = way;
-    const at = (first + way) << 2;
+  /** Makes a way the one used last. */
+  private promote(set: number, way: number): void {
+    if (this.wide.length !== 0) {
+      this.promoteWide(set, way);
+      return;
+    }
+    const word = this.order[set]!;
+    // The lowest nibble that equals `way` becomes 0 under exclusive or, and its top bit the lowest of `zero`.
+    const other = word ^ Math.imul(way, NIBBLES);
+    const zero = (other - NIBBLES) & ~other & NIBBLE_TOPS;
+    const upTo = ((zero & -zero) << 1) - 1;
+    this.order[set] = (word & ~upTo) | ((word << 4) & upTo) | way;
+  }
+
+  private promoteWide(set: number, way: number): void {
+    const wide = this.wide;
+    const first = Math.imul(set, this.ways | 0);
+    let place = first;
+    while (wide[place] !== way) place++;
+    for (; place > first; place--) wide[place] = wide[place - 1]!;
+    wide[first] = way;
+    this.order[set] = way;
+  }
+
+  /** Empties a way and makes it the next to be filled. */
+  private remove(set: number, way: number): void {
+    const { entries, order, wide, ways } = this;
+    const at = (set * ways + way) << 2;
     entries[at] = EMPTY;
     entries[at + 1] = EMPTY;
+    this.promote(set, way);
+    if (wide.length === 0) {
+      // Out of the lowest nibble, into the highest.
+      const mask = this.orderMask;
+      const word = order[set]! & mask;
+      order[set] = ((word >>> 4) & (mask >>> 4)) | (way << this.oldestShift) | ~mask;
+      return;
+    }
+    const first = set * ways;
+    wide.copyWithin(first, first + 1, first + ways);
+    wide[first + ways - 1] = way;
+    order[set] = wide[first]!;
   }
 }
