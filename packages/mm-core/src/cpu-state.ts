@@ -13,6 +13,8 @@ export interface CpuState {
   takeDown(cpu: CpuId): void;
   /** flush_tlb_kernel_range: every CPU online forgets the range; more than 33 pages, and everything goes. */
   flushKernel(start: bigint, pages: number): void;
+  /** The same for several ranges, in one interrupt. */
+  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void;
   /** flush_tlb_all. */
   flushAll(): void;
   /** Shootdowns sent, each to all other CPUs online. */
@@ -35,12 +37,16 @@ export class OnlineCpus implements CpuState {
   bringUp(cpu: CpuId): void { this.up.add(cpu); }
   takeDown(cpu: CpuId): void { this.up.delete(cpu); }
 
-  flushKernel(start: bigint, pages: number): void {
+  flushKernel(start: bigint, pages: number): void { this.flushRanges([{ start, pages }]); }
+
+  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void {
+    const total = ranges.reduce((sum, range) => sum + range.pages, 0);
+    if (total === 0) return;
     // Under KPTI the user PCID may hold the page too; one INVLPG reaches only the current one and global entries.
-    const all = pages > SINGLE_PAGE_CEILING || this.layout.pti;
+    const all = total > SINGLE_PAGE_CEILING || this.layout.pti;
     this.everywhere((cpu) => {
       if (all) this.machine.cpu(cpu).flushTranslations();
-      else for (let page = 0; page < pages; page++) this.machine.cpu(cpu).invlpg(start + BigInt(page) * 4096n);
+      else for (const { start, pages } of ranges) for (let page = 0; page < pages; page++) this.machine.cpu(cpu).invlpg(start + BigInt(page) * 4096n);
     });
   }
 

@@ -51,7 +51,7 @@ export class LockstepTables implements KernelTables {
   edit<T>(change: (editor: TableEditor) => T): T {
     const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.remoteNode);
     const result = change(editor);
-    for (const { start, pages } of editor.touched) this.cpus.flushKernel(start, pages);
+    this.cpus.flushRanges(editor.touched);
     return result;
   }
 
