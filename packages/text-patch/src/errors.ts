@@ -1,9 +1,9 @@
 /** Why a patch was refused, and what a table that cannot be one says. */
 
-/** One code, one throwing place. */
+/** Why; the address says where. Several places refuse for the same reason. */
 export type TextPatchErrorCode =
   | "bad-table" | "unknown-layout" | "out-of-reach" | "not-mapped" | "not-executable" | "not-decodable" | "unexpected-code" | "busy" | "too-long"
-  | "not-text" | "unsorted" | "not-a-replica" | "cleared" | "taken" | "no-site" | "no-slot";
+  | "not-text" | "unsorted" | "cleared" | "taken" | "no-site" | "no-slot";
 
 /** Thrown before anything was written. */
 export class TextPatchError extends Error {
