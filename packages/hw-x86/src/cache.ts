@@ -2,15 +2,18 @@
  * One set-associative cache of 64-byte lines: tags, two state bits each, no data. True LRU. Allocates nothing.
  *
  *   set    = line in page (0..63) + 64 * group       group = low frame bits, or a hash of the frame where sets / 64 is no power of two
- *   base   = set * (ways + 2)                        a set's record in `words`:
- *     base          bit w: way w is modified
- *     base + 1      bit w: way w is shared, another core may have it
- *     base + 2 + w  tag of way w: the frame as 32 signed bits, -1 is empty
+ *   base   = set * stride                            a set's record in `words`:
+ *     base              bit w: way w is modified
+ *     base + 1          bit w: way w is shared, another core may have it
+ *     base + 2          up to 8 ways only: order of use, nibble n is the way of the n-th last use, unused nibbles 15
+ *     base + first + w  tag of way w: the frame as 32 signed bits, -1 is empty
  *
- * A line is (frame, line in page), so no 64-bit arithmetic is needed. Way 0 is the line used last, empty ways come last. A hit
- * in way 0, the common one, changes nothing; any other use is one pass that shifts the tags it skips and at the same time
- * finds the line or throws the last one out. State bits of a set shift in one operation, and lie beside the tags so that
- * a large simulated cache costs one miss of the host's caches, not two.
+ * A line is (frame, line in page), so no 64-bit arithmetic is needed. State lies beside the tags, so that a large
+ * simulated cache costs one miss of the host's caches, not two.
+ *
+ * Up to 8 ways a line stays in its way, and using it is a few operations on the order word, without a loop. With more ways
+ * the ways themselves are in order, way 0 used last: one pass shifts the tags it skips and at the same time finds the line or
+ * throws the last one out; state bits shift in one operation. Either way empty ways come last.
  */
 import type { CacheSpec } from "./spec.js";
 
@@ -19,34 +22,70 @@ const EMPTY = -1;
 const HASH = 0x9e37_79b1 | 0;
 const MODIFIED = 1;
 const SHARED = 2;
+const NIBBLES = 0x1111_1111;
+const NIBBLE_TOPS = 0x8888_8888 | 0;
 
 /** What {@link LineCache.find} and {@link LineCache.remove} return for a line that is not there. */
 export const ABSENT = -1;
 
+const HINTS = 4096;
+/** Place of a line's hint. */
+export const hintAt = (base: number, frame: number): number => (base + Math.imul(frame, 773)) & (HINTS - 1);
+
+/** Makes `way` the one used last in an order word that has it. Source: Knuth, TAOCP 4A, 7.1.3, on finding a zero byte. */
+export const promoted = (order: number, way: number): number => {
+  // The lowest nibble that equals `way` becomes 0 under exclusive or, and its top bit the lowest of `zero`.
+  const other = order ^ Math.imul(way, NIBBLES);
+  const zero = (other - NIBBLES) & ~other & NIBBLE_TOPS;
+  const upTo = ((zero & -zero) << 1) - 1;
+  return (order & ~upTo) | ((order << 4) & upTo) | way;
+};
+
 export class LineCache {
   readonly ways: number;
   readonly words: Int32Array;
+  /** Words of a set's record before its tags: 3 up to 8 ways, else 2. */
+  readonly first: number;
+  /** Words of a set's record. */
+  readonly stride: number;
   /** Where each line was prefetched from, plus 1, at the index of its tag; 0 once it was used. Empty unless asked for. */
   readonly origins: Uint8Array;
+  /** If asked for: the way a line was in last, by {@link hintAt}. May be wrong; saves the search. All 0 with more than 8 ways. */
+  readonly hints: Uint8Array;
   /** Low-bit mask of the group where groups are a power of two, else -1. */
   readonly groupMask: number;
-  private readonly groups: number;
-  /** The ways as bits. */
-  private readonly full: number;
+  /** Way in which {@link touch} left the line. */
+  way: number;
   /** Frame that the last {@link touch} that missed threw out, or -1; it had the same line in page. */
   victimFrame: number;
   /** 1 if that line was modified. */
   victimModified: number;
+  private readonly groups: number;
+  /** The ways as bits. */
+  private readonly full: number;
+  /** Up to 8 ways. */
+  readonly narrow: boolean;
+  /** Nibbles of the order word that hold ways. */
+  private readonly orderMask: number;
+  private readonly oldestShift: number;
 
-  /** @param origins keeps {@link origins} */
-  constructor(shape: Pick<CacheSpec, "bytes" | "ways">, origins = false) {
+  /** @param origins keeps {@link origins} @param hints keeps {@link hints} */
+  constructor(shape: Pick<CacheSpec, "bytes" | "ways">, origins = false, hints = false) {
     // | 0: a field that ever held a double is converted at every use on the hot path.
-    this.ways = shape.ways | 0;
-    this.groups = (shape.bytes / (64 * 64 * shape.ways)) | 0;
+    const ways = shape.ways | 0;
+    this.ways = ways;
+    this.narrow = ways <= 8;
+    this.first = this.narrow ? 3 : 2;
+    this.stride = ways + this.first;
+    this.orderMask = ways >= 8 ? -1 : (1 << (4 * ways)) - 1;
+    this.oldestShift = 4 * (ways - 1);
+    this.groups = (shape.bytes / (64 * 64 * ways)) | 0;
     this.groupMask = (this.groups & (this.groups - 1)) === 0 ? this.groups - 1 : -1;
-    this.full = shape.ways === 32 ? -1 : (1 << shape.ways) - 1;
-    this.words = new Int32Array(this.groups * 64 * (shape.ways + 2));
+    this.full = ways === 32 ? -1 : (1 << ways) - 1;
+    this.words = new Int32Array(this.groups * 64 * this.stride);
     this.origins = new Uint8Array(origins ? this.words.length : 0);
+    this.hints = new Uint8Array(hints ? HINTS : 0);
+    this.way = 0;
     this.victimFrame = EMPTY;
     this.victimModified = 0;
     this.clear();
@@ -56,67 +95,43 @@ export class LineCache {
   baseOf(frame: number, line: number): number {
     const mask = this.groupMask | 0;
     const group = mask >= 0 ? frame & mask : Math.imul(Math.imul(frame, HASH) >>> 16, this.groups | 0) >>> 16;
-    return Math.imul((group << 6) | line, (this.ways | 0) + 2);
+    return Math.imul((group << 6) | line, this.stride | 0);
   }
 
   /** @param base of the frame's set @returns the line's way or {@link ABSENT}; order unchanged */
   find(base: number, frame: number): number {
     const words = this.words;
-    const first = base + 2;
-    const ways = this.ways | 0;
-    for (let way = 0; way < ways; way++) if (words[first + way] === frame) return way;
+    const first = base + (this.first | 0);
+    const end = first + (this.ways | 0);
+    for (let at = first; at < end; at++) if (words[at] === frame) return at - first;
     return ABSENT;
   }
 
   /**
-   * Uses a line: afterwards it is in way 0 of its set.
+   * Uses a line: afterwards it is in way {@link way} of its set.
    * @returns whether it was there; if not, its state is 0 and {@link victimFrame} and {@link victimModified} tell what had to leave
    */
   touch(base: number, frame: number): boolean {
-    const words = this.words;
-    let at = base + 2;
-    let before = words[at]!;
-    if (before === frame) return true;
-    words[at] = frame;
-    const end = at + (this.ways | 0);
-    for (at++; at < end; at++) {
-      const tag = words[at]!;
-      words[at] = before;
-      if (tag === frame) {
-        this.hit(base, at - base - 2);
-        return true;
-      }
-      before = tag;
-    }
-    const modified = words[base]!;
-    const full = this.full | 0;
-    this.victimFrame = before;
-    this.victimModified = (modified >>> (end - base - 3)) & 1;
-    if (modified !== 0) words[base] = (modified << 1) & full;
-    const shared = words[base + 1]!;
-    if (shared !== 0) words[base + 1] = (shared << 1) & full;
-    if (this.origins.length !== 0) this.shiftOrigins(base + 2, end - 1, 0);
-    return false;
+    return this.narrow ? this.touchNarrow(base, frame) : this.touchWide(base, frame);
   }
 
-  /** Takes a line out; the ways behind it move up, so that empty ways stay last. @returns {@link ABSENT}, or 1 if it was modified, else 0 */
+  /** Takes a line out; its way becomes the first to be filled. @returns {@link ABSENT}, or 1 if it was modified, else 0 */
   remove(base: number, frame: number): number {
     const way = this.find(base, frame);
     if (way === ABSENT) return ABSENT;
-    const { words, origins } = this;
-    const last = base + 1 + this.ways;
-    for (let at = base + 2 + way; at < last; at++) words[at] = words[at + 1]!;
-    words[last] = EMPTY;
-    if (origins.length !== 0) {
-      origins.copyWithin(base + 2 + way, base + 3 + way, last + 1);
-      origins[last] = 0;
-    }
-    const kept = (1 << way) - 1;
-    const modified = words[base]!;
-    const shared = words[base + 1]!;
-    words[base] = (modified & kept) | ((modified >>> 1) & ~kept);
-    words[base + 1] = (shared & kept) | ((shared >>> 1) & ~kept);
-    return (modified >>> way) & 1;
+    const { words } = this;
+    const modified = (words[base]! >>> way) & 1;
+    if (this.narrow) {
+      words[base + 3 + way] = EMPTY;
+      words[base] = words[base]! & ~(1 << way);
+      words[base + 1] = words[base + 1]! & ~(1 << way);
+      if (this.origins.length !== 0) this.origins[base + 3 + way] = 0;
+      // Out of the lowest nibble, into the highest.
+      const mask = this.orderMask;
+      const order = promoted(words[base + 2]!, way) & mask;
+      words[base + 2] = ((order >>> 4) & (mask >>> 4)) | (way << this.oldestShift) | ~mask;
+    } else this.removeWide(base, way);
+    return modified;
   }
 
   /** State bits of one way: 1 modified, 2 shared. */
@@ -134,18 +149,94 @@ export class LineCache {
 
   /** Empties it. */
   clear(): void {
-    this.words.fill(EMPTY);
-    for (let base = 0; base < this.words.length; base += this.ways + 2) this.words[base] = this.words[base + 1] = 0;
+    const { words } = this;
+    words.fill(EMPTY);
+    for (let base = 0; base < words.length; base += this.stride) {
+      words[base] = words[base + 1] = 0;
+      if (this.narrow) words[base + 2] = (0x7654_3210 & this.orderMask) | ~this.orderMask;
+    }
     this.origins.fill(0);
   }
 
   /** Bytes of host memory. */
   get hostBytes(): number {
-    return this.words.byteLength + this.origins.byteLength;
+    return this.words.byteLength + this.origins.byteLength + this.hints.byteLength;
+  }
+
+  private touchNarrow(base: number, frame: number): boolean {
+    const words = this.words;
+    const first = base + 3;
+    const end = first + (this.ways | 0);
+    const order = words[base + 2]!;
+    for (let at = first; at < end; at++) {
+      if (words[at] !== frame) continue;
+      const way = at - first;
+      words[base + 2] = promoted(order, way);
+      this.way = way;
+      if (this.hints.length !== 0) this.hints[hintAt(base, frame)] = way;
+      return true;
+    }
+    const mask = this.orderMask | 0;
+    const way = (order >>> (this.oldestShift | 0)) & 15;
+    words[base + 2] = (((order << 4) | way) & mask) | ~mask;
+    const modified = words[base]!;
+    const shared = words[base + 1]!;
+    this.way = way;
+    if (this.hints.length !== 0) this.hints[hintAt(base, frame)] = way;
+    this.victimFrame = words[first + way]!;
+    this.victimModified = (modified >>> way) & 1;
+    words[first + way] = frame;
+    words[base] = modified & ~(1 << way);
+    if (shared !== 0) words[base + 1] = shared & ~(1 << way);
+    if (this.origins.length !== 0) this.origins[first + way] = 0;
+    return false;
+  }
+
+  private touchWide(base: number, frame: number): boolean {
+    const words = this.words;
+    let at = base + 2;
+    let before = words[at]!;
+    if (before === frame) return true;
+    words[at] = frame;
+    const end = at + (this.ways | 0);
+    for (at++; at < end; at++) {
+      const tag = words[at]!;
+      words[at] = before;
+      if (tag === frame) {
+        this.hitWide(base, at - base - 2);
+        return true;
+      }
+      before = tag;
+    }
+    const modified = words[base]!;
+    const full = this.full | 0;
+    this.victimFrame = before;
+    this.victimModified = (modified >>> (end - base - 3)) & 1;
+    if (modified !== 0) words[base] = (modified << 1) & full;
+    const shared = words[base + 1]!;
+    if (shared !== 0) words[base + 1] = (shared << 1) & full;
+    if (this.origins.length !== 0) this.shiftOrigins(base + 2, end - 1, 0);
+    return false;
+  }
+
+  private removeWide(base: number, way: number): void {
+    const { words, origins } = this;
+    const last = base + 1 + this.ways;
+    for (let at = base + 2 + way; at < last; at++) words[at] = words[at + 1]!;
+    words[last] = EMPTY;
+    if (origins.length !== 0) {
+      origins.copyWithin(base + 2 + way, base + 3 + way, last + 1);
+      origins[last] = 0;
+    }
+    const kept = (1 << way) - 1;
+    const modified = words[base]!;
+    const shared = words[base + 1]!;
+    words[base] = (modified & kept) | ((modified >>> 1) & ~kept);
+    words[base + 1] = (shared & kept) | ((shared >>> 1) & ~kept);
   }
 
   /** State follows a line from its way to way 0. */
-  private hit(base: number, way: number): void {
+  private hitWide(base: number, way: number): void {
     const words = this.words;
     const modified = words[base]!;
     const shared = words[base + 1]!;

@@ -137,7 +137,7 @@ export class Domain implements OuterCaches {
     const base = l3.baseOf(frame, line);
     if (this.victim) {
       if (!l3.touch(base, frame) && l3.victimFrame !== -1) this.evicted(core, l3.victimFrame, line, l3.victimModified, counters);
-      if (modified) l3.setState(base, 0, MODIFIED);
+      if (modified) l3.setState(base, l3.way, MODIFIED);
     } else if (modified) this.modify(core, frame, line, counters);
   }
 

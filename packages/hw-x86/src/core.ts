@@ -40,7 +40,7 @@ export class Core implements LineHolder {
   /** @param nodeIndex of the core's node in the specification */
   constructor(spec: MachineSpec, outer: OuterCaches, nodeIndex: number) {
     this.l1i = new LineCache(spec.l1i, spec.costs.prefetchLines > 0);
-    this.l1d = new LineCache(spec.l1d);
+    this.l1d = new LineCache(spec.l1d, false, true);
     this.l2 = new LineCache(spec.l2);
     this.tlbs = new CoreTlbs(spec.translation);
     this.nodeIndex = nodeIndex;
@@ -66,7 +66,7 @@ export class Core implements LineHolder {
     const base = l1d.baseOf(frame, line);
     let source = L1;
     if (l1d.touch(base, frame)) {
-      if (write && (l1d.words[base]! & 1) === 0) source = this.firstStore(frame, line, base);
+      if (write && ((l1d.words[base]! >>> l1d.way) & 1) === 0) source = this.firstStore(frame, line, base, l1d.way);
     } else source = this.dataMiss(frame, line, base, write, counters);
     const index = row + source;
     counters[index] = counters[index]! + 1;
@@ -100,30 +100,31 @@ export class Core implements LineHolder {
   /** After L1D.touch missed: brings the line. @returns where it came from */
   private dataMiss(frame: number, line: number, base: number, write: boolean, counters: Float64Array): number {
     const { l1d, l2 } = this;
+    const way = l1d.way;
     if (l1d.victimModified !== 0) this.fromL1(l1d.victimFrame, line, counters);
     const below = l2.baseOf(frame, line);
     let source = L2;
     if (!l2.touch(below, frame)) source = this.outside(frame, line, below, write, counters);
-    const shared = l2.words[below + 1]! & 1;
-    if (shared !== 0) l1d.words[base + 1] = l1d.words[base + 1]! | 1;
+    const shared = l2.words[below + 1]!;
+    if (shared !== 0 && ((shared >>> l2.way) & 1) !== 0) l1d.setState(base, way, SHARED);
     if (write) {
-      const upgrade = this.firstStore(frame, line, base);
+      const upgrade = this.firstStore(frame, line, base, way);
       if (upgrade !== L1) source = upgrade;
     }
     return source;
   }
 
-  /** A store to the line in way 0 of an L1D set, which is not modified yet. @returns L1, or an upgrade source */
-  private firstStore(frame: number, line: number, base: number): number {
+  /** A store to a line of L1D that is not modified yet. @returns L1, or an upgrade source */
+  private firstStore(frame: number, line: number, base: number, way: number): number {
     const { l1d, l1i, outer } = this;
     const words = l1d.words;
     let source = L1;
-    if ((words[base + 1]! & 1) !== 0) {
+    if (((words[base + 1]! >>> way) & 1) !== 0) {
       source = outer.upgrade(this, frame, line);
-      words[base + 1] = words[base + 1]! & ~1;
+      words[base + 1] = words[base + 1]! & ~(1 << way);
       this.changeState(this.l2, frame, line, ~SHARED, 0);
     }
-    words[base] = words[base]! | 1;
+    words[base] = words[base]! | (1 << way);
     if (l1i.remove(l1i.baseOf(frame, line), frame) !== ABSENT) this.fetchThread = NOBODY;
     return source;
   }
@@ -135,8 +136,9 @@ export class Core implements LineHolder {
       const base = l1i.baseOf(frame, next);
       if (l1i.find(base, frame) !== ABSENT) continue;
       l1i.touch(base, frame);
+      const at = base + l1i.first + l1i.way;
       const from = this.fetchLine(frame, next, counters);
-      l1i.origins[base + 2] = from + 1;
+      l1i.origins[at] = from + 1;
       counters[row + from] = counters[row + from]! + 1;
     }
   }
@@ -159,6 +161,7 @@ export class Core implements LineHolder {
     const { l2, outer } = this;
     const victimFrame = l2.victimFrame;
     const victimModified = l2.victimModified !== 0;
+    const way = l2.way;
     // An inclusive L3 may throw the victim's copy out while it makes room: the modification has to be there by then.
     if (!outer.victim && victimModified) outer.fromL2(this, victimFrame, line, true, counters);
     if (!this.joined) {
@@ -166,7 +169,7 @@ export class Core implements LineHolder {
       outer.join(this);
     }
     const source = outer.fetch(this, frame, line, write, counters);
-    if (outer.granted !== 0) l2.setState(base, 0, outer.granted);
+    if (outer.granted !== 0) l2.setState(base, way, outer.granted);
     if (outer.victim && victimFrame !== -1) outer.fromL2(this, victimFrame, line, victimModified, counters);
     return source;
   }

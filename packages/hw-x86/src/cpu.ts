@@ -2,9 +2,10 @@
  * One hardware thread: the path of every access through TLB, tables and caches. Allocates nothing per access when halves are
  * passed as 32 signed bits (`lo | 0`).
  *
- * The access functions hold the common case themselves: the page used last in its L1 TLB set, the line in way 0 of its L1
- * set, where a hit changes no order. Everything else is a call.
+ * The access functions hold the common case themselves: the page used last in its L1 TLB set, the line where
+ * it was last in its L1 set. Everything else is a call.
  */
+import { hintAt, promoted } from "./cache.js";
 import type { Core } from "./core.js";
 import type { Cpu } from "./machine-api.js";
 import type { PhysMemory } from "./memory-api.js";
@@ -68,6 +69,9 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   private readonly dataOrder: Int32Array;
   private readonly dataLast: number;
   private readonly l1dWords: Int32Array;
+  private readonly l1dHints: Uint8Array;
+  private readonly l1dFirst: number;
+  private readonly l1dNarrow: boolean;
   private readonly l1dGroups: number;
   private readonly l1dStride: number;
   /** Frame of the page of the core's last fetch. */
@@ -91,8 +95,11 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     this.dataOrder = dataSmall.order;
     this.dataLast = dataSmall.lastMask;
     this.l1dWords = core.l1d.words;
+    this.l1dHints = core.l1d.hints;
+    this.l1dFirst = core.l1d.first;
+    this.l1dNarrow = core.l1d.narrow;
     this.l1dGroups = core.l1d.groupMask;
-    this.l1dStride = core.l1d.ways + 2;
+    this.l1dStride = core.l1d.stride;
     this.region = 0;
   }
 
@@ -120,10 +127,11 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const base = core.l1i.baseOf(frame, line);
     if (core.l1i.touch(base, frame)) {
       const origins = core.l1i.origins;
-      const from = origins.length === 0 ? 0 : origins[base + 2]!;
+      const at = base + core.l1i.first + core.l1i.way;
+      const from = origins.length === 0 ? 0 : origins[at]!;
       if (from === 0) counters[this.fetchRow] = counters[this.fetchRow]! + 1;
       else {
-        origins[base + 2] = 0;
+        origins[at] = 0;
         const index = this.prefetchedRow + from - 1;
         counters[index] = counters[index]! + 1;
       }
@@ -155,7 +163,11 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     } else this.frame = frame;
     const line = (lo >>> 6) & 63;
     const counters = this.counters;
-    if (this.l1dWords[Math.imul(line | ((frame & this.l1dGroups) << 6), this.l1dStride | 0) + 2] === frame) {
+    const base = Math.imul(line | ((frame & this.l1dGroups) << 6), this.l1dStride | 0);
+    const way = this.l1dHints[hintAt(base, frame)]!;
+    const words = this.l1dWords;
+    if (words[base + this.l1dFirst + way] === frame) {
+      if (this.l1dNarrow) words[base + 2] = promoted(words[base + 2]!, way);
       counters[this.loadRow] = counters[this.loadRow]! + 1;
     } else this.core.data(frame, line, false, counters, this.loadRow);
     return 0;
@@ -179,7 +191,10 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const counters = this.counters;
     const base = Math.imul(line | ((frame & this.l1dGroups) << 6), this.l1dStride | 0);
     // Modified already: nobody to ask.
-    if (this.l1dWords[base + 2] === frame && (this.l1dWords[base]! & 1) !== 0) {
+    const way = this.l1dHints[hintAt(base, frame)]!;
+    const words = this.l1dWords;
+    if (words[base + this.l1dFirst + way] === frame && ((words[base]! >>> way) & 1) !== 0) {
+      if (this.l1dNarrow) words[base + 2] = promoted(words[base + 2]!, way);
       counters[this.storeRow] = counters[this.storeRow]! + 1;
     } else this.core.data(frame, line, true, counters, this.storeRow);
     return 0;

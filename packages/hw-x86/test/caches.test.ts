@@ -7,11 +7,11 @@ import { Counters, Kind, Machine, Source, hwX86, type MachineSpec } from "../src
 import { ABSENT } from "../src/cache.js";
 import { SlowCaches, tinyMachine } from "../src/testing.js";
 
-/** Few lines that meet in every cache: sets hold 2, 4 and 8, there are 12 frames and 3 lines. */
+/** Few lines that meet in every cache: sets hold 2, 4 and 8, there are 14 frames and 4 lines. */
 const step = fc.record({
   cpu: fc.nat(3), kind: fc.constantFrom(Kind.Fetch as const, Kind.Load as const, Kind.Load as const, Kind.Store as const),
   // Node 0 begins at frame 0, node 1 at 0x20000; 0x50000 belongs to nobody.
-  frame: fc.constantFrom(1, 2, 3, 4, 5, 6, 0x20001, 0x20002, 0x20003, 0x20004, 0x20005, 0x50000), line: fc.constantFrom(0, 1, 2, 63),
+  frame: fc.constantFrom(1, 2, 3, 4, 5, 6, 7, 0x20001, 0x20002, 0x20003, 0x20004, 0x20005, 0x20006, 0x50000), line: fc.constantFrom(0, 1, 2, 63),
 });
 const steps = fc.array(step, { maxLength: 400, size: "max" });
 
@@ -52,6 +52,8 @@ function access(machine: NumaMachine, cpu: number, kind: Kind, frame: number, li
 
 /** Two sockets; the first with two L3 domains of one core each, as CCXs are, the second with one domain of two cores. */
 const ccx = (spec: MachineSpec): MachineSpec => ({ ...spec, cpus: spec.cpus.map((cpu) => ({ ...cpu, l3: cpu.node === 0 ? cpu.id : 9, socket: cpu.node })) });
+/** A cache of `ways` ways in `groups` times 64 sets. */
+const sized = (ways: number, groups = 1) => ({ bytes: 4096 * ways * groups, ways, cycles: tinyMachine().l2.cycles });
 const wide = { bytes: 4096 * 3 * 3, ways: 3 };
 const shapes: [string, MachineSpec][] = [
   ["inclusive", tinyMachine({ inclusion: "inclusive" })],
@@ -61,6 +63,9 @@ const shapes: [string, MachineSpec][] = [
   ["inclusive, CCXs", ccx(tinyMachine({ inclusion: "inclusive" }))],
   ["victim, CCXs", ccx(tinyMachine({ inclusion: "victim" }))],
   ["two threads a core", tinyMachine({ coresPerNode: 1, threadsPerCore: 2 })],
+  ["more than 8 ways everywhere", tinyMachine({ with: { l1i: sized(9), l1d: sized(9), l2: sized(10), l3: { ...sized(11), inclusion: "inclusive" }, costs: { ...tinyMachine().costs, prefetchLines: 1 } } })],
+  ["8 ways below, 32 above", tinyMachine({ with: { l1i: sized(8), l1d: sized(8), l2: sized(8), l3: { ...sized(32), inclusion: "victim" } } })],
+  ["two groups in L1, three in L2", tinyMachine({ with: { l1i: sized(1, 2), l1d: sized(1, 2), l2: sized(2, 3), l3: { ...sized(3, 3), inclusion: "inclusive" } } })],
   ["L3 of 3 x 64 sets, prefetch of two lines", tinyMachine({ with: {
     l3: { ...wide, cycles: tinyMachine().l3.cycles, inclusion: "inclusive" },
     costs: { ...tinyMachine().costs, prefetchLines: 2 },

@@ -51,6 +51,8 @@ const shapes: [string, MachineSpec, 4 | 5][] = [
     second: { entries: 8, ways: 8, large: true, cycles: base.translation.second.cycles, huge: { entries: 2, ways: 2 } },
     pagingStructure: { pde: 0, pdpte: 0, pml4e: 0, source: "none" },
   } }, 4],
+  ["more than 8 ways", { ...base, translation: { ...base.translation,
+    instruction: { small: { entries: 9, ways: 9 }, large: { entries: 9, ways: 9 } }, data: { small: { entries: 9, ways: 9 } }, second: { ...base.translation.second, entries: 20, ways: 10 } } }, 4],
   ["second level for small pages only", { ...base, translation: {
     ...base.translation, data: { ...base.translation.data, small: { entries: 2, ways: 1 } }, second: { entries: 6, ways: 3, large: false, cycles: base.translation.second.cycles },
     pagingStructure: { pde: 1, pdpte: 3, pml4e: 2, source: "made up" },
