@@ -11,7 +11,8 @@ import { tracedKernel } from "../src/traced-kernel.js";
 const PAGE = 4096;
 
 describe("memory is what the closed form says", () => {
-  test.each(Object.keys(POLICIES))("%s", (policy) => {
+  // The series as posted splits leaves on the node of the CPU that runs and is shown wrong by `kreplica check`; the form is about sound policies.
+  test.each(Object.keys(POLICIES).filter((name) => name !== "rfc-v1"))("%s", (policy) => {
     for (const levels of [4, 5] as const) for (const pti of [false, true]) for (const alignment of ["recorded", "patch-06"] as const) {
       const kernel = boot({ spec: { ...tiny2Node, virtualBits: 57 }, policy, levels, pti, alignment });
       const { extraBytes, closedForm, perNode } = kernel.memory();
@@ -83,7 +84,7 @@ describe("bad combinations end in one line", () => {
     [{ levels: 5 }, /--levels: this machine's addresses have 48 bits/],
     [{ masterNode: 7 }, /--master-node: node 7 has no memory. Choose one of 0, 1/],
     [{ bootCpu: 99 }, /--boot-cpu: there is no CPU 99/],
-    [{ policy: "everything" }, /--policy: there is no policy everything. Choose one of single-copy, per-node/],
+    [{ policy: "everything" }, /--policy: there is no policy everything. Choose one of single-copy, .*per-node, /],
     [{ spec: { ...tiny2Node, nodes: [{ id: 0, memoryBytes: 32 * 2 ** 20 }, { id: 1, memoryBytes: 0 }] } }, /nodes\[0\].memoryBytes: node 0 is too small for a kernel image of 40 MiB/],
   ])("%j", (options, message) => {
     expect(() => prepare({ spec: e52690v3, policy: "per-node", ...options })).toThrow(message);

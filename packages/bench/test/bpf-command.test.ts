@@ -1,7 +1,7 @@
 /// <reference types="node" />
 /** `kreplica bpf` on objects built by clang: verdicts, results on every node, what replication changes, and refusals. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -24,10 +24,6 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
   let kreplica: TestedCommand;
   beforeAll(async () => {
     kreplica = await buildCommand();
-    // The bundle looks for the package's data beside its own folder, which is .cache here and dist/.. when installed.
-    const data = join(import.meta.dirname, "../.cache/data");
-    mkdirSync(join(data, ".."), { recursive: true });
-    if (!existsSync(data)) symlinkSync("../data", data);
   }, 120_000);
   afterAll(() => { kreplica?.remove(); rmSync(directory, { recursive: true }); });
 

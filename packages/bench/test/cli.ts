@@ -1,7 +1,7 @@
 /// <reference types="node" />
 /** The real command for tests: bundled once from source (a test needs no build), run in a child process. */
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,12 +25,14 @@ export async function buildCommand(): Promise<TestedCommand> {
   const cache = join(root, ".cache");
   await mkdir(cache, { recursive: true });
   const directory = mkdtempSync(join(cache, "cli-test-"));
+  // As in the package: the bundle in dist, the data beside it.
+  symlinkSync(join(root, "data"), join(directory, "data"));
   await build({
-    config: false, silent: true, entry: { cli: join(root, "src/cli.ts") }, outDir: directory, format: "esm", target: "node20", dts: false,
+    config: false, silent: true, entry: { cli: join(root, "src/cli.ts") }, outDir: join(directory, "dist"), format: "esm", target: "node20", dts: false,
     clean: false, splitting: false, sourcemap: false, outExtension: () => ({ js: ".mjs" }), noExternal: [/^@kreplica\//], external: ["iced-x86"], tsconfig: join(root, "tsconfig.json"),
     esbuildOptions(options) { options.conditions = ["@kreplica/source"]; },
   });
-  const file = join(directory, "cli.mjs");
+  const file = join(directory, "dist/cli.mjs");
   return {
     file,
     run: (words, { env = {}, cwd = root, closeOutputAfter } = {}) => new Promise((resolve, reject) => {

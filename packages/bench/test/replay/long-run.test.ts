@@ -1,6 +1,7 @@
 /** The modelled 1024 forks against the recording of all of them, which does not ship. */
 /// <reference types="node" />
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
 import { dataFile } from "../../src/data-files.js";
@@ -9,7 +10,7 @@ import { cycleAccount, lineCounts } from "../../src/measure/cycle-account.js";
 import { loadTrace } from "../../src/replay/load.js";
 import { Replayer } from "../../src/replay/replayer.js";
 
-const FULL = "/work/shared/data/traces-full/hsw-forkN.kt.zst";
+const FULL = join(import.meta.dirname, "../../../../../shared/data/traces-full/hsw-forkN.kt.zst");
 /** Figures of the model may differ from the recording's by this much. */
 const AGREEMENT = 0.05;
 
