@@ -103,7 +103,15 @@ export class LineCache {
     const words = this.words;
     const first = base + (this.first | 0);
     const end = first + (this.ways | 0);
-    for (let at = first; at < end; at++) if (words[at] === frame) return at - first;
+    let at = first;
+    // Four at a time: the loop itself costs as much as a comparison.
+    for (; at + 3 < end; at += 4) {
+      if (words[at] === frame) return at - first;
+      if (words[at + 1] === frame) return at + 1 - first;
+      if (words[at + 2] === frame) return at + 2 - first;
+      if (words[at + 3] === frame) return at + 3 - first;
+    }
+    for (; at < end; at++) if (words[at] === frame) return at - first;
     return ABSENT;
   }
 
@@ -158,6 +166,22 @@ export class LineCache {
     this.origins.fill(0);
   }
 
+  /** Lines it can hold. */
+  get lines(): number {
+    return this.groups * 64 * this.ways;
+  }
+
+  /** Visits every line it holds, in no particular order. */
+  forEachLine(visit: (frame: number, line: number) => void): void {
+    const { words, stride, first } = this;
+    for (let set = 0, base = 0; base < words.length; set++, base += stride) {
+      for (let way = 0; way < this.ways; way++) {
+        const frame = words[base + first + way]!;
+        if (frame !== EMPTY) visit(frame, set & 63);
+      }
+    }
+  }
+
   /** Bytes of host memory. */
   get hostBytes(): number {
     return this.words.byteLength + this.origins.byteLength + this.hints.byteLength;
@@ -166,14 +190,12 @@ export class LineCache {
   private touchNarrow(base: number, frame: number): boolean {
     const words = this.words;
     const first = base + 3;
-    const end = first + (this.ways | 0);
     const order = words[base + 2]!;
-    for (let at = first; at < end; at++) {
-      if (words[at] !== frame) continue;
-      const way = at - first;
-      words[base + 2] = promoted(order, way);
-      this.way = way;
-      if (this.hints.length !== 0) this.hints[hintAt(base, frame)] = way;
+    const found = this.find(base, frame);
+    if (found !== ABSENT) {
+      words[base + 2] = promoted(order, found);
+      this.way = found;
+      if (this.hints.length !== 0) this.hints[hintAt(base, frame)] = found;
       return true;
     }
     const mask = this.orderMask | 0;
@@ -199,7 +221,21 @@ export class LineCache {
     if (before === frame) return true;
     words[at] = frame;
     const end = at + (this.ways | 0);
-    for (at++; at < end; at++) {
+    for (at++; at + 1 < end; at += 2) {
+      const tag = words[at]!;
+      words[at] = before;
+      if (tag === frame) {
+        this.hitWide(base, at - base - 2);
+        return true;
+      }
+      before = words[at + 1]!;
+      words[at + 1] = tag;
+      if (before === frame) {
+        this.hitWide(base, at - base - 1);
+        return true;
+      }
+    }
+    if (at < end) {
       const tag = words[at]!;
       words[at] = before;
       if (tag === frame) {

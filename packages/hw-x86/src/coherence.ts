@@ -97,6 +97,9 @@ export class Domain implements OuterCaches {
 
   join(core: LineHolder): void {
     this.cores.push(core);
+    // One core alone is probed by its own L3 only, and keeps no account for it.
+    const cores = this.fabric.domains.flatMap((domain) => domain.cores);
+    if (cores.length > 1) for (const each of cores) each.expectProbes();
   }
 
   fetch(core: LineHolder, frame: number, line: number, write: boolean, counters: Float64Array): number {

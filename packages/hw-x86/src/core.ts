@@ -18,6 +18,8 @@ const HELD = 4;
 // Source of counters.ts.
 const L1 = 0;
 const L2 = 1;
+/** Knuth's multiplicative hash, 2^32 divided by the golden ratio. */
+const HASH = 0x9e37_79b1 | 0;
 /** {@link Core.fetchThread} when the next fetch has to look. */
 const NOBODY = -1;
 
@@ -27,6 +29,10 @@ export class Core implements LineHolder {
   readonly l2: LineCache;
   readonly tlbs: CoreTlbs;
   readonly nodeIndex: number;
+  /** Copies that L1I, L1D and L2 have of the lines with the same hash: 0 answers a probe without a search. Empty while nobody else asks. */
+  private present: Uint16Array;
+  private presentShift: number;
+  private counting: boolean;
   private readonly outer: OuterCaches;
   private readonly prefetchLines: number;
   /** Others ask it for lines: from its first miss on, so that cores which only booted cost nothing. */
@@ -43,6 +49,9 @@ export class Core implements LineHolder {
     this.l1d = new LineCache(spec.l1d, false, true);
     this.l2 = new LineCache(spec.l2);
     this.tlbs = new CoreTlbs(spec.translation);
+    this.present = new Uint16Array(0);
+    this.presentShift = 31;
+    this.counting = false;
     this.nodeIndex = nodeIndex;
     this.outer = outer;
     this.prefetchLines = spec.costs.prefetchLines;
@@ -54,7 +63,7 @@ export class Core implements LineHolder {
 
   /** Bytes of host memory of tags, states and TLB entries. */
   get hostBytes(): number {
-    return this.l1i.hostBytes + this.l1d.hostBytes + this.l2.hostBytes + this.tlbs.hostBytes;
+    return this.l1i.hostBytes + this.l1d.hostBytes + this.l2.hostBytes + this.tlbs.hostBytes + this.present.byteLength;
   }
 
   /**
@@ -74,16 +83,37 @@ export class Core implements LineHolder {
 
   /** After L1I.touch missed: brings the line and prefetches the next ones of the page. @returns where it came from */
   fetchMiss(frame: number, line: number, counters: Float64Array, prefetchRow: number): number {
+    if (this.counting) this.replaced(this.l1i, frame, line);
     const source = this.fetchLine(frame, line, counters);
     if (this.prefetchLines !== 0) this.prefetch(frame, line, counters, prefetchRow);
     return source;
   }
 
+  expectProbes(): void {
+    if (this.counting) return;
+    const caches = [this.l1i, this.l1d, this.l2];
+    // Twice as many counters as lines at least, so that two of three lines that are not here are known not to be.
+    const lines = caches.reduce((sum, cache) => sum + cache.lines, 0);
+    this.presentShift = (31 - Math.ceil(Math.log2(lines))) | 0;
+    this.present = new Uint16Array(2 ** (32 - this.presentShift));
+    this.counting = true;
+    for (const cache of caches) {
+      cache.forEachLine((frame, line) => {
+        const at = this.presentAt(frame, line);
+        this.present[at] = this.present[at]! + 1;
+      });
+    }
+  }
+
   probe(frame: number, line: number, remove: boolean): number {
+    if (this.counting && this.present[this.presentAt(frame, line)] === 0) return 0;
     const { l1i } = this;
     const base = l1i.baseOf(frame, line);
     const code = remove ? l1i.remove(base, frame) : l1i.find(base, frame);
-    if (remove && code !== ABSENT) this.fetchThread = NOBODY;
+    if (remove && code !== ABSENT) {
+      this.fetchThread = NOBODY;
+      this.left(frame, line);
+    }
     return (code === ABSENT ? 0 : HELD) | this.probeData(this.l1d, frame, line, remove) | this.probeData(this.l2, frame, line, remove);
   }
 
@@ -94,6 +124,7 @@ export class Core implements LineHolder {
     this.l2.clear();
     this.tlbs.flush(0, 0);
     this.tlbs.structures.flush(0, 0);
+    this.present.fill(0);
     this.fetchThread = NOBODY;
   }
 
@@ -101,6 +132,7 @@ export class Core implements LineHolder {
   private dataMiss(frame: number, line: number, base: number, write: boolean, counters: Float64Array): number {
     const { l1d, l2 } = this;
     const way = l1d.way;
+    if (this.counting) this.replaced(l1d, frame, line);
     if (l1d.victimModified !== 0) this.fromL1(l1d.victimFrame, line, counters);
     const below = l2.baseOf(frame, line);
     let source = L2;
@@ -125,7 +157,10 @@ export class Core implements LineHolder {
       this.changeState(this.l2, frame, line, ~SHARED, 0);
     }
     words[base] = words[base]! | (1 << way);
-    if (l1i.remove(l1i.baseOf(frame, line), frame) !== ABSENT) this.fetchThread = NOBODY;
+    if (l1i.remove(l1i.baseOf(frame, line), frame) !== ABSENT) {
+      this.fetchThread = NOBODY;
+      this.left(frame, line);
+    }
     return source;
   }
 
@@ -136,6 +171,7 @@ export class Core implements LineHolder {
       const base = l1i.baseOf(frame, next);
       if (l1i.find(base, frame) !== ABSENT) continue;
       l1i.touch(base, frame);
+      if (this.counting) this.replaced(l1i, frame, next);
       const at = base + l1i.first + l1i.way;
       const from = this.fetchLine(frame, next, counters);
       l1i.origins[at] = from + 1;
@@ -162,6 +198,7 @@ export class Core implements LineHolder {
     const victimFrame = l2.victimFrame;
     const victimModified = l2.victimModified !== 0;
     const way = l2.way;
+    if (this.counting) this.replaced(l2, frame, line);
     // An inclusive L3 may throw the victim's copy out while it makes room: the modification has to be there by then.
     if (!outer.victim && victimModified) outer.fromL2(this, victimFrame, line, true, counters);
     if (!this.joined) {
@@ -179,6 +216,25 @@ export class Core implements LineHolder {
     if (!this.changeState(this.l2, frame, line, -1, MODIFIED)) this.outer.fromL2(this, frame, line, true, counters);
   }
 
+  /** After a cache's touch missed: the line came, its victim went. */
+  private replaced(cache: LineCache, frame: number, line: number): void {
+    const present = this.present;
+    const came = this.presentAt(frame, line);
+    present[came] = present[came]! + 1;
+    if (cache.victimFrame !== -1) this.left(cache.victimFrame, line);
+  }
+
+  /** Counter of a line. */
+  private presentAt(frame: number, line: number): number {
+    return Math.imul((frame << 6) | line, HASH) >>> (this.presentShift | 0);
+  }
+
+  private left(frame: number, line: number): void {
+    if (!this.counting) return;
+    const at = this.presentAt(frame, line);
+    this.present[at] = this.present[at]! - 1;
+  }
+
   /** @returns whether the line is there */
   private changeState(cache: LineCache, frame: number, line: number, keep: number, add: number): boolean {
     const base = cache.baseOf(frame, line);
@@ -192,7 +248,9 @@ export class Core implements LineHolder {
     const base = cache.baseOf(frame, line);
     if (remove) {
       const modified = cache.remove(base, frame);
-      return modified === ABSENT ? 0 : HELD | modified;
+      if (modified === ABSENT) return 0;
+      this.left(frame, line);
+      return HELD | modified;
     }
     const way = cache.find(base, frame);
     if (way === ABSENT) return 0;

@@ -252,7 +252,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
       if (code) tlbs.codeKept = true;
       this.frame = small.entries[at + 2]!;
       denials = small.entries[at + 3]! & deny;
-    } else if (tlbs.findLarge(code, page, tag, globalTag)) {
+    } else if (tlbs.anyLarge && tlbs.findLarge(code, page, tag, globalTag)) {
       this.frame = tlbs.hitFrame;
       denials = tlbs.hitDenials & deny;
     } else if (tlbs.findSecond(code, page, tag, globalTag)) {

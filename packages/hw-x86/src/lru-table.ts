@@ -40,9 +40,11 @@ export class LruTable {
 
   /** Uses an entry. @param tag not -1 @returns its slot, or {@link NO_SLOT} */
   lookup(key: number, tag: number): number {
+    const newest = this.older[0]!;
+    if (this.key[newest] === key && this.tag[newest] === tag) return newest;
     let slot = this.buckets[Math.imul(key ^ Math.imul(tag, HASH), HASH) >>> (this.shift | 0)]!;
     while (slot !== 0 && (this.key[slot] !== key || this.tag[slot] !== tag)) slot = this.chain[slot]!;
-    if (slot !== 0 && this.older[0] !== slot) this.moveToFront(slot);
+    if (slot !== 0) this.moveToFront(slot);
     return slot;
   }
 

@@ -1,24 +1,21 @@
 /**
  * Sparse physical memory in host memory: frames share host storage until one of them is written. Reads allocate nothing.
  *
- *   frame  31 .. 18 | 17 .. 9 | 8 .. 0
- *          region   | chunk   | frame in chunk     regions[region][chunk] -> chunk number -> slotOf[chunk << 9 | frame]
- *   slot   31 .. 6  | 5 .. 0
- *          segment  | page in segment              slot 0 is the page of zeros; a slot with several references is read-only
+ *   frame  31 .. 9 | 8 .. 0
+ *          chunk   | frame in chunk     directory[chunk] -> chunk number -> slots[number << 9 | frame in chunk] -> arena[slot << 10 | word]
  *
- * Two small levels before the slot, so that a machine of terabytes costs nothing until a frame is written and a frame of the
- * most distant node is found as fast as any other.
+ * Slot 0 is the page of zeros; a slot with several references is read-only. The directory has a word for each 2 MiB up to the
+ * end of memory, which the host gives no page for until it is written; frames beyond that end (devices) have a Map of their
+ * own. Three loads to any word: the walker makes two or more of these for every translation.
  */
 import { HOLE, OwnerTable, frameRanges } from "./memory-layout.js";
 import type { FrameRange, PhysMemory } from "./memory-api.js";
 import type { NodeSpec } from "./spec.js";
 
-const REGION_CHUNKS = 512;
-const SEGMENT_SLOTS = 64;
-const SEGMENT_WORDS = SEGMENT_SLOTS * 1024;
-const NO_CHUNKS = new Int32Array(REGION_CHUNKS);
+const FIRST_SLOTS = 16;
+/** Arenas grow by doubling up to this many slots, then by as many: 64 MiB. */
+const LARGE_STEP = 0x4000;
 /** 16 TiB: the frames that fit 32 bits. */
-const REGIONS = 0x4000;
 const LIMIT = 1n << 44n;
 
 const doubled = <T extends Int32Array | Uint32Array>(array: T, make: (length: number) => T): T => {
@@ -30,18 +27,20 @@ const doubled = <T extends Int32Array | Uint32Array>(array: T, make: (length: nu
 export class SparseMemory implements PhysMemory {
   readonly ranges: readonly FrameRange[];
   private readonly owners: OwnerTable;
-  private readonly regions: Int32Array[] = new Array<Int32Array>(REGIONS).fill(NO_CHUNKS);
+  /** Chunk number by the high bits of a frame, 0 for a chunk never written. */
+  private readonly directory: Int32Array;
+  /** The same for frames beyond the directory. */
+  private readonly beyond = new Map<number, number>();
   /** By chunk number and frame in chunk; chunk 0 stays all zero and stands for every chunk never written. */
   private slots = new Int32Array(16 * 512);
   private versions = new Uint32Array(16 * 512);
   private chunkCount = 1;
-  private regionCount = 0;
-  /** Segments as words and, over the same buffers, as bytes: the host is little endian, as x86-64 is. */
-  private readonly words: Int32Array[] = [new Int32Array(SEGMENT_WORDS)];
-  private readonly bytes: Uint8Array[] = [new Uint8Array(this.words[0]!.buffer)];
+  /** All pages, as words and, over the same buffer, as bytes: the host is little endian, as x86-64 is. */
+  private arena = new Int32Array(FIRST_SLOTS * 1024);
+  private bytes = new Uint8Array(this.arena.buffer);
   /** References to each slot. A free slot has none and links to the next free one through {@link nextFree}. */
-  private references = new Int32Array(SEGMENT_SLOTS);
-  private nextFree = new Int32Array(SEGMENT_SLOTS);
+  private references = new Int32Array(FIRST_SLOTS);
+  private nextFree = new Int32Array(FIRST_SLOTS);
   private freeSlot = 0;
   private slotCount = 1;
   private readonly eight = new Uint8Array(8);
@@ -51,6 +50,8 @@ export class SparseMemory implements PhysMemory {
   constructor(nodes: readonly NodeSpec[]) {
     this.ranges = frameRanges(nodes);
     this.owners = new OwnerTable(this.ranges, (node) => node);
+    const last = this.ranges.at(-1);
+    this.directory = new Int32Array(last ? Math.ceil((last.first + last.frames) / 512) : 0);
   }
 
   nodeOf(frame: number): number {
@@ -59,17 +60,16 @@ export class SparseMemory implements PhysMemory {
   }
 
   read32(frame: number, word: number): number {
-    const slot = this.slots[(this.regions[frame >>> 18]![(frame >>> 9) & 511]! << 9) | (frame & 511)]!;
-    return this.words[slot >>> 6]![((slot & 63) << 10) | word]! >>> 0;
+    return this.arena[(this.slots[this.place(frame)]! << 10) | word]! >>> 0;
   }
 
   write32(frame: number, word: number, value: number): void {
     const slot = this.writable(frame);
-    this.words[slot >>> 6]![((slot & 63) << 10) | word] = value;
+    this.arena[(slot << 10) | word] = value;
   }
 
   version(frame: number): number {
-    return this.versions[(this.regions[frame >>> 18]![(frame >>> 9) & 511]! << 9) | (frame & 511)]!;
+    return this.versions[this.place(frame)]!;
   }
 
   copyFrame(from: number, to: number): void {
@@ -86,12 +86,8 @@ export class SparseMemory implements PhysMemory {
     const slotA = this.slots[this.place(a)]!;
     const slotB = this.slots[this.place(b)]!;
     if (slotA === slotB) return true;
-    const wordsA = this.words[slotA >>> 6]!;
-    const wordsB = this.words[slotB >>> 6]!;
-    const baseA = (slotA & 63) << 10;
-    const baseB = (slotB & 63) << 10;
     for (let word = 0; word < 1024; word++) {
-      if (wordsA[baseA + word] !== wordsB[baseB + word]) return false;
+      if (this.arena[(slotA << 10) | word] !== this.arena[(slotB << 10) | word]) return false;
     }
     return true;
   }
@@ -99,15 +95,15 @@ export class SparseMemory implements PhysMemory {
   readBytes(physical: bigint, bytes: Uint8Array): void {
     this.eachPiece(physical, bytes.length, (frame, offset, at, length) => {
       const slot = this.slots[this.place(frame)]!;
-      const start = ((slot & 63) << 12) + offset;
-      bytes.set(this.bytes[slot >>> 6]!.subarray(start, start + length), at);
+      const start = slot * 4096 + offset;
+      bytes.set(this.bytes.subarray(start, start + length), at);
     });
   }
 
   writeBytes(physical: bigint, bytes: Uint8Array): void {
     this.eachPiece(physical, bytes.length, (frame, offset, at, length) => {
       const slot = this.writable(frame);
-      this.bytes[slot >>> 6]!.set(bytes.subarray(at, at + length), ((slot & 63) << 12) + offset);
+      this.bytes.set(bytes.subarray(at, at + length), slot * 4096 + offset);
     });
   }
 
@@ -122,8 +118,8 @@ export class SparseMemory implements PhysMemory {
   }
 
   get hostBytes(): number {
-    return this.words.length * SEGMENT_WORDS * 4 + this.slots.byteLength + this.versions.byteLength
-      + this.references.byteLength + this.nextFree.byteLength + this.regionCount * REGION_CHUNKS * 4 + this.owners.owner.byteLength;
+    return this.arena.byteLength + this.slots.byteLength + this.versions.byteLength + this.references.byteLength
+      + this.nextFree.byteLength + this.directory.byteLength + this.owners.owner.byteLength;
   }
 
   /** Splits a byte range at frame borders. */
@@ -142,7 +138,9 @@ export class SparseMemory implements PhysMemory {
 
   /** Index of a frame in `slots` and `versions`, for reading. */
   private place(frame: number): number {
-    return (this.regions[frame >>> 18]![(frame >>> 9) & 511]! << 9) | (frame & 511);
+    const chunk = frame >>> 9;
+    const number = chunk < this.directory.length ? this.directory[chunk]! : this.beyond.get(chunk) ?? 0;
+    return (number << 9) | (frame & 511);
   }
 
   /** The same, in a chunk of its own. */
@@ -152,17 +150,13 @@ export class SparseMemory implements PhysMemory {
   }
 
   private addChunk(frame: number): number {
-    let region = this.regions[frame >>> 18]!;
-    if (region === NO_CHUNKS) {
-      region = new Int32Array(REGION_CHUNKS);
-      this.regions[frame >>> 18] = region;
-      this.regionCount++;
-    }
     if (this.chunkCount << 9 === this.slots.length) {
       this.slots = doubled(this.slots, (length) => new Int32Array(length));
       this.versions = doubled(this.versions, (length) => new Uint32Array(length));
     }
-    region[(frame >>> 9) & 511] = this.chunkCount++;
+    const chunk = frame >>> 9;
+    if (chunk < this.directory.length) this.directory[chunk] = this.chunkCount++;
+    else this.beyond.set(chunk, this.chunkCount++);
     return this.place(frame);
   }
 
@@ -173,8 +167,7 @@ export class SparseMemory implements PhysMemory {
     const slot = this.slots[place]!;
     if (slot !== 0 && this.references[slot] === 1) return slot;
     const own = this.takeSlot();
-    const from = (slot & 63) << 10;
-    this.words[own >>> 6]!.set(this.words[slot >>> 6]!.subarray(from, from + 1024), (own & 63) << 10);
+    this.arena.copyWithin(own << 10, slot << 10, (slot + 1) << 10);
     if (slot !== 0) this.references[slot]!--;
     this.slots[place] = own;
     return own;
@@ -191,16 +184,20 @@ export class SparseMemory implements PhysMemory {
     }
   }
 
+  private growArena(): void {
+    const slots = this.arena.length / 1024;
+    const larger = new Int32Array((slots + Math.min(slots, LARGE_STEP)) * 1024);
+    larger.set(this.arena);
+    this.arena = larger;
+    this.bytes = new Uint8Array(larger.buffer);
+  }
+
   private takeSlot(): number {
     let slot = this.freeSlot;
     if (slot !== 0) this.freeSlot = this.nextFree[slot]!;
     else {
       slot = this.slotCount++;
-      if (slot >>> 6 === this.words.length) {
-        const words = new Int32Array(SEGMENT_WORDS);
-        this.words.push(words);
-        this.bytes.push(new Uint8Array(words.buffer));
-      }
+      if (slot * 1024 === this.arena.length) this.growArena();
       if (slot === this.references.length) {
         this.references = doubled(this.references, (length) => new Int32Array(length));
         this.nextFree = doubled(this.nextFree, (length) => new Int32Array(length));

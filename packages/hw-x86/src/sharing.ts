@@ -4,6 +4,8 @@
 export interface LineHolder {
   /** Index in the specification of the node the core is on. */
   readonly nodeIndex: number;
+  /** There is more than one core now: from here on, keep what makes a probe for a line that is not here cheap. */
+  expectProbes(): void;
   /** Another core's request: the line goes, or stays clean and shared. @returns 0 or 4 (held), plus 1 if it was modified */
   probe(frame: number, line: number, remove: boolean): number;
 }

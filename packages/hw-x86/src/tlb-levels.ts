@@ -21,8 +21,8 @@ export class CoreTlbs {
   private readonly all: Tlb[];
   /** Whether the page of the last code translation is in the first level: not, where its size has no TLB of its own there. */
   codeKept: boolean;
-  /** A 2 MiB page was ever entered: else nobody need look for one. */
-  private largeUsed: boolean;
+  /** A page larger than 4 KiB was ever entered: else nobody need look for one. */
+  anyLarge: boolean;
   /** Where {@link find} and {@link findSecond} found the page. */
   hitFrame: number;
   hitDenials: number;
@@ -31,7 +31,7 @@ export class CoreTlbs {
 
   constructor(spec: TranslationSpec) {
     this.codeKept = true;
-    this.largeUsed = false;
+    this.anyLarge = false;
     this.hitFrame = 0;
     this.hitDenials = 0;
     this.hitTag = 0;
@@ -75,7 +75,7 @@ export class CoreTlbs {
       (code ? this.codeSmall : this.dataSmall).insert(page, page, entries[at + 1]!, this.hitFrame, this.hitDenials);
       return true;
     }
-    if (this.secondLarge && this.largeUsed && this.takeFrom(this.second, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
+    if (this.secondLarge && this.anyLarge && this.takeFrom(this.second, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
       const first = code ? this.codeLarge : this.dataLarge;
       const large = page & ~BELOW_2M;
       if (code) this.codeKept = first !== null;
@@ -100,10 +100,10 @@ export class CoreTlbs {
       (code ? this.codeSmall : this.dataSmall).insert(page, page, tag, frame, denials);
       return;
     }
+    this.anyLarge = true;
     const largeTag = tag | TAG_LARGE;
     if (level === 2) {
       const large = page & ~BELOW_2M;
-      this.largeUsed = true;
       if (this.secondLarge) this.second.insert(page >>> 9, large, largeTag, frame, denials);
       const first = code ? this.codeLarge : this.dataLarge;
       if (code) this.codeKept = first !== null;
