@@ -4,6 +4,8 @@
  * Run from the workspace root:
  *   npx esbuild packages/bench/micro/dispatch.ts --bundle --platform=node --format=esm --conditions=@kreplica/source \
  *     --outfile=packages/bench/dist/micro-dispatch.mjs && node packages/bench/dist/micro-dispatch.mjs
+ *
+ * Measured (Node 20.20.2, 2 shared cores, ns a call): one to four classes 1.3 to 2.2, five 11.5, asking the assembly 16.
  */
 import { assemble, bindValue, plugin, token } from "@kreplica/di";
 import { nanoseconds, report } from "./timing.js";

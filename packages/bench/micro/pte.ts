@@ -3,6 +3,8 @@
  *
  * Run from the workspace root:
  *   npx esbuild packages/bench/micro/pte.ts --bundle --platform=node --format=esm --outfile=packages/bench/dist/micro-pte.mjs && node packages/bench/dist/micro-pte.mjs
+ *
+ * Measured (Node 20.20.2, 2 shared cores, ns a walk): halves 13 interleaved and 17 apart, objects 33, doubles 48, bigints 150.
  */
 import { nanoseconds, report } from "./timing.js";
 

@@ -3,6 +3,8 @@
  *
  * Run from the workspace root:
  *   npx esbuild packages/bench/micro/tlb.ts --bundle --platform=node --format=esm --outfile=packages/bench/dist/micro-tlb.mjs && node packages/bench/dist/micro-tlb.mjs
+ *
+ * Measured (Node 20.20.2, 2 shared cores, ns a lookup): typed arrays 20, objects 39, Maps 82.
  */
 import { nanoseconds, report } from "./timing.js";
 
