@@ -38,7 +38,7 @@ test("100,000 accesses of every kind allocate next to nothing", () => {
 
 test("memory per CPU is what the documentation says", () => {
   const machine = assemble([hwX86(goldenMachine())]).get(Machine) as NumaMachine;
-  machine.cpu(0);
+  machine.cpu(0).loadPhysical(0, 0);
   // 32 KiB + 32 KiB + 256 KiB of caches, TLBs and counters; the rest is the 32 MiB L3, shared by a socket.
   const alone = machine.hostBytes - machine.domains[0]!.hostBytes;
   expect(alone).toBeGreaterThan(50_000);
