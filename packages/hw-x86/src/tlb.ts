@@ -72,7 +72,7 @@ export class Tlb {
       if (entries[at] !== page) continue;
       const found = entries[at + 1];
       if (found !== tag && found !== globalTag) continue;
-      if ((this.order[set]! & this.lastMask) !== way) this.promote(set, way);
+      this.promote(set, way);
       return at;
     }
     return MISS;
