@@ -29,11 +29,11 @@ const place = fc.record({ table: fc.constantFrom(...TABLES), index: fc.constantF
 
 const step = fc.oneof(
   { weight: 20, arbitrary: fc.record({ op: fc.constant("access" as const), thread: fc.nat(1), address, access: fc.constantFrom("fetch" as const, "load" as const, "store" as const) }) },
-  { weight: 20, arbitrary: fc.record({ op: fc.constant("again" as const), thread: fc.nat(1), back: fc.nat(3), page: fc.nat(3), access: fc.constantFrom("fetch" as const, "load" as const, "store" as const) }) },
+  { weight: 100, arbitrary: fc.record({ op: fc.constant("again" as const), thread: fc.nat(1), back: fc.nat(3), page: fc.nat(3), access: fc.constantFrom("fetch" as const, "load" as const, "store" as const) }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("cr3" as const), thread: fc.nat(1), table: fc.constantFrom(...TABLES), pcid: fc.nat(2), keep: fc.boolean() }) },
-  { weight: 3, arbitrary: fc.record({ op: fc.constant("edit" as const), place, entry }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant("edit" as const), place, entry }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("user" as const), thread: fc.nat(1), on: fc.boolean() }) },
-  { weight: 4, arbitrary: fc.record({ op: fc.constantFrom("wp" as const, "nxe" as const, "ac" as const, "pge" as const, "smep" as const, "smap" as const, "pcide" as const), thread: fc.nat(1), on: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constantFrom("wp" as const, "nxe" as const, "ac" as const, "pge" as const, "smep" as const, "smap" as const, "pcide" as const), thread: fc.nat(1), on: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("invlpg" as const), thread: fc.nat(1), address }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("invpcid" as const), thread: fc.nat(1), type: fc.constantFrom(0 as const, 1 as const, 2 as const, 3 as const), pcid: fc.nat(2), address }) },
 );
@@ -229,7 +229,7 @@ describe.each(shapes)("%s", (_, spec, levels) => {
         else pair.set(each.thread, each.op, each.on);
       }
       pair.checkTables();
-    }), { numRuns: 300 });
+    }), { numRuns: 300, seed: 1 });
   });
 });
 
