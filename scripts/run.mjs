@@ -7,7 +7,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -32,16 +32,40 @@ const withPnpm = (args, options) => run("npx", ["--yes", pnpm, ...args], options
 const orExit = (status) => { if (status !== 0) process.exit(status); };
 const say = (text) => { if (process.stderr.isTTY) process.stderr.write(`${text}\n`); };
 
-function install() {
-  const manifests = readdirSync(join(root, "packages")).map((name) => `packages/${name}/package.json`).filter((file) => existsSync(join(root, file)));
+const packages = readdirSync(join(root, "packages")).filter((name) => existsSync(join(root, "packages", name, "package.json"))).sort();
+
+/** Digest of the files' names and contents. */
+function digest(files) {
   const hash = createHash("sha256");
-  for (const file of ["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json", ...manifests]) hash.update(file).update(read(file));
-  const now = hash.digest("hex");
-  const stamp = join(root, "node_modules", ".kreplica-installed");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === now) return;
+  for (const file of files) hash.update(file).update(readFileSync(join(root, file)));
+  return hash.digest("hex");
+}
+const stampOf = (name) => join(root, "node_modules", `.kreplica-${name}`);
+const stamped = (name, now) => existsSync(stampOf(name)) && readFileSync(stampOf(name), "utf8") === now;
+
+function install() {
+  const now = digest(["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json", ...packages.map((name) => `packages/${name}/package.json`)]);
+  if (stamped("installed", now)) return;
   say("kreplica: installing");
   orExit(withPnpm(["install", "--frozen-lockfile", "--prefer-offline"], { quiet: true }));
-  writeFileSync(stamp, now);
+  writeFileSync(stampOf("installed"), now);
+}
+
+const under = (folder) => !existsSync(join(root, folder)) ? [] : readdirSync(join(root, folder)).sort().flatMap((name) => {
+  const file = `${folder}/${name}`;
+  return statSync(join(root, file)).isDirectory() ? under(file) : [file];
+});
+
+/** Builds what changed. Turbo knows that too, but takes two seconds to say so; most calls find nothing changed at all. */
+function build() {
+  const inputs = ["tsconfig.base.json", "tsup.shared.ts", "pnpm-lock.yaml", ...packages.flatMap((name) => [
+    ...["package.json", "tsup.config.ts", "tsconfig.json"].map((file) => `packages/${name}/${file}`), ...under(`packages/${name}/src`)])].filter((file) => existsSync(join(root, file)));
+  // What was built is part of the stamp: a dist that somebody removed or changed is built again.
+  const state = () => digest([...inputs, ...packages.flatMap((name) => under(`packages/${name}/dist`))]);
+  if (stamped("built", state())) return;
+  say("kreplica: building");
+  orExit(withPnpm(["turbo", "run", "build", "--output-logs=errors-only"], { quiet: true }));
+  writeFileSync(stampOf("built"), state());
 }
 
 const [job, ...rest] = process.argv.slice(2);
@@ -51,8 +75,7 @@ if (job !== "start" && job !== "test" && job !== "turbo") {
 }
 install();
 if (job === "start") {
-  say("kreplica: building");
-  orExit(withPnpm(["turbo", "run", "build", "--output-logs=errors-only"], { quiet: true }));
+  build();
   const words = rest.length > 0 && !rest[0].startsWith("-") ? rest : rest.some((word) => ["--help", "-h", "--version", "-V"].includes(word)) ? rest : ["compare", ...rest];
   process.exit(run(process.execPath, [join(root, "packages/bench/dist/cli.js"), ...words]));
 }
