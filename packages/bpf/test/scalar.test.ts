@@ -60,7 +60,7 @@ describe("scalars of 6 bits with a 3-bit half", () => {
     const half = list.map((x) => u(x, 3)), all = list.reduce((a, b) => a & b), any = list.reduce((a, b) => a | b);
     const b = (values: bigint[], w: number): { umin: bigint; umax: bigint; smin: bigint; smax: bigint } => ({ umin: minimum(values), umax: maximum(values), smin: minimum(values.map((x) => s(x, w))), smax: maximum(values.map((x) => s(x, w))) });
     const made: Scalar = {
-      bits: keep & 1 ? { value: all, mask: any & ~all } : scalars.unknown.bits, ...(keep & 2 ? b(list, 6) : {}), ...(keep & 8 ? {} : { smin: -32n, smax: 31n }), low: keep & 4 ? b(half, 3) : scalars.unknown.low,
+      bits: keep & 1 ? { value: all, mask: any & ~all } : scalars.unknown.bits, ...b(list, 6), ...(keep & 8 ? {} : { smin: -32n, smax: 31n }), low: keep & 4 ? b(half, 3) : scalars.unknown.low,
       ...(keep & 2 ? {} : { umin: 0n, umax: 63n }),
     } as Scalar;
     return { words: list, scalar: scalars.deduce(made) };
@@ -116,6 +116,17 @@ describe("scalars of 6 bits with a 3-bit half", () => {
       }
     }), { numRuns: 400 });
     expect(decided).toBeGreaterThan(10);
+  });
+
+  test("a range of words keeps the bits above their highest difference and no more, at each of the 64 bits", () => {
+    const tnums = new Tnums(64);
+    for (let bit = 0n; bit < 64n; bit++) expect(tnums.range(0n, 1n << bit)).toEqual({ value: 0n, mask: (1n << (bit + 1n)) - 1n });
+    expect(tnums.range(5n << 40n, 5n << 40n)).toEqual({ value: 5n << 40n, mask: 0n });
+  });
+  test("known bits outside the bounds: no number", () => {
+    const wide = new Scalars(64), five = wide.constant(5n);
+    expect(wide.deduce(five)).toEqual(five);
+    for (const bound of [{ umin: 6n }, { umax: 4n }, { smin: 6n }, { smax: 4n }, { low: { ...five.low, umin: 6n } }]) expect(wide.deduce({ ...five, ...bound })).toBeUndefined();
   });
 
   test("a bounded index stays bounded: what programs rely on", () => {

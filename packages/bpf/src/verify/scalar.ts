@@ -63,10 +63,14 @@ export class Scalars {
 
   /** Makes each part as narrow as the others allow. @returns undefined when no number is left */
   deduce(a: Scalar): Scalar | undefined {
+    // One number only: nothing to narrow, and half of all that a program computes with.
+    if (a.bits.mask === 0n) return this.contains(a, a.bits.value) ? this.constant(a.bits.value) : undefined;
     const all = this.tnums.all, half = BigInt(this.half), lowAll = this.lowTnums.all;
+    const least = -(1n << (half - 1n)), most = (1n << (half - 1n)) - 1n;
     let bits: Tnum | undefined = a.bits;
     let word: Bounds | undefined = a, low: Bounds | undefined = a.low;
     for (let round = 0; round < 3; round++) {
+      const bitsBefore: Tnum = bits, wordBefore: Bounds = word, lowBefore: Bounds = low;
       word = narrow(word, bits, this.width);
       if (!word) return undefined;
       bits = this.tnums.intersect(bits, this.tnums.range(word.umin, word.umax));
@@ -78,7 +82,6 @@ export class Scalars {
         if (!low) return undefined;
       }
       // Signed bounds that fit the lower half bound it as well: the half holds the same number.
-      const least = -(1n << (half - 1n)), most = (1n << (half - 1n)) - 1n;
       if (word.smin >= least && word.smax <= most) {
         low = narrow({ ...low, smin: max(low.smin, word.smin), smax: min(low.smax, word.smax) }, this.lowTnums.unknown, this.half);
         if (!low) return undefined;
@@ -93,8 +96,10 @@ export class Scalars {
       if ((umax & lowAll) > low.umax) umax = (umax & ~lowAll) | low.umax;
       else if ((umax & lowAll) < low.umin) umax = (umax & ~lowAll) - lowAll - 1n + low.umax;
       if (umin > umax || umin > all || umax < 0n) return undefined;
-      word = narrow({ ...word, umin, umax }, bits, this.width);
+      word = narrow({ umin, umax, smin: word.smin, smax: word.smax }, bits, this.width);
       if (!word) return undefined;
+      // A round that changed nothing would change nothing again.
+      if (bits.mask === bitsBefore.mask && bits.value === bitsBefore.value && alike(word, wordBefore) && alike(low, lowBefore)) break;
     }
     return { bits, umin: word.umin, umax: word.umax, smin: word.smin, smax: word.smax, low };
   }
@@ -224,6 +229,8 @@ const within = (b: Bounds, word: bigint, width: number): boolean => {
   return u >= b.umin && u <= b.umax && s >= b.smin && s <= b.smax;
 };
 const covers = (outer: Bounds, inner: Bounds): boolean => outer.umin <= inner.umin && outer.umax >= inner.umax && outer.smin <= inner.smin && outer.smax >= inner.smax;
+
+const alike = (a: Bounds, b: Bounds): boolean => a.umin === b.umin && a.umax === b.umax && a.smin === b.smin && a.smax === b.smax;
 
 /** Removes one value at an end of the bounds. */
 function without(b: Bounds, value: bigint, width: number): Bounds {

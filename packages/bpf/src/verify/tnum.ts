@@ -28,8 +28,9 @@ export class Tnums {
 
   /** Smallest tnum that holds every word from `min` to `max`, unsigned: their common upper bits. */
   range(min: bigint, max: bigint): Tnum {
-    let mask = 0n;
-    for (let differ = min ^ max; differ > 0n; differ >>= 1n) mask = (mask << 1n) | 1n;
+    const differ = min ^ max, upper = Number(differ >> 32n);
+    const length = upper !== 0 ? 64 - Math.clz32(upper) : 32 - Math.clz32(Number(BigInt.asUintN(32, differ)));
+    const mask = (1n << BigInt(length)) - 1n;
     return { value: min & ~mask, mask };
   }
 
