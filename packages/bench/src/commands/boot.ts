@@ -1,34 +1,27 @@
 /** `kreplica boot`: the boot step by step, what each did, what it cost in memory, and whether the replicas are right. */
 import type { Command } from "commander";
-import { MmError } from "@kreplica/mm-core";
-import { boot, type Booted } from "../boot.js";
-import { InputError } from "../inputs/input-error.js";
+import type { Booted } from "../boot.js";
 import type { Screen } from "../report/terminal.js";
 import { hanging, renderTable } from "../report/terminal.js";
 import { bytesText } from "../report/units.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
-import { addKernelChoices, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
+import { addKernelChoices, bootChoices, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
 import { jsonOption, type JsonOption } from "./options.js";
 
 export function registerBoot(program: Command, context: CommandContext): void {
   addKernelChoices(program.command("boot")
     .summary("boot the modelled kernel and show what each step did")
-    .description("Boots the traced kernel on a machine, in the order of Linux with the series' four calls (marked *), and shows stores to page tables, memory by node and the invariants that hold afterwards."))
+    .description("Boots the traced kernel, or one of your own, on a machine, in the order of Linux with the series' four calls (marked *), and shows stores to page tables, memory by node and the invariants that hold afterwards."))
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica boot", "a copy on each node of two E5-2690 v3"],
       ["kreplica boot --policy single-copy", "the same kernel without the series"],
       ["kreplica boot --machine xeon-8260-8s --levels 4 --pti on --kaslr both --seed 7", "eight nodes, KPTI, everything placed at random"],
+      ["kreplica boot --kernel /boot/vmlinuz", "a kernel of one's own, its bytes in every copy"],
     ) + exitCodes)
-    .action((options: KernelChoices & JsonOption) => {
-      const choices = readKernelChoices(options);
-      let kernel: Booted;
-      try {
-        kernel = boot(choices);
-      } catch (error) {
-        if (error instanceof MmError) throw new InputError({ file: choices.spec.name, reason: error.message, remedy: "give the node more memory, or choose a policy that copies less" });
-        throw error;
-      }
+    .action(async (options: KernelChoices & JsonOption) => {
+      const choices = await readKernelChoices(options);
+      const kernel = bootChoices(choices);
       const report = kernel.checkInvariants();
       const memory = kernel.memory();
       if (report.violated.length > 0 || memory.extraBytes !== memory.closedForm) context.checkFailed();

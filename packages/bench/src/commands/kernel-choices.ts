@@ -1,10 +1,13 @@
-/** Options of the commands that boot a kernel: which policy, how many levels, KPTI, KASLR, where the image and the boot CPU are. */
+/** Options of the commands that boot a kernel: which kernel, which policy, how many levels, KPTI, KASLR, where the image and the boot CPU are. */
 import { type Command, Option } from "commander";
+import { MmError } from "@kreplica/mm-core";
 import { POLICIES } from "../assemble.js";
-import type { BootOptions } from "../boot.js";
+import { boot, type Booted, type BootOptions } from "../boot.js";
+import { InputError } from "../inputs/input-error.js";
+import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
 import { addMachineOptions, type MachineOptions, readMachine, wholeNumber } from "./options.js";
 
-export interface KernelChoices extends MachineOptions {
+export interface KernelChoices extends MachineOptions, KernelOption {
   readonly policy: string;
   readonly levels: "4" | "5";
   readonly pti: "on" | "off";
@@ -17,7 +20,7 @@ export interface KernelChoices extends MachineOptions {
 }
 
 /** Adds them; read them with {@link readKernelChoices}. */
-export const addKernelChoices = (command: Command): Command => addMachineOptions(command)
+export const addKernelChoices = (command: Command): Command => addKernelOption(addMachineOptions(command))
   .addOption(new Option("--policy <name>", "who holds copies; `kreplica policies` lists them").choices(Object.keys(POLICIES)).default("per-node"))
   .addOption(new Option("--levels <number>", "levels of page tables").choices(["4", "5"]).default("4"))
   .addOption(new Option("--pti <on|off>", "kernel page-table isolation").choices(["on", "off"]).default("off"))
@@ -29,10 +32,25 @@ export const addKernelChoices = (command: Command): Command => addMachineOptions
   .addOption(new Option("--seed <number>", "seeds whatever is drawn").argParser(wholeNumber("--seed")).default(1));
 
 /** @throws InputError */
-export const readKernelChoices = (choices: KernelChoices): BootOptions => ({
-  spec: readMachine(choices), policy: choices.policy, levels: choices.levels === "5" ? 5 : 4, pti: choices.pti === "on", pcid: choices.pcid === "on", seed: choices.seed,
-  kaslr: { text: choices.kaslr === "text" || choices.kaslr === "both", memory: choices.kaslr === "memory" || choices.kaslr === "both" },
-  ...(choices.masterNode === undefined ? {} : { masterNode: choices.masterNode }),
-  ...(choices.bootCpu === undefined ? {} : { bootCpu: choices.bootCpu }),
-  ...(choices.alignment === undefined ? {} : { alignment: choices.alignment }),
-});
+export async function readKernelChoices(choices: KernelChoices): Promise<BootOptions> {
+  // Patch 06 comes with the series: a kernel with one copy ends where its symbols say.
+  const image = await readKernelOption(choices, choices.alignment ?? (choices.policy === "single-copy" ? "recorded" : "patch-06"));
+  return {
+    spec: readMachine(choices), policy: choices.policy, levels: choices.levels === "5" ? 5 : 4, pti: choices.pti === "on", pcid: choices.pcid === "on", seed: choices.seed,
+    kaslr: { text: choices.kaslr === "text" || choices.kaslr === "both", memory: choices.kaslr === "memory" || choices.kaslr === "both" },
+    ...(choices.masterNode === undefined ? {} : { masterNode: choices.masterNode }),
+    ...(choices.bootCpu === undefined ? {} : { bootCpu: choices.bootCpu }),
+    ...(choices.alignment === undefined ? {} : { alignment: choices.alignment }),
+    ...(image ? { image } : {}),
+  };
+}
+
+/** Boots what was chosen. @throws InputError also for what the kernel itself refuses */
+export function bootChoices(options: BootOptions): Booted {
+  try {
+    return boot(options);
+  } catch (error) {
+    if (!(error instanceof MmError)) throw error;
+    throw new InputError({ file: options.image?.name ?? options.spec.name, reason: error.message, remedy: error.code === "bad-image" ? "give the System.map of the same build with --system-map" : "give the node more memory, or choose a policy that copies less" });
+  }
+}

@@ -2,7 +2,8 @@
 import { type Command, Option } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
 import { InputError } from "../inputs/input-error.js";
-import { imageOf, readKernelFile } from "../inputs/kernel-image/kernel-file.js";
+import { bootableImage } from "../inputs/kernel-image/bootable.js";
+import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
 
 /** As commander fills them in. */
 export interface KernelOption { readonly kernel?: string; readonly systemMap?: string }
@@ -11,18 +12,18 @@ export const addKernelOption = (command: Command): Command => command
   .addOption(new Option("--kernel <file>", "boot this kernel, with its real bytes: vmlinux, or vmlinuz packed with gzip, lz4, xz or zstd (default: the traced kernel's layout)"))
   .addOption(new Option("--system-map <file>", "its System.map or a copy of /proc/kallsyms (default: the symbols in the image itself)"));
 
+/** The kernel named, as plain data that a worker can be handed. @throws InputError for a map without a kernel */
+export function kernelNamed({ kernel, systemMap }: KernelOption): { readonly file: string; readonly systemMap?: string } | undefined {
+  if (kernel !== undefined) return { file: kernel, ...(systemMap === undefined ? {} : { systemMap }) };
+  if (systemMap !== undefined) throw new InputError({ file: "--system-map", reason: "given without --kernel", remedy: "name the kernel it belongs to" });
+  return undefined;
+}
+
 /**
  * @param alignment ends of text and rodata: `patch-06` fills them to 2 MiB
  * @returns undefined when none was given @throws InputError for a file that is no kernel, is cut, or lacks symbols that bound its parts
  */
 export async function readKernelOption(options: KernelOption, alignment: "recorded" | "patch-06"): Promise<KernelImage | undefined> {
-  if (options.kernel === undefined) {
-    if (options.systemMap !== undefined) throw new InputError({ file: "--system-map", reason: "given without --kernel", remedy: "name the kernel it belongs to" });
-    return undefined;
-  }
-  const kernel = await readKernelFile(options.kernel, options.systemMap);
-  try { return imageOf(kernel, alignment); } catch (error) {
-    if (!(error instanceof Error) || error.name !== "MmError") throw error;
-    throw new InputError({ file: options.kernel, field: "symbols", reason: error.message, remedy: "give the System.map of the same build with --system-map" });
-  }
+  const named = kernelNamed(options);
+  return named && bootableImage(await readKernelFile(named.file, named.systemMap), alignment);
 }

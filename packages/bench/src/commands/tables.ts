@@ -2,14 +2,14 @@
 import { type Command, Option } from "commander";
 import { leaves } from "@kreplica/hw-x86";
 import { imageAddress } from "@kreplica/mm-core";
-import { boot, type Booted } from "../boot.js";
+import type { Booted } from "../boot.js";
 import { InputError } from "../inputs/input-error.js";
 import { readRecordedTables } from "../inputs/recorded-tables.js";
 import { ptdump } from "../report/ptdump.js";
 import { qemuTlbLine } from "../report/qemu-tlb.js";
 import { differences, picture, type PicturedRoot } from "../report/tables-picture.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
-import { addKernelChoices, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
+import { addKernelChoices, bootChoices, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
 import { jsonOption, type JsonOption, wholeNumber } from "./options.js";
 
 type Options = KernelChoices & JsonOption & { readonly from?: string; readonly cpu?: number; readonly node?: number };
@@ -25,12 +25,13 @@ export function registerTables(program: Command, context: CommandContext): void 
     .addHelpText("after", examples(
       ["kreplica tables", "the cover letter's picture, from live tables"],
       ["kreplica tables --node 1", "node 1 as ptdump prints it"],
+      ["kreplica tables --kernel /boot/vmlinuz --node 1", "the same of a kernel of one's own"],
       ["kreplica tables --from data/tables/p4 --cpu 2", "a recorded guest"],
     ) + exitCodes)
-    .action((options: Options) => {
+    .action(async (options: Options) => {
       if (options.from !== undefined) return context.print(recorded(options.from, options));
       if (options.cpu !== undefined) throw new InputError({ file: "--cpu", reason: "given without --from", remedy: "name a directory with --from, or a node with --node" });
-      const kernel = boot(readKernelChoices(options));
+      const kernel = bootChoices(await readKernelChoices(options));
       if (options.node !== undefined && !kernel.machine.nodes.includes(options.node)) throw new InputError({ file: "--node", reason: `there is no node ${options.node}`, remedy: `choose one of ${kernel.machine.nodes.join(", ")}` });
       if (options.node !== undefined) {
         const lines = ptdump(kernel.machine.memory, kernel.view.kernelRoot(options.node), kernel.layout);

@@ -26,6 +26,8 @@ export interface KernelFile {
   readonly symbolsFrom: "list" | "kallsyms in the image" | "ELF symbol table" | "none";
   /** What KASLR applies; undefined for a file without the lists. */
   readonly relocations: KernelRelocations | undefined;
+  /** What it calls itself in its banner, `6.1.0-56-amd64`; undefined where no symbol says where that is. */
+  readonly release: string | undefined;
   /** Address of a symbol; the first of several of that name. */
   symbol(name: string): bigint | undefined;
   /** A view of linked addresses [start, end). @throws InputError outside the image */
@@ -111,7 +113,7 @@ function sectionHeaders(elf: ElfFile, base: bigint, bytes: number, file: string)
   return headers;
 }
 
-type Parts = Omit<KernelFile, "symbol" | "bytes" | "relocated">;
+type Parts = Omit<KernelFile, "symbol" | "bytes" | "relocated" | "release">;
 
 function makeKernelFile(parts: Parts, name: string): KernelFile {
   const { base, memory, relocations } = parts;
@@ -119,6 +121,7 @@ function makeKernelFile(parts: Parts, name: string): KernelFile {
   for (const { name: symbol, address } of parts.symbols) if (!byName.has(symbol)) byName.set(symbol, address);
   return {
     ...parts,
+    release: releaseOf(parts, byName.get("linux_banner")),
     symbol: (wanted) => byName.get(wanted),
     bytes(start, end) {
       const from = Number(start - base);
@@ -138,12 +141,19 @@ function makeKernelFile(parts: Parts, name: string): KernelFile {
   };
 }
 
+/** The word behind "Linux version " where the banner lies. */
+function releaseOf({ base, memory }: Parts, banner: bigint | undefined): string | undefined {
+  if (banner === undefined || banner < base || banner >= base + BigInt(memory.length)) return undefined;
+  const at = Number(banner - base);
+  return /^Linux version (\S{1,64}) /.exec(new TextDecoder("latin1").decode(memory.subarray(at, at + 96)))?.[1];
+}
+
 /** The kernel as the model boots it, with its real bytes. @throws MmError bad-image when symbols that bound its parts are missing */
 export function imageOf(kernel: KernelFile, alignment: "recorded" | "patch-06" = "recorded"): KernelImage {
   const symbols = new Map<string, bigint>();
   for (const { name, address } of kernel.symbols) if (!symbols.has(name)) symbols.set(name, address);
   return kernelImage({
-    name: kernel.file, sections: kernel.sections, symbols, alignment,
+    name: kernel.release === undefined ? kernel.file : `Linux ${kernel.release}`, sections: kernel.sections, symbols, alignment,
     readPage(address, into) {
       const from = Number(address - kernel.base);
       into.fill(0);
