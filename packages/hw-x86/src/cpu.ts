@@ -290,7 +290,6 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   private fault(page: number, high: number, access: number, bits: number): number {
     this.dropPage(page, high);
     this.core.tlbs.structures.drop(page, high | this.context);
-    this.core.fetchThread = NOBODY;
     const index = this.layout.eventsAt + FAULTS;
     this.counters[index] = this.counters[index]! + 1;
     return FAULT | bits | (access === STORE ? FAULT_WRITE : 0) | (this.privilege === 3 ? FAULT_USER : 0)

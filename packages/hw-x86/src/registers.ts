@@ -148,7 +148,6 @@ export abstract class ThreadRegisters {
     this.dropPage((lo >>> 12) | (hi << 20), (hi >>> 12) & TAG_PAGE);
     // Every paging-structure entry of the PCID, whatever its address.
     this.core.tlbs.structures.flush(TAG_THREAD | TAG_PCID, this.thread | (this.pcid << 13));
-    this.core.fetchThread = NOBODY;
   }
 
   invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void {
@@ -187,6 +186,8 @@ export abstract class ThreadRegisters {
     const { tlbs } = this.core;
     tlbs.drop(page, TAG_PAGE | TAG_THREAD | TAG_PCID | TAG_GLOBAL, high | this.thread | (this.pcid << 13));
     tlbs.drop(page, TAG_PAGE | TAG_THREAD | TAG_GLOBAL, high | this.thread | TAG_GLOBAL);
+    // A store may forget the page that is being fetched from: the next fetch has to look it up.
+    this.core.fetchThread = NOBODY;
   }
 
   /** Non-global entries of one PCID of this thread. */
