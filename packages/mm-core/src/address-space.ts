@@ -25,6 +25,8 @@ export interface AddressSpace {
   enter(node: NodeId): void;
   /** Gives a node's PGD back, unless it is the canonical one. @returns whether there was one */
   shrink(node: NodeId): boolean;
+  /** Makes the table under the top-level slot of an address, down to PUD level. @returns false when a table page could not be had @patch 03/12 mm/memory.c __pud_alloc, __p4d_alloc */
+  grow(address: bigint, node: NodeId): boolean;
   /** CR3 for a CPU of the node. @param half `user` under KPTI is the second page of the pair, with PCID bit 11 */
   cr3(node: NodeId, half: "kernel" | "user", pcid?: number): bigint;
   /** Installs or replaces a leaf; missing tables come from `node`. @returns false when a table page could not be had; nothing is changed then */
@@ -93,8 +95,10 @@ export class PerHolderSpaces implements AddressSpaces {
 
   create(node: NodeId = this.view.master, parent?: AddressSpace): AddressSpace | undefined {
     const pgds = new Map<NodeId, Frame>();
-    const space = new HolderSpace(this.next, pgds, this.machine, this.context, this.view, this.plan, this.options, (gone) => this.all.delete(gone));
-    for (const holder of this.plan.initial(this.view.holders, this.view.nearest(node))) {
+    const creator = this.view.nearest(node);
+    const initial = this.plan.initial(this.view.holders, creator);
+    const space = new HolderSpace(this.next, pgds, initial.includes(creator) ? creator : initial[0]!, this.machine, this.context, this.view, this.plan, this.options, (gone) => this.all.delete(gone));
+    for (const holder of initial) {
       if (space.add(holder)) continue;
       // Only what this call made goes back. The series frees what a copied mm_struct still names: the parent's (defect D8).
       const undo = this.options.defects?.has("D8") && parent ? parent.pgdNodes.map((each) => parent.pgd(each)) : [...pgds.values()];
@@ -112,7 +116,10 @@ class HolderSpace implements AddressSpace {
   private ldt = NONE;
 
   constructor(
-    readonly id: number, private readonly pgds: Map<NodeId, Frame>, private readonly machine: Machine, private readonly context: BuildContext,
+    readonly id: number, private readonly pgds: Map<NodeId, Frame>,
+    /** Whose PGD a single copy would have made: where the space was asked for. The others are replicas. */
+    private readonly home: NodeId,
+    private readonly machine: Machine, private readonly context: BuildContext,
     private readonly view: ReplicaView, private readonly plan: PgdPlan, private readonly options: KernelOptions, private readonly gone: (space: HolderSpace) => void,
   ) {}
 
@@ -123,17 +130,18 @@ class HolderSpace implements AddressSpace {
   /** A PGD for a holder: kernel slots of its own root, user slots of the canonical PGD. @patch 07/12 arch/x86/mm/pgtable.c pgd_ctor */
   add(holder: NodeId): boolean {
     const { entries, layout, allocator } = this.context;
-    const pgd = allocator.allocate(holder, this.order, { purpose: "page-table", zero: true, thisNode: this.view.holders.length > 1 });
+    const pgd = allocator.allocate(holder, this.order, { purpose: "page-table", thisNode: this.view.holders.length > 1 });
     if (pgd === NONE) return false;
+    const replica = holder !== this.home;
+    for (let half = 0; half <= this.order; half++) entries.clear(pgd + half, replica);
     const from = this.view.kernelRoot(holder);
-    const replica = this.pgds.size > 0;
     entries.copy(from, pgd, layout.kernelBoundary, 512, replica);
     if (layout.pti) entries.copy(from + 1, pgd + 1, layout.kernelBoundary, 512, replica);
-    if (replica) {
+    if (this.pgds.size > 0) {
       for (let half = 0; half <= this.order; half++) {
         for (let slot = 0; slot < layout.kernelBoundary; slot++) {
           const lo = entries.low(this.canonical + half, slot);
-          if (isPresent(lo)) entries.write(pgd + half, slot, lo, entries.high(this.canonical + half, slot), true);
+          if (isPresent(lo)) entries.write(pgd + half, slot, lo, entries.high(this.canonical + half, slot), replica);
         }
       }
     }
@@ -163,6 +171,8 @@ class HolderSpace implements AddressSpace {
     const user = half === "user" && this.context.layout.pti;
     return addressOfFrame(this.pgd(node) + (user ? 1 : 0)) | BigInt(pcid | (user && pcid !== 0 ? 0x800 : 0));
   }
+
+  grow(address: bigint, node: NodeId): boolean { return this.descend(address, 3, node) !== NONE; }
 
   set(address: bigint, mapping: Mapping, node: NodeId): boolean {
     const { entries } = this.context;
@@ -210,22 +220,20 @@ class HolderSpace implements AddressSpace {
   /** A new top-level slot, in every PGD, one after the other. @patch 03/12 mm/memory.c __p4d_alloc, __pud_alloc */
   private populate(index: number, lower: Frame): void {
     const { entries, layout } = this.context;
-    let replica = false;
-    for (const pgd of this.pgds.values()) {
+    for (const [holder, pgd] of this.pgds) {
+      const replica = holder !== this.home;
       if (layout.pti) entries.write(pgd + 1, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), replica);
       entries.write(pgd, index, entryLow(lower, TABLE_BITS), entryHigh(lower, layout.pti), replica);
-      replica = true;
     }
   }
 
   /** Takes a top-level slot out of every PGD. @patch 03/12 mm/memory.c free_pud_range, free_p4d_range */
   private depopulate(index: number): void {
     const { entries, layout } = this.context;
-    let replica = false;
-    for (const pgd of this.pgds.values()) {
+    for (const [holder, pgd] of this.pgds) {
+      const replica = holder !== this.home;
       entries.write(pgd, index, 0, 0, replica);
       if (layout.pti) entries.write(pgd + 1, index, 0, 0, replica);
-      replica = true;
     }
   }
 
@@ -323,12 +331,11 @@ class HolderSpace implements AddressSpace {
     const { lo, hi } = leafEntry({ frame, level: 1, present: true, writable: false, executable: false, global: false, user: false, cache: "wb" });
     entries.write(tables.at(-1)!, 0, lo, hi);
     this.ldt = tables[0]!;
-    let replica = false;
-    for (const pgd of this.pgds.values()) {
+    for (const [holder, pgd] of this.pgds) {
+      const replica = holder !== this.home;
       entries.write(pgd, LDT_SLOT, entryLow(this.ldt, TABLE_BITS), entryHigh(this.ldt, false), replica);
       // The series writes the user half of node 0's pair alone (defect D11).
-      if (!replica || !this.options.defects?.has("D11")) entries.write(pgd + 1, LDT_SLOT, entryLow(this.ldt, TABLE_BITS), entryHigh(this.ldt, false), replica);
-      replica = true;
+      if (pgd === this.canonical || !this.options.defects?.has("D11")) entries.write(pgd + 1, LDT_SLOT, entryLow(this.ldt, TABLE_BITS), entryHigh(this.ldt, false), replica);
     }
     return true;
   }
