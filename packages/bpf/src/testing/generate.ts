@@ -68,7 +68,7 @@ function statement(random: Random, label: () => string, name: string, mayCall: b
   switch (random.below(15)) {
     case 0: case 1: case 2: case 3: {
       const op = random.pick(ALU), l = letter(), shift = /<<|>>/.test(op), divide = /[/%]/.test(op);
-      const imm = shift ? random.below(l === "r" ? 64 : 32) : divide ? random.immediate() || 1 : random.immediate();
+      const imm = shift ? random.below(l === "r" ? 64 : 32) : divide ? (random.chance(20) ? -1 : random.immediate() || 1) : random.immediate();
       return [`${l}${r()} ${op} ${random.chance(50) ? `${l}${r()}` : imm}`];
     }
     case 4: {
@@ -95,7 +95,9 @@ function statement(random: Random, label: () => string, name: string, mayCall: b
     }
     case 11: { // atomics
       const wide = random.chance(50), n = wide ? 64 : 32, s = wide ? "64" : "", l = wide ? "r" : "w", base = random.pick(["r7 + 0", "r7 + 8", "r10 - 8", "r10 - 16"]), x = r();
-      return [random.pick([`lock *(u${n} *)(${base}) ${random.pick(["+=", "|=", "&=", "^="])} ${l}${x}`, `${l}${x} = atomic${s}_fetch_${random.pick(["add", "or", "and", "xor"])}((u${n} *)(${base}), ${l}${x})`,
+      // Comparisons that succeed are rare among random numbers: first load what is there, with whatever lies above it.
+      const first = random.chance(40) ? [`r0 = *(u64 *)(${base})`] : [];
+      return [...first, random.pick([`lock *(u${n} *)(${base}) ${random.pick(["+=", "|=", "&=", "^="])} ${l}${x}`, `${l}${x} = atomic${s}_fetch_${random.pick(["add", "or", "and", "xor"])}((u${n} *)(${base}), ${l}${x})`,
         `${l}${x} = atomic${s}_xchg((u${n} *)(${base}), ${l}${x})`, `${l}0 = atomic${s}_cmpxchg((u${n} *)(${base}), ${l}0, ${l}${x})`])];
     }
     case 12: { // a bounded loop, its counter on the stack or in a register
