@@ -1,17 +1,19 @@
-/** One job of a comparison, in a worker thread: an entry of its own in dist, started by measure/run-jobs.ts. */
+/** Jobs of a comparison, in a worker thread: an entry of its own in dist, started by measure/run-jobs.ts. */
 import "@kreplica/di"; // first, as in cli.ts
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import { InputError } from "./inputs/input-error.js";
-import { type KernelJob, measureKernel } from "./measure/measure-kernel.js";
+import { measureTrace, type TraceJob } from "./measure/measure-trace.js";
 import type { WorkerMessage } from "./measure/run-jobs.js";
 
 const say = (message: WorkerMessage): void => parentPort?.postMessage(message);
 
-try {
-  say({ kind: "result", measurements: measureKernel(workerData as KernelJob, (what) => say({ kind: "done", what })) });
-} catch (error) {
-  if (!(error instanceof InputError)) throw error;
-  const { file, line, offset, field, reason, remedy } = error;
-  // Errors lose their class on the way: their fields are sent, without those that are absent.
-  say({ kind: "bad-input", fault: { file, reason, remedy, ...(line === undefined ? {} : { line }), ...(offset === undefined ? {} : { offset }), ...(field === undefined ? {} : { field }) } });
-}
+parentPort?.on("message", (job: TraceJob) => {
+  try {
+    say({ kind: "result", measurements: measureTrace(job) });
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    const { file, line, offset, field, reason, remedy } = error;
+    // Errors lose their class on the way: their fields are sent, without those that are absent.
+    say({ kind: "bad-input", fault: { file, reason, remedy, ...(line === undefined ? {} : { line }), ...(offset === undefined ? {} : { offset }), ...(field === undefined ? {} : { field }) } });
+  }
+});

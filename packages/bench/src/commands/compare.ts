@@ -1,5 +1,6 @@
 /** `kreplica compare`: the recorded tests on a kernel with one copy and on one with a copy per node. */
 import { type Command, Option } from "commander";
+import { POLICIES } from "../assemble.js";
 import { InputError } from "../inputs/input-error.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
 import { compare } from "../measure/compare.js";
@@ -11,7 +12,7 @@ import { testOf } from "../trace/peek.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, type MachineOptions, type PlacementOptions, readMachine, readPlacement, wholeNumber } from "./options.js";
 
-type Options = MachineOptions & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly levels: string; readonly pti: boolean; readonly seed: number };
+type Options = MachineOptions & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly seed: number };
 
 export function registerCompare(program: Command, context: CommandContext): void {
   const command = program.command("compare")
@@ -21,6 +22,7 @@ export function registerCompare(program: Command, context: CommandContext): void
     .addOption(new Option("--data-node <number>", "node of the test's data (default: the CPU's, or the nearest with memory)").argParser(wholeNumber("--data-node")))
     .addOption(new Option("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"))
     .addOption(new Option("--test <names...>", "only these tests, by name: fork-1, mount, ..."))
+    .addOption(new Option("--policy <name>", "what is compared with a single copy; `kreplica policies` lists them").choices(Object.keys(POLICIES)).default("per-node"))
     .addOption(new Option("--levels <number>", "levels of page tables").choices(["4", "5"]).default("4"))
     .addOption(new Option("--no-pti", "boot without page-table isolation; the recorded kernel had it"))
     .addOption(new Option("--seed <number>", "seeds whatever the boot draws").argParser(wholeNumber("--seed")).default(1))
@@ -30,6 +32,7 @@ export function registerCompare(program: Command, context: CommandContext): void
       ["kreplica compare --machine epyc-7713-2s", "a machine with many small L3"],
       ["kreplica compare --cpu 0", "on the node that holds the image: nothing to gain"],
       ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
+      ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
       ["kreplica compare --traces recordings/", "recordings of one's own"],
     ) + exitCodes)
     .action(async (options: Options) => {
@@ -40,7 +43,7 @@ export function registerCompare(program: Command, context: CommandContext): void
       if (!withMemory.includes(dataNode)) throw new InputError({ file: "--data-node", reason: `${spec.name} has no node ${dataNode} with memory`, remedy: `choose one of ${withMemory.join(", ")}` });
       const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
       const given = { spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: options.seed };
-      const result = await compare(given, chosen(files, options.test), (jobs) => runJobs(jobs, context.progress));
+      const result = await compare(given, options.policy, chosen(files, options.test), (jobs) => runJobs(jobs, context.progress));
       context.progress.stop();
       context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));
       if (result.invariants.violated.length > 0 || result.memory.extraBytes !== result.memory.closedForm) context.checkFailed();

@@ -1,10 +1,11 @@
 /** The main job: the recorded tests on a kernel with one copy and on one with a copy per node, and what the difference is. */
 import { type Booted, boot } from "../boot.js";
 import type { MemoryAccount } from "../accounting.js";
+import type { WorkDone } from "../replay/replication-work.js";
 import { traceTests, type TraceTest } from "../trace/tests.js";
 import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
 import { bound, type Gain, gain } from "./gain.js";
-import { bootOptions, type KernelJob, type TraceMeasurement } from "./measure-kernel.js";
+import { bootOptions, type KernelJob, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
 import { indexOf } from "./placement.js";
 
 export type CacheState = "hot" | "cold";
@@ -29,6 +30,8 @@ export interface KernelFigures {
   readonly cycles: number;
   readonly account: CycleAccount;
   readonly lines: LineCounts;
+  /** What replication did in the run, 0 with one copy. */
+  readonly work: WorkDone;
   /** Runs until the figures settled; 1 when cold. */
   readonly runs: number;
   readonly settled: boolean;
@@ -36,7 +39,9 @@ export interface KernelFigures {
 
 /** Everything the report shows. */
 export interface CompareResult {
-  readonly job: Omit<KernelJob, "policy" | "files">;
+  readonly job: KernelJob;
+  /** Policy of the kernel that `perNode` names. */
+  readonly policy: string;
   /** Kernel whose recordings were replayed. */
   readonly kernel: string;
   readonly tests: readonly Comparison[];
@@ -44,31 +49,33 @@ export interface CompareResult {
   readonly invariants: ReturnType<Booted["checkInvariants"]>;
 }
 
-/** Runs jobs; {@link measureKernel} one after the other, or in workers. */
-export type JobRunner = (jobs: readonly KernelJob[]) => Promise<readonly (readonly TraceMeasurement[])[]>;
-
-/** The two kernels compared. */
-export const POLICY_PAIR = ["single-copy", "per-node"] as const;
+/** Runs jobs; {@link measureTrace} one after the other, or in workers. @returns what each job's policies measured, in their order */
+export type JobRunner = (jobs: readonly TraceJob[]) => Promise<readonly (readonly TraceMeasurement[])[]>;
 
 /**
+ * @param policy compared with a single copy
  * @param files recordings; shown in the cover letter's order of their tests
  * @param run what executes the jobs
  */
-export async function compare(given: CompareResult["job"], files: readonly string[], run: JobRunner): Promise<CompareResult> {
-  const jobs = POLICY_PAIR.map((policy): KernelJob => ({ ...given, policy, files }));
-  const [single, perNode] = await run(jobs) as [TraceMeasurement[], TraceMeasurement[]];
-  const booted = boot(bootOptions(jobs[1]!));
+export async function compare(given: KernelJob, policy: string, files: readonly string[], run: JobRunner): Promise<CompareResult> {
+  const policies = ["single-copy", policy];
+  // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on this one.
+  const booted = boot(bootOptions(given, policy));
+  const memory = booted.memory();
+  const invariants = booted.checkInvariants();
+  const measured = await run(files.map((file): TraceJob => ({ ...given, policies, file })));
   const { spec, where } = given;
   const node = spec.cpus.find((cpu) => cpu.id === where.cpu)!.node;
   const cpuIndex = indexOf(spec, node);
   const near = indexOf(spec, booted.view.nearest(node));
   const far = indexOf(spec, where.masterNode);
   const figures = (of: TraceMeasurement, cache: CacheState): KernelFigures => ({
-    ...cycleAccount(of[cache], spec, cpuIndex), lines: lineCounts(of[cache], spec.nodes.length),
+    ...cycleAccount(of[cache], spec, cpuIndex), lines: lineCounts(of[cache], spec.nodes.length), work: of.work[cache],
     runs: cache === "cold" ? 1 : of.runs, settled: cache === "cold" || of.settled,
   });
+  const pairs = measured.map(([single, replicated]) => ({ single: single!, perNode: replicated! }));
   const order = (of: TraceMeasurement): number => traceTests.findIndex((test) => test.id === of.testId);
-  const tests = single.map((each, i) => ({ single: each, perNode: perNode[i]! })).sort((a, b) => order(a.single) - order(b.single))
+  const tests = pairs.sort((a, b) => order(a.single) - order(b.single))
     .flatMap(({ single: one, perNode: each }) => (["hot", "cold"] as const).map((cache): Comparison => {
       const test = traceTests[order(one)]!;
       return {
@@ -78,5 +85,5 @@ export async function compare(given: CompareResult["job"], files: readonly strin
         reported: test.reported?.[cache],
       };
     }));
-  return { job: given, kernel: booted.image.name, tests, memory: booted.memory(), invariants: booted.checkInvariants() };
+  return { job: given, policy, kernel: booted.image.name, tests, memory, invariants };
 }

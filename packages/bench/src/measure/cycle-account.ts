@@ -1,5 +1,5 @@
 /** Where the cycles of a run went, in the reader's words: kernel text, rodata, data, walks; near and far. Sums to the total. */
-import { account, CounterLayout, Kind, type MachineSpec, Part, PARTS, type Point, Source } from "@kreplica/hw-x86";
+import { account, CounterLayout, Kind, type MachineSpec, Part, PARTS, Place, type Point, Source } from "@kreplica/hw-x86";
 import { Region } from "../replay/program.js";
 
 /** Cycles by where the line came from; local and remote are memory. */
@@ -24,6 +24,8 @@ export interface CycleAccount {
   /** First-level TLB misses the second level answered. */
   readonly secondTlb: number;
   readonly interrupts: number;
+  /** What the kernel did that one with a single copy would not have: further PGDs made, filled and freed, slots stored in them; instructions and walks included. */
+  readonly replication: number;
 }
 
 /** Cycles and their account. @param nodeIndex of the CPU's node in `spec.nodes` */
@@ -47,6 +49,7 @@ export function cycleAccount(counters: Float64Array, spec: MachineSpec, nodeInde
       walks: { l1: all(Part.WalkL1), ...levels(Part.WalkL2, all) },
       secondTlb: all(Part.SecondTlb),
       interrupts: all(Part.Interrupts),
+      replication: parts.slice(Region.Replication * PARTS, (Region.Replication + 1) * PARTS).reduce((sum, each) => sum + each, 0),
     },
   };
 }
@@ -57,7 +60,7 @@ export const total = (levels: LevelCycles & { readonly l1?: number }): number =>
 
 /** Sum of every leaf: the run's cycles. */
 export const accountTotal = (of: CycleAccount): number =>
-  of.instructions + total(of.text) + total(of.rodata) + total(of.data) + of.modules + of.user + total(of.walks) + of.secondTlb + of.interrupts;
+  of.instructions + total(of.text) + total(of.rodata) + total(of.data) + of.modules + of.user + total(of.walks) + of.secondTlb + of.interrupts + of.replication;
 
 /** Lines, not cycles, that a run brought from beyond some cache. */
 export interface LineCounts {
@@ -72,6 +75,10 @@ export interface LineCounts {
   readonly fetchMissL2: number;
   readonly dataMissL1: number;
   readonly dataMissL2: number;
+  /** References the kernel's own replication work made, and the instructions around them; these are in none of the other figures. */
+  readonly replicationLoads: number;
+  readonly replicationStores: number;
+  readonly replicationInstructions: number;
 }
 
 /** @param nodes of the machine */
@@ -91,5 +98,7 @@ export function lineCounts(counters: Float64Array, nodes: number): LineCounts {
     dataFromMemory: count(every, accesses, Source.Memory, layout.cleanSameSocket),
     fetchMissL1: count(every, fetches, Source.L2), fetchMissL2: count(every, fetches, Source.OwnL3),
     dataMissL1: count(every, accesses, Source.L2), dataMissL2: count(every, accesses, Source.OwnL3),
+    replicationLoads: count([Region.Replication], [Kind.Load], 0), replicationStores: count([Region.Replication], [Kind.Store], 0),
+    replicationInstructions: counters[layout.place(Region.Replication, Place.Instructions)]!,
   };
 }

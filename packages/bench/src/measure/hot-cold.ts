@@ -1,6 +1,7 @@
 /** One workload on one kernel, caches cold and hot. */
 import { account, type MachineSpec } from "@kreplica/hw-x86";
 import type { Replayer, Run, Workload } from "../replay/replayer.js";
+import type { WorkDone } from "../replay/replication-work.js";
 
 /** A run has settled when the cycles of its second half differ from the run before by less than this part of a run. */
 export const SETTLED = 0.001;
@@ -11,6 +12,8 @@ export const MOST_RUNS = 8;
 export interface HotCold {
   readonly cold: Float64Array;
   readonly hot: Float64Array;
+  /** What replication did in these runs. */
+  readonly work: { readonly cold: WorkDone; readonly hot: WorkDone };
   /** Runs made in all, the cold one included. */
   readonly runs: number;
   readonly settled: boolean;
@@ -31,7 +34,7 @@ export function measureHotCold(replayer: Replayer, workload: Workload, spec: Mac
     const now = replayer.run(workload);
     ran();
     const settled = Math.abs(cycles(now.secondHalf) - cycles(before.secondHalf)) <= SETTLED * cycles(now.counters);
-    if (settled || runs === MOST_RUNS) return { cold: cold.counters, hot: now.counters, runs, settled };
+    if (settled || runs === MOST_RUNS) return { cold: cold.counters, hot: now.counters, work: { cold: cold.work, hot: now.work }, runs, settled };
     before = now;
   }
 }

@@ -102,10 +102,7 @@ function measure(kernel: ModuleKernel, module: LoadedModule): Omit<ModuleCost, "
   // The boot table stands for the master: it gets the master's copy wherever the base copy is another's.
   const bootTable = kernel.view.roots.some(({ kind }) => kind === "boot") && kernel.view.roots.length > 1;
   return {
-    replication: {
-      stores: sum(memories.map(({ replicationCost }) => replicationCost.stores)), flushes: sum(memories.map(({ replicationCost }) => replicationCost.flushes)),
-      requests: sum(memories.map(({ replicationCost }) => replicationCost.requests)),
-    },
+    replication: module.replicationCost,
     bootTableStores: bootTable ? sum(memories.map(({ area }) => (area.copies.has(kernel.view.master) ? area.pages / (area.level === 2 ? 512 : 1) : 0))) : 0,
     name: module.name, textBytes: module.memories.get("text")?.bytes ?? 0, rodataBytes: module.memories.get("rodata")?.bytes ?? 0, keptBytes: kept,
     copies: module.memories.get("text")?.area.copies.size ?? 0, bytesByNode: [...byNode].map(([node, bytes]) => ({ node, bytes })),

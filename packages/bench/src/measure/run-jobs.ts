@@ -1,42 +1,61 @@
-/** Runs jobs in workers where the built worker lies beside this file, one after the other where it does not (from source). Same results. */
-import { existsSync } from "node:fs";
+/** Runs jobs in as many workers as there are CPUs, where the built worker lies beside this file; one after the other where it does not (from source). Same results. */
+import { existsSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { InputError, type InputFault } from "../inputs/input-error.js";
+import { isLongRun } from "../replay/load.js";
 import type { Progress } from "../report/terminal.js";
-import { type KernelJob, measureKernel, type TraceMeasurement } from "./measure-kernel.js";
+import { testOf } from "../trace/peek.js";
+import { measureTrace, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
 
-/** What a worker says. */
+/** What a worker says of the job it was sent. */
 export type WorkerMessage =
-  | { readonly kind: "done"; readonly what: string }
   | { readonly kind: "result"; readonly measurements: TraceMeasurement[] }
   | { readonly kind: "bad-input"; readonly fault: InputFault };
 
 /** The worker's file name in dist; an entry of tsup.config.ts. */
 const WORKER = "measure-worker.js";
+/** A long run takes about so many times what another recording of its size does. Decides only what is begun first. */
+const LONG = 20;
 
-/** @throws InputError, or what a job threw */
-export async function runJobs(jobs: readonly KernelJob[], progress: Progress): Promise<readonly TraceMeasurement[][]> {
-  const steps = jobs.reduce((sum, job) => sum + job.files.length, 0);
-  progress.start(steps, "booting");
-  const worker = fileURLToPath(new URL(WORKER, import.meta.url));
-  if (!existsSync(worker)) return jobs.map((job) => measureKernel(job, (what) => progress.step(1, what)));
-  const workers: Worker[] = [];
+/** @returns measurements of each job, in the order of the jobs @throws InputError, or what a job threw */
+export async function runJobs(jobs: readonly TraceJob[], progress: Progress): Promise<readonly TraceMeasurement[][]> {
+  // A long run's kernels are measured side by side; the others' one after the other, because they share the decoding.
+  const parts = jobs.flatMap((job, index) => (isLongRun(job.file) ? job.policies.map((policy) => ({ ...job, policies: [policy] })) : [job]).map((part) => ({ index, job: part, work: workOf(part) })));
+  progress.start(parts.length, "booting");
+  const results = jobs.map((): TraceMeasurement[] => []);
+  const queue = [...parts].sort((a, b) => b.work - a.work);
+  const keep = ({ index, job }: typeof parts[number], measurements: readonly TraceMeasurement[]): void => {
+    results[index]!.push(...measurements);
+    progress.step(1, `${testOf(job.file).name}, ${job.policies.join(" and ")}`);
+  };
+  const file = fileURLToPath(new URL(WORKER, import.meta.url));
+  if (existsSync(file)) await inWorkers(file, queue, keep);
+  else for (const part of parts) keep(part, measureTrace(part.job));
+  return results.map((each, i) => each.sort((a, b) => jobs[i]!.policies.indexOf(a.policy) - jobs[i]!.policies.indexOf(b.policy)));
+}
+
+const workOf = ({ file, policies }: TraceJob): number => statSync(file).size * policies.length * (isLongRun(file) ? LONG : 1);
+
+async function inWorkers<T extends { readonly job: TraceJob }>(file: string, queue: T[], keep: (part: T, measurements: readonly TraceMeasurement[]) => void): Promise<void> {
+  const workers = Array.from({ length: Math.min(queue.length, availableParallelism()) }, () => new Worker(file));
   try {
-    return await Promise.all(jobs.map((job) => inWorker(worker, job, workers, (what) => progress.step(1, `${what}, ${job.policy}`))));
+    await Promise.all(workers.map(async (worker) => {
+      for (let part = queue.shift(); part; part = queue.shift()) keep(part, await asked(worker, part.job));
+    }));
   } finally {
     await Promise.all(workers.map((each) => each.terminate()));
   }
 }
 
-const inWorker = (file: string, job: KernelJob, workers: Worker[], done: (what: string) => void): Promise<TraceMeasurement[]> => new Promise((resolve, reject) => {
-  const worker = new Worker(file, { workerData: job });
-  workers.push(worker);
+const asked = (worker: Worker, job: TraceJob): Promise<TraceMeasurement[]> => new Promise((resolve, reject) => {
+  worker.removeAllListeners();
   worker.on("message", (message: WorkerMessage) => {
-    if (message.kind === "done") done(message.what);
-    else if (message.kind === "result") resolve(message.measurements);
+    if (message.kind === "result") resolve(message.measurements);
     else reject(new InputError(message.fault));
   });
   worker.on("error", reject);
   worker.on("exit", (code) => reject(new Error(`a worker ended early, exit code ${code}`)));
+  worker.postMessage(job);
 });

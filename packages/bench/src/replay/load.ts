@@ -5,6 +5,7 @@ import { testOf } from "../trace/peek.js";
 import { readTrace } from "../trace/read-trace.js";
 import { TraceError } from "../trace/trace-error.js";
 import type { TraceTest } from "../trace/tests.js";
+import type { VisitedFunctions } from "./kernel-visit.js";
 import { type LineSchedule, readLineSchedule } from "./line-schedule.js";
 import { LongRun } from "./long-run.js";
 import { PlainRun } from "./plain-run.js";
@@ -29,11 +30,12 @@ export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst
 
 /**
  * @param place where the model has a recorded page
+ * @param functions where the recorded kernel has the functions that replication adds to; without them nothing is spliced in
  * @throws TraceError
  */
-export function loadTrace(file: string, place: PlacePage): LoadedTrace {
+export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions): LoadedTrace {
   const test = testOf(file);
-  const builder = new ProgramBuilder(file, place);
+  const builder = new ProgramBuilder(file, place, functions);
   readTrace(file, (batch) => builder.add(batch));
   const { program, measured } = builder.finish();
   const schedule = scheduleOf(file);
@@ -41,12 +43,15 @@ export function loadTrace(file: string, place: PlacePage): LoadedTrace {
   return { file, test, measured, workload, modelled: schedule !== undefined, devices: program.devices };
 }
 
+/** Whether a schedule lies beside the recording, so that it runs for long. */
+export const isLongRun = (file: string): boolean => scheduleBeside(file) !== file && existsSync(scheduleBeside(file));
+
 /** Physical pages the schedule beside a recording names; none without one. */
 export const scheduledFrames = (file: string): Iterable<number> => scheduleOf(file)?.frames ?? [];
 
 function scheduleOf(file: string): LineSchedule | undefined {
   const beside = scheduleBeside(file);
-  return beside !== file && existsSync(beside) ? readLineSchedule(unpacked(beside), beside) : undefined;
+  return isLongRun(file) ? readLineSchedule(unpacked(beside), beside) : undefined;
 }
 
 function unpacked(file: string): Uint8Array {

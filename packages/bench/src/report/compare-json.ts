@@ -6,11 +6,12 @@ import type { CompareResult } from "../measure/compare.js";
 const rounded = (value: number): number => Math.round(value * 1e6) / 1e6;
 
 /** A plain value, ready for JSON. Cycles are exact: multiples of 1/1024. */
-export function compareDocument({ job: { spec, where, pti, levels, seed }, kernel, tests, memory, invariants }: CompareResult): unknown {
+export function compareDocument({ job: { spec, where, pti, levels, seed }, policy, kernel, tests, memory, invariants }: CompareResult): unknown {
   return {
     schema: "kreplica.compare/1",
     machine: spec.name,
     kernel,
+    policy,
     cpu: where.cpu,
     masterNode: where.masterNode,
     dataNode: where.dataNode,
@@ -34,4 +35,4 @@ export function compareDocument({ job: { spec, where, pti, levels, seed }, kerne
   };
 }
 
-const figures = ({ cycles, account, lines, runs, settled }: CompareResult["tests"][number]["singleCopy"]) => ({ cycles, account, lines, runs, settled });
+const figures = ({ cycles, account, lines, work, runs, settled }: CompareResult["tests"][number]["singleCopy"]) => ({ cycles, account, lines, work, runs, settled });

@@ -19,19 +19,21 @@ const labelOf = (each: Comparison, all: readonly Comparison[]): string =>
 
 /** The whole report. */
 export function compareText(result: CompareResult, screen: Screen): string {
-  const { job: { spec, where, pti, levels } } = result;
-  const head = `${screen.bold("kreplica compare")}: kernel text and rodata once, against a copy on every node\n`
+  const { job: { spec, where, pti, levels }, policy } = result;
+  const head = `${screen.bold("kreplica compare")}: kernel text and rodata once, against ${designOf(policy)}\n`
     + paragraph(`${spec.description}. ${result.kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}. CPU ${where.cpu} on node ${nodeOf(spec, where.cpu)}, `
       + `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.`, screen);
   return [head, gains(result, screen), ...states.map((cache) => why(result, cache, screen)), memory(result, screen), invariants(result, screen)].join("\n");
 }
 
+const designOf = (policy: string): string => (policy === "per-node" ? "a copy on every node" : `the policy ${policy}`);
+const shortDesign = (policy: string): string => (policy === "per-node" ? "copy per node" : policy);
 const nodeOf = (spec: MachineSpec, cpu: number): number => spec.cpus.find((each) => each.id === cpu)!.node;
 const paragraph = (text: string, screen: Screen): string => wrap(text, screen.columns - 2).map((line) => `  ${line}\n`).join("");
 const title = (text: string, rest: string, screen: Screen): string => `${screen.bold(text)} ${screen.dim(rest)}\n`;
 
-function gains({ tests }: CompareResult, screen: Screen): string {
-  const columns = [{ head: "" }, { head: "" }, right("one copy\ncycles"), right("copy per node\ncycles"), right("gain %\nmodelled"), right("low .. high\nmodelled"), right("bound %\nmodelled"), right("gain %\nreported"), { head: "" }];
+function gains({ tests, policy }: CompareResult, screen: Screen): string {
+  const columns = [{ head: "" }, { head: "" }, right("one copy\ncycles"), right(`${shortDesign(policy)}\ncycles`), right("gain %\nmodelled"), right("low .. high\nmodelled"), right("bound %\nmodelled"), right("gain %\nreported"), { head: "" }];
   const rows = states.flatMap((cache) => tests.filter((each) => each.cache === cache).map((each, i) => [
     i === 0 ? screen.bold(cache) : "", labelOf(each, tests), grouped(each.singleCopy.cycles), grouped(each.perNode.cycles),
     each.gain.percent > 0.05 ? screen.good(percent(each.gain.percent)) : each.gain.percent < -0.05 ? screen.bad(percent(each.gain.percent)) : percent(each.gain.percent),
@@ -56,7 +58,7 @@ function verdict({ reported, bound, gain }: Comparison, screen: Screen): string 
   return reported < gain.low ? screen.dim("below range") : screen.good("in range");
 }
 
-function why({ tests }: CompareResult, cache: CacheState, screen: Screen): string {
+function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen): string {
   const shown = tests.filter((each) => each.cache === cache);
   const far = shown.some(({ singleCopy, perNode }) => Math.max(singleCopy.account.text.otherL3, perNode.account.text.otherL3) > 0.005 * singleCopy.cycles);
   const other = (of: KernelFigures): number => of.account.modules + of.account.secondTlb + of.account.interrupts;
@@ -66,10 +68,10 @@ function why({ tests }: CompareResult, cache: CacheState, screen: Screen): strin
     const unit = 1000 * each.test.iterations;
     const { text, rodata, data, walks, user, instructions } = of.account;
     const cells = [of.cycles, instructions, text.l2, text.ownL3, ...(far ? [text.otherL3] : []), text.local, text.remote, total(rodata), total(data), total(walks), user, other(of)];
-    return [side === 0 ? labelOf(each, tests) : "", side === 0 ? "one" : "each", ...cells.map((cycles) => short(cycles / unit)), short(of.lines.textFromMemory / each.test.iterations)];
+    return [side === 0 ? labelOf(each, tests) : "", side === 0 ? "one" : policy === "per-node" ? "each" : policy, ...cells.map((cycles) => short(cycles / unit)), short(of.lines.textFromMemory / each.test.iterations)];
   }));
   const evicted = shown.filter((each) => each.singleCopy.lines.textFromMemory / each.test.iterations >= 0.05);
-  return title(`Why, ${cache}:`, "thousands of cycles per iteration; one copy, and a copy on each node", screen)
+  return title(`Why, ${cache}:`, `thousands of cycles per iteration; one copy, and ${designOf(policy)}`, screen)
     + renderTable(columns, rows, screen) + "\n"
     + (cache === "cold"
       ? paragraph(`text, rodata, data, walks: what missing L1 cost, local and remote memory${far ? ", L3' another L3" : ""}; lines: lines of text fetched from memory per iteration.`, screen)
@@ -78,10 +80,10 @@ function why({ tests }: CompareResult, cache: CacheState, screen: Screen): strin
         : `Warm, data pushes text out of the last-level cache; lines fetched again per iteration: ${evicted.map((each) => `${each.test.name} ${short(each.singleCopy.lines.textFromMemory / each.test.iterations)}`).join(", ")}.`, screen));
 }
 
-function memory({ memory: { perNode, extraBytes, closedForm } }: CompareResult, screen: Screen): string {
+function memory({ policy, memory: { perNode, extraBytes, closedForm } }: CompareResult, screen: Screen): string {
   const columns = [{ head: "node" }, right("text"), right("rodata"), right("tables")];
   const equal = extraBytes === closedForm;
-  return title("Memory", "of the kernel with a copy per node", screen)
+  return title("Memory", `of the kernel with ${designOf(policy)}`, screen)
     + renderTable(columns, perNode.map(({ node, textBytes, rodataBytes, tableBytes }) => [String(node), bytesText(textBytes), bytesText(rodataBytes), bytesText(tableBytes)]), screen) + "\n"
     + paragraph(`More than with one copy: ${grouped(extraBytes)} bytes, counted in the tables. Closed form (I3): ${grouped(closedForm)} bytes, ${equal ? screen.good("equal") : screen.bad("not equal")}.`, screen);
 }

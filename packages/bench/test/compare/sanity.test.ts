@@ -9,7 +9,7 @@ import { recordedGuest } from "../../src/inputs/presets/recorded-guest.js";
 import { accountTotal, cycleAccount, lineCounts } from "../../src/measure/cycle-account.js";
 import { bound, gain } from "../../src/measure/gain.js";
 import { measureHotCold } from "../../src/measure/hot-cold.js";
-import { type KernelJob, measureKernel, type TraceMeasurement } from "../../src/measure/measure-kernel.js";
+import { measureTrace, type TraceMeasurement } from "../../src/measure/measure-trace.js";
 import { defaultDataNode, indexOf, otherCpus, type Where } from "../../src/measure/placement.js";
 import { loadTrace } from "../../src/replay/load.js";
 import { Replayer } from "../../src/replay/replayer.js";
@@ -19,10 +19,10 @@ const files = ["fork1", "mount"].map((key) => dataFile(`traces/hsw-${key}.kt.zst
 const RESOLUTION = 0.2;
 const states = ["cold", "hot"] as const;
 
-const measure = (spec: MachineSpec, policy: string, where: Where, which = files): TraceMeasurement[] =>
-  measureKernel({ spec, policy, where, pti: true, levels: 4, seed: 1, files: which } satisfies KernelJob);
-const pair = (spec: MachineSpec, where: Where, which = files) => measure(spec, "single-copy", where, which)
-  .map((single, i) => ({ single, perNode: measure(spec, "per-node", where, which)[i]! }));
+/** Recordings measured on kernels of these policies; by recording, then policy. */
+const measure = (spec: MachineSpec, policies: readonly string[], where: Where, which = files): TraceMeasurement[][] =>
+  which.map((file) => measureTrace({ spec, policies, where, pti: true, levels: 4, seed: 1, file }));
+const pair = (spec: MachineSpec, where: Where, which = files) => measure(spec, ["single-copy", "per-node"], where, which).map(([single, perNode]) => ({ single: single!, perNode: perNode! }));
 
 /** As recorded: CPU and data on node 1, image on node 0. */
 const away: Where = { cpu: 12, masterNode: 0, dataNode: 1 };
@@ -101,9 +101,9 @@ describe("a CPU away from the image", () => {
     }
   });
 
-  test("the same seed gives the same counts, and so does another order of recordings", () => {
-    const again = measure(e52690v3, "per-node", away, [...files].reverse()).reverse();
-    expect(again.map(({ cold, hot }) => [cold, hot])).toEqual(measured.map(({ perNode }) => [perNode.cold, perNode.hot]));
+  test("the same seed gives the same counts, and so does another order of recordings, and a kernel measured alone", () => {
+    const again = measure(e52690v3, ["per-node"], away, [...files].reverse()).reverse();
+    expect(again.map(([only]) => [only!.cold, only!.hot])).toEqual(measured.map(({ perNode }) => [perNode.cold, perNode.hot]));
   });
 });
 
