@@ -8,6 +8,7 @@
 import { inject, injectable } from "@kreplica/di";
 import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
 import { CpuState } from "./cpu-state.js";
+import { findEmptyTables } from "./empty-tables.js";
 import { invariant, MmError } from "./errors.js";
 import { KernelLayout, type KernelTables, type Mapping, PageAllocator, type Protection, ReplicaView, type TableEditor } from "./ports.js";
 import { KernelOptions } from "./options.js";
@@ -61,6 +62,19 @@ export class LockstepTables implements KernelTables {
 
   flush(start: bigint, end: bigint): void {
     this.cpus.flushKernel(start, Number((end - start + 4095n) >> 12n));
+  }
+
+  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void { this.cpus.flushRanges(ranges); }
+
+  makeRoomForLarge(start: bigint, pages: number): boolean {
+    invariant((start & 0x1f_ffffn) === 0n && pages % 512 === 0, `0x${start.toString(16)} and ${pages} pages: 2 MiB leaves need whole 2 MiB`);
+    const found = findEmptyTables(this.entries, this.allocator, this.view.roots, this.layout.levels, start, start + BigInt(pages) * 4096n);
+    if (!found) return false;
+    found.entries.forEach(({ table, index }, nth) => this.entries.write(table, index, 0, 0, nth > 0));
+    // A paging-structure cache may still lead to the old table, whatever frame it becomes: flush before it is given back.
+    this.cpus.flushRanges([...found.addresses].map((address) => ({ start: address, pages: 1 })));
+    for (const table of found.tables) this.allocator.free(table, 0);
+    return true;
   }
 
   get flushes(): number { return this.cpus.shootdowns; }

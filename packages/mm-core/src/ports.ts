@@ -160,6 +160,14 @@ export interface KernelTables {
   editLazily<T>(change: (editor: TableEditor) => T): T;
   /** One shootdown of [start, end) on every CPU that may hold it. */
   flush(start: bigint, end: bigint): void;
+  /** One shootdown of several ranges: page by page while they are few pages in all, everything otherwise. */
+  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void;
+  /**
+   * Gives back the empty tables that stand where 2 MiB leaves are to go, once no CPU can walk them any more. Linux: pmd_free_pte_page.
+   * @param start on 2 MiB @param pages a multiple of 512
+   * @returns whether 2 MiB leaves fit now; false, with nothing changed, where a leaf or a table in use is in the way
+   */
+  makeRoomForLarge(start: bigint, pages: number): boolean;
   /** Shootdowns issued since boot. */
   readonly flushes: number;
   /** Table stores issued so far, in total and in addition to those a single copy would need. */

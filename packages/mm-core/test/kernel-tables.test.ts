@@ -64,6 +64,63 @@ test("one holder alone can be given a hole and filled again", () => {
   expect(kernel.tables.lookup(1, WINDOW)?.frame).toBe(6);
 });
 
+describe("room for large leaves", () => {
+  const START = 0xffff_ffff_c020_0000n;
+  const make = (holders: readonly number[]) => {
+    const kernel = testKernel({ nodes, view: fixedHolders(...holders) });
+    for (const cpu of [0, 1]) kernel.cpus.bringUp(cpu);
+    const small = { ...KERNEL_DATA, level: 1, frame: 0x1000 } as const;
+    // One page in each of two tables, one of them in the next 2 MiB.
+    kernel.tables.edit((editor) => [START, START + 0x20_0000n].forEach((address) => editor.map(address, small)));
+    return kernel;
+  };
+  const used = (kernel: ReturnType<typeof make>): number => nodes.reduce((sum, { id }) => sum + kernel.allocator.usedFrames(id, "page-table"), 0);
+
+  test.each([[[0]], [[0, 2]], [[1, 2, 3]]])("empty tables of holders %j go once no CPU can walk them, and the leaf fits", (holders) => {
+    const kernel = make(holders);
+    const roots = kernel.view.roots.length;
+    const before = used(kernel);
+    kernel.tables.editLazily((editor) => [START, START + 0x20_0000n].forEach((address) => editor.unmap(address, 1)));
+    const told = kernel.machine.cpu(1).told.length;
+    const free = kernel.allocator.free.bind(kernel.allocator);
+    let freedAfterFlush = true;
+    kernel.allocator.free = (frame, order) => {
+      freedAfterFlush &&= kernel.machine.cpu(1).told.length > told;
+      free(frame, order);
+    };
+    expect(kernel.tables.makeRoomForLarge(START, 1024)).toBe(true);
+    expect(freedAfterFlush).toBe(true);
+    expect(kernel.machine.cpu(1).told.slice(told)).toEqual([`invlpg 0x${START.toString(16)}`, `invlpg 0x${(START + 0x20_0000n).toString(16)}`]);
+    expect(used(kernel)).toBe(before - 2 * roots);
+    kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 2, frame: 0x2000 }));
+    for (const node of holders) expect(kernel.tables.lookup(node, START + 0x5000n)).toMatchObject({ level: 2, frame: 0x2000 });
+  });
+
+  test("a table in use on one holder alone, an absent page, or a leaf: nothing is changed", () => {
+    const kernel = make([0, 2]);
+    kernel.tables.edit((editor) => { editor.unmap(START, 1); editor.unmap(START + 0x20_0000n, 1, 0); });
+    const before = [used(kernel), kernel.tables.stores.total, kernel.tables.flushes];
+    expect(kernel.tables.makeRoomForLarge(START, 1024)).toBe(false);
+    expect([used(kernel), kernel.tables.stores.total, kernel.tables.flushes]).toEqual(before);
+    expect(kernel.tables.lookup(2, START + 0x20_0000n)).toBeDefined();
+    const absent = make([0]);
+    absent.tables.edit((editor) => editor.protect(START, 1, { present: false }));
+    expect(absent.tables.makeRoomForLarge(START, 512)).toBe(false);
+    expect(absent.tables.makeRoomForLarge(START + 0x40_0000n, 512)).toBe(true);
+    absent.tables.edit((editor) => editor.map(START + 0x40_0000n, { ...KERNEL_DATA, level: 2, frame: 0x2000 }));
+    expect(absent.tables.makeRoomForLarge(START + 0x40_0000n, 512)).toBe(false);
+  });
+
+  test("a table the allocator did not hand out stays", () => {
+    const kernel = make([0]);
+    kernel.tables.edit((editor) => editor.unmap(START, 1));
+    const table = tableAt(kernel.entries.memory, kernel.view.kernelRoot(0), 4, START, 1)!;
+    kernel.allocator.owns = (frame) => frame !== table;
+    expect(kernel.tables.makeRoomForLarge(START, 512)).toBe(false);
+    expect(tableAt(kernel.entries.memory, kernel.view.kernelRoot(0), 4, START, 1)).toBe(table);
+  });
+});
+
 test("a leaf that is made absent keeps its frame, inverted, and comes back", () => {
   const kernel = testKernel({ nodes, view: fixedHolders(0) });
   kernel.tables.edit((editor) => editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 0x1e02 }));

@@ -21,7 +21,7 @@ export type { ExportedSymbol, SymbolTable } from "./symbols.js";
 /** @source include/linux/module.h enum module_state */
 export type ModuleState = "unformed" | "coming" | "live" | "going";
 
-/** What giving a memory its copies took, apart from everything else a load does. */
+/** What giving memories their copies took, apart from everything else a load does. */
 export interface ReplicationCost {
   /** Table stores, those to the boot table included. */
   readonly stores: number;
@@ -38,7 +38,6 @@ export interface ModuleMemory {
   readonly bytes: number;
   /** What became of its replication; undefined where none was tried. */
   readonly replication: ReplicationOutcome | undefined;
-  readonly replicationCost: ReplicationCost;
 }
 
 /** A module in the kernel. */
@@ -52,6 +51,8 @@ export interface LoadedModule {
   /** Modules that use its symbols. */
   readonly users: ReadonlySet<string>;
   readonly exports: readonly ExportedSymbol[];
+  /** What giving its text and rodata copies took. */
+  readonly replicationCost: ReplicationCost;
   /** Relocations applied, by type. */
   readonly relocations: ReadonlyMap<number, number>;
   /** Sites its tables list, by class. */

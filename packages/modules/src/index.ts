@@ -11,6 +11,7 @@ export { checkModule } from "./check.js";
 export { loadOrder, moduleName, readModulesDep } from "./dependencies.js";
 export { moduleExports } from "./exports.js";
 export { checkModules, type ModuleFinding } from "./invariants.js";
+export { watchFormation, type FormationSubject } from "./formation-witness.js";
 export { layoutCoreInit, layoutModule, type CoreInitLayout, type ModuleLayout, type Place } from "./layout.js";
 export { readModule } from "./module-file.js";
 export { ModuleImage, type ImagePart } from "./module-image.js";

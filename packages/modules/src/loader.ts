@@ -11,7 +11,7 @@ import { inject, injectable } from "@kreplica/di";
 import { Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { KernelLayout, KernelTables, PageAllocator, ReplicaView } from "@kreplica/mm-core/api";
 import { NO_TABLES, type PatchCounts, type SiteClass } from "@kreplica/text-patch/api";
-import { Vmalloc, VmallocError, type ReplicationOutcome, type VmArea } from "@kreplica/vmalloc/api";
+import { Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc/api";
 import { addressOf, signedOf } from "./addresses.js";
 import { ModuleHost, ModulePatcher, ModulePolicy, type LoadedModule, type ModuleLoader, type ModuleMemory, type ModuleState, type ReplicationCost } from "./api.js";
 import { checkModule } from "./check.js";
@@ -41,6 +41,7 @@ class Module implements LoadedModule {
   relocations: ReadonlyMap<number, number> = new Map();
   sites: Readonly<Record<SiteClass, number>> = countSites(NO_TABLES);
   patched: PatchCounts = {};
+  replicationCost: ReplicationCost = NO_COST;
   percpu: number | undefined;
   /** It can be unloaded: it has an exit function, or no init function. */
   removable = true;
@@ -140,7 +141,7 @@ export class ElfModuleLoader implements ModuleLoader {
         bytes, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: this.policy.place(this.ask(module.name, type, layout, node)),
         purpose: "module", resetPermissions: true,
       });
-      module.memories.set(type, { type, area, bytes, replication: undefined, replicationCost: NO_COST });
+      module.memories.set(type, { type, area, bytes, replication: undefined });
     }
     if (!file.percpu || file.percpu.size === 0) return;
     module.percpu = this.percpu.take(file.percpu.size, Number(file.percpu.align));
@@ -175,17 +176,17 @@ export class ElfModuleLoader implements ModuleLoader {
   /** @patch 11/12 kernel/module/main.c module_replicate_rodata, then kernel/module/strict_rwx.c */
   private form(module: Module, node: NodeId): void {
     const bytes = (type: MemoryType): number => module.memories.get(type)?.bytes ?? 0;
-    for (const type of REPLICATED_TYPES) {
-      const memory = module.memories.get(type);
-      if (!memory) continue;
-      const wanted = this.policy.replicate(this.question(module.name, type, memory.bytes, bytes("text") + bytes("rodata"), node));
-      const before = { stores: this.tables.stores.total, flushes: this.tables.flushes, requests: this.allocator.requests };
-      // A kernel without private tables has nothing to replicate; no memory for copies is no reason to fail: shared code runs as well.
-      const replication: ReplicationOutcome | undefined = !wanted ? undefined : memory.area.state === "unshared" ? "single" : this.vmalloc.replicate(memory.area);
-      module.memories.set(type, { ...memory, replication, replicationCost: {
-        stores: this.tables.stores.total - before.stores, flushes: this.tables.flushes - before.flushes, requests: this.allocator.requests - before.requests,
-      } });
-    }
+    const chosen = REPLICATED_TYPES.flatMap((type) => module.memories.get(type) ?? [])
+      .filter((memory) => this.policy.replicate(this.question(module.name, memory.type, memory.bytes, bytes("text") + bytes("rodata"), node)));
+    // A kernel without private tables has nothing to replicate.
+    const shared = chosen.filter(({ area }) => area.state === "shared");
+    const before = { stores: this.tables.stores.total, flushes: this.tables.flushes, requests: this.allocator.requests };
+    // No memory for copies is no reason to fail: shared code runs as well.
+    const outcomes = shared.length > 0 ? this.vmalloc.replicateAll(shared.map(({ area }) => area)) : [];
+    module.replicationCost = {
+      stores: this.tables.stores.total - before.stores, flushes: this.tables.flushes - before.flushes, requests: this.allocator.requests - before.requests,
+    };
+    for (const memory of chosen) module.memories.set(memory.type, { ...memory, replication: outcomes[shared.indexOf(memory)] ?? "single" });
     this.permissions.protect(module);
   }
 

@@ -1,6 +1,6 @@
 /** Strict permissions of a module's memories: code is never writable, data never executable, constants neither, on every node alike. */
 import { inject, injectable, token } from "@kreplica/di";
-import { SetMemory, SetMemoryError, type PageRange } from "@kreplica/set-memory/api";
+import { SetMemory, SetMemoryError, type PermissionChange } from "@kreplica/set-memory/api";
 import type { LoadedModule } from "./api.js";
 import { ModuleError } from "./errors.js";
 import type { MemoryType } from "./sections.js";
@@ -14,28 +14,33 @@ export interface StrictPermissions {
 }
 export const StrictPermissions = token<StrictPermissions>("modules/StrictPermissions");
 
-/** One call a memory, whatever the number of copies: SetMemory reaches every root. */
+/** One call for all memories and one shootdown, whatever the number of copies: SetMemory reaches every root. Linux flushes once a memory. */
 @injectable()
 export class SetMemoryPermissions implements StrictPermissions {
   constructor(@inject(SetMemory) private readonly setMemory: SetMemory) {}
 
   protect(module: LoadedModule): void {
-    for (const type of ["text", "init-text"] as const) this.each(module, type, (range) => this.setMemory.readOnlyExecutable(range));
-    for (const type of ["rodata", "init-rodata"] as const) this.each(module, type, (range) => this.setMemory.readOnly(range));
+    this.change(module, [
+      ...ranges(module, ["text", "init-text"], { writable: false, executable: true }), ...ranges(module, ["rodata", "init-rodata"], { writable: false }),
+    ]);
   }
 
-  sealAfterInit(module: LoadedModule): void {
-    this.each(module, "ro-after-init", (range) => this.setMemory.readOnly(range));
-  }
+  sealAfterInit(module: LoadedModule): void { this.change(module, ranges(module, ["ro-after-init"], { writable: false })); }
 
-  private each(module: LoadedModule, type: MemoryType, change: (range: PageRange) => void): void {
-    const memory = module.memories.get(type);
-    if (!memory) return;
+  private change(module: LoadedModule, changes: readonly PermissionChange[]): void {
     try {
-      change({ start: memory.area.start, pages: memory.area.pages });
+      this.setMemory.changeAll(changes);
     } catch (error) {
-      if (error instanceof SetMemoryError) throw new ModuleError("no-memory", module.name, `${type} cannot be protected: ${error.message}`, { cause: error });
+      if (error instanceof SetMemoryError) throw new ModuleError("no-memory", module.name, `its memory cannot be protected: ${error.message}`, { cause: error });
       throw error;
     }
   }
+}
+
+/** The same change, direct map included, for those of the memories the module has. */
+function ranges(module: LoadedModule, types: readonly MemoryType[], change: PermissionChange["change"]): PermissionChange[] {
+  return types.flatMap((type) => {
+    const memory = module.memories.get(type);
+    return memory ? [{ range: { start: memory.area.start, pages: memory.area.pages }, change, alias: true }] : [];
+  });
 }

@@ -1,7 +1,8 @@
 /** The loader on a fake kernel: states, permissions, errors, and nothing left behind whatever fails. */
 import { describe, expect, test } from "vitest";
-import { checkAreas } from "@kreplica/vmalloc";
-import { checkModules, layoutModule, ModuleError, modulePolicy, placements, readModule, replications, type LoadedModule, type MemoryType } from "../src/index.js";
+import { InvariantError, type Protection } from "@kreplica/mm-core/api";
+import { checkAreas, type VmArea } from "@kreplica/vmalloc";
+import { checkModules, layoutModule, ModuleError, modulePolicy, placements, readModule, replications, watchFormation, type LoadedModule, type MemoryType } from "../src/index.js";
 import { tinyHost, tinyModule, type TinyModule } from "../src/testing.js";
 import { loaderKernel, type LoaderKernel } from "./support/kernel.js";
 
@@ -208,22 +209,61 @@ test("copies are made after the last direct write and before the code is sealed 
   const kernel = loaderKernel();
   const seen: string[] = [];
   const { vm } = kernel;
-  const replicate = vm.replicate.bind(vm);
+  const replicateAll = vm.replicateAll.bind(vm);
   const write = vm.write.bind(vm);
   vm.write = (area, offset, bytes) => {
     seen.push("write");
     write(area, offset, bytes);
   };
-  vm.replicate = (area) => {
-    const leaf = kernel.tables.lookup(1, area.start)!;
-    seen.push(`replicate ${leaf.writable ? "writable" : "sealed"} ${leaf.executable ? "executable" : "not executable"}`);
-    return replicate(area);
+  vm.replicateAll = (areas) => {
+    for (const area of areas) {
+      const leaf = kernel.tables.lookup(1, area.start)!;
+      seen.push(`replicate ${leaf.writable ? "writable" : "sealed"} ${leaf.executable ? "executable" : "not executable"}`);
+    }
+    return replicateAll(areas);
   };
   const module = load(kernel);
   kernel.loader.finishInit(module);
   const last = seen.lastIndexOf("write");
   expect(seen.slice(last + 1)).toEqual(["replicate writable not executable", "replicate writable not executable"]);
   expect(seen.slice(0, last).every((each) => each === "write")).toBe(true);
+});
+
+describe("E3 is seen as it happens", () => {
+  const watched = (act: (kernel: LoaderKernel, area: VmArea) => void): string[] => {
+    const kernel = loaderKernel();
+    const findings = watchFormation({ ...kernel, vmalloc: kernel.vm });
+    const area = kernel.vm.allocate({ bytes: 8192, low: kernel.layout.modulesStart, high: kernel.layout.modulesEnd, placement: { node: 0 }, purpose: "module" });
+    kernel.vm.write(area, 0, Uint8Array.of(1));
+    act(kernel, area);
+    return findings.map(({ id, detail }) => `${id}: ${detail}`);
+  };
+  const seal = (kernel: LoaderKernel, area: VmArea, change: Partial<Protection>, page = 1n): void => {
+    kernel.tables.edit((editor) => editor.protect(area.start + page * 4096n, 1, change));
+  };
+  test("the right order is no finding, nor are whole loads", () => {
+    expect(watched((kernel, area) => { kernel.vm.replicate(area); seal(kernel, area, { writable: false, executable: true }); })).toEqual([]);
+    expect(watched((kernel) => { kernel.loader.finishInit(load(kernel)); kernel.loader.unload("tiny"); })).toEqual([]);
+  });
+  test("copies of a page that is read-only, or executable", () => {
+    expect(watched((kernel, area) => { seal(kernel, area, { writable: false }); kernel.vm.replicate(area); })).toEqual([expect.stringMatching(/^E3: .*given copies when 0xffffffffc0001000 is read-only on node 0/)]);
+    expect(watched((kernel, area) => { seal(kernel, area, { executable: true }); kernel.vm.replicateAll([area]); })).toEqual([expect.stringMatching(/^E3: .*is executable on node 0/)]);
+  });
+  test("a direct write to what is sealed, or has copies", () => {
+    expect(watched((kernel, area) => { seal(kernel, area, { writable: false }); kernel.vm.write(area, 9, Uint8Array.of(1)); })).toEqual([expect.stringMatching(/^E3: .*\+ 0x9 is written directly when .* is read-only/)]);
+    expect(watched((kernel, area) => {
+      kernel.vm.replicate(area);
+      expect(() => kernel.vm.write(area, 0, Uint8Array.of(1))).toThrow(InvariantError);
+    })).toEqual([expect.stringMatching(/^E3: .*when it has copies/)]);
+  });
+});
+
+test("a load takes one flush for its copies and one for its permissions", () => {
+  const kernel = loaderKernel({ holders: [0, 1, 2] });
+  const before = kernel.tables.flushes;
+  const module = load(kernel);
+  expect(module.replicationCost.flushes).toBe(1);
+  expect(kernel.tables.flushes - before).toBe(2);
 });
 
 describe("per-CPU data", () => {

@@ -60,7 +60,17 @@ export interface SetMemory {
   writeBack(range: PageRange): void;
   /** Any change. @param alias whether the direct map follows */
   change(range: PageRange, change: Partial<Protection>, alias: boolean): void;
+  /** Several changes with one shootdown at the end, all or none. */
+  changeAll(changes: readonly PermissionChange[]): void;
   /** Joins small leaves into 2 MiB, and these into 1 GiB, wherever 512 neighbours agree and continue one another. Linux 6.5 splits only. */
   join(range: PageRange): JoinResult;
 }
+/** One of several changes. */
+export interface PermissionChange {
+  readonly range: PageRange;
+  readonly change: Partial<Protection>;
+  /** Whether the direct map follows. */
+  readonly alias: boolean;
+}
+
 export const SetMemory = token<SetMemory>("set-memory/SetMemory");

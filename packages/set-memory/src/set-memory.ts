@@ -2,7 +2,7 @@
 import { inject, injectable } from "@kreplica/di";
 import { isLeaf, isPresent } from "@kreplica/hw-x86/api";
 import { KernelImage, KernelLayout, KernelTables, PageAllocator, type Protection, ReplicaView, TableMemory, walk } from "@kreplica/mm-core/api";
-import type { JoinResult, PageRange, SetMemory } from "./api.js";
+import type { JoinResult, PageRange, PermissionChange, SetMemory } from "./api.js";
 import { SetMemoryError } from "./errors.js";
 import { joinLeaves } from "./join-leaves.js";
 
@@ -50,13 +50,19 @@ export class TableSetMemory implements SetMemory {
   writeCombined(range: PageRange): void { this.change(range, { cache: "wc" }, true); }
   writeBack(range: PageRange): void { this.change(range, { cache: "wb" }, true); }
 
-  change(range: PageRange, change: Partial<Protection>, alias: boolean): void {
-    this.check(range);
-    const high = alias ? this.imageAlias(range) : undefined;
-    const done = this.tables.edit((editor) => editor.together(() =>
+  change(range: PageRange, change: Partial<Protection>, alias: boolean): void { this.changeAll([{ range, change, alias }]); }
+
+  changeAll(changes: readonly PermissionChange[]): void {
+    for (const { range } of changes) this.check(range);
+    const done = this.tables.edit((editor) => editor.together(() => changes.every(({ range, change, alias }) => {
+      const high = alias ? this.imageAlias(range) : undefined;
       // NX and global differ between the image and its direct-map view by design.
-      editor.protect(range.start, range.pages, change, alias) && (!high || editor.protect(high.start, high.pages, withoutLocal(change)))));
-    if (!done) throw new SetMemoryError("out-of-frames", range.start, `a table page for splitting a leaf of ${range.pages} pages could not be had; free memory on the holders and try again`);
+      return editor.protect(range.start, range.pages, change, alias) && (!high || editor.protect(high.start, high.pages, withoutLocal(change)));
+    })));
+    if (!done) {
+      const pages = changes.reduce((sum, { range }) => sum + range.pages, 0);
+      throw new SetMemoryError("out-of-frames", changes[0]!.range.start, `a table page for splitting a leaf of ${pages} pages could not be had; free memory on the holders and try again`);
+    }
   }
 
   join(range: PageRange): JoinResult {

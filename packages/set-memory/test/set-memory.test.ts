@@ -98,6 +98,36 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
     throw new Error("was refused forever");
   });
 
+  test("several changes take one shootdown, and happen all or not at all", () => {
+    const changes = [
+      { range: { start: WINDOW + 0x1000n, pages: 3 }, change: { writable: false }, alias: true },
+      { range: { start: WINDOW + 0x20_0000n, pages: 2 }, change: { writable: false, executable: true }, alias: true },
+    ];
+    const [together, apart] = [mapped(holders), mapped(holders)];
+    for (const kernel of [together, apart]) for (const cpu of [0, 1]) kernel.cpus.bringUp(cpu);
+    together.setMemory.changeAll(changes);
+    for (const { range, change, alias } of changes) apart.setMemory.change(range, change, alias);
+    expect(together.snapshot()).toBe(apart.snapshot());
+    expect([together.tables.flushes, apart.tables.flushes]).toEqual([1, 2]);
+    const kernel = mapped(holders);
+    const before = kernel.snapshot();
+    let nth = 0;
+    for (let refused = true; refused && nth < 60; nth++) {
+      kernel.allocator.refuse(nth + 1);
+      try { kernel.setMemory.changeAll(changes); refused = false; } catch (error) { expect((error as SetMemoryError).code).toBe("out-of-frames"); }
+      kernel.allocator.refuse(0);
+      if (refused) expect(kernel.snapshot()).toBe(before);
+    }
+    expect(nth).toBeGreaterThan(2);
+    expect(kernel.snapshot()).toBe(together.snapshot());
+    // A hole in the second range is found before the first is touched.
+    const holed = mapped(holders);
+    holed.hole(holed.view.roots[0]!.root, WINDOW + 0x20_1000n);
+    const whole = holed.snapshot();
+    expect(() => holed.setMemory.changeAll(changes)).toThrow("not-mapped");
+    expect(holed.snapshot()).toBe(whole);
+  });
+
   test("splitting and joining gives tables and frames back, on the node they serve", () => {
     const kernel = mapped(holders);
     const used = kernel.view.holders.map((node) => kernel.allocator.usedFrames(node, "page-table"));

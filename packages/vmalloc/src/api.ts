@@ -111,6 +111,8 @@ export interface Vmalloc {
    * @throws VmallocError no-area, not-in-window, not-owned, already-replicated
    */
   replicate(area: VmArea): ReplicationOutcome;
+  /** As {@link replicate} for several areas with one flush at the end; each succeeds or stays shared by itself. @returns outcomes in the order given */
+  replicateAll(areas: readonly VmArea[]): readonly ReplicationOutcome[];
   /** Direct write through the mapping, before replication. @throws InvariantError when the area is replicated or the range leaves it */
   write(area: VmArea, offset: number, bytes: Uint8Array): void;
   /** What a CPU of the node reads. @throws InvariantError when the range leaves the area */
@@ -127,13 +129,16 @@ export interface FrameBlock { readonly frame: Frame; readonly order: number }
 /** A copy in the making: its frames, one a page, and the blocks they came in. */
 export interface AreaCopy { readonly node: NodeId; readonly frames: Frame[]; readonly blocks: FrameBlock[] }
 
-/** How copies of an area come into being. Bindings: mapOver (ours), unmapThenMap (as the series does it). */
+/** An area and the holders that need a copy of it. */
+export interface ReplicationJob { readonly area: VmArea; readonly targets: readonly NodeId[] }
+
+/** How copies of areas come into being. Bindings: mapOver (ours), unmapThenMap (as the series does it). */
 export interface AreaReplicator {
   /**
-   * Makes and maps a copy for every holder of `targets`; the caller does the accounting.
-   * @returns the copies, or undefined when memory gave out
+   * Makes and maps a copy of each area for every holder of its `targets`, and flushes; the caller does the accounting.
+   * @returns the copies by job; undefined for a job for which memory gave out
    */
-  replicate(area: VmArea, targets: readonly NodeId[]): readonly AreaCopy[] | undefined;
+  replicate(jobs: readonly ReplicationJob[]): readonly (readonly AreaCopy[] | undefined)[];
 }
 export const AreaReplicator = token<AreaReplicator>("vmalloc/AreaReplicator");
 

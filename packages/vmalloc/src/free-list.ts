@@ -10,7 +10,7 @@ import type { AddressSpace } from "./address-space.js";
 import type { AliasFlush } from "./api.js";
 import type { Area } from "./area.js";
 import { freeBlocks } from "./blocks.js";
-import type { DirectMapAliases, FrameRun } from "./reset-aliases.js";
+import { type DirectMapAliases, type FrameRun, runsOf } from "./reset-aliases.js";
 
 interface Pending { readonly area: Area; readonly runs: readonly FrameRun[]; readonly flushed: readonly Frame[] }
 
@@ -46,17 +46,11 @@ export class FreeList {
     this.tables.editLazily((editor) => {
       for (const { runs } of batch) this.aliases.forbid(editor, runs);
     });
-    let low = batch[0]!.area.start;
-    let high = batch[0]!.area.limit;
-    const reach = (start: bigint, end: bigint): void => {
-      if (start < low) low = start;
-      if (end > high) high = end;
-    };
-    for (const { area, flushed } of batch) {
-      reach(area.start, area.limit);
-      for (const frame of flushed) reach(this.aliases.addressOf(frame), this.aliases.addressOf(frame + 1));
-    }
-    this.tables.flush(low, high);
+    // Linux flushes the span from the lowest to the highest address, which with an alias in it is half the kernel, hence everything:
+    // exact ranges leave the other translations of every CPU alone where a small area goes.
+    this.tables.flushRanges(batch.flatMap(({ area, flushed }) => [
+      { start: area.start, pages: area.pages }, ...runsOf(flushed).map(({ first, frames }) => ({ start: this.aliases.addressOf(first), pages: frames })),
+    ]));
     for (const entry of batch) {
       const restored = entry.runs.length === 0 || this.tables.editLazily((editor) => this.aliases.restore(editor, entry.runs));
       // An alias leaf that other frames share has to be split, which may want memory: the frames stay here until it can be.

@@ -6,9 +6,9 @@
  * anybody can see it, and whatever can fail has failed before the first store.
  */
 import { inject, injectable } from "@kreplica/di";
-import { PhysMemory, type NodeId } from "@kreplica/hw-x86/api";
+import { PhysMemory } from "@kreplica/hw-x86/api";
 import { KernelTables, PageAllocator, type Gfp } from "@kreplica/mm-core/api";
-import type { AreaCopy, AreaReplicator, VmArea } from "./api.js";
+import type { AreaCopy, AreaReplicator, ReplicationJob } from "./api.js";
 import { allocateBlocks, freeBlocks, HUGE_ORDER } from "./blocks.js";
 
 /** One flush for all holders, no holder ever with a hole. @patch 10/12 mm/vmalloc.c __vmalloc_node_replicate_range */
@@ -20,7 +20,20 @@ export class MapOverReplicator implements AreaReplicator {
     @inject(KernelTables) private readonly tables: KernelTables,
   ) {}
 
-  replicate(area: VmArea, targets: readonly NodeId[]): readonly AreaCopy[] | undefined {
+  replicate(jobs: readonly ReplicationJob[]): readonly (readonly AreaCopy[] | undefined)[] {
+    const made = jobs.map((job) => this.copy(job));
+    this.tables.edit((editor) => jobs.forEach(({ area }, nth) => {
+      const copies = made[nth];
+      if (!copies) return;
+      const byNode = new Map(copies.map((copy) => [copy.node, copy.frames]));
+      // A refused table page, for splitting a large leaf, leaves the area as it was; nobody has seen the copies.
+      if (!editor.repoint(area.start, area.pages, (page, node) => byNode.get(node)?.[page])) made[nth] = this.giveBack(copies);
+    }));
+    return made;
+  }
+
+  /** Complete copies that nothing maps yet. */
+  private copy({ area, targets }: ReplicationJob): readonly AreaCopy[] | undefined {
     // A copy on another node would be of no use, so no other node will do: D14 for areas.
     const gfp: Gfp = { purpose: area.purpose, thisNode: true };
     const copies: AreaCopy[] = [];
@@ -32,9 +45,7 @@ export class MapOverReplicator implements AreaReplicator {
     for (const { frames } of copies) {
       for (let page = 0; page < area.pages; page++) this.memory.copyFrame(area.frames[page]!, frames[page]!);
     }
-    const byNode = new Map(copies.map((copy) => [copy.node, copy.frames]));
-    const done = this.tables.edit((editor) => editor.repoint(area.start, area.pages, (page, node) => byNode.get(node)?.[page]));
-    return done ? copies : this.giveBack(copies);
+    return copies;
   }
 
   private giveBack(copies: readonly AreaCopy[]): undefined {

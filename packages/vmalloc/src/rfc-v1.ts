@@ -5,7 +5,7 @@
 import { inject, injectable } from "@kreplica/di";
 import { NONE, PhysMemory, type Frame, type NodeId } from "@kreplica/hw-x86/api";
 import { KernelTables, PageAllocator, type Mapping } from "@kreplica/mm-core/api";
-import type { AliasFlush, AreaCopy, AreaReplicator, FrameBlock, PageAccount, VmArea } from "./api.js";
+import type { AliasFlush, AreaCopy, AreaReplicator, FrameBlock, PageAccount, ReplicationJob, VmArea } from "./api.js";
 
 /**
  * Node by node: pages one at a time, unmap, map, copy; one flush at the end.
@@ -21,7 +21,9 @@ export class UnmapThenMapReplicator implements AreaReplicator {
     @inject(KernelTables) private readonly tables: KernelTables,
   ) {}
 
-  replicate(area: VmArea, targets: readonly NodeId[]): readonly AreaCopy[] | undefined {
+  replicate(jobs: readonly ReplicationJob[]): readonly (readonly AreaCopy[] | undefined)[] { return jobs.map((job) => this.one(job)); }
+
+  private one({ area, targets }: ReplicationJob): readonly AreaCopy[] | undefined {
     const copies: AreaCopy[] = [];
     const freeAll = (): undefined => {
       for (const copy of copies) for (const block of copy.blocks) this.allocator.free(block.frame, block.order);

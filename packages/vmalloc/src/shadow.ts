@@ -45,7 +45,7 @@ export class KasanShadow implements ShadowMemory {
         }));
         if (!mapped) {
           if (frame !== NONE) this.allocator.free(frame, 0);
-          for (const each of done) this.drop(each);
+          this.drop(done);
           return false;
         }
         this.users.set(page, { frame, count: 1 });
@@ -56,18 +56,24 @@ export class KasanShadow implements ShadowMemory {
   }
 
   uncover(start: bigint, pages: number): void {
-    for (const page of this.pagesOf(start, pages)) this.drop(page);
+    this.drop(this.pagesOf(start, pages));
   }
 
   /** Shadow pages in use. */
   get pages(): number { return this.users.size; }
 
-  private drop(page: bigint): void {
-    const known = this.users.get(page)!;
-    if (--known.count > 0) return;
-    this.users.delete(page);
-    this.tables.edit((editor) => editor.unmap(page, 1));
-    this.allocator.free(known.frame, 0);
+  /** One flush for all pages that lose their last user; only then may their frames be used again. */
+  private drop(pages: Iterable<bigint>): void {
+    const gone: { readonly page: bigint; readonly frame: Frame }[] = [];
+    for (const page of pages) {
+      const known = this.users.get(page)!;
+      if (--known.count > 0) continue;
+      this.users.delete(page);
+      gone.push({ page, frame: known.frame });
+    }
+    if (gone.length === 0) return;
+    this.tables.edit((editor) => { for (const { page } of gone) editor.unmap(page, 1); });
+    for (const { frame } of gone) this.allocator.free(frame, 0);
   }
 
   private *pagesOf(start: bigint, pages: number): Generator<bigint> {

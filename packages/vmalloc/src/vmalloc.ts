@@ -57,7 +57,8 @@ export class AreaVmalloc implements Vmalloc {
     if (!(pages >= 1) || !Number.isSafeInteger(pages)) throw new VmallocError("bad-request", request.at ?? 0n, `${request.bytes} bytes are no area; ask for at least one`);
     const huge = request.huge === true && pages % HUGE_PAGES === 0;
     const { start, limit } = this.takeAddresses(pages, request, huge ? HUGE_BYTES : 4096n);
-    const level = huge && start % HUGE_BYTES === 0n ? 2 : 1;
+    // Small leaves that were here before have left their tables: they go back first, as in vmap_try_huge_pmd.
+    const level = huge && start % HUGE_BYTES === 0n && this.tables.makeRoomForLarge(start, pages) ? 2 : 1;
     // Fragmentation is no reason to fail a large area: small leaves will do. @source mm/vmalloc.c __vmalloc_node_range, "retry with smaller pages"
     return (level === 2 ? this.back(start, pages, 2, request) : undefined) ?? this.back(start, pages, 1, request) ?? this.refuse(start, limit, pages);
   }
@@ -108,23 +109,33 @@ export class AreaVmalloc implements Vmalloc {
 
   resetPermissions(area: VmArea): void { (area as Area).resetPermissions = true; }
 
-  replicate(area: VmArea): ReplicationOutcome {
+  replicate(area: VmArea): ReplicationOutcome { return this.replicateAll([area])[0]!; }
+
+  replicateAll(areas: readonly VmArea[]): readonly ReplicationOutcome[] {
+    for (const area of areas) this.checkReplicable(area);
+    if (this.view.holders.length === 1) return areas.map(() => "single");
+    // Interleaved pages, and those that came from elsewhere for want of memory, are remote for the base holder as well: it gets a copy too.
+    const jobs = areas.map((area) => {
+      const strays = area.frames.some((frame) => this.memory.nodeOf(frame) !== area.node);
+      return { area, strays, targets: this.view.holders.filter((holder) => strays || holder !== area.node) };
+    });
+    return this.replicator.replicate(jobs).map((copies, nth) => {
+      if (!copies) return "no-memory";
+      const { area, strays } = jobs[nth]!;
+      if (strays) this.rebase(area as Area, copies.find((copy) => copy.node === area.node)!);
+      const others = copies.filter((copy) => copy.node !== area.node);
+      for (const copy of others) this.account.add(copy.frames, "replica");
+      (area as Area).adopt(others);
+      return "replicated";
+    });
+  }
+
+  private checkReplicable(area: VmArea): void {
     const own = area as Area;
     if (!own.alive || this.busy.containing(area.start)?.value !== area) throw new VmallocError("no-area", area.start, "only a live area can be replicated");
     if (area.state === "replicated") throw new VmallocError("already-replicated", area.start, "every holder has its copy");
     if (area.state !== "shared") throw new VmallocError("not-in-window", area.start, "all nodes share the tables there, so no node can have a frame of its own");
     if (area.kind !== "allocated") throw new VmallocError("not-owned", area.start, "mapped frames stay their owner's");
-    if (this.view.holders.length === 1) return "single";
-    // Interleaved pages, and those that came from elsewhere for want of memory, are remote for the base holder as well: it gets a copy too.
-    const strays = area.frames.some((frame) => this.memory.nodeOf(frame) !== area.node);
-    const targets = this.view.holders.filter((holder) => strays || holder !== area.node);
-    const copies = this.replicator.replicate(area, targets);
-    if (!copies) return "no-memory";
-    if (strays) this.rebase(own, copies.find((copy) => copy.node === area.node)!);
-    const others = copies.filter((copy) => copy.node !== area.node);
-    for (const copy of others) this.account.add(copy.frames, "replica");
-    own.adopt(others);
-    return "replicated";
   }
 
   write(area: VmArea, offset: number, bytes: Uint8Array): void {

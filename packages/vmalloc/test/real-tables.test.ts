@@ -80,6 +80,29 @@ describe.each([[[0, 1], 4], [[1, 3], 4], [[0, 1, 2, 3], 5]] as const)("holders %
   });
 });
 
+test.each([[[0, 1], 4], [[1, 3], 4], [[0, 1, 2, 3], 5]] as const)("holders %j, %i levels: large and small areas in turn at the same addresses, the old tables go on every holder", (holders, levels) => {
+  const { kernel, vm } = boot(holders, levels);
+  const at = kernel.layout.modulesStart + 0x80_0000n;
+  const counts: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    const small = vm.allocate({ bytes: 0x20_0000, at, noGuard: true, placement: { node: holders[0] }, purpose: "module" });
+    expect(small.level).toBe(1);
+    vm.free(small);
+    vm.purge();
+    const large = vm.allocate({ bytes: 0x20_0000, huge: true, at, noGuard: true, placement: { node: holders[0] }, purpose: "module" });
+    expect(large.level).toBe(2);
+    vm.write(large, 0x1234, Uint8Array.of(round + 1));
+    expect(vm.replicate(large)).toBe("replicated");
+    for (const holder of holders) expect(kernel.tables.lookup(holder, at + 0x1000n)).toMatchObject({ level: 2 });
+    expect(findings(kernel, vm)).toEqual([]);
+    vm.free(large);
+    vm.purge();
+    counts.push(tablesUsed(kernel));
+  }
+  // The tables for small leaves are taken and given back in turn: no growth.
+  expect(new Set(counts).size).toBe(1);
+});
+
 test("refused at every n, on real tables, an area is whole or gone", () => {
   let refused = 0;
   for (let n = 1; n < 40; n++) {
@@ -102,6 +125,25 @@ test("refused at every n, on real tables, an area is whole or gone", () => {
     for (const holder of [0, 1, 2]) expect(vm.toFrameOn(holder, area.start)).not.toBe(NONE);
   }
   expect(refused).toBeGreaterThan(6);
+});
+
+test("several areas are copied with one flush, each for itself: one that gets no memory stays shared, the others have theirs", () => {
+  const { kernel, vm } = boot([0, 1, 2], 4);
+  const areas = [40, 1, 25].map((pages) => {
+    const area = vm.allocate({ bytes: pages * 4096, placement: { node: 0 }, purpose: "module", low: kernel.layout.modulesStart, high: kernel.layout.modulesEnd });
+    vm.write(area, 0, new Uint8Array(pages * 4096).fill(pages));
+    return area;
+  });
+  const before = kernel.tables.flushes;
+  // 40 pages are 32 + 8: two blocks for each of two copies; the fifth request is the second area's first.
+  kernel.allocator.refuse(5);
+  const outcomes = vm.replicateAll(areas);
+  kernel.allocator.refuse(0);
+  expect(outcomes).toEqual(["replicated", "no-memory", "replicated"]);
+  expect(areas.map(({ state }) => state)).toEqual(["replicated", "shared", "replicated"]);
+  expect(kernel.tables.flushes - before).toBe(1);
+  expect(findings(kernel, vm)).toEqual([]);
+  expect(() => vm.replicateAll([areas[0]!, areas[2]!])).toThrow("already-replicated");
 });
 
 test("ours and the series' way end in the same bytes in the tables; ours with half the stores", () => {

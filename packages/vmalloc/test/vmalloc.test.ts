@@ -160,6 +160,30 @@ describe("large leaves", () => {
     expect(kernel.vm.counters.used).toBe(0);
   });
 
+  test("where small leaves were before, their tables go back and large ones fit; where a table stays in use, small ones do", () => {
+    const kernel = boot([0, 1]);
+    const small = kernel.vm.allocate({ bytes: 0x40_0000, noGuard: true, placement: { node: 0 }, purpose: "module", ...modules });
+    const tables = (): number => kernel.allocator.usedFrames(0, "page-table") + kernel.allocator.usedFrames(1, "page-table");
+    expect(tables()).toBe(4);
+    kernel.vm.free(small);
+    kernel.vm.purge();
+    const large = kernel.vm.allocate({ bytes: 0x20_0000, huge: true, noGuard: true, placement: { node: 0 }, purpose: "module", ...modules });
+    expect([large.start, large.level, tables()]).toEqual([small.start, 2, 2]);
+    expect(kernel.vm.replicate(large)).toBe("replicated");
+    expect(findings(kernel)).toEqual([]);
+    expect(kernel.tables.tooEarly).toEqual([]);
+    // A leaf of somebody else's in the second 2 MiB: vmalloc cannot know, and falls back.
+    const used = small.start + 0x20_0000n;
+    kernel.tables.edit((editor) => editor.map(used + 0x5000n, { frame: 5, level: 1, writable: true, executable: false, global: true, user: false, present: true, cache: "wb" }));
+    kernel.tables.edit((editor) => editor.unmap(used + 0x5000n, 1));
+    const room = kernel.tables.makeRoomForLarge.bind(kernel.tables);
+    kernel.tables.makeRoomForLarge = () => false;
+    const again = kernel.vm.allocate({ bytes: 0x20_0000, huge: true, noGuard: true, placement: { node: 0 }, purpose: "module", ...modules });
+    kernel.tables.makeRoomForLarge = room;
+    expect([again.start, again.level]).toEqual([used, 1]);
+    expect(findings(kernel)).toEqual([]);
+  });
+
   test("small leaves do when no 2 MiB block is free", () => {
     const kernel = boot([0], [vmalloc], 1000);
     kernel.allocator.allocate(0, 0, { purpose: "data" });

@@ -1,8 +1,7 @@
 /** A fake kernel with the loader on it. */
 import { bindValue, plugin, type Plugin } from "@kreplica/di";
 import { Machine } from "@kreplica/hw-x86/api";
-import type { Protection } from "@kreplica/mm-core/api";
-import { SetMemory, type PageRange } from "@kreplica/set-memory/api";
+import { SetMemory } from "@kreplica/set-memory/api";
 import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
 import { fakeKernel, type FakeKernel } from "@kreplica/vmalloc/testing";
 import { ModuleHost, ModuleLoader, modulesWith, noPatching, replicateAll, tablePatching, type ModulePolicy } from "../../src/index.js";
@@ -15,12 +14,8 @@ export interface LoaderOptions { readonly holders?: readonly number[]; readonly 
 export function loaderKernel({ holders = [0, 1], nodes = holders, host = tinyHost(), policy = replicateAll, vmallocPlugin = vmalloc, framesPerNode = 512 }: LoaderOptions = {}): LoaderKernel {
   // Filled below: the tables come into being with the kernel.
   const late: { kernel?: FakeKernel } = {};
-  const change = ({ start, pages }: PageRange, to: Partial<Protection>): void => {
-    late.kernel!.tables.edit((editor) => editor.protect(start, pages, to, true));
-  };
-  const setMemory = {
-    readOnly: (range: PageRange) => change(range, { writable: false }),
-    readOnlyExecutable: (range: PageRange) => change(range, { writable: false, executable: true }),
+  const setMemory: Pick<SetMemory, "changeAll"> = {
+    changeAll: (changes) => late.kernel!.tables.edit((editor) => { for (const { range, change, alias } of changes) editor.protect(range.start, range.pages, change, alias); }),
   };
   const kernel = fakeKernel({
     holders, nodes, framesPerNode, plugins: [

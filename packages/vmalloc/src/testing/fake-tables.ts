@@ -22,7 +22,8 @@ export class FakeTables implements KernelTables {
   readonly holes: [NodeId, bigint][] = [];
   private readonly leaves = new Map<NodeId, Map<bigint, Mapping>>();
   private readonly absent = new Map<bigint, Mapping>();
-  private readonly tablePages = new Set<string>();
+  /** Frame of the table page, by holder and 2 MiB. */
+  private readonly tablePages = new Map<string, Frame>();
 
   constructor(readonly view: Pick<ReplicaView, "holders" | "isPrivate" | "nearest">, private readonly layout: KernelLayout, private readonly allocator: FakeAllocator) {
     for (const holder of view.holders) this.leaves.set(holder, new Map());
@@ -62,6 +63,23 @@ export class FakeTables implements KernelTables {
     this.drop(start, end);
   }
 
+  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void {
+    this.flushes++;
+    for (const { start, pages } of ranges) this.drop(start, start + BigInt(pages) * 4096n);
+  }
+
+  makeRoomForLarge(start: bigint, pages: number): boolean {
+    const end = start + BigInt(pages) * 4096n;
+    for (const leaves of this.leaves.values()) for (const address of leaves.keys()) if (address >= start && address < end) return false;
+    for (const [key, frame] of this.tablePages) {
+      const address = BigInt(key.slice(key.indexOf("/") + 1)) << 21n;
+      if (address < start || address >= end) continue;
+      this.tablePages.delete(key);
+      this.allocator.free(frame, 0);
+    }
+    return true;
+  }
+
   /** All leaves a holder has outside the direct map, for comparison of states. */
   snapshot(holder: NodeId): [bigint, Mapping][] { return [...this.leaves.get(holder)!].sort(([a], [b]) => (a < b ? -1 : 1)); }
 
@@ -99,18 +117,22 @@ export class FakeTables implements KernelTables {
 
   /** One table page for every 2 MiB a holder maps with small leaves. @returns false when refused */
   private tableFor(holder: NodeId, address: bigint): string | undefined {
-    const key = `${this.view.isPrivate(address) ? holder : "all"}/${address >> 21n}`;
+    const key = this.tableKey(holder, address);
     if (this.tablePages.has(key)) return "";
-    if (this.allocator.allocate(holder, 0, { purpose: "page-table", thisNode: true }) === NONE) return undefined;
-    this.tablePages.add(key);
+    const frame = this.allocator.allocate(holder, 0, { purpose: "page-table", thisNode: true });
+    if (frame === NONE) return undefined;
+    this.tablePages.set(key, frame);
     return key;
   }
+
+  private tableKey(holder: NodeId, address: bigint): string { return `${this.view.isPrivate(address) ? holder : "all"}/${address >> 21n}`; }
 
   private editor(): TableEditor {
     const mapEach = (address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame, only?: NodeId): boolean => {
       if (address % LEAF_BYTES[mapping.level] !== 0n) throw new MmError("misaligned", address, "leaf");
       const targets = this.targets(address, only);
       for (const holder of targets) if (this.lookup(holder, address)) throw new MmError("already-mapped", address, `on node ${holder}`);
+      if (mapping.level === 2 && targets.some((holder) => this.tablePages.has(this.tableKey(holder, address)))) throw new MmError("already-mapped", address, "a table page is in the way");
       if (mapping.level === 1 && targets.some((holder) => this.tableFor(holder, address) === undefined)) return false;
       targets.forEach((holder, nth) => this.set(holder, address, { ...mapping, frame: frames(holder) }, nth));
       return true;

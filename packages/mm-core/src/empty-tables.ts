@@ -1,0 +1,52 @@
+/**
+ * Table pages that map nothing any more: unmapping leaves them behind, and they stand in the way of a large leaf.
+ *
+ * Only those the page allocator handed out are taken: tables of early boot and of the replicas' rooms were never its own.
+ */
+import { type Frame, frameOf, isLeaf, isPresent, tableIndex } from "@kreplica/hw-x86/api";
+import type { PageAllocator, TableRoot } from "./ports.js";
+import type { TableMemory } from "./table-memory.js";
+import { tableAt } from "./walk.js";
+
+const LARGE = 0x20_0000n;
+
+/** What was found over a range: entries that lead to empty tables. */
+export interface EmptyTables {
+  readonly entries: readonly { readonly table: Frame; readonly index: number }[];
+  /** First address under each entry, once, however many roots have one. */
+  readonly addresses: ReadonlySet<bigint>;
+  /** The tables, each once, however many entries lead there. */
+  readonly tables: ReadonlySet<Frame>;
+}
+
+/**
+ * @param start on 2 MiB
+ * @returns what has to go before 2 MiB leaves fit on every root; undefined where a leaf is in the way, or a table that is in use or not ours
+ */
+export function findEmptyTables(entries: TableMemory, allocator: PageAllocator, roots: readonly TableRoot[], levels: 4 | 5, start: bigint, end: bigint): EmptyTables | undefined {
+  const found = new Map<string, { table: Frame; index: number }>();
+  const addresses = new Set<bigint>();
+  const tables = new Set<Frame>();
+  for (let address = start; address < end; address += LARGE) {
+    const index = tableIndex(address, 2);
+    for (const { root } of roots) {
+      const table = tableAt(entries.memory, root, levels, address, 2);
+      if (table === undefined) continue;
+      const lo = entries.low(table, index);
+      if (!isPresent(lo)) continue;
+      if (isLeaf(lo, 2)) return undefined;
+      const lower = frameOf(lo, entries.high(table, index));
+      if (!tables.has(lower) && !(allocator.owns(lower, 0) && isEmpty(entries, lower))) return undefined;
+      tables.add(lower);
+      addresses.add(address);
+      found.set(`${table}/${index}`, { table, index });
+    }
+  }
+  return { entries: [...found.values()], addresses, tables };
+}
+
+/** An entry that was made absent still has its bits and will be wanted again: only zeroes are nothing. */
+function isEmpty(entries: TableMemory, table: Frame): boolean {
+  for (let index = 0; index < 512; index++) if (entries.low(table, index) !== 0 || entries.high(table, index) !== 0) return false;
+  return true;
+}
