@@ -1,0 +1,82 @@
+/** Kernel text as a kernel with one copy would have it: pages written to so far, in plain arrays, against which every copy is compared. */
+import { type Frame, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { frameAt, invariant, type KernelLayout, type ReplicaView, type TableMemory } from "@kreplica/mm-core/api";
+
+const PAGE = 4096n;
+
+/** The parts of a kernel that are looked at. */
+export interface WitnessedKernel {
+  readonly machine: Machine;
+  readonly entries: TableMemory;
+  readonly view: ReplicaView;
+  readonly layout: KernelLayout;
+}
+
+/** Reads through each holder's own tables, never through text-patch's idea of where copies are. */
+export class TextReader {
+  constructor(private readonly kernel: WitnessedKernel) {}
+
+  /** Frame of each page of a run on a holder. */
+  frames(node: NodeId, address: bigint, length: number): Frame[] {
+    const { entries, view, layout } = this.kernel;
+    const frames: Frame[] = [];
+    for (let page = address & ~(PAGE - 1n); page < address + BigInt(length); page += PAGE) {
+      frames.push(frameAt(entries.memory, view.kernelRoot(node), layout.levels, page) ?? NONE);
+    }
+    return frames;
+  }
+
+  /** Distinct frames of a run over all holders: as many runs as there are copies. */
+  copies(address: bigint, length: number): { readonly node: NodeId; readonly frames: readonly Frame[] }[] {
+    const found: { node: NodeId; frames: readonly Frame[] }[] = [];
+    for (const node of this.kernel.view.holders) {
+      const frames = this.frames(node, address, length);
+      if (!found.some((each) => each.frames.every((frame, i) => frame === frames[i]))) found.push({ node, frames });
+    }
+    return found;
+  }
+
+  bytes(node: NodeId, address: bigint, length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    const frames = this.frames(node, address, length);
+    for (let done = 0; done < length;) {
+      const within = Number(address & (PAGE - 1n)) + done;
+      const count = Math.min(length - done, 4096 - (within & 4095));
+      const frame = frames[within >> 12]!;
+      invariant(frame !== NONE, `0x${(address + BigInt(done)).toString(16)} is not mapped on node ${node}`);
+      this.kernel.machine.memory.readBytes((BigInt(frame) << 12n) + BigInt(within & 4095), bytes.subarray(done, done + count));
+      done += count;
+    }
+    return bytes;
+  }
+}
+
+/** What one copy would hold. */
+export class SingleText {
+  private readonly pages = new Map<bigint, Uint8Array>();
+  /** @param read the bytes before anything was written */
+  constructor(private readonly read: (page: bigint) => Uint8Array) {}
+
+  bytes(address: bigint, length: number): Uint8Array {
+    return Uint8Array.from({ length }, (_, i) => this.page(address + BigInt(i))[Number((address + BigInt(i)) & (PAGE - 1n))]!);
+  }
+
+  write(address: bigint, bytes: Uint8Array): void {
+    bytes.forEach((byte, i) => { this.page(address + BigInt(i))[Number((address + BigInt(i)) & (PAGE - 1n))] = byte; });
+  }
+
+  /** Forgets a run that is text no longer. */
+  forget(address: bigint, bytes: number): void {
+    for (let page = address & ~(PAGE - 1n); page < address + BigInt(bytes); page += PAGE) this.pages.delete(page);
+  }
+
+  /** Every page that was looked at or written. */
+  get touched(): ReadonlyMap<bigint, Uint8Array> { return this.pages; }
+
+  private page(address: bigint): Uint8Array {
+    const start = address & ~(PAGE - 1n);
+    let page = this.pages.get(start);
+    if (!page) this.pages.set(start, (page = this.read(start)));
+    return page;
+  }
+}

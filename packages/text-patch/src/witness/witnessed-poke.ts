@@ -1,0 +1,253 @@
+/**
+ * Text patching with a witness beside it: every operation is carried out by the one it stands before, and looked at from outside after
+ * each stored byte, through every holder's tables and against a text of which there is one copy. Rules D-1 to D-3, D-5 to D-7, D-11 and
+ * D-12; what needs CPUs, probes or a boot is its user's.
+ */
+import type { Frame } from "@kreplica/hw-x86/api";
+import { INT3 } from "../encode.js";
+import { type PokeItem, type PokeCost, type PokeStep, type TextPoke } from "../poke/poke-api.js";
+import type { TextCopy } from "../poke/copies.js";
+import type { Emulation } from "../poke/emulate.js";
+import type { PokingSpace } from "../poke/poking-space.js";
+import { SingleText, TextReader, type WitnessedKernel } from "./single-text.js";
+
+/** Rules of group D that the witness looks after, by their ids in the project's list. */
+export type WitnessedRule = "D-1" | "D-2" | "D-3" | "D-5" | "D-6" | "D-7" | "D-11" | "D-12";
+
+export interface PatchWatcher {
+  /** A rule does not hold. Throws, as a rule. */
+  fail(rule: WitnessedRule, detail: string): void;
+  /** After each byte stored in a copy and each synchronisation: other CPUs may run. */
+  step?(step: PokeStep): void;
+}
+
+/** Patching that can be looked into: the poking space is where the alias is. */
+export interface WitnessedTarget extends TextPoke { readonly pokingSpace: PokingSpace }
+
+const BATCH = 256;
+const KEEP = 1n << 63n;
+const PCIDE = 0x2_0000;
+const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const equal = (a: Uint8Array, b: Uint8Array): boolean => a.every((byte, i) => byte === b[i]);
+
+/** Steps of the protocol a copy may be in: 0 old, 1 INT3 before the old tail, 2 INT3 before the new tail, 3 new; undefined when in none. */
+export function phasesOf(now: Uint8Array, old: Uint8Array, next: Uint8Array): readonly [lowest: number, highest: number] | undefined {
+  const possible: number[] = [];
+  const tail = (bytes: Uint8Array): Uint8Array => bytes.subarray(1);
+  if (equal(now, old)) possible.push(0);
+  if (now[0] === INT3 && equal(tail(now), tail(old))) possible.push(1);
+  if (now[0] === INT3 && equal(tail(now), tail(next))) possible.push(2);
+  if (equal(now, next)) possible.push(3);
+  // A tail half written is nobody's to execute: it lies behind an INT3, between the second step and the third.
+  if (possible.length === 0 && now[0] === INT3 && now.every((byte, i) => i === 0 || byte === old[i] || byte === next[i])) possible.push(1, 2);
+  return possible.length === 0 ? undefined : [possible[0]!, possible[possible.length - 1]!];
+}
+
+export class WitnessedTextPoke implements TextPoke {
+  /** What a kernel with one copy would have now. */
+  readonly single: SingleText;
+  private readonly reader: TextReader;
+  private queued: PokeItem[] = [];
+
+  constructor(private readonly target: WitnessedTarget, private readonly kernel: WitnessedKernel, private readonly watcher: PatchWatcher) {
+    this.reader = new TextReader(kernel);
+    this.single = new SingleText((page) => this.reader.bytes(kernel.view.master, page, 4096));
+  }
+
+  get cost(): PokeCost { return this.target.cost; }
+  breakpoint(address: bigint): Emulation | undefined { return this.target.breakpoint(address); }
+  synchronise(): void { this.target.synchronise(); this.watcher.step?.({ phase: "sync", address: 0n, node: -1, synchronised: true }); }
+  verify(address: bigint, expected: Uint8Array): void { this.target.verify(address, expected); }
+  read(address: bigint, length: number): Uint8Array { return this.target.read(address, length); }
+  copies(address: bigint, length: number): readonly TextCopy[] { return this.target.copies(address, length); }
+
+  early(address: bigint, bytes: Uint8Array): void { this.whole(address, bytes, () => this.target.early(address, bytes)); }
+  pokeStopped(address: bigint, bytes: Uint8Array): void { this.whole(address, bytes, () => this.target.pokeStopped(address, bytes)); }
+  copy(address: bigint, bytes: Uint8Array): void { this.whole(address, bytes, () => this.target.copy(address, bytes)); }
+  set(address: bigint, value: number, length: number): void {
+    this.whole(address, new Uint8Array(length).fill(value), () => this.target.set(address, value, length));
+  }
+
+  poke(address: bigint, bytes: Uint8Array): void {
+    for (const _ of this.pokeSteps(address, bytes));
+  }
+
+  *pokeSteps(address: bigint, bytes: Uint8Array): Generator<PokeStep, void> {
+    this.single.bytes(address, bytes.length);
+    const written = new Written(this.reader, this.kernel, [{ address, bytes }]);
+    for (const step of this.target.pokeSteps(address, bytes)) {
+      this.alias(step);
+      written.note(step);
+      this.watcher.step?.(step);
+      yield step;
+    }
+    this.after([{ address, bytes }], written);
+  }
+
+  batch(items: readonly PokeItem[]): void {
+    for (let from = 0; from < items.length; from += BATCH) for (const _ of this.batchSteps(items.slice(from, from + BATCH)));
+  }
+
+  queue(item: PokeItem): void {
+    const last = this.queued[this.queued.length - 1];
+    if (last && (item.address <= last.address || this.queued.length === BATCH)) this.finish();
+    this.queued.push(item);
+  }
+
+  finish(): void {
+    const items = this.queued;
+    this.queued = [];
+    this.batch(items);
+  }
+
+  *batchSteps(items: readonly PokeItem[]): Generator<PokeStep, void> {
+    const old = items.map(({ address, bytes }) => this.single.bytes(address, bytes.length));
+    const written = new Written(this.reader, this.kernel, items);
+    for (const step of this.target.batchSteps(items)) {
+      this.alias(step);
+      written.note(step);
+      items.forEach((item, i) => this.phases(item, old[i]!, step));
+      this.watcher.step?.(step);
+      yield step;
+    }
+    this.after(items, written);
+  }
+
+  /** D-12 over every page that was ever looked at: what all copies hold is what one copy would. */
+  compare(): void {
+    for (const [page, expected] of this.single.touched) {
+      for (const node of this.kernel.view.holders) {
+        const found = this.reader.bytes(node, page, 4096);
+        const at = expected.findIndex((byte, i) => byte !== found[i]);
+        if (at >= 0) this.watcher.fail("D-12", `node ${node} holds 0x${found[at]!.toString(16)} at 0x${(page + BigInt(at)).toString(16)}, a single copy 0x${expected[at]!.toString(16)}`);
+      }
+    }
+  }
+
+  /** D-2 and D-3 for one site after one step. */
+  private phases({ address, bytes }: PokeItem, old: Uint8Array, step: PokeStep): void {
+    let behind = 3;
+    let ahead = 0;
+    let first: Uint8Array | undefined;
+    for (const node of this.kernel.view.holders) {
+      const now = this.reader.bytes(node, address, bytes.length);
+      const found = phasesOf(now, old, bytes);
+      if (!found) {
+        this.watcher.fail("D-3", `node ${node} holds ${hex(now)} at 0x${address.toString(16)} while ${hex(old)} becomes ${hex(bytes)}`);
+        continue;
+      }
+      behind = Math.min(behind, found[1]);
+      ahead = Math.max(ahead, found[0]);
+      first ??= now;
+      if (step.synchronised && !equal(now, first)) this.watcher.fail("D-2", `after a synchronisation node ${node} holds ${hex(now)} at 0x${address.toString(16)}, node ${this.kernel.view.holders[0]} ${hex(first)}`);
+    }
+    if (ahead - behind > 1) this.watcher.fail("D-3", `copies of 0x${address.toString(16)} are ${ahead - behind} phases apart`);
+  }
+
+  /** D-5: the alias names frames of one copy, the same holder's for both pages. */
+  private alias(step: PokeStep): void {
+    if (step.synchronised) return;
+    const [low, high] = this.target.pokingSpace.aliasEntries().map((entry) => Number((entry >> 12n) & 0xff_ffff_ffffn));
+    const frames = this.reader.frames(step.node, step.address, high === 0 ? 1 : 4097 - Number(step.address & 4095n));
+    if (low !== frames[0] || (high !== 0 && high !== frames[1])) {
+      this.watcher.fail("D-5", `a poke of node ${step.node}'s copy of 0x${step.address.toString(16)} goes through frames ${low} and ${high}, its own are ${frames.join(" and ")}`);
+    }
+  }
+
+  private whole(address: bigint, bytes: Uint8Array, work: () => void): void {
+    this.single.bytes(address, bytes.length);
+    const written = new Written(this.reader, this.kernel, [{ address, bytes }]);
+    work();
+    this.after([{ address, bytes }], written);
+  }
+
+  private after(items: readonly PokeItem[], written: Written): void {
+    const { watcher } = this;
+    written.look();
+    for (const { address, bytes } of items) {
+      this.single.write(address, bytes);
+      for (const node of this.kernel.view.holders) {
+        const now = this.reader.bytes(node, address, bytes.length);
+        if (!equal(bytes, now)) watcher.fail("D-1", `node ${node} holds ${hex(now.subarray(0, 16))} at 0x${address.toString(16)} after ${hex(bytes.subarray(0, 16))} was written`);
+      }
+      this.verification(address, bytes);
+    }
+    const wrong = written.verdict();
+    if (wrong !== undefined) watcher.fail("D-7", wrong);
+    if (this.target.pokingSpace.aliasEntries().some((entry) => entry !== 0n)) watcher.fail("D-6", "an entry of the poking alias is left");
+    this.translations();
+  }
+
+  /** D-6: no CPU still translates the alias. Looked up with its poking root loaded and nothing flushed, which needs PCIDs. */
+  private translations(): void {
+    const { machine } = this.kernel;
+    const space = this.target.pokingSpace;
+    for (const id of machine.cpuIds) {
+      const cpu = machine.cpu(id);
+      if ((cpu.cr4 & PCIDE) === 0) continue;
+      const { cr3, privilege } = cpu;
+      cpu.privilege = 0;
+      cpu.writeCr3((BigInt(space.rootOf(id)) << 12n) | KEEP);
+      for (const page of [0n, 4096n]) {
+        const at = space.address + page;
+        if (cpu.load(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))) === 0) this.watcher.fail("D-6", `CPU ${id} still translates page ${page >> 12n} of the poking alias`);
+      }
+      cpu.writeCr3(cr3 | KEEP);
+      cpu.privilege = privilege;
+    }
+  }
+
+  /** D-11: a byte changed in any one copy is noticed. */
+  private verification(address: bigint, bytes: Uint8Array): void {
+    const { memory } = this.kernel.machine;
+    for (const { node, frames } of this.reader.copies(address, bytes.length)) {
+      const physical = (BigInt(frames[0]!) << 12n) + (address & 4095n);
+      memory.writeBytes(physical, Uint8Array.of(bytes[0]! ^ 1));
+      let noticed = false;
+      try { this.target.verify(address, bytes); } catch { noticed = true; }
+      memory.writeBytes(physical, bytes.subarray(0, 1));
+      if (!noticed) this.watcher.fail("D-11", `verification does not notice a wrong byte in node ${node}'s copy of 0x${address.toString(16)}`);
+    }
+  }
+}
+
+/** D-7: which frames a change has written, from the steps and from the memory's own versions. */
+class Written {
+  /** Versions before, by frame of every copy. */
+  private readonly frames = new Map<Frame, number>();
+  /** Copies written by phase and site. */
+  private readonly passes = new Map<string, Set<number>>();
+  private unchanged: string | undefined;
+
+  constructor(private readonly reader: TextReader, private readonly kernel: WitnessedKernel, items: readonly PokeItem[]) {
+    for (const { address, bytes } of items) {
+      for (const { frames } of reader.copies(address, bytes.length)) {
+        for (const frame of frames) this.frames.set(frame, kernel.machine.memory.version(frame));
+      }
+    }
+  }
+
+  note(step: PokeStep): void {
+    if (step.synchronised) return;
+    const key = `${step.phase} of 0x${step.address.toString(16)}`;
+    const nodes = this.passes.get(key) ?? new Set();
+    nodes.add(step.node);
+    this.passes.set(key, nodes);
+  }
+
+  /** Looks which frames have been written by now; verification will write some. */
+  look(): void {
+    const { memory } = this.kernel.machine;
+    const left = [...this.frames].filter(([frame, version]) => memory.version(frame) === version);
+    this.unchanged = left.length === 0 ? undefined : `frame ${left[0]![0]} of a copy was not written`;
+  }
+
+  verdict(): string | undefined {
+    for (const [key, nodes] of this.passes) {
+      const address = BigInt(key.slice(key.indexOf("0x")));
+      const copies = this.reader.copies(address, 1).length;
+      if (nodes.size !== copies) return `${key}: ${nodes.size} copies were written, there are ${copies}`;
+    }
+    return this.unchanged;
+  }
+}
