@@ -34,5 +34,5 @@ export const POLICIES: Readonly<Record<string, Policy>> = {
   "per-socket": { summary: perSocket().summary, plugin: replicationBy(perSocket()) },
 };
 
-/** A kernel under any policy, or with a plugin of the caller's in its place. */
-export const withPolicy = (spec: MachineSpec, given: Ingredients, policy: Plugin): Assembly => assemble([hwX86(spec), inputs(given), mmCore, policy]);
+/** A kernel under any policy, or with a plugin of the caller's in its place. @param more subsystems beside the core */
+export const withPolicy = (spec: MachineSpec, given: Ingredients, policy: Plugin, more: readonly Plugin[] = []): Assembly => assemble([hwX86(spec), inputs(given), mmCore, policy, ...more]);

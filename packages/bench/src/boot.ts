@@ -39,6 +39,8 @@ export interface BootOptions {
   readonly defects?: KernelOptions["defects"];
   /** Further frames the kernel may not have: those a recording uses on a machine too small to set the whole guest aside. */
   readonly reserved?: KernelOptions["reserved"];
+  /** Subsystems beside the core: set-memory, vmalloc, text-patch and what else a caller wants on this kernel. */
+  readonly plugins?: readonly Plugin[];
   /** Called with the kernel before its first step: to add to steps, or to refuse allocations. */
   readonly before?: (parts: BootParts) => void;
 }
@@ -110,7 +112,7 @@ export function prepare(options: BootOptions): BootParts {
     kaslrText: options.kaslr?.text ?? false, kaslrMemory: options.kaslr?.memory ?? false,
   });
   const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])], ...(defects ? { defects } : {}) };
-  const assembly = withPolicy(spec, { image, layout, options: kernelOptions }, policy.plugin);
+  const assembly = withPolicy(spec, { image, layout, options: kernelOptions }, policy.plugin, options.plugins);
   return {
     assembly, image, layout, options: kernelOptions,
     machine: assembly.get(Machine), tables: assembly.get(KernelTables), entries: assembly.get(TableMemory), view: assembly.get(ReplicaView),

@@ -111,6 +111,14 @@ describe("check", () => {
     expect(code).toBe(2);
     expect(error).toMatch(/no\.json: nodes: .*Give a file that `kreplica check --save` wrote/);
   });
+  test("an operation nobody knows is named with its place", async () => {
+    const file = join(folder, "unknown.json");
+    const saved = { schema: "kreplica.counterexample/1", policy: "per-node", nodes: 2, memoryless: 0, levels: 4, pti: false, invariant: "F1", operations: [{ op: "spawn", cpu: 0 }, { op: "teleport" }] };
+    writeFileSync(file, JSON.stringify(saved));
+    const { code, error } = await kreplica.run(["check", "--replay", file]);
+    expect(code).toBe(2);
+    expect(error).toMatch(/unknown\.json: operations\[1\]\.op: there is no operation "teleport".*spawn, fork/i);
+  });
 });
 
 test("policies, one line each", async () => {

@@ -1,8 +1,9 @@
 /** Many runs on kernels of many kinds; a failure is shrunk to the shortest list of operations that still fails the same way. */
-import { seededRandom } from "@kreplica/mm-core";
 import type { BootOptions } from "../boot.js";
-import { CheckedSystem, CheckFailure } from "./harness.js";
-import { drawOperation, drawStaleScene, type Operation } from "./operations.js";
+import { CheckFailure } from "./check-failure.js";
+import { CheckedSystem } from "./checked-system.js";
+import { repertoire } from "./families.js";
+import type { Operation } from "./family.js";
 
 export interface CampaignOptions {
   readonly runs: number;
@@ -26,18 +27,6 @@ export interface Counterexample {
 }
 export interface CampaignResult { readonly runs: number; readonly steps: number; readonly violations: readonly Counterexample[] }
 
-/** The operations of one run. @param seed of this run alone */
-export function drawRun(seed: number, steps: number): Operation[] {
-  const random = seededRandom(seed);
-  const focus = { p: 0, cpu: 0, page: 0 };
-  const operations: Operation[] = [];
-  while (operations.length < steps) {
-    if (random(20) === 0) operations.push(...drawStaleScene(random, focus));
-    else operations.push(drawOperation(random, focus));
-  }
-  return operations.slice(0, steps);
-}
-
 /** Runs a list on a fresh kernel. @returns what failed, or undefined */
 export function failureOf(kernel: BootOptions, operations: readonly Operation[]): CheckFailure | undefined {
   try {
@@ -59,7 +48,7 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
     for (let at = 0; at < best.length && trials > 0;) {
       const candidate = [...best.slice(0, at), ...best.slice(at + size)];
       // With an operation go its allocations: a refusal that counted them has to come sooner.
-      const sooner = candidate.some((each) => each.op === "refuse" && each.nth > 1) ? [candidate.map((each) => (each.op === "refuse" ? { ...each, nth: 1 } : each))] : [];
+      const sooner = candidate.some((each) => each.op === "refuse") ? [candidate.map((each) => (each.op === "refuse" ? { ...each, nth: 1 } : each))] : [];
       let found: CheckFailure | undefined;
       for (const each of [candidate, ...sooner]) {
         trials--;
@@ -75,7 +64,7 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
     // Single operations may be simpler: the race left out, the first process, the first CPU, one page.
     if (size === 1) {
       for (let at = 0; at < best.length && trials > 0; at++) {
-        for (const simpler of simplerOperations(best[at]!)) {
+        for (const simpler of repertoire.simpler(best[at]!)) {
           const candidate = best.map((other, index) => (index === at ? simpler : other));
           trials--;
           const found = failureOf(kernel, candidate);
@@ -87,14 +76,6 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
     size = size === 1 ? 1 : Math.floor(size / 2);
   }
   return { operations: best, failure: failure! };
-}
-
-function simplerOperations(each: Operation): Operation[] {
-  if (each.op === "racing") return [each.during];
-  const simpler: Operation[] = [];
-  for (const field of ["p", "cpu"] as const) if (field in each && (each as unknown as Record<string, number>)[field]! > 0) simpler.push({ ...each, [field]: 0 } as Operation);
-  if ("pages" in each && each.pages > 1) simpler.push({ ...each, pages: 1 });
-  return simpler;
 }
 
 /** Stops at the first failure of each kernel. */
@@ -112,7 +93,7 @@ export function campaign(options: CampaignOptions): CampaignResult {
       violations.push({ invariant: failure.invariant, detail: (small?.failure ?? failure).detail, operations: small?.operations ?? operations, kernel, seed });
     };
     if (systems.has(kernel) && systems.get(kernel) === undefined) continue;
-    const operations = drawRun(seed, options.steps);
+    const operations = repertoire.drawRun(seed, options.steps);
     try {
       let system = systems.get(kernel);
       if (!system) systems.set(kernel, (system = new CheckedSystem(options.kernels[kernel]!)));

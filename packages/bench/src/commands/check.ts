@@ -5,8 +5,8 @@ import { z } from "zod";
 import { POLICIES } from "../assemble.js";
 import type { BootOptions } from "../boot.js";
 import { campaign, failureOf } from "../check/campaign.js";
-import { sentenceOf } from "../check/harness.js";
-import { describeOperation, type Operation } from "../check/operations.js";
+import { sentenceOf } from "../check/check-failure.js";
+import { repertoire } from "../check/families.js";
 import { smallImage, smallMachine } from "../check/small-kernel.js";
 import { InputError } from "../inputs/input-error.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
@@ -61,7 +61,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
       const violations = result.violations.map(({ kernel, ...each }) => ({ ...each, sentence: sentenceOf(each.invariant), ...kinds[kernel]! }));
       if (options.json) return context.print(jsonText({ schema: "kreplica.check/1", policy: options.policy, runs: result.runs, steps: result.steps, violations }));
       const { screen } = context;
-      const text = violations.map((each) => `${screen.bad(each.invariant)} ${each.sentence}\n  ${each.nodes} nodes, ${each.levels} levels, KPTI ${each.pti ? "on" : "off"}: ${each.detail}\n${each.operations.length === 0 ? "  right after the boot\n" : each.operations.map((operation, index) => `  ${index + 1}. ${describeOperation(operation)}\n`).join("")}`).join("\n");
+      const text = violations.map((each) => `${screen.bad(each.invariant)} ${each.sentence}\n  ${each.nodes} nodes, ${each.levels} levels, KPTI ${each.pti ? "on" : "off"}: ${each.detail}\n${each.operations.length === 0 ? "  right after the boot\n" : each.operations.map((operation, index) => `  ${index + 1}. ${repertoire.describe(operation)}\n`).join("")}`).join("\n");
       return context.print(`${options.policy}: ${result.runs} runs, ${result.steps} operations on ${kinds.length} kinds of kernel: ${violations.length === 0 ? screen.good("nothing found") : screen.bad(`${violations.length} kinds of kernel go wrong`)}\n${text === "" ? "" : `\n${text}`}`);
     });
 }
@@ -75,7 +75,11 @@ function replay(file: string, context: CommandContext, json: boolean): void {
     throw new InputError({ file, ...(issue ? { field: issue.path.join(".") } : {}), reason: issue?.message ?? (error as Error).message, remedy: "give a file that `kreplica check --save` wrote" });
   }
   if (POLICIES[saved.policy] === undefined) throw new InputError({ file, field: "policy", reason: `there is no policy ${saved.policy}`, remedy: `choose one of ${Object.keys(POLICIES).join(", ")}` });
-  const failure = failureOf(kernelOf(saved.policy, saved), saved.operations as unknown as readonly Operation[]);
+  saved.operations.forEach((operation, index) => {
+    const fault = repertoire.fault(operation);
+    if (fault) throw new InputError({ file, ...fault, field: `operations[${index}].${fault.field}` });
+  });
+  const failure = failureOf(kernelOf(saved.policy, saved), saved.operations);
   if (failure) context.checkFailed();
   const violations = failure ? [{ invariant: failure.invariant, sentence: sentenceOf(failure.invariant), detail: failure.detail, operations: saved.operations }] : [];
   context.print(json

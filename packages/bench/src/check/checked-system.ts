@@ -1,0 +1,170 @@
+/**
+ * One kernel under check: hands operations to the families they belong to, and looks at the machine's bytes after each.
+ *
+ * After every operation only what it may have changed is looked at: address spaces whose PGDs were stored to, table pages that were
+ * freed, the roots CPUs run on, and what families watch. The full check of groups A to C runs at the end of a run when a kernel table
+ * was stored to, and always at the end of a campaign.
+ */
+import type { CpuId, NodeId } from "@kreplica/hw-x86";
+import { InvariantError } from "@kreplica/mm-core";
+import { BootWitness, checkInvariants } from "@kreplica/numa-replication";
+import { type BootOptions, type BootParts, prepare } from "../boot.js";
+import { CheckFailure } from "./check-failure.js";
+import { FAMILIES, familyIndex, pluginsOf } from "./families.js";
+import type { FamilyAtWork, Operation, OperationFamily } from "./family.js";
+import { pageOf } from "./places.js";
+import { Population } from "./population.js";
+import { TableWatch } from "./table-watch.js";
+
+export class CheckedSystem {
+  readonly parts: BootParts;
+  readonly watch: TableWatch;
+  readonly population: Population;
+  /** Replica nodes as of the end of the boot. */
+  readonly holders: readonly NodeId[];
+  /** Operations done. */
+  steps = 0;
+  private readonly witness: BootWitness;
+  private readonly families: readonly FamilyAtWork[];
+  private readonly indexOf: ReadonlyMap<string, number>;
+  /** Frames free by node, with nothing running. */
+  private readonly baseline: readonly number[];
+
+  /** @throws CheckFailure when the boot itself breaks a rule */
+  constructor(options: BootOptions, families: readonly OperationFamily[] = FAMILIES) {
+    this.indexOf = familyIndex(families);
+    this.parts = prepare({ ...options, plugins: [...(options.plugins ?? []), ...pluginsOf(families)] });
+    this.witness = BootWitness.of(this.parts);
+    options.before?.(this.parts);
+    for (const family of families) family.beforeBoot?.(this.parts);
+    this.guarded("B7", () => { this.parts.boot.run(); });
+    this.holders = [...this.parts.view.holders];
+    this.fullCheck();
+    this.watch = new TableWatch(this.parts);
+    this.population = new Population(this.parts, this.watch);
+    this.families = families.map((family) => family.start(this));
+    this.baseline = this.freeFrames();
+  }
+
+  /** A whole run on this kernel: what it leaves behind would be a leak. @throws CheckFailure */
+  run(operations: readonly Operation[]): void {
+    for (const operation of operations) this.step(operation);
+    this.finish();
+  }
+
+  /** @throws CheckFailure @throws RangeError for an operation of no family */
+  step(operation: Operation): void {
+    this.steps++;
+    this.watch.begin();
+    try {
+      this.guarded("F6", () => { this.perform(operation); });
+    } finally {
+      this.watch.stopProbe();
+    }
+    this.afterStep();
+  }
+
+  /** Does an operation without looking at the kernel afterwards: for families whose operations hold others. */
+  perform(operation: Operation): void {
+    const index = this.indexOf.get(operation.op);
+    if (index === undefined) throw new RangeError(`no family has an operation ${operation.op}`);
+    this.families[index]!.perform(operation);
+  }
+
+  /** Ends the run: all is compared once more, everything goes, and then nothing may be missing. @throws CheckFailure */
+  finish(): void {
+    this.guarded("F6", () => { this.end(); });
+  }
+
+  /** Groups A to C in full. @throws CheckFailure with the first rule that is broken */
+  fullCheck(): void { this.checkRules(); }
+
+  /** @throws CheckFailure */
+  fail(invariant: string, detail: string): never { throw new CheckFailure(invariant, detail); }
+
+  /** The CPU on line a number stands for. */
+  cpu(number: number): CpuId {
+    const { online } = this.parts.cpus;
+    let left = number % online.size;
+    for (const cpu of this.parts.machine.cpuIds) if (online.has(cpu) && left-- === 0) return cpu;
+    return this.fail("H6", "no CPU is on line");
+  }
+
+  /** Address of a place, see {@link pageOf}. */
+  address(place: number): bigint { return this.page(place) << 12n; }
+  page(place: number): bigint { return pageOf(place, this.parts.layout.levels); }
+
+  /** Frames free now, in the order of the machine's nodes. */
+  freeFrames(): number[] { return this.parts.machine.nodes.map((node) => this.parts.allocator.freeFrames(node)); }
+
+  /** Runs what may be refused (undefined or false): it must then have given every frame back. */
+  unchangedWhenRefused<T>(work: () => T | undefined | false): T | undefined | false {
+    const before = this.freeFrames();
+    const result = work();
+    if (result !== undefined && result !== false) return result;
+    const after = this.freeFrames();
+    const node = after.findIndex((frames, index) => frames !== before[index]);
+    if (node >= 0) this.fail("F6", `a refused operation kept ${before[node]! - after[node]!} frames of node ${this.parts.machine.nodes[node]!}`);
+    return result;
+  }
+
+  /** A broken promise of the kernel is a broken rule. */
+  private guarded(invariant: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof InvariantError) throw new CheckFailure(invariant, error.message);
+      throw error;
+    }
+  }
+
+  private checkRules(only?: readonly string[]): void {
+    const report = checkInvariants({ ...this.parts, reached: this.parts.boot.reached, witness: this.witness }, only);
+    const first = report.violated[0];
+    if (first) throw new CheckFailure(first.id, first.detail);
+  }
+
+  private afterStep(): void {
+    this.checkHolders();
+    this.watch.afterStep();
+    this.checkRoots();
+    for (const family of this.families) family.afterStep?.();
+  }
+
+  /** I4: who holds copies was settled when room was reserved. */
+  private checkHolders(): void {
+    const now = this.parts.view.holders;
+    if (now.length !== this.holders.length || now.some((node, index) => node !== this.holders[index])) this.fail("I4", `replica nodes were ${this.holders.join(", ")} when room was reserved, now ${now.join(", ")}`);
+  }
+
+  /** G1 and G8: every CPU runs on its node's root of what it has loaded. */
+  private checkRoots(): void {
+    const { machine, cpus, view } = this.parts;
+    const { switcher } = this.population;
+    for (const cpu of cpus.online) {
+      const root = machine.cpu(cpu).rootFrame;
+      const space = switcher.loaded(cpu);
+      const node = machine.nodeOfCpu(cpu);
+      const wanted = space ? space.pgd(node) : view.kernelRoot(node);
+      if (root !== wanted) this.fail("G1", `CPU ${cpu} of node ${node} runs on root ${root}, its node's is ${wanted}`);
+      const expected = switcher.expectedRoot(cpu);
+      if (expected !== root) this.fail("G8", `the debug check on CPU ${cpu} of node ${node} expects root ${expected} in CR3, which rightly holds ${root}`);
+    }
+  }
+
+  private end(): void {
+    this.parts.allocator.refuse(0);
+    this.population.compare();
+    for (const family of this.families) family.compare?.();
+    for (let index = this.families.length - 1; index >= 0; index--) this.families[index]!.undo?.();
+    this.population.clear();
+    this.afterStep();
+    const now = this.freeFrames();
+    const leak = now.findIndex((frames, index) => frames !== this.baseline[index]);
+    if (leak >= 0) this.fail("F6", `after every process exited, node ${this.parts.machine.nodes[leak]!} has ${this.baseline[leak]! - now[leak]!} frames less than before`);
+    if (this.population.userFrames.size !== 0) this.fail("F6", `${this.population.userFrames.size} user frames are still counted`);
+    this.checkRules(["A4", "B2", "B6"]);
+    if (this.watch.kernelStores) this.fullCheck();
+    this.watch.kernelStores = false;
+  }
+}

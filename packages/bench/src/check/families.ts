@@ -1,0 +1,119 @@
+/** The list of operation families, and what a run needs of all of them: drawing, printing, reading back. A new family is one line here. */
+import type { Plugin } from "@kreplica/di";
+import { Drawing } from "./drawing.js";
+import { cpuFamily } from "./families/cpus.js";
+import { kernelPageFamily } from "./families/kernel-pages.js";
+import { processFamily } from "./families/processes.js";
+import { racingFamily } from "./families/racing.js";
+import { refusalFamily } from "./families/refusal.js";
+import { userPageFamily } from "./families/user-pages.js";
+import type { Field, Kind, Operation, OperationFamily } from "./family.js";
+
+export const FAMILIES: readonly OperationFamily[] = [
+  processFamily,
+  userPageFamily,
+  cpuFamily,
+  kernelPageFamily,
+  refusalFamily,
+  racingFamily,
+];
+
+/** One in this many draws is a scene. */
+const SCENE_EVERY = 20;
+
+/** Place in the list of the family that has an operation. @throws RangeError when two families claim one */
+export function familyIndex(families: readonly OperationFamily[]): ReadonlyMap<string, number> {
+  const index = new Map<string, number>();
+  families.forEach((family, at) => {
+    for (const op of Object.keys(family.kinds)) {
+      if (index.has(op)) throw new RangeError(`families ${families[index.get(op)!]!.name} and ${family.name} both have an operation ${op}`);
+      index.set(op, at);
+    }
+  });
+  return index;
+}
+
+/** Plugins all families need, each once. */
+export const pluginsOf = (families: readonly OperationFamily[]): readonly Plugin[] => [...new Set(families.flatMap((family) => family.plugins ?? []))];
+
+/** Draws, prints and reads the operations of a list of families. */
+export class Repertoire {
+  private readonly index: ReadonlyMap<string, number>;
+  private readonly weights: readonly (readonly [OperationFamily, string, Kind])[];
+  private readonly scenes: readonly NonNullable<OperationFamily["scenes"]>[number][];
+
+  constructor(private readonly families: readonly OperationFamily[] = FAMILIES) {
+    this.index = familyIndex(families);
+    this.weights = families.flatMap((family) => Object.entries(family.kinds).map(([op, kind]) => [family, op, kind] as const));
+    this.scenes = families.flatMap((family) => family.scenes ?? []);
+  }
+
+  /** The operations of one run. @param seed of this run alone; the same gives the same list */
+  drawRun(seed: number, steps: number): Operation[] {
+    const drawing = new Drawing(seed, (same) => this.drawOne(same, true));
+    const operations: Operation[] = [];
+    while (operations.length < steps) {
+      if (this.scenes.length > 0 && drawing.random(SCENE_EVERY) === 0) operations.push(...drawing.oneOf(this.scenes)(drawing));
+      else operations.push(this.drawOne(drawing, false));
+    }
+    return operations.slice(0, steps);
+  }
+
+  private drawOne(drawing: Drawing, nested: boolean): Operation {
+    const kinds = nested ? this.weights.filter(([, , kind]) => !kind.alone) : this.weights;
+    let pick = drawing.random(kinds.reduce((sum, [, , kind]) => sum + kind.weight, 0));
+    for (const [family, op, kind] of kinds) {
+      if (pick < kind.weight) return family.draw(op, drawing);
+      pick -= kind.weight;
+    }
+    throw new RangeError("no family has an operation to draw");
+  }
+
+  /** One line: `process 1 maps 2 pages at 0x200000, rw, on CPU 3`. Numbers are as drawn, before the modulo. */
+  describe(operation: Operation): string {
+    const at = this.index.get(operation.op);
+    return at === undefined ? operation.op : this.families[at]!.describe(operation, (other) => this.describe(other));
+  }
+
+  /** What may take an operation's place while a counterexample is made smaller. */
+  simpler(operation: Operation): readonly Operation[] {
+    const fields = operation as Operation & Readonly<Record<string, number>>;
+    const own = this.families[this.index.get(operation.op)!]!.simpler?.(operation) ?? [];
+    const general = (["p", "cpu"] as const).filter((field) => fields[field]! > 0).map((field): Operation => ({ ...operation, [field]: 0 }));
+    const onePage = { ...operation, pages: 1 };
+    return [...own, ...general, ...(fields["pages"]! > 1 ? [onePage] : [])];
+  }
+
+  /** Whether what an operation does decides what a user sees. */
+  isSeenByUsers(operation: Operation): boolean { return this.families[this.index.get(operation.op)!]?.seenByUsers === true; }
+
+  /**
+   * What is wrong with an operation that came from outside; undefined when nothing is.
+   * @returns the field, from the operation on, and a sentence about it
+   */
+  fault(operation: Operation): { readonly field: string; readonly reason: string; readonly remedy: string } | undefined {
+    const at = this.index.get(operation.op);
+    if (at === undefined) return { field: "op", reason: `there is no operation ${JSON.stringify(operation.op)}`, remedy: `use one of ${[...this.index.keys()].join(", ")}` };
+    const { fields } = this.families[at]!.kinds[operation.op]!;
+    for (const [field, wanted] of Object.entries(fields)) {
+      const value = (operation as unknown as Readonly<Record<string, unknown>>)[field];
+      if (wanted === "operation") {
+        if (typeof value !== "object" || value === null || typeof (value as Operation).op !== "string") return { field, reason: `${operation.op} needs an operation there`, remedy: "put an object with a field op there" };
+        const inner = this.fault(value as Operation);
+        if (inner) return { ...inner, field: `${field}.${inner.field}` };
+      } else if (!fits(value, wanted)) {
+        return { field, reason: `${operation.op} needs ${typeof wanted === "string" ? wanted === "number" ? "a whole number from 0" : "true or false" : `one of ${wanted.join(", ")}`} there, not ${JSON.stringify(value) ?? "nothing"}`, remedy: "give a file that `kreplica check --save` wrote" };
+      }
+    }
+    return undefined;
+  }
+}
+
+function fits(value: unknown, wanted: Exclude<Field, "operation">): boolean {
+  if (wanted === "number") return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 32;
+  if (wanted === "boolean") return typeof value === "boolean";
+  return typeof value === "string" && wanted.includes(value);
+}
+
+/** Of all families there are. */
+export const repertoire = new Repertoire();

@@ -1,0 +1,100 @@
+/** Processes come, copy themselves, change their program, move between CPUs, and end. */
+import { UserModel } from "../user-model.js";
+import type { OperationFamily } from "../family.js";
+
+export type ProcessOperation =
+  | { readonly op: "spawn"; readonly cpu: number }
+  | { readonly op: "fork"; readonly p: number; readonly cpu: number }
+  | { readonly op: "exec"; readonly p: number; readonly cpu: number }
+  | { readonly op: "exit"; readonly p: number }
+  | { readonly op: "run"; readonly p: number; readonly cpu: number }
+  | { readonly op: "idle"; readonly cpu: number }
+  | { readonly op: "shrink"; readonly p: number; readonly cpu: number }
+  | { readonly op: "ldt"; readonly p: number };
+
+/** More would only spread operations thinner. */
+const MOST = 4;
+const on = { cpu: "number" } as const;
+const of = { p: "number" } as const;
+
+export const processFamily: OperationFamily<ProcessOperation> = {
+  name: "processes",
+  seenByUsers: true,
+  kinds: {
+    spawn: { weight: 2, fields: on }, fork: { weight: 8, fields: { ...of, ...on } }, exec: { weight: 2, fields: { ...of, ...on } }, exit: { weight: 3, fields: of },
+    run: { weight: 12, fields: { ...of, ...on } }, idle: { weight: 6, fields: on }, shrink: { weight: 1, fields: { ...of, ...on } }, ldt: { weight: 1, fields: of },
+  },
+
+  draw(op, drawing) {
+    switch (op) {
+      case "spawn": case "idle": return { op, cpu: drawing.cpu() };
+      case "exit": case "ldt": return { op, p: drawing.process() };
+      default: return { op, p: drawing.process(), cpu: drawing.cpu() };
+    }
+  },
+
+  describe(o) {
+    switch (o.op) {
+      case "spawn": return `a new process, asked for on CPU ${o.cpu}`;
+      case "fork": return `process ${o.p} forks on CPU ${o.cpu}`;
+      case "exec": return `process ${o.p} execs on CPU ${o.cpu}`;
+      case "exit": return `process ${o.p} exits`;
+      case "run": return `CPU ${o.cpu} switches to process ${o.p}`;
+      case "idle": return `CPU ${o.cpu} runs a kernel thread`;
+      case "shrink": return `process ${o.p} gives up its PGD for CPU ${o.cpu}'s node`;
+      case "ldt": return `process ${o.p} calls modify_ldt`;
+    }
+  },
+
+  start(system) {
+    const { population, parts, watch } = system;
+    const { processes, switcher } = population;
+    return {
+      perform(o) {
+        const cpu = "cpu" in o ? system.cpu(o.cpu) : 0;
+        if (o.op === "idle") return switcher.idle(cpu);
+        if (o.op === "spawn") {
+          const process = population.live.length < MOST && system.unchangedWhenRefused(() => processes.spawn(cpu));
+          if (process) population.add(process, new UserModel(), cpu);
+          return;
+        }
+        const who = population.pick(o.p);
+        if (!who) return;
+        const { process, model } = who;
+        switch (o.op) {
+          case "fork": {
+            const child = population.live.length < MOST && system.unchangedWhenRefused(() => processes.fork(process, cpu));
+            if (child) population.add(child, model.copy(), cpu);
+            return;
+          }
+          case "exec":
+            if (!system.unchangedWhenRefused(() => processes.exec(process, cpu))) return;
+            model.pages.clear();
+            model.brkPages = 0;
+            watch.touch(process.space);
+            return;
+          case "exit": return population.remove(who);
+          case "run": {
+            const same = switcher.loaded(cpu) === process.space && !switcher.isLazy(cpu);
+            const { writes } = switcher.counts;
+            const { stores } = parts.entries;
+            // A plan that makes PGDs at the first switch stores there; all others must not.
+            const grown = process.space.pgdNodes.length;
+            processes.run(process, cpu);
+            if (same && switcher.counts.writes !== writes) system.fail("G3", `CPU ${cpu} wrote CR3 for a thread of the process it ran`);
+            if (parts.entries.stores !== stores && process.space.pgdNodes.length === grown) system.fail("G4", `a migration to CPU ${cpu} stored to a page table`);
+            return;
+          }
+          case "shrink": {
+            const node = parts.view.nearest(parts.machine.nodeOfCpu(cpu));
+            const used = [...parts.cpus.online].some((each) => switcher.loaded(each) === process.space && parts.view.nearest(parts.machine.nodeOfCpu(each)) === node);
+            if (!used) process.space.shrink(node);
+            return;
+          }
+          case "ldt":
+            if (parts.layout.pti && processes.modifyLdt(process)) watch.touch(process.space);
+        }
+      },
+    };
+  },
+};

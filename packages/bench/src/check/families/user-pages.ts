@@ -1,0 +1,145 @@
+/** Areas of a process and the pages in them: mapped, protected, moved, locked, touched; and the scenes in which a flush could be missing. */
+import type { AccessKind, NumaPolicy } from "@kreplica/mm-core";
+import type { CheckedSystem } from "../checked-system.js";
+import type { Drawing } from "../drawing.js";
+import type { OperationFamily } from "../family.js";
+import { PLACES, placeText as at } from "../places.js";
+import type { ProcessOperation } from "./processes.js";
+
+interface Range { readonly p: number; readonly cpu: number; readonly page: number; readonly pages: number }
+export type UserPageOperation =
+  | Range & { readonly op: "mmap"; readonly writable: boolean; readonly large: boolean; readonly locked: boolean; readonly policy: number }
+  | Range & { readonly op: "munmap" }
+  | Range & { readonly op: "mprotect"; readonly writable: boolean; readonly executable: boolean }
+  | Range & { readonly op: "mremap"; readonly to: number }
+  | Range & { readonly op: "mlock"; readonly on: boolean }
+  | { readonly op: "brk"; readonly p: number; readonly cpu: number; readonly pages: number }
+  | { readonly op: "touch"; readonly cpu: number; readonly page: number; readonly kind: AccessKind; readonly value: number };
+
+const range = { p: "number", cpu: "number", page: "number", pages: "number" } as const;
+/** Two 2 MiB pages and what surrounds them. */
+const MANY = 1024;
+
+export const userPageFamily: OperationFamily<UserPageOperation> = {
+  name: "user-pages",
+  seenByUsers: true,
+  kinds: {
+    mmap: { weight: 10, fields: { ...range, writable: "boolean", large: "boolean", locked: "boolean", policy: "number" } },
+    munmap: { weight: 8, fields: range },
+    mprotect: { weight: 10, fields: { ...range, writable: "boolean", executable: "boolean" } },
+    mremap: { weight: 4, fields: { ...range, to: "number" } },
+    mlock: { weight: 2, fields: { ...range, on: "boolean" } },
+    brk: { weight: 2, fields: { p: "number", cpu: "number", pages: "number" } },
+    touch: { weight: 40, fields: { cpu: "number", page: "number", kind: ["read", "write", "execute"], value: "number" } },
+  },
+  scenes: [staleEntry],
+
+  draw(op, drawing) {
+    if (op === "touch") return { op, cpu: drawing.cpu(), page: drawing.place(), kind: drawing.oneOf(["read", "write", "write", "execute"]), value: 1 + drawing.random(1000) };
+    const who = { p: drawing.process(), cpu: drawing.cpu() };
+    if (op === "brk") return { op, ...who, pages: drawing.random(6) };
+    const where = { ...who, page: drawing.place(), pages: drawing.pages() };
+    switch (op) {
+      case "mmap": return { op, ...where, ...(drawing.random(6) === 0 ? { pages: MANY } : {}), writable: drawing.random(4) > 0, large: drawing.random(3) === 0, locked: drawing.random(6) === 0, policy: drawing.random(4) };
+      case "munmap": return { op, ...where, ...(drawing.random(4) === 0 ? { pages: MANY } : {}) };
+      case "mprotect": return { op, ...where, ...(drawing.flag() ? { pages: 1 } : {}), writable: drawing.flag(), executable: drawing.flag() };
+      case "mremap": return { op, ...where, to: drawing.random(PLACES) };
+      case "mlock": return { op, ...where, on: drawing.flag() };
+    }
+  },
+
+  describe(o) {
+    switch (o.op) {
+      case "mmap": return `process ${o.p} maps ${o.pages} pages at ${at(o.page)}, r${o.writable ? "w" : "-"}${o.large ? ", 2 MiB pages" : ""}${o.locked ? ", locked" : ""}, on CPU ${o.cpu}`;
+      case "munmap": return `process ${o.p} unmaps ${o.pages} pages at ${at(o.page)}, on CPU ${o.cpu}`;
+      case "mprotect": return `process ${o.p} protects ${o.pages} pages at ${at(o.page)}: r${o.writable ? "w" : "-"}${o.executable ? "x" : "-"}, on CPU ${o.cpu}`;
+      case "mremap": return `process ${o.p} moves ${o.pages} pages from ${at(o.page)} to ${at(o.to)}, on CPU ${o.cpu}`;
+      case "mlock": return `process ${o.p} ${o.on ? "locks" : "unlocks"} ${o.pages} pages at ${at(o.page)}`;
+      case "brk": return `process ${o.p} sets its heap to ${o.pages} pages`;
+      case "touch": return `CPU ${o.cpu}: ${o.kind} ${at(o.page)}${o.kind === "write" ? ` <- ${o.value}` : ""}`;
+    }
+  },
+
+  start(system) {
+    const { population } = system;
+    const { processes } = population;
+    return {
+      perform(o) {
+        const cpu = system.cpu(o.cpu);
+        if (o.op === "touch") return population.access(cpu, system.address(o.page), o.kind, o.value);
+        const who = population.pick(o.p);
+        if (!who) return;
+        const { process, model } = who;
+        if (o.op === "brk") {
+          const start = process.brkStart >> 12n;
+          if (!processes.setBrk(process, (start + BigInt(o.pages)) << 12n, cpu)) return;
+          if (o.pages > model.brkPages) model.map(start + BigInt(model.brkPages), o.pages - model.brkPages, true);
+          else model.unmap(start + BigInt(o.pages), model.brkPages - o.pages);
+          model.brkPages = o.pages;
+          return;
+        }
+        const page = system.page(o.page);
+        const address = page << 12n;
+        switch (o.op) {
+          case "mmap": {
+            const free = model.isFree(page, o.pages);
+            const properties = { writable: o.writable, large: o.large, locked: o.locked && o.pages < 100, policy: numaPolicy(system, o.policy) };
+            if (!system.unchangedWhenRefused(() => processes.mmap(process, address, o.pages, properties, cpu))) return;
+            if (!free) system.fail("F8", "mmap over pages that are mapped");
+            model.map(page, o.pages, o.writable);
+            return;
+          }
+          case "munmap":
+            if (processes.munmap(process, address, o.pages, cpu)) model.unmap(page, o.pages);
+            return;
+          case "mprotect": {
+            const covered = model.isCovered(page, o.pages);
+            if (!processes.mprotect(process, address, o.pages, { writable: o.writable, executable: o.executable }, cpu)) return;
+            if (!covered) system.fail("F8", "mprotect over a hole");
+            model.protect(page, o.pages, o.writable, o.executable);
+            return;
+          }
+          case "mremap": {
+            const to = system.page(o.to);
+            const allowed = model.isCovered(page, o.pages) && model.isFree(to, o.pages);
+            if (!processes.mremap(process, address, o.pages, to << 12n, cpu)) return;
+            if (!allowed) system.fail("F8", "mremap from a hole or onto pages that are mapped");
+            model.move(page, o.pages, to);
+            return;
+          }
+          case "mlock": processes.mlock(process, address, o.pages, o.on, cpu);
+        }
+      },
+    };
+  },
+};
+
+function numaPolicy(system: CheckedSystem, number: number): NumaPolicy {
+  const nodes = [...new Set(system.parts.machine.memory.ranges.map((each) => each.node))];
+  return ([{ kind: "local" }, { kind: "bind", nodes }, { kind: "interleave", nodes }, { kind: "preferred", node: nodes.at(-1)! }] as const)[number % 4]!;
+}
+
+type Step = UserPageOperation | ProcessOperation;
+
+/**
+ * The adversary of every flush: one CPU uses a page, perhaps turns to something else, another changes the page, the first comes back.
+ * Drawn as plain operations, so that a failure shrinks like any other.
+ */
+function staleEntry({ random, focus }: Drawing): readonly Step[] {
+  const p = (focus.p = random(4));
+  const page = (focus.page = random(PLACES));
+  const user = random(4);
+  const changer = user + 1 + random(3);
+  const pages = 1 + random(2);
+  const touch = (kind: AccessKind): Step => ({ op: "touch", cpu: user, page, kind, value: 1 + random(1000) });
+  const away: readonly Step[] = ([[], [{ op: "idle", cpu: user }], [{ op: "run", p: p + 1, cpu: user }]] as const)[random(3)]!;
+  const change: Step = ([
+    { op: "munmap", p, cpu: changer, page, pages }, { op: "mprotect", p, cpu: changer, page, pages: 1, writable: false, executable: false },
+    { op: "fork", p, cpu: changer }, { op: "mremap", p, cpu: changer, page, pages, to: random(PLACES) }, { op: "munmap", p, cpu: changer, page, pages: MANY },
+  ] as const)[random(5)]!;
+  const run: Step = { op: "run", p, cpu: user };
+  return [
+    { op: "mmap", p, cpu: user, page, pages, writable: true, large: random(4) === 0, locked: false, policy: 0 },
+    run, touch("write"), ...away, change, ...(away.length > 0 ? [run] : []), touch("write"), touch("read"),
+  ];
+}

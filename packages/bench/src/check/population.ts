@@ -1,0 +1,112 @@
+/** The processes of a kernel under check, each with the model of what it may see; and what a user's access comes to, against that model. */
+import type { CpuId } from "@kreplica/hw-x86";
+import { type AccessKind, type Process, Processes, SwitchMm, UserFrames, walkRange } from "@kreplica/mm-core";
+import type { BootParts } from "../boot-parts.js";
+import { CheckFailure } from "./check-failure.js";
+import type { TableWatch } from "./table-watch.js";
+import { UserModel, WORD_BYTES, WORDS } from "./user-model.js";
+
+/** A process and what it may see. */
+export interface Live { readonly process: Process; readonly model: UserModel }
+
+export class Population {
+  readonly processes: Processes;
+  readonly switcher: SwitchMm;
+  readonly userFrames: UserFrames;
+  live: readonly Live[] = [];
+
+  constructor(private readonly parts: BootParts, private readonly watch: TableWatch) {
+    this.processes = parts.assembly.get(Processes);
+    this.switcher = parts.assembly.get(SwitchMm);
+    this.userFrames = parts.assembly.get(UserFrames);
+  }
+
+  /** The process a number stands for; undefined when none is alive. */
+  pick(p: number): Live | undefined { return this.live[p % Math.max(1, this.live.length)]; }
+
+  /** What runs on a CPU, unless that runs a kernel thread. */
+  runningOn(cpu: CpuId): Live | undefined {
+    const space = this.switcher.loaded(cpu);
+    return space && !this.switcher.isLazy(cpu) ? this.live.find((each) => each.process.space === space) : undefined;
+  }
+
+  /** Takes a new process in and runs it. F2: its kernel slots are those of each node's root. */
+  add(process: Process, model: UserModel, cpu: CpuId): void {
+    this.live = [...this.live, { process, model }];
+    this.watch.touch(process.space);
+    this.processes.run(process, cpu);
+    const { entries, layout, view } = this.parts;
+    for (const node of process.space.pgdNodes) {
+      const pgd = process.space.pgd(node);
+      const root = view.kernelRoot(node);
+      for (let slot = layout.kernelBoundary; slot < 512; slot++) {
+        if (entries.low(pgd, slot) !== entries.low(root, slot) || entries.high(pgd, slot) !== entries.high(root, slot)) throw new CheckFailure("F2", `kernel slot ${slot} of a new PGD differs from node ${node}'s root`);
+      }
+    }
+  }
+
+  /** Lets a process end. */
+  remove(who: Live): void {
+    this.processes.exit(who.process);
+    this.live = this.live.filter((each) => each !== who);
+  }
+
+  /** One access in user mode by what runs on the CPU, or by a process put there. F4, F7, G6. */
+  access(cpu: CpuId, address: bigint, kind: AccessKind, value: number): void {
+    const who = this.runningOn(cpu) ?? this.pick(cpu);
+    if (!who) return;
+    this.processes.run(who.process, cpu);
+    const word = value % WORDS;
+    const outcome = this.processes.access(cpu, address + BigInt(word * WORD_BYTES), kind, value);
+    const page = who.model.pages.get(address >> 12n);
+    const allowed = who.model.allows(address >> 12n, kind);
+    if (outcome === "oom") return;
+    if ((outcome === "ok") !== allowed) throw new CheckFailure("F4", `${kind} of 0x${address.toString(16)} on CPU ${cpu} came to ${outcome}, and ${allowed ? "is" : "is not"} allowed`);
+    if (outcome !== "ok" || !page) return;
+    if (kind === "write") page.values[word] = value;
+    else if (this.processes.lastValue !== page.values[word]) throw new CheckFailure("F7", `0x${address.toString(16)} on CPU ${cpu} reads ${this.processes.lastValue}, was written ${page.values[word]!}`);
+    const frame = this.parts.machine.cpu(cpu).lastFrame;
+    const truth = who.process.space.lookup(address);
+    const within = truth?.level === 2 ? Number((address >> 12n) & 511n) : 0;
+    if (!truth || truth.frame + within !== frame) throw new CheckFailure("G6", `CPU ${cpu} reached frame ${frame} for 0x${address.toString(16)}, the tables say ${truth ? truth.frame + within : "nothing"}`);
+  }
+
+  /** Every page of every process against its model, and what is counted against what is mapped. */
+  compare(): void {
+    for (const { process, model } of this.live) {
+      this.comparePages(process, model);
+      this.compareAccounts(process);
+    }
+  }
+
+  private comparePages(process: Process, model: UserModel): void {
+    for (const [page, wanted] of model.pages) {
+      const found = process.space.lookup(page << 12n);
+      wanted.values.forEach((value, word) => {
+        const frame = found && found.frame + (found.level === 2 ? Number(page & 511n) : 0);
+        const held = frame === undefined ? 0 : this.parts.machine.memory.read32(frame, (word * WORD_BYTES) / 4);
+        if (held !== value) throw new CheckFailure(found ? "F7" : "F8", `page 0x${page.toString(16)} ${found ? `holds ${held}` : "is not mapped"}, was written ${value}`);
+      });
+      if (found?.writable && !wanted.writable) throw new CheckFailure("F8", `page 0x${page.toString(16)} is writable and should not be`);
+    }
+  }
+
+  private compareAccounts(process: Process): void {
+    const { entries, layout } = this.parts;
+    let mapped = 0;
+    walkRange(entries.memory, process.space.pgd(process.space.pgdNodes[0]!), layout.levels, 0n, (1n << 47n) * (layout.levels === 5 ? 512n : 1n) - 1n, { leaf(_address, level) { mapped += level === 2 ? 512 : 1; } });
+    if (mapped !== process.rss) throw new CheckFailure("F8", `process ${process.id} counts ${process.rss} pages, its tables map ${mapped}`);
+    const locked = process.vmas.all().reduce((sum, vma) => sum + (vma.locked ? Number((vma.end - vma.start) >> 12n) : 0), 0);
+    if (locked !== process.locked) throw new CheckFailure("F8", `process ${process.id} counts ${process.locked} locked pages, its areas ${locked}`);
+  }
+
+  /** Every process ends, every CPU is on line and on its node's root. */
+  clear(): void {
+    for (const { process } of this.live) this.processes.exit(process);
+    this.live = [];
+    for (const cpu of this.parts.machine.cpuIds) {
+      if (!this.parts.cpus.online.has(cpu)) this.processes.online(cpu);
+      this.switcher.leave(cpu);
+    }
+  }
+}
