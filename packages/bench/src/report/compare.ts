@@ -92,5 +92,5 @@ function invariants({ invariants: { checked, violated, notReached } }: CompareRe
   const hold = checked.length - violated.length;
   return title("Invariants", "after boot", screen)
     + paragraph(`${checked.length} checked, ${violated.length === 0 ? screen.good(`${hold} hold`) : screen.bad(`${hold} hold, ${violated.length} do not`)}; ${notReached.length} are about what this boot does not do.`, screen)
-    + violated.map((each) => paragraph(`${screen.bad(each.id)}: ${each.sentence} ${each.detail}`, screen)).join("");
+    + violated.map((each) => paragraph(`${screen.bad(each.id)}: ${each.sentence.replace(/^…/, "")}. Not so: ${each.detail}`, screen)).join("");
 }

@@ -76,6 +76,14 @@ describe("kreplica compare", () => {
     expect(one.out).not.toContain("\u001b");
   });
 
+  test("a design that breaks rules is compared all the same, its violations are listed, and the exit code is 1", async () => {
+    const { code, out, error } = await kreplica.run(["compare", "--policy", "rfc-v1", "--test", "mount", "--json"]);
+    expect([code, error]).toEqual([1, ""]);
+    const parsed = document.parse(JSON.parse(out));
+    expect(parsed).toMatchObject({ policy: "rfc-v1", tests: [{ test: "mount" }, { test: "mount" }] });
+    expect(parsed.invariants.violated.map((each) => (each as { id: string }).id)).toContain("B2");
+  });
+
   test.each([
     [["--cpu", "999"], "--cpu"],
     [["--master-node", "7"], "--master-node"],
