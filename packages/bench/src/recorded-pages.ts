@@ -12,24 +12,32 @@ import type { BootParts } from "./boot-parts.js";
 /** The recorded guest's physical memory: node 0 below, node 1 from here. */
 export const RECORDED_NODE_FRAMES = 0x2_0000;
 const RECORDED_IMAGE = 0x1000;
+/** Pages of the traced kernel's image, _text to _end. @source System.map-6.1.0-56-cloud-amd64 */
+const RECORDED_IMAGE_PAGES = 0x2830;
 const RECORDED = {
   pageOffset: 0xffff_8880_0000_0000n, vmallocStart: 0xffff_c900_0000_0000n, vmemmapStart: 0xffff_ea00_0000_0000n, cpuEntryArea: 0xffff_fe00_0000_0000n,
-  imageStart: 0xffff_ffff_8100_0000n,
 } as const;
 const DESCRIPTOR_BYTES = 64n;
 
-/** Windows to set aside: 512 MiB at the start of each of the two nodes, where they are large enough to spare it. */
-export function recordedWindows(ranges: readonly FrameRange[], chosen?: readonly [NodeId, NodeId]): { first: Frame; frames: number }[] {
+/** Frames by which an image is larger than the recorded one, in whole large pages: recorded frames behind the image lie so much later. */
+export const framesBeyond = ({ stext, end }: { readonly stext: bigint; readonly end: bigint }): number =>
+  Math.max(0, Math.ceil((Number((end - stext + 4095n) >> 12n) - RECORDED_IMAGE_PAGES) / 512) * 512);
+
+/**
+ * Windows to set aside: 512 MiB at the start of each of the two nodes, where they are large enough to spare it.
+ * @param beyond what {@link framesBeyond} says of the image
+ */
+export function recordedWindows(ranges: readonly FrameRange[], chosen?: readonly [NodeId, NodeId], beyond = 0): { first: Frame; frames: number }[] {
   const nodes = [...new Set(ranges.map((range) => range.node))];
   const [a, b] = chosen ?? [nodes[0]!, nodes[1] ?? nodes[0]!];
-  return windowPlaces(ranges, [a, b]).map((first) => ({ first, frames: RECORDED_NODE_FRAMES }))
+  return windowPlaces(ranges, [a, b], beyond).map((first, which) => ({ first, frames: RECORDED_NODE_FRAMES + (which === 0 ? beyond : 0) }))
     .filter(({ first }) => ranges.some((range) => first >= range.first && first + 2 * RECORDED_NODE_FRAMES <= range.first + range.frames));
 }
 
 /** First frame of each window; both on one node lie behind one another. */
-export function windowPlaces(ranges: readonly FrameRange[], [a, b]: readonly [NodeId, NodeId]): [Frame, Frame] {
+export function windowPlaces(ranges: readonly FrameRange[], [a, b]: readonly [NodeId, NodeId], beyond = 0): [Frame, Frame] {
   const start = (node: NodeId): Frame => ranges.find((range) => range.node === node)?.first ?? 0;
-  return [start(a), a === b ? start(a) + RECORDED_NODE_FRAMES : start(b)];
+  return [start(a), a === b ? start(a) + RECORDED_NODE_FRAMES + beyond : start(b)];
 }
 
 /** What a page is, when the recording knows better than its address. */
@@ -42,20 +50,24 @@ export interface RecordedPage {
 
 export class RecordedPages {
   private readonly windows: readonly [Frame, Frame];
+  private readonly beyond: number;
   private shared: AddressSpace | undefined;
   /** CPUs that run recordings: only they can have translated a recorded page. */
   private readonly running = new Set<CpuId>();
 
   constructor(private readonly parts: BootParts, private readonly nodes: readonly [NodeId, NodeId]) {
-    this.windows = windowPlaces(parts.machine.memory.ranges, nodes);
+    this.beyond = framesBeyond(parts.image);
+    this.windows = windowPlaces(parts.machine.memory.ranges, nodes, this.beyond);
   }
 
-  /** To be called before a CPU runs a recording. */
+  /** To be called before a CPU runs a recording; for the one that is measured before any page is mapped. */
   runsOn(cpu: CpuId): void { this.running.add(cpu); }
 
   /** The address space of user pages that were given none. @throws MmError out-of-frames */
   get userSpace(): AddressSpace {
-    this.shared ??= this.parts.spaces.create();
+    // Made where the recorded process runs: policies may give it that node's PGD alone.
+    const [cpu] = this.running;
+    this.shared ??= this.parts.spaces.create(cpu === undefined ? this.nodes[1] : this.parts.machine.nodeOfCpu(cpu));
     if (!this.shared) throw new MmError("out-of-frames", 0n, "no PGD for the recording's address space");
     return this.shared;
   }
@@ -63,9 +75,9 @@ export class RecordedPages {
   /** Frame of the model that stands for a recorded frame; devices stay where they are. */
   frame(recorded: Frame): Frame {
     const { image, layout } = this.parts;
-    const pages = Number((image.end - image.stext) >> 12n);
+    const pages = Math.min(Number((image.end - image.stext) >> 12n), RECORDED_IMAGE_PAGES);
     if (recorded >= RECORDED_IMAGE && recorded < RECORDED_IMAGE + pages) return imageFrame(layout, image.stext, image.stext) + recorded - RECORDED_IMAGE;
-    if (recorded < RECORDED_NODE_FRAMES) return this.windows[0] + recorded;
+    if (recorded < RECORDED_NODE_FRAMES) return this.windows[0] + recorded + (recorded < RECORDED_IMAGE ? 0 : this.beyond);
     if (recorded < 2 * RECORDED_NODE_FRAMES) return this.windows[1] + recorded - RECORDED_NODE_FRAMES;
     return recorded;
   }
@@ -129,7 +141,7 @@ export class RecordedPages {
   private move(address: bigint, recorded: Frame): { address: bigint; builtIn: boolean } {
     const { layout, image } = this.parts;
     if (address >> 63n === 0n) return { address, builtIn: false };
-    if (address >= RECORDED.imageStart && address < RECORDED.imageStart + (image.end - image.stext)) {
+    if (address >= image.stext && address < image.end) {
       return { address: address + layout.imageOffset, builtIn: true };
     }
     if (address >= RECORDED.pageOffset && address < RECORDED.vmallocStart) {

@@ -2,9 +2,12 @@
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { invariant } from "@kreplica/mm-core";
 import { boot } from "../boot.js";
+import { InputError } from "../inputs/input-error.js";
 import { visitedFunctions } from "../replay/kernel-visit.js";
 import { loadTrace, scheduledFrames } from "../replay/load.js";
+import { type Carried, nothingCarried } from "../replay/other-kernel.js";
 import { framesToReserve } from "../replay/recorded-frames.js";
+import type { NamedKernel, ReplayKernel } from "../replay/replay-kernel.js";
 import { Replayer } from "../replay/replayer.js";
 import { type HotCold, measureHotCold } from "./hot-cold.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
@@ -16,6 +19,8 @@ export interface KernelJob {
   readonly pti: boolean;
   readonly levels: 4 | 5;
   readonly seed: number;
+  /** The kernel booted; the traced one when absent. */
+  readonly kernel?: NamedKernel;
 }
 
 /** What is to be measured. */
@@ -36,31 +41,41 @@ export interface TraceMeasurement extends HotCold {
   /** References of one run. */
   readonly references: number;
   readonly devices: number;
+  /** On a kernel that is not the traced one: what became of recorded addresses of its image. */
+  readonly carried?: Carried;
 }
 
-/** What a job's kernel is booted with. */
-export const bootOptions = ({ spec, where, pti, levels, seed }: KernelJob, policy: string) =>
-  ({ spec, policy, pti, levels, seed, masterNode: where.masterNode, recordedNodes: [where.masterNode, where.dataNode] as const });
+/** What a job's kernel is booted with. @param kernel what the job names, read */
+export const bootOptions = ({ spec, where, pti, levels, seed }: KernelJob, policy: string, kernel?: ReplayKernel) =>
+  ({ spec, policy, pti, levels, seed, masterNode: where.masterNode, recordedNodes: [where.masterNode, where.dataNode] as const,
+    ...(kernel ? { image: kernel.image(policy === "single-copy" ? "recorded" : "patch-06") } : {}) });
 
 /**
  * Measures a recording on kernels booted for it, so that no measurement depends on those before it. It is decoded once and its pages
  * are placed in all of the kernels alike, so that they differ in their policy and in nothing else.
  *
+ * @param kernel what the job names, read
  * @returns a measurement for each policy
  * @throws TraceError, InputError, MmError
  */
-export function measureTrace(job: TraceJob): TraceMeasurement[] {
+export function measureTrace(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
   const { spec, where, file, policies } = job;
   const nodeIndex = indexOf(spec, spec.cpus.find((cpu) => cpu.id === where.cpu)!.node);
   const reserved = framesToReserve(spec, [where.masterNode, where.dataNode], file, scheduledFrames(file));
-  const kernels = policies.map((policy) => ({ policy, booted: boot({ ...bootOptions(job, policy), reserved }) }));
+  const other = kernel?.other;
+  if (other && reserved.length > 0) {
+    throw new InputError({ file: spec.name, field: "nodes", reason: "too small for recordings beside a kernel other than the traced one", remedy: "give the nodes of the image and of the data 1 GiB each, or leave --kernel out" });
+  }
+  const carried = nothingCarried();
+  const kernels = policies.map((policy) => ({ policy, booted: boot({ ...bootOptions(job, policy, kernel), reserved }) }));
+  for (const { booted } of kernels) booted.recorded.runsOn(where.cpu);
   const { test, measured, workload, modelled, devices } = loadTrace(file, (address, frame) => {
     const [first, ...others] = kernels.map(({ booted }) => booted.recorded.map(address, frame));
     for (const other of others) invariant(other === first, `page 0x${address.toString(16)} has two places, 0x${first!.toString(16)} and 0x${other.toString(16)}, in kernels that differ in their policy alone`);
     return first!;
-  }, visitedFunctions((name) => kernels[0]!.booted.image.symbol(name)));
+  }, visitedFunctions((name) => kernels[0]!.booted.image.symbol(name)), other && ((batch) => { other.move(batch, carried); }));
   return kernels.map(({ policy, booted }) => {
     const replayer = new Replayer(booted, where.cpu, measured, otherCpus(spec, where, measured));
-    return { ...measureHotCold(replayer, workload, spec, nodeIndex), file, policy, testId: test.id, modelled, references: workload.length, devices };
+    return { ...measureHotCold(replayer, workload, spec, nodeIndex), file, policy, testId: test.id, modelled, references: workload.length, devices, ...(other ? { carried } : {}) };
   });
 }

@@ -1,6 +1,7 @@
 /** A recording from disk, ready to run; with a schedule of lines beside it, as the long run it was cut from. */
 import { existsSync, readFileSync } from "node:fs";
 import { decompress } from "fzstd";
+import type { Batch } from "../trace/batch.js";
 import { testOf } from "../trace/peek.js";
 import { readTrace } from "../trace/read-trace.js";
 import { TraceError } from "../trace/trace-error.js";
@@ -31,12 +32,16 @@ export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst
 /**
  * @param place where the model has a recorded page
  * @param functions where the recorded kernel has the functions that replication adds to; without them nothing is spliced in
+ * @param change done to every batch before it is looked at: recorded addresses moved to another kernel's
  * @throws TraceError
  */
-export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions): LoadedTrace {
+export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions, change?: (batch: Batch) => void): LoadedTrace {
   const test = testOf(file);
   const builder = new ProgramBuilder(file, place, functions);
-  readTrace(file, (batch) => builder.add(batch));
+  readTrace(file, (batch) => {
+    change?.(batch);
+    builder.add(batch);
+  });
   const { program, measured } = builder.finish();
   const schedule = scheduleOf(file);
   const workload = schedule ? new LongRun(program, builder.cuts, builder.perCut, schedule, place, scheduleBeside(file)) : new PlainRun(program);

@@ -153,6 +153,7 @@ const elsewhere = (file: string, why: string): TraceError => new TraceError("oth
 /** Operations `[from, to)` with a line for every page number: first those of `own`, which vary, then the rest. */
 function cut(source: Program, from: number, to: number, own: Float64Array): Program {
   const program = new Program();
+  program.visits.push(...source.visits);
   const slots = new Map<number, number>();
   own.forEach((line, i) => {
     program.addPage({ recorded: 0n, frame: -1, address: 0n });

@@ -27,6 +27,15 @@ export interface CarriedOver {
   standIn: number;
 }
 
+/** Both, of one recording. */
+export interface Carried {
+  /** Instructions, by what became of their addresses. */
+  readonly instructions: CarriedOver;
+  /** Loads and stores in the image. */
+  readonly accesses: CarriedOver;
+}
+export const nothingCarried = (): Carried => ({ instructions: { exact: 0, pastEnd: 0, standIn: 0 }, accesses: { exact: 0, pastEnd: 0, standIn: 0 } });
+
 /** A run of addresses that is one thing: low halves. */
 interface Part { readonly start: number; readonly end: number }
 interface Symbols { readonly starts: Uint32Array; readonly ends: Uint32Array; readonly keys: readonly string[] }
@@ -64,12 +73,6 @@ function symbolsOf({ image, symbols }: NamedImage): Symbols {
 
 /** One kernel's addresses in another; made once, used for any number of recordings. */
 export class OtherKernel {
-  /** Instructions, by what became of their addresses. */
-  readonly instructions: CarriedOver = { exact: 0, pastEnd: 0, standIn: 0 };
-  /** Loads and stores in the image. */
-  readonly accesses: CarriedOver = { exact: 0, pastEnd: 0, standIn: 0 };
-  /** Low half of the first byte behind the other's rodata. */
-  readonly rodataEnd: number;
   /** Every symbol of both lies at the same address: nothing has to be moved. */
   readonly isSame: boolean;
   private readonly from: Symbols;
@@ -99,20 +102,19 @@ export class OtherKernel {
     this.isSame = moved === 0 && found > 0.9 * this.from.keys.length && recorded.image.end === other.image.end;
     this.fromParts = partsOf(recorded.image);
     this.toParts = partsOf(other.image);
-    this.rodataEnd = low(other.image.endRodata);
   }
 
-  /** Moves a batch's addresses in place. Frames behind image pages are dropped: the image is where its tables say. */
-  move(batch: Batch): void {
+  /** Moves a batch's addresses in place. Frames behind image pages are dropped: the image is where its tables say. @param carried is added to */
+  move(batch: Batch, carried: Carried): void {
     const { kind, lo, hi, a, b, length } = batch;
     for (let i = 0; i < length; i++) {
       if (hi[i] !== IMAGE_HIGH || this.partOf(lo[i]!) < 0) continue;
       switch (kind[i]) {
-        case Kind.Fetch: lo[i] = this.place(lo[i]!, b[i]!, this.instructions, a[i]!); break;
+        case Kind.Fetch: lo[i] = this.place(lo[i]!, b[i]!, carried.instructions, a[i]!); break;
         // A page of the image is no news; a repetition count is what the builder passes over.
         case Kind.FetchPage: kind[i] = Kind.Repeat; break;
         case Kind.Load: case Kind.Store:
-          lo[i] = this.place(lo[i]!, a[i]! & Access.SizeMask, this.accesses, 1);
+          lo[i] = this.place(lo[i]!, a[i]! & Access.SizeMask, carried.accesses, 1);
           a[i] = a[i]! & ~Access.NewPage;
           break;
       }

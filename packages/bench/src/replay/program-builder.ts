@@ -8,6 +8,7 @@
 import { Access, Kind, type Batch } from "../trace/batch.js";
 import { TraceError } from "../trace/trace-error.js";
 import { MARKER, Phase } from "../trace/tests.js";
+import { VisitFinder, type VisitedFunctions } from "./kernel-visit.js";
 import { Control, MAX_PAGES, Op, Program, Region } from "./program.js";
 
 /** Where a recorded page is in the model; maps it when nothing does. */
@@ -48,8 +49,15 @@ export class ProgramBuilder {
   private readonly cachedNumber = new Int32Array(CACHE);
   private readonly known = new Map<string, number>();
 
-  /** @param file as errors name it */
-  constructor(private readonly file: string, private readonly place: PlacePage) {}
+  private readonly visits: VisitFinder | undefined;
+
+  /**
+   * @param file as errors name it
+   * @param functions where the recorded kernel has the functions that replication adds to; nothing is spliced in without them
+   */
+  constructor(private readonly file: string, private readonly place: PlacePage, functions?: VisitedFunctions) {
+    this.visits = functions && new VisitFinder(functions);
+  }
 
   /** Appends what the batch holds. */
   add(batch: Batch): void {
@@ -106,6 +114,7 @@ export class ProgramBuilder {
   private fetch(lo: number, hi: number, instructions: number, bytes: number): void {
     const user = hi < 0x8000_0000;
     if (!this.followed(hi)) return;
+    if (this.visits && !user) this.behindVisit(this.visits, lo, hi, instructions, bytes);
     const region = user ? Region.User : hi === 0xffff_ffff && lo >= IMAGE_END && lo < MODULES_END ? Region.Module : Region.Kernel;
     this.program.instructions[this.vcpu * 8 + region]! += instructions;
     if (bytes === 0) return;
@@ -128,6 +137,13 @@ export class ProgramBuilder {
     }
   }
 
+  private behindVisit(finder: VisitFinder, lo: number, hi: number, instructions: number, bytes: number): void {
+    const visit = finder.fetch(this.vcpu, lo, hi, instructions, bytes);
+    if (!visit) return;
+    this.onCpu();
+    this.control(Control.Visit, this.program.visits.push(visit) - 1);
+  }
+
   private access(op: Op.Load | Op.Store, lo: number, hi: number, flags: number, frame: number): void {
     if ((flags & Access.Io) !== 0) {
       if (this.vcpu === this.measured) this.program.devices++;
@@ -135,6 +151,7 @@ export class ProgramBuilder {
     }
     if (!this.followed(hi)) return;
     if ((flags & Access.NewPage) !== 0) this.setFrame(lo, hi, frame);
+    if (this.visits && hi >= 0x8000_0000) this.visits.access(this.vcpu, lo, hi, op === Op.Store);
     let region = Region.Kernel;
     if (hi < 0x8000_0000) region = Region.User;
     else if (hi === 0xffff_ffff) {

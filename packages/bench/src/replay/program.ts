@@ -6,6 +6,8 @@
  *   argument     control        3
  */
 
+import type { KernelVisit } from "./kernel-visit.js";
+
 /** Low bits of an operation. */
 export const enum Op { Fetch = 0, Load = 1, Store = 2, Control = 3 }
 
@@ -19,10 +21,12 @@ export const enum Control {
   Map = 2,
   /** Argument: virtual CPU that goes on. */
   Vcpu = 3,
+  /** Argument: index of the visit behind which the model's kernel does what it adds. */
+  Visit = 4,
 }
 
-/** Values of the region register while a recording runs: whose memory is referred to. Fetch, load and walk are told apart by kind. */
-export const enum Region { User = 0, Kernel = 1, Rodata = 2, Module = 3 }
+/** Values of the region register while a recording runs: whose memory is referred to, or that no recorded kernel refers to it. Fetch, load and walk are told apart by kind. */
+export const enum Region { User = 0, Kernel = 1, Rodata = 2, Module = 3, Replication = 4 }
 
 /** Operations in one chunk. Chunks, so that growing copies nothing. */
 export const CHUNK = 1 << 20;
@@ -47,6 +51,8 @@ export class Program {
   pageLo = new Int32Array(1 << 10);
   pageHi = new Int32Array(1 << 10);
   readonly pages: ProgramPage[] = [];
+  /** Visits that {@link Control.Visit} names. */
+  readonly visits: KernelVisit[] = [];
   /** Instructions by virtual CPU and region, `[vcpu * 8 + region]`. */
   readonly instructions = new Float64Array(64 * 8);
   /** Device accesses left out: they go past the caches. */

@@ -7,6 +7,7 @@ import { Counters, difference, type HardwareThread, type CounterBank } from "@kr
 import type { CpuId } from "@kreplica/hw-x86/api";
 import { invariant } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
+import { ReplicationWork, type WorkDone } from "./replication-work.js";
 import { CHUNK, Control, Op, type Program, type ProgramPage } from "./program.js";
 
 const CR4_PCIDE = 0x2_0000;
@@ -20,6 +21,8 @@ export interface Run {
   readonly counters: Float64Array;
   /** The same for the part from the middle operation on. */
   readonly secondHalf: Float64Array;
+  /** What the kernel did in the run that the recorded one did not. */
+  readonly work: WorkDone;
 }
 
 /** What can be run: a program, or a long run of many. */
@@ -40,6 +43,7 @@ export class Replayer {
   private readonly bank: CounterBank;
   private readonly runners = new Map<number, Runner>();
   private readonly pti: boolean;
+  private readonly work: ReplicationWork;
 
   /**
    * @param cpu runs the measured virtual CPU
@@ -48,6 +52,7 @@ export class Replayer {
   constructor(readonly booted: Booted, readonly cpu: CpuId, private readonly measured: number, private readonly others: (vcpu: number) => CpuId) {
     this.bank = booted.assembly.get(Counters);
     this.pti = booted.layout.pti;
+    this.work = new ReplicationWork(booted);
   }
 
   /** Empties every cache, TLB and paging-structure cache of the machine. */
@@ -57,6 +62,7 @@ export class Replayer {
   run(workload: Workload): Run {
     this.select(this.measured);
     const before = this.bank.snapshot(this.cpu);
+    const workBefore = this.work.done;
     workload.play(this, 0);
     const half = this.bank.snapshot(this.cpu);
     workload.play(this, 1);
@@ -68,7 +74,7 @@ export class Replayer {
       this.current.retire(instructions);
     }
     const after = this.bank.snapshot(this.cpu);
-    return { counters: difference(before, after), secondHalf: difference(half, after) };
+    return { counters: difference(before, after), secondHalf: difference(half, after), work: workSince(workBefore, this.work.done) };
   }
 
   private at = 0;
@@ -123,6 +129,7 @@ export class Replayer {
       }
       case Control.Map: this.map(program.pages[argument]!); break;
       case Control.Vcpu: this.select(argument); break;
+      case Control.Visit: this.work.behind(program.visits[argument]!, this.current); break;
     }
   }
 
@@ -149,6 +156,7 @@ export class Replayer {
     recorded.runsOn(id);
     const node = machine.nodeOfCpu(id);
     const space = recorded.userSpace;
+    space.enter(node);
     const pcid = options.pcid ? PCID : 0;
     const keep = options.pcid ? KEEP : 0n;
     cpu.privilege = 0;
@@ -165,3 +173,8 @@ export class Replayer {
     return invariant(false, `operation ${at} of the replay faulted: ${["fetch", "load", "store"][op]!} at 0x${address} (recorded frame ${program.pages[page]!.frame}) gives error code 0x${(fault & 0x7fff_ffff).toString(16)}`) as never;
   }
 }
+
+const workSince = (before: WorkDone, after: WorkDone): WorkDone => ({
+  pgdsMade: after.pgdsMade - before.pgdsMade, pgdsFreed: after.pgdsFreed - before.pgdsFreed,
+  entryStores: after.entryStores - before.entryStores, tablesCleared: after.tablesCleared - before.tablesCleared,
+});

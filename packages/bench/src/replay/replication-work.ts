@@ -1,0 +1,178 @@
+/**
+ * What the booted kernel does, beyond what one with a single copy does, where the recorded kernel made, freed or changed a PGD: the
+ * kernel's own functions run, and each access of theirs that a single copy would not make goes through the CPU that was recorded there.
+ *
+ * Runs of entries are thinned to one access in each 64-byte line, as the recordings thin the REP instructions that do this in Linux.
+ * Instructions are the recorded visit's, once more for each further PGD, their text warm: the series repeats the function's body.
+ * To each PGD made or given back belongs a store to its page descriptor, which Linux links into pgd_list.
+ */
+import type { HardwareThread } from "@kreplica/hw-x86";
+import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import { type AddressSpace, invariant, type ReplicaTraffic } from "@kreplica/mm-core";
+import type { Booted } from "../boot.js";
+import { type KernelVisit, VisitKind } from "./kernel-visit.js";
+import { Region } from "./program.js";
+
+/** What was done since a replay began, in excess of a single copy's. */
+export interface WorkDone {
+  readonly pgdsMade: number;
+  readonly pgdsFreed: number;
+  /** Entries of 8 bytes stored, by the kernel's count; cleared tables aside. */
+  readonly entryStores: number;
+  readonly tablesCleared: number;
+}
+
+const LINES = 64;
+const SLOT_SHIFT = 39n;
+/** With 5 levels: a slot no recorded process uses, so that a process that was there before keeps its P4D page. */
+const ANCHOR = 128n << SLOT_SHIFT;
+
+/** One kernel's PGDs for the recorded ones. */
+export class ReplicationWork implements ReplicaTraffic {
+  private readonly spaces = new Map<number, AddressSpace>();
+  private readonly directPage: number;
+  private readonly descriptorPage: number;
+  private cpu!: HardwareThread;
+  private lastLoad = -1;
+  private lastStore = -1;
+  private made = 0;
+  private freed = 0;
+  private stored = 0;
+  private cleared = 0;
+
+  constructor(private readonly booted: Booted) {
+    const { layout } = booted;
+    this.directPage = Number(layout.pageOffset >> 12n);
+    this.descriptorPage = Number(layout.vmemmapStart >> 12n);
+  }
+
+  get done(): WorkDone { return { pgdsMade: this.made, pgdsFreed: this.freed, entryStores: this.stored, tablesCleared: this.cleared }; }
+
+  /** Does on a CPU what the kernel adds to a visit. */
+  behind(visit: KernelVisit, cpu: HardwareThread): void {
+    const { entries } = this.booted;
+    const before = entries.replicaStores;
+    const { region } = cpu;
+    this.cpu = cpu;
+    this.lastLoad = this.lastStore = -1;
+    cpu.region = Region.Replication;
+    const further = this.run(visit, cpu.node);
+    this.stored += entries.replicaStores - before;
+    if (further > 0) cpu.retire(further * visit.instructions);
+    cpu.region = region;
+  }
+
+  /** @returns PGDs there are beyond the one a single copy has */
+  private run({ kind, pgd, slot }: KernelVisit, node: NodeId): number {
+    const start = BigInt(slot) << SLOT_SHIFT;
+    const end = start + (1n << SLOT_SHIFT);
+    switch (kind) {
+      case VisitKind.Create: {
+        this.quietly(() => this.drop(pgd));
+        const space = this.heard(() => this.create(pgd, node));
+        const further = this.furtherPgds(space, node);
+        for (const frame of further) this.descriptor(frame);
+        this.made += further.length;
+        return further.length;
+      }
+      case VisitKind.Free: {
+        const space = this.known(pgd, node);
+        const further = this.furtherPgds(space, node);
+        this.heard(() => this.drop(pgd));
+        for (const frame of further) this.descriptor(frame);
+        this.freed += further.length;
+        return further.length;
+      }
+      case VisitKind.Set: {
+        const space = this.known(pgd, node);
+        this.quietly(() => this.trim(space, start, end));
+        this.heard(() => this.grow(space, start, node));
+        return space.pgdNodes.length - 1;
+      }
+      case VisitKind.Clear: {
+        const space = this.known(pgd, node);
+        this.quietly(() => this.grow(space, start, node));
+        this.heard(() => this.trim(space, start, end));
+        return space.pgdNodes.length - 1;
+      }
+    }
+  }
+
+  private heard<T>(work: () => T): T {
+    this.booted.entries.listen(this);
+    try { return work(); } finally { this.booted.entries.listen(undefined); }
+  }
+
+  /** What brings the model's process to where the recorded one was: no CPU did it in the recording. */
+  private quietly(work: () => void): void {
+    const { entries } = this.booted;
+    const before = entries.replicaStores;
+    work();
+    this.stored -= entries.replicaStores - before;
+  }
+
+  private create(pgd: number, node: NodeId): AddressSpace {
+    const space = this.booted.spaces.create(node);
+    invariant(space !== undefined, "no memory for a PGD of a replayed process");
+    this.spaces.set(pgd, space);
+    return space;
+  }
+
+  /** The process of a recorded PGD; one that was there before the recording began is made now. */
+  private known(pgd: number, node: NodeId): AddressSpace {
+    const found = this.spaces.get(pgd);
+    if (found) return found;
+    this.quietly(() => {
+      const space = this.create(pgd, node);
+      if (this.booted.layout.levels === 5) this.grow(space, ANCHOR, node);
+    });
+    return this.spaces.get(pgd)!;
+  }
+
+  private drop(pgd: number): void {
+    this.spaces.get(pgd)?.free();
+    this.spaces.delete(pgd);
+  }
+
+  private grow(space: AddressSpace, address: bigint, node: NodeId): void {
+    invariant(space.grow(address, node), "no memory for a table of a replayed process");
+  }
+
+  private trim(space: AddressSpace, start: bigint, end: bigint): void {
+    for (const table of space.trim(start, end)) this.booted.allocator.free(table, 0);
+  }
+
+  private furtherPgds(space: AddressSpace, node: NodeId): Frame[] {
+    const own = space.pgd(node);
+    return space.pgdNodes.map((each) => space.pgd(each)).filter((frame) => frame !== own);
+  }
+
+  clear(table: Frame): void {
+    this.cleared++;
+    for (let line = 0; line < LINES; line++) this.issue(this.directPage + table, line, true);
+  }
+
+  load(table: Frame, index: number): void {
+    const line = table * LINES + (index >>> 3);
+    if (line === this.lastLoad) return;
+    this.lastLoad = line;
+    this.issue(this.directPage + table, index >>> 3, false);
+  }
+
+  store(table: Frame, index: number): void {
+    const line = table * LINES + (index >>> 3);
+    if (line === this.lastStore) return;
+    this.lastStore = line;
+    this.issue(this.directPage + table, index >>> 3, true);
+  }
+
+  private descriptor(frame: Frame): void { this.issue(this.descriptorPage + Math.floor(frame / LINES), frame % LINES, true); }
+
+  /** @param page virtual page number, 52 bits */
+  private issue(page: number, line: number, store: boolean): void {
+    const lo = ((page % 0x10_0000) << 12) | (line << 6);
+    const hi = Math.floor(page / 0x10_0000) | 0;
+    const fault = store ? this.cpu.store(lo, hi) : this.cpu.load(lo, hi);
+    invariant(fault === 0, `the kernel's own ${store ? "store to" : "load from"} page 0x${page.toString(16)} faulted, error code 0x${(fault & 0x7fff_ffff).toString(16)}`);
+  }
+}
