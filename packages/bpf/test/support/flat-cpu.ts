@@ -8,6 +8,7 @@ import { type CompiledResult, type ExecutingCpu, HELPER_STUB, runCompiled, stubA
 export const CODE = 0xffff_ffff_c000_0000n;
 const STUBS = 0xffff_ffff_8100_0000n, STACK = 0xffff_c900_0001_0000n, PAGE = 4096;
 const STUB_FRAME = 0, STACK_FRAME = 2, FIRST_DATA = 5;
+const pagesOf = (bytes: number): number => Math.ceil(bytes / PAGE);
 
 /** An ExecutingCpu on the interpreter of hw-x86. */
 export function executing(x86: X86): ExecutingCpu {
@@ -18,31 +19,33 @@ export function executing(x86: X86): ExecutingCpu {
   };
 }
 
-export interface DataPage { readonly address: bigint; /** Whole page; the piece that a program may use lies at its end. */ readonly page: Uint8Array }
+export interface DataPages { readonly address: bigint; /** Whole pages; the piece that a program may use lies at their end. */ readonly page: Uint8Array }
 
 export class FlatCpu {
   readonly memory: FlatMemory;
   private readonly cpu: ExecutingCpu;
   private readonly firstCode: number;
 
-  /** @param codePages pages from {@link CODE} on @param data bytes at the end of a page each, with the addresses that programs use */
+  /** @param codePages pages from {@link CODE} on @param data bytes at the end of pages of their own, with the addresses that programs use */
   constructor(readonly codePages: number, data: readonly { address: bigint; bytes: number }[]) {
-    this.firstCode = FIRST_DATA + 2 * data.length;
+    this.firstCode = FIRST_DATA + data.reduce((sum, { bytes }) => sum + pagesOf(bytes), 0);
     this.memory = new FlatMemory(this.firstCode + codePages);
     const port = new FlatMemoryPort(this.memory), rights = (writable: boolean, executable: boolean) => ({ writable, executable, user: false });
     port.map(CODE, this.firstCode, codePages, rights(false, true));
     port.map(STUBS, STUB_FRAME, 1, rights(false, true));
     port.map(STACK - 0x2000n, STACK_FRAME, 2, rights(true, false));
-    this.data = data.map(({ address, bytes }, i) => {
-      const frame = FIRST_DATA + 2 * i, start = address + BigInt(bytes - PAGE);
+    let next = FIRST_DATA;
+    this.data = data.map(({ address, bytes }) => {
+      const pages = pagesOf(bytes), frame = next, start = address + BigInt(bytes - pages * PAGE);
       if (start % BigInt(PAGE) !== 0n) throw new Error(`0x${address.toString(16)} + ${bytes} is no page's end`);
-      port.map(start, frame, 1, rights(true, false));
-      return { address, page: this.memory.bytes.subarray(frame * PAGE, (frame + 1) * PAGE) };
+      port.map(start, frame, pages, rights(true, false));
+      next += pages;
+      return { address, page: this.memory.bytes.subarray(frame * PAGE, next * PAGE) };
     });
     for (let id = 0; id < PAGE / 16; id++) this.memory.bytes.set(HELPER_STUB, STUB_FRAME * PAGE + 16 * id);
     this.cpu = executing(new X86(port));
   }
-  readonly data: readonly DataPage[];
+  readonly data: readonly DataPages[];
 
   helperAddress(id: number): bigint { return stubAddress(STUBS, id); }
 
