@@ -10,7 +10,7 @@ import { type MemoryAccount, measureMemory } from "./accounting.js";
 import { POLICIES, withPolicy } from "./assemble.js";
 import type { BootParts } from "./boot-parts.js";
 import { InputError } from "./inputs/input-error.js";
-import { RecordedPages, recordedWindows } from "./recorded-pages.js";
+import { framesBeyond, RecordedPages, recordedWindows } from "./recorded-pages.js";
 import { tracedKernel } from "./traced-kernel.js";
 
 export type { BootParts } from "./boot-parts.js";
@@ -103,7 +103,7 @@ export function prepare(options: BootOptions): BootParts {
     fault(`nodes[${spec.nodes.findIndex((node) => node.id === master)}].memoryBytes`, `node ${master} is too small for a kernel image of ${imageBytes >> 20n} MiB`, "give it at least 128 MiB, or choose another master node");
   }
   const base = BigInt(home.first) << 12n;
-  const windows = recordedWindows(ranges, options.recordedNodes);
+  const windows = recordedWindows(ranges, options.recordedNodes, framesBeyond(image));
   const seed = options.seed ?? 1;
   const layout = kernelLayout({
     levels, pti: options.pti ?? false, imagePhysical: base + IMAGE_OFFSET, imageBytes, seed,

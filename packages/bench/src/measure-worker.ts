@@ -3,17 +3,20 @@ import "@kreplica/di"; // first, as in cli.ts
 import { parentPort } from "node:worker_threads";
 import { InputError } from "./inputs/input-error.js";
 import { measureTrace, type TraceJob } from "./measure/measure-trace.js";
+import { replayKernel } from "./replay/replay-kernel.js";
 import type { WorkerMessage } from "./measure/run-jobs.js";
 
 const say = (message: WorkerMessage): void => parentPort?.postMessage(message);
 
-parentPort?.on("message", (job: TraceJob) => {
+parentPort?.on("message", (job: TraceJob) => { void answer(job); });
+
+async function answer(job: TraceJob): Promise<void> {
   try {
-    say({ kind: "result", measurements: measureTrace(job) });
+    say({ kind: "result", measurements: measureTrace(job, await replayKernel(job.kernel)) });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     const { file, line, offset, field, reason, remedy } = error;
     // Errors lose their class on the way: their fields are sent, without those that are absent.
     say({ kind: "bad-input", fault: { file, reason, remedy, ...(line === undefined ? {} : { line }), ...(offset === undefined ? {} : { offset }), ...(field === undefined ? {} : { field }) } });
   }
-});
+}

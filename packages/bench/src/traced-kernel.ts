@@ -2,10 +2,17 @@
 import { type KernelImage, kernelImage, type SectionHeader } from "@kreplica/mm-core";
 import { dataFile, readDataFile } from "./data-files.js";
 import { readSections } from "./inputs/readelf-sections.js";
+import { readSymbolList } from "./inputs/kernel-image/symbol-list.js";
 import { readSystemMap, textOf } from "./inputs/system-map.js";
 
 const NAME = "6.1.0-56-cloud-amd64";
 let files: { readonly sections: readonly SectionHeader[]; readonly symbols: ReadonlyMap<string, bigint> } | undefined;
+
+/** Every symbol of it: several may share a name. */
+export function tracedSymbols(): ReturnType<typeof readSymbolList> {
+  const name = `kernel/System.map-${NAME}.zst`;
+  return readSymbolList(textOf(readDataFile(name), dataFile(name)), dataFile(name));
+}
 
 /** @param alignment ends of text and rodata as recorded, or filled to 2 MiB as patch 06 does */
 export function tracedKernel(alignment: "recorded" | "patch-06"): KernelImage {

@@ -10,15 +10,16 @@ import { compareDocument } from "../report/compare-json.js";
 import { compareText } from "../report/compare.js";
 import { testOf } from "../trace/peek.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
 import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, type MachineOptions, type PlacementOptions, readMachine, readPlacement, wholeNumber } from "./options.js";
 
-type Options = MachineOptions & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly seed: number };
+type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly seed: number };
 
 export function registerCompare(program: Command, context: CommandContext): void {
   const command = program.command("compare")
     .summary("replay recorded kernel tests with and without replication (the main job)")
     .description("Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.");
-  addPlacementOptions(addMachineOptions(command))
+  addPlacementOptions(addKernelOption(addMachineOptions(command)))
     .addOption(new Option("--data-node <number>", "node of the test's data (default: the CPU's, or the nearest with memory)").argParser(wholeNumber("--data-node")))
     .addOption(new Option("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"))
     .addOption(new Option("--test <names...>", "only these tests, by name: fork-1, mount, ..."))
@@ -34,6 +35,7 @@ export function registerCompare(program: Command, context: CommandContext): void
       ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
       ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
       ["kreplica compare --traces recordings/", "recordings of one's own"],
+      ["kreplica compare --kernel /boot/vmlinuz", "on a kernel of one's own: recorded addresses by function"],
     ) + exitCodes)
     .action(async (options: Options) => {
       const spec = readMachine(options);
@@ -42,7 +44,8 @@ export function registerCompare(program: Command, context: CommandContext): void
       const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
       if (!withMemory.includes(dataNode)) throw new InputError({ file: "--data-node", reason: `${spec.name} has no node ${dataNode} with memory`, remedy: `choose one of ${withMemory.join(", ")}` });
       const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
-      const given = { spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: options.seed };
+      const kernel = kernelNamed(options);
+      const given = { ...(kernel ? { kernel } : {}), spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: options.seed };
       const result = await compare(given, options.policy, chosen(files, options.test), (jobs) => runJobs(jobs, context.progress));
       context.progress.stop();
       context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));

@@ -5,6 +5,9 @@ import type { WorkDone } from "../replay/replication-work.js";
 import { traceTests, type TraceTest } from "../trace/tests.js";
 import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
 import { bound, type Gain, gain } from "./gain.js";
+import type { Carried } from "../replay/other-kernel.js";
+import { replayKernel } from "../replay/replay-kernel.js";
+import { tracedKernel } from "../traced-kernel.js";
 import { bootOptions, type KernelJob, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
 import { indexOf } from "./placement.js";
 
@@ -23,6 +26,8 @@ export interface Comparison {
   readonly bound: number;
   /** What the authors reported, percent; undefined for a test they did not run. */
   readonly reported: number | undefined;
+  /** On a kernel that is not the traced one: what became of recorded addresses of the image. */
+  readonly carried: Carried | undefined;
 }
 
 /** One kernel's side of it. */
@@ -42,8 +47,10 @@ export interface CompareResult {
   readonly job: KernelJob;
   /** Policy of the kernel that `perNode` names. */
   readonly policy: string;
-  /** Kernel whose recordings were replayed. */
+  /** Kernel that was booted. */
   readonly kernel: string;
+  /** Kernel the recordings were made on. */
+  readonly recordedOn: string;
   readonly tests: readonly Comparison[];
   readonly memory: MemoryAccount;
   readonly invariants: ReturnType<Booted["checkInvariants"]>;
@@ -60,7 +67,7 @@ export type JobRunner = (jobs: readonly TraceJob[]) => Promise<readonly (readonl
 export async function compare(given: KernelJob, policy: string, files: readonly string[], run: JobRunner): Promise<CompareResult> {
   const policies = ["single-copy", policy];
   // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on this one.
-  const booted = boot(bootOptions(given, policy));
+  const booted = boot(bootOptions(given, policy, await replayKernel(given.kernel)));
   const memory = booted.memory();
   const invariants = booted.checkInvariants();
   const measured = await run(files.map((file): TraceJob => ({ ...given, policies, file })));
@@ -82,8 +89,8 @@ export async function compare(given: KernelJob, policy: string, files: readonly 
         test, file: one.file, cache, modelled: one.modelled,
         singleCopy: figures(one, cache), perNode: figures(each, cache),
         gain: gain(one[cache], each[cache], spec, cpuIndex), bound: bound(one[cache], spec, cpuIndex, far, near),
-        reported: test.reported?.[cache],
+        reported: test.reported?.[cache], carried: one.carried,
       };
     }));
-  return { job: given, policy, kernel: booted.image.name, tests, memory, invariants };
+  return { job: given, policy, kernel: booted.image.name, recordedOn: tracedKernel("recorded").name, tests, memory, invariants };
 }

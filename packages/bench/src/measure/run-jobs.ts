@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { InputError, type InputFault } from "../inputs/input-error.js";
 import { isLongRun } from "../replay/load.js";
+import { replayKernel } from "../replay/replay-kernel.js";
 import type { Progress } from "../report/terminal.js";
 import { testOf } from "../trace/peek.js";
 import { measureTrace, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
@@ -32,7 +33,7 @@ export async function runJobs(jobs: readonly TraceJob[], progress: Progress): Pr
   };
   const file = fileURLToPath(new URL(WORKER, import.meta.url));
   if (existsSync(file)) await inWorkers(file, queue, keep);
-  else for (const part of parts) keep(part, measureTrace(part.job));
+  else for (const part of parts) keep(part, measureTrace(part.job, await replayKernel(part.job.kernel)));
   return results.map((each, i) => each.sort((a, b) => jobs[i]!.policies.indexOf(a.policy) - jobs[i]!.policies.indexOf(b.policy)));
 }
 

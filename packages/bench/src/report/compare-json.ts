@@ -6,11 +6,12 @@ import type { CompareResult } from "../measure/compare.js";
 const rounded = (value: number): number => Math.round(value * 1e6) / 1e6;
 
 /** A plain value, ready for JSON. Cycles are exact: multiples of 1/1024. */
-export function compareDocument({ job: { spec, where, pti, levels, seed }, policy, kernel, tests, memory, invariants }: CompareResult): unknown {
+export function compareDocument({ job: { spec, where, pti, levels, seed }, policy, kernel, recordedOn, tests, memory, invariants }: CompareResult): unknown {
   return {
     schema: "kreplica.compare/1",
     machine: spec.name,
     kernel,
+    recordedOn,
     policy,
     cpu: where.cpu,
     masterNode: where.masterNode,
@@ -29,6 +30,7 @@ export function compareDocument({ job: { spec, where, pti, levels, seed }, polic
       gainHigh: rounded(each.gain.high),
       boundPercent: rounded(each.bound),
       reportedPercent: each.reported ?? null,
+      ...(each.carried ? { carriedOver: each.carried } : {}),
     })),
     memory,
     invariants: { checked: invariants.checked.length, violated: invariants.violated, notReached: invariants.notReached.length },

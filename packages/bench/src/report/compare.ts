@@ -2,7 +2,9 @@
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { total } from "../measure/cycle-account.js";
+import type { Carried, CarriedOver } from "../replay/other-kernel.js";
 import type { CacheState, CompareResult, Comparison, KernelFigures } from "../measure/compare.js";
+import { workText } from "./compare-work.js";
 import { bytesText } from "./units.js";
 import { type Column, renderTable, type Screen, wrap } from "./terminal.js";
 
@@ -22,12 +24,25 @@ export function compareText(result: CompareResult, screen: Screen): string {
   const { job: { spec, where, pti, levels }, policy } = result;
   const head = `${screen.bold("kreplica compare")}: kernel text and rodata once, against ${designOf(policy)}\n`
     + paragraph(`${spec.description}. ${result.kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}. CPU ${where.cpu} on node ${nodeOf(spec, where.cpu)}, `
-      + `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.`, screen);
-  return [head, gains(result, screen), ...states.map((cache) => why(result, cache, screen)), memory(result, screen), invariants(result, screen)].join("\n");
+      + `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.`, screen) + carriedOver(result, screen);
+  return [head, gains(result, screen), ...states.map((cache) => why(result, cache, screen)), workText(result, (each) => labelOf(each, result.tests), screen), memory(result, screen), invariants(result, screen)].join("\n");
 }
 
 const designOf = (policy: string): string => (policy === "per-node" ? "a copy on every node" : `the policy ${policy}`);
 const shortDesign = (policy: string): string => (policy === "per-node" ? "copy per node" : policy);
+/** On another kernel than the traced one: how much of what was recorded could be found in it. */
+function carriedOver({ tests, kernel, recordedOn }: CompareResult, screen: Screen): string {
+  const all = tests.flatMap(({ cache, carried }) => (cache === "cold" && carried ? [carried] : []));
+  if (all.length === 0) return "";
+  const shares = (which: keyof Carried): string => {
+    const sum = (what: keyof CarriedOver): number => all.reduce((count, each) => count + each[which][what], 0);
+    const share = (what: keyof CarriedOver): string => `${percent((100 * sum(what)) / Math.max(1, sum("exact") + sum("pastEnd") + sum("standIn")))} %`;
+    return `${share("exact")} keep ${which === "instructions" ? "function" : "object"} and offset, ${share("pastEnd")} are in one that is shorter here, ${share("standIn")} in none that this kernel has`;
+  };
+  return paragraph(`${screen.warn("The recordings are of")} ${recordedOn}, not of ${kernel}: what ran there is replayed at the places the same functions and objects have here, not what this kernel would have run. `
+    + `Of the kernel's recorded instructions ${shares("instructions")}; of accesses to its image ${shares("accesses")}.`, screen);
+}
+
 const nodeOf = (spec: MachineSpec, cpu: number): number => spec.cpus.find((each) => each.id === cpu)!.node;
 const paragraph = (text: string, screen: Screen): string => wrap(text, screen.columns - 2).map((line) => `  ${line}\n`).join("");
 const title = (text: string, rest: string, screen: Screen): string => `${screen.bold(text)} ${screen.dim(rest)}\n`;
@@ -61,13 +76,14 @@ function verdict({ reported, bound, gain }: Comparison, screen: Screen): string 
 function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen): string {
   const shown = tests.filter((each) => each.cache === cache);
   const far = shown.some(({ singleCopy, perNode }) => Math.max(singleCopy.account.text.otherL3, perNode.account.text.otherL3) > 0.005 * singleCopy.cycles);
+  const worked = shown.some(({ perNode }) => perNode.account.replication > 0);
   const other = (of: KernelFigures): number => of.account.modules + of.account.secondTlb + of.account.interrupts;
   const columns = [{ head: "" }, { head: "" }, right("all"), right("instr"), right("text\nL2"), right("text\nL3"), ...(far ? [right("text\nL3'")] : []), right("text\nlocal"), right("text\nremote"),
-    right("rodata"), right("data"), right("walks"), right("user"), right("other"), right("lines")];
+    right("rodata"), right("data"), right("walks"), right("user"), ...(worked ? [right("repl")] : []), right("other"), right("lines")];
   const rows = shown.flatMap((each) => [each.singleCopy, each.perNode].map((of, side) => {
     const unit = 1000 * each.test.iterations;
     const { text, rodata, data, walks, user, instructions } = of.account;
-    const cells = [of.cycles, instructions, text.l2, text.ownL3, ...(far ? [text.otherL3] : []), text.local, text.remote, total(rodata), total(data), total(walks), user, other(of)];
+    const cells = [of.cycles, instructions, text.l2, text.ownL3, ...(far ? [text.otherL3] : []), text.local, text.remote, total(rodata), total(data), total(walks), user, ...(worked ? [of.account.replication] : []), other(of)];
     return [side === 0 ? labelOf(each, tests) : "", side === 0 ? "one" : policy === "per-node" ? "each" : policy, ...cells.map((cycles) => short(cycles / unit)), short(of.lines.textFromMemory / each.test.iterations)];
   }));
   const evicted = shown.filter((each) => each.singleCopy.lines.textFromMemory / each.test.iterations >= 0.05);

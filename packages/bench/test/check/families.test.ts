@@ -74,7 +74,7 @@ describe("a family of one's own", () => {
   test("is asked in order, compared and undone at the end of a run, and its failure names the rule", () => {
     const done: string[] = [];
     const families = [...FAMILIES, counting(done)];
-    const system = new CheckedSystem(kernel, families);
+    const system = new CheckedSystem(kernel, { families });
     const count = (by: number): Operation => ({ op: "count", by } as Operation);
     system.run([count(2), { op: "spawn", cpu: 0 } as Operation, count(3)]);
     expect(done).toEqual(["perform", "after", "after", "perform", "after", "compare", "undo", "after"]);
