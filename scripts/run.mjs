@@ -58,10 +58,10 @@ const under = (folder) => !existsSync(join(root, folder)) ? [] : readdirSync(joi
 
 /** Builds what changed. Turbo knows that too, but takes two seconds to say so; most calls find nothing changed at all. */
 function build() {
-  const inputs = ["tsconfig.base.json", "tsup.shared.ts", "pnpm-lock.yaml", ...packages.flatMap((name) => [
-    ...["package.json", "tsup.config.ts", "tsconfig.json"].map((file) => `packages/${name}/${file}`), ...under(`packages/${name}/src`)])].filter((file) => existsSync(join(root, file)));
-  // What was built is part of the stamp: a dist that somebody removed or changed is built again.
-  const state = () => digest([...inputs, ...packages.flatMap((name) => under(`packages/${name}/dist`))]);
+  const sources = digest(["tsconfig.base.json", "tsup.shared.ts", "pnpm-lock.yaml", ...packages.flatMap((name) => [
+    ...["package.json", "tsup.config.ts", "tsconfig.json"].map((file) => `packages/${name}/${file}`), ...under(`packages/${name}/src`)])].filter((file) => existsSync(join(root, file))));
+  // What was built is part of the stamp: a dist that somebody removed or changed is built again. So is a source changed while building.
+  const state = () => `${sources} ${digest(packages.flatMap((name) => under(`packages/${name}/dist`)))}`;
   if (stamped("built", state())) return;
   say("kreplica: building");
   orExit(withPnpm(["turbo", "run", "build", "--output-logs=errors-only"], { quiet: true }));
