@@ -1,69 +1,16 @@
 /// <reference types="node" />
 /** BPF on a kernel with real tables: programs, packs and trampolines on CPUs of every node, replicated and not. */
-import { assemble as wire, type Assembly, bindValue, type Plugin, plugin } from "@kreplica/di";
-import { hwX86, Machine, type NodeId, PhysMemory } from "@kreplica/hw-x86";
-import { Interpreter as X86, MachinePort } from "@kreplica/hw-x86/isa";
-import { tinyMachine } from "@kreplica/hw-x86/testing";
-import { CpuState, KernelImage, KernelLayout, kernelLayout, KernelOptions, KernelTables, mmCore, PageAllocator, ReplicaView } from "@kreplica/mm-core";
-import { fixedHolders, tinyImage } from "@kreplica/mm-core/testing";
-import { setMemory } from "@kreplica/set-memory";
-import { textPatch } from "@kreplica/text-patch";
-import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
+import { PageAllocator } from "@kreplica/mm-core";
+import { Vmalloc } from "@kreplica/vmalloc";
 import { describe, expect, test } from "vitest";
-import { assemble, bpf, CodeAreas, CodePermissions, CodeWriter, Helpers, KernelStructOps, KernelTrampolines, LoadedObject, Packs, ProgramMemory, readObject, runCompiled, type BpfHost, type CompiledResult, type KernelMemory, Outcome, compile } from "../src/index.js";
+import { assemble, CodeAreas, CodePermissions, CodeWriter, Helpers, KernelStructOps, KernelTrampolines, LoadedObject, Packs, readObject, Outcome, compile } from "../src/index.js";
 import { buildObject, haveClang } from "./support/clang.js";
+import { leaves, makeKernel, NODES } from "./support/kernel.js";
 
-const NODES = 4;
-
-interface Kernel { readonly assembly: Assembly; readonly machine: Machine; readonly memory: KernelMemory; readonly host: BpfHost & { current: number }; readonly holders: readonly NodeId[]; call(cpu: number, entry: bigint, context: bigint, helper?: LoadedObject): CompiledResult }
-
-function kernel(holders: readonly NodeId[], replicate: boolean): Kernel {
-  const machine = wire([hwX86(tinyMachine({ nodes: NODES, coresPerNode: 1, bytesPerNode: 64 << 20 }))]).get(Machine);
-  const image = tinyImage(), home = machine.memory.ranges.find((range) => range.node === holders[0])!, last = machine.memory.ranges.at(-1)!;
-  const layout = kernelLayout({ levels: 4, pti: false, imagePhysical: (BigInt(home.first) << 12n) + 0x100_0000n, imageBytes: image.end - image.stext, memoryEnd: BigInt(last.first + last.frames) << 12n, seed: 1 });
-  const inputs: Plugin = plugin("test", [bindValue(Machine, machine), bindValue(PhysMemory, machine.memory), bindValue(KernelImage, image), bindValue(KernelLayout, layout), bindValue(KernelOptions, { master: holders[0]!, bootCpu: 0, pcid: true, seed: 1, reserved: [] })]);
-  const assembly = wire([inputs, mmCore, fixedHolders(...holders), setMemory, vmalloc, textPatch, bpf(replicate)]);
-  const view = assembly.get(ReplicaView), cpus = assembly.get(CpuState);
-  for (const id of machine.cpuIds) {
-    const cpu = machine.cpu(id);
-    cpu.cr4 = 0x20 | 0x80;
-    cpu.writeCr3(BigInt(view.kernelRoot(machine.nodeOfCpu(id))) << 12n);
-    cpu.efer = 0x100 | 0x800;
-    cpu.cr0 = 0x8001_0001 | 0;
-    cpus.bringUp(id);
-  }
-  const memory = assembly.get(ProgramMemory), helpers = assembly.get(Helpers);
-  const host = { memory, cpus: machine.cpuIds.length, current: 0, cpu() { return this.current; }, node() { return machine.nodeOfCpu(this.current); }, now: () => 5n, random: () => 4, task: () => ({ pidTgid: 1n, name: "t" }), trace: () => undefined };
-  const running = new Map<number, X86>();
-  return {
-    assembly, machine, memory, host, holders,
-    call(cpu, entry, context, object) {
-      const x86 = running.get(cpu) ?? new X86(new MachinePort(machine, cpu));
-      running.set(cpu, x86);
-      host.current = cpu;
-      const stack = memory.allocate(8192, "stack");
-      const executing = {
-        get rip() { return x86.rip; }, set rip(value) { x86.rip = value; }, register: (n: number) => x86.register(n), setRegister: (n: number, v: bigint) => { x86.setRegister(n, v); },
-        run: (n: number) => x86.run(n), wake: () => { x86.context.halted = false; }, get executed() { return x86.executed; }, get stopReason() { return x86.stopReason; },
-      };
-      const word = new Uint8Array(8);
-      const result = runCompiled({
-        cpu: executing, entry, context, stackTop: stack + 8192n, stubs: helpers.stubs, budget: 100_000,
-        writeWord: (address, value) => { new DataView(word.buffer).setBigUint64(0, value, true); memory.write(address, word); },
-        helper: (id, ...args) => object?.helper(id, ...args),
-      });
-      memory.release(stack);
-      return result;
-    },
-  };
-}
 const words = (...values: bigint[]): Uint8Array => { const b = new Uint8Array(96); values.forEach((v, i) => new DataView(b.buffer).setBigUint64(8 * i, BigInt.asUintN(64, v), true)); return b; };
-/** Frame and permissions behind an address on each node. */
-const leaves = (k: Kernel, address: bigint) => Array.from({ length: NODES }, (_, node) => { const leaf = k.assembly.get(KernelTables).lookup(node, address)!; return { frame: leaf.frame, owner: k.machine.memory.nodeOf(leaf.frame), allows: `${leaf.writable ? "w" : "r"}${leaf.executable ? "x" : "-"}` }; });
-
 describe.each([[[0, 1, 2, 3], false], [[0, 1, 2, 3], true], [[1, 3], true], [[0], true]] as const)("holders %j, replicate %s", (holders, replicate) => {
   test.skipIf(!haveClang)("programs from clang run compiled on a CPU of each node, with maps in the machine's memory", () => {
-    const k = kernel(holders, replicate), object = readObject(buildObject("maps"));
+    const k = makeKernel(holders, replicate), object = readObject(buildObject("maps"));
     const frames = (): number[] => k.machine.nodes.map((node) => k.assembly.get(PageAllocator).usedFrames(node, "module"));
     const before = frames(), areas = k.assembly.get(Vmalloc).areas().length;
     const loaded = new LoadedObject(object, k.host, { packs: k.assembly.get(Packs), helperAddress: (id) => k.assembly.get(Helpers).address(id) });
@@ -100,7 +47,7 @@ describe.each([[[0, 1, 2, 3], false], [[0, 1, 2, 3], true], [[1, 3], true], [[0]
   });
 
   test("trampolines and struct_ops images on every node: executed, equal permissions, regenerated, all pages back", () => {
-    const k = kernel(holders, replicate), packs = k.assembly.get(Packs), trampolines = k.assembly.get(KernelTrampolines), areas = k.assembly.get(CodeAreas);
+    const k = makeKernel(holders, replicate), packs = k.assembly.get(Packs), trampolines = k.assembly.get(KernelTrampolines), areas = k.assembly.get(CodeAreas);
     const seen = k.memory.allocate(64, "seen");
     const store = (offset: number, from: number) => { const code = assemble(`r2 = *(u64 *)(r1 + ${from}); r3 = 0x${seen.toString(16)} ll; *(u64 *)(r3 + ${offset}) = r2; r0 = 0; exit`); const make = (address: bigint) => compile({ code, functions: [0], stackBytes: [0], address, helperAddress: () => undefined }).bytes; const place = packs.allocate(make(0n).length); packs.write(place, make(place.address)); return place; };
     const traced = areas.allocate(4096, "traced")!;
@@ -136,7 +83,7 @@ describe.each([[[0, 1, 2, 3], false], [[0, 1, 2, 3], true], [[1, 3], true], [[0]
 });
 
 test("code that a program may not write: a store into its own image stops the CPU, on every node", () => {
-  const k = kernel([0, 1, 2, 3], true), packs = k.assembly.get(Packs);
+  const k = makeKernel([0, 1, 2, 3], true), packs = k.assembly.get(Packs);
   const place = packs.allocate(64);
   const code = assemble(`r2 = 0x${place.address.toString(16)} ll; *(u64 *)(r2 + 0) = 1; r0 = 0; exit`);
   packs.write(place, compile({ code, functions: [0], stackBytes: [0], address: place.address, helperAddress: () => undefined }).bytes);
