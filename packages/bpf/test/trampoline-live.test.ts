@@ -6,14 +6,13 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Assembly } from "@kreplica/di";
-import { KernelTables, PageAllocator, ReplicaView } from "@kreplica/mm-core";
-import { CpuState } from "@kreplica/mm-core";
+import { CpuState, KernelTables } from "@kreplica/mm-core";
 import { TextPoke } from "@kreplica/text-patch";
 import { Vmalloc } from "@kreplica/vmalloc";
 import { assemble, CodeAreas, CodePermissions, CodeReplication, type CodeWriter, compile, Packs, type TraceTarget, Trampolines } from "../src/index.js";
 import { Random } from "../src/testing/random.js";
-import { type RunningCpu, startCpus } from "../../text-patch/test/cpus.js";
 import { type Kernel, leaves, makeKernel, NODES } from "./support/kernel.js";
+import { RunningCpu } from "./support/running-cpu.js";
 
 const PAGE = 4096n, POKER = NODES - 1;
 /** mov edi, 14; call traced; jmp to the start. */
@@ -50,9 +49,8 @@ class Harness {
     areas.write(this.caller, call);
     assembly.get(CodePermissions).readOnlyExecutable(this.caller, 1);
     assembly.get(CpuState).current = POKER;
-    const view4 = assembly.get(ReplicaView), frame = assembly.get(PageAllocator).allocate(view4.master, 5, { purpose: "kernel", zero: true });
-    this.cpus = startCpus({ machine, tables: assembly.get(KernelTables), view: view4, frame: () => frame } as never, [0, 1, 2], (address) => poke.breakpoint(address));
-    for (const cpu of this.cpus) cpu.goTo(this.caller, cpu.stack);
+    this.cpus = machine.cpuIds.filter((id) => id !== POKER).map((id) => new RunningCpu(machine, assembly.get(KernelTables), id, kernel.memory.allocate(4096, "stack") + PAGE, (site) => poke.breakpoint(site)));
+    for (const cpu of this.cpus) cpu.rip = this.caller;
     const writer: CodeWriter = {
       copy: (address, bytes) => { poke.copy(address, bytes); }, set: (address, byte, bytes) => { poke.set(address, byte, bytes); }, read: (address, bytes) => poke.read(address, bytes),
       live: (address, bytes) => {
@@ -90,7 +88,7 @@ class Harness {
   run(steps: number): void { for (let i = 0; i < steps; i++) this.step(this.random.pick(this.cpus)); }
 
   step(cpu: RunningCpu): void {
-    const { rip } = cpu.position;
+    const { rip } = cpu;
     if (rip === this.caller) this.under.set(cpu.id, { from: this.settled, programs: [] });
     const passage = this.under.get(cpu.id);
     if (this.programs.includes(rip)) passage!.programs.push(rip);
@@ -104,13 +102,13 @@ class Harness {
     const ran = this.generations.findIndex((list, g) => g >= from && same(list));
     if (ran < 0) throw new Error(`CPU ${cpu.id} ran programs ${programs.map((each) => this.programs.indexOf(each)).join(" ")}; it began with ${this.generations[from]!.map((each) => this.programs.indexOf(each)).join(" ")} and ends with ${this.generations.at(-1)!.map((each) => this.programs.indexOf(each)).join(" ")}`);
     if (ran > from) this.changed++;
-    expect([cpu.interpreter.register(0), cpu.position.rsp]).toEqual([42n, cpu.stack]);
+    expect([cpu.x86.register(0), cpu.rsp]).toEqual([42n, cpu.stack]);
     this.passages++;
   }
 
   private toCaller(cpu: RunningCpu): void {
-    for (let i = 0; cpu.position.rip !== this.caller; i++) {
-      if (i > 5000) throw new Error(`CPU ${cpu.id} does not come back to its loop, at 0x${cpu.position.rip.toString(16)}`);
+    for (let i = 0; cpu.rip !== this.caller; i++) {
+      if (i > 5000) throw new Error(`CPU ${cpu.id} does not come back to its loop, at 0x${cpu.rip.toString(16)}`);
       this.step(cpu);
     }
   }
@@ -118,8 +116,7 @@ class Harness {
   private nobodyIn(image: bigint): void {
     const inside = (address: bigint): boolean => address >= image && address < image + PAGE;
     for (const cpu of this.cpus) {
-      const { rip, stack } = cpu.position;
-      if (inside(rip) || stack.some(inside)) throw new Error(`the image at 0x${image.toString(16)} goes while CPU ${cpu.id} is in it or returns to it`);
+      if (inside(cpu.rip) || cpu.words.some(inside)) throw new Error(`the image at 0x${image.toString(16)} goes while CPU ${cpu.id} is in it or returns to it`);
     }
   }
 }
