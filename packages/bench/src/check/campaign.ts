@@ -1,7 +1,7 @@
 /** Many runs on kernels of many kinds; a failure is shrunk to the shortest list of operations that still fails the same way. */
 import type { BootOptions } from "../boot.js";
 import { CheckFailure } from "./check-failure.js";
-import { CheckedSystem } from "./checked-system.js";
+import { type Comparison, Differential } from "./differential.js";
 import { repertoire } from "./families.js";
 import type { Operation } from "./family.js";
 
@@ -10,6 +10,8 @@ export interface CampaignOptions {
   /** Operations of a run. */
   readonly steps: number;
   readonly seed: number;
+  /** When each run is compared with the same run on a single-copy kernel; "end" when absent. */
+  readonly comparison?: Comparison;
   /** Kernels to check, in turn. */
   readonly kernels: readonly BootOptions[];
   /** Called after each run. */
@@ -25,12 +27,16 @@ export interface Counterexample {
   readonly kernel: number;
   readonly seed: number;
 }
-export interface CampaignResult { readonly runs: number; readonly steps: number; readonly violations: readonly Counterexample[] }
+export interface CampaignResult {
+  readonly runs: number; readonly steps: number; readonly violations: readonly Counterexample[];
+  /** Runs that memory kept from being compared with the single copy to their end. */
+  readonly parted: number;
+}
 
 /** Runs a list on a fresh kernel. @returns what failed, or undefined */
-export function failureOf(kernel: BootOptions, operations: readonly Operation[]): CheckFailure | undefined {
+export function failureOf(kernel: BootOptions, operations: readonly Operation[], comparison: Comparison = "end"): CheckFailure | undefined {
   try {
-    new CheckedSystem(kernel).run(operations);
+    new Differential(kernel, comparison).run(operations);
     return undefined;
   } catch (error) {
     if (error instanceof CheckFailure) return error;
@@ -39,9 +45,9 @@ export function failureOf(kernel: BootOptions, operations: readonly Operation[])
 }
 
 /** Takes away what is not needed: halves, quarters, single operations, until nothing more can go. @param trials boots it may cost */
-export function shrink(kernel: BootOptions, operations: readonly Operation[], invariant: string, trials = 400): { operations: Operation[]; failure: CheckFailure } | undefined {
+export function shrink(kernel: BootOptions, operations: readonly Operation[], invariant: string, comparison: Comparison = "end", trials = 400): { operations: Operation[]; failure: CheckFailure } | undefined {
   let best = [...operations];
-  let failure = failureOf(kernel, best);
+  let failure = failureOf(kernel, best, comparison);
   if (failure?.invariant !== invariant) return undefined;
   for (let size = Math.ceil(best.length / 2); size >= 1 && trials > 0;) {
     let removed = false;
@@ -52,7 +58,7 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
       let found: CheckFailure | undefined;
       for (const each of [candidate, ...sooner]) {
         trials--;
-        found = failureOf(kernel, each);
+        found = failureOf(kernel, each, comparison);
         if (found?.invariant !== invariant) continue;
         best = each;
         failure = found;
@@ -67,7 +73,7 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
         for (const simpler of repertoire.simpler(best[at]!)) {
           const candidate = best.map((other, index) => (index === at ? simpler : other));
           trials--;
-          const found = failureOf(kernel, candidate);
+          const found = failureOf(kernel, candidate, comparison);
           if (found?.invariant === invariant) { best = candidate; failure = found; removed = true; break; }
         }
       }
@@ -81,7 +87,8 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
 /** Stops at the first failure of each kernel. */
 export function campaign(options: CampaignOptions): CampaignResult {
   const violations: Counterexample[] = [];
-  const systems = new Map<number, CheckedSystem | undefined>();
+  const { comparison = "end" } = options;
+  const systems = new Map<number, Differential | undefined>();
   let steps = 0;
   let runs = 0;
   for (let run = 0; run < options.runs; run++) {
@@ -89,14 +96,14 @@ export function campaign(options: CampaignOptions): CampaignResult {
     const seed = (options.seed + run * 0x9e37_79b9) | 0;
     const fail = (failure: CheckFailure, operations: readonly Operation[]): void => {
       systems.set(kernel, undefined);
-      const small = shrink(options.kernels[kernel]!, operations, failure.invariant);
+      const small = shrink(options.kernels[kernel]!, operations, failure.invariant, comparison);
       violations.push({ invariant: failure.invariant, detail: (small?.failure ?? failure).detail, operations: small?.operations ?? operations, kernel, seed });
     };
     if (systems.has(kernel) && systems.get(kernel) === undefined) continue;
     const operations = repertoire.drawRun(seed, options.steps);
     try {
       let system = systems.get(kernel);
-      if (!system) systems.set(kernel, (system = new CheckedSystem(options.kernels[kernel]!)));
+      if (!system) systems.set(kernel, (system = new Differential(options.kernels[kernel]!, comparison)));
       system.run(operations);
       steps += options.steps;
     } catch (error) {
@@ -106,13 +113,15 @@ export function campaign(options: CampaignOptions): CampaignResult {
     runs++;
     options.onRun?.(runs);
   }
+  let parted = 0;
   for (const [kernel, system] of systems) {
+    parted += system?.parted ?? 0;
     try {
-      system?.fullCheck();
+      system?.subject.fullCheck();
     } catch (error) {
       if (!(error instanceof CheckFailure)) throw error;
       violations.push({ invariant: error.invariant, detail: error.detail, operations: [], kernel, seed: options.seed });
     }
   }
-  return { runs, steps, violations };
+  return { runs, steps, violations, parted };
 }

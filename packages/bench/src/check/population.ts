@@ -6,6 +6,9 @@ import { CheckFailure } from "./check-failure.js";
 import type { TableWatch } from "./table-watch.js";
 import { UserModel, WORD_BYTES, WORDS } from "./user-model.js";
 
+/** Steps between two walks through all pages of a process. */
+const PAGES_EVERY = 25;
+
 /** A process and what it may see. */
 export interface Live { readonly process: Process; readonly model: UserModel }
 
@@ -14,11 +17,21 @@ export class Population {
   readonly switcher: SwitchMm;
   readonly userFrames: UserFrames;
   live: readonly Live[] = [];
+  /** Pages that a reader reached in the middle of an operation, in this run. */
+  readonly probed = new Set<bigint>();
+  private turn = 0;
+  private faultsBefore = { taken: 0, spurious: 0 };
 
   constructor(private readonly parts: BootParts, private readonly watch: TableWatch) {
     this.processes = parts.assembly.get(Processes);
     this.switcher = parts.assembly.get(SwitchMm);
     this.userFrames = parts.assembly.get(UserFrames);
+  }
+
+  /** Page faults since the run began. */
+  get faultsOfRun(): { readonly taken: number; readonly spurious: number } {
+    const { taken, spurious } = this.processes.faults;
+    return { taken: taken - this.faultsBefore.taken, spurious: spurious - this.faultsBefore.spurious };
   }
 
   /** The process a number stands for; undefined when none is alive. */
@@ -58,6 +71,7 @@ export class Population {
     this.processes.run(who.process, cpu);
     const word = value % WORDS;
     const outcome = this.processes.access(cpu, address + BigInt(word * WORD_BYTES), kind, value);
+    who.model.grow(address >> 12n);
     const page = who.model.pages.get(address >> 12n);
     const allowed = who.model.allows(address >> 12n, kind);
     if (outcome === "oom") return;
@@ -91,11 +105,23 @@ export class Population {
     }
   }
 
+  /** After a step: what is counted as locked, of one process in turn; now and then its pages too. F8. */
+  compareInTurn(): void {
+    const who = this.pick(this.turn++);
+    if (!who) return;
+    this.compareLocked(who.process);
+    if (this.turn % PAGES_EVERY === 0) this.compareAccounts(who.process);
+  }
+
   private compareAccounts(process: Process): void {
     const { entries, layout } = this.parts;
     let mapped = 0;
     walkRange(entries.memory, process.space.pgd(process.space.pgdNodes[0]!), layout.levels, 0n, (1n << 47n) * (layout.levels === 5 ? 512n : 1n) - 1n, { leaf(_address, level) { mapped += level === 2 ? 512 : 1; } });
     if (mapped !== process.rss) throw new CheckFailure("F8", `process ${process.id} counts ${process.rss} pages, its tables map ${mapped}`);
+    this.compareLocked(process);
+  }
+
+  private compareLocked(process: Process): void {
     const locked = process.vmas.all().reduce((sum, vma) => sum + (vma.locked ? Number((vma.end - vma.start) >> 12n) : 0), 0);
     if (locked !== process.locked) throw new CheckFailure("F8", `process ${process.id} counts ${process.locked} locked pages, its areas ${locked}`);
   }
@@ -108,5 +134,7 @@ export class Population {
       if (!this.parts.cpus.online.has(cpu)) this.processes.online(cpu);
       this.switcher.leave(cpu);
     }
+    this.probed.clear();
+    this.faultsBefore = { ...this.processes.faults };
   }
 }

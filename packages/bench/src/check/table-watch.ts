@@ -18,6 +18,8 @@ export class TableWatch {
   private readonly tables = new Set<Frame>();
   /** Space of each PGD page, user halves included. */
   private readonly owners = new Map<Frame, AddressSpace>();
+  /** User slots of PGDs that ever held something: few, and all others are empty since the page was cleared. */
+  private readonly slots = new Set<number>();
   /** Whether table pages came or went since `owners` was filled. */
   private stale = true;
   private probe: { readonly store: number; readonly run: () => void } | undefined;
@@ -43,12 +45,14 @@ export class TableWatch {
       }
       free(frame, order);
     };
-    entries.observe((table) => {
+    entries.observe((table, index) => {
       if (this.probing) return;
       this.stores++;
       const space = this.owners.get(table);
-      if (space) this.dirty.add(space);
-      else if (!this.tables.has(table)) this.kernelStores = true;
+      if (space) {
+        this.dirty.add(space);
+        if (index < parts.layout.kernelBoundary) this.slots.add(index);
+      } else if (!this.tables.has(table)) this.kernelStores = true;
       const { probe } = this;
       if (probe && this.stores === probe.store) {
         this.probing = true;
@@ -82,26 +86,34 @@ export class TableWatch {
   /** Remembers which pages are PGDs; spaces come, go, grow and shrink in few operations. */
   private noteOwners(): void {
     this.stale = false;
+    const known = new Set(this.owners.keys());
     this.owners.clear();
     for (const space of this.parts.spaces.all) {
       for (const node of space.pgdNodes) {
         const pgd = space.pgd(node);
         if (!this.tables.has(pgd)) this.fail("F6", `the PGD of node ${node} of a live process (space ${space.id}) was freed`);
-        this.owners.set(pgd, space);
-        if (this.parts.layout.pti) this.owners.set(pgd + 1, space);
+        for (let page = pgd; page <= pgd + (this.parts.layout.pti ? 1 : 0); page++) {
+          this.owners.set(page, space);
+          if (!known.has(page)) this.noteSlots(page);
+        }
       }
     }
   }
 
+  /** What was stored before anyone knew the page is a PGD. */
+  private noteSlots(pgd: Frame): void {
+    for (let slot = 0; slot < this.parts.layout.kernelBoundary; slot++) if (this.parts.entries.low(pgd, slot) & 1) this.slots.add(slot);
+  }
+
   /** F5: when a table page is freed no PGD of any live space names it, in either half. */
   private notPointedTo(frame: Frame): void {
-    const { memory } = this.parts.machine;
+    const { entries, spaces } = this.parts;
     const low = (frame << 12) >>> 0;
     for (const [pgd, space] of this.owners) {
-      for (let slot = 0; slot < 273; slot++) {
-        const lo = memory.read32(pgd, slot * 2);
-        if ((lo & 1) === 0 || ((lo & 0xffff_f000) >>> 0) !== low || (memory.read32(pgd, slot * 2 + 1) & 0xfffff) !== frame >>> 20) continue;
-        if (this.parts.spaces.all.has(space)) this.fail("F5", `table frame ${frame} is freed while slot ${slot} of a PGD of space ${space.id} (frame ${pgd}) names it`);
+      for (const slot of this.slots) {
+        const lo = entries.low(pgd, slot);
+        if ((lo & 1) === 0 || ((lo & 0xffff_f000) >>> 0) !== low || (entries.high(pgd, slot) & 0xfffff) !== frame >>> 20) continue;
+        if (spaces.all.has(space)) this.fail("F5", `table frame ${frame} is freed while slot ${slot} of a PGD of space ${space.id} (frame ${pgd}) names it`);
       }
     }
   }

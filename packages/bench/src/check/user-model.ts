@@ -4,11 +4,15 @@ export interface ModelPage {
   readable: boolean;
   writable: boolean;
   executable: boolean;
+  /** Of an area that grows down by a fault below it. */
+  stack: boolean;
   /** {@link WORDS} words of the page, a multiple of 1 KiB apart: one would not show that a copy lost the others. */
   values: number[];
 }
 export const WORDS = 4;
 export const WORD_BYTES = 1024;
+/** Pages below a stack within which a fault makes it grow. */
+const STACK_GAP = 64n;
 
 /** The pages of one process, by page number. */
 export class UserModel {
@@ -32,8 +36,8 @@ export class UserModel {
     return true;
   }
 
-  map(start: bigint, pages: number, writable: boolean): void {
-    for (let page = start; page < start + BigInt(pages); page++) this.pages.set(page, { readable: true, writable, executable: false, values: Array<number>(WORDS).fill(0) });
+  map(start: bigint, pages: number, writable: boolean, stack = false): void {
+    for (let page = start; page < start + BigInt(pages); page++) this.pages.set(page, { readable: true, writable, executable: false, stack, values: Array<number>(WORDS).fill(0) });
   }
 
   unmap(start: bigint, pages: number): void {
@@ -48,6 +52,18 @@ export class UserModel {
     for (let page = 0n; page < BigInt(pages); page++) {
       this.pages.set(to + page, this.pages.get(start + page)!);
       this.pages.delete(start + page);
+    }
+  }
+
+  /** A fault at a page that is not there: a stack that begins not far above grows down to it. */
+  grow(page: bigint): void {
+    if (this.pages.has(page)) return;
+    for (let above = page + 1n; above <= page + STACK_GAP; above++) {
+      const found = this.pages.get(above);
+      if (!found) continue;
+      if (!found.stack) return;
+      for (let each = page; each < above; each++) this.pages.set(each, { ...found, values: Array<number>(WORDS).fill(0) });
+      return;
     }
   }
 

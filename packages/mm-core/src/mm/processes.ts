@@ -322,6 +322,7 @@ export class UserProcesses implements Processes {
     let vma = process.vmas.atOrAbove(address);
     if (vma && vma.start > address && vma.stack && vma.start - address <= STACK_GAP && process.vmas.meeting(address, vma.start).length === 0) {
       process.vmas.remove(vma);
+      if (vma.locked) process.locked += Number((vma.start - address) / PAGE);
       vma = { ...vma, start: address };
       process.vmas.insert(vma);
     }

@@ -11,9 +11,9 @@ export type KernelPageOperation =
   | { readonly op: "kread"; readonly page: number; readonly cpu: number }
   | { readonly op: "krelax"; readonly page: number; readonly cpu: number };
 
-/** Pages operations work on, and the first of them, counted from the start of the module area. */
+/** Pages operations work on, and the first of them, counted from the start of the module area: far from what vmalloc hands out there. */
 const PAGES = 4;
-const FIRST = 0x40n;
+const FIRST = 0x1_0040n;
 
 export const kernelPageFamily: OperationFamily<KernelPageOperation> = {
   name: "kernel-pages",

@@ -9,6 +9,7 @@ import type { ProcessOperation } from "./processes.js";
 interface Range { readonly p: number; readonly cpu: number; readonly page: number; readonly pages: number }
 export type UserPageOperation =
   | Range & { readonly op: "mmap"; readonly writable: boolean; readonly large: boolean; readonly locked: boolean; readonly policy: number }
+  | Range & { readonly op: "stack" }
   | Range & { readonly op: "munmap" }
   | Range & { readonly op: "mprotect"; readonly writable: boolean; readonly executable: boolean }
   | Range & { readonly op: "mremap"; readonly to: number }
@@ -25,6 +26,7 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
   seenByUsers: true,
   kinds: {
     mmap: { weight: 10, fields: { ...range, writable: "boolean", large: "boolean", locked: "boolean", policy: "number" } },
+    stack: { weight: 3, fields: range },
     munmap: { weight: 8, fields: range },
     mprotect: { weight: 10, fields: { ...range, writable: "boolean", executable: "boolean" } },
     mremap: { weight: 4, fields: { ...range, to: "number" } },
@@ -32,7 +34,7 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
     brk: { weight: 2, fields: { p: "number", cpu: "number", pages: "number" } },
     touch: { weight: 40, fields: { cpu: "number", page: "number", kind: ["read", "write", "execute"], value: "number" } },
   },
-  scenes: [staleEntry],
+  scenes: [staleEntry, staleEntry, staleEntry, growingStack],
 
   draw(op, drawing) {
     if (op === "touch") return { op, cpu: drawing.cpu(), page: drawing.place(), kind: drawing.oneOf(["read", "write", "write", "execute"]), value: 1 + drawing.random(1000) };
@@ -41,6 +43,7 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
     const where = { ...who, page: drawing.place(), pages: drawing.pages() };
     switch (op) {
       case "mmap": return { op, ...where, ...(drawing.random(6) === 0 ? { pages: MANY } : {}), writable: drawing.random(4) > 0, large: drawing.random(3) === 0, locked: drawing.random(6) === 0, policy: drawing.random(4) };
+      case "stack": return { op, ...where };
       case "munmap": return { op, ...where, ...(drawing.random(4) === 0 ? { pages: MANY } : {}) };
       case "mprotect": return { op, ...where, ...(drawing.flag() ? { pages: 1 } : {}), writable: drawing.flag(), executable: drawing.flag() };
       case "mremap": return { op, ...where, to: drawing.random(PLACES) };
@@ -51,6 +54,7 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
   describe(o) {
     switch (o.op) {
       case "mmap": return `process ${o.p} maps ${o.pages} pages at ${at(o.page)}, r${o.writable ? "w" : "-"}${o.large ? ", 2 MiB pages" : ""}${o.locked ? ", locked" : ""}, on CPU ${o.cpu}`;
+      case "stack": return `process ${o.p} maps a stack of ${o.pages} pages at ${at(o.page)}, on CPU ${o.cpu}`;
       case "munmap": return `process ${o.p} unmaps ${o.pages} pages at ${at(o.page)}, on CPU ${o.cpu}`;
       case "mprotect": return `process ${o.p} protects ${o.pages} pages at ${at(o.page)}: r${o.writable ? "w" : "-"}${o.executable ? "x" : "-"}, on CPU ${o.cpu}`;
       case "mremap": return `process ${o.p} moves ${o.pages} pages from ${at(o.page)} to ${at(o.to)}, on CPU ${o.cpu}`;
@@ -81,12 +85,13 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
         const page = system.page(o.page);
         const address = page << 12n;
         switch (o.op) {
-          case "mmap": {
+          case "mmap": case "stack": {
             const free = model.isFree(page, o.pages);
-            const properties = { writable: o.writable, large: o.large, locked: o.locked && o.pages < 100, policy: numaPolicy(system, o.policy) };
+            const stack = o.op === "stack";
+            const properties = stack ? { stack } : { writable: o.writable, large: o.large, locked: o.locked && o.pages < 100, policy: numaPolicy(system, o.policy) };
             if (!system.unchangedWhenRefused(() => processes.mmap(process, address, o.pages, properties, cpu))) return;
             if (!free) system.fail("F8", "mmap over pages that are mapped");
-            model.map(page, o.pages, o.writable);
+            model.map(page, o.pages, stack || o.writable, stack);
             return;
           }
           case "munmap":
@@ -117,6 +122,20 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
 function numaPolicy(system: CheckedSystem, number: number): NumaPolicy {
   const nodes = [...new Set(system.parts.machine.memory.ranges.map((each) => each.node))];
   return ([{ kind: "local" }, { kind: "bind", nodes }, { kind: "interleave", nodes }, { kind: "preferred", node: nodes.at(-1)! }] as const)[number % 4]!;
+}
+
+/** A stack, used ever further down, by one CPU and another, with a child between them now and then. */
+function growingStack({ random, focus }: Drawing): readonly Step[] {
+  const p = (focus.p = random(4));
+  // The third page of a place's run of three: two lie below it.
+  const page = (focus.page = 3 * random(PLACES / 3) + 2);
+  const [cpu, other] = [random(4), random(4)];
+  const push = (at: number, by: number): Step => ({ op: "touch", cpu: by, page: at, kind: "write", value: 1 + random(1000) });
+  const between: readonly Step[] = ([[], [{ op: "fork", p, cpu: other }], [{ op: "mlock", p, cpu, page: page - 1, pages: 2, on: true }]] as const)[random(3)]!;
+  return [
+    { op: "munmap", p, cpu, page: page - 2, pages: 4 }, { op: "stack", p, cpu, page, pages: 1 }, { op: "run", p, cpu }, push(page, cpu), push(page - 1, cpu), ...between,
+    { op: "run", p, cpu: other }, push(page - 2, other), { op: "touch", cpu, page: page - 1, kind: "read", value: 1 },
+  ];
 }
 
 type Step = UserPageOperation | ProcessOperation;
