@@ -13,7 +13,7 @@ import { type CommandContext, examples, exitCodes, jsonText } from "./command.js
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
 import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, type MachineOptions, type PlacementOptions, readMachine, readPlacement, wholeNumber } from "./options.js";
 
-type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly seed: number };
+type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly work: boolean; readonly seed: number };
 
 export function registerCompare(program: Command, context: CommandContext): void {
   const command = program.command("compare")
@@ -26,6 +26,7 @@ export function registerCompare(program: Command, context: CommandContext): void
     .addOption(new Option("--policy <name>", "what is compared with a single copy; `kreplica policies` lists them").choices(Object.keys(POLICIES)).default("per-node"))
     .addOption(new Option("--levels <number>", "levels of page tables").choices(["4", "5"]).default("4"))
     .addOption(new Option("--no-pti", "boot without page-table isolation; the recorded kernel had it"))
+    .addOption(new Option("--no-work", "leave out what replication itself does in fork, exec and exit: the difference is all it costs, lines it displaces included"))
     .addOption(new Option("--seed <number>", "seeds whatever the boot draws").argParser(wholeNumber("--seed")).default(1))
     .addOption(jsonOption())
     .addHelpText("after", examples(
@@ -45,7 +46,7 @@ export function registerCompare(program: Command, context: CommandContext): void
       if (!withMemory.includes(dataNode)) throw new InputError({ file: "--data-node", reason: `${spec.name} has no node ${dataNode} with memory`, remedy: `choose one of ${withMemory.join(", ")}` });
       const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
       const kernel = kernelNamed(options);
-      const given = { ...(kernel ? { kernel } : {}), spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: options.seed };
+      const given = { ...(kernel ? { kernel } : {}), spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: options.seed, work: options.work };
       const result = await compare(given, options.policy, chosen(files, options.test), (jobs) => runJobs(jobs, context.progress));
       context.progress.stop();
       context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));

@@ -73,7 +73,7 @@ export function measureTrace(job: TraceJob, kernel?: ReplayKernel): TraceMeasure
     const [first, ...others] = kernels.map(({ booted }) => booted.recorded.map(address, frame));
     for (const other of others) invariant(other === first, `page 0x${address.toString(16)} has two places, 0x${first!.toString(16)} and 0x${other.toString(16)}, in kernels that differ in their policy alone`);
     return first!;
-  }, visitedFunctions((name) => kernels[0]!.booted.image.symbol(name)), other && ((batch) => { other.move(batch, carried); }));
+  }, job.work === false ? undefined : visitedFunctions((name) => kernels[0]!.booted.image.symbol(name)), other && ((batch) => { other.move(batch, carried); }));
   return kernels.map(({ policy, booted }) => {
     const replayer = new Replayer(booted, where.cpu, measured, otherCpus(spec, where, measured));
     return { ...measureHotCold(replayer, workload, spec, nodeIndex), file, policy, testId: test.id, modelled, references: workload.length, devices, ...(other ? { carried } : {}) };

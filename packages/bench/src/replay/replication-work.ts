@@ -27,9 +27,12 @@ const SLOT_SHIFT = 39n;
 /** With 5 levels: a slot no recorded process uses, so that a process that was there before keeps its P4D page. */
 const ANCHOR = 128n << SLOT_SHIFT;
 
+/** The process of a recorded PGD, and the slots that visits filled. */
+interface ModelledProcess { readonly space: AddressSpace; readonly slots: Set<number> }
+
 /** One kernel's PGDs for the recorded ones. */
 export class ReplicationWork implements ReplicaTraffic {
-  private readonly spaces = new Map<number, AddressSpace>();
+  private readonly processes = new Map<number, ModelledProcess>();
   private readonly directPage: number;
   private readonly descriptorPage: number;
   private cpu!: HardwareThread;
@@ -69,29 +72,29 @@ export class ReplicationWork implements ReplicaTraffic {
     switch (kind) {
       case VisitKind.Create: {
         this.quietly(() => this.drop(pgd));
-        const space = this.heard(() => this.create(pgd, node));
+        const { space } = this.heard(() => this.create(pgd, node));
         const further = this.furtherPgds(space, node);
         for (const frame of further) this.descriptor(frame);
         this.made += further.length;
         return further.length;
       }
       case VisitKind.Free: {
-        const space = this.known(pgd, node);
-        const further = this.furtherPgds(space, node);
+        const further = this.furtherPgds(this.known(pgd, node).space, node);
         this.heard(() => this.drop(pgd));
         for (const frame of further) this.descriptor(frame);
         this.freed += further.length;
         return further.length;
       }
       case VisitKind.Set: {
-        const space = this.known(pgd, node);
-        this.quietly(() => this.trim(space, start, end));
+        const { space, slots } = this.known(pgd, node);
+        if (slots.has(slot)) this.quietly(() => this.trim(space, start, end));
         this.heard(() => this.grow(space, start, node));
+        slots.add(slot);
         return space.pgdNodes.length - 1;
       }
       case VisitKind.Clear: {
-        const space = this.known(pgd, node);
-        this.quietly(() => this.grow(space, start, node));
+        const { space, slots } = this.known(pgd, node);
+        if (!slots.delete(slot)) this.quietly(() => this.grow(space, start, node));
         this.heard(() => this.trim(space, start, end));
         return space.pgdNodes.length - 1;
       }
@@ -111,27 +114,28 @@ export class ReplicationWork implements ReplicaTraffic {
     this.stored -= entries.replicaStores - before;
   }
 
-  private create(pgd: number, node: NodeId): AddressSpace {
+  private create(pgd: number, node: NodeId): ModelledProcess {
     const space = this.booted.spaces.create(node);
     invariant(space !== undefined, "no memory for a PGD of a replayed process");
-    this.spaces.set(pgd, space);
-    return space;
+    const made = { space, slots: new Set<number>() };
+    this.processes.set(pgd, made);
+    return made;
   }
 
   /** The process of a recorded PGD; one that was there before the recording began is made now. */
-  private known(pgd: number, node: NodeId): AddressSpace {
-    const found = this.spaces.get(pgd);
+  private known(pgd: number, node: NodeId): ModelledProcess {
+    const found = this.processes.get(pgd);
     if (found) return found;
     this.quietly(() => {
-      const space = this.create(pgd, node);
+      const { space } = this.create(pgd, node);
       if (this.booted.layout.levels === 5) this.grow(space, ANCHOR, node);
     });
-    return this.spaces.get(pgd)!;
+    return this.processes.get(pgd)!;
   }
 
   private drop(pgd: number): void {
-    this.spaces.get(pgd)?.free();
-    this.spaces.delete(pgd);
+    this.processes.get(pgd)?.space.free();
+    this.processes.delete(pgd);
   }
 
   private grow(space: AddressSpace, address: bigint, node: NodeId): void {

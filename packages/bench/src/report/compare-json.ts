@@ -6,7 +6,7 @@ import type { CompareResult } from "../measure/compare.js";
 const rounded = (value: number): number => Math.round(value * 1e6) / 1e6;
 
 /** A plain value, ready for JSON. Cycles are exact: multiples of 1/1024. */
-export function compareDocument({ job: { spec, where, pti, levels, seed }, policy, kernel, recordedOn, tests, memory, invariants }: CompareResult): unknown {
+export function compareDocument({ job: { spec, where, pti, levels, seed, work = true }, policy, kernel, recordedOn, tests, memory, invariants }: CompareResult): unknown {
   return {
     schema: "kreplica.compare/1",
     machine: spec.name,
@@ -16,7 +16,7 @@ export function compareDocument({ job: { spec, where, pti, levels, seed }, polic
     cpu: where.cpu,
     masterNode: where.masterNode,
     dataNode: where.dataNode,
-    levels, pti, seed,
+    levels, pti, seed, work,
     tests: tests.map((each) => ({
       test: each.test.name,
       cache: each.cache,

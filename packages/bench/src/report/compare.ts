@@ -48,13 +48,13 @@ const paragraph = (text: string, screen: Screen): string => wrap(text, screen.co
 const title = (text: string, rest: string, screen: Screen): string => `${screen.bold(text)} ${screen.dim(rest)}\n`;
 
 function gains({ tests, policy }: CompareResult, screen: Screen): string {
-  const columns = [{ head: "" }, { head: "" }, right("one copy\ncycles"), right(`${shortDesign(policy)}\ncycles`), right("gain %\nmodelled"), right("low .. high\nmodelled"), right("bound %\nmodelled"), right("gain %\nreported"), { head: "" }];
-  const rows = states.flatMap((cache) => tests.filter((each) => each.cache === cache).map((each, i) => [
-    i === 0 ? screen.bold(cache) : "", labelOf(each, tests), grouped(each.singleCopy.cycles), grouped(each.perNode.cycles),
+  const columns = [{ head: "" }, right("one copy\ncycles"), right(`${shortDesign(policy)}\ncycles`), right("gain %\nmodelled"), right("low .. high\nmodelled"), right("bound %\nmodelled"), right("gain %\nreported"), { head: "" }];
+  const rows = states.flatMap((cache) => [[screen.bold(cache), "", "", "", "", "", "", ""], ...tests.filter((each) => each.cache === cache).map((each) => [
+    labelOf(each, tests), grouped(each.singleCopy.cycles), grouped(each.perNode.cycles),
     each.gain.percent > 0.05 ? screen.good(percent(each.gain.percent)) : each.gain.percent < -0.05 ? screen.bad(percent(each.gain.percent)) : percent(each.gain.percent),
     `${percent(each.gain.low)} .. ${percent(each.gain.high)}`, percent(each.bound), each.reported === undefined ? "-" : percent(each.reported),
     verdict(each, screen),
-  ]));
+  ])]);
   const above = tests.filter((each) => each.reported !== undefined && each.reported > each.bound).map((each) => `${each.test.name} ${each.cache}`);
   const unsettled = tests.filter((each) => !each.singleCopy.settled || !each.perNode.settled).map((each) => `${each.test.name} ${each.cache}`);
   return title("Gain", "of replication, percent of the cycles without it; positive is faster", screen)
@@ -77,20 +77,20 @@ function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen
   const shown = tests.filter((each) => each.cache === cache);
   const far = shown.some(({ singleCopy, perNode }) => Math.max(singleCopy.account.text.otherL3, perNode.account.text.otherL3) > 0.005 * singleCopy.cycles);
   const worked = shown.some(({ perNode }) => perNode.account.replication > 0);
-  const other = (of: KernelFigures): number => of.account.modules + of.account.secondTlb + of.account.interrupts;
+  const rest = (of: KernelFigures): number => of.account.user + of.account.modules + of.account.secondTlb + of.account.interrupts;
   const columns = [{ head: "" }, { head: "" }, right("all"), right("instr"), right("text\nL2"), right("text\nL3"), ...(far ? [right("text\nL3'")] : []), right("text\nlocal"), right("text\nremote"),
-    right("rodata"), right("data"), right("walks"), right("user"), ...(worked ? [right("repl")] : []), right("other"), right("lines")];
+    right("rodata"), right("data"), right("walks"), ...(worked ? [right("repl")] : []), right("rest"), ...(far ? [] : [right("lines")])];
   const rows = shown.flatMap((each) => [each.singleCopy, each.perNode].map((of, side) => {
     const unit = 1000 * each.test.iterations;
-    const { text, rodata, data, walks, user, instructions } = of.account;
-    const cells = [of.cycles, instructions, text.l2, text.ownL3, ...(far ? [text.otherL3] : []), text.local, text.remote, total(rodata), total(data), total(walks), user, ...(worked ? [of.account.replication] : []), other(of)];
-    return [side === 0 ? labelOf(each, tests) : "", side === 0 ? "one" : policy === "per-node" ? "each" : policy, ...cells.map((cycles) => short(cycles / unit)), short(of.lines.textFromMemory / each.test.iterations)];
+    const { text, rodata, data, walks, instructions } = of.account;
+    const cells = [of.cycles, instructions, text.l2, text.ownL3, ...(far ? [text.otherL3] : []), text.local, text.remote, total(rodata), total(data), total(walks), ...(worked ? [of.account.replication] : []), rest(of)];
+    return [side === 0 ? labelOf(each, tests) : "", side === 0 ? "one" : policy === "per-node" ? "each" : "with", ...cells.map((cycles) => short(cycles / unit)), ...(far ? [] : [short(of.lines.textFromMemory / each.test.iterations)])];
   }));
   const evicted = shown.filter((each) => each.singleCopy.lines.textFromMemory / each.test.iterations >= 0.05);
   return title(`Why, ${cache}:`, `thousands of cycles per iteration; one copy, and ${designOf(policy)}`, screen)
     + renderTable(columns, rows, screen) + "\n"
     + (cache === "cold"
-      ? paragraph(`text, rodata, data, walks: what missing L1 cost, local and remote memory${far ? ", L3' another L3" : ""}; lines: lines of text fetched from memory per iteration.`, screen)
+      ? paragraph(`text, rodata, data, walks: what missing L1 cost, local and remote memory${far ? ", L3' another L3" : "; lines: lines of text fetched from memory per iteration"}; ${worked ? "repl: replication's own work, below; " : ""}rest: user mode, modules, second-level TLB, interrupts.`, screen)
       : paragraph(evicted.length === 0
         ? "Warm, no text comes from memory: no test fills the last-level cache so far that data pushes text out, and what text costs then does not depend on its node."
         : `Warm, data pushes text out of the last-level cache; lines fetched again per iteration: ${evicted.map((each) => `${each.test.name} ${short(each.singleCopy.lines.textFromMemory / each.test.iterations)}`).join(", ")}.`, screen));

@@ -26,9 +26,10 @@ afterAll(() => {
 const levels = z.strictObject({ l2: z.number(), ownL3: z.number(), otherL3: z.number(), local: z.number(), remote: z.number() });
 const account = z.strictObject({
   instructions: z.number(), text: levels, rodata: levels, data: levels, modules: z.number(), user: z.number(),
-  walks: levels.extend({ l1: z.number() }), secondTlb: z.number(), interrupts: z.number(),
+  walks: levels.extend({ l1: z.number() }), secondTlb: z.number(), interrupts: z.number(), replication: z.number().nonnegative(),
 });
-const figures = z.looseObject({ cycles: z.number().positive(), account });
+const work = z.strictObject({ pgdsMade: z.int(), pgdsFreed: z.int(), entryStores: z.int(), tablesCleared: z.int() });
+const figures = z.looseObject({ cycles: z.number().positive(), account, work });
 const document = z.looseObject({
   schema: z.literal("kreplica.compare/1"), machine: z.string(), kernel: z.string(), cpu: z.int(), masterNode: z.int(),
   tests: z.array(z.looseObject({
@@ -56,6 +57,8 @@ describe("kreplica compare", () => {
       expect(each.gainLow).toBeLessThanOrEqual(each.gainPercent);
       expect(each.gainHigh).toBeGreaterThanOrEqual(each.gainPercent);
     }
+    // One fork on two nodes with KPTI: 239 kernel slots and two of the user's, in both halves of one more PGD.
+    expect(parsed.tests.map((each) => [each.singleCopy.work.entryStores, each.perNode.work.entryStores])).toEqual([[0, 482], [0, 482], [0, 0], [0, 0]]);
     expect([parsed.machine, parsed.cpu, parsed.masterNode, parsed.memory.extraBytes]).toEqual(["e5-2690v3-2s", 12, 0, parsed.memory.closedForm]);
     expect(parsed.invariants.violated).toEqual([]);
   });
@@ -70,7 +73,7 @@ describe("kreplica compare", () => {
     const [one, other] = [await kreplica.run(["compare", "--traces", plain]), await kreplica.run(["compare", "--traces", packed])];
     expect(one.code).toBe(0);
     expect(other.out).toBe(one.out);
-    for (const part of ["Gain", "modelled", "reported", "mount", "Why, cold", "Why, hot", "Memory", "Closed form (I3)", "Invariants", "hold"]) expect(one.out).toContain(part);
+    for (const part of ["Gain", "modelled", "reported", "mount", "Why, cold", "Why, hot", "Replication's own work", "Memory", "Closed form (I3)", "Invariants", "hold"]) expect(one.out).toContain(part);
     expect(one.out).not.toContain("fork");
     expect(Math.max(...one.out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
     expect(one.out).not.toContain("\u001b");

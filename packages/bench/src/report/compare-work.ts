@@ -1,0 +1,31 @@
+/** What replication itself does in the tests, and what it costs: part of the comparison's report. Values in, text out. */
+import type { CompareResult, Comparison } from "../measure/compare.js";
+import { renderTable, type Screen, wrap } from "./terminal.js";
+
+const amount = (value: number): string => (value === 0 ? "-" : value < 10 ? String(Math.round(value * 100) / 100) : String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ","));
+
+/**
+ * The table of replication's own work.
+ * @param label a test's name in the other tables
+ */
+export function workText({ job, tests }: CompareResult, label: (each: Comparison) => string, screen: Screen): string {
+  const paragraph = (text: string): string => wrap(text, screen.columns - 2).map((line) => `  ${line}\n`).join("");
+  const title = `${screen.bold("Replication's own work:")} ${screen.dim("per iteration, in the cycles above as \"repl\"")}\n`;
+  if (job.work === false) return title + paragraph("Left out: --no-work.");
+  const rows = tests.filter(({ cache }) => cache === "cold").flatMap((cold) => {
+    const { perNode: { work, lines } } = cold;
+    if (work.pgdsMade + work.pgdsFreed + work.entryStores === 0) return [];
+    const hot = tests.find((each) => each.cache === "hot" && each.file === cold.file)!;
+    const { iterations } = cold.test;
+    const share = ({ perNode, singleCopy }: Comparison): string => `${(100 * perNode.account.replication / singleCopy.cycles).toFixed(1)} %`;
+    return [[
+      label(cold), amount(work.pgdsMade / iterations), amount(work.pgdsFreed / iterations), amount(work.entryStores / iterations),
+      amount(lines.replicationLoads / iterations), amount(lines.replicationStores / iterations), amount(lines.replicationInstructions / iterations),
+      amount(cold.perNode.account.replication / iterations), share(cold), amount(hot.perNode.account.replication / iterations), share(hot),
+    ]];
+  });
+  if (rows.length === 0) return title + paragraph("None: in no test does this kernel make a PGD or store a slot that one copy would not.");
+  const right = (head: string) => ({ head, align: "right" as const });
+  return title + renderTable([{ head: "" }, right("PGDs\nmade"), right("PGDs\nfreed"), right("entries\nstored"), right("loads\n(lines)"), right("stores\n(lines)"), right("instr"), right("cycles\ncold"), right("of one\ncopy's"), right("cycles\nhot"), right("of one\ncopy's")], rows, screen) + "\n"
+    + paragraph("The booted kernel's own functions ran where the recorded one made, freed or filled a PGD; what they did beyond one copy's went through the CPU. What their lines push out of the caches shows in the other columns; --no-work leaves out both.");
+}
