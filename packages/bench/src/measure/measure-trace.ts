@@ -19,6 +19,8 @@ export interface KernelJob {
   readonly pti: boolean;
   readonly levels: 4 | 5;
   readonly seed: number;
+  /** False leaves replication's own work out, and with it what its lines push out of the caches. */
+  readonly work?: boolean;
   /** The kernel booted; the traced one when absent. */
   readonly kernel?: NamedKernel;
 }
