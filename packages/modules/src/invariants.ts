@@ -24,23 +24,26 @@ function wanted(type: MemoryType, module: LoadedModule): readonly [boolean, bool
 
 /** @returns every finding, none when all holds */
 export function checkModules(kernel: ModuleWitnesses): ModuleFinding[] {
+  return kernel.loader.loaded.flatMap((module) => checkLoaded(kernel, module));
+}
+
+/** E4, E5 and strict permissions of one module. */
+export function checkLoaded(kernel: ModuleWitnesses, module: LoadedModule): ModuleFinding[] {
   const findings: ModuleFinding[] = [];
-  for (const module of kernel.loader.loaded) {
-    for (const { type, area } of module.memories.values()) {
-      const at = `${module.name} ${type}`;
-      if (area.state === "replicated" && !REPLICATED_TYPES.includes(type)) findings.push({ id: "E5", detail: `${at} is replicated` });
-      const [writable, executable] = wanted(type, module);
-      for (let page = 0; page < area.pages; page++) {
-        const address = area.start + BigInt(page) * 4096n;
-        for (const holder of kernel.view.holders) {
-          const mapping = kernel.tables.lookup(holder, address);
-          if (mapping?.writable !== writable || mapping.executable !== executable) {
-            findings.push({ id: "C1", detail: `${at} page ${page} on node ${holder}: ${describe(mapping)}, wanted ${writable ? "writable" : "read-only"}, ${executable ? "executable" : "not executable"}` });
-          }
+  for (const { type, area } of module.memories.values()) {
+    const at = `${module.name} ${type}`;
+    if (area.state === "replicated" && !REPLICATED_TYPES.includes(type)) findings.push({ id: "E5", detail: `${at} is replicated` });
+    const [writable, executable] = wanted(type, module);
+    for (let page = 0; page < area.pages; page++) {
+      const address = area.start + BigInt(page) * 4096n;
+      for (const holder of kernel.view.holders) {
+        const mapping = kernel.tables.lookup(holder, address);
+        if (mapping?.writable !== writable || mapping.executable !== executable) {
+          findings.push({ id: "C1", detail: `${at} page ${page} on node ${holder}: ${describe(mapping)}, wanted ${writable ? "writable" : "read-only"}, ${executable ? "executable" : "not executable"}` });
         }
       }
-      if (REPLICATED_TYPES.includes(type)) checkEqual(kernel, module, type, findings);
     }
+    if (REPLICATED_TYPES.includes(type)) checkEqual(kernel, module, type, findings);
   }
   return findings;
 }

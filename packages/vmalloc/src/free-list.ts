@@ -10,9 +10,9 @@ import type { AddressSpace } from "./address-space.js";
 import type { AliasFlush } from "./api.js";
 import type { Area } from "./area.js";
 import { freeBlocks } from "./blocks.js";
-import { type DirectMapAliases, type FrameRun, runsOf } from "./reset-aliases.js";
+import { type ChangedRun, type DirectMapAliases, runsOf } from "./reset-aliases.js";
 
-interface Pending { readonly area: Area; readonly runs: readonly FrameRun[]; readonly flushed: readonly Frame[] }
+interface Pending { readonly area: Area; readonly runs: readonly ChangedRun[]; readonly flushed: readonly Frame[] }
 
 /** The lazy list and the purge that empties it. */
 export class FreeList {

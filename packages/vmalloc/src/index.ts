@@ -10,7 +10,7 @@ import { AreaVmalloc } from "./vmalloc.js";
 
 export * from "./api.js";
 export { AddressSpace, type AddressRegion } from "./address-space.js";
-export { checkAreas, type AreaFinding } from "./invariants.js";
+export { checkArea, checkAreas, checkPageCounts, type AreaFinding, type AreaWitnesses } from "./invariants.js";
 export { KasanShadow, shadowOf } from "./shadow.js";
 
 /** Parts of vmalloc that designs differ in. */
@@ -22,6 +22,8 @@ export interface VmallocParts {
   /** forgetful is N3. */
   readonly account?: "exact" | "forgetful";
   readonly shadow?: "none" | "kasan";
+  /** Pages freed lazily before a flush; by the number of CPUs when absent. */
+  readonly lazyPages?: number;
   /** CPUs of the machine, which set how much is freed lazily; default 4. */
   readonly cpus?: number;
 }
@@ -33,7 +35,7 @@ export const vmallocWith = (parts: VmallocParts): Plugin => plugin("vmalloc", [
   parts.aliasFlush === "base-copy" ? bind(AliasFlush, BaseCopyFlush) : bind(AliasFlush, EveryCopyFlush),
   parts.account === "forgetful" ? bind(PageAccount, ForgetfulAccount) : bind(PageAccount, ExactAccount),
   parts.shadow === "kasan" ? bind(ShadowMemory, KasanShadow) : bind(ShadowMemory, NoShadow),
-  bindValue(VmallocLimits, { lazyPages: (32 - Math.clz32(parts.cpus ?? 4)) * 8192 }),
+  bindValue(VmallocLimits, { lazyPages: parts.lazyPages ?? (32 - Math.clz32(parts.cpus ?? 4)) * 8192 }),
 ]);
 
 /** Ours. */

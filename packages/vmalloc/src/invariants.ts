@@ -20,13 +20,14 @@ const hex = (address: bigint): string => `0x${address.toString(16)}`;
 /** @returns every finding, none when all holds */
 export function checkAreas(kernel: AreaWitnesses): AreaFinding[] {
   const findings: AreaFinding[] = [];
-  for (const area of kernel.vmalloc.areas()) checkArea(kernel, area, findings);
-  checkCounters(kernel, findings);
-  checkGuards(kernel, findings);
+  for (const area of kernel.vmalloc.areas()) findings.push(...checkArea(kernel, area));
+  findings.push(...checkPageCounts(kernel));
   return findings;
 }
 
-function checkArea(kernel: AreaWitnesses, area: VmArea, findings: AreaFinding[]): void {
+/** E1, E2, E8 and B6 of one area, its guard page included. */
+export function checkArea(kernel: AreaWitnesses, area: VmArea): AreaFinding[] {
+  const findings: AreaFinding[] = [];
   const { holders } = kernel.view;
   const frameOn = (node: NodeId, page: number): number => kernel.vmalloc.toFrameOn(node, area.start + BigInt(page) * 4096n);
   for (let page = 0; page < area.pages; page++) {
@@ -51,10 +52,16 @@ function checkArea(kernel: AreaWitnesses, area: VmArea, findings: AreaFinding[])
     });
     if (new Set(flags).size > 1) findings.push({ id: "B6", detail: `${hex(address)}: protection differs between nodes` });
   }
+  const guard = area.start + BigInt(area.pages) * 4096n;
+  for (const holder of area.guard ? holders : []) {
+    if (kernel.vmalloc.toFrameOn(holder, guard) !== NONE) findings.push({ id: "E1", detail: `guard page ${hex(guard)} is mapped on node ${holder}` });
+  }
+  return findings;
 }
 
-/** The page counters must be what a recount of live areas gives. */
-function checkCounters(kernel: AreaWitnesses, findings: AreaFinding[]): void {
+/** E6: the page counters must be what a recount of live areas gives. */
+export function checkPageCounts(kernel: Pick<AreaWitnesses, "vmalloc" | "memory">): AreaFinding[] {
+  const findings: AreaFinding[] = [];
   const count = new Map<NodeId, number>();
   for (const area of kernel.vmalloc.areas()) {
     if (area.kind === "mapped") continue;
@@ -66,15 +73,5 @@ function checkCounters(kernel: AreaWitnesses, findings: AreaFinding[]): void {
     const [counted, said] = [count.get(node) ?? 0, kernel.vmalloc.counters.pages(node)];
     if (counted !== said) findings.push({ id: "E6", detail: `node ${node}: the counter says ${said} pages, the areas have ${counted}` });
   }
-}
-
-/** Behind every guarded area lies a page no node maps. */
-function checkGuards(kernel: AreaWitnesses, findings: AreaFinding[]): void {
-  for (const area of kernel.vmalloc.areas()) {
-    const guard = area.start + BigInt(area.pages) * 4096n;
-    if (!area.guard) continue;
-    for (const holder of kernel.view.holders) {
-      if (kernel.vmalloc.toFrameOn(holder, guard) !== NONE) findings.push({ id: "E1", detail: `guard page ${hex(guard)} is mapped on node ${holder}` });
-    }
-  }
+  return findings;
 }

@@ -21,6 +21,9 @@ export class EveryCopyFlush implements AliasFlush {
 /** Consecutive frames. */
 export interface FrameRun { readonly first: Frame; readonly frames: number }
 
+/** Frames whose direct-map view is to be put right, and whether it was global. */
+export interface ChangedRun extends FrameRun { readonly global: boolean }
+
 /** The frames as runs, in the order of their addresses. */
 export function runsOf(frames: Iterable<Frame>): FrameRun[] {
   const runs: { first: Frame; frames: number }[] = [];
@@ -43,13 +46,14 @@ export class DirectMapAliases {
   addressOf(frame: Frame): bigint { return this.layout.pageOffset + BigInt(frame) * 4096n; }
 
   /** Frames whose alias is not writable, or executable: those a permission change on the area reached. */
-  changed(node: number, frames: Iterable<Frame>): FrameRun[] {
-    const different: Frame[] = [];
+  changed(node: number, frames: Iterable<Frame>): ChangedRun[] {
+    const different: Record<"true" | "false", Frame[]> = { true: [], false: [] };
     for (const frame of frames) {
       const alias = this.tables.lookup(node, this.addressOf(frame));
-      if (!alias || !alias.writable || alias.executable) different.push(frame);
+      // What was made absent has lost its G bit; kernels without KPTI have it everywhere else.
+      if (!alias || !alias.writable || alias.executable) different[`${alias?.global ?? !this.layout.pti}`].push(frame);
     }
-    return runsOf(different);
+    return [...runsOf(different.true).map((run) => ({ ...run, global: true })), ...runsOf(different.false).map((run) => ({ ...run, global: false }))];
   }
 
   /** Set_direct_map_invalid. */
@@ -57,8 +61,8 @@ export class DirectMapAliases {
     return runs.every((run) => editor.protect(this.addressOf(run.first), run.frames, { present: false }));
   }
 
-  /** Set_direct_map_default. */
-  restore(editor: TableEditor, runs: readonly FrameRun[]): boolean {
-    return runs.every((run) => editor.protect(this.addressOf(run.first), run.frames, { present: true, writable: true, executable: false }));
+  /** Set_direct_map_default, and the G bit, which Linux does not give back: leaves that agree with their neighbours again can be joined. */
+  restore(editor: TableEditor, runs: readonly ChangedRun[]): boolean {
+    return runs.every(({ first, frames, global }) => editor.protect(this.addressOf(first), frames, { present: true, writable: true, executable: false, global }));
   }
 }

@@ -1,8 +1,10 @@
 /** The list of operation families, and what a run needs of all of them: drawing, printing, reading back. A new family is one line here. */
 import type { Plugin } from "@kreplica/di";
 import { Drawing } from "./drawing.js";
+import { areaFamily } from "./families/areas.js";
 import { cpuFamily } from "./families/cpus.js";
 import { kernelPageFamily } from "./families/kernel-pages.js";
+import { moduleFamily } from "./families/modules.js";
 import { processFamily } from "./families/processes.js";
 import { racingFamily } from "./families/racing.js";
 import { refusalFamily } from "./families/refusal.js";
@@ -14,6 +16,8 @@ export const FAMILIES: readonly OperationFamily[] = [
   userPageFamily,
   cpuFamily,
   kernelPageFamily,
+  areaFamily,
+  moduleFamily,
   refusalFamily,
   racingFamily,
 ];

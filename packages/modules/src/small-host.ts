@@ -1,8 +1,8 @@
 /** A kernel as modules see it, with one exported function. */
 import type { PatchState } from "@kreplica/text-patch/api";
-import type { ModuleHost } from "../api.js";
-import { SymbolTable, type ExportedSymbol } from "../symbols.js";
-import { TINY_MAGIC } from "./tiny-module.js";
+import type { ModuleHost } from "./api.js";
+import { SymbolTable, type ExportedSymbol } from "./symbols.js";
+import { TINY_MAGIC } from "./small-module.js";
 
 /** @param exports beside `kernel_function` at 0xffffffff81001000 */
 export function tinyHost(exports: readonly Partial<ExportedSymbol>[] = [], patching?: PatchState): ModuleHost {

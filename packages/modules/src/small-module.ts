@@ -1,4 +1,4 @@
-/** Writes relocatable ELF files from a description, so that tests need neither a compiler nor a kernel package, and fuzzers have small files. */
+/** Writes relocatable ELF files from a description: modules for runs and tests that have neither a compiler nor a kernel package. */
 
 /** One section to write; relocation sections are made from {@link relocations}. */
 export interface ObjectSection {

@@ -1,0 +1,87 @@
+/// <reference types="node" />
+/** Areas and modules in check runs: nothing is found on the corrected design; D6, D7 and N3 laid over it are, each by its rule. */
+import { describe, expect, test } from "vitest";
+import type { Plugin } from "@kreplica/di";
+import { watchFormation } from "@kreplica/modules";
+import { Vmalloc } from "@kreplica/vmalloc";
+import { CheckFailure } from "../../src/check/check-failure.js";
+import { CheckedSystem } from "../../src/check/checked-system.js";
+import { AREA_DEFECTS } from "../../src/check/families/area-plugins.js";
+import { areaFamily, type AreaOperation } from "../../src/check/families/areas.js";
+import { moduleFamily, type ModuleOperation } from "../../src/check/families/modules.js";
+import { type RefusalOperation, refusalFamily } from "../../src/check/families/refusal.js";
+import { Repertoire } from "../../src/check/families.js";
+import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
+
+type Step = AreaOperation | ModuleOperation | RefusalOperation;
+const families = [areaFamily, moduleFamily, refusalFamily];
+const only = new Repertoire(families);
+const image = smallImage("patch-06");
+const systemOn = (nodes: number, { levels = 4, pti = false, policy = "per-node", plugins = [] }: { levels?: 4 | 5; pti?: boolean; policy?: string; plugins?: readonly Plugin[] } = {}): CheckedSystem =>
+  new CheckedSystem({ spec: smallMachine(nodes, nodes === 2 ? 1 : 0), policy, levels, pti, image, plugins }, { families });
+const RUNS = process.env["KREPLICA_PROOF"] ? 40 : 8;
+
+describe.each([[1, 4, false, "per-node"], [2, 4, false, "per-node"], [3, 5, true, "per-node"], [8, 4, false, "per-node"], [2, 5, false, "single-copy"]] as const)("%i nodes, %i levels, KPTI %s, %s", (nodes, levels, pti, policy) => {
+  test("areas and modules come and go under refusals, and no rule is broken", () => {
+    const system = systemOn(nodes, { levels, pti, policy });
+    for (let seed = 0; seed < RUNS; seed++) system.run(only.drawRun(seed, 200));
+    expect(system.steps).toBe(RUNS * 200);
+  }, 240_000);
+});
+
+/** Rules by which a defect fails, each with the shortest of a few runs it took; on kernels of 3 nodes. */
+function caughtBy(plugins: readonly Plugin[], runs = 12): Map<string, number> {
+  const caught = new Map<string, number>();
+  for (let seed = 0; seed < runs; seed++) {
+    const system = systemOn(3, { plugins });
+    try {
+      system.run(only.drawRun(seed, 200));
+    } catch (error) {
+      if (!(error instanceof CheckFailure)) throw error;
+      caught.set(error.invariant, Math.min(system.steps, caught.get(error.invariant) ?? Infinity));
+    }
+  }
+  return caught;
+}
+
+describe("a defect of the series laid over areas is caught by the rule that names it", () => {
+  test("D6: copies freed while earlier nodes map them", () => { expect([...caughtBy([AREA_DEFECTS.D6]).keys()]).toEqual(expect.arrayContaining(["E7"])); }, 60_000);
+  test("D7: a flush that forgets the aliases of replicas", () => { expect([...caughtBy([AREA_DEFECTS.D7]).keys()]).toEqual(["E6"]); }, 60_000);
+  test("N3: a counter that only grows", () => { expect([...caughtBy([AREA_DEFECTS.N3]).keys()]).toEqual(["E6"]); }, 60_000);
+  test("none laid over: nothing", () => { expect(caughtBy([], 4).size).toBe(0); }, 60_000);
+
+  const steps = (plugins: readonly Plugin[], list: readonly Step[], nodes = 2): string => {
+    try { systemOn(nodes, { plugins }).run(list); } catch (error) { return (error as Error).message; }
+    return "nothing";
+  };
+  const module: Step[] = [{ op: "area", node: 1, pages: 1, where: "window", base: "local" }];
+  test("D6 in three steps", () => {
+    const list: Step[] = [{ op: "area", node: 0, pages: 1, where: "window", base: "local" }, { op: "refuse", nth: 2 }, { op: "areacopy", area: 0 }];
+    expect(steps([], list, 3)).toBe("nothing");
+    expect(steps([AREA_DEFECTS.D6], list, 3)).toMatch(/^E7: after copies were refused the area at 0xffffffffc0000000 is shared, and 0xffffffffc0000000 on node 1 is frame \d+, not \d+/);
+  });
+  test("D7 in five: a CPU that saw the sealed alias of a replica cannot write the frame it was", () => {
+    const list: Step[] = [...module, { op: "areacopy", area: 0 }, { op: "areaseal", area: 0, as: "read-only" }, { op: "areaalias", area: 0, cpu: 0, copy: 1 }, { op: "areafree", area: 0 }];
+    expect(steps([], list)).toBe("nothing");
+    expect(steps([AREA_DEFECTS.D7], list)).toMatch(/^E6: .*CPU 0 still holds the sealed translation of its frame \d+ of node 0/);
+    // The base copy's alias is flushed in either.
+    expect(steps([AREA_DEFECTS.D7], list.map((each) => (each.op === "areaalias" ? { ...each, copy: 0 } : each)))).toBe("nothing");
+  });
+  test("N3 in three", () => {
+    const list: Step[] = [...module, { op: "areacopy", area: 0 }, { op: "areafree", area: 0 }];
+    expect(steps([], list)).toBe("nothing");
+    expect(steps([AREA_DEFECTS.N3], list)).toMatch(/^E6: node \d: the counter says \d+ pages, the areas have/);
+  });
+});
+
+test("E3: a load that seals before it copies is seen", () => {
+  const system = systemOn(2);
+  const vmalloc = system.parts.assembly.get(Vmalloc);
+  const findings = watchFormation({ ...system.parts, vmalloc });
+  system.run([{ op: "modload", module: 0, node: 0 }, { op: "modlive", module: 0 }, { op: "modunload", module: 0 }] as Step[]);
+  expect(findings).toEqual([]);
+  const area = vmalloc.allocate({ bytes: 4096, low: system.parts.layout.modulesStart, high: system.parts.layout.modulesEnd, placement: { node: 0 }, purpose: "module" });
+  system.parts.tables.edit((editor) => editor.protect(area.start, 1, { writable: false, executable: true }));
+  vmalloc.replicate(area);
+  expect(findings.map(({ id }) => id)).toEqual(["E3"]);
+});
