@@ -39,8 +39,36 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
     expect(copied[1]!.cold.local).toBe(shared[1]!.cold.local + shared[1]!.cold.remote);
     // Tiny caches lose a line now and then: warm runs fetch again, but never from afar when the copy is here.
     expect(copied[1]!.warm.remote).toBe(0);
-    expect(run(true).codeBytes.map((each) => each.bytes)).toEqual([2 << 20, 2 << 20]);
+    expect(run(true).costs[0]!.bytes.map((each) => each.bytes)).toEqual([2 << 20, 2 << 20]);
   });
+
+  test.each([["calls", "on_entry", "trampoline"], ["packet", "filter", "dispatcher"], ["struct-ops", "start,acked", "struct_ops"]] as const)(
+    "%s: %s attached to a hot path through a %s: images like programs, equal permissions, what they cost counted, all given back", (file, names, kind) => {
+      const parsed = readObject(new Uint8Array(readFileSync(object(file)))), input = new Uint8Array(60).fill(9);
+      const run = (replicate: boolean) => runBpf({ spec: tinyMachine({ nodes: 3 }), policy: "per-node", masterNode: 0, replicate, object: parsed, programs: names.split(","), input, repeat: 3 });
+      const shared = run(false), copied = run(true);
+      expect(shared.paths.map(({ program, through }) => [program, through])).toEqual(names.split(",").map((name) => [name, kind]));
+      for (const [i, path] of copied.paths.entries()) {
+        expect([path.imageOn, shared.paths[i]!.imageOn]).toEqual([[0, 1, 2], [0, 0, 0]]);
+        for (const [node, each] of path.nodes.entries()) {
+          const other = shared.paths[i]!.nodes[node]!;
+          expect([each.outcome, each.result, each.instructions]).toEqual(["exit", other.result, other.instructions]);
+          expect(each.cold.remote).toBe(0);
+          if (node === 0) continue;
+          expect(other.cold.remote).toBeGreaterThan(1);
+          expect(each.coldCycles).toBeLessThan(other.coldCycles);
+        }
+      }
+      const cost = (run: typeof shared, of: string) => run.costs.find((each) => each.kind === of)!;
+      for (const [what, bytes] of [["pack", 2 << 20], [kind, 4096]] as const) {
+        expect(cost(shared, what).bytes.map((each) => each.bytes)).toEqual([bytes, 0, 0]);
+        expect(cost(copied, what).bytes.map((each) => each.bytes)).toEqual([bytes, bytes, bytes]);
+        expect([cost(shared, what).permissions, cost(copied, what).permissions]).toEqual([["rx"], ["rx"]]);
+        expect(cost(copied, what).flushes).toBe(cost(shared, what).flushes + 1);
+      }
+      expect(cost(copied, "pack").framesWritten).toBe(3 * cost(shared, "pack").framesWritten);
+      expect([shared.leftBytes, copied.leftBytes]).toEqual([0, 0]);
+    });
 
   test("a refused program leaves no trace and names its source line", () => {
     const parsed = readObject(new Uint8Array(readFileSync(object("packet"))));
@@ -62,6 +90,9 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
     expect([document.schema, document.runs.map((run) => run.replicate), document.runs[0]!.programs[0]!.nodes.map((node) => node.result)]).toEqual(["kreplica.bpf/1", [false, true], [2, 2]]);
     const text = await kreplica.run(["bpf", file, "--program", "filter"]);
     expect(text.out).toMatch(/filter \(xdp\): accepted after \d+ instructions followed/);
+    expect(text.out).toMatch(/filter attached: dispatcher, through a dispatcher, called on every node/);
+    const both = await kreplica.run(["bpf", file, "--program", "filter", "--bpf", "both", "--repeat", "2"]);
+    expect(both.out).toMatch(/node 1 +\d+ +0 .*[1-9]\d*\.\d %/);
     const log = await kreplica.run(["bpf", file, "--verify-only"]);
     expect(log.code).toBe(1);
     expect(log.out).toMatch(/careless: verify-access-range/);

@@ -4,7 +4,7 @@ import { bpf, type BpfHost, type BpfObject, Helpers, LoadedObject, type LoadedPr
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { setMemory } from "@kreplica/set-memory";
 import { textPatch } from "@kreplica/text-patch";
-import { vmalloc } from "@kreplica/vmalloc";
+import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
 import { POLICIES } from "../assemble.js";
 import { boot } from "../boot.js";
 import { InputError } from "../inputs/input-error.js";
@@ -77,6 +77,7 @@ export function runBpf(options: BpfRunOptions): BpfRun {
   loaded.unload();
   packs.dispose();
   helpers.dispose();
+  assembly.get(Vmalloc).purge();
   return { replicate: options.replicate, programs, paths, maps, costs: [packCost, ...costs], leftBytes: used() - before };
 }
 

@@ -1,29 +1,64 @@
 /** `kreplica bpf` as text: verdicts, results by node, and where the code was fetched from with and without copies. */
-import type { BpfRun, Fetches } from "../measure/run-bpf.js";
+import type { BpfRun } from "../measure/run-bpf.js";
+import type { BpfNodeRun, Fetches } from "../measure/bpf-node-run.js";
 import { renderTable, type Column, type Screen } from "./terminal.js";
 import { bytesText } from "./units.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
-const sources = (f: Fetches): string[] => [f.caches, f.otherCaches, f.local, f.remote].map((n) => n.toLocaleString("en"));
+const whole = (n: number): string => Math.round(n).toLocaleString("en");
+const sources = (f: Fetches): string[] => [f.caches, f.otherCaches, f.local, f.remote].map(whole);
+const how = (run: BpfRun): string => (run.replicate ? "replicated" : "shared");
+/** What a node's calls cost, warm figures where there were warm calls. */
+const columns = (repeat: number): Column[] => [right("instructions"), right("caches"), right("other"), right("local"), right("remote"), right("cold cycles"), ...(repeat > 0 ? [right("warm: remote"), right("cycles")] : [])];
+const cells = (node: BpfNodeRun, repeat: number): string[] => [whole(node.instructions), ...sources(node.cold), whole(node.coldCycles), ...(repeat > 0 ? [whole(node.warm.remote), whole(node.warmCycles)] : [])];
 
 /** @param runs shared images, replicated ones, or both */
 export function bpfText(runs: readonly BpfRun[], heading: string, repeat: number, screen: Screen): string {
+  const first = runs[0];
+  if (!first) return "";
+  const outcome = (node: BpfNodeRun): string => (node.outcome === "exit" ? `${node.result}` : screen.bad(node.outcome));
   let text = `${screen.bold(heading)}\n`;
-  for (const program of runs[0]?.programs ?? []) {
+  for (const program of first.programs) {
     text += `\n${screen.bold(program.name)} (${program.section}): accepted after ${program.processed} instructions followed; ${program.slots} slots, ${program.bytes} bytes of x86-64\n`;
     text += renderTable(
-      [{ head: "images" }, right("node"), right("cpu"), right("code on"), right("r0"), right("instructions"), right("cold: own caches"), right("other caches"), right("local"), right("remote"), ...(repeat > 0 ? [right("warm: remote")] : [])],
-      runs.flatMap((run) => run.programs.find((each) => each.name === program.name)!.nodes.map((node) => [
-        run.replicate ? "replicated" : "shared", `${node.node}`, `${node.cpu}`, `node ${node.codeOn}`, node.outcome === "exit" ? `${node.result}` : screen.bad(node.outcome), node.instructions.toLocaleString("en"),
-        ...sources(node.cold), ...(repeat > 0 ? [node.warm.remote.toLocaleString("en")] : []),
-      ])),
+      [{ head: "images" }, right("cpu"), right("code on"), right("r0"), ...columns(repeat)],
+      runs.flatMap((run) => run.programs.find((each) => each.name === program.name)!.nodes.map((node) => [how(run), `${node.cpu}`, `node ${node.codeOn}`, outcome(node), ...cells(node, repeat)])),
       screen,
     );
   }
-  if (runs[0] && runs[0].maps.length > 0) {
-    text += `\n${screen.bold("maps")}\n${renderTable([{ head: "name" }, { head: "kind" }, right("memory"), right("keys")], runs[0].maps.map((map) => [map.name, map.kind, bytesText(map.bytes), `${map.keys}`]), screen)}`;
+  for (const [i, path] of first.paths.entries()) {
+    text += `\n${screen.bold(path.program)} attached: ${path.path}, through ${path.through === "struct_ops" ? "a struct_ops image" : `a ${path.through}`}, called on every node\n`;
+    text += renderTable(
+      [{ head: "images" }, right("cpu"), right("image on"), right("code on"), right("result"), ...columns(repeat)],
+      runs.flatMap((run) => run.paths[i]!.nodes.map((node, n) => [how(run), `${node.cpu}`, `node ${run.paths[i]!.imageOn[n]}`, `node ${node.codeOn}`, outcome(node), ...cells(node, repeat)])),
+      screen,
+    );
   }
-  text += `\n${screen.bold("code areas")}\n`;
-  text += renderTable([{ head: "images" }, ...(runs[0]?.codeBytes ?? []).map(({ node }) => right(`node ${node}`))], runs.map((run) => [run.replicate ? "replicated" : "shared", ...run.codeBytes.map(({ bytes }) => bytesText(bytes))]), screen);
-  return text + screen.dim("  Fetches are lines of code, the model's counts; entries of helpers are among them. Cold: every cache emptied before.\n");
+  if (first.maps.length > 0) {
+    text += `\n${screen.bold("maps")}\n${renderTable([{ head: "name" }, { head: "kind" }, right("memory"), right("keys")], first.maps.map((map) => [map.name, map.kind, bytesText(map.bytes), `${map.keys}`]), screen)}`;
+  }
+  text += `\n${screen.bold("replication of images: what it buys and costs")}\n`;
+  text += renderTable(
+    [{ head: "image" }, { head: "images" }, right("count"), ...first.costs[0]!.bytes.map(({ node }) => right(`node ${node}`)), right("frames written"), right("bytes"), right("flushes"), right("syncs"), { head: "pages" }],
+    first.costs.flatMap(({ kind }, i) => runs.map((run) => {
+      const cost = run.costs[i]!;
+      return [kind, how(run), `${cost.images}`, ...cost.bytes.map(({ bytes }) => bytesText(bytes)), whole(cost.framesWritten), whole(cost.bytesWritten), `${cost.flushes}`, `${cost.synchronisations}`, cost.permissions.join(" ")];
+    })),
+    screen,
+  );
+  const shared = runs.find((run) => !run.replicate), copied = runs.find((run) => run.replicate);
+  if (shared && copied) text += bought(shared, copied, screen);
+  text += `  Left when all was given back: ${runs.map((run) => `${how(run)} ${bytesText(run.leftBytes)}`).join(", ")}.\n`;
+  return text + screen.dim("  Lines of code by where they were fetched from: the CPU's own caches, caches of others, memory of its node, of another. Cold: every\n  cache emptied before; what stays in the caches needs no copy. Entries of helpers are among the lines. Cycles are the model's.\n");
+}
+
+/** Sums over all programs and paths by node: what the copies saved of remote fetches and cycles. */
+function bought(shared: BpfRun, copied: BpfRun, screen: Screen): string {
+  const runsOf = (run: BpfRun): BpfNodeRun[] => [...run.programs, ...run.paths].flatMap((each) => [...each.nodes]);
+  const nodes = [...new Set(runsOf(shared).map(({ node }) => node))];
+  const sum = (run: BpfRun, node: number, of: (each: BpfNodeRun) => number): number => runsOf(run).filter((each) => each.node === node).reduce((total, each) => total + of(each), 0);
+  return `\n${renderTable([{ head: "all cold calls" }, right("remote, shared"), right("replicated"), right("cycles, shared"), right("replicated"), right("saved")], nodes.map((node) => {
+    const before = sum(shared, node, (each) => each.coldCycles), after = sum(copied, node, (each) => each.coldCycles);
+    return [`node ${node}`, whole(sum(shared, node, (each) => each.cold.remote)), whole(sum(copied, node, (each) => each.cold.remote)), whole(before), whole(after), `${(100 * (before - after) / before).toFixed(1)} %`];
+  }), screen)}`;
 }
