@@ -4,7 +4,7 @@
  * Invariant I3: extra = (holders - 1) * (text + rodata) + holders * their own table pages.
  */
 import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, tableIndex } from "@kreplica/hw-x86";
-import { imageAddress, imageFrame, type KernelImage, pagesOf, tableAt } from "@kreplica/mm-core";
+import { bootRoot, imageAddress, imageFrame, type KernelImage, pagesOf, tableAt } from "@kreplica/mm-core";
 import type { BootParts } from "./boot-parts.js";
 
 const PAGE = 4096;
@@ -24,10 +24,10 @@ export function measureMemory(parts: BootParts): MemoryAccount {
   const { machine, image, layout, view, entries } = parts;
   const frames = { text: new Set<Frame>(), rodata: new Set<Frame>() };
   const own = new Set<Frame>();
-  const boot = new Set<Frame>();
-  for (const { root, kind } of view.roots) {
-    const tables = reachable(parts, root);
-    for (const table of tables) (kind === "boot" ? boot : own).add(table);
+  // What one copy would have too, whether or not the policy keeps the boot table in step (defect D4).
+  const boot = reachable(parts, bootRoot(layout, image));
+  for (const { root } of view.roots) {
+    for (const table of reachable(parts, root)) own.add(table);
     collect(parts, root, image.stext, image.etext, frames.text);
     collect(parts, root, image.startRodata, image.endRodata, frames.rodata);
   }
@@ -91,7 +91,7 @@ function closedForm({ view, layout, image }: BootParts): number {
   const pgd = layout.pti ? 2 : 1;
   // P4D with 5 levels, PUD, two PMD pages; under KPTI the user half's P4D, PUD and one PMD page.
   const path = (layout.levels === 5 ? 1 : 0) + 1 + 2;
-  const userPath = layout.pti ? (layout.levels === 5 ? 1 : 0) + 1 + 1 : 0;
+  const userPath = layout.pti && copied.userTables !== false ? (layout.levels === 5 ? 1 : 0) + 1 + 1 : 0;
   return PAGE * ((holders - 1) * content + holders * (pgd + path + userPath + splitLeaves(image)));
 }
 

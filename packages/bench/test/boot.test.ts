@@ -11,13 +11,13 @@ import { tracedKernel } from "../src/traced-kernel.js";
 const PAGE = 4096;
 
 describe("memory is what the closed form says", () => {
-  // The series as posted splits leaves on the node of the CPU that runs and is shown wrong by `kreplica check`; the form is about sound policies.
-  test.each(Object.keys(POLICIES).filter((name) => name !== "rfc-v1"))("%s", (policy) => {
+  test.each(Object.keys(POLICIES))("%s", (policy) => {
     for (const levels of [4, 5] as const) for (const pti of [false, true]) for (const alignment of ["recorded", "patch-06"] as const) {
       const kernel = boot({ spec: { ...tiny2Node, virtualBits: 57 }, policy, levels, pti, alignment });
       const { extraBytes, closedForm, perNode } = kernel.memory();
       expect(extraBytes).toBe(closedForm);
-      expect(kernel.checkInvariants().violated).toEqual([]);
+      // The series as posted breaks rules, but costs what it should.
+      if (policy !== "rfc-v1") expect(kernel.checkInvariants().violated).toEqual([]);
       expect(perNode.reduce((sum, node) => sum + node.textBytes, 0) / PAGE).toBe((alignment === "recorded" ? 3586 : 4096) * (kernel.view.copies.text ? kernel.view.holders.length : 1));
       expect(perNode.reduce((sum, node) => sum + node.rodataBytes, 0) / PAGE).toBe((alignment === "recorded" ? 2087 : 2560) * (kernel.view.copies.rodata ? kernel.view.holders.length : 1));
     }

@@ -219,7 +219,12 @@ export interface ReplicaView {
   /** Node whose frames hold the booted image. */
   readonly master: NodeId;
   /** What each holder has its own copy of; nothing while there is one holder. */
-  readonly copies: { readonly text: boolean; readonly rodata: boolean };
+  readonly copies: {
+    readonly text: boolean;
+    readonly rodata: boolean;
+    /** Tables below the user half of its PGD under KPTI; the series shares one holder's (defect D15). */
+    readonly userTables?: boolean;
+  };
   /** Every root a change to kernel mappings must reach, the boot table first. */
   readonly roots: readonly TableRoot[];
   /** Holder whose tables a node's CPUs use. @patch 03/12 numa_closest_memory_node */

@@ -136,8 +136,8 @@ export class CopyPerNode implements ReplicaView {
     return directAddress(this.context.layout, first + page) + (address & 4095n);
   }
 
-  get copies(): { readonly text: boolean; readonly rodata: boolean } {
-    return this.replicated ? this.policy.copies : { text: false, rodata: false };
+  get copies(): ReplicaView["copies"] {
+    return this.replicated ? { ...this.policy.copies, userTables: !this.policy.defects.has("D15") } : { text: false, rodata: false };
   }
 
   memoryAdded(node: NodeId): void {
