@@ -62,8 +62,6 @@ export class CopyPerNode implements ReplicaView {
       parts: [...(policy.copies.text ? [this.parts.text] : []), ...(policy.copies.rodata ? [this.parts.rodata] : [])],
       rootFrames: pti ? 2 : 1, tables: kernelTables + userTables + tails, master: this.master, anyNode: policy.defects.has("D14"),
     });
-    // One holder is a kernel with one copy: no second table, no cost.
-    if (this.rooms.length < 2 || !this.rooms.some((room) => room.node === this.master)) this.rooms = [];
   }
 
   /** @patch 03/12 mm/numa_replication.c numa_replicate_kernel */

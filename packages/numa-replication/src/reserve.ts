@@ -3,7 +3,7 @@
  *
  * A node that cannot hold its own copy gets none and uses its nearest holder: the series took whatever memblock found (defect D14).
  */
-import { NONE, type Machine, type NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, NONE, type Machine, type NodeId } from "@kreplica/hw-x86/api";
 import type { BootMemory, FramePurpose } from "@kreplica/mm-core/api";
 import { type CopiedPart, type HolderRoom, LARGE_PAGES, roomFor } from "./placement.js";
 
@@ -19,22 +19,32 @@ export interface RoomPlan {
   readonly anyNode?: boolean;
 }
 
+/** What was taken for a holder, to be given back when it will be none. */
+interface Taken { readonly first: Frame; readonly frames: number; readonly purpose: FramePurpose }
+
 /**
  * @patch 03/12 mm/numa_replication.c numa_reserve_memory
  * @param candidates nodes that should hold a copy, the master among them
- * @returns one entry for each node that got all it needs, ascending; a node that did not leaves nothing behind
+ * @returns one entry for each node that got all it needs, ascending; none when there would be one holder, or none for the master: that is
+ *   a kernel with one copy. A node without an entry leaves nothing behind.
  */
 export function reserveRooms(early: BootMemory, machine: Machine, candidates: readonly NodeId[], plan: RoomPlan): HolderRoom[] {
-  const rooms: HolderRoom[] = [];
+  const rooms: { readonly room: HolderRoom; readonly taken: readonly Taken[] }[] = [];
   for (const node of [...candidates].sort((a, b) => a - b)) {
-    const room = reserveRoom(early, machine, node, plan);
-    if (room) rooms.push(room);
+    const reserved = reserveRoom(early, machine, node, plan);
+    if (reserved) rooms.push(reserved);
   }
-  return rooms;
+  if (rooms.length > 1 && rooms.some(({ room }) => room.node === plan.master)) return rooms.map(({ room }) => room);
+  for (const { taken } of rooms) giveBack(early, taken);
+  return [];
 }
 
-function reserveRoom(early: BootMemory, machine: Machine, node: NodeId, plan: RoomPlan): HolderRoom | undefined {
-  const taken: { first: number; frames: number; purpose: FramePurpose }[] = [];
+const giveBack = (early: BootMemory, taken: readonly Taken[]): void => {
+  for (const { first, frames, purpose } of taken) early.release(first, frames, purpose);
+};
+
+function reserveRoom(early: BootMemory, machine: Machine, node: NodeId, plan: RoomPlan): { readonly room: HolderRoom; readonly taken: readonly Taken[] } | undefined {
+  const taken: Taken[] = [];
   const take = (frames: number, align: number, purpose: FramePurpose): number => {
     const first = early.allocate(node, frames, align, purpose, !plan.anyNode);
     if (first !== NONE) taken.push({ first, frames, purpose });
@@ -47,10 +57,10 @@ function reserveRoom(early: BootMemory, machine: Machine, node: NodeId, plan: Ro
   const root = take(plan.rootFrames, plan.rootFrames, "page-table");
   const tables = Array.from({ length: plan.tables }, () => take(1, 1, "page-table"));
   if ([root, ...tables, ...Object.values(copies)].includes(NONE)) {
-    for (const { first, frames, purpose } of taken) early.release(first, frames, purpose);
+    giveBack(early, taken);
     return undefined;
   }
   for (const frame of tables) machine.memory.clearFrame(frame);
   for (let frame = root; frame < root + plan.rootFrames; frame++) machine.memory.clearFrame(frame);
-  return { node, root, tables, text: copies.text ?? NONE, rodata: copies.rodata ?? NONE };
+  return { room: { node, root, tables, text: copies.text ?? NONE, rodata: copies.rodata ?? NONE }, taken };
 }
