@@ -121,6 +121,19 @@ describe("check", () => {
   });
 });
 
+test("policies --measure: a table, or the figures in JSON; options of it alone are refused in one line", async () => {
+  const words = ["policies", "--measure", "--machine", "tiny-2-node"];
+  const text = await kreplica.run(words);
+  expect(text.code).toBe(0);
+  expect(text.out).toMatch(/per-node +2 +26\.1 MiB +8 KiB +8 KiB +482 +482 +4 +2 +2 +-/);
+  expect(Math.max(...text.out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
+  const { out } = await kreplica.run([...words, "--pti", "off", "--json"]);
+  const document = JSON.parse(out) as { machine: string; pti: boolean; policies: { name: string; cost: { bootBytes: number; stores: { fork: number } } }[] };
+  expect([document.machine, document.pti, document.policies[2]!.name, document.policies[2]!.cost.stores.fork]).toEqual(["tiny-2-node", false, "per-node", 241]);
+  const refused = await kreplica.run(["policies", "--levels", "5"]);
+  expect([refused.code, refused.out, refused.error.trim()]).toEqual([2, "", "kreplica: --levels: given without --measure. Add --measure, or leave it out."]);
+});
+
 test("policies, one line each", async () => {
   const { out } = await kreplica.run(["policies", "--json"]);
   expect((JSON.parse(out) as { policies: { name: string }[] }).policies.map((each) => each.name)).toEqual(["single-copy", "rfc-v1", "per-node", "text-only", "lazy-pgd", "home-node", "every-nth", "per-socket"]);

@@ -1,0 +1,100 @@
+/**
+ * What each policy costs in memory and in stores to page tables: counted by doing it on a booted kernel, beside the same done with a
+ * single copy.
+ */
+import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86";
+import { invariant, type Process, Processes } from "@kreplica/mm-core";
+import { boot, type Booted } from "../boot.js";
+
+/** All figures are what a policy adds to a single copy. */
+export interface PolicyCost {
+  readonly policy: string;
+  /** Nodes that hold a copy. */
+  readonly holders: readonly NodeId[];
+  /** Bytes once the kernel is up: text, rodata, tables. */
+  readonly bootBytes: number;
+  /** The same by the closed form I3. */
+  readonly closedForm: number;
+  /** Bytes of tables of a process that has run on one node, and on every node. */
+  readonly processBytes: number;
+  readonly everywhereBytes: number;
+  /** Stores of 8 bytes to page tables in each of these; clearing a new table aside. */
+  readonly stores: {
+    /** Of a process with two top-level slots, by a parent on the same node. */
+    readonly fork: number;
+    /** The child's old tables go, new ones come. */
+    readonly exec: number;
+    readonly exit: number;
+    /** A first page under a top-level slot: 512 GiB, with 5 levels 256 TiB. */
+    readonly slot: number;
+    /** The last page under it goes. */
+    readonly slotGone: number;
+    /** First switches of a process to all other nodes. */
+    readonly switches: number;
+  };
+}
+
+export interface PolicyKernel { readonly spec: MachineSpec; readonly levels: 4 | 5; readonly pti: boolean }
+
+const LOW = 0x40_0000n;
+
+/** @throws InputError as {@link boot} does, MmError when the machine is too small */
+export function policyCosts(kernel: PolicyKernel, policies: readonly string[]): PolicyCost[] {
+  const plain = measureOne(kernel, "single-copy");
+  return policies.map((policy) => {
+    const of = policy === "single-copy" ? plain : measureOne(kernel, policy);
+    return { ...of, processBytes: of.processBytes - plain.processBytes, everywhereBytes: of.everywhereBytes - plain.everywhereBytes };
+  });
+}
+
+/** As {@link PolicyCost}, but for the bytes of a process, which are all it has. */
+function measureOne({ spec, levels, pti }: PolicyKernel, policy: string): PolicyCost {
+  const kernel = boot({ spec, policy, levels, pti });
+  const processes = kernel.assembly.get(Processes);
+  const top = 1n << (levels === 5 ? 56n : 47n);
+  const slotBytes = 1n << (levels === 5 ? 48n : 39n);
+  const onePerNode = cpuOfEachNode(spec);
+  // Away from the image: there a single copy serves worst.
+  const cpu = onePerNode.at(-1)!;
+  const stores = (work: () => void): number => {
+    const before = kernel.entries.replicaStores;
+    work();
+    return kernel.entries.replicaStores - before;
+  };
+  const map = (process: Process, address: bigint): void => {
+    invariant(processes.mmap(process, address, 1, {}, cpu) && processes.access(cpu, address, "write") === "ok", "no memory for a page of a measured process");
+  };
+  const must = <T>(value: T | undefined): T => {
+    invariant(value !== undefined, "no memory for a measured process");
+    return value;
+  };
+
+  const before = tableFrames(kernel);
+  const parent = must(processes.spawn(cpu));
+  processes.run(parent, cpu);
+  map(parent, LOW);
+  map(parent, top - slotBytes);
+  const processBytes = (tableFrames(kernel) - before) * 4096;
+  const slot = stores(() => map(parent, slotBytes));
+  const slotGone = stores(() => { processes.munmap(parent, slotBytes, 1, cpu); });
+  let child: Process | undefined;
+  const fork = stores(() => { child = must(processes.fork(parent, cpu)); });
+  const exec = stores(() => { invariant(processes.exec(child!, cpu), "no memory for a measured process"); });
+  processes.run(child!, cpu);
+  map(child!, LOW);
+  map(child!, top - slotBytes);
+  const exit = stores(() => processes.exit(child!));
+  const switches = stores(() => { for (const each of onePerNode) processes.run(parent, each); });
+  const memory = kernel.memory();
+  return {
+    policy, holders: kernel.view.holders, bootBytes: memory.extraBytes, closedForm: memory.closedForm,
+    processBytes, everywhereBytes: (tableFrames(kernel) - before) * 4096, stores: { fork, exec, exit, slot, slotGone, switches },
+  };
+}
+
+const tableFrames = ({ allocator, machine }: Booted): number => machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "page-table"), 0);
+
+/** The first CPU of each node that has one, by node. */
+function cpuOfEachNode(spec: MachineSpec): CpuId[] {
+  return spec.nodes.flatMap(({ id }) => spec.cpus.filter((cpu) => cpu.node === id).map((cpu) => cpu.id).sort((a, b) => a - b).slice(0, 1));
+}
