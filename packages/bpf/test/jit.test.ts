@@ -136,4 +136,8 @@ test("what cannot be compiled is refused with its place", () => {
   const request = { functions: [0], stackBytes: [0], address: CODE, helperAddress: nativeHelper };
   expect(() => compile({ ...request, code: assemble("r0 = 0; r1 = map_index 0 0 ll; exit") })).toThrow(/jit-unsupported: instruction 1/);
   expect(() => compile({ ...request, code: assemble("call 999; exit") })).toThrow(/jit-unsupported: instruction 0/);
+  // Only code that was not verified: it leads where there is no code, or names what does not exist.
+  for (const [text, at] of [["r0 = 0; goto -5; exit", 1], ["r0 = 0; goto +5; exit", 1], ["r0 = 0; if r0 == 0 goto +1; r0 = 1 ll; exit", 1], ["r0 = 0; call pc+1; exit; r0 = 1; exit", 1], [".slot 0xb7 11 0 0 0; exit", 0], [".slot 0xbf 0 12 0 0; exit", 0], ["r0 = 0; .slot 0xe5 0 0 0 0; exit", 1], ["r0 = 0; .slot 0x96 0 0 0 0; exit", 1], ["r0 = 0; .slot 0x18 0 0 0 0", 1]] as const) {
+    expect(() => compile({ ...request, code: assemble(text) }), text).toThrow(new RegExp(`jit-unsupported: instruction ${at}`));
+  }
 });

@@ -52,16 +52,21 @@ export interface Compiled {
 /** Bytes of the prologue that a tail call skips: no-op and setting of the counter. */
 export const TAIL_CALL_SKIP = 5 + 2;
 
-/** @throws BpfError `jit-unsupported` for an instruction that this compiler has no code for */
+/** @throws BpfError `jit-unsupported` for an instruction that this compiler has no code for, or that leads where none is: of a program that was not verified */
 export function compile(request: CompileRequest): Compiled { return new Compiler(request).run(); }
 
 class Compiler {
   private readonly out = new Emitter();
   private readonly offsets: Int32Array;
-  private readonly fixups: { at: number; slot: number }[] = [];
+  private readonly fixups: { at: number; slot: number; from: number }[] = [];
+  /** Second slots of 64-bit loads, where nothing may jump to. */
+  private readonly second: Uint8Array;
   private function = 0;
 
-  constructor(private readonly request: CompileRequest) { this.offsets = new Int32Array(request.code.length + 1); }
+  constructor(private readonly request: CompileRequest) {
+    this.offsets = new Int32Array(request.code.length + 1);
+    this.second = new Uint8Array(request.code.length + 1);
+  }
 
   run(): Compiled {
     const { code, functions } = this.request, out = this.out;
@@ -75,11 +80,12 @@ class Compiler {
       }
       this.offsets[i] = out.length;
       this.instruction(i);
-      if (code.opcode[i] === LD_IMM64) this.offsets[++i] = out.length;
+      if (code.opcode[i] === LD_IMM64) { this.offsets[++i] = out.length; this.second[i] = 1; }
     }
     this.offsets[code.length] = out.length;
-    for (const { at, slot } of this.fixups) {
+    for (const { at, slot, from } of this.fixups) {
       // A call (negative: function number) leads to a prologue; a jump to a function's first slot leads behind it.
+      if (slot >= code.length || (slot >= 0 && this.second[slot] === 1)) this.unsupported(from);
       const target = slot < 0 ? entries[-slot - 1]! : this.offsets[slot]!;
       out.patch(at, target - at - 4);
     }
@@ -109,11 +115,12 @@ class Compiler {
 
   private instruction(i: number): void {
     const { code } = this.request, out = this.out;
+    if (code.dst[i]! >= X.length || code.src[i]! >= X.length) return this.unsupported(i);
     const op = code.opcode[i]!, dst = X[code.dst[i]!]!, src = X[code.src[i]!]!, offset = code.offset[i]!, imm = code.imm[i]!;
     switch (op & 7) {
       case 4: case 7: return this.alu(i, op, dst, src, offset, imm);
       case 0:
-        if (op !== LD_IMM64 || code.src[i] !== Pseudo.None) return this.unsupported(i);
+        if (op !== LD_IMM64 || code.src[i] !== Pseudo.None || i + 1 >= code.length) return this.unsupported(i);
         return out.moveImmediate(dst, code.imm64(i));
       case 1: return out.load(bytesOf(op), (op & 0xe0) === 0x80, dst, src, offset);
       case 2: return out.storeImmediate(bytesOf(op), imm, dst, offset);
@@ -122,17 +129,21 @@ class Compiler {
         return out.store(bytesOf(op), src, dst, offset);
     }
     if (op === EXIT) { this.restore(); out.leave(); out.ret(); return; }
-    if (op === JA) return this.jumpTo(out.jump(), i + 1 + offset);
-    if (op === JA_LONG) return this.jumpTo(out.jump(), i + 1 + imm);
+    if (op === JA) return this.jumpTo(i, out.jump(), i + 1 + offset);
+    if (op === JA_LONG) return this.jumpTo(i, out.jump(), i + 1 + imm);
     if (op === CALL) return this.call(i, code.src[i]!, imm);
     const kind = op & 0xf0, wide = (op & 7) === 5, fromRegister = (op & 8) !== 0;
+    if (CONDITION[kind] === undefined) return this.unsupported(i);
     if (kind === 0x40) { if (fromRegister) out.test(wide, dst, src); else out.testImmediate(wide, dst, imm); }
     else if (fromRegister) out.group(wide, Group.cmp, dst, src);
     else out.groupImmediate(wide, Group.cmp, dst, imm);
-    this.jumpTo(out.jumpIf(CONDITION[kind]!), i + 1 + offset);
+    this.jumpTo(i, out.jumpIf(CONDITION[kind]!), i + 1 + offset);
   }
 
-  private jumpTo(at: number, slot: number): void { this.fixups.push({ at, slot }); }
+  private jumpTo(from: number, at: number, slot: number): void {
+    if (slot < 0) this.unsupported(from);
+    this.fixups.push({ at, slot, from });
+  }
   private unsupported(i: number): never { throw new BpfError("jit-unsupported", { instruction: i }, `opcode 0x${this.request.code.opcode[i]!.toString(16)} cannot be compiled; was the program verified and linked?`); }
 
   private alu(i: number, op: number, dst: number, src: number, offset: number, imm: number): void {
@@ -241,7 +252,8 @@ class Compiler {
     if (kind === CallKind.Local) {
       out.load(8, false, Reg.rax, Reg.rbp, -stack - 8);
       const index = this.request.functions.indexOf(i + 1 + imm);
-      this.fixups.push({ at: out.call(), slot: -index - 1 });
+      if (index < 0) return this.unsupported(i);
+      this.fixups.push({ at: out.call(), slot: -index - 1, from: i });
       return;
     }
     if (kind !== CallKind.Helper) return this.unsupported(i);

@@ -23,14 +23,15 @@ export interface DataPages { readonly address: bigint; /** Whole pages; the piec
 
 export class FlatCpu {
   readonly memory: FlatMemory;
-  private readonly cpu: ExecutingCpu;
+  private readonly port: FlatMemoryPort;
+  private cpu: ExecutingCpu;
   private readonly firstCode: number;
 
   /** @param codePages pages from {@link CODE} on @param data bytes at the end of pages of their own, with the addresses that programs use */
   constructor(readonly codePages: number, data: readonly { address: bigint; bytes: number }[]) {
     this.firstCode = FIRST_DATA + data.reduce((sum, { bytes }) => sum + pagesOf(bytes), 0);
     this.memory = new FlatMemory(this.firstCode + codePages);
-    const port = new FlatMemoryPort(this.memory), rights = (writable: boolean, executable: boolean) => ({ writable, executable, user: false });
+    const port = (this.port = new FlatMemoryPort(this.memory)), rights = (writable: boolean, executable: boolean) => ({ writable, executable, user: false });
     port.map(CODE, this.firstCode, codePages, rights(false, true));
     port.map(STUBS, STUB_FRAME, 1, rights(false, true));
     port.map(STACK - 0x2000n, STACK_FRAME, 2, rights(true, false));
@@ -59,6 +60,8 @@ export class FlatCpu {
   /** One call of a program. */
   call(entry: bigint, context: bigint, helper: (id: number, ...args: bigint[]) => bigint | undefined, budget = 1_000_000): CompiledResult {
     const view = new DataView(this.memory.bytes.buffer);
+    // A CPU that stopped, as after a fault that nobody handles, stays so until it is reset.
+    if (this.cpu.stopReason !== "") this.cpu = executing(new X86(this.port));
     return runCompiled({
       cpu: this.cpu, entry, context, stackTop: STACK, stubs: STUBS, budget, helper,
       writeWord: (address, value) => { view.setBigUint64(STACK_FRAME * PAGE + Number(address - STACK + 0x2000n), value, true); },
