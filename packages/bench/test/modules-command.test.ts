@@ -65,6 +65,46 @@ describe.skipIf(!found)("with the kernel of the day", () => {
     expect([alone.code, alone.error]).toEqual([2, expect.stringContaining("libcrc32c")]);
   }, 60_000);
 
+  test("base copies interleaved over all nodes, or on a given one, and copies by distance", async () => {
+    type Run = { runs: { modules: { name: string; copies: number; bytesByNode: { bytes: number }[] }[] }[] };
+    const modules = async (...words: string[]): Promise<Run["runs"][0]["modules"]> => {
+      const { code, out, error } = await command.run([...kernel, "--load", "nf_tables", "--json", ...words]);
+      expect([code, error]).toEqual([0, ""]);
+      return (JSON.parse(out) as Run).runs[0]!.modules;
+    };
+    const machine = ["--machine", "xeon-8280-4s"];
+    // Nothing is copied: interleaved, nodes differ by a page of each of seven memories at most.
+    for (const { bytesByNode, copies } of await modules(...machine, "--place", "interleaved", "--replicate", "none")) {
+      const bytes = bytesByNode.map((each) => each.bytes);
+      expect([copies, Math.max(...bytes) - Math.min(...bytes) <= 7 * 4096]).toEqual([0, true]);
+    }
+    for (const { bytesByNode } of await modules(...machine, "--place", "2", "--replicate", "upto:1")) {
+      expect(bytesByNode.map(({ bytes }) => bytes > 0)).toEqual([false, false, true, false]);
+    }
+    // Neighbours are at 21 and further on that machine: a copy for a distance of 21, none for one nobody has.
+    expect((await modules(...machine, "--replicate", "distance:21")).map(({ copies }) => copies)).toEqual([3, 3, 3]);
+    expect((await modules(...machine, "--replicate", "distance:200")).map(({ copies }) => copies)).toEqual([0, 0, 0]);
+  }, 60_000);
+
+  test("both ways side by side, in counts and in the machine's time", async () => {
+    const { code, out } = await command.run([...kernel, "--load", "xfs", "--rfc-v1", "--cpu", "0", "--json"]);
+    expect(code).toBe(0);
+    type Total = { replication: { stores: number; flushes: number; requests: number }; modelled: { copies: { interrupts: number; elsewhere: number; stores: number; copying: number; total: { low: number; value: number; high: number } } } };
+    const [ours, theirs] = (JSON.parse(out) as { runs: { total: Total }[] }).runs.map(({ total }) => total);
+    expect(theirs!.replication.stores).toBe(2 * ours!.replication.stores);
+    // One flush a module against one an area.
+    expect([ours!.replication.flushes, theirs!.replication.flushes]).toEqual([2, 4]);
+    expect(theirs!.modelled.copies.interrupts).toBeCloseTo(2 * ours!.modelled.copies.interrupts, 6);
+    for (const { modelled: { copies } } of [ours!, theirs!]) {
+      expect(copies.total.low).toBeLessThan(copies.total.value);
+      expect(copies.total.value).toBeLessThan(copies.total.high);
+      expect(copies.stores + copies.copying + copies.interrupts).toBeCloseTo(copies.total.value, 3);
+    }
+    // Filling is the same work for both.
+    expect(theirs!.modelled.copies.copying / ours!.modelled.copies.copying).toBeCloseTo(1, 2);
+    expect(ours!.modelled.copies.total.value).toBeLessThan(theirs!.modelled.copies.total.value);
+  }, 60_000);
+
   test("copies only where the policy says", async () => {
     const { code, out } = await command.run([...kernel, "--load", "xfs", "--json", "--replicate", "from:65536"]);
     expect(code).toBe(0);

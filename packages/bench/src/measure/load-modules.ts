@@ -1,8 +1,9 @@
 /** Loads modules one after another and counts what each cost. */
-import type { NodeId } from "@kreplica/hw-x86/api";
+import type { CpuId, NodeId } from "@kreplica/hw-x86/api";
 import { loadOrder, moduleName, type LoadedModule, type ModuleFile, type ReplicationCost } from "@kreplica/modules";
 import type { ModuleDirectory } from "../inputs/kernel-modules/directory.js";
 import type { ModuleKernel } from "../kernel-with-modules.js";
+import { LoadMeter, type ModelledCycles, sumCycles } from "./load-meter.js";
 
 /** One module's cost. */
 export interface ModuleCost {
@@ -27,7 +28,9 @@ export interface ModuleCost {
   readonly replication: ReplicationCost;
   /** Of its stores, those that keep the boot table in step with the master's: the series leaves them out (D4). */
   readonly bootTableStores: number;
-  /** Host milliseconds, measured. */
+  /** Cycles on the modelled machine: giving copies, and all table work of the load. */
+  readonly modelled: { readonly copies: ModelledCycles; readonly all: ModelledCycles };
+  /** CPU time of this computer, the model's own work included; measured. */
   readonly milliseconds: number;
 }
 
@@ -39,7 +42,7 @@ export interface ModuleCosts {
   readonly milliseconds: number;
 }
 
-/** A clock in milliseconds; handed in so that tests need none. */
+/** CPU time in milliseconds; handed in so that tests need none. */
 export type Clock = () => number;
 
 /** Reads the wanted modules and all they need, in an order in which they can be loaded. @throws InputError, ModuleError */
@@ -61,21 +64,23 @@ export async function readInOrder(directory: ModuleDirectory, wanted: readonly s
 
 /**
  * Loads each file and runs its init to the end.
- * @param node of the CPU that loads
- * @param onRefused what to do with a module that is refused; default: note it and go on
+ * @param cpu that loads; a module that is refused is noted, and the next one is loaded
  */
-export function loadModules(kernel: ModuleKernel, files: readonly ModuleFile[], node: NodeId, clock: Clock, onLoaded: (name: string) => void = () => {}): ModuleCosts {
+export function loadModules(kernel: ModuleKernel, files: readonly ModuleFile[], cpu: CpuId, clock: Clock, onLoaded: (name: string) => void = () => {}): ModuleCosts {
+  const node = kernel.machine.nodeOfCpu(cpu);
+  const meter = LoadMeter.of(kernel, cpu);
   const modules: ModuleCost[] = [];
   const refused: { name: string; reason: string }[] = [];
   const begin = clock();
   for (const file of files) {
+    meter.start();
     const before = { ...kernel.tables.stores, flushes: kernel.tables.flushes, requests: kernel.allocator.requests, time: clock() };
     try {
       const module = kernel.loader.load(file, node);
       kernel.loader.finishInit(module);
       modules.push({
         ...measure(kernel, module), stores: kernel.tables.stores.total - before.total, flushes: kernel.tables.flushes - before.flushes,
-        requests: kernel.allocator.requests - before.requests, milliseconds: clock() - before.time,
+        requests: kernel.allocator.requests - before.requests, modelled: meter.read(), milliseconds: clock() - before.time,
       });
     } catch (error) {
       refused.push({ name: file.name, reason: error instanceof Error ? error.message : String(error) });
@@ -85,7 +90,7 @@ export function loadModules(kernel: ModuleKernel, files: readonly ModuleFile[], 
   return { modules, refused, milliseconds: clock() - begin };
 }
 
-function measure(kernel: ModuleKernel, module: LoadedModule): Omit<ModuleCost, "stores" | "flushes" | "requests" | "milliseconds"> {
+function measure(kernel: ModuleKernel, module: LoadedModule): Omit<ModuleCost, "stores" | "flushes" | "requests" | "modelled" | "milliseconds"> {
   const byNode = new Map<NodeId, number>(kernel.machine.nodes.map((node) => [node, 0]));
   let kept = 0;
   for (const { area } of module.memories.values()) {
@@ -121,6 +126,7 @@ export function totalOf(costs: readonly ModuleCost[]): Omit<ModuleCost, "name" |
       stores: sum((cost) => cost.replication.stores), flushes: sum((cost) => cost.replication.flushes), requests: sum((cost) => cost.replication.requests),
     },
     bootTableStores: sum((cost) => cost.bootTableStores), sites: sum((cost) => cost.sites), patched: sum((cost) => cost.patched), stores: sum((cost) => cost.stores), flushes: sum((cost) => cost.flushes),
-    requests: sum((cost) => cost.requests), milliseconds: sum((cost) => cost.milliseconds),
+    requests: sum((cost) => cost.requests),
+    modelled: { copies: sumCycles(costs.map((cost) => cost.modelled.copies)), all: sumCycles(costs.map((cost) => cost.modelled.all)) }, milliseconds: sum((cost) => cost.milliseconds),
   };
 }

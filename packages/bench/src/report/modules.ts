@@ -14,6 +14,12 @@ export interface ModuleRun {
 const right = (head: string): Column => ({ head, align: "right" });
 const count = (value: number): string => value.toLocaleString("en");
 const time = (milliseconds: number): string => (milliseconds >= 10_000 ? `${(milliseconds / 1000).toFixed(1)} s` : `${milliseconds.toFixed(1)} ms`);
+/** Cycles of the modelled machine as its time. */
+const microseconds = (cycles: number, hertz: number): number => (cycles / hertz) * 1e6;
+const modelled = (cycles: number, hertz: number): string => {
+  const us = microseconds(cycles, hertz);
+  return us >= 10_000 ? `${(us / 1000).toFixed(1)} ms` : us >= 100 ? `${us.toFixed(0)} us` : `${us.toFixed(1)} us`;
+};
 
 /** Largest text and rodata first. */
 export const bySize = (costs: readonly ModuleCost[]): ModuleCost[] =>
@@ -22,8 +28,9 @@ export const bySize = (costs: readonly ModuleCost[]): ModuleCost[] =>
 /**
  * @param runs the design asked for, then those beside it
  * @param top modules to list; the totals are of all
+ * @param hertz core clock of the modelled machine
  */
-export function modulesText(runs: readonly ModuleRun[], top: number, heading: string, screen: Screen): string {
+export function modulesText(runs: readonly ModuleRun[], top: number, heading: string, hertz: number, screen: Screen): string {
   const [main, ...others] = runs;
   if (!main) return "";
   const listed = bySize(main.costs.modules).slice(0, top);
@@ -32,15 +39,17 @@ export function modulesText(runs: readonly ModuleRun[], top: number, heading: st
   const nodes = listed[0]?.bytesByNode.map(({ node }) => node) ?? [];
   // More nodes than fit are told by their sum.
   const perNode = nodes.length <= 4;
+  const pair = (of: (cost: ModuleCost) => string, cost: ModuleCost): string => [of(cost), ...beside.map((other) => { const same = other.get(cost.name); return same ? of(same) : "-"; })].join(" / ");
   text += renderTable(
     [
       { head: "module" }, right("text"), right("rodata"), right("copies"), ...(perNode ? nodes.map((node) => right(`node ${node}`)) : [right("all nodes")]),
-      right("stores"), ...others.map(({ design }) => right(design)), right("flushes"), right("time"),
+      right("stores"), right("flushes"), right("modelled"), ...(others.length === 0 ? [right("CPU time")] : []),
     ],
     listed.map((cost) => [
       cost.name, bytesText(cost.textBytes), bytesText(cost.rodataBytes), `${cost.copies}`,
       ...(perNode ? cost.bytesByNode.map(({ bytes }) => bytesText(bytes)) : [bytesText(cost.bytesByNode.reduce((sum, { bytes }) => sum + bytes, 0))]),
-      count(cost.replication.stores), ...beside.map((other) => count(other.get(cost.name)?.replication.stores ?? 0)), count(cost.replication.flushes), time(cost.milliseconds),
+      pair(({ replication }) => count(replication.stores), cost), pair(({ replication }) => count(replication.flushes), cost),
+      pair(({ modelled: { copies } }) => modelled(copies.total.value, hertz).replace(/ us$/, others.length > 0 ? "" : " us"), cost), ...(others.length === 0 ? [time(cost.milliseconds)] : []),
     ]),
     screen,
   );
@@ -48,11 +57,12 @@ export function modulesText(runs: readonly ModuleRun[], top: number, heading: st
   text += `\n${screen.bold("all together")}\n`;
   text += renderTable(
     [{ head: "" }, ...runs.map(({ design }) => right(design))],
-    rows(runs).map(([label, ...cells]) => [label!, ...cells]),
+    rows(runs, hertz).map(([label, ...cells]) => [label!, ...cells]),
     screen,
   );
-  text += screen.dim("  Stores and flushes of a module are those that giving copies took. Counts are the model's;\n  time is measured on this computer and includes the model's own work.\n");
-  if (others.length > 0) text += screen.dim("  rfc-v1 does not keep the boot table in step (D4), which saves it a store a page wherever the\n  base copy is not the master's; on the way it leaves a hole for every page it replaces.\n");
+  const unit = others.length > 0 ? ", in microseconds" : "";
+  text += screen.dim(`  Stores, flushes and modelled time of a module are those that giving copies took${unit}.\n  Counts are the model's; modelled time is its machine's: stores, copied lines and interrupts, not\n  the instructions around them. CPU time is this computer's, the model's own work included.\n`);
+  if (others.length > 0) text += screen.dim("  Pairs are ours / rfc-v1. rfc-v1 does not keep the boot table in step (D4), which saves it a\n  store a page wherever the base copy is not the master's; on the way it leaves a hole for every\n  page it replaces.\n");
   for (const { design, costs } of runs) {
     if (costs.refused.length === 0) continue;
     text += `\n${screen.warn(`${costs.refused.length} refused${runs.length > 1 ? ` under ${design}` : ""}`)}\n`;
@@ -62,7 +72,7 @@ export function modulesText(runs: readonly ModuleRun[], top: number, heading: st
   return text;
 }
 
-function rows(runs: readonly ModuleRun[]): string[][] {
+function rows(runs: readonly ModuleRun[], hertz: number): string[][] {
   const totals = runs.map(({ costs, keepsBootTable }) => ({ keepsBootTable, ...totalOf(costs.modules), count: costs.modules.length, elapsed: costs.milliseconds }));
   const row = (label: string, of: (total: (typeof totals)[number]) => string): string[] => [label, ...totals.map(of)];
   const nodes = totals[0]?.bytesByNode.map(({ node }) => node) ?? [];
@@ -78,8 +88,17 @@ function rows(runs: readonly ModuleRun[]): string[][] {
     row("  for the boot table", (total) => count(total.keepsBootTable ? total.bootTableStores : 0)),
     row("flushes to give copies", (total) => count(total.replication.flushes)),
     row("frame requests for copies", (total) => count(total.replication.requests)),
+    row("modelled time to give copies", (total) => modelled(total.modelled.copies.total.value, hertz)),
+    row("  from", (total) => modelled(total.modelled.copies.total.low, hertz)),
+    row("  to", (total) => modelled(total.modelled.copies.total.high, hertz)),
+    row("  of it table stores", (total) => modelled(total.modelled.copies.stores, hertz)),
+    row("  of it filling them", (total) => modelled(total.modelled.copies.copying, hertz)),
+    row("  of it interrupts sent", (total) => modelled(total.modelled.copies.interrupts, hertz)),
+    row("  on all other CPUs", (total) => modelled(total.modelled.copies.elsewhere, hertz)),
     row("all table stores of a load", (total) => count(total.stores)),
     row("all flushes of a load", (total) => count(total.flushes)),
-    row("time", (total) => time(total.elapsed)),
+    row("modelled time of all that", (total) => modelled(total.modelled.all.total.value, hertz)),
+    row("relocations a second", (total) => count(Math.round(total.relocations / Math.max(total.elapsed, 1) * 1000))),
+    row("CPU time, measured", (total) => time(total.elapsed)),
   ];
 }
