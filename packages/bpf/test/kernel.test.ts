@@ -3,7 +3,7 @@
 import { PageAllocator } from "@kreplica/mm-core";
 import { Vmalloc } from "@kreplica/vmalloc";
 import { describe, expect, test } from "vitest";
-import { assemble, CodeAreas, CodePermissions, CodeWriter, Helpers, KernelStructOps, KernelTrampolines, LoadedObject, Packs, readObject, Outcome, compile } from "../src/index.js";
+import { assemble, CodeAreas, CodePermissions, CodeWriter, Helpers, KernelDispatcher, KernelStructOps, KernelTrampolines, LoadedObject, Packs, readObject, Outcome, compile } from "../src/index.js";
 import { buildObject, haveClang } from "./support/clang.js";
 import { leaves, makeKernel, NODES } from "./support/kernel.js";
 
@@ -76,6 +76,44 @@ describe.each([[[0, 1, 2, 3], false], [[0, 1, 2, 3], true], [[1, 3], true], [[0]
     packs.dispose();
     areas.release(traced);
     k.memory.release(seen);
+    k.assembly.get(Helpers).dispose();
+    k.assembly.get(Vmalloc).purge();
+    expect(k.assembly.get(Vmalloc).areas()).toEqual([]);
+  });
+
+  test("the dispatcher leads each node's CPUs to the program that they name, through every change, its page equal everywhere", () => {
+    const k = makeKernel(holders, replicate), packs = k.assembly.get(Packs), dispatcher = k.assembly.get(KernelDispatcher), context = k.memory.allocate(96, "context");
+    const programs = Array.from({ length: 6 }, (_, i) => {
+      const make = (address: bigint) => compile({ code: assemble(`r0 = *(u64 *)(r1 + 0); r0 += ${100 + i}; exit`), functions: [0], stackBytes: [0], address, helperAddress: () => undefined }).bytes;
+      const place = packs.allocate(make(0n).length);
+      packs.write(place, make(place.address));
+      return place;
+    });
+    k.memory.write(context, words(1000n));
+    const known = new Set<number>();
+    const check = (): void => {
+      if (dispatcher.entry === undefined) return;
+      const at = leaves(k, dispatcher.entry);
+      expect(new Set(at.map((leaf) => leaf.allows))).toEqual(new Set(["rx"]));
+      for (const [node, leaf] of at.entries()) expect(leaf.owner).toBe(replicate && (holders as readonly number[]).includes(node) ? node : holders[0]);
+      for (let cpu = 0; cpu < NODES; cpu++) programs.forEach((program, i) => {
+        // What it does not know it jumps to as named, so that every program is reached.
+        const { outcome, result } = k.call(cpu, dispatcher.entry!, context, undefined, program.address);
+        expect([outcome, result]).toEqual(["exit", BigInt(1100 + i)]);
+      });
+      // Known ones are reached without that: with each `jmp rdx` (ff e2) made an undefined instruction the others stop the CPU.
+      const writer = k.assembly.get(CodeWriter), code = writer.read(dispatcher.entry, 2048);
+      writer.copy(dispatcher.entry, code.map((byte, i) => (byte === 0xff && code[i + 1] === 0xe2 ? 0x0f : byte === 0xe2 && code[i - 1] === 0xff ? 0x0b : byte)));
+      for (let cpu = 0; cpu < NODES; cpu++) for (const i of known) expect(k.call(cpu, dispatcher.entry, context, undefined, programs[i]!.address).result).toBe(BigInt(1100 + i));
+      writer.copy(dispatcher.entry, code);
+    };
+    for (const i of [0, 3, 5, 1, 2, 4]) { dispatcher.add(programs[i]!.address); known.add(i); check(); }
+    for (const i of [3, 0, 4]) { dispatcher.remove(programs[i]!.address); known.delete(i); check(); }
+    dispatcher.dispose();
+    expect(dispatcher.entry).toBeUndefined();
+    for (const program of programs) packs.free(program);
+    packs.dispose();
+    k.memory.release(context);
     k.assembly.get(Helpers).dispose();
     k.assembly.get(Vmalloc).purge();
     expect(k.assembly.get(Vmalloc).areas()).toEqual([]);

@@ -13,7 +13,7 @@ import { executing } from "./flat-cpu.js";
 
 export const NODES = 4;
 
-export interface Kernel { readonly assembly: Assembly; readonly machine: Machine; readonly memory: KernelMemory; readonly host: BpfHost & { current: number }; readonly holders: readonly NodeId[]; call(cpu: number, entry: bigint, context: bigint, helper?: LoadedObject): CompiledResult }
+export interface Kernel { readonly assembly: Assembly; readonly machine: Machine; readonly memory: KernelMemory; readonly host: BpfHost & { current: number }; readonly holders: readonly NodeId[]; call(cpu: number, entry: bigint, context: bigint, helper?: LoadedObject, rdx?: bigint): CompiledResult }
 
 export function makeKernel(holders: readonly NodeId[], replicate: boolean): Kernel {
   const machine = wire([hwX86(tinyMachine({ nodes: NODES, coresPerNode: 1, bytesPerNode: 64 << 20 }))]).get(Machine);
@@ -35,10 +35,11 @@ export function makeKernel(holders: readonly NodeId[], replicate: boolean): Kern
   const running = new Map<number, X86>();
   return {
     assembly, machine, memory, host, holders,
-    call(cpu, entry, context, object) {
+    call(cpu, entry, context, object, rdx) {
       const x86 = running.get(cpu) ?? new X86(new MachinePort(machine, cpu));
       running.set(cpu, x86);
       host.current = cpu;
+      if (rdx !== undefined) x86.setRegister(2, rdx);
       const stack = memory.allocate(8192, "stack");
       const word = new Uint8Array(8);
       const result = runCompiled({
