@@ -5,11 +5,13 @@ import { areaFamily } from "./families/areas.js";
 import { cpuFamily } from "./families/cpus.js";
 import { kernelPageFamily } from "./families/kernel-pages.js";
 import { moduleFamily } from "./families/modules.js";
+import { patchingFamily } from "./families/patching.js";
+import { protectionFamily } from "./families/protection.js";
 import { processFamily } from "./families/processes.js";
 import { racingFamily } from "./families/racing.js";
 import { refusalFamily } from "./families/refusal.js";
 import { userPageFamily } from "./families/user-pages.js";
-import type { Field, Kind, Operation, OperationFamily } from "./family.js";
+import { type Field, type Kind, type Operation, type OperationFamily, RARE_EVERY } from "./family.js";
 
 export const FAMILIES: readonly OperationFamily[] = [
   processFamily,
@@ -18,6 +20,8 @@ export const FAMILIES: readonly OperationFamily[] = [
   kernelPageFamily,
   areaFamily,
   moduleFamily,
+  patchingFamily,
+  protectionFamily,
   refusalFamily,
   racingFamily,
 ];
@@ -44,27 +48,31 @@ export const pluginsOf = (families: readonly OperationFamily[]): readonly Plugin
 export class Repertoire {
   private readonly index: ReadonlyMap<string, number>;
   private readonly weights: readonly (readonly [OperationFamily, string, Kind])[];
+  private readonly usual: readonly (readonly [OperationFamily, string, Kind])[];
   private readonly scenes: readonly NonNullable<OperationFamily["scenes"]>[number][];
 
   constructor(private readonly families: readonly OperationFamily[] = FAMILIES) {
     this.index = familyIndex(families);
     this.weights = families.flatMap((family) => Object.entries(family.kinds).map(([op, kind]) => [family, op, kind] as const));
+    this.usual = families.every(({ rare }) => rare) ? this.weights : this.weights.filter(([family]) => !family.rare);
     this.scenes = families.flatMap((family) => family.scenes ?? []);
   }
 
   /** The operations of one run. @param seed of this run alone; the same gives the same list */
   drawRun(seed: number, steps: number): Operation[] {
-    const drawing = new Drawing(seed, (same) => this.drawOne(same, true));
+    let from = this.weights;
+    const drawing = new Drawing(seed, (same) => this.drawOne(same, from, true));
+    if (drawing.random(RARE_EVERY) !== 0) from = this.usual;
     const operations: Operation[] = [];
     while (operations.length < steps) {
       if (this.scenes.length > 0 && drawing.random(SCENE_EVERY) === 0) operations.push(...drawing.oneOf(this.scenes)(drawing));
-      else operations.push(this.drawOne(drawing, false));
+      else operations.push(this.drawOne(drawing, from, false));
     }
     return operations.slice(0, steps);
   }
 
-  private drawOne(drawing: Drawing, nested: boolean): Operation {
-    const kinds = nested ? this.weights.filter(([, , kind]) => !kind.alone) : this.weights;
+  private drawOne(drawing: Drawing, from: typeof this.weights, nested: boolean): Operation {
+    const kinds = nested ? from.filter(([, , kind]) => !kind.alone) : from;
     let pick = drawing.random(kinds.reduce((sum, [, , kind]) => sum + kind.weight, 0));
     for (const [family, op, kind] of kinds) {
       if (pick < kind.weight) return family.draw(op, drawing);

@@ -13,6 +13,9 @@ import type { Drawing } from "./drawing.js";
 /** One step of a run. Numbers of processes and CPUs are as drawn: they count those alive and on line, modulo. */
 export interface Operation { readonly op: string }
 
+/** One run in this many has the operations of rare families too. */
+export const RARE_EVERY = 32;
+
 /** What a field of an operation may hold: checked when a run comes from a file. A list names the only words that may stand there. */
 export type Field = "number" | "boolean" | "operation" | readonly string[];
 
@@ -43,6 +46,8 @@ export interface OperationFamily<O extends Operation = Operation> {
   readonly plugins?: readonly Plugin[];
   /** Called with the kernel before its first step: to add to steps of the boot. */
   beforeBoot?(parts: BootParts): void;
+  /** Drawn in one run of {@link RARE_EVERY} alone: its operations or their checks cost so much that others would come short. */
+  readonly rare?: boolean;
   /** Whether what it does decides what a user sees: such operations are done on the single-copy kernel too, in a differential run. */
   readonly seenByUsers?: boolean;
   /** Called once for a kernel, booted and checked in full; what it allocates here is no leak. */

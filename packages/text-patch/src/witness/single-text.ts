@@ -37,8 +37,12 @@ export class TextReader {
   }
 
   bytes(node: NodeId, address: bigint, length: number): Uint8Array {
+    return this.through(node, address, length, this.frames(node, address, length));
+  }
+
+  /** As {@link bytes}, through frames looked up before. */
+  through(node: NodeId, address: bigint, length: number, frames: readonly Frame[]): Uint8Array {
     const bytes = new Uint8Array(length);
-    const frames = this.frames(node, address, length);
     for (let done = 0; done < length;) {
       const within = Number(address & (PAGE - 1n)) + done;
       const count = Math.min(length - done, 4096 - (within & 4095));
@@ -63,11 +67,6 @@ export class SingleText {
 
   write(address: bigint, bytes: Uint8Array): void {
     bytes.forEach((byte, i) => { this.page(address + BigInt(i))[Number((address + BigInt(i)) & (PAGE - 1n))] = byte; });
-  }
-
-  /** Forgets a run that is text no longer. */
-  forget(address: bigint, bytes: number): void {
-    for (let page = address & ~(PAGE - 1n); page < address + BigInt(bytes); page += PAGE) this.pages.delete(page);
   }
 
   /** Every page that was looked at or written. */

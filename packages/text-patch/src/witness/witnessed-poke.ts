@@ -17,6 +17,8 @@ export type WitnessedRule = "D-1" | "D-2" | "D-3" | "D-5" | "D-6" | "D-7" | "D-1
 export interface PatchWatcher {
   /** A rule does not hold. Throws, as a rule. */
   fail(rule: WitnessedRule, detail: string): void;
+  /** A batch begins: what its sites are to hold. */
+  begin?(items: readonly PokeItem[]): void;
   /** After each byte stored in a copy and each synchronisation: other CPUs may run. */
   step?(step: PokeStep): void;
 }
@@ -42,6 +44,9 @@ export function phasesOf(now: Uint8Array, old: Uint8Array, next: Uint8Array): re
   if (possible.length === 0 && now[0] === INT3 && now.every((byte, i) => i === 0 || byte === old[i] || byte === next[i])) possible.push(1, 2);
   return possible.length === 0 ? undefined : [possible[0]!, possible[possible.length - 1]!];
 }
+
+/** A site of a batch under way, with its frames on each holder: text is not mapped anew while it is patched. */
+interface Site extends PokeItem { readonly old: Uint8Array; readonly frames: readonly (readonly Frame[])[] }
 
 export class WitnessedTextPoke implements TextPoke {
   /** What a kernel with one copy would have now. */
@@ -101,21 +106,23 @@ export class WitnessedTextPoke implements TextPoke {
   }
 
   *batchSteps(items: readonly PokeItem[]): Generator<PokeStep, void> {
-    const old = items.map(({ address, bytes }) => this.single.bytes(address, bytes.length));
+    const sites = items.map((item): Site => ({ ...item, old: this.single.bytes(item.address, item.bytes.length), frames: this.kernel.view.holders.map((node) => this.reader.frames(node, item.address, item.bytes.length)) }));
     const written = new Written(this.reader, this.kernel, items);
+    this.watcher.begin?.(items);
     for (const step of this.target.batchSteps(items)) {
       this.alias(step);
       written.note(step);
-      items.forEach((item, i) => this.phases(item, old[i]!, step));
+      for (const site of sites) this.phases(site, step);
       this.watcher.step?.(step);
       yield step;
     }
     this.after(items, written);
   }
 
-  /** D-12 over every page that was ever looked at: what all copies hold is what one copy would. */
-  compare(): void {
+  /** D-12 over every page that was ever looked at: what all copies hold is what one copy would. @param which pages, when not all are text still */
+  compare(which: (page: bigint) => boolean = () => true): void {
     for (const [page, expected] of this.single.touched) {
+      if (!which(page)) continue;
       for (const node of this.kernel.view.holders) {
         const found = this.reader.bytes(node, page, 4096);
         const at = expected.findIndex((byte, i) => byte !== found[i]);
@@ -125,12 +132,13 @@ export class WitnessedTextPoke implements TextPoke {
   }
 
   /** D-2 and D-3 for one site after one step. */
-  private phases({ address, bytes }: PokeItem, old: Uint8Array, step: PokeStep): void {
+  private phases({ address, bytes, old, frames }: Site, step: PokeStep): void {
     let behind = 3;
     let ahead = 0;
     let first: Uint8Array | undefined;
-    for (const node of this.kernel.view.holders) {
-      const now = this.reader.bytes(node, address, bytes.length);
+    for (let which = 0; which < frames.length; which++) {
+      const node = this.kernel.view.holders[which]!;
+      const now = this.reader.through(node, address, bytes.length, frames[which]!);
       const found = phasesOf(now, old, bytes);
       if (!found) {
         this.watcher.fail("D-3", `node ${node} holds ${hex(now)} at 0x${address.toString(16)} while ${hex(old)} becomes ${hex(bytes)}`);

@@ -33,9 +33,10 @@ const notes = new WeakMap<BootParts, BootNotes>();
 
 export const patchingFamily: OperationFamily<PatchingOperation> = {
   name: "patching",
+  rare: true,
   kinds: {
-    patch: { weight: 2, fields: { change: CHANGES, nth: "number", cpu: "number" }, alone: true },
-    execute: { weight: 2, fields: { cpu: "number", steps: "number" }, alone: true },
+    patch: { weight: 4, fields: { change: CHANGES, nth: "number", cpu: "number" }, alone: true },
+    execute: { weight: 4, fields: { cpu: "number", steps: "number" }, alone: true },
   },
   draw: (op, drawing) => (op === "patch" ? { op, change: drawing.oneOf(CHANGES), nth: drawing.random(4), cpu: drawing.cpu() } : { op, cpu: drawing.cpu(), steps: 1 + drawing.random(12) }),
   describe(o) {
@@ -103,6 +104,8 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   private trampoline: bigint | undefined;
   private pending = new Map<bigint, Uint8Array>();
   private hits = 0;
+  /** Whether the run has done anything here. */
+  private used = false;
   /** Whether a synchronisation also waits until generated code has been left: a slot goes only after a grace period. */
   private draining = false;
   private turn = 0;
@@ -165,6 +168,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   perform(o: PatchingOperation): void {
     const { watch, parts } = this.system;
     const { kernelStores } = watch;
+    this.used = true;
     const before = parts.cpus.current;
     parts.cpus.current = this.system.cpu(o.cpu);
     try {
@@ -181,10 +185,11 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     }
   }
 
-  compare(): void { this.poke.compare((page) => this.inText(page)); }
+  compare(): void { if (this.used) this.poke.compare((page) => this.inText(page)); }
 
   undo(): void {
-    this.compare();
+    if (!this.used) return;
+    this.used = false;
     this.settle();
     for (const cpu of this.cpus) {
       let left = ROUND;
