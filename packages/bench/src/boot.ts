@@ -32,6 +32,8 @@ export interface BootOptions {
   /** Ends of text and rodata; ignored with an image of one's own. */
   readonly alignment?: "recorded" | "patch-06";
   readonly kaslr?: { readonly text?: boolean; readonly memory?: boolean };
+  /** The kernel checks its accesses: an eighth of memory is shadow. */
+  readonly kasan?: boolean;
   readonly seed?: number;
   /** The nodes that stand for the recorded guest's node 0 and 1; the first two with memory when absent. */
   readonly recordedNodes?: readonly [NodeId, NodeId];
@@ -88,6 +90,8 @@ export function prepare(options: BootOptions): BootParts {
     ? POLICIES[options.policy] ?? fault("--policy", `there is no policy ${options.policy}`, `choose one of ${Object.keys(POLICIES).join(", ")}`)
     : { plugin: options.policy };
   const defects = options.defects ?? ("defects" in policy ? policy.defects : undefined);
+  if (options.kasan && options.kaslr?.memory) fault("--kasan", "the compiler knows where the shadow of each memory region is, so that Linux moves none in a kernel with KASAN", "choose --kaslr text or off");
+  if (options.kasan && levels === 5 && options.policy === "rfc-v1") fault("--kasan", "the series as posted cannot be configured with KASAN and 5 levels", "choose --levels 4, or another policy");
   const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
   const master = options.masterNode ?? withMemory[0] ?? fault("nodes", "no node has memory", "give one node memory");
   if (!withMemory.includes(master)) fault("--master-node", `node ${master} has no memory`, `choose one of ${withMemory.join(", ")}`);
@@ -110,6 +114,7 @@ export function prepare(options: BootOptions): BootParts {
     memoryEnd: BigInt(Math.max(...ranges.map((range) => range.first + range.frames))) << 12n,
     physicalWindow: { start: base + IMAGE_OFFSET, end: base + (BigInt(Math.min(home.frames, 0x2_0000)) << 12n) },
     kaslrText: options.kaslr?.text ?? false, kaslrMemory: options.kaslr?.memory ?? false,
+    kasan: options.kasan ?? false,
   });
   const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])], ...(defects ? { defects } : {}) };
   const assembly = withPolicy(spec, { image, layout, options: kernelOptions }, policy.plugin, options.plugins);

@@ -121,6 +121,19 @@ describe("check", () => {
   });
 });
 
+test("--kasan: boot says so and check survives with it; what cannot be is refused in one line", async () => {
+  const booted = await kreplica.run(["boot", "--kasan", "--machine", "tiny-2-node", "--json"]);
+  expect(JSON.parse(booted.out)).toMatchObject({ kasan: true, invariants: { violated: [] } });
+  const checked = await kreplica.run(["check", "--kasan", "--runs", "8", "--steps", "40"]);
+  expect([checked.code, checked.error]).toEqual([0, ""]);
+  expect(checked.out).toContain("nothing found");
+  for (const words of [["boot", "--kasan", "--kaslr", "both"], ["check", "--kasan", "--policy", "rfc-v1", "--levels", "5"]]) {
+    const refused = await kreplica.run(words);
+    expect([refused.code, refused.out]).toEqual([2, ""]);
+    expect(refused.error).toMatch(/^kreplica: .*--kasan: .*\n$/);
+  }
+});
+
 test("policies --measure: a table, or the figures in JSON; options of it alone are refused in one line", async () => {
   const words = ["policies", "--measure", "--machine", "tiny-2-node"];
   const text = await kreplica.run(words);

@@ -9,12 +9,13 @@ import { type Frame, Machine } from "@kreplica/hw-x86/api";
 import { BOOT_STEPS, type BootEvent, type BootStep, type KernelBoot } from "./boot-api.js";
 import { BuildContext } from "./build-context.js";
 import { CpuState } from "./cpu-state.js";
-import { buildCpuEntryAreas, buildEspfix, type CpuUnits, prepareVmalloc, reserveCpuUnits } from "./cpu-areas.js";
+import { buildCpuEntryAreas, buildEspfix, type CpuUnits, entryAreaPages, prepareVmalloc, reserveCpuUnits } from "./cpu-areas.js";
 import { buildDirectMap, buildVmemmap } from "./direct-map.js";
 import { bootRoot, newTable } from "./early-map.js";
 import { invariant, MmError } from "./errors.js";
 import { pagesOf } from "./image.js";
 import { buildImageTables, loadImage } from "./image-tables.js";
+import { buildKasanShadow } from "./kasan.js";
 import { imageAddress, imageFrame } from "./layout.js";
 import { KernelOptions } from "./options.js";
 import { NodePageAllocator } from "./page-alloc.js";
@@ -101,7 +102,10 @@ export class OrderedBoot implements KernelBoot {
       const direct = buildDirectMap(this.context, this.root);
       const descriptors = buildVmemmap(this.context, this.root);
       this.units = reserveCpuUnits(this.context);
-      return `direct map of ${direct.huge} 1 GiB, ${direct.large} 2 MiB and ${direct.small} 4 KiB leaves; ${descriptors} frames of page descriptors; per-CPU units for ${this.units.size} CPUs`;
+      const { layout, machine } = this.context;
+      const shadow = layout.kasan ? buildKasanShadow(this.context, this.root, entryAreaPages(machine.cpuIds.length)) : undefined;
+      return `direct map of ${direct.huge} 1 GiB, ${direct.large} 2 MiB and ${direct.small} 4 KiB leaves; ${descriptors} frames of page descriptors; per-CPU units for ${this.units.size} CPUs`
+        + (shadow ? `; ${shadow.frames} frames of KASAN shadow, ${shadow.prepared} tables for vmalloc's` : "");
     },
     "numa-reserve-memory": () => {
       this.view.reserve();

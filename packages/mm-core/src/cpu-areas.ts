@@ -44,6 +44,9 @@ export function reserveCpuUnits(context: BuildContext): CpuUnits {
   return units;
 }
 
+/** Pages of cpu_entry_area with so many CPUs: the IDT's, and each CPU's. */
+export const entryAreaPages = (cpus: number): number => 1 + cpus * AREA_PAGES;
+
 /** Maps the IDT and each CPU's entry area. @returns leaves made */
 export function buildCpuEntryAreas(context: BuildContext, root: Frame, units: CpuUnits): number {
   const { layout, image, machine, master } = context;

@@ -6,6 +6,7 @@
  */
 import { tableIndex } from "@kreplica/hw-x86/api";
 import { MmError } from "./errors.js";
+import { shadowRange } from "./kasan-range.js";
 import type { KernelLayout } from "./ports.js";
 import { seededRandom } from "./random.js";
 
@@ -45,6 +46,8 @@ export interface LayoutOptions {
   readonly physicalWindow?: { readonly start: bigint; readonly end: bigint };
   readonly kaslrText?: boolean;
   readonly kaslrMemory?: boolean;
+  /** Leaves room for KASAN's shadow. */
+  readonly kasan?: boolean;
   readonly seed: number;
 }
 
@@ -71,6 +74,8 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
   }
   if (imagePhysical % LARGE !== 0n) fault(imagePhysical, "the image must start on 2 MiB of physical memory");
 
+  // Linux: kaslr_memory_enabled() is false in a kernel with KASAN, whose compiler knows where the shadow of each region is.
+  if (options.kasan && options.kaslrMemory) fault(0n, "KASAN's shadow is at an address the compiler knows, so that memory regions cannot be moved; switch KASLR for memory off");
   let { pageOffset, vmallocStart, vmemmapStart }: { pageOffset: bigint; vmallocStart: bigint; vmemmapStart: bigint } = bases;
   if (options.kaslrMemory) {
     // 10 TiB of padding for memory that is plugged in later, as CONFIG_RANDOMIZE_MEMORY_PHYSICAL_PADDING has it.
@@ -96,6 +101,7 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
     vmallocEnd: vmallocStart + bases.vmallocBytes - 1n,
     ...FIXED,
     kernelBoundary: tableIndex(pageOffset, levels),
+    ...(options.kasan ? { kasan: shadowRange(levels) } : {}),
   };
 }
 

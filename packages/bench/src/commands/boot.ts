@@ -15,6 +15,7 @@ export function registerBoot(program: Command, context: CommandContext): void {
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica boot", "a copy on each node of two E5-2690 v3"],
+      ["kreplica boot --kasan", "with KASAN's shadow; with --levels 5, on a machine that has them, what the series excludes"],
       ["kreplica boot --policy single-copy", "the same kernel without the series"],
       ["kreplica boot --machine xeon-8260-8s --levels 4 --pti on --kaslr both --seed 7", "eight nodes, KPTI, everything placed at random"],
       ["kreplica boot --kernel /boot/vmlinuz", "a kernel of one's own, its bytes in every copy"],
@@ -26,7 +27,7 @@ export function registerBoot(program: Command, context: CommandContext): void {
       const memory = kernel.memory();
       if (report.violated.length > 0 || memory.extraBytes !== memory.closedForm) context.checkFailed();
       context.print(options.json
-        ? jsonText({ schema: "kreplica.boot/1", machine: choices.spec.name, kernel: kernel.image.name, policy: kernel.view.name, levels: kernel.layout.levels, pti: kernel.layout.pti, masterNode: kernel.view.master, holders: kernel.view.holders, timeline: kernel.timeline, memory, invariants: report })
+        ? jsonText({ schema: "kreplica.boot/1", machine: choices.spec.name, kernel: kernel.image.name, policy: kernel.view.name, levels: kernel.layout.levels, pti: kernel.layout.pti, kasan: kernel.layout.kasan !== undefined, masterNode: kernel.view.master, holders: kernel.view.holders, timeline: kernel.timeline, memory, invariants: report })
         : bootText(kernel, choices.spec.name, context.screen));
     });
 }
@@ -35,7 +36,7 @@ function bootText(kernel: Booted, machine: string, screen: Screen): string {
   const { layout, view } = kernel;
   const report = kernel.checkInvariants();
   const memory = kernel.memory();
-  const title = `${kernel.image.name} on ${machine}: ${view.name}, ${layout.levels} levels, KPTI ${layout.pti ? "on" : "off"}, image on node ${view.master}`;
+  const title = `${kernel.image.name} on ${machine}: ${view.name}, ${layout.levels} levels, KPTI ${layout.pti ? "on" : "off"}${layout.kasan ? ", KASAN" : ""}, image on node ${view.master}`;
   const steps = kernel.timeline.map((event) => hanging(`${String(event.row).padStart(2)}${event.fromSeries ? "*" : " "} ${event.step}`, event.stores > 0 ? `${event.did} (${event.stores} table stores${event.replicaStores > 0 ? `, ${event.replicaStores} of them for copies` : ""})` : event.did, screen, 28)).join("");
   const table = renderTable([{ head: "node" }, { head: "text", align: "right" }, { head: "rodata", align: "right" }, { head: "tables", align: "right" }],
     memory.perNode.map((node) => [`${node.node}`, bytesText(node.textBytes), bytesText(node.rodataBytes), bytesText(node.tableBytes)]), screen);

@@ -13,19 +13,19 @@ import { type CommandContext, examples, exitCodes, jsonText } from "./command.js
 import { jsonOption, type JsonOption, wholeNumber } from "./options.js";
 
 interface Options extends JsonOption {
-  readonly policy: string; readonly nodes?: number; readonly levels?: "4" | "5"; readonly pti?: "on" | "off";
+  readonly policy: string; readonly nodes?: number; readonly levels?: "4" | "5"; readonly pti?: "on" | "off"; readonly kasan?: boolean;
   readonly steps: number; readonly runs: number; readonly seed: number; readonly replay?: string; readonly save?: string;
 }
 
 /** What a counterexample file holds. */
 const Saved = z.object({
   schema: z.literal("kreplica.counterexample/1"), policy: z.string(), nodes: z.number().int().min(1).max(64), memoryless: z.number().int().min(0).max(8),
-  levels: z.union([z.literal(4), z.literal(5)]), pti: z.boolean(), invariant: z.string(), operations: z.array(z.looseObject({ op: z.string() })),
+  levels: z.union([z.literal(4), z.literal(5)]), pti: z.boolean(), kasan: z.boolean().optional(), invariant: z.string(), operations: z.array(z.looseObject({ op: z.string() })),
 });
-interface Kind { readonly nodes: number; readonly memoryless: number; readonly levels: 4 | 5; readonly pti: boolean }
+interface Kind { readonly nodes: number; readonly memoryless: number; readonly levels: 4 | 5; readonly pti: boolean; readonly kasan?: boolean | undefined }
 
 const kernelOf = (policy: string, kind: Kind): BootOptions =>
-  ({ spec: smallMachine(kind.nodes, kind.memoryless), policy, levels: kind.levels, pti: kind.pti, image: smallImage() });
+  ({ spec: smallMachine(kind.nodes, kind.memoryless), policy, levels: kind.levels, pti: kind.pti, ...(kind.kasan ? { kasan: true } : {}), image: smallImage() });
 
 export function registerCheck(program: Command, context: CommandContext): void {
   program.command("check")
@@ -35,6 +35,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
     .addOption(new Option("--nodes <number>", "nodes with memory (default: 1, 2, 3 and 8 in turn)").argParser(wholeNumber("--nodes")))
     .addOption(new Option("--levels <number>", "(default: both in turn)").choices(["4", "5"]))
     .addOption(new Option("--pti <on|off>", "(default: both in turn)").choices(["on", "off"]))
+    .addOption(new Option("--kasan", "kernels with KASAN's shadow"))
     .addOption(new Option("--steps <number>", "operations of a run").argParser(wholeNumber("--steps")).default(200))
     .addOption(new Option("--runs <number>", "runs").argParser(wholeNumber("--runs")).default(400))
     .addOption(new Option("--seed <number>", "seeds the runs").argParser(wholeNumber("--seed")).default(1))
@@ -51,7 +52,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
       if (options.nodes !== undefined && (options.nodes < 1 || options.nodes > 64)) throw new InputError({ file: "--nodes", reason: `${options.nodes} is not between 1 and 64`, remedy: "choose a number in between" });
       const kinds = (options.nodes === undefined ? [2, 1, 3, 8] : [options.nodes]).flatMap((nodes) =>
         (options.levels === undefined ? [4, 5] as const : [options.levels === "5" ? 5 : 4] as const).flatMap((levels) =>
-          (options.pti === undefined ? [false, true] : [options.pti === "on"]).map((pti): Kind => ({ nodes, memoryless: nodes === 2 ? 1 : 0, levels, pti }))));
+          (options.pti === undefined ? [false, true] : [options.pti === "on"]).map((pti): Kind => ({ nodes, memoryless: nodes === 2 ? 1 : 0, levels, pti, ...(options.kasan ? { kasan: true } : {}) }))));
       context.progress.start(options.runs, "checking");
       const result = campaign({ runs: options.runs, steps: options.steps, seed: options.seed, kernels: kinds.map((kind) => kernelOf(options.policy, kind)), onRun: () => context.progress.step(1, "checking") });
       context.progress.stop();

@@ -13,6 +13,7 @@ export interface KernelChoices extends MachineOptions, KernelOption {
   readonly pti: "on" | "off";
   readonly pcid: "on" | "off";
   readonly kaslr: "off" | "text" | "memory" | "both";
+  readonly kasan?: boolean;
   readonly masterNode?: number;
   readonly bootCpu?: number;
   readonly alignment?: "recorded" | "patch-06";
@@ -26,6 +27,7 @@ export const addKernelChoices = (command: Command): Command => addKernelOption(a
   .addOption(new Option("--pti <on|off>", "kernel page-table isolation").choices(["on", "off"]).default("off"))
   .addOption(new Option("--pcid <on|off>", "CPUs have PCIDs").choices(["on", "off"]).default("on"))
   .addOption(new Option("--kaslr <what>", "what is placed at random, by --seed").choices(["off", "text", "memory", "both"]).default("off"))
+  .addOption(new Option("--kasan", "with the shadow of a kernel that checks its accesses: an eighth of memory"))
   .addOption(new Option("--master-node <number>", "node that holds the kernel image (default: the first with memory)").argParser(wholeNumber("--master-node")))
   .addOption(new Option("--boot-cpu <number>", "CPU that boots (default: the first)").argParser(wholeNumber("--boot-cpu")))
   .addOption(new Option("--alignment <how>", "ends of text and rodata: as recorded, or filled to 2 MiB (default: filled where there are copies)").choices(["recorded", "patch-06"]))
@@ -38,7 +40,8 @@ export async function readKernelChoices(choices: KernelChoices): Promise<BootOpt
   return {
     spec: readMachine(choices), policy: choices.policy, levels: choices.levels === "5" ? 5 : 4, pti: choices.pti === "on", pcid: choices.pcid === "on", seed: choices.seed,
     kaslr: { text: choices.kaslr === "text" || choices.kaslr === "both", memory: choices.kaslr === "memory" || choices.kaslr === "both" },
-    ...(choices.masterNode === undefined ? {} : { masterNode: choices.masterNode }),
+    ...(choices.kasan === undefined ? {} : { kasan: choices.kasan }),
+  ...(choices.masterNode === undefined ? {} : { masterNode: choices.masterNode }),
     ...(choices.bootCpu === undefined ? {} : { bootCpu: choices.bootCpu }),
     ...(choices.alignment === undefined ? {} : { alignment: choices.alignment }),
     ...(image ? { image } : {}),

@@ -32,7 +32,9 @@ interface Marker { readonly start: bigint; readonly name: string }
 
 const markersOf = (layout: KernelLayout): Marker[] => [
   { start: 0n, name: "User Space" }, { start: 1n << 63n, name: "Kernel Space" }, { start: layout.pageOffset, name: "Low Kernel Mapping" },
-  { start: layout.vmallocStart, name: "vmalloc() Area" }, { start: layout.vmemmapStart, name: "Vmemmap" }, { start: layout.cpuEntryArea, name: "CPU entry Area" },
+  { start: layout.vmallocStart, name: "vmalloc() Area" }, { start: layout.vmemmapStart, name: "Vmemmap" },
+  ...(layout.kasan ? [{ start: layout.kasan.start, name: "KASAN shadow" }, { start: layout.kasan.end + 1n, name: "KASAN shadow end" }] : []),
+  { start: layout.cpuEntryArea, name: "CPU entry Area" },
   { start: layout.kernelMap, name: "High Kernel Mapping" }, { start: layout.modulesStart, name: "Modules" }, { start: layout.modulesEnd, name: "End Modules" },
   // FIXADDR_START of the recorded kernel: the pages that are set at boot end below it.
   { start: 0xffff_ffff_ff57_c000n, name: "Fixmap Area" },
@@ -60,7 +62,9 @@ export function ptdump(memory: PhysMemory, root: Frame, layout: KernelLayout): s
   };
   const visit = (table: Frame, level: number, base: bigint, from: number, writable: boolean, noExecute: boolean, user: boolean): void => {
     const step = 1n << BigInt(12 + 9 * (level - 1));
-    for (let index = from; index < 512; index++) {
+    // KASAN's shadow of nothing goes through few tables that say the same 512 times, to 2^36 leaves: one of each says it all.
+    const end = level < levels && layout.kasan && isUniform(memory, table) ? 1 : 512;
+    for (let index = from; index < end; index++) {
       const at = base + BigInt(index) * step;
       const lo = memory.read32(table, index * 2);
       const hi = memory.read32(table, index * 2 + 1);
@@ -79,4 +83,13 @@ export function ptdump(memory: PhysMemory, root: Frame, layout: KernelLayout): s
   visit(root, levels, END - span, Number((KERNEL_FROM[levels] - (END - span)) >> BigInt(12 + 9 * (levels - 1))), true, false, true);
   if (open) lines.push(ptdumpLine(open.start, END, open.flags, open.level));
   return lines;
+}
+
+/** Whether all entries are equal, and present. */
+function isUniform(memory: PhysMemory, table: Frame): boolean {
+  const lo = memory.read32(table, 0);
+  const hi = memory.read32(table, 1);
+  if (!isPresent(lo)) return false;
+  for (let word = 2; word < 1024; word += 2) if (memory.read32(table, word) !== lo || memory.read32(table, word + 1) !== hi) return false;
+  return true;
 }
