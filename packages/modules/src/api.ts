@@ -59,6 +59,8 @@ export interface LoadedModule {
   readonly sites: Readonly<Record<SiteClass, number>>;
   /** Sites that patching wrote, by class. */
   readonly patched: PatchCounts;
+  /** Its tables of sites, those of init memory left out once it is live: what switches static keys, static calls and tracing later. */
+  readonly patchTables: PatchTables;
   /** Address of a symbol of its own, for calling it. */
   symbol(name: string): bigint | undefined;
 }

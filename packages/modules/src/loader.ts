@@ -10,7 +10,7 @@
 import { inject, injectable } from "@kreplica/di";
 import { Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { KernelLayout, KernelTables, PageAllocator, ReplicaView } from "@kreplica/mm-core/api";
-import { NO_TABLES, type PatchCounts, type SiteClass } from "@kreplica/text-patch/api";
+import { NO_TABLES, type PatchCounts, type PatchTables, type SiteClass } from "@kreplica/text-patch/api";
 import { Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc/api";
 import { addressOf, signedOf } from "./addresses.js";
 import { ModuleHost, ModulePatcher, ModulePolicy, type LoadedModule, type ModuleLoader, type ModuleMemory, type ModuleState, type ReplicationCost } from "./api.js";
@@ -21,7 +21,7 @@ import { layoutModule, type ModuleLayout } from "./layout.js";
 import type { ModuleFile } from "./module-file.js";
 import { ModuleImage } from "./module-image.js";
 import { PercpuReserve } from "./percpu.js";
-import { countSites, readPatchTables } from "./patch-tables.js";
+import { countSites, readPatchTables, sitesOutside } from "./patch-tables.js";
 import type { PolicyQuestion } from "./policy.js";
 import { relocateModule } from "./relocate.js";
 import { resolveSymbols } from "./resolve.js";
@@ -41,6 +41,7 @@ class Module implements LoadedModule {
   relocations: ReadonlyMap<number, number> = new Map();
   sites: Readonly<Record<SiteClass, number>> = countSites(NO_TABLES);
   patched: PatchCounts = {};
+  patchTables: PatchTables = NO_TABLES;
   replicationCost: ReplicationCost = NO_COST;
   percpu: number | undefined;
   /** It can be unloaded: it has an exit function, or no init function. */
@@ -112,6 +113,8 @@ export class ElfModuleLoader implements ModuleLoader {
       this.remove(module);
       throw error;
     }
+    const init = INIT_TYPES.flatMap((type) => module.memories.get(type)?.area ?? []);
+    module.patchTables = sitesOutside(module.patchTables, (address) => init.some(({ start, pages }) => address >= start && address < start + BigInt(pages) * 4096n));
     this.release(module, INIT_TYPES);
     module.state = "live";
   }
@@ -160,6 +163,7 @@ export class ElfModuleLoader implements ModuleLoader {
     sortTables(image);
     const tables = readPatchTables(image);
     module.sites = countSites(tables);
+    module.patchTables = tables;
     module.patched = this.patcher.finalize(image, tables);
     module.exports = moduleExports(image);
     for (const each of module.exports) {

@@ -6,9 +6,15 @@ import { signedOf, addressOf } from "./addresses.js";
 import { ModuleError } from "./errors.js";
 import type { ModuleImage } from "./module-image.js";
 
-/** @throws ModuleError bad-site for a table that cannot be one, or a site outside the module */
+/** @source kernel/jump_label.c jump_label_add_module, kernel/static_call_inline.c @throws ModuleError bad-site for a table that cannot be one, or a site outside the module */
 export function readPatchTables(image: ModuleImage): PatchTables {
   const inside = (address: bigint): boolean => image.bytes(signedOf(address), 1) !== undefined;
+  const initParts = image.parts.filter(({ part }) => part.startsWith("init"));
+  // The bit that marks init text is the kernel's to set when it loads; in the file it tells objtool where to write a no-op.
+  const marked = <T extends { readonly address: bigint; readonly init: boolean }>(sites: readonly T[]): readonly T[] => sites.map((site) => {
+    const at = signedOf(site.address);
+    return { ...site, init: initParts.some(({ base, bytes }) => at >= base && at < base + bytes.length) };
+  });
   const table = <T>(name: string, read: (bytes: Uint8Array, address: bigint) => readonly T[]): readonly T[] => {
     const section = image.section(name);
     const bytes = section && image.bytesOf(section);
@@ -22,7 +28,7 @@ export function readPatchTables(image: ModuleImage): PatchTables {
       paravirt: table(".parainstructions", readParavirt),
       retpolines: sites(".retpoline_sites"), returns: sites(".return_sites"), smpLocks: sites(".smp_locks"),
       calls: sites(".call_sites"), ibtSeals: sites(".ibt_endbr_seal"),
-      jumpLabels: table("__jump_table", readJumpTable), staticCalls: table(".static_call_sites", readStaticCalls),
+      jumpLabels: marked(table("__jump_table", readJumpTable)), staticCalls: marked(table(".static_call_sites", readStaticCalls)),
       ftrace: table("__mcount_loc", (bytes, address) => readPointerSites(bytes, address, "__mcount_loc")),
     };
     for (const address of allSites(tables)) {
@@ -56,3 +62,13 @@ export const countSites = (tables: PatchTables): Record<SiteClass, number> => ({
   "smp-lock": tables.smpLocks.length, "jump-label": tables.jumpLabels.length, "static-call": tables.staticCalls.length, ftrace: tables.ftrace.length,
   call: tables.calls.length, ibt: tables.ibtSeals.length,
 });
+
+/** The tables without sites at addresses that are gone. */
+export function sitesOutside(tables: PatchTables, gone: (address: bigint) => boolean): PatchTables {
+  const at = <T extends { readonly address: bigint }>(list: readonly T[]): readonly T[] => list.filter(({ address }) => !gone(address));
+  const bare = (list: readonly bigint[]): readonly bigint[] => list.filter((address) => !gone(address));
+  return {
+    ...tables, alternatives: at(tables.alternatives), paravirt: at(tables.paravirt), jumpLabels: at(tables.jumpLabels), staticCalls: at(tables.staticCalls),
+    retpolines: bare(tables.retpolines), returns: bare(tables.returns), smpLocks: bare(tables.smpLocks), ftrace: bare(tables.ftrace), calls: bare(tables.calls), ibtSeals: bare(tables.ibtSeals),
+  };
+}

@@ -255,18 +255,24 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     expect(findings(fresh).some((finding) => finding.startsWith("E6"))).toBe(true);
   }, 120_000);
 
-  test("each further node costs the same", async () => {
+  test("each further node costs the same: stores, bytes and requests in step, flushes none", async () => {
     const some = await named(["xfs", "nf_tables", "overlay", "tun"]);
-    const cost = [2, 3, 5, 8].map((nodes) => {
-      const kernel = bootOn(nodes);
-      const total = totalOf(loadModules(kernel, some, 0, () => 0).modules);
-      // Base copy on the master: the boot table needs no store.
-      return { stores: total.replication.stores / (nodes - 1), bytes: total.bytesByNode.slice(1).map(({ bytes }) => bytes), flushes: total.replication.flushes };
+    const costs = [1, 2, 4, 8].map((nodes) => {
+      const total = totalOf(loadModules(bootOn(nodes), some, 0, () => 0).modules);
+      return { nodes, ...total.replication, bytes: total.bytesByNode.map(({ bytes }) => bytes), cycles: total.modelled.copies };
     });
-    for (const { stores, bytes, flushes } of cost) {
-      expect(stores).toBe(cost[0]!.stores);
-      expect(new Set(bytes)).toEqual(new Set([cost[0]!.bytes[0]]));
-      expect(flushes).toBe(cost[0]!.flushes);
+    for (const { nodes, stores, flushes, requests, cycles } of costs) console.log(`${nodes} nodes: ${stores} stores, ${requests} requests, ${flushes} flushes, ${Math.round(cycles.total.value)} cycles, ${Math.round(cycles.copying)} of them filling`);
+    expect(costs[0]).toMatchObject({ stores: 0, flushes: 0, requests: 0 });
+    const [, two, ...more] = costs;
+    for (const { nodes, stores, flushes, requests, bytes, cycles } of more) {
+      // Base copy on the master: the boot table needs no store.
+      expect(stores).toBe(two!.stores * (nodes - 1));
+      expect(requests).toBe(two!.requests * (nodes - 1));
+      expect(flushes).toBe(two!.flushes);
+      expect(new Set(bytes.slice(1))).toEqual(new Set([two!.bytes[1]]));
+      expect(bytes[0]).toBe(two!.bytes[0]);
+      expect(cycles.copying / (nodes - 1) / two!.cycles.copying).toBeGreaterThan(0.8);
+      expect(cycles.copying / (nodes - 1) / two!.cycles.copying).toBeLessThan(1.2);
     }
   }, 240_000);
 });
