@@ -6,5 +6,6 @@ export type { BpfObject, ObjectProgram, SourceLine } from "./object/read-object.
 export type { MapDefinition, MapKind, ProgramType } from "./object/program-type.js";
 export type { StructOpsDefinition } from "./object/read-struct-ops.js";
 export type { BpfHost, LoadedProgram, LoadOptions } from "./load.js";
-export type { Verified, VerifyRequest, VerifyStatistics } from "./verify/verifier.js";
+export type { Verified, VerifyRequest } from "./verify/verifier.js";
+export type { VerifyStatistics } from "./verify/statistics.js";
 export type { TraceTarget } from "./image/trampoline.js";

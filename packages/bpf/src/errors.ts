@@ -15,7 +15,7 @@ export type RuntimeErrorCode =
   | "program-unloaded";
 /** Refusals of the verifier; the log line says which register, offset or bound. */
 export type VerifierErrorCode =
-  | "verify-empty" | "verify-too-long" | "verify-bad-opcode" | "verify-reserved-field" | "verify-bad-register" | "verify-jump-range"
+  | "verify-empty" | "verify-too-long" | "verify-bad-opcode" | "verify-bad-register" | "verify-jump-range"
   | "verify-fall-through" | "verify-unreachable" | "verify-bad-subprogram" | "verify-call-depth" | "verify-stack-depth"
   | "verify-uninitialised-register" | "verify-frame-pointer-write" | "verify-uninitialised-stack" | "verify-stack-range"
   | "verify-pointer-arithmetic" | "verify-pointer-bounds" | "verify-pointer-leak" | "verify-pointer-compare" | "verify-pointer-spill"

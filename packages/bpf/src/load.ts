@@ -34,6 +34,8 @@ export interface LoadOptions {
   /** Names of the programs to load. Default: all. */
   readonly programs?: readonly string[];
   readonly privileged?: boolean;
+  /** Stack that was never written may be read; see the verifier's request. */
+  readonly staleStack?: boolean;
   readonly log?: boolean;
   /** Instructions the verifier follows at most, a program. */
   readonly limit?: number;
@@ -89,7 +91,7 @@ export class LoadedObject implements Environment {
 
   private prepare(source: ObjectProgram, options: LoadOptions): LoadedProgram {
     const verified = verify({
-      code: source.code, type: source.type, maps: this.object.maps, lines: source.lines, log: options.log ?? false, privileged: options.privileged ?? true,
+      code: source.code, type: source.type, maps: this.object.maps, lines: source.lines, log: options.log ?? false, privileged: options.privileged ?? true, staleStack: options.staleStack ?? false,
       ...(options.limit === undefined ? {} : { limit: options.limit }), ...(options.contextBytes === undefined ? {} : { contextBytes: options.contextBytes }),
     });
     const code = verified.code.slice();

@@ -42,6 +42,19 @@ const TABLE: readonly Row[] = [
   ["a write to r10", "r10 += 8; r0 = 0; exit", "verify-frame-pointer-write"],
   ["stack that was not written", "r0 = *(u64 *)(r10 - 8); exit", "verify-uninitialised-stack"],
   ["half of it written", "*(u32 *)(r10 - 8) = 0; r0 = *(u64 *)(r10 - 8); exit", "verify-uninitialised-stack"],
+  ["stack that was not written, where Linux 6.5 lets privileged programs read it", "r0 = *(u64 *)(r10 - 8); exit", "accepted", "raw_tracepoint", { staleStack: true }],
+  ["and by a helper", "r1 = map_index 0 0 ll; r2 = r10; r2 += -4; call 1; r0 = 0; exit", "accepted", "raw_tracepoint", { staleStack: true }],
+  ["what was read so is a number, no pointer", "r1 = *(u64 *)(r10 - 8); r0 = *(u64 *)(r1 + 0); exit", "verify-bad-access", "raw_tracepoint", { staleStack: true }],
+  ["and never by unprivileged ones", "r0 = *(u64 *)(r10 - 8); exit", "verify-uninitialised-stack", "raw_tracepoint", { staleStack: true, privileged: false }],
+  ["an index bounded before it was spilled with four bytes", `r6 = *(u64 *)(r1 + 0); if r6 > 12 goto a; *(u32 *)(r10 - 16) = r6; ${lookup}; if r0 == 0 goto a; r6 = *(u32 *)(r10 - 16); r0 += r6; r1 = *(u32 *)(r0 + 0); a: r0 = 0; exit`, "accepted"],
+  ["a constant stored with four bytes", `*(u32 *)(r10 - 16) = 12; ${lookup}; if r0 == 0 goto a; r6 = *(u32 *)(r10 - 16); r0 += r6; r1 = *(u32 *)(r0 + 0); a: r0 = 0; exit`, "accepted"],
+  ["one too high", `*(u32 *)(r10 - 16) = 13; ${lookup}; if r0 == 0 goto a; r6 = *(u32 *)(r10 - 16); r0 += r6; r1 = *(u32 *)(r0 + 0); a: r0 = 0; exit`, "verify-access-range"],
+  ["bounded after it was spilled, through the copy", `r6 = *(u32 *)(r1 + 0); r6 &= 0xffff; r7 = r6; *(u32 *)(r10 - 16) = r7; if r6 > 12 goto a; ${lookup}; if r0 == 0 goto a; r6 = *(u32 *)(r10 - 16); r0 += r6; r1 = *(u32 *)(r0 + 0); a: r0 = 0; exit`, "accepted", "kprobe"],
+  ["a number of 64 bits spilled with four: the bound of the whole says nothing of another half", `r6 = *(u64 *)(r1 + 0); r7 = r6; *(u32 *)(r10 - 16) = r7; if r6 s> 12 goto a; ${lookup}; if r0 == 0 goto a; r6 = *(u32 *)(r10 - 16); r0 += r6; r1 = *(u32 *)(r0 + 0); a: r0 = 0; exit`, "verify-pointer-bounds"],
+  ["eight bytes where four were spilled", `*(u64 *)(r10 - 16) = r1; *(u32 *)(r10 - 16) = 4; ${lookup}; if r0 == 0 goto a; r6 = *(u64 *)(r10 - 16); r0 += r6; r1 = *(u32 *)(r0 + 0); a: r0 = 0; exit`, "verify-pointer-bounds"],
+  ["the other four", `*(u64 *)(r10 - 16) = -1; *(u32 *)(r10 - 16) = 4; ${lookup}; if r0 == 0 goto a; r6 = *(u32 *)(r10 - 12); r0 += r6; r1 = *(u32 *)(r0 + 0); a: r0 = 0; exit`, "verify-pointer-bounds"],
+  ["paths that spilled different numbers with four bytes", `r6 = *(u64 *)(r1 + 0); *(u32 *)(r10 - 16) = 4; if r6 == 0 goto b; *(u32 *)(r10 - 16) = 40; b: ${lookup}; if r0 == 0 goto a; r6 = *(u32 *)(r10 - 16); r0 += r6; r1 = *(u32 *)(r0 + 0); a: r0 = 0; exit`, "verify-access-range"],
+  ["and in the other order", `r6 = *(u64 *)(r1 + 0); *(u32 *)(r10 - 16) = 40; if r6 == 0 goto b; *(u32 *)(r10 - 16) = 4; b: ${lookup}; if r0 == 0 goto a; r6 = *(u32 *)(r10 - 16); r0 += r6; r1 = *(u32 *)(r0 + 0); a: r0 = 0; exit`, "verify-access-range"],
   ["stack that was written", "*(u64 *)(r10 - 8) = 0; r0 = *(u64 *)(r10 - 8); exit", "accepted"],
   ["stack that one path left unwritten", "r2 = *(u64 *)(r1 + 0); if r2 == 0 goto a; *(u32 *)(r10 - 8) = 7; *(u32 *)(r10 - 4) = 7; a: r0 = *(u64 *)(r10 - 8); exit", "verify-uninitialised-stack"],
   ["and the other way round", "r2 = *(u64 *)(r1 + 0); if r2 != 0 goto a; *(u32 *)(r10 - 8) = 7; *(u32 *)(r10 - 4) = 7; a: r0 = *(u64 *)(r10 - 8); exit", "verify-uninitialised-stack"],
@@ -102,8 +115,8 @@ const TABLE: readonly Row[] = [
   ["a record of unknown size", "r2 = *(u64 *)(r1 + 0); r1 = map_index 1 0 ll; r3 = 0; call 131; r0 = 0; exit", "verify-helper-size"],
   ["a tail call with a record in hand", `r7 = r1; ${reserve}; if r0 == 0 goto a; r6 = r0; r1 = r7; r2 = map_index 3 0 ll; r3 = 0; call 12; r1 = r6; r2 = 0; call 132; a: r0 = 0; exit`, "verify-tail-call"],
   ["a tail call", "r2 = map_index 3 0 ll; r3 = 0; call 12; r0 = 0; exit", "accepted"],
-  ["an endless loop", "r0 = 0; a: goto a", "verify-infinite-loop"],
-  ["an endless loop with a condition that never changes", "r2 = *(u64 *)(r1 + 0); r0 = 0; a: if r2 != 5 goto a; exit", "verify-infinite-loop"],
+  ["an endless loop", "r0 = 0; a: goto a", "verify-infinite-loop", "raw_tracepoint", { limit: 1000 }],
+  ["an endless loop with a condition that never changes", "r2 = *(u64 *)(r1 + 0); r0 = 0; a: if r2 != 5 goto a; exit", "verify-infinite-loop", "raw_tracepoint", { limit: 1000 }],
   ["a bounded loop", "r0 = 0; a: r0 += 1; if r0 < 1000 goto a; exit", "accepted"],
   ["a loop whose sum decides nothing", "r0 = 0; r2 = *(u64 *)(r1 + 0); r3 = 0; a: r4 = r2; r4 &= 1; if r4 == 0 goto b; r0 += 3; b: r2 >>= 1; r3 += 1; if r3 < 60 goto a; exit", "accepted"],
   ["a loop longer than the limit", "r0 = 0; a: r0 += 1; if r0 < 100000 goto a; exit", "verify-too-complex", "raw_tracepoint", { limit: 5000 }],
@@ -153,6 +166,16 @@ test("the log reads like the kernel's", () => {
     "11: safe",
     "processed 13 insns (limit 1000000) max_states_per_insn 1 total_states 3 peak_states 3 mark_read 0",
   ]);
+});
+
+test("a refusal's log ends with what was wrong and with the count; peak_states is what was kept at a time", () => {
+  const refused = (text: string): readonly string[] => { try { verify({ code: assemble(text), type: "raw_tracepoint", maps, log: true }); return []; } catch (error) { return (error as BpfError).log; } };
+  expect(refused("r0 = 1; r2 = r0; r0 = r3; exit").slice(-3)).toEqual(["1: (bf) r2 = r0                          ; R2_w=1", "R3 !read_ok", "processed 3 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0"]);
+  expect(refused("exit; exit").slice(-2)).toEqual(["unreachable insn 1", "processed 0 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0"]);
+  // Each way out of the loop leaves a state at its end that never covers another: those are dropped, so that fewer are kept than were made.
+  const { statistics } = verify({ code: assemble("r6 = 0; a: r3 = *(u64 *)(r1 + 0); if r3 == 0 goto out; r6 += 1; if r6 < 300 goto a; out: r0 = r6; exit"), type: "raw_tracepoint", maps, strictPruning: true, limit: 10_000 });
+  expect(statistics.kept).toBeLessThan(statistics.states);
+  expect(statistics.mostKept).toBeGreaterThanOrEqual(statistics.kept);
 });
 
 test("loads of context pointers go to the kernel's words, code that no path reaches loops to itself", () => {

@@ -68,11 +68,12 @@ function loadUnsigned(walk: Walk, name: string, r: Register, offset: number, byt
   const [low, high] = stackRange(walk, name, r, offset, bytes);
   const touched = walk.state.bytes(r.frame, low, high + bytes);
   const unset = touched.findIndex(({ byte }) => byte === Byte.Unset);
-  if (unset >= 0) walk.reject("verify-uninitialised-stack", `invalid read from stack off ${low}+${unset} size ${bytes}: never written`);
+  if (unset >= 0 && !walk.staleStack) walk.reject("verify-uninitialised-stack", `invalid read from stack off ${low}+${unset} size ${bytes}: never written`);
   if (low === high && low % bytes !== 0) walk.reject("verify-misaligned", `misaligned stack access off ${low} size ${bytes}`);
   const spill = touched[0]!.slot.spill;
   if (low === high && spill && touched.every(({ byte }) => byte === Byte.Spill)) {
-    if (bytes === 8) return spill;
+    // All of it: eight bytes, or the four that a 32-bit spill has.
+    if (bytes === 8 || (bytes === 4 && low % 8 === 0 && touched[0]!.slot.bytes[7] !== Byte.Spill)) return spill;
     if (isPointer(spill)) walk.reject("verify-pointer-spill", `invalid size of register fill: ${bytes} bytes of a spilled ${spill.kind}`);
     if (low % 8 === 0) return scalar(scalars.zeroExtend(spill.number, 8 * bytes));
     return ofBytes(bytes);
@@ -127,6 +128,7 @@ function storeStack(walk: Walk, name: string, r: Register, offset: number, bytes
     const old = state.bytes(r.frame, low, low + 1)[0]!.slot;
     if (bytes !== 8 && old.spill && isPointer(old.spill) && !walk.privileged) walk.reject("verify-pointer-spill", `attempt to corrupt spilled pointer on stack at fp${low}`);
     if (bytes === 8) state.spill(r.frame, low, value);
+    else if (bytes === 4 && low % 8 === 0 && value.kind === "scalar" && scalars.value(value.number) !== 0n) state.spillLow(r.frame, low, narrowed(value));
     else state.mark(r.frame, low, low + bytes, scalars.value(value.number) === 0n ? Byte.Zero : Byte.Misc);
     return;
   }
@@ -134,6 +136,9 @@ function storeStack(walk: Walk, name: string, r: Register, offset: number, bytes
   // Any of the bytes may be written, none must: what was set stays set, what was unset stays unset.
   state.mark(r.frame, low, high + bytes, Byte.Misc, true);
 }
+
+/** The lower half of a number, as a 32-bit spill keeps it; still a copy of the register when nothing was cut off. */
+const narrowed = (value: Register): Register => (value.number.umax <= 0xffff_ffffn ? value : scalar(scalars.zeroExtend(value.number, 32)));
 
 /** An atomic read, change and write. */
 export function atomic(walk: Walk, index: number, r: Register, offset: number, bytes: number): Register {
@@ -157,7 +162,7 @@ export function helperMemory(walk: Walk, index: number, r: Register, bytes: numb
   if (purpose === "fill" && exact && low === high) return walk.state.mark(r.frame, low, low + bytes, Byte.Misc);
   const touched = walk.state.bytes(r.frame, low, high + bytes);
   const unset = touched.findIndex(({ byte }) => byte === Byte.Unset);
-  if (unset >= 0) walk.reject("verify-uninitialised-stack", `invalid indirect read from stack ${name} off ${low}+${unset} size ${bytes}: never written`);
+  if (unset >= 0 && !walk.staleStack) walk.reject("verify-uninitialised-stack", `invalid indirect read from stack ${name} off ${low}+${unset} size ${bytes}: never written`);
   if (purpose === "fill") walk.state.mark(r.frame, low, high + bytes, Byte.Misc);
   else if (!walk.privileged && touched.some(({ slot, byte }) => byte === Byte.Spill && slot.spill && isPointer(slot.spill))) {
     walk.reject("verify-pointer-leak", `${name} hands a spilled pointer to a helper`);

@@ -61,10 +61,12 @@ function registerCovers(old: Register, now: Register, exact: boolean, names: Nam
 }
 
 function slotCovers(old: StackSlot, now: StackSlot, exact: boolean, names: Names): boolean {
-  const whole = (slot: StackSlot): boolean => slot.spill !== undefined && slot.bytes.every((byte) => byte === Byte.Spill);
-  if (whole(old) && whole(now)) return registerCovers(old.spill!, now.spill!, exact, names);
+  // A spill of eight bytes or of the lower four, on both sides the same.
+  const both = old.spill !== undefined && now.spill !== undefined && old.bytes.every((byte, i) => (byte === Byte.Spill) === (now.bytes[i] === Byte.Spill));
+  if (both && !registerCovers(old.spill!, now.spill!, exact, names)) return false;
   return old.bytes.every((byte, i) => {
     const other = now.bytes[i]!;
+    if (both && byte === Byte.Spill) return true;
     switch (byte) {
       case Byte.Unset: return true;
       case Byte.Misc: return other === Byte.Misc || other === Byte.Zero || (other === Byte.Spill && now.spill !== undefined && !isPointer(now.spill));

@@ -80,6 +80,12 @@ export class State {
     const spilled = { bytes: [3, 3, 3, 3, 3, 3, 3, 3] as Byte[], spill: value };
     this.frames[frame]!.stack[-offset / 8 - 1] = spilled;
   }
+
+  /** Stores the lower half of a number at a multiple of eight; the upper four bytes keep what they were. */
+  spillLow(frame: number, offset: number, value: Register): void {
+    const stack = this.frames[frame]!.stack, index = -offset / 8 - 1;
+    stack[index] = { bytes: stack[index]!.bytes.map((byte, i) => (i < 4 ? Byte.Spill : byte === Byte.Spill ? Byte.Misc : byte)), spill: value };
+  }
 }
 
 const LETTER: Readonly<Record<Byte, string>> = { [Byte.Unset]: "?", [Byte.Misc]: "m", [Byte.Zero]: "0", [Byte.Spill]: "r" };

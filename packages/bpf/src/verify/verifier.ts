@@ -19,6 +19,7 @@ import { analyseFlow, type Flow } from "./flow.js";
 import { analyseLiveness, type Liveness } from "./liveness.js";
 import { constant, isPointer, pointer } from "./register.js";
 import { Frame, STACK_BYTES, State, stateText } from "./state.js";
+import { type RunningStatistics, summaryLine, type VerifyStatistics } from "./statistics.js";
 import { readRegister, type Walk, writeRegister } from "./walk.js";
 
 /** Most instructions followed, over all paths. @source Linux, include/linux/bpf.h, BPF_COMPLEXITY_LIMIT_INSNS */
@@ -35,6 +36,8 @@ export interface VerifyRequest {
   readonly lines?: ReadonlyMap<number, SourceLine>;
   /** Addresses may become numbers. Default: true, as for programs that root loads. */
   readonly privileged?: boolean;
+  /** Stack that was never written may be read, as Linux 6.5 allows to privileged programs; what is read is then whatever lies there. Default: false. */
+  readonly staleStack?: boolean;
   /** Lines of the log: none, or all. Default: none. */
   readonly log?: boolean;
   /** Instructions to follow at most; default {@link COMPLEXITY_LIMIT}. */
@@ -46,7 +49,6 @@ export interface VerifyRequest {
   /** Tests: called with each state, before its instruction is followed. */
   readonly visit?: (at: number, state: State) => void;
 }
-export interface VerifyStatistics { readonly processed: number; readonly limit: number; readonly mostStates: number; readonly states: number; readonly waiting: number }
 export interface Verified {
   /** As given, but: context pointers are loaded from the kernel's words, code that no path reaches is a loop to itself. */
   readonly code: Code;
@@ -73,6 +75,7 @@ class Verifier implements Walk {
   readonly maps: readonly MapDefinition[];
   readonly shape;
   readonly privileged: boolean;
+  readonly staleStack: boolean;
   at = 0;
   state: State;
   private ids = 0;
@@ -85,14 +88,17 @@ class Verifier implements Walk {
   private flow!: Flow;
   private liveness!: Liveness;
   private shownLine: SourceLine | undefined;
+  private readonly statistics: RunningStatistics;
 
   constructor(private readonly request: VerifyRequest) {
     this.code = request.code;
     this.maps = request.maps;
+    this.statistics = { processed: 0, limit: request.limit ?? COMPLEXITY_LIMIT, mostStates: 0, states: 0, kept: 0, mostKept: 0, waiting: 0 };
     const shape = contextShape(request.type);
     const bytes = request.type === "syscall" ? request.contextBytes ?? 0 : shape.bytes;
     this.shape = bytes === shape.bytes ? shape : { ...shape, bytes, kernelBytes: bytes, allows: (offset: number, size: number) => offset >= 0 && offset + size <= bytes };
     this.privileged = request.privileged ?? true;
+    this.staleStack = this.privileged && (request.staleStack ?? false);
     this.lines = request.lines ?? new Map();
     this.throughKind = new Uint8Array(request.code.length);
     this.word = new Int32Array(request.code.length).fill(NO_WORD);
@@ -104,7 +110,7 @@ class Verifier implements Walk {
 
   reject(code: VerifierErrorCode, detail: string): never {
     const source = this.lineOf(this.at);
-    if (this.request.log) this.log.push(detail);
+    if (this.request.log) this.log.push(detail, summaryLine(this.statistics));
     const error = new BpfError(code, { instruction: this.at, ...(source ? { source: `${source.file}:${source.line}: ${source.text}` } : {}) }, detail);
     error.log = this.log;
     throw error;
@@ -132,15 +138,15 @@ class Verifier implements Walk {
     const code = this.code;
     this.flow = analyseFlow(code, (slot) => !disassembleOne(code, slot).startsWith(".slot"), (kind, at, detail) => { this.at = at; return this.reject(kind, detail); });
     this.liveness = analyseLiveness(code, this.shape.result !== undefined, this.flow.functionOf);
-    const limit = this.request.limit ?? COMPLEXITY_LIMIT;
+    const count = this.statistics, { limit } = count;
     const visited = new Map<number, Node[]>(), reached = new Uint8Array(code.length);
     const waiting: Waiting[] = [];
     let node: Node = { state: undefined, open: 1, parent: undefined, hits: 0, misses: 0 };
-    let processed = 0, states = 0, mostStates = 0, mostWaiting = 0, sinceState = 0;
+    let sinceState = 0;
     if (this.request.log) this.log.push(`0: ${stateText(this.state, this.maps)}`);
     for (;;) {
       let goOn = true;
-      if (++processed > limit) this.reject("verify-too-complex", `BPF program is too large. Processed ${processed} insn`);
+      if (++count.processed > limit) this.reject("verify-too-complex", `BPF program is too large. Processed ${count.processed} insn`);
       if (this.flow.meets[this.at]) {
         const list = visited.get(this.at) ?? [];
         let done = false;
@@ -151,15 +157,16 @@ class Verifier implements Walk {
             if (unchanged(old.state!, this.state, this.at, this.liveness)) this.reject("verify-infinite-loop", `infinite loop detected at insn ${this.at}`);
           } else if (covers(old.state!, this.state, this.at, this.liveness, !this.request.strictPruning)) { done = true; old.hits++; continue; }
           // A state that never covers another only costs comparisons.
-          if (++old.misses > old.hits * 3 + 32 && old.open === 0) list.splice(i, 1);
+          if (++old.misses > old.hits * 3 + 32 && old.open === 0) { list.splice(i, 1); count.kept--; }
         }
         if (done) goOn = false;
         else if (sinceState >= 8 || list.length < 4) {
           node = { state: this.state.copy(), open: 1, parent: node, hits: 0, misses: 0 };
           list.push(node);
           visited.set(this.at, list);
-          states++;
-          mostStates = Math.max(mostStates, list.length);
+          count.states++;
+          count.mostKept = Math.max(count.mostKept, ++count.kept);
+          count.mostStates = Math.max(count.mostStates, list.length);
           sinceState = 0;
         }
       }
@@ -172,7 +179,7 @@ class Verifier implements Walk {
         const next = this.step((state, target) => {
           node.open++;
           waiting.push({ state, at: target, from: at, node });
-          mostWaiting = Math.max(mostWaiting, waiting.length);
+          count.waiting = Math.max(count.waiting, waiting.length);
           if (waiting.length > MOST_WAITING) this.reject("verify-too-complex", `The sequence of ${waiting.length} jumps is too complex.`);
         });
         if (before) this.show(at, before);
@@ -190,9 +197,8 @@ class Verifier implements Walk {
     }
     const stackBytes = this.flow.functions.map((start) => Math.ceil(-(this.deepest.get(start) ?? 0) / 8) * 8);
     this.checkStackDepth(stackBytes);
-    const statistics = { processed, limit, mostStates, states, waiting: mostWaiting };
-    if (this.request.log) this.log.push(`processed ${processed} insns (limit ${limit}) max_states_per_insn ${mostStates} total_states ${states} peak_states ${states} mark_read 0`);
-    return { code: this.finish(reached), functions: this.flow.functions, stackBytes, reached, log: this.log, statistics, liveness: this.liveness };
+    if (this.request.log) this.log.push(summaryLine(count));
+    return { code: this.finish(reached), functions: this.flow.functions, stackBytes, reached, log: this.log, statistics: count, liveness: this.liveness };
   }
 
   /** Follows one instruction. @returns where the path goes on, or undefined where it ends */

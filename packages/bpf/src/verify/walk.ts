@@ -12,6 +12,8 @@ export interface Walk {
   readonly shape: ContextShape;
   /** Whether addresses may become numbers (CAP_PERFMON in the kernel's terms). */
   readonly privileged: boolean;
+  /** Whether stack that was never written may be read, as an unknown number. */
+  readonly staleStack: boolean;
   /** Slot at hand. */
   at: number;
   state: State;
