@@ -14,6 +14,7 @@ import type { CheckedSystem } from "../checked-system.js";
 import { ExecutingCpu, ExecutionPages } from "../executing-cpu.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
 import { AREA_PLUGINS } from "./area-plugins.js";
+import { splitDirectMap } from "./splits.js";
 import { CALL_KEY, KEY, lateCode, patchedCode, patchedText, type PatchedText, PLAIN_STATE } from "./patched-text.js";
 
 const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -124,6 +125,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
       },
     });
     this.vmalloc = assembly.get(Vmalloc);
+    splitDirectMap(system);
     const insns = (bytes: number): InsnPages => new InsnPages(this.vmalloc, assembly.get(SetMemory), this.poke, layout, bytes, parts.view.master);
     this.pages = insns(64);
     this.probes = new Kprobes(this.poke, insns(32), insns(128));

@@ -9,6 +9,7 @@ import { findWritableExecutable, SetMemory, SetMemoryError } from "@kreplica/set
 import type { CheckedSystem } from "../checked-system.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
 import { AREA_PLUGINS } from "./area-plugins.js";
+import { quietly, splitDirectMap } from "./splits.js";
 
 const CHANGES = ["ro", "rw", "x", "nx", "rox", "np", "p", "global", "nonglobal", "uc", "wc", "wb"] as const;
 type Change = (typeof CHANGES)[number];
@@ -72,6 +73,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
 
   constructor(private readonly system: CheckedSystem) {
     const { assembly, allocator, tables, layout, view } = system.parts;
+    splitDirectMap(system);
     this.setMemory = assembly.get(SetMemory);
     this.start = layout.modulesStart + 0x1_c000n * 4096n;
     this.first = allocator.allocate(view.master, 9, { purpose: "module" });
@@ -94,7 +96,9 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
     this.aliases = Array.from({ length: PAGES }, () => this.initial.alias);
   }
 
-  perform(o: ProtectionOperation): void {
+  perform(o: ProtectionOperation): void { quietly(this.system, () => { this.act(o); }); }
+
+  private act(o: ProtectionOperation): void {
     switch (o.op) {
       case "setmem": return this.change(o.change, PLACES[o.page % PLACES.length]!, o.pages);
       case "joinmem": return this.join();
@@ -114,6 +118,10 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
     if (end === 0) return;
     const range = { start: this.start + BigInt(from) * 4096n, pages: end - from };
     const { page, alias } = this.initial;
+    quietly(this.system, () => { this.restore(range, from, page, alias); });
+  }
+
+  private restore(range: { readonly start: bigint; readonly pages: number }, from: number, page: Page, alias: Page): void {
     this.setMemory.changeAll([
       { range, change: { ...page }, alias: false },
       { range: { ...range, start: this.alias + BigInt(from) * 4096n }, change: { ...alias }, alias: false },
