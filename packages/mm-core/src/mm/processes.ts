@@ -1,6 +1,6 @@
 /** Processes: areas, first touch, copy on write, fork, exec and exit, over address spaces with a PGD for each holder. */
 import { inject, injectable } from "@kreplica/di";
-import { addressOfFrame, type CpuId, type Frame, highOf, lowOf, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type CpuId, type Frame, highOf, lowOf, Machine } from "@kreplica/hw-x86/api";
 import { type AddressSpace, AddressSpaces } from "../address-space.js";
 import { BuildContext } from "../build-context.js";
 import { CpuState } from "../cpu-state.js";
@@ -9,15 +9,13 @@ import { invariant } from "../errors.js";
 import { KernelOptions } from "../options.js";
 import { type Mapping, PageAllocator, ReplicaView } from "../ports.js";
 import { lookup } from "../walk.js";
+import { LARGE, leaves, PAGE, pagesOf } from "./leaves.js";
+import { PageFaults } from "./page-faults.js";
 import type { AccessKind, AccessOutcome, NumaPolicy, Process, Processes, Vma, VmaProperties } from "./process-api.js";
 import { SwitchMm } from "./switch-mm.js";
 import { UserFrames } from "./user-frames.js";
 import { VmaTree } from "./vma-tree.js";
 
-const PAGE = 4096n;
-const LARGE = 0x20_0000n;
-/** A stack may grow by a fault this far below it. */
-const STACK_GAP = 64n * PAGE;
 const LOCAL: NumaPolicy = { kind: "local" };
 const HEAP = 0x5555_0000_0000n;
 
@@ -25,6 +23,7 @@ const HEAP = 0x5555_0000_0000n;
 export class UserProcesses implements Processes {
   readonly alive = new Set<Process>();
   readonly faults = { taken: 0, spurious: 0 };
+  private readonly faultHandler: PageFaults;
   lastValue = 0;
   private next = 1;
   private readonly running = new Map<CpuId, Process>();
@@ -39,7 +38,9 @@ export class UserProcesses implements Processes {
     @inject(ReplicaView) private readonly view: ReplicaView,
     @inject(CpuState) private readonly cpus: CpuState,
     @inject(KernelOptions) private readonly options: KernelOptions,
-  ) {}
+  ) {
+    this.faultHandler = new PageFaults(machine, switcher, frames, this.faults);
+  }
 
   spawn(cpu: CpuId): Process | undefined {
     const space = this.spaces.create(this.machine.nodeOfCpu(cpu));
@@ -169,25 +170,12 @@ export class UserProcesses implements Processes {
       const mapping = process.space.lookup(at);
       if (mapping?.level !== 2 || at % LARGE === 0n) continue;
       const base = at & ~(LARGE - 1n);
-      if (this.frames.count(mapping.frame) > 1 && !this.ownCopy(process, base, mapping, cpu)) return false;
+      if (this.frames.count(mapping.frame) > 1 && !this.faultHandler.ownCopy(process, base, mapping, cpu)) return false;
       const own = process.space.lookup(base)!;
       if (!process.space.splitLarge(base, this.machine.nodeOfCpu(cpu))) return false;
       this.frames.split(own.frame);
       this.switcher.flush(process.space, base, 512, false, cpu);
     }
-    return true;
-  }
-
-  /** Replaces a shared page by a copy, its protection kept. */
-  private ownCopy(process: Process, address: bigint, mapping: Mapping, cpu: CpuId): boolean {
-    const node = this.machine.nodeOfCpu(cpu);
-    const pages = pagesOf(mapping);
-    const frame = this.frames.allocate(node, mapping.level === 2 ? 9 : 0);
-    if (frame === NONE) return false;
-    for (let each = 0; each < pages; each++) this.machine.memory.copyFrame(mapping.frame + each, frame + each);
-    process.space.set(address, { ...mapping, frame }, node);
-    this.switcher.flush(process.space, address, pages, false, cpu);
-    this.frames.drop(mapping.frame);
     return true;
   }
 
@@ -277,7 +265,7 @@ export class UserProcesses implements Processes {
     for (let at = start; at < end; at += PAGE) {
       const vma = process.vmas.at(at)!;
       const kind = vma.writable ? "write" : vma.readable ? "read" : vma.executable ? "execute" : undefined;
-      if (kind !== undefined && this.fault(process, cpu, at, kind) === "oom") return false;
+      if (kind !== undefined && this.faultHandler.handle(process, cpu, at, kind) === "oom") return false;
     }
     return true;
   }
@@ -312,78 +300,9 @@ export class UserProcesses implements Processes {
         return "ok";
       }
       this.faults.taken++;
-      const handled = this.fault(process, cpu, address & ~(PAGE - 1n), kind);
+      const handled = this.faultHandler.handle(process, cpu, address & ~(PAGE - 1n), kind);
       if (handled !== "ok") return handled;
     }
-  }
-
-  /** Makes an access possible, or says why not. */
-  private fault(process: Process, cpu: CpuId, address: bigint, kind: AccessKind): AccessOutcome {
-    let vma = process.vmas.atOrAbove(address);
-    if (vma && vma.start > address && vma.stack && vma.start - address <= STACK_GAP && process.vmas.meeting(address, vma.start).length === 0) {
-      process.vmas.remove(vma);
-      if (vma.locked) process.locked += Number((vma.start - address) / PAGE);
-      vma = { ...vma, start: address };
-      process.vmas.insert(vma);
-    }
-    if (!vma || vma.start > address) return "segv";
-    if (kind === "write" ? !vma.writable : kind === "execute" ? !vma.executable : !(vma.readable || vma.writable)) return "segv";
-    const mapping = process.space.lookup(address);
-    if (!mapping) return this.firstTouch(process, cpu, address, vma);
-    if (kind === "write" && !mapping.writable) return this.writeShared(process, cpu, address, mapping);
-    // The tables allow it already: another CPU was faster, or this one held a stale entry.
-    this.faults.spurious++;
-    this.machine.cpu(cpu).invlpg(address);
-    this.switcher.flush(process.space, address, 1, false, cpu);
-    return "ok";
-  }
-
-  private firstTouch(process: Process, cpu: CpuId, address: bigint, vma: Vma): AccessOutcome {
-    const node = this.machine.nodeOfCpu(cpu);
-    const base = address & ~(LARGE - 1n);
-    const plain = { present: true, user: true, global: false, writable: vma.writable, executable: vma.executable, cache: "wb" as const };
-    if (vma.large && base >= vma.start && base + LARGE <= vma.end && leaves(process.space, base, base + LARGE).next().done) {
-      const frame = this.frameFor(vma.policy, node, base, 9);
-      if (frame !== NONE) {
-        if (process.space.set(base, { ...plain, frame, level: 2 }, node)) {
-          process.rss += 512;
-          return "ok";
-        }
-        this.frames.drop(frame);
-      }
-    }
-    const frame = this.frameFor(vma.policy, node, address, 0);
-    if (frame === NONE) return "oom";
-    if (!process.space.set(address, { ...plain, frame, level: 1 }, node)) {
-      this.frames.drop(frame);
-      return "oom";
-    }
-    process.rss += 1;
-    return "ok";
-  }
-
-  /** @source Documentation/admin-guide/mm/numa_memory_policy.rst */
-  private frameFor(policy: NumaPolicy, node: NodeId, address: bigint, order: 0 | 9): Frame {
-    switch (policy.kind) {
-      case "local": return this.frames.allocate(node, order);
-      case "preferred": return this.frames.allocate(policy.node, order);
-      case "interleave": return this.frames.allocate(policy.nodes[Number((address >> (order === 9 ? 21n : 12n)) % BigInt(policy.nodes.length))]!, order);
-      case "bind":
-        for (const each of policy.nodes) {
-          const frame = this.frames.allocate(each, order, true);
-          if (frame !== NONE) return frame;
-        }
-        return NONE;
-    }
-  }
-
-  private writeShared(process: Process, cpu: CpuId, address: bigint, mapping: Mapping): AccessOutcome {
-    const at = mapping.level === 2 ? address & ~(LARGE - 1n) : address;
-    if (this.frames.count(mapping.frame) > 1 && !this.ownCopy(process, at, mapping, cpu)) return "oom";
-    const own = process.space.lookup(at)!;
-    process.space.set(at, { ...own, writable: true }, this.machine.nodeOfCpu(cpu));
-    this.switcher.flush(process.space, at, 1, false, cpu);
-    return "ok";
   }
 
   isSpuriousKernelFault(cpu: CpuId, address: bigint, write: boolean, fetch: boolean): boolean {
@@ -407,20 +326,5 @@ export class UserProcesses implements Processes {
     core.writeCr3(addressOfFrame(bootRoot(this.context.layout, this.context.image)));
     this.view.setupCpu(cpu);
     this.switcher.leave(cpu);
-  }
-}
-
-const pagesOf = (mapping: Mapping): number => (mapping.level === 2 ? 512 : 1);
-
-/** Present leaves of a space in [start, end), by the address each begins at; one that crosses an end counts. */
-function* leaves(space: AddressSpace, start: bigint, end: bigint): Generator<{ address: bigint; mapping: Mapping }> {
-  for (let at = start; at < end;) {
-    const hole = space.nextMapped(at, end);
-    if (hole === undefined) return;
-    const mapping = space.lookup(hole)!;
-    const size = mapping.level === 2 ? LARGE : PAGE;
-    const address = hole & ~(size - 1n);
-    yield { address, mapping };
-    at = address + size;
   }
 }
