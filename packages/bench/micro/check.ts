@@ -5,20 +5,22 @@
  *
  * Run from the workspace root:
  *   npx esbuild packages/bench/micro/check.ts --bundle --platform=node --format=esm --conditions=@kreplica/source \
- *     --outfile=packages/bench/dist/micro-check.mjs && node packages/bench/dist/micro-check.mjs [runs] [nodes]
+ *     --external:iced-x86 --outfile=packages/hw-x86/dist/micro-check.mjs && node packages/hw-x86/dist/micro-check.mjs [runs] [nodes]
  */
 import type { BootOptions } from "../src/boot.js";
 import { CheckedSystem } from "../src/check/checked-system.js";
-import { repertoire } from "../src/check/families.js";
+import { CORE_FAMILIES } from "../src/check/core-families.js";
+import { Repertoire } from "../src/check/families.js";
 import { smallImage, smallMachine } from "../src/check/small-kernel.js";
 
 const runs = Number(process.argv[2] ?? 50);
 const nodes = process.argv[3] === undefined ? [1, 2, 3, 8] : [Number(process.argv[3])];
 const STEPS = 200;
+const repertoire = new Repertoire(CORE_FAMILIES);
 
 /** Steps a second of user time, in the best of three rounds. */
 function rate(options: BootOptions): number {
-  const system = new CheckedSystem(options);
+  const system = new CheckedSystem(options, { families: CORE_FAMILIES });
   let best = 0;
   for (let round = 0; round < 3; round++) {
     const lists = Array.from({ length: runs }, (_, run) => repertoire.drawRun(round * runs + run, STEPS));

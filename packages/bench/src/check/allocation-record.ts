@@ -10,8 +10,8 @@ import type { BootParts } from "../boot-parts.js";
 export class AllocationRecord {
   /** Outcomes of the step, in order, PGDs left out: whether there was memory. */
   granted: boolean[] = [];
-  /** Whether an address space could not be made for want of a PGD. */
-  pgdRefused = false;
+  /** For each address space that was asked for in the step, whether there was memory for its PGDs. */
+  spaces: boolean[] = [];
   /** Whether memory ran out here where the other kernel had some: from then on they need not be alike. */
   parted = false;
   private inPgd = 0;
@@ -30,13 +30,11 @@ export class AllocationRecord {
     };
     const create = spaces.create.bind(spaces);
     spaces.create = (node, parent) => {
-      if (this.like?.pgdRefused) return undefined;
-      const space = this.forPgds(() => create(node, parent));
-      if (!space) {
-        this.pgdRefused = true;
-        if (this.like) this.parted = true;
-        return undefined;
-      }
+      const wanted = this.like?.spaces[this.spaces.length] ?? true;
+      const space = wanted ? this.forPgds(() => create(node, parent)) : undefined;
+      if (this.like && wanted && !space) this.parted = true;
+      this.spaces.push(space !== undefined);
+      if (!space) return undefined;
       const enter = space.enter.bind(space);
       space.enter = (entered) => { this.forPgds(() => { enter(entered); }); };
       return space;
@@ -46,7 +44,7 @@ export class AllocationRecord {
   /** Starts a step. @param like refuses what that record says was refused there */
   begin(like?: AllocationRecord): void {
     this.granted = [];
-    this.pgdRefused = false;
+    this.spaces = [];
     this.like = like;
   }
 

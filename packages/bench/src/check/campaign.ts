@@ -2,8 +2,8 @@
 import type { BootOptions } from "../boot.js";
 import { CheckFailure } from "./check-failure.js";
 import { type Comparison, Differential } from "./differential.js";
-import { repertoire } from "./families.js";
-import type { Operation } from "./family.js";
+import { FAMILIES, Repertoire } from "./families.js";
+import type { Operation, OperationFamily } from "./family.js";
 
 export interface CampaignOptions {
   readonly runs: number;
@@ -12,6 +12,8 @@ export interface CampaignOptions {
   readonly seed: number;
   /** When each run is compared with the same run on a single-copy kernel; "end" when absent. */
   readonly comparison?: Comparison;
+  /** What may be done; all there is when absent. */
+  readonly families?: readonly OperationFamily[];
   /** Kernels to check, in turn. */
   readonly kernels: readonly BootOptions[];
   /** Called after each run. */
@@ -34,9 +36,9 @@ export interface CampaignResult {
 }
 
 /** Runs a list on a fresh kernel. @returns what failed, or undefined */
-export function failureOf(kernel: BootOptions, operations: readonly Operation[], comparison: Comparison = "end"): CheckFailure | undefined {
+export function failureOf(kernel: BootOptions, operations: readonly Operation[], comparison: Comparison = "end", families: readonly OperationFamily[] = FAMILIES): CheckFailure | undefined {
   try {
-    new Differential(kernel, comparison).run(operations);
+    new Differential(kernel, comparison, families).run(operations);
     return undefined;
   } catch (error) {
     if (error instanceof CheckFailure) return error;
@@ -44,10 +46,14 @@ export function failureOf(kernel: BootOptions, operations: readonly Operation[],
   }
 }
 
+/** How a list is tried. */
+type Trial = Pick<CampaignOptions, "comparison" | "families">;
+
 /** Takes away what is not needed: halves, quarters, single operations, until nothing more can go. @param trials boots it may cost */
-export function shrink(kernel: BootOptions, operations: readonly Operation[], invariant: string, comparison: Comparison = "end", trials = 400): { operations: Operation[]; failure: CheckFailure } | undefined {
+export function shrink(kernel: BootOptions, operations: readonly Operation[], invariant: string, { comparison, families }: Trial = {}, trials = 400): { operations: Operation[]; failure: CheckFailure } | undefined {
+  const repertoire = new Repertoire(families);
   let best = [...operations];
-  let failure = failureOf(kernel, best, comparison);
+  let failure = failureOf(kernel, best, comparison, families);
   if (failure?.invariant !== invariant) return undefined;
   for (let size = Math.ceil(best.length / 2); size >= 1 && trials > 0;) {
     let removed = false;
@@ -58,7 +64,7 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
       let found: CheckFailure | undefined;
       for (const each of [candidate, ...sooner]) {
         trials--;
-        found = failureOf(kernel, each, comparison);
+        found = failureOf(kernel, each, comparison, families);
         if (found?.invariant !== invariant) continue;
         best = each;
         failure = found;
@@ -73,7 +79,7 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
         for (const simpler of repertoire.simpler(best[at]!)) {
           const candidate = best.map((other, index) => (index === at ? simpler : other));
           trials--;
-          const found = failureOf(kernel, candidate, comparison);
+          const found = failureOf(kernel, candidate, comparison, families);
           if (found?.invariant === invariant) { best = candidate; failure = found; removed = true; break; }
         }
       }
@@ -87,7 +93,8 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
 /** Stops at the first failure of each kernel. */
 export function campaign(options: CampaignOptions): CampaignResult {
   const violations: Counterexample[] = [];
-  const { comparison = "end" } = options;
+  const { comparison = "end", families = FAMILIES } = options;
+  const repertoire = new Repertoire(families);
   const systems = new Map<number, Differential | undefined>();
   let steps = 0;
   let runs = 0;
@@ -96,14 +103,14 @@ export function campaign(options: CampaignOptions): CampaignResult {
     const seed = (options.seed + run * 0x9e37_79b9) | 0;
     const fail = (failure: CheckFailure, operations: readonly Operation[]): void => {
       systems.set(kernel, undefined);
-      const small = shrink(options.kernels[kernel]!, operations, failure.invariant, comparison);
+      const small = shrink(options.kernels[kernel]!, operations, failure.invariant, options);
       violations.push({ invariant: failure.invariant, detail: (small?.failure ?? failure).detail, operations: small?.operations ?? operations, kernel, seed });
     };
     if (systems.has(kernel) && systems.get(kernel) === undefined) continue;
     const operations = repertoire.drawRun(seed, options.steps);
     try {
       let system = systems.get(kernel);
-      if (!system) systems.set(kernel, (system = new Differential(options.kernels[kernel]!, comparison)));
+      if (!system) systems.set(kernel, (system = new Differential(options.kernels[kernel]!, comparison, families)));
       system.run(operations);
       steps += options.steps;
     } catch (error) {

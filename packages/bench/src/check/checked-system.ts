@@ -30,9 +30,18 @@ export class CheckedSystem {
   readonly holders: readonly NodeId[];
   /** Operations done. */
   steps = 0;
+  /** Whether the last operation that could be met in the middle was. */
+  met = false;
+  /** On the twin: whether it was on the kernel under check, whose stores are other ones. */
+  follow: boolean | undefined;
+  /** Requests for memory after which none is refused any more. */
+  refusedUntil = 0;
+  /** Operations done in the middle of others. */
+  private nested = 0;
   private readonly checked: boolean;
   private readonly witness: BootWitness;
   private readonly families: readonly FamilyAtWork[];
+  private readonly userOperations: ReadonlySet<string>;
   private readonly indexOf: ReadonlyMap<string, number>;
   /** Frames free by node, with nothing running. */
   private readonly baseline: readonly number[];
@@ -42,6 +51,7 @@ export class CheckedSystem {
     this.checked = !usersOnly;
     const families = usersOnly ? all.filter((family) => family.seenByUsers) : all;
     this.indexOf = familyIndex(families);
+    this.userOperations = new Set(families.filter((family) => family.seenByUsers).flatMap((family) => Object.keys(family.kinds)));
     const { plugins: given = [] } = options;
     // A plugin of the caller's takes the place of a family's of the same name: how a defect is laid over one.
     this.parts = prepare({ ...options, plugins: [...given, ...pluginsOf(families).filter(({ name }) => !given.some((each) => each.name === name))] });
@@ -111,11 +121,22 @@ export class CheckedSystem {
   /** Frames free now, in the order of the machine's nodes. */
   freeFrames(): number[] { return this.parts.machine.nodes.map((node) => this.parts.allocator.freeFrames(node)); }
 
+  /** Whether an operation is about what users see: processes, their pages, CPUs. */
+  isUserOperation(operation: Operation): boolean { return this.userOperations.has(operation.op); }
+
+  /** Does an operation in the middle of another. */
+  performWithin(operation: Operation): void {
+    this.nested++;
+    this.perform(operation);
+  }
+
   /** Runs what may be refused (undefined or false): it must then have given every frame back. */
   unchangedWhenRefused<T>(work: () => T | undefined | false): T | undefined | false {
     const before = this.freeFrames();
+    const { nested } = this;
     const result = work();
-    if (result !== undefined && result !== false) return result;
+    // What another operation took or gave meanwhile cannot be told apart.
+    if ((result !== undefined && result !== false) || this.nested !== nested) return result;
     const after = this.freeFrames();
     const node = after.findIndex((frames, index) => frames !== before[index]);
     if (node >= 0) this.fail("F6", `a refused operation kept ${before[node]! - after[node]!} frames of node ${this.parts.machine.nodes[node]!}`);

@@ -52,6 +52,7 @@ export class Differential {
       subject.step(operation);
       if (theirs.parted || !this.repertoire.isSeenByUsers(operation)) continue;
       theirs.begin(mine);
+      twin.follow = subject.met;
       this.mirror(twin, operation);
       if (this.comparison === "step" && !theirs.parted) this.compare();
     }

@@ -23,7 +23,6 @@ export class TableWatch {
   /** Whether table pages came or went since `owners` was filled. */
   private stale = true;
   private probe: { readonly store: number; readonly run: () => void } | undefined;
-  private probing = false;
 
   constructor(private readonly parts: BootParts) {
     const { entries, allocator } = parts;
@@ -46,7 +45,6 @@ export class TableWatch {
       free(frame, order);
     };
     entries.observe((table, index) => {
-      if (this.probing) return;
       this.stores++;
       const space = this.owners.get(table);
       if (space) {
@@ -55,8 +53,8 @@ export class TableWatch {
       } else if (!this.tables.has(table)) this.kernelStores = true;
       const { probe } = this;
       if (probe && this.stores === probe.store) {
-        this.probing = true;
-        try { probe.run(); } finally { this.probing = false; }
+        this.probe = undefined;
+        probe.run();
       }
     });
   }
@@ -64,7 +62,7 @@ export class TableWatch {
   /** Starts to count the stores of a step. */
   begin(): void { this.stores = 0; }
 
-  /** Runs something right after the n-th table store of what follows; what it stores itself is not counted. Until {@link stopProbe}. */
+  /** Runs something, once, right after the n-th table store of what follows. Until {@link stopProbe}. */
   probeAt(store: number, run: () => void): void { this.probe = { store: this.stores + store, run }; }
   stopProbe(): void { this.probe = undefined; }
 

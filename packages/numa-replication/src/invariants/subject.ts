@@ -22,6 +22,8 @@ export interface Part { readonly name: string; readonly start: bigint; readonly 
 
 /** A kernel with what checks keep asking for. */
 export class Subject {
+  /** Tables whose leaves were looked through for W+X in this check. */
+  readonly searched = new Set<Frame>();
   readonly reader: PageReader;
   readonly bootTable: Frame;
   /** Holders, when there are several. */

@@ -8,5 +8,11 @@ export const refusalFamily: OperationFamily<RefusalOperation> = {
   kinds: { refuse: { weight: 2, fields: { nth: "number" }, alone: true } },
   draw: (op, drawing) => ({ op, nth: 1 + drawing.random(6) }),
   describe: (o) => `the ${o.nth}. allocation from now is refused`,
-  start: (system) => ({ perform(o) { system.parts.allocator.refuse(o.nth); } }),
+  start: (system) => ({
+    perform(o) {
+      const { allocator } = system.parts;
+      system.refusedUntil = allocator.requests + o.nth;
+      allocator.refuse(o.nth);
+    },
+  }),
 };
