@@ -32,6 +32,8 @@ export interface BootOptions {
   /** Ends of text and rodata; ignored with an image of one's own. */
   readonly alignment?: "recorded" | "patch-06";
   readonly kaslr?: { readonly text?: boolean; readonly memory?: boolean };
+  /** Nodes whose memory is plugged in later. */
+  readonly offlineMemory?: readonly NodeId[];
   /** The kernel checks its accesses: an eighth of memory is shadow. */
   readonly kasan?: boolean;
   readonly seed?: number;
@@ -91,6 +93,8 @@ export function prepare(options: BootOptions): BootParts {
     : { plugin: options.policy };
   const defects = options.defects ?? ("defects" in policy ? policy.defects : undefined);
   if (options.kasan && options.kaslr?.memory) fault("--kasan", "the compiler knows where the shadow of each memory region is, so that Linux moves none in a kernel with KASAN", "choose --kaslr text or off");
+  if (options.offlineMemory?.includes(options.masterNode ?? options.spec.nodes.find((node) => node.memoryBytes > 0)?.id ?? -1)) fault("offlineMemory", "the node that holds the image cannot be without memory", "leave it out, or choose another master node");
+  if (options.kasan && options.offlineMemory?.length) fault("--kasan", "shadow of memory that is plugged in later is not modelled", "leave one of the two out");
   if (options.kasan && levels === 5 && options.policy === "rfc-v1") fault("--kasan", "the series as posted cannot be configured with KASAN and 5 levels", "choose --levels 4, or another policy");
   const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
   const master = options.masterNode ?? withMemory[0] ?? fault("nodes", "no node has memory", "give one node memory");
@@ -116,7 +120,7 @@ export function prepare(options: BootOptions): BootParts {
     kaslrText: options.kaslr?.text ?? false, kaslrMemory: options.kaslr?.memory ?? false,
     kasan: options.kasan ?? false,
   });
-  const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])], ...(defects ? { defects } : {}) };
+  const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])], ...(options.offlineMemory ? { offlineMemory: options.offlineMemory } : {}), ...(defects ? { defects } : {}) };
   const assembly = withPolicy(spec, { image, layout, options: kernelOptions }, policy.plugin, options.plugins);
   return {
     assembly, image, layout, options: kernelOptions,

@@ -43,6 +43,8 @@ export interface AddressSpace {
    * @returns their frames, to be freed once no CPU can walk them: after the flush
    */
   trim(start: bigint, end: bigint): Frame[];
+  /** Takes over kernel slots that its holders' roots got after it was made. @source sync_global_pgds */
+  followKernel(): void;
   /** The per-process slot of the LDT under KPTI: [slot 272], in both halves of every PGD. @returns false when there was no memory */
   mapLdt(frame: Frame): boolean;
   /** Loads the space on a CPU, with PCID 0. */
@@ -313,6 +315,17 @@ class HolderSpace implements AddressSpace {
     };
     below(this.canonical, layout.levels, 0n);
     return freed;
+  }
+
+  followKernel(): void {
+    const { entries, layout } = this.context;
+    for (const [holder, pgd] of this.pgds) {
+      const from = this.view.kernelRoot(holder);
+      for (let slot = layout.kernelBoundary; slot < 512; slot++) {
+        const lo = entries.low(from, slot);
+        if (isPresent(lo) && !isPresent(entries.low(pgd, slot))) entries.write(pgd, slot, lo, entries.high(from, slot), holder !== this.home);
+      }
+    }
   }
 
   mapLdt(frame: Frame): boolean {

@@ -91,6 +91,7 @@ export class OrderedBoot implements KernelBoot {
       early.reserve(first, frames, "data");
       early.reserve(0, 256);
       for (const run of this.options.reserved) early.reserve(run.first, run.frames);
+      for (const { node, first: start, frames: count } of this.machine.memory.ranges) if (this.context.offline.has(node)) early.reserve(start, count);
       const pages = loadImage(this.context);
       buildImageTables(this.context);
       this.cpus.current = this.options.bootCpu;

@@ -13,6 +13,7 @@ export const BuildContext = token<BuildContext>("mm-core/BuildContext");
 @injectable()
 export class AssembledContext implements Context {
   readonly master: NodeId;
+  readonly offline: ReadonlySet<NodeId>;
   constructor(
     @inject(Machine) readonly machine: Machine,
     @inject(TableMemory) readonly entries: TableMemory,
@@ -23,5 +24,6 @@ export class AssembledContext implements Context {
     @inject(KernelOptions) options: KernelOptions,
   ) {
     this.master = options.master;
+    this.offline = new Set(options.offlineMemory);
   }
 }

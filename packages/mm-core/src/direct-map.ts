@@ -4,7 +4,7 @@
  *
  * Source: Linux 6.5 arch/x86/mm/init.c (split_mem_range) and init_64.c; checked against recorded tables of a 1 GiB guest.
  */
-import { type Frame, NONE } from "@kreplica/hw-x86/api";
+import { type Frame, type FrameRange, NONE } from "@kreplica/hw-x86/api";
 import { type BuildContext, install, newTable, symbolFrame } from "./early-map.js";
 import { MmError } from "./errors.js";
 import { directAddress } from "./layout.js";
@@ -33,34 +33,50 @@ export function buildDirectMap(context: BuildContext, root: Frame): { small: num
     install(context, root, directAddress(layout, frame), { ...protection, frame, level }, make);
 
   for (const range of machine.memory.ranges) {
+    if (context.offline.has(range.node)) continue;
     node.now = range.node;
-    let frame = range.first;
-    const end = range.first + range.frames;
-    // The first megabyte was mapped on its own, so its gigabyte is in smaller pieces for good.
-    const huge = (at: Frame): boolean => at % HUGE === 0 && end - at >= HUGE && at !== 0;
-    while (frame < end) {
-      if (huge(frame)) { leaf(frame, 3); frame += HUGE; made.huge++; }
-      else if (frame % LARGE === 0 && end - frame >= LARGE && frame !== 0) { leaf(frame, 2); frame += LARGE; made.large++; }
-      else { leaf(frame, 1); frame++; made.small++; }
+    for (const { frame, level } of leavesOf(range)) {
+      leaf(frame, level);
+      made[(["small", "large", "huge"] as const)[level - 1]!]++;
     }
   }
   return made;
+}
+
+/** Leaves of the direct map over a range, in order of address. */
+export function* leavesOf(range: FrameRange): Generator<{ readonly frame: Frame; readonly level: 1 | 2 | 3 }> {
+  const end = range.first + range.frames;
+  // The first megabyte was mapped on its own, so its gigabyte is in smaller pieces for good.
+  const fits = (frame: Frame, size: number): boolean => frame % size === 0 && end - frame >= size && frame !== 0;
+  for (let frame = range.first; frame < end;) {
+    const level = fits(frame, HUGE) ? 3 : fits(frame, LARGE) ? 2 : 1;
+    yield { frame, level };
+    frame += level === 3 ? HUGE : level === 2 ? LARGE : 1;
+  }
+}
+
+/** Frames whose descriptors one 2 MiB leaf holds. */
+export const LEAF_DESCRIBES = LARGE * 4096 / DESCRIPTOR_BYTES;
+
+/** First frame described, and 2 MiB leaves of descriptors, for a range: whole sections. */
+export function descriptorRange(range: FrameRange): { readonly first: Frame; readonly leaves: number } {
+  const first = Math.floor(range.first / SECTION_FRAMES) * SECTION_FRAMES;
+  const end = Math.ceil((range.first + range.frames) / SECTION_FRAMES) * SECTION_FRAMES;
+  return { first, leaves: Math.ceil((end - first) / LEAF_DESCRIBES) };
 }
 
 /** @returns frames that hold descriptors @throws MmError out-of-frames when a machine has no room for them */
 export function buildVmemmap(context: BuildContext, root: Frame): number {
   const { machine, layout, early } = context;
   const protection = { ...KERNEL_DATA, global: !layout.pti };
-  const perLeaf = LARGE * 4096 / DESCRIPTOR_BYTES;
   let frames = 0;
   for (const range of machine.memory.ranges) {
-    const first = Math.floor(range.first / SECTION_FRAMES) * SECTION_FRAMES;
-    const end = Math.ceil((range.first + range.frames) / SECTION_FRAMES) * SECTION_FRAMES;
-    const leaves = Math.ceil((end - first) / perLeaf);
+    if (context.offline.has(range.node)) continue;
+    const { first, leaves } = descriptorRange(range);
     const block = early.allocate(range.node, leaves * LARGE, LARGE, "kernel");
     if (block === NONE) throw new MmError("out-of-frames", BigInt(first) << 12n, `node ${range.node} has no room for the descriptors of its own memory`);
     for (let leaf = 0; leaf < leaves; leaf++) {
-      const address = layout.vmemmapStart + BigInt(first + leaf * perLeaf) * BigInt(DESCRIPTOR_BYTES);
+      const address = layout.vmemmapStart + BigInt(first + leaf * LEAF_DESCRIBES) * BigInt(DESCRIPTOR_BYTES);
       install(context, root, address, { ...protection, frame: block + leaf * LARGE, level: 2 }, () => newTable(context, range.node));
     }
     frames += leaves * LARGE;

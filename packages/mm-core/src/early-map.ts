@@ -17,6 +17,8 @@ export interface BuildContext {
   readonly image: KernelImage;
   /** Node that holds the image. */
   readonly master: NodeId;
+  /** Nodes whose memory is not in use at boot. */
+  readonly offline: ReadonlySet<NodeId>;
 }
 
 /** Frame of the boot table, init_top_pgt: a page of the image's own data. The next frame is its user half. */

@@ -7,6 +7,7 @@ import { AssembledContext, BuildContext } from "./build-context.js";
 import { CpuState, OnlineCpus } from "./cpu-state.js";
 import { LockstepTables } from "./kernel-tables.js";
 import { Memblock } from "./memblock.js";
+import { DirectMapHotplug, MemoryHotplug } from "./mm/memory-hotplug.js";
 import { Processes } from "./mm/process-api.js";
 import { UserProcesses } from "./mm/processes.js";
 import { PcidSwitch, SwitchMm } from "./mm/switch-mm.js";
@@ -34,6 +35,7 @@ export const mmCore = plugin("mm-core", [
   bind(UserFrames, CountedFrames),
   bind(SwitchMm, PcidSwitch),
   bind(Processes, UserProcesses),
+  bind(MemoryHotplug, DirectMapHotplug),
 ]);
 
 /** A kernel without replication. */

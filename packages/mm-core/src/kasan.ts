@@ -52,6 +52,7 @@ export function buildKasanShadow(context: BuildContext, root: Frame, cpuAreaPage
   };
   const protection = { ...KERNEL_DATA, global: !layout.pti };
   for (const { node, first, frames: count } of machine.memory.ranges) {
+    if (context.offline.has(node)) continue;
     const start = shadowOf(layout.pageOffset + (BigInt(first) << 12n)) & ~(LARGE - 1n);
     const end = shadowOf(layout.pageOffset + (BigInt(first + count) << 12n));
     for (let at = start; at < end; at += LARGE) {

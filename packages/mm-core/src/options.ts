@@ -22,6 +22,8 @@ export interface KernelOptions {
   readonly seed: number;
   /** Frames nobody may have: what a recording uses and the replay maps. */
   readonly reserved: readonly { readonly first: Frame; readonly frames: number }[];
+  /** Nodes whose memory is plugged in later: MemoryHotplug takes it into use. */
+  readonly offlineMemory?: readonly NodeId[];
   readonly defects?: ReadonlySet<KernelDefect>;
 }
 export const KernelOptions = token<KernelOptions>("mm-core/KernelOptions");
