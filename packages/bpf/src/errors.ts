@@ -20,7 +20,7 @@ export type VerifierErrorCode =
   | "verify-uninitialised-register" | "verify-frame-pointer-write" | "verify-uninitialised-stack" | "verify-stack-range"
   | "verify-pointer-arithmetic" | "verify-pointer-bounds" | "verify-pointer-leak" | "verify-pointer-compare" | "verify-pointer-spill"
   | "verify-bad-access" | "verify-null-access" | "verify-access-range" | "verify-read-only" | "verify-misaligned" | "verify-context-access"
-  | "verify-unknown-helper" | "verify-helper-argument" | "verify-helper-size" | "verify-map-helper" | "verify-reference-leak" | "verify-reference-release"
+  | "verify-unknown-helper" | "verify-helper-type" | "verify-helper-argument" | "verify-helper-size" | "verify-map-helper" | "verify-reference-leak" | "verify-reference-release"
   | "verify-return-value" | "verify-too-complex" | "verify-infinite-loop" | "verify-shift-range" | "verify-division-by-zero" | "verify-bad-map"
   | "verify-atomic-operand" | "verify-tail-call";
 export type BpfErrorCode = ObjectErrorCode | AssemblerErrorCode | RuntimeErrorCode | VerifierErrorCode;

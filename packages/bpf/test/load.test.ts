@@ -33,6 +33,25 @@ function load(name: string, skip: readonly string[] = [], ...options: string[]) 
 const key4 = u32Bytes, key8 = (v: bigint): Uint8Array => words(v).slice(0, 8);
 
 describe.skipIf(!haveClang)("programs from clang", () => {
+  test("packets read by helper: what lies behind the packet is an error and zeros", () => {
+    const { loaded, host } = load("skb"), header = Uint8Array.of(0x45, 0, 0, 60, 0x1c, 0x46, 0x40, 0, 0x40, 6, 0xb1, 0xe6, 0xac, 0x10, 0x0a, 0x63, 0xac, 0x10, 0x0a, 0x0c);
+    const run = (program: string, packet: Uint8Array): bigint => {
+      const at = host.memory.allocate(Math.max(1, packet.length), "packet"), context = new Uint8Array(216), view = new DataView(context.buffer);
+      host.memory.write(at, packet);
+      view.setBigUint64(192, at, true);
+      view.setBigUint64(200, at + BigInt(packet.length), true);
+      host.memory.map(CONTEXT, context, true, "context");
+      const { outcome, result } = loaded.interpret(loaded.program(program), CONTEXT);
+      host.memory.release(CONTEXT);
+      host.memory.release(at);
+      expect(Outcome[outcome]).toBe("Exit");
+      return BigInt.asIntN(32, result);
+    };
+    const whole = Uint8Array.of(...new Uint8Array(14), ...header);
+    expect([run("protocol", whole), run("checksum", whole)]).toEqual([6n, 0n]);
+    expect([run("protocol", whole.slice(0, 23)), run("protocol", whole.slice(0, 24)), run("checksum", whole.slice(0, 33)), run("protocol", new Uint8Array())]).toEqual([0n, 6n, -1n, 0n]);
+    loaded.unload();
+  });
   test.each(["v1", "v2", "v3"])("maps at -mcpu=%s: each does what its kind promises", (cpu) => {
     const { loaded, host, run } = load("maps", [], `-mcpu=${cpu}`);
     for (let i = 0; i < 5; i++) run("count", 2n);

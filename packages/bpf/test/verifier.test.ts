@@ -101,6 +101,8 @@ const TABLE: readonly Row[] = [
   ["strictly below the end proves one more", `${packet}; r4 = r2; r4 += 13; if r4 >= r3 goto a; r0 = *(u16 *)(r2 + 12); a: r0 = 0; exit`, "accepted", "xdp"],
   ["a packet pointer moved by an unknown number, compared anew", `${packet}; r4 = r2; r4 += 1; if r4 > r3 goto a; r5 = *(u8 *)(r2 + 0); r2 += r5; r4 = r2; r4 += 4; if r4 > r3 goto a; r0 = *(u32 *)(r2 + 0); a: r0 = 0; exit`, "accepted", "xdp"],
   ["and not compared anew", `${packet}; r4 = r2; r4 += 8; if r4 > r3 goto a; r5 = *(u8 *)(r2 + 0); r2 += r5; r0 = *(u32 *)(r2 + 0); a: r0 = 0; exit`, "verify-access-range", "xdp"],
+  ["bytes of a packet by helper", "*(u64 *)(r10 - 8) = 0; r2 = 3; r3 = r10; r3 += -8; r4 = 4; call 26; r0 = *(u32 *)(r10 - 8); exit", "accepted", "socket_filter"],
+  ["where there is no socket buffer", "*(u64 *)(r10 - 8) = 0; r2 = 3; r3 = r10; r3 += -8; r4 = 4; call 26; r0 = 1; exit", "verify-helper-type", "xdp"],
   ["an unknown helper", "call 9999; exit", "verify-unknown-helper"],
   ["a helper with a number for a map", "r1 = 1; r2 = r10; r2 += -4; *(u32 *)(r10 - 4) = 0; call 1; r0 = 0; exit", "verify-helper-argument"],
   ["a key that was not written", "r1 = map_index 0 0 ll; r2 = r10; r2 += -4; call 1; r0 = 0; exit", "verify-uninitialised-stack"],

@@ -102,12 +102,15 @@ export function homeOf(kernel: Booted, node: number, address: bigint): number {
 export function inputFor(program: LoadedProgram, input: Uint8Array, memory: KernelMemory): { context: bigint; release(): void } {
   const shape = contextShape(program.source.type), bytes = new Uint8Array(Math.max(shape.kernelBytes, 8)), view = new DataView(bytes.buffer);
   const context = memory.allocate(bytes.length, "context"), addresses = [context];
-  if (shape.pointers.length > 0) {
+  if (shape.packet) {
     const packet = memory.allocate(Math.max(1, input.length), "packet");
     memory.write(packet, input);
     addresses.push(packet);
-    for (const { kind, word } of shape.pointers) view.setBigUint64(word, packet + (kind === "pkt_end" ? BigInt(input.length) : 0n), true);
-    if (program.source.type === "sched_cls") view.setUint32(0, input.length, true);
+    for (const { kind, word } of shape.pointers) if (kind === "pkt_meta") view.setBigUint64(word, packet, true);
+    view.setBigUint64(shape.packet.data, packet, true);
+    view.setBigUint64(shape.packet.end, packet + BigInt(input.length), true);
+    // The public structure of a socket buffer begins with the packet's length.
+    if (program.source.type !== "xdp") view.setUint32(0, input.length, true);
   } else bytes.set(input.subarray(0, bytes.length));
   memory.write(context, bytes);
   return { context, release: () => { for (const address of addresses) memory.release(address); } };

@@ -2,6 +2,7 @@
 import type { BpfMap } from "../maps/map.js";
 import { RingBuffer } from "../maps/ring.js";
 import type { BpfMemory } from "../memory.js";
+import { SKB_PACKET } from "../verify/context.js";
 
 /** Where helpers run. */
 export interface HelperHost {
@@ -55,6 +56,7 @@ export function callHelper(host: HelperHost, id: number, r1: bigint, r2: bigint,
       for (let i = 0; i < Math.min(name.length - 1, host.task().name.length); i++) name[i] = host.task().name.charCodeAt(i);
       return signed(memory.write(r1, name) ? 0 : FAULT);
     }
+    case 26: return signed(loadPacket(memory, r1, Number(BigInt.asUintN(32, r2)), r3, Number(BigInt.asUintN(32, r4))));
     case 42: return BigInt(host.node());
     case 130: {
       const bytes = memory.read(r2, Number(r3));
@@ -70,6 +72,15 @@ export function callHelper(host: HelperHost, id: number, r1: bigint, r2: bigint,
     case 134: return map instanceof RingBuffer ? (r2 === 0n ? BigInt(map.waiting) : r2 === 1n ? BigInt(map.definition.entries) : 0n) : signed(INVALID);
     default: return undefined;
   }
+}
+
+/** Bytes of the packet behind a socket buffer; what cannot be had is zeros and an error. Linux: bpf_skb_load_bytes() */
+function loadPacket(memory: BpfMemory, context: bigint, offset: number, to: bigint, bytes: number): number {
+  const word = (at: number): bigint => { const read = memory.read(context + BigInt(at), 8); return read ? new DataView(read.buffer).getBigUint64(0, true) : 0n; };
+  const data = word(SKB_PACKET.data), inside = BigInt(offset) + BigInt(bytes) <= word(SKB_PACKET.end) - data;
+  const found = inside ? memory.read(data + BigInt(offset), bytes) : undefined;
+  memory.write(to, found ?? new Uint8Array(bytes));
+  return found ? 0 : FAULT;
 }
 
 /** Rings that hold open records find theirs by address. */

@@ -1,5 +1,7 @@
 /** Helpers by number: name, what each argument must be, what comes back. @source Linux, bpf-helpers(7) */
 
+import type { ProgramType } from "../object/program-type.js";
+
 /** What a helper demands of an argument. */
 export type ArgumentKind =
   /** Any initialised register. */
@@ -28,6 +30,8 @@ export interface HelperPrototype {
   readonly result: ResultKind;
   /** Kinds of map it works on; empty: any. */
   readonly maps?: readonly string[];
+  /** Types of program that may call it; absent: all. */
+  readonly types?: readonly ProgramType[];
 }
 
 const KEYED = ["array", "hash", "percpu_array", "percpu_hash", "lru_hash", "lpm_trie"];
@@ -45,7 +49,7 @@ const HELPERS: ReadonlyMap<number, HelperPrototype> = new Map([
   [12, prototype("tail_call", ["context", "map", "anything"], "void", ["prog_array"])],
   [14, prototype("get_current_pid_tgid", [])],
   [16, prototype("get_current_comm", ["memory_out", "size"])],
-  [26, prototype("skb_load_bytes", ["context", "anything", "memory_out", "size"])],
+  [26, { ...prototype("skb_load_bytes", ["context", "anything", "memory_out", "size"]), types: ["sched_cls", "socket_filter"] }],
   [42, prototype("get_numa_node_id", [])],
   [113, prototype("probe_read_kernel", ["memory_out", "size_or_zero", "anything"])],
   [130, prototype("ringbuf_output", ["map", "memory", "size_or_zero", "anything"], "scalar", ["ringbuf"])],

@@ -41,6 +41,7 @@ export function leaveLocal(walk: Walk): number {
 function callHelper(walk: Walk, id: number): number {
   const prototype = helperPrototype(id);
   if (!prototype) return walk.reject("verify-unknown-helper", `unknown func #${id}`);
+  if (prototype.types && !prototype.types.includes(walk.type)) walk.reject("verify-helper-type", `program of type ${walk.type} cannot use helper ${prototype.name}#${id}`);
   let map = -1, recordBytes = 0, released = 0;
   prototype.arguments.forEach((kind, i) => {
     const index = i + 1, r = readRegister(walk, index);

@@ -74,6 +74,7 @@ class Verifier implements Walk {
   readonly code: Code;
   readonly maps: readonly MapDefinition[];
   readonly shape;
+  readonly type: ProgramType;
   readonly privileged: boolean;
   readonly staleStack: boolean;
   at = 0;
@@ -94,6 +95,7 @@ class Verifier implements Walk {
     this.code = request.code;
     this.maps = request.maps;
     this.statistics = { processed: 0, limit: request.limit ?? COMPLEXITY_LIMIT, mostStates: 0, states: 0, kept: 0, mostKept: 0, waiting: 0 };
+    this.type = request.type;
     const shape = contextShape(request.type);
     const bytes = request.type === "syscall" ? request.contextBytes ?? 0 : shape.bytes;
     this.shape = bytes === shape.bytes ? shape : { ...shape, bytes, kernelBytes: bytes, allows: (offset: number, size: number) => offset >= 0 && offset + size <= bytes };

@@ -1,7 +1,7 @@
 /** What the parts of the verifier share while they follow one path: program, place, state, and how to refuse. */
 import type { VerifierErrorCode } from "../errors.js";
 import type { Code } from "../isa/code.js";
-import type { MapDefinition } from "../object/program-type.js";
+import type { MapDefinition, ProgramType } from "../object/program-type.js";
 import type { ContextShape } from "./context.js";
 import type { Register } from "./register.js";
 import type { State } from "./state.js";
@@ -10,6 +10,7 @@ export interface Walk {
   readonly code: Code;
   readonly maps: readonly MapDefinition[];
   readonly shape: ContextShape;
+  readonly type: ProgramType;
   /** Whether addresses may become numbers (CAP_PERFMON in the kernel's terms). */
   readonly privileged: boolean;
   /** Whether stack that was never written may be read, as an unknown number. */
