@@ -33,8 +33,8 @@ interface ModelledProcess { readonly space: AddressSpace; readonly slots: Set<nu
 /** One kernel's PGDs for the recorded ones. */
 export class ReplicationWork implements ReplicaTraffic {
   private readonly processes = new Map<number, ModelledProcess>();
-  private readonly directPage: number;
-  private readonly descriptorPage: number;
+  private readonly direct: Base;
+  private readonly descriptors: Base;
   private cpu!: HardwareThread;
   private lastLoad = -1;
   private lastStore = -1;
@@ -45,8 +45,8 @@ export class ReplicationWork implements ReplicaTraffic {
 
   constructor(private readonly booted: Booted) {
     const { layout } = booted;
-    this.directPage = Number(layout.pageOffset >> 12n);
-    this.descriptorPage = Number(layout.vmemmapStart >> 12n);
+    this.direct = baseOf(layout.pageOffset);
+    this.descriptors = baseOf(layout.vmemmapStart);
   }
 
   get done(): WorkDone { return { pgdsMade: this.made, pgdsFreed: this.freed, entryStores: this.stored, tablesCleared: this.cleared }; }
@@ -153,30 +153,35 @@ export class ReplicationWork implements ReplicaTraffic {
 
   clear(table: Frame): void {
     this.cleared++;
-    for (let line = 0; line < LINES; line++) this.issue(this.directPage + table, line, true);
+    for (let line = 0; line < LINES; line++) this.issue(this.direct, table, line, true);
   }
 
   load(table: Frame, index: number): void {
     const line = table * LINES + (index >>> 3);
     if (line === this.lastLoad) return;
     this.lastLoad = line;
-    this.issue(this.directPage + table, index >>> 3, false);
+    this.issue(this.direct, table, index >>> 3, false);
   }
 
   store(table: Frame, index: number): void {
     const line = table * LINES + (index >>> 3);
     if (line === this.lastStore) return;
     this.lastStore = line;
-    this.issue(this.directPage + table, index >>> 3, true);
+    this.issue(this.direct, table, index >>> 3, true);
   }
 
-  private descriptor(frame: Frame): void { this.issue(this.descriptorPage + Math.floor(frame / LINES), frame % LINES, true); }
+  private descriptor(frame: Frame): void { this.issue(this.descriptors, Math.floor(frame / LINES), frame % LINES, true); }
 
-  /** @param page virtual page number, 52 bits */
-  private issue(page: number, line: number, store: boolean): void {
-    const lo = ((page % 0x10_0000) << 12) | (line << 6);
-    const hi = Math.floor(page / 0x10_0000) | 0;
+  /** @param page counted from the base, below 2^32 */
+  private issue(base: Base, page: number, line: number, store: boolean): void {
+    const sum = base.low + page;
+    const lo = (sum << 12) | (line << 6);
+    const hi = (base.high + (sum >>> 20)) | 0;
     const fault = store ? this.cpu.store(lo, hi) : this.cpu.load(lo, hi);
-    invariant(fault === 0, `the kernel's own ${store ? "store to" : "load from"} page 0x${page.toString(16)} faulted, error code 0x${(fault & 0x7fff_ffff).toString(16)}`);
+    if (fault !== 0) invariant(false, `the kernel's own ${store ? "store to" : "load from"} 0x${(hi >>> 0).toString(16)}${(lo >>> 0).toString(16).padStart(8, "0")} faulted, error code 0x${(fault & 0x7fff_ffff).toString(16)}`);
   }
 }
+
+/** Where an area begins: low 20 bits of its page number, and the upper half of its address. */
+interface Base { readonly low: number; readonly high: number }
+const baseOf = (address: bigint): Base => ({ low: Number((address >> 12n) & 0xf_ffffn), high: Number(address >> 32n) });
