@@ -36,7 +36,7 @@ describe.skipIf(!haveClang)("programs from clang", () => {
   test("packets read by helper: what lies behind the packet is an error and zeros", () => {
     const { loaded, host } = load("skb"), header = Uint8Array.of(0x45, 0, 0, 60, 0x1c, 0x46, 0x40, 0, 0x40, 6, 0xb1, 0xe6, 0xac, 0x10, 0x0a, 0x63, 0xac, 0x10, 0x0a, 0x0c);
     const run = (program: string, packet: Uint8Array): bigint => {
-      const at = host.memory.allocate(Math.max(1, packet.length), "packet"), context = new Uint8Array(216), view = new DataView(context.buffer);
+      const at = host.memory.allocate(packet.length + 64, "packet"), context = new Uint8Array(216), view = new DataView(context.buffer);
       host.memory.write(at, packet);
       view.setBigUint64(192, at, true);
       view.setBigUint64(200, at + BigInt(packet.length), true);
