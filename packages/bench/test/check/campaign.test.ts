@@ -4,6 +4,7 @@ import type { KernelDefect } from "@kreplica/mm-core";
 import { type BootDefect, PER_NODE, replicationBy, withDefects } from "@kreplica/numa-replication";
 import type { BootOptions } from "../../src/boot.js";
 import { campaign } from "../../src/check/campaign.js";
+import { CORE_FAMILIES } from "../../src/check/core-families.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 
 const kernel = (nodes: number, more: Partial<BootOptions> & { memoryless?: number } = {}): BootOptions =>
@@ -12,7 +13,7 @@ const kernel = (nodes: number, more: Partial<BootOptions> & { memoryless?: numbe
 describe("per-node survives", () => {
   test.each([1, 2, 3, 8])("%i nodes, 4 and 5 levels, KPTI on and off", (nodes) => {
     const kernels = ([4, 5] as const).flatMap((levels) => [false, true].map((pti) => kernel(nodes, { levels, pti, memoryless: nodes === 2 ? 1 : 0 })));
-    const result = campaign({ runs: 100, steps: 200, seed: nodes, kernels });
+    const result = campaign({ families: CORE_FAMILIES, runs: 100, steps: 200, seed: nodes, kernels });
     expect(result.violations).toEqual([]);
     expect(result.steps).toBe(20_000);
   });
@@ -32,7 +33,7 @@ describe("each defect is caught by its invariant", () => {
     ["remote-table", "B2", kernel(2, { defects: new Set<KernelDefect>(["remote-table"]) })],
   ];
   test.each(table)("%s by %s", (_defect, invariant, options) => {
-    const { violations } = campaign({ runs: 60, steps: 200, seed: 5, kernels: [options] });
+    const { violations } = campaign({ families: CORE_FAMILIES, runs: 60, steps: 200, seed: 5, kernels: [options] });
     expect(violations.map((each) => each.invariant)).toEqual([invariant]);
     expect(violations[0]!.operations.length).toBeLessThanOrEqual(6);
   });
