@@ -50,12 +50,14 @@ export class Repertoire {
   private readonly weights: readonly (readonly [OperationFamily, string, Kind])[];
   private readonly usual: readonly (readonly [OperationFamily, string, Kind])[];
   private readonly scenes: readonly NonNullable<OperationFamily["scenes"]>[number][];
+  private readonly usualScenes: typeof this.scenes;
 
   constructor(private readonly families: readonly OperationFamily[] = FAMILIES) {
     this.index = familyIndex(families);
     this.weights = families.flatMap((family) => Object.entries(family.kinds).map(([op, kind]) => [family, op, kind] as const));
     this.usual = families.every(({ rare }) => rare) ? this.weights : this.weights.filter(([family]) => !family.rare);
     this.scenes = families.flatMap((family) => family.scenes ?? []);
+    this.usualScenes = this.usual === this.weights ? this.scenes : families.flatMap(({ rare, scenes }) => (rare ? [] : scenes ?? []));
   }
 
   /** The operations of one run. @param seed of this run alone; the same gives the same list */
@@ -63,9 +65,10 @@ export class Repertoire {
     let from = this.weights;
     const drawing = new Drawing(seed, (same) => this.drawOne(same, from, true));
     if (drawing.random(RARE_EVERY) !== 0) from = this.usual;
+    const scenes = from === this.weights ? this.scenes : this.usualScenes;
     const operations: Operation[] = [];
     while (operations.length < steps) {
-      if (this.scenes.length > 0 && drawing.random(SCENE_EVERY) === 0) operations.push(...drawing.oneOf(this.scenes)(drawing));
+      if (scenes.length > 0 && drawing.random(SCENE_EVERY) === 0) operations.push(...drawing.oneOf(scenes)(drawing));
       else operations.push(this.drawOne(drawing, from, false));
     }
     return operations.slice(0, steps);

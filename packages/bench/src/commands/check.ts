@@ -6,6 +6,7 @@ import { POLICIES } from "../assemble.js";
 import type { BootOptions } from "../boot.js";
 import { campaign, failureOf } from "../check/campaign.js";
 import { sentenceOf } from "../check/check-failure.js";
+import { DEFECTS, withDefect } from "../check/defects.js";
 import { repertoire } from "../check/families.js";
 import { smallImage, smallMachine } from "../check/small-kernel.js";
 import { InputError } from "../inputs/input-error.js";
@@ -14,17 +15,21 @@ import { jsonOption, type JsonOption, wholeNumber } from "./options.js";
 
 interface Options extends JsonOption {
   readonly policy: string; readonly nodes?: number; readonly levels?: "4" | "5"; readonly pti?: "on" | "off"; readonly kasan?: boolean;
-  readonly steps: number; readonly runs: number; readonly seed: number; readonly replay?: string; readonly save?: string;
+  readonly steps: number; readonly runs: number; readonly seed: number; readonly replay?: string; readonly save?: string; readonly defect?: string;
 }
 
 /** What a counterexample file holds. */
 const Saved = z.object({
   schema: z.literal("kreplica.counterexample/1"), policy: z.string(), nodes: z.number().int().min(1).max(64), memoryless: z.number().int().min(0).max(8),
-  levels: z.union([z.literal(4), z.literal(5)]), pti: z.boolean(), kasan: z.boolean().optional(), invariant: z.string(), operations: z.array(z.looseObject({ op: z.string() })),
+  levels: z.union([z.literal(4), z.literal(5)]), pti: z.boolean(), kasan: z.boolean().optional(), defect: z.string().optional(), invariant: z.string(), operations: z.array(z.looseObject({ op: z.string() })),
 });
-interface Kind { readonly nodes: number; readonly memoryless: number; readonly levels: 4 | 5; readonly pti: boolean; readonly kasan?: boolean | undefined }
+interface Kind { readonly nodes: number; readonly memoryless: number; readonly levels: 4 | 5; readonly pti: boolean; readonly kasan?: boolean | undefined; readonly defect?: string | undefined }
 
-const kernelOf = (policy: string, kind: Kind): BootOptions =>
+const kernelOf = (policy: string, kind: Kind): BootOptions => {
+  const sound: BootOptions = plainKernel(policy, kind);
+  return kind.defect === undefined ? sound : withDefect(sound, DEFECTS[kind.defect]!);
+};
+const plainKernel = (policy: string, kind: Kind): BootOptions =>
   ({ spec: smallMachine(kind.nodes, kind.memoryless), policy, levels: kind.levels, pti: kind.pti, ...(kind.kasan ? { kasan: true } : {}), image: smallImage() });
 
 export function registerCheck(program: Command, context: CommandContext): void {
@@ -39,12 +44,14 @@ export function registerCheck(program: Command, context: CommandContext): void {
     .addOption(new Option("--steps <number>", "operations of a run").argParser(wholeNumber("--steps")).default(200))
     .addOption(new Option("--runs <number>", "runs").argParser(wholeNumber("--runs")).default(400))
     .addOption(new Option("--seed <number>", "seeds the runs").argParser(wholeNumber("--seed")).default(1))
+    .addOption(new Option("--defect <id>", "lay a defect of the series over the corrected kernel").choices(Object.keys(DEFECTS)))
     .addOption(new Option("--save <file>", "write the first counterexample there"))
     .addOption(new Option("--replay <file>", "run a saved counterexample again"))
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica check", "the corrected series: nothing is found"],
       ["kreplica check --policy rfc-v1 --nodes 2", "the series as posted: how it goes wrong"],
+      ["kreplica check --defect D7", "one of its defects alone, over the corrected series"],
       ["kreplica check --policy rfc-v1 --save bad.json; kreplica check --replay bad.json", "and again"],
     ) + exitCodes)
     .action((options: Options) => {
@@ -52,7 +59,8 @@ export function registerCheck(program: Command, context: CommandContext): void {
       if (options.nodes !== undefined && (options.nodes < 1 || options.nodes > 64)) throw new InputError({ file: "--nodes", reason: `${options.nodes} is not between 1 and 64`, remedy: "choose a number in between" });
       const kinds = (options.nodes === undefined ? [2, 1, 3, 8] : [options.nodes]).flatMap((nodes) =>
         (options.levels === undefined ? [4, 5] as const : [options.levels === "5" ? 5 : 4] as const).flatMap((levels) =>
-          (options.pti === undefined ? [false, true] : [options.pti === "on"]).map((pti): Kind => ({ nodes, memoryless: nodes === 2 ? 1 : 0, levels, pti, ...(options.kasan ? { kasan: true } : {}) }))));
+          (options.pti === undefined ? [false, true] : [options.pti === "on"]).map((pti): Kind => ({ nodes, memoryless: nodes === 2 ? 1 : 0, levels, pti, ...(options.kasan ? { kasan: true } : {}), ...(options.defect === undefined ? {} : { defect: options.defect }) }))));
+      if (options.defect !== undefined && options.policy !== "per-node") throw new InputError({ file: "--defect", reason: `laid over ${options.policy}, it could not be told from that policy's own ways`, remedy: "leave --policy out" });
       context.progress.start(options.runs, "checking");
       const result = campaign({ runs: options.runs, steps: options.steps, seed: options.seed, kernels: kinds.map((kind) => kernelOf(options.policy, kind)), onRun: () => context.progress.step(1, "checking") });
       context.progress.stop();
@@ -63,7 +71,8 @@ export function registerCheck(program: Command, context: CommandContext): void {
       if (options.json) return context.print(jsonText({ schema: "kreplica.check/1", policy: options.policy, runs: result.runs, steps: result.steps, violations }));
       const { screen } = context;
       const text = violations.map((each) => `${screen.bad(each.invariant)} ${each.sentence}\n  ${each.nodes} nodes, ${each.levels} levels, KPTI ${each.pti ? "on" : "off"}: ${each.detail}\n${each.operations.length === 0 ? "  right after the boot\n" : each.operations.map((operation, index) => `  ${index + 1}. ${repertoire.describe(operation)}\n`).join("")}`).join("\n");
-      return context.print(`${options.policy}: ${result.runs} runs, ${result.steps} operations on ${kinds.length} kinds of kernel: ${violations.length === 0 ? screen.good("nothing found") : screen.bad(`${violations.length} kinds of kernel go wrong`)}\n${text === "" ? "" : `\n${text}`}`);
+      const checked = options.defect === undefined ? options.policy : `${options.policy} with ${options.defect}`;
+      return context.print(`${checked}: ${result.runs} runs, ${result.steps} operations on ${kinds.length} kinds of kernel: ${violations.length === 0 ? screen.good("nothing found") : screen.bad(`${violations.length} kinds of kernel go wrong`)}\n${text === "" ? "" : `\n${text}`}`);
     });
 }
 
@@ -76,6 +85,7 @@ function replay(file: string, context: CommandContext, json: boolean): void {
     throw new InputError({ file, ...(issue ? { field: issue.path.join(".") } : {}), reason: issue?.message ?? (error as Error).message, remedy: "give a file that `kreplica check --save` wrote" });
   }
   if (POLICIES[saved.policy] === undefined) throw new InputError({ file, field: "policy", reason: `there is no policy ${saved.policy}`, remedy: `choose one of ${Object.keys(POLICIES).join(", ")}` });
+  if (saved.defect !== undefined && DEFECTS[saved.defect] === undefined) throw new InputError({ file, field: "defect", reason: `there is no defect ${saved.defect}`, remedy: `choose one of ${Object.keys(DEFECTS).join(", ")}` });
   saved.operations.forEach((operation, index) => {
     const fault = repertoire.fault(operation);
     if (fault) throw new InputError({ file, ...fault, field: `operations[${index}].${fault.field}` });

@@ -4,8 +4,10 @@ import { describe, expect, test } from "vitest";
 import type { Plugin } from "@kreplica/di";
 import { watchFormation } from "@kreplica/modules";
 import { Vmalloc } from "@kreplica/vmalloc";
+import { campaign, failureOf } from "../../src/check/campaign.js";
 import { CheckFailure } from "../../src/check/check-failure.js";
 import { CheckedSystem } from "../../src/check/checked-system.js";
+import { DEFECTS, withDefect } from "../../src/check/defects.js";
 import { AREA_DEFECTS } from "../../src/check/families/area-plugins.js";
 import { areaFamily, type AreaOperation } from "../../src/check/families/areas.js";
 import { moduleFamily, type ModuleOperation } from "../../src/check/families/modules.js";
@@ -14,7 +16,8 @@ import { Repertoire } from "../../src/check/families.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 
 type Step = AreaOperation | ModuleOperation | RefusalOperation;
-const families = [areaFamily, moduleFamily, refusalFamily];
+// Drawn all the time here, in a whole repertoire now and then.
+const families = [{ ...areaFamily, rare: false }, { ...moduleFamily, rare: false }, refusalFamily];
 const only = new Repertoire(families);
 const image = smallImage("patch-06");
 const systemOn = (nodes: number, { levels = 4, pti = false, policy = "per-node", plugins = [] }: { levels?: 4 | 5; pti?: boolean; policy?: string; plugins?: readonly Plugin[] } = {}): CheckedSystem =>
@@ -49,6 +52,16 @@ describe("a defect of the series laid over areas is caught by the rule that name
   test("D7: a flush that forgets the aliases of replicas", () => { expect([...caughtBy([AREA_DEFECTS.D7]).keys()]).toEqual(["E6"]); }, 60_000);
   test("N3: a counter that only grows", () => { expect([...caughtBy([AREA_DEFECTS.N3]).keys()]).toEqual(["E6"]); }, 60_000);
   test("none laid over: nothing", () => { expect(caughtBy([], 4).size).toBe(0); }, 60_000);
+
+  test.each([["D6", "E7"], ["D7", "E6"], ["N3", "E6"]] as const)("%s by %s in a campaign, shrunk to a few steps that fail again", (defect, rule) => {
+    const kernel = withDefect({ spec: smallMachine(3), policy: "per-node", levels: 4, pti: false, image }, DEFECTS[defect]!);
+    const { violations } = campaign({ runs: 200, steps: 200, seed: 1, comparison: "off", kernels: [kernel] });
+    expect(violations.map(({ invariant }) => invariant)).toEqual([rule]);
+    const { operations } = violations[0]!;
+    expect(operations.length).toBeGreaterThan(0);
+    expect(operations.length).toBeLessThan(8);
+    expect(failureOf(kernel, operations, "off")?.invariant).toBe(rule);
+  }, 120_000);
 
   const steps = (plugins: readonly Plugin[], list: readonly Step[], nodes = 2): string => {
     try { systemOn(nodes, { plugins }).run(list); } catch (error) { return (error as Error).message; }

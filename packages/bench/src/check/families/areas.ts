@@ -5,8 +5,9 @@ import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import { checkArea, checkPageCounts, Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc";
 import type { CheckedSystem } from "../checked-system.js";
 import type { Drawing } from "../drawing.js";
-import type { FamilyAtWork, OperationFamily } from "../family.js";
+import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
 import { AREA_PLUGINS } from "./area-plugins.js";
+import type { RefusalOperation } from "./refusal.js";
 import { dropEmptyTables, fullCheckNowAndThen, quietly, splitDirectMap } from "./splits.js";
 
 export type AreaOperation =
@@ -33,7 +34,8 @@ export const areaFamily: OperationFamily<AreaOperation> = {
     areaalias: { weight: 1, fields: { area: "number", cpu: "number", copy: "number" } },
     areapurge: { weight: 1, fields: {} },
   },
-  scenes: [scene],
+  rare: true,
+  scenes: [sealedScene, refusedScene],
   draw(op, drawing) {
     const area = drawing.random(MOST);
     switch (op) {
@@ -61,13 +63,23 @@ export const areaFamily: OperationFamily<AreaOperation> = {
 };
 
 /** A sealed area whose copies a CPU has seen through the direct map goes. */
-function scene(drawing: Drawing): AreaOperation[] {
+function sealedScene(drawing: Drawing): AreaOperation[] {
   const area = drawing.random(MOST);
   const cpu = drawing.cpu();
   return [
     { op: "area", node: drawing.random(8), pages: 1 + drawing.random(2), where: "window", base: "local" }, { op: "areacopy", area }, { op: "areaseal", area, as: drawing.oneOf(["read-only", "executable"] as const) },
     ...[0, 1, 2].map((copy): AreaOperation => ({ op: "areaalias", area, cpu, copy })), { op: "arearead", area, cpu, page: 0 }, { op: "areafree", area },
   ];
+}
+
+/** Memory gives out while an area gets its copies. */
+function refusedScene(drawing: Drawing): Operation[] {
+  const area = drawing.random(MOST);
+  const steps: (AreaOperation | RefusalOperation)[] = [
+    { op: "area", node: drawing.random(8), pages: drawing.pages(), where: "window", base: drawing.oneOf(["local", "interleaved"] as const) },
+    { op: "refuse", nth: 1 + drawing.random(6) }, { op: "areacopy", area }, { op: "arearead", area, cpu: drawing.cpu(), page: 0 },
+  ];
+  return steps;
 }
 
 interface Live { readonly area: VmArea; readonly own: readonly Frame[]; readonly seenBy: Set<CpuId>; readonly aliasSeenBy: Set<CpuId>; sealed: boolean }
