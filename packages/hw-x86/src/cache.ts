@@ -6,12 +6,14 @@
  *     base              bit w: way w is modified
  *     base + 1          bit w: way w is shared, another core may have it
  *     base + 2          up to 8 ways only: order of use, nibble n is the way of the n-th last use, unused nibbles 15
+ *     base + 3, + 4     up to 8 ways only: marks, byte b of word k has eight bits of a hash of the frame in way 4k + b
  *     base + first + w  tag of way w: the frame as 32 signed bits, -1 is empty
  *
  * A line is (frame, line in page), so no 64-bit arithmetic is needed. State lies beside the tags, so that a large
  * simulated cache costs one miss of the host's caches, not two.
  *
- * Up to 8 ways a line stays in its way, and using it is a few operations on the order word, without a loop. With more ways
+ * Up to 8 ways a line stays in its way, and using it is a few operations on the order word, without a loop; looking for it
+ * compares four marks in one operation and then, rarely more than once, a tag. With more ways
  * the ways themselves are in order, way 0 used last: one pass shifts the tags it skips and at the same time finds the line or
  * throws the last one out; state bits shift in one operation. Either way empty ways come last.
  */
@@ -24,18 +26,22 @@ const MODIFIED = 1;
 const SHARED = 2;
 const NIBBLES = 0x1111_1111;
 const NIBBLE_TOPS = 0x8888_8888 | 0;
+const BYTES = 0x0101_0101;
+const BYTE_TOPS = 0x8080_8080 | 0;
+/** Words before the tags, up to 8 ways. */
+const NARROW_FIRST = 5;
 
 /** What {@link LineCache.find} and {@link LineCache.remove} return for a line that is not there. */
 export const ABSENT = -1;
 
 const HINTS = 4096;
 /** Place of a line's hint. */
-export const hintAt = (base: number, frame: number): number => (base + Math.imul(frame, 773)) & (HINTS - 1);
+export const hintAt = (base: number, frame: number): number => (base + Math.imul(frame | 0, 773)) & (HINTS - 1);
 
 /** Makes `way` the one used last in an order word that has it. Source: Knuth, TAOCP 4A, 7.1.3, on finding a zero byte. */
 export const promoted = (order: number, way: number): number => {
   // The lowest nibble that equals `way` becomes 0 under exclusive or, and its top bit the lowest of `zero`.
-  const other = order ^ Math.imul(way, NIBBLES);
+  const other = order ^ Math.imul(way | 0, NIBBLES);
   const zero = (other - NIBBLES) & ~other & NIBBLE_TOPS;
   const upTo = ((zero & -zero) << 1) - 1;
   return (order & ~upTo) | ((order << 4) & upTo) | way;
@@ -44,7 +50,7 @@ export const promoted = (order: number, way: number): number => {
 export class LineCache {
   readonly ways: number;
   readonly words: Int32Array;
-  /** Words of a set's record before its tags: 3 up to 8 ways, else 2. */
+  /** Words of a set's record before its tags: 5 up to 8 ways, else 2. */
   readonly first: number;
   /** Words of a set's record. */
   readonly stride: number;
@@ -75,8 +81,8 @@ export class LineCache {
     const ways = shape.ways | 0;
     this.ways = ways;
     this.narrow = ways <= 8;
-    this.first = this.narrow ? 3 : 2;
-    this.stride = ways + this.first;
+    this.first = this.narrow ? NARROW_FIRST : 2;
+    this.stride = (this.narrow ? 8 : ways) + this.first; // marks are for eight ways, so are tags
     this.orderMask = ways >= 8 ? -1 : (1 << (4 * ways)) - 1;
     this.oldestShift = 4 * (ways - 1);
     this.groups = (shape.bytes / (64 * 64 * ways)) | 0;
@@ -94,13 +100,27 @@ export class LineCache {
   /** Where the record of a line's set begins. */
   baseOf(frame: number, line: number): number {
     const mask = this.groupMask | 0;
-    const group = mask >= 0 ? frame & mask : Math.imul(Math.imul(frame, HASH) >>> 16, this.groups | 0) >>> 16;
+    const group = mask >= 0 ? frame & mask : Math.imul(Math.imul(frame | 0, HASH) >>> 16, this.groups | 0) >>> 16;
     return Math.imul((group << 6) | line, this.stride | 0);
   }
 
   /** @param base of the frame's set @returns the line's way or {@link ABSENT}; order unchanged */
   find(base: number, frame: number): number {
     const words = this.words;
+    if (this.narrow) {
+      const mark = Math.imul(Math.imul(frame | 0, HASH) >>> 24, BYTES);
+      const low = words[base + 3]! ^ mark;
+      const high = words[base + 4]! ^ mark;
+      // Bit 8b + k: way 4k + b has this mark. (Where one has it, the next may be taken to have it: its tag says no.)
+      let fits = (((low - BYTES) & ~low & BYTE_TOPS) >>> 7) | (((high - BYTES) & ~high & BYTE_TOPS) >>> 6);
+      while (fits !== 0) {
+        const bit = 31 - Math.clz32(fits & -fits);
+        const way = (bit >> 3) | ((bit & 1) << 2);
+        if (words[base + NARROW_FIRST + way] === frame) return way;
+        fits &= fits - 1;
+      }
+      return ABSENT;
+    }
     const first = base + (this.first | 0);
     const end = first + (this.ways | 0);
     let at = first;
@@ -130,10 +150,10 @@ export class LineCache {
     const { words } = this;
     const modified = (words[base]! >>> way) & 1;
     if (this.narrow) {
-      words[base + 3 + way] = EMPTY;
+      words[base + NARROW_FIRST + way] = EMPTY;
       words[base] = words[base]! & ~(1 << way);
       words[base + 1] = words[base + 1]! & ~(1 << way);
-      if (this.origins.length !== 0) this.origins[base + 3 + way] = 0;
+      if (this.origins.length !== 0) this.origins[base + NARROW_FIRST + way] = 0;
       // Out of the lowest nibble, into the highest.
       const mask = this.orderMask;
       const order = promoted(words[base + 2]!, way) & mask;
@@ -189,7 +209,7 @@ export class LineCache {
 
   private touchNarrow(base: number, frame: number): boolean {
     const words = this.words;
-    const first = base + 3;
+    const first = base + NARROW_FIRST;
     const order = words[base + 2]!;
     const found = this.find(base, frame);
     if (found !== ABSENT) {
@@ -205,6 +225,9 @@ export class LineCache {
     const shared = words[base + 1]!;
     this.way = way;
     if (this.hints.length !== 0) this.hints[hintAt(base, frame)] = way;
+    const markAt = base + 3 + (way >> 2);
+    const shift = (way & 3) << 3;
+    words[markAt] = (words[markAt]! & ~(255 << shift)) | ((Math.imul(frame | 0, HASH) >>> 24) << shift);
     this.victimFrame = words[first + way]!;
     this.victimModified = (modified >>> way) & 1;
     words[first + way] = frame;

@@ -42,7 +42,7 @@ export class LruTable {
   lookup(key: number, tag: number): number {
     const newest = this.older[0]!;
     if (this.key[newest] === key && this.tag[newest] === tag) return newest;
-    let slot = this.buckets[Math.imul(key ^ Math.imul(tag, HASH), HASH) >>> (this.shift | 0)]!;
+    let slot = this.buckets[Math.imul(key ^ Math.imul(tag | 0, HASH), HASH) >>> (this.shift | 0)]!;
     while (slot !== 0 && (this.key[slot] !== key || this.tag[slot] !== tag)) slot = this.chain[slot]!;
     if (slot !== 0) this.moveToFront(slot);
     return slot;
@@ -53,7 +53,7 @@ export class LruTable {
     const slot = this.newer[0]!;
     if (this.tag[slot] !== EMPTY) this.unchain(slot);
     if (this.older[0] !== slot) this.moveToFront(slot);
-    const bucket = Math.imul(key ^ Math.imul(tag, HASH), HASH) >>> (this.shift | 0);
+    const bucket = Math.imul(key ^ Math.imul(tag | 0, HASH), HASH) >>> (this.shift | 0);
     this.chain[slot] = this.buckets[bucket]!;
     this.buckets[bucket] = slot;
     this.key[slot] = key;

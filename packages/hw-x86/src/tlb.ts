@@ -132,7 +132,7 @@ export class Tlb {
     }
     const word = this.order[set]!;
     // The lowest nibble that equals `way` becomes 0 under exclusive or, and its top bit the lowest of `zero`.
-    const other = word ^ Math.imul(way, NIBBLES);
+    const other = word ^ Math.imul(way | 0, NIBBLES);
     const zero = (other - NIBBLES) & ~other & NIBBLE_TOPS;
     const upTo = ((zero & -zero) << 1) - 1;
     this.order[set] = (word & ~upTo) | ((word << 4) & upTo) | way;
