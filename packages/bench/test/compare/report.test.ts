@@ -1,0 +1,58 @@
+/** The comparison's text at its widest: long names, nine digits, every verdict, work in each test. */
+import { describe, expect, test } from "vitest";
+import type { CompareResult, Comparison, KernelFigures } from "../../src/measure/compare.js";
+import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
+import { compareText } from "../../src/report/compare.js";
+import { traceTests } from "../../src/trace/tests.js";
+
+const levels = (cycles: number) => ({ l2: cycles, ownL3: cycles, otherL3: 0, local: cycles, remote: cycles });
+const LINES = {
+  textFromMemory: 1248, replicable: 0, dataFromMemory: 0, fetchMissL1: 0, fetchMissL2: 0, dataMissL1: 0, dataMissL2: 0,
+  replicationLoads: 60, replicationStores: 193, replicationInstructions: 714,
+};
+
+/** Figures of a run in which everything takes about as long. */
+function figures(cycles: number, replication: number, other: number): KernelFigures {
+  const part = levels(cycles / 40);
+  return {
+    cycles, runs: 3, settled: true, lines: LINES,
+    account: { instructions: cycles / 40, text: { ...part, otherL3: other }, rodata: part, data: part, modules: 0, user: 0, walks: { l1: 0, ...part }, secondTlb: 0, interrupts: 0, replication },
+    work: { pgdsMade: replication > 0 ? 1 : 0, pgdsFreed: 0, entryStores: replication > 0 ? 482 : 0, tablesCleared: 2 },
+  };
+}
+
+function result(given: Partial<CompareResult> = {}, worked = true, other = 0): CompareResult {
+  const tests = traceTests.filter((each) => each.reported).flatMap((each) => (["cold", "hot"] as const).map((cache): Comparison => ({
+    test: each, file: `${each.key}.kt`, cache, modelled: false, carried: undefined,
+    singleCopy: each.iterations > 1 ? figures(184_174_031, 0, other) : figures(673_830, 0, other / 1000),
+    perNode: each.iterations > 1 ? figures(189_198_636, worked ? 2_330_790 : 0, other) : figures(524_433, worked ? 14_353 : 0, other / 1000),
+    gain: { percent: -2.7, low: -13.8, high: 21.7 }, bound: 29.1, reported: cache === "cold" ? 42.7 : -20,
+  })));
+  return {
+    job: { spec: e52690v3, where: { cpu: 12, masterNode: 0, dataNode: 1 }, pti: true, levels: 4, seed: 1 }, policy: "per-node", kernel: "Linux", recordedOn: "Linux", tests,
+    memory: { perNode: [{ node: 0, textBytes: 0, rodataBytes: 0, tableBytes: 0 }], extraBytes: 0, closedForm: 0 }, invariants: { checked: ["A1"], violated: [], notReached: [] }, ...given,
+  };
+}
+
+const screen = { columns: 100, bold: (text: string) => text, dim: (text: string) => text, good: (text: string) => text, bad: (text: string) => text, warn: (text: string) => text };
+const widest = (text: string): number => Math.max(...text.split("\n").map((line) => line.length));
+
+describe("no line is longer than 100 columns", () => {
+  test.each(["per-node", "single-copy", "home-node"])("for policy %s, another L3 beside memory or not", (policy) => {
+    for (const other of [0, 4_000_000]) expect(widest(compareText(result({ policy }, true, other), screen))).toBeLessThanOrEqual(100);
+  });
+});
+
+test("the cost of replication stands per iteration and as a share, and what was left out is said", () => {
+  const text = compareText(result(), screen);
+  const row = text.split("\n").filter((line) => line.includes("14,353"));
+  expect(row.map((line) => line.trim().split(/\s+/)[0])).toEqual(["fork-1", "kill", "mount"]);
+  expect(row[0]).toMatch(/fork-1 +1 +- +482 +60 +193 +714 +14,353 +2\.1 % +14,353 +2\.1 %/);
+  // 1024 forks: a thousandth of each.
+  expect(text).toMatch(/fork-1024 +0 +- +0\.47 +0\.06 +0\.19 +0\.7 +2,276 +1\.3 % +2,276 +1\.3 %/);
+  expect(text).toContain("repl");
+  const idle = compareText(result({}, false), screen);
+  expect(idle).toContain("None: in no test");
+  expect(idle).not.toContain(" repl ");
+  expect(compareText(result({ job: { ...result().job, work: false } }, false), screen)).toContain("Left out: --no-work.");
+});
