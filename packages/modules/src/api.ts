@@ -4,6 +4,7 @@ import type { NodeId } from "@kreplica/hw-x86/api";
 import type { PatchCounts, PatchState, PatchTables, SiteClass } from "@kreplica/text-patch/api";
 import type { ReplicationOutcome, VmArea } from "@kreplica/vmalloc/api";
 import type { KernelIdentity } from "./check.js";
+import type { ItsThunks } from "./its-thunks.js";
 import type { ModuleFile } from "./module-file.js";
 import type { ModuleImage } from "./module-image.js";
 import type { MemoryType } from "./sections.js";
@@ -46,6 +47,8 @@ export interface LoadedModule {
   readonly state: ModuleState;
   /** By type; init memories are gone once it is live. */
   readonly memories: ReadonlyMap<MemoryType, ModuleMemory>;
+  /** Pages of thunks for its indirect branches, read-only and executable; none where the CPU needs none. */
+  readonly thunkPages: readonly VmArea[];
   /** Modules it uses symbols of. */
   readonly uses: ReadonlySet<string>;
   /** Modules that use its symbols. */
@@ -70,9 +73,10 @@ export interface ModulePatcher {
   /**
    * Brings every listed site to what this machine runs, by direct writes into the image: nothing executes it yet and there is one copy.
    * Called after relocation, before replication. @patch 08/12 arch/x86/kernel/alternative.c text_poke_early
+   * @param thunks where thunks of the module's own come from; the kernel's are used when absent
    * @throws ModuleError bad-site
    */
-  finalize(image: ModuleImage, tables: PatchTables): PatchCounts;
+  finalize(image: ModuleImage, tables: PatchTables, thunks?: ItsThunks): PatchCounts;
 }
 export const ModulePatcher = token<ModulePatcher>("modules/ModulePatcher");
 

@@ -12,6 +12,7 @@ export { loadOrder, moduleName, readModulesDep } from "./dependencies.js";
 export { moduleExports } from "./exports.js";
 export { checkLoaded, checkModules, type ModuleFinding, type ModuleWitnesses } from "./invariants.js";
 export { watchFormation, type FormationSubject } from "./formation-witness.js";
+export { ItsThunks } from "./its-thunks.js";
 export { layoutCoreInit, layoutModule, type CoreInitLayout, type ModuleLayout, type Place } from "./layout.js";
 export { readModule } from "./module-file.js";
 export { ModuleImage, type ImagePart } from "./module-image.js";

@@ -1,7 +1,7 @@
 /** E3 to E5 and the strict permissions, checked on loaded modules by walking every holder's tables. */
 import type { NodeId } from "@kreplica/hw-x86/api";
 import type { KernelTables, Mapping, ReplicaView } from "@kreplica/mm-core/api";
-import type { Vmalloc } from "@kreplica/vmalloc/api";
+import type { Vmalloc, VmArea } from "@kreplica/vmalloc/api";
 import type { LoadedModule, ModuleLoader } from "./api.js";
 import { REPLICATED_TYPES, type MemoryType } from "./sections.js";
 
@@ -30,8 +30,9 @@ export function checkModules(kernel: ModuleWitnesses): ModuleFinding[] {
 /** E4, E5 and strict permissions of one module. */
 export function checkLoaded(kernel: ModuleWitnesses, module: LoadedModule): ModuleFinding[] {
   const findings: ModuleFinding[] = [];
-  for (const { type, area } of module.memories.values()) {
-    const at = `${module.name} ${type}`;
+  const thunks = module.thunkPages.map((area) => ({ type: "text", name: "thunks", area } as const));
+  for (const { type, name, area } of [...[...module.memories.values()].map((memory) => ({ ...memory, name: memory.type })), ...thunks]) {
+    const at = `${module.name} ${name}`;
     if (area.state === "replicated" && !REPLICATED_TYPES.includes(type)) findings.push({ id: "E5", detail: `${at} is replicated` });
     const [writable, executable] = wanted(type, module);
     for (let page = 0; page < area.pages; page++) {
@@ -43,7 +44,7 @@ export function checkLoaded(kernel: ModuleWitnesses, module: LoadedModule): Modu
         }
       }
     }
-    if (REPLICATED_TYPES.includes(type)) checkEqual(kernel, module, type, findings);
+    if (REPLICATED_TYPES.includes(type)) checkEqual(kernel, at, area, findings);
   }
   return findings;
 }
@@ -51,8 +52,7 @@ export function checkLoaded(kernel: ModuleWitnesses, module: LoadedModule): Modu
 const describe = (mapping: Mapping | undefined): string => (mapping ? `${mapping.writable ? "writable" : "read-only"}, ${mapping.executable ? "executable" : "not executable"}` : "a hole");
 
 /** Relocated words and patched sites are the same whichever node reads them. */
-function checkEqual(kernel: ModuleWitnesses, module: LoadedModule, type: MemoryType, findings: ModuleFinding[]): void {
-  const { area } = module.memories.get(type)!;
+function checkEqual(kernel: ModuleWitnesses, at: string, area: VmArea, findings: ModuleFinding[]): void {
   const seen = (node: NodeId): Uint8Array => {
     const bytes = new Uint8Array(area.pages * 4096);
     kernel.vmalloc.read(node, area, 0, bytes);
@@ -62,6 +62,6 @@ function checkEqual(kernel: ModuleWitnesses, module: LoadedModule, type: MemoryT
   for (const holder of kernel.view.holders.slice(1)) {
     const other = seen(holder);
     const differs = first.findIndex((byte, i) => byte !== other[i]);
-    if (differs >= 0) findings.push({ id: "E4", detail: `${module.name} ${type} + 0x${differs.toString(16)}: node ${holder} has another byte` });
+    if (differs >= 0) findings.push({ id: "E4", detail: `${at} + 0x${differs.toString(16)}: node ${holder} has another byte` });
   }
 }

@@ -17,6 +17,7 @@ import { ModuleHost, ModulePatcher, ModulePolicy, type LoadedModule, type Module
 import { checkModule } from "./check.js";
 import { ModuleError } from "./errors.js";
 import { moduleExports } from "./exports.js";
+import { ItsThunks } from "./its-thunks.js";
 import { layoutModule, type ModuleLayout } from "./layout.js";
 import type { ModuleFile } from "./module-file.js";
 import { ModuleImage } from "./module-image.js";
@@ -35,6 +36,7 @@ const NO_COST: ReplicationCost = { stores: 0, flushes: 0, requests: 0 };
 class Module implements LoadedModule {
   state: ModuleState = "unformed";
   readonly memories = new Map<MemoryType, ModuleMemory>();
+  readonly thunkPages: VmArea[] = [];
   readonly users = new Set<string>();
   uses: ReadonlySet<string> = new Set();
   exports: readonly ExportedSymbol[] = [];
@@ -80,7 +82,7 @@ export class ElfModuleLoader implements ModuleLoader {
   find(name: string): LoadedModule | undefined { return this.modules.get(name); }
   containing(address: bigint): LoadedModule | undefined {
     const area = this.vmalloc.find(address);
-    return area && [...this.modules.values()].find((module) => [...module.memories.values()].some((memory) => memory.area === area));
+    return area && [...this.modules.values()].find((module) => [...module.memories.values()].some((memory) => memory.area === area) || module.thunkPages.includes(area));
   }
 
   load(file: ModuleFile, node: NodeId): LoadedModule {
@@ -90,7 +92,7 @@ export class ElfModuleLoader implements ModuleLoader {
     try {
       const layout = layoutModule(file);
       this.allocate(module, file, layout, node);
-      this.make(module, file, layout);
+      this.make(module, file, layout, node);
       this.form(module, node);
     } catch (error) {
       this.release(module, MEMORY_TYPES);
@@ -152,7 +154,7 @@ export class ElfModuleLoader implements ModuleLoader {
   }
 
   /** Everything that is written directly: one copy, in host bytes, then into the areas' frames. */
-  private make(module: Module, file: ModuleFile, layout: ModuleLayout): void {
+  private make(module: Module, file: ModuleFile, layout: ModuleLayout, node: NodeId): void {
     const image = new ModuleImage<MemoryType>(
       file, layout.places.map((place) => place && { part: place.type, offset: place.offset }), layout.bytes,
       (type) => signedOf(module.memories.get(type)!.area.start),
@@ -164,7 +166,8 @@ export class ElfModuleLoader implements ModuleLoader {
     const tables = readPatchTables(image);
     module.sites = countSites(tables);
     module.patchTables = tables;
-    module.patched = this.patcher.finalize(image, tables);
+    const thunks = new ItsThunks(() => this.thunkPage(module, layout, node));
+    module.patched = this.patcher.finalize(image, tables, thunks);
     module.exports = moduleExports(image);
     for (const each of module.exports) {
       const known = this.host.symbols.find(each.name);
@@ -175,6 +178,22 @@ export class ElfModuleLoader implements ModuleLoader {
     module.own = own;
     module.removable = !own.has("init_module") || own.has("cleanup_module");
     for (const { part, bytes } of image.parts) this.vmalloc.write(module.memories.get(part)!.area, 0, bytes);
+    for (const { area, bytes } of thunks.pages) this.vmalloc.write(area, 0, bytes);
+  }
+
+  /** No page is no reason to fail: the branch goes through the kernel's thunk. */
+  private thunkPage(module: Module, layout: ModuleLayout, node: NodeId): VmArea | undefined {
+    try {
+      const area = this.vmalloc.allocate({
+        bytes: 4096, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: this.policy.place(this.ask(module.name, "text", layout, node)),
+        purpose: "module", resetPermissions: true,
+      });
+      module.thunkPages.push(area);
+      return area;
+    } catch (error) {
+      if (error instanceof VmallocError) return undefined;
+      throw error;
+    }
   }
 
   /** @patch 11/12 kernel/module/main.c module_replicate_rodata, then kernel/module/strict_rwx.c */
@@ -184,9 +203,11 @@ export class ElfModuleLoader implements ModuleLoader {
       .filter((memory) => this.policy.replicate(this.question(module.name, memory.type, memory.bytes, bytes("text") + bytes("rodata"), node)));
     // A kernel without private tables has nothing to replicate.
     const shared = chosen.filter(({ area }) => area.state === "shared");
+    // Thunks are text that lies elsewhere.
+    const thunks = shared.some(({ type }) => type === "text") ? module.thunkPages : [];
     const before = { stores: this.tables.stores.total, flushes: this.tables.flushes, requests: this.allocator.requests };
     // No memory for copies is no reason to fail: shared code runs as well.
-    const outcomes = shared.length > 0 ? this.vmalloc.replicateAll(shared.map(({ area }) => area)) : [];
+    const outcomes = shared.length > 0 ? this.vmalloc.replicateAll([...shared.map(({ area }) => area), ...thunks]) : [];
     module.replicationCost = {
       stores: this.tables.stores.total - before.stores, flushes: this.tables.flushes - before.flushes, requests: this.allocator.requests - before.requests,
     };
@@ -210,6 +231,7 @@ export class ElfModuleLoader implements ModuleLoader {
       areas.push(memory.area);
       module.memories.delete(type);
     }
+    if (types === MEMORY_TYPES) areas.push(...module.thunkPages.splice(0));
     this.vmalloc.freeAll(areas);
     if (types === MEMORY_TYPES && module.percpu !== undefined) this.percpu.give(module.percpu);
   }

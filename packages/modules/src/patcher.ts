@@ -9,6 +9,7 @@ import { patchAlternatives, patchEarly, patchFtrace, type PatchableText, type Pa
 import { signedOf } from "./addresses.js";
 import { ModuleHost, type ModulePatcher } from "./api.js";
 import { ModuleError } from "./errors.js";
+import type { ItsThunks } from "./its-thunks.js";
 import type { ModuleImage } from "./module-image.js";
 import { refusing } from "./patch-tables.js";
 
@@ -23,11 +24,11 @@ export class NoPatcher implements ModulePatcher {
 export class TablePatcher implements ModulePatcher {
   constructor(@inject(ModuleHost) private readonly host: ModuleHost) {}
 
-  finalize(image: ModuleImage, tables: PatchTables): PatchCounts {
+  finalize(image: ModuleImage, tables: PatchTables, thunks?: ItsThunks): PatchCounts {
     const { patching } = this.host;
     if (!patching) throw new ModuleError("bad-site", image.file.name, "this kernel does not say what its code is patched to: bind the noPatching plugin, or give its state");
     const text = new ImageText(image);
-    const state = stateWith(image, patching);
+    const state = stateWith(image, patching, thunks);
     const staticCalls = tables.staticCalls.map((site) => this.keyed(image, site));
     return refusing(image, () => ({
       ...patchAlternatives(text, tables, state, (address) => image.bytes(signedOf(address), 1) !== undefined),
@@ -44,7 +45,7 @@ export class TablePatcher implements ModulePatcher {
 }
 
 /** Keys that are the module's own are in its data; all others are the kernel's. */
-function stateWith(image: ModuleImage, kernel: PatchState): PatchState {
+function stateWith(image: ModuleImage, kernel: PatchState, thunks: ItsThunks | undefined): PatchState {
   const own = (key: bigint, length: number): DataView | undefined => {
     const bytes = image.bytes(signedOf(key), length);
     return bytes && new DataView(bytes.buffer, bytes.byteOffset, length);
@@ -52,6 +53,8 @@ function stateWith(image: ModuleImage, kernel: PatchState): PatchState {
   return {
     has: (feature) => kernel.has(feature), paravirt: (type) => kernel.paravirt(type), returnThunk: (site) => kernel.returnThunk(site),
     indirectThunks: kernel.indirectThunks, defaultReturnThunk: kernel.defaultReturnThunk, staticCallReturn0: kernel.staticCallReturn0, cpus: kernel.cpus,
+    // One for each branch, so that they do not share a prediction; the kernel's shared one when there is no memory.
+    ...(kernel.indirectItsThunk ? { indirectItsThunk: (register: number) => thunks?.take(register) ?? kernel.indirectItsThunk!(register) } : {}),
     keyEnabled: (key) => {
       const view = own(key, 4);
       return view ? view.getInt32(0, true) > 0 : kernel.keyEnabled(key);

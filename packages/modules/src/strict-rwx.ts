@@ -22,6 +22,7 @@ export class SetMemoryPermissions implements StrictPermissions {
   protect(module: LoadedModule): void {
     this.change(module, [
       ...ranges(module, ["text", "init-text"], { writable: false, executable: true }), ...ranges(module, ["rodata", "init-rodata"], { writable: false }),
+      ...module.thunkPages.map(({ start, pages }) => ({ range: { start, pages }, change: { writable: false, executable: true }, alias: true })),
     ]);
   }
 

@@ -2,7 +2,8 @@
 /** Sorting of tables, dependencies, per-CPU room and exports: the small parts, each against a plain statement of what it must do. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { exportsFromSymbols, layoutModule, loadOrder, moduleName, ModuleImage, readExports, readModule, readModulesDep, type ModuleError, sortTables, type MemoryType } from "../src/index.js";
+import type { VmArea } from "@kreplica/vmalloc";
+import { exportsFromSymbols, ItsThunks, layoutModule, loadOrder, moduleName, ModuleImage, readExports, readModule, readModulesDep, type ModuleError, sortTables, type MemoryType } from "../src/index.js";
 import { PercpuReserve } from "../src/percpu.js";
 import { tinyModule, type ObjectSection } from "../src/testing.js";
 
@@ -142,5 +143,40 @@ describe("exports", () => {
     const { loaderKernel } = await import("./support/kernel.js");
     const file = readModule(tinyModule({ sections: [{ name: "__ksymtab", flags: 2, bytes: new Uint8Array(12).fill(0x70), align: 4 }] }));
     expect(() => loaderKernel().loader.load(file, 0)).toThrow("names a symbol outside");
+  });
+});
+
+describe("thunks for indirect branches", () => {
+  const base = 0xffff_ffff_c000_0000n;
+  const make = (pages: number): { thunks: ItsThunks; taken: () => number } => {
+    let taken = 0;
+    return { thunks: new ItsThunks(() => (taken < pages ? { start: base + BigInt(taken++) * 0x2000n } as VmArea : undefined)), taken: () => taken };
+  };
+  test("never in a lower half, never overlapping, filled with INT3 between", () => {
+    const { thunks, taken } = make(100);
+    let last = 0n;
+    for (let nth = 0; nth < 2000; nth++) {
+      const register = (nth * 7) % 16;
+      const length = register >= 8 ? 4 : 3;
+      const at = thunks.take(register)!;
+      expect(at).toBeGreaterThan(last);
+      const end = at + BigInt(length) - 1n;
+      expect([at & 0x20n, end & 0x20n, at >> 6n]).toEqual([0x20n, 0x20n, end >> 6n]);
+      last = end;
+      const page = thunks.pages.at(-1)!;
+      const offset = Number(at - page.area.start);
+      expect([...page.bytes.subarray(offset, offset + length)]).toEqual([...(register >= 8 ? [0x41] : []), 0xff, 0xe0 + (register & 7), 0xcc]);
+      expect(page.bytes[offset + length] ?? 0xcc).toBe(0xcc);
+    }
+    // 32 bytes of each line hold at most ten of three bytes and eight of four.
+    expect(taken()).toBeGreaterThanOrEqual(Math.ceil(2000 / (64 * 10)));
+    expect(taken()).toBeLessThanOrEqual(Math.ceil(2000 / (63 * 8)) + 1);
+  });
+  test("none when there is no page, and a page only when it is needed", () => {
+    const none = make(0);
+    expect([none.thunks.take(0), none.taken()]).toEqual([undefined, 0]);
+    const one = make(1);
+    while (one.thunks.take(3) !== undefined);
+    expect(one.thunks.pages.length).toBe(1);
   });
 });

@@ -8,7 +8,7 @@ import { POLICIES } from "../assemble.js";
 import { InputError } from "../inputs/input-error.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
 import { moduleDirectory, moduleFiles, type ModuleDirectory } from "../inputs/kernel-modules/directory.js";
-import { moduleHost } from "../inputs/kernel-modules/host.js";
+import { ITS_FEATURES, moduleHost } from "../inputs/kernel-modules/host.js";
 import { bootWithModules } from "../kernel-with-modules.js";
 import { loadModules, readInOrder, totalOf } from "../measure/load-modules.js";
 import { modulesText, type ModuleRun } from "../report/modules.js";
@@ -27,6 +27,7 @@ interface Options extends MachineOptions, PlacementOptions, JsonOption {
   readonly policy: string;
   readonly place: string;
   readonly replicate: string;
+  readonly its?: boolean;
   readonly rfcV1?: boolean;
   readonly top: number;
 }
@@ -43,6 +44,7 @@ export function registerModules(program: Command, context: CommandContext): void
     .addOption(new Option("--policy <name>", "who holds copies of the kernel").choices(Object.keys(POLICIES)).default("per-node"))
     .addOption(new Option("--place <where>", "node of the base copy: local, first, interleaved, or a number").default("local"))
     .addOption(new Option("--replicate <which>", "all, none, from:BYTES, upto:BYTES, distance:SLIT, or module names separated by commas").default("all"))
+    .addOption(new Option("--its", "a CPU whose indirect branches need thunks of their own (Indirect Target Selection) in place of retpolines"))
     .addOption(new Option("--rfc-v1", "the same loads with the series' own way of replicating areas beside"))
     .addOption(new Option("--top <count>", "modules to list, the largest first").argParser(wholeNumber("--top")).default(20));
   addPlacementOptions(addMachineOptions(command)).addOption(jsonOption())
@@ -62,7 +64,7 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const kernel = await readKernelFile(options.kernel, options.symbols);
   const { directory, wanted } = wantedModules(options);
   const run = async (design: string, areas: typeof vmalloc, most = Infinity): Promise<ModuleRun> => {
-    const host = moduleHost(kernel);
+    const host = options.its ? moduleHost(kernel, ITS_FEATURES, true) : moduleHost(kernel);
     try {
       context.progress.start(wanted.length * 2, "reading");
       const files = await readInOrder(directory, wanted, (name) => context.progress.step(1, name));

@@ -93,7 +93,7 @@ export function loadModules(kernel: ModuleKernel, files: readonly ModuleFile[], 
 function measure(kernel: ModuleKernel, module: LoadedModule): Omit<ModuleCost, "stores" | "flushes" | "requests" | "modelled" | "milliseconds"> {
   const byNode = new Map<NodeId, number>(kernel.machine.nodes.map((node) => [node, 0]));
   let kept = 0;
-  for (const { area } of module.memories.values()) {
+  for (const area of [...[...module.memories.values()].map((memory) => memory.area), ...module.thunkPages]) {
     kept += area.pages * 4096;
     for (const frames of [area.frames, ...area.copies.values()]) {
       for (const frame of frames) {

@@ -3,14 +3,14 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { plugin } from "@kreplica/di";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
-import { checkModules, type LoadedModule } from "@kreplica/modules";
+import { checkModules, layoutModule, type LoadedModule } from "@kreplica/modules";
 import { SetMemory } from "@kreplica/set-memory";
 import { Ftrace, InsnPages, JumpLabels, Kprobes, moveInstruction, StaticCalls, TextPoke, textPatch } from "@kreplica/text-patch";
-import { checkAreas, vmalloc } from "@kreplica/vmalloc";
+import { checkAreas, vmalloc, VmallocError } from "@kreplica/vmalloc";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { readKernelFile, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
 import { moduleDirectory, type ModuleDirectory } from "../../src/inputs/kernel-modules/directory.js";
-import { moduleHost } from "../../src/inputs/kernel-modules/host.js";
+import { ITS_FEATURES, moduleHost } from "../../src/inputs/kernel-modules/host.js";
 import { bootWithModules, type ModuleKernel } from "../../src/kernel-with-modules.js";
 import { loadModules, readInOrder } from "../../src/measure/load-modules.js";
 import { Scratch } from "../real/kernel-calls.js";
@@ -139,6 +139,65 @@ describe.skipIf(!found)("in a loaded module", () => {
     ftrace.disable([entry]);
     expect(counted()).toEqual(cpus.map(() => 0n));
     ftrace.dropTrampoline(trampoline);
+  }, 60_000);
+
+  test("indirect branches that end in the lower half of a line go through thunks of the module's own, copied with its text", async () => {
+    const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file, ITS_FEATURES, true) });
+    expect(loadModules(kernel, await readInOrder(directory, ["xfs"]), 1, () => 0).refused).toEqual([]);
+    const module = kernel.loader.find("xfs")!;
+    const { area } = module.memories.get("text")!;
+    const bytes = new Uint8Array(area.pages * 4096);
+    kernel.vmalloc.read(2, area, 0, bytes);
+    const view = new DataView(bytes.buffer);
+    const thunks = new Set<bigint>();
+    let plain = 0;
+    for (const site of module.patchTables.retpolines.filter((each) => inText(module, each))) {
+      const at = Number(site - area.start);
+      const prefix = bytes[at] === 0x2e ? 1 : 0;
+      const opcode = bytes[at + prefix]!;
+      if (opcode === 0xe8 || opcode === 0xe9) {
+        const target = site + BigInt(prefix) + 5n + BigInt(view.getInt32(at + prefix + 1, true));
+        const page = module.thunkPages.find(({ start }) => target >= start && target < start + 4096n);
+        expect(page).toBeDefined();
+        // A thunk each, `jmp *register`, wholly in an upper half.
+        expect(thunks.has(target)).toBe(false);
+        thunks.add(target);
+        expect(target & 0x20n).toBe(0x20n);
+        const code = new Uint8Array(4);
+        kernel.vmalloc.read(0, page!, Number(target - page!.start), code);
+        const rex = code[0] === 0x41 ? 1 : 0;
+        expect([code[rex], code[rex + 1]! & 0xf8, code[rex + 2]]).toEqual([0xff, 0xe0, 0xcc]);
+        expect((target + BigInt(rex) + 1n) & 0x20n).toBe(0x20n);
+      } else {
+        // call *reg or jmp *reg in place: it ends in an upper half.
+        const rex = opcode === 0x41 ? 1 : 0;
+        expect(bytes[at + rex]).toBe(0xff);
+        expect((site + BigInt(rex) + 1n) & 0x20n).toBe(0x20n);
+        plain++;
+      }
+    }
+    console.log(`xfs: ${thunks.size} thunks on ${module.thunkPages.length} pages, ${plain} branches in place`);
+    expect([thunks.size > 100, plain > 100]).toEqual([true, true]);
+    for (const page of module.thunkPages) expect([page.state, page.copies.size]).toEqual(["replicated", NODES - 1]);
+    expect(findings(kernel)).toEqual([]);
+    for (const each of [...kernel.loader.loaded].reverse()) kernel.loader.unload(each.name);
+    expect([kernel.vmalloc.counters.used, kernel.vmalloc.counters.areas]).toEqual([0, 0]);
+  }, 60_000);
+
+  test("without memory for a thunk's page the kernel's shared thunk does", async () => {
+    const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file, ITS_FEATURES, true) });
+    const allocate = kernel.vmalloc.allocate.bind(kernel.vmalloc);
+    const [libcrc] = await readInOrder(directory, ["nls_cp437"]);
+    // Every area of the module comes before the first thunk.
+    let areas = 0;
+    const needed = Object.values(layoutModule(libcrc!).bytes).filter((bytes) => bytes > 0).length;
+    kernel.vmalloc.allocate = (request) => {
+      if (areas++ >= needed) throw new VmallocError("out-of-frames", 0n, "refused by the test");
+      return allocate(request);
+    };
+    expect(loadModules(kernel, [libcrc!], 0, () => 0).refused).toEqual([]);
+    expect(kernel.loader.find("nls_cp437")!.thunkPages).toEqual([]);
+    expect(findings(kernel)).toEqual([]);
   }, 60_000);
 
   test("a static key of its own, and a static call, switched after it was loaded: the sites change in every copy and change back", async () => {

@@ -1,5 +1,5 @@
 /** Retpolines and return thunks: what compilers emit for indirect branches and returns, turned into what this CPU needs. */
-import { INT3, JMP32, branch32, RET, targetOf } from "../encode.js";
+import { CALL, INT3, JMP32, branch32, RET, targetOf } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import { optimiseNops } from "./optimise-nops.js";
 import { FEATURE, type PatchableText, type PatchState } from "./patchable-text.js";
@@ -8,6 +8,8 @@ const CS_PREFIX = 0x2e;
 const LFENCE = [0x0f, 0xae, 0xe8];
 /** Bytes of each __x86_indirect_thunk_*. */
 const THUNK_BYTES = 32n;
+/** Upper half of a cache line. */
+const LINE_HALF = 0x20n;
 
 /**
  * Calls and jumps through a retpoline become plain indirect ones where the CPU does not need it.
@@ -35,6 +37,15 @@ export function applyRetpolines(text: PatchableText, sites: readonly bigint[], s
     const code: number[] = [];
     if (conditional) code.push(0x70 | ((old[1]! & 15) ^ 1), length - 2);
     if (lfence) code.push(...LFENCE);
+    // The last byte of the branch decides. @source arch/x86/kernel/alternative.c cpu_wants_indirect_its_thunk_at
+    if (state.indirectItsThunk && ((site + BigInt(code.length + 1 + (register >> 3))) & LINE_HALF) === 0n) {
+      const thunk = state.indirectItsThunk(register);
+      const at = site + BigInt(conditional ? 1 : prefix);
+      const branch = branch32(call ? CALL : JMP32, at, thunk);
+      text.write(site, conditional ? Uint8Array.of(0x0f, old[1]!, ...branch.subarray(1)) : Uint8Array.of(...whole.subarray(0, prefix), ...branch), "retpoline");
+      changed++;
+      continue;
+    }
     if (register >= 8) code.push(0x41);
     code.push(0xff, (call ? 0xd0 : 0xe0) + (register & 7));
     // With LFENCE the longest forms do not fit and stay as they are.

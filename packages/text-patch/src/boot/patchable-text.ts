@@ -24,6 +24,11 @@ export interface PatchState {
   readonly defaultReturnThunk: bigint;
   /** Where a return at this address must jump to; undefined for a plain RET. */
   returnThunk(site: bigint): bigint | undefined;
+  /**
+   * A thunk for one indirect branch that may not end in the lower half of a line; absent where the CPU does not need that (ITS). May give
+   * each branch its own, so it is asked once a site. @param register 0 to 15
+   */
+  indirectItsThunk?(register: number): bigint;
   /** Whether a static key is on. */
   keyEnabled(key: bigint): boolean;
   /** What a static call calls; 0 for none. */

@@ -19,11 +19,17 @@ export const DEFAULT_FEATURES: ReadonlySet<number> = new Set([
   0 * 32 + 26, // XMM2
 ]);
 
+/** The same CPU with enhanced IBRS in place of retpolines, and indirect branches that need thunks (ITS): Skylake-X to Ice Lake. */
+export const ITS_FEATURES: ReadonlySet<number> = new Set([...DEFAULT_FEATURES].filter((feature) => feature !== 11 * 32 + 12));
+/** Bytes of one of the kernel's own thunks, by register. @source arch/x86/include/asm/nospec-branch.h ITS_THUNK_SIZE */
+const ITS_THUNK_BYTES = 64n;
+
 /**
  * @param features CPU features the code is patched for
+ * @param its whether indirect branches go through thunks of their own
  * @throws InputError when the kernel lacks a section or symbol modules need
  */
-export function moduleHost(kernel: KernelFile, features: ReadonlySet<number> = DEFAULT_FEATURES): ModuleHost {
+export function moduleHost(kernel: KernelFile, features: ReadonlySet<number> = DEFAULT_FEATURES, its = false): ModuleHost {
   const { file } = kernel;
   const fault = (field: string, reason: string): never => { throw new InputError({ file, field, reason, remedy: "give the vmlinux or vmlinuz the modules were built for" }); };
   const base = signedOf(kernel.base);
@@ -43,8 +49,9 @@ export function moduleHost(kernel: KernelFile, features: ReadonlySet<number> = D
   const magicAt = kernel.symbol("vermagic") ?? fault("vermagic", "has no such symbol");
   const magic = source.bytes(signedOf(magicAt), LONGEST_MAGIC) ?? fault("vermagic", "lies outside the image");
   const initial = stateOf(kernel, kernel.memory, kernel.base);
+  const thunks = its ? kernel.symbol("__x86_indirect_its_thunk_array") ?? fault("__x86_indirect_its_thunk_array", "has no such symbol: it was built without ITS thunks") : undefined;
   const running: PatchState = {
-    ...initial, has: (feature) => features.has(feature),
+    ...initial, ...(thunks === undefined ? {} : { indirectItsThunk: (register: number) => thunks + ITS_THUNK_BYTES * BigInt(register) }), has: (feature) => features.has(feature),
     returnThunk: () => (features.has(11 * 32 + 14) ? initial.defaultReturnThunk : undefined),
     keyEnabled: (key) => inside(source, key, 4) && initial.keyEnabled(key),
     staticCallTarget: (key) => (inside(source, key, 8) ? initial.staticCallTarget(key) : 0n),
