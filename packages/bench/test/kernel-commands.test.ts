@@ -18,7 +18,7 @@ describe("boot", () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^Linux 6\.1\.0-56-cloud-amd64 on e5-2690v3-2s: per-node, 4 levels, KPTI off, image on node 0/);
     expect(out.match(/^ +\d+\* /gm)).toHaveLength(4);
-    expect(out).toMatch(/Invariants: 24 checked, all hold, 59 not reached/);
+    expect(out).toMatch(/Invariants: 32 checked, all hold, 51 not reached/);
     expect(out).toMatch(/More than one copy needs: 26\.1 MiB; worked out from sizes: 26\.1 MiB\n/);
   });
   test("as one document, the same twice", async () => {

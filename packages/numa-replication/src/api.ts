@@ -2,4 +2,4 @@
 export { WINDOW_START } from "./clone-tables.js";
 export * from "./policy.js";
 export { INVARIANTS } from "./invariants/catalogue.js";
-export type { Invariant, InvariantReport, Violation } from "./invariants/invariant.js";
+export type { Invariant, InvariantReport, Violation, Where } from "./invariants/invariant.js";

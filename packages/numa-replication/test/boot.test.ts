@@ -23,7 +23,7 @@ describe.each([1, 2, 3, 8])("%i nodes", (count) => {
         expect(report.violated).toEqual([]);
         expect(view.holders).toHaveLength(count);
         expect(report.checked.length + report.notReached.length).toBe(INVARIANTS.length);
-        expect(report.checked.length).toBe((count === 1 ? 10 : 24) + (pti ? 1 : 0));
+        expect(report.checked.length).toBe((count === 1 ? 12 : 32) + (pti ? 2 : 0));
       }
     }
   });

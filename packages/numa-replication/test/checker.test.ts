@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { type AddressSpaces, directAddress } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
-import { BootWitness, checkInvariants, PER_NODE, replicationBy } from "../src/index.js";
+import { BootWitness, checkInvariants, INVARIANTS, PER_NODE, replicationBy } from "../src/index.js";
+import type { StepSeen } from "../src/invariants/witness.js";
 
 const TEXT = 0xffff_ffff_8100_0000n;
 const RODATA = TEXT + 0x40_0000n;
@@ -66,8 +67,19 @@ const cases: readonly [string, string, (kernel: Kernel) => void, TestKernelOptio
   ["C2", "data executable through the boot table", (kernel) => change(kernel, -1, DATA, 2, rwx)],
   ["C3", "a copy writable through the direct map", (kernel) => change(kernel, 0, directAddress(kernel.layout, kernel.tables.lookup(1, RODATA)!.frame), 2, (lo, hi) => [lo | 2, hi])],
   ["C4", "freed init text executable on one node", (kernel) => change(kernel, 1, TEXT + 0xa0_3000n, 1, (lo, hi) => [lo, hi & 0x7fff_ffff])],
+  ["G1", "a CPU on a frame that is nobody's root", (kernel) => kernel.machine.cpu(1).writeCr3(BigInt(kernel.view.kernelRoot(0) + 0x40) << 12n)],
+  ["G10", "a CPU that fetches text from another node", (kernel) => change(kernel, 1, TEXT, 2, frame(kernel.tables.lookup(0, TEXT)!.frame))],
+  ["H5", "other bytes for user mode", (kernel) => { const pmd = userPmd(kernel); const index = Number((TEXT >> 21n) & 511n); kernel.entries.write(pmd, index, (0x2200 << 12) | (kernel.entries.low(pmd, index) & 0xfff), 0); }, { pti: true }],
+  ["I3", "a frame too many for copies", (kernel) => { kernel.allocator.allocate(1, 0, { purpose: "rodata" }); }],
   ["C6", "kernel data in the user half", (kernel) => { const pud = entry(kernel, 1, TEXT, 4); change({ ...kernel, view: { ...kernel.view, kernelRoot: (node) => kernel.view.kernelRoot(node) + 1 } } as Kernel, 1, DATA, 2, () => [0x1800_0e3, 0]); expect(pud.lo & 1).toBe(1); }, { pti: true }],
 ];
+
+/** The PMD page through which user mode reaches the entry text, on node 1. */
+function userPmd({ entries, view, layout }: Kernel): number {
+  let table = view.kernelRoot(1) + 1;
+  for (let level: number = layout.levels; level > 2; level--) table = entries.low(table, Number((TEXT >> BigInt(12 + 9 * (level - 1))) & 511n)) >>> 12;
+  return table;
+}
 
 const idt = ({ image }: Kernel): bigint => image.symbol("idt_table")!;
 
@@ -95,14 +107,14 @@ test("a memoryless node on a root that is not its nearest's is seen by A8", () =
   const kernel = boot({ nodes: [0, 1, 2].map((id) => ({ id, memoryMiB: id === 2 ? 0 : 64, cpus: 1 })), distance: [[10, 20, 20], [20, 10, 15], [20, 15, 10]] });
   expect(ids(kernel)).toEqual([]);
   const lying = new Proxy(kernel.view, { get: (view, key) => (key === "kernelRoot" ? (node: number) => view.kernelRoot(node === 2 ? 0 : node) : Reflect.get(view, key)) });
-  expect(ids({ ...kernel, view: lying })).toEqual(["A8"]);
+  expect(ids({ ...kernel, view: lying })).toEqual(["A8", "G1"]);
 });
 
 test("one holder that costs a frame is seen by A11", () => {
   const kernel = boot({ nodes: [{ id: 0, memoryMiB: 64, cpus: 1 }] });
   expect(ids(kernel)).toEqual([]);
   kernel.allocator.allocate(0, 0, { purpose: "text" });
-  expect(ids(kernel)).toEqual(["A11"]);
+  expect(ids(kernel)).toEqual(["A11", "I3"]);
 });
 
 test("what can only be witnessed is judged by what was witnessed: B7, B9, B10", () => {
@@ -111,6 +123,64 @@ test("what can only be witnessed is judged by what was witnessed: B7, B9, B10", 
   kernel.witness.tablesAfterClone.set(1, 9);
   kernel.witness.changeByReplication.push("page 0");
   expect(ids(kernel)).toEqual(["B7", "B9", "B10"]);
+});
+
+describe("the order of the boot is judged by what was seen at each step", () => {
+  test.each<[string, string, Partial<StepSeen>, string]>([
+    ["H1", "text is some node's own before the step", { ownText: true }, "trap-init"],
+    ["H1", "text is not every node's own afterwards", { ownText: false }, "smp-init"],
+    ["H1", "frames for copies are taken later", { copyFrames: 7 }, "initcalls"],
+    ["H2", "rodata is copied while it can be written", { ownRodata: true }, "initcalls"],
+    ["H2", "rodata is common again", { ownRodata: false }, "running"],
+    ["H3", "two frames for one rodata while booting", { sameRodata: false }, "alternatives"],
+    ["H4", "holders before there are copies", { holders: [0, 1] }, "setup-arch"],
+    ["H4", "no holders any more", { holders: [0] }, "running"],
+    ["H4", "a copy given out before it was filled", { equalText: false }, "numa-replicate-kernel"],
+    ["I4", "a holder that joined", { holders: [0] }, "numa-replicate-kernel"],
+  ])("%s: %s", (id, _what, seen, step) => {
+    const kernel = boot({});
+    expect(checkInvariants({ ...kernel, spaces, reached: "running" }).violated).toEqual([]);
+    const { steps } = kernel.witness;
+    const at = steps.findIndex((each) => each.step === step);
+    steps[at] = { ...steps[at]!, ...seen };
+    expect(ids(kernel)).toContain(id);
+  });
+});
+
+describe("address spaces", () => {
+  const set = (kernel: Kernel) => {
+    const space = kernel.spaces.create(0)!;
+    space.set(0x1000n, { frame: 5, level: 1, present: true, writable: true, executable: false, global: false, user: true, cache: "wb" }, 0);
+    space.mapLdt(9);
+    return space;
+  };
+  const found = (kernel: Kernel): string[] => checkInvariants({ ...kernel, reached: "running" }).violated.map((each) => each.id);
+  test.each<[string, string, (kernel: Kernel, pgd: (node: number) => number) => void]>([
+    ["F1", "a slot that one node lacks", ({ entries }, pgd) => { entries.write(pgd(1), 0, 0, 0); }],
+    ["F1", "a slot that leads elsewhere in a user half", ({ entries }, pgd) => { entries.write(pgd(1) + 1, 0, 0x9067, 0); }],
+    ["F2", "a kernel slot that is another's", ({ entries }, pgd) => { entries.write(pgd(1), 511, entries.low(pgd(0), 511), entries.high(pgd(0), 511)); }],
+    ["F3", "a slot the canonical PGD lacks", ({ entries }, pgd) => { entries.write(pgd(1), 7, 0x9067, 0x8000_0000); }],
+    ["F6", "a PGD that was freed", ({ allocator }, pgd) => { allocator.free(pgd(1), 1); }],
+    ["F9", "an LDT in one user half alone (D11)", ({ entries }, pgd) => { entries.write(pgd(1) + 1, 272, 0, 0); }],
+    ["C7", "a user slot that the kernel may execute", ({ entries }, pgd) => { for (const node of [0, 1]) entries.write(pgd(node), 0, entries.low(pgd(node), 0), 0); }],
+  ])("%s sees %s", (id, _what, corrupt) => {
+    const kernel = boot({ pti: true });
+    const space = set(kernel);
+    expect(found(kernel)).toEqual([]);
+    corrupt(kernel, (node) => space.pgd(node));
+    expect(found(kernel)).toContain(id);
+  });
+});
+
+test("the catalogue says for each where it is checked, and the checker keeps its word", () => {
+  const kernel = boot({ pti: true });
+  const space = kernel.spaces.create(0)!;
+  const report = checkInvariants({ ...kernel, reached: "running" });
+  const here = INVARIANTS.filter(({ where }) => where.includes("state") || where.includes("boot")).map(({ id }) => id);
+  // A11 is about one holder.
+  expect(report.checked).toEqual(here.filter((id) => id !== "A11"));
+  for (const { where } of INVARIANTS) expect(where.length).toBeGreaterThan(0);
+  space.free();
 });
 
 test("every invariant is named once: checked or not reached", () => {

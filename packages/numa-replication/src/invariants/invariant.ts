@@ -1,5 +1,12 @@
 /** What an invariant is, and what a check of all of them says. */
 
+/**
+ * Where an invariant is checked. `state`: by checkInvariants, from the bytes of a kernel at rest; `boot`: there too, from what a
+ * BootWitness saw; `run`: by `kreplica check`, while operations run; `patching`: by the witness of text-patch; `areas`: by checkAreas of
+ * vmalloc and checkModules of modules; `test`: by a test that compares several kernels.
+ */
+export type Where = "state" | "boot" | "run" | "patching" | "areas" | "test";
+
 /** One rule a replicated kernel keeps. */
 export interface Invariant {
   /** As in the project's list: A1 to I6. */
@@ -7,6 +14,7 @@ export interface Invariant {
   readonly sentence: string;
   /** From when on, or under which condition. */
   readonly when: string;
+  readonly where: readonly Where[];
 }
 
 /** An invariant that does not hold, and where. */

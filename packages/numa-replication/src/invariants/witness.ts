@@ -8,7 +8,23 @@ import type { WatchedKernel } from "./watched.js";
 
 type Watched = WatchedKernel & { readonly boot: KernelBoot };
 
+/** How things stood at the end of a step. */
+export interface StepSeen {
+  readonly step: BootStep;
+  readonly holders: readonly NodeId[];
+  /** Whether every holder but the master maps frames of its own, by the first, a middle and the last page. */
+  readonly ownText: boolean;
+  readonly ownRodata: boolean;
+  /** Whether all holders map the same frames of rodata, and read the same bytes of text. */
+  readonly sameRodata: boolean;
+  readonly equalText: boolean;
+  /** Frames taken for copies, on all nodes. */
+  readonly copyFrames: number;
+}
+
 export class BootWitness {
+  /** Each step that was done, in order. */
+  readonly steps: StepSeen[] = [];
   /** Roots given out before there were any of their own. */
   readonly earlyRoots: { readonly step: BootStep; readonly node: NodeId; readonly root: Frame }[] = [];
   /** Tables on each holder's way to the window right after they were cloned. */
@@ -31,6 +47,7 @@ export class BootWitness {
     kernel.boot.during("mm-core-init", () => { witness.before = witness.look(); return ""; });
     kernel.boot.during("numa-replicate-kernel", () => { witness.afterClone(); return ""; });
     kernel.boot.during("mark-rodata-ro", () => { witness.rodataVersions = witness.versions(); return ""; });
+    for (const step of BOOT_STEPS) kernel.boot.during(step, () => { witness.steps.push(witness.see(step)); return ""; });
     return witness;
   }
 
@@ -41,6 +58,32 @@ export class BootWitness {
     const units: CpuUnits = this.kernel.boot.units;
     for (const unit of units.values()) if (address === directAddress(this.kernel.layout, unit + 6)) return true;
     return false;
+  }
+
+  private see(step: BootStep): StepSeen {
+    const { view, image, allocator, machine, entries } = this.kernel;
+    const others = view.holders.filter((node) => node !== view.master);
+    const frames = (node: NodeId, start: bigint, end: bigint): (Frame | undefined)[] => {
+      const pages = pagesOf(start, end);
+      return [0, pages >> 1, pages - 1].map((page) => view.replicaFrame(imageAddress(this.kernel.layout, start) + BigInt(page) * 4096n, node));
+    };
+    // Asked through the roots, as a CPU would: before there is anything to look at, nothing is anyone's own.
+    const part = (start: bigint, end: bigint): { own: boolean; same: boolean; equal: boolean } => {
+      const wanted = frames(view.master, start, end);
+      const found = others.map((node) => frames(node, start, end));
+      const each = (fits: (frame: Frame | undefined, first: Frame | undefined) => boolean): boolean => found.every((mine) => mine.every((frame, at) => fits(frame, wanted[at])));
+      return {
+        own: others.length > 0 && each((frame, first) => frame !== undefined && frame !== first),
+        same: each((frame, first) => frame === first),
+        equal: each((frame, first) => frame !== undefined && first !== undefined && entries.memory.equalFrames(frame, first)),
+      };
+    };
+    const text = part(image.stext, image.etext);
+    const rodata = part(image.startRodata, image.endRodata);
+    return {
+      step, holders: [...view.holders], ownText: text.own, ownRodata: rodata.own, sameRodata: rodata.same, equalText: text.equal,
+      copyFrames: machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "text") + allocator.usedFrames(node, "rodata"), 0),
+    };
   }
 
   private versions(): number[] {

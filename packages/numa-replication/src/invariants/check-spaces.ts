@@ -1,0 +1,80 @@
+/** Group F, as far as a kernel at rest shows it: every live address space, its PGDs' own words, on every node. */
+import type { AddressSpace } from "@kreplica/mm-core/api";
+import { LDT_SLOT } from "@kreplica/mm-core/api";
+import type { Verdict } from "./invariant.js";
+import type { Subject } from "./subject.js";
+
+type Check = (subject: Subject, verdict: Verdict) => void;
+/** Slots of the lower half; those above belong to the kernel. */
+const USER_SLOTS = 256;
+
+/** Calls `each` with every pair of a space's canonical PGD and another of its PGDs, half by half. */
+function pairs(subject: Subject, each: (space: AddressSpace, node: number, mine: number, canonical: number, half: "kernel" | "user") => void): void {
+  const { spaces, layout } = subject.kernel;
+  for (const space of spaces.all) {
+    const [first, ...others] = space.pgdNodes;
+    for (const node of others) {
+      each(space, node, space.pgd(node), space.pgd(first!), "kernel");
+      if (layout.pti) each(space, node, space.pgd(node) + 1, space.pgd(first!) + 1, "user");
+    }
+  }
+}
+
+const noSpaces = ({ kernel }: Subject): boolean => kernel.spaces.all.size === 0;
+
+export const SPACE_CHECKS: Readonly<Record<string, Check>> = {
+  F1: (subject, verdict) => {
+    if (noSpaces(subject)) return verdict.skip();
+    const { entries } = subject.kernel;
+    pairs(subject, (space, node, mine, canonical, half) => {
+      for (let slot = 0; slot < USER_SLOTS; slot++) {
+        if (entries.low(mine, slot) !== entries.low(canonical, slot) || entries.high(mine, slot) !== entries.high(canonical, slot)) verdict.fail(`slot ${slot} of space ${space.id} on node ${node} (${half} half) is not that of node ${space.pgdNodes[0]!}`);
+      }
+    });
+  },
+  F2: (subject, verdict) => {
+    if (noSpaces(subject)) return verdict.skip();
+    const { entries, spaces, layout } = subject.kernel;
+    for (const space of spaces.all) {
+      for (const node of space.pgdNodes) {
+        const [pgd, root] = [space.pgd(node), subject.root(node)];
+        for (let slot = layout.kernelBoundary; slot < 512; slot++) {
+          if (entries.low(pgd, slot) !== entries.low(root, slot) || entries.high(pgd, slot) !== entries.high(root, slot)) verdict.fail(`kernel slot ${slot} of space ${space.id} on node ${node} is not that of the node's root`);
+        }
+      }
+    }
+  },
+  F3: (subject, verdict) => {
+    if (noSpaces(subject)) return verdict.skip();
+    const { entries } = subject.kernel;
+    pairs(subject, (space, node, mine, canonical, half) => {
+      for (let slot = 0; slot < USER_SLOTS; slot++) {
+        if (entries.low(mine, slot) & 1 && !(entries.low(canonical, slot) & 1)) verdict.fail(`slot ${slot} of space ${space.id} is there on node ${node} (${half} half) and not in the canonical PGD`);
+      }
+    });
+  },
+  F6: (subject, verdict) => {
+    if (noSpaces(subject)) return verdict.skip();
+    const { spaces, layout, allocator, entries } = subject.kernel;
+    const owner = new Map<number, number>();
+    for (const space of spaces.all) {
+      for (const node of space.pgdNodes) {
+        const pgd = space.pgd(node);
+        if (!allocator.owns(pgd, layout.pti ? 1 : 0)) verdict.fail(`the PGD of space ${space.id} on node ${node} is not an allocation of ${layout.pti ? "two pages" : "a page"}`);
+        if (owner.has(pgd)) verdict.fail(`spaces ${owner.get(pgd)!} and ${space.id} use the same PGD`);
+        if (subject.isReplicated && entries.memory.nodeOf(pgd) !== node) verdict.fail(`the PGD of space ${space.id} for node ${node} lies on node ${entries.memory.nodeOf(pgd)}`);
+        owner.set(pgd, space.id);
+      }
+    }
+  },
+  F9: (subject, verdict) => {
+    if (noSpaces(subject) || !subject.kernel.layout.pti) return verdict.skip();
+    const { entries, spaces } = subject.kernel;
+    for (const space of spaces.all) {
+      // A space without an LDT has the slot nowhere; one with it, everywhere and the same table.
+      const words = space.pgdNodes.flatMap((node) => [0, 1].map((half) => ({ node, half, lo: entries.low(space.pgd(node) + half, LDT_SLOT) & ~0x60 })));
+      const wanted = words.find(({ lo }) => lo & 1);
+      for (const { node, half, lo } of words) if (wanted && lo !== wanted.lo) verdict.fail(`the LDT's slot of space ${space.id} is ${lo & 1 ? "another" : "missing"} in the ${half ? "user" : "kernel"} half on node ${node}`);
+    }
+  },
+};
