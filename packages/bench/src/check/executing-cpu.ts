@@ -9,7 +9,7 @@
  */
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
-import { frameAt, KERNEL_DATA } from "@kreplica/mm-core";
+import { frameAt, invariant, KERNEL_DATA } from "@kreplica/mm-core";
 import type { Emulation } from "@kreplica/text-patch";
 import type { BootParts } from "../boot-parts.js";
 
@@ -55,7 +55,14 @@ export class ExecutionPages {
   quad(address: bigint): bigint { return this.parts.machine.memory.read64(this.physical(address)); }
   setQuad(address: bigint, value: bigint): void { this.parts.machine.memory.write64(this.physical(address), value); }
   private write(address: bigint, bytes: Uint8Array): void { this.parts.machine.memory.writeBytes(this.physical(address), bytes); }
-  private physical(address: bigint): bigint { return (BigInt(this.frames[Number((address - this.start) / PAGE)]!) << 12n) + (address & 4095n); }
+  /** A stack may be the caller's own, elsewhere in shared memory. */
+  private physical(address: bigint): bigint {
+    const { entries, layout, view } = this.parts;
+    const own = this.frames[Number((address - this.start) / PAGE)];
+    const frame = own ?? frameAt(entries.memory, view.kernelRoot(view.master), layout.levels, address) ?? NONE;
+    invariant(frame !== NONE, `nothing is mapped at 0x${address.toString(16)}, where a CPU should have its stack`);
+    return (BigInt(frame) << 12n) + (address & 4095n);
+  }
 }
 
 export class ExecutingCpu {

@@ -2,6 +2,8 @@
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { patchAlternatives, type PatchableText, patchEarly, patchFtrace, type PatchState, type PatchTables } from "@kreplica/text-patch/api";
 import { ReplicaTextPoke } from "@kreplica/text-patch";
+import { setMemory } from "@kreplica/set-memory";
+import { vmalloc } from "@kreplica/vmalloc";
 import { boot, type Booted } from "../../src/boot.js";
 import { imageOf, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
 import { patchTables } from "../../src/inputs/kernel-image/patch-tables.js";
@@ -16,7 +18,7 @@ export interface PatchedKernel extends Booted {
 /** X86_FEATURE_* of a CPU like the modelled ones: REP_GOOD, ERMS, POPCNT, no thunks needed. */
 const FEATURES = new Set([3 * 32 + 16, 9 * 32 + 9, 4 * 32 + 23]);
 
-export function bootPatched(kernel: KernelFile, options: { readonly nodes?: number; readonly policy?: string; readonly bootCpu?: number; /** No-ops optimised in the boot CPU's copy alone. */ readonly n1?: boolean } = {}): PatchedKernel {
+export function bootPatched(kernel: KernelFile, options: { readonly nodes?: number; readonly policy?: string; readonly bootCpu?: number; /** No-ops optimised in the boot CPU's copy alone. */ readonly n1?: boolean; /** Called for every site N1 rewrites in one copy. */ readonly onN1?: (address: bigint, bytes: Uint8Array, why: string) => void } = {}): PatchedKernel {
   const image = imageOf(kernel, options.policy === "single-copy" ? "recorded" : "patch-06");
   const tables = patchTables(kernel);
   const fromFile = stateOf(kernel, kernel.memory, kernel.base);
@@ -26,7 +28,7 @@ export function bootPatched(kernel: KernelFile, options: { readonly nodes?: numb
   };
   let poke: ReplicaTextPoke | undefined;
   const booted = boot({
-    spec: tinyMachine({ nodes: options.nodes ?? 2, coresPerNode: 1 }), policy: options.policy ?? "per-node", image,
+    spec: tinyMachine({ nodes: options.nodes ?? 2, coresPerNode: 1 }), policy: options.policy ?? "per-node", image, plugins: [setMemory, vmalloc],
     ...(options.bootCpu === undefined ? {} : { bootCpu: options.bootCpu }),
     before(parts) {
       poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot);
@@ -44,7 +46,8 @@ export function bootPatched(kernel: KernelFile, options: { readonly nodes?: numb
       parts.boot.during("ftrace-init", () => `${JSON.stringify(patchFtrace(text, kept))} sites`);
       const local: PatchableText = {
         read: withReplacements.read,
-        write(address, bytes) {
+        write(address, bytes, why) {
+          options.onN1?.(address, bytes, why);
           const node = parts.machine.nodeOfCpu(parts.cpus.current);
           bytes.forEach((byte, i) => {
             const at = address + BigInt(i);

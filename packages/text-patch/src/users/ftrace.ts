@@ -12,8 +12,11 @@ export class Ftrace {
   private readonly sites: ReadonlySet<bigint>;
   private readonly on = new Map<bigint, bigint>();
 
-  /** @param sites of __mcount_loc, already no-ops */
-  constructor(private readonly poke: TextPoke, private readonly trampolines: InsnPages, sites: readonly bigint[]) {
+  /**
+   * @param sites of __mcount_loc, already no-ops
+   * @param grace returns when nobody is in generated code any more that no site leads to: synchronize_rcu_tasks
+   */
+  constructor(private readonly poke: TextPoke, private readonly trampolines: InsnPages, sites: readonly bigint[], private readonly grace: () => void = () => undefined) {
     this.sites = new Set(sites);
   }
 
@@ -29,9 +32,10 @@ export class Ftrace {
     }
   }
 
-  /** Gives a trampoline back. @throws TextPatchError taken while a site calls it */
+  /** Gives a trampoline back, after a grace period: a CPU may be in it still. @throws TextPatchError taken while a site calls it */
   dropTrampoline(trampoline: bigint): void {
     for (const [site, target] of this.on) if (target === trampoline) throw new TextPatchError("taken", site, "still calls this trampoline; disable it first");
+    this.grace();
     this.trampolines.give(trampoline);
   }
 

@@ -37,8 +37,12 @@ interface Probe {
 export class Kprobes {
   private readonly probes = new Map<bigint, Probe>();
 
-  /** @param slots at least 32 bytes each @param detours at least 128 bytes each */
-  constructor(private readonly poke: TextPoke, private readonly slots: InsnPages, private readonly detours: InsnPages) {}
+  /**
+   * @param slots at least 32 bytes each
+   * @param detours at least 128 bytes each
+   * @param grace returns when nobody is in a slot or detour any more that nothing leads to: synchronize_rcu_tasks
+   */
+  constructor(private readonly poke: TextPoke, private readonly slots: InsnPages, private readonly detours: InsnPages, private readonly grace: () => void = () => undefined) {}
 
   /** @patch 08/12 arch/x86/kernel/kprobes/core.c arch_arm_kprobe @throws TextPatchError taken, not-decodable */
   arm(address: bigint): void {
@@ -83,7 +87,9 @@ export class Kprobes {
     this.poke.poke(address, probe.original.subarray(0, 1));
     this.poke.synchronise();
     this.probes.delete(address);
-    if (probe.slot !== undefined) this.slots.give(probe.slot);
+    if (probe.slot === undefined) return;
+    this.grace();
+    this.slots.give(probe.slot);
   }
 
   /** What a CPU does whose INT3 was at the address; undefined for no probe of ours. */
@@ -133,6 +139,7 @@ export class Kprobes {
     this.poke.poke(address + 1n, detour.covered.subarray(1, JUMP_BYTES));
     this.poke.synchronise();
     probe.detour = undefined;
+    this.grace();
     this.detours.give(detour.slot);
   }
 

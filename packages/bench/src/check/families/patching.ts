@@ -107,8 +107,6 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   private hits = 0;
   /** Whether the run has done anything here. */
   private used = false;
-  /** Whether a synchronisation also waits until generated code has been left: a slot goes only after a grace period. */
-  private draining = false;
   private turn = 0;
 
   constructor(private readonly system: CheckedSystem) {
@@ -128,10 +126,10 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     splitDirectMap(system);
     const insns = (bytes: number): InsnPages => new InsnPages(this.vmalloc, assembly.get(SetMemory), this.poke, layout, bytes, parts.view.master);
     this.pages = insns(64);
-    this.probes = new Kprobes(this.poke, insns(32), insns(128));
+    this.probes = new Kprobes(this.poke, insns(32), insns(128), () => { this.leaveGenerated(); });
     this.keys = new JumpLabels(this.poke, this.text.jumpLabels, () => 0);
     this.calls = new StaticCalls(this.poke, this.text.staticCalls, [], PLAIN_STATE);
-    this.tracer = new Ftrace(this.poke, this.pages, this.text.ftrace);
+    this.tracer = new Ftrace(this.poke, this.pages, this.text.ftrace, () => { this.leaveGenerated(); });
     this.debuggers = new DebuggerBreakpoints(this.poke);
     this.aimed = this.text.leaf;
     this.bootPatches();
@@ -235,8 +233,6 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
       return;
     }
     this.tracer.disable(this.text.ftrace);
-    // Whoever still runs the trampoline leaves it first: synchronize_rcu_tasks.
-    for (const cpu of this.cpus) while (cpu.rip >= this.trampoline && cpu.rip < this.trampoline + 64n) cpu.step();
     this.tracer.dropTrampoline(this.trampoline);
     this.trampoline = undefined;
   }
@@ -270,8 +266,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
 
   /** D-10, second half: the original is back in every copy. */
   private disarm(address: bigint): void {
-    this.draining = true;
-    try { this.probes.disarm(address); } finally { this.draining = false; }
+    this.probes.disarm(address);
     this.armed.delete(address);
     const reader = new TextReader(this.system.parts);
     for (const node of this.system.parts.view.holders) {
@@ -329,10 +324,12 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
 
   /** A synchronisation waits until every CPU has left its handler. */
   private settle(): void {
-    for (const cpu of this.cpus) {
-      if (cpu.trapped) cpu.step();
-      while (this.draining && !this.inText(cpu.rip)) cpu.step();
-    }
+    for (const cpu of this.cpus) if (cpu.trapped) cpu.step();
+  }
+
+  /** What a grace period waits for: nobody is in generated code. */
+  private leaveGenerated(): void {
+    for (const cpu of this.cpus) while (cpu.trapped || !this.inText(cpu.rip)) cpu.step();
   }
 
   private inText(address: bigint): boolean { return address >= this.text.loop - 0x1000n && address < this.text.other + 0x1000n; }
