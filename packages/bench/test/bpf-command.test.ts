@@ -95,7 +95,7 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
     expect(both.out).toMatch(/node 1 +\d+ +0 .*[1-9]\d*\.\d %/);
     const log = await kreplica.run(["bpf", file, "--verify-only"]);
     expect(log.code).toBe(1);
-    expect(log.out).toMatch(/careless: verify-access-range/);
+    expect(log.out).toMatch(/careless: verify-packet-range/);
     const listing = await kreplica.run(["bpf", file, "--disassemble", "--program", "careless"]);
     expect(listing.out).toMatch(/2: \(07\) r2 \+= 4/);
     for (const words of [["bpf", "/nowhere.o"], ["bpf", packet], ["bpf", file, "--program", "none"], ["bpf", file]]) {

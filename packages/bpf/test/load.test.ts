@@ -132,7 +132,7 @@ describe.skipIf(!haveClang)("programs from clang", () => {
     const object = readObject(buildObject("packet"));
     let refused: BpfError | undefined;
     try { new LoadedObject(object, plainHost(), { log: true }); } catch (error) { refused = error as BpfError; }
-    expect(refused?.code).toBe("verify-access-range");
+    expect(refused?.code).toBe("verify-packet-range");
     expect(refused?.message).toMatch(/instruction \d+, \(.*packet\.c:\d+: return data\[4\];\)/);
     expect(refused?.log.some((line) => line.includes("R1=ctx(off=0,imm=0) R10=fp0"))).toBe(true);
     const { loaded, host } = load("packet", ["careless"]);

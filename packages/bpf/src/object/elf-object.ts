@@ -25,8 +25,8 @@ export interface ElfObject {
 }
 
 const CODES: Readonly<Record<ElfErrorCode, BpfErrorCode>> = {
-  "not-elf": "elf-not-elf", "wrong-class": "elf-wrong-class", "wrong-order": "elf-wrong-class", cut: "elf-cut", "bad-entry-size": "elf-bad-table",
-  "bad-section-number": "elf-bad-table", "wrong-section-type": "elf-bad-table", "bad-name": "elf-bad-string", "bad-addend": "elf-bad-table",
+  "not-elf": "elf-not-elf", "wrong-class": "elf-wrong-class", "wrong-order": "elf-wrong-order", cut: "elf-cut", "bad-entry-size": "elf-bad-table",
+  "bad-section-number": "elf-bad-section", "wrong-section-type": "elf-wrong-section", "bad-name": "elf-bad-string", "bad-addend": "elf-bad-addend",
 };
 
 /** Runs a reader of the file; its refusals become ours. */

@@ -26,7 +26,7 @@ export function readMaps(elf: ElfObject, btf: Btf | undefined): MapPlaces {
   for (const section of elf.sections) {
     const global = /^\.(data|rodata|bss)(\..*)?$/.exec(section.name);
     if (!global || section.size === 0 || !section.allocated) continue;
-    if (section.size > MOST_GLOBAL_BYTES) throw new BpfError("object-too-large", { section: section.name }, `${section.size} bytes of global data, ${MOST_GLOBAL_BYTES} at most`);
+    if (section.size > MOST_GLOBAL_BYTES) throw new BpfError("object-data-too-large", { section: section.name }, `${section.size} bytes of global data, ${MOST_GLOBAL_BYTES} at most`);
     const initial = new Uint8Array(section.size);
     initial.set(section.data);
     places.bySection.set(section.index, places.definitions.length);

@@ -18,7 +18,7 @@ export function arithmetic(walk: Walk): void {
   const left = readRegister(walk, dst);
   if (dst === 10) writeRegister(walk, 10, left);
   if (kind === 0x80) {
-    if (isPointer(left)) walk.reject("verify-pointer-arithmetic", `R${dst} pointer arithmetic with neg operator`);
+    if (isPointer(left)) walk.reject("verify-pointer-negated", `R${dst} pointer arithmetic with neg operator`);
     return writeRegister(walk, dst, wide ? UNKNOWN : LOW_UNKNOWN);
   }
   const right = fromRegister ? readRegister(walk, code.src[at]!) : constant(BigInt(imm));
@@ -36,7 +36,7 @@ export function arithmetic(walk: Walk): void {
 
 function swap(walk: Walk, dst: number, bits: number, always: boolean): void {
   const r = readRegister(walk, dst);
-  if (isPointer(r)) walk.reject("verify-pointer-arithmetic", `R${dst} pointer arithmetic with byte swap`);
+  if (isPointer(r)) walk.reject("verify-pointer-swapped", `R${dst} pointer arithmetic with byte swap`);
   const keeps = !always && (walk.code.opcode[walk.at]! & 8) === 0;
   if (keeps) return writeRegister(walk, dst, bits === 64 ? r : scalar(scalars.zeroExtend(r.number, bits)));
   writeRegister(walk, dst, bits === 64 ? UNKNOWN : scalar(scalars.zeroExtend(scalars.unknown, bits)));
@@ -48,7 +48,7 @@ function move(walk: Walk, dst: number, wide: boolean, fromRegister: boolean): vo
   const r = readRegister(walk, src);
   if (isPointer(r)) {
     if (wide && extension === 0) return writeRegister(walk, dst, r);
-    if (!walk.privileged) walk.reject("verify-pointer-leak", `R${src} partial copy of pointer`);
+    if (!walk.privileged) walk.reject("verify-leak-partial", `R${src} partial copy of pointer`);
     return writeRegister(walk, dst, wide ? UNKNOWN : LOW_UNKNOWN);
   }
   if (extension !== 0) {
@@ -66,34 +66,34 @@ function withPointer(walk: Walk, left: Register, right: Register, kind: number, 
   const dst = walk.code.dst[walk.at]!, subtract = kind === 0x10;
   if (isPointer(left) && isPointer(right)) {
     if (subtract && walk.privileged) return wide ? UNKNOWN : LOW_UNKNOWN;
-    return walk.reject("verify-pointer-arithmetic", `R${dst} pointer ${subtract ? "-=" : "with"} pointer prohibited`);
+    return walk.reject("verify-two-pointers", `R${dst} pointer ${subtract ? "-=" : "with"} pointer prohibited`);
   }
   if (!wide) {
     if (subtract && walk.privileged) return LOW_UNKNOWN;
-    return walk.reject("verify-pointer-arithmetic", `R${dst} 32-bit pointer arithmetic prohibited`);
+    return walk.reject("verify-half-pointer", `R${dst} 32-bit pointer arithmetic prohibited`);
   }
   if (kind !== 0x00 && !subtract) {
     return walk.reject("verify-pointer-arithmetic", `R${dst} bitwise or other operator on pointer prohibited`);
   }
-  if (subtract && !isPointer(left)) return walk.reject("verify-pointer-arithmetic", `R${dst} tried to subtract pointer from scalar`);
+  if (subtract && !isPointer(left)) return walk.reject("verify-pointer-subtracted", `R${dst} tried to subtract pointer from scalar`);
   const p = isPointer(left) ? left : right, n = isPointer(left) ? right.number : left.number;
-  if (p.kind.endsWith("_or_null")) walk.reject("verify-pointer-arithmetic", `R${dst} pointer arithmetic on ${p.kind} prohibited, null-check it first`);
-  if (p.kind === "map_ptr" || p.kind === "pkt_end") walk.reject("verify-pointer-arithmetic", `R${dst} pointer arithmetic on ${p.kind} prohibited`);
+  if (p.kind.endsWith("_or_null")) walk.reject("verify-nullable-arithmetic", `R${dst} pointer arithmetic on ${p.kind} prohibited, null-check it first`);
+  if (p.kind === "map_ptr" || p.kind === "pkt_end") walk.reject("verify-fixed-pointer", `R${dst} pointer arithmetic on ${p.kind} prohibited`);
   const known = scalars.value(n);
   if (known !== undefined) {
     const change = BigInt.asIntN(64, known), offset = BigInt(p.offset) + (subtract ? -change : change);
     if (change >= MOST_OFFSET || change <= -MOST_OFFSET || offset >= MOST_OFFSET || offset <= -MOST_OFFSET) {
-      walk.reject("verify-pointer-bounds", `value ${change} makes ${p.kind} pointer be out of bounds`);
+      walk.reject("verify-pointer-far", `value ${change} makes ${p.kind} pointer be out of bounds`);
     }
     return { ...p, offset: Number(offset) };
   }
-  if (p.kind === "ctx") walk.reject("verify-pointer-arithmetic", `R${dst} variable offset into ctx prohibited`);
-  if (n.smin <= -MOST_OFFSET) walk.reject("verify-pointer-bounds", `math between ${p.kind} pointer and register with unbounded min value is not allowed`);
-  if (n.smax >= MOST_OFFSET) walk.reject("verify-pointer-bounds", `math between ${p.kind} pointer and register with unbounded max value is not allowed`);
+  if (p.kind === "ctx") walk.reject("verify-context-offset", `R${dst} variable offset into ctx prohibited`);
+  if (n.smin <= -MOST_OFFSET) walk.reject("verify-offset-below", `math between ${p.kind} pointer and register with unbounded min value is not allowed`);
+  if (n.smax >= MOST_OFFSET) walk.reject("verify-offset-above", `math between ${p.kind} pointer and register with unbounded max value is not allowed`);
   const number = scalars.apply(subtract ? "sub" : "add", p.number, n);
   if (number.smin <= -MOST_OFFSET || number.smax >= MOST_OFFSET) walk.reject("verify-pointer-bounds", `the variable part of the ${p.kind} pointer grows out of bounds`);
   if (!isPacket(p)) return { ...p, number };
   // A packet pointer that moved by an unknown number is a new one: nothing is known to lie behind it.
-  if (number.smin < 0n || number.umax > MOST_PACKET) walk.reject("verify-pointer-bounds", `a ${p.kind} pointer may move by 0 to ${MOST_PACKET}; this one by ${number.smin} to ${number.smax}`);
+  if (number.smin < 0n || number.umax > MOST_PACKET) walk.reject("verify-packet-move", `a ${p.kind} pointer may move by 0 to ${MOST_PACKET}; this one by ${number.smin} to ${number.smax}`);
   return { ...p, number, id: walk.fresh(), range: 0 };
 }

@@ -1,4 +1,5 @@
 /** Calls: arguments of helpers against their prototypes, references taken and given back, frames of local functions. */
+import { invariant } from "../errors.js";
 import { type ArgumentKind, helperPrototype } from "../helpers/prototypes.js";
 import { CallKind } from "../isa/opcode.js";
 import { helperMemory } from "./access.js";
@@ -14,7 +15,7 @@ const MOST_MEMORY = 1n << 29n;
 export function call(walk: Walk): number {
   const { code, at } = walk;
   if (code.src[at] === CallKind.Local) return enterLocal(walk, at + 1 + code.imm[at]!);
-  if (code.src[at] !== CallKind.Helper) walk.reject("verify-unknown-helper", "kernel functions (kfuncs) cannot be called here");
+  if (code.src[at] !== CallKind.Helper) walk.reject("verify-kernel-function", "kernel functions (kfuncs) cannot be called here");
   return callHelper(walk, code.imm[at]!);
 }
 
@@ -31,7 +32,7 @@ function enterLocal(walk: Walk, start: number): number {
 /** Exit of a local function. @returns slot to go on at */
 export function leaveLocal(walk: Walk): number {
   const { state } = walk, result = readRegister(walk, 0);
-  if (result.kind === "fp") walk.reject("verify-pointer-leak", "cannot return stack pointer to the caller");
+  if (result.kind === "fp") walk.reject("verify-stack-returned", "cannot return stack pointer to the caller");
   const frame = state.frames.pop()!;
   state.top.registers[0] = result;
   for (let r = 1; r <= 5; r++) state.top.registers[r] = UNSET;
@@ -59,7 +60,7 @@ function callHelper(walk: Walk, id: number): number {
     }
     if (kind === "constant_size") {
       const bytes = r.kind === "scalar" ? scalars.value(r.number) : undefined;
-      if (bytes === undefined || bytes === 0n || bytes > MOST_MEMORY) return walk.reject("verify-helper-size", `R${index} is not a known constant that is a size`);
+      if (bytes === undefined || bytes === 0n || bytes > MOST_MEMORY) return walk.reject("verify-size-not-constant", `R${index} is not a known constant that is a size`);
       recordBytes = Number(bytes);
       return;
     }
@@ -86,7 +87,7 @@ function refuse(walk: Walk, index: number, r: Register, expected: string): never
 function checkArgument(walk: Walk, index: number, kind: ArgumentKind, r: Register, map: number, following: ArgumentKind | undefined): void {
   switch (kind) {
     case "anything":
-      if (isPointer(r) && !walk.privileged) walk.reject("verify-pointer-leak", `R${index} leaks addr into helper function`);
+      if (isPointer(r) && !walk.privileged) walk.reject("verify-leak-to-helper", `R${index} leaks addr into helper function`);
       return;
     case "context":
       if (r.kind !== "ctx" || r.offset !== 0 || scalars.value(r.number) !== 0n) refuse(walk, index, r, "ctx");
@@ -99,7 +100,7 @@ function checkArgument(walk: Walk, index: number, kind: ArgumentKind, r: Registe
       if (size.kind !== "scalar") refuse(walk, index + 1, size, "scalar");
       const n = size.number;
       if (n.smin < 0n || n.umax >= MOST_MEMORY) walk.reject("verify-helper-size", `R${index + 1} unbounded memory size: use 'var &= const' or compare it with its bounds`);
-      if (n.umin === 0n && !orZero) walk.reject("verify-helper-size", `R${index + 1} invalid zero-sized read: compare it with 0 first`);
+      if (n.umin === 0n && !orZero) walk.reject("verify-size-zero", `R${index + 1} invalid zero-sized read: compare it with 0 first`);
       const fixed = scalars.value(n) !== undefined;
       if (kind === "memory_or_null" && scalars.value(r.number) === 0n && r.kind === "scalar" && n.umax === 0n) return;
       return memory(walk, index, r, Number(n.umax), kind === "memory_out" ? "fill" : "inspect", fixed);
@@ -115,7 +116,7 @@ function memory(walk: Walk, index: number, r: Register, bytes: number, purpose: 
 
 /** Gives a reference back: every pointer made of it is no pointer any more. */
 function release(walk: Walk, id: number): void {
-  if (!walk.state.held.some((held) => held.id === id)) walk.reject("verify-reference-release", `reference ${id} is not held here`);
+  invariant(walk.state.held.some((held) => held.id === id), "a record that can be released is held");
   walk.state.held = walk.state.held.filter((held) => held.id !== id);
   walk.state.rewrite((r) => (r.reference === id ? (walk.privileged ? UNKNOWN : UNSET) : r));
 }

@@ -125,7 +125,7 @@ class Verifier implements Walk {
 
   through(kind: "context" | "other", pointerWord = NO_WORD): void {
     const now = kind === "context" ? 1 : 2, old = this.throughKind[this.at]!;
-    if (old !== 0 && (old !== now || this.word[this.at] !== pointerWord)) this.reject("verify-bad-access", "same insn cannot be used with different pointers: context on one path, other memory on another");
+    if (old !== 0 && (old !== now || this.word[this.at] !== pointerWord)) this.reject("verify-mixed-pointers", "same insn cannot be used with different pointers: context on one path, other memory on another");
     this.throughKind[this.at] = now;
     this.word[this.at] = pointerWord;
   }
@@ -182,7 +182,7 @@ class Verifier implements Walk {
           node.open++;
           waiting.push({ state, at: target, from: at, node });
           count.waiting = Math.max(count.waiting, waiting.length);
-          if (waiting.length > MOST_WAITING) this.reject("verify-too-complex", `The sequence of ${waiting.length} jumps is too complex.`);
+          if (waiting.length > MOST_WAITING) this.reject("verify-too-many-branches", `The sequence of ${waiting.length} jumps is too complex.`);
         });
         if (before) this.show(at, before);
         if (next !== undefined) { this.at = next; continue; }
@@ -244,14 +244,14 @@ class Verifier implements Walk {
 
   private loadImmediate(): void {
     const { code, at, maps } = this, src = code.src[at]!, dst = code.dst[at]!;
-    if (code.opcode[at] !== LD_IMM64) this.reject("verify-bad-opcode", "packet loads of classic BPF are not supported; read through data and data_end");
+    if (code.opcode[at] !== LD_IMM64) this.reject("verify-classic-load", "packet loads of classic BPF are not supported; read through data and data_end");
     const map = maps[code.imm[at]!];
     if (src === Pseudo.None) return writeRegister(this, dst, constant(code.imm64(at)));
     if (src === Pseudo.MapIndex) {
-      if (!map) this.reject("verify-bad-map", `map ${code.imm[at]} of ${maps.length} does not exist`);
+      if (!map) this.reject("verify-no-map", `map ${code.imm[at]} of ${maps.length} does not exist`);
       return writeRegister(this, dst, pointer("map_ptr", { map: code.imm[at]! }));
     }
-    if (src !== Pseudo.MapIndexValue) this.reject("verify-bad-map", `a 64-bit load of kind ${src} cannot be verified: only maps of the program and their values`);
+    if (src !== Pseudo.MapIndexValue) this.reject("verify-bad-load-kind", `a 64-bit load of kind ${src} cannot be verified: only maps of the program and their values`);
     const inside = code.imm[at + 1]!;
     if (!map || map.kind !== "array" || map.entries !== 1 || inside < 0 || inside >= map.valueBytes) return this.reject("verify-bad-map", `direct value pointer to offset ${inside} of map ${code.imm[at]}: only arrays of one element have one`);
     writeRegister(this, dst, pointer("map_value", { map: code.imm[at]!, offset: inside }));
@@ -271,7 +271,7 @@ class Verifier implements Walk {
     const result = readRegister(this, 0);
     const held = this.state.held[0];
     if (held) this.reject("verify-reference-leak", `Unreleased reference id=${held.id} alloc_insn=${held.instruction}`);
-    if (isPointer(result) && !this.privileged) this.reject("verify-pointer-leak", "R0 leaks addr as return value");
+    if (isPointer(result) && !this.privileged) this.reject("verify-leak-returned", "R0 leaks addr as return value");
     const range = this.shape.result;
     if (range && (isPointer(result) || result.number.smin < range[0] || result.number.smax > range[1])) {
       this.reject("verify-return-value", `At program exit the register R0 has a value outside [${range[0]}, ${range[1]}]`);
