@@ -1,7 +1,7 @@
 /// <reference types="node" />
 /**
  * Cases for the instruction set by group, each with the result that RFC 9669 gives, run by the interpreter and, compiled,
- * by a real CPU. The groups are those of the public suite (Alan-Jowett/bpf_conformance); the cases are ours.
+ * by a CPU of the model and a real one. The groups are those of the public suite (Alan-Jowett/bpf_conformance); the cases are ours.
  *
  * Out of scope: callx (call by register, not in the RFC), classic packet loads (LD_ABS, LD_IND: deprecated by the RFC),
  * calls by BTF id, 64-bit loads of platform variables and map indices (the loader resolves those of maps).
@@ -12,6 +12,7 @@ import { assemble } from "../src/isa/assemble.js";
 import { CALL, CallKind } from "../src/isa/opcode.js";
 import { compile } from "../src/jit/compile.js";
 import { RegionMemory } from "../src/memory.js";
+import { CODE as MODEL_CODE, FlatCpu } from "./support/flat-cpu.js";
 import { ARENA, CODE, haveNative, modelHelper, nativeHelper, type NativeCase, runNative } from "./support/native.js";
 
 /** Program before `exit`, r0, and optionally memory at r1. */
@@ -151,6 +152,17 @@ test("interpreter", () => {
     passed[group] = (passed[group] ?? 0) + 1;
   }
   console.log("conformance cases by group:", passed, "total", all.length);
+});
+
+test("compiled, on a CPU of the model", () => {
+  const flat = new FlatCpu(8, [{ address: ARENA, bytes: 4096 }]);
+  for (const { text, r0, memory } of all) {
+    const { code, functions } = program(text);
+    flat.data[0]!.page.fill(0).set(memory);
+    flat.load(MODEL_CODE, compile({ code, functions, stackBytes: functions.map(() => 512), address: MODEL_CODE, helperAddress: (id) => flat.helperAddress(id) }).bytes);
+    const { outcome, result } = flat.call(MODEL_CODE, ARENA, modelHelper);
+    expect(`${text}: ${outcome} ${result.toString(16)}`).toBe(`${text}: exit ${r0.toString(16)}`);
+  }
 });
 
 test.skipIf(!haveNative)("compiled, on a real CPU", () => {
