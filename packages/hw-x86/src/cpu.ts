@@ -10,7 +10,7 @@ import type { Core } from "./core.js";
 import type { Cpu } from "./machine-api.js";
 import type { PhysMemory } from "./memory-api.js";
 import { ThreadRegisters } from "./registers.js";
-import { MISS } from "./tlb.js";
+import { MISS, TAG_LARGE, regionAt } from "./tlb.js";
 
 const LOAD = 0;
 const STORE = 1;
@@ -246,7 +246,9 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const globalTag = high | this.globalContext;
     const deny = code ? this.denyFetch : access === STORE ? this.denyStore : this.denyLoad;
     const small = code ? tlbs.codeSmall : tlbs.dataSmall;
-    const at = small.lookup(page, page, tag, globalTag);
+    const inSmall = small.regions[regionAt(page)] !== 0;
+    if (!inSmall && tlbs.anyLarge && this.lastLarge(code, page, tag, globalTag, deny)) return 0;
+    const at = inSmall ? small.lookup(page, page, tag, globalTag) : MISS;
     let denials: number;
     if (at !== MISS) {
       if (code) tlbs.codeKept = true;
@@ -266,6 +268,21 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     // The entry allows the store but was made by a load: the walk sets D, then the entry is made anew.
     this.dropPage(page, high);
     return this.walk(lo, hi, access, deny);
+  }
+
+  /** A page that is in no small TLB, if it is in the 2 MiB page used last of its set: nothing changes. @returns whether, then `frame` is set */
+  private lastLarge(code: boolean, page: number, tag: number, globalTag: number, deny: number): boolean {
+    const tlbs = this.core.tlbs;
+    const large = code ? tlbs.codeLarge : tlbs.dataLarge;
+    if (large === null) return false;
+    const entries = large.entries;
+    const set = (page >>> 9) & large.setMask;
+    const at = (Math.imul(set, large.ways | 0) + (large.order[set]! & large.lastMask)) << 2;
+    const found = entries[at + 1]!;
+    if (entries[at] !== (page & ~0x1ff) || (found !== (tag | TAG_LARGE) && found !== (globalTag | TAG_LARGE)) || (entries[at + 3]! & deny) !== 0) return false;
+    if (code) tlbs.codeKept = true;
+    this.frame = entries[at + 2]! + (page & 0x1ff);
+    return true;
   }
 
   private walk(lo: number, hi: number, access: number, deny: number): number {

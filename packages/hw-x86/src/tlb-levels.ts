@@ -35,9 +35,9 @@ export class CoreTlbs {
     this.hitFrame = 0;
     this.hitDenials = 0;
     this.hitTag = 0;
-    this.codeSmall = new Tlb(spec.instruction.small);
+    this.codeSmall = new Tlb(spec.instruction.small, true);
     this.codeLarge = tlb(spec.instruction.large);
-    this.dataSmall = new Tlb(spec.data.small);
+    this.dataSmall = new Tlb(spec.data.small, true);
     this.dataLarge = tlb(spec.data.large);
     this.dataHuge = tlb(spec.data.huge);
     this.second = new Tlb(spec.second);

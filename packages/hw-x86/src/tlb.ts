@@ -10,6 +10,7 @@
  *     3  denials  see walker.ts
  *   order   [set]                         up to 8 ways: nibble n is the way of the n-th last use, unused nibbles 15;
  *                                         more ways: the way used last, the whole order in bytes of `wide`
+ *   regions [page / 512, low bits]        if asked for: how many entries lie in the 2 MiB regions with these bits
  *
  * An address is looked up with two tags: that of its PCID, and the one a global entry would have. Threads of a core share
  * the places, never the entries: a PCID means something only to the thread that loaded it. Empty ways are last in the order.
@@ -25,6 +26,9 @@ export const TAG_PCID = 0xfff << 13;
 /** Page number 44..32. */
 export const TAG_PAGE = 0x1fff;
 const EMPTY = -1;
+const REGIONS = 1024;
+/** Place in {@link Tlb.regions} of a page number. */
+export const regionAt = (page: number): number => (page >>> 9) & (REGIONS - 1);
 const NIBBLES = 0x1111_1111;
 const NIBBLE_TOPS = 0x8888_8888 | 0;
 
@@ -36,6 +40,8 @@ export class Tlb {
   readonly setMask: number;
   /** Bits of an order word that hold the way used last. */
   readonly lastMask: number;
+  /** For TLBs of 4 KiB pages, by {@link regionAt}: 0 says that no page of the region is here. */
+  readonly regions: Uint16Array;
   /** Nibbles of an order word that hold ways. */
   private readonly orderMask: number;
   private readonly oldestShift: number;
@@ -44,7 +50,8 @@ export class Tlb {
   /** Whether anything was ever filled since the last time all was forgotten: an empty TLB need not be asked. */
   used: boolean;
 
-  constructor(shape: TlbSpec) {
+  /** @param regions keeps {@link regions} */
+  constructor(shape: TlbSpec, regions = false) {
     const narrow = shape.ways <= 8;
     this.used = false;
     this.ways = shape.ways | 0;
@@ -54,12 +61,13 @@ export class Tlb {
     this.oldestShift = (4 * (shape.ways - 1)) | 0;
     this.entries = new Int32Array(shape.entries * 4).fill(EMPTY);
     this.order = new Int32Array(this.setMask + 1).fill(narrow ? (0x7654_3210 & this.orderMask) | ~this.orderMask : 0);
+    this.regions = new Uint16Array(regions ? REGIONS : 0);
     this.wide = new Uint8Array(narrow ? 0 : shape.entries).map((_, index) => index % shape.ways);
   }
 
   /** Bytes of host memory. */
   get hostBytes(): number {
-    return this.entries.byteLength + this.order.byteLength + this.wide.byteLength;
+    return this.entries.byteLength + this.order.byteLength + this.wide.byteLength + this.regions.byteLength;
   }
 
   /** Uses an entry. @param index page number in units of this TLB's page size @returns position of the entry's first word, or {@link MISS} */
@@ -93,6 +101,10 @@ export class Tlb {
       this.promoteWide(set, way);
     }
     const at = (Math.imul(set, this.ways | 0) + way) << 2;
+    if (this.regions.length !== 0) {
+      if (entries[at + 1] !== EMPTY) this.count(entries[at]!, -1);
+      this.count(page, 1);
+    }
     entries[at] = page;
     entries[at + 1] = tag;
     entries[at + 2] = frame;
@@ -124,6 +136,12 @@ export class Tlb {
     this.used = left;
   }
 
+  private count(page: number, more: number): void {
+    const { regions } = this;
+    const at = regionAt(page);
+    regions[at] = regions[at]! + more;
+  }
+
   /** Makes a way the one used last. */
   private promote(set: number, way: number): void {
     if (this.wide.length !== 0) {
@@ -152,6 +170,7 @@ export class Tlb {
   private remove(set: number, way: number): void {
     const { entries, order, wide, ways } = this;
     const at = (set * ways + way) << 2;
+    if (this.regions.length !== 0) this.count(entries[at]!, -1);
     entries[at] = EMPTY;
     entries[at + 1] = EMPTY;
     this.promote(set, way);
