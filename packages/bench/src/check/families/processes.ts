@@ -1,5 +1,7 @@
 /** Processes come, copy themselves, change their program, move between CPUs, and end. */
 import { UserModel } from "../user-model.js";
+import type { CpuId } from "@kreplica/hw-x86";
+import type { CheckedSystem } from "../checked-system.js";
 import type { OperationFamily } from "../family.js";
 
 export type ProcessOperation =
@@ -83,6 +85,7 @@ export const processFamily: OperationFamily<ProcessOperation> = {
             processes.run(process, cpu);
             if (same && switcher.counts.writes !== writes) system.fail("G3", `CPU ${cpu} wrote CR3 for a thread of the process it ran`);
             if (parts.entries.stores !== stores && process.space.pgdNodes.length === grown) system.fail("G4", `a migration to CPU ${cpu} stored to a page table`);
+            checkToggle(system, cpu);
             return;
           }
           case "shrink": {
@@ -98,3 +101,15 @@ export const processFamily: OperationFamily<ProcessOperation> = {
     };
   },
 };
+
+/** G2: to user mode and back moves within the pair under KPTI, by bit 12 and the PCID's bit 11, and otherwise nowhere; the way back ends where it began. */
+function checkToggle({ parts: { machine, layout }, population: { switcher }, fail }: CheckedSystem, cpu: CpuId): void {
+  const core = machine.cpu(cpu);
+  const before = core.cr3;
+  switcher.enterUser(cpu);
+  const toggled = before ^ core.cr3;
+  switcher.enterKernel(cpu);
+  const wanted = !layout.pti ? 0n : (before & 0xfffn) === 0n ? 0x1000n : 0x1800n;
+  if (toggled !== wanted) fail("G2", `to user mode CR3 of CPU ${cpu} changes by 0x${toggled.toString(16)}, not 0x${wanted.toString(16)}`);
+  if (core.cr3 !== before) fail("G2", `CR3 of CPU ${cpu} is 0x${core.cr3.toString(16)} after user mode, was 0x${before.toString(16)}`);
+}
