@@ -79,15 +79,16 @@ describe.skipIf(!real)("a real kernel", () => {
       // Of several runs the fastest: others use this machine too.
       let best = 0;
       for (let run = 0; run < 5; run++) {
-        const [before, executed] = [performance.now(), caller.interpreter.executed];
+        const [before, executed] = [process.cpuUsage().user, caller.interpreter.executed];
         caller.call(symbol("sha256"), [data, bytes, out], 1e9);
-        best = Math.max(best, (caller.interpreter.executed - executed) / (performance.now() - before) / 1000);
+        best = Math.max(best, (caller.interpreter.executed - executed) / (process.cpuUsage().user - before));
       }
       return best;
     };
     const [fast, timed] = [rate(false, 1 << 17), rate(true, 1 << 15)];
     console.log(`sha256 of the kernel: ${fast.toFixed(1)} million instructions a second exact, ${timed.toFixed(2)} with TLBs, caches and cycles for every access`);
-    // The machine that runs this is shared: a tenth of the aim is a defect, not noise.
-    expect(fast).toBeGreaterThan(0.5);
+    // User time, so that others on this machine count little; the aim is 5.
+    expect(fast).toBeGreaterThan(5);
+    expect(timed).toBeGreaterThan(1);
   });
 });
