@@ -5,6 +5,7 @@ import type { Frame } from "@kreplica/hw-x86";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { SectionType } from "@kreplica/elf";
 import { checkModules, layoutModule, type ModuleError, moduleExports, ModuleImage, readPatchTables, relocateModule, resolveSymbols, signedOf, TablePatcher, type LoadedModule, type MemoryType, type ModuleFile } from "@kreplica/modules";
+import { SetMemory } from "@kreplica/set-memory";
 import { TextPoke, textPatch } from "@kreplica/text-patch";
 import { checkAreas, vmalloc, vmallocRfcV1 } from "@kreplica/vmalloc";
 import { plugin } from "@kreplica/di";
@@ -98,6 +99,29 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     expect(frames(kernel, "page-table").map((count, i) => count - tables[i]!).every((more) => more <= 16)).toBe(true);
     console.log(`table pages: ${before.tables.join(" + ")} before, ${tables.join(" + ")} after all, ${frames(kernel, "page-table").join(" + ")} after 300 again`);
   }, 300_000);
+
+  test("what loading left in tables can be had back to the page: empty tables given up, split leaves joined", async () => {
+    const kernel = bootOn(2);
+    const setMemory = kernel.assembly.get(SetMemory);
+    const { layout, tables } = kernel;
+    const tidy = (): number[] => {
+      for (let start = layout.modulesStart; start < layout.modulesEnd; start += 0x20_0000n) tables.makeRoomForLarge(start, 512);
+      for (const { first, frames: count } of kernel.machine.memory.ranges) setMemory.join({ start: layout.pageOffset + BigInt(first) * 4096n, pages: count });
+      return frames(kernel, "page-table");
+    };
+    const before = tidy();
+    expect(loadModules(kernel, await named(["xfs", "nf_tables", "overlay", "kvm_intel"]), 1, () => 0).refused).toEqual([]);
+    const loaded = frames(kernel, "page-table");
+    expect(unloadAll(kernel)).toEqual([]);
+    const after = frames(kernel, "page-table");
+    expect(after).toEqual(loaded);
+    expect(tidy()).toEqual(before);
+    expect(findings(kernel)).toEqual([]);
+    console.log(`table pages: ${before.join(" + ")} before, ${after.join(" + ")} with all unloaded, ${before.join(" + ")} when tidied`);
+    // And it still works.
+    expect(loadModules(kernel, await named(["xfs"]), 0, () => 0).refused).toEqual([]);
+    expect(findings(kernel)).toEqual([]);
+  }, 60_000);
 
   test("every byte that patching changes lies in a listed site", () => {
     const host = moduleHost(kernelFile);
