@@ -70,6 +70,15 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
       expect([shared.leftBytes, copied.leftBytes]).toEqual([0, 0]);
     });
 
+  test("maps are shown as the calls left them, per-CPU ones by CPU", () => {
+    const parsed = readObject(new Uint8Array(readFileSync(object("maps")))), run = runBpf({ spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0, replicate: false, object: parsed, programs: ["count", "send"], input: Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0), repeat: 4 });
+    const elements = (name: string) => run.maps.find((map) => map.name === name)!.elements;
+    // Five calls on each of two CPUs: one counter for all, two for each CPU.
+    expect(elements("counts")).toEqual([{ key: "03000000", value: "0a00000000000000" }]);
+    expect(elements("per_cpu").map(({ value }) => value)).toEqual(["0a00000000000000", "0a00000000000000"]);
+    expect([elements("records"), elements("ring")]).toEqual([[], []]);
+  });
+
   test("a refused program leaves no trace and names its source line", () => {
     const parsed = readObject(new Uint8Array(readFileSync(object("packet"))));
     let refused: unknown;

@@ -1,6 +1,6 @@
 /** Runs programs of a BPF object on one CPU of each node, called as they are and attached to hot paths, their code shared or with a copy on every node. */
 import { plugin } from "@kreplica/di";
-import { bpf, type BpfHost, type BpfObject, Helpers, LoadedObject, type LoadedProgram, Packs, ProgramMemory } from "@kreplica/bpf";
+import { bpf, type BpfHost, type BpfMap, type BpfObject, Helpers, type KernelMemory, LoadedObject, type LoadedProgram, Packs, ProgramMemory } from "@kreplica/bpf";
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { setMemory } from "@kreplica/set-memory";
 import { textPatch } from "@kreplica/text-patch";
@@ -33,17 +33,29 @@ export interface BpfProgramRun {
   readonly address: string;
   readonly nodes: readonly BpfNodeRun[];
 }
+/** A map after all calls. */
+export interface BpfMapState {
+  readonly name: string;
+  readonly kind: string;
+  readonly bytes: number;
+  readonly keys: number;
+  /** Elements whose value is not all zeros, the first {@link MOST_ELEMENTS}: bytes in hexadecimal, lowest address first; per-CPU maps with the CPU. */
+  readonly elements: readonly { readonly key: string; readonly value: string; readonly cpu?: number }[];
+}
 export interface BpfRun {
   readonly replicate: boolean;
   readonly programs: readonly BpfProgramRun[];
   /** The same programs on hot paths, those that have one. */
   readonly paths: readonly BpfPathRun[];
-  readonly maps: readonly { readonly name: string; readonly kind: string; readonly bytes: number; readonly keys: number }[];
+  readonly maps: readonly BpfMapState[];
   /** What images of each kind cost, packs first. */
   readonly costs: readonly ImageCost[];
   /** Bytes of frames that code areas still take after everything was given back, over all nodes. */
   readonly leftBytes: number;
 }
+
+/** Elements of a map that are kept for the report. */
+export const MOST_ELEMENTS = 64;
 
 /** @throws BpfError what loading refuses @throws InputError for an unknown policy */
 export function runBpf(options: BpfRunOptions): BpfRun {
@@ -73,7 +85,7 @@ export function runBpf(options: BpfRunOptions): BpfRun {
     address: `0x${program.entry.toString(16)}`, nodes: direct(program),
   }));
   const { paths, costs } = runPaths(bench, object, cpus);
-  const maps = loaded.maps.map((map) => ({ name: map.definition.name, kind: map.definition.kind, bytes: map.bytes, keys: map.keys().length }));
+  const maps = loaded.maps.map((map) => ({ name: map.definition.name, kind: map.definition.kind, bytes: map.bytes, keys: map.keys().length, elements: elementsOf(map, memory, cpus) }));
   loaded.unload();
   packs.dispose();
   helpers.dispose();
@@ -81,3 +93,14 @@ export function runBpf(options: BpfRunOptions): BpfRun {
   return { replicate: options.replicate, programs, paths, maps, costs: [packCost, ...costs], leftBytes: used() - before };
 }
 
+function elementsOf(map: BpfMap, memory: KernelMemory, cpus: readonly number[]): BpfMapState["elements"] {
+  const { kind, valueBytes } = map.definition, hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  // What prog arrays hold are addresses of code, what rings hold are records.
+  if (kind === "prog_array" || kind === "ringbuf") return [];
+  const perCpu = kind.startsWith("percpu"), out: BpfMapState["elements"][number][] = [];
+  for (const key of map.keys()) for (const cpu of perCpu ? cpus : cpus.slice(0, 1)) {
+    const at = map.lookup(key, cpu), value = at === 0n ? undefined : memory.read(at, valueBytes);
+    if (value?.some((byte) => byte !== 0) && out.length < MOST_ELEMENTS) out.push({ key: hex(key), value: hex(value), ...(perCpu ? { cpu } : {}) });
+  }
+  return out;
+}

@@ -1,5 +1,5 @@
 /** `kreplica bpf` as text: verdicts, results by node, and where the code was fetched from with and without copies. */
-import type { BpfRun } from "../measure/run-bpf.js";
+import type { BpfMapState, BpfRun } from "../measure/run-bpf.js";
 import type { BpfNodeRun, Fetches } from "../measure/bpf-node-run.js";
 import { renderTable, type Column, type Screen } from "./terminal.js";
 import { bytesText } from "./units.js";
@@ -35,7 +35,7 @@ export function bpfText(runs: readonly BpfRun[], heading: string, repeat: number
     );
   }
   if (first.maps.length > 0) {
-    text += `\n${screen.bold("maps")}\n${renderTable([{ head: "name" }, { head: "kind" }, right("memory"), right("keys")], first.maps.map((map) => [map.name, map.kind, bytesText(map.bytes), `${map.keys}`]), screen)}`;
+    text += `\n${screen.bold("maps")}\n${renderTable([{ head: "name" }, { head: "kind" }, right("memory"), right("keys"), { head: "not zero, after all calls" }], first.maps.map((map) => [map.name, map.kind, bytesText(map.bytes), `${map.keys}`, contents(map)]), screen)}`;
   }
   text += `\n${screen.bold("replication of images: what it buys and costs")}\n`;
   text += renderTable(
@@ -50,6 +50,13 @@ export function bpfText(runs: readonly BpfRun[], heading: string, repeat: number
   if (shared && copied) text += bought(shared, copied, screen);
   text += `  Left when all was given back: ${runs.map((run) => `${how(run)} ${bytesText(run.leftBytes)}`).join(", ")}.\n`;
   return text + screen.dim("  Lines of code by where they were fetched from: the CPU's own caches, caches of others, memory of its node, of another. Cold: every\n  cache emptied before; what stays in the caches needs no copy. Entries of helpers are among the lines. Cycles are the model's.\n");
+}
+
+/** The first few elements: short ones as numbers, long ones as their first bytes. */
+function contents({ elements }: BpfMapState): string {
+  const number = (hex: string): string => (hex.length <= 16 ? BigInt(`0x${(hex.match(/../g) ?? []).reverse().join("")}`).toString() : `${hex.slice(0, 16)}...`);
+  const shown = elements.slice(0, 3).map(({ key, value, cpu }) => `${number(key)}${cpu === undefined ? "" : ` on cpu ${cpu}`}: ${number(value)}`);
+  return [...shown, ...(elements.length > shown.length ? [`${elements.length - shown.length} more`] : [])].join(", ");
 }
 
 /** Sums over all programs and paths by node: what the copies saved of remote fetches and cycles. */

@@ -4,6 +4,7 @@
  * not write.
  */
 import { BpfError, type VerifierErrorCode } from "../errors.js";
+import { helperPrototype } from "../helpers/prototypes.js";
 import type { Code } from "../isa/code.js";
 import { disassembleOne } from "../isa/disassemble.js";
 import { CALL, EXIT, isAlu, isConditional, JA, JA_LONG, LD_IMM64, Pseudo, bytesOf } from "../isa/opcode.js";
@@ -320,9 +321,13 @@ class Verifier implements Walk {
   }
 
   private show(at: number, before: State): void {
-    const text = `${at}: (${this.code.opcode[at]!.toString(16).padStart(2, "0")}) ${disassembleOne(this.code, at)}`;
+    const text = `${at}: (${this.code.opcode[at]!.toString(16).padStart(2, "0")}) ${inKernelsWords(disassembleOne(this.code, at))}`;
     const change = stateText(this.state, this.maps, before);
     this.log.push(change === "" ? text : `${text.padEnd(40)} ; ${change}`);
   }
 }
 
+/** The kernel's log names helpers and writes distances from the instruction pointer, where listings of objects do not. */
+function inKernelsWords(text: string): string {
+  return text.replace(/\b(gotol?) ([+-]\d+)$/, "$1 pc$2").replace(/^call (\d+)$/, (whole, id: string) => { const name = helperPrototype(Number(id))?.name; return name === undefined ? whole : `call bpf_${name}#${id}`; });
+}
