@@ -95,6 +95,14 @@ describe("check", () => {
     expect(code).toBe(0);
     expect(JSON.parse(out)).toEqual({ schema: "kreplica.check/1", policy: "per-node", runs: 16, steps: 960, violations: [] });
   });
+  test("the core alone, compared with a single copy after each operation or not at all", async () => {
+    for (const compare of ["step", "off"]) {
+      const { code, out } = await kreplica.run(["check", "--only", "core", "--compare", compare, "--nodes", "2", "--levels", "4", "--runs", "4", "--steps", "50"]);
+      expect(code).toBe(0);
+      expect(out).toMatch(/per-node: 4 runs, 200 operations on 2 kinds of kernel: nothing found/);
+    }
+    expect((await kreplica.run(["check", "--compare", "never"])).error).toMatch(/--compare.*off, end, step/s);
+  });
   test("rfc-v1: found, printed, saved, replayed", async () => {
     const file = join(folder, "bad.json");
     const found = await kreplica.run(["check", "--policy", "rfc-v1", "--nodes", "2", "--levels", "4", "--pti", "off", "--runs", "8", "--save", file]);

@@ -4,7 +4,7 @@ import { type AccessKind, type Process, Processes, SwitchMm, UserFrames, walkRan
 import type { BootParts } from "../boot-parts.js";
 import { CheckFailure } from "./check-failure.js";
 import type { TableWatch } from "./table-watch.js";
-import { UserModel, WORD_BYTES, WORDS } from "./user-model.js";
+import { type UserModel, WORD_BYTES, WORDS } from "./user-model.js";
 
 /** Steps between two walks through all pages of a process. */
 const PAGES_EVERY = 25;

@@ -16,7 +16,7 @@ import type { Operation } from "./family.js";
 export interface BrokenSchedule { readonly invariant: string; readonly detail: string; readonly operations: readonly Operation[] }
 
 /** How many schedules were tried, and the first that broke a rule for each pair. */
-export interface ScheduleReport { readonly pairs: number; readonly schedules: number; readonly broken: readonly BrokenSchedule[] }
+export interface ScheduleReport { readonly pairs: number; readonly schedules: number; /** In all of them. */ readonly operations: number; readonly broken: readonly BrokenSchedule[] }
 
 type Given = Readonly<Record<string, unknown>> & { readonly op: string };
 const map = (p: number, page: number, more: Readonly<Record<string, unknown>> = {}): Given => ({ op: "mmap", p, cpu: p, page, pages: 1, writable: true, large: false, locked: false, policy: 0, ...more });
@@ -66,14 +66,15 @@ const plain = (each: Given): Operation => each;
  * Explores them all on one kernel.
  * @param stride looks at every n-th store only beyond the first 32, to save time; 1 is all of them
  */
-export function exploreSchedules(options: BootOptions, stride = 1, onSchedule?: () => void): ScheduleReport {
+export function exploreSchedules(options: BootOptions, stride = 1): ScheduleReport {
   const broken: BrokenSchedule[] = [];
   let pairs = 0;
   let schedules = 0;
+  let done = 0;
   let system = new CheckedSystem(options, { families: CORE_FAMILIES });
   const attempt = (operations: readonly Operation[]): boolean => {
     schedules++;
-    onSchedule?.();
+    done += operations.length;
     try {
       for (const each of operations) system.step(each);
       system.finish(true);
@@ -108,7 +109,7 @@ export function exploreSchedules(options: BootOptions, stride = 1, onSchedule?: 
       }
     }
   }
-  return { pairs, schedules, broken };
+  return { pairs, schedules, operations: done, broken };
 }
 
 /** Table stores an operation makes when nothing comes in between. */

@@ -4,10 +4,13 @@ import { type Command, Option } from "commander";
 import { z } from "zod";
 import { POLICIES } from "../assemble.js";
 import type { BootOptions } from "../boot.js";
-import { campaign, failureOf } from "../check/campaign.js";
+import { campaign, type CampaignResult, failureOf } from "../check/campaign.js";
 import { sentenceOf } from "../check/check-failure.js";
 import { DEFECTS, withDefect } from "../check/defects.js";
-import { repertoire } from "../check/families.js";
+import { CORE_FAMILIES } from "../check/core-families.js";
+import type { Comparison } from "../check/differential.js";
+import { FAMILIES, repertoire } from "../check/families.js";
+import { exploreSchedules } from "../check/schedules.js";
 import { smallImage, smallMachine } from "../check/small-kernel.js";
 import { InputError } from "../inputs/input-error.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
@@ -16,6 +19,7 @@ import { jsonOption, type JsonOption, wholeNumber } from "./options.js";
 interface Options extends JsonOption {
   readonly policy: string; readonly nodes?: number; readonly levels?: "4" | "5"; readonly pti?: "on" | "off"; readonly kasan?: boolean;
   readonly steps: number; readonly runs: number; readonly seed: number; readonly replay?: string; readonly save?: string; readonly defect?: string;
+  readonly only: "all" | "core"; readonly compare: Comparison; readonly schedules?: boolean;
 }
 
 /** What a counterexample file holds. */
@@ -45,12 +49,17 @@ export function registerCheck(program: Command, context: CommandContext): void {
     .addOption(new Option("--runs <number>", "runs").argParser(wholeNumber("--runs")).default(400))
     .addOption(new Option("--seed <number>", "seeds the runs").argParser(wholeNumber("--seed")).default(1))
     .addOption(new Option("--defect <id>", "lay a defect of the series over the corrected kernel").choices(Object.keys(DEFECTS)))
+    .addOption(new Option("--only <what>", "operations of the core alone (processes, pages, CPUs), many times faster; or all").choices(["all", "core"]).default("all"))
+    .addOption(new Option("--compare <when>", "with the same run on a single-copy kernel: not, at its end, or after each operation").choices(["off", "end", "step"]).default("end"))
+    .addOption(new Option("--schedules", "in place of random runs, small scenes with a second operation after every single table store of the first"))
     .addOption(new Option("--save <file>", "write the first counterexample there"))
     .addOption(new Option("--replay <file>", "run a saved counterexample again"))
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica check", "the corrected series: nothing is found"],
       ["kreplica check --policy rfc-v1 --nodes 2", "the series as posted: how it goes wrong"],
+      ["kreplica check --only core --runs 10000", "two million operations on sixteen kinds of kernel"],
+      ["kreplica check --schedules --nodes 2 --levels 4 --pti off", "every schedule of small scenes, in a minute or two"],
       ["kreplica check --defect D7", "one of its defects alone, over the corrected series"],
       ["kreplica check --policy rfc-v1 --save bad.json; kreplica check --replay bad.json", "and again"],
     ) + exitCodes)
@@ -61,8 +70,12 @@ export function registerCheck(program: Command, context: CommandContext): void {
         (options.levels === undefined ? [4, 5] as const : [options.levels === "5" ? 5 : 4] as const).flatMap((levels) =>
           (options.pti === undefined ? [false, true] : [options.pti === "on"]).map((pti): Kind => ({ nodes, memoryless: nodes === 2 ? 1 : 0, levels, pti, ...(options.kasan ? { kasan: true } : {}), ...(options.defect === undefined ? {} : { defect: options.defect }) }))));
       if (options.defect !== undefined && options.policy !== "per-node") throw new InputError({ file: "--defect", reason: `laid over ${options.policy}, it could not be told from that policy's own ways`, remedy: "leave --policy out" });
-      context.progress.start(options.runs, "checking");
-      const result = campaign({ runs: options.runs, steps: options.steps, seed: options.seed, kernels: kinds.map((kind) => kernelOf(options.policy, kind)), onRun: () => context.progress.step(1, "checking") });
+      const kernels = kinds.map((kind) => kernelOf(options.policy, kind));
+      context.progress.start(options.schedules ? kernels.length : options.runs, "checking");
+      const onRun = (): void => { context.progress.step(1, "checking"); };
+      const families = options.only === "core" ? CORE_FAMILIES : FAMILIES;
+      const result = options.schedules ? allSchedules(kernels, onRun)
+        : campaign({ runs: options.runs, steps: options.steps, seed: options.seed, comparison: options.compare, families, kernels, onRun });
       context.progress.stop();
       if (result.violations.length > 0) context.checkFailed();
       const first = result.violations[0];
@@ -74,6 +87,19 @@ export function registerCheck(program: Command, context: CommandContext): void {
       const checked = options.defect === undefined ? options.policy : `${options.policy} with ${options.defect}`;
       return context.print(`${checked}: ${result.runs} runs, ${result.steps} operations on ${kinds.length} kinds of kernel: ${violations.length === 0 ? screen.good("nothing found") : screen.bad(`${violations.length} kinds of kernel go wrong`)}\n${text === "" ? "" : `\n${text}`}`);
     });
+}
+
+/** As a campaign reports it: a run is a schedule. */
+function allSchedules(kernels: readonly BootOptions[], onKernel: () => void): CampaignResult {
+  const reports = kernels.map((kernel) => {
+    const report = exploreSchedules(kernel);
+    onKernel();
+    return report;
+  });
+  return {
+    runs: reports.reduce((sum, each) => sum + each.schedules, 0), steps: reports.reduce((sum, each) => sum + each.operations, 0), parted: 0,
+    violations: reports.flatMap(({ broken }, kernel) => broken.map((each) => ({ ...each, kernel, seed: 0 }))),
+  };
 }
 
 function replay(file: string, context: CommandContext, json: boolean): void {
