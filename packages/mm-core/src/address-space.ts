@@ -25,7 +25,7 @@ export interface AddressSpace {
   enter(node: NodeId): void;
   /** Gives a node's PGD back, unless it is the canonical one. @returns whether there was one */
   shrink(node: NodeId): boolean;
-  /** Makes the table under the top-level slot of an address, down to PUD level. @returns false when a table page could not be had @patch 03/12 mm/memory.c __pud_alloc, __p4d_alloc */
+  /** Makes the table under the top-level slot of an address, down to PUD level. @returns false when a table page could not be had */
   grow(address: bigint, node: NodeId): boolean;
   /** CR3 for a CPU of the node. @param half `user` under KPTI is the second page of the pair, with PCID bit 11 */
   cr3(node: NodeId, half: "kernel" | "user", pcid?: number): bigint;
