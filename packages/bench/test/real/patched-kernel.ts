@@ -18,13 +18,13 @@ export interface PatchedKernel extends Booted {
 /** X86_FEATURE_* of a CPU like the modelled ones: REP_GOOD, ERMS, POPCNT, no thunks needed. */
 const FEATURES = new Set([3 * 32 + 16, 9 * 32 + 9, 4 * 32 + 23]);
 
-export function bootPatched(kernel: KernelFile, options: { readonly nodes?: number; readonly policy?: string; readonly bootCpu?: number; /** No-ops optimised in the boot CPU's copy alone. */ readonly n1?: boolean; /** Called for every site N1 rewrites in one copy. */ readonly onN1?: (address: bigint, bytes: Uint8Array, why: string) => void } = {}): PatchedKernel {
+export function bootPatched(kernel: KernelFile, options: { readonly nodes?: number; readonly policy?: string; readonly bootCpu?: number; /** No-ops optimised in the boot CPU's copy alone. */ readonly n1?: boolean; /** X86_FEATURE_* the CPU has beside {@link FEATURES}. */ readonly features?: (feature: number) => boolean; /** Called for every site N1 rewrites in one copy. */ readonly onN1?: (address: bigint, bytes: Uint8Array, why: string) => void } = {}): PatchedKernel {
   const image = imageOf(kernel, options.policy === "single-copy" ? "recorded" : "patch-06");
   const tables = patchTables(kernel);
   const fromFile = stateOf(kernel, kernel.memory, kernel.base);
   const state: PatchState = {
     ...fromFile, indirectThunks: fromFile.indirectThunks, defaultReturnThunk: fromFile.defaultReturnThunk, staticCallReturn0: fromFile.staticCallReturn0,
-    has: (feature) => FEATURES.has(feature), returnThunk: () => undefined, cpus: 4,
+    has: (feature) => FEATURES.has(feature) || options.features?.(feature) === true, returnThunk: () => undefined, cpus: 4,
   };
   let poke: ReplicaTextPoke | undefined;
   const booted = boot({
