@@ -62,7 +62,7 @@ export class VisitFinder {
   /** To be called before the fetch itself counts. @param bytes fetched from the address on @returns the visit that this fetch is behind */
   fetch(vcpu: number, lo: number, hi: number, instructions: number, bytes: number): KernelVisit | undefined {
     const before = this.fetchedTo[vcpu]!;
-    this.fetchedTo[vcpu] = (lo + bytes) % 0x1_0000_0000;
+    this.fetchedTo[vcpu] = (lo + bytes) >>> 0;
     let stack = this.open.get(vcpu);
     let done: KernelVisit | undefined;
     if (hi === UPPER) {
