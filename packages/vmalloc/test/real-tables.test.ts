@@ -146,6 +146,40 @@ test("several areas are copied with one flush, each for itself: one that gets no
   expect(() => vm.replicateAll([areas[0]!, areas[2]!])).toThrow("already-replicated");
 });
 
+test("an area whose leaves cannot be re-pointed stays shared, and its copies' frames come back", () => {
+  const { kernel, vm } = boot([0, 1, 2], 4);
+  const areas = [7, 5].map((pages) => vm.allocate({ bytes: pages * 4096, placement: { node: 0 }, purpose: "module", low: kernel.layout.modulesStart, high: kernel.layout.modulesEnd }));
+  const used = (): number => nodes.reduce((sum, { id }) => sum + kernel.allocator.usedFrames(id, "module"), 0);
+  const before = used();
+  const { edit } = kernel.tables;
+  kernel.tables.edit = (change) => edit.call(kernel.tables, (editor) => change(Object.create(editor, {
+    repoint: { value: (...[start, pages, frames]: Parameters<typeof editor.repoint>) => start !== areas[0]!.start && editor.repoint(start, pages, frames) },
+  }) as typeof editor)) as never;
+  expect(vm.replicateAll(areas)).toEqual(["no-memory", "replicated"]);
+  kernel.tables.edit = edit;
+  expect(areas.map(({ state }) => state)).toEqual(["shared", "replicated"]);
+  expect(used() - before).toBe(5 * 2);
+  expect(findings(kernel, vm)).toEqual([]);
+});
+
+test.each([[true], [false]])("what a sealed area's frames were in the direct map they are again when it goes, G bit %s included", (global) => {
+  const { kernel, vm } = boot([0, 1], 4);
+  const area = vm.allocate({ bytes: 5 * 4096, placement: { node: 0 }, purpose: "module", resetPermissions: true, low: kernel.layout.modulesStart, high: kernel.layout.modulesEnd });
+  expect(vm.replicate(area)).toBe("replicated");
+  const frames = [area.frames, ...area.copies.values()].flat();
+  const alias = (frame: number): bigint => kernel.layout.pageOffset + BigInt(frame) * 4096n;
+  kernel.tables.edit((editor) => { for (const frame of frames) editor.protect(alias(frame), 1, { global }); });
+  const seen = (): unknown[] => frames.map((frame) => {
+    const { writable, executable, global: g, cache } = kernel.tables.lookup(0, alias(frame))!;
+    return { writable, executable, global: g, cache };
+  });
+  const before = seen();
+  kernel.tables.edit((editor) => editor.protect(area.start, area.pages, { writable: false, executable: true }, true));
+  expect(seen()).not.toEqual(before);
+  vm.free(area);
+  expect(seen()).toEqual(before);
+});
+
 test("ours and the series' way end in the same bytes in the tables; ours with half the stores", () => {
   const [ours, theirs] = [false, true].map((v1) => {
     const { kernel, vm } = boot([0, 1, 2], 4, v1);

@@ -66,8 +66,10 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const run = async (design: string, areas: typeof vmalloc, most = Infinity): Promise<ModuleRun> => {
     const host = options.its ? moduleHost(kernel, ITS_FEATURES, true) : moduleHost(kernel);
     try {
-      context.progress.start(wanted.length * 2, "reading");
+      context.progress.start(wanted.length, "reading");
       const files = await readInOrder(directory, wanted, (name) => context.progress.step(1, name));
+      context.progress.stop();
+      context.progress.start(Math.min(files.length, most), "loading");
       const booted = bootWithModules({ spec, policy: options.policy, masterNode, kernel, host, modulePolicy: policy, vmalloc: areas });
       const costs = loadModules(booted, files.slice(0, most), cpu, cpuMilliseconds, (name) => context.progress.step(1, name));
       return { design, keepsBootTable: design === "ours", costs };
@@ -80,12 +82,13 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   if (options.rfcV1) await run("warm-up", vmalloc, WARM_UP);
   const runs = [await run("ours", vmalloc)];
   if (options.rfcV1) runs.push(await run("rfc-v1", vmallocRfcV1));
+  const loaded = runs[0]!.costs.modules.length;
   if (options.json) {
     context.print(jsonText({
       schema: "kreplica.modules/1", machine: spec.name, kernel: options.kernel, policy: options.policy, place: options.place, replicate: options.replicate,
       runs: runs.map(({ design, costs }) => ({ design, total: totalOf(costs.modules), milliseconds: costs.milliseconds, refused: costs.refused, modules: costs.modules })),
     }));
-  } else context.print(modulesText(runs, options.top, `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`} on ${spec.name}, ${options.policy}`, spec.hertz.value, context.screen));
+  } else context.print(modulesText(runs, options.top, `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`}${loaded > wanted.length ? ` and ${loaded - wanted.length} needed` : ""} on ${spec.name}, ${options.policy}`, spec.hertz.value, context.screen));
   if (runs.some(({ costs }) => costs.refused.length > 0)) context.checkFailed();
 }
 

@@ -22,7 +22,7 @@ const only = new Repertoire(families);
 const image = smallImage("patch-06");
 const systemOn = (nodes: number, { levels = 4, pti = false, policy = "per-node", plugins = [] }: { levels?: 4 | 5; pti?: boolean; policy?: string; plugins?: readonly Plugin[] } = {}): CheckedSystem =>
   new CheckedSystem({ spec: smallMachine(nodes, nodes === 2 ? 1 : 0), policy, levels, pti, image, plugins }, { families });
-const RUNS = process.env["KREPLICA_PROOF"] ? 40 : 8;
+const RUNS = process.env["KREPLICA_PROOF"] ? 20 : 8;
 
 describe.each([[1, 4, false, "per-node"], [2, 4, false, "per-node"], [3, 5, true, "per-node"], [8, 4, false, "per-node"], [2, 5, false, "single-copy"]] as const)("%i nodes, %i levels, KPTI %s, %s", (nodes, levels, pti, policy) => {
   test("areas and modules come and go under refusals, and no rule is broken", () => {

@@ -3,8 +3,10 @@ import { checkLoaded, type LoadedModule, type ModuleFile, ModuleError, type Modu
 import { PgdPlan } from "@kreplica/mm-core";
 import { checkArea, checkPageCounts, Vmalloc } from "@kreplica/vmalloc";
 import type { CheckedSystem } from "../checked-system.js";
-import type { FamilyAtWork, OperationFamily } from "../family.js";
+import type { Drawing } from "../drawing.js";
+import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
 import { MODULE_PLUGINS } from "./area-plugins.js";
+import type { RefusalOperation } from "./refusal.js";
 import { fullCheckNowAndThen, quietly, splitDirectMap } from "./splits.js";
 
 export type ModuleOperation =
@@ -42,9 +44,21 @@ export const moduleFamily: OperationFamily<ModuleOperation> = {
     }
   },
   rare: true,
+  scenes: [refusedScene],
   plugins: MODULE_PLUGINS,
   start: (system) => new ModulesAtWork(system),
 };
+
+/** Memory gives out anywhere in the life of a module: a load asks for up to about forty frames. */
+function refusedScene(drawing: Drawing): Operation[] {
+  const module = drawing.random(FILES.length);
+  const refuse = (): RefusalOperation => ({ op: "refuse", nth: 1 + drawing.random(40) });
+  const steps: (ModuleOperation | RefusalOperation)[] = [
+    { op: "modunload", module }, refuse(), { op: "modload", module, node: drawing.random(8) }, refuse(), { op: "modlive", module },
+    { op: "modcall", module, cpu: drawing.cpu() }, { op: "modunload", module }, { op: "refuse", nth: 0 },
+  ];
+  return steps;
+}
 
 class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
   private readonly loader: ModuleLoader;
