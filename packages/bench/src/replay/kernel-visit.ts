@@ -55,27 +55,45 @@ const DEPTH = 8;
 
 /** Finds visits in the records of one recording; feed it every fetch and access of the kernel in order. */
 export class VisitFinder {
-  private readonly open = new Map<number, Open[]>();
+  /** Visits open on any CPU: while there are none, accesses need not be told. */
+  opened = 0;
+  private readonly open: Open[][] = [];
   private readonly fetchedTo = new Float64Array(64);
-  constructor(private readonly functions: VisitedFunctions) {}
+  private readonly create: number;
+  private readonly free: number;
+  private readonly slot: number;
+  private readonly grow: number;
+  private readonly growToo: number;
+
+  constructor(functions: VisitedFunctions) {
+    ({ create: this.create, free: this.free, slot: this.slot } = functions);
+    this.grow = functions.grow[0]!;
+    this.growToo = functions.grow[1]!;
+  }
 
   /** To be called before the fetch itself counts. @param bytes fetched from the address on @returns the visit that this fetch is behind */
   fetch(vcpu: number, lo: number, hi: number, instructions: number, bytes: number): KernelVisit | undefined {
     const before = this.fetchedTo[vcpu]!;
     this.fetchedTo[vcpu] = (lo + bytes) >>> 0;
-    let stack = this.open.get(vcpu);
+    // Nearly always: nothing is open, and none of them begins here.
+    if (this.opened === 0 && lo !== this.slot && lo !== this.grow && lo !== this.create && lo !== this.free && lo !== this.growToo) return undefined;
+    return this.fetchMarked(before, vcpu, lo, hi, instructions, bytes);
+  }
+
+  private fetchMarked(before: number, vcpu: number, lo: number, hi: number, instructions: number, bytes: number): KernelVisit | undefined {
+    const stack = this.open[vcpu] ??= [];
+    const depth = stack.length;
     let done: KernelVisit | undefined;
     if (hi === UPPER) {
-      if (stack) done = this.close(stack, lo);
-      const { create, free, grow, slot } = this.functions;
-      const kind = lo === create ? VisitKind.Create : lo === free ? VisitKind.Free : lo === slot ? VisitKind.Set : lo === grow[0] || lo === grow[1] ? GROW : undefined;
+      done = this.close(stack, lo);
+      const kind = lo === this.create ? VisitKind.Create : lo === this.free ? VisitKind.Free : lo === this.slot ? VisitKind.Set : lo === this.grow || lo === this.growToo ? GROW : undefined;
       if (kind !== undefined && bytes > 0) {
-        if (!stack) this.open.set(vcpu, (stack = []));
         if (stack.length === DEPTH) stack.length = 0;
         stack.push({ kind, returnTo: before, instructions: 0, pgd: -1, slot: -1 });
       }
     }
-    if (stack) for (const each of stack) each.instructions += instructions;
+    this.opened += stack.length - depth;
+    for (const each of stack) each.instructions += instructions;
     return done;
   }
 
@@ -94,7 +112,7 @@ export class VisitFinder {
 
   /** To be called for every load and store of the kernel half. */
   access(vcpu: number, lo: number, hi: number, store: boolean): void {
-    const stack = this.open.get(vcpu);
+    const stack = this.open[vcpu];
     const visit = stack?.[stack.length - 1];
     if (!visit || visit.pgd >= 0) return;
     const region = regionOf(lo, hi);

@@ -151,7 +151,7 @@ export class ProgramBuilder {
     }
     if (!this.followed(hi)) return;
     if ((flags & Access.NewPage) !== 0) this.setFrame(lo, hi, frame);
-    if (this.visits && hi >= 0x8000_0000) this.visits.access(this.vcpu, lo, hi, op === Op.Store);
+    if (this.visits && this.visits.opened > 0 && hi >= 0x8000_0000) this.visits.access(this.vcpu, lo, hi, op === Op.Store);
     let region = Region.Kernel;
     if (hi < 0x8000_0000) region = Region.User;
     else if (hi === 0xffff_ffff) {
