@@ -2,6 +2,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { z } from "zod";
+import type { MachineSpec } from "@kreplica/hw-x86";
+import type { KernelImage } from "@kreplica/mm-core";
 import { POLICIES } from "../assemble.js";
 import type { BootOptions } from "../boot.js";
 import { campaign, type CampaignResult, failureOf } from "../check/campaign.js";
@@ -13,10 +15,11 @@ import { FAMILIES, repertoire } from "../check/families.js";
 import { exploreSchedules } from "../check/schedules.js";
 import { smallImage, smallMachine } from "../check/small-kernel.js";
 import { InputError } from "../inputs/input-error.js";
+import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { jsonOption, type JsonOption, wholeNumber } from "./options.js";
 
-interface Options extends JsonOption {
+interface Options extends JsonOption, KernelOption {
   readonly policy: string; readonly nodes?: number; readonly levels?: "4" | "5"; readonly pti?: "on" | "off"; readonly kasan?: boolean;
   readonly steps: number; readonly runs: number; readonly seed: number; readonly replay?: string; readonly save?: string; readonly defect?: string;
   readonly only: "all" | "core"; readonly compare: Comparison; readonly schedules?: boolean;
@@ -29,17 +32,20 @@ const Saved = z.object({
 });
 interface Kind { readonly nodes: number; readonly memoryless: number; readonly levels: 4 | 5; readonly pti: boolean; readonly kasan?: boolean | undefined; readonly defect?: string | undefined }
 
-const kernelOf = (policy: string, kind: Kind): BootOptions => {
-  const sound: BootOptions = plainKernel(policy, kind);
+const kernelOf = (policy: string, kind: Kind, image?: KernelImage): BootOptions => {
+  const plain = plainKernel(policy, kind);
+  const sound: BootOptions = image ? { ...plain, spec: roomy(plain.spec), image } : plain;
   return kind.defect === undefined ? sound : withDefect(sound, DEFECTS[kind.defect]!);
 };
+/** The same machine with room for a kernel of full size and its copies. */
+const roomy = (spec: MachineSpec): MachineSpec => ({ ...spec, nodes: spec.nodes.map((node) => ({ ...node, memoryBytes: 4 * node.memoryBytes })) });
 const plainKernel = (policy: string, kind: Kind): BootOptions =>
   ({ spec: smallMachine(kind.nodes, kind.memoryless), policy, levels: kind.levels, pti: kind.pti, ...(kind.kasan ? { kasan: true } : {}), image: smallImage() });
 
 export function registerCheck(program: Command, context: CommandContext): void {
-  program.command("check")
+  addKernelOption(program.command("check")
     .summary("look for the shortest way a policy goes wrong")
-    .description("Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings and refused allocations, on small kernels: after each operation the rules of groups F and G, at the end those of A to C too, against the machine's own bytes and a model of what a user may see. What fails is shrunk to the shortest list of operations.")
+    .description("Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings and refused allocations, on small kernels: after each operation the rules of groups F and G, at the end those of A to C too, against the machine's own bytes and a model of what a user may see. What fails is shrunk to the shortest list of operations."))
     .addOption(new Option("--policy <name>", "who holds copies").choices(Object.keys(POLICIES)).default("per-node"))
     .addOption(new Option("--nodes <number>", "nodes with memory (default: 1, 2, 3 and 8 in turn)").argParser(wholeNumber("--nodes")))
     .addOption(new Option("--levels <number>", "(default: both in turn)").choices(["4", "5"]))
@@ -60,17 +66,20 @@ export function registerCheck(program: Command, context: CommandContext): void {
       ["kreplica check --policy rfc-v1 --nodes 2", "the series as posted: how it goes wrong"],
       ["kreplica check --only core --runs 10000", "two million operations on sixteen kinds of kernel"],
       ["kreplica check --schedules --nodes 2 --levels 4 --pti off", "every schedule of small scenes, in a minute or two"],
+      ["kreplica check --kernel /boot/vmlinuz --runs 16", "a kernel of one's own in place of the small one"],
       ["kreplica check --defect D7", "one of its defects alone, over the corrected series"],
       ["kreplica check --policy rfc-v1 --save bad.json; kreplica check --replay bad.json", "and again"],
     ) + exitCodes)
-    .action((options: Options) => {
-      if (options.replay !== undefined) return replay(options.replay, context, options.json === true);
+    .action(async (options: Options) => {
+      const image = await readKernelOption(options, "recorded");
+      if (options.replay !== undefined) return replay(options.replay, context, options.json === true, image);
       if (options.nodes !== undefined && (options.nodes < 1 || options.nodes > 64)) throw new InputError({ file: "--nodes", reason: `${options.nodes} is not between 1 and 64`, remedy: "choose a number in between" });
-      const kinds = (options.nodes === undefined ? [2, 1, 3, 8] : [options.nodes]).flatMap((nodes) =>
+      // A kernel of full size boots in a second or two: two kinds of machine are enough where none is asked for.
+      const kinds = (options.nodes === undefined ? image ? [2, 3] : [2, 1, 3, 8] : [options.nodes]).flatMap((nodes) =>
         (options.levels === undefined ? [4, 5] as const : [options.levels === "5" ? 5 : 4] as const).flatMap((levels) =>
           (options.pti === undefined ? [false, true] : [options.pti === "on"]).map((pti): Kind => ({ nodes, memoryless: nodes === 2 ? 1 : 0, levels, pti, ...(options.kasan ? { kasan: true } : {}), ...(options.defect === undefined ? {} : { defect: options.defect }) }))));
       if (options.defect !== undefined && options.policy !== "per-node") throw new InputError({ file: "--defect", reason: `laid over ${options.policy}, it could not be told from that policy's own ways`, remedy: "leave --policy out" });
-      const kernels = kinds.map((kind) => kernelOf(options.policy, kind));
+      const kernels = kinds.map((kind) => kernelOf(options.policy, kind, image));
       context.progress.start(options.schedules ? kernels.length : options.runs, "checking");
       const onRun = (): void => { context.progress.step(1, "checking"); };
       const families = options.only === "core" ? CORE_FAMILIES : FAMILIES;
@@ -81,10 +90,10 @@ export function registerCheck(program: Command, context: CommandContext): void {
       const first = result.violations[0];
       if (first && options.save !== undefined) writeFileSync(options.save, jsonText({ schema: "kreplica.counterexample/1", policy: options.policy, ...kinds[first.kernel]!, invariant: first.invariant, operations: first.operations }));
       const violations = result.violations.map(({ kernel, ...each }) => ({ ...each, sentence: sentenceOf(each.invariant), ...kinds[kernel]! }));
-      if (options.json) return context.print(jsonText({ schema: "kreplica.check/1", policy: options.policy, runs: result.runs, steps: result.steps, violations }));
+      if (options.json) return context.print(jsonText({ schema: "kreplica.check/1", policy: options.policy, ...(image ? { kernel: image.name } : {}), runs: result.runs, steps: result.steps, violations }));
       const { screen } = context;
       const text = violations.map((each) => `${screen.bad(each.invariant)} ${each.sentence}\n  ${each.nodes} nodes, ${each.levels} levels, KPTI ${each.pti ? "on" : "off"}: ${each.detail}\n${each.operations.length === 0 ? "  right after the boot\n" : each.operations.map((operation, index) => `  ${index + 1}. ${repertoire.describe(operation)}\n`).join("")}`).join("\n");
-      const checked = options.defect === undefined ? options.policy : `${options.policy} with ${options.defect}`;
+      const checked = `${options.policy}${options.defect === undefined ? "" : ` with ${options.defect}`}${image ? ` on ${image.name}` : ""}`;
       return context.print(`${checked}: ${result.runs} runs, ${result.steps} operations on ${kinds.length} kinds of kernel: ${violations.length === 0 ? screen.good("nothing found") : screen.bad(`${violations.length} kinds of kernel go wrong`)}\n${text === "" ? "" : `\n${text}`}`);
     });
 }
@@ -102,7 +111,7 @@ function allSchedules(kernels: readonly BootOptions[], onKernel: () => void): Ca
   };
 }
 
-function replay(file: string, context: CommandContext, json: boolean): void {
+function replay(file: string, context: CommandContext, json: boolean, image?: KernelImage): void {
   let saved: z.infer<typeof Saved>;
   try {
     saved = Saved.parse(JSON.parse(readFileSync(file, "utf8")));
@@ -116,7 +125,7 @@ function replay(file: string, context: CommandContext, json: boolean): void {
     const fault = repertoire.fault(operation);
     if (fault) throw new InputError({ file, ...fault, field: `operations[${index}].${fault.field}` });
   });
-  const failure = failureOf(kernelOf(saved.policy, saved), saved.operations);
+  const failure = failureOf(kernelOf(saved.policy, saved, image), saved.operations);
   if (failure) context.checkFailed();
   const violations = failure ? [{ invariant: failure.invariant, sentence: sentenceOf(failure.invariant), detail: failure.detail, operations: saved.operations }] : [];
   context.print(json

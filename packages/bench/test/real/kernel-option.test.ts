@@ -1,5 +1,5 @@
 /// <reference types="node" />
-/** `--kernel` of boot, tables and compare on the day's Debian kernels: their bytes in the copies, and every bad file one line and exit code 2. */
+/** `--kernel` of boot, tables, check and compare on the day's Debian kernels: their bytes in the copies, and every bad file one line and exit code 2. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { registerBoot } from "../../src/commands/boot.js";
+import { registerCheck } from "../../src/commands/check.js";
 import { registerCompare } from "../../src/commands/compare.js";
 import { bootChoices, readKernelChoices } from "../../src/commands/kernel-choices.js";
 import { registerTables } from "../../src/commands/tables.js";
@@ -27,7 +28,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const invoke = async (...words: string[]): Promise<{ code: number; out: string; error: string }> => {
   let out = "";
   let error = "";
-  const code = await run(words, [registerBoot, registerTables, registerCompare], {
+  const code = await run(words, [registerBoot, registerTables, registerCheck, registerCompare], {
     version: "0", out: (text) => { out += text; }, error: (text) => { error += text; }, screen: screenFor({}, {}), progress: progressOn({ isTTY: false } as never, {}), debug: false,
   });
   return { code, out, error };
@@ -82,6 +83,17 @@ describe.skipIf(!cloud)("a kernel file", () => {
     expect(tables.out).toContain(`Kernel text, 0x${kernel.symbol("_stext")!.toString(16)}`);
   }, 120_000);
 
+  test("is checked: operations of every family on it find nothing, a defect laid over it is found", async () => {
+    const words = ["check", "--kernel", cloud!.vmlinuz, "--nodes", "2", "--levels", "4", "--json"];
+    const sound = await invoke(...words, "--runs", "34", "--steps", "40");
+    expect([sound.code, JSON.parse(sound.out)]).toEqual([0, { schema: "kreplica.check/1", policy: "per-node", kernel: `Linux ${kernel.release!}`, runs: 34, steps: 1360, violations: [] }]);
+    for (const [defect, rule] of [["N2", "B6"], ["N1", "A1"], ["D16", "A5"]] as const) {
+      const broken = await invoke(...words, "--runs", "1", "--defect", defect);
+      expect(broken.code).toBe(1);
+      expect((JSON.parse(broken.out) as { violations: { invariant: string }[] }).violations[0]!.invariant).toBe(rule);
+    }
+  }, 120_000);
+
   test("symbols that lie are refused by name, before or while booting, and nothing else happens", () => {
     const names = ["_stext", "_etext", "__start_rodata", "__end_rodata", "__init_begin", "__init_end", "__bss_start", "__brk_base", "_end", "init_top_pgt", "level2_kernel_pgt", "bm_pte", "idt_table", "vsyscall_page"];
     const bounds = kernel.symbols.filter(({ name }) => /^(_text|_sdata|level\d_\w+_pgt|espfix_pud_page|__(start|end)_bss_decrypted\w*|__entry_text_\w+)$/.test(name) || names.includes(name));
@@ -104,7 +116,7 @@ describe.skipIf(!cloud)("a kernel file", () => {
     writeFileSync(junk, "no kernel");
     const cut = join(folder, "cut");
     writeFileSync(cut, bytes.subarray(0, bytes.length >> 1));
-    for (const command of ["boot", "tables", "compare"]) {
+    for (const command of ["boot", "tables", "check", "compare"]) {
       for (const words of [["--kernel", junk], ["--kernel", cut], ["--kernel", join(folder, "absent")], ["--system-map", junk], ["--kernel", cloud!.vmlinuz, "--system-map", junk]]) {
         const { code, error, out } = await invoke(command, ...words);
         expect([command, words, code, out]).toEqual([command, words, 2, ""]);
