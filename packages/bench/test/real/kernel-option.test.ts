@@ -71,6 +71,22 @@ describe.skipIf(!cloud)("a kernel file", () => {
     }
   }, 120_000);
 
+  test("lies in memory as its sections say, whose offsets in the file are told apart from the segments'", () => {
+    let compared = 0;
+    const named = new Set<string>();
+    for (const section of kernel.elf.sections) {
+      const bytes = kernel.elf.bytesOf(section);
+      // The per-CPU section is linked at 0 and lies where a symbol says; .bss has no bytes in the file.
+      const at = section.name === ".data..percpu" ? kernel.symbol("__per_cpu_load")! : section.address;
+      if (!section.allocated || at < kernel.base || bytes.length === 0) continue;
+      if (Buffer.compare(kernel.bytes(at, at + BigInt(section.size)), bytes) !== 0) throw new Error(`${section.name} is not where its header says`);
+      compared += bytes.length;
+      named.add(section.name);
+    }
+    expect(compared).toBeGreaterThan(20 << 20);
+    expect([...named]).toEqual(expect.arrayContaining([".text", ".rodata", ".data", ".init.text", "__ex_table", ".data..percpu"]));
+  });
+
   test("is shown by boot and tables, with its System.map and without", async () => {
     const map = join(folder, "System.map");
     writeFileSync(map, kernel.symbols.map(({ address, type, name }) => `${address.toString(16).padStart(16, "0")} ${type} ${name}`).join("\n"));
