@@ -1,0 +1,149 @@
+/**
+ * Defects of the series in the core and in replication, each a plugin of a few lines laid over the corrected kernel: it takes hold of the parts
+ * it spoils when the kernel is assembled. Ids and what they are: series.md 8.2 and 8.2a.
+ */
+import { bind, inject, injectable, plugin, type Plugin, token } from "@kreplica/di";
+import { Machine, NONE } from "@kreplica/hw-x86";
+import {
+  AddressSpaces, BootMemory, bootRoot, CpuState, directAddress, imageAddress, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, LDT_SLOT,
+  PageAllocator, pagesOf, Processes, ReplicaView, SwitchMm, TableMemory, type TableRoot, walk,
+} from "@kreplica/mm-core";
+
+/** What a defect may take hold of. */
+class Kernel {
+  constructor(
+    readonly machine: Machine, readonly tables: KernelTables, readonly entries: TableMemory, readonly view: { -readonly [Key in keyof ReplicaView]: ReplicaView[Key] },
+    readonly layout: KernelLayout, readonly image: KernelImage, readonly options: KernelOptions, readonly allocator: PageAllocator, readonly early: BootMemory,
+    readonly spaces: AddressSpaces, readonly cpus: CpuState, readonly switcher: SwitchMm, readonly processes: Processes, readonly boot: KernelBoot,
+  ) {}
+}
+
+function defect(id: string, lay: (kernel: Kernel) => void): Plugin {
+  @injectable()
+  class Laid {
+    constructor(
+      @inject(Machine) machine: Machine, @inject(KernelTables) tables: KernelTables, @inject(TableMemory) entries: TableMemory, @inject(ReplicaView) view: ReplicaView,
+      @inject(KernelLayout) layout: KernelLayout, @inject(KernelImage) image: KernelImage, @inject(KernelOptions) options: KernelOptions,
+      @inject(PageAllocator) allocator: PageAllocator, @inject(BootMemory) early: BootMemory, @inject(AddressSpaces) spaces: AddressSpaces,
+      @inject(CpuState) cpus: CpuState, @inject(SwitchMm) switcher: SwitchMm, @inject(Processes) processes: Processes, @inject(KernelBoot) boot: KernelBoot,
+    ) { lay(new Kernel(machine, tables, entries, view, layout, image, options, allocator, early, spaces, cpus, switcher, processes, boot)); }
+  }
+  return plugin(id, [bind(token<Laid>(`bench/defect/${id}`), Laid)]);
+}
+
+/** Lets something happen at the end of a method of an object. */
+function after<T, K extends keyof T>(object: T, method: K, then: () => void): void {
+  const original = (object[method] as (...given: unknown[]) => unknown).bind(object);
+  object[method] = ((...given: unknown[]) => {
+    const result = original(...given);
+    then();
+    return result;
+  }) as T[K];
+}
+
+export const CORE_DEFECTS = {
+  /** A node's root is asked for before there is one. */
+  D1: defect("D1", ({ view }) => {
+    let replicated = false;
+    const kernelRoot = view.kernelRoot.bind(view);
+    view.kernelRoot = (node) => (replicated || node === view.master ? kernelRoot(node) : NONE);
+    const replicate = view.replicateKernel.bind(view);
+    view.replicateKernel = () => { replicated = true; replicate(); };
+  }),
+  /** A spurious fault is never recognised: the index into the PGD was lost. */
+  D2: defect("D2", ({ processes }) => {
+    const isSpurious = processes.isSpuriousKernelFault.bind(processes);
+    processes.isSpuriousKernelFault = (cpu, address, write, fetch) => isSpurious(cpu, address & 0x7f_ffff_ffffn, write, fetch);
+  }),
+  /** The debug check of CR3 expects node 0's root everywhere. */
+  D3: defect("D3", ({ switcher, view }) => {
+    switcher.expectedRoot = (cpu) => switcher.loaded(cpu)?.pgd(view.holders[0]!) ?? view.kernelRoot(view.holders[0]!);
+  }),
+  /** The boot table learns nothing after it was cloned. */
+  D4: defect("D4", ({ view }) => {
+    after(view, "replicateKernel", () => { view.roots = view.roots.filter((root: TableRoot) => root.kind === "node"); });
+  }),
+  /** A failed fork frees the parent's PGDs. */
+  D8: defect("D8", ({ spaces, allocator, layout }) => {
+    const create = spaces.create.bind(spaces);
+    spaces.create = (node, parent) => {
+      const made = create(node, parent);
+      if (!made && parent) for (const each of parent.pgdNodes) allocator.free(parent.pgd(each), layout.pti ? 1 : 0);
+      return made;
+    };
+  }),
+  /** The direct map's view of rodata copies stays writable. */
+  D9: defect("D9", ({ view, tables, image, layout }) => {
+    after(view, "replicateRodata", () => {
+      for (const node of view.holders.filter((each) => each !== view.master)) {
+        const frame = view.replicaFrame(imageAddress(layout, image.startRodata), node)!;
+        tables.edit((editor) => editor.protect(directAddress(layout, frame), pagesOf(image.startRodata, image.endRodata), { writable: true }));
+      }
+    });
+  }),
+  /** A node that gains memory later joins the holders, without tables. */
+  D10: defect("D10", ({ view }) => {
+    view.memoryAdded = (node) => {
+      const nearest = view.nearest.bind(view);
+      view.nearest = (each) => (each === node ? node : nearest(each));
+      view.holders = [...view.holders, node].sort((a, b) => a - b);
+    };
+  }),
+  /** The LDT is mapped in node 0's user half alone. */
+  D11: defect("D11", ({ spaces, entries }) => {
+    const create = spaces.create.bind(spaces);
+    spaces.create = (...given) => {
+      const space = create(...given);
+      if (space) after(space, "mapLdt", () => { for (const node of space.pgdNodes.slice(1)) entries.write(space.pgd(node) + 1, LDT_SLOT, 0, 0); });
+      return space;
+    };
+  }),
+  /** Memory of any node is taken for copies and tables. */
+  D14: defect("D14", ({ view, early }) => {
+    let reserving = false;
+    const allocate = early.allocate.bind(early);
+    early.allocate = (node, frames, align, purpose, exact) => allocate(node, frames, align, purpose, reserving ? false : exact);
+    const reserve = view.reserve.bind(view);
+    view.reserve = () => {
+      reserving = true;
+      reserve();
+      reserving = false;
+    };
+  }),
+  /** The permission call for idt_table reaches one root. */
+  N2: defect("N2", ({ boot, image, layout, view, entries }) => {
+    boot.during("init-irq", () => {
+      for (const { root } of view.roots.filter((each) => each.node !== view.holders[0])) {
+        const { table, index, lo, hi } = walk(entries.memory, root, layout.levels, imageAddress(layout, image.symbol("idt_table")!));
+        entries.write(table, index, lo | 2, hi);
+      }
+      return "idt_table read-only on one root";
+    });
+  }),
+  /** Private tables come from the node of the CPU that runs. */
+  "remote-table": defect("remote-table", ({ tables, allocator, cpus, machine }) => {
+    let editing = 0;
+    const allocate = allocator.allocate.bind(allocator);
+    allocator.allocate = (node, order, gfp) => (editing > 0 && gfp.purpose === "page-table" ? allocate(machine.nodeOfCpu(cpus.current), order, { ...gfp, thisNode: false }) : allocate(node, order, gfp));
+    for (const method of ["edit", "editLazily"] as const) {
+      const original = tables[method].bind(tables) as KernelTables["edit"];
+      tables[method] = (change) => {
+        editing++;
+        try { return original(change); } finally { editing--; }
+      };
+    }
+  }),
+  /** Copies are made and never mapped: the prototype of 2003. */
+  "copied-source": defect("copied-source", ({ view, entries, image, layout }) => {
+    after(view, "replicateKernel", () => {
+      const first = bootRoot(layout, image);
+      for (const node of view.holders) {
+        for (let page = 0; page < pagesOf(image.stext, image.etext); page++) {
+          const address = imageAddress(layout, image.stext) + BigInt(page) * 4096n;
+          const [mine, wanted] = [walk(entries.memory, view.kernelRoot(node), layout.levels, address), walk(entries.memory, first, layout.levels, address)];
+          if (mine.level === wanted.level) entries.write(mine.table, mine.index, wanted.lo, wanted.hi);
+        }
+      }
+    });
+  }),
+} as const satisfies Record<string, Plugin>;
