@@ -2,16 +2,17 @@
 /**
  * References a second through the whole access path: TLBs, walks through real tables and caches, write-backs, two nodes.
  *
- * Run from the workspace root:
- *   npx esbuild packages/bench/micro/access.ts --bundle --platform=node --format=esm --conditions=@kreplica/source \
- *     --outfile=packages/bench/dist/micro-access.mjs && node packages/bench/dist/micro-access.mjs [mixed] [hostile] [traces]
+ * Run from packages/bench (as the published bundle is built, with literal constants written out; without --minify-syntax 7 percent slower):
+ *   npx esbuild micro/access.ts --bundle --minify-syntax --platform=node --format=esm --conditions=@kreplica/source \
+ *     --external:iced-x86 --outfile=.micro-tmp/a.mjs && node .micro-tmp/a.mjs [mixed] [hostile] [traces]
  *
- * Measured (Node 20.20.2, 2 cores shared with other work, best of several rounds of user time, million references a second):
- *   golden mixed 14-15   golden hostile 5   recorded tests of more than a million references 16-28
+ * Measured (Node 20.20.2, 2 cores shared with other work, user time, least of several rounds, million references a second):
+ *   golden mixed 15-17   golden hostile 4.9-5.3   recorded tests of more than a million references 16-31
  * Loops over plain arrays that only count misses (same caches and TLBs, no tables, rights, states, write-backs or homes) did
- * 32-38 and 13-19 on the same machine at the same time. Hostile is not bound by the host's memory: with a simulated L3 of
- * 1 MiB it takes as long. A reference that misses everywhere is 4 cache searches, 2 of them with a line to throw out, a
- * walk and three insertions, 300 ns in all; where it goes is spread evenly over some twenty functions.
+ * 32-38 and 13-19 on the same machine at the same time: by estimate, the walk's two references through the same caches added, 8-10
+ * for hostile is what JavaScript can reach. Tried without gain: reading table entries and L3 sets ahead of use, order words and marks for 16 ways
+ * (larger sets cost more of the host's memory than the loop they save), one lookup for both halves of an entry.
+ * V8 inlining more (--max-inlined-bytecode-size-cumulative=4000) gave 10 percent here and lost 10 in `compare`.
  */
 import { readdirSync } from "node:fs";
 import { assemble } from "@kreplica/di";
