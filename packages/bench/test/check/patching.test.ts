@@ -67,8 +67,6 @@ describe("defects of the series are caught by the rule named", () => {
 
 /** Patching with methods replaced. */
 function patchingWith(change: (poke: ReplicaTextPoke, view: ReplicaView, machine: Machine) => Partial<TextPoke>): Plugin {
-  // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
-  interface Changed extends TextPoke {}
   @injectable()
   class Changed {
     constructor(
@@ -77,10 +75,10 @@ function patchingWith(change: (poke: ReplicaTextPoke, view: ReplicaView, machine
       @inject(KernelImage) image: KernelImage, @inject(KernelOptions) options: KernelOptions, @inject(KernelBoot) boot: KernelBoot,
     ) {
       const sound = new ReplicaTextPoke(machine, tables, view, cpus, entries, allocator, layout, image, options, boot);
-      return Object.assign(Object.create(sound) as object, change(sound, view, machine)) as this;
+      return Object.assign(Object.create(sound) as object, change(sound, view, machine)) as unknown as this;
     }
   }
-  return plugin("text-patch", [bind(TextPoke, Changed)]);
+  return plugin("text-patch", [bind(TextPoke, Changed as unknown as new (...parts: never[]) => TextPoke)]);
 }
 
 describe("what the family itself looks at", () => {

@@ -11,8 +11,6 @@ import { SetMemory, TableSetMemory } from "@kreplica/set-memory";
 import { earlyInOneCopy, ReplicaTextPoke, roxOnOneNode, TextPoke } from "@kreplica/text-patch";
 
 /** A class whose instances are what its constructor returns: the corrected part with a method replaced. */
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
-interface RoxOnOneNode extends SetMemory {}
 @injectable()
 class RoxOnOneNode {
   constructor(
@@ -22,12 +20,10 @@ class RoxOnOneNode {
     const sound = new TableSetMemory(tables, entries, view, layout, image, allocator);
     const changed = Object.create(sound) as SetMemory;
     changed.readOnlyExecutable = (range) => { roxOnOneNode(sound, entries, view, layout, view.holders[0]!).readOnlyExecutable(range); };
-    return changed as this;
+    return changed as unknown as this;
   }
 }
 
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
-interface EarlyInOneCopy extends TextPoke {}
 @injectable()
 class EarlyInOneCopy {
   constructor(
@@ -60,7 +56,7 @@ class WritableRodata implements RodataOff {
 }
 
 export const PATCH_DEFECTS = {
-  D5: plugin("set-memory", [bind(SetMemory, RoxOnOneNode)]),
+  D5: plugin("set-memory", [bind(SetMemory, RoxOnOneNode as unknown as new (...parts: never[]) => SetMemory)]),
   D16: plugin("rodata-off", [bind(RodataOff, WritableRodata)]),
-  N1: plugin("text-patch", [bind(TextPoke, EarlyInOneCopy)]),
+  N1: plugin("text-patch", [bind(TextPoke, EarlyInOneCopy as unknown as new (...parts: never[]) => TextPoke)]),
 } as const satisfies Record<string, Plugin>;
