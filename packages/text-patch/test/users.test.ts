@@ -320,3 +320,34 @@ test("moved instructions keep their meaning: only what is relative to RIP change
   expect(code(() => moveInstruction(Uint8Array.of(0x48, 0x8b, 0x05, 0, 1, 0, 0), TEXT, 0x1000_0000_0000n))).toBe("out-of-reach");
   expect(code(() => moveInstruction(Uint8Array.of(0x06), TEXT, TEXT))).toBe("not-decodable");
 });
+
+test("generated code goes after a grace period: nothing leads to it any more, and it is whole still", () => {
+  const { kernel, pages } = start();
+  const seen: string[] = [];
+  const site = TEXT + 0x500n;
+  placeCode(kernel, site, Uint8Array.of(...nops(5), ...INC[RAX], ...INC[RCX], 0xc3));
+  const slots = pages(32), detours = pages(128);
+  let watched: { readonly at: bigint; readonly from: bigint } | undefined;
+  const grace = (): void => {
+    const leads = kernel.poke.read(watched!.from, 1)[0] === INT3 ? "INT3 there" : "original";
+    seen.push(`${leads}, ${kernel.poke.read(watched!.at, 1)[0] === INT3 ? "gone" : "whole"}`);
+  };
+  const probes = new Kprobes(kernel.poke, slots, detours, grace);
+  const probe = site + 5n;
+  probes.arm(probe);
+  const action = probes.hit(probe)!;
+  expect(action.kind).toBe("boosted");
+  watched = { at: action.kind === "emulate" ? 0n : action.slot, from: probe };
+  probes.disarm(probe);
+  expect(seen).toEqual(["original, whole"]);
+
+  const trampolines = pages(64);
+  const ftrace = new Ftrace(kernel.poke, trampolines, [site], () => { seen.push(kernel.poke.read(trampoline, 1)[0] === INT3 ? "gone" : "whole"); });
+  const trampoline = ftrace.trampoline(() => Uint8Array.of(...INC[RDX], 0xc3));
+  ftrace.enable([site], trampoline);
+  expect(code(() => ftrace.dropTrampoline(trampoline))).toBe("taken");
+  expect(seen).toHaveLength(1);
+  ftrace.disable([site]);
+  ftrace.dropTrampoline(trampoline);
+  expect(seen[1]).toBe("whole");
+});
