@@ -25,12 +25,12 @@ const kernels = [
 
 test.each(kernels)("$spec.name, $policy: nothing is found, alone and among all families", { timeout: 120_000 }, (kernel) => {
   const system = new CheckedSystem({ ...kernel, image: smallImage() }, { families: OWN });
-  for (let seed = 1; seed <= (PROOF ? 12 : 3); seed++) system.run(own.drawRun(seed, 60));
+  for (let seed = 1; seed <= (PROOF ? 8 : 3); seed++) system.run(own.drawRun(seed, 60));
   const all = new Repertoire(FAMILIES);
   const together = new CheckedSystem({ ...kernel, image: smallImage() });
   const rare = (operations: readonly { op: string }[]): boolean => operations.some(({ op }) => op === "patch" || op === "setmem");
   let runs = 0;
-  for (let seed = 1; runs < (PROOF ? 4 : 1); seed++) {
+  for (let seed = 1; runs < (PROOF ? 3 : 1); seed++) {
     const operations = all.drawRun(seed, 100);
     if (!rare(operations)) continue;
     runs++;
