@@ -82,6 +82,16 @@ describe.skipIf(!real)("the day's Debian kernel", () => {
     expect(linked.ftrace.length).toBeGreaterThan(10_000);
   });
 
+  test("branches and calls of init text are those that lie in what is freed, whatever objtool wrote into the file's keys", () => {
+    const { jumpLabels, staticCalls } = patchTables(kernel);
+    const freed = kernel.sections.filter(({ name }) => [".init.text", ".altinstr_aux", ".exit.text"].includes(name));
+    for (const { address, init: marked } of [...jumpLabels, ...staticCalls]) {
+      if (marked !== freed.some((init) => address >= init.address && address < init.address + init.bytes)) expect.fail(`0x${address.toString(16)} is ${marked ? "" : "not "}marked`);
+    }
+    expect(jumpLabels.filter((site) => !site.init).length).toBeGreaterThan(2000);
+    expect(jumpLabels.filter((site) => site.init).length).toBeGreaterThan(10);
+  });
+
   describe.skipIf(tools.length > 0)("booted under QEMU", () => {
     const cache = join(fileURLToPath(import.meta.url), "../../../../.cache/guest");
 

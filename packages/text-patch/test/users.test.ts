@@ -327,17 +327,17 @@ test("generated code goes after a grace period: nothing leads to it any more, an
   const site = TEXT + 0x500n;
   placeCode(kernel, site, Uint8Array.of(...nops(5), ...INC[RAX], ...INC[RCX], 0xc3));
   const slots = pages(32), detours = pages(128);
-  let watched: { readonly at: bigint; readonly from: bigint } | undefined;
+  const watched = { at: 0n, from: 0n };
   const grace = (): void => {
-    const leads = kernel.poke.read(watched!.from, 1)[0] === INT3 ? "INT3 there" : "original";
-    seen.push(`${leads}, ${kernel.poke.read(watched!.at, 1)[0] === INT3 ? "gone" : "whole"}`);
+    const leads = kernel.poke.read(watched.from, 1)[0] === INT3 ? "INT3 there" : "original";
+    seen.push(`${leads}, ${kernel.poke.read(watched.at, 1)[0] === INT3 ? "gone" : "whole"}`);
   };
   const probes = new Kprobes(kernel.poke, slots, detours, grace);
   const probe = site + 5n;
   probes.arm(probe);
   const action = probes.hit(probe)!;
   expect(action.kind).toBe("boosted");
-  watched = { at: action.kind === "emulate" ? 0n : action.slot, from: probe };
+  Object.assign(watched, { at: action.kind === "emulate" ? 0n : action.slot, from: probe });
   probes.disarm(probe);
   expect(seen).toEqual(["original, whole"]);
 

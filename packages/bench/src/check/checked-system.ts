@@ -14,6 +14,7 @@ import { FAMILIES, familyIndex, pluginsOf } from "./families.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "./family.js";
 import { pageOf } from "./places.js";
 import { Population } from "./population.js";
+import type { Subject } from "./subject.js";
 import { TableWatch } from "./table-watch.js";
 
 export interface SystemOptions {
@@ -22,7 +23,7 @@ export interface SystemOptions {
   readonly usersOnly?: boolean;
 }
 
-export class CheckedSystem {
+export class CheckedSystem implements Subject {
   readonly parts: BootParts;
   readonly watch: TableWatch;
   readonly population: Population;

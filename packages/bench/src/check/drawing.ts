@@ -1,6 +1,6 @@
 /** Chance for drawing operations: a seeded source, and what the last operations were about, for operations that never meet find nothing. */
 import { seededRandom } from "@kreplica/mm-core";
-import type { Operation } from "./family.js";
+import type { Operation } from "./operation.js";
 import { PLACES } from "./places.js";
 
 export class Drawing {

@@ -7,11 +7,11 @@
  */
 import type { Plugin } from "@kreplica/di";
 import type { BootParts } from "../boot-parts.js";
-import type { CheckedSystem } from "./checked-system.js";
 import type { Drawing } from "./drawing.js";
+import type { Operation } from "./operation.js";
+import type { Subject } from "./subject.js";
 
-/** One step of a run. Numbers of processes and CPUs are as drawn: they count those alive and on line, modulo. */
-export interface Operation { readonly op: string }
+export type { Operation } from "./operation.js";
 
 /** One run in this many has the operations of rare families too. */
 export const RARE_EVERY = 32;
@@ -51,10 +51,10 @@ export interface OperationFamily<O extends Operation = Operation> {
   /** Whether what it does decides what a user sees: such operations are done on the single-copy kernel too, in a differential run. */
   readonly seenByUsers?: boolean;
   /** Called once for a kernel, booted and checked in full; what it allocates here is no leak. */
-  start(system: CheckedSystem): FamilyAtWork<O>;
+  start(system: Subject): FamilyAtWork<O>;
 }
 
-/** A family on one kernel. Failures are thrown with {@link CheckedSystem.fail}. */
+/** A family on one kernel. Failures are thrown with {@link Subject.fail}. */
 export interface FamilyAtWork<O extends Operation = Operation> {
   /** Does an operation and compares what it came to with what it should. Refusals are no failures; an operation without an object does nothing. */
   perform(operation: O): void;

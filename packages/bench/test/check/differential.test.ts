@@ -4,7 +4,7 @@ import type { Process } from "@kreplica/mm-core";
 import type { BootOptions } from "../../src/boot.js";
 import { POLICIES } from "../../src/assemble.js";
 import { failureOf } from "../../src/check/campaign.js";
-import type { CheckedSystem } from "../../src/check/checked-system.js";
+import type { Subject } from "../../src/check/subject.js";
 import { Differential } from "../../src/check/differential.js";
 import { FAMILIES, repertoire } from "../../src/check/families.js";
 import type { Operation, OperationFamily } from "../../src/check/family.js";
@@ -21,7 +21,7 @@ const SETUP = [
 ].map(operation);
 
 /** The leaf of a process's first page, on the kernel under check. */
-function leaf(system: CheckedSystem, process: Process, page = 0x200n): { table: number; index: number; lo: number; hi: number } {
+function leaf(system: Subject, process: Process, page = 0x200n): { table: number; index: number; lo: number; hi: number } {
   const { entries } = system.parts;
   let table = process.space.pgd(0);
   for (let level = 4; level > 1; level--) table = entries.low(table, Number((page >> BigInt(9 * (level - 1))) & 511n)) >>> 12;
@@ -30,20 +30,20 @@ function leaf(system: CheckedSystem, process: Process, page = 0x200n): { table: 
 }
 
 /** Does something wrong to the kernel under check alone. */
-function vandal(harm: (system: CheckedSystem, process: Process) => void): OperationFamily {
+function vandal(harm: (system: Subject, process: Process) => void): OperationFamily {
   return {
     name: "vandal", kinds: { harm: { weight: 1, fields: {} } }, draw: (op) => ({ op }), describe: () => "harm",
     start: (system) => ({ perform() { harm(system, system.population.live[0]!.process); } }),
   };
 }
 
-const flip = (bits: number, page?: bigint) => (system: CheckedSystem, process: Process): void => {
+const flip = (bits: number, page?: bigint) => (system: Subject, process: Process): void => {
   const { table, index, lo, hi } = leaf(system, process, page);
   system.parts.entries.write(table, index, lo ^ bits, hi);
 };
 
 describe("a difference is seen:", () => {
-  test.each<[string, (system: CheckedSystem, process: Process) => void, RegExp]>([
+  test.each<[string, (system: Subject, process: Process) => void, RegExp]>([
     ["one word of a page", (system, process) => { system.parts.machine.memory.write32(process.space.lookup(0x20_0000n)!.frame, 512, 9); }, /0\.2=9.*with a single copy/],
     ["a page that may not be written", flip(2), /level 1 flags .*with a single copy/],
     ["a dirty bit that is gone", flip(0x40), /flags/],

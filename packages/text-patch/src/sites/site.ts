@@ -33,7 +33,7 @@ export interface JumpLabelSite {
   readonly key: bigint;
   /** Whether the site jumps while the key is off. */
   readonly branch: boolean;
-  /** In init text. */
+  /** In init text. As read from a table it is the file's second bit, which has another meaning there: whoever knows where init text lies sets it. */
   readonly init: boolean;
 }
 

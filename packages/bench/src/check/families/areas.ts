@@ -3,7 +3,7 @@ import type { CpuId, Frame } from "@kreplica/hw-x86";
 import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import { checkArea, checkPageCounts, Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc";
-import type { CheckedSystem } from "../checked-system.js";
+import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
 import { AREA_PLUGINS } from "./area-plugins.js";
@@ -92,7 +92,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
   private wasLarge = false;
   private readonly ownRootsOnly: boolean;
 
-  constructor(private readonly system: CheckedSystem) {
+  constructor(private readonly system: Subject) {
     const { assembly } = system.parts;
     this.vmalloc = assembly.get(Vmalloc);
     this.setMemory = assembly.get(SetMemory);

@@ -1,7 +1,7 @@
 /** Pages of the module area, the same frame on every node or one for each: mapped, protected, reached from every CPU. */
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
 import { KERNEL_DATA, PgdPlan } from "@kreplica/mm-core";
-import type { CheckedSystem } from "../checked-system.js";
+import type { Subject } from "../subject.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
 
 export type KernelPageOperation =
@@ -52,7 +52,7 @@ class KernelPagesAtWork implements FamilyAtWork<KernelPageOperation> {
   private readonly ownRootsOnly: boolean;
 
   /** Tables of the area and frames to map there exist before the first run, so that runs are alike. */
-  constructor(private readonly system: CheckedSystem) {
+  constructor(private readonly system: Subject) {
     const { allocator, machine } = system.parts;
     this.ownRootsOnly = system.parts.assembly.get(PgdPlan).initial(system.holders, system.holders[0]!).length === system.holders.length;
     const nodes = [...new Set(machine.memory.ranges.map((range) => range.node))];

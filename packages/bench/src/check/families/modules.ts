@@ -2,7 +2,7 @@
 import { checkLoaded, type LoadedModule, type ModuleFile, ModuleError, type ModuleFinding, ModuleLoader, readModule, tinyModule, watchFormation } from "@kreplica/modules";
 import { PgdPlan } from "@kreplica/mm-core";
 import { checkArea, checkPageCounts, Vmalloc } from "@kreplica/vmalloc";
-import type { CheckedSystem } from "../checked-system.js";
+import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
 import { MODULE_PLUGINS } from "./area-plugins.js";
@@ -66,7 +66,7 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
   private readonly order: readonly ModuleFinding[];
   private readonly ownRootsOnly: boolean;
 
-  constructor(private readonly system: CheckedSystem) {
+  constructor(private readonly system: Subject) {
     const { assembly } = system.parts;
     this.loader = assembly.get(ModuleLoader);
     this.vmalloc = assembly.get(Vmalloc);

@@ -10,7 +10,7 @@ import {
 } from "@kreplica/text-patch";
 import { Vmalloc, VmallocError } from "@kreplica/vmalloc";
 import type { BootParts } from "../../boot-parts.js";
-import type { CheckedSystem } from "../checked-system.js";
+import type { Subject } from "../subject.js";
 import { ExecutingCpu, ExecutionPages } from "../executing-cpu.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
 import { AREA_PLUGINS } from "./area-plugins.js";
@@ -109,7 +109,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   private used = false;
   private turn = 0;
 
-  constructor(private readonly system: CheckedSystem) {
+  constructor(private readonly system: Subject) {
     const { parts } = system;
     const { assembly, layout } = parts;
     for (const { rule, detail } of notes.get(parts)?.faults ?? []) system.fail(rule, detail);

@@ -1,7 +1,7 @@
 /** Processes come, copy themselves, change their program, move between CPUs, and end. */
 import { UserModel } from "../user-model.js";
 import type { CpuId } from "@kreplica/hw-x86";
-import type { CheckedSystem } from "../checked-system.js";
+import type { Subject } from "../subject.js";
 import type { OperationFamily } from "../family.js";
 
 export type ProcessOperation =
@@ -103,7 +103,7 @@ export const processFamily: OperationFamily<ProcessOperation> = {
 };
 
 /** G2: to user mode and back moves within the pair under KPTI, by bit 12 and the PCID's bit 11, and otherwise nowhere; the way back ends where it began. */
-function checkToggle({ parts: { machine, layout }, population: { switcher }, fail }: CheckedSystem, cpu: CpuId): void {
+function checkToggle({ parts: { machine, layout }, population: { switcher }, fail }: Subject, cpu: CpuId): void {
   const core = machine.cpu(cpu);
   const before = core.cr3;
   switcher.enterUser(cpu);

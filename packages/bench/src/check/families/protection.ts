@@ -6,7 +6,7 @@
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import { imageAddress, KERNEL_DATA, lookup, type Protection } from "@kreplica/mm-core";
 import { findWritableExecutable, SetMemory, SetMemoryError } from "@kreplica/set-memory";
-import type { CheckedSystem } from "../checked-system.js";
+import type { Subject } from "../subject.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
 import { AREA_PLUGINS } from "./area-plugins.js";
 import { quietly, splitDirectMap } from "./splits.js";
@@ -71,7 +71,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
   private touched = { from: PAGES, end: 0 };
   private readonly initial: { readonly page: Page; readonly alias: Page };
 
-  constructor(private readonly system: CheckedSystem) {
+  constructor(private readonly system: Subject) {
     const { assembly, allocator, tables, layout, view } = system.parts;
     splitDirectMap(system);
     this.setMemory = assembly.get(SetMemory);

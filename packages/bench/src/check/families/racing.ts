@@ -6,7 +6,7 @@
  * end of the first, as mmap_lock would make them.
  */
 import type { Frame } from "@kreplica/hw-x86";
-import type { CheckedSystem } from "../checked-system.js";
+import type { Subject } from "../subject.js";
 import type { Operation, OperationFamily } from "../family.js";
 import { placeText } from "../places.js";
 import type { Live } from "../population.js";
@@ -34,12 +34,12 @@ export const racingFamily: OperationFamily<RacingOperation> = {
 };
 
 type Fields = Partial<Record<"p" | "cpu", number>>;
-const cpuOf = (system: CheckedSystem, operation: Operation): number | undefined => {
+const cpuOf = (system: Subject, operation: Operation): number | undefined => {
   const { cpu } = operation as Fields;
   return cpu === undefined ? undefined : system.cpu(cpu);
 };
 /** Process an operation is about. */
-const subjectOf = (system: CheckedSystem, operation: Operation): Live | undefined => {
+const subjectOf = (system: Subject, operation: Operation): Live | undefined => {
   const { p } = operation as Fields;
   if (p !== undefined) return system.population.pick(p);
   const cpu = operation.op === "touch" ? cpuOf(system, operation) : undefined;
@@ -51,7 +51,7 @@ const LOCK_FREE: ReadonlySet<string> = new Set(["run", "idle"]);
 const ENDS_THREADS: ReadonlySet<string> = new Set(["exec", "exit"]);
 
 /** Whether no lock keeps the second out while the first is under way. */
-function mayMeet(system: CheckedSystem, first: Operation, second: Operation): boolean {
+function mayMeet(system: Subject, first: Operation, second: Operation): boolean {
   const [one, other] = [subjectOf(system, first), subjectOf(system, second)];
   // Only operations about users' memory have an order of locks the model knows.
   if (![first, second].every((each) => system.isUserOperation(each)) || first.op === "idle") return false;
@@ -61,7 +61,7 @@ function mayMeet(system: CheckedSystem, first: Operation, second: Operation): bo
   return LOCK_FREE.has(second.op) && !ENDS_THREADS.has(first.op);
 }
 
-function interleave(system: CheckedSystem, o: RacingOperation & { op: "between" }): void {
+function interleave(system: Subject, o: RacingOperation & { op: "between" }): void {
   system.met = false;
   // Which of two operations at once a refusal hits depends on the policy: then one comes after the other.
   const refusing = system.parts.allocator.requests < system.refusedUntil;
@@ -76,7 +76,7 @@ function interleave(system: CheckedSystem, o: RacingOperation & { op: "between" 
   if (!system.met) system.perform(o.second);
 }
 
-function read(system: CheckedSystem, o: RacingOperation & { op: "racing" }): void {
+function read(system: Subject, o: RacingOperation & { op: "racing" }): void {
   const { parts, population, watch } = system;
   const cpu = system.cpu(o.cpu);
   const who = population.runningOn(cpu);

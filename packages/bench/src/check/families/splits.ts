@@ -2,17 +2,17 @@
  * Large leaves of the direct map that permission changes split, and empty tables of areas: both stay in a real kernel and are no leak,
  * but a run is to begin as the one before it did. So the leaves are split before the first run, and the tables go after each.
  */
-import type { CheckedSystem } from "../checked-system.js";
+import type { Subject } from "../subject.js";
 
 const LARGE = 0x20_0000n;
 const PAGES = 512;
 /** 2 MiB pieces of a range, behind the first, that large areas and what took their place may have left tables in. */
 const PIECES = 16n;
 
-const done = new WeakSet<CheckedSystem>();
+const done = new WeakSet<Subject>();
 
 /** Splits every writable 2 MiB leaf of the direct map. Once for a kernel, whichever families ask. */
-export function splitDirectMap(system: CheckedSystem): void {
+export function splitDirectMap(system: Subject): void {
   if (done.has(system)) return;
   done.add(system);
   const { layout, machine, tables, view } = system.parts;
@@ -31,26 +31,26 @@ export function splitDirectMap(system: CheckedSystem): void {
 
 /** One in this many runs ends with the full check on account of areas and modules. */
 const FULL_CHECK_EVERY = 32;
-const runs = new WeakMap<CheckedSystem, number>();
+const runs = new WeakMap<Subject, number>();
 
 /**
  * Does what stores to tables of the kernel's own, direct map and window. Each family looks at all it changed by itself after the step;
  * a full check of groups A to C after every run would cost ten times the run.
  */
-export function quietly(system: CheckedSystem, work: () => void): void {
+export function quietly(system: Subject, work: () => void): void {
   const before = system.watch.kernelStores;
   try { work(); } finally { system.watch.kernelStores = before; }
 }
 
 /** At the end of a run: now and then the full check after all. */
-export function fullCheckNowAndThen(system: CheckedSystem): void {
+export function fullCheckNowAndThen(system: Subject): void {
   const nth = (runs.get(system) ?? 0) + 1;
   runs.set(system, nth);
   if (nth % FULL_CHECK_EVERY === 0) system.watch.kernelStores = true;
 }
 
 /** Gives back empty tables behind the first 2 MiB of the two ranges areas lie in. */
-export function dropEmptyTables(system: CheckedSystem): void {
+export function dropEmptyTables(system: Subject): void {
   const { layout, tables } = system.parts;
   for (const base of [layout.modulesStart, layout.vmallocStart]) {
     for (let piece = 1n; piece < PIECES; piece++) tables.makeRoomForLarge(base + piece * LARGE, PAGES);

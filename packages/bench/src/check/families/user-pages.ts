@@ -1,6 +1,6 @@
 /** Areas of a process and the pages in them: mapped, protected, moved, locked, touched; and the scenes in which a flush could be missing. */
 import type { AccessKind, NumaPolicy } from "@kreplica/mm-core";
-import type { CheckedSystem } from "../checked-system.js";
+import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
 import type { OperationFamily } from "../family.js";
 import { PLACES, placeText as at } from "../places.js";
@@ -119,7 +119,7 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
   },
 };
 
-function numaPolicy(system: CheckedSystem, number: number): NumaPolicy {
+function numaPolicy(system: Subject, number: number): NumaPolicy {
   const nodes = [...new Set(system.parts.machine.memory.ranges.map((each) => each.node))];
   return ([{ kind: "local" }, { kind: "bind", nodes }, { kind: "interleave", nodes }, { kind: "preferred", node: nodes.at(-1)! }] as const)[number % 4]!;
 }

@@ -19,6 +19,11 @@ export function patchTables(kernel: KernelFile, memory: Uint8Array = kernel.memo
     return { bytes: memory.subarray(at, at + Number(bounds.to - bounds.from)), address: bounds.from + delta };
   };
   const table = <T>(found: { bytes: Uint8Array; address: bigint } | undefined, read: (bytes: Uint8Array, address: bigint) => T[]): readonly T[] => (found ? read(found.bytes, found.address) : []);
+  // The bit that marks init text is the kernel's to set when it boots; in the file it tells objtool where to write a no-op.
+  const initFrom = (kernel.symbol("__init_begin") ?? 0n) + delta;
+  const initTo = (kernel.symbol("__init_end") ?? 0n) + delta;
+  const marked = <T extends { readonly address: bigint; readonly init: boolean }>(sites: readonly T[]): readonly T[] =>
+    sites.map((site) => ({ ...site, init: site.address >= initFrom && site.address < initTo }));
   const low = kernel.base + delta;
   const high = low + BigInt(memory.length);
   return {
@@ -28,8 +33,8 @@ export function patchTables(kernel: KernelFile, memory: Uint8Array = kernel.memo
     retpolines: table(range(".retpoline_sites", "__retpoline_sites", "__retpoline_sites_end"), (bytes, address) => readRelativeSites(bytes, address, ".retpoline_sites")),
     returns: table(range(".return_sites", "__return_sites", "__return_sites_end"), (bytes, address) => readRelativeSites(bytes, address, ".return_sites")),
     smpLocks: table(range(".smp_locks", "__smp_locks", "__smp_locks_end"), (bytes, address) => readRelativeSites(bytes, address, ".smp_locks", true)),
-    jumpLabels: table(range("__jump_table", "__start___jump_table", "__stop___jump_table"), readJumpTable),
-    staticCalls: table(range(".static_call_sites", "__start_static_call_sites", "__stop_static_call_sites"), readStaticCalls),
+    jumpLabels: marked(table(range("__jump_table", "__start___jump_table", "__stop___jump_table"), readJumpTable)),
+    staticCalls: marked(table(range(".static_call_sites", "__start_static_call_sites", "__stop_static_call_sites"), readStaticCalls)),
     trampolines: kernel.symbols.flatMap(({ name, address }) => {
       const key = name.startsWith("__SCT__") ? kernel.symbol(`__SCK__${name.slice(7)}`) : undefined;
       return key === undefined ? [] : [{ address: address + delta, key: key + delta }];

@@ -1,0 +1,41 @@
+/** The kernel under check as families of operations see it. */
+import type { CpuId, NodeId } from "@kreplica/hw-x86";
+import type { BootParts } from "../boot-parts.js";
+import type { Operation } from "./operation.js";
+import type { Population } from "./population.js";
+import type { TableWatch } from "./table-watch.js";
+
+export interface Subject {
+  readonly parts: BootParts;
+  readonly watch: TableWatch;
+  readonly population: Population;
+  /** Replica nodes as of the end of the boot. */
+  readonly holders: readonly NodeId[];
+  /** Operations done. */
+  readonly steps: number;
+  /** Whether the last operation that could be met in the middle was. */
+  met: boolean;
+  /** On the twin: whether it was on the kernel under check, whose stores are other ones. */
+  readonly follow: boolean | undefined;
+  /** Requests for memory after which none is refused any more. */
+  refusedUntil: number;
+  /** Does an operation without looking at the kernel afterwards: for families whose operations hold others. */
+  perform(operation: Operation): void;
+  /** Does an operation in the middle of another. */
+  performWithin(operation: Operation): void;
+  /** Whether an operation is about what users see: processes, their pages, CPUs. */
+  isUserOperation(operation: Operation): boolean;
+  /** Groups A to C in full. @throws CheckFailure with the first rule that is broken */
+  fullCheck(): void;
+  /** @throws CheckFailure */
+  fail(invariant: string, detail: string): never;
+  /** The CPU on line a number stands for. */
+  cpu(number: number): CpuId;
+  /** Address of a place, see places.ts; and its page. */
+  address(place: number): bigint;
+  page(place: number): bigint;
+  /** Frames free now, in the order of the machine's nodes. */
+  freeFrames(): number[];
+  /** Runs what may be refused (undefined or false): it must then have given every frame back. */
+  unchangedWhenRefused<T>(work: () => T | undefined | false): T | undefined | false;
+}
