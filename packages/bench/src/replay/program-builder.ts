@@ -2,8 +2,9 @@
  * From decoded records to a {@link Program}: lines instead of addresses, pages where the model has them, regions and privilege as
  * control operations.
  *
- * Left out, because it changes no state the model has: a fetch of the line fetched just before, and accesses of other virtual
- * CPUs in user mode, whose address spaces the recording does not tell apart.
+ * Left out, because it changes no state the model has and costs nothing there: a fetch of the line fetched just before; an access to
+ * the line accessed just before, nothing in between, unless it is the first store (the page is the last used of its TLB set, the
+ * line of its L1 set). And accesses of other virtual CPUs in user mode, whose address spaces the recording does not tell apart.
  */
 import { Access, Kind, type Batch } from "../trace/batch.js";
 import { TraceError } from "../trace/trace-error.js";
@@ -42,6 +43,9 @@ export class ProgramBuilder {
   private readonly privilege = new Int8Array(64).fill(NOWHERE);
   private fetchedPage = NOWHERE;
   private fetchedLine = NOWHERE;
+  /** The last access, and the program's length behind it. */
+  private accessed = 0;
+  private accessedEnd = NOWHERE;
 
   // Page number by virtual page: a direct-mapped cache before a Map. A page that moves gets a new number.
   private readonly numbers = new Map<number, number>();
@@ -92,6 +96,7 @@ export class ProgramBuilder {
       this.countCut();
       // What follows may be run on its own: it says again which CPU, region and privilege it is about.
       this.cuts.push(this.program.length);
+      this.accessedEnd = NOWHERE;
       this.running = NOWHERE;
       this.region.fill(NOWHERE);
       this.privilege.fill(NOWHERE);
@@ -161,12 +166,21 @@ export class ProgramBuilder {
     const number = this.numberOf(hi * PAGES_4G + (lo >>> 12));
     const line = (lo >>> 6) & 63;
     this.inRegion(region);
-    this.program.push((number << 8) | (line << 2) | op);
+    this.pushAccess(number, line, op);
     if ((lo & 63) + (flags & Access.SizeMask) > 64) {
       const next = line === 63 ? this.numberOf(hi * PAGES_4G + (lo >>> 12) + 1) : number;
       this.inRegion(region);
-      this.program.push((next << 8) | (((line + 1) & 63) << 2) | op);
+      this.pushAccess(next, (line + 1) & 63, op);
     }
+  }
+
+  private pushAccess(page: number, line: number, op: Op.Load | Op.Store): void {
+    const word = (page << 8) | (line << 2) | op;
+    const { program } = this;
+    if (program.length === this.accessedEnd && (word ^ this.accessed) >>> 2 === 0 && (op === Op.Load || word === this.accessed)) return;
+    program.push(word);
+    this.accessed = word;
+    this.accessedEnd = program.length;
   }
 
   private control(what: Control, argument: number): void {

@@ -123,17 +123,37 @@ test("lines, regions, frames and CPUs of a program are those of its recording", 
   }), { numRuns: 1000 });
 });
 
-/** Fetches of the line fetched just before, on the same CPU, count once: nothing in the machine tells them apart. */
+/** Fetches of the line fetched just before, on the same CPU, count once: nothing in the machine tells them apart. Nor accesses that follow at once. */
 const withoutRepeats = (rows: readonly Row[]): Row[] => {
   const last = new Map<number, string>();
-  return rows.filter((row) => {
+  const fetches = rows.filter((row) => {
     if (row[1] !== Op.Fetch) return true;
     const key = row.join("/");
     const repeated = last.get(row[0]) === key;
     last.set(row[0], key);
     return !repeated;
   });
+  const kept: Row[] = [];
+  for (const row of fetches) if (!(kept.length > 0 && repeats(kept.at(-1)!, row))) kept.push(row);
+  return kept;
 };
+
+/** An access to the line accessed just before, unless it is the first store. */
+const repeats = ([cpu, op, ...before]: Row, [nextCpu, nextOp, ...next]: Row): boolean =>
+  op !== Op.Fetch && nextOp !== Op.Fetch && cpu === nextCpu && before.join() === next.join() && (nextOp === Op.Load || op === Op.Store);
+
+test("of accesses that follow one another on one line, those that change nothing are left out, and no others", () => {
+  const encoder = new TraceEncoder();
+  encoder.vcpu(2);
+  encoder.mark(0x5eed0101);
+  const line = 0xffff_8880_0010_0000n;
+  for (const [store, at] of [[false, 0n], [false, 8n], [true, 0n], [true, 8n], [false, 16n], [false, 64n], [true, 56n], [false, 0n]] as const) encoder.access(store, line + at, 8, 1n);
+  encoder.access(false, line + 60n, 8, 1n);
+  encoder.mark(0x5eed0102);
+  encoder.end();
+  const rows = rowsOf(build(encoder.bytes()).finish().program).map(([, op, at]) => `${op === Op.Store ? "store" : "load"} ${(BigInt(`0x${at}`) - line).toString()}`);
+  expect(rows).toEqual(["load 0", "store 0", "load 64", "store 0", "load 64"]);
+});
 
 test("a recording without its end marker is refused", () => {
   const encoder = new TraceEncoder();
