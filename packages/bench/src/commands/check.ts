@@ -15,6 +15,7 @@ import { FAMILIES, repertoire } from "../check/families.js";
 import { exploreSchedules } from "../check/schedules.js";
 import { smallImage, smallMachine } from "../check/small-kernel.js";
 import { InputError } from "../inputs/input-error.js";
+import { findingsText } from "../report/check.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { jsonOption, type JsonOption, wholeNumber } from "./options.js";
@@ -45,7 +46,7 @@ const plainKernel = (policy: string, kind: Kind): BootOptions =>
 export function registerCheck(program: Command, context: CommandContext): void {
   addKernelOption(program.command("check")
     .summary("look for the shortest way a policy goes wrong")
-    .description("Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings and refused allocations, on small kernels: after each operation the rules of groups F and G, at the end those of A to C too, against the machine's own bytes and a model of what a user may see. What fails is shrunk to the shortest list of operations."))
+    .description("Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings, areas, modules, text patching, memory protection and refused allocations, on small kernels: after each operation the rules it may have broken, at the end all of them, against the machine's own bytes, a model of what a user may see, and the same run with a single copy. What fails is shrunk to the shortest list of operations."))
     .addOption(new Option("--policy <name>", "who holds copies").choices(Object.keys(POLICIES)).default("per-node"))
     .addOption(new Option("--nodes <number>", "nodes with memory (default: 1, 2, 3 and 8 in turn)").argParser(wholeNumber("--nodes")))
     .addOption(new Option("--levels <number>", "(default: both in turn)").choices(["4", "5"]))
@@ -92,7 +93,9 @@ export function registerCheck(program: Command, context: CommandContext): void {
       const violations = result.violations.map(({ kernel, ...each }) => ({ ...each, sentence: sentenceOf(each.invariant), ...kinds[kernel]! }));
       if (options.json) return context.print(jsonText({ schema: "kreplica.check/1", policy: options.policy, ...(image ? { kernel: image.name } : {}), runs: result.runs, steps: result.steps, violations }));
       const { screen } = context;
-      const text = violations.map((each) => `${screen.bad(each.invariant)} ${each.sentence}\n  ${each.nodes} nodes, ${each.levels} levels, KPTI ${each.pti ? "on" : "off"}: ${each.detail}\n${each.operations.length === 0 ? "  right after the boot\n" : each.operations.map((operation, index) => `  ${index + 1}. ${repertoire.describe(operation)}\n`).join("")}`).join("\n");
+      const text = findingsText(violations.map((each) => ({
+        ...each, operations: each.operations.map((operation) => repertoire.describe(operation)), kernel: `${each.nodes} nodes, ${each.levels} levels, KPTI ${each.pti ? "on" : "off"}`,
+      })), kinds.length, screen);
       const checked = `${options.policy}${options.defect === undefined ? "" : ` with ${options.defect}`}${image ? ` on ${image.name}` : ""}`;
       return context.print(`${checked}: ${result.runs} runs, ${result.steps} operations on ${kinds.length} kinds of kernel: ${violations.length === 0 ? screen.good("nothing found") : screen.bad(`${violations.length} kinds of kernel go wrong`)}\n${text === "" ? "" : `\n${text}`}`);
     });
