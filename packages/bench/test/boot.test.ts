@@ -10,7 +10,7 @@ import { tracedKernel } from "../src/traced-kernel.js";
 
 const PAGE = 4096;
 
-describe("memory is what the closed form says", () => {
+describe("I3: memory is what the closed form says", () => {
   test.each(Object.keys(POLICIES))("%s", (policy) => {
     for (const levels of [4, 5] as const) for (const pti of [false, true]) for (const alignment of ["recorded", "patch-06"] as const) {
       const kernel = boot({ spec: { ...tiny2Node, virtualBits: 57 }, policy, levels, pti, alignment });

@@ -3,9 +3,9 @@
 /**
  * Where an invariant is checked. `state`: by checkInvariants, from the bytes of a kernel at rest; `boot`: there too, from what a
  * BootWitness saw; `run`: by `kreplica check`, while operations run; `patching`: by the witness of text-patch; `areas`: by checkAreas of
- * vmalloc and checkModules of modules; `test`: by a test that compares several kernels.
+ * vmalloc and checkModules of modules; `test FILE`: by a test that compares several kernels, its path from the root of the repository.
  */
-export type Where = "state" | "boot" | "run" | "patching" | "areas" | "test";
+export type Where = "state" | "boot" | "run" | "patching" | "areas" | `test ${string}`;
 
 /** One rule a replicated kernel keeps. */
 export interface Invariant {
