@@ -23,7 +23,7 @@ const titles = {
   12: "mm: set memory permissions for BPF handlers replicas",
 };
 /** Patches that issues already closed have brought: each must have a home. Add an issue's patches when it is closed. */
-const done = ["01", "02", "03", "06", "07"];
+const done = Object.keys(titles);
 
 function* files(folder) {
   for (const name of readdirSync(folder).sort()) {
@@ -37,7 +37,7 @@ const homes = new Map(Object.keys(titles).map((id) => [id, new Map()]));
 const faults = [];
 for (const folder of packages) {
   for (const file of files(join(folder, "src"))) {
-    for (const [, tag] of readFileSync(file, "utf8").matchAll(/@patch +([^\n*]+)/g)) {
+    for (const [, tag] of readFileSync(file, "utf8").matchAll(/@patch +([^\n*@]+)/g)) {
       const [, number, what] = /^(\d\d)\/12\s*(.*?)\s*$/.exec(tag) ?? [];
       if (!titles[number]) { faults.push(`${file}: "@patch ${tag}" does not read NN/12 file function`); continue; }
       const list = homes.get(number).get(file) ?? [];
