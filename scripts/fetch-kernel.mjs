@@ -1,8 +1,9 @@
 /**
  * Fetches the day's Debian kernel package into .cache/kernel and unpacks it there; nothing is installed and no version is
- * pinned. Usage: node scripts/fetch-kernel.mjs [FLAVOUR]    prints one line of JSON; exit 1 with a reason when it cannot be had.
+ * pinned. Usage: node scripts/fetch-kernel.mjs [FLAVOUR]           prints one line of JSON; exit 1 with a reason when it cannot be had;
+ *                node scripts/fetch-kernel.mjs FLAVOUR RELEASE MODULE  the same of one module in another Debian release's kernel.
  *
- * The kernel is GPL: it stays in the cache, which git ignores. Tests call {@link fetchKernel} and skip loudly without it.
+ * The kernel is GPL: it stays in the cache, which git ignores. Tests call {@link fetchKernel}, {@link fetchModule} and skip loudly without it.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -15,8 +16,8 @@ const root = resolve(fileURLToPath(import.meta.url), "../..");
 const run = (program, args, cwd = root) => execFileSync(program, args, { cwd, encoding: "utf8", timeout: 300_000, stdio: ["ignore", "pipe", "pipe"] });
 
 /** Package that a meta-package stands for today: `linux-image-6.1.0-NN-cloud-amd64`. */
-const today = (flavour) => {
-  const depends = run("apt-cache", ["depends", `linux-image-${flavour}`]);
+const today = (flavour, options = []) => {
+  const depends = run("apt-cache", [...options, "depends", `linux-image-${flavour}`]);
   const name = /Depends: (linux-image-\d\S+)/.exec(depends)?.[1];
   if (!name) throw new Error(`apt-cache depends linux-image-${flavour} names no kernel: run apt-get update`);
   return name;
@@ -69,7 +70,55 @@ export function fetchKernel(flavour = "cloud-amd64", { offline = process.env.KRE
   } finally { rmSync(work, { recursive: true, force: true }); }
 }
 
+/** Signs Debian's indices, each of which holds the SHA256 of its packages: apt refuses what does not agree. */
+const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/** Options that let apt see one release only, with lists of its own under `work`: the system's lists and sources stay as they are. */
+const releaseOptions = (work, release) => {
+  for (const each of ["lists/partial", "archives/partial"]) mkdirSync(join(work, each), { recursive: true });
+  writeFileSync(join(work, "release.list"), `deb [signed-by=${KEYRING}] http://deb.debian.org/debian ${release} main\n`);
+  const options = {
+    "Dir::Etc::SourceList": join(work, "release.list"), "Dir::Etc::SourceParts": "/dev/null", "Dir::State::Lists": join(work, "lists"),
+    "Dir::Cache::Archives": join(work, "archives"), "Dir::Cache::pkgcache": "", "Dir::Cache::srcpkgcache": "", "APT::Sandbox::User": "root", "Acquire::Languages": "none",
+  };
+  return Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+};
+
+/**
+ * One module out of the day's kernel of another Debian release; of the package (about 100 MB) nothing else is kept.
+ *
+ * @param module as in `test_bpf`
+ * @param release Debian's name of it: `trixie`
+ * @param flavour `amd64` (default) or `cloud-amd64`, which carries fewer modules
+ * @param offline take what the cache has and ask nobody
+ * @returns {{file: string, package: string}} the module, unpacked, and the package's name with its version
+ * @throws Error that says why it cannot be had
+ */
+export function fetchModule(module, release, flavour = "amd64", { offline = process.env.KREPLICA_OFFLINE === "1" } = {}) {
+  const cache = join(root, ".cache/kernel", `${release}-${flavour}`), what = `${module}.ko of ${release}'s ${flavour} kernel`;
+  const old = (existsSync(cache) ? readdirSync(cache) : []).filter((name) => existsSync(join(cache, name, `${module}.ko`))).sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
+  if (old && (offline || process.env.KREPLICA_FRESH !== "1")) return { file: join(cache, old, `${module}.ko`), package: old };
+  if (offline) throw new Error(`no ${what} in .cache/kernel, and KREPLICA_OFFLINE=1 forbids fetching one`);
+  const work = join(root, ".cache/kernel", `work-${process.pid}`);
+  mkdirSync(join(work, "tree"), { recursive: true });
+  try {
+    const options = releaseOptions(work, release);
+    run("apt-get", [...options, "update", "-qq", "--error-on=any"]);
+    run("apt-get", [...options, "download", "-qq", today(flavour, options)], work);
+    const name = readdirSync(work).find((each) => each.endsWith(".deb"))?.replace(/\.deb$/, "");
+    if (!name) throw new Error(`apt-get download left no file for ${what}`);
+    // Piped, not unpacked: the tree is some 500 MB.
+    run("bash", ["-c", 'set -o pipefail; dpkg-deb --fsys-tarfile "$1" | tar -x -C tree --wildcards --transform "s,.*/,," "*/$2.ko*"', "unpack", `${name}.deb`, module], work);
+    for (const each of readdirSync(join(work, "tree"))) if (each.endsWith(".xz")) run("xz", ["-d", join(work, "tree", each)]);
+    const target = join(cache, name);
+    mkdirSync(target, { recursive: true });
+    renameSync(join(work, "tree", `${module}.ko`), join(target, `${module}.ko`));
+    return { file: join(target, `${module}.ko`), package: name };
+  } finally { rmSync(work, { recursive: true, force: true }); }
+}
+
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  try { console.log(JSON.stringify(fetchKernel(process.argv[2]))); }
+  const [flavour, release, module] = process.argv.slice(2);
+  try { console.log(JSON.stringify(release && module ? fetchModule(module, release, flavour) : fetchKernel(flavour))); }
   catch (error) { console.error(`fetch-kernel: ${error.message}`); process.exitCode = 1; }
 }

@@ -4,7 +4,7 @@
  * kernel package, which is fetched and never kept in the repository (GPL). Many cases are written by functions of the
  * module when the suite runs; these functions are executed on a CPU of the model.
  *
- * A case in the section .data (Linux 6.1, struct bpf_test, 4416 bytes):
+ * A case in the section .data (Linux 6.1 and 6.12, struct bpf_test, 4416 bytes):
  *
  *   0 name | 8 512 instructions of 8 bytes, or pointer and count of what was filled in | 4104 flags | 4105 data
  *   4236 three times (data size, result) | 4264 function that fills the case | 4404 stack bytes | 4408 runs
@@ -13,7 +13,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ElfFile, readElf } from "@kreplica/elf";
 import { FlatMemory, FlatMemoryPort, Interpreter as X86 } from "@kreplica/hw-x86/isa";
-import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
+import { fetchKernel, fetchModule } from "../../../../scripts/fetch-kernel.mjs";
 import { type Code, decode } from "../../src/isa/code.js";
 
 const CASE_BYTES = 4416, SLOTS = 512, FLAGS = 4104, RESULTS = 4236, FILL = 4264, STACK = 4404;
@@ -35,17 +35,20 @@ export interface KernelCase {
   code(): Code;
 }
 
-/** @returns why there is no suite, or its file */
-export function kernelSuite(): KernelSuite | string {
+/**
+ * @param release Debian release whose kernel carries the suite; without it the day's kernel of this machine's release
+ * @returns why there is no suite, or its file
+ */
+export function kernelSuite(release?: string): KernelSuite | string {
   try {
-    const path = join((fetchKernel("amd64") as { modules: string }).modules, "kernel/lib/test_bpf.ko");
+    const path = release === undefined ? join(fetchKernel("amd64").modules, "kernel/lib/test_bpf.ko") : fetchModule("test_bpf", release).file;
     return existsSync(path) ? new KernelSuite(new Uint8Array(readFileSync(path))) : `${path} is not in the package`;
   } catch (error) { return error instanceof Error ? error.message : String(error); }
 }
 
 const BASE = 0xffff_ffff_c040_0000n, HEAP = 0xffff_8880_1000_0000n, STACK_TOP = 0xffff_c900_0001_0000n, STUBS = 0xffff_ffff_8100_0000n, PAGE = 4096, HEAP_PAGES = 4096;
 /** Kernel functions that the module's fill functions call: an allocation, what they never come to, and thunks. */
-const RETURN_THUNK = Uint8Array.of(0xc3), JUMP: Readonly<Record<string, readonly number[]>> = { rax: [0xff, 0xe0], r12: [0x41, 0xff, 0xe4], r14: [0x41, 0xff, 0xe6] };
+const RETURN_THUNK = Uint8Array.of(0xc3), JUMP: Readonly<Record<string, readonly number[]>> = { rax: [0xff, 0xe0], rbp: [0xff, 0xe5], r12: [0x41, 0xff, 0xe4], r14: [0x41, 0xff, 0xe6] };
 
 export class KernelSuite {
   readonly cases: readonly KernelCase[];
@@ -151,8 +154,8 @@ export class KernelSuite {
       x86.context.halted = false;
       const stub = Number(x86.rip - 1n - STUBS) / 16;
       if (stub === 0) break;
-      // The size is the first argument of kmalloc(), the third of kmalloc_trace().
-      const size = { __kmalloc: 7, kmalloc_large: 7, kmalloc_trace: 2 }[this.stubs[stub] ?? ""];
+      // The size is the first argument of kmalloc(), the third of kmalloc_trace(); Linux 6.12 has other names for the same.
+      const size = { __kmalloc: 7, kmalloc_large: 7, kmalloc_trace: 2, __kmalloc_noprof: 7, __kmalloc_large_noprof: 7, __kmalloc_cache_noprof: 2 }[this.stubs[stub] ?? ""];
       if (size === undefined) throw new Error(`${name}: its fill function calls ${this.stubs[stub]}, which is not here`);
       const bytes = Math.ceil(Number(x86.register(size)) / 64) * 64;
       if (this.heap + bytes > HEAP_PAGES * PAGE) throw new Error(`${name}: ${bytes} bytes do not fit the model's heap`);
