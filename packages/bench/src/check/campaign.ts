@@ -98,6 +98,7 @@ export function campaign(options: CampaignOptions): CampaignResult {
   const systems = new Map<number, Differential | undefined>();
   let steps = 0;
   let runs = 0;
+  let parted = 0;
   for (let run = 0; run < options.runs; run++) {
     const kernel = run % options.kernels.length;
     const seed = (options.seed + run * 0x9e37_79b9) | 0;
@@ -113,6 +114,10 @@ export function campaign(options: CampaignOptions): CampaignResult {
       if (!system) systems.set(kernel, (system = new Differential(options.kernels[kernel]!, comparison, families)));
       system.run(operations);
       steps += options.steps;
+      if (system.isSpent) {
+        parted += system.parted;
+        systems.delete(kernel);
+      }
     } catch (error) {
       if (!(error instanceof CheckFailure)) throw error;
       fail(error, systems.has(kernel) ? operations : []);
@@ -120,7 +125,6 @@ export function campaign(options: CampaignOptions): CampaignResult {
     runs++;
     options.onRun?.(runs);
   }
-  let parted = 0;
   for (const [kernel, system] of systems) {
     parted += system?.parted ?? 0;
     try {

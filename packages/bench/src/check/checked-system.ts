@@ -45,7 +45,9 @@ export class CheckedSystem implements Subject {
   private readonly userOperations: ReadonlySet<string>;
   private readonly indexOf: ReadonlyMap<string, number>;
   /** Frames free by node, with nothing running. */
-  private readonly baseline: readonly number[];
+  private baseline: readonly number[];
+  /** Whether an operation changed the kernel for good: another run would not begin where a first one does. */
+  isSpent = false;
 
   /** @throws CheckFailure when the boot itself breaks a rule */
   constructor(options: BootOptions, { families: all = FAMILIES, usersOnly = false }: SystemOptions = {}) {
@@ -133,6 +135,14 @@ export class CheckedSystem implements Subject {
   performWithin(operation: Operation): void {
     this.nested++;
     this.perform(operation);
+  }
+
+  /** Runs what changes for good how many frames there are. */
+  forGood(work: () => void): void {
+    const before = this.freeFrames();
+    work();
+    this.baseline = this.freeFrames().map((frames, index) => this.baseline[index]! + frames - before[index]!);
+    this.isSpent = true;
   }
 
   /** Runs what may be refused (undefined or false): it must then have given every frame back. */

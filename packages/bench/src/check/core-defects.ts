@@ -5,7 +5,7 @@
 import { bind, inject, injectable, plugin, type Plugin, token } from "@kreplica/di";
 import { Machine, NONE } from "@kreplica/hw-x86";
 import {
-  AddressSpaces, BootMemory, bootRoot, CpuState, directAddress, imageAddress, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, LDT_SLOT,
+  AddressSpaces, BootMemory, bootRoot, CpuState, directAddress, imageAddress, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, LDT_SLOT, MemoryHotplug,
   PageAllocator, pagesOf, Processes, ReplicaView, SwitchMm, TableMemory, type TableRoot, walk,
 } from "@kreplica/mm-core";
 
@@ -15,6 +15,7 @@ class Kernel {
     readonly machine: Machine, readonly tables: KernelTables, readonly entries: TableMemory, readonly view: { -readonly [Key in keyof ReplicaView]: ReplicaView[Key] },
     readonly layout: KernelLayout, readonly image: KernelImage, readonly options: KernelOptions, readonly allocator: PageAllocator, readonly early: BootMemory,
     readonly spaces: AddressSpaces, readonly cpus: CpuState, readonly switcher: SwitchMm, readonly processes: Processes, readonly boot: KernelBoot,
+    readonly hotplug: MemoryHotplug,
   ) {}
 }
 
@@ -26,7 +27,8 @@ function defect(id: string, lay: (kernel: Kernel) => void): Plugin {
       @inject(KernelLayout) layout: KernelLayout, @inject(KernelImage) image: KernelImage, @inject(KernelOptions) options: KernelOptions,
       @inject(PageAllocator) allocator: PageAllocator, @inject(BootMemory) early: BootMemory, @inject(AddressSpaces) spaces: AddressSpaces,
       @inject(CpuState) cpus: CpuState, @inject(SwitchMm) switcher: SwitchMm, @inject(Processes) processes: Processes, @inject(KernelBoot) boot: KernelBoot,
-    ) { lay(new Kernel(machine, tables, entries, view, layout, image, options, allocator, early, spaces, cpus, switcher, processes, boot)); }
+      @inject(MemoryHotplug) hotplug: MemoryHotplug,
+    ) { lay(new Kernel(machine, tables, entries, view, layout, image, options, allocator, early, spaces, cpus, switcher, processes, boot, hotplug)); }
   }
   return plugin(id, [bind(token<Laid>(`bench/defect/${id}`), Laid)]);
 }
@@ -87,6 +89,17 @@ export const CORE_DEFECTS = {
       const nearest = view.nearest.bind(view);
       view.nearest = (each) => (each === node ? node : nearest(each));
       view.holders = [...view.holders, node].sort((a, b) => a - b);
+    };
+  }),
+  /** The other half of D10: a direct map that grows into another top-level slot reaches processes and one root of the kernel's own, not its clones. */
+  "D10-growth": defect("D10-growth", ({ hotplug, view, entries, layout }) => {
+    const online = hotplug.online.bind(hotplug);
+    hotplug.online = (node) => {
+      const slots = Array.from({ length: 512 - layout.kernelBoundary }, (_, above) => layout.kernelBoundary + above);
+      const holes = view.holders.slice(1).flatMap((holder) => slots.filter((slot) => (entries.low(view.kernelRoot(holder), slot) & 1) === 0).map((slot) => [view.kernelRoot(holder), slot] as const));
+      const done = online(node);
+      for (const [root, slot] of holes) entries.write(root, slot, 0, 0);
+      return done;
     };
   }),
   /** The LDT is mapped in node 0's user half alone. */

@@ -18,7 +18,7 @@ export const DEFECTS: Readonly<Record<string, Defect>> = {
   // Which tables user halves get is settled when room is reserved: a policy's business.
   D15: { policy: replicationBy(withDefects(PER_NODE, "D15")) },
   D16: laid(PATCH_DEFECTS.D16), N1: laid(PATCH_DEFECTS.N1), N2: laid(N2), N3: laid(AREA_DEFECTS.N3),
-  "remote-table": laid(unnumbered["remote-table"]), "copied-source": laid(unnumbered["copied-source"]),
+  "D10-growth": laid(unnumbered["D10-growth"]), "remote-table": laid(unnumbered["remote-table"]), "copied-source": laid(unnumbered["copied-source"]),
 };
 
 /** A kernel with a defect laid over the corrected series. */

@@ -41,6 +41,9 @@ export class Differential {
     this.records = [new AllocationRecord(this.subject.parts), new AllocationRecord(this.twin.parts)];
   }
 
+  /** Whether another run must have another pair of kernels. */
+  get isSpent(): boolean { return this.subject.isSpent; }
+
   /** Does a run on both. @throws CheckFailure */
   run(operations: readonly Operation[]): void {
     const { subject, twin, records } = this;

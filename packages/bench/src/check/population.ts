@@ -43,17 +43,25 @@ export class Population {
     return space && !this.switcher.isLazy(cpu) ? this.live.find((each) => each.process.space === space) : undefined;
   }
 
-  /** Takes a new process in and runs it. F2: its kernel slots are those of each node's root. */
+  /** Takes a new process in and runs it. */
   add(process: Process, model: UserModel, cpu: CpuId): void {
     this.live = [...this.live, { process, model }];
     this.watch.touch(process.space);
     this.processes.run(process, cpu);
+    this.checkSlotsOf(process);
+  }
+
+  /** F2, of every process: after the kernel's own slots changed. */
+  checkKernelSlots(): void { for (const { process } of this.live) this.checkSlotsOf(process); }
+
+  /** F2: kernel slots are those of each node's root. */
+  private checkSlotsOf({ space }: Process): void {
     const { entries, layout, view } = this.parts;
-    for (const node of process.space.pgdNodes) {
-      const pgd = process.space.pgd(node);
+    for (const node of space.pgdNodes) {
+      const pgd = space.pgd(node);
       const root = view.kernelRoot(node);
       for (let slot = layout.kernelBoundary; slot < 512; slot++) {
-        if (entries.low(pgd, slot) !== entries.low(root, slot) || entries.high(pgd, slot) !== entries.high(root, slot)) throw new CheckFailure("F2", `kernel slot ${slot} of a new PGD differs from node ${node}'s root`);
+        if (entries.low(pgd, slot) !== entries.low(root, slot) || entries.high(pgd, slot) !== entries.high(root, slot)) throw new CheckFailure("F2", `kernel slot ${slot} of a PGD differs from node ${node}'s root`);
       }
     }
   }

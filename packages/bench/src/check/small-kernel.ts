@@ -41,3 +41,12 @@ export function smallMachine(nodes: number, memoryless = 0): MachineSpec {
     latencyNs: matrix(100, 200), bandwidthMBs: matrix(10_000, 5_000), distance: matrix(10, 20),
   };
 }
+
+/**
+ * The same with a further node of one CPU whose 64 MiB come later: behind another top-level slot of a 4-level direct map, 512 GiB each.
+ * @returns machine and the node, as a boot wants them
+ */
+export function lateMemory(nodes: number): { readonly spec: MachineSpec; readonly offlineMemory: readonly number[] } {
+  const spec = smallMachine(nodes, 1);
+  return { spec: { ...spec, physicalBits: 46, nodes: spec.nodes.map((node) => (node.id === nodes ? { ...node, memoryBytes: 64 * 2 ** 20, startAddress: 2 ** 40 } : node)) }, offlineMemory: [nodes] };
+}

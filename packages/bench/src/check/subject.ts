@@ -36,6 +36,8 @@ export interface Subject {
   page(place: number): bigint;
   /** Frames free now, in the order of the machine's nodes. */
   freeFrames(): number[];
+  /** Runs what changes for good how many frames there are: the kernel serves no further run. */
+  forGood(work: () => void): void;
   /** Runs what may be refused (undefined or false): it must then have given every frame back. */
   unchangedWhenRefused<T>(work: () => T | undefined | false): T | undefined | false;
 }

@@ -13,7 +13,7 @@ import { CORE_FAMILIES } from "../check/core-families.js";
 import type { Comparison } from "../check/differential.js";
 import { FAMILIES, repertoire } from "../check/families.js";
 import { exploreSchedules } from "../check/schedules.js";
-import { smallImage, smallMachine } from "../check/small-kernel.js";
+import { lateMemory, smallImage, smallMachine } from "../check/small-kernel.js";
 import { InputError } from "../inputs/input-error.js";
 import { findingsText } from "../report/check.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
@@ -40,8 +40,9 @@ const kernelOf = (policy: string, kind: Kind, image?: KernelImage): BootOptions 
 };
 /** The same machine with room for a kernel of full size and its copies. */
 const roomy = (spec: MachineSpec): MachineSpec => ({ ...spec, nodes: spec.nodes.map((node) => ({ ...node, memoryBytes: 4 * node.memoryBytes })) });
+/** A node without memory gets some later, where the shadow of that is no question. */
 const plainKernel = (policy: string, kind: Kind): BootOptions =>
-  ({ spec: smallMachine(kind.nodes, kind.memoryless), policy, levels: kind.levels, pti: kind.pti, ...(kind.kasan ? { kasan: true } : {}), image: smallImage() });
+  ({ ...(kind.memoryless === 1 && !kind.kasan ? lateMemory(kind.nodes) : { spec: smallMachine(kind.nodes, kind.memoryless) }), policy, levels: kind.levels, pti: kind.pti, ...(kind.kasan ? { kasan: true } : {}), image: smallImage() });
 
 export function registerCheck(program: Command, context: CommandContext): void {
   addKernelOption(program.command("check")

@@ -1,10 +1,14 @@
-/** CPUs go off line and come back, nodes gain memory. */
+/** CPUs go off line and come back; memory of a node that was without comes on line. */
+import { MemoryHotplug } from "@kreplica/mm-core";
 import type { OperationFamily } from "../family.js";
 
 export type CpuOperation =
   | { readonly op: "offline"; readonly cpu: number }
   | { readonly op: "online"; readonly cpu: number }
   | { readonly op: "plug"; readonly node: number };
+
+/** A node to plug is one of as many: most of them no machine has, for a kernel whose memory came serves no further run. */
+const PLUGGED = 32;
 
 export const cpuFamily: OperationFamily<CpuOperation> = {
   name: "cpus",
@@ -14,12 +18,13 @@ export const cpuFamily: OperationFamily<CpuOperation> = {
     online: { weight: 2, fields: { cpu: "number" }, alone: true },
     plug: { weight: 1, fields: { node: "number" } },
   },
-  draw: (op, drawing) => (op === "plug" ? { op, node: drawing.random(8) } : { op, cpu: drawing.cpu() }),
-  describe: (o) => (o.op === "plug" ? `node ${o.node} gains memory` : o.op === "offline" ? `CPU ${o.cpu} goes off line` : `CPU ${o.cpu} comes on line`),
+  draw: (op, drawing) => (op === "plug" ? { op, node: drawing.random(PLUGGED) } : { op, cpu: drawing.cpu() }),
+  describe: (o) => (o.op === "plug" ? `memory of node ${o.node} comes on line` : o.op === "offline" ? `CPU ${o.cpu} goes off line` : `CPU ${o.cpu} comes on line`),
 
   start(system) {
     const { machine, cpus, view } = system.parts;
     const { processes } = system.population;
+    const hotplug = system.parts.assembly.get(MemoryHotplug);
     return {
       perform(o) {
         if (o.op === "offline") {
@@ -31,8 +36,9 @@ export const cpuFamily: OperationFamily<CpuOperation> = {
           processes.online(back);
           if (machine.cpu(back).rootFrame !== view.kernelRoot(machine.nodeOfCpu(back))) system.fail("G7", `CPU ${back} came back on another root than its node's`);
         } else {
-          const bare = machine.nodes.filter((node) => !machine.memory.ranges.some((range) => range.node === node));
-          if (bare.length > 0) view.memoryAdded?.(bare[o.node % bare.length]!);
+          if (!hotplug.offline.has(o.node)) return;
+          system.forGood(() => system.unchangedWhenRefused(() => hotplug.online(o.node)));
+          system.population.checkKernelSlots();
         }
       },
     };

@@ -53,6 +53,8 @@ const ENDS_THREADS: ReadonlySet<string> = new Set(["exec", "exit"]);
 /** Whether no lock keeps the second out while the first is under way. */
 function mayMeet(system: Subject, first: Operation, second: Operation): boolean {
   const [one, other] = [subjectOf(system, first), subjectOf(system, second)];
+  // Under pgd_lock, which whoever makes a PGD holds until all processes are known to have it.
+  if (first.op === "plug" || second.op === "plug") return false;
   // Only operations about users' memory have an order of locks the model knows.
   if (![first, second].every((each) => system.isUserOperation(each)) || first.op === "idle") return false;
   const cpu = cpuOf(system, first);
