@@ -69,20 +69,21 @@ export class LineCache {
   private readonly groups: number;
   /** The ways as bits. */
   private readonly full: number;
-  /** Up to 8 ways. */
-  readonly narrow: boolean;
+  /** 1: up to 8 ways. */
+  readonly narrow: number;
   /** Nibbles of the order word that hold ways. */
-  private readonly orderMask: number;
-  private readonly oldestShift: number;
+  readonly orderMask: number;
+  /** Place of the nibble of the way unused longest. */
+  readonly oldestShift: number;
 
   /** @param origins keeps {@link origins} @param hints keeps {@link hints} */
   constructor(shape: Pick<CacheSpec, "bytes" | "ways">, origins = false, hints = false) {
     // | 0: a field that ever held a double is converted at every use on the hot path.
     const ways = shape.ways | 0;
     this.ways = ways;
-    this.narrow = ways <= 8;
-    this.first = this.narrow ? NARROW_FIRST : 2;
-    this.stride = (this.narrow ? 8 : ways) + this.first; // marks are for eight ways, so are tags
+    this.narrow = ways <= 8 ? 1 : 0;
+    this.first = this.narrow !== 0 ? NARROW_FIRST : 2;
+    this.stride = (this.narrow !== 0 ? 8 : ways) + this.first; // marks are for eight ways, so are tags
     this.orderMask = ways >= 8 ? -1 : (1 << (4 * ways)) - 1;
     this.oldestShift = 4 * (ways - 1);
     this.groups = (shape.bytes / (64 * 64 * ways)) | 0;
@@ -104,10 +105,19 @@ export class LineCache {
     return Math.imul((group << 6) | line, this.stride | 0);
   }
 
+  /** Quicker than {@link find}, for lines that hardly are there: no is certain. @param marks the frame's mark in all four bytes */
+  mayHold(base: number, marks: number): boolean {
+    if (this.narrow === 0) return true;
+    const words = this.words;
+    const low = words[base + 3]! ^ marks;
+    const high = words[base + 4]! ^ marks;
+    return ((((low - BYTES) & ~low) | ((high - BYTES) & ~high)) & BYTE_TOPS) !== 0;
+  }
+
   /** @param base of the frame's set @returns the line's way or {@link ABSENT}; order unchanged */
   find(base: number, frame: number): number {
     const words = this.words;
-    if (this.narrow) {
+    if (this.narrow !== 0) {
       const mark = Math.imul(Math.imul(frame | 0, HASH) >>> 24, BYTES);
       const low = words[base + 3]! ^ mark;
       const high = words[base + 4]! ^ mark;
@@ -137,10 +147,10 @@ export class LineCache {
 
   /**
    * Uses a line: afterwards it is in way {@link way} of its set.
-   * @returns whether it was there; if not, its state is 0 and {@link victimFrame} and {@link victimModified} tell what had to leave
+   * @returns 1 if it was there; if not, 0, its state is 0 and {@link victimFrame} and {@link victimModified} tell what had to leave
    */
-  touch(base: number, frame: number): boolean {
-    return this.narrow ? this.touchNarrow(base, frame) : this.touchWide(base, frame);
+  touch(base: number, frame: number): number {
+    return this.narrow !== 0 ? this.touchNarrow(base, frame) : this.touchWide(base, frame);
   }
 
   /** Takes a line out; its way becomes the first to be filled. @returns {@link ABSENT}, or 1 if it was modified, else 0 */
@@ -149,7 +159,7 @@ export class LineCache {
     if (way === ABSENT) return ABSENT;
     const { words } = this;
     const modified = (words[base]! >>> way) & 1;
-    if (this.narrow) {
+    if (this.narrow !== 0) {
       words[base + NARROW_FIRST + way] = EMPTY;
       words[base] = words[base]! & ~(1 << way);
       words[base + 1] = words[base + 1]! & ~(1 << way);
@@ -181,7 +191,7 @@ export class LineCache {
     words.fill(EMPTY);
     for (let base = 0; base < words.length; base += this.stride) {
       words[base] = words[base + 1] = 0;
-      if (this.narrow) words[base + 2] = (0x7654_3210 & this.orderMask) | ~this.orderMask;
+      if (this.narrow !== 0) words[base + 2] = (0x7654_3210 & this.orderMask) | ~this.orderMask;
     }
     this.origins.fill(0);
   }
@@ -207,7 +217,7 @@ export class LineCache {
     return this.words.byteLength + this.origins.byteLength + this.hints.byteLength;
   }
 
-  private touchNarrow(base: number, frame: number): boolean {
+  private touchNarrow(base: number, frame: number): number {
     const words = this.words;
     const first = base + NARROW_FIRST;
     const order = words[base + 2]!;
@@ -216,7 +226,7 @@ export class LineCache {
       words[base + 2] = promoted(order, found);
       this.way = found;
       if (this.hints.length !== 0) this.hints[hintAt(base, frame)] = found;
-      return true;
+      return 1;
     }
     const mask = this.orderMask | 0;
     const way = (order >>> (this.oldestShift | 0)) & 15;
@@ -234,14 +244,14 @@ export class LineCache {
     words[base] = modified & ~(1 << way);
     if (shared !== 0) words[base + 1] = shared & ~(1 << way);
     if (this.origins.length !== 0) this.origins[first + way] = 0;
-    return false;
+    return 0;
   }
 
-  private touchWide(base: number, frame: number): boolean {
+  private touchWide(base: number, frame: number): number {
     const words = this.words;
     let at = base + 2;
     let before = words[at]!;
-    if (before === frame) return true;
+    if (before === frame) return 1;
     words[at] = frame;
     const end = at + (this.ways | 0);
     for (at++; at + 1 < end; at += 2) {
@@ -249,13 +259,13 @@ export class LineCache {
       words[at] = before;
       if (tag === frame) {
         this.hitWide(base, at - base - 2);
-        return true;
+        return 1;
       }
       before = words[at + 1]!;
       words[at + 1] = tag;
       if (before === frame) {
         this.hitWide(base, at - base - 1);
-        return true;
+        return 1;
       }
     }
     if (at < end) {
@@ -263,7 +273,7 @@ export class LineCache {
       words[at] = before;
       if (tag === frame) {
         this.hitWide(base, at - base - 2);
-        return true;
+        return 1;
       }
       before = tag;
     }
@@ -275,7 +285,7 @@ export class LineCache {
     const shared = words[base + 1]!;
     if (shared !== 0) words[base + 1] = (shared << 1) & full;
     if (this.origins.length !== 0) this.shiftOrigins(base + 2, end - 1, 0);
-    return false;
+    return 0;
   }
 
   private removeWide(base: number, way: number): void {

@@ -9,9 +9,10 @@
  * L3 kinds: "inclusive" holds whatever its cores hold, so a line it evicts leaves them too; "victim" holds only what L2
  * evicts and gives it up when a core takes it; "independent" is filled on the way and forces nothing.
  */
-import { ABSENT, LineCache } from "./cache.js";
+import { ABSENT } from "./cache.js";
 import type { CounterLayout } from "./counters.js";
 import type { OwnerTable } from "./memory-layout.js";
+import { LastLevelCache } from "./last-level-cache.js";
 import type { LineHolder, OuterCaches } from "./sharing.js";
 import type { MachineSpec } from "./spec.js";
 
@@ -21,7 +22,7 @@ const SHARED = 2;
 /** Answer of a probe; MODIFIED may be added. */
 const HELD = 4;
 
-// Source of counters.ts; literal here because imported constants cost on this path. coherence.test.ts compares them.
+// Source of counters.ts; literal here because imported constants cost on this path. caches.test.ts compares them.
 const L1 = 0;
 const OWN_L3 = 2;
 const SIBLING = 3;
@@ -58,14 +59,16 @@ export class Fabric {
 
 /** Cores that share one L3, and that L3. */
 export class Domain implements OuterCaches {
-  readonly victim: boolean;
+  readonly victim: number;
   readonly socket: number;
   granted: number;
-  private readonly inclusive: boolean;
+  private readonly inclusive: number;
   private readonly fabric: Fabric;
-  private readonly l3: LineCache;
+  private readonly l3: LastLevelCache;
   /** Cores that came into being. */
   private readonly cores: LineHolder[];
+  /** 1: one core behind one L3, nobody to ask. */
+  private alone: number;
   private readonly writeBacksAt: number;
   private readonly cleanSameSocket: number;
   private readonly cleanOtherSocket: number;
@@ -74,15 +77,17 @@ export class Domain implements OuterCaches {
     const { l3 } = fabric.spec;
     this.fabric = fabric;
     this.socket = socket;
-    this.l3 = new LineCache(l3);
-    this.inclusive = l3.inclusion === "inclusive";
-    this.victim = l3.inclusion === "victim";
+    this.l3 = new LastLevelCache(l3);
+    this.inclusive = l3.inclusion === "inclusive" ? 1 : 0;
+    this.victim = l3.inclusion === "victim" ? 1 : 0;
     this.granted = 0;
     this.cores = [];
     this.writeBacksAt = fabric.layout.writeBacksAt;
     this.cleanSameSocket = fabric.layout.cleanSameSocket;
     this.cleanOtherSocket = fabric.layout.cleanOtherSocket;
+    this.alone = 0;
     fabric.domains.push(this);
+    for (const domain of fabric.domains) domain.alone = 0;
   }
 
   /** Bytes of host memory of the L3's tags and states. */
@@ -92,32 +97,33 @@ export class Domain implements OuterCaches {
 
   /** Whether the L3 itself has the line; its cores may have it besides. */
   holds(frame: number, line: number): boolean {
-    return this.l3.find(this.l3.baseOf(frame, line), frame) !== ABSENT;
+    return this.l3.holds(frame, line);
   }
 
   join(core: LineHolder): void {
     this.cores.push(core);
     // One core alone is probed by its own L3 only, and keeps no account for it.
-    const cores = this.fabric.domains.flatMap((domain) => domain.cores);
+    const { domains } = this.fabric;
+    const cores = domains.flatMap((domain) => domain.cores);
     if (cores.length > 1) for (const each of cores) each.expectProbes();
+    for (const domain of domains) domain.alone = cores.length === 1 && domains.length === 1 ? 1 : 0;
   }
 
-  fetch(core: LineHolder, frame: number, line: number, write: boolean, counters: Float64Array): number {
+  fetch(core: LineHolder, frame: number, line: number, write: number, counters: Float64Array): number {
     const l3 = this.l3;
-    const base = l3.baseOf(frame, line);
     let here = false;
     let modified = 0;
-    if (this.victim) {
-      const taken = l3.remove(base, frame);
+    if (this.victim !== 0) {
+      const taken = l3.remove(frame, line);
       if (taken !== ABSENT) {
         here = true;
         modified = taken;
       }
     } else {
-      here = l3.touch(base, frame);
+      here = l3.touch(frame, line);
       if (!here && l3.victimFrame !== -1) this.evicted(core, l3.victimFrame, line, l3.victimModified, counters);
     }
-    if (this.cores.length === 1 && this.fabric.domains.length === 1) {
+    if (this.alone !== 0) {
       this.granted = modified;
       return here ? OWN_L3 : MEMORY + this.fabric.home(frame, core.nodeIndex);
     }
@@ -125,9 +131,9 @@ export class Domain implements OuterCaches {
   }
 
   upgrade(core: LineHolder, frame: number, line: number): number {
-    let source = this.probeSiblings(core, frame, line, true) !== 0 ? UPGRADE_SIBLING : L1;
+    let source = this.probeSiblings(core, frame, line, 1) !== 0 ? UPGRADE_SIBLING : L1;
     for (const domain of this.fabric.domains) {
-      if (domain !== this && domain.probe(frame, line, true) !== 0) {
+      if (domain !== this && domain.probe(frame, line, 1) !== 0) {
         const found = domain.socket === this.socket ? UPGRADE_SAME_SOCKET : UPGRADE_OTHER_SOCKET;
         if (found > source) source = found;
       }
@@ -135,13 +141,12 @@ export class Domain implements OuterCaches {
     return source;
   }
 
-  fromL2(core: LineHolder, frame: number, line: number, modified: boolean, counters: Float64Array): void {
+  fromL2(core: LineHolder, frame: number, line: number, modified: number, counters: Float64Array): void {
     const l3 = this.l3;
-    const base = l3.baseOf(frame, line);
-    if (this.victim) {
-      if (!l3.touch(base, frame) && l3.victimFrame !== -1) this.evicted(core, l3.victimFrame, line, l3.victimModified, counters);
-      if (modified) l3.setState(base, l3.way, MODIFIED);
-    } else if (modified) this.modify(core, frame, line, counters);
+    if (this.victim !== 0) {
+      if (!l3.touch(frame, line) && l3.victimFrame !== -1) this.evicted(core, l3.victimFrame, line, l3.victimModified, counters);
+      if (modified !== 0) l3.modify(frame, line);
+    } else if (modified !== 0) this.modify(core, frame, line, counters);
   }
 
   clear(): void {
@@ -149,37 +154,33 @@ export class Domain implements OuterCaches {
   }
 
   /** What another domain asks: who here has the line? `remove` takes it away, else it stays here, clean and shared. @returns 0 or HELD, with MODIFIED if it was */
-  private probe(frame: number, line: number, remove: boolean): number {
+  private probe(frame: number, line: number, remove: number): number {
     const l3 = this.l3;
-    const base = l3.baseOf(frame, line);
-    const way = l3.find(base, frame);
+    const here = remove !== 0 ? l3.remove(frame, line) : l3.clean(frame, line);
     let found = 0;
-    if (way !== ABSENT) {
-      found = HELD | l3.stateOf(base, way);
-      if (remove) l3.remove(base, frame);
-      else l3.setState(base, way, 0);
-    } else if (this.inclusive) return 0;
+    if (here !== ABSENT) found = HELD | here;
+    else if (this.inclusive !== 0) return 0;
     for (const core of this.cores) found |= core.probe(frame, line, remove);
     return found;
   }
 
-  private probeSiblings(core: LineHolder, frame: number, line: number, remove: boolean): number {
+  private probeSiblings(core: LineHolder, frame: number, line: number, remove: number): number {
     let found = 0;
     for (const other of this.cores) if (other !== core) found |= other.probe(frame, line, remove);
     return found;
   }
 
-  private fetchShared(core: LineHolder, frame: number, line: number, write: boolean, here: boolean, modified: number, counters: Float64Array): number {
+  private fetchShared(core: LineHolder, frame: number, line: number, write: number, here: boolean, modified: number, counters: Float64Array): number {
     const home = this.fabric.home(frame, core.nodeIndex);
     const siblings = this.probeSiblings(core, frame, line, write);
     let source = here ? OWN_L3 : MEMORY + home;
     if ((siblings & MODIFIED) !== 0) {
       source = SIBLING;
-      if (write) modified = MODIFIED;
+      if (write !== 0) modified = MODIFIED;
       else this.takeOver(core, frame, line, counters);
     } else if (siblings !== 0 && !here) source = SIBLING;
     const held = here || siblings !== 0;
-    if (held && !write) {
+    if (held && write === 0) {
       // Another domain may have it as well, unless it is modified here: whoever wants to write a shared line asks again.
       const alone = siblings === 0 && (modified !== 0 || this.fabric.domains.length === 1);
       this.granted = modified | (alone ? 0 : SHARED);
@@ -196,33 +197,31 @@ export class Domain implements OuterCaches {
     }
     if ((others & MODIFIED) !== 0) {
       source = sameSocket ? DIRTY_SAME_SOCKET : DIRTY_OTHER_SOCKET;
-      if (write) modified = MODIFIED;
+      if (write !== 0) modified = MODIFIED;
       else this.writeBack(core, frame, counters);
     } else if (others !== 0) {
       if (held) source = sameSocket ? UPGRADE_SAME_SOCKET : UPGRADE_OTHER_SOCKET;
       else source = (sameSocket ? this.cleanSameSocket : this.cleanOtherSocket) + home;
     }
-    this.granted = modified | (write || others === 0 ? 0 : SHARED);
+    this.granted = modified | (write !== 0 || others === 0 ? 0 : SHARED);
     return source;
   }
 
   /** The L3 takes a modification over from a core that now only reads. */
   private takeOver(core: LineHolder, frame: number, line: number, counters: Float64Array): void {
-    if (this.victim) this.fromL2(core, frame, line, true, counters);
+    if (this.victim !== 0) this.fromL2(core, frame, line, 1, counters);
     else this.modify(core, frame, line, counters);
   }
 
   /** A modification arrives at an L3 that is not a victim cache. */
   private modify(core: LineHolder, frame: number, line: number, counters: Float64Array): void {
-    const base = this.l3.baseOf(frame, line);
-    const way = this.l3.find(base, frame);
-    if (way === ABSENT) this.writeBack(core, frame, counters);
-    else this.l3.setState(base, way, MODIFIED);
+    if (!this.l3.modify(frame, line)) this.writeBack(core, frame, counters);
   }
 
   private evicted(core: LineHolder, frame: number, line: number, modified: number, counters: Float64Array): void {
     let found = modified;
-    if (this.inclusive) for (const each of this.cores) found |= each.probe(frame, line, true);
+    const cores = this.cores;
+    if (this.inclusive !== 0) for (let n = 0; n < cores.length; n++) found |= cores[n]!.probe(frame, line, 1);
     if ((found & MODIFIED) !== 0) this.writeBack(core, frame, counters);
   }
 

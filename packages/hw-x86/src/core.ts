@@ -20,6 +20,10 @@ const L1 = 0;
 const L2 = 1;
 /** Knuth's multiplicative hash, 2^32 divided by the golden ratio. */
 const HASH = 0x9e37_79b1 | 0;
+const BYTES = 0x0101_0101;
+const BYTE_TOPS = 0x8080_8080 | 0;
+const NIBBLES = 0x1111_1111;
+const NIBBLE_TOPS = 0x8888_8888 | 0;
 /** {@link Core.fetchThread} when the next fetch has to look. */
 const NOBODY = -1;
 
@@ -32,16 +36,31 @@ export class Core implements LineHolder {
   /** Copies that L1I, L1D and L2 have of the lines with the same hash: 0 answers a probe without a search. Empty while nobody else asks. */
   private present: Uint16Array;
   private presentShift: number;
-  private counting: boolean;
+  private counting: number;
   private readonly outer: OuterCaches;
   private readonly prefetchLines: number;
   /** Others ask it for lines: from its first miss on, so that cores which only booted cost nothing. */
-  private joined: boolean;
+  private joined: number;
 
   /** Thread (in its place of a TLB tag) whose last fetch is the line {@link fetchLo}: fetching there again changes nothing anywhere. */
   fetchThread: number;
   fetchLo: number;
   fetchHi: number;
+
+  /** 1: L1D and L2 have at most 8 ways and sets that are a power of two, so that {@link data} can go through them itself. */
+  private readonly usual: number;
+  // What it needs of them: a call and a field of another object cost more than the search.
+  private readonly l1dWords: Int32Array;
+  private readonly l1dHints: Uint8Array;
+  private readonly l1dGroups: number;
+  private readonly l1dStride: number;
+  private readonly l1dOldest: number;
+  private readonly l1dOrder: number;
+  private readonly l2Words: Int32Array;
+  private readonly l2Groups: number;
+  private readonly l2Stride: number;
+  private readonly l2Oldest: number;
+  private readonly l2Order: number;
 
   /** @param nodeIndex of the core's node in the specification */
   constructor(spec: MachineSpec, outer: OuterCaches, nodeIndex: number) {
@@ -49,16 +68,28 @@ export class Core implements LineHolder {
     this.l1d = new LineCache(spec.l1d, false, true);
     this.l2 = new LineCache(spec.l2);
     this.tlbs = new CoreTlbs(spec.translation);
+    this.usual = [this.l1d, this.l2].every((each) => each.narrow !== 0 && each.groupMask >= 0) ? 1 : 0;
+    this.l1dWords = this.l1d.words;
+    this.l1dHints = this.l1d.hints;
+    this.l1dGroups = this.l1d.groupMask;
+    this.l1dStride = this.l1d.stride;
+    this.l1dOldest = this.l1d.oldestShift;
+    this.l1dOrder = this.l1d.orderMask;
+    this.l2Words = this.l2.words;
+    this.l2Groups = this.l2.groupMask;
+    this.l2Stride = this.l2.stride;
+    this.l2Oldest = this.l2.oldestShift;
+    this.l2Order = this.l2.orderMask;
     this.present = new Uint16Array(0);
     this.presentShift = 31;
-    this.counting = false;
+    this.counting = 0;
     this.nodeIndex = nodeIndex;
     this.outer = outer;
     this.prefetchLines = spec.costs.prefetchLines;
     this.fetchThread = NOBODY;
     this.fetchLo = 0;
     this.fetchHi = 0;
-    this.joined = false;
+    this.joined = 0;
   }
 
   /** Bytes of host memory of tags, states and TLB entries. */
@@ -67,36 +98,142 @@ export class Core implements LineHolder {
   }
 
   /**
-   * Data reference by physical line.
-   * @param frame as 32 signed bits @param row of the region and kind in `counters`
+   * Data reference by physical line. What {@link LineCache.touch} does, for L1D and then L2, is written out here: this is where
+   * most of the time goes, and calls were half of it. {@link dataAnyShape} is the same in few words.
+   * @param frame as 32 signed bits @param write 1 for a store @param row of the region and kind in `counters`
    */
-  data(frame: number, line: number, write: boolean, counters: Float64Array, row: number): void {
-    const l1d = this.l1d;
+  data(frame: number, line: number, write: number, counters: Float64Array, row: number): void {
+    if (this.usual === 0) {
+      this.dataAnyShape(frame, line, write, counters, row);
+      return;
+    }
+    const words = this.l1dWords;
+    const base = Math.imul(line | ((frame & this.l1dGroups) << 6), this.l1dStride);
+    const mark = Math.imul(frame, HASH) >>> 24;
+    const marks = Math.imul(mark, BYTES);
+    const first = (words[base + 3]! ^ marks) | 0;
+    const second = (words[base + 4]! ^ marks) | 0;
+    let fits = (((first - BYTES) & ~first & BYTE_TOPS) >>> 7) | (((second - BYTES) & ~second & BYTE_TOPS) >>> 6);
+    const order = words[base + 2]! | 0;
+    const hint = (base + Math.imul(frame, 773)) & 4095;
+    while (fits !== 0) {
+      const bit = 31 - Math.clz32(fits & -fits);
+      const way = (bit >> 3) | ((bit & 1) << 2);
+      if (words[base + 5 + way] === frame) {
+        const other = order ^ Math.imul(way, NIBBLES);
+        const zero = (other - NIBBLES) & ~other & NIBBLE_TOPS;
+        const upTo = (((zero & -zero) << 1) - 1) | 0;
+        words[base + 2] = (order & ~upTo) | ((order << 4) & upTo) | way;
+        this.l1dHints[hint] = way;
+        let index = row | 0;
+        if (write !== 0 && ((words[base]! >>> way) & 1) === 0) index = (index + this.firstStore(frame, line, base, way)) | 0;
+        counters[index] = counters[index]! + 1;
+        return;
+      }
+      fits &= fits - 1;
+    }
+    // Not there: the way unused longest takes it.
+    const way = (order >>> this.l1dOldest) & 15;
+    words[base + 2] = (((order << 4) | way) & this.l1dOrder) | ~this.l1dOrder;
+    const bit = 1 << way;
+    const modified = words[base]! | 0;
+    const markAt = (base + 3 + (way >> 2)) | 0;
+    const shift = (way & 3) << 3;
+    words[markAt] = (words[markAt]! & ~(255 << shift)) | (mark << shift);
+    const tagAt = (base + 5 + way) | 0;
+    const victim = words[tagAt]! | 0;
+    words[tagAt] = frame;
+    words[base] = modified & ~bit;
+    words[base + 1] = words[base + 1]! & ~bit;
+    this.l1dHints[hint] = way;
+    if (this.counting !== 0) this.replaced(victim, frame, line);
+    if ((modified & bit) !== 0) this.fromL1(victim, line, counters);
+    const words2 = this.l2Words;
+    const base2 = Math.imul(line | ((frame & this.l2Groups) << 6), this.l2Stride);
+    const first2 = (words2[base2 + 3]! ^ marks) | 0;
+    const second2 = (words2[base2 + 4]! ^ marks) | 0;
+    let fits2 = (((first2 - BYTES) & ~first2 & BYTE_TOPS) >>> 7) | (((second2 - BYTES) & ~second2 & BYTE_TOPS) >>> 6);
+    const order2 = words2[base2 + 2]! | 0;
+    let source = L2;
+    let way2 = -1;
+    while (fits2 !== 0) {
+      const bit = 31 - Math.clz32(fits2 & -fits2);
+      const way = (bit >> 3) | ((bit & 1) << 2);
+      if (words2[base2 + 5 + way] === frame) {
+        const other = order2 ^ Math.imul(way, NIBBLES);
+        const zero = (other - NIBBLES) & ~other & NIBBLE_TOPS;
+        const upTo = (((zero & -zero) << 1) - 1) | 0;
+        words2[base2 + 2] = (order2 & ~upTo) | ((order2 << 4) & upTo) | way;
+        way2 = way;
+        break;
+      }
+      fits2 &= fits2 - 1;
+    }
+    if (way2 < 0) {
+      way2 = (order2 >>> this.l2Oldest) & 15;
+      words2[base2 + 2] = (((order2 << 4) | way2) & this.l2Order) | ~this.l2Order;
+      const bit = 1 << way2;
+      const modified = words2[base2]! | 0;
+      const markAt = (base2 + 3 + (way2 >> 2)) | 0;
+      const shift = (way2 & 3) << 3;
+      words2[markAt] = (words2[markAt]! & ~(255 << shift)) | (mark << shift);
+      const tagAt = (base2 + 5 + way2) | 0;
+      const victim = words2[tagAt]! | 0;
+      words2[tagAt] = frame;
+      words2[base2] = modified & ~bit;
+      words2[base2 + 1] = words2[base2 + 1]! & ~bit;
+      source = this.outside(frame, line, base2, way2, victim, modified & bit, write, counters);
+    }
+    if (((words2[base2 + 1]! >>> way2) & 1) !== 0) words[base + 1] = words[base + 1]! | bit;
+    if (write !== 0) {
+      const upgrade = this.firstStore(frame, line, base, way);
+      if (upgrade !== L1) source = upgrade;
+    }
+    const index = (row + source) | 0;
+    counters[index] = counters[index]! + 1;
+  }
+
+  /** {@link data} for caches of more than 8 ways or of sets that are no power of two. */
+  private dataAnyShape(frame: number, line: number, write: number, counters: Float64Array, row: number): void {
+    const { l1d, l2 } = this;
     const base = l1d.baseOf(frame, line);
     let source = L1;
-    if (l1d.touch(base, frame)) {
-      if (write && ((l1d.words[base]! >>> l1d.way) & 1) === 0) source = this.firstStore(frame, line, base, l1d.way);
-    } else source = this.dataMiss(frame, line, base, write, counters);
+    if (l1d.touch(base, frame) !== 0) {
+      if (write !== 0 && ((l1d.words[base]! >>> l1d.way) & 1) === 0) source = this.firstStore(frame, line, base, l1d.way);
+    } else {
+      const way = l1d.way;
+      if (this.counting !== 0) this.replaced(l1d.victimFrame, frame, line);
+      if (l1d.victimModified !== 0) this.fromL1(l1d.victimFrame, line, counters);
+      const below = l2.baseOf(frame, line);
+      source = L2;
+      if (l2.touch(below, frame) === 0) source = this.outside(frame, line, below, l2.way, l2.victimFrame, l2.victimModified, write, counters);
+      const shared = l2.words[below + 1]!;
+      if (shared !== 0 && ((shared >>> l2.way) & 1) !== 0) l1d.setState(base, way, SHARED);
+      if (write !== 0) {
+        const upgrade = this.firstStore(frame, line, base, way);
+        if (upgrade !== L1) source = upgrade;
+      }
+    }
     const index = row + source;
     counters[index] = counters[index]! + 1;
   }
 
   /** After L1I.touch missed: brings the line and prefetches the next ones of the page. @returns where it came from */
   fetchMiss(frame: number, line: number, counters: Float64Array, prefetchRow: number): number {
-    if (this.counting) this.replaced(this.l1i, frame, line);
+    if (this.counting !== 0) this.replaced(this.l1i.victimFrame, frame, line);
     const source = this.fetchLine(frame, line, counters);
     if (this.prefetchLines !== 0) this.prefetch(frame, line, counters, prefetchRow);
     return source;
   }
 
   expectProbes(): void {
-    if (this.counting) return;
+    if (this.counting !== 0) return;
     const caches = [this.l1i, this.l1d, this.l2];
     // Twice as many counters as lines at least, so that two of three lines that are not here are known not to be.
     const lines = caches.reduce((sum, cache) => sum + cache.lines, 0);
     this.presentShift = (31 - Math.ceil(Math.log2(lines))) | 0;
     this.present = new Uint16Array(2 ** (32 - this.presentShift));
-    this.counting = true;
+    this.counting = 1;
     for (const cache of caches) {
       cache.forEachLine((frame, line) => {
         const at = this.presentAt(frame, line);
@@ -105,16 +242,27 @@ export class Core implements LineHolder {
     }
   }
 
-  probe(frame: number, line: number, remove: boolean): number {
-    if (this.counting && this.present[this.presentAt(frame, line)] === 0) return 0;
+  probe(frame: number, line: number, remove: number): number {
+    if (this.counting !== 0 && this.present[this.presentAt(frame, line)] === 0) return 0;
+    const marks = Math.imul(Math.imul(frame, HASH) >>> 24, BYTES);
     const { l1i } = this;
     const base = l1i.baseOf(frame, line);
-    const code = remove ? l1i.remove(base, frame) : l1i.find(base, frame);
-    if (remove && code !== ABSENT) {
-      this.fetchThread = NOBODY;
-      this.left(frame, line);
+    let found = 0;
+    if (l1i.mayHold(base, marks)) {
+      const code = remove !== 0 ? l1i.remove(base, frame) : l1i.find(base, frame);
+      if (code !== ABSENT) {
+        found = HELD;
+        if (remove !== 0) {
+          this.fetchThread = NOBODY;
+          this.left(frame, line);
+        }
+      }
     }
-    return (code === ABSENT ? 0 : HELD) | this.probeData(this.l1d, frame, line, remove) | this.probeData(this.l2, frame, line, remove);
+    const inFirst = this.l1d.baseOf(frame, line);
+    if (this.l1d.mayHold(inFirst, marks)) found |= this.probeData(this.l1d, inFirst, frame, line, remove);
+    const inSecond = this.l2.baseOf(frame, line);
+    if (this.l2.mayHold(inSecond, marks)) found |= this.probeData(this.l2, inSecond, frame, line, remove);
+    return found;
   }
 
   /** Empties caches, TLBs and paging-structure caches. */
@@ -128,24 +276,6 @@ export class Core implements LineHolder {
     this.fetchThread = NOBODY;
   }
 
-  /** After L1D.touch missed: brings the line. @returns where it came from */
-  private dataMiss(frame: number, line: number, base: number, write: boolean, counters: Float64Array): number {
-    const { l1d, l2 } = this;
-    const way = l1d.way;
-    if (this.counting) this.replaced(l1d, frame, line);
-    if (l1d.victimModified !== 0) this.fromL1(l1d.victimFrame, line, counters);
-    const below = l2.baseOf(frame, line);
-    let source = L2;
-    if (!l2.touch(below, frame)) source = this.outside(frame, line, below, write, counters);
-    const shared = l2.words[below + 1]!;
-    if (shared !== 0 && ((shared >>> l2.way) & 1) !== 0) l1d.setState(base, way, SHARED);
-    if (write) {
-      const upgrade = this.firstStore(frame, line, base, way);
-      if (upgrade !== L1) source = upgrade;
-    }
-    return source;
-  }
-
   /** A store to a line of L1D that is not modified yet. @returns L1, or an upgrade source */
   private firstStore(frame: number, line: number, base: number, way: number): number {
     const { l1d, l1i, outer } = this;
@@ -157,7 +287,8 @@ export class Core implements LineHolder {
       this.changeState(this.l2, frame, line, ~SHARED, 0);
     }
     words[base] = words[base]! | (1 << way);
-    if (l1i.remove(l1i.baseOf(frame, line), frame) !== ABSENT) {
+    const code = l1i.baseOf(frame, line);
+    if (l1i.mayHold(code, Math.imul(Math.imul(frame, HASH) >>> 24, BYTES)) && l1i.remove(code, frame) !== ABSENT) {
       this.fetchThread = NOBODY;
       this.left(frame, line);
     }
@@ -171,7 +302,7 @@ export class Core implements LineHolder {
       const base = l1i.baseOf(frame, next);
       if (l1i.find(base, frame) !== ABSENT) continue;
       l1i.touch(base, frame);
-      if (this.counting) this.replaced(l1i, frame, next);
+      if (this.counting !== 0) this.replaced(l1i.victimFrame, frame, next);
       const at = base + l1i.first + l1i.way;
       const from = this.fetchLine(frame, next, counters);
       l1i.origins[at] = from + 1;
@@ -189,39 +320,36 @@ export class Core implements LineHolder {
       this.fromL1(frame, line, counters);
     }
     const below = l2.baseOf(frame, line);
-    return l2.touch(below, frame) ? L2 : this.outside(frame, line, below, false, counters);
+    return l2.touch(below, frame) !== 0 ? L2 : this.outside(frame, line, below, l2.way, l2.victimFrame, l2.victimModified, 0, counters);
   }
 
   /** After L2.touch missed. @param base of the L2 set @returns where the line came from */
-  private outside(frame: number, line: number, base: number, write: boolean, counters: Float64Array): number {
+  private outside(frame: number, line: number, base: number, way: number, victimFrame: number, modified: number, write: number, counters: Float64Array): number {
     const { l2, outer } = this;
-    const victimFrame = l2.victimFrame;
-    const victimModified = l2.victimModified !== 0;
-    const way = l2.way;
-    if (this.counting) this.replaced(l2, frame, line);
+    if (this.counting !== 0) this.replaced(victimFrame, frame, line);
     // An inclusive L3 may throw the victim's copy out while it makes room: the modification has to be there by then.
-    if (!outer.victim && victimModified) outer.fromL2(this, victimFrame, line, true, counters);
-    if (!this.joined) {
-      this.joined = true;
+    if (modified !== 0 && outer.victim === 0) outer.fromL2(this, victimFrame, line, 1, counters);
+    if (this.joined === 0) {
+      this.joined = 1;
       outer.join(this);
     }
     const source = outer.fetch(this, frame, line, write, counters);
     if (outer.granted !== 0) l2.setState(base, way, outer.granted);
-    if (outer.victim && victimFrame !== -1) outer.fromL2(this, victimFrame, line, victimModified, counters);
+    if (outer.victim !== 0 && victimFrame !== -1) outer.fromL2(this, victimFrame, line, modified, counters);
     return source;
   }
 
   /** A modified line leaves L1D, or is cleaned there. */
   private fromL1(frame: number, line: number, counters: Float64Array): void {
-    if (!this.changeState(this.l2, frame, line, -1, MODIFIED)) this.outer.fromL2(this, frame, line, true, counters);
+    if (!this.changeState(this.l2, frame, line, -1, MODIFIED)) this.outer.fromL2(this, frame, line, 1, counters);
   }
 
   /** After a cache's touch missed: the line came, its victim went. */
-  private replaced(cache: LineCache, frame: number, line: number): void {
+  private replaced(victim: number, frame: number, line: number): void {
     const present = this.present;
     const came = this.presentAt(frame, line);
     present[came] = present[came]! + 1;
-    if (cache.victimFrame !== -1) this.left(cache.victimFrame, line);
+    if (victim !== -1) this.left(victim, line);
   }
 
   /** Counter of a line. */
@@ -230,7 +358,7 @@ export class Core implements LineHolder {
   }
 
   private left(frame: number, line: number): void {
-    if (!this.counting) return;
+    if (this.counting === 0) return;
     const at = this.presentAt(frame, line);
     this.present[at] = this.present[at]! - 1;
   }
@@ -244,9 +372,8 @@ export class Core implements LineHolder {
     return true;
   }
 
-  private probeData(cache: LineCache, frame: number, line: number, remove: boolean): number {
-    const base = cache.baseOf(frame, line);
-    if (remove) {
+  private probeData(cache: LineCache, base: number, frame: number, line: number, remove: number): number {
+    if (remove !== 0) {
       const modified = cache.remove(base, frame);
       if (modified === ABSENT) return 0;
       this.left(frame, line);

@@ -39,6 +39,8 @@ const PLACES = 5;
 const FAULTS = 2;
 
 const NOBODY = -1;
+/** Set in a context while paging is off, registers.ts. */
+const NEVER = 1 << 30;
 
 /** Where a CPU's counts lie. */
 interface Layout { readonly sources: number; readonly placesAt: number; readonly eventsAt: number }
@@ -71,7 +73,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   private readonly l1dWords: Int32Array;
   private readonly l1dHints: Uint8Array;
   private readonly l1dFirst: number;
-  private readonly l1dNarrow: boolean;
+  private readonly l1dNarrow: number;
   private readonly l1dGroups: number;
   private readonly l1dStride: number;
   /** Frame of the page of the core's last fetch. */
@@ -125,7 +127,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const frame = this.frame;
     const line = (lo >>> 6) & 63;
     const base = core.l1i.baseOf(frame, line);
-    if (core.l1i.touch(base, frame)) {
+    if (core.l1i.touch(base, frame) !== 0) {
       const origins = core.l1i.origins;
       const at = base + core.l1i.first + core.l1i.way;
       const from = origins.length === 0 ? 0 : origins[at]!;
@@ -140,7 +142,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
       counters[index] = counters[index]! + 1;
     }
     // A page no code TLB keeps is looked up anew at every fetch.
-    core.fetchThread = core.tlbs.codeKept ? this.thread : NOBODY;
+    core.fetchThread = core.tlbs.codeKept !== 0 ? this.thread : NOBODY;
     core.fetchLo = lo | 0;
     core.fetchHi = hi | 0;
     this.fetchFrame = frame;
@@ -167,9 +169,9 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const way = this.l1dHints[hintAt(base, frame)]!;
     const words = this.l1dWords;
     if (words[base + this.l1dFirst + way] === frame) {
-      if (this.l1dNarrow) words[base + 2] = promoted(words[base + 2]!, way);
+      if (this.l1dNarrow !== 0) words[base + 2] = promoted(words[base + 2]!, way);
       counters[this.loadRow] = counters[this.loadRow]! + 1;
-    } else this.core.data(frame, line, false, counters, this.loadRow);
+    } else this.core.data(frame, line, 0, counters, this.loadRow);
     return 0;
   }
 
@@ -194,18 +196,18 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const way = this.l1dHints[hintAt(base, frame)]!;
     const words = this.l1dWords;
     if (words[base + this.l1dFirst + way] === frame && ((words[base]! >>> way) & 1) !== 0) {
-      if (this.l1dNarrow) words[base + 2] = promoted(words[base + 2]!, way);
+      if (this.l1dNarrow !== 0) words[base + 2] = promoted(words[base + 2]!, way);
       counters[this.storeRow] = counters[this.storeRow]! + 1;
-    } else this.core.data(frame, line, true, counters, this.storeRow);
+    } else this.core.data(frame, line, 1, counters, this.storeRow);
     return 0;
   }
 
   loadPhysical(frame: number, line: number): void {
-    this.core.data(frame | 0, line, false, this.counters, this.loadRow);
+    this.core.data(frame | 0, line, 0, this.counters, this.loadRow);
   }
 
   storePhysical(frame: number, line: number): void {
-    this.core.data(frame | 0, line, true, this.counters, this.storeRow);
+    this.core.data(frame | 0, line, 1, this.counters, this.storeRow);
   }
 
   retire(count: number): void {
@@ -231,34 +233,34 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
 
   /** Everything but the common case. @returns 0, then `frame` is set, or what the access function returns */
   private translate(lo: number, hi: number, access: number): number {
-    if (!this.paging) {
+    if ((this.context & NEVER) !== 0) {
       if ((hi & ~0xfff) !== 0) return NOT_CANONICAL;
-      if (access === FETCH) this.core.tlbs.codeKept = true;
+      if (access === FETCH) this.core.tlbs.codeKept = 1;
       this.frame = (lo >>> 12) | (hi << 20);
       return 0;
     }
     if ((hi << this.canonicalShift) >> this.canonicalShift !== (hi | 0)) return NOT_CANONICAL;
     const tlbs = this.core.tlbs;
-    const code = access === FETCH;
+    const code = access >> 1;
     const page = (lo >>> 12) | (hi << 20);
     const high = (hi >>> 12) & 0x1fff;
     const tag = high | this.context;
     const globalTag = high | this.globalContext;
-    const deny = code ? this.denyFetch : access === STORE ? this.denyStore : this.denyLoad;
-    const small = code ? tlbs.codeSmall : tlbs.dataSmall;
-    const inSmall = small.regions[regionAt(page)] !== 0;
-    if (!inSmall && tlbs.anyLarge && this.lastLarge(code, page, tag, globalTag, deny)) return 0;
-    const at = inSmall ? small.lookup(page, page, tag, globalTag) : MISS;
+    const deny = code !== 0 ? this.denyFetch : access === STORE ? this.denyStore : this.denyLoad;
+    const small = code !== 0 ? tlbs.codeSmall : tlbs.dataSmall;
+    let at = MISS;
+    if (tlbs.anyLarge === 0 || small.regions[regionAt(page)] !== 0) at = small.lookup(page, page, tag, globalTag);
+    else if (this.lastLarge(code, page, tag, globalTag, deny)) return 0;
     let denials: number;
     if (at !== MISS) {
-      if (code) tlbs.codeKept = true;
+      if (code !== 0) tlbs.codeKept = 1;
       this.frame = small.entries[at + 2]!;
       denials = small.entries[at + 3]! & deny;
-    } else if (tlbs.anyLarge && tlbs.findLarge(code, page, tag, globalTag)) {
+    } else if (tlbs.anyLarge !== 0 && tlbs.findLarge(code, page, tag, globalTag)) {
       this.frame = tlbs.hitFrame;
       denials = tlbs.hitDenials & deny;
     } else if (tlbs.findSecond(code, page, tag, globalTag)) {
-      const index = this.placeRow + (code ? 1 : 2);
+      const index = this.placeRow + 2 - code;
       this.counters[index] = this.counters[index]! + 1;
       this.frame = tlbs.hitFrame;
       denials = tlbs.hitDenials & deny;
@@ -271,33 +273,33 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   }
 
   /** A page that is in no small TLB, if it is in the 2 MiB page used last of its set: nothing changes. @returns whether, then `frame` is set */
-  private lastLarge(code: boolean, page: number, tag: number, globalTag: number, deny: number): boolean {
+  private lastLarge(code: number, page: number, tag: number, globalTag: number, deny: number): boolean {
     const tlbs = this.core.tlbs;
-    const large = code ? tlbs.codeLarge : tlbs.dataLarge;
+    const large = code !== 0 ? tlbs.codeLarge : tlbs.dataLarge;
     if (large === null) return false;
     const entries = large.entries;
     const set = (page >>> 9) & large.setMask;
     const at = (Math.imul(set, large.ways | 0) + (large.order[set]! & large.lastMask)) << 2;
     const found = entries[at + 1]!;
     if (entries[at] !== (page & ~0x1ff) || (found !== (tag | TAG_LARGE) && found !== (globalTag | TAG_LARGE)) || (entries[at + 3]! & deny) !== 0) return false;
-    if (code) tlbs.codeKept = true;
+    if (code !== 0) tlbs.codeKept = 1;
     this.frame = entries[at + 2]! + (page & 0x1ff);
     return true;
   }
 
   private walk(lo: number, hi: number, access: number, deny: number): number {
-    const code = access === FETCH;
+    const code = access >> 1;
     const page = (lo >>> 12) | (hi << 20);
     const high = (hi >>> 12) & 0x1fff;
     const counters = this.counters;
-    const index = this.placeRow + (code ? 3 : 4);
+    const index = this.placeRow + 4 - code;
     counters[index] = counters[index]! + 1;
     const walker = this.walker;
     const tag = high | this.context;
-    const refused = walker.walk(lo, hi, this.root, this.levels, tag, access === STORE, deny, counters, this.walkRow);
+    const refused = walker.walk(lo, hi, this.root, this.levels, tag, access & STORE, deny, counters, this.walkRow);
     if (refused !== 0) return this.fault(page, high, access, refused & 0xff);
     const { level, frame } = walker;
-    const global = walker.global && this.globals;
+    const global = walker.global !== 0 && this.globals;
     this.core.tlbs.insert(code, level, page, global ? high | this.globalContext : tag, frame, walker.denials);
     this.frame = level === 1 ? frame : level === 2 ? frame + (page & 0x1ff) : frame + (page & 0x3_ffff);
     return 0;

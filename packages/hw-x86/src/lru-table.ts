@@ -26,7 +26,8 @@ export class LruTable {
 
   /** @param capacity 1 to 4096 entries */
   constructor(readonly capacity: number) {
-    const bits = Math.ceil(Math.log2(capacity)) + 1;
+    // Many buckets, few chains: how long a chain is cannot be foretold, and a wrong guess costs the host more than the probe.
+    const bits = Math.ceil(Math.log2(capacity)) + 4;
     this.shift = (32 - bits) | 0;
     this.value = new Int32Array(capacity + 1);
     this.extra = new Int32Array(capacity + 1);

@@ -15,14 +15,14 @@ export class CoreTlbs {
   readonly dataHuge: Tlb | null;
   readonly second: Tlb;
   /** 2 MiB pages use the second level, too. */
-  readonly secondLarge: boolean;
+  readonly secondLarge: number;
   readonly secondHuge: Tlb | null;
   readonly structures: PagingStructureCaches;
   private readonly all: Tlb[];
   /** Whether the page of the last code translation is in the first level: not, where its size has no TLB of its own there. */
-  codeKept: boolean;
+  codeKept: number;
   /** A page larger than 4 KiB was ever entered: else nobody need look for one. */
-  anyLarge: boolean;
+  anyLarge: number;
   /** Where {@link find} and {@link findSecond} found the page. */
   hitFrame: number;
   hitDenials: number;
@@ -30,8 +30,8 @@ export class CoreTlbs {
   private hitTag: number;
 
   constructor(spec: TranslationSpec) {
-    this.codeKept = true;
-    this.anyLarge = false;
+    this.codeKept = 1;
+    this.anyLarge = 0;
     this.hitFrame = 0;
     this.hitDenials = 0;
     this.hitTag = 0;
@@ -41,7 +41,7 @@ export class CoreTlbs {
     this.dataLarge = tlb(spec.data.large);
     this.dataHuge = tlb(spec.data.huge);
     this.second = new Tlb(spec.second);
-    this.secondLarge = spec.second.large;
+    this.secondLarge = spec.second.large ? 1 : 0;
     this.secondHuge = tlb(spec.second.huge);
     this.structures = new PagingStructureCaches(spec.pagingStructure);
     this.all = [this.codeSmall, this.codeLarge, this.dataSmall, this.dataLarge, this.dataHuge, this.second, this.secondHuge]
@@ -54,36 +54,36 @@ export class CoreTlbs {
   }
 
   /** First-level lookup of the large sizes, after the small one missed. @returns whether found, then {@link hitFrame} is the 4 KiB frame */
-  findLarge(code: boolean, page: number, tag: number, globalTag: number): boolean {
-    const large = code ? this.codeLarge : this.dataLarge;
-    if (large !== null && large.used && this.takeFrom(large, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
-      if (code) this.codeKept = true;
+  findLarge(code: number, page: number, tag: number, globalTag: number): boolean {
+    const large = code !== 0 ? this.codeLarge : this.dataLarge;
+    if (large !== null && large.used !== 0 && this.takeFrom(large, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
+      if (code !== 0) this.codeKept = 1;
       return true;
     }
-    const huge = code ? null : this.dataHuge;
-    return huge !== null && huge.used && this.takeFrom(huge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G);
+    const huge = code !== 0 ? null : this.dataHuge;
+    return huge !== null && huge.used !== 0 && this.takeFrom(huge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G);
   }
 
   /** Second-level lookup of every size; a hit is copied to the first level. */
-  findSecond(code: boolean, page: number, tag: number, globalTag: number): boolean {
+  findSecond(code: number, page: number, tag: number, globalTag: number): boolean {
     const at = this.second.lookup(page, page, tag, globalTag);
     if (at !== MISS) {
       const entries = this.second.entries;
       this.hitFrame = entries[at + 2]!;
       this.hitDenials = entries[at + 3]!;
-      if (code) this.codeKept = true;
-      (code ? this.codeSmall : this.dataSmall).insert(page, page, entries[at + 1]!, this.hitFrame, this.hitDenials);
+      if (code !== 0) this.codeKept = 1;
+      (code !== 0 ? this.codeSmall : this.dataSmall).insert(page, page, entries[at + 1]!, this.hitFrame, this.hitDenials);
       return true;
     }
-    if (this.secondLarge && this.anyLarge && this.takeFrom(this.second, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
-      const first = code ? this.codeLarge : this.dataLarge;
+    if (this.secondLarge !== 0 && this.anyLarge !== 0 && this.takeFrom(this.second, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
+      const first = code !== 0 ? this.codeLarge : this.dataLarge;
       const large = page & ~BELOW_2M;
-      if (code) this.codeKept = first !== null;
+      if (code !== 0) this.codeKept = first !== null ? 1 : 0;
       if (first !== null) first.insert(page >>> 9, large, this.hitTag, this.hitFrame - (page & BELOW_2M), this.hitDenials);
       return true;
     }
-    if (this.secondHuge !== null && this.secondHuge.used && this.takeFrom(this.secondHuge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G)) {
-      if (code) this.codeKept = false;
+    if (this.secondHuge !== null && this.secondHuge.used !== 0 && this.takeFrom(this.secondHuge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G)) {
+      if (code !== 0) this.codeKept = 0;
       else if (this.dataHuge !== null) {
         this.dataHuge.insert(page >>> 18, page & ~BELOW_1G, this.hitTag, this.hitFrame - (page & BELOW_1G), this.hitDenials);
       }
@@ -93,27 +93,27 @@ export class CoreTlbs {
   }
 
   /** Enters what a walk found, in both levels. @param level 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB @param frame first frame of the page */
-  insert(code: boolean, level: number, page: number, tag: number, frame: number, denials: number): void {
+  insert(code: number, level: number, page: number, tag: number, frame: number, denials: number): void {
     if (level === 1) {
-      if (code) this.codeKept = true;
+      if (code !== 0) this.codeKept = 1;
       this.second.insert(page, page, tag, frame, denials);
-      (code ? this.codeSmall : this.dataSmall).insert(page, page, tag, frame, denials);
+      (code !== 0 ? this.codeSmall : this.dataSmall).insert(page, page, tag, frame, denials);
       return;
     }
-    this.anyLarge = true;
+    this.anyLarge = 1;
     const largeTag = tag | TAG_LARGE;
     if (level === 2) {
       const large = page & ~BELOW_2M;
-      if (this.secondLarge) this.second.insert(page >>> 9, large, largeTag, frame, denials);
-      const first = code ? this.codeLarge : this.dataLarge;
-      if (code) this.codeKept = first !== null;
+      if (this.secondLarge !== 0) this.second.insert(page >>> 9, large, largeTag, frame, denials);
+      const first = code !== 0 ? this.codeLarge : this.dataLarge;
+      if (code !== 0) this.codeKept = first !== null ? 1 : 0;
       if (first !== null) first.insert(page >>> 9, large, largeTag, frame, denials);
       return;
     }
     const huge = page & ~BELOW_1G;
-    if (code) this.codeKept = false;
+    if (code !== 0) this.codeKept = 0;
     if (this.secondHuge !== null) this.secondHuge.insert(page >>> 18, huge, largeTag, frame, denials);
-    if (!code && this.dataHuge !== null) this.dataHuge.insert(page >>> 18, huge, largeTag, frame, denials);
+    if (code === 0 && this.dataHuge !== null) this.dataHuge.insert(page >>> 18, huge, largeTag, frame, denials);
   }
 
   /** Forgets the translations of one address whose tag, size bit aside, has these bits. @param page number 31..0 */

@@ -37,7 +37,7 @@ export class Walker {
   /** After a successful walk: level of the leaf, first frame of its page (32 signed bits), whether its G bit is set, denials. */
   level = 1;
   frame = 0;
-  global = false;
+  global = 0;
   denials = 0;
 
   /** High-half bits that must be zero: what exceeds the physical width, and NX while EFER.NXE is clear. */
@@ -59,7 +59,7 @@ export class Walker {
    * @param write a store: sets D @param deny denials of which one is enough to refuse @param row of the walk's references in `counters`
    * @returns 0, or the error-code bits this walk decides (P and RSVD) plus {@link WALK_FAULT}
    */
-  walk(lo: number, hi: number, rootFrame: number, levels: number, tag: number, write: boolean, deny: number,
+  walk(lo: number, hi: number, rootFrame: number, levels: number, tag: number, write: number, deny: number,
     counters: Float64Array, row: number): number {
     const { memory, core } = this;
     const structures = core.tlbs.structures;
@@ -80,7 +80,7 @@ export class Walker {
       // Read before it is charged: the host's own miss on the entry then passes while the model's caches are worked through.
       const entry = memory.read32(table >>> 0, index << 1) | 0;
       const high = memory.read32(table >>> 0, (index << 1) | 1) | 0;
-      core.data(table, index >>> 3, false, counters, row);
+      core.data(table, index >>> 3, 0, counters, row);
       if ((entry & PRESENT) === 0) return WALK_FAULT;
       const leaf = level === 1 || (entry & PAGE_SIZE) !== 0;
       if ((high & this.reserved) !== 0
@@ -94,11 +94,11 @@ export class Walker {
       if (leaf) {
         if ((denials & NOT_USER) === 0) denials |= USER_PAGE;
         if ((denials & deny & ~NOT_DIRTY) !== 0) return WALK_FAULT | FAULT_PROTECTION;
-        const wanted = entry | (write ? ACCESSED | DIRTY : ACCESSED);
+        const wanted = entry | (write !== 0 ? ACCESSED | DIRTY : ACCESSED);
         if (wanted !== entry) this.mark(table, index, wanted, counters, row);
         this.level = level;
         this.frame = level === 1 ? frame : level === 2 ? frame & ~0x1ff : frame & ~0x3_ffff;
-        this.global = (entry & GLOBAL) !== 0;
+        this.global = entry & GLOBAL;
         this.denials = (wanted & DIRTY) === 0 ? denials | NOT_DIRTY : denials;
         return 0;
       }
@@ -111,7 +111,7 @@ export class Walker {
 
   /** A locked read-modify-write of the entry, in the table's bytes and in the caches. */
   private mark(table: number, index: number, entry: number, counters: Float64Array, row: number): void {
-    this.core.data(table, index >>> 3, true, counters, row);
+    this.core.data(table, index >>> 3, 1, counters, row);
     this.memory.write32(table >>> 0, index << 1, entry);
   }
 }

@@ -41,7 +41,7 @@ test("memory per CPU is what the documentation says", () => {
   machine.cpu(0);
   // 32 KiB + 32 KiB + 256 KiB of caches, TLBs and counters; the rest is the 32 MiB L3, shared by a socket.
   expect(machine.hostBytes - machine.domains[0]!.hostBytes).toBeLessThan(80_000);
-  expect(machine.domains[0]!.hostBytes).toBe(32768 * 18 * 4);
+  expect(machine.domains[0]!.hostBytes).toBe(32768 * 16 * 2);
 });
 
 test("the hardware has never heard of what runs on it", () => {

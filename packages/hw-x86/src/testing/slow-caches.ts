@@ -9,14 +9,22 @@ export class SlowCache {
   private readonly sets = new Map<number, Line[]>();
   private readonly groups: number;
 
-  constructor(private readonly shape: { readonly bytes: number; readonly ways: number }) {
+  /** @param lastLevel whose sets are numbered as last-level-cache.ts says, not as cache.ts does */
+  constructor(private readonly shape: { readonly bytes: number; readonly ways: number }, private readonly lastLevel = false) {
     this.groups = shape.bytes / (4096 * shape.ways);
   }
 
+  /** Below `groups`, for numbers that are no power of two. */
+  private spread(value: number): number {
+    const hash = Number((BigInt(value) * 0x9e37_79b1n) & 0xffff_ffffn) >>> 16;
+    return Math.floor((hash * this.groups) / 65536);
+  }
+
   private set(frame: number, line: number): Line[] {
+    const place = frame % this.groups;
     const powerOfTwo = (this.groups & (this.groups - 1)) === 0;
-    const hash = Number((BigInt(frame >>> 0) * 0x9e37_79b1n) & 0xffff_ffffn) >>> 16;
-    const number = (powerOfTwo ? frame % this.groups : Math.floor((hash * this.groups) / 65536)) * 64 + line;
+    const group = powerOfTwo ? place : this.lastLevel ? (place + this.spread(Math.floor(frame / this.groups))) % this.groups : this.spread(frame);
+    const number = group * 64 + line;
     let set = this.sets.get(number);
     if (!set) this.sets.set(number, (set = []));
     return set;
@@ -63,7 +71,7 @@ export class SlowCaches {
   /** The core comes into being: from now on it is asked. */
   core(cpu: CpuSpec): SlowCore {
     let domain = this.domains.find((each) => each.id === cpu.l3);
-    if (!domain) this.domains.push((domain = { id: cpu.l3, socket: cpu.socket, third: new SlowCache(this.spec.l3), cores: [] }));
+    if (!domain) this.domains.push((domain = { id: cpu.l3, socket: cpu.socket, third: new SlowCache(this.spec.l3, true), cores: [] }));
     let core = domain.cores.find((each) => each.cpu.core === cpu.core);
     if (!core) domain.cores.push((core = { cpu, code: new SlowCache(this.spec.l1i), data: new SlowCache(this.spec.l1d), second: new SlowCache(this.spec.l2) }));
     return core;
