@@ -14,7 +14,7 @@ const folder = dirname(fileURLToPath(import.meta.url));
 const root = join(folder, "..");
 const names = readdirSync(folder).filter((file) => file.endsWith(".ts") && file !== "timing.ts").map((file) => file.slice(0, -3)).sort();
 // As deep as micro/ and dist/: data/, other packages and what is not bundled are found from there too.
-const output = (name) => join(root, ".micro-tmp", `${name}.mjs`);
+const output = (name) => join(root, ".cache", `micro-${name}.mjs`);
 
 async function bundle(name) {
   const { dependencies, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
