@@ -1,4 +1,4 @@
-/** The layer of every package: an import goes to a strictly lower one. Read by the dependency rules and the documentation check. */
+/** The layer of every package: an import goes to a strictly lower one. Read by the dependency rules and by the test that holds ARCHITECTURE.md to them. */
 export const layers = {
   di: 0, elf: 0,
   "hw-x86": 1,

@@ -2,9 +2,7 @@
 /**
  * References a second through the whole access path: TLBs, walks through real tables and caches, write-backs, two nodes.
  *
- * Run from packages/bench (as the published bundle is built, with literal constants written out; without --minify-syntax 7 percent slower):
- *   npx esbuild micro/access.ts --bundle --minify-syntax --platform=node --format=esm --conditions=@kreplica/source \
- *     --external:iced-x86 --outfile=.micro-tmp/a.mjs && node .micro-tmp/a.mjs [mixed] [hostile] [traces]
+ * In packages/bench: npm run micro -- access [mixed] [hostile] [traces]
  *
  * Measured (Node 20.20.2, 2 cores shared with other work, user time, least of several rounds, million references a second):
  *   golden mixed 15-17   golden hostile 4.9-5.3   recorded tests of more than a million references 16-31

@@ -2,9 +2,7 @@
 /**
  * Time to boot the traced kernel, its image of 38 MiB copied to every node, by nodes and CPUs; nodes of 512 MiB.
  *
- * Run from the workspace root, packages built:
- *   npx esbuild packages/bench/micro/boot.ts --bundle --platform=node --format=esm --packages=external \
- *     --outfile=packages/bench/dist/micro-boot.mjs && node packages/bench/dist/micro-boot.mjs
+ * In packages/bench: npm run micro -- boot
  *
  * Measured (Node 20.20.2, 2 cores shared with other work, best of two, user time): 2 nodes 0.08 s, 8 nodes 0.16 s, 16 nodes 0.22 s,
  * 32 nodes 0.47 s, 64 nodes with 4096 CPUs 1.6 s, of which 0.9 s with a single copy too; 5 to 10 ms for each further node.

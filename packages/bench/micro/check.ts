@@ -3,9 +3,7 @@
  * Checked steps a second, by kind of kernel: random runs of 200 operations, each operation followed by its checks, a full comparison at
  * the end of every run.
  *
- * Run from the workspace root:
- *   npx esbuild packages/bench/micro/check.ts --bundle --platform=node --format=esm --conditions=@kreplica/source \
- *     --external:iced-x86 --outfile=packages/hw-x86/dist/micro-check.mjs && node packages/hw-x86/dist/micro-check.mjs [runs] [nodes] [all]
+ * In packages/bench: npm run micro -- check [runs] [nodes] [all]
  *
  * Measured (Node 20.20.2, 2 cores shared with other work, best of three, user time, thousand steps a second): 1 node 39 to 75, 2 nodes 43 to
  * 86, 3 nodes 40 to 60, 8 nodes 28 to 34. With every run done on a single-copy kernel too, 60 to 70 % of that.

@@ -3,10 +3,7 @@
  * Instructions a second of user time on functions of the day's Debian kernel, executed from the replica of the CPU's node: translations
  * and caches off the fast path but exact, and with TLBs, caches and cycles for every access.
  *
- * Run from the workspace root:
- *   npx esbuild packages/bench/micro/isa-kernel.ts --bundle --platform=node --format=esm --conditions=@kreplica/source --external:iced-x86 \
- *     --external:tsyringe --external:reflect-metadata --external:fzstd --external:fflate --external:xz-decompress --external:vitest \
- *     --outfile=packages/bench/dist/micro-isa-kernel.mjs && node packages/bench/dist/micro-isa-kernel.mjs [vmlinuz]
+ * In packages/bench: npm run micro -- isa-kernel [vmlinuz]
  *
  * Measured 2026-11-23 on 6.1.192-2 cloud-amd64 (Node 20.20.2, 2 shared cores under load, best of seven rounds), million a second:
  *   exact                   sha256 36, crc32_le 46, xxh64 31, memchr_inv 41, __bitmap_weight 52
@@ -14,11 +11,12 @@
  * sha256 lives in registers and little memory: there the two differ by less than the noise of a loaded machine.
  */
 import { execFileSync } from "node:child_process";
+import { join } from "node:path";
 import { readKernelFile } from "../src/inputs/kernel-image/kernel-file.js";
 import { KernelCaller, Scratch } from "../test/real/kernel-calls.js";
 import { bootPatched } from "../test/real/patched-kernel.js";
 
-const kernel = await readKernelFile(process.argv[2] ?? (JSON.parse(execFileSync("node", ["scripts/fetch-kernel.mjs"], { encoding: "utf8" })) as { vmlinuz: string }).vmlinuz);
+const kernel = await readKernelFile(process.argv[2] ?? (JSON.parse(execFileSync("node", [join(import.meta.dirname, "../../../scripts/fetch-kernel.mjs")], { encoding: "utf8" })) as { vmlinuz: string }).vmlinuz);
 const booted = bootPatched(kernel, { nodes: 2 });
 const scratch = new Scratch(booted, booted.view.master);
 const BYTES = 1 << 16;

@@ -2,9 +2,7 @@
  * How fast the interpreter executes compiled code: instructions a second per program of hw-x86's proof (gcc -O2), on a flat
  * memory with and without page windows, and through a machine's page tables without and with the account of every access.
  *
- * Run from the workspace root:
- *   npx esbuild packages/bench/micro/isa.ts --bundle --platform=node --format=esm --conditions=@kreplica/source \
- *     --external:iced-x86 --outfile=packages/hw-x86/dist/micro-isa.mjs && node packages/hw-x86/dist/micro-isa.mjs [program]
+ * In packages/bench: npm run micro -- isa [program]
  *
  * Measured (Node 20.20.2, 2 shared cores, best of five rounds of user time, million instructions a second over the ten programs):
  *   flat, windows 31-84    flat, through the port 22-45    machine 26-65    machine, every access accounted 12-33    step() 14
@@ -31,7 +29,7 @@ const FRAMES = 257;
 
 /** Compiles the programs as programs.test.ts does. @returns the flat image */
 function compile(): Uint8Array {
-  const sources = join(process.cwd(), "packages/hw-x86/test/isa/native");
+  const sources = join(import.meta.dirname, "../../hw-x86/test/isa/native");
   const directory = mkdtempSync(join(tmpdir(), "kreplica-micro-"));
   const [object, image] = [join(directory, "p.elf"), join(directory, "p.bin")];
   try {

@@ -1,7 +1,9 @@
 /**
- * What replication costs in memory: counted by walking every kernel root, and worked out from sizes alone; the two must agree.
+ * What replication costs in memory: copies and tables, counted by walking every kernel root and worked out from sizes alone, which must
+ * agree; and all of it, counted as what is free less than after a boot with one copy.
  *
- * Invariant I3: extra = (holders - 1) * (text + rodata) + holders * their own table pages.
+ * Invariant I3: extra = (holders - 1) * (text + rodata) + holders * their own table pages. It is not all: patch 06 keeps the ends of text
+ * and rodata from the page allocator, and leaves of the direct map are split over the copies, in tables that all nodes share.
  */
 import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, tableIndex } from "@kreplica/hw-x86";
 import { bootRoot, imageAddress, imageFrame, type KernelImage, pagesOf, tableAt } from "@kreplica/mm-core";
@@ -14,49 +16,115 @@ export interface NodeMemory { readonly node: NodeId; readonly textBytes: number;
 export interface MemoryAccount {
   /** Every node of the machine. Text, rodata: bytes some root maps there. Tables: pages some kernel root reaches there. */
   readonly perNode: readonly NodeMemory[];
-  /** Bytes a kernel with one copy would not have. Counted. */
+  /** Bytes of copies and of their roots' own tables. Counted. {@link MemoryCost} has what else replication costs. */
   readonly extraBytes: number;
   /** The same from the sizes of text, rodata and tables and the number of holders. Computed, without looking at a table. */
   readonly closedForm: number;
 }
 
 export function measureMemory(parts: BootParts): MemoryAccount {
-  const { machine, image, layout, view, entries } = parts;
-  const frames = { text: new Set<Frame>(), rodata: new Set<Frame>() };
-  const own = new Set<Frame>();
-  // What one copy would have too, whether or not the policy keeps the boot table in step (defect D4).
-  const boot = reachable(parts, bootRoot(layout, image));
-  for (const { root } of view.roots) {
-    for (const table of reachable(parts, root)) own.add(table);
-    collect(parts, root, image.stext, image.etext, frames.text);
-    collect(parts, root, image.startRodata, image.endRodata, frames.rodata);
-  }
+  const { machine, entries } = parts;
+  const { frames, tables, extraBytes } = countExtra(parts);
   const on = (set: ReadonlySet<Frame>, node: NodeId): number => [...set].filter((frame) => entries.memory.nodeOf(frame) === node).length * PAGE;
-  const tables = new Set([...boot, ...own]);
-  const first = imageFrame(layout, image.stext, image.stext);
-  const end = first + pagesOf(image.stext, image.end);
-  const copies = [...frames.text, ...frames.rodata].filter((frame) => frame < first || frame >= end).length;
   return {
     perNode: machine.nodes.map((node) => ({ node, textBytes: on(frames.text, node), rodataBytes: on(frames.rodata, node), tableBytes: on(tables, node) })),
-    extraBytes: (copies + [...own].filter((table) => !boot.has(table)).length) * PAGE,
+    extraBytes,
     closedForm: closedForm(parts),
   };
 }
 
-/** Tables below both halves of a root, the root with its user half included. */
-function reachable({ entries, layout }: BootParts, root: Frame): Set<Frame> {
-  const seen = new Set<Frame>();
-  const visit = (table: Frame, level: number, from: number): void => {
+function countExtra(parts: BootParts) {
+  const { image, layout, view } = parts;
+  const frames = { text: new Set<Frame>(), rodata: new Set<Frame>() };
+  const own = new Set<Frame>();
+  // What one copy would have too, whether or not the policy keeps the boot table in step (defect D4).
+  const sharedTables = reachable(parts, bootRoot(layout, image));
+  for (const { root } of view.roots) {
+    for (const table of reachable(parts, root).keys()) own.add(table);
+    collect(parts, root, image.stext, image.etext, frames.text);
+    collect(parts, root, image.startRodata, image.endRodata, frames.rodata);
+  }
+  const first = imageFrame(layout, image.stext, image.stext);
+  const end = first + pagesOf(image.stext, image.end);
+  const copies = [...frames.text, ...frames.rodata].filter((frame) => frame < first || frame >= end).length * PAGE;
+  const tables = new Set([...sharedTables.keys(), ...own]);
+  return { frames, sharedTables, tables, copies, extraBytes: copies + (tables.size - sharedTables.size) * PAGE };
+}
+
+/** What a kernel has taken; to be looked at before it does anything further. */
+export interface Footprint {
+  readonly freeBytes: number;
+  /** Copies, and tables that no kernel with one copy would have: together the account's extraBytes. */
+  readonly copies: number;
+  readonly ownTables: number;
+  /** Tables that the boot root reaches, by their place below it. */
+  readonly sharedTables: ReadonlySet<string>;
+  /** Frames given out for tables, of which some may be in no root: set aside and not needed. */
+  readonly tableBytes: number;
+  /** Behind text and rodata up to the next 2 MiB: given back once both are protected. */
+  readonly tails: number;
+}
+
+/** What replication costs a booted kernel in memory, against the same with one copy; bytes. */
+export interface MemoryCost {
+  /** Bytes that are free less. Counted by the page allocators. */
+  readonly lessFree: number;
+  /** Copies of text and rodata, the booted ones aside. */
+  readonly copies: number;
+  /** Tables of the copies' roots. */
+  readonly tables: number;
+  /** Tails of text and rodata that patch 06 fills, less tables that only one copy has: those that cut tails off, and all splits of a boot table not kept in step (defect D4). */
+  readonly tails: number;
+  /** Tables all nodes share, to split leaves of the direct map over the copies. */
+  readonly splits: number;
+  /** Frames set aside for tables that turned out not to be needed. */
+  readonly spare: number;
+  /** What the five parts leave of the first figure: 0, or something is not accounted for. */
+  readonly unexplained: number;
+}
+
+/** Looks at a kernel that has just come up. */
+export function takeFootprint(parts: BootParts): Footprint {
+  const { machine, allocator, image } = parts;
+  const { extraBytes, copies, sharedTables } = countExtra(parts);
+  const onAll = (frames: (node: NodeId) => number): number => machine.nodes.reduce((sum, node) => sum + frames(node), 0) * PAGE;
+  return {
+    freeBytes: onAll((node) => allocator.freeFrames(node)), tableBytes: onAll((node) => allocator.usedFrames(node, "page-table")),
+    copies, ownTables: extraBytes - copies, sharedTables: new Set(sharedTables.values()),
+    tails: (tailOf(image.etext, image.startRodata) + tailOf(image.endRodata, (image.endRodata + LARGE - 1n) & ~(LARGE - 1n))) * PAGE,
+  };
+}
+
+const tailOf = (end: bigint, next: bigint): number => pagesOf((end + 4095n) & ~4095n, next);
+
+/** @param single the same kernel on the same machine without the series */
+export function memoryCost(single: Footprint, kernel: Footprint): MemoryCost {
+  const onlyIn = (one: Footprint, other: Footprint): number => [...one.sharedTables].filter((table) => !other.sharedTables.has(table)).length * PAGE;
+  const lessFree = single.freeBytes - kernel.freeBytes;
+  const copies = kernel.copies - single.copies;
+  const tables = kernel.ownTables - single.ownTables;
+  const tails = single.tails - kernel.tails - onlyIn(single, kernel);
+  const splits = onlyIn(kernel, single);
+  // What lies in the image or was there before the allocators is the same in both.
+  const inNoRoot = ({ tableBytes, ownTables, sharedTables }: Footprint): number => tableBytes - ownTables - sharedTables.size * PAGE;
+  const spare = inNoRoot(kernel) - inNoRoot(single);
+  return { lessFree, copies, tables, tails, splits, spare, unexplained: lessFree - copies - tables - tails - splits - spare };
+}
+
+/** Tables below both halves of a root, the root with its user half included, each with its place: half, level and the index in the table above. */
+function reachable({ entries, layout }: BootParts, root: Frame): Map<Frame, string> {
+  const seen = new Map<Frame, string>();
+  const visit = (table: Frame, level: number, from: number, place: string): void => {
     if (seen.has(table)) return;
-    seen.add(table);
+    seen.set(table, place);
     if (level === 1) return;
     for (let index = from; index < 512; index++) {
       const lo = entries.low(table, index);
-      if (isPresent(lo) && !isLeaf(lo, level)) visit(frameOf(lo, entries.high(table, index)), level - 1, 0);
+      if (isPresent(lo) && !isLeaf(lo, level)) visit(frameOf(lo, entries.high(table, index)), level - 1, 0, `${place}/${index}`);
     }
   };
-  visit(root, layout.levels, layout.kernelBoundary);
-  if (layout.pti) visit(root + 1, layout.levels, layout.kernelBoundary);
+  visit(root, layout.levels, layout.kernelBoundary, "kernel");
+  if (layout.pti) visit(root + 1, layout.levels, layout.kernelBoundary, "user");
   return seen;
 }
 

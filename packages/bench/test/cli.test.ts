@@ -78,13 +78,18 @@ describe("one machine", () => {
   test.each(presets.map((machine) => [machine.name, machine] as const))("%s: every part, within 100 columns, no colours in a pipe", async (name, machine) => {
     const { code, out, error } = await kreplica.run(["machine", name]);
     expect([code, error]).toEqual([0, ""]);
-    for (const title of ["Nodes", "Caches", "TLBs", "Memory latency, ns", "Memory read bandwidth", "Distances", "Lines from another L3", "Costs", "What the numbers rest on", "Sources"]) expect(out).toMatch(new RegExp(`^${title}`, "m"));
+    for (const title of ["Nodes", "Caches", "TLBs", "Memory latency, ns", "Memory read bandwidth", "Distances", "Lines from another core or another L3", "Costs", "What the numbers rest on", "Sources"]) expect(out).toMatch(new RegExp(`^${title}`, "m"));
     for (const line of out.split("\n")) expect(line.length, line).toBeLessThanOrEqual(100);
     expect(out).not.toMatch(ESCAPE);
     expect(out.includes("~ provisional: its latency")).toBe(machine.provisional);
     const flat = out.replace(/\s+/g, " ");
     for (const source of machine.sources) expect(flat).toContain(source);
     expect(flat).toContain(machine.costs.fetchExposure.source);
+  });
+
+  test("a line of a core behind the same L3 has its own figure, or says whose it takes", async () => {
+    expect((await kreplica.run(["machine", "epyc-7713-2s"])).out).toMatch(/^ {2}core of the same L3 +23 ns {2}20 to 30 +~\n {2}same socket +107 ns {2}85 to 150 +~$/m);
+    expect((await kreplica.run(["machine", "e5-2690v3-2s"])).out).toMatch(/^ {2}core of the same L3 +as same socket\n {2}same socket +42\.1 ns {2}42\.1 to 47$/m);
   });
 
   test("CPUs are lists, matrices are whole, what is recalled is marked", async () => {

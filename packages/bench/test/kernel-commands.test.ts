@@ -19,15 +19,18 @@ describe("boot", () => {
     expect(out).toMatch(/^Linux 6\.1\.0-56-cloud-amd64 on e5-2690v3-2s: per-node, 4 levels, KPTI off, image on node 0/);
     expect(out.match(/^ +\d+\* /gm)).toHaveLength(4);
     expect(out).toMatch(/Invariants: 32 checked, all hold, 51 not reached/);
-    expect(out).toMatch(/More than one copy needs: 26\.1 MiB; worked out from sizes: 26\.1 MiB\n/);
+    expect(out).toMatch(/Free memory is 31,334,400 bytes less than after a boot with one copy:/);
+    expect(out.replace(/\s+/g, " ")).toContain("Closed form (I3): 27,320,320 bytes, equal.");
   });
   test("as one document, the same twice", async () => {
     const words = ["boot", "--json", "--pti", "on", "--kaslr", "both", "--seed", "9", "--machine", "tiny-2-node", "--policy", "text-only"];
     const [first, second] = [await kreplica.run(words), await kreplica.run(words)];
     expect(first.out).toBe(second.out);
-    const document = JSON.parse(first.out) as { schema: string; holders: number[]; memory: { extraBytes: number; closedForm: number }; invariants: { violated: unknown[] } };
+    const document = JSON.parse(first.out) as { schema: string; holders: number[]; memory: { extraBytes: number; closedForm: number; cost: { copies: number; tables: number; unexplained: number } }; invariants: { violated: unknown[] } };
     expect(document).toMatchObject({ schema: "kreplica.boot/1", holders: [0, 1], invariants: { violated: [] } });
-    expect(document.memory.extraBytes).toBe(document.memory.closedForm);
+    const { extraBytes, closedForm, cost } = document.memory;
+    expect(extraBytes).toBe(closedForm);
+    expect([cost.copies + cost.tables, cost.unexplained]).toEqual([extraBytes, 0]);
   });
   test("the series as posted goes wrong: exit code 1, the rules named", async () => {
     const { code, out } = await kreplica.run(["boot", "--policy", "rfc-v1", "--json"]);
@@ -146,7 +149,7 @@ test("policies --measure: a table, or the figures in JSON; options of it alone a
   const words = ["policies", "--measure", "--machine", "tiny-2-node"];
   const text = await kreplica.run(words);
   expect(text.code).toBe(0);
-  expect(text.out).toMatch(/per-node +2 +26\.1 MiB +8 KiB +8 KiB +482 +482 +4 +2 +2 +-/);
+  expect(text.out).toMatch(/per-node +2 +29\.9 MiB +8 KiB +8 KiB +482 +482 +4 +2 +2 +-/);
   expect(Math.max(...text.out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
   const { out } = await kreplica.run([...words, "--pti", "off", "--json"]);
   const document = JSON.parse(out) as { machine: string; pti: boolean; policies: { name: string; cost: { bootBytes: number; stores: { fork: number } } }[] };

@@ -23,8 +23,8 @@ export const PARTS = 19;
 /** Which end of its range a parameter is taken at. */
 export type Side = "low" | "value" | "high";
 
-/** The uncertain parameters, each to be moved alone; what is not named stays at its value. */
-export type Point = Partial<Record<"latency" | "caches" | "cacheToCache" | "cyclesPerInstruction" | "fetchExposure" | "loadExposure"
+/** The uncertain parameters, each to be moved alone; what is not named stays at its value. `clock` is the core's: nanoseconds become more cycles at its high end. */
+export type Point = Partial<Record<"clock" | "latency" | "caches" | "cacheToCache" | "cyclesPerInstruction" | "fetchExposure" | "loadExposure"
   | "storeExposure" | "walkExposure" | "prefetchHidden" | "interrupt", Side>>;
 
 /** Cycles by region and part. */
@@ -44,14 +44,15 @@ const exact = (cycles: number): number => Math.round(Math.max(0, cycles) * 1024)
  */
 function sourceCycles(spec: MachineSpec, layout: CounterLayout, nodeIndex: number, point: Point, hit: number): Float64Array {
   const cycles = new Float64Array(layout.sources);
-  const perNs = spec.hertz.value / 1e9;
+  const perNs = at(spec.hertz, point.clock) / 1e9;
   const spread = point.latency === "low" ? 1 - spec.latencySpread : point.latency === "high" ? 1 + spec.latencySpread : 1;
   const sameSocket = at(spec.cacheToCacheNs.sameSocket, point.cacheToCache) * perNs;
+  const sameL3 = at(spec.cacheToCacheNs.sameL3 ?? spec.cacheToCacheNs.sameSocket, point.cacheToCache) * perNs;
   const otherSocket = at(spec.cacheToCacheNs.otherSocket, point.cacheToCache) * perNs;
   cycles[Source.L2] = at(spec.l2.cycles, point.caches) - hit;
   cycles[Source.OwnL3] = at(spec.l3.cycles, point.caches) - hit;
-  cycles[Source.Sibling] = cycles[Source.DirtySameSocket] = sameSocket - hit;
-  cycles[Source.UpgradeSibling] = cycles[Source.UpgradeSameSocket] = sameSocket - hit;
+  cycles[Source.Sibling] = cycles[Source.UpgradeSibling] = sameL3 - hit;
+  cycles[Source.DirtySameSocket] = cycles[Source.UpgradeSameSocket] = sameSocket - hit;
   cycles[Source.DirtyOtherSocket] = cycles[Source.UpgradeOtherSocket] = otherSocket - hit;
   for (let home = 0; home < layout.nodes; home++) {
     const memory = spec.latencyNs[nodeIndex]![home]! * spread * perNs;
@@ -72,47 +73,89 @@ function originOf(source: number, layout: CounterLayout, nodeIndex: number): num
 }
 
 /**
- * What one CPU's counts cost.
- * @param counters a snapshot or a difference of two @param nodeIndex of the CPU's node in `spec.nodes`
+ * What one event of each kind costs at a point, exact in 1/1024: `[kind * sources + source]`, then an instruction, an answer of the second-level TLB,
+ * an interrupt. The same for all regions. {@link eventTotals} is its other factor.
+ *
+ * @param nodeIndex of the CPU's node in `spec.nodes`
  */
-export function account(counters: Float64Array, spec: MachineSpec, nodeIndex: number, point: Point = {}): Account {
+export function eventPrices(spec: MachineSpec, nodeIndex: number, point: Point = {}): Float64Array {
   const layout = new CounterLayout(spec.nodes.length);
+  const { sources } = layout;
   const { costs } = spec;
   const fetchExposure = at(costs.fetchExposure, point.fetchExposure);
+  const loadExposure = at(costs.loadExposure, point.loadExposure);
+  const storeExposure = at(costs.storeExposure, point.storeExposure);
   const walkExposure = at(costs.walkExposure, point.walkExposure);
   const hidden = at(prefetchHidden(spec), point.prefetchHidden);
   const instruction = sourceCycles(spec, layout, nodeIndex, point, at(spec.l1i.cycles, point.caches));
   const data = sourceCycles(spec, layout, nodeIndex, point, at(spec.l1d.cycles, point.caches));
   const walk = sourceCycles(spec, layout, nodeIndex, point, 0);
   walk[Source.L1] = at(spec.l1d.cycles, point.caches);
-  const weights: readonly (readonly [Kind, number, (source: number) => number])[] = [
-    [Kind.Fetch, Part.FetchL2 - 1, (source) => instruction[source]! * fetchExposure],
-    [Kind.PrefetchedFetch, Part.FetchL2 - 1, (source) => Math.max(0, instruction[source]! - hidden) * fetchExposure],
-    [Kind.Load, Part.DataL2 - 1, (source) => data[source]! * at(costs.loadExposure, point.loadExposure)],
-    [Kind.Store, Part.DataL2 - 1, (source) => data[source]! * at(costs.storeExposure, point.storeExposure)],
-    [Kind.Walk, Part.WalkL1, (source) => walk[source]! * walkExposure],
-  ];
-  const secondTlb = exact(at(spec.translation.second.cycles, point.caches) * walkExposure);
-  const perInstruction = exact(at(costs.cyclesPerInstruction, point.cyclesPerInstruction));
-  const interrupt = exact(at(costs.ipiCycles, point.interrupt));
+  const prices = new Float64Array(KINDS * sources + 3);
+  for (let source = 0; source < sources; source++) {
+    // An L1 hit of a fetch, load or store is part of the instruction's own cycles; a prefetch is traffic only.
+    if (source !== Source.L1) {
+      prices[Kind.Fetch * sources + source] = exact(instruction[source]! * fetchExposure);
+      prices[Kind.PrefetchedFetch * sources + source] = exact(Math.max(0, instruction[source]! - hidden) * fetchExposure);
+      prices[Kind.Load * sources + source] = exact(data[source]! * loadExposure);
+      prices[Kind.Store * sources + source] = exact(data[source]! * storeExposure);
+    }
+    prices[Kind.Walk * sources + source] = exact(walk[source]! * walkExposure);
+  }
+  prices[KINDS * sources] = exact(at(costs.cyclesPerInstruction, point.cyclesPerInstruction));
+  prices[KINDS * sources + 1] = exact(at(spec.translation.second.cycles, point.caches) * walkExposure);
+  prices[KINDS * sources + 2] = exact(at(costs.ipiCycles, point.interrupt));
+  return prices;
+}
 
+/** How often each event of {@link eventPrices} happened, regions added up: the sum of the products is the run's cycles, exactly. @param nodes of the machine */
+export function eventTotals(counters: Float64Array, nodes: number): Float64Array {
+  const layout = new CounterLayout(nodes);
+  const others = KINDS * layout.sources;
+  const totals = new Float64Array(others + 3);
+  for (let region = 0; region < REGIONS; region++) {
+    const row = layout.row(region, Kind.Fetch);
+    for (let event = 0; event < others; event++) totals[event]! += counters[row + event]!;
+    totals[others]! += counters[layout.place(region, Place.Instructions)]!;
+    totals[others + 1]! += secondTlbAnswers(counters, layout, region);
+  }
+  totals[others + 2] = interrupts(counters, layout);
+  return totals;
+}
+
+const secondTlbAnswers = (counters: Float64Array, layout: CounterLayout, region: number): number =>
+  counters[layout.place(region, Place.FetchSecondTlb)]! + counters[layout.place(region, Place.DataSecondTlb)]!;
+const interrupts = (counters: Float64Array, layout: CounterLayout): number =>
+  counters[layout.event(Event.InterruptsSent)]! + counters[layout.event(Event.InterruptsTaken)]!;
+
+/** First part of each kind's group, less the steps of {@link originOf} it has none for. */
+const GROUPS: readonly (readonly [Kind, number])[] = [
+  [Kind.Fetch, Part.FetchL2 - 1], [Kind.PrefetchedFetch, Part.FetchL2 - 1], [Kind.Load, Part.DataL2 - 1], [Kind.Store, Part.DataL2 - 1], [Kind.Walk, Part.WalkL1],
+];
+
+/**
+ * What one CPU's counts cost.
+ * @param counters a snapshot or a difference of two @param nodeIndex of the CPU's node in `spec.nodes`
+ */
+export function account(counters: Float64Array, spec: MachineSpec, nodeIndex: number, point: Point = {}): Account {
+  const layout = new CounterLayout(spec.nodes.length);
+  const { sources } = layout;
+  const prices = eventPrices(spec, nodeIndex, point);
+  const others = KINDS * sources;
   const parts = new Float64Array(REGIONS * PARTS);
   for (let region = 0; region < REGIONS; region++) {
     const first = region * PARTS;
-    for (const [kind, group, weight] of weights) {
+    for (const [kind, group] of GROUPS) {
       const row = layout.row(region, kind);
-      for (let source = 0; source < layout.sources; source++) {
-        const count = counters[row + source]!;
-        // An L1 hit of a fetch, load or store is part of the instruction's own cycles.
-        if (count === 0 || (source === Source.L1 && kind !== Kind.Walk)) continue;
-        const part = first + group + originOf(source, layout, nodeIndex);
-        parts[part] = parts[part]! + count * exact(weight(source));
+      for (let source = 0; source < sources; source++) {
+        const cycles = counters[row + source]! * prices[kind * sources + source]!;
+        if (cycles !== 0) parts[first + group + originOf(source, layout, nodeIndex)]! += cycles;
       }
     }
-    parts[first + Part.Base] = counters[layout.place(region, Place.Instructions)]! * perInstruction;
-    parts[first + Part.SecondTlb] = (counters[layout.place(region, Place.FetchSecondTlb)]! + counters[layout.place(region, Place.DataSecondTlb)]!) * secondTlb;
+    parts[first + Part.Base] = counters[layout.place(region, Place.Instructions)]! * prices[others]!;
+    parts[first + Part.SecondTlb] = secondTlbAnswers(counters, layout, region) * prices[others + 1]!;
   }
-  parts[Part.Interrupts] = (counters[layout.event(Event.InterruptsSent)]! + counters[layout.event(Event.InterruptsTaken)]!) * interrupt;
+  parts[Part.Interrupts] = interrupts(counters, layout) * prices[others + 2]!;
   return { cycles: parts.reduce((sum, cycles) => sum + cycles, 0), parts };
 }
 

@@ -41,6 +41,8 @@ export function machineSpecFaults(spec: MachineSpec): SpecFault[] {
   need(Number.isInteger(costs.prefetchLines) && costs.prefetchLines >= 0 && costs.prefetchLines <= 63, "costs.prefetchLines", `${costs.prefetchLines} is no count of lines`, "0 (off) to 63: prefetching stays in the page");
   checkSourced(spec.hertz, "hertz", Infinity, need);
   need(spec.hertz.value > 0, "hertz.value", "the clock stands still", "the core clock in hertz");
+  need(spec.hertz.low !== 0, "hertz.low", "the clock stands still", "the slowest core clock in hertz");
+  if (spec.cacheToCacheNs.sameL3) checkSourced(spec.cacheToCacheNs.sameL3, "cacheToCacheNs.sameL3", Infinity, need);
   checkSourced(spec.cacheToCacheNs.sameSocket, "cacheToCacheNs.sameSocket", Infinity, need);
   checkSourced(spec.cacheToCacheNs.otherSocket, "cacheToCacheNs.otherSocket", Infinity, need);
   need(spec.latencySpread >= 0 && spec.latencySpread < 1, "latencySpread", `${spec.latencySpread} is no relative half-width`, "0 to below 1");

@@ -91,7 +91,7 @@ export interface MachineSpec {
   readonly description: string;
   readonly nodes: readonly NodeSpec[];
   readonly cpus: readonly CpuSpec[];
-  /** Core clock the cycle figures are in, hertz. */
+  /** Core clock the cycle figures are in, hertz; its range is what the clock may be while a test runs. */
   readonly hertz: Sourced;
   readonly l1i: CacheSpec;
   readonly l1d: CacheSpec;
@@ -107,8 +107,17 @@ export interface MachineSpec {
   readonly bandwidthMBs: readonly (readonly number[])[];
   /** SLIT, same shape: 10 is local, 255 unreachable. */
   readonly distance: readonly (readonly number[])[];
-  /** Nanoseconds to fetch a line another L3 holds: clean or dirty, within the socket or across. Row, column: nodes of requester and holder, or one figure for all. */
-  readonly cacheToCacheNs: { readonly sameSocket: Sourced; readonly otherSocket: Sourced };
+  /**
+   * Nanoseconds to fetch a line that another core or another L3 has, or to take the right to write it from them. One figure a relation, not a
+   * matrix: no more is published for any machine here.
+   */
+  readonly cacheToCacheNs: {
+    /** A core behind the same L3. Absent: as `sameSocket`, which is meant for machines with one L3 a socket. */
+    readonly sameL3?: Sourced;
+    /** Another L3 of the socket. */
+    readonly sameSocket: Sourced;
+    readonly otherSocket: Sourced;
+  };
   readonly interconnectSource: string;
   /** The latency, bandwidth or topology is recalled or scaled from distances. */
   readonly provisional: boolean;

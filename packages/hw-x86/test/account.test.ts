@@ -1,7 +1,7 @@
 /** The cycle account: each event's price by hand, parts that add up exactly, and ends of ranges. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CounterLayout, Event, Kind, PARTS, Part, Place, REGIONS, Source, account, difference, type Point } from "../src/index.js";
+import { CounterLayout, Event, Kind, PARTS, Part, Place, REGIONS, Source, account, difference, eventPrices, eventTotals, type Point } from "../src/index.js";
 import { tinyMachine } from "../src/testing.js";
 
 /** 1 GHz: a nanosecond is a cycle. L1 4, L2 12, L3 40, memory 100 local 200 remote, other caches 60 and 150. */
@@ -41,6 +41,18 @@ describe("prices", () => {
     expect(price(one(kind, source))).toBeCloseTo(cycles, 2);
   });
 
+  test("a core behind the same L3 has a price of its own, another L3 of the socket keeps the socket's", () => {
+    const near = { ...spec, cacheToCacheNs: { ...spec.cacheToCacheNs, sameL3: { value: 20, high: 24, source: "x" } } };
+    const cycles = (source: number, point: Point = {}): number => {
+      const counters = new Float64Array(layout.length);
+      one(Kind.Load, source)(counters);
+      return account(counters, near, 0, point).cycles;
+    };
+    expect([Source.Sibling, Source.UpgradeSibling].map((source) => cycles(source))).toEqual([8, 8]);
+    expect(cycles(Source.Sibling, { cacheToCache: "high" })).toBe(10);
+    expect([Source.DirtySameSocket, Source.UpgradeSameSocket, layout.cleanSameSocket + 1].map((source) => cycles(source))).toEqual([28, 28, 28]);
+  });
+
   test("instructions, second-level TLB, interrupts", () => {
     expect(price((counters) => { counters[layout.place(3, Place.Instructions)] = 7; })).toBe(3.5);
     expect(price((counters) => { counters[layout.place(0, Place.FetchSecondTlb)] = 1; })).toBe(6);
@@ -57,6 +69,19 @@ describe("prices", () => {
 });
 
 describe("ends of ranges", () => {
+  test("a faster clock makes nanoseconds more cycles, and leaves cycles alone", () => {
+    const ranged = { ...spec, hertz: { value: 1e9, low: 0.5e9, high: 2e9, source: "x" } };
+    const cycles = (kind: Kind, source: number, clock: "low" | "high"): number => {
+      const counters = new Float64Array(layout.length);
+      one(kind, source)(counters);
+      return account(counters, ranged, 0, { clock }).cycles;
+    };
+    expect(cycles(Kind.Fetch, Source.Memory + 1, "high")).toBe((400 - 4) * 0.75);
+    expect(cycles(Kind.Load, Source.DirtyOtherSocket, "low")).toBe((75 - 4) * 0.5);
+    expect(cycles(Kind.Load, Source.Sibling, "high")).toBe((120 - 4) * 0.5);
+    for (const clock of ["low", "high"] as const) expect(cycles(Kind.Load, Source.OwnL3, clock)).toBe((40 - 4) * 0.5);
+  });
+
   test.each<[string, Point, Kind, number, number]>([
     ["latency low", { latency: "low" }, Kind.Fetch, Source.Memory + 1, (180 - 4) * 0.75],
     ["latency high", { latency: "high" }, Kind.Walk, Source.Memory, 110 * 0.75],
@@ -78,6 +103,9 @@ test("parts add up to the total exactly, whatever the counts, and so do the part
     for (const [at, count] of second) late[at] = late[at]! + count;
     const whole = account(late, spec, 0);
     expect(whole.parts).toHaveLength(REGIONS * PARTS);
+    // What an interval is computed from, without parts.
+    const [prices, totals] = [eventPrices(spec, 0), eventTotals(late, 2)];
+    expect(totals.reduce((sum, count, event) => sum + count * prices[event]!, 0)).toBe(whole.cycles);
     // Backwards, so that an inexact sum would show.
     expect([...whole.parts].reverse().reduce((sum, part) => sum + part, 0)).toBe(whole.cycles);
     const halves = [account(early, spec, 0), account(difference(early, late), spec, 0)];

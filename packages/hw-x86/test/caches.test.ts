@@ -125,17 +125,28 @@ describe.each(shapes)("%s", (_, spec) => {
 });
 
 test("sources as literals on the hot path are those of the enum", () => {
-  // Two sockets: store by 0, load by 2 (dirty elsewhere), store by 2 (upgrade), load by 3 (sibling).
-  const { machine, bank } = machineOf(tinyMachine());
-  const seen = (cpu: number, run: () => void): string[] => {
-    machine.cpu(cpu);
-    const before = bank.snapshot(cpu);
-    run();
-    return events(bank.layout, before, bank.of(cpu)).references;
+  const watched = (spec: MachineSpec) => {
+    const { machine, bank } = machineOf(spec);
+    return (cpu: number, kind: Kind): string[] => {
+      machine.cpu(cpu);
+      const before = bank.snapshot(cpu);
+      access(machine, cpu, kind, 1, 0);
+      return events(bank.layout, before, bank.of(cpu)).references;
+    };
   };
-  expect(seen(0, () => access(machine, 0, Kind.Store, 1, 0))).toEqual(["Store Memory 0"]);
-  expect(seen(2, () => access(machine, 2, Kind.Load, 1, 0))).toEqual(["Load DirtyOtherSocket"]);
-  expect(seen(2, () => access(machine, 2, Kind.Store, 1, 0))).toEqual(["Store UpgradeOtherSocket"]);
-  expect(seen(3, () => access(machine, 3, Kind.Load, 1, 0))).toEqual(["Load Sibling"]);
-  expect(seen(3, () => access(machine, 3, Kind.Store, 1, 0))).toEqual(["Store UpgradeSibling"]);
+  // Two sockets: store by 0, load by 2 (dirty elsewhere), store by 2 (upgrade), load by 3 (sibling).
+  const sockets = watched(tinyMachine());
+  expect(sockets(0, Kind.Store)).toEqual(["Store Memory 0"]);
+  expect(sockets(2, Kind.Load)).toEqual(["Load DirtyOtherSocket"]);
+  expect(sockets(2, Kind.Store)).toEqual(["Store UpgradeOtherSocket"]);
+  expect(sockets(3, Kind.Load)).toEqual(["Load Sibling"]);
+  expect(sockets(3, Kind.Store)).toEqual(["Store UpgradeSibling"]);
+  // 0 and 1 have an L3 each in one socket.
+  const domains = watched(ccx(tinyMachine()));
+  expect(domains(0, Kind.Store)).toEqual(["Store Memory 0"]);
+  expect(domains(1, Kind.Load)).toEqual(["Load DirtySameSocket"]);
+  expect(domains(1, Kind.Store)).toEqual(["Store UpgradeSameSocket"]);
+  expect(domains(1, Kind.Store)).toEqual(["Store L1"]);
+  expect(domains(2, Kind.Load)).toEqual(["Load DirtyOtherSocket"]);
+  expect(domains(0, Kind.Load)).toEqual(["Load CleanSameSocket 0"]);
 });

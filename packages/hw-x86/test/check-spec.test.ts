@@ -39,6 +39,8 @@ const broken: [string, Partial<MachineSpec>, string][] = [
   ["a range above all", { costs: { ...costs, walkExposure: { value: 0.5, high: 2, source: "x" } } }, "costs.walkExposure.high"],
   ["a number from nowhere", { hertz: { value: 1e9, source: "" } }, "hertz.source"],
   ["a clock that stands", { hertz: { value: 0, source: "x" } }, "hertz.value"],
+  ["a clock that may stand", { hertz: { value: 1e9, low: 0, source: "x" } }, "hertz.low"],
+  ["a sibling that answers before it is asked", { cacheToCacheNs: { ...tiny.cacheToCacheNs, sameL3: { value: -1, source: "x" } } }, "cacheToCacheNs.sameL3.value"],
   ["prefetching across pages", { costs: { ...costs, prefetchLines: 64 } }, "costs.prefetchLines"],
   ["a spread of everything", { latencySpread: 1 }, "latencySpread"],
   ["a physical width nobody has", { physicalBits: 60 }, "physicalBits"],

@@ -1,6 +1,8 @@
 /** `kreplica boot`: the boot step by step, what each did, what it cost in memory, and whether the replicas are right. */
 import type { Command } from "commander";
+import { memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
 import type { Booted } from "../boot.js";
+import { memoryCostText } from "../report/memory-cost.js";
 import type { Screen } from "../report/terminal.js";
 import { hanging, renderTable } from "../report/terminal.js";
 import { bytesText } from "../report/units.js";
@@ -21,18 +23,19 @@ export function registerBoot(program: Command, context: CommandContext): void {
       ["kreplica boot --kernel /boot/vmlinuz", "a kernel of one's own, its bytes in every copy"],
     ) + exitCodes)
     .action(async (options: KernelChoices & JsonOption) => {
-      const choices = await readKernelChoices(options);
-      const kernel = bootChoices(choices);
+      const { chosen, single } = await readKernelChoices(options);
+      const kernel = bootChoices(chosen);
+      const cost = memoryCost(takeFootprint(bootChoices(single)), takeFootprint(kernel));
       const report = kernel.checkInvariants();
       const memory = kernel.memory();
-      if (report.violated.length > 0 || memory.extraBytes !== memory.closedForm) context.checkFailed();
+      if (report.violated.length > 0 || memory.extraBytes !== memory.closedForm || cost.unexplained !== 0) context.checkFailed();
       context.print(options.json
-        ? jsonText({ schema: "kreplica.boot/1", machine: choices.spec.name, kernel: kernel.image.name, policy: kernel.view.name, levels: kernel.layout.levels, pti: kernel.layout.pti, kasan: kernel.layout.kasan !== undefined, masterNode: kernel.view.master, holders: kernel.view.holders, timeline: kernel.timeline, memory, invariants: report })
-        : bootText(kernel, choices.spec.name, context.screen));
+        ? jsonText({ schema: "kreplica.boot/1", machine: chosen.spec.name, kernel: kernel.image.name, policy: kernel.view.name, levels: kernel.layout.levels, pti: kernel.layout.pti, kasan: kernel.layout.kasan !== undefined, masterNode: kernel.view.master, holders: kernel.view.holders, timeline: kernel.timeline, memory: { ...memory, cost }, invariants: report })
+        : bootText(kernel, cost, chosen.spec.name, context.screen));
     });
 }
 
-function bootText(kernel: Booted, machine: string, screen: Screen): string {
+function bootText(kernel: Booted, cost: MemoryCost, machine: string, screen: Screen): string {
   const { layout, view } = kernel;
   const report = kernel.checkInvariants();
   const memory = kernel.memory();
@@ -40,8 +43,7 @@ function bootText(kernel: Booted, machine: string, screen: Screen): string {
   const steps = kernel.timeline.map((event) => hanging(`${String(event.row).padStart(2)}${event.fromSeries ? "*" : " "} ${event.step}`, event.stores > 0 ? `${event.did} (${event.stores} table stores${event.replicaStores > 0 ? `, ${event.replicaStores} of them for copies` : ""})` : event.did, screen, 28)).join("");
   const table = renderTable([{ head: "node" }, { head: "text", align: "right" }, { head: "rodata", align: "right" }, { head: "tables", align: "right" }],
     memory.perNode.map((node) => [`${node.node}`, bytesText(node.textBytes), bytesText(node.rodataBytes), bytesText(node.tableBytes)]), screen);
-  const agrees = memory.extraBytes === memory.closedForm;
   const broken = report.violated.map((each) => `  ${screen.bad(each.id)} ${each.sentence}\n     ${each.detail}\n`).join("");
-  return `${screen.bold(title)}\n\n${steps}\n${table}\n  More than one copy needs: ${bytesText(memory.extraBytes)}; worked out from sizes: ${bytesText(memory.closedForm)}${agrees ? "" : screen.bad(" (they disagree)")}\n`
+  return `${screen.bold(title)}\n\n${steps}\n${table}\n${memoryCostText(memory, cost, screen)}`
     + `  Invariants: ${report.checked.length} checked, ${report.violated.length === 0 ? screen.good("all hold") : screen.bad(`${report.violated.length} violated`)}, ${report.notReached.length} not reached\n${broken}`;
 }

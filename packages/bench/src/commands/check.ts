@@ -73,7 +73,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
       ["kreplica check --policy rfc-v1 --save bad.json; kreplica check --replay bad.json", "and again"],
     ) + exitCodes)
     .action(async (options: Options) => {
-      const image = await readKernelOption(options, "recorded");
+      const image = (await readKernelOption(options))?.("recorded");
       if (options.replay !== undefined) return replay(options.replay, context, options.json === true, image);
       if (options.nodes !== undefined && (options.nodes < 1 || options.nodes > 64)) throw new InputError({ file: "--nodes", reason: `${options.nodes} is not between 1 and 64`, remedy: "choose a number in between" });
       // A kernel of full size boots in a second or two: two kinds of machine are enough where none is asked for.

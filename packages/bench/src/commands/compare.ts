@@ -50,7 +50,7 @@ export function registerCompare(program: Command, context: CommandContext): void
       const result = await compare(given, options.policy, chosen(files, options.test), (jobs) => runJobs(jobs, context.progress));
       context.progress.stop();
       context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));
-      if (result.invariants.violated.length > 0 || result.memory.extraBytes !== result.memory.closedForm) context.checkFailed();
+      if (result.invariants.violated.length > 0 || result.memory.extraBytes !== result.memory.closedForm || result.memoryCost.unexplained !== 0) context.checkFailed();
     });
 }
 

@@ -33,19 +33,22 @@ export const addKernelChoices = (command: Command): Command => addKernelOption(a
   .addOption(new Option("--alignment <how>", "ends of text and rodata: as recorded, or filled to 2 MiB (default: filled where there are copies)").choices(["recorded", "patch-06"]))
   .addOption(new Option("--seed <number>", "seeds whatever is drawn").argParser(wholeNumber("--seed")).default(1));
 
+/** The kernel chosen, and the same without the series. */
+export interface ReadChoices { readonly chosen: BootOptions; readonly single: BootOptions }
+
 /** @throws InputError */
-export async function readKernelChoices(choices: KernelChoices): Promise<BootOptions> {
-  // Patch 06 comes with the series: a kernel with one copy ends where its symbols say.
-  const image = await readKernelOption(choices, choices.alignment ?? (choices.policy === "single-copy" ? "recorded" : "patch-06"));
-  return {
-    spec: readMachine(choices), policy: choices.policy, levels: choices.levels === "5" ? 5 : 4, pti: choices.pti === "on", pcid: choices.pcid === "on", seed: choices.seed,
+export async function readKernelChoices(choices: KernelChoices): Promise<ReadChoices> {
+  const image = await readKernelOption(choices);
+  const both = {
+    spec: readMachine(choices), levels: choices.levels === "5" ? 5 : 4, pti: choices.pti === "on", pcid: choices.pcid === "on", seed: choices.seed,
     kaslr: { text: choices.kaslr === "text" || choices.kaslr === "both", memory: choices.kaslr === "memory" || choices.kaslr === "both" },
     ...(choices.kasan === undefined ? {} : { kasan: choices.kasan }),
-  ...(choices.masterNode === undefined ? {} : { masterNode: choices.masterNode }),
+    ...(choices.masterNode === undefined ? {} : { masterNode: choices.masterNode }),
     ...(choices.bootCpu === undefined ? {} : { bootCpu: choices.bootCpu }),
-    ...(choices.alignment === undefined ? {} : { alignment: choices.alignment }),
-    ...(image ? { image } : {}),
-  };
+  } as const;
+  const aligned = (policy: string, alignment: "recorded" | "patch-06"): BootOptions => ({ ...both, policy, alignment, ...(image ? { image: image(alignment) } : {}) });
+  // Patch 06 comes with the series: a kernel with one copy ends where its symbols say.
+  return { chosen: aligned(choices.policy, choices.alignment ?? (choices.policy === "single-copy" ? "recorded" : "patch-06")), single: aligned("single-copy", "recorded") };
 }
 
 /** Boots what was chosen. @throws InputError also for what the kernel itself refuses */

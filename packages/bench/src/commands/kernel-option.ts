@@ -19,11 +19,13 @@ export function kernelNamed({ kernel, systemMap }: KernelOption): { readonly fil
   return undefined;
 }
 
-/**
- * @param alignment ends of text and rodata: `patch-06` fills them to 2 MiB
- * @returns undefined when none was given @throws InputError for a file that is no kernel, is cut, or lacks symbols that bound its parts
- */
-export async function readKernelOption(options: KernelOption, alignment: "recorded" | "patch-06"): Promise<KernelImage | undefined> {
+/** A kernel that was read, as an image: ends of text and rodata as in the file, or filled to 2 MiB by patch 06. */
+export type ReadImage = (alignment: "recorded" | "patch-06") => KernelImage;
+
+/** @returns undefined when none was given @throws InputError for a file that is no kernel, is cut, or lacks symbols that bound its parts */
+export async function readKernelOption(options: KernelOption): Promise<ReadImage | undefined> {
   const named = kernelNamed(options);
-  return named && bootableImage(await readKernelFile(named.file, named.systemMap), alignment);
+  if (!named) return undefined;
+  const kernel = await readKernelFile(named.file, named.systemMap);
+  return (alignment) => bootableImage(kernel, alignment);
 }

@@ -27,7 +27,7 @@ export function registerPatch(program: Command, context: CommandContext): void {
     .action(async (options: Options) => {
       const spec = readMachine(options);
       if (options.changes < 1 || options.changes > 10_000) throw new InputError({ file: "--changes", reason: `${options.changes} is not between 1 and 10000`, remedy: "choose a number in between" });
-      const image = await readKernelOption(options, "patch-06");
+      const image = (await readKernelOption(options))?.("patch-06");
       const firstNode = spec.cpus.reduce((low, cpu) => (cpu.id < low.id ? cpu : low)).node;
       const cpus = [...new Set([1, spec.cpus.filter((cpu) => cpu.node === firstNode).length, spec.cpus.length])].sort((a, b) => a - b);
       const costs = patchCosts({ spec, site: options.site, policies: options.policy, cpus, changes: options.changes, seed: options.seed, ...(image ? { image } : {}) });

@@ -38,6 +38,6 @@ export function registerPolicies(program: Command, context: CommandContext): voi
       context.print(options.json
         ? jsonText({ schema: "kreplica.policies/1", machine: kernel.spec.name, levels: kernel.levels, pti: kernel.pti, policies: all.map((each, i) => ({ ...each, cost: costs[i] })) })
         : policyCostText(kernel, costs, context.screen));
-      if (costs.some((each) => each.bootBytes !== each.closedForm)) context.checkFailed();
+      if (costs.some((each) => each.bootBytes !== each.closedForm || each.memory.unexplained !== 0)) context.checkFailed();
     });
 }

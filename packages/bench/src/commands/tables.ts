@@ -31,7 +31,7 @@ export function registerTables(program: Command, context: CommandContext): void 
     .action(async (options: Options) => {
       if (options.from !== undefined) return context.print(recorded(options.from, options));
       if (options.cpu !== undefined) throw new InputError({ file: "--cpu", reason: "given without --from", remedy: "name a directory with --from, or a node with --node" });
-      const kernel = bootChoices(await readKernelChoices(options));
+      const kernel = bootChoices((await readKernelChoices(options)).chosen);
       if (options.node !== undefined && !kernel.machine.nodes.includes(options.node)) throw new InputError({ file: "--node", reason: `there is no node ${options.node}`, remedy: `choose one of ${kernel.machine.nodes.join(", ")}` });
       if (options.node !== undefined) {
         const lines = ptdump(kernel.machine.memory, kernel.view.kernelRoot(options.node), kernel.layout);

@@ -1,6 +1,6 @@
 /** The main job: the recorded tests on a kernel with one copy and on one with a copy per node, and what the difference is. */
 import { type Booted, boot } from "../boot.js";
-import type { MemoryAccount } from "../accounting.js";
+import { type MemoryAccount, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
 import type { WorkDone } from "../replay/replication-work.js";
 import { traceTests, type TraceTest } from "../trace/tests.js";
 import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
@@ -53,6 +53,8 @@ export interface CompareResult {
   readonly recordedOn: string;
   readonly tests: readonly Comparison[];
   readonly memory: MemoryAccount;
+  /** Against a booted kernel with one copy. */
+  readonly memoryCost: MemoryCost;
   readonly invariants: ReturnType<Booted["checkInvariants"]>;
 }
 
@@ -66,8 +68,10 @@ export type JobRunner = (jobs: readonly TraceJob[]) => Promise<readonly (readonl
  */
 export async function compare(given: KernelJob, policy: string, files: readonly string[], run: JobRunner): Promise<CompareResult> {
   const policies = ["single-copy", policy];
-  // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on this one.
-  const booted = boot(bootOptions(given, policy, await replayKernel(given.kernel)));
+  // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on these.
+  const kernel = await replayKernel(given.kernel);
+  const booted = boot(bootOptions(given, policy, kernel));
+  const cost = memoryCost(takeFootprint(boot(bootOptions(given, "single-copy", kernel))), takeFootprint(booted));
   const memory = booted.memory();
   const invariants = booted.checkInvariants();
   const measured = await run(files.map((file): TraceJob => ({ ...given, policies, file })));
@@ -92,5 +96,5 @@ export async function compare(given: KernelJob, policy: string, files: readonly 
         reported: test.reported?.[cache], carried: one.carried,
       };
     }));
-  return { job: given, policy, kernel: booted.image.name, recordedOn: tracedKernel("recorded").name, tests, memory, invariants };
+  return { job: given, policy, kernel: booted.image.name, recordedOn: tracedKernel("recorded").name, tests, memory, memoryCost: cost, invariants };
 }

@@ -106,6 +106,7 @@ export class LoadMeter {
     const nodeIndex = this.spec.nodes.findIndex(({ id }) => id === this.kernel.machine.nodeOfCpu(this.cpu));
     const counts = difference(before, this.snapshot(this.cpu));
     const at = (side?: "low" | "high"): { cycles: number; interrupts: number } => {
+      // The clock stays where it is: the report divides these cycles by it to tell a time.
       const point: Point = side === undefined ? {} : { latency: side, caches: side, cacheToCache: side, storeExposure: side, loadExposure: side, walkExposure: side, interrupt: side };
       const { cycles, parts } = account(counts, this.spec, nodeIndex, point);
       let interrupts = 0;

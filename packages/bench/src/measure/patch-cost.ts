@@ -88,6 +88,7 @@ function measure({ spec, site, changes, image, seed }: PatchOptions, policy: str
   const cycles = (cpu: number, side?: "low" | "high"): { total: number; interrupts: number } => {
     const nth = machine.cpuIds.indexOf(cpu);
     const nodeIndex = spec.nodes.findIndex(({ id }) => id === machine.nodeOfCpu(cpu));
+    // The clock stays where it is: the report divides these cycles by it to tell a time.
     const point = side === undefined ? {} : { latency: side, caches: side, cacheToCache: side, storeExposure: side, loadExposure: side, walkExposure: side, interrupt: side };
     const result = account(difference(before[nth]!, counters.snapshot(cpu)), spec, nodeIndex, point);
     let interrupts = 0;

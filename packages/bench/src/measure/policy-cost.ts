@@ -4,6 +4,7 @@
  */
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86";
 import { invariant, type Process, Processes } from "@kreplica/mm-core";
+import { type Footprint, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
 import { boot, type Booted } from "../boot.js";
 
 /** All figures are what a policy adds to a single copy. */
@@ -11,10 +12,12 @@ export interface PolicyCost {
   readonly policy: string;
   /** Nodes that hold a copy. */
   readonly holders: readonly NodeId[];
-  /** Bytes once the kernel is up: text, rodata, tables. */
+  /** Bytes of copies and tables once the kernel is up. */
   readonly bootBytes: number;
   /** The same by the closed form I3. */
   readonly closedForm: number;
+  /** All bytes that are free less then, by cause. */
+  readonly memory: MemoryCost;
   /** Bytes of tables of a process that has run on one node, and on every node. */
   readonly processBytes: number;
   readonly everywhereBytes: number;
@@ -43,13 +46,15 @@ export function policyCosts(kernel: PolicyKernel, policies: readonly string[]): 
   const plain = measureOne(kernel, "single-copy");
   return policies.map((policy) => {
     const of = policy === "single-copy" ? plain : measureOne(kernel, policy);
-    return { ...of, processBytes: of.processBytes - plain.processBytes, everywhereBytes: of.everywhereBytes - plain.everywhereBytes };
+    const { footprint, ...cost } = of;
+    return { ...cost, memory: memoryCost(plain.footprint, footprint), processBytes: of.processBytes - plain.processBytes, everywhereBytes: of.everywhereBytes - plain.everywhereBytes };
   });
 }
 
-/** As {@link PolicyCost}, but for the bytes of a process, which are all it has. */
-function measureOne({ spec, levels, pti }: PolicyKernel, policy: string): PolicyCost {
+/** As {@link PolicyCost}, but for what the kernel takes and the bytes of a process, which are all it has. */
+function measureOne({ spec, levels, pti }: PolicyKernel, policy: string): Omit<PolicyCost, "memory"> & { readonly footprint: Footprint } {
   const kernel = boot({ spec, policy, levels, pti });
+  const footprint = takeFootprint(kernel);
   const processes = kernel.assembly.get(Processes);
   const top = 1n << (levels === 5 ? 56n : 47n);
   const slotBytes = 1n << (levels === 5 ? 48n : 39n);
@@ -87,7 +92,7 @@ function measureOne({ spec, levels, pti }: PolicyKernel, policy: string): Policy
   const switches = stores(() => { for (const each of onePerNode) processes.run(parent, each); });
   const memory = kernel.memory();
   return {
-    policy, holders: kernel.view.holders, bootBytes: memory.extraBytes, closedForm: memory.closedForm,
+    policy, holders: kernel.view.holders, footprint, bootBytes: memory.extraBytes, closedForm: memory.closedForm,
     processBytes, everywhereBytes: (tableFrames(kernel) - before) * 4096, stores: { fork, exec, exit, slot, slotGone, switches },
   };
 }

@@ -6,7 +6,7 @@ import type { CompareResult } from "../measure/compare.js";
 const rounded = (value: number): number => Math.round(value * 1e6) / 1e6;
 
 /** A plain value, ready for JSON. Cycles are exact: multiples of 1/1024. */
-export function compareDocument({ job: { spec, where, pti, levels, seed, work = true }, policy, kernel, recordedOn, tests, memory, invariants }: CompareResult): unknown {
+export function compareDocument({ job: { spec, where, pti, levels, seed, work = true }, policy, kernel, recordedOn, tests, memory, memoryCost, invariants }: CompareResult): unknown {
   return {
     schema: "kreplica.compare/1",
     machine: spec.name,
@@ -32,7 +32,7 @@ export function compareDocument({ job: { spec, where, pti, levels, seed, work = 
       reportedPercent: each.reported ?? null,
       ...(each.carried ? { carriedOver: each.carried } : {}),
     })),
-    memory,
+    memory: { ...memory, cost: memoryCost },
     invariants: { checked: invariants.checked.length, violated: invariants.violated, notReached: invariants.notReached.length },
   };
 }

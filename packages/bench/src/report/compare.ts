@@ -5,6 +5,7 @@ import { total } from "../measure/cycle-account.js";
 import type { Carried, CarriedOver } from "../replay/other-kernel.js";
 import type { CacheState, CompareResult, Comparison, KernelFigures } from "../measure/compare.js";
 import { workText } from "./compare-work.js";
+import { memoryCostText } from "./memory-cost.js";
 import { bytesText } from "./units.js";
 import { type Column, renderTable, type Screen, wrap } from "./terminal.js";
 
@@ -96,12 +97,11 @@ function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen
         : `Warm, data pushes text out of the last-level cache; lines fetched again per iteration: ${evicted.map((each) => `${each.test.name} ${short(each.singleCopy.lines.textFromMemory / each.test.iterations)}`).join(", ")}.`, screen));
 }
 
-function memory({ policy, memory: { perNode, extraBytes, closedForm } }: CompareResult, screen: Screen): string {
+function memory({ policy, memory, memoryCost }: CompareResult, screen: Screen): string {
   const columns = [{ head: "node" }, right("text"), right("rodata"), right("tables")];
-  const equal = extraBytes === closedForm;
   return title("Memory", `of the kernel with ${designOf(policy)}`, screen)
-    + renderTable(columns, perNode.map(({ node, textBytes, rodataBytes, tableBytes }) => [String(node), bytesText(textBytes), bytesText(rodataBytes), bytesText(tableBytes)]), screen) + "\n"
-    + paragraph(`More than with one copy: ${grouped(extraBytes)} bytes, counted in the tables. Closed form (I3): ${grouped(closedForm)} bytes, ${equal ? screen.good("equal") : screen.bad("not equal")}.`, screen);
+    + renderTable(columns, memory.perNode.map(({ node, textBytes, rodataBytes, tableBytes }) => [String(node), bytesText(textBytes), bytesText(rodataBytes), bytesText(tableBytes)]), screen) + "\n"
+    + memoryCostText(memory, memoryCost, screen);
 }
 
 function invariants({ invariants: { checked, violated, notReached } }: CompareResult, screen: Screen): string {

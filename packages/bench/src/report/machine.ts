@@ -118,13 +118,14 @@ function interconnectText(machine: MachineSpec, screen: Screen): string {
     cells.map((row, i) => row.map((value, j) => (hasCpus[i] && machine.nodes[j]!.memoryBytes > 0 ? text(value) : "-")));
   const measured = (title: string, note: string, cells: readonly (readonly number[])[], text: (value: number) => string): string =>
     heading(title, note, screen) + renderMatrix(names, used(cells, text), "node", screen);
-  const { sameSocket, otherSocket } = machine.cacheToCacheNs;
+  const { sameL3, sameSocket, otherSocket } = machine.cacheToCacheNs;
   const transfer = (name: string, number: Sourced): string[] => [name, `${numberText(number.value)} ns`, range(number), mark(number)];
   return measured("Memory latency, ns", `row: node of the CPU, column: node of the memory; +-${numberText(machine.latencySpread * 100)} %${tilde}`, machine.latencyNs, (ns) => ns.toFixed(many ? 0 : 1))
     + measured("Memory read bandwidth, GB/s", `1 GB = 1,000,000,000 bytes${tilde}`, machine.bandwidthMBs, (mbs) => (mbs / 1000).toFixed(1))
     + matrix("Distances (SLIT)", "10 local, 255 unreachable", machine.distance, String)
-    + heading("Lines from another L3", "", screen)
-    + renderTable([{ head: "" }, { head: "", align: "right" }, { head: "range" }, { head: "" }], [transfer("same socket", sameSocket), transfer("other socket", otherSocket)], screen);
+    + heading("Lines from another core or another L3", "", screen)
+    + renderTable([{ head: "" }, { head: "", align: "right" }, { head: "range" }, { head: "" }],
+      [sameL3 ? transfer("core of the same L3", sameL3) : ["core of the same L3", "as same socket", "", ""], transfer("same socket", sameSocket), transfer("other socket", otherSocket)], screen);
 }
 
 function costsText({ costs }: MachineSpec, screen: Screen): string {

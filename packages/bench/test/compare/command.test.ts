@@ -30,13 +30,14 @@ const account = z.strictObject({
 });
 const work = z.strictObject({ pgdsMade: z.int(), pgdsFreed: z.int(), entryStores: z.int(), tablesCleared: z.int() });
 const figures = z.looseObject({ cycles: z.number().positive(), account, work });
+const memoryCost = z.strictObject({ lessFree: z.int(), copies: z.int(), tables: z.int(), tails: z.int(), splits: z.int(), spare: z.int(), unexplained: z.literal(0) });
 const document = z.looseObject({
   schema: z.literal("kreplica.compare/1"), machine: z.string(), kernel: z.string(), cpu: z.int(), masterNode: z.int(),
   tests: z.array(z.looseObject({
     test: z.enum(["fork-1", "fork-1024", "mmap/munmap", "mmap/lock", "open/close", "kill", "mount"]), cache: z.enum(["hot", "cold"]),
     singleCopy: figures, perNode: figures, gainPercent: z.number(), gainLow: z.number(), gainHigh: z.number(), boundPercent: z.number(), reportedPercent: z.number().nullable(),
   })),
-  memory: z.strictObject({ perNode: z.array(z.strictObject({ node: z.int(), textBytes: z.int(), rodataBytes: z.int(), tableBytes: z.int() })), extraBytes: z.int(), closedForm: z.int() }),
+  memory: z.strictObject({ perNode: z.array(z.strictObject({ node: z.int(), textBytes: z.int(), rodataBytes: z.int(), tableBytes: z.int() })), extraBytes: z.int(), closedForm: z.int(), cost: memoryCost }),
   invariants: z.strictObject({ checked: z.int().positive(), violated: z.array(z.unknown()), notReached: z.int() }),
 });
 const sum = (value: unknown): number => (typeof value === "number" ? value : Object.values(value as object).reduce<number>((total, each) => total + sum(each), 0));
@@ -60,6 +61,8 @@ describe("kreplica compare", () => {
     // One fork on two nodes with KPTI: 239 kernel slots and two of the user's, in both halves of one more PGD.
     expect(parsed.tests.map((each) => [each.singleCopy.work.entryStores, each.perNode.work.entryStores])).toEqual([[0, 482], [0, 482], [0, 0], [0, 0]]);
     expect([parsed.machine, parsed.cpu, parsed.masterNode, parsed.memory.extraBytes]).toEqual(["e5-2690v3-2s", 12, 0, parsed.memory.closedForm]);
+    // 26 MiB and 20 tables; 983 pages that the single copy gives back, less the 4 tables it takes to; one 1 GiB leaf over node 1's copies.
+    expect(parsed.memory.cost).toEqual({ lessFree: 31_358_976, copies: 26 * 2 ** 20, tables: 20 * 4096, tails: 979 * 4096, splits: 4096, spare: 0, unexplained: 0 });
     expect(parsed.invariants.violated).toEqual([]);
   });
 

@@ -6,6 +6,7 @@ import { compareText } from "../../src/report/compare.js";
 import { traceTests } from "../../src/trace/tests.js";
 
 const levels = (cycles: number) => ({ l2: cycles, ownL3: cycles, otherL3: 0, local: cycles, remote: cycles });
+const NO_COST = { lessFree: 0, copies: 0, tables: 0, tails: 0, splits: 0, spare: 0, unexplained: 0 };
 const LINES = {
   textFromMemory: 1248, replicable: 0, dataFromMemory: 0, fetchMissL1: 0, fetchMissL2: 0, dataMissL1: 0, dataMissL2: 0,
   replicationLoads: 60, replicationStores: 193, replicationInstructions: 714,
@@ -30,7 +31,7 @@ function result(given: Partial<CompareResult> = {}, worked = true, other = 0): C
   })));
   return {
     job: { spec: e52690v3, where: { cpu: 12, masterNode: 0, dataNode: 1 }, pti: true, levels: 4, seed: 1 }, policy: "per-node", kernel: "Linux", recordedOn: "Linux", tests,
-    memory: { perNode: [{ node: 0, textBytes: 0, rodataBytes: 0, tableBytes: 0 }], extraBytes: 0, closedForm: 0 }, invariants: { checked: ["A1"], violated: [], notReached: [] }, ...given,
+    memory: { perNode: [{ node: 0, textBytes: 0, rodataBytes: 0, tableBytes: 0 }], extraBytes: 0, closedForm: 0 }, memoryCost: NO_COST, invariants: { checked: ["A1"], violated: [], notReached: [] }, ...given,
   };
 }
 
@@ -41,6 +42,15 @@ describe("no line is longer than 100 columns", () => {
   test.each(["per-node", "single-copy", "home-node"])("for policy %s, another L3 beside memory or not", (policy) => {
     for (const other of [0, 4_000_000]) expect(widest(compareText(result({ policy }, true, other), screen))).toBeLessThanOrEqual(100);
   });
+});
+
+test("what memory costs is told cause by cause, and what no cause explains is told too", () => {
+  const cost = { lessFree: 31_358_976, copies: 27_262_976, tables: 81_920, tails: 4_009_984, splits: 4096, spare: 0, unexplained: 0 };
+  const memory = { perNode: [], extraBytes: 27_344_896, closedForm: 27_344_896 };
+  const text = compareText(result({ memory, memoryCost: cost }), screen);
+  for (const part of ["31,358,976 bytes less", "27,262,976  copies", "81,920  tables of each", "4,009,984  tails", "4,096  tables that split", "Closed form (I3): 27,344,896 bytes, equal."]) expect(text.replace(/\n {2}(?=equal)/, " ")).toContain(part);
+  expect(text).not.toContain("in none of these");
+  expect(compareText(result({ memory: { ...memory, closedForm: 0 }, memoryCost: { ...cost, spare: 12_288, unexplained: 8192 } }), screen)).toMatch(/12,288 {2}set aside[^]*8,192 {2}in none of these[^]*0 bytes, not\s+equal/);
 });
 
 test("the cost of replication stands per iteration and as a share, and what was left out is said", () => {

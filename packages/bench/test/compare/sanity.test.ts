@@ -1,6 +1,6 @@
 /** What anybody would check before believing a comparison. Whole kernels, short recordings. */
 /// <reference types="node" />
-import { CounterLayout, Event, type MachineSpec } from "@kreplica/hw-x86";
+import { CounterLayout, Event, KINDS, type MachineSpec, REGIONS } from "@kreplica/hw-x86";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
 import { dataFile } from "../../src/data-files.js";
@@ -53,15 +53,22 @@ describe("a CPU away from the image", () => {
 
   test("every count is in the account, interrupts included", () => {
     const { length } = measured[0]!.single.cold;
+    const layout = new CounterLayout(2);
+    // Regions 5 to 7 are not used by a replay: their references and their places, and nothing else, may be missing.
+    const unused = new Set<number>();
+    for (let region = 5; region < REGIONS; region++) {
+      for (let at = layout.row(region, 0); at < layout.row(region + 1, 0); at++) unused.add(at);
+      for (let at = layout.place(region, 0); at < layout.place(region + 1, 0); at++) unused.add(at);
+    }
+    expect(unused.size).toBe(3 * (KINDS * layout.sources + 5));
     for (let i = 0; i < length; i++) {
       const one = new Float64Array(length);
       one[i] = 1;
       const { cycles, account } = cycleAccount(one, e52690v3, 1);
-      // Regions 5 to 7 are not used by a replay.
-      if (cycles > 0 && accountTotal(account) !== cycles) expect(i).toBeGreaterThanOrEqual(new CounterLayout(2).row(5, 0));
+      if (!unused.has(i)) expect(accountTotal(account), `count ${i}`).toBe(cycles);
     }
     const interrupts = new Float64Array(length);
-    interrupts[new CounterLayout(2).event(Event.InterruptsTaken)] = 2;
+    interrupts[layout.event(Event.InterruptsTaken)] = 2;
     expect(accountTotal(cycleAccount(interrupts, e52690v3, 1).account)).toBe(2 * e52690v3.costs.ipiCycles.value);
   });
 

@@ -37,6 +37,14 @@ test.each(presets.map((each) => [each.name, each] as const))("%s is read back as
   expect(read(JSON.stringify(machineDocument(machine)))).toEqual(machine);
 });
 
+test("a cost of lines from cores of the same L3 may be given, and need not be", () => {
+  const { cacheToCacheNs } = tiny;
+  expect(read(JSON.stringify({ base: "tiny-2-node", cacheToCacheNs })).cacheToCacheNs).toEqual(cacheToCacheNs);
+  const sameL3 = { value: 23, source: "measured here" };
+  expect(read(JSON.stringify({ base: "tiny-2-node", cacheToCacheNs: { ...cacheToCacheNs, sameL3 } })).cacheToCacheNs).toEqual({ ...cacheToCacheNs, sameL3 });
+  expect(() => read(JSON.stringify({ base: "tiny-2-node", cacheToCacheNs: { ...cacheToCacheNs, sameL3: { ...sameL3, low: 24 } } }))).toThrow(/cacheToCacheNs.sameL3/);
+});
+
 test("on a base, what is given replaces, all else is the base's", () => {
   const machine = read('{"base": "tiny-2-node", "latencyNs": [[80, 300], [300, 80]], "name": "slow"}');
   expect(machine).toEqual({ ...tiny, name: "slow", latencyNs: [[80, 300], [300, 80]], description: "m.json, on tiny-2-node", sources: machine.sources });

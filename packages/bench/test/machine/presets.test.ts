@@ -1,6 +1,6 @@
 /** The machines that come with kreplica: complete, consistent, and each number with a source. */
 import { describe, expect, test } from "vitest";
-import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { account, CounterLayout, Kind, type MachineSpec, Source } from "@kreplica/hw-x86";
 import { formatCpuList } from "../../src/inputs/cpu-list.js";
 import { checkMachine, sourcedNumbers } from "../../src/inputs/machine/check.js";
 import { preset, presets } from "../../src/inputs/presets/index.js";
@@ -62,6 +62,20 @@ test("epyc-7713-2s has sixteen L3s of eight cores, 32 MiB each, and one node a s
   const machine = named("epyc-7713-2s");
   expect([distinct(machine, "l3"), distinct(machine, "core"), machine.nodes.length, machine.l3.bytes]).toEqual([16, 128, 2, 32 << 20]);
   expect(cpusOf(machine, 0)).toBe("0-63,128-191");
+});
+
+// Oracle: nviennot/core-to-core-latency, README: 23 ns within a CCD, 107 ns between CCDs.
+test("epyc-7713-2s: a line that a core of the same CCD modified costs what its L3 costs, not what another CCD's does", () => {
+  const machine = named("epyc-7713-2s");
+  const layout = new CounterLayout(2);
+  const cycles = (source: Source): number => {
+    const counters = new Float64Array(layout.length);
+    counters[layout.row(0, Kind.Load) + source] = 1;
+    return account(counters, machine, 0).cycles / machine.costs.loadExposure.value + machine.l1d.cycles.value;
+  };
+  expect(cycles(Source.Sibling)).toBeCloseTo(23 * 2, 1);
+  expect(cycles(Source.OwnL3)).toBeCloseTo(46, 1);
+  expect(cycles(Source.DirtySameSocket)).toBeCloseTo(107 * 2, 1);
 });
 
 test("the eight-socket machine has 16 nodes and 192 CPUs; every socket has three neighbours, every other is two hops away", () => {

@@ -1,4 +1,4 @@
-/** Lowering of what the kernel does and users may not, or seldom: segments, tables, control registers, gates, cache control. */
+/** Lowering of what privileged code does and users may not, or seldom: segments, tables, control registers, gates, cache control. */
 import { Code, Mnemonic, OpKind, Register, type Instruction as Decoded } from "iced-x86";
 import * as descriptor from "./descriptor.js";
 import * as exception from "./exception.js";

@@ -46,7 +46,7 @@ export const machineShape = {
     l3: count.max(4095).describe("cores of one domain share an L3; numbered over the whole machine"),
     socket: count.max(63),
   })).min(1).max(4096).describe("hardware threads"),
-  hertz: sourced.describe("core clock the cycle figures are in"),
+  hertz: sourced.describe("core clock the cycle figures are in; its range: what the clock may be while a test runs"),
   l1i: cache,
   l1d: cache,
   l2: cache,
@@ -64,7 +64,11 @@ export const machineShape = {
   latencySpread: z.number().min(0).max(0.99).describe("half-width of every latency's range, relative: 0.1 is +-10 %"),
   bandwidthMBs: matrix(positive.max(1e9)).describe("read bandwidth, MB/s (1 MB = 1,000,000 bytes); row: node of the CPU, column: node of the memory"),
   distance: matrix(count.min(10).max(255)).describe("SLIT; 10 is local, 255 unreachable"),
-  cacheToCacheNs: z.strictObject({ sameSocket: sourced, otherSocket: sourced }).describe("nanoseconds to fetch a line that another L3 holds"),
+  cacheToCacheNs: z.strictObject({
+    sameL3: z.exactOptional(sourced).describe("a core behind the same L3 has it; absent: as sameSocket"),
+    sameSocket: sourced.describe("another L3 of the socket has it"),
+    otherSocket: sourced.describe("an L3 of another socket has it"),
+  }).describe("nanoseconds to fetch a line that another core or another L3 has"),
   interconnectSource: text,
   provisional: z.boolean().describe("latency, bandwidth or topology is recalled or scaled from distances"),
   costs: z.strictObject({

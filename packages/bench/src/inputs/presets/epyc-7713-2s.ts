@@ -4,6 +4,7 @@ import { zen3 } from "../families/zen3.js";
 import { regularCpus } from "../topology.js";
 
 const recalled = "recalled: 95 to 115 ns local and 190 to 210 ns remote for Rome and Milan with two sockets; no MLC output was found";
+const coreToCore = "nviennot/core-to-core-latency, README: EPYC 7R13 (Milan),";
 
 export const epyc7713: MachineSpec = {
   name: "epyc-7713-2s",
@@ -21,7 +22,8 @@ export const epyc7713: MachineSpec = {
   bandwidthMBs: [[165_000, 70_000], [70_000, 165_000]],
   distance: [[10, 32], [32, 10]],
   cacheToCacheNs: {
-    sameSocket: { value: 107, low: 85, high: 150, source: "nviennot/core-to-core-latency, README: EPYC 7R13 (Milan) 107 ns between CCDs, 23 ns within one", provisional: true },
+    sameL3: { value: 23, low: 20, high: 30, source: `${coreToCore} 23 ns within a CCD; the range is assumed`, provisional: true },
+    sameSocket: { value: 107, low: 85, high: 150, source: `${coreToCore} 107 ns between CCDs; the range is assumed`, provisional: true },
     otherSocket: { value: 200, low: 170, high: 260, source: "recalled, like the remote memory latency", provisional: true },
   },
   interconnectSource: `${recalled}; bandwidth about 80 % of eight channels of DDR4-3200 (204,800 MB/s) and, remote, four xGMI-2 links (both recalled)`,

@@ -34,7 +34,7 @@ export const xeon8260: MachineSpec = {
   bandwidthMBs: by(58_909, 59_066, 50_514, 25_000),
   distance: by(10, 11, 21, 31),
   cacheToCacheNs: {
-    sameSocket: { value: 53.7, low: 50, high: 65, source: "FD.io CSIT, calibration data of 2x Xeon 8180 (s11-t31), without SNC", provisional: true },
+    sameSocket: { value: 53.7, low: 50, high: 65, source: "FD.io CSIT, calibration data of 2x Xeon 8180 (s11-t31), without SNC: any two cores of a socket", provisional: true },
     otherSocket: { value: 145, low: 113.9, high: 250, source: "FD.io CSIT, 2x Xeon 8180: 113.9 and 177.7; above that for two hops (assumed)", provisional: true },
   },
   interconnectSource: `${snc2}, means, for one socket and one hop; two hops (200 ns, 25,000 MB/s, distance 31) are assumed`,
