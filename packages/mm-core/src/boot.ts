@@ -5,7 +5,7 @@
  * steps other packages own (text patching) are empty until their plugin adds to them.
  */
 import { inject, injectable } from "@kreplica/di";
-import { type Frame, Machine } from "@kreplica/hw-x86/api";
+import { Cr0, Cr4, cr3Value, Efer, type Frame, Machine } from "@kreplica/hw-x86/api";
 import { BOOT_STEPS, type BootEvent, type BootStep, type KernelBoot } from "./boot-api.js";
 import { BuildContext } from "./build-context.js";
 import { CpuState } from "./cpu-state.js";
@@ -207,11 +207,12 @@ export class OrderedBoot implements KernelBoot {
   private enterBootTable(cpu: number): void {
     const { levels } = this.context.layout;
     const core = this.machine.cpu(cpu);
-    core.cr4 = 0x20 | 0x80 | (levels === 5 ? 0x1000 : 0) | 0x10_0000;
-    core.efer = 0x100 | 0x400 | 0x800;
-    core.cr0 = 0x8001_0001 | 0;
-    core.writeCr3(BigInt(this.root) << 12n);
-    if (this.options.pcid) core.cr4 |= 0x2_0000;
+    core.cr4 = Cr4.PhysicalAddressExtension | Cr4.PageGlobal | (levels === 5 ? Cr4.FiveLevels : 0) | Cr4.SupervisorExecutePrevention;
+    core.writeCr3(cr3Value(this.root));
+    core.efer = Efer.LongModeEnable | Efer.NoExecuteEnable;
+    // Paging comes on with a root to walk; PCIDs exist only once long mode is active.
+    core.cr0 = Cr0.Paging + Cr0.WriteProtect;
+    if (this.options.pcid) core.cr4 |= Cr4.ProcessContext;
     core.privilege = 0;
   }
 

@@ -1,4 +1,5 @@
 /** The single-copy boot: what the tables say at the end, against what was recorded of the real one (data/README.md, "What was seen"). */
+import { Cr0, Cr4, Efer } from "@kreplica/hw-x86/api";
 import { describe, expect, test } from "vitest";
 import { expectMappings, listMappings, testKernel, tinyImage } from "../src/testing.js";
 
@@ -109,4 +110,31 @@ test("memory of a large node is mapped by 1 GiB leaves, split when the image's a
   expect(leaf(at).level).toBe(2);
   expect(leaf(at + 0x100_0000n)).toMatchObject({ level: 2, writable: false });
   expect(leaf(at + 0x120_0000n).level).toBe(1);
+});
+
+test("every CPU turns paging on as the hardware wants it: PAE, a root, long mode, paging, and only then PCIDs", () => {
+  const kernel = testKernel({ pcid: true });
+  const told = new Map<number, string[]>();
+  for (const id of kernel.machine.cpuIds) {
+    const cpu = kernel.machine.cpu(id);
+    const order: string[] = [];
+    told.set(id, order);
+    const watch = (register: "cr0" | "cr4" | "efer", bits: Readonly<Record<string, number>>): void => {
+      let value = 0;
+      Object.defineProperty(cpu, register, { get: () => value, set: (next: number) => {
+        for (const [name, bit] of Object.entries(bits)) if ((next & ~value & bit) !== 0) order.push(name);
+        value = next;
+      } });
+    };
+    watch("cr0", { PG: Cr0.Paging });
+    watch("cr4", { PAE: Cr4.PhysicalAddressExtension, PCIDE: Cr4.ProcessContext });
+    watch("efer", { LME: Efer.LongModeEnable });
+    const write = cpu.writeCr3.bind(cpu);
+    cpu.writeCr3 = (value) => {
+      if (cpu.cr3 === 0n) order.push("CR3");
+      write(value);
+    };
+  }
+  kernel.boot.run();
+  for (const order of told.values()) expect(order).toEqual(["PAE", "CR3", "LME", "PG", "PCIDE"]);
 });
