@@ -13,8 +13,6 @@ const LARGE = 0x20_0000n;
 /** What was found over a range: entries that lead to empty tables. */
 export interface EmptyTables {
   readonly entries: readonly { readonly table: Frame; readonly index: number }[];
-  /** First address under each entry, once, however many roots have one. */
-  readonly addresses: ReadonlySet<bigint>;
   /** The tables, each once, however many entries lead there. */
   readonly tables: ReadonlySet<Frame>;
 }
@@ -25,7 +23,6 @@ export interface EmptyTables {
  */
 export function findEmptyTables(entries: TableMemory, allocator: PageAllocator, roots: readonly TableRoot[], levels: 4 | 5, start: bigint, end: bigint): EmptyTables | undefined {
   const found = new Map<string, { table: Frame; index: number }>();
-  const addresses = new Set<bigint>();
   const tables = new Set<Frame>();
   for (let address = start; address < end; address += LARGE) {
     const index = tableIndex(address, 2);
@@ -38,11 +35,10 @@ export function findEmptyTables(entries: TableMemory, allocator: PageAllocator, 
       const lower = frameOf(lo, entries.high(table, index));
       if (!tables.has(lower) && !(allocator.owns(lower, 0) && isEmpty(entries, lower))) return undefined;
       tables.add(lower);
-      addresses.add(address);
       found.set(`${table}/${index}`, { table, index });
     }
   }
-  return { entries: [...found.values()], addresses, tables };
+  return { entries: [...found.values()], tables };
 }
 
 /** An entry that was made absent still has its bits and will be wanted again: only zeroes are nothing. */

@@ -71,8 +71,9 @@ export class LockstepTables implements KernelTables {
     const found = findEmptyTables(this.entries, this.allocator, this.view.roots, this.layout.levels, start, start + BigInt(pages) * 4096n);
     if (!found) return false;
     found.entries.forEach(({ table, index }, nth) => this.entries.write(table, index, 0, 0, nth > 0));
-    // A paging-structure cache may still lead to the old table, whatever frame it becomes: flush before it is given back.
-    this.cpus.flushRanges([...found.addresses].map((address) => ({ start: address, pages: 1 })));
+    // A paging-structure cache may still lead to the old table, whatever frame it becomes: flush before it is given back. Everything
+    // goes: INVLPG empties these caches for the current PCID alone, and kernel addresses are walked under every one.
+    if (found.tables.size > 0) this.cpus.flushAll();
     for (const table of found.tables) this.allocator.free(table, 0);
     return true;
   }
