@@ -8,7 +8,7 @@ import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import {
   bootRoot, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, pagesOf,
-  type ReplicaView, tableAt, type TableRoot, userImageRange,
+  type ReplicaView, type TableRoot, userImageRange,
 } from "@kreplica/mm-core/api";
 import { cloneRoot, countBelow, fromRoom, WINDOW_START } from "./clone-tables.js";
 import { copyPages, hasTail } from "./copy-pages.js";
@@ -157,10 +157,5 @@ export class CopyPerNode implements ReplicaView {
     const holder = this.nearest(node);
     const room = this.rooms.find((each) => each.node === holder);
     return room?.root ?? NONE;
-  }
-
-  /** PMD page of a holder over an address; for dumps. */
-  tableOver(address: bigint, node: NodeId): Frame | undefined {
-    return tableAt(this.context.entries.memory, this.kernelRoot(node), this.context.layout.levels, address, 2);
   }
 }
