@@ -5,7 +5,7 @@ import { cr3Value, Machine } from "@kreplica/hw-x86/api";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { describe, expect, test } from "vitest";
 import { fixedHolders, kernelTablesContract, testKernel } from "../src/testing.js";
-import { KERNEL_DATA } from "../src/api.js";
+import { KERNEL_DATA, type Mapping, MmError, type TableEditor } from "../src/api.js";
 import { tableAt } from "../src/walk.js";
 
 const nodes = [0, 1, 2, 3].map((id) => ({ id, memoryMiB: 64, cpus: 1 }));
@@ -18,6 +18,23 @@ describe.each([[[0]], [[0, 1]], [[1, 3]], [[0, 1, 2, 3]]])("holders %j", (holder
       return { tables: kernel.tables, allocator: kernel.allocator, holders, areas: [WINDOW, kernel.layout.vmallocStart] };
     }, 40);
   });
+});
+
+test.each([["map", 2], ["mapPerNode", 1], ["mapPerNode", 2]] as const)("the contract is not kept by tables that refuse every %s of level %i", (method, level) => {
+  expect(() => kernelTablesContract(() => {
+    const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
+    const edit = kernel.tables.edit.bind(kernel.tables);
+    kernel.tables.edit = (change) => edit((editor) => {
+      const real = (editor[method] as (...given: unknown[]) => boolean).bind(editor);
+      return change(Object.assign(Object.create(editor) as TableEditor, {
+        [method](address: bigint, mapping: Mapping, ...more: unknown[]): boolean {
+          if (mapping.level === level) throw new MmError("already-mapped", address, "so it says");
+          return real(address, mapping, ...more);
+        },
+      }));
+    });
+    return { tables: kernel.tables, allocator: kernel.allocator, holders: [0, 1], areas: [WINDOW, kernel.layout.vmallocStart] };
+  }, 40)).toThrow("Property failed");
 });
 
 test("tables are shared outside the window, private and local inside", () => {
