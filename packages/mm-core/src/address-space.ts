@@ -12,6 +12,7 @@ import { invariant } from "./errors.js";
 import { KernelOptions } from "./options.js";
 import { type Mapping, PageAllocator, ReplicaView } from "./ports.js";
 import { leafEntry, mappingOf, TABLE_BITS } from "./protection.js";
+import { writeSplit } from "./split-leaf.js";
 import { walk } from "./walk.js";
 
 /** The tables of one process. */
@@ -280,16 +281,13 @@ class HolderSpace implements AddressSpace {
   }
 
   splitLarge(address: bigint, node: NodeId): boolean {
-    const { entries, allocator } = this.context;
-    const found = this.lookup(address);
-    invariant(found?.level === 2, `0x${address.toString(16)} is not a 2 MiB leaf`);
+    const { entries, allocator, layout } = this.context;
+    const { level, table, index, lo, hi } = walk(entries.memory, this.canonical, layout.levels, address);
+    invariant(level === 2 && lo !== 0, `0x${address.toString(16)} is not a 2 MiB leaf`);
     const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
     if (lower === NONE) return false;
-    for (let each = 0; each < 512; each++) {
-      const { lo, hi } = leafEntry({ ...found, frame: found.frame + each, level: 1 });
-      entries.write(lower, each, lo, hi);
-    }
-    entries.write(this.tableOf(address, 2), tableIndex(address, 2), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+    writeSplit(entries, lower, lo, hi, 2);
+    entries.write(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
     return true;
   }
 

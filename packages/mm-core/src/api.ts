@@ -19,5 +19,6 @@ export * from "./ports.js";
 export { KERNEL_DATA, KERNEL_TABLE_BITS, leafEntry, mappingOf, TABLE_BITS } from "./protection.js";
 export { copyImageToUser, userImageRange } from "./pti.js";
 export { seededRandom } from "./random.js";
+export { writeSplit } from "./split-leaf.js";
 export { type ReplicaTraffic, type StoreObserver, TableMemory } from "./table-memory.js";
 export { entryValue, frameAt, lookup, type RangeVisitor, tableAt, walk, type WalkEnd, walkRange } from "./walk.js";

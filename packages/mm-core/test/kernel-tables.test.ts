@@ -52,6 +52,50 @@ test("tables are shared outside the window, private and local inside", () => {
   }
 });
 
+test("what is stored for copies is counted apart: whatever is shared, split or refused, the rest is what a single copy stores", () => {
+  const run = (holders: readonly number[]) => {
+    const kernel = testKernel({ nodes, master: 0, view: fixedHolders(...holders) });
+    const frames = (node: number) => kernel.machine.memory.ranges.find((range) => range.node === node)!.first + 0x2000;
+    const own: number[] = [];
+    const step = (change: (editor: TableEditor) => unknown): void => {
+      const before = kernel.tables.stores;
+      kernel.tables.edit(change);
+      own.push(kernel.tables.stores.total - before.total - (kernel.tables.stores.replica - before.replica));
+    };
+    // The direct map of each holder's frames, as 2 MiB leaves.
+    for (const { node } of kernel.machine.memory.ranges) step((editor) => editor.map(kernel.layout.pageOffset + (BigInt(frames(node)) << 12n), { ...KERNEL_DATA, level: 2, frame: frames(node) }));
+    step((editor) => editor.mapPerNode(WINDOW, { ...KERNEL_DATA, level: 2 }, frames));
+    step((editor) => editor.protect(WINDOW, 512, { writable: false }, true));
+    step((editor) => editor.protect(WINDOW + 0x3000n, 2, { writable: true }, true));
+    step((editor) => editor.protect(WINDOW, 512, { writable: true }, true));
+    step((editor) => editor.repoint(WINDOW, 1, (_page, node) => frames(node) + 7));
+    kernel.allocator.refuse(1);
+    step((editor) => editor.map(WINDOW + 0x20_0000n, { ...KERNEL_DATA, level: 1, frame: 5 }));
+    kernel.allocator.refuse(0);
+    step((editor) => editor.unmap(WINDOW, 1));
+    return own;
+  };
+  const single = run([0]);
+  expect(run([0, 1])).toEqual(single);
+  expect(run([0, 1, 2, 3])).toEqual(single);
+});
+
+test("tables that only a copy has split are the copy's affair", () => {
+  const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
+  kernel.tables.edit((editor) => {
+    // Holder 1 has a small table where the others have nothing, and a small leaf in it.
+    editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 0x2000 }, 1);
+    editor.map(WINDOW, { ...KERNEL_DATA, level: 2, frame: 0x2000 }, 0);
+  });
+  const { root } = kernel.view.roots[0]!;
+  kernel.tables.edit((editor) => editor.map(WINDOW + 0x20_0000n, { ...KERNEL_DATA, level: 2, frame: 0x2200 }));
+  const pmd = tableAt(kernel.entries.memory, root, 4, WINDOW, 2)!;
+  kernel.entries.write(pmd, 0, 0x200_01e3, 0);
+  const before = kernel.tables.stores;
+  kernel.tables.edit((editor) => editor.protect(WINDOW, 512, { writable: false }));
+  expect([kernel.tables.stores.total - before.total, kernel.tables.stores.replica - before.replica]).toEqual([3, 2]);
+});
+
 test("the boot table is changed with the others", () => {
   const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
   kernel.tables.edit((editor) => editor.mapPerNode(WINDOW, { ...KERNEL_DATA, level: 1 }, (node) => 0x100 + node));
@@ -103,6 +147,7 @@ describe("room for large leaves", () => {
     const before = used(kernel);
     kernel.tables.editLazily((editor) => [START, START + 0x20_0000n].forEach((address) => editor.unmap(address, 1)));
     const told = kernel.machine.cpu(1).told.length;
+    const { total, replica } = kernel.tables.stores;
     const free = kernel.allocator.free.bind(kernel.allocator);
     let freedAfterFlush = true;
     kernel.allocator.free = (frame, order) => {
@@ -113,6 +158,8 @@ describe("room for large leaves", () => {
     expect(freedAfterFlush).toBe(true);
     expect(kernel.machine.cpu(1).told.slice(told)).toEqual(["flush"]);
     expect(used(kernel)).toBe(before - 2 * roots);
+    // A single copy clears two entries; the rest is for copies.
+    expect([kernel.tables.stores.total - total, kernel.tables.stores.replica - replica]).toEqual([2 * roots, 2 * (roots - 1)]);
     kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 2, frame: 0x2000 }));
     for (const node of holders) expect(kernel.tables.lookup(node, START + 0x5000n)).toMatchObject({ level: 2, frame: 0x2000 });
   });
