@@ -138,3 +138,37 @@ test("every CPU turns paging on as the hardware wants it: PAE, a root, long mode
   kernel.boot.run();
   for (const order of told.values()) expect(order).toEqual(["PAE", "CR3", "LME", "PG", "PCIDE"]);
 });
+
+test("mark-rodata-ro with a table page refused, whichever: a part of the image is protected as it was or as it should be, and no less of it is given back", () => {
+  const all = { start: 0xffff_8000_0000_0000n, end: 0xffff_ffff_bfff_ffffn };
+  const make = () => {
+    const kernel = testKernel({ pti: true });
+    const states: string[] = [];
+    const look = (): string => [...listMappings(kernel.entries.memory, kernel.view.kernelRoot(0), 4, all.start, all.end), kernel.allocator.freeFrames(0) + kernel.allocator.usedFrames(0, "page-table")].join("\n");
+    // What can be seen between one edit and the next, and at the end.
+    const edit = kernel.tables.edit.bind(kernel.tables);
+    kernel.tables.edit = (change) => {
+      states.push(look());
+      return edit(change);
+    };
+    kernel.boot.runTo("free-initmem");
+    states.length = 0;
+    return { kernel, states, look };
+  };
+  const undisturbed = make();
+  undisturbed.kernel.boot.runTo("mark-rodata-ro");
+  undisturbed.states.push(undisturbed.look());
+  let refused = 0;
+  for (let nth = 1; refused === nth - 1; nth++) {
+    const { kernel, look } = make();
+    kernel.allocator.refuse(nth);
+    try {
+      kernel.boot.runTo("mark-rodata-ro");
+    } catch (error) {
+      expect(error).toMatchObject({ name: "MmError", code: "out-of-frames" });
+      refused++;
+    }
+    expect(undisturbed.states).toContain(look());
+  }
+  expect(refused).toBeGreaterThan(2);
+});
