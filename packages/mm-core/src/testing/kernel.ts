@@ -10,6 +10,7 @@ import { invariant } from "../errors.js";
 import { mmCore, singleCopy } from "../index.js";
 import { kernelLayout, type LayoutOptions } from "../layout.js";
 import { Processes } from "../mm/process-api.js";
+import { SwitchMm } from "../mm/switch-mm.js";
 import { UserFrames } from "../mm/user-frames.js";
 import { KernelOptions } from "../options.js";
 import { BootMemory, KernelImage, KernelLayout, KernelTables, PageAllocator, ReplicaView, type TableRoot } from "../ports.js";
@@ -51,6 +52,7 @@ export interface TestKernel {
   readonly options: KernelOptions;
   readonly processes: Processes;
   readonly userFrames: UserFrames;
+  readonly switcher: SwitchMm;
 }
 
 /** Assembles a kernel on a stub machine; nothing has booted yet. */
@@ -76,7 +78,7 @@ export function testKernel(options: TestKernelOptions = {}): TestKernel {
   return {
     machine: machine as StubMachine, layout, image, early: assembly.get(BootMemory), allocator: assembly.get(PageAllocator), entries: assembly.get(TableMemory),
     tables: assembly.get(KernelTables), view: assembly.get(ReplicaView), cpus: assembly.get(CpuState), boot: assembly.get(KernelBoot), spaces: assembly.get(AddressSpaces),
-    options: assembly.get(KernelOptions), processes: assembly.get(Processes), userFrames: assembly.get(UserFrames),
+    options: assembly.get(KernelOptions), processes: assembly.get(Processes), userFrames: assembly.get(UserFrames), switcher: assembly.get(SwitchMm),
   };
 }
 
