@@ -1,4 +1,4 @@
-/** The composition root: which plugins make a kernel. The lists differ in one line. */
+/** The composition root: which plugins make a kernel. Kernels differ in one line, the policy's. */
 import { assemble, type Assembly, bindValue, plugin, type Plugin } from "@kreplica/di";
 import { hwX86, type MachineSpec } from "@kreplica/hw-x86";
 import { HOME_PGDS, type KernelDefect, KernelImage, KernelLayout, KernelOptions, LAZY_PGDS, mmCore, singleCopy } from "@kreplica/mm-core";
@@ -10,10 +10,6 @@ export interface Ingredients { readonly image: KernelImage; readonly layout: Ker
 const inputs = (given: Ingredients): Plugin => plugin("inputs", [
   bindValue(KernelImage, given.image), bindValue(KernelLayout, given.layout), bindValue(KernelOptions, given.options),
 ]);
-
-/** Linux as it was, and with the series: the two lists differ in one line. */
-export const baseline = (spec: MachineSpec, given: Ingredients): Assembly => assemble([hwX86(spec), inputs(given), mmCore, singleCopy]);
-export const replicated = (spec: MachineSpec, given: Ingredients): Assembly => assemble([hwX86(spec), inputs(given), mmCore, numaReplication]);
 
 /** A policy: the plugin that stands in the replication line, and the defects of the series it reproduces in the kernel's core. */
 export interface Policy { readonly summary: string; readonly plugin: Plugin; readonly defects?: ReadonlySet<KernelDefect> }

@@ -2,7 +2,7 @@
 import type { Assembly } from "@kreplica/di";
 import type { Machine } from "@kreplica/hw-x86";
 import type {
-  AddressSpaces, BootMemory, BuildContext, CpuState, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, TableMemory,
+  AddressSpaces, BootMemory, BuildContext, CpuState, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory,
 } from "@kreplica/mm-core";
 
 /** The kernel's parts, by port. */
@@ -18,6 +18,7 @@ export interface BootParts {
   readonly allocator: PageAllocator;
   readonly early: BootMemory;
   readonly spaces: AddressSpaces;
+  readonly switcher: SwitchMm;
   readonly cpus: CpuState;
   readonly boot: KernelBoot;
   readonly context: BuildContext;

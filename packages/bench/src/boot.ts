@@ -3,7 +3,7 @@ import type { Plugin } from "@kreplica/di";
 import { type FrameRange, Machine, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
 import {
   AddressSpaces, type BootEvent, BootMemory, BuildContext, CpuState, InvariantError, KernelBoot, type KernelImage, kernelLayout,
-  type KernelOptions, KernelTables, PageAllocator, ReplicaView, TableMemory,
+  type KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory,
 } from "@kreplica/mm-core";
 import { BootWitness, checkInvariants, type InvariantReport } from "@kreplica/numa-replication";
 import { type MemoryAccount, measureMemory } from "./accounting.js";
@@ -125,7 +125,7 @@ export function prepare(options: BootOptions): BootParts {
   return {
     assembly, image, layout, options: kernelOptions,
     machine: assembly.get(Machine), tables: assembly.get(KernelTables), entries: assembly.get(TableMemory), view: assembly.get(ReplicaView),
-    allocator: assembly.get(PageAllocator), early: assembly.get(BootMemory), spaces: assembly.get(AddressSpaces), cpus: assembly.get(CpuState),
+    allocator: assembly.get(PageAllocator), early: assembly.get(BootMemory), spaces: assembly.get(AddressSpaces), switcher: assembly.get(SwitchMm), cpus: assembly.get(CpuState),
     boot: assembly.get(KernelBoot), context: assembly.get(BuildContext),
   };
 }

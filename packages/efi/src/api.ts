@@ -2,7 +2,7 @@
 import { token } from "@kreplica/di";
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
 
-/** One code, one throwing place. */
+/** One code, one meaning; the detail names the place. */
 export type EfiErrorCode = "misaligned" | "no-room" | "out-of-frames";
 
 /** Thrown by cold-path operations; nothing is kept then. */

@@ -8,9 +8,6 @@
  * Source: Intel SDM vol. 3A, "4-Level Paging and 5-Level Paging".
  */
 
-export const PAGE_BYTES = 4096;
-export const PAGE_SHIFT = 12;
-export const ENTRIES_PER_TABLE = 512;
 /** Bytes one leaf maps, by level: 1 is a PTE (4 KiB), 2 a PMD (2 MiB), 3 a PUD (1 GiB). */
 export const LEAF_BYTES = { 1: 4096n, 2: 0x20_0000n, 3: 0x4000_0000n } as const;
 
@@ -23,8 +20,6 @@ export const fromHalves = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) 
 
 /** Physical address of a frame's first byte. */
 export const addressOfFrame = (frame: number): bigint => BigInt(frame) << 12n;
-/** Frame that holds a physical address; exact below 2^44. */
-export const frameOfAddress = (physical: bigint): number => Number(physical >> 12n);
 
 /** Whether bits 63 to 47 (4 levels) or 63 to 56 (5 levels) are all alike. @source SDM vol. 1, "Canonical Addressing" */
 export const isCanonical = (address: bigint, levels: 4 | 5): boolean => {

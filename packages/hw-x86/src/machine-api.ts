@@ -17,7 +17,7 @@ export enum FaultBit { Protection = 1, Write = 2, User = 4, Reserved = 8, Fetch 
  * One hardware thread: control registers and the access path through its TLBs, the tables and its caches.
  *
  * After reset all registers are 0: paging is off and addresses are physical. Paging comes on in the order of the hardware,
- * CR4.PAE, CR3, EFER.LME, CR0.PG. Address halves may be signed or unsigned; signed ones (`lo | 0`) allocate nothing.
+ * CR4.PAE, CR3, EFER.LME, CR0.PG; CR4.PCIDE is set after that and cleared before PG is. Address halves may be signed or unsigned; signed ones (`lo | 0`) allocate nothing.
  */
 export interface Cpu {
   readonly id: CpuId;
@@ -31,13 +31,13 @@ export interface Cpu {
   readonly pcid: number;
   /** CR3 as last written, bit 63 off. */
   readonly cr3: bigint;
-  /** MOV CR3 with all it does to TLBs and paging-structure caches; bit 63 keeps this PCID's entries (CR4.PCIDE). @source SDM vol. 3A, "Operations that Invalidate TLBs and Paging-Structure Caches" */
+  /** MOV CR3 with all it does to TLBs and paging-structure caches; bit 63 keeps this PCID's entries (CR4.PCIDE), and without PCIDE does nothing where hardware refuses it. @throws MachineError "general-protection" for bits 62 to MAXPHYADDR @source SDM vol. 3A, "Operations that Invalidate TLBs and Paging-Structure Caches" */
   writeCr3(value: bigint): void;
-  /** Bits kept: 16 (WP), 31 (PG). @throws MachineError "general-protection" or "not-modelled" for PG without CR4.PAE or EFER.LME */
+  /** Bits kept: 16 (WP), 31 (PG). @throws MachineError "general-protection" or "not-modelled" for PG without CR4.PAE or EFER.LME, "general-protection" for PG cleared with CR4.PCIDE */
   cr0: number;
   /** Bits kept: 5 PAE, 7 PGE, 12 LA57, 17 PCIDE, 20 SMEP, 21 SMAP. Changing PGE, PCIDE (to 0), SMEP or LA57 flushes as the SDM says. @throws MachineError "general-protection" where the hardware would */
   cr4: number;
-  /** Bits kept: 8 LME, 10 LMA (set and cleared by CR0.PG alone), 11 NXE. */
+  /** Bits kept: 8 LME, 10 LMA (set and cleared by CR0.PG alone), 11 NXE. @throws MachineError "general-protection" for LME changed while paging is on */
   efer: number;
   /** RFLAGS.AC for SMAP. */
   alignmentCheck: boolean;

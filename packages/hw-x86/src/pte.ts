@@ -43,7 +43,6 @@ export const FRAME_HIGH_MASK = 0x000f_ffff;
 export const isPresent = (lo: number): boolean => (lo & Bit.Present) !== 0;
 export const isWritable = (lo: number): boolean => (lo & Bit.Writable) !== 0;
 export const isUser = (lo: number): boolean => (lo & Bit.User) !== 0;
-export const isGlobal = (lo: number): boolean => (lo & Bit.Global) !== 0;
 export const isExecutable = (hi: number): boolean => (hi & NO_EXECUTE) === 0;
 /** Whether a present entry of this level ends the walk. @param level 1 PTE, 2 PMD, 3 PUD; 4 and 5 never do */
 export const isLeaf = (lo: number, level: number): boolean => level === 1 || (level <= 3 && (lo & Bit.PageSize) !== 0);

@@ -71,9 +71,13 @@ export abstract class ThreadRegisters {
   /** A refused fetch says in its error code that it was one. */
   protected fetchReported = false;
 
-  /** @param thread number within the core, 0 to 7 */
+  /** Bits of CR3 between the widest physical address and bit 62: reserved, whatever CR4 says. */
+  private readonly cr3Reserved: bigint;
+
+  /** @param thread number within the core, 0 to 7 @param physicalBits MAXPHYADDR */
   constructor(core: Core, thread: number, memory: PhysMemory, physicalBits: number) {
     this.core = core;
+    this.cr3Reserved = (1n << 63n) - (1n << BigInt(physicalBits));
     this.walker = new Walker(memory, core, physicalBits);
     this.thread = thread << 25;
     this.derive();
@@ -84,6 +88,8 @@ export abstract class ThreadRegisters {
   get cr3(): bigint { return this.cr3Value; }
 
   writeCr3(value: bigint): void {
+    const reserved = value & this.cr3Reserved;
+    if (reserved !== 0n) this.refuse("cr3", `bits 0x${reserved.toString(16)} are reserved: no physical address is that wide`, "load a root table that lies in memory");
     this.cr3Value = BigInt.asUintN(63, value);
     this.derive();
     const keep = (this.cr4Value & CR4_PCIDE) !== 0 && value >> 63n !== 0n;
@@ -110,6 +116,7 @@ export abstract class ThreadRegisters {
       throw new MachineError("not-modelled", "cr0", "paging without EFER.LME is 32-bit or PAE paging, which is not modelled", "set CR4.PAE, then EFER.LME, then CR0.PG");
     }
     if (now >= CR0_PG && (this.cr4Value & CR4_PAE) === 0) this.refuse("cr0", "paging in long mode needs CR4.PAE", "set CR4.PAE before CR0.PG");
+    if (was >= CR0_PG && now < CR0_PG && (this.cr4Value & CR4_PCIDE) !== 0) this.refuse("cr0", "PG cannot be cleared while CR4.PCIDE is set", "clear CR4.PCIDE first");
     this.cr0Value = now;
     this.eferValue = now >= CR0_PG ? this.eferValue | EFER_LMA : this.eferValue & ~EFER_LMA;
     if (was >= CR0_PG && now < CR0_PG) this.flushTranslations();
@@ -121,6 +128,7 @@ export abstract class ThreadRegisters {
     const now = value & CR4_KEPT;
     const was = this.cr4Value;
     if (this.paging && ((now ^ was) & (CR4_LA57 | CR4_PAE)) !== 0) this.refuse("cr4", "LA57 and PAE cannot change while paging is on in long mode", "clear CR0.PG first");
+    if ((now & ~was & CR4_PCIDE) !== 0 && (this.eferValue & EFER_LMA) === 0) this.refuse("cr4", "PCIDE cannot be set outside long mode", "set CR0.PG with EFER.LME first");
     if ((now & ~was & CR4_PCIDE) !== 0 && cr3Pcid(this.cr3Value) !== 0) this.refuse("cr4", "PCIDE cannot be set while CR3 bits 11..0 are not zero", "load a CR3 with PCID 0 first");
     const pcid = this.pcid;
     this.cr4Value = now;
@@ -135,6 +143,7 @@ export abstract class ThreadRegisters {
 
   get efer(): number { return this.eferValue; }
   set efer(value: number) {
+    if (this.paging && ((value ^ this.eferValue) & EFER_LME) !== 0) this.refuse("efer", "LME cannot change while paging is on", "clear CR0.PG first");
     this.eferValue = (value & EFER_KEPT & ~EFER_LMA) | (this.eferValue & EFER_LMA);
     this.derive();
   }

@@ -122,7 +122,6 @@ describe("with PCIDs", () => {
     ["CR4.SMEP set", toggle(Cr4.SupervisorExecutePrevention), without("global", ...NON_GLOBAL_1)],
     ["CR4.SMAP set", (cpu) => { cpu.alignmentCheck = true; cpu.cr4 |= Cr4.SupervisorAccessPrevention; }, without()],
     ["CR0.WP set", (cpu) => { cpu.cr0 |= Cr0.WriteProtect; }, without()],
-    ["CR0.PG cleared and set", (cpu) => { cpu.cr0 = 0; cpu.cr0 = Cr0.Paging; }, ["sibling"]],
     ["everything of this thread", (cpu) => cpu.flushTranslations(), ["sibling"]],
   ])("%s", (_, operation, kept) => {
     const scene = new Scene(true);
@@ -163,12 +162,44 @@ describe("without PCIDs", () => {
     ["INVPCID 0, PCID 0, a", (cpu) => cpu.invpcid(0, 0, BigInt(PAGES.a)), without("a", "tablesOfA", ...gone)],
     ["INVPCID 0, PCID 0, the global page", (cpu) => cpu.invpcid(0, 0, BigInt(PAGES.global)), without(...gone)],
     ["INVPCID 1, PCID 0", (cpu) => cpu.invpcid(1, 0, 0n), ["global", "sibling"]],
+    ["CR0.PG cleared and set", (cpu) => { cpu.cr0 = 0; cpu.cr0 = Cr0.Paging; }, ["sibling"]],
     ["CR4.PCIDE set", toggle(Cr4.ProcessContext), without(...gone)],
     ["CR4.PCIDE set and cleared", (cpu) => { cpu.cr4 |= Cr4.ProcessContext; cpu.cr4 &= ~Cr4.ProcessContext; }, ["sibling"]],
   ])("%s", (_, operation, kept) => {
     const scene = new Scene(false);
     operation(scene.cpu);
     expect(scene.kept(false)).toEqual(kept);
+  });
+});
+
+/** Source: SDM vol. 3A, "Control Registers", "Process-Context Identifiers (PCIDs)"; vol. 2, "MOV (Move to/from Control Registers)"; vol. 4, "IA32_EFER". */
+describe("what the hardware answers with #GP changes nothing", () => {
+  /** Widest physical address of the machine of these tests. */
+  const WIDEST = BigInt(tinyMachine().physicalBits);
+  test.each<[string, "cr0" | "cr3" | "cr4" | "efer", boolean, (cpu: Cpu) => void]>([
+    ["CR0.PG cleared with CR4.PCIDE", "cr0", true, (cpu) => { cpu.cr0 = 0; }],
+    ["CR4.PCIDE set outside long mode", "cr4", false, (cpu) => { cpu.cr0 = 0; cpu.cr4 |= Cr4.ProcessContext; }],
+    ["CR4.PCIDE set with a PCID in CR3", "cr4", false, (cpu) => { cpu.writeCr3(cr3Value(ROOTS[1], 1)); cpu.cr4 |= Cr4.ProcessContext; }],
+    ["CR4.PAE cleared while paging is on", "cr4", true, (cpu) => { cpu.cr4 &= ~Cr4.PhysicalAddressExtension; }],
+    ["EFER.LME cleared while paging is on", "efer", true, (cpu) => { cpu.efer = Efer.NoExecuteEnable; }],
+    ["CR3 with bit 62", "cr3", true, (cpu) => cpu.writeCr3(cr3Value(ROOTS[1], 1) | 1n << 62n)],
+    ["CR3 with bit 60", "cr3", false, (cpu) => cpu.writeCr3(cr3Value(ROOTS[1]) | 1n << 60n)],
+    ["CR3 just above the widest physical address", "cr3", true, (cpu) => cpu.writeCr3(1n << WIDEST)],
+  ])("%s", (_, field, pcids, operation) => {
+    const { cpu } = new Scene(pcids);
+    expect(() => operation(cpu)).toThrow(expect.objectContaining({ code: "general-protection", field }));
+    if (field !== "cr3") return;
+    expect(cpu.rootFrame).toBe(ROOTS[1]);
+    expect(cpu.load(PAGES.a, 0)).toBe(0);
+  });
+
+  test("the highest root a physical address can name is taken, and LME may change while paging is off", () => {
+    const { cpu } = new Scene(false);
+    cpu.writeCr3((1n << WIDEST) - 4096n);
+    expect(cpu.cr3).toBe((1n << WIDEST) - 4096n);
+    cpu.cr0 = 0;
+    cpu.efer = 0;
+    expect(cpu.efer).toBe(0);
   });
 });
 

@@ -11,8 +11,9 @@ import { BuildContext } from "./build-context.js";
 import { invariant } from "./errors.js";
 import { KernelOptions } from "./options.js";
 import { type Mapping, PageAllocator, ReplicaView } from "./ports.js";
-import { leafEntry, TABLE_BITS } from "./protection.js";
-import { lookup } from "./walk.js";
+import { leafEntry, mappingOf, TABLE_BITS } from "./protection.js";
+import { writeSplit } from "./split-leaf.js";
+import { walk } from "./walk.js";
 
 /** The tables of one process. */
 export interface AddressSpace {
@@ -33,8 +34,9 @@ export interface AddressSpace {
   set(address: bigint, mapping: Mapping, node: NodeId): boolean;
   /** Takes a leaf away. @returns what was there */
   clear(address: bigint): Mapping | undefined;
+  /** The leaf over an address. One without access has a page all the same, and is found with `present` false. */
   lookup(address: bigint): Mapping | undefined;
-  /** First address in [start, end) that a leaf maps; whole tables that are missing are passed over. */
+  /** First address in [start, end) with a leaf, present or not; whole tables that are missing are passed over. */
   nextMapped(start: bigint, end: bigint): bigint | undefined;
   /** Replaces a 2 MiB leaf by 512 small ones that say the same. @returns false when a table page could not be had */
   splitLarge(address: bigint, node: NodeId): boolean;
@@ -193,8 +195,8 @@ class HolderSpace implements AddressSpace {
     for (; level > wanted; level--) {
       const index = tableIndex(address, level);
       const lo = entries.low(table, index);
-      if (!isPresent(lo)) break;
       if (isLeaf(lo, level)) return NONE;
+      if (!isPresent(lo)) break;
       table = frameOf(lo, entries.high(table, index));
     }
     const made: Frame[] = [];
@@ -256,7 +258,8 @@ class HolderSpace implements AddressSpace {
   }
 
   lookup(address: bigint): Mapping | undefined {
-    return lookup(this.context.entries.memory, this.canonical, this.context.layout.levels, address);
+    const { level, lo, hi } = walk(this.context.entries.memory, this.canonical, this.context.layout.levels, address);
+    return lo === 0 ? undefined : mappingOf(lo, hi, level as 1 | 2 | 3);
   }
 
   nextMapped(start: bigint, end: bigint): bigint | undefined {
@@ -267,7 +270,7 @@ class HolderSpace implements AddressSpace {
       for (; ; level--) {
         const index = tableIndex(at, level);
         const lo = entries.low(table, index);
-        if (!isPresent(lo)) break;
+        if (lo === 0) break;
         if (isLeaf(lo, level)) return at;
         table = frameOf(lo, entries.high(table, index));
       }
@@ -278,16 +281,13 @@ class HolderSpace implements AddressSpace {
   }
 
   splitLarge(address: bigint, node: NodeId): boolean {
-    const { entries, allocator } = this.context;
-    const found = this.lookup(address);
-    invariant(found?.level === 2, `0x${address.toString(16)} is not a 2 MiB leaf`);
+    const { entries, allocator, layout } = this.context;
+    const { level, table, index, lo, hi } = walk(entries.memory, this.canonical, layout.levels, address);
+    invariant(level === 2 && lo !== 0, `0x${address.toString(16)} is not a 2 MiB leaf`);
     const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
     if (lower === NONE) return false;
-    for (let each = 0; each < 512; each++) {
-      const { lo, hi } = leafEntry({ ...found, frame: found.frame + each, level: 1 });
-      entries.write(lower, each, lo, hi);
-    }
-    entries.write(this.tableOf(address, 2), tableIndex(address, 2), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+    writeSplit(entries, lower, lo, hi, 2);
+    entries.write(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
     return true;
   }
 
@@ -295,7 +295,8 @@ class HolderSpace implements AddressSpace {
     const { entries, layout } = this.context;
     const freed: Frame[] = [];
     const isEmpty = (table: Frame): boolean => {
-      for (let index = 0; index < 512; index++) if (isPresent(entries.low(table, index))) return false;
+      // A page without access is not present, and still someone's.
+      for (let index = 0; index < 512; index++) if (entries.low(table, index) !== 0) return false;
       return true;
     };
     const below = (table: Frame, level: number, base: bigint): void => {

@@ -5,7 +5,7 @@
  * steps other packages own (text patching) are empty until their plugin adds to them.
  */
 import { inject, injectable } from "@kreplica/di";
-import { type Frame, Machine } from "@kreplica/hw-x86/api";
+import { Cr0, Cr4, cr3Value, Efer, type Frame, Machine } from "@kreplica/hw-x86/api";
 import { BOOT_STEPS, type BootEvent, type BootStep, type KernelBoot } from "./boot-api.js";
 import { BuildContext } from "./build-context.js";
 import { CpuState } from "./cpu-state.js";
@@ -19,7 +19,7 @@ import { buildKasanShadow } from "./kasan.js";
 import { imageAddress, imageFrame } from "./layout.js";
 import { KernelOptions } from "./options.js";
 import { NodePageAllocator } from "./page-alloc.js";
-import { KernelTables, PageAllocator, ReplicaView, type TableEditor } from "./ports.js";
+import { KernelTables, PageAllocator, ReplicaView } from "./ports.js";
 import { walk } from "./walk.js";
 import { buildUserHalf, copyImageToUser, userImageRange } from "./pti.js";
 
@@ -163,22 +163,20 @@ export class OrderedBoot implements KernelBoot {
     initcalls: () => this.scribble("__start_ro_after_init", "__ro_after_init written"),
     "free-initmem": () => {
       const { image, layout } = this.context;
-      const freed = this.tables.edit((editor) => this.freeImage(editor, image.initBegin, image.initEnd, layout.pti));
+      const freed = this.freeImage(image.initBegin, image.initEnd, layout.pti);
       const from = image.symbol("__start_bss_decrypted_unused");
       const to = image.symbol("__end_bss_decrypted");
-      const more = from !== undefined && to !== undefined && to > from ? this.tables.edit((editor) => this.freeImage(editor, from, to, false)) : 0;
+      const more = from !== undefined && to !== undefined && to > from ? this.freeImage(from, to, false) : 0;
       return `${freed + more} frames of init memory given back`;
     },
     "mark-rodata-ro": () => {
       const { image, layout } = this.context;
       const roEnd = roundUp(image.endRodata);
-      this.mustHave(this.tables.edit((editor) => {
-        const all = editor.protect(this.live(image.stext), pagesOf(image.stext, roEnd), { writable: false }, true);
-        const textEnd = pageUp(image.etext);
-        return all && editor.protect(this.live(textEnd), pagesOf(textEnd, roundUp(image.end)), { executable: false });
-      }));
-      const tails = this.tables.edit((editor) =>
-        this.freeImage(editor, pageUp(image.etext), image.startRodata, layout.pti) + this.freeImage(editor, pageUp(image.endRodata), roEnd, layout.pti));
+      const textEnd = pageUp(image.etext);
+      this.mustHave(this.tables.edit((editor) => editor.together(() =>
+        editor.protect(this.live(image.stext), pagesOf(image.stext, roEnd), { writable: false }, true)
+        && editor.protect(this.live(textEnd), pagesOf(textEnd, roundUp(image.end)), { executable: false }))));
+      const tails = this.freeImage(textEnd, image.startRodata, layout.pti) + this.freeImage(pageUp(image.endRodata), roEnd, layout.pti);
       return `text R-X, rodata R--, the rest RW-; ${tails} frames of tails given back`;
     },
     "numa-replicate-rodata": () => {
@@ -194,7 +192,7 @@ export class OrderedBoot implements KernelBoot {
       if (!this.context.layout.pti) return "";
       const { image, layout } = this.context;
       let copied = 0;
-      for (const { root } of this.view.roots) copied += this.copyUserImage(root, this.options.pcid);
+      this.view.roots.forEach(({ root }, nth) => { copied += this.copyUserImage(root, this.options.pcid, nth > 0); });
       if (!this.options.pcid) {
         this.mustHave(this.tables.edit((editor) => editor.protect(imageAddress(layout, image.stext), pagesOf(image.stext, image.etext), { global: true }, true)));
       }
@@ -207,18 +205,19 @@ export class OrderedBoot implements KernelBoot {
   private enterBootTable(cpu: number): void {
     const { levels } = this.context.layout;
     const core = this.machine.cpu(cpu);
-    core.cr4 = 0x20 | 0x80 | (levels === 5 ? 0x1000 : 0) | 0x10_0000;
-    core.efer = 0x100 | 0x400 | 0x800;
-    core.cr0 = 0x8001_0001 | 0;
-    core.writeCr3(BigInt(this.root) << 12n);
-    if (this.options.pcid) core.cr4 |= 0x2_0000;
+    core.cr4 = Cr4.PhysicalAddressExtension | Cr4.PageGlobal | (levels === 5 ? Cr4.FiveLevels : 0) | Cr4.SupervisorExecutePrevention;
+    core.writeCr3(cr3Value(this.root));
+    core.efer = Efer.LongModeEnable | Efer.NoExecuteEnable;
+    // Paging comes on with a root to walk; PCIDs exist only once long mode is active.
+    core.cr0 = Cr0.Paging + Cr0.WriteProtect;
+    if (this.options.pcid) core.cr4 |= Cr4.ProcessContext;
     core.privilege = 0;
   }
 
-  private copyUserImage(root: Frame, entryOnly: boolean): number {
+  private copyUserImage(root: Frame, entryOnly: boolean, replica = false): number {
     const { layout, image, master } = this.context;
     const node = this.view.roots.find((each) => each.root === root)?.node ?? master;
-    return copyImageToUser(this.context, root, root + 1, userImageRange(layout, image, entryOnly), () => newTable(this.context, node));
+    return copyImageToUser(this.context, root, root + 1, userImageRange(layout, image, entryOnly), () => newTable(this.context, node), replica);
   }
 
   /**
@@ -226,12 +225,13 @@ export class OrderedBoot implements KernelBoot {
    * @patch 05/12 arch/x86/mm/init.c free_init_pages
    * @returns frames given back
    */
-  private freeImage(editor: TableEditor, start: bigint, end: bigint, absent: boolean): number {
+  private freeImage(start: bigint, end: bigint, absent: boolean): number {
     const pages = pagesOf(start, end);
     if (pages === 0) return 0;
-    this.mustHave(editor.protect(this.live(start), pages, { executable: false }));
-    this.mustHave(editor.protect(this.live(start), pages, { writable: true }, true));
-    if (absent) this.mustHave(editor.protect(this.live(start), pages, { present: false }));
+    const at = this.live(start);
+    this.mustHave(this.tables.edit((editor) => editor.together(() =>
+      editor.protect(at, pages, { executable: false }) && editor.protect(at, pages, { writable: true }, true) && (!absent || editor.protect(at, pages, { present: false })))));
+    // Only now that no CPU can write there as image or fetch from there: the edit flushed.
     this.allocator.donate(imageFrame(this.context.layout, this.context.image.stext, start), pages);
     return pages;
   }

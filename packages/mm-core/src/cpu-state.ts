@@ -23,7 +23,7 @@ export interface CpuState {
 export const CpuState = token<CpuState>("mm-core/CpuState");
 
 /** Above this many pages a full flush is cheaper. @source Documentation/arch/x86/tlb.rst, tlb_single_page_flush_ceiling */
-const SINGLE_PAGE_CEILING = 33;
+export const SINGLE_PAGE_CEILING = 33;
 
 @injectable()
 export class OnlineCpus implements CpuState {

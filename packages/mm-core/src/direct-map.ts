@@ -7,13 +7,11 @@
 import { type Frame, type FrameRange, NONE } from "@kreplica/hw-x86/api";
 import { type BuildContext, install, newTable, symbolFrame } from "./early-map.js";
 import { MmError } from "./errors.js";
-import { directAddress } from "./layout.js";
+import { DESCRIPTOR_BYTES, descriptorAddress, directAddress } from "./layout.js";
 import { KERNEL_DATA } from "./protection.js";
 
 const LARGE = 512;
 const HUGE = 262144;
-/** Bytes of a page descriptor. @source Documentation/mm/physical_memory.rst */
-const DESCRIPTOR_BYTES = 64;
 /** Frames of a memory section: descriptors come for whole sections of 128 MiB. @source Documentation/mm/memory-model.rst */
 const SECTION_FRAMES = 32768;
 /** Tables of the direct map that the image's brk has room for. */
@@ -76,7 +74,7 @@ export function buildVmemmap(context: BuildContext, root: Frame): number {
     const block = early.allocate(range.node, leaves * LARGE, LARGE, "kernel");
     if (block === NONE) throw new MmError("out-of-frames", BigInt(first) << 12n, `node ${range.node} has no room for the descriptors of its own memory`);
     for (let leaf = 0; leaf < leaves; leaf++) {
-      const address = layout.vmemmapStart + BigInt(first + leaf * LEAF_DESCRIBES) * BigInt(DESCRIPTOR_BYTES);
+      const address = descriptorAddress(layout, first + leaf * LEAF_DESCRIBES);
       install(context, root, address, { ...protection, frame: block + leaf * LARGE, level: 2 }, () => newTable(context, range.node));
     }
     frames += leaves * LARGE;

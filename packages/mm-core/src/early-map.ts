@@ -40,8 +40,8 @@ export function newTable(context: BuildContext, node: NodeId): Frame {
   return frame;
 }
 
-/** The table of a level on the way to an address, made with all above it where it is missing. @param make source of table pages */
-export function reach(context: BuildContext, root: Frame, address: bigint, wanted: number, make: () => Frame, bits = TABLE_BITS): Frame {
+/** The table of a level on the way to an address, made with all above it where it is missing. @param make source of table pages @param replica whether a single copy would not need it */
+export function reach(context: BuildContext, root: Frame, address: bigint, wanted: number, make: () => Frame, bits = TABLE_BITS, replica = false): Frame {
   let table = root;
   for (let level: number = context.layout.levels; level > wanted; level--) {
     const index = tableIndex(address, level);
@@ -52,7 +52,7 @@ export function reach(context: BuildContext, root: Frame, address: bigint, wante
       continue;
     }
     const lower = make();
-    context.entries.write(table, index, entryLow(lower, bits), entryHigh(lower, false));
+    context.entries.write(table, index, entryLow(lower, bits), entryHigh(lower, false), replica);
     table = lower;
   }
   return table;

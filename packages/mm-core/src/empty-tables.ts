@@ -10,11 +10,17 @@ import { tableAt } from "./walk.js";
 
 const LARGE = 0x20_0000n;
 
+/** An entry that leads to an empty table. */
+interface EmptyEntry {
+  readonly table: Frame;
+  readonly index: number;
+  /** It is in tables of a copy. */
+  readonly replica: boolean;
+}
+
 /** What was found over a range: entries that lead to empty tables. */
 export interface EmptyTables {
-  readonly entries: readonly { readonly table: Frame; readonly index: number }[];
-  /** First address under each entry, once, however many roots have one. */
-  readonly addresses: ReadonlySet<bigint>;
+  readonly entries: readonly EmptyEntry[];
   /** The tables, each once, however many entries lead there. */
   readonly tables: ReadonlySet<Frame>;
 }
@@ -24,12 +30,11 @@ export interface EmptyTables {
  * @returns what has to go before 2 MiB leaves fit on every root; undefined where a leaf is in the way, or a table that is in use or not ours
  */
 export function findEmptyTables(entries: TableMemory, allocator: PageAllocator, roots: readonly TableRoot[], levels: 4 | 5, start: bigint, end: bigint): EmptyTables | undefined {
-  const found = new Map<string, { table: Frame; index: number }>();
-  const addresses = new Set<bigint>();
+  const found = new Map<string, EmptyEntry>();
   const tables = new Set<Frame>();
   for (let address = start; address < end; address += LARGE) {
     const index = tableIndex(address, 2);
-    for (const { root } of roots) {
+    for (const [nth, { root }] of roots.entries()) {
       const table = tableAt(entries.memory, root, levels, address, 2);
       if (table === undefined) continue;
       const lo = entries.low(table, index);
@@ -38,11 +43,11 @@ export function findEmptyTables(entries: TableMemory, allocator: PageAllocator, 
       const lower = frameOf(lo, entries.high(table, index));
       if (!tables.has(lower) && !(allocator.owns(lower, 0) && isEmpty(entries, lower))) return undefined;
       tables.add(lower);
-      addresses.add(address);
-      found.set(`${table}/${index}`, { table, index });
+      const name = `${table}/${index}`;
+      if (!found.has(name)) found.set(name, { table, index, replica: nth > 0 });
     }
   }
-  return { entries: [...found.values()], addresses, tables };
+  return { entries: [...found.values()], tables };
 }
 
 /** An entry that was made absent still has its bits and will be wanted again: only zeroes are nothing. */

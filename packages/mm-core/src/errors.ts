@@ -1,6 +1,6 @@
 /** Why a kernel memory operation was refused, and what a broken promise throws. */
 
-/** One code, one throwing place: grep finds it. */
+/** One code, one meaning. Grep for the code finds every place that throws it, grep for the detail the one. */
 export type MmErrorCode =
   | "already-mapped"
   | "misaligned"

@@ -13,12 +13,18 @@ import { invariant, MmError } from "./errors.js";
 import { KernelLayout, type KernelTables, type Mapping, PageAllocator, type Protection, ReplicaView, type TableEditor } from "./ports.js";
 import { KernelOptions } from "./options.js";
 import { changedHigh, changedLow, invertHigh, invertLow, KERNEL_TABLE_BITS, leafEntry, TABLE_BITS } from "./protection.js";
+import { writeSplit } from "./split-leaf.js";
 import { TableMemory } from "./table-memory.js";
 import { lookup } from "./walk.js";
 
-/** A table reached in lockstep: which root's way led there first, and the node its lower tables belong to. */
-interface Place { readonly table: Frame; readonly node: NodeId }
-interface Undo { readonly table: Frame; readonly index: number; readonly lo: number; readonly hi: number }
+/** A table reached in lockstep: the node of the root whose way led there first, and whether that was not the first root of all. */
+interface Place {
+  readonly table: Frame;
+  readonly node: NodeId;
+  /** A single copy would not have it. */
+  readonly replica: boolean;
+}
+interface Undo { readonly table: Frame; readonly index: number; readonly lo: number; readonly hi: number; readonly replica: boolean }
 
 const PAGES_AT = [0n, 1n, 512n, 262144n] as const;
 
@@ -70,9 +76,10 @@ export class LockstepTables implements KernelTables {
     invariant((start & 0x1f_ffffn) === 0n && pages % 512 === 0, `0x${start.toString(16)} and ${pages} pages: 2 MiB leaves need whole 2 MiB`);
     const found = findEmptyTables(this.entries, this.allocator, this.view.roots, this.layout.levels, start, start + BigInt(pages) * 4096n);
     if (!found) return false;
-    found.entries.forEach(({ table, index }, nth) => this.entries.write(table, index, 0, 0, nth > 0));
-    // A paging-structure cache may still lead to the old table, whatever frame it becomes: flush before it is given back.
-    this.cpus.flushRanges([...found.addresses].map((address) => ({ start: address, pages: 1 })));
+    for (const { table, index, replica } of found.entries) this.entries.write(table, index, 0, 0, replica);
+    // A paging-structure cache may still lead to the old table, whatever frame it becomes: flush before it is given back. Everything
+    // goes: INVLPG empties these caches for the current PCID alone, and kernel addresses are walked under every one.
+    if (found.tables.size > 0) this.cpus.flushAll();
     for (const table of found.tables) this.allocator.free(table, 0);
     return true;
   }
@@ -106,7 +113,7 @@ class Editor implements TableEditor {
   /** Tables of the top level to change: every root, or the holder's own. */
   private rootsOf(only: NodeId | undefined): Place[] {
     const roots = this.view.roots.filter(({ node, kind }) => only === undefined || (node === only && (kind === "node" || this.view.roots.length === 1)));
-    return distinct(roots.map(({ root, node }) => ({ table: root, node })));
+    return distinct(roots.map(({ root, node }, nth) => ({ table: root, node, replica: nth > 0 })));
   }
 
   private mapEach(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame, roots: Place[]): boolean {
@@ -118,10 +125,10 @@ class Editor implements TableEditor {
       for (const { table } of places) {
         if (isPresent(this.entries.low(table, index))) throw new MmError("already-mapped", address, "unmap it first, or protect it");
       }
-      places.forEach(({ table, node }, nth) => {
+      for (const { table, node, replica } of places) {
         const { lo, hi } = leafEntry({ ...mapping, frame: frames(node) });
-        this.store(table, index, lo, hi, nth > 0);
-      });
+        this.store(table, index, lo, hi, replica);
+      }
       return true;
     });
   }
@@ -129,15 +136,17 @@ class Editor implements TableEditor {
   unmap(address: bigint, level: 1 | 2 | 3, only?: NodeId): void {
     const places = this.descend(this.rootsOf(only), address, level, false) ?? [];
     const index = tableIndex(address, level);
-    places.forEach(({ table }, nth) => {
-      if (isPresent(this.entries.low(table, index))) this.store(table, index, 0, 0, nth > 0);
-    });
+    for (const { table, replica } of places) if (isPresent(this.entries.low(table, index))) this.store(table, index, 0, 0, replica);
     if (this.depth === 0) this.journal = [];
     this.touched.push({ start: address, pages: Number(PAGES_AT[level]) });
   }
 
   protect(start: bigint, pages: number, change: Partial<Protection>, alias = false): boolean {
-    return this.atomically(() => this.change(start, pages, (lo, hi, level) => {
+    return this.protectFor(start, pages, change, alias ? aliasChange(change) : undefined, false);
+  }
+
+  private protectFor(start: bigint, pages: number, change: Partial<Protection>, alias: Partial<Protection> | undefined, replica: boolean): boolean {
+    const next: LeafChange = (lo, hi, level) => {
       const absent = !isPresent(lo);
       // What was made absent still has its bits, and shows them when it comes back; only a hole is passed over.
       if (lo === 0 && hi === 0) return undefined;
@@ -146,17 +155,19 @@ class Editor implements TableEditor {
       const nextLo = changedLow(rawLo, level, change);
       const nextHi = changedHigh(rawHi, change);
       return isPresent(nextLo) ? { lo: nextLo, hi: nextHi } : { lo: invertLow(nextLo), hi: invertHigh(nextHi) };
-    }, alias ? aliasChange(change) : undefined));
+    };
+    return this.atomically(() => this.change({ start, pages, next, alias, replica }));
   }
 
   repoint(start: bigint, pages: number, frames: (page: number, node: NodeId) => Frame | undefined): boolean {
-    return this.atomically(() => this.change(start, pages, (lo, hi, level, page, node) => {
+    const next: LeafChange = (lo, hi, level, page, node) => {
       const frame = frames(page, node);
       if (frame === undefined || !isPresent(lo)) return undefined;
       // A leaf keeps its bits 0 to 11, and PAT where the level has it in bit 12.
       const bits = (lo & 0xfff) | (level > 1 ? lo & Bit.PatLarge : 0);
       return { lo: entryLow(frame, bits), hi: entryHigh(frame, (hi & 0x8000_0000) !== 0) };
-    }, undefined));
+    };
+    return this.atomically(() => this.change({ start, pages, next, alias: undefined, replica: false }));
   }
 
   together(change: () => boolean): boolean { return this.atomically(change); }
@@ -183,12 +194,12 @@ class Editor implements TableEditor {
   }
 
   private rollBack(): void {
-    for (const { table, index, lo, hi } of this.journal.reverse()) this.entries.write(table, index, lo, hi);
+    for (const { table, index, lo, hi, replica } of this.journal.reverse()) this.entries.write(table, index, lo, hi, replica);
     for (const frame of this.made) this.allocator.free(frame, 0);
   }
 
   private store(table: Frame, index: number, lo: number, hi: number, replica: boolean): void {
-    this.journal.push({ table, index, lo: this.entries.low(table, index), hi: this.entries.high(table, index) });
+    this.journal.push({ table, index, lo: this.entries.low(table, index), hi: this.entries.high(table, index), replica });
     this.entries.write(table, index, lo, hi, replica);
   }
 
@@ -206,7 +217,7 @@ class Editor implements TableEditor {
       const index = tableIndex(address, level);
       let shared: Frame = NONE;
       const next: Place[] = [];
-      for (const [nth, { table, node }] of places.entries()) {
+      for (const { table, node, replica } of places) {
         const lo = this.entries.low(table, index);
         if (isPresent(lo)) {
           if (isLeaf(lo, level)) {
@@ -214,7 +225,7 @@ class Editor implements TableEditor {
             return undefined;
           }
           const lower = frameOf(lo, this.entries.high(table, index));
-          next.push({ table: lower, node });
+          next.push({ table: lower, node, replica });
           if (shared === NONE) shared = lower;
           continue;
         }
@@ -224,8 +235,8 @@ class Editor implements TableEditor {
         if (lower === NONE) lower = this.newTable(node, !one);
         if (lower === NONE) return undefined;
         if (one) shared = lower;
-        this.store(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), nth > 0);
-        next.push({ table: lower, node });
+        this.store(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), replica);
+        next.push({ table: lower, node, replica });
       }
       places = distinct(next);
       if (places.length === 0) return undefined;
@@ -233,18 +244,17 @@ class Editor implements TableEditor {
     return places;
   }
 
-  /**
-   * Changes every leaf of a range, splitting those it covers in part.
-   * @param next new halves of a leaf, undefined to leave it; `page` counts from the start of the range
-   */
-  private change(start: bigint, pages: number, next: LeafChange, alias: Partial<Protection> | undefined): boolean {
+  /** Changes every leaf of a range, splitting those it covers in part. */
+  private change(work: LeafWork): boolean {
+    const { start, pages } = work;
     if ((start & 4095n) !== 0n) throw new MmError("misaligned", start, "not on a 4 KiB boundary");
-    const done = this.changeBelow(this.rootsOf(undefined), this.layout.levels, start, start, pages, next, alias);
+    const done = this.changeBelow(this.rootsOf(undefined), this.layout.levels, start, work);
     if (done) this.touched.push({ start, pages });
     return done;
   }
 
-  private changeBelow(places: Place[], level: number, at: bigint, start: bigint, pages: number, next: LeafChange, alias: Partial<Protection> | undefined): boolean {
+  private changeBelow(places: Place[], level: number, at: bigint, work: LeafWork): boolean {
+    const { start, pages, next, alias } = work;
     const end = start + BigInt(pages) * 4096n;
     const step = PAGES_AT[Math.min(level, 3) as 1 | 2 | 3] * (level > 3 ? 512n ** BigInt(level - 3) : 1n) << 12n;
     const tableEnd = (at & ~(step * 512n - 1n)) + step * 512n;
@@ -254,11 +264,12 @@ class Editor implements TableEditor {
       const following = entryStart + step;
       const whole = entryStart >= start && following <= end;
       const below: Place[] = [];
-      for (const [nth, { table, node }] of places.entries()) {
+      for (const { table, node, replica: forCopy } of places) {
         const lo = this.entries.low(table, index);
         const hi = this.entries.high(table, index);
+        const replica = work.replica || forCopy;
         if (isPresent(lo) && !isLeaf(lo, level)) {
-          below.push({ table: frameOf(lo, hi), node });
+          below.push({ table: frameOf(lo, hi), node, replica: forCopy });
           continue;
         }
         // A large leaf that was made absent keeps PS, and can be made present again.
@@ -268,18 +279,18 @@ class Editor implements TableEditor {
         if (!changed) continue;
         const same = changed.lo === lo && changed.hi === hi;
         if (whole || same) {
-          if (!same) this.store(table, index, changed.lo, changed.hi, nth > 0);
+          if (!same) this.store(table, index, changed.lo, changed.hi, replica);
           // The alias follows even where the leaf itself said so already: they may differ.
           const frame = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
           const covered = Number(((following < end ? following : end) - first) >> 12n);
-          if (alias && !this.changeAlias(frame + Number((first - entryStart) >> 12n), covered, alias)) return false;
+          if (alias && !this.changeAlias(frame + Number((first - entryStart) >> 12n), covered, alias, replica)) return false;
           continue;
         }
-        const lower = this.split(table, index, lo, hi, level, node, this.view.isPrivate(at), nth > 0);
+        const lower = this.split(table, index, lo, hi, level, node, this.view.isPrivate(at), replica);
         if (lower === NONE) return false;
-        below.push({ table: lower, node });
+        below.push({ table: lower, node, replica: forCopy });
       }
-      if (below.length > 0 && !this.changeBelow(distinct(below), level - 1, at, start, pages, next, alias)) return false;
+      if (below.length > 0 && !this.changeBelow(distinct(below), level - 1, at, work)) return false;
       at = following;
     }
     return true;
@@ -289,33 +300,38 @@ class Editor implements TableEditor {
   private split(table: Frame, index: number, lo: number, hi: number, level: number, node: NodeId, exact: boolean, replica: boolean): Frame {
     const lower = this.newTable(node, exact);
     if (lower === NONE) return NONE;
-    const absent = !isPresent(lo);
-    if (absent) [lo, hi] = [invertLow(lo), invertHigh(hi)];
-    const first = leafFrame(lo, hi, level);
-    const size = Number(PAGES_AT[(level - 1) as 1 | 2]);
-    const pat = (lo & Bit.PatLarge) !== 0;
-    const bits = (lo & 0xfff & ~(level === 2 ? Bit.PageSize : 0)) | (pat ? (level === 2 ? Bit.PatSmall : Bit.PatLarge) : 0);
-    for (let each = 0; each < 512; each++) {
-      const low = entryLow(first + each * size, bits);
-      const high = entryHigh(first + each * size, (hi & 0x8000_0000) !== 0);
-      this.entries.write(lower, each, absent ? invertLow(low) : low, absent ? invertHigh(high) : high, replica);
-    }
+    writeSplit(this.entries, lower, lo, hi, level, replica);
     this.store(table, index, entryLow(lower, KERNEL_TABLE_BITS), entryHigh(lower, false), replica);
     return lower;
   }
 
-  /** Makes the direct map's view of frames follow. The direct map is shared, so this is done once for each run of frames. */
-  private changeAlias(first: Frame, frames: number, change: Partial<Protection>): boolean {
+  /**
+   * Makes the direct map's view of frames follow. The direct map is shared, so this is done once for each run of frames.
+   * @param replica the leaf was in tables of a copy: what is left to do then is for the copy
+   */
+  private changeAlias(first: Frame, frames: number, change: Partial<Protection>, replica: boolean): boolean {
     const address = this.layout.pageOffset + (BigInt(first) << 12n);
     if (this.entries.memory.nodeOf(first) === NONE) return true;
     const before = this.touched.length;
-    const done = this.protect(address, frames, change);
+    const done = this.protectFor(address, frames, change, undefined, replica);
     invariant(!done || this.touched.length > before, "an alias was changed and not flushed");
     return done;
   }
 }
 
+/** New halves of a leaf, undefined to leave it. @param page counts from the start of the range */
 type LeafChange = (lo: number, hi: number, level: number, page: number, node: NodeId) => { readonly lo: number; readonly hi: number } | undefined;
+
+/** A change of all leaves of a range. */
+interface LeafWork {
+  readonly start: bigint;
+  readonly pages: number;
+  readonly next: LeafChange;
+  /** What the direct map's view of the frames follows in. */
+  readonly alias: Partial<Protection> | undefined;
+  /** No store of it would be made by a single copy. */
+  readonly replica: boolean;
+}
 
 /** NX has no alias: the direct map is never executable. G has one: recorded tables show it on the view of text that KPTI made global. */
 function aliasChange(change: Partial<Protection>): Partial<Protection> | undefined {

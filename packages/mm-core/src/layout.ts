@@ -114,5 +114,11 @@ export const imageAddress = (layout: KernelLayout, linked: bigint): bigint => li
 export const imageFrame = (layout: KernelLayout, stext: bigint, linked: bigint): number =>
   Number((layout.imagePhysical + (linked - stext)) >> 12n);
 
+/** Bytes of a page descriptor. @source Documentation/mm/physical_memory.rst */
+export const DESCRIPTOR_BYTES = 64;
+
+/** Address of a frame's descriptor in vmemmap: what virt_to_page gives for the frame's address. */
+export const descriptorAddress = (layout: KernelLayout, frame: number): bigint => layout.vmemmapStart + BigInt(frame * DESCRIPTOR_BYTES);
+
 /** Address of a frame in the direct map: __va. */
 export const directAddress = (layout: KernelLayout, frame: number): bigint => layout.pageOffset + (BigInt(frame) << 12n);

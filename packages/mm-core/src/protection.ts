@@ -31,8 +31,9 @@ export function leafBits(protection: Protection, level: number): number {
     | Bit.Accessed | Bit.Dirty;
 }
 
-/** What a present leaf says. */
+/** What a leaf says, or one that was made absent and keeps its bits. */
 export function mappingOf(lo: number, hi: number, level: 1 | 2 | 3): Mapping {
+  if (!isPresent(lo)) [lo, hi] = [invertLow(lo), invertHigh(hi)];
   const pat = (lo & Bit.WriteThrough ? 1 : 0) | (lo & Bit.CacheDisable ? 2 : 0) | (lo & (level === 1 ? Bit.PatSmall : Bit.PatLarge) ? 4 : 0);
   return {
     frame: leafFrame(lo, hi, level), level,
@@ -73,8 +74,9 @@ export const changedHigh = (hi: number, change: Partial<Protection>): number =>
 export const invertLow = (lo: number): number => (lo ^ 0xffff_f000) >>> 0;
 export const invertHigh = (hi: number): number => (hi ^ 0x000f_ffff) >>> 0;
 
-/** A leaf entry as halves. */
-export const leafEntry = (mapping: Mapping): { readonly lo: number; readonly hi: number } => ({
-  lo: entryLow(mapping.frame, leafBits(mapping, mapping.level)),
-  hi: entryHigh(mapping.frame, !mapping.executable),
-});
+/** A leaf entry as halves; an absent one keeps its bits. */
+export function leafEntry(mapping: Mapping): { readonly lo: number; readonly hi: number } {
+  const lo = entryLow(mapping.frame, leafBits(mapping, mapping.level));
+  const hi = entryHigh(mapping.frame, !mapping.executable);
+  return mapping.present ? { lo, hi } : { lo: invertLow(lo), hi: invertHigh(hi) };
+}

@@ -1,4 +1,5 @@
 /** The single-copy boot: what the tables say at the end, against what was recorded of the real one (data/README.md, "What was seen"). */
+import { Cr0, Cr4, Efer } from "@kreplica/hw-x86/api";
 import { describe, expect, test } from "vitest";
 import { expectMappings, listMappings, testKernel, tinyImage } from "../src/testing.js";
 
@@ -109,4 +110,65 @@ test("memory of a large node is mapped by 1 GiB leaves, split when the image's a
   expect(leaf(at).level).toBe(2);
   expect(leaf(at + 0x100_0000n)).toMatchObject({ level: 2, writable: false });
   expect(leaf(at + 0x120_0000n).level).toBe(1);
+});
+
+test("every CPU turns paging on as the hardware wants it: PAE, a root, long mode, paging, and only then PCIDs", () => {
+  const kernel = testKernel({ pcid: true });
+  const told = new Map<number, string[]>();
+  for (const id of kernel.machine.cpuIds) {
+    const cpu = kernel.machine.cpu(id);
+    const order: string[] = [];
+    told.set(id, order);
+    const watch = (register: "cr0" | "cr4" | "efer", bits: Readonly<Record<string, number>>): void => {
+      let value = 0;
+      Object.defineProperty(cpu, register, { get: () => value, set: (next: number) => {
+        for (const [name, bit] of Object.entries(bits)) if ((next & ~value & bit) !== 0) order.push(name);
+        value = next;
+      } });
+    };
+    watch("cr0", { PG: Cr0.Paging });
+    watch("cr4", { PAE: Cr4.PhysicalAddressExtension, PCIDE: Cr4.ProcessContext });
+    watch("efer", { LME: Efer.LongModeEnable });
+    const write = cpu.writeCr3.bind(cpu);
+    cpu.writeCr3 = (value) => {
+      if (cpu.cr3 === 0n) order.push("CR3");
+      write(value);
+    };
+  }
+  kernel.boot.run();
+  for (const order of told.values()) expect(order).toEqual(["PAE", "CR3", "LME", "PG", "PCIDE"]);
+});
+
+test("mark-rodata-ro with a table page refused, whichever: a part of the image is protected as it was or as it should be, and no less of it is given back", () => {
+  const all = { start: 0xffff_8000_0000_0000n, end: 0xffff_ffff_bfff_ffffn };
+  const make = () => {
+    const kernel = testKernel({ pti: true });
+    const states: string[] = [];
+    const look = (): string => [...listMappings(kernel.entries.memory, kernel.view.kernelRoot(0), 4, all.start, all.end), kernel.allocator.freeFrames(0) + kernel.allocator.usedFrames(0, "page-table")].join("\n");
+    // What can be seen between one edit and the next, and at the end.
+    const edit = kernel.tables.edit.bind(kernel.tables);
+    kernel.tables.edit = (change) => {
+      states.push(look());
+      return edit(change);
+    };
+    kernel.boot.runTo("free-initmem");
+    states.length = 0;
+    return { kernel, states, look };
+  };
+  const undisturbed = make();
+  undisturbed.kernel.boot.runTo("mark-rodata-ro");
+  undisturbed.states.push(undisturbed.look());
+  let refused = 0;
+  for (let nth = 1; refused === nth - 1; nth++) {
+    const { kernel, look } = make();
+    kernel.allocator.refuse(nth);
+    try {
+      kernel.boot.runTo("mark-rodata-ro");
+    } catch (error) {
+      expect(error).toMatchObject({ name: "MmError", code: "out-of-frames" });
+      refused++;
+    }
+    expect(undisturbed.states).toContain(look());
+  }
+  expect(refused).toBeGreaterThan(2);
 });

@@ -1,7 +1,11 @@
 /** LockstepTables keeps the contract of KernelTables on one, two and odd sets of holders, at 4 and 5 levels. */
+import { assemble } from "@kreplica/di";
+import { hwX86 } from "@kreplica/hw-x86";
+import { cr3Value, Machine } from "@kreplica/hw-x86/api";
+import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { describe, expect, test } from "vitest";
 import { fixedHolders, kernelTablesContract, testKernel } from "../src/testing.js";
-import { KERNEL_DATA } from "../src/api.js";
+import { KERNEL_DATA, type Mapping, MmError, type TableEditor } from "../src/api.js";
 import { tableAt } from "../src/walk.js";
 
 const nodes = [0, 1, 2, 3].map((id) => ({ id, memoryMiB: 64, cpus: 1 }));
@@ -14,6 +18,23 @@ describe.each([[[0]], [[0, 1]], [[1, 3]], [[0, 1, 2, 3]]])("holders %j", (holder
       return { tables: kernel.tables, allocator: kernel.allocator, holders, areas: [WINDOW, kernel.layout.vmallocStart] };
     }, 40);
   });
+});
+
+test.each([["map", 2], ["mapPerNode", 1], ["mapPerNode", 2]] as const)("the contract is not kept by tables that refuse every %s of level %i", (method, level) => {
+  expect(() => kernelTablesContract(() => {
+    const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
+    const edit = kernel.tables.edit.bind(kernel.tables);
+    kernel.tables.edit = (change) => edit((editor) => {
+      const real = (editor[method] as (...given: unknown[]) => boolean).bind(editor);
+      return change(Object.assign(Object.create(editor) as TableEditor, {
+        [method](address: bigint, mapping: Mapping, ...more: unknown[]): boolean {
+          if (mapping.level === level) throw new MmError("already-mapped", address, "so it says");
+          return real(address, mapping, ...more);
+        },
+      }));
+    });
+    return { tables: kernel.tables, allocator: kernel.allocator, holders: [0, 1], areas: [WINDOW, kernel.layout.vmallocStart] };
+  }, 40)).toThrow("Property failed");
 });
 
 test("tables are shared outside the window, private and local inside", () => {
@@ -29,6 +50,50 @@ test("tables are shared outside the window, private and local inside", () => {
     expect(at(0, WINDOW, level)).not.toBe(at(2, WINDOW, level));
     expect(kernel.entries.memory.nodeOf(at(2, WINDOW, level))).toBe(2);
   }
+});
+
+test("what is stored for copies is counted apart: whatever is shared, split or refused, the rest is what a single copy stores", () => {
+  const run = (holders: readonly number[]) => {
+    const kernel = testKernel({ nodes, master: 0, view: fixedHolders(...holders) });
+    const frames = (node: number) => kernel.machine.memory.ranges.find((range) => range.node === node)!.first + 0x2000;
+    const own: number[] = [];
+    const step = (change: (editor: TableEditor) => unknown): void => {
+      const before = kernel.tables.stores;
+      kernel.tables.edit(change);
+      own.push(kernel.tables.stores.total - before.total - (kernel.tables.stores.replica - before.replica));
+    };
+    // The direct map of each holder's frames, as 2 MiB leaves.
+    for (const { node } of kernel.machine.memory.ranges) step((editor) => editor.map(kernel.layout.pageOffset + (BigInt(frames(node)) << 12n), { ...KERNEL_DATA, level: 2, frame: frames(node) }));
+    step((editor) => editor.mapPerNode(WINDOW, { ...KERNEL_DATA, level: 2 }, frames));
+    step((editor) => editor.protect(WINDOW, 512, { writable: false }, true));
+    step((editor) => editor.protect(WINDOW + 0x3000n, 2, { writable: true }, true));
+    step((editor) => editor.protect(WINDOW, 512, { writable: true }, true));
+    step((editor) => editor.repoint(WINDOW, 1, (_page, node) => frames(node) + 7));
+    kernel.allocator.refuse(1);
+    step((editor) => editor.map(WINDOW + 0x20_0000n, { ...KERNEL_DATA, level: 1, frame: 5 }));
+    kernel.allocator.refuse(0);
+    step((editor) => editor.unmap(WINDOW, 1));
+    return own;
+  };
+  const single = run([0]);
+  expect(run([0, 1])).toEqual(single);
+  expect(run([0, 1, 2, 3])).toEqual(single);
+});
+
+test("tables that only a copy has split are the copy's affair", () => {
+  const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
+  kernel.tables.edit((editor) => {
+    // Holder 1 has a small table where the others have nothing, and a small leaf in it.
+    editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 0x2000 }, 1);
+    editor.map(WINDOW, { ...KERNEL_DATA, level: 2, frame: 0x2000 }, 0);
+  });
+  const { root } = kernel.view.roots[0]!;
+  kernel.tables.edit((editor) => editor.map(WINDOW + 0x20_0000n, { ...KERNEL_DATA, level: 2, frame: 0x2200 }));
+  const pmd = tableAt(kernel.entries.memory, root, 4, WINDOW, 2)!;
+  kernel.entries.write(pmd, 0, 0x200_01e3, 0);
+  const before = kernel.tables.stores;
+  kernel.tables.edit((editor) => editor.protect(WINDOW, 512, { writable: false }));
+  expect([kernel.tables.stores.total - before.total, kernel.tables.stores.replica - before.replica]).toEqual([3, 2]);
 });
 
 test("the boot table is changed with the others", () => {
@@ -82,6 +147,7 @@ describe("room for large leaves", () => {
     const before = used(kernel);
     kernel.tables.editLazily((editor) => [START, START + 0x20_0000n].forEach((address) => editor.unmap(address, 1)));
     const told = kernel.machine.cpu(1).told.length;
+    const { total, replica } = kernel.tables.stores;
     const free = kernel.allocator.free.bind(kernel.allocator);
     let freedAfterFlush = true;
     kernel.allocator.free = (frame, order) => {
@@ -90,10 +156,39 @@ describe("room for large leaves", () => {
     };
     expect(kernel.tables.makeRoomForLarge(START, 1024)).toBe(true);
     expect(freedAfterFlush).toBe(true);
-    expect(kernel.machine.cpu(1).told.slice(told)).toEqual([`invlpg 0x${START.toString(16)}`, `invlpg 0x${(START + 0x20_0000n).toString(16)}`]);
+    expect(kernel.machine.cpu(1).told.slice(told)).toEqual(["flush"]);
     expect(used(kernel)).toBe(before - 2 * roots);
+    // A single copy clears two entries; the rest is for copies.
+    expect([kernel.tables.stores.total - total, kernel.tables.stores.replica - replica]).toEqual([2 * roots, 2 * (roots - 1)]);
     kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 2, frame: 0x2000 }));
     for (const node of holders) expect(kernel.tables.lookup(node, START + 0x5000n)).toMatchObject({ level: 2, frame: 0x2000 });
+  });
+
+  test("without KPTI, a PCID that is not loaded cannot be led through the old table when its turn comes", () => {
+    const machine = assemble([hwX86(tinyMachine({ nodes: 2, coresPerNode: 1, bytesPerNode: 64 << 20 }))]).get(Machine);
+    const { tables, entries, view, layout, boot } = testKernel({ machine, pti: false, pcid: true });
+    boot.run();
+    const core = machine.cpu(0);
+    const start = layout.vmallocStart + 0x20_0000n;
+    const root = view.kernelRoot(0);
+    const run = (pcid: number): void => core.writeCr3(cr3Value(root, pcid, true));
+    const reached = (): number => {
+      const at = start + 0x3000n;
+      expect(core.load(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n)))).toBe(0);
+      return core.lastFrame;
+    };
+    tables.edit((editor) => editor.map(start + 0x3000n, { ...KERNEL_DATA, level: 1, frame: 0x1003 }));
+    const old = tableAt(entries.memory, root, layout.levels, start, 1)!;
+    run(1);
+    expect(reached()).toBe(0x1003);
+    run(2);
+    tables.edit((editor) => editor.unmap(start + 0x3000n, 1));
+    expect(tables.makeRoomForLarge(start, 512)).toBe(true);
+    tables.edit((editor) => editor.map(start, { ...KERNEL_DATA, level: 2, frame: 0x2000 }));
+    // The frame is someone else's now, who writes what looks like an entry.
+    entries.write(old, 3, 0x0bad_0063, 0);
+    run(1);
+    expect(reached()).toBe(0x2003);
   });
 
   test("a table in use on one holder alone, an absent page, or a leaf: nothing is changed", () => {

@@ -3,7 +3,7 @@
 /** The errno Linux returns. */
 export type ModuleErrno = "ENOEXEC" | "ENOENT" | "EINVAL" | "EEXIST" | "ENOMEM" | "EBUSY" | "EWOULDBLOCK";
 
-/** One code, one throwing place. */
+/** One code, one meaning; the detail names the place. */
 export type ModuleErrorCode =
   /** The file is no ELF file, or its headers do not hold together: see `cause` for offset and field. */
   | "bad-elf"

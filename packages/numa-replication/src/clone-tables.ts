@@ -5,7 +5,7 @@
  * the ragged end of text, where there is one, becomes the holder's own, because two of its leaves must differ.
  */
 import { type Frame, frameOf, isLeaf, isPresent, entryHigh, entryLow, tableIndex } from "@kreplica/hw-x86/api";
-import { invariant, type TableMemory } from "@kreplica/mm-core/api";
+import type { TableMemory } from "@kreplica/mm-core/api";
 
 /** First address of the window whose tables are private: the last 2 GiB. @patch 03/12 arch/x86/include/asm/numa_replication.h PAGE_TABLE_REPLICATION_LEFT */
 export const WINDOW_START = 0xffff_ffff_8000_0000n;
@@ -46,11 +46,4 @@ export function countBelow(entries: TableMemory, level: number, table: Frame): n
     count += 1 + countBelow(entries, level - 1, frameOf(lo, entries.high(table, index)));
   }
   return count;
-}
-
-/** Next table set aside for a holder. @throws InvariantError when fewer were set aside than are cloned */
-export function fromRoom(tables: Frame[]): Frame {
-  const frame = tables.pop();
-  invariant(frame !== undefined, "more tables are cloned than were reserved");
-  return frame;
 }

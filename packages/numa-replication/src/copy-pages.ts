@@ -1,19 +1,7 @@
 /** Bytes of text and rodata from the booted copy to a holder's. */
 import type { Frame, PhysMemory } from "@kreplica/hw-x86/api";
-import { LARGE_PAGES } from "./placement.js";
 
 /** @patch 03/12 mm/numa_replication.c replicate_kernel_text, replicate_kernel_rodata */
 export function copyPages(memory: PhysMemory, from: Frame, to: Frame, pages: number): void {
   for (let page = 0; page < pages; page++) memory.copyFrame(from + page, to + page);
 }
-
-/**
- * Frame a leaf has to name on a holder.
- * @param page of the part, from 0; beyond its last the leaf is left alone
- */
-export function copyOf(copy: Frame, page: number, pages: number): Frame | undefined {
-  return page >= 0 && page < pages ? copy + page : undefined;
-}
-
-/** Whether a part's last 2 MiB are only partly its own. */
-export const hasTail = (pages: number): boolean => pages % LARGE_PAGES !== 0;

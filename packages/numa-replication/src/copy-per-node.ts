@@ -1,22 +1,24 @@
 /**
  * The replica view of a kernel with the series: tables of their own for every holder, copies of text and rodata behind them.
  *
- * Which nodes hold copies, and of what, is the policy's; this class does the steps. Nothing here can fail after `reserve`: all frames
- * are set aside then, and a node that could not get its own is no holder.
+ * Which nodes hold copies, and of what, is the policy's; this class does the steps. Copies and cloned tables cannot fail after `reserve`:
+ * their frames are set aside then, and a node that could not get its own is no holder. Only when rodata is final is it known which leaves
+ * the copies divide, so `replicateRodata` takes those few pages itself: all before its first change, or it is refused as a whole.
  */
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import {
   bootRoot, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, pagesOf,
-  type ReplicaView, tableAt, type TableRoot, userImageRange,
+  type ReplicaView, type TableRoot, userImageRange,
 } from "@kreplica/mm-core/api";
-import { cloneRoot, countBelow, fromRoom, WINDOW_START } from "./clone-tables.js";
-import { copyPages, hasTail } from "./copy-pages.js";
-import { protectAlias } from "./linear-alias.js";
+import { cloneRoot, countBelow, WINDOW_START } from "./clone-tables.js";
+import { copyPages } from "./copy-pages.js";
+import { countAliasTables, protectAlias } from "./linear-alias.js";
 import type { CopiedPart, HolderRoom } from "./placement.js";
 import { memoryNodes, ReplicationPolicy } from "./policy.js";
-import { repointPart } from "./repoint.js";
+import { countPartTables, repointPart } from "./repoint.js";
 import { reserveRooms } from "./reserve.js";
+import { nextPage, takeTablePages } from "./table-pages.js";
 
 @injectable()
 export class CopyPerNode implements ReplicaView {
@@ -57,7 +59,7 @@ export class CopyPerNode implements ReplicaView {
     const kernelTables = countBelow(context.entries, levels, this.bootTable);
     // The user half gets P4D (5 levels), PUD and one PMD page; nothing of it exists yet that could be counted.
     const userTables = pti && !policy.defects.has("D15") ? levels - 2 : 0;
-    const tails = policy.copies.text && hasTail(this.parts.text.pages) ? 1 : 0;
+    const tails = policy.copies.text ? countPartTables(context.entries, levels, this.bootTable, this.bootTable, this.parts.text) : 0;
     this.rooms = reserveRooms(context.early, this.machine, candidates, {
       parts: [...(policy.copies.text ? [this.parts.text] : []), ...(policy.copies.rodata ? [this.parts.rodata] : [])],
       rootFrames: pti ? 2 : 1, tables: kernelTables + userTables + tails, master: this.master, anyNode: policy.defects.has("D14"),
@@ -69,7 +71,7 @@ export class CopyPerNode implements ReplicaView {
     const { entries, layout, image } = this.context;
     if (this.rooms.length === 0) return;
     for (const room of this.rooms) {
-      const make = (): Frame => fromRoom(room.tables);
+      const make = (): Frame => nextPage(room.tables);
       cloneRoot(entries, layout.levels, layout.kernelBoundary, this.bootTable, room.root, make);
       if (layout.pti) {
         if (this.policy.defects.has("D15")) entries.copy(this.bootTable + 1, room.root + 1, layout.kernelBoundary, 512, true);
@@ -80,7 +82,7 @@ export class CopyPerNode implements ReplicaView {
       copyPages(entries.memory, text.original, room.text, text.pages);
       if (!this.policy.defects.has("copied-source")) repointPart(entries, layout.levels, room.root, this.bootTable, text, room.text, make);
       if (layout.pti && !this.policy.defects.has("D15")) {
-        copyImageToUser(this.context, room.root, room.root + 1, userImageRange(layout, image, true), make);
+        copyImageToUser(this.context, room.root, room.root + 1, userImageRange(layout, image, true), make, true);
       }
     }
     const nodes = this.rooms.map((room) => room.node);
@@ -100,21 +102,34 @@ export class CopyPerNode implements ReplicaView {
     this.machine.cpu(cpu).writeCr3(addressOfFrame(this.kernelRoot(this.machine.nodeOfCpu(cpu))));
   }
 
-  /** @patch 03/12 mm/numa_replication.c numa_replicate_kernel_rodata */
+  /**
+   * @patch 03/12 mm/numa_replication.c numa_replicate_kernel_rodata
+   * @throws MmError out-of-frames when a table page could not be had; nothing is changed then
+   */
   replicateRodata(): void {
     const { entries, layout, allocator } = this.context;
+    const { text, rodata } = this.parts;
+    const { copies, defects } = this.policy;
     if (!this.replicated) return;
-    for (const room of this.rooms) {
-      if (room.node === this.master) continue;
-      const make = (): Frame => allocator.allocate(room.node, 0, { purpose: "page-table", zero: true, thisNode: true });
-      const protect = (part: CopiedPart, copy: Frame): void => protectAlias(this.context, this.bootTable, copy, part.pages, room.node);
-      if (this.policy.copies.text) protect(this.parts.text, room.text);
-      if (!this.policy.copies.rodata) continue;
-      const { rodata } = this.parts;
-      copyPages(entries.memory, rodata.original, room.rodata, rodata.pages);
-      if (!this.policy.defects.has("copied-source")) repointPart(entries, layout.levels, room.root, this.bootTable, rodata, room.rodata, make);
-      if (!this.policy.defects.has("D9")) protect(rodata, room.rodata);
-    }
+    const repoints = copies.rodata && !defects.has("copied-source");
+    const divided = new Set<string>();
+    const works = this.rooms.filter((room) => room.node !== this.master).map((room) => ({
+      room,
+      aliases: [
+        ...(copies.text ? [{ first: room.text, frames: text.pages }] : []),
+        ...(copies.rodata && !defects.has("D9") ? [{ first: room.rodata, frames: rodata.pages }] : []),
+      ],
+    }));
+    const pages = takeTablePages(allocator, works.flatMap(({ room, aliases }) => [
+      { node: room.node, pages: repoints ? countPartTables(entries, layout.levels, room.root, this.bootTable, rodata) : 0, exact: true },
+      { node: room.node, pages: aliases.reduce((sum, run) => sum + countAliasTables(this.context, this.bootTable, run, divided), 0), exact: false },
+    ]));
+    works.forEach(({ room, aliases }, nth) => {
+      const [forPart, forAliases] = [pages[2 * nth]!, pages[2 * nth + 1]!];
+      if (copies.rodata) copyPages(entries.memory, rodata.original, room.rodata, rodata.pages);
+      if (repoints) repointPart(entries, layout.levels, room.root, this.bootTable, rodata, room.rodata, () => nextPage(forPart));
+      for (const run of aliases) protectAlias(this.context, this.bootTable, run, () => nextPage(forAliases));
+    });
   }
 
   /** @patch 03/12 mm/numa_replication.c numa_clear_linear_addresses */
@@ -157,10 +172,5 @@ export class CopyPerNode implements ReplicaView {
     const holder = this.nearest(node);
     const room = this.rooms.find((each) => each.node === holder);
     return room?.root ?? NONE;
-  }
-
-  /** PMD page of a holder over an address; for dumps. */
-  tableOver(address: bigint, node: NodeId): Frame | undefined {
-    return tableAt(this.context.entries.memory, this.kernelRoot(node), this.context.layout.levels, address, 2);
   }
 }

@@ -4,50 +4,78 @@
  * The series does this for text only, as a side effect of set_memory_ro walking each replica's table, and leaves rodata copies
  * writable through their alias (defect D9).
  */
-import { type Frame, NONE, type NodeId, tableIndex, entryHigh, entryLow, isLeaf, isPresent, leafFrame, frameOf, Bit, NO_EXECUTE } from "@kreplica/hw-x86/api";
-import { type BuildContext, directAddress, MmError } from "@kreplica/mm-core/api";
+import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, tableIndex } from "@kreplica/hw-x86/api";
+import { type BuildContext, directAddress, KERNEL_TABLE_BITS, writeSplit } from "@kreplica/mm-core/api";
 
 const FRAMES_AT = [0, 1, 512, 262144] as const;
-const KERNEL_TABLE = 0x063;
+
+/** Frames in a row: a copy. */
+export interface FrameRun { readonly first: Frame; readonly frames: number }
+
+/** An entry of the direct map over a run, present or not, that points to no lower table. */
+interface AliasLeaf { readonly table: Frame; readonly index: number; readonly lo: number; readonly hi: number; readonly level: number; readonly first: Frame; readonly frames: number }
+
+/** The entry over a frame, by the tables all roots share. */
+function aliasOf({ entries, layout }: BuildContext, root: Frame, frame: Frame): AliasLeaf {
+  const address = directAddress(layout, frame);
+  let table = root;
+  for (let level: number = layout.levels; ; level--) {
+    const index = tableIndex(address, level);
+    const lo = entries.low(table, index);
+    const hi = entries.high(table, index);
+    if (isPresent(lo) && !isLeaf(lo, level)) {
+      table = frameOf(lo, hi);
+      continue;
+    }
+    const frames = FRAMES_AT[Math.min(level, 3)]!;
+    return isPresent(lo) ? { table, index, lo, hi, level, first: leafFrame(lo, hi, level), frames } : { table, index, lo, hi, level, first: frame, frames: 1 };
+  }
+}
+
+const isWritableLeaf = ({ lo }: AliasLeaf): boolean => isPresent(lo) && (lo & Bit.Writable) !== 0;
 
 /**
- * Takes W from the direct-map leaves of [first, first + frames), splitting what it covers in part. All roots share these tables.
- * @throws MmError out-of-frames when a leaf cannot be split
+ * Table pages {@link protectAlias} will take from `make`.
+ * @param divided leaves that will be split before, by level and first frame; those of this run are added
  */
-export function protectAlias(context: BuildContext, root: Frame, first: Frame, frames: number, node: NodeId): void {
-  const { entries, layout } = context;
-  const end = first + frames;
-  let frame = first;
-  while (frame < end) {
-    const address = directAddress(layout, frame);
-    let table = root;
-    for (let level: number = layout.levels; ; level--) {
-      const index = tableIndex(address, level);
-      let lo = entries.low(table, index);
-      const hi = entries.high(table, index);
-      if (!isPresent(lo)) { frame++; break; }
-      if (isLeaf(lo, level)) {
-        const size = FRAMES_AT[level as 1 | 2 | 3];
-        const start = leafFrame(lo, hi, level);
-        if (!(lo & Bit.Writable)) { frame = start + size; break; }
-        if (start >= first && start + size <= end) {
-          entries.write(table, index, (lo & ~Bit.Writable) >>> 0, hi);
-          frame = start + size;
-          break;
-        }
-        const lower = context.allocator.allocate(node, 0, { purpose: "page-table" });
-        if (lower === NONE) throw new MmError("out-of-frames", address, `no table page to split the direct map's leaf over a copy on node ${node}`);
-        const step = FRAMES_AT[(level - 1) as 1 | 2];
-        const bits = lo & 0xfff & ~(level === 2 ? Bit.PageSize : 0);
-        for (let each = 0; each < 512; each++) {
-          entries.write(lower, each, entryLow(start + each * step, bits), entryHigh(start + each * step, (hi & NO_EXECUTE) !== 0));
-        }
-        lo = entryLow(lower, KERNEL_TABLE);
-        entries.write(table, index, lo, entryHigh(lower, false));
-        table = lower;
-        continue;
-      }
-      table = frameOf(lo, hi);
+export function countAliasTables(context: BuildContext, root: Frame, run: FrameRun, divided: Set<string>): number {
+  const end = run.first + run.frames;
+  let count = 0;
+  /** A leaf, there now or made by a split, that the run meets. */
+  const visit = (level: number, first: Frame): void => {
+    const frames = FRAMES_AT[level as 1 | 2 | 3];
+    if (first >= run.first && first + frames <= end) return;
+    const name = `${level}/${first}`;
+    if (!divided.has(name)) count++;
+    divided.add(name);
+    if (level === 2) return;
+    for (let lower = first; lower < first + frames; lower += 512) if (lower + 512 > run.first && lower < end) visit(2, lower);
+  };
+  for (let frame = run.first; frame < end;) {
+    const leaf = aliasOf(context, root, frame);
+    if (isWritableLeaf(leaf)) visit(leaf.level, leaf.first);
+    frame = leaf.first + leaf.frames;
+  }
+  return count;
+}
+
+/**
+ * Takes W from the direct-map leaves of a run, splitting what it covers in part. All roots share these tables.
+ * @param make gives table pages: as many as {@link countAliasTables} says
+ */
+export function protectAlias(context: BuildContext, root: Frame, run: FrameRun, make: () => Frame): void {
+  const { entries } = context;
+  const end = run.first + run.frames;
+  for (let frame = run.first; frame < end;) {
+    const leaf = aliasOf(context, root, frame);
+    const { table, index, lo, hi, level, first, frames } = leaf;
+    if (isWritableLeaf(leaf) && !(first >= run.first && first + frames <= end)) {
+      const lower = make();
+      writeSplit(entries, lower, lo, hi, level, true);
+      entries.write(table, index, entryLow(lower, KERNEL_TABLE_BITS), entryHigh(lower, false), true);
+      continue;
     }
+    if (isWritableLeaf(leaf)) entries.write(table, index, (lo & ~Bit.Writable) >>> 0, hi, true);
+    frame = first + frames;
   }
 }

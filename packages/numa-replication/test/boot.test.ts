@@ -1,4 +1,5 @@
 /** Boots with copies on every node: all invariants hold, and each defect that can be laid over is caught by the one named for it. */
+import { frameOf, fromHalves, isLeaf, isPresent } from "@kreplica/hw-x86/api";
 import { describe, expect, test } from "vitest";
 import { BOOT_STEPS } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
@@ -117,12 +118,37 @@ test("between the steps: text is copied at one, rodata only at the other, and se
   expect(BOOT_STEPS.indexOf("numa-replicate-rodata")).toBeGreaterThan(BOOT_STEPS.indexOf("mark-rodata-ro"));
 });
 
+describe.each([1, 2, 3])("%i nodes: of the stores of a step, those not counted for copies are what a single copy stores", (count) => {
+  test.each([[4, false, true], [4, true, true], [4, true, false], [5, true, false]] as const)("%i levels, pti=%s, pcid=%s", (levels, pti, pcid) => {
+    for (const alignment of ["recorded", "patch-06"] as const) {
+      const options = { nodes: nodes(count), levels, pti, pcid, alignment };
+      const single = testKernel(options);
+      single.boot.run();
+      const own = (kernel: TestKernel) => kernel.boot.timeline.map(({ step, stores, replicaStores }) => `${step}: ${stores - replicaStores}`);
+      expect(own(boot(options))).toEqual(own(single));
+      expect(own(boot({ ...options, policy: TEXT_ONLY }))).toEqual(own(single));
+    }
+  });
+});
+
 test("the same machine and image give the same tables, word for word", () => {
   const dump = () => {
-    const { entries, view } = boot({ nodes: nodes(3), pti: true });
-    const words: number[] = [];
-    for (const { root } of view.roots) for (let index = 0; index < 1024; index++) words.push(entries.low(root, index & 511));
-    return [words, entries.stores, entries.replicaStores];
+    const { entries, view, layout } = boot({ nodes: nodes(3), pti: true });
+    const words = new Map<number, bigint[]>();
+    const visit = (table: number, level: number): void => {
+      if (words.has(table)) return;
+      const own: bigint[] = [];
+      words.set(table, own);
+      for (let index = 0; index < 512; index++) {
+        const [lo, hi] = [entries.low(table, index), entries.high(table, index)];
+        own.push(fromHalves(lo, hi));
+        if (isPresent(lo) && !isLeaf(lo, level)) visit(frameOf(lo, hi), level - 1);
+      }
+    };
+    for (const { root } of view.roots) for (const half of [root, root + 1]) visit(half, layout.levels);
+    // Both halves of four PGDs, and what of each is its own below.
+    expect(words.size).toBeGreaterThan(8 + 4 * 3);
+    return { words, stores: entries.stores, replicaStores: entries.replicaStores };
   };
   expect(dump()).toEqual(dump());
 });

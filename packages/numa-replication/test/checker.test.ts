@@ -1,6 +1,6 @@
 /** The checker sees: for each invariant it checks, a kernel whose bytes break it and only what follows from it. */
 import { describe, expect, test } from "vitest";
-import { type AddressSpaces, directAddress } from "@kreplica/mm-core/api";
+import { type AddressSpaces, descriptorAddress, directAddress } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
 import { BootWitness, checkInvariants, INVARIANTS, PER_NODE, replicationBy } from "../src/index.js";
 import type { StepSeen } from "../src/invariants/witness.js";
@@ -53,7 +53,10 @@ const cases: readonly [string, string, (kernel: Kernel) => void, TestKernelOptio
   ["A7", "a copy of data", (kernel) => change(kernel, 1, DATA, 2, frame(0x2200))],
   ["A7", "data moved on every root", (kernel) => { for (const node of [-1, 0, 1]) change(kernel, node, DATA, 2, frame(0x2200)); }],
   ["A9", "a large leaf off 2 MiB", (kernel) => change(kernel, 1, TEXT, 2, (lo, hi) => [lo | 0x2000, hi])],
-  ["A10", "a master whose text is not at __pa", (kernel) => change(kernel, 0, TEXT, 2, frame(0x2000))],
+  ["A10", "a direct map that leads elsewhere from __pa", (kernel) => change(kernel, 0, directAddress(kernel.layout, 0x1000), 2, frame(0x2000))],
+  ["A10", "a direct map that a node lacks", (kernel) => change(kernel, 1, kernel.layout.pageOffset, 4, () => [0, 0])],
+  ["A10", "a descriptor that is missing", (kernel) => change(kernel, 0, descriptorAddress(kernel.layout, 0x1000), 2, () => [0, 0])],
+  ["A10", "a node with a descriptor of its own for the same frame", (kernel) => { for (const level of [4, 3]) move(kernel, 1, kernel.layout.vmemmapStart, level, 1); change(kernel, 1, descriptorAddress(kernel.layout, 0x1000), 2, frame(0x2000)); }],
   ["B1", "one PMD page for two", (kernel) => { const theirs = entry(kernel, 0, TEXT, 3); change(kernel, 1, TEXT, 3, () => [theirs.lo, theirs.hi]); }],
   ["B2", "a PMD page on another node", (kernel) => move(kernel, 1, TEXT, 3, 0)],
   ["B3", "a direct map slot of one node alone", (kernel) => change(kernel, 1, kernel.layout.pageOffset + (1n << 39n), 4, () => [0x2063, 0])],
@@ -62,9 +65,13 @@ const cases: readonly [string, string, (kernel: Kernel) => void, TestKernelOptio
   ["B6", "idt_table writable on one node (N2)", (kernel) => change(kernel, 1, idt(kernel), 1, (lo, hi) => [lo | 2, hi])],
   ["B8", "a CPU left on the boot table", (kernel) => kernel.machine.cpu(3).writeCr3(BigInt(kernel.view.roots[0]!.root) << 12n)],
   ["C1", "text writable on one node", (kernel) => change(kernel, 1, TEXT, 2, (lo, hi) => [lo | 2, hi])],
+  ["C1", "data read-only on every root", (kernel) => { for (const node of [-1, 0, 1]) change(kernel, node, DATA, 2, (lo, hi) => [lo & ~2, hi]); }],
+  ["C1", "the page beside idt_table read-only", (kernel) => { for (const node of [-1, 0, 1]) change(kernel, node, idt(kernel) + 0x1000n, 1, (lo, hi) => [lo & ~2, hi]); }],
+  ["C1", "the tail of text still executable", (kernel) => { for (const node of [-1, 0, 1]) change(kernel, node, TEXT + 0x20_3000n, 1, (lo, hi) => [lo & ~2, hi & 0x7fff_ffff]); }, { alignment: "recorded" }],
   ["C1", "writable and executable outside the image", (kernel) => change(kernel, 0, kernel.layout.pageOffset + 0x20_0000n, 2, rwx)],
   ["C2", "the boot table kept as it was", (kernel) => change(kernel, -1, TEXT, 2, (lo, hi) => [lo | 2, hi])],
   ["C2", "data executable through the boot table", (kernel) => change(kernel, -1, DATA, 2, rwx)],
+  ["C2", "data read-only through the boot table", (kernel) => change(kernel, -1, DATA, 2, (lo, hi) => [lo & ~2, hi])],
   ["C3", "a copy writable through the direct map", (kernel) => change(kernel, 0, directAddress(kernel.layout, kernel.tables.lookup(1, RODATA)!.frame), 2, (lo, hi) => [lo | 2, hi])],
   ["C4", "freed init text executable on one node", (kernel) => change(kernel, 1, TEXT + 0xa0_3000n, 1, (lo, hi) => [lo, hi & 0x7fff_ffff])],
   ["G1", "a CPU on a frame that is nobody's root", (kernel) => kernel.machine.cpu(1).writeCr3(BigInt(kernel.view.kernelRoot(0) + 0x40) << 12n)],
@@ -101,6 +108,22 @@ describe("broken bytes", () => {
     corrupt(kernel);
     expect(ids(kernel)).toContain(id);
   });
+});
+
+test("a root of the firmware's that kept what the kernel made read-only is seen by C2, with one copy too", () => {
+  for (const count of [1, 2]) {
+    const kernel = boot({ nodes: Array.from({ length: count }, (_, id) => ({ id, memoryMiB: 64, cpus: 1 })) });
+    const root = kernel.allocator.allocate(0, 0, { purpose: "page-table", zero: true });
+    kernel.entries.copy(kernel.view.kernelRoot(0), root, 0, 512);
+    const found = () => checkInvariants({ ...kernel, spaces, reached: "running", otherRoots: [{ name: "EFI's root", root }] });
+    expect(found().violated).toEqual([]);
+    expect(found().checked).toContain("C2");
+    // From its own PMD page on, the way it was before mark_rodata_ro.
+    const firmware = { ...kernel, view: { ...kernel.view, kernelRoot: () => root } } as Kernel;
+    for (const level of [4, 3]) move(firmware, 0, TEXT, level, 0);
+    change(firmware, 0, TEXT, 2, (lo, hi) => [lo | 2, hi]);
+    expect(found().violated.map(({ id, detail }) => [id, detail])).toEqual([["C2", expect.stringContaining("EFI's root: text at 0xffffffff81000000 is RWX")]]);
+  }
 });
 
 test("a memoryless node on a root that is not its nearest's is seen by A8", () => {
@@ -145,6 +168,29 @@ describe("the order of the boot is judged by what was seen at each step", () => 
     steps[at] = { ...steps[at]!, ...seen };
     expect(ids(kernel)).toContain(id);
   });
+});
+
+test("a CPU on the PGD of a process it does not run is seen by G1, and so is one that did not take its process's", () => {
+  const kernel = boot({ pti: true });
+  const [space, other] = [kernel.spaces.create(0)!, kernel.spaces.create(1)!];
+  const found = (): string[] => checkInvariants({ ...kernel, reached: "running" }, ["G1"]).violated.map(({ id }) => id);
+  const cpu = kernel.machine.cpu(0);
+  const own = cpu.cr3;
+  cpu.writeCr3(BigInt(space.pgd(0)) << 12n);
+  expect(found()).toEqual(["G1"]);
+  cpu.writeCr3(own);
+  expect(found()).toEqual([]);
+  kernel.switcher.switchTo(0, space);
+  expect(found()).toEqual([]);
+  kernel.switcher.enterUser(0);
+  expect(found()).toEqual([]);
+  cpu.writeCr3(BigInt(other.pgd(0) + 1) << 12n);
+  expect(found()).toEqual(["G1"]);
+  // The other node's PGD of its own process.
+  cpu.writeCr3(BigInt(space.pgd(1) + 1) << 12n);
+  expect(found()).toEqual(["G1"]);
+  kernel.switcher.leave(0);
+  expect(found()).toEqual([]);
 });
 
 describe("address spaces", () => {

@@ -1,6 +1,6 @@
 /** Why a change of permissions was refused. */
 
-/** One code, one throwing place. */
+/** One code, one meaning; the detail names the place. */
 export type SetMemoryErrorCode = "misaligned" | "empty-range" | "not-mapped" | "out-of-frames";
 
 /** Thrown before anything was changed. */

@@ -11,30 +11,29 @@ import type { JoinResult } from "./api.js";
 /** Accessed and dirty say nothing about a kernel leaf: leaves that differ only there agree. */
 const IGNORED = Bit.Accessed | Bit.Dirty;
 
-interface Candidate { readonly table: Frame; readonly index: number; readonly lower: Frame; readonly level: 2 | 3; readonly lo: number; readonly hi: number }
+interface Candidate { readonly table: Frame; readonly index: number; readonly lower: Frame; readonly lo: number; readonly hi: number; readonly replica: boolean }
 
 export function joinLeaves(tables: KernelTables, entries: TableMemory, view: ReplicaView, allocator: PageAllocator, levels: 4 | 5, start: bigint, end: bigint): JoinResult {
   let joined = 0;
   const retired = new Set<Frame>();
   for (const level of [2, 3] as const) {
     const found = new Map<string, Candidate>();
-    for (const { root } of view.roots) {
+    for (const [nth, { root }] of view.roots.entries()) {
       walkRange(entries.memory, root, levels, start, end - 1n, {
         table(address, at, lower, table, index) {
           if (at !== level) return true;
           const size = 1n << BigInt(12 + 9 * (level - 1));
           // Only what lies in the range as a whole: the caller owns no more.
           if (address < start || address + size > end) return false;
-          const leaf = uniform(entries, lower, level);
-          if (leaf) found.set(`${table}/${index}`, { table, index, lower, level, ...leaf });
+          const name = `${table}/${index}`;
+          const leaf = found.has(name) ? undefined : uniform(entries, lower, level);
+          if (leaf) found.set(name, { table, index, lower, ...leaf, replica: nth > 0 });
           return false;
         },
       });
     }
-    let first = true;
-    for (const { table, index, lower, lo, hi } of found.values()) {
-      entries.write(table, index, lo, hi, !first);
-      first = false;
+    for (const { table, index, lower, lo, hi, replica } of found.values()) {
+      entries.write(table, index, lo, hi, replica);
       retired.add(lower);
       joined++;
     }

@@ -135,8 +135,11 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
     kernel.setMemory.nonGlobal({ start: WINDOW + 0x1000n, pages: 700 });
     kernel.view.holders.forEach((node, nth) => expect(kernel.allocator.usedFrames(node, "page-table")).toBeGreaterThanOrEqual(used[nth]! + 2));
     kernel.setMemory.global({ start: WINDOW + 0x1000n, pages: 700 });
+    const stores = kernel.tables.stores;
     const result = kernel.setMemory.join({ start: WINDOW, pages: 1024 });
     expect(result.joined).toBe(result.freed);
+    // A single copy stores two leaves; those of other roots are for copies.
+    expect(kernel.tables.stores.total - stores.total - (kernel.tables.stores.replica - stores.replica)).toBe(2);
     expect(result.joined).toBe(2 * new Set(kernel.view.roots.map(({ root }) => root)).size);
     expect(kernel.view.holders.map((node) => kernel.allocator.usedFrames(node, "page-table"))).toEqual(used);
     expect(kernel.snapshot()).toBe(before);

@@ -1,6 +1,6 @@
 /** Why an operation on an area was refused. */
 
-/** One code, one throwing place. The errno Linux would give stands beside each. */
+/** One code, one meaning; the detail names the place. The errno Linux would give stands beside each. */
 export type VmallocErrorCode =
   /** The request itself cannot be served: no pages, a range that is empty or off a page. -EINVAL. */
   | "bad-request"

@@ -1,7 +1,7 @@
 /** What is thrown when a recording cannot be used: an input error that says where in the decompressed stream reading stopped. */
 import { InputError } from "../inputs/input-error.js";
 
-/** Why a recording was refused. One code, one throwing place. */
+/** Why a recording was refused. One code, one meaning; the detail names the place. */
 export type TraceErrorCode =
   | "unreadable" // the file cannot be opened or read
   | "not-a-trace" // the first bytes are neither KTRC1 nor zstd

@@ -91,7 +91,11 @@ export class MachinePort extends MachineAccess implements CpuPort {
 
   writeMsr(index: number, lo: number, hi: number): number {
     if (index === EFER) {
-      this.cpu.efer = lo;
+      try {
+        this.cpu.efer = lo;
+      } catch (error) {
+        return this.refused(error);
+      }
       this.forget();
     } else if (index === X2APIC_COMMAND) this.send(lo & 0xff, hi >>> 0);
     else if (index === X2APIC_SELF) this.send(lo & 0xff, this.cpu.id);

@@ -1,4 +1,4 @@
-/** Present leaves of an address space, in order of address. */
+/** Leaves of an address space, in order of address. */
 import type { AddressSpace } from "../address-space.js";
 import type { Mapping } from "../ports.js";
 
@@ -8,7 +8,7 @@ export const LARGE = 0x20_0000n;
 /** Pages of 4 KiB that a leaf maps: 1, or 512. */
 export const pagesOf = (mapping: Mapping): number => (mapping.level === 2 ? 512 : 1);
 
-/** Present leaves of a space in [start, end), by the address each begins at; one that crosses an end counts. */
+/** Leaves of a space in [start, end), by the address each begins at; one that crosses an end counts, and so does a page without access. */
 export function* leaves(space: AddressSpace, start: bigint, end: bigint): Generator<{ address: bigint; mapping: Mapping }> {
   for (let at = start; at < end;) {
     const hole = space.nextMapped(at, end);

@@ -12,7 +12,7 @@ import { type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import { AddressSpaces } from "../address-space.js";
 import { descriptorRange, LEAF_DESCRIBES, leavesOf } from "../direct-map.js";
 import { invariant } from "../errors.js";
-import { directAddress } from "../layout.js";
+import { descriptorAddress, directAddress } from "../layout.js";
 import { KernelOptions } from "../options.js";
 import { KernelLayout, KernelTables, PageAllocator, ReplicaView } from "../ports.js";
 import { KERNEL_DATA } from "../protection.js";
@@ -59,7 +59,7 @@ export class DirectMapHotplug implements MemoryHotplug {
           const block = this.allocator.allocate(node, LARGE_ORDER, { purpose: "kernel", zero: true });
           if (block === NONE) return false;
           blocks.push(block);
-          const address = this.layout.vmemmapStart + BigInt(first + leaf * LEAF_DESCRIBES) * 64n;
+          const address = descriptorAddress(this.layout, first + leaf * LEAF_DESCRIBES);
           if (!editor.map(address, { ...protection, frame: block, level: 2 })) return false;
         }
         for (const { frame, level } of leavesOf(range)) {

@@ -31,7 +31,7 @@ export interface Process {
   readonly id: number;
   space: AddressSpace;
   vmas: VmaTree<Vma>;
-  /** Pages of 4 KiB that are mapped, and locked ones among them. */
+  /** Pages of 4 KiB that are there, with or without access, and locked ones among them. */
   rss: number;
   locked: number;
   /** Heap: [brkStart, brk). */
@@ -57,6 +57,7 @@ export interface Processes {
   /** @param pages of 4 KiB @returns false where something is mapped already */
   mmap(process: Process, start: bigint, pages: number, properties: VmaProperties, cpu: CpuId): boolean;
   munmap(process: Process, start: bigint, pages: number, cpu: CpuId): boolean;
+  /** A page keeps its contents whatever is allowed, no access at all included. @returns false over a hole, or when there is no memory to split a large page */
   mprotect(process: Process, start: bigint, pages: number, change: Pick<VmaProperties, "readable" | "writable" | "executable">, cpu: CpuId): boolean;
   /** Moves a mapping. @returns false when the source is not one area or the target is taken */
   mremap(process: Process, start: bigint, pages: number, to: bigint, cpu: CpuId): boolean;

@@ -191,12 +191,10 @@ export class UserProcesses implements Processes {
       process.vmas.remove(vma);
       process.vmas.insert(next);
       for (const { address, mapping } of leaves(process.space, vma.start, vma.end)) {
-        // W is only taken away here; a write fault gives it back when the page is its owner's alone. No access at all: P goes.
-        if (!next.readable && !next.writable && !next.executable) {
-          this.frames.drop(mapping.frame);
-          process.space.clear(address);
-          process.rss -= pagesOf(mapping);
-        } else process.space.set(address, { ...mapping, writable: mapping.writable && next.writable, executable: next.executable }, node);
+        // W is only taken away here; a write fault gives it back when the page is its owner's alone. No access at all: P goes, the page
+        // stays where it is and counts as resident. @source Linux 6.5 arch/x86/include/asm/pgtable_types.h _PAGE_PROTNONE
+        const present = next.readable || next.writable || next.executable;
+        process.space.set(address, { ...mapping, present, writable: mapping.writable && next.writable, executable: next.executable }, node);
         touched = true;
       }
     }

@@ -9,12 +9,11 @@
 import { inject, injectable, token } from "@kreplica/di";
 import { addressOfFrame, type CpuId, Machine, type NodeId } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "../address-space.js";
-import { CpuState } from "../cpu-state.js";
+import { CpuState, SINGLE_PAGE_CEILING } from "../cpu-state.js";
 import { KernelOptions } from "../options.js";
 import { KernelLayout, ReplicaView } from "../ports.js";
 
 const SLOTS = 6;
-const SINGLE_PAGE_CEILING = 33;
 const NO_FLUSH = 1n << 63n;
 /** User PCID = kernel PCID + this. @source Documentation/arch/x86/pti.rst */
 const USER_PCID = 0x800;

@@ -9,6 +9,9 @@ import { bootRoot } from "../early-map.js";
 import { invariant } from "../errors.js";
 import { mmCore, singleCopy } from "../index.js";
 import { kernelLayout, type LayoutOptions } from "../layout.js";
+import { Processes } from "../mm/process-api.js";
+import { SwitchMm } from "../mm/switch-mm.js";
+import { UserFrames } from "../mm/user-frames.js";
 import { KernelOptions } from "../options.js";
 import { BootMemory, KernelImage, KernelLayout, KernelTables, PageAllocator, ReplicaView, type TableRoot } from "../ports.js";
 import { TableMemory } from "../table-memory.js";
@@ -47,6 +50,9 @@ export interface TestKernel {
   readonly boot: KernelBoot;
   readonly spaces: AddressSpaces;
   readonly options: KernelOptions;
+  readonly processes: Processes;
+  readonly userFrames: UserFrames;
+  readonly switcher: SwitchMm;
 }
 
 /** Assembles a kernel on a stub machine; nothing has booted yet. */
@@ -72,7 +78,7 @@ export function testKernel(options: TestKernelOptions = {}): TestKernel {
   return {
     machine: machine as StubMachine, layout, image, early: assembly.get(BootMemory), allocator: assembly.get(PageAllocator), entries: assembly.get(TableMemory),
     tables: assembly.get(KernelTables), view: assembly.get(ReplicaView), cpus: assembly.get(CpuState), boot: assembly.get(KernelBoot), spaces: assembly.get(AddressSpaces),
-    options: assembly.get(KernelOptions),
+    options: assembly.get(KernelOptions), processes: assembly.get(Processes), userFrames: assembly.get(UserFrames), switcher: assembly.get(SwitchMm),
   };
 }
 

@@ -7,12 +7,13 @@ type Check = (subject: Subject, verdict: Verdict) => void;
 export const CPU_CHECKS: Readonly<Record<string, Check>> = {
   G1: (subject, verdict) => {
     if (!subject.isPast("smp-init")) return verdict.skip();
-    const { machine, spaces } = subject.kernel;
+    const { machine, switcher, layout } = subject.kernel;
     for (const cpu of machine.cpuIds) {
       const node = machine.nodeOfCpu(cpu);
       const { rootFrame, privilege } = machine.cpu(cpu);
-      const root = rootFrame - (privilege === 3 && subject.kernel.layout.pti ? 1 : 0);
-      if (root !== subject.root(node) && ![...spaces.all].some((space) => space.pgd(node) === root)) verdict.fail(`CR3 of CPU ${cpu} names frame ${rootFrame}, which is neither node ${node}'s root nor a PGD its node would use`);
+      const space = switcher.loaded(cpu);
+      const wanted = (space ? space.pgd(node) : subject.root(node)) + (privilege === 3 && layout.pti ? 1 : 0);
+      if (rootFrame !== wanted) verdict.fail(`CR3 of CPU ${cpu} names frame ${rootFrame}, not ${wanted}: ${space ? `the PGD of space ${space.id}, which it has loaded, for` : "the root of"} node ${node}`);
     }
   },
   G10: (subject, verdict) => {

@@ -1,6 +1,6 @@
 /** Group A: where copies are, what is in them, and what must not be copied. */
 import { isLeaf, isPresent } from "@kreplica/hw-x86/api";
-import { imageAddress, imageFrame, pagesOf } from "@kreplica/mm-core/api";
+import { descriptorAddress, directAddress, imageAddress, imageFrame, pagesOf } from "@kreplica/mm-core/api";
 import { memoryNodes } from "../policy.js";
 import type { Verdict } from "./invariant.js";
 import { Flag, type Pages } from "./page-reader.js";
@@ -122,13 +122,27 @@ export const PLACEMENT_CHECKS: Readonly<Record<string, Check>> = {
     }
   },
   A10: (subject, verdict) => {
-    // __pa is arithmetic; it names the frame whose bytes the master runs.
-    const { layout, image, view } = subject.kernel;
+    if (!subject.isPast("setup-arch")) return verdict.skip();
+    // __pa is arithmetic, and __va and virt_to_page follow from it: what has to hold is that the tables of every CPU lead from there to
+    // the booted frame and to its one descriptor. That the master runs these frames is A6.
+    const { layout, machine } = subject.kernel;
+    const roots = new Map(machine.cpuIds.map((cpu) => [subject.root(machine.nodeOfCpu(cpu)), machine.nodeOfCpu(cpu)]));
     for (const part of [subject.text, subject.rodata]) {
-      const { frames } = subject.reader.read(subject.root(view.master), part.start, part.pages);
-      frames.forEach((frame, page) => {
-        if (frame !== imageFrame(layout, image.stext, part.start - layout.imageOffset + BigInt(page) * 4096n)) verdict.fail(`__pa of ${at(part, page)} does not name the master's frame`);
-      });
+      const descriptors = descriptorAddress(layout, part.original) & ~4095n;
+      const pages = pagesOf(descriptors, descriptorAddress(layout, part.original + part.pages));
+      let first: Pages | undefined;
+      for (const [root, node] of roots) {
+        const direct = subject.reader.read(root, directAddress(layout, part.original), part.pages);
+        for (let page = 0; page < part.pages; page++) {
+          if (!(direct.flags[page]! & Flag.Present) || direct.frames[page] !== part.original + page) verdict.fail(`on node ${node} __pa of ${at(part, page)} names frame ${part.original + page}, which its direct map does not lead to`);
+        }
+        const found = subject.reader.read(root, descriptors, pages);
+        first ??= found;
+        for (let page = 0; page < pages; page++) {
+          if (!(found.flags[page]! & Flag.Present)) verdict.fail(`on node ${node} virt_to_page of ${part.name} has no descriptor at ${hex(descriptors + BigInt(page) * 4096n)}`);
+          else if (found.frames[page] !== first.frames[page]) verdict.fail(`on node ${node} virt_to_page of ${part.name} names another descriptor than elsewhere, at ${hex(descriptors + BigInt(page) * 4096n)}`);
+        }
+      }
     }
   },
   A11: (subject, verdict) => {

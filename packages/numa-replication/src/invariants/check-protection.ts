@@ -12,19 +12,29 @@ const TOP = 0xffff_ffff_ffff_ffffn;
 
 /** Checks that text is R-X, rodata R--, and the rest of the image RW- or absent, in one root. */
 function imageProtection(subject: Subject, root: number, name: string, verdict: Verdict): void {
-  const { image } = subject.kernel;
-  const wants: readonly (readonly [Part, (flags: number) => boolean, string])[] = [
-    [subject.text, (flags) => (flags & (Flag.Present | Flag.Writable | Flag.NoExecute)) === Flag.Present, "R-X"],
-    [subject.rodata, (flags) => (flags & (Flag.Present | Flag.Writable | Flag.NoExecute)) === (Flag.Present | Flag.NoExecute), "R--"],
-    [subject.part("data", image.endRodata, image.end), (flags) => !(flags & Flag.Present) || (flags & Flag.NoExecute) !== 0, "not executable"],
+  const { image, layout } = subject.kernel;
+  const RIGHTS = Flag.Present | Flag.Writable | Flag.NoExecute;
+  // The one page of data that is read-only: idt_table, from init_IRQ on.
+  const idt = image.symbol("idt_table");
+  const idtPage = idt === undefined ? undefined : imageAddress(layout, idt & ~4095n);
+  const isData = (flags: number, address: bigint): boolean =>
+    (flags & Flag.Present) === 0 || ((flags & Flag.NoExecute) !== 0 && ((flags & Flag.Writable) !== 0 || address === idtPage));
+  const wants: readonly (readonly [Part, (flags: number, address: bigint) => boolean, string])[] = [
+    [subject.text, (flags) => (flags & RIGHTS) === Flag.Present, "R-X"],
+    [subject.part("the tail of text", pageUp(image.etext), image.startRodata), isData, "RW- or absent"],
+    [subject.rodata, (flags) => (flags & RIGHTS) === (Flag.Present | Flag.NoExecute), "R--"],
+    [subject.part("data", pageUp(image.endRodata), image.end), isData, "RW- or absent"],
   ];
   for (const [part, fits, wanted] of wants) {
     const { flags } = subject.reader.read(root, part.start, part.pages);
     flags.forEach((found, page) => {
-      if (!fits(found)) verdict.fail(`${name}: ${part.name} at ${hex(part.start + BigInt(page) * 4096n)} is ${describeFlags(found)}, not ${wanted}`);
+      const address = part.start + BigInt(page) * 4096n;
+      if (!fits(found, address)) verdict.fail(`${name}: ${part.name} at ${hex(address)} is ${describeFlags(found)}, not ${wanted}`);
     });
   }
 }
+
+const pageUp = (address: bigint): bigint => (address + 4095n) & ~4095n;
 
 function noWriteAndExecute(subject: Subject, root: number, name: string, verdict: Verdict): void {
   const { entries, layout } = subject.kernel;
@@ -53,9 +63,15 @@ export const PROTECTION_CHECKS: Readonly<Record<string, Check>> = {
   },
   C2: (subject, verdict) => {
     if (!subject.isPast("mark-rodata-ro")) return verdict.skip();
-    if (!subject.isReplicated) return verdict.skip();
-    imageProtection(subject, subject.bootTable, "the boot table", verdict);
-    noWriteAndExecute(subject, subject.bootTable, "the boot table", verdict);
+    const others = subject.kernel.otherRoots ?? [];
+    if (!subject.isReplicated && others.length === 0) return verdict.skip();
+    // The trampoline's top slots are copies of init_top_pgt's, so what these tables map is what it maps. @source Linux 6.5 arch/x86/realmode/init.c
+    if (subject.isReplicated) {
+      imageProtection(subject, subject.bootTable, "the boot table", verdict);
+      noWriteAndExecute(subject, subject.bootTable, "the boot table", verdict);
+    }
+    // Firmware may want regions of its own writable and executable: of its tables the image alone is the kernel's.
+    for (const { root, name } of others) imageProtection(subject, root, name, verdict);
   },
   C3: (subject, verdict) => {
     if (!subject.isPast("numa-replicate-rodata")) return verdict.skip();

@@ -1,6 +1,6 @@
 /** What a check looks at: the machine's bytes, the roots its CPUs use, and what was witnessed while booting. */
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
-import type { AddressSpaces, BootStep } from "@kreplica/mm-core/api";
+import type { AddressSpaces, BootStep, SwitchMm } from "@kreplica/mm-core/api";
 import { BOOT_STEPS, bootRoot, imageAddress, imageFrame, pagesOf } from "@kreplica/mm-core/api";
 import { PageReader } from "./page-reader.js";
 import type { WatchedKernel } from "./watched.js";
@@ -9,6 +9,10 @@ import type { BootWitness } from "./witness.js";
 /** A kernel under check. */
 export interface CheckedKernel extends WatchedKernel {
   readonly spaces: AddressSpaces;
+  /** Which address space each CPU has loaded: what CR3 is held against. */
+  readonly switcher: Pick<SwitchMm, "loaded">;
+  /** Roots beside those of init_mm and of processes that a CPU may load: EFI's. */
+  readonly otherRoots?: readonly { readonly name: string; readonly root: Frame }[];
   /** Boot step done last. */
   readonly reached: BootStep | undefined;
   /** What was seen while booting; without it the invariants about single steps are not reached. */

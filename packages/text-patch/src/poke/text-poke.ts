@@ -110,7 +110,7 @@ export class ReplicaTextPoke implements TextPoke {
   *batchSteps(items: readonly PokeItem[]): Generator<PokeStep, void> {
     if (items.length === 0) return;
     const first = items[0]!.address;
-    if (this.locked) throw new TextPatchError("busy", first, "another patch is under way; wait for it");
+    if (this.locked) throw new TextPatchError("busy", first, "a batch meets another patch under way; wait for it");
     if (items.length > BATCH) throw new TextPatchError("too-long", first, `${items.length} sites; a batch has at most ${BATCH}`);
     const descriptors: Descriptor[] = items.map(({ address, bytes, emulate }, i) => {
       if (i > 0 && address <= items[i - 1]!.address) throw new TextPatchError("unsorted", address, "sites of a batch must ascend; sort them, or use queue");

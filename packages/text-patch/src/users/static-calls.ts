@@ -33,7 +33,7 @@ export class StaticCalls {
     for (const site of sites) {
       if (site.init) continue;
       const old = this.poke.read(site.address, 6);
-      if (!isStaticCall(old)) throw new TextPatchError("unexpected-code", site.address, "a static-call site holds no call, jump, return or no-op");
+      if (!isStaticCall(old)) throw new TextPatchError("unexpected-code", site.address, "a static-call site to be changed holds no call, jump, return or no-op");
       const bytes = staticCallBytes(site, old, target, this.state);
       // A site that returns 0 in place is met half-written as the call it stands for.
       const zero = !site.tail && target === this.state.staticCallReturn0;

@@ -1,0 +1,22 @@
+/** C2 on EFI's own tables: what they map of the kernel's image is protected as in the kernel's, whatever was first. */
+import { Efi, efi, efiPerHolder } from "@kreplica/efi";
+import { checkInvariants } from "@kreplica/numa-replication";
+import { describe, expect, test } from "vitest";
+import { boot } from "../src/boot.js";
+import { smallImage, smallMachine } from "../src/check/small-kernel.js";
+
+describe.each([["single-copy", efi], ["per-node", efi], ["per-node", efiPerHolder], ["text-only", efi]] as const)("%s", (policy, plugin) => {
+  test.each([[4, false], [4, true], [5, true]] as const)("%i levels, pti=%s", (levels, pti) => {
+    for (const early of [false, true]) {
+      const booted = boot({
+        spec: smallMachine(2), policy, image: smallImage(), levels, pti, plugins: [plugin],
+        before: ({ assembly, boot: steps }) => { if (early) steps.during("mm-core-init", () => `EFI's roots: ${assembly.get(Efi).roots.length}`); },
+      });
+      const roots = () => booted.assembly.get(Efi).roots.map((root, nth) => ({ name: `EFI's root ${nth}`, root }));
+      const report = () => checkInvariants({ ...booted, reached: booted.boot.reached, otherRoots: roots() }, ["C2"]);
+      expect(report()).toEqual({ checked: ["C2"], violated: [], notReached: [] });
+      // Without EFI's roots a single copy has nothing to look at here.
+      expect(booted.checkInvariants().checked.includes("C2")).toBe(policy !== "single-copy");
+    }
+  });
+});

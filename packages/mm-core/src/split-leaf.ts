@@ -1,0 +1,25 @@
+/** A table of smaller leaves that says what a large leaf said: the one place where a leaf is divided. */
+import { Bit, entryHigh, entryLow, type Frame, isPresent, leafFrame, NO_EXECUTE } from "@kreplica/hw-x86/api";
+import { invertHigh, invertLow } from "./protection.js";
+import type { TableMemory } from "./table-memory.js";
+
+/**
+ * Fills a table. The caller links it in the leaf's place, and flushes.
+ * @param lo @param hi the large leaf, present or made absent
+ * @param level of the large leaf: 2 or 3
+ * @param replica whether a single copy would not need it
+ */
+export function writeSplit(entries: TableMemory, table: Frame, lo: number, hi: number, level: number, replica = false): void {
+  const absent = !isPresent(lo);
+  if (absent) [lo, hi] = [invertLow(lo), invertHigh(hi)];
+  const first = leafFrame(lo, hi, level);
+  const size = level === 2 ? 1 : 512;
+  // Small leaves have PAT where large ones have PS, and none in bit 12.
+  const pat = (lo & Bit.PatLarge) === 0 ? 0 : level === 2 ? Bit.PatSmall : Bit.PatLarge;
+  const bits = (lo & 0xfff & ~(level === 2 ? Bit.PageSize : 0)) | pat;
+  for (let each = 0; each < 512; each++) {
+    const low = entryLow(first + each * size, bits);
+    const high = entryHigh(first + each * size, (hi & NO_EXECUTE) !== 0);
+    entries.write(table, each, absent ? invertLow(low) : low, absent ? invertHigh(high) : high, replica);
+  }
+}
