@@ -17,17 +17,12 @@
  * the ways themselves are in order, way 0 used last: one pass shifts the tags it skips and at the same time finds the line or
  * throws the last one out; state bits shift in one operation. Either way empty ways come last.
  */
+import { Pattern } from "./bit-patterns.js";
 import type { CacheSpec } from "./spec.js";
 
 const EMPTY = -1;
-/** Knuth's multiplicative hash, 2^32 divided by the golden ratio. */
-const HASH = 0x9e37_79b1 | 0;
 const MODIFIED = 1;
 const SHARED = 2;
-const NIBBLES = 0x1111_1111;
-const NIBBLE_TOPS = 0x8888_8888 | 0;
-const BYTES = 0x0101_0101;
-const BYTE_TOPS = 0x8080_8080 | 0;
 /** Words before the tags, up to 8 ways. */
 const NARROW_FIRST = 5;
 
@@ -41,8 +36,8 @@ export const hintAt = (base: number, frame: number): number => (base + Math.imul
 /** Makes `way` the one used last in an order word that has it. Source: Knuth, TAOCP 4A, 7.1.3, on finding a zero byte. */
 export const promoted = (order: number, way: number): number => {
   // The lowest nibble that equals `way` becomes 0 under exclusive or, and its top bit the lowest of `zero`.
-  const other = order ^ Math.imul(way | 0, NIBBLES);
-  const zero = (other - NIBBLES) & ~other & NIBBLE_TOPS;
+  const other = order ^ Math.imul(way | 0, Pattern.Nibbles);
+  const zero = (other - Pattern.Nibbles) & ~other & Pattern.NibbleTops;
   const upTo = ((zero & -zero) << 1) - 1;
   return (order & ~upTo) | ((order << 4) & upTo) | way;
 };
@@ -101,7 +96,7 @@ export class LineCache {
   /** Where the record of a line's set begins. */
   baseOf(frame: number, line: number): number {
     const mask = this.groupMask | 0;
-    const group = mask >= 0 ? frame & mask : Math.imul(Math.imul(frame | 0, HASH) >>> 16, this.groups | 0) >>> 16;
+    const group = mask >= 0 ? frame & mask : Math.imul(Math.imul(frame | 0, Pattern.Hash) >>> 16, this.groups | 0) >>> 16;
     return Math.imul((group << 6) | line, this.stride | 0);
   }
 
@@ -111,18 +106,18 @@ export class LineCache {
     const words = this.words;
     const low = words[base + 3]! ^ marks;
     const high = words[base + 4]! ^ marks;
-    return ((((low - BYTES) & ~low) | ((high - BYTES) & ~high)) & BYTE_TOPS) !== 0;
+    return ((((low - Pattern.Bytes) & ~low) | ((high - Pattern.Bytes) & ~high)) & Pattern.ByteTops) !== 0;
   }
 
   /** @param base of the frame's set @returns the line's way or {@link ABSENT}; order unchanged */
   find(base: number, frame: number): number {
     const words = this.words;
     if (this.narrow !== 0) {
-      const mark = Math.imul(Math.imul(frame | 0, HASH) >>> 24, BYTES);
+      const mark = Math.imul(Math.imul(frame | 0, Pattern.Hash) >>> 24, Pattern.Bytes);
       const low = words[base + 3]! ^ mark;
       const high = words[base + 4]! ^ mark;
       // Bit 8b + k: way 4k + b has this mark. (Where one has it, the next may be taken to have it: its tag says no.)
-      let fits = (((low - BYTES) & ~low & BYTE_TOPS) >>> 7) | (((high - BYTES) & ~high & BYTE_TOPS) >>> 6);
+      let fits = (((low - Pattern.Bytes) & ~low & Pattern.ByteTops) >>> 7) | (((high - Pattern.Bytes) & ~high & Pattern.ByteTops) >>> 6);
       while (fits !== 0) {
         const bit = 31 - Math.clz32(fits & -fits);
         const way = (bit >> 3) | ((bit & 1) << 2);
@@ -237,7 +232,7 @@ export class LineCache {
     if (this.hints.length !== 0) this.hints[hintAt(base, frame)] = way;
     const markAt = base + 3 + (way >> 2);
     const shift = (way & 3) << 3;
-    words[markAt] = (words[markAt]! & ~(255 << shift)) | ((Math.imul(frame | 0, HASH) >>> 24) << shift);
+    words[markAt] = (words[markAt]! & ~(255 << shift)) | ((Math.imul(frame | 0, Pattern.Hash) >>> 24) << shift);
     this.victimFrame = words[first + way]!;
     this.victimModified = (modified >>> way) & 1;
     words[first + way] = frame;

@@ -219,7 +219,7 @@ export class Domain implements OuterCaches {
   }
 
   private evicted(core: LineHolder, frame: number, line: number, modified: number, counters: Float64Array): void {
-    let found = modified;
+    let found = modified | 0;
     const cores = this.cores;
     if (this.inclusive !== 0) for (let n = 0; n < cores.length; n++) found |= cores[n]!.probe(frame, line, 1);
     if ((found & MODIFIED) !== 0) this.writeBack(core, frame, counters);

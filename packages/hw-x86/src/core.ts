@@ -5,6 +5,7 @@
  * else goes home: it never moves other lines. L1I and L1D are coherent: a line about to be modified leaves L1I, and a
  * fetch from a modified line cleans it in L1D first.
  */
+import { Pattern } from "./bit-patterns.js";
 import { ABSENT, LineCache } from "./cache.js";
 import type { LineHolder, OuterCaches } from "./sharing.js";
 import type { MachineSpec } from "./spec.js";
@@ -18,12 +19,6 @@ const HELD = 4;
 // Source of counters.ts.
 const L1 = 0;
 const L2 = 1;
-/** Knuth's multiplicative hash, 2^32 divided by the golden ratio. */
-const HASH = 0x9e37_79b1 | 0;
-const BYTES = 0x0101_0101;
-const BYTE_TOPS = 0x8080_8080 | 0;
-const NIBBLES = 0x1111_1111;
-const NIBBLE_TOPS = 0x8888_8888 | 0;
 /** {@link Core.fetchThread} when the next fetch has to look. */
 const NOBODY = -1;
 
@@ -107,21 +102,23 @@ export class Core implements LineHolder {
       this.dataAnyShape(frame, line, write, counters, row);
       return;
     }
+    // What comes in as an argument would else be stored by way of a double.
+    frame |= 0;
     const words = this.l1dWords;
     const base = Math.imul(line | ((frame & this.l1dGroups) << 6), this.l1dStride);
-    const mark = Math.imul(frame, HASH) >>> 24;
-    const marks = Math.imul(mark, BYTES);
+    const mark = Math.imul(frame, Pattern.Hash) >>> 24;
+    const marks = Math.imul(mark, Pattern.Bytes);
     const first = (words[base + 3]! ^ marks) | 0;
     const second = (words[base + 4]! ^ marks) | 0;
-    let fits = (((first - BYTES) & ~first & BYTE_TOPS) >>> 7) | (((second - BYTES) & ~second & BYTE_TOPS) >>> 6);
+    let fits = (((first - Pattern.Bytes) & ~first & Pattern.ByteTops) >>> 7) | (((second - Pattern.Bytes) & ~second & Pattern.ByteTops) >>> 6);
     const order = words[base + 2]! | 0;
     const hint = (base + Math.imul(frame, 773)) & 4095;
     while (fits !== 0) {
       const bit = 31 - Math.clz32(fits & -fits);
       const way = (bit >> 3) | ((bit & 1) << 2);
       if (words[base + 5 + way] === frame) {
-        const other = order ^ Math.imul(way, NIBBLES);
-        const zero = (other - NIBBLES) & ~other & NIBBLE_TOPS;
+        const other = order ^ Math.imul(way, Pattern.Nibbles);
+        const zero = (other - Pattern.Nibbles) & ~other & Pattern.NibbleTops;
         const upTo = (((zero & -zero) << 1) - 1) | 0;
         words[base + 2] = (order & ~upTo) | ((order << 4) & upTo) | way;
         this.l1dHints[hint] = way;
@@ -152,7 +149,7 @@ export class Core implements LineHolder {
     const base2 = Math.imul(line | ((frame & this.l2Groups) << 6), this.l2Stride);
     const first2 = (words2[base2 + 3]! ^ marks) | 0;
     const second2 = (words2[base2 + 4]! ^ marks) | 0;
-    let fits2 = (((first2 - BYTES) & ~first2 & BYTE_TOPS) >>> 7) | (((second2 - BYTES) & ~second2 & BYTE_TOPS) >>> 6);
+    let fits2 = (((first2 - Pattern.Bytes) & ~first2 & Pattern.ByteTops) >>> 7) | (((second2 - Pattern.Bytes) & ~second2 & Pattern.ByteTops) >>> 6);
     const order2 = words2[base2 + 2]! | 0;
     let source = L2;
     let way2 = -1;
@@ -160,8 +157,8 @@ export class Core implements LineHolder {
       const bit = 31 - Math.clz32(fits2 & -fits2);
       const way = (bit >> 3) | ((bit & 1) << 2);
       if (words2[base2 + 5 + way] === frame) {
-        const other = order2 ^ Math.imul(way, NIBBLES);
-        const zero = (other - NIBBLES) & ~other & NIBBLE_TOPS;
+        const other = order2 ^ Math.imul(way, Pattern.Nibbles);
+        const zero = (other - Pattern.Nibbles) & ~other & Pattern.NibbleTops;
         const upTo = (((zero & -zero) << 1) - 1) | 0;
         words2[base2 + 2] = (order2 & ~upTo) | ((order2 << 4) & upTo) | way;
         way2 = way;
@@ -244,7 +241,7 @@ export class Core implements LineHolder {
 
   probe(frame: number, line: number, remove: number): number {
     if (this.counting !== 0 && this.present[this.presentAt(frame, line)] === 0) return 0;
-    const marks = Math.imul(Math.imul(frame, HASH) >>> 24, BYTES);
+    const marks = Math.imul(Math.imul(frame, Pattern.Hash) >>> 24, Pattern.Bytes);
     const { l1i } = this;
     const base = l1i.baseOf(frame, line);
     let found = 0;
@@ -288,7 +285,7 @@ export class Core implements LineHolder {
     }
     words[base] = words[base]! | (1 << way);
     const code = l1i.baseOf(frame, line);
-    if (l1i.mayHold(code, Math.imul(Math.imul(frame, HASH) >>> 24, BYTES)) && l1i.remove(code, frame) !== ABSENT) {
+    if (l1i.mayHold(code, Math.imul(Math.imul(frame, Pattern.Hash) >>> 24, Pattern.Bytes)) && l1i.remove(code, frame) !== ABSENT) {
       this.fetchThread = NOBODY;
       this.left(frame, line);
     }
@@ -354,7 +351,7 @@ export class Core implements LineHolder {
 
   /** Counter of a line. */
   private presentAt(frame: number, line: number): number {
-    return Math.imul((frame << 6) | line, HASH) >>> (this.presentShift | 0);
+    return Math.imul((frame << 6) | line, Pattern.Hash) >>> (this.presentShift | 0);
   }
 
   private left(frame: number, line: number): void {

@@ -10,7 +10,7 @@ import type { Core } from "./core.js";
 import type { Cpu } from "./machine-api.js";
 import type { PhysMemory } from "./memory-api.js";
 import { ThreadRegisters } from "./registers.js";
-import { MISS, TAG_LARGE, regionAt } from "./tlb.js";
+import { MISS, Tag, regionAt } from "./tlb.js";
 
 const LOAD = 0;
 const STORE = 1;
@@ -20,8 +20,7 @@ const FETCH = 2;
 const NOT_DIRTY = 16;
 
 // machine-api.ts.
-const FAULT = 0x8000_0000 | 0;
-const NOT_CANONICAL = FAULT | 0x1_0000;
+const enum Code { Fault = 0x8000_0000 | 0, NotCanonical = Fault | 0x1_0000 }
 const FAULT_PROTECTION = 1;
 const FAULT_WRITE = 2;
 const FAULT_USER = 4;
@@ -40,7 +39,7 @@ const FAULTS = 2;
 
 const NOBODY = -1;
 /** Set in a context while paging is off, registers.ts. */
-const NEVER = 1 << 30;
+const enum Context { Never = 1 << 30 }
 
 /** Where a CPU's counts lie. */
 interface Layout { readonly sources: number; readonly placesAt: number; readonly eventsAt: number }
@@ -233,13 +232,13 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
 
   /** Everything but the common case. @returns 0, then `frame` is set, or what the access function returns */
   private translate(lo: number, hi: number, access: number): number {
-    if ((this.context & NEVER) !== 0) {
-      if ((hi & ~0xfff) !== 0) return NOT_CANONICAL;
+    if ((this.context & Context.Never) !== 0) {
+      if ((hi & ~0xfff) !== 0) return Code.NotCanonical;
       if (access === FETCH) this.core.tlbs.codeKept = 1;
       this.frame = (lo >>> 12) | (hi << 20);
       return 0;
     }
-    if ((hi << this.canonicalShift) >> this.canonicalShift !== (hi | 0)) return NOT_CANONICAL;
+    if ((hi << this.canonicalShift) >> this.canonicalShift !== (hi | 0)) return Code.NotCanonical;
     const tlbs = this.core.tlbs;
     const code = access >> 1;
     const page = (lo >>> 12) | (hi << 20);
@@ -281,7 +280,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const set = (page >>> 9) & large.setMask;
     const at = (Math.imul(set, large.ways | 0) + (large.order[set]! & large.lastMask)) << 2;
     const found = entries[at + 1]!;
-    if (entries[at] !== (page & ~0x1ff) || (found !== (tag | TAG_LARGE) && found !== (globalTag | TAG_LARGE)) || (entries[at + 3]! & deny) !== 0) return false;
+    if (entries[at] !== (page & ~0x1ff) || (found !== (tag | Tag.Large) && found !== (globalTag | Tag.Large)) || (entries[at + 3]! & deny) !== 0) return false;
     if (code !== 0) tlbs.codeKept = 1;
     this.frame = entries[at + 2]! + (page & 0x1ff);
     return true;
@@ -311,7 +310,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     this.core.tlbs.structures.drop(page, high | this.context);
     const index = this.layout.eventsAt + FAULTS;
     this.counters[index] = this.counters[index]! + 1;
-    return FAULT | bits | (access === STORE ? FAULT_WRITE : 0) | (this.privilege === 3 ? FAULT_USER : 0)
+    return Code.Fault | bits | (access === STORE ? FAULT_WRITE : 0) | (this.privilege === 3 ? FAULT_USER : 0)
       | (access === FETCH && this.fetchReported ? FAULT_FETCH : 0);
   }
 }

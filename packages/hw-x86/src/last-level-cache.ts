@@ -13,18 +13,19 @@
  *
  * Who uses more blocks than that, tens of GiB of far addresses, gets tags of 31 bits for the rest of the machine's life.
  */
+import { Pattern } from "./bit-patterns.js";
 import { ABSENT } from "./cache.js";
 import type { CacheSpec } from "./spec.js";
 
-/** Knuth's multiplicative hash, 2^32 divided by the golden ratio. */
-const HASH = 0x9e37_79b1 | 0;
-const SHORT_EMPTY = 0x7fff;
-const LONG_EMPTY = 0x7fff_ffff;
-/** Numbers below it are their own short tags. */
-const PLAIN = 0x4000;
-const BLOCKS = 63;
-/** Blocks that can be told from each other: with 256 groups or more, all. */
-const BLOCK_NUMBERS = 0x1_0000;
+const enum Bits {
+  ShortEmpty = 0x7fff,
+  LongEmpty = 0x7fff_ffff,
+  /** Numbers below it are their own short tags. */
+  Plain = 0x4000,
+  Blocks = 63,
+  /** Blocks that can be told from each other: with 256 groups or more, all. */
+  BlockNumbers = 0x1_0000,
+}
 
 export class LastLevelCache {
   /** Frame that the last {@link touch} that missed threw out, or -1; it had the same line in page. */
@@ -57,8 +58,8 @@ export class LastLevelCache {
     this.ways = shape.ways | 0;
     this.groups = (shape.bytes / (64 * 64 * shape.ways)) | 0;
     this.groupBits = ((this.groups & (this.groups - 1)) === 0 ? 31 - Math.clz32(this.groups) : -1) | 0;
-    this.tags = new Uint16Array(this.groups * 64 * this.ways).fill(SHORT_EMPTY);
-    this.empty = SHORT_EMPTY;
+    this.tags = new Uint16Array(this.groups * 64 * this.ways).fill(Bits.ShortEmpty);
+    this.empty = Bits.ShortEmpty;
   }
 
   /** Uses a line, bringing it in. @returns whether it was there; if not, it is clean and {@link victimFrame} and {@link victimModified} tell what had to leave */
@@ -145,13 +146,13 @@ export class LastLevelCache {
       group = (((frame - Math.imul(tag, groups)) | 0) + this.spread(tag)) | 0;
       if (group >= groups) group = (group - groups) | 0;
     }
-    if (tag >= PLAIN && this.empty === SHORT_EMPTY) tag = this.shortened(tag);
+    if (tag >= Bits.Plain && this.empty === Bits.ShortEmpty) tag = this.shortened(tag);
     this.tag = tag | 0;
     return (group << 6) | line;
   }
 
   private frameOf(set: number, stored: number): number {
-    const tag = stored >= PLAIN && this.empty === SHORT_EMPTY ? this.numberOf(stored) : stored;
+    const tag = stored >= Bits.Plain && this.empty === Bits.ShortEmpty ? this.numberOf(stored) : stored;
     const bits = this.groupBits | 0;
     const group = set >>> 6;
     if (bits >= 0) return (tag << bits) | group;
@@ -163,7 +164,7 @@ export class LastLevelCache {
 
   /** 0 to groups - 1, by the tag: frames a whole number of groups apart do not all meet in one. */
   private spread(tag: number): number {
-    return Math.imul(Math.imul(tag, HASH) >>> 16, this.groups | 0) >>> 16;
+    return Math.imul(Math.imul(tag, Pattern.Hash) >>> 16, this.groups | 0) >>> 16;
   }
 
   /** @returns place of a line's tag, or {@link ABSENT} */
@@ -181,31 +182,31 @@ export class LastLevelCache {
   /** Short tag of a number that is not its own; after {@link widen} the number. */
   private shortened(number: number): number {
     const block = number >>> 8;
-    if (this.blockIndex.length === 0) this.blockIndex = new Uint8Array(BLOCK_NUMBERS);
-    let index = block < BLOCK_NUMBERS ? this.blockIndex[block]! : 0;
+    if (this.blockIndex.length === 0) this.blockIndex = new Uint8Array(Bits.BlockNumbers);
+    let index = block < Bits.BlockNumbers ? this.blockIndex[block]! : 0;
     if (index === 0) {
-      if (block >= BLOCK_NUMBERS || this.blocks.length === BLOCKS) {
+      if (block >= Bits.BlockNumbers || this.blocks.length === Bits.Blocks) {
         this.widen();
         return number;
       }
       index = this.blocks.push(block);
       this.blockIndex[block] = index;
     }
-    return ((BLOCKS + index) << 8) | (number & 255);
+    return ((Bits.Blocks + index) << 8) | (number & 255);
   }
 
   /** What {@link shortened} made a short tag of. */
   private numberOf(tag: number): number {
-    return (this.blocks[(tag >>> 8) - BLOCKS - 1]! << 8) | (tag & 255);
+    return (this.blocks[(tag >>> 8) - Bits.Blocks - 1]! << 8) | (tag & 255);
   }
 
   /** From here on every tag is the number. */
   private widen(): void {
     this.tags = Int32Array.from(this.tags, (stored) => {
-      const tag = stored & SHORT_EMPTY;
-      if (tag === SHORT_EMPTY) return LONG_EMPTY;
-      return (tag >= PLAIN ? this.numberOf(tag) : tag) | (tag === stored ? 0 : LONG_EMPTY + 1);
+      const tag = stored & Bits.ShortEmpty;
+      if (tag === Bits.ShortEmpty) return Bits.LongEmpty;
+      return (tag >= Bits.Plain ? this.numberOf(tag) : tag) | (tag === stored ? 0 : Bits.LongEmpty + 1);
     });
-    this.empty = LONG_EMPTY;
+    this.empty = Bits.LongEmpty;
   }
 }

@@ -5,7 +5,7 @@
  *   bucket -> slot -> slot ...     chain of the slots with the same hash; slot 0 is "none", slots 1 to N hold entries
  *   newer[slot], older[slot]       ring in order of use through slot 0: older[0] is the newest, newer[0] the oldest
  */
-const HASH = 0x9e37_79b1 | 0;
+import { Pattern } from "./bit-patterns.js";
 /** Second key of an empty slot. */
 const EMPTY = -1;
 
@@ -43,7 +43,7 @@ export class LruTable {
   lookup(key: number, tag: number): number {
     const newest = this.older[0]!;
     if (this.key[newest] === key && this.tag[newest] === tag) return newest;
-    let slot = this.buckets[Math.imul(key ^ Math.imul(tag | 0, HASH), HASH) >>> (this.shift | 0)]!;
+    let slot = this.buckets[Math.imul(key ^ Math.imul(tag | 0, Pattern.Hash), Pattern.Hash) >>> (this.shift | 0)]!;
     while (slot !== 0 && (this.key[slot] !== key || this.tag[slot] !== tag)) slot = this.chain[slot]!;
     if (slot !== 0) this.moveToFront(slot);
     return slot;
@@ -54,13 +54,14 @@ export class LruTable {
     const slot = this.newer[0]!;
     if (this.tag[slot] !== EMPTY) this.unchain(slot);
     if (this.older[0] !== slot) this.moveToFront(slot);
-    const bucket = Math.imul(key ^ Math.imul(tag | 0, HASH), HASH) >>> (this.shift | 0);
+    const bucket = Math.imul(key ^ Math.imul(tag | 0, Pattern.Hash), Pattern.Hash) >>> (this.shift | 0);
     this.chain[slot] = this.buckets[bucket]!;
     this.buckets[bucket] = slot;
-    this.key[slot] = key;
-    this.tag[slot] = tag;
-    this.value[slot] = value;
-    this.extra[slot] = extra;
+    // | 0: an argument of a call that is not inlined would go by way of a double.
+    this.key[slot] = key | 0;
+    this.tag[slot] = tag | 0;
+    this.value[slot] = value | 0;
+    this.extra[slot] = extra | 0;
   }
 
   /** Forgets one key, if it is there. */
@@ -112,7 +113,7 @@ export class LruTable {
 
   private unchain(slot: number): void {
     const { chain, buckets } = this;
-    const bucket = Math.imul(this.key[slot]! ^ Math.imul(this.tag[slot]!, HASH), HASH) >>> (this.shift | 0);
+    const bucket = Math.imul(this.key[slot]! ^ Math.imul(this.tag[slot]!, Pattern.Hash), Pattern.Hash) >>> (this.shift | 0);
     const next = chain[slot]!;
     if (buckets[bucket] === slot) buckets[bucket] = next;
     else {

@@ -10,9 +10,8 @@
 import { LruTable } from "./lru-table.js";
 import type { TranslationSpec } from "./spec.js";
 
-const BELOW_PDE = 0x1ff;
-const BELOW_PDPTE = 0x3_ffff;
-const BELOW_PML4E = 0x7ff_ffff;
+/** Bits of a page number below those that choose an entry of the level. */
+const enum Below { Pde = 0x1ff, Pdpte = 0x3_ffff, Pml4e = 0x7ff_ffff }
 
 const cache = (entries: number): LruTable | null => (entries === 0 ? null : new LruTable(entries));
 
@@ -37,28 +36,28 @@ export class PagingStructureCaches {
 
   /** The lowest cached table on the way to a page. @returns its level, 1 to 3, or 0 when the walk starts at the root */
   find(page: number, tag: number): number {
-    if (this.pde !== null && this.take(this.pde, page & ~BELOW_PDE, tag)) return 1;
-    if (this.pdpte !== null && this.take(this.pdpte, page & ~BELOW_PDPTE, tag)) return 2;
-    if (this.pml4e !== null && this.take(this.pml4e, page & ~BELOW_PML4E, tag)) return 3;
+    if (this.pde !== null && this.take(this.pde, page & ~Below.Pde, tag)) return 1;
+    if (this.pdpte !== null && this.take(this.pdpte, page & ~Below.Pdpte, tag)) return 2;
+    if (this.pml4e !== null && this.take(this.pml4e, page & ~Below.Pml4e, tag)) return 3;
     return 0;
   }
 
   /** Enters the table of `level` (1 to 3) that the walk {@link find} did not spare went through; 4 is not cached. */
   insert(level: number, page: number, tag: number, table: number, denials: number): void {
     if (level === 1) {
-      if (this.pde !== null) this.pde.insert(page & ~BELOW_PDE, tag, table, denials);
+      if (this.pde !== null) this.pde.insert(page & ~Below.Pde, tag, table, denials);
     } else if (level === 2) {
-      if (this.pdpte !== null) this.pdpte.insert(page & ~BELOW_PDPTE, tag, table, denials);
+      if (this.pdpte !== null) this.pdpte.insert(page & ~Below.Pdpte, tag, table, denials);
     } else if (level === 3) {
-      if (this.pml4e !== null) this.pml4e.insert(page & ~BELOW_PML4E, tag, table, denials);
+      if (this.pml4e !== null) this.pml4e.insert(page & ~Below.Pml4e, tag, table, denials);
     }
   }
 
   /** Forgets what would be used for one page in a context. */
   drop(page: number, tag: number): void {
-    this.pde?.drop(page & ~BELOW_PDE, tag);
-    this.pdpte?.drop(page & ~BELOW_PDPTE, tag);
-    this.pml4e?.drop(page & ~BELOW_PML4E, tag);
+    this.pde?.drop(page & ~Below.Pde, tag);
+    this.pdpte?.drop(page & ~Below.Pdpte, tag);
+    this.pml4e?.drop(page & ~Below.Pml4e, tag);
   }
 
   /** Forgets every entry whose tag has these bits. */

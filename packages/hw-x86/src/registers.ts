@@ -10,7 +10,7 @@ import type { Core } from "./core.js";
 import { cr3Frame, cr3Pcid } from "./cr3.js";
 import { MachineError } from "./errors.js";
 import type { PhysMemory } from "./memory-api.js";
-import { TAG_GLOBAL, TAG_PAGE, TAG_PCID, TAG_THREAD } from "./tlb.js";
+import { Tag } from "./tlb.js";
 import { Walker } from "./walker.js";
 
 // Denials, walker.ts.
@@ -136,7 +136,7 @@ export abstract class ThreadRegisters {
     else if ((now & ~was & CR4_SMEP) !== 0) {
       // "All TLB entries and all entries in all paging-structure caches for the current PCID": global ones are used with it.
       this.flushContext(pcid);
-      this.core.tlbs.flush(TAG_THREAD | TAG_GLOBAL, this.thread | TAG_GLOBAL);
+      this.core.tlbs.flush(Tag.Thread | Tag.Global, this.thread | Tag.Global);
     }
     this.derive();
   }
@@ -154,9 +154,9 @@ export abstract class ThreadRegisters {
     const hi = Number(BigInt.asIntN(32, address >> 32n));
     // A non-canonical address is no page: INVLPG does nothing.
     if (!this.isCanonical(hi)) return;
-    this.dropPage((lo >>> 12) | (hi << 20), (hi >>> 12) & TAG_PAGE);
+    this.dropPage((lo >>> 12) | (hi << 20), (hi >>> 12) & Tag.Page);
     // Every paging-structure entry of the PCID, whatever its address.
-    this.core.tlbs.structures.flush(TAG_THREAD | TAG_PCID, this.thread | (this.pcid << 13));
+    this.core.tlbs.structures.flush(Tag.Thread | Tag.Pcid, this.thread | (this.pcid << 13));
   }
 
   invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void {
@@ -171,30 +171,30 @@ export abstract class ThreadRegisters {
       const hi = Number(BigInt.asIntN(32, address >> 32n));
       if (!this.isCanonical(hi)) this.refuse("invpcid", `address 0x${BigInt.asUintN(64, address).toString(16)} is not canonical`, "sign-extend it from the paging width");
       const page = (lo >>> 12) | (hi << 20);
-      const high = (hi >>> 12) & TAG_PAGE;
-      tlbs.drop(page, TAG_PAGE | TAG_THREAD | TAG_PCID | TAG_GLOBAL, high | context);
+      const high = (hi >>> 12) & Tag.Page;
+      tlbs.drop(page, Tag.Page | Tag.Thread | Tag.Pcid | Tag.Global, high | context);
       tlbs.structures.drop(page, high | context);
     } else if (type === 1) this.flushContext(pcid);
     else if (type === 2) this.flushTranslations();
     else {
-      tlbs.flush(TAG_THREAD | TAG_GLOBAL, this.thread);
-      tlbs.structures.flush(TAG_THREAD, this.thread);
+      tlbs.flush(Tag.Thread | Tag.Global, this.thread);
+      tlbs.structures.flush(Tag.Thread, this.thread);
     }
     this.core.fetchThread = NOBODY;
   }
 
   flushTranslations(): void {
     this.translationChanges++;
-    this.core.tlbs.flush(TAG_THREAD, this.thread);
-    this.core.tlbs.structures.flush(TAG_THREAD, this.thread);
+    this.core.tlbs.flush(Tag.Thread, this.thread);
+    this.core.tlbs.structures.flush(Tag.Thread, this.thread);
     this.core.fetchThread = NOBODY;
   }
 
   /** Entries of this PCID and global ones for one page, of every size that covers it. @param high page number 44..32 */
   protected dropPage(page: number, high: number): void {
     const { tlbs } = this.core;
-    tlbs.drop(page, TAG_PAGE | TAG_THREAD | TAG_PCID | TAG_GLOBAL, high | this.thread | (this.pcid << 13));
-    tlbs.drop(page, TAG_PAGE | TAG_THREAD | TAG_GLOBAL, high | this.thread | TAG_GLOBAL);
+    tlbs.drop(page, Tag.Page | Tag.Thread | Tag.Pcid | Tag.Global, high | this.thread | (this.pcid << 13));
+    tlbs.drop(page, Tag.Page | Tag.Thread | Tag.Global, high | this.thread | Tag.Global);
     // A store may forget the page that is being fetched from: the next fetch has to look it up.
     this.core.fetchThread = NOBODY;
   }
@@ -202,8 +202,8 @@ export abstract class ThreadRegisters {
   /** Non-global entries of one PCID of this thread. */
   private flushContext(pcid: number): void {
     const context = this.thread | (pcid << 13);
-    this.core.tlbs.flush(TAG_THREAD | TAG_PCID | TAG_GLOBAL, context);
-    this.core.tlbs.structures.flush(TAG_THREAD | TAG_PCID, context);
+    this.core.tlbs.flush(Tag.Thread | Tag.Pcid | Tag.Global, context);
+    this.core.tlbs.structures.flush(Tag.Thread | Tag.Pcid, context);
     this.core.fetchThread = NOBODY;
   }
 
@@ -227,7 +227,7 @@ export abstract class ThreadRegisters {
     this.globals = (cr4 & CR4_PGE) !== 0;
     this.root = cr3Frame(this.cr3Value) | 0;
     this.context = this.paging ? this.thread | (this.pcid << 13) : NEVER;
-    this.globalContext = this.paging ? this.thread | TAG_GLOBAL : NEVER;
+    this.globalContext = this.paging ? this.thread | Tag.Global : NEVER;
     const smap = !user && (cr4 & CR4_SMAP) !== 0 && !this.accessAllowed ? USER_PAGE : 0;
     this.denyLoad = user ? NOT_USER : smap;
     this.denyStore = NOT_DIRTY | (user ? NOT_USER | NOT_WRITABLE : smap | ((this.cr0Value & CR0_WP) !== 0 ? NOT_WRITABLE : 0));

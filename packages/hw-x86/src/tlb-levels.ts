@@ -1,11 +1,11 @@
 /** The TLBs of one core: first level by kind of access and page size, second level shared. */
-import { MISS, TAG_LARGE, Tlb } from "./tlb.js";
+import { MISS, Tag, Tlb } from "./tlb.js";
 import { PagingStructureCaches } from "./pwc.js";
 import type { TlbSpec, TranslationSpec } from "./spec.js";
 
 const tlb = (shape: TlbSpec | undefined): Tlb | null => (shape === undefined ? null : new Tlb(shape));
-const BELOW_2M = 0x1ff;
-const BELOW_1G = 0x3_ffff;
+/** Bits of a 4 KiB page number below those of the page size. */
+const enum Below { TwoMegabytes = 0x1ff, Gigabyte = 0x3_ffff }
 
 export class CoreTlbs {
   readonly codeSmall: Tlb;
@@ -56,12 +56,12 @@ export class CoreTlbs {
   /** First-level lookup of the large sizes, after the small one missed. @returns whether found, then {@link hitFrame} is the 4 KiB frame */
   findLarge(code: number, page: number, tag: number, globalTag: number): boolean {
     const large = code !== 0 ? this.codeLarge : this.dataLarge;
-    if (large !== null && large.used !== 0 && this.takeFrom(large, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
+    if (large !== null && large.used !== 0 && this.takeFrom(large, page >>> 9, page & ~Below.TwoMegabytes, tag | Tag.Large, globalTag | Tag.Large, page & Below.TwoMegabytes)) {
       if (code !== 0) this.codeKept = 1;
       return true;
     }
     const huge = code !== 0 ? null : this.dataHuge;
-    return huge !== null && huge.used !== 0 && this.takeFrom(huge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G);
+    return huge !== null && huge.used !== 0 && this.takeFrom(huge, page >>> 18, page & ~Below.Gigabyte, tag | Tag.Large, globalTag | Tag.Large, page & Below.Gigabyte);
   }
 
   /** Second-level lookup of every size; a hit is copied to the first level. */
@@ -75,17 +75,17 @@ export class CoreTlbs {
       (code !== 0 ? this.codeSmall : this.dataSmall).insert(page, page, entries[at + 1]!, this.hitFrame, this.hitDenials);
       return true;
     }
-    if (this.secondLarge !== 0 && this.anyLarge !== 0 && this.takeFrom(this.second, page >>> 9, page & ~BELOW_2M, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_2M)) {
+    if (this.secondLarge !== 0 && this.anyLarge !== 0 && this.takeFrom(this.second, page >>> 9, page & ~Below.TwoMegabytes, tag | Tag.Large, globalTag | Tag.Large, page & Below.TwoMegabytes)) {
       const first = code !== 0 ? this.codeLarge : this.dataLarge;
-      const large = page & ~BELOW_2M;
+      const large = page & ~Below.TwoMegabytes;
       if (code !== 0) this.codeKept = first !== null ? 1 : 0;
-      if (first !== null) first.insert(page >>> 9, large, this.hitTag, this.hitFrame - (page & BELOW_2M), this.hitDenials);
+      if (first !== null) first.insert(page >>> 9, large, this.hitTag, this.hitFrame - (page & Below.TwoMegabytes), this.hitDenials);
       return true;
     }
-    if (this.secondHuge !== null && this.secondHuge.used !== 0 && this.takeFrom(this.secondHuge, page >>> 18, page & ~BELOW_1G, tag | TAG_LARGE, globalTag | TAG_LARGE, page & BELOW_1G)) {
+    if (this.secondHuge !== null && this.secondHuge.used !== 0 && this.takeFrom(this.secondHuge, page >>> 18, page & ~Below.Gigabyte, tag | Tag.Large, globalTag | Tag.Large, page & Below.Gigabyte)) {
       if (code !== 0) this.codeKept = 0;
       else if (this.dataHuge !== null) {
-        this.dataHuge.insert(page >>> 18, page & ~BELOW_1G, this.hitTag, this.hitFrame - (page & BELOW_1G), this.hitDenials);
+        this.dataHuge.insert(page >>> 18, page & ~Below.Gigabyte, this.hitTag, this.hitFrame - (page & Below.Gigabyte), this.hitDenials);
       }
       return true;
     }
@@ -101,16 +101,16 @@ export class CoreTlbs {
       return;
     }
     this.anyLarge = 1;
-    const largeTag = tag | TAG_LARGE;
+    const largeTag = tag | Tag.Large;
     if (level === 2) {
-      const large = page & ~BELOW_2M;
+      const large = page & ~Below.TwoMegabytes;
       if (this.secondLarge !== 0) this.second.insert(page >>> 9, large, largeTag, frame, denials);
       const first = code !== 0 ? this.codeLarge : this.dataLarge;
       if (code !== 0) this.codeKept = first !== null ? 1 : 0;
       if (first !== null) first.insert(page >>> 9, large, largeTag, frame, denials);
       return;
     }
-    const huge = page & ~BELOW_1G;
+    const huge = page & ~Below.Gigabyte;
     if (code !== 0) this.codeKept = 0;
     if (this.secondHuge !== null) this.secondHuge.insert(page >>> 18, huge, largeTag, frame, denials);
     if (code === 0 && this.dataHuge !== null) this.dataHuge.insert(page >>> 18, huge, largeTag, frame, denials);
@@ -118,12 +118,12 @@ export class CoreTlbs {
 
   /** Forgets the translations of one address whose tag, size bit aside, has these bits. @param page number 31..0 */
   drop(page: number, mask: number, bits: number): void {
-    const sizes = mask | TAG_LARGE;
-    const large = bits | TAG_LARGE;
+    const sizes = mask | Tag.Large;
+    const large = bits | Tag.Large;
     // Each TLB by the sizes it holds: a 2 MiB page at the start of a GiB is not the GiB.
     for (const each of [this.codeSmall, this.dataSmall, this.second]) each.drop(page, page, sizes, bits);
-    for (const each of [this.codeLarge, this.dataLarge, this.second]) each?.drop(page >>> 9, page & ~BELOW_2M, sizes, large);
-    for (const each of [this.dataHuge, this.secondHuge]) each?.drop(page >>> 18, page & ~BELOW_1G, sizes, large);
+    for (const each of [this.codeLarge, this.dataLarge, this.second]) each?.drop(page >>> 9, page & ~Below.TwoMegabytes, sizes, large);
+    for (const each of [this.dataHuge, this.secondHuge]) each?.drop(page >>> 18, page & ~Below.Gigabyte, sizes, large);
   }
 
   /** Forgets every translation whose tag has these bits. Paging-structure caches are {@link structures}' own. */

@@ -15,22 +15,24 @@
  * An address is looked up with two tags: that of its PCID, and the one a global entry would have. Threads of a core share
  * the places, never the entries: a PCID means something only to the thread that loaded it. Empty ways are last in the order.
  */
+import { Pattern } from "./bit-patterns.js";
 import type { TlbSpec } from "./spec.js";
 
 /** What {@link Tlb.lookup} returns when no entry fits. */
 export const MISS = -1;
-export const TAG_LARGE = 1 << 29;
-export const TAG_GLOBAL = 1 << 28;
-export const TAG_THREAD = 7 << 25;
-export const TAG_PCID = 0xfff << 13;
-/** Page number 44..32. */
-export const TAG_PAGE = 0x1fff;
+/** Fields of a tag: an enum for bit-patterns.ts's reason. */
+export const enum Tag {
+  Large = 1 << 29,
+  Global = 1 << 28,
+  Thread = 7 << 25,
+  Pcid = 0xfff << 13,
+  /** Page number 44..32. */
+  Page = 0x1fff,
+}
 const EMPTY = -1;
 const REGIONS = 1024;
 /** Place in {@link Tlb.regions} of a page number. */
 export const regionAt = (page: number): number => (page >>> 9) & (REGIONS - 1);
-const NIBBLES = 0x1111_1111;
-const NIBBLE_TOPS = 0x8888_8888 | 0;
 
 export class Tlb {
   readonly entries: Int32Array;
@@ -115,11 +117,12 @@ export class Tlb {
       const came = (page >>> 9) & (REGIONS - 1);
       regions[came] = regions[came]! + 1;
     }
-    this.pages[slot] = page;
-    entries[at] = page;
-    entries[at + 1] = tag;
-    entries[at + 2] = frame;
-    entries[at + 3] = denials;
+    // | 0: an argument of a call that is not inlined would go by way of a double.
+    this.pages[slot] = page | 0;
+    entries[at] = page | 0;
+    entries[at + 1] = tag | 0;
+    entries[at + 2] = frame | 0;
+    entries[at + 3] = denials | 0;
     this.used = 1;
   }
 
@@ -161,8 +164,8 @@ export class Tlb {
     }
     const word = this.order[set]!;
     // The lowest nibble that equals `way` becomes 0 under exclusive or, and its top bit the lowest of `zero`.
-    const other = word ^ Math.imul(way | 0, NIBBLES);
-    const zero = (other - NIBBLES) & ~other & NIBBLE_TOPS;
+    const other = word ^ Math.imul(way | 0, Pattern.Nibbles);
+    const zero = (other - Pattern.Nibbles) & ~other & Pattern.NibbleTops;
     const upTo = ((zero & -zero) << 1) - 1;
     this.order[set] = (word & ~upTo) | ((word << 4) & upTo) | way;
   }
