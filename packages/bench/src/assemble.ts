@@ -12,7 +12,13 @@ const inputs = (given: Ingredients): Plugin => plugin("inputs", [
 ]);
 
 /** A policy: the plugin that stands in the replication line, and the defects of the series it reproduces in the kernel's core. */
-export interface Policy { readonly summary: string; readonly plugin: Plugin; readonly defects?: ReadonlySet<KernelDefect> }
+export interface Policy {
+  readonly summary: string;
+  readonly plugin: Plugin;
+  readonly defects?: ReadonlySet<KernelDefect>;
+  /** Comes up only on a CPU of the image's node. */
+  readonly bootsOnMaster?: boolean;
+}
 
 /** The series as posted: what reading and running it found wrong, as far as the model goes. */
 const POSTED = withDefects(PER_NODE, "D1", "D4", "D9", "D10", "D14", "D15");
@@ -21,7 +27,7 @@ const POSTED_CORE: ReadonlySet<KernelDefect> = new Set(["D2", "D3", "D8", "D11",
 /** The line by which policies differ. */
 export const POLICIES: Readonly<Record<string, Policy>> = {
   "single-copy": { summary: "one copy for all nodes: the kernel without the series", plugin: singleCopy },
-  "rfc-v1": { summary: "the series as posted, its defects included; needs a boot CPU on the image's node", plugin: replicationBy(POSTED), defects: POSTED_CORE },
+  "rfc-v1": { summary: "the series as posted, its defects included; needs a boot CPU on the image's node", plugin: replicationBy(POSTED), defects: POSTED_CORE, bootsOnMaster: true },
   "per-node": { summary: PER_NODE.summary, plugin: numaReplication },
   "text-only": { summary: TEXT_ONLY.summary, plugin: replicationBy(TEXT_ONLY) },
   "lazy-pgd": { summary: "as per-node; a process gets a node's PGD at its first switch there, and can give it back", plugin: replicationBy(PER_NODE, LAZY_PGDS) },

@@ -99,8 +99,13 @@ export function prepare(options: BootOptions): BootParts {
   const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
   const master = options.masterNode ?? withMemory[0] ?? fault("nodes", "no node has memory", "give one node memory");
   if (!withMemory.includes(master)) fault("--master-node", `node ${master} has no memory`, `choose one of ${withMemory.join(", ")}`);
-  const bootCpu = options.bootCpu ?? Math.min(...spec.cpus.map((cpu) => cpu.id));
+  // The series takes a PGD before there are any unless the boot CPU's node has the image (D1): such a kernel does not come up.
+  const bootsOnMaster = "bootsOnMaster" in policy;
+  const mayBoot = spec.cpus.filter((cpu) => !bootsOnMaster || nearestMemory(spec, cpu.node) === master).map((cpu) => cpu.id);
+  if (mayBoot.length === 0) fault("--master-node", `the series as posted boots only on a CPU of the image's node, and node ${master} has none`, "choose a node with CPUs, or another policy");
+  const bootCpu = options.bootCpu ?? Math.min(...mayBoot);
   if (!spec.cpus.some((cpu) => cpu.id === bootCpu)) fault("--boot-cpu", `there is no CPU ${bootCpu}`, `choose 0 to ${spec.cpus.length - 1}`);
+  if (!mayBoot.includes(bootCpu)) fault("--boot-cpu", `CPU ${bootCpu} is not on node ${master}, and the series as posted boots only on a CPU of the image's node (D1)`, `choose CPU ${Math.min(...mayBoot)}, or another policy`);
 
   const perNode = options.policy !== "single-copy";
   const image = options.image ?? tracedKernel(options.alignment ?? (perNode ? "patch-06" : "recorded"));
@@ -128,6 +133,13 @@ export function prepare(options: BootOptions): BootParts {
     allocator: assembly.get(PageAllocator), early: assembly.get(BootMemory), spaces: assembly.get(AddressSpaces), switcher: assembly.get(SwitchMm), cpus: assembly.get(CpuState),
     boot: assembly.get(KernelBoot), context: assembly.get(BuildContext),
   };
+}
+
+/** Node with memory that a node's CPUs use: itself, or the nearest. */
+function nearestMemory(spec: MachineSpec, node: NodeId): NodeId | undefined {
+  const row = spec.distance[spec.nodes.findIndex((each) => each.id === node)]!;
+  return spec.nodes.map((each, index) => ({ ...each, distance: each.id === node ? 0 : row[index]! })).filter((each) => each.memoryBytes > 0)
+    .sort((a, b) => a.distance - b.distance || a.id - b.id)[0]?.id;
 }
 
 /** Where the nodes lie, as the machine itself will say. */
