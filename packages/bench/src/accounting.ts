@@ -92,7 +92,10 @@ function closedForm({ view, layout, image }: BootParts): number {
   // P4D with 5 levels, PUD, two PMD pages; under KPTI the user half's P4D, PUD and one PMD page.
   const path = (layout.levels === 5 ? 1 : 0) + 1 + 2;
   const userPath = layout.pti && copied.userTables !== false ? (layout.levels === 5 ? 1 : 0) + 1 + 1 : 0;
-  return PAGE * ((holders - 1) * content + holders * (pgd + path + userPath + splitLeaves(image)));
+  const tables = path + userPath + splitLeaves(image);
+  // The master keeps its booted tables below a PGD of its own; where the series clones them, the boot table is no root any more (D4).
+  const cloned = view.roots.some(({ kind }) => kind === "boot") ? holders - 1 : holders;
+  return PAGE * ((holders - 1) * content + holders * pgd + cloned * tables);
 }
 
 /** 2 MiB leaves of the image a protection border falls into: each costs a PTE page in every root. */

@@ -287,11 +287,14 @@ class Editor implements TableEditor {
 
   /** Replaces a leaf by a table of smaller leaves that say the same. @returns the table, NONE when refused */
   private split(table: Frame, index: number, lo: number, hi: number, level: number, node: NodeId, exact: boolean, replica: boolean): Frame {
-    const lower = this.newTable(node, exact);
-    if (lower === NONE) return NONE;
     const absent = !isPresent(lo);
     if (absent) [lo, hi] = [invertLow(lo), invertHigh(hi)];
     const first = leafFrame(lo, hi, level);
+    // What all share lies, like the direct map's first tables, where the memory lies that it maps: a change over one node's copies takes
+    // nothing from another node.
+    const home = exact ? NONE : this.entries.memory.nodeOf(first);
+    const lower = this.newTable(home === NONE ? node : home, exact);
+    if (lower === NONE) return NONE;
     const size = Number(PAGES_AT[(level - 1) as 1 | 2]);
     const pat = (lo & Bit.PatLarge) !== 0;
     const bits = (lo & 0xfff & ~(level === 2 ? Bit.PageSize : 0)) | (pat ? (level === 2 ? Bit.PatSmall : Bit.PatLarge) : 0);
