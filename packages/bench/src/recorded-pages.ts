@@ -11,9 +11,9 @@ import type { BootParts } from "./boot-parts.js";
 
 /** The recorded guest's physical memory: node 0 below, node 1 from here. */
 export const RECORDED_NODE_FRAMES = 0x2_0000;
-const RECORDED_IMAGE = 0x1000;
-/** Pages of the traced kernel's image, _text to _end. @source System.map-6.1.0-56-cloud-amd64 */
-const RECORDED_IMAGE_PAGES = 0x2830;
+/** Frames of the traced kernel's image, _text to _end: they are the model's image. @source System.map-6.1.0-56-cloud-amd64 */
+export const RECORDED_IMAGE = { first: 0x1000, end: 0x3830 } as const;
+const RECORDED_IMAGE_PAGES = RECORDED_IMAGE.end - RECORDED_IMAGE.first;
 const RECORDED = {
   pageOffset: 0xffff_8880_0000_0000n, vmallocStart: 0xffff_c900_0000_0000n, vmemmapStart: 0xffff_ea00_0000_0000n, cpuEntryArea: 0xffff_fe00_0000_0000n,
 } as const;
@@ -61,7 +61,17 @@ export class RecordedPages {
   }
 
   /** To be called before a CPU runs a recording; for the one that is measured before any page is mapped. */
-  runsOn(cpu: CpuId): void { this.running.add(cpu); }
+  runsOn(cpu: CpuId): void {
+    if (this.running.size === 0) this.keepImage();
+    this.running.add(cpu);
+  }
+
+  /** What the booted kernel gave back of its image (init memory, tails) it may have no more: the recorded kernel did, and used it. */
+  private keepImage(): void {
+    const { image, layout, allocator } = this.parts;
+    const first = imageFrame(layout, image.stext, image.stext);
+    for (let frame = first; frame < imageFrame(layout, image.stext, image.end); frame++) allocator.claim(frame, "kernel");
+  }
 
   /** The address space of user pages that were given none. @throws MmError out-of-frames */
   get userSpace(): AddressSpace {
@@ -76,8 +86,9 @@ export class RecordedPages {
   frame(recorded: Frame): Frame {
     const { image, layout } = this.parts;
     const pages = Math.min(Number((image.end - image.stext) >> 12n), RECORDED_IMAGE_PAGES);
-    if (recorded >= RECORDED_IMAGE && recorded < RECORDED_IMAGE + pages) return imageFrame(layout, image.stext, image.stext) + recorded - RECORDED_IMAGE;
-    if (recorded < RECORDED_NODE_FRAMES) return this.windows[0] + recorded + (recorded < RECORDED_IMAGE ? 0 : this.beyond);
+    const { first } = RECORDED_IMAGE;
+    if (recorded >= first && recorded < first + pages) return imageFrame(layout, image.stext, image.stext) + recorded - first;
+    if (recorded < RECORDED_NODE_FRAMES) return this.windows[0] + recorded + (recorded < first ? 0 : this.beyond);
     if (recorded < 2 * RECORDED_NODE_FRAMES) return this.windows[1] + recorded - RECORDED_NODE_FRAMES;
     return recorded;
   }
