@@ -18,6 +18,9 @@ const RECORDED = {
   pageOffset: 0xffff_8880_0000_0000n, vmallocStart: 0xffff_c900_0000_0000n, vmemmapStart: 0xffff_ea00_0000_0000n, cpuEntryArea: 0xffff_fe00_0000_0000n,
 } as const;
 const DESCRIPTOR_BYTES = 64n;
+/** PCID of the recorded address space: Linux gives the first space on a CPU 1, and its user half 0x801. */
+export const RECORDED_PCID = 1;
+const USER_PCID = RECORDED_PCID | 0x800;
 
 /** Frames by which an image is larger than the recorded one, in whole large pages: recorded frames behind the image lie so much later. */
 export const framesBeyond = ({ stext, end }: { readonly stext: bigint; readonly end: bigint }): number =>
@@ -138,9 +141,15 @@ export class RecordedPages {
     if (!tables.editLazily((editor) => editor.map(start, mapping))) throw new MmError("out-of-frames", start, "no table page for a kernel page of the recording");
   }
 
-  /** Every CPU that could hold it drops the page, at no cost: what the recorded kernel paid for its shootdown is in the recording. */
+  /** Every CPU that could hold it drops the page, in both halves, at no cost: what the recorded kernel paid for its shootdown is in the recording. */
   private forget(start: bigint): void {
-    for (const cpu of this.running) this.parts.machine.cpu(cpu).invlpg(start);
+    const { machine, options, layout } = this.parts;
+    for (const id of this.running) {
+      const cpu = machine.cpu(id);
+      cpu.invlpg(start);
+      // INVLPG is about the PCID that is loaded, which depends on the mode the recording is in just now.
+      if (options.pcid) for (const pcid of layout.pti ? [RECORDED_PCID, USER_PCID] : [RECORDED_PCID]) cpu.invpcid(0, pcid, start);
+    }
   }
 
   private isModule(address: bigint): boolean {
