@@ -48,7 +48,10 @@ function countExtra(parts: BootParts) {
   const end = first + pagesOf(image.stext, image.end);
   const copies = [...frames.text, ...frames.rodata].filter((frame) => frame < first || frame >= end).length * PAGE;
   const tables = new Set([...sharedTables.keys(), ...own]);
-  return { frames, sharedTables, tables, copies, extraBytes: copies + (tables.size - sharedTables.size) * PAGE };
+  // Not simply in the image: what it gave back may have been taken for tables again.
+  const brk = imageFrame(layout, image.stext, image.symbol("__brk_base") ?? image.end);
+  const inImage = [...own].filter((table) => !sharedTables.has(table) && table >= brk && table < end).length * PAGE;
+  return { frames, sharedTables, tables, copies, inImage, extraBytes: copies + (tables.size - sharedTables.size) * PAGE };
 }
 
 /** What a kernel has taken; to be looked at before it does anything further. */
@@ -57,6 +60,8 @@ export interface Footprint {
   /** Copies, and tables that no kernel with one copy would have: together the account's extraBytes. */
   readonly copies: number;
   readonly ownTables: number;
+  /** Those of them that lie in the image, in room it has for tables (.brk). */
+  readonly inImage: number;
   /** Tables that the boot root reaches, by their place below it. */
   readonly sharedTables: ReadonlySet<string>;
   /** Frames given out for tables, of which some may be in no root: set aside and not needed. */
@@ -73,24 +78,26 @@ export interface MemoryCost {
   readonly copies: number;
   /** Tables of the copies' roots. */
   readonly tables: number;
+  /** Those of them that lie in the image, in room it has for tables (.brk): no memory that was free before. */
+  readonly inImage: number;
   /** Tails of text and rodata that patch 06 fills, less tables that only one copy has: those that cut tails off, and all splits of a boot table not kept in step (defect D4). */
   readonly tails: number;
   /** Tables all nodes share, to split leaves of the direct map over the copies. */
   readonly splits: number;
   /** Frames set aside for tables that turned out not to be needed. */
   readonly spare: number;
-  /** What the five parts leave of the first figure: 0, or something is not accounted for. */
+  /** What the parts leave of the first figure: 0, or something is not accounted for. */
   readonly unexplained: number;
 }
 
 /** Looks at a kernel that has just come up. */
 export function takeFootprint(parts: BootParts): Footprint {
   const { machine, allocator, image } = parts;
-  const { extraBytes, copies, sharedTables } = countExtra(parts);
+  const { extraBytes, copies, inImage, sharedTables } = countExtra(parts);
   const onAll = (frames: (node: NodeId) => number): number => machine.nodes.reduce((sum, node) => sum + frames(node), 0) * PAGE;
   return {
     freeBytes: onAll((node) => allocator.freeFrames(node)), tableBytes: onAll((node) => allocator.usedFrames(node, "page-table")),
-    copies, ownTables: extraBytes - copies, sharedTables: new Set(sharedTables.values()),
+    copies, ownTables: extraBytes - copies, inImage, sharedTables: new Set(sharedTables.values()),
     tails: (tailOf(image.etext, image.startRodata) + tailOf(image.endRodata, (image.endRodata + LARGE - 1n) & ~(LARGE - 1n))) * PAGE,
   };
 }
@@ -103,12 +110,13 @@ export function memoryCost(single: Footprint, kernel: Footprint): MemoryCost {
   const lessFree = single.freeBytes - kernel.freeBytes;
   const copies = kernel.copies - single.copies;
   const tables = kernel.ownTables - single.ownTables;
+  const inImage = kernel.inImage - single.inImage;
   const tails = single.tails - kernel.tails - onlyIn(single, kernel);
   const splits = onlyIn(kernel, single);
   // What lies in the image or was there before the allocators is the same in both.
-  const inNoRoot = ({ tableBytes, ownTables, sharedTables }: Footprint): number => tableBytes - ownTables - sharedTables.size * PAGE;
+  const inNoRoot = ({ tableBytes, ownTables, inImage: there, sharedTables }: Footprint): number => tableBytes - (ownTables - there) - sharedTables.size * PAGE;
   const spare = inNoRoot(kernel) - inNoRoot(single);
-  return { lessFree, copies, tables, tails, splits, spare, unexplained: lessFree - copies - tables - tails - splits - spare };
+  return { lessFree, copies, tables, inImage, tails, splits, spare, unexplained: lessFree - copies - (tables - inImage) - tails - splits - spare };
 }
 
 /** Tables below both halves of a root, the root with its user half included, each with its place: half, level and the index in the table above. */
@@ -160,7 +168,10 @@ function closedForm({ view, layout, image }: BootParts): number {
   // P4D with 5 levels, PUD, two PMD pages; under KPTI the user half's P4D, PUD and one PMD page.
   const path = (layout.levels === 5 ? 1 : 0) + 1 + 2;
   const userPath = layout.pti && copied.userTables !== false ? (layout.levels === 5 ? 1 : 0) + 1 + 1 : 0;
-  return PAGE * ((holders - 1) * content + holders * (pgd + path + userPath + splitLeaves(image)));
+  const tables = path + userPath + splitLeaves(image);
+  // The master keeps its booted tables below a PGD of its own; where the series clones them, the boot table is no root any more (D4).
+  const cloned = view.roots.some(({ kind }) => kind === "boot") ? holders - 1 : holders;
+  return PAGE * ((holders - 1) * content + holders * pgd + cloned * tables);
 }
 
 /** 2 MiB leaves of the image a protection border falls into: each costs a PTE page in every root. */

@@ -11,13 +11,16 @@ import type { BootParts } from "./boot-parts.js";
 
 /** The recorded guest's physical memory: node 0 below, node 1 from here. */
 export const RECORDED_NODE_FRAMES = 0x2_0000;
-const RECORDED_IMAGE = 0x1000;
-/** Pages of the traced kernel's image, _text to _end. @source System.map-6.1.0-56-cloud-amd64 */
-const RECORDED_IMAGE_PAGES = 0x2830;
+/** Frames of the traced kernel's image, _text to _end: they are the model's image. @source System.map-6.1.0-56-cloud-amd64 */
+export const RECORDED_IMAGE = { first: 0x1000, end: 0x3830 } as const;
+const RECORDED_IMAGE_PAGES = RECORDED_IMAGE.end - RECORDED_IMAGE.first;
 const RECORDED = {
   pageOffset: 0xffff_8880_0000_0000n, vmallocStart: 0xffff_c900_0000_0000n, vmemmapStart: 0xffff_ea00_0000_0000n, cpuEntryArea: 0xffff_fe00_0000_0000n,
 } as const;
 const DESCRIPTOR_BYTES = 64n;
+/** PCID of the recorded address space: Linux gives the first space on a CPU 1, and its user half 0x801. */
+export const RECORDED_PCID = 1;
+const USER_PCID = RECORDED_PCID | 0x800;
 
 /** Frames by which an image is larger than the recorded one, in whole large pages: recorded frames behind the image lie so much later. */
 export const framesBeyond = ({ stext, end }: { readonly stext: bigint; readonly end: bigint }): number =>
@@ -61,7 +64,17 @@ export class RecordedPages {
   }
 
   /** To be called before a CPU runs a recording; for the one that is measured before any page is mapped. */
-  runsOn(cpu: CpuId): void { this.running.add(cpu); }
+  runsOn(cpu: CpuId): void {
+    if (this.running.size === 0) this.keepImage();
+    this.running.add(cpu);
+  }
+
+  /** What the booted kernel gave back of its image (init memory, tails) it may have no more: the recorded kernel did, and used it. */
+  private keepImage(): void {
+    const { image, layout, allocator } = this.parts;
+    const first = imageFrame(layout, image.stext, image.stext);
+    for (let frame = first; frame < imageFrame(layout, image.stext, image.end); frame++) allocator.claim(frame, "kernel");
+  }
 
   /** The address space of user pages that were given none. @throws MmError out-of-frames */
   get userSpace(): AddressSpace {
@@ -76,8 +89,9 @@ export class RecordedPages {
   frame(recorded: Frame): Frame {
     const { image, layout } = this.parts;
     const pages = Math.min(Number((image.end - image.stext) >> 12n), RECORDED_IMAGE_PAGES);
-    if (recorded >= RECORDED_IMAGE && recorded < RECORDED_IMAGE + pages) return imageFrame(layout, image.stext, image.stext) + recorded - RECORDED_IMAGE;
-    if (recorded < RECORDED_NODE_FRAMES) return this.windows[0] + recorded + (recorded < RECORDED_IMAGE ? 0 : this.beyond);
+    const { first } = RECORDED_IMAGE;
+    if (recorded >= first && recorded < first + pages) return imageFrame(layout, image.stext, image.stext) + recorded - first;
+    if (recorded < RECORDED_NODE_FRAMES) return this.windows[0] + recorded + (recorded < first ? 0 : this.beyond);
     if (recorded < 2 * RECORDED_NODE_FRAMES) return this.windows[1] + recorded - RECORDED_NODE_FRAMES;
     return recorded;
   }
@@ -127,9 +141,15 @@ export class RecordedPages {
     if (!tables.editLazily((editor) => editor.map(start, mapping))) throw new MmError("out-of-frames", start, "no table page for a kernel page of the recording");
   }
 
-  /** Every CPU that could hold it drops the page, at no cost: what the recorded kernel paid for its shootdown is in the recording. */
+  /** Every CPU that could hold it drops the page, in both halves, at no cost: what the recorded kernel paid for its shootdown is in the recording. */
   private forget(start: bigint): void {
-    for (const cpu of this.running) this.parts.machine.cpu(cpu).invlpg(start);
+    const { machine, options, layout } = this.parts;
+    for (const id of this.running) {
+      const cpu = machine.cpu(id);
+      cpu.invlpg(start);
+      // INVLPG is about the PCID that is loaded, which depends on the mode the recording is in just now.
+      if (options.pcid) for (const pcid of layout.pti ? [RECORDED_PCID, USER_PCID] : [RECORDED_PCID]) cpu.invpcid(0, pcid, start);
+    }
   }
 
   private isModule(address: bigint): boolean {

@@ -15,7 +15,7 @@ const machine = (nodes: number): MachineSpec => ({
 const names = Object.keys(POLICIES);
 /** Slots 273 to 511 are the kernel's. */
 const KERNEL_SLOTS = 239;
-const NO_COST = { lessFree: 0, copies: 0, tables: 0, tails: 0, splits: 0, spare: 0, unexplained: 0 };
+const NO_COST = { lessFree: 0, copies: 0, tables: 0, inImage: 0, tails: 0, splits: 0, spare: 0, unexplained: 0 };
 /** 510 pages behind text and 473 behind rodata; cutting them off takes a table each in the image's window and in the direct map. */
 const TAILS = (510 + 473 - 4) * 4096;
 const NOTHING = { fork: 0, exec: 0, exit: 0, slot: 0, slotGone: 0, switches: 0 };

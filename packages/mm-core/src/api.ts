@@ -4,6 +4,7 @@ export * from "./boot-api.js";
 export { BuildContext } from "./build-context.js";
 export { CpuState } from "./cpu-state.js";
 export type { CpuUnits } from "./cpu-areas.js";
+export { brkRoom } from "./direct-map.js";
 export { bootRoot, symbolFrame } from "./early-map.js";
 export * from "./errors.js";
 export { type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image.js";

@@ -7,7 +7,8 @@
 import { type Frame, type FrameRange, NONE } from "@kreplica/hw-x86/api";
 import { type BuildContext, install, newTable, symbolFrame } from "./early-map.js";
 import { MmError } from "./errors.js";
-import { DESCRIPTOR_BYTES, descriptorAddress, directAddress } from "./layout.js";
+import { DESCRIPTOR_BYTES, descriptorAddress, directAddress, imageFrame } from "./layout.js";
+import type { KernelImage, KernelLayout } from "./ports.js";
 import { KERNEL_DATA } from "./protection.js";
 
 const LARGE = 512;
@@ -16,6 +17,17 @@ const HUGE = 262144;
 const SECTION_FRAMES = 32768;
 /** Tables of the direct map that the image's brk has room for. */
 const BRK_TABLES = 6;
+
+/**
+ * First of `frames` frames of the image's brk behind the direct map's tables, aligned to their number; what Linux would take with
+ * RESERVE_BRK. The DMI tables, which Linux keeps there, are not modelled.
+ * @returns NONE when the brk is too short
+ */
+export function brkRoom(layout: KernelLayout, image: KernelImage, frames: number): Frame {
+  const behind = symbolFrame(layout, image, "__brk_base") + 1 + BRK_TABLES;
+  const first = Math.ceil(behind / frames) * frames;
+  return first + frames <= imageFrame(layout, image.stext, image.end) ? first : NONE;
+}
 
 /** @returns leaves made, by level */
 export function buildDirectMap(context: BuildContext, root: Frame): { small: number; large: number; huge: number } {

@@ -298,7 +298,11 @@ class Editor implements TableEditor {
 
   /** Replaces a leaf by a table of smaller leaves that say the same. @returns the table, NONE when refused */
   private split(table: Frame, index: number, lo: number, hi: number, level: number, node: NodeId, exact: boolean, replica: boolean): Frame {
-    const lower = this.newTable(node, exact);
+    // What all share lies, like the direct map's first tables, where the memory lies that it maps: a change over one node's copies takes
+    // nothing from another node.
+    const first = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
+    const home = exact ? NONE : this.entries.memory.nodeOf(first);
+    const lower = this.newTable(home === NONE ? node : home, exact);
     if (lower === NONE) return NONE;
     writeSplit(this.entries, lower, lo, hi, level, replica);
     this.store(table, index, entryLow(lower, KERNEL_TABLE_BITS), entryHigh(lower, false), replica);

@@ -23,7 +23,7 @@ export function cloneRoot(entries: TableMemory, levels: 4 | 5, boundary: number,
 }
 
 /** Gives a table private lower tables where its entries lead to the window, down to PMD pages. */
-function cloneBelow(entries: TableMemory, level: number, table: Frame, make: () => Frame): void {
+export function cloneBelow(entries: TableMemory, level: number, table: Frame, make: () => Frame): void {
   if (level <= 2) return;
   for (let index = tableIndex(WINDOW_START, level); index < 512; index++) {
     const lo = entries.low(table, index);

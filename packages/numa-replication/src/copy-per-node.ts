@@ -1,14 +1,16 @@
 /**
  * The replica view of a kernel with the series: tables of their own for every holder, copies of text and rodata behind them.
  *
- * Which nodes hold copies, and of what, is the policy's; this class does the steps. Copies and cloned tables cannot fail after `reserve`:
+ * Which nodes hold copies, and of what, is the policy's; this class does the steps. The master keeps the tables it booted with, below a
+ * PGD of its own: a CPU there walks the same lines as with a single copy, and the boot table stays in step by itself. The series
+ * clones them for the master too, and leaves the booted ones behind (defect D4). Copies and cloned tables cannot fail after `reserve`:
  * their frames are set aside then, and a node that could not get its own is no holder. Only when rodata is final is it known which leaves
  * the copies divide, so `replicateRodata` takes those few pages itself: all before its first change, or it is refused as a whole.
  */
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import {
-  bootRoot, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, pagesOf,
+  bootRoot, brkRoom, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, pagesOf,
   type ReplicaView, type TableRoot, userImageRange,
 } from "@kreplica/mm-core/api";
 import { cloneRoot, countBelow, WINDOW_START } from "./clone-tables.js";
@@ -63,8 +65,12 @@ export class CopyPerNode implements ReplicaView {
     this.rooms = reserveRooms(context.early, this.machine, candidates, {
       parts: [...(policy.copies.text ? [this.parts.text] : []), ...(policy.copies.rodata ? [this.parts.rodata] : [])],
       rootFrames: pti ? 2 : 1, tables: kernelTables + userTables + tails, master: this.master, anyNode: policy.defects.has("D14"),
+      // In the image's brk, so that the master's node hands out the same frames as with a single copy from here on.
+      ...(this.masterKeepsTables ? { masterRoot: brkRoom(context.layout, context.image, pti ? 2 : 1) } : {}),
     });
   }
+
+  private get masterKeepsTables(): boolean { return !this.policy.defects.has("D4"); }
 
   /** @patch 03/12 mm/numa_replication.c numa_replicate_kernel */
   replicateKernel(): void {
@@ -72,6 +78,10 @@ export class CopyPerNode implements ReplicaView {
     if (this.rooms.length === 0) return;
     for (const room of this.rooms) {
       const make = (): Frame => nextPage(room.tables);
+      if (room.node === this.master && this.masterKeepsTables) {
+        for (let half = 0; half <= (layout.pti ? 1 : 0); half++) entries.copy(this.bootTable + half, room.root + half, layout.kernelBoundary, 512, true);
+        continue;
+      }
       cloneRoot(entries, layout.levels, layout.kernelBoundary, this.bootTable, room.root, make);
       if (layout.pti) {
         if (this.policy.defects.has("D15")) entries.copy(this.bootTable + 1, room.root + 1, layout.kernelBoundary, 512, true);

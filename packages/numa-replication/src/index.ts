@@ -5,6 +5,7 @@ import { CopyPerNode } from "./copy-per-node.js";
 import { PER_NODE, ReplicationPolicy } from "./policy.js";
 
 export * from "./api.js";
+export { cloneBelow } from "./clone-tables.js";
 export { CopyPerNode };
 export { checkInvariants } from "./invariants/check.js";
 export type { CheckedKernel } from "./invariants/subject.js";

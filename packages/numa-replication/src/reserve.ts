@@ -15,6 +15,8 @@ export interface RoomPlan {
   /** Further table pages to clone. */
   readonly tables: number;
   readonly master: NodeId;
+  /** PGD of a master that keeps its booted tables and so needs no others; NONE: taken like any holder's. */
+  readonly masterRoot?: Frame;
   /** Take any node's memory when the holder's own is full: defect D14, off in the corrected design. */
   readonly anyNode?: boolean;
 }
@@ -54,8 +56,9 @@ function reserveRoom(early: BootMemory, machine: Machine, node: NodeId, plan: Ro
   for (const part of plan.parts) {
     copies[part.purpose] = node === plan.master ? part.original : take(roomFor(part), LARGE_PAGES, part.purpose);
   }
-  const root = take(plan.rootFrames, plan.rootFrames, "page-table");
-  const tables = Array.from({ length: plan.tables }, () => take(1, 1, "page-table"));
+  const keeps = node === plan.master && plan.masterRoot !== undefined;
+  const root = keeps && plan.masterRoot !== NONE ? plan.masterRoot : take(plan.rootFrames, plan.rootFrames, "page-table");
+  const tables = Array.from({ length: keeps ? 0 : plan.tables }, () => take(1, 1, "page-table"));
   if ([root, ...tables, ...Object.values(copies)].includes(NONE)) {
     giveBack(early, taken);
     return undefined;

@@ -8,6 +8,7 @@ import {
   AddressSpaces, BootMemory, bootRoot, CpuState, directAddress, imageAddress, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, LDT_SLOT, MemoryHotplug,
   PageAllocator, pagesOf, Processes, ReplicaView, SwitchMm, TableMemory, type TableRoot, walk,
 } from "@kreplica/mm-core";
+import { cloneBelow } from "@kreplica/numa-replication";
 
 /** What a defect may take hold of. */
 class Kernel {
@@ -62,8 +63,15 @@ export const CORE_DEFECTS = {
     switcher.expectedRoot = (cpu) => switcher.loaded(cpu)?.pgd(view.holders[0]!) ?? view.kernelRoot(view.holders[0]!);
   }),
   /** The boot table learns nothing after it was cloned. */
-  D4: defect("D4", ({ view }) => {
-    after(view, "replicateKernel", () => { view.roots = view.roots.filter((root: TableRoot) => root.kind === "node"); });
+  D4: defect("D4", ({ view, entries, layout, image, allocator }) => {
+    after(view, "replicateKernel", () => {
+      const boot = bootRoot(layout, image);
+      // The master runs on the booted tables; in the series these are the boot table's alone.
+      for (let half = 0; half <= (layout.pti ? 1 : 0); half++) {
+        cloneBelow(entries, layout.levels, boot + half, () => allocator.allocate(view.master, 0, { purpose: "page-table", zero: true }));
+      }
+      view.roots = view.roots.filter((root: TableRoot) => root.kind === "node");
+    });
   }),
   /** A failed fork frees the parent's PGDs. */
   D8: defect("D8", ({ spaces, allocator, layout }) => {

@@ -104,8 +104,10 @@ function measure(kernel: ModuleKernel, module: LoadedModule): Omit<ModuleCost, "
   }
   const sum = (counts: Iterable<number | undefined>): number => [...counts].reduce<number>((total, each) => total + (each ?? 0), 0);
   const memories = [...module.memories.values()];
-  // The boot table stands for the master: it gets the master's copy wherever the base copy is another's.
-  const bootTable = kernel.view.roots.some(({ kind }) => kind === "boot") && kernel.view.roots.length > 1;
+  // Where the boot table does not lead to the master's own tables, it gets the master's copy wherever the base copy is another's.
+  const boot = kernel.view.roots.find(({ kind }) => kind === "boot");
+  const slot = (root: number): number => kernel.entries.low(root, 511);
+  const bootTable = boot !== undefined && slot(boot.root) !== slot(kernel.view.kernelRoot(kernel.view.master));
   return {
     replication: module.replicationCost,
     bootTableStores: bootTable ? sum(memories.map(({ area }) => (area.copies.has(kernel.view.master) ? area.pages / (area.level === 2 ? 512 : 1) : 0))) : 0,

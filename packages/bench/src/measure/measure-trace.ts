@@ -23,6 +23,8 @@ export interface KernelJob {
   readonly work?: boolean;
   /** The kernel booted; the traced one when absent. */
   readonly kernel?: NamedKernel;
+  /** Ends of text and rodata in all of them; when absent as recorded with one copy and as patch 06 has them with several. */
+  readonly alignment?: "recorded" | "patch-06";
 }
 
 /** What is to be measured. */
@@ -48,9 +50,9 @@ export interface TraceMeasurement extends HotCold {
 }
 
 /** What a job's kernel is booted with. @param kernel what the job names, read */
-export const bootOptions = ({ spec, where, pti, levels, seed }: KernelJob, policy: string, kernel?: ReplayKernel) =>
+export const bootOptions = ({ spec, where, pti, levels, seed, alignment }: KernelJob, policy: string, kernel?: ReplayKernel) =>
   ({ spec, policy, pti, levels, seed, masterNode: where.masterNode, recordedNodes: [where.masterNode, where.dataNode] as const,
-    ...(kernel ? { image: kernel.image(policy === "single-copy" ? "recorded" : "patch-06") } : {}) });
+    ...(alignment ? { alignment } : {}), ...(kernel ? { image: kernel.image(alignment ?? (policy === "single-copy" ? "recorded" : "patch-06")) } : {}) });
 
 /**
  * Measures a recording on kernels booted for it, so that no measurement depends on those before it. It is decoded once and its pages

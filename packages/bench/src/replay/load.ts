@@ -1,7 +1,7 @@
 /** A recording from disk, ready to run; with a schedule of lines beside it, as the long run it was cut from. */
 import { existsSync, readFileSync } from "node:fs";
 import { decompress } from "fzstd";
-import type { Batch } from "../trace/batch.js";
+import { Batch, Kind } from "../trace/batch.js";
 import { testOf } from "../trace/peek.js";
 import { readTrace } from "../trace/read-trace.js";
 import { TraceError } from "../trace/trace-error.js";
@@ -12,6 +12,10 @@ import { LongRun } from "./long-run.js";
 import { PlainRun } from "./plain-run.js";
 import { type PlacePage, ProgramBuilder } from "./program-builder.js";
 import type { Workload } from "./replayer.js";
+
+/** Upper half of every address of an image, and lines under one such half. */
+const IMAGE_HIGH = 0xffff_ffff;
+const LINES_4G = 0x400_0000;
 
 /** A recording's test and what runs it. */
 export interface LoadedTrace {
@@ -44,8 +48,25 @@ export function loadTrace(file: string, place: PlacePage, functions?: VisitedFun
   });
   const { program, measured } = builder.finish();
   const schedule = scheduleOf(file);
+  if (schedule && change) moveText(schedule.text, change);
   const workload = schedule ? new LongRun(program, builder.cuts, builder.perCut, schedule, place, scheduleBeside(file)) : new PlainRun(program);
   return { file, test, measured, workload, modelled: schedule !== undefined, devices: program.devices };
+}
+
+/** Puts lines of the recorded kernel's text where another kernel has them, as if they had been in the recording. */
+function moveText(lines: Float64Array, change: (batch: Batch) => void): void {
+  const batch = new Batch(1);
+  for (let i = 0; i < lines.length; i++) {
+    batch.length = 1;
+    batch.kind[0] = Kind.Fetch;
+    batch.hi[0] = IMAGE_HIGH;
+    batch.lo[0] = (lines[i]! % LINES_4G) * 64;
+    // No instructions: what is carried over is counted from the recording.
+    batch.a[0] = 0;
+    batch.b[0] = 1;
+    change(batch);
+    lines[i] = lines[i]! - (lines[i]! % LINES_4G) + Math.floor(batch.lo[0] / 64);
+  }
 }
 
 /** Whether a schedule lies beside the recording, so that it runs for long. */

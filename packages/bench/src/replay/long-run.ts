@@ -3,8 +3,10 @@
  *
  * What a stretch executes differs little from one iteration to the next; where its data lies differs in every one, and decides how
  * much of the last-level cache the test fills. So instructions come from the templates and addresses from the schedule: of the lines
- * that are not common to all stretches of their kind, the n-th in the direct map becomes the n-th in the direct map that the stretch
- * touched; stacks and page descriptors likewise.
+ * that are not common to all stretches of their kind, the n-th that was first stored to in the direct map becomes the n-th that the stretch
+ * stored to first there; those first loaded, stacks and page descriptors likewise. User pages change their frame where the template's do.
+ * What a stretch touched beyond its template (lines of data, text that is in no template, user pages) it touches before it leaves the
+ * kernel; what other CPUs did meanwhile is recorded throughout and follows it.
  */
 import { invariant } from "@kreplica/mm-core";
 import { TraceError } from "../trace/trace-error.js";
@@ -14,20 +16,29 @@ import type { PlacePage } from "./program-builder.js";
 import type { Replayer, Workload } from "./replayer.js";
 
 const LOW_48 = (1n << 48n) - 1n;
+const USER_END = 1n << 47n;
+const KERNEL_HALF = 0xffff_0000_0000_0000n;
 const DIRECT_MAP = 0xffff_8880_0000_0000n;
 const VMALLOC = 0xffff_c900_0000_0000n;
 const VMEMMAP = 0xffff_ea00_0000_0000n;
 const CPU_ENTRY_AREA = 0xffff_fe00_0000_0000n;
 
-/** Direct map, vmalloc, page descriptors: lines change places only with lines of the same. */
-const AREAS = 3;
+/** Direct map, vmalloc, page descriptors, each first loaded or first stored: lines change places only with lines of the same. */
+const CLASSES = 6;
 /** Low 48 bits of where vmalloc and the descriptors begin, as lines. */
 const VMALLOC_LINE = 0xc900_0000_0000 / 64;
 const VMEMMAP_LINE = 0xea00_0000_0000 / 64;
-const areaOf = (line: number): number => (line < VMALLOC_LINE ? 0 : line < VMEMMAP_LINE ? 1 : 2);
+const classOf = (line: number, stored: number): number => (line < VMALLOC_LINE ? 0 : line < VMEMMAP_LINE ? 2 : 4) + stored;
 
-/** A template: a stretch fills in the lines of its first pages, which are in order of area; the others are lines of its own. */
-interface Template { readonly program: Program; readonly origin: number }
+/** A template: a stretch fills in the lines of its first pages, which are in order of class; the others are lines of its own. */
+interface Template {
+  readonly program: Program;
+  readonly origin: number;
+  /** By user page: numbers of the program's pages that its map operations name, in order. */
+  readonly mapped: ReadonlyMap<bigint, readonly number[]>;
+  /** Operation with which it leaves the kernel for good; its end when it stays. */
+  readonly kernelEnd: number;
+}
 
 export class LongRun implements Workload {
   readonly length: number;
@@ -36,22 +47,31 @@ export class LongRun implements Workload {
   private readonly lineLo: Int32Array;
   private readonly lineHi: Int32Array;
   private readonly maps: readonly (ProgramPage | undefined)[];
-  /** First line of each area of each stretch, `[stretch * AREAS + area]`, and the end. */
-  private readonly areaStart: Uint32Array;
-  private readonly fresh = new WeakSet<Replayer>();
+  /** First line of each class of each stretch, `[stretch * CLASSES + class]`, and the end. */
+  private readonly classStart: Uint32Array;
+  private readonly textLo: Int32Array;
+  private readonly textHi: Int32Array;
+  /** Operations of the source at which each burst begins, and the end. */
+  private readonly burstAt: readonly number[];
+  /** User pages as they were last mapped, by the kernel that was played on. */
+  private readonly mappedLast = new WeakMap<Replayer, Map<bigint, ProgramPage>>();
 
   /**
-   * @param source the templates one behind the other, with the operations at which each begins but the first
+   * @param source the templates one behind the other, then the bursts of other CPUs, with the operations at which each begins but the first
    * @param perCut instructions of each template, laid out like Program.instructions
    * @throws TraceError other-lines when recording and schedule do not belong together
    */
   constructor(private readonly source: Program, cuts: readonly number[], perCut: readonly Float64Array[], private readonly schedule: LineSchedule, place: PlacePage, file: string) {
-    const { templates, stretches, template, origin, pages, frames, lineStart } = schedule;
-    if (cuts.length + 1 !== templates) {
-      throw elsewhere(file, `it is for a recording of ${templates} stretches, the recording beside it has ${cuts.length + 1}`);
+    const { templates, bursts, stretches, template, origin, pages, frames, lineStart } = schedule;
+    if (cuts.length + 1 !== templates + bursts) {
+      throw elsewhere(file, `it is for a recording of ${templates + bursts} stretches, the recording beside it has ${cuts.length + 1}`);
     }
-    const { lines, areaStart } = byArea(schedule);
-    this.areaStart = areaStart;
+    const { lines, classStart } = byClass(schedule);
+    this.classStart = classStart;
+    this.burstAt = [...cuts.slice(templates - 1), source.length];
+    const text = Array.from(schedule.text, (line) => place(KERNEL_HALF + (BigInt(line) << 6n), -1));
+    this.textLo = Int32Array.from(text, (address) => Number(BigInt.asIntN(32, address)));
+    this.textHi = Int32Array.from(text, (address) => Number(BigInt.asIntN(32, address >> 32n)));
     // Lines of the schedule at their addresses in the model.
     const places = new Map<number, bigint>();
     this.maps = Array.from(pages, (page, i) => {
@@ -81,9 +101,11 @@ export class LongRun implements Workload {
     }
     this.templates = Array.from({ length: templates }, (_, i) => {
       const own = lines.subarray(lineStart[origin[i]!]!, lineStart[origin[i]! + 1]!);
-      return { program: cut(source, cuts[i - 1] ?? 0, cuts[i] ?? source.length, own), origin: origin[i]! };
+      const { program, mapped } = cut(source, cuts[i - 1] ?? 0, cuts[i] ?? source.length, own);
+      return { program, mapped, origin: origin[i]!, kernelEnd: kernelEnd(program) };
     });
-    let length = 0;
+    let length = source.length - this.burstAt[0]!;
+    for (const counts of perCut.slice(templates)) counts.forEach((count, slot) => { this.instructions[slot]! += count; });
     for (let i = 0; i < stretches; i++) {
       length += this.templates[template[i]!]!.program.length;
       perCut[template[i]!]!.forEach((count, slot) => { this.instructions[slot]! += count; });
@@ -92,38 +114,87 @@ export class LongRun implements Workload {
   }
 
   play(replayer: Replayer, half: 0 | 1): void {
-    const { stretches, template, pageStart } = this.schedule;
-    if (!this.fresh.has(replayer)) {
+    const { stretches, template, burstStart } = this.schedule;
+    let last = this.mappedLast.get(replayer);
+    if (!last) {
+      this.mappedLast.set(replayer, last = new Map());
       // A template may use a page before the schedule comes to it.
-      for (const page of this.source.pages) replayer.map(page);
-      this.fresh.add(replayer);
+      for (const page of this.source.pages) {
+        replayer.map(page);
+        last.set(page.recorded, page);
+      }
     }
     const middle = stretches >>> 1;
     for (let i = half === 0 ? 0 : middle; i < (half === 0 ? middle : stretches); i++) {
-      for (let at = pageStart[i]!; at < pageStart[i + 1]!; at++) {
-        const page = this.maps[at];
-        if (page) replayer.map(page);
-      }
-      const { program, origin } = this.templates[template[i]!]!;
-      for (let area = 0; area < AREAS; area++) this.fill(program, origin, i, area);
-      replayer.execute(program, 0, program.length);
-      // Lines the template has no reference for; without them the run would fill less of the caches than it did.
-      for (let area = 0; area < AREAS; area++) {
-        const wanted = this.areaStart[origin * AREAS + area + 1]! - this.areaStart[origin * AREAS + area]!;
-        const end = this.areaStart[i * AREAS + area + 1]!;
-        for (let at = this.areaStart[i * AREAS + area]! + wanted; at < end; at++) replayer.touch(this.lineLo[at]!, this.lineHi[at]!);
-      }
+      const { program, mapped, origin, kernelEnd } = this.templates[template[i]!]!;
+      const lacking = this.mapPages(replayer, program, mapped, i, last);
+      for (let which = 0; which < CLASSES; which++) this.fill(program, origin, i, which);
+      replayer.execute(program, 0, kernelEnd);
+      for (const at of lacking) this.touchPage(replayer, at);
+      this.touchOthers(replayer, origin, i);
+      replayer.execute(program, kernelEnd, program.length);
+      // What other CPUs did meanwhile, as recorded.
+      for (let burst = burstStart[i]!; burst < burstStart[i + 1]!; burst++) replayer.execute(this.source, this.burstAt[burst]!, this.burstAt[burst + 1]!);
     }
   }
 
-  /** Gives the template's lines of an area the addresses of the stretch's; where it has none, the template's own. */
-  private fill(program: Program, origin: number, stretch: number, area: number): void {
-    const { areaStart, lineLo, lineHi } = this;
-    const base = areaStart[origin * AREAS]!;
-    const own = areaStart[origin * AREAS + area]!;
-    const ownEnd = areaStart[origin * AREAS + area + 1]!;
-    const first = areaStart[stretch * AREAS + area]!;
-    const count = areaStart[stretch * AREAS + area + 1]! - first;
+  /**
+   * Pages that got or changed their frame in a stretch: mapped where the template maps the same page, the last there last, and before it
+   * begins when it has no place for them.
+   * @returns user pages among them that the template does not use: places in the schedule
+   */
+  private mapPages(replayer: Replayer, program: Program, mapped: Template["mapped"], stretch: number, last: Map<bigint, ProgramPage>): number[] {
+    const changed = new Map<bigint, ProgramPage[]>();
+    const lacking: number[] = [];
+    for (let at = this.schedule.pageStart[stretch]!; at < this.schedule.pageStart[stretch + 1]!; at++) {
+      const page = this.maps[at];
+      if (!page) continue;
+      if (!mapped.has(page.recorded)) {
+        replayer.map(page);
+        last.set(page.recorded, page);
+        if (page.recorded < USER_END) lacking.push(at);
+      } else changed.set(page.recorded, [...(changed.get(page.recorded) ?? []), page]);
+    }
+    for (const [recorded, numbers] of mapped) {
+      const pages = changed.get(recorded) ?? [];
+      let now = last.get(recorded)!;
+      const early = pages.length - numbers.length;
+      for (let at = 0; at < early; at++) replayer.map((now = pages[at]!));
+      numbers.forEach((number, nth) => { program.pages[number] = now = pages[early + nth] ?? now; });
+      last.set(recorded, now);
+    }
+    return lacking;
+  }
+
+  /** The reference that got a page, where it was one to data; the kernel may not execute there. */
+  private touchPage(replayer: Replayer, at: number): void {
+    const touched = this.schedule.touched[at]!;
+    const op = touched % 4;
+    const { address } = this.maps[at]!;
+    if (op === Op.Load || op === Op.Store) replayer.touch(op, Number(BigInt.asIntN(32, address)) | ((touched >>> 2) << 6), Number(BigInt.asIntN(32, address >> 32n)));
+  }
+
+  /** Lines the template has no reference for, before it leaves the kernel; without them the run would fill less of the caches than it did. */
+  private touchOthers(replayer: Replayer, origin: number, stretch: number): void {
+    const { classStart, schedule: { textStart } } = this;
+    for (let which = 0; which < CLASSES; which++) {
+      const wanted = classStart[origin * CLASSES + which + 1]! - classStart[origin * CLASSES + which]!;
+      const end = classStart[stretch * CLASSES + which + 1]!;
+      for (let at = classStart[stretch * CLASSES + which]! + wanted; at < end; at++) {
+        replayer.touch(which % 2 === 0 ? Op.Load : Op.Store, this.lineLo[at]!, this.lineHi[at]!);
+      }
+    }
+    for (let at = textStart[stretch]!; at < textStart[stretch + 1]!; at++) replayer.touch(Op.Fetch, this.textLo[at]!, this.textHi[at]!);
+  }
+
+  /** Gives the template's lines of a class the addresses of the stretch's; where it has none, the template's own. */
+  private fill(program: Program, origin: number, stretch: number, which: number): void {
+    const { classStart, lineLo, lineHi } = this;
+    const base = classStart[origin * CLASSES]!;
+    const own = classStart[origin * CLASSES + which]!;
+    const ownEnd = classStart[origin * CLASSES + which + 1]!;
+    const first = classStart[stretch * CLASSES + which]!;
+    const count = classStart[stretch * CLASSES + which + 1]! - first;
     for (let at = own; at < ownEnd; at++) {
       const nth = at - own;
       const from = count === 0 ? at : first + (nth < count ? nth : nth % count);
@@ -133,28 +204,42 @@ export class LongRun implements Workload {
   }
 }
 
-/** The schedule's lines, those of a stretch in order of area, otherwise as they were. */
-function byArea({ lines, lineStart, stretches }: LineSchedule): { lines: Float64Array; areaStart: Uint32Array } {
+/** The schedule's lines, those of a stretch in order of class, otherwise as they were. */
+function byClass({ lines, stored, lineStart, stretches }: LineSchedule): { lines: Float64Array; classStart: Uint32Array } {
   const sorted = new Float64Array(lines.length);
-  const areaStart = new Uint32Array(stretches * AREAS + 1);
+  const classStart = new Uint32Array(stretches * CLASSES + 1);
   let at = 0;
   for (let i = 0; i < stretches; i++) {
-    for (let area = 0; area < AREAS; area++) {
-      areaStart[i * AREAS + area] = at;
-      for (let from = lineStart[i]!; from < lineStart[i + 1]!; from++) if (areaOf(lines[from]!) === area) sorted[at++] = lines[from]!;
+    for (let which = 0; which < CLASSES; which++) {
+      classStart[i * CLASSES + which] = at;
+      for (let from = lineStart[i]!; from < lineStart[i + 1]!; from++) if (classOf(lines[from]!, stored[from]!) === which) sorted[at++] = lines[from]!;
     }
   }
-  areaStart[stretches * AREAS] = at;
-  return { lines: sorted, areaStart };
+  classStart[stretches * CLASSES] = at;
+  return { lines: sorted, classStart };
+}
+
+function kernelEnd(program: Program): number {
+  for (let at = program.length - 1; at >= 0; at--) {
+    const word = program.word(at);
+    if ((word & 3) === Op.Control && ((word >>> 2) & 63) === Control.Privilege) return word >>> 8 === 3 ? at : program.length;
+  }
+  return program.length;
 }
 
 const elsewhere = (file: string, why: string): TraceError => new TraceError("other-lines", file, 0, why, "keep the two files that were cut together");
 
-/** Operations `[from, to)` with a line for every page number: first those of `own`, which vary, then the rest. */
-function cut(source: Program, from: number, to: number, own: Float64Array): Program {
+/** Operations `[from, to)` with a line for every page number: first those of `own`, which vary, then the rest. User pages are mapped where they are first used and where they change. */
+function cut(source: Program, from: number, to: number, own: Float64Array): { program: Program; mapped: Map<bigint, number[]> } {
   const program = new Program();
   program.visits.push(...source.visits);
   const slots = new Map<number, number>();
+  const mapped = new Map<bigint, number[]>();
+  const mapHere = (page: ProgramPage): void => {
+    const number = program.addPage(page);
+    mapped.set(page.recorded, [...(mapped.get(page.recorded) ?? []), number]);
+    program.push((number << 8) | (Control.Map << 2) | Op.Control);
+  };
   own.forEach((line, i) => {
     program.addPage({ recorded: 0n, frame: -1, address: 0n });
     slots.set(line, i);
@@ -162,11 +247,15 @@ function cut(source: Program, from: number, to: number, own: Float64Array): Prog
   for (let at = from; at < to; at++) {
     const word = source.word(at);
     if ((word & 3) === Op.Control) {
-      // Pages are mapped by the schedule.
-      if (((word >>> 2) & 63) !== Control.Map) program.push(word);
+      const what: Control = (word >>> 2) & 63;
+      const page = what === Control.Map ? source.pages[word >>> 8]! : undefined;
+      // The schedule says which frames; here is where. Kernel pages are mapped before a stretch begins.
+      if (!page) program.push(word);
+      else if (page.recorded < USER_END) mapHere(page);
       continue;
     }
     const page = source.pages[word >>> 8]!;
+    if (page.recorded < USER_END && !mapped.has(page.recorded)) mapHere(page);
     const within = (word >>> 2) & 63;
     // A fetch never varies, even where code was written as data.
     const line = Number((page.recorded & LOW_48) / 64n) + within;
@@ -179,5 +268,5 @@ function cut(source: Program, from: number, to: number, own: Float64Array): Prog
     program.push((slot << 8) | (word & 3));
   }
   invariant(program.length > 0, "a template is empty");
-  return program;
+  return { program, mapped };
 }

@@ -7,13 +7,12 @@ import { Counters, difference, type HardwareThread, type CounterBank } from "@kr
 import type { CpuId } from "@kreplica/hw-x86/api";
 import { invariant } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
+import { RECORDED_PCID } from "../recorded-pages.js";
 import { ReplicationWork, type WorkDone } from "./replication-work.js";
-import { CHUNK, Control, Op, type Program, type ProgramPage } from "./program.js";
+import { CHUNK, Control, Op, type Program, type ProgramPage, Region } from "./program.js";
 
 const CR4_PCIDE = 0x2_0000;
 const KEEP = 1n << 63n;
-/** PCID of the test's address space; Linux gives the first space on a CPU 1, and its user half 0x801. */
-const PCID = 1;
 
 /** Counts of the measured CPU over one run. */
 export interface Run {
@@ -139,8 +138,15 @@ export class Replayer {
     invariant(address === page.address, `page 0x${page.recorded.toString(16)} is at 0x${address.toString(16)} in this kernel, at 0x${page.address.toString(16)} in the one the program was made for`);
   }
 
-  /** Loads on the current CPU a line, for its presence in the caches alone. */
-  touch(lo: number, hi: number): void { this.current.load(lo, hi); }
+  /** Refers on the current CPU, in the kernel, to a line of data or of text that no program has. */
+  touch(op: Op.Fetch | Op.Load | Op.Store, lo: number, hi: number): void {
+    const { current } = this;
+    const { region } = current;
+    current.region = hi < 0 ? Region.Kernel : Region.User;
+    const fault = op === Op.Load ? current.load(lo, hi) : op === Op.Store ? current.store(lo, hi) : current.fetch(lo, hi);
+    current.region = region;
+    if (fault !== 0) invariant(false, `a line outside the program faulted: 0x${(hi >>> 0).toString(16)}${(lo >>> 0).toString(16).padStart(8, "0")}, error code 0x${(fault & 0x7fff_ffff).toString(16)}`);
+  }
 
   private select(vcpu: number): void {
     this.vcpu = vcpu;
@@ -157,7 +163,7 @@ export class Replayer {
     const node = machine.nodeOfCpu(id);
     const space = recorded.userSpace;
     space.enter(node);
-    const pcid = options.pcid ? PCID : 0;
+    const pcid = options.pcid ? RECORDED_PCID : 0;
     const keep = options.pcid ? KEEP : 0n;
     cpu.privilege = 0;
     cpu.writeCr3(space.cr3(node, "kernel"));

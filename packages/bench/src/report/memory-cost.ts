@@ -9,6 +9,7 @@ export function memoryCostText({ extraBytes, closedForm }: MemoryAccount, cost: 
   const rows: [number, string][] = [
     [cost.copies, "copies of text and rodata"],
     [cost.tables, "tables of each node's own"],
+    ...(cost.inImage === 0 ? [] : [[-cost.inImage, "of them in the image's .brk, which was not free before"] as [number, string]]),
     [cost.tails, "tails of text and rodata, which patch 06 fills and one copy gives back"],
     [cost.splits, "tables that split leaves of the direct map over the copies"],
     ...(cost.spare === 0 ? [] : [[cost.spare, "set aside for tables and not needed"] as [number, string]]),

@@ -62,7 +62,7 @@ export function modulesText(runs: readonly ModuleRun[], top: number, heading: st
   );
   const unit = others.length > 0 ? ", in microseconds" : "";
   text += screen.dim(`  Stores, flushes and modelled time of a module are those that giving copies took${unit}.\n  Counts are the model's; modelled time is its machine's: stores, copied lines and interrupts, not\n  the instructions around them. CPU time is this computer's, the model's own work included.\n`);
-  if (others.length > 0) text += screen.dim("  Pairs are ours / rfc-v1. rfc-v1 does not keep the boot table in step (D4), which saves it a\n  store a page wherever the base copy is not the master's; on the way it leaves a hole for every\n  page it replaces.\n");
+  if (others.length > 0) text += screen.dim("  Pairs are ours / rfc-v1. rfc-v1 does not keep the boot table in step (D4); ours does at no\n  store, its boot table leads to the master's tables. On its way rfc-v1 leaves a hole for every page\n  it replaces.\n");
   for (const { design, costs } of runs) {
     if (costs.refused.length === 0) continue;
     text += `\n${screen.warn(`${costs.refused.length} refused${runs.length > 1 ? ` under ${design}` : ""}`)}\n`;

@@ -6,7 +6,7 @@ import { compareText } from "../../src/report/compare.js";
 import { traceTests } from "../../src/trace/tests.js";
 
 const levels = (cycles: number) => ({ l2: cycles, ownL3: cycles, otherL3: 0, local: cycles, remote: cycles });
-const NO_COST = { lessFree: 0, copies: 0, tables: 0, tails: 0, splits: 0, spare: 0, unexplained: 0 };
+const NO_COST = { lessFree: 0, copies: 0, tables: 0, inImage: 0, tails: 0, splits: 0, spare: 0, unexplained: 0 };
 const LINES = {
   textFromMemory: 1248, replicable: 0, dataFromMemory: 0, fetchMissL1: 0, fetchMissL2: 0, dataMissL1: 0, dataMissL2: 0,
   replicationLoads: 60, replicationStores: 193, replicationInstructions: 714,
@@ -45,7 +45,7 @@ describe("no line is longer than 100 columns", () => {
 });
 
 test("what memory costs is told cause by cause, and what no cause explains is told too", () => {
-  const cost = { lessFree: 31_358_976, copies: 27_262_976, tables: 81_920, tails: 4_009_984, splits: 4096, spare: 0, unexplained: 0 };
+  const cost = { lessFree: 31_358_976, copies: 27_262_976, tables: 81_920, inImage: 0, tails: 4_009_984, splits: 4096, spare: 0, unexplained: 0 };
   const memory = { perNode: [], extraBytes: 27_344_896, closedForm: 27_344_896 };
   const text = compareText(result({ memory, memoryCost: cost }), screen);
   for (const part of ["31,358,976 bytes less", "27,262,976  copies", "81,920  tables of each", "4,009,984  tails", "4,096  tables that split", "Closed form (I3): 27,344,896 bytes, equal."]) expect(text.replace(/\n {2}(?=equal)/, " ")).toContain(part);

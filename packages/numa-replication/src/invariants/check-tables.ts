@@ -42,19 +42,20 @@ function privateSmallTables(root: number, windows: ReadonlyMap<number, WindowEnt
 export const TABLE_CHECKS: Readonly<Record<string, Check>> = {
   B1: (subject, verdict) => {
     if (!subject.isReplicated) return verdict.skip();
-    const owner = new Map<number, string>();
-    for (const { name, root } of subject.liveRoots) {
+    const owner = new Map<number, { readonly name: string; readonly node: number }>();
+    for (const { name, root, node } of subject.liveRoots) {
       for (const [what, table] of privatePath(subject, root)) {
         const other = owner.get(table);
-        if (other !== undefined) verdict.fail(`${name} and ${other} share ${what}`);
-        owner.set(table, `${name}'s ${what}`);
+        // The boot table serves the master and may lead to the master's tables, never to another holder's.
+        if (other !== undefined && other.node !== node) verdict.fail(`${name} and ${other.name} share ${what}`);
+        owner.set(table, { name: `${name}'s ${what}`, node });
       }
     }
   },
   B2: (subject, verdict) => {
     if (!subject.isReplicated) return verdict.skip();
     const { memory } = subject.kernel.entries;
-    const windows = new Map(subject.liveRoots.map(({ root }) => [root, subject.reader.window(root)]));
+    const windows = new Map(subject.holders.map((node) => [subject.root(node), subject.reader.window(subject.root(node))]));
     for (const node of subject.holders) {
       const root = subject.root(node);
       for (const [what, table] of privatePath(subject, root)) {

@@ -1,0 +1,51 @@
+/** Frames of a recording and frames of the model never meet: not on a machine with windows for the guest, not on one of its own size. */
+/// <reference types="node" />
+import type { MachineSpec } from "@kreplica/hw-x86";
+import { imageFrame, pagesOf } from "@kreplica/mm-core";
+import { describe, expect, test } from "vitest";
+import { boot } from "../../src/boot.js";
+import { dataFile } from "../../src/data-files.js";
+import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
+import { recordedGuest } from "../../src/inputs/presets/recorded-guest.js";
+import { tiny2Node } from "../../src/inputs/presets/tiny-2-node.js";
+import { RECORDED_IMAGE, RECORDED_NODE_FRAMES } from "../../src/recorded-pages.js";
+import { loadTrace, scheduledFrames } from "../../src/replay/load.js";
+import { framesIn, framesToReserve } from "../../src/replay/recorded-frames.js";
+import { tracedKernel } from "../../src/traced-kernel.js";
+
+test("the recorded image has one end: that of the traced kernel, both alignments", () => {
+  for (const alignment of ["recorded", "patch-06"] as const) {
+    const { stext, end } = tracedKernel(alignment);
+    expect(pagesOf(stext, end)).toBe(RECORDED_IMAGE.end - RECORDED_IMAGE.first);
+  }
+});
+
+describe.each<[string, MachineSpec, readonly [number, number], string[]]>([
+  ["the guest's own size", recordedGuest, [0, 1], ["fork1", "mount", "insmod"]],
+  ["the guest's own size, image on node 1", recordedGuest, [1, 0], ["fork1"]],
+  ["tiny", tiny2Node, [0, 1], ["kill", "poke"]],
+  ["with windows", e52690v3, [0, 1], ["fork1"]],
+  ["with windows, image on node 1", e52690v3, [1, 1], ["fork1", "poke"]],
+])("a machine of %s", (_name, spec, nodes, keys) => {
+  test.each(keys)("%s: each recorded frame has a place of its own, which the allocator neither holds nor gave out", (key) => {
+    const file = dataFile(`traces/hsw-${key}.kt.zst`);
+    const reserved = framesToReserve(spec, nodes, file, scheduledFrames(file));
+    for (const policy of ["single-copy", "per-node"]) {
+      const { recorded, allocator, image, layout } = boot({ spec, policy, pti: true, masterNode: nodes[0], recordedNodes: nodes, reserved });
+      const used = [...framesIn(file)].filter((frame) => frame < 2 * RECORDED_NODE_FRAMES);
+      const places = new Set(used.map((frame) => recorded.frame(frame)));
+      expect([places.size, places.size > 100]).toEqual([used.length, true]);
+      // The boot did not give them out, and nothing does from now on.
+      for (const place of places) for (let order = 0; order <= 10; order++) expect(allocator.owns(place - (place % (1 << order)), order)).toBe(false);
+      recorded.runsOn(0);
+      loadTrace(file, (address, frame) => recorded.map(address, frame));
+      const first = imageFrame(layout, image.stext, image.stext);
+      const end = imageFrame(layout, image.stext, image.end);
+      for (const frame of used) {
+        const place = recorded.frame(frame);
+        expect(allocator.claim(place, "kernel")).toBe(false);
+        expect(place >= first && place < end).toBe(frame >= RECORDED_IMAGE.first && frame < RECORDED_IMAGE.end);
+      }
+    }
+  });
+});
