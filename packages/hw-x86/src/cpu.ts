@@ -59,7 +59,6 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   private prefetchedRow = 0;
   private loadRow = 0;
   private storeRow = 0;
-  private walkRow = 0;
   private prefetchRow = 0;
   private placeRow = 0;
 
@@ -84,7 +83,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
    */
   constructor(id: number, node: number, core: Core, thread: number, memory: PhysMemory, physicalBits: number,
     counters: Float64Array, layout: Layout) {
-    super(core, thread, memory, physicalBits);
+    super(core, thread, memory, physicalBits, counters);
     this.id = id;
     this.node = node;
     this.counters = counters;
@@ -225,7 +224,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     this.prefetchedRow = (row + KIND_PREFETCHED) * sources;
     this.loadRow = (row + KIND_LOAD) * sources;
     this.storeRow = (row + KIND_STORE) * sources;
-    this.walkRow = (row + KIND_WALK) * sources;
+    this.walker.row = (row + KIND_WALK) * sources;
     this.prefetchRow = (row + KIND_PREFETCH) * sources;
     this.placeRow = placesAt + region * PLACES;
   }
@@ -295,7 +294,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     counters[index] = counters[index]! + 1;
     const walker = this.walker;
     const tag = high | this.context;
-    const refused = walker.walk(lo, hi, this.root, this.levels, tag, access & STORE, deny, counters, this.walkRow);
+    const refused = walker.walk(lo, hi, tag, access & STORE, deny);
     if (refused !== 0) return this.fault(page, high, access, refused & 0xff);
     const { level, frame } = walker;
     const global = walker.global !== 0 && this.globals;

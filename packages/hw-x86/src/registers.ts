@@ -54,9 +54,6 @@ export abstract class ThreadRegisters {
   private accessAllowed = false;
 
   protected paging = false;
-  protected levels = 4;
-  /** Frame of the root table, 32 signed bits. */
-  protected root = 0;
   /** Thread and PCID in their places of a TLB tag, for entries of this PCID and for global ones. */
   protected context = NEVER;
   protected globalContext = NEVER;
@@ -74,16 +71,16 @@ export abstract class ThreadRegisters {
   /** Bits of CR3 between the widest physical address and bit 62: reserved, whatever CR4 says. */
   private readonly cr3Reserved: bigint;
 
-  /** @param thread number within the core, 0 to 7 @param physicalBits MAXPHYADDR */
-  constructor(core: Core, thread: number, memory: PhysMemory, physicalBits: number) {
+  /** @param thread number within the core, 0 to 7 @param physicalBits MAXPHYADDR @param counters of the thread */
+  constructor(core: Core, thread: number, memory: PhysMemory, physicalBits: number, counters: Float64Array) {
     this.core = core;
     this.cr3Reserved = (1n << 63n) - (1n << BigInt(physicalBits));
-    this.walker = new Walker(memory, core, physicalBits);
+    this.walker = new Walker(memory, core, physicalBits, counters);
     this.thread = thread << 25;
     this.derive();
   }
 
-  get rootFrame(): number { return this.root >>> 0; }
+  get rootFrame(): number { return this.walker.root >>> 0; }
   get pcid(): number { return (this.cr4Value & CR4_PCIDE) === 0 ? 0 : cr3Pcid(this.cr3Value); }
   get cr3(): bigint { return this.cr3Value; }
 
@@ -222,10 +219,10 @@ export abstract class ThreadRegisters {
     const cr4 = this.cr4Value;
     const noExecute = (this.eferValue & EFER_NXE) !== 0;
     this.paging = this.cr0Value >= CR0_PG;
-    this.levels = (cr4 & CR4_LA57) === 0 ? 4 : 5;
+    this.walker.levels = (cr4 & CR4_LA57) === 0 ? 4 : 5;
     this.canonicalShift = (cr4 & CR4_LA57) === 0 ? 16 : 7;
     this.globals = (cr4 & CR4_PGE) !== 0;
-    this.root = cr3Frame(this.cr3Value) | 0;
+    this.walker.root = cr3Frame(this.cr3Value) | 0;
     this.context = this.paging ? this.thread | (this.pcid << 13) : NEVER;
     this.globalContext = this.paging ? this.thread | Tag.Global : NEVER;
     const smap = !user && (cr4 & CR4_SMAP) !== 0 && !this.accessAllowed ? USER_PAGE : 0;

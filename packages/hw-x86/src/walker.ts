@@ -40,11 +40,18 @@ export class Walker {
   global = 0;
   denials = 0;
 
+  // Where a walk begins, and where it counts: with them as arguments each walk pushed nine.
+  /** Frame of the root table, 32 signed bits; its level, 4 or 5. */
+  root = 0;
+  levels = 4;
+  /** First index of the walk's references in {@link counters}. */
+  row = 0;
+
   /** High-half bits that must be zero: what exceeds the physical width, and NX while EFER.NXE is clear. */
   private reserved = 0;
 
-  /** @param memory where the tables are @param physicalBits MAXPHYADDR; above 44 the model's limit of 16 TiB stands in for it */
-  constructor(private readonly memory: PhysMemory, private readonly core: Core, private readonly physicalBits: number) {
+  /** @param memory where the tables are @param counters of the thread @param physicalBits MAXPHYADDR; above 44 the model's limit of 16 TiB stands in for it */
+  constructor(private readonly memory: PhysMemory, private readonly core: Core, private readonly physicalBits: number, private readonly counters: Float64Array) {
     this.setNoExecute(false);
   }
 
@@ -55,21 +62,21 @@ export class Walker {
   }
 
   /**
-   * @param levels 4 or 5 @param tag context of the address, for the paging-structure caches
-   * @param write a store: sets D @param deny denials of which one is enough to refuse @param row of the walk's references in `counters`
+   * @param tag context of the address, for the paging-structure caches
+   * @param write a store: sets D @param deny denials of which one is enough to refuse
    * @returns 0, or the error-code bits this walk decides (P and RSVD) plus {@link WALK_FAULT}
    */
-  walk(lo: number, hi: number, rootFrame: number, levels: number, tag: number, write: number, deny: number,
-    counters: Float64Array, row: number): number {
-    const { memory, core } = this;
+  walk(lo: number, hi: number, tag: number, write: number, deny: number): number {
+    const { memory, core, counters } = this;
+    const row = this.row | 0;
     const structures = core.tlbs.structures;
     const page = (lo >>> 12) | (hi << 20);
     let level = structures.find(page, tag);
     let table = structures.table;
     let denials = structures.denials;
     if (level === 0) {
-      level = levels;
-      table = rootFrame;
+      level = this.levels;
+      table = this.root;
       denials = 0;
     }
     for (;;) {
@@ -95,14 +102,14 @@ export class Walker {
         if ((denials & NOT_USER) === 0) denials |= USER_PAGE;
         if ((denials & deny & ~NOT_DIRTY) !== 0) return WALK_FAULT | FAULT_PROTECTION;
         const wanted = entry | (write !== 0 ? ACCESSED | DIRTY : ACCESSED);
-        if (wanted !== entry) this.mark(table, index, wanted, counters, row);
+        if (wanted !== entry) this.mark(table, index, wanted);
         this.level = level;
         this.frame = level === 1 ? frame : level === 2 ? frame & ~0x1ff : frame & ~0x3_ffff;
         this.global = entry & GLOBAL;
         this.denials = (wanted & DIRTY) === 0 ? denials | NOT_DIRTY : denials;
         return 0;
       }
-      if ((entry & ACCESSED) === 0) this.mark(table, index, entry | ACCESSED, counters, row);
+      if ((entry & ACCESSED) === 0) this.mark(table, index, entry | ACCESSED);
       level--;
       table = frame;
       structures.insert(level, page, tag, table, denials);
@@ -110,8 +117,8 @@ export class Walker {
   }
 
   /** A locked read-modify-write of the entry, in the table's bytes and in the caches. */
-  private mark(table: number, index: number, entry: number, counters: Float64Array, row: number): void {
-    this.core.data(table, index >>> 3, 1, counters, row);
+  private mark(table: number, index: number, entry: number): void {
+    this.core.data(table, index >>> 3, 1, this.counters, this.row);
     this.memory.write32(table >>> 0, index << 1, entry);
   }
 }
