@@ -148,7 +148,7 @@ function byArea({ lines, lineStart, stretches }: LineSchedule): { lines: Float64
   return { lines: sorted, areaStart };
 }
 
-const elsewhere = (file: string, why: string): TraceError => new TraceError("other-lines", file, 0, why, "keep the two files that were cut together");
+const elsewhere = (file: string, why: string): TraceError => new TraceError("other-lines", file, undefined, why, "keep the two files that were cut together");
 
 /** Operations `[from, to)` with a line for every page number: first those of `own`, which vary, then the rest. */
 function cut(source: Program, from: number, to: number, own: Float64Array): Program {
