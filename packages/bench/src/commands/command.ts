@@ -29,7 +29,7 @@ export const examples = (...lines: readonly (readonly [command: string, does: st
 };
 
 /** Text below every help. */
-export const exitCodes = "\nExit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n";
+export const exitCodes = "\nExit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n 70  a fault in kreplica itself: please report it\n";
 
 /** A value as a JSON document, two blanks deep; what fits on a line stays on it, so that a CPU or a row of a matrix is one line. */
 export const jsonText = (value: unknown): string => `${jsonLines(value, "")}\n`;

@@ -54,3 +54,9 @@ export class InputError extends Error implements InputFault {
 export const faultOf = ({ file, line, offset, unpacked, field, reason, remedy }: InputError): InputFault => ({
   file, reason, remedy, ...(line === undefined ? {} : { line }), ...(offset === undefined ? {} : { offset }), ...(unpacked === undefined ? {} : { unpacked }), ...(field === undefined ? {} : { field }),
 });
+
+/** Reason and remedy of a file that cannot be looked at. @param error of node:fs @param remedy for a path where nothing is */
+export function whyNot(error: unknown, remedy: string): Pick<InputFault, "reason" | "remedy"> {
+  const code = (error as NodeJS.ErrnoException).code ?? String(error);
+  return code === "ENOENT" || code === "ENOTDIR" ? { reason: "does not exist", remedy } : { reason: `cannot be read (${code})`, remedy: code === "EACCES" || code === "EPERM" ? "check its permissions, and those of the folders around it" : remedy };
+}

@@ -15,11 +15,10 @@ const percent = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).
 const short = (value: number): string => (value === 0 ? "-" : value < 0.05 ? "0.0" : value < 100 ? value.toFixed(1) : value.toFixed(0));
 const states: readonly CacheState[] = ["cold", "hot"];
 
-/** Name in the tables; with the recorded length where it is not the authors', and the file where two recordings are of one test. */
+/** Name in the tables; a star where fewer or more calls were recorded than the authors made, the file where two recordings are of one test. */
 const labelOf = (each: Comparison, all: readonly Comparison[]): string => {
-  const twice = all.some((other) => other.file !== each.file && other.test.id === each.test.id);
-  const remarks = [...(ofTheirLength(each) ? [] : [each.counted ? `x ${each.iterations}` : "length unknown"]), ...(twice ? [basename(each.file).replace(/\.kt(\.zst)?$/, "")] : [])];
-  return remarks.length === 0 ? each.test.name : `${each.test.name} (${remarks.join(", ")})`;
+  const name = `${each.test.name}${ofTheirLength(each) ? "" : "*"}`;
+  return all.some((other) => other.file !== each.file && other.test.id === each.test.id) ? `${name} (${basename(each.file).replace(/\.kt(\.zst)?$/, "")})` : name;
 };
 const ofTheirLength = ({ test, iterations }: Comparison): boolean => test.iterations === iterations;
 
@@ -68,7 +67,7 @@ function gains({ tests, policy }: CompareResult, screen: Screen): string {
       + "bound: the most near instead of far text could save here, were every text fetch beyond L1 to go to memory and nothing of it hidden. "
       + "reported: by the series' authors, 2 x E5-2690 (PATCH RFC 00/12).", screen)
     + (above.length > 0 ? paragraph(`Reported above the bound, so not by the latency of text alone: ${above.join(", ")}.`, screen) : "")
-    + (otherLength.length > 0 ? paragraph(`Of another length than the authors' runs, so that nothing reported stands beside them: ${otherLength.map(({ test, iterations, counted }) => `${test.name}, ${counted ? `${iterations} of ${test.iterations} calls` : "no call of which was found: its figures are totals"}`).join("; ")}.`, screen) : "")
+    + (otherLength.length > 0 ? paragraph(`* Of another length than the authors' runs, so that nothing reported stands beside them: ${otherLength.map(({ test, iterations, counted }) => `${test.name}, ${counted ? `${iterations} of ${test.iterations} calls` : "no call of which was found: its figures are totals"}`).join("; ")}.`, screen) : "")
     + (unsettled.length > 0 ? paragraph(`Did not settle, taken as they were: ${unsettled.join(", ")}.`, screen) : "");
 }
 

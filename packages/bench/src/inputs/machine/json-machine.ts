@@ -1,6 +1,7 @@
 /** Reads and writes kreplica's own machine files: JSON, shape in schema.ts, published as data/machine.schema.json. */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import type { z } from "zod";
+import { dataFile } from "../../data-files.js";
 import { InputError } from "../input-error.js";
 import { parseJsonText, type JsonText } from "../json-text.js";
 import { nearest } from "../nearest.js";
@@ -10,6 +11,9 @@ import { fieldName } from "./text-lines.js";
 
 /** The document `kreplica machine --json` prints and `--machine FILE` reads: fields in the schema's order, whoever made the machine. */
 export const machineDocument = (machine: MachineSpec): MachineSpec => wholeMachine.parse({ schema: MACHINE_SCHEMA, ...machine });
+
+/** Where the schema lies for whoever reads the message. */
+const SCHEMA_FILE = dataFile("machine.schema.json");
 
 type Path = readonly PropertyKey[];
 
@@ -24,14 +28,14 @@ function explain(issue: z.core.$ZodIssue, document: JsonText): { path: Path; rea
   const there = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], document.value);
   if (there === undefined) return { path, reason: "missing", remedy: 'add it; only a file that names a "base" may leave out fields, whole ones' };
   const found = typeof there === "object" ? (Array.isArray(there) ? "a list" : there === null ? "null" : "an object") : JSON.stringify(there).slice(0, 40);
-  if (issue.code === "invalid_type") return { path, reason: `${found} where ${issue.expected === "int" ? "a whole number" : `a value of type ${issue.expected}`} is expected`, remedy: "see data/machine.schema.json for its meaning" };
+  if (issue.code === "invalid_type") return { path, reason: `${found} where ${issue.expected === "int" ? "a whole number" : `a value of type ${issue.expected}`} is expected`, remedy: `${SCHEMA_FILE} says what it means` };
   if (issue.code === "invalid_value") return { path, reason: `${found} is not allowed`, remedy: `write ${issue.values.map((value) => JSON.stringify(value)).join(" or ")}` };
   if (issue.code === "too_small" || issue.code === "too_big") {
     const what = issue.origin === "array" ? "elements" : issue.origin === "string" ? "letters" : "in value";
     const bound = issue.code === "too_small" ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
     return { path, reason: `${found} is too ${issue.code === "too_small" ? "small" : "large"}`, remedy: `${bound} ${what}` };
   }
-  return { path, reason: `${found}: ${issue.message}`, remedy: "see data/machine.schema.json" };
+  return { path, reason: `${found}: ${issue.message}`, remedy: `${SCHEMA_FILE} says what may stand there` };
 }
 
 /**

@@ -12,7 +12,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { parseCpuList, parseCpuMask } from "../cpu-list.js";
-import { InputError } from "../input-error.js";
+import { InputError, whyNot } from "../input-error.js";
 import { distanceScale } from "./distance-scale.js";
 import { machineOnFound, type FoundNode } from "./on-base.js";
 import { quoted } from "./text-lines.js";
@@ -34,7 +34,12 @@ function read(path: string): string | undefined {
 /** The directory itself, or the one inside it that holds node0, node1 ... */
 function nodesDirectory(directory: string): string {
   const inside = ["", "node", "system/node", "devices/system/node", "sys/devices/system/node"].map((each) => join(directory, each));
-  const found = inside.find((each) => existsSync(each) && statSync(each).isDirectory() && readdirSync(each).some((entry) => /^node\d+$/.test(entry)));
+  let found;
+  try {
+    found = inside.find((each) => existsSync(each) && statSync(each).isDirectory() && readdirSync(each).some((entry) => /^node\d+$/.test(entry)));
+  } catch (error) {
+    throw new InputError({ file: directory, ...whyNot(error, "name a copy of /sys/devices/system/node") });
+  }
   if (!found) throw new InputError({ file: directory, reason: "no node0, node1 ... in this directory", remedy: "name a copy of /sys/devices/system/node" });
   return found;
 }
