@@ -25,7 +25,9 @@ export type RegisterCommand = (program: Command, context: CommandContext) => voi
 /** Text below a command's help: examples, one a line, and what they do. */
 export const examples = (...lines: readonly (readonly [command: string, does: string])[]): string => {
   const width = Math.max(...lines.map(([command]) => command.length)) + 2;
-  return `\nExamples:\n${lines.map(([command, does]) => `  ${command.padEnd(width)}${does}`).join("\n")}\n`;
+  // What would stand beyond the hundredth column stands below its command.
+  const line = ([command, does]: readonly [string, string]): string => (2 + width + does.length <= 100 ? `  ${command.padEnd(width)}${does}` : `  ${command}\n      ${does}`);
+  return `\nExamples:\n${lines.map(line).join("\n")}\n`;
 };
 
 /** Text below every help. */

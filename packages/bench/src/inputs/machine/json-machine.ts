@@ -32,9 +32,11 @@ function explain(issue: z.core.$ZodIssue, document: JsonText): { path: Path; rea
   if (issue.code === "invalid_value") return { path, reason: `${found} is not allowed`, remedy: `write ${issue.values.map((value) => JSON.stringify(value)).join(" or ")}` };
   if (issue.code === "too_small" || issue.code === "too_big") {
     const what = issue.origin === "array" ? "elements" : issue.origin === "string" ? "letters" : "in value";
-    const bound = issue.code === "too_small" ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
-    return { path, reason: `${found} is too ${issue.code === "too_small" ? "small" : "large"}`, remedy: `${bound} ${what}` };
+    const than = issue.code === "too_small" ? (issue.inclusive === false ? "more than" : "at least") : issue.inclusive === false ? "less than" : "at most";
+    const bound = issue.code === "too_small" ? issue.minimum : issue.maximum;
+    return { path, reason: `${found} is too ${issue.code === "too_small" ? "small" : "large"}`, remedy: what === "in value" ? `write a number of ${than} ${bound}` : `give ${than} ${bound} ${what}` };
   }
+  if (issue.code === "invalid_format" && path.at(-1) === "name") return { path, reason: `${found} cannot be a machine's name`, remedy: "write small letters, digits, dots and dashes, first a letter or digit" };
   return { path, reason: `${found}: ${issue.message}`, remedy: `${SCHEMA_FILE} says what may stand there` };
 }
 
@@ -71,7 +73,9 @@ export function machineFromJson(text: string, file: string, name: string, preset
     machine = whole;
   }
   const [fault, ...more] = checkMachine(machine);
-  if (fault) return fail(fault.path, `${fault.reason}${more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`}`, fault.remedy);
+  // What a base gives is not in the file: what the file says makes it wrong.
+  const inBase = fault && "base" in value && !(String(fault.path[0]) in value) ? `in the base ${String(value.base)}, with what this file says: ` : "";
+  if (fault) return fail(fault.path, `${inBase}${fault.reason}${more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`}`, fault.remedy);
   return machine;
 }
 

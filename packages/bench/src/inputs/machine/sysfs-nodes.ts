@@ -124,6 +124,19 @@ export function machineFromSysfs(directory: string, name: string, base: MachineS
       throw new InputError({ file: join(node.directory, "distance"), line: 1, field: `node${node.id}/distance`, reason: `${node.distance.length} distances for ${nodes.length} nodes`, remedy: recopy });
     }
   }
+  const home = new Map<number, number>();
+  for (const node of nodes) {
+    const fault = (name: string, reason: string, remedy: string): InputError => new InputError({ file: join(node.directory, name), line: 1, field: `node${node.id}/${name}`, reason, remedy });
+    for (const cpu of node.cpus) {
+      if (home.has(cpu)) throw fault(existsSync(join(node.directory, "cpulist")) ? "cpulist" : "cpumap", `CPU ${cpu} is in node ${home.get(cpu)!}, too`, "give every CPU one node");
+      home.set(cpu, node.id);
+    }
+    for (const [to, distance] of node.distance.entries()) {
+      const other = nodes[to]!;
+      if ((distance === 10) !== (other === node)) throw fault("distance", `${distance} to node ${other.id}`, "a distance is 10 to its own node, more to another");
+      if (distance === 255 && node.cpus.length > 0 && other.memoryBytes > 0) throw fault("distance", `node ${other.id} has memory that the CPUs of node ${node.id} cannot reach (255)`, "leave the node out, or write the distance its memory really has");
+    }
+  }
   const scale = distanceScale(base);
   const hasAccess = nodes.some((node) => node.access);
   return machineOnFound({
