@@ -183,9 +183,10 @@ export class VisitFinder {
   private close(stack: Open[], lo: number): KernelVisit | undefined {
     for (let at = stack.length - 1; at >= 0; at--) {
       const visit = stack[at]!;
-      if (visit.returnTo !== lo || !runs(visit)) continue;
+      // A function of ASIDES that was jumped to, not called, returns to the visit's own caller.
+      if (visit.returnTo !== lo || visit.away || visit.interrupts > 0) continue;
       // Those inside it never returned; those of other tasks will.
-      for (let inner = stack.length - 1; inner >= at; inner--) if (runs(stack[inner]!)) stack.splice(inner, 1);
+      for (let inner = stack.length - 1; inner >= at; inner--) if (!stack[inner]!.away && stack[inner]!.interrupts === 0) stack.splice(inner, 1);
       const { kind, pgd, slot, instructions } = visit;
       if (kind === GROW || (kind === VisitKind.Set && slot < 0)) return undefined;
       const filled = stack.some((each) => each.kind === GROW);
