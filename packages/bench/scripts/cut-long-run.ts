@@ -212,6 +212,7 @@ for (const burst of bursts) {
     write(record);
   }
 }
+encoder.vcpu(2);
 encoder.mark(0x5eed0202);
 encoder.end();
 writeFileSync(`${out}.kt`, encoder.bytes());

@@ -12,17 +12,18 @@ import { registerModules } from "./commands/modules.js";
 import { registerPatch } from "./commands/patch.js";
 import { registerPolicies } from "./commands/policies.js";
 import { registerTables } from "./commands/tables.js";
-import { run } from "./commands/run.js";
+import { ExitCode, run } from "./commands/run.js";
 import { progressOn, screenFor } from "./report/terminal.js";
 
 /** In the order of the help. */
 const commands: readonly RegisterCommand[] = [registerCompare, registerBoot, registerTables, registerCheck, registerPolicies, registerBpf, registerMachine, registerModules, registerPatch];
 
-// A reader that has seen enough (`| head`) is not an error.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
+    // A reader that has seen enough (`| head`) is not an error.
     if (error.code === "EPIPE") process.exit(process.exitCode ?? 0);
-    throw error;
+    if (stream === process.stdout) process.stderr.write(`kreplica: standard output: cannot be written (${error.code ?? error.message}). Make room, or write elsewhere: what is there is not whole.\n`);
+    process.exit(ExitCode.BadInput);
   });
 }
 

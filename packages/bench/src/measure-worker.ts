@@ -1,7 +1,7 @@
 /** Jobs of a comparison, in a worker thread: an entry of its own in dist, started by measure/run-jobs.ts. */
 import "@kreplica/di"; // first, as in cli.ts
 import { parentPort } from "node:worker_threads";
-import { InputError } from "./inputs/input-error.js";
+import { faultOf, InputError } from "./inputs/input-error.js";
 import { measureTrace, type TraceJob } from "./measure/measure-trace.js";
 import { replayKernel } from "./replay/replay-kernel.js";
 import type { WorkerMessage } from "./measure/run-jobs.js";
@@ -15,8 +15,7 @@ async function answer(job: TraceJob): Promise<void> {
     say({ kind: "result", measurements: measureTrace(job, await replayKernel(job.kernel)) });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    const { file, line, offset, field, reason, remedy } = error;
-    // Errors lose their class on the way: their fields are sent, without those that are absent.
-    say({ kind: "bad-input", fault: { file, reason, remedy, ...(line === undefined ? {} : { line }), ...(offset === undefined ? {} : { offset }), ...(field === undefined ? {} : { field }) } });
+    // Errors lose their class on the way: their fields are sent.
+    say({ kind: "bad-input", fault: faultOf(error) });
   }
 }

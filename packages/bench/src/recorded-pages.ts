@@ -121,6 +121,15 @@ export class RecordedPages {
     return moved.address;
   }
 
+  /** Why an access would fault that is made in the mode its address belongs to; undefined when it would not. @param address in the model */
+  denies(address: bigint, access: "fetch" | "load" | "store"): string | undefined {
+    const { tables, view } = this.parts;
+    const found = address >> 63n === 0n ? this.userSpace.lookup(address) : tables.lookup(view.master, address);
+    if (!found) return "which this kernel maps nothing at";
+    if (access === "fetch" && !found.executable) return "which holds no code in this kernel";
+    return access === "store" && !found.writable ? "which is read-only in this kernel" : undefined;
+  }
+
   private setUser(space: AddressSpace, start: bigint, mapping: Mapping, node: NodeId): void {
     const old = space.lookup(start);
     if (old?.frame === mapping.frame) return;

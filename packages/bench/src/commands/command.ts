@@ -25,11 +25,13 @@ export type RegisterCommand = (program: Command, context: CommandContext) => voi
 /** Text below a command's help: examples, one a line, and what they do. */
 export const examples = (...lines: readonly (readonly [command: string, does: string])[]): string => {
   const width = Math.max(...lines.map(([command]) => command.length)) + 2;
-  return `\nExamples:\n${lines.map(([command, does]) => `  ${command.padEnd(width)}${does}`).join("\n")}\n`;
+  // What would stand beyond the hundredth column stands below its command.
+  const line = ([command, does]: readonly [string, string]): string => (2 + width + does.length <= 100 ? `  ${command.padEnd(width)}${does}` : `  ${command}\n      ${does}`);
+  return `\nExamples:\n${lines.map(line).join("\n")}\n`;
 };
 
 /** Text below every help. */
-export const exitCodes = "\nExit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n";
+export const exitCodes = "\nExit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n 70  a fault in kreplica itself: please report it\n";
 
 /** A value as a JSON document, two blanks deep; what fits on a line stays on it, so that a CPU or a row of a matrix is one line. */
 export const jsonText = (value: unknown): string => `${jsonLines(value, "")}\n`;

@@ -12,7 +12,7 @@ export function registerMachine(program: Command, context: CommandContext): void
   program.command("machine")
     .summary("list the machines, or show one with the source of every number")
     .description("Without an argument: the machines that come with kreplica. With one: its nodes, CPUs, caches, TLBs, latency and bandwidth between nodes, costs, what is provisional, and what each number rests on.")
-    .argument("[machine]", "preset, or own machine: a JSON file (data/machine.schema.json), the output of `numactl --hardware` or of Intel MLC, or a copy of /sys/devices/system/node")
+    .argument("[machine]", "preset, or own machine: a JSON file (its schema: data/machine.schema.json in the package), the output of `numactl --hardware` or of Intel MLC, or a copy of /sys/devices/system/node")
     .addOption(baseOption())
     .addOption(jsonOption())
     .addHelpText("after", examples(

@@ -14,7 +14,8 @@ export interface JsonOption { readonly json?: boolean }
 /** A whole number from 0. @throws InputError naming the option */
 export function wholeNumber(option: string): (text: string) => number {
   return (text) => {
-    if (!/^\d{1,15}$/.test(text)) throw new InputError({ file: option, reason: `${JSON.stringify(text)} is not a whole number`, remedy: "write digits only" });
+    if (!/^\d+$/.test(text)) throw new InputError({ file: option, reason: `${JSON.stringify(text)} is not a whole number`, remedy: "write digits only" });
+    if (text.length > 15) throw new InputError({ file: option, reason: `${text} is too large`, remedy: "write at most 15 digits" });
     return Number(text);
   };
 }

@@ -1,8 +1,10 @@
 /** `kreplica tables`: page tables as the kernel dumps them, what differs between nodes, and pictures of the way to a page. */
+import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { leaves } from "@kreplica/hw-x86";
 import { imageAddress } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
+import { dataFile } from "../data-files.js";
 import { InputError } from "../inputs/input-error.js";
 import { readRecordedTables } from "../inputs/recorded-tables.js";
 import { ptdump } from "../report/ptdump.js";
@@ -19,14 +21,14 @@ export function registerTables(program: Command, context: CommandContext): void 
     .summary("page tables of a booted kernel by node, or recorded ones")
     .description("Without --node: the way to text, rodata, data and a user page on every node (cells marked = are shared), and which entries differ. With --node: that node's table in the format of /sys/kernel/debug/page_tables/kernel. With --from: recorded table pages, every leaf as QEMU's `info tlb` lists it."))
     .addOption(new Option("--node <number>", "dump this node's kernel table").argParser(wholeNumber("--node")))
-    .addOption(new Option("--from <dir>", "directory with ptpages.bin.zst and registers.txt"))
+    .addOption(new Option("--from <dir>", "directory with ptpages.bin.zst and registers.txt; or p4 or hsw, which ship"))
     .addOption(new Option("--cpu <number>", "with --from: CPU whose table is listed (default: the first)").argParser(wholeNumber("--cpu")))
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica tables", "the cover letter's picture, from live tables"],
       ["kreplica tables --node 1", "node 1 as ptdump prints it"],
       ["kreplica tables --kernel /boot/vmlinuz --node 1", "the same of a kernel of one's own"],
-      ["kreplica tables --from data/tables/p4 --cpu 2", "a recorded guest"],
+      ["kreplica tables --from p4 --cpu 2", "a recorded guest"],
     ) + exitCodes)
     .action(async (options: Options) => {
       if (options.from !== undefined) return context.print(recorded(options.from, options));
@@ -63,8 +65,11 @@ export function tablesReport(kernel: Booted): { pictures: string[]; differences:
   return { pictures, differences: roots.slice(1).map((root) => ({ nodes: [roots[0]!.node, root.node], entries: differences(memory, roots[0]!, root, layout.levels) })) };
 }
 
+/** Recorded tables that ship, by name. */
+const SHIPPED = ["p4", "hsw"];
+
 function recorded(directory: string, options: Options): string {
-  const { memory, roots } = readRecordedTables(directory);
+  const { memory, roots } = readRecordedTables(SHIPPED.includes(directory) && !existsSync(directory) ? dataFile(`tables/${directory}`) : directory);
   const chosen = options.cpu === undefined ? roots[0] : roots.find((root) => root.cpu === options.cpu);
   if (!chosen) throw new InputError({ file: "--cpu", reason: `the recording has no CPU ${options.cpu ?? 0}`, remedy: `choose one of ${roots.map((root) => root.cpu).join(", ")}` });
   const lines = Array.from(leaves(memory, chosen.root, chosen.levels), qemuTlbLine);

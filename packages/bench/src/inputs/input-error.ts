@@ -8,6 +8,8 @@ export interface InputFault {
   readonly line?: number;
   /** Byte in a binary file, from 0. */
   readonly offset?: number;
+  /** The offset counts what the file unpacks to, not the file itself. */
+  readonly unpacked?: boolean;
   /** Field as the user would write it: `cpus[3].node`, `node 2 size`, `--cpu`. */
   readonly field?: string;
   /** What is wrong, a clause without a full stop. */
@@ -21,26 +23,40 @@ const sentence = (clause: string): string => clause.charAt(0).toUpperCase() + cl
 /**
  * An input that cannot be used; the command ends with exit code 2.
  *
- * Its message reads `FILE:LINE: FIELD: reason. Remedy.`, leaving out what does not apply; an offset reads `FILE at byte N`.
+ * Its message reads `FILE:LINE: FIELD: reason. Remedy.`, leaving out what does not apply; an offset reads `FILE at byte N`, in a
+ * packed file `FILE at byte N of what it unpacks to`.
  */
 export class InputError extends Error implements InputFault {
   override readonly name = "InputError";
   readonly file: string;
   readonly line?: number;
   readonly offset?: number;
+  readonly unpacked?: boolean;
   readonly field?: string;
   readonly reason: string;
   readonly remedy: string;
 
   constructor(fault: InputFault) {
-    const { file, line, offset, field, reason, remedy } = fault;
-    const place = offset !== undefined ? `${file} at byte ${offset}` : line !== undefined ? `${file}:${line}` : file;
+    const { file, line, offset, unpacked, field, reason, remedy } = fault;
+    const place = offset !== undefined ? `${file} at byte ${offset}${unpacked ? " of what it unpacks to" : ""}` : line !== undefined ? `${file}:${line}` : file;
     super(`${place}: ${field === undefined ? "" : `${field}: `}${reason}. ${sentence(remedy)}`);
     this.file = file;
     this.reason = reason;
     this.remedy = remedy;
     if (line !== undefined) this.line = line;
     if (offset !== undefined) this.offset = offset;
+    if (unpacked !== undefined) this.unpacked = unpacked;
     if (field !== undefined) this.field = field;
   }
+}
+
+/** What an error was made of, as plain data without what is absent. */
+export const faultOf = ({ file, line, offset, unpacked, field, reason, remedy }: InputError): InputFault => ({
+  file, reason, remedy, ...(line === undefined ? {} : { line }), ...(offset === undefined ? {} : { offset }), ...(unpacked === undefined ? {} : { unpacked }), ...(field === undefined ? {} : { field }),
+});
+
+/** Reason and remedy of a file that cannot be looked at. @param error of node:fs @param remedy for a path where nothing is */
+export function whyNot(error: unknown, remedy: string): Pick<InputFault, "reason" | "remedy"> {
+  const code = (error as NodeJS.ErrnoException).code ?? String(error);
+  return code === "ENOENT" || code === "ENOTDIR" ? { reason: "does not exist", remedy } : { reason: `cannot be read (${code})`, remedy: code === "EACCES" || code === "EPERM" ? "check its permissions, and those of the folders around it" : remedy };
 }

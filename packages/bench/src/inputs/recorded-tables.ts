@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SparseMemory, cr3Frame, type Frame } from "@kreplica/hw-x86";
-import { decompress } from "fzstd";
 import { InputError } from "./input-error.js";
+import { unzstd, ZstdError } from "./zstd.js";
 
 /** One record of the page file: u64 physical address, then the page. */
 const RECORD_BYTES = 8 + 4096;
@@ -49,9 +49,9 @@ function open(file: string): Buffer {
 function unpack(file: string): Uint8Array {
   const packed = open(file);
   try {
-    return decompress(packed);
+    return unzstd(packed);
   } catch (error) {
-    throw new InputError({ file, reason: `is no whole zstd file (${(error as Error).message})`, remedy: "record it again, or copy it again in binary mode" });
+    throw new InputError({ file, ...(error instanceof ZstdError ? { offset: error.offset } : {}), reason: `is no whole zstd file (${(error as Error).message})`, remedy: "record it again, or copy it again in binary mode" });
   }
 }
 

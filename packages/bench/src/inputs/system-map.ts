@@ -1,18 +1,15 @@
 /** A System.map as a table from name to address, plain or zstd-compressed. */
-import { decompress } from "fzstd";
 import { InputError } from "./input-error.js";
 import { readSymbolList } from "./kernel-image/symbol-list.js";
-
-const ZSTD_MAGIC = 0xfd2f_b528;
+import { isZstd, unzstd, ZstdError } from "./zstd.js";
 
 /** Bytes of a text file that may be zstd-compressed, as text. @throws InputError when the compressed data are damaged */
 export function textOf(bytes: Uint8Array, file: string): string {
-  const compressed = bytes.length >= 4 && new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true) === ZSTD_MAGIC;
-  if (!compressed) return new TextDecoder("latin1").decode(bytes);
+  if (!isZstd(bytes)) return new TextDecoder("latin1").decode(bytes);
   try {
-    return new TextDecoder("latin1").decode(decompress(bytes));
+    return new TextDecoder("latin1").decode(unzstd(bytes));
   } catch (error) {
-    throw new InputError({ file, offset: 0, reason: `zstd: ${error instanceof Error ? error.message : String(error)}`, remedy: "copy the file again, or give it unpacked" });
+    throw new InputError({ file, offset: error instanceof ZstdError ? error.offset : 0, reason: `zstd: ${error instanceof Error ? error.message : String(error)}`, remedy: "copy the file again, or give it unpacked" });
   }
 }
 

@@ -1,8 +1,8 @@
 /** Which recordings a comparison is about: those that ship, or a folder of the user's. */
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { dataFile } from "../data-files.js";
-import { InputError } from "./input-error.js";
+import { InputError, whyNot } from "./input-error.js";
 
 /** The recordings of the RFC's seven tests. `hsw-`: on the Haswell guest. */
 export const shippedTraces = (): string[] => ["fork1", "forkN", "mmap", "mlock", "open", "kill", "mount"].map((key) => dataFile(`traces/hsw-${key}.kt.zst`));
@@ -14,9 +14,13 @@ export const shippedTraces = (): string[] => ["fork1", "forkN", "mmap", "mlock",
  */
 export function tracesIn(path: string): string[] {
   const remedy = "name a folder of .kt or .kt.zst recordings, or one of them";
-  if (!existsSync(path)) throw new InputError({ file: path, field: "--traces", reason: "does not exist", remedy });
-  if (!statSync(path).isDirectory()) return [path];
-  const found = readdirSync(path).filter((name) => /\.kt(\.zst)?$/.test(name)).sort().map((name) => join(path, name));
+  let found: string[];
+  try {
+    if (!statSync(path).isDirectory()) return [path];
+    found = readdirSync(path).filter((name) => /\.kt(\.zst)?$/.test(name)).sort().map((name) => join(path, name));
+  } catch (error) {
+    throw new InputError({ file: path, field: "--traces", ...whyNot(error, remedy) });
+  }
   if (found.length === 0) throw new InputError({ file: path, field: "--traces", reason: "holds no recording", remedy });
   return found;
 }

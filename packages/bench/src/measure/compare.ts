@@ -19,12 +19,15 @@ export interface Comparison {
   readonly file: string;
   readonly cache: CacheState;
   readonly modelled: boolean;
+  /** Calls of the test's system call that were recorded; where none could be counted 1, so that figures per iteration are totals. */
+  readonly iterations: number;
+  readonly counted: boolean;
   readonly singleCopy: KernelFigures;
   readonly perNode: KernelFigures;
   readonly gain: Gain;
   /** Most that the place of the text can explain, percent. */
   readonly bound: number;
-  /** What the authors reported, percent; undefined for a test they did not run. */
+  /** What the authors reported, percent; undefined for a test they did not run, or not at this length. */
   readonly reported: number | undefined;
   /** On a kernel that is not the traced one: what became of recorded addresses of the image. */
   readonly carried: Carried | undefined;
@@ -90,10 +93,10 @@ export async function compare(given: KernelJob, policy: string, files: readonly 
     .flatMap(({ single: one, perNode: each }) => (["hot", "cold"] as const).map((cache): Comparison => {
       const test = traceTests[order(one)]!;
       return {
-        test, file: one.file, cache, modelled: one.modelled,
+        test, file: one.file, cache, modelled: one.modelled, iterations: one.calls ?? 1, counted: test.call === undefined || one.calls !== undefined,
         singleCopy: figures(one, cache), perNode: figures(each, cache),
         gain: gain(one[cache], each[cache], spec, cpuIndex), bound: bound(one[cache], spec, cpuIndex, far, near),
-        reported: test.reported?.[cache], carried: one.carried,
+        reported: (one.calls ?? 1) === test.iterations ? test.reported?.[cache] : undefined, carried: one.carried,
       };
     }));
   return { job: given, policy, kernel: booted.image.name, recordedOn: tracedKernel("recorded").name, tests, memory, memoryCost: cost, invariants };

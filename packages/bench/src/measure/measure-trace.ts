@@ -4,6 +4,7 @@ import { invariant } from "@kreplica/mm-core";
 import { boot } from "../boot.js";
 import { InputError } from "../inputs/input-error.js";
 import { visitedFunctions } from "../replay/kernel-visit.js";
+import { gateTo } from "../replay/gate.js";
 import { loadTrace, scheduledFrames } from "../replay/load.js";
 import { type Carried, nothingCarried } from "../replay/other-kernel.js";
 import { framesToReserve } from "../replay/recorded-frames.js";
@@ -45,6 +46,8 @@ export interface TraceMeasurement extends HotCold {
   /** References of one run. */
   readonly references: number;
   readonly devices: number;
+  /** Calls of the test's system call in one run; undefined when they could not be counted. */
+  readonly calls: number | undefined;
   /** On a kernel that is not the traced one: what became of recorded addresses of its image. */
   readonly carried?: Carried;
 }
@@ -73,13 +76,13 @@ export function measureTrace(job: TraceJob, kernel?: ReplayKernel): TraceMeasure
   const carried = nothingCarried();
   const kernels = policies.map((policy) => ({ policy, booted: boot({ ...bootOptions(job, policy, kernel), reserved }) }));
   for (const { booted } of kernels) booted.recorded.runsOn(where.cpu);
-  const { test, measured, workload, modelled, devices } = loadTrace(file, (address, frame) => {
+  const { test, measured, workload, modelled, devices, calls } = loadTrace(file, (address, frame) => {
     const [first, ...others] = kernels.map(({ booted }) => booted.recorded.map(address, frame));
     for (const other of others) invariant(other === first, `page 0x${address.toString(16)} has two places, 0x${first!.toString(16)} and 0x${other.toString(16)}, in kernels that differ in their policy alone`);
     return first!;
-  }, job.work === false ? undefined : visitedFunctions((name) => kernels[0]!.booted.image.symbol(name)), other && ((batch) => { other.move(batch, carried); }));
+  }, job.work === false ? undefined : visitedFunctions((name) => kernels[0]!.booted.image.symbol(name)), other && ((batch) => { other.move(batch, carried); }), gateTo(kernels.map(({ booted }) => booted)));
   return kernels.map(({ policy, booted }) => {
     const replayer = new Replayer(booted, where.cpu, measured, otherCpus(spec, where, measured));
-    return { ...measureHotCold(replayer, workload, spec, nodeIndex), file, policy, testId: test.id, modelled, references: workload.length, devices, ...(other ? { carried } : {}) };
+    return { ...measureHotCold(replayer, workload, spec, nodeIndex), file, policy, testId: test.id, modelled, references: workload.length, devices, calls, ...(other ? { carried } : {}) };
   });
 }

@@ -24,26 +24,43 @@ const LONG = 20;
 export async function runJobs(jobs: readonly TraceJob[], progress: Progress): Promise<readonly TraceMeasurement[][]> {
   // A long run's kernels are measured side by side; the others' one after the other, because they share the decoding.
   const parts = jobs.flatMap((job, index) => (isLongRun(job.file) ? job.policies.map((policy) => ({ ...job, policies: [policy] })) : [job]).map((part) => ({ index, job: part, work: workOf(part) })));
-  progress.start(parts.length, "booting");
+  // Two steps a part, so that the line moves when one begins: the longest takes most of the whole.
+  const running = new Set<string>();
+  const nameOf = ({ job }: typeof parts[number]): string => `${testOf(job.file).name}, ${job.policies.join(" and ")}`;
+  const now = (): string => [...running].join("; ");
+  progress.start(2 * parts.length, "booting");
+  const begin = (part: typeof parts[number]): void => {
+    running.add(nameOf(part));
+    progress.step(1, now());
+  };
   const results = jobs.map((): TraceMeasurement[] => []);
   const queue = [...parts].sort((a, b) => b.work - a.work);
-  const keep = ({ index, job }: typeof parts[number], measurements: readonly TraceMeasurement[]): void => {
-    results[index]!.push(...measurements);
-    progress.step(1, `${testOf(job.file).name}, ${job.policies.join(" and ")}`);
+  const keep = (part: typeof parts[number], measurements: readonly TraceMeasurement[]): void => {
+    results[part.index]!.push(...measurements);
+    running.delete(nameOf(part));
+    progress.step(1, now());
   };
   const file = fileURLToPath(new URL(WORKER, import.meta.url));
-  if (existsSync(file)) await inWorkers(file, queue, keep);
-  else for (const part of parts) keep(part, measureTrace(part.job, await replayKernel(part.job.kernel)));
+  if (existsSync(file)) await inWorkers(file, queue, begin, keep);
+  else {
+    for (const part of parts) {
+      begin(part);
+      keep(part, measureTrace(part.job, await replayKernel(part.job.kernel)));
+    }
+  }
   return results.map((each, i) => each.sort((a, b) => jobs[i]!.policies.indexOf(a.policy) - jobs[i]!.policies.indexOf(b.policy)));
 }
 
-const workOf = ({ file, policies }: TraceJob): number => statSync(file).size * policies.length * (isLongRun(file) ? LONG : 1);
+const workOf = ({ file, policies }: TraceJob): number => (statSync(file, { throwIfNoEntry: false })?.size ?? 0) * policies.length * (isLongRun(file) ? LONG : 1);
 
-async function inWorkers<T extends { readonly job: TraceJob }>(file: string, queue: T[], keep: (part: T, measurements: readonly TraceMeasurement[]) => void): Promise<void> {
+async function inWorkers<T extends { readonly job: TraceJob }>(file: string, queue: T[], begin: (part: T) => void, keep: (part: T, measurements: readonly TraceMeasurement[]) => void): Promise<void> {
   const workers = Array.from({ length: Math.min(queue.length, availableParallelism()) }, () => new Worker(file));
   try {
     await Promise.all(workers.map(async (worker) => {
-      for (let part = queue.shift(); part; part = queue.shift()) keep(part, await asked(worker, part.job));
+      for (let part = queue.shift(); part; part = queue.shift()) {
+        begin(part);
+        keep(part, await asked(worker, part.job));
+      }
     }));
   } finally {
     await Promise.all(workers.map((each) => each.terminate()));

@@ -4,6 +4,10 @@
  * A visit begins at a jump to the function's first byte and ends at the byte behind the call. What it was about is read off its
  * accesses: the PGD from the page it fills or the page descriptor it touches, the slot from the store to the user half. A recording
  * made without KPTI shows no stores to a user half, so that its slots are not found; PGDs made and freed are.
+ *
+ * Between the two, the CPU may do what is not the visit's: interrupts (from their entry to the IRET), the scheduler (__schedule to
+ * its return), other tasks (another stack after __switch_to_asm), and batches of pages that the allocator moves between a CPU's list and
+ * the node's: one visit in hundreds meets a batch that all the pages freed since the last one brought about.
  * Source: Linux 6.1 arch/x86/mm/pgtable.c, arch/x86/mm/pti.c and mm/memory.c for which function does what.
  */
 import { Region, regionOf } from "../trace/guest.js";
@@ -27,31 +31,74 @@ export interface KernelVisit {
   readonly pgd: number;
   /** Top-level slot of the recorded kernel, 0 to 255; -1 for a whole PGD. */
   readonly slot: number;
-  /** Recorded instructions from the first to the return, those of callees included. */
+  /** Recorded instructions from the first to the return, those of callees included, those of interrupts and other tasks not. */
   readonly instructions: number;
 }
 
 /** Low halves of the functions' addresses in the recorded kernel; the upper half is all ones. */
-export interface VisitedFunctions { readonly create: number; readonly free: number; readonly grow: readonly number[]; readonly slot: number }
+export interface VisitedFunctions {
+  readonly create: number;
+  readonly free: number;
+  readonly grow: readonly number[];
+  readonly slot: number;
+  /** Where a visit is left for something else; what is absent is not noticed. */
+  readonly leaving?: { readonly entries: ReadonlySet<number>; readonly iret: number; readonly asides: ReadonlySet<number>; readonly switchTo: number };
+}
+
+/** Where interrupts and exceptions enter the kernel; what a kernel does not have is passed over. Source: Linux 6.1 arch/x86/include/asm/idtentry.h. */
+const ENTRIES = [
+  "asm_common_interrupt", "asm_spurious_interrupt",
+  ...["apic_timer_interrupt", "call_function", "call_function_single", "irq_work", "reboot", "reschedule_ipi", "x86_platform_ipi", "spurious_apic_interrupt", "error_interrupt", "thermal", "threshold",
+    "deferred_error", "kvm_asyncpf_interrupt", "kvm_posted_intr_ipi", "kvm_posted_intr_wakeup_ipi", "hyperv_callback", "hyperv_stimer0", "hyperv_reenlightenment", "xen_hvm_callback", "acrn_hv_callback"].map((name) => `asm_sysvec_${name}`),
+  ...["page_fault", "int3", "debug", "general_protection", "invalid_op", "device_not_available", "divide_error", "coprocessor_error", "simd_coprocessor_error"].map((name) => `asm_exc_${name}`),
+];
+
+/** Functions whose work is not that of who calls them. Source: Linux 6.1 kernel/sched/core.c, mm/page_alloc.c. */
+const ASIDES = ["__schedule", "rmqueue_bulk", "free_pcppages_bulk"];
 
 /** @param symbol address by name in the recorded kernel @returns undefined when it has none of them */
 export function visitedFunctions(symbol: (name: string) => bigint | undefined): VisitedFunctions | undefined {
   const low = (name: string): number => Number(BigInt.asUintN(32, symbol(name) ?? 0n));
-  const found = { create: low("pgd_alloc"), free: low("pgd_free"), grow: [low("__pud_alloc"), low("__p4d_alloc")], slot: low("__pti_set_user_pgtbl") };
+  const named = (names: readonly string[]): ReadonlySet<number> => new Set(names.map(low).filter((address) => address !== 0));
+  const found = { create: low("pgd_alloc"), free: low("pgd_free"), grow: [low("__pud_alloc"), low("__p4d_alloc")], slot: low("__pti_set_user_pgtbl"),
+    leaving: { entries: named(ENTRIES), iret: low("native_irq_return_iret"), asides: named(ASIDES), switchTo: low("__switch_to_asm") } };
   return found.create === 0 ? undefined : found;
 }
 
-interface Open { readonly kind: VisitKind | typeof GROW; readonly returnTo: number; instructions: number; pgd: number; slot: number }
+interface Open {
+  readonly kind: VisitKind | typeof GROW;
+  readonly returnTo: number;
+  instructions: number;
+  pgd: number;
+  slot: number;
+  /** Its task's stack; UNKNOWN until the first access to one. */
+  stack: number;
+  /** Another task runs. */
+  away: boolean;
+  /** Interrupts one inside the other. */
+  interrupts: number;
+  /** Where one of {@link ASIDES} returns to, while it runs; UNKNOWN otherwise. */
+  aside: number;
+}
 
 /** An open visit that is only looked at to tell filling from emptying. */
 const GROW = -1;
 const UPPER = 0xffff_ffff;
+const UNKNOWN = -1;
+/** {@link VisitFinder.left} behind __switch_to_asm, until its first push shows which stack is left. */
+const ANY = -2;
 const DIRECT_MAP_HI = 0xffff_8880;
+const VMALLOC_HI = 0xffff_c900;
 const VMEMMAP_HI = 0xffff_ea00;
 /** Byte in a PGD at which the kernel's slots begin, 273 * 8: the first that pgd_alloc copies. */
 const KERNEL_SLOTS = 0x888;
+/** First slot of the kernel half: no process has it. */
+const KERNEL_HALF = 256;
 /** Visits inside one another; more are left behind by tasks that ended there. */
 const DEPTH = 8;
+
+/** What the CPU does now is the visit's. */
+const runs = (visit: Open): boolean => !visit.away && visit.interrupts === 0 && visit.aside === UNKNOWN;
 
 /** Finds visits in the records of one recording; feed it every fetch and access of the kernel in order. */
 export class VisitFinder {
@@ -59,6 +106,9 @@ export class VisitFinder {
   opened = 0;
   private readonly open: Open[][] = [];
   private readonly fetchedTo = new Float64Array(64);
+  /** By CPU: the stack that __switch_to_asm leaves, while it runs; UNKNOWN otherwise. */
+  private readonly left = new Float64Array(64).fill(UNKNOWN);
+  private readonly leaving: NonNullable<VisitedFunctions["leaving"]>;
   private readonly create: number;
   private readonly free: number;
   private readonly slot: number;
@@ -69,6 +119,7 @@ export class VisitFinder {
     ({ create: this.create, free: this.free, slot: this.slot } = functions);
     this.grow = functions.grow[0]!;
     this.growToo = functions.grow[1]!;
+    this.leaving = functions.leaving ?? { entries: new Set(), iret: 0, asides: new Set(), switchTo: 0 };
   }
 
   /** To be called before the fetch itself counts. @param bytes fetched from the address on @returns the visit that this fetch is behind */
@@ -85,23 +136,57 @@ export class VisitFinder {
     const depth = stack.length;
     let done: KernelVisit | undefined;
     if (hi === UPPER) {
+      if (bytes > 0) this.leave(stack, vcpu, before, lo);
       done = this.close(stack, lo);
       const kind = lo === this.create ? VisitKind.Create : lo === this.free ? VisitKind.Free : lo === this.slot ? VisitKind.Set : lo === this.grow || lo === this.growToo ? GROW : undefined;
       if (kind !== undefined && bytes > 0) {
         if (stack.length === DEPTH) stack.length = 0;
-        stack.push({ kind, returnTo: before, instructions: 0, pgd: -1, slot: -1 });
+        stack.push({ kind, returnTo: before, instructions: 0, pgd: -1, slot: -1, stack: UNKNOWN, away: false, interrupts: 0, aside: UNKNOWN });
       }
     }
     this.opened += stack.length - depth;
-    for (const each of stack) each.instructions += instructions;
+    for (const each of stack) {
+      if (runs(each)) each.instructions += instructions;
+      // The IRET itself is the interrupt's.
+      if (this.leaving.iret !== 0 && hi === UPPER && !each.away && each.interrupts > 0 && lo <= this.leaving.iret && this.leaving.iret < lo + bytes) each.interrupts--;
+    }
     return done;
+  }
+
+  /** What a fetch says of where the open visits are: left, or come back to. */
+  private leave(stack: readonly Open[], vcpu: number, before: number, lo: number): void {
+    const { entries, asides, switchTo } = this.leaving;
+    const interrupted = entries.has(lo);
+    for (const each of stack) {
+      if (each.away) continue;
+      if (interrupted) each.interrupts++;
+      else if (each.interrupts > 0) continue;
+      else if (lo === each.aside) each.aside = UNKNOWN;
+      else if (each.aside === UNKNOWN && asides.has(lo)) each.aside = before;
+    }
+    if (lo === switchTo && switchTo !== 0) this.left[vcpu] = ANY;
+  }
+
+  /** An access to a task's stack, perhaps the first one after a switch to it. */
+  private onStack(stack: readonly Open[], vcpu: number, lo: number, hi: number): void {
+    // 16 KiB, aligned to its length. Source: Linux 6.1 arch/x86/include/asm/page_64_types.h, THREAD_SIZE.
+    const touched = (hi - VMALLOC_HI) * 0x4_0000 + (lo >>> 14);
+    const left = this.left[vcpu]!;
+    if (left === ANY) this.left[vcpu] = touched;
+    else if (left !== UNKNOWN && touched !== left) {
+      this.left[vcpu] = UNKNOWN;
+      for (const each of stack) each.away = each.stack !== touched;
+    }
+    for (const each of stack) if (each.stack === UNKNOWN && !each.away) each.stack = touched;
   }
 
   private close(stack: Open[], lo: number): KernelVisit | undefined {
     for (let at = stack.length - 1; at >= 0; at--) {
       const visit = stack[at]!;
-      if (visit.returnTo !== lo) continue;
-      stack.length = at;
+      // A function of ASIDES that was jumped to, not called, returns to the visit's own caller.
+      if (visit.returnTo !== lo || visit.away || visit.interrupts > 0) continue;
+      // Those inside it never returned; those of other tasks will.
+      for (let inner = stack.length - 1; inner >= at; inner--) if (!stack[inner]!.away && stack[inner]!.interrupts === 0) stack.splice(inner, 1);
       const { kind, pgd, slot, instructions } = visit;
       if (kind === GROW || (kind === VisitKind.Set && slot < 0)) return undefined;
       const filled = stack.some((each) => each.kind === GROW);
@@ -113,9 +198,11 @@ export class VisitFinder {
   /** To be called for every load and store of the kernel half. */
   access(vcpu: number, lo: number, hi: number, store: boolean): void {
     const stack = this.open[vcpu];
-    const visit = stack?.[stack.length - 1];
-    if (!visit || visit.pgd >= 0) return;
+    if (!stack) return;
     const region = regionOf(lo, hi);
+    if (region === Region.Vmalloc) this.onStack(stack, vcpu, lo, hi);
+    const visit = stack.findLast(runs);
+    if (!visit || visit.pgd >= 0) return;
     if (visit.kind === VisitKind.Free) {
       if (region === Region.Vmemmap) visit.pgd = (hi - VMEMMAP_HI) * 0x400_0000 + (lo >>> 6);
     } else if (store && region === Region.DirectMap) {
@@ -123,8 +210,10 @@ export class VisitFinder {
       if (visit.kind === VisitKind.Create) {
         if ((lo & 4095) === KERNEL_SLOTS) visit.pgd = page;
       } else if (visit.kind === VisitKind.Set) {
+        const slot = (lo & 4095) >>> 3;
+        if (slot >= KERNEL_HALF) return;
         visit.pgd = page - (page % 2);
-        visit.slot = (lo & 4095) >>> 3;
+        visit.slot = slot;
       }
     }
   }

@@ -1,16 +1,19 @@
 /** A recording from disk, ready to run; with a schedule of lines beside it, as the long run it was cut from. */
 import { existsSync, readFileSync } from "node:fs";
-import { decompress } from "fzstd";
+import { InvariantError } from "@kreplica/mm-core";
+import { unzstd, ZstdError } from "../inputs/zstd.js";
 import { Batch, Kind } from "../trace/batch.js";
+import { CallCounter } from "../trace/calls.js";
 import { testOf } from "../trace/peek.js";
 import { readTrace } from "../trace/read-trace.js";
 import { TraceError } from "../trace/trace-error.js";
 import type { TraceTest } from "../trace/tests.js";
+import { tracedKernel } from "../traced-kernel.js";
 import type { VisitedFunctions } from "./kernel-visit.js";
 import { type LineSchedule, readLineSchedule } from "./line-schedule.js";
 import { LongRun } from "./long-run.js";
 import { PlainRun } from "./plain-run.js";
-import { type PlacePage, ProgramBuilder } from "./program-builder.js";
+import { type Gate, type PlacePage, ProgramBuilder } from "./program-builder.js";
 import type { Workload } from "./replayer.js";
 
 /** Upper half of every address of an image, and lines under one such half. */
@@ -28,7 +31,12 @@ export interface LoadedTrace {
   readonly modelled: boolean;
   /** Device accesses of the measured CPU that were left out. */
   readonly devices: number;
+  /** Calls of the test's system call in one run; undefined for a test that is not counted in calls, or when there were none. */
+  readonly calls: number | undefined;
 }
+
+/** Part of a long run's calls by which its templates may miss the recorded number: 1028 for 1024 in the one that ships. */
+const NEARLY = 0.01;
 
 /** Name a schedule has beside `X.kt.zst` or `X.kt`: `X.lines.zst`. */
 export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst)?$/, ".lines.zst");
@@ -37,20 +45,53 @@ export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst
  * @param place where the model has a recorded page
  * @param functions where the recorded kernel has the functions that replication adds to; without them nothing is spliced in
  * @param change done to every batch before it is looked at: recorded addresses moved to another kernel's
+ * @param gate what may be replayed; anything without it
  * @throws TraceError
  */
-export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions, change?: (batch: Batch) => void): LoadedTrace {
+export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions, change?: (batch: Batch) => void, gate?: Gate): LoadedTrace {
   const test = testOf(file);
-  const builder = new ProgramBuilder(file, place, functions);
+  const builder = new ProgramBuilder(file, place, functions, gate);
+  const counter = counterOf(test);
   readTrace(file, (batch) => {
+    counter?.add(batch);
     change?.(batch);
     builder.add(batch);
   });
   const { program, measured } = builder.finish();
+  program.blame = (operation, what) => blame(file, operation, what, new ProgramBuilder(file, place, functions), change);
   const schedule = scheduleOf(file);
   if (schedule && change) moveText(schedule.text, change);
   const workload = schedule ? new LongRun(program, builder.cuts, builder.perCut, schedule, place, scheduleBeside(file)) : new PlainRun(program);
-  return { file, test, measured, workload, modelled: schedule !== undefined, devices: program.devices };
+  return { file, test, measured, workload, modelled: schedule !== undefined, devices: program.devices, calls: callsOf(counter, schedule, test) };
+}
+
+/** @returns undefined for a test that is not counted in calls */
+function counterOf({ call }: TraceTest): CallCounter | undefined {
+  const address = call === undefined ? undefined : tracedKernel("recorded").symbol(call);
+  return address === undefined ? undefined : new CallCounter(Number(BigInt.asUintN(32, address)));
+}
+
+/** A long run makes the calls of the templates that its stretches run: nearly as many as were recorded, since a stretch may run one that is alike in length only. */
+function callsOf(counter: CallCounter | undefined, schedule: LineSchedule | undefined, { iterations }: TraceTest): number | undefined {
+  if (!counter) return undefined;
+  const calls = schedule ? schedule.template.reduce((sum, template) => sum + counter.stretches[template]!, 0) : counter.total;
+  if (schedule && Math.abs(calls - iterations) <= NEARLY * iterations) return iterations;
+  return calls === 0 ? undefined : calls;
+}
+
+/** Finds the record an operation comes from by reading the recording once more, record by record: that takes time, and nothing while all is well. */
+function blame(file: string, operation: number, what: string, builder: ProgramBuilder, change?: (batch: Batch) => void): never {
+  const one = new Batch(1);
+  readTrace(file, (batch) => {
+    change?.(batch);
+    one.length = 1;
+    for (let i = 0; i < batch.length; i++) {
+      for (const column of ["kind", "lo", "hi", "a", "b"] as const) one[column][0] = batch[column][i]!;
+      builder.add(one);
+      if (builder.program.length > operation) throw new TraceError("refused", file, batch.base + batch.at[i]!, what, "the file is damaged here: copy or record it again");
+    }
+  });
+  throw new InvariantError(`operation ${operation} comes from no record of ${file}`);
 }
 
 /** Puts lines of the recorded kernel's text where another kernel has them, as if they had been in the recording. */
@@ -77,13 +118,19 @@ export const scheduledFrames = (file: string): Iterable<number> => scheduleOf(fi
 
 function scheduleOf(file: string): LineSchedule | undefined {
   const beside = scheduleBeside(file);
-  return isLongRun(file) ? readLineSchedule(unpacked(beside), beside) : undefined;
+  if (!isLongRun(file)) return undefined;
+  const bytes = unpacked(beside);
+  try {
+    return readLineSchedule(bytes, beside);
+  } catch (error) {
+    throw error instanceof TraceError ? error.ofPacked() : error;
+  }
 }
 
 function unpacked(file: string): Uint8Array {
   try {
-    return decompress(readFileSync(file));
+    return unzstd(readFileSync(file));
   } catch (error) {
-    throw new TraceError("unreadable-lines", file, 0, `it cannot be read (${(error as Error).message})`, "copy the file again, in full");
+    throw new TraceError("unreadable-lines", file, error instanceof ZstdError ? error.offset : 0, `it cannot be read (${(error as Error).message})`, "copy the file again, in full");
   }
 }

@@ -227,7 +227,7 @@ function kernelEnd(program: Program): number {
   return program.length;
 }
 
-const elsewhere = (file: string, why: string): TraceError => new TraceError("other-lines", file, 0, why, "keep the two files that were cut together");
+const elsewhere = (file: string, why: string): TraceError => new TraceError("other-lines", file, undefined, why, "keep the two files that were cut together");
 
 /** Operations `[from, to)` with a line for every page number: first those of `own`, which vary, then the rest. User pages are mapped where they are first used and where they change. */
 function cut(source: Program, from: number, to: number, own: Float64Array): { program: Program; mapped: Map<bigint, number[]> } {

@@ -55,6 +55,8 @@ export class Program {
   readonly visits: KernelVisit[] = [];
   /** Instructions by virtual CPU and region, `[vcpu * 8 + region]`. */
   readonly instructions = new Float64Array(64 * 8);
+  /** Throws what a fault of one of its operations means, naming the record it comes from. @param what went wrong, a clause */
+  blame: ((operation: number, what: string) => never) | undefined;
   /** Device accesses left out: they go past the caches. */
   devices = 0;
 

@@ -5,7 +5,7 @@
  */
 import { Counters, difference, type HardwareThread, type CounterBank } from "@kreplica/hw-x86";
 import type { CpuId } from "@kreplica/hw-x86/api";
-import { invariant } from "@kreplica/mm-core";
+import { invariant, InvariantError } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
 import { RECORDED_PCID } from "../recorded-pages.js";
 import { ReplicationWork, type WorkDone } from "./replication-work.js";
@@ -176,7 +176,9 @@ export class Replayer {
 
   private faulted(program: Program, at: number, op: number, lo: number, hi: number, page: number, fault: number): never {
     const address = ((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)).toString(16);
-    return invariant(false, `operation ${at} of the replay faulted: ${["fetch", "load", "store"][op]!} at 0x${address} (recorded frame ${program.pages[page]!.frame}) gives error code 0x${(fault & 0x7fff_ffff).toString(16)}`) as never;
+    const what = `${["fetch", "load", "store"][op]!} at 0x${address} (recorded frame ${program.pages[page]!.frame}) gives error code 0x${(fault & 0x7fff_ffff).toString(16)}`;
+    program.blame?.(at, `the replay faulted: ${what}`);
+    throw new InvariantError(`operation ${at} of the replay faulted: ${what}`);
   }
 }
 

@@ -21,7 +21,7 @@ export function compareDocument({ job: { spec, where, pti, levels, seed, work = 
       test: each.test.name,
       cache: each.cache,
       recording: basename(each.file),
-      iterations: each.test.iterations,
+      iterations: each.counted ? each.iterations : null,
       modelledLength: each.modelled,
       singleCopy: figures(each.singleCopy),
       perNode: figures(each.perNode),

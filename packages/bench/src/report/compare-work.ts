@@ -16,7 +16,7 @@ export function workText({ job, tests }: CompareResult, label: (each: Comparison
     const { perNode: { work, lines } } = cold;
     if (work.pgdsMade + work.pgdsFreed + work.entryStores === 0) return [];
     const hot = tests.find((each) => each.cache === "hot" && each.file === cold.file)!;
-    const { iterations } = cold.test;
+    const { iterations } = cold;
     const share = ({ perNode, singleCopy }: Comparison): string => `${(100 * perNode.account.replication / singleCopy.cycles).toFixed(1)} %`;
     return [[
       label(cold), amount(work.pgdsMade / iterations), amount(work.pgdsFreed / iterations), amount(work.entryStores / iterations),

@@ -16,9 +16,12 @@ const percent = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).
 const short = (value: number): string => (value === 0 ? "-" : value < 0.05 ? "0.0" : value < 100 ? value.toFixed(1) : value.toFixed(0));
 const states: readonly CacheState[] = ["cold", "hot"];
 
-/** Name in the tables; with the file where two recordings are of one test. */
-const labelOf = (each: Comparison, all: readonly Comparison[]): string =>
-  all.some((other) => other.file !== each.file && other.test.id === each.test.id) ? `${each.test.name} (${basename(each.file).replace(/\.kt(\.zst)?$/, "")})` : each.test.name;
+/** Name in the tables; a star where fewer or more calls were recorded than the authors made, the file where two recordings are of one test. */
+const labelOf = (each: Comparison, all: readonly Comparison[]): string => {
+  const name = `${each.test.name}${ofTheirLength(each) ? "" : "*"}`;
+  return all.some((other) => other.file !== each.file && other.test.id === each.test.id) ? `${name} (${basename(each.file).replace(/\.kt(\.zst)?$/, "")})` : name;
+};
+const ofTheirLength = ({ test, iterations }: Comparison): boolean => test.iterations === iterations;
 
 /** The whole report. */
 export function compareText(result: CompareResult, screen: Screen): string {
@@ -58,12 +61,14 @@ function gains({ tests, policy }: CompareResult, screen: Screen): string {
   ])]);
   const above = tests.filter((each) => each.reported !== undefined && each.reported > each.bound).map((each) => `${each.test.name} ${each.cache}`);
   const unsettled = tests.filter((each) => !each.singleCopy.settled || !each.perNode.settled).map((each) => `${each.test.name} ${each.cache}`);
+  const otherLength = tests.filter((each) => each.cache === "cold" && each.test.reported !== undefined && !ofTheirLength(each));
   return title("Gain", "of replication, percent of the cycles without it; positive is faster", screen)
     + renderTable(columns, rows, screen) + "\n"
     + paragraph("modelled: this machine's model, all parameters at their values; low .. high: all of them at whichever end of their ranges gives least and most. "
       + "bound: the most near instead of far text could save here, were every text fetch beyond L1 to go to memory and nothing of it hidden. "
       + "reported: by the series' authors, 2 x E5-2690 (PATCH RFC 00/12).", screen)
     + (above.length > 0 ? paragraph(`Reported above the bound, so not by the latency of text alone: ${above.join(", ")}.`, screen) : "")
+    + (otherLength.length > 0 ? paragraph(`* Of another length than the authors' runs, so that nothing reported stands beside them: ${otherLength.map(({ test, iterations, counted }) => `${test.name}, ${counted ? `${iterations} of ${test.iterations} calls` : "no call of which was found: its figures are totals"}`).join("; ")}.`, screen) : "")
     + (unsettled.length > 0 ? paragraph(`Did not settle, taken as they were: ${unsettled.join(", ")}.`, screen) : "");
 }
 
@@ -82,19 +87,19 @@ function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen
   const columns = [{ head: "" }, { head: "" }, right("all"), right("instr"), right("text\nL2"), right("text\nL3"), ...(far ? [right("text\nL3'")] : []), right("text\nlocal"), right("text\nremote"),
     right("rodata"), right("data"), right("walks"), ...(worked ? [right("repl")] : []), right("rest"), ...(far ? [] : [right("lines")])];
   const rows = shown.flatMap((each) => [each.singleCopy, each.perNode].map((of, side) => {
-    const unit = 1000 * each.test.iterations;
+    const unit = 1000 * each.iterations;
     const { text, rodata, data, walks, instructions } = of.account;
     const cells = [of.cycles, instructions, text.l2, text.ownL3, ...(far ? [text.otherL3] : []), text.local, text.remote, total(rodata), total(data), total(walks), ...(worked ? [of.account.replication] : []), rest(of)];
-    return [side === 0 ? labelOf(each, tests) : "", side === 0 ? "one" : policy === "per-node" ? "each" : "with", ...cells.map((cycles) => short(cycles / unit)), ...(far ? [] : [short(of.lines.textFromMemory / each.test.iterations)])];
+    return [side === 0 ? labelOf(each, tests) : "", side === 0 ? "one" : policy === "per-node" ? "each" : "with", ...cells.map((cycles) => short(cycles / unit)), ...(far ? [] : [short(of.lines.textFromMemory / each.iterations)])];
   }));
-  const evicted = shown.filter((each) => each.singleCopy.lines.textFromMemory / each.test.iterations >= 0.05);
+  const evicted = shown.filter((each) => each.singleCopy.lines.textFromMemory / each.iterations >= 0.05);
   return title(`Why, ${cache}:`, `thousands of cycles per iteration; one copy, and ${designOf(policy)}`, screen)
     + renderTable(columns, rows, screen) + "\n"
     + (cache === "cold"
       ? paragraph(`text, rodata, data, walks: what missing L1 cost, local and remote memory${far ? ", L3' another L3" : "; lines: lines of text fetched from memory per iteration"}; ${worked ? "repl: replication's own work, below; " : ""}rest: user mode, modules, second-level TLB, interrupts.`, screen)
       : paragraph(evicted.length === 0
         ? "Warm, no text comes from memory: no test fills the last-level cache so far that data pushes text out, and what text costs then does not depend on its node."
-        : `Warm, data pushes text out of the last-level cache; lines fetched again per iteration: ${evicted.map((each) => `${each.test.name} ${short(each.singleCopy.lines.textFromMemory / each.test.iterations)}`).join(", ")}.`, screen));
+        : `Warm, data pushes text out of the last-level cache; lines fetched again per iteration: ${evicted.map((each) => `${each.test.name} ${short(each.singleCopy.lines.textFromMemory / each.iterations)}`).join(", ")}.`, screen));
 }
 
 function memory({ policy, memory, memoryCost }: CompareResult, screen: Screen): string {

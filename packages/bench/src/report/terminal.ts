@@ -100,7 +100,7 @@ export function renderMatrix(names: readonly string[], cells: readonly (readonly
 export interface Progress {
   /** @param total steps of the whole job */
   start(total: number, what: string): void;
-  /** One or more steps are done; what comes next. */
+  /** One or more steps are done, or none; what is being done now. */
   step(count: number, what: string): void;
   stop(): void;
 }
@@ -109,8 +109,10 @@ export interface Progress {
 export function progressOn(stream: NodeJS.WriteStream, environment: Readonly<Record<string, string | undefined>>): Progress {
   if (!stream.isTTY || environment["TERM"] === "dumb" || environment["CI"]) return { start() {}, step() {}, stop() {} };
   const bar = new cliProgress.SingleBar({
-    stream, format: "  {bar} {percentage} %  {what}", barsize: 24, clearOnComplete: true, hideCursor: true,
-    barCompleteChar: "=", barIncompleteChar: ".", stopOnComplete: false, gracefulExit: true,
+    stream, format: "  {bar} {percentage} %  {what}", barsize: 24, clearOnComplete: true,
+    barCompleteChar: "=", barIncompleteChar: ".", stopOnComplete: false,
+    // Signals keep their default, which ends a busy process too: so nothing is changed that would have to be restored.
+    gracefulExit: false, hideCursor: false, linewrap: true,
   });
   return {
     start(total, what) { bar.start(total, 0, { what }); },

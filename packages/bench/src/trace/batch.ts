@@ -25,6 +25,10 @@ export class Batch {
   readonly hi: Uint32Array;
   readonly a: Uint32Array;
   readonly b: Uint32Array;
+  /** Where each record begins, in bytes behind {@link base}: for errors. */
+  readonly at: Uint32Array;
+  /** Byte of the recording from which {@link at} counts. */
+  base = 0;
   length = 0;
 
   constructor(readonly capacity: number) {
@@ -33,5 +37,6 @@ export class Batch {
     this.hi = new Uint32Array(capacity);
     this.a = new Uint32Array(capacity);
     this.b = new Uint32Array(capacity);
+    this.at = new Uint32Array(capacity);
   }
 }

@@ -46,12 +46,15 @@ export class TraceDecoder {
    */
   decode(bytes: Uint8Array, from: number, to: number, last: boolean, batch: Batch): number {
     const safe = last ? to : to - LONGEST_RECORD;
-    const { kind, lo, hi, a, b, capacity } = batch;
+    const { kind, lo, hi, a, b, at: begins, capacity } = batch;
     let row = batch.length;
+    if (row === 0) batch.base = this.offset;
+    const before = this.offset - batch.base - from;
     let at = from;
     let base = this.vcpu * 3;
     while (at < safe && row < capacity) {
       const start = at;
+      begins[row] = before + start;
       const tag = bytes[at++]!;
       if (this.ended) throw this.afterEnd(start - from);
       const what = tag & 3;

@@ -12,6 +12,8 @@ export const regionNames = ["user", "directmap", "vmalloc", "vmemmap", "cpu_entr
 
 /** First physical page of node 1: physical address 0x20000000. */
 export const NODE_1_PAGE = 0x2_0000;
+/** Physical pages of the guest: 1 GiB. */
+export const GUEST_PAGES = 0x4_0000;
 /** CPUs of the guest, by node. */
 export const GUEST_CPUS_PER_NODE = 2;
 

@@ -6,22 +6,22 @@ import { TraceError } from "./trace-error.js";
 
 const FOUND = Symbol("found");
 
-/** @throws TraceError as the reader does up to the start marker; no-start, no-test */
+/** @throws TraceError as the reader does up to the start marker; no-start, unknown-test */
 export function testOf(file: string): TraceTest {
-  let immediate: number | undefined;
+  let test: TraceTest | undefined;
   try {
     readTrace(file, (batch) => {
       for (let i = 0; i < batch.length; i++) {
+        const offset = batch.base + batch.at[i]!;
+        if (batch.kind[i] === Kind.End) throw new TraceError("no-start", file, offset, "no start marker was recorded", "record from the marker before the test to the one behind it");
         if (batch.kind[i] !== Kind.Mark || batch.a[i]! >>> 16 !== MARKER || (batch.a[i]! & 0xff) !== Phase.Start) continue;
-        immediate = batch.a[i]!;
+        test = testOfMarker(batch.a[i]!);
+        if (!test) throw new TraceError("unknown-test", file, offset, `the start marker names test ${(batch.a[i]! >>> 8) & 0xff}, which is not known`, "use a test number from 1 to 10");
         throw FOUND;
       }
     });
   } catch (thrown) {
     if (thrown !== FOUND) throw thrown;
   }
-  if (immediate === undefined) throw new TraceError("no-start", file, 0, "no start marker was recorded", "record from the marker before the test to the one behind it");
-  const test = testOfMarker(immediate);
-  if (!test) throw new TraceError("unknown-test", file, 0, `its marker names test ${(immediate >>> 8) & 0xff}, which is not known`, "use a test number from 1 to 10");
-  return test;
+  return test!;
 }

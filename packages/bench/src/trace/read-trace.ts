@@ -1,6 +1,6 @@
 /** A recording from disk, plain or zstd, through the decoder in bounded memory: a piece is read, decompressed, decoded and handed on. */
 import { closeSync, openSync, readSync } from "node:fs";
-import { Decompress } from "fzstd";
+import { isZstd, ZstdError, ZstdStream } from "../inputs/zstd.js";
 import { Batch } from "./batch.js";
 import { MAGIC, TraceDecoder } from "./decoder.js";
 import { TraceError } from "./trace-error.js";
@@ -52,35 +52,21 @@ function readPieces(file: string, sink: BatchSink, read: (into: Uint8Array) => n
   const stream = new RecordStream(file, sink);
   const piece = new Uint8Array(PIECE);
   let length = read(piece);
-  const compressed = length >= 4 && piece[0] === 0x28 && piece[1] === 0xb5 && piece[2] === 0x2f && piece[3] === 0xfd;
-  if (!compressed) {
+  if (!isZstd(piece.subarray(0, length))) {
     for (; length > 0; length = read(piece)) stream.push(piece.subarray(0, length));
     stream.finish();
     return;
   }
-  let finished = false;
-  let ours: { readonly thrown: unknown } | undefined; // by the decoder or the sink, not the decompressor
-  const zstd = new Decompress((part, final) => {
-    try {
-      stream.push(part);
-    } catch (thrown) {
-      ours = { thrown };
-      throw thrown;
-    }
-    if (final) finished = true;
-  });
-  const decompress = (part: Uint8Array, final: boolean): void => {
-    try {
-      zstd.push(part, final);
-    } catch (error) {
-      if (ours) throw ours.thrown;
-      throw new TraceError("bad-compression", file, stream.received, `the zstd stream is damaged or cut (${(error as Error).message})`, "copy the file again, in full");
-    }
-  };
-  // The decompressor keeps what it is given until it is used: it gets a copy.
-  for (; length > 0; length = read(piece)) decompress(piece.slice(0, length), false);
-  if (!finished) decompress(new Uint8Array(0), true);
-  stream.finish();
+  const zstd = new ZstdStream((part) => stream.push(part));
+  try {
+    for (; length > 0; length = read(piece)) zstd.push(piece.subarray(0, length));
+    zstd.finish();
+    stream.finish();
+  } catch (error) {
+    if (error instanceof ZstdError) throw new TraceError("bad-compression", file, error.offset, `the zstd stream is damaged or cut (${error.reason})`, "copy the file again, in full");
+    // Of the decoder or the sink, which know nothing of the packing.
+    throw error instanceof TraceError && error.code !== "unreadable" ? error.ofPacked() : error;
+  }
 }
 
 /** Cuts a byte stream at record borders for the decoder. */

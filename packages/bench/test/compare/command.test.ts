@@ -7,6 +7,8 @@ import { decompress } from "fzstd";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { dataFile } from "../../src/data-files.js";
+import { TraceEncoder } from "../../src/trace/encoder.js";
+import { tracedKernel } from "../../src/traced-kernel.js";
 import { buildCommand, type TestedCommand } from "../cli.js";
 
 let kreplica: TestedCommand;
@@ -80,6 +82,26 @@ describe("kreplica compare", () => {
     expect(one.out).not.toContain("fork");
     expect(Math.max(...one.out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
     expect(one.out).not.toContain("\u001b");
+  });
+
+  test("a loop test is as long as its recording: what the authors reported of 1024 calls does not stand beside 16", async () => {
+    const low = tracedKernel("recorded").symbol("ksys_mmap_pgoff")!;
+    const encoder = new TraceEncoder();
+    encoder.vcpu(2);
+    encoder.mark(0x5eed0301);
+    for (let i = 0; i < 16; i++) {
+      encoder.fetch(0xffff_ffff_8110_0000n + BigInt(i) * 4096n, 4, 16);
+      encoder.fetch(low, 4, 16);
+    }
+    encoder.mark(0x5eed0302);
+    encoder.end();
+    const short = join(folder, "short", "short.kt");
+    mkdirSync(dirname(short));
+    writeFileSync(short, encoder.bytes());
+    const { code, out } = await kreplica.run(["compare", "--traces", short, "--json"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ tests: [{ test: "mmap/munmap", iterations: 16, reportedPercent: null }, { iterations: 16, reportedPercent: null }] });
+    expect((await kreplica.run(["compare", "--traces", short])).out).toContain("mmap/munmap, 16 of 1024 calls");
   });
 
   test("a design that breaks rules is compared all the same, its violations are listed, and the exit code is 1", async () => {

@@ -24,7 +24,7 @@ function figures(cycles: number, replication: number, other: number): KernelFigu
 
 function result(given: Partial<CompareResult> = {}, worked = true, other = 0): CompareResult {
   const tests = traceTests.filter((each) => each.reported).flatMap((each) => (["cold", "hot"] as const).map((cache): Comparison => ({
-    test: each, file: `${each.key}.kt`, cache, modelled: false, carried: undefined,
+    test: each, file: `${each.key}.kt`, cache, modelled: false, carried: undefined, iterations: each.iterations, counted: true,
     singleCopy: each.iterations > 1 ? figures(184_174_031, 0, other) : figures(673_830, 0, other / 1000),
     perNode: each.iterations > 1 ? figures(189_198_636, worked ? 2_330_790 : 0, other) : figures(524_433, worked ? 14_353 : 0, other / 1000),
     gain: { percent: -2.7, low: -13.8, high: 21.7 }, bound: 29.1, reported: cache === "cold" ? 42.7 : -20,
@@ -65,4 +65,18 @@ test("the cost of replication stands per iteration and as a share, and what was 
   expect(idle).toContain("None: in no test");
   expect(idle).not.toContain(" repl ");
   expect(compareText(result({ job: { ...result().job, work: false } }, false), screen)).toContain("Left out: --no-work.");
+});
+
+test("a recording of another length says so, has figures per recorded call, and nothing reported beside it", () => {
+  const shorter = (of: Partial<Comparison>): CompareResult => result({ tests: result().tests.map((each) => (each.test.key === "forkN" ? { ...each, reported: undefined, ...of } : each)) });
+  const text = compareText(shorter({ iterations: 16 }), screen);
+  expect(text).toContain("fork-1024*");
+  expect(text.replace(/\s+/g, " ")).toContain("fork-1024, 16 of 1024 calls");
+  // 2,330,790 cycles of replication, in 16 calls.
+  expect(text).toMatch(/fork-1024\*.* 145,674 /);
+  expect(text.split("\n").filter((line) => line.includes("fork-1024*") && /(above|below|in) (bound|range)/.test(line))).toEqual([]);
+  expect(widest(text)).toBeLessThanOrEqual(100);
+  const unknown = compareText(shorter({ iterations: 1, counted: false }), screen);
+  expect(unknown).toContain("fork-1024*");
+  expect(unknown.replace(/\s+/g, " ")).toContain("no call of which was found");
 });

@@ -61,7 +61,7 @@ test.each<[string, string, RegExp]>([
   ["text for a number", document.replace('"physicalBits": 46', '"physicalBits": "46"'), new RegExp(`^m\\.json:${lineWith("physicalBits")}: physicalBits: "46" where a value of type number is expected`)],
   ["a fraction", document.replace('"prefetchLines": 0', '"prefetchLines": 0.5'), new RegExp(`^m\\.json:${lineWith("prefetchLines")}: costs\\.prefetchLines: 0\\.5 where a whole number is expected`)],
   ["a choice", document.replace('"virtualBits": 48', '"virtualBits": 52'), /virtualBits: 52 is not allowed\. Write 48 or 57/],
-  ["too large", document.replace('"physicalBits": 46', '"physicalBits": 64'), /physicalBits: 64 is too large\. At most 52/],
+  ["too large", document.replace('"physicalBits": 46', '"physicalBits": 64'), /physicalBits: 64 is too large\. Write a number of at most 52/],
   ["an infinity", document.replace('"physicalBits": 46', '"physicalBits": 1e999'), /physicalBits/],
   ["a list for an object", document.replace(/"hertz": \{[^}]*\}/, '"hertz": []'), /hertz: a list where a value of type object is expected/],
   ["null", document.replace(/^ {2}"provisional": true/m, '  "provisional": null'), /provisional: null where/],

@@ -9,7 +9,14 @@ import { tracedKernel } from "../../src/traced-kernel.js";
 
 const UPPER = 0xffff_ffff;
 const DIRECT = 0xffff_8880;
-const functions = { create: 0x1000, free: 0x2000, grow: [0x3000, 0x4000], slot: 0x5000 };
+const functions = {
+  create: 0x1000, free: 0x2000, grow: [0x3000, 0x4000], slot: 0x5000,
+  leaving: { entries: new Set([0xe000, 0xe100]), iret: 0xe800, asides: new Set([0xa000]), switchTo: 0xb000 },
+};
+/** Stacks of two tasks. */
+const STACK = 0xffff_c900;
+const own = { store: [STACK, 0x4000_3ff0] } as const;
+const other = { store: [STACK, 0x4000_7ff0] } as const;
 
 /** Feeds fetches `[address, instructions, bytes]` and stores `{store}` or loads `{load}` of CPU 1; what was found. */
 function found(...steps: readonly (readonly [number, number, number] | { readonly store: readonly [number, number] } | { readonly load: readonly [number, number] })[]): KernelVisit[] {
@@ -71,6 +78,34 @@ describe("a visit", () => {
   });
 });
 
+describe("what is not the visit's", () => {
+  const begin = [[0x10, 1, 16], [0x1000, 3, 9], own] as const;
+  const visit = (instructions: number): KernelVisit => ({ kind: VisitKind.Create, pgd: -1, slot: -1, instructions });
+
+  test("interrupts, one inside the other too, up to the IRET that is behind the first instruction of a fetch", () => {
+    expect(found(...begin, [0xe000, 100, 8], [0xe020, 50, 8], [0xe100, 30, 8], [0xe7f0, 7, 0x12], [0xe030, 9, 8], [0xe800, 1, 2], [0x1009, 4, 8], [0x20, 1, 1])).toEqual([visit(7)]);
+  });
+
+  test("an interrupt's stores and returns", () => {
+    expect(found(...begin, [0xe000, 100, 8], { store: [DIRECT, 0x9888] }, [0x20, 1, 1], [0xe800, 1, 2], { store: [DIRECT, 0xa888] }, [0x20, 1, 1])).toEqual([{ ...visit(3), pgd: 10 }]);
+  });
+
+  test("other tasks, from the switch to the switch back, wherever they are interrupted or return to", () => {
+    const away = [[0xb000, 2, 4], own, [0xb004, 2, 4], other, [0x7000, 500, 9]] as const;
+    const back = [[0xb000, 2, 4], other, [0xb004, 2, 4], own] as const;
+    // The switch itself is counted as far as it runs on the visit's stack: two instructions away, none back.
+    expect(found(...begin, ...away, [0xe000, 9, 9], [0x20, 9, 9], { store: [DIRECT, 0x9888] }, ...back, [0x1009, 4, 8], [0x20, 1, 1])).toEqual([visit(3 + 4 + 4)]);
+    // Another task in the same function: each returns to its own.
+    expect(found(...begin, ...away, [0x10, 1, 16], [0x1000, 70, 9], ...back, [0x1009, 4, 8], [0x20, 1, 1], [0xb000, 2, 4], own, [0xb004, 2, 4], other, [0x1009, 6, 8], [0x20, 1, 1]).map((each) => each.instructions)).toEqual([11, 80]);
+  });
+
+  test("the scheduler and the allocator's batches, up to their return", () => {
+    expect(found(...begin, [0x1009, 1, 5], [0xa000, 500, 9], [0xa000, 500, 9], [0x100e, 2, 4], [0x20, 1, 1])).toEqual([visit(6)]);
+    // Jumped to, it returns to the visit's caller.
+    expect(found(...begin, [0x1009, 1, 5], [0xa000, 500, 9], [0x20, 1, 1])).toEqual([visit(4)]);
+  });
+});
+
 describe("the recorded kernel", () => {
   const visits = (key: string): readonly KernelVisit[] => {
     const builder = new ProgramBuilder(key, (address) => address, visitedFunctions((name) => tracedKernel("recorded").symbol(name)));
@@ -82,6 +117,17 @@ describe("the recorded kernel", () => {
     const [made, ...slots] = visits("fork1");
     expect(made).toEqual({ kind: VisitKind.Create, pgd: 0x2_0942, slot: -1, instructions: 686 });
     expect(slots.map(({ kind, pgd, slot }) => [kind, pgd, slot])).toEqual([[VisitKind.Set, 0x2_0942, 0], [VisitKind.Set, 0x2_0942, 255]]);
+  });
+
+  test("spent as much on every PGD of 1024 forks and exits, whatever came between", () => {
+    const counts = (kind: VisitKind): number[] => visits("forkN").filter((each) => each.kind === kind).map((each) => each.instructions);
+    for (const kind of [VisitKind.Create, VisitKind.Free]) {
+      const all = counts(kind);
+      expect(all.length).toBeGreaterThan(0);
+      // A list that is empty or full costs a few dozen more.
+      expect(Math.max(...all) - Math.min(...all), all.join()).toBeLessThan(100);
+      expect(Math.min(...all)).toBe(kind === VisitKind.Create ? 686 : 362);
+    }
   });
 
   test("emptied three slots in exit, before it freed the PGD they were in", () => {

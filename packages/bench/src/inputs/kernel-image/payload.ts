@@ -5,8 +5,8 @@
  * "HdrS" at 0x202, version at 0x206, payload_offset and payload_length at 0x248 and 0x24c since protocol 2.08.
  */
 import { gunzipSync } from "fflate";
-import { Decompress } from "fzstd";
 import { InputError } from "../input-error.js";
+import { unzstd, ZstdError } from "../zstd.js";
 import { crc32 } from "./crc32.js";
 import { LZ4_LEGACY_MAGIC, Lz4Fault, unpackLz4Legacy } from "./lz4-legacy.js";
 import { unxz } from "./xz.js";
@@ -25,7 +25,7 @@ const AGAIN = "the file is cut or damaged: fetch or build it again";
 /**
  * The ELF image with the relocation lists behind it.
  *
- * Damage is found by the container's own checks: gzip CRC, xz CRC; zstd and LZ4 payloads only when it makes them unreadable or of
+ * Damage is found by the container's own checks: gzip CRC, xz CRC, zstd's XXH64; LZ4 payloads only when it makes them unreadable or of
  * another length than declared.
  * @param file name for errors
  * @throws InputError with the offset in the file
@@ -64,7 +64,7 @@ export async function unpackKernel(bytes: Uint8Array, file: string): Promise<Unp
     else elf = await unxz(packed, declared);
   } catch (error) {
     if (error instanceof InputError) throw error;
-    return fault(start, `${packing} payload`, `cannot be unpacked (${error instanceof Error ? error.message : String(error)})`, AGAIN);
+    return fault(start + (error instanceof ZstdError ? error.offset : 0), `${packing} payload`, `cannot be unpacked (${error instanceof Error ? error.message : String(error)})`, AGAIN);
   }
   if (elf.length !== declared) fault(start + length - 4, "unpacked length", `the payload unpacks to ${elf.length} bytes, not ${declared}`, AGAIN);
   return { elf, packing };
@@ -76,17 +76,4 @@ function gunzip(packed: Uint8Array, declared: number): Uint8Array {
   const wanted = new DataView(packed.buffer, packed.byteOffset + packed.length - 8, 4).getUint32(0, true);
   if (crc32(out) !== wanted) throw new Error("checksum mismatch");
   return out;
-}
-
-/** Streamed, because the library writes past a buffer that is too short without saying so. */
-function unzstd(packed: Uint8Array, declared: number): Uint8Array {
-  const out = new Uint8Array(declared);
-  let at = 0;
-  const stream = new Decompress((chunk) => {
-    if (at + chunk.length > declared) throw new Error(`unpacks to more than the declared ${declared} bytes`);
-    out.set(chunk, at);
-    at += chunk.length;
-  });
-  stream.push(packed, true);
-  return out.subarray(0, at);
 }

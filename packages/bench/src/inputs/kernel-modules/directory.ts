@@ -1,10 +1,10 @@
 /** Modules on disk: a kernel package's tree, or files named one by one, with modules.dep where there is one. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { decompress as unzstd } from "fzstd";
 import { moduleName, readModule, readModulesDep, type ModuleFile } from "@kreplica/modules";
 import { InputError } from "../input-error.js";
 import { unxz } from "../kernel-image/xz.js";
+import { unzstd } from "../zstd.js";
 
 /** Larger than any module, small enough to read. */
 const LARGEST_MODULE = 256 << 20;
@@ -61,7 +61,7 @@ function ofPaths(paths: ReadonlyMap<string, string>, dependencies: string | unde
 async function unpack(bytes: Uint8Array, path: string): Promise<Uint8Array> {
   if (path.endsWith(".ko")) return bytes;
   try {
-    return path.endsWith(".zst") ? unzstd(bytes) : await unxz(bytes, LARGEST_MODULE);
+    return path.endsWith(".zst") ? unzstd(bytes, LARGEST_MODULE) : await unxz(bytes, LARGEST_MODULE);
   } catch (error) {
     throw new InputError({ file: path, reason: `cannot be unpacked: ${error instanceof Error ? error.message : String(error)}`, remedy: "fetch it again" });
   }

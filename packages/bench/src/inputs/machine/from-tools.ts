@@ -21,6 +21,7 @@ export function machineFromTools(source: string, file: string, name: string, bas
   const sources = [
     ...(numactl ? [`nodes, CPUs, memory and distances: numactl --hardware (${file})`] : []),
     ...(measured ? [`latency${measured.bandwidthMBs ? " and bandwidth" : ""}: Intel Memory Latency Checker (${file})`] : []),
+    ...nodes.flatMap(({ id, cpus }) => (numactl || cpus.length > 0 ? [] : [`node ${id}: memory without CPUs, since its row is missing; if it has CPUs, the matrix was cut`])),
     ...(numactl ? [] : [`CPUs and memory of a node: as a node of ${base.name}; distances: 10 x latency / local latency`]),
   ];
   const ids = nodes.map((node) => node.id);
@@ -47,6 +48,10 @@ function withOwn(latency: readonly (readonly (number | undefined)[])[]): (number
 /** Both tools: the matrices must be about the nodes that numactl lists. */
 function alongside(numactl: NumactlHardware, measured: LatencyChecker | undefined, text: TextLines): NumactlHardware {
   const ids = numactl.nodes.map((node) => node.id);
+  for (const [i, row] of numactl.distance.entries()) {
+    const j = numactl.nodes[i]!.cpus.length === 0 ? -1 : row.findIndex((value, to) => value === 255 && numactl.nodes[to]!.memoryBytes > 0);
+    if (j >= 0) throw text.fault(text.lines.findIndex((line) => new RegExp(`^\\s*${ids[i]!}:`).test(line)), `node distances, row ${ids[i]!}, column ${ids[j]!}`, `node ${ids[j]!} has memory that the CPUs of node ${ids[i]!} cannot reach (255)`, "leave the node out, or write the distance its memory really has");
+  }
   for (const matrix of measured ? [measured.latencyNs, measured.bandwidthMBs] : []) {
     const stranger = matrix && [...matrix.columns, ...matrix.rows.keys()].find((id) => !ids.includes(id));
     if (stranger !== undefined) throw text.fault(matrix!.line, undefined, `the matrix has node ${stranger}, which numactl does not list`, "give output of one machine");
@@ -69,7 +74,7 @@ function fromLatencies({ latencyNs }: LatencyChecker, base: MachineSpec, text: T
     const first = core;
     core += cores;
     // First threads of all cores come first, as Linux numbers them.
-    return { id, memoryBytes: like.memoryBytes, cpus: Array.from({ length: cores * threads }, (_, i) => Math.floor(i / cores) * allCores + first + (i % cores)) };
+    return { id, cores, memoryBytes: like.memoryBytes, cpus: Array.from({ length: cores * threads }, (_, i) => Math.floor(i / cores) * allCores + first + (i % cores)) };
   });
   const latency = (from: number, to: number): number | undefined => latencyNs.rows.get(from)?.[latencyNs.columns.indexOf(to)];
   const distance = ids.map((from) => ids.map((to) => {

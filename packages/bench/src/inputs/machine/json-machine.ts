@@ -1,6 +1,7 @@
 /** Reads and writes kreplica's own machine files: JSON, shape in schema.ts, published as data/machine.schema.json. */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import type { z } from "zod";
+import { dataFile } from "../../data-files.js";
 import { InputError } from "../input-error.js";
 import { parseJsonText, type JsonText } from "../json-text.js";
 import { nearest } from "../nearest.js";
@@ -10,6 +11,9 @@ import { fieldName } from "./text-lines.js";
 
 /** The document `kreplica machine --json` prints and `--machine FILE` reads: fields in the schema's order, whoever made the machine. */
 export const machineDocument = (machine: MachineSpec): MachineSpec => wholeMachine.parse({ schema: MACHINE_SCHEMA, ...machine });
+
+/** Where the schema lies for whoever reads the message. */
+const SCHEMA_FILE = dataFile("machine.schema.json");
 
 type Path = readonly PropertyKey[];
 
@@ -24,14 +28,16 @@ function explain(issue: z.core.$ZodIssue, document: JsonText): { path: Path; rea
   const there = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], document.value);
   if (there === undefined) return { path, reason: "missing", remedy: 'add it; only a file that names a "base" may leave out fields, whole ones' };
   const found = typeof there === "object" ? (Array.isArray(there) ? "a list" : there === null ? "null" : "an object") : JSON.stringify(there).slice(0, 40);
-  if (issue.code === "invalid_type") return { path, reason: `${found} where ${issue.expected === "int" ? "a whole number" : `a value of type ${issue.expected}`} is expected`, remedy: "see data/machine.schema.json for its meaning" };
+  if (issue.code === "invalid_type") return { path, reason: `${found} where ${issue.expected === "int" ? "a whole number" : `a value of type ${issue.expected}`} is expected`, remedy: `${SCHEMA_FILE} says what it means` };
   if (issue.code === "invalid_value") return { path, reason: `${found} is not allowed`, remedy: `write ${issue.values.map((value) => JSON.stringify(value)).join(" or ")}` };
   if (issue.code === "too_small" || issue.code === "too_big") {
     const what = issue.origin === "array" ? "elements" : issue.origin === "string" ? "letters" : "in value";
-    const bound = issue.code === "too_small" ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
-    return { path, reason: `${found} is too ${issue.code === "too_small" ? "small" : "large"}`, remedy: `${bound} ${what}` };
+    const than = issue.code === "too_small" ? (issue.inclusive === false ? "more than" : "at least") : issue.inclusive === false ? "less than" : "at most";
+    const bound = issue.code === "too_small" ? issue.minimum : issue.maximum;
+    return { path, reason: `${found} is too ${issue.code === "too_small" ? "small" : "large"}`, remedy: what === "in value" ? `write a number of ${than} ${bound}` : `give ${than} ${bound} ${what}` };
   }
-  return { path, reason: `${found}: ${issue.message}`, remedy: "see data/machine.schema.json" };
+  if (issue.code === "invalid_format" && path.at(-1) === "name") return { path, reason: `${found} cannot be a machine's name`, remedy: "write small letters, digits, dots and dashes, first a letter or digit" };
+  return { path, reason: `${found}: ${issue.message}`, remedy: `${SCHEMA_FILE} says what may stand there` };
 }
 
 /**
@@ -67,7 +73,9 @@ export function machineFromJson(text: string, file: string, name: string, preset
     machine = whole;
   }
   const [fault, ...more] = checkMachine(machine);
-  if (fault) return fail(fault.path, `${fault.reason}${more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`}`, fault.remedy);
+  // What a base gives is not in the file: what the file says makes it wrong.
+  const inBase = fault && "base" in value && !(String(fault.path[0]) in value) ? `in the base ${String(value.base)}, with what this file says: ` : "";
+  if (fault) return fail(fault.path, `${inBase}${fault.reason}${more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`}`, fault.remedy);
   return machine;
 }
 

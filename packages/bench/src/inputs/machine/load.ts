@@ -1,8 +1,8 @@
 /** `--machine NAME|FILE|DIR`: a preset by name, or a machine from a file or a directory, whose format is told by its content. */
-import { readFileSync, statSync } from "node:fs";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
-import { InputError } from "../input-error.js";
+import { InputError, whyNot } from "../input-error.js";
 import { nearest } from "../nearest.js";
 import { defaultPreset, preset, presets } from "../presets/index.js";
 import { checkMachine } from "./check.js";
@@ -35,12 +35,18 @@ function nameFor(path: string): string {
  * @throws InputError saying which file, line and field, and what to do
  */
 export function loadMachine(named: string, base?: string): MachineSpec {
+  if (named === "") throw new InputError({ file: "--machine", reason: "empty", remedy: `name a preset, a file or a directory; the presets are ${names}` });
   const known = preset(named);
   if (known) {
     if (base !== undefined) throw new InputError({ file: "--base", reason: `${named} is a preset and complete by itself`, remedy: "give --base with a file or directory only" });
     return known;
   }
-  const status = statSync(named, { throwIfNoEntry: false });
+  let status;
+  try {
+    status = statSync(named, { throwIfNoEntry: false });
+  } catch (error) {
+    throw new InputError({ file: named, ...whyNot(error, "name a preset, a file or a directory") });
+  }
   if (!status) {
     const meant = nearest(named, presets.map((each) => each.name));
     throw new InputError({ file: named, reason: "neither a preset nor a file", remedy: meant ? `did you mean ${meant}?` : `the presets are ${names}` });
@@ -57,12 +63,33 @@ export function loadMachine(named: string, base?: string): MachineSpec {
 
 function readText(path: string): string {
   try {
-    if (statSync(path).size > LARGEST) throw new InputError({ file: path, reason: "larger than 2 MiB", remedy: "name a machine file, not a recording" });
-    return readFileSync(path, "utf8");
+    // Not by its size: a device or a pipe has none.
+    const bytes = readUpTo(path, LARGEST + 1);
+    if (bytes.length > LARGEST) throw new InputError({ file: path, reason: "larger than 2 MiB", remedy: "name a machine file, not a recording" });
+    return textIn(bytes, path);
   } catch (error) {
     if (error instanceof InputError) throw error;
     throw new InputError({ file: path, reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})`, remedy: "check its permissions" });
   }
+}
+
+function readUpTo(path: string, most: number): Uint8Array {
+  const bytes = new Uint8Array(most);
+  const handle = openSync(path, "r");
+  try {
+    let length = 0;
+    for (let read = -1; read !== 0 && length < most; length += read) read = readSync(handle, bytes, length, most - length, null);
+    return bytes.subarray(0, length);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** UTF-8, or the UTF-16 that PowerShell's `>` writes: both begin with a mark that says so. */
+function textIn(bytes: Uint8Array, path: string): string {
+  const encoding = bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8";
+  if (encoding === "utf-8" && bytes.includes(0)) throw new InputError({ file: path, offset: bytes.indexOf(0), reason: "a byte of 0: this is no text", remedy: "name a machine file, saved as UTF-8" });
+  return new TextDecoder(encoding).decode(bytes);
 }
 
 /**

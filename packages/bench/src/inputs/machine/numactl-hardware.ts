@@ -90,6 +90,13 @@ export function parseNumactlHardware(text: TextLines): NumactlHardware {
     if (memoryBytes === undefined) throw text.fault(firstLine.get(id), `node ${id} size`, "missing", `add a line \`node ${id} size: ... MB\`, 0 for a memoryless node`);
     return { id, cpus: cpus.get(id)!, memoryBytes };
   });
+  const home = new Map<number, number>();
+  for (const { id, cpus: own } of nodes) {
+    for (const cpu of own) {
+      if (home.has(cpu)) throw text.fault(firstLine.get(id), `node ${id} cpus`, `CPU ${cpu} is listed twice, here and in node ${home.get(cpu)!}`, "give every CPU one node");
+      home.set(cpu, id);
+    }
+  }
   return { nodes, distance: parseDistances(text, ids, distanceLine) };
 }
 

@@ -7,6 +7,8 @@ export interface FoundNode {
   readonly id: number;
   /** Ascending; empty for a memory-only node. */
   readonly cpus: readonly number[];
+  /** Where it is known: the first so many CPUs are cores, the others second threads of theirs in order. */
+  readonly cores?: number;
   /** As printed; rounded down to 2 MiB here. */
   readonly memoryBytes: number;
 }
@@ -54,7 +56,7 @@ export function cpusOf(nodes: readonly FoundNode[], distance: readonly (readonly
     const half = node.cpus.length / 2;
     const isRun = (list: readonly number[]): boolean => list.at(-1)! - list[0]! === list.length - 1;
     const siblings = threadsInBase === 2 && half >= 2 && Number.isInteger(half) && isRun(node.cpus.slice(0, half)) && isRun(node.cpus.slice(half)) && !isRun(node.cpus);
-    const cores = siblings ? half : node.cpus.length;
+    const cores = node.cores ?? (siblings ? half : node.cpus.length);
     const perL3 = wholeNode ? cores : coresPerL3;
     for (const [position, id] of node.cpus.entries()) {
       const inNode = position % cores;

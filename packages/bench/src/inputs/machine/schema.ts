@@ -9,10 +9,13 @@ const count = z.int().min(0);
 const positive = z.number().positive().max(1e15);
 const text = z.string().min(1).max(20_000);
 
+/** Above every clock in hertz and every cost in cycles, and far below where products of two overflow. */
+const LARGEST_FIGURE = 1e12;
+const figure = z.number().min(-LARGEST_FIGURE).max(LARGEST_FIGURE);
 const sourced = z.strictObject({
-  value: z.number(),
-  low: z.exactOptional(z.number()).describe("at most `value`; absent: as certain as the value"),
-  high: z.exactOptional(z.number()).describe("at least `value`"),
+  value: figure,
+  low: z.exactOptional(figure).describe("at most `value`; absent: as certain as the value"),
+  high: z.exactOptional(figure).describe("at least `value`"),
   source: text.describe("document and table, or how it was measured"),
   provisional: z.exactOptional(z.boolean()).describe("recalled or assumed, not read or measured"),
 }).describe("a number with its range and its source");

@@ -12,7 +12,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { parseCpuList, parseCpuMask } from "../cpu-list.js";
-import { InputError } from "../input-error.js";
+import { InputError, whyNot } from "../input-error.js";
 import { distanceScale } from "./distance-scale.js";
 import { machineOnFound, type FoundNode } from "./on-base.js";
 import { quoted } from "./text-lines.js";
@@ -34,7 +34,12 @@ function read(path: string): string | undefined {
 /** The directory itself, or the one inside it that holds node0, node1 ... */
 function nodesDirectory(directory: string): string {
   const inside = ["", "node", "system/node", "devices/system/node", "sys/devices/system/node"].map((each) => join(directory, each));
-  const found = inside.find((each) => existsSync(each) && statSync(each).isDirectory() && readdirSync(each).some((entry) => /^node\d+$/.test(entry)));
+  let found;
+  try {
+    found = inside.find((each) => existsSync(each) && statSync(each).isDirectory() && readdirSync(each).some((entry) => /^node\d+$/.test(entry)));
+  } catch (error) {
+    throw new InputError({ file: directory, ...whyNot(error, "name a copy of /sys/devices/system/node") });
+  }
   if (!found) throw new InputError({ file: directory, reason: "no node0, node1 ... in this directory", remedy: "name a copy of /sys/devices/system/node" });
   return found;
 }
@@ -117,6 +122,19 @@ export function machineFromSysfs(directory: string, name: string, base: MachineS
   for (const node of nodes) {
     if (node.distance.length !== nodes.length) {
       throw new InputError({ file: join(node.directory, "distance"), line: 1, field: `node${node.id}/distance`, reason: `${node.distance.length} distances for ${nodes.length} nodes`, remedy: recopy });
+    }
+  }
+  const home = new Map<number, number>();
+  for (const node of nodes) {
+    const fault = (name: string, reason: string, remedy: string): InputError => new InputError({ file: join(node.directory, name), line: 1, field: `node${node.id}/${name}`, reason, remedy });
+    for (const cpu of node.cpus) {
+      if (home.has(cpu)) throw fault(existsSync(join(node.directory, "cpulist")) ? "cpulist" : "cpumap", `CPU ${cpu} is in node ${home.get(cpu)!}, too`, "give every CPU one node");
+      home.set(cpu, node.id);
+    }
+    for (const [to, distance] of node.distance.entries()) {
+      const other = nodes[to]!;
+      if ((distance === 10) !== (other === node)) throw fault("distance", `${distance} to node ${other.id}`, "a distance is 10 to its own node, more to another");
+      if (distance === 255 && node.cpus.length > 0 && other.memoryBytes > 0) throw fault("distance", `node ${other.id} has memory that the CPUs of node ${node.id} cannot reach (255)`, "leave the node out, or write the distance its memory really has");
     }
   }
   const scale = distanceScale(base);
