@@ -2,15 +2,10 @@
 /**
  * References a second through the whole access path: TLBs, walks through real tables and caches, write-backs, two nodes.
  *
- * In packages/bench: npm run micro -- access [mixed] [hostile] [traces]
+ * In packages/bench: npm run micro -- access [mixed] [hostile] [traces] [v8-default]
  *
- * Measured (Node 20.20.2, 2 cores shared with other work, user time, least of several rounds, million references a second):
- *   golden mixed 15-17   golden hostile 4.9-5.3   recorded tests of more than a million references 16-31
- * Loops over plain arrays that only count misses (same caches and TLBs, no tables, rights, states, write-backs or homes) did
- * 32-38 and 13-19 on the same machine at the same time: by estimate, the walk's two references through the same caches added, 8-10
- * for hostile is what JavaScript can reach. Tried without gain: reading table entries and L3 sets ahead of use, order words and marks for 16 ways
- * (larger sets cost more of the host's memory than the loop they save), one lookup for both halves of an entry.
- * V8 inlining more (--max-inlined-bytecode-size-cumulative=4000) gave 10 percent here and lost 10 in `compare`.
+ * With what the command sets for itself (../src/inlining.ts); `v8-default` measures as any other program would find it. Measured
+ * figures, what limits them, and what was tried without gain: docs/model-machine.md, "Speed".
  */
 import { readdirSync } from "node:fs";
 import { assemble } from "@kreplica/di";
@@ -18,12 +13,14 @@ import { type CounterLayout, Counters, Kind, Machine, type NumaMachine, hwX86, r
 import { GoldenTrace, goldenMachine, identityMap, runGolden } from "@kreplica/hw-x86/testing";
 import { boot } from "../src/boot.js";
 import { dataFile } from "../src/data-files.js";
+import { inlineMore } from "../src/inlining.js";
 import { e52690v3 } from "../src/inputs/presets/e5-2690v3-2s.js";
 import { loadTrace } from "../src/replay/load.js";
 import { Replayer } from "../src/replay/replayer.js";
 import { nanoseconds, report } from "./timing.js";
 
-const wanted = process.argv.slice(2);
+const wanted = process.argv.slice(2).filter((word) => word !== "v8-default");
+if (wanted.length === process.argv.length - 2) inlineMore();
 const chosen = (name: string): boolean => wanted.length === 0 || wanted.includes(name);
 const RECORDS = 20_000_000;
 

@@ -13,10 +13,13 @@ import { registerPatch } from "./commands/patch.js";
 import { registerPolicies } from "./commands/policies.js";
 import { registerTables } from "./commands/tables.js";
 import { ExitCode, run } from "./commands/run.js";
+import { inlineMore } from "./inlining.js";
 import { progressOn, screenFor } from "./report/terminal.js";
 
 /** In the order of the help. */
 const commands: readonly RegisterCommand[] = [registerCompare, registerBoot, registerTables, registerCheck, registerPolicies, registerBpf, registerMachine, registerModules, registerPatch];
+
+inlineMore();
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {

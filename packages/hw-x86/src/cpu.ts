@@ -248,16 +248,16 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const small = code !== 0 ? tlbs.codeSmall : tlbs.dataSmall;
     let at = MISS;
     if (tlbs.anyLarge === 0 || small.regions[regionAt(page)] !== 0) at = small.lookup(page, page, tag, globalTag);
-    else if (this.lastLarge(code, page, tag, globalTag, deny)) return 0;
+    else if (this.lastLarge(code, page, tag, globalTag, deny) !== 0) return 0;
     let denials: number;
     if (at !== MISS) {
       if (code !== 0) tlbs.codeKept = 1;
       this.frame = small.entries[at + 2]!;
       denials = small.entries[at + 3]! & deny;
-    } else if (tlbs.anyLarge !== 0 && tlbs.findLarge(code, page, tag, globalTag)) {
+    } else if (tlbs.anyLarge !== 0 && tlbs.findLarge(code, page, tag, globalTag) !== 0) {
       this.frame = tlbs.hitFrame;
       denials = tlbs.hitDenials & deny;
-    } else if (tlbs.findSecond(code, page, tag, globalTag)) {
+    } else if (tlbs.findSecond(code, page, tag, globalTag) !== 0) {
       const index = this.placeRow + 2 - code;
       this.counters[index] = this.counters[index]! + 1;
       this.frame = tlbs.hitFrame;
@@ -270,19 +270,19 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     return this.walk(lo, hi, access, deny);
   }
 
-  /** A page that is in no small TLB, if it is in the 2 MiB page used last of its set: nothing changes. @returns whether, then `frame` is set */
-  private lastLarge(code: number, page: number, tag: number, globalTag: number, deny: number): boolean {
+  /** A page that is in no small TLB, if it is in the 2 MiB page used last of its set: nothing changes. @returns 1 if it is, then `frame` is set */
+  private lastLarge(code: number, page: number, tag: number, globalTag: number, deny: number): number {
     const tlbs = this.core.tlbs;
     const large = code !== 0 ? tlbs.codeLarge : tlbs.dataLarge;
-    if (large === null) return false;
+    if (large === null) return 0;
     const entries = large.entries;
     const set = (page >>> 9) & large.setMask;
     const at = (Math.imul(set, large.ways | 0) + (large.order[set]! & large.lastMask)) << 2;
     const found = entries[at + 1]!;
-    if (entries[at] !== (page & ~0x1ff) || (found !== (tag | Tag.Large) && found !== (globalTag | Tag.Large)) || (entries[at + 3]! & deny) !== 0) return false;
+    if (entries[at] !== (page & ~0x1ff) || (found !== (tag | Tag.Large) && found !== (globalTag | Tag.Large)) || (entries[at + 3]! & deny) !== 0) return 0;
     if (code !== 0) tlbs.codeKept = 1;
     this.frame = entries[at + 2]! + (page & 0x1ff);
-    return true;
+    return 1;
   }
 
   private walk(lo: number, hi: number, access: number, deny: number): number {

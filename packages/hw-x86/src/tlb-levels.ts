@@ -53,19 +53,19 @@ export class CoreTlbs {
     return this.all.reduce((sum, each) => sum + each.hostBytes, this.structures.hostBytes);
   }
 
-  /** First-level lookup of the large sizes, after the small one missed. @returns whether found, then {@link hitFrame} is the 4 KiB frame */
-  findLarge(code: number, page: number, tag: number, globalTag: number): boolean {
+  /** First-level lookup of the large sizes, after the small one missed. @returns 1 if found, then {@link hitFrame} is the 4 KiB frame */
+  findLarge(code: number, page: number, tag: number, globalTag: number): number {
     const large = code !== 0 ? this.codeLarge : this.dataLarge;
-    if (large !== null && large.used !== 0 && this.takeFrom(large, page >>> 9, page & ~Below.TwoMegabytes, tag | Tag.Large, globalTag | Tag.Large, page & Below.TwoMegabytes)) {
+    if (large !== null && large.used !== 0 && this.takeFrom(large, page >>> 9, page & ~Below.TwoMegabytes, tag | Tag.Large, globalTag | Tag.Large, page & Below.TwoMegabytes) !== 0) {
       if (code !== 0) this.codeKept = 1;
-      return true;
+      return 1;
     }
     const huge = code !== 0 ? null : this.dataHuge;
-    return huge !== null && huge.used !== 0 && this.takeFrom(huge, page >>> 18, page & ~Below.Gigabyte, tag | Tag.Large, globalTag | Tag.Large, page & Below.Gigabyte);
+    return huge === null || huge.used === 0 ? 0 : this.takeFrom(huge, page >>> 18, page & ~Below.Gigabyte, tag | Tag.Large, globalTag | Tag.Large, page & Below.Gigabyte);
   }
 
-  /** Second-level lookup of every size; a hit is copied to the first level. */
-  findSecond(code: number, page: number, tag: number, globalTag: number): boolean {
+  /** Second-level lookup of every size; a hit is copied to the first level. @returns 1 for a hit */
+  findSecond(code: number, page: number, tag: number, globalTag: number): number {
     const at = this.second.lookup(page, page, tag, globalTag);
     if (at !== MISS) {
       const entries = this.second.entries;
@@ -73,23 +73,23 @@ export class CoreTlbs {
       this.hitDenials = entries[at + 3]!;
       if (code !== 0) this.codeKept = 1;
       (code !== 0 ? this.codeSmall : this.dataSmall).insert(page, page, entries[at + 1]!, this.hitFrame, this.hitDenials);
-      return true;
+      return 1;
     }
-    if (this.secondLarge !== 0 && this.anyLarge !== 0 && this.takeFrom(this.second, page >>> 9, page & ~Below.TwoMegabytes, tag | Tag.Large, globalTag | Tag.Large, page & Below.TwoMegabytes)) {
+    if (this.secondLarge !== 0 && this.anyLarge !== 0 && this.takeFrom(this.second, page >>> 9, page & ~Below.TwoMegabytes, tag | Tag.Large, globalTag | Tag.Large, page & Below.TwoMegabytes) !== 0) {
       const first = code !== 0 ? this.codeLarge : this.dataLarge;
       const large = page & ~Below.TwoMegabytes;
       if (code !== 0) this.codeKept = first !== null ? 1 : 0;
       if (first !== null) first.insert(page >>> 9, large, this.hitTag, this.hitFrame - (page & Below.TwoMegabytes), this.hitDenials);
-      return true;
+      return 1;
     }
-    if (this.secondHuge !== null && this.secondHuge.used !== 0 && this.takeFrom(this.secondHuge, page >>> 18, page & ~Below.Gigabyte, tag | Tag.Large, globalTag | Tag.Large, page & Below.Gigabyte)) {
+    if (this.secondHuge !== null && this.secondHuge.used !== 0 && this.takeFrom(this.secondHuge, page >>> 18, page & ~Below.Gigabyte, tag | Tag.Large, globalTag | Tag.Large, page & Below.Gigabyte) !== 0) {
       if (code !== 0) this.codeKept = 0;
       else if (this.dataHuge !== null) {
         this.dataHuge.insert(page >>> 18, page & ~Below.Gigabyte, this.hitTag, this.hitFrame - (page & Below.Gigabyte), this.hitDenials);
       }
-      return true;
+      return 1;
     }
-    return false;
+    return 0;
   }
 
   /** Enters what a walk found, in both levels. @param level 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB @param frame first frame of the page */
@@ -100,7 +100,11 @@ export class CoreTlbs {
       (code !== 0 ? this.codeSmall : this.dataSmall).insert(page, page, tag, frame, denials);
       return;
     }
-    this.anyLarge = 1;
+    if (this.anyLarge === 0) {
+      this.anyLarge = 1;
+      this.codeSmall.countRegions();
+      this.dataSmall.countRegions();
+    }
     const largeTag = tag | Tag.Large;
     if (level === 2) {
       const large = page & ~Below.TwoMegabytes;
@@ -131,12 +135,12 @@ export class CoreTlbs {
     for (const each of this.all) each.flush(mask, bits);
   }
 
-  private takeFrom(from: Tlb, index: number, page: number, tag: number, globalTag: number, below: number): boolean {
+  private takeFrom(from: Tlb, index: number, page: number, tag: number, globalTag: number, below: number): number {
     const at = from.lookup(index, page, tag, globalTag);
-    if (at === MISS) return false;
+    if (at === MISS) return 0;
     this.hitTag = from.entries[at + 1]!;
     this.hitFrame = from.entries[at + 2]! + below;
     this.hitDenials = from.entries[at + 3]!;
-    return true;
+    return 1;
   }
 }

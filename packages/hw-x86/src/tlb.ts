@@ -44,8 +44,11 @@ export class Tlb {
   readonly setMask: number;
   /** Bits of an order word that hold the way used last. */
   readonly lastMask: number;
-  /** For TLBs of 4 KiB pages, by {@link regionAt}: 0 says that no page of the region is here. */
+  /** For TLBs of 4 KiB pages, by {@link regionAt}, from {@link countRegions} on: 0 says that no page of the region is here. */
   readonly regions: Uint16Array;
+  private counting: number;
+  /** 1: up to 8 ways. */
+  private readonly narrow: number;
   /** Nibbles of an order word that hold ways. */
   private readonly orderMask: number;
   private readonly oldestShift: number;
@@ -58,6 +61,8 @@ export class Tlb {
   constructor(shape: TlbSpec, regions = false) {
     const narrow = shape.ways <= 8;
     this.used = 0;
+    this.counting = 0;
+    this.narrow = narrow ? 1 : 0;
     this.ways = shape.ways | 0;
     this.setMask = (shape.entries / shape.ways - 1) | 0;
     this.lastMask = narrow ? 15 : 255;
@@ -94,29 +99,19 @@ export class Tlb {
 
   /** Enters a page that is not there, in place of the entry unused longest. */
   insert(index: number, page: number, tag: number, frame: number, denials: number): void {
-    const { entries, order } = this;
     const set = index & (this.setMask | 0);
     let way: number;
-    if (this.wide.length === 0) {
-      const word = order[set]!;
+    if (this.narrow !== 0) {
+      const order = this.order;
+      const word = order[set]! | 0;
       const mask = this.orderMask | 0;
       way = (word >>> (this.oldestShift | 0)) & 15;
       order[set] = (((word << 4) | way) & mask) | ~mask;
-    } else {
-      way = this.wide[Math.imul(set, this.ways | 0) + (this.ways | 0) - 1]!;
-      this.promoteWide(set, way);
-    }
+    } else way = this.oldestWide(set);
     const slot = (Math.imul(set, this.ways | 0) + way) | 0;
     const at = slot << 2;
-    const regions = this.regions;
-    if (regions.length !== 0) {
-      if (entries[at + 1] !== EMPTY) {
-        const left = (entries[at]! >>> 9) & (REGIONS - 1);
-        regions[left] = regions[left]! - 1;
-      }
-      const came = (page >>> 9) & (REGIONS - 1);
-      regions[came] = regions[came]! + 1;
-    }
+    const entries = this.entries;
+    if (this.counting !== 0) this.replaced(at, page);
     // | 0: an argument of a call that is not inlined would go by way of a double.
     this.pages[slot] = page | 0;
     entries[at] = page | 0;
@@ -150,6 +145,25 @@ export class Tlb {
     this.used = left;
   }
 
+  /** From here on {@link regions} is right: until there is a large page nobody asks it. */
+  countRegions(): void {
+    if (this.counting !== 0 || this.regions.length === 0) return;
+    this.counting = 1;
+    for (let at = 0; at < this.entries.length; at += 4) if (this.entries[at + 1] !== EMPTY) this.count(this.entries[at]!, 1);
+  }
+
+  private replaced(at: number, page: number): void {
+    if (this.entries[at + 1] !== EMPTY) this.count(this.entries[at]!, -1);
+    this.count(page, 1);
+  }
+
+  /** The way unused longest, which becomes the one used last. */
+  private oldestWide(set: number): number {
+    const way = this.wide[Math.imul(set, this.ways | 0) + (this.ways | 0) - 1]!;
+    this.promoteWide(set, way);
+    return way;
+  }
+
   private count(page: number, more: number): void {
     const { regions } = this;
     const at = regionAt(page);
@@ -158,7 +172,7 @@ export class Tlb {
 
   /** Makes a way the one used last. */
   private promote(set: number, way: number): void {
-    if (this.wide.length !== 0) {
+    if (this.narrow === 0) {
       this.promoteWide(set, way);
       return;
     }
@@ -184,7 +198,7 @@ export class Tlb {
   private remove(set: number, way: number): void {
     const { entries, order, wide, ways } = this;
     const at = (set * ways + way) << 2;
-    if (this.regions.length !== 0) this.count(entries[at]!, -1);
+    if (this.counting !== 0) this.count(entries[at]!, -1);
     entries[at] = EMPTY;
     entries[at + 1] = EMPTY;
     this.pages[set * ways + way] = EMPTY;

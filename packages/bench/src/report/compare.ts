@@ -52,28 +52,29 @@ const paragraph = (text: string, screen: Screen): string => wrap(text, screen.co
 const title = (text: string, rest: string, screen: Screen): string => `${screen.bold(text)} ${screen.dim(rest)}\n`;
 
 function gains({ tests, policy }: CompareResult, screen: Screen): string {
+  // Where text is as near without replication, or there is none, what others gained is no more than a figure beside.
+  const judged = (each: Comparison): each is Comparison & { readonly reported: number } => each.reported !== undefined && each.bound > 0 && policy !== "single-copy";
   const columns = [{ head: "" }, right("one copy\ncycles"), right(`${shortDesign(policy)}\ncycles`), right("gain %\nmodelled"), right("low .. high\nmodelled"), right("bound %\nmodelled"), right("gain %\nreported"), { head: "" }];
   const rows = states.flatMap((cache) => [[screen.bold(cache), "", "", "", "", "", "", ""], ...tests.filter((each) => each.cache === cache).map((each) => [
     labelOf(each, tests), grouped(each.singleCopy.cycles), grouped(each.perNode.cycles),
     each.gain.percent > 0.05 ? screen.good(percent(each.gain.percent)) : each.gain.percent < -0.05 ? screen.bad(percent(each.gain.percent)) : percent(each.gain.percent),
     `${percent(each.gain.low)} .. ${percent(each.gain.high)}`, percent(each.bound), each.reported === undefined ? "-" : percent(each.reported),
-    verdict(each, screen),
+    judged(each) ? verdict(each, screen) : "",
   ])]);
-  const above = tests.filter((each) => each.reported !== undefined && each.reported > each.bound).map((each) => `${each.test.name} ${each.cache}`);
+  const above = tests.filter((each) => judged(each) && each.reported > each.bound).map((each) => `${each.test.name} ${each.cache}`);
   const unsettled = tests.filter((each) => !each.singleCopy.settled || !each.perNode.settled).map((each) => `${each.test.name} ${each.cache}`);
   const otherLength = tests.filter((each) => each.cache === "cold" && each.test.reported !== undefined && !ofTheirLength(each));
   return title("Gain", "of replication, percent of the cycles without it; positive is faster", screen)
     + renderTable(columns, rows, screen) + "\n"
     + paragraph("modelled: this machine's model, all parameters at their values; low .. high: all of them at whichever end of their ranges gives least and most. "
-      + "bound: the most near instead of far text could save here, were every text fetch beyond L1 to go to memory and nothing of it hidden. "
+      + "bound: the most near instead of far text could save here, were every fetch of text, load of rodata and page walker's read beyond L1 to go to memory, nothing of it hidden. "
       + "reported: by the series' authors, 2 x E5-2690 (PATCH RFC 00/12).", screen)
-    + (above.length > 0 ? paragraph(`Reported above the bound, so not by the latency of text alone: ${above.join(", ")}.`, screen) : "")
+    + (above.length > 0 ? paragraph(`Reported above the bound, so on this machine not by the latency of text alone: ${above.join(", ")}.`, screen) : "")
     + (otherLength.length > 0 ? paragraph(`* Of another length than the authors' runs, so that nothing reported stands beside them: ${otherLength.map(({ test, iterations, counted }) => `${test.name}, ${counted ? `${iterations} of ${test.iterations} calls` : "no call of which was found: its figures are totals"}`).join("; ")}.`, screen) : "")
     + (unsettled.length > 0 ? paragraph(`Did not settle, taken as they were: ${unsettled.join(", ")}.`, screen) : "");
 }
 
-function verdict({ reported, bound, gain }: Comparison, screen: Screen): string {
-  if (reported === undefined) return "";
+function verdict({ reported, bound, gain }: Comparison & { readonly reported: number }, screen: Screen): string {
   if (reported > bound) return screen.warn("above bound");
   if (reported > gain.high) return screen.dim("above range");
   return reported < gain.low ? screen.dim("below range") : screen.good("in range");

@@ -67,6 +67,17 @@ test("the cost of replication stands per iteration and as a share, and what was 
   expect(compareText(result({ job: { ...result().job, work: false } }, false), screen)).toContain("Left out: --no-work.");
 });
 
+test("what was reported is judged only where near text could gain anything", () => {
+  const verdicts = /(above|below|in) (bound|range)/;
+  expect(compareText(result(), screen)).toMatch(/42\.7 {2}above bound[^]*on this machine not by the latency of text alone: fork-1 cold/);
+  for (const given of [{ policy: "single-copy" }, { tests: result().tests.map((each) => ({ ...each, bound: 0 })) }]) {
+    const gains = compareText(result(given), screen).split("modelled: this machine's")[0]!;
+    expect(gains).toContain("42.7");
+    expect(gains).not.toMatch(verdicts);
+    expect(compareText(result(given), screen)).not.toContain("Reported above");
+  }
+});
+
 test("a recording of another length says so, has figures per recorded call, and nothing reported beside it", () => {
   const shorter = (of: Partial<Comparison>): CompareResult => result({ tests: result().tests.map((each) => (each.test.key === "forkN" ? { ...each, reported: undefined, ...of } : each)) });
   const text = compareText(shorter({ iterations: 16 }), screen);
