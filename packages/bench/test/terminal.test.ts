@@ -35,6 +35,20 @@ test("wrapped text keeps every word in order, and every line that can be is with
   }));
 });
 
+test("a table too wide for the screen stands in several, each with its words, and shows every cell", () => {
+  const bold = (text: string): string => `\u001b[1m${text}\u001b[22m`;
+  const columns = [{ head: "test" }, { head: "kernel" }, ...["a", "b", "c", "d", "e"].map((head) => ({ head: `${head}\ncycles`, align: "right" as const })), { head: "" }];
+  const rows = ["fork-1", "mmap/munmap"].map((name, i) => [bold(name), "one", ...Array.from({ length: 5 }, (_, j) => `${i}${j},000,000`), "above bound"]);
+  for (const [width, panels] of [[60, 3], [80, 2], [100, 1]] as const) {
+    // eslint-disable-next-line no-control-regex -- escape sequences begin with a control character
+    const text = renderTable(columns, rows, { ...plain, columns: width }).replace(/\u001b\[[0-9;]*m/g, "");
+    const lines = text.split("\n");
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
+    for (const cell of rows.flat().slice(2)) if (cell.endsWith(",000,000")) expect(text.split(cell)).toHaveLength(2);
+    expect(text.match(/fork-1 +one/g)).toHaveLength(panels);
+  }
+});
+
 test("a matrix of any size shows every cell, in panels within the width", () => {
   fc.assert(fc.property(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 1, max: 7 }), fc.constantFrom(60, 80, 100), (nodes, digits, columns) => {
     const cell = (i: number, j: number): string => String((i * 64 + j) % 10 ** digits).padStart(digits, "1");

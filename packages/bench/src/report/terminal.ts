@@ -43,11 +43,31 @@ const INDENT = 2;
 const GAP = 2;
 
 /**
- * A table without frames, its head dim. Cells may hold line breaks; nothing is cut or wrapped, the caller knows the width.
+ * A table without frames, its head dim. Cells may hold line breaks; nothing is cut or wrapped. What is too wide for the screen stands
+ * in several tables below each other, each with the columns of words before the first column of figures.
  *
  * @returns lines, each ending in a line break
  */
 export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[], screen: Screen): string {
+  const labels = columns.findIndex((column) => column.align === "right");
+  if (labels <= 0) return onePanel(columns, rows, screen);
+  const widths = columns.map(({ head }, at) => Math.max(...[head, ...rows.map((row) => row[at]!)].flatMap((cell) => cell.split("\n").map(visibleLength))) + GAP);
+  const labelWidth = widths.slice(0, labels).reduce((sum, width) => sum + width, INDENT - GAP);
+  let text = "";
+  for (let from = labels, to = from; from < columns.length; from = to) {
+    let width = labelWidth;
+    while (to < columns.length && (to === from || width + widths[to]! <= screen.columns)) width += widths[to++]!;
+    const chosen = <T>(cells: readonly T[]): T[] => [...cells.slice(0, labels), ...cells.slice(from, to)];
+    text += (text === "" ? "" : "\n") + onePanel(chosen(columns), rows.map(chosen), screen);
+  }
+  return text;
+}
+
+/** Letters of a text without its colours. */
+// eslint-disable-next-line no-control-regex -- escape sequences begin with a control character
+const visibleLength = (text: string): number => text.replace(/\u001b\[[0-9;]*m/g, "").length;
+
+function onePanel(columns: readonly Column[], rows: readonly (readonly string[])[], screen: Screen): string {
   const none = { top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "", "bottom-left": "", "bottom-right": "", left: " ".repeat(INDENT), "left-mid": "", mid: "", "mid-mid": "", right: "", "right-mid": "", middle: " ".repeat(GAP) };
   const table = new CliTable({
     chars: none,
