@@ -39,7 +39,7 @@ test("a table too wide for the screen stands in several, each with its words, an
   const bold = (text: string): string => `\u001b[1m${text}\u001b[22m`;
   const columns = [{ head: "test" }, { head: "kernel" }, ...["a", "b", "c", "d", "e"].map((head) => ({ head: `${head}\ncycles`, align: "right" as const })), { head: "" }];
   const rows = ["fork-1", "mmap/munmap"].map((name, i) => [bold(name), "one", ...Array.from({ length: 5 }, (_, j) => `${i}${j},000,000`), "above bound"]);
-  for (const [width, panels] of [[60, 3], [80, 2], [100, 1]] as const) {
+  for (const [width, panels] of [[60, 2], [80, 2], [100, 1]] as const) {
     // eslint-disable-next-line no-control-regex -- escape sequences begin with a control character
     const text = renderTable(columns, rows, { ...plain, columns: width }).replace(/\u001b\[[0-9;]*m/g, "");
     const lines = text.split("\n");
