@@ -11,7 +11,7 @@ export const doors = (...entry: string[]) =>
     splitting: true,
     treeshake: true,
     sourcemap: false,
-    // A bundle's top-level `const` becomes `var`, which V8 reloads and checks at every use: with this, literal ones are written out.
+    // A bundle's top-level `const` becomes `var`, which V8 reloads and checks at every use: with this, short literal ones are written out (long ones: enums).
     esbuildOptions: (options) => { options.minifySyntax = true; },
     // tsup 8's declaration step sets baseUrl, which TypeScript 6 calls deprecated (TS5101).
     dts: { compilerOptions: { ignoreDeprecations: "6.0", customConditions: [] } },
