@@ -47,7 +47,7 @@ export class LastLevelCache {
   /** Place of the last way of the set that {@link find} searched. */
   private last: number;
 
-  /** @param shape 1 to 32 ways */
+  /** @param shape 1 to 32 ways; a cache of only 64 sets tells frames below 2^31 apart, 8 TiB, any other all */
   constructor(shape: Pick<CacheSpec, "bytes" | "ways">) {
     this.victimFrame = -1;
     this.victimModified = 0;
