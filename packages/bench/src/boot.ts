@@ -10,6 +10,7 @@ import { type MemoryAccount, measureMemory } from "./accounting.js";
 import { POLICIES, withPolicy } from "./assemble.js";
 import type { BootParts } from "./boot-parts.js";
 import { InputError } from "./inputs/input-error.js";
+import { sourceOf } from "./inputs/machine/load.js";
 import { framesBeyond, RecordedPages, recordedWindows } from "./recorded-pages.js";
 import { tracedKernel } from "./traced-kernel.js";
 
@@ -85,7 +86,7 @@ export function boot(options: BootOptions): Booted {
 /** Assembles without booting. @throws InputError when options contradict the machine */
 export function prepare(options: BootOptions): BootParts {
   const { spec } = options;
-  const fault = (field: string, reason: string, remedy: string): never => { throw new InputError({ file: spec.name, field, reason, remedy }); };
+  const fault = (field: string, reason: string, remedy: string): never => { throw new InputError({ file: sourceOf(spec), field, reason, remedy }); };
   const levels = options.levels ?? 4;
   if (levels === 5 && spec.virtualBits < 57) fault("--levels", "this machine's addresses have 48 bits, too few for 5 levels", "choose 4 levels, or a machine with virtualBits 57");
   const policy = typeof options.policy === "string"

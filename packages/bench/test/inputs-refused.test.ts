@@ -90,6 +90,13 @@ describe("machines", () => {
     expect(fault(sysfs)).toContain("sysfs/node1/distance:1: node1/distance: node 0 has memory");
   });
 
+  test("what only the boot can refuse is told of the file, not of the name it got", async () => {
+    const small = write("Small Box.txt", numactl.replace(/node 0 size: \d+/, "node 0 size: 20"));
+    const { code, error } = await kreplica.run(["boot", "--machine", small]);
+    expect(code).toBe(2);
+    expect(error).toContain(`${small}: nodes[0].memoryBytes: node 0 is too small for a kernel image`);
+  });
+
   test("in JSON: what a base makes wrong, figures beyond sense, the words for limits and names", () => {
     const json = (value: object): string => fault(write("own.json", JSON.stringify({ base: "tiny-2-node", ...value }, null, 1)));
     expect(json({ nodes: [{ id: 0, memoryBytes: 2 ** 30 }] })).toContain("in the base tiny-2-node, with what this file says");

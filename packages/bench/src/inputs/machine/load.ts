@@ -11,6 +11,10 @@ import { machineFromJson } from "./json-machine.js";
 import { machineFromSysfs } from "./sysfs-nodes.js";
 import { fieldName } from "./text-lines.js";
 
+const files = new WeakMap<MachineSpec, string>();
+/** What a later fault of a machine is told about: the file it was read from, or its name. */
+export const sourceOf = (machine: MachineSpec): string => files.get(machine) ?? machine.name;
+
 /** A machine file is a few hundred kilobytes at most. */
 const LARGEST = 2 << 20;
 const names = presets.map((each) => each.name).join(", ");
@@ -58,6 +62,7 @@ export function loadMachine(named: string, base?: string): MachineSpec {
     const others = more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`;
     throw new InputError({ file: named, field: fieldName(fault.path), reason: `${fault.reason}${others}`, remedy: fault.remedy });
   }
+  files.set(machine, named);
   return machine;
 }
 
