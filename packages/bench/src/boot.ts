@@ -136,7 +136,7 @@ export function prepare(options: BootOptions): BootParts {
   };
 }
 
-/** Node with memory that a node's CPUs use: itself, or the nearest. */
+/** Node with memory that a node's CPUs use: itself, or the nearest by SLIT, as kernels go by. (By latency: measure/placement.ts.) */
 function nearestMemory(spec: MachineSpec, node: NodeId): NodeId | undefined {
   const row = spec.distance[spec.nodes.findIndex((each) => each.id === node)]!;
   return spec.nodes.map((each, index) => ({ ...each, distance: each.id === node ? 0 : row[index]! })).filter((each) => each.memoryBytes > 0)

@@ -14,10 +14,12 @@ export const RECORDED_NODE_FRAMES = 0x2_0000;
 /** Frames of the traced kernel's image, _text to _end: they are the model's image. @source System.map-6.1.0-56-cloud-amd64 */
 export const RECORDED_IMAGE = { first: 0x1000, end: 0x3830 } as const;
 const RECORDED_IMAGE_PAGES = RECORDED_IMAGE.end - RECORDED_IMAGE.first;
-const RECORDED = {
+/** Where the traced kernel had its mappings. */
+export const RECORDED = {
   pageOffset: 0xffff_8880_0000_0000n, vmallocStart: 0xffff_c900_0000_0000n, vmemmapStart: 0xffff_ea00_0000_0000n, cpuEntryArea: 0xffff_fe00_0000_0000n,
 } as const;
-const DESCRIPTOR_BYTES = 64n;
+/** Of a page descriptor. */
+export const DESCRIPTOR_BYTES = 64n;
 /** PCID of the recorded address space: Linux gives the first space on a CPU 1, and its user half 0x801. */
 export const RECORDED_PCID = 1;
 const USER_PCID = RECORDED_PCID | 0x800;

@@ -1,6 +1,6 @@
 /** `kreplica boot`: the boot step by step, what each did, what it cost in memory, and whether the replicas are right. */
 import type { Command } from "commander";
-import { memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
+import { type MemoryAccount, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
 import type { Booted } from "../boot.js";
 import { memoryCostText } from "../report/memory-cost.js";
 import type { Screen } from "../report/terminal.js";
@@ -31,14 +31,15 @@ export function registerBoot(program: Command, context: CommandContext): void {
       if (report.violated.length > 0 || memory.extraBytes !== memory.closedForm || cost.unexplained !== 0) context.checkFailed();
       context.print(options.json
         ? jsonText({ schema: "kreplica.boot/1", machine: chosen.spec.name, kernel: kernel.image.name, policy: kernel.view.name, levels: kernel.layout.levels, pti: kernel.layout.pti, kasan: kernel.layout.kasan !== undefined, masterNode: kernel.view.master, holders: kernel.view.holders, timeline: kernel.timeline, memory: { ...memory, cost }, invariants: report })
-        : bootText(kernel, cost, chosen.spec.name, context.screen));
+        : bootText(kernel, { memory, cost, report }, chosen.spec.name, context.screen));
     });
 }
 
-function bootText(kernel: Booted, cost: MemoryCost, machine: string, screen: Screen): string {
+/** What was found of a kernel that came up. */
+interface Found { readonly memory: MemoryAccount; readonly cost: MemoryCost; readonly report: ReturnType<Booted["checkInvariants"]> }
+
+function bootText(kernel: Booted, { memory, cost, report }: Found, machine: string, screen: Screen): string {
   const { layout, view } = kernel;
-  const report = kernel.checkInvariants();
-  const memory = kernel.memory();
   const title = `${kernel.image.name} on ${machine}: ${view.name}, ${layout.levels} levels, KPTI ${layout.pti ? "on" : "off"}${layout.kasan ? ", KASAN" : ""}, image on node ${view.master}`;
   const steps = kernel.timeline.map((event) => hanging(`${String(event.row).padStart(2)}${event.fromSeries ? "*" : " "} ${event.step}`, event.stores > 0 ? `${event.did} (${event.stores} table stores${event.replicaStores > 0 ? `, ${event.replicaStores} of them for copies` : ""})` : event.did, screen, 28)).join("");
   const table = renderTable([{ head: "node" }, { head: "text", align: "right" }, { head: "rodata", align: "right" }, { head: "tables", align: "right" }],

@@ -50,6 +50,9 @@ export class InputError extends Error implements InputFault {
   }
 }
 
+/** Behind the reason of the one fault that is told of several. @param more how many others there are */
+export const andMore = (more: number): string => (more === 0 ? "" : ` (and ${more} more fault${more === 1 ? "" : "s"})`);
+
 /** What an error was made of, as plain data without what is absent. */
 export const faultOf = ({ file, line, offset, unpacked, field, reason, remedy }: InputError): InputFault => ({
   file, reason, remedy, ...(line === undefined ? {} : { line }), ...(offset === undefined ? {} : { offset }), ...(unpacked === undefined ? {} : { unpacked }), ...(field === undefined ? {} : { field }),

@@ -1,16 +1,13 @@
 /** Which pages and accesses of a recording a replay takes: those of the recorded guest that the booted kernels' tables allow. */
 import type { Booted } from "../boot.js";
+import { DESCRIPTOR_BYTES, RECORDED, RECORDED_IMAGE } from "../recorded-pages.js";
 import { GUEST_PAGES, Region, regionOf } from "../trace/guest.js";
 import { type Gate, type Refusal } from "./program-builder.js";
 import { Op } from "./program.js";
 
-const DIRECT_MAP = 0xffff_8880_0000_0000n;
-const VMEMMAP = 0xffff_ea00_0000_0000n;
-const DESCRIPTOR_BYTES = 64;
-/** The image's physical address less its virtual one, in pages: the guest ran without KASLR. */
-const IMAGE_AT = 0x1000;
+/** Where {@link RECORDED_IMAGE} began: the guest ran without KASLR. */
 const IMAGE = 0xffff_ffff_8100_0000n;
-const PAGES_OF_DESCRIPTORS = BigInt(GUEST_PAGES * DESCRIPTOR_BYTES) >> 12n;
+const PAGES_OF_DESCRIPTORS = (BigInt(GUEST_PAGES) * DESCRIPTOR_BYTES) >> 12n;
 
 const GUEST = "record on the guest of data/traces: its kernel, two nodes of 512 MiB, nokaslr";
 const DAMAGED = "the file is damaged here: copy or record it again";
@@ -46,9 +43,9 @@ export function pageOfGuest(recorded: bigint, frame: number): Refusal | undefine
 /** Physical page that an address of the kernel's fixed mappings has; -1 for one of these that may be any; undefined for other mappings. */
 function frameFixed(region: Region, address: bigint): number | undefined {
   switch (region) {
-    case Region.DirectMap: return Number((address - DIRECT_MAP) >> 12n);
-    case Region.Text: case Region.Rodata: case Region.Data: return Number((address - IMAGE) >> 12n) + IMAGE_AT;
-    case Region.Vmemmap: return ((address - VMEMMAP) >> 12n) < PAGES_OF_DESCRIPTORS ? -1 : GUEST_PAGES;
+    case Region.DirectMap: return Number((address - RECORDED.pageOffset) >> 12n);
+    case Region.Text: case Region.Rodata: case Region.Data: return Number((address - IMAGE) >> 12n) + RECORDED_IMAGE.first;
+    case Region.Vmemmap: return ((address - RECORDED.vmemmapStart) >> 12n) < PAGES_OF_DESCRIPTORS ? -1 : GUEST_PAGES;
     default: return undefined;
   }
 }

@@ -4,6 +4,7 @@
  */
 import { machineSpecFaults } from "@kreplica/hw-x86";
 import type { CacheSpec, MachineSpec, Sourced, TlbSpec } from "@kreplica/hw-x86/api";
+import { cutOff } from "./on-base.js";
 
 /** One thing wrong with a machine. */
 export interface MachineFault {
@@ -96,7 +97,8 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
       const from = machine.nodes[i];
       const to = machine.nodes[j];
       if (distance === 255 && from && to && to.memoryBytes > 0 && machine.cpus.some((cpu) => cpu.node === from.id)) {
-        fault(["distance", i, j], `node ${to.id} has memory that the CPUs of node ${from.id} cannot reach (255)`, "leave the node out, or write the distance its memory really has");
+        const { reason, remedy } = cutOff(from.id, to.id);
+        fault(["distance", i, j], reason, remedy);
       }
     }
   }

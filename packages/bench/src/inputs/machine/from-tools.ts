@@ -2,7 +2,7 @@
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { isLatencyChecker, parseLatencyChecker, type LatencyChecker, type LatencyCheckerMatrix } from "./memory-latency-checker.js";
 import { isNumactlHardware, parseNumactlHardware, type NumactlHardware } from "./numactl-hardware.js";
-import { machineOnFound, type FoundNode } from "./on-base.js";
+import { cutOff, machineOnFound, type FoundNode } from "./on-base.js";
 import { TextLines } from "./text-lines.js";
 
 /** Whether either tool's output is in the text. */
@@ -50,7 +50,9 @@ function alongside(numactl: NumactlHardware, measured: LatencyChecker | undefine
   const ids = numactl.nodes.map((node) => node.id);
   for (const [i, row] of numactl.distance.entries()) {
     const j = numactl.nodes[i]!.cpus.length === 0 ? -1 : row.findIndex((value, to) => value === 255 && numactl.nodes[to]!.memoryBytes > 0);
-    if (j >= 0) throw text.fault(text.lines.findIndex((line) => new RegExp(`^\\s*${ids[i]!}:`).test(line)), `node distances, row ${ids[i]!}, column ${ids[j]!}`, `node ${ids[j]!} has memory that the CPUs of node ${ids[i]!} cannot reach (255)`, "leave the node out, or write the distance its memory really has");
+    if (j < 0) continue;
+    const { reason, remedy } = cutOff(ids[i]!, ids[j]!);
+    throw text.fault(text.lines.findIndex((line) => new RegExp(`^\\s*${ids[i]!}:`).test(line)), `node distances, row ${ids[i]!}, column ${ids[j]!}`, reason, remedy);
   }
   for (const matrix of measured ? [measured.latencyNs, measured.bandwidthMBs] : []) {
     const stranger = matrix && [...matrix.columns, ...matrix.rows.keys()].find((id) => !ids.includes(id));

@@ -2,7 +2,7 @@
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import type { z } from "zod";
 import { dataFile } from "../../data-files.js";
-import { InputError } from "../input-error.js";
+import { andMore, InputError } from "../input-error.js";
 import { parseJsonText, type JsonText } from "../json-text.js";
 import { nearest } from "../nearest.js";
 import { checkMachine } from "./check.js";
@@ -75,7 +75,7 @@ export function machineFromJson(text: string, file: string, name: string, preset
   const [fault, ...more] = checkMachine(machine);
   // What a base gives is not in the file: what the file says makes it wrong.
   const inBase = fault && "base" in value && !(String(fault.path[0]) in value) ? `in the base ${String(value.base)}, with what this file says: ` : "";
-  if (fault) return fail(fault.path, `${inBase}${fault.reason}${more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`}`, fault.remedy);
+  if (fault) return fail(fault.path, `${inBase}${fault.reason}${andMore(more.length)}`, fault.remedy);
   return machine;
 }
 
@@ -84,5 +84,5 @@ function refuse(error: z.ZodError, document: JsonText, fail: (path: Path, reason
   const issues = [...error.issues].sort((a, b) => Number(b.code === "unrecognized_keys") - Number(a.code === "unrecognized_keys"));
   const [first, ...more] = issues.map((issue) => explain(issue, document));
   const { path, reason, remedy } = first!;
-  return fail(path, `${reason}${more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`}`, remedy);
+  return fail(path, `${reason}${andMore(more.length)}`, remedy);
 }

@@ -2,7 +2,7 @@
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
-import { InputError, whyNot } from "../input-error.js";
+import { andMore, InputError, whyNot } from "../input-error.js";
 import { nearest } from "../nearest.js";
 import { defaultPreset, preset, presets } from "../presets/index.js";
 import { checkMachine } from "./check.js";
@@ -59,8 +59,7 @@ export function loadMachine(named: string, base?: string): MachineSpec {
   const machine = status.isDirectory() ? machineFromSysfs(named, nameFor(named), on) : machineFromText(readText(named), named, on, base);
   const [fault, ...more] = checkMachine(machine);
   if (fault) {
-    const others = more.length === 0 ? "" : ` (and ${more.length} more fault${more.length === 1 ? "" : "s"})`;
-    throw new InputError({ file: named, field: fieldName(fault.path), reason: `${fault.reason}${others}`, remedy: fault.remedy });
+    throw new InputError({ file: named, field: fieldName(fault.path), reason: `${fault.reason}${andMore(more.length)}`, remedy: fault.remedy });
   }
   files.set(machine, named);
   return machine;

@@ -15,7 +15,7 @@
  * @source numactl(8), "--hardware"; numactl.c, function hardware()
  */
 import { parseCpuList } from "../cpu-list.js";
-import type { FoundNode } from "./on-base.js";
+import { sharedCpu, type FoundNode } from "./on-base.js";
 import { quoted, type TextLines } from "./text-lines.js";
 
 /** Nodes and distances as printed, in the order of the node ids. */
@@ -90,13 +90,8 @@ export function parseNumactlHardware(text: TextLines): NumactlHardware {
     if (memoryBytes === undefined) throw text.fault(firstLine.get(id), `node ${id} size`, "missing", `add a line \`node ${id} size: ... MB\`, 0 for a memoryless node`);
     return { id, cpus: cpus.get(id)!, memoryBytes };
   });
-  const home = new Map<number, number>();
-  for (const { id, cpus: own } of nodes) {
-    for (const cpu of own) {
-      if (home.has(cpu)) throw text.fault(firstLine.get(id), `node ${id} cpus`, `CPU ${cpu} is listed twice, here and in node ${home.get(cpu)!}`, "give every CPU one node");
-      home.set(cpu, id);
-    }
-  }
+  const shared = sharedCpu(nodes);
+  if (shared) throw text.fault(firstLine.get(shared.node.id), `node ${shared.node.id} cpus`, `CPU ${shared.cpu} is listed twice, here and in node ${shared.before}`, "give every CPU one node");
   return { nodes, distance: parseDistances(text, ids, distanceLine) };
 }
 

@@ -13,6 +13,23 @@ export interface FoundNode {
   readonly memoryBytes: number;
 }
 
+/** What is wrong with a distance of 255 between a node with CPUs and one with memory. */
+export const cutOff = (from: number, to: number): { readonly reason: string; readonly remedy: string } =>
+  ({ reason: `node ${to} has memory that the CPUs of node ${from} cannot reach (255)`, remedy: "leave the node out, or write the distance its memory really has" });
+
+/** The first CPU that two nodes list: the node where it is again, and the one before. */
+export function sharedCpu<N extends Pick<FoundNode, "id" | "cpus">>(nodes: readonly N[]): { readonly cpu: number; readonly node: N; readonly before: number } | undefined {
+  const home = new Map<number, number>();
+  for (const node of nodes) {
+    for (const cpu of node.cpus) {
+      const before = home.get(cpu);
+      if (before !== undefined) return { cpu, node, before };
+      home.set(cpu, node.id);
+    }
+  }
+  return undefined;
+}
+
 /** What a tool said about a machine. Matrices follow the order of `nodes`; row: node of the CPU, column: node of the memory. */
 export interface FoundMachine {
   readonly name: string;

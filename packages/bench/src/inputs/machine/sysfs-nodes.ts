@@ -14,7 +14,7 @@ import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { parseCpuList, parseCpuMask } from "../cpu-list.js";
 import { InputError, whyNot } from "../input-error.js";
 import { distanceScale } from "./distance-scale.js";
-import { machineOnFound, type FoundNode } from "./on-base.js";
+import { cutOff, machineOnFound, sharedCpu, type FoundNode } from "./on-base.js";
 import { quoted } from "./text-lines.js";
 
 /** Files of sysfs are at most a page, cpumaps a little more. */
@@ -124,17 +124,17 @@ export function machineFromSysfs(directory: string, name: string, base: MachineS
       throw new InputError({ file: join(node.directory, "distance"), line: 1, field: `node${node.id}/distance`, reason: `${node.distance.length} distances for ${nodes.length} nodes`, remedy: recopy });
     }
   }
-  const home = new Map<number, number>();
+  const fault = (node: typeof nodes[number], name: string, reason: string, remedy: string): InputError => new InputError({ file: join(node.directory, name), line: 1, field: `node${node.id}/${name}`, reason, remedy });
+  const shared = sharedCpu(nodes);
+  if (shared) throw fault(shared.node, existsSync(join(shared.node.directory, "cpulist")) ? "cpulist" : "cpumap", `CPU ${shared.cpu} is in node ${shared.before}, too`, "give every CPU one node");
   for (const node of nodes) {
-    const fault = (name: string, reason: string, remedy: string): InputError => new InputError({ file: join(node.directory, name), line: 1, field: `node${node.id}/${name}`, reason, remedy });
-    for (const cpu of node.cpus) {
-      if (home.has(cpu)) throw fault(existsSync(join(node.directory, "cpulist")) ? "cpulist" : "cpumap", `CPU ${cpu} is in node ${home.get(cpu)!}, too`, "give every CPU one node");
-      home.set(cpu, node.id);
-    }
     for (const [to, distance] of node.distance.entries()) {
       const other = nodes[to]!;
-      if ((distance === 10) !== (other === node)) throw fault("distance", `${distance} to node ${other.id}`, "a distance is 10 to its own node, more to another");
-      if (distance === 255 && node.cpus.length > 0 && other.memoryBytes > 0) throw fault("distance", `node ${other.id} has memory that the CPUs of node ${node.id} cannot reach (255)`, "leave the node out, or write the distance its memory really has");
+      if ((distance === 10) !== (other === node)) throw fault(node, "distance", `${distance} to node ${other.id}`, "a distance is 10 to its own node, more to another");
+      if (distance === 255 && node.cpus.length > 0 && other.memoryBytes > 0) {
+        const { reason, remedy } = cutOff(node.id, other.id);
+        throw fault(node, "distance", reason, remedy);
+      }
     }
   }
   const scale = distanceScale(base);
