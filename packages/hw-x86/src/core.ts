@@ -112,6 +112,7 @@ export class Core implements LineHolder {
     const second = (words[base + 4]! ^ marks) | 0;
     let fits = (((first - Pattern.Bytes) & ~first & Pattern.ByteTops) >>> 7) | (((second - Pattern.Bytes) & ~second & Pattern.ByteTops) >>> 6);
     const order = words[base + 2]! | 0;
+    // hintAt of cache.ts, whose record of a set this follows: 2 is the order, 3 and 4 are marks, from 5 on tags.
     const hint = (base + Math.imul(frame, 773)) & 4095;
     while (fits !== 0) {
       const bit = 31 - Math.clz32(fits & -fits);
