@@ -1,0 +1,79 @@
+/**
+ * A file that the user told a command to write: whether it can be is known before the work, and it is there whole or not at all.
+ * Print the result before {@link OutputFile.write}: what was found must not be lost because of a file.
+ */
+import { accessSync, closeSync, constants, openSync, realpathSync, renameSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { InputError } from "../inputs/input-error.js";
+
+/** A path that was found writable. */
+export interface OutputFile {
+  /** As the user gave it. */
+  readonly path: string;
+  /** Writes all of the text; what the file held before is replaced in one step, or stays. @throws InputError naming option and path */
+  write(text: string): void;
+}
+
+const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
+
+/** What the user can do about a code of open(2), write(2) or rename(2). */
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOENT: "name a folder that exists", ENOTDIR: "name a folder that exists", EISDIR: "name a file in it", ENOSPC: "make room, or write elsewhere", EDQUOT: "make room, or write elsewhere",
+  EACCES: "check its permissions, or write elsewhere", EPERM: "check its permissions, or write elsewhere", EROFS: "write elsewhere", ENAMETOOLONG: "choose a shorter name",
+};
+
+/**
+ * Finds out, before the work, whether the path can be written; leaves nothing there and changes nothing.
+ *
+ * @param option under which it was given, `--save`
+ * @throws InputError for a folder, a path in no folder, one without permission, or an empty one
+ */
+export function outputFile(path: string, option: string): OutputFile {
+  const fault = (error: unknown): InputError => {
+    const code = codeOf(error);
+    return new InputError({ file: path, field: option, reason: `cannot be written (${code})`, remedy: REMEDIES[code] ?? "write elsewhere" });
+  };
+  const attempt = <T>(work: () => T): T => { try { return work(); } catch (error) { throw fault(error); } };
+  if (path === "") throw new InputError({ file: option, reason: "empty", remedy: "name a file" });
+  if (path === "-") throw new InputError({ file: option, reason: "standard output is where the report goes", remedy: "name a file, or give --json to have the whole result there" });
+
+  const before = attempt(() => statSync(path, { throwIfNoEntry: false }));
+  if (before?.isDirectory()) throw fault({ code: "EISDIR" });
+  if (before) attempt(() => accessSync(path, constants.W_OK));
+  // Devices and pipes are written where they are. Nor are they opened on trial: whoever reads a pipe would see it end.
+  const inPlace = before !== undefined && !before.isFile();
+  // Through a link, so that the link stays one.
+  const target = before ? attempt(() => realpathSync(path)) : path;
+  const beside = `${target}.${process.pid}.part`;
+  const folderIsShut = before !== undefined && !canWrite(dirname(target));
+  if (!inPlace && !folderIsShut) {
+    attempt(() => {
+      closeSync(openSync(beside, "wx"));
+      unlinkSync(beside);
+    });
+  }
+  return {
+    path,
+    write(text) {
+      if (inPlace || folderIsShut) return attempt(() => writeFileSync(path, text));
+      attempt(() => {
+        try {
+          writeFileSync(beside, text, { flag: "wx", ...(before ? { mode: before.mode & 0o777 } : {}) });
+          renameSync(beside, target);
+        } catch (error) {
+          try { unlinkSync(beside); } catch { /* it never came to be */ }
+          throw error;
+        }
+      });
+    },
+  };
+}
+
+function canWrite(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
