@@ -2,22 +2,10 @@
 /** The kreplica command: arguments in, text and exit code out. The only file that touches the process. */
 import "@kreplica/di"; // first: it loads reflect-metadata, which classes with injected parameters need when they are defined
 import manifest from "../package.json";
-import { registerBpf } from "./commands/bpf.js";
-import type { RegisterCommand } from "./commands/command.js";
-import { registerBoot } from "./commands/boot.js";
-import { registerCheck } from "./commands/check.js";
-import { registerCompare } from "./commands/compare.js";
-import { registerMachine } from "./commands/machine.js";
-import { registerModules } from "./commands/modules.js";
-import { registerPatch } from "./commands/patch.js";
-import { registerPolicies } from "./commands/policies.js";
-import { registerTables } from "./commands/tables.js";
+import { COMMANDS } from "./commands/all.js";
 import { ExitCode, run } from "./commands/run.js";
 import { inlineMore } from "./inlining.js";
 import { progressOn, screenFor } from "./report/terminal.js";
-
-/** In the order of the help. */
-const commands: readonly RegisterCommand[] = [registerCompare, registerBoot, registerTables, registerCheck, registerPolicies, registerBpf, registerMachine, registerModules, registerPatch];
 
 inlineMore();
 
@@ -30,7 +18,7 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-process.exitCode = await run(process.argv.slice(2), commands, {
+process.exitCode = await run(process.argv.slice(2), COMMANDS, {
   version: manifest.version,
   out: (text) => { process.stdout.write(text); },
   error: (text) => { process.stderr.write(text); },

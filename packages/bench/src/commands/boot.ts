@@ -7,13 +7,14 @@ import type { Screen } from "../report/terminal.js";
 import { hanging, renderTable } from "../report/terminal.js";
 import { bytesText } from "../report/units.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
-import { addKernelChoices, bootChoices, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
+import { addKernelChoices, bootChoices, KERNEL_CHOICE_RULES, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
 import { jsonOption, type JsonOption } from "./options.js";
+import { declareRules } from "./rules.js";
 
 export function registerBoot(program: Command, context: CommandContext): void {
-  addKernelChoices(program.command("boot")
+  declareRules(addKernelChoices(program.command("boot")
     .summary("boot the modelled kernel and show what each step did")
-    .description("Boots the traced kernel, or one of your own, on a machine, in the order of Linux with the series' four calls (marked *), and shows stores to page tables, memory by node and the invariants that hold afterwards."))
+    .description("Boots the traced kernel, or one of your own, on a machine, in the order of Linux with the series' four calls (marked *), and shows stores to page tables, memory by node and the invariants that hold afterwards.")), KERNEL_CHOICE_RULES)
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica boot", "a copy on each node of two E5-2690 v3"],

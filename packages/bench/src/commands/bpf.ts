@@ -2,12 +2,14 @@
 import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { BpfError, type BpfObject, disassembleOne, helpersOf, readObject, verify } from "@kreplica/bpf";
-import { POLICIES } from "../assemble.js";
 import { InputError } from "../inputs/input-error.js";
+import { didYouMean } from "../inputs/nearest.js";
 import { runBpf, type BpfRun } from "../measure/run-bpf.js";
 import { bpfText } from "../report/bpf.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
-import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, type MachineOptions, type PlacementOptions, readMachine, readPlacement, wholeNumber } from "./options.js";
+import { addMachineOptions, jsonOption, type JsonOption, type MachineOptions, masterNodeOption, type PlacementOptions, policyOption, readMachine, readPlacement } from "./options.js";
+import { declareRules } from "./rules.js";
+import { choiceOption, numberOption } from "./values.js";
 
 interface Options extends MachineOptions, PlacementOptions, JsonOption {
   readonly run?: string;
@@ -28,10 +30,14 @@ export function registerBpf(program: Command, context: CommandContext): void {
     .addOption(new Option("--program <names>", "programs, separated by commas (default: all)"))
     .addOption(new Option("--verify-only", "print the verifier's log and stop"))
     .addOption(new Option("--disassemble", "print the instructions as linked and stop"))
-    .addOption(new Option("--bpf <how>", "images shared by all nodes (as in the series), a copy on every node, or both compared").choices(["shared", "replicate", "both"]).default("shared"))
-    .addOption(new Option("--policy <name>", "who holds copies of the kernel").choices(Object.keys(POLICIES)).default("per-node"))
-    .addOption(new Option("--repeat <count>", "runs after the cold one").argParser(wholeNumber("--repeat")).default(0));
-  addPlacementOptions(addMachineOptions(command)).addOption(jsonOption())
+    .addOption(choiceOption("--bpf <how>", "images shared by all nodes (as in the series), a copy on every node, or both compared", ["shared", "replicate", "both"], "shared"))
+    .addOption(policyOption("who holds copies of the kernel"))
+    .addOption(numberOption("--repeat <count>", "runs after the cold one", { least: 0, most: 100_000 }, 0));
+  const looks = "the object is only read, nothing runs";
+  declareRules(addMachineOptions(command).addOption(masterNodeOption()).addOption(jsonOption()), [
+    { beside: "--disassemble", only: ["--program"], because: looks },
+    { beside: "--verify-only", only: ["--program"], because: looks },
+  ])
     .addHelpText("after", examples(
       ["kreplica bpf filter.o", "every program on a CPU of every node"],
       ["kreplica bpf filter.o --run packet.bin --bpf both", "with a packet; shared and replicated images compared"],
@@ -77,7 +83,7 @@ function bytesOf(file: string): Uint8Array {
 }
 
 function unknown(name: string, object: BpfObject): never {
-  throw new InputError({ file: "--program", reason: `the object has no program "${name}"`, remedy: `choose from ${object.programs.map((each) => each.name).join(", ")}` });
+  throw new InputError({ file: "--program", reason: `the object has no program "${name}"`, remedy: didYouMean(name, object.programs.map((each) => each.name)) });
 }
 
 function listing(code: BpfObject["programs"][number]["code"], functions: BpfObject["programs"][number]["functions"], lines: BpfObject["programs"][number]["lines"]): string[] {

@@ -18,7 +18,9 @@ import { InputError } from "../inputs/input-error.js";
 import { findingsText } from "../report/check.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
-import { jsonOption, type JsonOption, wholeNumber } from "./options.js";
+import { jsonOption, type JsonOption, levelsOption, policyOption } from "./options.js";
+import { declareRules } from "./rules.js";
+import { choiceOption, numberOption, SEEDS } from "./values.js";
 
 interface Options extends JsonOption, KernelOption {
   readonly policy: string; readonly nodes?: number; readonly levels?: "4" | "5"; readonly pti?: "on" | "off"; readonly kasan?: boolean;
@@ -45,20 +47,23 @@ const plainKernel = (policy: string, kind: Kind): BootOptions =>
   ({ ...(kind.memoryless === 1 && !kind.kasan ? lateMemory(kind.nodes) : { spec: smallMachine(kind.nodes, kind.memoryless) }), policy, levels: kind.levels, pti: kind.pti, ...(kind.kasan ? { kasan: true } : {}), image: smallImage() });
 
 export function registerCheck(program: Command, context: CommandContext): void {
-  addKernelOption(program.command("check")
+  declareRules(addKernelOption(program.command("check")
     .summary("look for the shortest way a policy goes wrong")
-    .description("Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings, areas, modules, text patching, memory protection and refused allocations, on small kernels: after each operation the rules it may have broken, at the end all of them, against the machine's own bytes, a model of what a user may see, and the same run with a single copy. What fails is shrunk to the shortest list of operations."))
-    .addOption(new Option("--policy <name>", "who holds copies").choices(Object.keys(POLICIES)).default("per-node"))
-    .addOption(new Option("--nodes <number>", "nodes with memory (default: 1, 2, 3 and 8 in turn)").argParser(wholeNumber("--nodes")))
-    .addOption(new Option("--levels <number>", "(default: both in turn)").choices(["4", "5"]))
-    .addOption(new Option("--pti <on|off>", "(default: both in turn)").choices(["on", "off"]))
+    .description("Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings, areas, modules, text patching, memory protection and refused allocations, on small kernels: after each operation the rules it may have broken, at the end all of them, against the machine's own bytes, a model of what a user may see, and the same run with a single copy. What fails is shrunk to the shortest list of operations.")), [
+    ...["--runs", "--steps", "--seed", "--only", "--compare"].map((option) => ({ option, not: "--schedules", because: "every schedule is gone through once, nothing is drawn" })),
+    { beside: "--replay", only: ["--kernel", "--system-map"], because: "the file says what is run, and on which kernel" },
+  ])
+    .addOption(policyOption("who holds copies"))
+    .addOption(numberOption("--nodes <number>", "nodes with memory", { least: 1, most: 64 }, "1, 2, 3 and 8 in turn"))
+    .addOption(levelsOption())
+    .addOption(choiceOption("--pti <on|off>", "kernel page-table isolation (default: both in turn)", ["on", "off"]))
     .addOption(new Option("--kasan", "kernels with KASAN's shadow"))
-    .addOption(new Option("--steps <number>", "operations of a run").argParser(wholeNumber("--steps")).default(200))
-    .addOption(new Option("--runs <number>", "runs").argParser(wholeNumber("--runs")).default(400))
-    .addOption(new Option("--seed <number>", "seeds the runs").argParser(wholeNumber("--seed")).default(1))
-    .addOption(new Option("--defect <id>", "lay a defect of the series over the corrected kernel").choices(Object.keys(DEFECTS)))
-    .addOption(new Option("--only <what>", "operations of the core alone (processes, pages, CPUs), many times faster; or all").choices(["all", "core"]).default("all"))
-    .addOption(new Option("--compare <when>", "with the same run on a single-copy kernel: not, at its end, or after each operation").choices(["off", "end", "step"]).default("end"))
+    .addOption(numberOption("--steps <number>", "operations of a run", { least: 1, most: 100_000 }, 200))
+    .addOption(numberOption("--runs <number>", "runs", { least: 1, most: 10_000_000 }, 400))
+    .addOption(numberOption("--seed <number>", "seeds the runs", SEEDS, 1))
+    .addOption(choiceOption("--defect <id>", "lay a defect of the series over the corrected kernel", Object.keys(DEFECTS)))
+    .addOption(choiceOption("--only <what>", "operations of the core alone (processes, pages, CPUs), many times faster; or all", ["all", "core"], "all"))
+    .addOption(choiceOption("--compare <when>", "with the same run on a single-copy kernel: not, at its end, or after each operation", ["off", "end", "step"], "end"))
     .addOption(new Option("--schedules", "in place of random runs, small scenes with a second operation after every single table store of the first"))
     .addOption(new Option("--save <file>", "write the first counterexample there"))
     .addOption(new Option("--replay <file>", "run a saved counterexample again"))
@@ -75,7 +80,6 @@ export function registerCheck(program: Command, context: CommandContext): void {
     .action(async (options: Options) => {
       const image = (await readKernelOption(options))?.("recorded");
       if (options.replay !== undefined) return replay(options.replay, context, options.json === true, image);
-      if (options.nodes !== undefined && (options.nodes < 1 || options.nodes > 64)) throw new InputError({ file: "--nodes", reason: `${options.nodes} is not between 1 and 64`, remedy: "choose a number in between" });
       // A kernel of full size boots in a second or two: two kinds of machine are enough where none is asked for.
       const kinds = (options.nodes === undefined ? image ? [2, 3] : [2, 1, 3, 8] : [options.nodes]).flatMap((nodes) =>
         (options.levels === undefined ? [4, 5] as const : [options.levels === "5" ? 5 : 4] as const).flatMap((levels) =>

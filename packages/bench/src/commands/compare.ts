@@ -1,7 +1,7 @@
 /** `kreplica compare`: the recorded tests on a kernel with one copy and on one with a copy per node. */
 import { type Command, Option } from "commander";
-import { POLICIES } from "../assemble.js";
 import { InputError } from "../inputs/input-error.js";
+import { didYouMean } from "../inputs/nearest.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
 import { compare } from "../measure/compare.js";
 import { defaultDataNode } from "../measure/placement.js";
@@ -11,23 +11,23 @@ import { compareText } from "../report/compare.js";
 import { testOf } from "../trace/peek.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
-import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, type MachineOptions, type PlacementOptions, readMachine, readPlacement, wholeNumber } from "./options.js";
+import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, levelsOption, type MachineOptions, type PlacementOptions, policyOption, readMachine, readPlacement } from "./options.js";
+import { NODE_IDS, numberOption } from "./values.js";
 
-type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly work: boolean; readonly seed: number };
+type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly work: boolean };
 
 export function registerCompare(program: Command, context: CommandContext): void {
   const command = program.command("compare")
     .summary("replay recorded kernel tests with and without replication (the main job)")
     .description("Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.");
   addPlacementOptions(addKernelOption(addMachineOptions(command)))
-    .addOption(new Option("--data-node <number>", "node of the test's data (default: the CPU's, or the nearest with memory)").argParser(wholeNumber("--data-node")))
+    .addOption(numberOption("--data-node <number>", "node of the test's data", NODE_IDS, "the CPU's, or the nearest with memory"))
     .addOption(new Option("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"))
     .addOption(new Option("--test <names...>", "only these tests, by name: fork-1, mount, ..."))
-    .addOption(new Option("--policy <name>", "what is compared with a single copy; `kreplica policies` lists them").choices(Object.keys(POLICIES)).default("per-node"))
-    .addOption(new Option("--levels <number>", "levels of page tables").choices(["4", "5"]).default("4"))
+    .addOption(policyOption("what is compared with a single copy"))
+    .addOption(levelsOption("4"))
     .addOption(new Option("--no-pti", "boot without page-table isolation; the recorded kernel had it"))
     .addOption(new Option("--no-work", "leave out what replication itself does in fork, exec and exit: the difference is all it costs, lines it displaces included"))
-    .addOption(new Option("--seed <number>", "seeds whatever the boot draws").argParser(wholeNumber("--seed")).default(1))
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica compare", "two E5-2690 v3, the machine of the RFC"],
@@ -46,7 +46,7 @@ export function registerCompare(program: Command, context: CommandContext): void
       if (!withMemory.includes(dataNode)) throw new InputError({ file: "--data-node", reason: `${spec.name} has no node ${dataNode} with memory`, remedy: `choose one of ${withMemory.join(", ")}` });
       const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
       const kernel = kernelNamed(options);
-      const given = { ...(kernel ? { kernel } : {}), spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: options.seed, work: options.work };
+      const given = { ...(kernel ? { kernel } : {}), spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: 1, work: options.work };
       const result = await compare(given, options.policy, chosen(files, options.test), (jobs) => runJobs(jobs, context.progress));
       context.progress.stop();
       context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));
@@ -59,7 +59,7 @@ function chosen(files: readonly string[], names: readonly string[] | undefined):
   if (names === undefined) return files;
   const tests = files.map((file) => ({ file, name: testOf(file).name }));
   for (const name of names) {
-    if (!tests.some((each) => each.name === name)) throw new InputError({ file: "--test", reason: `no recording is of ${JSON.stringify(name)}`, remedy: `choose from ${[...new Set(tests.map((each) => each.name))].join(", ")}` });
+    if (!tests.some((each) => each.name === name)) throw new InputError({ file: "--test", reason: `no recording is of ${JSON.stringify(name)}`, remedy: didYouMean(name, [...new Set(tests.map((each) => each.name))]) });
   }
   return tests.filter((each) => names.includes(each.name)).map((each) => each.file);
 }

@@ -1,11 +1,12 @@
 /** Options of the commands that boot a kernel: which kernel, which policy, how many levels, KPTI, KASLR, where the image and the boot CPU are. */
 import { type Command, Option } from "commander";
 import { MmError } from "@kreplica/mm-core";
-import { POLICIES } from "../assemble.js";
 import { boot, type Booted, type BootOptions } from "../boot.js";
 import { InputError } from "../inputs/input-error.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
-import { addMachineOptions, type MachineOptions, readMachine, wholeNumber } from "./options.js";
+import { addMachineOptions, levelsOption, type MachineOptions, masterNodeOption, policyOption, readMachine } from "./options.js";
+import type { Rule } from "./rules.js";
+import { choiceOption, CPU_IDS, numberOption, SEEDS } from "./values.js";
 
 export interface KernelChoices extends MachineOptions, KernelOption {
   readonly policy: string;
@@ -22,16 +23,19 @@ export interface KernelChoices extends MachineOptions, KernelOption {
 
 /** Adds them; read them with {@link readKernelChoices}. */
 export const addKernelChoices = (command: Command): Command => addKernelOption(addMachineOptions(command))
-  .addOption(new Option("--policy <name>", "who holds copies; `kreplica policies` lists them").choices(Object.keys(POLICIES)).default("per-node"))
-  .addOption(new Option("--levels <number>", "levels of page tables").choices(["4", "5"]).default("4"))
-  .addOption(new Option("--pti <on|off>", "kernel page-table isolation").choices(["on", "off"]).default("off"))
-  .addOption(new Option("--pcid <on|off>", "CPUs have PCIDs").choices(["on", "off"]).default("on"))
-  .addOption(new Option("--kaslr <what>", "what is placed at random, by --seed").choices(["off", "text", "memory", "both"]).default("off"))
+  .addOption(policyOption("who holds copies"))
+  .addOption(levelsOption("4"))
+  .addOption(choiceOption("--pti <on|off>", "kernel page-table isolation", ["on", "off"], "off"))
+  .addOption(choiceOption("--pcid <on|off>", "CPUs have PCIDs", ["on", "off"], "on"))
+  .addOption(choiceOption("--kaslr <what>", "what is placed at random, by --seed", ["off", "text", "memory", "both"], "off"))
   .addOption(new Option("--kasan", "with the shadow of a kernel that checks its accesses: an eighth of memory"))
-  .addOption(new Option("--master-node <number>", "node that holds the kernel image (default: the first with memory)").argParser(wholeNumber("--master-node")))
-  .addOption(new Option("--boot-cpu <number>", "CPU that boots (default: the first)").argParser(wholeNumber("--boot-cpu")))
-  .addOption(new Option("--alignment <how>", "ends of text and rodata: as recorded, or filled to 2 MiB (default: filled where there are copies)").choices(["recorded", "patch-06"]))
-  .addOption(new Option("--seed <number>", "seeds whatever is drawn").argParser(wholeNumber("--seed")).default(1));
+  .addOption(masterNodeOption())
+  .addOption(numberOption("--boot-cpu <number>", "CPU that boots", CPU_IDS, "the first"))
+  .addOption(choiceOption("--alignment <how>", "ends of text and rodata: as recorded, or filled to 2 MiB (default: filled where there are copies)", ["recorded", "patch-06"]))
+  .addOption(numberOption("--seed <number>", "with --kaslr: what is drawn", SEEDS, 1));
+
+/** Rules of these options. */
+export const KERNEL_CHOICE_RULES: readonly Rule[] = [{ option: "--seed", needs: "--kaslr", otherThan: ["off"] }];
 
 /** The kernel chosen, and the same without the series. */
 export interface ReadChoices { readonly chosen: BootOptions; readonly single: BootOptions }

@@ -4,7 +4,6 @@ import { dirname, join } from "node:path";
 import { type Command, Option } from "commander";
 import { ModuleError, modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
 import { vmalloc, vmallocRfcV1 } from "@kreplica/vmalloc";
-import { POLICIES } from "../assemble.js";
 import { InputError } from "../inputs/input-error.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
 import { moduleDirectory, moduleFiles, type ModuleDirectory } from "../inputs/kernel-modules/directory.js";
@@ -13,7 +12,9 @@ import { bootWithModules } from "../kernel-with-modules.js";
 import { loadModules, readInOrder, totalOf } from "../measure/load-modules.js";
 import { modulesText, type ModuleRun } from "../report/modules.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
-import { addMachineOptions, addPlacementOptions, jsonOption, readMachine, readPlacement, wholeNumber, type JsonOption, type MachineOptions, type PlacementOptions } from "./options.js";
+import { addMachineOptions, addPlacementOptions, jsonOption, policyOption, readMachine, readPlacement, type JsonOption, type MachineOptions, type PlacementOptions } from "./options.js";
+import { declareRules } from "./rules.js";
+import { numberOption } from "./values.js";
 
 /** Modules loaded, and forgotten, before times are compared. */
 const WARM_UP = 100;
@@ -41,13 +42,16 @@ export function registerModules(program: Command, context: CommandContext): void
     .addOption(new Option("--modules <folder>", "lib/modules/<release> (default: the one beside the kernel's package)"))
     .addOption(new Option("--load <names>", "modules to load, by name or .ko file, separated by commas; what they need is loaded first"))
     .addOption(new Option("--all", "every module of the folder"))
-    .addOption(new Option("--policy <name>", "who holds copies of the kernel").choices(Object.keys(POLICIES)).default("per-node"))
+    .addOption(policyOption("who holds copies of the kernel"))
     .addOption(new Option("--place <where>", "node of the base copy: local, first, interleaved, or a number").default("local"))
     .addOption(new Option("--replicate <which>", "all, none, from:BYTES, upto:BYTES, distance:SLIT, or module names separated by commas").default("all"))
     .addOption(new Option("--its", "a CPU whose indirect branches need thunks of their own (Indirect Target Selection) in place of retpolines"))
     .addOption(new Option("--rfc-v1", "the same loads with the series' own way of replicating areas beside"))
-    .addOption(new Option("--top <count>", "modules to list, the largest first").argParser(wholeNumber("--top")).default(20));
-  addPlacementOptions(addMachineOptions(command)).addOption(jsonOption())
+    .addOption(numberOption("--top <count>", "modules to list, the largest first", { least: 1, most: 100_000 }, 20));
+  declareRules(addPlacementOptions(addMachineOptions(command)).addOption(jsonOption()), [
+    { option: "--load", not: "--all", because: "all are loaded" },
+    { option: "--top", not: "--json", because: "the document lists every module" },
+  ])
     .addHelpText("after", examples(
       ["kreplica modules --kernel boot/vmlinuz-6.1.0-56-cloud-amd64 --load xfs", "xfs and what it needs"],
       ["kreplica modules --kernel vmlinuz --modules lib/modules/6.1.0-56-cloud-amd64 --all", "all of them"],

@@ -1,24 +1,19 @@
 /** Options that several commands share: same name, same words, same check everywhere. */
 import { type Command, Option } from "commander";
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
+import { POLICIES } from "../assemble.js";
 import { formatCpuList } from "../inputs/cpu-list.js";
 import { InputError } from "../inputs/input-error.js";
 import { loadMachine } from "../inputs/machine/load.js";
 import { defaultPreset, presets } from "../inputs/presets/index.js";
+import { choiceOption, CPU_IDS, NODE_IDS, numberOption } from "./values.js";
+
+export { wholeNumber } from "./values.js";
 
 /** As commander fills them in. */
 export interface MachineOptions { readonly machine?: string; readonly base?: string }
 export interface PlacementOptions { readonly cpu?: number; readonly masterNode?: number }
 export interface JsonOption { readonly json?: boolean }
-
-/** A whole number from 0. @throws InputError naming the option */
-export function wholeNumber(option: string): (text: string) => number {
-  return (text) => {
-    if (!/^\d+$/.test(text)) throw new InputError({ file: option, reason: `${JSON.stringify(text)} is not a whole number`, remedy: "write digits only" });
-    if (text.length > 15) throw new InputError({ file: option, reason: `${text} is too large`, remedy: "write at most 15 digits" });
-    return Number(text);
-  };
-}
 
 /** `--base`, which {@link addMachineOptions} adds too. */
 export const baseOption = (): Option =>
@@ -32,10 +27,19 @@ export const addMachineOptions = (command: Command): Command => command
   .addOption(new Option("--machine <name|file|dir>", `preset, or own machine: JSON, output of \`numactl --hardware\` or Intel MLC, or a copy of /sys/devices/system/node (default: ${defaultPreset.name})`))
   .addOption(baseOption());
 
+/** `--master-node`; {@link readPlacement} checks it. */
+export const masterNodeOption = (): Option => numberOption("--master-node <number>", "node that holds the kernel image", NODE_IDS, "the first with memory");
+
+/** `--policy`. @param what it decides */
+export const policyOption = (what: string, fallback = "per-node"): Option => choiceOption("--policy <name>", `${what}; \`kreplica policies\` lists them`, Object.keys(POLICIES), fallback);
+
+/** `--levels`; 5 needs a machine whose addresses have 57 bits. */
+export const levelsOption = (fallback?: "4" | "5"): Option => choiceOption("--levels <4|5>", fallback === undefined ? "levels of page tables (default: both in turn)" : "levels of page tables", ["4", "5"], fallback);
+
 /** Adds `--cpu` and `--master-node`; read them with {@link readPlacement}. */
 export const addPlacementOptions = (command: Command): Command => command
-  .addOption(new Option("--cpu <number>", "CPU that runs the test (default: the first on another node than the image)").argParser(wholeNumber("--cpu")))
-  .addOption(new Option("--master-node <number>", "node that holds the kernel image (default: the first with memory)").argParser(wholeNumber("--master-node")));
+  .addOption(numberOption("--cpu <number>", "CPU that runs the test", CPU_IDS, "the first on another node than the image"))
+  .addOption(masterNodeOption());
 
 /** @throws InputError */
 export function readMachine({ machine, base }: MachineOptions): MachineSpec {

@@ -1,22 +1,23 @@
 /** `kreplica policies`: the replication policies, one line each; with `--measure`, what each costs. */
 import { type Command, Option } from "commander";
 import { POLICIES } from "../assemble.js";
-import { InputError } from "../inputs/input-error.js";
 import { policyCosts } from "../measure/policy-cost.js";
 import { policyCostText } from "../report/policies.js";
 import { hanging } from "../report/terminal.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
-import { addMachineOptions, jsonOption, type JsonOption, type MachineOptions, readMachine } from "./options.js";
+import { addMachineOptions, jsonOption, type JsonOption, levelsOption, type MachineOptions, readMachine } from "./options.js";
+import { declareRules } from "./rules.js";
+import { choiceOption } from "./values.js";
 
 type Options = JsonOption & MachineOptions & { readonly measure?: boolean; readonly levels?: "4" | "5"; readonly pti?: "on" | "off" };
 
 export function registerPolicies(program: Command, context: CommandContext): void {
-  addMachineOptions(program.command("policies")
+  declareRules(addMachineOptions(program.command("policies")
     .summary("list the replication policies, or measure what each costs")
-    .description("Who holds copies of the kernel, of what, and when a process gets page tables for a node. On one node every policy is a single copy. With --measure each is booted, and processes forked, run and ended on it: bytes and stores to page tables that a single copy would not need."))
+    .description("Who holds copies of the kernel, of what, and when a process gets page tables for a node. On one node every policy is a single copy. With --measure each is booted, and processes forked, run and ended on it: bytes and stores to page tables that a single copy would not need.")), ["--machine", "--base", "--levels", "--pti"].map((option) => ({ option, needs: "--measure" })))
     .addOption(new Option("--measure", "boot each and count what it costs"))
-    .addOption(new Option("--levels <number>", "levels of page tables, with --measure (default: 4)").choices(["4", "5"]))
-    .addOption(new Option("--pti <on|off>", "kernel page-table isolation, with --measure (default: on)").choices(["on", "off"]))
+    .addOption(levelsOption("4"))
+    .addOption(choiceOption("--pti <on|off>", "kernel page-table isolation", ["on", "off"], "on"))
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica policies", "all of them"],
@@ -27,9 +28,6 @@ export function registerPolicies(program: Command, context: CommandContext): voi
     .action((options: Options) => {
       const all = Object.entries(POLICIES).map(([name, { summary }]) => ({ name, summary }));
       if (options.measure !== true) {
-        for (const [flag, value] of Object.entries({ "--machine": options.machine, "--levels": options.levels, "--pti": options.pti })) {
-          if (value !== undefined) throw new InputError({ file: flag, reason: "given without --measure", remedy: "add --measure, or leave it out" });
-        }
         context.print(options.json ? jsonText({ schema: "kreplica.policies/1", policies: all }) : all.map(({ name, summary }) => hanging(name, summary, context.screen, 14)).join(""));
         return;
       }

@@ -1,6 +1,7 @@
 /** Runs one command line: registers the commands, turns what is thrown into one line and an exit code. */
 import { Command, CommanderError } from "commander";
 import { InputError } from "../inputs/input-error.js";
+import { nearest } from "../inputs/nearest.js";
 import { type CommandContext, examples, exitCodes, type RegisterCommand } from "./command.js";
 
 /** Exit codes of every command. */
@@ -23,7 +24,7 @@ export async function run(words: readonly string[], commands: readonly RegisterC
   let failed = false;
   const program = new Command("kreplica")
     .description("An executable model of kernel text and rodata replication on NUMA machines (x86-64, a Linux RFC of 12 patches): boots a kernel on a modelled machine, replays recorded kernel traces, and says what replication gains and costs.")
-    .version(version, "-V, --version", "print the version")
+    .version(version, "-v, --version", "print the version")
     .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show a command's help")
     .configureHelp({ helpWidth: screen.columns, showGlobalOptions: false })
@@ -44,7 +45,10 @@ export async function run(words: readonly string[], commands: readonly RegisterC
       program.outputHelp({ error: true });
       return ExitCode.BadInput;
     }
-    await program.parseAsync([...words], { from: "user" });
+    const [first, about] = words;
+    if (first === "help" && about !== undefined && !about.startsWith("-") && about !== "help") unknownUnless(program, about);
+    // As older versions had it, and many another program.
+    await program.parseAsync(first === "-V" ? ["--version"] : [...words], { from: "user" });
     return failed ? ExitCode.CheckFailed : ExitCode.Fine;
   } catch (thrown) {
     progress.stop();
@@ -58,4 +62,12 @@ export async function run(words: readonly string[], commands: readonly RegisterC
     error(`kreplica: a fault in kreplica itself: ${message.split("\n")[0]!}${debug ? "" : " (KREPLICA_DEBUG=1 shows where)"}\n${stack}`);
     return ExitCode.Fault;
   }
+}
+
+/** `help nosuch` names what there is no help for, as `nosuch` alone does. @throws CommanderError */
+function unknownUnless(program: Command, name: string): void {
+  const names = program.commands.map((command) => command.name());
+  if (names.includes(name)) return;
+  const meant = nearest(name, names);
+  program.error(`error: unknown command '${name}'${meant === undefined ? "" : `\n(Did you mean ${meant}?)`}`);
 }

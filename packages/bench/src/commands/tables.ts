@@ -11,18 +11,24 @@ import { ptdump } from "../report/ptdump.js";
 import { qemuTlbLine } from "../report/qemu-tlb.js";
 import { differences, picture, type PicturedRoot } from "../report/tables-picture.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
-import { addKernelChoices, bootChoices, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
-import { jsonOption, type JsonOption, wholeNumber } from "./options.js";
+import { addKernelChoices, bootChoices, KERNEL_CHOICE_RULES, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
+import { jsonOption, type JsonOption } from "./options.js";
+import { declareRules } from "./rules.js";
+import { CPU_IDS, NODE_IDS, numberOption } from "./values.js";
 
 type Options = KernelChoices & JsonOption & { readonly from?: string; readonly cpu?: number; readonly node?: number };
 
 export function registerTables(program: Command, context: CommandContext): void {
-  addKernelChoices(program.command("tables")
+  declareRules(addKernelChoices(program.command("tables")
     .summary("page tables of a booted kernel by node, or recorded ones")
-    .description("Without --node: the way to text, rodata, data and a user page on every node (cells marked = are shared), and which entries differ. With --node: that node's table in the format of /sys/kernel/debug/page_tables/kernel. With --from: recorded table pages, every leaf as QEMU's `info tlb` lists it."))
-    .addOption(new Option("--node <number>", "dump this node's kernel table").argParser(wholeNumber("--node")))
+    .description("Without --node: the way to text, rodata, data and a user page on every node (cells marked = are shared), and which entries differ. With --node: that node's table in the format of /sys/kernel/debug/page_tables/kernel. With --from: recorded table pages, every leaf as QEMU's `info tlb` lists it.")), [
+    ...KERNEL_CHOICE_RULES,
+    { beside: "--from", only: ["--cpu"], because: "recorded tables are listed as they are, no kernel is booted" },
+    { option: "--cpu", needs: "--from" },
+  ])
+    .addOption(numberOption("--node <number>", "dump this node's kernel table", NODE_IDS))
     .addOption(new Option("--from <dir>", "directory with ptpages.bin.zst and registers.txt; or p4 or hsw, which ship"))
-    .addOption(new Option("--cpu <number>", "with --from: CPU whose table is listed (default: the first)").argParser(wholeNumber("--cpu")))
+    .addOption(numberOption("--cpu <number>", "with --from: CPU whose table is listed", CPU_IDS, "the first"))
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica tables", "the cover letter's picture, from live tables"],
@@ -32,7 +38,6 @@ export function registerTables(program: Command, context: CommandContext): void 
     ) + exitCodes)
     .action(async (options: Options) => {
       if (options.from !== undefined) return context.print(recorded(options.from, options));
-      if (options.cpu !== undefined) throw new InputError({ file: "--cpu", reason: "given without --from", remedy: "name a directory with --from, or a node with --node" });
       const kernel = bootChoices((await readKernelChoices(options)).chosen);
       if (options.node !== undefined && !kernel.machine.nodes.includes(options.node)) throw new InputError({ file: "--node", reason: `there is no node ${options.node}`, remedy: `choose one of ${kernel.machine.nodes.join(", ")}` });
       if (options.node !== undefined) {

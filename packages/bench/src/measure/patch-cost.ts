@@ -45,7 +45,6 @@ export interface PatchOptions {
   /** Changes measured, after as many to warm up. */
   readonly changes: number;
   readonly image?: KernelImage;
-  readonly seed?: number;
 }
 
 /** A place in text that crosses no page and no line. */
@@ -56,10 +55,10 @@ export function patchCosts(options: PatchOptions): PatchCost[] {
   return options.policies.flatMap((policy) => options.cpus.map((cpus) => measure(options, policy, cpus)));
 }
 
-function measure({ spec, site, changes, image, seed }: PatchOptions, policy: string, online: number): PatchCost {
+function measure({ spec, site, changes, image }: PatchOptions, policy: string, online: number): PatchCost {
   let poke: ReplicaTextPoke | undefined;
   const booted = boot({
-    spec, policy, ...(image ? { image } : {}), ...(seed === undefined ? {} : { seed }),
+    spec, policy, ...(image ? { image } : {}),
     before: (parts) => {
       poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot);
     },

@@ -1,0 +1,13 @@
+/** Every command there is, in the order of the help. */
+import { registerBoot } from "./boot.js";
+import { registerBpf } from "./bpf.js";
+import { registerCheck } from "./check.js";
+import type { RegisterCommand } from "./command.js";
+import { registerCompare } from "./compare.js";
+import { registerMachine } from "./machine.js";
+import { registerModules } from "./modules.js";
+import { registerPatch } from "./patch.js";
+import { registerPolicies } from "./policies.js";
+import { registerTables } from "./tables.js";
+
+export const COMMANDS: readonly RegisterCommand[] = [registerCompare, registerBoot, registerTables, registerCheck, registerPolicies, registerBpf, registerMachine, registerModules, registerPatch];
