@@ -1,5 +1,9 @@
-/** The one vitest configuration all packages use: tests run from source, reports are counted by `.ci/run`. */
-import { defineConfig } from "vitest/config";
+/**
+ * The one vitest configuration all packages use: tests run from source, reports are counted by `.ci/run`. Files named `*.proof.test.ts` are long
+ * proofs: they run with KREPLICA_PROOF=1, which `.ci/run` and `npm test -- --all` set.
+ */
+import { fileURLToPath } from "node:url";
+import { configDefaults, defineConfig } from "vitest/config";
 
 const conditions = ["@kreplica/source"];
 
@@ -8,7 +12,9 @@ export const packageTests = defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     include: ["test/**/*.test.ts"],
-    reporters: ["default", ["json", { outputFile: ".reports/vitest.json" }]],
+    exclude: [...configDefaults.exclude, ...(process.env["KREPLICA_PROOF"] === "1" ? [] : ["test/**/*.proof.test.ts"])],
+    // Under turbo, a line a package; alone, the runner's own screen.
+    reporters: [process.env["TURBO_HASH"] ? fileURLToPath(new URL("scripts/package-line.mjs", import.meta.url)) : "default", ["json", { outputFile: ".reports/vitest.json" }]],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 2,

@@ -67,3 +67,9 @@ test("no tarball carries sources, tests or the private export condition", () => 
     expect(existsSync(join(folder, "test"))).toBe(false);
   }
 });
+
+test("the README's library example runs in a built clone where the README says", () => {
+  const file = join(root, "packages/bench/example.mjs");
+  writeFileSync(file, example("library"), { flag: "wx" });
+  try { expect(run("node", [file], root).trim()).toBe(example("library output").trim()); } finally { rmSync(file); }
+});

@@ -1,0 +1,72 @@
+/// <reference types="node" />
+/**
+ * Every `kreplica` command that a help or a document shows is run as it stands there; what stands for a reader's own file is put in its place.
+ * A command without what it needs on this host (a compiler, a kernel's package) says so and is skipped.
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
+import { dataFile } from "../../src/data-files.js";
+import { buildCommand, type TestedCommand } from "../cli.js";
+import { commands, root, words } from "./documents.js";
+
+const kernel = ((): ReturnType<typeof fetchKernel> | undefined => {
+  try { return fetchKernel(); } catch (error) {
+    console.error(`without a kernel's package: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
+})();
+const haveClang = spawnSync("clang", ["--version"]).status === 0;
+
+const kreplica: TestedCommand = await buildCommand();
+const folder = mkdtempSync(join(tmpdir(), "kreplica-documents-"));
+afterAll(() => { kreplica.remove(); rmSync(folder, { recursive: true }); });
+
+/** A reader's folder: what the examples name lies in it. */
+beforeAll(async () => {
+  cpSync(join(root, "packages/bench/test/fixtures/machine/haswell-2s.numactl.txt"), join(folder, "box.txt"));
+  symlinkSync(dataFile("traces"), join(folder, "recordings"));
+  writeFileSync(join(folder, "packet.bin"), new Uint8Array(64).fill(9));
+  writeFileSync(join(folder, "mine.json"), (await kreplica.run(["machine", "e5-2690v3-2s", "--json"])).out);
+  if (haveClang) {
+    const programs = join(root, "packages/bpf/test/programs");
+    execFileSync("clang", ["-O2", "-g", "-target", "bpf", "-c", join(programs, "packet.c"), "-o", join(folder, "filter.o")], { cwd: programs });
+  }
+  if (!kernel) return;
+  for (const name of ["vmlinuz", `vmlinuz-${kernel.abi}`]) symlinkSync(kernel.vmlinuz, join(folder, name));
+  symlinkSync(join(kernel.dir, "boot"), join(folder, "boot"));
+  symlinkSync(join(kernel.dir, "lib"), join(folder, "lib"));
+  for (const [file, name] of [["a.ko", "fat"], ["b.ko", "isofs"]] as const) {
+    const [found] = execFileSync("find", [kernel.modules, "-name", `${name}.ko`], { encoding: "utf8" }).split("\n");
+    if (found) symlinkSync(found, join(folder, file));
+  }
+}, 300_000);
+
+const helps = await Promise.all(["compare", "boot", "tables", "check", "policies", "bpf", "machine", "modules", "patch"].map(async (name) => (await kreplica.run(["help", name], { env: { COLUMNS: "200" } })).out));
+const shown = helps.flatMap((help) => (help.split("\nExamples:\n")[1] ?? "").split("\n\n")[0]!.split("\n").map((line) => /^ {2}((?:.*; )?kreplica .*?)(?: {2,}.*)?$/.exec(line)?.[1]).filter((line) => line !== undefined));
+/** Words of each command, once; ABI and file names of a reader's own replaced by what there is here. */
+const all = [...new Set([...shown.map((line) => line.slice(line.indexOf("kreplica "))), ...commands().map(({ text }) => text)])]
+  .map((text) => words(text)).filter((each) => each !== undefined)
+  // Placeholders: what a reader chooses stands in capitals.
+  .filter((each) => each.length > 0 && !each.some((word) => /^[A-Z]+(\.\w+)?$/.test(word)))
+  .map((each) => each.map((word) => word.replace(/^\/boot\/vmlinuz$/, "vmlinuz").replace(/6\.1\.0-\d+-cloud-amd64/, kernel?.abi ?? "?")));
+
+const needs = (each: readonly string[]): string | undefined =>
+  each.some((word) => /vmlinuz|lib\/modules|\.ko$/.test(word)) && !kernel ? "a kernel's package" : each.includes("filter.o") && !haveClang ? "clang" : undefined;
+/** What a command is shown to find: the series as posted does not hold. */
+const expected = (each: readonly string[]): number => (each[0] === "check" && each.some((word) => word === "rfc-v1" || word === "--defect") ? 1 : 0);
+
+test("the helps and documents show commands", () => { expect(all.length).toBeGreaterThan(30); });
+
+describe.each(all.map((each) => [each.join(" "), each] as const))("kreplica %s", (_, each) => {
+  test.skipIf(needs(each))("runs", async () => {
+    const { code, error } = await kreplica.run(each, { cwd: folder });
+    expect([code, error.split("\n").slice(0, 3).join("\n")]).toEqual([expected(each), expect.any(String)]);
+    expect(error).not.toContain("a fault in kreplica itself");
+  }, 1_200_000);
+});
+
+test("what the examples name was laid out", () => { expect(existsSync(join(folder, "mine.json"))).toBe(true); });
