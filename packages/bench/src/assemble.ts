@@ -1,6 +1,6 @@
 /** The composition root: which plugins make a kernel. Kernels differ in one line, the policy's. */
 import { assemble, type Assembly, bindValue, plugin, type Plugin } from "@kreplica/di";
-import { hwX86, type MachineSpec } from "@kreplica/hw-x86";
+import { hwX86, type MachineSpec, type NodeId } from "@kreplica/hw-x86";
 import { HOME_PGDS, type KernelDefect, KernelImage, KernelLayout, KernelOptions, LAZY_PGDS, mmCore, singleCopy } from "@kreplica/mm-core";
 import { everyNth, numaReplication, PER_NODE, perSocket, replicationBy, TEXT_ONLY, withDefects } from "@kreplica/numa-replication";
 
@@ -16,8 +16,8 @@ export interface Policy {
   readonly summary: string;
   readonly plugin: Plugin;
   readonly defects?: ReadonlySet<KernelDefect>;
-  /** Comes up only on a CPU of the image's node. */
-  readonly bootsOnMaster?: boolean;
+  /** Comes up only on a CPU of this node. */
+  readonly bootNode?: NodeId;
 }
 
 /** The series as posted: what reading and running it found wrong, as far as the model goes. */
@@ -27,7 +27,7 @@ const POSTED_CORE: ReadonlySet<KernelDefect> = new Set(["D2", "D3", "D8", "D11",
 /** The line by which policies differ. */
 export const POLICIES: Readonly<Record<string, Policy>> = {
   "single-copy": { summary: "one copy for all nodes: the kernel without the series", plugin: singleCopy },
-  "rfc-v1": { summary: "the series as posted, its defects included; needs a boot CPU on the image's node", plugin: replicationBy(POSTED), defects: POSTED_CORE, bootsOnMaster: true },
+  "rfc-v1": { summary: "the series as posted, its defects included; needs a boot CPU on node 0", plugin: replicationBy(POSTED), defects: POSTED_CORE, bootNode: 0 },
   "per-node": { summary: PER_NODE.summary, plugin: numaReplication },
   "text-only": { summary: TEXT_ONLY.summary, plugin: replicationBy(TEXT_ONLY) },
   "lazy-pgd": { summary: "as per-node; a process gets a node's PGD at its first switch there, and can give it back", plugin: replicationBy(PER_NODE, LAZY_PGDS) },

@@ -9,6 +9,7 @@ import { BootWitness, checkInvariants, type InvariantReport } from "@kreplica/nu
 import { type MemoryAccount, measureMemory } from "./accounting.js";
 import { POLICIES, withPolicy } from "./assemble.js";
 import type { BootParts } from "./boot-parts.js";
+import { bootableCpus, IMAGE_OFFSET, imageRuns, nodeOfAddress } from "./boot-place.js";
 import { InputError } from "./inputs/input-error.js";
 import { sourceOf } from "./inputs/machine/load.js";
 import { framesBeyond, RecordedPages, recordedWindows } from "./recorded-pages.js";
@@ -24,9 +25,9 @@ export interface BootOptions {
   readonly pti?: boolean;
   /** CPUs have PCIDs; false is what the recording's emulator had. */
   readonly pcid?: boolean;
-  /** The node whose memory the image lies in; the first with memory when absent. */
+  /** The node whose memory the image lies in. When absent the first with memory, with KASLR of text any, as drawn. */
   readonly masterNode?: NodeId;
-  /** The first CPU when absent. */
+  /** When absent the first CPU on which the kernel comes up. */
   readonly bootCpu?: number;
   /** The traced kernel when absent. */
   readonly image?: KernelImage;
@@ -60,9 +61,6 @@ export interface Booted extends BootParts {
   memory(): MemoryAccount;
   checkInvariants(): InvariantReport;
 }
-
-/** Where the image lies without KASLR: 16 MiB into its node's memory. @source CONFIG_PHYSICAL_START */
-const IMAGE_OFFSET = 0x100_0000n;
 
 /**
  * @throws InputError when options contradict the machine
@@ -98,34 +96,28 @@ export function prepare(options: BootOptions): BootParts {
   if (options.kasan && options.offlineMemory?.length) fault("--kasan", "shadow of memory that is plugged in later is not modelled", "leave one of the two out");
   if (options.kasan && levels === 5 && options.policy === "rfc-v1") fault("--kasan", "the series as posted cannot be configured with KASAN and 5 levels", "choose --levels 4, or another policy");
   const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
-  const master = options.masterNode ?? withMemory[0] ?? fault("nodes", "no node has memory", "give one node memory");
-  if (!withMemory.includes(master)) fault("--master-node", `node ${master} has no memory`, `choose one of ${withMemory.join(", ")}`);
-  // The series takes a PGD before there are any unless the boot CPU's node has the image (D1): such a kernel does not come up.
-  const bootsOnMaster = "bootsOnMaster" in policy;
-  const mayBoot = spec.cpus.filter((cpu) => !bootsOnMaster || nearestMemory(spec, cpu.node) === master).map((cpu) => cpu.id);
-  if (mayBoot.length === 0) fault("--master-node", `the series as posted boots only on a CPU of the image's node, and node ${master} has none`, "choose a node with CPUs, or another policy");
-  const bootCpu = options.bootCpu ?? Math.min(...mayBoot);
-  if (!spec.cpus.some((cpu) => cpu.id === bootCpu)) fault("--boot-cpu", `there is no CPU ${bootCpu}`, `choose 0 to ${spec.cpus.length - 1}`);
-  if (!mayBoot.includes(bootCpu)) fault("--boot-cpu", `CPU ${bootCpu} is not on node ${master}, and the series as posted boots only on a CPU of the image's node (D1)`, `choose CPU ${Math.min(...mayBoot)}, or another policy`);
+  const wanted = options.masterNode ?? withMemory[0] ?? fault("nodes", "no node has memory", "give one node memory");
+  if (!withMemory.includes(wanted)) fault("--master-node", `node ${wanted} has no memory`, `choose one of ${withMemory.join(", ")}`);
+  const bootCpu = bootCpuOf(options, "bootNode" in policy ? policy.bootNode : undefined, fault);
 
   const perNode = options.policy !== "single-copy";
   const image = options.image ?? tracedKernel(options.alignment ?? (perNode ? "patch-06" : "recorded"));
   const ranges = frameRangesOf(spec);
-  const home = ranges.find((range) => range.node === master)!;
+  const home = ranges.find((range) => range.node === wanted)!;
   const imageBytes = image.end - image.stext;
-  if (BigInt(home.frames) * 4096n < IMAGE_OFFSET + imageBytes) {
-    fault(`nodes[${spec.nodes.findIndex((node) => node.id === master)}].memoryBytes`, `node ${master} is too small for a kernel image of ${imageBytes >> 20n} MiB`, "give it at least 128 MiB, or choose another master node");
-  }
-  const base = BigInt(home.first) << 12n;
   const windows = recordedWindows(ranges, options.recordedNodes, framesBeyond(image));
   const seed = options.seed ?? 1;
   const layout = kernelLayout({
-    levels, pti: options.pti ?? false, imagePhysical: base + IMAGE_OFFSET, imageBytes, seed,
+    levels, pti: options.pti ?? false, imagePhysical: (BigInt(home.first) << 12n) + IMAGE_OFFSET, imageBytes, seed,
     memoryEnd: BigInt(Math.max(...ranges.map((range) => range.first + range.frames))) << 12n,
-    physicalWindow: { start: base + IMAGE_OFFSET, end: base + (BigInt(Math.min(home.frames, 0x2_0000)) << 12n) },
+    physicalRuns: imageRuns(ranges, options.masterNode === undefined ? withMemory.filter((node) => !options.offlineMemory?.includes(node)) : [wanted], windows),
     kaslrText: options.kaslr?.text ?? false, kaslrMemory: options.kaslr?.memory ?? false,
     kasan: options.kasan ?? false,
   });
+  const master = (options.kaslr?.text ? nodeOfAddress(ranges, layout.imagePhysical) : undefined) ?? wanted;
+  if ([layout.imagePhysical, layout.imagePhysical + imageBytes - 1n].some((address) => nodeOfAddress(ranges, address) !== master)) {
+    fault(`nodes[${spec.nodes.findIndex((node) => node.id === master)}].memoryBytes`, `node ${master} is too small for a kernel image of ${imageBytes >> 20n} MiB`, "give it at least 128 MiB, or choose another master node");
+  }
   const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])], ...(options.offlineMemory ? { offlineMemory: options.offlineMemory } : {}), ...(defects ? { defects } : {}) };
   const assembly = withPolicy(spec, { image, layout, options: kernelOptions }, policy.plugin, options.plugins);
   return {
@@ -136,11 +128,17 @@ export function prepare(options: BootOptions): BootParts {
   };
 }
 
-/** Node with memory that a node's CPUs use: itself, or the nearest by SLIT, as kernels go by. (By latency: measure/placement.ts.) */
-function nearestMemory(spec: MachineSpec, node: NodeId): NodeId | undefined {
-  const row = spec.distance[spec.nodes.findIndex((each) => each.id === node)]!;
-  return spec.nodes.map((each, index) => ({ ...each, distance: each.id === node ? 0 : row[index]! })).filter((each) => each.memoryBytes > 0)
-    .sort((a, b) => a.distance - b.distance || a.id - b.id)[0]?.id;
+/** The CPU that boots: the one asked for, or the first on which the kernel comes up. @param only node whose CPUs alone can boot it (defect D1) */
+function bootCpuOf({ spec, bootCpu }: BootOptions, only: NodeId | undefined, fault: (field: string, reason: string, remedy: string) => never): number {
+  const mayBoot = bootableCpus(spec, only);
+  const [first] = mayBoot;
+  if (first === undefined) return fault("--policy", `the series as posted comes up only on a CPU of logical node ${only} (D1), and this machine has none: node ids are Linux's logical ones`, "choose another policy");
+  const chosen = spec.cpus.find((cpu) => cpu.id === (bootCpu ?? first));
+  if (!chosen) return fault("--boot-cpu", `there is no CPU ${bootCpu}`, `choose 0 to ${spec.cpus.length - 1}`);
+  if (only !== undefined && chosen.node !== only) {
+    return fault("--boot-cpu", `CPU ${chosen.id} lies on node ${chosen.node}, and the series as posted hangs in trap_init on every CPU that is not on logical node ${only}: no other node has a root yet (D1)`, `choose CPU ${first}, or another policy`);
+  }
+  return chosen.id;
 }
 
 /** Where the nodes lie, as the machine itself will say. */

@@ -9,7 +9,7 @@ export { bootRoot, symbolFrame } from "./early-map.js";
 export * from "./errors.js";
 export { type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image.js";
 export { shadowOf, shadowRange } from "./kasan-range.js";
-export { descriptorAddress, directAddress, FIXED, imageAddress, imageFrame, kernelLayout, type LayoutOptions } from "./layout.js";
+export { descriptorAddress, directAddress, FIXED, imageAddress, imageFrame, kernelLayout, type LayoutOptions, type PhysicalRun } from "./layout.js";
 export { MemoryHotplug } from "./mm/memory-hotplug.js";
 export * from "./mm/process-api.js";
 export { SwitchMm } from "./mm/switch-mm.js";

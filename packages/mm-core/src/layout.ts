@@ -32,6 +32,9 @@ const BASES = {
   5: { pageOffset: 0xff11_0000_0000_0000n, vmallocStart: 0xffa0_0000_0000_0000n, vmemmapStart: 0xffd4_0000_0000_0000n, vmallocBytes: 12800n * TERABYTE },
 } as const;
 
+/** Physical bytes [start, end). */
+export interface PhysicalRun { readonly start: bigint; readonly end: bigint }
+
 /** What {@link kernelLayout} needs to know. */
 export interface LayoutOptions {
   readonly levels: 4 | 5;
@@ -42,8 +45,8 @@ export interface LayoutOptions {
   readonly imageBytes: bigint;
   /** First byte behind the machine's memory. */
   readonly memoryEnd: bigint;
-  /** Free physical run the image may be put in when randomised. */
-  readonly physicalWindow?: { readonly start: bigint; readonly end: bigint };
+  /** Free physical runs the image may be put in when randomised: each place on 2 MiB in any of them is as likely. Where it fits none, it stays. */
+  readonly physicalRuns?: readonly PhysicalRun[];
   readonly kaslrText?: boolean;
   readonly kaslrMemory?: boolean;
   /** Leaves room for KASAN's shadow. */
@@ -66,11 +69,7 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
     const room = KERNEL_IMAGE_BYTES - 0x100_0000n - roundUp(imageBytes, LARGE);
     if (room < 0n) fault(imageBytes, "the image is larger than the 1 GiB it may be moved in; switch KASLR for text off");
     imageOffset = LARGE * BigInt(random(Number(room / LARGE) + 1));
-    const window = options.physicalWindow;
-    if (window) {
-      const places = (window.end - window.start - imageBytes) / LARGE;
-      if (places > 0n) imagePhysical = window.start + LARGE * BigInt(random(Number(places)));
-    }
+    imagePhysical = drawPlace(options.physicalRuns ?? [], imageBytes, random) ?? imagePhysical;
   }
   if (imagePhysical % LARGE !== 0n) fault(imagePhysical, "the image must start on 2 MiB of physical memory");
 
@@ -106,6 +105,25 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
 }
 
 const roundUp = (value: bigint, step: bigint): bigint => ((value + step - 1n) / step) * step;
+
+/**
+ * One of all places on 2 MiB at which an image fits whole into a run.
+ * @source arch/x86/boot/compressed/kaslr.c: slots are counted over all of memory, and one of them drawn
+ */
+function drawPlace(runs: readonly PhysicalRun[], bytes: bigint, random: (below: number) => number): bigint | undefined {
+  const places = runs.map(({ start, end }) => {
+    const first = roundUp(start, LARGE);
+    return { first, count: end - first < bytes ? 0 : Number((end - first - bytes) / LARGE) + 1 };
+  });
+  const all = places.reduce((sum, { count }) => sum + count, 0);
+  if (all === 0) return undefined;
+  let drawn = random(all);
+  for (const { first, count } of places) {
+    if (drawn < count) return first + LARGE * BigInt(drawn);
+    drawn -= count;
+  }
+  return undefined;
+}
 
 /** Virtual address an image address has in this layout. @param linked as in System.map */
 export const imageAddress = (layout: KernelLayout, linked: bigint): bigint => linked + layout.imageOffset;

@@ -19,7 +19,7 @@ test("without KASLR: the table of Documentation/arch/x86/x86_64/mm.rst", () => {
 
 test("KASLR: order kept, nothing overlaps, steps are whole, and a seed says everything", () => {
   fc.assert(fc.property(fc.integer(), fc.constantFrom(4 as const, 5 as const), (seed, levels) => {
-    const options = { ...plain, levels, seed, kaslrText: true, kaslrMemory: true, physicalWindow: { start: 0x100_0000n, end: 1n << 31n } };
+    const options = { ...plain, levels, seed, kaslrText: true, kaslrMemory: true, physicalRuns: [{ start: 0x100_0000n, end: 1n << 31n }] };
     const layout = kernelLayout(options);
     expect(kernelLayout(options)).toEqual(layout);
     const direct = levels === 5 ? 0xff11_0000_0000_0000n : 0xffff_8880_0000_0000n;
@@ -38,6 +38,22 @@ test("KASLR: order kept, nothing overlaps, steps are whole, and a seed says ever
 test("seeds move it", () => {
   const places = new Set(Array.from({ length: 50 }, (_, seed) => kernelLayout({ ...plain, seed, kaslrText: true, kaslrMemory: true }).imageOffset));
   expect(places.size).toBeGreaterThan(40);
+});
+
+test("physical places are drawn from all runs, each as likely, none where the image would not fit whole", () => {
+  const large = 0x20_0000n;
+  const image = 21n * large;
+  const runs = [{ start: 0x100_0000n, end: 0x100_0000n + image + 2n * large }, { start: 1n << 32n, end: (1n << 32n) + image - 1n }, { start: (1n << 33n) + 1n, end: (1n << 33n) + image + large }];
+  const drawn = new Map<bigint, number>();
+  for (let seed = 0; seed < 800; seed++) {
+    const { imagePhysical } = kernelLayout({ ...plain, imageBytes: image, seed, kaslrText: true, physicalRuns: runs });
+    drawn.set(imagePhysical, (drawn.get(imagePhysical) ?? 0) + 1);
+  }
+  // Three in the first run; none in the second, a byte too short; one in the third, whose start is not on 2 MiB.
+  expect([...drawn.keys()].sort()).toEqual([0x100_0000n, 0x120_0000n, 0x140_0000n, (1n << 33n) + large].sort());
+  for (const times of drawn.values()) expect(times).toBeGreaterThan(150);
+  expect(kernelLayout({ ...plain, imageBytes: image, kaslrText: true, physicalRuns: [runs[1]!] }).imagePhysical).toBe(plain.imagePhysical);
+  expect(kernelLayout({ ...plain, physicalRuns: runs, seed: 5 }).imagePhysical).toBe(plain.imagePhysical);
 });
 
 test("what does not fit is refused", () => {

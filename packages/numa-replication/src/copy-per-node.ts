@@ -33,6 +33,8 @@ export class CopyPerNode implements ReplicaView {
   private rooms: readonly HolderRoom[] = [];
   private readonly near: NodeId[] = [];
   private replicated = false;
+  /** Past the step that gives every node a root, be it the boot table for want of a second holder. */
+  private rootsGiven = false;
   private linearKnown = false;
 
   constructor(
@@ -75,6 +77,7 @@ export class CopyPerNode implements ReplicaView {
   /** @patch 03/12 mm/numa_replication.c numa_replicate_kernel */
   replicateKernel(): void {
     const { entries, layout, image } = this.context;
+    this.rootsGiven = true;
     if (this.rooms.length === 0) return;
     for (const room of this.rooms) {
       const make = (): Frame => nextPage(room.tables);
@@ -178,7 +181,7 @@ export class CopyPerNode implements ReplicaView {
   }
 
   kernelRoot(node: NodeId): Frame {
-    if (!this.replicated) return this.policy.defects.has("D1") && node !== this.master ? NONE : this.bootTable;
+    if (!this.replicated) return this.policy.defects.has("D1") && !this.rootsGiven && node !== 0 ? NONE : this.bootTable;
     const holder = this.nearest(node);
     const room = this.rooms.find((each) => each.node === holder);
     return room?.root ?? NONE;

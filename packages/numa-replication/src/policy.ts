@@ -5,7 +5,8 @@ import type { Machine, NodeId } from "@kreplica/hw-x86/api";
 /**
  * Defects of the series as posted that this package can lay over a policy, by their id in series.md 8.2.
  *
- * D1 a node's root is asked for before there is one; D10 a node that gains memory later joins the holders without tables; D4 the boot table learns nothing after it was cloned; D9 the direct-map alias of
+ * D1 a node's root is asked for before there is one, and only node 0's entry names the boot table (init_mm.pgd is a union with the first);
+ * D10 a node that gains memory later joins the holders without tables; D4 the boot table learns nothing after it was cloned; D9 the direct-map alias of
  * rodata copies stays writable; D14 memory of any node is taken for copies and tables; D15 the user halves of all pairs share node 0's
  * tables; copied-source: copies are made and never mapped (the 2003 prototype).
  */

@@ -81,8 +81,11 @@ describe("defects of the series, one at a time", () => {
     expect(report.violated.find((each) => each.id === id)?.detail).toMatch(/node|boot table/);
   });
 
-  test("D1 stops the boot on a CPU off the master's node", () => {
-    expect(() => boot({ nodes: nodes(2), bootCpu: 2, policy: withDefects(PER_NODE, "D1") })).toThrow(/boot table/);
+  test("D1 stops the boot on a CPU off logical node 0, wherever the image is", () => {
+    for (const master of [0, 1]) {
+      expect(() => boot({ nodes: nodes(2), master, bootCpu: 2, policy: withDefects(PER_NODE, "D1") })).toThrow(/boot table/);
+      expect(boot({ nodes: nodes(2), master, bootCpu: 0, policy: withDefects(PER_NODE, "D1") }).boot.reached).toBe("running");
+    }
     expect(boot({ nodes: nodes(2), bootCpu: 0, policy: withDefects(PER_NODE, "D1") }).report.violated.map((each) => each.id)).toContain("B7");
   });
 

@@ -45,11 +45,11 @@ function after<T, K extends keyof T>(object: T, method: K, then: () => void): vo
 }
 
 export const CORE_DEFECTS = {
-  /** A node's root is asked for before there is one. */
+  /** A node's root is asked for before there is one; node 0's entry is the boot table by being init_mm.pgd's union. */
   D1: defect("D1", ({ view }) => {
     let replicated = false;
     const kernelRoot = view.kernelRoot.bind(view);
-    view.kernelRoot = (node) => (replicated || node === view.master ? kernelRoot(node) : NONE);
+    view.kernelRoot = (node) => (replicated || node === 0 ? kernelRoot(node) : NONE);
     const replicate = view.replicateKernel.bind(view);
     view.replicateKernel = () => { replicated = true; replicate(); };
   }),

@@ -20,7 +20,7 @@ export function registerBoot(program: Command, context: CommandContext): void {
       ["kreplica boot", "a copy on each node of two E5-2690 v3"],
       ["kreplica boot --kasan", "with KASAN's shadow; with --levels 5, on a machine that has them, what the series excludes"],
       ["kreplica boot --policy single-copy", "the same kernel without the series"],
-      ["kreplica boot --machine xeon-8260-8s --levels 4 --pti on --kaslr both --seed 7", "eight nodes, KPTI, everything placed at random"],
+      ["kreplica boot --machine xeon-8260-8s --levels 4 --pti on --kaslr both --seed 7", "eight nodes, KPTI, everything placed at random: the image in any node's memory"],
       ["kreplica boot --kernel /boot/vmlinuz", "a kernel of one's own, its bytes in every copy"],
     ) + exitCodes)
     .action(async (options: KernelChoices & JsonOption) => {
@@ -31,7 +31,7 @@ export function registerBoot(program: Command, context: CommandContext): void {
       const memory = kernel.memory();
       if (report.violated.length > 0 || memory.extraBytes !== memory.closedForm || cost.unexplained !== 0) context.checkFailed();
       context.print(options.json
-        ? jsonText({ schema: "kreplica.boot/1", machine: chosen.spec.name, kernel: kernel.image.name, policy: kernel.view.name, levels: kernel.layout.levels, pti: kernel.layout.pti, kasan: kernel.layout.kasan !== undefined, masterNode: kernel.view.master, holders: kernel.view.holders, timeline: kernel.timeline, memory: { ...memory, cost }, invariants: report })
+        ? jsonText({ schema: "kreplica.boot/1", machine: chosen.spec.name, kernel: kernel.image.name, policy: kernel.view.name, levels: kernel.layout.levels, pti: kernel.layout.pti, kasan: kernel.layout.kasan !== undefined, masterNode: kernel.view.master, bootCpu: kernel.options.bootCpu, image: { physical: `0x${kernel.layout.imagePhysical.toString(16)}`, offset: `0x${kernel.layout.imageOffset.toString(16)}` }, holders: kernel.view.holders, timeline: kernel.timeline, memory: { ...memory, cost }, invariants: report })
         : bootText(kernel, { memory, cost, report }, chosen.spec.name, context.screen));
     });
 }
@@ -41,7 +41,7 @@ interface Found { readonly memory: MemoryAccount; readonly cost: MemoryCost; rea
 
 function bootText(kernel: Booted, { memory, cost, report }: Found, machine: string, screen: Screen): string {
   const { layout, view } = kernel;
-  const title = `${kernel.image.name} on ${machine}: ${view.name}, ${layout.levels} levels, KPTI ${layout.pti ? "on" : "off"}${layout.kasan ? ", KASAN" : ""}, image on node ${view.master}`;
+  const title = `${kernel.image.name} on ${machine}: ${view.name}, ${layout.levels} levels, KPTI ${layout.pti ? "on" : "off"}${layout.kasan ? ", KASAN" : ""}, image on node ${view.master}, booted by CPU ${kernel.options.bootCpu} of node ${kernel.machine.nodeOfCpu(kernel.options.bootCpu)}`;
   const steps = kernel.timeline.map((event) => hanging(`${String(event.row).padStart(2)}${event.fromSeries ? "*" : " "} ${event.step}`, event.stores > 0 ? `${event.did} (${event.stores} table stores${event.replicaStores > 0 ? `, ${event.replicaStores} of them for copies` : ""})` : event.did, screen, 28)).join("");
   const table = renderTable([{ head: "node" }, { head: "text", align: "right" }, { head: "rodata", align: "right" }, { head: "tables", align: "right" }],
     memory.perNode.map((node) => [`${node.node}`, bytesText(node.textBytes), bytesText(node.rodataBytes), bytesText(node.tableBytes)]), screen);

@@ -27,10 +27,10 @@ export const addKernelChoices = (command: Command): Command => addKernelOption(a
   .addOption(levelsOption("4"))
   .addOption(choiceOption("--pti <on|off>", "kernel page-table isolation", ["on", "off"], "off"))
   .addOption(choiceOption("--pcid <on|off>", "CPUs have PCIDs", ["on", "off"], "on"))
-  .addOption(choiceOption("--kaslr <what>", "what is placed at random, by --seed", ["off", "text", "memory", "both"], "off"))
+  .addOption(choiceOption("--kaslr <what>", "what is placed at random, by --seed; text: where the image is linked, and where in all of memory it lies", ["off", "text", "memory", "both"], "off"))
   .addOption(new Option("--kasan", "with the shadow of a kernel that checks its accesses: an eighth of memory"))
-  .addOption(masterNodeOption())
-  .addOption(numberOption("--boot-cpu <number>", "CPU that boots", CPU_IDS, "the first"))
+  .addOption(masterNodeOption("the first with memory; with --kaslr text any, as drawn"))
+  .addOption(numberOption("--boot-cpu <number>", "CPU that boots", CPU_IDS, "the first on which the policy comes up"))
   .addOption(choiceOption("--alignment <how>", "ends of text and rodata: as recorded, or filled to 2 MiB (default: filled where there are copies)", ["recorded", "patch-06"]))
   .addOption(numberOption("--seed <number>", "with --kaslr: what is drawn", SEEDS, 1));
 

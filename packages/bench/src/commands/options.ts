@@ -27,8 +27,8 @@ export const addMachineOptions = (command: Command): Command => command
   .addOption(new Option("--machine <name|file|dir>", `preset, or own machine: JSON, output of \`numactl --hardware\` or Intel MLC, or a copy of /sys/devices/system/node (default: ${defaultPreset.name})`))
   .addOption(baseOption());
 
-/** `--master-node`; {@link readPlacement} checks it. */
-export const masterNodeOption = (): Option => numberOption("--master-node <number>", "node that holds the kernel image", NODE_IDS, "the first with memory");
+/** `--master-node`; {@link readPlacement} checks it. @param otherwise which node it is when not given */
+export const masterNodeOption = (otherwise = "the first with memory"): Option => numberOption("--master-node <number>", "node that holds the kernel image", NODE_IDS, otherwise);
 
 /** `--policy`. @param what it decides */
 export const policyOption = (what: string, fallback = "per-node"): Option => choiceOption("--policy <name>", `${what}; \`kreplica policies\` lists them`, Object.keys(POLICIES), fallback);
