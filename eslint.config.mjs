@@ -31,5 +31,5 @@ export default typescript.config(
       "no-restricted-properties": ["error", { object: "Math", property: "random", message: "take a seeded source" }],
     },
   },
-  { files: ["**/*.mjs", "**/*.js"], languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly", Buffer: "readonly", setTimeout: "readonly", performance: "readonly", fetch: "readonly" } } },
+  { files: ["**/*.mjs", "**/*.js"], languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly", Buffer: "readonly", setTimeout: "readonly", setInterval: "readonly", clearInterval: "readonly", performance: "readonly", fetch: "readonly" } } },
 );

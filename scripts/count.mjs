@@ -6,13 +6,14 @@
  */
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 
 const words = process.argv.slice(2);
 const broken = words.filter((word) => !word.startsWith("--"));
 const [why, some] = ["--why", "--some"].map((word) => words.includes(word));
 const short = (file) => file.split(/[\\/]packages[\\/]/).at(-1);
 // Colours of the runner, and the frames of others' code, say nothing here.
-const plain = (text) => text.replaceAll(/\x1b\[[0-9;]*m/g, "").split("\n").filter((line) => !/^\s+at .*(node_modules|\(<anonymous>\)$)/.test(line)).slice(0, 12).map((line) => `    ${line.slice(0, 200)}`).join("\n");
+const plain = (text) => stripVTControlCharacters(text).split("\n").filter((line) => !/^\s+at .*(node_modules|\(<anonymous>\)$)/.test(line)).slice(0, 12).map((line) => `    ${line.slice(0, 200)}`).join("\n");
 let [passed, failed, skipped] = [0, 0, 0];
 for (const name of readdirSync("packages")) {
   const folder = join("packages", name, ".reports");
