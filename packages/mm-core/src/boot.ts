@@ -192,7 +192,10 @@ export class OrderedBoot implements KernelBoot {
       if (!this.context.layout.pti) return "";
       const { image, layout } = this.context;
       let copied = 0;
-      this.view.roots.forEach(({ root }, nth) => { copied += this.copyUserImage(root, this.options.pcid, nth > 0); });
+      // One user half for all is filled from what pgd_offset_k finds, logical node 0's table: every node's user mode gets node 0's frames (defect D15).
+      const shared = this.view.copies.userTables === false;
+      const first = this.view.kernelRoot(0);
+      this.view.roots.forEach(({ root }, nth) => { if (!shared || root === first) copied += this.copyUserImage(root, this.options.pcid, nth > 0); });
       if (!this.options.pcid) {
         this.mustHave(this.tables.edit((editor) => editor.protect(imageAddress(layout, image.stext), pagesOf(image.stext, image.etext), { global: true }, true)));
       }

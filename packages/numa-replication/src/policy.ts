@@ -7,8 +7,8 @@ import type { Machine, NodeId } from "@kreplica/hw-x86/api";
  *
  * D1 a node's root is asked for before there is one, and only node 0's entry names the boot table (init_mm.pgd is a union with the first);
  * D10 a node that gains memory later joins the holders without tables; D4 the boot table learns nothing after it was cloned; D9 the direct-map alias of
- * rodata copies stays writable; D14 memory of any node is taken for copies and tables; D15 the user halves of all pairs share node 0's
- * tables; copied-source: copies are made and never mapped (the 2003 prototype).
+ * rodata copies stays writable; D14 memory of any node is taken for copies and tables; D15 the user halves of all pairs share one set of
+ * tables, which leads to logical node 0's copy; copied-source: copies are made and never mapped (the 2003 prototype).
  */
 export type BootDefect = "D1" | "D4" | "D9" | "D10" | "D14" | "D15" | "copied-source";
 

@@ -77,6 +77,10 @@ const cases: readonly [string, string, (kernel: Kernel) => void, TestKernelOptio
   ["G1", "a CPU on a frame that is nobody's root", (kernel) => kernel.machine.cpu(1).writeCr3(BigInt(kernel.view.kernelRoot(0) + 0x40) << 12n)],
   ["G10", "a CPU that fetches text from another node", (kernel) => change(kernel, 1, TEXT, 2, frame(kernel.tables.lookup(0, TEXT)!.frame))],
   ["H5", "other bytes for user mode", (kernel) => { const pmd = userPmd(kernel); const index = Number((TEXT >> 21n) & 511n); kernel.entries.write(pmd, index, (0x2200 << 12) | (kernel.entries.low(pmd, index) & 0xfff), 0); }, { pti: true }],
+  ["G11", "entry text of another node in a user half", (kernel) => {
+    const pmd = userPmd(kernel);
+    kernel.entries.write(pmd, Number((TEXT >> 21n) & 511n), (kernel.tables.lookup(0, TEXT)!.frame << 12) | (kernel.entries.low(pmd, Number((TEXT >> 21n) & 511n)) & 0xfff), 0);
+  }, { pti: true }],
   ["I3", "a frame too many for copies", (kernel) => { kernel.allocator.allocate(1, 0, { purpose: "rodata" }); }],
   ["C6", "kernel data in the user half", (kernel) => { const pud = entry(kernel, 1, TEXT, 4); change({ ...kernel, view: { ...kernel.view, kernelRoot: (node) => kernel.view.kernelRoot(node) + 1 } } as Kernel, 1, DATA, 2, () => [0x1800_0e3, 0]); expect(pud.lo & 1).toBe(1); }, { pti: true }],
 ];
@@ -108,6 +112,20 @@ describe("broken bytes", () => {
     corrupt(kernel);
     expect(ids(kernel)).toContain(id);
   });
+});
+
+test("bytes are equal and nothing else is broken where a user half leads to another node's copy: G11 alone sees it", () => {
+  for (const pcid of [true, false]) {
+    const kernel = boot({ pti: true, pcid });
+    const space = kernel.spaces.create(1)!;
+    const found = () => checkInvariants({ ...kernel, reached: "running" });
+    expect(found().checked).toContain("G11");
+    expect(found().violated).toEqual([]);
+    // The process's own user half on node 1, in the slot of the image: the table node 0's leads to.
+    kernel.entries.write(space.pgd(1) + 1, 511, kernel.entries.low(kernel.view.kernelRoot(0) + 1, 511), kernel.entries.high(kernel.view.kernelRoot(0) + 1, 511));
+    expect(found().violated.map(({ id, detail }) => [id, detail])).toEqual([["G11", expect.stringMatching(/the user half of space 1 on node 1 leads to node 0 at 0xffffffff81000000/)]]);
+  }
+  expect(checkInvariants({ ...boot({}), spaces, reached: "running" }).notReached).toContain("G11");
 });
 
 test("a root of the firmware's that kept what the kernel made read-only is seen by C2, with one copy too", () => {
@@ -233,7 +251,7 @@ test("every invariant is named once: checked or not reached", () => {
   const kernel = boot({ pti: true });
   const report = checkInvariants({ ...kernel, spaces, reached: "running" });
   const all = [...report.checked, ...report.notReached];
-  expect(new Set(all).size).toBe(83);
-  expect(all).toHaveLength(83);
+  expect(new Set(all).size).toBe(84);
+  expect(all).toHaveLength(84);
   expect(report.notReached.filter((id) => /^[ABC]\d/.test(id))).toEqual(["A11", "C5", "C7"]);
 });

@@ -1,4 +1,6 @@
 /** Group G, as far as a kernel at rest shows it: what CR3 of every CPU holds, and where the code it runs lies. */
+import { leafFrame } from "@kreplica/hw-x86/api";
+import { userImageRange, walkRange } from "@kreplica/mm-core/api";
 import type { Verdict } from "./invariant.js";
 import type { Subject } from "./subject.js";
 
@@ -33,6 +35,25 @@ export const CPU_CHECKS: Readonly<Record<string, Check>> = {
           if (node !== home) verdict.fail(`CPU ${cpu} of node ${machine.nodeOfCpu(cpu)} fetches ${part.name} page ${page} from node ${node}, its copy is on node ${home}`);
         });
       }
+    }
+  },
+  G11: (subject, verdict) => {
+    const { layout, image, entries, options, view, spaces } = subject.kernel;
+    if (!layout.pti || !subject.isReplicated || !view.copies.text || !subject.isPast("pti-finalize")) return verdict.skip();
+    const { start, end } = userImageRange(layout, image, options.pcid);
+    const textEnd = subject.text.start + BigInt(subject.text.pages) * 4096n;
+    const halves = [
+      ...subject.holders.map((node) => ({ node, root: subject.root(node) + 1, whose: `node ${node}` })),
+      ...[...spaces.all].flatMap((space) => space.pgdNodes.map((node) => ({ node, root: space.pgd(node) + 1, whose: `space ${space.id} on node ${node}` }))),
+    ];
+    for (const { node, root, whose } of halves) {
+      walkRange(entries.memory, root, layout.levels, start, (end < textEnd ? end : textEnd) - 1n, {
+        leaf(address, level, lo, hi) {
+          // 2 MiB of memory lie on one node, so that the first frame of a leaf speaks for all.
+          const owner = entries.memory.nodeOf(leafFrame(lo, hi, level));
+          if (owner !== node) verdict.fail(`the user half of ${whose} leads to node ${owner} at 0x${address.toString(16)}: its CPUs fetch that node's copy when they enter the kernel, and the translation is global`);
+        },
+      });
     }
   },
 };

@@ -12,4 +12,5 @@ export const CPUS: readonly Invariant[] = [
   { id: "G8", where: ["run"], when: "DEBUG_VM", sentence: "debug check \"CR3 == expected root\" uses the node's root" },
   { id: "G9", where: ["run"], when: "runtime", sentence: "spurious kernel fault is recognised on every node (stale RO→RW entry in W)" },
   { id: "G10", where: ["state"], when: "after boot", sentence: "steady-state instruction/rodata fetch from core text on node n hits only node-n memory (remote kernel-ifetch count = 0), except documented node-0 users: efi, poking window, KPTI entry text" },
+  { id: "G11", where: ["state"], when: "KPTI, after pti_finalize", sentence: "entry text that the user half of node n's pair maps lies on node n: what a CPU of n fetches on its way into the kernel, and keeps as a global translation in it, is its own node's frame" },
 ];
