@@ -10,6 +10,7 @@ import { type MemoryAccount, measureMemory } from "./accounting.js";
 import { POLICIES, withPolicy } from "./assemble.js";
 import type { BootParts } from "./boot-parts.js";
 import { bootableCpus, IMAGE_OFFSET, imageRuns, nodeOfAddress } from "./boot-place.js";
+import { checkedKernel } from "./checked-kernel.js";
 import { InputError } from "./inputs/input-error.js";
 import { sourceOf } from "./inputs/machine/load.js";
 import { framesBeyond, RecordedPages, recordedWindows } from "./recorded-pages.js";
@@ -59,6 +60,7 @@ export interface Booted extends BootParts {
   readonly recorded: RecordedPages;
   /** Bytes of text, rodata and tables by node, read from the tables; and what the closed form says. */
   memory(): MemoryAccount;
+  /** All invariants from the machine's bytes, at any moment: with areas copied, a CPU inside the firmware, a patch under way. */
   checkInvariants(): InvariantReport;
 }
 
@@ -77,7 +79,7 @@ export function boot(options: BootOptions): Booted {
     timeline: parts.boot.timeline,
     recorded: new RecordedPages(parts, recordedNodes),
     memory: () => measureMemory(parts),
-    checkInvariants: () => checkInvariants({ ...parts, reached: parts.boot.reached, witness }),
+    checkInvariants: () => checkInvariants(checkedKernel(parts, witness)),
   };
 }
 

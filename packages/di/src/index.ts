@@ -80,6 +80,8 @@ export interface Assembly {
   readonly tokens: readonly Token<unknown>[];
   /** @throws AssemblyError when no plugin of the assembly provides it */
   get<T>(wanted: Token<T>): T;
+  /** As {@link get}; undefined when no plugin of the assembly provides it: for whoever looks at kernels with and without a subsystem. */
+  find<T>(wanted: Token<T>): T | undefined;
 }
 
 /**
@@ -142,5 +144,6 @@ export function assemble(plugins: readonly Plugin[]): Assembly {
       if (!built.has(wanted.key)) throw new AssemblyError([`nobody provides ${wanted.id}`]);
       return built.get(wanted.key) as T;
     },
+    find<T>(wanted: Token<T>): T | undefined { return built.get(wanted.key) as T | undefined; },
   };
 }

@@ -80,3 +80,11 @@ test("tokens carry types", () => {
   class Wrong { constructor(@inject(Log) readonly name: string) {} }
   expect(Wrong).toBeDefined();
 });
+
+test("find gives what get gives, and nothing where get throws", () => {
+  const [here, absent] = [token<number>("test/Here"), token<number>("test/Absent")];
+  const assembly = assemble([plugin("p", [bindValue(here, 7)])]);
+  expect(assembly.find(here)).toBe(7);
+  expect(assembly.find(absent)).toBeUndefined();
+  expect(() => assembly.get(absent)).toThrow("nobody provides kreplica/test/Absent");
+});

@@ -38,6 +38,8 @@ export interface Efi {
   root(node: NodeId): Frame;
   /** Distinct roots. */
   readonly roots: readonly Frame[];
+  /** Roots made so far, by the node that has one: none before the first call or region. Looking at them makes none. */
+  readonly made: ReadonlyMap<NodeId, Frame>;
   /** Brings the kernel's part up to date; every call does it first. Linux: efi_sync_low_kernel_mappings. */
   refresh(): void;
   /** Runs `service` with a CPU on its EFI root, then puts the CPU back. */

@@ -35,6 +35,8 @@ export class EfiTables implements Efi {
     return [...new Set(this.byNode.values())];
   }
 
+  get made(): ReadonlyMap<NodeId, Frame> { return this.byNode; }
+
   root(node: NodeId): Frame {
     this.build();
     // One root stands for every node, or each holder's for the nodes nearest to it.

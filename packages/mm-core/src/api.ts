@@ -17,6 +17,7 @@ export { UserFrames } from "./mm/user-frames.js";
 export type { Area, VmaTree } from "./mm/vma-tree.js";
 export { type KernelDefect, KernelOptions } from "./options.js";
 export * from "./ports.js";
+export { type AddressRange, sameBytes } from "./same-bytes.js";
 export { KERNEL_DATA, KERNEL_TABLE_BITS, leafEntry, mappingOf, TABLE_BITS } from "./protection.js";
 export { copyImageToUser, userImageRange } from "./pti.js";
 export { seededRandom } from "./random.js";

@@ -1,6 +1,6 @@
 /** E3 to E5 and the strict permissions, checked on loaded modules by walking every holder's tables. */
 import type { NodeId } from "@kreplica/hw-x86/api";
-import type { KernelTables, Mapping, ReplicaView } from "@kreplica/mm-core/api";
+import type { AddressRange, KernelTables, Mapping, ReplicaView } from "@kreplica/mm-core/api";
 import type { Vmalloc, VmArea } from "@kreplica/vmalloc/api";
 import type { LoadedModule, ModuleLoader } from "./api.js";
 import { REPLICATED_TYPES, type MemoryType } from "./sections.js";
@@ -13,6 +13,8 @@ export interface ModuleWitnesses {
   readonly vmalloc: Vmalloc;
   readonly tables: KernelTables;
   readonly view: ReplicaView;
+  /** Sites of a patch under way, where copies may differ. */
+  readonly patchedNow?: readonly AddressRange[];
 }
 
 /** What a memory's pages must allow: writable, executable. */
@@ -61,7 +63,8 @@ function checkEqual(kernel: ModuleWitnesses, at: string, area: VmArea, findings:
   const first = seen(kernel.view.holders[0]!);
   for (const holder of kernel.view.holders.slice(1)) {
     const other = seen(holder);
-    const differs = first.findIndex((byte, i) => byte !== other[i]);
+    const open = (at: bigint): boolean => (kernel.patchedNow ?? []).some(({ start, end }) => at >= start && at < end);
+    const differs = first.findIndex((byte, i) => byte !== other[i] && !open(area.start + BigInt(i)));
     if (differs >= 0) findings.push({ id: "E4", detail: `${at} + 0x${differs.toString(16)}: node ${holder} has another byte` });
   }
 }

@@ -8,7 +8,7 @@ export * from "./api.js";
 export { cloneBelow } from "./clone-tables.js";
 export { CopyPerNode };
 export { checkInvariants } from "./invariants/check.js";
-export type { CheckedKernel } from "./invariants/subject.js";
+export type { CheckedKernel, OtherRoot } from "./invariants/subject.js";
 export { BootWitness } from "./invariants/witness.js";
 
 /** Replication by a policy. @param plan which holders get a PGD for an address space, and when */

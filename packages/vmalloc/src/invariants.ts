@@ -1,6 +1,6 @@
 /** E1, E2, E6 and E8 checked on live areas, by walking every holder's tables: what must be true when no operation is in flight. */
 import { NONE, type NodeId, type PhysMemory } from "@kreplica/hw-x86/api";
-import type { KernelLayout, KernelTables, ReplicaView } from "@kreplica/mm-core/api";
+import { type AddressRange, type KernelLayout, type KernelTables, type ReplicaView, sameBytes } from "@kreplica/mm-core/api";
 import type { Vmalloc, VmArea } from "./api.js";
 
 /** An invariant that does not hold, with where. */
@@ -13,6 +13,8 @@ export interface AreaWitnesses {
   readonly view: ReplicaView;
   readonly memory: PhysMemory;
   readonly layout: KernelLayout;
+  /** Sites of a patch under way, where copies may differ. */
+  readonly patchedNow?: readonly AddressRange[];
 }
 
 const hex = (address: bigint): string => `0x${address.toString(16)}`;
@@ -42,7 +44,7 @@ export function checkArea(kernel: AreaWitnesses, area: VmArea): AreaFinding[] {
       if (frames[i] !== expected) findings.push({ id: "E2", detail: `${hex(address)} on node ${holder} is frame ${frames[i]}, not ${expected}` });
       if (area.state !== "replicated") return;
       if (kernel.memory.nodeOf(frames[i]!) !== holder) findings.push({ id: "E2", detail: `${hex(address)} on node ${holder} lies on node ${kernel.memory.nodeOf(frames[i]!)}` });
-      if (!kernel.memory.equalFrames(frames[i]!, area.frames[page]!)) findings.push({ id: "E2", detail: `${hex(address)} on node ${holder} differs from the base copy` });
+      if (!sameBytes(kernel.memory, frames[i]!, area.frames[page]!, address, kernel.patchedNow)) findings.push({ id: "E2", detail: `${hex(address)} on node ${holder} differs from the base copy` });
     });
     if (area.state === "replicated" && new Set(frames).size !== holders.length) findings.push({ id: "E2", detail: `${hex(address)}: holders share a frame` });
     if (kernel.vmalloc.toFrame(address) !== frames[0]) findings.push({ id: "E8", detail: `${hex(address)}: vmalloc_to_page is not the lowest holder's frame` });

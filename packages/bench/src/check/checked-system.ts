@@ -9,6 +9,7 @@ import type { CpuId, NodeId } from "@kreplica/hw-x86";
 import { InvariantError } from "@kreplica/mm-core";
 import { BootWitness, checkInvariants } from "@kreplica/numa-replication";
 import { type BootOptions, type BootParts, prepare } from "../boot.js";
+import { checkedKernel } from "../checked-kernel.js";
 import { CheckFailure } from "./check-failure.js";
 import { FAMILIES, familyIndex, pluginsOf } from "./families.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "./family.js";
@@ -41,7 +42,8 @@ export class CheckedSystem implements Subject {
   private nested = 0;
   private readonly checked: boolean;
   private readonly witness: BootWitness;
-  private readonly families: readonly FamilyAtWork[];
+  /** None yet while the boot is looked at. */
+  private families: readonly FamilyAtWork[] = [];
   private readonly userOperations: ReadonlySet<string>;
   private readonly indexOf: ReadonlyMap<string, number>;
   /** Frames free by node, with nothing running. */
@@ -170,7 +172,9 @@ export class CheckedSystem implements Subject {
 
   private checkRules(only?: readonly string[]): void {
     if (!this.checked) return;
-    const report = checkInvariants({ ...this.parts, reached: this.parts.boot.reached, witness: this.witness }, only);
+    const kernel = checkedKernel(this.parts, this.witness);
+    const mapped = this.families.flatMap((family) => family.replicated?.() ?? []);
+    const report = checkInvariants({ ...kernel, replicatedAreas: [...(kernel.replicatedAreas ?? []), ...mapped] }, only);
     const first = report.violated[0];
     if (first) throw new CheckFailure(first.id, first.detail);
   }

@@ -6,6 +6,7 @@
  * `start` returns.
  */
 import type { Plugin } from "@kreplica/di";
+import type { AddressRange } from "@kreplica/mm-core";
 import type { BootParts } from "../boot-parts.js";
 import type { Drawing } from "./drawing.js";
 import type { Operation } from "./operation.js";
@@ -62,6 +63,8 @@ export interface FamilyAtWork<O extends Operation = Operation> {
   afterStep?(): void;
   /** At the end of a run, before anything of it is undone: everything the family knows, against the kernel. */
   compare?(): void;
+  /** What it maps to another frame on each node without an area of vmalloc: nothing that A4 forbids. */
+  replicated?(): readonly AddressRange[];
   /** Undoes what the run left, so that no frame is missing; families undo in the reverse of their order. */
   undo?(): void;
 }

@@ -1,6 +1,6 @@
 /** Group A: where copies are, what is in them, and what must not be copied. */
 import { isLeaf, isPresent } from "@kreplica/hw-x86/api";
-import { descriptorAddress, directAddress, imageAddress, imageFrame, pagesOf } from "@kreplica/mm-core/api";
+import { descriptorAddress, directAddress, imageAddress, imageFrame, pagesOf, sameBytes } from "@kreplica/mm-core/api";
 import { memoryNodes } from "../policy.js";
 import type { Verdict } from "./invariant.js";
 import { Flag, type Pages } from "./page-reader.js";
@@ -25,13 +25,13 @@ type Check = (subject: Subject, verdict: Verdict) => void;
 
 export const PLACEMENT_CHECKS: Readonly<Record<string, Check>> = {
   A1: (subject, verdict) => {
-    const { memory } = subject.kernel.entries;
+    const { entries, patchedNow } = subject.kernel;
     for (const node of subject.holders) {
       const pages = subject.reader.read(subject.root(node), subject.text.start, subject.text.pages);
       const first = subject.reader.read(subject.root(subject.holders[0]!), subject.text.start, subject.text.pages);
       for (let page = 0; page < subject.text.pages; page++) {
         if (!(pages.flags[page]! & Flag.Present)) verdict.fail(`node ${node} does not map ${at(subject.text, page)}`);
-        else if (!memory.equalFrames(pages.frames[page]!, first.frames[page]!)) verdict.fail(`node ${node} reads other bytes than node ${subject.holders[0]} at ${at(subject.text, page)}`);
+        else if (!sameBytes(entries.memory, pages.frames[page]!, first.frames[page]!, subject.text.start + BigInt(page) * 4096n, patchedNow)) verdict.fail(`node ${node} reads other bytes than node ${subject.holders[0]} at ${at(subject.text, page)}`);
       }
     }
   },

@@ -1,6 +1,6 @@
 /** What a check looks at: the machine's bytes, the roots its CPUs use, and what was witnessed while booting. */
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
-import type { AddressSpaces, BootStep, SwitchMm } from "@kreplica/mm-core/api";
+import type { AddressRange, AddressSpaces, BootStep, SwitchMm } from "@kreplica/mm-core/api";
 import { BOOT_STEPS, bootRoot, imageAddress, imageFrame, pagesOf } from "@kreplica/mm-core/api";
 import { PageReader } from "./page-reader.js";
 import type { WatchedKernel } from "./watched.js";
@@ -12,14 +12,21 @@ export interface CheckedKernel extends WatchedKernel {
   /** Which address space each CPU has loaded: what CR3 is held against. */
   readonly switcher: Pick<SwitchMm, "loaded">;
   /** Roots beside those of init_mm and of processes that a CPU may load: EFI's. */
-  readonly otherRoots?: readonly { readonly name: string; readonly root: Frame }[];
+  readonly otherRoots?: readonly OtherRoot[];
+  /** Roots CPUs load while they patch text; what they map of the kernel is brought up to date when they are. */
+  readonly pokingRoots?: readonly OtherRoot[];
   /** Boot step done last. */
   readonly reached: BootStep | undefined;
   /** What was seen while booting; without it the invariants about single steps are not reached. */
   readonly witness?: BootWitness;
   /** Areas of modules that have a copy on each holder. */
-  readonly replicatedAreas?: readonly { readonly start: bigint; readonly end: bigint }[];
+  readonly replicatedAreas?: readonly AddressRange[];
+  /** Sites of a patch under way: between two steps of it copies may differ there. */
+  readonly patchedNow?: readonly AddressRange[];
 }
+
+/** A root a CPU runs on while it calls the firmware or patches text. */
+export interface OtherRoot { readonly name: string; readonly root: Frame }
 
 /** A part of the image, live addresses. */
 export interface Part { readonly name: string; readonly start: bigint; readonly pages: number; /** First booted frame. */ readonly original: Frame }

@@ -1,6 +1,6 @@
 /** Writing kernel text: interface and token. */
 import { token } from "@kreplica/di";
-import type { NodeId } from "@kreplica/hw-x86/api";
+import type { Frame, NodeId } from "@kreplica/hw-x86/api";
 import type { TextCopy } from "./copies.js";
 import type { Emulation } from "./emulate.js";
 
@@ -72,5 +72,9 @@ export interface TextPoke {
   /** Distinct copies of at most two pages. */
   copies(address: bigint, length: number): readonly TextCopy[];
   readonly cost: PokeCost;
+  /** Sites of the patch under way: between its first store and its last copies may differ there. Empty otherwise. */
+  readonly underWay: readonly { readonly address: bigint; readonly length: number }[];
+  /** Roots of the poking address space by holder; none before the boot's step `poking-init`. */
+  readonly roots: ReadonlyMap<NodeId, Frame>;
 }
 export const TextPoke = token<TextPoke>("text-patch/TextPoke");

@@ -32,7 +32,8 @@ export class PokingSpace {
   readonly address: bigint;
   /** Loads of the poking root so far. */
   switches = 0;
-  private readonly roots = new Map<NodeId, Frame>();
+  /** By holder. */
+  readonly roots = new Map<NodeId, Frame>();
   private readonly leaves: Frame;
 
   /** @throws TextPatchError no-slot when table pages cannot be had; nothing is kept then */

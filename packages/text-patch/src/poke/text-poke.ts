@@ -1,6 +1,6 @@
 /** Writing kernel text: early, at run time, and under the INT3 protocol, always in every copy. */
 import { inject, injectable } from "@kreplica/di";
-import { Machine } from "@kreplica/hw-x86/api";
+import { type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { CpuState, InvariantError, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, TableMemory } from "@kreplica/mm-core/api";
 import { INT3 } from "../encode.js";
 import { TextPatchError } from "../errors.js";
@@ -22,6 +22,8 @@ export class ReplicaTextPoke implements TextPoke {
   /** Published while a batch is under way; every CPU's handler reads it. */
   private active: readonly Descriptor[] | undefined;
   private locked = false;
+  /** Sites being written. */
+  private open: readonly { readonly address: bigint; readonly length: number }[] = [];
   private counts = { framesWritten: 0, bytesWritten: 0, syncs: 0, interrupts: 0 };
 
   constructor(
@@ -43,6 +45,8 @@ export class ReplicaTextPoke implements TextPoke {
   }
 
   get cost(): PokeCost { return { ...this.counts, rootSwitches: 2 * (this.space?.switches ?? 0) }; }
+  get underWay(): readonly { readonly address: bigint; readonly length: number }[] { return this.open; }
+  get roots(): ReadonlyMap<NodeId, Frame> { return this.space?.roots ?? new Map(); }
   get pokingSpace(): PokingSpace { return this.poking(); }
 
   copies(address: bigint, length: number): readonly TextCopy[] { return copiesOf(this.tables, this.view, address, length); }
@@ -120,7 +124,7 @@ export class ReplicaTextPoke implements TextPoke {
       return { address, length: bytes.length, emulation: emulationOf(address, emulate ?? bytes) };
     });
     this.locked = true;
-    this.active = descriptors;
+    this.active = this.open = descriptors;
     try {
       for (const { address } of items) yield* this.phase("int3", address, Uint8Array.of(INT3));
       yield* this.sync("int3");
@@ -141,6 +145,7 @@ export class ReplicaTextPoke implements TextPoke {
     } finally {
       // Handlers that took the INT3 before the last sync have finished: the sync waited for them.
       this.active = undefined;
+      this.open = [];
       this.locked = false;
     }
     for (const { address, bytes } of items) this.verify(address, bytes);
@@ -189,7 +194,9 @@ export class ReplicaTextPoke implements TextPoke {
 
   *pokeSteps(address: bigint, bytes: Uint8Array): Generator<PokeStep, void> {
     if (bytes.length > Number(PAGE)) throw new TextPatchError("too-long", address, `${bytes.length} bytes; a poke reaches at most two pages, use copy`);
-    yield* this.phase("poke", address, bytes);
+    const before = this.open;
+    this.open = [...before, { address, length: bytes.length }];
+    try { yield* this.phase("poke", address, bytes); } finally { this.open = before; }
     this.verify(address, bytes);
   }
 

@@ -60,6 +60,8 @@ export class WitnessedTextPoke implements TextPoke {
   }
 
   get cost(): PokeCost { return this.target.cost; }
+  get underWay(): TextPoke["underWay"] { return this.target.underWay; }
+  get roots(): TextPoke["roots"] { return this.target.roots; }
   breakpoint(address: bigint): Emulation | undefined { return this.target.breakpoint(address); }
   synchronise(): void { this.target.synchronise(); this.watcher.step?.({ phase: "sync", address: 0n, node: -1, synchronised: true }); }
   verify(address: bigint, expected: Uint8Array): void { this.target.verify(address, expected); }

@@ -1,6 +1,6 @@
 /** Pages of the module area, the same frame on every node or one for each: mapped, protected, reached from every CPU. */
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
-import { KERNEL_DATA, PgdPlan } from "@kreplica/mm-core";
+import { type AddressRange, KERNEL_DATA, PgdPlan } from "@kreplica/mm-core";
 import type { Subject } from "../subject.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
 
@@ -76,6 +76,10 @@ class KernelPagesAtWork implements FamilyAtWork<KernelPageOperation> {
       case "kread": return this.read(this.system.cpu(o.cpu), page);
       case "krelax": return this.relax(this.system.cpu(o.cpu), page);
     }
+  }
+
+  replicated(): readonly AddressRange[] {
+    return [...this.mapped].filter(([, frames]) => new Set(frames.values()).size > 1).map(([page]) => ({ start: this.address(page), end: this.address(page) + 4096n }));
   }
 
   undo(): void { for (const page of [...this.mapped.keys()]) this.unmap(page); }

@@ -42,11 +42,16 @@ export function quietly(system: Subject, work: () => void): void {
   try { work(); } finally { system.watch.kernelStores = before; }
 }
 
-/** At the end of a run: now and then the full check after all. */
+/**
+ * At the end of a run: now and then the full check after all, while what the run made is still there (an area with copies, a module, a
+ * sealed page) and once more when all is gone. A run's first end is one of them, or a campaign of few runs would have none.
+ */
 export function fullCheckNowAndThen(system: Subject): void {
-  const nth = (runs.get(system) ?? 0) + 1;
-  runs.set(system, nth);
-  if (nth % FULL_CHECK_EVERY === 0) system.watch.kernelStores = true;
+  const nth = runs.get(system) ?? 0;
+  runs.set(system, nth + 1);
+  if (nth % FULL_CHECK_EVERY !== 0) return;
+  system.fullCheck();
+  system.watch.kernelStores = true;
 }
 
 /** Gives back empty tables behind the first 2 MiB of the two ranges areas lie in. */

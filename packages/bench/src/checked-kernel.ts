@@ -1,0 +1,27 @@
+/** What a check of the invariants is told of a booted kernel: its parts, and the exceptions its subsystems make. */
+import { Efi } from "@kreplica/efi";
+import type { BootWitness, CheckedKernel, OtherRoot } from "@kreplica/numa-replication";
+import { TextPoke } from "@kreplica/text-patch";
+import { Vmalloc } from "@kreplica/vmalloc";
+import type { BootParts } from "./boot-parts.js";
+
+/**
+ * Several sentences have exceptions (A1 an open patch phase, A4 areas with copies), and others are about roots that subsystems have (C2): which there
+ * are now is asked of whatever subsystems the kernel has. Nothing is made by asking.
+ */
+export function checkedKernel(parts: BootParts, witness?: BootWitness): CheckedKernel {
+  const { assembly } = parts;
+  const areas = assembly.find(Vmalloc)?.areas() ?? [];
+  const poke = assembly.find(TextPoke);
+  return {
+    ...parts, reached: parts.boot.reached, ...(witness ? { witness } : {}),
+    replicatedAreas: areas.filter(({ state }) => state === "replicated").map(({ start, pages }) => ({ start, end: start + BigInt(pages) * 4096n })),
+    otherRoots: rootsByNode("EFI's root", assembly.find(Efi)?.made),
+    pokingRoots: rootsByNode("the poking root", poke?.roots),
+    patchedNow: (poke?.underWay ?? []).map(({ address, length }) => ({ start: address, end: address + BigInt(length) })),
+  };
+}
+
+function rootsByNode(name: string, made: ReadonlyMap<number, number> = new Map()): OtherRoot[] {
+  return [...made].map(([node, root]) => ({ name: made.size === 1 ? name : `${name} of node ${node}`, root }));
+}

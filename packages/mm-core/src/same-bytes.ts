@@ -1,0 +1,24 @@
+/** Whether two frames say the same, but for places where they may differ: the sites of a patch that is under way. */
+import type { Frame, PhysMemory } from "@kreplica/hw-x86/api";
+
+const PAGE = 4096n;
+
+/** [start, end), virtual. */
+export interface AddressRange { readonly start: bigint; readonly end: bigint }
+
+/**
+ * @param address of the page both frames stand behind
+ * @param open places in which they may differ
+ */
+export function sameBytes(memory: PhysMemory, mine: Frame, theirs: Frame, address: bigint, open: readonly AddressRange[] = []): boolean {
+  if (memory.equalFrames(mine, theirs)) return true;
+  const places = open.filter(({ start, end }) => start < address + PAGE && end > address);
+  if (places.length === 0) return false;
+  const bytes = (frame: Frame): Uint8Array => {
+    const read = new Uint8Array(Number(PAGE));
+    memory.readBytes(BigInt(frame) << 12n, read);
+    return read;
+  };
+  const other = bytes(theirs);
+  return bytes(mine).every((byte, at) => byte === other[at] || places.some(({ start, end }) => address + BigInt(at) >= start && address + BigInt(at) < end));
+}
