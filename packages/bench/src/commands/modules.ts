@@ -62,6 +62,7 @@ export function registerModules(program: Command, context: CommandContext): void
 }
 
 async function act(options: Options, context: CommandContext): Promise<void> {
+  const { top } = options;
   const spec = readMachine(options);
   const { cpu, masterNode } = readPlacement(options, spec);
   const policy = policyOf(options, spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id));
@@ -92,7 +93,7 @@ async function act(options: Options, context: CommandContext): Promise<void> {
       schema: "kreplica.modules/1", machine: spec.name, kernel: options.kernel, policy: options.policy, place: options.place, replicate: options.replicate,
       runs: runs.map(({ design, costs }) => ({ design, total: totalOf(costs.modules), milliseconds: costs.milliseconds, refused: costs.refused, modules: costs.modules })),
     }));
-  } else context.print(modulesText(runs, options.top, `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`}${loaded > wanted.length ? ` and ${loaded - wanted.length} needed` : ""} on ${spec.name}, ${options.policy}`, spec.hertz.value, context.screen));
+  } else context.print(modulesText(runs, top, `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`}${loaded > wanted.length ? ` and ${loaded - wanted.length} needed` : ""} on ${spec.name}, ${options.policy}`, spec.hertz.value, context.screen));
   if (runs.some(({ costs }) => costs.refused.length > 0)) context.checkFailed();
 }
 
