@@ -91,6 +91,8 @@ export interface MachineSpec {
   readonly description: string;
   readonly nodes: readonly NodeSpec[];
   readonly cpus: readonly CpuSpec[];
+  /** What of sockets, cores and L3s was assumed, and by which rule. Absent: nothing. */
+  readonly assumedTopology?: string;
   /** Core clock the cycle figures are in, hertz; its range is what the clock may be while a test runs. */
   readonly hertz: Sourced;
   readonly l1i: CacheSpec;

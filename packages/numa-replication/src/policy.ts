@@ -54,14 +54,18 @@ export const everyNth = (nth: number): ReplicationPolicy => ({
   },
 });
 
-/** No copy for a node that has a holder within a distance: one copy a socket where sockets are split into nodes. @param within SLIT distance, 10 is local */
-export const perSocket = (within = 15): ReplicationPolicy => ({
-  name: "per-socket", summary: `a copy on each group of nodes within SLIT distance ${within} of one another`,
+/** One copy for every socket that has CPUs, on its first node with memory; the master's serves its own socket. A node without CPUs runs no kernel text and gets none. */
+export const perSocket = (): ReplicationPolicy => ({
+  name: "per-socket", summary: "one copy a socket, on its first node with memory",
   copies: BOTH, defects: NO_DEFECTS,
   chooseHolders(machine, master) {
+    const sockets = (node: NodeId): number[] => machine.spec.cpus.filter((cpu) => cpu.node === node).map((cpu) => cpu.socket);
     const holders = [master];
+    const served = new Set(sockets(master));
     for (const node of memoryNodes(machine)) {
-      if (!holders.some((holder) => machine.distance(node, holder) <= within)) holders.push(node);
+      if (sockets(node).every((socket) => served.has(socket))) continue;
+      holders.push(node);
+      for (const socket of sockets(node)) served.add(socket);
     }
     return holders;
   },

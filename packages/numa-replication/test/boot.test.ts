@@ -48,8 +48,9 @@ test("a node too small for its copy holds none, and nothing is left behind on it
 });
 
 describe("policies", () => {
-  const four = nodes(4);
-  const distance = [[10, 12, 21, 21], [12, 10, 21, 21], [21, 21, 10, 12], [21, 21, 12, 10]];
+  // Two sockets of two nodes, at distances that a rule of thumb would take for four.
+  const four = nodes(4).map((node) => ({ ...node, socket: node.id >> 1 }));
+  const distance = [[10, 17, 21, 28], [17, 10, 21, 21], [21, 21, 10, 17], [28, 21, 17, 10]];
   test.each([["per-node", PER_NODE, [0, 1, 2, 3]], ["text-only", TEXT_ONLY, [0, 1, 2, 3]], ["every second", everyNth(2), [1, 3]], ["per socket", perSocket(), [1, 2]]] as const)("%s", (_name, policy, holders) => {
     const { report, view, allocator } = boot({ nodes: four, distance, master: 1, policy });
     expect(view.holders).toEqual(holders);
@@ -57,6 +58,12 @@ describe("policies", () => {
     const copied = (purpose: "text" | "rodata") => [0, 1, 2, 3].filter((node) => allocator.usedFrames(node, purpose) > 0);
     expect(copied("text")).toEqual(holders.filter((node) => node !== 1));
     expect(copied("rodata")).toEqual(policy.copies.rodata ? holders.filter((node) => node !== 1) : []);
+  });
+
+  test("per socket: a node without CPUs holds no copy, whatever its distance, and a socket that spans nodes one", () => {
+    const { report, view } = boot({ nodes: [{ id: 0, memoryMiB: 64, cpus: 0 }, { id: 1, memoryMiB: 64, cpus: 1, socket: 7 }, { id: 2, memoryMiB: 64, cpus: 1, socket: 3 }, { id: 5, memoryMiB: 64, cpus: 1, socket: 7 }], master: 1, policy: perSocket() });
+    expect(view.holders).toEqual([1, 2]);
+    expect(report.violated).toEqual([]);
   });
 
   test("on one node every policy is a single copy", () => {

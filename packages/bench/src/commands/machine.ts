@@ -21,6 +21,7 @@ export function registerMachine(program: Command, context: CommandContext): void
       ["kreplica machine e5-2690v3-2s --json > mine.json", "a file to start an own machine from"],
       ["numactl --hardware > box.txt; kreplica machine box.txt", "this computer, latencies from distances"],
       ["mlc >> box.txt; kreplica machine box.txt", "the same with measured latencies"],
+      ["kreplica machine /sys/devices/system/node", "this computer, its sockets and cores as the firmware says"],
     ) + exitCodes)
     .action((named: string | undefined, options: JsonOption & { base?: string }) => {
       if (named === undefined) {

@@ -55,7 +55,7 @@ export async function run(words: readonly string[], commands: readonly RegisterC
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? ExitCode.Fine : ExitCode.BadInput;
     const stack = debug && thrown instanceof Error ? `${thrown.stack}\n` : "";
     if (thrown instanceof InputError) {
-      error(`kreplica: ${thrown.message}\n${stack}`);
+      error(`kreplica: ${thrown.message.replaceAll("\n", "\nkreplica: ")}\n${stack}`);
       return ExitCode.BadInput;
     }
     const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);

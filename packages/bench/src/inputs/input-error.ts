@@ -16,15 +16,25 @@ export interface InputFault {
   readonly reason: string;
   /** What would put it right, a clause in the imperative without a full stop. */
   readonly remedy: string;
+  /** What else is wrong with the same input, in its order. */
+  readonly others?: readonly InputFault[];
 }
 
+/** Faults that are spelt out: a file that is wrong from end to end must not fill the screen. */
+const MOST_LISTED = 20;
+
 const sentence = (clause: string): string => clause.charAt(0).toUpperCase() + clause.slice(1) + (/[.!?]$/.test(clause) ? "" : ".");
+
+function lineOf({ file, line, offset, unpacked, field, reason, remedy }: InputFault): string {
+  const place = offset !== undefined ? `${file} at byte ${offset}${unpacked ? " of what it unpacks to" : ""}` : line !== undefined ? `${file}:${line}` : file;
+  return `${place}: ${field === undefined ? "" : `${field}: `}${reason}. ${sentence(remedy)}`;
+}
 
 /**
  * An input that cannot be used; the command ends with exit code 2.
  *
  * Its message reads `FILE:LINE: FIELD: reason. Remedy.`, leaving out what does not apply; an offset reads `FILE at byte N`, in a
- * packed file `FILE at byte N of what it unpacks to`.
+ * packed file `FILE at byte N of what it unpacks to`. Further faults of the same input follow, a line each.
  */
 export class InputError extends Error implements InputFault {
   override readonly name = "InputError";
@@ -35,11 +45,13 @@ export class InputError extends Error implements InputFault {
   readonly field?: string;
   readonly reason: string;
   readonly remedy: string;
+  readonly others: readonly InputFault[];
 
   constructor(fault: InputFault) {
-    const { file, line, offset, unpacked, field, reason, remedy } = fault;
-    const place = offset !== undefined ? `${file} at byte ${offset}${unpacked ? " of what it unpacks to" : ""}` : line !== undefined ? `${file}:${line}` : file;
-    super(`${place}: ${field === undefined ? "" : `${field}: `}${reason}. ${sentence(remedy)}`);
+    const { file, line, offset, unpacked, field, reason, remedy, others = [] } = fault;
+    const more = others.length + 1 - MOST_LISTED;
+    super([fault, ...others].slice(0, MOST_LISTED).map(lineOf).join("\n") + (more > 0 ? `\nand ${more} more` : ""));
+    this.others = others;
     this.file = file;
     this.reason = reason;
     this.remedy = remedy;
@@ -50,12 +62,16 @@ export class InputError extends Error implements InputFault {
   }
 }
 
-/** Behind the reason of the one fault that is told of several. @param more how many others there are */
-export const andMore = (more: number): string => (more === 0 ? "" : ` (and ${more} more fault${more === 1 ? "" : "s"})`);
+/** Everything that is wrong with an input, told at once. @param faults in the order they are told; at least one */
+export function allFaults(faults: readonly InputFault[]): InputError {
+  const [first, ...others] = faults;
+  return new InputError({ ...first!, others });
+}
 
 /** What an error was made of, as plain data without what is absent. */
-export const faultOf = ({ file, line, offset, unpacked, field, reason, remedy }: InputError): InputFault => ({
+export const faultOf = ({ file, line, offset, unpacked, field, reason, remedy, others }: InputError): InputFault => ({
   file, reason, remedy, ...(line === undefined ? {} : { line }), ...(offset === undefined ? {} : { offset }), ...(unpacked === undefined ? {} : { unpacked }), ...(field === undefined ? {} : { field }),
+  ...(others.length === 0 ? {} : { others }),
 });
 
 /** Reason and remedy of a file that cannot be looked at. @param error of node:fs @param remedy for a path where nothing is */

@@ -77,11 +77,13 @@ function nodesText(machine: MachineSpec, screen: Screen): string {
       cpus.length === 0 ? "none" : brokenAtCommas(formatCpuList(cpus.map((cpu) => cpu.id).sort((a, b) => a - b)), screen.columns - 52),
     ];
   });
-  return heading("Nodes", `${sockets} socket${sockets === 1 ? "" : "s"}, ${cores} cores, ${machine.cpus.length} CPUs, ${clock}, addresses of ${machine.physicalBits} bits, virtual ${machine.virtualBits}`, screen)
+  const guess = machine.assumedTopology === undefined ? "" : ` ${MARK}`;
+  return heading("Nodes", `${sockets} socket${sockets === 1 ? "" : "s"}${guess}, ${cores} cores${guess}, ${machine.cpus.length} CPUs, ${clock}, addresses of ${machine.physicalBits} bits, virtual ${machine.virtualBits}`, screen)
     + renderTable([
       { head: "node", align: "right" }, { head: "memory", align: "right" }, ...(placed ? [{ head: "from", align: "right" } as const] : []),
       { head: "socket", align: "right" }, { head: "cores", align: "right" }, { head: "L3s", align: "right" }, { head: "CPUs" },
-    ], rows, screen);
+    ], rows, screen)
+    + (machine.assumedTopology === undefined ? "" : hanging(MARK, `a guess: ${machine.assumedTopology}. A copy of /sys/devices/system with node and cpu, or JSON, says it`, screen));
 }
 
 function cachesText(machine: MachineSpec, screen: Screen): string {

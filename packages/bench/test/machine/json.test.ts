@@ -55,7 +55,7 @@ const document = jsonText(machineDocument(tiny));
 const lineWith = (text: string): number => document.split("\n").findIndex((line) => line.includes(text)) + 1;
 
 test.each<[string, string, RegExp]>([
-  ["unknown field", document.replace('"latencySpread"', '"latencySpred"'), /^m\.json:\d+: latencySpred: no such field \(and 1 more fault\)\. Did you mean latencySpread\?/],
+  ["unknown field", document.replace('"latencySpread"', '"latencySpred"'), /^m\.json:\d+: latencySpred: no such field\. Did you mean latencySpread\?\nm\.json:1: latencySpread: missing\./],
   ["unknown inner field", document.replace('"cyclesPerInstruction"', '"cpi"'), /^m\.json:\d+: costs\.cpi: no such field/],
   ["missing field", document.replace(/ {2}"distance": .*\n/, ""), /^m\.json:1: distance: missing/],
   ["text for a number", document.replace('"physicalBits": 46', '"physicalBits": "46"'), new RegExp(`^m\\.json:${lineWith("physicalBits")}: physicalBits: "46" where a value of type number is expected`)],

@@ -64,6 +64,20 @@ describe("faults name the line and the field", () => {
   ])("%s", (_what, text, message) => { expect(() => parse(text)).toThrow(message); });
 });
 
+test("all faults of a file at once, of both matrices", () => {
+  const bad = fixture("haswell-2s.mlc.txt").replace("141.2", "fast").replace("98.8", "0").replace("30284.0", "");
+  expect(() => parse(bad)).toThrow(/^mlc\.txt:6: .*row 1, column 0: "fast".*\nmlc\.txt:6: .*column 1: "0".*\nmlc\.txt:\d+: memory bandwidths, row 1: 1 figures for 2 nodes/);
+});
+
+test("columns and rows that go on in the next line, as a terminal of 80 columns shows 16 nodes", () => {
+  const ids = Array.from({ length: 16 }, (_, id) => id);
+  const row = (i: number): string => `       ${i}\t${ids.map((j) => `${(i === j ? 80 : 130 + j) + 0.5}`).join("\t ")}`;
+  const whole = ["Measuring idle latencies (in ns)...", "\t\tNuma node", `Numa node\t${ids.join("\t")}`, ...ids.map(row)];
+  const folded = whole.flatMap((line) => { const words = line.split("\t"); return words.length < 9 ? [line] : [words.slice(0, 9).join("\t"), words.slice(9).join("\t")]; });
+  expect(folded.length).toBe(whole.length + 17);
+  expect(parse(folded.join("\n"))).toEqual(parse(whole.join("\n")));
+});
+
 test("alone: the true matrices, CPUs and memory of the base's nodes, distances from latencies", () => {
   const machine = machineFromTools(fixture("haswell-2s.mlc.txt"), "mlc.txt", "box", haswell);
   expect(checkMachine(machine)).toEqual([]);

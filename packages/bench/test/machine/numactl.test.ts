@@ -79,7 +79,57 @@ describe("faults name the line and the field", () => {
     ["10 to another", with_(10, "  0:  10  10"), /^box\.txt:11: node distances, row 0, column 1/],
     ["no NUMA", "No NUMA support available on this system.", /^box\.txt:1: numactl found no NUMA/],
     ["nothing", "available: 0 nodes ()", /^box\.txt:1: no line `node N cpus:`/],
-  ])("%s", (_what, text, message) => { expect(() => parse(text)).toThrow(message); });
+  ])("%s", (_what, text, message) => { expect(() => parse(text)).toThrow(new RegExp(message, "m")); });
+
+  test("all of them at once, from the first line to the last, and no more than twenty spelt out", () => {
+    const wrong = lines.map((line, i) => ({ 2: "node 0 cpus: 0 x", 3: "node 0 size: plenty", 6: "node 1 size: none", 10: "  0:  10  9", 11: "  1:  21  11" })[i] ?? line).join("\n");
+    let message = "";
+    try { parse(wrong); } catch (error) { ({ message } = error as Error); }
+    expect(message.split("\n").map((each) => each.slice(0, 34))).toEqual([
+      expect.stringContaining("box.txt:3: node 0 cpus: not a"), expect.stringContaining('box.txt:4: node 0 size: "plenty"'), expect.stringContaining('box.txt:7: node 1 size: "none"'),
+      expect.stringContaining("box.txt:11: node distances, row 0"), expect.stringContaining("box.txt:12: node distances, row 1"),
+    ]);
+    const many = Array.from({ length: 30 }, (_, id) => `node ${id} cpus: x`).join("\n");
+    try { parse(`available: 30 nodes (0-29)\n${many}`); } catch (error) { ({ message } = error as Error); }
+    expect(message.split("\n")).toHaveLength(21);
+    // A size is missing of each, too; and there are no distances.
+    expect(message.split("\n").at(-1)).toBe("and 41 more");
+  });
+});
+
+describe("rows broken by a narrow terminal", () => {
+  const box: Drawn = { nodes: [0, 1, 2].map((id) => ({ id, cpus: Array.from({ length: 40 }, (_, i) => id * 40 + i), mebibytes: 4096 })), distance: [[10, 21, 31], [21, 10, 31], [31, 31, 10]] };
+  const whole = printed(box, 3, 1000, false, "\n");
+
+  test("between numbers are read, in the table of distances too", () => {
+    const folded = whole.replace(/^node +0 +1 +2$/m, "node   0   1\n  2").replace(/^( *\d: +\d+ +\d+) +/gm, "$1\n ");
+    expect(folded.split("\n").length).toBe(whole.split("\n").length + 4);
+    expect(parse(folded).distance).toEqual(box.distance);
+  });
+
+  test("inside a number are refused where that is, at every width that does it", () => {
+    let broken = 0;
+    for (let width = 30; width < 110; width++) {
+      const lines = whole.split("\n").flatMap((line) => (/cpus:/.test(line) ? line.match(new RegExp(`.{1,${width}}`, "g"))! : [line]));
+      const cut = lines.findIndex((line, i) => /^\d/.test(line) && /\d$/.test(lines[i - 1]!));
+      if (cut < 0) {
+        expect(parse(lines.join("\n")).nodes.map((node) => node.cpus)).toEqual(box.nodes.map((node) => node.cpus));
+        continue;
+      }
+      broken++;
+      const [, end] = /(\d+)$/.exec(lines[cut - 1]!)!;
+      const [, begin] = /^(\d+)/.exec(lines[cut]!)!;
+      expect(() => parse(lines.join("\n")), `${width}`).toThrow(`box.txt:${cut + 1}: node ${/^node (\d)/.exec(lines.slice(0, cut).filter((line) => line.startsWith("node")).at(-1)!)![1]!} cpus: the list is broken inside a number: ${end!} at the end of the line before and ${begin!} here are ${end!}${begin!}. Join the lines`);
+    }
+    expect(broken).toBeGreaterThan(20);
+  });
+
+  test("inside a number, where that gives another number: the list that goes on is suspected", () => {
+    expect(() => parse("node 0 cpus: 0 1\n5 20\nnode 0 size: 9 MB\nnode 1 cpus: 1 3\nnode 1 size: 9 MB\nnode distances:\nnode 0 1\n0: 10 21\n1: 21 10\n"))
+      .toThrow(/^box\.txt:4: node 1 cpus: CPU 1 is listed twice, here and in node 0; perhaps the list of node 0, which goes on in the next line, was broken inside a number\. Join the lines/);
+    expect(() => parse("node 0 cpus: 0\nnode 0 size: 9 MB\nnode 1 cpus: 1\nnode 1 size: 9 MB\nnode distances:\nnode 0 1\n0: 10 2\n1\n1: 21 10\n"))
+      .toThrow(/^box\.txt:7: node distances, row 0: 3 figures for 2 nodes; perhaps the row, which goes on in the next line, was broken inside a number/);
+  });
 });
 
 test("a one-node machine needs no distances", () => {

@@ -1,6 +1,7 @@
 /// <reference types="node" />
 /** Copies of /sys/devices/system/node: written to a directory, read back; what the firmware reports; what can be wrong. */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import * as fc from "fast-check";
@@ -89,6 +90,130 @@ test("what the firmware reports of a memory stands for its initiators, and keeps
   expect(machineFromSysfs(directory(unknown), "box", haswell).latencyNs).toEqual(plain.latencyNs);
 });
 
+describe("classes of access", () => {
+  /** CPUs and memory in node 0, a device without either in node 1, memory alone in node 2. */
+  const device = (): Record<string, string | undefined> => ({
+    "node0/cpulist": "0-3\n", "node0/distance": "10 13 15\n", "node0/meminfo": meminfo(0, 1 << 22),
+    "node1/cpulist": "\n", "node1/distance": "13 10 16\n", "node1/meminfo": meminfo(1, 0),
+    "node2/cpulist": "\n", "node2/distance": "15 16 10\n", "node2/meminfo": meminfo(2, 1 << 22),
+    "node2/access0/initiators/read_latency": "7\n", "node2/access0/initiators/read_bandwidth": "400000\n", "node2/access0/initiators/node1/online": "",
+  });
+  const cpus = { "node2/access1/initiators/read_latency": "240\n", "node2/access1/initiators/read_bandwidth": "21000\n", "node2/access1/initiators/node0/online": "" };
+  const read = (files: Record<string, string | undefined>) => machineFromSysfs(directory(files), "box", haswell);
+
+  test("the CPUs' own class counts, not the nearer one of a device without CPUs", () => {
+    const machine = read({ ...device(), ...cpus });
+    expect(checkMachine(machine)).toEqual([]);
+    expect([machine.latencyNs[0]![2], machine.bandwidthMBs[0]![2]]).toEqual([240, 21_000]);
+    expect(machine.sources.join("\n")).not.toContain("passed over");
+  });
+
+  test("a device's class alone is passed over, and that is said: distances count", () => {
+    const plain = read({ ...device(), "node2/access0/initiators/read_latency": undefined, "node2/access0/initiators/read_bandwidth": undefined });
+    const lost = { ...device(), "node2/access0/initiators/node1/online": undefined };
+    for (const files of [device(), lost]) {
+      const machine = read(files);
+      expect([machine.latencyNs, machine.bandwidthMBs]).toEqual([plain.latencyNs, plain.bandwidthMBs]);
+      expect(machine.sources.join("\n")).toContain("passed over: what the firmware reports of the memory of node 2, since it is seen from devices without CPUs");
+    }
+  });
+
+  test("where the CPUs' class leaves a figure out, class 0 gives it only if its initiators have CPUs", () => {
+    const half = { ...device(), ...cpus, "node2/access1/initiators/read_latency": "0\n" };
+    expect(read(half).latencyNs[0]![2]).toBe(read({ ...device(), "node2/access0/initiators/read_latency": undefined }).latencyNs[0]![2]);
+    expect(read(half).bandwidthMBs[0]![2]).toBe(21_000);
+    const near = { ...half, "node2/access0/initiators/node1/online": undefined, "node2/access0/initiators/node0/online": "" };
+    expect(read(near).latencyNs[0]![2]).toBe(7);
+  });
+});
+
+describe("the CPUs' topology beside the nodes", () => {
+  /** Two packages of two nodes each, threads numbered in turns: what no rule could guess. */
+  const tree = (topology: (cpu: number) => Record<string, string>, prefix = "cpu"): Record<string, string | undefined> => {
+    const files: Record<string, string | undefined> = {};
+    for (const id of [0, 1, 2, 3]) {
+      files[`node/node${id}/cpulist`] = `${[0, 4, 8, 12].map((first) => first + id).join(",")}\n`;
+      files[`node/node${id}/distance`] = `${[0, 1, 2, 3].map((to) => (to === id ? 10 : 20)).join(" ")}\n`;
+      files[`node/node${id}/meminfo`] = meminfo(id, 1 << 22);
+    }
+    for (let cpu = 0; cpu < 16; cpu++) for (const [name, text] of Object.entries(topology(cpu))) files[`${prefix}/cpu${cpu}/topology/${name}`] = `${text}\n`;
+    return files;
+  };
+  const listed = (cpu: number): Record<string, string> => ({ physical_package_id: `${(cpu & 1) * 36}`, core_cpus_list: `${cpu & ~8},${cpu | 8}`, core_id: `${cpu}` });
+  const read = (files: Record<string, string | undefined>) => machineFromSysfs(directory(files), "box", haswell);
+
+  test("gives sockets and cores, and then nothing is a guess", () => {
+    const machine = read(tree(listed));
+    expect(checkMachine(machine)).toEqual([]);
+    expect(machine.cpus.map(({ id, socket }) => socket === (id & 1))).toEqual(Array.from({ length: 16 }, () => true));
+    expect(machine.cpus.map(({ core }, id) => core === machine.cpus[id ^ 8]!.core)).toEqual(Array.from({ length: 16 }, () => true));
+    expect(new Set(machine.cpus.map(({ core }) => core)).size).toBe(8);
+    expect([machine.assumedTopology, machine.sources.join("\n")]).toEqual([undefined, expect.stringContaining("sockets and cores: cpuN/topology there")]);
+    // The same without the lists: cores by their id in the package; and by the older name of the list.
+    const ids = read(tree((cpu) => ({ physical_package_id: `${cpu & 1}`, core_id: `${(cpu & 7) >> 1}` })));
+    expect(ids.cpus).toEqual(machine.cpus);
+    const older = read(tree((cpu) => { const { core_cpus_list, ...rest } = listed(cpu); return { ...rest, thread_siblings_list: core_cpus_list! }; }));
+    expect(older.cpus).toEqual(machine.cpus);
+  });
+
+  test("is found over the nodes' own links, which a plain copy keeps", () => {
+    const path = directory(tree(listed, "elsewhere"));
+    expect(machineFromSysfs(path, "box", haswell).assumedTopology).toContain("sockets, from distances");
+    for (let cpu = 0; cpu < 16; cpu++) symlinkSync(`../../elsewhere/cpu${cpu}`, join(path, `node/node${cpu & 3}/cpu${cpu}`));
+    expect(machineFromSysfs(path, "box", haswell).cpus).toEqual(read(tree(listed)).cpus);
+  });
+
+  test("two packages in one node: sockets divide it, and its L3s", () => {
+    const files: Record<string, string> = { "node/node0/cpulist": "0-3\n", "node/node0/distance": "10\n", "node/node0/meminfo": meminfo(0, 1 << 22) };
+    for (let cpu = 0; cpu < 4; cpu++) Object.assign(files, { [`cpu/cpu${cpu}/topology/physical_package_id`]: `${cpu >> 1}\n`, [`cpu/cpu${cpu}/topology/core_id`]: `${cpu & 1}\n` });
+    expect(read(files).cpus.map(({ socket, core, l3 }) => [socket, core, l3])).toEqual([[0, 0, 0], [0, 1, 0], [1, 2, 1], [1, 3, 1]]);
+  });
+
+  test("a package the firmware does not know, or of some CPUs only: sockets are a guess", () => {
+    expect(read(tree((cpu) => ({ ...listed(cpu), physical_package_id: "-1" }))).assumedTopology).toBeDefined();
+    const some = tree(listed);
+    delete some["cpu/cpu7/topology/physical_package_id"];
+    expect(read(some).assumedTopology).toBeDefined();
+  });
+
+  test.each<[string, Record<string, string>, RegExp]>([
+    ["no number of a package", { physical_package_id: "one" }, /physical_package_id:1: .*"one" is not the number of a package/],
+    ["no list", { core_cpus_list: "3-1" }, /core_cpus_list:1: .*is not a list of CPUs/],
+    ["another core's list", { core_cpus_list: "1,9" }, /core_cpus_list:1: .*does not name CPU 0 itself/],
+  ])("%s is refused", (_what, change, message) => {
+    expect(() => read(tree((cpu) => (cpu === 0 ? { ...listed(0), ...change } : listed(cpu))))).toThrow(message);
+  });
+});
+
+test("links that lead in circles are no trap: nothing is searched", () => {
+  const files = haswellFiles();
+  const path = directory({ ...files, "node0/access0/initiators/read_latency": "90\n" });
+  for (const [to, name] of [["..", "node0/cpu0"], ["node0", "node0/loop"], [".", "self"], ["../node0", "node0/node0"], ["cpu1", "node0/cpu1"], ["../../node0", "node0/access0/initiators/node0"], ["access1", "node0/access1"]] as const) symlinkSync(to, join(path, name));
+  const machine = machineFromSysfs(path, "box", haswell);
+  expect([machine.cpus.length, machine.latencyNs[0]![0]]).toEqual([48, 90]);
+  const circle = directory({ online: "0\n" });
+  symlinkSync("node0", join(circle, "node0"));
+  expect(() => machineFromSysfs(circle, "box", haswell)).toThrow(/node0\/cpulist:1: node0\/cpulist: missing/);
+});
+
+test("the copy that docs/machines.md advises ends, and is read; cp -rL is advised nowhere", ({ skip }) => {
+  const repository = new URL("../../../../", import.meta.url);
+  const advice = [...readFileSync(new URL("docs/machines.md", repository), "utf8").matchAll(/^ {4}((?:mkdir|cp) .*?)(?: +#.*)?$/gm)].map(([, command]) => command!);
+  expect(advice).toEqual(["mkdir box", "cp -r /sys/devices/system/node /sys/devices/system/cpu box"]);
+  for (const file of ["packages/bench/src/inputs/machine/sysfs-files.ts", "packages/bench/src/inputs/machine/sysfs-nodes.ts", "packages/bench/src/commands/machine.ts", "README.md", "docs/machines.md"]) expect(readFileSync(new URL(file, repository), "utf8"), file).not.toMatch(/cp -\w*L\w* \/sys/);
+  if (!existsSync("/sys/devices/system/node/node0")) {
+    console.error("SKIPPED: no /sys/devices/system/node here to copy");
+    return skip();
+  }
+  const folder = directory({});
+  // Complaints about unreadable files are expected: the copy's exit code says nothing.
+  for (const command of advice) spawnSync("sh", ["-c", command], { cwd: folder, timeout: 100_000 });
+  const copied = machineFromSysfs(join(folder, "box"), "box", haswell);
+  expect(checkMachine(copied)).toEqual([]);
+  const live = machineFromSysfs("/sys/devices/system/node", "box", haswell);
+  expect([copied.cpus, copied.nodes, copied.distance, copied.assumedTopology]).toEqual([live.cpus, live.nodes, live.distance, live.assumedTopology]);
+}, 120_000);
+
 test("links inside the copy are followed, links to nowhere are as if absent", () => {
   const path = directory({ "real/cpulist": "0-1\n", "real/distance": "10\n", "real/meminfo": meminfo(0, 1 << 20) });
   symlinkSync("real", join(path, "node0"));
@@ -116,5 +241,12 @@ describe("faults name the file and the field", () => {
     ["an endless file", { "node1/meminfo": "x".repeat(70_000) }, /node1\/meminfo: cannot be read/],
   ])("%s", (_what, change, message) => {
     expect(() => machineFromSysfs(directory({ ...haswellFiles(), ...change }), "box", haswell)).toThrow(message);
+  });
+
+  test("all of them at once, of every node", () => {
+    const change = { "node0/cpulist": "0-x\n", "node0/meminfo": "nothing\n", "node1/distance": "21 x\n", "node1/access0/initiators/read_latency": "fast\n" };
+    let message = "";
+    try { machineFromSysfs(directory({ ...haswellFiles(), ...change }), "box", haswell); } catch (error) { ({ message } = error as Error); }
+    expect(message.split("\n").map((line) => /box\d+\/([^:]+):1:/.exec(line)?.[1])).toEqual(["node0/cpulist", "node0/meminfo", "node1/distance", "node1/access0/initiators/read_latency"]);
   });
 });

@@ -5,7 +5,7 @@
 import type { Cpu, CpuId, FrameRange, Machine, MachineSpec, NodeId, PhysMemory } from "@kreplica/hw-x86/api";
 
 /** One node of a {@link stubMachine}. */
-export interface StubNode { readonly id: NodeId; readonly memoryMiB: number; readonly cpus: number }
+export interface StubNode { readonly id: NodeId; readonly memoryMiB: number; readonly cpus: number; /** Absent: a socket of its own. */ readonly socket?: number }
 
 export class StubMemory implements PhysMemory {
   private readonly frames = new Map<number, Uint32Array>();
@@ -118,7 +118,8 @@ export function stubMachine(nodes: readonly StubNode[], distance?: readonly (rea
   const position = (node: NodeId): number => nodes.findIndex((each) => each.id === node);
   const interrupts: string[] = [];
   return {
-    spec: undefined as unknown as MachineSpec,
+    // All of a machine's description that the kernel asks for.
+    spec: { cpus: cpus.map(({ id, node }) => ({ id, node, core: id, l3: node, socket: nodes[position(node)]!.socket ?? node })) } as unknown as MachineSpec,
     memory: new StubMemory(ranges),
     nodes: nodes.map((node) => node.id),
     cpuIds: cpus.map((cpu) => cpu.id),

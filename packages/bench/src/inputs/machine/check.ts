@@ -4,7 +4,7 @@
  */
 import { machineSpecFaults } from "@kreplica/hw-x86";
 import type { CacheSpec, MachineSpec, Sourced, TlbSpec } from "@kreplica/hw-x86/api";
-import { cutOff } from "./on-base.js";
+import { cutOff } from "./found-node.js";
 
 /** One thing wrong with a machine. */
 export interface MachineFault {

@@ -2,7 +2,8 @@
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { isLatencyChecker, parseLatencyChecker, type LatencyChecker, type LatencyCheckerMatrix } from "./memory-latency-checker.js";
 import { isNumactlHardware, parseNumactlHardware, type NumactlHardware } from "./numactl-hardware.js";
-import { cutOff, machineOnFound, type FoundNode } from "./on-base.js";
+import { cutOff, type FoundNode } from "./found-node.js";
+import { machineOnFound } from "./on-base.js";
 import { TextLines } from "./text-lines.js";
 
 /** Whether either tool's output is in the text. */
@@ -33,6 +34,7 @@ export function machineFromTools(source: string, file: string, name: string, bas
     ...(measured ? { latencyNs: withOwn(inOrder(measured.latencyNs)) } : {}),
     ...(measured?.bandwidthMBs ? { bandwidthMBs: inOrder(measured.bandwidthMBs) } : {}),
     certain: numactl !== undefined,
+    fromFirmware: numactl !== undefined,
   }, base);
 }
 
@@ -52,12 +54,13 @@ function alongside(numactl: NumactlHardware, measured: LatencyChecker | undefine
     const j = numactl.nodes[i]!.cpus.length === 0 ? -1 : row.findIndex((value, to) => value === 255 && numactl.nodes[to]!.memoryBytes > 0);
     if (j < 0) continue;
     const { reason, remedy } = cutOff(ids[i]!, ids[j]!);
-    throw text.fault(text.lines.findIndex((line) => new RegExp(`^\\s*${ids[i]!}:`).test(line)), `node distances, row ${ids[i]!}, column ${ids[j]!}`, reason, remedy);
+    text.report(text.lines.findIndex((line) => new RegExp(`^\\s*${ids[i]!}:`).test(line)), `node distances, row ${ids[i]!}, column ${ids[j]!}`, reason, remedy);
   }
   for (const matrix of measured ? [measured.latencyNs, measured.bandwidthMBs] : []) {
     const stranger = matrix && [...matrix.columns, ...matrix.rows.keys()].find((id) => !ids.includes(id));
-    if (stranger !== undefined) throw text.fault(matrix!.line, undefined, `the matrix has node ${stranger}, which numactl does not list`, "give output of one machine");
+    if (stranger !== undefined) text.report(matrix!.line, undefined, `the matrix has node ${stranger}, which numactl does not list`, "give output of one machine");
   }
+  text.settle();
   return numactl;
 }
 

@@ -2,7 +2,7 @@
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import type { z } from "zod";
 import { dataFile } from "../../data-files.js";
-import { andMore, InputError } from "../input-error.js";
+import { allFaults, InputError, type InputFault } from "../input-error.js";
 import { parseJsonText, type JsonText } from "../json-text.js";
 import { nearest } from "../nearest.js";
 import { checkMachine } from "./check.js";
@@ -18,13 +18,17 @@ const SCHEMA_FILE = dataFile("machine.schema.json");
 type Path = readonly PropertyKey[];
 
 /** What zod found, in the words of the other readers. */
-function explain(issue: z.core.$ZodIssue, document: JsonText): { path: Path; reason: string; remedy: string } {
+function explain(issue: z.core.$ZodIssue, document: JsonText): { path: Path; reason: string; remedy: string }[] {
   const { path } = issue;
-  if (issue.code === "unrecognized_keys") {
-    const key = issue.keys[0]!;
+  if (issue.code !== "unrecognized_keys") return [explainValue(issue, document)];
+  return issue.keys.map((key) => {
     const meant = path.length === 0 ? nearest(key, Object.keys(machineShape)) : undefined;
     return { path: [...path, key], reason: "no such field", remedy: meant ? `did you mean ${meant}?` : "remove it" };
-  }
+  });
+}
+
+function explainValue(issue: z.core.$ZodIssue, document: JsonText): { path: Path; reason: string; remedy: string } {
+  const { path } = issue;
   const there = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], document.value);
   if (there === undefined) return { path, reason: "missing", remedy: 'add it; only a file that names a "base" may leave out fields, whole ones' };
   const found = typeof there === "object" ? (Array.isArray(there) ? "a list" : there === null ? "null" : "an object") : JSON.stringify(there).slice(0, 40);
@@ -47,16 +51,15 @@ function explain(issue: z.core.$ZodIssue, document: JsonText): { path: Path; rea
  */
 export function machineFromJson(text: string, file: string, name: string, presetNamed: (name: string, where: string) => MachineSpec): MachineSpec {
   const document = parseJsonText(text, file);
-  const fail = (path: Path, reason: string, remedy: string): never => {
-    throw new InputError({ file, line: document.lineOf(path), ...(path.length > 0 ? { field: fieldName(path) } : {}), reason, remedy });
-  };
+  const faultAt = (path: Path, reason: string, remedy: string): InputFault => ({ file, line: document.lineOf(path), ...(path.length > 0 ? { field: fieldName(path) } : {}), reason, remedy });
+  const fail = (path: Path, reason: string, remedy: string): never => { throw new InputError(faultAt(path, reason, remedy)); };
   const { value } = document;
   if (typeof value !== "object" || value === null || Array.isArray(value)) return fail([], "not an object", "a machine file is one JSON object");
 
   let machine: MachineSpec;
   if ("base" in value) {
     const read = machineOnBase.safeParse(value);
-    if (!read.success) return refuse(read.error, document, fail);
+    if (!read.success) throw refused(read.error, document, faultAt);
     const { base, $schema: _, schema: _s, ...own } = read.data as { base: string; $schema?: string; schema?: string } & Partial<MachineSpec>;
     let on: MachineSpec;
     try {
@@ -68,21 +71,19 @@ export function machineFromJson(text: string, file: string, name: string, preset
     machine = { ...on, name, description: `${file}, on ${on.name}`, ...own, sources: own.sources ?? [`${file}, which gives ${Object.keys(own).join(", ") || "nothing"}`, `everything else: ${on.name}, whose sources follow`, ...on.sources] };
   } else {
     const read = wholeMachine.safeParse(value);
-    if (!read.success) return refuse(read.error, document, fail);
+    if (!read.success) throw refused(read.error, document, faultAt);
     const { $schema: _, schema: _s, ...whole } = read.data;
     machine = whole;
   }
-  const [fault, ...more] = checkMachine(machine);
+  const faults = checkMachine(machine);
   // What a base gives is not in the file: what the file says makes it wrong.
-  const inBase = fault && "base" in value && !(String(fault.path[0]) in value) ? `in the base ${String(value.base)}, with what this file says: ` : "";
-  if (fault) return fail(fault.path, `${inBase}${fault.reason}${andMore(more.length)}`, fault.remedy);
+  const inBase = (path: Path): string => ("base" in value && !(String(path[0]) in value) ? `in the base ${String(value.base)}, with what this file says: ` : "");
+  if (faults.length > 0) throw allFaults(faults.map(({ path, reason, remedy }) => faultAt(path, `${inBase(path)}${reason}`, remedy)));
   return machine;
 }
 
-function refuse(error: z.ZodError, document: JsonText, fail: (path: Path, reason: string, remedy: string) => never): never {
+function refused(error: z.ZodError, document: JsonText, faultAt: (path: Path, reason: string, remedy: string) => InputFault): InputError {
   // A name that does not exist explains a field that is missing, so it comes first.
   const issues = [...error.issues].sort((a, b) => Number(b.code === "unrecognized_keys") - Number(a.code === "unrecognized_keys"));
-  const [first, ...more] = issues.map((issue) => explain(issue, document));
-  const { path, reason, remedy } = first!;
-  return fail(path, `${reason}${andMore(more.length)}`, remedy);
+  return allFaults(issues.flatMap((issue) => explain(issue, document)).map(({ path, reason, remedy }) => faultAt(path, reason, remedy)));
 }

@@ -2,7 +2,7 @@
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
-import { andMore, InputError, whyNot } from "../input-error.js";
+import { allFaults, InputError, whyNot } from "../input-error.js";
 import { nearest } from "../nearest.js";
 import { defaultPreset, preset, presets } from "../presets/index.js";
 import { checkMachine } from "./check.js";
@@ -15,6 +15,8 @@ const files = new WeakMap<MachineSpec, string>();
 /** What a later fault of a machine is told about: the file it was read from, or its name. */
 export const sourceOf = (machine: MachineSpec): string => files.get(machine) ?? machine.name;
 
+/** The form most pastes in public reports have: `[root@host ~]# numactl -H`. No JSON that begins with a bracket has a prompt's sign before its first quote. */
+const BRACKETED_PROMPT = /^\uFEFF?\s*[{[][^\n"]{0,400}[#$%>]/;
 /** A machine file is a few hundred kilobytes at most. */
 const LARGEST = 2 << 20;
 const names = presets.map((each) => each.name).join(", ");
@@ -57,10 +59,8 @@ export function loadMachine(named: string, base?: string): MachineSpec {
   }
   const on = base === undefined ? defaultPreset : presetNamed(base, "--base");
   const machine = status.isDirectory() ? machineFromSysfs(named, nameFor(named), on) : machineFromText(readText(named), named, on, base);
-  const [fault, ...more] = checkMachine(machine);
-  if (fault) {
-    throw new InputError({ file: named, field: fieldName(fault.path), reason: `${fault.reason}${andMore(more.length)}`, remedy: fault.remedy });
-  }
+  const faults = checkMachine(machine);
+  if (faults.length > 0) throw allFaults(faults.map(({ path, reason, remedy }) => ({ file: named, field: fieldName(path), reason, remedy })));
   files.set(machine, named);
   return machine;
 }
@@ -103,7 +103,7 @@ function textIn(bytes: Uint8Array, path: string): string {
  * @throws InputError
  */
 export function machineFromText(text: string, file: string, on: MachineSpec, base?: string): MachineSpec {
-  if (/^\uFEFF?\s*[{[]/.test(text)) {
+  if (/^\uFEFF?\s*[{[]/.test(text) && !BRACKETED_PROMPT.test(text)) {
     if (base !== undefined) throw new InputError({ file: "--base", reason: "a JSON machine names its own base", remedy: 'write "base": "NAME" in the file' });
     return machineFromJson(text.replace(/^\uFEFF/, ""), file, nameFor(file), presetNamed);
   }

@@ -49,6 +49,7 @@ export const machineShape = {
     l3: count.max(4095).describe("cores of one domain share an L3; numbered over the whole machine"),
     socket: count.max(63),
   })).min(1).max(4096).describe("hardware threads"),
+  assumedTopology: z.exactOptional(text).describe("what of sockets, cores and L3s was assumed, and by which rule; absent: nothing"),
   hertz: sourced.describe("core clock the cycle figures are in; its range: what the clock may be while a test runs"),
   l1i: cache,
   l1d: cache,

@@ -1,35 +1,26 @@
 /**
- * Reads a copy of /sys/devices/system/node (`cp -rL /sys/devices/system/node DIR`; links that loop may be left out):
+ * Reads a copy of /sys/devices/system/node (`cp -r`; with `-L`, which follows links in circles, the copying never ends):
  *
  *     nodeN/cpulist      0-11,24-35           or nodeN/cpumap: 00000f00,00f00fff
  *     nodeN/distance     10 21                to the nodes in ascending order
  *     nodeN/meminfo      Node 0 MemTotal:       65843300 kB
- *     nodeN/access0/initiators/read_latency, read_bandwidth     nanoseconds, MB/s, from the nodes that are entries there
+ *     nodeN/accessC/initiators/read_latency, read_bandwidth     nanoseconds, MB/s, from the nodes that are entries there
+ *
+ * Class 1 of access is from the nearest CPUs; class 0 from whatever is nearest, which may be a device without CPUs (generic initiator).
  *
  * @source Linux Documentation/ABI/stable/sysfs-devices-node; admin-guide/mm/numaperf
  */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { parseCpuList, parseCpuMask } from "../cpu-list.js";
 import { InputError, whyNot } from "../input-error.js";
 import { distanceScale } from "./distance-scale.js";
-import { cutOff, machineOnFound, sharedCpu, type FoundNode } from "./on-base.js";
+import { cutOff, sharedCpus, type FoundNode } from "./found-node.js";
+import { machineOnFound } from "./on-base.js";
+import { SysfsFiles } from "./sysfs-files.js";
+import { readTopology } from "./sysfs-topology.js";
 import { quoted } from "./text-lines.js";
-
-/** Files of sysfs are at most a page, cpumaps a little more. */
-const LONGEST = 64 << 10;
-const recopy = "copy it again: cp -rL /sys/devices/system/node DIR";
-
-function read(path: string): string | undefined {
-  if (!existsSync(path)) return undefined;
-  try {
-    if (!statSync(path).isFile() || statSync(path).size > LONGEST) throw new Error("not a small file");
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    throw new InputError({ file: path, reason: `cannot be read (${(error as Error).message})`, remedy: recopy });
-  }
-}
 
 /** The directory itself, or the one inside it that holds node0, node1 ... */
 function nodesDirectory(directory: string): string {
@@ -40,114 +31,150 @@ function nodesDirectory(directory: string): string {
   } catch (error) {
     throw new InputError({ file: directory, ...whyNot(error, "name a copy of /sys/devices/system/node") });
   }
-  if (!found) throw new InputError({ file: directory, reason: "no node0, node1 ... in this directory", remedy: "name a copy of /sys/devices/system/node" });
+  if (!found) throw new InputError({ file: directory, reason: "no node0, node1 ... in this directory", remedy: "name a copy of /sys/devices/system/node, or one that holds it" });
   return found;
 }
 
+/** What a class of initiators sees of a node's memory. */
+interface Access { readonly kind: 0 | 1; readonly from: readonly number[]; readonly latencyNs?: number; readonly bandwidthMBs?: number }
+
 interface NodeFiles extends FoundNode {
-  readonly directory: string;
   readonly distance: readonly number[];
-  /** access0: what the best-placed CPUs see of this node's memory. */
-  readonly access?: { readonly from: readonly number[]; readonly latencyNs?: number; readonly bandwidthMBs?: number };
+  /** CPUs' own class first. */
+  readonly access: readonly Access[];
 }
 
-function readNode(root: string, id: number): NodeFiles {
-  const directory = join(root, `node${id}`);
-  const fault = (name: string, reason: string, remedy = recopy): InputError => new InputError({ file: join(directory, name), line: 1, field: `node${id}/${name}`, reason, remedy });
+const listOf = (files: SysfsFiles, id: number): "cpulist" | "cpumap" => (existsSync(join(files.root, `node${id}/cpulist`)) ? "cpulist" : "cpumap");
 
-  const list = read(join(directory, "cpulist"));
-  const mask = read(join(directory, "cpumap"));
-  if (list === undefined && mask === undefined) throw fault("cpulist", "missing, and so is cpumap");
+/** @returns undefined when something about it was reported */
+function readNode(files: SysfsFiles, id: number): NodeFiles | undefined {
+  const before = files.count;
+  const cpus = readCpus(files, `node${id}`);
+
+  const distanceText = files.text(`node${id}/distance`);
+  const distance = (distanceText ?? "").trim().split(/\s+/).map((word) => (/^\d{1,3}$/.test(word) ? Number(word) : NaN));
+  if (distanceText === undefined) {
+    if (files.soundSince(before)) files.report(`node${id}/distance`, "missing");
+  } else if (distance.some((value) => !(value >= 10 && value <= 255))) {
+    files.report(`node${id}/distance`, `${quoted(distanceText.trim())} is not a row of distances from 10 to 255`, "write it like 10 21");
+  }
+
+  const soFar = files.count;
+  const meminfo = files.text(`node${id}/meminfo`);
+  const total = /MemTotal:\s*(\d{1,12})\s*kB/.exec(meminfo ?? "");
+  if (meminfo === undefined) {
+    if (files.soundSince(soFar)) files.report(`node${id}/meminfo`, "missing");
+  } else if (!total) files.report(`node${id}/meminfo`, "no MemTotal in kB", "a line like `Node 0 MemTotal: 65843300 kB` is needed");
+
+  const access = ([1, 0] as const).flatMap((kind): Access[] => {
+    const initiators = `node${id}/access${kind}/initiators`;
+    const latencyNs = files.figure(`${initiators}/read_latency`, "nanoseconds");
+    const bandwidthMBs = files.figure(`${initiators}/read_bandwidth`, "MB/s");
+    // A figure of 0: the firmware did not say.
+    return latencyNs || bandwidthMBs ? [{ kind, from: initiatorsIn(join(files.root, initiators)), ...(latencyNs ? { latencyNs } : {}), ...(bandwidthMBs ? { bandwidthMBs } : {}) }] : [];
+  });
+  return files.soundSince(before) ? { id, cpus: cpus!, memoryBytes: Number(total![1]) * 1024, distance, access } : undefined;
+}
+
+/** Nodes that are entries of the folder; links to them need not lead anywhere. */
+const initiatorsIn = (folder: string): number[] => readdirSync(folder).flatMap((entry) => (/^node\d{1,2}$/.test(entry) ? [Number(entry.slice(4))] : []));
+
+function readCpus(files: SysfsFiles, node: string): readonly number[] | undefined {
+  const before = files.count;
+  const list = files.text(`${node}/cpulist`);
+  const mask = files.text(`${node}/cpumap`);
   const fromList = list === undefined ? undefined : parseCpuList(list);
-  if (list !== undefined && !fromList) throw fault("cpulist", `${quoted(list.trim())} is not a list of CPUs`, "write it like 0-11,24-35");
   const fromMask = mask === undefined ? undefined : parseCpuMask(mask);
-  if (mask !== undefined && !fromMask) throw fault("cpumap", `${quoted(mask.trim())} is not a mask of CPUs`, "write it like 00000f00,00f00fff");
-  if (fromList && fromMask && fromList.join() !== fromMask.join()) throw fault("cpumap", "names other CPUs than cpulist", "remove one of the two");
-  const cpus = fromList ?? fromMask!;
-  if (cpus.some((cpu) => cpu > 4095)) throw fault(list === undefined ? "cpumap" : "cpulist", "CPU numbers go to 4095", "leave the CPUs above out");
-
-  const distanceText = read(join(directory, "distance"));
-  if (distanceText === undefined) throw fault("distance", "missing");
-  const distance = distanceText.trim().split(/\s+/).map((word) => (/^\d{1,3}$/.test(word) ? Number(word) : NaN));
-  if (distance.some((value) => !(value >= 10 && value <= 255))) throw fault("distance", `${quoted(distanceText.trim())} is not a row of distances from 10 to 255`, "write it like 10 21");
-
-  const meminfo = read(join(directory, "meminfo"));
-  if (meminfo === undefined) throw fault("meminfo", "missing");
-  const total = /MemTotal:\s*(\d{1,12})\s*kB/.exec(meminfo);
-  if (!total) throw fault("meminfo", "no MemTotal in kB", "a line like `Node 0 MemTotal: 65843300 kB` is needed");
-
-  const initiators = join(directory, "access0", "initiators");
-  const figure = (name: string): number | undefined => {
-    const text = read(join(initiators, name));
-    if (text === undefined) return undefined;
-    if (!/^\s*\d{1,12}\s*$/.test(text)) throw fault(`access0/initiators/${name}`, `${quoted(text.trim())} is not a number`, name === "read_latency" ? "write nanoseconds" : "write MB/s");
-    return Number(text);
-  };
-  const latencyNs = figure("read_latency");
-  const bandwidthMBs = figure("read_bandwidth");
-  const from = existsSync(initiators) && statSync(initiators).isDirectory() ? readdirSync(initiators).flatMap((entry) => (/^node\d{1,2}$/.test(entry) ? [Number(entry.slice(4))] : [])) : [];
-  const access = { from, ...(latencyNs ? { latencyNs } : {}), ...(bandwidthMBs ? { bandwidthMBs } : {}) };
-  // A figure of 0: the firmware did not say.
-  return { id, directory, cpus, memoryBytes: Number(total[1]) * 1024, distance, ...(latencyNs || bandwidthMBs ? { access } : {}) };
+  if (list === undefined && mask === undefined) {
+    if (files.soundSince(before)) files.report(`${node}/cpulist`, "missing, and so is cpumap");
+  } else if (list !== undefined && !fromList) files.report(`${node}/cpulist`, `${quoted(list.trim())} is not a list of CPUs`, "write it like 0-11,24-35");
+  else if (mask !== undefined && !fromMask) files.report(`${node}/cpumap`, `${quoted(mask.trim())} is not a mask of CPUs`, "write it like 00000f00,00f00fff");
+  else if (fromList && fromMask && fromList.join() !== fromMask.join()) files.report(`${node}/cpumap`, "names other CPUs than cpulist", "remove one of the two");
+  else if ((fromList ?? fromMask)!.some((cpu) => cpu > 4095)) files.report(`${node}/${list === undefined ? "cpumap" : "cpulist"}`, "CPU numbers go to 4095", "leave the CPUs above out");
+  return fromList ?? fromMask;
 }
 
-/** Figures that `access0` gives or implies: a memory's figure scales every CPU node's view of it alike; without one, the distance alone counts. */
-function measured(nodes: readonly NodeFiles[], which: "latencyNs" | "bandwidthMBs", scaled: (distance: number) => number): (number | undefined)[][] {
-  const result = nodes.map(() => nodes.map((): number | undefined => undefined));
+/** What a CPU sees of each node's memory: figures the firmware gives or implies. */
+interface Measured {
+  readonly matrix: (number | undefined)[][];
+  /** Nodes whose figures are of devices without CPUs. */
+  readonly passedOver: readonly number[];
+}
+
+/** A memory's figure scales every CPU node's view of it alike; without one, the distance alone counts. */
+function measured(nodes: readonly NodeFiles[], which: "latencyNs" | "bandwidthMBs", scaled: (distance: number) => number): Measured {
+  const matrix = nodes.map(() => nodes.map((): number | undefined => undefined));
+  const passedOver: number[] = [];
+  const devices = nodes.some((node) => node.cpus.length === 0 && node.memoryBytes === 0);
   for (const [j, node] of nodes.entries()) {
-    const figure = node.access?.[which];
     const withCpus = nodes.flatMap((each, i) => (each.cpus.length > 0 && each.distance[j] !== 255 ? [i] : []));
-    const named = withCpus.filter((i) => node.access?.from.includes(nodes[i]!.id) ?? false);
-    // The links to the initiators do not survive every way of copying: then those nearest by distance are meant.
-    const least = Math.min(...withCpus.map((i) => nodes[i]!.distance[j]!));
-    if (figure === undefined) {
-      for (const i of withCpus) result[i]![j] = scaled(nodes[i]!.distance[j]!);
+    const named = ({ from }: Access): number[] => withCpus.filter((i) => from.includes(nodes[i]!.id));
+    // The links to the initiators do not survive every way of copying: then those nearest by distance are meant, unless a device may be.
+    const ofCpus = (each: Access): boolean => (each.from.length > 0 ? named(each).length > 0 : each.kind === 1 || !devices);
+    const access = node.access.find((each) => each[which] !== undefined && ofCpus(each));
+    if (!access && node.access.some((each) => each[which] !== undefined)) passedOver.push(node.id);
+    if (!access) {
+      for (const i of withCpus) matrix[i]![j] = scaled(nodes[i]!.distance[j]!);
       continue;
     }
-    const initiators = named.length > 0 ? named : withCpus.filter((i) => nodes[i]!.distance[j] === least);
+    const figure = access[which]!;
+    const least = Math.min(...withCpus.map((i) => nodes[i]!.distance[j]!));
+    const initiators = access.from.length > 0 ? named(access) : withCpus.filter((i) => nodes[i]!.distance[j] === least);
     if (initiators.length === 0) continue;
     const factor = figure / scaled(nodes[initiators[0]!]!.distance[j]!);
-    for (const i of withCpus) result[i]![j] = initiators.includes(i) ? figure : Math.max(Math.round(scaled(nodes[i]!.distance[j]!) * factor * 10) / 10, 0.1);
+    for (const i of withCpus) matrix[i]![j] = initiators.includes(i) ? figure : Math.max(Math.round(scaled(nodes[i]!.distance[j]!) * factor * 10) / 10, 0.1);
   }
-  return result;
+  return { matrix, passedOver };
 }
 
-/** @throws InputError naming the file in the directory and the field */
+/** @throws InputError naming the file in the directory and the field of every fault */
 export function machineFromSysfs(directory: string, name: string, base: MachineSpec): MachineSpec {
-  const root = nodesDirectory(directory);
-  const ids = readdirSync(root).flatMap((entry) => (/^node\d+$/.test(entry) ? [Number(entry.slice(4))] : [])).sort((a, b) => a - b);
-  const high = ids.find((id) => id > 63);
-  if (high !== undefined) throw new InputError({ file: join(root, `node${high}`), reason: "node ids go from 0 to 63", remedy: "leave the node out, in the other nodes' distances too" });
-  const nodes = ids.map((id) => readNode(root, id));
-  for (const node of nodes) {
-    if (node.distance.length !== nodes.length) {
-      throw new InputError({ file: join(node.directory, "distance"), line: 1, field: `node${node.id}/distance`, reason: `${node.distance.length} distances for ${nodes.length} nodes`, remedy: recopy });
-    }
-  }
-  const fault = (node: typeof nodes[number], name: string, reason: string, remedy: string): InputError => new InputError({ file: join(node.directory, name), line: 1, field: `node${node.id}/${name}`, reason, remedy });
-  const shared = sharedCpu(nodes);
-  if (shared) throw fault(shared.node, existsSync(join(shared.node.directory, "cpulist")) ? "cpulist" : "cpumap", `CPU ${shared.cpu} is in node ${shared.before}, too`, "give every CPU one node");
-  for (const node of nodes) {
-    for (const [to, distance] of node.distance.entries()) {
-      const other = nodes[to]!;
-      if ((distance === 10) !== (other === node)) throw fault(node, "distance", `${distance} to node ${other.id}`, "a distance is 10 to its own node, more to another");
-      if (distance === 255 && node.cpus.length > 0 && other.memoryBytes > 0) {
-        const { reason, remedy } = cutOff(node.id, other.id);
-        throw fault(node, "distance", reason, remedy);
-      }
-    }
-  }
+  const files = new SysfsFiles(nodesDirectory(directory));
+  const ids = readdirSync(files.root).flatMap((entry) => (/^node\d+$/.test(entry) ? [Number(entry.slice(4))] : [])).sort((a, b) => a - b);
+  for (const id of ids) if (id > 63) files.report(`node${id}`, "node ids go from 0 to 63", "leave the node out, in the other nodes' distances too");
+  const nodes = ids.flatMap((id) => (id > 63 ? [] : readNode(files, id) ?? []));
+  files.settle();
+  agree(files, nodes);
+  const places = readTopology(files, nodes);
+  files.settle();
   const scale = distanceScale(base);
-  const hasAccess = nodes.some((node) => node.access);
+  const hasAccess = nodes.some((node) => node.access.length > 0);
+  const latency = measured(nodes, "latencyNs", scale.latencyNs);
+  const bandwidth = measured(nodes, "bandwidthMBs", scale.bandwidthMBs);
+  const devicesOnly = [...new Set([...latency.passedOver, ...bandwidth.passedOver])].sort((a, b) => a - b);
   return machineOnFound({
     name, nodes,
     description: `/sys/devices/system/node in ${directory}, on ${base.name}`,
     distance: nodes.map((node) => node.distance),
-    ...(hasAccess ? { latencyNs: measured(nodes, "latencyNs", scale.latencyNs), bandwidthMBs: measured(nodes, "bandwidthMBs", scale.bandwidthMBs) } : {}),
+    ...(hasAccess ? { latencyNs: latency.matrix, bandwidthMBs: bandwidth.matrix } : {}),
     sources: [
       `nodes, CPUs, memory and distances: ${directory}`,
-      ...(hasAccess ? ["what the firmware reports of a memory's nearest CPUs: access0/initiators; for other CPUs its ratio to the scaled figure is kept", `all other latency and bandwidth: distances scaled, ${scale.rule}`] : []),
+      ...(places ? ["sockets and cores: cpuN/topology there"] : []),
+      ...(hasAccess ? ["what the firmware reports of a memory's nearest CPUs: access1/initiators, else access0; for other CPUs its ratio to the scaled figure is kept", `all other latency and bandwidth: distances scaled, ${scale.rule}`] : []),
+      ...(devicesOnly.length > 0 ? [`passed over: what the firmware reports of the memory of node ${devicesOnly.join(", ")}, since it is seen from devices without CPUs (generic initiators)`] : []),
     ],
     certain: false,
+    fromFirmware: true,
+    ...(places ? { places } : {}),
   }, base);
+}
+
+/** Holds the nodes against each other. */
+function agree(files: SysfsFiles, nodes: readonly NodeFiles[]): void {
+  for (const { cpu, node, before } of sharedCpus(nodes)) files.report(`node${node.id}/${listOf(files, node.id)}`, `CPU ${cpu} is in node ${before}, too`, "give every CPU one node");
+  for (const node of nodes) {
+    const where = `node${node.id}/distance`;
+    if (node.distance.length !== nodes.length) {
+      files.report(where, `${node.distance.length} distances for ${nodes.length} nodes`);
+      continue;
+    }
+    for (const [to, distance] of node.distance.entries()) {
+      const other = nodes[to]!;
+      if ((distance === 10) !== (other === node)) files.report(where, `${distance} to node ${other.id}`, "a distance is 10 to its own node, more to another");
+      if (distance === 255 && node.cpus.length > 0 && other.memoryBytes > 0) {
+        const { reason, remedy } = cutOff(node.id, other.id);
+        files.report(where, reason, remedy);
+      }
+    }
+  }
 }

@@ -1,20 +1,34 @@
-/** A text file in lines, and the fault that names one of them. */
-import { InputError } from "../input-error.js";
+/** A text file in lines, and the faults that name them. */
+import { allFaults, type InputError, type InputFault } from "../input-error.js";
 
 /** Text of a tool, with the name under which faults report it. */
 export class TextLines {
   readonly lines: readonly string[];
+  private readonly found: InputFault[] = [];
 
   constructor(readonly file: string, text: string) {
     this.lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
   }
 
-  /** @param index of the line, from 0; absent: the file as a whole */
+  /** Ends the reading, with what was reported before. @param index of the line, from 0; absent: the file as a whole */
   fault(index: number | undefined, field: string | undefined, reason: string, remedy: string): InputError {
-    return new InputError({
-      file: this.file, reason, remedy,
-      ...(index === undefined ? {} : { line: index + 1 }), ...(field === undefined ? {} : { field }),
-    });
+    this.report(index, field, reason, remedy);
+    return this.all();
+  }
+
+  /** As {@link fault}, told by {@link settle} with the others: the reader goes on where it can. */
+  report(index: number | undefined, field: string | undefined, reason: string, remedy: string): void {
+    this.found.push({ file: this.file, reason, remedy, ...(index === undefined ? {} : { line: index + 1 }), ...(field === undefined ? {} : { field }) });
+  }
+
+  /** @throws InputError with all that was reported */
+  settle(): void {
+    if (this.found.length > 0) throw this.all();
+  }
+
+  /** From the first line to the last; what is about the file as a whole is behind. */
+  private all(): InputError {
+    return allFaults([...this.found].sort((a, b) => (a.line ?? this.lines.length + 1) - (b.line ?? this.lines.length + 1)));
   }
 }
 
