@@ -2,9 +2,11 @@
 import { type Command, Option } from "commander";
 import { InputError } from "../inputs/input-error.js";
 import { didYouMean } from "../inputs/nearest.js";
-import { shippedTraces, tracesIn } from "../inputs/traces.js";
+import { readReportedFile } from "../inputs/reported-file.js";
+import { shippedTraces, stemOf, tracesIn } from "../inputs/traces.js";
 import { compare } from "../measure/compare.js";
 import { defaultDataNode } from "../measure/placement.js";
+import { type Reported, reportedIn } from "../measure/reported.js";
 import { runJobs } from "../measure/run-jobs.js";
 import { compareDocument } from "../report/compare-json.js";
 import { compareText } from "../report/compare.js";
@@ -14,7 +16,7 @@ import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option
 import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, levelsOption, type MachineOptions, type PlacementOptions, policyOption, readMachine, readPlacement } from "./options.js";
 import { NODE_IDS, numberOption } from "./values.js";
 
-type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly work: boolean };
+type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly work: boolean; readonly reported?: string; readonly alignment?: boolean };
 
 export function registerCompare(program: Command, context: CommandContext): void {
   const command = program.command("compare")
@@ -28,6 +30,8 @@ export function registerCompare(program: Command, context: CommandContext): void
     .addOption(levelsOption("4"))
     .addOption(new Option("--no-pti", "boot without page-table isolation; the recorded kernel had it"))
     .addOption(new Option("--no-work", "leave out what replication itself does in fork, exec and exit: the difference is all it costs, lines it displaces included"))
+    .addOption(new Option("--reported <file>", "gains somebody reported of this machine, to stand beside: JSON { source, machine, figures: [{ test, hot, cold }] } in percent, or CSV with the columns test, hot, cold (default: the authors', on their machine)"))
+    .addOption(new Option("--alignment", "measure what patch 06's alignment gains by itself in the long run, too: a third run of it"))
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica compare", "two E5-2690 v3, the machine of the RFC"],
@@ -47,19 +51,59 @@ export function registerCompare(program: Command, context: CommandContext): void
       const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
       const kernel = kernelNamed(options);
       const given = { ...(kernel ? { kernel } : {}), spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: 1, work: options.work };
-      const result = await compare(given, options.policy, chosen(files, options.test), (jobs) => runJobs(jobs, context.progress));
+      const { recordings, refused, tests } = chosen(files, options.test);
+      if (recordings.length === 0) refuse(refused, context);
+      const reported = options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, tests);
+      const request = { policy: options.policy, files: recordings, ...(reported ? { reported } : {}), alignment: options.alignment ?? false };
+      const measured = await compare(given, request, (jobs) => runJobs(jobs, context.progress));
+      const result = { ...measured, refused: [...refused, ...measured.refused] };
       context.progress.stop();
-      context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));
+      if (result.tests.length > 0) context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));
       if (result.invariants.violated.length > 0 || result.memory.extraBytes !== result.memory.closedForm || result.memoryCost.unexplained !== 0) context.checkFailed();
+      refuse(result.refused, context);
     });
 }
 
-/** The recordings of the tests named; all when none is. @throws InputError, TraceError */
-function chosen(files: readonly string[], names: readonly string[] | undefined): readonly string[] {
-  if (names === undefined) return files;
-  const tests = files.map((file) => ({ file, name: testOf(file).name }));
-  for (const name of names) {
-    if (!tests.some((each) => each.name === name)) throw new InputError({ file: "--test", reason: `no recording is of ${JSON.stringify(name)}`, remedy: didYouMean(name, [...new Set(tests.map((each) => each.name))]) });
+/** Tells every fault, each once; the last by throwing, which makes the exit code 2. */
+function refuse(faults: readonly InputError[], context: CommandContext): void {
+  const each = faults.filter(({ message }, i) => faults.findIndex((other) => other.message === message) === i);
+  for (const { message } of each.slice(0, -1)) context.remark(message);
+  const last = each.at(-1);
+  if (last) throw last;
+}
+
+/** @param tests names of those compared @throws InputError for figures of another machine, or of none of the tests */
+function reportedOf(file: string, machine: string, tests: readonly string[]): Reported {
+  const figures = readReportedFile(file);
+  if (figures.machine !== undefined && figures.machine !== machine) {
+    throw new InputError({ file, field: "machine", reason: `these figures are of ${figures.machine}, and ${machine} is compared`, remedy: `name that machine with --machine; where they are of this one, write "${machine}"` });
   }
-  return tests.filter((each) => names.includes(each.name)).map((each) => each.file);
+  if (!figures.figures.some(({ test }) => tests.includes(test))) {
+    throw new InputError({ file, field: "figures", reason: `none is of a test that is compared: ${figures.figures.map(({ test }) => test).join(", ")}`, remedy: `the tests are ${tests.join(", ")}` });
+  }
+  return reportedIn(figures);
+}
+
+/** What is compared: recordings, and the names of their tests; and what cannot be read. */
+interface Chosen { readonly recordings: readonly string[]; readonly tests: readonly string[]; readonly refused: readonly InputError[] }
+
+/** The recordings of the tests named, by test or by file; all when none is. @throws InputError when a name is none of theirs */
+function chosen(files: readonly string[], names: readonly string[] | undefined): Chosen {
+  const refused: InputError[] = [];
+  const found = files.flatMap((file) => {
+    try {
+      return [{ file, names: [testOf(file).name, stemOf(file)] as const }];
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      refused.push(error);
+      return [];
+    }
+  });
+  const known = [...new Set(found.map((each) => each.names[0]))];
+  for (const name of names ?? []) {
+    if (found.some((each) => each.names.includes(name))) continue;
+    throw new InputError({ file: "--test", reason: `no recording is of ${JSON.stringify(name)}`, remedy: didYouMean(name, known) });
+  }
+  const taken = found.filter((each) => names === undefined || each.names.some((name) => names.includes(name)));
+  return { recordings: taken.map((each) => each.file), tests: [...new Set(taken.map((each) => each.names[0]))], refused };
 }

@@ -1,6 +1,6 @@
 /** Which recordings a comparison is about: those that ship, or a folder of the user's. */
 import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { dataFile } from "../data-files.js";
 import { InputError, whyNot } from "./input-error.js";
 
@@ -24,3 +24,6 @@ export function tracesIn(path: string): string[] {
   if (found.length === 0) throw new InputError({ file: path, field: "--traces", reason: "holds no recording", remedy });
   return found;
 }
+
+/** A recording's name without its folder and what its end says of the format. */
+export const stemOf = (file: string): string => basename(file).replace(/\.kt(\.zst)?$/, "");

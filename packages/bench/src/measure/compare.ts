@@ -1,15 +1,21 @@
 /** The main job: the recorded tests on a kernel with one copy and on one with a copy per node, and what the difference is. */
+import type { CpuId, CpuSpec, NodeId } from "@kreplica/hw-x86/api";
+import { Processes } from "@kreplica/mm-core";
 import { type Booted, boot } from "../boot.js";
+import { InputError } from "../inputs/input-error.js";
+import { isLongRun } from "../replay/load.js";
 import { type MemoryAccount, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
 import type { WorkDone } from "../replay/replication-work.js";
 import { traceTests, type TraceTest } from "../trace/tests.js";
 import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
-import { bound, type Gain, gain } from "./gain.js";
+import { bound, type Gain, gain, nearGain } from "./gain.js";
 import type { Carried } from "../replay/other-kernel.js";
 import { replayKernel } from "../replay/replay-kernel.js";
 import { tracedKernel } from "../traced-kernel.js";
 import { bootOptions, type KernelJob, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
 import { indexOf } from "./placement.js";
+import { type Reported, reportedFor } from "./reported.js";
+import { type Standing, standingOf } from "./standing.js";
 
 export type CacheState = "hot" | "cold";
 
@@ -22,12 +28,18 @@ export interface Comparison {
   /** Calls of the test's system call that were recorded; where none could be counted 1, so that figures per iteration are totals. */
   readonly iterations: number;
   readonly counted: boolean;
+  /** Changes of kernel text in it: calls of __text_poke. */
+  readonly pokes: number;
   readonly singleCopy: KernelFigures;
   readonly perNode: KernelFigures;
   readonly gain: Gain;
-  /** Most that the place of the text can explain, percent. */
+  /** What of the gain is near instead of far text, percent of the same; the rest is replication's own work, and its tables' places. */
+  readonly near: number;
+  /** Most that the place of the text can explain, percent: never below {@link near}. */
   readonly bound: number;
-  /** What the authors reported, percent; undefined for a test they did not run, or not at this length. */
+  /** What patch 06's alignment of text and rodata gains one copy, percent: both kernels compared have it. Undefined where it was not measured. */
+  readonly alignment: number | undefined;
+  /** What was reported of this machine, percent; undefined for what nobody reported, or not of a run of this length. */
   readonly reported: number | undefined;
   /** On a kernel that is not the traced one: what became of recorded addresses of the image. */
   readonly carried: Carried | undefined;
@@ -55,49 +67,90 @@ export interface CompareResult {
   /** Kernel the recordings were made on. */
   readonly recordedOn: string;
   readonly tests: readonly Comparison[];
+  /** Recordings that could not be used. */
+  readonly refused: readonly InputError[];
+  /** Whom the CPU of the tests stands for. */
+  readonly standing: Standing;
+  /** Whose figures stand beside; undefined when nobody's are of this machine. */
+  readonly reported: Reported | undefined;
+  /** Entries that a process' first switch to a further node stores, where the policy makes its PGD then; 0 where it does not. */
+  readonly switchStores: number;
   readonly memory: MemoryAccount;
   /** Against a booted kernel with one copy. */
   readonly memoryCost: MemoryCost;
   readonly invariants: ReturnType<Booted["checkInvariants"]>;
 }
 
-/** Runs jobs; {@link measureTrace} one after the other, or in workers. @returns what each job's policies measured, in their order */
-export type JobRunner = (jobs: readonly TraceJob[]) => Promise<readonly (readonly TraceMeasurement[])[]>;
+/** Runs jobs; {@link measureTrace} one after the other, or in workers. @returns what each job's policies measured, in their order, or why its recording was refused */
+export type JobRunner = (jobs: readonly TraceJob[]) => Promise<readonly (readonly TraceMeasurement[] | InputError)[]>;
 
-/**
- * @param policy compared with a single copy
- * @param files recordings; shown in the cover letter's order of their tests
- * @param run what executes the jobs
- */
-export async function compare(given: KernelJob, policy: string, files: readonly string[], run: JobRunner): Promise<CompareResult> {
-  const policies = ["single-copy", policy];
+/** What a comparison is asked for beyond its kernels. */
+export interface CompareRequest {
+  /** Compared with a single copy. */
+  readonly policy: string;
+  /** Recordings; shown in the cover letter's order of their tests. */
+  readonly files: readonly string[];
+  /** Figures given by the user, in place of the authors'. */
+  readonly reported?: Reported;
+  /** Measures what alignment gains in long runs, too. */
+  readonly alignment?: boolean;
+}
+
+/** @param run what executes the jobs @throws InputError of the only recordings there are, or of the kernel */
+export async function compare(given: KernelJob, { policy, files, reported: own, alignment = false }: CompareRequest, run: JobRunner): Promise<CompareResult> {
   // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on these.
   const kernel = await replayKernel(given.kernel);
   const booted = boot(bootOptions(given, policy, kernel));
   const cost = memoryCost(takeFootprint(boot(bootOptions(given, "single-copy", kernel))), takeFootprint(booted));
   const memory = booted.memory();
   const invariants = booted.checkInvariants();
-  const measured = await run(files.map((file): TraceJob => ({ ...given, policies, file })));
   const { spec, where } = given;
   const node = spec.cpus.find((cpu) => cpu.id === where.cpu)!.node;
-  const cpuIndex = indexOf(spec, node);
-  const near = indexOf(spec, booted.view.nearest(node));
-  const far = indexOf(spec, where.masterNode);
-  const figures = (of: TraceMeasurement, cache: CacheState): KernelFigures => ({
-    ...cycleAccount(of[cache], spec, cpuIndex), lines: lineCounts(of[cache], spec.nodes.length), work: of.work[cache],
-    runs: cache === "cold" ? 1 : of.runs, settled: cache === "cold" || of.settled,
-  });
-  const pairs = measured.map(([single, replicated]) => ({ single: single!, perNode: replicated! }));
-  const order = (of: TraceMeasurement): number => traceTests.findIndex((test) => test.id === of.testId);
-  const tests = pairs.sort((a, b) => order(a.single) - order(b.single))
-    .flatMap(({ single: one, perNode: each }) => (["hot", "cold"] as const).map((cache): Comparison => {
-      const test = traceTests[order(one)]!;
-      return {
-        test, file: one.file, cache, modelled: one.modelled, iterations: one.calls ?? 1, counted: test.call === undefined || one.calls !== undefined,
-        singleCopy: figures(one, cache), perNode: figures(each, cache),
-        gain: gain(one[cache], each[cache], spec, cpuIndex), bound: bound(one[cache], spec, cpuIndex, far, near),
-        reported: (one.calls ?? 1) === test.iterations ? test.reported?.[cache] : undefined, carried: one.carried,
-      };
-    }));
-  return { job: given, policy, kernel: booted.image.name, recordedOn: tracedKernel("recorded").name, tests, memory, memoryCost: cost, invariants };
+  const place = { nodeIndex: indexOf(spec, node), far: indexOf(spec, where.masterNode), near: indexOf(spec, booted.view.nearest(node)) };
+  // Both sides are built with patch 06: what its alignment spares is no gain of replication.
+  const pairs = files.map((file): TraceJob => ({ ...given, alignment: "patch-06", policies: ["single-copy", policy], file }));
+  const plain = files.filter((file) => alignment || !isLongRun(file)).map((file): TraceJob => ({ ...given, alignment: "recorded", policies: ["single-copy"], file }));
+  const outcomes = await run([...pairs, ...plain]);
+  const refused = outcomes.slice(0, files.length).filter((each) => each instanceof InputError);
+  const measured = (index: number): readonly TraceMeasurement[] => { const found = outcomes[index]; return found === undefined || found instanceof InputError ? [] : found; };
+  const reported = reportedFor(spec, own);
+  const tests = files.flatMap((file, index) => {
+    const [single, perNode] = measured(index);
+    if (!single || !perNode) return [];
+    const unaligned = measured(files.length + plain.findIndex((job) => job.file === file))[0];
+    return [{ single, perNode, unaligned }];
+  }).sort((a, b) => orderOf(a.single) - orderOf(b.single)).flatMap(({ single, perNode, unaligned }) => (["hot", "cold"] as const).map((cache): Comparison => {
+    const test = traceTests[orderOf(single)]!;
+    const figures = (of: TraceMeasurement): KernelFigures => ({
+      ...cycleAccount(of[cache], spec, place.nodeIndex), lines: lineCounts(of[cache], spec.nodes.length), work: of.work[cache],
+      runs: cache === "cold" ? 1 : of.runs, settled: cache === "cold" || of.settled,
+    });
+    return {
+      test, file: single.file, cache, modelled: single.modelled, iterations: single.calls ?? 1, counted: test.call === undefined || single.calls !== undefined, pokes: single.pokes,
+      singleCopy: figures(single), perNode: figures(perNode),
+      gain: gain(single[cache], perNode[cache], spec, place.nodeIndex), near: nearGain(single[cache], perNode[cache], spec, place), bound: bound(single[cache], spec, place),
+      alignment: unaligned && gain(unaligned[cache], single[cache], spec, place.nodeIndex).percent,
+      reported: reported?.of(test, cache, single.calls ?? 1), carried: single.carried,
+    };
+  }));
+  return {
+    job: given, policy, kernel: booted.image.name, recordedOn: tracedKernel("recorded").name, tests, refused,
+    standing: standingOf(spec, where, booted.view), reported, switchStores: firstSwitchStores(booted, spec.cpus, node), memory, memoryCost: cost, invariants,
+  };
+}
+
+const orderOf = (of: TraceMeasurement): number => traceTests.findIndex((test) => test.id === of.testId);
+
+/** Counted by doing it: a process that ran on one node switches to a CPU of another. */
+function firstSwitchStores({ assembly, entries }: Booted, cpus: readonly CpuSpec[], node: NodeId): number {
+  const cpuOn = (wanted: (of: NodeId) => boolean): CpuId | undefined => cpus.find((cpu) => wanted(cpu.node))?.id;
+  const [here, there] = [cpuOn((of) => of === node), cpuOn((of) => of !== node)];
+  if (here === undefined || there === undefined) return 0;
+  const processes = assembly.get(Processes);
+  const process = processes.spawn(here);
+  if (!process) return 0;
+  processes.run(process, here);
+  const before = entries.replicaStores;
+  processes.run(process, there);
+  return entries.replicaStores - before;
 }

@@ -62,6 +62,14 @@ export const total = (levels: LevelCycles & { readonly l1?: number }): number =>
 export const accountTotal = (of: CycleAccount): number =>
   of.instructions + total(of.text) + total(of.rodata) + total(of.data) + of.modules + of.user + total(of.walks) + of.secondTlb + of.interrupts + of.replication;
 
+const EVERY = [Region.User, Region.Kernel, Region.Rodata, Region.Module];
+
+/** What may come from the image's node or from a copy's: fetches of kernel text, accesses to rodata, the page walker's reads. */
+export const REPLICABLE: readonly (readonly [Region, Kind])[] = [
+  [Region.Kernel, Kind.Fetch], [Region.Kernel, Kind.PrefetchedFetch], [Region.Rodata, Kind.Load], [Region.Rodata, Kind.Store],
+  ...EVERY.map((region) => [region, Kind.Walk] as const),
+];
+
 /** Lines, not cycles, that a run brought from beyond some cache. */
 export interface LineCounts {
   /** Kernel text fetched from memory, near or far: what the caches did not hold. */
@@ -89,12 +97,12 @@ export function lineCounts(counters: Float64Array, nodes: number): LineCounts {
     for (const region of regions) for (const kind of kinds) for (let source = from; source < to; source++) sum += counters[layout.row(region, kind) + source]!;
     return sum;
   };
-  const every = [Region.User, Region.Kernel, Region.Rodata, Region.Module];
+  const every = EVERY;
   const fetches = [Kind.Fetch, Kind.PrefetchedFetch];
   const accesses = [Kind.Load, Kind.Store];
   return {
     textFromMemory: count([Region.Kernel], fetches, Source.Memory, layout.cleanSameSocket),
-    replicable: count([Region.Kernel], fetches, Source.L2) + count([Region.Rodata], accesses, Source.L2) + count(every, [Kind.Walk], Source.L2),
+    replicable: REPLICABLE.reduce((sum, [region, kind]) => sum + count([region], [kind], Source.L2), 0),
     dataFromMemory: count(every, accesses, Source.Memory, layout.cleanSameSocket),
     fetchMissL1: count(every, fetches, Source.L2), fetchMissL2: count(every, fetches, Source.OwnL3),
     dataMissL1: count(every, accesses, Source.L2), dataMissL2: count(every, accesses, Source.OwnL3),

@@ -48,6 +48,8 @@ export interface TraceMeasurement extends HotCold {
   readonly devices: number;
   /** Calls of the test's system call in one run; undefined when they could not be counted. */
   readonly calls: number | undefined;
+  /** Changes of kernel text in one run, which the model makes in no copy. */
+  readonly pokes: number;
   /** On a kernel that is not the traced one: what became of recorded addresses of its image. */
   readonly carried?: Carried;
 }
@@ -76,13 +78,13 @@ export function measureTrace(job: TraceJob, kernel?: ReplayKernel): TraceMeasure
   const carried = nothingCarried();
   const kernels = policies.map((policy) => ({ policy, booted: boot({ ...bootOptions(job, policy, kernel), reserved }) }));
   for (const { booted } of kernels) booted.recorded.runsOn(where.cpu);
-  const { test, measured, workload, modelled, devices, calls } = loadTrace(file, (address, frame) => {
+  const { test, measured, workload, modelled, devices, calls, pokes } = loadTrace(file, (address, frame) => {
     const [first, ...others] = kernels.map(({ booted }) => booted.recorded.map(address, frame));
     for (const other of others) invariant(other === first, `page 0x${address.toString(16)} has two places, 0x${first!.toString(16)} and 0x${other.toString(16)}, in kernels that differ in their policy alone`);
     return first!;
   }, job.work === false ? undefined : visitedFunctions((name) => kernels[0]!.booted.image.symbol(name)), other && ((batch) => { other.move(batch, carried); }), gateTo(kernels.map(({ booted }) => booted)));
   return kernels.map(({ policy, booted }) => {
     const replayer = new Replayer(booted, where.cpu, measured, otherCpus(spec, where, measured));
-    return { ...measureHotCold(replayer, workload, spec, nodeIndex), file, policy, testId: test.id, modelled, references: workload.length, devices, calls, ...(other ? { carried } : {}) };
+    return { ...measureHotCold(replayer, workload, spec, nodeIndex), file, policy, testId: test.id, modelled, references: workload.length, devices, calls, pokes, ...(other ? { carried } : {}) };
   });
 }

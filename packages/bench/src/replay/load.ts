@@ -33,7 +33,12 @@ export interface LoadedTrace {
   readonly devices: number;
   /** Calls of the test's system call in one run; undefined for a test that is not counted in calls, or when there were none. */
   readonly calls: number | undefined;
+  /** Calls of the function that changes kernel text, in one run. */
+  readonly pokes: number;
 }
+
+/** Writes one piece of kernel text. Source: Linux 6.1 arch/x86/kernel/alternative.c. */
+const POKE = "__text_poke";
 
 /** Part of a long run's calls by which its templates may miss the recorded number: 1028 for 1024 in the one that ships. */
 const NEARLY = 0.01;
@@ -51,9 +56,11 @@ export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst
 export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions, change?: (batch: Batch) => void, gate?: Gate): LoadedTrace {
   const test = testOf(file);
   const builder = new ProgramBuilder(file, place, functions, gate);
-  const counter = counterOf(test);
+  const counter = counterOf(test.call);
+  const pokes = counterOf(POKE);
   readTrace(file, (batch) => {
     counter?.add(batch);
+    pokes?.add(batch);
     change?.(batch);
     builder.add(batch);
   });
@@ -62,11 +69,11 @@ export function loadTrace(file: string, place: PlacePage, functions?: VisitedFun
   const schedule = scheduleOf(file);
   if (schedule && change) moveText(schedule.text, change);
   const workload = schedule ? new LongRun(program, builder.cuts, builder.perCut, schedule, place, scheduleBeside(file)) : new PlainRun(program);
-  return { file, test, measured, workload, modelled: schedule !== undefined, devices: program.devices, calls: callsOf(counter, schedule, test) };
+  return { file, test, measured, workload, modelled: schedule !== undefined, devices: program.devices, calls: callsOf(counter, schedule, test), pokes: pokes?.total ?? 0 };
 }
 
 /** @returns undefined for a test that is not counted in calls */
-function counterOf({ call }: TraceTest): CallCounter | undefined {
+function counterOf(call: string | undefined): CallCounter | undefined {
   const address = call === undefined ? undefined : tracedKernel("recorded").symbol(call);
   return address === undefined ? undefined : new CallCounter(Number(BigInt.asUintN(32, address)));
 }

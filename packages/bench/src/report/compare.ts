@@ -1,46 +1,36 @@
 /** The comparison as text: gains, why, what it costs, whether the replicas are right. Values in, text out, at most 100 columns. */
-import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { total } from "../measure/cycle-account.js";
 import type { Carried, CarriedOver } from "../replay/other-kernel.js";
-import type { CacheState, CompareResult, Comparison, KernelFigures } from "../measure/compare.js";
+import type { CacheState, CompareResult, KernelFigures } from "../measure/compare.js";
+import { designOf, gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
 import { workText } from "./compare-work.js";
 import { memoryCostText } from "./memory-cost.js";
 import { bytesText } from "./units.js";
 import { type Column, renderTable, type Screen, wrap } from "./terminal.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
-const grouped = (value: number): string => Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, ",");
-const percent = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);
 /** Thousands of cycles, or lines, per iteration: three figures where there are any. */
 const short = (value: number): string => (value === 0 ? "-" : value < 0.05 ? "0.0" : value < 100 ? value.toFixed(1) : value.toFixed(0));
 const states: readonly CacheState[] = ["cold", "hot"];
-
-/** Name in the tables; a star where fewer or more calls were recorded than the authors made, the file where two recordings are of one test. */
-const labelOf = (each: Comparison, all: readonly Comparison[]): string => {
-  const name = `${each.test.name}${ofTheirLength(each) ? "" : "*"}`;
-  return all.some((other) => other.file !== each.file && other.test.id === each.test.id) ? `${name} (${basename(each.file).replace(/\.kt(\.zst)?$/, "")})` : name;
-};
-const ofTheirLength = ({ test, iterations }: Comparison): boolean => test.iterations === iterations;
 
 /** The whole report. */
 export function compareText(result: CompareResult, screen: Screen): string {
   const { job: { spec, where, pti, levels }, policy } = result;
   const head = `${screen.bold("kreplica compare")}: kernel text and rodata once, against ${designOf(policy)}\n`
     + paragraph(`${spec.description}. ${result.kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}. CPU ${where.cpu} on node ${nodeOf(spec, where.cpu)}, `
-      + `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.`, screen) + carriedOver(result, screen);
-  return [head, gains(result, screen), ...states.map((cache) => why(result, cache, screen)), workText(result, (each) => labelOf(each, result.tests), screen), memory(result, screen), invariants(result, screen)].join("\n");
+      + `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.`, screen)
+    + paragraph(standingText(result), screen) + carriedOver(result, screen);
+  return [head, gainsText(result, screen), ...states.map((cache) => why(result, cache, screen)), workText(result, (each) => labelOf(each, result.tests), screen), memory(result, screen), invariants(result, screen)].join("\n");
 }
 
-const designOf = (policy: string): string => (policy === "per-node" ? "a copy on every node" : `the policy ${policy}`);
-const shortDesign = (policy: string): string => (policy === "per-node" ? "copy per node" : policy);
 /** On another kernel than the traced one: how much of what was recorded could be found in it. */
 function carriedOver({ tests, kernel, recordedOn }: CompareResult, screen: Screen): string {
   const all = tests.flatMap(({ cache, carried }) => (cache === "cold" && carried ? [carried] : []));
   if (all.length === 0) return "";
   const shares = (which: keyof Carried): string => {
     const sum = (what: keyof CarriedOver): number => all.reduce((count, each) => count + each[which][what], 0);
-    const share = (what: keyof CarriedOver): string => `${percent((100 * sum(what)) / Math.max(1, sum("exact") + sum("pastEnd") + sum("standIn")))} %`;
+    const share = (what: keyof CarriedOver): string => `${percentText((100 * sum(what)) / Math.max(1, sum("exact") + sum("pastEnd") + sum("standIn")))} %`;
     return `${share("exact")} keep ${which === "instructions" ? "function" : "object"} and offset, ${share("pastEnd")} are in one that is shorter here, ${share("standIn")} in none that this kernel has`;
   };
   return paragraph(`${screen.warn("The recordings are of")} ${recordedOn}, not of ${kernel}: what ran there is replayed at the places the same functions and objects have here, not what this kernel would have run. `
@@ -51,39 +41,11 @@ const nodeOf = (spec: MachineSpec, cpu: number): number => spec.cpus.find((each)
 const paragraph = (text: string, screen: Screen): string => wrap(text, screen.columns - 2).map((line) => `  ${line}\n`).join("");
 const title = (text: string, rest: string, screen: Screen): string => `${screen.bold(text)} ${screen.dim(rest)}\n`;
 
-function gains({ tests, policy }: CompareResult, screen: Screen): string {
-  // Where text is as near without replication, or there is none, what others gained is no more than a figure beside.
-  const judged = (each: Comparison): each is Comparison & { readonly reported: number } => each.reported !== undefined && each.bound > 0 && policy !== "single-copy";
-  const columns = [{ head: "" }, right("one copy\ncycles"), right(`${shortDesign(policy)}\ncycles`), right("gain %\nmodelled"), right("low .. high\nmodelled"), right("bound %\nmodelled"), right("gain %\nreported"), { head: "" }];
-  const rows = states.flatMap((cache) => [[screen.bold(cache), "", "", "", "", "", "", ""], ...tests.filter((each) => each.cache === cache).map((each) => [
-    labelOf(each, tests), grouped(each.singleCopy.cycles), grouped(each.perNode.cycles),
-    each.gain.percent > 0.05 ? screen.good(percent(each.gain.percent)) : each.gain.percent < -0.05 ? screen.bad(percent(each.gain.percent)) : percent(each.gain.percent),
-    `${percent(each.gain.low)} .. ${percent(each.gain.high)}`, percent(each.bound), each.reported === undefined ? "-" : percent(each.reported),
-    judged(each) ? verdict(each, screen) : "",
-  ])]);
-  const above = tests.filter((each) => judged(each) && each.reported > each.bound).map((each) => `${each.test.name} ${each.cache}`);
-  const unsettled = tests.filter((each) => !each.singleCopy.settled || !each.perNode.settled).map((each) => `${each.test.name} ${each.cache}`);
-  const otherLength = tests.filter((each) => each.cache === "cold" && each.test.reported !== undefined && !ofTheirLength(each));
-  return title("Gain", "of replication, percent of the cycles without it; positive is faster", screen)
-    + renderTable(columns, rows, screen) + "\n"
-    + paragraph("modelled: this machine's model, all parameters at their values; low .. high: all of them at whichever end of their ranges gives least and most. "
-      + "bound: the most near instead of far text could save here, were every fetch of text, load of rodata and page walker's read beyond L1 to go to memory, nothing of it hidden. "
-      + "reported: by the series' authors, 2 x E5-2690 (PATCH RFC 00/12).", screen)
-    + (above.length > 0 ? paragraph(`Reported above the bound, so on this machine not by the latency of text alone: ${above.join(", ")}.`, screen) : "")
-    + (otherLength.length > 0 ? paragraph(`* Of another length than the authors' runs, so that nothing reported stands beside them: ${otherLength.map(({ test, iterations, counted }) => `${test.name}, ${counted ? `${iterations} of ${test.iterations} calls` : "no call of which was found: its figures are totals"}`).join("; ")}.`, screen) : "")
-    + (unsettled.length > 0 ? paragraph(`Did not settle, taken as they were: ${unsettled.join(", ")}.`, screen) : "");
-}
-
-function verdict({ reported, bound, gain }: Comparison & { readonly reported: number }, screen: Screen): string {
-  if (reported > bound) return screen.warn("above bound");
-  if (reported > gain.high) return screen.dim("above range");
-  return reported < gain.low ? screen.dim("below range") : screen.good("in range");
-}
-
 function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen): string {
   const shown = tests.filter((each) => each.cache === cache);
-  const far = shown.some(({ singleCopy, perNode }) => Math.max(singleCopy.account.text.otherL3, perNode.account.text.otherL3) > 0.005 * singleCopy.cycles);
-  const worked = shown.some(({ perNode }) => perNode.account.replication > 0);
+  // Of all tests, cold and hot: one report has the same columns throughout.
+  const far = tests.some(({ singleCopy, perNode }) => Math.max(singleCopy.account.text.otherL3, perNode.account.text.otherL3) > 0.005 * singleCopy.cycles);
+  const worked = tests.some(({ perNode }) => perNode.account.replication > 0);
   const rest = (of: KernelFigures): number => of.account.user + of.account.modules + of.account.secondTlb + of.account.interrupts;
   const columns = [{ head: "" }, { head: "" }, right("all"), right("instr"), right("text\nL2"), right("text\nL3"), ...(far ? [right("text\nL3'")] : []), right("text\nlocal"), right("text\nremote"),
     right("rodata"), right("data"), right("walks"), ...(worked ? [right("repl")] : []), right("rest"), ...(far ? [] : [right("lines")])];

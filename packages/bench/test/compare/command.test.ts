@@ -84,6 +84,40 @@ describe("kreplica compare", () => {
     expect(one.out).not.toContain("\u001b");
   });
 
+  test("one recording that cannot be used hides no other: the rest is compared, every fault is told, the exit code is 2", async () => {
+    const mixed = join(folder, "mixed");
+    mkdirSync(mixed);
+    copyFileSync(dataFile("traces/hsw-mount.kt.zst"), join(mixed, "b.kt.zst"));
+    writeFileSync(join(mixed, "a.kt"), "no recording");
+    writeFileSync(join(mixed, "c.kt"), decompress(readFileSync(dataFile("traces/hsw-mount.kt.zst"))).subarray(0, 5000));
+    const { code, out, error } = await kreplica.run(["compare", "--traces", mixed, "--json"]);
+    expect(code).toBe(2);
+    const parsed = document.parse(JSON.parse(out));
+    expect(parsed.tests.map((each) => each["recording"])).toEqual(["b.kt.zst", "b.kt.zst"]);
+    expect((parsed["refused"] as { file: string }[]).map(({ file }) => file)).toEqual([join(mixed, "a.kt"), join(mixed, "c.kt")]);
+    const lines = error.trim().split("\n");
+    expect(lines).toEqual([expect.stringMatching(/mixed\/a\.kt at byte 0: it is neither/), expect.stringMatching(/mixed\/c\.kt at byte \d+: the recording ends/)]);
+    // Named by its test or its file.
+    for (const name of ["mount", "b"]) expect(JSON.parse((await kreplica.run(["compare", "--traces", mixed, "--test", name, "--json"])).out)).toMatchObject({ tests: [{ test: "mount" }, { test: "mount" }] });
+    rmSync(join(mixed, "b.kt.zst"));
+    const none = await kreplica.run(["compare", "--traces", mixed]);
+    expect([none.code, none.out, none.error.trim().split("\n").length]).toEqual([2, "", 2]);
+  });
+
+  test("--reported stands beside, of this machine alone; what of it was not compared is listed, and when that is all, refused", async () => {
+    const file = join(folder, "reported.json");
+    const give = (machine: string, test: string): void => writeFileSync(file, JSON.stringify({ source: "me", machine, figures: [{ test, cold: 30 }, { test: "lmbench", hot: 1 }] }));
+    const run = () => kreplica.run(["compare", "--machine", "tiny-2-node", "--test", "mount", "--reported", file]);
+    give("tiny-2-node", "mount");
+    const { code, out } = await run();
+    expect(code).toBe(0);
+    expect(out.replace(/\s+/g, " ")).toMatch(/30\.0 (above bound|above range|in range|below range).*reported: me \(.*reported\.json\).*not compared: lmbench\./);
+    give("e5-2690v3-2s", "mount");
+    expect(await run()).toMatchObject({ code: 2, out: "", error: expect.stringMatching(/reported\.json: machine: these figures are of e5-2690v3-2s, and tiny-2-node is compared/) });
+    give("tiny-2-node", "mont");
+    expect(await run()).toMatchObject({ code: 2, out: "", error: expect.stringMatching(/reported\.json: figures: none is of a test that is compared: mont, lmbench\. .*mount/) });
+  });
+
   test("a loop test is as long as its recording: what the authors reported of 1024 calls does not stand beside 16", async () => {
     const low = tracedKernel("recorded").symbol("ksys_mmap_pgoff")!;
     const encoder = new TraceEncoder();

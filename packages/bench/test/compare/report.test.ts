@@ -2,6 +2,9 @@
 import { describe, expect, test } from "vitest";
 import type { CompareResult, Comparison, KernelFigures } from "../../src/measure/compare.js";
 import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
+import { preset } from "../../src/inputs/presets/index.js";
+import { type Reported, reportedFor } from "../../src/measure/reported.js";
+import { standingOf } from "../../src/measure/standing.js";
 import { compareText } from "../../src/report/compare.js";
 import { traceTests } from "../../src/trace/tests.js";
 
@@ -24,13 +27,14 @@ function figures(cycles: number, replication: number, other: number): KernelFigu
 
 function result(given: Partial<CompareResult> = {}, worked = true, other = 0): CompareResult {
   const tests = traceTests.filter((each) => each.reported).flatMap((each) => (["cold", "hot"] as const).map((cache): Comparison => ({
-    test: each, file: `${each.key}.kt`, cache, modelled: false, carried: undefined, iterations: each.iterations, counted: true,
+    test: each, file: `${each.key}.kt`, cache, modelled: false, carried: undefined, iterations: each.iterations, counted: true, pokes: 0,
     singleCopy: each.iterations > 1 ? figures(184_174_031, 0, other) : figures(673_830, 0, other / 1000),
     perNode: each.iterations > 1 ? figures(189_198_636, worked ? 2_330_790 : 0, other) : figures(524_433, worked ? 14_353 : 0, other / 1000),
-    gain: { percent: -2.7, low: -13.8, high: 21.7 }, bound: 29.1, reported: cache === "cold" ? 42.7 : -20,
+    gain: { percent: -2.7, low: -13.8, high: 21.7 }, near: 19.4, bound: 29.1, alignment: each.iterations > 1 ? undefined : 0.4, reported: cache === "cold" ? 42.7 : -20,
   })));
   return {
-    job: { spec: e52690v3, where: { cpu: 12, masterNode: 0, dataNode: 1 }, pti: true, levels: 4, seed: 1 }, policy: "per-node", kernel: "Linux", recordedOn: "Linux", tests,
+    job: { spec: e52690v3, where: { cpu: 12, masterNode: 0, dataNode: 1 }, pti: true, levels: 4, seed: 1 }, policy: "per-node", kernel: "Linux", recordedOn: "Linux", tests, refused: [], switchStores: 0,
+    standing: standingOf(e52690v3, { cpu: 12, masterNode: 0, dataNode: 1 }, { nearest: (node) => node }), reported: reportedFor(e52690v3),
     memory: { perNode: [{ node: 0, textBytes: 0, rodataBytes: 0, tableBytes: 0 }], extraBytes: 0, closedForm: 0 }, memoryCost: NO_COST, invariants: { checked: ["A1"], violated: [], notReached: [] }, ...given,
   };
 }
@@ -90,4 +94,62 @@ test("a recording of another length says so, has figures per recorded call, and 
   const unknown = compareText(shorter({ iterations: 1, counted: false }), screen);
   expect(unknown).toContain("fork-1024*");
   expect(unknown.replace(/\s+/g, " ")).toContain("no call of which was found");
+});
+
+describe("whom the CPU stands for, whose figures stand beside, and what is left out", () => {
+  const flat = (given: Partial<CompareResult>): string => compareText(result(given), screen).replace(/\s+/g, " ");
+  const xeon = preset("xeon-8260-8s")!;
+  const where = { cpu: 12, masterNode: 0, dataNode: 1 };
+
+  test("the node of the CPU, how far it is, which nodes there are and the CPUs that show them", () => {
+    const text = flat({ job: { ...result().job, spec: xeon, where }, standing: standingOf(xeon, where, { nearest: (node) => node }) });
+    expect(text).toContain("stand for the CPUs of node 1, in the image's socket, 81.8 ns from it, 76.8 ns from its own copy");
+    expect(text).toMatch(/the image's own, 76\.8 ns: node 0 \(--cpu 0\); other socket, 133\.8 to 200 ns: node \d+ \(--cpu \d+\).*and 10 more/);
+    const without = flat({ policy: "every-nth", job: { ...result().job, spec: xeon, where }, standing: standingOf(xeon, where, { nearest: (node) => node - (node % 2) }) });
+    expect(without).toContain("it has no copy under this policy and uses node 0's, 81.8 ns away");
+  });
+
+  test("beside another machine stands nobody's figure and no verdict", () => {
+    const text = flat({ job: { ...result().job, spec: xeon }, reported: undefined, tests: result().tests.map((each) => ({ ...each, reported: undefined })) });
+    expect(text).toContain("the series' authors' are of e5-2690v3-2s alone (a machine's name decides); --reported FILE gives those of xeon-8260-8s");
+    expect(text).not.toMatch(/(above|below|in) (bound|range)|reported is/);
+  });
+
+  test("the verdict is the reported figure's, by its column's head; a file's source and what of it was not compared are told", () => {
+    const own: Reported = { source: "by me (mine.csv)", file: "mine.csv", tests: ["fork-1", "lmbench"], of: () => 1 };
+    const text = compareText(result({ reported: own }), screen);
+    expect(text).toMatch(/reported +reported *\n.*% +is\n/);
+    expect(text.replace(/\s+/g, " ")).toMatch(/reported: by me \(mine\.csv\)\..*reported is: the reported figure.*not compared: lmbench\./);
+  });
+
+  test("a policy that makes PGDs later, one that runs far text, and changes of text", () => {
+    expect(flat({ policy: "lazy-pgd", switchStores: 482 })).toMatch(/too high by it: a process' first switch to each further node, which makes its PGD there and stores 482 entries/);
+    expect(compareText(result({ policy: "lazy-pgd", switchStores: 482 }, false), screen).replace(/\s+/g, " ")).toContain("None of what was recorded: in no test");
+    expect(flat({ policy: "home-node" })).toContain("runs that node's text from afar");
+    expect(flat({})).not.toContain("too high by it");
+    expect(flat({ tests: result().tests.map((each) => ({ ...each, pokes: each.test.id === 1 ? 78 : 0 })) })).toMatch(/fork-1 changes kernel text 78 times, and changing every copy is not modelled here; `kreplica patch`/);
+  });
+
+  test("cold and hot have the same columns, with another L3 beside memory or not", () => {
+    for (const other of [0, 4_000_000]) {
+      // Another L3 in one of the two only.
+      const tests = result({}, true, other).tests.map((each) => (each.cache === "hot" ? { ...each, singleCopy: figures(1000, 0, 0), perNode: figures(1000, 0, 0) } : each));
+      const heads = compareText(result({ tests }), screen).split("\n").flatMap((line, i, all) => (line.startsWith("Why, ") ? [`${all[i + 1]!.trim().replace(/\s+/g, " ")}`] : []));
+      expect(heads).toHaveLength(2);
+      expect(heads[1]).toBe(heads[0]);
+      expect(heads[0]!.includes("lines")).toBe(other === 0);
+    }
+  });
+
+  test("a bound stands where text's place can matter; a loss of more than all is told in times", () => {
+    const cheap = figures(1_000_000, 0, 0);
+    const near = { ...cheap, account: { ...cheap.account, text: { ...levels(10), local: 0, remote: 0 }, rodata: { ...levels(10), local: 0, remote: 0 }, walks: { l1: 0, ...levels(10), local: 0, remote: 0 } } };
+    const rows = (of: KernelFigures): string => compareText(result({ tests: result().tests.map((each) => ({ ...each, singleCopy: of, gain: { percent: -14_080.1, low: -20_000, high: -614.6 } })) }), screen).split("\n").filter((line) => / fork-1 /.test(line)).slice(0, 2).join("\n");
+    expect(rows(near)).toMatch(/x142 +x201 \.\. x7\.1 +19\.4 +29\.1 [^]*19\.4 +- /);
+    expect(rows(cheap)).not.toMatch(/19\.4 +- /);
+  });
+
+  test("alignment is told apart, and where it was not measured", () => {
+    expect(flat({})).toMatch(/no part of these gains; by itself it gains one copy, in percent: fork-1 cold 0\.4, fork-1 hot 0\.4.*; not measured in fork-1024.*\(--alignment\)/);
+  });
 });

@@ -90,9 +90,9 @@ describe("a CPU away from the image", () => {
       expect(of.percent).toBeGreaterThan(5);
       expect(of.low).toBeLessThan(of.percent);
       expect(of.high).toBeGreaterThan(of.percent);
-      expect(bound(single.cold, e52690v3, 1, 0, 1)).toBeGreaterThanOrEqual(of.high - RESOLUTION);
+      expect(bound(single.cold, e52690v3, { nodeIndex: 1, far: 0, near: 1 })).toBeGreaterThanOrEqual(of.high - RESOLUTION);
       // Text can never save more than the difference of the latencies.
-      expect(bound(single.cold, e52690v3, 1, 0, 1)).toBeLessThan((1 - 98.8 / 141.2) * 100);
+      expect(bound(single.cold, e52690v3, { nodeIndex: 1, far: 0, near: 1 })).toBeLessThan((1 - 98.8 / 141.2) * 100);
     }
   });
 
@@ -131,7 +131,7 @@ describe("on the image's own node", () => {
     for (const [single, ...others] of measure(spec, policies, where, shape.levels ? files : every, { work: false, alignment: "patch-06", ...shape })) {
       for (const { cold, hot } of others) expect([cold, hot]).toEqual([single!.cold, single!.hot]);
       expect(cycleAccount(single!.cold, spec, where.masterNode).account.text.remote).toBe(0);
-      expect(bound(single!.cold, spec, where.masterNode, where.masterNode, where.masterNode)).toBe(0);
+      expect(bound(single!.cold, spec, { nodeIndex: where.masterNode, far: where.masterNode, near: where.masterNode })).toBe(0);
     }
   });
 
