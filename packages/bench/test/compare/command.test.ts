@@ -152,7 +152,7 @@ describe("kreplica compare", () => {
     [["--data-node", "7"], "--data-node"],
     [["--traces", "/nowhere"], "--traces"],
     [["--traces", "."], "holds no recording"],
-    [["--test", "fork-2"], "choose from fork-1, fork-1024"],
+    [["--test", "fork-2"], "did you mean fork-1?"], [["--test", "nosuch"], "choose from fork-1, fork-1024"],
     [["--machine", "tiny-2-node", "--levels", "5"], "--levels"],
   ])("%j is bad input: exit 2 and one line that names it", async (words, named) => {
     const { code, out, error } = await kreplica.run(["compare", ...words], { cwd: folder });
