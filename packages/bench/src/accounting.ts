@@ -6,7 +6,7 @@
  * and rodata from the page allocator, and leaves of the direct map are split over the copies, in tables that all nodes share.
  */
 import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, tableIndex } from "@kreplica/hw-x86";
-import { bootRoot, imageAddress, imageFrame, type KernelImage, pagesOf, tableAt } from "@kreplica/mm-core";
+import { bootRoot, imageAddress, imageFrame, type KernelImage, pagesOf, PGD_PAGES, tableAt } from "@kreplica/mm-core";
 import type { BootParts } from "./boot-parts.js";
 
 const PAGE = 4096;
@@ -132,7 +132,8 @@ function reachable({ entries, layout }: BootParts, root: Frame): Map<Frame, stri
     }
   };
   visit(root, layout.levels, layout.kernelBoundary, "kernel");
-  if (layout.pti) visit(root + 1, layout.levels, layout.kernelBoundary, "user");
+  // Without KPTI the second page stays empty, and is the root's all the same.
+  visit(root + 1, layout.pti ? layout.levels : 1, layout.kernelBoundary, "user");
   return seen;
 }
 
@@ -164,7 +165,7 @@ function closedForm({ view, layout, image }: BootParts): number {
   if (holders < 2) return 0;
   const copied = view.copies;
   const content = (copied.text ? pagesOf(image.stext, image.etext) : 0) + (copied.rodata ? pagesOf(image.startRodata, image.endRodata) : 0);
-  const pgd = layout.pti ? 2 : 1;
+  const pgd = PGD_PAGES;
   // P4D with 5 levels, PUD, two PMD pages; under KPTI the user half's P4D, PUD and one PMD page.
   const path = (layout.levels === 5 ? 1 : 0) + 1 + 2;
   const userPath = layout.pti && copied.userTables !== false ? (layout.levels === 5 ? 1 : 0) + 1 + 1 : 0;

@@ -1,5 +1,5 @@
 /**
- * A user address space: one PGD (or pair under KPTI) for each holder, everything below shared.
+ * A user address space: one PGD, a pair of pages, for each holder, everything below shared.
  *
  * Only a top-level slot is written more than once: into every PGD there is, into its user half too, and marked not executable in the
  * kernel's half. All lower tables are reached through the canonical PGD, the first one made. Which holders get a PGD at once and
@@ -81,6 +81,14 @@ export const LAZY_PGDS: PgdPlan = { name: "lazy", initial: (_holders, creator) =
 /** One for good, of the node where the space is made: threads elsewhere run that node's copy of the kernel. */
 export const HOME_PGDS: PgdPlan = { name: "home", initial: (_holders, creator) => [creator], growing: false };
 
+/**
+ * Order of a PGD's allocation: two pages, both cleared, in every kernel built with KPTI, though one booted without uses the first alone.
+ * @source CONFIG_PAGE_TABLE_ISOLATION and PGD_ALLOCATION_ORDER of arch/x86/include/asm/pgalloc.h (6.1, 6.5); Debian's kernels and the port have it
+ */
+export const PGD_ORDER = 1;
+/** Pages of a PGD: the kernel's half and, behind it, the user's. */
+export const PGD_PAGES = 2;
+
 /** PGD slot of the LDT remap area. @source Documentation/arch/x86/x86_64/mm.rst */
 export const LDT_SLOT = 272;
 
@@ -106,7 +114,7 @@ export class PerHolderSpaces implements AddressSpaces {
       if (space.add(holder)) continue;
       // Only what this call made goes back. The series frees what a copied mm_struct still names: the parent's (defect D8).
       const undo = this.options.defects?.has("D8") && parent ? parent.pgdNodes.map((each) => parent.pgd(each)) : [...pgds.values()];
-      for (const pgd of undo) this.allocator.free(pgd, this.context.layout.pti ? 1 : 0);
+      for (const pgd of undo) this.allocator.free(pgd, PGD_ORDER);
       return undefined;
     }
     this.next++;
@@ -127,22 +135,21 @@ class HolderSpace implements AddressSpace {
     private readonly view: ReplicaView, private readonly plan: PgdPlan, private readonly options: KernelOptions, private readonly gone: (space: HolderSpace) => void,
   ) {}
 
-  private get order(): 0 | 1 { return this.context.layout.pti ? 1 : 0; }
   private get canonical(): Frame { return this.pgds.values().next().value!; }
   get pgdNodes(): readonly NodeId[] { return [...this.pgds.keys()]; }
 
   /** A PGD for a holder: kernel slots of its own root, user slots of the canonical PGD. @patch 07/12 arch/x86/mm/pgtable.c pgd_ctor */
   add(holder: NodeId): boolean {
     const { entries, layout, allocator } = this.context;
-    const pgd = allocator.allocate(holder, this.order, { purpose: "page-table", thisNode: this.view.holders.length > 1 });
+    const pgd = allocator.allocate(holder, PGD_ORDER, { purpose: "page-table", thisNode: this.view.holders.length > 1 });
     if (pgd === NONE) return false;
     const replica = holder !== this.home;
-    for (let half = 0; half <= this.order; half++) entries.clear(pgd + half, replica);
+    for (let half = 0; half < PGD_PAGES; half++) entries.clear(pgd + half, replica);
     const from = this.view.kernelRoot(holder);
     entries.copy(from, pgd, layout.kernelBoundary, 512, replica);
     if (layout.pti) entries.copy(from + 1, pgd + 1, layout.kernelBoundary, 512, replica);
     if (this.pgds.size > 0) {
-      for (let half = 0; half <= this.order; half++) {
+      for (let half = 0; half <= (layout.pti ? 1 : 0); half++) {
         for (let slot = 0; slot < layout.kernelBoundary; slot++) {
           const lo = entries.low(this.canonical + half, slot);
           if (isPresent(lo)) entries.write(pgd + half, slot, lo, entries.high(this.canonical + half, slot), replica);
@@ -162,7 +169,7 @@ class HolderSpace implements AddressSpace {
     const pgd = this.pgds.get(node);
     if (pgd === undefined || pgd === this.canonical || !this.plan.growing) return false;
     this.pgds.delete(node);
-    this.context.allocator.free(pgd, this.order);
+    this.context.allocator.free(pgd, PGD_ORDER);
     return true;
   }
 
@@ -378,7 +385,7 @@ class HolderSpace implements AddressSpace {
       below(lower, layout.levels - 1);
       allocator.free(lower, 0);
     }
-    for (const pgd of this.pgds.values()) allocator.free(pgd, this.order);
+    for (const pgd of this.pgds.values()) allocator.free(pgd, PGD_ORDER);
     this.alive = false;
     this.gone(this);
   }

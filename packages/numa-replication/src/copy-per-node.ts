@@ -10,7 +10,7 @@
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import {
-  bootRoot, brkRoom, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, pagesOf,
+  bootRoot, brkRoom, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, pagesOf, PGD_PAGES,
   type ReplicaView, type TableRoot, userImageRange,
 } from "@kreplica/mm-core/api";
 import { cloneRoot, countBelow, WINDOW_START } from "./clone-tables.js";
@@ -66,9 +66,9 @@ export class CopyPerNode implements ReplicaView {
     const tails = policy.copies.text ? countPartTables(context.entries, levels, this.bootTable, this.bootTable, this.parts.text) : 0;
     this.rooms = reserveRooms(context.early, this.machine, candidates, {
       parts: [...(policy.copies.text ? [this.parts.text] : []), ...(policy.copies.rodata ? [this.parts.rodata] : [])],
-      rootFrames: pti ? 2 : 1, tables: kernelTables + userTables + tails, master: this.master, anyNode: policy.defects.has("D14"),
+      rootFrames: PGD_PAGES, tables: kernelTables + userTables + tails, master: this.master, anyNode: policy.defects.has("D14"),
       // In the image's brk, so that the master's node hands out the same frames as with a single copy from here on.
-      ...(this.masterKeepsTables ? { masterRoot: brkRoom(context.layout, context.image, pti ? 2 : 1) } : {}),
+      ...(this.masterKeepsTables ? { masterRoot: brkRoom(context.layout, context.image, PGD_PAGES) } : {}),
     });
   }
 

@@ -24,7 +24,7 @@ export interface HolderRoom {
   readonly rodata: Frame;
   /** Frames for the tables to be cloned, taken from the end. */
   readonly tables: Frame[];
-  /** First frame of the PGD, or of the PGD pair. */
+  /** First frame of the PGD's pair. */
   readonly root: Frame;
 }
 

@@ -10,8 +10,8 @@ import { type CopiedPart, type HolderRoom, LARGE_PAGES, roomFor } from "./placem
 /** What one holder needs. */
 export interface RoomPlan {
   readonly parts: readonly CopiedPart[];
-  /** Frames of a PGD: 1, or 2 for a pair under KPTI. */
-  readonly rootFrames: 1 | 2;
+  /** Frames of a PGD, on their own size. */
+  readonly rootFrames: number;
   /** Further table pages to clone. */
   readonly tables: number;
   readonly master: NodeId;

@@ -6,7 +6,7 @@ import { bind, inject, injectable, plugin, type Plugin, token } from "@kreplica/
 import { Machine, NONE } from "@kreplica/hw-x86";
 import {
   AddressSpaces, BootMemory, bootRoot, CpuState, directAddress, imageAddress, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, LDT_SLOT, MemoryHotplug,
-  PageAllocator, pagesOf, Processes, ReplicaView, SwitchMm, TableMemory, type TableRoot, walk,
+  PageAllocator, pagesOf, PGD_ORDER, Processes, ReplicaView, SwitchMm, TableMemory, type TableRoot, walk,
 } from "@kreplica/mm-core";
 import { cloneBelow } from "@kreplica/numa-replication";
 
@@ -74,11 +74,11 @@ export const CORE_DEFECTS = {
     });
   }),
   /** A failed fork frees the parent's PGDs. */
-  D8: defect("D8", ({ spaces, allocator, layout }) => {
+  D8: defect("D8", ({ spaces, allocator }) => {
     const create = spaces.create.bind(spaces);
     spaces.create = (node, parent) => {
       const made = create(node, parent);
-      if (!made && parent) for (const each of parent.pgdNodes) allocator.free(parent.pgd(each), layout.pti ? 1 : 0);
+      if (!made && parent) for (const each of parent.pgdNodes) allocator.free(parent.pgd(each), PGD_ORDER);
       return made;
     };
   }),

@@ -5,7 +5,7 @@
  * A space is looked at after a step only when one of its PGDs was stored to; a table page when it is freed.
  */
 import { type Frame, NONE } from "@kreplica/hw-x86";
-import { type AddressSpace, LDT_SLOT } from "@kreplica/mm-core";
+import { type AddressSpace, LDT_SLOT, PGD_PAGES } from "@kreplica/mm-core";
 import type { BootParts } from "../boot-parts.js";
 import { CheckFailure } from "./check-failure.js";
 
@@ -90,7 +90,7 @@ export class TableWatch {
       for (const node of space.pgdNodes) {
         const pgd = space.pgd(node);
         if (!this.tables.has(pgd)) this.fail("F6", `the PGD of node ${node} of a live process (space ${space.id}) was freed`);
-        for (let page = pgd; page <= pgd + (this.parts.layout.pti ? 1 : 0); page++) {
+        for (let page = pgd; page < pgd + PGD_PAGES; page++) {
           this.owners.set(page, space);
           if (!known.has(page)) this.noteSlots(page);
         }

@@ -3,7 +3,7 @@
  * process only; mutable kernel data is never copied; in user space only the PGD has copies.
  */
 import { describe, expect, test } from "vitest";
-import { imageFrame, LDT_SLOT, pagesOf } from "@kreplica/mm-core";
+import { imageFrame, LDT_SLOT, pagesOf, PGD_PAGES } from "@kreplica/mm-core";
 import { boot, type BootOptions } from "../../src/boot.js";
 import { CheckedSystem } from "../../src/check/checked-system.js";
 import { CORE_FAMILIES } from "../../src/check/core-families.js";
@@ -76,7 +76,7 @@ describe.each([[2, false], [2, true], [3, true], [8, false]] as const)("%i nodes
     for (const operation of repertoire.drawRun(9, 300).filter((each) => each.op !== "refuse")) {
       subject.step(operation);
       twin.step(operation);
-      const pgds = subject.population.live.length * (nodes - 1) * (pti ? 2 : 1);
+      const pgds = subject.population.live.length * (nodes - 1) * PGD_PAGES;
       expect(tables(subject) - mine - (tables(twin) - theirs), operation.op).toBe(pgds);
       most = Math.max(most, pgds);
       for (const { process: { space } } of subject.population.live) {

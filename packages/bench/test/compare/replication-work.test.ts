@@ -37,11 +37,11 @@ describe("a fork", () => {
     const further = nodes - 1;
     for (const state of ["cold", "hot"] as const) {
       expect(single!.work[state]).toEqual({ pgdsMade: 0, pgdsFreed: 0, entryStores: 0, tablesCleared: 0 });
-      expect(perNode!.work[state]).toEqual({ pgdsMade: further, pgdsFreed: 0, entryStores: further * halves * (KERNEL_SLOTS + 2), tablesCleared: further * halves });
+      expect(perNode!.work[state]).toEqual({ pgdsMade: further, pgdsFreed: 0, entryStores: further * halves * (KERNEL_SLOTS + 2), tablesCleared: further * 2 });
       const { replicationLoads, replicationStores, replicationInstructions } = lineCounts(perNode![state], nodes);
       expect(replicationLoads).toBe(further * halves * KERNEL_LINES);
-      // Cleared, filled, two slots, and one page descriptor for each PGD.
-      expect(replicationStores).toBe(further * (halves * (TABLE_LINES + KERNEL_LINES + 2) + 1));
+      // Both pages cleared, with KPTI or without; filled, two slots, and one page descriptor for each PGD.
+      expect(replicationStores).toBe(further * (2 * TABLE_LINES + halves * (KERNEL_LINES + 2) + 1));
       expect(replicationInstructions).toBe(further * (686 + 14 + 14));
     }
   });

@@ -1,6 +1,6 @@
 /** Group F, as far as a kernel at rest shows it: every live address space, its PGDs' own words, on every node. */
 import type { AddressSpace } from "@kreplica/mm-core/api";
-import { LDT_SLOT } from "@kreplica/mm-core/api";
+import { LDT_SLOT, PGD_ORDER } from "@kreplica/mm-core/api";
 import type { Verdict } from "./invariant.js";
 import type { Subject } from "./subject.js";
 
@@ -55,12 +55,12 @@ export const SPACE_CHECKS: Readonly<Record<string, Check>> = {
   },
   F6: (subject, verdict) => {
     if (noSpaces(subject)) return verdict.skip();
-    const { spaces, layout, allocator, entries } = subject.kernel;
+    const { spaces, allocator, entries } = subject.kernel;
     const owner = new Map<number, number>();
     for (const space of spaces.all) {
       for (const node of space.pgdNodes) {
         const pgd = space.pgd(node);
-        if (!allocator.owns(pgd, layout.pti ? 1 : 0)) verdict.fail(`the PGD of space ${space.id} on node ${node} is not an allocation of ${layout.pti ? "two pages" : "a page"}`);
+        if (!allocator.owns(pgd, PGD_ORDER)) verdict.fail(`the PGD of space ${space.id} on node ${node} is not an allocation of two pages`);
         if (owner.has(pgd)) verdict.fail(`spaces ${owner.get(pgd)!} and ${space.id} use the same PGD`);
         if (subject.isReplicated && entries.memory.nodeOf(pgd) !== node) verdict.fail(`the PGD of space ${space.id} for node ${node} lies on node ${entries.memory.nodeOf(pgd)}`);
         owner.set(pgd, space.id);
