@@ -13,6 +13,7 @@ import { bootableCpus, IMAGE_OFFSET, imageRuns, nodeOfAddress } from "./boot-pla
 import { checkedKernel } from "./checked-kernel.js";
 import { InputError } from "./inputs/input-error.js";
 import { sourceOf } from "./inputs/machine/load.js";
+import { withFiveLevels } from "./inputs/presets/index.js";
 import { framesBeyond, RecordedPages, recordedWindows } from "./recorded-pages.js";
 import { tracedKernel } from "./traced-kernel.js";
 
@@ -88,7 +89,7 @@ export function prepare(options: BootOptions): BootParts {
   const { spec } = options;
   const fault = (field: string, reason: string, remedy: string): never => { throw new InputError({ file: sourceOf(spec), field, reason, remedy }); };
   const levels = options.levels ?? 4;
-  if (levels === 5 && spec.virtualBits < 57) fault("--levels", "this machine's addresses have 48 bits, too few for 5 levels", "choose 4 levels, or a machine with virtualBits 57");
+  if (levels === 5 && spec.virtualBits < 57) fault("--levels", "this machine's addresses have 48 bits, too few for 5 levels", `choose 4 levels, or a machine with virtualBits 57, as ${withFiveLevels().join(", ")} has`);
   const policy = typeof options.policy === "string"
     ? POLICIES[options.policy] ?? fault("--policy", `there is no policy ${options.policy}`, `choose one of ${Object.keys(POLICIES).join(", ")}`)
     : { plugin: options.policy };

@@ -42,7 +42,7 @@ describe("boot", () => {
     const { code, error } = await kreplica.run(["boot", "--levels", "5"]);
     expect(code).toBe(2);
     expect(error.trimEnd().split("\n")).toHaveLength(1);
-    expect(error).toMatch(/--levels: this machine's addresses have 48 bits/);
+    expect(error).toMatch(/--levels: this machine's addresses have 48 bits, too few for 5 levels\. Choose 4 levels, or a machine with virtualBits 57, as xeon-8480-2s has\./);
   });
 });
 

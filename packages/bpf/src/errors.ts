@@ -59,9 +59,9 @@ export class BpfError extends Error {
       place.offset === undefined ? "" : `offset 0x${place.offset.toString(16)}`,
       place.line === undefined ? "" : `line ${place.line}`,
       place.instruction === undefined ? "" : `instruction ${place.instruction}`,
-      place.source === undefined ? "" : `(${place.source})`,
     ].filter((part) => part !== "").join(", ");
-    super(`${code}: ${where === "" ? "" : `${where}: `}${detail}`);
+    const at = [where, place.source === undefined ? "" : `(${place.source})`].filter((part) => part !== "").join(" ");
+    super(`${code}: ${at === "" ? "" : `${at}: `}${detail}`);
   }
 }
 

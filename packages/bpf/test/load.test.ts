@@ -133,7 +133,7 @@ describe.skipIf(!haveClang)("programs from clang", () => {
     let refused: BpfError | undefined;
     try { new LoadedObject(object, plainHost(), { log: true }); } catch (error) { refused = error as BpfError; }
     expect(refused?.code).toBe("verify-packet-range");
-    expect(refused?.message).toMatch(/instruction \d+, \(.*packet\.c:\d+: return data\[4\];\)/);
+    expect(refused?.message).toMatch(/instruction \d+ \(.*packet\.c:\d+: return data\[4\];\)/);
     expect(refused?.log.some((line) => line.includes("R1=ctx(off=0,imm=0) R10=fp0"))).toBe(true);
     const { loaded, host } = load("packet", ["careless"]);
     const packet = new Uint8Array(40), PACKET = 0xffff_8880_0200_0000n;

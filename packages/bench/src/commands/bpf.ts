@@ -5,7 +5,7 @@ import { BpfError, type BpfObject, disassembleOne, helpersOf, readObject, verify
 import { InputError } from "../inputs/input-error.js";
 import { didYouMean } from "../inputs/nearest.js";
 import { runBpf, type BpfRun } from "../measure/run-bpf.js";
-import { bpfText } from "../report/bpf.js";
+import { bpfText, refusedText } from "../report/bpf.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addMachineOptions, jsonOption, type JsonOption, type MachineOptions, masterNodeOption, type PlacementOptions, policyOption, readMachine, readPlacement } from "./options.js";
 import { declareRules } from "./rules.js";
@@ -41,7 +41,7 @@ export function registerBpf(program: Command, context: CommandContext): void {
     .addHelpText("after", examples(
       ["kreplica bpf filter.o", "every program on a CPU of every node"],
       ["kreplica bpf filter.o --run packet.bin --bpf both", "with a packet; shared and replicated images compared"],
-      ["kreplica bpf filter.o --verify-only --program filter", "the verifier's log"],
+      ["kreplica bpf filter.o --verify-only --program filter", "the verifier's log; a program it refuses is a check that does not hold"],
     ) + exitCodes)
     .action((file: string, options: Options) => {
       try { act(file, options, context); } catch (error) {
@@ -63,17 +63,22 @@ function act(file: string, options: Options, context: CommandContext): void {
     context.print(options.json ? jsonText({ schema: "kreplica.bpf-code/1", programs: listings }) : listings.map((each) => `${each.name} (${each.section})\n${each.lines.map((line) => `  ${line}\n`).join("")}`).join("\n"));
     return;
   }
+  const verdicts = chosen.map(({ name, code, type, lines }) => ({ name, ...verdict(() => verify({ code, type, lines, maps: object.maps, ...(options.verifyOnly ? { log: true, contextBytes: 65535 } : { log: false }) })) }));
   if (options.verifyOnly) {
-    const verdicts = chosen.map(({ name, code, type, lines }) => ({ name, ...verdict(() => verify({ code, type, lines, maps: object.maps, log: true, contextBytes: 65535 })) }));
     context.print(options.json ? jsonText({ schema: "kreplica.bpf-verify/1", programs: verdicts }) : verdicts.map((each) => `${each.name}: ${each.refusal ?? "accepted"}\n${each.log.map((line) => `${line}\n`).join("")}`).join("\n"));
     if (verdicts.some((each) => each.refusal !== undefined)) context.checkFailed();
     return;
   }
   const spec = readMachine(options), { masterNode } = readPlacement(options, spec);
   const input = options.run === undefined ? new Uint8Array(64) : bytesOf(options.run);
-  const runs: BpfRun[] = (options.bpf === "both" ? [false, true] : [options.bpf === "replicate"]).map((replicate) => runBpf({ spec, policy: options.policy, masterNode, replicate, object, programs: names, input, repeat: options.repeat }));
-  context.print(options.json ? jsonText({ schema: "kreplica.bpf/1", machine: spec.name, file, policy: options.policy, modelled: true, runs }) : bpfText(runs, `${file} on ${spec.name}, ${options.policy}`, options.repeat, context.screen));
-  if (runs.some((run) => run.programs.some((each) => each.nodes.some((node) => node.outcome !== "exit")))) context.checkFailed();
+  // What the verifier refuses hides nothing of what it accepts: its answer is part of the report, as with --verify-only.
+  const refused = verdicts.flatMap(({ name, refusal }) => (refusal === undefined ? [] : [{ name, reason: refusal }]));
+  const accepted = names.filter((name) => !refused.some((each) => each.name === name));
+  const designs = accepted.length === 0 ? [] : options.bpf === "both" ? [false, true] : [options.bpf === "replicate"];
+  const runs: BpfRun[] = designs.map((replicate) => runBpf({ spec, policy: options.policy, masterNode, replicate, object, programs: accepted, input, repeat: options.repeat }));
+  context.print(options.json ? jsonText({ schema: "kreplica.bpf/1", machine: spec.name, file, policy: options.policy, modelled: true, runs, refused })
+    : bpfText(runs, `${file} on ${spec.name}, ${options.policy}`, options.repeat, context.screen) + refusedText(refused, context.screen));
+  if (refused.length > 0 || runs.some((run) => run.programs.some((each) => each.nodes.some((node) => node.outcome !== "exit")))) context.checkFailed();
 }
 
 function bytesOf(file: string): Uint8Array {
@@ -105,4 +110,4 @@ function verdict(run: () => { readonly log: readonly string[] }): { readonly ref
   }
 }
 
-const remedyOf = (error: BpfError): string => error.code.startsWith("verify-") ? "see the verifier's log with --verify-only" : error.code.startsWith("elf-") || error.code.startsWith("btf-") ? "build it again with clang -O2 -g -target bpf -c" : "see what is supported in packages/bpf";
+const remedyOf = (error: BpfError): string => error.code.startsWith("elf-") || error.code.startsWith("btf-") ? "build it again with clang -O2 -g -target bpf -c" : "see what is supported in packages/bpf";

@@ -5,6 +5,7 @@ import { type Command, Option } from "commander";
 import { ModuleError, modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
 import { vmalloc, vmallocRfcV1 } from "@kreplica/vmalloc";
 import { InputError } from "../inputs/input-error.js";
+import { didYouMean } from "../inputs/nearest.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
 import { moduleDirectory, moduleFiles, type ModuleDirectory } from "../inputs/kernel-modules/directory.js";
 import { ITS_FEATURES, moduleHost } from "../inputs/kernel-modules/host.js";
@@ -66,6 +67,7 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const spec = readMachine(options);
   const { cpu, masterNode } = readPlacement(options, spec);
   const policy = policyOf(options, spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id));
+  const named = namesIn(options.replicate);
   const kernel = await readKernelFile(options.kernel, options.symbols);
   const { directory, wanted } = wantedModules(options);
   const run = async (design: string, areas: typeof vmalloc, most = Infinity): Promise<ModuleRun> => {
@@ -74,6 +76,10 @@ async function act(options: Options, context: CommandContext): Promise<void> {
       context.progress.start(wanted.length, "reading");
       const files = await readInOrder(directory, wanted, (name) => context.progress.step(1, name));
       context.progress.stop();
+      for (const name of named) {
+        const loaded = files.map((file) => file.name);
+        if (!loaded.includes(name)) throw new InputError({ file: "--replicate", reason: `no module ${JSON.stringify(name)} is loaded`, remedy: didYouMean(name, loaded, `choose from ${loaded.slice(0, 20).join(", ")}${loaded.length > 20 ? ", ..." : ""}, or write all or none`) });
+      }
       context.progress.start(Math.min(files.length, most), "loading");
       const booted = bootWithModules({ spec, policy: options.policy, masterNode, kernel, host, modulePolicy: policy, vmalloc: areas });
       const costs = loadModules(booted, files.slice(0, most), cpu, cpuMilliseconds, (name) => context.progress.step(1, name));
@@ -105,18 +111,20 @@ function cpuMilliseconds(): number {
 
 /** @throws InputError when nothing is asked for, or it is not there */
 function wantedModules(options: Options): { directory: ModuleDirectory; wanted: readonly string[] } {
-  if (!options.load && !options.all) throw new InputError({ file: "--load", reason: "nothing to load", remedy: "name modules with --load, or give --all" });
   const words = (options.load ?? "").split(",").filter((word) => word !== "");
+  if (words.length === 0 && !options.all) throw new InputError({ file: "--load", reason: "nothing to load", remedy: "name modules with --load, or give --all" });
   const files = words.filter((word) => word.includes("/") || /\.ko(\.\w+)?$/.test(word));
   if (files.length > 0 && files.length === words.length && options.modules === undefined && !options.all) {
     const directory = moduleFiles(files);
     return { directory, wanted: directory.names };
   }
-  const directory = moduleDirectory(options.modules ?? besideKernel(options.kernel));
+  const folder = options.modules ?? besideKernel(options.kernel);
+  const directory = moduleDirectory(folder);
+  if (directory.names.length === 0) throw new InputError({ file: folder, field: "--modules", reason: "holds no module", remedy: "give lib/modules/<release> of a kernel package, or a folder of .ko, .ko.xz or .ko.zst files" });
   if (options.all) return { directory, wanted: directory.names };
   const wanted = words.map((word) => word.replace(/^.*\//, "").replace(/\.ko(\.\w+)?$/, "").replaceAll("-", "_"));
   for (const name of wanted) {
-    if (directory.path(name) === undefined) throw new InputError({ file: "--load", reason: `there is no module ${name} in the folder`, remedy: "see the names with --all --top 2000" });
+    if (directory.path(name) === undefined) throw new InputError({ file: "--load", reason: `there is no module ${name} in the folder`, remedy: didYouMean(name, directory.names, "see the names with --all --top 2000") });
   }
   return { directory, wanted };
 }
@@ -128,6 +136,9 @@ function besideKernel(kernel: string): string {
   if (folder === undefined || !existsSync(folder)) throw new InputError({ file: "--modules", reason: "no lib/modules lies beside the kernel", remedy: "give the folder" });
   return folder;
 }
+
+/** Modules that `--replicate` names; none where it says all, none, or which sizes. */
+const namesIn = (replicate: string): string[] => (replicate === "all" || replicate === "none" || !/^[\w,-]+$/.test(replicate) ? [] : replicate.split(",").filter((name) => name !== "").map((name) => name.replaceAll("-", "_")));
 
 /** @throws InputError for a word that is none */
 function policyOf(options: Options, nodes: readonly number[]): ModulePolicy {
@@ -141,7 +152,7 @@ function policyOf(options: Options, nodes: readonly number[]): ModulePolicy {
   const amount = /^(from|upto|distance):(\d{1,12})$/.exec(replicate);
   const which = amount ? { from: replications.fromBytes, upto: replications.upToBytes, distance: replications.fromDistance }[amount[1] as "from" | "upto" | "distance"](Number(amount[2]))
     : replicate === "all" || replicate === "none" ? replications[replicate]
-      : /^[\w,-]+$/.test(replicate) ? replications.named(new Set(replicate.split(",").map((name) => name.replaceAll("-", "_"))))
+      : namesIn(replicate).length > 0 ? replications.named(new Set(namesIn(replicate)))
         : fault("--replicate", replicate, "write all, none, from:BYTES, upto:BYTES, distance:SLIT, or names");
   return modulePolicy(`${place}, ${replicate}`, where, which);
 }

@@ -6,7 +6,8 @@ import { imageAddress } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
 import { dataFile } from "../data-files.js";
 import { InputError } from "../inputs/input-error.js";
-import { readRecordedTables } from "../inputs/recorded-tables.js";
+import { didYouMean } from "../inputs/nearest.js";
+import { missingTables, readRecordedTables } from "../inputs/recorded-tables.js";
 import { ptdump } from "../report/ptdump.js";
 import { qemuTlbLine } from "../report/qemu-tlb.js";
 import { differences, picture, type PicturedRoot } from "../report/tables-picture.js";
@@ -37,7 +38,7 @@ export function registerTables(program: Command, context: CommandContext): void 
       ["kreplica tables --from p4 --cpu 2", "a recorded guest"],
     ) + exitCodes)
     .action(async (options: Options) => {
-      if (options.from !== undefined) return context.print(recorded(options.from, options));
+      if (options.from !== undefined) return recorded(options.from, options, context);
       const kernel = bootChoices((await readKernelChoices(options)).chosen);
       if (options.node !== undefined && !kernel.machine.nodes.includes(options.node)) throw new InputError({ file: "--node", reason: `there is no node ${options.node}`, remedy: `choose one of ${kernel.machine.nodes.join(", ")}` });
       if (options.node !== undefined) {
@@ -73,10 +74,21 @@ export function tablesReport(kernel: Booted): { pictures: string[]; differences:
 /** Recorded tables that ship, by name. */
 const SHIPPED = ["p4", "hsw"];
 
-function recorded(directory: string, options: Options): string {
-  const { memory, roots } = readRecordedTables(SHIPPED.includes(directory) && !existsSync(directory) ? dataFile(`tables/${directory}`) : directory);
+function recorded(directory: string, options: Options, context: CommandContext): void {
+  const shipped = !existsSync(directory);
+  if (shipped && !SHIPPED.includes(directory)) throw new InputError({ file: directory, field: "--from", reason: "neither a directory nor tables that ship", remedy: didYouMean(directory, SHIPPED, `name a directory with ptpages.bin.zst and registers.txt, or ${SHIPPED.join(" or ")}`) });
+  const tables = readRecordedTables(shipped ? dataFile(`tables/${directory}`) : directory);
+  const { memory, roots } = tables;
   const chosen = options.cpu === undefined ? roots[0] : roots.find((root) => root.cpu === options.cpu);
   if (!chosen) throw new InputError({ file: "--cpu", reason: `the recording has no CPU ${options.cpu ?? 0}`, remedy: `choose one of ${roots.map((root) => root.cpu).join(", ")}` });
+  const physical = (frame: number): string => `0x${(BigInt(frame) << 12n).toString(16)}`;
+  const missing = missingTables(tables, chosen);
+  const again = "record it again with the guest stopped, every page of its tables";
+  if (missing[0]?.frame === chosen.root) throw new InputError({ file: directory, field: `CR3 of CPU ${chosen.cpu}`, reason: `the page it names, ${physical(chosen.root)}, is not among the ${tables.pages} recorded: nothing can be listed`, remedy: again });
   const lines = Array.from(leaves(memory, chosen.root, chosen.levels), qemuTlbLine);
-  return options.json ? jsonText({ schema: "kreplica.tables/1", from: directory, cpu: chosen.cpu, lines }) : `${lines.join("\n")}\n`;
+  context.print(options.json ? jsonText({ schema: "kreplica.tables/1", from: directory, cpu: chosen.cpu, missing: missing.map(({ frame }) => physical(frame)), lines }) : lines.map((line) => `${line}\n`).join(""));
+  if (missing.length > 0) {
+    const shown = missing.slice(0, 4).map(({ frame }) => physical(frame)).join(", ");
+    throw new InputError({ file: directory, field: `tables of CPU ${chosen.cpu}`, reason: `${missing.length} of their pages ${missing.length === 1 ? "is" : "are"} not among the ${tables.pages} recorded (${shown}${missing.length > 4 ? ", ..." : ""}); what they map is not in the list`, remedy: again });
+  }
 }

@@ -1,7 +1,7 @@
 /** Page tables recorded from a running guest: a directory with its table pages and its CPUs' control registers, as modelled memory. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { SparseMemory, cr3Frame, type Frame } from "@kreplica/hw-x86";
+import { SparseMemory, cr3Frame, type Frame, frameOf, isLeaf, isPresent } from "@kreplica/hw-x86";
 import { InputError } from "./input-error.js";
 import { unzstd, ZstdError } from "./zstd.js";
 
@@ -22,6 +22,8 @@ export interface RecordedRoot {
 export interface RecordedTables {
   /** Table pages at their recorded addresses; every other byte is zero. */
   readonly memory: SparseMemory;
+  /** Frames of the pages that were recorded. */
+  readonly recorded: ReadonlySet<Frame>;
   readonly pages: number;
   /** In the order of the registers file. */
   readonly roots: readonly RecordedRoot[];
@@ -34,8 +36,7 @@ export interface RecordedTables {
 export function readRecordedTables(directory: string): RecordedTables {
   const pagesFile = join(directory, "ptpages.bin.zst");
   const registersFile = join(directory, "registers.txt");
-  const { memory, pages } = readPages(pagesFile, unpack(pagesFile));
-  return { memory, pages, roots: readRoots(registersFile, open(registersFile).toString("utf8")) };
+  return { ...readPages(pagesFile, unpack(pagesFile)), roots: readRoots(registersFile, open(registersFile).toString("utf8")) };
 }
 
 function open(file: string): Buffer {
@@ -56,7 +57,7 @@ function unpack(file: string): Uint8Array {
 }
 
 /** @param bytes records of a physical address and its page */
-export function readPages(file: string, bytes: Uint8Array): { memory: SparseMemory; pages: number } {
+export function readPages(file: string, bytes: Uint8Array): Pick<RecordedTables, "memory" | "recorded" | "pages"> {
   const memory = new SparseMemory([]);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const seen = new Set<bigint>();
@@ -74,7 +75,30 @@ export function readPages(file: string, bytes: Uint8Array): { memory: SparseMemo
     seen.add(physical);
     memory.writeBytes(physical, bytes.subarray(offset + 8, offset + RECORD_BYTES));
   }
-  return { memory, pages: seen.size };
+  return { memory, recorded: new Set([...seen].map((physical) => Number(physical >> 12n))), pages: seen.size };
+}
+
+/** A page that the tables lead to and that was not recorded. */
+export interface MissingTable { readonly frame: Frame; /** Level of the entry that leads there, from 5 or 4 to 2; one more for the page that CR3 names. */ readonly level: number }
+
+/** Table pages below a root that were not recorded, each once: what they map cannot be told. */
+export function missingTables({ memory, recorded }: Pick<RecordedTables, "memory" | "recorded">, { root, levels }: RecordedRoot): MissingTable[] {
+  const seen = new Set<Frame>();
+  const missing: MissingTable[] = [];
+  const visit = (table: Frame, level: number): void => {
+    if (seen.has(table)) return;
+    seen.add(table);
+    if (!recorded.has(table)) {
+      missing.push({ frame: table, level: level + 1 });
+      return;
+    }
+    for (let index = 0; level > 1 && index < 512; index++) {
+      const lo = memory.read32(table, index * 2);
+      if (isPresent(lo) && !isLeaf(lo, level)) visit(frameOf(lo, memory.read32(table, index * 2 + 1)), level - 1);
+    }
+  };
+  visit(root, levels);
+  return missing;
 }
 
 /** @param text QEMU's `info registers -a` */

@@ -1,7 +1,7 @@
 /** `kreplica bpf` as text: verdicts, results by node, and where the code was fetched from with and without copies. */
 import type { BpfMapState, BpfRun } from "../measure/run-bpf.js";
 import type { BpfNodeRun, Fetches } from "../measure/bpf-node-run.js";
-import { renderTable, type Column, type Screen } from "./terminal.js";
+import { hanging, renderTable, type Column, type Screen } from "./terminal.js";
 import { bytesText } from "./units.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
@@ -50,6 +50,12 @@ export function bpfText(runs: readonly BpfRun[], heading: string, repeat: number
   if (shared && copied) text += bought(shared, copied, screen);
   text += `  Left when all was given back: ${runs.map((run) => `${how(run)} ${bytesText(run.leftBytes)}`).join(", ")}.\n`;
   return text + screen.dim("  Lines of code by where they were fetched from: the CPU's own caches, caches of others, memory of its node, of another. Cold: every\n  cache emptied before; what stays in the caches needs no copy. Entries of helpers are among the lines. Cycles are the model's.\n");
+}
+
+/** Programs that were not run, and why. @returns nothing where there are none */
+export function refusedText(refused: readonly { readonly name: string; readonly reason: string }[], screen: Screen): string {
+  if (refused.length === 0) return "";
+  return `\n${screen.bold("refused by the verifier")}\n${refused.map(({ name, reason }) => hanging(screen.bad(name), reason, screen, name.length + 2)).join("")}  Its log: --verify-only --program ${refused[0]!.name}\n`;
 }
 
 /** The first few elements: short ones as numbers, long ones as their first bytes. */

@@ -46,6 +46,13 @@ test("machines of one family share every cost", () => {
   expect(named("recorded-guest").costs).toBe(named("e5-2690v3-2s").costs);
 });
 
+// Oracle: InstLatx64 CPUID dumps: of the processors here only Sapphire Rapids reports 57 bits (CPUID 8000_0008, linear-address bits).
+test("57-bit addresses where the processor has them; the help's example of five levels names such a machine", () => {
+  expect(presets.filter((each) => each.virtualBits === 57).map((each) => each.name)).toEqual(["xeon-8480-2s"]);
+  const machine = named("xeon-8480-2s");
+  expect([distinct(machine, "socket"), distinct(machine, "core"), machine.l3.bytes / 56, machine.l1d.bytes / machine.l1d.ways / 64, machine.physicalBits]).toEqual([2, 112, 1.875 * 2 ** 20, 64, 52]);
+});
+
 // Oracle: lscpu of such a box, LKML 20210506165328.GO2633526@linux.vnet.ibm.com.
 test("e5-2690v3-2s is the box whose lscpu was posted", () => {
   const machine = named("e5-2690v3-2s");

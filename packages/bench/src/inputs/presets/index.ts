@@ -6,12 +6,16 @@ import { recordedGuest } from "./recorded-guest.js";
 import { tiny2Node } from "./tiny-2-node.js";
 import { xeon8260 } from "./xeon-8260-8s.js";
 import { xeon8280 } from "./xeon-8280-4s.js";
+import { xeon8480 } from "./xeon-8480-2s.js";
 
 /** In the order in which `kreplica machine` lists them. */
-export const presets: readonly MachineSpec[] = [e52690v3, epyc7713, xeon8280, xeon8260, recordedGuest, tiny2Node];
+export const presets: readonly MachineSpec[] = [e52690v3, epyc7713, xeon8280, xeon8260, xeon8480, recordedGuest, tiny2Node];
 
 /** The machine a command takes when none is named: the one the series was measured on. */
 export const defaultPreset: MachineSpec = e52690v3;
+
+/** Names of those whose addresses have 57 bits: five levels of page tables. */
+export const withFiveLevels = (): string[] => presets.filter((each) => each.virtualBits === 57).map((each) => each.name);
 
 /** @returns undefined when no preset has the name */
 export const preset = (name: string): MachineSpec | undefined => presets.find((each) => each.name === name);
