@@ -6,6 +6,7 @@ export { CpuState } from "./cpu-state.js";
 export type { CpuUnits } from "./cpu-areas.js";
 export { brkRoom } from "./direct-map.js";
 export { bootRoot, symbolFrame } from "./early-map.js";
+export { rootsOfBothHalves } from "./empty-tables.js";
 export * from "./errors.js";
 export { type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image.js";
 export { shadowOf, shadowRange } from "./kasan-range.js";

@@ -85,6 +85,15 @@ export class BuddyZone {
     return true;
   }
 
+  /** Whether a frame is free. */
+  contains(frame: Frame): boolean {
+    for (let order = 0; order <= MAX_ORDER; order++) {
+      const entry = this.where.get(frame - (frame % (1 << order)));
+      if (entry !== undefined && entry % 16 === order) return true;
+    }
+    return this.runs.some((run) => frame >= run.next && frame < run.end);
+  }
+
   private splitAround(base: Frame, order: number, frame: Frame): void {
     while (order > 0) {
       order--;

@@ -10,6 +10,15 @@ import { tableAt } from "./walk.js";
 
 const LARGE = 0x20_0000n;
 
+/**
+ * Every top-level table of init_mm under which kernel tables hang: under KPTI the user half of each pair too, since its entries of the image and of
+ * cpu_entry_area name the same lower tables. Who gives a table back looks under all of them.
+ * @returns with the place in `roots`, counted from 0
+ */
+export function rootsOfBothHalves(roots: readonly TableRoot[], pti: boolean): readonly { readonly root: Frame; readonly nth: number }[] {
+  return roots.flatMap(({ root }, nth) => (pti ? [{ root, nth }, { root: root + 1, nth }] : [{ root, nth }]));
+}
+
 /** An entry that leads to an empty table. */
 interface EmptyEntry {
   readonly table: Frame;
@@ -26,15 +35,16 @@ export interface EmptyTables {
 }
 
 /**
+ * @param roots both halves of each
  * @param start on 2 MiB
  * @returns what has to go before 2 MiB leaves fit on every root; undefined where a leaf is in the way, or a table that is in use or not ours
  */
-export function findEmptyTables(entries: TableMemory, allocator: PageAllocator, roots: readonly TableRoot[], levels: 4 | 5, start: bigint, end: bigint): EmptyTables | undefined {
+export function findEmptyTables(entries: TableMemory, allocator: PageAllocator, roots: ReturnType<typeof rootsOfBothHalves>, levels: 4 | 5, start: bigint, end: bigint): EmptyTables | undefined {
   const found = new Map<string, EmptyEntry>();
   const tables = new Set<Frame>();
   for (let address = start; address < end; address += LARGE) {
     const index = tableIndex(address, 2);
-    for (const [nth, { root }] of roots.entries()) {
+    for (const { root, nth } of roots) {
       const table = tableAt(entries.memory, root, levels, address, 2);
       if (table === undefined) continue;
       const lo = entries.low(table, index);

@@ -8,7 +8,7 @@
 import { inject, injectable } from "@kreplica/di";
 import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
 import { CpuState } from "./cpu-state.js";
-import { findEmptyTables } from "./empty-tables.js";
+import { findEmptyTables, rootsOfBothHalves } from "./empty-tables.js";
 import { invariant, MmError } from "./errors.js";
 import { KernelLayout, type KernelTables, type Mapping, PageAllocator, type Protection, ReplicaView, type TableEditor } from "./ports.js";
 import { KernelOptions } from "./options.js";
@@ -74,7 +74,7 @@ export class LockstepTables implements KernelTables {
 
   makeRoomForLarge(start: bigint, pages: number): boolean {
     invariant((start & 0x1f_ffffn) === 0n && pages % 512 === 0, `0x${start.toString(16)} and ${pages} pages: 2 MiB leaves need whole 2 MiB`);
-    const found = findEmptyTables(this.entries, this.allocator, this.view.roots, this.layout.levels, start, start + BigInt(pages) * 4096n);
+    const found = findEmptyTables(this.entries, this.allocator, rootsOfBothHalves(this.view.roots, this.layout.pti), this.layout.levels, start, start + BigInt(pages) * 4096n);
     if (!found) return false;
     for (const { table, index, replica } of found.entries) this.entries.write(table, index, 0, 0, replica);
     // A paging-structure cache may still lead to the old table, whatever frame it becomes: flush before it is given back. Everything

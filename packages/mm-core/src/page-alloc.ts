@@ -133,6 +133,15 @@ export class NodePageAllocator implements PageAllocator {
     return entry !== undefined && entry % 16 === order;
   }
 
+  purposeOf(frame: Frame): FramePurpose | "free" | undefined {
+    for (let order = 0; order <= MAX_ORDER; order++) {
+      const entry = this.given.get(frame - (frame % (1 << order)));
+      if (entry !== undefined && entry % 16 === order) return PURPOSES[entry >> 4];
+    }
+    const node = this.nodes[this.machine.memory.nodeOf(frame)];
+    return node?.zones.find((zone) => frame >= zone.first)?.buddy.contains(frame) ? "free" : undefined;
+  }
+
   split(frame: Frame, order: number): void {
     const entry = this.given.get(frame);
     invariant(entry !== undefined && entry % 16 === order, `frame ${frame}, order ${order}, is not an allocation`);

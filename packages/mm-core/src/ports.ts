@@ -32,6 +32,11 @@ export interface PageAllocator {
   free(frame: Frame, order: number): void;
   /** Whether {@link free} would take it: for callers that replace tables others may have made. */
   owns(frame: Frame, order: number): boolean;
+  /**
+   * What a frame was handed out for, as part of an allocation of any order; `free` while it lies in the free lists. Undefined for what never was the
+   * allocator's: memory of early boot, the image, frames set aside.
+   */
+  purposeOf(frame: Frame): FramePurpose | "free" | undefined;
   /** Makes one allocation into 2^order of a single frame each. @source split_page */
   split(frame: Frame, order: number): void;
   /** Frames that were never handed out and now may be: freed init memory, the tails of text and rodata. */

@@ -206,6 +206,30 @@ describe("room for large leaves", () => {
     expect(absent.tables.makeRoomForLarge(START + 0x40_0000n, 512)).toBe(false);
   });
 
+  test.each([true, false])("under KPTI (%s) a user half that names the empty table lets go of it too, or it stays", (pti) => {
+    const kernel = testKernel({ nodes, pti, view: fixedHolders(0, 2) });
+    const { entries, allocator, view } = kernel;
+    kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 1, frame: 0x1000 }));
+    kernel.tables.edit((editor) => editor.unmap(START, 1));
+    const root = view.kernelRoot(2);
+    const [kernels, index] = [tableAt(entries.memory, root, 4, START, 2)!, Number((START >> 21n) & 511n)];
+    // The user half reaches it by tables of its own down to the PMD page, as it does the entry text.
+    const [pud, pmd] = [0, 0].map(() => allocator.allocate(2, 0, { purpose: "page-table", zero: true })) as [number, number];
+    entries.write(root + 1, 511, (pud << 12) | 0x67, 0);
+    entries.write(pud, 511, (pmd << 12) | 0x67, 0);
+    entries.write(pmd, index, entries.low(kernels, index), entries.high(kernels, index));
+    const table = tableAt(entries.memory, root, 4, START, 1)!;
+    expect(kernel.tables.makeRoomForLarge(START, 512)).toBe(true);
+    expect(allocator.owns(table, 0)).toBe(false);
+    expect(entries.low(pmd, index) & 1).toBe(pti ? 0 : 1);
+    if (!pti) return;
+    // A leaf that only the user half has is in the way like any other.
+    entries.write(pmd, index, 0x20_01e3, 0);
+    kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 1, frame: 0x1000 }));
+    kernel.tables.edit((editor) => editor.unmap(START, 1));
+    expect(kernel.tables.makeRoomForLarge(START, 512)).toBe(false);
+  });
+
   test("a table the allocator did not hand out stays", () => {
     const kernel = make([0]);
     kernel.tables.edit((editor) => editor.unmap(START, 1));

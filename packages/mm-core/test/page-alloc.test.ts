@@ -155,3 +155,23 @@ test("a zeroed frame is zero, whatever was in it", () => {
   expect(allocator.allocate(0, 0, { ...table, zero: true })).toBe(frame);
   expect(machine.memory.read32(frame, 5)).toBe(0);
 });
+
+test("what a frame was handed out for, whatever its place in the block; free while it is in the lists, nothing for what never was there", () => {
+  const { allocator, early } = kernel(three);
+  early.reserve(64, 8);
+  const before = allocator.allocate(0, 0, { purpose: "kernel" });
+  expect(allocator.purposeOf(before)).toBe("kernel");
+  const boots = early.allocate(0, 1, 1, "data");
+  allocator.start();
+  expect([allocator.purposeOf(64), allocator.purposeOf(71), allocator.purposeOf(boots), allocator.purposeOf(1 << 30)]).toEqual([undefined, undefined, undefined, undefined]);
+  expect(allocator.purposeOf(72)).toBe("free");
+  const pair = allocator.allocate(0, 1, { purpose: "page-table" });
+  expect([pair, pair + 1].map((frame) => allocator.purposeOf(frame))).toEqual(["page-table", "page-table"]);
+  const block = allocator.allocate(0, 3, { purpose: "user" });
+  expect(allocator.purposeOf(block + 7)).toBe("user");
+  allocator.split(block, 3);
+  allocator.free(block + 5, 0);
+  expect([4, 5, 6].map((each) => allocator.purposeOf(block + each))).toEqual(["user", "free", "user"]);
+  allocator.free(pair, 1);
+  expect([pair, pair + 1].map((frame) => allocator.purposeOf(frame))).toEqual(["free", "free"]);
+});

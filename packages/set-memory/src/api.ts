@@ -62,7 +62,10 @@ export interface SetMemory {
   change(range: PageRange, change: Partial<Protection>, alias: boolean): void;
   /** Several changes with one shootdown at the end, all or none. */
   changeAll(changes: readonly PermissionChange[]): void;
-  /** Joins small leaves into 2 MiB, and these into 1 GiB, wherever 512 neighbours agree and continue one another. Linux 6.5 splits only. */
+  /**
+   * Joins small leaves into 2 MiB, and these (but in the last 512 GiB) into 1 GiB, wherever 512 neighbours agree and continue one another;
+   * in user halves under KPTI as well. Linux 6.5 splits only.
+   */
   join(range: PageRange): JoinResult;
 }
 /** One of several changes. */

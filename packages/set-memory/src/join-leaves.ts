@@ -2,10 +2,11 @@
  * Joins small leaves: 512 PTEs into a 2 MiB leaf, 512 of these into a 1 GiB leaf, where all agree and continue one another.
  *
  * The large leaf replaces the pointer, translations and paging-structure caches are flushed, and only then is the table given back:
- * a CPU that still walked the old table would read whatever its frame becomes next.
+ * a CPU that still walked the old table would read whatever its frame becomes next. Under KPTI user mode walks it through the other half
+ * of each pair, which gets the large leaf too, as it got the pointer.
  */
 import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, NO_EXECUTE } from "@kreplica/hw-x86/api";
-import { type KernelTables, type PageAllocator, type ReplicaView, type TableMemory, walkRange } from "@kreplica/mm-core/api";
+import { type KernelLayout, type KernelTables, type PageAllocator, type ReplicaView, rootsOfBothHalves, type TableMemory, walkRange } from "@kreplica/mm-core/api";
 import type { JoinResult } from "./api.js";
 
 /** Accessed and dirty say nothing about a kernel leaf: leaves that differ only there agree. */
@@ -13,18 +14,21 @@ const IGNORED = Bit.Accessed | Bit.Dirty;
 
 interface Candidate { readonly table: Frame; readonly index: number; readonly lower: Frame; readonly lo: number; readonly hi: number; readonly replica: boolean }
 
-export function joinLeaves(tables: KernelTables, entries: TableMemory, view: ReplicaView, allocator: PageAllocator, levels: 4 | 5, start: bigint, end: bigint): JoinResult {
+/** The last 512 GiB: EFI's tables have a copy of the kernel's PUD entries there, which nobody would change along. */
+const LAST_SLOT = 0xffff_ff80_0000_0000n;
+
+export function joinLeaves(tables: KernelTables, entries: TableMemory, view: ReplicaView, allocator: PageAllocator, { levels, pti }: Pick<KernelLayout, "levels" | "pti">, start: bigint, end: bigint): JoinResult {
   let joined = 0;
   const retired = new Set<Frame>();
   for (const level of [2, 3] as const) {
     const found = new Map<string, Candidate>();
-    for (const [nth, { root }] of view.roots.entries()) {
+    for (const { root, nth } of rootsOfBothHalves(view.roots, pti)) {
       walkRange(entries.memory, root, levels, start, end - 1n, {
         table(address, at, lower, table, index) {
           if (at !== level) return true;
           const size = 1n << BigInt(12 + 9 * (level - 1));
           // Only what lies in the range as a whole: the caller owns no more.
-          if (address < start || address + size > end) return false;
+          if (address < start || address + size > end || (level === 3 && address >= LAST_SLOT)) return false;
           const name = `${table}/${index}`;
           const leaf = found.has(name) ? undefined : uniform(entries, lower, level);
           if (leaf) found.set(name, { table, index, lower, ...leaf, replica: nth > 0 });

@@ -67,7 +67,7 @@ export class TableSetMemory implements SetMemory {
 
   join(range: PageRange): JoinResult {
     this.check(range);
-    return joinLeaves(this.tables, this.entries, this.view, this.allocator, this.layout.levels, range.start, range.start + BigInt(range.pages) * PAGE);
+    return joinLeaves(this.tables, this.entries, this.view, this.allocator, this.layout, range.start, range.start + BigInt(range.pages) * PAGE);
   }
 
   /** Every page must be mapped on every root; holes of the direct map, which no memory is behind, are passed over. */

@@ -236,6 +236,40 @@ test("only leaves that continue one another, and lie in the range as a whole, ar
   }
 });
 
+describe.each([[[0]], [[0, 1]], [[1, 3]]])("under KPTI, holders %j", (holders) => {
+  test("a table that user halves name as well is left by both halves of every pair before it is given back", () => {
+    const kernel = mapped(holders, true);
+    const { entries, allocator, view } = kernel;
+    const page = { start: WINDOW + 0x3000n, pages: 1 };
+    kernel.setMemory.readOnly(page);
+    kernel.setMemory.readWrite(page);
+    const index = Number((WINDOW >> 21n) & 511n);
+    const pmdOf = (root: number): number => [511, 511].reduce((table, slot) => entries.low(table, slot) >>> 12, root);
+    // User halves reach the kernel's table by tables of their own down to the PMD page, as they do the entry text.
+    for (const { root } of view.roots) {
+      const [pud, pmd] = [0, 0].map(() => allocator.allocate(holders[0]!, 0, { purpose: "page-table", zero: true })) as [number, number];
+      entries.write(root + 1, 511, (pud << 12) | 0x67, 0);
+      entries.write(pud, 511, (pmd << 12) | 0x67, 0);
+      entries.write(pmd, index, entries.low(pmdOf(root), index), entries.high(pmdOf(root), index));
+    }
+    const shared = view.roots.map(({ root }) => entries.low(pmdOf(root), index) >>> 12);
+    expect(kernel.setMemory.join({ start: WINDOW, pages: 512 })).toEqual({ joined: 2 * new Set(shared).size, freed: new Set(shared).size });
+    for (const table of shared) expect(allocator.owns(table, 0)).toBe(false);
+    for (const { root } of view.roots) {
+      const [kernels, users] = [root, root + 1].map((half) => [entries.low(pmdOf(half), index), entries.high(pmdOf(half), index)]);
+      expect(kernels![0]! & 0x80).toBe(0x80);
+      expect(users).toEqual(kernels);
+    }
+  });
+});
+
+test("in the last 512 GiB no 1 GiB leaf takes the place of a table, which others may name", () => {
+  const kernel = makeKernel([0]);
+  const at = 0xffff_ff80_4000_0000n;
+  kernel.tables.edit((editor) => { for (let each = 0; each < 512; each++) editor.map(at + BigInt(each) * 0x20_0000n, { ...KERNEL_DATA, level: 2, frame: each * 512 }); });
+  expect(kernel.setMemory.join({ start: at, pages: 512 * 512 })).toEqual({ joined: 0, freed: 0 });
+});
+
 test("memory type keeps its PAT bit through splitting and joining, whose place differs between leaf sizes", () => {
   const kernel = makeKernel([0]);
   const at = kernel.layout.vmemmapStart;

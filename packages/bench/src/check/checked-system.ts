@@ -170,7 +170,8 @@ export class CheckedSystem implements Subject {
     }
   }
 
-  private checkRules(only?: readonly string[]): void {
+  /** The state's rules, or some of them. @throws CheckFailure with the first that is broken */
+  checkRules(only?: readonly string[]): void {
     if (!this.checked) return;
     const kernel = checkedKernel(this.parts, this.witness);
     const mapped = this.families.flatMap((family) => family.replicated?.() ?? []);
@@ -222,7 +223,7 @@ export class CheckedSystem implements Subject {
     const leak = now.findIndex((frames, index) => frames !== this.baseline[index]);
     if (leak >= 0) this.fail("F6", `after every process exited, node ${this.parts.machine.nodes[leak]!} has ${this.baseline[leak]! - now[leak]!} frames less than before`);
     if (this.population.userFrames.size !== 0) this.fail("F6", `${this.population.userFrames.size} user frames are still counted`);
-    if (!quick) this.checkRules(["A4", "B2", "B6"]);
+    if (!quick) this.checkRules(["A4", "B2", "B6", "B11"]);
     if (this.watch.kernelStores) this.fullCheck();
     this.watch.kernelStores = false;
   }

@@ -3,6 +3,7 @@ import type { Plugin } from "@kreplica/di";
 import { Drawing } from "./drawing.js";
 import { areaFamily } from "./families/areas.js";
 import { cpuFamily } from "./families/cpus.js";
+import { entryTextFamily } from "./families/entry-text.js";
 import { kernelPageFamily } from "./families/kernel-pages.js";
 import { moduleFamily } from "./families/modules.js";
 import { patchingFamily } from "./families/patching.js";
@@ -22,6 +23,7 @@ export const FAMILIES: readonly OperationFamily[] = [
   moduleFamily,
   patchingFamily,
   protectionFamily,
+  entryTextFamily,
   refusalFamily,
   racingFamily,
 ];

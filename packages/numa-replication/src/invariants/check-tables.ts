@@ -1,6 +1,7 @@
 /** Group B: which tables are private, where they lie, and what they must agree on. */
 import { frameOf, isLeaf, isPresent, tableIndex } from "@kreplica/hw-x86/api";
 import { WINDOW_START } from "../clone-tables.js";
+import { onlyTablesAreReached } from "./check-reach.js";
 import type { Verdict } from "./invariant.js";
 import { smallTable, type WindowEntries } from "./page-reader.js";
 import type { Subject } from "./subject.js";
@@ -132,4 +133,5 @@ export const TABLE_CHECKS: Readonly<Record<string, Check>> = {
     if (!subject.isReplicated || !change) return verdict.skip();
     for (const difference of change) verdict.fail(difference);
   },
+  B11: onlyTablesAreReached,
 };

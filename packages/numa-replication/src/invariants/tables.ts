@@ -12,4 +12,5 @@ export const TABLES: readonly Invariant[] = [
   { id: "B8", where: ["state"], when: "after AP bring-up", sentence: "init_mm.pgd == init_mm.pgd_numa[0] and is not init_top_pgt after step 7; CPUs in steady state never run on init_top_pgt" },
   { id: "B9", where: ["boot"], when: "step 7", sentence: "number of private table pages per replica node = 1 PGD(order 0/1)+1 PUD+2 PMD (+1 P4D in 5-level) at end of step 7" },
   { id: "B10", where: ["boot"], when: "step 7", sentence: "replication never changes any VA→content mapping observable by the booting CPU (walk before == walk after in bytes and flags)" },
+  { id: "B11", where: ["state", "run"], when: "from mm-core-init on", sentence: "every table page reachable from a root of any half (T(n), init_top_pgt, a process's PGDs, EFI's, the poking space's, what CR3 of any CPU names) is a page table: never free, never handed out for anything else" },
 ];

@@ -93,6 +93,10 @@ export class FakeAllocator implements PageAllocator {
   }
 
   owns(frame: Frame, order: number): boolean { return this.out.get(frame)?.order === order; }
+  purposeOf(frame: Frame): FramePurpose | "free" | undefined {
+    for (const [first, { order, purpose }] of this.out) if (frame >= first && frame < first + 2 ** order) return purpose;
+    return this.memory.ranges.some((range) => frame >= range.first && frame < range.first + range.frames) ? "free" : undefined;
+  }
   free(frame: Frame, order: number): void {
     if (this.out.get(frame)?.order !== order) throw new InvariantError(`frame ${frame} of order ${order} was not handed out so`);
     for (let i = 0; i < 2 ** order; i++) {
