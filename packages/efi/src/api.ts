@@ -42,7 +42,10 @@ export interface Efi {
   readonly made: ReadonlyMap<NodeId, Frame>;
   /** Brings the kernel's part up to date; every call does it first. Linux: efi_sync_low_kernel_mappings. */
   refresh(): void;
-  /** Runs `service` with a CPU on its EFI root, then puts the CPU back. */
+  /**
+   * Runs `service` with a CPU on its EFI root, then puts the CPU back where it was, or on init_mm when that process has ended meanwhile.
+   * @throws InvariantError when the CPU is in a call or a poke already
+   */
   call<T>(cpu: CpuId, service: () => T): T;
 }
 export const Efi = token<Efi>("efi/Efi");

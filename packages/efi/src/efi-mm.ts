@@ -9,7 +9,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { type CpuId, entryHigh, entryLow, type Frame, frameOf, isPresent, LEAF_BYTES, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
-import { invariant, KERNEL_DATA, KERNEL_TABLE_BITS, KernelLayout, leafEntry, PageAllocator, ReplicaView, TableMemory } from "@kreplica/mm-core/api";
+import { CpuState, invariant, KERNEL_DATA, KERNEL_TABLE_BITS, KernelLayout, leafEntry, PageAllocator, ReplicaView, SwitchMm, TableMemory, type TemporaryTables } from "@kreplica/mm-core/api";
 import { type Efi, EFI_VA_END, EFI_VA_START, EfiError, type EfiRegion, EfiRoots } from "./api.js";
 
 const LARGE = LEAF_BYTES[2];
@@ -19,6 +19,7 @@ const AFTER_OWN = tableIndex(EFI_VA_START, 3);
 @injectable()
 export class EfiTables implements Efi {
   private readonly byNode = new Map<NodeId, Frame>();
+  private readonly tables: TemporaryTables = { name: "EFI", root: (node) => this.root(node) };
   private bottom = EFI_VA_START;
 
   constructor(
@@ -28,6 +29,8 @@ export class EfiTables implements Efi {
     @inject(ReplicaView) private readonly view: ReplicaView,
     @inject(KernelLayout) private readonly layout: KernelLayout,
     @inject(EfiRoots) private readonly choice: EfiRoots,
+    @inject(SwitchMm) private readonly switcher: SwitchMm,
+    @inject(CpuState) private readonly cpus: CpuState,
   ) {}
 
   get roots(): readonly Frame[] {
@@ -89,21 +92,26 @@ export class EfiTables implements Efi {
   /** @patch 09/12 arch/x86/platform/efi/efi_64.c efi_call_virt_pointer */
   call<T>(cpu: CpuId, service: () => T): T {
     this.refresh();
-    const core = this.machine.cpu(cpu);
-    const before = core.cr3;
-    core.writeCr3(BigInt(this.root(this.machine.nodeOfCpu(cpu))) << 12n);
-    try { return service(); } finally { core.writeCr3(before); }
+    // The switcher knows: a flush of the process below leaves these tables alone, and its PGD is not freed before the CPU is back.
+    this.switcher.enterTemporary(cpu, this.tables);
+    try { return service(); } finally { this.switcher.leaveTemporary(cpu); }
   }
+
+  /** Node of the CPU that acts. */
+  private get here(): NodeId { return this.machine.nodeOfCpu(this.cpus.current); }
 
   private build(): void {
     if (this.byNode.size > 0) return;
     const made: Frame[] = [];
     try {
-      const roots = this.choice.nodes(this.view.holders, this.view.master).map((node) => {
-        const root = this.table(node, made);
-        const pud = this.table(node, made);
+      const nodes = this.choice.nodes(this.view.holders, this.view.master);
+      const roots = nodes.map((node) => {
+        // A root of a holder's own lies there; one for all where it is asked for.
+        const place = nodes.length > 1 ? node : this.here;
+        const root = this.table(place, made);
+        const pud = this.table(place, made);
         if (this.layout.levels === 5) {
-          const p4d = this.table(node, made);
+          const p4d = this.table(place, made);
           this.point(root, 511, p4d);
           this.point(p4d, 511, pud);
         } else this.point(root, 511, pud);
@@ -163,7 +171,7 @@ export class EfiTables implements Efi {
   private lower(table: Frame, index: number, made: Frame[], written: { table: Frame; index: number }[]): Frame {
     const found = this.next(table, index);
     if (found !== NONE) return found;
-    const frame = this.table(this.view.master, made);
+    const frame = this.table(this.here, made);
     this.point(table, index, frame);
     written.push({ table, index });
     return frame;

@@ -1,13 +1,13 @@
 /** EFI tables against the layout, on booted kernels and with given holders. */
 import { describe, expect, test } from "vitest";
-import { frameAt, tableAt, walk } from "@kreplica/mm-core/api";
-import { fixedHolders, testKernel, type TestKernel } from "@kreplica/mm-core/testing";
+import { frameAt, PGD_ORDER, tableAt, walk } from "@kreplica/mm-core/api";
+import { fixedHolders, keepingMachine, testKernel, type TestKernel } from "@kreplica/mm-core/testing";
 import { EFI_VA_END, EFI_VA_START, type EfiError, type EfiRoots, EfiTables } from "../src/index.js";
 
 const SHARED: EfiRoots = { nodes: (_holders: readonly number[], master: number) => [master] };
 const EACH: EfiRoots = { nodes: (holders: readonly number[]) => holders };
 const nodes = [0, 1, 2, 3].map((id) => ({ id, memoryMiB: 64, cpus: 1 }));
-const make = (kernel: TestKernel, roots: EfiRoots = SHARED): EfiTables => new EfiTables(kernel.machine, kernel.entries, kernel.allocator, kernel.view, kernel.layout, roots);
+const make = (kernel: TestKernel, roots: EfiRoots = SHARED): EfiTables => new EfiTables(kernel.machine, kernel.entries, kernel.allocator, kernel.view, kernel.layout, roots, kernel.switcher, kernel.cpus);
 const regions = [
   { physical: 0x7_ff00_0000n, pages: 3, writable: false, executable: true },
   { physical: 0x7_fe20_0000n, pages: 1200, writable: true, executable: false },
@@ -72,6 +72,82 @@ test("one root for all nodes reaches the master's text, one for each holder its 
     expect(efi.roots.length).toBe(own ? 2 : 1);
     for (const root of efi.roots) expect(frameAt(kernel.entries.memory, root, 4, address)).toBe(Number(regions[2]!.physical >> 12n));
   }
+});
+
+describe.each([[false, SHARED], [true, SHARED], [false, EACH], [true, EACH]] as const)("in mid-call, KPTI %s", (pti, roots) => {
+  const AT = 0x1000_0000n;
+  /** CPU 2 has a process of CPU 0 loaded, lazily or not, and is on EFI's tables while `meanwhile` runs. */
+  function called(lazy: boolean, meanwhile: (kernel: TestKernel, space: ReturnType<TestKernel["spaces"]["create"]> & object) => void) {
+    const kernel = testKernel({ machine: keepingMachine(nodes), pti, view: fixedHolders(0, 2) });
+    const { switcher, cpus, machine, spaces } = kernel;
+    for (const cpu of machine.cpuIds) {
+      cpus.bringUp(cpu);
+      switcher.leave(cpu);
+    }
+    const efi = make(kernel, roots);
+    const address = efi.map(regions[2]!);
+    const space = spaces.create(0)!;
+    for (let page = 0n; page < 40n; page++) space.set(AT + page * 4096n, { frame: 0x9_0000 + Number(page), level: 1, present: true, writable: true, executable: false, global: false, user: true, cache: "wb" }, 0);
+    for (const cpu of [0, 2]) switcher.switchTo(cpu, space);
+    if (lazy) switcher.idle(2);
+    const pgd = space.pgd(2);
+    const core = machine.cpu(2);
+    efi.call(2, () => {
+      for (let round = 0; round < 2; round++) {
+        expect(core.rootFrame).toBe(efi.root(2));
+        expect(core.load(Number(address & 0xffff_ffffn), Number(address >> 32n))).toBe(0);
+        expect(core.lastFrame).toBe(Number(regions[2]!.physical >> 12n));
+        if (round === 0) meanwhile(kernel, space);
+      }
+    });
+    return { ...kernel, space, pgd, core };
+  }
+
+  test.each([1, 40])("a flush of %i pages of the process below leaves the firmware's tables loaded, and is made up afterwards", (pages) => {
+    for (const lazy of [false, true]) {
+      const { space, core, switcher } = called(lazy, ({ switcher: given }, its) => {
+        for (let page = 0; page < pages; page++) its.clear(AT + BigInt(page) * 4096n);
+        given.flush(its, AT, pages, true, 0);
+      });
+      expect(core.rootFrame).toBe(space.pgd(2));
+      switcher.switchTo(2, space);
+      switcher.enterUser(2);
+      expect(core.load(Number(AT), 0)).not.toBe(0);
+    }
+  });
+
+  test("the process below ends: its PGD stays until the CPU is back, on init_mm", () => {
+    for (const lazy of [false, true]) {
+      const { pgd, core, allocator, view } = called(lazy, ({ switcher, allocator: given }, space) => {
+        const held = space.pgd(2);
+        switcher.forget(space);
+        space.free();
+        expect(given.owns(held, PGD_ORDER)).toBe(true);
+      });
+      expect(core.rootFrame).toBe(view.kernelRoot(2));
+      expect(allocator.owns(pgd, PGD_ORDER)).toBe(false);
+    }
+  });
+});
+
+test("a CPU that is in a call calls nobody else, and a service that fails puts it back all the same", () => {
+  const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
+  const efi = make(kernel);
+  const before = kernel.machine.cpu(1).cr3;
+  expect(() => { efi.call(1, () => { efi.call(1, () => 0); }); }).toThrow(/CPU 1 is on the tables of EFI/);
+  expect(kernel.machine.cpu(1).cr3).toBe(before);
+  expect(kernel.switcher.temporary(1)).toBeUndefined();
+});
+
+test("tables that all share lie where the caller runs, a holder's root on the holder", () => {
+  const kernel = testKernel({ nodes, view: fixedHolders(0, 2) });
+  kernel.cpus.current = 3;
+  const { memory } = kernel.entries;
+  const shared = make(kernel);
+  expect(shared.roots.map((root) => memory.nodeOf(root))).toEqual([3]);
+  const address = shared.map(regions[2]!);
+  for (const level of [1, 2, 3]) expect(memory.nodeOf(tableAt(memory, shared.root(0), 4, address, level)!)).toBe(3);
+  expect(make(kernel, EACH).roots.map((root) => memory.nodeOf(root))).toEqual([0, 2]);
 });
 
 test("refusals leave nothing behind, whichever table page is refused", () => {

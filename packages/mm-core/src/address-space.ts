@@ -51,7 +51,11 @@ export interface AddressSpace {
   mapLdt(frame: Frame): boolean;
   /** Loads the space on a CPU, with PCID 0. */
   load(cpu: CpuId): void;
-  /** Gives every table page back; leaves' frames stay with their owner. */
+  /** One more CPU that comes back to the PGDs. Linux: mmgrab */
+  hold(): void;
+  /** One less; the last lets go of the PGDs of a space that was freed meanwhile. Linux: mmdrop @throws InvariantError when none holds it */
+  release(): void;
+  /** Gives every table page back, PGDs as soon as no CPU holds them; leaves' frames stay with their owner. */
   free(): void;
 }
 
@@ -125,6 +129,7 @@ export class PerHolderSpaces implements AddressSpaces {
 
 class HolderSpace implements AddressSpace {
   private alive = true;
+  private holds = 0;
   private ldt = NONE;
 
   constructor(
@@ -385,8 +390,20 @@ class HolderSpace implements AddressSpace {
       below(lower, layout.levels - 1);
       allocator.free(lower, 0);
     }
-    for (const pgd of this.pgds.values()) allocator.free(pgd, PGD_ORDER);
     this.alive = false;
     this.gone(this);
+    if (this.holds === 0) this.freePgds();
+  }
+
+  private freePgds(): void { for (const pgd of this.pgds.values()) this.context.allocator.free(pgd, PGD_ORDER); }
+
+  hold(): void {
+    invariant(this.alive, `space ${this.id} is held after it was freed`);
+    this.holds++;
+  }
+
+  release(): void {
+    invariant(this.holds > 0, `space ${this.id} is released and nobody holds it`);
+    if (--this.holds === 0 && !this.alive) this.freePgds();
   }
 }

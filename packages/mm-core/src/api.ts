@@ -13,7 +13,7 @@ export { shadowOf, shadowRange } from "./kasan-range.js";
 export { descriptorAddress, directAddress, FIXED, imageAddress, imageFrame, kernelLayout, type LayoutOptions, type PhysicalRun } from "./layout.js";
 export { MemoryHotplug } from "./mm/memory-hotplug.js";
 export * from "./mm/process-api.js";
-export { SwitchMm } from "./mm/switch-mm.js";
+export { SwitchMm, type TemporaryTables } from "./mm/switch-api.js";
 export { UserFrames } from "./mm/user-frames.js";
 export type { Area, VmaTree } from "./mm/vma-tree.js";
 export { type KernelDefect, KernelOptions } from "./options.js";

@@ -10,7 +10,8 @@ import { Memblock } from "./memblock.js";
 import { DirectMapHotplug, MemoryHotplug } from "./mm/memory-hotplug.js";
 import { Processes } from "./mm/process-api.js";
 import { UserProcesses } from "./mm/processes.js";
-import { PcidSwitch, SwitchMm } from "./mm/switch-mm.js";
+import { SwitchMm } from "./mm/switch-api.js";
+import { PcidSwitch } from "./mm/switch-mm.js";
 import { CountedFrames, UserFrames } from "./mm/user-frames.js";
 import { NodePageAllocator } from "./page-alloc.js";
 import { BootMemory, KernelTables, PageAllocator, ReplicaView } from "./ports.js";
@@ -19,7 +20,7 @@ import { CountedTableMemory, TableMemory } from "./table-memory.js";
 
 export * from "./api.js";
 export { BuddyZone, MAX_ORDER } from "./buddy.js";
-export { AssembledContext, CountedTableMemory, LockstepTables, Memblock, NodePageAllocator, OnlineCpus, OrderedBoot, PerHolderSpaces, SingleCopy };
+export { AssembledContext, CountedTableMemory, LockstepTables, Memblock, NodePageAllocator, OnlineCpus, OrderedBoot, PcidSwitch, PerHolderSpaces, SingleCopy };
 export { VmaTree } from "./mm/vma-tree.js";
 
 /** The kernel's core. Needs hw-x86/Machine, KernelImage, KernelLayout, KernelOptions and a ReplicaView. */

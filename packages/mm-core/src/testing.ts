@@ -1,7 +1,8 @@
 /** Test helpers for kernel packages: a stub machine, small kernels, fixed holders, and the contract of KernelTables. */
 export { type ContractSubject, kernelTablesContract } from "./testing/contract.js";
 export { expectMappings, listMappings } from "./testing/expect-mappings.js";
-export { fixedHolders, testKernel, type TestKernel, type TestKernelOptions } from "./testing/kernel.js";
+export { fixedHolders, plannedHolders, testKernel, type TestKernel, type TestKernelOptions } from "./testing/kernel.js";
+export { KeepingCpu, keepingMachine } from "./testing/keeping-machine.js";
 export { ModelKernelTables } from "./testing/model-tables.js";
 export { StubCpu, stubMachine, type StubMachine, StubMemory, type StubNode } from "./testing/stub-machine.js";
 export { tinyImage } from "./testing/tiny-image.js";

@@ -203,7 +203,7 @@ export class CheckedSystem implements Subject {
       const root = machine.cpu(cpu).rootFrame;
       const space = switcher.loaded(cpu);
       const node = machine.nodeOfCpu(cpu);
-      const wanted = space ? space.pgd(node) : view.kernelRoot(node);
+      const wanted = switcher.temporary(cpu)?.root(node) ?? (space ? space.pgd(node) : view.kernelRoot(node));
       if (root !== wanted) this.fail("G1", `CPU ${cpu} of node ${node} runs on root ${root}, its node's is ${wanted}`);
       const expected = switcher.expectedRoot(cpu);
       if (expected !== root) this.fail("G8", `the debug check on CPU ${cpu} of node ${node} expects root ${expected} in CR3, which rightly holds ${root}`);

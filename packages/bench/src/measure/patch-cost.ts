@@ -60,7 +60,7 @@ function measure({ spec, site, changes, image }: PatchOptions, policy: string, o
   const booted = boot({
     spec, policy, ...(image ? { image } : {}),
     before: (parts) => {
-      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot);
+      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot, parts.switcher);
     },
   });
   const text = poke!;

@@ -108,8 +108,8 @@ describe.skipIf(!real)("a real kernel", () => {
 
   test("a firmware service runs on every node and calls back into kernel text: the master's with one root, local with one for each holder", () => {
     for (const perHolder of [false, true]) {
-      const { machine, entries, allocator, view, layout } = sound;
-      const efi = new EfiTables(machine, entries, allocator, view, layout, { nodes: (holders, master) => (perHolder ? holders : [master]) });
+      const { machine, entries, allocator, view, layout, switcher, cpus } = sound;
+      const efi = new EfiTables(machine, entries, allocator, view, layout, { nodes: (holders, master) => (perHolder ? holders : [master]) }, switcher, cpus);
       const frame = allocator.allocate(view.master, 0, { purpose: "kernel", zero: true });
       expect(frame).not.toBe(NONE);
       // push rbx; mov rbx,rsi; call rbx (a function of the kernel, with our first argument); add rax,1000; pop rbx; ret

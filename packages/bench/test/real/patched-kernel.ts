@@ -31,7 +31,7 @@ export function bootPatched(kernel: KernelFile, options: { readonly nodes?: numb
     spec: tinyMachine({ nodes: options.nodes ?? 2, coresPerNode: 1 }), policy: options.policy ?? "per-node", image, plugins: [setMemory, vmalloc],
     ...(options.bootCpu === undefined ? {} : { bootCpu: options.bootCpu }),
     before(parts) {
-      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot);
+      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot, parts.switcher);
       const text: PatchableText = { read: (address, length) => poke!.read(address, length), write: (address, bytes) => poke!.early(address, bytes) };
       const core = (address: bigint): boolean => address >= image.stext && address < image.etext;
       // Init text is not loaded into the model: it is gone before anything runs.

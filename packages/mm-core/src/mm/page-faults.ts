@@ -3,7 +3,7 @@ import { type CpuId, type Frame, type Machine, NONE, type NodeId } from "@krepli
 import type { Mapping } from "../ports.js";
 import { LARGE, leaves, PAGE, pagesOf } from "./leaves.js";
 import type { AccessKind, AccessOutcome, NumaPolicy, Process, Vma } from "./process-api.js";
-import type { SwitchMm } from "./switch-mm.js";
+import type { SwitchMm } from "./switch-api.js";
 import type { UserFrames } from "./user-frames.js";
 
 /** A stack may grow by a fault this far below it. */

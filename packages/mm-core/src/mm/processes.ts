@@ -12,7 +12,7 @@ import { lookup } from "../walk.js";
 import { LARGE, leaves, PAGE, pagesOf } from "./leaves.js";
 import { PageFaults } from "./page-faults.js";
 import type { AccessKind, AccessOutcome, NumaPolicy, Process, Processes, Vma, VmaProperties } from "./process-api.js";
-import { SwitchMm } from "./switch-mm.js";
+import { SwitchMm } from "./switch-api.js";
 import { UserFrames } from "./user-frames.js";
 import { VmaTree } from "./vma-tree.js";
 
@@ -91,7 +91,11 @@ export class UserProcesses implements Processes {
     process.space = space;
     process.vmas = new VmaTree();
     process.brk = process.brkStart;
-    for (const each of users) this.switcher.switchTo(each, space);
+    for (const each of users) {
+      // A worker that only borrowed the old space, and is below the firmware now, comes back to init_mm.
+      if (this.switcher.temporary(each)) this.running.delete(each);
+      else this.switcher.switchTo(each, space);
+    }
     return true;
   }
 
@@ -215,7 +219,10 @@ export class UserProcesses implements Processes {
     for (const { address, mapping } of moved) {
       if (!process.space.set(to + (address - start), mapping, node)) {
         for (const each of done) process.space.clear(to + (each - start));
-        for (const table of process.space.trim(to, toEnd)) this.allocator.free(table, 0);
+        const unused = process.space.trim(to, toEnd);
+        // Another thread may have reached what was there for a moment, and a walker its tables.
+        if (done.length + unused.length > 0) this.switcher.flush(process.space, to, pages, unused.length > 0, cpu);
+        for (const table of unused) this.allocator.free(table, 0);
         return false;
       }
       done.push(address);
@@ -275,8 +282,8 @@ export class UserProcesses implements Processes {
 
   run(process: Process, cpu: CpuId): void {
     invariant(this.cpus.online.has(cpu), `CPU ${cpu} is off line`);
-    this.running.set(cpu, process);
     this.switcher.switchTo(cpu, process.space);
+    this.running.set(cpu, process);
   }
 
   access(cpu: CpuId, address: bigint, kind: AccessKind, value = 0): AccessOutcome {
@@ -311,8 +318,8 @@ export class UserProcesses implements Processes {
   }
 
   offline(cpu: CpuId): void {
-    this.running.delete(cpu);
     this.switcher.leave(cpu);
+    this.running.delete(cpu);
     this.cpus.takeDown(cpu);
     if (this.cpus.current === cpu) this.cpus.current = [...this.cpus.online][0]!;
   }

@@ -1,58 +1,48 @@
 /**
  * Which address space a CPU has loaded, under which PCID, and who must be told when a mapping goes away.
  *
- * Each CPU remembers the last six spaces it ran, each with a PCID of its own and the generation up to which its entries are flushed.
- * A switch back to one of them keeps its entries when the generation still is the same. A CPU that runs a kernel thread keeps the
- * last space loaded (lazily) and is told of freed tables only.
+ * Each CPU remembers the last six spaces it ran, each with a PCID of its own, the root it had and the generation up to which its entries
+ * are flushed. A switch back to one of them keeps its entries when both still are the same. A CPU that runs a kernel thread keeps the
+ * last space loaded (lazily) and is told of freed tables only; one on temporary tables is told of nothing. So a flush may find a CPU that
+ * missed an earlier one: the range it brings is not all the CPU has to forget.
  * Source: Linux 6.5 arch/x86/mm/tlb.c for the rules; numbers from there: TLB_NR_DYN_ASIDS is 6, a range flush ends at 33 pages.
  */
-import { inject, injectable, token } from "@kreplica/di";
+import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, Machine, type NodeId } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "../address-space.js";
 import { CpuState, SINGLE_PAGE_CEILING } from "../cpu-state.js";
+import { invariant } from "../errors.js";
 import { KernelOptions } from "../options.js";
 import { KernelLayout, ReplicaView } from "../ports.js";
+import type { SwitchMm, TemporaryTables } from "./switch-api.js";
 
 const SLOTS = 6;
 const NO_FLUSH = 1n << 63n;
 /** User PCID = kernel PCID + this. @source Documentation/arch/x86/pti.rst */
 const USER_PCID = 0x800;
 
+/** A CPU away on temporary tables, and what it left. */
+interface Away {
+  readonly tables: TemporaryTables;
+  /** Holds its PGDs; undefined for init_mm. */
+  readonly held: AddressSpace | undefined;
+  readonly cr3: bigint;
+  readonly privilege: 0 | 3;
+}
+
 interface CpuTlb {
   space: AddressSpace | undefined;
   slot: number;
   lazy: boolean;
+  away: Away | undefined;
   next: number;
   readonly spaces: (AddressSpace | undefined)[];
   readonly generations: Float64Array;
+  /** PGD that was loaded last under each PCID: entries made from another one are not kept. */
+  readonly roots: Float64Array;
   /** User PCIDs that must be flushed before user mode runs: bit = slot. */
   userPending: number;
 }
-
-/** Address spaces on CPUs. */
-export interface SwitchMm {
-  /** The space a CPU has loaded, lazily or not; undefined is init_mm. */
-  loaded(cpu: CpuId): AddressSpace | undefined;
-  isLazy(cpu: CpuId): boolean;
-  /** @patch 07/12 arch/x86/mm/tlb.c switch_mm_irqs_off @returns whether CR3 was written */
-  switchTo(cpu: CpuId, space: AddressSpace): boolean;
-  /** A kernel thread: the space stays loaded, borrowed. */
-  idle(cpu: CpuId): void;
-  /** init_mm's own root: before a CPU goes away, or when the space it borrows dies. @patch 07/12 arch/x86/mm/tlb.c initialize_tlbstate_and_flush */
-  leave(cpu: CpuId): void;
-  /** Entry to and exit from user mode: under KPTI the other half of the pair. */
-  enterUser(cpu: CpuId): void;
-  enterKernel(cpu: CpuId): void;
-  /** Flushes [start, start + pages) of a space from every CPU that may hold it. @param freedTables lazily loaded CPUs too */
-  flush(space: AddressSpace, start: bigint, pages: number, freedTables: boolean, from: CpuId): void;
-  /** Lets no CPU keep the space; before its tables are freed. */
-  forget(space: AddressSpace): void;
-  /** Root a debug build expects in CR3. @patch 07/12 arch/x86/mm/tlb.c */
-  expectedRoot(cpu: CpuId): number;
-  /** CR3 writes that switches made, and flushes by interrupt. */
-  readonly counts: { readonly switches: number; readonly writes: number; readonly shootdowns: number };
-}
-export const SwitchMm = token<SwitchMm>("mm-core/SwitchMm");
 
 @injectable()
 export class PcidSwitch implements SwitchMm {
@@ -70,7 +60,10 @@ export class PcidSwitch implements SwitchMm {
 
   private of(cpu: CpuId): CpuTlb {
     let tlb = this.cpus.get(cpu);
-    if (!tlb) this.cpus.set(cpu, (tlb = { space: undefined, slot: 0, lazy: false, next: 0, spaces: [], generations: new Float64Array(SLOTS), userPending: 0 }));
+    if (!tlb) {
+      tlb = { space: undefined, slot: 0, lazy: false, away: undefined, next: 0, spaces: [], generations: new Float64Array(SLOTS), roots: new Float64Array(SLOTS), userPending: 0 };
+      this.cpus.set(cpu, tlb);
+    }
     return tlb;
   }
 
@@ -80,9 +73,16 @@ export class PcidSwitch implements SwitchMm {
 
   loaded(cpu: CpuId): AddressSpace | undefined { return this.of(cpu).space; }
   isLazy(cpu: CpuId): boolean { return this.of(cpu).lazy; }
+  temporary(cpu: CpuId): TemporaryTables | undefined { return this.of(cpu).away?.tables; }
+
+  /** What a CPU has loaded may change, or user mode run, only where the CPU's own thread does it: not below the firmware or a poke. */
+  private here(cpu: CpuId, tlb: CpuTlb, what: string): void {
+    invariant(tlb.away === undefined, `CPU ${cpu} is on the tables of ${tlb.away?.tables.name ?? ""} and cannot ${what}`);
+  }
 
   switchTo(cpu: CpuId, space: AddressSpace): boolean {
     const tlb = this.of(cpu);
+    this.here(cpu, tlb, "switch to a space");
     this.counts.switches++;
     const generation = this.generation(space);
     if (tlb.space === space) {
@@ -104,20 +104,25 @@ export class PcidSwitch implements SwitchMm {
       tlb.next = (tlb.next + 1) % SLOTS;
       tlb.spaces[slot] = space;
     }
-    const flush = fresh || tlb.generations[slot] !== generation;
+    const keep = !fresh && this.isFresh(cpu, tlb, slot, space);
     tlb.space = space;
     tlb.slot = slot;
     tlb.lazy = false;
     tlb.generations[slot] = generation;
-    this.write(cpu, space, slot, flush);
+    this.write(cpu, space, slot, !keep);
     return true;
+  }
+
+  /** Whether nothing was missed: what the CPU still has under a PCID is what the space's tables say. */
+  private isFresh(cpu: CpuId, { generations, roots }: CpuTlb, slot: number, space: AddressSpace): boolean {
+    return generations[slot] === this.generation(space) && roots[slot] === space.pgd(this.node(cpu));
   }
 
   /** A node got its PGD: its other CPUs that run the space, on another node's for want of memory, change to it. */
   private follow(space: AddressSpace, from: CpuId): void {
     const told: CpuId[] = [];
     for (const [cpu, tlb] of this.cpus) {
-      if (cpu === from || tlb.space !== space || this.machine.cpu(cpu).rootFrame === space.pgd(this.node(cpu))) continue;
+      if (cpu === from || tlb.away || tlb.space !== space || this.machine.cpu(cpu).rootFrame === space.pgd(this.node(cpu))) continue;
       this.write(cpu, space, tlb.slot, true);
       told.push(cpu);
     }
@@ -126,7 +131,9 @@ export class PcidSwitch implements SwitchMm {
 
   private write(cpu: CpuId, space: AddressSpace, slot: number, flush: boolean): void {
     const keep = this.options.pcid && !flush ? NO_FLUSH : 0n;
-    if (flush) this.of(cpu).userPending |= 1 << slot;
+    const tlb = this.of(cpu);
+    if (flush) tlb.userPending |= 1 << slot;
+    tlb.roots[slot] = space.pgd(this.node(cpu));
     this.counts.writes++;
     this.machine.cpu(cpu).writeCr3(space.cr3(this.node(cpu), "kernel", this.pcid(slot)) | keep);
   }
@@ -138,6 +145,7 @@ export class PcidSwitch implements SwitchMm {
 
   leave(cpu: CpuId): void {
     const tlb = this.of(cpu);
+    this.here(cpu, tlb, "leave its space");
     tlb.space = undefined;
     tlb.lazy = false;
     this.machine.cpu(cpu).privilege = 0;
@@ -145,8 +153,43 @@ export class PcidSwitch implements SwitchMm {
     this.machine.cpu(cpu).writeCr3(addressOfFrame(this.view.kernelRoot(this.node(cpu))));
   }
 
+  enterTemporary(cpu: CpuId, tables: TemporaryTables): void {
+    const tlb = this.of(cpu);
+    this.here(cpu, tlb, `load those of ${tables.name}`);
+    const core = this.machine.cpu(cpu);
+    // Whoever frees the space while its CPU is away must not free what the CPU comes back to.
+    tlb.space?.hold();
+    tlb.away = { tables, held: tlb.space, cr3: core.cr3, privilege: core.privilege };
+    core.privilege = 0;
+    this.counts.writes++;
+    core.writeCr3(addressOfFrame(tables.root(this.node(cpu))));
+  }
+
+  leaveTemporary(cpu: CpuId): void {
+    const tlb = this.of(cpu);
+    const { away, space } = tlb;
+    invariant(away !== undefined, `CPU ${cpu} is not on temporary tables`);
+    tlb.away = undefined;
+    if (space) {
+      const keep = this.isFresh(cpu, tlb, tlb.slot, space);
+      tlb.generations[tlb.slot] = this.generation(space);
+      this.write(cpu, space, tlb.slot, !keep);
+      if (away.privilege === 3) this.enterUser(cpu);
+    } else if (away.held) {
+      this.leave(cpu);
+    } else {
+      // The kernel's own roots stay for good: it goes back to the one it had, early in the boot the boot table.
+      const core = this.machine.cpu(cpu);
+      this.counts.writes++;
+      core.writeCr3(away.cr3);
+      core.privilege = away.privilege;
+    }
+    away.held?.release();
+  }
+
   enterUser(cpu: CpuId): void {
     const tlb = this.of(cpu);
+    this.here(cpu, tlb, "run user mode");
     const core = this.machine.cpu(cpu);
     if (this.layout.pti && tlb.space) {
       const pending = (tlb.userPending & (1 << tlb.slot)) !== 0;
@@ -169,7 +212,7 @@ export class PcidSwitch implements SwitchMm {
     const told: CpuId[] = [];
     for (const cpu of this.state.online) {
       const tlb = this.of(cpu);
-      if (tlb.space !== space || (tlb.lazy && !freedTables)) continue;
+      if (tlb.space !== space || tlb.away || (tlb.lazy && !freedTables)) continue;
       if (cpu !== from) told.push(cpu);
       this.flushOn(cpu, tlb, space, start, pages, generation);
     }
@@ -182,7 +225,9 @@ export class PcidSwitch implements SwitchMm {
     const core = this.machine.cpu(cpu);
     const user = core.privilege === 3;
     if (user) this.enterKernel(cpu);
-    if (pages > SINGLE_PAGE_CEILING) this.write(cpu, space, tlb.slot, true);
+    // Whoever missed an earlier flush, lazily, would count as up to date with stale entries of other pages. @source Linux commits 94b1b03b519b, b956575bed91
+    const missed = tlb.generations[tlb.slot] !== generation - 1;
+    if (missed || pages > SINGLE_PAGE_CEILING) this.write(cpu, space, tlb.slot, true);
     else {
       for (let page = 0; page < pages; page++) {
         core.invlpg(start + BigInt(page) * 4096n);
@@ -195,7 +240,10 @@ export class PcidSwitch implements SwitchMm {
 
   forget(space: AddressSpace): void {
     for (const [cpu, tlb] of this.cpus) {
-      if (tlb.space === space) this.leave(cpu);
+      if (tlb.space === space) {
+        if (tlb.away) tlb.space = undefined;
+        else this.leave(cpu);
+      }
       const slot = tlb.spaces.indexOf(space);
       if (slot >= 0) tlb.spaces[slot] = undefined;
     }
@@ -204,7 +252,8 @@ export class PcidSwitch implements SwitchMm {
   expectedRoot(cpu: CpuId): number {
     // The series' check was not converted: it names node 0's PGD for every CPU (defect D3).
     const node = this.options.defects?.has("D3") ? this.view.holders[0]! : this.node(cpu);
-    const space = this.of(cpu).space;
+    const { space, away } = this.of(cpu);
+    if (away) return away.tables.root(node);
     return space ? space.pgd(node) : this.view.kernelRoot(node);
   }
 }

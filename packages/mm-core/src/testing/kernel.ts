@@ -10,7 +10,7 @@ import { invariant } from "../errors.js";
 import { mmCore, singleCopy } from "../index.js";
 import { kernelLayout, type LayoutOptions } from "../layout.js";
 import { Processes } from "../mm/process-api.js";
-import { SwitchMm } from "../mm/switch-mm.js";
+import { SwitchMm } from "../mm/switch-api.js";
 import { UserFrames } from "../mm/user-frames.js";
 import { KernelOptions } from "../options.js";
 import { BootMemory, KernelImage, KernelLayout, KernelTables, PageAllocator, ReplicaView, type TableRoot } from "../ports.js";
@@ -86,7 +86,10 @@ export function testKernel(options: TestKernelOptions = {}): TestKernel {
  * A replica view whose holders are given, with empty tables: what a subsystem's test needs to see its loop over holders work.
  * Roots, and the private path to the window of each (PUD and its last two PMD pages), exist from the start; the first holder is the master.
  */
-export function fixedHolders(...nodes: readonly NodeId[]): Plugin {
+export const fixedHolders = (...nodes: readonly NodeId[]): Plugin => plannedHolders(EAGER_PGDS, ...nodes);
+
+/** The same with another plan for PGDs. */
+export function plannedHolders(plan: PgdPlan, ...nodes: readonly NodeId[]): Plugin {
   @injectable()
   class FixedHolders implements ReplicaView {
     readonly name = "fixed-holders";
@@ -117,5 +120,5 @@ export function fixedHolders(...nodes: readonly NodeId[]): Plugin {
     replicateRodata(): void {}
     clearLinearAddresses(): void {}
   }
-  return plugin("fixed-holders", [bind(ReplicaView, FixedHolders), bindValue(PgdPlan, EAGER_PGDS)]);
+  return plugin("fixed-holders", [bind(ReplicaView, FixedHolders), bindValue(PgdPlan, plan)]);
 }

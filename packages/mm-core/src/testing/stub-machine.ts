@@ -85,9 +85,9 @@ export class StubCpu implements Cpu {
     this.cr3 = value & ~(1n << 63n);
     this.told.push(`cr3 0x${value.toString(16)}`);
   }
-  fetch(): number { return 0; }
-  load(): number { return 0; }
-  store(): number { return 0; }
+  fetch(_lo: number, _hi: number): number { return 0; }
+  load(_lo: number, _hi: number): number { return 0; }
+  store(_lo: number, _hi: number): number { return 0; }
   loadPhysical(): void {}
   storePhysical(): void {}
   retire(): void {}
@@ -105,8 +105,12 @@ export interface StubMachine extends Machine {
 /**
  * Nodes follow one another in memory, each on a whole GiB; CPUs are numbered node by node.
  * @param distance SLIT by position in `nodes`; 10 and 21 when absent
+ * @param make another kind of CPU
  */
-export function stubMachine(nodes: readonly StubNode[], distance?: readonly (readonly number[])[]): StubMachine {
+export function stubMachine(
+  nodes: readonly StubNode[], distance?: readonly (readonly number[])[],
+  make: (id: CpuId, node: NodeId, memory: StubMemory) => StubCpu = (id, node) => new StubCpu(id, node),
+): StubMachine {
   const ranges: FrameRange[] = [];
   let next = 0;
   for (const node of nodes) {
@@ -114,13 +118,14 @@ export function stubMachine(nodes: readonly StubNode[], distance?: readonly (rea
     if (frames > 0) ranges.push({ node: node.id, first: next, frames });
     next += Math.max(1, Math.ceil(frames / 262144)) * 262144;
   }
-  const cpus = nodes.flatMap((node) => Array.from({ length: node.cpus }, () => node.id)).map((node, id) => new StubCpu(id, node));
+  const memory = new StubMemory(ranges);
+  const cpus = nodes.flatMap((node) => Array.from({ length: node.cpus }, () => node.id)).map((node, id) => make(id, node, memory));
   const position = (node: NodeId): number => nodes.findIndex((each) => each.id === node);
   const interrupts: string[] = [];
   return {
     // All of a machine's description that the kernel asks for.
     spec: { cpus: cpus.map(({ id, node }) => ({ id, node, core: id, l3: node, socket: nodes[position(node)]!.socket ?? node })) } as unknown as MachineSpec,
-    memory: new StubMemory(ranges),
+    memory,
     nodes: nodes.map((node) => node.id),
     cpuIds: cpus.map((cpu) => cpu.id),
     interrupts,

@@ -9,8 +9,8 @@ import type { BootWitness } from "./witness.js";
 /** A kernel under check. */
 export interface CheckedKernel extends WatchedKernel {
   readonly spaces: AddressSpaces;
-  /** Which address space each CPU has loaded: what CR3 is held against. */
-  readonly switcher: Pick<SwitchMm, "loaded">;
+  /** Which address space, or other tables for a while, each CPU has loaded: what CR3 is held against. */
+  readonly switcher: Pick<SwitchMm, "loaded" | "temporary">;
   /** Roots beside those of init_mm and of processes that a CPU may load: EFI's. */
   readonly otherRoots?: readonly OtherRoot[];
   /** Roots CPUs load while they patch text; what they map of the kernel is brought up to date when they are. */

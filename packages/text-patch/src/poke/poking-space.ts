@@ -8,7 +8,7 @@
  * the lower tables.
  */
 import { type CpuId, entryHigh, entryLow, Bit, type Frame, FAULT, highOf, lowOf, type Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
-import { type CpuState, invariant, type KernelLayout, type PageAllocator, type ReplicaView, seededRandom, TABLE_BITS, type TableMemory } from "@kreplica/mm-core/api";
+import { type CpuState, invariant, type KernelLayout, type PageAllocator, type ReplicaView, seededRandom, type SwitchMm, TABLE_BITS, type TableMemory, type TemporaryTables } from "@kreplica/mm-core/api";
 import { TextPatchError } from "../errors.js";
 import { physicalOf, type TextCopy } from "./copies.js";
 
@@ -25,9 +25,11 @@ export interface PokingParts {
   readonly allocator: PageAllocator;
   readonly view: ReplicaView;
   readonly layout: KernelLayout;
+  readonly switcher: SwitchMm;
 }
 
-export class PokingSpace {
+export class PokingSpace implements TemporaryTables {
+  readonly name = "the poking alias";
   /** Two pages, never across a 2 MiB border, so that both entries are in one PTE page. */
   readonly address: bigint;
   /** Loads of the poking root so far. */
@@ -53,14 +55,16 @@ export class PokingSpace {
       return frame;
     };
     const holders = view.holders;
-    let lower = this.leaves = make(view.master);
+    // What all share lies where it is asked for: on the booting CPU's node.
+    const here = parts.machine.nodeOfCpu(parts.cpus.current);
+    let lower = this.leaves = make(here);
     for (let level = 2; level < layout.levels; level++) {
-      const table = make(view.master);
+      const table = make(here);
       entries.write(table, tableIndex(this.address, level), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
       lower = table;
     }
     for (const node of holders) {
-      const root = make(node);
+      const root = make(holders.length > 1 ? node : here);
       entries.write(root, tableIndex(this.address, layout.levels), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
       this.roots.set(node, root);
     }
@@ -76,8 +80,10 @@ export class PokingSpace {
   }
 
   /** Root a CPU loads to poke. */
-  rootOf(cpu: CpuId): Frame {
-    const holder = this.parts.view.nearest(this.parts.machine.nodeOfCpu(cpu));
+  rootOf(cpu: CpuId): Frame { return this.root(this.parts.machine.nodeOfCpu(cpu)); }
+
+  root(node: NodeId): Frame {
+    const holder = this.parts.view.nearest(node);
     // Holders may have come into being after this space did: the master's root serves until then.
     return this.roots.get(holder) ?? this.roots.values().next().value!;
   }
@@ -87,18 +93,16 @@ export class PokingSpace {
    * Yields after each byte that another CPU could see before the next: a store of several bytes may be torn.
    */
   *write(copy: TextCopy, address: bigint, bytes: Uint8Array): Generator<void, void> {
-    const { machine, cpus, entries } = this.parts;
-    const cpu = machine.cpu(cpus.current);
-    const root = this.rootOf(cpus.current);
-    this.refresh(root, machine.nodeOfCpu(cpus.current));
+    const { machine, cpus, entries, switcher } = this.parts;
+    const poking = cpus.current;
+    const cpu = machine.cpu(poking);
+    this.refresh(this.rootOf(poking), machine.nodeOfCpu(poking));
     const index = tableIndex(this.address, 1);
     copy.frames.forEach((frame, page) => entries.write(this.leaves, index + page, entryLow(frame, ALIAS_BITS), entryHigh(frame, true)));
     // Both entries lie in one line, unless it ends between them.
     cpu.storePhysical(this.leaves, index >> 3);
-    const before = cpu.cr3;
-    const privilege = cpu.privilege;
-    cpu.privilege = 0;
-    cpu.writeCr3(BigInt(root) << 12n);
+    // The switcher knows: a flush of the process below leaves these tables alone, and its PGD is not freed before the CPU is back.
+    switcher.enterTemporary(poking, this);
     this.switches++;
     try {
       const alias = this.address + (address & (PAGE - 1n));
@@ -118,8 +122,7 @@ export class PokingSpace {
       cpu.storePhysical(this.leaves, index >> 3);
       // While its PCID is the current one: afterwards INVLPG would not reach the alias.
       for (let page = 0; page < copy.frames.length; page++) cpu.invlpg(this.address + BigInt(page) * PAGE);
-      cpu.writeCr3(before);
-      cpu.privilege = privilege;
+      switcher.leaveTemporary(poking);
     }
   }
 

@@ -1,7 +1,7 @@
 /** Writing kernel text: early, at run time, and under the INT3 protocol, always in every copy. */
 import { inject, injectable } from "@kreplica/di";
 import { type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
-import { CpuState, InvariantError, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, TableMemory } from "@kreplica/mm-core/api";
+import { CpuState, InvariantError, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory } from "@kreplica/mm-core/api";
 import { INT3 } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import { copiesOf, physicalOf, type TextCopy } from "./copies.js";
@@ -37,6 +37,7 @@ export class ReplicaTextPoke implements TextPoke {
     @inject(KernelImage) private readonly image: KernelImage,
     @inject(KernelOptions) private readonly options: KernelOptions,
     @inject(KernelBoot) boot: KernelBoot,
+    @inject(SwitchMm) private readonly switcher: SwitchMm,
   ) {
     boot.during("poking-init", () => {
       this.poking();
@@ -264,7 +265,8 @@ export class ReplicaTextPoke implements TextPoke {
   }
 
   private poking(): PokingSpace {
-    this.space ??= new PokingSpace({ machine: this.machine, cpus: this.cpus, entries: this.entries, allocator: this.allocator, view: this.view, layout: this.layout }, this.options.seed);
+    const { machine, cpus, entries, allocator, view, layout, switcher } = this;
+    this.space ??= new PokingSpace({ machine, cpus, entries, allocator, view, layout, switcher }, this.options.seed);
     return this.space;
   }
 }
