@@ -48,6 +48,7 @@ export function machineSpecFaults(spec: MachineSpec): SpecFault[] {
   need(spec.latencySpread >= 0 && spec.latencySpread < 1, "latencySpread", `${spec.latencySpread} is no relative half-width`, "0 to below 1");
   need(Number.isInteger(spec.physicalBits) && spec.physicalBits >= 36 && spec.physicalBits <= 52, "physicalBits", `${spec.physicalBits} is no physical width`, "36 to 52, as CPUID 80000008h reports it");
   need(spec.virtualBits === 48 || spec.virtualBits === 57, "virtualBits", `${spec.virtualBits} is no linear width`, "48, or 57 for five levels");
+  need(spec.vendor === undefined || spec.vendor === "intel" || spec.vendor === "amd", "vendor", `${String(spec.vendor)} is no maker the interpreter knows`, "intel or amd");
   return faults;
 }
 

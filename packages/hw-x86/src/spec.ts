@@ -83,6 +83,12 @@ export interface CostSpec {
   readonly ipiCycles: Sourced;
 }
 
+/**
+ * Who made the CPUs: CPUID names the maker, and where the two manuals (or processors) differ the interpreter does as this one's.
+ * The list of differences: docs/decisions/016-two-vendors.md.
+ */
+export type Vendor = "intel" | "amd";
+
 /** A whole machine. */
 export interface MachineSpec {
   /** kebab-case; what `--machine` takes. */
@@ -127,5 +133,7 @@ export interface MachineSpec {
   /** Widths: physical and virtual address bits, as CPUID reports them; 57 allows 5 levels. */
   readonly physicalBits: number;
   readonly virtualBits: 48 | 57;
+  /** Absent: "intel". */
+  readonly vendor?: Vendor;
   readonly sources: readonly string[];
 }

@@ -44,6 +44,7 @@ const broken: [string, Partial<MachineSpec>, string][] = [
   ["prefetching across pages", { costs: { ...costs, prefetchLines: 64 } }, "costs.prefetchLines"],
   ["a spread of everything", { latencySpread: 1 }, "latencySpread"],
   ["a physical width nobody has", { physicalBits: 60 }, "physicalBits"],
+  ["a maker nobody knows", { vendor: "via" as "amd" }, "vendor"],
   ["a linear width nobody has", { virtualBits: 52 as 48 }, "virtualBits"],
 ];
 

@@ -90,7 +90,7 @@ function cachesText(machine: MachineSpec, screen: Screen): string {
   const l3Cores = distinct(machine.cpus.filter((cpu) => cpu.l3 === machine.cpus[0]!.l3).map((cpu) => cpu.core)).length;
   const row = (name: string, cache: CacheSpec, shared: string): string[] =>
     [name, bytesText(cache.bytes), `${cache.ways}`, `${cache.bytes / cache.ways / 64}`, shared, numberText(cache.cycles.value), range(cache.cycles), mark(cache.cycles)];
-  return heading("Caches", "64-byte lines; cycles from access to use", screen) + renderTable(
+  return heading("Caches", `of an ${machine.vendor === "amd" ? "AMD" : "Intel"} core; 64-byte lines; cycles from access to use`, screen) + renderTable(
     [{ head: "" }, { head: "size", align: "right" }, { head: "ways", align: "right" }, { head: "sets", align: "right" }, { head: "of" }, { head: "cycles", align: "right" }, { head: "range" }, { head: "" }],
     [row("L1I", machine.l1i, "a core"), row("L1D", machine.l1d, "a core"), row("L2", machine.l2, "a core"), row("L3", machine.l3, `${l3Cores} cores, ${machine.l3.inclusion}`)], screen);
 }

@@ -1,6 +1,8 @@
 /** The machines that come with kreplica: complete, consistent, and each number with a source. */
 import { describe, expect, test } from "vitest";
-import { account, CounterLayout, Kind, type MachineSpec, Source } from "@kreplica/hw-x86";
+import { assemble } from "@kreplica/di";
+import { account, CounterLayout, hwX86, Kind, Machine, type MachineSpec, Source } from "@kreplica/hw-x86";
+import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
 import { formatCpuList } from "../../src/inputs/cpu-list.js";
 import { checkMachine, sourcedNumbers } from "../../src/inputs/machine/check.js";
 import { preset, presets } from "../../src/inputs/presets/index.js";
@@ -39,6 +41,17 @@ describe.each(presets.map((each) => [each.name, each] as const))("%s", (_name, m
       }
     }
   });
+});
+
+test("an EPYC is an AMD processor, everything else an Intel one, and executed code is told so", () => {
+  for (const machine of presets) {
+    const vendor = machine.name.startsWith("epyc-") ? "amd" : "intel";
+    expect(machine.vendor, machine.name).toBe(vendor);
+    const port = new MachinePort(assemble([hwX86(machine)]).get(Machine), machine.cpus[0]!.id);
+    port.cpuid(0, 0);
+    expect(Buffer.from(Int32Array.of(port.data[1]!, port.data[3]!, port.data[2]!).buffer).toString("latin1"), machine.name).toBe(vendor === "amd" ? "AuthenticAMD" : "GenuineIntel");
+    expect(new Interpreter(port).context.amd, machine.name).toBe(vendor === "amd");
+  }
 });
 
 test("machines of one family share every cost", () => {

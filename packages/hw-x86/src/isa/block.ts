@@ -2,13 +2,21 @@
  * Decoded code: straight runs of instructions ("blocks"), cached by physical frame and offset and checked against the
  * frame's write counter, so that changed bytes are decoded again whoever changed them through whatever address.
  */
-import { Decoder, DecoderError, DecoderOptions, FlowControl, Instruction as Decoded } from "iced-x86";
+import { Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction as Decoded } from "iced-x86";
 import { Instruction } from "./instruction.js";
 import { lower } from "./lower-system.js";
 import type { CpuPort } from "./port.js";
 
 /** Longest x86 instruction, bytes. */
 const LONGEST = 15;
+
+const LEGACY_PREFIXES = Uint8Array.of(0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3);
+/** A far transfer with REX.W, which iced drops as it decodes for AMD: its offset has 4 bytes there too, but CALL pushes 8 (transfer.ts). */
+function wideFar(code: number, bytes: Uint8Array, at: number): number {
+  if (code !== Code.Call_m1632 && code !== Code.Jmp_m1632) return code;
+  while (LEGACY_PREFIXES.includes(bytes[at]!)) at++;
+  return (bytes[at]! & 0xf8) !== 0x48 ? code : code === Code.Call_m1632 ? Code.Call_m1664 : Code.Jmp_m1664;
+}
 
 /** Instructions that lie one after another in one page; only the last one may transfer control. One that crosses into the next page is a block of its own. */
 export class Block {
@@ -22,7 +30,7 @@ export class Block {
   constructor(readonly lo: number, readonly hi: number, readonly frame: number, readonly version: number) {}
 }
 
-/** Blocks of one physical memory; CPUs that share the memory may share it. */
+/** Blocks of one physical memory; CPUs of one vendor that share the memory may share it. */
 export class BlockCache {
   private readonly blocks = new Map<number, Block>();
   private readonly code = new Uint8Array(512);
@@ -56,7 +64,8 @@ export class BlockCache {
     this.decodes++;
     const block = new Block(lo, hi, frame, port.version(frame));
     const bytes = port.readCode(frame, lo & 0xfff, this.code);
-    this.fill(block, this.code.subarray(0, bytes), lo, hi);
+    const amd = port.vendor === "amd";
+    this.fill(block, this.code.subarray(0, bytes), lo, hi, amd);
     if (block.list.length === 0) {
       // The first instruction is cut off by the end of the page: its bytes come from two frames.
       const first = Math.min(bytes, LONGEST);
@@ -67,7 +76,7 @@ export class BlockCache {
       if (second < 0) return -second;
       const more = port.readCode(second, 0, this.code.subarray(0, LONGEST - first));
       this.tail.set(this.code.subarray(0, more), first);
-      this.fill(block, this.tail.subarray(0, first + more), lo, hi, 1);
+      this.fill(block, this.tail.subarray(0, first + more), lo, hi, amd, 1);
       block.secondFrame = second;
       block.secondVersion = port.version(second);
     }
@@ -77,8 +86,9 @@ export class BlockCache {
     return block;
   }
 
-  private fill(block: Block, bytes: Uint8Array, lo: number, hi: number, longest = this.longest): void {
-    const decoder = new Decoder(64, bytes, DecoderOptions.None);
+  /** @param amd an operand-size prefix on a near branch counts; LOCK MOV CR0 is CR8 */
+  private fill(block: Block, bytes: Uint8Array, lo: number, hi: number, amd: boolean, longest = this.longest): void {
+    const decoder = new Decoder(64, bytes, amd ? DecoderOptions.AMD : DecoderOptions.None);
     const d = this.decoded;
     decoder.ip = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
     let atLo = lo;
@@ -86,6 +96,7 @@ export class BlockCache {
     while (block.list.length < longest && decoder.canDecode) {
       decoder.decodeOut(d);
       if (decoder.lastError === DecoderError.NoMoreBytes) break;
+      if (amd) d.code = wideFar(d.code, bytes, decoder.position - d.length);
       const i = new Instruction();
       i.length = d.length;
       i.mnemonic = d.mnemonic;

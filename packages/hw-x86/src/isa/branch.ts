@@ -1,9 +1,14 @@
-/** Near control transfer: jumps, calls, returns, loops. The decoder has worked out direct targets; RIP holds the next block already. */
+/**
+ * Near control transfer: jumps, calls, returns, loops. The decoder has worked out direct targets; RIP holds the next block already.
+ * An operand-size prefix is ignored by Intel's processors; on AMD's the target has 16 bits, and CALL and RET move 2 bytes of stack (`size` 2).
+ * Source: SDM vol. 2 and AMD64 APM vol. 3, "CALL (Near)", "JMP (Near)", "RET (Near)", "Jcc".
+ */
 import { Slot, type Context } from "./context.js";
 import { condition, overflow, parity } from "./flags.js";
 import type { Handler, Instruction } from "./instruction.js";
-import { moveStack, peek, push } from "./stack.js";
-import { faultStatus } from "./port.js";
+import { load } from "./memory.js";
+import { moveStack, peek, push, stackAddress, stackFault } from "./stack.js";
+import { Access, faultStatus } from "./port.js";
 
 const generalProtection = faultStatus(13);
 
@@ -27,32 +32,41 @@ function jumpTo(c: Context, lo: number, hi: number): number {
   return 0;
 }
 
+/** The 2 bytes of a narrow target, else all 8, of a slot. */
+const targetIn = (c: Context, i: Instruction, slot: number): number =>
+  (i.size === 2 ? jumpTo(c, c.s[slot]! & 0xffff, 0) : jumpTo(c, c.s[slot]!, c.s[slot + 1]!));
+
 /** To the direct target. */
 export const jmp: Handler = jump;
 /** To the address in `src`; #GP(0) when it is not canonical. */
-export const jmpIndirect: Handler = (c, i) => jumpTo(c, c.s[i.src]!, c.s[i.src + 1]!);
+export const jmpIndirect: Handler = (c, i) => targetIn(c, i, i.src);
 
 /** Pushes the next address, then as JMP. */
 export const call: Handler = (c, i) => {
-  const status = push(c, 8, i.nextLo, i.nextHi);
+  const status = push(c, i.size, i.nextLo, i.nextHi);
   return status !== 0 ? status : jump(c, i);
 };
-/** The return address is stored before the target is checked, as Intel processors do; RSP comes back when it is refused. */
+/** A refused target: Intel's processors have stored the return address by then, and RSP comes back; AMD's have only looked whether it could be. */
 export const callIndirect: Handler = (c, i) => {
-  const lo = c.s[i.src]!, hi = c.s[i.src + 1]!;
-  let status = push(c, 8, i.nextLo, i.nextHi);
+  const lo = i.size === 2 ? c.s[i.src]! & 0xffff : c.s[i.src]!, hi = i.size === 2 ? 0 : c.s[i.src + 1]!;
+  if (c.amd && !isCanonical(c, hi)) {
+    stackAddress(c, -i.size);
+    const refused = load(c, i.size, Access.Write);
+    return refused !== 0 ? stackFault(refused) : generalProtection;
+  }
+  let status = push(c, i.size, i.nextLo, i.nextHi);
   if (status !== 0) return status;
   status = jumpTo(c, lo, hi);
-  if (status !== 0) moveStack(c, 8);
+  if (status !== 0) moveStack(c, i.size);
   return status;
 };
 
 /** RET; `immLo` more bytes are dropped. */
 export const ret: Handler = (c, i) => {
-  let status = peek(c, 8, 0);
+  let status = peek(c, i.size, 0);
   if (status !== 0) return status;
-  status = jumpTo(c, c.s[Slot.Temp]!, c.s[Slot.Temp + 1]!);
-  if (status === 0) moveStack(c, 8 + i.immLo);
+  status = targetIn(c, i, Slot.Temp);
+  if (status === 0) moveStack(c, i.size + i.immLo);
   return status;
 };
 

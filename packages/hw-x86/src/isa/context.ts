@@ -84,7 +84,7 @@ export class Context implements WindowHolder {
   /** Current privilege level: 0 or 3 (1 and 2 are carried, not used). */
   privilege = 0;
   halted = false;
-  /** Interrupts and traps are held back for one instruction (after STI, MOV SS, POP SS). */
+  /** Interrupts are held back for one instruction (after STI, MOV SS, POP SS). */
   shadow = false;
   /** An interrupt may be waiting at the port. */
   interruptLine = false;
@@ -92,12 +92,17 @@ export class Context implements WindowHolder {
   nonMaskableBlocked = false;
   /** Iterations of a repeated string instruction before it lets interrupts in. */
   repeatLimit = 4096;
+  /** Whether this is an AMD processor: what it does otherwise than Intel's hangs on this alone. */
+  readonly amd: boolean;
+  /** Whether a single-step trap follows the instruction under way: TF before it, unless it says otherwise (MOV SS, SYSCALL, SYSRET). */
+  stepping = false;
   /** Events delivered so far: tells a single step whether its instruction ended in one. */
   deliveries = 0;
   /** Why execution cannot go on, for {@link Interpreter}. Empty when it can. */
   stop = "";
 
   constructor(readonly port: CpuPort) {
+    this.amd = port.vendor === "amd";
     this.s[Slot.Flags] = Flag.Fixed;
     this.s[Slot.Fz] = 1;
     this.s[Slot.Fp] = 1;

@@ -84,11 +84,17 @@ export function loadSegment(c: Context, segment: number, selector: number): numb
   return 0;
 }
 
-/** MOV to a segment register and POP FS/GS (through Temp): `dst` names the segment, `src` holds the selector. */
+/**
+ * MOV to a segment register and POP FS/GS (through Temp): `dst` names the segment, `src` holds the selector. After MOV SS
+ * neither interrupts nor the single-step trap come before the next instruction is done.
+ */
 export const movToSegment: Handler = (c, i) => {
   if (i.dst === Segment.Cs) return faultStatus(6);
   const status = loadSegment(c, i.dst, c.u16[i.src]!);
-  if (status === 0 && i.dst === Segment.Ss) c.shadow = true;
+  if (status === 0 && i.dst === Segment.Ss) {
+    c.shadow = true;
+    c.stepping = false;
+  }
   return status;
 };
 /** MOV from a segment register: 2 bytes to memory, zero-extended to a register of 4 or 8. */

@@ -45,6 +45,14 @@ export function raise(c: Context, vector: number, code: number, cause: Cause, ip
   return 0;
 }
 
+/** DR6.BS. */
+const SINGLE_STEP = 0x4000;
+/** The trap after a single step. @returns 0 or STOPPED */
+export function singleStepTrap(c: Context): number {
+  c.s[Slot.Dr0 + 12]! |= SINGLE_STEP;
+  return raise(c, 1, 0, Cause.Trap, c.s[Slot.Rip]!, c.s[Slot.Rip + 1]!);
+}
+
 /** One attempt. Registers change only when all of the frame is written. @returns 0 or the fault met */
 function deliver(c: Context, vector: number, code: number, cause: Cause, ipLo: number, ipHi: number): number {
   const s = c.s;

@@ -1,4 +1,5 @@
 /** A port without a machine: pages mapped by hand onto a small memory. For tests, fuzzing and the micro benchmark. */
+import type { Vendor } from "../spec.js";
 import { Access, faultStatus, NON_CANONICAL, pageFault, type CpuPort, type PageWindow, type WindowHolder } from "./port.js";
 
 /** Rights of one page, as a page-table entry would give them. */
@@ -52,7 +53,7 @@ export class FlatMemoryPort implements CpuPort {
   /** Log of TLB maintenance, for tests. */
   readonly invalidations: string[] = [];
 
-  constructor(readonly memory: FlatMemory) {}
+  constructor(readonly memory: FlatMemory, readonly vendor: Vendor = "intel") {}
 
   /** Maps whole pages from an address onto frames that follow one another. */
   map(address: bigint, frame: number, pages: number, rights: PageRights): void {

@@ -5,7 +5,7 @@
  */
 import { BlockCache, type Block } from "./block.js";
 import { Context, Flag, Slot } from "./context.js";
-import { Cause, raise } from "./exception.js";
+import { Cause, raise, singleStepTrap } from "./exception.js";
 import { packFlags, setFlags } from "./flags.js";
 import { REPEAT, STOPPED, type Instruction } from "./instruction.js";
 import { faulted } from "./memory.js";
@@ -14,7 +14,6 @@ import { refreshControl } from "./system.js";
 
 const ENTRIES = 4096;
 const FAULT_BIT = 1 << 24;
-const SINGLE_STEP = 0x4000;
 const LINE = 64;
 
 /** Why {@link Interpreter.run} came back. */
@@ -162,12 +161,13 @@ export class Interpreter {
     return true;
   }
 
-  /** One instruction, with the single-step trap after it when TF was set before it. */
+  /** One instruction, with the single-step trap after it when TF was set before it; {@link Context.stepping} says where that is otherwise. */
   private single(): void {
     const c = this.context;
     const s = c.s;
     const trap = (s[Slot.Flags]! & Flag.Trap) !== 0;
     c.shadow = false;
+    c.stepping = trap;
     const block = this.find(this.singles);
     if (block === undefined) return;
     const i = block.list[0]!;
@@ -182,9 +182,7 @@ export class Interpreter {
     c.repeatLimit = limit;
     this.executed++;
     this.port.retire(1);
-    if (!trap || c.stop !== "" || c.deliveries !== delivered) return;
-    s[Slot.Dr0 + 12]! |= SINGLE_STEP;
-    raise(c, 1, 0, Cause.Trap, s[Slot.Rip]!, s[Slot.Rip + 1]!);
+    if (c.stepping && c.stop === "" && c.deliveries === delivered) singleStepTrap(c);
   }
 
   /** After a status: RIP back on the instruction, and the fault delivered if it is one. */

@@ -162,6 +162,14 @@ const lowerInput: Lowering = (d, i) => {
 };
 
 const nothing = fixed(system.nothing);
+const stops: Lowering = (_d, i) => { plain(i, unmodelled); };
+
+/** What AMD's processors do not have, or not in long mode (SYSENTER, SYSEXIT): #UD there. */
+const intelOnly = (lowering: Lowering): Lowering => (d, i) => {
+  lowering(d, i);
+  const { run } = i;
+  i.run = (c, each) => (c.amd ? undefinedInstruction(c, each) : run(c, each));
+};
 
 /**
  * Instructions of extensions that CPUID does not report here: #UD, as on a processor without them. Vector instructions are
@@ -171,7 +179,7 @@ const absent: readonly number[] = [
   Mnemonic.Encls, Mnemonic.Enclu, Mnemonic.Enclv, Mnemonic.Vmcall, Mnemonic.Vmmcall, Mnemonic.Vmgexit, Mnemonic.Vmxon, Mnemonic.Vmxoff, Mnemonic.Vmlaunch,
   Mnemonic.Vmresume, Mnemonic.Vmread, Mnemonic.Vmwrite, Mnemonic.Vmptrld, Mnemonic.Vmptrst, Mnemonic.Vmclear, Mnemonic.Vmfunc, Mnemonic.Invept, Mnemonic.Invvpid,
   Mnemonic.Vmrun, Mnemonic.Vmload, Mnemonic.Vmsave, Mnemonic.Stgi, Mnemonic.Clgi, Mnemonic.Skinit, Mnemonic.Invlpga, Mnemonic.Invlpgb, Mnemonic.Tlbsync,
-  Mnemonic.Pvalidate, Mnemonic.Rmpadjust, Mnemonic.Rmpupdate, Mnemonic.Psmash, Mnemonic.Getsec, Mnemonic.Monitorx, Mnemonic.Mwaitx, Mnemonic.Tpause,
+  Mnemonic.Pvalidate, Mnemonic.Rmpadjust, Mnemonic.Rmpupdate, Mnemonic.Psmash, Mnemonic.Getsec, Mnemonic.Monitor, Mnemonic.Mwait, Mnemonic.Monitorx, Mnemonic.Mwaitx, Mnemonic.Tpause,
   Mnemonic.Umonitor, Mnemonic.Umwait, Mnemonic.Rdpkru, Mnemonic.Wrpkru, Mnemonic.Rdpru, Mnemonic.Pconfig, Mnemonic.Xbegin, Mnemonic.Xend, Mnemonic.Xtest,
   Mnemonic.Xsave, Mnemonic.Xsave64, Mnemonic.Xsaveopt, Mnemonic.Xsaveopt64, Mnemonic.Xsavec, Mnemonic.Xsavec64, Mnemonic.Xsaves, Mnemonic.Xsaves64,
   Mnemonic.Xrstor, Mnemonic.Xrstor64, Mnemonic.Xrstors, Mnemonic.Xrstors64, Mnemonic.Tilerelease, Mnemonic.Enqcmd, Mnemonic.Enqcmds, Mnemonic.Movdir64b,
@@ -205,12 +213,12 @@ export const lowerings = new Map<number, Lowering>([
   [Mnemonic.Clac, fixed(system.clac)], [Mnemonic.Stac, fixed(system.stac)], [Mnemonic.Hlt, last(fixed(system.hlt))],
   [Mnemonic.Popf, last(general.get(Mnemonic.Popf)!)], [Mnemonic.Popfq, last(general.get(Mnemonic.Popfq)!)],
   [Mnemonic.Nop, nothing], [Mnemonic.Reservednop, nothing], [Mnemonic.Endbr64, nothing], [Mnemonic.Endbr32, nothing], [Mnemonic.Rdsspd, nothing], [Mnemonic.Rdsspq, nothing],
-  [Mnemonic.Pause, last(nothing)], [Mnemonic.Lfence, nothing], [Mnemonic.Mfence, nothing], [Mnemonic.Sfence, nothing], [Mnemonic.Serialize, last(nothing)],
+  [Mnemonic.Pause, last(nothing)], [Mnemonic.Lfence, nothing], [Mnemonic.Mfence, nothing], [Mnemonic.Sfence, nothing], [Mnemonic.Serialize, last(intelOnly(nothing))],
+  [Mnemonic.Movdiri, intelOnly(general.get(Mnemonic.Movdiri)!)], [Mnemonic.Sysenter, last(intelOnly(stops))], [Mnemonic.Sysexit, last(intelOnly(stops))],
   [Mnemonic.Prefetch, nothing], [Mnemonic.Prefetchnta, nothing], [Mnemonic.Prefetcht0, nothing], [Mnemonic.Prefetcht1, nothing], [Mnemonic.Prefetcht2, nothing],
   [Mnemonic.Prefetchw, nothing], [Mnemonic.Prefetchwt1, nothing], [Mnemonic.Cldemote, nothing],
   [Mnemonic.Clflush, address(system.touch)], [Mnemonic.Clflushopt, address(system.touch)], [Mnemonic.Clwb, address(system.touch)],
   [Mnemonic.Wbinvd, fixed(system.nothingPrivileged)], [Mnemonic.Wbnoinvd, fixed(system.nothingPrivileged)], [Mnemonic.Invd, fixed(system.nothingPrivileged)],
-  [Mnemonic.Monitor, fixed(system.nothingPrivileged)], [Mnemonic.Mwait, last(fixed(system.nothingPrivileged))],
   [Mnemonic.In, lowerInput], [Mnemonic.Out, fixed(system.output)],
   // No performance counters: leaf 0AH of CPUID is empty.
   [Mnemonic.Rdpmc, fixed(system.noCounter)],

@@ -12,7 +12,7 @@ import { Slot } from "./context.js";
 import { STOPPED, type Handler, type Instruction } from "./instruction.js";
 import { effectiveAddress } from "./memory.js";
 import { get, pick, put, runLoad, runModify, runStore, slotFor, type Sized } from "./operand.js";
-import { isMemory, isRegister, operandSize, operandSlot, registerSize, registerSlot, segmentSlot, setImmediate, setMemory, setSize } from "./operands.js";
+import { isMemory, isRegister, operandSize, operandSlot, registerNumber, registerSize, registerSlot, segmentSlot, setImmediate, setMemory, setSize } from "./operands.js";
 import { Access } from "./port.js";
 
 /** Fills an instruction of ours from iced's. */
@@ -211,6 +211,8 @@ const fixed = (handler: Handler, size = 0, value = 0): Lowering => (_d, i) => {
   plain(i, handler);
 };
 
+/** Targets of 2 bytes: decoded on AMD processors only. */
+const NARROW = new Set<number>([Code.Jmp_rm16, Code.Call_rm16, Code.Retnw, Code.Retnw_imm16]);
 const setTarget = (d: Decoded, i: Instruction): void => {
   const target = d.nearBranchTarget;
   i.targetLo = Number(BigInt.asIntN(32, target));
@@ -218,15 +220,19 @@ const setTarget = (d: Decoded, i: Instruction): void => {
 };
 const jump = (direct: Handler, indirect: Handler): Lowering => (d, i) => {
   i.writes = direct === branch.call;
-  if (d.opKind(0) === OpKind.NearBranch64) {
+  const kind = d.opKind(0);
+  setSize(i, kind === OpKind.NearBranch16 || NARROW.has(d.code) ? 2 : 8);
+  if (kind === OpKind.NearBranch64 || kind === OpKind.NearBranch16) {
     setTarget(d, i);
     plain(i, direct);
     return;
   }
-  setSize(i, 8);
   plain(i, indirect);
-  i.src = operandSlot(d, i, 0, 8);
-  if (isMemory(d, 0)) i.run = runLoad;
+  if (isMemory(d, 0)) {
+    setMemory(d, i, i.size);
+    i.src = Slot.Temp;
+    i.run = runLoad;
+  } else i.src = registerNumber(d.op0Register) * 2;
 };
 const conditional: Lowering = (d, i) => {
   setTarget(d, i);
@@ -293,6 +299,7 @@ const lowerEnter: Lowering = (d, i) => {
 };
 
 const lowerRet: Lowering = (d, i) => {
+  setSize(i, NARROW.has(d.code) ? 2 : 8);
   i.immLo = d.opCount > 0 ? Number(d.immediate(0)) : 0;
   plain(i, branch.ret);
 };
@@ -360,9 +367,9 @@ export const general = new Map<number, Lowering>([
   [Mnemonic.Cwd, fixed(move.spreadSign, 2)], [Mnemonic.Cdq, fixed(move.spreadSign, 4)], [Mnemonic.Cqo, fixed(move.spreadSign, 8)],
   [Mnemonic.Lahf, fixed(move.lahf)], [Mnemonic.Sahf, fixed(move.sahf)],
   [Mnemonic.Jmp, jump(branch.jmp, branch.jmpIndirect)], [Mnemonic.Call, jump(branch.call, branch.callIndirect)], [Mnemonic.Ret, lowerRet],
-  [Mnemonic.Jrcxz, counted(branch.jrcxz, 0, [])], [Mnemonic.Jecxz, counted(branch.jrcxz, 0, [Code.Jecxz_rel8_64])],
-  [Mnemonic.Loop, counted(branch.loop, -1, [Code.Loop_rel8_64_ECX])], [Mnemonic.Loope, counted(branch.loop, 4, [Code.Loope_rel8_64_ECX])],
-  [Mnemonic.Loopne, counted(branch.loop, 5, [Code.Loopne_rel8_64_ECX])],
+  [Mnemonic.Jrcxz, counted(branch.jrcxz, 0, [])], [Mnemonic.Jecxz, counted(branch.jrcxz, 0, [Code.Jecxz_rel8_64, Code.Jecxz_rel8_16])],
+  [Mnemonic.Loop, counted(branch.loop, -1, [Code.Loop_rel8_64_ECX, Code.Loop_rel8_16_ECX])], [Mnemonic.Loope, counted(branch.loop, 4, [Code.Loope_rel8_64_ECX, Code.Loope_rel8_16_ECX])],
+  [Mnemonic.Loopne, counted(branch.loop, 5, [Code.Loopne_rel8_64_ECX, Code.Loopne_rel8_16_ECX])],
   [Mnemonic.Push, lowerPush], [Mnemonic.Pop, lowerPop], [Mnemonic.Enter, lowerEnter], [Mnemonic.Leave, sizedStack(stack.leave, false)],
   [Mnemonic.Pushf, sizedStack(stack.pushf, true)], [Mnemonic.Pushfq, sizedStack(stack.pushf, true)],
   [Mnemonic.Popf, sizedStack(stack.popf, false)], [Mnemonic.Popfq, sizedStack(stack.popf, false)],

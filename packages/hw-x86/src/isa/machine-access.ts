@@ -9,6 +9,7 @@
 import type { CpuId } from "../ids.js";
 import { FAULT, NOT_CANONICAL, type Cpu, type Machine } from "../machine-api.js";
 import type { PhysMemory } from "../memory-api.js";
+import type { Vendor } from "../spec.js";
 import { Access, NON_CANONICAL, pageFault, type WindowHolder } from "./port.js";
 
 const PAGE = 4096;
@@ -26,6 +27,7 @@ interface Counting { readonly translationChanges?: number }
 /** The memory half of MachinePort; see the head of this file. */
 export class MachineAccess {
   readonly data = new Int32Array(4);
+  readonly vendor: Vendor;
   readonly cpu: Cpu & Counting;
   protected readonly memory: PhysMemory;
   private holder: WindowHolder | undefined;
@@ -44,6 +46,7 @@ export class MachineAccess {
 
   constructor(readonly machine: Machine, id: CpuId, readonly timed: boolean) {
     this.cpu = machine.cpu(id);
+    this.vendor = machine.spec.vendor ?? "intel";
     this.memory = machine.memory;
   }
 

@@ -8,6 +8,7 @@
  *
  * 0 is success. A page fault is FAULT | 14 << 16 | error code.
  */
+import type { Vendor } from "../spec.js";
 
 const FAULT_BIT = 1 << 24;
 
@@ -53,6 +54,8 @@ export interface WindowHolder {
 
 /** The machine as seen by one CPU's interpreter. Addresses are virtual, as 32-bit halves. */
 export interface CpuPort {
+  /** Whose processor this is; it never changes. */
+  readonly vendor: Vendor;
   /** Result of the last successful read or control call: value halves in 0 and 1; after a fault, its address in 2 and 3. CPUID leaves eax, ebx, ecx, edx in 0 to 3. */
   readonly data: Int32Array;
   /** Whether every fetch must pass through {@link fetchLine}, and no window is handed out: the exact account of caches and cycles. */

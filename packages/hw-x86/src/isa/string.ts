@@ -187,8 +187,10 @@ const repeated = (one: Handler, run: Handler): Handler => (c, i) => {
 };
 
 /**
- * The loop of CMPS and SCAS, which also stops on ZF as its prefix says. Until it is done, the flags are those from before
- * it: an interrupt or a fault in the middle sees the old ones.
+ * The loop of CMPS and SCAS, which also stops on ZF as its prefix says. What an interrupt, a trap or a fault in the middle
+ * sees in the arithmetic flags is the vendor's: Intel's processors restore those from before the instruction, AMD's leave
+ * those of the last comparison. Neither reads them when it goes on.
+ * Source: SDM vol. 2, "REP/REPE/REPZ/REPNE/REPNZ"; for AMD the outcomes in test/isa/data/amd-outcomes.jsonl.zst.
  */
 const comparing = (one: Handler): Handler => (c, i) => {
   if (i.repeat === 0) return one(c, i);
@@ -206,6 +208,7 @@ const comparing = (one: Handler): Handler => (c, i) => {
     if (exhausted(c, i)) return 0;
     status = REPEAT;
   }
+  if (c.amd) return status;
   s[Slot.Fz] = fz;
   s[Slot.Fs] = fs;
   s[Slot.Fp] = fp;

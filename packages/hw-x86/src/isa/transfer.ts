@@ -5,6 +5,7 @@
 import { isCanonical } from "./branch.js";
 import { Flag, Segment, Slot, type Context } from "./context.js";
 import { isLong, isPresent, levelOf, loadSegment, readDescriptor, selectorFault, typeOf } from "./descriptor.js";
+import { singleStepTrap } from "./exception.js";
 import { packFlags, setFlags } from "./flags.js";
 import { STOPPED, type Handler, type Instruction } from "./instruction.js";
 import { advance, load, store } from "./memory.js";
@@ -125,15 +126,20 @@ export const farReturn: Handler = (c, i) => {
   return 0;
 };
 
-/** Far JMP (`cc` 0) and CALL (`cc` 1) through memory, to code of the same privilege level; `size` is the offset's. */
+/**
+ * Far JMP (`cc` 0) and CALL (`cc` 1) through memory, to code of the same privilege level; `size` is the offset's.
+ * REX.W makes it 8 bytes on Intel's processors only: AMD's read the 4 of a plain one (and write 8 all the same where CALL pushes).
+ * Source: SDM vol. 2, "JMP", "CALL"; AMD64 APM vol. 3, "JMP (Far)", "CALL (Far)".
+ */
 export const farTransfer: Handler = (c, i: Instruction) => {
   const s = c.s;
   // The run wrapper has computed the address into Ea.
-  let status = load(c, i.size, Access.Read);
+  const bytes = c.amd && i.size === 8 ? 4 : i.size;
+  let status = load(c, bytes, Access.Read);
   if (status !== 0) return status;
   const ipLo = s[Slot.Temp]!;
-  const ipHi = i.size === 8 ? s[Slot.Temp + 1]! : 0;
-  advance(c, i.size);
+  const ipHi = bytes === 8 ? s[Slot.Temp + 1]! : 0;
+  advance(c, bytes);
   status = load(c, 2, Access.Read);
   if (status !== 0) return status;
   const selector = s[Slot.Temp]!;
@@ -174,7 +180,7 @@ export const farTransfer: Handler = (c, i: Instruction) => {
   return 0;
 };
 
-/** SYSCALL: RIP from LSTAR, flags masked, RCX and R11 keep what was. */
+/** SYSCALL: RIP from LSTAR, flags masked, RCX and R11 keep what was. A single step goes by TF as masked: a kernel that masks it is not stepped into. */
 export const syscall: Handler = (c, i) => {
   const s = c.s;
   if ((s[Slot.Efer]! & 1) === 0) return faultStatus(6);
@@ -189,11 +195,16 @@ export const syscall: Handler = (c, i) => {
   c.selectors[Segment.Cs] = selector;
   c.selectors[Segment.Ss] = selector + 8;
   setFlags(c, flags & ~s[Slot.Fmask]! & ~Flag.Resume, -1);
+  c.stepping = (s[Slot.Flags]! & Flag.Trap) !== 0;
   c.setPrivilege(0);
   return 0;
 };
 
-/** SYSRETQ: RIP from RCX, RFLAGS from R11, privilege 3. */
+/**
+ * SYSRETQ: RIP from RCX, RFLAGS from R11, privilege 3. TF out of R11 traps at once, before the user's first instruction.
+ * A non-canonical RCX is Intel's to refuse, #GP(0) with the kernel's CS and the user's RSP; AMD's processors go there and the fetch faults at privilege 3.
+ * Source: SDM vol. 2, "SYSRET"; AMD64 APM vol. 2, "Single Stepping"; US-CERT VU#649219, "SYSRET 64-bit operating system privilege escalation".
+ */
 export const sysret: Handler = (c, i) => {
   const s = c.s;
   if ((s[Slot.Efer]! & 1) === 0) return faultStatus(6);
@@ -202,7 +213,7 @@ export const sysret: Handler = (c, i) => {
     c.stop = "SYSRET to compatibility mode is not modelled";
     return STOPPED;
   }
-  if (!isCanonical(c, s[Slot.Rcx + 1]!)) return generalProtection;
+  if (!c.amd && !isCanonical(c, s[Slot.Rcx + 1]!)) return generalProtection;
   s[Slot.Rip] = s[Slot.Rcx]!;
   s[Slot.Rip + 1] = s[Slot.Rcx + 1]!;
   const selector = s[Slot.Star + 1]! >>> 16;
@@ -210,5 +221,6 @@ export const sysret: Handler = (c, i) => {
   c.selectors[Segment.Ss] = (selector + 8) | 3;
   setFlags(c, s[Slot.R11]! & 0x3c_7fd7, -1);
   c.setPrivilege(3);
-  return 0;
+  c.stepping = false;
+  return (s[Slot.Flags]! & Flag.Trap) !== 0 ? singleStepTrap(c) : 0;
 };

@@ -1,9 +1,9 @@
 /** Code that changes, is stepped, traps or stops in the middle of an instruction, over a flat memory and over a machine. */
 import { describe, expect, test } from "vitest";
 import { FRAME, KERNEL_CODE, KERNEL_DATA_AT, KernelBench, RAX, RBX, RCX, grounds } from "./kernel-bench.js";
-import { whyNoNative } from "./native.js";
+import { whyNoAssembler } from "./native.js";
 
-const reason = whyNoNative();
+const reason = whyNoAssembler();
 if (reason !== undefined) console.warn(`CODE CHANGE TESTS OF THE INTERPRETER SKIPPED: ${reason}`);
 
 describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {

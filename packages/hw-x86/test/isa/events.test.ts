@@ -1,9 +1,9 @@
 /** Exceptions and interrupts, over a flat memory and over a machine's page tables, TLBs and caches. */
 import { describe, expect, test } from "vitest";
 import { ALTERNATE_TOP, FRAME, KEEP_FRAME, KERNEL_DATA_AT, KernelBench, RAX, RBX, RCX, RSI, RSP, STACK_TOP, TO_USER, USER_CODE, USER_DATA, USER_STACK_TOP, grounds } from "./kernel-bench.js";
-import { whyNoNative } from "./native.js";
+import { whyNoAssembler } from "./native.js";
 
-const reason = whyNoNative();
+const reason = whyNoAssembler();
 if (reason !== undefined) console.warn(`EVENT TESTS OF THE INTERPRETER SKIPPED: ${reason}`);
 
 describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {

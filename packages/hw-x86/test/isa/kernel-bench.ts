@@ -5,6 +5,7 @@
 import { assemble } from "@kreplica/di";
 import { hwX86, Machine } from "../../src/index.js";
 import { tinyMachine } from "../../src/testing.js";
+import type { Vendor } from "../../src/spec.js";
 import { Slot } from "../../src/isa/context.js";
 import { BlockCache, FlatMemory, FlatMemoryPort, Interpreter, MachinePort, type CpuPort } from "../../src/isa/index.js";
 import { assembleAt } from "./assembly.js";
@@ -26,9 +27,9 @@ export interface Ground {
 }
 
 /** Pages by hand. @param fast whether page windows are handed out */
-export function flatGround(fast: boolean): Ground {
+export function flatGround(fast: boolean, vendor: Vendor = "intel"): Ground {
   const memory = new FlatMemory(64);
-  const port = new FlatMemoryPort(memory);
+  const port = new FlatMemoryPort(memory, vendor);
   port.fast = fast;
   const mapped: [bigint, number, number, Rights][] = [];
   return {
@@ -44,7 +45,7 @@ export function flatGround(fast: boolean): Ground {
     },
     read: (frame, offset, bytes) => memory.bytes.slice(frame * 4096 + offset, frame * 4096 + offset + bytes),
     another() {
-      const other = new FlatMemoryPort(memory);
+      const other = new FlatMemoryPort(memory, vendor);
       for (const each of mapped) other.map(...each);
       return other;
     },
@@ -52,8 +53,8 @@ export function flatGround(fast: boolean): Ground {
 }
 
 /** A two-node machine; tables from frame 1000, node 1's memory from frame 131072. */
-export function machineGround(timed: boolean): Ground & { readonly machine: Machine; readonly port: MachinePort; setEntry(address: bigint, entry: bigint): void } {
-  const machine = assemble([hwX86(tinyMachine())]).get(Machine);
+export function machineGround(timed: boolean, vendor: Vendor = "intel"): Ground & { readonly machine: Machine; readonly port: MachinePort; setEntry(address: bigint, entry: bigint): void } {
+  const machine = assemble([hwX86(tinyMachine({ with: { vendor } }))]).get(Machine);
   const { memory } = machine;
   const ROOT = 1000;
   let free = ROOT + 1;

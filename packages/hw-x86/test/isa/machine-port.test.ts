@@ -9,11 +9,11 @@ import { Counters, hwX86, Kind, Machine, Place } from "../../src/index.js";
 import { tinyMachine } from "../../src/testing.js";
 import { Interpreter, MachinePort } from "../../src/isa/index.js";
 import { KERNEL_CODE, KERNEL_DATA_AT, KernelBench, FRAME, machineGround } from "./kernel-bench.js";
-import { whyNoNative } from "./native.js";
+import { whyNoAssembler } from "./native.js";
 import { compile, PROGRAMS, ProgramMachine } from "./programs.js";
 import { TwoNodes } from "./two-nodes.js";
 
-const reason = whyNoNative();
+const reason = whyNoAssembler();
 if (reason !== undefined) console.warn(`MACHINE TESTS OF THE INTERPRETER SKIPPED: ${reason}`);
 
 test.skipIf(reason !== undefined)("compiled programs give the same memory on either node, timed or not, as on a flat memory", () => {

@@ -1,6 +1,7 @@
 /** The model side of the proof: an interpreter in user mode with the memory layout of native/runner.c, whose faults come out of its own IDT. */
 import { FlatMemory, FlatMemoryPort, Interpreter } from "../../src/isa/index.js";
 import { Slot } from "../../src/isa/context.js";
+import type { Vendor } from "../../src/spec.js";
 import { CODE, DATA, SEALED } from "./instance-operands.js";
 import type { Instance, Outcome } from "./native.js";
 
@@ -17,15 +18,15 @@ const DESCRIPTORS: readonly (readonly [index: number, value: bigint])[] = [
   [4, 0x00cf_fb00_0000_ffffn], [5, 0x00cf_f300_0000_ffffn], [6, 0x00af_fb00_0000_ffffn],
 ];
 
-/** A user-mode CPU for instances. */
+/** A user-mode CPU of one vendor for instances. */
 export class Model {
   readonly memory = new FlatMemory(FRAMES);
-  readonly port = new FlatMemoryPort(this.memory);
+  readonly port: FlatMemoryPort;
   readonly cpu: Interpreter;
   private readonly view = new DataView(this.memory.bytes.buffer);
 
-  constructor() {
-    const { port } = this;
+  constructor(vendor: Vendor) {
+    const port = this.port = new FlatMemoryPort(this.memory, vendor);
     port.map(DATA, DATA_FRAME, 1, { writable: true, user: true, executable: false });
     port.map(SEALED, SEALED_FRAME, 1, { writable: false, user: true, executable: false });
     port.map(CODE, CODE_FRAME, 2, { writable: true, user: true, executable: true });
@@ -72,7 +73,8 @@ export class Model {
     s[Slot.Efer] = 1;
     c.stop = "";
     if (throughBlocks && (state.flags & 0x100n) === 0n) cpu.run(1);
-    else if ((state.flags & 0x100n) !== 0n) cpu.step();
+    // The trap comes after one instruction, or after two where the first is MOV SS.
+    else if ((state.flags & 0x100n) !== 0n) for (let n = 0; n < 2 && cpu.rip < HANDLERS; n++) cpu.step();
     else for (let n = 0; n < 64; n++) {
       cpu.step();
       if (cpu.rip !== codeAt) break;

@@ -1,9 +1,10 @@
 /// <reference types="node" />
 /** The native side of the proof: assembles shapes with gas, runs instances on this machine's processor, reads the results. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Shape, State } from "./instance-operands.js";
 
 /** What the processor did with one instance. */
@@ -24,16 +25,12 @@ export interface Instance { readonly shape: Shape; readonly state: State; readon
 const INSTANCE_BYTES = 128 + 8 + 8 + 8 + 32 + 8 + 16;
 const RESULT_BYTES = 128 + 40 + 8;
 
-/** Flags of the first processor in /proc/cpuinfo. */
-export function hostFeatures(): Set<string> {
-  const line = /^flags\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"));
-  return new Set(line?.[1]?.split(/\s+/) ?? []);
-}
+const RUNNER = fileURLToPath(new URL("native/runner.c", import.meta.url));
 
-/** Why native runs are impossible here; undefined when they are possible. */
-export function whyNoNative(): string | undefined {
+/** Why texts cannot be assembled for x86-64 here; undefined when they can. */
+export function whyNoAssembler(): string | undefined {
   if (process.arch !== "x64" || process.platform !== "linux") return `this is ${process.platform} on ${process.arch}, not Linux on x86-64`;
-  for (const tool of ["gcc", "as", "objcopy"]) {
+  for (const tool of ["gcc", "as", "ld", "objcopy", "nm"]) {
     try {
       execFileSync(tool, ["--version"], { stdio: "ignore" });
     } catch {
@@ -43,12 +40,62 @@ export function whyNoNative(): string | undefined {
   return undefined;
 }
 
+const firstLine = (error: unknown): string => {
+  const { stderr, message } = error as { stderr?: Buffer; message: string };
+  return (stderr?.toString("utf8").trim() || message).split("\n")[0]!;
+};
+
+/** Builds and runs nothing much below a directory. @returns why that failed */
+function whyNotBelow(parent: string): string | undefined {
+  let directory: string | undefined;
+  try {
+    mkdirSync(parent, { recursive: true });
+    directory = mkdtempSync(join(parent, "kreplica-isa-"));
+    const runner = join(directory, "runner");
+    execFileSync("gcc", ["-O1", "-no-pie", "-o", runner, RUNNER], { stdio: "pipe" });
+    writeFileSync(join(directory, "none"), "");
+    execFileSync(runner, [join(directory, "none"), join(directory, "results")], { stdio: "pipe" });
+    return undefined;
+  } catch (error) {
+    return firstLine(error);
+  } finally {
+    if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Where programs can be built and started, or why nowhere: the system's temporary folder may be mounted noexec, mappings may be forbidden. */
+function findGround(): { parent: string } | { reason: string } {
+  const reason = whyNoAssembler();
+  if (reason !== undefined) return { reason };
+  const reasons: string[] = [];
+  for (const parent of [tmpdir(), fileURLToPath(new URL("../../.reports", import.meta.url))]) {
+    const why = whyNotBelow(parent);
+    if (why === undefined) return { parent };
+    reasons.push(`${parent}: ${why}`);
+  }
+  return { reason: `programs built here cannot be run (${reasons.join("; ")}); set TMPDIR to a folder from which they can` };
+}
+let ground: ReturnType<typeof findGround> | undefined;
+
+/** Why native runs are impossible here; undefined when they are possible. */
+export function whyNoNative(): string | undefined {
+  ground ??= findGround();
+  return "reason" in ground ? ground.reason : undefined;
+}
+
+/** A new folder in which what is built can be run. @throws where {@link whyNoNative} gives a reason */
+export function nativeDirectory(): string {
+  ground ??= findGround();
+  if ("reason" in ground) throw new Error(ground.reason);
+  return mkdtempSync(join(ground.parent, "kreplica-isa-"));
+}
+
 /** A temporary directory with the built runner. */
 export class Native {
-  readonly directory = mkdtempSync(join(tmpdir(), "kreplica-isa-"));
+  readonly directory = nativeDirectory();
   private readonly runner = join(this.directory, "runner");
-  constructor(source: string) {
-    execFileSync("gcc", ["-O1", "-no-pie", "-o", this.runner, source]);
+  constructor() {
+    execFileSync("gcc", ["-O1", "-no-pie", "-o", this.runner, RUNNER]);
   }
 
   /** Machine code of each shape, through gas. @throws with gas's message and the line when a text is not an instruction */

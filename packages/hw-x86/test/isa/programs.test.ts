@@ -1,17 +1,17 @@
 /// <reference types="node" />
 /** Compiled C programs leave the same memory in the interpreter as on this machine's processor, at several optimisation levels: two, or five with KREPLICA_PROOF=1. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
-import { hostFeatures, whyNoNative } from "./native.js";
+import { host } from "./host.js";
+import { nativeDirectory, whyNoNative } from "./native.js";
 import { compile, PROGRAMS, ProgramMachine, runNatively } from "./programs.js";
 
 const reason = whyNoNative();
 if (reason !== undefined) console.warn(`COMPILED PROGRAMS SKIPPED: ${reason}`);
-const directory = mkdtempSync(join(tmpdir(), "kreplica-programs-"));
-afterAll(() => { rmSync(directory, { recursive: true, force: true }); });
+const directory = reason === undefined ? nativeDirectory() : "";
+afterAll(() => { if (directory !== "") rmSync(directory, { recursive: true, force: true }); });
 
+const { features } = host();
 const full = process.env["KREPLICA_PROOF"] === "1";
 const variants: readonly (readonly string[])[] = [
   ["-O2"], ...(full ? [["-O0"], ["-Os"], ["-O3", "-funroll-loops"]] : []),
@@ -20,7 +20,7 @@ const variants: readonly (readonly string[])[] = [
 const needs = ["bmi1", "bmi2", "popcnt", "abm", "movbe", "adx"];
 
 test.skipIf(reason !== undefined).each(variants.map((flags) => [flags.join(" "), flags] as const))("gcc %s", (_name, flags) => {
-  const missing = flags.includes("-mbmi") ? needs.filter((feature) => !hostFeatures().has(feature)) : [];
+  const missing = flags.includes("-mbmi") ? needs.filter((feature) => !features.has(feature)) : [];
   if (missing.length > 0) {
     console.warn(`not on this processor, not proven: programs with ${missing.join(", ")}`);
     return;

@@ -1,9 +1,9 @@
 /** Privilege changes, segments, tables and system registers, over a flat memory and over a machine. */
 import { describe, expect, test } from "vitest";
 import { FRAME, KERNEL_DATA_AT, KernelBench, RBX, RCX, RSI, TO_USER, USER_CODE, USER_DATA, USER_STACK_TOP, grounds, type MachineGround } from "./kernel-bench.js";
-import { whyNoNative } from "./native.js";
+import { whyNoAssembler } from "./native.js";
 
-const reason = whyNoNative();
+const reason = whyNoAssembler();
 if (reason !== undefined) console.warn(`SYSTEM TESTS OF THE INTERPRETER SKIPPED: ${reason}`);
 
 describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {

@@ -25,4 +25,5 @@ export const haswellEp: Family = {
   costs: outOfOrderCosts({ core: "Haswell", width: 4, queue: 56, reorder: 192, ipi: [2500, 1000, 5000] }),
   physicalBits: 46,
   virtualBits: 48,
+  vendor: "intel",
 };

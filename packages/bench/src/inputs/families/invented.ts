@@ -26,4 +26,5 @@ export const inventedCore: Family = {
   },
   physicalBits: 46,
   virtualBits: 48,
+  vendor: "intel",
 };

@@ -26,4 +26,5 @@ export const sapphireRapids: Family = {
   costs: outOfOrderCosts({ core: "Golden Cove", width: 6, queue: 144, reorder: 512, ipi: [2500, 1000, 5000] }),
   physicalBits: 52,
   virtualBits: 57,
+  vendor: "intel",
 };

@@ -25,4 +25,5 @@ export const skylakeServer: Family = {
   costs: outOfOrderCosts({ core: "Skylake-SP", width: 4, queue: 64, reorder: 224, ipi: [2500, 1000, 5000] }),
   physicalBits: 46,
   virtualBits: 48,
+  vendor: "intel",
 };

@@ -23,4 +23,5 @@ export const zen3: Family = {
   costs: outOfOrderCosts({ core: "Zen 3", width: 6, queue: 72, reorder: 256, ipi: [2500, 1000, 6000] }),
   physicalBits: 48,
   virtualBits: 48,
+  vendor: "amd",
 };

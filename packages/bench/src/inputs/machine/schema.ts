@@ -87,6 +87,7 @@ export const machineShape = {
   }),
   physicalBits: count.min(36).max(52),
   virtualBits: z.literal([48, 57]),
+  vendor: z.exactOptional(z.enum(["intel", "amd"])).describe("who made the CPUs: CPUID and what executed code does where the vendors differ; absent: intel"),
   sources: z.array(text).min(1),
 };
 
