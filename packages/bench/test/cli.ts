@@ -36,7 +36,7 @@ export async function buildCommand(): Promise<TestedCommand> {
   return {
     file,
     run: (words, { env = {}, cwd = root, closeOutputAfter } = {}) => new Promise((resolve, reject) => {
-      const { NO_COLOR: _n, CI: _c, FORCE_COLOR: _f, KREPLICA_DEBUG: _d, ...rest } = process.env;
+      const { NO_COLOR: _n, CI: _c, FORCE_COLOR: _f, KREPLICA_DEBUG: _d, COLUMNS: _w, ...rest } = process.env;
       const child = spawn(process.execPath, [file, ...words], { cwd, env: { ...rest, ...env }, stdio: ["ignore", "pipe", "pipe"] });
       let out = "";
       let error = "";

@@ -25,6 +25,12 @@ test("width: the terminal's, between 60 and 100; 100 in a pipe", () => {
   expect([{}, { isTTY: true }, { isTTY: true, columns: 80 }, { isTTY: true, columns: 250 }, { isTTY: true, columns: 20 }, { columns: 70 }].map((stream) => screenFor(stream, {}).columns)).toEqual([100, 100, 80, 100, 60, 100]);
 });
 
+test("COLUMNS counts before the terminal's width, in a pipe too; what is no number does not", () => {
+  const width = (COLUMNS: string, stream = {}): number => screenFor(stream, { COLUMNS }).columns;
+  expect(["80", "200", "9999", "20", "0", "", "x", "-5"].map((text) => width(text))).toEqual([80, 200, 250, 60, 100, 100, 100, 100]);
+  expect(width("80", { isTTY: true, columns: 120 })).toBe(80);
+});
+
 test("wrapped text keeps every word in order, and every line that can be is within the width", () => {
   fc.assert(fc.property(fc.array(fc.string({ unit: "grapheme-ascii", minLength: 1, maxLength: 30 }).map((word) => word.replace(/\s/g, "_")), { maxLength: 40, size: "max" }), fc.integer({ min: 10, max: 60 }), (words, width) => {
     const lines = wrap(words.join(" "), width);
@@ -74,6 +80,9 @@ test("a table: aligned, no frame, no trailing blanks, line breaks in cells", () 
     "  name      value", "  a             1", "  long one    200", "               30", "",
   ].join("\n"));
   expect(hanging("-", "one two", { ...plain, columns: 10 })).toBe("  -  one\n     two\n");
+  const coloured = screenFor({ isTTY: true, columns: 80 }, {});
+  // eslint-disable-next-line no-control-regex -- escape sequences begin with a control character
+  expect(hanging(coloured.bad("x"), "one", coloured, 4).replace(/\u001b\[[0-9;]*m/g, "")).toBe("  x   one\n");
 });
 
 test("progress: silent unless standard error is a terminal outside CI", () => {

@@ -4,7 +4,7 @@ import { type MemoryAccount, memoryCost, type MemoryCost, takeFootprint } from "
 import type { Booted } from "../boot.js";
 import { memoryCostText } from "../report/memory-cost.js";
 import type { Screen } from "../report/terminal.js";
-import { hanging, renderTable } from "../report/terminal.js";
+import { hanging, renderTable, wrap } from "../report/terminal.js";
 import { bytesText } from "../report/units.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelChoices, bootChoices, KERNEL_CHOICE_RULES, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
@@ -47,6 +47,6 @@ function bootText(kernel: Booted, { memory, cost, report }: Found, machine: stri
   const table = renderTable([{ head: "node" }, { head: "text", align: "right" }, { head: "rodata", align: "right" }, { head: "tables", align: "right" }],
     memory.perNode.map((node) => [`${node.node}`, bytesText(node.textBytes), bytesText(node.rodataBytes), bytesText(node.tableBytes)]), screen);
   const broken = report.violated.map((each) => `  ${screen.bad(each.id)} ${each.sentence}\n     ${each.detail}\n`).join("");
-  return `${screen.bold(title)}\n\n${steps}\n${table}\n${memoryCostText(memory, cost, screen)}`
+  return `${screen.bold(wrap(title, screen.columns).join("\n"))}\n\n${steps}\n${table}\n${memoryCostText(memory, cost, screen)}`
     + `  Invariants: ${report.checked.length} checked, ${report.violated.length === 0 ? screen.good("all hold") : screen.bad(`${report.violated.length} violated`)}, ${report.notReached.length} not reached\n${broken}`;
 }

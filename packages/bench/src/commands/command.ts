@@ -1,6 +1,6 @@
 /** What a command is: a function that registers itself, and the few things it may touch of the process it runs in. */
 import type { Command } from "commander";
-import type { Progress, Screen } from "../report/terminal.js";
+import { type Progress, type Screen, wrap } from "../report/terminal.js";
 
 /** The process, as commands see it: text goes here, nowhere else. */
 export interface CommandContext {
@@ -29,6 +29,13 @@ export const examples = (...lines: readonly (readonly [command: string, does: st
   const line = ([command, does]: readonly [string, string]): string => (2 + width + does.length <= 100 ? `  ${command.padEnd(width)}${does}` : `  ${command}\n      ${does}`);
   return `\nExamples:\n${lines.map(line).join("\n")}\n`;
 };
+
+/** Help as it is shown on a screen of so many columns: what an example does stands below it where both do not fit on a line. */
+export const helpOn = (columns: number, text: string): string => text.split("\n").flatMap((line) => {
+  if (line.length <= columns) return [line];
+  const [, command, does] = /^( {2}(?:kreplica|numactl|mlc) .*?) {2,}(\S.*)$/.exec(line) ?? /^()() {6}(\S.*)$/.exec(line)?.filter((_, i) => i !== 2) ?? [];
+  return does === undefined ? [line] : [...(command === "" ? [] : [command!]), ...wrap(does, columns - 6).map((part) => `      ${part}`)];
+}).join("\n");
 
 /** Text below every help. */
 export const exitCodes = "\nExit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n 70  a fault in kreplica itself: please report it\n";

@@ -2,7 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { InputError } from "../inputs/input-error.js";
 import { nearest } from "../inputs/nearest.js";
-import { type CommandContext, examples, exitCodes, type RegisterCommand } from "./command.js";
+import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";
 
 /** Exit codes of every command. */
 export const enum ExitCode { Fine = 0, CheckFailed = 1, BadInput = 2, Fault = 70 }
@@ -29,7 +29,7 @@ export async function run(words: readonly string[], commands: readonly RegisterC
     .helpCommand("help [command]", "show a command's help")
     .configureHelp({ helpWidth: screen.columns, showGlobalOptions: false })
     .configureOutput({
-      writeOut: out, writeErr: error,
+      writeOut: (text) => out(helpOn(screen.columns, text)), writeErr: (text) => error(helpOn(screen.columns, text)),
       outputError: (text, write) => write(`kreplica: ${text.replace(/^error: /, "").trim().replace(/\n\(Did you mean ([^)]*)\)$/, "; did you mean $1")}\n`),
     })
     .showSuggestionAfterError(true)

@@ -2,14 +2,14 @@
 import type { CacheSpec, MachineSpec, Sourced, TlbSpec } from "@kreplica/hw-x86/api";
 import { formatCpuList } from "../inputs/cpu-list.js";
 import { sourcedNumbers } from "../inputs/machine/check.js";
-import { hanging, renderMatrix, renderTable, type Screen } from "./terminal.js";
+import { hanging, heading as titled, renderMatrix, renderTable, type Screen, wrap } from "./terminal.js";
 import { bytesText, hertzText, numberText } from "./units.js";
 
 /** Stands behind every number that is recalled or assumed. */
 const MARK = "~";
 
 const distinct = (values: readonly number[]): number[] => [...new Set(values)].sort((a, b) => a - b);
-const heading = (title: string, note: string, screen: Screen): string => `\n${screen.bold(title)}${note === "" ? "" : screen.dim(`  ${note}`)}\n`;
+const heading = (title: string, note: string, screen: Screen): string => (note === "" ? `\n${screen.bold(title)}\n` : `\n${titled(title, note, screen, "  ")}`);
 const mark = (number: { readonly provisional?: boolean }): string => (number.provisional ? MARK : "");
 const range = ({ value, low = value, high = value }: Sourced): string => (low === high ? "" : `${numberText(low)} to ${numberText(high)}`);
 
@@ -48,7 +48,8 @@ export function machineListText(machines: readonly MachineSpec[], screen: Screen
       `${machine.nodes.length} nodes`, `${distinct(machine.cpus.map((cpu) => cpu.core)).length} cores`, `${machine.cpus.length} CPUs`, bytesText(memory),
       `${between(local)} ns local${remote ? `, ${between(remote)} remote` : ""}`,
     ].join(", ");
-    return `${screen.bold(machine.name.padEnd(nameWidth))}${facts}${machine.provisional ? ` ${screen.warn(MARK)}` : ""}\n${hanging("", machine.description, screen, nameWidth - 2)}`;
+    const [first, ...more] = wrap(facts, screen.columns - nameWidth - 2);
+    return `${screen.bold(machine.name.padEnd(nameWidth))}${[first!, ...more.map((line) => " ".repeat(nameWidth) + line)].join("\n")}${machine.provisional ? ` ${screen.warn(MARK)}` : ""}\n${hanging("", machine.description, screen, nameWidth - 2)}`;
   }).join("") + `\n${MARK} provisional: latency, bandwidth or topology is recalled or assumed\n`;
 }
 
@@ -56,7 +57,7 @@ export function machineListText(machines: readonly MachineSpec[], screen: Screen
 export function machineText(machine: MachineSpec, screen: Screen): string {
   return [
     `${screen.bold(machine.name)}\n${hanging("", machine.description, screen, 0)}`,
-    machine.provisional ? `${screen.warn(`  ${MARK} provisional: its latency, bandwidth or topology is recalled, assumed or scaled`)}\n` : "",
+    machine.provisional ? hanging(screen.warn(MARK), "provisional: its latency, bandwidth or topology is recalled, assumed or scaled", screen, 2) : "",
     nodesText(machine, screen), cachesText(machine, screen), translationText(machine, screen),
     interconnectText(machine, screen), costsText(machine, screen), sourcesText(machine, screen),
   ].join("");

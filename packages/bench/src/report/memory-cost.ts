@@ -14,7 +14,9 @@ export function memoryCostText({ extraBytes, closedForm }: MemoryAccount, cost: 
     [cost.splits, "tables that split leaves of the direct map over the copies"],
     ...(cost.spare === 0 ? [] : [[cost.spare, "set aside for tables and not needed"] as [number, string]]),
   ];
+  const all = [...rows, ...(cost.unexplained === 0 ? [] : [[cost.unexplained, screen.bad("in none of these")] as [number, string]])].map(([bytes, what]): [string, string] => [grouped(bytes), what]);
+  const figures = Math.max(...all.map(([bytes]) => bytes.length));
   return paragraph(`Free memory is ${grouped(cost.lessFree)} bytes less than after a boot with one copy:`)
-    + renderTable([{ head: "", align: "right" }, { head: "" }], [...rows, ...(cost.unexplained === 0 ? [] : [[cost.unexplained, screen.bad("in none of these")] as [number, string]])].map(([bytes, what]) => [grouped(bytes), what]), screen)
+    + renderTable([{ head: "", align: "right" }, { head: "" }], all.map(([bytes, what]) => [bytes, wrap(what, screen.columns - figures - 4).join("\n")]), screen)
     + paragraph(`Copies and tables are ${grouped(extraBytes)} bytes, counted in the tables. Closed form (I3): ${grouped(closedForm)} bytes, ${extraBytes === closedForm ? screen.good("equal") : screen.bad("not equal")}.`);
 }

@@ -20,13 +20,19 @@ export interface StreamLike { readonly isTTY?: boolean | undefined; readonly col
 /** Reports are laid out for this width; a wider terminal does not make them easier to read. */
 const WIDEST = 100;
 const NARROWEST = 60;
+/** Whoever asks for a width by COLUMNS gets it, up to this. */
+const WIDEST_ASKED = 250;
 
-/** Colours on a terminal unless NO_COLOR is set (to anything but nothing) or TERM is dumb; never in a pipe. */
+/**
+ * Width: what COLUMNS says where it is set, else the terminal's, else 100.
+ * Colours on a terminal unless NO_COLOR is set (to anything but nothing) or TERM is dumb; never in a pipe.
+ */
 export function screenFor(stream: StreamLike, environment: Readonly<Record<string, string | undefined>>): Screen {
   const colours = picocolors.createColors(Boolean(stream.isTTY) && !environment["NO_COLOR"] && environment["TERM"] !== "dumb");
-  const columns = stream.isTTY && stream.columns ? stream.columns : WIDEST;
+  const asked = /^\d{1,5}$/.test(environment["COLUMNS"] ?? "") ? Number(environment["COLUMNS"]) : 0;
+  const columns = asked > 0 ? Math.min(WIDEST_ASKED, asked) : Math.min(WIDEST, stream.isTTY && stream.columns ? stream.columns : WIDEST);
   return {
-    columns: Math.min(WIDEST, Math.max(NARROWEST, columns)),
+    columns: Math.max(NARROWEST, columns),
     bold: colours.bold, dim: colours.dim, good: colours.green, bad: colours.red, warn: colours.yellow,
   };
 }
@@ -92,10 +98,16 @@ export function wrap(text: string, width: number): string[] {
   return line === "" ? lines : [...lines, line];
 }
 
+/** A title and what it is about, on one line where they fit, else below each other. @returns lines, each ending in a line break */
+export function heading(title: string, rest: string, screen: Screen, between = " "): string {
+  if (title.length + between.length + rest.length <= screen.columns) return `${screen.bold(title)}${between}${screen.dim(rest)}\n`;
+  return wrap(title, screen.columns).map((line) => `${screen.bold(line)}\n`).join("") + wrap(rest, screen.columns - INDENT).map((line) => `${" ".repeat(INDENT)}${screen.dim(line)}\n`).join("");
+}
+
 /** Text after a label, its further lines set below the first. @returns lines, each ending in a line break */
-export function hanging(label: string, text: string, screen: Screen, labelWidth = label.length + GAP): string {
+export function hanging(label: string, text: string, screen: Screen, labelWidth = visibleLength(label) + GAP): string {
   const lines = wrap(text, screen.columns - INDENT - labelWidth);
-  return (lines.length === 0 ? [""] : lines).map((line, i) => `${" ".repeat(INDENT)}${(i === 0 ? label : "").padEnd(labelWidth)}${line}\n`.replace(/ +\n$/, "\n")).join("");
+  return (lines.length === 0 ? [""] : lines).map((line, i) => `${" ".repeat(INDENT)}${i === 0 ? label + " ".repeat(Math.max(0, labelWidth - visibleLength(label))) : " ".repeat(labelWidth)}${line}\n`.replace(/ +\n$/, "\n")).join("");
 }
 
 /**
