@@ -2,7 +2,9 @@
 import { assemble, type Assembly, bindValue, plugin, type Plugin } from "@kreplica/di";
 import { hwX86, type MachineSpec, type NodeId } from "@kreplica/hw-x86";
 import { HOME_PGDS, type KernelDefect, KernelImage, KernelLayout, KernelOptions, LAZY_PGDS, mmCore, singleCopy } from "@kreplica/mm-core";
+import { asPosted, type ModulePolicy } from "@kreplica/modules";
 import { everyNth, numaReplication, PER_NODE, perSocket, replicationBy, TEXT_ONLY, withDefects } from "@kreplica/numa-replication";
+import { vmallocRfcV1 } from "@kreplica/vmalloc";
 
 /** What a kernel is booted with. */
 export interface Ingredients { readonly image: KernelImage; readonly layout: KernelLayout; readonly options: KernelOptions }
@@ -18,6 +20,12 @@ export interface Policy {
   readonly defects?: ReadonlySet<KernelDefect>;
   /** Comes up only on a CPU of this node. */
   readonly bootNode?: NodeId;
+  /** Node of all that module_alloc gives: module bases, BPF images; chosen by the caller when absent. */
+  readonly codeNode?: NodeId;
+  /** Areas of its own way; ours when absent. */
+  readonly areas?: Plugin;
+  /** Where modules' base copies lie and which have copies, unless the caller says; beside each loading CPU, and all, when absent. */
+  readonly modules?: ModulePolicy;
 }
 
 /** The series as posted: what reading and running it found wrong, as far as the model goes. */
@@ -27,7 +35,7 @@ const POSTED_CORE: ReadonlySet<KernelDefect> = new Set(["D2", "D3", "D8", "D11",
 /** The line by which policies differ. */
 export const POLICIES: Readonly<Record<string, Policy>> = {
   "single-copy": { summary: "one copy for all nodes: the kernel without the series", plugin: singleCopy },
-  "rfc-v1": { summary: "the series as posted, its defects included; needs a boot CPU on node 0", plugin: replicationBy(POSTED), defects: POSTED_CORE, bootNode: 0 },
+  "rfc-v1": { summary: "the series as posted, its defects included; needs a boot CPU on node 0", plugin: replicationBy(POSTED), defects: POSTED_CORE, bootNode: 0, codeNode: 0, areas: vmallocRfcV1, modules: asPosted },
   "per-node": { summary: PER_NODE.summary, plugin: numaReplication },
   "text-only": { summary: TEXT_ONLY.summary, plugin: replicationBy(TEXT_ONLY) },
   "lazy-pgd": { summary: "as per-node; a process gets a node's PGD at its first switch there, and can give it back", plugin: replicationBy(PER_NODE, LAZY_PGDS) },

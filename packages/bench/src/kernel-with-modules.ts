@@ -14,7 +14,7 @@ export interface ModuleKernelOptions extends Omit<BootOptions, "policy" | "image
   readonly kernel: KernelFile;
   readonly host: ModuleHost;
   readonly modulePolicy?: ModulePolicy;
-  /** The vmalloc to use; ours when absent. */
+  /** The vmalloc to use; the policy's when absent. */
   readonly vmalloc?: Plugin;
 }
 
@@ -26,13 +26,13 @@ export interface ModuleKernel extends Booted {
 
 /** @throws InputError for an unknown policy, or options that contradict the machine */
 export function bootWithModules(options: ModuleKernelOptions): ModuleKernel {
-  const { policy, kernel, host, modulePolicy = replicateAll, vmalloc: areas = vmalloc, ...rest } = options;
+  const { policy, kernel, host, ...more } = options;
   const view = POLICIES[policy];
   if (!view) throw new InputError({ file: "--policy", reason: `there is no policy ${policy}`, remedy: `choose one of ${Object.keys(POLICIES).join(", ")}` });
-  const parts = [view.plugin, setMemory, areas, modulesWith(modulePolicy), tablePatching];
+  const { modulePolicy = view.modules ?? replicateAll, vmalloc: areas = view.areas ?? vmalloc, ...rest } = more;
   const booted = boot({
-    ...rest, image: imageOf(kernel, policy === "single-copy" ? "recorded" : "patch-06"),
-    policy: plugin(`${policy} with modules`, [...parts.flatMap((each) => each.bindings), bindValue(ModuleHost, host)]),
+    ...rest, policy, image: imageOf(kernel, policy === "single-copy" ? "recorded" : "patch-06"),
+    plugins: [setMemory, areas, modulesWith(modulePolicy), tablePatching, plugin("module host", [bindValue(ModuleHost, host)]), ...(rest.plugins ?? [])],
   });
   return { ...booted, vmalloc: booted.assembly.get(Vmalloc), loader: booted.assembly.get(ModuleLoader) };
 }

@@ -60,8 +60,9 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
         }
       }
       const cost = (run: typeof shared, of: string) => run.costs.find((each) => each.kind === of)!;
-      for (const [what, bytes] of [["pack", 2 << 20], [kind, 4096]] as const) {
-        expect(cost(shared, what).bytes.map((each) => each.bytes)).toEqual([bytes, 0, 0]);
+      // A shared pack has 2 MiB for each node, all of it where its area lies; of a replicated one each node has 2 MiB.
+      for (const [what, bytes, nodes] of [["pack", 2 << 20, 3], [kind, 4096, 1]] as const) {
+        expect(cost(shared, what).bytes.map((each) => each.bytes)).toEqual([nodes * bytes, 0, 0]);
         expect(cost(copied, what).bytes.map((each) => each.bytes)).toEqual([bytes, bytes, bytes]);
         expect([cost(shared, what).permissions, cost(copied, what).permissions]).toEqual([["rx"], ["rx"]]);
         expect(cost(copied, what).flushes).toBe(cost(shared, what).flushes + 1);

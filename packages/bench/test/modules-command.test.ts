@@ -23,6 +23,7 @@ describe("without a kernel", () => {
     [["modules", "--kernel", "x", "--place", "somewhere", "--all"], "--place"],
     [["modules", "--kernel", "x", "--place", "7", "--all"], "--place"],
     [["modules", "--kernel", "x", "--replicate", "from:", "--all"], "--replicate"],
+    [["modules", "--kernel", "x", "--policy", "rfc-v1", "--place", "local", "--all"], "rfc-v1 takes the base copy of every module from node 0"],
   ])("%j is refused with exit code 2 and says where", async (words, named) => {
     const { code, out, error } = await command.run(words);
     expect([code, out]).toEqual([2, ""]);

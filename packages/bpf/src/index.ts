@@ -1,5 +1,6 @@
 /** BPF on the modelled kernel: objects, verifier, interpreter, JIT, and the images that the series keeps equal on every node. */
 import { bind, type Plugin, plugin, token } from "@kreplica/di";
+import type { NodeId } from "@kreplica/hw-x86/api";
 import { Dispatcher } from "./image/dispatcher.js";
 import { ProgramPacks } from "./image/prog-pack.js";
 import { StructOpsImages } from "./image/struct-ops.js";
@@ -43,9 +44,10 @@ export const bpfImages: Plugin = plugin("bpf", [bind(Packs, ProgramPacks), bind(
  * BPF on a kernel with vmalloc, set-memory and text-patch.
  *
  * @param replicate a copy of each image on every node; off by default, as in the series
+ * @param node of every image; the master when absent
  */
-export const bpf = (replicate = false): Plugin => plugin("bpf", [
-  ...kernelCode(replicate).bindings, ...bpfImages.bindings, bind(ProgramMemory, KernelMemory), bind(Helpers, HelperPage),
+export const bpf = (replicate = false, node?: NodeId): Plugin => plugin("bpf", [
+  ...kernelCode(replicate, node).bindings, ...bpfImages.bindings, bind(ProgramMemory, KernelMemory), bind(Helpers, HelperPage),
 ]);
 export { HelperPage, kernelCode, KernelMemory };
 export { type CompiledCall, type CompiledResult, type ExecutingCpu, HELPER_STUB, runCompiled, STUB_BYTES, stubAddress } from "./jit/run-compiled.js";

@@ -14,6 +14,13 @@ export interface CodeAreas {
 }
 export const CodeAreas = token<CodeAreas>("bpf/CodeAreas");
 
+/** How large a pack is. */
+export interface PackSize {
+  /** A multiple of 2 MiB. */
+  readonly bytes: number;
+}
+export const PackSize = token<PackSize>("bpf/PackSize");
+
 /** Permissions on every node's tables. @patch 12/12 numa_set_memory_rox, numa_set_memory_nx, numa_set_memory_rw */
 export interface CodePermissions {
   readOnlyExecutable(address: bigint, pages: number): void;

@@ -2,7 +2,7 @@
 /** Packs, trampolines, dispatcher and struct_ops: the life of their pages on the ports, and their code on a real CPU. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { assemble as wire, bind } from "@kreplica/di";
+import { assemble as wire, bind, bindValue } from "@kreplica/di";
 import { BpfError } from "../src/errors.js";
 import { Dispatcher, dispatcherCode, MOST_DISPATCHED } from "../src/image/dispatcher.js";
 import { CHUNK_BYTES, type CodePlace, PACK_BYTES, ProgramPacks } from "../src/image/prog-pack.js";
@@ -11,7 +11,7 @@ import { MOST_PROGRAMS, type TraceTarget, Trampolines, trampolineCode } from "..
 import { bpfImages, Packs } from "../src/index.js";
 import { assemble } from "../src/isa/assemble.js";
 import { compile } from "../src/jit/compile.js";
-import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, noReplication } from "../src/ports.js";
+import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, noReplication, PackSize } from "../src/ports.js";
 import { FakeText } from "../src/testing/fake-text.js";
 import { ARENA, CODE, haveNative, nativeHelper, runNative } from "./support/native.js";
 import { injectable } from "@kreplica/di";
@@ -57,6 +57,14 @@ describe("packs", () => {
       expect(text.areas).toEqual([]);
     }), { numRuns: 40 });
   });
+  test("a pack is as large as it is told: all of it can be filled, and not a byte more", () => {
+    const text = new FakeText(), packs = new ProgramPacks(text, text, text, noReplication, { bytes: 3 * PACK_BYTES });
+    expect(packs.allocate(PACK_BYTES + 1).pack).toBe(true);
+    expect(packs.allocate(2 * PACK_BYTES - CHUNK_BYTES).pack).toBe(true);
+    expect(packs.report().map(({ bytes, usedBytes }) => [bytes, usedBytes])).toEqual([[3 * PACK_BYTES, 3 * PACK_BYTES]]);
+    expect(packs.allocate(3 * PACK_BYTES + 1).pack).toBe(false);
+  });
+
   test("no room: refused, nothing kept; freeing twice or what is not ours: refused", () => {
     const text = new FakeText(), packs = new ProgramPacks(text, text, text, noReplication);
     text.left = 0;
@@ -69,8 +77,8 @@ describe("packs", () => {
 });
 
 @injectable() class Text extends FakeText { constructor() { super(); } }
-test("the plugin assembles with the four ports", () => {
-  const kernel = wire([bpfImages, { name: "fakes", bindings: [bind(CodeAreas, Text), bind(CodePermissions, Text), bind(CodeWriter, Text), bind(CodeReplication, Text)] }]);
+test("the plugin assembles with the five ports", () => {
+  const kernel = wire([bpfImages, { name: "fakes", bindings: [bind(CodeAreas, Text), bind(CodePermissions, Text), bind(CodeWriter, Text), bind(CodeReplication, Text), bindValue(PackSize, { bytes: 3 * PACK_BYTES })] }]);
   expect(kernel.get(Packs)).toBeInstanceOf(ProgramPacks);
 });
 

@@ -19,7 +19,7 @@ export { ModuleImage, type ImagePart } from "./module-image.js";
 export { countSites, readPatchTables } from "./patch-tables.js";
 export { NoPatcher, TablePatcher } from "./patcher.js";
 export { PERCPU_MODULE_RESERVE } from "./percpu.js";
-export { modulePolicy, placements, replicateAll, replications } from "./policy.js";
+export { asPosted, modulePolicy, placements, replicateAll, replications } from "./policy.js";
 export { relocateModule, relocationName } from "./relocate.js";
 export { resolveSymbols } from "./resolve.js";
 export { tinyHost } from "./small-host.js";

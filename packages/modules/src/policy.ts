@@ -57,5 +57,8 @@ export const replications = {
 /** A policy of two answers. */
 export const modulePolicy = (name: string, place: ModulePolicy["place"], replicate: ModulePolicy["replicate"]): ModulePolicy => ({ name, place, replicate });
 
+/** The series as posted: base copies always on node 0, copies for every module. @patch 11/12 arch/x86/kernel/module.c module_alloc */
+export const asPosted: ModulePolicy = modulePolicy("first, replicate all", placements.first, replications.all);
+
 /** The default: base copy on the loading CPU's node, copies for every module. */
 export const replicateAll: ModulePolicy = modulePolicy("local, replicate all", placements.local, replications.all);

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { type Command, Option } from "commander";
 import { ModuleError, modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
 import { vmalloc, vmallocRfcV1 } from "@kreplica/vmalloc";
+import { POLICIES } from "../assemble.js";
 import { InputError } from "../inputs/input-error.js";
 import { didYouMean } from "../inputs/nearest.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
@@ -27,7 +28,7 @@ interface Options extends MachineOptions, PlacementOptions, JsonOption {
   readonly load?: string;
   readonly all?: boolean;
   readonly policy: string;
-  readonly place: string;
+  readonly place?: string;
   readonly replicate: string;
   readonly its?: boolean;
   readonly rfcV1?: boolean;
@@ -44,10 +45,10 @@ export function registerModules(program: Command, context: CommandContext): void
     .addOption(new Option("--load <names>", "modules to load, by name or .ko file, separated by commas; what they need is loaded first"))
     .addOption(new Option("--all", "every module of the folder"))
     .addOption(policyOption("who holds copies of the kernel"))
-    .addOption(new Option("--place <where>", "node of the base copy: local, first, interleaved, or a number").default("local"))
+    .addOption(new Option("--place <where>", "node of the base copy: local, first, interleaved, or a number (default: local; first with rfc-v1, which knows no other)"))
     .addOption(new Option("--replicate <which>", "all, none, from:BYTES, upto:BYTES, distance:SLIT, or module names separated by commas").default("all"))
     .addOption(new Option("--its", "a CPU whose indirect branches need thunks of their own (Indirect Target Selection) in place of retpolines"))
-    .addOption(new Option("--rfc-v1", "the same loads with the series' own way of replicating areas beside"))
+    .addOption(new Option("--rfc-v1", "the same loads with the series' own way of replicating areas beside, base copies on node 0"))
     .addOption(numberOption("--top <count>", "modules to list, the largest first", { least: 1, most: 100_000 }, 20));
   declareRules(addPlacementOptions(addMachineOptions(command)).addOption(jsonOption()), [
     { option: "--load", not: "--all", because: "all are loaded" },
@@ -66,11 +67,18 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const { top } = options;
   const spec = readMachine(options);
   const { cpu, masterNode } = readPlacement(options, spec);
-  const policy = policyOf(options, spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id));
+  const fixed = POLICIES[options.policy]!.modules;
+  if (fixed && (options.place ?? "first") !== "first") {
+    throw new InputError({ file: "--place", reason: `${options.policy} takes the base copy of every module from node 0`, remedy: "leave it out, or choose another policy" });
+  }
+  const nodes = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
+  const place = options.place ?? (fixed ? "first" : "local");
+  const policy = policyOf(place, options.replicate, nodes);
+  const postedPolicy = policyOf("first", options.replicate, nodes);
   const named = namesIn(options.replicate);
   const kernel = await readKernelFile(options.kernel, options.symbols);
   const { directory, wanted } = wantedModules(options);
-  const run = async (design: string, areas: typeof vmalloc, most = Infinity): Promise<ModuleRun> => {
+  const run = async (design: string, areas: typeof vmalloc, modulePolicy: ModulePolicy, most = Infinity): Promise<ModuleRun> => {
     const host = options.its ? moduleHost(kernel, ITS_FEATURES, true) : moduleHost(kernel);
     try {
       context.progress.start(wanted.length, "reading");
@@ -81,7 +89,7 @@ async function act(options: Options, context: CommandContext): Promise<void> {
         if (!loaded.includes(name)) throw new InputError({ file: "--replicate", reason: `no module ${JSON.stringify(name)} is loaded`, remedy: didYouMean(name, loaded, `choose from ${loaded.slice(0, 20).join(", ")}${loaded.length > 20 ? ", ..." : ""}, or write all or none`) });
       }
       context.progress.start(Math.min(files.length, most), "loading");
-      const booted = bootWithModules({ spec, policy: options.policy, masterNode, kernel, host, modulePolicy: policy, vmalloc: areas });
+      const booted = bootWithModules({ spec, policy: options.policy, masterNode, kernel, host, modulePolicy, vmalloc: areas });
       const costs = loadModules(booted, files.slice(0, most), cpu, cpuMilliseconds, (name) => context.progress.step(1, name));
       return { design, keepsBootTable: design === "ours", costs };
     } catch (error) {
@@ -90,13 +98,15 @@ async function act(options: Options, context: CommandContext): Promise<void> {
     } finally { context.progress.stop(); }
   };
   // Two designs are compared warm: the first loads of a process compile the model's own code.
-  if (options.rfcV1) await run("warm-up", vmalloc, WARM_UP);
-  const runs = [await run("ours", vmalloc)];
-  if (options.rfcV1) runs.push(await run("rfc-v1", vmallocRfcV1));
+  if (options.rfcV1) await run("warm-up", vmalloc, policy, WARM_UP);
+  // Under the series' own policy its way is the one asked for; beside ours only where both were asked for.
+  const alone = fixed !== undefined && !options.rfcV1;
+  const runs = [await run(alone ? "rfc-v1" : "ours", alone ? vmallocRfcV1 : vmalloc, policy)];
+  if (options.rfcV1) runs.push(await run("rfc-v1", vmallocRfcV1, postedPolicy));
   const loaded = runs[0]!.costs.modules.length;
   if (options.json) {
     context.print(jsonText({
-      schema: "kreplica.modules/1", machine: spec.name, kernel: options.kernel, policy: options.policy, place: options.place, replicate: options.replicate,
+      schema: "kreplica.modules/1", machine: spec.name, kernel: options.kernel, policy: options.policy, place, replicate: options.replicate,
       runs: runs.map(({ design, costs }) => ({ design, total: totalOf(costs.modules), milliseconds: costs.milliseconds, refused: costs.refused, modules: costs.modules })),
     }));
   } else context.print(modulesText(runs, top, `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`}${loaded > wanted.length ? ` and ${loaded - wanted.length} needed` : ""} on ${spec.name}, ${options.policy}`, spec.hertz.value, context.screen));
@@ -141,9 +151,8 @@ function besideKernel(kernel: string): string {
 const namesIn = (replicate: string): string[] => (replicate === "all" || replicate === "none" || !/^[\w,-]+$/.test(replicate) ? [] : replicate.split(",").filter((name) => name !== "").map((name) => name.replaceAll("-", "_")));
 
 /** @throws InputError for a word that is none */
-function policyOf(options: Options, nodes: readonly number[]): ModulePolicy {
+function policyOf(place: string, replicate: string, nodes: readonly number[]): ModulePolicy {
   const fault = (file: string, value: string, remedy: string): never => { throw new InputError({ file, reason: `${JSON.stringify(value)} is none of its values`, remedy }); };
-  const { place, replicate } = options;
   const given = /^\d+$/.test(place) ? Number(place) : undefined;
   if (given !== undefined && !nodes.includes(given)) throw new InputError({ file: "--place", reason: `node ${given} has no memory`, remedy: `choose from ${nodes.join(", ")}` });
   const where = given !== undefined ? placements.given(given)

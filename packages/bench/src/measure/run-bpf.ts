@@ -1,5 +1,4 @@
 /** Runs programs of a BPF object on one CPU of each node, called as they are and attached to hot paths, their code shared or with a copy on every node. */
-import { plugin } from "@kreplica/di";
 import { bpf, type BpfHost, type BpfMap, type BpfObject, Helpers, type KernelMemory, LoadedObject, type LoadedProgram, Packs, ProgramMemory } from "@kreplica/bpf";
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { setMemory } from "@kreplica/set-memory";
@@ -7,7 +6,6 @@ import { textPatch } from "@kreplica/text-patch";
 import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
 import { POLICIES } from "../assemble.js";
 import { boot } from "../boot.js";
-import { InputError } from "../inputs/input-error.js";
 import { type BpfPathRun, costOf, type ImageCost, runPaths } from "./bpf-images.js";
 import { type BpfBench, type BpfNodeRun, inputFor, runOnCpu } from "./bpf-node-run.js";
 
@@ -59,10 +57,8 @@ export const MOST_ELEMENTS = 64;
 
 /** @throws BpfError what loading refuses @throws InputError for an unknown policy */
 export function runBpf(options: BpfRunOptions): BpfRun {
-  const { spec, object, input, repeat } = options, view = POLICIES[options.policy];
-  if (!view) throw new InputError({ file: "--policy", reason: `there is no policy ${options.policy}`, remedy: `choose one of ${Object.keys(POLICIES).join(", ")}` });
-  const parts = [view.plugin, setMemory, vmalloc, textPatch, bpf(options.replicate)];
-  const kernel = boot({ spec, masterNode: options.masterNode, policy: plugin(`${options.policy} with bpf`, parts.flatMap((each) => each.bindings)) });
+  const { spec, object, input, repeat } = options;
+  const kernel = boot({ spec, masterNode: options.masterNode, policy: options.policy, plugins: [setMemory, POLICIES[options.policy]?.areas ?? vmalloc, textPatch, bpf(options.replicate, POLICIES[options.policy]?.codeNode)] });
   const { machine, assembly, allocator } = kernel, memory = assembly.get(ProgramMemory), helpers = assembly.get(Helpers), packs = assembly.get(Packs);
   const host: BpfHost & { current: number } = {
     memory, cpus: machine.cpuIds.length, current: 0, cpu() { return this.current; }, node() { return machine.nodeOfCpu(this.current); },

@@ -1,5 +1,6 @@
 /**
- * Packs: 2 MiB of code shared by programs, so that many small programs need one huge page and no permission change each.
+ * Packs: 2 MiB of code for each node there may be, shared by programs, so that many small programs need few large pages and no permission
+ * change each. Linux takes so much because a large area without a node of its own is spread over all: each has a 2 MiB page then.
  *
  *   pack: chunks of 64 bytes, one bit of a map each; free ones are full of int3 (0xcc)
  *
@@ -10,11 +11,12 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { BpfError, invariant } from "../errors.js";
-import { CodeAreas, CodePermissions, CodeReplication, CodeWriter } from "../ports.js";
+import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, PackSize } from "../ports.js";
 
+/** Bytes of a pack for each node. @source kernel/bpf/core.c BPF_PROG_PACK_SIZE: PMD_SIZE * num_possible_nodes() */
 export const PACK_BYTES = 1 << 21;
 export const CHUNK_BYTES = 64;
-const CHUNKS = PACK_BYTES / CHUNK_BYTES, TRAP = 0xcc, PAGE = 4096;
+const TRAP = 0xcc, PAGE = 4096;
 
 /** A place for code. */
 export interface CodePlace { readonly address: bigint; /** Whole chunks or pages, bytes. */ readonly bytes: number; readonly pack: boolean }
@@ -33,12 +35,15 @@ export class ProgramPacks {
   constructor(
     @inject(CodeAreas) private readonly areas: CodeAreas, @inject(CodePermissions) private readonly permissions: CodePermissions,
     @inject(CodeWriter) private readonly writer: CodeWriter, @inject(CodeReplication) private readonly replication: CodeReplication,
+    @inject(PackSize) private readonly size: PackSize = { bytes: PACK_BYTES },
   ) {}
+
+  private get chunks(): number { return this.size.bytes / CHUNK_BYTES; }
 
   /** Room for `bytes` of code, full of traps. @throws BpfError `image-no-space`; nothing is kept then */
   allocate(bytes: number): CodePlace {
     invariant(bytes > 0, "code of no bytes");
-    if (bytes > PACK_BYTES) {
+    if (bytes > this.size.bytes) {
       const whole = Math.ceil(bytes / PAGE) * PAGE, address = this.area(whole, "bpf program");
       const place = { address, bytes: whole, pack: false };
       this.single.set(address, place);
@@ -47,7 +52,7 @@ export class ProgramPacks {
     const chunks = Math.ceil(bytes / CHUNK_BYTES);
     let pack = this.packs.find((each) => each.free >= chunks && find(each.taken, chunks) >= 0);
     if (!pack) {
-      pack = { address: this.area(PACK_BYTES, "bpf pack"), taken: new Uint8Array(CHUNKS), free: CHUNKS };
+      pack = { address: this.area(this.size.bytes, "bpf pack"), taken: new Uint8Array(this.chunks), free: this.chunks };
       this.packs.push(pack);
     }
     const at = find(pack.taken, chunks);
@@ -67,7 +72,7 @@ export class ProgramPacks {
   /** Traps over the code and the room free again; an empty pack goes back, but for the last. @throws BpfError `image-not-ours` */
   free(place: CodePlace): void {
     if (this.single.delete(place.address)) return this.areas.release(place.address);
-    const chunks = this.placed.get(place.address), pack = this.packs.find((each) => place.address >= each.address && place.address < each.address + BigInt(PACK_BYTES));
+    const chunks = this.placed.get(place.address), pack = this.packs.find((each) => place.address >= each.address && place.address < each.address + BigInt(this.size.bytes));
     if (chunks === undefined || !pack) throw new BpfError("image-not-ours", {}, `no code was placed at 0x${place.address.toString(16)}, or it was freed before`);
     this.placed.delete(place.address);
     this.writer.set(place.address, TRAP, chunks * CHUNK_BYTES);
@@ -75,7 +80,7 @@ export class ProgramPacks {
     pack.taken.fill(0, at, at + chunks);
     pack.free += chunks;
     // An empty pack goes back unless it is the only one: the next program would want it again.
-    if (pack.free === CHUNKS && this.packs.length > 1) {
+    if (pack.free === this.chunks && this.packs.length > 1) {
       this.packs.splice(this.packs.indexOf(pack), 1);
       this.areas.release(pack.address);
     }
@@ -88,7 +93,7 @@ export class ProgramPacks {
   }
 
   report(): PackReport[] {
-    return [...this.packs.map((pack) => ({ address: pack.address, usedBytes: (CHUNKS - pack.free) * CHUNK_BYTES, bytes: PACK_BYTES })),
+    return [...this.packs.map((pack) => ({ address: pack.address, usedBytes: (this.chunks - pack.free) * CHUNK_BYTES, bytes: this.size.bytes })),
       ...[...this.single.values()].map(({ address, bytes }) => ({ address, usedBytes: bytes, bytes }))];
   }
 

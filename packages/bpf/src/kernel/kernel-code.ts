@@ -1,14 +1,23 @@
 /** The ports of images on the kernel's own parts: areas from vmalloc's module range, permissions by set-memory, writes by text-patch. */
-import { bind, inject, injectable, type Plugin, plugin } from "@kreplica/di";
+import { bind, bindValue, inject, injectable, type Plugin, plugin, token } from "@kreplica/di";
+import { Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { KernelLayout, ReplicaView } from "@kreplica/mm-core/api";
 import { SetMemory } from "@kreplica/set-memory/api";
 import { TextPoke } from "@kreplica/text-patch/api";
 import { Vmalloc, VmallocError } from "@kreplica/vmalloc/api";
 import { invariant } from "../errors.js";
-import { CodeAreas, CodePermissions, CodeReplication, CodeWriter } from "../ports.js";
+import { PACK_BYTES } from "../image/prog-pack.js";
+import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, PackSize } from "../ports.js";
 
 /** Codes of vmalloc that mean "no room", not "wrong request". */
 const SHORTAGES: readonly string[] = ["no-space", "out-of-frames", "out-of-tables"];
+
+/** Where images lie. */
+export interface CodeHome {
+  /** Node of every image; the master when absent. */
+  readonly node?: NodeId;
+}
+export const CodeHome = token<CodeHome>("bpf/CodeHome");
 
 /**
  * Areas lie in the replication window: mapped on every node, one copy until replication is asked for.
@@ -17,12 +26,12 @@ const SHORTAGES: readonly string[] = ["no-space", "out-of-frames", "out-of-table
  */
 @injectable()
 export class ModuleRangeAreas implements CodeAreas {
-  constructor(@inject(Vmalloc) private readonly vmalloc: Vmalloc, @inject(KernelLayout) private readonly layout: KernelLayout, @inject(ReplicaView) private readonly view: ReplicaView) {}
+  constructor(@inject(Vmalloc) private readonly vmalloc: Vmalloc, @inject(KernelLayout) private readonly layout: KernelLayout, @inject(ReplicaView) private readonly view: ReplicaView, @inject(CodeHome) private readonly home: CodeHome) {}
 
   allocate(bytes: number): bigint | undefined {
     try {
       return this.vmalloc.allocate({
-        bytes, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: { node: this.view.master }, purpose: "module", resetPermissions: true,
+        bytes, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: { node: this.home.node === undefined ? this.view.master : this.view.nearest(this.home.node) }, purpose: "module", resetPermissions: true,
       }).start;
     } catch (error) {
       if (error instanceof VmallocError && SHORTAGES.includes(error.code)) return undefined;
@@ -76,7 +85,19 @@ export class SharedImages implements CodeReplication {
   replicate(): void { /* one copy serves every node */ }
 }
 
-/** Needs mm-core, vmalloc, set-memory and text-patch. @param replicate a copy of each image on every holder */
-export const kernelCode = (replicate: boolean): Plugin => plugin("bpf on kernel", [
+/** A pack of the kernel's. @source kernel/bpf/core.c BPF_PROG_PACK_SIZE */
+@injectable()
+export class PackForEachNode implements PackSize {
+  readonly bytes: number;
+  constructor(@inject(Machine) { nodes }: Machine) { this.bytes = PACK_BYTES * nodes.length; }
+}
+
+/**
+ * Needs mm-core, vmalloc, set-memory and text-patch.
+ * @param replicate a copy of each image on every holder; a pack of 2 MiB then gives each node its page
+ * @param node of every image; the master when absent. The series takes node 0. @patch 11/12 arch/x86/kernel/module.c module_alloc
+ */
+export const kernelCode = (replicate: boolean, node?: NodeId): Plugin => plugin("bpf on kernel", [
   bind(CodeAreas, ModuleRangeAreas), bind(CodePermissions, EveryRootPermissions), bind(CodeWriter, PokeWriter), bind(CodeReplication, replicate ? AreaReplication : SharedImages),
+  replicate ? bindValue(PackSize, { bytes: PACK_BYTES }) : bind(PackSize, PackForEachNode), bindValue(CodeHome, node === undefined ? {} : { node }),
 ]);
