@@ -10,9 +10,10 @@ export const doors = (...entry: string[]) =>
     clean: true,
     splitting: true,
     treeshake: true,
-    sourcemap: false,
+    // Sources are in the tarball: a debugger steps into them.
+    sourcemap: true,
     // A bundle's top-level `const` becomes `var`, which V8 reloads and checks at every use: with this, short literal ones are written out (long ones: enums).
-    esbuildOptions: (options) => { options.minifySyntax = true; },
+    esbuildOptions: (options) => { options.minifySyntax = true; options.sourcesContent = false; },
     // tsup 8's declaration step sets baseUrl, which TypeScript 6 calls deprecated (TS5101).
     dts: { compilerOptions: { ignoreDeprecations: "6.0", customConditions: [] } },
   });

@@ -24,7 +24,7 @@ export async function buildCommand(names) {
     await build({
       absWorkingDir: folder, entryPoints: doorsOf(name), outdir: "dist", outbase: "src", bundle: true, splitting: true, packages: "external",
       // As in tsup.shared.ts.
-      format: "esm", target: "node20", platform: "node", minifySyntax: true, logLevel: "warning",
+      format: "esm", target: "node20", platform: "node", minifySyntax: true, sourcemap: true, sourcesContent: false, logLevel: "warning",
     });
   }));
 }

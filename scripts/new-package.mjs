@@ -18,12 +18,16 @@ const manifest = {
   version: old.version ?? "0.0.0",
   description,
   license: "MIT",
+  author: "The kreplica authors",
   type: "module",
   sideEffects: name === "di" ? ["./dist/index.js"] : false,
-  files: ["dist"],
+  files: ["dist", "src"],
   engines: { node: ">=20.19" },
   repository: { type: "git", url: "git+https://github.com/kreplica/kreplica.git", directory: dir },
-  keywords: ["numa", "kernel", "replication", "x86-64", "page-tables", "simulator"],
+  homepage: `https://github.com/kreplica/kreplica/tree/main/${dir}#readme`,
+  bugs: "https://github.com/kreplica/kreplica/issues",
+  // What somebody would search for who needs this package alone.
+  keywords: old.keywords ?? name.split("-"),
   exports: Object.fromEntries(doors.map((d) => [at(d), { "@kreplica/source": `./src/${d}.ts`, ...published(d) }])),
   publishConfig: { access: "public", exports: Object.fromEntries(doors.map((d) => [at(d), published(d)])) },
   scripts: {

@@ -1,17 +1,12 @@
 /** What a stranger gets from npm: every package packed, installed into an empty project, and the README's example run there. */
-import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { pack, packages, root, run } from "./packed.js";
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../../..");
 const project = mkdtempSync(join(tmpdir(), "kreplica-consumer-"));
-const packages = readdirSync(join(root, "packages")).filter((name) => existsSync(join(root, "packages", name, "package.json")));
-const pnpm = (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { packageManager: string }).packageManager;
-const run = (command: string, args: readonly string[], cwd: string): string =>
-  execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NODE_OPTIONS: "" } });
 
 /** The README's fenced block that follows `<!-- example NAME -->`. */
 function example(name: string): string {
@@ -21,11 +16,9 @@ function example(name: string): string {
 }
 
 beforeAll(() => {
-  const tarballs = join(project, "tarballs");
-  mkdirSync(tarballs);
-  for (const name of packages) run("npx", ["--yes", pnpm, "pack", "--pack-destination", tarballs], join(root, "packages", name));
+  const tarballs = pack(join(project, "tarballs"));
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
-  run("npm", ["install", "--no-fund", "--no-audit", "--prefer-offline", ...readdirSync(tarballs).map((file) => `./tarballs/${file}`)], project);
+  run("npm", ["install", "--no-fund", "--no-audit", "--prefer-offline", ...tarballs.values()], project);
 });
 afterAll(() => rmSync(project, { recursive: true, force: true }));
 
@@ -57,13 +50,25 @@ test("the command works from its package", () => {
   expect(comparison.tests).toHaveLength(14);
 });
 
-test("no tarball carries sources, tests or the private export condition", () => {
+test("every map of a tarball leads to sources that are in it: a debugger steps into them", () => {
+  let maps = 0;
+  for (const name of packages) {
+    const dist = join(project, "node_modules/@kreplica", name, "dist");
+    for (const file of readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((each) => each.endsWith(".js.map"))) {
+      const { sources } = JSON.parse(readFileSync(join(dist, file), "utf8")) as { sources: string[] };
+      expect(sources.filter((source) => !existsSync(join(dist, dirname(file), source))), `${name}/${file}`).toEqual([]);
+      maps += sources.length;
+    }
+  }
+  expect(maps).toBeGreaterThan(300);
+});
+
+test("no tarball carries tests or the private export condition", () => {
   for (const name of packages) {
     const folder = join(project, "node_modules/@kreplica", name);
     const manifest = readFileSync(join(folder, "package.json"), "utf8");
     expect(manifest).not.toContain("@kreplica/source");
     expect(manifest).not.toMatch(/workspace:|catalog:/);
-    expect(existsSync(join(folder, "src"))).toBe(false);
     expect(existsSync(join(folder, "test"))).toBe(false);
   }
 });
