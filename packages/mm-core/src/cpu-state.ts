@@ -13,8 +13,12 @@ export interface CpuState {
   takeDown(cpu: CpuId): void;
   /** flush_tlb_kernel_range: every CPU online forgets the range; more than 33 pages, and everything goes. */
   flushKernel(start: bigint, pages: number): void;
-  /** The same for several ranges, in one interrupt. */
-  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void;
+  /**
+   * The same for several ranges, in one interrupt.
+   * @param everyPcid a page of them was not global, so that an entry may lie under a PCID that is not loaded, which INVLPG does not reach: everything goes.
+   *   Linux relies on kernel pages being global without KPTI, and is narrower here.
+   */
+  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[], everyPcid?: boolean): void;
   /** flush_tlb_all. */
   flushAll(): void;
   /** Shootdowns sent, each to all other CPUs online. */
@@ -39,11 +43,11 @@ export class OnlineCpus implements CpuState {
 
   flushKernel(start: bigint, pages: number): void { this.flushRanges([{ start, pages }]); }
 
-  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void {
+  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[], everyPcid = false): void {
     const total = ranges.reduce((sum, range) => sum + range.pages, 0);
     if (total === 0) return;
     // Under KPTI the user PCID may hold the page too; one INVLPG reaches only the current one and global entries.
-    const all = total > SINGLE_PAGE_CEILING || this.layout.pti;
+    const all = everyPcid || total > SINGLE_PAGE_CEILING || this.layout.pti;
     this.everywhere((cpu) => {
       if (all) this.machine.cpu(cpu).flushTranslations();
       else for (const { start, pages } of ranges) for (let page = 0; page < pages; page++) this.machine.cpu(cpu).invlpg(start + BigInt(page) * 4096n);

@@ -7,7 +7,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
-import { CpuState } from "./cpu-state.js";
+import { CpuState, SINGLE_PAGE_CEILING } from "./cpu-state.js";
 import { findEmptyTables, rootsOfBothHalves } from "./empty-tables.js";
 import { invariant, MmError } from "./errors.js";
 import { KernelLayout, type KernelTables, type Mapping, PageAllocator, type Protection, ReplicaView, type TableEditor } from "./ports.js";
@@ -28,8 +28,14 @@ interface Undo { readonly table: Frame; readonly index: number; readonly lo: num
 
 const PAGES_AT = [0n, 1n, 512n, 262144n] as const;
 
+interface PageRun { readonly start: bigint; readonly pages: number }
+const overlap = (a: PageRun, b: PageRun): boolean => a.start < b.start + BigInt(b.pages) * 4096n && b.start < a.start + BigInt(a.pages) * 4096n;
+
 @injectable()
 export class LockstepTables implements KernelTables {
+  /** Pages whose leaves were not global when they were changed, not flushed since: CPUs may hold them under every PCID. */
+  private readonly owed: PageRun[] = [];
+
   constructor(
     @inject(TableMemory) private readonly entries: TableMemory,
     @inject(PageAllocator) private readonly allocator: PageAllocator,
@@ -56,21 +62,30 @@ export class LockstepTables implements KernelTables {
   }
 
   edit<T>(change: (editor: TableEditor) => T): T {
-    const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.remoteNode);
+    const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.cpus, this.remoteNode);
     const result = change(editor);
-    this.cpus.flushRanges(editor.touched);
+    this.note(editor);
+    this.flushRanges(editor.touched);
     return result;
   }
 
   editLazily<T>(change: (editor: TableEditor) => T): T {
-    return change(new Editor(this.entries, this.allocator, this.layout, this.view, this.remoteNode));
+    const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.cpus, this.remoteNode);
+    const result = change(editor);
+    this.note(editor);
+    return result;
   }
 
-  flush(start: bigint, end: bigint): void {
-    this.cpus.flushKernel(start, Number((end - start + 4095n) >> 12n));
-  }
+  /** Without PCIDs what is loaded is all there is; under KPTI everything goes in any case. */
+  private note(editor: Editor): void { if (this.options.pcid && !this.layout.pti) this.owed.push(...editor.notGlobal); }
 
-  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void { this.cpus.flushRanges(ranges); }
+  flush(start: bigint, end: bigint): void { this.flushRanges([{ start, pages: Number((end - start + 4095n) >> 12n) }]); }
+
+  flushRanges(ranges: readonly PageRun[]): void {
+    const everyPcid = ranges.some((range) => this.owed.some((other) => overlap(range, other)));
+    this.cpus.flushRanges(ranges, everyPcid);
+    if (everyPcid || ranges.reduce((sum, { pages }) => sum + pages, 0) > SINGLE_PAGE_CEILING) this.owed.length = 0;
+  }
 
   makeRoomForLarge(start: bigint, pages: number): boolean {
     invariant((start & 0x1f_ffffn) === 0n && pages % 512 === 0, `0x${start.toString(16)} and ${pages} pages: 2 MiB leaves need whole 2 MiB`);
@@ -79,7 +94,10 @@ export class LockstepTables implements KernelTables {
     for (const { table, index, replica } of found.entries) this.entries.write(table, index, 0, 0, replica);
     // A paging-structure cache may still lead to the old table, whatever frame it becomes: flush before it is given back. Everything
     // goes: INVLPG empties these caches for the current PCID alone, and kernel addresses are walked under every one.
-    if (found.tables.size > 0) this.cpus.flushAll();
+    if (found.tables.size > 0) {
+      this.cpus.flushAll();
+      this.owed.length = 0;
+    }
     for (const table of found.tables) this.allocator.free(table, 0);
     return true;
   }
@@ -89,7 +107,9 @@ export class LockstepTables implements KernelTables {
 
 class Editor implements TableEditor {
   /** Live mappings that were changed, to be flushed. // out */
-  readonly touched: { start: bigint; pages: number }[] = [];
+  readonly touched: PageRun[] = [];
+  /** Those of them whose leaf was not global. // out */
+  readonly notGlobal: PageRun[] = [];
   private journal: Undo[] = [];
   private made: Frame[] = [];
   private depth = 0;
@@ -99,6 +119,7 @@ class Editor implements TableEditor {
     private readonly allocator: PageAllocator,
     private readonly layout: KernelLayout,
     private readonly view: ReplicaView,
+    private readonly cpus: CpuState,
     private readonly remote: NodeId | undefined,
   ) {}
 
@@ -136,9 +157,25 @@ class Editor implements TableEditor {
   unmap(address: bigint, level: 1 | 2 | 3, only?: NodeId): void {
     const places = this.descend(this.rootsOf(only), address, level, false) ?? [];
     const index = tableIndex(address, level);
-    for (const { table, replica } of places) if (isPresent(this.entries.low(table, index))) this.store(table, index, 0, 0, replica);
+    const pages = Number(PAGES_AT[level]);
+    for (const { table, replica } of places) {
+      const lo = this.entries.low(table, index);
+      if (!isPresent(lo)) continue;
+      this.note(lo, address, pages);
+      this.store(table, index, 0, 0, replica);
+    }
     if (this.depth === 0) this.journal = [];
-    this.touched.push({ start: address, pages: Number(PAGES_AT[level]) });
+    this.touched.push({ start: address, pages });
+  }
+
+  /** Remembers a leaf that CPUs may hold under more PCIDs than one. @param lo as it was */
+  private note(lo: number, start: bigint, pages: number): void {
+    if (!isPresent(lo) || (lo & Bit.Global) !== 0) return;
+    const last = this.notGlobal.length - 1;
+    const before = this.notGlobal[last];
+    if (before?.start === start && before.pages === pages) return;
+    if (before && before.start + BigInt(before.pages) * 4096n === start) this.notGlobal[last] = { start: before.start, pages: before.pages + pages };
+    else this.notGlobal.push({ start, pages });
   }
 
   protect(start: bigint, pages: number, change: Partial<Protection>, alias = false): boolean {
@@ -183,18 +220,21 @@ class Editor implements TableEditor {
     } finally {
       this.depth--;
       if (!outer) {
-        if (!done) {
-          this.rollBack();
-          this.touched.length = flushes;
-        }
+        if (!done && this.journal.length + this.made.length > 0) this.rollBack();
+        if (!done) this.touched.length = flushes;
         this.journal = [];
         this.made = [];
       }
     }
   }
 
+  /**
+   * Linux leaves a split where it is when a later one is refused. Here nothing stays, and meanwhile any CPU may have walked a new table, or
+   * taken up a right that it is not to have: all of that goes before the tables do.
+   */
   private rollBack(): void {
     for (const { table, index, lo, hi, replica } of this.journal.reverse()) this.entries.write(table, index, lo, hi, replica);
+    this.cpus.flushAll();
     for (const frame of this.made) this.allocator.free(frame, 0);
   }
 
@@ -278,6 +318,7 @@ class Editor implements TableEditor {
         const changed = next(lo, hi, level, Number((first - start) >> 12n), node);
         if (!changed) continue;
         const same = changed.lo === lo && changed.hi === hi;
+        if (!same) this.note(lo, first, Number(((following < end ? following : end) - first) >> 12n));
         if (whole || same) {
           if (!same) this.store(table, index, changed.lo, changed.hi, replica);
           // The alias follows even where the leaf itself said so already: they may differ.

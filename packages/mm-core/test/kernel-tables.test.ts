@@ -129,6 +129,117 @@ test("one holder alone can be given a hole and filled again", () => {
   expect(kernel.tables.lookup(1, WINDOW)?.frame).toBe(6);
 });
 
+/** A machine whose CPU 0 holds what it has seen, on the root of node 0 under a PCID of choice. */
+function cached(pti = false) {
+  const machine = assemble([hwX86(tinyMachine({ nodes: 2, coresPerNode: 1, bytesPerNode: 64 << 20 }))]).get(Machine);
+  const kernel = testKernel({ machine, pti, pcid: true });
+  kernel.boot.run();
+  const core = machine.cpu(0);
+  const access = (kind: "load" | "store", at: bigint): boolean => core[kind](Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))) === 0;
+  return { ...kernel, core, access, run: (pcid: number): void => core.writeCr3(cr3Value(kernel.view.kernelRoot(0), pcid, true)) };
+}
+
+describe("a page that is not global, cached under two PCIDs", () => {
+  const page = (kernel: ReturnType<typeof cached>): bigint => kernel.layout.vmallocStart + 0x3000n;
+  const seen = (pti: boolean, global: boolean) => {
+    const kernel = cached(pti);
+    kernel.tables.edit((editor) => editor.map(page(kernel), { ...KERNEL_DATA, global, level: 1, frame: 0x1003 }));
+    for (const pcid of [1, 2]) {
+      kernel.run(pcid);
+      expect(kernel.access("store", page(kernel))).toBe(true);
+    }
+    return kernel;
+  };
+
+  test.each([[false, false], [false, true], [true, false]] as const)("pti=%s, global=%s: made read-only, it is so under both at once", (pti, global) => {
+    const kernel = seen(pti, global);
+    kernel.tables.edit((editor) => editor.protect(page(kernel), 1, { writable: false }));
+    for (const pcid of [2, 1]) {
+      kernel.run(pcid);
+      expect(kernel.access("store", page(kernel))).toBe(false);
+      expect(kernel.access("load", page(kernel))).toBe(true);
+    }
+  });
+
+  test("unmapped lazily, it is gone under both when the flush comes, however many were flushed in between", () => {
+    const kernel = seen(false, false);
+    kernel.tables.editLazily((editor) => editor.unmap(page(kernel), 1));
+    expect(kernel.access("load", page(kernel))).toBe(true);
+    kernel.tables.flush(page(kernel) + 0x4000n, page(kernel) + 0x5000n);
+    kernel.run(1);
+    expect(kernel.access("load", page(kernel))).toBe(true);
+    kernel.tables.flushRanges([{ start: page(kernel) + 0x8000n, pages: 1 }, { start: page(kernel), pages: 1 }]);
+    for (const pcid of [1, 2]) {
+      kernel.run(pcid);
+      expect(kernel.access("load", page(kernel))).toBe(false);
+    }
+  });
+
+  test("pointed to another frame, and split out of a large leaf", () => {
+    const kernel = seen(false, false);
+    kernel.tables.edit((editor) => editor.repoint(page(kernel), 1, () => 0x1055));
+    for (const pcid of [1, 2]) {
+      kernel.run(pcid);
+      expect([kernel.access("load", page(kernel)), kernel.core.lastFrame]).toEqual([true, 0x1055]);
+    }
+    const large = kernel.layout.vmallocStart + 0x20_0000n;
+    kernel.tables.edit((editor) => editor.map(large, { ...KERNEL_DATA, global: false, level: 2, frame: 0x1200 }));
+    for (const pcid of [1, 2]) {
+      kernel.run(pcid);
+      expect(kernel.access("store", large + 0x5000n)).toBe(true);
+    }
+    kernel.tables.edit((editor) => editor.protect(large + 0x5000n, 1, { writable: false }));
+    for (const pcid of [2, 1]) {
+      kernel.run(pcid);
+      expect(kernel.access("store", large + 0x5000n)).toBe(false);
+    }
+  });
+
+  test("a page that is global costs one INVLPG still, and what it leaves alone stays", () => {
+    const kernel = seen(false, true);
+    const other = page(kernel) + 0x1000n;
+    kernel.tables.edit((editor) => editor.map(other, { ...KERNEL_DATA, level: 1, frame: 0x1004 }));
+    kernel.run(1);
+    expect(kernel.access("load", other)).toBe(true);
+    let all = 0;
+    kernel.core.flushTranslations = () => { all++; };
+    kernel.tables.edit((editor) => editor.protect(page(kernel), 1, { writable: false }));
+    kernel.tables.edit((editor) => editor.protect(page(kernel), 1, { global: false }));
+    expect(all).toBe(0);
+    // From now on it is not.
+    kernel.tables.edit((editor) => editor.protect(page(kernel), 1, { writable: true }));
+    expect(all).toBe(1);
+  });
+});
+
+test("what a refused change let CPUs see is gone before its tables are: a walk does not lead through the frame's next life", () => {
+  const kernel = cached();
+  const { tables, entries, allocator, layout, core, access } = kernel;
+  const start = layout.vmallocStart + 0x20_0000n;
+  tables.edit((editor) => { for (const leaf of [0n, 1n]) editor.map(start + leaf * 0x20_0000n, { ...KERNEL_DATA, writable: false, level: 2, frame: 0x1200 + Number(leaf) * 512 }); });
+  let split: number | undefined;
+  const pmd = tableAt(entries.memory, kernel.view.kernelRoot(0), layout.levels, start, 2);
+  entries.observe((table, index) => {
+    if (table !== pmd || index !== Number((start >> 21n) & 511n)) return;
+    entries.observe(undefined);
+    split = entries.low(table, index) >>> 12;
+    // In the middle of the change another page of the first leaf is read, through the new table.
+    expect(access("load", start + 0x1f_f000n)).toBe(true);
+  });
+  allocator.refuse(2);
+  const done = tables.edit((editor) => editor.protect(start + 0x1f_e000n, 512, { writable: true }));
+  allocator.refuse(0);
+  expect(done).toBe(false);
+  expect(split).toBeDefined();
+  expect(allocator.purposeOf(split!)).toBe("free");
+  // The frame is somebody else's now, who writes what looks like entries.
+  for (let index = 0; index < 512; index++) entries.write(split!, index, 0x0bad_0063, 0);
+  for (const page of [0n, 0x1f_d000n, 0x1f_f000n]) {
+    expect(access("load", start + page)).toBe(true);
+    expect(core.lastFrame).toBe(0x1200 + Number(page >> 12n));
+  }
+});
+
 describe("room for large leaves", () => {
   const START = 0xffff_ffff_c020_0000n;
   const make = (holders: readonly number[]) => {

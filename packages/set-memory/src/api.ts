@@ -25,7 +25,8 @@ export interface JoinResult {
  * Linux: set_memory_*() and numa_set_memory_*(), one call for both.
  *
  * Each call changes every root's tables, or none's: a refusal leaves all as they were. Direct-map aliases follow in writability,
- * presence and memory type; never in execution, which the direct map does not have. Translations are flushed before a call returns.
+ * presence and memory type; never in execution, which the direct map does not have. Translations are flushed before a call returns, whatever PCID they
+ * were made under.
  *
  * Every operation throws {@link SetMemoryError}.
  */

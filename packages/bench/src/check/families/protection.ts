@@ -17,6 +17,7 @@ export type ProtectionOperation =
   | { readonly op: "setmem"; readonly change: Change; readonly page: number; readonly pages: number }
   | { readonly op: "joinmem" }
   | { readonly op: "usemem"; readonly cpu: number; readonly page: number; readonly kind: "read" | "write" | "execute" }
+  | { readonly op: "pcidmem"; readonly cpu: number; readonly page: number; readonly kind: "read" | "write" | "execute"; readonly pcid: number }
   | { readonly op: "scribble"; readonly cpu: number; readonly page: number };
 
 /** Pages worked on: the first and last of the leaf, and some between. */
@@ -25,6 +26,10 @@ const PAGES = 512;
 /** Pages that are looked at: the places with what four pages from there reach, and the neighbours; the others only ever change all together. */
 const LOOKED_AT = Array.from({ length: PAGES }, (_, page) => page).filter((page) => page % 64 === 37 || PLACES.some((place) => page >= place - 1 && page <= place + 4));
 const LARGE = 0x20_0000n;
+/** CR3 bit 63: what is cached under the PCID stays. */
+const KEEP = 1n << 63n;
+/** Beyond those the kernel gives to processes and to user halves. */
+const pcidOf = (nth: number): number => 0xf00 + (nth & 1);
 
 /** What one page is to be; its view in the direct map has writability, presence and memory type of its own. */
 interface Page { writable: boolean; executable: boolean; present: boolean; global: boolean; cache: Protection["cache"] }
@@ -36,6 +41,7 @@ export const protectionFamily: OperationFamily<ProtectionOperation> = {
     setmem: { weight: 4, fields: { change: CHANGES, page: "number", pages: "number" } },
     joinmem: { weight: 1, fields: {} },
     usemem: { weight: 6, fields: { cpu: "number", page: "number", kind: ["read", "write", "execute"] } },
+    pcidmem: { weight: 4, fields: { cpu: "number", page: "number", kind: ["read", "write", "execute"], pcid: "number" } },
     scribble: { weight: 1, fields: { cpu: "number", page: "number" } },
   },
   draw(op, drawing) {
@@ -44,6 +50,7 @@ export const protectionFamily: OperationFamily<ProtectionOperation> = {
       case "setmem": return { op, change: drawing.oneOf(CHANGES), page, pages: drawing.random(8) === 0 ? PAGES : drawing.pages() };
       case "joinmem": return { op };
       case "usemem": return { op, cpu: drawing.cpu(), page, kind: drawing.oneOf(["read", "write", "execute"] as const) };
+      case "pcidmem": return { op, cpu: drawing.cpu(), page, kind: drawing.oneOf(["read", "write", "execute"] as const), pcid: drawing.random(2) };
       case "scribble": return { op, cpu: drawing.cpu(), page: drawing.random(512) };
     }
   },
@@ -52,9 +59,20 @@ export const protectionFamily: OperationFamily<ProtectionOperation> = {
       case "setmem": return `set_memory_${o.change} of ${o.pages} pages from page ${PLACES[o.page % PLACES.length]!} of the 2 MiB`;
       case "joinmem": return "what agrees in the 2 MiB becomes one leaf again";
       case "usemem": return `CPU ${o.cpu}: ${o.kind} page ${PLACES[o.page % PLACES.length]!} of the 2 MiB`;
+      case "pcidmem": return `CPU ${o.cpu}, under PCID ${pcidOf(o.pcid)}: ${o.kind} page ${PLACES[o.page % PLACES.length]!} of the 2 MiB`;
       case "scribble": return `CPU ${o.cpu} writes page ${o.page} of rodata`;
     }
   },
+  scenes: [(drawing) => {
+    // A page that is not global is written under two PCIDs of a CPU and then taken away.
+    const [cpu, page] = [drawing.cpu(), drawing.random(PLACES.length)];
+    const use = (pcid: number): ProtectionOperation => ({ op: "pcidmem", cpu, page, kind: "write", pcid });
+    const scene: ProtectionOperation[] = [
+      { op: "setmem", change: drawing.oneOf(["nonglobal", "np"] as const), page, pages: 1 }, { op: "setmem", change: "p", page, pages: 1 }, use(0), use(1),
+      { op: "setmem", change: drawing.oneOf(["ro", "np"] as const), page, pages: 1 }, use(1), use(0),
+    ];
+    return scene;
+  }],
   plugins: AREA_PLUGINS,
   start: (system) => new ProtectionAtWork(system),
 };
@@ -103,6 +121,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
       case "setmem": return this.change(o.change, PLACES[o.page % PLACES.length]!, o.pages);
       case "joinmem": return this.join();
       case "usemem": return this.use(this.system.cpu(o.cpu), PLACES[o.page % PLACES.length]!, o.kind);
+      case "pcidmem": return this.useUnder(this.system.cpu(o.cpu), PLACES[o.page % PLACES.length]!, o.kind, pcidOf(o.pcid));
       case "scribble": return this.scribble(this.system.cpu(o.cpu), o.page);
     }
   }
@@ -218,6 +237,15 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
     core.privilege = privilege;
     if ((status === 0) !== allowed) this.system.fail("G6", `CPU ${cpu}: ${kind} of 0x${at.toString(16)}, which is ${present ? said(this.pages[page]!) : "absent"}, ${status === 0 ? "succeeds" : "faults"}`);
     if (status === 0 && core.lastFrame !== this.first + page) this.system.fail("G6", `CPU ${cpu} reaches frame ${core.lastFrame} at 0x${at.toString(16)}, not ${this.first + page}`);
+  }
+
+  /** The same under a PCID that no process has: as one that ran the kernel before, and runs it again. Nothing where there are no PCIDs. */
+  private useUnder(cpu: CpuId, page: number, kind: "read" | "write" | "execute", pcid: number): void {
+    if (!this.system.parts.options.pcid) return;
+    const core = this.system.parts.machine.cpu(cpu);
+    const before = core.cr3;
+    core.writeCr3((before & ~0xfffn) | BigInt(pcid) | KEEP);
+    try { this.use(cpu, page, kind); } finally { core.writeCr3(before | KEEP); }
   }
 
   /** A5: a stray store to rodata is refused on every node; where it is not, copies differ from then on. */
