@@ -1,28 +1,32 @@
 #!/usr/bin/env node
-/** The kreplica command: arguments in, text and exit code out. The only file that touches the process. */
-import "@kreplica/di"; // first: it loads reflect-metadata, which classes with injected parameters need when they are defined
-import manifest from "../package.json";
-import { COMMANDS } from "./commands/all.js";
-import { ExitCode, run } from "./commands/run.js";
-import { inlineMore } from "./inlining.js";
-import { progressOn, screenFor } from "./report/terminal.js";
+/** The kreplica command: arguments in, text and exit code out. Only this file and terminal-session.ts touch the process. */
+import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import { isWatched, progressOn, screenFor } from "./report/terminal.js";
+import { runOnTerminal, type SessionData, surroundingsInWorker } from "./terminal-session.js";
 
-inlineMore();
+/** As in commands/run.ts, which is loaded only where the work is done. */
+const BAD_INPUT = 2;
 
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    // A reader that has seen enough (`| head`) is not an error.
-    if (error.code === "EPIPE") process.exit(process.exitCode ?? 0);
-    if (stream === process.stdout) process.stderr.write(`kreplica: standard output: cannot be written (${error.code ?? error.message}). Make room, or write elsewhere: what is there is not whole.\n`);
-    process.exit(ExitCode.BadInput);
+if (!isMainThread) {
+  const { commandLine } = await import("./command-line.js");
+  const session = workerData as SessionData;
+  const code = await commandLine(session.words, surroundingsInWorker(session, parentPort!));
+  parentPort!.postMessage({ kind: "done", code });
+} else {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      // A reader that has seen enough (`| head`) is not an error.
+      if (error.code === "EPIPE") process.exit(process.exitCode ?? 0);
+      if (stream === process.stdout) process.stderr.write(`kreplica: standard output: cannot be written (${error.code ?? error.message}). Make room, or write elsewhere: what is there is not whole.\n`);
+      process.exit(BAD_INPUT);
+    });
+  }
+  const words = process.argv.slice(2);
+  process.exitCode = isWatched(process.stderr, process.env) ? await runOnTerminal(new URL(import.meta.url), words) : await (await import("./command-line.js")).commandLine(words, {
+    out: (text) => { process.stdout.write(text); },
+    error: (text) => { process.stderr.write(text); },
+    screen: screenFor(process.stdout, process.env),
+    progress: progressOn(process.stderr, process.env),
+    debug: Boolean(process.env["KREPLICA_DEBUG"]),
   });
 }
-
-process.exitCode = await run(process.argv.slice(2), COMMANDS, {
-  version: manifest.version,
-  out: (text) => { process.stdout.write(text); },
-  error: (text) => { process.stderr.write(text); },
-  screen: screenFor(process.stdout, process.env),
-  progress: progressOn(process.stderr, process.env),
-  debug: Boolean(process.env["KREPLICA_DEBUG"]),
-});

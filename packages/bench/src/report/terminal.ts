@@ -137,13 +137,16 @@ export interface Progress {
   stop(): void;
 }
 
+/** Whether somebody watches: a terminal that can go back on a line, outside CI. */
+export const isWatched = (stream: StreamLike, environment: Readonly<Record<string, string | undefined>>): boolean => Boolean(stream.isTTY) && environment["TERM"] !== "dumb" && !environment["CI"];
+
 /** A line on standard error where that is a terminal; otherwise silence. */
 export function progressOn(stream: NodeJS.WriteStream, environment: Readonly<Record<string, string | undefined>>): Progress {
-  if (!stream.isTTY || environment["TERM"] === "dumb" || environment["CI"]) return { start() {}, step() {}, stop() {} };
+  if (!isWatched(stream, environment)) return { start() {}, step() {}, stop() {} };
   const bar = new cliProgress.SingleBar({
     stream, format: "  {bar} {percentage} %  {what}", barsize: 24, clearOnComplete: true,
     barCompleteChar: "=", barIncompleteChar: ".", stopOnComplete: false,
-    // Signals keep their default, which ends a busy process too: so nothing is changed that would have to be restored.
+    // Signals are terminal-session.ts's; nothing is changed here that would have to be restored.
     gracefulExit: false, hideCursor: false, linewrap: true,
   });
   return {
