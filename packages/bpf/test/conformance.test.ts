@@ -171,5 +171,5 @@ test.skipIf(!haveNative)("compiled, on a real CPU", () => {
     const { bytes: machine } = compile({ code, functions, stackBytes: functions.map(() => 512), address: CODE, helperAddress: nativeHelper });
     return { regions: [{ address: CODE, bytes: machine }, ...(memory.length > 0 ? [{ address: ARENA, bytes: memory }] : [])], entry: CODE, argument: ARENA };
   });
-  runNative(cases).results.forEach(({ r0 }, i) => expect(`${all[i]!.text}: ${r0.toString(16)}`).toBe(`${all[i]!.text}: ${all[i]!.r0.toString(16)}`));
+  runNative(cases).forEach(({ r0 }, i) => expect(`${all[i]!.text}: ${r0.toString(16)}`).toBe(`${all[i]!.text}: ${all[i]!.r0.toString(16)}`));
 });

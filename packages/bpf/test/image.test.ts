@@ -161,7 +161,7 @@ describe.skipIf(!haveNative)("image code on a real CPU", () => {
     const entry = program(`r0 = *(u64 *)(r1 + 0); ${toData(0)}; r0 = 999; exit`, PROGRAM), exit = program(`r0 = *(u64 *)(r1 + 8); ${toData(8)}; r0 = 888; exit`, SECOND);
     const run = (programs: { entry: bigint[]; exit: bigint[] }) => runNative([{
       regions: [traced(IMAGE), { address: DATA, bytes: new Uint8Array(16) }, entry, exit, { address: IMAGE, bytes: trampolineCode({ address: CODE, arguments: 1 }, programs, IMAGE) }], entry: CODE, argument: 14n,
-    }]).results[0]!;
+    }])[0]!;
     const seen = (programs: { entry: bigint[]; exit: bigint[] }): bigint[] => { const { r0, regions } = run(programs), view = new DataView(regions[1]!.buffer); return [r0, view.getBigUint64(0, true), view.getBigUint64(8, true)]; };
     expect(seen({ entry: [PROGRAM], exit: [] })).toEqual([42n, 14n, 0n]);
     expect(seen({ entry: [], exit: [SECOND] })).toEqual([42n, 0n, 42n]);
@@ -175,15 +175,15 @@ describe.skipIf(!haveNative)("image code on a real CPU", () => {
     // mov rdx, rdi; jmp dispatcher
     const start = new Uint8Array([0x48, 0x89, 0xfa, 0xe9, 0, 0, 0, 0]);
     new DataView(start.buffer).setInt32(4, Number(IMAGE - CODE - 8n), true);
-    const { results } = runNative(programs.map((each) => ({ regions: [{ address: CODE, bytes: start }, dispatch, ...programs], entry: CODE, argument: each.address })));
+    const results = runNative(programs.map((each) => ({ regions: [{ address: CODE, bytes: start }, dispatch, ...programs], entry: CODE, argument: each.address })));
     expect(results.map((each) => each.r0)).toEqual(programs.map((_, i) => BigInt(100 + i)));
-    const known = runNative(programs.slice(0, count).map((each) => ({ regions: [{ address: CODE, bytes: start }, direct, ...programs], entry: CODE, argument: each.address }))).results;
+    const known = runNative(programs.slice(0, count).map((each) => ({ regions: [{ address: CODE, bytes: start }, direct, ...programs], entry: CODE, argument: each.address })));
     expect(known.map((each) => each.r0)).toEqual(programs.slice(0, count).map((_, i) => BigInt(100 + i)));
   });
   test("a struct_ops function hands its arguments to its program and returns what that returns", () => {
     const text = new FakeText(IMAGE), images = new StructOpsImages(text, text, noReplication);
     const image = images.publish({ name: "s", structure: "s", value: new Uint8Array(8), members: [{ name: "f", offset: 0, program: "p" }] }, new Map([["p", PROGRAM]]));
-    const { results } = runNative([{ regions: [program("r0 = *(u64 *)(r1 + 0); r0 *= 6; exit", PROGRAM), { address: IMAGE, bytes: text.read(image.address, 4096) }], entry: IMAGE, argument: 7n }]);
+    const results = runNative([{ regions: [program("r0 = *(u64 *)(r1 + 0); r0 *= 6; exit", PROGRAM), { address: IMAGE, bytes: text.read(image.address, 4096) }], entry: IMAGE, argument: 7n }]);
     expect(results[0]!.r0).toBe(42n);
   });
 });

@@ -52,7 +52,7 @@ function compare(programs: readonly Ready[], inputs: number): { bytes: number; s
       wants.push({ text: program.text, r0: machine.result, context, value });
     }
   });
-  const { results } = runNative(cases);
+  const results = runNative(cases);
   results.forEach(({ r0, regions }, i) => {
     const want = wants[i]!;
     if (r0 !== want.r0 || Buffer.compare(regions[1]!, want.context) !== 0 || Buffer.compare(regions[2]!, want.value) !== 0) {
@@ -107,7 +107,7 @@ describe.skipIf(!haveNative)("compiled code on a real CPU", () => {
     const compiled = compile({ code: self, functions: [0], stackBytes: [0], address: CODE, helperAddress: nativeHelper });
     const context = (index: number): Uint8Array => { const c = new Uint8Array(64); new DataView(c.buffer).setBigUint64(8, BigInt(index), true); return c; };
     const one = (index: number): NativeCase => ({ regions: [{ address: CODE, bytes: compiled.bytes }, { address: CONTEXT, bytes: context(index) }, { address: 0x1000_2000n, bytes: array }], entry: CODE, argument: CONTEXT });
-    const { results } = runNative([0, 1, 2, 3, 1000].map(one));
+    const results = runNative([0, 1, 2, 3, 1000].map(one));
     expect(results.map((each) => each.r0)).toEqual([1034n, 1001n, 1001n, 1001n, 1001n]);
     const memory = new RegionMemory();
     memory.map(CONTEXT, context(0), true, "context");
@@ -116,19 +116,13 @@ describe.skipIf(!haveNative)("compiled code on a real CPU", () => {
     expect(machine.result).toBe(1034n);
   });
 
-  test("speed: the same loop interpreted and compiled (measured here, a ratio and no promise)", () => {
-    const text = "r0 = 0; r2 = 0; a: r3 = r2; r3 *= 7; r0 ^= r3; r0 += 5; w0 = w0; r2 += 1; if r2 < 1000 goto a; exit";
-    const program = { placed: assemble(text), functions: [0], stackBytes: [0] };
-    const compiled = compile({ code: program.placed, ...program, address: CODE, helperAddress: nativeHelper });
-    const { results, seconds } = runNative([{ regions: [{ address: CODE, bytes: compiled.bytes }], entry: CODE, argument: 0n }], 1000);
+  test("a loop of 1,000 turns", () => {
+    const code = assemble("r0 = 0; r2 = 0; a: r3 = r2; r3 *= 7; r0 ^= r3; r0 += 5; w0 = w0; r2 += 1; if r2 < 1000 goto a; exit");
+    const { bytes } = compile({ code, functions: [0], stackBytes: [0], address: CODE, helperAddress: nativeHelper });
     const machine = new Interpreter(new RegionMemory());
-    for (let i = 0; i < 20; i++) machine.run(program.placed, 0n);
-    const from = performance.now();
-    for (let i = 0; i < 100; i++) machine.run(program.placed, 0n);
-    const each = (performance.now() - from) * 1e6 / 100 / machine.executed, native = seconds * 1e9 / 1000 / machine.executed;
-    expect(results[0]!.r0).toBe(machine.result);
-    console.log(`interpreter ${each.toFixed(1)} ns an instruction, compiled ${native.toFixed(2)} ns`);
-    expect(native).toBeLessThan(each);
+    machine.run(code, 0n);
+    expect(machine.executed).toBe(2 + 7 * 1000 + 1);
+    expect(runNative([{ regions: [{ address: CODE, bytes }], entry: CODE, argument: 0n }])[0]!.r0).toBe(machine.result);
   });
 });
 

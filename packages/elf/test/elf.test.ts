@@ -1,15 +1,15 @@
 /// <reference types="node" />
 /** The reader against binutils' readelf on objects gcc makes here, and against lies. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ElfError, ElfFile, FileType, MachineType, readElf, SectionType, SpecialSection } from "../src/index.js";
 
-const tools = ["gcc", "readelf"].every((tool) => spawnSync(tool, ["--version"]).status === 0);
-if (!tools) console.error("SKIPPED: gcc and readelf are needed to compare the ELF reader with binutils; install them");
+const tools = process.arch === "x64" && process.platform === "linux" && ["gcc", "readelf"].every((tool) => spawnSync(tool, ["--version"]).status === 0);
+if (!tools) console.error("SKIPPED: gcc and readelf for x86-64 Linux are needed to compare the ELF reader with binutils; install them");
 
 const SOURCE = `
 extern int outside(int); int shared_word = 7; int zeroed[100];
@@ -21,15 +21,17 @@ int outside(int a) { return a; }
 `;
 
 describe.skipIf(!tools)("against readelf", () => {
-  const folder = mkdtempSync(join(tmpdir(), "kreplica-elf-"));
+  const folder = tools ? mkdtempSync(join(tmpdir(), "kreplica-elf-")) : "";
   const object = join(folder, "a.o");
   const program = join(folder, "a.out");
+  afterAll(() => { if (folder !== "") rmSync(folder, { recursive: true, force: true }); });
   beforeAll(() => {
     writeFileSync(join(folder, "a.c"), SOURCE);
     execFileSync("gcc", ["-O1", "-ffunction-sections", "-fno-pic", "-c", join(folder, "a.c"), "-o", object]);
     execFileSync("gcc", ["-O1", "-no-pie", join(folder, "a.c"), "-o", program]);
   });
-  const readelf = (...more: string[]): string => execFileSync("readelf", ["-W", ...more], { encoding: "utf8", maxBuffer: 1 << 28 });
+  // binutils speaks the user's language.
+  const readelf = (...more: string[]): string => execFileSync("readelf", ["-W", ...more], { encoding: "utf8", maxBuffer: 1 << 28, env: { ...process.env, LC_ALL: "C" } });
   const hex = (value: number | bigint, digits: number): string => value.toString(16).padStart(digits, "0");
 
   test.each(["object", "program"])("sections, segments, symbols and relocations of an %s", (which) => {
@@ -86,14 +88,15 @@ describe.skipIf(!tools)("against readelf", () => {
     expect([...elf.bytesOf(elf.section(".s65999")!)]).toEqual([65_999 & 255]);
   });
 
-  test("a cut or lying file gives an ElfError with an offset in the header or file, quickly", () => {
+  test("a cut or lying file gives an ElfError with an offset in the header or file, and no table has more entries than the file has room for", () => {
     const whole = readFileSync(object);
     const everything = (bytes: Uint8Array): void => {
       const elf = new ElfFile(bytes);
+      expect(elf.sections.length * 64).toBeLessThanOrEqual(bytes.length);
       for (const section of elf.sections) {
         elf.bytesOf(section);
-        if (section.type === SectionType.Rela || section.type === SectionType.Rel) elf.relocations(section);
-        if (section.type === SectionType.Symtab || section.type === SectionType.Dynsym) elf.symbols(section);
+        if (section.type === SectionType.Rela || section.type === SectionType.Rel) expect(elf.relocations(section).count * 16).toBeLessThanOrEqual(bytes.length);
+        if (section.type === SectionType.Symtab || section.type === SectionType.Dynsym) expect(elf.symbols(section).length * 24).toBeLessThanOrEqual(bytes.length);
       }
     };
     const refusals = new Set<string>();
@@ -117,9 +120,7 @@ describe.skipIf(!tools)("against readelf", () => {
     fc.assert(fc.property(fc.array(fc.tuple(place, value), { minLength: 1, maxLength: 12, size: "max" }), (changes) => {
       const bytes = Uint8Array.from(whole);
       for (const [at, byte] of changes) bytes[at] = byte;
-      const before = performance.now();
       tryIt(bytes);
-      expect(performance.now() - before).toBeLessThan(2000);
     }), { numRuns: 3000 });
     // Each code is reached, so the property does test refusals.
     expect([...refusals].sort()).toEqual(["bad-addend", "bad-entry-size", "bad-name", "bad-section-number", "cut", "not-elf", "wrong-class", "wrong-order", "wrong-section-type"]);
