@@ -180,7 +180,7 @@ export const farTransfer: Handler = (c, i: Instruction) => {
   return 0;
 };
 
-/** SYSCALL: RIP from LSTAR, flags masked, RCX and R11 keep what was. A single step goes by TF as masked: a kernel that masks it is not stepped into. */
+/** SYSCALL: RIP from LSTAR, flags masked, RCX and R11 keep what was. A single step goes by TF as masked: code at LSTAR that had it masked is not stepped into. */
 export const syscall: Handler = (c, i) => {
   const s = c.s;
   if ((s[Slot.Efer]! & 1) === 0) return faultStatus(6);
@@ -202,7 +202,7 @@ export const syscall: Handler = (c, i) => {
 
 /**
  * SYSRETQ: RIP from RCX, RFLAGS from R11, privilege 3. TF out of R11 traps at once, before the user's first instruction.
- * A non-canonical RCX is Intel's to refuse, #GP(0) with the kernel's CS and the user's RSP; AMD's processors go there and the fetch faults at privilege 3.
+ * A non-canonical RCX is Intel's to refuse, #GP(0) with the CS of privilege 0 and the RSP of privilege 3; AMD's processors go there and the fetch faults at privilege 3.
  * Source: SDM vol. 2, "SYSRET"; AMD64 APM vol. 2, "Single Stepping"; US-CERT VU#649219, "SYSRET 64-bit operating system privilege escalation".
  */
 export const sysret: Handler = (c, i) => {
