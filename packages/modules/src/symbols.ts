@@ -31,12 +31,16 @@ export interface ExportTable {
   readonly gpl: boolean;
   /** Signed address of the checksums, one 32-bit word an entry. */
   readonly checksums?: number;
+  /** Signed address of the flags, one byte an entry, bit 0 GPL only: newer kernels (7.2) keep all exports in one table. Counts where `gpl` is false. */
+  readonly flags?: number;
 }
 
 // A per-CPU symbol lies near zero, a window symbol just below it in signed numbers: a 32-bit distance reaches both without wrapping.
 /** Three 32-bit distances: to the value, the name and the namespace. @source include/linux/export.h, CONFIG_HAVE_ARCH_PREL32_RELOCATIONS */
 const ENTRY = 12;
 const LONGEST_NAME = 512;
+/** @source include/linux/module_symbol.h enum ksym_flags */
+const GPL_ONLY = 1;
 
 /**
  * Reads the entries of an export table.
@@ -51,8 +55,9 @@ export function readExports(source: ByteSource, table: ExportTable, owner: strin
     const space = int32(entry, 8);
     const namespace = space === 0 ? "" : stringAt(source, table.start + at + 8 + space);
     const sum = table.checksums === undefined ? undefined : source.bytes(table.checksums + (at / ENTRY) * 4, 4);
-    if (namespace === undefined) return undefined;
-    exports.push({ name, value: table.start + at + int32(entry, 0), gpl: table.gpl, namespace, checksum: sum ? int32(sum, 0) >>> 0 : undefined, owner });
+    const flags = table.flags === undefined ? undefined : source.bytes(table.flags + at / ENTRY, 1);
+    if (namespace === undefined || (table.flags !== undefined && !flags)) return undefined;
+    exports.push({ name, value: table.start + at + int32(entry, 0), gpl: table.gpl || ((flags?.[0] ?? 0) & GPL_ONLY) !== 0, namespace, checksum: sum ? int32(sum, 0) >>> 0 : undefined, owner });
   }
   return exports;
 }

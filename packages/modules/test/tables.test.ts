@@ -128,6 +128,10 @@ describe("exports", () => {
       { name: "alpha", value: base + 0x1000, gpl: true, namespace: "", checksum: 0xdead_beef, owner: "owner" },
       { name: "beta", value: 0x1fbc0, gpl: true, namespace: "NS", checksum: 7, owner: "owner" },
     ]);
+    // One table for all, as in 7.2: a byte an entry says which are for GPL modules only.
+    bytes.set([2, 3], 80);
+    expect(readExports(source, { start: base, bytes: 24, gpl: false, flags: base + 80 }, "owner")!.map(({ gpl }) => gpl)).toEqual([false, true]);
+    expect(readExports(source, { start: base, bytes: 24, gpl: false, flags: base + 199 }, "owner")).toBeUndefined();
     expect(readExports(source, { start: base + 190, bytes: 24, gpl: false }, undefined)).toBeUndefined();
   });
 

@@ -27,6 +27,16 @@ const state = (change: Partial<PatchState> = {}): PatchState => ({
 });
 const features = (...on: number[]): Partial<PatchState> => ({ has: (feature) => on.includes(feature) });
 
+test("a kernel without __static_call_return0 (before 5.12) has no call patched to return 0", () => {
+  const text = new Flat();
+  const [address, key] = [BASE, BASE + 0x100n];
+  for (const [staticCallReturn0, expected] of [[BASE + 0xa000n, "2e2e2e31c0"], [undefined, hex(branch32(CALL, address, BASE + 0xa000n))]] as const) {
+    text.put(address, branch32(CALL, address, BASE + 0x200n));
+    applyStaticCalls(text, [{ address, key, tail: false, init: false }], state({ staticCallReturn0, staticCallTarget: () => BASE + 0xa000n }));
+    expect(text.hex(address, 5)).toBe(expected);
+  }
+});
+
 describe("no-ops", () => {
   test("runs of one-byte no-ops become the fewest long ones; everything else stays", () => {
     fc.assert(fc.property(fc.array(fc.constantFrom([0x90], [0x90], [0x48, 0x89, 0xc3], [0xb8, 0x90, 0x90, 0x90, 0x90], [0x0f, 0x01, 0xcb]), { maxLength: 40, size: "max" }), (parts) => {
@@ -186,5 +196,7 @@ test("tables: distances from their own place, flags in low bits, both layouts of
   const wide = Uint8Array.of(...words(-0x1000, -0x2000), 0x10, 0, 1, 0, 5, 3);
   expect(readAlternatives(wide, table, possible)[0]).toMatchObject({ feature: 0x10, inverted: true, length: 5, replacementLength: 3 });
   expect(() => readAlternatives(words(0x7000_0000, 0, 0), table, possible)).toThrow(expect.objectContaining({ code: "unknown-layout" }));
+  // Up to 5.10 the last entry has no padding.
+  expect(readParavirt(Uint8Array.of(...new Uint8Array(BigUint64Array.of(BASE, 0x701n, BASE + 9n).buffer), 5, 7, 0xff, 1), table)).toEqual([{ address: BASE, type: 1, length: 7 }, { address: BASE + 9n, type: 5, length: 7 }]);
   expect(() => readParavirt(new Uint8Array(15), table)).toThrow(expect.objectContaining({ code: "bad-table", address: table }));
 });

@@ -1,6 +1,4 @@
 /** `kreplica modules`: loads real modules of a real kernel, replicated as told, and shows what each costs. */
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { type Command, Option } from "commander";
 import { ModuleError, modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
 import { vmalloc, vmallocRfcV1 } from "@kreplica/vmalloc";
@@ -8,8 +6,8 @@ import { POLICIES } from "../assemble.js";
 import { InputError } from "../inputs/input-error.js";
 import { didYouMean } from "../inputs/nearest.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
-import { moduleDirectory, moduleFiles, type ModuleDirectory } from "../inputs/kernel-modules/directory.js";
 import { ITS_FEATURES, moduleHost } from "../inputs/kernel-modules/host.js";
+import { wantedModules } from "../inputs/kernel-modules/wanted.js";
 import { bootWithModules } from "../kernel-with-modules.js";
 import { loadModules, readInOrder, totalOf } from "../measure/load-modules.js";
 import { modulesText, type ModuleRun } from "../report/modules.js";
@@ -77,7 +75,7 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const postedPolicy = policyOf("first", options.replicate, nodes);
   const named = namesIn(options.replicate);
   const kernel = await readKernelFile(options.kernel, options.symbols);
-  const { directory, wanted } = wantedModules(options);
+  const { directory, wanted } = wantedModules({ ...options, release: kernel.release });
   const run = async (design: string, areas: typeof vmalloc, modulePolicy: ModulePolicy, most = Infinity): Promise<ModuleRun> => {
     const host = options.its ? moduleHost(kernel, ITS_FEATURES, true) : moduleHost(kernel);
     try {
@@ -117,34 +115,6 @@ async function act(options: Options, context: CommandContext): Promise<void> {
 function cpuMilliseconds(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
-}
-
-/** @throws InputError when nothing is asked for, or it is not there */
-function wantedModules(options: Options): { directory: ModuleDirectory; wanted: readonly string[] } {
-  const words = (options.load ?? "").split(",").filter((word) => word !== "");
-  if (words.length === 0 && !options.all) throw new InputError({ file: "--load", reason: "nothing to load", remedy: "name modules with --load, or give --all" });
-  const files = words.filter((word) => word.includes("/") || /\.ko(\.\w+)?$/.test(word));
-  if (files.length > 0 && files.length === words.length && options.modules === undefined && !options.all) {
-    const directory = moduleFiles(files);
-    return { directory, wanted: directory.names };
-  }
-  const folder = options.modules ?? besideKernel(options.kernel);
-  const directory = moduleDirectory(folder);
-  if (directory.names.length === 0) throw new InputError({ file: folder, field: "--modules", reason: "holds no module", remedy: "give lib/modules/<release> of a kernel package, or a folder of .ko, .ko.xz or .ko.zst files" });
-  if (options.all) return { directory, wanted: directory.names };
-  const wanted = words.map((word) => word.replace(/^.*\//, "").replace(/\.ko(\.\w+)?$/, "").replaceAll("-", "_"));
-  for (const name of wanted) {
-    if (directory.path(name) === undefined) throw new InputError({ file: "--load", reason: `there is no module ${name} in the folder`, remedy: didYouMean(name, directory.names, "see the names with --all --top 2000") });
-  }
-  return { directory, wanted };
-}
-
-/** A package has boot/vmlinuz-RELEASE and lib/modules/RELEASE. */
-function besideKernel(kernel: string): string {
-  const release = /vmlinu[xz]-([^/]+)$/.exec(kernel)?.[1];
-  const folder = release === undefined ? undefined : join(dirname(kernel), "..", "lib/modules", release);
-  if (folder === undefined || !existsSync(folder)) throw new InputError({ file: "--modules", reason: "no lib/modules lies beside the kernel", remedy: "give the folder" });
-  return folder;
 }
 
 /** Modules that `--replicate` names; none where it says all, none, or which sizes. */

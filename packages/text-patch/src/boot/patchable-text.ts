@@ -33,8 +33,8 @@ export interface PatchState {
   keyEnabled(key: bigint): boolean;
   /** What a static call calls; 0 for none. */
   staticCallTarget(key: bigint): bigint;
-  /** __static_call_return0. */
-  readonly staticCallReturn0: bigint;
+  /** __static_call_return0; undefined in kernels that have none (before 5.12): then no call is patched to return 0. */
+  readonly staticCallReturn0: bigint | undefined;
   /** CPUs present; with one, LOCK prefixes are taken out. */
   readonly cpus: number;
 }

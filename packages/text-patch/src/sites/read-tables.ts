@@ -17,8 +17,13 @@ import type { AlternativeSite, JumpLabelSite, ParavirtSite, StaticCallSite } fro
 const view = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 const from = (place: bigint, distance: number | bigint): bigint => BigInt.asUintN(64, place + BigInt(distance));
 
-function whole(bytes: Uint8Array, address: bigint, entry: number, table: string): void {
-  if (bytes.length % entry !== 0) throw new TextPatchError("bad-table", address, `${table} has ${bytes.length} bytes, not a multiple of ${entry}; the file is damaged or of an unknown kernel version`);
+/** A paravirt site without padding: address, type, length, and up to 5.10 two bytes of registers it may change. */
+const PARAVIRT_BYTES = 12;
+
+/** @param last bytes that the last entry may have instead */
+function whole(bytes: Uint8Array, address: bigint, entry: number, table: string, last = entry): void {
+  const rest = bytes.length % entry;
+  if (rest !== 0 && rest !== last) throw new TextPatchError("bad-table", address, `${table} has ${bytes.length} bytes, not a multiple of ${entry}; the file is damaged or of an unknown kernel version`);
 }
 
 /** Addresses in a table of 32-bit distances. @param skipZero padding that is not an entry, as .smp_locks has */
@@ -78,9 +83,10 @@ export function readAlternatives(bytes: Uint8Array, address: bigint, possible: (
 }
 
 export function readParavirt(bytes: Uint8Array, address: bigint): ParavirtSite[] {
-  whole(bytes, address, 16, ".parainstructions");
+  // Entries are aligned to 8 bytes before, not behind: the last may lack its padding (up to 5.10 it does).
+  whole(bytes, address, 16, ".parainstructions", PARAVIRT_BYTES);
   const data = view(bytes);
-  return Array.from({ length: bytes.length / 16 }, (_, i) => ({ address: data.getBigUint64(16 * i, true), type: bytes[16 * i + 8]!, length: bytes[16 * i + 9]! }));
+  return Array.from({ length: Math.ceil(bytes.length / 16) }, (_, i) => ({ address: data.getBigUint64(16 * i, true), type: bytes[16 * i + 8]!, length: bytes[16 * i + 9]! }));
 }
 
 export function readJumpTable(bytes: Uint8Array, address: bigint): JumpLabelSite[] {

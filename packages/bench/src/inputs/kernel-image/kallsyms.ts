@@ -4,6 +4,9 @@
  *
  *   up to 6.3:  offsets s32[n] | relative_base u64 | num_syms u32 | names | markers u32[] | seqs u24[n] | token_table | token_index
  *   from 6.4:   num_syms | names | markers | token_table | token_index | offsets | relative_base | seqs      each on 8 bytes
+ *   in 7.2:     num_syms | names | markers | token_table | token_index | offsets | seqs                      each on 4 bytes
+ *
+ * In the last an offset counts from the place it lies at itself, not from a base.
  *
  * Nothing points to these tables, so they are found by their shape: 256 strings, ten of which are the digits, followed by 256
  * ascending offsets that agree with the strings' lengths. Every step is checked; what does not fit gives undefined.
@@ -20,45 +23,60 @@ const LONGEST_AVERAGE = 128;
 /** A symbol with the letter `nm` gives it; upper case is global. */
 export interface KernelSymbol { readonly address: bigint; readonly type: string; readonly name: string }
 
-/** @param memory the image's bytes, or those of its rodata @returns symbols in address order, or undefined when there is no table */
-export function embeddedSymbols(memory: Uint8Array): KernelSymbol[] | undefined {
+/**
+ * @param memory the image's bytes, or those of its rodata
+ * @param base linked address of the first of them
+ * @returns symbols in address order, or undefined when there is no table
+ */
+export function embeddedSymbols(memory: Uint8Array, base: bigint): KernelSymbol[] | undefined {
   const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
   for (let at = find(memory, DIGITS, 0); at >= 0; at = find(memory, DIGITS, at + 1)) {
-    const tokens = tokenTable(memory, view, at);
-    const names = tokens && nameTable(memory, view, tokens);
-    const symbols = names && addresses(memory, view, tokens, names);
-    if (symbols) return symbols;
+    for (const alignment of [8, 4] as const) {
+      const tokens = tokenTable(memory, view, at, alignment);
+      const names = tokens && nameTable(memory, view, tokens);
+      const symbols = names && (alignment === 8 ? addresses : addressesFromPlaces)(memory, view, tokens, names, base);
+      if (symbols) return symbols;
+    }
   }
   return undefined;
 }
 
-interface Tokens { readonly start: number; readonly end: number; readonly text: readonly string[] }
+/** Bytes on which each of the tables begins. */
+type Alignment = 8 | 4;
 
-function tokenTable(memory: Uint8Array, view: DataView, digits: number): Tokens | undefined {
-  let start = digits;
-  // Back over the strings before the digits, each of which ends in a zero.
-  for (let strings = 0; strings < FIRST_DIGIT; strings++) {
-    start--;
+interface Tokens { readonly start: number; readonly end: number; readonly alignment: Alignment; readonly text: readonly string[] }
+
+const alignedUp = (at: number, alignment: Alignment): number => (at + alignment - 1) & -alignment;
+
+function tokenTable(memory: Uint8Array, view: DataView, digits: number, alignment: Alignment): Tokens | undefined {
+  let second = digits;
+  // Back over the strings before the digits, each of which ends in a zero, to the second: before the first there need be none.
+  for (let strings = 1; strings < FIRST_DIGIT; strings++) {
+    second--;
     do {
-      start--;
-      if (start < 0 || digits - start > 8192) return undefined;
-    } while (memory[start] !== 0);
-    start++;
+      second--;
+      if (second < 0 || digits - second > 8192) return undefined;
+    } while (memory[second] !== 0);
+    second++;
   }
   const text: string[] = [];
   const offsets: number[] = [];
-  let at = start;
-  for (let token = 0; token < 256; token++) {
+  let at = second;
+  for (let token = 1; token < 256; token++) {
     const end = memory.indexOf(0, at);
     if (end < 0 || end - at > 256) return undefined;
-    offsets.push(at - start);
+    offsets.push(at - second);
     text.push(decoder.decode(memory.subarray(at, end)));
     at = end + 1;
   }
-  const index = (at + 7) & ~7;
-  if (index + 512 > memory.length) return undefined;
-  for (let token = 0; token < 256; token++) if (view.getUint16(index + 2 * token, true) !== offsets[token]) return undefined;
-  return { start, end: index + 512, text };
+  const index = alignedUp(at, alignment);
+  if (index + 512 > memory.length || view.getUint16(index, true) !== 0) return undefined;
+  const first = view.getUint16(index + 2, true);
+  const start = second - first;
+  if (first === 0 || start < 0) return undefined;
+  for (let token = 1; token < 256; token++) if (view.getUint16(index + 2 * token, true) !== first + offsets[token - 1]!) return undefined;
+  text.unshift(decoder.decode(memory.subarray(start, second - 1)));
+  return { start, end: index + 512, alignment, text };
 }
 
 interface Names { readonly start: number; readonly count: number }
@@ -66,7 +84,8 @@ interface Names { readonly start: number; readonly count: number }
 /** Looks below the tokens for the markers (offset of every 256th name), then for the names they describe. */
 function nameTable(memory: Uint8Array, view: DataView, tokens: Tokens): Names | undefined {
   const lowest = Math.max(0, tokens.start - (64 << 20));
-  for (let markers = (tokens.start & ~7) - 8; markers >= lowest; markers -= 8) {
+  const { alignment } = tokens;
+  for (let markers = (tokens.start & -alignment) - alignment; markers >= lowest; markers -= alignment) {
     if (view.getUint32(markers, true) !== 0) continue;
     let blocks = 1;
     for (let last = 0; markers + 4 * blocks + 4 <= tokens.start; blocks++) {
@@ -75,20 +94,20 @@ function nameTable(memory: Uint8Array, view: DataView, tokens: Tokens): Names | 
       last = next;
     }
     if (blocks < 2) continue;
-    const found = namesBefore(memory, view, markers, blocks);
+    const found = namesBefore(memory, view, markers, blocks, alignment);
     if (found) return found;
   }
   return undefined;
 }
 
-function namesBefore(memory: Uint8Array, view: DataView, markers: number, blocks: number): Names | undefined {
+function namesBefore(memory: Uint8Array, view: DataView, markers: number, blocks: number, alignment: Alignment): Names | undefined {
   // The last marker may belong to what follows: seqs_of_names can look like one more.
   for (const used of [blocks, blocks - 1]) {
     if (used < 1) continue;
     const lastMarker = view.getUint32(markers + 4 * (used - 1), true);
-    for (let start = (markers - lastMarker - 2) & ~7; start >= 16 && start > markers - lastMarker - LONGEST_AVERAGE * 256; start -= 8) {
-      const count = view.getUint32(start - 8, true);
-      if (view.getUint32(start - 4, true) !== 0 || ((count + 255) >>> 8) !== used) continue;
+    for (let start = (markers - lastMarker - 2) & -alignment; start >= 16 && start > markers - lastMarker - LONGEST_AVERAGE * 256; start -= alignment) {
+      const count = view.getUint32(start - alignment, true);
+      if ((alignment === 8 && view.getUint32(start - 4, true) !== 0) || ((count + 255) >>> 8) !== used) continue;
       let at = start;
       let fits = true;
       for (let i = 0; i < count && fits; i++) {
@@ -96,7 +115,7 @@ function namesBefore(memory: Uint8Array, view: DataView, markers: number, blocks
         at = nameEnd(memory, at);
         fits &&= at <= markers;
       }
-      if (fits && ((at + 7) & ~7) === markers) return { start, count };
+      if (fits && alignedUp(at, alignment) === markers) return { start, count };
     }
   }
   return undefined;
@@ -119,18 +138,32 @@ function addresses(memory: Uint8Array, view: DataView, tokens: Tokens, names: Na
     if (base < 0xffff_ffff_8000_0000n) continue;
     let negative = false;
     for (let i = 0; i < count && !negative; i++) negative = view.getInt32(offsets + 4 * i, true) < 0;
-    const symbols: KernelSymbol[] = [];
-    for (let i = 0, at = names.start; i < count; i++, at = nameEnd(memory, at)) {
+    // With per-CPU addresses absolute: those are kept as they are, all others count down from base - 1.
+    return named(memory, tokens, names, (i) => {
       const offset = view.getInt32(offsets + 4 * i, true);
-      // With per-CPU addresses absolute: those are kept as they are, all others count down from base - 1.
-      const address = negative ? (offset >= 0 ? BigInt(offset) : base - 1n - BigInt(offset)) : base + BigInt(offset >>> 0);
-      let text = "";
-      for (let byte = nameStart(memory, at); byte < nameEnd(memory, at); byte++) text += tokens.text[memory[byte]!]!;
-      symbols.push({ address, type: text.charAt(0), name: text.slice(1) });
-    }
-    return symbols;
+      return negative ? (offset >= 0 ? BigInt(offset) : base - 1n - BigInt(offset)) : base + BigInt(offset >>> 0);
+    });
   }
   return undefined;
+}
+
+/** @param base linked address of the first byte */
+function addressesFromPlaces(memory: Uint8Array, view: DataView, tokens: Tokens, names: Names, base: bigint): KernelSymbol[] | undefined {
+  const offsets = tokens.end;
+  if (offsets + 4 * names.count > memory.length) return undefined;
+  const position = (i: number): number => offsets + 4 * i + view.getInt32(offsets + 4 * i, true);
+  for (let i = 1; i < names.count; i++) if (position(i) < position(i - 1)) return undefined;
+  return named(memory, tokens, names, (i) => base + BigInt(position(i)));
+}
+
+function named(memory: Uint8Array, tokens: Tokens, names: Names, addressOf: (i: number) => bigint): KernelSymbol[] {
+  const symbols: KernelSymbol[] = [];
+  for (let i = 0, at = names.start; i < names.count; i++, at = nameEnd(memory, at)) {
+    let text = "";
+    for (let byte = nameStart(memory, at); byte < nameEnd(memory, at); byte++) text += tokens.text[memory[byte]!]!;
+    symbols.push({ address: addressOf(i), type: text.charAt(0), name: text.slice(1) });
+  }
+  return symbols;
 }
 
 function find(memory: Uint8Array, wanted: Uint8Array, from: number): number {

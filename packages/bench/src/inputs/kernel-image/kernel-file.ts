@@ -68,7 +68,7 @@ export async function kernelFromBytes(bytes: Uint8Array, file: string, list?: re
       symbols = fromElf.filter((symbol) => symbol.section !== 0 && symbol.name !== "").map((symbol) => ({ address: symbol.value, type: symbol.binding === 0 ? "t" : "T", name: symbol.name }));
     }
     if (!symbols) {
-      symbols = embeddedSymbols(memory);
+      symbols = embeddedSymbols(memory, base);
       symbolsFrom = symbols ? "kallsyms in the image" : "none";
     }
     const tableEnd = Math.max(elf.header.sectionOffset + 64 * elf.header.sectionCount, ...elf.sections.map((section) => (elf.bytesOf(section).length > 0 ? section.offset + section.size : 0)));

@@ -2,9 +2,11 @@
  * The relocation lists behind a kernel's ELF image, which KASLR applies: addresses of words that hold a linked address.
  *
  *   ... ELF | 0 | 64-bit places | 0 | inverse 32-bit places | 0 | 32-bit places | end      each 32 bits, read backwards
+ *   ... ELF | 0 | 64-bit places | 0 | 32-bit places | end                                  from 6.15
  *
- * An inverse place is relative to a per-CPU address, which does not move, from text, which does.
- * Source: arch/x86/boot/compressed/misc.c handle_relocations (format only).
+ * An inverse place is relative to a per-CPU address, which does not move, from text, which does; from 6.15 per-CPU addresses lie in the
+ * image like all others. Places of a list ascend in the file, which is how two lists are told from three with a zero lost between them.
+ * Source: arch/x86/boot/compressed/misc.c handle_relocations, arch/x86/tools/relocs.c (format only); commit "x86/boot: Remove inverse relocations".
  */
 import { InputError } from "../input-error.js";
 
@@ -14,6 +16,7 @@ const TOP = 0xffff_ffff_0000_0000n;
 /** Places by how they are changed, each a linked address's low 32 bits, in the order KASLR applies them. */
 export interface KernelRelocations {
   readonly word32: Uint32Array;
+  /** Empty from 6.15. */
   readonly inverse32: Uint32Array;
   readonly word64: Uint32Array;
 }
@@ -22,7 +25,7 @@ export interface KernelRelocations {
  * @param tail what lies behind the ELF image, a multiple of 4 bytes
  * @param offset where it begins, for errors
  * @returns undefined when nothing lies there: a vmlinux, or a kernel built without KASLR
- * @throws InputError when it is not three lists
+ * @throws InputError when it is neither three lists nor two
  */
 export function readRelocationLists(tail: Uint8Array, file: string, offset: number): KernelRelocations | undefined {
   if (tail.length === 0) return undefined;
@@ -41,10 +44,18 @@ export function readRelocationLists(tail: Uint8Array, file: string, offset: numb
     return places;
   };
   const word32 = list("32-bit");
-  const inverse32 = list("inverse 32-bit");
+  const second = list("second");
+  if (at === 0) {
+    for (const [name, places] of [["32-bit", word32], ["64-bit", second]] as const) {
+      // They were read backwards.
+      const wrong = places.findIndex((place, i) => i > 0 && place > places[i - 1]!);
+      if (wrong >= 0) fault(0, `the ${name} list of two does not ascend at ${places[wrong]!.toString(16)}: a list's beginning is lost`);
+    }
+    return { word32, inverse32: new Uint32Array(0), word64: second };
+  }
   const word64 = list("64-bit");
   if (at !== 0) fault(0, `${at} bytes before the first list belong to none`);
-  return { word32, inverse32, word64 };
+  return { word32, inverse32: second, word64 };
 }
 
 /**

@@ -27,6 +27,10 @@ export function stateOf(kernel: KernelFile, memory: Uint8Array, base: bigint, de
     if (address === undefined) throw new InputError({ file: kernel.file, field: name, reason: "has no such symbol", remedy: "give the System.map of the same build" });
     return address + delta;
   };
+  const optional = (name: string): bigint | undefined => {
+    const address = kernel.symbol(name);
+    return address === undefined ? undefined : address + delta;
+  };
   const word = (address: bigint): number => view.getUint32(Number(address - base), true);
   const quad = (address: bigint): bigint => view.getBigUint64(Number(address - base), true);
   const cpu = need("boot_cpu_data");
@@ -56,7 +60,8 @@ export function stateOf(kernel: KernelFile, memory: Uint8Array, base: bigint, de
     },
     keyEnabled: (key) => (word(key) | 0) > 0,
     staticCallTarget: (key) => quad(key),
-    staticCallReturn0: need("__static_call_return0"),
+    // Kernels before 5.12 have none.
+    staticCallReturn0: optional("__static_call_return0"),
     cpus: 2,
   };
 }

@@ -44,6 +44,19 @@ export function moduleFiles(files: readonly string[]): ModuleDirectory {
   return ofPaths(new Map(files.map((file) => [moduleName(basename(file)), file])), undefined);
 }
 
+/** A folder with files in the place of what it has under their names; what these need, they say themselves. */
+export function withFiles(directory: ModuleDirectory, files: readonly string[]): ModuleDirectory {
+  if (files.length === 0) return directory;
+  const given = moduleFiles(files);
+  const isGiven = (name: string): boolean => given.path(name) !== undefined;
+  return {
+    names: [...new Set([...given.names, ...directory.names])],
+    path: (name) => given.path(name) ?? directory.path(name),
+    read: (name) => (isGiven(name) ? given : directory).read(name),
+    needs: directory.needs && new Map([...directory.needs].filter(([name]) => !isGiven(name))),
+  };
+}
+
 function ofPaths(paths: ReadonlyMap<string, string>, dependencies: string | undefined): ModuleDirectory {
   return {
     names: [...paths.keys()],

@@ -38,11 +38,12 @@ export function moduleHost(kernel: KernelFile, features: ReadonlySet<number> = D
   };
   const section = (name: string) => kernel.sections.find((each) => each.name === name);
   const exports: ExportedSymbol[] = [];
-  for (const suffix of ["", "_gpl"]) {
+  const flags = section("__kflagstab");
+  for (const suffix of flags ? [""] : ["", "_gpl"]) {
     const table = section(`__ksymtab${suffix}`) ?? fault(`__ksymtab${suffix}`, "has no such section");
     const sums = section(`__kcrctab${suffix}`);
     const found = readExports(source, {
-      start: signedOf(table.address), bytes: Number(table.bytes), gpl: suffix === "_gpl", ...(sums ? { checksums: signedOf(sums.address) } : {}),
+      start: signedOf(table.address), bytes: Number(table.bytes), gpl: suffix === "_gpl", ...(sums ? { checksums: signedOf(sums.address) } : {}), ...(flags ? { flags: signedOf(flags.address) } : {}),
     }, undefined);
     exports.push(...(found ?? fault(table.name, "has an entry that leads out of the image")));
   }
@@ -59,7 +60,7 @@ export function moduleHost(kernel: KernelFile, features: ReadonlySet<number> = D
   const keys = trampolineKeys(kernel, source);
   return {
     identity: { vermagic: new TextDecoder("latin1").decode(magic.subarray(0, magic.indexOf(0))) },
-    symbols: new SymbolTable(exports), percpuStart: Number(kernel.symbol("__per_cpu_end") ?? 0x3_4000n),
+    symbols: new SymbolTable(exports), percpuStart: signedOf(kernel.symbol("__per_cpu_end") ?? 0x3_4000n),
     patching: running, staticCallKey: (trampoline) => keys.get(trampoline),
   };
 }
