@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { dataFile } from "../src/data-files.js";
 import { isZstd, unzstd, ZstdError, ZstdStream } from "../src/inputs/zstd.js";
+import { unzstdWhole } from "../src/inputs/zstd-frame.js";
 
 const packed = new Uint8Array(readFileSync(dataFile("traces/hsw-mount.kt.zst")));
 const plain = unzstd(packed);
@@ -57,6 +58,58 @@ describe("zstd frames", () => {
     expect(Buffer.compare(unzstd(both), joined(plain, Uint8Array.from([7, 8])))).toBe(0);
     expect(isZstd(Uint8Array.from([0x28, 0xb5, 0x2f]))).toBe(false);
   });
+
+  test("at once as in pieces: with a length known and a checksum, whatever the window; all else is left to the stream", ({ skip }) => {
+    const inPieces = (bytes: Uint8Array): Uint8Array => {
+      const parts: Uint8Array[] = [];
+      const stream = new ZstdStream((part) => { parts.push(part); });
+      stream.push(bytes);
+      stream.finish();
+      return joined(...parts);
+    };
+    expect(Buffer.compare(unzstdWhole(joined(skippable([9]), packed, packed), 2 ** 31, undefined)!, joined(plain, plain))).toBe(0);
+    expect(unzstdWhole(packed, plain.length - 1, undefined)).toBeUndefined();
+    expect(unzstdWhole(raw([1, 2, 3]), 10, 3)).toBeUndefined();
+    if (!zstd([], plain)) skip();
+    // As kernels are packed: from a pipe, hence without a length, and with a window of 128 MiB.
+    for (const input of [plain, plain.subarray(0, 300), plain.subarray(0, 1), new Uint8Array(300_000), Uint8Array.from({ length: 500_000 }, (_, i) => (Math.imul(i, 0x9e37_79b1) >>> 13) & 255)]) {
+      for (const words of [["-1"], ["-19"], ["--ultra", "-22", "--long=27"]]) {
+        const unsized = zstd([...words, "--no-content-size"], input)!;
+        expect(unzstdWhole(unsized, input.length, undefined)).toBeUndefined();
+        expect(unzstdWhole(unsized, input.length, input.length + 1)).toBeUndefined();
+        expect(Buffer.compare(unzstdWhole(unsized, input.length, input.length)!, input), words.join(" ")).toBe(0);
+        // The stream is slow where the window is large: that is why.
+        if (words.length === 1) expect(Buffer.compare(inPieces(unsized), input)).toBe(0);
+        expect(unzstdWhole(zstd([...words, "--no-check"], input)!, input.length, input.length)).toBeUndefined();
+      }
+    }
+  });
+
+  test("thousands of wrong bytes at once: an error that names a place, or the bytes as they were", () => {
+    const frames = joined(packed.subarray(0, packed.length), raw([1, 2, 3, 4], 0x20));
+    const right = joined(plain, Uint8Array.of(1, 2, 3, 4));
+    let refused = 0;
+    let seed = 1;
+    const random = (below: number): number => {
+      seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((seed / 2 ** 32) * below);
+    };
+    for (let i = 0; i < 2000; i++) {
+      const bytes = frames.slice(0, i % 5 === 0 ? random(frames.length) : frames.length);
+      // Headers more often than what lies between.
+      for (let n = 0; n <= i % 3 && bytes.length > 0; n++) bytes[random(i % 2 === 0 ? Math.min(40, bytes.length) : bytes.length)] = random(256);
+      try {
+        const out = unzstd(bytes, right.length + 100);
+        // The raw frame has no checksum: what is wrong in it cannot be told.
+        expect(Buffer.compare(out.subarray(0, plain.length), plain)).toBe(0);
+      } catch (error) {
+        if (!(error instanceof ZstdError)) throw error;
+        expect(error.offset).toBeLessThanOrEqual(bytes.length);
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(1000);
+  }, 240_000);
 
   test("every bit that is wrong is noticed, but for those that say nothing", () => {
     for (let at = 0; at < packed.length; at += 61) {

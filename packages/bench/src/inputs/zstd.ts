@@ -10,6 +10,7 @@
  */
 import { Decompress } from "fzstd";
 import xxhash from "xxhash-wasm";
+import { unzstdWhole } from "./zstd-frame.js";
 
 const { create64 } = await xxhash();
 
@@ -38,8 +39,16 @@ export const isZstd = (bytes: Uint8Array): boolean => {
   return magic === FRAME || (magic & ~15) >>> 0 === SKIPPABLE;
 };
 
-/** All of a packed file. @param limit bytes it may unpack to @throws ZstdError */
-export function unzstd(packed: Uint8Array, limit = 2 ** 31): Uint8Array<ArrayBuffer> {
+/**
+ * All of a packed file.
+ *
+ * @param limit bytes it may unpack to
+ * @param expected bytes it should unpack to, where somebody else knows: makes a frame fast that does not say so itself
+ * @throws ZstdError
+ */
+export function unzstd(packed: Uint8Array, limit = 2 ** 31, expected?: number): Uint8Array<ArrayBuffer> {
+  const atOnce = unzstdWhole(packed, limit, expected);
+  if (atOnce) return atOnce;
   const parts: Uint8Array[] = [];
   let length = 0;
   const stream = new ZstdStream((part) => {

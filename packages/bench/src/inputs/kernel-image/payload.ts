@@ -60,7 +60,7 @@ export async function unpackKernel(bytes: Uint8Array, file: string): Promise<Unp
       if (end instanceof Lz4Fault) return fault(start + end.offset, "LZ4 payload", end.reason, AGAIN);
       elf = elf.subarray(0, end);
     } else if (packing === "gzip") elf = gunzip(bytes.subarray(start, start + length), declared);
-    else if (packing === "zstd") elf = unzstd(packed, declared);
+    else if (packing === "zstd") elf = unzstd(packed, declared, declared);
     else elf = await unxz(packed, declared);
   } catch (error) {
     if (error instanceof InputError) throw error;
