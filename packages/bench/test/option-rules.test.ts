@@ -40,7 +40,7 @@ const SHORT: Readonly<Record<string, readonly (readonly string[])[]>> = {
 /** Values for options that take neither a number nor one of several words. */
 const VALUES: Readonly<Record<string, string>> = {
   "--machine": "tiny-2-node", "--base": "tiny-2-node", "--kernel": "nothing", "--system-map": "nothing", "--symbols": "nothing", "--modules": ".", "--load": "ext4", "--place": "0",
-  "--replicate": "none", "--traces": "nothing", "--test": "kill", "--from": "hsw", "--run": "nothing", "--program": "filter", "--save": "nothing/there", "--replay": "nothing.json",
+  "--replicate": "none", "--traces": "nothing", "--reported": "nothing", "--recorded-kernel": "nothing", "--test": "kill", "--from": "hsw", "--run": "nothing", "--program": "filter", "--save": "nothing/there", "--replay": "nothing.json",
 };
 
 /** Thrown out of a command when it reads the option that is watched: what it then does with it is another test's. */

@@ -3,13 +3,14 @@ import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { BpfError, type BpfObject, disassembleOne, helpersOf, readObject, verify } from "@kreplica/bpf";
 import { InputError } from "../inputs/input-error.js";
+import { inputPath } from "../inputs/input-file.js";
 import { didYouMean } from "../inputs/nearest.js";
 import { runBpf, type BpfRun } from "../measure/run-bpf.js";
 import { bpfText, refusedText } from "../report/bpf.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addMachineOptions, jsonOption, type JsonOption, type MachineOptions, masterNodeOption, type PlacementOptions, policyOption, readMachine, readPlacement } from "./options.js";
 import { declareRules } from "./rules.js";
-import { choiceOption, numberOption } from "./values.js";
+import { choiceOption, fileOption, numberOption } from "./values.js";
 
 interface Options extends MachineOptions, PlacementOptions, JsonOption {
   readonly run?: string;
@@ -25,8 +26,8 @@ export function registerBpf(program: Command, context: CommandContext): void {
   const command = program.command("bpf")
     .summary("verify, compile and run a BPF object on every node, its code shared or replicated")
     .description("Loads an object built by clang -target bpf as libbpf would, verifies its programs, compiles them to x86-64, runs each on a CPU of every node with cold caches, and shows where the code was fetched from.")
-    .argument("<file.o>", "object file")
-    .addOption(new Option("--run <file>", "bytes of the context, or the packet for programs that have one (default: zeros)"))
+    .argument("<file.o>", "object file", (path: string) => inputPath(path, "<file.o>"))
+    .addOption(fileOption("--run <file>", "bytes of the context, or the packet for programs that have one (default: zeros)"))
     .addOption(new Option("--program <names>", "programs, separated by commas (default: all)"))
     .addOption(new Option("--verify-only", "print the verifier's log and stop"))
     .addOption(new Option("--disassemble", "print the instructions as linked and stop"))

@@ -20,7 +20,7 @@ import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-o
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { jsonOption, type JsonOption, levelsOption, policyOption } from "./options.js";
 import { declareRules } from "./rules.js";
-import { choiceOption, numberOption, SEEDS } from "./values.js";
+import { choiceOption, fileOption, numberOption, SEEDS } from "./values.js";
 
 interface Options extends JsonOption, KernelOption {
   readonly policy: string; readonly nodes?: number; readonly levels?: "4" | "5"; readonly pti?: "on" | "off"; readonly kasan?: boolean;
@@ -66,7 +66,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
     .addOption(choiceOption("--compare <when>", "with the same run on a single-copy kernel: not, at its end, or after each operation", ["off", "end", "step"], "end"))
     .addOption(new Option("--schedules", "in place of random runs, small scenes with a second operation after every single table store of the first"))
     .addOption(new Option("--save <file>", "write the first counterexample there"))
-    .addOption(new Option("--replay <file>", "run a saved counterexample again"))
+    .addOption(fileOption("--replay <file>", "run a saved counterexample again"))
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica check", "the corrected series: nothing is found"],

@@ -14,7 +14,7 @@ import { testOf } from "../trace/peek.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
 import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, levelsOption, type MachineOptions, type PlacementOptions, policyOption, readMachine, readPlacement } from "./options.js";
-import { NODE_IDS, numberOption } from "./values.js";
+import { fileOption, NODE_IDS, numberOption } from "./values.js";
 
 type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly work: boolean; readonly reported?: string; readonly alignment?: boolean };
 
@@ -24,13 +24,13 @@ export function registerCompare(program: Command, context: CommandContext): void
     .description("Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.");
   addPlacementOptions(addKernelOption(addMachineOptions(command)))
     .addOption(numberOption("--data-node <number>", "node of the test's data", NODE_IDS, "the CPU's, or the nearest with memory"))
-    .addOption(new Option("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"))
+    .addOption(fileOption("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"))
     .addOption(new Option("--test <names...>", "only these tests, by name: fork-1, mount, ..."))
     .addOption(policyOption("what is compared with a single copy"))
     .addOption(levelsOption("4"))
     .addOption(new Option("--no-pti", "boot without page-table isolation; the recorded kernel had it"))
     .addOption(new Option("--no-work", "leave out what replication itself does in fork, exec and exit: the difference is all it costs, lines it displaces included"))
-    .addOption(new Option("--reported <file>", "gains somebody reported of this machine, to stand beside: JSON { source, machine, figures: [{ test, hot, cold }] } in percent, or CSV with the columns test, hot, cold (default: the authors', on their machine)"))
+    .addOption(fileOption("--reported <file>", "gains somebody reported of this machine, to stand beside: JSON { source, machine, figures: [{ test, hot, cold }] } in percent, or CSV with the columns test, hot, cold (default: the authors', on their machine)"))
     .addOption(new Option("--alignment", "measure what patch 06's alignment gains by itself in the long run, too: a third run of it"))
     .addOption(jsonOption())
     .addHelpText("after", examples(

@@ -1,16 +1,17 @@
 /** `--kernel` and `--system-map`: a real kernel in place of the traced one, for every command that boots. */
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
 import { InputError } from "../inputs/input-error.js";
 import { bootableImage } from "../inputs/kernel-image/bootable.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
+import { fileOption } from "./values.js";
 
 /** As commander fills them in. */
 export interface KernelOption { readonly kernel?: string; readonly systemMap?: string }
 
 export const addKernelOption = (command: Command): Command => command
-  .addOption(new Option("--kernel <file>", "boot this kernel, with its real bytes: vmlinux, or vmlinuz packed with gzip, lz4, xz or zstd (default: the traced kernel's layout)"))
-  .addOption(new Option("--system-map <file>", "its System.map or a copy of /proc/kallsyms (default: the symbols in the image itself)"));
+  .addOption(fileOption("--kernel <file>", "boot this kernel, with its real bytes: vmlinux, or vmlinuz packed with gzip, lz4, xz or zstd (default: the traced kernel's layout)"))
+  .addOption(fileOption("--system-map <file>", "its System.map or a copy of /proc/kallsyms (default: the symbols in the image itself)"));
 
 /** The kernel named, as plain data that a worker can be handed. @throws InputError for a map without a kernel */
 export function kernelNamed({ kernel, systemMap }: KernelOption): { readonly file: string; readonly systemMap?: string } | undefined {

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { loadMachine } from "../inputs/machine/load.js";
 import { InputError } from "../inputs/input-error.js";
+import { inputPath } from "../inputs/input-file.js";
 import { machineDocument } from "../inputs/machine/json-machine.js";
 import { presets } from "../inputs/presets/index.js";
 import { machineListText, machineText } from "../report/machine.js";
@@ -12,14 +13,14 @@ export function registerMachine(program: Command, context: CommandContext): void
   program.command("machine")
     .summary("list the machines, or show one with the source of every number")
     .description("Without an argument: the machines that come with kreplica. With one: its nodes, CPUs, caches, TLBs, latency and bandwidth between nodes, costs, what is provisional, and what each number rests on.")
-    .argument("[machine]", "preset, or own machine: a JSON file (its schema: data/machine.schema.json in the package), the output of `numactl --hardware` or of Intel MLC, or a copy of /sys/devices/system/node")
+    .argument("[machine]", "preset, or own machine: a JSON file (its schema: data/machine.schema.json in the package), the output of `numactl --hardware` or of Intel MLC, or a copy of /sys/devices/system/node; - is standard input", (path: string) => inputPath(path, "[machine]"))
     .addOption(baseOption())
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica machine", "the presets"],
       ["kreplica machine e5-2690v3-2s", "one of them in full"],
       ["kreplica machine e5-2690v3-2s --json > mine.json", "a file to start an own machine from"],
-      ["numactl --hardware > box.txt; kreplica machine box.txt", "this computer, latencies from distances"],
+      ["numactl --hardware | kreplica machine -", "this computer, latencies from distances"],
       ["mlc >> box.txt; kreplica machine box.txt", "the same with measured latencies"],
       ["kreplica machine /sys/devices/system/node", "this computer, its sockets and cores as the firmware says"],
     ) + exitCodes)

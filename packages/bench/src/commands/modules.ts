@@ -14,7 +14,7 @@ import { modulesText, type ModuleRun } from "../report/modules.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addMachineOptions, addPlacementOptions, jsonOption, policyOption, readMachine, readPlacement, type JsonOption, type MachineOptions, type PlacementOptions } from "./options.js";
 import { declareRules } from "./rules.js";
-import { numberOption } from "./values.js";
+import { fileOption, numberOption } from "./values.js";
 
 /** Modules loaded, and forgotten, before times are compared. */
 const WARM_UP = 100;
@@ -37,8 +37,8 @@ export function registerModules(program: Command, context: CommandContext): void
   const command = program.command("modules")
     .summary("load a real kernel's modules, copies on every node, and show what each costs")
     .description("Boots a real kernel file on a machine, loads its modules as the kernel does (layout, symbols, relocations, patch sites, permissions), gives every node copies of their text and rodata, and prints bytes, table stores, flushes and time.")
-    .requiredOption("--kernel <file>", "vmlinux or vmlinuz the modules were built for")
-    .addOption(new Option("--symbols <file>", "its System.map, when the file has no kallsyms"))
+    .addOption(fileOption("--kernel <file>", "vmlinux or vmlinuz the modules were built for").makeOptionMandatory())
+    .addOption(fileOption("--symbols <file>", "its System.map, when the file has no kallsyms"))
     .addOption(new Option("--modules <folder>", "lib/modules/<release> (default: the one beside the kernel's package)"))
     .addOption(new Option("--load <names>", "modules to load, by name or .ko file, separated by commas; what they need is loaded first"))
     .addOption(new Option("--all", "every module of the folder"))

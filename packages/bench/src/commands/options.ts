@@ -6,7 +6,7 @@ import { formatCpuList } from "../inputs/cpu-list.js";
 import { InputError } from "../inputs/input-error.js";
 import { loadMachine } from "../inputs/machine/load.js";
 import { defaultPreset, presets } from "../inputs/presets/index.js";
-import { choiceOption, CPU_IDS, NODE_IDS, numberOption } from "./values.js";
+import { choiceOption, CPU_IDS, fileOption, NODE_IDS, numberOption } from "./values.js";
 
 export { wholeNumber } from "./values.js";
 
@@ -24,7 +24,7 @@ export const jsonOption = (): Option => new Option("--json", "print one JSON doc
 
 /** Adds `--machine` and `--base`; read them with {@link readMachine}. */
 export const addMachineOptions = (command: Command): Command => command
-  .addOption(new Option("--machine <name|file|dir>", `preset, or own machine: JSON, output of \`numactl --hardware\` or Intel MLC, or a copy of /sys/devices/system/node (default: ${defaultPreset.name})`))
+  .addOption(fileOption("--machine <name|file|dir>", `preset, or own machine: JSON, output of \`numactl --hardware\` or Intel MLC, or a copy of /sys/devices/system/node (default: ${defaultPreset.name})`))
   .addOption(baseOption());
 
 /** `--master-node`; {@link readPlacement} checks it. @param otherwise which node it is when not given */

@@ -1,6 +1,7 @@
 /** Runs one command line: registers the commands, turns what is thrown into one line and an exit code. */
 import { Command, CommanderError } from "commander";
 import { InputError } from "../inputs/input-error.js";
+import { beginInputs, withShownPaths } from "../inputs/input-file.js";
 import { nearest } from "../inputs/nearest.js";
 import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";
 
@@ -20,7 +21,9 @@ export interface RunSurroundings {
 
 /** @returns the exit code; never throws */
 export async function run(words: readonly string[], commands: readonly RegisterCommand[], surroundings: RunSurroundings): Promise<number> {
-  const { out, error, screen, progress, debug, version } = surroundings;
+  const { screen, progress, debug, version } = surroundings;
+  const out = (text: string): void => surroundings.out(withShownPaths(text));
+  const error = (text: string): void => surroundings.error(withShownPaths(text));
   let failed = false;
   const program = new Command("kreplica")
     .description("An executable model of kernel text and rodata replication on NUMA machines (x86-64, a Linux RFC of 12 patches): boots a kernel on a modelled machine, replays recorded kernel traces, and says what replication gains and costs.")
@@ -35,6 +38,7 @@ export async function run(words: readonly string[], commands: readonly RegisterC
     .showSuggestionAfterError(true)
     .exitOverride();
   const context: CommandContext = { print: out, remark: (text) => error(`kreplica: ${text}\n`), screen, progress, checkFailed: () => { failed = true; } };
+  beginInputs((text) => context.remark(text));
   for (const register of commands) register(program, context);
   for (const command of program.commands) command.showHelpAfterError(`Try: kreplica ${command.name()} --help`);
   program.showHelpAfterError("Try: kreplica --help");

@@ -1,6 +1,7 @@
 /** What an option's value may be: numbers within a documented range, one of several words. Told in the help, refused the same way everywhere. */
 import { Option } from "commander";
 import { InputError } from "../inputs/input-error.js";
+import { inputPath } from "../inputs/input-file.js";
 import { didYouMean } from "../inputs/nearest.js";
 
 /** Whole numbers from `least` to `most`, both included. */
@@ -41,6 +42,12 @@ export function numberOption(flags: string, description: string, range: Range, f
 
 /** Which range an option has, for the test that goes through all of them: a number is told by its flags. */
 export const isNumberOption = (option: Option): boolean => /<(number|count)>/.test(option.flags);
+
+/** An option whose value is a file: `-` is standard input, and a pipe is read to its end first, so that it can be opened like a file. */
+export function fileOption(flags: string, description: string): Option {
+  const option = new Option(flags, description);
+  return option.argParser((path: string) => inputPath(path, option.long!));
+}
 
 /**
  * An option whose value is one of several words, or with `<names...>` several of them; a word that is none gets a suggestion.

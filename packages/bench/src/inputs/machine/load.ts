@@ -3,6 +3,7 @@ import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { allFaults, InputError, whyNot } from "../input-error.js";
+import { shownPath } from "../input-file.js";
 import { nearest } from "../nearest.js";
 import { defaultPreset, preset, presets } from "../presets/index.js";
 import { checkMachine } from "./check.js";
@@ -31,7 +32,7 @@ function presetNamed(name: string, option: string): MachineSpec {
 
 /** kebab-case of a file's name without its last extension. */
 function nameFor(path: string): string {
-  const stem = basename(path).replace(/\.[^.]*$/, "").toLowerCase().replace(/[^a-z0-9.]+/g, "-").replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
+  const stem = basename(/^\/(dev\/fd|proc\/)/.test(shownPath(path)) ? "pipe" : shownPath(path)).replace(/\.[^.]*$/, "").toLowerCase().replace(/[^a-z0-9.]+/g, "-").replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
   return stem.slice(0, 80) || "machine";
 }
 
