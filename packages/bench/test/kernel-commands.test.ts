@@ -106,15 +106,6 @@ describe("check", () => {
     }
     expect((await kreplica.run(["check", "--compare", "never"])).error).toMatch(/--compare.*off, end, step/s);
   });
-  test("rfc-v1: found, printed, saved, replayed", async () => {
-    const file = join(folder, "bad.json");
-    const found = await kreplica.run(["check", "--policy", "rfc-v1", "--nodes", "2", "--levels", "4", "--pti", "off", "--runs", "8", "--save", file]);
-    expect(found.code).toBe(1);
-    expect(found.out).toMatch(/rfc-v1: \d+ runs.*1 kinds of kernel go wrong/);
-    expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({ schema: "kreplica.counterexample/1", policy: "rfc-v1", nodes: 2, levels: 4, pti: false });
-    const again = await kreplica.run(["check", "--replay", file]);
-    expect(again.code).toBe(1);
-  });
   test("a file that is no counterexample is named", async () => {
     const file = join(folder, "no.json");
     writeFileSync(file, "{\"schema\":\"kreplica.counterexample/1\",\"policy\":\"per-node\"}");

@@ -49,11 +49,26 @@ export function failureOf(kernel: BootOptions, operations: readonly Operation[],
 /** How a list is tried. */
 type Trial = Pick<CampaignOptions, "comparison" | "families">;
 
-/** Takes away what is not needed: halves, quarters, single operations, until nothing more can go. @param trials boots it may cost */
-export function shrink(kernel: BootOptions, operations: readonly Operation[], invariant: string, { comparison, families }: Trial = {}, trials = 400): { operations: Operation[]; failure: CheckFailure } | undefined {
-  const repertoire = new Repertoire(families);
+/** What is left of a list that was shrunk, and how it fails. */
+export interface Shrunk { readonly operations: readonly Operation[]; readonly failure: CheckFailure }
+
+/** As {@link shrinkSteps}, all at once. */
+export function shrink(kernel: BootOptions, operations: readonly Operation[], invariant: string, trial: Trial = {}, trials = 400): Shrunk | undefined {
+  const steps = shrinkSteps(operations, invariant, (candidate) => failureOf(kernel, candidate, trial.comparison, trial.families), new Repertoire(trial.families), trials);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/**
+ * Takes away what is not needed: halves, quarters, single operations, until nothing more can go. Yields after each list tried.
+ * @param attempt runs a list on a fresh kernel @param trials lists it may try @returns undefined when the whole list does not fail that way
+ */
+export function* shrinkSteps(operations: readonly Operation[], invariant: string, attempt: (candidate: readonly Operation[]) => CheckFailure | undefined, repertoire: Repertoire, trials = 400): Generator<void, Shrunk | undefined> {
   let best = [...operations];
-  let failure = failureOf(kernel, best, comparison, families);
+  let failure = attempt(best);
+  yield;
   if (failure?.invariant !== invariant) return undefined;
   for (let size = Math.ceil(best.length / 2); size >= 1 && trials > 0;) {
     let removed = false;
@@ -64,7 +79,8 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
       let found: CheckFailure | undefined;
       for (const each of [candidate, ...sooner]) {
         trials--;
-        found = failureOf(kernel, each, comparison, families);
+        found = attempt(each);
+        yield;
         if (found?.invariant !== invariant) continue;
         best = each;
         failure = found;
@@ -79,7 +95,8 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
         for (const simpler of repertoire.simpler(best[at]!)) {
           const candidate = best.map((other, index) => (index === at ? simpler : other));
           trials--;
-          const found = failureOf(kernel, candidate, comparison, families);
+          const found = attempt(candidate);
+          yield;
           if (found?.invariant === invariant) { best = candidate; failure = found; removed = true; break; }
         }
       }

@@ -1,11 +1,11 @@
 /** A rule that was broken while a kernel was checked. */
-import { INVARIANTS } from "@kreplica/numa-replication";
+import { INVARIANTS, type Violation } from "@kreplica/numa-replication";
 
 /** Thrown by the harness and by every operation family; caught by the campaign, which shrinks the way to it. */
 export class CheckFailure extends Error {
   override readonly name = "CheckFailure";
-  /** @param invariant id of the rule, as in invariants.md @param detail what was seen, with numbers */
-  constructor(readonly invariant: string, readonly detail: string) { super(`${invariant}: ${detail}`); }
+  /** @param invariant id of the rule, as in invariants.md @param detail what was seen, with numbers @param before rules that the boot had left broken */
+  constructor(readonly invariant: string, readonly detail: string, readonly before: readonly Violation[] = []) { super(`${invariant}: ${detail}`); }
 }
 
 /** The rule behind an id; empty when there is none. */

@@ -5,10 +5,13 @@
 import { bind, inject, injectable, plugin, type Plugin, token } from "@kreplica/di";
 import { Machine, NONE } from "@kreplica/hw-x86";
 import {
-  AddressSpaces, BootMemory, bootRoot, CpuState, directAddress, imageAddress, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, LDT_SLOT, MemoryHotplug,
+  AddressSpaces, BootMemory, bootRoot, CpuState, directAddress, imageAddress, invariant, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, LDT_SLOT, MemoryHotplug,
   PageAllocator, pagesOf, PGD_ORDER, Processes, ReplicaView, SwitchMm, TableMemory, type TableRoot, walk,
 } from "@kreplica/mm-core";
 import { cloneBelow } from "@kreplica/numa-replication";
+
+/** What Linux fills freed init memory with. */
+const POISON_FREE_INITMEM = 0xcc;
 
 /** What a defect may take hold of. */
 class Kernel {
@@ -117,6 +120,39 @@ export const CORE_DEFECTS = {
       const space = create(...given);
       if (space) after(space, "mapLdt", () => { for (const node of space.pgdNodes.slice(1)) entries.write(space.pgd(node) + 1, LDT_SLOT, 0, 0); });
       return space;
+    };
+  }),
+  /**
+   * A kernel without modules keeps numa_pgt in init data (__initdata_or_module): free_initmem gives it back, poisoned, before the step that
+   * copies rodata asks it where to. An entry is three pointers, to a node's PGD, text and rodata.
+   * @source Linux init.h, __initdata_or_module; mm/page_poison, POISON_FREE_INITMEM
+   */
+  D13: defect("D13", ({ view, early, boot, image, layout, machine, tables }) => {
+    const table = (imageAddress(layout, image.initBegin) - imageAddress(layout, image.stext)) + layout.imagePhysical;
+    const entryOf = (node: number): bigint => table + BigInt(24 * machine.nodes.indexOf(node) + 16);
+    const asked: number[] = [];
+    const allocate = early.allocate.bind(early);
+    early.allocate = (node, frames, align, purpose, exact) => {
+      const frame = allocate(node, frames, align, purpose, exact);
+      if (purpose === "rodata" && frame !== NONE) {
+        asked.push(node);
+        machine.memory.write64(entryOf(node), directAddress(layout, frame));
+      }
+      return frame;
+    };
+    boot.during("free-initmem", () => {
+      const bytes = Number(imageAddress(layout, image.initEnd) - imageAddress(layout, image.initBegin));
+      machine.memory.writeBytes(table, new Uint8Array(bytes).fill(POISON_FREE_INITMEM));
+      return "init memory poisoned";
+    });
+    const replicate = view.replicateRodata.bind(view);
+    view.replicateRodata = () => {
+      for (const node of asked) {
+        const to = machine.memory.read64(entryOf(node));
+        const canonical = BigInt.asUintN(64, BigInt.asIntN(layout.levels === 5 ? 57 : 48, to)) === to;
+        invariant(canonical && tables.lookup(view.holders[0]!, to) !== undefined, `numa_pgt lay in init memory, which was given back: rodata of node ${node} is to be copied to 0x${to.toString(16)}, where nothing is mapped`);
+      }
+      replicate();
     };
   }),
   /** Memory of any node is taken for copies and tables. */

@@ -32,8 +32,8 @@ export class Differential {
   private readonly records: readonly [AllocationRecord, AllocationRecord] | undefined;
 
   /** @throws CheckFailure when the boot breaks a rule */
-  constructor(options: BootOptions, readonly comparison: Comparison, families: readonly OperationFamily[] = FAMILIES) {
-    this.subject = new CheckedSystem(options, { families });
+  constructor(options: BootOptions, readonly comparison: Comparison, families: readonly OperationFamily[] = FAMILIES, { goOn = false }: { readonly goOn?: boolean } = {}) {
+    this.subject = new CheckedSystem(options, { families, goOn });
     this.repertoire = new Repertoire(families);
     if (comparison === "off" || options.policy === "single-copy") return;
     const { defects: _of, ...rest } = options;

@@ -71,7 +71,14 @@ export function exploreSchedules(options: BootOptions, stride = 1): ScheduleRepo
   let pairs = 0;
   let schedules = 0;
   let done = 0;
-  let system = new CheckedSystem(options, { families: CORE_FAMILIES });
+  let system: CheckedSystem;
+  try {
+    system = booted(options);
+  } catch (error) {
+    if (!(error instanceof CheckFailure)) throw error;
+    return { pairs, schedules, operations: done, broken: [...error.before.map(({ id, detail }) => ({ invariant: id, detail, operations: [] })), { invariant: error.invariant, detail: error.detail, operations: [] }] };
+  }
+  broken.push(...system.broken.map(({ id, detail }) => ({ invariant: id, detail, operations: [] })));
   const attempt = (operations: readonly Operation[]): boolean => {
     schedules++;
     done += operations.length;
@@ -82,7 +89,7 @@ export function exploreSchedules(options: BootOptions, stride = 1): ScheduleRepo
     } catch (error) {
       if (!(error instanceof CheckFailure)) throw error;
       broken.push({ invariant: error.invariant, detail: error.detail, operations });
-      system = new CheckedSystem(options, { families: CORE_FAMILIES });
+      system = booted(options);
       return false;
     }
   };
@@ -111,6 +118,8 @@ export function exploreSchedules(options: BootOptions, stride = 1): ScheduleRepo
   }
   return { pairs, schedules, operations: done, broken };
 }
+
+const booted = (options: BootOptions): CheckedSystem => new CheckedSystem(options, { families: CORE_FAMILIES, goOn: true });
 
 /** Table stores an operation makes when nothing comes in between. */
 function storesOf(system: CheckedSystem, setup: readonly Operation[], during: Operation): number {

@@ -13,7 +13,7 @@ const withSmallNode = (): BootOptions["spec"] => {
 
 test.each<[keyof typeof CORE_DEFECTS, string, Partial<BootOptions>]>([
   ["D1", "B7", { bootCpu: 2 }], ["D2", "G9", {}], ["D3", "G8", {}], ["D4", "C2", {}], ["D8", "F6", {}], ["D9", "C3", {}], ["D10", "I4", lateMemory(2)], ["D10-growth", "F2", lateMemory(2)],
-  ["D11", "F9", { pti: true }], ["D14", "A2", { spec: withSmallNode() }], ["N2", "B6", {}], ["remote-table", "B2", {}], ["copied-source", "A2", {}],
+  ["D11", "F9", { pti: true }], ["D13", "H6", {}], ["D14", "A2", { spec: withSmallNode() }], ["N2", "B6", {}], ["remote-table", "B2", {}], ["copied-source", "A2", {}],
 ])("%s by %s", (id, invariant, more) => {
   const kernel: BootOptions = { spec: smallMachine(2), policy: "per-node", image: smallImage(), ...more, plugins: [CORE_DEFECTS[id]] };
   const { violations } = campaign({ runs: 60, steps: 200, seed: 5, kernels: [kernel], families: CORE_FAMILIES });

@@ -18,10 +18,10 @@ class SmallHost implements ModuleHost {
   staticCallKey(): undefined { return undefined; }
 }
 
-const areas = (parts: VmallocParts): Plugin => vmallocWith({ ...parts, lazyPages: LAZY_PAGES });
+export const areasWith = (parts: VmallocParts): Plugin => vmallocWith({ ...parts, lazyPages: LAZY_PAGES });
 
 /** Areas, corrected. */
-export const AREA_PLUGINS: readonly Plugin[] = [setMemory, areas({})];
+export const AREA_PLUGINS: readonly Plugin[] = [setMemory, areasWith({})];
 /** Modules on them. */
 export const MODULE_PLUGINS: readonly Plugin[] = [
   ...AREA_PLUGINS, modulesWith(replicateAll), noPatching, plugin("small-module-host", [bind(ModuleHost, SmallHost)]),
@@ -32,7 +32,7 @@ export const MODULE_PLUGINS: readonly Plugin[] = [
  * D6 copies are freed while mapped when memory gives out; D7 the flush at the end forgets replicas' aliases; N3 a counter only grows.
  */
 export const AREA_DEFECTS = {
-  D6: areas({ replicator: "unmap-then-map" }),
-  D7: areas({ aliasFlush: "base-copy" }),
-  N3: areas({ account: "forgetful" }),
+  D6: areasWith({ replicator: "unmap-then-map" }),
+  D7: areasWith({ aliasFlush: "base-copy" }),
+  N3: areasWith({ account: "forgetful" }),
 } as const satisfies Record<string, Plugin>;

@@ -1,0 +1,94 @@
+/// <reference types="node" />
+/** `kreplica check` as a person runs it on the series as posted: a table of defects by name, JSON, counterexamples saved and run again, bad paths. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { invoke } from "./invoke.js";
+
+const folder = mkdtempSync(join(tmpdir(), "kreplica-check-"));
+afterAll(() => { rmSync(folder, { recursive: true }); });
+/** Quick: one kind of kernel and the core's operations. */
+const SERIES = ["check", "--policy", "rfc-v1", "--nodes", "2", "--levels", "4", "--pti", "off", "--only", "core", "--runs", "6", "--compare", "off"];
+
+interface Document { readonly violations: readonly { readonly name?: string; readonly invariant: string; readonly nodes: number; readonly configuration?: string; readonly laid?: readonly string[]; readonly operations: readonly unknown[] }[]; readonly unseen?: readonly { readonly name: string; readonly why: string }[] }
+
+test("rfc-v1: exit code 1, a line for each defect with its rule and its way, then each in full; what did not show is said", async () => {
+  const { code, out, error } = await invoke(SERIES);
+  expect([code, error]).toEqual([1, ""]);
+  expect(out).toMatch(/^rfc-v1: 6 runs, \d+ operations on 4 kinds of kernel: \d+ defects found\n/);
+  expect(out).toMatch(/\n {2}name +rule +way +what\n/);
+  for (const line of [/\n {2}D9 +C3 +the boot +the direct map's view of rodata copies stays writable\n/, /\n {2}D3 +G8 +1 operation +the debug check/, /\n {2}D13 +H6 +the boot +where copies lie/]) expect(out).toMatch(line);
+  expect(out).toMatch(/\nD9: C3 direct-map alias.*\n {2}2 nodes, 4 levels, KPTI off: .*\n.*\n {2}right after the boot\n/);
+  expect(out).toMatch(/\nLooked for and not seen\n.*D11.*: shows with KPTI on\n/s);
+  // Two nodes are two: nowhere is there a third.
+  expect(out).not.toMatch(/3 nodes, |memory of node|node 2/);
+  for (const line of out.split("\n")) expect(line.length, line).toBeLessThanOrEqual(100);
+});
+
+test("as one document: the same findings, the same twice", async () => {
+  const [one, two] = [await invoke([...SERIES, "--json"]), await invoke([...SERIES, "--json"])];
+  expect(one).toEqual(two);
+  const { violations, unseen } = JSON.parse(one.out) as Document;
+  expect(violations.map(({ name }) => name)).toEqual([...new Set(violations.map(({ name }) => name))]);
+  expect(violations).toContainEqual(expect.objectContaining({ name: "D9", invariant: "C3", nodes: 2, laid: ["D9"], operations: [] }));
+  expect(violations).toContainEqual(expect.objectContaining({ name: "D13", invariant: "H6", configuration: "modules=off" }));
+  expect(violations.every(({ nodes }) => nodes === 2)).toBe(true);
+  expect(unseen).toContainEqual(expect.objectContaining({ name: "D10", why: "shows with 3 nodes and more (late memory)" }));
+});
+
+test("--save and --replay: the counterexample breaks its rule again, on the kernel it was found on", async () => {
+  const file = join(folder, "bad.json");
+  expect((await invoke([...SERIES, "--save", file])).code).toBe(1);
+  const saved = JSON.parse(readFileSync(file, "utf8")) as { invariant: string; laid: string[] };
+  expect(saved).toMatchObject({ schema: "kreplica.counterexample/1", policy: "rfc-v1", nodes: 2, levels: 4, pti: false });
+  const again = await invoke(["check", "--replay", file, "--json"]);
+  expect([again.code, (JSON.parse(again.out) as Document).violations[0]!.invariant]).toEqual([1, saved.invariant]);
+  // Without the defect the same list is harmless: the file says what it is about.
+  writeFileSync(file, JSON.stringify({ ...saved, laid: [] }));
+  expect((await invoke(["check", "--replay", file])).code).toBe(0);
+  for (const [field, value, reason] of [["laid", ["D99"], /bad\.json: laid/], ["configuration", "small node", /bad\.json: nodes: 2 are too few/], ["configuration", "sunny", /bad\.json: configuration/]] as const) {
+    writeFileSync(file, JSON.stringify({ ...saved, [field]: value }));
+    const refused = await invoke(["check", "--replay", file]);
+    expect([refused.code, refused.error]).toEqual([2, expect.stringMatching(reason)]);
+  }
+});
+
+test("--save where nothing can be written: refused before the search, nothing left behind", async () => {
+  for (const path of ["/proc/x.json", folder, join(folder, "none", "x.json"), ""]) {
+    const { code, out, error } = await invoke([...SERIES, "--save", path]);
+    expect([path, code, out]).toEqual([path, 2, ""]);
+    expect(error).toMatch(/^kreplica: .*--save.*\n$/);
+  }
+  expect(readdirSync(folder).filter((name) => name.includes("part"))).toEqual([]);
+});
+
+test.skipIf(!existsSync("/dev/full"))("--save to a full disk: what was found is printed all the same", async () => {
+  const { code, out, error } = await invoke([...SERIES, "--save", "/dev/full"]);
+  expect([code, error]).toEqual([2, expect.stringContaining("ENOSPC")]);
+  expect(out).toMatch(/defects found\n[^]*D9: C3/);
+});
+
+test("--defect: named, and where it cannot show, why", async () => {
+  const words = ["check", "--nodes", "2", "--levels", "4", "--pti", "off", "--only", "core", "--runs", "4", "--steps", "20", "--json"];
+  for (const [defect, rule] of [["D9", "C3"], ["D13", "H6"], ["D16", "A5"]]) {
+    const { code, out } = await invoke([...words, "--defect", defect!]);
+    expect([defect, code, (JSON.parse(out) as Document).violations.map(({ name, invariant }) => [name, invariant])]).toEqual([defect, 1, [[defect, rule]]]);
+  }
+  const { code, out } = await invoke([...words, "--defect", "D11"]);
+  expect([code, (JSON.parse(out) as Document).unseen]).toEqual([0, [expect.objectContaining({ name: "D11", why: "shows with KPTI on" })]]);
+});
+
+test("nothing to do is refused, and what contradicts itself", async () => {
+  for (const words of [["--runs", "0"], ["--steps", "0"], ["--nodes", "0"], ["--schedules", "--runs", "5"], ["--late-memory", "--nodes", "1"], ["--defect", "D3", "--policy", "rfc-v1"]]) {
+    const { code, out, error } = await invoke(["check", ...words]);
+    expect([words, code, out]).toEqual([words, 2, ""]);
+    expect(error).toMatch(/^kreplica: --.*\n$/);
+  }
+});
+
+test("--schedules of a kernel that does not come up: a finding, not a fault of ours", async () => {
+  const { code, out } = await invoke(["check", "--schedules", "--defect", "D13", "--nodes", "2", "--levels", "4", "--pti", "off", "--json"]);
+  const { violations } = JSON.parse(out) as Document;
+  expect([code, violations.map(({ name, invariant, operations }) => [name, invariant, operations.length])]).toEqual([1, [["D13", "H6", 0], ["D13", "H6", 0]]]);
+});

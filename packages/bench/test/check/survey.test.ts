@@ -1,0 +1,114 @@
+/** Every defect of the series that can show is found once, with its rule and its name, however many others are there; what has no name is reported too. */
+import { describe, expect, test } from "vitest";
+import type { BootOptions } from "../../src/boot.js";
+import { CORE_DEFECTS } from "../../src/check/core-defects.js";
+import { CORE_FAMILIES } from "../../src/check/core-families.js";
+import { FAMILIES } from "../../src/check/families.js";
+import { configuredKinds, laidOn, outOfReach, SERIES_IDS, type SeriesId, withSeries } from "../../src/check/series.js";
+import { kernelOf, type Kind, kindsOf, kindText } from "../../src/check/kinds.js";
+import { type Finding, outcome, survey, type SurveyOptions, type SurveyResult } from "../../src/check/survey.js";
+
+function surveyed<Id extends string>(options: SurveyOptions<Id>): SurveyResult<Id> {
+  const work = survey(options);
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+  }
+}
+
+const PLAIN: Kind = { nodes: 2, levels: 4, pti: false };
+const surveyOf = (kinds: readonly Kind[], more: Partial<SurveyOptions<SeriesId>>): SurveyResult<SeriesId> => surveyed({
+  kinds: kinds.length, kernel: (kind, laid) => withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, laid), laidOn: (kind, ids) => laidOn(kinds[kind]!, ids),
+  defects: SERIES_IDS, runs: 20, steps: 200, seed: 1, comparison: "off", families: CORE_FAMILIES, ...more,
+});
+const byName = (findings: readonly Finding<SeriesId>[]): Record<string, string> => Object.fromEntries(findings.map(({ names, invariant }) => [names.join(), invariant]));
+
+test("the series as posted: each defect once, by the rule that is its own, on the shortest way, which it alone goes wrong on", () => {
+  const kinds = [PLAIN, ...configuredKinds([PLAIN]), { ...PLAIN, pti: true }];
+  const { findings, unseen } = surveyOf(kinds, { families: FAMILIES, runs: 20 });
+  const found = byName(findings);
+  expect(Object.keys(found)).toHaveLength(findings.length);
+  expect(found).toMatchObject({ D1: "B7", D3: "G8", D4: "C2", D5: "B6", D8: "F6", D9: "C3", D11: "F9", D13: "H6", D16: "A5", N1: "A1", N2: "B6", N3: "E6", "remote-table": "B2" });
+  // Every one is either found or said not to be.
+  expect([...findings.flatMap(({ names }) => names), ...unseen].sort()).toEqual([...SERIES_IDS].sort());
+  for (const { names, invariant, operations, kind, laid } of findings) {
+    expect([names, operations.length <= 6]).toEqual([names, true]);
+    expect(laid).toEqual(names);
+    const kernel = (ids: readonly SeriesId[]): BootOptions => withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, ids);
+    expect(outcome(kernel(laid), operations).map((each) => each.invariant)).toContain(invariant);
+    expect([names, outcome(kernel([]), operations)]).toEqual([names, []]);
+  }
+}, 600_000);
+
+describe("names", () => {
+  test("two defects that break the same rule are told apart", () => {
+    const { findings } = surveyOf([PLAIN], { families: FAMILIES, defects: ["D5", "N2"], runs: 4, steps: 20 });
+    expect(findings.map(({ names, invariant }) => [names.join(), invariant]).sort()).toEqual([["D5", "B6"], ["N2", "B6"]]);
+  });
+
+  test("a survey ends when each defect has its finding", () => {
+    const { runs, findings, unseen } = surveyOf([PLAIN], { defects: ["D9", "N2"], runs: 50, steps: 5 });
+    expect([runs, findings.length, unseen]).toEqual([1, 2, []]);
+  });
+
+  test("a defect that cannot show on these kernels is unseen, and why is said", () => {
+    const { unseen, findings } = surveyOf([PLAIN], { defects: ["D11", "D10", "D14"], runs: 4 });
+    expect([findings, unseen]).toEqual([[], ["D11", "D10", "D14"]]);
+    expect(unseen.map((id) => outOfReach(id, [PLAIN]))).toEqual(["shows with KPTI on", expect.stringContaining("3 nodes"), expect.stringContaining("3 nodes")]);
+    expect(outOfReach("D11", [{ ...PLAIN, pti: true }])).toBeUndefined();
+  });
+});
+
+describe("what no defect of the list accounts for", () => {
+  /** Copies made and never mapped: broken from the boot on, whatever else is laid. */
+  const broken = (kind: Kind, laid: readonly SeriesId[]): BootOptions => {
+    const options = withSeries(kernelOf("per-node", kind), kind, laid);
+    return { ...options, plugins: [...(options.plugins ?? []), CORE_DEFECTS["copied-source"]] };
+  };
+
+  test("is reported without a name, each rule once, and the runs go on from there", () => {
+    const { findings, runs, unseen } = surveyOf([PLAIN], { defects: ["D3", "D2"], kernel: (_, laid) => broken(PLAIN, laid), runs: 12 });
+    const nameless = findings.filter(({ names }) => names.length === 0);
+    expect(nameless.map(({ invariant }) => invariant)).toContain("A2");
+    expect(new Set(nameless.map(({ invariant }) => invariant)).size).toBe(nameless.length);
+    for (const { operations } of nameless) expect(operations).toEqual([]);
+    expect(byName(findings)).toMatchObject({ D3: "G8", D2: "G9" });
+    expect([runs > 0, unseen]).toEqual([true, []]);
+  });
+
+  test("on a sound policy there is nothing", () => {
+    const result = surveyOf([PLAIN], { defects: [], kernel: () => kernelOf("per-node", PLAIN), runs: 6, steps: 50 });
+    expect(result).toEqual({ runs: 6, steps: 300, findings: [], unseen: [], parted: 0 });
+  });
+});
+
+test("D14: a boot that runs out of table pages is a finding, not a fault of ours", () => {
+  const kind: Kind = { nodes: 3, levels: 4, pti: false, configuration: "late memory" };
+  const seen = outcome(withSeries(kernelOf("per-node", kind), kind, ["D14"]), []);
+  expect(seen).toEqual([{ invariant: "H6", detail: expect.stringMatching(/the boot ends after .*out-of-frames/) as string, before: [] }].map((each) => expect.objectContaining({ invariant: each.invariant, detail: each.detail })));
+});
+
+describe("kinds of kernel", () => {
+  test("a number of nodes is all the nodes there are", () => {
+    for (const nodes of [1, 2, 3]) {
+      for (const kind of kindsOf({ nodes })) {
+        const { spec, offlineMemory } = kernelOf("per-node", kind);
+        expect([spec.nodes.length, spec.nodes.every(({ memoryBytes }) => memoryBytes > 0), offlineMemory]).toEqual([nodes, true, undefined]);
+      }
+      for (const kind of configuredKinds(kindsOf({ nodes }))) expect(kernelOf("per-node", kind).spec.nodes).toHaveLength(nodes);
+    }
+  });
+
+  test("one whose memory comes later is one of them, and is said", () => {
+    const [kind] = kindsOf({ nodes: 2, lateMemory: true });
+    expect(kernelOf("per-node", kind!)).toMatchObject({ offlineMemory: [1], spec: { nodes: [{ id: 0 }, { id: 1 }] } });
+    expect(kindText(kind!)).toBe("2 nodes, memory of node 1 comes later, 4 levels, KPTI off");
+    expect(kindsOf({}).map(kindText)).toHaveLength(20);
+  });
+
+  test("what a defect needs is on one kind, where the machine allows it", () => {
+    expect(configuredKinds(kindsOf({ nodes: 1 }))).toEqual([]);
+    expect(configuredKinds(kindsOf({ nodes: 2 })).map(({ configuration }) => configuration)).toEqual(["boot CPU elsewhere", "rodata=off", "modules=off"]);
+    expect(configuredKinds(kindsOf({ nodes: 3 })).map(({ configuration }) => configuration)).toEqual(["small node", "boot CPU elsewhere", "rodata=off", "modules=off", "late memory"]);
+  });
+});
