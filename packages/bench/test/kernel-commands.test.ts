@@ -1,6 +1,6 @@
 /// <reference types="node" />
 /** kreplica boot, tables, check and policies as a person runs them: text, JSON, exit codes. */
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

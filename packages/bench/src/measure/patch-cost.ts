@@ -1,12 +1,13 @@
 /**
  * What one change of kernel text costs, under a policy and with so many CPUs to tell: the patching itself is carried out, in the booted
- * kernel's copies, and the machine's counters say what it took.
+ * kernel's copies, and the machine's counters say what it took. What runs and is no access to memory comes from poke-pass.ts.
  */
-import { account, Counters, difference, type MachineSpec, Part, PARTS, REGIONS } from "@kreplica/hw-x86";
+import { account, Counters, difference, type MachineSpec, Part, PARTS, REGIONS, type Sourced } from "@kreplica/hw-x86";
 import type { KernelImage } from "@kreplica/mm-core";
 import { ReplicaTextPoke } from "@kreplica/text-patch";
 import { branch32, CALL, INT3, JMP32, nops } from "@kreplica/text-patch/api";
 import { boot } from "../boot.js";
+import { CR3_WRITE_CYCLES, FIRST_PASS, FURTHER_PASS, RECORDED_POKES, SYNC_CORE_CYCLES } from "./poke-pass.js";
 
 /** What is written: which protocol, how many bytes. */
 export const PATCH_SITES = {
@@ -18,6 +19,18 @@ export const PATCH_SITES = {
 } as const;
 export type PatchSite = keyof typeof PATCH_SITES;
 
+/** Cycles with the ends of their range. */
+export interface Cycles { readonly low: number; readonly value: number; readonly high: number }
+
+/** One thing a change takes: how many of it, and what they cost the CPU that patches. */
+export interface PatchCostLine {
+  readonly what: string;
+  readonly count: number;
+  readonly cycles: Cycles;
+  /** Where the cost comes from: measured, modelled, assumed, and by whom. */
+  readonly source: string;
+}
+
 /** One policy with one number of CPUs online; all figures are for one change, mean of those measured. */
 export interface PatchCost {
   readonly policy: string;
@@ -28,8 +41,12 @@ export interface PatchCost {
   readonly rootSwitches: number;
   readonly synchronisations: number;
   readonly interrupts: number;
-  /** Cycles of the CPU that patches: low, value, high over the machine's uncertain costs. */
-  readonly cycles: { readonly low: number; readonly value: number; readonly high: number };
+  /** Instructions of the passes that write, in the kernel's own code. */
+  readonly instructions: number;
+  /** What adds up to {@link cycles}. */
+  readonly lines: readonly PatchCostLine[];
+  /** Cycles of the CPU that patches: low, value, high over all uncertain costs. */
+  readonly cycles: Cycles;
   /** Of these, sending interrupts. */
   readonly interruptCycles: number;
   /** Cycles of all other CPUs together. */
@@ -95,15 +112,33 @@ function measure({ spec, site, changes, image }: PatchOptions, policy: string, o
     return { total: result.cycles / changes, interrupts: interrupts / changes };
   };
   const mine = machine.cpuIds[0]!;
-  const own = cycles(mine);
+  const own = { low: cycles(mine, "low"), value: cycles(mine), high: cycles(mine, "high") };
+  const copies = text.copies(address, 1).length;
+  const each = (total: (counts: typeof cost) => number): number => (total(cost) - total(costBefore)) / changes;
+  const rootSwitches = each((counts) => counts.rootSwitches);
+  const synchronisations = each((counts) => counts.syncs);
+  const interrupts = each((counts) => counts.interrupts);
+  // A pass there and back: so many for each write, the first of them what a single copy takes.
+  const passes = rootSwitches / 2;
+  const further = passes - passes / copies;
+  const perInstruction = { ...spec.costs.cyclesPerInstruction };
+  const lines: PatchCostLine[] = [
+    { what: "instructions of a first pass", count: (passes - further) * FIRST_PASS[0], cycles: times(perInstruction, (passes - further) * FIRST_PASS[0]), source: RECORDED_POKES },
+    { what: "instructions of further passes", count: further * FURTHER_PASS[0], cycles: times(perInstruction, further * FURTHER_PASS[0]), source: RECORDED_POKES },
+    { what: "writes of CR3", count: rootSwitches, cycles: times(CR3_WRITE_CYCLES, rootSwitches), source: CR3_WRITE_CYCLES.source },
+    { what: "stores, table entries and page walks", count: passes, cycles: sides((side) => own[side].total - own[side].interrupts), source: "modelled: the accesses of the poke through the machine's TLBs and caches, the walk of the alias and what the flush makes to be walked again" },
+    { what: "sync_core on this CPU", count: synchronisations, cycles: times(SYNC_CORE_CYCLES, synchronisations), source: SYNC_CORE_CYCLES.source },
+    { what: "interrupts sent", count: interrupts, cycles: sides((side) => own[side].interrupts), source: spec.costs.ipiCycles.source },
+  ];
   return {
-    policy, cpusOnline: Math.min(online, machine.cpuIds.length), copies: text.copies(address, 1).length,
-    framesWritten: (cost.framesWritten - costBefore.framesWritten) / changes, rootSwitches: (cost.rootSwitches - costBefore.rootSwitches) / changes,
-    synchronisations: (cost.syncs - costBefore.syncs) / changes, interrupts: (cost.interrupts - costBefore.interrupts) / changes,
-    cycles: { low: cycles(mine, "low").total, value: own.total, high: cycles(mine, "high").total }, interruptCycles: own.interrupts,
-    elsewhere: machine.cpuIds.slice(1).reduce((sum, cpu) => sum + cycles(cpu).total, 0),
+    policy, cpusOnline: Math.min(online, machine.cpuIds.length), copies, framesWritten: each((counts) => counts.framesWritten), rootSwitches, synchronisations, interrupts,
+    instructions: lines[0]!.count + lines[1]!.count, lines, cycles: sides((side) => lines.reduce((sum, line) => sum + line.cycles[side], 0)), interruptCycles: own.value.interrupts,
+    elsewhere: machine.cpuIds.slice(1).reduce((sum, cpu) => sum + cycles(cpu).total, 0) + interrupts * SYNC_CORE_CYCLES.value,
   };
 }
+
+const sides = (at: (side: keyof Cycles) => number): Cycles => ({ low: at("low"), value: at("value"), high: at("high") });
+const times = (each: Sourced, count: number): Cycles => sides((side) => count * (each[side] ?? each.value));
 
 function states(site: PatchSite, address: bigint): readonly [Uint8Array, Uint8Array] {
   if (site === "kprobe") return [Uint8Array.of(0x90), Uint8Array.of(INT3)];

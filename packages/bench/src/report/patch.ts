@@ -22,6 +22,26 @@ export function patchText(machine: string, what: string, costs: readonly PatchCo
       screen,
     ),
     "\n",
-    hanging("note", "modelled: memory accesses, address-space switches and interrupts of the CPU that patches; the kernel's own instructions and the time others take to answer are not counted", screen),
+    ...wayOfCycles(costs, whole, plain, screen),
+    hanging("note", "of the CPU that patches, for one change; text_poke_bp_batch and the sending of interrupts run further instructions, which are the same with one copy and are not counted", screen),
   ].join("");
+}
+
+/** What the cycles of each policy are made of, with the most CPUs online; below it, where each figure comes from. */
+function wayOfCycles(costs: readonly PatchCost[], whole: (value: number) => string, plain: (value: number) => string, screen: Screen): string[] {
+  const most = Math.max(...costs.map(({ cpusOnline }) => cpusOnline));
+  const shown = costs.filter(({ cpusOnline }) => cpusOnline === most);
+  const lines = shown[0]?.lines ?? [];
+  const cell = ({ count, cycles }: PatchCost["lines"][number]): string[] => [plain(count), whole(cycles.value), `${whole(cycles.low)}-${whole(cycles.high)}`];
+  return [
+    `${screen.bold(`What the cycles are, with ${most} ${most === 1 ? "CPU" : "CPUs"}`)}\n`,
+    renderTable(
+      [{ head: "" }, { head: "policy" }, { head: "count", align: "right" }, { head: "cycles", align: "right" }, { head: "range", align: "right" }],
+      lines.flatMap((line, nth) => shown.map((cost, at) => [at === 0 ? `${nth + 1}. ${line.what}` : "", cost.policy, ...cell(cost.lines[nth]!)])),
+      screen,
+    ),
+    "\n",
+    ...lines.map((line, nth) => hanging(`${nth + 1}.`, line.source, screen)),
+    "\n",
+  ];
 }
