@@ -1,44 +1,15 @@
-/** Every defect of the series that can show is found once, with its rule and its name, however many others are there; what has no name is reported too. */
+/** How findings get their names, what is said of those without one and of defects that cannot show, and which kernels are looked at. */
 import { describe, expect, test } from "vitest";
+import type { ReplicationPolicy } from "@kreplica/numa-replication";
+import { POLICIES } from "../../src/assemble.js";
 import type { BootOptions } from "../../src/boot.js";
 import { CORE_DEFECTS } from "../../src/check/core-defects.js";
-import { CORE_FAMILIES } from "../../src/check/core-families.js";
 import { FAMILIES } from "../../src/check/families.js";
-import { configuredKinds, laidOn, outOfReach, SERIES_IDS, type SeriesId, withSeries } from "../../src/check/series.js";
+import { configuredKinds, outOfReach, SERIES, type SeriesId, withSeries } from "../../src/check/series.js";
 import { kernelOf, type Kind, kindsOf, kindText } from "../../src/check/kinds.js";
-import { type Finding, outcome, survey, type SurveyOptions, type SurveyResult } from "../../src/check/survey.js";
+import { outcome } from "../../src/check/survey.js";
+import { byName, PLAIN, surveyOf } from "./surveyed.js";
 
-function surveyed<Id extends string>(options: SurveyOptions<Id>): SurveyResult<Id> {
-  const work = survey(options);
-  for (;;) {
-    const { done, value } = work.next();
-    if (done) return value;
-  }
-}
-
-const PLAIN: Kind = { nodes: 2, levels: 4, pti: false };
-const surveyOf = (kinds: readonly Kind[], more: Partial<SurveyOptions<SeriesId>>): SurveyResult<SeriesId> => surveyed({
-  kinds: kinds.length, kernel: (kind, laid) => withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, laid), laidOn: (kind, ids) => laidOn(kinds[kind]!, ids),
-  defects: SERIES_IDS, runs: 20, steps: 200, seed: 1, comparison: "off", families: CORE_FAMILIES, ...more,
-});
-const byName = (findings: readonly Finding<SeriesId>[]): Record<string, string> => Object.fromEntries(findings.map(({ names, invariant }) => [names.join(), invariant]));
-
-test("the series as posted: each defect once, by the rule that is its own, on the shortest way, which it alone goes wrong on", () => {
-  const kinds = [PLAIN, ...configuredKinds([PLAIN]), { ...PLAIN, pti: true }];
-  const { findings, unseen } = surveyOf(kinds, { families: FAMILIES, runs: 20 });
-  const found = byName(findings);
-  expect(Object.keys(found)).toHaveLength(findings.length);
-  expect(found).toMatchObject({ D1: "B7", D3: "G8", D4: "C2", D5: "B6", D8: "F6", D9: "C3", D11: "F9", D13: "H6", D15: "G11", D16: "A5", N1: "A1", N2: "B6", N3: "E6", "remote-table": "B2" });
-  // Every one is either found or said not to be.
-  expect([...findings.flatMap(({ names }) => names), ...unseen].sort()).toEqual([...SERIES_IDS].sort());
-  for (const { names, invariant, operations, kind, laid } of findings) {
-    expect([names, operations.length <= 6]).toEqual([names, true]);
-    expect(laid).toEqual(names);
-    const kernel = (ids: readonly SeriesId[]): BootOptions => withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, ids);
-    expect(outcome(kernel(laid), operations).map((each) => each.invariant)).toContain(invariant);
-    expect([names, outcome(kernel([]), operations)]).toEqual([names, []]);
-  }
-}, 600_000);
 
 describe("names", () => {
   test("two defects that break the same rule are told apart", () => {
@@ -111,4 +82,13 @@ describe("kinds of kernel", () => {
     expect(configuredKinds(kindsOf({ nodes: 2 })).map(({ configuration }) => configuration)).toEqual(["boot CPU elsewhere", "rodata=off", "modules=off"]);
     expect(configuredKinds(kindsOf({ nodes: 3 })).map(({ configuration }) => configuration)).toEqual(["small node", "boot CPU elsewhere", "rodata=off", "modules=off", "late memory"]);
   });
+});
+
+test("what the policy rfc-v1 lays is in the list, flag for flag", () => {
+  const { plugin, defects } = POLICIES["rfc-v1"]!;
+  const policies = plugin.bindings.flatMap(({ make }) => ("value" in make && typeof make.value === "object" && make.value !== null && "defects" in make.value ? [make.value as ReplicationPolicy] : []));
+  expect(policies).toHaveLength(1);
+  const rows = Object.values(SERIES);
+  expect(rows.flatMap((row) => ("boot" in row ? [row.boot] : [])).sort()).toEqual([...policies[0]!.defects].sort());
+  expect(rows.flatMap((row) => ("core" in row ? [row.core] : [])).sort()).toEqual([...defects!].sort());
 });

@@ -1,0 +1,22 @@
+/** Surveys run to their end, on small kernels without a twin unless asked. */
+import { CORE_FAMILIES } from "../../src/check/core-families.js";
+import { kernelOf, type Kind } from "../../src/check/kinds.js";
+import { laidOn, SERIES_IDS, type SeriesId, withSeries } from "../../src/check/series.js";
+import { type Finding, survey, type SurveyOptions, type SurveyResult } from "../../src/check/survey.js";
+
+export const PLAIN: Kind = { nodes: 2, levels: 4, pti: false };
+
+/** @param more in place of 20 runs of 200 operations of the core, with the whole series laid */
+export function surveyOf(kinds: readonly Kind[], more: Partial<SurveyOptions<SeriesId>>): SurveyResult<SeriesId> {
+  const work = survey<SeriesId>({
+    kinds: kinds.length, kernel: (kind, laid) => withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, laid), laidOn: (kind, ids) => laidOn(kinds[kind]!, ids),
+    defects: SERIES_IDS, runs: 20, steps: 200, seed: 1, comparison: "off", families: CORE_FAMILIES, ...more,
+  });
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+  }
+}
+
+/** Rule by name. */
+export const byName = (findings: readonly Finding<SeriesId>[]): Record<string, string> => Object.fromEntries(findings.map(({ names, invariant }) => [names.join(), invariant]));
