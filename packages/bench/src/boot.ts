@@ -14,6 +14,7 @@ import { checkedKernel } from "./checked-kernel.js";
 import { InputError } from "./inputs/input-error.js";
 import { sourceOf } from "./inputs/machine/load.js";
 import { withFiveLevels } from "./inputs/presets/index.js";
+import { leaveNoOpsShort } from "./no-ops.js";
 import { framesBeyond, RecordedPages, recordedWindows } from "./recorded-pages.js";
 import { tracedKernel } from "./traced-kernel.js";
 
@@ -123,12 +124,14 @@ export function prepare(options: BootOptions): BootParts {
   }
   const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])], ...(options.offlineMemory ? { offlineMemory: options.offlineMemory } : {}), ...(defects ? { defects } : {}) };
   const assembly = withPolicy(spec, { image, layout, options: kernelOptions }, policy.plugin, options.plugins);
-  return {
+  const parts: BootParts = {
     assembly, image, layout, options: kernelOptions,
     machine: assembly.get(Machine), tables: assembly.get(KernelTables), entries: assembly.get(TableMemory), view: assembly.get(ReplicaView),
     allocator: assembly.get(PageAllocator), early: assembly.get(BootMemory), spaces: assembly.get(AddressSpaces), switcher: assembly.get(SwitchMm), cpus: assembly.get(CpuState),
     boot: assembly.get(KernelBoot), context: assembly.get(BuildContext),
   };
+  if (defects?.has("N1")) leaveNoOpsShort(parts);
+  return parts;
 }
 
 /** The CPU that boots: the one asked for, or the first on which the kernel comes up. @param only node whose CPUs alone can boot it (defect D1) */

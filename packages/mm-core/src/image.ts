@@ -19,6 +19,7 @@ export interface ImageInput {
   readonly symbols: ReadonlyMap<string, bigint>;
   /** `recorded`: text and rodata end where the symbols say; `patch-06`: both are filled up to 2 MiB. */
   readonly alignment: "recorded" | "patch-06";
+  readonly noOps?: KernelImage["noOps"];
   /** The real bytes of a page, when there are any. */
   readonly readPage?: (address: bigint, into: Uint8Array) => void;
 }
@@ -64,6 +65,7 @@ export function kernelImage(input: ImageInput): KernelImage {
   return {
     name: input.name, sections, stext, etext, startRodata, endRodata, initBegin, initEnd, end,
     hasBytes: input.readPage !== undefined,
+    ...(input.noOps ? { noOps: input.noOps } : {}),
     symbol: (name) => symbols.get(name),
     readPage(address, into) {
       if (input.readPage) input.readPage(address, into);

@@ -89,8 +89,17 @@ export interface ImageSection {
   readonly executable: boolean;
 }
 
+/** A run of one-byte no-ops: padding in a site of the alternatives. */
+export interface NoOps {
+  /** As linked. */
+  readonly address: bigint;
+  readonly bytes: number;
+}
+
 /** A kernel image: where everything lies, and its bytes when it has them. All addresses as linked. */
 export interface KernelImage {
+  /** One-byte no-ops in text that the kernel makes long ones while it boots, ascending; unknown where absent. */
+  readonly noOps?: readonly NoOps[];
   readonly name: string;
   readonly sections: readonly ImageSection[];
   /** Replicated text is [stext, etext), replicated rodata [startRodata, endRodata); patch 06 puts all four on 2 MiB. */

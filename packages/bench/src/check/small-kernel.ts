@@ -20,7 +20,7 @@ export function smallImage(alignment: "recorded" | "patch-06" = "recorded"): Ker
   ];
   const section = (name: string, from: bigint, to: bigint, writable: boolean, executable: boolean) => ({ name, address: from, bytes: to - from, writable, executable, occupies: true });
   return kernelImage({
-    name: "small", alignment,
+    name: "small", alignment, noOps: [{ address: TEXT + 0x1ffbn, bytes: 13 }, { address: TEXT + 0x3040n, bytes: 3 }],
     symbols: new Map([...bounds, ...TABLES.map((name, page): [string, bigint] => [name, at(4n, BigInt(page))])]),
     sections: [
       section(".text", TEXT, at(1n, 2n), false, true), section(".rodata", at(2n), at(3n, 3n), false, false), section(".data", at(4n), at(4n, 16n), true, false),

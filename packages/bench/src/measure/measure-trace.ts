@@ -9,6 +9,7 @@ import { loadTrace, scheduledFrames } from "../replay/load.js";
 import { type Carried, nothingCarried } from "../replay/other-kernel.js";
 import { framesToReserve } from "../replay/recorded-frames.js";
 import type { NamedKernel, ReplayKernel } from "../replay/replay-kernel.js";
+import { NoOpFinder, runsShortNoOps } from "../no-ops.js";
 import { Replayer } from "../replay/replayer.js";
 import { type HotCold, measureHotCold } from "./hot-cold.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
@@ -82,7 +83,7 @@ export function measureTrace(job: TraceJob, kernel?: ReplayKernel): TraceMeasure
     const [first, ...others] = kernels.map(({ booted }) => booted.recorded.map(address, frame));
     for (const other of others) invariant(other === first, `page 0x${address.toString(16)} has two places, 0x${first!.toString(16)} and 0x${other.toString(16)}, in kernels that differ in their policy alone`);
     return first!;
-  }, job.work === false ? undefined : visitedFunctions((name) => kernels[0]!.booted.image.symbol(name)), other && ((batch) => { other.move(batch, carried); }), gateTo(kernels.map(({ booted }) => booted)));
+  }, job.work === false ? undefined : visitedFunctions((name) => kernels[0]!.booted.image.symbol(name)), other && ((batch) => { other.move(batch, carried); }), gateTo(kernels.map(({ booted }) => booted)), kernels.some(({ booted }) => runsShortNoOps(booted, where.cpu)) ? new NoOpFinder(kernels[0]!.booted.image.noOps ?? []) : undefined);
   return kernels.map(({ policy, booted }) => {
     const replayer = new Replayer(booted, where.cpu, measured, otherCpus(spec, where, measured));
     return { ...measureHotCold(replayer, workload, spec, nodeIndex), file, policy, testId: test.id, modelled, references: workload.length, devices, calls, pokes, ...(other ? { carried } : {}) };

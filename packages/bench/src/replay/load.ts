@@ -9,6 +9,7 @@ import { readTrace } from "../trace/read-trace.js";
 import { TraceError } from "../trace/trace-error.js";
 import type { TraceTest } from "../trace/tests.js";
 import { tracedKernel } from "../traced-kernel.js";
+import type { NoOpFinder } from "../no-ops.js";
 import type { VisitedFunctions } from "./kernel-visit.js";
 import { type LineSchedule, readLineSchedule } from "./line-schedule.js";
 import { LongRun } from "./long-run.js";
@@ -51,11 +52,12 @@ export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst
  * @param functions where the recorded kernel has the functions that replication adds to; without them nothing is spliced in
  * @param change done to every batch before it is looked at: recorded addresses moved to another kernel's
  * @param gate what may be replayed; anything without it
+ * @param noOps of the image replayed on
  * @throws TraceError
  */
-export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions, change?: (batch: Batch) => void, gate?: Gate): LoadedTrace {
+export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions, change?: (batch: Batch) => void, gate?: Gate, noOps?: NoOpFinder): LoadedTrace {
   const test = testOf(file);
-  const builder = new ProgramBuilder(file, place, functions, gate);
+  const builder = new ProgramBuilder(file, place, functions, gate, noOps);
   const counter = counterOf(test.call);
   const pokes = counterOf(POKE);
   readTrace(file, (batch) => {

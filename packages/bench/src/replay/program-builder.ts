@@ -11,7 +11,8 @@ import { Access, Kind, type Batch } from "../trace/batch.js";
 import { TraceError, type TraceErrorCode } from "../trace/trace-error.js";
 import { MARKER, Phase, traceTests } from "../trace/tests.js";
 import { VisitFinder, type VisitedFunctions } from "./kernel-visit.js";
-import { Control, MAX_PAGES, Op, Program, Region } from "./program.js";
+import { type NoOpFinder } from "../no-ops.js";
+import { Control, MAX_PAGES, Op, Program, Region, SHORT_NO_OPS } from "./program.js";
 
 /** Where a recorded page is in the model; maps it when nothing does. */
 export type PlacePage = (address: bigint, frame: number) => bigint;
@@ -90,8 +91,9 @@ export class ProgramBuilder {
    * @param file as errors name it
    * @param functions where the recorded kernel has the functions that replication adds to; nothing is spliced in without them
    * @param gate what may be replayed; anything without it
+   * @param noOps of the image replayed on, to count what they cost where they stayed short
    */
-  constructor(private readonly file: string, private readonly place: PlacePage, functions?: VisitedFunctions, gate?: Gate) {
+  constructor(private readonly file: string, private readonly place: PlacePage, functions?: VisitedFunctions, gate?: Gate, private readonly noOps?: NoOpFinder) {
     this.visits = functions && new VisitFinder(functions);
     this.gate = gate;
   }
@@ -181,6 +183,7 @@ export class ProgramBuilder {
     if (this.visits && !user) this.behindVisit(this.visits, lo, hi, instructions, bytes);
     const region = user ? Region.User : hi === 0xffff_ffff && lo >= IMAGE_END && lo < MODULES_END ? Region.Module : Region.Kernel;
     this.program.instructions[this.vcpu * 8 + region]! += instructions;
+    if (this.noOps && region === Region.Kernel) this.program.instructions[this.vcpu * 8 + SHORT_NO_OPS]! += this.noOps.in(lo, bytes);
     if (bytes === 0) return;
     this.enter(user ? 3 : 0);
     let at = lo;

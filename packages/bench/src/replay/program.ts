@@ -28,6 +28,9 @@ export const enum Control {
 /** Values of the region register while a recording runs: whose memory is referred to, or that no recorded kernel refers to it. Fetch, load and walk are told apart by kind. */
 export const enum Region { User = 0, Kernel = 1, Rodata = 2, Module = 3, Replication = 4 }
 
+/** Place among a virtual CPU's instructions by region that says how many more it executes in the kernel where no-ops stayed short (defect N1). */
+export const SHORT_NO_OPS = 7;
+
 /** Operations in one chunk. Chunks, so that growing copies nothing. */
 export const CHUNK = 1 << 20;
 /** Operations can name so many pages. */
@@ -53,7 +56,7 @@ export class Program {
   readonly pages: ProgramPage[] = [];
   /** Visits that {@link Control.Visit} names. */
   readonly visits: KernelVisit[] = [];
-  /** Instructions by virtual CPU and region, `[vcpu * 8 + region]`. */
+  /** Instructions by virtual CPU and region, `[vcpu * 8 + region]`; behind the regions {@link SHORT_NO_OPS}. */
   readonly instructions = new Float64Array(64 * 8);
   /** Throws what a fault of one of its operations means, naming the record it comes from. @param what went wrong, a clause */
   blame: ((operation: number, what: string) => never) | undefined;

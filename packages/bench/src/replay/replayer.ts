@@ -7,9 +7,10 @@ import { Counters, difference, type HardwareThread, type CounterBank } from "@kr
 import type { CpuId } from "@kreplica/hw-x86/api";
 import { invariant, InvariantError } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
+import { runsShortNoOps } from "../no-ops.js";
 import { RECORDED_PCID } from "../recorded-pages.js";
 import { ReplicationWork, type WorkDone } from "./replication-work.js";
-import { CHUNK, Control, Op, type Program, type ProgramPage, Region } from "./program.js";
+import { CHUNK, Control, Op, type Program, type ProgramPage, Region, SHORT_NO_OPS } from "./program.js";
 
 const CR4_PCIDE = 0x2_0000;
 const KEEP = 1n << 63n;
@@ -42,6 +43,7 @@ export class Replayer {
   private readonly bank: CounterBank;
   private readonly runners = new Map<number, Runner>();
   private readonly pti: boolean;
+  private readonly shortNoOps: boolean;
   private readonly work: ReplicationWork;
 
   /**
@@ -52,6 +54,7 @@ export class Replayer {
     this.bank = booted.assembly.get(Counters);
     this.pti = booted.layout.pti;
     this.work = new ReplicationWork(booted);
+    this.shortNoOps = runsShortNoOps(booted, cpu);
   }
 
   /** Empties every cache, TLB and paging-structure cache of the machine. */
@@ -66,11 +69,15 @@ export class Replayer {
     const half = this.bank.snapshot(this.cpu);
     workload.play(this, 1);
     this.select(this.measured);
-    for (let region = 0; region < 8; region++) {
+    for (let region = 0; region < SHORT_NO_OPS; region++) {
       const instructions = workload.instructions[this.measured * 8 + region]!;
       if (instructions === 0) continue;
       this.current.region = region;
       this.current.retire(instructions);
+    }
+    if (this.shortNoOps) {
+      this.current.region = Region.Kernel;
+      this.current.retire(workload.instructions[this.measured * 8 + SHORT_NO_OPS]!);
     }
     const after = this.bank.snapshot(this.cpu);
     return { counters: difference(before, after), secondHalf: difference(half, after), work: workSince(workBefore, this.work.done) };
