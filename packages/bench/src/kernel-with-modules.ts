@@ -7,6 +7,7 @@ import { POLICIES } from "./assemble.js";
 import { boot, type Booted, type BootOptions } from "./boot.js";
 import { InputError } from "./inputs/input-error.js";
 import { imageOf, type KernelFile } from "./inputs/kernel-image/kernel-file.js";
+import { withNoOps } from "./inputs/kernel-image/no-op-runs.js";
 
 export interface ModuleKernelOptions extends Omit<BootOptions, "policy" | "image"> {
   /** A name of POLICIES. */
@@ -31,7 +32,7 @@ export function bootWithModules(options: ModuleKernelOptions): ModuleKernel {
   if (!view) throw new InputError({ file: "--policy", reason: `there is no policy ${policy}`, remedy: `choose one of ${Object.keys(POLICIES).join(", ")}` });
   const { modulePolicy = view.modules ?? replicateAll, vmalloc: areas = view.areas ?? vmalloc, ...rest } = more;
   const booted = boot({
-    ...rest, policy, image: imageOf(kernel, policy === "single-copy" ? "recorded" : "patch-06"),
+    ...rest, policy, image: withNoOps(imageOf(kernel, policy === "single-copy" ? "recorded" : "patch-06"), kernel),
     plugins: [setMemory, areas, modulesWith(modulePolicy), tablePatching, plugin("module host", [bindValue(ModuleHost, host)]), ...(rest.plugins ?? [])],
   });
   return { ...booted, vmalloc: booted.assembly.get(Vmalloc), loader: booted.assembly.get(ModuleLoader) };

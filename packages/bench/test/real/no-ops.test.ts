@@ -3,7 +3,8 @@
 import { expect, test } from "vitest";
 import { noOpRuns } from "@kreplica/text-patch";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { imageOf, type KernelFile, readKernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
+import { type KernelFile, readKernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
+import { noOpsOf } from "../../src/inputs/kernel-image/no-op-runs.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 import { bootPatched } from "./patched-kernel.js";
 
@@ -30,7 +31,7 @@ test.skipIf(!traced)("run for run", () => {
 });
 
 test.skipIf(!kernel)("a kernel's own file says where its padding is: nearly where patching found it", () => {
-  const runs = imageOf(kernel!).noOps!;
+  const runs = noOpsOf(kernel!);
   expect(runs.length).toBeGreaterThan(1000);
   if (traced) {
     const known = new Set(tracedKernel("patch-06").noOps!.map(({ address }) => address));

@@ -2,6 +2,7 @@
 import { type KernelImage, MmError } from "@kreplica/mm-core";
 import { InputError } from "../input-error.js";
 import { imageOf, type KernelFile } from "./kernel-file.js";
+import { withNoOps } from "./no-op-runs.js";
 
 /** Pages of the image's own data in which the boot finds or makes tables. */
 const TABLES = ["init_top_pgt", "level3_kernel_pgt", "level2_kernel_pgt", "level2_fixmap_pgt", "level1_fixmap_pgt", "bm_pte", "idt_table", "__brk_base"] as const;
@@ -14,7 +15,7 @@ const REMEDY = "give the System.map of the same build with --system-map";
 /** @param alignment ends of text and rodata: `patch-06` fills them to 2 MiB @throws InputError naming the symbol */
 export function bootableImage(kernel: KernelFile, alignment: "recorded" | "patch-06"): KernelImage {
   let image: KernelImage;
-  try { image = imageOf(kernel, alignment); } catch (error) {
+  try { image = withNoOps(imageOf(kernel, alignment), kernel); } catch (error) {
     if (!(error instanceof MmError)) throw error;
     throw new InputError({ file: kernel.file, field: "symbols", reason: error.message, remedy: REMEDY });
   }

@@ -1,5 +1,4 @@
 /** A real kernel as input: unpacked, laid out as the boot loader lays it out, with its relocation lists and symbols. */
-import { noOpsOf } from "./no-op-runs.js";
 import { readFile } from "node:fs/promises";
 import { ElfError, type ElfFile, FileType, MachineType, readElf, SegmentType } from "@kreplica/elf";
 import { kernelImage, type KernelImage, type SectionHeader } from "@kreplica/mm-core";
@@ -153,7 +152,7 @@ function releaseOf({ base, memory }: Parts, banner: bigint | undefined): string 
 export function imageOf(kernel: KernelFile, alignment: "recorded" | "patch-06" = "recorded"): KernelImage {
   const symbols = new Map<string, bigint>();
   for (const { name, address } of kernel.symbols) if (!symbols.has(name)) symbols.set(name, address);
-  const image = kernelImage({
+  return kernelImage({
     name: kernel.release === undefined ? kernel.file : `Linux ${kernel.release}`, sections: kernel.sections, symbols, alignment,
     readPage(address, into) {
       const from = Number(address - kernel.base);
@@ -161,8 +160,6 @@ export function imageOf(kernel: KernelFile, alignment: "recorded" | "patch-06" =
       if (from > -PAGE && from < kernel.memory.length) into.set(kernel.memory.subarray(Math.max(from, 0), Math.min(from + PAGE, kernel.memory.length)), Math.max(-from, 0));
     },
   });
-  // Read from its tables only where somebody asks.
-  return Object.defineProperty(image, "noOps", { get: () => noOpsOf(kernel), enumerable: false });
 }
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;

@@ -2,7 +2,7 @@
  * Runs of one-byte no-ops in a kernel file's alternatives: the padding that boot patching makes long. Calls through pv_ops are taken for
  * replaced, as on every machine that is no Xen guest; what hangs on other features of the CPU stands as in the file.
  */
-import type { NoOps } from "@kreplica/mm-core";
+import type { KernelImage, NoOps } from "@kreplica/mm-core";
 import { noOpRuns } from "@kreplica/text-patch/api";
 import type { KernelFile } from "./kernel-file.js";
 import { patchTables } from "./patch-tables.js";
@@ -25,3 +25,7 @@ export function noOpsOf(kernel: KernelFile): NoOps[] {
   }
   return [...runs].map(([address, bytes]) => ({ address, bytes })).sort((a, b) => (a.address < b.address ? -1 : 1));
 }
+
+/** The image of a kernel file, able to say where its no-ops are: its tables are read when somebody asks. */
+export const withNoOps = (image: KernelImage, kernel: KernelFile): KernelImage =>
+  Object.defineProperty(image, "noOps", { get: () => noOpsOf(kernel), enumerable: false });
