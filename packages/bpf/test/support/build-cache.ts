@@ -6,9 +6,11 @@
 import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll } from "vitest";
 
 const kept = join(import.meta.dirname, "../../.cache");
 let folder: string | undefined;
+afterAll(() => { if (folder !== undefined && folder !== kept) rmSync(folder, { recursive: true, force: true }); });
 
 function cacheFolder(): string {
   if (folder !== undefined) return folder;
@@ -17,9 +19,7 @@ function cacheFolder(): string {
     accessSync(kept, constants.W_OK);
     return (folder = kept);
   } catch {
-    const own = (folder = mkdtempSync(join(tmpdir(), "kreplica-bpf-cache-")));
-    process.on("exit", () => { rmSync(own, { recursive: true, force: true }); });
-    return own;
+    return (folder = mkdtempSync(join(tmpdir(), "kreplica-bpf-cache-")));
   }
 }
 
