@@ -104,7 +104,7 @@ describe("machines", () => {
     expect(json({ hertz: { value: 1e308, source } })).toMatch(/own\.json:4: hertz\.value: 1e\+308 is too large\. Write a number of at most 1000000000000\./);
     expect(json({ costs: { cyclesPerInstruction: { value: 1e305, source } } })).toContain("costs.cyclesPerInstruction.value: 1e+305 is too large");
     expect(json({ latencyNs: [[0, 1], [1, 1]] })).toContain("Write a number of more than 0.");
-    expect(json({ name: "My Box" })).toContain("small letters");
+    expect(json({ name: "My Box" })).toContain("Write letters, digits");
     const unknown = json({ l2: { bytes: "much" } });
     expect(existsSync(/(\S*machine\.schema\.json)/.exec(unknown)![1]!)).toBe(true);
   });

@@ -45,7 +45,7 @@ export const TEXT_ONLY: ReplicationPolicy = {
 
 /** A copy on every n-th node with memory, counted from the master, as IRIX's numa_kernel_replication_ratio. @param nth at least 1 */
 export const everyNth = (nth: number): ReplicationPolicy => ({
-  name: "every-nth", summary: `a copy on every ${nth}. node with memory, counted from the master`,
+  name: "every-nth", summary: `a copy on one in ${nth} nodes with memory, counted from the master`,
   copies: BOTH, defects: NO_DEFECTS,
   chooseHolders(machine, master) {
     const nodes = memoryNodes(machine);

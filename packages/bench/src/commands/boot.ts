@@ -9,6 +9,7 @@ import { bytesText } from "../report/units.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelChoices, bootChoices, KERNEL_CHOICE_RULES, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
 import { jsonOption, type JsonOption } from "./options.js";
+import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
 
 export function registerBoot(program: Command, context: CommandContext): void {
@@ -26,6 +27,7 @@ export function registerBoot(program: Command, context: CommandContext): void {
     ) + exitCodes)
     .action(async (options: KernelChoices & JsonOption) => {
       const { chosen, single } = await readKernelChoices(options);
+      remarkOn(context, chosen.spec, options.policy);
       const kernel = bootChoices(chosen);
       const cost = memoryCost(takeFootprint(bootChoices(single)), takeFootprint(kernel));
       const report = kernel.checkInvariants();

@@ -9,6 +9,7 @@ import { runBpf, type BpfRun } from "../measure/run-bpf.js";
 import { bpfText, refusedText } from "../report/bpf.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addMachineOptions, jsonOption, type JsonOption, type MachineOptions, masterNodeOption, type PlacementOptions, policyOption, readMachine, readPlacement } from "./options.js";
+import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
 import { choiceOption, fileOption, numberOption } from "./values.js";
 
@@ -71,6 +72,7 @@ function act(file: string, options: Options, context: CommandContext): void {
     return;
   }
   const spec = readMachine(options), { masterNode } = readPlacement(options, spec);
+  remarkOn(context, spec, options.policy);
   const input = options.run === undefined ? new Uint8Array(64) : bytesOf(options.run);
   // What the verifier refuses hides nothing of what it accepts: its answer is part of the report, as with --verify-only.
   const refused = verdicts.flatMap(({ name, refusal }) => (refusal === undefined ? [] : [{ name, reason: refusal }]));

@@ -14,6 +14,7 @@ import { testOf } from "../trace/peek.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
 import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, levelsOption, type MachineOptions, type PlacementOptions, policyOption, readMachine, readPlacement } from "./options.js";
+import { remarkOn } from "./remarks.js";
 import { fileOption, NODE_IDS, numberOption } from "./values.js";
 
 type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly work: boolean; readonly reported?: string; readonly alignment?: boolean };
@@ -44,6 +45,8 @@ export function registerCompare(program: Command, context: CommandContext): void
     ) + exitCodes)
     .action(async (options: Options) => {
       const spec = readMachine(options);
+      remarkOn(context, spec, options.policy);
+      if (options.policy === "single-copy") context.remark("--policy single-copy is what every policy is compared with: both columns are the same kernel");
       const { cpu, masterNode } = readPlacement(options, spec);
       const dataNode = options.dataNode ?? defaultDataNode(spec, cpu);
       const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);

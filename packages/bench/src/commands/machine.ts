@@ -8,6 +8,7 @@ import { presets } from "../inputs/presets/index.js";
 import { machineListText, machineText } from "../report/machine.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { baseOption, jsonOption, type JsonOption } from "./options.js";
+import { remarkOn } from "./remarks.js";
 
 export function registerMachine(program: Command, context: CommandContext): void {
   program.command("machine")
@@ -32,6 +33,7 @@ export function registerMachine(program: Command, context: CommandContext): void
         return;
       }
       const machine = loadMachine(named, options.base);
+      remarkOn(context, machine);
       context.print(options.json ? jsonText(machineDocument(machine)) : machineText(machine, context.screen));
     });
 }

@@ -13,6 +13,7 @@ import { loadModules, readInOrder, totalOf } from "../measure/load-modules.js";
 import { modulesText, type ModuleRun } from "../report/modules.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addMachineOptions, addPlacementOptions, jsonOption, policyOption, readMachine, readPlacement, type JsonOption, type MachineOptions, type PlacementOptions } from "./options.js";
+import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
 import { fileOption, numberOption } from "./values.js";
 
@@ -65,6 +66,7 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const { top } = options;
   const spec = readMachine(options);
   const { cpu, masterNode } = readPlacement(options, spec);
+  remarkOn(context, spec, options.policy);
   const fixed = POLICIES[options.policy]!.modules;
   if (fixed && (options.place ?? "first") !== "first") {
     throw new InputError({ file: "--place", reason: `${options.policy} takes the base copy of every module from node 0`, remedy: "leave it out, or choose another policy" });

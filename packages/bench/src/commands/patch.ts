@@ -6,6 +6,7 @@ import { patchText } from "../report/patch.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
 import { addMachineOptions, jsonOption, type JsonOption, type MachineOptions, readMachine } from "./options.js";
+import { remarkOn } from "./remarks.js";
 import { choiceOption, numberOption } from "./values.js";
 
 type Options = MachineOptions & KernelOption & JsonOption & { readonly site: PatchSite; readonly policy: readonly string[]; readonly changes: number };
@@ -26,6 +27,7 @@ export function registerPatch(program: Command, context: CommandContext): void {
     ) + exitCodes)
     .action(async (options: Options) => {
       const spec = readMachine(options);
+      remarkOn(context, spec, options.policy.find((policy) => policy !== "single-copy"));
       const image = (await readKernelOption(options))?.("patch-06");
       const firstNode = spec.cpus.reduce((low, cpu) => (cpu.id < low.id ? cpu : low)).node;
       const cpus = [...new Set([1, spec.cpus.filter((cpu) => cpu.node === firstNode).length, spec.cpus.length])].sort((a, b) => a - b);

@@ -6,6 +6,7 @@ import { policyCostText } from "../report/policies.js";
 import { hanging } from "../report/terminal.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addMachineOptions, jsonOption, type JsonOption, levelsOption, type MachineOptions, readMachine } from "./options.js";
+import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
 import { choiceOption } from "./values.js";
 
@@ -32,6 +33,7 @@ export function registerPolicies(program: Command, context: CommandContext): voi
         return;
       }
       const kernel = { spec: readMachine(options), levels: options.levels === "5" ? 5 as const : 4 as const, pti: options.pti !== "off" };
+      remarkOn(context, kernel.spec, "per-node");
       const costs = policyCosts(kernel, all.map(({ name }) => name));
       context.print(options.json
         ? jsonText({ schema: "kreplica.policies/1", machine: kernel.spec.name, levels: kernel.levels, pti: kernel.pti, policies: all.map((each, i) => ({ ...each, cost: costs[i] })) })

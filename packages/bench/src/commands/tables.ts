@@ -14,6 +14,7 @@ import { differences, picture, type PicturedRoot } from "../report/tables-pictur
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelChoices, bootChoices, KERNEL_CHOICE_RULES, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
 import { jsonOption, type JsonOption } from "./options.js";
+import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
 import { CPU_IDS, NODE_IDS, numberOption } from "./values.js";
 
@@ -39,7 +40,9 @@ export function registerTables(program: Command, context: CommandContext): void 
     ) + exitCodes)
     .action(async (options: Options) => {
       if (options.from !== undefined) return recorded(options.from, options, context);
-      const kernel = bootChoices((await readKernelChoices(options)).chosen);
+      const { chosen } = await readKernelChoices(options);
+      remarkOn(context, chosen.spec, options.policy);
+      const kernel = bootChoices(chosen);
       if (options.node !== undefined && !kernel.machine.nodes.includes(options.node)) throw new InputError({ file: "--node", reason: `there is no node ${options.node}`, remedy: `choose one of ${kernel.machine.nodes.join(", ")}` });
       if (options.node !== undefined) {
         const lines = ptdump(kernel.machine.memory, kernel.view.kernelRoot(options.node), kernel.layout);

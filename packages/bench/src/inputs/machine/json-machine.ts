@@ -40,7 +40,7 @@ function explainValue(issue: z.core.$ZodIssue, document: JsonText): { path: Path
     const bound = issue.code === "too_small" ? issue.minimum : issue.maximum;
     return { path, reason: `${found} is too ${issue.code === "too_small" ? "small" : "large"}`, remedy: what === "in value" ? `write a number of ${than} ${bound}` : `give ${than} ${bound} ${what}` };
   }
-  if (issue.code === "invalid_format" && path.at(-1) === "name") return { path, reason: `${found} cannot be a machine's name`, remedy: "write small letters, digits, dots and dashes, first a letter or digit" };
+  if (issue.code === "invalid_format" && path.at(-1) === "name") return { path, reason: `${found} cannot be a machine's name`, remedy: "write letters, digits, dots, dashes and underscores, first a letter or digit" };
   return { path, reason: `${found}: ${issue.message}`, remedy: `${SCHEMA_FILE} says what may stand there` };
 }
 

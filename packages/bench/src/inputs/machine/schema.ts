@@ -35,7 +35,7 @@ const matrix = (of: z.ZodType<number>) => z.array(z.array(of)).describe("row: no
 
 /** All fields of a machine. Limits that need two fields are in check.ts. */
 export const machineShape = {
-  name: z.string().regex(/^[a-z0-9][a-z0-9.-]*$/).max(80).describe("kebab-case"),
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/).max(80).describe("letters, digits, dots, dashes and underscores, first a letter or digit"),
   description: text.describe("one line"),
   nodes: z.array(z.strictObject({
     id: count.max(63).describe("0 to 63; ids may have gaps"),
