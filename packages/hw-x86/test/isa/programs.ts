@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { quietLinker } from "./assembly.js";
 import { FlatMemory, FlatMemoryPort, Interpreter } from "../../src/isa/index.js";
 
 export const PROGRAMS = ["sorting", "checksums", "sha256", "strings", "tree", "bitmaps", "wide", "text", "compressor", "recursion"] as const;
@@ -17,7 +18,7 @@ export function compile(directory: string, flags: readonly string[], sources = h
   const object = join(directory, "programs.elf");
   const image = join(directory, "programs.bin");
   execFileSync("gcc", [...flags, "-ffreestanding", "-fno-pic", "-no-pie", "-static", "-nostdlib", "-mgeneral-regs-only", "-mno-red-zone", "-fno-stack-protector",
-    "-fno-asynchronous-unwind-tables", "-w", "-Wl,--build-id=none,--no-warn-rwx-segments", "-T", join(sources, "programs.ld"), "-o", object, join(sources, "programs.c"), "-lgcc"]);
+    "-fno-asynchronous-unwind-tables", "-w", `-Wl,${["--build-id=none", ...quietLinker].join(",")}`, "-T", join(sources, "programs.ld"), "-o", object, join(sources, "programs.c"), "-lgcc"]);
   execFileSync("objcopy", ["-O", "binary", object, image]);
   return readFileSync(image);
 }
