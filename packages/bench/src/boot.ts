@@ -2,7 +2,7 @@
 import type { Plugin } from "@kreplica/di";
 import { type FrameRange, Machine, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
 import {
-  AddressSpaces, type BootEvent, BootMemory, BuildContext, CpuState, InvariantError, KernelBoot, type KernelImage, kernelLayout,
+  AddressSpaces, type BootEvent, BootMemory, BuildContext, CpuState, KernelBoot, type KernelImage, kernelLayout,
   type KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory,
 } from "@kreplica/mm-core";
 import { BootWitness, checkInvariants, type InvariantReport } from "@kreplica/numa-replication";
@@ -15,7 +15,8 @@ import { InputError } from "./inputs/input-error.js";
 import { sourceOf } from "./inputs/machine/load.js";
 import { withFiveLevels } from "./inputs/presets/index.js";
 import { leaveNoOpsShort } from "./no-ops.js";
-import { framesBeyond, RecordedPages, recordedWindows } from "./recorded-pages.js";
+import { defaultGuestNodes, framesBeyond, RecordedPages, sparedWindows } from "./recorded-pages.js";
+import { type RecordedGuest, shippedGuest } from "./trace/guest.js";
 import { tracedKernel } from "./traced-kernel.js";
 
 export type { BootParts } from "./boot-parts.js";
@@ -42,8 +43,10 @@ export interface BootOptions {
   /** The kernel checks its accesses: an eighth of memory is shadow. */
   readonly kasan?: boolean;
   readonly seed?: number;
-  /** The nodes that stand for the recorded guest's node 0 and 1; the first two with memory when absent. */
+  /** The nodes that stand for those of the recorded guest: of its image, and of all other memory; the first two with memory when absent. */
   readonly recordedNodes?: readonly [NodeId, NodeId];
+  /** The guest of the recording that this kernel is to replay; the shipped ones' when absent. */
+  readonly guest?: RecordedGuest;
   /** Defects of the series laid over the kernel; those of replication itself come with the policy. */
   readonly defects?: KernelOptions["defects"];
   /** Further frames the kernel may not have: those a recording uses on a machine too small to set the whole guest aside. */
@@ -75,11 +78,11 @@ export function boot(options: BootOptions): Booted {
   options.before?.(parts);
   const witness = BootWitness.of(parts);
   parts.boot.run();
-  const recordedNodes = options.recordedNodes ?? defaultRecordedNodes(parts.machine);
+  const recordedNodes = options.recordedNodes ?? defaultGuestNodes(parts.machine.memory.ranges);
   return {
     ...parts,
     timeline: parts.boot.timeline,
-    recorded: new RecordedPages(parts, recordedNodes),
+    recorded: new RecordedPages(parts, recordedNodes, options.guest),
     memory: () => measureMemory(parts),
     checkInvariants: () => checkInvariants(checkedKernel(parts, witness)),
   };
@@ -109,7 +112,8 @@ export function prepare(options: BootOptions): BootParts {
   const ranges = frameRangesOf(spec);
   const home = ranges.find((range) => range.node === wanted)!;
   const imageBytes = image.end - image.stext;
-  const windows = recordedWindows(ranges, options.recordedNodes, framesBeyond(image));
+  const guest = options.guest ?? shippedGuest;
+  const windows = sparedWindows(ranges, guest, options.recordedNodes ?? defaultGuestNodes(ranges), framesBeyond(image, guest));
   const seed = options.seed ?? 1;
   const layout = kernelLayout({
     levels, pti: options.pti ?? false, imagePhysical: (BigInt(home.first) << 12n) + IMAGE_OFFSET, imageBytes, seed,
@@ -149,10 +153,3 @@ function bootCpuOf({ spec, bootCpu }: BootOptions, only: NodeId | undefined, fau
 
 /** Where the nodes lie, as the machine itself will say. */
 const frameRangesOf = (spec: MachineSpec): readonly FrameRange[] => new SparseMemory(spec.nodes).ranges;
-
-function defaultRecordedNodes(machine: Machine): readonly [NodeId, NodeId] {
-  const nodes = [...new Set(machine.memory.ranges.map((range) => range.node))];
-  const first = nodes[0];
-  if (first === undefined) throw new InvariantError("a machine without memory booted");
-  return [first, nodes[1] ?? first];
-}

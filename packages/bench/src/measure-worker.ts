@@ -12,7 +12,7 @@ parentPort?.on("message", (job: TraceJob) => { void answer(job); });
 
 async function answer(job: TraceJob): Promise<void> {
   try {
-    say({ kind: "result", measurements: measureTrace(job, await replayKernel(job.kernel)) });
+    say({ kind: "result", measurements: measureTrace(job, await replayKernel(job)) });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     // Errors lose their class on the way: their fields are sent.

@@ -1,48 +1,59 @@
 /**
  * Pages of a recording in the model: where each virtual page of the recorded guest is here, mapped where nothing maps it yet.
  *
- * The recorded guest has 512 MiB on each of two nodes. Each half is a window of the same size on one node of the machine, set aside
- * while booting, so that frames of the recording and frames of the model never meet. What the model's kernel maps itself is
- * addressed through its own tables: the image at its offset, the direct map and the page descriptors at the frame's new place.
+ * The memory of each of the guest's nodes is a window of the same size on one node of the machine, set aside while booting, so that
+ * frames of the recording and frames of the model never meet: the node that holds the recorded image on the image's, every other on the
+ * data's. What the model's kernel maps itself is addressed through its own tables: the image at its offset, the direct map and the
+ * page descriptors at the frame's new place.
  */
 import { addressOfFrame, type CpuId, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
 import { type AddressSpace, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
 import type { BootParts } from "./boot-parts.js";
+import { CPU_ENTRY_AREA, DESCRIPTOR_BYTES, type GuestMappings, guestNodeOfPage, imagePages, MAPPINGS, type RecordedGuest, shippedGuest } from "./trace/guest.js";
 
-/** The recorded guest's physical memory: node 0 below, node 1 from here. */
-export const RECORDED_NODE_FRAMES = 0x2_0000;
-/** Frames of the traced kernel's image, _text to _end: they are the model's image. @source System.map-6.1.0-56-cloud-amd64 */
-export const RECORDED_IMAGE = { first: 0x1000, end: 0x3830 } as const;
-const RECORDED_IMAGE_PAGES = RECORDED_IMAGE.end - RECORDED_IMAGE.first;
-/** Where the traced kernel had its mappings. */
-export const RECORDED = {
-  pageOffset: 0xffff_8880_0000_0000n, vmallocStart: 0xffff_c900_0000_0000n, vmemmapStart: 0xffff_ea00_0000_0000n, cpuEntryArea: 0xffff_fe00_0000_0000n,
-} as const;
-/** Of a page descriptor. */
-export const DESCRIPTOR_BYTES = 64n;
 /** PCID of the recorded address space: Linux gives the first space on a CPU 1, and its user half 0x801. */
 export const RECORDED_PCID = 1;
 const USER_PCID = RECORDED_PCID | 0x800;
 
 /** Frames by which an image is larger than the recorded one, in whole large pages: recorded frames behind the image lie so much later. */
-export const framesBeyond = ({ stext, end }: { readonly stext: bigint; readonly end: bigint }): number =>
-  Math.max(0, Math.ceil((Number((end - stext + 4095n) >> 12n) - RECORDED_IMAGE_PAGES) / 512) * 512);
+export const framesBeyond = (image: { readonly stext: bigint; readonly end: bigint }, guest: RecordedGuest): number =>
+  Math.max(0, Math.ceil((imagePages(image) - imagePages(guest.image)) / 512) * 512);
 
-/**
- * Windows to set aside: 512 MiB at the start of each of the two nodes, where they are large enough to spare it.
- * @param beyond what {@link framesBeyond} says of the image
- */
-export function recordedWindows(ranges: readonly FrameRange[], chosen?: readonly [NodeId, NodeId], beyond = 0): { first: Frame; frames: number }[] {
-  const nodes = [...new Set(ranges.map((range) => range.node))];
-  const [a, b] = chosen ?? [nodes[0]!, nodes[1] ?? nodes[0]!];
-  return windowPlaces(ranges, [a, b], beyond).map((first, which) => ({ first, frames: RECORDED_NODE_FRAMES + (which === 0 ? beyond : 0) }))
-    .filter(({ first }) => ranges.some((range) => first >= range.first && first + 2 * RECORDED_NODE_FRAMES <= range.first + range.frames));
+/** Where a node of the guest is in the model. */
+export interface GuestWindow {
+  readonly node: NodeId;
+  /** First frame, and how many: more than the guest had where the booted image is larger than the recorded one. */
+  readonly first: Frame;
+  readonly frames: number;
 }
 
-/** First frame of each window; both on one node lie behind one another. */
-export function windowPlaces(ranges: readonly FrameRange[], [a, b]: readonly [NodeId, NodeId], beyond = 0): [Frame, Frame] {
-  const start = (node: NodeId): Frame => ranges.find((range) => range.node === node)?.first ?? 0;
-  return [start(a), a === b ? start(a) + RECORDED_NODE_FRAMES + beyond : start(b)];
+/**
+ * A window for each of the guest's nodes, where they fit or not; those on one node lie behind one another.
+ * @param nodes of the image and of all other recorded memory @param beyond what {@link framesBeyond} says of the image
+ */
+export function guestWindows(ranges: readonly FrameRange[], guest: RecordedGuest, [image, data]: readonly [NodeId, NodeId], beyond = 0): GuestWindow[] {
+  const taken = new Map<NodeId, number>();
+  const holdsImage = guestNodeOfPage(guest, guest.image.firstPage);
+  return guest.nodes.map(({ pages }, i) => {
+    // The image itself lies where the model's does. The only node a guest had is where the test's data was.
+    const node = i === holdsImage && guest.nodes.length > 1 ? image : data;
+    const start = ranges.find((range) => range.node === node)?.first ?? 0;
+    const first = start + (taken.get(node) ?? 0);
+    const frames = pages + (i === holdsImage ? beyond : 0);
+    taken.set(node, (taken.get(node) ?? 0) + frames);
+    return { node, first, frames };
+  });
+}
+
+/** Windows that are set aside: those on nodes large enough to spare them, which have as much again. */
+export const sparedWindows = (ranges: readonly FrameRange[], guest: RecordedGuest, nodes: readonly [NodeId, NodeId], beyond = 0): GuestWindow[] =>
+  guestWindows(ranges, guest, nodes, beyond).filter(({ first }, i) => ranges.some((range) => first >= range.first && first + 2 * guest.nodes[i]!.pages <= range.first + range.frames));
+
+/** The nodes that stand for those of the image and of the data, unless told otherwise: the first two with memory. */
+export function defaultGuestNodes(ranges: readonly FrameRange[]): readonly [NodeId, NodeId] {
+  const nodes = [...new Set(ranges.map((range) => range.node))];
+  invariant(nodes[0] !== undefined, "a machine without memory booted");
+  return [nodes[0], nodes[1] ?? nodes[0]];
 }
 
 /** What a page is, when the recording knows better than its address. */
@@ -54,15 +65,18 @@ export interface RecordedPage {
 }
 
 export class RecordedPages {
-  private readonly windows: readonly [Frame, Frame];
+  private readonly windows: readonly GuestWindow[];
   private readonly beyond: number;
+  private readonly mappings: GuestMappings;
   private shared: AddressSpace | undefined;
   /** CPUs that run recordings: only they can have translated a recorded page. */
   private readonly running = new Set<CpuId>();
 
-  constructor(private readonly parts: BootParts, private readonly nodes: readonly [NodeId, NodeId]) {
-    this.beyond = framesBeyond(parts.image);
-    this.windows = windowPlaces(parts.machine.memory.ranges, nodes, this.beyond);
+  /** @param nodes that stand for those of the recorded image and of all other memory */
+  constructor(private readonly parts: BootParts, private readonly nodes: readonly [NodeId, NodeId], readonly guest: RecordedGuest = shippedGuest) {
+    this.beyond = framesBeyond(parts.image, guest);
+    this.windows = guestWindows(parts.machine.memory.ranges, guest, nodes, this.beyond);
+    this.mappings = MAPPINGS[guest.levels];
   }
 
   /** To be called before a CPU runs a recording; for the one that is measured before any page is mapped. */
@@ -90,16 +104,17 @@ export class RecordedPages {
   /** Frame of the model that stands for a recorded frame; devices stay where they are. */
   frame(recorded: Frame): Frame {
     const { image, layout } = this.parts;
-    const pages = Math.min(Number((image.end - image.stext) >> 12n), RECORDED_IMAGE_PAGES);
-    const { first } = RECORDED_IMAGE;
-    if (recorded >= first && recorded < first + pages) return imageFrame(layout, image.stext, image.stext) + recorded - first;
-    if (recorded < RECORDED_NODE_FRAMES) return this.windows[0] + recorded + (recorded < first ? 0 : this.beyond);
-    if (recorded < 2 * RECORDED_NODE_FRAMES) return this.windows[1] + recorded - RECORDED_NODE_FRAMES;
-    return recorded;
+    const { guest } = this;
+    const first = guest.image.firstPage;
+    if (recorded >= first && recorded < first + Math.min(imagePages(image), imagePages(guest.image))) return imageFrame(layout, image.stext, image.stext) + recorded - first;
+    const node = guestNodeOfPage(guest, recorded);
+    if (node < 0) return recorded;
+    const behindImage = recorded >= first && guestNodeOfPage(guest, first) === node;
+    return this.windows[node]!.first + recorded - guest.nodes[node]!.firstPage + (behindImage ? this.beyond : 0);
   }
 
-  /** Node on which the model has what the recording had on node 0 or 1. */
-  node(recorded: Frame): NodeId { return recorded < RECORDED_NODE_FRAMES ? this.nodes[0] : this.nodes[1]; }
+  /** Node on which the model has what the recording had in a frame. */
+  node(recorded: Frame): NodeId { return this.windows[guestNodeOfPage(this.guest, recorded)]?.node ?? this.nodes[1]; }
 
   /**
    * Address in the model of a recorded one, mapped. Ask again whenever the recording names a new frame for the page.
@@ -175,16 +190,17 @@ export class RecordedPages {
     if (address >= image.stext && address < image.end) {
       return { address: address + layout.imageOffset, builtIn: true };
     }
-    if (address >= RECORDED.pageOffset && address < RECORDED.vmallocStart) {
-      return { address: layout.pageOffset + addressOfFrame(this.frame(Number((address - RECORDED.pageOffset) >> 12n))) + (address & 4095n), builtIn: true };
+    const { pageOffset, directMapEnd, vmallocStart, vmallocEnd, vmemmapStart, vmemmapEnd } = this.mappings;
+    if (address >= pageOffset && address < directMapEnd) {
+      return { address: layout.pageOffset + addressOfFrame(this.frame(Number((address - pageOffset) >> 12n))) + (address & 4095n), builtIn: true };
     }
-    if (address >= RECORDED.vmemmapStart && address < RECORDED.cpuEntryArea) {
-      const byte = address - RECORDED.vmemmapStart;
+    if (address >= vmemmapStart && address < vmemmapEnd) {
+      const byte = address - vmemmapStart;
       const frame = this.frame(Number(byte / DESCRIPTOR_BYTES));
       return { address: layout.vmemmapStart + BigInt(frame) * DESCRIPTOR_BYTES + (byte % DESCRIPTOR_BYTES), builtIn: true };
     }
-    if (address >= RECORDED.vmallocStart && address < RECORDED.vmemmapStart) return { address: layout.vmallocStart + (address - RECORDED.vmallocStart), builtIn: false };
-    if (address >= RECORDED.cpuEntryArea) {
+    if (address >= vmallocStart && address < vmallocEnd) return { address: layout.vmallocStart + (address - vmallocStart), builtIn: false };
+    if (address >= CPU_ENTRY_AREA) {
       // cpu_entry_area, modules and fixmap lie alike everywhere; what the boot did not build, the recording's frame fills.
       const known = this.parts.tables.lookup(this.parts.view.master, address);
       return { address, builtIn: known !== undefined && !this.isModule(address) && recorded !== NONE };

@@ -2,12 +2,14 @@
 import { type Command, Option } from "commander";
 import { InputError } from "../inputs/input-error.js";
 import { didYouMean } from "../inputs/nearest.js";
+import { guestNodes } from "../inputs/guest-nodes.js";
 import { readReportedFile } from "../inputs/reported-file.js";
 import { shippedTraces, stemOf, tracesIn } from "../inputs/traces.js";
 import { compare } from "../measure/compare.js";
 import { defaultDataNode } from "../measure/placement.js";
 import { type Reported, reportedIn } from "../measure/reported.js";
 import { runJobs } from "../measure/run-jobs.js";
+import type { NamedRecording } from "../replay/recorded-kernel.js";
 import { compareDocument } from "../report/compare-json.js";
 import { compareText } from "../report/compare.js";
 import { testOf } from "../trace/peek.js";
@@ -17,7 +19,7 @@ import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, le
 import { remarkOn } from "./remarks.js";
 import { fileOption, NODE_IDS, numberOption } from "./values.js";
 
-type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly work: boolean; readonly reported?: string; readonly alignment?: boolean };
+type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly work: boolean; readonly reported?: string; readonly alignment?: boolean; readonly recordedKernel?: string; readonly recordedNodes?: string };
 
 export function registerCompare(program: Command, context: CommandContext): void {
   const command = program.command("compare")
@@ -26,7 +28,9 @@ export function registerCompare(program: Command, context: CommandContext): void
   addPlacementOptions(addKernelOption(addMachineOptions(command)))
     .addOption(numberOption("--data-node <number>", "node of the test's data", NODE_IDS, "the CPU's, or the nearest with memory"))
     .addOption(fileOption("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"))
-    .addOption(new Option("--test <names...>", "only these tests, by name: fork-1, mount, ..."))
+    .addOption(fileOption("--recorded-kernel <file>", "what was recorded, where it is not the kernel of the shipped recordings: its System.map, vmlinux or vmlinuz; tests are then named after their files"))
+    .addOption(new Option("--recorded-nodes <nodes|file>", "nodes of the recorded guest, CPUS:SIZE each, 0,1:512M/2,3:512M, or a file with its `info numa` or `numactl --hardware` (default: numa.txt beside the recordings)"))
+    .addOption(new Option("--test <names...>", "only these tests, by name (fork-1, mount, ...) or file"))
     .addOption(policyOption("what is compared with a single copy"))
     .addOption(levelsOption("4"))
     .addOption(new Option("--no-pti", "boot without page-table isolation; the recorded kernel had it"))
@@ -41,6 +45,7 @@ export function registerCompare(program: Command, context: CommandContext): void
       ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
       ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
       ["kreplica compare --traces recordings/", "recordings of one's own"],
+      ["kreplica compare --traces recordings/ --recorded-kernel System.map", "of another kernel, its guest's nodes in recordings/numa.txt"],
       ["kreplica compare --kernel /boot/vmlinuz", "on a kernel of one's own: recorded addresses by function"],
     ) + exitCodes)
     .action(async (options: Options) => {
@@ -53,8 +58,9 @@ export function registerCompare(program: Command, context: CommandContext): void
       if (!withMemory.includes(dataNode)) throw new InputError({ file: "--data-node", reason: `${spec.name} has no node ${dataNode} with memory`, remedy: `choose one of ${withMemory.join(", ")}` });
       const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
       const kernel = kernelNamed(options);
-      const given = { ...(kernel ? { kernel } : {}), spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: 1, work: options.work };
-      const { recordings, refused, tests } = chosen(files, options.test);
+      const recording = recordingNamed(options);
+      const given = { ...(kernel ? { kernel } : {}), ...(recording ? { recording } : {}), spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: 1, work: options.work };
+      const { recordings, refused, tests } = chosen(files, options.test, recording !== undefined);
       if (recordings.length === 0) refuse(refused, context);
       const reported = options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, tests);
       const request = { policy: options.policy, files: recordings, ...(reported ? { reported } : {}), alignment: options.alignment ?? false };
@@ -87,15 +93,25 @@ function reportedOf(file: string, machine: string, tests: readonly string[]): Re
   return reportedIn(figures);
 }
 
+/** What was recorded, where it is not the traced kernel. @throws InputError when the recordings or the guest's nodes are not named, too */
+function recordingNamed({ recordedKernel, recordedNodes, traces }: Options): NamedRecording | undefined {
+  if (recordedKernel === undefined) {
+    if (recordedNodes !== undefined) throw new InputError({ file: "--recorded-nodes", reason: "given without --recorded-kernel", remedy: "name the System.map or the kernel that was recorded" });
+    return undefined;
+  }
+  if (traces === undefined) throw new InputError({ file: "--recorded-kernel", reason: "given without --traces: what ships was recorded on the traced kernel", remedy: "name recordings of that kernel with --traces" });
+  return { kernel: recordedKernel, nodes: guestNodes(recordedNodes, traces) };
+}
+
 /** What is compared: recordings, and the names of their tests; and what cannot be read. */
 interface Chosen { readonly recordings: readonly string[]; readonly tests: readonly string[]; readonly refused: readonly InputError[] }
 
 /** The recordings of the tests named, by test or by file; all when none is. @throws InputError when a name is none of theirs */
-function chosen(files: readonly string[], names: readonly string[] | undefined): Chosen {
+function chosen(files: readonly string[], names: readonly string[] | undefined, free: boolean): Chosen {
   const refused: InputError[] = [];
   const found = files.flatMap((file) => {
     try {
-      return [{ file, names: [testOf(file).name, stemOf(file)] as const }];
+      return [{ file, names: [testOf(file, free).name, stemOf(file)] as const }];
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       refused.push(error);

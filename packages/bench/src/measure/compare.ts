@@ -6,6 +6,7 @@ import { InputError } from "../inputs/input-error.js";
 import { isLongRun } from "../replay/load.js";
 import { type MemoryAccount, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
 import type { WorkDone } from "../replay/replication-work.js";
+import type { TraceStatistics } from "../trace/statistics.js";
 import { traceTests, type TraceTest } from "../trace/tests.js";
 import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
 import { bound, type Gain, gain, nearGain } from "./gain.js";
@@ -43,6 +44,10 @@ export interface Comparison {
   readonly reported: number | undefined;
   /** On a kernel that is not the traced one: what became of recorded addresses of the image. */
   readonly carried: Carried | undefined;
+  /** What lies where, in a recording of a kernel that the user named. */
+  readonly statistics: TraceStatistics | undefined;
+  /** The recorded kernel had copies of its own. */
+  readonly copied: boolean;
 }
 
 /** One kernel's side of it. */
@@ -99,7 +104,7 @@ export interface CompareRequest {
 /** @param run what executes the jobs @throws InputError of the only recordings there are, or of the kernel */
 export async function compare(given: KernelJob, { policy, files, reported: own, alignment = false }: CompareRequest, run: JobRunner): Promise<CompareResult> {
   // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on these.
-  const kernel = await replayKernel(given.kernel);
+  const kernel = await replayKernel(given);
   const booted = boot(bootOptions(given, policy, kernel));
   const cost = memoryCost(takeFootprint(boot(bootOptions(given, "single-copy", kernel))), takeFootprint(booted));
   const memory = booted.memory();
@@ -120,7 +125,7 @@ export async function compare(given: KernelJob, { policy, files, reported: own, 
     const unaligned = measured(files.length + plain.findIndex((job) => job.file === file))[0];
     return [{ single, perNode, unaligned }];
   }).sort((a, b) => orderOf(a.single) - orderOf(b.single)).flatMap(({ single, perNode, unaligned }) => (["hot", "cold"] as const).map((cache): Comparison => {
-    const test = traceTests[orderOf(single)]!;
+    const { test } = single;
     const figures = (of: TraceMeasurement): KernelFigures => ({
       ...cycleAccount(of[cache], spec, place.nodeIndex), lines: lineCounts(of[cache], spec.nodes.length), work: of.work[cache],
       runs: cache === "cold" ? 1 : of.runs, settled: cache === "cold" || of.settled,
@@ -130,16 +135,20 @@ export async function compare(given: KernelJob, { policy, files, reported: own, 
       singleCopy: figures(single), perNode: figures(perNode),
       gain: gain(single[cache], perNode[cache], spec, place.nodeIndex), near: nearGain(single[cache], perNode[cache], spec, place), bound: bound(single[cache], spec, place),
       alignment: unaligned && gain(unaligned[cache], single[cache], spec, place.nodeIndex).percent,
-      reported: reported?.of(test, cache, single.calls ?? 1), carried: single.carried,
+      reported: reported?.of(test, cache, single.calls ?? 1), carried: single.carried, statistics: single.statistics, copied: single.copied,
     };
   }));
   return {
-    job: given, policy, kernel: booted.image.name, recordedOn: tracedKernel("recorded").name, tests, refused,
+    job: given, policy, kernel: booted.image.name, recordedOn: kernel?.recorded.name ?? tracedKernel("recorded").name, tests, refused,
     standing: standingOf(spec, where, booted.view), reported, switchStores: firstSwitchStores(booted, spec.cpus, node), memory, memoryCost: cost, invariants,
   };
 }
 
-const orderOf = (of: TraceMeasurement): number => traceTests.findIndex((test) => test.id === of.testId);
+/** The cover letter's tests in its order; the others behind them, as their files are. */
+function orderOf({ test }: TraceMeasurement): number {
+  const known = traceTests.findIndex((each) => each.name === test.name);
+  return known < 0 ? traceTests.length : known;
+}
 
 /** Counted by doing it: a process that ran on one node switches to a CPU of another. */
 function firstSwitchStores({ assembly, entries }: Booted, cpus: readonly CpuSpec[], node: NodeId): number {

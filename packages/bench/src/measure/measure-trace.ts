@@ -4,18 +4,26 @@ import { invariant } from "@kreplica/mm-core";
 import { boot } from "../boot.js";
 import { InputError } from "../inputs/input-error.js";
 import { visitedFunctions } from "../replay/kernel-visit.js";
+import { rightlyBlamed } from "../replay/blame.js";
 import { gateTo } from "../replay/gate.js";
 import { loadTrace, scheduledFrames } from "../replay/load.js";
 import { type Carried, nothingCarried } from "../replay/other-kernel.js";
 import { framesToReserve } from "../replay/recorded-frames.js";
-import type { NamedKernel, ReplayKernel } from "../replay/replay-kernel.js";
 import { NoOpFinder, runsShortNoOps } from "../no-ops.js";
+import { guestImage } from "../replay/recorded-kernel.js";
+import type { NamedKernels, ReplayKernel } from "../replay/replay-kernel.js";
 import { Replayer } from "../replay/replayer.js";
 import { type HotCold, measureHotCold } from "./hot-cold.js";
+import { shippedGuest } from "../trace/guest.js";
+import type { TraceStatistics } from "../trace/statistics.js";
+import { surveyGuest } from "../trace/survey.js";
+import { TraceError } from "../trace/trace-error.js";
+import type { TraceTest } from "../trace/tests.js";
+import { tracedKernel } from "../traced-kernel.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
 
 /** What the kernels compared have in common. */
-export interface KernelJob {
+export interface KernelJob extends NamedKernels {
   readonly spec: MachineSpec;
   readonly where: Where;
   readonly pti: boolean;
@@ -23,8 +31,6 @@ export interface KernelJob {
   readonly seed: number;
   /** False leaves replication's own work out, and with it what its lines push out of the caches. */
   readonly work?: boolean;
-  /** The kernel booted; the traced one when absent. */
-  readonly kernel?: NamedKernel;
   /** Ends of text and rodata in all of them; when absent as recorded with one copy and as patch 06 has them with several. */
   readonly alignment?: "recorded" | "patch-06";
 }
@@ -40,8 +46,7 @@ export interface TraceJob extends KernelJob {
 export interface TraceMeasurement extends HotCold {
   readonly file: string;
   readonly policy: string;
-  /** Number in the marker. */
-  readonly testId: number;
+  readonly test: TraceTest;
   /** The long run is modelled from recorded stretches. */
   readonly modelled: boolean;
   /** References of one run. */
@@ -51,6 +56,10 @@ export interface TraceMeasurement extends HotCold {
   readonly calls: number | undefined;
   /** Changes of kernel text in one run, which the model makes in no copy. */
   readonly pokes: number;
+  /** What lies where in a recording of a kernel that the user named. */
+  readonly statistics: TraceStatistics | undefined;
+  /** Text was fetched from elsewhere than the image: the recorded kernel had copies. */
+  readonly copied: boolean;
   /** On a kernel that is not the traced one: what became of recorded addresses of its image. */
   readonly carried?: Carried;
 }
@@ -69,23 +78,40 @@ export const bootOptions = ({ spec, where, pti, levels, seed, alignment }: Kerne
  * @throws TraceError, InputError, MmError
  */
 export function measureTrace(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
+  try {
+    return measured(job, kernel);
+  } catch (error) {
+    throw error instanceof TraceError ? rightlyBlamed(error, kernel?.recorded.name ?? tracedKernel("recorded").name) : error;
+  }
+}
+
+function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
   const { spec, where, file, policies } = job;
   const nodeIndex = indexOf(spec, spec.cpus.find((cpu) => cpu.id === where.cpu)!.node);
-  const reserved = framesToReserve(spec, [where.masterNode, where.dataNode], file, scheduledFrames(file));
+  const named = kernel?.named ?? false;
+  const { guest, copied } = surveyGuest(file, kernel?.recorded.guest ?? shippedGuest, named);
+  const reserved = framesToReserve(spec, [where.masterNode, where.dataNode], file, scheduledFrames(file), guest);
   const other = kernel?.other;
   if (other && reserved.length > 0) {
     throw new InputError({ file: spec.name, field: "nodes", reason: "too small for recordings beside a kernel other than the traced one", remedy: "give the nodes of the image and of the data 1 GiB each, or leave --kernel out" });
   }
   const carried = nothingCarried();
-  const kernels = policies.map((policy) => ({ policy, booted: boot({ ...bootOptions(job, policy, kernel), reserved }) }));
+  const kernels = policies.map((policy) => ({ policy, booted: boot({ ...bootOptions(job, policy, kernel), reserved, guest }) }));
   for (const { booted } of kernels) booted.recorded.runsOn(where.cpu);
-  const { test, measured, workload, modelled, devices, calls, pokes } = loadTrace(file, (address, frame) => {
+  const { image } = kernels[0]!.booted;
+  // Addresses that were moved are the booted kernel's.
+  const moved = other ? { ...guest, image: guestImage(image, guest.image.firstPage) } : guest;
+  const symbol = (name: string): bigint | undefined => (kernel?.recorded.image("recorded") ?? tracedKernel("recorded")).symbol(name);
+  // What a kernel with copies did for them is in its recording.
+  const functions = job.work === false || copied ? undefined : visitedFunctions((name) => image.symbol(name));
+  const shortNoOps = kernels.some(({ booted }) => runsShortNoOps(booted, where.cpu)) ? new NoOpFinder(image.noOps ?? []) : undefined;
+  const { test, measured: vcpu, workload, modelled, devices, calls, pokes, statistics } = loadTrace(file, (address, frame) => {
     const [first, ...others] = kernels.map(({ booted }) => booted.recorded.map(address, frame));
     for (const other of others) invariant(other === first, `page 0x${address.toString(16)} has two places, 0x${first!.toString(16)} and 0x${other.toString(16)}, in kernels that differ in their policy alone`);
     return first!;
-  }, job.work === false ? undefined : visitedFunctions((name) => kernels[0]!.booted.image.symbol(name)), other && ((batch) => { other.move(batch, carried); }), gateTo(kernels.map(({ booted }) => booted)), kernels.some(({ booted }) => runsShortNoOps(booted, where.cpu)) ? new NoOpFinder(kernels[0]!.booted.image.noOps ?? []) : undefined);
+  }, functions, other && ((batch) => { other.move(batch, carried); }), gateTo(kernels.map(({ booted }) => booted), moved), shortNoOps, { guest, moved, symbol, named });
   return kernels.map(({ policy, booted }) => {
-    const replayer = new Replayer(booted, where.cpu, measured, otherCpus(spec, where, measured));
-    return { ...measureHotCold(replayer, workload, spec, nodeIndex), file, policy, testId: test.id, modelled, references: workload.length, devices, calls, pokes, ...(other ? { carried } : {}) };
+    const replayer = new Replayer(booted, where.cpu, vcpu, otherCpus(spec, where, vcpu, guest));
+    return { ...measureHotCold(replayer, workload, spec, nodeIndex), file, policy, test, modelled, references: workload.length, devices, calls, pokes, statistics, copied, ...(other ? { carried } : {}) };
   });
 }

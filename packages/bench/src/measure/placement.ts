@@ -1,6 +1,6 @@
 /** Who runs what where: the recorded guest's CPUs and nodes on the machine's. */
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
-import { guestNodeOfCpu } from "../trace/guest.js";
+import { guestNodeOfCpu, type RecordedGuest, shippedGuest } from "../trace/guest.js";
 
 /** CPU of the test, node of the image, node of the test's data. */
 export interface Where { readonly cpu: CpuId; readonly masterNode: NodeId; readonly dataNode: NodeId }
@@ -24,7 +24,7 @@ export const defaultDataNode = (spec: MachineSpec, cpu: CpuId): NodeId => neares
  * CPU for each virtual CPU of a recording but the measured one: on the node of the chosen CPU where the guest had both on one node,
  * else on the node that holds the image; a core of its own where there is one.
  */
-export function otherCpus(spec: MachineSpec, { cpu, masterNode }: Where, measured: number): (vcpu: number) => CpuId {
+export function otherCpus(spec: MachineSpec, { cpu, masterNode }: Where, measured: number, guest: RecordedGuest = shippedGuest): (vcpu: number) => CpuId {
   const core = (id: CpuId): number => spec.cpus.find((each) => each.id === id)!.core;
   const on = (node: NodeId): CpuId[] => spec.cpus.filter((each) => each.node === node).map((each) => each.id).sort((a, b) => a - b);
   const apart = (ids: readonly CpuId[]): CpuId[] => {
@@ -34,7 +34,7 @@ export function otherCpus(spec: MachineSpec, { cpu, masterNode }: Where, measure
   const beside = apart(on(nodeOf(spec, cpu)));
   const away = apart(on(masterNode));
   return (vcpu) => {
-    const pool = guestNodeOfCpu(vcpu) === guestNodeOfCpu(measured) ? beside : away;
+    const pool = guestNodeOfCpu(guest, vcpu) === guestNodeOfCpu(guest, measured) ? beside : away;
     return pool[vcpu % pool.length]!;
   };
 }

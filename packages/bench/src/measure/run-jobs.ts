@@ -27,7 +27,7 @@ export async function runJobs(jobs: readonly TraceJob[], progress: Progress): Pr
   const parts = jobs.flatMap((job, index) => (isLongRun(job.file) ? job.policies.map((policy) => ({ ...job, policies: [policy] })) : [job]).map((part) => ({ index, job: part, work: workOf(part) })));
   // Two steps a part, so that the line moves when one begins: the longest takes most of the whole.
   const running = new Set<string>();
-  const nameOf = ({ job }: typeof parts[number]): string => `${shownName(job.file)}, ${job.policies.join(" and ")}`;
+  const nameOf = ({ job }: typeof parts[number]): string => `${shownName(job)}, ${job.policies.join(" and ")}`;
   const now = (): string => [...running].join("; ");
   progress.start(2 * parts.length, "booting");
   const begin = (part: typeof parts[number]): void => {
@@ -57,7 +57,7 @@ export async function runJobs(jobs: readonly TraceJob[], progress: Progress): Pr
 
 async function measured(job: TraceJob): Promise<TraceMeasurement[] | InputError> {
   try {
-    return measureTrace(job, await replayKernel(job.kernel));
+    return measureTrace(job, await replayKernel(job));
   } catch (error) {
     if (error instanceof InputError) return error;
     throw error;
@@ -65,9 +65,9 @@ async function measured(job: TraceJob): Promise<TraceMeasurement[] | InputError>
 }
 
 /** A recording's test; the file where it cannot be told, which is said when it is measured. */
-function shownName(file: string): string {
+function shownName({ file, recording }: TraceJob): string {
   try {
-    return testOf(file).name;
+    return testOf(file, recording !== undefined).name;
   } catch (error) {
     if (error instanceof InputError) return basename(file);
     throw error;

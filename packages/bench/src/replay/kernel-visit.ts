@@ -10,7 +10,7 @@
  * the node's: one visit in hundreds meets a batch that all the pages freed since the last one brought about.
  * Source: Linux 6.1 arch/x86/mm/pgtable.c, arch/x86/mm/pti.c and mm/memory.c for which function does what.
  */
-import { Region, regionOf } from "../trace/guest.js";
+import { MAPPINGS, Region, regionsOf, shippedGuest } from "../trace/guest.js";
 
 /** What the visited function did. */
 export const enum VisitKind {
@@ -87,9 +87,6 @@ const UPPER = 0xffff_ffff;
 const UNKNOWN = -1;
 /** {@link VisitFinder.left} behind __switch_to_asm, until its first push shows which stack is left. */
 const ANY = -2;
-const DIRECT_MAP_HI = 0xffff_8880;
-const VMALLOC_HI = 0xffff_c900;
-const VMEMMAP_HI = 0xffff_ea00;
 /** Byte in a PGD at which the kernel's slots begin, 273 * 8: the first that pgd_alloc copies. */
 const KERNEL_SLOTS = 0x888;
 /** First slot of the kernel half: no process has it. */
@@ -114,8 +111,16 @@ export class VisitFinder {
   private readonly slot: number;
   private readonly grow: number;
   private readonly growToo: number;
+  private readonly regionOf: ReturnType<typeof regionsOf>;
+  // Upper halves of where the recorded kernel's mappings begin.
+  private readonly directMapHi: number;
+  private readonly vmallocHi: number;
+  private readonly vmemmapHi: number;
 
-  constructor(functions: VisitedFunctions) {
+  /** @param levels of the recorded kernel's page tables */
+  constructor(functions: VisitedFunctions, levels: 4 | 5 = 4) {
+    this.regionOf = regionsOf({ levels, image: shippedGuest.image });
+    [this.directMapHi, this.vmallocHi, this.vmemmapHi] = [MAPPINGS[levels].pageOffset, MAPPINGS[levels].vmallocStart, MAPPINGS[levels].vmemmapStart].map((base) => Number(base >> 32n)) as [number, number, number];
     ({ create: this.create, free: this.free, slot: this.slot } = functions);
     this.grow = functions.grow[0]!;
     this.growToo = functions.grow[1]!;
@@ -170,7 +175,7 @@ export class VisitFinder {
   /** An access to a task's stack, perhaps the first one after a switch to it. */
   private onStack(stack: readonly Open[], vcpu: number, lo: number, hi: number): void {
     // 16 KiB, aligned to its length. Source: Linux 6.1 arch/x86/include/asm/page_64_types.h, THREAD_SIZE.
-    const touched = (hi - VMALLOC_HI) * 0x4_0000 + (lo >>> 14);
+    const touched = (hi - this.vmallocHi) * 0x4_0000 + (lo >>> 14);
     const left = this.left[vcpu]!;
     if (left === ANY) this.left[vcpu] = touched;
     else if (left !== UNKNOWN && touched !== left) {
@@ -199,14 +204,14 @@ export class VisitFinder {
   access(vcpu: number, lo: number, hi: number, store: boolean): void {
     const stack = this.open[vcpu];
     if (!stack) return;
-    const region = regionOf(lo, hi);
+    const region = this.regionOf(lo, hi);
     if (region === Region.Vmalloc) this.onStack(stack, vcpu, lo, hi);
     const visit = stack.findLast(runs);
     if (!visit || visit.pgd >= 0) return;
     if (visit.kind === VisitKind.Free) {
-      if (region === Region.Vmemmap) visit.pgd = (hi - VMEMMAP_HI) * 0x400_0000 + (lo >>> 6);
+      if (region === Region.Vmemmap) visit.pgd = (hi - this.vmemmapHi) * 0x400_0000 + (lo >>> 6);
     } else if (store && region === Region.DirectMap) {
-      const page = (hi - DIRECT_MAP_HI) * 0x10_0000 + (lo >>> 12);
+      const page = (hi - this.directMapHi) * 0x10_0000 + (lo >>> 12);
       if (visit.kind === VisitKind.Create) {
         if ((lo & 4095) === KERNEL_SLOTS) visit.pgd = page;
       } else if (visit.kind === VisitKind.Set) {

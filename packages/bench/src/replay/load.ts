@@ -8,6 +8,8 @@ import { testOf } from "../trace/peek.js";
 import { readTrace } from "../trace/read-trace.js";
 import { TraceError } from "../trace/trace-error.js";
 import type { TraceTest } from "../trace/tests.js";
+import { type RecordedGuest, shippedGuest } from "../trace/guest.js";
+import { TraceCounter, type TraceStatistics } from "../trace/statistics.js";
 import { tracedKernel } from "../traced-kernel.js";
 import type { NoOpFinder } from "../no-ops.js";
 import type { VisitedFunctions } from "./kernel-visit.js";
@@ -36,7 +38,21 @@ export interface LoadedTrace {
   readonly calls: number | undefined;
   /** Calls of the function that changes kernel text, in one run. */
   readonly pokes: number;
+  /** What lies where in it, as recorded; undefined unless asked for. */
+  readonly statistics: TraceStatistics | undefined;
 }
+
+/** What was recorded, as a replay has to know it. */
+export interface Recorded {
+  readonly guest: RecordedGuest;
+  /** The same with the image of the kernel that addresses are moved to; as recorded when absent. */
+  readonly moved?: RecordedGuest;
+  /** Address of a function of the recorded kernel. */
+  symbol(name: string): bigint | undefined;
+  /** A kernel that the user named: tests are named after their files, and statistics are counted. */
+  readonly named: boolean;
+}
+const shipped: Recorded = { guest: shippedGuest, symbol: (name) => tracedKernel("recorded").symbol(name), named: false };
 
 /** Writes one piece of kernel text. Source: Linux 6.1 arch/x86/kernel/alternative.c. */
 const POKE = "__text_poke";
@@ -53,30 +69,34 @@ export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst
  * @param change done to every batch before it is looked at: recorded addresses moved to another kernel's
  * @param gate what may be replayed; anything without it
  * @param noOps of the image replayed on
+ * @param recorded what was recorded; as the shipped recordings when absent
  * @throws TraceError
  */
-export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions, change?: (batch: Batch) => void, gate?: Gate, noOps?: NoOpFinder): LoadedTrace {
-  const test = testOf(file);
-  const builder = new ProgramBuilder(file, place, functions, gate, noOps);
-  const counter = counterOf(test.call);
-  const pokes = counterOf(POKE);
+export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions, change?: (batch: Batch) => void, gate?: Gate, noOps?: NoOpFinder, recorded: Recorded = shipped): LoadedTrace {
+  const test = testOf(file, recorded.named);
+  const { guest, moved = guest } = recorded;
+  const builder = new ProgramBuilder(file, place, functions, gate, noOps, moved);
+  const counter = counterOf(recorded, test.call);
+  const pokes = counterOf(recorded, POKE);
+  const statistics = recorded.named ? new TraceCounter(0, guest) : undefined;
   readTrace(file, (batch) => {
+    statistics?.add(batch);
     counter?.add(batch);
     pokes?.add(batch);
     change?.(batch);
     builder.add(batch);
   });
   const { program, measured } = builder.finish();
-  program.blame = (operation, what) => blame(file, operation, what, new ProgramBuilder(file, place, functions), change);
+  program.blame = (operation, what) => blame(file, operation, what, new ProgramBuilder(file, place, functions, undefined, undefined, moved), change);
   const schedule = scheduleOf(file);
   if (schedule && change) moveText(schedule.text, change);
   const workload = schedule ? new LongRun(program, builder.cuts, builder.perCut, schedule, place, scheduleBeside(file)) : new PlainRun(program);
-  return { file, test, measured, workload, modelled: schedule !== undefined, devices: program.devices, calls: callsOf(counter, schedule, test), pokes: pokes?.total ?? 0 };
+  return { file, test, measured, workload, modelled: schedule !== undefined, devices: program.devices, calls: callsOf(counter, schedule, test), pokes: pokes?.total ?? 0, statistics: statistics?.result() };
 }
 
 /** @returns undefined for a test that is not counted in calls */
-function counterOf(call: string | undefined): CallCounter | undefined {
-  const address = call === undefined ? undefined : tracedKernel("recorded").symbol(call);
+function counterOf({ symbol }: Recorded, call: string | undefined): CallCounter | undefined {
+  const address = call === undefined ? undefined : symbol(call);
   return address === undefined ? undefined : new CallCounter(Number(BigInt.asUintN(32, address)));
 }
 

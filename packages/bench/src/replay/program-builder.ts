@@ -8,6 +8,7 @@
  */
 import { MmError } from "@kreplica/mm-core";
 import { Access, Kind, type Batch } from "../trace/batch.js";
+import { type RecordedGuest, shippedGuest } from "../trace/guest.js";
 import { TraceError, type TraceErrorCode } from "../trace/trace-error.js";
 import { MARKER, Phase, traceTests } from "../trace/tests.js";
 import { VisitFinder, type VisitedFunctions } from "./kernel-visit.js";
@@ -37,8 +38,7 @@ const LONGEST_INSTRUCTION = 15;
 const LONGEST_RUN = 1 << 16;
 const NOWHERE = -1;
 
-// The recorded kernel's image and module area, low halves under an upper half of all ones; see trace/guest.ts.
-const RODATA_END = 0x82a0_0000;
+// Module area, low halves under an upper half of all ones; see trace/guest.ts.
 const IMAGE_END = 0xa000_0000;
 const MODULES_END = 0xff00_0000;
 
@@ -86,15 +86,19 @@ export class ProgramBuilder {
   private readonly known = new Map<string, number>();
 
   private readonly visits: VisitFinder | undefined;
+  /** Low half of the address behind rodata, in the kernel that the recording's addresses are of. */
+  private readonly rodataEnd: number;
 
   /**
    * @param file as errors name it
    * @param functions where the recorded kernel has the functions that replication adds to; nothing is spliced in without them
    * @param gate what may be replayed; anything without it
    * @param noOps of the image replayed on, to count what they cost where they stayed short
+   * @param guest whose addresses these are
    */
-  constructor(private readonly file: string, private readonly place: PlacePage, functions?: VisitedFunctions, gate?: Gate, private readonly noOps?: NoOpFinder) {
-    this.visits = functions && new VisitFinder(functions);
+  constructor(private readonly file: string, private readonly place: PlacePage, functions?: VisitedFunctions, gate?: Gate, private readonly noOps?: NoOpFinder, guest: RecordedGuest = shippedGuest) {
+    this.visits = functions && new VisitFinder(functions, guest.levels);
+    this.rodataEnd = Number(guest.image.startData & 0xffff_ffffn);
     this.gate = gate;
   }
 
@@ -224,7 +228,7 @@ export class ProgramBuilder {
     if (hi < 0x8000_0000) region = Region.User;
     else if (this.gate && this.privilege[this.vcpu] === 3) this.fail("refused", `an access to 0x${hexOf(lo, hi)}, memory of the kernel, in user mode`, DAMAGED);
     else if (hi === 0xffff_ffff) {
-      if (lo < RODATA_END) region = Region.Rodata;
+      if (lo < this.rodataEnd) region = Region.Rodata;
       else if (lo >= IMAGE_END && lo < MODULES_END) region = Region.Module;
     }
     const number = this.numberOf(hi * PAGES_4G + (lo >>> 12));

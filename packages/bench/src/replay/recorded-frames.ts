@@ -4,8 +4,9 @@
  */
 import { type Frame, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
 import { InputError } from "../inputs/input-error.js";
-import { RECORDED_IMAGE, RECORDED_NODE_FRAMES, recordedWindows, windowPlaces } from "../recorded-pages.js";
+import { guestWindows, sparedWindows } from "../recorded-pages.js";
 import { Access, Kind } from "../trace/batch.js";
+import { guestNodeOfPage, imagePages, type RecordedGuest, shippedGuest } from "../trace/guest.js";
 import { readTrace } from "../trace/read-trace.js";
 
 /** A run of frames. */
@@ -16,20 +17,22 @@ export interface FrameRun { readonly first: Frame; readonly frames: number }
  *
  * @throws InputError when a node is smaller than the guest's, TraceError as the reader does
  */
-export function framesToReserve(spec: MachineSpec, nodes: readonly [NodeId, NodeId], file: string, more: Iterable<number> = []): FrameRun[] {
+export function framesToReserve(spec: MachineSpec, nodes: readonly [NodeId, NodeId], file: string, more: Iterable<number> = [], guest: RecordedGuest = shippedGuest): FrameRun[] {
   const { ranges } = new SparseMemory(spec.nodes);
-  if (recordedWindows(ranges, nodes).length === 2) return [];
-  const places = windowPlaces(ranges, nodes);
-  places.forEach((first, which) => {
-    if (ranges.some((range) => range.node === nodes[which] && first >= range.first && first + RECORDED_NODE_FRAMES <= range.first + range.frames)) return;
-    const need = nodes[0] === nodes[1] ? 1024 : 512;
-    throw new InputError({ file: spec.name, field: `nodes[${spec.nodes.findIndex((node) => node.id === nodes[which])}].memoryBytes`, reason: `node ${nodes[which]} cannot hold what the recorded guest had in memory`, remedy: `give it at least ${need} MiB in one piece` });
-  });
+  if (sparedWindows(ranges, guest, nodes).length === guest.nodes.length) return [];
+  const windows = guestWindows(ranges, guest, nodes);
+  for (const { node, first, frames } of windows) {
+    if (ranges.some((range) => range.node === node && first >= range.first && first + frames <= range.first + range.frames)) continue;
+    const need = windows.reduce((sum, each) => sum + (each.node === node ? each.frames : 0), 0) / 256;
+    throw new InputError({ file: spec.name, field: `nodes[${spec.nodes.findIndex((each) => each.id === node)}].memoryBytes`, reason: `node ${node} cannot hold what the recorded guest had in memory`, remedy: `give it at least ${need} MiB in one piece` });
+  }
   const used = new Set([...framesIn(file), ...more]);
   const runs: { first: Frame; frames: number }[] = [];
+  const imageEnd = guest.image.firstPage + imagePages(guest.image);
   for (const recorded of [...used].sort((x, y) => x - y)) {
-    if ((recorded >= RECORDED_IMAGE.first && recorded < RECORDED_IMAGE.end) || recorded >= 2 * RECORDED_NODE_FRAMES) continue;
-    const frame = recorded < RECORDED_NODE_FRAMES ? places[0] + recorded : places[1] + recorded - RECORDED_NODE_FRAMES;
+    const node = guestNodeOfPage(guest, recorded);
+    if (node < 0 || (recorded >= guest.image.firstPage && recorded < imageEnd)) continue;
+    const frame = windows[node]!.first + recorded - guest.nodes[node]!.firstPage;
     const last = runs.at(-1);
     if (last && frame === last.first + last.frames) last.frames++;
     else runs.push({ first: frame, frames: 1 });

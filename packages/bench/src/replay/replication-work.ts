@@ -23,9 +23,10 @@ export interface WorkDone {
 }
 
 const LINES = 64;
-const SLOT_SHIFT = 39n;
+/** Of a recorded top-level slot's address, by the levels of the recorded kernel. */
+const SLOT_SHIFT = { 4: 39n, 5: 48n } as const;
 /** With 5 levels: a slot no recorded process uses, so that a process that was there before keeps its P4D page. */
-const ANCHOR = 128n << SLOT_SHIFT;
+const ANCHOR = 128n << SLOT_SHIFT[4];
 
 /** The process of a recorded PGD, and the slots that visits filled. */
 interface ModelledProcess { readonly space: AddressSpace; readonly slots: Set<number> }
@@ -67,8 +68,9 @@ export class ReplicationWork implements ReplicaTraffic {
 
   /** @returns PGDs there are beyond the one a single copy has */
   private run({ kind, pgd, slot }: KernelVisit, node: NodeId): number {
-    const start = BigInt(slot) << SLOT_SHIFT;
-    const end = start + (1n << SLOT_SHIFT);
+    const shift = SLOT_SHIFT[this.booted.recorded.guest.levels];
+    const start = BigInt(slot) << shift;
+    const end = start + (1n << shift);
     switch (kind) {
       case VisitKind.Create: {
         this.quietly(() => this.drop(pgd));

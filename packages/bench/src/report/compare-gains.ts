@@ -18,7 +18,7 @@ const gainText = (value: number): string => (value < -100 ? `x${(1 - value / 100
 export const designOf = (policy: string): string => (policy === "per-node" ? "a copy on every node" : `the policy ${policy}`);
 const shortDesign = (policy: string): string => (policy === "per-node" ? "copy per\nnode" : policy.includes("-") ? policy.replace("-", "-\n") : `\n${policy}`);
 
-const ofTheirLength = ({ test, iterations }: Comparison): boolean => test.iterations === iterations;
+const ofTheirLength = ({ test, iterations }: Comparison): boolean => test.reported === undefined || test.iterations === iterations;
 
 /** Name in the tables; a star where fewer or more calls were recorded than the authors made, the file where two recordings are of one test. */
 export function labelOf(each: Comparison, all: readonly Comparison[]): string {
@@ -75,7 +75,7 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
       + "bound: the most near instead of far text could save here, were every fetch of text, load of rodata and page walker's read beyond L1 to go to memory, nothing of it hidden"
       + `${tests.some((each) => !boundMatters(each)) ? "; - where none does" : ""}. `
       + (tests.some((each) => each.gain.low < -100) ? "xN: takes N times as long. " : "")
-      + (reported ? `reported: ${reported.source}.` : `Nobody's reported figures stand beside: the series' authors' are of e5-2690v3-2s alone (a machine's name decides); --reported FILE gives those of ${spec.name}.`))
+      + (beside && reported ? `reported: ${reported.source}.` : reported ? "Nothing reported stands beside: nobody ran these tests." : `Nobody's reported figures stand beside: the series' authors' are of e5-2690v3-2s alone (a machine's name decides); --reported FILE gives those of ${spec.name}.`))
     + (beside ? say(`reported is: the reported figure, against the bound and the range that this model has for ${spec.name}.`) : "")
     + alignmentText(tests, screen)
     + (above ? say(`Reported above the bound, so on this machine not by the latency of text alone: ${above}.`) : "")

@@ -37,6 +37,7 @@ export function compareDocument({ job: { spec, where, pti, levels, seed, work = 
       alignmentPercent: each.alignment === undefined ? null : rounded(each.alignment),
       reportedPercent: each.reported ?? null,
       ...(each.carried ? { carriedOver: each.carried } : {}),
+      ...(each.statistics ? { recorded: { ...each.statistics, copies: each.copied } } : {}),
     })),
     refused: refused.map((each) => faultOf(each)),
     memory: { ...memory, cost: memoryCost },

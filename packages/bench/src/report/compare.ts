@@ -4,6 +4,7 @@ import { total } from "../measure/cycle-account.js";
 import type { Carried, CarriedOver } from "../replay/other-kernel.js";
 import type { CacheState, CompareResult, KernelFigures } from "../measure/compare.js";
 import { designOf, gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
+import { recordedText } from "./compare-recorded.js";
 import { workText } from "./compare-work.js";
 import { memoryCostText } from "./memory-cost.js";
 import { bytesText } from "./units.js";
@@ -21,7 +22,7 @@ export function compareText(result: CompareResult, screen: Screen): string {
     + paragraph(`${spec.description}. ${result.kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}. CPU ${where.cpu} on node ${nodeOf(spec, where.cpu)}, `
       + `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.`, screen)
     + paragraph(standingText(result), screen) + carriedOver(result, screen);
-  return [head, gainsText(result, screen), ...states.map((cache) => why(result, cache, screen)), workText(result, (each) => labelOf(each, result.tests), screen), memory(result, screen), invariants(result, screen)].join("\n");
+  return [head, ...[recordedText(result, screen)].filter((text) => text !== ""), gainsText(result, screen), ...states.map((cache) => why(result, cache, screen)), workText(result, (each) => labelOf(each, result.tests), screen), memory(result, screen), invariants(result, screen)].join("\n");
 }
 
 /** On another kernel than the traced one: how much of what was recorded could be found in it. */

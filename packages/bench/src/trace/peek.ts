@@ -2,12 +2,18 @@
 import { Kind } from "./batch.js";
 import { readTrace } from "./read-trace.js";
 import { MARKER, Phase, testOfMarker, type TraceTest } from "./tests.js";
+import { stemOf } from "../inputs/traces.js";
 import { TraceError } from "./trace-error.js";
 
 const FOUND = Symbol("found");
 
-/** @throws TraceError as the reader does up to the start marker; no-start, unknown-test */
-export function testOf(file: string): TraceTest {
+/**
+ * The test whose number the start marker has. One of a number that is not known is named after its file.
+ *
+ * @param free named after the file whatever its number: of another kernel than the traced one
+ * @throws TraceError as the reader does up to the start marker; no-start
+ */
+export function testOf(file: string, free = false): TraceTest {
   let test: TraceTest | undefined;
   try {
     readTrace(file, (batch) => {
@@ -15,8 +21,10 @@ export function testOf(file: string): TraceTest {
         const offset = batch.base + batch.at[i]!;
         if (batch.kind[i] === Kind.End) throw new TraceError("no-start", file, offset, "no start marker was recorded", "record from the marker before the test to the one behind it");
         if (batch.kind[i] !== Kind.Mark || batch.a[i]! >>> 16 !== MARKER || (batch.a[i]! & 0xff) !== Phase.Start) continue;
-        test = testOfMarker(batch.a[i]!);
-        if (!test) throw new TraceError("unknown-test", file, offset, `the start marker names test ${(batch.a[i]! >>> 8) & 0xff}, which is not known`, "use a test number from 1 to 10");
+        const known = testOfMarker(batch.a[i]!);
+        const named = stemOf(file);
+        // What it calls is known by its number, wherever the recorded kernel has it.
+        test = known && !free ? known : { id: (batch.a[i]! >>> 8) & 0xff, key: named, name: named, iterations: 1, ...(known?.call === undefined ? {} : { call: known.call }) };
         throw FOUND;
       }
     });

@@ -1,6 +1,6 @@
 /** What a recording contains, counted: the fields of the recorded `*.stat.json`, computed from the decoded columns. */
 import { Access, Kind, type Batch } from "./batch.js";
-import { guestNodeOfPage, Region, regionNames, regionOf } from "./guest.js";
+import { guestNodeOfPage, type RecordedGuest, Region, regionNames, regionsOf, shippedGuest } from "./guest.js";
 import { LineSet } from "./line-set.js";
 import { MARKER, Phase } from "./tests.js";
 
@@ -31,9 +31,9 @@ export interface TraceStatistics {
   readonly stores: number;
   readonly io: number;
   /** Kernel instructions by the node whose memory they were fetched from. */
-  readonly fetch_kinsns_by_node: readonly [number, number];
+  readonly fetch_kinsns_by_node: readonly number[];
   /** Data references by node of the physical page; lines are physical lines. */
-  readonly data_refs_by_node: { readonly node0: ReferenceCount; readonly node1: ReferenceCount };
+  readonly data_refs_by_node: Readonly<Record<`node${number}`, ReferenceCount>>;
   readonly by_region: Readonly<Record<(typeof regionNames)[number], ReferenceCount>>;
 }
 
@@ -51,16 +51,20 @@ export class TraceCounter {
   private extra = 0;
   private entries = 0;
   private io = 0;
-  private readonly byNode = new Float64Array(2);
+  private readonly byNode: Float64Array;
   private readonly loads = new Float64Array(REGIONS);
   private readonly stores = new Float64Array(REGIONS);
-  private readonly nodeLoads = new Float64Array(2);
-  private readonly nodeStores = new Float64Array(2);
+  private readonly nodeLoads: Float64Array;
+  private readonly nodeStores: Float64Array;
   private readonly text = new LineSet();
   private readonly userText = new LineSet();
   private readonly lines = regionNames.map(() => new LineSet());
-  private readonly physical = [new LineSet(), new LineSet()];
-  // Virtual page -> physical page, for text and for data; what the recording told so far.
+  private readonly physical: readonly LineSet[];
+  private readonly regionOf: ReturnType<typeof regionsOf>;
+  // Virtual page -> physical page, what the recording told so far. Of text by CPU: with copies each has its own node's.
+  private readonly textPages: Map<number, number>[] = [];
+  private fetchedPage = -1;
+  private fetchedNode = 0;
   private readonly pages = new Map<number, number>();
   private readonly lastPage = new Float64Array(4096).fill(-1);
   private readonly lastFrame = new Float64Array(4096);
@@ -70,8 +74,13 @@ export class TraceCounter {
    * @param entries 0 remembers every page. Otherwise the page dictionary is one direct-mapped table of so many entries for all virtual
    * CPUs, and references to a page it has forgotten count for no node: with 65536 this gives the recorded `data_refs_by_node`, whose
    * decoder lost up to 4 % of them that way.
+   * @param guest it was recorded in
    */
-  constructor(entries = 0) {
+  constructor(entries = 0, private readonly guest: RecordedGuest = shippedGuest) {
+    const nodes = guest.nodes.length;
+    [this.byNode, this.nodeLoads, this.nodeStores] = [new Float64Array(nodes), new Float64Array(nodes), new Float64Array(nodes)];
+    this.physical = guest.nodes.map(() => new LineSet());
+    this.regionOf = regionsOf(guest);
     this.known = entries === 0 ? undefined : new Float64Array(entries).fill(-1);
   }
 
@@ -83,7 +92,7 @@ export class TraceCounter {
         case Kind.Fetch: this.fetch(lo[i]!, hi[i]!, a[i]!, b[i]!); break;
         case Kind.Load:
         case Kind.Store: this.access(kind[i] === Kind.Store, lo[i]!, hi[i]!, a[i]!, b[i]!); break;
-        case Kind.FetchPage: this.pages.set(hi[i]! * PAGES_4G + (lo[i]! >>> 12), b[i]!); this.lastPage.fill(-1); break;
+        case Kind.FetchPage: (this.textPages[this.vcpu] ??= new Map()).set(hi[i]! * PAGES_4G + (lo[i]! >>> 12), b[i]!); this.fetchedPage = -1; break;
         case Kind.Vcpu: this.vcpu = a[i]!; break;
         case Kind.Mark:
           if (a[i]! >>> 16 === MARKER && (a[i]! & 0xff) === Phase.Start) {
@@ -99,7 +108,7 @@ export class TraceCounter {
   /** The counts so far. */
   result(): TraceStatistics {
     const region = (which: Region): ReferenceCount => ({ ld: this.loads[which]!, st: this.stores[which]!, lines: this.lines[which]!.lines });
-    const node = (which: 0 | 1): ReferenceCount => ({ ld: this.nodeLoads[which]!, st: this.nodeStores[which]!, lines: this.physical[which]!.lines });
+    const node = (which: number): ReferenceCount => ({ ld: this.nodeLoads[which]!, st: this.nodeStores[which]!, lines: this.physical[which]!.lines });
     const constant = (which: Region): boolean => which === Region.Text || which === Region.Rodata;
     const sum = (of: (set: LineSet) => number, wanted: boolean): number => this.lines.reduce((total, set, which) => total + (constant(which) === wanted ? of(set) : 0), 0);
     return {
@@ -110,8 +119,8 @@ export class TraceCounter {
       rodata_lines64: sum((set) => set.lines, true), rodata_pages4k: sum((set) => set.pages, true),
       data_lines64: sum((set) => set.lines, false), data_pages4k: sum((set) => set.pages, false),
       loads: this.loads.reduce((x, y) => x + y, 0), stores: this.stores.reduce((x, y) => x + y, 0), io: this.io,
-      fetch_kinsns_by_node: [this.byNode[0]!, this.byNode[1]!],
-      data_refs_by_node: { node0: node(0), node1: node(1) },
+      fetch_kinsns_by_node: [...this.byNode],
+      data_refs_by_node: Object.fromEntries(this.guest.nodes.map((_, which) => [`node${which}`, node(which)])),
       by_region: Object.fromEntries(regionNames.map((name, which) => [name, region(which)])) as TraceStatistics["by_region"],
     };
   }
@@ -130,7 +139,12 @@ export class TraceCounter {
     if (this.user) this.entries++;
     this.user = false;
     this.kernel += count;
-    this.byNode[guestNodeOfPage(this.frameOf(lo, hi))]! += count;
+    const page = hi * PAGES_4G + (lo >>> 12);
+    if (page !== this.fetchedPage) {
+      this.fetchedPage = page;
+      this.fetchedNode = this.nodeOf(this.textPages[this.vcpu]?.get(page) ?? this.pages.get(page) ?? 0);
+    }
+    this.byNode[this.fetchedNode]! += count;
   }
 
   private access(store: boolean, lo: number, hi: number, size: number, page: number): void {
@@ -141,7 +155,7 @@ export class TraceCounter {
       if (this.known) this.known[virtual % this.known.length] = virtual;
     }
     if (this.vcpu !== this.cpu) return;
-    const region = regionOf(lo, hi);
+    const region = this.regionOf(lo, hi);
     (store ? this.stores : this.loads)[region]!++;
     this.lines[region]!.add(lo, hi);
     if ((size & Access.Io) !== 0) {
@@ -152,10 +166,13 @@ export class TraceCounter {
     const virtual = hi * PAGES_4G + (lo >>> 12);
     if (this.known && this.known[virtual % this.known.length] !== virtual) return;
     const frame = this.frameOf(lo, hi);
-    const node = guestNodeOfPage(frame);
+    const node = this.nodeOf(frame);
     (store ? this.nodeStores : this.nodeLoads)[node]!++;
     this.physical[node]!.addLine(frame, (lo >>> 6) & 63);
   }
+
+  /** A page of no node counts for the first, as a page nobody named does. */
+  private nodeOf(frame: number): number { return Math.max(0, guestNodeOfPage(this.guest, frame)); }
 
   private frameOf(lo: number, hi: number): number {
     const page = hi * PAGES_4G + (lo >>> 12);

@@ -12,7 +12,6 @@ export type TraceErrorCode =
   | "after-end" // bytes follow the END record
   | "no-start" // no start marker
   | "no-end" // no end marker
-  | "unknown-test" // the marker names no test
   | "too-many-cpus" // more virtual CPUs than a replay follows
   | "too-many-pages" // more pages than a replay can number
   | "not-lines" // the schedule beside a recording is none

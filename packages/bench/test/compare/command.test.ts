@@ -118,6 +118,41 @@ describe("kreplica compare", () => {
     expect(await run()).toMatchObject({ code: 2, out: "", error: expect.stringMatching(/reported\.json: figures: none is of a test that is compared: mont, lmbench\. .*mount/) });
   });
 
+  describe("recordings of another kernel", () => {
+    const other = join(import.meta.dirname, "../fixtures/other-kernel");
+    const map = join(other, "System.map-on.zst");
+    const mount = join(other, "on4-mount-cpu2.kt.zst");
+
+    test("with what was recorded named, they are replayed, told by their files' names, and what lies where is counted", async () => {
+      const words = ["compare", "--no-pti", "--traces", mount, "--recorded-kernel", map, "--test", "on4-mount-cpu2"];
+      const { code, out } = await kreplica.run([...words, "--json"]);
+      expect(code).toBe(0);
+      expect(JSON.parse(out)).toMatchObject({ recordedOn: "System.map-on", reported: { notCompared: expect.any(Array) }, tests: [{ test: "on4-mount-cpu2" }, {
+        cache: "cold", reportedPercent: null, recorded: { kernel_insns: 21_877, loads: 4401, stores: 3641, text_lines64: 658, rodata_lines64: 31, fetch_kinsns_by_node: [0, 21_877], copies: true },
+      }] });
+      const text = (await kreplica.run(words)).out;
+      expect(text).toMatch(/on4-mount-cpu2 +21,877 +4,401 +3,641 +658 +31 +250 +0\.0 +100\.0 +9\.2 +90\.8/);
+      expect(text.replace(/\s+/g, " ")).toContain("text was fetched from copies");
+      expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
+    });
+
+    test.each<[string, string[], RegExp]>([
+      ["not named: not called damaged", ["--traces", mount], /at byte 97 of what it unpacks to: .*The recording is whole, by its checksum, so it is not of Linux 6\.1\.0-56-cloud-amd64.*--recorded-kernel/],
+      ["nodes without a kernel", ["--traces", mount, "--recorded-nodes", "0:1G"], /--recorded-nodes: given without --recorded-kernel/],
+      ["a kernel without recordings", ["--recorded-kernel", map], /--recorded-kernel: given without --traces/],
+      ["another kernel's recordings", ["--traces", dataFile("traces/hsw-mount.kt.zst"), "--recorded-kernel", map, "--recorded-nodes", "0,1:512M/2,3:512M"], /whole, by its checksum, so it is not of System\.map-on/],
+      ["a guest that is too small", ["--traces", mount, "--recorded-kernel", map, "--recorded-nodes", "0,1:256M/2,3:256M"], /beyond the guest's 0\.5 GiB/],
+      ["no nodes", ["--traces", join(folder, "packed/any-name.kt.zst"), "--recorded-kernel", map], /--recorded-nodes: the recordings do not say/],
+      ["neither a kernel nor a map", ["--traces", mount, "--recorded-kernel", mount], /on4-mount-cpu2\.kt\.zst:1: not "ADDRESS TYPE NAME"/],
+      ["nothing there", ["--traces", mount, "--recorded-kernel", "/nowhere"], /\/nowhere: --recorded-kernel: does not exist/],
+    ])("%s: exit 2, and what helps", async (_what, words, says) => {
+      mkdirSync(join(folder, "packed"), { recursive: true });
+      const { code, out, error } = await kreplica.run(["compare", "--no-pti", ...words]);
+      expect([code, out]).toEqual([2, ""]);
+      expect(error).toMatch(says);
+    });
+  });
+
   test("a loop test is as long as its recording: what the authors reported of 1024 calls does not stand beside 16", async () => {
     const low = tracedKernel("recorded").symbol("ksys_mmap_pgoff")!;
     const encoder = new TraceEncoder();

@@ -27,7 +27,7 @@ function figures(cycles: number, replication: number, other: number): KernelFigu
 
 function result(given: Partial<CompareResult> = {}, worked = true, other = 0): CompareResult {
   const tests = traceTests.filter((each) => each.reported).flatMap((each) => (["cold", "hot"] as const).map((cache): Comparison => ({
-    test: each, file: `${each.key}.kt`, cache, modelled: false, carried: undefined, iterations: each.iterations, counted: true, pokes: 0,
+    test: each, file: `${each.key}.kt`, cache, modelled: false, carried: undefined, statistics: undefined, copied: false, iterations: each.iterations, counted: true, pokes: 0,
     singleCopy: each.iterations > 1 ? figures(184_174_031, 0, other) : figures(673_830, 0, other / 1000),
     perNode: each.iterations > 1 ? figures(189_198_636, worked ? 2_330_790 : 0, other) : figures(524_433, worked ? 14_353 : 0, other / 1000),
     gain: { percent: -2.7, low: -13.8, high: 21.7 }, near: 19.4, bound: 29.1, alignment: each.iterations > 1 ? undefined : 0.4, reported: cache === "cold" ? 42.7 : -20,

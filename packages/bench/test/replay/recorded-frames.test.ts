@@ -8,15 +8,15 @@ import { dataFile } from "../../src/data-files.js";
 import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
 import { recordedGuest } from "../../src/inputs/presets/recorded-guest.js";
 import { tiny2Node } from "../../src/inputs/presets/tiny-2-node.js";
-import { RECORDED_IMAGE, RECORDED_NODE_FRAMES } from "../../src/recorded-pages.js";
 import { loadTrace, scheduledFrames } from "../../src/replay/load.js";
 import { framesIn, framesToReserve } from "../../src/replay/recorded-frames.js";
+import { guestEnd, imagePages, shippedGuest } from "../../src/trace/guest.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 
 test("the recorded image has one end: that of the traced kernel, both alignments", () => {
   for (const alignment of ["recorded", "patch-06"] as const) {
     const { stext, end } = tracedKernel(alignment);
-    expect(pagesOf(stext, end)).toBe(RECORDED_IMAGE.end - RECORDED_IMAGE.first);
+    expect(pagesOf(stext, end)).toBe(imagePages(shippedGuest.image));
   }
 });
 
@@ -32,7 +32,7 @@ describe.each<[string, MachineSpec, readonly [number, number], string[]]>([
     const reserved = framesToReserve(spec, nodes, file, scheduledFrames(file));
     for (const policy of ["single-copy", "per-node"]) {
       const { recorded, allocator, image, layout } = boot({ spec, policy, pti: true, masterNode: nodes[0], recordedNodes: nodes, reserved });
-      const used = [...framesIn(file)].filter((frame) => frame < 2 * RECORDED_NODE_FRAMES);
+      const used = [...framesIn(file)].filter((frame) => frame < guestEnd(shippedGuest));
       const places = new Set(used.map((frame) => recorded.frame(frame)));
       expect([places.size, places.size > 100]).toEqual([used.length, true]);
       // The boot did not give them out, and nothing does from now on.
@@ -44,7 +44,7 @@ describe.each<[string, MachineSpec, readonly [number, number], string[]]>([
       for (const frame of used) {
         const place = recorded.frame(frame);
         expect(allocator.claim(place, "kernel")).toBe(false);
-        expect(place >= first && place < end).toBe(frame >= RECORDED_IMAGE.first && frame < RECORDED_IMAGE.end);
+        expect(place >= first && place < end).toBe(frame >= 0x1000 && frame < 0x1000 + imagePages(shippedGuest.image));
       }
     }
   });

@@ -19,7 +19,12 @@ export function bootableImage(kernel: KernelFile, alignment: "recorded" | "patch
     if (!(error instanceof MmError)) throw error;
     throw new InputError({ file: kernel.file, field: "symbols", reason: error.message, remedy: REMEDY });
   }
-  const fault = (name: string, reason: string): never => { throw new InputError({ file: kernel.file, field: name, reason, remedy: REMEDY }); };
+  return checkedImage(image, kernel.file);
+}
+
+/** The image, with the symbols that a boot looks up where they can be. @param file as errors name it @throws InputError naming the symbol */
+export function checkedImage(image: KernelImage, file: string): KernelImage {
+  const fault = (name: string, reason: string): never => { throw new InputError({ file, field: name, reason, remedy: REMEDY }); };
   for (const name of [...TABLES, ...PERHAPS, ...PLACES]) {
     const address = image.symbol(name);
     if (address === undefined) {

@@ -1,0 +1,33 @@
+/** Whose fault it is that a recording cannot be replayed: the file's, or that of whoever took it for one of this kernel. */
+import { closeSync, openSync, readSync } from "node:fs";
+import { isZstd } from "../inputs/zstd.js";
+import { readTrace } from "../trace/read-trace.js";
+import { TraceError, type TraceErrorCode } from "../trace/trace-error.js";
+
+/** What a damaged recording may say as well as one of another kernel. */
+const EITHER: readonly TraceErrorCode[] = ["bad-address", "bad-frame", "unnamed-page", "refused"];
+
+/** Content_Checksum_flag of a frame's descriptor. @source RFC 8878, "Frame_Header_Descriptor" */
+const CHECKSUM = 4;
+const DESCRIPTOR = 4;
+
+/** The error with the remedy that helps: a file that is whole by its checksum is not told to be damaged. @param kernel it was taken for */
+export function rightlyBlamed(error: TraceError, kernel: string): TraceError {
+  if (!EITHER.includes(error.code) || !isWhole(error.file)) return error;
+  return new TraceError(error.code, error.file, error.offset, error.reason,
+    `the recording is whole, by its checksum, so it is not of ${kernel} and its guest without KASLR: name what was recorded with --recorded-kernel and --recorded-nodes`, error.unpacked);
+}
+
+function isWhole(file: string): boolean {
+  const head = new Uint8Array(8);
+  const handle = openSync(file, "r");
+  try { readSync(handle, head); } finally { closeSync(handle); }
+  if (!isZstd(head) || (head[DESCRIPTOR]! & CHECKSUM) === 0) return false;
+  try {
+    readTrace(file, () => undefined);
+    return true;
+  } catch (error) {
+    if (error instanceof TraceError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * The kernel a recording was made on: the traced one, or one the user names by its file or its System.map. What a replay asks of it: where
+ * text, rodata and data lie, symbols, and an image to boot when no other kernel is named.
+ */
+import { closeSync, openSync, readSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { kernelImage, type KernelImage, MmError, type SectionHeader } from "@kreplica/mm-core";
+import { InputError, whyNot } from "../inputs/input-error.js";
+import { bootableImage, checkedImage } from "../inputs/kernel-image/bootable.js";
+import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
+import { readSymbolList } from "../inputs/kernel-image/symbol-list.js";
+import { textOf } from "../inputs/system-map.js";
+import { isZstd } from "../inputs/zstd.js";
+import { type GuestImage, type GuestNode, type RecordedGuest, shippedGuest } from "../trace/guest.js";
+import { tracedKernel, tracedSymbols } from "../traced-kernel.js";
+import type { ImageSymbol } from "./other-kernel.js";
+
+/** What was recorded, as a job carries it: plain data. */
+export interface NamedRecording {
+  /** vmlinux, vmlinuz or System.map. */
+  readonly kernel: string;
+  readonly nodes: readonly GuestNode[];
+}
+
+export interface RecordedKernel {
+  readonly name: string;
+  /** To boot it: with its bytes where a kernel file was named. */
+  image(alignment: "recorded" | "patch-06"): KernelImage;
+  symbols(): readonly ImageSymbol[];
+  /** Levels and the image's physical page are the recordings' to say: those of the shipped guest here. */
+  readonly guest: RecordedGuest;
+}
+
+/** The kernel of the recordings that ship. */
+export const shippedKernel = (): RecordedKernel => ({ name: tracedKernel("recorded").name, image: tracedKernel, symbols: tracedSymbols, guest: shippedGuest });
+
+const OPTION = "--recorded-kernel";
+const LARGE = 0x20_0000n;
+
+/** Bounds of an image as the guest had it. @param firstPage physical page of its first byte */
+export const guestImage = ({ stext, startRodata, endRodata, end }: Pick<KernelImage, "stext" | "startRodata" | "endRodata" | "end">, firstPage: number): GuestImage =>
+  ({ stext, startRodata, startData: (endRodata + LARGE - 1n) & ~(LARGE - 1n), end, firstPage, copied: true });
+
+/** @throws InputError for a file that is neither a kernel nor a System.map, or lacks symbols that bound its parts */
+export async function readRecordedKernel({ kernel: file, nodes }: NamedRecording): Promise<RecordedKernel> {
+  const { name, image, symbols } = isText(file) ? await fromMap(file) : await fromKernel(file);
+  const bounds = image("recorded");
+  if (bounds.stext !== shippedGuest.image.stext) {
+    throw new InputError({ file, field: "_stext", reason: `0x${bounds.stext.toString(16)} is not where a kernel without KASLR is linked, 0x${shippedGuest.image.stext.toString(16)}`, remedy: "record with nokaslr, and give the System.map as built, not a copy of /proc/kallsyms" });
+  }
+  return { name, image, symbols: () => symbols, guest: { kernel: name, levels: 4, image: guestImage(bounds, shippedGuest.image.firstPage), nodes } };
+}
+
+/** A System.map is text, perhaps packed; a kernel never begins with a line of symbols. */
+function isText(file: string): boolean {
+  const head = new Uint8Array(64);
+  try {
+    const handle = openSync(file, "r");
+    try { readSync(handle, head); } finally { closeSync(handle); }
+  } catch (error) {
+    throw new InputError({ file, field: OPTION, ...whyNot(error, "name the vmlinux, vmlinuz or System.map of the recorded kernel") });
+  }
+  return isZstd(head) || /^[0-9a-f]{8,16} [A-Za-z?] /.test(new TextDecoder("latin1").decode(head));
+}
+
+async function fromKernel(file: string) {
+  const kernel = await readKernelFile(file);
+  const release = kernel.release;
+  return { name: release === undefined ? basename(file) : `Linux ${release}`, image: (alignment: "recorded" | "patch-06") => bootableImage(kernel, alignment), symbols: kernel.symbols };
+}
+
+/** Without a file, sections are what the symbols bound. */
+async function fromMap(file: string) {
+  const symbols = readSymbolList(textOf(await readFile(file), file), file);
+  const byName = new Map<string, bigint>();
+  for (const { name, address } of symbols) if (!byName.has(name)) byName.set(name, address);
+  const name = basename(file).replace(/\.zst$/, "");
+  const image = (alignment: "recorded" | "patch-06"): KernelImage => {
+    try {
+      return checkedImage(kernelImage({ name, alignment, symbols: byName, sections: sectionsOf(byName) }), file);
+    } catch (error) {
+      if (!(error instanceof MmError)) throw error;
+      throw new InputError({ file, field: "symbols", reason: error.message, remedy: "give the whole System.map of the recorded kernel" });
+    }
+  };
+  return { name, image, symbols };
+}
+
+function sectionsOf(symbols: ReadonlyMap<string, bigint>): SectionHeader[] {
+  const at = (...names: readonly string[]): bigint => names.map((each) => symbols.get(each)).find((each) => each !== undefined) ?? 0n;
+  const section = (name: string, start: bigint, end: bigint, writable: boolean, executable: boolean): SectionHeader[] =>
+    (end > start ? [{ name, address: start, bytes: end - start, writable, executable, occupies: true }] : []);
+  const data = at("_sdata", "_data", "__end_rodata");
+  return [
+    ...section(".text", at("_stext", "_text"), at("_etext"), false, true), ...section(".rodata", at("__start_rodata"), at("__end_rodata"), false, false),
+    ...section(".data", data, at("_edata", "__init_begin"), true, false), ...section(".init", at("__init_begin"), at("__init_end"), true, true),
+    ...section(".bss", at("__bss_start"), at("__bss_stop", "__brk_base"), true, false), ...section(".brk", at("__brk_base"), at("_end"), true, false),
+  ];
+}
