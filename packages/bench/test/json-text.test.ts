@@ -34,8 +34,8 @@ test("a name given twice is refused with the second one's line", () => {
 
 test("faults name the line they are on", () => {
   expect(() => parseJsonText('{\n"a": [1,\n2,\n}', "m.json")).toThrow(/^m\.json:4: a value expected, found "}"/);
-  expect(() => parseJsonText('{"a": 1\n', "m.json")).toThrow(/^m\.json:2: "," or "}" expected, the file ends/);
-  expect(() => parseJsonText("", "m.json")).toThrow(/^m\.json:1: a value expected, the file ends/);
+  expect(() => parseJsonText('{"a": 1\n', "m.json")).toThrow(/^m\.json:2:9: "," or "}" expected, the file ends/);
+  expect(() => parseJsonText("", "m.json")).toThrow(/^m\.json:1:1: a value expected, the file ends/);
   expect(() => parseJsonText("[".repeat(5000), "m.json")).toThrow(/nested deeper/);
 });
 
@@ -46,4 +46,12 @@ test("every value's line is known, and a missing one's is that of what surrounds
   expect(text.lineOf(["nodes", 1, "id"])).toBe(5);
   expect(text.lineOf(["nodes", 1, "memoryBytes"])).toBe(4);
   expect(text.lineOf(["nothing", 1])).toBe(1);
+  expect(text.placeOf(["nodes", 1, "id"])).toEqual({ line: 5 });
+});
+
+test("in a document that is one line the column is told, of what is read and of what is refused later", () => {
+  const text = parseJsonText('{"nodes": [{"id": 0}, {"id": 1}]}\n', "m.json");
+  expect([[], ["nodes"], ["nodes", 1], ["nodes", 1, "id"], ["nodes", 1, "memoryBytes"]].map((path) => text.placeOf(path).column)).toEqual([1, 11, 23, 30, 23]);
+  expect(() => parseJsonText('{"a": 1, "b": }', "m.json")).toThrow('m.json:1:15: a value expected, found "}"');
+  expect(new InputError({ file: "m.json", ...text.placeOf(["nodes"]), field: "nodes", reason: "odd", remedy: "even it" }).message).toBe("m.json:1:11: nodes: odd. Even it.");
 });

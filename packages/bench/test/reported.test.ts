@@ -41,7 +41,7 @@ const whole = { source: "me", machine: "box", figures: [{ test: "fork-1", hot: 1
 const json = (change: object): string => JSON.stringify({ ...whole, ...change }, null, 1);
 test.each<[string, string | Uint8Array, RegExp]>([
   ["no object", "[]", /:1: not an object/],
-  ["broken", "{", /:1: a field's name expected/],
+  ["broken", "{", /:1:2: a field's name expected/],
   ["a field too many, misspelt", json({ sourc: "x" }), /:\d+: sourc: no such field\. Did you mean source\?/],
   ["no source", json({ source: undefined }), /source: missing/],
   ["no machine", json({ machine: 3 }), /:3: machine: is no text/],

@@ -6,6 +6,8 @@ export interface InputFault {
   readonly file: string;
   /** Line in a text file, from 1. */
   readonly line?: number;
+  /** Letter in that line, from 1, where the line alone says too little: in a document that is one line. */
+  readonly column?: number;
   /** Byte in a binary file, from 0. */
   readonly offset?: number;
   /** The offset counts what the file unpacks to, not the file itself. */
@@ -25,21 +27,22 @@ const MOST_LISTED = 20;
 
 const sentence = (clause: string): string => clause.charAt(0).toUpperCase() + clause.slice(1) + (/[.!?]$/.test(clause) ? "" : ".");
 
-function lineOf({ file, line, offset, unpacked, field, reason, remedy }: InputFault): string {
-  const place = offset !== undefined ? `${file} at byte ${offset}${unpacked ? " of what it unpacks to" : ""}` : line !== undefined ? `${file}:${line}` : file;
+function lineOf({ file, line, column, offset, unpacked, field, reason, remedy }: InputFault): string {
+  const place = offset !== undefined ? `${file} at byte ${offset}${unpacked ? " of what it unpacks to" : ""}` : line !== undefined ? `${file}:${line}${column === undefined ? "" : `:${column}`}` : file;
   return `${place}: ${field === undefined ? "" : `${field}: `}${reason}. ${sentence(remedy)}`;
 }
 
 /**
  * An input that cannot be used; the command ends with exit code 2.
  *
- * Its message reads `FILE:LINE: FIELD: reason. Remedy.`, leaving out what does not apply; an offset reads `FILE at byte N`, in a
+ * Its message reads `FILE:LINE:COLUMN: FIELD: reason. Remedy.`, leaving out what does not apply; an offset reads `FILE at byte N`, in a
  * packed file `FILE at byte N of what it unpacks to`. Further faults of the same input follow, a line each.
  */
 export class InputError extends Error implements InputFault {
   override readonly name = "InputError";
   readonly file: string;
   readonly line?: number;
+  readonly column?: number;
   readonly offset?: number;
   readonly unpacked?: boolean;
   readonly field?: string;
@@ -48,7 +51,7 @@ export class InputError extends Error implements InputFault {
   readonly others: readonly InputFault[];
 
   constructor(fault: InputFault) {
-    const { file, line, offset, unpacked, field, reason, remedy, others = [] } = fault;
+    const { file, line, column, offset, unpacked, field, reason, remedy, others = [] } = fault;
     const more = others.length + 1 - MOST_LISTED;
     super([fault, ...others].slice(0, MOST_LISTED).map(lineOf).join("\n") + (more > 0 ? `\nand ${more} more` : ""));
     this.others = others;
@@ -56,6 +59,7 @@ export class InputError extends Error implements InputFault {
     this.reason = reason;
     this.remedy = remedy;
     if (line !== undefined) this.line = line;
+    if (column !== undefined) this.column = column;
     if (offset !== undefined) this.offset = offset;
     if (unpacked !== undefined) this.unpacked = unpacked;
     if (field !== undefined) this.field = field;
@@ -69,8 +73,8 @@ export function allFaults(faults: readonly InputFault[]): InputError {
 }
 
 /** What an error was made of, as plain data without what is absent. */
-export const faultOf = ({ file, line, offset, unpacked, field, reason, remedy, others }: InputError): InputFault => ({
-  file, reason, remedy, ...(line === undefined ? {} : { line }), ...(offset === undefined ? {} : { offset }), ...(unpacked === undefined ? {} : { unpacked }), ...(field === undefined ? {} : { field }),
+export const faultOf = ({ file, line, column, offset, unpacked, field, reason, remedy, others }: InputError): InputFault => ({
+  file, reason, remedy, ...(line === undefined ? {} : { line }), ...(column === undefined ? {} : { column }), ...(offset === undefined ? {} : { offset }), ...(unpacked === undefined ? {} : { unpacked }), ...(field === undefined ? {} : { field }),
   ...(others.length === 0 ? {} : { others }),
 });
 

@@ -1,11 +1,13 @@
 /** Reads JSON and remembers on which line every value stands, so that a refused field can be found in the file. */
-import { InputError } from "./input-error.js";
+import { InputError, type InputFault } from "./input-error.js";
 
 /** A value and its place. */
 interface Placed {
   readonly value: unknown;
   /** From 1. */
   readonly line: number;
+  /** First letter in the whole text, from 0. */
+  readonly at: number;
   /** Members of an object by name, elements of an array by index; absent for all else. */
   readonly parts?: ReadonlyMap<string | number, Placed>;
 }
@@ -16,6 +18,8 @@ export interface JsonText {
   readonly value: unknown;
   /** Line of the value at the path, or of the nearest one around it. */
   lineOf(path: readonly PropertyKey[]): number;
+  /** The same, with the column where the whole document is one line: then the line says nothing. */
+  placeOf(path: readonly PropertyKey[]): Pick<InputFault, "line" | "column">;
 }
 
 /** Nesting beyond this is refused before the stack of the reader is used up. */
@@ -43,8 +47,10 @@ export function parseJsonText(text: string, file: string): JsonText {
     }
     return low + 1;
   };
+  const oneLine = !text.trimEnd().includes("\n");
+  const placeAt = (position: number): Pick<InputFault, "line" | "column"> => ({ line: lineAt(position), ...(oneLine ? { column: position + 1 } : {}) });
   const fail = (reason: string, remedy: string, position = at): never => {
-    throw new InputError({ file, line: lineAt(position), reason, remedy });
+    throw new InputError({ file, ...placeAt(position), reason, remedy });
   };
   const found = (): string => (at >= text.length ? "the file ends" : `found ${JSON.stringify(text.slice(at, at + 12))}`);
   const take = (pattern: RegExp): string | undefined => {
@@ -60,6 +66,7 @@ export function parseJsonText(text: string, file: string): JsonText {
   function value(depth: number): Placed {
     if (depth > DEEPEST) fail(`nested deeper than ${DEEPEST}`, "a machine needs five levels");
     skip();
+    const begin = at;
     const line = lineAt(at);
     const first = text[at];
     if (first === "{") {
@@ -86,7 +93,7 @@ export function parseJsonText(text: string, file: string): JsonText {
         if (text[at] !== "}") fail(`"," or "}" expected, ${found()}`, "close the object, or separate its fields");
         at++;
       }
-      return { value: object, line, parts };
+      return { value: object, line, at: begin, parts };
     }
     if (first === "[") {
       const parts = new Map<string | number, Placed>();
@@ -104,32 +111,30 @@ export function parseJsonText(text: string, file: string): JsonText {
         if (text[at] !== "]") fail(`"," or "]" expected, ${found()}`, "close the list, or separate its elements");
         at++;
       }
-      return { value: list, line, parts };
+      return { value: list, line, at: begin, parts };
     }
-    if (first === '"') return { value: string("a string"), line };
+    if (first === '"') return { value: string("a string"), line, at: begin };
     for (const [word, constant] of [["true", true], ["false", false], ["null", null]] as const) {
       if (text.startsWith(word, at)) {
         at += word.length;
-        return { value: constant, line };
+        return { value: constant, line, at: begin };
       }
     }
     const number = take(NUMBER) ?? fail(`a value expected, ${found()}`, "write a number, a string, true, false, null, a list or an object");
-    return { value: Number(number), line };
+    return { value: Number(number), line, at: begin };
   }
 
   const root = value(0);
   skip();
   if (at < text.length) fail(`text after the end of the document, ${found()}`, "a file holds one JSON value");
-  return {
-    value: root.value,
-    lineOf(path) {
-      let here = root;
-      for (const key of path) {
-        const next = here.parts?.get(key as string | number);
-        if (!next) break;
-        here = next;
-      }
-      return here.line;
-    },
+  const placed = (path: readonly PropertyKey[]): Placed => {
+    let here = root;
+    for (const key of path) {
+      const next = here.parts?.get(key as string | number);
+      if (!next) break;
+      here = next;
+    }
+    return here;
   };
+  return { value: root.value, lineOf: (path) => placed(path).line, placeOf: (path) => placeAt(placed(path).at) };
 }

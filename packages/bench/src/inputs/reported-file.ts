@@ -60,9 +60,9 @@ const figureFault = (value: number): string | undefined =>
 const WRITE = "write the gain in percent, positive is faster, or leave it out";
 
 function fromJson(text: string, file: string, faults: Fault[]): Omit<ReportedFigures, "file"> {
-  const { value, lineOf } = parseJsonText(text, file);
+  const { value, placeOf } = parseJsonText(text, file);
   const fail = (path: readonly PropertyKey[], reason: string, remedy: string): void => {
-    faults.push({ line: lineOf(path), ...(path.length > 0 ? { field: path.map((key, i) => (typeof key === "number" ? `[${key}]` : `${i > 0 ? "." : ""}${String(key)}`)).join("") } : {}), reason, remedy });
+    faults.push({ ...placeOf(path), ...(path.length > 0 ? { field: path.map((key, i) => (typeof key === "number" ? `[${key}]` : `${i > 0 ? "." : ""}${String(key)}`)).join("") } : {}), reason, remedy });
   };
   const isObject = (of: unknown): of is Record<string, unknown> => typeof of === "object" && of !== null && !Array.isArray(of);
   if (!isObject(value)) {

@@ -69,7 +69,7 @@ test.each<[string, string, RegExp]>([
   ["another version", document.replace("kreplica.machine/1", "kreplica.machine/2"), /schema: "kreplica\.machine\/2" is not allowed\. Write "kreplica\.machine\/1"/],
   ["contradiction", document.replace('{ "id": 3, "node": 1', '{ "id": 3, "node": 4'), new RegExp(`^m\\.json:${lineWith('{ "id": 3')}: cpus\\[3\\]\\.node: there is no node 4`)],
   ["no such base", '{\n"base": "huge"}', /^m\.json:2: base: no preset huge/],
-  ["base with nonsense", '{"base": "tiny-2-node", "l2": {"bytes": 4096}}', /^m\.json:1: l2\.ways: missing/],
-  ["a list", "[]", /^m\.json:1: not an object/],
-  ["prototype pollution", '{"base": "tiny-2-node", "__proto__": {"name": "x"}}', /^m\.json:1: __proto__: no such field/],
+  ["base with nonsense", '{"base": "tiny-2-node", "l2": {"bytes": 4096}}', /^m\.json:1:31: l2\.ways: missing/],
+  ["a list", "[]", /^m\.json:1:1: not an object/],
+  ["prototype pollution", '{"base": "tiny-2-node", "__proto__": {"name": "x"}}', /^m\.json:1:38: __proto__: no such field/],
 ])("%s", (_what, text, message) => { expect(() => read(text)).toThrow(message); });

@@ -51,7 +51,7 @@ function explainValue(issue: z.core.$ZodIssue, document: JsonText): { path: Path
  */
 export function machineFromJson(text: string, file: string, name: string, presetNamed: (name: string, where: string) => MachineSpec): MachineSpec {
   const document = parseJsonText(text, file);
-  const faultAt = (path: Path, reason: string, remedy: string): InputFault => ({ file, line: document.lineOf(path), ...(path.length > 0 ? { field: fieldName(path) } : {}), reason, remedy });
+  const faultAt = (path: Path, reason: string, remedy: string): InputFault => ({ file, ...document.placeOf(path), ...(path.length > 0 ? { field: fieldName(path) } : {}), reason, remedy });
   const fail = (path: Path, reason: string, remedy: string): never => { throw new InputError(faultAt(path, reason, remedy)); };
   const { value } = document;
   if (typeof value !== "object" || value === null || Array.isArray(value)) return fail([], "not an object", "a machine file is one JSON object");
