@@ -43,6 +43,7 @@ test("as one document: the same findings", () => {
   expect(violations.map(({ name }) => name)).toEqual([...new Set(violations.map(({ name }) => name))]);
   expect(violations).toContainEqual(expect.objectContaining({ name: "D9", invariant: "C3", nodes: 2, laid: ["D9"], operations: [] }));
   expect(violations.every(({ nodes }) => nodes === 2)).toBe(true);
+  expect(unseen).toContainEqual(expect.objectContaining({ name: "D12", why: expect.stringContaining("module_alloc alone") as string }));
   expect(unseen).toContainEqual(expect.objectContaining({ name: "D10", why: "shows with 3 nodes and more (late memory)" }));
 });
 
@@ -87,7 +88,7 @@ test("--defect: named, and where it cannot show, why", async () => {
 });
 
 test("nothing to do is refused, and what contradicts itself", async () => {
-  for (const words of [["--runs", "0"], ["--steps", "0"], ["--nodes", "0"], ["--schedules", "--runs", "5"], ["--late-memory", "--nodes", "1"], ["--defect", "D3", "--policy", "rfc-v1"]]) {
+  for (const words of [["--runs", "0"], ["--steps", "0"], ["--nodes", "0"], ["--schedules", "--runs", "5"], ["--late-memory", "--nodes", "1"], ["--defect", "D3", "--policy", "rfc-v1"], ["--defect", "D12"]]) {
     const { code, out, error } = await invoke(["check", ...words]);
     expect([words, code, out]).toEqual([words, 2, ""]);
     expect(error).toMatch(/^kreplica: --.*\n$/);

@@ -77,6 +77,14 @@ export function configuredKinds(kinds: readonly Kind[]): Kind[] {
   });
 }
 
+/** Defects of the series that no kernel can show, by reading it: there is nothing to lay. */
+export const WITHOUT_EFFECT: Readonly<Record<string, { readonly what: string; readonly why: string }>> = {
+  D12: {
+    what: "with KASAN but without KASAN_VMALLOC, VM_NUMA_SHARED has the bit of VM_DEFER_KMEMLEAK",
+    why: "makes no difference on x86: module_alloc alone asks for either, always for both, and hands every area to kmemleak itself",
+  },
+};
+
 const defectOf = (id: string): SeriesDefect | undefined => (SERIES as Readonly<Record<string, SeriesDefect>>)[id];
 /** What a defect is, in a clause; empty for one that is not of the series. */
 export const whatIs = (id: string): string => defectOf(id)?.what ?? "";
