@@ -41,7 +41,7 @@ export const SERIES = {
   D14: { what: "memory of any node is taken for copies and tables", boot: "D14", configuration: "small node" },
   D15: { what: "the user halves of all nodes lead to node 0's tables", boot: "D15" },
   D16: { what: "rodata is copied with rodata=off, and then written", plugin: PATCH_DEFECTS.D16, configuration: "rodata=off" },
-  N1: { what: "no-ops optimised in place change one copy alone", plugin: PATCH_DEFECTS.N1 },
+  N1: { what: "no-ops optimised in place change one copy alone", core: "N1" },
   N2: { what: "idt_table becomes read-only on one root alone", core: "N2" },
   N3: { what: "the counter of vmalloc pages only grows", areas: { account: "forgetful" } },
   "remote-table": { what: "private tables come from the node of the CPU that runs", core: "remote-table" },
