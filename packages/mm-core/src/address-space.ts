@@ -5,9 +5,11 @@
  * kernel's half. All lower tables are reached through the canonical PGD, the first one made. Which holders get a PGD at once and
  * which only when a CPU of theirs first runs the space is the plan's decision.
  */
-import { inject, injectable, token } from "@kreplica/di";
+import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
+import { type AddressSpace, type AddressSpaces, LDT_PAGES, LDT_SLOT, ldtAddress, type LdtPlace, PGD_ORDER, PGD_PAGES, PgdPlan } from "./address-space-api.js";
 import { BuildContext } from "./build-context.js";
+import { CpuState } from "./cpu-state.js";
 import { invariant } from "./errors.js";
 import { KernelOptions } from "./options.js";
 import { type Mapping, PageAllocator, ReplicaView } from "./ports.js";
@@ -15,86 +17,8 @@ import { leafEntry, mappingOf, TABLE_BITS } from "./protection.js";
 import { writeSplit } from "./split-leaf.js";
 import { walk } from "./walk.js";
 
-/** The tables of one process. */
-export interface AddressSpace {
-  readonly id: number;
-  /** PGD a node's CPUs load for this space. @patch 02/12 include/linux/mm_types.h pgd_numa */
-  pgd(node: NodeId): Frame;
-  /** Nodes that have a PGD of their own now, the canonical one first. */
-  readonly pgdNodes: readonly NodeId[];
-  /** Makes a PGD for a node's holder where the plan wants one; the canonical one serves when there is no memory. */
-  enter(node: NodeId): void;
-  /** Gives a node's PGD back, unless it is the canonical one. @returns whether there was one */
-  shrink(node: NodeId): boolean;
-  /** Makes the table under the top-level slot of an address, down to PUD level. @returns false when a table page could not be had */
-  grow(address: bigint, node: NodeId): boolean;
-  /** CR3 for a CPU of the node. @param half `user` under KPTI is the second page of the pair, with PCID bit 11 */
-  cr3(node: NodeId, half: "kernel" | "user", pcid?: number): bigint;
-  /** Installs or replaces a leaf; missing tables come from `node`. @returns false when a table page could not be had; nothing is changed then */
-  set(address: bigint, mapping: Mapping, node: NodeId): boolean;
-  /** Takes a leaf away. @returns what was there */
-  clear(address: bigint): Mapping | undefined;
-  /** The leaf over an address. One without access has a page all the same, and is found with `present` false. */
-  lookup(address: bigint): Mapping | undefined;
-  /** First address in [start, end) with a leaf, present or not; whole tables that are missing are passed over. */
-  nextMapped(start: bigint, end: bigint): bigint | undefined;
-  /** Replaces a 2 MiB leaf by 512 small ones that say the same. @returns false when a table page could not be had */
-  splitLarge(address: bigint, node: NodeId): boolean;
-  /**
-   * Unlinks tables that map nothing any more between two addresses; a top-level slot leaves every PGD.
-   * @returns their frames, to be freed once no CPU can walk them: after the flush
-   */
-  trim(start: bigint, end: bigint): Frame[];
-  /** Takes over kernel slots that its holders' roots got after it was made. @source sync_global_pgds */
-  followKernel(): void;
-  /** The per-process slot of the LDT under KPTI: [slot 272], in both halves of every PGD. @returns false when there was no memory */
-  mapLdt(frame: Frame): boolean;
-  /** Loads the space on a CPU, with PCID 0. */
-  load(cpu: CpuId): void;
-  /** One more CPU that comes back to the PGDs. Linux: mmgrab */
-  hold(): void;
-  /** One less; the last lets go of the PGDs of a space that was freed meanwhile. Linux: mmdrop @throws InvariantError when none holds it */
-  release(): void;
-  /** Gives every table page back, PGDs as soon as no CPU holds them; leaves' frames stay with their owner. */
-  free(): void;
-}
-
-/** Makes address spaces. */
-export interface AddressSpaces {
-  /** @patch 07/12 arch/x86/mm/pgtable.c pgd_alloc @param node where it is asked for @returns undefined when a PGD could not be had; nothing is kept then */
-  create(node?: NodeId, parent?: AddressSpace): AddressSpace | undefined;
-  /** Spaces alive. */
-  readonly all: ReadonlySet<AddressSpace>;
-}
-export const AddressSpaces = token<AddressSpaces>("mm-core/AddressSpaces");
-
-/** Which holders get a PGD for a space, and when. */
-export interface PgdPlan {
-  readonly name: string;
-  /** Holders that get one at once; not empty. @param creator holder nearest to the CPU that asks */
-  initial(holders: readonly NodeId[], creator: NodeId): readonly NodeId[];
-  /** Whether a holder gets its own at the first switch there. */
-  readonly growing: boolean;
-}
-export const PgdPlan = token<PgdPlan>("mm-core/PgdPlan");
-
-/** The series': one for every holder at once. */
-export const EAGER_PGDS: PgdPlan = { name: "eager", initial: (holders) => holders, growing: false };
-/** What reviewers asked for: one where the space is made, others at the first switch. */
-export const LAZY_PGDS: PgdPlan = { name: "lazy", initial: (_holders, creator) => [creator], growing: true };
-/** One for good, of the node where the space is made: threads elsewhere run that node's copy of the kernel. */
-export const HOME_PGDS: PgdPlan = { name: "home", initial: (_holders, creator) => [creator], growing: false };
-
-/**
- * Order of a PGD's allocation: two pages, both cleared, in every kernel built with KPTI, though one booted without uses the first alone.
- * @source CONFIG_PAGE_TABLE_ISOLATION and PGD_ALLOCATION_ORDER of arch/x86/include/asm/pgalloc.h (6.1, 6.5); Debian's kernels and the port have it
- */
-export const PGD_ORDER = 1;
-/** Pages of a PGD: the kernel's half and, behind it, the user's. */
-export const PGD_PAGES = 2;
-
-/** PGD slot of the LDT remap area. @source Documentation/arch/x86/x86_64/mm.rst */
-export const LDT_SLOT = 272;
+/** A page of an LDT: where user mode's entry code finds it, and what nobody may write there. */
+const LDT_PAGE = { level: 1, present: true, writable: false, executable: false, global: false, user: false, cache: "wb" } as const;
 
 @injectable()
 export class PerHolderSpaces implements AddressSpaces {
@@ -107,13 +31,14 @@ export class PerHolderSpaces implements AddressSpaces {
     @inject(ReplicaView) private readonly view: ReplicaView,
     @inject(KernelOptions) private readonly options: KernelOptions,
     @inject(PgdPlan) private readonly plan: PgdPlan,
+    @inject(CpuState) private readonly cpus: CpuState,
   ) {}
 
-  create(node: NodeId = this.view.master, parent?: AddressSpace): AddressSpace | undefined {
+  create(node: NodeId = this.machine.nodeOfCpu(this.cpus.current), parent?: AddressSpace): AddressSpace | undefined {
     const pgds = new Map<NodeId, Frame>();
     const creator = this.view.nearest(node);
     const initial = this.plan.initial(this.view.holders, creator);
-    const space = new HolderSpace(this.next, pgds, initial.includes(creator) ? creator : initial[0]!, this.machine, this.context, this.view, this.plan, this.options, (gone) => this.all.delete(gone));
+    const space = new HolderSpace(this.next, pgds, initial.includes(creator) ? creator : initial[0]!, node, this.machine, this.context, this.view, this.plan, this.options, (gone) => this.all.delete(gone));
     for (const holder of initial) {
       if (space.add(holder)) continue;
       // Only what this call made goes back. The series frees what a copied mm_struct still names: the parent's (defect D8).
@@ -130,12 +55,13 @@ export class PerHolderSpaces implements AddressSpaces {
 class HolderSpace implements AddressSpace {
   private alive = true;
   private holds = 0;
-  private ldt = NONE;
 
   constructor(
     readonly id: number, private readonly pgds: Map<NodeId, Frame>,
     /** Whose PGD a single copy would have made: where the space was asked for. The others are replicas. */
     private readonly home: NodeId,
+    /** Where it was asked for, which need not hold a copy. */
+    private readonly asked: NodeId,
     private readonly machine: Machine, private readonly context: BuildContext,
     private readonly view: ReplicaView, private readonly plan: PgdPlan, private readonly options: KernelOptions, private readonly gone: (space: HolderSpace) => void,
   ) {}
@@ -146,7 +72,9 @@ class HolderSpace implements AddressSpace {
   /** A PGD for a holder: kernel slots of its own root, user slots of the canonical PGD. @patch 07/12 arch/x86/mm/pgtable.c pgd_ctor */
   add(holder: NodeId): boolean {
     const { entries, layout, allocator } = this.context;
-    const pgd = allocator.allocate(holder, PGD_ORDER, { purpose: "page-table", thisNode: this.view.holders.length > 1 });
+    // A holder's serves its own CPUs and leads to its copy. Where there is one for all it lies where the caller runs, as any page does.
+    const own = this.view.holders.length > 1;
+    const pgd = allocator.allocate(own ? holder : this.asked, PGD_ORDER, { purpose: "page-table", thisNode: own });
     if (pgd === NONE) return false;
     const replica = holder !== this.home;
     for (let half = 0; half < PGD_PAGES; half++) entries.clear(pgd + half, replica);
@@ -236,10 +164,13 @@ class HolderSpace implements AddressSpace {
   /** A new top-level slot, in every PGD, one after the other. @patch 03/12 mm/memory.c __p4d_alloc, __pud_alloc */
   private populate(index: number, lower: Frame): void {
     const { entries, layout } = this.context;
+    const isLdt = index === LDT_SLOT;
     for (const [holder, pgd] of this.pgds) {
       const replica = holder !== this.home;
-      if (layout.pti) entries.write(pgd + 1, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), replica);
-      entries.write(pgd, index, entryLow(lower, TABLE_BITS), entryHigh(lower, layout.pti), replica);
+      // The series writes the LDT's slot in the user half of node 0's pair alone (defect D11).
+      const reached = !isLdt || pgd === this.canonical || !this.options.defects?.has("D11");
+      if (layout.pti && reached) entries.write(pgd + 1, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), replica);
+      entries.write(pgd, index, entryLow(lower, TABLE_BITS), entryHigh(lower, layout.pti && !isLdt), replica);
     }
   }
 
@@ -341,29 +272,18 @@ class HolderSpace implements AddressSpace {
     }
   }
 
-  mapLdt(frame: Frame): boolean {
-    const { entries, layout, allocator } = this.context;
-    if (!layout.pti || this.ldt !== NONE) return true;
-    const tables: Frame[] = [];
-    for (let level: number = layout.levels; level > 1; level--) {
-      const table = allocator.allocate(this.view.master, 0, { purpose: "page-table", zero: true });
-      if (table === NONE) {
-        for (const each of tables) allocator.free(each, 0);
-        return false;
-      }
-      tables.push(table);
-    }
-    for (let at = 0; at + 1 < tables.length; at++) entries.write(tables[at]!, 0, entryLow(tables[at + 1]!, TABLE_BITS), entryHigh(tables[at + 1]!, false));
-    const { lo, hi } = leafEntry({ frame, level: 1, present: true, writable: false, executable: false, global: false, user: false, cache: "wb" });
-    entries.write(tables.at(-1)!, 0, lo, hi);
-    this.ldt = tables[0]!;
-    for (const [holder, pgd] of this.pgds) {
-      const replica = holder !== this.home;
-      entries.write(pgd, LDT_SLOT, entryLow(this.ldt, TABLE_BITS), entryHigh(this.ldt, false), replica);
-      // The series writes the user half of node 0's pair alone (defect D11).
-      if (pgd === this.canonical || !this.options.defects?.has("D11")) entries.write(pgd + 1, LDT_SLOT, entryLow(this.ldt, TABLE_BITS), entryHigh(this.ldt, false), replica);
-    }
-    return true;
+  mapLdt(frames: readonly Frame[], place: LdtPlace, node: NodeId): boolean {
+    const { layout } = this.context;
+    if (!layout.pti) return true;
+    const start = ldtAddress(layout.levels, place);
+    // One table holds both places: only the first page may want tables.
+    return frames.every((frame, page) => this.set(start + BigInt(page) * 4096n, { ...LDT_PAGE, frame }, node));
+  }
+
+  unmapLdt(place: LdtPlace): void {
+    const { layout } = this.context;
+    const start = ldtAddress(layout.levels, place);
+    for (let page = 0n; layout.pti && page < BigInt(LDT_PAGES); page++) this.clear(start + page * 4096n);
   }
 
   load(cpu: CpuId): void {

@@ -1,5 +1,5 @@
 /** Everything another package may see of the kernel's core: ports, tokens, errors, and the pure functions over tables. */
-export { type AddressSpace, AddressSpaces, EAGER_PGDS, HOME_PGDS, LAZY_PGDS, LDT_SLOT, PGD_ORDER, PGD_PAGES, PgdPlan } from "./address-space.js";
+export { type AddressSpace, AddressSpaces, EAGER_PGDS, HOME_PGDS, LAZY_PGDS, LDT_PAGES, LDT_SLOT, ldtAddress, type LdtPlace, PGD_ORDER, PGD_PAGES, PgdPlan } from "./address-space-api.js";
 export * from "./boot-api.js";
 export { BuildContext } from "./build-context.js";
 export { CpuState } from "./cpu-state.js";

@@ -1,6 +1,7 @@
 /** Public surface of mm-core: the kernel's core as plugins. */
 import { bind, bindValue, plugin } from "@kreplica/di";
-import { AddressSpaces, EAGER_PGDS, PerHolderSpaces, PgdPlan } from "./address-space.js";
+import { AddressSpaces, EAGER_PGDS, PgdPlan } from "./address-space-api.js";
+import { PerHolderSpaces } from "./address-space.js";
 import { KernelBoot } from "./boot-api.js";
 import { OrderedBoot } from "./boot.js";
 import { AssembledContext, BuildContext } from "./build-context.js";

@@ -1,6 +1,7 @@
 /** The checker sees: for each invariant it checks, a kernel whose bytes break it and only what follows from it. */
 import { describe, expect, test } from "vitest";
-import { type AddressSpaces, descriptorAddress, directAddress } from "@kreplica/mm-core/api";
+import { tableIndex } from "@kreplica/hw-x86/api";
+import { type AddressSpaces, descriptorAddress, directAddress, ldtAddress, symbolFrame, walk } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
 import { BootWitness, checkInvariants, INVARIANTS, PER_NODE, replicationBy } from "../src/index.js";
 import type { StepSeen } from "../src/invariants/witness.js";
@@ -215,7 +216,7 @@ describe("address spaces", () => {
   const set = (kernel: Kernel) => {
     const space = kernel.spaces.create(0)!;
     space.set(0x1000n, { frame: 5, level: 1, present: true, writable: true, executable: false, global: false, user: true, cache: "wb" }, 0);
-    space.mapLdt(9);
+    space.mapLdt([kernel.allocator.allocate(0, 0, { purpose: "kernel" })], 0, 0);
     return space;
   };
   const found = (kernel: Kernel): string[] => checkInvariants({ ...kernel, reached: "running" }).violated.map((each) => each.id);
@@ -226,6 +227,21 @@ describe("address spaces", () => {
     ["F3", "a slot the canonical PGD lacks", ({ entries }, pgd) => { entries.write(pgd(1), 7, 0x9067, 0x8000_0000); }],
     ["F6", "a PGD that was freed", ({ allocator }, pgd) => { allocator.free(pgd(1), 1); }],
     ["F9", "an LDT in one user half alone (D11)", ({ entries }, pgd) => { entries.write(pgd(1) + 1, 272, 0, 0); }],
+    ["C6", "an LDT that leads to kernel text", ({ entries, image, layout }, pgd) => {
+      const { table, index } = walk(entries.memory, pgd(0) + 1, layout.levels, ldtAddress(layout.levels, 0));
+      entries.write(table, index, ((symbolFrame(layout, image, "_text") << 12) | 0x61) >>> 0, 0x8000_0000);
+    }],
+    ["C6", "an LDT that user mode may write", ({ entries, layout }, pgd) => {
+      const { table, index, lo, hi } = walk(entries.memory, pgd(0) + 1, layout.levels, ldtAddress(layout.levels, 0));
+      entries.write(table, index, lo | 6, hi);
+    }],
+    ["C6", "an LDT that is another process's", ({ spaces: given, entries, layout }, pgd) => {
+      const { lo } = walk(entries.memory, pgd(0) + 1, layout.levels, ldtAddress(layout.levels, 0));
+      given.create(0)!.mapLdt([lo >>> 12], 0, 0);
+    }],
+    ["C6", "kernel data in a process's user half alone", ({ entries, layout }, pgd) => {
+      entries.write(pgd(1) + 1, tableIndex(layout.vmemmapStart, 4), entries.low(pgd(1), tableIndex(layout.pageOffset, 4)), 0);
+    }],
     ["C7", "a user slot that the kernel may execute", ({ entries }, pgd) => { for (const node of [0, 1]) entries.write(pgd(node), 0, entries.low(pgd(node), 0), 0); }],
   ])("%s sees %s", (id, _what, corrupt) => {
     const kernel = boot({ pti: true });

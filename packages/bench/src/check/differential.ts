@@ -99,7 +99,8 @@ export class Differential {
   private seen(system: CheckedSystem, { process }: Live): string[] {
     const { entries, layout, machine } = system.parts;
     const { probed } = this.subject.population;
-    const lines = [`${process.rss} pages resident, ${process.locked} locked, heap to 0x${process.brk.toString(16)}`];
+    const descriptors = process.ldt?.frames.map((frame) => [0, 1, 511].map((entry) => machine.memory.read64((BigInt(frame) << 12n) + BigInt(entry * 8))).join(":")) ?? [];
+    const lines = [`LDT of ${process.ldt?.entries ?? 0} entries: ${descriptors.join(", ")}`, `${process.rss} pages resident, ${process.locked} locked, heap to 0x${process.brk.toString(16)}`];
     for (const vma of process.vmas.all()) {
       lines.push(`area 0x${vma.start.toString(16)} to 0x${vma.end.toString(16)} ${vma.readable ? "r" : "-"}${vma.writable ? "w" : "-"}${vma.executable ? "x" : "-"}${vma.locked ? " locked" : ""}${vma.large ? " large" : ""}${vma.stack ? " stack" : ""} ${vma.policy.kind}`);
     }

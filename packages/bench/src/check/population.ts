@@ -1,6 +1,6 @@
 /** The processes of a kernel under check, each with the model of what it may see; and what a user's access comes to, against that model. */
 import type { CpuId } from "@kreplica/hw-x86";
-import { type AccessKind, type Process, Processes, SwitchMm, UserFrames, walkRange } from "@kreplica/mm-core";
+import { type AccessKind, frameAt, LDT_PAGES, ldtAddress, type Process, Processes, SwitchMm, UserFrames, walkRange } from "@kreplica/mm-core";
 import type { BootParts } from "../boot-parts.js";
 import { CheckFailure } from "./check-failure.js";
 import type { TableWatch } from "./table-watch.js";
@@ -97,7 +97,32 @@ export class Population {
   compare(): void {
     for (const { process, model } of this.live) {
       this.comparePages(process, model);
+      this.compareDescriptors(process, model);
       this.compareAccounts(process);
+    }
+  }
+
+  /** F7: the LDT's own pages, and under KPTI what each half of each PGD leads to at one of its two places. */
+  private compareDescriptors({ id, space, ldt }: Process, { descriptors }: UserModel): void {
+    const { entries, layout, machine } = this.parts;
+    const read = (frames: readonly (number | undefined)[], whose: string): void => {
+      const pages = descriptors.size === 0 ? 0 : Math.floor(Math.max(...descriptors.keys()) / 512) + 1;
+      if (frames.length !== pages || frames.includes(undefined)) throw new CheckFailure("F7", `the LDT of process ${id}, ${whose}, has ${frames.length} pages, and should have ${pages}`);
+      frames.forEach((frame, page) => {
+        for (const entry of [0, 1, 510, 511].map((each) => page * 512 + each)) {
+          const found = machine.memory.read64((BigInt(frame!) << 12n) + BigInt((entry % 512) * 8));
+          if (found !== (descriptors.get(entry) ?? 0n)) throw new CheckFailure("F7", `entry ${entry} of the LDT of process ${id}, ${whose}, is 0x${found.toString(16)}, was set to 0x${(descriptors.get(entry) ?? 0n).toString(16)}`);
+        }
+      });
+    };
+    read(ldt?.frames ?? [], "in memory");
+    if (!layout.pti) return;
+    for (const node of space.pgdNodes) {
+      for (const half of [0, 1]) {
+        const at = (page: number) => frameAt(entries.memory, space.pgd(node) + half, layout.levels, ldtAddress(layout.levels, 0) + BigInt(page) * 4096n);
+        const mapped = Array.from({ length: 2 * LDT_PAGES }, (_, page) => page).filter((page) => at(page) !== undefined);
+        read(mapped.map(at), `in the ${half ? "user" : "kernel"} half on node ${node}`);
+      }
     }
   }
 

@@ -42,7 +42,7 @@ const FIRST: readonly (readonly [setup: readonly Given[], first: Given])[] = [
   ...([
     touch(0, 12), touch(0, 2), touch(0, 0), { op: "munmap", p: 0, cpu: 0, page: 0, pages: 2 },
     { op: "mprotect", p: 0, cpu: 0, page: 0, pages: 2, writable: false, executable: true }, { op: "mremap", p: 0, cpu: 0, page: 0, pages: 2, to: 15 },
-    { op: "fork", p: 0, cpu: 0 }, { op: "exec", p: 0, cpu: 0 }, { op: "exit", p: 0 }, { op: "ldt", p: 0 },
+    { op: "fork", p: 0, cpu: 0 }, { op: "exec", p: 0, cpu: 0 }, { op: "exit", p: 0 }, { op: "ldt", p: 0, cpu: 0, entry: 1, value: 7 },
   ] as const).map((first) => [SETUP, first] as const),
   ...([
     touch(0, 11), { op: "munmap", p: 0, cpu: 0, page: 11, pages: 1 }, { op: "munmap", p: 0, cpu: 0, page: 11, pages: 512 },

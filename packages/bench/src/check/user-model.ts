@@ -18,11 +18,21 @@ const STACK_GAP = 64n;
 export class UserModel {
   readonly pages = new Map<bigint, ModelPage>();
   brkPages = 0;
+  /** Of the LDT, by entry; all others are 0. */
+  readonly descriptors = new Map<number, bigint>();
+
+  /** A new program begins without. */
+  clear(): void {
+    this.pages.clear();
+    this.brkPages = 0;
+    this.descriptors.clear();
+  }
 
   copy(): UserModel {
     const copy = new UserModel();
     for (const [page, each] of this.pages) copy.pages.set(page, { ...each, values: [...each.values] });
     copy.brkPages = this.brkPages;
+    for (const [entry, descriptor] of this.descriptors) copy.descriptors.set(entry, descriptor);
     return copy;
   }
 

@@ -16,7 +16,7 @@ test.each<[keyof typeof CORE_DEFECTS, string, Partial<BootOptions>]>([
   ["D11", "F9", { pti: true }], ["D13", "H6", {}], ["D14", "A2", { spec: withSmallNode() }], ["N2", "B6", {}], ["remote-table", "B2", {}], ["copied-source", "A2", {}],
 ])("%s by %s", (id, invariant, more) => {
   const kernel: BootOptions = { spec: smallMachine(2), policy: "per-node", image: smallImage(), ...more, plugins: [CORE_DEFECTS[id]] };
-  const { violations } = campaign({ runs: 60, steps: 200, seed: 5, kernels: [kernel], families: CORE_FAMILIES });
+  const { violations } = campaign({ runs: 240, steps: 200, seed: 5, kernels: [kernel], families: CORE_FAMILIES });
   expect(violations.map((each) => each.invariant)).toEqual([invariant]);
   expect(violations[0]!.operations.length).toBeLessThanOrEqual(6);
 });

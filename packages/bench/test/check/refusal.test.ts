@@ -21,6 +21,8 @@ const SETUP: readonly Operation[] = [
 ];
 const FORKED: readonly Operation[] = [...SETUP, operation({ op: "fork", p: 0, cpu: 1 }), operation({ op: "run", p: 0, cpu: 0 })];
 
+const ldt = (entry: number): Operation => operation({ op: "ldt", p: 0, cpu: 0, entry, value: 5 });
+
 /** Each operation that allocates, with what goes before it. */
 const CASES: readonly (readonly [string, readonly Operation[], Operation])[] = [
   ["spawn", SETUP, operation({ op: "spawn", cpu: 2 })],
@@ -45,7 +47,11 @@ const CASES: readonly (readonly [string, readonly Operation[], Operation])[] = [
   ["mremap into another slot", SETUP, operation({ op: "mremap", p: 0, cpu: 1, page: 0, pages: 2, to: 15 })],
   ["mremap into a new slot", [operation({ op: "spawn", cpu: 0 }), mmap(0), write(0), write(1)], operation({ op: "mremap", p: 0, cpu: 1, page: 0, pages: 2, to: 15 })],
   ["brk", SETUP, operation({ op: "brk", p: 0, cpu: 0, pages: 3 })],
-  ["modify_ldt", SETUP, operation({ op: "ldt", p: 0 })],
+  ["modify_ldt", SETUP, ldt(0)],
+  ["modify_ldt, of several pages", SETUP, ldt(1024)],
+  ["modify_ldt once more, and larger", [...SETUP, ldt(0)], ldt(512)],
+  ["fork with an LDT", [...SETUP, ldt(512)], operation({ op: "fork", p: 0, cpu: 2 })],
+  ["exec with an LDT", [...SETUP, ldt(512)], operation({ op: "exec", p: 0, cpu: 2 })],
   ["a page of the module area", SETUP, operation({ op: "kmap", page: 2, perNode: true })],
   ["its protection", SETUP, operation({ op: "kprotect", page: 0, writable: false })],
 ];
@@ -56,6 +62,7 @@ function snapshot(system: CheckedSystem): { readonly seen: readonly string[]; re
   const seen: string[] = [];
   for (const { process } of system.population.live) {
     seen.push(`rss ${process.rss} locked ${process.locked} brk ${process.brk}`, ...process.vmas.all().map((vma) => `${vma.start}-${vma.end} ${vma.writable} ${vma.executable} ${vma.locked}`));
+    for (const frame of process.ldt?.frames ?? []) seen.push(`LDT at ${process.ldt!.place} in ${frame}: ${machine.memory.read32(frame, 0)}`);
     walkRange(entries.memory, process.space.pgd(process.space.pgdNodes[0]!), layout.levels, 0n, (1n << (layout.levels === 5 ? 56n : 47n)) - 1n, {
       leaf(address, level, lo, hi) {
         const frame = process.space.lookup(address)!.frame;

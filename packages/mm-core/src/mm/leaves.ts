@@ -1,5 +1,5 @@
 /** Leaves of an address space, in order of address. */
-import type { AddressSpace } from "../address-space.js";
+import type { AddressSpace } from "../address-space-api.js";
 import type { Mapping } from "../ports.js";
 
 export const PAGE = 4096n;

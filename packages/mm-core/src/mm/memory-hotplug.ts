@@ -9,7 +9,7 @@
  */
 import { inject, injectable, token } from "@kreplica/di";
 import { type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
-import { AddressSpaces } from "../address-space.js";
+import { AddressSpaces } from "../address-space-api.js";
 import { descriptorRange, LEAF_DESCRIBES, leavesOf } from "../direct-map.js";
 import { invariant } from "../errors.js";
 import { descriptorAddress, directAddress } from "../layout.js";

@@ -1,7 +1,7 @@
 /** Processes as the rest of the kernel and a checker see them. */
 import { token } from "@kreplica/di";
-import type { CpuId, NodeId } from "@kreplica/hw-x86/api";
-import type { AddressSpace } from "../address-space.js";
+import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { AddressSpace, LdtPlace } from "../address-space-api.js";
 import type { VmaTree } from "./vma-tree.js";
 
 /** Where a page's frame comes from. */
@@ -27,6 +27,16 @@ export interface Vma {
 }
 export type VmaProperties = Partial<Omit<Vma, "start" | "end">>;
 
+/** A local descriptor table; never changed, only replaced. @source Linux 6.5 arch/x86/kernel/ldt.c */
+export interface Ldt {
+  /** Descriptors of 8 bytes it has room for, 1 to 8192. */
+  readonly entries: number;
+  /** Its own, enough of them. */
+  readonly frames: readonly Frame[];
+  /** Where it is mapped under KPTI. */
+  readonly place: LdtPlace;
+}
+
 export interface Process {
   readonly id: number;
   space: AddressSpace;
@@ -37,6 +47,8 @@ export interface Process {
   /** Heap: [brkStart, brk). */
   readonly brkStart: bigint;
   brk: bigint;
+  /** Undefined before the first {@link Processes.modifyLdt}. */
+  ldt: Ldt | undefined;
   alive: boolean;
 }
 
@@ -63,7 +75,12 @@ export interface Processes {
   mremap(process: Process, start: bigint, pages: number, to: bigint, cpu: CpuId): boolean;
   setBrk(process: Process, end: bigint, cpu: CpuId): boolean;
   mlock(process: Process, start: bigint, pages: number, on: boolean, cpu: CpuId): boolean;
-  modifyLdt(process: Process): boolean;
+  /**
+   * Sets one descriptor, in a new table that takes the place of the old one; a child gets a copy, exec starts without.
+   * @param entry 0 to 8191; 0 when absent @param descriptor 64 bits, 0 when absent @param cpu the current one when absent
+   * @returns false for no such entry, or when memory could not be had; nothing is changed then
+   */
+  modifyLdt(process: Process, entry?: number, descriptor?: bigint, cpu?: CpuId): boolean;
   /** Runs a thread of the process on a CPU; any number of CPUs may. */
   run(process: Process, cpu: CpuId): void;
   /** One access in user mode by what runs on the CPU, faults handled. @param value stored by a write; what a read found is in {@link lastValue} */

@@ -1,7 +1,7 @@
 /** Processes: areas, first touch, copy on write, fork, exec and exit, over address spaces with a PGD for each holder. */
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, type Frame, highOf, lowOf, Machine } from "@kreplica/hw-x86/api";
-import { type AddressSpace, AddressSpaces } from "../address-space.js";
+import { type AddressSpace, AddressSpaces } from "../address-space-api.js";
 import { BuildContext } from "../build-context.js";
 import { CpuState } from "../cpu-state.js";
 import { bootRoot } from "../early-map.js";
@@ -9,9 +9,10 @@ import { invariant } from "../errors.js";
 import { KernelOptions } from "../options.js";
 import { type Mapping, PageAllocator, ReplicaView } from "../ports.js";
 import { lookup } from "../walk.js";
+import { LocalDescriptors } from "./ldt.js";
 import { LARGE, leaves, PAGE, pagesOf } from "./leaves.js";
 import { PageFaults } from "./page-faults.js";
-import type { AccessKind, AccessOutcome, NumaPolicy, Process, Processes, Vma, VmaProperties } from "./process-api.js";
+import type { AccessKind, AccessOutcome, Ldt, NumaPolicy, Process, Processes, Vma, VmaProperties } from "./process-api.js";
 import { SwitchMm } from "./switch-api.js";
 import { UserFrames } from "./user-frames.js";
 import { VmaTree } from "./vma-tree.js";
@@ -24,6 +25,7 @@ export class UserProcesses implements Processes {
   readonly alive = new Set<Process>();
   readonly faults = { taken: 0, spurious: 0 };
   private readonly faultHandler: PageFaults;
+  private readonly descriptors: LocalDescriptors;
   lastValue = 0;
   private next = 1;
   private readonly running = new Map<CpuId, Process>();
@@ -40,16 +42,17 @@ export class UserProcesses implements Processes {
     @inject(KernelOptions) private readonly options: KernelOptions,
   ) {
     this.faultHandler = new PageFaults(machine, switcher, frames, this.faults);
+    this.descriptors = new LocalDescriptors(machine, context.layout, allocator, switcher);
   }
 
   spawn(cpu: CpuId): Process | undefined {
     const space = this.spaces.create(this.machine.nodeOfCpu(cpu));
     if (!space) return undefined;
-    return this.added(space, new VmaTree(), HEAP);
+    return this.added(space, new VmaTree(), HEAP, undefined);
   }
 
-  private added(space: AddressSpace, vmas: VmaTree<Vma>, brk: bigint): Process {
-    const process: Process = { id: this.next++, space, vmas, rss: 0, locked: 0, brkStart: HEAP, brk, alive: true };
+  private added(space: AddressSpace, vmas: VmaTree<Vma>, brk: bigint, ldt: Ldt | undefined): Process {
+    const process: Process = { id: this.next++, space, vmas, rss: 0, locked: 0, brkStart: HEAP, brk, ldt, alive: true };
     this.alive.add(process);
     return process;
   }
@@ -60,6 +63,11 @@ export class UserProcesses implements Processes {
     const vmas = new VmaTree<Vma>();
     const node = this.machine.nodeOfCpu(cpu);
     const shared: { address: bigint; mapping: Mapping }[] = [];
+    const ldt = this.descriptors.copy(parent, space, node);
+    if (ldt === false) {
+      space.free();
+      return undefined;
+    }
     for (const vma of parent.vmas.all()) {
       vmas.insert({ ...vma, locked: false });
       for (const { address, mapping } of leaves(parent.space, vma.start, vma.end)) {
@@ -67,6 +75,7 @@ export class UserProcesses implements Processes {
         if (!space.set(address, child, node)) {
           for (const each of shared) this.frames.drop(each.mapping.frame);
           space.free();
+          if (ldt) this.descriptors.free(ldt);
           return undefined;
         }
         this.frames.share(mapping.frame);
@@ -76,7 +85,7 @@ export class UserProcesses implements Processes {
     // Only now is the parent touched: from here on nothing can fail.
     for (const { address, mapping } of shared) if (mapping.writable) parent.space.set(address, { ...mapping, writable: false }, node);
     if (shared.length > 0) this.switcher.flush(parent.space, 0n, 1 << 20, false, cpu);
-    const child = this.added(space, vmas, parent.brk);
+    const child = this.added(space, vmas, parent.brk, ldt);
     child.rss = shared.reduce((sum, { mapping }) => sum + pagesOf(mapping), 0);
     return child;
   }
@@ -85,9 +94,7 @@ export class UserProcesses implements Processes {
     const space = this.spaces.create(this.machine.nodeOfCpu(cpu));
     if (!space) return false;
     const users = this.cpusOf(process);
-    this.dropAll(process);
-    this.switcher.forget(process.space);
-    process.space.free();
+    this.end(process);
     process.space = space;
     process.vmas = new VmaTree();
     process.brk = process.brkStart;
@@ -102,15 +109,22 @@ export class UserProcesses implements Processes {
   exit(process: Process): void {
     invariant(process.alive, `process ${process.id} exits twice`);
     for (const cpu of this.cpusOf(process)) this.running.delete(cpu);
-    this.dropAll(process);
-    this.switcher.forget(process.space);
-    process.space.free();
+    this.end(process);
     process.alive = false;
     this.alive.delete(process);
   }
 
   private cpusOf(process: Process): CpuId[] {
     return [...this.running].filter(([, each]) => each === process).map(([cpu]) => cpu);
+  }
+
+  /** Takes a process's space from it, from all CPUs, and frees all that is in it. */
+  private end(process: Process): void {
+    this.dropAll(process);
+    this.switcher.forget(process.space);
+    process.space.free();
+    if (process.ldt) this.descriptors.free(process.ldt);
+    process.ldt = undefined;
   }
 
   private dropAll(process: Process): void {
@@ -275,9 +289,8 @@ export class UserProcesses implements Processes {
     return true;
   }
 
-  modifyLdt(process: Process): boolean {
-    // The entries themselves lie in kernel memory; their frame is the process's to share, here one of the image's data.
-    return process.space.mapLdt(Number(this.context.layout.imagePhysical >> 12n));
+  modifyLdt(process: Process, entry = 0, descriptor = 0n, cpu: CpuId = this.cpus.current): boolean {
+    return this.descriptors.modify(process, entry, descriptor, cpu);
   }
 
   run(process: Process, cpu: CpuId): void {

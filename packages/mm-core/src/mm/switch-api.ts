@@ -1,7 +1,7 @@
 /** Which tables CPUs have loaded: interface and token. */
 import { token } from "@kreplica/di";
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
-import type { AddressSpace } from "../address-space.js";
+import type { AddressSpace } from "../address-space-api.js";
 
 /** Tables of the kernel's own that a CPU loads for a while in place of what it has: the firmware's, the poking alias's. Linux: efi_mm, poking_mm. */
 export interface TemporaryTables {

@@ -1,7 +1,7 @@
 /** Kernels for tests: a booting one on a stub machine, and one with fixed holders and empty tables. */
 import { assemble, bind, bindValue, inject, injectable, plugin, type Plugin } from "@kreplica/di";
 import { type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
-import { AddressSpaces, EAGER_PGDS, PgdPlan } from "../address-space.js";
+import { AddressSpaces, EAGER_PGDS, PgdPlan } from "../address-space-api.js";
 import { KernelBoot } from "../boot-api.js";
 import { BuildContext } from "../build-context.js";
 import { CpuState } from "../cpu-state.js";

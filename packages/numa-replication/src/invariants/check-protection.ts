@@ -1,6 +1,6 @@
 /** Group C: what may be written, what may be executed, on every root and through every alias. */
-import { isUser, type NodeId } from "@kreplica/hw-x86/api";
-import { directAddress, imageAddress, pagesOf, userImageRange, walkRange } from "@kreplica/mm-core/api";
+import { Bit, isUser, leafFrame, type NodeId } from "@kreplica/hw-x86/api";
+import { directAddress, imageAddress, LDT_PAGES, ldtAddress, pagesOf, userImageRange, walkRange } from "@kreplica/mm-core/api";
 import type { Verdict } from "./invariant.js";
 import { Flag } from "./page-reader.js";
 import type { Part, Subject } from "./subject.js";
@@ -107,9 +107,22 @@ export const PROTECTION_CHECKS: Readonly<Record<string, Check>> = {
     if (!layout.pti || !subject.isPast("mm-core-init")) return verdict.skip();
     const allowed = userImageRange(layout, image, options.pcid);
     const witness = subject.kernel.witness;
-    for (const { root, name } of subject.liveRoots) {
+    const { spaces, allocator } = subject.kernel;
+    const ldt = ldtAddress(layout.levels, 0);
+    const owners = new Map<number, number>();
+    const processes = [...spaces.all].flatMap((space) => space.pgdNodes.map((node) => ({ root: space.pgd(node), name: `space ${space.id} on node ${node}`, space: space.id })));
+    for (const { root, name, space } of [...subject.liveRoots.map((each) => ({ ...each, space: undefined })), ...processes]) {
       walkRange(entries.memory, root + 1, layout.levels, 1n << 63n, TOP, {
-        leaf(address, _level, lo) {
+        leaf(address, level, lo, hi) {
+          if (space !== undefined && address >= ldt && address < ldt + BigInt(2 * LDT_PAGES) * 4096n) {
+            const frame = leafFrame(lo, hi, level);
+            // Whatever lies there is found from user mode: it must be made for that, and this process's alone.
+            if (!allocator.owns(frame, 0)) verdict.fail(`${name}: the LDT at ${hex(address)} leads to frame ${frame}, which is no page of its own`);
+            if ((owners.get(frame) ?? space) !== space) verdict.fail(`${name}: the LDT at ${hex(address)} is in frame ${frame}, and so is that of space ${owners.get(frame)!}`);
+            if (isUser(lo) || lo & Flag.Writable || lo & Bit.Global || !(hi >>> 31)) verdict.fail(`${name}: the LDT at ${hex(address)} is not read-only, the kernel's and this process's`);
+            owners.set(frame, space);
+            return;
+          }
           const inImage = address >= allowed.start && address < allowed.end;
           const inEntryArea = address >= layout.cpuEntryArea && address < layout.cpuEntryArea + (1n << 39n);
           const inEspfix = address >= layout.espfix && address < layout.espfix + (1n << 39n);

@@ -12,10 +12,12 @@ export type ProcessOperation =
   | { readonly op: "run"; readonly p: number; readonly cpu: number }
   | { readonly op: "idle"; readonly cpu: number }
   | { readonly op: "shrink"; readonly p: number; readonly cpu: number }
-  | { readonly op: "ldt"; readonly p: number };
+  | { readonly op: "ldt"; readonly p: number; readonly cpu: number; readonly entry: number; readonly value: number };
 
 /** More would only spread operations thinner. */
 const MOST = 4;
+/** Of a first page, of one behind it, and the last: tables of 1, 2 and 16 pages. */
+const LDT_ENTRIES = [0, 1, 511, 512, 8191];
 const on = { cpu: "number" } as const;
 const of = { p: "number" } as const;
 
@@ -24,13 +26,14 @@ export const processFamily: OperationFamily<ProcessOperation> = {
   seenByUsers: true,
   kinds: {
     spawn: { weight: 2, fields: on }, fork: { weight: 8, fields: { ...of, ...on } }, exec: { weight: 2, fields: { ...of, ...on } }, exit: { weight: 3, fields: of },
-    run: { weight: 12, fields: { ...of, ...on } }, idle: { weight: 6, fields: on }, shrink: { weight: 1, fields: { ...of, ...on } }, ldt: { weight: 1, fields: of },
+    run: { weight: 12, fields: { ...of, ...on } }, idle: { weight: 6, fields: on }, shrink: { weight: 1, fields: { ...of, ...on } }, ldt: { weight: 2, fields: { ...of, ...on, entry: "number", value: "number" } },
   },
 
   draw(op, drawing) {
     switch (op) {
       case "spawn": case "idle": return { op, cpu: drawing.cpu() };
-      case "exit": case "ldt": return { op, p: drawing.process() };
+      case "exit": return { op, p: drawing.process() };
+      case "ldt": return { op, p: drawing.process(), cpu: drawing.cpu(), entry: drawing.oneOf(LDT_ENTRIES), value: 1 + drawing.random(1000) };
       default: return { op, p: drawing.process(), cpu: drawing.cpu() };
     }
   },
@@ -44,7 +47,7 @@ export const processFamily: OperationFamily<ProcessOperation> = {
       case "run": return `CPU ${o.cpu} switches to process ${o.p}`;
       case "idle": return `CPU ${o.cpu} runs a kernel thread`;
       case "shrink": return `process ${o.p} gives up its PGD for CPU ${o.cpu}'s node`;
-      case "ldt": return `process ${o.p} calls modify_ldt`;
+      case "ldt": return `process ${o.p} sets entry ${o.entry} of its LDT to ${o.value}, on CPU ${o.cpu}`;
     }
   },
 
@@ -71,8 +74,7 @@ export const processFamily: OperationFamily<ProcessOperation> = {
           }
           case "exec":
             if (!system.unchangedWhenRefused(() => processes.exec(process, cpu))) return;
-            model.pages.clear();
-            model.brkPages = 0;
+            model.clear();
             watch.touch(process.space);
             return;
           case "exit": return population.remove(who);
@@ -95,7 +97,9 @@ export const processFamily: OperationFamily<ProcessOperation> = {
             return;
           }
           case "ldt":
-            if (parts.layout.pti && processes.modifyLdt(process)) watch.touch(process.space);
+            if (!system.unchangedWhenRefused(() => processes.modifyLdt(process, o.entry, BigInt(o.value), cpu))) return;
+            model.descriptors.set(o.entry, BigInt(o.value));
+            watch.touch(process.space);
         }
       },
     };
