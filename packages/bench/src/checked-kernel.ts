@@ -1,5 +1,6 @@
 /** What a check of the invariants is told of a booted kernel: its parts, and the exceptions its subsystems make. */
 import { Efi } from "@kreplica/efi";
+import { TextUsers } from "@kreplica/mm-core";
 import type { BootWitness, CheckedKernel, OtherRoot } from "@kreplica/numa-replication";
 import { TextPoke } from "@kreplica/text-patch";
 import { Vmalloc } from "@kreplica/vmalloc";
@@ -13,10 +14,12 @@ export function checkedKernel(parts: BootParts, witness?: BootWitness): CheckedK
   const { assembly } = parts;
   const areas = assembly.find(Vmalloc)?.areas() ?? [];
   const poke = assembly.find(TextPoke);
+  const textUsers = assembly.find(TextUsers);
   return {
     ...parts, reached: parts.boot.reached, ...(witness ? { witness } : {}),
     replicatedAreas: areas.filter(({ state }) => state === "replicated").map(({ start, pages }) => ({ start, end: start + BigInt(pages) * 4096n })),
     otherRoots: rootsByNode("EFI's root", assembly.find(Efi)?.made),
+    ...(textUsers ? { textUsers } : {}),
     pokingRoots: rootsByNode("the poking root", poke?.roots),
     patchedNow: (poke?.underWay ?? []).map(({ address, length }) => ({ start: address, end: address + BigInt(length) })),
   };

@@ -24,4 +24,5 @@ export { copyImageToUser, userImageRange } from "./pti.js";
 export { seededRandom } from "./random.js";
 export { writeSplit } from "./split-leaf.js";
 export { type ReplicaTraffic, type StoreObserver, TableMemory } from "./table-memory.js";
+export { type TextUser, TextUserList, TextUsers } from "./text-users.js";
 export { entryValue, frameAt, lookup, type RangeVisitor, tableAt, walk, type WalkEnd, walkRange } from "./walk.js";

@@ -21,6 +21,7 @@ import { KernelOptions } from "./options.js";
 import { NodePageAllocator } from "./page-alloc.js";
 import { KernelTables, PageAllocator, ReplicaView } from "./ports.js";
 import { walk } from "./walk.js";
+import { TextUsers } from "./text-users.js";
 import { buildUserHalf, copyImageToUser, userImageRange } from "./pti.js";
 
 const LARGE = 0x20_0000n;
@@ -47,6 +48,7 @@ export class OrderedBoot implements KernelBoot {
     @inject(ReplicaView) private readonly view: ReplicaView,
     @inject(KernelTables) private readonly tables: KernelTables,
     @inject(CpuState) private readonly cpus: CpuState,
+    @inject(TextUsers) private readonly textUsers: TextUsers,
   ) {
     this.root = bootRoot(context.layout, context.image);
   }
@@ -232,6 +234,7 @@ export class OrderedBoot implements KernelBoot {
     const pages = pagesOf(start, end);
     if (pages === 0) return 0;
     const at = this.live(start);
+    this.textUsers.release([{ start: at, end: at + BigInt(pages) * 4096n }]);
     this.mustHave(this.tables.edit((editor) => editor.together(() =>
       editor.protect(at, pages, { executable: false }) && editor.protect(at, pages, { writable: true }, true) && (!absent || editor.protect(at, pages, { present: false })))));
     // Only now that no CPU can write there as image or fetch from there: the edit flushed.

@@ -8,7 +8,9 @@ export type MmErrorCode =
   | "bad-layout"
   | "bad-image"
   | "bad-option"
-  | "no-room-for-image";
+  | "no-room-for-image"
+  /** Somebody keeps addresses of text that is to go, and cannot be made to forget them now. */
+  | "text-in-use";
 
 /** Thrown by cold-path operations; faults that hardware raises are values, not this. */
 export class MmError extends Error {

@@ -18,6 +18,7 @@ import { NodePageAllocator } from "./page-alloc.js";
 import { BootMemory, KernelTables, PageAllocator, ReplicaView } from "./ports.js";
 import { SingleCopy } from "./single-copy.js";
 import { CountedTableMemory, TableMemory } from "./table-memory.js";
+import { TextUserList, TextUsers } from "./text-users.js";
 
 export * from "./api.js";
 export { BuddyZone, MAX_ORDER } from "./buddy.js";
@@ -31,6 +32,7 @@ export const mmCore = plugin("mm-core", [
   bind(TableMemory, CountedTableMemory),
   bind(BuildContext, AssembledContext),
   bind(CpuState, OnlineCpus),
+  bind(TextUsers, TextUserList),
   bind(KernelTables, LockstepTables),
   bind(KernelBoot, OrderedBoot),
   bind(AddressSpaces, PerHolderSpaces),

@@ -36,6 +36,8 @@ export type ModuleErrorCode =
   | "no-memory"
   | "not-loaded"
   | "in-use"
+  /** Its code is being patched, or somebody outside it leads CPUs there: see `cause`. */
+  | "text-in-use"
   /** It has an init function and no exit function. */
   | "permanent"
   /** A module it depends on is not there. */
@@ -46,7 +48,7 @@ const errnoOf: Record<ModuleErrorCode, ModuleErrno> = {
   "bad-elf": "ENOEXEC", "not-a-module": "ENOEXEC", "missing-section": "ENOEXEC", vermagic: "ENOEXEC", version: "EINVAL", "unknown-symbol": "ENOENT",
   namespace: "EINVAL", "common-symbol": "ENOEXEC", "bad-symbol": "ENOEXEC", "unknown-relocation": "ENOEXEC", "relocation-outside": "ENOEXEC",
   "relocation-target": "ENOEXEC", "relocation-overflow": "ENOEXEC", "too-large": "ENOMEM", "bad-site": "ENOEXEC", "duplicate-export": "ENOEXEC",
-  "already-loaded": "EEXIST", "no-memory": "ENOMEM", "not-loaded": "ENOENT", "in-use": "EWOULDBLOCK", permanent: "EBUSY",
+  "already-loaded": "EEXIST", "no-memory": "ENOMEM", "not-loaded": "ENOENT", "in-use": "EWOULDBLOCK", "text-in-use": "EBUSY", permanent: "EBUSY",
   "missing-dependency": "ENOENT", "dependency-cycle": "ENOENT",
 };
 

@@ -9,7 +9,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { Machine, type NodeId } from "@kreplica/hw-x86/api";
-import { KernelLayout, KernelTables, PageAllocator, ReplicaView } from "@kreplica/mm-core/api";
+import { type AddressRange, KernelLayout, KernelTables, MmError, PageAllocator, ReplicaView, TextUsers } from "@kreplica/mm-core/api";
 import { NO_TABLES, type PatchCounts, type PatchTables, type SiteClass } from "@kreplica/text-patch/api";
 import { Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc/api";
 import { addressOf, signedOf } from "./addresses.js";
@@ -74,6 +74,7 @@ export class ElfModuleLoader implements ModuleLoader {
     @inject(Machine) private readonly machine: Machine,
     @inject(KernelTables) private readonly tables: KernelTables,
     @inject(PageAllocator) private readonly allocator: PageAllocator,
+    @inject(TextUsers) private readonly textUsers: TextUsers,
   ) {
     this.percpu = new PercpuReserve(host.percpuStart);
   }
@@ -108,6 +109,9 @@ export class ElfModuleLoader implements ModuleLoader {
 
   finishInit(loaded: LoadedModule): void {
     const module = loaded as Module;
+    if (this.modules.get(module.name) !== module) throw new ModuleError("not-loaded", module.name, "was unloaded before its init function returned");
+    const init = this.rangesOf(module, INIT_TYPES);
+    this.leave(module, init);
     // Linux goes on when it cannot seal; a module whose constants stay writable is worse than none.
     try {
       this.permissions.sealAfterInit(module);
@@ -115,8 +119,7 @@ export class ElfModuleLoader implements ModuleLoader {
       this.remove(module);
       throw error;
     }
-    const init = INIT_TYPES.flatMap((type) => module.memories.get(type)?.area ?? []);
-    module.patchTables = sitesOutside(module.patchTables, (address) => init.some(({ start, pages }) => address >= start && address < start + BigInt(pages) * 4096n));
+    module.patchTables = sitesOutside(module.patchTables, (address) => init.some(({ start, end }) => address >= start && address < end));
     this.release(module, INIT_TYPES);
     module.state = "live";
   }
@@ -130,11 +133,28 @@ export class ElfModuleLoader implements ModuleLoader {
   }
 
   private remove(module: Module): void {
+    // Whatever keeps addresses of it forgets them now, or refuses while all is as it was.
+    this.leave(module, this.rangesOf(module, MEMORY_TYPES));
     module.state = "going";
     this.modules.delete(module.name);
     for (const used of module.uses) this.modules.get(used)?.users.delete(module.name);
     this.host.symbols.removeOwner(module.name);
     this.release(module, MEMORY_TYPES);
+  }
+
+  /** Module notifiers, MODULE_STATE_GOING. @throws ModuleError text-in-use */
+  private leave(module: Module, ranges: readonly AddressRange[]): void {
+    try {
+      this.textUsers.release(ranges);
+    } catch (error) {
+      if (error instanceof MmError) throw new ModuleError("text-in-use", module.name, error.message, { cause: error });
+      throw error;
+    }
+  }
+
+  private rangesOf(module: Module, types: readonly MemoryType[]): AddressRange[] {
+    const areas = [...types.flatMap((type) => module.memories.get(type)?.area ?? []), ...(types === MEMORY_TYPES ? module.thunkPages : [])];
+    return areas.map(({ start, pages }) => ({ start, end: start + BigInt(pages) * 4096n }));
   }
 
   /** @patch 11/12 arch/x86/kernel/module.c module_alloc */

@@ -40,7 +40,7 @@ export function makeKernel(holders: readonly NodeId[]): PatchKernel {
     core.cr0 = 0x8001_0001 | 0;
     kernel.cpus.bringUp(cpu);
   }
-  const poke = new ReplicaTextPoke(machine, kernel.tables, kernel.view, kernel.cpus, kernel.entries, kernel.allocator, kernel.layout, kernel.image, kernel.options, kernel.boot, kernel.switcher);
+  const poke = new ReplicaTextPoke(machine, kernel.tables, kernel.view, kernel.cpus, kernel.entries, kernel.allocator, kernel.layout, kernel.image, kernel.options, kernel.boot, kernel.switcher, kernel.textUsers);
   return {
     ...kernel, poke,
     frame: (node, page) => base(node) + page,

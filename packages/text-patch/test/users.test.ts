@@ -1,7 +1,7 @@
 /** Everything that patches text, on CPUs of several nodes that then execute it. */
 import { assemble, bindValue, plugin } from "@kreplica/di";
 import { Machine, PhysMemory } from "@kreplica/hw-x86/api";
-import { CpuState, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, TableMemory } from "@kreplica/mm-core/api";
+import { CpuState, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, TableMemory, TextUsers } from "@kreplica/mm-core/api";
 import { setMemory, SetMemory } from "@kreplica/set-memory";
 import { vmalloc, Vmalloc } from "@kreplica/vmalloc";
 import * as fc from "fast-check";
@@ -25,7 +25,7 @@ function start(): { kernel: PatchKernel; areas: Vmalloc; permissions: SetMemory;
   const assembly = assemble([
     plugin("kernel", [
       bindValue(Machine, kernel.machine), bindValue(PhysMemory, kernel.machine.memory), bindValue(KernelTables, kernel.tables), bindValue(TableMemory, kernel.entries), bindValue(ReplicaView, kernel.view), bindValue(KernelLayout, kernel.layout),
-      bindValue(KernelImage, kernel.image), bindValue(PageAllocator, kernel.allocator), bindValue(CpuState, kernel.cpus), bindValue(KernelOptions, kernel.options),
+      bindValue(KernelImage, kernel.image), bindValue(PageAllocator, kernel.allocator), bindValue(CpuState, kernel.cpus), bindValue(KernelOptions, kernel.options), bindValue(TextUsers, kernel.textUsers),
     ]),
     vmalloc, setMemory,
   ]);

@@ -91,7 +91,7 @@ export interface Vmalloc {
   allocate(request: AreaRequest): VmArea;
   /** vmap: maps frames that stay the caller's. @throws VmallocError as {@link allocate} */
   map(request: MapRequest): VmArea;
-  /** vfree or vunmap: unmaps at once; addresses (and own frames) come back with the next flush. @throws VmallocError no-area */
+  /** vfree or vunmap: unmaps at once; addresses (and own frames) come back with the next flush. @throws VmallocError no-area; MmError text-in-use, with nothing freed, while code in it is patched */
   free(area: VmArea): void;
   /** As {@link free} for several at once: one flush for all, however many reset their permissions. */
   freeAll(areas: readonly VmArea[]): void;

@@ -1,7 +1,7 @@
 /** A kernel small enough to be believed, for tests of vmalloc and of what stands on it: fake memory, allocator and tables on chosen holders. */
 import { assemble, bindValue, plugin, type Assembly, type Plugin } from "@kreplica/di";
 import { PhysMemory, type FrameRange, type NodeId } from "@kreplica/hw-x86/api";
-import { KernelLayout, KernelTables, PageAllocator, ReplicaView } from "@kreplica/mm-core/api";
+import { KernelLayout, KernelTables, PageAllocator, ReplicaView, TextUserList, TextUsers } from "@kreplica/mm-core/api";
 import { FakeAllocator, FakeMemory } from "./testing/fake-memory.js";
 import { FakeTables } from "./testing/fake-tables.js";
 
@@ -51,7 +51,7 @@ export function fakeKernel({ holders, nodes = holders, framesPerNode = 4096, plu
   const tables = new FakeTables(view, layout, allocator);
   const kernel = plugin("fake-kernel", [
     bindValue(PhysMemory, memory), bindValue(PageAllocator, allocator), bindValue<KernelTables>(KernelTables, tables),
-    bindValue(KernelLayout, layout), bindValue(ReplicaView, view),
+    bindValue(KernelLayout, layout), bindValue(ReplicaView, view), bindValue<TextUsers>(TextUsers, new TextUserList()),
   ]);
   return { memory, allocator, tables, view, layout, assembly: assemble([kernel, ...plugins]) };
 }

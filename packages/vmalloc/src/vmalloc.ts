@@ -1,7 +1,7 @@
 /** Areas of kernel addresses on every holder: allocate, map, replicate, free. */
 import { inject, injectable } from "@kreplica/di";
 import { NONE, PhysMemory, type Frame, type NodeId } from "@kreplica/hw-x86/api";
-import { invariant, KernelLayout, KernelTables, PageAllocator, ReplicaView, type Mapping, type Protection } from "@kreplica/mm-core/api";
+import { invariant, KernelLayout, KernelTables, PageAllocator, ReplicaView, TextUsers, type Mapping, type Protection } from "@kreplica/mm-core/api";
 import { AddressSpace } from "./address-space.js";
 import {
   AliasFlush, AreaReplicator, PageAccount, ShadowMemory, VmallocLimits,
@@ -37,6 +37,7 @@ export class AreaVmalloc implements Vmalloc {
     @inject(PageAccount) private readonly account: PageAccount,
     @inject(ShadowMemory) private readonly shadow: ShadowMemory,
     @inject(VmallocLimits) private readonly limits: VmallocLimits,
+    @inject(TextUsers) private readonly textUsers: TextUsers,
   ) {
     this.space = new AddressSpace([
       { start: layout.vmallocStart, end: (layout.vmallocEnd + 1n) & ~0xfffn }, { start: layout.modulesStart, end: layout.modulesEnd },
@@ -75,6 +76,7 @@ export class AreaVmalloc implements Vmalloc {
   free(area: VmArea): void { this.freeAll([area]); }
 
   freeAll(areas: readonly VmArea[]): void {
+    this.textUsers.release(areas.map(({ start, pages }) => ({ start, end: start + BigInt(pages) * 4096n })));
     for (const area of areas) {
       const own = area as Area;
       if (!own.alive || this.busy.containing(area.start)?.value !== area) throw new VmallocError("no-area", area.start, "freed already, or not from here");

@@ -17,7 +17,7 @@ const on = (kernel: TestKernel, v1 = false): Vmalloc => {
   const { allocator, tables, layout, view } = kernel;
   const { memory } = kernel.machine;
   const replicator = new (v1 ? UnmapThenMapReplicator : MapOverReplicator)(allocator, memory, tables);
-  return new AreaVmalloc(allocator, memory, tables, layout, view, replicator, new EveryCopyFlush(), new ExactAccount(memory), new NoShadow(), { lazyPages: 64 });
+  return new AreaVmalloc(allocator, memory, tables, layout, view, replicator, new EveryCopyFlush(), new ExactAccount(memory), new NoShadow(), { lazyPages: 64 }, kernel.textUsers);
 };
 const boot = (holders: readonly number[], levels: 4 | 5, v1 = false): { kernel: TestKernel; vm: Vmalloc } => {
   const kernel = testKernel({ nodes, levels, view: fixedHolders(...holders), master: holders[0]! });

@@ -3,7 +3,7 @@
  * kernel's copies, and the machine's counters say what it took. What runs and is no access to memory comes from poke-pass.ts.
  */
 import { account, Counters, difference, type MachineSpec, Part, PARTS, REGIONS, type Sourced } from "@kreplica/hw-x86";
-import type { KernelImage } from "@kreplica/mm-core";
+import { type KernelImage, TextUsers } from "@kreplica/mm-core";
 import { ReplicaTextPoke } from "@kreplica/text-patch";
 import { branch32, CALL, INT3, JMP32, nops } from "@kreplica/text-patch/api";
 import { boot } from "../boot.js";
@@ -77,7 +77,7 @@ function measure({ spec, site, changes, image }: PatchOptions, policy: string, o
   const booted = boot({
     spec, policy, ...(image ? { image } : {}),
     before: (parts) => {
-      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot, parts.switcher);
+      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot, parts.switcher, parts.assembly.get(TextUsers));
     },
   });
   const text = poke!;

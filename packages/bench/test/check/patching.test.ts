@@ -2,7 +2,7 @@
 /** The families of patching and protection: nothing is found on the corrected kernel, and each defect laid over it by the rule it breaks. */
 import { bind, inject, injectable, plugin, type Plugin } from "@kreplica/di";
 import { Machine } from "@kreplica/hw-x86";
-import { CpuState, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory } from "@kreplica/mm-core";
+import { CpuState, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory, TextUsers } from "@kreplica/mm-core";
 import { ReplicaTextPoke, TextPoke } from "@kreplica/text-patch";
 import { describe, expect, test } from "vitest";
 import { CheckFailure } from "../../src/check/check-failure.js";
@@ -73,8 +73,9 @@ function patchingWith(change: (poke: ReplicaTextPoke, view: ReplicaView, machine
       @inject(Machine) machine: Machine, @inject(KernelTables) tables: KernelTables, @inject(ReplicaView) view: ReplicaView, @inject(CpuState) cpus: CpuState,
       @inject(TableMemory) entries: TableMemory, @inject(PageAllocator) allocator: PageAllocator, @inject(KernelLayout) layout: KernelLayout,
       @inject(KernelImage) image: KernelImage, @inject(KernelOptions) options: KernelOptions, @inject(KernelBoot) boot: KernelBoot, @inject(SwitchMm) switcher: SwitchMm,
+      @inject(TextUsers) users: TextUsers,
     ) {
-      const sound = new ReplicaTextPoke(machine, tables, view, cpus, entries, allocator, layout, image, options, boot, switcher);
+      const sound = new ReplicaTextPoke(machine, tables, view, cpus, entries, allocator, layout, image, options, boot, switcher, users);
       return Object.assign(Object.create(sound) as object, change(sound, view, machine)) as unknown as this;
     }
   }

@@ -1,4 +1,5 @@
 /** A real kernel booted in the model, patched on the way up as Linux patches itself, in every replica. */
+import { TextUsers } from "@kreplica/mm-core";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { patchAlternatives, type PatchableText, patchEarly, patchFtrace, type PatchState, type PatchTables } from "@kreplica/text-patch/api";
 import { ReplicaTextPoke } from "@kreplica/text-patch";
@@ -31,7 +32,7 @@ export function bootPatched(kernel: KernelFile, options: { readonly nodes?: numb
     spec: tinyMachine({ nodes: options.nodes ?? 2, coresPerNode: 1 }), policy: options.policy ?? "per-node", image, plugins: [setMemory, vmalloc],
     ...(options.bootCpu === undefined ? {} : { bootCpu: options.bootCpu }),
     before(parts) {
-      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot, parts.switcher);
+      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot, parts.switcher, parts.assembly.get(TextUsers));
       const text: PatchableText = { read: (address, length) => poke!.read(address, length), write: (address, bytes) => poke!.early(address, bytes) };
       const core = (address: bigint): boolean => address >= image.stext && address < image.etext;
       // Init text is not loaded into the model: it is gone before anything runs.

@@ -1,9 +1,9 @@
 /** The ports of images on the kernel's own parts: areas from vmalloc's module range, permissions by set-memory, writes by text-patch. */
 import { bind, bindValue, inject, injectable, type Plugin, plugin, token } from "@kreplica/di";
 import { Machine, type NodeId } from "@kreplica/hw-x86/api";
-import { KernelLayout, ReplicaView } from "@kreplica/mm-core/api";
+import { KernelLayout, ReplicaView, type TextUser } from "@kreplica/mm-core/api";
 import { SetMemory } from "@kreplica/set-memory/api";
-import { TextPoke } from "@kreplica/text-patch/api";
+import { CALL, TextPoke } from "@kreplica/text-patch/api";
 import { Vmalloc, VmallocError } from "@kreplica/vmalloc/api";
 import { invariant } from "../errors.js";
 import { PACK_BYTES } from "../image/prog-pack.js";
@@ -58,12 +58,28 @@ export class EveryRootPermissions implements CodePermissions {
   writableNoExecute(address: bigint, pages: number): void { this.setMemory.readWriteNonExecutable({ start: address, pages }); }
 }
 
+/** A function to whose entry a program is attached may not go: the attachment holds its module. Linux: kernel/bpf/trampoline.c, btf_try_get_module. */
 @injectable()
-export class PokeWriter implements CodeWriter {
-  constructor(@inject(TextPoke) private readonly poke: TextPoke) {}
+export class PokeWriter implements CodeWriter, TextUser {
+  readonly name = "a BPF trampoline";
+  /** Entries that call generated code now. */
+  private readonly entries = new Set<bigint>();
+  constructor(@inject(TextPoke) private readonly poke: TextPoke) { poke.users.add(this); }
+
+  sites(): Iterable<bigint> { return this.entries; }
+  refusal(start: bigint, end: bigint): string | undefined {
+    const attached = [...this.entries].find((address) => address >= start && address < end);
+    return attached === undefined ? undefined : `a BPF program is attached to 0x${attached.toString(16)}: detach it first`;
+  }
+  forget(): void { /* whoever is attached has refused */ }
+
   copy(address: bigint, bytes: Uint8Array): void { this.poke.copy(address, bytes); }
   set(address: bigint, byte: number, bytes: number): void { this.poke.set(address, byte, bytes); }
-  live(address: bigint, bytes: Uint8Array): void { this.poke.batch([{ address, bytes }]); }
+  live(address: bigint, bytes: Uint8Array): void {
+    this.poke.batch([{ address, bytes }]);
+    if (bytes[0] === CALL) this.entries.add(address);
+    else this.entries.delete(address);
+  }
   read(address: bigint, bytes: number): Uint8Array { return this.poke.read(address, bytes); }
   settle(): void { this.poke.synchronise(); }
 }

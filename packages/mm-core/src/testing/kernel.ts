@@ -15,6 +15,7 @@ import { UserFrames } from "../mm/user-frames.js";
 import { KernelOptions } from "../options.js";
 import { BootMemory, KernelImage, KernelLayout, KernelTables, PageAllocator, ReplicaView, type TableRoot } from "../ports.js";
 import { TableMemory } from "../table-memory.js";
+import { TextUsers } from "../text-users.js";
 import { frameAt } from "../walk.js";
 import { type StubMachine, stubMachine, type StubNode } from "./stub-machine.js";
 import { tinyImage } from "./tiny-image.js";
@@ -53,6 +54,7 @@ export interface TestKernel {
   readonly processes: Processes;
   readonly userFrames: UserFrames;
   readonly switcher: SwitchMm;
+  readonly textUsers: TextUsers;
 }
 
 /** Assembles a kernel on a stub machine; nothing has booted yet. */
@@ -78,7 +80,7 @@ export function testKernel(options: TestKernelOptions = {}): TestKernel {
   return {
     machine: machine as StubMachine, layout, image, early: assembly.get(BootMemory), allocator: assembly.get(PageAllocator), entries: assembly.get(TableMemory),
     tables: assembly.get(KernelTables), view: assembly.get(ReplicaView), cpus: assembly.get(CpuState), boot: assembly.get(KernelBoot), spaces: assembly.get(AddressSpaces),
-    options: assembly.get(KernelOptions), processes: assembly.get(Processes), userFrames: assembly.get(UserFrames), switcher: assembly.get(SwitchMm),
+    options: assembly.get(KernelOptions), processes: assembly.get(Processes), userFrames: assembly.get(UserFrames), switcher: assembly.get(SwitchMm), textUsers: assembly.get(TextUsers),
   };
 }
 

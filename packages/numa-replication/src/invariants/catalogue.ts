@@ -1,4 +1,4 @@
-/** All 85 invariants, in the order of the list. */
+/** All 86 invariants, in the order of the list. */
 import { ACCOUNTING } from "./accounting.js";
 import { AREAS } from "./areas.js";
 import { CPUS } from "./cpus.js";

@@ -2,6 +2,7 @@
 import { INVARIANTS } from "./catalogue.js";
 import { CPU_CHECKS } from "./check-cpus.js";
 import { ORDER_CHECKS } from "./check-order.js";
+import { PATCHING_CHECKS } from "./check-patching.js";
 import { PLACEMENT_CHECKS } from "./check-placement.js";
 import { PROTECTION_CHECKS } from "./check-protection.js";
 import { SPACE_CHECKS } from "./check-spaces.js";
@@ -9,7 +10,7 @@ import { TABLE_CHECKS } from "./check-tables.js";
 import type { InvariantReport, Violation } from "./invariant.js";
 import { type CheckedKernel, Subject } from "./subject.js";
 
-const CHECKS = { ...PLACEMENT_CHECKS, ...TABLE_CHECKS, ...PROTECTION_CHECKS, ...SPACE_CHECKS, ...CPU_CHECKS, ...ORDER_CHECKS };
+const CHECKS = { ...PLACEMENT_CHECKS, ...TABLE_CHECKS, ...PROTECTION_CHECKS, ...PATCHING_CHECKS, ...SPACE_CHECKS, ...CPU_CHECKS, ...ORDER_CHECKS };
 
 /**
  * @param only ids to check; all when absent

@@ -15,4 +15,5 @@ export const PATCHING: readonly Invariant[] = [
   { id: "D-11", where: ["patching"], when: "runtime", sentence: "verification reads every replica, not only the local one" },
   { id: "D-12", where: ["patching"], when: "runtime", sentence: "kgdb/ftrace/jump-label/static-call/livepatch toggles n times ⇒ all replicas equal the single-copy kernel's text after the same sequence (differential test)" },
   { id: "D-13", where: ["patching"], when: "any", sentence: "numa_addr_in_replica fails for addresses outside TEXT, for non-replica nodes, and after pointers were cleared" },
+  { id: "D-14", where: ["state", "run"], when: "always", sentence: "every address of text that a probe, a traced function, a static key or call, a live patch, a breakpoint or a patch under way keeps is mapped and executable on every node" },
 ];

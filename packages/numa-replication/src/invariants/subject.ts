@@ -1,6 +1,6 @@
 /** What a check looks at: the machine's bytes, the roots its CPUs use, and what was witnessed while booting. */
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
-import type { AddressRange, AddressSpaces, BootStep, SwitchMm } from "@kreplica/mm-core/api";
+import type { AddressRange, AddressSpaces, BootStep, SwitchMm, TextUsers } from "@kreplica/mm-core/api";
 import { BOOT_STEPS, bootRoot, imageAddress, imageFrame, pagesOf } from "@kreplica/mm-core/api";
 import { PageReader } from "./page-reader.js";
 import type { WatchedKernel } from "./watched.js";
@@ -21,6 +21,8 @@ export interface CheckedKernel extends WatchedKernel {
   readonly witness?: BootWitness;
   /** Areas of modules that have a copy on each holder. */
   readonly replicatedAreas?: readonly AddressRange[];
+  /** Who keeps addresses of text. */
+  readonly textUsers?: TextUsers;
   /** Sites of a patch under way: between two steps of it copies may differ there. */
   readonly patchedNow?: readonly AddressRange[];
 }

@@ -1,6 +1,7 @@
 /** Writing kernel text: interface and token. */
 import { token } from "@kreplica/di";
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { TextUsers } from "@kreplica/mm-core/api";
 import type { TextCopy } from "./copies.js";
 import type { Emulation } from "./emulate.js";
 
@@ -74,6 +75,8 @@ export interface TextPoke {
   readonly cost: PokeCost;
   /** Sites of the patch under way: between its first store and its last copies may differ there. Empty otherwise. */
   readonly underWay: readonly { readonly address: bigint; readonly length: number }[];
+  /** Where whoever keeps addresses of text it patches is listed, so that it hears of text that goes. */
+  readonly users: TextUsers;
   /** Roots of the poking address space by holder; none before the boot's step `poking-init`. */
   readonly roots: ReadonlyMap<NodeId, Frame>;
 }

@@ -1,12 +1,13 @@
 /** Writing kernel text: early, at run time, and under the INT3 protocol, always in every copy. */
 import { inject, injectable } from "@kreplica/di";
 import { type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
-import { CpuState, InvariantError, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory } from "@kreplica/mm-core/api";
+import { CpuState, InvariantError, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory, TextUsers } from "@kreplica/mm-core/api";
 import { INT3 } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import { copiesOf, physicalOf, type TextCopy } from "./copies.js";
 import { type Emulation, emulationOf } from "./emulate.js";
 import type { PokeCost, PokeItem, PokeStep, TextPoke } from "./poke-api.js";
+import { PatchUnderWay } from "./patch-under-way.js";
 import { PokingSpace } from "./poking-space.js";
 
 const PAGE = 4096n;
@@ -38,7 +39,9 @@ export class ReplicaTextPoke implements TextPoke {
     @inject(KernelOptions) private readonly options: KernelOptions,
     @inject(KernelBoot) boot: KernelBoot,
     @inject(SwitchMm) private readonly switcher: SwitchMm,
+    @inject(TextUsers) readonly users: TextUsers,
   ) {
+    users.add(new PatchUnderWay(() => this.open, () => this.queued));
     boot.during("poking-init", () => {
       this.poking();
       return `poking address space at 0x${this.poking().address.toString(16)}, one root for each of ${this.view.holders.length} holders`;

@@ -1,4 +1,5 @@
 /** Function tracing: call sites at the entry of functions, off until somebody asks, and the trampolines they then call; live patching on top. */
+import type { TextUser, TextUsers } from "@kreplica/mm-core/api";
 import { branch32, CALL, JMP32, nops } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import type { TextPoke } from "../poke/poke-api.js";
@@ -8,8 +9,9 @@ const SITE_BYTES = 5;
 /** lea 8(%rsp),%rsp: drops the return address the call site pushed. */
 const DROP_RETURN = [0x48, 0x8d, 0x64, 0x24, 0x08];
 
-export class Ftrace {
-  private readonly sites: ReadonlySet<bigint>;
+export class Ftrace implements TextUser {
+  readonly name = "a traced function";
+  private readonly known: Set<bigint>;
   private readonly on = new Map<bigint, bigint>();
 
   /**
@@ -17,7 +19,25 @@ export class Ftrace {
    * @param grace returns when nobody is in generated code any more that no site leads to: synchronize_rcu_tasks
    */
   constructor(private readonly poke: TextPoke, private readonly trampolines: InsnPages, sites: readonly bigint[], private readonly grace: () => void = () => undefined) {
-    this.sites = new Set(sites);
+    this.known = new Set(sites);
+    poke.users.add(this);
+  }
+
+  /** Where those who stand on tracing are listed too. */
+  get users(): TextUsers { return this.poke.users; }
+  /** Whether text is being patched: nothing can be given back meanwhile. */
+  get busy(): boolean { return this.poke.underWay.length > 0; }
+
+  sites(): Iterable<bigint> { return this.known; }
+  refusal(): undefined { return undefined; }
+
+  /** Sites of text that goes. Trampolines stay their owners'. @source kernel/trace/ftrace.c ftrace_release_mod */
+  forget(start: bigint, end: bigint): void {
+    for (const site of [...this.known]) {
+      if (site < start || site >= end) continue;
+      this.known.delete(site);
+      this.on.delete(site);
+    }
   }
 
   /** A trampoline with code of the caller's, callable from every node. @param code made for the address it will have */
@@ -54,7 +74,7 @@ export class Ftrace {
   private replace(sites: readonly bigint[], bytes: (site: bigint) => Uint8Array, target: bigint | undefined): void {
     const sorted = [...new Set(sites)].sort((a, b) => (a < b ? -1 : 1));
     for (const site of sorted) {
-      if (!this.sites.has(site)) throw new TextPatchError("no-site", site, "is no call of __fentry__");
+      if (!this.known.has(site)) throw new TextPatchError("no-site", site, "is no call of __fentry__");
       const old = this.poke.read(site, SITE_BYTES);
       const known = this.on.get(site);
       const expected = known === undefined ? nops(SITE_BYTES) : branch32(CALL, site, known);
@@ -69,9 +89,30 @@ export class Ftrace {
 }
 
 /** Functions replaced while they run: the entry of the old one leads to the new one. */
-export class Livepatch {
-  private readonly patched = new Map<bigint, bigint>();
-  constructor(private readonly ftrace: Ftrace) {}
+export class Livepatch implements TextUser {
+  readonly name = "a live patch";
+  private readonly patched = new Map<bigint, { readonly trampoline: bigint; readonly replacement: bigint }>();
+  constructor(private readonly ftrace: Ftrace) { ftrace.users.add(this); }
+
+  *sites(): Iterable<bigint> { for (const { replacement } of this.patched.values()) yield replacement; }
+
+  refusal(start: bigint, end: bigint): string | undefined {
+    const goes = (address: bigint): boolean => address >= start && address < end;
+    for (const [site, { replacement }] of this.patched) {
+      if (goes(replacement) && !goes(site)) return `a live patch leads from 0x${site.toString(16)} to 0x${replacement.toString(16)}: revert it first`;
+      if (goes(site) && this.ftrace.busy) return `the function at 0x${site.toString(16)} is live-patched, and its trampoline cannot be given back while a patch is under way: let it finish first`;
+    }
+    return undefined;
+  }
+
+  /** The function goes, and with it its trampoline. @source kernel/livepatch/core.c klp_module_going */
+  forget(start: bigint, end: bigint): void {
+    for (const [site, { trampoline }] of [...this.patched]) {
+      if (site < start || site >= end) continue;
+      this.patched.delete(site);
+      this.ftrace.dropTrampoline(trampoline);
+    }
+  }
 
   /** @param site the old function's call of __fentry__ @param replacement entry of the new function */
   apply(site: bigint, replacement: bigint): void {
@@ -81,16 +122,16 @@ export class Livepatch {
       this.ftrace.dropTrampoline(trampoline);
       throw error;
     }
-    this.patched.set(site, trampoline);
+    this.patched.set(site, { trampoline, replacement });
   }
 
   /** @throws TextPatchError no-site */
   revert(site: bigint): void {
-    const trampoline = this.patched.get(site);
-    if (trampoline === undefined) throw new TextPatchError("no-site", site, "is not patched");
+    const patch = this.patched.get(site);
+    if (!patch) throw new TextPatchError("no-site", site, "is not patched");
     this.ftrace.disable([site]);
     this.patched.delete(site);
-    this.ftrace.dropTrampoline(trampoline);
+    this.ftrace.dropTrampoline(patch.trampoline);
   }
 }
 

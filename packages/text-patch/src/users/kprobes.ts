@@ -4,6 +4,7 @@
  * Handlers are the caller's; this is what happens to text. What a CPU does that hits a probe is returned as data, so that the interpreter,
  * or a model of one, can do it.
  */
+import type { TextUser } from "@kreplica/mm-core/api";
 import { branch32, INT3, JMP32 } from "../encode.js";
 import { LONGEST } from "../decode.js";
 import { TextPatchError } from "../errors.js";
@@ -34,7 +35,8 @@ interface Probe {
   detour: { readonly slot: bigint; readonly covered: Uint8Array } | undefined;
 }
 
-export class Kprobes {
+export class Kprobes implements TextUser {
+  readonly name = "a probe";
   private readonly probes = new Map<bigint, Probe>();
 
   /**
@@ -42,7 +44,30 @@ export class Kprobes {
    * @param detours at least 128 bytes each
    * @param grace returns when nobody is in a slot or detour any more that nothing leads to: synchronize_rcu_tasks
    */
-  constructor(private readonly poke: TextPoke, private readonly slots: InsnPages, private readonly detours: InsnPages, private readonly grace: () => void = () => undefined) {}
+  constructor(private readonly poke: TextPoke, private readonly slots: InsnPages, private readonly detours: InsnPages, private readonly grace: () => void = () => undefined) { poke.users.add(this); }
+
+  sites(): Iterable<bigint> { return this.probes.keys(); }
+
+  refusal(start: bigint, end: bigint): string | undefined {
+    // Slots are given back by patching them.
+    const [first] = this.poke.underWay.length > 0 ? this.within(start, end) : [];
+    return first && `a probe is at 0x${first.address.toString(16)}, and its slot cannot be given back while a patch is under way: let it finish first`;
+  }
+
+  /** A probe of text that goes is gone: nothing is written where it was. @source kernel/kprobes.c kill_kprobe */
+  forget(start: bigint, end: bigint): void {
+    const gone = this.within(start, end);
+    for (const { address } of gone) this.probes.delete(address);
+    if (gone.some(({ slot, detour }) => slot !== undefined || detour)) this.grace();
+    for (const { slot, detour } of gone) {
+      if (detour) this.detours.give(detour.slot);
+      if (slot !== undefined) this.slots.give(slot);
+    }
+  }
+
+  private within(start: bigint, end: bigint): Probe[] {
+    return [...this.probes.values()].filter(({ address, detour, original }) => address < end && address + BigInt(detour?.covered.length ?? original.length) > start);
+  }
 
   /** @patch 08/12 arch/x86/kernel/kprobes/core.c arch_arm_kprobe @throws TextPatchError taken, not-decodable */
   arm(address: bigint): void {

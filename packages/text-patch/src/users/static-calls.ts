@@ -1,4 +1,5 @@
 /** Static calls: calls whose target is written into them. */
+import type { TextUser } from "@kreplica/mm-core/api";
 import { staticCallBytes, isStaticCall } from "../boot/calls.js";
 import { returnAt } from "../boot/branches.js";
 import type { PatchState } from "../boot/patchable-text.js";
@@ -7,16 +8,48 @@ import { TextPatchError } from "../errors.js";
 import type { TextPoke } from "../poke/poke-api.js";
 import type { StaticCallSite, StaticCallTrampoline } from "../sites/site.js";
 
-export class StaticCalls {
-  private readonly sites = new Map<bigint, StaticCallSite[]>();
+export class StaticCalls implements TextUser {
+  readonly name = "a static call";
+  private readonly byKey = new Map<bigint, StaticCallSite[]>();
   private readonly trampolines = new Map<bigint, bigint>();
+  /** What a key was aimed at last. */
+  private readonly targets = new Map<bigint, bigint>();
 
   constructor(private readonly poke: TextPoke, sites: readonly StaticCallSite[], trampolines: readonly StaticCallTrampoline[], private readonly state: PatchState) {
-    for (const site of sites) this.sites.set(site.key, [...(this.sites.get(site.key) ?? []), site]);
+    for (const site of sites) this.byKey.set(site.key, [...(this.byKey.get(site.key) ?? []), site]);
     for (const { key, address } of trampolines) this.trampolines.set(key, address);
+    poke.users.add(this);
   }
 
-  get keys(): readonly bigint[] { return [...new Set([...this.sites.keys(), ...this.trampolines.keys()])]; }
+  *sites(): Iterable<bigint> {
+    yield* this.trampolines.values();
+    for (const list of this.byKey.values()) for (const { address, init } of list) if (!init) yield address;
+    for (const target of this.targets.values()) if (target !== 0n && target !== this.state.staticCallReturn0) yield target;
+  }
+
+  /** A call from text that stays leads into what is to go: aim it elsewhere first. Linux leaves that to the module. */
+  refusal(start: bigint, end: bigint): string | undefined {
+    const goes = (address: bigint | undefined): boolean => address !== undefined && address >= start && address < end;
+    for (const [key, target] of this.targets) {
+      const from = [this.trampolines.get(key), ...(this.byKey.get(key) ?? []).map(({ address }) => address)].find((address) => address !== undefined && !goes(address));
+      if (goes(target) && !goes(key) && from !== undefined) return `a static call at 0x${from.toString(16)} is aimed at 0x${target.toString(16)}: aim it elsewhere first`;
+    }
+    return undefined;
+  }
+
+  /** @source kernel/static_call_inline.c static_call_del_module */
+  forget(start: bigint, end: bigint): void {
+    const goes = (address: bigint): boolean => address >= start && address < end;
+    for (const [key, address] of [...this.trampolines]) if (goes(address) || goes(key)) this.trampolines.delete(key);
+    for (const [key, list] of [...this.byKey]) {
+      const left = goes(key) ? [] : list.filter(({ address }) => !goes(address));
+      if (left.length > 0) this.byKey.set(key, left);
+      else this.byKey.delete(key);
+    }
+    for (const key of [...this.targets.keys()]) if (!this.byKey.has(key) && !this.trampolines.has(key)) this.targets.delete(key);
+  }
+
+  get keys(): readonly bigint[] { return [...new Set([...this.byKey.keys(), ...this.trampolines.keys()])]; }
 
   /**
    * Aims every site, and the trampoline, at another function; 0 for none.
@@ -24,7 +57,7 @@ export class StaticCalls {
    * @throws TextPatchError no-site, unexpected-code
    */
   update(key: bigint, target: bigint): void {
-    const sites = this.sites.get(key) ?? [];
+    const sites = this.byKey.get(key) ?? [];
     const trampoline = this.trampolines.get(key);
     if (sites.length === 0 && trampoline === undefined) throw new TextPatchError("no-site", key, "no static call has this key");
     if (trampoline !== undefined) {
@@ -39,5 +72,6 @@ export class StaticCalls {
       const zero = !site.tail && target === this.state.staticCallReturn0;
       this.poke.batch([{ address: site.address, bytes, ...(zero ? { emulate: branch32(CALL, site.address, target) } : {}) }]);
     }
+    this.targets.set(key, target);
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { Frame } from "@kreplica/hw-x86/api";
 import { INT3 } from "../encode.js";
+import { PatchUnderWay } from "../poke/patch-under-way.js";
 import { type PokeItem, type PokeCost, type PokeStep, type TextPoke } from "../poke/poke-api.js";
 import type { TextCopy } from "../poke/copies.js";
 import type { Emulation } from "../poke/emulate.js";
@@ -56,12 +57,14 @@ export class WitnessedTextPoke implements TextPoke {
 
   constructor(private readonly target: WitnessedTarget, private readonly kernel: WitnessedKernel, private readonly watcher: PatchWatcher) {
     this.reader = new TextReader(kernel);
+    target.users.add(new PatchUnderWay(() => [], () => this.queued));
     this.single = new SingleText((page) => this.reader.bytes(kernel.view.master, page, 4096));
   }
 
   get cost(): PokeCost { return this.target.cost; }
   get underWay(): TextPoke["underWay"] { return this.target.underWay; }
   get roots(): TextPoke["roots"] { return this.target.roots; }
+  get users(): TextPoke["users"] { return this.target.users; }
   breakpoint(address: bigint): Emulation | undefined { return this.target.breakpoint(address); }
   synchronise(): void { this.target.synchronise(); this.watcher.step?.({ phase: "sync", address: 0n, node: -1, synchronised: true }); }
   verify(address: bigint, expected: Uint8Array): void { this.target.verify(address, expected); }

@@ -2,6 +2,7 @@
 import { bind, injectable, plugin, type Plugin } from "@kreplica/di";
 import { ModuleHost, modulesWith, noPatching, replicateAll, tinyHost } from "@kreplica/modules";
 import { setMemory } from "@kreplica/set-memory";
+import { textPatch } from "@kreplica/text-patch";
 import { vmallocWith, type VmallocParts } from "@kreplica/vmalloc";
 
 /** Pages held back before a flush: small, so that addresses and frames come round within a run. */
@@ -24,7 +25,7 @@ export const areasWith = (parts: VmallocParts): Plugin => vmallocWith({ ...parts
 export const AREA_PLUGINS: readonly Plugin[] = [setMemory, areasWith({})];
 /** Modules on them. */
 export const MODULE_PLUGINS: readonly Plugin[] = [
-  ...AREA_PLUGINS, modulesWith(replicateAll), noPatching, plugin("small-module-host", [bind(ModuleHost, SmallHost)]),
+  ...AREA_PLUGINS, textPatch, modulesWith(replicateAll), noPatching, plugin("small-module-host", [bind(ModuleHost, SmallHost)]),
 ];
 
 /**

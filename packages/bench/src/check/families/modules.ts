@@ -1,7 +1,9 @@
 /** Modules: loaded, brought to life, run on CPUs, unloaded; E3 to E6, E8 and strict permissions after every step on them. */
 import { checkLoaded, type LoadedModule, type ModuleFile, ModuleError, type ModuleFinding, ModuleLoader, readModule, tinyModule, watchFormation } from "@kreplica/modules";
 import { PgdPlan } from "@kreplica/mm-core";
-import { checkArea, checkPageCounts, Vmalloc } from "@kreplica/vmalloc";
+import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
+import { InsnPages, Kprobes, nops, TextPoke } from "@kreplica/text-patch";
+import { checkArea, checkPageCounts, Vmalloc, VmallocError } from "@kreplica/vmalloc";
 import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
@@ -11,13 +13,14 @@ import { fullCheckNowAndThen, quietly, splitDirectMap } from "./splits.js";
 
 export type ModuleOperation =
   | { readonly op: "modload"; readonly module: number; readonly node: number }
-  | { readonly op: "modlive" | "modunload"; readonly module: number }
+  | { readonly op: "modlive" | "modunload" | "modprobe"; readonly module: number }
+  | { readonly op: "modpatch"; readonly module: number; readonly step: number }
   | { readonly op: "modcall"; readonly module: number; readonly cpu: number };
 
 /** The second uses the first. */
 const FILES: readonly ModuleFile[] = [tinyModule({ name: "a", exports: ["from_a"] }), tinyModule({ name: "b", symbols: [{ name: "from_a" }] }), tinyModule({ name: "c" })].map((bytes) => readModule(bytes));
 /** Refusals any order of operations may meet. */
-const EXPECTED = new Set(["already-loaded", "unknown-symbol", "no-memory", "not-loaded", "in-use"]);
+const EXPECTED = new Set(["already-loaded", "unknown-symbol", "no-memory", "not-loaded", "in-use", "text-in-use"]);
 
 export const moduleFamily: OperationFamily<ModuleOperation> = {
   name: "modules",
@@ -26,12 +29,15 @@ export const moduleFamily: OperationFamily<ModuleOperation> = {
     modlive: { weight: 1, fields: { module: "number" } },
     modunload: { weight: 1, fields: { module: "number" } },
     modcall: { weight: 1, fields: { module: "number", cpu: "number" } },
+    modprobe: { weight: 1, fields: { module: "number" } },
+    modpatch: { weight: 1, fields: { module: "number", step: "number" } },
   },
   draw(op, drawing) {
     const module = drawing.random(FILES.length);
     switch (op) {
       case "modload": return { op, module, node: drawing.random(8) };
-      case "modlive": case "modunload": return { op, module };
+      case "modlive": case "modunload": case "modprobe": return { op, module };
+      case "modpatch": return { op, module, step: drawing.random(16) };
       case "modcall": return { op, module, cpu: drawing.cpu() };
     }
   },
@@ -40,11 +46,13 @@ export const moduleFamily: OperationFamily<ModuleOperation> = {
       case "modload": return `module ${o.module} is loaded on node ${o.node}`;
       case "modlive": return `module ${o.module}'s init has run`;
       case "modunload": return `module ${o.module} is unloaded`;
+      case "modprobe": return `a probe is armed or disarmed in module ${o.module}`;
+      case "modpatch": return `module ${o.module}'s text is patched, and in step ${o.step} somebody wants to unload it`;
       case "modcall": return `CPU ${o.cpu} runs module ${o.module}`;
     }
   },
   rare: true,
-  scenes: [refusedScene],
+  scenes: [refusedScene, probedScene],
   plugins: MODULE_PLUGINS,
   start: (system) => new ModulesAtWork(system),
 };
@@ -60,17 +68,34 @@ function refusedScene(drawing: Drawing): Operation[] {
   return steps;
 }
 
+/** A probe sits in a module that is unloaded; another takes its place, and somebody takes the probe away. */
+function probedScene(drawing: Drawing): ModuleOperation[] {
+  const module = drawing.random(FILES.length);
+  const node = drawing.random(8);
+  return [
+    { op: "modload", module, node }, { op: "modprobe", module }, { op: "modpatch", module, step: drawing.random(16) }, { op: "modunload", module },
+    { op: "modload", module: drawing.random(FILES.length), node }, { op: "modprobe", module },
+  ];
+}
+
 class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
   private readonly loader: ModuleLoader;
   private readonly vmalloc: Vmalloc;
   private readonly order: readonly ModuleFinding[];
   private readonly ownRootsOnly: boolean;
+  private readonly poke: TextPoke;
+  private readonly probes: Kprobes;
+  /** Where probes are, with what they stand on. */
+  private readonly armed = new Map<bigint, Uint8Array>();
 
   constructor(private readonly system: Subject) {
     const { assembly } = system.parts;
     this.loader = assembly.get(ModuleLoader);
     this.vmalloc = assembly.get(Vmalloc);
     this.ownRootsOnly = assembly.get(PgdPlan).initial(system.holders, system.holders[0]!).length === system.holders.length;
+    this.poke = assembly.get(TextPoke);
+    const slots = (bytes: number): InsnPages => new InsnPages(this.vmalloc, assembly.get(SetMemory), this.poke, system.parts.layout, bytes, system.parts.view.master);
+    this.probes = new Kprobes(this.poke, slots(32), slots(128));
     this.order = watchFormation({ ...system.parts, vmalloc: this.vmalloc });
     splitDirectMap(system);
     // The first table of the window is there before the first run; all modules fit under it.
@@ -89,6 +114,8 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
 
   undo(): void {
     quietly(this.system, () => {
+      // What is in modules still goes with them.
+      this.armed.clear();
       for (const file of [...FILES].reverse()) if (this.loader.find(file.name)) this.loader.unload(file.name);
       this.vmalloc.purge();
     });
@@ -101,13 +128,52 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
       switch (o.op) {
         case "modload": this.loader.load(file, this.system.holders[o.node % this.system.holders.length]!); break;
         case "modlive": if (module?.state === "coming") this.loader.finishInit(module); break;
-        case "modunload": this.loader.unload(file.name); break;
+        case "modunload": this.unload(file.name, module); break;
+        case "modprobe": if (module) this.probe(module); break;
+        case "modpatch": if (module) this.unloadWhilePatched(module, o.step); break;
         case "modcall": if (module) this.call(module, o.cpu); return;
       }
     } catch (error) {
-      if (!(error instanceof ModuleError) || !EXPECTED.has(error.code)) throw error;
+      const noMemory = error instanceof VmallocError || error instanceof SetMemoryError;
+      if (!noMemory && (!(error instanceof ModuleError) || !EXPECTED.has(error.code))) throw error;
     }
     this.check();
+  }
+
+  /** D-14: nobody keeps an address of it afterwards. */
+  private unload(name: string, module: LoadedModule | undefined): void {
+    const text = module?.memories.get("text")?.area;
+    this.loader.unload(name);
+    if (!text) return;
+    for (const address of [...this.armed.keys()]) if (address >= text.start && address < text.start + BigInt(text.pages) * 4096n) this.armed.delete(address);
+    this.system.checkRules(["D-14"]);
+  }
+
+  private probe(module: LoadedModule): void {
+    const { start } = module.memories.get("text")!.area;
+    const original = this.armed.get(start);
+    if (!original) {
+      const bytes = this.poke.read(start, 16);
+      this.probes.arm(start);
+      this.armed.set(start, bytes);
+      return;
+    }
+    this.armed.delete(start);
+    this.probes.disarm(start);
+    this.poke.verify(start, original);
+  }
+
+  /** D-14 for a patch under way: the module stays until it is done. The patch writes what is there. */
+  private unloadWhilePatched(module: LoadedModule, step: number): void {
+    const { start } = module.memories.get("text")!.area;
+    const bytes = this.poke.read(start, 5);
+    let nth = 0;
+    for (const _ of this.poke.batchSteps([{ address: start, bytes, emulate: nops(5) }])) {
+      if (nth++ !== step || this.poke.underWay.length === 0) continue;
+      let refusal: string | undefined;
+      try { this.loader.unload(module.name); } catch (error) { refusal = error instanceof ModuleError ? error.code : undefined; }
+      if (refusal === undefined || !EXPECTED.has(refusal)) this.system.fail("D-14", `module ${module.name} was unloaded while 0x${start.toString(16)} in its text is being patched`);
+    }
   }
 
   /** A CPU fetches the module's code, from its own node's copy. */

@@ -6,7 +6,7 @@
  */
 import { bind, inject, injectable, plugin, token, type Plugin } from "@kreplica/di";
 import { Machine } from "@kreplica/hw-x86";
-import { CpuState, imageAddress, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, pagesOf, ReplicaView, SwitchMm, TableMemory } from "@kreplica/mm-core";
+import { CpuState, imageAddress, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, pagesOf, ReplicaView, SwitchMm, TableMemory, TextUsers } from "@kreplica/mm-core";
 import { SetMemory, TableSetMemory } from "@kreplica/set-memory";
 import { earlyInOneCopy, ReplicaTextPoke, roxOnOneNode, TextPoke } from "@kreplica/text-patch";
 
@@ -30,8 +30,9 @@ class EarlyInOneCopy {
     @inject(Machine) machine: Machine, @inject(KernelTables) tables: KernelTables, @inject(ReplicaView) view: ReplicaView, @inject(CpuState) cpus: CpuState,
     @inject(TableMemory) entries: TableMemory, @inject(PageAllocator) allocator: PageAllocator, @inject(KernelLayout) layout: KernelLayout,
     @inject(KernelImage) image: KernelImage, @inject(KernelOptions) options: KernelOptions, @inject(KernelBoot) boot: KernelBoot, @inject(SwitchMm) switcher: SwitchMm,
+    @inject(TextUsers) users: TextUsers,
   ) {
-    return earlyInOneCopy(new ReplicaTextPoke(machine, tables, view, cpus, entries, allocator, layout, image, options, boot, switcher), machine, cpus, view) as unknown as this;
+    return earlyInOneCopy(new ReplicaTextPoke(machine, tables, view, cpus, entries, allocator, layout, image, options, boot, switcher, users), machine, cpus, view) as unknown as this;
   }
 }
 
