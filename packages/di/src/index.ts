@@ -41,8 +41,18 @@ export function inject<T>(wanted: Token<T>) {
   };
 }
 
+/**
+ * Which copy of this package decorated a class. What a class wants is known to that copy alone, and so it is with tsyringe; the list itself is one for
+ * all copies of a process, so that an assembly can tell a class of another copy from one without decorators.
+ */
+const THIS_COPY = {};
+const COPIES = Symbol.for("kreplica/di/copies");
+const shared = globalThis as { [COPIES]?: WeakMap<object, object> };
+const decoratedBy: WeakMap<object, object> = (shared[COPIES] ??= new WeakMap<object, object>());
+
 /** Class decorator: the class may be bound. It registers nothing by itself. */
 export const injectable = () => <C extends Constructor>(target: C): void => {
+  decoratedBy.set(target, THIS_COPY);
   tsyringeInjectable()(target as never);
 };
 
@@ -104,7 +114,10 @@ export function assemble(plugins: readonly Plugin[]): Assembly {
     "class" in binding.make ? (wantsOf.get(binding.make.class) ?? []).map((want) => want.wanted).reverse() : [];
   for (const { plugin: name, binding } of owners.values()) {
     if ("class" in binding.make && binding.make.class.length > wants(binding).length) {
-      faults.push(`${name}: ${binding.make.class.name} has a constructor parameter without @inject`);
+      const copy = decoratedBy.get(binding.make.class);
+      faults.push(copy && copy !== THIS_COPY
+        ? `${name}: ${binding.make.class.name} comes from a package that uses another copy of @kreplica/di: two copies are installed; "npm ls @kreplica/di" shows where, "npm dedupe" or one version for all of @kreplica makes it one`
+        : `${name}: ${binding.make.class.name} has a constructor parameter without @inject`);
     }
     for (const want of wants(binding)) {
       if (!owners.has(want.key)) faults.push(`${name} needs ${want.id}, which no plugin provides`);

@@ -1,5 +1,5 @@
 /** What `assemble` promises: one object a machine, faults together, order of construction, nothing shared. */
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { assemble, AssemblyError, bind, bindValue, inject, injectable, plugin, token } from "../src/index.js";
 
 interface Clock { readonly ticks: number }
@@ -87,4 +87,21 @@ test("find gives what get gives, and nothing where get throws", () => {
   expect(assembly.find(here)).toBe(7);
   expect(assembly.find(absent)).toBeUndefined();
   expect(() => assembly.get(absent)).toThrow("nobody provides kreplica/test/Absent");
+});
+
+test("a class of another copy of the package is told from one without decorators, and the fault says what to do", async () => {
+  vi.resetModules();
+  const other = await import("../src/index.js");
+  expect(other.assemble).not.toBe(assemble);
+  const needed = other.token<number>("test/Needed"), made = other.token<object>("test/Made");
+  class Foreign { constructor(readonly value: number) {} }
+  other.inject(needed)(Foreign, undefined, 0 as never);
+  other.injectable()(Foreign);
+  class Bare { constructor(readonly value: number) {} }
+  const faults = (implementation: new (value: number) => object): string => {
+    try { assemble([plugin("mine", [bind(made, implementation as never), bindValue(needed, 7)])]); return "none"; } catch (error) { return (error as AssemblyError).faults.join(" | "); }
+  };
+  expect(faults(Foreign)).toMatch(/^mine: Foreign comes from a package that uses another copy of @kreplica\/di: two copies are installed; "npm ls @kreplica\/di" shows where/);
+  expect(faults(Bare)).toBe("mine: Bare has a constructor parameter without @inject");
+  expect((other.assemble([other.plugin("mine", [other.bind(made, Foreign as never), other.bindValue(needed, 7)])]).get(made) as Foreign).value).toBe(7);
 });
