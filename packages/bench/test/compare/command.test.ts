@@ -72,7 +72,7 @@ describe("kreplica compare", () => {
     const plain = join(folder, "plain");
     const packed = join(folder, "packed");
     mkdirSync(plain);
-    mkdirSync(packed);
+    mkdirSync(packed, { recursive: true });
     writeFileSync(join(plain, "any-name.kt"), decompress(readFileSync(dataFile("traces/hsw-mount.kt.zst"))));
     copyFileSync(dataFile("traces/hsw-mount.kt.zst"), join(packed, "any-name.kt.zst"));
     const [one, other] = [await kreplica.run(["compare", "--traces", plain]), await kreplica.run(["compare", "--traces", packed])];
@@ -147,6 +147,7 @@ describe("kreplica compare", () => {
       ["nothing there", ["--traces", mount, "--recorded-kernel", "/nowhere"], /\/nowhere: --recorded-kernel: does not exist/],
     ])("%s: exit 2, and what helps", async (_what, words, says) => {
       mkdirSync(join(folder, "packed"), { recursive: true });
+      copyFileSync(dataFile("traces/hsw-mount.kt.zst"), join(folder, "packed/any-name.kt.zst"));
       const { code, out, error } = await kreplica.run(["compare", "--no-pti", ...words]);
       expect([code, out]).toEqual([2, ""]);
       expect(error).toMatch(says);
