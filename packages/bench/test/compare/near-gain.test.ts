@@ -102,3 +102,16 @@ test("never more than the bound: counts that are nothing but a few far lines, pr
   }), { numRuns: 1500, seed: 12, endOnFailure: true });
   expect(close).toBeGreaterThan(5);
 });
+
+test("a run of nothing but prefetched far lines, beside many that L2 answers, is bounded by its prefetched lines alone", () => {
+  const spec: MachineSpec = { ...e52690v3, latencyNs: [[100, 200], [200, 100]], costs: { ...e52690v3.costs, prefetchHiddenCycles: { value: 250, source: "made" } } };
+  const of = (node: number): Float64Array => {
+    const counters = new Float64Array(layout.length);
+    counters[layout.row(Region.Kernel, Kind.PrefetchedFetch) + Source.Memory + node] = 1000;
+    counters[layout.row(Region.Kernel, Kind.Fetch) + Source.L2] = 1000;
+    return counters;
+  };
+  const gained = nearGain(of(0), of(1), spec, PLACE);
+  expect(gained).toBeGreaterThan(75);
+  expect(gained).toBeLessThanOrEqual(bound(of(0), spec, PLACE));
+});
