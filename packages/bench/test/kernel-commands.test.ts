@@ -111,7 +111,7 @@ describe("check", () => {
     writeFileSync(file, "{\"schema\":\"kreplica.counterexample/1\",\"policy\":\"per-node\"}");
     const { code, error } = await kreplica.run(["check", "--replay", file]);
     expect(code).toBe(2);
-    expect(error).toMatch(/no\.json: nodes: .*Give a file that `kreplica check --save` wrote/);
+    expect(error).toMatch(/no\.json:1:1: nodes: missing\. Give a file that `kreplica check --save` wrote/);
   });
   test("an operation nobody knows is named with its place", async () => {
     const file = join(folder, "unknown.json");

@@ -40,7 +40,7 @@ const SHORT: Readonly<Record<string, readonly (readonly string[])[]>> = {
 /** Values for options that take neither a number nor one of several words. */
 const VALUES: Readonly<Record<string, string>> = {
   "--machine": "tiny-2-node", "--base": "tiny-2-node", "--kernel": "nothing", "--system-map": "nothing", "--symbols": "nothing", "--modules": ".", "--load": "ext4", "--place": "0",
-  "--replicate": "none", "--traces": "nothing", "--reported": "nothing", "--recorded-kernel": "nothing", "--test": "kill", "--from": "hsw", "--run": "nothing", "--program": "filter", "--save": "nothing/there", "--replay": "nothing.json",
+  "--replicate": "none", "--traces": "nothing", "--reported": "nothing", "--recorded-kernel": "nothing", "--recorded-nodes": "0,1:512M/2,3:512M", "--test": "kill", "--from": "hsw", "--run": "nothing", "--program": "filter", "--save": "nothing/there", "--replay": "nothing.json",
 };
 
 /** Thrown out of a command when it reads the option that is watched: what it then does with it is another test's. */
@@ -72,7 +72,7 @@ test("every command has its modes here", () => {
   expect(commands.map((each) => each.name()).filter((name) => !(name in MODES)).filter((name) => !(name === "bpf" && object === undefined) && !(name === "modules" && kernel === undefined))).toEqual([]);
 });
 
-const cases = commands.flatMap((command) => (MODES[command.name()] ?? []).flatMap((mode) => command.options.filter((option) => !mode.includes(option.long!) && option.long !== "--json" && option.long !== "--save").map((option) =>
+const cases = commands.flatMap((command) => (MODES[command.name()] ?? []).flatMap((mode) => command.options.filter((option) => !mode.includes(option.long!) && option.long !== "--json").map((option) =>
   [`${[command.name(), ...mode.map((word) => (word.startsWith("/") ? "FILE" : word))].join(" ")} ${option.long}`, command, mode, option] as const)));
 
 describe("read or refused", () => {

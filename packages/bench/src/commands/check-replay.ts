@@ -10,7 +10,8 @@ import { repertoire } from "../check/families.js";
 import { CONFIGURATIONS, type Configuration, kernelOf, type Kind } from "../check/kinds.js";
 import { SERIES_IDS, type SeriesId, withSeries } from "../check/series.js";
 import { type Finding, outcome } from "../check/survey.js";
-import { InputError } from "../inputs/input-error.js";
+import { InputError, whyNot } from "../inputs/input-error.js";
+import { shapedJson } from "../inputs/json-shape.js";
 import { type CommandContext, jsonText } from "./command.js";
 
 const Saved = z.object({
@@ -42,13 +43,14 @@ export function replaySaved(file: string, context: CommandContext, json: boolean
 }
 
 function read(file: string): Saved {
-  let saved: Saved;
+  let text: string;
+  const remedy = "give a file that `kreplica check --save` wrote";
   try {
-    saved = Saved.parse(JSON.parse(readFileSync(file, "utf8")));
+    text = readFileSync(file, "utf8");
   } catch (error) {
-    const issue = error instanceof z.ZodError ? error.issues[0] : undefined;
-    throw new InputError({ file, ...(issue ? { field: issue.path.join(".") } : {}), reason: issue?.message ?? (error as Error).message, remedy: "give a file that `kreplica check --save` wrote" });
+    throw new InputError({ file, field: "--replay", ...whyNot(error, remedy) });
   }
+  const saved: Saved = shapedJson(text, file, Saved, remedy);
   if (POLICIES[saved.policy] === undefined) throw new InputError({ file, field: "policy", reason: `there is no policy ${saved.policy}`, remedy: `choose one of ${Object.keys(POLICIES).join(", ")}` });
   if (saved.defect !== undefined && DEFECTS[saved.defect] === undefined) throw new InputError({ file, field: "defect", reason: `there is no defect ${saved.defect}`, remedy: `choose one of ${Object.keys(DEFECTS).join(", ")}` });
   const { configuration } = saved;

@@ -29,7 +29,7 @@ export function registerCompare(program: Command, context: CommandContext): void
     .addOption(numberOption("--data-node <number>", "node of the test's data", NODE_IDS, "the CPU's, or the nearest with memory"))
     .addOption(fileOption("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"))
     .addOption(fileOption("--recorded-kernel <file>", "what was recorded, where it is not the kernel of the shipped recordings: its System.map, vmlinux or vmlinuz; tests are then named after their files"))
-    .addOption(new Option("--recorded-nodes <nodes|file>", "nodes of the recorded guest, CPUS:SIZE each, 0,1:512M/2,3:512M, or a file with its `info numa` or `numactl --hardware` (default: numa.txt beside the recordings)"))
+    .addOption(fileOption("--recorded-nodes <nodes|file>", "nodes of the recorded guest, CPUS:SIZE each, 0,1:512M/2,3:512M, or a file with its `info numa` or `numactl --hardware` (default: numa.txt beside the recordings)"))
     .addOption(new Option("--test <names...>", "only these tests, by name (fork-1, mount, ...) or file"))
     .addOption(policyOption("what is compared with a single copy"))
     .addOption(levelsOption("4"))
