@@ -1,7 +1,7 @@
 /** Modules on disk: a kernel package's tree, or files named one by one, with modules.dep where there is one. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { moduleName, readModule, readModulesDep, type ModuleFile } from "@kreplica/modules";
+import { moduleName, ModuleError, readModule, readModulesDep, type ModuleFile } from "@kreplica/modules";
 import { InputError } from "../input-error.js";
 import { unxz } from "../kernel-image/xz.js";
 import { unzstd } from "../zstd.js";
@@ -12,7 +12,7 @@ const LARGEST_MODULE = 256 << 20;
 /** Modules by name, read when asked for. */
 export interface ModuleDirectory {
   readonly names: readonly string[];
-  /** @throws InputError when the file cannot be read, ModuleError when it is no module */
+  /** @throws InputError when the file cannot be read, or is no module: it names what is wrong with the file */
   read(name: string): Promise<ModuleFile>;
   path(name: string): string | undefined;
   /** What modules.dep says; undefined when there is none, and the modules must be asked. */
@@ -66,16 +66,38 @@ function ofPaths(paths: ReadonlyMap<string, string>, dependencies: string | unde
       const path = paths.get(name);
       if (path === undefined) throw new InputError({ file: name, reason: "there is no such module", remedy: "name one of the kernel's package" });
       const bytes = new Uint8Array(readFileSync(path));
-      return readModule(await unpack(bytes, path), name);
+      return fileOf(await unpack(bytes, path), name, path);
     },
   };
 }
 
+/** First bytes of what a module may be packed in. */
+const PACKED = { xz: [0xfd, 0x37, 0x7a, 0x58, 0x5a], zstd: [0x28, 0xb5, 0x2f, 0xfd] } as const;
+const ELF = [0x7f, 0x45, 0x4c, 0x46];
+const begins = (bytes: Uint8Array, magic: readonly number[]): boolean => magic.every((byte, at) => bytes[at] === byte);
+
+/** By what the file holds, whatever its name. */
 async function unpack(bytes: Uint8Array, path: string): Promise<Uint8Array> {
-  if (path.endsWith(".ko")) return bytes;
+  const packing = begins(bytes, PACKED.xz) ? "xz" : begins(bytes, PACKED.zstd) ? "zstd" : undefined;
+  if (packing) {
+    try {
+      return packing === "zstd" ? unzstd(bytes, LARGEST_MODULE) : await unxz(bytes, LARGEST_MODULE);
+    } catch (error) {
+      throw new InputError({ file: path, reason: `cannot be unpacked (${packing}): ${error instanceof Error ? error.message : String(error)}`, remedy: "fetch it again" });
+    }
+  }
+  if (begins(bytes, ELF)) return bytes;
+  const found = bytes.length === 0 ? "it is empty" : `it begins with ${[...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")}`;
+  throw new InputError({ file: path, reason: `is no kernel module: ${found}, not as an ELF file or one packed by xz or zstd`, remedy: "give a .ko, .ko.xz or .ko.zst file" });
+}
+
+/** What of a file keeps it from being read is the file's fault, not that of the kernel it was built for. */
+function fileOf(bytes: Uint8Array, name: string, path: string): ModuleFile {
   try {
-    return path.endsWith(".zst") ? unzstd(bytes, LARGEST_MODULE) : await unxz(bytes, LARGEST_MODULE);
+    return readModule(bytes, name);
   } catch (error) {
-    throw new InputError({ file: path, reason: `cannot be unpacked: ${error instanceof Error ? error.message : String(error)}`, remedy: "fetch it again" });
+    if (!(error instanceof ModuleError)) throw error;
+    const remedy = error.code === "bad-elf" ? "the file is cut or damaged: fetch or build it again" : error.code === "not-a-module" ? "give a module built for x86-64" : "give a complete module, not stripped";
+    throw new InputError({ file: path, reason: error.message, remedy });
   }
 }
