@@ -1,9 +1,10 @@
 /**
  * Fetches the day's Debian kernel package into .cache/kernel and unpacks it there; nothing is installed and no version is
  * pinned. Usage: node scripts/fetch-kernel.mjs [FLAVOUR]           prints one line of JSON; exit 1 with a reason when it cannot be had;
- *                node scripts/fetch-kernel.mjs FLAVOUR RELEASE MODULE  the same of one module in another Debian release's kernel.
+ *                node scripts/fetch-kernel.mjs FLAVOUR RELEASE         the same of another Debian release's kernel, with its modules;
+ *                node scripts/fetch-kernel.mjs FLAVOUR RELEASE MODULE  of one module in it.
  *
- * The kernel is GPL: it stays in the cache, which git ignores. Tests call {@link fetchKernel}, {@link fetchModule} and skip loudly without it.
+ * The kernel is GPL: it stays in the cache, which git ignores. Tests call {@link fetchKernel}, {@link fetchReleaseKernel}, {@link fetchModule} and skip loudly without it.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -84,6 +85,52 @@ const releaseOptions = (work, release) => {
   return Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
 };
 
+/** Packages that a kernel's meta-package leads to which hold files of it: from Debian 14 vmlinuz and modules have packages of their own. */
+const partsOf = (name, options) => [name, ...[...run("apt-cache", [...options, "depends", name]).matchAll(/Depends: (linux-(?:binary|modules)-\d\S+)/g)].map((match) => match[1])];
+
+/**
+ * The day's kernel of another Debian release, unpacked: its vmlinuz and modules, nothing else.
+ *
+ * @param release Debian's name of it: `trixie`, `sid`, `bullseye`
+ * @param flavour `cloud-amd64` (default) or `amd64`, which is ten times as large
+ * @param offline take what the cache has and ask nobody
+ * @returns {{vmlinuz: string, modules: string, abi: string}}
+ * @throws Error that says why it cannot be had
+ */
+export function fetchReleaseKernel(release, flavour = "cloud-amd64", { offline = process.env.KREPLICA_OFFLINE === "1" } = {}) {
+  const cache = join(root, ".cache/kernel", `${release}-${flavour}`), what = `${release}'s ${flavour} kernel`;
+  const old = (existsSync(cache) ? readdirSync(cache) : []).filter((name) => existsSync(join(cache, name, "done"))).sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
+  if (old && (offline || process.env.KREPLICA_FRESH !== "1")) return describeTree(join(cache, old));
+  if (offline) throw new Error(`no ${what} in .cache/kernel, and KREPLICA_OFFLINE=1 forbids fetching one`);
+  const work = join(root, ".cache/kernel", `work-${process.pid}-${release}`);
+  mkdirSync(join(work, "tree"), { recursive: true });
+  try {
+    const options = releaseOptions(work, release);
+    run("apt-get", [...options, "update", "-qq", "--error-on=any"]);
+    const name = today(flavour, options);
+    for (const part of partsOf(name, options)) run("apt-get", [...options, "download", "-qq", part], work);
+    const files = readdirSync(work).filter((each) => each.endsWith(".deb"));
+    if (files.length === 0) throw new Error(`apt-get download left no file for ${what}`);
+    for (const file of files) run("dpkg-deb", ["-x", join(work, file), join(work, "tree")]);
+    rmSync(join(work, "tree/usr/share"), { recursive: true, force: true });
+    const found = describeTree(join(work, "tree"));
+    writeFileSync(join(work, "tree/done"), "");
+    const target = join(cache, found.abi);
+    mkdirSync(cache, { recursive: true });
+    if (!existsSync(target)) renameSync(join(work, "tree"), target);
+    return describeTree(target);
+  } finally { rmSync(work, { recursive: true, force: true }); }
+}
+
+/** Where kernel and modules lie: in boot and lib/modules, since Debian 13 usr/lib/modules, since 14 both there. */
+function describeTree(dir) {
+  const parent = ["lib/modules", "usr/lib/modules"].map((each) => join(dir, each)).find((each) => existsSync(each));
+  const abi = parent && readdirSync(parent)[0];
+  const vmlinuz = abi && [join(dir, "boot", `vmlinuz-${abi}`), join(parent, abi, "vmlinuz")].find((each) => existsSync(each));
+  if (!vmlinuz) throw new Error(`${dir} holds no kernel`);
+  return { vmlinuz, modules: join(parent, abi), abi };
+}
+
 /**
  * One module out of the day's kernel of another Debian release; of the package (about 100 MB) nothing else is kept.
  *
@@ -119,6 +166,6 @@ export function fetchModule(module, release, flavour = "amd64", { offline = proc
 
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const [flavour, release, module] = process.argv.slice(2);
-  try { console.log(JSON.stringify(release && module ? fetchModule(module, release, flavour) : fetchKernel(flavour))); }
+  try { console.log(JSON.stringify(release && module ? fetchModule(module, release, flavour) : release ? fetchReleaseKernel(release, flavour) : fetchKernel(flavour))); }
   catch (error) { console.error(`fetch-kernel: ${error.message}`); process.exitCode = 1; }
 }

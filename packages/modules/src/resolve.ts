@@ -46,6 +46,17 @@ export function resolveSymbols(image: ModuleImage, table: SymbolTable, percpuOff
   return { values, uses };
 }
 
+/**
+ * Whether a symbol is exported for the module by name: the namespace `module:kvm,kvm-*` is for kvm and all that begin so, and cannot be imported.
+ *
+ * @source Documentation/core-api/symbol-namespaces.rst, "Using the EXPORT_SYMBOL_FOR_MODULES() macro"
+ */
+export function isNamed(namespace: string, module: string): boolean {
+  const plain = (name: string): string => name.trim().replaceAll("-", "_");
+  return namespace.startsWith("module:") && namespace.slice("module:".length).split(",").map(plain)
+    .some((pattern) => (pattern.endsWith("*") ? plain(module).startsWith(pattern.slice(0, -1)) : plain(module) === pattern));
+}
+
 /** @source kernel/module/main.c resolve_symbol */
 function lookUp(file: ModuleFile, table: SymbolTable, name: string): ExportedSymbol | undefined {
   const found = table.find(name);
@@ -55,7 +66,7 @@ function lookUp(file: ModuleFile, table: SymbolTable, name: string): ExportedSym
   if (built !== undefined && found.checksum !== undefined && built !== found.checksum) {
     throw new ModuleError("version", file.name, `disagrees about version of symbol ${name}: 0x${built.toString(16)}, exported is 0x${found.checksum.toString(16)}`);
   }
-  if (found.namespace !== "" && !(file.info.get("import_ns") ?? []).includes(found.namespace)) {
+  if (found.namespace !== "" && !isNamed(found.namespace, file.name) && !(file.info.get("import_ns") ?? []).includes(found.namespace)) {
     throw new ModuleError("namespace", file.name, `uses symbol ${name} from namespace ${found.namespace}, but does not import it`);
   }
   return found;

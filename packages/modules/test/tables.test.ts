@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { VmArea } from "@kreplica/vmalloc";
 import { exportsFromSymbols, ItsThunks, layoutModule, loadOrder, moduleName, ModuleImage, readExports, readModule, readModulesDep, type ModuleError, sortTables, type MemoryType } from "../src/index.js";
+import { isNamed } from "../src/resolve.js";
 import { PercpuReserve } from "../src/percpu.js";
 import { tinyModule, type ObjectSection } from "../src/testing.js";
 
@@ -108,6 +109,13 @@ test("per-CPU room never overlaps, is aligned, and comes back", () => {
       expect(reserve.used).toBe(live.reduce((sum, each) => sum + each.bytes, 0));
     }
   }));
+});
+
+test("a namespace of modules is for those it names, a star for all that begin so", () => {
+  const named = (namespace: string, ...modules: string[]): boolean[] => modules.map((module) => isNamed(namespace, module));
+  expect(named("module:kvm,kvm-amd", "kvm", "kvm_amd", "kvm-amd", "kvm_intel", "kv")).toEqual([true, true, true, false, false]);
+  expect(named("module:kvm-*", "kvm", "kvm_amd", "kvm-intel")).toEqual([false, true, true]);
+  expect(named("CXL", "CXL", "cxl")).toEqual([false, false]);
 });
 
 describe("exports", () => {
