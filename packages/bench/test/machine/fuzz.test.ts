@@ -63,7 +63,7 @@ test("text and JSON, as files", () => {
     writeFileSync(file, edited(text, steps));
     const end = reads(() => loadMachine(file, base !== undefined && text.startsWith("{") ? undefined : base));
     seen.set(end, (seen.get(end) ?? 0) + 1);
-  }), { numRuns: 400 });
+  }), { numRuns: 1500, seed: 1 });
   both(seen);
 });
 
@@ -85,7 +85,7 @@ test("JSON with values replaced anywhere", () => {
     else at[path.at(-1)!] = replacement;
     const end = reads(() => machineFromText(JSON.stringify(copy), "m.json", preset("tiny-2-node")!));
     seen.set(end, (seen.get(end) ?? 0) + 1);
-  }), { numRuns: 600 });
+  }), { numRuns: 1000, seed: 2 });
   both(seen);
 });
 
@@ -94,7 +94,11 @@ test("directories", () => {
   const files: Record<string, string> = {
     "node0/cpulist": "0-3\n", "node0/cpumap": "0000000f\n", "node0/distance": "10 21 40\n", "node0/meminfo": "Node 0 MemTotal: 4194304 kB\n", "node0/access0/initiators/read_latency": "90\n",
     "node2/cpulist": "4-7\n", "node2/distance": "21 10 40\n", "node2/meminfo": "Node 2 MemTotal: 4194304 kB\n",
-    "node5/cpumap": "0\n", "node5/distance": "40 40 10\n", "node5/meminfo": "Node 5 MemTotal: 8388608 kB\n", "node5/access0/initiators/read_latency": "300\n", "node5/access0/initiators/read_bandwidth": "9000\n",
+    "node5/cpumap": "0\n", "node5/distance": "40 40 10\n", "node5/meminfo": "Node 5 MemTotal: 8388608 kB\n", "node5/access0/initiators/read_latency": "300\n", "node5/access0/initiators/read_bandwidth": "9000\n", "node5/access1/initiators/read_latency": "310\n",
+    ...Object.fromEntries([0, 1, 2, 3, 4, 5, 6, 7].flatMap((cpu) => {
+      const topology = `node${cpu < 4 ? 0 : 2}/cpu${cpu}/topology`;
+      return [[`${topology}/physical_package_id`, `${cpu >> 2}\n`], cpu % 4 < 2 ? [`${topology}/core_cpus_list`, `${cpu}\n`] : [`${topology}/core_id`, `${cpu}\n`]];
+    })),
   };
   let next = 0;
   fc.assert(fc.property(fc.constantFrom(...Object.keys(files)), edits, fc.boolean(), (name, steps, remove) => {
@@ -106,7 +110,7 @@ test("directories", () => {
     }
     const end = reads(() => loadMachine(directory));
     seen.set(end, (seen.get(end) ?? 0) + 1);
-  }), { numRuns: 200 });
+  }), { numRuns: 500, seed: 3 });
   both(seen);
 });
 
@@ -115,7 +119,7 @@ test("any bytes at all", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 300, size: "max" }), (bytes) => {
     writeFileSync(file, bytes);
     reads(() => loadMachine(file));
-  }), { numRuns: 100 });
+  }), { numRuns: 300, seed: 4 });
 });
 
 test("large files are refused or read at once: no input makes the readers quadratic", () => {
