@@ -33,6 +33,11 @@ export interface KernelVisit {
   readonly slot: number;
   /** Recorded instructions from the first to the return, those of callees included, those of interrupts and other tasks not. */
   readonly instructions: number;
+  /**
+   * What the function and its callees loaded and stored beside the PGD, its page descriptors and the table it was copied from: operations of
+   * the program it was recorded in, as the series repeats them for each further PGD. Absent where there were none.
+   */
+  readonly accesses?: readonly number[];
 }
 
 /** Low halves of the functions' addresses in the recorded kernel; the upper half is all ones. */
@@ -41,6 +46,9 @@ export interface VisitedFunctions {
   readonly free: number;
   readonly grow: readonly number[];
   readonly slot: number;
+  /** The table a PGD is copied from, and the lock that is taken once for all; 0 for none. */
+  readonly source?: number;
+  readonly lock?: number;
   /** Where a visit is left for something else; what is absent is not noticed. */
   readonly leaving?: { readonly entries: ReadonlySet<number>; readonly iret: number; readonly asides: ReadonlySet<number>; readonly switchTo: number };
 }
@@ -60,7 +68,7 @@ const ASIDES = ["__schedule", "rmqueue_bulk", "free_pcppages_bulk"];
 export function visitedFunctions(symbol: (name: string) => bigint | undefined): VisitedFunctions | undefined {
   const low = (name: string): number => Number(BigInt.asUintN(32, symbol(name) ?? 0n));
   const named = (names: readonly string[]): ReadonlySet<number> => new Set(names.map(low).filter((address) => address !== 0));
-  const found = { create: low("pgd_alloc"), free: low("pgd_free"), grow: [low("__pud_alloc"), low("__p4d_alloc")], slot: low("__pti_set_user_pgtbl"),
+  const found = { create: low("pgd_alloc"), free: low("pgd_free"), grow: [low("__pud_alloc"), low("__p4d_alloc")], slot: low("__pti_set_user_pgtbl"), source: low("init_top_pgt"), lock: low("pgd_lock"),
     leaving: { entries: named(ENTRIES), iret: low("native_irq_return_iret"), asides: named(ASIDES), switchTo: low("__switch_to_asm") } };
   return found.create === 0 ? undefined : found;
 }
@@ -79,6 +87,9 @@ interface Open {
   interrupts: number;
   /** Where one of {@link ASIDES} returns to, while it runs; UNKNOWN otherwise. */
   aside: number;
+  /** Operations, and the page of the direct map each is about; -1 for others. */
+  readonly accesses: number[];
+  readonly pages: number[];
 }
 
 /** An open visit that is only looked at to tell filling from emptying. */
@@ -116,6 +127,8 @@ export class VisitFinder {
   private readonly directMapHi: number;
   private readonly vmallocHi: number;
   private readonly vmemmapHi: number;
+  private readonly source: number;
+  private readonly lock: number;
 
   /** @param levels of the recorded kernel's page tables */
   constructor(functions: VisitedFunctions, levels: 4 | 5 = 4) {
@@ -124,6 +137,8 @@ export class VisitFinder {
     ({ create: this.create, free: this.free, slot: this.slot } = functions);
     this.grow = functions.grow[0]!;
     this.growToo = functions.grow[1]!;
+    this.source = functions.source ?? 0;
+    this.lock = functions.lock ?? 0;
     this.leaving = functions.leaving ?? { entries: new Set(), iret: 0, asides: new Set(), switchTo: 0 };
   }
 
@@ -146,7 +161,7 @@ export class VisitFinder {
       const kind = lo === this.create ? VisitKind.Create : lo === this.free ? VisitKind.Free : lo === this.slot ? VisitKind.Set : lo === this.grow || lo === this.growToo ? GROW : undefined;
       if (kind !== undefined && bytes > 0) {
         if (stack.length === DEPTH) stack.length = 0;
-        stack.push({ kind, returnTo: before, instructions: 0, pgd: -1, slot: -1, stack: UNKNOWN, away: false, interrupts: 0, aside: UNKNOWN });
+        stack.push({ kind, returnTo: before, instructions: 0, pgd: -1, slot: -1, stack: UNKNOWN, away: false, interrupts: 0, aside: UNKNOWN, accesses: [], pages: [] });
       }
     }
     this.opened += stack.length - depth;
@@ -185,6 +200,11 @@ export class VisitFinder {
     for (const each of stack) if (each.stack === UNKNOWN && !each.away) each.stack = touched;
   }
 
+  /** The table that is copied, whose lines the model's own copying loads; the lock. */
+  private isOnce(lo: number, hi: number): boolean {
+    return hi === UPPER && ((this.source !== 0 && lo >= this.source && lo < this.source + 8192) || (this.lock !== 0 && lo >>> 6 === this.lock >>> 6));
+  }
+
   private close(stack: Open[], lo: number): KernelVisit | undefined {
     for (let at = stack.length - 1; at >= 0; at--) {
       const visit = stack[at]!;
@@ -195,19 +215,26 @@ export class VisitFinder {
       const { kind, pgd, slot, instructions } = visit;
       if (kind === GROW || (kind === VisitKind.Set && slot < 0)) return undefined;
       const filled = stack.some((each) => each.kind === GROW);
-      return { kind: kind === VisitKind.Set && !filled ? VisitKind.Clear : kind, pgd, slot, instructions };
+      // The pair of the PGD itself is the model's own to clear, fill and change.
+      const accesses = visit.accesses.filter((_, i) => pgd < 0 || visit.pages[i]! >>> 1 !== pgd >>> 1);
+      return { kind: kind === VisitKind.Set && !filled ? VisitKind.Clear : kind, pgd, slot, instructions, ...(accesses.length > 0 ? { accesses } : {}) };
     }
     return undefined;
   }
 
-  /** To be called for every load and store of the kernel half. */
-  access(vcpu: number, lo: number, hi: number, store: boolean): void {
+  /** To be called for every load and store of the kernel half. @param operation of the program; -1 for none to be kept */
+  access(vcpu: number, lo: number, hi: number, store: boolean, operation = -1): void {
     const stack = this.open[vcpu];
     if (!stack) return;
     const region = this.regionOf(lo, hi);
     if (region === Region.Vmalloc) this.onStack(stack, vcpu, lo, hi);
     const visit = stack.findLast(runs);
-    if (!visit || visit.pgd >= 0) return;
+    if (!visit) return;
+    if (operation >= 0 && visit.kind !== GROW && region !== Region.Vmemmap && !this.isOnce(lo, hi)) {
+      visit.accesses.push(operation);
+      visit.pages.push(region === Region.DirectMap ? (hi - this.directMapHi) * 0x10_0000 + (lo >>> 12) : UNKNOWN);
+    }
+    if (visit.pgd >= 0) return;
     if (visit.kind === VisitKind.Free) {
       if (region === Region.Vmemmap) visit.pgd = (hi - this.vmemmapHi) * 0x400_0000 + (lo >>> 6);
     } else if (store && region === Region.DirectMap) {

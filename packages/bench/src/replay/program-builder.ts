@@ -223,7 +223,6 @@ export class ProgramBuilder {
     }
     if (!this.followed(hi)) return;
     if ((flags & Access.NewPage) !== 0) this.setFrame(lo, hi, frame);
-    if (this.visits && this.visits.opened > 0 && hi >= 0x8000_0000) this.visits.access(this.vcpu, lo, hi, op === Op.Store);
     let region = Region.Kernel;
     if (hi < 0x8000_0000) region = Region.User;
     else if (this.gate && this.privilege[this.vcpu] === 3) this.fail("refused", `an access to 0x${hexOf(lo, hi)}, memory of the kernel, in user mode`, DAMAGED);
@@ -233,6 +232,7 @@ export class ProgramBuilder {
     }
     const number = this.numberOf(hi * PAGES_4G + (lo >>> 12));
     const line = (lo >>> 6) & 63;
+    if (this.visits && this.visits.opened > 0 && hi >= 0x8000_0000) this.visits.access(this.vcpu, lo, hi, op === Op.Store, (number << 8) | (line << 2) | op);
     this.inRegion(region);
     this.pushAccess(number, line, op);
     if ((lo & 63) + (flags & Access.SizeMask) > 64) {

@@ -135,7 +135,7 @@ export class Replayer {
       }
       case Control.Map: this.map(program.pages[argument]!); break;
       case Control.Vcpu: this.select(argument); break;
-      case Control.Visit: this.work.behind(program.visits[argument]!, this.current); break;
+      case Control.Visit: this.work.behind(program.visits[argument]!, this.current, program); break;
     }
   }
 

@@ -3,7 +3,10 @@
  * kernel's own functions run, and each access of theirs that a single copy would not make goes through the CPU that was recorded there.
  *
  * Runs of entries are thinned to one access in each 64-byte line, as the recordings thin the REP instructions that do this in Linux.
- * Instructions are the recorded visit's, once more for each further PGD, their text warm: the series repeats the function's body.
+ * Instructions, loads and stores beside the tables are the recorded visit's, once more for each further PGD, their text warm: the series
+ * repeats the function's body, page allocator included. They go to the lines the visit used itself; those of the other node's free lists and
+ * page descriptors, which the recording cannot know, are left out, and so is the lock, which is taken once for all. It is an upper
+ * bound by what memory policies add to an allocation without a node: some 25 loads a PGD.
  * To each PGD made or given back belongs a store to its page descriptor, which Linux links into pgd_list.
  */
 import type { HardwareThread } from "@kreplica/hw-x86";
@@ -11,7 +14,7 @@ import type { Frame, NodeId } from "@kreplica/hw-x86/api";
 import { type AddressSpace, invariant, type ReplicaTraffic } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
 import { type KernelVisit, VisitKind } from "./kernel-visit.js";
-import { Region } from "./program.js";
+import { Op, type Program, Region } from "./program.js";
 
 /** What was done since a replay began, in excess of a single copy's. */
 export interface WorkDone {
@@ -52,8 +55,8 @@ export class ReplicationWork implements ReplicaTraffic {
 
   get done(): WorkDone { return { pgdsMade: this.made, pgdsFreed: this.freed, entryStores: this.stored, tablesCleared: this.cleared }; }
 
-  /** Does on a CPU what the kernel adds to a visit. */
-  behind(visit: KernelVisit, cpu: HardwareThread): void {
+  /** Does on a CPU what the kernel adds to a visit. @param program it belongs to */
+  behind(visit: KernelVisit, cpu: HardwareThread, program: Program): void {
     const { entries } = this.booted;
     const before = entries.replicaStores;
     const { region } = cpu;
@@ -63,6 +66,7 @@ export class ReplicationWork implements ReplicaTraffic {
     const further = this.run(visit, cpu.node);
     this.stored += entries.replicaStores - before;
     if (further > 0) cpu.retire(further * visit.instructions);
+    for (let each = 0; each < further; each++) this.repeat(visit, program);
     cpu.region = region;
   }
 
@@ -153,6 +157,19 @@ export class ReplicationWork implements ReplicaTraffic {
     return space.pgdNodes.map((each) => space.pgd(each)).filter((frame) => frame !== own);
   }
 
+  /** The body of a visit once more. */
+  private repeat({ accesses }: KernelVisit, { pageLo, pageHi }: Program): void {
+    if (!accesses) return;
+    let last = -1;
+    for (const word of accesses) {
+      // As in a program: the line just accessed is not accessed again, but by a first store.
+      if ((word ^ last) >>> 2 === 0 && ((word & 3) === Op.Load || word === last)) continue;
+      last = word;
+      const page = word >>> 8;
+      this.reach(pageLo[page]! | ((word & 0xfc) << 4), pageHi[page]!, (word & 3) === Op.Store);
+    }
+  }
+
   clear(table: Frame): void {
     this.cleared++;
     for (let line = 0; line < LINES; line++) this.issue(this.direct, table, line, true);
@@ -179,6 +196,10 @@ export class ReplicationWork implements ReplicaTraffic {
     const sum = base.low + page;
     const lo = (sum << 12) | (line << 6);
     const hi = (base.high + (sum >>> 20)) | 0;
+    this.reach(lo, hi, store);
+  }
+
+  private reach(lo: number, hi: number, store: boolean): void {
     const fault = store ? this.cpu.store(lo, hi) : this.cpu.load(lo, hi);
     if (fault !== 0) invariant(false, `the kernel's own ${store ? "store to" : "load from"} 0x${(hi >>> 0).toString(16)}${(lo >>> 0).toString(16).padStart(8, "0")} faulted, error code 0x${(fault & 0x7fff_ffff).toString(16)}`);
   }

@@ -17,6 +17,13 @@ const KERNEL_SLOTS = 239;
 const KERNEL_LINES = 30;
 const TABLE_LINES = 64;
 
+/**
+ * What pgd_alloc and the two fillings of slots load and store in the recording, tables, page descriptors and pgd_lock aside and a line just
+ * accessed left out: with the 60 lines of kernel slots two to three times as many loads as these alone, where a port of the series to a
+ * smaller kernel showed about twice as many.
+ */
+const BODY = { loads: 111, stores: 60 } as const;
+
 /** A machine of so many nodes, one CPU each. */
 const machine = (nodes: number, virtualBits: 48 | 57 = 48): MachineSpec => ({
   ...tiny2Node, name: `${nodes}-nodes`, virtualBits,
@@ -39,9 +46,9 @@ describe("a fork", () => {
       expect(single!.work[state]).toEqual({ pgdsMade: 0, pgdsFreed: 0, entryStores: 0, tablesCleared: 0 });
       expect(perNode!.work[state]).toEqual({ pgdsMade: further, pgdsFreed: 0, entryStores: further * halves * (KERNEL_SLOTS + 2), tablesCleared: further * 2 });
       const { replicationLoads, replicationStores, replicationInstructions } = lineCounts(perNode![state], nodes);
-      expect(replicationLoads).toBe(further * halves * KERNEL_LINES);
+      expect(replicationLoads).toBe(further * (halves * KERNEL_LINES + BODY.loads));
       // Both pages cleared, with KPTI or without; filled, two slots, and one page descriptor for each PGD.
-      expect(replicationStores).toBe(further * (2 * TABLE_LINES + halves * (KERNEL_LINES + 2) + 1));
+      expect(replicationStores).toBe(further * (2 * TABLE_LINES + halves * (KERNEL_LINES + 2) + 1 + BODY.stores));
       expect(replicationInstructions).toBe(further * (686 + 14 + 14));
     }
   });
@@ -56,9 +63,11 @@ describe("a fork", () => {
     const layout = new CounterLayout(2);
     const memory = (kind: Kind, node: number): number => perNode!.cold[layout.row(Region.Replication, kind) + Source.Memory + node]!;
     const { replicationStores } = lineCounts(perNode!.cold, 2);
-    expect(memory(Kind.Store, 0)).toBeGreaterThan(0.6 * replicationStores);
+    expect(memory(Kind.Store, 0)).toBeGreaterThan(0.6 * (replicationStores - BODY.stores));
     expect(memory(Kind.Load, 0)).toBeGreaterThan(0);
-    expect([memory(Kind.Load, 1), memory(Kind.Store, 1)]).toEqual([0, 0]);
+    // A line of the repeated body may have left an L3 of 64 KiB meanwhile.
+    expect(memory(Kind.Load, 1)).toBeLessThanOrEqual(1);
+    expect(memory(Kind.Store, 1)).toBe(0);
   });
 });
 
