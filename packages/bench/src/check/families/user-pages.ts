@@ -34,7 +34,7 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
     brk: { weight: 2, fields: { p: "number", cpu: "number", pages: "number" } },
     touch: { weight: 40, fields: { cpu: "number", page: "number", kind: ["read", "write", "execute"], value: "number" } },
   },
-  scenes: [staleEntry, staleEntry, staleEntry, growingStack],
+  scenes: [staleEntry, staleEntry, staleEntry, missedFlushes, growingStack],
 
   draw(op, drawing) {
     if (op === "touch") return { op, cpu: drawing.cpu(), page: drawing.place(), kind: drawing.oneOf(["read", "write", "write", "execute"]), value: 1 + drawing.random(1000) };
@@ -160,5 +160,27 @@ function staleEntry({ random, focus }: Drawing): readonly Step[] {
   return [
     { op: "mmap", p, cpu: user, page, pages, writable: true, large: random(4) === 0, locked: false, policy: 0 },
     run, touch("write"), ...away, change, ...(away.length > 0 ? [run] : []), touch("write"), touch("read"),
+  ];
+}
+
+/**
+ * A CPU that only borrows its space is not told of a flush, and is of the next, which frees tables: what it has of the first must go too.
+ * One change alone would not show it.
+ */
+function missedFlushes({ random, focus }: Drawing): readonly Step[] {
+  const p = (focus.p = random(4));
+  // The first page of a place's run of three, whose table the second keeps; and a place of another run.
+  const first = random(PLACES / 3);
+  const page = (focus.page = 3 * first);
+  const lone = 3 * ((first + 1 + random(PLACES / 3 - 1)) % (PLACES / 3));
+  const user = random(4);
+  const changer = user + 1 + random(3);
+  const map = (at: number, pages: number): Step => ({ op: "mmap", p, cpu: changer, page: at, pages, writable: true, large: false, locked: false, policy: 0 });
+  const touch = (cpu: number, at: number, kind: AccessKind): Step => ({ op: "touch", cpu, page: at, kind, value: 1 + random(1000) });
+  const missed: Step = random(2) === 0 ? { op: "munmap", p, cpu: changer, page, pages: 1 } : { op: "mprotect", p, cpu: changer, page, pages: 1, writable: false, executable: false };
+  return [
+    { op: "munmap", p, cpu: changer, page, pages: 3 }, { op: "munmap", p, cpu: changer, page: lone, pages: 3 }, map(page, 2), map(lone, 1),
+    { op: "run", p, cpu: user }, { op: "run", p, cpu: changer }, touch(changer, page, "write"), touch(changer, page + 1, "write"), touch(changer, lone, "write"), touch(user, page, "write"),
+    { op: "idle", cpu: user }, missed, { op: "munmap", p, cpu: changer, page: lone, pages: 1 }, { op: "run", p, cpu: user }, touch(user, page, "write"), touch(user, page, "read"),
   ];
 }
