@@ -5,6 +5,8 @@ import { defineConfig } from "tsup";
 export const doors = (...entry: string[]) =>
   defineConfig({
     entry,
+    // A package imports a door of its own by name where the door is another file in a browser.
+    external: [/^@kreplica\//],
     format: "esm",
     target: "node20",
     clean: true,

@@ -1,5 +1,5 @@
 /** What patching must know of existing instructions: how long they are and where they branch. Decoding is iced-x86's. */
-import { Code, Decoder, DecoderOptions, type Instruction } from "iced-x86";
+import { Code, Decoder, DecoderOptions, type Instruction } from "@kreplica/hw-x86/iced";
 import { TextPatchError } from "./errors.js";
 
 /** Longest x86 instruction. @source Intel SDM vol. 2, "Instruction Format" */

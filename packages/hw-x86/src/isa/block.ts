@@ -2,7 +2,7 @@
  * Decoded code: straight runs of instructions ("blocks"), cached by physical frame and offset and checked against the
  * frame's write counter, so that changed bytes are decoded again whoever changed them through whatever address.
  */
-import { Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction as Decoded } from "iced-x86";
+import { Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction as Decoded } from "@kreplica/hw-x86/iced";
 import { Instruction } from "./instruction.js";
 import { lower } from "./lower-system.js";
 import type { CpuPort } from "./port.js";

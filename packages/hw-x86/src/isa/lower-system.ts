@@ -1,5 +1,5 @@
 /** Lowering of what privileged code does and users may not, or seldom: segments, tables, control registers, gates, cache control. */
-import { Code, Mnemonic, OpKind, Register, type Instruction as Decoded } from "iced-x86";
+import { Code, Mnemonic, OpKind, Register, type Instruction as Decoded } from "@kreplica/hw-x86/iced";
 import * as descriptor from "./descriptor.js";
 import * as exception from "./exception.js";
 import * as system from "./system.js";

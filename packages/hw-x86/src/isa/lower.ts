@@ -1,5 +1,5 @@
 /** Lowering: one function per shape of instruction, from iced's decoded form to handler and slots; and the table that says which mnemonic has which. */
-import { Code, ConditionCode, Mnemonic, OpKind, Register, type Instruction as Decoded } from "iced-x86";
+import { Code, ConditionCode, Mnemonic, OpKind, Register, type Instruction as Decoded } from "@kreplica/hw-x86/iced";
 import * as alu from "./alu.js";
 import * as bits from "./bits.js";
 import * as branch from "./branch.js";

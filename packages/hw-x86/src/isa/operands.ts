@@ -1,5 +1,5 @@
 /** From iced's operands to slots: registers, memory operands, immediates of a decoded instruction. */
-import { MemorySizeExt, OpKind, Register, type Instruction as Decoded } from "iced-x86";
+import { MemorySizeExt, OpKind, Register, type Instruction as Decoded } from "@kreplica/hw-x86/iced";
 import { Slot } from "./context.js";
 import type { Instruction } from "./instruction.js";
 import { slotFor } from "./operand.js";

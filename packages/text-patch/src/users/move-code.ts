@@ -1,5 +1,5 @@
 /** Moves instructions to another address so that they do the same there: addresses relative to RIP are counted anew. */
-import { FlowControl } from "iced-x86";
+import { FlowControl } from "@kreplica/hw-x86/iced";
 import { LONGEST, withInstruction } from "../decode.js";
 import { branch32, JMP32, setRelative } from "../encode.js";
 import { TextPatchError } from "../errors.js";
