@@ -2,7 +2,10 @@
 import { defineConfig } from "tsup";
 
 /** @param entry the package's doors: `src/index.ts`, `src/api.ts`, `src/testing.ts`, where it has them */
-export const doors = (...entry: string[]) =>
+export const doors = (...entry: string[]) => doorsOf({}, ...entry);
+
+/** @param paths source of the doors that the package itself imports by name: their declarations are not there yet when declarations are made */
+export const doorsOf = (paths: Record<string, string[]>, ...entry: string[]) =>
   defineConfig({
     entry,
     // A package imports a door of its own by name where the door is another file in a browser.
@@ -17,5 +20,5 @@ export const doors = (...entry: string[]) =>
     // A bundle's top-level `const` becomes `var`, which V8 reloads and checks at every use: with this, short literal ones are written out (long ones: enums).
     esbuildOptions: (options) => { options.minifySyntax = true; options.sourcesContent = false; },
     // tsup 8's declaration step sets baseUrl, which TypeScript 6 calls deprecated (TS5101).
-    dts: { compilerOptions: { ignoreDeprecations: "6.0", customConditions: [] } },
+    dts: { compilerOptions: { ignoreDeprecations: "6.0", customConditions: [], paths } },
   });

@@ -1,3 +1,6 @@
-import { doors } from "../../tsup.shared.js";
+import { doorsOf } from "../../tsup.shared.js";
 
-export default doors("src/index.ts", "src/api.ts", "src/testing.ts", "src/isa/index.ts", "src/iced.ts");
+export default doorsOf(
+  { "@kreplica/hw-x86/iced": ["./src/iced.ts"] },
+  "src/index.ts", "src/api.ts", "src/testing.ts", "src/isa/index.ts", "src/iced.ts",
+);

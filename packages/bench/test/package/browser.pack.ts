@@ -28,7 +28,7 @@ async function onAPage(name: string, program: string): Promise<{ result: unknown
   writeFileSync(entry, program);
   const { outputFiles } = await build({ entryPoints: [entry], bundle: true, write: false, platform: "browser", format: "iife", target: "es2022", minify: true, logLevel: "silent" });
   const text = outputFiles[0]!.text;
-  const page = createContext({ TextDecoder, TextEncoder, result: undefined });
+  const page = createContext({ TextDecoder, TextEncoder, setTimeout, clearTimeout, result: undefined });
   new Script(text).runInContext(page);
   return { result: (page as { result: unknown }).result, bytes: text.length };
 }
