@@ -90,7 +90,7 @@ describe("I1: with the option off, stores, frames, roots and faults are those of
 
   test("a kernel whose fault handler the series broke with the option off (D2) is told apart, and one that takes a frame more", () => {
     // Faults of the kernel's own are rare in a run.
-    const many = Array.from({ length: 20 }, (_, seed) => seed);
+    const many = Array.from({ length: 80 }, (_, seed) => seed);
     const base = traced(kernel(smallMachine(2), { policy: "single-copy" }), many);
     expect(parting(traced(kernel(smallMachine(2), { policy: "single-copy", defects: new Set(["D2"]) }), many).trace, base.trace)).toBeGreaterThan(base.boot);
     const greedy = traced(kernel(smallMachine(2), { policy: "single-copy", before: ({ view, allocator }) => { view.replicateKernel = () => { allocator.allocate(1, 0, { purpose: "kernel" }); }; } }), many);
