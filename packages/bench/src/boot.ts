@@ -40,8 +40,8 @@ export interface BootOptions {
   readonly kaslr?: { readonly text?: boolean; readonly memory?: boolean };
   /** Nodes whose memory is plugged in later. */
   readonly offlineMemory?: readonly NodeId[];
-  /** The kernel checks its accesses: an eighth of memory is shadow. */
-  readonly kasan?: boolean;
+  /** The kernel checks its accesses: an eighth of memory is shadow. Without vmalloc: its areas have no shadow of their own, as without CONFIG_KASAN_VMALLOC. */
+  readonly kasan?: boolean | "without vmalloc";
   readonly seed?: number;
   /** The nodes that stand for those of the recorded guest: of its image, and of all other memory; the first two with memory when absent. */
   readonly recordedNodes?: readonly [NodeId, NodeId];

@@ -19,6 +19,18 @@ test("the shadow lies where the documentation has it", () => {
   expect(shadowOf(0xffff_ffff_ffff_ffffn)).toBe(shadowRange(4).end);
 });
 
+test.each([4, 5] as const)("without KASAN_VMALLOC vmalloc's shadow is the page of zeroes, the modules' still comes late; %i levels", (levels) => {
+  const kernel = small({ levels, kasan: "without vmalloc" });
+  const { layout, machine, view } = kernel;
+  const at = (node: number, address: bigint) => lookup(machine.memory, view.kernelRoot(node), levels, shadowOf(address));
+  const zero = at(0, layout.vmemmapStart)!.frame;
+  for (const node of view.holders) {
+    for (const address of [layout.vmallocStart, layout.vmallocStart + (1n << 40n), layout.vmallocEnd - 1n]) expect(at(node, address)).toMatchObject({ writable: false, level: 1, frame: zero });
+    expect(at(node, layout.modulesStart + 0x10_0000n)).toBeUndefined();
+  }
+  expect(kernel.checkInvariants().violated).toEqual([]);
+});
+
 describe.each([[4, false], [4, true], [5, false], [5, true]] as const)("with %i levels, KPTI %j", (levels, pti) => {
   const kernel = small({ levels, pti });
   const { layout, machine, view, image } = kernel;

@@ -3,7 +3,8 @@
  *
  * Memory, image and cpu_entry_area get shadow of their own; what no object ever lies in shares one read-only page of zeroes, through
  * one chain of tables that all say the same; shadow of vmalloc and modules comes with their areas (packages/vmalloc), but the tables
- * its top-level entries point to are made now, before any PGD copies them.
+ * its top-level entries point to are made now, before any PGD copies them. Without CONFIG_KASAN_VMALLOC modules alone have such shadow,
+ * and all of vmalloc's is that page of zeroes.
  *
  *   4 levels  ffffec0000000000 .. fffffbffffffffff  16 TiB, PGD slots 472 to 503, shared by all nodes as they are
  *   5 levels  ffdffc0000000000 .. fffffbffffffffff  8 PiB; the last of it under the PGD slot whose P4D page each node has for itself
@@ -68,7 +69,7 @@ export function buildKasanShadow(context: BuildContext, root: Frame, cpuAreaPage
   };
   small(imageAddress(layout, image.stext), image.end - image.stext, master, "the kernel image");
   small(layout.cpuEntryArea, BigInt(cpuAreaPages) * 4096n, master, "cpu_entry_area");
-  const prepared = prepareShadow(context, root);
+  const prepared = shadow.vmalloc ? prepareShadow(context, root) : 0;
   zeroTheRest(context, root);
   return { frames, prepared };
 }
@@ -128,11 +129,11 @@ function zeroTheRest(context: BuildContext, root: Frame): void {
   for (const { start, end } of holes(layout)) fill(root, layout.levels, top, start, end);
 }
 
-/** The shadow without what comes late: vmalloc's and the modules'. Both ends on pages. */
+/** The shadow without what comes late: vmalloc's, if it has any, and the modules'. Both ends on pages. */
 function holes(layout: KernelLayout): { readonly start: bigint; readonly end: bigint }[] {
-  const { start, end } = layout.kasan!;
+  const { start, end, vmalloc } = layout.kasan!;
   const late = [
-    { start: shadowOf(layout.vmallocStart), end: shadowOf(layout.vmallocEnd) },
+    ...(vmalloc ? [{ start: shadowOf(layout.vmallocStart), end: shadowOf(layout.vmallocEnd) }] : []),
     { start: shadowOf(FIXED.modulesStart), end: shadowOf(FIXED.modulesEnd + PAGE_COVERS - 1n) },
   ];
   const found: { start: bigint; end: bigint }[] = [];

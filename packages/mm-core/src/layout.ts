@@ -49,8 +49,8 @@ export interface LayoutOptions {
   readonly physicalRuns?: readonly PhysicalRun[];
   readonly kaslrText?: boolean;
   readonly kaslrMemory?: boolean;
-  /** Leaves room for KASAN's shadow. */
-  readonly kasan?: boolean;
+  /** Leaves room for KASAN's shadow; without vmalloc: areas of vmalloc have none of their own (CONFIG_KASAN_VMALLOC is not set). */
+  readonly kasan?: boolean | "without vmalloc";
   readonly seed: number;
 }
 
@@ -100,7 +100,7 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
     vmallocEnd: vmallocStart + bases.vmallocBytes - 1n,
     ...FIXED,
     kernelBoundary: tableIndex(pageOffset, levels),
-    ...(options.kasan ? { kasan: shadowRange(levels) } : {}),
+    ...(options.kasan ? { kasan: { ...shadowRange(levels), vmalloc: options.kasan !== "without vmalloc" } } : {}),
   };
 }
 

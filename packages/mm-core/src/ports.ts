@@ -141,8 +141,8 @@ export interface KernelLayout {
   /** First byte behind the modules. */
   readonly modulesEnd: bigint;
   readonly fixmapStart: bigint;
-  /** First and last byte of KASAN's shadow; undefined in a kernel without. */
-  readonly kasan?: { readonly start: bigint; readonly end: bigint };
+  /** First and last byte of KASAN's shadow, and whether areas of vmalloc have shadow of their own (CONFIG_KASAN_VMALLOC); undefined in a kernel without. */
+  readonly kasan?: { readonly start: bigint; readonly end: bigint; readonly vmalloc: boolean };
   /** PGD index from which slots belong to the kernel and are cloned: 273 without memory KASLR. */
   readonly kernelBoundary: number;
 }

@@ -11,7 +11,7 @@ import { inject, injectable } from "@kreplica/di";
 import { Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { type AddressRange, KernelLayout, KernelTables, MmError, PageAllocator, ReplicaView, TextUsers } from "@kreplica/mm-core/api";
 import { NO_TABLES, type PatchCounts, type PatchTables, type SiteClass } from "@kreplica/text-patch/api";
-import { Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc/api";
+import { moduleArea, Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc/api";
 import { addressOf, signedOf } from "./addresses.js";
 import { ModuleHost, ModulePatcher, ModulePolicy, type LoadedModule, type ModuleLoader, type ModuleMemory, type ModuleState, type ReplicationCost } from "./api.js";
 import { checkModule } from "./check.js";
@@ -162,7 +162,7 @@ export class ElfModuleLoader implements ModuleLoader {
     for (const type of MEMORY_TYPES) {
       const bytes = layout.bytes[type];
       if (bytes === 0) continue;
-      const area = this.vmalloc.allocate({
+      const area = moduleArea(this.vmalloc, {
         bytes, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: this.policy.place(this.ask(module.name, type, layout, node)),
         purpose: "module", resetPermissions: true,
       });
@@ -204,7 +204,7 @@ export class ElfModuleLoader implements ModuleLoader {
   /** No page is no reason to fail: the branch goes through the kernel's thunk. */
   private thunkPage(module: Module, layout: ModuleLayout, node: NodeId): VmArea | undefined {
     try {
-      const area = this.vmalloc.allocate({
+      const area = moduleArea(this.vmalloc, {
         bytes: 4096, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: this.policy.place(this.ask(module.name, "text", layout, node)),
         purpose: "module", resetPermissions: true,
       });

@@ -58,10 +58,15 @@ export interface AreaRequest {
   /** No page behind it is kept unmapped: VM_NO_GUARD. */
   readonly noGuard?: boolean;
   readonly resetPermissions?: boolean;
+  /**
+   * The leak tracker is told by who asks, with {@link Vmalloc.track}, once the area has its shadow: VM_DEFER_KMEMLEAK. Of no effect but on a
+   * kernel with KASAN whose vmalloc areas have no shadow, as in Linux.
+   */
+  readonly deferTracking?: boolean;
 }
 
 /** Somebody's frames at consecutive addresses. */
-export interface MapRequest extends Omit<AreaRequest, "bytes" | "placement" | "huge"> {
+export interface MapRequest extends Omit<AreaRequest, "bytes" | "placement" | "huge" | "deferTracking"> {
   readonly frames: readonly Frame[];
 }
 
@@ -85,6 +90,12 @@ export interface VmallocCounters {
   readonly areas: number;
 }
 
+/** What looks for memory that nothing points to any more, and must know all memory that may hold pointers. Linux: kmemleak. */
+export interface LeakTracker {
+  /** Whether it was told of an area and not yet that it is gone. */
+  knows(area: VmArea): boolean;
+}
+
 /** Areas of kernel addresses. Linux: vmalloc(), vmap(), vfree() and their relatives. */
 export interface Vmalloc {
   /** @throws VmallocError bad-request, no-space, taken, out-of-frames, out-of-tables; nothing is kept then */
@@ -105,6 +116,8 @@ export interface Vmalloc {
   toFrameOn(node: NodeId, address: bigint): Frame;
   /** set_vm_flush_reset_perms. */
   resetPermissions(area: VmArea): void;
+  /** Tells the leak tracker of an area that was asked for with `deferTracking`; of any other it knows. @source mm/kasan/shadow.c kasan_alloc_module_shadow */
+  track(area: VmArea): void;
   /**
    * Gives every holder a copy of its own, after the last direct write and before the first execution.
    * @patch 10/12 mm/vmalloc.c __vmalloc_node_replicate_range
@@ -120,8 +133,21 @@ export interface Vmalloc {
   /** Areas in address order. */
   areas(): readonly VmArea[];
   readonly counters: VmallocCounters;
+  readonly leaks: LeakTracker;
 }
 export const Vmalloc = token<Vmalloc>("vmalloc/Vmalloc");
+
+/**
+ * An area as module_alloc makes it, through which everything in the window of Linux 6.5 for x86 comes: modules, BPF images, slots of kprobes,
+ * trampolines. The leak tracker is told when the area has its shadow, not before.
+ * @source arch/x86/kernel/module.c module_alloc; mm/kasan/shadow.c kasan_alloc_module_shadow
+ * @throws VmallocError as {@link Vmalloc.allocate}
+ */
+export function moduleArea(vmalloc: Vmalloc, request: Omit<AreaRequest, "deferTracking">): VmArea {
+  const area = vmalloc.allocate({ ...request, deferTracking: true });
+  vmalloc.track(area);
+  return area;
+}
 
 /** A run of frames as it came from the page allocator and must go back to it. */
 export interface FrameBlock { readonly frame: Frame; readonly order: number }
@@ -166,6 +192,15 @@ export interface ShadowMemory {
   readonly align: bigint;
 }
 export const ShadowMemory = token<ShadowMemory>("vmalloc/ShadowMemory");
+
+/** Bits that an area's requests are kept as, 0 for one that the kernel has no use for. Bindings: own (ours), shared with another (D12). */
+export interface AreaBits {
+  /** The same frame in every node's own tables. @patch 10/12 include/linux/vmalloc.h VM_NUMA_SHARED */
+  readonly shared: number;
+  /** The leak tracker is told later. @source include/linux/vmalloc.h VM_DEFER_KMEMLEAK */
+  readonly deferTracking: number;
+}
+export const AreaBits = token<AreaBits>("vmalloc/AreaBits");
 
 /** Numbers the kernel computes at boot. */
 export interface VmallocLimits {

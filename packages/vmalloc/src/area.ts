@@ -6,6 +6,8 @@ import type { AreaCopy, AreaState, FrameBlock, VmArea } from "./api.js";
 export class Area implements VmArea {
   state: AreaState = "unshared";
   resetPermissions = false;
+  /** What was asked for, as the bits of {@link AreaBits}. */
+  flags = 0;
   readonly copies = new Map<NodeId, readonly Frame[]>();
   /** Blocks of the replicas. */
   readonly copyBlocks: FrameBlock[] = [];

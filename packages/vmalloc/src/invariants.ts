@@ -1,10 +1,10 @@
-/** E1, E2, E6 and E8 checked on live areas, by walking every holder's tables: what must be true when no operation is in flight. */
+/** E1, E2, E6, E8 and E12 checked on live areas, by walking every holder's tables: what must be true when no operation is in flight. */
 import { NONE, type NodeId, type PhysMemory } from "@kreplica/hw-x86/api";
 import { type AddressRange, type KernelLayout, type KernelTables, type ReplicaView, sameBytes } from "@kreplica/mm-core/api";
 import type { Vmalloc, VmArea } from "./api.js";
 
 /** An invariant that does not hold, with where. */
-export interface AreaFinding { readonly id: "E1" | "E2" | "E6" | "E8" | "B6"; readonly detail: string }
+export interface AreaFinding { readonly id: "E1" | "E2" | "E6" | "E8" | "E12" | "B6"; readonly detail: string }
 
 /** What a check needs of a kernel. */
 export interface AreaWitnesses {
@@ -27,7 +27,7 @@ export function checkAreas(kernel: AreaWitnesses): AreaFinding[] {
   return findings;
 }
 
-/** E1, E2, E8 and B6 of one area, its guard page included. */
+/** E1, E2, E8, E12 and B6 of one area, its guard page included. */
 export function checkArea(kernel: AreaWitnesses, area: VmArea): AreaFinding[] {
   const findings: AreaFinding[] = [];
   const { holders } = kernel.view;
@@ -54,6 +54,9 @@ export function checkArea(kernel: AreaWitnesses, area: VmArea): AreaFinding[] {
     });
     if (new Set(flags).size > 1) findings.push({ id: "B6", detail: `${hex(address)}: protection differs between nodes` });
   }
+  if ((area.state !== "unshared") !== kernel.view.isPrivate(area.start)) findings.push({ id: "E12", detail: `${hex(area.start)} is ${area.state}, and lies ${kernel.view.isPrivate(area.start) ? "in" : "outside"} the window` });
+  // What is mapped is somebody else's memory, and told of, or not, by whoever made that.
+  if (area.kind === "allocated" && !kernel.vmalloc.leaks.knows(area)) findings.push({ id: "E12", detail: `the leak tracker was never told of the area at ${hex(area.start)}: what only it points to counts as lost` });
   const guard = area.start + BigInt(area.pages) * 4096n;
   for (const holder of area.guard ? holders : []) {
     if (kernel.vmalloc.toFrameOn(holder, guard) !== NONE) findings.push({ id: "E1", detail: `guard page ${hex(guard)} is mapped on node ${holder}` });

@@ -1,11 +1,12 @@
 /**
  * The series' own way with areas, as small plugins to lay over ours: for comparison, and as defects that the invariants must catch.
- * D6, D7 and N3 are described in docs (series.md 8.2); nothing else uses this file.
+ * D6, D7, D12 and N3 are described in docs (series.md 8.2); nothing else uses this file.
  */
 import { inject, injectable } from "@kreplica/di";
 import { NONE, PhysMemory, type Frame, type NodeId } from "@kreplica/hw-x86/api";
-import { KernelTables, PageAllocator, type Mapping } from "@kreplica/mm-core/api";
-import type { AliasFlush, AreaCopy, AreaReplicator, FrameBlock, PageAccount, ReplicationJob, VmArea } from "./api.js";
+import { KernelLayout, KernelTables, PageAllocator, type Mapping } from "@kreplica/mm-core/api";
+import { deferTrackingBit } from "./area-bits.js";
+import type { AliasFlush, AreaBits, AreaCopy, AreaReplicator, FrameBlock, PageAccount, ReplicationJob, VmArea } from "./api.js";
 
 /**
  * Node by node: pages one at a time, unmap, map, copy; one flush at the end.
@@ -67,6 +68,18 @@ export class UnmapThenMapReplicator implements AreaReplicator {
 @injectable()
 export class BaseCopyFlush implements AliasFlush {
   framesToFlush(area: VmArea): Iterable<Frame> { return area.frames; }
+}
+
+/**
+ * D12: being shared has the bit that a kernel with KASAN but without its shadow of vmalloc uses already, so that to ask for one is to ask for the other.
+ * @patch 10/12 include/linux/vmalloc.h VM_NUMA_SHARED
+ */
+@injectable()
+export class SharedBitTwice implements AreaBits {
+  readonly shared = 0x800;
+  readonly deferTracking: number;
+
+  constructor(@inject(KernelLayout) layout: KernelLayout) { this.deferTracking = deferTrackingBit(layout); }
 }
 
 /** N3: replica pages are added to the counter and never subtracted. */

@@ -1,16 +1,17 @@
 /** Areas of kernel addresses on every holder: allocate, map, replicate, free. */
 import { inject, injectable } from "@kreplica/di";
 import { NONE, PhysMemory, type Frame, type NodeId } from "@kreplica/hw-x86/api";
-import { invariant, KernelLayout, KernelTables, PageAllocator, ReplicaView, TextUsers, type Mapping, type Protection } from "@kreplica/mm-core/api";
+import { invariant, KernelLayout, KernelTables, MmError, PageAllocator, ReplicaView, TextUsers, type Mapping, type Protection } from "@kreplica/mm-core/api";
 import { AddressSpace } from "./address-space.js";
 import {
-  AliasFlush, AreaReplicator, PageAccount, ShadowMemory, VmallocLimits,
+  AliasFlush, AreaBits, AreaReplicator, PageAccount, ShadowMemory, VmallocLimits,
   type AreaRequest, type FrameBlock, type MapRequest, type Placement, type ReplicationOutcome, type Vmalloc, type VmallocCounters, type VmArea,
 } from "./api.js";
 import { Area } from "./area.js";
 import { allocateBlocks, freeBlocks, HUGE_ORDER, HUGE_PAGES, type Blocks } from "./blocks.js";
 import { VmallocError } from "./errors.js";
 import { FreeList } from "./free-list.js";
+import { LeakBook } from "./leak-book.js";
 import { RangeTree } from "./range-tree.js";
 import { DirectMapAliases } from "./reset-aliases.js";
 
@@ -22,6 +23,7 @@ const HUGE_BYTES = 0x20_0000n;
 @injectable()
 export class AreaVmalloc implements Vmalloc {
   readonly counters: VmallocCounters;
+  readonly leaks = new LeakBook();
   private readonly space: AddressSpace;
   private readonly busy = new RangeTree<Area>();
   private readonly freed: FreeList;
@@ -36,6 +38,7 @@ export class AreaVmalloc implements Vmalloc {
     @inject(AliasFlush) aliasFlush: AliasFlush,
     @inject(PageAccount) private readonly account: PageAccount,
     @inject(ShadowMemory) private readonly shadow: ShadowMemory,
+    @inject(AreaBits) private readonly bits: AreaBits,
     @inject(VmallocLimits) private readonly limits: VmallocLimits,
     @inject(TextUsers) private readonly textUsers: TextUsers,
   ) {
@@ -82,6 +85,7 @@ export class AreaVmalloc implements Vmalloc {
       if (!own.alive || this.busy.containing(area.start)?.value !== area) throw new VmallocError("no-area", area.start, "freed already, or not from here");
       own.alive = false;
       this.busy.remove(area.start);
+      this.leaks.forget(area);
       this.unmap(own, area.pages);
       this.shadow.uncover(area.start, area.pages);
       if (area.kind === "allocated") {
@@ -110,6 +114,10 @@ export class AreaVmalloc implements Vmalloc {
   }
 
   resetPermissions(area: VmArea): void { (area as Area).resetPermissions = true; }
+
+  track(area: VmArea): void {
+    if (((area as Area).flags & this.bits.deferTracking) !== 0) this.leaks.tell(area);
+  }
 
   replicate(area: VmArea): ReplicationOutcome { return this.replicateAll([area])[0]!; }
 
@@ -199,6 +207,7 @@ export class AreaVmalloc implements Vmalloc {
     const area = new Area(start, pages, request.noGuard !== true, "allocated", this.view.nearest(wanted), level, request.purpose, got.frames, got.blocks);
     if (this.install(area, request)) {
       this.account.add(area.frames, "base");
+      if ((area.flags & this.bits.deferTracking) === 0) this.leaks.tell(area);
       return area;
     }
     freeBlocks(this.allocator, got.blocks);
@@ -206,11 +215,12 @@ export class AreaVmalloc implements Vmalloc {
   }
 
   /** What the last failed attempt lacked. */
-  private lacking: "out-of-frames" | "out-of-tables" = "out-of-frames";
+  private lacking: "out-of-frames" | "out-of-tables" | "taken" = "out-of-frames";
 
   private refuse(start: bigint, limit: bigint, pages: number): never {
     this.space.release(start, limit);
     if (this.lacking === "out-of-tables") throw new VmallocError("out-of-tables", start, `no table pages for ${pages} pages`);
+    if (this.lacking === "taken") throw new VmallocError("taken", start, "it was to be shared, and a second root leads to the leaves that the first was just given");
     throw new VmallocError("out-of-frames", start, `no frames for ${pages} pages`);
   }
 
@@ -237,10 +247,11 @@ export class AreaVmalloc implements Vmalloc {
    * Maps an area on every holder and enters it; nothing is flushed, because an absent entry is never cached.
    * @patch 10/12 mm/vmalloc.c vmalloc_map_area_pages
    */
-  private install(area: Area, request: Pick<AreaRequest, "protection" | "resetPermissions">): boolean {
+  private install(area: Area, request: Pick<AreaRequest, "protection" | "resetPermissions" | "deferTracking">): boolean {
     const protection = { ...PAGE_KERNEL, ...request.protection };
     const step = area.level === 2 ? HUGE_PAGES : 1;
-    area.state = this.view.isPrivate(area.start) ? "shared" : "unshared";
+    area.flags = (this.view.isPrivate(area.start) ? this.bits.shared : 0) | (request.deferTracking === true ? this.bits.deferTracking : 0);
+    area.state = (area.flags & this.bits.shared) !== 0 ? "shared" : "unshared";
     area.resetPermissions = request.resetPermissions === true;
     this.lacking = "out-of-tables";
     if (!this.shadow.cover(area.start, area.pages, area.node)) return false;
@@ -251,7 +262,7 @@ export class AreaVmalloc implements Vmalloc {
       }
       return area.pages;
     });
-    if (mapped < area.pages) {
+    if (mapped < area.pages || this.isMetAgain(area, protection)) {
       // Nobody was told of these addresses, but a CPU may have guessed ahead through the entries: flush before they are used again.
       if (mapped > 0) {
         this.unmap(area, mapped);
@@ -262,6 +273,24 @@ export class AreaVmalloc implements Vmalloc {
     }
     this.busy.insert(area.start, area.limit, area);
     return true;
+  }
+
+  /**
+   * A shared area is mapped root by root. In the window each root has tables of its own, and the one edit above is the same; elsewhere a
+   * second pass meets what the first left, and Linux gives the whole area up (-EBUSY, with a warning).
+   * @patch 10/12 mm/vmalloc.c vmalloc_map_area_pages; @source mm/vmalloc.c vmap_pages_pte_range
+   */
+  private isMetAgain(area: Area, protection: Protection): boolean {
+    if (area.state !== "shared" || this.view.isPrivate(area.start)) return false;
+    const mapping: Mapping = { ...protection, frame: area.frames[0]!, level: area.level };
+    try {
+      this.tables.editLazily((editor) => this.view.holders.slice(1).every((holder) => editor.map(area.start, mapping, holder)));
+      return false;
+    } catch (error) {
+      if (!(error instanceof MmError) || error.code !== "already-mapped") throw error;
+      this.lacking = "taken";
+      return true;
+    }
   }
 
   /** @patch 10/12 mm/vmalloc.c free_unmap_vmap_area_per_pgd */

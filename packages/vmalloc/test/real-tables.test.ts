@@ -7,6 +7,7 @@ import { fixedHolders, testKernel, type TestKernel } from "@kreplica/mm-core/tes
 import { checkAreas, VmallocError, type Vmalloc, type VmArea } from "../src/index.js";
 import { ExactAccount } from "../src/page-account.js";
 import { MapOverReplicator } from "../src/replicate-range.js";
+import { OwnBits } from "../src/area-bits.js";
 import { EveryCopyFlush } from "../src/reset-aliases.js";
 import { UnmapThenMapReplicator } from "../src/rfc-v1.js";
 import { NoShadow } from "../src/shadow.js";
@@ -17,7 +18,7 @@ const on = (kernel: TestKernel, v1 = false): Vmalloc => {
   const { allocator, tables, layout, view } = kernel;
   const { memory } = kernel.machine;
   const replicator = new (v1 ? UnmapThenMapReplicator : MapOverReplicator)(allocator, memory, tables);
-  return new AreaVmalloc(allocator, memory, tables, layout, view, replicator, new EveryCopyFlush(), new ExactAccount(memory), new NoShadow(), { lazyPages: 64 }, kernel.textUsers);
+  return new AreaVmalloc(allocator, memory, tables, layout, view, replicator, new EveryCopyFlush(), new ExactAccount(memory), new NoShadow(), new OwnBits(layout), { lazyPages: 64 }, kernel.textUsers);
 };
 const boot = (holders: readonly number[], levels: 4 | 5, v1 = false): { kernel: TestKernel; vm: Vmalloc } => {
   const kernel = testKernel({ nodes, levels, view: fixedHolders(...holders), master: holders[0]! });

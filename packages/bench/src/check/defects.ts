@@ -21,7 +21,7 @@ const laid = (plugin: Plugin): Defect => ({ plugin });
 
 export const DEFECTS: Readonly<Record<string, Defect>> = {
   D1: laid(D1), D2: laid(D2), D3: laid(D3), D4: laid(D4), D5: laid(PATCH_DEFECTS.D5), D6: laid(AREA_DEFECTS.D6), D7: laid(AREA_DEFECTS.D7), D8: laid(D8), D9: laid(D9),
-  D10: laid(D10), D11: laid(D11), D13: laid(D13), D14: { plugin: D14, machine: withSmallNode },
+  D10: laid(D10), D11: laid(D11), D12: laid(AREA_DEFECTS.D12), D13: laid(D13), D14: { plugin: D14, machine: withSmallNode },
   // Which tables user halves get is settled when room is reserved: a policy's business.
   D15: { policy: replicationBy(withDefects(PER_NODE, "D15")) },
   D16: laid(PATCH_DEFECTS.D16), N1: laid(PATCH_DEFECTS.N1), N2: laid(N2), N3: laid(AREA_DEFECTS.N3),

@@ -9,13 +9,14 @@ import { lateMemory, smallImage, smallMachine } from "./small-kernel.js";
  *
  * late memory: the last node's comes on line while the kernel runs; small node: node 1 has too little for copies, its neighbours have
  * room; boot CPU elsewhere: the boot begins on node 1, the image lies on node 0; rodata=off and modules=off: the kernel's command line
- * and its configuration.
+ * and its configuration; KASAN without vmalloc: CONFIG_KASAN, but not CONFIG_KASAN_VMALLOC, with which the series takes 4 levels alone.
  */
 export const CONFIGURATIONS = {
   "small node": { fewest: 3, words: () => "node 1 has 8 MiB" },
   "boot CPU elsewhere": { fewest: 2, words: () => "boots on CPU 2 of node 1" },
   "rodata=off": { fewest: 2, words: () => "rodata=off" },
   "modules=off": { fewest: 2, words: () => "built without modules" },
+  "KASAN without vmalloc": { fewest: 2, words: () => "KASAN without KASAN_VMALLOC" },
   "late memory": { fewest: 2, words: (nodes: number) => `memory of node ${nodes - 1} comes later` },
 } as const satisfies Record<string, { /** Nodes it takes. */ readonly fewest: number; readonly words: (nodes: number) => string }>;
 export type Configuration = keyof typeof CONFIGURATIONS;
@@ -45,13 +46,13 @@ export function kindsOf({ nodes, levels, pti, kasan, lateMemory: late, fullSize 
 
 /** `2 nodes, 4 levels, KPTI off`, and what is not as usual. */
 export const kindText = ({ nodes, levels, pti, kasan, configuration }: Kind): string =>
-  `${nodes} ${nodes === 1 ? "node" : "nodes"}${configuration ? `, ${CONFIGURATIONS[configuration].words(nodes)}` : ""}, ${levels} levels, KPTI ${pti ? "on" : "off"}${kasan ? ", KASAN" : ""}`;
+  `${nodes} ${nodes === 1 ? "node" : "nodes"}${configuration ? `, ${CONFIGURATIONS[configuration].words(nodes)}` : ""}, ${levels} levels, KPTI ${pti ? "on" : "off"}${kasan && configuration !== "KASAN without vmalloc" ? ", KASAN" : ""}`;
 
 /** A small kernel of a kind, or the user's, without any defect. */
 export function kernelOf(policy: string, kind: Kind, image?: KernelImage): BootOptions {
   const { spec, ...late } = machineOf(kind);
   return {
-    ...late, spec: image ? roomy(spec) : spec, policy, levels: kind.levels, pti: kind.pti, image: image ?? smallImage(), ...(kind.kasan ? { kasan: true } : {}),
+    ...late, spec: image ? roomy(spec) : spec, policy, levels: kind.levels, pti: kind.pti, image: image ?? smallImage(), ...(kind.configuration === "KASAN without vmalloc" ? { kasan: "without vmalloc" } : kind.kasan ? { kasan: true } : {}),
     ...(kind.configuration === "boot CPU elsewhere" ? { bootCpu: 2 } : {}),
   };
 }

@@ -37,6 +37,10 @@ export const SERIES = {
   D10: { what: "a node whose memory comes later counts as a holder, without tables", boot: "D10", configuration: "late memory" },
   "D10-growth": { what: "a direct map that grows reaches one root of the kernel's own", plugin: CORE_DEFECTS["D10-growth"], configuration: "late memory" },
   D11: { what: "the LDT is mapped in one node's user half alone", core: "D11" },
+  D12: {
+    what: "VM_NUMA_SHARED has the bit of VM_DEFER_KMEMLEAK, with KASAN but without KASAN_VMALLOC; shows by callers outside the tree alone: on x86 6.5's module_alloc asks for either, always for both",
+    areas: { sharedBit: "twice" }, configuration: "KASAN without vmalloc",
+  },
   D13: { what: "where copies lie is remembered in init data, which is given back before it is used", plugin: CORE_DEFECTS.D13, configuration: "modules=off" },
   D14: { what: "memory of any node is taken for copies and tables", boot: "D14", configuration: "small node" },
   D15: { what: "the user halves of all nodes lead to node 0's tables", boot: "D15" },
@@ -72,18 +76,11 @@ export function configuredKinds(kinds: readonly Kind[]): Kind[] {
     if (kinds.some((kind) => kind.configuration === configuration)) return [];
     // A node whose memory comes later leaves two that hold copies.
     const fewest = CONFIGURATIONS[configuration].fewest + (configuration === "late memory" ? 1 : 0);
-    const base = kinds.find((kind) => kind.configuration === undefined && kind.nodes >= fewest && !(kind.kasan && configuration === "late memory"));
+    const fits = ({ kasan, levels }: Kind): boolean => (configuration === "late memory" ? !kasan : configuration !== "KASAN without vmalloc" || levels === 4);
+    const base = kinds.find((kind) => kind.configuration === undefined && kind.nodes >= fewest && fits(kind));
     return base ? [{ ...base, configuration }] : [];
   });
 }
-
-/** Defects of the series that no kernel can show, by reading it: there is nothing to lay. */
-export const WITHOUT_EFFECT: Readonly<Record<string, { readonly what: string; readonly why: string }>> = {
-  D12: {
-    what: "with KASAN but without KASAN_VMALLOC, VM_NUMA_SHARED has the bit of VM_DEFER_KMEMLEAK",
-    why: "makes no difference on x86: module_alloc alone asks for either, always for both, and hands every area to kmemleak itself",
-  },
-};
 
 const defectOf = (id: string): SeriesDefect | undefined => (SERIES as Readonly<Record<string, SeriesDefect>>)[id];
 /** What a defect is, in a clause; empty for one that is not of the series. */
@@ -93,6 +90,7 @@ export const configurationOf = (id: string): Configuration | undefined => defect
 /** What must be so for a defect to show, where that is not so on any of the kinds; undefined otherwise. */
 export function outOfReach(id: string, kinds: readonly Kind[]): string | undefined {
   const configuration = configurationOf(id);
+  if (configuration === "KASAN without vmalloc" && kinds.every(({ levels }) => levels === 5)) return "shows with 4 levels: with 5 the series excludes KASAN";
   if (configuration !== undefined && !kinds.some((kind) => kind.configuration === configuration)) return configuration === "late memory" || configuration === "small node" ? `shows with 3 nodes and more (${configuration})` : `shows with 2 nodes and more (${configuration})`;
   if (!kinds.some(({ nodes }) => nodes > 1)) return "shows with 2 nodes and more";
   if ((id === "D11" || id === "D15") && !kinds.some(({ pti }) => pti)) return "shows with KPTI on";

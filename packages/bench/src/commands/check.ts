@@ -9,7 +9,7 @@ import type { Comparison } from "../check/differential.js";
 import { FAMILIES, repertoire } from "../check/families.js";
 import { kernelOf, type Kind, kindsOf, kindText } from "../check/kinds.js";
 import { exploreSchedules } from "../check/schedules.js";
-import { configuredKinds, configurationOf, laidOn, outOfReach, SERIES_IDS, type SeriesId, whatIs, withSeries, WITHOUT_EFFECT } from "../check/series.js";
+import { configuredKinds, configurationOf, laidOn, outOfReach, SERIES_IDS, type SeriesId, whatIs, withSeries } from "../check/series.js";
 import { type Finding, survey, type SurveyResult } from "../check/survey.js";
 import { InputError } from "../inputs/input-error.js";
 import { findingsText, type Unseen } from "../report/check.js";
@@ -43,7 +43,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
     .addOption(numberOption("--steps <number>", "operations of a run", { least: 1, most: 100_000 }, 200))
     .addOption(numberOption("--runs <number>", "runs", { least: 1, most: 10_000_000 }, 400))
     .addOption(numberOption("--seed <number>", "seeds the runs", SEEDS, 1))
-    .addOption(choiceOption("--defect <id>", "lay a defect of the series over the corrected kernel", [...Object.keys(DEFECTS), ...Object.keys(WITHOUT_EFFECT)]))
+    .addOption(choiceOption("--defect <id>", "lay a defect of the series over the corrected kernel", Object.keys(DEFECTS)))
     .addOption(choiceOption("--only <what>", "operations of the core alone (processes, pages, CPUs), many times faster; or all", ["all", "core"], "all"))
     .addOption(choiceOption("--compare <when>", "with the same run on a single-copy kernel: not, at its end, or after each operation", ["off", "end", "step"], "end"))
     .addOption(new Option("--schedules", "in place of random runs, small scenes with a second operation after every single table store of the first"))
@@ -88,8 +88,6 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
   const { policy, defect, nodes, kasan, lateMemory } = options;
   const series = policy === "rfc-v1";
   if (defect !== undefined && policy !== "per-node") throw new InputError({ file: "--defect", reason: `laid over ${policy}, it could not be told from that policy's own ways`, remedy: "leave --policy out" });
-  const effect = WITHOUT_EFFECT[defect ?? ""];
-  if (effect) throw new InputError({ file: "--defect", reason: `${defect!} (${effect.what}) ${effect.why}`, remedy: "choose a defect that shows" });
   if (series && kasan && options.levels === "5") throw new InputError({ file: "--kasan", reason: "the series as posted cannot be configured with KASAN and 5 levels", remedy: "choose --levels 4, or another policy" });
   if (lateMemory && nodes === 1) throw new InputError({ file: "--late-memory", reason: "the one node holds the kernel's image, and cannot be without memory", remedy: "choose 2 nodes or more" });
   const levels = options.levels === undefined ? (series && kasan ? 4 : undefined) : options.levels === "5" ? 5 : 4;
@@ -160,10 +158,8 @@ async function schedules(task: Task, { progress }: CommandContext): Promise<Resu
 const nameOf = ({ names }: Finding<string>): string | undefined => (names.length === 0 ? undefined : names.join(" with "));
 
 /** Why defects that were laid did not show. */
-const unseenOf = ({ kinds, policy }: Task, { unseen, runs }: Result): Unseen[] => [
-  ...unseen.map((name) => ({ name, what: whatIs(name), why: outOfReach(name, kinds) ?? `not in ${runs} ${runs === 1 ? "run" : "runs"}` })),
-  ...(policy === "rfc-v1" ? Object.entries(WITHOUT_EFFECT).map(([name, { what, why }]) => ({ name, what, why })) : []),
-];
+const unseenOf = ({ kinds }: Task, { unseen, runs }: Result): Unseen[] =>
+  unseen.map((name) => ({ name, what: whatIs(name), why: outOfReach(name, kinds) ?? `not in ${runs} ${runs === 1 ? "run" : "runs"}` }));
 
 function document(task: Task, result: Result, image: KernelImage | undefined): string {
   const unseen = unseenOf(task, result);

@@ -17,6 +17,13 @@ describe("names", () => {
     expect(findings.map(({ names, invariant }) => [names.join(), invariant]).sort()).toEqual([["D5", "B6"], ["N2", "B6"]]);
   });
 
+  test("D12 is named among all others of vmalloc, where the kernel has KASAN without KASAN_VMALLOC, and unseen elsewhere", () => {
+    const kinds: readonly Kind[] = [{ ...PLAIN, configuration: "KASAN without vmalloc" }];
+    const found = surveyOf(kinds, { families: FAMILIES, defects: ["D6", "D7", "D12", "N3"], runs: 12 }).findings.filter(({ names }) => names.includes("D12"));
+    expect(found.map(({ names, invariant, operations }) => [names, invariant, operations.map(({ op }) => op)])).toEqual([[["D12"], "E12", ["areaodd"]]]);
+    expect(surveyOf([PLAIN], { families: FAMILIES, defects: ["D12"], runs: 4 }).unseen).toEqual(["D12"]);
+  });
+
   test("a survey ends when each defect has its finding", () => {
     const { runs, findings, unseen } = surveyOf([PLAIN], { defects: ["D9", "N2"], runs: 50, steps: 5 });
     expect([runs, findings.length, unseen]).toEqual([1, 2, []]);
@@ -77,10 +84,19 @@ describe("kinds of kernel", () => {
     expect(kindsOf({}).map(kindText)).toHaveLength(20);
   });
 
+  test("the series takes KASAN with 4 levels alone, and so does what needs it", () => {
+    const kinds = (levels?: 4 | 5): readonly string[] => configuredKinds(kindsOf({ nodes: 2, levels })).filter(({ configuration }) => configuration === "KASAN without vmalloc").map(kindText);
+    expect([kinds(), kinds(4), kinds(5)]).toEqual([...Array<string[]>(2).fill(["2 nodes, KASAN without KASAN_VMALLOC, 4 levels, KPTI off"]), []]);
+    expect(outOfReach("D12", kindsOf({ nodes: 2, levels: 5 }))).toBe("shows with 4 levels: with 5 the series excludes KASAN");
+    expect(outOfReach("D12", kindsOf({ nodes: 1, levels: 4 }))).toBe("shows with 2 nodes and more (KASAN without vmalloc)");
+    expect(configuredKinds(kindsOf({ nodes: 2, kasan: true })).map(kindText)).toContain("2 nodes, KASAN without KASAN_VMALLOC, 4 levels, KPTI off");
+    expect(kernelOf("per-node", { ...PLAIN, configuration: "KASAN without vmalloc" }).kasan).toBe("without vmalloc");
+  });
+
   test("what a defect needs is on one kind, where the machine allows it", () => {
     expect(configuredKinds(kindsOf({ nodes: 1 }))).toEqual([]);
-    expect(configuredKinds(kindsOf({ nodes: 2 })).map(({ configuration }) => configuration)).toEqual(["boot CPU elsewhere", "rodata=off", "modules=off"]);
-    expect(configuredKinds(kindsOf({ nodes: 3 })).map(({ configuration }) => configuration)).toEqual(["small node", "boot CPU elsewhere", "rodata=off", "modules=off", "late memory"]);
+    expect(configuredKinds(kindsOf({ nodes: 2 })).map(({ configuration }) => configuration)).toEqual(["boot CPU elsewhere", "rodata=off", "modules=off", "KASAN without vmalloc"]);
+    expect(configuredKinds(kindsOf({ nodes: 3 })).map(({ configuration }) => configuration)).toEqual(["small node", "boot CPU elsewhere", "rodata=off", "modules=off", "KASAN without vmalloc", "late memory"]);
   });
 });
 

@@ -4,7 +4,7 @@ import { Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { KernelLayout, ReplicaView, type TextUser } from "@kreplica/mm-core/api";
 import { SetMemory } from "@kreplica/set-memory/api";
 import { CALL, TextPoke } from "@kreplica/text-patch/api";
-import { Vmalloc, VmallocError } from "@kreplica/vmalloc/api";
+import { moduleArea, Vmalloc, VmallocError } from "@kreplica/vmalloc/api";
 import { invariant } from "../errors.js";
 import { PACK_BYTES } from "../image/prog-pack.js";
 import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, PackSize } from "../ports.js";
@@ -30,7 +30,7 @@ export class ModuleRangeAreas implements CodeAreas {
 
   allocate(bytes: number): bigint | undefined {
     try {
-      return this.vmalloc.allocate({
+      return moduleArea(this.vmalloc, {
         bytes, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: { node: this.home.node === undefined ? this.view.master : this.view.nearest(this.home.node) }, purpose: "module", resetPermissions: true,
       }).start;
     } catch (error) {

@@ -13,4 +13,5 @@ export const AREAS: readonly Invariant[] = [
   { id: "E9", where: ["areas"], when: "stress", sentence: "load+unload of the same module m times leaves page-table and frame counts bounded (no monotone growth beyond cached PTE pages)" },
   { id: "E10", where: ["areas"], when: "always", sentence: "BPF image/trampoline/struct_ops page: executable & RO on every node after publish; writable & NX on every node during regenerate" },
   { id: "E11", where: ["areas"], when: "always", sentence: "kprobe insn slots, ftrace trampolines, JIT pages callable from a CPU on every node" },
+  { id: "E12", where: ["areas"], when: "always", sentence: "area is SHARED exactly if it lies in W, and the leak tracker knows every allocated area, at once or, where who asks wants to tell it himself, from then on; what one flag of a request asks for, no other does" },
 ];

@@ -1,4 +1,4 @@
-/** All 86 invariants, in the order of the list. */
+/** All 87 invariants, in the order of the list. */
 import { ACCOUNTING } from "./accounting.js";
 import { AREAS } from "./areas.js";
 import { CPUS } from "./cpus.js";

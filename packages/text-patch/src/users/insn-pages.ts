@@ -7,7 +7,7 @@
 import type { NodeId } from "@kreplica/hw-x86/api";
 import type { KernelLayout } from "@kreplica/mm-core/api";
 import type { SetMemory } from "@kreplica/set-memory/api";
-import type { Vmalloc, VmArea } from "@kreplica/vmalloc/api";
+import { moduleArea, type Vmalloc, type VmArea } from "@kreplica/vmalloc/api";
 import { INT3 } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import type { TextPoke } from "../poke/poke-api.js";
@@ -37,7 +37,7 @@ export class InsnPages {
       used[slot] = true;
       return area.start + BigInt(slot * this.slotBytes);
     }
-    const area = this.vmalloc.allocate({
+    const area = moduleArea(this.vmalloc, {
       bytes: PAGE, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: { node: this.node }, purpose: "module", resetPermissions: true,
     });
     try {

@@ -30,10 +30,12 @@ export const MODULE_PLUGINS: readonly Plugin[] = [
 
 /**
  * Defects of vmalloc, each a plugin of the same name as the corrected one, which it takes the place of.
- * D6 copies are freed while mapped when memory gives out; D7 the flush at the end forgets replicas' aliases; N3 a counter only grows.
+ * D6 copies are freed while mapped when memory gives out; D7 the flush at the end forgets replicas' aliases; D12 two requests have one bit,
+ * on a kernel with KASAN but without KASAN_VMALLOC; N3 a counter only grows.
  */
 export const AREA_DEFECTS = {
   D6: areasWith({ replicator: "unmap-then-map" }),
   D7: areasWith({ aliasFlush: "base-copy" }),
+  D12: areasWith({ sharedBit: "twice" }),
   N3: areasWith({ account: "forgetful" }),
 } as const satisfies Record<string, Plugin>;

@@ -1,8 +1,8 @@
-/** Areas of vmalloc: made, copied, sealed, reached from CPUs, freed; E1, E2, E6, E7 and E8 after every step on them. */
+/** Areas of vmalloc: made, copied, sealed, reached from CPUs, freed; E1, E2, E6, E7, E8 and E12 after every step on them. */
 import type { CpuId, Frame } from "@kreplica/hw-x86";
 import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
-import { checkArea, checkPageCounts, Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc";
+import { type AreaRequest, checkArea, checkPageCounts, moduleArea, Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc";
 import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
@@ -12,6 +12,7 @@ import { dropEmptyTables, fullCheckNowAndThen, quietly, splitDirectMap } from ".
 
 export type AreaOperation =
   | { readonly op: "area"; readonly node: number; readonly pages: number; readonly where: Where; readonly base: "local" | "interleaved" }
+  | { readonly op: "areaodd"; readonly node: number; readonly pages: number; readonly where: "window" | "vmalloc" }
   | { readonly op: "areacopy" | "areafree"; readonly area: number }
   | { readonly op: "areaseal"; readonly area: number; readonly as: "read-only" | "executable" | "writable" }
   | { readonly op: "arearead"; readonly area: number; readonly cpu: number; readonly page: number }
@@ -27,6 +28,7 @@ export const areaFamily: OperationFamily<AreaOperation> = {
   name: "areas",
   kinds: {
     area: { weight: 2, fields: { node: "number", pages: "number", where: ["window", "window large", "vmalloc", "vmap"], base: ["local", "interleaved"] } },
+    areaodd: { weight: 1, fields: { node: "number", pages: "number", where: ["window", "vmalloc"] } },
     areacopy: { weight: 2, fields: { area: "number" } },
     areafree: { weight: 1, fields: { area: "number" } },
     areaseal: { weight: 1, fields: { area: "number", as: ["read-only", "executable", "writable"] } },
@@ -40,6 +42,7 @@ export const areaFamily: OperationFamily<AreaOperation> = {
     const area = drawing.random(MOST);
     switch (op) {
       case "area": return { op, node: drawing.random(8), pages: drawing.pages(), where: drawing.random(150) === 0 ? "window large" : drawing.oneOf(["window", "window", "window", "vmalloc", "vmap"] as const), base: drawing.oneOf(["local", "local", "interleaved"] as const) };
+      case "areaodd": return { op, node: drawing.random(8), pages: drawing.pages(), where: drawing.oneOf(["window", "vmalloc"] as const) };
       case "areacopy": case "areafree": return { op, area };
       case "areaseal": return { op, area, as: drawing.oneOf(["read-only", "executable", "writable"] as const) };
       case "arearead": return { op, area, cpu: drawing.cpu(), page: drawing.random(4) };
@@ -50,6 +53,8 @@ export const areaFamily: OperationFamily<AreaOperation> = {
   describe(o) {
     switch (o.op) {
       case "area": return o.where === "vmap" ? `${o.pages} pages of node ${o.node} are mapped in the window (vmap)` : `an area of ${o.where === "window large" ? "2 MiB with large leaves" : `${o.pages} pages`} in the ${o.where === "vmalloc" ? "vmalloc range" : "window"}, ${o.base === "local" ? `on node ${o.node}` : "interleaved"}`;
+      // Only module_alloc asks for what lies in the window on x86, and it defers; nobody else does.
+      case "areaodd": return `code outside the kernel's tree (no caller in 6.5 for x86) asks for ${o.pages} pages in the ${o.where === "window" ? "window, with the leak tracker told at once" : "vmalloc range, to tell the leak tracker of them itself"}, on node ${o.node}`;
       case "areacopy": return `area ${o.area} gets a copy on every node`;
       case "areafree": return `area ${o.area} is freed`;
       case "areaseal": return `area ${o.area} becomes ${o.as === "executable" ? "read-only and executable" : o.as}`;
@@ -114,6 +119,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
 
   private do(o: AreaOperation): void {
     if (o.op === "area") return this.make(o);
+    if (o.op === "areaodd") return this.makeOdd(o);
     if (o.op === "areapurge") return this.vmalloc.purge();
     const live = this.live[o.area % Math.max(1, this.live.length)];
     if (!live) return;
@@ -149,14 +155,36 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     this.wasLarge ||= o.where === "window large";
     try {
       const area = o.where === "vmap" ? this.vmalloc.map({ frames: own, purpose: "data", ...range })
-        : this.vmalloc.allocate({ bytes: o.where === "window large" ? LARGE_BYTES : o.pages * 4096, huge: o.where === "window large", placement, purpose: "module", ...range });
-      if (area.kind === "allocated") this.vmalloc.write(area, 0, Uint8Array.of(this.system.steps & 255, area.pages));
-      this.live.push({ area, own, seenBy: new Set(), aliasSeenBy: new Set(), sealed: false });
-      this.check(area);
+        : this.request({ bytes: o.where === "window large" ? LARGE_BYTES : o.pages * 4096, huge: o.where === "window large", placement, purpose: "module", ...range }, o.where !== "vmalloc");
+      this.keep(area, own);
     } catch (error) {
       this.refused(error);
       this.giveBack(own);
     }
+  }
+
+  /** As no caller of the kernel asks: deferred where vmalloc defers nothing, at once where module_alloc defers. */
+  private makeOdd(o: AreaOperation & { op: "areaodd" }): void {
+    if (this.live.length >= MOST) return;
+    const { modulesStart: low, modulesEnd: high } = this.system.parts.layout;
+    const node = this.system.holders[o.node % this.system.holders.length]!;
+    try {
+      this.keep(this.request({ bytes: o.pages * 4096, placement: { node }, purpose: "module", ...(o.where === "window" ? { low, high } : {}) }, o.where === "vmalloc"), []);
+    } catch (error) {
+      if (error instanceof VmallocError && error.code === "taken") this.system.fail("E12", `an area in the vmalloc range whose maker defers telling the leak tracker was taken for a shared one: ${error.message}`);
+      this.refused(error);
+    }
+  }
+
+  /** @param deferred as module_alloc asks: the maker tells the leak tracker itself, once the area has its shadow */
+  private request(request: AreaRequest, deferred: boolean): VmArea {
+    return deferred ? moduleArea(this.vmalloc, request) : this.vmalloc.allocate(request);
+  }
+
+  private keep(area: VmArea, own: readonly Frame[]): void {
+    if (area.kind === "allocated") this.vmalloc.write(area, 0, Uint8Array.of(this.system.steps & 255, area.pages));
+    this.live.push({ area, own, seenBy: new Set(), aliasSeenBy: new Set(), sealed: false });
+    this.check(area);
   }
 
   private giveBack(frames: readonly Frame[]): void { for (const frame of frames) this.system.parts.allocator.free(frame, 0); }

@@ -3,7 +3,7 @@ import { checkLoaded, type LoadedModule, type ModuleFile, ModuleError, type Modu
 import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import { InsnPages, Kprobes, nops, TextPoke } from "@kreplica/text-patch";
-import { checkArea, checkPageCounts, Vmalloc, VmallocError } from "@kreplica/vmalloc";
+import { checkArea, checkPageCounts, moduleArea, Vmalloc, VmallocError } from "@kreplica/vmalloc";
 import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
@@ -100,7 +100,7 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     splitDirectMap(system);
     // The first table of the window is there before the first run; all modules fit under it.
     const { layout } = system.parts;
-    const area = this.vmalloc.allocate({ bytes: 4096, low: layout.modulesStart, high: layout.modulesEnd, placement: { node: system.holders[0]! }, purpose: "module" });
+    const area = moduleArea(this.vmalloc, { bytes: 4096, low: layout.modulesStart, high: layout.modulesEnd, placement: { node: system.holders[0]! }, purpose: "module" });
     this.vmalloc.free(area);
     this.vmalloc.purge();
   }
