@@ -1,5 +1,6 @@
 /** C2 on EFI's own tables: what they map of the kernel's image is protected as in the kernel's, whatever was first. */
 import { Efi, efi, efiPerHolder } from "@kreplica/efi";
+import { PGD_ORDER } from "@kreplica/mm-core";
 import { checkInvariants } from "@kreplica/numa-replication";
 import { describe, expect, test } from "vitest";
 import { boot } from "../src/boot.js";
@@ -19,4 +20,15 @@ describe.each([["single-copy", efi], ["per-node", efi], ["per-node", efiPerHolde
       expect(booted.checkInvariants().checked).toContain("C2");
     }
   });
+});
+
+test.each([["single-copy", efi], ["per-node", efiPerHolder]] as const)("%s: F6 holds the firmware's mm to two pages a PGD, and finds one that is gone", (policy, plugin) => {
+  const booted = boot({ spec: smallMachine(2), policy, image: smallImage(), plugins: [plugin] });
+  const found = (): string[] => booted.checkInvariants().violated.filter(({ id }) => id === "F6").map(({ detail }) => detail);
+  expect(booted.checkInvariants().checked).not.toContain("F6");
+  const [root] = booted.assembly.get(Efi).roots;
+  expect(booted.checkInvariants().checked).toContain("F6");
+  expect(found()).toEqual([]);
+  booted.allocator.free(root!, PGD_ORDER);
+  expect(found()).toEqual([expect.stringMatching(new RegExp(`^EFI's root( of node 0)?, frame ${root!}, is not an allocation of two pages`))]);
 });

@@ -1,14 +1,14 @@
 /**
  * The invariants' own exceptions, honoured by whoever asks a booted kernel: areas with copies (A4), an open patch
- * phase (E2, E4). And no more than these: what only looks like one is still found.
+ * phase (A1, E2, E4), a CPU inside the firmware (G1). And no more than these: what only looks like one is still found.
  */
 import { bindValue, plugin } from "@kreplica/di";
-import { Efi, efi } from "@kreplica/efi";
+import { Efi, efi, efiPerHolder } from "@kreplica/efi";
 import { checkModules, ModuleHost, ModuleLoader, modulesWith, noPatching, readModule, replicateAll, tinyHost, tinyModule } from "@kreplica/modules";
 import { setMemory } from "@kreplica/set-memory";
 import { branch32, CALL, textPatch, TextPoke } from "@kreplica/text-patch";
 import { checkAreas, Vmalloc, vmalloc } from "@kreplica/vmalloc";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { boot, type Booted } from "../src/boot.js";
 import { checkedKernel } from "../src/checked-kernel.js";
 import { smallImage, smallMachine } from "../src/check/small-kernel.js";
@@ -74,3 +74,57 @@ test("E2 and E4 too: a patch of a module's text with copies, looked at between i
   }
   expect([...blind].sort()).toEqual(["E2", "E4"]);
 });
+
+describe.each([["the series' one root", efi], ["a root for each holder", efiPerHolder]] as const)("a CPU inside the firmware, %s", (_name, firmware) => {
+  test.each([["single-copy", false], ["per-node", false], ["per-node", true]] as const)("%s, pti=%s", (policy, pti) => {
+    const booted = kernel(policy, [firmware], pti);
+    const { assembly, machine } = booted;
+    const services = assembly.get(Efi);
+    const during: string[][] = [];
+    for (const cpu of machine.cpuIds) services.call(cpu, () => { during.push(violated(booted)); });
+    expect(during).toEqual(machine.cpuIds.map(() => []));
+    // What EFI's tables map of the image is looked at now.
+    expect(booted.checkInvariants().checked).toContain("C2");
+    // A root that merely looks like the firmware's is none.
+    const copy = booted.allocator.allocate(0, 0, { purpose: "page-table", zero: true });
+    booted.entries.copy(booted.view.kernelRoot(0), copy, 0, 512);
+    const before = machine.cpu(0).cr3;
+    machine.cpu(0).writeCr3(BigInt(copy) << 12n);
+    expect(violated(booted)).toEqual([expect.stringMatching(/^G1: CR3 of CPU 0/)]);
+    machine.cpu(0).writeCr3(before);
+    expect(violated(booted)).toEqual([]);
+  });
+});
+
+test("the firmware's root of another node is not this CPU's to load", () => {
+  const booted = kernel("per-node", [efiPerHolder]);
+  const services = booted.assembly.get(Efi);
+  const cpu = booted.machine.cpu(0);
+  const before = cpu.cr3;
+  cpu.writeCr3(BigInt(services.root(1)) << 12n);
+  expect(violated(booted)).toEqual([expect.stringMatching(/^G1: CR3 of CPU 0/)]);
+  cpu.writeCr3(before);
+});
+
+test.each(["single-copy", "per-node"])("%s: at every step of a patch of kernel text all holds but for the site, and a byte beside it is found", (policy) => {
+  const booted = kernel(policy);
+  const poke = booted.assembly.get(TextPoke);
+  const site = booted.image.stext + booted.layout.imageOffset + 0x1ffdn;
+  let steps = 0;
+  for (const _ of poke.batchSteps([{ address: site, bytes: branch32(CALL, site, site + 0x100n) }])) {
+    steps++;
+    expect(violated(booted)).toEqual([]);
+  }
+  expect(steps).toBeGreaterThan(booted.view.holders.length * 5);
+  expect(poke.underWay).toEqual([]);
+  for (const _ of poke.pokeSteps(site, Uint8Array.of(0x90, 0x90))) expect(violated(booted)).toEqual([]);
+  if (booted.view.holders.length === 1) return;
+  const frame = booted.view.replicaFrame(site, 1)!;
+  let found: string[] = [];
+  for (const _ of poke.pokeSteps(site, Uint8Array.of(0x66))) {
+    booted.machine.memory.writeBytes((BigInt(frame) << 12n) + (site & 4095n) - 1n, Uint8Array.of(0x5a));
+    found = violated(booted);
+  }
+  expect(found).toEqual([expect.stringMatching(/^A1: /)]);
+});
+

@@ -1,10 +1,10 @@
 /** What is wrong with a module's file is said of the file: no module at all, cut, of another architecture, badly packed. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tinyModule } from "@kreplica/modules";
 import { afterAll, expect, test } from "vitest";
-import { moduleFiles } from "../src/inputs/kernel-modules/directory.js";
+import { moduleDirectory, moduleFiles } from "../src/inputs/kernel-modules/directory.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-modules-"));
 afterAll(() => { rmSync(folder, { recursive: true }); });
@@ -15,7 +15,7 @@ test.each<[string, string, Uint8Array, RegExp]>([
   ["random bytes", "rnd", Uint8Array.of(1, 2, 0xab, 4, 5), /rnd: is no kernel module: it begins with 01 02 ab 04, not as an ELF file or one packed by xz or zstd/],
   ["random bytes called .ko", "rnd.ko", Uint8Array.of(1, 2, 0xab, 4, 5), /rnd\.ko: is no kernel module: it begins with 01 02 ab 04/],
   ["nothing", "empty.ko.xz", new Uint8Array(), /empty\.ko\.xz: is no kernel module: it is empty/],
-  ["half a module", "cut.ko", whole.subarray(0, whole.length >> 1), /cut\.ko: .*offset 0x[0-9a-f]+.*fetch or build it again/is],
+  ["half a module", "cut.ko", whole.subarray(0, whole.length >> 1), /cut\.ko at byte \d+: .*fetch or build it again\.$/is],
   ["another architecture's", "arm.ko", other, /arm\.ko: .*machine 183.*give a module built for x86-64/is],
   ["a cut xz", "cut.ko.xz", Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 4), /cut\.ko\.xz: cannot be unpacked \(xz\)/],
 ])("%s", async (_what, name, bytes, said) => {
@@ -25,6 +25,19 @@ test.each<[string, string, Uint8Array, RegExp]>([
   const text = await files.read(files.names[0]!).then(() => "read", (error: unknown) => (error as Error).message);
   expect(text.replace(/\s+/g, " ")).toMatch(said);
   expect(text).not.toMatch(/one package/);
+});
+
+test("what cannot be opened says so: a folder, a link that leads nowhere; a link to a module is one", async () => {
+  const links = join(folder, "links");
+  mkdirSync(join(links, "sub"), { recursive: true });
+  writeFileSync(join(folder, "whole"), whole);
+  symlinkSync(join(folder, "whole"), join(links, "a.ko"));
+  symlinkSync(join(folder, "nowhere"), join(links, "gone.ko"));
+  const found = moduleDirectory(links);
+  expect(found.names).toEqual(["a", "gone"]);
+  expect((await found.read("a")).name).toBe("a");
+  await expect(found.read("gone")).rejects.toThrow(/gone\.ko: does not exist\. Give/);
+  await expect(moduleFiles([join(links, "sub")]).read("sub")).rejects.toThrow(/sub: cannot be read \(EISDIR\)\. Give/);
 });
 
 test("a whole one is read, whatever its name", async () => {

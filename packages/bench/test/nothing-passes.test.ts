@@ -10,6 +10,7 @@ import { dataFile } from "../src/data-files.js";
 import { readSymbolList } from "../src/inputs/kernel-image/symbol-list.js";
 import { missingTables, readPages, readRecordedTables } from "../src/inputs/recorded-tables.js";
 import { unzstd } from "../src/inputs/zstd.js";
+import { storedZstd } from "./fixtures/zstd-stored.js";
 import { invoke } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-nothing-"));
@@ -17,17 +18,6 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const kernel = ((): string | undefined => {
   try { return (fetchKernel() as { vmlinuz: string }).vmlinuz; } catch { return undefined; }
 })();
-
-/** A zstd file of stored blocks. @source RFC 8878, "Frame_Header" and "Blocks" */
-function stored(bytes: Uint8Array): Uint8Array {
-  const parts: Uint8Array[] = [Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0xa0), new Uint8Array(Uint32Array.of(bytes.length).buffer)];
-  for (let at = 0; at < bytes.length; at += 1 << 17) {
-    const block = bytes.subarray(at, at + (1 << 17));
-    const head = (block.length << 3) | Number(at + (1 << 17) >= bytes.length);
-    parts.push(Uint8Array.of(head & 255, (head >> 8) & 255, head >> 16), block);
-  }
-  return Buffer.concat(parts);
-}
 
 describe("tables --from", () => {
   const shipped = readRecordedTables(dataFile("tables/p4"));
@@ -38,7 +28,7 @@ describe("tables --from", () => {
     const view = new DataView(records.buffer, records.byteOffset);
     const kept = Array.from({ length: records.length / 4104 }, (_, i) => 4104 * i).filter((at) => view.getBigUint64(at, true) !== BigInt(frame) << 12n);
     expect(kept).toHaveLength(records.length / 4104 - 1);
-    writeFileSync(join(directory, "ptpages.bin.zst"), stored(Buffer.concat(kept.map((at) => records.subarray(at, at + 4104)))));
+    writeFileSync(join(directory, "ptpages.bin.zst"), storedZstd(Buffer.concat(kept.map((at) => records.subarray(at, at + 4104)))));
     writeFileSync(join(directory, "registers.txt"), readFileSync(dataFile("tables/p4/registers.txt")));
     return directory;
   };

@@ -1,6 +1,6 @@
 /// <reference types="node" />
 /** BPF on a kernel with real tables: programs, packs and trampolines on CPUs of every node, replicated and not. */
-import { PageAllocator } from "@kreplica/mm-core";
+import { PageAllocator, TextUsers } from "@kreplica/mm-core";
 import { Vmalloc } from "@kreplica/vmalloc";
 import { describe, expect, test } from "vitest";
 import { assemble, CodeAreas, CodePermissions, CodeWriter, Helpers, KernelDispatcher, KernelStructOps, KernelTrampolines, LoadedObject, Packs, readObject, Outcome, compile } from "../src/index.js";
@@ -117,6 +117,38 @@ describe.each([[[0, 1, 2, 3], false], [[0, 1, 2, 3], true], [[1, 3], true], [[0]
     k.assembly.get(Helpers).dispose();
     k.assembly.get(Vmalloc).purge();
     expect(k.assembly.get(Vmalloc).areas()).toEqual([]);
+  });
+});
+
+describe.each([[[0, 1, 2, 3], true], [[1, 3], false]] as const)("text that goes, holders %j, replicate %s", (holders, replicate) => {
+  test("stays while a program is attached to it, whole; goes when it is detached", () => {
+    const k = makeKernel(holders, replicate), trampolines = k.assembly.get(KernelTrampolines), areas = k.assembly.get(CodeAreas), users = k.assembly.get(TextUsers);
+    const place = k.assembly.get(Packs).allocate(64);
+    const traced = areas.allocate(8192, "traced")!;
+    const entries = [traced + 0x40n, traced + 4096n];
+    areas.write(traced, new Uint8Array(8192).fill(0x90));
+    for (const address of entries) areas.write(address, Uint8Array.of(0x0f, 0x1f, 0x44, 0, 0, 0xc3));
+    k.assembly.get(CodePermissions).readOnlyExecutable(traced, 2);
+    const [first, second] = entries.map((address) => ({ address, arguments: 0 }));
+    const sites = (): bigint[] => [...users.all].flatMap((user) => [...user.sites()]).filter((site) => site >= traced && site < traced + 8192n);
+    const refusal = (start: bigint, end: bigint): string => { try { users.release([{ start, end }]); return ""; } catch (error) { return (error as Error).message; } };
+    trampolines.attach(first!, "entry", place.address);
+    trampolines.attach(second!, "entry", place.address);
+    expect(sites()).toEqual(entries);
+    const says = (address: bigint): string => `a BPF program is attached to 0x${address.toString(16)}: detach it first`;
+    // The border: the page before, the second page alone, both; a range that ends at the entry or begins behind it is none of it.
+    expect(refusal(traced, traced + 4096n)).toContain(says(entries[0]!));
+    expect(refusal(traced + 4096n, traced + 8192n)).toContain(says(entries[1]!));
+    for (const [start, end] of [[traced, entries[0]!], [entries[0]! + 1n, entries[1]!], [traced + 8192n, traced + 12288n]] as const) expect(refusal(start, end)).toBe("");
+    expect(() => { areas.release(traced); }).toThrow(says(entries[0]!));
+    // All as it was: the area lives, the call leads to the image.
+    expect([k.assembly.get(CodeWriter).read(entries[0]!, 1)[0], sites(), trampolines.imageOf(first!) !== undefined]).toEqual([0xe8, entries, true]);
+    trampolines.detach(first!, place.address);
+    expect(sites()).toEqual([entries[1]]);
+    expect(() => { areas.release(traced); }).toThrow(says(entries[1]!));
+    trampolines.detach(second!, place.address);
+    areas.release(traced);
+    expect(k.assembly.get(Vmalloc).find(traced)).toBeUndefined();
   });
 });
 

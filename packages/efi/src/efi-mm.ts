@@ -9,7 +9,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { type CpuId, entryHigh, entryLow, type Frame, frameOf, isPresent, LEAF_BYTES, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
-import { CpuState, invariant, KERNEL_DATA, KERNEL_TABLE_BITS, KernelLayout, leafEntry, PageAllocator, ReplicaView, SwitchMm, TableMemory, type TemporaryTables } from "@kreplica/mm-core/api";
+import { CpuState, invariant, KERNEL_DATA, KERNEL_TABLE_BITS, KernelLayout, leafEntry, PageAllocator, PGD_ORDER, ReplicaView, SwitchMm, TableMemory, type TemporaryTables } from "@kreplica/mm-core/api";
 import { type Efi, EFI_VA_END, EFI_VA_START, EfiError, type EfiRegion, EfiRoots } from "./api.js";
 
 const LARGE = LEAF_BYTES[2];
@@ -102,13 +102,15 @@ export class EfiTables implements Efi {
 
   private build(): void {
     if (this.byNode.size > 0) return;
+    const pgds: Frame[] = [];
     const made: Frame[] = [];
     try {
       const nodes = this.choice.nodes(this.view.holders, this.view.master);
       const roots = nodes.map((node) => {
         // A root of a holder's own lies there; one for all where it is asked for.
         const place = nodes.length > 1 ? node : this.here;
-        const root = this.table(place, made);
+        // As any PGD of a kernel built with KPTI, two pages, the second of which nobody uses. Linux: efi_alloc_page_tables.
+        const root = this.table(place, pgds, PGD_ORDER);
         const pud = this.table(place, made);
         if (this.layout.levels === 5) {
           const p4d = this.table(place, made);
@@ -120,6 +122,7 @@ export class EfiTables implements Efi {
       for (const { node, root } of roots) this.byNode.set(node, root);
     } catch (error) {
       for (const frame of made) this.allocator.free(frame, 0);
+      for (const pgd of pgds) this.allocator.free(pgd, PGD_ORDER);
       throw error;
     }
     this.refresh();
@@ -177,8 +180,8 @@ export class EfiTables implements Efi {
     return frame;
   }
 
-  private table(node: NodeId, made: Frame[]): Frame {
-    const frame = this.allocator.allocate(node, 0, { purpose: "page-table", zero: true });
+  private table(node: NodeId, made: Frame[], order = 0): Frame {
+    const frame = this.allocator.allocate(node, order, { purpose: "page-table", zero: true });
     if (frame === NONE) throw new EfiError("out-of-frames", 0n, "a table page could not be had; free memory and try again");
     made.push(frame);
     return frame;

@@ -1,16 +1,19 @@
 /** `kreplica modules`: loads real modules of a real kernel, replicated as told, and shows what each costs. */
 import { type Command, Option } from "commander";
-import { ModuleError, modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
+import { modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
 import { vmalloc, vmallocRfcV1 } from "@kreplica/vmalloc";
 import { POLICIES } from "../assemble.js";
-import { InputError } from "../inputs/input-error.js";
+import { allFaults, InputError } from "../inputs/input-error.js";
 import { didYouMean } from "../inputs/nearest.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
 import { ITS_FEATURES, moduleHost } from "../inputs/kernel-modules/host.js";
+import { readInOrder } from "../inputs/kernel-modules/read-in-order.js";
 import { wantedModules } from "../inputs/kernel-modules/wanted.js";
 import { bootWithModules } from "../kernel-with-modules.js";
-import { loadModules, readInOrder, totalOf } from "../measure/load-modules.js";
+import { loadModules, totalOf } from "../measure/load-modules.js";
+import { placesOf } from "../measure/standing.js";
 import { modulesText, type ModuleRun } from "../report/modules.js";
+import { otherNodesText, placeText } from "../report/node-places.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addMachineOptions, addPlacementOptions, jsonOption, policyOption, readMachine, readPlacement, type JsonOption, type MachineOptions, type PlacementOptions } from "./options.js";
 import { remarkOn } from "./remarks.js";
@@ -37,7 +40,7 @@ interface Options extends MachineOptions, PlacementOptions, JsonOption {
 export function registerModules(program: Command, context: CommandContext): void {
   const command = program.command("modules")
     .summary("load a real kernel's modules, copies on every node, and show what each costs")
-    .description("Boots a real kernel file on a machine, loads its modules as the kernel does (layout, symbols, relocations, patch sites, permissions), gives every node copies of their text and rodata, and prints bytes, table stores, flushes and time.")
+    .description("Boots a real kernel file on a machine, loads its modules as the kernel does (layout, symbols, relocations, patch sites, permissions), gives every node copies of their text and rodata, and prints bytes, table stores, flushes and time. A module the kernel refuses means exit code 1, one whose file cannot be used 2; the others are loaded all the same.")
     .addOption(fileOption("--kernel <file>", "vmlinux or vmlinuz the modules were built for").makeOptionMandatory())
     .addOption(fileOption("--symbols <file>", "its System.map, when the file has no kallsyms"))
     .addOption(new Option("--modules <folder>", "lib/modules/<release> (default: the one beside the kernel's package)"))
@@ -78,38 +81,50 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const named = namesIn(options.replicate);
   const kernel = await readKernelFile(options.kernel, options.symbols);
   const { directory, wanted } = wantedModules({ ...options, release: kernel.release });
-  const run = async (design: string, areas: typeof vmalloc, modulePolicy: ModulePolicy, most = Infinity): Promise<ModuleRun> => {
+  context.progress.start(wanted.length, "reading");
+  const { files, needed, unusable } = await readInOrder(directory, wanted, (name) => context.progress.step(1, name)).finally(() => context.progress.stop());
+  if (files.length === 0) throw allFaults(unusable.map(({ fault }) => fault));
+  const known = [...files, ...unusable].map(({ name }) => name);
+  for (const name of named) {
+    if (!known.includes(name)) throw new InputError({ file: "--replicate", reason: `no module ${JSON.stringify(name)} is loaded`, remedy: didYouMean(name, known, `choose from ${known.slice(0, 20).join(", ")}${known.length > 20 ? ", ..." : ""}, or write all or none`) });
+  }
+  const run = (design: string, areas: typeof vmalloc, modulePolicy: ModulePolicy, most = Infinity): ModuleRun => {
     const host = options.its ? moduleHost(kernel, ITS_FEATURES, true) : moduleHost(kernel);
     try {
-      context.progress.start(wanted.length, "reading");
-      const files = await readInOrder(directory, wanted, (name) => context.progress.step(1, name));
-      context.progress.stop();
-      for (const name of named) {
-        const loaded = files.map((file) => file.name);
-        if (!loaded.includes(name)) throw new InputError({ file: "--replicate", reason: `no module ${JSON.stringify(name)} is loaded`, remedy: didYouMean(name, loaded, `choose from ${loaded.slice(0, 20).join(", ")}${loaded.length > 20 ? ", ..." : ""}, or write all or none`) });
-      }
       context.progress.start(Math.min(files.length, most), "loading");
       const booted = bootWithModules({ spec, policy: options.policy, masterNode, kernel, host, modulePolicy, vmalloc: areas });
       const costs = loadModules(booted, files.slice(0, most), cpu, cpuMilliseconds, (name) => context.progress.step(1, name));
       return { design, keepsBootTable: design === "ours", costs };
-    } catch (error) {
-      if (error instanceof ModuleError) throw new InputError({ file: error.module, reason: error.message, remedy: "take kernel and modules from one package" });
-      throw error;
     } finally { context.progress.stop(); }
   };
   // Two designs are compared warm: the first loads of a process compile the model's own code.
-  if (options.rfcV1) await run("warm-up", vmalloc, policy, WARM_UP);
+  if (options.rfcV1) run("warm-up", vmalloc, policy, WARM_UP);
   // Under the series' own policy its way is the one asked for; beside ours only where both were asked for.
   const alone = fixed !== undefined && !options.rfcV1;
-  const runs = [await run(alone ? "rfc-v1" : "ours", alone ? vmallocRfcV1 : vmalloc, policy)];
-  if (options.rfcV1) runs.push(await run("rfc-v1", vmallocRfcV1, postedPolicy));
-  const loaded = runs[0]!.costs.modules.length;
+  const runs = [run(alone ? "rfc-v1" : "ours", alone ? vmallocRfcV1 : vmalloc, policy)];
+  if (options.rfcV1) runs.push(run("rfc-v1", vmallocRfcV1, postedPolicy));
+  const places = placesOf(spec, masterNode);
+  const loader = places.find(({ node }) => node === spec.cpus.find((each) => each.id === cpu)!.node)!;
   if (options.json) {
     context.print(jsonText({
-      schema: "kreplica.modules/1", machine: spec.name, kernel: options.kernel, policy: options.policy, place, replicate: options.replicate,
+      schema: "kreplica.modules/1", machine: spec.name, kernel: options.kernel, policy: options.policy, place, replicate: options.replicate, cpu, node: loader.node, masterNode,
+      unusable: unusable.map(({ name, fault }) => ({ name, reason: new InputError(fault).message })),
       runs: runs.map(({ design, costs }) => ({ design, total: totalOf(costs.modules), milliseconds: costs.milliseconds, refused: costs.refused, modules: costs.modules })),
     }));
-  } else context.print(modulesText(runs, top, `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`}${loaded > wanted.length ? ` and ${loaded - wanted.length} needed` : ""} on ${spec.name}, ${options.policy}`, spec.hertz.value, context.screen));
+  } else {
+    const heading = `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`}${needed > 0 ? ` and ${needed} needed` : ""} on ${spec.name}, ${options.policy}`;
+    context.print(modulesText({
+      heading, unusable, runs, top, hertz: spec.hertz.value,
+      standing: `Modelled time is of CPU ${cpu}, which loads, on node ${loader.node}, ${placeText(loader)}; on all other CPUs, of all of them together. ${otherNodesText(spec.name, loader, places, "It says")}`,
+    }, context.screen));
+  }
+  if (unusable.length > 0) {
+    const [first] = unusable;
+    throw new InputError({
+      file: options.all ? "--all" : "--load", reason: unusable.length === 1 ? `${first!.name} could not be loaded: its file, or what it needs, cannot be used` : `${unusable.length} modules could not be loaded: their files, or what they need, cannot be used`,
+      remedy: "the report says why",
+    });
+  }
   if (runs.some(({ costs }) => costs.refused.length > 0)) context.checkFailed();
 }
 

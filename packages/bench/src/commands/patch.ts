@@ -2,10 +2,11 @@
 import type { Command } from "commander";
 import { POLICIES } from "../assemble.js";
 import { PATCH_SITES, patchCosts, type PatchSite } from "../measure/patch-cost.js";
+import { placesOf } from "../measure/standing.js";
 import { patchText } from "../report/patch.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
-import { addMachineOptions, jsonOption, type JsonOption, type MachineOptions, readMachine } from "./options.js";
+import { addMachineOptions, jsonOption, type JsonOption, type MachineOptions, readMachine, readPlacement } from "./options.js";
 import { remarkOn } from "./remarks.js";
 import { choiceOption, numberOption } from "./values.js";
 
@@ -29,11 +30,14 @@ export function registerPatch(program: Command, context: CommandContext): void {
       const spec = readMachine(options);
       remarkOn(context, spec, options.policy.find((policy) => policy !== "single-copy"));
       const image = (await readKernelOption(options))?.("patch-06");
-      const firstNode = spec.cpus.reduce((low, cpu) => (cpu.id < low.id ? cpu : low)).node;
-      const cpus = [...new Set([1, spec.cpus.filter((cpu) => cpu.node === firstNode).length, spec.cpus.length])].sort((a, b) => a - b);
+      const byNumber = [...spec.cpus].sort((a, b) => a.id - b.id);
+      const first = byNumber[0]!;
+      const cpus = [...new Set([1, spec.cpus.filter((cpu) => cpu.node === first.node).length, spec.cpus.length])].sort((a, b) => a - b);
+      const place = placesOf(spec, readPlacement({}, spec).masterNode).find(({ node }) => node === first.node)!;
+      const online = cpus.map((count) => ({ cpus: count, nodes: [...new Set(byNumber.slice(0, count).map(({ node }) => node))].sort((a, b) => a - b) }));
       const costs = patchCosts({ spec, site: options.site, policies: options.policy, cpus, changes: options.changes, ...(image ? { image } : {}) });
       context.print(options.json
-        ? jsonText({ schema: "kreplica.patch/1", machine: spec.name, site: options.site, changes: options.changes, modelled: true, costs })
-        : patchText(spec.name, PATCH_SITES[options.site], costs, spec.hertz.value, context.screen));
+        ? jsonText({ schema: "kreplica.patch/1", machine: spec.name, site: options.site, changes: options.changes, modelled: true, cpu: first.id, node: first.node, online, costs })
+        : patchText({ machine: spec.name, what: PATCH_SITES[options.site], costs, hertz: spec.hertz.value, cpu: first.id, place, online }, context.screen));
     });
 }

@@ -1,7 +1,6 @@
 /** Loads modules one after another and counts what each cost. */
 import type { CpuId, NodeId } from "@kreplica/hw-x86/api";
-import { loadOrder, moduleName, type LoadedModule, type ModuleFile, type ReplicationCost } from "@kreplica/modules";
-import type { ModuleDirectory } from "../inputs/kernel-modules/directory.js";
+import { type LoadedModule, ModuleError, type ModuleErrorCode, type ModuleFile, type ReplicationCost } from "@kreplica/modules";
 import type { ModuleKernel } from "../kernel-with-modules.js";
 import { LoadMeter, type ModelledCycles, sumCycles } from "./load-meter.js";
 
@@ -34,33 +33,27 @@ export interface ModuleCost {
   readonly milliseconds: number;
 }
 
+/** A module the kernel would not have. */
+export interface RefusedModule {
+  readonly name: string;
+  readonly code: ModuleErrorCode;
+  /** As the loader says it: begins with the module's name. */
+  readonly reason: string;
+}
+
+/** Why a kernel refuses what was built for another one. */
+export const OF_ANOTHER_KERNEL: ReadonlySet<ModuleErrorCode> = new Set(["vermagic", "version", "unknown-symbol"]);
+
 /** What a run of loads cost in all. */
 export interface ModuleCosts {
   readonly modules: readonly ModuleCost[];
-  /** Modules that were refused, and why. */
-  readonly refused: readonly { readonly name: string; readonly reason: string }[];
+  /** Modules that the kernel refused, and why. */
+  readonly refused: readonly RefusedModule[];
   readonly milliseconds: number;
 }
 
 /** CPU time in milliseconds; handed in so that tests need none. */
 export type Clock = () => number;
-
-/** Reads the wanted modules and all they need, in an order in which they can be loaded. @throws InputError, ModuleError */
-export async function readInOrder(directory: ModuleDirectory, wanted: readonly string[], onRead: (name: string) => void = () => {}): Promise<ModuleFile[]> {
-  const files = new Map<string, ModuleFile>();
-  const queue = [...wanted];
-  for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-    if (files.has(name) || directory.path(name) === undefined) continue;
-    const file = await directory.read(name);
-    files.set(name, file);
-    onRead(name);
-    queue.push(...file.depends.map(moduleName));
-  }
-  const needsOf = (name: string): readonly string[] | undefined => directory.needs?.get(name) ?? files.get(name)?.depends.map(moduleName);
-  const order = loadOrder(wanted, needsOf);
-  for (const name of order) if (!files.has(name)) files.set(name, await directory.read(name));
-  return order.map((name) => files.get(name)!);
-}
 
 /**
  * Loads each file and runs its init to the end.
@@ -70,7 +63,7 @@ export function loadModules(kernel: ModuleKernel, files: readonly ModuleFile[], 
   const node = kernel.machine.nodeOfCpu(cpu);
   const meter = LoadMeter.of(kernel, cpu);
   const modules: ModuleCost[] = [];
-  const refused: { name: string; reason: string }[] = [];
+  const refused: RefusedModule[] = [];
   const begin = clock();
   for (const file of files) {
     meter.start();
@@ -83,7 +76,9 @@ export function loadModules(kernel: ModuleKernel, files: readonly ModuleFile[], 
         requests: kernel.allocator.requests - before.requests, modelled: meter.read(), milliseconds: clock() - before.time,
       });
     } catch (error) {
-      refused.push({ name: file.name, reason: error instanceof Error ? error.message : String(error) });
+      // Anything else is a defect of ours, and must not pass for one of the module's.
+      if (!(error instanceof ModuleError)) throw error;
+      refused.push({ name: file.name, code: error.code, reason: error.message });
     }
     onLoaded(file.name);
   }

@@ -7,16 +7,21 @@ import { indexOf, type Where } from "./placement.js";
 export type Relation = "same node" | "same socket" | "other socket";
 
 /** A node with CPUs, as seen from the image's. */
-export interface NodeStanding {
+export interface NodePlace {
   readonly node: NodeId;
   readonly relation: Relation;
-  /** From its CPUs to the image's memory, and to that of the copy they use, ns. */
+  /** From its CPUs to the image's memory, ns. */
   readonly imageNs: number;
+  /** Its first CPU: `--cpu` with it shows the node. */
+  readonly cpu: CpuId;
+}
+
+/** And where its CPUs have their text from. */
+export interface NodeStanding extends NodePlace {
+  /** From its CPUs to the memory of the copy they use, ns. */
   readonly copyNs: number;
   /** Node whose copy its CPUs use: itself where it holds one. */
   readonly copyOn: NodeId;
-  /** Its first CPU: `--cpu` with it shows the node. */
-  readonly cpu: CpuId;
 }
 
 export interface Standing {
@@ -26,17 +31,23 @@ export interface Standing {
   readonly nodes: readonly NodeStanding[];
 }
 
-/** @param view of the booted kernel that has the copies */
-export function standingOf(spec: MachineSpec, { cpu, masterNode }: Where, view: Pick<ReplicaView, "nearest">): Standing {
+/** All nodes with CPUs, by number. */
+export function placesOf(spec: MachineSpec, masterNode: NodeId): NodePlace[] {
   const socketsOf = (node: NodeId): Set<number> => new Set(spec.cpus.filter((each) => each.node === node).map((each) => each.socket));
   const imageSockets = socketsOf(masterNode);
-  const nodes = spec.nodes.flatMap(({ id: node }): NodeStanding[] => {
+  return spec.nodes.flatMap(({ id: node }): NodePlace[] => {
     const cpus = spec.cpus.filter((each) => each.node === node).map((each) => each.id);
     if (cpus.length === 0) return [];
-    const latency = spec.latencyNs[indexOf(spec, node)]!;
-    const copyOn = view.nearest(node);
     const relation = node === masterNode ? "same node" : [...socketsOf(node)].some((socket) => imageSockets.has(socket)) ? "same socket" : "other socket";
-    return [{ node, relation, imageNs: latency[indexOf(spec, masterNode)]!, copyNs: latency[indexOf(spec, copyOn)]!, copyOn, cpu: Math.min(...cpus) }];
+    return [{ node, relation, imageNs: spec.latencyNs[indexOf(spec, node)]![indexOf(spec, masterNode)]!, cpu: Math.min(...cpus) }];
+  });
+}
+
+/** @param view of the booted kernel that has the copies */
+export function standingOf(spec: MachineSpec, { cpu, masterNode }: Where, view: Pick<ReplicaView, "nearest">): Standing {
+  const nodes = placesOf(spec, masterNode).map((place): NodeStanding => {
+    const copyOn = view.nearest(place.node);
+    return { ...place, copyNs: spec.latencyNs[indexOf(spec, place.node)]![indexOf(spec, copyOn)]!, copyOn };
   });
   const own = nodes.find(({ node }) => node === spec.cpus.find((each) => each.id === cpu)!.node)!;
   return { own, nodes };

@@ -11,7 +11,7 @@ import { bootableImage, checkedImage } from "../inputs/kernel-image/bootable.js"
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
 import { readSymbolList } from "../inputs/kernel-image/symbol-list.js";
 import { textOf } from "../inputs/system-map.js";
-import { isZstd } from "../inputs/zstd.js";
+import { isZstd, ZstdError, ZstdStream } from "../inputs/zstd.js";
 import { type GuestImage, type GuestNode, type RecordedGuest, shippedGuest } from "../trace/guest.js";
 import { tracedKernel, tracedSymbols } from "../traced-kernel.js";
 import type { ImageSymbol } from "./other-kernel.js";
@@ -52,16 +52,29 @@ export async function readRecordedKernel({ kernel: file, nodes }: NamedRecording
   return { name, image, symbols: () => symbols, guest: { kernel: name, levels: 4, image: guestImage(bounds, shippedGuest.image.firstPage), nodes } };
 }
 
-/** A System.map is text, perhaps packed; a kernel never begins with a line of symbols. */
+/** By what the file holds, packed or not. What is neither a kernel nor a list of symbols is called no list where it is packed, else no kernel. */
 function isText(file: string): boolean {
-  const head = new Uint8Array(64);
+  const packed = Buffer.alloc(PIECE);
+  let length: number;
   try {
     const handle = openSync(file, "r");
-    try { readSync(handle, head); } finally { closeSync(handle); }
+    try { length = readSync(handle, packed); } finally { closeSync(handle); }
   } catch (error) {
     throw new InputError({ file, field: OPTION, ...whyNot(error, "name the vmlinux, vmlinuz or System.map of the recorded kernel") });
   }
-  return isZstd(head) || /^[0-9a-f]{8,16} [A-Za-z?] /.test(new TextDecoder("latin1").decode(head));
+  const begin = packed.subarray(0, length);
+  return isZstd(begin) ? !isKernel(headOf(begin)) : /^[0-9a-f]{8,16} [A-Za-z?] /.test(begin.toString("latin1", 0, 64));
+}
+
+/** More than a packed block's first part, which unpacks to more than the header of a kernel. */
+const PIECE = 1 << 18;
+const isKernel = (head: Buffer): boolean => head.toString("latin1", 0, 4) === "\x7fELF" || head.toString("latin1", 0x202, 0x206) === "HdrS";
+
+/** What the first piece of a packed file unpacks to; nothing where it is damaged, which whoever reads it all will say. */
+function headOf(packed: Uint8Array): Buffer {
+  const parts: Uint8Array[] = [];
+  try { new ZstdStream((part) => parts.push(part.slice())).push(packed); } catch (error) { if (!(error instanceof ZstdError)) throw error; }
+  return Buffer.concat(parts);
 }
 
 async function fromKernel(file: string) {

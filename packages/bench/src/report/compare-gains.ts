@@ -1,7 +1,7 @@
 /** The comparison's first table: what replication gains, how much of it is the place of the text, and what was reported. Values in, text out. */
 import { basename } from "node:path";
 import type { CacheState, CompareResult, Comparison } from "../measure/compare.js";
-import { type NodeStanding, type Relation } from "../measure/standing.js";
+import { ns, otherNodesText, placeText } from "./node-places.js";
 import { type Column, renderTable, type Screen, wrap } from "./terminal.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
@@ -26,27 +26,11 @@ export function labelOf(each: Comparison, all: readonly Comparison[]): string {
   return all.some((other) => other.file !== each.file && other.test.name === each.test.name) ? `${name} (${basename(each.file).replace(/\.kt(\.zst)?$/, "")})` : name;
 }
 
-const RELATIONS: readonly Relation[] = ["same node", "same socket", "other socket"];
-const ns = (value: number): string => `${Number(value.toFixed(1))} ns`;
-
 /** Whom the CPU stands for, and which nodes it says nothing about. */
 export function standingText({ job: { spec, where }, policy, standing: { own, nodes } }: CompareResult): string {
-  const { node, relation, imageNs, copyNs, copyOn } = own;
-  const place = relation === "same node" ? "which holds the image" : `in ${relation === "same socket" ? "the image's socket" : "another socket than the image"}, ${ns(imageNs)} from it`;
+  const { node, relation, copyNs, copyOn } = own;
   const copy = policy === "single-copy" || relation === "same node" ? "" : copyOn === node ? `, ${ns(copyNs)} from its own copy` : `; it has no copy under this policy and uses node ${copyOn}'s, ${ns(copyNs)} away`;
-  const others = nodes.filter((each) => each.node !== node);
-  const list = (some: readonly NodeStanding[]): string => {
-    const shown = some.slice(0, 4).map((each) => `${each.node} (--cpu ${each.cpu})`).join(", ");
-    return some.length > 4 ? `${shown} and ${some.length - 4} more` : shown;
-  };
-  const rest = RELATIONS.flatMap((each) => {
-    const some = others.filter((other) => other.relation === each).sort((a, b) => b.imageNs - a.imageNs || a.node - b.node);
-    if (some.length === 0) return [];
-    const far = [...new Set([some.at(-1)!.imageNs, some[0]!.imageNs])].map((value) => Number(value.toFixed(1))).join(" to ");
-    return [`${each === "same node" ? "the image's own" : each}, ${far} ns: node ${list(some)}`];
-  });
-  return `All figures are of CPU ${where.cpu} and stand for the CPUs of node ${node}, ${place}${copy}.`
-    + (rest.length === 0 ? ` ${spec.name} has no other node with CPUs.` : ` They say nothing of other nodes, farthest first: ${rest.join("; ")}.`);
+  return `All figures are of CPU ${where.cpu} and stand for the CPUs of node ${node}, ${placeText(own)}${copy}. ${otherNodesText(spec.name, own, nodes, "They say")}`;
 }
 
 /** The table of gains and what its columns mean. */

@@ -1,6 +1,8 @@
 /** `kreplica modules` as text: one line a module, the largest first, and what all cost together. */
-import { totalOf, type ModuleCost, type ModuleCosts } from "../measure/load-modules.js";
-import { renderTable, type Column, type Screen } from "./terminal.js";
+import { InputError } from "../inputs/input-error.js";
+import type { UnusableModule } from "../inputs/kernel-modules/read-in-order.js";
+import { OF_ANOTHER_KERNEL, totalOf, type ModuleCost, type ModuleCosts } from "../measure/load-modules.js";
+import { hanging, renderTable, wrap, type Column, type Screen } from "./terminal.js";
 import { bytesText } from "./units.js";
 
 /** A run under one design. */
@@ -25,22 +27,37 @@ const modelled = (cycles: number, hertz: number): string => {
 export const bySize = (costs: readonly ModuleCost[]): ModuleCost[] =>
   [...costs].sort((a, b) => b.textBytes + b.rodataBytes - a.textBytes - a.rodataBytes || (a.name < b.name ? -1 : 1));
 
-/**
- * @param runs the design asked for, then those beside it
- * @param top modules to list; the totals are of all
- * @param hertz core clock of the modelled machine
- */
-export function modulesText(runs: readonly ModuleRun[], top: number, heading: string, hertz: number, screen: Screen): string {
+/** What is shown. */
+export interface ModulesReport {
+  readonly heading: string;
+  /** What no kernel was asked about. */
+  readonly unusable: readonly UnusableModule[];
+  /** The design asked for, then those beside it; at least one. */
+  readonly runs: readonly ModuleRun[];
+  /** Modules to list; the totals are of all. */
+  readonly top: number;
+  /** Core clock of the modelled machine. */
+  readonly hertz: number;
+  /** Which CPU the modelled time is of, sentences. */
+  readonly standing: string;
+}
+
+/** What was refused stands first, and alone where nothing was loaded. */
+export function modulesText({ heading, unusable, runs, top, hertz, standing }: ModulesReport, screen: Screen): string {
   const [main, ...others] = runs;
-  if (!main) return "";
+  const text = `${screen.bold(heading)}\n\n${refusedText(unusable, runs, screen)}`;
+  return main === undefined || runs.every(({ costs }) => costs.modules.length === 0) ? text.replace(/\n\n$/, "\n") : text + costsText(main, others, { top, hertz, standing }, screen);
+}
+
+function costsText(main: ModuleRun, others: readonly ModuleRun[], { top, hertz, standing }: Pick<ModulesReport, "top" | "hertz" | "standing">, screen: Screen): string {
+  const runs = [main, ...others];
   const listed = bySize(main.costs.modules).slice(0, top);
   const beside = others.map(({ costs }) => new Map(costs.modules.map((cost) => [cost.name, cost])));
-  let text = `${screen.bold(heading)}\n\n`;
   const nodes = listed[0]?.bytesByNode.map(({ node }) => node) ?? [];
   // More nodes than fit are told by their sum.
   const perNode = nodes.length <= 4;
   const pair = (of: (cost: ModuleCost) => string, cost: ModuleCost): string => [of(cost), ...beside.map((other) => { const same = other.get(cost.name); return same ? of(same) : "-"; })].join(" / ");
-  text += renderTable(
+  let text = renderTable(
     [
       { head: "module" }, right("text"), right("rodata"), right("copies"), ...(perNode ? nodes.map((node) => right(`node ${node}`)) : [right("all nodes")]),
       right("stores"), right("flushes"), right("modelled"), ...(others.length === 0 ? [right("CPU time")] : []),
@@ -63,14 +80,30 @@ export function modulesText(runs: readonly ModuleRun[], top: number, heading: st
   const unit = others.length > 0 ? ", in microseconds" : "";
   text += screen.dim(`  Stores, flushes and modelled time of a module are those that giving copies took${unit}.\n  Counts are the model's; modelled time is its machine's: stores, copied lines and interrupts, not\n  the instructions around them. CPU time is this computer's, the model's own work included.\n`);
   if (others.length > 0) text += screen.dim("  Pairs are ours / rfc-v1. rfc-v1 does not keep the boot table in step (D4); ours does at no\n  store, its boot table leads to the master's tables. On its way rfc-v1 leaves a hole for every page\n  it replaces.\n");
-  for (const { design, costs } of runs) {
-    if (costs.refused.length === 0) continue;
-    text += `\n${screen.warn(`${costs.refused.length} refused${runs.length > 1 ? ` under ${design}` : ""}`)}\n`;
-    for (const { reason } of costs.refused.slice(0, 20)) text += `  ${reason}\n`;
-    if (costs.refused.length > 20) text += `  and ${costs.refused.length - 20} more\n`;
-  }
-  return text;
+  return text + paragraph(standing, screen);
 }
+
+const paragraph = (sentences: string, screen: Screen): string => wrap(sentences, screen.columns - 2).map((line) => screen.dim(`  ${line}`) + "\n").join("");
+
+/** Modules of one reason stand together: a kernel of another build refuses all for the same. */
+function refusedText(unusable: readonly UnusableModule[], runs: readonly ModuleRun[], screen: Screen): string {
+  const blocks = unusable.length === 0 ? [] : [block(`${unusable.length} not loaded for want of a file that can be used`, unusable.map(({ fault }) => new InputError(fault).message), screen)];
+  const alike = runs.every(({ costs }) => JSON.stringify(costs.refused) === JSON.stringify(runs[0]!.costs.refused));
+  for (const { design, costs: { refused } } of alike ? runs.slice(0, 1) : runs) {
+    if (refused.length === 0) continue;
+    const byReason = new Map<string, string[]>();
+    for (const { name, reason } of refused) {
+      const why = reason.startsWith(`${name}: `) ? reason.slice(name.length + 2) : reason;
+      byReason.set(why, [...byReason.get(why) ?? [], name]);
+    }
+    const lines = [...byReason].map(([why, names]) => `${names.join(", ")}: ${why}`);
+    if (refused.some(({ code }) => OF_ANOTHER_KERNEL.has(code))) lines.push("Take kernel and modules from one package.");
+    blocks.push(block(`${refused.length} refused by the kernel${!alike ? ` under ${design}` : ""}`, lines, screen));
+  }
+  return blocks.join("");
+}
+
+const block = (title: string, lines: readonly string[], screen: Screen): string => `${screen.warn(title)}\n${lines.map((line) => hanging("", line, screen, 0)).join("")}\n`;
 
 function rows(runs: readonly ModuleRun[], hertz: number): string[][] {
   const totals = runs.map(({ costs, keepsBootTable }) => ({ keepsBootTable, ...totalOf(costs.modules), count: costs.modules.length, elapsed: costs.milliseconds }));

@@ -1,14 +1,32 @@
 /** The text of `kreplica patch`. */
+import type { CpuId, NodeId } from "@kreplica/hw-x86/api";
 import type { PatchCost } from "../measure/patch-cost.js";
+import type { NodePlace } from "../measure/standing.js";
+import { placeText } from "./node-places.js";
 import { hanging, renderTable, type Screen } from "./terminal.js";
 
-/** @param what the site, in words @param hertz for the time of one change */
-export function patchText(machine: string, what: string, costs: readonly PatchCost[], hertz: number, screen: Screen): string {
+/** What is shown. */
+export interface PatchReport {
+  readonly machine: string;
+  /** The site, in words. */
+  readonly what: string;
+  readonly costs: readonly PatchCost[];
+  /** For the time of one change. */
+  readonly hertz: number;
+  /** CPU that patches, and its node. */
+  readonly cpu: CpuId;
+  readonly place: NodePlace;
+  /** On which nodes the CPUs lie that are online, by their number. */
+  readonly online: readonly { readonly cpus: number; readonly nodes: readonly NodeId[] }[];
+}
+
+export function patchText({ machine, what, costs, hertz, cpu, place, online }: PatchReport, screen: Screen): string {
   const whole = (value: number): string => Math.round(value).toLocaleString("en-US");
   const plain = (value: number): string => (Number.isInteger(value) ? String(value) : value.toFixed(1));
   return [
     `${screen.bold(`One change of kernel text on ${machine}`)}\n`,
     hanging("site", what, screen),
+    hanging("CPU", `cycles and us are of CPU ${cpu} alone, which patches, on node ${place.node}, ${placeText(place)}; they say nothing of a change made on another node.${onlineText(online)}`, screen, 6),
     "\n",
     renderTable(
       [
@@ -26,6 +44,10 @@ export function patchText(machine: string, what: string, costs: readonly PatchCo
     hanging("note", "of the CPU that patches, for one change; text_poke_bp_batch and the sending of interrupts run further instructions, which are the same with one copy and are not counted", screen),
   ].join("");
 }
+
+/** Which CPUs are online; 1 is the one that patches. */
+const onlineText = (online: PatchReport["online"]): string => online.filter(({ cpus }) => cpus > 1)
+  .map(({ cpus, nodes }, nth, all) => ` ${cpus} CPUs: ${nth === all.length - 1 ? "all" : `the first by number, of ${nodes.length === 1 ? "node" : "nodes"} ${nodes.join(", ")}`}.`).join("");
 
 /** What the cycles of each policy are made of, with the most CPUs online; below it, where each figure comes from. */
 function wayOfCycles(costs: readonly PatchCost[], whole: (value: number) => string, plain: (value: number) => string, screen: Screen): string[] {

@@ -17,8 +17,8 @@ import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { readKernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
 import { stateOf } from "../../src/inputs/kernel-image/running-state.js";
 import { moduleDirectory } from "../../src/inputs/kernel-modules/directory.js";
+import { filesInOrder } from "../real/files-in-order.js";
 import { moduleHost } from "../../src/inputs/kernel-modules/host.js";
-import { readInOrder } from "../../src/measure/load-modules.js";
 
 const missing = ["qemu-system-x86_64", "gcc"].filter((tool) => {
   try { execFileSync("sh", ["-c", `command -v ${tool}`]); return false; } catch { return true; }
@@ -75,7 +75,7 @@ class GuestMemory {
 describe.skipIf(!found)("a guest's modules", () => {
   test.each([["max,la57=off", ""], ["max,la57=off", "mitigations=off"]])("-cpu %s %s: text and rodata are predicted", async (cpu, append) => {
     const directory = moduleDirectory(found!.modules);
-    const files = await readInOrder(directory, WANTED);
+    const files = await filesInOrder(directory, WANTED);
     const cache = join(fileURLToPath(import.meta.url), "../../../../../.cache/guest");
     mkdirSync(cache, { recursive: true });
     const out = join(cache, `modules-${process.pid}.bin`);

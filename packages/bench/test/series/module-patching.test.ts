@@ -12,7 +12,8 @@ import { readKernelFile, type KernelFile } from "../../src/inputs/kernel-image/k
 import { moduleDirectory, type ModuleDirectory } from "../../src/inputs/kernel-modules/directory.js";
 import { ITS_FEATURES, moduleHost } from "../../src/inputs/kernel-modules/host.js";
 import { bootWithModules, type ModuleKernel } from "../../src/kernel-with-modules.js";
-import { loadModules, readInOrder } from "../../src/measure/load-modules.js";
+import { loadModules } from "../../src/measure/load-modules.js";
+import { filesInOrder } from "../real/files-in-order.js";
 import { Scratch } from "../real/kernel-calls.js";
 import { interruptTables, ProbedCaller } from "./probed-cpu.js";
 
@@ -35,7 +36,7 @@ describe.skipIf(!found)("in a loaded module", () => {
   const start = async (...names: string[]): Promise<{ kernel: ModuleKernel; poke: TextPoke; pages: (bytes: number) => InsnPages }> => {
     const areas = plugin("vmalloc with text poke", [...vmalloc.bindings, ...textPatch.bindings]);
     const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file), vmalloc: areas });
-    expect(loadModules(kernel, await readInOrder(directory, names), 0, () => 0).refused).toEqual([]);
+    expect(loadModules(kernel, await filesInOrder(directory, names), 0, () => 0).refused).toEqual([]);
     const poke = kernel.assembly.get(TextPoke);
     return { kernel, poke, pages: (bytes) => new InsnPages(kernel.vmalloc, kernel.assembly.get(SetMemory), poke, kernel.layout, bytes, 0) };
   };
@@ -143,7 +144,7 @@ describe.skipIf(!found)("in a loaded module", () => {
 
   test("indirect branches that end in the lower half of a line go through thunks of the module's own, copied with its text", async () => {
     const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file, ITS_FEATURES, true) });
-    expect(loadModules(kernel, await readInOrder(directory, ["xfs"]), 1, () => 0).refused).toEqual([]);
+    expect(loadModules(kernel, await filesInOrder(directory, ["xfs"]), 1, () => 0).refused).toEqual([]);
     const module = kernel.loader.find("xfs")!;
     const { area } = module.memories.get("text")!;
     const bytes = new Uint8Array(area.pages * 4096);
@@ -187,7 +188,7 @@ describe.skipIf(!found)("in a loaded module", () => {
   test("without memory for a thunk's page the kernel's shared thunk does", async () => {
     const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file, ITS_FEATURES, true) });
     const allocate = kernel.vmalloc.allocate.bind(kernel.vmalloc);
-    const [libcrc] = await readInOrder(directory, ["nls_cp437"]);
+    const [libcrc] = await filesInOrder(directory, ["nls_cp437"]);
     // Every area of the module comes before the first thunk.
     let areas = 0;
     const needed = Object.values(layoutModule(libcrc!).bytes).filter((bytes) => bytes > 0).length;

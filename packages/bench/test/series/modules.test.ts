@@ -14,7 +14,8 @@ import { readKernelFile, type KernelFile } from "../../src/inputs/kernel-image/k
 import { moduleDirectory, type ModuleDirectory } from "../../src/inputs/kernel-modules/directory.js";
 import { moduleHost } from "../../src/inputs/kernel-modules/host.js";
 import { bootWithModules, type ModuleKernel, type ModuleKernelOptions } from "../../src/kernel-with-modules.js";
-import { loadModules, readInOrder, totalOf } from "../../src/measure/load-modules.js";
+import { loadModules, totalOf } from "../../src/measure/load-modules.js";
+import { filesInOrder } from "../real/files-in-order.js";
 import { KernelCaller, Scratch } from "../real/kernel-calls.js";
 
 interface Package { readonly vmlinuz: string; readonly modules: string }
@@ -32,12 +33,12 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
   beforeAll(async () => {
     kernelFile = await readKernelFile(packageOfTheDay!.vmlinuz);
     directory = moduleDirectory(packageOfTheDay!.modules);
-    files = await readInOrder(directory, directory.names);
+    files = await filesInOrder(directory, directory.names);
   }, 300_000);
 
   const bootOn = (nodes: number, more: Partial<ModuleKernelOptions> = {}): ModuleKernel =>
     bootWithModules({ spec: tinyMachine({ nodes, coresPerNode: 1 }), policy: "per-node", kernel: kernelFile, host: moduleHost(kernelFile), ...more });
-  const named = (names: string[]): Promise<ModuleFile[]> => readInOrder(directory, names);
+  const named = (names: string[]): Promise<ModuleFile[]> => filesInOrder(directory, names);
   const findings = (kernel: ModuleKernel): string[] => [
     ...checkModules(kernel), ...checkAreas({ ...kernel, memory: kernel.machine.memory }),
   ].map(({ id, detail }) => `${id}: ${detail}`);

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { ElfError, type ElfFile, FileType, MachineType, readElf, SegmentType } from "@kreplica/elf";
 import { kernelImage, type KernelImage, type SectionHeader } from "@kreplica/mm-core";
 import { InputError } from "../input-error.js";
+import { textOf } from "../system-map.js";
 import { embeddedSymbols, type KernelSymbol } from "./kallsyms.js";
 import { LARGEST_KERNEL, type Packing, unpackKernel } from "./payload.js";
 import { applyRelocations, type KernelRelocations, readRelocationLists } from "./relocations.js";
@@ -39,7 +40,7 @@ export interface KernelFile {
 /** @param symbolFile System.map or kallsyms, when there is one @throws InputError for anything unusable */
 export async function readKernelFile(file: string, symbolFile?: string): Promise<KernelFile> {
   const bytes = await readBytes(file);
-  const list = symbolFile === undefined ? undefined : readSymbolList(new TextDecoder("latin1").decode(await readBytes(symbolFile)), symbolFile);
+  const list = symbolFile === undefined ? undefined : readSymbolList(textOf(await readBytes(symbolFile), symbolFile), symbolFile);
   return kernelFromBytes(bytes, file, list);
 }
 

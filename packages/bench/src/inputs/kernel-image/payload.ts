@@ -6,7 +6,7 @@
  */
 import { gunzipSync } from "fflate";
 import { InputError } from "../input-error.js";
-import { unzstd, ZstdError } from "../zstd.js";
+import { isZstd, unzstd, ZstdError } from "../zstd.js";
 import { crc32 } from "./crc32.js";
 import { LZ4_LEGACY_MAGIC, Lz4Fault, unpackLz4Legacy } from "./lz4-legacy.js";
 import { unxz } from "./xz.js";
@@ -19,7 +19,7 @@ export type Packing = "none" | "gzip" | "lz4" | "xz" | "zstd";
 
 export interface Unpacked { readonly elf: Uint8Array; readonly packing: Packing }
 
-const GIVE = "give a vmlinux, or a vmlinuz (bzImage) packed with gzip, lz4, xz or zstd";
+const GIVE = "give a vmlinux, plain or packed with zstd, or a vmlinuz (bzImage) packed with gzip, lz4, xz or zstd";
 const AGAIN = "the file is cut or damaged: fetch or build it again";
 
 /**
@@ -34,6 +34,7 @@ export async function unpackKernel(bytes: Uint8Array, file: string): Promise<Unp
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const fault = (offset: number, field: string, reason: string, remedy: string): never => { throw new InputError({ file, offset, field, reason, remedy }); };
   if (bytes.length >= 4 && view.getUint32(0, true) === 0x464c_457f) return { elf: bytes, packing: "none" };
+  if (isZstd(bytes)) return unpackWhole(bytes, file);
   if (bytes.length < 0x250 || view.getUint32(0x202, true) !== 0x5372_6448 || view.getUint16(0x1fe, true) !== 0xaa55) {
     return fault(0, "header", "neither an ELF file nor a bzImage", GIVE);
   }
@@ -76,4 +77,16 @@ function gunzip(packed: Uint8Array, declared: number): Uint8Array {
   const wanted = new DataView(packed.buffer, packed.byteOffset + packed.length - 8, 4).getUint32(0, true);
   if (crc32(out) !== wanted) throw new Error("checksum mismatch");
   return out;
+}
+
+/** A vmlinux, or a vmlinuz, that somebody packed as a file. */
+async function unpackWhole(bytes: Uint8Array, file: string): Promise<Unpacked> {
+  let inner: Uint8Array;
+  try { inner = unzstd(bytes, LARGEST_KERNEL); } catch (error) {
+    if (!(error instanceof ZstdError)) throw error;
+    throw new InputError({ file, offset: error.offset, field: "zstd file", reason: error.reason, remedy: AGAIN });
+  }
+  if (isZstd(inner)) throw new InputError({ file, offset: 0, unpacked: true, field: "header", reason: "packed with zstd once more", remedy: GIVE });
+  const { elf, packing } = await unpackKernel(inner, `${file} (unpacked)`);
+  return { elf, packing: packing === "none" ? "zstd" : packing };
 }

@@ -1,8 +1,9 @@
 /** Modules on disk: a kernel package's tree, or files named one by one, with modules.dep where there is one. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import { ElfError } from "@kreplica/elf";
 import { moduleName, ModuleError, readModule, readModulesDep, type ModuleFile } from "@kreplica/modules";
-import { InputError } from "../input-error.js";
+import { InputError, whyNot } from "../input-error.js";
 import { unxz } from "../kernel-image/xz.js";
 import { unzstd } from "../zstd.js";
 
@@ -28,7 +29,8 @@ export function moduleDirectory(root: string): ModuleDirectory {
     for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) visit(path);
-      else if (entry.isFile() && isModule(entry.name)) paths.set(moduleName(entry.name), path);
+      // A link to a module is one; where it leads nowhere, reading it says so.
+      else if ((entry.isFile() || entry.isSymbolicLink()) && isModule(entry.name)) paths.set(moduleName(entry.name), path);
     }
   };
   if (!existsSync(root) || !statSync(root).isDirectory()) {
@@ -65,10 +67,17 @@ function ofPaths(paths: ReadonlyMap<string, string>, dependencies: string | unde
     async read(name) {
       const path = paths.get(name);
       if (path === undefined) throw new InputError({ file: name, reason: "there is no such module", remedy: "name one of the kernel's package" });
-      const bytes = new Uint8Array(readFileSync(path));
-      return fileOf(await unpack(bytes, path), name, path);
+      const bytes = bytesOf(path);
+      const plain = await unpack(bytes, path);
+      return fileOf(plain, name, path, plain !== bytes);
     },
   };
+}
+
+function bytesOf(path: string): Uint8Array {
+  try { return new Uint8Array(readFileSync(path)); } catch (error) {
+    throw new InputError({ file: path, ...whyNot(error, "give the path of a .ko file") });
+  }
 }
 
 /** First bytes of what a module may be packed in. */
@@ -92,12 +101,16 @@ async function unpack(bytes: Uint8Array, path: string): Promise<Uint8Array> {
 }
 
 /** What of a file keeps it from being read is the file's fault, not that of the kernel it was built for. */
-function fileOf(bytes: Uint8Array, name: string, path: string): ModuleFile {
+function fileOf(bytes: Uint8Array, name: string, path: string, unpacked: boolean): ModuleFile {
   try {
     return readModule(bytes, name);
   } catch (error) {
     if (!(error instanceof ModuleError)) throw error;
-    const remedy = error.code === "bad-elf" ? "the file is cut or damaged: fetch or build it again" : error.code === "not-a-module" ? "give a module built for x86-64" : "give a complete module, not stripped";
+    if (error.cause instanceof ElfError) {
+      const { offset, field, reason, remedy } = error.cause;
+      throw new InputError({ file: path, offset, unpacked, field, reason, remedy });
+    }
+    const remedy = error.code === "not-a-module" ? "give a module built for x86-64" : "give a complete module, not stripped";
     throw new InputError({ file: path, reason: error.message, remedy });
   }
 }
