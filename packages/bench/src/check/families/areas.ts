@@ -54,7 +54,7 @@ export const areaFamily: OperationFamily<AreaOperation> = {
     switch (o.op) {
       case "area": return o.where === "vmap" ? `${o.pages} pages of node ${o.node} are mapped in the window (vmap)` : `an area of ${o.where === "window large" ? "2 MiB with large leaves" : `${o.pages} pages`} in the ${o.where === "vmalloc" ? "vmalloc range" : "window"}, ${o.base === "local" ? `on node ${o.node}` : "interleaved"}`;
       // Only module_alloc asks for what lies in the window on x86, and it defers; nobody else does.
-      case "areaodd": return `code outside the kernel's tree (no caller in 6.5 for x86) asks for ${o.pages} pages in the ${o.where === "window" ? "window, with the leak tracker told at once" : "vmalloc range, to tell the leak tracker of them itself"}, on node ${o.node}`;
+      case "areaodd": return `code outside the kernel's tree (no caller in 6.5 for x86) asks for ${o.pages} ${o.pages === 1 ? "page" : "pages"} in the ${o.where === "window" ? "window, with the leak tracker told at once" : "vmalloc range, to tell the leak tracker itself"}, on node ${o.node}`;
       case "areacopy": return `area ${o.area} gets a copy on every node`;
       case "areafree": return `area ${o.area} is freed`;
       case "areaseal": return `area ${o.area} becomes ${o.as === "executable" ? "read-only and executable" : o.as}`;
