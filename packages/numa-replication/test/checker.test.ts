@@ -1,7 +1,7 @@
 /** The checker sees: for each invariant it checks, a kernel whose bytes break it and only what follows from it. */
 import { describe, expect, test } from "vitest";
 import { tableIndex } from "@kreplica/hw-x86/api";
-import { type AddressSpaces, descriptorAddress, directAddress, ldtAddress, symbolFrame, walk } from "@kreplica/mm-core/api";
+import { type AddressSpaces, descriptorAddress, directAddress, ldtAddress, PGD_ORDER, symbolFrame, walk } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
 import { BootWitness, checkInvariants, INVARIANTS, PER_NODE, replicationBy } from "../src/index.js";
 import type { StepSeen } from "../src/invariants/witness.js";
@@ -132,7 +132,7 @@ test("bytes are equal and nothing else is broken where a user half leads to anot
 test("a root of the firmware's that kept what the kernel made read-only is seen by C2, with one copy too", () => {
   for (const count of [1, 2]) {
     const kernel = boot({ nodes: Array.from({ length: count }, (_, id) => ({ id, memoryMiB: 64, cpus: 1 })) });
-    const root = kernel.allocator.allocate(0, 0, { purpose: "page-table", zero: true });
+    const root = kernel.allocator.allocate(0, PGD_ORDER, { purpose: "page-table", zero: true });
     kernel.entries.copy(kernel.view.kernelRoot(0), root, 0, 512);
     const found = () => checkInvariants({ ...kernel, spaces, reached: "running", otherRoots: [{ name: "EFI's root", root }] });
     expect(found().violated).toEqual([]);
