@@ -118,6 +118,11 @@ describe("classes of access", () => {
     }
   });
 
+  test("where both classes name CPUs, the CPUs' own counts", () => {
+    const both = { ...device(), ...cpus, "node2/access0/initiators/node0/online": "" };
+    expect([read(both).latencyNs[0]![2], read(both).bandwidthMBs[0]![2]]).toEqual([240, 21_000]);
+  });
+
   test("where the CPUs' class leaves a figure out, class 0 gives it only if its initiators have CPUs", () => {
     const half = { ...device(), ...cpus, "node2/access1/initiators/read_latency": "0\n" };
     expect(read(half).latencyNs[0]![2]).toBe(read({ ...device(), "node2/access0/initiators/read_latency": undefined }).latencyNs[0]![2]);
