@@ -15,8 +15,9 @@ export const packageTests = defineConfig({
     exclude: [...configDefaults.exclude, ...(process.env["KREPLICA_PROOF"] === "1" ? [] : ["test/**/*.proof.test.ts"])],
     // Under turbo, a line a package; alone, the runner's own screen.
     reporters: [process.env["TURBO_HASH"] ? fileURLToPath(new URL("scripts/package-line.mjs", import.meta.url)) : "default", ["json", { outputFile: ".reports/vitest.json" }]],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // For what hangs alone: a host of one busy core takes ten times what an idle one does.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     maxWorkers: 2,
   },
 });

@@ -24,7 +24,7 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
   let kreplica: TestedCommand;
   beforeAll(async () => {
     kreplica = await buildCommand();
-  }, 120_000);
+  });
   afterAll(() => { kreplica?.remove(); rmSync(directory, { recursive: true }); });
 
   test("shared code is fetched from its node's memory, replicated code from the own node's; results are equal", () => {

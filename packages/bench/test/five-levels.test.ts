@@ -15,7 +15,7 @@ test.each(examples.map((words) => [words.join(" "), words] as const))("%s", asyn
   const { code, out, error } = await invoke([...words, "--json"]);
   expect([code, error]).toEqual([0, ""]);
   expect(JSON.parse(out)).toMatchObject({ levels: 5, invariants: { violated: [] } });
-}, 120_000);
+});
 
 test.each(["boot", "tables", "compare"])("%s refuses a machine without, and names one with", async (command) => {
   const { code, error } = await invoke([command, "--levels", "5"]);

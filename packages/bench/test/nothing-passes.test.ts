@@ -78,7 +78,7 @@ describe.skipIf(kernel === undefined)("modules", () => {
     expect(await said("--load", "xsf")).toMatch(/--load: there is no module xsf in the folder\. Did you mean xfs\?/);
     expect(await said("--load", "xfs", "--replicate", "nosuch")).toMatch(/--replicate: no module "nosuch" is loaded\. Choose from libcrc32c, xfs, or write all or none\./);
     expect(await said("--load", "xfs", "--replicate", "libcrc32c,xsf")).toMatch(/no module "xsf" is loaded\. Did you mean xfs\?/);
-  }, 120_000);
+  });
 });
 
 test("compare: a test that is none gets a suggestion", async () => {

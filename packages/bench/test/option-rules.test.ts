@@ -82,7 +82,7 @@ describe("read or refused", () => {
     const short = mode.length > 0 ? [] : (SHORT[command.name()] ?? []).filter(([flag]) => flag !== option.long).flat();
     const said = await outcome([command.name(), ...mode, ...short, option.long!, ...(value === undefined ? [] : [value])], option.attributeName());
     if (said !== "read") expect(said.split("\n")[0]).toMatch(new RegExp(`^kreplica: .*${option.long}`));
-  }, 60_000);
+  });
 });
 
 test("what the table would say of an option that nobody reads", async () => {

@@ -29,7 +29,7 @@ describe.each([["one node", single, NOTHING], ["a nearer other node", odd, NEARE
     const { code, out, error } = await invoke([...words, "--machine", machine, "--json"]);
     expect([words, code, error]).toEqual([words, 0, said]);
     JSON.parse(out);
-  }, 60_000);
+  });
 });
 
 test("machine tells of the matrix, and takes a name with capitals", async () => {
@@ -42,4 +42,4 @@ test("a single copy asked for on one node is no pointless question; compared wit
   expect((await invoke(["boot", "--machine", single, "--policy", "single-copy"])).error).toBe("");
   const { code, error } = await invoke(["compare", "--machine", "tiny-2-node", "--test", "kill", "--no-work", "--policy", "single-copy"]);
   expect([code, error]).toEqual([0, "kreplica: --policy single-copy is what every policy is compared with: both columns are the same kernel\n"]);
-}, 60_000);
+});

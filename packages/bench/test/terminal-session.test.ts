@@ -10,7 +10,7 @@ import { buildCommand, type TestedCommand } from "./cli.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-terminal-"));
 let kreplica: TestedCommand;
-beforeAll(async () => { kreplica = await buildCommand(); }, 120_000);
+beforeAll(async () => { kreplica = await buildCommand(); });
 afterAll(() => {
   kreplica?.remove();
   rmSync(folder, { recursive: true, force: true });
@@ -83,7 +83,7 @@ describe.skipIf(!hasScript)("on a terminal", () => {
       expect(lastLine(run.shown.text)).toBe("");
       // Neither a hidden cursor nor lines that no longer wrap stay behind.
       expect(run.shown.text).not.toMatch(/\?25l|\?7l/);
-    }, 120_000);
+    });
 
   test("reports, refusals and exit codes are those of a pipe", async () => {
     for (const [words, code] of [["machine tiny-2-node", 0], ["machine nosuch", 2], ["boot --policy rfc-v1 --machine tiny-2-node", 1]] as const) {
@@ -94,7 +94,7 @@ describe.skipIf(!hasScript)("on a terminal", () => {
       const plain = run.shown.text.replaceAll("\r\n", "\n").replace(/\r/g, "").replace(/\u001b\[[0-9;?]*[a-zA-Z]/g, "").replace(/ {2}kreplica \w+: \d+ s/g, "");
       expect(plain.replace(/\s+/g, " ").trim()).toBe((piped.out + piped.error).replace(/\s+/g, " ").trim());
     }
-  }, 120_000);
+  });
 });
 
 test("in a pipe it is quiet however long it takes, and a signal's own code ends it", async () => {
@@ -107,4 +107,4 @@ test("in a pipe it is quiet however long it takes, and a signal's own code ends 
   await new Promise((resolve) => { setTimeout(resolve, 3000); });
   child.kill("SIGINT");
   expect([await ended, said]).toEqual(["SIGINT", ""]);
-}, 60_000);
+});

@@ -19,7 +19,7 @@ test.each(REPORTS.flatMap((words) => ["80", "100"].map((COLUMNS) => [words.join(
   const { out, error } = await invoke(words, { COLUMNS });
   expect(error).toBe("");
   for (const line of out.split("\n")) expect(line.length, line).toBeLessThanOrEqual(Number(COLUMNS));
-}, 60_000);
+});
 
 test("the list of what memory went where has its own indent", async () => {
   const { out } = await invoke(["boot", "--machine", "tiny-2-node"], { COLUMNS: "60" });

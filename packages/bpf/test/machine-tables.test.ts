@@ -116,7 +116,7 @@ test("generated programs on every node: the page tables tell that only their own
   }
   console.log(`page tables: ${accepted} programs, ${(touched / accepted).toFixed(1)} pages touched by each, code among them`);
   expect(touched / accepted).toBeGreaterThan(3);
-}, 600_000);
+});
 
 test("a program that was not verified and reads or writes another page is seen", () => {
   const bench = new Bench(), other = bench.kernel.memory.allocate(4096, "other");

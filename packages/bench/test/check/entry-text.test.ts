@@ -45,4 +45,4 @@ test("a campaign draws it, and finds nothing in the kernel as it is", () => {
   expect(found?.invariant).toBe("B11");
   // What is split is joined when the run is undone.
   expect(found!.operations.map(({ op }) => op)).toEqual(["entrysplit"]);
-}, 60_000);
+});

@@ -23,7 +23,7 @@ const kernels = [
   { spec: smallMachine(2), policy: "single-copy", pti: true }, { spec: smallMachine(8), policy: "per-node" }, { spec: smallMachine(3), policy: "every-nth" }, { spec: smallMachine(2), policy: "home-node", pti: true },
 ];
 
-test.each(kernels)("$spec.name, $policy: nothing is found, alone and among all families", { timeout: 120_000 }, (kernel) => {
+test.each(kernels)("$spec.name, $policy: nothing is found, alone and among all families", (kernel) => {
   const system = new CheckedSystem({ ...kernel, image: smallImage() }, { families: OWN });
   for (let seed = 1; seed <= (PROOF ? 8 : 3); seed++) system.run(own.drawRun(seed, 60));
   const all = new Repertoire(FAMILIES);

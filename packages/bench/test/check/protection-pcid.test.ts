@@ -38,4 +38,4 @@ test("a campaign draws it", () => {
   const run = (plugins: readonly Plugin[]) => campaign({ runs: 8, steps: 100, seed: 3, comparison: "off", families: [protectionFamily], kernels: [kernel(false, plugins)] });
   expect(run([]).violations).toEqual([]);
   expect(run([m4]).violations.map(({ invariant }) => invariant)).toEqual(["G6"]);
-}, 60_000);
+});

@@ -100,4 +100,4 @@ test("a campaign draws it", () => {
   const run = (plugins: readonly Plugin[]) => campaign({ runs: 6, steps: 60, seed: 2, comparison: "off", families: [moduleFamily, { ...refusalFamily, rare: true }], kernels: [kernel("per-node", plugins)] });
   expect(run([]).violations).toEqual([]);
   expect(run([m8]).violations.map(({ invariant }) => invariant)).toEqual(["D-14"]);
-}, 120_000);
+});

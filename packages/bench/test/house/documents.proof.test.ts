@@ -43,7 +43,7 @@ beforeAll(async () => {
     const [found] = execFileSync("find", [kernel.modules, "-name", `${name}.ko`], { encoding: "utf8" }).split("\n");
     if (found) symlinkSync(found, join(folder, file));
   }
-}, 300_000);
+});
 
 const helps = await Promise.all(["compare", "boot", "tables", "check", "policies", "bpf", "machine", "modules", "patch"].map(async (name) => (await kreplica.run(["help", name], { env: { COLUMNS: "200" } })).out));
 const shown = helps.flatMap((help) => (help.split("\nExamples:\n")[1] ?? "").split("\n\n")[0]!.split("\n").map((line) => /^ {2}((?:.*; )?kreplica .*?)(?: {2,}.*)?$/.exec(line)?.[1]).filter((line) => line !== undefined));

@@ -195,7 +195,7 @@ describe.skipIf(!real)("a real kernel patched while it runs", () => {
     return { states, results };
   }
 
-  test("every interleaving: a static key read by a function, on and off", { timeout: 300_000 }, () => {
+  test("every interleaving: a static key read by a function, on and off", () => {
     const made = call("sched_clock_stable");
     const sites = booted.tablesOfSites.jumpLabels.filter(({ key }) => key === booted.tablesOfSites.jumpLabels.find(({ address }) => address >= symbol("sched_clock_stable") && address < symbol("sched_clock_stable") + 0x40n)!.key)
       .filter(({ address }) => address >= booted.image.stext && address < booted.image.etext);
@@ -216,7 +216,7 @@ describe.skipIf(!real)("a real kernel patched while it runs", () => {
     console.log(`sched_clock_stable and its key: ${up.states + down.states} steps of ${cpus.length - 1} CPUs between stored bytes, ${traps} through the trap`);
   });
 
-  test("every interleaving: a function traced, and live-patched to another", { timeout: 300_000 }, () => {
+  test("every interleaving: a function traced, and live-patched to another", () => {
     const made = call("gcd", 1071n, 462n);
     const site = booted.tablesOfSites.ftrace.find((each) => each >= made.target && each < made.target + 8n)!;
     const ftrace = new Ftrace(poke, insns(64), [site], () => drain());
@@ -241,7 +241,7 @@ describe.skipIf(!real)("a real kernel patched while it runs", () => {
     console.log(`gcd traced and live-patched to int_pow: ${up.states + down.states + patched.states} steps of ${cpus.length - 1} CPUs`);
   });
 
-  test("random schedules: probes, tracing, a static call, on functions that take long", { timeout: 300_000 }, () => {
+  test("random schedules: probes, tracing, a static call, on functions that take long", () => {
     const random = seededRandom(7);
     const data = new Uint8Array(200).map(() => random(256));
     const input = scratch.put(data);

@@ -69,7 +69,7 @@ describe.skipIf(!cloud)("a kernel file", () => {
       expect(compared).toBeGreaterThan(8_000);
       expect(booted.checkInvariants().violated).toEqual([]);
     }
-  }, 120_000);
+  });
 
   test("lies in memory as its sections say, whose offsets in the file are told apart from the segments'", () => {
     let compared = 0;
@@ -97,7 +97,7 @@ describe.skipIf(!cloud)("a kernel file", () => {
     expect(JSON.parse(plain.out)).toMatchObject({ kernel: `Linux ${kernel.release!}`, invariants: { violated: [] } });
     const tables = await invoke("tables", "--machine", "tiny-2-node", "--kernel", cloud!.vmlinuz);
     expect(tables.out).toContain(`Kernel text, 0x${kernel.symbol("_stext")!.toString(16)}`);
-  }, 120_000);
+  });
 
   test("is checked: operations of every family on it find nothing, a defect laid over it is found", async () => {
     const words = ["check", "--kernel", cloud!.vmlinuz, "--nodes", "2", "--levels", "4", "--json"];
@@ -108,7 +108,7 @@ describe.skipIf(!cloud)("a kernel file", () => {
       expect(broken.code).toBe(1);
       expect((JSON.parse(broken.out) as { violations: { invariant: string }[] }).violations[0]!.invariant).toBe(rule);
     }
-  }, 120_000);
+  });
 
   test("symbols that lie are refused by name, before or while booting, and nothing else happens", () => {
     const names = ["_stext", "_etext", "__start_rodata", "__end_rodata", "__init_begin", "__init_end", "__bss_start", "__brk_base", "_end", "init_top_pgt", "level2_kernel_pgt", "bm_pte", "idt_table", "vsyscall_page"];
@@ -139,14 +139,14 @@ describe.skipIf(!cloud)("a kernel file", () => {
         expect(error.trimEnd().split("\n")).toHaveLength(1);
       }
     }
-  }, 60_000);
+  });
 
   test("compare on the traced build: nothing is moved, the figures are those without the file", async () => {
     const words = ["compare", "--test", "kill", "--json"];
     const [traced, own] = [await invoke(...words), await invoke(...words, "--kernel", cloud!.vmlinuz)];
     if (!tracedKernel("recorded").name.endsWith(` ${kernel.release!}`)) return console.error(`SKIPPED: ${kernel.release!} is not the traced build`);
     expect(own.out).toBe(traced.out);
-  }, 180_000);
+  });
 
   test.skipIf(!generic)("compare on another build: recorded addresses by function, what had none is counted, and the cover letter's shape stays", async () => {
     const { code, out } = await invoke("compare", "--test", "kill", "--json", "--kernel", generic!.vmlinuz);
@@ -160,5 +160,5 @@ describe.skipIf(!cloud)("a kernel file", () => {
     expect(exact + pastEnd + standIn).toBeGreaterThan(10_000);
     expect(cold.gainPercent).toBeGreaterThan(5);
     expect(cold.gainPercent).toBeLessThan(cold.boundPercent);
-  }, 180_000);
+  });
 });

@@ -31,7 +31,7 @@ describe.skipIf(!found)("in a loaded module", () => {
   beforeAll(async () => {
     file = await readKernelFile(found!.vmlinuz);
     directory = moduleDirectory(found!.modules);
-  }, 120_000);
+  });
 
   const start = async (...names: string[]): Promise<{ kernel: ModuleKernel; poke: TextPoke; pages: (bytes: number) => InsnPages }> => {
     const areas = plugin("vmalloc with text poke", [...vmalloc.bindings, ...textPatch.bindings]);
@@ -105,7 +105,7 @@ describe.skipIf(!found)("in a loaded module", () => {
     kernel.loader.unload("crc_itu_t");
     expect(findings(kernel)).toEqual([]);
     expect([kernel.vmalloc.counters.used, kernel.vmalloc.counters.areas]).toEqual([0, 0]);
-  }, 60_000);
+  });
 
   test("traced, the function calls the trampoline on CPUs of every node; and no longer when tracing ends", async () => {
     const { kernel, poke, pages } = await start("nls_cp437");
@@ -140,7 +140,7 @@ describe.skipIf(!found)("in a loaded module", () => {
     ftrace.disable([entry]);
     expect(counted()).toEqual(cpus.map(() => 0n));
     ftrace.dropTrampoline(trampoline);
-  }, 60_000);
+  });
 
   test("indirect branches that end in the lower half of a line go through thunks of the module's own, copied with its text", async () => {
     const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file, ITS_FEATURES, true) });
@@ -183,7 +183,7 @@ describe.skipIf(!found)("in a loaded module", () => {
     expect(findings(kernel)).toEqual([]);
     for (const each of [...kernel.loader.loaded].reverse()) kernel.loader.unload(each.name);
     expect([kernel.vmalloc.counters.used, kernel.vmalloc.counters.areas]).toEqual([0, 0]);
-  }, 60_000);
+  });
 
   test("without memory for a thunk's page the kernel's shared thunk does", async () => {
     const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file, ITS_FEATURES, true) });
@@ -199,7 +199,7 @@ describe.skipIf(!found)("in a loaded module", () => {
     expect(loadModules(kernel, [libcrc!], 0, () => 0).refused).toEqual([]);
     expect(kernel.loader.find("nls_cp437")!.thunkPages).toEqual([]);
     expect(findings(kernel)).toEqual([]);
-  }, 60_000);
+  });
 
   test("a static key of its own, and a static call, switched after it was loaded: the sites change in every copy and change back", async () => {
     const { kernel, poke } = await start("kvm");
@@ -246,5 +246,5 @@ describe.skipIf(!found)("in a loaded module", () => {
     }
     expect(findings(kernel)).toEqual([]);
     console.log(`kvm: ${own.length} keys of its own with ${own.reduce((sum, each) => sum + labels.sitesOf(each).length, 0)} sites, ${calls.keys.length} static calls with ${sites.length} sites`);
-  }, 60_000);
+  });
 });

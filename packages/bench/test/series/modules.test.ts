@@ -34,7 +34,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     kernelFile = await readKernelFile(packageOfTheDay!.vmlinuz);
     directory = moduleDirectory(packageOfTheDay!.modules);
     files = await filesInOrder(directory, directory.names);
-  }, 300_000);
+  });
 
   const bootOn = (nodes: number, more: Partial<ModuleKernelOptions> = {}): ModuleKernel =>
     bootWithModules({ spec: tinyMachine({ nodes, coresPerNode: 1 }), policy: "per-node", kernel: kernelFile, host: moduleHost(kernelFile), ...more });
@@ -99,7 +99,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     unloadAll(kernel);
     expect(frames(kernel, "page-table").map((count, i) => count - tables[i]!).every((more) => more <= 16)).toBe(true);
     console.log(`table pages: ${before.tables.join(" + ")} before, ${tables.join(" + ")} after all, ${frames(kernel, "page-table").join(" + ")} after 300 again`);
-  }, 300_000);
+  });
 
   test("what loading left in tables can be had back to the page: empty tables given up, split leaves joined", async () => {
     const kernel = bootOn(2);
@@ -122,7 +122,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     // And it still works.
     expect(loadModules(kernel, await named(["xfs"]), 0, () => 0).refused).toEqual([]);
     expect(findings(kernel)).toEqual([]);
-  }, 60_000);
+  });
 
   test("every byte that patching changes lies in a listed site", () => {
     const host = moduleHost(kernelFile);
@@ -164,7 +164,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     console.log(`${changed} bytes of ${modules} modules changed by patching`);
     expect(modules).toBe(directory.names.length);
     expect(changed).toBeGreaterThan(10_000);
-  }, 120_000);
+  });
 
   test("functions of modules run on CPUs of every node from that node's frames, code and table alike", async () => {
     const kernel = bootOn(4);
@@ -197,7 +197,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     for (let entry = 0n; entry < 512n; entry += 2n) kernel.machine.memory.writeBytes(BigInt(frame) * 4096n + (table & 0xfffn) + entry, Uint8Array.of(0xaa, 0x55));
     const right = kernel.machine.cpuIds.map((cpu) => Number(new KernelCaller(kernel, scratch, cpu).call(module.symbol("crc_itu_t")!, [0, at, message.length]) & 0xffffn) === crc16(message));
     expect(right).toEqual(kernel.machine.cpuIds.map((cpu) => kernel.machine.nodeOfCpu(cpu) !== 2));
-  }, 120_000);
+  });
 
   test("a breakpoint in a module's function reaches every copy, and so does its removal", async () => {
     const areas = plugin("vmalloc with text poke", [...vmalloc.bindings, ...textPatch.bindings]);
@@ -225,7 +225,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     expect(seen()).toEqual([0xe8, 0xe8, 0xe8]);
     kernel.loader.unload("dummy");
     expect(kernel.vmalloc.counters.used).toBe(0);
-  }, 120_000);
+  });
 
   test("memory that gives out at every n: the module is whole, or gone, or shared, and nothing leaks", async () => {
     const [file] = await named(["crc_itu_t"]);
@@ -254,7 +254,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
       expect([frames(kernel, "module"), kernel.vmalloc.counters.used, kernel.vmalloc.counters.areas]).toEqual([before, 0, 0]);
     }
     expect(Object.values(seen).every((times) => times > 0)).toBe(true);
-  }, 120_000);
+  });
 
   test("the series' way under the same refusals is caught, and its counter grows", async () => {
     const [file] = await named(["crc_itu_t"]);
@@ -278,7 +278,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     }
     expect(fresh.vmalloc.counters.used).toBeGreaterThan(0);
     expect(findings(fresh).some((finding) => finding.startsWith("E6"))).toBe(true);
-  }, 120_000);
+  });
 
   test("each further node costs the same: stores, bytes and requests in step, flushes none", async () => {
     const some = await named(["xfs", "nf_tables", "overlay", "tun"]);
@@ -299,7 +299,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
       expect(cycles.copying / (nodes - 1) / two!.cycles.copying).toBeGreaterThan(0.8);
       expect(cycles.copying / (nodes - 1) / two!.cycles.copying).toBeLessThan(1.2);
     }
-  }, 240_000);
+  });
 });
 
 /** CRC-16 with polynomial 0x1021, most significant bit first. @source ITU-T V.41 */

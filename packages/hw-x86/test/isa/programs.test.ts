@@ -35,7 +35,7 @@ test.skipIf(reason !== undefined).each(variants.map((flags) => [flags.join(" "),
       expect(at, `${name}, seed ${seed}: first differing byte of scratch memory`).toBe(-1);
     });
   }
-}, 600_000);
+});
 
 test.skipIf(reason !== undefined)("without page windows the programs do the same", () => {
   const image = compile(directory, ["-O2"]);

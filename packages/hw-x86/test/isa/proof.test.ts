@@ -117,4 +117,4 @@ test.skipIf(reason !== undefined)("random instances do in the model what they do
   } finally {
     native.close();
   }
-}, 600_000);
+});

@@ -95,7 +95,7 @@ describe.skipIf(!real)("the day's Debian kernel", () => {
   describe.skipIf(tools.length > 0)("booted under QEMU", () => {
     const cache = join(fileURLToPath(import.meta.url), "../../../../.cache/guest");
 
-    test.each(Object.entries(GUESTS))("%s: .text is what the model predicts, byte for byte", { timeout: 300_000 }, async (name, { cpu, append, recorded }) => {
+    test.each(Object.entries(GUESTS))("%s: .text is what the model predicts, byte for byte", async (name, { cpu, append, recorded }) => {
       const file = join(cache, `${basename(real!.vmlinuz)}-${real!.version}-${name.replace(/\W+/g, "-")}.bin`);
       if (!existsSync(file)) {
         mkdirSync(cache, { recursive: true });

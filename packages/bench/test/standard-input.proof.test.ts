@@ -11,7 +11,7 @@ import { registered } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-input-"));
 let kreplica: TestedCommand;
-beforeAll(async () => { kreplica = await buildCommand(); }, 120_000);
+beforeAll(async () => { kreplica = await buildCommand(); });
 afterAll(() => {
   kreplica?.remove();
   rmSync(folder, { recursive: true, force: true });
@@ -39,7 +39,7 @@ describe("- is standard input, and is called so", () => {
     // A kernel is looked at before its map: that it is none may be what is said.
     expect(stderr).toMatch(option === "--system-map" || option === "--symbols" || (command === "modules" && option !== "--kernel") ? /standard input|package\.json/ : /^kreplica: standard input[: ]/);
     expect(stderr).not.toContain("/proc/self");
-  }, 60_000);
+  });
 
   test("a machine from it and from a pipe of the shell; neither is named after a number, and nothing stays in the folder for temporary files", () => {
     const temporary = mkdtempSync(join(folder, "tmp-"));
@@ -50,7 +50,7 @@ describe("- is standard input, and is called so", () => {
     const nothing = spawnSync("bash", ["-c", `exec "${process.execPath}" "${kreplica.file}" machine <(true)`], { encoding: "utf8" });
     expect([nothing.status, nothing.stderr]).toEqual([2, expect.stringMatching(/^kreplica: \/dev\/fd\/\d+: empty/)]);
     expect(readdirSync(temporary)).toEqual([]);
-  }, 60_000);
+  });
 
   test("a recording, which is read more than once", () => {
     const recording = readFileSync(dataFile("traces/hsw-kill.kt.zst"));
@@ -60,7 +60,7 @@ describe("- is standard input, and is called so", () => {
     const figures = (text: string): unknown => (JSON.parse(text) as { tests: { gain: unknown }[] }).tests.map((each) => each.gain);
     expect(figures(read.stdout)).toEqual(figures(given.stdout));
     expect(read.stdout).not.toContain("/proc/");
-  }, 120_000);
+  });
 
   test("twice is once too often", () => {
     const { status, stderr } = fed(["boot", "--machine", "-", "--kernel", "-"], numactl);
@@ -79,4 +79,4 @@ test.skipIf(spawnSync("mkfifo", ["--version"]).status !== 0)("a FIFO without a w
   writeFileSync(fifo, numactl);
   const code = await new Promise((resolve) => { child.on("close", resolve); });
   expect([code, error.split("\n").length, (JSON.parse(out) as { name: string }).name]).toEqual([0, 2, "box"]);
-}, 60_000);
+});

@@ -138,7 +138,7 @@ describe.skipIf(!found)("a guest's modules", () => {
       closeSync(opened);
       rmSync(out, { force: true });
     }
-  }, 300_000);
+  });
 });
 
 /**
