@@ -240,22 +240,9 @@ function cut(source: Program, from: number, to: number, own: Float64Array): { pr
     mapped.set(page.recorded, [...(mapped.get(page.recorded) ?? []), number]);
     program.push((number << 8) | (Control.Map << 2) | Op.Control);
   };
-  own.forEach((line, i) => {
-    program.addPage({ recorded: 0n, frame: -1, address: 0n });
-    slots.set(line, i);
-  });
-  for (let at = from; at < to; at++) {
-    const word = source.word(at);
-    if ((word & 3) === Op.Control) {
-      const what: Control = (word >>> 2) & 63;
-      const page = what === Control.Map ? source.pages[word >>> 8]! : undefined;
-      // The schedule says which frames; here is where. Kernel pages are mapped before a stretch begins.
-      if (!page) program.push(word);
-      else if (page.recorded < USER_END) mapHere(page);
-      continue;
-    }
+  /** An operation on a page number of the source, as one on a page number that stands for its line. */
+  const lineOf = (word: number): number => {
     const page = source.pages[word >>> 8]!;
-    if (page.recorded < USER_END && !mapped.has(page.recorded)) mapHere(page);
     const within = (word >>> 2) & 63;
     // A fetch never varies, even where code was written as data.
     const line = Number((page.recorded & LOW_48) / 64n) + within;
@@ -265,7 +252,30 @@ function cut(source: Program, from: number, to: number, own: Float64Array): { pr
       slot = program.addPage({ recorded: page.recorded, frame: page.frame, address: page.address | BigInt(within << 6) });
       slots.set(key, slot);
     }
-    program.push((slot << 8) | (word & 3));
+    return (slot << 8) | (word & 3);
+  };
+  own.forEach((line, i) => {
+    program.addPage({ recorded: 0n, frame: -1, address: 0n });
+    slots.set(line, i);
+  });
+  for (let at = from; at < to; at++) {
+    const word = source.word(at);
+    if ((word & 3) === Op.Control) {
+      const what: Control = (word >>> 2) & 63;
+      const page = what === Control.Map ? source.pages[word >>> 8]! : undefined;
+      if (what === Control.Visit) {
+        // What a visit repeats is repeated where the stretch has it.
+        const visit = source.visits[word >>> 8]!;
+        if (visit.accesses) program.visits[word >>> 8] = { ...visit, accesses: visit.accesses.map(lineOf) };
+      }
+      // The schedule says which frames; here is where. Kernel pages are mapped before a stretch begins.
+      if (!page) program.push(word);
+      else if (page.recorded < USER_END) mapHere(page);
+      continue;
+    }
+    const page = source.pages[word >>> 8]!;
+    if (page.recorded < USER_END && !mapped.has(page.recorded)) mapHere(page);
+    program.push(lineOf(word));
   }
   invariant(program.length > 0, "a template is empty");
   return { program, mapped };
