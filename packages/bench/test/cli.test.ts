@@ -66,7 +66,7 @@ test("a wrong file: its name, the line, the field, the remedy; the stack only on
 });
 
 test("the list: every preset, two lines each; as JSON one document", async () => {
-  const { code, out, error } = await kreplica.run(["machine"]);
+  const { code, out, error } = await kreplica.run(["machine"], { env: { COLUMNS: "140" } });
   expect([code, error]).toEqual([0, ""]);
   for (const machine of presets) expect(out).toMatch(new RegExp(`^${machine.name} .* ns local.*${machine.provisional ? "~" : "[^~]"}\\n +\\S`, "m"));
   expect(out.trimEnd().split("\n").length).toBe(2 * presets.length + 2);
