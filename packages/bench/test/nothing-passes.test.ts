@@ -117,3 +117,25 @@ describe.skipIf(spawnSync("clang", ["--version"]).status !== 0)("bpf: a good and
     expect(await invoke(["bpf", join(folder, "good.o"), "--program", "fitler"])).toEqual({ code: 2, out: "", error: 'kreplica: --program: the object has no program "fitler". Did you mean filter?\n' });
   });
 });
+
+test.skipIf(spawnSync("clang", ["--version"]).status !== 0).each(["", ","])("bpf --program %j names no program: nothing is run, and that is refused", async (names) => {
+  const [source, object] = [join(folder, "one.c"), join(folder, "one.o")];
+  writeFileSync(source, '__attribute__((section("socket"), used)) int filter(void *context) { return 7; }\n');
+  execFileSync("clang", ["-O2", "-g", "-target", "bpf", "-c", source, "-o", object]);
+  const { code, out, error } = await invoke(["bpf", object, "--program", names]);
+  expect([code, out]).toEqual([2, ""]);
+  expect(error).toContain("--program: names no program. Choose from filter, or leave it out for all");
+});
+
+test.skipIf(process.platform !== "linux")("a device has no end: it is refused before it is read", async () => {
+  for (const words of [["check", "--replay", "/dev/zero"], ["compare", "--reported", "/dev/zero"], ["boot", "--kernel", "/dev/zero"]]) {
+    const { code, out, error } = await invoke(words);
+    expect([code, out]).toEqual([2, ""]);
+    expect(error).toContain("/dev/zero: a device, not a file");
+  }
+});
+
+test("check names as many kinds of kernel as it booted", async () => {
+  const { out } = await invoke(["check", "--runs", "1", "--steps", "1"]);
+  expect(out).toMatch(/^per-node: 1 run, 1 operation on 1 kind of kernel: nothing found/);
+});

@@ -22,7 +22,7 @@ export function registerBoot(program: Command, context: CommandContext): void {
       ["kreplica boot --levels 5 --machine xeon-8480-2s", "five levels, on a machine whose addresses have 57 bits"],
       ["kreplica boot --kasan --levels 5 --machine xeon-8480-2s", "with KASAN's shadow: what the series excludes"],
       ["kreplica boot --policy single-copy", "the same kernel without the series"],
-      ["kreplica boot --machine xeon-8260-8s --levels 4 --pti on --kaslr both --seed 7", "eight nodes, KPTI, everything placed at random: the image in any node's memory"],
+      ["kreplica boot --machine xeon-8260-8s --levels 4 --pti on --kaslr both --seed 7", "16 nodes, KPTI, everything placed at random: the image in any node's memory"],
       ["kreplica boot --kernel /boot/vmlinuz", "a kernel of one's own, its bytes in every copy"],
     ) + exitCodes)
     .action(async (options: KernelChoices & JsonOption) => {

@@ -58,6 +58,7 @@ export function registerBpf(program: Command, context: CommandContext): void {
 
 function act(file: string, options: Options, context: CommandContext): void {
   const object = readObject(bytesOf(file)), names = options.program?.split(",").filter((name) => name !== "") ?? object.programs.map((each) => each.name);
+  if (names.length === 0) throw new InputError({ file: "--program", reason: "names no program", remedy: `choose from ${object.programs.map((each) => each.name).join(", ")}, or leave it out for all` });
   const chosen = names.map((name) => object.programs.find((each) => each.name === name)
     ?? unknown(name, object));
   if (options.disassemble) {

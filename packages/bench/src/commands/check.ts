@@ -184,6 +184,9 @@ function text(task: Task, result: Result, image: KernelImage | undefined, { scre
   const named = findings.filter(({ names }) => names.length > 0).length;
   const words = [...(named > 0 ? [`${named} ${named === 1 ? "defect" : "defects"} found`] : []), ...(findings.length > named ? [`${findings.length - named} ${findings.length - named === 1 ? "rule" : "rules"} broken`] : [])];
   const verdict = words.length === 0 ? screen.good("nothing found") : screen.bad(words.join(", "));
-  const more = findingsText(found, unseenOf(task, result), task.kinds.length, screen);
-  return `${checked}: ${runs} runs, ${steps} operations on ${task.kinds.length} kinds of kernel: ${verdict}\n${more === "" ? "" : `\n${more}`}`;
+  // One run boots one kind: fewer runs than kinds leave the rest unlooked at.
+  const kinds = Math.min(runs, task.kinds.length);
+  const more = findingsText(found, unseenOf(task, result), kinds, screen);
+  const many = (count: number, one: string): string => `${count} ${one}${count === 1 ? "" : "s"}`;
+  return `${checked}: ${many(runs, "run")}, ${many(steps, "operation")} on ${many(kinds, "kind")} of kernel: ${verdict}\n${more === "" ? "" : `\n${more}`}`;
 }

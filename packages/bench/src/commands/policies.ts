@@ -22,7 +22,7 @@ export function registerPolicies(program: Command, context: CommandContext): voi
     .addOption(jsonOption())
     .addHelpText("after", examples(
       ["kreplica policies", "all of them"],
-      ["kreplica policies --measure --machine xeon-8260-8s", "what each costs on 8 nodes"],
+      ["kreplica policies --measure --machine xeon-8260-8s", "what each costs on 16 nodes"],
       ["kreplica boot --policy text-only", "one of them at work"],
       ["kreplica compare --policy lazy-pgd", "what one of them gains"],
     ) + exitCodes)

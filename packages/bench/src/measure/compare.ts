@@ -122,7 +122,8 @@ export async function compare(given: KernelJob, { policy, files, reported: own, 
   const tests = files.flatMap((file, index) => {
     const [single, perNode] = measured(index);
     if (!single || !perNode) return [];
-    const unaligned = measured(files.length + plain.findIndex((job) => job.file === file))[0];
+    const nth = plain.findIndex((job) => job.file === file);
+    const unaligned = nth < 0 ? undefined : measured(files.length + nth)[0];
     return [{ single, perNode, unaligned }];
   }).sort((a, b) => orderOf(a.single) - orderOf(b.single)).flatMap(({ single, perNode, unaligned }) => (["hot", "cold"] as const).map((cache): Comparison => {
     const { test } = single;

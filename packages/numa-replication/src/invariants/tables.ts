@@ -3,7 +3,7 @@ import type { Invariant } from "./invariant.js";
 
 export const TABLES: readonly Invariant[] = [
   { id: "B1", where: ["state"], when: "after step 7", sentence: "∀n∈R: every table page on the path of T(n) to W (PGD, P4D if 5-level, PUD, both PMD pages) is distinct from that of any other m∈R" },
-  { id: "B2", where: ["state"], when: "after step 7", sentence: "…and is located on node n" },
+  { id: "B2", where: ["state"], when: "after step 7", sentence: "∀n∈R: each of those pages of T(n) is located on node n" },
   { id: "B3", where: ["state"], when: "always", sentence: "∀ PGD slot i≠511: T(n)[i] = T(m)[i] (same lower table) in 4-level; in 5-level ∀ P4D slot ≠511 of PGD 511 likewise" },
   { id: "B4", where: ["state"], when: "always", sentence: "PUD slots other than 510/511 of the last PUD page are equal in all nodes" },
   { id: "B5", where: ["state"], when: "always", sentence: "PTE pages reachable from copied PMD entries at clone time (fixmap, vsyscall) are shared: one set_fixmap is visible on all nodes" },
