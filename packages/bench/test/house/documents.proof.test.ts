@@ -56,6 +56,16 @@ const all = [...new Set([...shown.map((line) => line.slice(line.indexOf("kreplic
 
 const needs = (each: readonly string[]): string | undefined =>
   each.some((word) => /vmlinuz|lib\/modules|\.ko$/.test(word)) && !kernel ? "a kernel's package" : each.includes("filter.o") && !haveClang ? "clang" : undefined;
+/**
+ * The same command with less to do where that is a matter of counts alone: seven tests on each of ten kernels, and millions of operations, are what
+ * `.ci/run`'s main job and the proofs of `check` do.
+ */
+function lighter(each: readonly string[]): readonly string[] {
+  const counted = each.some((word) => ["--test", "--runs", "--schedules", "--replay", "--measure"].includes(word));
+  if (each[0] === "compare" && !each.includes("--test")) return [...each, "--test", "mount"];
+  if (each[0] === "check") return counted ? each.map((word, i) => (each[i - 1] === "--runs" ? "20" : word)) : [...each, "--runs", "20"];
+  return each;
+}
 /** What a command is shown to find: the series as posted does not hold. */
 const expected = (each: readonly string[]): number => (each[0] === "check" && each.some((word) => word === "rfc-v1" || word === "--defect") ? 1 : 0);
 
@@ -63,7 +73,7 @@ test("the helps and documents show commands", () => { expect(all.length).toBeGre
 
 describe.each(all.map((each) => [each.join(" "), each] as const))("kreplica %s", (_, each) => {
   test.skipIf(needs(each))("runs", async () => {
-    const { code, error } = await kreplica.run(each, { cwd: folder });
+    const { code, error } = await kreplica.run(lighter(each), { cwd: folder });
     expect([code, error.split("\n").slice(0, 3).join("\n")]).toEqual([expected(each), expect.any(String)]);
     expect(error).not.toContain("a fault in kreplica itself");
   }, 1_200_000);
