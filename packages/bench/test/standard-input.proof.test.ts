@@ -26,7 +26,10 @@ const FILES = (await registered()).flatMap((command) => [
   ...command.registeredArguments.filter((argument) => /file|machine/.test(argument.name())).map((argument) => [`${command.name()} <${argument.name()}>`, command.name(), undefined] as const),
 ]);
 /** What else a command needs before it reads that file. */
-const NEEDED: Readonly<Record<string, readonly string[]>> = { "--system-map": ["--kernel", "package.json"], "--symbols": [], policies: ["--measure"], modules: ["--all"] };
+const RECORDED = ["--traces", dataFile("traces/hsw-mount.kt.zst")];
+const NEEDED: Readonly<Record<string, readonly string[]>> = {
+  "--recorded-kernel": [...RECORDED, "--recorded-nodes", "0,1:512M/2,3:512M"], "--recorded-nodes": [...RECORDED, "--recorded-kernel", dataFile("kernel/System.map-6.1.0-56-cloud-amd64.zst")],
+  "--system-map": ["--kernel", "package.json"], "--symbols": [], policies: ["--measure"], modules: ["--all"] };
 
 test("there are such arguments to go through", () => { expect(FILES.length).toBeGreaterThanOrEqual(18); });
 

@@ -56,7 +56,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
       ["kreplica check --only core --runs 10000", "two million operations on twenty kinds of kernel"],
       ["kreplica check --schedules --nodes 2 --levels 4 --pti off", "every schedule of small scenes, in a minute or two"],
       ["kreplica check --kernel /boot/vmlinuz --runs 16", "a kernel of one's own in place of the small one"],
-      ["kreplica check --defect D7", "one of its defects alone, over the corrected series"],
+      ["kreplica check --defect D4", "one of its defects alone, over the corrected series"],
       ["kreplica check --policy rfc-v1 --save bad.json; kreplica check --replay bad.json", "and again"],
     ) + exitCodes)
     .action(async (options: Options) => {

@@ -47,5 +47,5 @@ export function commands(): Said[] {
 /** Words of a `kreplica` command, however it is called; undefined for another program. */
 export function words(text: string): string[] | undefined {
   const command = /^(?:npx --package @kreplica\/\w+ |npx )?kreplica (.*)$/.exec(text)?.[1] ?? /^npm start(?: --silent)? -- (.*)$/.exec(text)?.[1];
-  return command?.replace(/ [>|;].*$/, "").split(/\s+/).filter((word) => word !== "");
+  return command?.replace(/\s*[>|;].*$/, "").split(/\s+/).filter((word) => word !== "");
 }
