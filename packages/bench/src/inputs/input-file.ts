@@ -50,13 +50,12 @@ export function inputPath(path: string, option: string): string {
     return keep(0, STANDARD_INPUT);
   }
   const found = statOf(path);
-  // A device may have no end, and says nothing of its length: /dev/zero filled the memory.
-  const isTerminalOfShell = /^\/(dev\/(fd\/|stdin$|tty$)|proc\/)/.test(path);
-  if (!isTerminalOfShell && (found?.isCharacterDevice() || found?.isBlockDevice())) throw new InputError({ file: path, reason: "a device, not a file", remedy: "give a file, or - for standard input" });
-  if (!found?.isFIFO()) return path;
-  const fault = (error: unknown): InputError => new InputError({ file: path, reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`, remedy: "check its permissions" });
   // A pipe of the shell has its writer, or had it; a FIFO in the file system may have none yet.
   const ofShell = /^\/(dev\/(fd\/|stdin$)|proc\/)/.test(path);
+  // A device may have no end, and says nothing of its length: /dev/zero filled the memory.
+  if (!ofShell && path !== "/dev/tty" && (found?.isCharacterDevice() || found?.isBlockDevice())) throw new InputError({ file: path, reason: "a device, not a file", remedy: "give a file, or - for standard input" });
+  if (!found?.isFIFO()) return path;
+  const fault = (error: unknown): InputError => new InputError({ file: path, reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`, remedy: "check its permissions" });
   let handle: number;
   try { handle = openSync(path, constants.O_RDONLY | (ofShell ? 0 : constants.O_NONBLOCK)); } catch (error) { throw fault(error); }
   try {

@@ -87,7 +87,11 @@ export function unzstdWhole(packed: Uint8Array, limit: number, expected: number 
     length += bytes;
     at = extent.end;
   }
-  if (parts.length === 1) return parts[0]!;
+  return parts.length === 1 ? parts[0]! : joined(parts, length);
+}
+
+/** Parts one behind the other. @param length of all together, in bytes */
+export function joined(parts: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(length);
   let at = 0;
   for (const part of parts) {

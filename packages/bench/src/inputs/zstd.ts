@@ -10,7 +10,7 @@
  */
 import { Decompress } from "fzstd";
 import xxhash from "xxhash-wasm";
-import { unzstdWhole } from "./zstd-frame.js";
+import { joined, unzstdWhole } from "./zstd-frame.js";
 
 const { create64 } = await xxhash();
 
@@ -58,13 +58,7 @@ export function unzstd(packed: Uint8Array, limit = 2 ** 31, expected?: number): 
   });
   stream.push(packed);
   stream.finish();
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return joined(parts, length);
 }
 
 /** Any number of frames one behind the other. */
