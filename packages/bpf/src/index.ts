@@ -1,10 +1,11 @@
 /** BPF on the modelled kernel: objects, verifier, interpreter, JIT, and the images that the series keeps equal on every node. */
-import { bind, type Plugin, plugin, token } from "@kreplica/di";
+import { bind, type Plugin, plugin } from "@kreplica/di";
 import type { NodeId } from "@kreplica/hw-x86/api";
 import { Dispatcher } from "./image/dispatcher.js";
 import { ProgramPacks } from "./image/prog-pack.js";
 import { StructOpsImages } from "./image/struct-ops.js";
 import { Trampolines } from "./image/trampoline.js";
+import { Helpers, KernelDispatcher, KernelStructOps, KernelTrampolines, Packs, ProgramMemory } from "./images-api.js";
 import { HelperPage } from "./kernel/helper-page.js";
 import { kernelCode } from "./kernel/kernel-code.js";
 import { KernelMemory } from "./kernel/kernel-memory.js";
@@ -24,18 +25,10 @@ export { type BpfMap, MapResult, UpdateFlag } from "./maps/map.js";
 export { RingBuffer } from "./maps/ring.js";
 export { helperIds, helperPrototype, type HelperPrototype } from "./helpers/prototypes.js";
 export { helpersOf, LoadedObject } from "./load.js";
-export { CHUNK_BYTES, PACK_BYTES, type CodePlace, type PackReport, ProgramPacks } from "./image/prog-pack.js";
+export { CHUNK_BYTES, PACK_BYTES, ProgramPacks } from "./image/prog-pack.js";
 export { MOST_PROGRAMS, trampolineCode, Trampolines } from "./image/trampoline.js";
 export { Dispatcher, dispatcherCode, MOST_DISPATCHED } from "./image/dispatcher.js";
-export { type StructOpsImage, StructOpsImages } from "./image/struct-ops.js";
-
-/** Tokens of the images, for whoever assembles a kernel. */
-export const Packs = token<ProgramPacks>("bpf/ProgramPacks");
-export const KernelTrampolines = token<Trampolines>("bpf/Trampolines");
-export const KernelDispatcher = token<Dispatcher>("bpf/Dispatcher");
-export const KernelStructOps = token<StructOpsImages>("bpf/StructOpsImages");
-export const ProgramMemory = token<KernelMemory>("bpf/ProgramMemory");
-export const Helpers = token<HelperPage>("bpf/Helpers");
+export { StructOpsImages } from "./image/struct-ops.js";
 
 /** The images; the ports CodeAreas, CodePermissions, CodeWriter and CodeReplication are to be bound beside it, by {@link kernelCode} or a fake. */
 export const bpfImages: Plugin = plugin("bpf", [bind(Packs, ProgramPacks), bind(KernelTrampolines, Trampolines), bind(KernelDispatcher, Dispatcher), bind(KernelStructOps, StructOpsImages)]);

@@ -5,7 +5,7 @@
 import { BpfError } from "./errors.js";
 import { callHelper, type HelperHost } from "./helpers/implementations.js";
 import { helperPrototype } from "./helpers/prototypes.js";
-import type { CodePlace, ProgramPacks } from "./image/prog-pack.js";
+import type { CodePlace, Packs } from "./images-api.js";
 import type { Outcome } from "./interpreter.js";
 import { type Environment, Interpreter } from "./interpreter.js";
 import type { Code } from "./isa/code.js";
@@ -28,7 +28,7 @@ export interface BpfHost extends Omit<HelperHost, "map" | "memory"> {
 }
 export interface LoadOptions {
   /** Room for compiled code; without it programs run in the interpreter only. */
-  readonly packs?: ProgramPacks;
+  readonly packs?: Packs;
   /** Address of a helper's entry in the model's kernel text; needed with `packs`. */
   helperAddress?(id: number): bigint | undefined;
   /** Names of the programs to load. Default: all. */
@@ -63,7 +63,7 @@ const PROG_ARRAY = { count: 0, slots: 8 };
 export class LoadedObject implements Environment {
   readonly maps: readonly BpfMap[];
   readonly programs: readonly LoadedProgram[] = [];
-  private readonly places: { place: CodePlace; packs: ProgramPacks }[] = [];
+  private readonly places: { place: CodePlace; packs: Packs }[] = [];
   private readonly words: bigint[] = [];
   private readonly helperHost: HelperHost & { rings(): Iterable<RingBuffer> };
   private loaded = true;

@@ -3,6 +3,7 @@
  * in an assembly, an in-memory fake in tests. Replication is a port as well: none by default, as in the series.
  */
 import { token } from "@kreplica/di";
+import type { NodeId } from "@kreplica/hw-x86/api";
 
 /** Areas for code in the module range. Linux: module_alloc(), vfree(). @patch 12/12 kernel/bpf/core.c bpf_jit_alloc_exec */
 export interface CodeAreas {
@@ -42,6 +43,13 @@ export interface CodeWriter {
   settle(): void;
 }
 export const CodeWriter = token<CodeWriter>("bpf/CodeWriter");
+
+/** Where images lie. */
+export interface CodeHome {
+  /** Node of every image; the master when absent. */
+  readonly node?: NodeId;
+}
+export const CodeHome = token<CodeHome>("bpf/CodeHome");
 
 /** Gives each node its own copy of an area. Bound to one that does nothing unless the user asks for it. */
 export interface CodeReplication {

@@ -4,6 +4,7 @@ export * from "./account.js";
 export * from "./check-spec.js";
 export * from "./counters.js";
 export { HardwareThread } from "./cpu.js";
-export { Counters, NumaMachine, Specification } from "./machine.js";
+export { NumaMachine } from "./machine.js";
+export { Counters, Specification } from "./machine-tokens.js";
 export { SparseMemory } from "./phys-memory.js";
 export * from "./plugin.js";

@@ -1,20 +1,16 @@
 /** The assembled box: memory, domains, cores and threads. Cores come into being when a CPU of theirs is first asked for. */
-import { inject, injectable, token } from "@kreplica/di";
+import { inject, injectable } from "@kreplica/di";
 import { Domain, Fabric } from "./coherence.js";
 import { Core } from "./core.js";
 import { CounterBank, Event } from "./counters.js";
 import { HardwareThread } from "./cpu.js";
 import type { CpuId, NodeId } from "./ids.js";
 import type { Machine } from "./machine-api.js";
+import { Counters, Specification } from "./machine-tokens.js";
 import { PhysMemory } from "./memory-api.js";
 import { OwnerTable } from "./memory-layout.js";
 import { SparseMemory } from "./phys-memory.js";
 import type { CpuSpec, MachineSpec } from "./spec.js";
-
-/** What the assembly's machine is. */
-export const Specification = token<MachineSpec>("hw-x86/MachineSpec");
-/** The counters of the assembly's CPUs. Not in `./api`: what runs on the machine may not read its own score. */
-export const Counters = token<CounterBank>("hw-x86/Counters");
 
 /** Memory of the specification's nodes. */
 @injectable()
@@ -26,7 +22,7 @@ export class MachineMemory extends SparseMemory {
 
 /** Counters for the specification's nodes. */
 @injectable()
-export class MachineCounters extends CounterBank {
+export class MachineCounters extends CounterBank implements Counters {
   constructor(@inject(Specification) spec: MachineSpec) {
     super(spec.nodes.length);
   }
@@ -46,7 +42,7 @@ export class NumaMachine implements Machine {
   private readonly fabric: Fabric;
 
   constructor(@inject(Specification) readonly spec: MachineSpec, @inject(PhysMemory) readonly memory: PhysMemory,
-    @inject(Counters) private readonly counters: CounterBank) {
+    @inject(Counters) private readonly counters: Counters) {
     this.nodes = spec.nodes.map((node) => node.id);
     this.cpuIds = spec.cpus.map((cpu) => cpu.id).sort((a, b) => a - b);
     spec.nodes.forEach((node, index) => this.nodeIndex.set(node.id, index));

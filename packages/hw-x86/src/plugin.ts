@@ -1,8 +1,9 @@
 /** The machine as a plugin: checks the specification, then binds memory, counters and box. */
 import { bind, bindValue, plugin, type Plugin } from "@kreplica/di";
 import { checkMachineSpec } from "./check-spec.js";
-import { Counters, MachineCounters, MachineMemory, NumaMachine, Specification } from "./machine.js";
+import { MachineCounters, MachineMemory, NumaMachine } from "./machine.js";
 import { Machine } from "./machine-api.js";
+import { Counters, Specification } from "./machine-tokens.js";
 import { PhysMemory } from "./memory-api.js";
 import type { MachineSpec } from "./spec.js";
 

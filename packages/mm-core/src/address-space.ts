@@ -8,8 +8,8 @@
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
 import { type AddressSpace, type AddressSpaces, LDT_PAGES, LDT_SLOT, ldtAddress, type LdtPlace, PGD_ORDER, PGD_PAGES, PgdPlan } from "./address-space-api.js";
-import { BuildContext } from "./build-context.js";
-import { CpuState } from "./cpu-state.js";
+import { BuildContext } from "./build-context-api.js";
+import { CpuState } from "./cpu-state-api.js";
 import { invariant } from "./errors.js";
 import { KernelOptions } from "./options.js";
 import { type Mapping, PageAllocator, ReplicaView } from "./ports.js";

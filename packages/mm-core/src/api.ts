@@ -1,8 +1,8 @@
 /** Everything another package may see of the kernel's core: ports, tokens, errors, and the pure functions over tables. */
 export { type AddressSpace, AddressSpaces, EAGER_PGDS, HOME_PGDS, LAZY_PGDS, LDT_PAGES, LDT_SLOT, ldtAddress, type LdtPlace, PGD_ORDER, PGD_PAGES, PgdPlan } from "./address-space-api.js";
 export * from "./boot-api.js";
-export { BuildContext } from "./build-context.js";
-export { CpuState } from "./cpu-state.js";
+export { BuildContext } from "./build-context-api.js";
+export { CpuState } from "./cpu-state-api.js";
 export type { CpuUnits } from "./cpu-areas.js";
 export { brkRoom } from "./direct-map.js";
 export { bootRoot, symbolFrame } from "./early-map.js";
@@ -11,10 +11,10 @@ export * from "./errors.js";
 export { type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image.js";
 export { shadowOf, shadowRange } from "./kasan-range.js";
 export { descriptorAddress, directAddress, FIXED, imageAddress, imageFrame, kernelLayout, type LayoutOptions, type PhysicalRun } from "./layout.js";
-export { MemoryHotplug } from "./mm/memory-hotplug.js";
+export { MemoryHotplug } from "./mm/memory-hotplug-api.js";
 export * from "./mm/process-api.js";
 export { SwitchMm, type TemporaryTables } from "./mm/switch-api.js";
-export { UserFrames } from "./mm/user-frames.js";
+export { UserFrames } from "./mm/user-frames-api.js";
 export type { Area, VmaTree } from "./mm/vma-tree.js";
 export { type KernelDefect, KernelOptions } from "./options.js";
 export * from "./ports.js";
@@ -23,6 +23,7 @@ export { KERNEL_DATA, KERNEL_TABLE_BITS, leafEntry, mappingOf, TABLE_BITS } from
 export { copyImageToUser, userImageRange } from "./pti.js";
 export { seededRandom } from "./random.js";
 export { writeSplit } from "./split-leaf.js";
-export { type ReplicaTraffic, type StoreObserver, TableMemory } from "./table-memory.js";
-export { type TextUser, TextUserList, TextUsers } from "./text-users.js";
+export { type ReplicaTraffic, type StoreObserver, TableMemory } from "./table-memory-api.js";
+export { TextUserList } from "./text-users.js";
+export { type TextUser, TextUsers } from "./text-users-api.js";
 export { entryValue, frameAt, lookup, type RangeVisitor, tableAt, walk, type WalkEnd, walkRange } from "./walk.js";

@@ -7,8 +7,8 @@
 import { inject, injectable } from "@kreplica/di";
 import { Cr0, Cr4, cr3Value, Efer, type Frame, Machine } from "@kreplica/hw-x86/api";
 import { BOOT_STEPS, type BootEvent, type BootStep, type KernelBoot } from "./boot-api.js";
-import { BuildContext } from "./build-context.js";
-import { CpuState } from "./cpu-state.js";
+import { BuildContext } from "./build-context-api.js";
+import { CpuState } from "./cpu-state-api.js";
 import { buildCpuEntryAreas, buildEspfix, type CpuUnits, entryAreaPages, prepareVmalloc, reserveCpuUnits } from "./cpu-areas.js";
 import { buildDirectMap, buildVmemmap } from "./direct-map.js";
 import { bootRoot, newTable } from "./early-map.js";
@@ -18,10 +18,9 @@ import { buildImageTables, loadImage } from "./image-tables.js";
 import { buildKasanShadow } from "./kasan.js";
 import { imageAddress, imageFrame } from "./layout.js";
 import { KernelOptions } from "./options.js";
-import { NodePageAllocator } from "./page-alloc.js";
 import { KernelTables, PageAllocator, ReplicaView } from "./ports.js";
 import { walk } from "./walk.js";
-import { TextUsers } from "./text-users.js";
+import { TextUsers } from "./text-users-api.js";
 import { buildUserHalf, copyImageToUser, userImageRange } from "./pti.js";
 
 const LARGE = 0x20_0000n;
@@ -125,7 +124,6 @@ export class OrderedBoot implements KernelBoot {
     },
     "mm-core-init": () => {
       const { layout, image } = this.context;
-      invariant(this.allocator instanceof NodePageAllocator, "the boot starts the allocator it was assembled with");
       this.allocator.start();
       const tables = prepareVmalloc(this.context, this.root);
       const espfix = buildEspfix(this.context, this.root);

@@ -1,17 +1,13 @@
 /** The build context as the assembly makes it. */
-import { inject, injectable, token } from "@kreplica/di";
+import { inject, injectable } from "@kreplica/di";
 import { Machine, type NodeId } from "@kreplica/hw-x86/api";
-import type { BuildContext as Context } from "./early-map.js";
+import type { BuildContext } from "./build-context-api.js";
 import { KernelOptions } from "./options.js";
 import { BootMemory, KernelImage, KernelLayout, PageAllocator } from "./ports.js";
-import { TableMemory } from "./table-memory.js";
-
-/** Everything the builders of the first tables need. */
-export type BuildContext = Context;
-export const BuildContext = token<BuildContext>("mm-core/BuildContext");
+import { TableMemory } from "./table-memory-api.js";
 
 @injectable()
-export class AssembledContext implements Context {
+export class AssembledContext implements BuildContext {
   readonly master: NodeId;
   readonly offline: ReadonlySet<NodeId>;
   constructor(

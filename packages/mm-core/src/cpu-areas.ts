@@ -4,7 +4,8 @@
  * Page numbers within an area are those of the recorded kernel. Source: arch/x86/include/asm/cpu_entry_area.h, Documentation/arch/x86/pti.rst.
  */
 import { type CpuId, type Frame, NONE, tableIndex } from "@kreplica/hw-x86/api";
-import { type BuildContext, install, newTable, reach, symbolFrame } from "./early-map.js";
+import type { BuildContext } from "./build-context-api.js";
+import { install, newTable, reach, symbolFrame } from "./early-map.js";
 import { MmError } from "./errors.js";
 import { FIXED } from "./layout.js";
 import { KERNEL_DATA, TABLE_BITS } from "./protection.js";

@@ -1,33 +1,8 @@
-/** Which CPUs run the kernel, which of them acts, and how they are told to forget translations. */
-import { inject, injectable, token } from "@kreplica/di";
+/** CPUs that run the kernel, and the interrupts by which they are told to forget translations. */
+import { inject, injectable } from "@kreplica/di";
 import { type CpuId, Machine } from "@kreplica/hw-x86/api";
+import { type CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
 import { KernelLayout } from "./ports.js";
-
-/** The kernel's view of its CPUs. */
-export interface CpuState {
-  /** CPU whose code runs now; sends the shootdowns. */
-  current: CpuId;
-  /** In the order in which they came up. */
-  readonly online: ReadonlySet<CpuId>;
-  bringUp(cpu: CpuId): void;
-  takeDown(cpu: CpuId): void;
-  /** flush_tlb_kernel_range: every CPU online forgets the range; more than 33 pages, and everything goes. */
-  flushKernel(start: bigint, pages: number): void;
-  /**
-   * The same for several ranges, in one interrupt.
-   * @param everyPcid a page of them was not global, so that an entry may lie under a PCID that is not loaded, which INVLPG does not reach: everything goes.
-   *   Linux relies on kernel pages being global without KPTI, and is narrower here.
-   */
-  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[], everyPcid?: boolean): void;
-  /** flush_tlb_all. */
-  flushAll(): void;
-  /** Shootdowns sent, each to all other CPUs online. */
-  readonly shootdowns: number;
-}
-export const CpuState = token<CpuState>("mm-core/CpuState");
-
-/** Above this many pages a full flush is cheaper. @source Documentation/arch/x86/tlb.rst, tlb_single_page_flush_ceiling */
-export const SINGLE_PAGE_CEILING = 33;
 
 @injectable()
 export class OnlineCpus implements CpuState {

@@ -5,7 +5,8 @@
  * Source: Linux 6.5 arch/x86/mm/init.c (split_mem_range) and init_64.c; checked against recorded tables of a 1 GiB guest.
  */
 import { type Frame, type FrameRange, NONE } from "@kreplica/hw-x86/api";
-import { type BuildContext, install, newTable, symbolFrame } from "./early-map.js";
+import type { BuildContext } from "./build-context-api.js";
+import { install, newTable, symbolFrame } from "./early-map.js";
 import { MmError } from "./errors.js";
 import { DESCRIPTOR_BYTES, descriptorAddress, directAddress, imageFrame } from "./layout.js";
 import type { KernelImage, KernelLayout } from "./ports.js";

@@ -1,25 +1,10 @@
 /** Leaves installed while the kernel builds its first tables: one root, nothing to flush, a missing table page is the end of the boot. */
 import { entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
+import type { BuildContext } from "./build-context-api.js";
 import { invariant, MmError } from "./errors.js";
-import type { BootMemory, KernelImage, KernelLayout, Mapping, PageAllocator } from "./ports.js";
 import { imageFrame } from "./layout.js";
+import type { KernelImage, KernelLayout, Mapping } from "./ports.js";
 import { leafEntry, TABLE_BITS } from "./protection.js";
-import type { TableMemory } from "./table-memory.js";
-import type { Machine } from "@kreplica/hw-x86/api";
-
-/** Everything the builders of the first tables need. */
-export interface BuildContext {
-  readonly machine: Machine;
-  readonly entries: TableMemory;
-  readonly allocator: PageAllocator;
-  readonly early: BootMemory;
-  readonly layout: KernelLayout;
-  readonly image: KernelImage;
-  /** Node that holds the image. */
-  readonly master: NodeId;
-  /** Nodes whose memory is not in use at boot. */
-  readonly offline: ReadonlySet<NodeId>;
-}
 
 /** Frame of the boot table, init_top_pgt: a page of the image's own data. The next frame is its user half. */
 export function bootRoot(layout: KernelLayout, image: KernelImage): Frame {

@@ -5,7 +5,7 @@
  */
 import { type Frame, frameOf, isLeaf, isPresent, tableIndex } from "@kreplica/hw-x86/api";
 import type { PageAllocator, TableRoot } from "./ports.js";
-import type { TableMemory } from "./table-memory.js";
+import type { TableMemory } from "./table-memory-api.js";
 import { tableAt } from "./walk.js";
 
 const LARGE = 0x20_0000n;

@@ -5,7 +5,8 @@
  * Source: Linux 6.5 arch/x86/kernel/head_64.S and head64.c as far as their effect on tables goes; checked against recorded tables.
  */
 import { Bit, entryHigh, entryLow, type Frame, tableIndex } from "@kreplica/hw-x86/api";
-import { bootRoot, type BuildContext, symbolFrame } from "./early-map.js";
+import type { BuildContext } from "./build-context-api.js";
+import { bootRoot, symbolFrame } from "./early-map.js";
 import { imageAddress } from "./layout.js";
 import { KERNEL_TABLE_BITS, TABLE_BITS } from "./protection.js";
 

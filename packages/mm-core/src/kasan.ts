@@ -13,7 +13,8 @@
  * Source: Documentation/arch/x86/x86_64/mm.rst; Documentation/dev-tools/kasan.rst; what kasan_init of Linux 6.5 (arch/x86/mm/kasan_init_64.c) populates.
  */
 import { entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
-import { type BuildContext, install, newTable, reach } from "./early-map.js";
+import type { BuildContext } from "./build-context-api.js";
+import { install, newTable, reach } from "./early-map.js";
 import { invariant, MmError } from "./errors.js";
 import { shadowOf } from "./kasan-range.js";
 import { FIXED, imageAddress } from "./layout.js";

@@ -7,14 +7,14 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
-import { CpuState, SINGLE_PAGE_CEILING } from "./cpu-state.js";
+import { CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
 import { findEmptyTables, rootsOfBothHalves } from "./empty-tables.js";
 import { invariant, MmError } from "./errors.js";
 import { KernelLayout, type KernelTables, type Mapping, PageAllocator, type Protection, ReplicaView, type TableEditor } from "./ports.js";
 import { KernelOptions } from "./options.js";
 import { changedHigh, changedLow, invertHigh, invertLow, KERNEL_TABLE_BITS, leafEntry, TABLE_BITS } from "./protection.js";
 import { writeSplit } from "./split-leaf.js";
-import { TableMemory } from "./table-memory.js";
+import { TableMemory } from "./table-memory-api.js";
 import { lookup } from "./walk.js";
 
 /** A table reached in lockstep: the node of the root whose way led there first, and whether that was not the first root of all. */

@@ -49,7 +49,6 @@ export class NodePageAllocator implements PageAllocator {
     }
   }
 
-  /** Takes over from memblock. @source Documentation/core-api/boot-time-mm.rst */
   start(): void {
     for (const run of this.early.handOver()) this.spread(run.first, run.frames, run.node, (zone, first, frames) => {
       zone.managed += frames;

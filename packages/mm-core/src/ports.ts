@@ -22,6 +22,8 @@ export type FramePurpose = "page-table" | "text" | "rodata" | "data" | "user" | 
 
 /** Page frames per node in powers of two. Served by memblock until the buddy lists are up, as alloc_pages and memblock are in Linux. */
 export interface PageAllocator {
+  /** Takes over from memblock: what {@link BootMemory.handOver} gives is free from now on. The boot calls it once. @source Documentation/core-api/boot-time-mm.rst */
+  start(): void;
   /**
    * First frame of 2^order, aligned to its size, on the node or the nearest that has some; NONE when refused.
    * @patch 01/12 mm/page_alloc.c __get_free_pages_node
@@ -249,6 +251,11 @@ export interface ReplicaView {
   isPrivate(address: bigint): boolean;
   /** Frame behind an address of text or rodata on a holder. */
   replicaFrame(address: bigint, node: NodeId): Frame | undefined;
+  /**
+   * Where the direct map shows a holder's copy of an address of text; undefined for anything else, while nothing is replicated, and after
+   * {@link clearLinearAddresses}. @patch 03/12 numa_addr_in_replica
+   */
+  addressInReplica(address: bigint, node: NodeId): bigint | undefined;
   /** init_mm's root for a node; before replication the boot table. @patch 03/12 per_numa_pgd */
   kernelRoot(node: NodeId): Frame;
   /** A node has memory that had none. Holders are frozen when room is reserved: it goes on using its nearest (the series let it join without tables, D10). */

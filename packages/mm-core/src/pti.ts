@@ -8,7 +8,8 @@
 import { Bit, type Frame, isPresent, tableIndex } from "@kreplica/hw-x86/api";
 import type { CpuUnits } from "./cpu-areas.js";
 import { TSS_PAGE } from "./cpu-areas.js";
-import { type BuildContext, install, newTable, reach } from "./early-map.js";
+import type { BuildContext } from "./build-context-api.js";
+import { install, newTable, reach } from "./early-map.js";
 import { directAddress, imageAddress } from "./layout.js";
 import { KERNEL_DATA, KERNEL_TABLE_BITS } from "./protection.js";
 import type { KernelImage, KernelLayout } from "./ports.js";

@@ -35,6 +35,7 @@ export class SingleCopy implements ReplicaView {
     const { stext, end } = this.image;
     return linked >= stext && linked < end ? imageFrame(this.layout, stext, linked) : undefined;
   }
+  addressInReplica(): bigint | undefined { return undefined; }
   kernelRoot(): Frame { return this.root; }
   reserve(): void {}
   replicateKernel(): void {}

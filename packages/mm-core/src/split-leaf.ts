@@ -1,7 +1,7 @@
 /** A table of smaller leaves that says what a large leaf said: the one place where a leaf is divided. */
 import { Bit, entryHigh, entryLow, type Frame, isPresent, leafFrame, NO_EXECUTE } from "@kreplica/hw-x86/api";
 import { invertHigh, invertLow } from "./protection.js";
-import type { TableMemory } from "./table-memory.js";
+import type { TableMemory } from "./table-memory-api.js";
 
 /**
  * Fills a table. The caller links it in the leaf's place, and flushes.

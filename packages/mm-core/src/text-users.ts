@@ -1,38 +1,8 @@
-/**
- * Who keeps addresses of kernel text, and is asked before some of it goes: probes, traced functions, static keys and calls, breakpoints, a patch
- * under way. Modules, areas of generated code and init text go; whoever would write there afterwards writes into the next owner's page.
- *
- * Linux: kernel/module/main.c module notifiers (MODULE_STATE_GOING), under text_mutex; kprobe_free_init_mem, ftrace_free_init_mem for init text.
- */
-import { injectable, token } from "@kreplica/di";
+/** The list of those who keep addresses of kernel text. */
 import { MmError } from "./errors.js";
 import type { AddressRange } from "./same-bytes.js";
+import type { TextUser, TextUsers } from "./text-users-api.js";
 
-/** One that keeps addresses. */
-export interface TextUser {
-  /** For messages: "a probe". */
-  readonly name: string;
-  /** Addresses of text it would write to or lead CPUs to. */
-  sites(): Iterable<bigint>;
-  /** Why text of [start, end) cannot go now, with an address; undefined where it may. Changes nothing. */
-  refusal(start: bigint, end: bigint): string | undefined;
-  /** Text of [start, end) goes: forgets what it keeps there, and writes nothing to it. */
-  forget(start: bigint, end: bigint): void;
-}
-
-export interface TextUsers {
-  readonly all: Iterable<TextUser>;
-  /** In the order in which they are to forget. */
-  add(user: TextUser): void;
-  /**
-   * Before text is freed. Where one refuses, nobody has forgotten anything.
-   * @throws MmError text-in-use
-   */
-  release(ranges: readonly AddressRange[]): void;
-}
-export const TextUsers = token<TextUsers>("mm-core/TextUsers");
-
-@injectable()
 export class TextUserList implements TextUsers {
   private readonly users = new Set<TextUser>();
   get all(): Iterable<TextUser> { return this.users; }

@@ -112,3 +112,12 @@ export interface ModuleLoader {
   readonly loaded: readonly LoadedModule[];
 }
 export const ModuleLoader = token<ModuleLoader>("modules/ModuleLoader");
+
+/** Permissions of a module's memories. @patch 11/12 kernel/module/strict_rwx.c module_enable_ro, module_enable_nx, module_enable_x */
+export interface StrictPermissions {
+  /** text: read-only and executable; rodata: read-only; init text likewise. Data comes writable and not executable from vmalloc. @throws ModuleError no-memory */
+  protect(module: LoadedModule): void;
+  /** ro_after_init: read-only, once init has run. */
+  sealAfterInit(module: LoadedModule): void;
+}
+export const StrictPermissions = token<StrictPermissions>("modules/StrictPermissions");

@@ -1,10 +1,10 @@
 /** Public surface of modules: the plugin, and the pure steps from a file to a relocated image. */
 import { bind, bindValue, plugin, type Plugin } from "@kreplica/di";
-import { ModuleLoader, ModulePatcher, ModulePolicy } from "./api.js";
+import { ModuleLoader, ModulePatcher, ModulePolicy, StrictPermissions } from "./api.js";
 import { ElfModuleLoader } from "./loader.js";
 import { NoPatcher, TablePatcher } from "./patcher.js";
 import { replicateAll } from "./policy.js";
-import { SetMemoryPermissions, StrictPermissions } from "./strict-rwx.js";
+import { SetMemoryPermissions } from "./strict-rwx.js";
 
 export * from "./api.js";
 export { checkModule } from "./check.js";
@@ -25,7 +25,6 @@ export { resolveSymbols } from "./resolve.js";
 export { tinyHost } from "./small-host.js";
 export { elfObject, tinyModule, type ObjectSection, type ObjectSymbol, type TinyModule } from "./small-module.js";
 export { sortTables } from "./sort-tables.js";
-export { StrictPermissions } from "./strict-rwx.js";
 export { exportsFromSymbols, readExports, SymbolTable, type ByteSource, type ExportTable } from "./symbols.js";
 
 /** The loader with a policy; needs ModuleHost, ModulePatcher, Vmalloc, SetMemory and the kernel's core. */

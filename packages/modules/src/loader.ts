@@ -13,7 +13,7 @@ import { type AddressRange, KernelLayout, KernelTables, MmError, PageAllocator, 
 import { NO_TABLES, type PatchCounts, type PatchTables, type SiteClass } from "@kreplica/text-patch/api";
 import { moduleArea, Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc/api";
 import { addressOf, signedOf } from "./addresses.js";
-import { ModuleHost, ModulePatcher, ModulePolicy, type LoadedModule, type ModuleLoader, type ModuleMemory, type ModuleState, type ReplicationCost } from "./api.js";
+import { ModuleHost, ModulePatcher, ModulePolicy, type LoadedModule, type ModuleLoader, type ModuleMemory, type ModuleState, type ReplicationCost, StrictPermissions } from "./api.js";
 import { checkModule } from "./check.js";
 import { ModuleError } from "./errors.js";
 import { moduleExports } from "./exports.js";
@@ -28,7 +28,6 @@ import { relocateModule } from "./relocate.js";
 import { resolveSymbols } from "./resolve.js";
 import { INIT_TYPES, MEMORY_TYPES, REPLICATED_TYPES, type MemoryType } from "./sections.js";
 import { sortTables } from "./sort-tables.js";
-import { StrictPermissions } from "./strict-rwx.js";
 import type { ExportedSymbol } from "./symbols.js";
 
 const NO_COST: ReplicationCost = { stores: 0, flushes: 0, requests: 0 };

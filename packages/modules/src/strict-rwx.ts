@@ -1,18 +1,9 @@
 /** Strict permissions of a module's memories: code is never writable, data never executable, constants neither, on every node alike. */
-import { inject, injectable, token } from "@kreplica/di";
+import { inject, injectable } from "@kreplica/di";
 import { SetMemory, SetMemoryError, type PermissionChange } from "@kreplica/set-memory/api";
-import type { LoadedModule } from "./api.js";
+import type { LoadedModule, StrictPermissions } from "./api.js";
 import { ModuleError } from "./errors.js";
 import type { MemoryType } from "./sections.js";
-
-/** @patch 11/12 kernel/module/strict_rwx.c module_enable_ro, module_enable_nx, module_enable_x */
-export interface StrictPermissions {
-  /** text: read-only and executable; rodata: read-only; init text likewise. Data comes writable and not executable from vmalloc. @throws ModuleError no-memory */
-  protect(module: LoadedModule): void;
-  /** ro_after_init: read-only, once init has run. */
-  sealAfterInit(module: LoadedModule): void;
-}
-export const StrictPermissions = token<StrictPermissions>("modules/StrictPermissions");
 
 /** One call for all memories and one shootdown, whatever the number of copies: SetMemory reaches every root. Linux flushes once a memory. */
 @injectable()

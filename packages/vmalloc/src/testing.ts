@@ -45,7 +45,7 @@ export function fakeKernel({ holders, nodes = holders, framesPerNode = 4096, plu
     name: "fixed", holders, master: holders[0]!, roots: holders.map((node) => ({ node, root: 1_000_000 + node, kind: "node" })),
     nearest: (node) => holders.reduce((best, each) => (Math.abs(each - node) < Math.abs(best - node) ? each : best)),
     isPrivate: (address) => holders.length > 1 && address >= layout.kernelMap,
-    copies: { text: false, rodata: false }, replicaFrame: () => undefined, kernelRoot: (node) => 1_000_000 + node,
+    copies: { text: false, rodata: false }, replicaFrame: () => undefined, addressInReplica: () => undefined, kernelRoot: (node) => 1_000_000 + node,
     reserve: nothing, replicateKernel: nothing, setupCpu: nothing, replicateRodata: nothing, clearLinearAddresses: nothing,
   };
   const tables = new FakeTables(view, layout, allocator);

@@ -1,5 +1,5 @@
 /** One call after another of compiled BPF code on one CPU, cold and then warm, and where the lines of its code came from. */
-import { type BpfHost, contextShape, type KernelMemory, type LoadedObject, type LoadedProgram, runCompiled } from "@kreplica/bpf";
+import { type BpfHost, contextShape, type LoadedObject, type LoadedProgram, type ProgramMemory, runCompiled } from "@kreplica/bpf";
 import { account, Counters, difference, Kind, type MachineSpec, Source } from "@kreplica/hw-x86";
 import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
 import { KernelTables } from "@kreplica/mm-core";
@@ -29,7 +29,7 @@ export interface BpfNodeRun {
 export interface BpfBench {
   readonly kernel: Booted;
   readonly spec: MachineSpec;
-  readonly memory: KernelMemory;
+  readonly memory: ProgramMemory;
   readonly loaded: LoadedObject;
   readonly host: BpfHost & { current: number };
   /** Entries of helpers, as runCompiled wants them. */
@@ -99,7 +99,7 @@ export function homeOf(kernel: Booted, node: number, address: bigint): number {
 }
 
 /** Puts the input where the program looks for it: packets behind the context's pointers, all else as the context itself. */
-export function inputFor(program: LoadedProgram, input: Uint8Array, memory: KernelMemory): { context: bigint; release(): void } {
+export function inputFor(program: LoadedProgram, input: Uint8Array, memory: ProgramMemory): { context: bigint; release(): void } {
   const shape = contextShape(program.source.type), bytes = new Uint8Array(Math.max(shape.kernelBytes, 8)), view = new DataView(bytes.buffer);
   const context = memory.allocate(bytes.length, "context"), addresses = [context];
   if (shape.packet) {

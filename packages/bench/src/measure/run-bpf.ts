@@ -1,5 +1,5 @@
 /** Runs programs of a BPF object on one CPU of each node, called as they are and attached to hot paths, their code shared or with a copy on every node. */
-import { bpf, type BpfHost, type BpfMap, type BpfObject, Helpers, type KernelMemory, LoadedObject, type LoadedProgram, Packs, ProgramMemory } from "@kreplica/bpf";
+import { bpf, type BpfHost, type BpfMap, type BpfObject, Helpers, LoadedObject, type LoadedProgram, Packs, ProgramMemory } from "@kreplica/bpf";
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { setMemory } from "@kreplica/set-memory";
 import { textPatch } from "@kreplica/text-patch";
@@ -89,7 +89,7 @@ export function runBpf(options: BpfRunOptions): BpfRun {
   return { replicate: options.replicate, programs, paths, maps, costs: [packCost, ...costs], leftBytes: used() - before };
 }
 
-function elementsOf(map: BpfMap, memory: KernelMemory, cpus: readonly number[]): BpfMapState["elements"] {
+function elementsOf(map: BpfMap, memory: ProgramMemory, cpus: readonly number[]): BpfMapState["elements"] {
   const { kind, valueBytes } = map.definition, hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   // What prog arrays hold are addresses of code, what rings hold are records.
   if (kind === "prog_array" || kind === "ringbuf") return [];

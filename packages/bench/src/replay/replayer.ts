@@ -3,8 +3,8 @@
  *
  * The measured virtual CPU runs on the chosen CPU; the others run on CPUs of the nodes that stand for theirs.
  */
-import { Counters, difference, type HardwareThread, type CounterBank } from "@kreplica/hw-x86";
-import type { CpuId } from "@kreplica/hw-x86/api";
+import { Counters, difference } from "@kreplica/hw-x86";
+import type { Cpu, CpuId } from "@kreplica/hw-x86/api";
 import { invariant, InvariantError } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
 import { runsShortNoOps } from "../no-ops.js";
@@ -36,11 +36,11 @@ export interface Workload {
 }
 
 /** A CPU and what it loads when it changes privilege. */
-interface Runner { readonly cpu: HardwareThread; readonly kernelRoot: bigint; readonly userRoot: bigint }
+interface Runner { readonly cpu: Cpu; readonly kernelRoot: bigint; readonly userRoot: bigint }
 
 /** One kernel with the CPUs a recording's virtual CPUs run on. */
 export class Replayer {
-  private readonly bank: CounterBank;
+  private readonly bank: Counters;
   private readonly runners = new Map<number, Runner>();
   private readonly pti: boolean;
   private readonly shortNoOps: boolean;
@@ -84,7 +84,7 @@ export class Replayer {
   }
 
   private at = 0;
-  private current!: HardwareThread;
+  private current!: Cpu;
   private vcpu = 0;
 
   /** Runs operations `[from, to)`. */
@@ -165,7 +165,7 @@ export class Replayer {
     if (runner) return runner;
     const { machine, recorded, options } = this.booted;
     const id = vcpu === this.measured ? this.cpu : this.others(vcpu);
-    const cpu = machine.cpu(id) as HardwareThread;
+    const cpu = machine.cpu(id);
     recorded.runsOn(id);
     const node = machine.nodeOfCpu(id);
     const space = recorded.userSpace;

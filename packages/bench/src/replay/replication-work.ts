@@ -9,7 +9,7 @@
  * bound by what memory policies add to an allocation without a node: some 25 loads a PGD.
  * To each PGD made or given back belongs a store to its page descriptor, which Linux links into pgd_list.
  */
-import type { HardwareThread } from "@kreplica/hw-x86";
+import type { Cpu } from "@kreplica/hw-x86/api";
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
 import { type AddressSpace, invariant, type ReplicaTraffic } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
@@ -39,7 +39,7 @@ export class ReplicationWork implements ReplicaTraffic {
   private readonly processes = new Map<number, ModelledProcess>();
   private readonly direct: Base;
   private readonly descriptors: Base;
-  private cpu!: HardwareThread;
+  private cpu!: Cpu;
   private lastLoad = -1;
   private lastStore = -1;
   private made = 0;
@@ -56,7 +56,7 @@ export class ReplicationWork implements ReplicaTraffic {
   get done(): WorkDone { return { pgdsMade: this.made, pgdsFreed: this.freed, entryStores: this.stored, tablesCleared: this.cleared }; }
 
   /** Does on a CPU what the kernel adds to a visit. @param program it belongs to */
-  behind(visit: KernelVisit, cpu: HardwareThread, program: Program): void {
+  behind(visit: KernelVisit, cpu: Cpu, program: Program): void {
     const { entries } = this.booted;
     const before = entries.replicaStores;
     const { region } = cpu;

@@ -102,9 +102,8 @@ describe("what the family itself looks at", () => {
   test("D-13: addresses in copies for what is no text, and after they were cleared", () => {
     const lying = (change: (found: bigint | undefined, address: bigint) => bigint | undefined): Partial<BootOptions> => ({
       before: ({ view }) => {
-        const known = view as ReplicaView & { addressInReplica(address: bigint, node: number): bigint | undefined };
-        const find = known.addressInReplica.bind(known);
-        known.addressInReplica = (address, node) => change(find(address, node), address);
+        const find = view.addressInReplica.bind(view);
+        view.addressInReplica = (address, node) => change(find(address, node), address);
       },
     });
     expect(broken([], lying((found, address) => found ?? address))).toBe("D-13");

@@ -6,6 +6,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { BpfError } from "../errors.js";
+import type { KernelDispatcher } from "../images-api.js";
 import { Condition, Emitter, Group, Reg } from "../jit/emitter.js";
 import { CodeAreas, CodePermissions, CodeReplication, CodeWriter } from "../ports.js";
 
@@ -39,7 +40,7 @@ export function dispatcherCode(programs: readonly bigint[], address: bigint): Ui
 }
 
 @injectable()
-export class Dispatcher {
+export class Dispatcher implements KernelDispatcher {
   private readonly programs: { address: bigint; users: number }[] = [];
   private page: bigint | undefined;
   private half = 0;

@@ -11,6 +11,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { BpfError, invariant } from "../errors.js";
+import type { CodePlace, PackReport, Packs } from "../images-api.js";
 import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, PackSize } from "../ports.js";
 
 /** Bytes of a pack for each node. @source kernel/bpf/core.c BPF_PROG_PACK_SIZE: PMD_SIZE * num_possible_nodes() */
@@ -18,15 +19,10 @@ export const PACK_BYTES = 1 << 21;
 export const CHUNK_BYTES = 64;
 const TRAP = 0xcc, PAGE = 4096;
 
-/** A place for code. */
-export interface CodePlace { readonly address: bigint; /** Whole chunks or pages, bytes. */ readonly bytes: number; readonly pack: boolean }
 interface Pack { readonly address: bigint; readonly taken: Uint8Array; free: number }
 
-/** One pack, as shown to users. */
-export interface PackReport { readonly address: bigint; readonly usedBytes: number; readonly bytes: number }
-
 @injectable()
-export class ProgramPacks {
+export class ProgramPacks implements Packs {
   private readonly packs: Pack[] = [];
   private readonly single = new Map<bigint, CodePlace>();
   /** Chunks of each place in a pack, by address: what is freed must be what was allocated. */

@@ -6,6 +6,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { BpfError } from "../errors.js";
+import type { KernelStructOps, StructOpsImage } from "../images-api.js";
 import { Emitter, Group, Reg } from "../jit/emitter.js";
 import type { StructOpsDefinition } from "../object/read-struct-ops.js";
 import { CodeAreas, CodePermissions, CodeReplication } from "../ports.js";
@@ -13,16 +14,8 @@ import { CodeAreas, CodePermissions, CodeReplication } from "../ports.js";
 const ARGUMENTS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.rcx, Reg.r8, Reg.r9] as const;
 const PAGE = 4096, ALIGN = 16;
 
-/** A published structure. */
-export interface StructOpsImage {
-  readonly name: string;
-  readonly address: bigint;
-  /** The structure's bytes, function pointers leading into the image. */
-  readonly value: Uint8Array;
-}
-
 @injectable()
-export class StructOpsImages {
+export class StructOpsImages implements KernelStructOps {
   private readonly live = new Set<bigint>();
   constructor(
     @inject(CodeAreas) private readonly areas: CodeAreas, @inject(CodePermissions) private readonly permissions: CodePermissions,

@@ -12,6 +12,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { BpfError } from "../errors.js";
+import type { KernelTrampolines, TraceTarget } from "../images-api.js";
 import { Emitter, Group, Reg } from "../jit/emitter.js";
 import { CodeAreas, CodePermissions, CodeReplication, CodeWriter } from "../ports.js";
 
@@ -21,13 +22,6 @@ const PAGE = 4096;
 export const MOST_PROGRAMS = 38;
 const NOP5 = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00);
 
-/** A kernel function that can be traced. */
-export interface TraceTarget {
-  /** Address of its five-byte no-op, which is its first instruction. */
-  readonly address: bigint;
-  /** Arguments in registers, 0 to 6. */
-  readonly arguments: number;
-}
 export interface TrampolinePrograms { readonly entry: readonly bigint[]; readonly exit: readonly bigint[] }
 
 /** Machine code of an image at `address`. */
@@ -63,7 +57,7 @@ export function trampolineCode(target: TraceTarget, programs: TrampolinePrograms
 interface Attached { readonly target: TraceTarget; entry: bigint[]; exit: bigint[]; image: bigint | undefined }
 
 @injectable()
-export class Trampolines {
+export class Trampolines implements KernelTrampolines {
   private readonly attached = new Map<bigint, Attached>();
 
   constructor(

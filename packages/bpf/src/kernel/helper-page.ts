@@ -5,13 +5,14 @@
 import { inject, injectable } from "@kreplica/di";
 import { Vmalloc } from "@kreplica/vmalloc/api";
 import { BpfError } from "../errors.js";
+import type { Helpers } from "../images-api.js";
 import { HELPER_STUB, STUB_BYTES, stubAddress } from "../jit/run-compiled.js";
 import { CodeAreas, CodePermissions } from "../ports.js";
 
 const PAGE = 4096;
 
 @injectable()
-export class HelperPage {
+export class HelperPage implements Helpers {
   private page: bigint | undefined;
   constructor(@inject(CodeAreas) private readonly areas: CodeAreas, @inject(CodePermissions) private readonly permissions: CodePermissions, @inject(Vmalloc) private readonly vmalloc: Vmalloc) {}
 

@@ -1,5 +1,5 @@
 /** The ports of images on the kernel's own parts: areas from vmalloc's module range, permissions by set-memory, writes by text-patch. */
-import { bind, bindValue, inject, injectable, type Plugin, plugin, token } from "@kreplica/di";
+import { bind, bindValue, inject, injectable, type Plugin, plugin } from "@kreplica/di";
 import { Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { KernelLayout, ReplicaView, type TextUser } from "@kreplica/mm-core/api";
 import { SetMemory } from "@kreplica/set-memory/api";
@@ -7,17 +7,10 @@ import { CALL, TextPoke } from "@kreplica/text-patch/api";
 import { moduleArea, Vmalloc, VmallocError } from "@kreplica/vmalloc/api";
 import { invariant } from "../errors.js";
 import { PACK_BYTES } from "../image/prog-pack.js";
-import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, PackSize } from "../ports.js";
+import { CodeAreas, CodeHome, CodePermissions, CodeReplication, CodeWriter, PackSize } from "../ports.js";
 
 /** Codes of vmalloc that mean "no room", not "wrong request". */
 const SHORTAGES: readonly string[] = ["no-space", "out-of-frames", "out-of-tables"];
-
-/** Where images lie. */
-export interface CodeHome {
-  /** Node of every image; the master when absent. */
-  readonly node?: NodeId;
-}
-export const CodeHome = token<CodeHome>("bpf/CodeHome");
 
 /**
  * Areas lie in the replication window: mapped on every node, one copy until replication is asked for.

@@ -9,12 +9,12 @@ import { Machine } from "@kreplica/hw-x86/api";
 import { KernelTables, ReplicaView } from "@kreplica/mm-core/api";
 import { Vmalloc, type VmArea } from "@kreplica/vmalloc/api";
 import { BpfError, invariant } from "../errors.js";
-import type { BpfMemory } from "../memory.js";
+import type { ProgramMemory } from "../images-api.js";
 
 const PAGE = 4096n;
 
 @injectable()
-export class KernelMemory implements BpfMemory {
+export class KernelMemory implements ProgramMemory {
   lo = 0;
   hi = 0;
   private readonly word = new Uint8Array(8);

@@ -8,12 +8,12 @@ import { fixedHolders, tinyImage } from "@kreplica/mm-core/testing";
 import { setMemory } from "@kreplica/set-memory";
 import { textPatch } from "@kreplica/text-patch";
 import { vmalloc } from "@kreplica/vmalloc";
-import { bpf, type BpfHost, type CompiledResult, Helpers, type KernelMemory, type LoadedObject, ProgramMemory, runCompiled } from "../../src/index.js";
+import { bpf, type BpfHost, type CompiledResult, Helpers, type LoadedObject, ProgramMemory, runCompiled } from "../../src/index.js";
 import { executing } from "./flat-cpu.js";
 
 export const NODES = 4;
 
-export interface Kernel { readonly assembly: Assembly; readonly machine: Machine; readonly memory: KernelMemory; readonly host: BpfHost & { current: number }; readonly holders: readonly NodeId[]; call(cpu: number, entry: bigint, context: bigint, helper?: LoadedObject, rdx?: bigint): CompiledResult }
+export interface Kernel { readonly assembly: Assembly; readonly machine: Machine; readonly memory: ProgramMemory; readonly host: BpfHost & { current: number }; readonly holders: readonly NodeId[]; call(cpu: number, entry: bigint, context: bigint, helper?: LoadedObject, rdx?: bigint): CompiledResult }
 
 export function makeKernel(holders: readonly NodeId[], replicate: boolean): Kernel {
   const machine = wire([hwX86(tinyMachine({ nodes: NODES, coresPerNode: 1, bytesPerNode: 64 << 20 }))]).get(Machine);

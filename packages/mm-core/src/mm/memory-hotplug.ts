@@ -7,7 +7,7 @@
  * address space takes over what its holders' roots have. Who holds copies was decided at boot and stays: the node goes on using its nearest.
  * Source: Documentation/mm/memory-model.rst; Documentation/admin-guide/mm/memory-hotplug.rst; sync_global_pgds for which PGDs must follow.
  */
-import { inject, injectable, token } from "@kreplica/di";
+import { inject, injectable } from "@kreplica/di";
 import { type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import { AddressSpaces } from "../address-space-api.js";
 import { descriptorRange, LEAF_DESCRIBES, leavesOf } from "../direct-map.js";
@@ -16,15 +16,7 @@ import { descriptorAddress, directAddress } from "../layout.js";
 import { KernelOptions } from "../options.js";
 import { KernelLayout, KernelTables, PageAllocator, ReplicaView } from "../ports.js";
 import { KERNEL_DATA } from "../protection.js";
-
-/** Memory that comes while the kernel runs. */
-export interface MemoryHotplug {
-  /** Nodes whose memory is there and not in use yet. */
-  readonly offline: ReadonlySet<NodeId>;
-  /** Takes a node's memory into use. @returns false when there was no memory for its descriptors or tables; nothing is changed then */
-  online(node: NodeId): boolean;
-}
-export const MemoryHotplug = token<MemoryHotplug>("mm-core/MemoryHotplug");
+import type { MemoryHotplug } from "./memory-hotplug-api.js";
 
 /** Order of a 2 MiB block. */
 const LARGE_ORDER = 9;

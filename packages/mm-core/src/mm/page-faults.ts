@@ -4,7 +4,7 @@ import type { Mapping } from "../ports.js";
 import { LARGE, leaves, PAGE, pagesOf } from "./leaves.js";
 import type { AccessKind, AccessOutcome, NumaPolicy, Process, Vma } from "./process-api.js";
 import type { SwitchMm } from "./switch-api.js";
-import type { UserFrames } from "./user-frames.js";
+import type { UserFrames } from "./user-frames-api.js";
 
 /** A stack may grow by a fault this far below it. */
 const STACK_GAP = 64n * PAGE;

@@ -2,8 +2,8 @@
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, type Frame, highOf, lowOf, Machine } from "@kreplica/hw-x86/api";
 import { type AddressSpace, AddressSpaces } from "../address-space-api.js";
-import { BuildContext } from "../build-context.js";
-import { CpuState } from "../cpu-state.js";
+import { BuildContext } from "../build-context-api.js";
+import { CpuState } from "../cpu-state-api.js";
 import { bootRoot } from "../early-map.js";
 import { invariant } from "../errors.js";
 import { KernelOptions } from "../options.js";
@@ -14,7 +14,7 @@ import { LARGE, leaves, PAGE, pagesOf } from "./leaves.js";
 import { PageFaults } from "./page-faults.js";
 import type { AccessKind, AccessOutcome, Ldt, NumaPolicy, Process, Processes, Vma, VmaProperties } from "./process-api.js";
 import { SwitchMm } from "./switch-api.js";
-import { UserFrames } from "./user-frames.js";
+import { UserFrames } from "./user-frames-api.js";
 import { VmaTree } from "./vma-tree.js";
 
 const LOCAL: NumaPolicy = { kind: "local" };

@@ -10,7 +10,7 @@
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, Machine, type NodeId } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "../address-space-api.js";
-import { CpuState, SINGLE_PAGE_CEILING } from "../cpu-state.js";
+import { CpuState, SINGLE_PAGE_CEILING } from "../cpu-state-api.js";
 import { invariant } from "../errors.js";
 import { KernelOptions } from "../options.js";
 import { KernelLayout, ReplicaView } from "../ports.js";

@@ -1,21 +1,21 @@
 /** Kernels for tests: a booting one on a stub machine, and one with fixed holders and empty tables. */
-import { assemble, bind, bindValue, inject, injectable, plugin, type Plugin } from "@kreplica/di";
+import { assemble, bind, type Binding, bindValue, inject, injectable, plugin, type Plugin } from "@kreplica/di";
 import { type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { AddressSpaces, EAGER_PGDS, PgdPlan } from "../address-space-api.js";
 import { KernelBoot } from "../boot-api.js";
-import { BuildContext } from "../build-context.js";
-import { CpuState } from "../cpu-state.js";
+import { BuildContext } from "../build-context-api.js";
+import { CpuState } from "../cpu-state-api.js";
 import { bootRoot } from "../early-map.js";
 import { invariant } from "../errors.js";
 import { mmCore, singleCopy } from "../index.js";
 import { kernelLayout, type LayoutOptions } from "../layout.js";
 import { Processes } from "../mm/process-api.js";
 import { SwitchMm } from "../mm/switch-api.js";
-import { UserFrames } from "../mm/user-frames.js";
+import { UserFrames } from "../mm/user-frames-api.js";
 import { KernelOptions } from "../options.js";
 import { BootMemory, KernelImage, KernelLayout, KernelTables, PageAllocator, ReplicaView, type TableRoot } from "../ports.js";
-import { TableMemory } from "../table-memory.js";
-import { TextUsers } from "../text-users.js";
+import { TableMemory } from "../table-memory-api.js";
+import { TextUsers } from "../text-users-api.js";
 import { frameAt } from "../walk.js";
 import { type StubMachine, stubMachine, type StubNode } from "./stub-machine.js";
 import { tinyImage } from "./tiny-image.js";
@@ -34,6 +34,8 @@ export interface TestKernelOptions {
   readonly layout?: Partial<LayoutOptions>;
   /** The plugin that binds ReplicaView; a single copy when absent. */
   readonly view?: Plugin;
+  /** Stand in place of the core's own bindings of the same tokens. */
+  readonly instead?: readonly Binding[];
   readonly defects?: KernelOptions["defects"];
 }
 
@@ -75,7 +77,7 @@ export function testKernel(options: TestKernelOptions = {}): TestKernel {
       bindValue(Machine, machine), bindValue(KernelImage, image), bindValue(KernelLayout, layout),
       bindValue(KernelOptions, { master, bootCpu, pcid: options.pcid ?? true, seed: 1, reserved: [], ...(options.defects ? { defects: options.defects } : {}) }),
     ]),
-    mmCore, options.view ?? singleCopy,
+    plugin(mmCore.name, mmCore.bindings.map((binding) => options.instead?.find((each) => each.token.key === binding.token.key) ?? binding)), options.view ?? singleCopy,
   ]);
   return {
     machine: machine as StubMachine, layout, image, early: assembly.get(BootMemory), allocator: assembly.get(PageAllocator), entries: assembly.get(TableMemory),
@@ -113,6 +115,7 @@ export function plannedHolders(plan: PgdPlan, ...nodes: readonly NodeId[]): Plug
     replicaFrame(address: bigint, node: NodeId): Frame | undefined {
       return frameAt(this.context.entries.memory, this.kernelRoot(node), this.context.layout.levels, address);
     }
+    addressInReplica(): bigint | undefined { return undefined; }
     kernelRoot(node: NodeId): Frame {
       return (this.roots.find((each) => each.kind === "node" && each.node === this.nearest(node)) ?? this.roots[0]!).root;
     }

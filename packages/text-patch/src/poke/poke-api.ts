@@ -1,6 +1,6 @@
 /** Writing kernel text: interface and token. */
 import { token } from "@kreplica/di";
-import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
 import type { TextUsers } from "@kreplica/mm-core/api";
 import type { TextCopy } from "./copies.js";
 import type { Emulation } from "./emulate.js";
@@ -33,6 +33,16 @@ export interface PokeCost {
   readonly interrupts: number;
   /** CR3 writes for the poking address space, there and back. */
   readonly rootSwitches: number;
+}
+
+/** Two pages of user addresses through which read-only text is written, in tables that no other CPU has loaded. Linux: poking_mm */
+export interface PokingAlias {
+  /** Of the first page. */
+  readonly address: bigint;
+  /** Root a CPU loads to write there. */
+  rootOf(cpu: CpuId): Frame;
+  /** Entries of the two pages now: 0 but while a poke is under way. */
+  aliasEntries(): readonly bigint[];
 }
 
 /**
@@ -79,5 +89,7 @@ export interface TextPoke {
   readonly users: TextUsers;
   /** Roots of the poking address space by holder; none before the boot's step `poking-init`. */
   readonly roots: ReadonlyMap<NodeId, Frame>;
+  /** What run-time patching writes through; undefined where it writes another way. */
+  readonly pokingSpace: PokingAlias | undefined;
 }
 export const TextPoke = token<TextPoke>("text-patch/TextPoke");

@@ -6,10 +6,9 @@
 import type { Frame } from "@kreplica/hw-x86/api";
 import { INT3 } from "../encode.js";
 import { PatchUnderWay } from "../poke/patch-under-way.js";
-import { type PokeItem, type PokeCost, type PokeStep, type TextPoke } from "../poke/poke-api.js";
+import type { PokeCost, PokeItem, PokeStep, TextPoke } from "../poke/poke-api.js";
 import type { TextCopy } from "../poke/copies.js";
 import type { Emulation } from "../poke/emulate.js";
-import type { PokingSpace } from "../poke/poking-space.js";
 import { SingleText, TextReader, type WitnessedKernel } from "./single-text.js";
 
 /** Rules of group D that the witness looks after, by their ids in the project's list. */
@@ -23,9 +22,6 @@ export interface PatchWatcher {
   /** After each byte stored in a copy and each synchronisation: other CPUs may run. */
   step?(step: PokeStep): void;
 }
-
-/** Patching that can be looked into: the poking space is where the alias is. */
-export interface WitnessedTarget extends TextPoke { readonly pokingSpace: PokingSpace }
 
 const BATCH = 256;
 const KEEP = 1n << 63n;
@@ -55,7 +51,7 @@ export class WitnessedTextPoke implements TextPoke {
   private readonly reader: TextReader;
   private queued: PokeItem[] = [];
 
-  constructor(private readonly target: WitnessedTarget, private readonly kernel: WitnessedKernel, private readonly watcher: PatchWatcher) {
+  constructor(private readonly target: TextPoke, private readonly kernel: WitnessedKernel, private readonly watcher: PatchWatcher) {
     this.reader = new TextReader(kernel);
     target.users.add(new PatchUnderWay(() => [], () => this.queued));
     this.single = new SingleText((page) => this.reader.bytes(kernel.view.master, page, 4096));
@@ -64,6 +60,7 @@ export class WitnessedTextPoke implements TextPoke {
   get cost(): PokeCost { return this.target.cost; }
   get underWay(): TextPoke["underWay"] { return this.target.underWay; }
   get roots(): TextPoke["roots"] { return this.target.roots; }
+  get pokingSpace(): TextPoke["pokingSpace"] { return this.target.pokingSpace; }
   get users(): TextPoke["users"] { return this.target.users; }
   breakpoint(address: bigint): Emulation | undefined { return this.target.breakpoint(address); }
   synchronise(): void { this.target.synchronise(); this.watcher.step?.({ phase: "sync", address: 0n, node: -1, synchronised: true }); }
@@ -157,10 +154,11 @@ export class WitnessedTextPoke implements TextPoke {
     if (ahead - behind > 1) this.watcher.fail("D-3", `copies of 0x${address.toString(16)} are ${ahead - behind} phases apart`);
   }
 
-  /** D-5: the alias names frames of one copy, the same holder's for both pages. */
+  /** D-5: the alias, where there is one, names frames of one copy, the same holder's for both pages. */
   private alias(step: PokeStep): void {
-    if (step.synchronised) return;
-    const [low, high] = this.target.pokingSpace.aliasEntries().map((entry) => Number((entry >> 12n) & 0xff_ffff_ffffn));
+    const space = this.target.pokingSpace;
+    if (step.synchronised || !space) return;
+    const [low, high] = space.aliasEntries().map((entry) => Number((entry >> 12n) & 0xff_ffff_ffffn));
     const frames = this.reader.frames(step.node, step.address, high === 0 ? 1 : 4097 - Number(step.address & 4095n));
     if (low !== frames[0] || (high !== 0 && high !== frames[1])) {
       this.watcher.fail("D-5", `a poke of node ${step.node}'s copy of 0x${step.address.toString(16)} goes through frames ${low} and ${high}, its own are ${frames.join(" and ")}`);
@@ -187,7 +185,7 @@ export class WitnessedTextPoke implements TextPoke {
     }
     const wrong = written.verdict();
     if (wrong !== undefined) watcher.fail("D-7", wrong);
-    if (this.target.pokingSpace.aliasEntries().some((entry) => entry !== 0n)) watcher.fail("D-6", "an entry of the poking alias is left");
+    if (this.target.pokingSpace?.aliasEntries().some((entry) => entry !== 0n)) watcher.fail("D-6", "an entry of the poking alias is left");
     this.translations();
   }
 
@@ -195,6 +193,7 @@ export class WitnessedTextPoke implements TextPoke {
   private translations(): void {
     const { machine } = this.kernel;
     const space = this.target.pokingSpace;
+    if (!space) return;
     for (const id of machine.cpuIds) {
       const cpu = machine.cpu(id);
       if ((cpu.cr4 & PCIDE) === 0) continue;

@@ -113,6 +113,8 @@ export class FakeAllocator implements PageAllocator {
     for (let i = 0; i < 2 ** order; i++) this.out.set(frame + i, { order: 0, purpose: block.purpose });
   }
 
+  /** Its lists are up from the start. */
+  start(): void {}
   donate(): void { throw new InvariantError("not in this fake"); }
   claim(): boolean { throw new InvariantError("not in this fake"); }
   freeFrames(node: NodeId): number {

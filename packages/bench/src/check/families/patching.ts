@@ -6,7 +6,7 @@ import type { CpuId } from "@kreplica/hw-x86";
 import { frameAt, imageAddress } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import {
-  DebuggerBreakpoints, type Emulation, Ftrace, InsnPages, JumpLabels, Kprobes, nops, type PokeItem, StaticCalls, textPatch, TextPoke, TextReader, type WitnessedTarget, WitnessedTextPoke,
+  DebuggerBreakpoints, type Emulation, Ftrace, InsnPages, JumpLabels, Kprobes, nops, type PokeItem, StaticCalls, textPatch, TextPoke, TextReader, WitnessedTextPoke,
 } from "@kreplica/text-patch";
 import { Vmalloc, VmallocError } from "@kreplica/vmalloc";
 import type { BootParts } from "../../boot-parts.js";
@@ -74,13 +74,11 @@ function beforeBoot(parts: BootParts): void {
 
 /** D-13: text of a holder, and nothing else, has an address in a copy, until the addresses are cleared. */
 function addressesInCopies({ view, image, layout, machine }: BootParts, known: boolean, seen: BootNotes): void {
-  if (!("addressInReplica" in view)) return;
-  const find = (view as { addressInReplica(address: bigint, node: number): bigint | undefined }).addressInReplica.bind(view);
   const [start, end] = [imageAddress(layout, image.stext), imageAddress(layout, image.etext)];
   for (const node of machine.nodes) {
     const holds = known && view.holders.length > 1 && view.holders.includes(node);
     for (const [address, inside] of [[start, true], [end - 1n, true], [start - 1n, false], [(end + 4095n) & ~4095n, false], [imageAddress(layout, image.startRodata), false]] as const) {
-      const found = find(address, node);
+      const found = view.addressInReplica(address, node);
       const frame = view.replicaFrame(address, node);
       const wanted = holds && inside && frame !== undefined ? layout.pageOffset + (BigInt(frame) << 12n) + (address & 4095n) : undefined;
       if (found !== wanted) seen.faults.push({ rule: "D-13", detail: `0x${address.toString(16)} on node ${node} has ${found === undefined ? "no address" : `address 0x${found.toString(16)}`} in a copy, it should be ${wanted === undefined ? "none" : `0x${wanted.toString(16)}`}` });
@@ -114,7 +112,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     const { assembly, layout } = parts;
     for (const { rule, detail } of notes.get(parts)?.faults ?? []) system.fail(rule, detail);
     this.text = patchedText(parts.image, layout.imageOffset);
-    this.poke = new WitnessedTextPoke(assembly.get(TextPoke) as WitnessedTarget, parts, {
+    this.poke = new WitnessedTextPoke(assembly.get(TextPoke), parts, {
       fail: (rule, detail) => system.fail(rule, detail),
       begin: (items: readonly PokeItem[]) => { this.pending = new Map(items.map(({ address, bytes }) => [address, bytes])); },
       step: (step) => {
