@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
+    globalSetup: "test/package/pack-once.ts",
     include: ["test/package/**/*.pack.ts"],
     reporters: ["default", ["json", { outputFile: ".reports/package.json" }]],
     testTimeout: 300_000,

@@ -13,6 +13,7 @@ const PAGE = 4096;
 const LARGE = 0x20_0000n;
 
 export interface NodeMemory { readonly node: NodeId; readonly textBytes: number; readonly rodataBytes: number; readonly tableBytes: number }
+/** What replication costs in memory, counted in the roots' tables and worked out from sizes. */
 export interface MemoryAccount {
   /** Every node of the machine. Text, rodata: bytes some root maps there. Tables: pages some kernel root reaches there. */
   readonly perNode: readonly NodeMemory[];

@@ -64,6 +64,7 @@ export interface RecordedPage {
   readonly space?: AddressSpace;
 }
 
+/** Where each virtual page of the recorded guest is in the model; a page that nothing maps yet is mapped when it is first asked for. */
 export class RecordedPages {
   private readonly windows: readonly GuestWindow[];
   private readonly beyond: number;

@@ -32,6 +32,7 @@ export type VerifierErrorCode =
   | "verify-return-value" | "verify-too-complex" | "verify-too-many-branches" | "verify-infinite-loop" | "verify-shift-range" | "verify-division-by-zero"
   | "verify-bad-map" | "verify-no-map" | "verify-bad-load-kind"
   | "verify-atomic-operand" | "verify-atomic-memory" | "verify-tail-call";
+/** Every code a {@link BpfError} may carry. */
 export type BpfErrorCode = ObjectErrorCode | AssemblerErrorCode | RuntimeErrorCode | VerifierErrorCode;
 
 /** Where the fault lies, as far as it is known. */

@@ -40,6 +40,10 @@ export interface Environment {
 /** An environment with no helper and no other program. */
 export const emptyEnvironment: Environment = { helper: () => undefined, tailTarget: () => undefined };
 
+/**
+ * Executes eBPF instruction by instruction on a {@link BpfMemory}; its loop allocates nothing. A wrong address faults, a wrong opcode traps.
+ * @source RFC 9669
+ */
 export class Interpreter {
   readonly lo = new Int32Array(12);
   readonly hi = new Int32Array(12);

@@ -26,6 +26,7 @@ export interface BpfHost extends Omit<HelperHost, "map" | "memory"> {
   /** CPUs of the machine: copies of values in per-CPU maps. */
   readonly cpus: number;
 }
+/** Where a loaded object's code, helpers and kernel functions are. */
 export interface LoadOptions {
   /** Room for compiled code; without it programs run in the interpreter only. */
   readonly packs?: Packs;

@@ -22,8 +22,11 @@ export interface Token<T> {
 /** What a compile error shows when a token does not fit: the token gives `Given`, the code asks for `Wanted`. */
 export interface TokenMismatch<Given, Wanted> { readonly given: Given; readonly wanted: Wanted }
 
+/** A class, whatever it takes. */
 type Constructor<T = unknown> = new (...parameters: never[]) => T;
+/** What a class takes at one place. */
 type Parameter<C extends Constructor, I extends number> = ConstructorParameters<C>[I];
+/** The place, where a token's interface fits what the class takes there; else a type that shows why not. */
 type Fits<T, C extends Constructor, I extends number> = [T] extends [Parameter<C, I>] ? I : TokenMismatch<T, Parameter<C, I>>;
 
 /** Makes the token of an interface. @param id `package/Interface`, unique in an assembly */

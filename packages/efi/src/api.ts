@@ -15,6 +15,7 @@ export class EfiError extends Error {
 
 /** Top and bottom of the window, which grows down. @source Documentation/arch/x86/x86_64/mm.rst */
 export const EFI_VA_START = 0xffff_ffff_0000_0000n;
+/** First address below which the firmware's regions are placed, downwards. */
 export const EFI_VA_END = 0xffff_ffef_0000_0000n;
 
 /** A run of memory the firmware runs in or uses. */

@@ -16,6 +16,7 @@ const LARGE = LEAF_BYTES[2];
 const FIRST_OWN = tableIndex(EFI_VA_END, 3);
 const AFTER_OWN = tableIndex(EFI_VA_START, 3);
 
+/** EFI's own page tables: the firmware's regions at the top, the kernel's part copied from the tables of one holder. */
 @injectable()
 export class EfiTables implements Efi {
   private readonly byNode = new Map<NodeId, Frame>();

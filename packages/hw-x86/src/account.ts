@@ -18,6 +18,7 @@ export enum Part {
   SecondTlb,
   Interrupts,
 }
+/** Count of {@link Part}s. */
 export const PARTS = 19;
 
 /** Which end of its range a parameter is taken at. */

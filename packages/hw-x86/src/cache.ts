@@ -42,6 +42,7 @@ export const promoted = (order: number, way: number): number => {
   return (order & ~upTo) | ((order << 4) & upTo) | way;
 };
 
+/** One set-associative cache of 64-byte lines: tags and two state bits each, no data. True LRU; allocates nothing. */
 export class LineCache {
   readonly ways: number;
   readonly words: Int32Array;

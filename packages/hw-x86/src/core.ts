@@ -22,6 +22,7 @@ const L2 = 1;
 /** {@link Core.fetchThread} when the next fetch has to look. */
 const NOBODY = -1;
 
+/** One core: L1I, L1D and L2, the TLBs its threads share, and what happens when a line is not in L1. Allocates nothing. */
 export class Core implements LineHolder {
   readonly l1i: LineCache;
   readonly l1d: LineCache;

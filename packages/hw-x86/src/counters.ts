@@ -25,6 +25,7 @@ export enum Kind {
   /** Lines the instruction prefetcher brought: traffic, nobody waits. */
   Prefetch,
 }
+/** Count of {@link Kind}s. */
 export const KINDS = 6;
 
 /** Where the line came from. From {@link Source.Memory} on, the number of the home node's index is added. */

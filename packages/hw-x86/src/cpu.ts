@@ -44,6 +44,10 @@ const enum Context { Never = 1 << 30 }
 /** Where a CPU's counts lie. */
 interface Layout { readonly sources: number; readonly placesAt: number; readonly eventsAt: number }
 
+/**
+ * One hardware thread: the path of every access through TLB, tables and caches. Allocates nothing an access when halves are passed as 32
+ * signed bits (`lo | 0`).
+ */
 export class HardwareThread extends ThreadRegisters implements Cpu {
   readonly id: number;
   readonly node: number;

@@ -28,6 +28,7 @@ export class MachineCounters extends CounterBank implements Counters {
   }
 }
 
+/** The assembled machine: memory, cache domains, cores and threads. A core comes into being when a CPU of it is first asked for. */
 @injectable()
 export class NumaMachine implements Machine {
   readonly nodes: readonly NodeId[];

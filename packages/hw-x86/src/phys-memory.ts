@@ -24,6 +24,7 @@ const doubled = <T extends Int32Array | Uint32Array>(array: T, make: (length: nu
   return larger;
 };
 
+/** Physical memory in host memory: frames share host storage until one of them is written, untouched ones take none. Reads allocate nothing. */
 export class SparseMemory implements PhysMemory {
   readonly ranges: readonly FrameRange[];
   private readonly owners: OwnerTable;

@@ -40,9 +40,13 @@ export const NO_EXECUTE = 0x8000_0000 | 0;
 /** Frame bits of the high half. */
 export const FRAME_HIGH_MASK = 0x000f_ffff;
 
+/** Whether an entry's low half says it is there at all. */
 export const isPresent = (lo: number): boolean => (lo & Bit.Present) !== 0;
+/** Whether an entry's low half allows writes below it. */
 export const isWritable = (lo: number): boolean => (lo & Bit.Writable) !== 0;
+/** Whether an entry's low half allows user mode below it. */
 export const isUser = (lo: number): boolean => (lo & Bit.User) !== 0;
+/** Whether an entry's high half allows fetches below it. */
 export const isExecutable = (hi: number): boolean => (hi & NO_EXECUTE) === 0;
 /** Whether a present entry of this level ends the walk. @param level 1 PTE, 2 PMD, 3 PUD; 4 and 5 never do */
 export const isLeaf = (lo: number, level: number): boolean => level === 1 || (level <= 3 && (lo & Bit.PageSize) !== 0);

@@ -15,6 +15,10 @@ const enum Below { Pde = 0x1ff, Pdpte = 0x3_ffff, Pml4e = 0x7ff_ffff }
 
 const cache = (entries: number): LruTable | null => (entries === 0 ? null : new LruTable(entries));
 
+/**
+ * Paging-structure caches of one core: where a walk may start, by address bits and PCID.
+ * @source Intel SDM vol. 3A, "Caches for Paging Structures"
+ */
 export class PagingStructureCaches {
   private readonly pde: LruTable | null;
   private readonly pdpte: LruTable | null;

@@ -37,6 +37,10 @@ const NOBODY = -1;
 /** A tag bit no entry has: with it nothing hits. */
 const NEVER = 1 << 30;
 
+/**
+ * Control registers of one hardware thread and what writing them invalidates.
+ * @source Intel SDM vol. 3A, "Control Registers", "Operations that Invalidate TLBs and Paging-Structure Caches"
+ */
 export abstract class ThreadRegisters {
   readonly core: Core;
   protected readonly walker: Walker;

@@ -34,6 +34,7 @@ const REGIONS = 1024;
 /** Place in {@link Tlb.regions} of a page number. */
 export const regionAt = (page: number): number => (page >>> 9) & (REGIONS - 1);
 
+/** One translation look-aside buffer, for one page size or two. True LRU in each set; allocates nothing. */
 export class Tlb {
   readonly entries: Int32Array;
   /** Word 0 of each entry once more, side by side: a search reads a quarter as much. */

@@ -93,6 +93,7 @@ export const LDT_SLOT = 272;
 
 /** An LDT of 8192 descriptors of 8 bytes. A changed one is mapped at the place where the old one is not. @source Linux 6.5 arch/x86/kernel/ldt.c */
 export const LDT_PAGES = 16;
+/** One of the two places an LDT may lie at: a new one goes where the old one is not. */
 export type LdtPlace = 0 | 1;
 
 /** First address of a place for an LDT. */

@@ -20,6 +20,7 @@ import { walk } from "./walk.js";
 /** A page of an LDT: where user mode's entry code finds it, and what nobody may write there. */
 const LDT_PAGE = { level: 1, present: true, writable: false, executable: false, global: false, user: false, cache: "wb" } as const;
 
+/** User address spaces with a PGD for each holder and everything below shared. */
 @injectable()
 export class PerHolderSpaces implements AddressSpaces {
   readonly all = new Set<AddressSpace>();

@@ -8,6 +8,7 @@ export const BOOT_STEPS = [
   "poking-init", "ftrace-init", "init-irq", "alternatives", "smp-init", "initcalls", "free-initmem", "mark-rodata-ro",
   "numa-replicate-rodata", "numa-clear-linear", "pti-finalize", "running",
 ] as const;
+/** A step of the boot, by name. */
 export type BootStep = (typeof BOOT_STEPS)[number];
 
 /** One line of the timeline. */

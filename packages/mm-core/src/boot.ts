@@ -31,6 +31,7 @@ const ROWS: Record<BootStep, number> = {
 };
 const FROM_SERIES: readonly BootStep[] = ["numa-reserve-memory", "numa-replicate-kernel", "numa-replicate-rodata", "numa-clear-linear"];
 
+/** The boot, step by step in the order of Linux 6.5, with the series' four calls where it puts them. */
 @injectable()
 export class OrderedBoot implements KernelBoot {
   readonly timeline: BootEvent[] = [];

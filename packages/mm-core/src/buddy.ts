@@ -11,6 +11,7 @@ import { invariant } from "./errors.js";
 export const MAX_ORDER = 10;
 const TOP = 1 << MAX_ORDER;
 
+/** The free lists of one zone: blocks of 2^0 to 2^10 frames, split on demand and merged with their buddy when freed. */
 export class BuddyZone {
   /** Free frames, in lists and untouched runs together. */
   freeFrames = 0;

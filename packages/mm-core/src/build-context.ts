@@ -6,6 +6,7 @@ import { KernelOptions } from "./options.js";
 import { BootMemory, KernelImage, KernelLayout, PageAllocator } from "./ports.js";
 import { TableMemory } from "./table-memory-api.js";
 
+/** What the first tables are made with, collected from the bindings of an assembly. */
 @injectable()
 export class AssembledContext implements BuildContext {
   readonly master: NodeId;

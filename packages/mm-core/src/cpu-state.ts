@@ -4,6 +4,7 @@ import { type CpuId, Machine } from "@kreplica/hw-x86/api";
 import { type CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
 import { KernelLayout } from "./ports.js";
 
+/** Which CPUs run the kernel, which of them acts, and how they are told to forget translations. */
 @injectable()
 export class OnlineCpus implements CpuState {
   current: CpuId = 0;

@@ -13,6 +13,7 @@ const PAGE = 4096n;
 /** A section header as `readelf -S` prints it. */
 export interface SectionHeader { readonly name: string; readonly address: bigint; readonly bytes: bigint; readonly writable: boolean; readonly executable: boolean; readonly occupies: boolean }
 
+/** What a kernel image is made from: section headers, symbols, and its bytes where the caller has them. */
 export interface ImageInput {
   readonly name: string;
   readonly sections: readonly SectionHeader[];

@@ -28,9 +28,11 @@ interface Undo { readonly table: Frame; readonly index: number; readonly lo: num
 
 const PAGES_AT = [0n, 1n, 512n, 262144n] as const;
 
+/** Pages of 4 KiB one after the other. */
 interface PageRun { readonly start: bigint; readonly pages: number }
 const overlap = (a: PageRun, b: PageRun): boolean => a.start < b.start + BigInt(b.pages) * 4096n && b.start < a.start + BigInt(a.pages) * 4096n;
 
+/** Mappings of the kernel half, changed on every root at once; a refused table page changes nothing. */
 @injectable()
 export class LockstepTables implements KernelTables {
   /** Pages whose leaves were not global when they were changed, not flushed since: CPUs may hold them under every PCID. */

@@ -8,8 +8,10 @@ import { type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import { invariant } from "./errors.js";
 import type { BootMemory, FramePurpose } from "./ports.js";
 
+/** Free frames of one node. */
 interface Run { node: NodeId; first: Frame; frames: number }
 
+/** The allocator of early boot: runs of frames cut off the top of a node. @source Documentation/core-api/boot-time-mm.rst */
 @injectable()
 export class Memblock implements BootMemory {
   private free: Run[];

@@ -11,6 +11,7 @@ import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
  */
 export type KernelDefect = "D2" | "D3" | "D8" | "D11" | "N1" | "N2" | "remote-table";
 
+/** What may be chosen about a boot beside machine, image and layout. */
 export interface KernelOptions {
   /** Node whose memory the boot loader put the image in. */
   readonly master: NodeId;

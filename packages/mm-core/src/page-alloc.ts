@@ -21,6 +21,7 @@ const LOWMEM_RATIO = 256;
 interface Zone { readonly buddy: BuddyZone; readonly first: Frame; readonly end: Frame; managed: number; min: number; lowmem: number }
 interface NodeZones { readonly node: NodeId; /** Highest first. */ readonly zones: Zone[]; readonly used: Float64Array }
 
+/** Page frames by node: zones of buddy lists, a fallback order by distance, watermarks, and refusal as a value. */
 @injectable()
 export class NodePageAllocator implements PageAllocator {
   requests = 0;

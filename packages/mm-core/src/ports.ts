@@ -18,6 +18,7 @@ export interface Gfp {
   /** What the frames are for, in accounting and dumps. */
   readonly purpose: FramePurpose;
 }
+/** What a frame was taken for. */
 export type FramePurpose = "page-table" | "text" | "rodata" | "data" | "user" | "module" | "kernel";
 
 /** Page frames per node in powers of two. Served by memblock until the buddy lists are up, as alloc_pages and memblock are in Linux. */
@@ -78,6 +79,7 @@ export interface BootMemory {
 }
 export const BootMemory = token<BootMemory>("mm-core/BootMemory");
 
+/** What a run of the kernel image holds. */
 export type SectionKind = "text" | "rodata" | "data" | "init" | "bss" | "brk";
 
 /** A run of the image with one purpose; addresses as linked, before KASLR. */
@@ -160,6 +162,7 @@ export interface Protection {
   /** Memory type. */
   readonly cache: "wb" | "wt" | "uc-" | "uc" | "wc";
 }
+/** One leaf: frame, size and protection. */
 export interface Mapping extends Protection {
   readonly frame: Frame;
   /** 1: 4 KiB, 2: 2 MiB, 3: 1 GiB. */

@@ -9,6 +9,7 @@ import type { Mapping, Protection } from "./ports.js";
 
 /** Pointers to lower tables: P, W, U, A, D (_PAGE_TABLE) where a mapping is made; without U where a large leaf was split (_KERNPG_TABLE). */
 export const TABLE_BITS = 0x067;
+/** Low bits of an entry that leads to a table of the kernel's: present, writable, accessed, dirty. */
 export const KERNEL_TABLE_BITS = 0x063;
 
 const CACHE_INDEX = { wb: 0, wc: 1, "uc-": 2, uc: 3, wt: 7 } as const;

@@ -6,6 +6,7 @@ import { inject, injectable } from "@kreplica/di";
 import { type Frame, Machine, type PhysMemory } from "@kreplica/hw-x86/api";
 import type { ReplicaTraffic, StoreObserver, TableMemory } from "./table-memory-api.js";
 
+/** Page-table entries in physical memory: the only place of the kernel that stores one, so stores are counted once. */
 @injectable()
 export class CountedTableMemory implements TableMemory {
   readonly memory: PhysMemory;

@@ -8,6 +8,7 @@ import { REPLICATED_TYPES, type MemoryType } from "./sections.js";
 /** An invariant that does not hold, with where. */
 export interface ModuleFinding { readonly id: "E3" | "E4" | "E5" | "B6" | "C1"; readonly detail: string }
 
+/** What the checks of loaded modules look at. */
 export interface ModuleWitnesses {
   readonly loader: ModuleLoader;
   readonly vmalloc: Vmalloc;

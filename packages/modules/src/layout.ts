@@ -7,6 +7,7 @@ import { isInit, isKept, MEMORY_TYPES, memoryOf, passOf, type MemoryType } from 
 /** A section's place. */
 export interface Place { readonly type: MemoryType; /** Byte offset in that memory. */ readonly offset: number }
 
+/** Where each section of a module goes: offsets in its memories, no addresses yet. */
 export interface ModuleLayout {
   /** By section index; undefined for a section that is not kept. */
   readonly places: readonly (Place | undefined)[];

@@ -6,6 +6,7 @@ import type { ModuleFile } from "./module-file.js";
 import type { ModuleImage } from "./module-image.js";
 import type { ExportedSymbol, SymbolTable } from "./symbols.js";
 
+/** The symbols of a module with their values. */
 export interface Resolved {
   /** Signed value by symbol index. */
   readonly values: Float64Array;

@@ -3,6 +3,7 @@ import { SectionType, type ElfSection } from "@kreplica/elf";
 
 /** @source include/linux/module.h enum mod_mem_type (6.4 and later) */
 export const MEMORY_TYPES = ["text", "data", "rodata", "ro-after-init", "init-text", "init-data", "init-rodata"] as const;
+/** One of the memories of a module. */
 export type MemoryType = (typeof MEMORY_TYPES)[number];
 
 /** Only these are ever replicated: the others are written while the module lives. @patch 11/12 kernel/module/main.c module_replicate_rodata */

@@ -14,6 +14,7 @@ export interface ObjectSection {
   readonly relocations?: readonly { readonly offset: number; readonly type: number; readonly symbol: string; readonly addend: number }[];
 }
 
+/** A symbol of an object to be written. */
 export interface ObjectSymbol {
   readonly name: string;
   /** Section name; undefined: not defined here; a number: a special section index. */

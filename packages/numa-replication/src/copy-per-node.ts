@@ -22,6 +22,7 @@ import { countPartTables, repointPart } from "./repoint.js";
 import { reserveRooms } from "./reserve.js";
 import { nextPage, takeTablePages } from "./table-pages.js";
 
+/** The replica view of a kernel with the series: tables of its own for every holder, copies of text and rodata behind them. */
 @injectable()
 export class CopyPerNode implements ReplicaView {
   readonly name: string;

@@ -12,6 +12,7 @@ import type { Machine, NodeId } from "@kreplica/hw-x86/api";
  */
 export type BootDefect = "D1" | "D4" | "D9" | "D10" | "D14" | "D15" | "copied-source";
 
+/** A replication policy: who holds copies, of what, and which defects of the series are laid over it. */
 export interface ReplicationPolicy {
   /** As `kreplica policies` lists it. */
   readonly name: string;

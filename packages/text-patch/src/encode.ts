@@ -5,10 +5,15 @@
  */
 import { TextPatchError } from "./errors.js";
 
+/** Opcode of the breakpoint, one byte. */
 export const INT3 = 0xcc;
+/** Opcode of a near return, one byte. */
 export const RET = 0xc3;
+/** Opcode of a call with a 32-bit distance, five bytes in all. */
 export const CALL = 0xe8;
+/** Opcode of a jump with a 32-bit distance, five bytes in all. */
 export const JMP32 = 0xe9;
+/** Opcode of a jump with an 8-bit distance, two bytes in all. */
 export const JMP8 = 0xeb;
 
 /** No-ops of 1 to 8 bytes; the kernel uses no longer ones. */

@@ -39,6 +39,7 @@ export interface VmArea {
 /** Where the base copy's pages come from. */
 export type Placement = { readonly node: NodeId } | { readonly interleave: readonly NodeId[] };
 
+/** What an area is to be. */
 export interface AreaRequest {
   /** Rounded up to whole pages; at least 1. */
   readonly bytes: number;

@@ -16,6 +16,7 @@ export const fakeLayout: KernelLayout = {
   modulesStart: 0xffff_ffff_c000_0000n, modulesEnd: 0xffff_ffff_ff00_0000n, fixmapStart: 0xffff_ffff_ff00_0000n, kernelBoundary: 273,
 };
 
+/** A kernel of fakes and the parts of it. */
 export interface FakeKernel {
   readonly memory: FakeMemory;
   readonly allocator: FakeAllocator;
@@ -25,6 +26,7 @@ export interface FakeKernel {
   readonly assembly: Assembly;
 }
 
+/** Which nodes a fake kernel has, and how much it can give. */
 export interface FakeKernelOptions {
   /** Nodes with tables of their own, ascending. */
   readonly holders: readonly NodeId[];

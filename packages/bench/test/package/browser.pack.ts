@@ -4,22 +4,15 @@
  * Bundling fails where anything below a door asks for a module of Node's.
  */
 import { createContext, Script } from "node:vm";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { doorsOf, pack, packages, run } from "./packed.js";
+import { expect, inject, test } from "vitest";
+import { doorsOf, packages } from "./packed.js";
 
-const project = mkdtempSync(join(tmpdir(), "kreplica-browser-"));
+const project = join(inject("consumer"), "browser");
 /** The command's package reads files; all others run anywhere. */
 const anywhere = packages.filter((name) => name !== "bench");
-beforeAll(() => {
-  const tarballs = pack(join(project, "tarballs"));
-  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "page", private: true, type: "module" }));
-  run("npm", ["install", "--no-fund", "--no-audit", "--prefer-offline", ...[...tarballs].filter(([name]) => anywhere.includes(name)).map(([, file]) => file), "fast-check@4.10.2"], project);
-});
-afterAll(() => { rmSync(project, { recursive: true, force: true }); });
 
 /** Bundles a program and runs it as a page would. @returns what it put into `result` */
 async function onAPage(name: string, program: string): Promise<{ result: unknown; bytes: number }> {

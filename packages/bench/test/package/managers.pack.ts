@@ -9,8 +9,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { doorsOf, manifestOf, pack, packages, run } from "./packed.js";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { doorsOf, manifestOf, packages, run } from "./packed.js";
 
 const NOBODY = "http://127.0.0.1:9";
 const NO_REGISTRY = { YARN_NPM_REGISTRY_SERVER: NOBODY, YARN_REGISTRY: NOBODY, npm_config_registry: NOBODY };
@@ -21,10 +21,8 @@ let tarballs: ReadonlyMap<string, string>;
 
 beforeAll(() => {
   npmInstall("managers", ["yarn-1@npm:yarn@1.22.22", "yarn-4@npm:@yarnpkg/cli-dist@4.18.1"]);
-  const ours = new Map([...pack(join(folder, "ours"))].map(([name, file]) => [`@kreplica/${name}`, file]));
-  const beside = packages.flatMap((name) => Object.entries(manifestOf(name).peerDependencies ?? {}).map(([peer, range]) => `${peer}@${range}`));
-  npmInstall("closure", [...ours.values(), ...new Set(beside)]);
-  tarballs = new Map([...ours, ...fetched(closure(join(folder, "closure")), new Set(ours.keys()))]);
+  const ours = new Map(inject("tarballs").map(([name, file]) => [`@kreplica/${name}`, file]));
+  tarballs = new Map([...ours, ...fetched(closure(inject("consumer")), new Set(ours.keys()))]);
 });
 afterAll(() => { rmSync(folder, { recursive: true, force: true }); });
 

@@ -19,6 +19,10 @@ export const manifestOf = (name: string): Manifest => JSON.parse(readFileSync(jo
 /** Names under which a package's doors are imported. */
 export const doorsOf = (name: string): string[] => Object.keys(manifestOf(name).exports).map((door) => `@kreplica/${name}${door.slice(1)}`);
 
+/** What some door says must be installed beside its package: `name@range`, each once. */
+export const besides = (): string[] =>
+  [...new Set(packages.flatMap((name) => Object.entries(manifestOf(name).peerDependencies ?? {}).map(([peer, range]) => `${peer}@${range}`)))];
+
 /** Packs every package into a folder. @returns path of each tarball by the package's name */
 export function pack(folder: string): ReadonlyMap<string, string> {
   mkdirSync(folder, { recursive: true });

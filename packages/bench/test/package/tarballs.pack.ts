@@ -1,12 +1,11 @@
 /** What a stranger gets from npm: every package packed, installed into an empty project, and the README's example run there. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { pack, packages, root, run } from "./packed.js";
+import { expect, inject, test } from "vitest";
+import { packages, root, run } from "./packed.js";
 
-const project = mkdtempSync(join(tmpdir(), "kreplica-consumer-"));
+const project = inject("consumer");
 
 /** The README's fenced block that follows `<!-- example NAME -->`. */
 function example(name: string): string {
@@ -14,13 +13,6 @@ function example(name: string): string {
   if (!block) throw new Error(`README.md has no example ${name}`);
   return block[1]!;
 }
-
-beforeAll(() => {
-  const tarballs = pack(join(project, "tarballs"));
-  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
-  run("npm", ["install", "--no-fund", "--no-audit", "--prefer-offline", ...tarballs.values()], project);
-});
-afterAll(() => rmSync(project, { recursive: true, force: true }));
 
 test("the README's library example runs in an empty project and prints what the README says", () => {
   writeFileSync(join(project, "example.mjs"), example("library"));

@@ -23,7 +23,9 @@ export type ArgumentKind =
   | "constant_size"
   /** The record that a reserve call returned; released by this call. */
   | "record_release";
+/** What a helper leaves in r0. */
 export type ResultKind = "scalar" | "void" | "map_value_or_null" | "record_or_null";
+/** A helper as the verifier knows it. */
 export interface HelperPrototype {
   readonly name: string;
   readonly arguments: readonly ArgumentKind[];

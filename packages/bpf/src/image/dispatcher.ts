@@ -39,6 +39,7 @@ export function dispatcherCode(programs: readonly bigint[], address: bigint): Ui
   return out.bytes;
 }
 
+/** A page that turns the indirect call of one of up to 48 programs into a direct jump. */
 @injectable()
 export class Dispatcher implements KernelDispatcher {
   private readonly programs: { address: bigint; users: number }[] = [];

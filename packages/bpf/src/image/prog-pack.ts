@@ -16,11 +16,16 @@ import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, PackSize } fro
 
 /** Bytes of a pack for each node. @source kernel/bpf/core.c BPF_PROG_PACK_SIZE: PMD_SIZE * num_possible_nodes() */
 export const PACK_BYTES = 1 << 21;
+/** Bytes of a chunk, the unit in which a pack gives code memory out. */
 export const CHUNK_BYTES = 64;
 const TRAP = 0xcc, PAGE = 4096;
 
 interface Pack { readonly address: bigint; readonly taken: Uint8Array; free: number }
 
+/**
+ * Code memory that many small programs share, replicated once a pack where asked for.
+ * @patch 12/12 kernel/bpf/core.c bpf_prog_pack_alloc, bpf_prog_pack_free
+ */
 @injectable()
 export class ProgramPacks implements Packs {
   private readonly packs: Pack[] = [];

@@ -14,6 +14,10 @@ import { CodeAreas, CodePermissions, CodeReplication } from "../ports.js";
 const ARGUMENTS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.rcx, Reg.r8, Reg.r9] as const;
 const PAGE = 4096, ALIGN = 16;
 
+/**
+ * A function for each function pointer of a kernel structure, which calls a program.
+ * @patch 12/12 kernel/bpf/bpf_struct_ops.c bpf_struct_ops_map_update_elem
+ */
 @injectable()
 export class StructOpsImages implements KernelStructOps {
   private readonly live = new Set<bigint>();

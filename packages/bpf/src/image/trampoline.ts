@@ -22,6 +22,7 @@ const PAGE = 4096;
 export const MOST_PROGRAMS = 38;
 const NOP5 = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00);
 
+/** Addresses of the programs that run before and after the traced function, in order. */
 export interface TrampolinePrograms { readonly entry: readonly bigint[]; readonly exit: readonly bigint[] }
 
 /** Machine code of an image at `address`. */
@@ -56,6 +57,10 @@ export function trampolineCode(target: TraceTarget, programs: TrampolinePrograms
 
 interface Attached { readonly target: TraceTarget; entry: bigint[]; exit: bigint[]; image: bigint | undefined }
 
+/**
+ * Programs around kernel functions: the no-op at a function's entry calls an image made for them.
+ * @patch 12/12 kernel/bpf/trampoline.c bpf_trampoline_update
+ */
 @injectable()
 export class Trampolines implements KernelTrampolines {
   private readonly attached = new Map<bigint, Attached>();

@@ -28,6 +28,7 @@ const GROUP: Readonly<Record<number, number>> = { 0x00: Group.add, 0x10: Group.s
 const SHIFT: Readonly<Record<number, number>> = { 0x60: Shift.shl, 0x70: Shift.shr, 0xc0: Shift.sar };
 const TAIL_CALL_HELPER = 12, TAIL_CALLS = 33;
 
+/** A verified program to be compiled, and the addresses its code is to hold. */
 export interface CompileRequest {
   /** Verified and with addresses in place of map references. */
   readonly code: Code;
@@ -41,6 +42,7 @@ export interface CompileRequest {
   /** Offsets in a prog array: count of slots (4 bytes) and first slot (8-byte pointers to entries). Default 0 and 8. */
   readonly progArray?: { readonly count: number; readonly slots: number };
 }
+/** x86-64 code of a program, for the address that was asked for. */
 export interface Compiled {
   readonly bytes: Uint8Array;
   /** Offset of each function in `bytes`, in the order of `functions`. */

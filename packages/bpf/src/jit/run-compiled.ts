@@ -25,6 +25,7 @@ export const HELPER_STUB = Uint8Array.of(0xf4, 0xc3);
 /** Distance between helper entries. */
 export const STUB_BYTES = 16;
 
+/** A call of compiled code: on which CPU, from where, with which helpers. */
 export interface CompiledCall {
   readonly cpu: ExecutingCpu;
   readonly entry: bigint;
@@ -41,6 +42,7 @@ export interface CompiledCall {
   /** Most instructions. Default 10 million. */
   readonly budget?: number;
 }
+/** How a call of compiled code ended. */
 export interface CompiledResult {
   readonly outcome: "exit" | "stopped" | "budget" | "no-helper";
   /** rax at the end. */

@@ -11,6 +11,7 @@ import { CodeAreas, CodePermissions } from "../ports.js";
 
 const PAGE = 4096;
 
+/** Entries of helpers: a page of `hlt; ret` pairs in the place of kernel functions, with a copy on every holder. */
 @injectable()
 export class HelperPage implements Helpers {
   private page: bigint | undefined;

@@ -13,6 +13,7 @@ import type { ProgramMemory } from "../images-api.js";
 
 const PAGE = 4096n;
 
+/** Maps, contexts and stacks in frames of the machine: compiled code reaches them through page tables, the interpreter finds the same bytes. */
 @injectable()
 export class KernelMemory implements ProgramMemory {
   lo = 0;

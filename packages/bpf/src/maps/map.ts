@@ -11,6 +11,7 @@ export const MapResult = { Ok: 0, NoEntry: -2, TooBig: -7, NoMemory: -12, Exists
 /** Flags of update. */
 export const UpdateFlag = { Any: 0, NoExist: 1, Exist: 2 } as const;
 
+/** What all maps have in common; keys and values lie in the modelled memory, so that a program gets an address and writes through it. */
 export interface BpfMap {
   readonly definition: MapDefinition;
   /** What programs hold of the map: an address in the model's memory that is theirs to pass on and not to read. */

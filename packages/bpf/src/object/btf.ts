@@ -10,6 +10,7 @@ export const enum BtfKind {
   Void = 0, Int = 1, Pointer = 2, Array = 3, Struct = 4, Union = 5, Enum = 6, Forward = 7, Typedef = 8, Volatile = 9, Const = 10, Restrict = 11,
   Function = 12, Prototype = 13, Variable = 14, DataSection = 15, Float = 16, DeclarationTag = 17, TypeTag = 18, Enum64 = 19,
 }
+/** A member of a structure, or a variable of a data section. */
 export interface BtfMember {
   readonly name: string;
   readonly type: number;
@@ -18,6 +19,7 @@ export interface BtfMember {
   /** Bytes, for variables of a data section; 0 elsewhere. */
   readonly size: number;
 }
+/** One type record; the types it refers to by number are in the same list. */
 export interface BtfType {
   readonly kind: number;
   readonly name: string;

@@ -15,6 +15,7 @@ export const programTypeOf = (section: string): ProgramType | undefined => SECTI
 /** The function or event behind the slash, or the empty string. */
 export const attachTargetOf = (section: string): string => section.includes("/") ? section.slice(section.indexOf("/") + 1) : "";
 
+/** Kinds of maps the model has. */
 export type MapKind = "array" | "hash" | "percpu_array" | "percpu_hash" | "lru_hash" | "ringbuf" | "prog_array" | "lpm_trie";
 /** Numbers of BPF_MAP_TYPE_*. @source Linux, include/uapi/linux/bpf.h */
 const KINDS: Readonly<Record<number, MapKind>> = {

@@ -33,6 +33,7 @@ export interface ObjectProgram {
   /** By slot; sparse: a slot without an entry belongs to the line before it. */
   readonly lines: ReadonlyMap<number, SourceLine>;
 }
+/** An opened object: programs with their subprograms appended, and the maps they refer to. */
 export interface BpfObject {
   readonly license: string;
   readonly programs: readonly ObjectProgram[];

@@ -3,6 +3,7 @@ import { invariant } from "../errors.js";
 import type { CodeAreas, CodePermissions, CodeReplication, CodeWriter } from "../ports.js";
 
 const PAGE = 4096n;
+/** Code that a test placed. */
 interface Area { readonly address: bigint; readonly bytes: Uint8Array; readonly what: string; executable: boolean; replicated: boolean }
 
 /** Implements all four ports. `log` tells what happened, in order. */

@@ -9,14 +9,18 @@ import type { Code } from "../isa/code.js";
 import type { MapDefinition } from "../object/program-type.js";
 import { Random } from "./random.js";
 
+/** Bytes of context that a generated program may read and write. */
 export const CONTEXT_BYTES = 64;
+/** Bytes of the one value of map 0, the global data. */
 export const VALUE_BYTES = 64;
+/** The maps that generated programs refer to. */
 export const generatorMaps: readonly MapDefinition[] = [{ name: ".data", kind: "array", keyBytes: 4, valueBytes: VALUE_BYTES, entries: 1, flags: 0, initial: new Uint8Array(VALUE_BYTES) }];
 
 const ALU = ["+=", "-=", "*=", "/=", "%=", "s/=", "s%=", "|=", "&=", "^=", "<<=", ">>=", "s>>=", "="];
 const COND = ["==", "!=", ">", ">=", "<", "<=", "&", "s>", "s>=", "s<", "s<="];
 const NUMBERS = ["0", "2", "3", "4", "5", "8", "9"];
 
+/** How long and how wild a generated program is. */
 export interface GenerateOptions {
   /** Lines of the main body. Default 24. */
   readonly length?: number;

@@ -9,6 +9,7 @@ import type { RegisterKind } from "./register.js";
 
 /** A pointer field: public offset (4 bytes), what it points to, where its 64-bit word lies. */
 export interface PointerField { readonly offset: number; readonly kind: RegisterKind; readonly word: number }
+/** What programs of one type may touch of their context. */
 export interface ContextShape {
   /** Bytes of the public structure. */
   readonly bytes: number;
@@ -52,4 +53,5 @@ const SHAPES: Readonly<Record<ProgramType, ContextShape>> = {
   struct_ops: arguments64,
   syscall: { bytes: 65535, kernelBytes: 65535, pointers: [], allows: (offset, size) => offset >= 0 && offset + size <= 65535 },
 };
+/** The context of a type of programs. */
 export const contextShape = (type: ProgramType): ContextShape => SHAPES[type];

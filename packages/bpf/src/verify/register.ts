@@ -13,6 +13,7 @@ export const ZERO = scalars.constant(0n);
 export type RegisterKind =
   | "unset" | "scalar" | "ctx" | "fp" | "map_ptr" | "map_value" | "map_value_or_null" | "pkt" | "pkt_meta" | "pkt_end" | "mem" | "mem_or_null";
 
+/** What is known of a register or of a spilled value. Never changed in place: states share them. */
 export interface Register {
   readonly kind: RegisterKind;
   /** Scalar: the number. Pointer: its variable part. */

@@ -9,6 +9,7 @@ import { type Tnum, Tnums } from "./tnum.js";
 
 /** Bounds of a word or of its lower half, both ends included. */
 export interface Bounds { readonly umin: bigint; readonly umax: bigint; readonly smin: bigint; readonly smax: bigint }
+/** What is known of a number: bits, and signed and unsigned bounds of the word and of its lower half. */
 export interface Scalar extends Bounds {
   readonly bits: Tnum;
   readonly low: Bounds;

@@ -13,6 +13,7 @@ export const enum Byte { Unset = 0, Misc = 1, Zero = 2, Spill = 3 }
 export interface StackSlot { readonly bytes: readonly Byte[]; readonly spill: Register | undefined }
 const EMPTY: StackSlot = { bytes: [0, 0, 0, 0, 0, 0, 0, 0], spill: undefined };
 
+/** One call's registers and stack. */
 export class Frame {
   constructor(
     /** r0 .. r10. */
@@ -34,6 +35,7 @@ export class Frame {
 /** A reference that some call acquired. */
 export interface Held { readonly id: number; readonly instruction: number }
 
+/** All calls under way at one instruction, and the references held. */
 export class State {
   constructor(readonly frames: Frame[], public held: readonly Held[] = []) {}
   get top(): Frame { return this.frames[this.frames.length - 1]!; }

@@ -30,6 +30,7 @@ const MOST_WAITING = 8192;
 /** No pointer field: outside what an offset field can hold. */
 const NO_WORD = 0x10000;
 
+/** A program to be verified, and what it may count on. */
 export interface VerifyRequest {
   readonly code: Code;
   readonly type: ProgramType;
@@ -50,6 +51,7 @@ export interface VerifyRequest {
   /** Tests: called with each state, before its instruction is followed. */
   readonly visit?: (at: number, state: State) => void;
 }
+/** A program of which every path was followed: it never faults and never reads what it did not write. */
 export interface Verified {
   /** As given, but: context pointers are loaded from the kernel's words, code that no path reaches is a loop to itself. */
   readonly code: Code;

@@ -43,6 +43,7 @@ class ZipfRanks {
   }
 }
 
+/** The deterministic trace behind the cache and TLB golden, 10 million instructions: record = address << 2 | type (0 read, 1 write, 2 fetch). */
 export class GoldenTrace {
   private readonly random = new Random64(0x7f4a_7c15, 0x9e37_79b9);
   private readonly next: Uint32Array;

@@ -54,7 +54,9 @@ export class SlowCache {
   lines(): Line[] { return [...this.sets.values()].flat(); }
 }
 
+/** A core's three caches. */
 interface SlowCore { readonly cpu: CpuSpec; readonly code: SlowCache; readonly data: SlowCache; readonly second: SlowCache }
+/** The cores that share an L3. */
 interface SlowDomain { readonly id: number; readonly socket: number; readonly third: SlowCache; readonly cores: SlowCore[] }
 
 /** What happened in one access: reference events as `kind source`, write-backs as node indices. */

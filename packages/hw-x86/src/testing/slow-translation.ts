@@ -16,6 +16,7 @@ export interface SlowRegisters {
   levels: 4 | 5;
 }
 
+/** What an access does. */
 export type SlowAccess = "fetch" | "load" | "store";
 
 /** How an access ended and what it took. */

@@ -25,6 +25,7 @@ export interface Vma {
   readonly stack: boolean;
   readonly policy: NumaPolicy;
 }
+/** What an area is, but for where it is. */
 export type VmaProperties = Partial<Omit<Vma, "start" | "end">>;
 
 /** A local descriptor table; never changed, only replaced. @source Linux 6.5 arch/x86/kernel/ldt.c */
@@ -37,6 +38,7 @@ export interface Ldt {
   readonly place: LdtPlace;
 }
 
+/** A process: its space, its areas, and what its CPUs need to run it. */
 export interface Process {
   readonly id: number;
   space: AddressSpace;
@@ -54,6 +56,7 @@ export interface Process {
 
 /** What an access came to. `segv`: not allowed. `oom`: a frame or table could not be had. */
 export type AccessOutcome = "ok" | "segv" | "oom";
+/** What a user access does. */
 export type AccessKind = "read" | "write" | "execute";
 
 /** Processes, their memory, and the CPUs they run on. All refusals are values and leave everything as it was. */

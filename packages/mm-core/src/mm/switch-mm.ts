@@ -44,6 +44,7 @@ interface CpuTlb {
   userPending: number;
 }
 
+/** Which space each CPU has loaded, under which PCID, and who is told when a mapping goes away. @source Linux 6.5 arch/x86/mm/tlb.c */
 @injectable()
 export class PcidSwitch implements SwitchMm {
   readonly counts = { switches: 0, writes: 0, shootdowns: 0 };

@@ -16,6 +16,7 @@ function priorityOf(start: bigint): number {
   return (mixed ^ (mixed >>> 16)) >>> 0;
 }
 
+/** The areas of an address space in order, found in logarithmic time; the same areas make the same tree. */
 export class VmaTree<A extends Area> {
   private root: Node<A> | undefined;
   size = 0;

@@ -7,6 +7,7 @@ import type { Cpu, CpuId, FrameRange, Machine, MachineSpec, NodeId, PhysMemory }
 /** One node of a {@link stubMachine}. */
 export interface StubNode { readonly id: NodeId; readonly memoryMiB: number; readonly cpus: number; /** Absent: a socket of its own. */ readonly socket?: number }
 
+/** Memory as a map of frames: slow, and plain enough to be believed. */
 export class StubMemory implements PhysMemory {
   private readonly frames = new Map<number, Uint32Array>();
   private readonly versions = new Map<number, number>();
@@ -96,6 +97,7 @@ export class StubCpu implements Cpu {
   flushTranslations(): void { this.told.push("flush"); }
 }
 
+/** A machine without caches, TLBs or time, which remembers what its CPUs were told. */
 export interface StubMachine extends Machine {
   cpu(id: CpuId): StubCpu;
   /** Interrupts sent: `0 -> 1 2 3`. */

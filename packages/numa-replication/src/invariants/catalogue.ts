@@ -10,6 +10,7 @@ import { PROTECTION } from "./protection.js";
 import { SPACES } from "./spaces.js";
 import { TABLES } from "./tables.js";
 
+/** The rules of the list, in its order. */
 export const INVARIANTS: readonly Invariant[] = [
   ...PLACEMENT, ...TABLES, ...PROTECTION, ...PATCHING, ...AREAS, ...SPACES, ...CPUS, ...ORDER, ...ACCOUNTING,
 ];

@@ -22,6 +22,7 @@ export interface StepSeen {
   readonly copyFrames: number;
 }
 
+/** What can only be seen while booting, recorded at the end of each step and judged later. */
 export class BootWitness {
   /** Each step that was done, in order. */
   readonly steps: StepSeen[] = [];

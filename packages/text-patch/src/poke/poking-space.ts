@@ -28,6 +28,7 @@ export interface PokingParts {
   readonly switcher: SwitchMm;
 }
 
+/** A user-range alias through which read-only text is written, in tables that no other CPU loads: one root a holder. */
 export class PokingSpace implements TemporaryTables {
   readonly name = "the poking alias";
   /** Two pages, never across a 2 MiB border, so that both entries are in one PTE page. */

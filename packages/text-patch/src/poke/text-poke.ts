@@ -16,6 +16,7 @@ const BATCH = 256;
 
 interface Descriptor { readonly address: bigint; readonly length: number; readonly emulation: Emulation }
 
+/** Writes kernel text early, at run time and under the INT3 protocol, always in every copy. */
 @injectable()
 export class ReplicaTextPoke implements TextPoke {
   private space: PokingSpace | undefined;

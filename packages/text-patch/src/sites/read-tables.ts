@@ -82,6 +82,7 @@ export function readAlternatives(bytes: Uint8Array, address: bigint, possible: (
   throw new TextPatchError("unknown-layout", address, ".altinstructions fits neither the layout up to 6.2 nor that from 6.3; only these are known");
 }
 
+/** Reads `.parainstructions`. @param address of the table's first byte @throws TextPatchError where an entry is cut off */
 export function readParavirt(bytes: Uint8Array, address: bigint): ParavirtSite[] {
   // Entries are aligned to 8 bytes before, not behind: the last may lack its padding (up to 5.10 it does).
   whole(bytes, address, 16, ".parainstructions", PARAVIRT_BYTES);
@@ -89,6 +90,7 @@ export function readParavirt(bytes: Uint8Array, address: bigint): ParavirtSite[]
   return Array.from({ length: Math.ceil(bytes.length / 16) }, (_, i) => ({ address: data.getBigUint64(16 * i, true), type: bytes[16 * i + 8]!, length: bytes[16 * i + 9]! }));
 }
 
+/** Reads `__jump_table`. @param address of the table's first byte @throws TextPatchError where an entry is cut off */
 export function readJumpTable(bytes: Uint8Array, address: bigint): JumpLabelSite[] {
   whole(bytes, address, 16, "__jump_table");
   const data = view(bytes);
@@ -102,6 +104,7 @@ export function readJumpTable(bytes: Uint8Array, address: bigint): JumpLabelSite
   });
 }
 
+/** Reads `.static_call_sites`. @param address of the table's first byte @throws TextPatchError where an entry is cut off */
 export function readStaticCalls(bytes: Uint8Array, address: bigint): StaticCallSite[] {
   whole(bytes, address, 8, ".static_call_sites");
   const data = view(bytes);

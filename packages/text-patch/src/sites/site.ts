@@ -68,4 +68,5 @@ export interface PatchTables {
   readonly ibtSeals: readonly bigint[];
 }
 
+/** The tables of an image without a site to patch. */
 export const NO_TABLES: PatchTables = { alternatives: [], paravirt: [], retpolines: [], returns: [], smpLocks: [], jumpLabels: [], staticCalls: [], trampolines: [], ftrace: [], calls: [], ibtSeals: [] };

@@ -35,6 +35,7 @@ interface Probe {
   detour: { readonly slot: bigint; readonly covered: Uint8Array } | undefined;
 }
 
+/** Kprobes: an INT3 in every copy, the displaced instruction in a slot that all nodes share, and a jump instead where the code allows. */
 export class Kprobes implements TextUser {
   readonly name = "a probe";
   private readonly probes = new Map<bigint, Probe>();

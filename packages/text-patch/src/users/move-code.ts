@@ -7,6 +7,7 @@ import { TextPatchError } from "../errors.js";
 /** How an instruction goes on. */
 export type Flow = "next" | "branch" | "call" | "return" | "other";
 
+/** An instruction that does the same at its new address. */
 export interface MovedInstruction {
   readonly bytes: Uint8Array;
   readonly length: number;

@@ -14,6 +14,7 @@ import { SingleText, TextReader, type WitnessedKernel } from "./single-text.js";
 /** Rules of group D that the witness looks after, by their ids in the project's list. */
 export type WitnessedRule = "D-1" | "D-2" | "D-3" | "D-5" | "D-6" | "D-7" | "D-11" | "D-12";
 
+/** Who is told what a witnessed text poke saw. */
 export interface PatchWatcher {
   /** A rule does not hold. Throws, as a rule. */
   fail(rule: WitnessedRule, detail: string): void;
@@ -45,6 +46,7 @@ export function phasesOf(now: Uint8Array, old: Uint8Array, next: Uint8Array): re
 /** A site of a batch under way, with its frames on each holder: text is not mapped anew while it is patched. */
 interface Site extends PokeItem { readonly old: Uint8Array; readonly frames: readonly (readonly Frame[])[] }
 
+/** Text patching with a witness: each operation is carried out by the one it stands before and looked at after each stored byte. */
 export class WitnessedTextPoke implements TextPoke {
   /** What a kernel with one copy would have now. */
   readonly single: SingleText;

@@ -11,6 +11,7 @@ export interface Owed { readonly address: bigint; readonly frame: Frame }
 
 const pageOf = (address: bigint): bigint => address & ~0xfffn;
 
+/** Kernel tables as one map of leaves a holder, with what a TLB might still hold. For tests; slow and plain on purpose. */
 export class FakeTables implements KernelTables {
   readonly stores = { total: 0, replica: 0 };
   flushes = 0;
