@@ -19,6 +19,7 @@ export interface TextUser {
   forget(start: bigint, end: bigint): void;
 }
 
+/** Who keeps addresses of kernel text, and is asked before some of it goes. */
 export interface TextUsers {
   readonly all: Iterable<TextUser>;
   /** In the order in which they are to forget. */

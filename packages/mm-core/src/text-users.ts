@@ -3,6 +3,7 @@ import { MmError } from "./errors.js";
 import type { AddressRange } from "./same-bytes.js";
 import type { TextUser, TextUsers } from "./text-users-api.js";
 
+/** The text users of one kernel, in the order in which they came. */
 export class TextUserList implements TextUsers {
   private readonly users = new Set<TextUser>();
   get all(): Iterable<TextUser> { return this.users; }
