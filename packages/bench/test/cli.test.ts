@@ -30,7 +30,7 @@ test("help: on standard output, exit code 0, examples and exit codes in it, noth
     expect([code, error], words.join(" ")).toEqual([0, ""]);
     expect(out).toMatch(/^Usage: kreplica/);
     expect(out).toContain("Examples:\n  kreplica machine");
-    expect(out).toContain("Exit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n 70  a fault in kreplica itself: please report it\n");
+    expect(out).toContain("Exit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n  3  a defect that was looked for was not seen\n 70  a fault in kreplica itself: please report it\n");
     for (const line of out.split("\n")) expect(line.length, line).toBeLessThanOrEqual(100);
   }
 });

@@ -86,13 +86,3 @@ const defectOf = (id: string): SeriesDefect | undefined => (SERIES as Readonly<R
 /** What a defect is, in a clause; empty for one that is not of the series. */
 export const whatIs = (id: string): string => defectOf(id)?.what ?? "";
 export const configurationOf = (id: string): Configuration | undefined => defectOf(id)?.configuration;
-
-/** What must be so for a defect to show, where that is not so on any of the kinds; undefined otherwise. */
-export function outOfReach(id: string, kinds: readonly Kind[]): string | undefined {
-  const configuration = configurationOf(id);
-  if (configuration === "KASAN without vmalloc" && kinds.every(({ levels }) => levels === 5)) return "shows with 4 levels: with 5 the series excludes KASAN";
-  if (configuration !== undefined && !kinds.some((kind) => kind.configuration === configuration)) return configuration === "late memory" || configuration === "small node" ? `shows with 3 nodes and more (${configuration})` : `shows with 2 nodes and more (${configuration})`;
-  if (!kinds.some(({ nodes }) => nodes > 1)) return "shows with 2 nodes and more";
-  if ((id === "D11" || id === "D15") && !kinds.some(({ pti }) => pti)) return "shows with KPTI on";
-  return undefined;
-}

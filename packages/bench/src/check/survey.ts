@@ -28,6 +28,8 @@ export interface SurveyOptions<Id extends string> {
   readonly seed: number;
   readonly comparison?: Comparison;
   readonly families?: readonly OperationFamily[];
+  /** Sets of those families of which each meets a defect of the list on a kind: every other run is drawn from one of them alone. */
+  readonly toward?: (kind: number, ids: readonly Id[]) => readonly (readonly OperationFamily[])[];
 }
 
 /** A rule that does not hold, with the way there. */
@@ -84,8 +86,7 @@ export function* survey<Id extends string>(options: SurveyOptions<Id>): Generato
 class Survey<Id extends string> {
   private readonly families: readonly OperationFamily[];
   private readonly repertoire: Repertoire;
-  /** Operations of rare families alone, for every other run of a survey of defects: most of them show nowhere else. */
-  private readonly rare: Repertoire | undefined;
+  private readonly directed = new Map<readonly OperationFamily[], Repertoire>();
   private readonly systems = new Map<number, Differential>();
   private readonly findings: Finding<Id>[] = [];
   /** Defects without a finding so far: those that are laid. */
@@ -99,8 +100,6 @@ class Survey<Id extends string> {
   constructor(private readonly options: SurveyOptions<Id>) {
     this.families = options.families ?? FAMILIES;
     this.repertoire = new Repertoire(this.families);
-    const rare = this.families.filter((family) => family.rare ?? family.name === "refusal");
-    this.rare = options.defects.length > 0 && rare.some((family) => family.rare) ? new Repertoire(rare) : undefined;
     this.left = options.defects;
   }
 
@@ -114,8 +113,7 @@ class Survey<Id extends string> {
       if (defects.length > 0 && this.left.length === 0) break;
       const kind = run % kinds;
       const seed = (first + run * 0x9e37_79b9) | 0;
-      const drawn = this.rare && Math.floor(run / kinds) % 2 === 1 ? this.rare : this.repertoire;
-      const operations = drawn.drawRun(seed, steps);
+      const operations = this.drawing(kind, Math.floor(run / kinds)).drawRun(seed, steps);
       const system = yield* this.system(kind, seed);
       const failure = system && failureIn(() => { system.run(operations); });
       if (failure) yield* this.settle(kind, seed, operations, failure);
@@ -131,6 +129,16 @@ class Survey<Id extends string> {
       if (failure) yield* this.settle(kind, first, [], failure);
     }
     for (const kind of [...this.systems.keys()]) this.drop(kind);
+  }
+
+  /** What a kind's runs are drawn from: first, and every other time, what meets a defect that is left, each set in turn. */
+  private drawing(kind: number, round: number): Repertoire {
+    const sets = this.options.toward?.(kind, this.left) ?? [];
+    if (sets.length === 0 || round % 2 === 1) return this.repertoire;
+    const set = sets[(round / 2) % sets.length]!;
+    let repertoire = this.directed.get(set);
+    if (!repertoire) this.directed.set(set, (repertoire = new Repertoire(set)));
+    return repertoire;
   }
 
   /** The kernel of a kind, booted again until all that its boot leaves broken was looked into; undefined when it does not come up. */

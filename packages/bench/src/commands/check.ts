@@ -9,11 +9,13 @@ import type { Comparison } from "../check/differential.js";
 import { FAMILIES, repertoire } from "../check/families.js";
 import { kernelOf, type Kind, kindsOf, kindText } from "../check/kinds.js";
 import { exploreSchedules } from "../check/schedules.js";
-import { configuredKinds, configurationOf, laidOn, outOfReach, SERIES_IDS, type SeriesId, whatIs, withSeries } from "../check/series.js";
+import { canShow, familiesOf, outOfReach, toward } from "../check/reach.js";
+import { configurationOf, configuredKinds, laidOn, SERIES_IDS, type SeriesId, whatIs, withSeries } from "../check/series.js";
 import { type Finding, survey, type SurveyResult } from "../check/survey.js";
 import { InputError } from "../inputs/input-error.js";
 import { findingsText, type Unseen } from "../report/check.js";
 import { outputFile } from "../report/output-file.js";
+import { countText } from "../report/units.js";
 import { replaySaved, savedText } from "./check-replay.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
@@ -30,7 +32,7 @@ interface Options extends JsonOption, KernelOption {
 export function registerCheck(program: Command, context: CommandContext): void {
   declareRules(addKernelOption(program.command("check")
     .summary("look for the shortest way a policy goes wrong")
-    .description("Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings, areas, modules, text patching, memory protection and refused allocations, on small kernels: after each operation the rules it may have broken, at the end all of them, against the machine's own bytes, a model of what a user may see, and the same run with a single copy. What fails is shrunk to the shortest list of operations. Of the series as posted (rfc-v1) every defect that shows is reported once, with its name.")), [
+    .description("Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings, areas, modules, text patching, memory protection and refused allocations, on small kernels: after each operation the rules it may have broken, at the end all of them, against the machine's own bytes, a model of what a user may see, and the same run with a single copy. What fails is shrunk to the shortest list of operations. Of the series as posted (rfc-v1) every defect that shows is reported once, with its name. A defect asked for by name that is not seen is exit code 3.")), [
     ...["--runs", "--steps", "--seed", "--only", "--compare"].map((option) => ({ option, not: "--schedules", because: "every schedule is gone through once, nothing is drawn" })),
     { beside: "--replay", only: ["--kernel", "--system-map"], because: "the file says what is run, and on which kernel" },
   ])
@@ -66,6 +68,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
       const task = taskOf(options, image);
       const result = options.schedules ? await schedules(task, context) : await search(task, options, context);
       if (result.findings.length > 0) context.checkFailed();
+      else if (result.unseen.length > 0) context.notSeen();
       context.print(options.json ? document(task, result, image) : text(task, result, image, context));
       const first = result.findings[0];
       // What was found is out by now, whatever becomes of the file.
@@ -100,8 +103,10 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
       laidOn: (kind, ids) => laidOn(kinds[kind]!, ids as readonly SeriesId[]),
     };
   }
-  const configuration = defect === undefined ? undefined : configurationOf(defect);
-  const kinds = configuration === undefined ? base : [...configuredKinds(base).filter((kind) => kind.configuration === configuration), ...base];
+  const kinds = defect === undefined ? base : kindsFor(defect, configurationOf(defect) === undefined ? base : [...configuredKinds(base), ...base]);
+  if (defect !== undefined && options.only === "core" && toward([defect], kinds[0]!, CORE_FAMILIES).length === 0) {
+    throw new InputError({ file: "--only", reason: `${defect} shows by operations on ${familiesOf(defect).filter((family) => !CORE_FAMILIES.includes(family)).map(({ name }) => name).join(", ")}, which are not of the core`, remedy: "leave it out" });
+  }
   return {
     policy, defect, kinds, defects: defect === undefined ? [] : [defect],
     kernel(kind, laid) {
@@ -112,6 +117,13 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
   };
 }
 
+/** The kinds a defect can show on. @throws InputError when there are none: nothing would be looked for */
+function kindsFor(defect: string, kinds: readonly Kind[]): readonly Kind[] {
+  const reason = outOfReach(defect, kinds);
+  if (reason !== undefined) throw new InputError({ file: "--defect", reason: `${defect} ${reason}`, remedy: "leave out the options that exclude it" });
+  return kinds.filter((kind) => canShow(defect, kind));
+}
+
 type Result = Pick<SurveyResult<string>, "runs" | "steps" | "findings" | "unseen">;
 
 /** Lets a signal be heard between two steps of a long job. */
@@ -119,9 +131,10 @@ const breathe = (): Promise<void> => new Promise((resolve) => { setImmediate(res
 
 async function search(task: Task, options: Options, { progress }: CommandContext): Promise<Result> {
   progress.start(options.runs, "checking");
+  const families = options.only === "core" ? CORE_FAMILIES : FAMILIES;
   const work = survey({
-    kinds: task.kinds.length, kernel: (kind, laid) => task.kernel(kind, laid), defects: task.defects, laidOn: (kind, ids) => task.laidOn(kind, ids),
-    runs: options.runs, steps: options.steps, seed: options.seed, comparison: options.compare, families: options.only === "core" ? CORE_FAMILIES : FAMILIES,
+    kinds: task.kinds.length, toward: (kind, ids) => toward(ids, task.kinds[kind]!, families), kernel: (kind, laid) => task.kernel(kind, laid), defects: task.defects, laidOn: (kind, ids) => task.laidOn(kind, ids),
+    runs: options.runs, steps: options.steps, seed: options.seed, comparison: options.compare, families,
   });
   try {
     for (;;) {
@@ -152,14 +165,14 @@ async function schedules(task: Task, { progress }: CommandContext): Promise<Resu
   } finally {
     progress.stop();
   }
-  return { runs, steps, findings, unseen: [] };
+  return { runs, steps, findings, unseen: findings.length === 0 ? task.defects : [] };
 }
 
 const nameOf = ({ names }: Finding<string>): string | undefined => (names.length === 0 ? undefined : names.join(" with "));
 
 /** Why defects that were laid did not show. */
 const unseenOf = ({ kinds }: Task, { unseen, runs }: Result): Unseen[] =>
-  unseen.map((name) => ({ name, what: whatIs(name), why: outOfReach(name, kinds) ?? `not in ${runs} ${runs === 1 ? "run" : "runs"}` }));
+  unseen.map((name) => ({ name, what: whatIs(name), why: outOfReach(name, kinds) ?? `not in ${countText(runs, "run")}` }));
 
 function document(task: Task, result: Result, image: KernelImage | undefined): string {
   const unseen = unseenOf(task, result);
@@ -182,11 +195,11 @@ function text(task: Task, result: Result, image: KernelImage | undefined, { scre
   }));
   const checked = `${task.policy}${task.defect === undefined ? "" : ` with ${task.defect}`}${image ? ` on ${image.name}` : ""}`;
   const named = findings.filter(({ names }) => names.length > 0).length;
-  const words = [...(named > 0 ? [`${named} ${named === 1 ? "defect" : "defects"} found`] : []), ...(findings.length > named ? [`${findings.length - named} ${findings.length - named === 1 ? "rule" : "rules"} broken`] : [])];
-  const verdict = words.length === 0 ? screen.good("nothing found") : screen.bad(words.join(", "));
+  const words = [...(named > 0 ? [`${countText(named, "defect")} found`] : []), ...(findings.length > named ? [`${countText(findings.length - named, "rule")} broken`] : [])];
+  const unseen = unseenOf(task, result);
+  const verdict = words.length > 0 ? screen.bad(words.join(", ")) : unseen.length > 0 ? screen.bad(`${task.defect ?? countText(unseen.length, "defect")} not seen`) : screen.good("nothing found");
   // One run boots one kind: fewer runs than kinds leave the rest unlooked at.
   const kinds = Math.min(runs, task.kinds.length);
-  const more = findingsText(found, unseenOf(task, result), kinds, screen);
-  const many = (count: number, one: string): string => `${count} ${one}${count === 1 ? "" : "s"}`;
-  return `${checked}: ${many(runs, "run")}, ${many(steps, "operation")} on ${many(kinds, "kind")} of kernel: ${verdict}\n${more === "" ? "" : `\n${more}`}`;
+  const more = findingsText(found, unseen, kinds, screen);
+  return `${checked}: ${countText(runs, "run")}, ${countText(steps, "operation")} on ${countText(kinds, "kind")} of kernel: ${verdict}\n${more === "" ? "" : `\n${more}`}`;
 }

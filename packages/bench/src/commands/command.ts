@@ -14,11 +14,14 @@ export interface CommandContext {
   readonly progress: Progress;
   /** The command ran to its end, but a check does not hold: exit code 1. */
   checkFailed(): void;
+  /** The command ran to its end, and what it was to find it did not: exit code 3. */
+  notSeen(): void;
 }
 
 /**
  * Adds one command, or a few, to the program. Its action may be asynchronous; bad input is thrown as InputError (exit code 2),
- * a check that does not hold is told through {@link CommandContext.checkFailed} (exit code 1).
+ * a check that does not hold is told through {@link CommandContext.checkFailed} (exit code 1), a defect that was looked for in vain through
+ * {@link CommandContext.notSeen} (exit code 3).
  */
 export type RegisterCommand = (program: Command, context: CommandContext) => void;
 
@@ -38,7 +41,7 @@ export const helpOn = (columns: number, text: string): string => text.split("\n"
 }).join("\n");
 
 /** Text below every help. */
-export const exitCodes = "\nExit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n 70  a fault in kreplica itself: please report it\n";
+export const exitCodes = "\nExit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n  3  a defect that was looked for was not seen\n 70  a fault in kreplica itself: please report it\n";
 
 /** A value as a JSON document, two blanks deep; what fits on a line stays on it, so that a CPU or a row of a matrix is one line. */
 export const jsonText = (value: unknown): string => `${jsonLines(value, "")}\n`;

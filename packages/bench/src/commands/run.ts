@@ -6,7 +6,7 @@ import { nearest } from "../inputs/nearest.js";
 import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";
 
 /** Exit codes of every command. */
-export const enum ExitCode { Fine = 0, CheckFailed = 1, BadInput = 2, Fault = 70 }
+export const enum ExitCode { Fine = 0, CheckFailed = 1, BadInput = 2, NotSeen = 3, Fault = 70 }
 
 /** What of the process a run needs. */
 export interface RunSurroundings {
@@ -24,7 +24,7 @@ export async function run(words: readonly string[], commands: readonly RegisterC
   const { screen, progress, debug, version } = surroundings;
   const out = (text: string): void => surroundings.out(withShownPaths(text));
   const error = (text: string): void => surroundings.error(withShownPaths(text));
-  let failed = false;
+  let outcome: ExitCode = ExitCode.Fine;
   const program = new Command("kreplica")
     .description("An executable model of kernel text and rodata replication on NUMA machines (x86-64, a Linux RFC of 12 patches): boots a kernel on a modelled machine, replays recorded kernel traces, and says what replication gains and costs.")
     .version(version, "-v, --version", "print the version")
@@ -37,7 +37,7 @@ export async function run(words: readonly string[], commands: readonly RegisterC
     })
     .showSuggestionAfterError(true)
     .exitOverride();
-  const context: CommandContext = { print: out, remark: (text) => error(`kreplica: ${text}\n`), screen, progress, checkFailed: () => { failed = true; } };
+  const context: CommandContext = { print: out, remark: (text) => error(`kreplica: ${text}\n`), screen, progress, checkFailed: () => { outcome = ExitCode.CheckFailed; }, notSeen: () => { outcome = ExitCode.NotSeen; } };
   beginInputs((text) => context.remark(text));
   for (const register of commands) register(program, context);
   for (const command of program.commands) command.showHelpAfterError(`Try: kreplica ${command.name()} --help`);
@@ -53,7 +53,7 @@ export async function run(words: readonly string[], commands: readonly RegisterC
     if (first === "help" && about !== undefined && !about.startsWith("-") && about !== "help") unknownUnless(program, about);
     // As older versions had it, and many another program.
     await program.parseAsync(first === "-V" ? ["--version"] : [...words], { from: "user" });
-    return failed ? ExitCode.CheckFailed : ExitCode.Fine;
+    return outcome;
   } catch (thrown) {
     progress.stop();
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? ExitCode.Fine : ExitCode.BadInput;

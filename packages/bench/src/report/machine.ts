@@ -3,7 +3,7 @@ import type { CacheSpec, MachineSpec, Sourced, TlbSpec } from "@kreplica/hw-x86/
 import { formatCpuList } from "../inputs/cpu-list.js";
 import { sourcedNumbers } from "../inputs/machine/check.js";
 import { hanging, heading as titled, renderMatrix, renderTable, type Screen, wrap } from "./terminal.js";
-import { bytesText, hertzText, numberText } from "./units.js";
+import { bytesText, countText, hertzText, numberText } from "./units.js";
 
 /** Stands behind every number that is recalled or assumed. */
 const MARK = "~";
@@ -79,7 +79,7 @@ function nodesText(machine: MachineSpec, screen: Screen): string {
     ];
   });
   const guess = machine.assumedTopology === undefined ? "" : ` ${MARK}`;
-  return heading("Nodes", `${sockets} socket${sockets === 1 ? "" : "s"}${guess}, ${cores} cores${guess}, ${machine.cpus.length} CPUs, ${clock}, addresses of ${machine.physicalBits} bits, virtual ${machine.virtualBits}`, screen)
+  return heading("Nodes", `${countText(sockets, "socket")}${guess}, ${cores} cores${guess}, ${machine.cpus.length} CPUs, ${clock}, addresses of ${machine.physicalBits} bits, virtual ${machine.virtualBits}`, screen)
     + renderTable([
       { head: "node", align: "right" }, { head: "memory", align: "right" }, ...(placed ? [{ head: "from", align: "right" } as const] : []),
       { head: "socket", align: "right" }, { head: "cores", align: "right" }, { head: "L3s", align: "right" }, { head: "CPUs" },

@@ -1,7 +1,7 @@
 /** What the policies cost, as a table. Values in, text out. */
 import type { PolicyCost, PolicyKernel } from "../measure/policy-cost.js";
 import { heading, renderTable, type Screen, wrap } from "./terminal.js";
-import { bytesText } from "./units.js";
+import { bytesText, countText } from "./units.js";
 
 const right = (head: string) => ({ head, align: "right" as const });
 const some = (value: number): string => (value === 0 ? "-" : String(value));
@@ -13,7 +13,7 @@ export function policyCostText({ spec, levels, pti }: PolicyKernel, costs: reado
     some(stores.fork), some(stores.exec), some(stores.exit), some(stores.slot), some(stores.slotGone), some(stores.switches),
   ]);
   const paragraph = (text: string): string => wrap(text, screen.columns - 2).map((line) => `  ${line}\n`).join("");
-  return heading("What a policy adds to a single copy:", `${spec.name}, ${spec.nodes.length} ${spec.nodes.length === 1 ? "node" : "nodes"}, ${levels} levels, KPTI ${pti ? "on" : "off"}`, screen)
+  return heading("What a policy adds to a single copy:", `${spec.name}, ${countText(spec.nodes.length, "node")}, ${levels} levels, KPTI ${pti ? "on" : "off"}`, screen)
     + renderTable([{ head: "" }, right("holders"), right("after\nboot"), right("process\non one node"), right("... on\nevery node"), right("stores:\nfork"), right("\nexec"), right("\nexit"), right("new\nslot"), right("slot\ngone"), right("first\nswitches")], rows, screen) + "\n"
     + paragraph(`Counted on booted kernels. After boot: what is free less, tails of text and rodata that patch 06 keeps included (${bytes(Math.max(...costs.map((each) => each.memory.tails)))}); `
       + `copies and tables in it equal the closed form (I3)${costs.every((each) => each.bootBytes === each.closedForm && each.memory.unexplained === 0) ? "" : " but where marked !"}. `

@@ -17,3 +17,6 @@ export const hertzText = (hertz: number): string => `${Number((hertz / 1e9).toFi
 
 /** At most three decimals, no trailing zeros. */
 export const numberText = (value: number): string => `${Number(value.toFixed(3))}`;
+
+/** `1 run`, `4 runs` */
+export const countText = (count: number, one: string): string => `${count} ${one}${count === 1 ? "" : "s"}`;

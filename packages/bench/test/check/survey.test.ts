@@ -5,8 +5,9 @@ import { POLICIES } from "../../src/assemble.js";
 import type { BootOptions } from "../../src/boot.js";
 import { CORE_DEFECTS } from "../../src/check/core-defects.js";
 import { FAMILIES } from "../../src/check/families.js";
-import { configuredKinds, outOfReach, SERIES, type SeriesId, withSeries } from "../../src/check/series.js";
+import { configuredKinds, SERIES, type SeriesId, withSeries } from "../../src/check/series.js";
 import { kernelOf, type Kind, kindsOf, kindText } from "../../src/check/kinds.js";
+import { outOfReach } from "../../src/check/reach.js";
 import { outcome } from "../../src/check/survey.js";
 import { byName, PLAIN, surveyOf } from "./surveyed.js";
 

@@ -1,6 +1,7 @@
 /** Surveys run to their end, on small kernels without a twin unless asked. */
 import { CORE_FAMILIES } from "../../src/check/core-families.js";
 import { kernelOf, type Kind } from "../../src/check/kinds.js";
+import { toward } from "../../src/check/reach.js";
 import { laidOn, SERIES_IDS, type SeriesId, withSeries } from "../../src/check/series.js";
 import { type Finding, survey, type SurveyOptions, type SurveyResult } from "../../src/check/survey.js";
 
@@ -10,6 +11,7 @@ export const PLAIN: Kind = { nodes: 2, levels: 4, pti: false };
 export function surveyOf(kinds: readonly Kind[], more: Partial<SurveyOptions<SeriesId>>): SurveyResult<SeriesId> {
   const work = survey<SeriesId>({
     kinds: kinds.length, kernel: (kind, laid) => withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, laid), laidOn: (kind, ids) => laidOn(kinds[kind]!, ids),
+    toward: (kind, ids) => toward(ids, kinds[kind]!, more.families ?? CORE_FAMILIES),
     defects: SERIES_IDS, runs: 20, steps: 200, seed: 1, comparison: "off", families: CORE_FAMILIES, ...more,
   });
   for (;;) {
