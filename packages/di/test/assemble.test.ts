@@ -1,6 +1,6 @@
 /** What `assemble` promises: one object a machine, faults together, order of construction, nothing shared. */
 import { expect, test, vi } from "vitest";
-import { assemble, AssemblyError, bind, bindValue, inject, injectable, plugin, token } from "../src/index.js";
+import { assemble, AssemblyError, bind, bindFactory, bindValue, inject, injectable, overlay, override, plugin, token } from "../src/index.js";
 
 interface Clock { readonly ticks: number }
 const Clock = token<Clock>("test/Clock");
@@ -104,4 +104,60 @@ test("a class of another copy of the package is told from one without decorators
   expect(faults(Foreign)).toMatch(/^mine: Foreign comes from a package that uses another copy of @kreplica\/di: two copies are installed; "npm ls @kreplica\/di" shows where/);
   expect(faults(Bare)).toBe("mine: Bare has a constructor parameter without @inject");
   expect((other.assemble([other.plugin("mine", [other.bind(made, Foreign as never), other.bindValue(needed, 7)])]).get(made) as Foreign).value).toBe(7);
+});
+
+test("a factory is called once an assembly, and may ask for what stands later in the list", () => {
+  const Total = token<{ readonly of: string }>("test/Total");
+  let calls = 0;
+  const total = plugin("total", [bindFactory(Total, (get) => ({ of: `${++calls}${get(Name)}` }))]);
+  const machine = assemble([total, name]);
+  expect(machine.get(Total)).toEqual({ of: "1a" });
+  expect(machine.get(Total)).toBe(machine.get(Total));
+  expect(machine.tokens.map((each) => each.id)).toEqual(["kreplica/test/Name", "kreplica/test/Total"]);
+  expect(assemble([total, name]).get(Total)).toEqual({ of: "2a" });
+});
+
+test("a factory that asks for what nobody binds, or for itself, ends in an error that names both", () => {
+  const A = token<number>("test/A"), B = token<number>("test/B");
+  expect(faultsOf(() => assemble([plugin("p", [bindFactory(A, (get) => get(B))])]))).toEqual(["p needs kreplica/test/B, which no plugin provides"]);
+  expect(faultsOf(() => assemble([plugin("p", [bindFactory(A, (get) => get(B)), bindFactory(B, (get) => get(A))])]))).toEqual([
+    "cycle: kreplica/test/A -> kreplica/test/B -> kreplica/test/A",
+  ]);
+});
+
+test("an overlay gets what it stands before, whoever wants the token gets the overlay, and several lie over each other in order", () => {
+  const louder = plugin("louder", [overlay(Name, (base) => `${base}!`)]);
+  const machine = assemble([louder, log, clock, name, plugin("asks", [overlay(Name, (base, get) => `${base}${get(Clock).ticks}`)])]);
+  expect(machine.get(Name)).toBe("a!7");
+  expect((machine.get(Log) as ClockLog).owner).toBe("a!7");
+  expect(machine.tokens).toHaveLength(3);
+});
+
+test("an overlay of what nobody binds is a fault that names what is near", () => {
+  expect(faultsOf(() => assemble([clock, plugin("over", [overlay(token<Clock>("test/Clocks"), (base) => base)])]))).toEqual([
+    "over lays something over kreplica/test/Clocks, which no plugin provides; near it: kreplica/test/Clock",
+  ]);
+  expect(faultsOf(() => assemble([clock, plugin("over", [overlay(Name, (base) => base)])]))).toEqual(["over lays something over kreplica/test/Name, which no plugin provides"]);
+});
+
+test("an override takes the place of a binding, where that stands, and below its overlays", () => {
+  built.length = 0;
+  const louder = plugin("louder", [overlay(Name, (base) => `${base}!`)]);
+  const plugins = override([clock, log, name, louder], bindValue(Name, "b"), bindFactory(Clock, () => { built.push("mine"); return { ticks: 1 }; }));
+  expect(plugins.map((each) => each.name)).toEqual(["clock", "log", "name", "louder"]);
+  const machine = assemble(plugins);
+  expect(machine.get(Name)).toBe("b!");
+  expect(machine.get(Log).clock.ticks).toBe(1);
+  expect(built).toEqual(["mine", "log"]);
+  expect(assemble([clock, log, name]).get(Name)).toBe("a");
+});
+
+test("an override of what nobody binds, of one token twice, and by an overlay are told together", () => {
+  expect(faultsOf(() => override([clock, plugin("over", [overlay(Name, (base) => base)])],
+    bindValue(token<Clock>("other/Clok"), { ticks: 2 }), bindValue(Clock, { ticks: 2 }), bindValue(Clock, { ticks: 3 }), bindValue(Name, "b"), overlay(Clock, (base) => base)))).toEqual([
+    "nothing to override: no plugin binds kreplica/other/Clok; near it: kreplica/test/Clock",
+    "kreplica/test/Clock is overridden twice",
+    "nothing to override: no plugin binds kreplica/test/Name",
+    "kreplica/test/Clock is overridden by an overlay: put overlays into a plugin",
+  ]);
 });
