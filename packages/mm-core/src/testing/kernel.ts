@@ -1,5 +1,5 @@
 /** Kernels for tests: a booting one on a stub machine, and one with fixed holders and empty tables. */
-import { assemble, bind, type Binding, bindValue, inject, injectable, plugin, type Plugin } from "@kreplica/di";
+import { assemble, type Assembly, bind, type Binding, bindValue, inject, injectable, plugin, type Plugin } from "@kreplica/di";
 import { type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { AddressSpaces, EAGER_PGDS, PgdPlan } from "../address-space-api.js";
 import { KernelBoot } from "../boot-api.js";
@@ -20,6 +20,7 @@ import { frameAt } from "../walk.js";
 import { type StubMachine, stubMachine, type StubNode } from "./stub-machine.js";
 import { tinyImage } from "./tiny-image.js";
 
+/** What a test's kernel is made of; two nodes of 64 MiB and two CPUs each unless said otherwise. */
 export interface TestKernelOptions {
   readonly nodes?: readonly StubNode[];
   readonly distance?: readonly (readonly number[])[];
@@ -34,6 +35,8 @@ export interface TestKernelOptions {
   readonly layout?: Partial<LayoutOptions>;
   /** The plugin that binds ReplicaView; a single copy when absent. */
   readonly view?: Plugin;
+  /** Subsystems beside the core. */
+  readonly plugins?: readonly Plugin[];
   /** Stand in place of the core's own bindings of the same tokens. */
   readonly instead?: readonly Binding[];
   readonly defects?: KernelOptions["defects"];
@@ -57,6 +60,8 @@ export interface TestKernel {
   readonly userFrames: UserFrames;
   readonly switcher: SwitchMm;
   readonly textUsers: TextUsers;
+  /** Where the parts of {@link TestKernelOptions.plugins} are. */
+  readonly assembly: Assembly;
 }
 
 /** Assembles a kernel on a stub machine; nothing has booted yet. */
@@ -78,11 +83,12 @@ export function testKernel(options: TestKernelOptions = {}): TestKernel {
       bindValue(KernelOptions, { master, bootCpu, pcid: options.pcid ?? true, seed: 1, reserved: [], ...(options.defects ? { defects: options.defects } : {}) }),
     ]),
     plugin(mmCore.name, mmCore.bindings.map((binding) => options.instead?.find((each) => each.token.key === binding.token.key) ?? binding)), options.view ?? singleCopy,
+    ...(options.plugins ?? []),
   ]);
   return {
     machine: machine as StubMachine, layout, image, early: assembly.get(BootMemory), allocator: assembly.get(PageAllocator), entries: assembly.get(TableMemory),
     tables: assembly.get(KernelTables), view: assembly.get(ReplicaView), cpus: assembly.get(CpuState), boot: assembly.get(KernelBoot), spaces: assembly.get(AddressSpaces),
-    options: assembly.get(KernelOptions), processes: assembly.get(Processes), userFrames: assembly.get(UserFrames), switcher: assembly.get(SwitchMm), textUsers: assembly.get(TextUsers),
+    options: assembly.get(KernelOptions), processes: assembly.get(Processes), userFrames: assembly.get(UserFrames), switcher: assembly.get(SwitchMm), textUsers: assembly.get(TextUsers), assembly,
   };
 }
 
