@@ -55,8 +55,8 @@ test("--save and --replay: the counterexample breaks its rule again, on the kern
   // Without the defect the same list is harmless: the file says what it is about.
   writeFileSync(file, JSON.stringify({ ...saved, laid: [] }));
   expect((await invoke(["check", "--replay", file])).code).toBe(0);
-  for (const [field, value, reason] of [["laid", ["D99"], /bad\.json(:\d+:\d+)?: laid/], ["configuration", "small node", /bad\.json: nodes: 2 are too few/], ["configuration", "sunny", /bad\.json(:\d+:\d+)?: configuration/]] as const) {
-    writeFileSync(file, JSON.stringify({ ...saved, [field]: value }));
+  for (const [field, value, reason] of [["laid", ["D99"], /bad\.json:\d+: laid/], ["configuration", "small node", /bad\.json:\d+: nodes: 2 are too few/], ["configuratoin", "", /^kreplica: \S*bad\.json:\d+: configuratoin: no such field\. Remove it\.\n$/], ["defect", "D9", /bad\.json:\d+: defect: one is laid over per-node alone/], ["invariant", "Q7", /invariant: there is no invariant Q7/], ["operations", [{ op: "frok" }, { op: "idle", cpu: 1, no: 2 }], /operations\[0\]\.op: there is no operation "frok"\. Did you mean fork\?\n.*operations\[1\]\.no: idle has no such field/], ["configuration", "sunny", /bad\.json:\d+: configuration/]] as const) {
+    writeFileSync(file, JSON.stringify({ ...saved, [field]: value }, undefined, 1));
     const refused = await invoke(["check", "--replay", file]);
     expect([refused.code, refused.error]).toEqual([2, expect.stringMatching(reason)]);
   }

@@ -119,7 +119,7 @@ describe("check", () => {
     writeFileSync(file, JSON.stringify(saved));
     const { code, error } = await kreplica.run(["check", "--replay", file]);
     expect(code).toBe(2);
-    expect(error).toMatch(/unknown\.json: operations\[1\]\.op: there is no operation "teleport".*spawn, fork/i);
+    expect(error).toMatch(/unknown\.json:1:\d+: operations\[1\]\.op: there is no operation "teleport".*spawn, fork/i);
   });
 });
 

@@ -105,6 +105,15 @@ export class CheckedSystem implements Subject {
     this.families[index]!.perform(operation);
   }
 
+  told(operation: Operation): Operation {
+    const { p, cpu } = operation as Operation & Readonly<Partial<Record<"p" | "cpu", number>>>;
+    const { live } = this.population;
+    return {
+      ...operation, ...(p === undefined || live.length === 0 ? {} : { p: p % live.length }), ...(cpu === undefined ? {} : { cpu: this.cpu(cpu) }),
+      ...this.families[this.indexOf.get(operation.op)!]?.told?.(operation),
+    };
+  }
+
   /**
    * Ends the run: all is compared once more, everything goes, and then nothing may be missing.
    * @param quick leaves the kernel's window out unless a kernel table was stored to: for very short runs about users' memory

@@ -105,29 +105,34 @@ export class Repertoire {
   isSeenByUsers(operation: Operation): boolean { return this.families[this.index.get(operation.op)!]?.seenByUsers === true; }
 
   /**
-   * What is wrong with an operation that came from outside; undefined when nothing is.
-   * @returns the field, from the operation on, and a sentence about it
+   * What is wrong with an operation that came from outside, each with its field, from the operation on.
+   * @param suggest a remedy for a name that nothing has @param inner lies in another
    */
-  fault(operation: Operation): { readonly field: string; readonly reason: string; readonly remedy: string } | undefined {
-    const at = this.index.get(operation.op);
-    if (at === undefined) return { field: "op", reason: `there is no operation ${JSON.stringify(operation.op)}`, remedy: `use one of ${[...this.index.keys()].join(", ")}` };
-    const { fields } = this.families[at]!.kinds[operation.op]!;
-    for (const [field, wanted] of Object.entries(fields)) {
-      const value = (operation as unknown as Readonly<Record<string, unknown>>)[field];
-      if (wanted === "operation") {
-        if (typeof value !== "object" || value === null || typeof (value as Operation).op !== "string") return { field, reason: `${operation.op} needs an operation there`, remedy: "put an object with a field op there" };
-        const inner = this.fault(value as Operation);
-        if (inner) return { ...inner, field: `${field}.${inner.field}` };
-      } else if (!fits(value, wanted)) {
-        return { field, reason: `${operation.op} needs ${typeof wanted === "string" ? wanted === "number" ? "a whole number from 0" : "true or false" : `one of ${wanted.join(", ")}`} there, not ${JSON.stringify(value) ?? "nothing"}`, remedy: "give a file that `kreplica check --save` wrote" };
-      }
-    }
-    return undefined;
+  faults(operation: Operation, suggest: (word: string, known: readonly string[]) => string = (_, known) => `use one of ${known.join(", ")}`, inner = false): readonly { readonly path: readonly string[]; readonly reason: string; readonly remedy: string }[] {
+    const remedy = "give a file that `kreplica check --save` wrote";
+    const { op, ...given } = operation as Operation & Readonly<Record<string, unknown>>;
+    const at = this.index.get(op);
+    if (at === undefined) return [{ path: ["op"], reason: `there is no operation ${JSON.stringify(op)}`, remedy: suggest(op, [...this.index.keys()]) }];
+    const { fields, alone } = this.families[at]!.kinds[op]!;
+    if (inner && alone) return [{ path: ["op"], reason: `${op} cannot lie in another operation`, remedy }];
+    return [
+      ...Object.keys(given).filter((field) => !(field in fields)).map((field) => ({ path: [field], reason: `${op} has no such field`, remedy: "remove it" })),
+      ...Object.entries(fields).flatMap(([field, wanted]) => {
+        const value = given[field];
+        if (wanted !== "operation") return fits(value, wanted) ? [] : [{ path: [field], reason: `${op} needs ${wordsOf(wanted)} there, not ${JSON.stringify(value) ?? "nothing"}`, remedy }];
+        if (typeof value !== "object" || value === null || typeof (value as Operation).op !== "string") return [{ path: [field], reason: `${op} needs an operation there`, remedy: "put an object with a field op there" }];
+        return this.faults(value as Operation, suggest, true).map(({ path, ...rest }) => ({ path: [field, ...path], ...rest }));
+      }),
+    ];
   }
 }
 
+/** Beyond any number that is drawn; the largest is a store of an operation. */
+const LARGEST = 0xffff;
+const wordsOf = (wanted: Exclude<Field, "operation">): string => (wanted === "number" ? `a whole number from 0 to ${LARGEST}` : wanted === "boolean" ? "true or false" : `one of ${wanted.join(", ")}`);
+
 function fits(value: unknown, wanted: Exclude<Field, "operation">): boolean {
-  if (wanted === "number") return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 32;
+  if (wanted === "number") return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= LARGEST;
   if (wanted === "boolean") return typeof value === "boolean";
   return typeof value === "string" && wanted.includes(value);
 }

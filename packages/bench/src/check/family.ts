@@ -59,6 +59,11 @@ export interface OperationFamily<O extends Operation = Operation> {
 export interface FamilyAtWork<O extends Operation = Operation> {
   /** Does an operation and compares what it came to with what it should. Refusals are no failures; an operation without an object does nothing. */
   perform(operation: O): void;
+  /**
+   * Fields as they are to be printed: an operation takes what its numbers come to among the things there are now. The harness does processes and CPUs.
+   * @returns those that are other ones than the operation's
+   */
+  told?(operation: O): Readonly<Record<string, unknown>>;
   /** After every operation, of whichever family: only what may have changed since. */
   afterStep?(): void;
   /** At the end of a run, before anything of it is undone: everything the family knows, against the kernel. */

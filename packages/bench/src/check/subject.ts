@@ -25,6 +25,8 @@ export interface Subject {
   performWithin(operation: Operation): void;
   /** Whether an operation is about what users see: processes, their pages, CPUs. */
   isUserOperation(operation: Operation): boolean;
+  /** An operation with the numbers its words are to name, see {@link FamilyAtWork.told}. */
+  told(operation: Operation): Operation;
   /** Some rules of the state at once. @throws CheckFailure with the first that is broken */
   checkRules(only: readonly string[]): void;
   /** Groups A to C in full. @throws CheckFailure with the first rule that is broken */

@@ -9,6 +9,7 @@
 import type { BootOptions } from "../boot.js";
 import { shrinkSteps } from "./campaign.js";
 import { CheckFailure } from "./check-failure.js";
+import { CheckedSystem } from "./checked-system.js";
 import { type Comparison, Differential } from "./differential.js";
 import { FAMILIES, Repertoire } from "./families.js";
 import type { Operation, OperationFamily } from "./family.js";
@@ -74,6 +75,20 @@ export function outcome(kernel: BootOptions, operations: readonly Operation[]): 
   });
   const broken = (system?.subject.broken ?? failure?.before ?? []).map(({ id, detail }): Seen => ({ invariant: id, detail }));
   return failure ? [...broken, failure] : broken;
+}
+
+/** A list as it is printed: each operation with what its numbers come to when its turn is. Nothing beyond what breaks a rule has its turn. */
+export function told(kernel: BootOptions, operations: readonly Operation[]): readonly Operation[] {
+  const done: Operation[] = [];
+  failureIn(() => {
+    if (operations.length === 0) return;
+    const system = new CheckedSystem(kernel, { goOn: true });
+    for (const each of operations) {
+      done.push(system.told(each));
+      system.step(each);
+    }
+  });
+  return [...done, ...operations.slice(done.length)];
 }
 
 /** One survey; yields often enough for a progress line and for a signal to be heard. */

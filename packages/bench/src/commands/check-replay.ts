@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import type { KernelImage } from "@kreplica/mm-core";
+import { INVARIANTS } from "@kreplica/numa-replication";
 import { POLICIES } from "../assemble.js";
 import type { BootOptions } from "../boot.js";
 import { sentenceOf } from "../check/check-failure.js";
@@ -11,14 +12,15 @@ import { CONFIGURATIONS, type Configuration, kernelOf, type Kind } from "../chec
 import { SERIES_IDS, type SeriesId, withSeries } from "../check/series.js";
 import { type Finding, outcome } from "../check/survey.js";
 import { InputError, whyNot } from "../inputs/input-error.js";
-import { shapedJson } from "../inputs/json-shape.js";
+import { shapedJson, type ShapeFault } from "../inputs/json-shape.js";
+import { didYouMean } from "../inputs/nearest.js";
 import { type CommandContext, jsonText } from "./command.js";
 
-const Saved = z.object({
+const Saved = z.strictObject({
   schema: z.literal("kreplica.counterexample/1"), policy: z.string(), nodes: z.number().int().min(1).max(64),
   /** As files had it before there were configurations: a further node, whose memory comes later. */
   memoryless: z.number().int().min(0).max(1).optional(),
-  levels: z.union([z.literal(4), z.literal(5)]), pti: z.boolean(), kasan: z.boolean().optional(), configuration: z.enum(Object.keys(CONFIGURATIONS) as [Configuration, ...Configuration[]]).optional(),
+  levels: z.literal([4, 5]), pti: z.boolean(), kasan: z.boolean().optional(), configuration: z.enum(Object.keys(CONFIGURATIONS) as [Configuration, ...Configuration[]]).optional(),
   defect: z.string().optional(), laid: z.array(z.enum(SERIES_IDS as [SeriesId, ...SeriesId[]])).optional(),
   invariant: z.string(), operations: z.array(z.looseObject({ op: z.string() })),
 });
@@ -50,16 +52,27 @@ function read(file: string): Saved {
   } catch (error) {
     throw new InputError({ file, field: "--replay", ...whyNot(error, remedy) });
   }
-  const saved: Saved = shapedJson(text, file, Saved, remedy);
-  if (POLICIES[saved.policy] === undefined) throw new InputError({ file, field: "policy", reason: `there is no policy ${saved.policy}`, remedy: `choose one of ${Object.keys(POLICIES).join(", ")}` });
-  if (saved.defect !== undefined && DEFECTS[saved.defect] === undefined) throw new InputError({ file, field: "defect", reason: `there is no defect ${saved.defect}`, remedy: `choose one of ${Object.keys(DEFECTS).join(", ")}` });
-  const { configuration } = saved;
-  if (configuration !== undefined && saved.nodes < CONFIGURATIONS[configuration].fewest) throw new InputError({ file, field: "nodes", reason: `${saved.nodes} are too few for ${configuration}`, remedy: `write ${CONFIGURATIONS[configuration].fewest} or more` });
-  saved.operations.forEach((operation, index) => {
-    const fault = repertoire.fault(operation);
-    if (fault) throw new InputError({ file, ...fault, field: `operations[${index}].${fault.field}` });
-  });
-  return saved;
+  return shapedJson(text, file, Saved, remedy, faultsIn);
+}
+
+/** What fits the shape and yet says nothing that can be run. */
+function faultsIn({ policy, defect, laid, configuration, nodes, memoryless, levels, kasan, invariant, operations }: Saved): ShapeFault[] {
+  const faults: ShapeFault[] = [];
+  const fault = (field: string, reason: string, remedy: string): void => { faults.push({ path: [field], reason, remedy }); };
+  const known = (field: string, what: string, word: string | undefined, words: readonly string[]): void => {
+    if (word !== undefined && !words.includes(word)) fault(field, `there is no ${what} ${word}`, didYouMean(word, words));
+  };
+  known("policy", "policy", policy, Object.keys(POLICIES));
+  known("defect", "defect", defect, Object.keys(DEFECTS));
+  known("invariant", "invariant", invariant, INVARIANTS.map(({ id }) => id));
+  if (laid && policy !== "rfc-v1") fault("laid", `defects are laid so over rfc-v1 alone, not over ${policy}`, "remove it, or name one as defect");
+  if (defect !== undefined && policy !== "per-node") fault("defect", `one is laid over per-node alone, not over ${policy}`, "remove it");
+  if (configuration !== undefined && nodes < CONFIGURATIONS[configuration].fewest) fault("nodes", `${nodes} are too few for ${configuration}`, `write ${CONFIGURATIONS[configuration].fewest} or more`);
+  if (configuration !== undefined && memoryless === 1) fault("memoryless", "configuration says what is not as usual", "remove it");
+  if (kasan && (configuration === "late memory" || memoryless === 1)) fault("kasan", "shadow of memory that comes later is not modelled", "write false");
+  if (policy === "rfc-v1" && kasan && levels === 5) fault("kasan", "the series as posted cannot be configured with KASAN and 5 levels", "write false, or 4 levels");
+  for (const [index, operation] of operations.entries()) for (const { path, ...rest } of repertoire.faults(operation, didYouMean)) faults.push({ path: ["operations", index, ...path], ...rest });
+  return faults;
 }
 
 function kernelFor(saved: Saved, image: KernelImage | undefined): BootOptions {

@@ -11,7 +11,7 @@ import { kernelOf, type Kind, kindsOf, kindText } from "../check/kinds.js";
 import { exploreSchedules } from "../check/schedules.js";
 import { canShow, familiesOf, outOfReach, toward } from "../check/reach.js";
 import { configurationOf, configuredKinds, laidOn, SERIES_IDS, type SeriesId, whatIs, withSeries } from "../check/series.js";
-import { type Finding, survey, type SurveyResult } from "../check/survey.js";
+import { type Finding, survey, type SurveyResult, told } from "../check/survey.js";
 import { InputError } from "../inputs/input-error.js";
 import { findingsText, type Unseen } from "../report/check.js";
 import { outputFile } from "../report/output-file.js";
@@ -190,7 +190,7 @@ function text(task: Task, result: Result, image: KernelImage | undefined, { scre
   const { findings, runs, steps } = result;
   const found = findings.map((each) => ({
     name: nameOf(each), what: each.names.map(whatIs).join("; "), invariant: each.invariant, sentence: sentenceOf(each.invariant), detail: each.detail, kernel: kindText(task.kinds[each.kind]!),
-    operations: each.operations.map((operation) => repertoire.describe(operation)),
+    operations: told(task.kernel(each.kind, each.laid), each.operations).map((operation) => repertoire.describe(operation)),
     alone: each.names.length === each.laid.length,
   }));
   const checked = `${task.policy}${task.defect === undefined ? "" : ` with ${task.defect}`}${image ? ` on ${image.name}` : ""}`;

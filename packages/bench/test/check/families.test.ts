@@ -39,7 +39,7 @@ describe("a run", () => {
     for (let seed = 0; seed < 400 && kinds.size < all.length; seed++) {
       for (const operation of JSON.parse(JSON.stringify(repertoire.drawRun(seed, 300))) as Operation[]) {
         kinds.add(operation.op);
-        expect(repertoire.fault(operation)).toBeUndefined();
+        expect(repertoire.faults(operation)).toEqual([]);
         const family = FAMILIES[familyIndex(FAMILIES).get(operation.op)!]!;
         expect(Object.keys(operation).sort()).toEqual(["op", ...Object.keys(family.kinds[operation.op]!.fields)].sort());
         expect(repertoire.describe(operation)).toMatch(/^[^\n]{8,}$/);
@@ -58,16 +58,19 @@ describe("a run", () => {
 describe("what comes from a file", () => {
   test.each<[string, Operation, string, RegExp]>([
     ["an operation nobody has", { op: "teleport" }, "op", /no operation "teleport"/],
-    ["a missing field", { op: "fork", p: 1 } as Operation, "cpu", /fork needs a whole number from 0 there, not nothing/],
+    ["a missing field", { op: "fork", p: 1 } as Operation, "cpu", /fork needs a whole number from 0 to 65535 there, not nothing/],
     ["a wrong word", { op: "touch", cpu: 0, page: 0, kind: "lick", value: 1 } as Operation, "kind", /one of read, write, execute there, not "lick"/],
     ["a fraction", { op: "idle", cpu: 1.5 } as Operation, "cpu", /whole number/],
     ["a negative number", { op: "idle", cpu: -1 } as Operation, "cpu", /whole number/],
     ["a fault inside another", { op: "racing", during: { op: "idle" }, store: 1, cpu: 0, page: 0 } as Operation, "during.cpu", /whole number/],
+    ["a field too many", { op: "idle", cpu: 1, cpus: 2 } as Operation, "cpus", /idle has no such field/],
+    ["more than any count", { op: "idle", cpu: 65_536 } as Operation, "cpu", /from 0 to 65535/],
+    ["what stands alone inside another", { op: "racing", during: { op: "offline", cpu: 0 }, store: 1, cpu: 0, page: 0 } as Operation, "during.op", /offline cannot lie in another/],
     ["nothing inside another", { op: "racing", store: 1, cpu: 0, page: 0 } as Operation, "during", /needs an operation/],
   ])("%s is named", (_what, operation, field, reason) => {
-    const fault = repertoire.fault(operation)!;
-    expect(fault.field).toBe(field);
-    expect(fault.reason).toMatch(reason);
+    const faults = repertoire.faults(operation);
+    expect(faults.map(({ path }) => path.join("."))).toEqual([field]);
+    expect(faults[0]!.reason).toMatch(reason);
   });
 });
 

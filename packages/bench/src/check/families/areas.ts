@@ -1,5 +1,5 @@
 /** Areas of vmalloc: made, copied, sealed, reached from CPUs, freed; E1, E2, E6, E7, E8 and E12 after every step on them. */
-import type { CpuId, Frame } from "@kreplica/hw-x86";
+import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
 import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import { type AreaRequest, checkArea, checkPageCounts, moduleArea, Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc";
@@ -23,6 +23,7 @@ type Where = "window" | "window large" | "vmalloc" | "vmap";
 /** Areas alive at once; with few pages each all small ones fit under one table. */
 const MOST = 6;
 const LARGE_BYTES = 0x20_0000;
+const pagesText = (pages: number): string => `${pages} ${pages === 1 ? "page" : "pages"}`;
 
 export const areaFamily: OperationFamily<AreaOperation> = {
   name: "areas",
@@ -52,9 +53,9 @@ export const areaFamily: OperationFamily<AreaOperation> = {
   },
   describe(o) {
     switch (o.op) {
-      case "area": return o.where === "vmap" ? `${o.pages} pages of node ${o.node} are mapped in the window (vmap)` : `an area of ${o.where === "window large" ? "2 MiB with large leaves" : `${o.pages} pages`} in the ${o.where === "vmalloc" ? "vmalloc range" : "window"}, ${o.base === "local" ? `on node ${o.node}` : "interleaved"}`;
+      case "area": return o.where === "vmap" ? `${pagesText(o.pages)} of node ${o.node} ${o.pages === 1 ? "is" : "are"} mapped in the window (vmap)` : `an area of ${o.where === "window large" ? "2 MiB with large leaves" : pagesText(o.pages)} in the ${o.where === "vmalloc" ? "vmalloc range" : "window"}, ${o.base === "local" ? `on node ${o.node}` : "interleaved"}`;
       // Only module_alloc asks for what lies in the window on x86, and it defers; nobody else does.
-      case "areaodd": return `code outside the kernel's tree (no caller in 6.5 for x86) asks for ${o.pages} ${o.pages === 1 ? "page" : "pages"} in the ${o.where === "window" ? "window, with the leak tracker told at once" : "vmalloc range, to tell the leak tracker itself"}, on node ${o.node}`;
+      case "areaodd": return `code outside the kernel's tree (no caller in 6.5 for x86) asks for ${pagesText(o.pages)} in the ${o.where === "window" ? "window, with the leak tracker told at once" : "vmalloc range, to tell the leak tracker itself"}, on node ${o.node}`;
       case "areacopy": return `area ${o.area} gets a copy on every node`;
       case "areafree": return `area ${o.area} is freed`;
       case "areaseal": return `area ${o.area} becomes ${o.as === "executable" ? "read-only and executable" : o.as}`;
@@ -110,6 +111,14 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
 
   perform(o: AreaOperation): void { quietly(this.system, () => { this.do(o); }); }
 
+  told(o: AreaOperation): Readonly<Record<string, number>> {
+    if ("node" in o) return { node: this.holder(o.node) };
+    if (!("area" in o) || this.live.length === 0) return {};
+    const at = o.area % this.live.length;
+    const { area } = this.live[at]!;
+    return { area: at, ...("page" in o ? { page: o.page % area.pages } : {}), ...("copy" in o ? { copy: o.copy % (1 + area.copies.size) } : {}) };
+  }
+
   compare(): void {
     for (const { area } of this.live) this.check(area);
     fullCheckNowAndThen(this.system);
@@ -132,6 +141,8 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     }
   }
 
+  private holder(number: number): NodeId { return this.system.holders[number % this.system.holders.length]!; }
+
   private clear(): void {
     for (const { area, own } of this.live.splice(0)) {
       this.vmalloc.free(area);
@@ -146,7 +157,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
   private make(o: AreaOperation & { op: "area" }): void {
     if (this.live.length >= MOST) return;
     const { layout, allocator, view } = this.system.parts;
-    const node = this.system.holders[o.node % this.system.holders.length]!;
+    const node = this.holder(o.node);
     // Large leaves behind the first 2 MiB, whose tables every run is to find.
     const range = o.where === "vmalloc" ? {} : { low: layout.modulesStart + (o.where === "window large" ? BigInt(LARGE_BYTES) : 0n), high: layout.modulesEnd };
     const placement = o.base === "local" ? { node } : { interleave: view.holders };
@@ -167,7 +178,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
   private makeOdd(o: AreaOperation & { op: "areaodd" }): void {
     if (this.live.length >= MOST) return;
     const { modulesStart: low, modulesEnd: high } = this.system.parts.layout;
-    const node = this.system.holders[o.node % this.system.holders.length]!;
+    const node = this.holder(o.node);
     try {
       this.keep(this.request({ bytes: o.pages * 4096, placement: { node }, purpose: "module", ...(o.where === "window" ? { low, high } : {}) }, o.where === "vmalloc"), []);
     } catch (error) {

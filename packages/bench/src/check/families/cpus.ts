@@ -1,4 +1,5 @@
 /** CPUs go off line and come back; memory of a node that was without comes on line. */
+import type { CpuId } from "@kreplica/hw-x86";
 import { MemoryHotplug } from "@kreplica/mm-core";
 import type { OperationFamily } from "../family.js";
 
@@ -25,14 +26,16 @@ export const cpuFamily: OperationFamily<CpuOperation> = {
     const { machine, cpus, view } = system.parts;
     const { processes } = system.population;
     const hotplug = system.parts.assembly.get(MemoryHotplug);
+    const down = (): CpuId[] => machine.cpuIds.filter((each) => !cpus.online.has(each));
     return {
+      told: (o) => (o.op === "online" && down().length > 0 ? { cpu: down()[o.cpu % down().length]! } : {}),
       perform(o) {
         if (o.op === "offline") {
           if (cpus.online.size > 1) processes.offline(system.cpu(o.cpu));
         } else if (o.op === "online") {
-          const down = machine.cpuIds.filter((each) => !cpus.online.has(each));
-          if (down.length === 0) return;
-          const back = down[o.cpu % down.length]!;
+          const off = down();
+          if (off.length === 0) return;
+          const back = off[o.cpu % off.length]!;
           processes.online(back);
           if (machine.cpu(back).rootFrame !== view.kernelRoot(machine.nodeOfCpu(back))) system.fail("G7", `CPU ${back} came back on another root than its node's`);
         } else {

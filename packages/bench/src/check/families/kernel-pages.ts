@@ -34,12 +34,13 @@ export const kernelPageFamily: OperationFamily<KernelPageOperation> = {
     }
   },
   describe(o) {
+    const page = o.page % PAGES;
     switch (o.op) {
-      case "kmap": return `the kernel maps module page ${o.page}${o.perNode ? ", a frame for each node" : ""}`;
-      case "kunmap": return `the kernel unmaps module page ${o.page}`;
-      case "kprotect": return `the kernel makes module page ${o.page} ${o.writable ? "writable" : "read-only"}`;
-      case "kread": return `CPU ${o.cpu} reads module page ${o.page}`;
-      case "krelax": return `module page ${o.page} becomes writable without a flush, CPU ${o.cpu} writes it`;
+      case "kmap": return `the kernel maps module page ${page}${o.perNode ? ", a frame for each node" : ""}`;
+      case "kunmap": return `the kernel unmaps module page ${page}`;
+      case "kprotect": return `the kernel makes module page ${page} ${o.writable ? "writable" : "read-only"}`;
+      case "kread": return `CPU ${o.cpu} reads module page ${page}`;
+      case "krelax": return `module page ${page} becomes writable without a flush, CPU ${o.cpu} writes it`;
     }
   },
   start: (system) => new KernelPagesAtWork(system),

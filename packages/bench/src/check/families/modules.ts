@@ -1,5 +1,6 @@
 /** Modules: loaded, brought to life, run on CPUs, unloaded; E3 to E6, E8 and strict permissions after every step on them. */
 import { checkLoaded, type LoadedModule, type ModuleFile, ModuleError, type ModuleFinding, ModuleLoader, readModule, tinyModule, watchFormation } from "@kreplica/modules";
+import type { NodeId } from "@kreplica/hw-x86";
 import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import { InsnPages, Kprobes, nops, TextPoke } from "@kreplica/text-patch";
@@ -42,13 +43,14 @@ export const moduleFamily: OperationFamily<ModuleOperation> = {
     }
   },
   describe(o) {
+    const { name } = FILES[o.module % FILES.length]!;
     switch (o.op) {
-      case "modload": return `module ${o.module} is loaded on node ${o.node}`;
-      case "modlive": return `module ${o.module}'s init has run`;
-      case "modunload": return `module ${o.module} is unloaded`;
-      case "modprobe": return `a probe is armed or disarmed in module ${o.module}`;
-      case "modpatch": return `module ${o.module}'s text is patched, and in step ${o.step} somebody wants to unload it`;
-      case "modcall": return `CPU ${o.cpu} runs module ${o.module}`;
+      case "modload": return `module ${name} is loaded on node ${o.node}`;
+      case "modlive": return `module ${name}'s init has run`;
+      case "modunload": return `module ${name} is unloaded`;
+      case "modprobe": return `a probe is armed or disarmed in module ${name}`;
+      case "modpatch": return `module ${name}'s text is patched, and in step ${o.step} somebody wants to unload it`;
+      case "modcall": return `CPU ${o.cpu} runs module ${name}`;
     }
   },
   rare: true,
@@ -105,6 +107,8 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     this.vmalloc.purge();
   }
 
+  told(o: ModuleOperation): Readonly<Record<string, number>> { return "node" in o ? { node: this.holder(o.node) } : {}; }
+
   perform(o: ModuleOperation): void { quietly(this.system, () => { this.do(o); }); }
 
   compare(): void {
@@ -121,12 +125,14 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     });
   }
 
+  private holder(number: number): NodeId { return this.system.holders[number % this.system.holders.length]!; }
+
   private do(o: ModuleOperation): void {
     const file = FILES[o.module % FILES.length]!;
     const module = this.loader.find(file.name);
     try {
       switch (o.op) {
-        case "modload": this.loader.load(file, this.system.holders[o.node % this.system.holders.length]!); break;
+        case "modload": this.loader.load(file, this.holder(o.node)); break;
         case "modlive": if (module?.state === "coming") this.loader.finishInit(module); break;
         case "modunload": this.unload(file.name, module); break;
         case "modprobe": if (module) this.probe(module); break;

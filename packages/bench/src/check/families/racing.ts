@@ -30,7 +30,10 @@ export const racingFamily: OperationFamily<RacingOperation> = {
     ? `${other(o.during)}; after its ${o.store}. table store CPU ${o.cpu} reads ${placeText(o.page)}`
     : `${other(o.during)}; after its ${o.store}. table store: ${other(o.second)}`),
   simpler: (o) => (o.op === "racing" ? [o.during] : [o.during, o.second, ...(o.store > 1 ? [{ ...o, store: 1 }, { ...o, store: Math.floor(o.store / 2) }] : [])]),
-  start: (system) => ({ perform(o) { if (o.op === "racing") read(system, o); else interleave(system, o); } }),
+  start: (system) => ({
+    told: (o) => ({ during: system.told(o.during), ...(o.op === "between" ? { second: system.told(o.second) } : {}) }),
+    perform(o) { if (o.op === "racing") read(system, o); else interleave(system, o); },
+  }),
 };
 
 type Fields = Partial<Record<"p" | "cpu", number>>;
