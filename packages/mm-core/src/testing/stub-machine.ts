@@ -41,6 +41,7 @@ export class StubMemory implements PhysMemory {
     return true;
   }
   readBytes(physical: bigint, into: Uint8Array): void {
+    mustExist(physical, into.length);
     for (let at = 0; at < into.length; at++) {
       const address = physical + BigInt(at);
       const words = this.frames.get(Number(address >> 12n));
@@ -48,6 +49,7 @@ export class StubMemory implements PhysMemory {
     }
   }
   writeBytes(physical: bigint, bytes: Uint8Array): void {
+    mustExist(physical, bytes.length);
     for (let at = 0; at < bytes.length;) {
       const address = physical + BigInt(at);
       const offset = Number(address & 4095n);
@@ -66,6 +68,10 @@ export class StubMemory implements PhysMemory {
     new DataView(bytes.buffer).setBigUint64(0, value, true);
     this.writeBytes(physical, bytes);
   }
+}
+
+function mustExist(physical: bigint, length: number): void {
+  if (physical < 0n || physical + BigInt(length) > 1n << 44n) throw new RangeError(`${length} bytes at 0x${physical.toString(16)} are outside 0..2^44`);
 }
 
 /** What a CPU of the stub was told, in order: `cr3 0x1000`, `invlpg 0xffff...`, `flush`. */

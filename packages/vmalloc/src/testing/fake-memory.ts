@@ -41,6 +41,7 @@ export class FakeMemory implements PhysMemory {
     return page;
   }
   private each(physical: bigint, length: number, visit: (frame: Frame, within: number, from: number, n: number) => void): void {
+    if (physical < 0n || physical + BigInt(length) > 1n << 44n) throw new RangeError(`${length} bytes at 0x${physical.toString(16)} are outside 0..2^44`);
     for (let from = 0; from < length;) {
       const at = Number(physical) + from;
       const n = Math.min(4096 - (at % 4096), length - from);
@@ -62,7 +63,10 @@ export class FakeAllocator implements PageAllocator {
   private countdown = 0;
   private repeat = false;
 
-  constructor(private readonly memory: FakeMemory) {}
+  /** @param held frames that nobody has and nobody is given before they are donated */
+  constructor(private readonly memory: FakeMemory, held: { readonly first: Frame; readonly frames: number } = { first: 0, frames: 0 }) {
+    for (let frame = held.first; frame < held.first + held.frames; frame++) this.taken.add(frame);
+  }
 
   allocate(node: NodeId, order: number, gfp: Gfp): Frame {
     this.requests++;
@@ -115,8 +119,16 @@ export class FakeAllocator implements PageAllocator {
 
   /** Its lists are up from the start. */
   start(): void {}
-  donate(): void { throw new InvariantError("not in this fake"); }
-  claim(): boolean { throw new InvariantError("not in this fake"); }
+  donate(first: Frame, frames: number): void {
+    for (let frame = first; frame < first + frames; frame++) this.taken.delete(frame);
+    this.hint.clear();
+  }
+  claim(frame: Frame, purpose: FramePurpose): boolean {
+    if (this.taken.has(frame) || this.memory.nodeOf(frame) === NONE) return false;
+    this.taken.add(frame);
+    this.out.set(frame, { order: 0, purpose });
+    return true;
+  }
   freeFrames(node: NodeId): number {
     return this.memory.ranges.filter((range) => range.node === node).reduce((sum, range) => sum + range.frames, 0)
       - [...this.taken].filter((frame) => this.memory.nodeOf(frame) === node).length;
