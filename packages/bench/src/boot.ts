@@ -5,7 +5,7 @@ import {
   AddressSpaces, type BootEvent, BootMemory, BuildContext, CpuState, KernelBoot, type KernelImage, kernelLayout,
   type KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory,
 } from "@kreplica/mm-core";
-import { BootWitness, checkInvariants, type InvariantReport } from "@kreplica/numa-replication";
+import { BootWitness, checkInvariants, type InvariantReport } from "@kreplica/invariants";
 import { type MemoryAccount, measureMemory } from "./accounting.js";
 import { POLICIES, withPolicy } from "./assemble.js";
 import type { BootParts } from "./boot-parts.js";
@@ -14,6 +14,7 @@ import { checkedKernel } from "./checked-kernel.js";
 import { InputError } from "./inputs/input-error.js";
 import { sourceOf } from "./inputs/machine/load.js";
 import { withFiveLevels } from "./inputs/presets/index.js";
+import { SUBSYSTEM_INVARIANTS } from "./invariants.js";
 import { leaveNoOpsShort } from "./no-ops.js";
 import { defaultGuestNodes, framesBeyond, RecordedPages, sparedWindows } from "./recorded-pages.js";
 import { type RecordedGuest, shippedGuest } from "./trace/guest.js";
@@ -84,7 +85,7 @@ export function boot(options: BootOptions): Booted {
     timeline: parts.boot.timeline,
     recorded: new RecordedPages(parts, recordedNodes, options.guest),
     memory: () => measureMemory(parts),
-    checkInvariants: () => checkInvariants(checkedKernel(parts, witness)),
+    checkInvariants: () => checkInvariants(checkedKernel(parts, witness), undefined, { others: SUBSYSTEM_INVARIANTS }),
   };
 }
 

@@ -1,7 +1,7 @@
 /** What a check of the invariants is told of a booted kernel: its parts, and the exceptions its subsystems make. */
 import { Efi } from "@kreplica/efi";
 import { TextUsers } from "@kreplica/mm-core";
-import type { BootWitness, CheckedKernel, OtherRoot } from "@kreplica/numa-replication";
+import type { BootWitness, CheckedKernel, OtherRoot } from "@kreplica/invariants";
 import { TextPoke } from "@kreplica/text-patch";
 import { Vmalloc } from "@kreplica/vmalloc";
 import type { BootParts } from "./boot-parts.js";

@@ -1,7 +1,7 @@
 /** C2 on EFI's own tables: what they map of the kernel's image is protected as in the kernel's, whatever was first. */
 import { Efi, efi, efiPerHolder } from "@kreplica/efi";
 import { PGD_ORDER } from "@kreplica/mm-core";
-import { checkInvariants } from "@kreplica/numa-replication";
+import { checkInvariants } from "@kreplica/invariants";
 import { describe, expect, test } from "vitest";
 import { boot } from "../src/boot.js";
 import { smallImage, smallMachine } from "../src/check/small-kernel.js";

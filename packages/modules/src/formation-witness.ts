@@ -3,9 +3,10 @@
  *
  * Afterwards the order no longer shows in any table, so this watches the calls. For tests and the checker.
  */
+import { type Finding, findingOf } from "@kreplica/invariants/api";
 import type { KernelTables, ReplicaView } from "@kreplica/mm-core/api";
 import type { Vmalloc, VmArea } from "@kreplica/vmalloc/api";
-import type { ModuleFinding } from "./invariants.js";
+import { FORMATION_ORDER } from "./invariants.js";
 
 /** What is watched. */
 export interface FormationSubject {
@@ -18,8 +19,9 @@ export interface FormationSubject {
 const hex = (address: bigint): string => `0x${address.toString(16)}`;
 
 /** @returns findings, which grow while the kernel goes on */
-export function watchFormation({ vmalloc, tables, view }: FormationSubject): readonly ModuleFinding[] {
-  const findings: ModuleFinding[] = [];
+export function watchFormation({ vmalloc, tables, view }: FormationSubject): readonly Finding[] {
+  const findings: Finding[] = [];
+  const find = (detail: string): void => { findings.push(findingOf(FORMATION_ORDER, detail)); };
   /** First page that some node may run, or may not write; undefined while the area is being made. */
   const sealed = (area: VmArea): string | undefined => {
     for (let page = 0; page < area.pages; page++) {
@@ -34,13 +36,13 @@ export function watchFormation({ vmalloc, tables, view }: FormationSubject): rea
   const { write, replicateAll } = vmalloc;
   vmalloc.write = (area, offset, bytes) => {
     const late = area.state === "replicated" ? "it has copies" : sealed(area);
-    if (late !== undefined) findings.push({ id: "E3", detail: `${hex(area.start)} + 0x${offset.toString(16)} is written directly when ${late}` });
+    if (late !== undefined) find(`${hex(area.start)} + 0x${offset.toString(16)} is written directly when ${late}`);
     write.call(vmalloc, area, offset, bytes);
   };
   vmalloc.replicateAll = (areas) => {
     for (const area of areas) {
       const late = sealed(area);
-      if (late !== undefined) findings.push({ id: "E3", detail: `${hex(area.start)} is given copies when ${late}` });
+      if (late !== undefined) find(`${hex(area.start)} is given copies when ${late}`);
     }
     return replicateAll.call(vmalloc, areas);
   };

@@ -10,7 +10,7 @@ export * from "./api.js";
 export { checkModule } from "./check.js";
 export { loadOrder, moduleName, readModulesDep } from "./dependencies.js";
 export { moduleExports } from "./exports.js";
-export { checkLoaded, checkModules, type ModuleFinding, type ModuleWitnesses } from "./invariants.js";
+export { checkLoaded, checkModules, MODULE_INVARIANTS, type ModuleWitnesses } from "./invariants.js";
 export { watchFormation, type FormationSubject } from "./formation-witness.js";
 export { ItsThunks } from "./its-thunks.js";
 export { layoutCoreInit, layoutModule, type CoreInitLayout, type ModuleLayout, type Place } from "./layout.js";

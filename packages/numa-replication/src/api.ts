@@ -1,5 +1,3 @@
 /** Everything another package may see of replication: the policies as data, and the window. */
 export { WINDOW_START } from "./clone-tables.js";
 export * from "./policy.js";
-export { INVARIANTS } from "./invariants/catalogue.js";
-export type { Invariant, InvariantReport, Violation, Where } from "./invariants/invariant.js";

@@ -7,9 +7,6 @@ import { PER_NODE, ReplicationPolicy } from "./policy.js";
 export * from "./api.js";
 export { cloneBelow } from "./clone-tables.js";
 export { CopyPerNode };
-export { checkInvariants } from "./invariants/check.js";
-export type { CheckedKernel, OtherRoot } from "./invariants/subject.js";
-export { BootWitness } from "./invariants/witness.js";
 
 /** Replication by a policy. @param plan which holders get a PGD for an address space, and when */
 export const replicationBy = (policy: ReplicationPolicy, plan: PgdPlan = EAGER_PGDS): Plugin =>

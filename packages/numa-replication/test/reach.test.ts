@@ -1,10 +1,10 @@
 /** B11: a table that was given back and still is reachable speaks at once, from whichever root; so does one that somebody else has by now. */
 import { entryHigh, entryLow } from "@kreplica/hw-x86/api";
+import { type CheckedKernel, checkInvariants } from "@kreplica/invariants";
 import { TABLE_BITS, tableAt } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
 import { describe, expect, test } from "vitest";
-import { checkInvariants, PER_NODE, replicationBy } from "../src/index.js";
-import type { CheckedKernel } from "../src/invariants/subject.js";
+import { PER_NODE, replicationBy } from "../src/index.js";
 
 const TEXT = 0xffff_ffff_8100_0000n;
 

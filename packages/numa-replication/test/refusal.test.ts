@@ -1,9 +1,10 @@
 /** The n-th allocation of the boot is refused, for every n: it replicates, or is refused as a whole and leaves nothing half-made. */
 import { type Frame, frameOf, isLeaf, isPresent, NONE } from "@kreplica/hw-x86/api";
+import { BootWitness, checkInvariants } from "@kreplica/invariants";
 import { type AddressSpaces, BOOT_STEPS, MmError } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
 import { describe, expect, test } from "vitest";
-import { BootWitness, checkInvariants, PER_NODE, replicationBy, type ReplicationPolicy, TEXT_ONLY } from "../src/index.js";
+import { PER_NODE, replicationBy, type ReplicationPolicy, TEXT_ONLY } from "../src/index.js";
 
 const spaces = { all: new Set<never>() } as unknown as AddressSpaces;
 const nodes = (count: number) => Array.from({ length: count }, (_, id) => ({ id, memoryMiB: 64, cpus: 1 }));

@@ -11,4 +11,5 @@ export { ReplicaTextPoke };
 /** Needs mm-core. */
 export const textPatch = plugin("text-patch", [bind(TextPoke, ReplicaTextPoke)]);
 export { SingleText, TextReader, type WitnessedKernel } from "./witness/single-text.js";
-export { phasesOf, type PatchWatcher, type WitnessedRule, WitnessedTextPoke } from "./witness/witnessed-poke.js";
+export { PATCH_INVARIANTS } from "./witness/invariants.js";
+export { phasesOf, type PatchWatcher, WitnessedTextPoke } from "./witness/witnessed-poke.js";

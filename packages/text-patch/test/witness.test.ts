@@ -27,7 +27,7 @@ function witnessed(kernel: PatchKernel, change: Change = () => ({})): { poke: Wi
       return typeof value === "function" ? (value as (...given: unknown[]) => unknown).bind(name in own ? own : sound) : value;
     },
   });
-  return { poke: new WitnessedTextPoke(target, kernel, { fail: (rule) => { found.push(rule); } }), found };
+  return { poke: new WitnessedTextPoke(target, kernel, { fail: ({ id }) => { found.push(id); } }), found };
 }
 const physical = (kernel: PatchKernel, node: number, address: bigint): bigint => (BigInt(kernel.frame(node, Number((address - TEXT) >> 12n))) << 12n) + (address & 4095n);
 const put = (kernel: PatchKernel, node: number, address: bigint, ...bytes: number[]): void => bytes.forEach((byte, i) => kernel.machine.memory.writeBytes(physical(kernel, node, address + BigInt(i)), Uint8Array.of(byte)));

@@ -11,7 +11,7 @@ import { AreaVmalloc } from "./vmalloc.js";
 
 export * from "./api.js";
 export { AddressSpace, type AddressRegion } from "./address-space.js";
-export { checkArea, checkAreas, checkPageCounts, type AreaFinding, type AreaWitnesses } from "./invariants.js";
+export { AREA_INVARIANTS, checkArea, checkAreas, checkPageCounts, type AreaWitnesses } from "./invariants.js";
 export { KasanShadow, shadowOf } from "./shadow.js";
 
 /** Parts of vmalloc that designs differ in. */

@@ -6,8 +6,8 @@
  * was stored to, and always at the end of a campaign.
  */
 import type { CpuId, NodeId } from "@kreplica/hw-x86";
+import { BootWitness, checkInvariants, type Finding, type Invariant } from "@kreplica/invariants";
 import { InvariantError, MmError } from "@kreplica/mm-core";
-import { BootWitness, checkInvariants, type Violation } from "@kreplica/numa-replication";
 import { type BootOptions, type BootParts, prepare } from "../boot.js";
 import { checkedKernel } from "../checked-kernel.js";
 import { CheckFailure } from "./check-failure.js";
@@ -33,7 +33,7 @@ export class CheckedSystem implements Subject {
   /** Replica nodes as of the end of the boot. */
   readonly holders: readonly NodeId[];
   /** Rules that were broken right after the boot, each with what was seen. */
-  readonly broken: readonly Violation[];
+  readonly broken: readonly Finding[];
   /** Operations done. */
   steps = 0;
   /** Whether the last operation that could be met in the middle was. */
@@ -127,7 +127,7 @@ export class CheckedSystem implements Subject {
   fullCheck(): void { this.checkRules(); }
 
   /** @throws CheckFailure */
-  fail(invariant: string, detail: string): never { throw new CheckFailure(invariant, detail); }
+  fail(invariant: string | Invariant<never>, detail: string): never { throw new CheckFailure(invariant, detail); }
 
   /** The CPU on line a number stands for. */
   cpu(number: number): CpuId {
@@ -206,7 +206,7 @@ export class CheckedSystem implements Subject {
     }
   }
 
-  private violated(only?: readonly string[]): readonly Violation[] {
+  private violated(only?: readonly string[]): readonly Finding[] {
     if (!this.checked) return [];
     const kernel = checkedKernel(this.parts, this.witness);
     const mapped = this.families.flatMap((family) => family.replicated?.() ?? []);

@@ -1,5 +1,6 @@
 /** The kernel under check as families of operations see it. */
 import type { CpuId, NodeId } from "@kreplica/hw-x86";
+import type { Invariant } from "@kreplica/invariants";
 import type { BootParts } from "../boot-parts.js";
 import type { Operation } from "./operation.js";
 import type { Population } from "./population.js";
@@ -31,8 +32,8 @@ export interface Subject {
   checkRules(only: readonly string[]): void;
   /** Groups A to C in full. @throws CheckFailure with the first rule that is broken */
   fullCheck(): void;
-  /** @throws CheckFailure */
-  fail(invariant: string, detail: string): never;
+  /** @param invariant its id in the list, or a row of the family's own @throws CheckFailure */
+  fail(invariant: string | Invariant<never>, detail: string): never;
   /** The CPU on line a number stands for. */
   cpu(number: number): CpuId;
   /** Address of a place, see places.ts; and its page. */

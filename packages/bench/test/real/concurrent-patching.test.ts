@@ -52,7 +52,7 @@ describe.skipIf(!real)("a real kernel patched while it runs", () => {
     scratch = new Scratch(booted, booted.view.master);
     // Tables and pages of generated code come from the assembly; the witness fails the test at once.
     poke = new WitnessedTextPoke(booted.poke, booted, {
-      fail(rule, detail) { throw new Error(`${rule}: ${detail}`); },
+      fail({ id, detail }) { throw new Error(`${id}: ${detail}`); },
       step(step) {
         onStep?.();
         if (!step.synchronised) return;

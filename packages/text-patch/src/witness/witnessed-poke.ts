@@ -4,20 +4,19 @@
  * D-12; what needs CPUs, probes or a boot is its user's.
  */
 import type { Frame } from "@kreplica/hw-x86/api";
+import type { Finding } from "@kreplica/invariants/api";
 import { INT3 } from "../encode.js";
 import { PatchUnderWay } from "../poke/patch-under-way.js";
 import type { PokeCost, PokeItem, PokeStep, TextPoke } from "../poke/poke-api.js";
 import type { TextCopy } from "../poke/copies.js";
 import type { Emulation } from "../poke/emulate.js";
+import { witnessed, type WitnessedId } from "./invariants.js";
 import { SingleText, TextReader, type WitnessedKernel } from "./single-text.js";
-
-/** Rules of group D that the witness looks after, by their ids in the project's list. */
-export type WitnessedRule = "D-1" | "D-2" | "D-3" | "D-5" | "D-6" | "D-7" | "D-11" | "D-12";
 
 /** Who is told what a witnessed text poke saw. */
 export interface PatchWatcher {
-  /** A rule does not hold. Throws, as a rule. */
-  fail(rule: WitnessedRule, detail: string): void;
+  /** An invariant does not hold. Throws, as a rule. */
+  fail(finding: Finding): void;
   /** A batch begins: what its sites are to hold. */
   begin?(items: readonly PokeItem[]): void;
   /** After each byte stored in a copy and each synchronisation: other CPUs may run. */
@@ -130,10 +129,12 @@ export class WitnessedTextPoke implements TextPoke {
       for (const node of this.kernel.view.holders) {
         const found = this.reader.bytes(node, page, 4096);
         const at = expected.findIndex((byte, i) => byte !== found[i]);
-        if (at >= 0) this.watcher.fail("D-12", `node ${node} holds 0x${found[at]!.toString(16)} at 0x${(page + BigInt(at)).toString(16)}, a single copy 0x${expected[at]!.toString(16)}`);
+        if (at >= 0) this.fail("D-12", `node ${node} holds 0x${found[at]!.toString(16)} at 0x${(page + BigInt(at)).toString(16)}, a single copy 0x${expected[at]!.toString(16)}`);
       }
     }
   }
+
+  private fail(id: WitnessedId, detail: string): void { this.watcher.fail(witnessed(id, detail)); }
 
   /** D-2 and D-3 for one site after one step. */
   private phases({ address, bytes, old, frames }: Site, step: PokeStep): void {
@@ -145,15 +146,15 @@ export class WitnessedTextPoke implements TextPoke {
       const now = this.reader.through(node, address, bytes.length, frames[which]!);
       const found = phasesOf(now, old, bytes);
       if (!found) {
-        this.watcher.fail("D-3", `node ${node} holds ${hex(now)} at 0x${address.toString(16)} while ${hex(old)} becomes ${hex(bytes)}`);
+        this.fail("D-3", `node ${node} holds ${hex(now)} at 0x${address.toString(16)} while ${hex(old)} becomes ${hex(bytes)}`);
         continue;
       }
       behind = Math.min(behind, found[1]);
       ahead = Math.max(ahead, found[0]);
       first ??= now;
-      if (step.synchronised && !equal(now, first)) this.watcher.fail("D-2", `after a synchronisation node ${node} holds ${hex(now)} at 0x${address.toString(16)}, node ${this.kernel.view.holders[0]} ${hex(first)}`);
+      if (step.synchronised && !equal(now, first)) this.fail("D-2", `after a synchronisation node ${node} holds ${hex(now)} at 0x${address.toString(16)}, node ${this.kernel.view.holders[0]} ${hex(first)}`);
     }
-    if (ahead - behind > 1) this.watcher.fail("D-3", `copies of 0x${address.toString(16)} are ${ahead - behind} phases apart`);
+    if (ahead - behind > 1) this.fail("D-3", `copies of 0x${address.toString(16)} are ${ahead - behind} phases apart`);
   }
 
   /** D-5: the alias, where there is one, names frames of one copy, the same holder's for both pages. */
@@ -163,7 +164,7 @@ export class WitnessedTextPoke implements TextPoke {
     const [low, high] = space.aliasEntries().map((entry) => Number((entry >> 12n) & 0xff_ffff_ffffn));
     const frames = this.reader.frames(step.node, step.address, high === 0 ? 1 : 4097 - Number(step.address & 4095n));
     if (low !== frames[0] || (high !== 0 && high !== frames[1])) {
-      this.watcher.fail("D-5", `a poke of node ${step.node}'s copy of 0x${step.address.toString(16)} goes through frames ${low} and ${high}, its own are ${frames.join(" and ")}`);
+      this.fail("D-5", `a poke of node ${step.node}'s copy of 0x${step.address.toString(16)} goes through frames ${low} and ${high}, its own are ${frames.join(" and ")}`);
     }
   }
 
@@ -175,19 +176,18 @@ export class WitnessedTextPoke implements TextPoke {
   }
 
   private after(items: readonly PokeItem[], written: Written): void {
-    const { watcher } = this;
     written.look();
     for (const { address, bytes } of items) {
       this.single.write(address, bytes);
       for (const node of this.kernel.view.holders) {
         const now = this.reader.bytes(node, address, bytes.length);
-        if (!equal(bytes, now)) watcher.fail("D-1", `node ${node} holds ${hex(now.subarray(0, 16))} at 0x${address.toString(16)} after ${hex(bytes.subarray(0, 16))} was written`);
+        if (!equal(bytes, now)) this.fail("D-1", `node ${node} holds ${hex(now.subarray(0, 16))} at 0x${address.toString(16)} after ${hex(bytes.subarray(0, 16))} was written`);
       }
       this.verification(address, bytes);
     }
     const wrong = written.verdict();
-    if (wrong !== undefined) watcher.fail("D-7", wrong);
-    if (this.target.pokingSpace?.aliasEntries().some((entry) => entry !== 0n)) watcher.fail("D-6", "an entry of the poking alias is left");
+    if (wrong !== undefined) this.fail("D-7", wrong);
+    if (this.target.pokingSpace?.aliasEntries().some((entry) => entry !== 0n)) this.fail("D-6", "an entry of the poking alias is left");
     this.translations();
   }
 
@@ -204,7 +204,7 @@ export class WitnessedTextPoke implements TextPoke {
       cpu.writeCr3((BigInt(space.rootOf(id)) << 12n) | KEEP);
       for (const page of [0n, 4096n]) {
         const at = space.address + page;
-        if (cpu.load(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))) === 0) this.watcher.fail("D-6", `CPU ${id} still translates page ${page >> 12n} of the poking alias`);
+        if (cpu.load(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))) === 0) this.fail("D-6", `CPU ${id} still translates page ${page >> 12n} of the poking alias`);
       }
       cpu.writeCr3(cr3 | KEEP);
       cpu.privilege = privilege;
@@ -220,7 +220,7 @@ export class WitnessedTextPoke implements TextPoke {
       let noticed = false;
       try { this.target.verify(address, bytes); } catch { noticed = true; }
       memory.writeBytes(physical, bytes.subarray(0, 1));
-      if (!noticed) this.watcher.fail("D-11", `verification does not notice a wrong byte in node ${node}'s copy of 0x${address.toString(16)}`);
+      if (!noticed) this.fail("D-11", `verification does not notice a wrong byte in node ${node}'s copy of 0x${address.toString(16)}`);
     }
   }
 }

@@ -1,5 +1,6 @@
 /** Areas of vmalloc: made, copied, sealed, reached from CPUs, freed; E1, E2, E6, E7, E8 and E12 after every step on them. */
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
+import type { Finding } from "@kreplica/invariants";
 import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import { type AreaRequest, checkArea, checkPageCounts, moduleArea, Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc";
@@ -280,7 +281,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
 
   private alias(frame: Frame): bigint { return this.system.parts.layout.pageOffset + BigInt(frame) * 4096n; }
 
-  private findings(area: VmArea): ReturnType<typeof checkArea> {
+  private findings(area: VmArea): Finding[] {
     const { parts } = this.system;
     return checkArea({ ...parts, vmalloc: this.vmalloc, memory: parts.machine.memory }, area);
   }

@@ -1,6 +1,7 @@
 /** Modules: loaded, brought to life, run on CPUs, unloaded; E3 to E6, E8 and strict permissions after every step on them. */
-import { checkLoaded, type LoadedModule, type ModuleFile, ModuleError, type ModuleFinding, ModuleLoader, readModule, tinyModule, watchFormation } from "@kreplica/modules";
 import type { NodeId } from "@kreplica/hw-x86";
+import type { Finding } from "@kreplica/invariants";
+import { checkLoaded, type LoadedModule, type ModuleFile, ModuleError, ModuleLoader, readModule, tinyModule, watchFormation } from "@kreplica/modules";
 import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import { InsnPages, Kprobes, nops, TextPoke } from "@kreplica/text-patch";
@@ -83,7 +84,7 @@ function probedScene(drawing: Drawing): ModuleOperation[] {
 class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
   private readonly loader: ModuleLoader;
   private readonly vmalloc: Vmalloc;
-  private readonly order: readonly ModuleFinding[];
+  private readonly order: readonly Finding[];
   private readonly ownRootsOnly: boolean;
   private readonly poke: TextPoke;
   private readonly probes: Kprobes;
@@ -198,7 +199,7 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
   private check(): void {
     const { parts } = this.system;
     const subject = { ...parts, loader: this.loader, vmalloc: this.vmalloc, memory: parts.machine.memory };
-    const fail = (found: { readonly id: string; readonly detail: string } | undefined): void => { if (found) this.system.fail(found.id, found.detail); };
+    const fail = (found: Finding | undefined): void => { if (found) this.system.fail(found.id, found.detail); };
     fail(this.order[0]);
     for (const module of this.loader.loaded) {
       for (const { area } of module.memories.values()) fail(checkArea(subject, area)[0]);

@@ -3,6 +3,7 @@
  * the witness beside text patching looks after each stored byte, this family at what CPUs meet, at probes and at what the boot patched.
  */
 import type { CpuId } from "@kreplica/hw-x86";
+import type { Finding } from "@kreplica/invariants";
 import { frameAt, imageAddress } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import {
@@ -10,6 +11,7 @@ import {
 } from "@kreplica/text-patch";
 import { Vmalloc, VmallocError } from "@kreplica/vmalloc";
 import type { BootParts } from "../../boot-parts.js";
+import { broken } from "../../invariants.js";
 import type { Subject } from "../subject.js";
 import { ExecutingCpu, ExecutionPages } from "../executing-cpu.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
@@ -29,7 +31,7 @@ const EXECUTING = 3;
 const ROUND = 200;
 
 /** What was seen of patching while a kernel booted. */
-interface BootNotes { faults: { readonly rule: string; readonly detail: string }[] }
+interface BootNotes { faults: Finding[] }
 const notes = new WeakMap<BootParts, BootNotes>();
 
 export const patchingFamily: OperationFamily<PatchingOperation> = {
@@ -65,7 +67,7 @@ function beforeBoot(parts: BootParts): void {
     const before = poke.cost.framesWritten;
     poke.early(init, nops(5));
     const frames = new Set(view.holders.map((node) => frameAt(entries.memory, view.kernelRoot(node), layout.levels, init)));
-    if (frames.size !== 1 || poke.cost.framesWritten - before !== 1) seen.faults.push({ rule: "D-9", detail: `a patch of init text wrote ${poke.cost.framesWritten - before} frames, ${frames.size} are behind it` });
+    if (frames.size !== 1 || poke.cost.framesWritten - before !== 1) seen.faults.push(broken("D-9", `a patch of init text wrote ${poke.cost.framesWritten - before} frames, ${frames.size} are behind it`));
     addressesInCopies(parts, true, seen);
     return "";
   });
@@ -81,7 +83,7 @@ function addressesInCopies({ view, image, layout, machine }: BootParts, known: b
       const found = view.addressInReplica(address, node);
       const frame = view.replicaFrame(address, node);
       const wanted = holds && inside && frame !== undefined ? layout.pageOffset + (BigInt(frame) << 12n) + (address & 4095n) : undefined;
-      if (found !== wanted) seen.faults.push({ rule: "D-13", detail: `0x${address.toString(16)} on node ${node} has ${found === undefined ? "no address" : `address 0x${found.toString(16)}`} in a copy, it should be ${wanted === undefined ? "none" : `0x${wanted.toString(16)}`}` });
+      if (found !== wanted) seen.faults.push(broken("D-13", `0x${address.toString(16)} on node ${node} has ${found === undefined ? "no address" : `address 0x${found.toString(16)}`} in a copy, it should be ${wanted === undefined ? "none" : `0x${wanted.toString(16)}`}`));
     }
   }
 }
@@ -110,10 +112,10 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   constructor(private readonly system: Subject) {
     const { parts } = system;
     const { assembly, layout } = parts;
-    for (const { rule, detail } of notes.get(parts)?.faults ?? []) system.fail(rule, detail);
+    for (const { id, detail } of notes.get(parts)?.faults ?? []) system.fail(id, detail);
     this.text = patchedText(parts.image, layout.imageOffset);
     this.poke = new WitnessedTextPoke(assembly.get(TextPoke), parts, {
-      fail: (rule, detail) => system.fail(rule, detail),
+      fail: ({ id, detail }) => system.fail(id, detail),
       begin: (items: readonly PokeItem[]) => { this.pending = new Map(items.map(({ address, bytes }) => [address, bytes])); },
       step: (step) => {
         this.others(1 + (this.turn % 3));

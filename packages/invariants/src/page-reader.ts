@@ -4,6 +4,7 @@
  *   flags   P 1 | W 2 | U 4 | PWT 8 | PCD 16 | G 32 | NX 64
  */
 import { Bit, type Frame, frameOf, isLeaf, isPresent, leafFrame, type PhysMemory, tableIndex } from "@kreplica/hw-x86/api";
+import type { KernelLayout } from "@kreplica/mm-core/api";
 
 export enum Flag { Present = 1, Writable = 2, User = 4, WriteThrough = 8, CacheDisable = 16, Global = 32, NoExecute = 64 }
 
@@ -20,12 +21,12 @@ export const smallTable = ({ lo, hi }: WindowEntries, slot: number): Frame =>
   isPresent(lo[slot]!) && !isLeaf(lo[slot]!, 2) ? frameOf(lo[slot]!, hi[slot]!) : -1;
 
 export class PageReader {
-  constructor(private readonly memory: PhysMemory, private readonly levels: 4 | 5) {}
+  constructor(private readonly memory: PhysMemory, private readonly layout: Pick<KernelLayout, "levels" | "kernelMap">) {}
 
   /** The entry of a table of a level on the way to an address; undefined where the way ends before. */
   entry(root: Frame, address: bigint, level: number): { readonly table: Frame; readonly index: number; readonly lo: number; readonly hi: number } | undefined {
     let table = root;
-    for (let at: number = this.levels; ; at--) {
+    for (let at: number = this.layout.levels; ; at--) {
       const index = tableIndex(address, at);
       const lo = this.memory.read32(table, index * 2);
       const hi = this.memory.read32(table, index * 2 + 1);
@@ -44,7 +45,7 @@ export class PageReader {
     const hi = new Uint32Array(1024);
     const tables: [Frame, Frame] = [-1, -1];
     for (const half of [0, 1] as const) {
-      const found = this.entry(root, 0xffff_ffff_8000_0000n + BigInt(half) * 0x4000_0000n, 2);
+      const found = this.entry(root, this.layout.kernelMap + BigInt(half) * 0x4000_0000n, 2);
       if (!found) continue;
       tables[half] = found.table;
       for (let index = 0; index < 512; index++) {

@@ -1,6 +1,5 @@
 /** Compares what holders map in the replicated window, page by page, where their tables differ. */
 import { isPresent } from "@kreplica/hw-x86/api";
-import { WINDOW_START } from "../clone-tables.js";
 import { Flag, smallTable } from "./page-reader.js";
 import type { Subject } from "./subject.js";
 
@@ -24,7 +23,7 @@ export function compareWindow(subject: Subject, each: (address: bigint, node: nu
       const table = smallTable(mine, slot);
       // Equal leaves and common tables say the same.
       if (table !== -1 ? table === smallTable(theirs, slot) : mine.lo[slot] === theirs.lo[slot] && mine.hi[slot] === theirs.hi[slot]) continue;
-      const start = WINDOW_START + BigInt(slot) * 0x20_0000n;
+      const start = subject.windowStart + BigInt(slot) * 0x20_0000n;
       const pages = subject.reader.read(root, start, 512);
       const others = subject.reader.read(base, start, 512);
       for (let page = 0; page < 512; page++) {

@@ -48,7 +48,7 @@ export class Subject {
 
   constructor(readonly kernel: CheckedKernel) {
     const { layout, image, view, entries } = kernel;
-    this.reader = new PageReader(entries.memory, layout.levels);
+    this.reader = new PageReader(entries.memory, layout);
     this.bootTable = bootRoot(layout, image);
     this.holders = view.holders;
     this.text = this.part("text", image.stext, image.etext);
@@ -70,6 +70,12 @@ export class Subject {
 
   /** Whether there are several roots that could differ. */
   get isReplicated(): boolean { return this.holders.length > 1; }
+
+  /**
+   * First address of the window whose tables are each holder's own: the last 2 GiB.
+   * @patch 03/12 arch/x86/include/asm/numa_replication.h PAGE_TABLE_REPLICATION_LEFT
+   */
+  get windowStart(): bigint { return this.kernel.layout.kernelMap; }
 
   root(node: NodeId): Frame { return this.kernel.view.kernelRoot(node); }
 

@@ -1,4 +1,4 @@
-/** B11: what can be reached from a root is a page table, never a frame that was given back or is somebody else's by now. */
+/** The check of B11: what can be reached from a root is a page table, never a frame that was given back or is somebody else's by now. */
 import { type Frame, frameOf, isLeaf, isPresent } from "@kreplica/hw-x86/api";
 import type { Verdict } from "./invariant.js";
 import type { Subject } from "./subject.js";

@@ -2,7 +2,6 @@
 import { type Frame, isPresent, type NodeId } from "@kreplica/hw-x86/api";
 import { BOOT_STEPS, bootRoot, type BootStep, type CpuUnits, directAddress, imageAddress, imageFrame, type KernelBoot, pagesOf } from "@kreplica/mm-core/api";
 import { frameOf, isLeaf, tableIndex } from "@kreplica/hw-x86/api";
-import { WINDOW_START } from "../clone-tables.js";
 import { PageReader } from "./page-reader.js";
 import type { WatchedKernel } from "./watched.js";
 
@@ -98,7 +97,7 @@ export class BootWitness {
     const { image, layout, entries, machine, options, view } = this.kernel;
     const pages = pagesOf(image.stext, image.end);
     const root = view.kernelRoot(machine.nodeOfCpu(options.bootCpu));
-    const found = new PageReader(entries.memory, layout.levels).read(root, imageAddress(layout, image.stext), pages);
+    const found = new PageReader(entries.memory, layout).read(root, imageAddress(layout, image.stext), pages);
     return { ...found, words: Float64Array.from(found.frames, (frame, page) => entries.memory.read32(frame, (page * 7) & 1023)) };
   }
 
@@ -121,10 +120,10 @@ export class BootWitness {
 
   /** Tables from a root to the PMD pages of the window, the root included. */
   private countPath(table: Frame, level: number): number {
-    const { entries } = this.kernel;
+    const { entries, layout } = this.kernel;
     let count = 1;
     if (level <= 2) return count;
-    for (let index = tableIndex(WINDOW_START, level); index < 512; index++) {
+    for (let index = tableIndex(layout.kernelMap, level); index < 512; index++) {
       const lo = entries.low(table, index);
       if (isPresent(lo) && !isLeaf(lo, level)) count += this.countPath(frameOf(lo, entries.high(table, index)), level - 1);
     }
