@@ -1,4 +1,5 @@
 /** Families of operations: a run is plain data that can be drawn, printed, read back and done; what no family knows is refused by name. */
+import type { Invariant } from "@kreplica/invariants";
 import { describe, expect, test } from "vitest";
 import { CheckedSystem } from "../../src/check/checked-system.js";
 import { FAMILIES, familyIndex, Repertoire, repertoire } from "../../src/check/families.js";
@@ -83,6 +84,18 @@ describe("a family of one's own", () => {
     system.run([count(2), { op: "spawn", cpu: 0 } as Operation, count(3)]);
     expect(done).toEqual(["perform", "after", "after", "perform", "after", "compare", "undo", "after"]);
     expect(() => { system.run([count(2), count(4)]); }).toThrow(/I5: counted to 6/);
+  });
+
+  test("may fail by a row of its own, and not by an id that no row has", () => {
+    const mine: Invariant<never> = { id: "X1", when: "always", where: ["run"], sentence: "nothing is counted" };
+    const failing = (by: string | Invariant<never>): unknown => {
+      const family: OperationFamily = { ...counting([]), start: (subject) => ({ perform: () => subject.fail(by, "counted") }) };
+      try { new CheckedSystem(kernel, { families: [...FAMILIES, family] }).step({ op: "count", by: 1 } as Operation); } catch (error) { return error; }
+      return undefined;
+    };
+    expect(failing(mine)).toMatchObject({ message: "X1: counted", invariant: "X1", finding: { id: "X1", sentence: "nothing is counted", detail: "counted" } });
+    expect(failing("I5")).toMatchObject({ finding: { id: "I5", sentence: expect.stringMatching(/^work per user/) as string } });
+    expect(failing("Z1")).toBeInstanceOf(RangeError);
   });
 
   test("is drawn beside the others", () => {
