@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import type { KernelImage } from "@kreplica/mm-core";
-import { INVARIANTS } from "@kreplica/numa-replication";
 import { POLICIES } from "../assemble.js";
 import type { BootOptions } from "../boot.js";
 import { sentenceOf } from "../check/check-failure.js";
@@ -14,6 +13,7 @@ import { type Finding, outcome } from "../check/survey.js";
 import { InputError, whyNot } from "../inputs/input-error.js";
 import { shapedJson, type ShapeFault } from "../inputs/json-shape.js";
 import { didYouMean } from "../inputs/nearest.js";
+import { INVARIANTS } from "../invariants.js";
 import { type CommandContext, jsonText } from "./command.js";
 
 const Saved = z.strictObject({
