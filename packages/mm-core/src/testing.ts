@@ -7,3 +7,4 @@ export { ModelKernelTables } from "./testing/model-tables.js";
 export { StubCpu, stubMachine, type StubMachine, StubMemory, type StubNode } from "./testing/stub-machine.js";
 export { tinyImage } from "./testing/tiny-image.js";
 export { type AllocatorSubject, pageAllocatorContract } from "./testing/page-allocator-contract.js";
+export { replicaViewContract, type ViewSubject } from "./testing/replica-view-contract.js";

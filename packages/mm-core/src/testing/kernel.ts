@@ -1,5 +1,5 @@
 /** Kernels for tests: a booting one on a stub machine, and one with fixed holders and empty tables. */
-import { assemble, type Assembly, bind, type Binding, bindValue, inject, injectable, plugin, type Plugin } from "@kreplica/di";
+import { assemble, type Assembly, bind, type Binding, bindValue, inject, injectable, override, plugin, type Plugin } from "@kreplica/di";
 import { type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { AddressSpaces, EAGER_PGDS, PgdPlan } from "../address-space-api.js";
 import { KernelBoot } from "../boot-api.js";
@@ -37,7 +37,7 @@ export interface TestKernelOptions {
   readonly view?: Plugin;
   /** Subsystems beside the core. */
   readonly plugins?: readonly Plugin[];
-  /** Stand in place of the core's own bindings of the same tokens. */
+  /** Stand in place of the core's own bindings of the same tokens, or of the view's. */
   readonly instead?: readonly Binding[];
   readonly defects?: KernelOptions["defects"];
 }
@@ -82,7 +82,7 @@ export function testKernel(options: TestKernelOptions = {}): TestKernel {
       bindValue(Machine, machine), bindValue(KernelImage, image), bindValue(KernelLayout, layout),
       bindValue(KernelOptions, { master, bootCpu, pcid: options.pcid ?? true, seed: 1, reserved: [], ...(options.defects ? { defects: options.defects } : {}) }),
     ]),
-    plugin(mmCore.name, mmCore.bindings.map((binding) => options.instead?.find((each) => each.token.key === binding.token.key) ?? binding)), options.view ?? singleCopy,
+    ...override([mmCore, options.view ?? singleCopy], ...(options.instead ?? [])),
     ...(options.plugins ?? []),
   ]);
   return {
