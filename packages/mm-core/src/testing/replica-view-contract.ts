@@ -11,11 +11,13 @@
  *
  * Left to the implementation: which nodes hold what, which holder serves a node without copies, where tables lie and how many are private.
  */
-import { type Frame, type NodeId } from "@kreplica/hw-x86/api";
+import { overlay, plugin, type Plugin } from "@kreplica/di";
+import { type Frame, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import { promised } from "@kreplica/hw-x86/testing";
 import { BOOT_STEPS, type BootStep } from "../boot-api.js";
 import { MmError } from "../errors.js";
 import { imageAddress } from "../layout.js";
+import { BootMemory } from "../ports.js";
 import { frameAt } from "../walk.js";
 import type { TestKernel } from "./kernel.js";
 
@@ -25,30 +27,49 @@ export type ViewSubject = Pick<TestKernel, "machine" | "layout" | "image" | "all
 const at = (step: BootStep): number => BOOT_STEPS.indexOf(step);
 const hex = (address: bigint): string => `0x${address.toString(16)}`;
 
-/** @param make a subject that shares nothing with any other @throws BrokenPromise */
-export function replicaViewContract(make: () => ViewSubject): void {
-  const subject = make();
-  const requests = new Map<BootStep, number>();
+/** @param make a subject that shares nothing with any other, with these plugins assembled @throws BrokenPromise */
+export function replicaViewContract(make: (plugins: readonly Plugin[]) => ViewSubject): void {
+  const early = new EarlyRefusal();
+  const subject = make([early.plugin]);
+  const requests = new Map<BootStep, { early: number; late: number }>();
   for (const step of BOOT_STEPS) {
-    const before = subject.allocator.requests;
+    const before = { early: early.requests, late: subject.allocator.requests };
     subject.boot.runTo(step);
-    requests.set(step, subject.allocator.requests - before);
+    requests.set(step, { early: early.requests - before.early, late: subject.allocator.requests - before.late });
     look(subject, step);
   }
   for (const step of ["numa-reserve-memory", "numa-replicate-kernel", "numa-replicate-rodata"] as const) {
-    for (let nth = 1; nth <= requests.get(step)!; nth++) refused(make(), step, nth);
+    for (let nth = 1; nth <= requests.get(step)!.early; nth++) refused(make, step, (_kernel, again) => { again.refuse(nth); });
+    for (let nth = 1; nth <= requests.get(step)!.late; nth++) refused(make, step, (kernel) => { kernel.allocator.refuse(nth); });
   }
 }
 
-function refused(subject: ViewSubject, step: BootStep, nth: number): void {
+/** Lies over the allocator of early boot and refuses one request. */
+class EarlyRefusal {
+  requests = 0;
+  private at = 0;
+  readonly plugin = plugin("refusing-boot-memory", [overlay(BootMemory, (base): BootMemory => ({
+    allocate: (...request) => (this.requests++, this.at > 0 && --this.at === 0 ? NONE : base.allocate(...request)),
+    reserve: (...run) => { base.reserve(...run); }, release: (...run) => { base.release(...run); },
+    freeFrames: (node) => base.freeFrames(node), usedFrames: (node, purpose) => base.usedFrames(node, purpose),
+    handOver: () => base.handOver(), get active() { return base.active; },
+  }))]);
+  /** Refuses the n-th request from now; 0 none. */
+  refuse(nth: number): void { this.at = nth; }
+}
+
+function refused(make: (plugins: readonly Plugin[]) => ViewSubject, step: BootStep, refuse: (kernel: ViewSubject, early: EarlyRefusal) => void): void {
+  const early = new EarlyRefusal();
+  const subject = make([early.plugin]);
   subject.boot.runTo(BOOT_STEPS[at(step) - 1]!);
-  subject.allocator.refuse(nth);
+  refuse(subject, early);
   try {
     subject.boot.runTo(step);
   } catch (error) {
-    promised(error instanceof MmError, "with memory refused the boot ends with MmError, or all holds still", `request ${nth} of ${step}: ${String(error)}`);
+    promised(error instanceof MmError, "with memory refused the boot ends with MmError, or all of this holds still", `${step}: ${String(error)}`);
     return;
   } finally {
+    early.refuse(0);
     subject.allocator.refuse(0);
   }
   for (const next of BOOT_STEPS.slice(at(step))) {
