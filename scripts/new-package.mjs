@@ -21,7 +21,7 @@ const manifest = {
   author: "The kreplica authors",
   type: "module",
   sideEffects: name === "di" ? ["./dist/index.js"] : false,
-  files: ["dist", "src"],
+  files: ["dist", "src", "CHANGELOG.md"],
   engines: { node: ">=20.19" },
   repository: { type: "git", url: "git+https://github.com/kreplica/kreplica.git", directory: dir },
   homepage: `https://github.com/kreplica/kreplica/tree/main/${dir}#readme`,

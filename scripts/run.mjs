@@ -4,6 +4,7 @@
  *   node scripts/run.mjs start [COMMAND] [OPTIONS]   the kreplica command; `compare` when none is named
  *   node scripts/run.mjs test [--all] [TURBO OPTIONS]  every package's tests, with --all the long proofs too; at once when they passed and nothing has changed since, --force runs them
  *   node scripts/run.mjs turbo TASK...               any turbo task (`.ci/run` uses it)
+ *   node scripts/run.mjs publish                     what changesets say is new, to npm; everything is built before, whole (`npm run release` does both)
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -133,8 +134,8 @@ async function runTests(options) {
 }
 
 const [job, ...rest] = process.argv.slice(2);
-if (job !== "start" && job !== "test" && job !== "turbo") {
-  process.stderr.write("usage: node scripts/run.mjs start|test|turbo [arguments]\n");
+if (job !== "start" && job !== "test" && job !== "turbo" && job !== "publish") {
+  process.stderr.write("usage: node scripts/run.mjs start|test|turbo|publish [arguments]\n");
   process.exit(2);
 }
 install(job === "start" ? "command" : "all");
@@ -162,4 +163,6 @@ if (job === "test") {
   if (mayKnow && status === 0) writeFileSync(stampOf(proofs ? "tested-all" : "tested"), testState());
   process.exit(status);
 }
+// Changesets call pnpm, which alone knows what `workspace:` stands for: below `pnpm exec` it is found, on a host without one of its own too.
+if (job === "publish") process.exit(withPnpm(["exec", "changeset", "publish", ...rest]));
 process.exit(withPnpm(["turbo", "run", ...rest]));
