@@ -32,7 +32,7 @@ const columns = [
 
 /** @param rows all, in their order @param groups letter to subject @returns the page with its tables as the rows have them */
 export function withTables(page, rows, groups) {
-  const of = (letter) => rows.filter(({ id }) => id.replace(/-?\d+$/, "") === letter);
+  const of = (letter) => rows.filter(({ id }) => id.replace(/\d+$/, "") === letter);
   const summary = [...groups].map(([letter, subject]) => `| ${letter}: ${subject} | ${of(letter).length} | ${columns.map(([, fits]) => ranges(of(letter).filter(fits).map(({ id }) => id))).join(" | ")} |`);
   const all = rows.map(({ id, sentence, when, where }) => `| ${id} | ${cell(sentence)} | ${cell(when)} | ${cell(where.map((each) => each.replace(/^test .*\//, "")).join(", "))} |`);
   const text = [

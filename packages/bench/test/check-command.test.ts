@@ -47,6 +47,15 @@ test("as one document: the same findings", () => {
   expect(unseen).toContainEqual(expect.objectContaining({ name: "D10", why: "shows with 3 nodes and more (late memory)" }));
 });
 
+test("a file from before patching's invariants were P1 to P14 is read", async () => {
+  const saved = JSON.parse(readFileSync(file, "utf8")) as object;
+  const old = join(folder, "old-letter.json");
+  writeFileSync(old, JSON.stringify({ ...saved, policy: "per-node", laid: undefined, invariant: "D-14", operations: [] }));
+  expect(await invoke(["check", "--replay", old])).toMatchObject({ code: 0, out: expect.stringMatching(/the counterexample for P14 no longer fails/) as string });
+  writeFileSync(old, JSON.stringify({ ...saved, invariant: "D-99" }));
+  expect(await invoke(["check", "--replay", old])).toMatchObject({ code: 2, error: expect.stringMatching(/no invariant P99/) as string });
+});
+
 test("--save and --replay: the counterexample breaks its rule again, on the kernel it was found on", async () => {
   const saved = JSON.parse(readFileSync(file, "utf8")) as { invariant: string; laid: string[] };
   expect(saved).toMatchObject({ schema: "kreplica.counterexample/1", policy: "rfc-v1", nodes: 2, levels: 4, pti: false });

@@ -13,7 +13,7 @@ import { TABLES } from "./tables.js";
 
 /** Letter and subject of every group, in the order of the list. */
 export const GROUPS: ReadonlyMap<string, string> = new Map([
-  ["A", "placement and content"], ["B", "page-table shape"], ["C", "protection"], ["D", "patching"], ["E", "vmalloc, modules, BPF"],
+  ["A", "placement and content"], ["B", "page-table shape"], ["C", "protection"], ["P", "patching"], ["E", "vmalloc, modules, BPF"],
   ["F", "user address spaces"], ["G", "CPUs, CR3, TLB"], ["H", "boot order"], ["I", "configuration and accounting"],
 ]);
 
@@ -44,4 +44,4 @@ export function inOrder<Row extends Invariant<never>>(rows: readonly Row[]): Row
 }
 
 /** Letter of the group that an id belongs to: what stands before its number. */
-export const groupOf = (id: string): string => id.replace(/-?\d+$/, "");
+export const groupOf = (id: string): string => id.replace(/\d+$/, "");

@@ -1,34 +1,34 @@
-/** Group D: patching, as far as CPUs, probes, a boot or a kernel at rest show it. What shows in text as it is patched has text-patch. */
+/** Group P: patching, as far as CPUs, probes, a boot or a kernel at rest show it. What shows in text as it is patched has text-patch. */
 import { lookup } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import type { Subject } from "./subject.js";
 
 export const PATCHING: readonly Invariant<Subject>[] = [
   {
-    id: "D-4", when: "runtime", where: ["run"],
+    id: "P4", when: "runtime", where: ["run"],
     sentence: "a CPU on any node executing a site being patched either runs old code, takes INT3 and is emulated, "
       + "or runs new code",
   },
   {
-    id: "D-8", when: "boot", where: ["run"],
+    id: "P8", when: "boot", where: ["run"],
     sentence: "patches applied before step 7 appear in all replicas (inherited by copy); patches between 7 and 15 "
       + "appear in all text replicas",
   },
   {
-    id: "D-9", when: "boot", where: ["run"],
+    id: "P9", when: "boot", where: ["run"],
     sentence: ".init.text patches touch only the single copy",
   },
   {
-    id: "D-10", when: "runtime", where: ["run"],
+    id: "P10", when: "runtime", where: ["run"],
     sentence: "kprobe arm on node a, hit on node b ⇒ handler runs; disarm restores original bytes in all replicas",
   },
   {
-    id: "D-13", when: "any", where: ["run"],
+    id: "P13", when: "any", where: ["run"],
     sentence: "numa_addr_in_replica fails for addresses outside TEXT, for non-replica nodes, and after pointers "
       + "were cleared",
   },
   {
-    id: "D-14", when: "always", where: ["state", "run"],
+    id: "P14", when: "always", where: ["state", "run"],
     sentence: "every address of text that a probe, a traced function, a static key or call, a live patch, a "
       + "breakpoint or a patch under way keeps is mapped and executable on every node",
     check(subject, verdict) {

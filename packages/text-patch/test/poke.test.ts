@@ -41,14 +41,14 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
         for (const step of kernel.poke.batchSteps(items)) {
           if (step.synchronised) {
             phase++;
-            // D-2: at every synchronisation all copies are equal, in every byte.
+            // P2: at every synchronisation all copies are equal, in every byte.
             for (const each of items) expect(new Set(seen(kernel, each)).size).toBe(1);
           }
           items.forEach(({ address, bytes }, i) => {
             const before = old[i]!;
             for (const node of holders) {
               const now = kernel.bytes(node, address, bytes.length);
-              // D-3. The tail may be torn, but only behind an INT3.
+              // P3. The tail may be torn, but only behind an INT3.
               const tail = (from: Uint8Array): string => hex(from.subarray(1));
               const fresh = hex(now) === hex(before) || hex(now) === hex(bytes);
               const torn = now[0] === INT3 && [...now.subarray(1)].every((byte, k) => byte === before[k + 1] || byte === bytes[k + 1]);
@@ -56,7 +56,7 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
               if (step.phase === "int3") expect(tail(now)).toBe(tail(before));
               if (step.phase === "first") expect(tail(now)).toBe(tail(bytes));
             }
-            // D-4: whoever meets the INT3 now has something to do, unless the new code is an INT3.
+            // P4: whoever meets the INT3 now has something to do, unless the new code is an INT3.
             const emulation = kernel.poke.breakpoint(address);
             if (bytes[0] === INT3) expect(emulation).toBe(undefined);
             else expect(emulation).toEqual(emulationOf(address, bytes));
@@ -67,7 +67,7 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
           expect(new Set(seen(kernel, each))).toEqual(new Set([hex(each.bytes)]));
           expect(kernel.poke.breakpoint(each.address)).toBe(undefined);
         });
-        // D-6: no alias is left.
+        // P6: no alias is left.
         expect(kernel.poke.pokingSpace.aliasEntries()).toEqual([0n, 0n]);
       }
     }), { numRuns: 25 });

@@ -1,4 +1,4 @@
-/** The witness finds nothing wrong with patching as it is, and each rule of group D when exactly that is broken. */
+/** The witness finds nothing wrong with patching as it is, and each rule of group P when exactly that is broken. */
 import type { Machine } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -74,35 +74,35 @@ describe("each rule is found broken by its name", () => {
     return [...new Set(found)];
   };
 
-  test("D-1: a copy that is left behind", () => {
+  test("P1: a copy that is left behind", () => {
     const found = run((kernel, sound) => ({
       *batchSteps(items: readonly PokeItem[]) {
         yield* sound.batchSteps(items);
         put(kernel, 1, SITE, 0x90);
       },
     }));
-    expect(found).toContain("D-1");
+    expect(found).toContain("P1");
   });
-  test("D-2: a copy that is behind at a synchronisation", () => {
+  test("P2: a copy that is behind at a synchronisation", () => {
     let first = -1;
     expect(run(around(
       (step, kernel) => { if (step.phase === "int3" && step.synchronised) put(kernel, 3, SITE, first); else if (first < 0) first = kernel.bytes(3, SITE, 1)[0]!; },
       (step, kernel) => { if (step.phase === "int3" && step.synchronised) put(kernel, 3, SITE, INT3); },
-    ))).toEqual(["D-2"]);
+    ))).toEqual(["P2"]);
   });
-  test("D-3: new bytes without the INT3, and a copy two steps ahead", () => {
+  test("P3: new bytes without the INT3, and a copy two steps ahead", () => {
     expect(run((_kernel, sound) => ({
       *batchSteps(items: readonly PokeItem[]) { for (const { address, bytes } of items) yield* sound.pokeSteps(address, bytes); },
-    }))).toContain("D-3");
+    }))).toContain("P3");
     const next = batchOf(SITE)[0]!.bytes;
     let done = false;
     expect(run(around((step, kernel) => {
       if (step.phase !== "int3" || step.node !== 0 || done) return;
       done = true;
       put(kernel, 1, SITE, ...next);
-    }))).toContain("D-3");
+    }))).toContain("P3");
   });
-  test("D-5: both pages of a site written in different copies", () => {
+  test("P5: both pages of a site written in different copies", () => {
     expect(run((kernel, sound) => ({
       get pokingSpace() {
         const space = sound.pokingSpace;
@@ -110,9 +110,9 @@ describe("each rule is found broken by its name", () => {
           aliasEntries: () => space.aliasEntries().map((entry: bigint, page: number) => (page === 1 && entry !== 0n ? (entry & 0xfffn) | (BigInt(kernel.frame(3, 1)) << 12n) : entry)),
         });
       },
-    }))).toEqual(["D-5"]);
+    }))).toEqual(["P5"]);
   });
-  test("D-6: an entry that stays, and a translation that stays", () => {
+  test("P6: an entry that stays, and a translation that stays", () => {
     const leave = (entry: boolean): Change => (kernel, sound) => ({
       *batchSteps(items: readonly PokeItem[]) {
         const space = sound.pokingSpace;
@@ -133,10 +133,10 @@ describe("each rule is found broken by its name", () => {
         if (!entry) kernel.entries.write(leaves, index, 0, 0);
       },
     });
-    expect(run(leave(true))).toEqual(["D-6"]);
-    expect(run(leave(false))).toEqual(["D-6"]);
+    expect(run(leave(true))).toEqual(["P6"]);
+    expect(run(leave(false))).toEqual(["P6"]);
   });
-  test("D-7: a pass for every node though one frame is behind the address, and a copy that is passed over", () => {
+  test("P7: a pass for every node though one frame is behind the address, and a copy that is passed over", () => {
     expect(run((_kernel, sound) => ({
       *batchSteps(items: readonly PokeItem[]) {
         for (const step of sound.batchSteps(items)) {
@@ -144,28 +144,28 @@ describe("each rule is found broken by its name", () => {
           if (!step.synchronised) yield { ...step, node: 1 };
         }
       },
-    }), (poke) => { poke.batch(batchOf(SHARED)); })).toEqual(["D-7"]);
+    }), (poke) => { poke.batch(batchOf(SHARED)); })).toEqual(["P7"]);
     expect(run((kernel) => ({
       *batchSteps(items: readonly PokeItem[]) {
         for (const { address, bytes } of items) for (const node of [0, 1]) put(kernel, node, address, ...bytes);
         yield { phase: "sync", address: 0n, node: -1, synchronised: true } as PokeStep;
       },
-    }))).toEqual(expect.arrayContaining(["D-1", "D-7"]));
+    }))).toEqual(expect.arrayContaining(["P1", "P7"]));
   });
-  test("D-11: a verification that reads one copy", () => {
+  test("P11: a verification that reads one copy", () => {
     expect(run((_kernel, sound) => ({
       verify(address: bigint, bytes: Uint8Array) {
         if (sound.read(address, bytes.length).some((byte, i) => byte !== bytes[i])) throw new Error("differs");
       },
-    }))).toEqual(["D-11"]);
+    }))).toEqual(["P11"]);
   });
-  test("D-12: text that is not what one copy would hold", () => {
+  test("P12: text that is not what one copy would hold", () => {
     const kernel = withPcids([0, 1]);
     const { poke, found } = witnessed(kernel);
     poke.batch(batchOf(SITE));
     put(kernel, 1, TEXT + 0x800n, 0x42);
     poke.compare();
-    expect(found).toEqual(["D-12"]);
+    expect(found).toEqual(["P12"]);
   });
 });
 

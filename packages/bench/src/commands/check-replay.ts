@@ -22,7 +22,8 @@ const Saved = z.strictObject({
   memoryless: z.number().int().min(0).max(1).optional(),
   levels: z.literal([4, 5]), pti: z.boolean(), kasan: z.boolean().optional(), configuration: z.enum(Object.keys(CONFIGURATIONS) as [Configuration, ...Configuration[]]).optional(),
   defect: z.string().optional(), laid: z.array(z.enum(SERIES_IDS as [SeriesId, ...SeriesId[]])).optional(),
-  invariant: z.string(), operations: z.array(z.looseObject({ op: z.string() })),
+  /** Files older than the letter P have patching's invariants as D-1 to D-14. */
+  invariant: z.string().transform((id) => id.replace(/^D-(\d+)$/, "P$1")), operations: z.array(z.looseObject({ op: z.string() })),
 });
 type Saved = z.infer<typeof Saved>;
 

@@ -2,6 +2,7 @@
 /** The catalogue keeps its word: an invariant that it says a test checks has that test, under its id; every other is checked by code. */
 import { existsSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { DEFECTS } from "../../src/check/defects.js";
 import { INVARIANTS } from "../../src/invariants.js";
 
 const ROOT = new URL("../../../../", import.meta.url);
@@ -11,6 +12,14 @@ test.each(tested)("%s is in %s", (id, file) => {
   const path = new URL(file, ROOT);
   expect(existsSync(path)).toBe(true);
   expect(readFileSync(path, "utf8")).toMatch(new RegExp(`\\b${id}\\b`));
+});
+
+test("no group has the letter of a defect: P5 is an invariant, D5 a defect", () => {
+  const letters = new Set(INVARIANTS.map(({ id }) => id.replace(/\d+$/, "")));
+  expect(INVARIANTS.filter(({ id }) => !/^[A-Z]\d+$/.test(id))).toEqual([]);
+  const numbered = Object.keys(DEFECTS).flatMap((id) => /^([A-Z])\d+/.exec(id)?.[1] ?? []);
+  expect(new Set(numbered)).toEqual(new Set(["D", "N"]));
+  expect(numbered.filter((letter) => letters.has(letter))).toEqual([]);
 });
 
 test("those that a test alone checks are about several kernels, loads again and again, or generated code", () => {

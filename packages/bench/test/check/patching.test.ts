@@ -83,32 +83,32 @@ function patchingWith(change: (poke: ReplicaTextPoke, view: ReplicaView, machine
 }
 
 describe("what the family itself looks at", () => {
-  test("D-4: a breakpoint nobody answers for", () => { expect(broken([patchingWith(() => ({ breakpoint: () => undefined }))])).toBe("D-4"); });
-  test("D-8: what the boot patched is not in the copies", () => {
-    expect(broken([patchingWith((sound) => ({ early: (address, bytes) => { sound.early(address, bytes.map((byte, i) => (i === 4 ? byte ^ 1 : byte))); } }))])).toBe("D-8");
+  test("P4: a breakpoint nobody answers for", () => { expect(broken([patchingWith(() => ({ breakpoint: () => undefined }))])).toBe("P4"); });
+  test("P8: what the boot patched is not in the copies", () => {
+    expect(broken([patchingWith((sound) => ({ early: (address, bytes) => { sound.early(address, bytes.map((byte, i) => (i === 4 ? byte ^ 1 : byte))); } }))])).toBe("P8");
   });
-  test("D-9: init text patched more often than once", () => {
-    expect(broken([patchingWith((sound) => ({ early: (address, bytes) => { sound.early(address, bytes); sound.early(address, bytes); } }))])).toBe("D-9");
+  test("P9: init text patched more often than once", () => {
+    expect(broken([patchingWith((sound) => ({ early: (address, bytes) => { sound.early(address, bytes); sound.early(address, bytes); } }))])).toBe("P9");
   });
-  test("D-10: a probe whose original byte is put back in one copy alone", () => {
+  test("P10: a probe whose original byte is put back in one copy alone", () => {
     expect(broken([patchingWith((sound, view, machine) => ({
       *pokeSteps(address, bytes) {
         yield* sound.pokeSteps(address, bytes);
         if (bytes.length !== 1 || bytes[0] === 0xcc) return;
         machine.memory.writeBytes((BigInt(view.replicaFrame(address, 1)!) << 12n) + (address & 4095n), Uint8Array.of(0x90));
       },
-    }))])).toBe("D-1");
+    }))])).toBe("P1");
   });
-  test("D-13: addresses in copies for what is no text, and after they were cleared", () => {
+  test("P13: addresses in copies for what is no text, and after they were cleared", () => {
     const lying = (change: (found: bigint | undefined, address: bigint) => bigint | undefined): Partial<BootOptions> => ({
       before: ({ view }) => {
         const find = view.addressInReplica.bind(view);
         view.addressInReplica = (address, node) => change(find(address, node), address);
       },
     });
-    expect(broken([], lying((found, address) => found ?? address))).toBe("D-13");
+    expect(broken([], lying((found, address) => found ?? address))).toBe("P13");
     let kept: bigint | undefined;
-    expect(broken([], lying((found) => (kept = found ?? kept)))).toBe("D-13");
+    expect(broken([], lying((found) => (kept = found ?? kept)))).toBe("P13");
     expect(broken([], lying((found) => found), 1)).toBe("nothing");
   });
 });

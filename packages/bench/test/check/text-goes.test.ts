@@ -28,14 +28,14 @@ describe.each(["single-copy", "per-node"])("%s", (policy) => {
   test("a probe in a module that is unloaded", () => {
     const steps: ModuleOperation[] = [load, { op: "modprobe", module: 0 }, { op: "modunload", module: 0 }, { op: "modload", module: 2, node: 0 }, { op: "modprobe", module: 2 }];
     expect(outcome(steps, [], policy)).toBe("nothing");
-    expect(outcome(steps, [m8], policy)).toMatch(/^D-14: a probe keeps 0xffffffffc0[0-9a-f]+, where node 0 has nothing/);
+    expect(outcome(steps, [m8], policy)).toMatch(/^P14: a probe keeps 0xffffffffc0[0-9a-f]+, where node 0 has nothing/);
   });
 
   test("an unload in the middle of a patch, at every step", () => {
     for (let step = 0; step < 12; step++) {
       const steps: ModuleOperation[] = [load, { op: "modpatch", module: 0, step }];
       expect(outcome(steps, [], policy)).toBe("nothing");
-      if (step < 7) expect(outcome(steps, [m8], policy)).toMatch(/^D-14: module a was unloaded while/);
+      if (step < 7) expect(outcome(steps, [m8], policy)).toMatch(/^P14: module a was unloaded while/);
     }
   });
 
@@ -99,5 +99,5 @@ test("init text goes when init has run: a probe there goes with it", () => {
 test("a campaign draws it", () => {
   const run = (plugins: readonly Plugin[]) => campaign({ runs: 6, steps: 60, seed: 2, comparison: "off", families: [moduleFamily, { ...refusalFamily, rare: true }], kernels: [kernel("per-node", plugins)] });
   expect(run([]).violations).toEqual([]);
-  expect(run([m8]).violations.map(({ invariant }) => invariant)).toEqual(["D-14"]);
+  expect(run([m8]).violations.map(({ invariant }) => invariant)).toEqual(["P14"]);
 });

@@ -1,7 +1,7 @@
 /**
  * Text patching with a witness beside it: every operation is carried out by the one it stands before, and looked at from outside after
- * each stored byte, through every holder's tables and against a text of which there is one copy. Rules D-1 to D-3, D-5 to D-7, D-11 and
- * D-12; what needs CPUs, probes or a boot is its user's.
+ * each stored byte, through every holder's tables and against a text of which there is one copy. Rules P1 to P3, P5 to P7, P11 and
+ * P12; what needs CPUs, probes or a boot is its user's.
  */
 import type { Frame } from "@kreplica/hw-x86/api";
 import type { Finding } from "@kreplica/invariants/api";
@@ -122,21 +122,21 @@ export class WitnessedTextPoke implements TextPoke {
     this.after(items, written);
   }
 
-  /** D-12 over every page that was ever looked at: what all copies hold is what one copy would. @param which pages, when not all are text still */
+  /** P12 over every page that was ever looked at: what all copies hold is what one copy would. @param which pages, when not all are text still */
   compare(which: (page: bigint) => boolean = () => true): void {
     for (const [page, expected] of this.single.touched) {
       if (!which(page)) continue;
       for (const node of this.kernel.view.holders) {
         const found = this.reader.bytes(node, page, 4096);
         const at = expected.findIndex((byte, i) => byte !== found[i]);
-        if (at >= 0) this.fail("D-12", `node ${node} holds 0x${found[at]!.toString(16)} at 0x${(page + BigInt(at)).toString(16)}, a single copy 0x${expected[at]!.toString(16)}`);
+        if (at >= 0) this.fail("P12", `node ${node} holds 0x${found[at]!.toString(16)} at 0x${(page + BigInt(at)).toString(16)}, a single copy 0x${expected[at]!.toString(16)}`);
       }
     }
   }
 
   private fail(id: WitnessedId, detail: string): void { this.watcher.fail(witnessed(id, detail)); }
 
-  /** D-2 and D-3 for one site after one step. */
+  /** P2 and P3 for one site after one step. */
   private phases({ address, bytes, old, frames }: Site, step: PokeStep): void {
     let behind = 3;
     let ahead = 0;
@@ -146,25 +146,25 @@ export class WitnessedTextPoke implements TextPoke {
       const now = this.reader.through(node, address, bytes.length, frames[which]!);
       const found = phasesOf(now, old, bytes);
       if (!found) {
-        this.fail("D-3", `node ${node} holds ${hex(now)} at 0x${address.toString(16)} while ${hex(old)} becomes ${hex(bytes)}`);
+        this.fail("P3", `node ${node} holds ${hex(now)} at 0x${address.toString(16)} while ${hex(old)} becomes ${hex(bytes)}`);
         continue;
       }
       behind = Math.min(behind, found[1]);
       ahead = Math.max(ahead, found[0]);
       first ??= now;
-      if (step.synchronised && !equal(now, first)) this.fail("D-2", `after a synchronisation node ${node} holds ${hex(now)} at 0x${address.toString(16)}, node ${this.kernel.view.holders[0]} ${hex(first)}`);
+      if (step.synchronised && !equal(now, first)) this.fail("P2", `after a synchronisation node ${node} holds ${hex(now)} at 0x${address.toString(16)}, node ${this.kernel.view.holders[0]} ${hex(first)}`);
     }
-    if (ahead - behind > 1) this.fail("D-3", `copies of 0x${address.toString(16)} are ${ahead - behind} phases apart`);
+    if (ahead - behind > 1) this.fail("P3", `copies of 0x${address.toString(16)} are ${ahead - behind} phases apart`);
   }
 
-  /** D-5: the alias, where there is one, names frames of one copy, the same holder's for both pages. */
+  /** P5: the alias, where there is one, names frames of one copy, the same holder's for both pages. */
   private alias(step: PokeStep): void {
     const space = this.target.pokingSpace;
     if (step.synchronised || !space) return;
     const [low, high] = space.aliasEntries().map((entry) => Number((entry >> 12n) & 0xff_ffff_ffffn));
     const frames = this.reader.frames(step.node, step.address, high === 0 ? 1 : 4097 - Number(step.address & 4095n));
     if (low !== frames[0] || (high !== 0 && high !== frames[1])) {
-      this.fail("D-5", `a poke of node ${step.node}'s copy of 0x${step.address.toString(16)} goes through frames ${low} and ${high}, its own are ${frames.join(" and ")}`);
+      this.fail("P5", `a poke of node ${step.node}'s copy of 0x${step.address.toString(16)} goes through frames ${low} and ${high}, its own are ${frames.join(" and ")}`);
     }
   }
 
@@ -181,17 +181,17 @@ export class WitnessedTextPoke implements TextPoke {
       this.single.write(address, bytes);
       for (const node of this.kernel.view.holders) {
         const now = this.reader.bytes(node, address, bytes.length);
-        if (!equal(bytes, now)) this.fail("D-1", `node ${node} holds ${hex(now.subarray(0, 16))} at 0x${address.toString(16)} after ${hex(bytes.subarray(0, 16))} was written`);
+        if (!equal(bytes, now)) this.fail("P1", `node ${node} holds ${hex(now.subarray(0, 16))} at 0x${address.toString(16)} after ${hex(bytes.subarray(0, 16))} was written`);
       }
       this.verification(address, bytes);
     }
     const wrong = written.verdict();
-    if (wrong !== undefined) this.fail("D-7", wrong);
-    if (this.target.pokingSpace?.aliasEntries().some((entry) => entry !== 0n)) this.fail("D-6", "an entry of the poking alias is left");
+    if (wrong !== undefined) this.fail("P7", wrong);
+    if (this.target.pokingSpace?.aliasEntries().some((entry) => entry !== 0n)) this.fail("P6", "an entry of the poking alias is left");
     this.translations();
   }
 
-  /** D-6: no CPU still translates the alias. Looked up with its poking root loaded and nothing flushed, which needs PCIDs. */
+  /** P6: no CPU still translates the alias. Looked up with its poking root loaded and nothing flushed, which needs PCIDs. */
   private translations(): void {
     const { machine } = this.kernel;
     const space = this.target.pokingSpace;
@@ -204,14 +204,14 @@ export class WitnessedTextPoke implements TextPoke {
       cpu.writeCr3((BigInt(space.rootOf(id)) << 12n) | KEEP);
       for (const page of [0n, 4096n]) {
         const at = space.address + page;
-        if (cpu.load(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))) === 0) this.fail("D-6", `CPU ${id} still translates page ${page >> 12n} of the poking alias`);
+        if (cpu.load(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))) === 0) this.fail("P6", `CPU ${id} still translates page ${page >> 12n} of the poking alias`);
       }
       cpu.writeCr3(cr3 | KEEP);
       cpu.privilege = privilege;
     }
   }
 
-  /** D-11: a byte changed in any one copy is noticed. */
+  /** P11: a byte changed in any one copy is noticed. */
   private verification(address: bigint, bytes: Uint8Array): void {
     const { memory } = this.kernel.machine;
     for (const { node, frames } of this.reader.copies(address, bytes.length)) {
@@ -220,12 +220,12 @@ export class WitnessedTextPoke implements TextPoke {
       let noticed = false;
       try { this.target.verify(address, bytes); } catch { noticed = true; }
       memory.writeBytes(physical, bytes.subarray(0, 1));
-      if (!noticed) this.fail("D-11", `verification does not notice a wrong byte in node ${node}'s copy of 0x${address.toString(16)}`);
+      if (!noticed) this.fail("P11", `verification does not notice a wrong byte in node ${node}'s copy of 0x${address.toString(16)}`);
     }
   }
 }
 
-/** D-7: which frames a change has written, from the steps and from the memory's own versions. */
+/** P7: which frames a change has written, from the steps and from the memory's own versions. */
 class Written {
   /** Versions before, by frame of every copy. */
   private readonly frames = new Map<Frame, number>();

@@ -147,13 +147,13 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     this.check();
   }
 
-  /** D-14: nobody keeps an address of it afterwards. */
+  /** P14: nobody keeps an address of it afterwards. */
   private unload(name: string, module: LoadedModule | undefined): void {
     const text = module?.memories.get("text")?.area;
     this.loader.unload(name);
     if (!text) return;
     for (const address of [...this.armed.keys()]) if (address >= text.start && address < text.start + BigInt(text.pages) * 4096n) this.armed.delete(address);
-    this.system.checkRules(["D-14"]);
+    this.system.checkRules(["P14"]);
   }
 
   private probe(module: LoadedModule): void {
@@ -170,7 +170,7 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     this.poke.verify(start, original);
   }
 
-  /** D-14 for a patch under way: the module stays until it is done. The patch writes what is there. */
+  /** P14 for a patch under way: the module stays until it is done. The patch writes what is there. */
   private unloadWhilePatched(module: LoadedModule, step: number): void {
     const { start } = module.memories.get("text")!.area;
     const bytes = this.poke.read(start, 5);
@@ -179,7 +179,7 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
       if (nth++ !== step || this.poke.underWay.length === 0) continue;
       let refusal: string | undefined;
       try { this.loader.unload(module.name); } catch (error) { refusal = error instanceof ModuleError ? error.code : undefined; }
-      if (refusal === undefined || !EXPECTED.has(refusal)) this.system.fail("D-14", `module ${module.name} was unloaded while 0x${start.toString(16)} in its text is being patched`);
+      if (refusal === undefined || !EXPECTED.has(refusal)) this.system.fail("P14", `module ${module.name} was unloaded while 0x${start.toString(16)} in its text is being patched`);
     }
   }
 

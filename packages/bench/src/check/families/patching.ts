@@ -1,5 +1,5 @@
 /**
- * Kernel text changed while CPUs of several nodes execute it: static keys, static calls, traced functions, probes, a debugger. Group D:
+ * Kernel text changed while CPUs of several nodes execute it: static keys, static calls, traced functions, probes, a debugger. Group P:
  * the witness beside text patching looks after each stored byte, this family at what CPUs meet, at probes and at what the boot patched.
  */
 import type { CpuId } from "@kreplica/hw-x86";
@@ -52,7 +52,7 @@ export const patchingFamily: OperationFamily<PatchingOperation> = {
   start: (system) => new PatchingAtWork(system),
 };
 
-/** Lays the code before there are copies (D-8), patches it afterwards, and init text (D-9); asks for text's addresses in copies (D-13). */
+/** Lays the code before there are copies (P8), patches it afterwards, and init text (P9); asks for text's addresses in copies (P13). */
 function beforeBoot(parts: BootParts): void {
   const poke = parts.assembly.get(TextPoke);
   const { image, layout, view, entries } = parts;
@@ -67,14 +67,14 @@ function beforeBoot(parts: BootParts): void {
     const before = poke.cost.framesWritten;
     poke.early(init, nops(5));
     const frames = new Set(view.holders.map((node) => frameAt(entries.memory, view.kernelRoot(node), layout.levels, init)));
-    if (frames.size !== 1 || poke.cost.framesWritten - before !== 1) seen.faults.push(broken("D-9", `a patch of init text wrote ${poke.cost.framesWritten - before} frames, ${frames.size} are behind it`));
+    if (frames.size !== 1 || poke.cost.framesWritten - before !== 1) seen.faults.push(broken("P9", `a patch of init text wrote ${poke.cost.framesWritten - before} frames, ${frames.size} are behind it`));
     addressesInCopies(parts, true, seen);
     return "";
   });
   parts.boot.during("numa-clear-linear", () => { addressesInCopies(parts, false, seen); return ""; });
 }
 
-/** D-13: text of a holder, and nothing else, has an address in a copy, until the addresses are cleared. */
+/** P13: text of a holder, and nothing else, has an address in a copy, until the addresses are cleared. */
 function addressesInCopies({ view, image, layout, machine }: BootParts, known: boolean, seen: BootNotes): void {
   const [start, end] = [imageAddress(layout, image.stext), imageAddress(layout, image.etext)];
   for (const node of machine.nodes) {
@@ -83,7 +83,7 @@ function addressesInCopies({ view, image, layout, machine }: BootParts, known: b
       const found = view.addressInReplica(address, node);
       const frame = view.replicaFrame(address, node);
       const wanted = holds && inside && frame !== undefined ? layout.pageOffset + (BigInt(frame) << 12n) + (address & 4095n) : undefined;
-      if (found !== wanted) seen.faults.push(broken("D-13", `0x${address.toString(16)} on node ${node} has ${found === undefined ? "no address" : `address 0x${found.toString(16)}`} in a copy, it should be ${wanted === undefined ? "none" : `0x${wanted.toString(16)}`}`));
+      if (found !== wanted) seen.faults.push(broken("P13", `0x${address.toString(16)} on node ${node} has ${found === undefined ? "no address" : `address 0x${found.toString(16)}`} in a copy, it should be ${wanted === undefined ? "none" : `0x${wanted.toString(16)}`}`));
     }
   }
 }
@@ -135,14 +135,14 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     this.bootPatches();
     const chosen = this.oneOfEachNode();
     const execution = new ExecutionPages(parts, chosen.length);
-    this.cpus = chosen.map((id, which) => new ExecutingCpu(execution, id, which, (site) => this.answer(site), (detail) => system.fail(/exception/.test(detail) ? "E11" : "D-4", detail)));
+    this.cpus = chosen.map((id, which) => new ExecutingCpu(execution, id, which, (site) => this.answer(site), (detail) => system.fail(/exception/.test(detail) ? "E11" : "P4", detail)));
     for (const cpu of this.cpus) cpu.goTo(this.text.loop, cpu.stack);
     // Tables for pages of generated code are there before the first run.
     this.perform({ op: "patch", change: "probe", nth: 0, cpu: 0 });
     this.undo();
   }
 
-  /** D-8: what was patched before and after there were copies is in all of them. */
+  /** P8: what was patched before and after there were copies is in all of them. */
   private bootPatches(): void {
     const { view } = this.system.parts;
     const reader = new TextReader(this.system.parts);
@@ -153,7 +153,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
       for (const node of view.holders) {
         const found = reader.bytes(node, address, bytes.length);
         const wrong = wanted.findIndex((byte, i) => byte !== found[i]);
-        if (wrong >= 0) this.system.fail("D-8", `node ${node} has 0x${found[wrong]!.toString(16)} at 0x${(address + BigInt(wrong)).toString(16)} after the boot, which patched 0x${wanted[wrong]!.toString(16)} there`);
+        if (wrong >= 0) this.system.fail("P8", `node ${node} has 0x${found[wrong]!.toString(16)} at 0x${(address + BigInt(wrong)).toString(16)} after the boot, which patched 0x${wanted[wrong]!.toString(16)} there`);
       }
     }
   }
@@ -194,7 +194,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     for (const cpu of this.cpus) {
       let left = ROUND;
       while (cpu.rip !== this.text.loop && left-- > 0) cpu.step();
-      if (cpu.rip !== this.text.loop || cpu.rsp !== cpu.stack) this.system.fail("D-4", `CPU ${cpu.id} does not come round to the start of its loop, but is at 0x${cpu.rip.toString(16)} with ${cpu.stack - cpu.rsp} bytes on its stack`);
+      if (cpu.rip !== this.text.loop || cpu.rsp !== cpu.stack) this.system.fail("P4", `CPU ${cpu.id} does not come round to the start of its loop, but is at 0x${cpu.rip.toString(16)} with ${cpu.stack - cpu.rsp} bytes on its stack`);
     }
     for (const address of [...this.armed]) this.disarm(address);
     for (const address of [...this.broken]) this.toggleBreakpoint(address);
@@ -246,7 +246,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     }
   }
 
-  /** D-10, first half: armed by one CPU, hit by CPUs of every node. */
+  /** P10, first half: armed by one CPU, hit by CPUs of every node. */
   private arm(address: bigint): void {
     this.probes.arm(address);
     this.armed.add(address);
@@ -259,19 +259,19 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
       cpu.goTo(address, rsp);
       let left = 6;
       for (cpu.step(); cpu.rip !== address + 3n && left-- > 0;) cpu.step();
-      if (this.hits !== hits + 1 || cpu.rip !== address + 3n) this.system.fail("D-10", `CPU ${cpu.id} ran over the probe at 0x${address.toString(16)}: ${this.hits - hits} hits, it is at 0x${cpu.rip.toString(16)}`);
+      if (this.hits !== hits + 1 || cpu.rip !== address + 3n) this.system.fail("P10", `CPU ${cpu.id} ran over the probe at 0x${address.toString(16)}: ${this.hits - hits} hits, it is at 0x${cpu.rip.toString(16)}`);
       cpu.goTo(rip, rsp);
     }
   }
 
-  /** D-10, second half: the original is back in every copy. */
+  /** P10, second half: the original is back in every copy. */
   private disarm(address: bigint): void {
     this.probes.disarm(address);
     this.armed.delete(address);
     const reader = new TextReader(this.system.parts);
     for (const node of this.system.parts.view.holders) {
       const found = reader.bytes(node, address, 1)[0]!;
-      if (found !== 0x48) this.system.fail("D-10", `node ${node} has 0x${found.toString(16)} at 0x${address.toString(16)} after the probe was disarmed`);
+      if (found !== 0x48) this.system.fail("P10", `node ${node} has 0x${found.toString(16)} at 0x${address.toString(16)} after the probe was disarmed`);
     }
   }
 
@@ -312,14 +312,14 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     }
   }
 
-  /** D-4: what a CPU is about to execute at a site is the old code, the trap or the new code. */
+  /** P4: what a CPU is about to execute at a site is the old code, the trap or the new code. */
   private meets(cpu: ExecutingCpu): void {
     const next = this.pending.get(cpu.rip);
     if (!next) return;
     const now = cpu.bytes(cpu.rip, next.length);
     const old = this.poke.single.bytes(cpu.rip, next.length);
     const is = (bytes: Uint8Array): boolean => now.every((byte, i) => byte === bytes[i]);
-    if (now[0] !== 0xcc && !is(next) && !is(old)) this.system.fail("D-4", `CPU ${cpu.id} executes ${hex(now)} at 0x${cpu.rip.toString(16)}, neither ${hex(old)} nor ${hex(next)}`);
+    if (now[0] !== 0xcc && !is(next) && !is(old)) this.system.fail("P4", `CPU ${cpu.id} executes ${hex(now)} at 0x${cpu.rip.toString(16)}, neither ${hex(old)} nor ${hex(next)}`);
   }
 
   /** A synchronisation waits until every CPU has left its handler. */
