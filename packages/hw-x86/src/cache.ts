@@ -18,6 +18,7 @@
  * throws the last one out; state bits shift in one operation. Either way empty ways come last.
  */
 import { Pattern } from "./bit-patterns.js";
+import type { CoreCache } from "./parts.js";
 import type { CacheSpec } from "./spec.js";
 
 const EMPTY = -1;
@@ -43,7 +44,7 @@ export const promoted = (order: number, way: number): number => {
 };
 
 /** One set-associative cache of 64-byte lines: tags and two state bits each, no data. True LRU; allocates nothing. */
-export class LineCache {
+export class LineCache implements CoreCache {
   readonly ways: number;
   readonly words: Int32Array;
   /** Words of a set's record before its tags: 5 up to 8 ways, else 2. */

@@ -1,7 +1,7 @@
 /** Whether a machine specification holds together: every number the model divides by, indexes with or trusts. */
 import { MachineError } from "./errors.js";
 import { frameRanges } from "./memory-layout.js";
-import type { CacheSpec, MachineSpec, Sourced, TlbSpec } from "./spec.js";
+import { type CacheSpec, type MachineSpec, type Replacement, REPLACEMENTS, type Sourced, type TlbSpec } from "./spec.js";
 
 /** One contradiction: where, what, and what to write instead. */
 export interface SpecFault { readonly field: string; readonly reason: string; readonly remedy: string }
@@ -123,11 +123,22 @@ function checkCache(cache: CacheSpec, name: string, need: Need): void {
   need(Number.isInteger(groups) && groups >= 1, `${name}.bytes`, `${cache.bytes} bytes in ${cache.ways} ways are ${groups * 64} sets`, "a multiple of 4096 * ways: sets come in multiples of 64");
   need(groups <= 65536, `${name}.bytes`, `${groups * 64} sets`, "at most 4194304 sets");
   checkSourced(cache.cycles, `${name}.cycles`, Infinity, need);
+  checkReplacement(cache.replacement, cache.ways, name, need);
+}
+
+function checkReplacement(replacement: Replacement | undefined, ways: number, name: string, need: Need): void {
+  if (replacement === undefined) return;
+  const { policy, seed } = replacement;
+  need(REPLACEMENTS.includes(policy), `${name}.replacement.policy`, `${String(policy)} is no policy`, `one of ${REPLACEMENTS.join(", ")}`);
+  need(policy !== "tree-plru" || isPowerOfTwo(ways), `${name}.replacement.policy`, `a tree over ${ways} ways is not even`, "a power of two of ways, or another policy");
+  need(seed === undefined || policy === "random", `${name}.replacement.seed`, `${policy} draws nothing`, "leave it out, or choose random");
+  need(seed === undefined || (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32), `${name}.replacement.seed`, `${seed} is no seed`, "a whole number from 0 to 4294967295");
 }
 
 function checkTlb(tlb: TlbSpec | undefined, name: string, need: Need): void {
   if (tlb === undefined) return;
   need(Number.isInteger(tlb.ways) && tlb.ways >= 1 && tlb.ways <= 256 && isPowerOfTwo(tlb.entries / tlb.ways), name, `${tlb.entries} entries in ${tlb.ways} ways`, "entries = ways * 2^n, at most 256 ways");
+  checkReplacement(tlb.replacement, tlb.ways, name, need);
 }
 
 function checkSourced(number: Sourced, name: string, most: number, need: Need): void {

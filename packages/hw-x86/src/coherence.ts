@@ -12,7 +12,7 @@
 import { ABSENT } from "./cache.js";
 import type { CounterLayout } from "./counters.js";
 import type { OwnerTable } from "./memory-layout.js";
-import { LastLevelCache } from "./last-level-cache.js";
+import type { MachineParts, SharedCache } from "./parts.js";
 import type { LineHolder, OuterCaches } from "./sharing.js";
 import type { MachineSpec } from "./spec.js";
 
@@ -38,13 +38,15 @@ const HOLE = 255;
 export class Fabric {
   readonly spec: MachineSpec;
   readonly layout: CounterLayout;
+  readonly parts: MachineParts;
   private readonly homes: OwnerTable;
   /** Domains in which a core came into being. */
   readonly domains: Domain[];
 
   /** @param homes node index by frame */
-  constructor(spec: MachineSpec, homes: OwnerTable, layout: CounterLayout) {
+  constructor(spec: MachineSpec, homes: OwnerTable, layout: CounterLayout, parts: MachineParts) {
     this.spec = spec;
+    this.parts = parts;
     this.homes = homes;
     this.layout = layout;
     this.domains = [];
@@ -64,7 +66,7 @@ export class Domain implements OuterCaches {
   granted: number;
   private readonly inclusive: number;
   private readonly fabric: Fabric;
-  private readonly l3: LastLevelCache;
+  private readonly l3: SharedCache;
   /** Cores that came into being. */
   private readonly cores: LineHolder[];
   /** 1: one core behind one L3, nobody to ask. */
@@ -77,7 +79,7 @@ export class Domain implements OuterCaches {
     const { l3 } = fabric.spec;
     this.fabric = fabric;
     this.socket = socket;
-    this.l3 = new LastLevelCache(l3);
+    this.l3 = fabric.parts.sharedCache(l3);
     this.inclusive = l3.inclusion === "inclusive" ? 1 : 0;
     this.victim = l3.inclusion === "victim" ? 1 : 0;
     this.granted = 0;

@@ -6,7 +6,8 @@
  * fetch from a modified line cleans it in L1D first.
  */
 import { Pattern } from "./bit-patterns.js";
-import { ABSENT, LineCache } from "./cache.js";
+import { ABSENT } from "./cache.js";
+import type { CoreCache, MachineParts } from "./parts.js";
 import type { LineHolder, OuterCaches } from "./sharing.js";
 import type { MachineSpec } from "./spec.js";
 import { CoreTlbs } from "./tlb-levels.js";
@@ -24,9 +25,9 @@ const NOBODY = -1;
 
 /** One core: L1I, L1D and L2, the TLBs its threads share, and what happens when a line is not in L1. Allocates nothing. */
 export class Core implements LineHolder {
-  readonly l1i: LineCache;
-  readonly l1d: LineCache;
-  readonly l2: LineCache;
+  readonly l1i: CoreCache;
+  readonly l1d: CoreCache;
+  readonly l2: CoreCache;
   readonly tlbs: CoreTlbs;
   readonly nodeIndex: number;
   /** Copies that L1I, L1D and L2 have of the lines with the same hash: 0 answers a probe without a search. Empty while nobody else asks. */
@@ -34,6 +35,8 @@ export class Core implements LineHolder {
   private presentShift: number;
   private counting: number;
   private readonly outer: OuterCaches;
+  /** What the walkers of its threads are made with. */
+  readonly parts: MachineParts;
   private readonly prefetchLines: number;
   /** Others ask it for lines: from its first miss on, so that cores which only booted cost nothing. */
   private joined: number;
@@ -59,11 +62,11 @@ export class Core implements LineHolder {
   private readonly l2Order: number;
 
   /** @param nodeIndex of the core's node in the specification */
-  constructor(spec: MachineSpec, outer: OuterCaches, nodeIndex: number) {
-    this.l1i = new LineCache(spec.l1i, spec.costs.prefetchLines > 0);
-    this.l1d = new LineCache(spec.l1d, false, true);
-    this.l2 = new LineCache(spec.l2);
-    this.tlbs = new CoreTlbs(spec.translation);
+  constructor(spec: MachineSpec, outer: OuterCaches, nodeIndex: number, parts: MachineParts) {
+    this.l1i = parts.cache(spec.l1i, spec.costs.prefetchLines > 0, false);
+    this.l1d = parts.cache(spec.l1d, false, true);
+    this.l2 = parts.cache(spec.l2, false, false);
+    this.tlbs = new CoreTlbs(spec.translation, parts);
     this.usual = [this.l1d, this.l2].every((each) => each.narrow !== 0 && each.groupMask >= 0) ? 1 : 0;
     this.l1dWords = this.l1d.words;
     this.l1dHints = this.l1d.hints;
@@ -81,6 +84,7 @@ export class Core implements LineHolder {
     this.counting = 0;
     this.nodeIndex = nodeIndex;
     this.outer = outer;
+    this.parts = parts;
     this.prefetchLines = spec.costs.prefetchLines;
     this.fetchThread = NOBODY;
     this.fetchLo = 0;
@@ -94,7 +98,7 @@ export class Core implements LineHolder {
   }
 
   /**
-   * Data reference by physical line. What {@link LineCache.touch} does, for L1D and then L2, is written out here: this is where
+   * Data reference by physical line. What {@link CoreCache.touch} does, for L1D and then L2, is written out here: this is where
    * most of the time goes, and calls were half of it. {@link dataAnyShape} is the same in few words.
    * @param frame as 32 signed bits @param write 1 for a store @param row of the region and kind in `counters`
    */
@@ -363,7 +367,7 @@ export class Core implements LineHolder {
   }
 
   /** @returns whether the line is there */
-  private changeState(cache: LineCache, frame: number, line: number, keep: number, add: number): boolean {
+  private changeState(cache: CoreCache, frame: number, line: number, keep: number, add: number): boolean {
     const base = cache.baseOf(frame, line);
     const way = cache.find(base, frame);
     if (way === ABSENT) return false;
@@ -371,7 +375,7 @@ export class Core implements LineHolder {
     return true;
   }
 
-  private probeData(cache: LineCache, base: number, frame: number, line: number, remove: number): number {
+  private probeData(cache: CoreCache, base: number, frame: number, line: number, remove: number): number {
     if (remove !== 0) {
       const modified = cache.remove(base, frame);
       if (modified === ABSENT) return 0;

@@ -15,6 +15,7 @@
  */
 import { Pattern } from "./bit-patterns.js";
 import { ABSENT } from "./cache.js";
+import type { SharedCache } from "./parts.js";
 import type { CacheSpec } from "./spec.js";
 
 const enum Bits {
@@ -27,7 +28,7 @@ const enum Bits {
   BlockNumbers = 0x1_0000,
 }
 
-export class LastLevelCache {
+export class LastLevelCache implements SharedCache {
   /** Frame that the last {@link touch} that missed threw out, or -1; it had the same line in page. */
   victimFrame: number;
   /** 1 if that line was modified. */

@@ -2,6 +2,7 @@
 import { token } from "@kreplica/di";
 import type { CounterLayout } from "./counters.js";
 import type { CpuId } from "./ids.js";
+import type { MachineParts as Parts } from "./parts.js";
 import type { MachineSpec } from "./spec.js";
 
 /** What the assembly's machine is. */
@@ -18,3 +19,7 @@ export interface Counters {
   snapshot(cpu: CpuId): Float64Array;
 }
 export const Counters = token<Counters>("hw-x86/Counters");
+
+/** Makes the parts of the cores: TLBs, caches, walkers. To be overridden, or laid over, by whoever has one of his own. */
+export type MachineParts = Parts;
+export const MachineParts = token<MachineParts>("hw-x86/MachineParts");

@@ -6,7 +6,7 @@ import { CounterBank, Event } from "./counters.js";
 import { HardwareThread } from "./cpu.js";
 import type { CpuId, NodeId } from "./ids.js";
 import type { Machine } from "./machine-api.js";
-import { Counters, Specification } from "./machine-tokens.js";
+import { Counters, MachineParts, Specification } from "./machine-tokens.js";
 import { PhysMemory } from "./memory-api.js";
 import { OwnerTable } from "./memory-layout.js";
 import { SparseMemory } from "./phys-memory.js";
@@ -43,7 +43,7 @@ export class NumaMachine implements Machine {
   private readonly fabric: Fabric;
 
   constructor(@inject(Specification) readonly spec: MachineSpec, @inject(PhysMemory) readonly memory: PhysMemory,
-    @inject(Counters) private readonly counters: Counters) {
+    @inject(Counters) private readonly counters: Counters, @inject(MachineParts) private readonly parts: MachineParts) {
     this.nodes = spec.nodes.map((node) => node.id);
     this.cpuIds = spec.cpus.map((cpu) => cpu.id).sort((a, b) => a - b);
     spec.nodes.forEach((node, index) => this.nodeIndex.set(node.id, index));
@@ -55,7 +55,7 @@ export class NumaMachine implements Machine {
       threadsOfCore.set(core, thread + 1);
       this.threadOf.set(id, thread);
     }
-    this.fabric = new Fabric(spec, new OwnerTable(memory.ranges, (node) => this.nodeIndex.get(node)!), counters.layout);
+    this.fabric = new Fabric(spec, new OwnerTable(memory.ranges, (node) => this.nodeIndex.get(node)!), counters.layout, parts);
   }
 
   cpu(id: CpuId): HardwareThread {
@@ -127,7 +127,7 @@ export class NumaMachine implements Machine {
         domain = new Domain(this.fabric, where.socket);
         this.domainsById.set(where.l3, domain);
       }
-      core = new Core(this.spec, domain, this.nodeIndex.get(where.node)!);
+      core = new Core(this.spec, domain, this.nodeIndex.get(where.node)!, this.parts);
       this.cores.set(where.core, core);
     }
     return core;

@@ -3,8 +3,9 @@ import { bind, bindValue, plugin, type Plugin } from "@kreplica/di";
 import { checkMachineSpec } from "./check-spec.js";
 import { MachineCounters, MachineMemory, NumaMachine } from "./machine.js";
 import { Machine } from "./machine-api.js";
-import { Counters, Specification } from "./machine-tokens.js";
+import { Counters, MachineParts, Specification } from "./machine-tokens.js";
 import { PhysMemory } from "./memory-api.js";
+import { standardParts } from "./standard-parts.js";
 import type { MachineSpec } from "./spec.js";
 
 /**
@@ -17,6 +18,7 @@ export function hwX86(spec: MachineSpec): Plugin {
     bindValue(Specification, spec),
     bind(PhysMemory, MachineMemory),
     bind(Counters, MachineCounters),
+    bindValue(MachineParts, standardParts),
     bind(Machine, NumaMachine),
   ]);
 }

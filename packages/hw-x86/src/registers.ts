@@ -11,7 +11,7 @@ import { cr3Frame, cr3Pcid } from "./cr3.js";
 import { MachineError } from "./errors.js";
 import type { PhysMemory } from "./memory-api.js";
 import { Tag } from "./tlb.js";
-import { Walker } from "./walker.js";
+import type { PageWalker } from "./parts.js";
 
 // Denials, walker.ts.
 const NOT_WRITABLE = 1;
@@ -43,7 +43,7 @@ const NEVER = 1 << 30;
  */
 export abstract class ThreadRegisters {
   readonly core: Core;
-  protected readonly walker: Walker;
+  protected readonly walker: PageWalker;
   /** Number within the core, in its place of a TLB tag. */
   protected readonly thread: number;
 
@@ -79,7 +79,7 @@ export abstract class ThreadRegisters {
   constructor(core: Core, thread: number, memory: PhysMemory, physicalBits: number, counters: Float64Array) {
     this.core = core;
     this.cr3Reserved = (1n << 63n) - (1n << BigInt(physicalBits));
-    this.walker = new Walker(memory, core, physicalBits, counters);
+    this.walker = core.parts.walker(memory, core, physicalBits, counters);
     this.thread = thread << 25;
     this.derive();
   }

@@ -38,18 +38,38 @@ export interface CpuSpec {
   readonly socket: number;
 }
 
+/** Names of {@link Replacement} policies. */
+export const REPLACEMENTS = ["lru", "tree-plru", "fifo", "random", "nru", "srrip"] as const;
+
+/**
+ * Which way goes when something comes to a full set. `lru`: the one unused longest. `tree-plru`: a tree of bits over the ways, a power of two of
+ * them. `fifo`: the one that came first. `random`. `nru`: one bit a way, also known as bit-PLRU and MRU, which Nehalem's to Sandy Bridge's L3
+ * were measured to have. `srrip`: two bits a way, of which later L3s' were measured to be variants.
+ * @source Jaleel and others, "High Performance Cache Replacement Using Re-Reference Interval Prediction", ISCA 2010; Abel and Reineke,
+ *   "nanoBench", ISPASS 2020 (recalled)
+ */
+export interface Replacement {
+  readonly policy: (typeof REPLACEMENTS)[number];
+  /** `random` only: 0 to 2^32 - 1; 0 when absent. Each cache and TLB draws from a sequence of its own, all alike. */
+  readonly seed?: number;
+}
+
 /** One cache. `bytes / (ways * 64)` sets; a multiple of 64, not necessarily a power of two except in L1. */
 export interface CacheSpec {
   readonly bytes: number;
   readonly ways: number;
   /** Core cycles from access to use on a hit. */
   readonly cycles: Sourced;
+  /** Absent: true LRU. */
+  readonly replacement?: Replacement;
 }
 
 /** One TLB: entries for one or more page sizes. `ways === entries` is fully associative; `entries / ways` is a power of two. */
 export interface TlbSpec {
   readonly entries: number;
   readonly ways: number;
+  /** Absent: true LRU. */
+  readonly replacement?: Replacement;
 }
 
 /** TLBs and paging-structure caches of one core. A size without an entry of its own uses none (the STLB, where it covers the size, or a walk). */

@@ -1,24 +1,24 @@
 /** The TLBs of one core: first level by kind of access and page size, second level shared. */
-import { MISS, Tag, Tlb } from "./tlb.js";
+import type { MachineParts, TranslationBuffer } from "./parts.js";
+import { MISS, Tag } from "./tlb.js";
 import { PagingStructureCaches } from "./pwc.js";
 import type { TlbSpec, TranslationSpec } from "./spec.js";
 
-const tlb = (shape: TlbSpec | undefined): Tlb | null => (shape === undefined ? null : new Tlb(shape));
 /** Bits of a 4 KiB page number below those of the page size. */
 const enum Below { TwoMegabytes = 0x1ff, Gigabyte = 0x3_ffff }
 
 export class CoreTlbs {
-  readonly codeSmall: Tlb;
-  readonly codeLarge: Tlb | null;
-  readonly dataSmall: Tlb;
-  readonly dataLarge: Tlb | null;
-  readonly dataHuge: Tlb | null;
-  readonly second: Tlb;
+  readonly codeSmall: TranslationBuffer;
+  readonly codeLarge: TranslationBuffer | null;
+  readonly dataSmall: TranslationBuffer;
+  readonly dataLarge: TranslationBuffer | null;
+  readonly dataHuge: TranslationBuffer | null;
+  readonly second: TranslationBuffer;
   /** 2 MiB pages use the second level, too. */
   readonly secondLarge: number;
-  readonly secondHuge: Tlb | null;
+  readonly secondHuge: TranslationBuffer | null;
   readonly structures: PagingStructureCaches;
-  private readonly all: Tlb[];
+  private readonly all: TranslationBuffer[];
   /** Whether the page of the last code translation is in the first level: not, where its size has no TLB of its own there. */
   codeKept: number;
   /** A page larger than 4 KiB was ever entered: else nobody need look for one. */
@@ -29,18 +29,19 @@ export class CoreTlbs {
   /** Tag of the entry {@link takeFrom} found. */
   private hitTag: number;
 
-  constructor(spec: TranslationSpec) {
+  constructor(spec: TranslationSpec, parts: MachineParts) {
+    const tlb = (shape: TlbSpec | undefined): TranslationBuffer | null => (shape === undefined ? null : parts.tlb(shape, false));
     this.codeKept = 1;
     this.anyLarge = 0;
     this.hitFrame = 0;
     this.hitDenials = 0;
     this.hitTag = 0;
-    this.codeSmall = new Tlb(spec.instruction.small, true);
+    this.codeSmall = parts.tlb(spec.instruction.small, true);
     this.codeLarge = tlb(spec.instruction.large);
-    this.dataSmall = new Tlb(spec.data.small, true);
+    this.dataSmall = parts.tlb(spec.data.small, true);
     this.dataLarge = tlb(spec.data.large);
     this.dataHuge = tlb(spec.data.huge);
-    this.second = new Tlb(spec.second);
+    this.second = parts.tlb(spec.second, false);
     this.secondLarge = spec.second.large ? 1 : 0;
     this.secondHuge = tlb(spec.second.huge);
     this.structures = new PagingStructureCaches(spec.pagingStructure);
@@ -135,7 +136,7 @@ export class CoreTlbs {
     for (const each of this.all) each.flush(mask, bits);
   }
 
-  private takeFrom(from: Tlb, index: number, page: number, tag: number, globalTag: number, below: number): number {
+  private takeFrom(from: TranslationBuffer, index: number, page: number, tag: number, globalTag: number, below: number): number {
     const at = from.lookup(index, page, tag, globalTag);
     if (at === MISS) return 0;
     this.hitTag = from.entries[at + 1]!;

@@ -16,6 +16,7 @@
  * the places, never the entries: a PCID means something only to the thread that loaded it. Empty ways are last in the order.
  */
 import { Pattern } from "./bit-patterns.js";
+import type { TranslationBuffer } from "./parts.js";
 import type { TlbSpec } from "./spec.js";
 
 /** What {@link Tlb.lookup} returns when no entry fits. */
@@ -30,12 +31,13 @@ export const enum Tag {
   Page = 0x1fff,
 }
 const EMPTY = -1;
-const REGIONS = 1024;
+/** Length of {@link Tlb.regions}. */
+export const REGIONS = 1024;
 /** Place in {@link Tlb.regions} of a page number. */
 export const regionAt = (page: number): number => (page >>> 9) & (REGIONS - 1);
 
 /** One translation look-aside buffer, for one page size or two. True LRU in each set; allocates nothing. */
-export class Tlb {
+export class Tlb implements TranslationBuffer {
   readonly entries: Int32Array;
   /** Word 0 of each entry once more, side by side: a search reads a quarter as much. */
   private readonly pages: Int32Array;

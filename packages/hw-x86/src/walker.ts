@@ -11,8 +11,8 @@
  *
  * Source: Intel SDM vol. 3A, "4-Level Paging and 5-Level Paging", "Access Rights", "Accessed and Dirty Flags", "Page-Fault Exceptions".
  */
-import type { Core } from "./core.js";
 import type { PhysMemory } from "./memory-api.js";
+import type { PageWalker, WalkedCore } from "./parts.js";
 
 const NOT_WRITABLE = 1;
 const NOT_USER = 2;
@@ -33,7 +33,7 @@ const GLOBAL = 0x100;
 const FAULT_PROTECTION = 1;
 const FAULT_RESERVED = 8;
 
-export class Walker {
+export class Walker implements PageWalker {
   /** After a successful walk: level of the leaf, first frame of its page (32 signed bits), whether its G bit is set, denials. */
   level = 1;
   frame = 0;
@@ -51,7 +51,7 @@ export class Walker {
   private reserved = 0;
 
   /** @param memory where the tables are @param counters of the thread @param physicalBits MAXPHYADDR; above 44 the model's limit of 16 TiB stands in for it */
-  constructor(private readonly memory: PhysMemory, private readonly core: Core, private readonly physicalBits: number, private readonly counters: Float64Array) {
+  constructor(private readonly memory: PhysMemory, private readonly core: WalkedCore, private readonly physicalBits: number, private readonly counters: Float64Array) {
     this.setNoExecute(false);
   }
 

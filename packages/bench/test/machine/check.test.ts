@@ -32,6 +32,8 @@ const harms: [field: string, reason: RegExp, harm: Harm][] = [
   ["l2.bytes", /multiple of 64 sets/, (m) => { m.l2.ways = 3; }],
   ["translation.instruction.small.entries", /power of two of sets/, (m) => { m.translation.instruction.small = { entries: 12, ways: 4 }; }],
   ["translation.second.huge.entries", /power of two of sets/, (m) => { m.translation.second.huge = { entries: 6, ways: 4 }; }],
+  ["l3.replacement.policy", /tree over 3 ways/, (m) => { m.l3 = { ...m.l3, ways: 3, bytes: 3 * 4096, replacement: { policy: "tree-plru" } }; }],
+  ["translation.data.small.replacement.seed", /nru draws nothing/, (m) => { m.translation.data.small.replacement = { policy: "nru", seed: 1 }; }],
   ["hertz", /does not contain its value/, (m) => { m.hertz = { value: 2, low: 3, high: 4, source: "" }; }],
   ["l3.cycles", /does not contain its value/, (m) => { m.l3.cycles = { value: 2, high: 1, source: "" }; }],
   ["costs.fetchExposure", /not between 0 and 1/, (m) => { m.costs.fetchExposure = { value: 1, high: 1.1, source: "" }; }],

@@ -45,6 +45,13 @@ test("a cost of lines from cores of the same L3 may be given, and need not be", 
   expect(() => read(JSON.stringify({ base: "tiny-2-node", cacheToCacheNs: { ...cacheToCacheNs, sameL3: { ...sameL3, low: 24 } } }))).toThrow(/cacheToCacheNs.sameL3/);
 });
 
+test("a replacement may be given, and need not be", () => {
+  const l2 = { ...tiny.l2, replacement: { policy: "random", seed: 7 } as const };
+  const machine = read(JSON.stringify({ base: "tiny-2-node", l2 }));
+  expect(machine.l2).toEqual(l2);
+  expect(read(jsonText(machineDocument(machine)))).toEqual(machine);
+});
+
 test("on a base, what is given replaces, all else is the base's", () => {
   const machine = read('{"base": "tiny-2-node", "latencyNs": [[80, 300], [300, 80]], "name": "slow"}');
   expect(machine).toEqual({ ...tiny, name: "slow", latencyNs: [[80, 300], [300, 80]], description: "m.json, on tiny-2-node", sources: machine.sources });
@@ -64,6 +71,9 @@ test.each<[string, string, RegExp]>([
   ["too large", document.replace('"physicalBits": 46', '"physicalBits": 64'), /physicalBits: 64 is too large\. Write a number of at most 52/],
   ["an infinity", document.replace('"physicalBits": 46', '"physicalBits": 1e999'), /physicalBits/],
   ["a list for an object", document.replace(/"hertz": \{[^}]*\}/, '"hertz": []'), /hertz: a list where a value of type object is expected/],
+  ["a replacement nobody has", '{"base": "tiny-2-node",\n"l2": {"bytes": 262144, "ways": 8, "cycles": {"value": 12, "source": "x"}, "replacement": {"policy": "mru"}}}', /^m\.json:2: l2\.replacement\.policy: "mru" is not allowed\. Write "lru" or "tree-plru"/],
+  ["a seed too large", '{"base": "tiny-2-node",\n"l2": {"bytes": 262144, "ways": 8, "cycles": {"value": 12, "source": "x"}, "replacement": {"policy": "random", "seed": 4294967296}}}', /^m\.json:2: l2\.replacement\.seed: 4294967296 is too large/],
+  ["a seed for what draws nothing", '{"base": "tiny-2-node",\n"l2": {"bytes": 262144, "ways": 8, "cycles": {"value": 12, "source": "x"}, "replacement": {"policy": "fifo", "seed": 4}}}', /^m\.json:2: l2\.replacement\.seed: fifo draws nothing/],
   ["null", document.replace(/^ {2}"provisional": true/m, '  "provisional": null'), /provisional: null where/],
   ["no source", document.replace(/"hertz": \{[^}]*\}/, '"hertz": { "value": 1 }'), new RegExp(`^m\\.json:${lineWith('"hertz"')}: hertz\\.source: missing`)],
   ["another version", document.replace("kreplica.machine/1", "kreplica.machine/2"), /schema: "kreplica\.machine\/2" is not allowed\. Write "kreplica\.machine\/1"/],

@@ -3,7 +3,7 @@
  * The machine's own check (hw-x86) has the last word; here stands what it does not ask, and what needs a better remedy in a file.
  */
 import { machineSpecFaults } from "@kreplica/hw-x86";
-import type { CacheSpec, MachineSpec, Sourced, TlbSpec } from "@kreplica/hw-x86/api";
+import type { CacheSpec, MachineSpec, Sourced, Replacement, TlbSpec } from "@kreplica/hw-x86/api";
 import { cutOff } from "./found-node.js";
 
 /** One thing wrong with a machine. */
@@ -73,6 +73,15 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
   ];
   for (const [path, tlb] of tlbs) {
     if (tlb && !Number.isInteger(Math.log2(tlb.entries / tlb.ways))) fault(["translation", ...path, "entries"], `${tlb.entries} entries in ${tlb.ways} ways is not a power of two of sets`, `make it ${tlb.ways} times a power of two`);
+  }
+  const replaced: [string[], { readonly ways: number; readonly replacement?: Replacement } | undefined][] = [
+    ...(["l1i", "l1d", "l2", "l3"] as const).map((name): [string[], CacheSpec] => [[name], machine[name]]),
+    ...tlbs.map(([path, tlb]): [string[], TlbSpec | undefined] => [["translation", ...path], tlb]),
+  ];
+  for (const [path, part] of replaced) {
+    const { policy, seed } = part?.replacement ?? { policy: "lru" };
+    if (policy === "tree-plru" && !Number.isInteger(Math.log2(part!.ways))) fault([...path, "replacement", "policy"], `a tree over ${part!.ways} ways is not even`, "make the ways a power of two, or choose another policy");
+    if (seed !== undefined && policy !== "random") fault([...path, "replacement", "seed"], `${policy} draws nothing`, "leave it out, or choose random");
   }
 
   for (const { path, number: { value, low = value, high = value } } of sourcedNumbers(machine)) {

@@ -1,5 +1,5 @@
 /** The shape of a machine file, as zod sees it and as the published JSON Schema says it; what fields mean is said here, once. */
-import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { type MachineSpec, REPLACEMENTS } from "@kreplica/hw-x86/api";
 import { z } from "zod";
 
 /** Value of the field `schema` in a machine file. */
@@ -20,15 +20,22 @@ const sourced = z.strictObject({
   provisional: z.exactOptional(z.boolean()).describe("recalled or assumed, not read or measured"),
 }).describe("a number with its range and its source");
 
+const replacement = z.exactOptional(z.strictObject({
+  policy: z.enum(REPLACEMENTS).describe("lru: the one unused longest; tree-plru: a tree of bits, ways a power of two; fifo: the first that came; random; nru: one bit a way; srrip: two bits a way"),
+  seed: z.exactOptional(count.max(0xffff_ffff)).describe("random only; absent: 0"),
+})).describe("which way of a full set goes; absent: true LRU");
+
 const cache = z.strictObject({
   bytes: count.min(64).max(2 ** 40).describe("a multiple of ways * 4096: the sets are a multiple of 64"),
   ways: count.min(1).max(32),
   cycles: sourced.describe("core cycles from access to use on a hit"),
+  replacement,
 });
 
 const tlb = z.strictObject({
   entries: count.min(1).max(65_536).describe("`ways` times a power of two"),
   ways: count.min(1).max(256).describe("equal to `entries`: fully associative"),
+  replacement,
 });
 
 const matrix = (of: z.ZodType<number>) => z.array(z.array(of)).describe("row: node of the CPU, column: node of the memory, in the order of `nodes`");
