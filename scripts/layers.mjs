@@ -8,5 +8,6 @@ export const layers = {
   "text-patch": 5,
   modules: 6,
   bpf: 7,
+  "series-as-posted": 8,
   bench: 9,
 };

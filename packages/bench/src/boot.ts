@@ -15,7 +15,7 @@ import { InputError } from "./inputs/input-error.js";
 import { sourceOf } from "./inputs/machine/load.js";
 import { withFiveLevels } from "./inputs/presets/index.js";
 import { SUBSYSTEM_INVARIANTS } from "./invariants.js";
-import { leaveNoOpsShort } from "./no-ops.js";
+import type { SeriesDefect } from "@kreplica/series-as-posted";
 import { defaultGuestNodes, framesBeyond, RecordedPages, sparedWindows } from "./recorded-pages.js";
 import { type RecordedGuest, shippedGuest } from "./trace/guest.js";
 import { tracedKernel } from "./traced-kernel.js";
@@ -48,8 +48,8 @@ export interface BootOptions {
   readonly recordedNodes?: readonly [NodeId, NodeId];
   /** The guest of the recording that this kernel is to replay; the shipped ones' when absent. */
   readonly guest?: RecordedGuest;
-  /** Defects of the series laid over the kernel; those of replication itself come with the policy. */
-  readonly defects?: KernelOptions["defects"];
+  /** Defects of the series laid over the kernel, beside those that come with the policy. */
+  readonly defects?: readonly SeriesDefect[];
   /** Further frames the kernel may not have: those a recording uses on a machine too small to set the whole guest aside. */
   readonly reserved?: KernelOptions["reserved"];
   /** Subsystems beside the core: set-memory, vmalloc, text-patch and what else a caller wants on this kernel. */
@@ -127,15 +127,14 @@ export function prepare(options: BootOptions): BootParts {
   if ([layout.imagePhysical, layout.imagePhysical + imageBytes - 1n].some((address) => nodeOfAddress(ranges, address) !== master)) {
     fault(`nodes[${spec.nodes.findIndex((node) => node.id === master)}].memoryBytes`, `node ${master} is too small for a kernel image of ${imageBytes >> 20n} MiB`, "give it at least 128 MiB, or choose another master node");
   }
-  const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])], ...(options.offlineMemory ? { offlineMemory: options.offlineMemory } : {}), ...(defects ? { defects } : {}) };
-  const assembly = withPolicy(spec, { image, layout, options: kernelOptions }, policy.plugin, options.plugins);
+  const kernelOptions: KernelOptions = { master, bootCpu, pcid: options.pcid ?? true, seed, reserved: [...windows, ...(options.reserved ?? [])], ...(options.offlineMemory ? { offlineMemory: options.offlineMemory } : {}) };
+  const assembly = withPolicy(spec, { image, layout, options: kernelOptions }, policy.plugin, options.plugins, defects);
   const parts: BootParts = {
     assembly, image, layout, options: kernelOptions,
     machine: assembly.get(Machine), tables: assembly.get(KernelTables), entries: assembly.get(TableMemory), view: assembly.get(ReplicaView),
     allocator: assembly.get(PageAllocator), early: assembly.get(BootMemory), spaces: assembly.get(AddressSpaces), switcher: assembly.get(SwitchMm), cpus: assembly.get(CpuState),
     boot: assembly.get(KernelBoot), context: assembly.get(BuildContext),
   };
-  if (defects?.has("N1")) leaveNoOpsShort(parts);
   return parts;
 }
 

@@ -1,5 +1,5 @@
 /** A booted kernel that can load modules: the boot facade's plugins with set-memory, vmalloc, text-patch's rules and the loader beside them. */
-import { bindValue, plugin, type Plugin } from "@kreplica/di";
+import { bindValue, plugin } from "@kreplica/di";
 import { ModuleHost, ModuleLoader, modulesWith, replicateAll, tablePatching, type ModulePolicy } from "@kreplica/modules";
 import { setMemory } from "@kreplica/set-memory";
 import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
@@ -15,8 +15,6 @@ export interface ModuleKernelOptions extends Omit<BootOptions, "policy" | "image
   readonly kernel: KernelFile;
   readonly host: ModuleHost;
   readonly modulePolicy?: ModulePolicy;
-  /** The vmalloc to use; the policy's when absent. */
-  readonly vmalloc?: Plugin;
 }
 
 /** A kernel and its loader. */
@@ -30,10 +28,10 @@ export function bootWithModules(options: ModuleKernelOptions): ModuleKernel {
   const { policy, kernel, host, ...more } = options;
   const view = POLICIES[policy];
   if (!view) throw new InputError({ file: "--policy", reason: `there is no policy ${policy}`, remedy: `choose one of ${Object.keys(POLICIES).join(", ")}` });
-  const { modulePolicy = view.modules ?? replicateAll, vmalloc: areas = view.areas ?? vmalloc, ...rest } = more;
+  const { modulePolicy = view.modules ?? replicateAll, ...rest } = more;
   const booted = boot({
     ...rest, policy, image: withNoOps(imageOf(kernel, policy === "single-copy" ? "recorded" : "patch-06"), kernel),
-    plugins: [setMemory, areas, modulesWith(modulePolicy), tablePatching, plugin("module host", [bindValue(ModuleHost, host)]), ...(rest.plugins ?? [])],
+    plugins: [setMemory, vmalloc, modulesWith(modulePolicy), tablePatching, plugin("module host", [bindValue(ModuleHost, host)]), ...(rest.plugins ?? [])],
   });
   return { ...booted, vmalloc: booted.assembly.get(Vmalloc), loader: booted.assembly.get(ModuleLoader) };
 }

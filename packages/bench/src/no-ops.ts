@@ -1,48 +1,30 @@
 /**
- * Defect N1: the kernel makes the no-ops in its alternatives long in place, through the mapping of the CPU that boots, so that only that
+ * What defect N1 costs: the kernel makes the no-ops in its alternatives long in place, through the mapping of the CPU that boots, so that only that
  * node's copy gets them. The others keep one-byte no-ops, and their CPUs execute them one by one.
  * Source: Linux 6.1 arch/x86/kernel/alternative.c optimize_nops; seen on a port of the series to 6.1 after every boot.
  */
 import type { CpuId } from "@kreplica/hw-x86";
 import { imageAddress, type NoOps } from "@kreplica/mm-core";
-import { NOPS, nops } from "@kreplica/text-patch/api";
+import { NOPS } from "@kreplica/text-patch/api";
 import type { BootParts } from "./boot-parts.js";
 
 const LONGEST = NOPS.length - 1;
+const ONE_BYTE_NOP = 0x90;
 
 /** Instructions a run takes before it is made long beyond those afterwards. */
 export const noOpsSpared = (bytes: number): number => bytes - Math.ceil(bytes / LONGEST);
 
-/** Lays the defect over a kernel before its first step. */
-export function leaveNoOpsShort({ boot, view, image, layout, machine, options }: BootParts): void {
-  boot.during("alternatives", () => {
-    const runs = image.noOps ?? [];
-    if (view.holders.length < 2 || runs.length === 0) return "";
-    const home = homeOfNoOps({ view, machine, options });
-    for (const { address, bytes } of runs) {
-      for (const node of view.holders) {
-        // The padding itself reaches every copy; what takes its place, one.
-        const written = node === home ? nops(bytes) : new Uint8Array(bytes).fill(0x90);
-        for (let at = 0; at < bytes;) {
-          const live = imageAddress(layout, address) + BigInt(at);
-          const within = Number(live & 4095n);
-          const part = written.subarray(at, at + 4096 - within);
-          const frame = view.replicaFrame(live, node);
-          if (frame !== undefined) machine.memory.writeBytes((BigInt(frame) << 12n) + BigInt(within), part);
-          at += part.length;
-        }
-      }
-    }
-    return `${runs.length} runs of no-ops made long in node ${home}'s copy alone`;
-  });
+/** Whether a CPU runs a copy whose no-ops stayed short, as its bytes say. */
+export function runsShortNoOps({ image, layout, view, machine }: BootParts, cpu: CpuId): boolean {
+  const run = image.noOps?.find(({ bytes }) => bytes > 1);
+  if (run === undefined || view.holders.length < 2) return false;
+  const address = imageAddress(layout, run.address);
+  const frame = view.replicaFrame(address, machine.nodeOfCpu(cpu));
+  if (frame === undefined) return false;
+  const bytes = new Uint8Array(2);
+  machine.memory.readBytes((BigInt(frame) << 12n) + (address & 4095n), bytes);
+  return bytes.every((byte) => byte === ONE_BYTE_NOP);
 }
-
-/** Holder whose copy has the long no-ops: that of the CPU that booted. */
-const homeOfNoOps = ({ view, machine, options }: Pick<BootParts, "view" | "machine" | "options">): number => view.nearest(machine.nodeOfCpu(options.bootCpu));
-
-/** Whether a CPU runs a copy whose no-ops stayed short. */
-export const runsShortNoOps = (parts: BootParts, cpu: CpuId): boolean =>
-  parts.options.defects?.has("N1") === true && parts.view.holders.length > 1 && parts.view.nearest(parts.machine.nodeOfCpu(cpu)) !== homeOfNoOps(parts);
 
 /** Runs by the low half of their address, to be found fast. */
 export class NoOpFinder {

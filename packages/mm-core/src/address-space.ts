@@ -11,7 +11,6 @@ import { type AddressSpace, type AddressSpaces, LDT_PAGES, LDT_SLOT, ldtAddress,
 import { BuildContext } from "./build-context-api.js";
 import { CpuState } from "./cpu-state-api.js";
 import { invariant } from "./errors.js";
-import { KernelOptions } from "./options.js";
 import { type Mapping, PageAllocator, ReplicaView } from "./ports.js";
 import { leafEntry, mappingOf, TABLE_BITS } from "./protection.js";
 import { writeSplit } from "./split-leaf.js";
@@ -30,21 +29,19 @@ export class PerHolderSpaces implements AddressSpaces {
     @inject(BuildContext) private readonly context: BuildContext,
     @inject(PageAllocator) private readonly allocator: PageAllocator,
     @inject(ReplicaView) private readonly view: ReplicaView,
-    @inject(KernelOptions) private readonly options: KernelOptions,
     @inject(PgdPlan) private readonly plan: PgdPlan,
     @inject(CpuState) private readonly cpus: CpuState,
   ) {}
 
-  create(node: NodeId = this.machine.nodeOfCpu(this.cpus.current), parent?: AddressSpace): AddressSpace | undefined {
+  create(node: NodeId = this.machine.nodeOfCpu(this.cpus.current)): AddressSpace | undefined {
     const pgds = new Map<NodeId, Frame>();
     const creator = this.view.nearest(node);
     const initial = this.plan.initial(this.view.holders, creator);
-    const space = new HolderSpace(this.next, pgds, initial.includes(creator) ? creator : initial[0]!, node, this.machine, this.context, this.view, this.plan, this.options, (gone) => this.all.delete(gone));
+    const space = new HolderSpace(this.next, pgds, initial.includes(creator) ? creator : initial[0]!, node, this.machine, this.context, this.view, this.plan, (gone) => this.all.delete(gone));
     for (const holder of initial) {
       if (space.add(holder)) continue;
-      // Only what this call made goes back. The series frees what a copied mm_struct still names: the parent's (defect D8).
-      const undo = this.options.defects?.has("D8") && parent ? parent.pgdNodes.map((each) => parent.pgd(each)) : [...pgds.values()];
-      for (const pgd of undo) this.allocator.free(pgd, PGD_ORDER);
+      // Only what this call made goes back.
+      for (const pgd of pgds.values()) this.allocator.free(pgd, PGD_ORDER);
       return undefined;
     }
     this.next++;
@@ -64,7 +61,7 @@ class HolderSpace implements AddressSpace {
     /** Where it was asked for, which need not hold a copy. */
     private readonly asked: NodeId,
     private readonly machine: Machine, private readonly context: BuildContext,
-    private readonly view: ReplicaView, private readonly plan: PgdPlan, private readonly options: KernelOptions, private readonly gone: (space: HolderSpace) => void,
+    private readonly view: ReplicaView, private readonly plan: PgdPlan, private readonly gone: (space: HolderSpace) => void,
   ) {}
 
   private get canonical(): Frame { return this.pgds.values().next().value!; }
@@ -168,9 +165,7 @@ class HolderSpace implements AddressSpace {
     const isLdt = index === LDT_SLOT;
     for (const [holder, pgd] of this.pgds) {
       const replica = holder !== this.home;
-      // The series writes the LDT's slot in the user half of node 0's pair alone (defect D11).
-      const reached = !isLdt || pgd === this.canonical || !this.options.defects?.has("D11");
-      if (layout.pti && reached) entries.write(pgd + 1, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), replica);
+      if (layout.pti) entries.write(pgd + 1, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), replica);
       entries.write(pgd, index, entryLow(lower, TABLE_BITS), entryHigh(lower, layout.pti && !isLdt), replica);
     }
   }

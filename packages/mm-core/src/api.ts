@@ -16,7 +16,7 @@ export * from "./mm/process-api.js";
 export { SwitchMm, type TemporaryTables } from "./mm/switch-api.js";
 export { UserFrames } from "./mm/user-frames-api.js";
 export type { Area, VmaTree } from "./mm/vma-tree.js";
-export { type KernelDefect, KernelOptions } from "./options.js";
+export { KernelOptions } from "./options.js";
 export * from "./ports.js";
 export { type AddressRange, sameBytes } from "./same-bytes.js";
 export { KERNEL_DATA, KERNEL_TABLE_BITS, leafEntry, mappingOf, TABLE_BITS } from "./protection.js";

@@ -19,7 +19,6 @@ import { buildKasanShadow } from "./kasan.js";
 import { imageAddress, imageFrame } from "./layout.js";
 import { KernelOptions } from "./options.js";
 import { KernelTables, PageAllocator, ReplicaView } from "./ports.js";
-import { walk } from "./walk.js";
 import { TextUsers } from "./text-users-api.js";
 import { buildUserHalf, copyImageToUser, userImageRange } from "./pti.js";
 
@@ -147,7 +146,6 @@ export class OrderedBoot implements KernelBoot {
     "init-irq": () => {
       const address = this.context.image.symbol("idt_table");
       if (address === undefined) return "";
-      if (this.options.defects?.has("N2")) return this.protectOneRoot(this.live(address));
       this.mustHave(this.tables.edit((editor) => editor.protect(this.live(address), 1, { writable: false }, true)));
       return "idt_table read-only on every root";
     },
@@ -249,17 +247,6 @@ export class OrderedBoot implements KernelBoot {
     const word = layout.imagePhysical + (address - image.stext) & ~7n;
     machine.memory.write64(word, machine.memory.read64(word) ^ 0x6b72_6570_6c69_6361n);
     return said;
-  }
-
-  /** The call that was not converted: set_memory_ro on the canonical root alone (defect N2). */
-  private protectOneRoot(address: bigint): string {
-    this.mustHave(this.tables.edit((editor) => editor.protect(address, 1, { writable: false }, true)));
-    for (const { root, node } of this.view.roots) {
-      if (node === this.view.holders[0]) continue;
-      const { table, index, lo, hi } = walk(this.context.entries.memory, root, this.context.layout.levels, address);
-      this.context.entries.write(table, index, lo | 2, hi);
-    }
-    return "idt_table read-only on one root";
   }
 
   private live(linked: bigint): bigint { return imageAddress(this.context.layout, linked); }

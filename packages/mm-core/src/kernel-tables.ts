@@ -6,7 +6,7 @@
  * on the node it serves. Every store is kept in a journal until the call succeeds, so that a refused table page changes nothing.
  */
 import { inject, injectable } from "@kreplica/di";
-import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
+import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
 import { CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
 import { findEmptyTables, rootsOfBothHalves } from "./empty-tables.js";
 import { invariant, MmError } from "./errors.js";
@@ -44,14 +44,8 @@ export class LockstepTables implements KernelTables {
     @inject(KernelLayout) private readonly layout: KernelLayout,
     @inject(ReplicaView) private readonly view: ReplicaView,
     @inject(CpuState) private readonly cpus: CpuState,
-    @inject(Machine) private readonly machine: Machine,
     @inject(KernelOptions) private readonly options: KernelOptions,
   ) {}
-
-  /** Where all tables come from under the defect "remote-table": the node of the CPU that runs. */
-  private get remoteNode(): NodeId | undefined {
-    return this.options.defects?.has("remote-table") ? this.machine.nodeOfCpu(this.cpus.current) : undefined;
-  }
 
   root(node: NodeId): Frame { return this.view.kernelRoot(node); }
 
@@ -64,7 +58,7 @@ export class LockstepTables implements KernelTables {
   }
 
   edit<T>(change: (editor: TableEditor) => T): T {
-    const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.cpus, this.remoteNode);
+    const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.cpus);
     const result = change(editor);
     this.note(editor);
     this.flushRanges(editor.touched);
@@ -72,7 +66,7 @@ export class LockstepTables implements KernelTables {
   }
 
   editLazily<T>(change: (editor: TableEditor) => T): T {
-    const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.cpus, this.remoteNode);
+    const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.cpus);
     const result = change(editor);
     this.note(editor);
     return result;
@@ -122,7 +116,6 @@ class Editor implements TableEditor {
     private readonly layout: KernelLayout,
     private readonly view: ReplicaView,
     private readonly cpus: CpuState,
-    private readonly remote: NodeId | undefined,
   ) {}
 
   map(address: bigint, mapping: Mapping, only?: NodeId): boolean {
@@ -245,9 +238,9 @@ class Editor implements TableEditor {
     this.entries.write(table, index, lo, hi, replica);
   }
 
-  /** @param exact the table serves one node alone and must lie there; the series took what came (D14), from the node that ran (remote-table) */
+  /** @param exact the table serves one node alone and must lie there */
   private newTable(node: NodeId, exact: boolean): Frame {
-    const frame = this.allocator.allocate(this.remote ?? node, 0, { purpose: "page-table", zero: true, thisNode: exact && this.view.holders.length > 1 });
+    const frame = this.allocator.allocate(node, 0, { purpose: "page-table", zero: true, thisNode: exact && this.view.holders.length > 1 });
     if (frame !== NONE) this.made.push(frame);
     return frame;
   }

@@ -18,6 +18,7 @@ import { copyPages } from "./copy-pages.js";
 import { countAliasTables, protectAlias } from "./linear-alias.js";
 import type { CopiedPart, HolderRoom } from "./placement.js";
 import { memoryNodes, ReplicationPolicy } from "./policy.js";
+import { CopySteps } from "./copy-steps.js";
 import { countPartTables, repointPart } from "./repoint.js";
 import { reserveRooms } from "./reserve.js";
 import { nextPage, takeTablePages } from "./table-pages.js";
@@ -34,14 +35,13 @@ export class CopyPerNode implements ReplicaView {
   private rooms: readonly HolderRoom[] = [];
   private readonly near: NodeId[] = [];
   private replicated = false;
-  /** Past the step that gives every node a root, be it the boot table for want of a second holder. */
-  private rootsGiven = false;
   private linearKnown = false;
 
   constructor(
     @inject(Machine) private readonly machine: Machine,
     @inject(BuildContext) private readonly context: BuildContext,
     @inject(ReplicationPolicy) private readonly policy: ReplicationPolicy,
+    @inject(CopySteps) private readonly steps: CopySteps,
   ) {
     const { layout, image, master } = context;
     this.name = policy.name;
@@ -56,46 +56,44 @@ export class CopyPerNode implements ReplicaView {
 
   /** @patch 03/12 mm/numa_replication.c numa_reserve_memory */
   reserve(): void {
-    const { context, policy } = this;
+    const { context, policy, steps } = this;
     const { levels, pti } = context.layout;
     const wanted = new Set([this.master, ...policy.chooseHolders(this.machine, this.master)]);
     const candidates = memoryNodes(this.machine).filter((node) => wanted.has(node));
     if (candidates.length < 2) return;
     const kernelTables = countBelow(context.entries, levels, this.bootTable);
     // The user half gets P4D (5 levels), PUD and one PMD page; nothing of it exists yet that could be counted.
-    const userTables = pti && !policy.defects.has("D15") ? levels - 2 : 0;
+    const userTables = pti && steps.userHalf === "its own" ? levels - 2 : 0;
     const tails = policy.copies.text ? countPartTables(context.entries, levels, this.bootTable, this.bootTable, this.parts.text) : 0;
     this.rooms = reserveRooms(context.early, this.machine, candidates, {
       parts: [...(policy.copies.text ? [this.parts.text] : []), ...(policy.copies.rodata ? [this.parts.rodata] : [])],
-      rootFrames: PGD_PAGES, tables: kernelTables + userTables + tails, master: this.master, anyNode: policy.defects.has("D14"),
+      rootFrames: PGD_PAGES, tables: kernelTables + userTables + tails, master: this.master, anyNode: steps.memory === "any node's",
       // In the image's brk, so that the master's node hands out the same frames as with a single copy from here on.
-      ...(this.masterKeepsTables ? { masterRoot: brkRoom(context.layout, context.image, PGD_PAGES) } : {}),
+      ...(steps.master === "booted tables" ? { masterRoot: brkRoom(context.layout, context.image, PGD_PAGES) } : {}),
     });
   }
-
-  private get masterKeepsTables(): boolean { return !this.policy.defects.has("D4"); }
 
   /** @patch 03/12 mm/numa_replication.c numa_replicate_kernel */
   replicateKernel(): void {
     const { entries, layout, image } = this.context;
-    this.rootsGiven = true;
+    const { steps } = this;
     if (this.rooms.length === 0) return;
     for (const room of this.rooms) {
       const make = (): Frame => nextPage(room.tables);
-      if (room.node === this.master && this.masterKeepsTables) {
+      if (room.node === this.master && steps.master === "booted tables") {
         for (let half = 0; half <= (layout.pti ? 1 : 0); half++) entries.copy(this.bootTable + half, room.root + half, layout.kernelBoundary, 512, true);
         continue;
       }
       cloneRoot(entries, layout.levels, layout.kernelBoundary, this.bootTable, room.root, make);
       if (layout.pti) {
-        if (this.policy.defects.has("D15")) entries.copy(this.bootTable + 1, room.root + 1, layout.kernelBoundary, 512, true);
+        if (steps.userHalf !== "its own") entries.copy(this.bootTable + 1, room.root + 1, layout.kernelBoundary, 512, true);
         else cloneRoot(entries, layout.levels, layout.kernelBoundary, this.bootTable + 1, room.root + 1, make);
       }
       if (room.node === this.master || !this.policy.copies.text) continue;
       const { text } = this.parts;
       copyPages(entries.memory, text.original, room.text, text.pages);
-      if (!this.policy.defects.has("copied-source")) repointPart(entries, layout.levels, room.root, this.bootTable, text, room.text, make);
-      if (layout.pti && !this.policy.defects.has("D15")) {
+      if (steps.mapsCopies) repointPart(entries, layout.levels, room.root, this.bootTable, text, room.text, make);
+      if (layout.pti && steps.userHalf === "its own") {
         copyImageToUser(this.context, room.root, room.root + 1, userImageRange(layout, image, true), make, true);
       }
     }
@@ -103,10 +101,10 @@ export class CopyPerNode implements ReplicaView {
     for (const node of this.machine.nodes) {
       this.near[node] = nodes.reduce((best, each) => (this.machine.distance(node, each) < this.machine.distance(node, best) ? each : best));
     }
-    // Only now may anyone see it: lookups before this line use the boot table (defect D1 was to answer from an empty list).
+    // Only now may anyone see it: lookups before this line use the boot table (to answer from an empty list is defect D1).
     this.holders = nodes;
     const own = this.rooms.map(({ node, root }): TableRoot => ({ node, root, kind: "node" }));
-    this.roots = this.policy.defects.has("D4") ? own : [this.roots[0]!, ...own];
+    this.roots = steps.master === "booted tables" ? [this.roots[0]!, ...own] : own;
     this.replicated = true;
     this.linearKnown = true;
   }
@@ -123,15 +121,16 @@ export class CopyPerNode implements ReplicaView {
   replicateRodata(): void {
     const { entries, layout, allocator } = this.context;
     const { text, rodata } = this.parts;
-    const { copies, defects } = this.policy;
+    const { copies } = this.policy;
+    const { steps } = this;
     if (!this.replicated) return;
-    const repoints = copies.rodata && !defects.has("copied-source");
+    const repoints = copies.rodata && steps.mapsCopies;
     const divided = new Set<string>();
     const works = this.rooms.filter((room) => room.node !== this.master).map((room) => ({
       room,
       aliases: [
-        ...(copies.text ? [{ first: room.text, frames: text.pages }] : []),
-        ...(copies.rodata && !defects.has("D9") ? [{ first: room.rodata, frames: rodata.pages }] : []),
+        ...(copies.text && steps.sealed.text ? [{ first: room.text, frames: text.pages }] : []),
+        ...(copies.rodata && steps.sealed.rodata ? [{ first: room.rodata, frames: rodata.pages }] : []),
       ],
     }));
     const pages = takeTablePages(allocator, works.flatMap(({ room, aliases }) => [
@@ -164,14 +163,11 @@ export class CopyPerNode implements ReplicaView {
   }
 
   get copies(): ReplicaView["copies"] {
-    return this.replicated ? { ...this.policy.copies, userTables: !this.policy.defects.has("D15") } : { text: false, rodata: false };
+    return this.replicated ? { ...this.policy.copies, userTables: this.steps.userHalf === "its own" } : { text: false, rodata: false };
   }
 
-  memoryAdded(node: NodeId): void {
-    if (!this.policy.defects.has("D10") || !this.replicated) return;
-    this.holders = [...this.holders, node].sort((a, b) => a - b);
-    this.near[node] = node;
-  }
+  /** Memory that comes later makes no holder: who holds copies was settled when they were made. */
+  memoryAdded(_node: NodeId): void {}
 
   nearest(node: NodeId): NodeId { return this.near[node] ?? this.master; }
 
@@ -182,7 +178,7 @@ export class CopyPerNode implements ReplicaView {
   }
 
   kernelRoot(node: NodeId): Frame {
-    if (!this.replicated) return this.policy.defects.has("D1") && !this.rootsGiven && node !== 0 ? NONE : this.bootTable;
+    if (!this.replicated) return this.bootTable;
     const holder = this.nearest(node);
     const room = this.rooms.find((each) => each.node === holder);
     return room?.root ?? NONE;

@@ -1,18 +1,8 @@
-/** What a replication policy decides, as data: who holds copies, of what, and which defects of the series are laid over it. */
+/** What a replication policy decides, as data: who holds copies, and of what. */
 import { token } from "@kreplica/di";
 import type { Machine, NodeId } from "@kreplica/hw-x86/api";
 
-/**
- * Defects of the series as posted that this package can lay over a policy, by their id in series.md 8.2.
- *
- * D1 a node's root is asked for before there is one, and only node 0's entry names the boot table (init_mm.pgd is a union with the first);
- * D10 a node that gains memory later joins the holders without tables; D4 the boot table learns nothing after it was cloned; D9 the direct-map alias of
- * rodata copies stays writable; D14 memory of any node is taken for copies and tables; D15 the user halves of all pairs share one set of
- * tables, which leads to logical node 0's copy; copied-source: copies are made and never mapped (the 2003 prototype).
- */
-export type BootDefect = "D1" | "D4" | "D9" | "D10" | "D14" | "D15" | "copied-source";
-
-/** A replication policy: who holds copies, of what, and which defects of the series are laid over it. */
+/** A replication policy: who holds copies, and of what. */
 export interface ReplicationPolicy {
   /** As `kreplica policies` lists it. */
   readonly name: string;
@@ -21,7 +11,6 @@ export interface ReplicationPolicy {
   readonly copies: { readonly text: boolean; readonly rodata: boolean };
   /** Nodes that should hold a copy; the master is added. Nodes without memory never hold one. */
   chooseHolders(machine: Machine, master: NodeId): readonly NodeId[];
-  readonly defects: ReadonlySet<BootDefect>;
 }
 export const ReplicationPolicy = token<ReplicationPolicy>("numa-replication/ReplicationPolicy");
 
@@ -29,25 +18,24 @@ export const ReplicationPolicy = token<ReplicationPolicy>("numa-replication/Repl
 export const memoryNodes = (machine: Machine): NodeId[] =>
   [...new Set(machine.memory.ranges.map((range) => range.node))].sort((a, b) => a - b);
 
-const NO_DEFECTS: ReadonlySet<BootDefect> = new Set();
 const BOTH = { text: true, rodata: true } as const;
 
 /** Text and rodata on every node with memory: the series' idea, corrected. The default. */
 export const PER_NODE: ReplicationPolicy = {
   name: "per-node", summary: "a copy of text and rodata on every node with memory, the series' defects corrected",
-  copies: BOTH, chooseHolders: memoryNodes, defects: NO_DEFECTS,
+  copies: BOTH, chooseHolders: memoryNodes,
 };
 
 /** Text alone. */
 export const TEXT_ONLY: ReplicationPolicy = {
   name: "text-only", summary: "as per-node, with one rodata for all",
-  copies: { text: true, rodata: false }, chooseHolders: memoryNodes, defects: NO_DEFECTS,
+  copies: { text: true, rodata: false }, chooseHolders: memoryNodes,
 };
 
 /** A copy on every n-th node with memory, counted from the master, as IRIX's numa_kernel_replication_ratio. @param nth at least 1 */
 export const everyNth = (nth: number): ReplicationPolicy => ({
   name: "every-nth", summary: `a copy on one in ${nth} nodes with memory, counted from the master`,
-  copies: BOTH, defects: NO_DEFECTS,
+  copies: BOTH,
   chooseHolders(machine, master) {
     const nodes = memoryNodes(machine);
     const start = nodes.indexOf(master);
@@ -58,7 +46,7 @@ export const everyNth = (nth: number): ReplicationPolicy => ({
 /** One copy for every socket that has CPUs, on its first node with memory; the master's serves its own socket. A node without CPUs runs no kernel text and gets none. */
 export const perSocket = (): ReplicationPolicy => ({
   name: "per-socket", summary: "one copy a socket, on its first node with memory",
-  copies: BOTH, defects: NO_DEFECTS,
+  copies: BOTH,
   chooseHolders(machine, master) {
     const sockets = (node: NodeId): number[] => machine.spec.cpus.filter((cpu) => cpu.node === node).map((cpu) => cpu.socket);
     const holders = [master];
@@ -70,9 +58,4 @@ export const perSocket = (): ReplicationPolicy => ({
     }
     return holders;
   },
-});
-
-/** A policy with defects laid over it. */
-export const withDefects = (policy: ReplicationPolicy, ...defects: readonly BootDefect[]): ReplicationPolicy => ({
-  ...policy, name: `${policy.name}+${defects.join("+")}`, defects: new Set([...policy.defects, ...defects]),
 });

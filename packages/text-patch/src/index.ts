@@ -5,7 +5,6 @@ import { ReplicaTextPoke } from "./poke/text-poke.js";
 
 export * from "./api.js";
 export { PokingSpace } from "./poke/poking-space.js";
-export { earlyInOneCopy, roxOnOneNode } from "./rfc-v1.js";
 export { ReplicaTextPoke };
 
 /** Needs mm-core. */

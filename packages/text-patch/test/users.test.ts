@@ -1,15 +1,14 @@
 /** Everything that patches text, on CPUs of several nodes that then execute it. */
 import { assemble, bindValue, plugin } from "@kreplica/di";
-import { Machine, PhysMemory } from "@kreplica/hw-x86/api";
-import { CpuState, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, TableMemory, TextUsers } from "@kreplica/mm-core/api";
-import { setMemory, SetMemory } from "@kreplica/set-memory";
+import { isLeaf, isPresent, Machine, type NodeId, PhysMemory } from "@kreplica/hw-x86/api";
+import { CpuState, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, TableMemory, TextUsers, walk } from "@kreplica/mm-core/api";
+import { type PageRange, setMemory, SetMemory } from "@kreplica/set-memory";
 import { vmalloc, Vmalloc } from "@kreplica/vmalloc";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   branch32, CALL, DebuggerBreakpoints, Ftrace, InsnPages, INT3, JMP32, JumpLabels, Kprobes, Livepatch, moveInstruction, nops, type PatchState, ReturnProbes, StaticCalls, TextPatchError,
 } from "../src/api.js";
-import { roxOnOneNode } from "../src/rfc-v1.js";
 import { placeCode, type RunningCpu, startCpus } from "./cpus.js";
 import { makeKernel, type PatchKernel, SHARED, TEXT } from "./kernel.js";
 
@@ -262,6 +261,18 @@ describe("kprobes", () => {
     }));
   });
 });
+
+/** D5: a call of set_memory_rox that reaches one node's tables alone. */
+function roxOnOneNode(over: SetMemory, entries: TableMemory, view: ReplicaView, layout: KernelLayout, node: NodeId): SetMemory {
+  const changed: SetMemory = Object.create(over) as SetMemory;
+  changed.readOnlyExecutable = ({ start, pages }: PageRange): void => {
+    for (let page = 0; page < pages; page++) {
+      const { table, index, lo, hi, level } = walk(entries.memory, view.kernelRoot(node), layout.levels, start + BigInt(page) * 4096n);
+      if (isPresent(lo) && isLeaf(lo, level)) entries.write(table, index, (lo & ~2) >>> 0, (hi & 0x7fff_ffff) >>> 0);
+    }
+  };
+  return changed;
+}
 
 test("D5: with permissions on one node alone, a trampoline runs there and faults on every other", () => {
   const { kernel, areas, permissions, cpus, run } = start();

@@ -1,13 +1,14 @@
 /** What is asked of an area is kept request by request: shared where the tables are private, known to the leak tracker; D12 takes one request for the other. */
+import { overlay, plugin, type Plugin } from "@kreplica/di";
 import { describe, expect, test } from "vitest";
-import { type AreaRequest, checkAreas, moduleArea, Vmalloc, VmallocError, type VmallocParts, vmallocWith } from "../src/index.js";
+import { AreaBits, type AreaRequest, checkAreas, moduleArea, Vmalloc, vmalloc, VmallocError } from "../src/index.js";
 import { fakeKernel, fakeLayout, type FakeKernel } from "../src/testing.js";
 
 const KASAN = { start: 0xffff_ec00_0000_0000n, end: 0xffff_fbff_ffff_ffffn };
 /** Kernels by what KASAN they have; the last alone has a bit for deferred tracking. */
 const FORMS = { "no KASAN": {}, "KASAN_VMALLOC": { kasan: { ...KASAN, vmalloc: true } }, "KASAN alone": { kasan: { ...KASAN, vmalloc: false } } } as const;
-const boot = (form: keyof typeof FORMS, parts: VmallocParts = {}, holders: readonly number[] = [0, 1]): FakeKernel & { vm: Vmalloc } => {
-  const kernel = fakeKernel({ holders, plugins: [vmallocWith(parts)], layout: { ...fakeLayout, ...FORMS[form] } });
+const boot = (form: keyof typeof FORMS, over: readonly Plugin[] = [], holders: readonly number[] = [0, 1]): FakeKernel & { vm: Vmalloc } => {
+  const kernel = fakeKernel({ holders, plugins: [vmalloc, ...over], layout: { ...fakeLayout, ...FORMS[form] } });
   return { ...kernel, vm: kernel.assembly.get(Vmalloc) };
 };
 const findings = (kernel: FakeKernel & { vm: Vmalloc }): string[] => checkAreas({ ...kernel, vmalloc: kernel.vm }).map(({ id, detail }) => `${id}: ${detail}`);
@@ -44,7 +45,7 @@ describe.each(Object.keys(FORMS) as (keyof typeof FORMS)[])("on a kernel with %s
 });
 
 describe("D12", () => {
-  const D12: VmallocParts = { sharedBit: "twice" };
+  const D12 = [plugin("D12", [overlay(AreaBits, (own) => ({ shared: 0x800, deferTracking: own.deferTracking }))])];
 
   test("an area in the window whose maker defers nothing is never told of", () => {
     const kernel = boot("KASAN alone", D12);

@@ -8,7 +8,7 @@ import { sentenceOf } from "../check/check-failure.js";
 import { DEFECTS, withDefect } from "../check/defects.js";
 import { repertoire } from "../check/families.js";
 import { CONFIGURATIONS, type Configuration, kernelOf, type Kind } from "../check/kinds.js";
-import { SERIES_IDS, type SeriesId, withSeries } from "../check/series.js";
+import { SERIES_IDS, withSeries } from "../check/series.js";
 import { type Finding, outcome } from "../check/survey.js";
 import { InputError, whyNot } from "../inputs/input-error.js";
 import { shapedJson, type ShapeFault } from "../inputs/json-shape.js";
@@ -21,7 +21,7 @@ const Saved = z.strictObject({
   /** As files had it before there were configurations: a further node, whose memory comes later. */
   memoryless: z.number().int().min(0).max(1).optional(),
   levels: z.literal([4, 5]), pti: z.boolean(), kasan: z.boolean().optional(), configuration: z.enum(Object.keys(CONFIGURATIONS) as [Configuration, ...Configuration[]]).optional(),
-  defect: z.string().optional(), laid: z.array(z.enum(SERIES_IDS as [SeriesId, ...SeriesId[]])).optional(),
+  defect: z.string().optional(), laid: z.array(z.enum(SERIES_IDS as [string, ...string[]])).optional(),
   /** Files older than the letter P have patching's invariants as D-1 to D-14. */
   invariant: z.string().transform((id) => id.replace(/^D-(\d+)$/, "P$1")), operations: z.array(z.looseObject({ op: z.string() })),
 });

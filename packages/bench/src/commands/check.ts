@@ -10,7 +10,7 @@ import { FAMILIES, repertoire } from "../check/families.js";
 import { kernelOf, type Kind, kindsOf, kindText } from "../check/kinds.js";
 import { exploreSchedules } from "../check/schedules.js";
 import { canShow, familiesOf, outOfReach, toward } from "../check/reach.js";
-import { configurationOf, configuredKinds, laidOn, SERIES_IDS, type SeriesId, whatIs, withSeries } from "../check/series.js";
+import { configurationOf, configuredKinds, laidOn, SERIES_IDS, whatIs, withSeries } from "../check/series.js";
 import { type Finding, survey, type SurveyResult, told } from "../check/survey.js";
 import { InputError } from "../inputs/input-error.js";
 import { findingsText, type Unseen } from "../report/check.js";
@@ -99,8 +99,8 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
     const kinds = [...base.slice(0, 1), ...configuredKinds(base), ...base.slice(1)];
     return {
       policy, defect, kinds, defects: SERIES_IDS,
-      kernel: (kind, laid) => withSeries(kernelOf("per-node", kinds[kind]!, image), kinds[kind]!, laid as readonly SeriesId[]),
-      laidOn: (kind, ids) => laidOn(kinds[kind]!, ids as readonly SeriesId[]),
+      kernel: (kind, laid) => withSeries(kernelOf("per-node", kinds[kind]!, image), kinds[kind]!, laid),
+      laidOn: (kind, ids) => laidOn(kinds[kind]!, ids),
     };
   }
   const kinds = defect === undefined ? base : kindsFor(defect, configurationOf(defect) === undefined ? base : [...configuredKinds(base), ...base]);

@@ -1,7 +1,7 @@
 /** `kreplica modules`: loads real modules of a real kernel, replicated as told, and shows what each costs. */
 import { type Command, Option } from "commander";
 import { modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
-import { vmalloc, vmallocRfcV1 } from "@kreplica/vmalloc";
+import { defectOf, type SeriesDefect } from "@kreplica/series-as-posted";
 import { POLICIES } from "../assemble.js";
 import { allFaults, InputError } from "../inputs/input-error.js";
 import { didYouMean } from "../inputs/nearest.js";
@@ -65,6 +65,9 @@ export function registerModules(program: Command, context: CommandContext): void
     .action(async (options: Options) => { await act(options, context); });
 }
 
+/** The series' own way with areas. */
+const AREAS_AS_POSTED: readonly SeriesDefect[] = ["D6", "D7", "D12", "N3"].map((id) => defectOf(id)!);
+
 async function act(options: Options, context: CommandContext): Promise<void> {
   const { top } = options;
   const spec = readMachine(options);
@@ -88,21 +91,21 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   for (const name of named) {
     if (!known.includes(name)) throw new InputError({ file: "--replicate", reason: `no module ${JSON.stringify(name)} is loaded`, remedy: didYouMean(name, known, `choose from ${known.slice(0, 20).join(", ")}${known.length > 20 ? ", ..." : ""}, or write all or none`) });
   }
-  const run = (design: string, areas: typeof vmalloc, modulePolicy: ModulePolicy, most = Infinity): ModuleRun => {
+  const run = (design: string, areas: readonly SeriesDefect[], modulePolicy: ModulePolicy, most = Infinity): ModuleRun => {
     const host = options.its ? moduleHost(kernel, ITS_FEATURES, true) : moduleHost(kernel);
     try {
       context.progress.start(Math.min(files.length, most), "loading");
-      const booted = bootWithModules({ spec, policy: options.policy, masterNode, kernel, host, modulePolicy, vmalloc: areas });
+      const booted = bootWithModules({ spec, policy: options.policy, masterNode, kernel, host, modulePolicy, defects: [...(POLICIES[options.policy]!.defects ?? []).filter((each) => !AREAS_AS_POSTED.includes(each)), ...areas] });
       const costs = loadModules(booted, files.slice(0, most), cpu, cpuMilliseconds, (name) => context.progress.step(1, name));
       return { design, keepsBootTable: design === "ours", costs };
     } finally { context.progress.stop(); }
   };
   // Two designs are compared warm: the first loads of a process compile the model's own code.
-  if (options.rfcV1) run("warm-up", vmalloc, policy, WARM_UP);
+  if (options.rfcV1) run("warm-up", [], policy, WARM_UP);
   // Under the series' own policy its way is the one asked for; beside ours only where both were asked for.
   const alone = fixed !== undefined && !options.rfcV1;
-  const runs = [run(alone ? "rfc-v1" : "ours", alone ? vmallocRfcV1 : vmalloc, policy)];
-  if (options.rfcV1) runs.push(run("rfc-v1", vmallocRfcV1, postedPolicy));
+  const runs = [run(alone ? "rfc-v1" : "ours", alone ? AREAS_AS_POSTED : [], policy)];
+  if (options.rfcV1) runs.push(run("rfc-v1", AREAS_AS_POSTED, postedPolicy));
   const places = placesOf(spec, masterNode);
   const loader = places.find(({ node }) => node === spec.cpus.find((each) => each.id === cpu)!.node)!;
   if (options.json) {

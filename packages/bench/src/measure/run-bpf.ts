@@ -58,7 +58,7 @@ export const MOST_ELEMENTS = 64;
 /** @throws BpfError what loading refuses @throws InputError for an unknown policy */
 export function runBpf(options: BpfRunOptions): BpfRun {
   const { spec, object, input, repeat } = options;
-  const kernel = boot({ spec, masterNode: options.masterNode, policy: options.policy, plugins: [setMemory, POLICIES[options.policy]?.areas ?? vmalloc, textPatch, bpf(options.replicate, POLICIES[options.policy]?.codeNode)] });
+  const kernel = boot({ spec, masterNode: options.masterNode, policy: options.policy, plugins: [setMemory, vmalloc, textPatch, bpf(options.replicate, POLICIES[options.policy]?.codeNode)] });
   const { machine, assembly, allocator } = kernel, memory = assembly.get(ProgramMemory), helpers = assembly.get(Helpers), packs = assembly.get(Packs);
   const host: BpfHost & { current: number } = {
     memory, cpus: machine.cpuIds.length, current: 0, cpu() { return this.current; }, node() { return machine.nodeOfCpu(this.current); },

@@ -4,7 +4,8 @@
  */
 import type { MachineSpec, NodeId } from "@kreplica/hw-x86";
 import { bootRoot } from "@kreplica/mm-core";
-import { everyNth, PER_NODE, replicationBy, withDefects } from "@kreplica/numa-replication";
+import { everyNth, replicationBy } from "@kreplica/numa-replication";
+import { defectOf } from "@kreplica/series-as-posted";
 import { describe, expect, test } from "vitest";
 import { POLICIES } from "../../src/assemble.js";
 import { boot, type BootOptions, prepare } from "../../src/boot.js";
@@ -56,10 +57,9 @@ describe("H6: it boots", () => {
     });
 
     test("with D1 laid over it does not, from a CPU off logical node 0", () => {
-      const policy = replicationBy(withDefects(PER_NODE, "D1"));
       for (const corner of corners(spec)) {
         if (spec.cpus.find((cpu) => cpu.id === corner.bootCpu)!.node === 0) continue;
-        expect(() => boot(kernel(spec, { policy, ...corner }))).toThrow(/boot table/);
+        expect(() => boot(kernel(spec, { policy: "per-node", defects: [defectOf("D1")!], ...corner }))).toThrow(/boot table/);
       }
     });
   });
@@ -92,7 +92,7 @@ describe("I1: with the option off, stores, frames, roots and faults are those of
     // Faults of the kernel's own are rare in a run.
     const many = Array.from({ length: 80 }, (_, seed) => seed);
     const base = traced(kernel(smallMachine(2), { policy: "single-copy" }), many);
-    expect(parting(traced(kernel(smallMachine(2), { policy: "single-copy", defects: new Set(["D2"]) }), many).trace, base.trace)).toBeGreaterThan(base.boot);
+    expect(parting(traced(kernel(smallMachine(2), { policy: "single-copy", defects: [defectOf("D2")!] }), many).trace, base.trace)).toBeGreaterThan(base.boot);
     const greedy = traced(kernel(smallMachine(2), { policy: "single-copy", before: ({ view, allocator }) => { view.replicateKernel = () => { allocator.allocate(1, 0, { purpose: "kernel" }); }; } }), many);
     expect(parting(greedy.trace, base.trace)).toBeLessThan(base.boot);
   });

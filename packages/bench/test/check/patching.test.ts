@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import { CheckFailure } from "../../src/check/check-failure.js";
 import { CheckedSystem } from "../../src/check/checked-system.js";
 import { FAMILIES, Repertoire } from "../../src/check/families.js";
-import { PATCH_DEFECTS } from "../../src/check/families/patch-defects.js";
+import { defectOf } from "@kreplica/series-as-posted";
 import { patchingFamily } from "../../src/check/families/patching.js";
 import { protectionFamily } from "../../src/check/families/protection.js";
 import type { BootOptions } from "../../src/boot.js";
@@ -58,10 +58,10 @@ function broken(plugins: readonly Plugin[], more: Partial<BootOptions> = {}, run
 }
 
 describe("defects of the series are caught by the rule named", () => {
-  test("D5: generated code made executable on one node", () => { expect(["B6", "E11"]).toContain(broken([PATCH_DEFECTS.D5])); });
-  test("D16: rodata=off, copied all the same, written by somebody", () => { expect(broken([PATCH_DEFECTS.D16])).toBe("A5"); });
-  test("N1: boot patching that reaches one copy", () => { expect(broken([PATCH_DEFECTS.N1])).toBe("A1"); });
-  test("N2: a permission call that reaches one root", () => { expect(broken([], { defects: new Set(["N2"]) })).toBe("B6"); });
+  test("D5: generated code made executable on one node", () => { expect(["B6", "E11"]).toContain(broken([], { defects: [defectOf("D5")!] })); });
+  test("D16: rodata=off, copied all the same, written by somebody", () => { expect(broken([], { defects: [defectOf("D16")!] })).toBe("A5"); });
+  test("N1: boot patching that reaches one copy", () => { expect(broken([], { defects: [defectOf("N1")!] })).toBe("A1"); });
+  test("N2: a permission call that reaches one root", () => { expect(broken([], { defects: [defectOf("N2")!] })).toBe("B6"); });
   test("none: nothing", () => { expect(broken([])).toBe("nothing"); });
 });
 

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { BootOptions } from "../../src/boot.js";
 import { FAMILIES } from "../../src/check/families.js";
 import { kernelOf } from "../../src/check/kinds.js";
-import { configuredKinds, SERIES_IDS, type SeriesId, withSeries } from "../../src/check/series.js";
+import { configuredKinds, SERIES_IDS, withSeries } from "../../src/check/series.js";
 import { outcome } from "../../src/check/survey.js";
 import { byName, PLAIN, surveyOf } from "./surveyed.js";
 
@@ -18,7 +18,7 @@ test("the series as posted: each defect once, by the rule that is its own, on th
   for (const { names, invariant, operations, kind, laid } of findings) {
     expect([names, operations.length <= 6]).toEqual([names, true]);
     expect(laid).toEqual(names);
-    const kernel = (ids: readonly SeriesId[]): BootOptions => withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, ids);
+    const kernel = (ids: readonly string[]): BootOptions => withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, ids);
     expect(outcome(kernel(laid), operations).map((each) => each.invariant)).toContain(invariant);
     expect([names, outcome(kernel([]), operations)]).toEqual([names, []]);
   }

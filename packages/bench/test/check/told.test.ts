@@ -1,6 +1,6 @@
 /** A counterexample in words names what there is: nodes, CPUs, areas and processes of the kernel it was found on, whatever numbers were drawn. */
 import { expect, test } from "vitest";
-import { AREA_DEFECTS } from "../../src/check/families/area-plugins.js";
+import { defectOf, type SeriesDefect } from "@kreplica/series-as-posted";
 import { CheckedSystem } from "../../src/check/checked-system.js";
 import { FAMILIES, repertoire, Repertoire } from "../../src/check/families.js";
 import type { Operation } from "../../src/check/family.js";
@@ -8,8 +8,8 @@ import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 import { told } from "../../src/check/survey.js";
 
 const kernel = { spec: smallMachine(2), policy: "per-node", image: smallImage() };
-const words = (list: readonly (Record<string, unknown> & { readonly op: string })[], plugins: readonly (typeof AREA_DEFECTS)["D7"][] = []): readonly string[] =>
-  told({ ...kernel, plugins }, list as readonly Operation[]).map((each) => repertoire.describe(each));
+const words = (list: readonly (Record<string, unknown> & { readonly op: string })[], defects: readonly SeriesDefect[] = []): readonly string[] =>
+  told({ ...kernel, defects }, list as readonly Operation[]).map((each) => repertoire.describe(each));
 
 test("nodes, areas, pages, copies, CPUs, processes, modules: each as it comes out", () => {
   expect(words([
@@ -44,5 +44,5 @@ test("in whole runs of all families no node, CPU or area is named that is not th
 
 test("a list that breaks a rule is told to its end", () => {
   const list = [{ op: "area", node: 1, pages: 1, where: "window", base: "local" }, { op: "areacopy", area: 3 }, { op: "areaseal", area: 3, as: "read-only" }, { op: "areaalias", area: 3, cpu: 4, copy: 3 }, { op: "areafree", area: 3 }];
-  expect(words(list, [AREA_DEFECTS.D7]).slice(2)).toEqual(["area 0 becomes read-only", "CPU 0 reads copy 1 of area 0 through the direct map", "area 0 is freed"]);
+  expect(words(list, [defectOf("D7")!]).slice(2)).toEqual(["area 0 becomes read-only", "CPU 0 reads copy 1 of area 0 through the direct map", "area 0 is freed"]);
 });

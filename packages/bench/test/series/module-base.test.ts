@@ -17,10 +17,10 @@ import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 
 /** Node of every base page of a module's memories, loaded from node 1. */
 function basesOf(policy: string, masterNode: number): number[] {
-  const { areas = vmalloc, modules = replicateAll } = POLICIES[policy]!;
+  const { modules = replicateAll } = POLICIES[policy]!;
   const { assembly, machine } = boot({
     spec: smallMachine(3), image: smallImage("patch-06"), policy, masterNode,
-    plugins: [setMemory, areas, modulesWith(modules), noPatching, plugin("host", [bindValue(ModuleHost, tinyHost())])],
+    plugins: [setMemory, vmalloc, modulesWith(modules), noPatching, plugin("host", [bindValue(ModuleHost, tinyHost())])],
   });
   const loaded = assembly.get(ModuleLoader).load(readModule(tinyModule()), 1);
   expect(loaded.name).not.toBe("");
@@ -37,8 +37,8 @@ describe("base copy of a module that a CPU of node 1 loads", () => {
 
 test.each(["single-copy", "rfc-v1", "per-node"])("%s: a pack has 2 MiB for each node; copies of it on every node 2 MiB each", (policy) => {
   for (const nodes of [1, 2, 4]) for (const replicate of [false, true]) {
-    const { areas = vmalloc, codeNode } = POLICIES[policy]!;
-    const { assembly, allocator, view } = boot({ spec: smallMachine(nodes), image: smallImage("patch-06"), policy, masterNode: nodes - 1, plugins: [setMemory, areas, textPatch, bpf(replicate, codeNode)] });
+    const { codeNode } = POLICIES[policy]!;
+    const { assembly, allocator, view } = boot({ spec: smallMachine(nodes), image: smallImage("patch-06"), policy, masterNode: nodes - 1, plugins: [setMemory, vmalloc, textPatch, bpf(replicate, codeNode)] });
     const used = (node: number): number => allocator.usedFrames(node, "module") * 4096;
     const before = Array.from({ length: nodes }, (_, node) => used(node));
     assembly.get(Packs).allocate(64);

@@ -1,12 +1,11 @@
 /// <reference types="node" />
 /** Probes, tracing, static keys and static calls in functions of real loaded modules: every copy has them, CPUs of every node meet them. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { plugin } from "@kreplica/di";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { checkModules, layoutModule, type LoadedModule } from "@kreplica/modules";
 import { SetMemory } from "@kreplica/set-memory";
 import { Ftrace, InsnPages, JumpLabels, Kprobes, moveInstruction, StaticCalls, TextPoke, textPatch } from "@kreplica/text-patch";
-import { checkAreas, vmalloc, VmallocError } from "@kreplica/vmalloc";
+import { checkAreas, VmallocError } from "@kreplica/vmalloc";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { readKernelFile, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
 import { moduleDirectory, type ModuleDirectory } from "../../src/inputs/kernel-modules/directory.js";
@@ -34,8 +33,7 @@ describe.skipIf(!found)("in a loaded module", () => {
   });
 
   const start = async (...names: string[]): Promise<{ kernel: ModuleKernel; poke: TextPoke; pages: (bytes: number) => InsnPages }> => {
-    const areas = plugin("vmalloc with text poke", [...vmalloc.bindings, ...textPatch.bindings]);
-    const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file), vmalloc: areas });
+    const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file), plugins: [textPatch] });
     expect(loadModules(kernel, await filesInOrder(directory, names), 0, () => 0).refused).toEqual([]);
     const poke = kernel.assembly.get(TextPoke);
     return { kernel, poke, pages: (bytes) => new InsnPages(kernel.vmalloc, kernel.assembly.get(SetMemory), poke, kernel.layout, bytes, 0) };

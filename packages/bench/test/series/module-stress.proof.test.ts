@@ -10,7 +10,8 @@ import { tinyHost, tinyModule } from "@kreplica/modules/testing";
 import { numaReplication } from "@kreplica/numa-replication";
 import { setMemory } from "@kreplica/set-memory";
 import { TextPoke, textPatch } from "@kreplica/text-patch";
-import { checkAreas, Vmalloc, vmalloc, vmallocRfcV1, vmallocWith } from "@kreplica/vmalloc";
+import { defectOf, type SeriesDefect } from "@kreplica/series-as-posted";
+import { checkAreas, Vmalloc, vmalloc } from "@kreplica/vmalloc";
 import { boot, type Booted } from "../../src/boot.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 
@@ -23,10 +24,10 @@ const FILES: readonly ModuleFile[] = [
 
 interface Stressed extends Booted { readonly loader: ModuleLoader; readonly vm: Vmalloc; readonly poke: TextPoke }
 
-function kernelWith(nodes: number, areas = vmalloc, place: Parameters<typeof modulePolicy>[1] = placements.local): Stressed {
-  const parts = [numaReplication, setMemory, areas, modulesWith(modulePolicy("stress", place, replications.all)), noPatching, textPatch];
+function kernelWith(nodes: number, defects: readonly SeriesDefect[] = [], place: Parameters<typeof modulePolicy>[1] = placements.local): Stressed {
+  const parts = [numaReplication, setMemory, vmalloc, modulesWith(modulePolicy("stress", place, replications.all)), noPatching, textPatch];
   const booted = boot({
-    spec: smallMachine(nodes), image: smallImage("patch-06"),
+    spec: smallMachine(nodes), image: smallImage("patch-06"), defects,
     policy: plugin("stress", [...parts.flatMap((each) => each.bindings), bindValue(ModuleHost, tinyHost())]),
   });
   return { ...booted, loader: booted.assembly.get(ModuleLoader), vm: booted.assembly.get(Vmalloc), poke: booted.assembly.get(TextPoke) };
@@ -65,7 +66,7 @@ function perform(kernel: Stressed, { op, which, node, refuse }: { op: string; wh
 
 describe.each([[2, "local"], [3, "local"], [2, "interleaved"]] as const)("%i nodes, base copies %s", (nodes, where) => {
   test("any order, memory refused anywhere", () => {
-    const kernel = kernelWith(nodes, vmalloc, placements[where]);
+    const kernel = kernelWith(nodes, [], placements[where]);
     const before = moduleFrames(kernel);
     fc.assert(fc.property(fc.array(step, { minLength: 10, maxLength: 40, size: "max" }), (steps) => {
       for (const each of steps) {
@@ -88,10 +89,10 @@ describe.each([[2, "local"], [3, "local"], [2, "interleaved"]] as const)("%i nod
 });
 
 describe("the series' parts, one at a time, under the same steps", () => {
-  const caught = (areas: typeof vmalloc): Set<string> => {
+  const caught = (defects: readonly SeriesDefect[]): Set<string> => {
     const seen = new Set<string>();
     fc.assert(fc.property(fc.array(step, { minLength: 10, maxLength: 40, size: "max" }), (steps) => {
-      const kernel = kernelWith(3, areas);
+      const kernel = kernelWith(3, defects);
       for (const each of steps) {
         try { perform(kernel, each); } catch { break; } // freed frames that are mapped make anything happen
         for (const finding of findings(kernel)) seen.add(finding.slice(0, 2));
@@ -102,17 +103,17 @@ describe("the series' parts, one at a time, under the same steps", () => {
     return seen;
   };
   test("D6 is caught by E1 or E2", () => {
-    const seen = caught(vmallocWith({ replicator: "unmap-then-map" }));
+    const seen = caught([defectOf("D6")!]);
     expect(seen.has("E1") || seen.has("E2")).toBe(true);
   });
-  test("N3 is caught by E6", () => { expect([...caught(vmallocWith({ account: "forgetful" }))]).toEqual(["E6"]); });
-  test("ours, under the very same steps, by nothing", () => { expect([...caught(vmalloc)]).toEqual([]); });
-  test("all three together do not pass either", () => { expect(caught(vmallocRfcV1).size).toBeGreaterThan(0); });
+  test("N3 is caught by E6", () => { expect([...caught([defectOf("N3")!])]).toEqual(["E6"]); });
+  test("ours, under the very same steps, by nothing", () => { expect([...caught([])]).toEqual([]); });
+  test("all three together do not pass either", () => { expect(caught(["D6", "D7", "N3"].map((id) => defectOf(id)!)).size).toBeGreaterThan(0); });
 });
 
 test("D7: a CPU that saw the sealed alias of a replica still holds it when the module is gone, ours does not", () => {
-  const stale = (areas: typeof vmalloc): number => {
-    const kernel = kernelWith(2, areas);
+  const stale = (defects: readonly SeriesDefect[]): number => {
+    const kernel = kernelWith(2, defects);
     const module = kernel.loader.load(FILES[0]!, 1); // base copy on node 1, the replica on node 0
     const frames = (["text", "rodata"] as const).flatMap((type) => [...(module.memories.get(type)!.area.copies.get(0) ?? [])]);
     const access = (kind: "load" | "store", frame: number): number => {
@@ -126,6 +127,6 @@ test("D7: a CPU that saw the sealed alias of a replica still holds it when the m
     kernel.loader.unload("a");
     return frames.filter((frame) => access("store", frame) !== 0).length;
   };
-  expect(stale(vmalloc)).toBe(0);
-  expect(stale(vmallocWith({ aliasFlush: "base-copy" }))).toBeGreaterThan(0);
+  expect(stale([])).toBe(0);
+  expect(stale([defectOf("D7")!])).toBeGreaterThan(0);
 });

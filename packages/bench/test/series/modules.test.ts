@@ -7,8 +7,10 @@ import { SectionType } from "@kreplica/elf";
 import { checkModules, layoutModule, type ModuleError, moduleExports, ModuleImage, readPatchTables, relocateModule, resolveSymbols, signedOf, TablePatcher, type LoadedModule, type MemoryType, type ModuleFile } from "@kreplica/modules";
 import { SetMemory } from "@kreplica/set-memory";
 import { TextPoke, textPatch } from "@kreplica/text-patch";
-import { checkAreas, vmalloc, vmallocRfcV1 } from "@kreplica/vmalloc";
-import { plugin } from "@kreplica/di";
+import { defectOf } from "@kreplica/series-as-posted";
+import { checkAreas } from "@kreplica/vmalloc";
+
+const AREAS_AS_POSTED = ["D6", "D7", "D12", "N3"].map((id) => defectOf(id)!);
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { readKernelFile, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
 import { moduleDirectory, type ModuleDirectory } from "../../src/inputs/kernel-modules/directory.js";
@@ -200,8 +202,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
   });
 
   test("a breakpoint in a module's function reaches every copy, and so does its removal", async () => {
-    const areas = plugin("vmalloc with text poke", [...vmalloc.bindings, ...textPatch.bindings]);
-    const kernel = bootOn(3, { vmalloc: areas });
+    const kernel = bootOn(3, { plugins: [textPatch] });
     loadModules(kernel, await named(["dummy"]), 1, () => 0);
     const poke = kernel.assembly.get(TextPoke);
     const module = kernel.loader.find("dummy")!;
@@ -258,7 +259,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
 
   test("the series' way under the same refusals is caught, and its counter grows", async () => {
     const [file] = await named(["crc_itu_t"]);
-    const kernel = bootOn(3, { vmalloc: vmallocRfcV1 });
+    const kernel = bootOn(3, { defects: AREAS_AS_POSTED });
     const caught = new Set<string>();
     for (let n = 1; n < 60; n++) {
       let module: LoadedModule | undefined;
@@ -271,7 +272,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
       if (module) kernel.loader.unload(module.name);
     }
     expect([...caught].sort()).toEqual(expect.arrayContaining(["E2"]));
-    const fresh = bootOn(2, { vmalloc: vmallocRfcV1 });
+    const fresh = bootOn(2, { defects: AREAS_AS_POSTED });
     for (let round = 0; round < 3; round++) {
       fresh.loader.load(file!, 0);
       fresh.loader.unload(file!.name);

@@ -6,7 +6,6 @@ import { BuildContext } from "../build-context-api.js";
 import { CpuState } from "../cpu-state-api.js";
 import { bootRoot } from "../early-map.js";
 import { invariant } from "../errors.js";
-import { KernelOptions } from "../options.js";
 import { type Mapping, PageAllocator, ReplicaView } from "../ports.js";
 import { lookup } from "../walk.js";
 import { LocalDescriptors } from "./ldt.js";
@@ -39,7 +38,6 @@ export class UserProcesses implements Processes {
     @inject(PageAllocator) private readonly allocator: PageAllocator,
     @inject(ReplicaView) private readonly view: ReplicaView,
     @inject(CpuState) private readonly cpus: CpuState,
-    @inject(KernelOptions) private readonly options: KernelOptions,
   ) {
     this.faultHandler = new PageFaults(machine, switcher, frames, this.faults);
     this.descriptors = new LocalDescriptors(machine, context.layout, allocator, switcher);
@@ -324,9 +322,7 @@ export class UserProcesses implements Processes {
   }
 
   isSpuriousKernelFault(cpu: CpuId, address: bigint, write: boolean, fetch: boolean): boolean {
-    // The series lost the index into the node's PGD: the walk ends in slot 0, which is empty (defect D2).
-    const at = this.options.defects?.has("D2") ? address & 0x7f_ffff_ffffn : address;
-    const found = lookup(this.context.entries.memory, this.view.kernelRoot(this.machine.nodeOfCpu(cpu)), this.context.layout.levels, at);
+    const found = lookup(this.context.entries.memory, this.view.kernelRoot(this.machine.nodeOfCpu(cpu)), this.context.layout.levels, address);
     return found !== undefined && (!write || found.writable) && (!fetch || found.executable);
   }
 

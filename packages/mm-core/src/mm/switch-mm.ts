@@ -251,8 +251,7 @@ export class PcidSwitch implements SwitchMm {
   }
 
   expectedRoot(cpu: CpuId): number {
-    // The series' check was not converted: it names node 0's PGD for every CPU (defect D3).
-    const node = this.options.defects?.has("D3") ? this.view.holders[0]! : this.node(cpu);
+    const node = this.node(cpu);
     const { space, away } = this.of(cpu);
     if (away) return away.tables.root(node);
     return space ? space.pgd(node) : this.view.kernelRoot(node);

@@ -35,11 +35,10 @@ export interface TestKernelOptions {
   readonly layout?: Partial<LayoutOptions>;
   /** The plugin that binds ReplicaView; a single copy when absent. */
   readonly view?: Plugin;
-  /** Subsystems beside the core. */
+  /** Subsystems beside the core, and what is laid over it. */
   readonly plugins?: readonly Plugin[];
   /** Stand in place of the core's own bindings of the same tokens, or of the view's. */
   readonly instead?: readonly Binding[];
-  readonly defects?: KernelOptions["defects"];
 }
 
 /** A kernel and its parts. */
@@ -80,7 +79,7 @@ export function testKernel(options: TestKernelOptions = {}): TestKernel {
   const assembly = assemble([
     plugin("test", [
       bindValue(Machine, machine), bindValue(KernelImage, image), bindValue(KernelLayout, layout),
-      bindValue(KernelOptions, { master, bootCpu, pcid: options.pcid ?? true, seed: 1, reserved: [], ...(options.defects ? { defects: options.defects } : {}) }),
+      bindValue(KernelOptions, { master, bootCpu, pcid: options.pcid ?? true, seed: 1, reserved: [] }),
     ]),
     ...override([mmCore, options.view ?? singleCopy], ...(options.instead ?? [])),
     ...(options.plugins ?? []),

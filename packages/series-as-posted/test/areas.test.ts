@@ -1,19 +1,21 @@
-/** The series' own parts laid over ours: equal where nothing fails, and caught where it is wrong. */
+/** The series' own way with areas laid over ours: equal where nothing fails, and caught where it is wrong. */
 import { describe, expect, test } from "vitest";
-import { checkAreas, Vmalloc, vmalloc, vmallocRfcV1, vmallocWith } from "../src/index.js";
-import { fakeKernel, fakeLayout, type FakeKernel } from "../src/testing.js";
+import { checkAreas, Vmalloc, vmalloc } from "@kreplica/vmalloc";
+import { fakeKernel, fakeLayout, type FakeKernel } from "@kreplica/vmalloc/testing";
+import { defectOf, layOver, type SeriesDefect } from "../src/index.js";
 
 const modules = { low: fakeLayout.modulesStart, high: fakeLayout.modulesEnd };
-const boot = (holders: readonly number[], plugin = vmallocRfcV1): FakeKernel & { vm: Vmalloc } => {
-  const kernel = fakeKernel({ holders, plugins: [plugin] });
+const AREA_DEFECTS = ["D6", "D7", "D12", "N3"].map((id): SeriesDefect => defectOf(id)!);
+const boot = (holders: readonly number[], defects: readonly SeriesDefect[] = AREA_DEFECTS): FakeKernel & { vm: Vmalloc } => {
+  const kernel = fakeKernel({ holders, plugins: layOver([vmalloc], defects) });
   return { ...kernel, vm: kernel.assembly.get(Vmalloc) };
 };
 const ids = (kernel: FakeKernel & { vm: Vmalloc }): string[] => [...new Set(checkAreas({ ...kernel, vmalloc: kernel.vm }).map(({ id }) => id))];
 const request = { bytes: 8 * 4096, placement: { node: 0 }, purpose: "module" as const, ...modules, resetPermissions: true };
 
-describe("rfc-v1", () => {
+describe("areas as posted", () => {
   test("with memory enough, ends in the same mappings and bytes, for twice the stores, with holes on the way", () => {
-    const [ours, theirs] = [boot([0, 1, 2], vmalloc), boot([0, 1, 2])].map((kernel) => {
+    const [ours, theirs] = [boot([0, 1, 2], []), boot([0, 1, 2])].map((kernel) => {
       const area = kernel.vm.allocate(request);
       kernel.vm.write(area, 0, Uint8Array.from({ length: 8 * 4096 }, (_, i) => i & 255));
       const [stores, flushes, requests] = [kernel.tables.stores.total, kernel.tables.flushes, kernel.allocator.requests];
@@ -27,7 +29,7 @@ describe("rfc-v1", () => {
   });
 
   test("D6: memory that gives out on the second node leaves the first with freed frames mapped; E2 says so", () => {
-    const kernel = boot([0, 1, 2], vmallocWith({ replicator: "unmap-then-map" }));
+    const kernel = boot([0, 1, 2], [defectOf("D6")!]);
     const area = kernel.vm.allocate(request);
     kernel.allocator.refuse(8 + 3, true);
     expect(kernel.vm.replicate(area)).toBe("no-memory");
@@ -38,7 +40,7 @@ describe("rfc-v1", () => {
   });
 
   test("D7: a replica below the base copy keeps an alias no flush has covered when its frame is given back", () => {
-    const kernel = boot([0, 1], vmallocWith({ aliasFlush: "base-copy" }));
+    const kernel = boot([0, 1], [defectOf("D7")!]);
     const area = kernel.vm.allocate({ ...request, placement: { node: 1 } });
     kernel.vm.replicate(area);
     kernel.tables.edit((editor) => editor.protect(area.start, area.pages, { writable: false, executable: true }, true));
@@ -47,7 +49,7 @@ describe("rfc-v1", () => {
   });
 
   test("N3: the counter that only grows; E6 says so", () => {
-    const kernel = boot([0, 1], vmallocWith({ account: "forgetful" }));
+    const kernel = boot([0, 1], [defectOf("N3")!]);
     for (let round = 1; round <= 3; round++) {
       const area = kernel.vm.allocate(request);
       kernel.vm.replicate(area);

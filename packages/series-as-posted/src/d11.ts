@@ -1,0 +1,29 @@
+/** D11: the LDT is mapped in one node's user half alone. */
+import { overlay } from "@kreplica/di";
+import { AddressSpaces, LDT_SLOT, TableMemory } from "@kreplica/mm-core/api";
+import { after } from "./methods.js";
+import type { SeriesDefect } from "./defect.js";
+
+export const D11: SeriesDefect = {
+  id: "D11",
+  sentence: "the LDT is mapped in one node's user half alone",
+  patch: "06/12 arch/x86/kernel/ldt.c map_ldt_struct_to_user",
+  effect: "with KPTI a process with an LDT faults on every node but the first",
+  confirmed: "seen on a running kernel",
+  overlays: [
+    overlay(AddressSpaces, (spaces, get) => {
+      const entries = get(TableMemory);
+      const create = spaces.create.bind(spaces);
+      spaces.create = (...given) => {
+        const space = create(...given);
+        if (space) {
+          after(space, "mapLdt", () => {
+            for (const node of space.pgdNodes.slice(1)) entries.write(space.pgd(node) + 1, LDT_SLOT, 0, 0);
+          });
+        }
+        return space;
+      };
+      return spaces;
+    }),
+  ],
+};

@@ -1,0 +1,31 @@
+/** D5: generated code becomes executable in one node's tables alone. */
+import { overlay } from "@kreplica/di";
+import { isLeaf, isPresent } from "@kreplica/hw-x86/api";
+import { KernelLayout, ReplicaView, TableMemory, walk } from "@kreplica/mm-core/api";
+import { SetMemory, type PageRange } from "@kreplica/set-memory/api";
+import type { SeriesDefect } from "./defect.js";
+
+const WRITABLE = 2;
+/** Of the high half. */
+const NO_EXECUTE = 0x8000_0000;
+
+export const D5: SeriesDefect = {
+  id: "D5",
+  sentence: "generated code becomes executable in one node's tables alone",
+  patch: "11/12 mm/vmalloc.c (calls of set_memory_rox that were not converted)",
+  effect: "trampolines of ftrace and BPF images stay writable and not executable on every other node, whose CPUs fault on them",
+  confirmed: "seen on a running kernel",
+  overlays: [
+    overlay(SetMemory, (memory, get) => {
+      const [entries, view, layout] = [get(TableMemory), get(ReplicaView), get(KernelLayout)];
+      memory.readOnlyExecutable = ({ start, pages }: PageRange): void => {
+        for (let page = 0; page < pages; page++) {
+          const place = walk(entries.memory, view.kernelRoot(view.holders[0]!), layout.levels, start + BigInt(page) * 4096n);
+          const { table, index, lo, hi, level } = place;
+          if (isPresent(lo) && isLeaf(lo, level)) entries.write(table, index, (lo & ~WRITABLE) >>> 0, (hi & ~NO_EXECUTE) >>> 0);
+        }
+      };
+      return memory;
+    }),
+  ],
+};

@@ -1,0 +1,33 @@
+/** What a defect of the series is: a sentence, where it comes from, what it breaks, how it was confirmed, and what lays it over the corrected kernel. */
+import type { Binding } from "@kreplica/di";
+
+/** How it is known that the series has it. */
+export type Confirmation =
+  /** Seen on a port of the twelve patches to 6.1 that ran under QEMU. */
+  | "seen on a running kernel"
+  /** Read in the patch, and not tried on a kernel. */
+  | "read in the patch"
+  /** Of another design than the series. */
+  | "known of another design";
+
+/** A kernel on which a defect shows, where it does not show on every one. */
+export type Configuration = "late memory" | "modules=off" | "rodata=off" | "small node" | "KASAN without vmalloc" | "boot CPU elsewhere";
+
+/** One defect of the series as posted. */
+export interface SeriesDefect {
+  /** D1 to D16 were found by reading, N1 to N3 by running; those without a number by both. */
+  readonly id: string;
+  /** In a clause, without its subject's name: what is wrong. */
+  readonly sentence: string;
+  /** `NN/12 file function` of the series. */
+  readonly patch: string;
+  /** What comes of it on the machine. */
+  readonly effect: string;
+  readonly confirmed: Confirmation;
+  /** Where it shows, when not everywhere. */
+  readonly configuration?: Configuration;
+  /** The overlay makes the configuration what it is, and is laid on such kernels alone. */
+  readonly onlyThere?: true;
+  /** What is laid over the corrected kernel; those over parts that a kernel does not have are left out. */
+  readonly overlays: readonly Binding[];
+}

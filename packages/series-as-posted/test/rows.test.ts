@@ -1,0 +1,32 @@
+/** The rows: every defect once, each with its sentence, and docs/series-as-posted.md made from them. */
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { bindValue, plugin, token } from "@kreplica/di";
+import { defectOf, layOver, OTHER_DEFECTS, SERIES_DEFECTS } from "../src/index.js";
+
+const all = [...SERIES_DEFECTS, ...OTHER_DEFECTS];
+
+test("ids are each other's only once, and each has something to say and to lay", () => {
+  expect(new Set(all.map(({ id }) => id)).size).toBe(all.length);
+  for (const { id, sentence, patch, effect, overlays } of all) {
+    expect(sentence.length * patch.length * effect.length * overlays.length, id).toBeGreaterThan(0);
+    expect(defectOf(id)?.sentence).toBe(sentence);
+  }
+  expect(SERIES_DEFECTS.map(({ id }) => id).filter((id) => /^D\d+$/.test(id))).toEqual(Array.from({ length: 16 }, (_, index) => `D${index + 1}`));
+  expect(defectOf("D17")).toBeUndefined();
+});
+
+test("overlays over what a list does not bind are left out, the others follow the list", () => {
+  const Own = token<number>("test/Own");
+  const plugins = [plugin("own", [bindValue(Own, 1)])];
+  expect(layOver(plugins, all)).toEqual(plugins);
+  const { token: view } = defectOf("D10")!.overlays[0]!;
+  expect(layOver([...plugins, plugin("view", [bindValue(view, {})])], [defectOf("D10")!, defectOf("D7")!]).map(({ name }) => name)).toEqual(["own", "view", "D10"]);
+});
+
+test("docs/series-as-posted.md has these rows", () => {
+  const rows = all.map(({ id, sentence, patch, effect, confirmed, configuration }) =>
+    `| ${id} | ${sentence} | ${patch} | ${effect} | ${confirmed}${configuration === undefined ? "" : `; on kernels with: ${configuration}`} |`);
+  const text = readFileSync(new URL("../../../docs/series-as-posted.md", import.meta.url), "utf8");
+  expect(text.split("\n").filter((line) => /^\| (D\d|N\d|remote|copied)/.test(line))).toEqual(rows);
+});
