@@ -2,12 +2,13 @@
  * From a file somebody calls a kernel to the ELF image in it: vmlinux as it is, or the payload of a bzImage, unpacked.
  *
  * Source: Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header": setup_sects at 0x1f1, boot_flag 0xaa55 at 0x1fe,
- * "HdrS" at 0x202, version at 0x206, payload_offset and payload_length at 0x248 and 0x24c since protocol 2.08.
+ * "HdrS" at 0x202, version at 0x206, payload_offset and payload_length at 0x248 and 0x24c since protocol 2.08, syssize at 0x1f4.
  */
 import { gunzipSync } from "fflate";
 import { InputError } from "../input-error.js";
 import { isZstd, unzstd, ZstdError } from "../zstd.js";
 import { crc32 } from "./crc32.js";
+import { imageChecksum } from "./image-checksum.js";
 import { LZ4_LEGACY_MAGIC, Lz4Fault, unpackLz4Legacy } from "./lz4-legacy.js";
 import { unxz } from "./xz.js";
 
@@ -25,8 +26,8 @@ const AGAIN = "the file is cut or damaged: fetch or build it again";
 /**
  * The ELF image with the relocation lists behind it.
  *
- * Damage is found by the container's own checks: gzip CRC, xz CRC, zstd's XXH64; LZ4 payloads only when it makes them unreadable or of
- * another length than declared.
+ * Damage is found by the payload's own checks (gzip CRC, xz CRC, zstd's XXH64) and, for LZ4's payloads, which have none, and all that is not
+ * payload, by the image's checksum. Kernels from 6.16 have no such checksum: what unpacks to its declared length passes there.
  * @param file name for errors
  * @throws InputError with the offset in the file
  */
@@ -68,8 +69,15 @@ export async function unpackKernel(bytes: Uint8Array, file: string): Promise<Unp
     return fault(start + (error instanceof ZstdError ? error.offset : 0), `${packing} payload`, `cannot be unpacked (${error instanceof Error ? error.message : String(error)})`, AGAIN);
   }
   if (elf.length !== declared) fault(start + length - 4, "unpacked length", `the payload unpacks to ${elf.length} bytes, not ${declared}`, AGAIN);
+  // Last: a payload that tells where it is damaged says more.
+  const end = setup + 16 * view.getUint32(0x1f4, true);
+  if (end < start + length || end > bytes.length) fault(0x1f4, "syssize", `the image, bytes 0 to ${end}, does not hold its payload or is not in the file of ${bytes.length}`, AGAIN);
+  const sum = imageChecksum(bytes, end);
+  if (typeof sum === "object") fault(sum.offset, "image checksum", `0x${hex(sum.written)} stands there, and the bytes before it amount to 0x${hex(sum.computed)}`, AGAIN);
   return { elf, packing };
 }
+
+const hex = (word: number): string => word.toString(16).padStart(8, "0");
 
 /** gzip's own trailer is the declared length, so that the payload ends with it; the CRC before it is checked here, since fflate does not. */
 function gunzip(packed: Uint8Array, declared: number): Uint8Array {
