@@ -57,3 +57,4 @@ export function fakeKernel({ holders, nodes = holders, framesPerNode = 4096, plu
   ]);
   return { memory, allocator, tables, view, layout, assembly: assemble([kernel, ...plugins]) };
 }
+export { vmallocContract, type VmallocSubject } from "./testing/vmalloc-contract.js";
