@@ -76,8 +76,12 @@ test("tokens carry types", () => {
   bindValue(Clock, 3);
   // @ts-expect-error ClockLog is no Clock
   bind(Clock, ClockLog);
-  // @ts-expect-error the token of a Log does not fit a parameter that wants a Clock
-  class Wrong { constructor(@inject(Log) readonly name: string) {} }
+  class Wrong {
+    constructor(
+      // @ts-expect-error the token of a Log does not fit a parameter that wants a Clock
+      @inject(Log) readonly name: string,
+    ) {}
+  }
   expect(Wrong).toBeDefined();
 });
 

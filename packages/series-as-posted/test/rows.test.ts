@@ -1,5 +1,4 @@
-/** The rows: every defect once, each with its sentence, and docs/series-as-posted.md made from them. */
-import { readFileSync } from "node:fs";
+/** The rows: every defect once, each with its sentence; and how they are laid. */
 import { expect, test } from "vitest";
 import { bindValue, plugin, token } from "@kreplica/di";
 import { defectOf, layOver, OTHER_DEFECTS, SERIES_DEFECTS } from "../src/index.js";
@@ -22,11 +21,4 @@ test("overlays over what a list does not bind are left out, the others follow th
   expect(layOver(plugins, all)).toEqual(plugins);
   const { token: view } = defectOf("D10")!.overlays[0]!;
   expect(layOver([...plugins, plugin("view", [bindValue(view, {})])], [defectOf("D10")!, defectOf("D7")!]).map(({ name }) => name)).toEqual(["own", "view", "D10"]);
-});
-
-test("docs/series-as-posted.md has these rows", () => {
-  const rows = all.map(({ id, sentence, patch, effect, confirmed, configuration }) =>
-    `| ${id} | ${sentence} | ${patch} | ${effect} | ${confirmed}${configuration === undefined ? "" : `; on kernels with: ${configuration}`} |`);
-  const text = readFileSync(new URL("../../../docs/series-as-posted.md", import.meta.url), "utf8");
-  expect(text.split("\n").filter((line) => /^\| (D\d|N\d|remote|copied)/.test(line))).toEqual(rows);
 });
