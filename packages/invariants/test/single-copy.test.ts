@@ -35,6 +35,6 @@ test("a row more is checked, reported and named like ours; rows about something 
   const foreign: Invariant<string> = { id: "E50", when: "always", where: ["areas"], sentence: "a word is long", check: () => { throw new Error("not a kernel's"); } };
   const report = checkInvariants({ ...boot(), reached: "running" }, undefined, { rows: [...KERNEL_INVARIANTS, mine], others: [foreign] });
   expect(report.violated).toEqual([findingOf(mine, "it lies on node 0")]);
-  expect(report.checked[report.checked.indexOf("A11") + 1]).toBe("A50");
+  expect(report.checked.filter((id) => id.startsWith("A")).at(-1)).toBe("A50");
   expect(report.notReached).toContain("E50");
 });

@@ -37,9 +37,10 @@ const quoted = (): Said[] => documents.flatMap((each) => say(each, withoutBlocks
 /** Quoted words that name a file or folder of the repository: with a slash, and an ending of ours or a first folder of ours. */
 export const paths = (): Said[] => quoted().filter(({ text }) => /^[\w@.-]+(\/[\w@*.-]+)+\/?$/.test(text) && (/\.(ts|mjs|md|json|yaml|yml)$/.test(text) || /^(packages|docs|scripts|examples|\.ci|\.github)\//.test(text)));
 
-/** Commands: quoted ones, and lines of shell blocks, without their remarks. */
+/** Commands: quoted ones, and lines of shell blocks, without their remarks; but not those of recipes, which are run where what they add is there. */
 export function commands(): Said[] {
-  const blocks = documents.flatMap((each) => [...textOf(each).matchAll(/^```(?:sh|bash|console)\n([\s\S]*?)^```/gm)].flatMap((block) =>
+  const recipes = (each: string): string => (each === "CONTRIBUTING.md" ? textOf(each).replaceAll(/^## [^\n]*\n(?:(?!^## )[^\n]*\n)*?[^\n]*[Bb]y hand \d+ files?\b(?:(?!^## )[^\n]*(?:\n|$))*/gm, (part) => part.replaceAll(/[^\n]/g, " ")) : textOf(each));
+  const blocks = documents.flatMap((each) => [...recipes(each).matchAll(/^```(?:sh|bash|console)\n([\s\S]*?)^```/gm)].flatMap((block) =>
     block[1]!.split("\n").map((line, index) => ({ text: line.replace(/^\$ /, "").replace(/\s+#.*$/, "").trim(), place: `${each}:${textOf(each).slice(0, block.index).split("\n").length + 1 + index}`, folder: dirname(each) }))));
   return [...quoted(), ...blocks].filter(({ text }) => /^(kreplica|npm|npx|node|bash|cd|cp|mkdir|numactl|mlc) /.test(text) || text === "npm start" || text === "npm test");
 }
