@@ -1,3 +1,3 @@
 import { doors } from "../../tsup.shared.js";
 
-export default doors("src/index.ts", "src/api.ts");
+export default doors("src/index.ts", "src/api.ts", "src/testing.ts");

@@ -34,7 +34,7 @@ test.each([["map", 2], ["mapPerNode", 1], ["mapPerNode", 2]] as const)("the cont
       }));
     });
     return { tables: kernel.tables, allocator: kernel.allocator, holders: [0, 1], areas: [WINDOW, kernel.layout.vmallocStart] };
-  }, 40)).toThrow("Property failed");
+  }, 40)).toThrow("tables say what the model says");
 });
 
 test("tables are shared outside the window, private and local inside", () => {

@@ -1,0 +1,2 @@
+/** For tests of whoever binds TextPoke: its contract. */
+export { type PokeSubject, textPokeContract } from "./testing/text-poke-contract.js";
