@@ -1,4 +1,4 @@
-/** The arrows that may never exist between packages, generated from the layer table; house.md 6.5 says why each. */
+/** The arrows that may never exist between packages, generated from the layer table (`scripts/layers.mjs`); ARCHITECTURE.md says why. */
 import { layers } from "./scripts/layers.mjs";
 
 const names = Object.keys(layers);

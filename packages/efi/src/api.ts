@@ -51,7 +51,7 @@ export interface Efi {
 }
 export const Efi = token<Efi>("efi/Efi");
 
-/** Which roots there are. Bindings: sharedRoot (the series), rootPerHolder. */
+/** Which roots there are. Bindings: those of the plugins `efi` (the series) and `efiPerHolder`. */
 export interface EfiRoots {
   /** Nodes that get a root of their own; all others use the nearest holder's. */
   nodes(holders: readonly NodeId[], master: NodeId): readonly NodeId[];
