@@ -19,6 +19,7 @@ const cache = (entries: number): LruTable | null => (entries === 0 ? null : new 
  * Paging-structure caches of one core: where a walk may start, by address bits and PCID.
  * @source Intel SDM vol. 3A, "Caches for Paging Structures"
  */
+/** Paging-structure caches of one core: where a walk may start. Fully associative, true LRU; allocates nothing. */
 export class PagingStructureCaches {
   private readonly pde: LruTable | null;
   private readonly pdpte: LruTable | null;

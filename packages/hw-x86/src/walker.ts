@@ -33,6 +33,7 @@ const GLOBAL = 0x100;
 const FAULT_PROTECTION = 1;
 const FAULT_RESERVED = 8;
 
+/** The hardware page walk of one thread, as ours is: one reference through the data caches for each entry read. Allocates nothing. */
 export class Walker implements PageWalker {
   /** After a successful walk: level of the leaf, first frame of its page (32 signed bits), whether its G bit is set, denials. */
   level = 1;
