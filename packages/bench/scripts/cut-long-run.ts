@@ -10,10 +10,8 @@
  * made of the result and docs/model.md for why it is right.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { Access, Kind } from "../src/trace/batch.js";
-import { TraceEncoder } from "../src/trace/encoder.js";
-import { readTrace } from "../src/trace/read-trace.js";
-import { MARKER, Phase } from "../src/trace/tests.js";
+import { Access, Kind, MARKER, Phase, TraceEncoder } from "@kreplica/trace";
+import { readTraceFile } from "../src/inputs/trace-file.js";
 
 const [full, systemMap, out] = process.argv.slice(2);
 if (!full || !systemMap || !out) throw new Error("usage: cut-long-run FULL.kt.zst System.map OUT");
@@ -46,7 +44,7 @@ function walk(next: () => void, each: Each, other: Each): void {
   let vcpu = 0;
   let measured = -1;
   let user = true;
-  readTrace(full!, (batch) => {
+  readTraceFile(full!, (batch) => {
     for (let i = 0; i < batch.length; i++) {
       const kind = batch.kind[i]!;
       const lo = batch.lo[i]!;

@@ -1,23 +1,23 @@
 /** Boots the modelled kernel on a machine and hands out what a replay, a report or a check needs of it. */
 import type { Plugin } from "@kreplica/di";
 import { type FrameRange, Machine, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
+import { InputError } from "@kreplica/inputs";
 import {
   AddressSpaces, type BootEvent, BootMemory, BuildContext, CpuState, KernelBoot, type KernelImage, kernelLayout,
   type KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory,
 } from "@kreplica/mm-core";
 import { BootWitness, checkInvariants, type InvariantReport } from "@kreplica/invariants";
+import { type RecordedGuest, shippedGuest } from "@kreplica/trace";
 import { type MemoryAccount, measureMemory } from "./accounting.js";
 import { POLICIES, withPolicy } from "./assemble.js";
 import type { BootParts } from "./boot-parts.js";
 import { bootableCpus, IMAGE_OFFSET, imageRuns, nodeOfAddress } from "./boot-place.js";
 import { checkedKernel } from "./checked-kernel.js";
-import { InputError } from "./inputs/input-error.js";
 import { sourceOf } from "./inputs/machine/load.js";
 import { withFiveLevels } from "./inputs/presets/index.js";
 import { SUBSYSTEM_INVARIANTS } from "./invariants.js";
 import type { SeriesDefect } from "@kreplica/series-as-posted";
 import { defaultGuestNodes, framesBeyond, RecordedPages, sparedWindows } from "./recorded-pages.js";
-import { type RecordedGuest, shippedGuest } from "./trace/guest.js";
 import { tracedKernel } from "./traced-kernel.js";
 
 export type { BootParts } from "./boot-parts.js";

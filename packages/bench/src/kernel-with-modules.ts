@@ -1,11 +1,11 @@
 /** A booted kernel that can load modules: the boot facade's plugins with set-memory, vmalloc, text-patch's rules and the loader beside them. */
 import { bindValue, plugin } from "@kreplica/di";
+import { InputError } from "@kreplica/inputs";
 import { ModuleHost, ModuleLoader, modulesWith, replicateAll, tablePatching, type ModulePolicy } from "@kreplica/modules";
 import { setMemory } from "@kreplica/set-memory";
 import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
 import { POLICIES } from "./assemble.js";
 import { boot, type Booted, type BootOptions } from "./boot.js";
-import { InputError } from "./inputs/input-error.js";
 import { imageOf, type KernelFile } from "./inputs/kernel-image/kernel-file.js";
 import { withNoOps } from "./inputs/kernel-image/no-op-runs.js";
 

@@ -1,7 +1,7 @@
 /** Jobs of a comparison, in a worker thread: an entry of its own in dist, started by measure/run-jobs.ts. */
 import "@kreplica/di"; // first, as in cli.ts
 import { parentPort } from "node:worker_threads";
-import { faultOf, InputError } from "./inputs/input-error.js";
+import { faultOf, InputError } from "@kreplica/inputs";
 import { measureTrace, type TraceJob } from "./measure/measure-trace.js";
 import { replayKernel } from "./replay/replay-kernel.js";
 import type { WorkerMessage } from "./measure/run-jobs.js";

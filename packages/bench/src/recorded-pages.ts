@@ -8,8 +8,11 @@
  */
 import { addressOfFrame, type CpuId, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
 import { type AddressSpace, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
+import {
+  CPU_ENTRY_AREA, DESCRIPTOR_BYTES, type GuestMappings, guestNodeOfPage, imagePages, MAPPINGS, type RecordedGuest,
+  shippedGuest,
+} from "@kreplica/trace";
 import type { BootParts } from "./boot-parts.js";
-import { CPU_ENTRY_AREA, DESCRIPTOR_BYTES, type GuestMappings, guestNodeOfPage, imagePages, MAPPINGS, type RecordedGuest, shippedGuest } from "./trace/guest.js";
 
 /** PCID of the recorded address space: Linux gives the first space on a CPU 1, and its user half 0x801. */
 export const RECORDED_PCID = 1;

@@ -1,6 +1,6 @@
 /** The kernel the shipped recordings were made on: Debian's Linux 6.1.0-56 cloud, sections and symbols, no bytes. */
 import { type KernelImage, kernelImage, type SectionHeader } from "@kreplica/mm-core";
-import { dataFile, readDataFile } from "./data-files.js";
+import { dataFile, readDataFile } from "@kreplica/recordings";
 import { readSections } from "./inputs/readelf-sections.js";
 import { readSymbolList } from "./inputs/kernel-image/symbol-list.js";
 import { readSystemMap, textOf } from "./inputs/system-map.js";

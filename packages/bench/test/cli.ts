@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { dataFile } from "@kreplica/recordings";
 import { build } from "tsup";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -25,8 +26,8 @@ export async function buildCommand(): Promise<TestedCommand> {
   const cache = join(root, ".cache");
   await mkdir(cache, { recursive: true });
   const directory = mkdtempSync(join(cache, "cli-test-"));
-  // As in the package: the bundle in dist, the data beside it.
-  symlinkSync(join(root, "data"), join(directory, "data"));
+  // As in the packages: the bundle in dist, the recordings' data beside it.
+  symlinkSync(dataFile(""), join(directory, "data"));
   await build({
     config: false, silent: true, entry: { cli: join(root, "src/cli.ts") }, outDir: join(directory, "dist"), format: "esm", target: "node20", dts: false,
     clean: false, splitting: false, sourcemap: false, outExtension: () => ({ js: ".mjs" }), noExternal: [/^@kreplica\//], external: ["iced-x86"], tsconfig: join(root, "tsconfig.json"),

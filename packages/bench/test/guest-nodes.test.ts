@@ -3,9 +3,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { guestNodeOfCpu, guestNodeOfPage, shippedGuest } from "@kreplica/trace";
 import { afterAll, expect, test } from "vitest";
 import { guestNodes } from "../src/inputs/guest-nodes.js";
-import { guestNodeOfCpu, guestNodeOfPage, shippedGuest } from "../src/trace/guest.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-guest-"));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -1,8 +1,8 @@
 /** Files of a given shape: every fault in our own words, whatever is in the file. */
+import { InputError } from "@kreplica/inputs";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { InputError } from "../src/inputs/input-error.js";
 import { shapedJson } from "../src/inputs/json-shape.js";
 
 const shape = z.strictObject({ schema: z.literal("s/1"), nodes: z.number().int().min(1).max(64), levels: z.literal([4, 5]), on: z.boolean(), list: z.array(z.looseObject({ op: z.string() })) });

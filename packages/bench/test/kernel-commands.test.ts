@@ -3,8 +3,8 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { dataFile } from "@kreplica/recordings";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { dataFile } from "../src/data-files.js";
 import { buildCommand, type TestedCommand } from "./cli.js";
 
 let kreplica: TestedCommand;

@@ -2,10 +2,10 @@
 /** Kernel files: the day's real one, small ones packed by the tools that pack kernels, and damaged ones. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { InputError } from "@kreplica/inputs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
-import { InputError } from "../src/inputs/input-error.js";
 import { embeddedSymbols } from "../src/inputs/kernel-image/kallsyms.js";
 import { imageOf, kernelFromBytes, readKernelFile } from "../src/inputs/kernel-image/kernel-file.js";
 import { unpackLz4Legacy } from "../src/inputs/kernel-image/lz4-legacy.js";

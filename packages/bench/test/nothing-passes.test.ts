@@ -4,12 +4,12 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { unzstd } from "@kreplica/inputs/zstd";
+import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
-import { dataFile } from "../src/data-files.js";
 import { readSymbolList } from "../src/inputs/kernel-image/symbol-list.js";
 import { missingTables, readPages, readRecordedTables } from "../src/inputs/recorded-tables.js";
-import { unzstd } from "../src/inputs/zstd.js";
 import { storedZstd } from "./fixtures/zstd-stored.js";
 import { invoke } from "./invoke.js";
 

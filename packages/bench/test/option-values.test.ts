@@ -1,7 +1,7 @@
 /** Every option of every command: numbers have a range that the help tells and the parser keeps, words that are none get a suggestion. */
+import { didYouMean, nearest } from "@kreplica/inputs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { nearest, didYouMean } from "../src/inputs/nearest.js";
 import { isNumberOption } from "../src/commands/values.js";
 import { invoke, registered } from "./invoke.js";
 

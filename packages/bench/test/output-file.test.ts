@@ -3,8 +3,8 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, lstatSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { InputError } from "@kreplica/inputs";
 import { afterAll, describe, expect, test } from "vitest";
-import { InputError } from "../src/inputs/input-error.js";
 import { outputFile } from "../src/report/output-file.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-output-"));

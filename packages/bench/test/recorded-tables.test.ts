@@ -2,10 +2,10 @@
 /** Recorded table pages, read back leaf by leaf: line for line what QEMU listed for the same guest. */
 import { readFileSync } from "node:fs";
 import { leaves } from "@kreplica/hw-x86";
+import { InputError } from "@kreplica/inputs";
+import { dataFile } from "@kreplica/recordings";
 import { decompress } from "fzstd";
 import { describe, expect, test } from "vitest";
-import { dataFile } from "../src/data-files.js";
-import { InputError } from "../src/inputs/input-error.js";
 import { readPages, readRecordedTables, readRoots } from "../src/inputs/recorded-tables.js";
 import { qemuTlbLine } from "../src/report/qemu-tlb.js";
 

@@ -3,12 +3,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { InputError } from "@kreplica/inputs";
+import { traceTests } from "@kreplica/trace";
 import { afterAll, describe, expect, test } from "vitest";
-import { InputError } from "../src/inputs/input-error.js";
 import { presets } from "../src/inputs/presets/index.js";
 import { readReportedFile } from "../src/inputs/reported-file.js";
 import { reportedFor, reportedIn } from "../src/measure/reported.js";
-import { traceTests } from "../src/trace/tests.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-reported-"));
 afterAll(() => rmSync(folder, { recursive: true }));

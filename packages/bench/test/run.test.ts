@@ -1,8 +1,8 @@
 /** From what a command does or throws to text and exit code. */
+import { InputError } from "@kreplica/inputs";
 import { expect, test } from "vitest";
 import type { RegisterCommand } from "../src/commands/command.js";
 import { run } from "../src/commands/run.js";
-import { InputError } from "../src/inputs/input-error.js";
 import { screenFor } from "../src/report/terminal.js";
 
 async function outcome(action: Parameters<RegisterCommand>[1] extends infer C ? (context: C) => void | Promise<void> : never, debug = false) {

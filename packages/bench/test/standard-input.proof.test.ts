@@ -4,8 +4,8 @@ import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { dataFile } from "@kreplica/recordings";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { dataFile } from "../src/data-files.js";
 import { buildCommand, type TestedCommand } from "./cli.js";
 import { registered } from "./invoke.js";
 

@@ -1,10 +1,9 @@
 /** `kreplica bpf`: verifies, compiles and runs the programs of a BPF object on every node, and shows what copies of their code buy. */
 import { readFileSync } from "node:fs";
+import { didYouMean, InputError } from "@kreplica/inputs";
 import { type Command, Option } from "commander";
 import { BpfError, type BpfObject, disassembleOne, helpersOf, readObject, verify } from "@kreplica/bpf";
-import { InputError } from "../inputs/input-error.js";
 import { inputPath } from "../inputs/input-file.js";
-import { didYouMean } from "../inputs/nearest.js";
 import { runBpf, type BpfRun } from "../measure/run-bpf.js";
 import { bpfText, refusedText } from "../report/bpf.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";

@@ -1,5 +1,6 @@
 /** Counterexample files of `kreplica check`: what `--save` writes, and `--replay` runs again. */
 import { readFileSync } from "node:fs";
+import { didYouMean, InputError, whyNot } from "@kreplica/inputs";
 import { z } from "zod";
 import type { KernelImage } from "@kreplica/mm-core";
 import { POLICIES } from "../assemble.js";
@@ -10,9 +11,7 @@ import { repertoire } from "../check/families.js";
 import { CONFIGURATIONS, type Configuration, kernelOf, type Kind } from "../check/kinds.js";
 import { SERIES_IDS, withSeries } from "../check/series.js";
 import { type Finding, outcome } from "../check/survey.js";
-import { InputError, whyNot } from "../inputs/input-error.js";
 import { shapedJson, type ShapeFault } from "../inputs/json-shape.js";
-import { didYouMean } from "../inputs/nearest.js";
 import { INVARIANTS } from "../invariants.js";
 import { type CommandContext, jsonText } from "./command.js";
 

@@ -1,4 +1,5 @@
 /** `kreplica check`: random interleavings against the invariants; what fails is shrunk, named, printed and can be replayed. */
+import { InputError } from "@kreplica/inputs";
 import { type Command, Option } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
 import type { BootOptions } from "../boot.js";
@@ -12,7 +13,6 @@ import { exploreSchedules } from "../check/schedules.js";
 import { canShow, familiesOf, outOfReach, toward } from "../check/reach.js";
 import { configurationOf, configuredKinds, laidOn, SERIES_IDS, whatIs, withSeries } from "../check/series.js";
 import { type Finding, survey, type SurveyResult, told } from "../check/survey.js";
-import { InputError } from "../inputs/input-error.js";
 import { findingsText, type Unseen } from "../report/check.js";
 import { outputFile } from "../report/output-file.js";
 import { countText } from "../report/units.js";

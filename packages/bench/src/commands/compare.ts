@@ -1,10 +1,11 @@
 /** `kreplica compare`: the recorded tests on a kernel with one copy and on one with a copy per node. */
+import { didYouMean, InputError } from "@kreplica/inputs";
+import { stemOf, testOf } from "@kreplica/trace";
 import { type Command, Option } from "commander";
-import { InputError } from "../inputs/input-error.js";
-import { didYouMean } from "../inputs/nearest.js";
 import { guestNodes } from "../inputs/guest-nodes.js";
 import { readReportedFile } from "../inputs/reported-file.js";
-import { shippedTraces, stemOf, tracesIn } from "../inputs/traces.js";
+import { traceFile } from "../inputs/trace-file.js";
+import { shippedTraces, tracesIn } from "../inputs/traces.js";
 import { compare } from "../measure/compare.js";
 import { defaultDataNode } from "../measure/placement.js";
 import { type Reported, reportedIn } from "../measure/reported.js";
@@ -12,7 +13,6 @@ import { runJobs } from "../measure/run-jobs.js";
 import type { NamedRecording } from "../replay/recorded-kernel.js";
 import { compareDocument } from "../report/compare-json.js";
 import { compareText } from "../report/compare.js";
-import { testOf } from "../trace/peek.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
 import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, levelsOption, type MachineOptions, type PlacementOptions, policyOption, readMachine, readPlacement } from "./options.js";
@@ -111,7 +111,7 @@ function chosen(files: readonly string[], names: readonly string[] | undefined, 
   const refused: InputError[] = [];
   const found = files.flatMap((file) => {
     try {
-      return [{ file, names: [testOf(file, free).name, stemOf(file)] as const }];
+      return [{ file, names: [testOf(traceFile(file), free).name, stemOf(file)] as const }];
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       refused.push(error);

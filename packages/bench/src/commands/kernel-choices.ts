@@ -1,8 +1,8 @@
 /** Options of the commands that boot a kernel: which kernel, which policy, how many levels, KPTI, KASLR, where the image and the boot CPU are. */
+import { InputError } from "@kreplica/inputs";
 import { type Command, Option } from "commander";
 import { MmError } from "@kreplica/mm-core";
 import { boot, type Booted, type BootOptions } from "../boot.js";
-import { InputError } from "../inputs/input-error.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
 import { addMachineOptions, levelsOption, type MachineOptions, masterNodeOption, policyOption, readMachine } from "./options.js";
 import type { Rule } from "./rules.js";

@@ -1,7 +1,7 @@
 /** `--kernel` and `--system-map`: a real kernel in place of the traced one, for every command that boots. */
+import { InputError } from "@kreplica/inputs";
 import type { Command } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
-import { InputError } from "../inputs/input-error.js";
 import { bootableImage } from "../inputs/kernel-image/bootable.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
 import { fileOption } from "./values.js";

@@ -1,7 +1,7 @@
 /** `kreplica machine`: lists the machines that come with kreplica, or shows one, the user's own included. */
+import { InputError } from "@kreplica/inputs";
 import type { Command } from "commander";
 import { loadMachine } from "../inputs/machine/load.js";
-import { InputError } from "../inputs/input-error.js";
 import { inputPath } from "../inputs/input-file.js";
 import { machineDocument } from "../inputs/machine/json-machine.js";
 import { presets } from "../inputs/presets/index.js";

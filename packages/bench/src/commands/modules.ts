@@ -1,10 +1,9 @@
 /** `kreplica modules`: loads real modules of a real kernel, replicated as told, and shows what each costs. */
+import { allFaults, didYouMean, InputError } from "@kreplica/inputs";
 import { type Command, Option } from "commander";
 import { modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
 import { defectOf, type SeriesDefect } from "@kreplica/series-as-posted";
 import { POLICIES } from "../assemble.js";
-import { allFaults, InputError } from "../inputs/input-error.js";
-import { didYouMean } from "../inputs/nearest.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
 import { ITS_FEATURES, moduleHost } from "../inputs/kernel-modules/host.js";
 import { readInOrder } from "../inputs/kernel-modules/read-in-order.js";

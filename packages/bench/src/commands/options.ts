@@ -1,9 +1,8 @@
 /** Options that several commands share: same name, same words, same check everywhere. */
+import { formatCpuList, InputError } from "@kreplica/inputs";
 import { type Command, Option } from "commander";
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
 import { POLICIES } from "../assemble.js";
-import { formatCpuList } from "../inputs/cpu-list.js";
-import { InputError } from "../inputs/input-error.js";
 import { loadMachine } from "../inputs/machine/load.js";
 import { defaultPreset, presets } from "../inputs/presets/index.js";
 import { choiceOption, CPU_IDS, fileOption, NODE_IDS, numberOption } from "./values.js";

@@ -2,8 +2,8 @@
  * Which options go together. Declared with a command, refused before it begins: an option is obeyed or refused, never taken and
  * ignored. Only what the user gave counts; defaults never clash.
  */
+import { InputError } from "@kreplica/inputs";
 import type { Command } from "commander";
-import { InputError } from "../inputs/input-error.js";
 
 /** Options are named by their long flags, `--from`. */
 export type Rule =

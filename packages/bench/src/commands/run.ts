@@ -1,8 +1,7 @@
 /** Runs one command line: registers the commands, turns what is thrown into one line and an exit code. */
+import { InputError, nearest } from "@kreplica/inputs";
 import { Command, CommanderError } from "commander";
-import { InputError } from "../inputs/input-error.js";
 import { beginInputs, withShownPaths } from "../inputs/input-file.js";
-import { nearest } from "../inputs/nearest.js";
 import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";
 
 /** Exit codes of every command. */

@@ -1,12 +1,11 @@
 /** `kreplica tables`: page tables as the kernel dumps them, what differs between nodes, and pictures of the way to a page. */
 import { existsSync } from "node:fs";
+import { didYouMean, InputError } from "@kreplica/inputs";
+import { dataFile } from "@kreplica/recordings";
 import { type Command, Option } from "commander";
 import { leaves } from "@kreplica/hw-x86";
 import { imageAddress } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
-import { dataFile } from "../data-files.js";
-import { InputError } from "../inputs/input-error.js";
-import { didYouMean } from "../inputs/nearest.js";
 import { missingTables, readRecordedTables } from "../inputs/recorded-tables.js";
 import { ptdump } from "../report/ptdump.js";
 import { qemuTlbLine } from "../report/qemu-tlb.js";

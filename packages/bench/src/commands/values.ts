@@ -1,8 +1,7 @@
 /** What an option's value may be: numbers within a documented range, one of several words. Told in the help, refused the same way everywhere. */
+import { didYouMean, InputError } from "@kreplica/inputs";
 import { Option } from "commander";
-import { InputError } from "../inputs/input-error.js";
 import { inputPath } from "../inputs/input-file.js";
-import { didYouMean } from "../inputs/nearest.js";
 
 /** Whole numbers from `least` to `most`, both included. */
 export interface Range { readonly least: number; readonly most: number }

@@ -4,9 +4,8 @@
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { GuestNode } from "../trace/guest.js";
-import { parseCpuList } from "./cpu-list.js";
-import { InputError, whyNot } from "./input-error.js";
+import { InputError, parseCpuList, whyNot } from "@kreplica/inputs";
+import type { GuestNode } from "@kreplica/trace";
 
 const OPTION = "--recorded-nodes";
 const HOW = "write CPUS:SIZE for each node, 0,1:512M/2,3:512M, or name a file with the guest's `info numa` or `numactl --hardware`";

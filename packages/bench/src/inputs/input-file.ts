@@ -5,7 +5,7 @@
 import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { InputError } from "./input-error.js";
+import { InputError } from "@kreplica/inputs";
 
 export const STANDARD_INPUT = "standard input";
 /** More than any kernel or recording. */

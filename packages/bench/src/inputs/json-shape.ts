@@ -1,9 +1,6 @@
 /** A JSON file of a given shape: all that is wrong with it in our own words, with line, column and field; a library's never reach the user. */
+import { allFaults, fieldName, type InputFault, nearest, parseJsonText } from "@kreplica/inputs";
 import type { z } from "zod";
-import { allFaults, type InputFault } from "./input-error.js";
-import { parseJsonText } from "./json-text.js";
-import { fieldName } from "./machine/text-lines.js";
-import { nearest } from "./nearest.js";
 
 const kindOf = (value: unknown): string => (value === undefined ? "nothing" : value === null ? "null" : Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : JSON.stringify(value).slice(0, 40));
 const EXPECTED: Readonly<Record<string, string>> = { object: "an object", array: "a list", string: "a string", number: "a number", int: "a whole number", boolean: "true or false" };

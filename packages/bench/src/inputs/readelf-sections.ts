@@ -1,6 +1,6 @@
 /** Section headers from the text that `readelf -S -W` prints. */
+import { InputError } from "@kreplica/inputs";
 import type { SectionHeader } from "@kreplica/mm-core";
-import { InputError } from "./input-error.js";
 
 //                      [Nr]      Name      Type      Address           Off           Size          ES             Flg
 const ROW = /^\s*\[\s*(\d+)\]\s+(\S+)\s+(\S+)\s+([0-9a-f]{16})\s+([0-9a-f]+)\s+([0-9a-f]+)\s+([0-9a-f]+)(?:\s+([A-Za-z]+))?\s/;

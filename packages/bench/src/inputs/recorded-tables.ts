@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SparseMemory, cr3Frame, type Frame, frameOf, isLeaf, isPresent } from "@kreplica/hw-x86";
-import { InputError } from "./input-error.js";
-import { unzstd, ZstdError } from "./zstd.js";
+import { InputError } from "@kreplica/inputs";
+import { unzstd, ZstdError } from "@kreplica/inputs/zstd";
 
 /** One record of the page file: u64 physical address, then the page. */
 const RECORD_BYTES = 8 + 4096;

@@ -5,9 +5,7 @@
  * where they are wanted, source and machine, alike in every row). hot or cold may be absent, and an empty cell is.
  */
 import { readFileSync, statSync } from "node:fs";
-import { InputError, type InputFault, whyNot } from "./input-error.js";
-import { parseJsonText } from "./json-text.js";
-import { didYouMean } from "./nearest.js";
+import { didYouMean, InputError, type InputFault, parseJsonText, whyNot } from "@kreplica/inputs";
 
 /** Gains of one test, percent. */
 export interface ReportedFigure { readonly test: string; readonly hot?: number; readonly cold?: number }

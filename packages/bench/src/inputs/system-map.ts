@@ -1,7 +1,7 @@
 /** A System.map as a table from name to address, plain or zstd-compressed. */
-import { InputError } from "./input-error.js";
+import { InputError } from "@kreplica/inputs";
+import { isZstd, unzstd, ZstdError } from "@kreplica/inputs/zstd";
 import { readSymbolList } from "./kernel-image/symbol-list.js";
-import { isZstd, unzstd, ZstdError } from "./zstd.js";
 
 /** Bytes of a text file that may be zstd-compressed, as text. @throws InputError when the compressed data are damaged */
 export function textOf(bytes: Uint8Array, file: string): string {

@@ -1,8 +1,8 @@
 /** Which recordings a comparison is about: those that ship, or a folder of the user's. */
 import { readdirSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
-import { dataFile } from "../data-files.js";
-import { InputError, whyNot } from "./input-error.js";
+import { join } from "node:path";
+import { InputError, whyNot } from "@kreplica/inputs";
+import { dataFile } from "@kreplica/recordings";
 
 /** The recordings of the RFC's seven tests. `hsw-`: on the Haswell guest. */
 export const shippedTraces = (): string[] => ["fork1", "forkN", "mmap", "mlock", "open", "kill", "mount"].map((key) => dataFile(`traces/hsw-${key}.kt.zst`));
@@ -24,6 +24,3 @@ export function tracesIn(path: string): string[] {
   if (found.length === 0) throw new InputError({ file: path, field: "--traces", reason: "holds no recording", remedy });
   return found;
 }
-
-/** A recording's name without its folder and what its end says of the format. */
-export const stemOf = (file: string): string => basename(file).replace(/\.kt(\.zst)?$/, "");

@@ -1,13 +1,12 @@
 /** The main job: the recorded tests on a kernel with one copy and on one with a copy per node, and what the difference is. */
 import type { CpuId, CpuSpec, NodeId } from "@kreplica/hw-x86/api";
+import { InputError } from "@kreplica/inputs";
 import { Processes } from "@kreplica/mm-core";
+import { type TraceStatistics, type TraceTest, traceTests } from "@kreplica/trace";
 import { type Booted, boot } from "../boot.js";
-import { InputError } from "../inputs/input-error.js";
 import { isLongRun } from "../replay/load.js";
 import { type MemoryAccount, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
 import type { WorkDone } from "../replay/replication-work.js";
-import type { TraceStatistics } from "../trace/statistics.js";
-import { traceTests, type TraceTest } from "../trace/tests.js";
 import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
 import { bound, type Gain, gain, nearGain } from "./gain.js";
 import type { Carried } from "../replay/other-kernel.js";

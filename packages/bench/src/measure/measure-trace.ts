@@ -1,8 +1,10 @@
 /** One recording on one or several kernels, cold and hot: the part of a comparison that takes time. Plain data in and out, so that it can run in a worker. */
 import type { MachineSpec } from "@kreplica/hw-x86";
+import { InputError } from "@kreplica/inputs";
 import { invariant } from "@kreplica/mm-core";
+import { shippedGuest, surveyGuest, TraceError, type TraceStatistics, type TraceTest } from "@kreplica/trace";
 import { boot } from "../boot.js";
-import { InputError } from "../inputs/input-error.js";
+import { traceFile } from "../inputs/trace-file.js";
 import { visitedFunctions } from "../replay/kernel-visit.js";
 import { rightlyBlamed } from "../replay/blame.js";
 import { gateTo } from "../replay/gate.js";
@@ -14,11 +16,6 @@ import { guestImage } from "../replay/recorded-kernel.js";
 import type { NamedKernels, ReplayKernel } from "../replay/replay-kernel.js";
 import { Replayer } from "../replay/replayer.js";
 import { type HotCold, measureHotCold } from "./hot-cold.js";
-import { shippedGuest } from "../trace/guest.js";
-import type { TraceStatistics } from "../trace/statistics.js";
-import { surveyGuest } from "../trace/survey.js";
-import { TraceError } from "../trace/trace-error.js";
-import type { TraceTest } from "../trace/tests.js";
 import { tracedKernel } from "../traced-kernel.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
 
@@ -89,7 +86,7 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
   const { spec, where, file, policies } = job;
   const nodeIndex = indexOf(spec, spec.cpus.find((cpu) => cpu.id === where.cpu)!.node);
   const named = kernel?.named ?? false;
-  const { guest, copied } = surveyGuest(file, kernel?.recorded.guest ?? shippedGuest, named);
+  const { guest, copied } = surveyGuest(traceFile(file), kernel?.recorded.guest ?? shippedGuest, named);
   const reserved = framesToReserve(spec, [where.masterNode, where.dataNode], file, scheduledFrames(file), guest);
   const other = kernel?.other;
   if (other && reserved.length > 0) {

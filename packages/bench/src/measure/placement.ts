@@ -1,6 +1,6 @@
 /** Who runs what where: the recorded guest's CPUs and nodes on the machine's. */
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
-import { guestNodeOfCpu, type RecordedGuest, shippedGuest } from "../trace/guest.js";
+import { guestNodeOfCpu, type RecordedGuest, shippedGuest } from "@kreplica/trace";
 
 /** CPU of the test, node of the image, node of the test's data. */
 export interface Where { readonly cpu: CpuId; readonly masterNode: NodeId; readonly dataNode: NodeId }

@@ -1,8 +1,8 @@
 /** Gains somebody reported of a machine, to stand beside the modelled ones: the series' authors' of theirs, or a user's of his. */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { type TraceTest, traceTests } from "@kreplica/trace";
 import { e52690v3 } from "../inputs/presets/e5-2690v3-2s.js";
 import type { ReportedFigures } from "../inputs/reported-file.js";
-import { traceTests, type TraceTest } from "../trace/tests.js";
 
 /** Whose figures, and which. */
 export interface Reported {

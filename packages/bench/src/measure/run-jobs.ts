@@ -4,11 +4,12 @@ import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import { InputError, type InputFault } from "../inputs/input-error.js";
+import { InputError, type InputFault } from "@kreplica/inputs";
+import { testOf } from "@kreplica/trace";
+import { traceFile } from "../inputs/trace-file.js";
 import { isLongRun } from "../replay/load.js";
 import { replayKernel } from "../replay/replay-kernel.js";
 import type { Progress } from "../report/terminal.js";
-import { testOf } from "../trace/peek.js";
 import { measureTrace, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
 
 /** What a worker says of the job it was sent. */
@@ -67,7 +68,7 @@ async function measured(job: TraceJob): Promise<TraceMeasurement[] | InputError>
 /** A recording's test; the file where it cannot be told, which is said when it is measured. */
 function shownName({ file, recording }: TraceJob): string {
   try {
-    return testOf(file, recording !== undefined).name;
+    return testOf(traceFile(file), recording !== undefined).name;
   } catch (error) {
     if (error instanceof InputError) return basename(file);
     throw error;

@@ -1,8 +1,8 @@
 /** Whose fault it is that a recording cannot be replayed: the file's, or that of whoever took it for one of this kernel. */
 import { closeSync, openSync, readSync } from "node:fs";
-import { isZstd } from "../inputs/zstd.js";
-import { readTrace } from "../trace/read-trace.js";
-import { TraceError, type TraceErrorCode } from "../trace/trace-error.js";
+import { isZstd } from "@kreplica/inputs/zstd";
+import { TraceError, type TraceErrorCode } from "@kreplica/trace";
+import { readTraceFile } from "../inputs/trace-file.js";
 
 /** What a damaged recording may say as well as one of another kernel. */
 const EITHER: readonly TraceErrorCode[] = ["bad-address", "bad-frame", "unnamed-page", "refused"];
@@ -24,7 +24,7 @@ function isWhole(file: string): boolean {
   try { readSync(handle, head); } finally { closeSync(handle); }
   if (!isZstd(head) || (head[DESCRIPTOR]! & CHECKSUM) === 0) return false;
   try {
-    readTrace(file, () => undefined);
+    readTraceFile(file, () => undefined);
     return true;
   } catch (error) {
     if (error instanceof TraceError) return false;

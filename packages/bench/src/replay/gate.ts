@@ -1,6 +1,8 @@
 /** Which pages and accesses of a recording a replay takes: those of the recorded guest that the booted kernels' tables allow. */
+import {
+  DESCRIPTOR_BYTES, guestEnd, guestNodeOfPage, MAPPINGS, type RecordedGuest, Region, regionsOf, shippedGuest,
+} from "@kreplica/trace";
 import type { Booted } from "../boot.js";
-import { DESCRIPTOR_BYTES, guestEnd, guestNodeOfPage, MAPPINGS, type RecordedGuest, Region, regionsOf, shippedGuest } from "../trace/guest.js";
 import { type Gate, type Refusal } from "./program-builder.js";
 import { Op } from "./program.js";
 

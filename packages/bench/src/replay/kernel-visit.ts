@@ -10,7 +10,7 @@
  * the node's: one visit in hundreds meets a batch that all the pages freed since the last one brought about.
  * Source: Linux 6.1 arch/x86/mm/pgtable.c, arch/x86/mm/pti.c and mm/memory.c for which function does what.
  */
-import { MAPPINGS, Region, regionsOf, shippedGuest } from "../trace/guest.js";
+import { MAPPINGS, Region, regionsOf, shippedGuest } from "@kreplica/trace";
 
 /** What the visited function did. */
 export const enum VisitKind {

@@ -12,7 +12,7 @@
  *
  * A virtual page is 36 bits plus bit 36 for the kernel half; a line is the low 48 bits of its address divided by 64.
  */
-import { TraceError } from "../trace/trace-error.js";
+import { TraceError } from "@kreplica/trace";
 
 const MAGIC = "KTRL2\n";
 const REMEDY = "copy the file again, in full, or leave it out to replay the recording as it stands";

@@ -1,15 +1,12 @@
 /** A recording from disk, ready to run; with a schedule of lines beside it, as the long run it was cut from. */
 import { existsSync, readFileSync } from "node:fs";
+import { unzstd, ZstdError } from "@kreplica/inputs/zstd";
 import { InvariantError } from "@kreplica/mm-core";
-import { unzstd, ZstdError } from "../inputs/zstd.js";
-import { Batch, Kind } from "../trace/batch.js";
-import { CallCounter } from "../trace/calls.js";
-import { testOf } from "../trace/peek.js";
-import { readTrace } from "../trace/read-trace.js";
-import { TraceError } from "../trace/trace-error.js";
-import type { TraceTest } from "../trace/tests.js";
-import { type RecordedGuest, shippedGuest } from "../trace/guest.js";
-import { TraceCounter, type TraceStatistics } from "../trace/statistics.js";
+import {
+  Batch, CallCounter, Kind, type RecordedGuest, shippedGuest, testOf, TraceCounter, TraceError, type TraceStatistics,
+  type TraceTest,
+} from "@kreplica/trace";
+import { readTraceFile, traceFile } from "../inputs/trace-file.js";
 import { tracedKernel } from "../traced-kernel.js";
 import type { NoOpFinder } from "../no-ops.js";
 import type { VisitedFunctions } from "./kernel-visit.js";
@@ -73,13 +70,13 @@ export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst
  * @throws TraceError
  */
 export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions, change?: (batch: Batch) => void, gate?: Gate, noOps?: NoOpFinder, recorded: Recorded = shipped): LoadedTrace {
-  const test = testOf(file, recorded.named);
+  const test = testOf(traceFile(file), recorded.named);
   const { guest, moved = guest } = recorded;
   const builder = new ProgramBuilder(file, place, functions, gate, noOps, moved);
   const counter = counterOf(recorded, test.call);
   const pokes = counterOf(recorded, POKE);
   const statistics = recorded.named ? new TraceCounter(0, guest) : undefined;
-  readTrace(file, (batch) => {
+  readTraceFile(file, (batch) => {
     statistics?.add(batch);
     counter?.add(batch);
     pokes?.add(batch);
@@ -111,7 +108,7 @@ function callsOf(counter: CallCounter | undefined, schedule: LineSchedule | unde
 /** Finds the record an operation comes from by reading the recording once more, record by record: that takes time, and nothing while all is well. */
 function blame(file: string, operation: number, what: string, builder: ProgramBuilder, change?: (batch: Batch) => void): never {
   const one = new Batch(1);
-  readTrace(file, (batch) => {
+  readTraceFile(file, (batch) => {
     change?.(batch);
     one.length = 1;
     for (let i = 0; i < batch.length; i++) {

@@ -9,7 +9,7 @@
  * kernel; what other CPUs did meanwhile is recorded throughout and follows it.
  */
 import { invariant } from "@kreplica/mm-core";
-import { TraceError } from "../trace/trace-error.js";
+import { TraceError } from "@kreplica/trace";
 import type { LineSchedule } from "./line-schedule.js";
 import { Control, Op, Program, type ProgramPage } from "./program.js";
 import type { PlacePage } from "./program-builder.js";

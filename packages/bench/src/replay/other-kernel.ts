@@ -7,7 +7,7 @@
  * the same distance from its start, so that the number of lines stays what it was. How much of each there is, is counted.
  */
 import type { KernelImage } from "@kreplica/mm-core";
-import { Access, type Batch, Kind } from "../trace/batch.js";
+import { Access, type Batch, Kind } from "@kreplica/trace";
 
 /** Upper half of every address of an image. */
 const IMAGE_HIGH = 0xffff_ffff;

@@ -7,10 +7,10 @@
  * line of its L1 set). And accesses of other virtual CPUs in user mode, whose address spaces the recording does not tell apart.
  */
 import { MmError } from "@kreplica/mm-core";
-import { Access, Kind, type Batch } from "../trace/batch.js";
-import { type RecordedGuest, shippedGuest } from "../trace/guest.js";
-import { TraceError, type TraceErrorCode } from "../trace/trace-error.js";
-import { MARKER, Phase, traceTests } from "../trace/tests.js";
+import {
+  Access, type Batch, Kind, MARKER, Phase, type RecordedGuest, shippedGuest, TraceError, type TraceErrorCode,
+  traceTests,
+} from "@kreplica/trace";
 import { VisitFinder, type VisitedFunctions } from "./kernel-visit.js";
 import { type NoOpFinder } from "../no-ops.js";
 import { Control, MAX_PAGES, Op, Program, Region, SHORT_NO_OPS } from "./program.js";

@@ -3,11 +3,10 @@
  * nodes; on a smaller one the kernel may use what the recording leaves.
  */
 import { type Frame, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
-import { InputError } from "../inputs/input-error.js";
+import { InputError } from "@kreplica/inputs";
+import { Access, guestNodeOfPage, imagePages, Kind, type RecordedGuest, shippedGuest } from "@kreplica/trace";
+import { readTraceFile } from "../inputs/trace-file.js";
 import { guestWindows, sparedWindows } from "../recorded-pages.js";
-import { Access, Kind } from "../trace/batch.js";
-import { guestNodeOfPage, imagePages, type RecordedGuest, shippedGuest } from "../trace/guest.js";
-import { readTrace } from "../trace/read-trace.js";
 
 /** A run of frames. */
 export interface FrameRun { readonly first: Frame; readonly frames: number }
@@ -43,7 +42,7 @@ export function framesToReserve(spec: MachineSpec, nodes: readonly [NodeId, Node
 /** Frames a recording names. */
 export function framesIn(file: string): Set<Frame> {
   const used = new Set<Frame>();
-  readTrace(file, ({ kind, a, b, length }) => {
+  readTraceFile(file, ({ kind, a, b, length }) => {
     for (let i = 0; i < length; i++) {
       if (kind[i] === Kind.FetchPage || ((kind[i] === Kind.Load || kind[i] === Kind.Store) && (a[i]! & (Access.NewPage | Access.Io)) === Access.NewPage)) used.add(b[i]!);
     }

@@ -1,6 +1,6 @@
 /** The comparison as one document, schema kreplica.compare/1. */
 import { basename } from "node:path";
-import { faultOf } from "../inputs/input-error.js";
+import { faultOf } from "@kreplica/inputs";
 import type { CompareResult } from "../measure/compare.js";
 
 /** At most six decimals: enough to add up again, few enough to read. */

@@ -4,7 +4,7 @@
  */
 import { accessSync, closeSync, constants, openSync, realpathSync, renameSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { InputError } from "../inputs/input-error.js";
+import { InputError } from "@kreplica/inputs";
 
 /** A path that was found writable. */
 export interface OutputFile {

@@ -1,13 +1,13 @@
 /** The command as a person runs it. */
 /// <reference types="node" />
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { dataFile } from "@kreplica/recordings";
+import { TraceEncoder } from "@kreplica/trace";
 import { decompress } from "fzstd";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
-import { dataFile } from "../../src/data-files.js";
-import { TraceEncoder } from "../../src/trace/encoder.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 import { buildCommand, type TestedCommand } from "../cli.js";
 
@@ -16,9 +16,6 @@ const folder = mkdtempSync(join(tmpdir(), "kreplica-traces-"));
 
 beforeAll(async () => {
   kreplica = await buildCommand();
-  // The bundle looks for data/ beside its folder, as the installed command does.
-  const data = join(dirname(kreplica.file), "../data");
-  if (!existsSync(data)) symlinkSync(dataFile(""), data);
 });
 afterAll(() => {
   kreplica.remove();

@@ -1,4 +1,5 @@
 /** The comparison's text at its widest: long names, nine digits, every verdict, work in each test. */
+import { traceTests } from "@kreplica/trace";
 import { describe, expect, test } from "vitest";
 import type { CompareResult, Comparison, KernelFigures } from "../../src/measure/compare.js";
 import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
@@ -6,7 +7,6 @@ import { preset } from "../../src/inputs/presets/index.js";
 import { type Reported, reportedFor } from "../../src/measure/reported.js";
 import { standingOf } from "../../src/measure/standing.js";
 import { compareText } from "../../src/report/compare.js";
-import { traceTests } from "../../src/trace/tests.js";
 
 const levels = (cycles: number) => ({ l2: cycles, ownL3: cycles, otherL3: 0, local: cycles, remote: cycles });
 const NO_COST = { lessFree: 0, copies: 0, tables: 0, inImage: 0, tails: 0, splits: 0, spare: 0, unexplained: 0 };

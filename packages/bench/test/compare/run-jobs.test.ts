@@ -1,7 +1,7 @@
 /// <reference types="node" />
 /** What the progress line is told while jobs run. */
+import { dataFile } from "@kreplica/recordings";
 import { expect, test } from "vitest";
-import { dataFile } from "../../src/data-files.js";
 import { tiny2Node } from "../../src/inputs/presets/tiny-2-node.js";
 import { runJobs } from "../../src/measure/run-jobs.js";
 

@@ -7,9 +7,9 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { dataFile } from "@kreplica/recordings";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { dataFile } from "../../src/data-files.js";
 import { buildCommand, type TestedCommand } from "../cli.js";
 import { commands, root, words } from "./documents.js";
 

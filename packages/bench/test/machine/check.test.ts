@@ -1,8 +1,8 @@
 /** Each thing that can be wrong with a machine, done to a sound one: exactly that field is named. */
+import { fieldName } from "@kreplica/inputs";
 import { expect, test } from "vitest";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { checkMachine } from "../../src/inputs/machine/check.js";
-import { fieldName } from "../../src/inputs/machine/text-lines.js";
 import { preset } from "../../src/inputs/presets/index.js";
 
 /* eslint-disable @typescript-eslint/no-explicit-any -- the point is to write what the types forbid */

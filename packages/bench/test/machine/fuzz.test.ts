@@ -3,10 +3,10 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { InputError } from "@kreplica/inputs";
 import * as fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { jsonText } from "../../src/commands/command.js";
-import { InputError } from "../../src/inputs/input-error.js";
 import { checkMachine } from "../../src/inputs/machine/check.js";
 import { machineDocument } from "../../src/inputs/machine/json-machine.js";
 import { loadMachine, machineFromText } from "../../src/inputs/machine/load.js";

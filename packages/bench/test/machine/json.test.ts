@@ -1,10 +1,10 @@
 /// <reference types="node" />
 /** kreplica's own machine files: written and read back, on a base, refused with line and field; the published schema is current. */
+import { InputError } from "@kreplica/inputs";
 import { expect, test } from "vitest";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import type { z } from "zod";
 import { jsonText } from "../../src/commands/command.js";
-import { InputError } from "../../src/inputs/input-error.js";
 import { machineDocument, machineFromJson } from "../../src/inputs/machine/json-machine.js";
 import { machineJsonSchema, type wholeMachine } from "../../src/inputs/machine/schema.js";
 import { preset, presets } from "../../src/inputs/presets/index.js";

@@ -1,11 +1,11 @@
 /// <reference types="node" />
 /** numactl --hardware: read back what was printed, in every shape the tool prints it; then the rules that fill in the rest. */
 import { readFileSync } from "node:fs";
+import { TextLines } from "@kreplica/inputs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { machineFromTools } from "../../src/inputs/machine/from-tools.js";
 import { parseNumactlHardware } from "../../src/inputs/machine/numactl-hardware.js";
-import { TextLines } from "../../src/inputs/machine/text-lines.js";
 import { preset, presets } from "../../src/inputs/presets/index.js";
 import { checkMachine } from "../../src/inputs/machine/check.js";
 

@@ -1,9 +1,9 @@
 /** The machines that come with kreplica: complete, consistent, and each number with a source. */
+import { formatCpuList } from "@kreplica/inputs";
 import { describe, expect, test } from "vitest";
 import { assemble } from "@kreplica/di";
 import { account, CounterLayout, hwX86, Kind, Machine, type MachineSpec, Source } from "@kreplica/hw-x86";
 import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
-import { formatCpuList } from "../../src/inputs/cpu-list.js";
 import { checkMachine, sourcedNumbers } from "../../src/inputs/machine/check.js";
 import { preset, presets } from "../../src/inputs/presets/index.js";
 

@@ -4,12 +4,12 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { formatCpuList } from "@kreplica/inputs";
 import * as fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { checkMachine } from "../../src/inputs/machine/check.js";
 import { machineFromTools } from "../../src/inputs/machine/from-tools.js";
 import { machineFromSysfs } from "../../src/inputs/machine/sysfs-nodes.js";
-import { formatCpuList } from "../../src/inputs/cpu-list.js";
 import { preset } from "../../src/inputs/presets/index.js";
 
 const root = mkdtempSync(join(tmpdir(), "kreplica-sysfs-"));

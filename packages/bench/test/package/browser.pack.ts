@@ -1,6 +1,6 @@
 /// <reference types="node" />
 /**
- * Every door but the command's, bundled for a browser from the tarballs and run with a web page's globals alone: no `process`, no `Buffer`, no `require`.
+ * Every door but the command's and the recordings', bundled for a browser from the tarballs and run with a web page's globals alone: no `process`, no `Buffer`, no `require`.
  * Bundling fails where anything below a door asks for a module of Node's.
  */
 import { createContext, Script } from "node:vm";
@@ -11,18 +11,19 @@ import { expect, inject, test } from "vitest";
 import { doorsOf, packages } from "./packed.js";
 
 const project = join(inject("consumer"), "browser");
-/** The command's package reads files; all others run anywhere. */
-const anywhere = packages.filter((name) => name !== "bench");
+/** The command's package reads files, the recordings' says where some lie; all others run anywhere. */
+const anywhere = packages.filter((name) => name !== "bench" && name !== "recordings");
 
 /** Bundles a program and runs it as a page would. @returns what it put into `result` */
 async function onAPage(name: string, program: string): Promise<{ result: unknown; bytes: number }> {
   mkdirSync(join(project, "src"), { recursive: true });
   const entry = join(project, "src", `${name.replaceAll(/\W/g, "-")}.mjs`);
   writeFileSync(entry, program);
-  const { outputFiles } = await build({ entryPoints: [entry], bundle: true, write: false, platform: "browser", format: "iife", target: "es2022", minify: true, logLevel: "silent" });
-  const text = outputFiles[0]!.text;
+  const { outputFiles } = await build({ entryPoints: [entry], bundle: true, write: false, platform: "browser", format: "esm", target: "es2022", minify: true, logLevel: "silent" });
+  // A page's module may await at its top level, a script may not.
+  const text = `(async () => {${outputFiles[0]!.text}\n})()`;
   const page = createContext({ TextDecoder, TextEncoder, setTimeout, clearTimeout, result: undefined });
-  new Script(text).runInContext(page);
+  await new Script(text).runInContext(page);
   return { result: (page as { result: unknown }).result, bytes: text.length };
 }
 

@@ -3,6 +3,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { InputError } from "@kreplica/inputs";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
@@ -12,7 +13,6 @@ import { registerCompare } from "../../src/commands/compare.js";
 import { bootChoices, readKernelChoices } from "../../src/commands/kernel-choices.js";
 import { registerTables } from "../../src/commands/tables.js";
 import { run } from "../../src/commands/run.js";
-import { InputError } from "../../src/inputs/input-error.js";
 import { bootableImage } from "../../src/inputs/kernel-image/bootable.js";
 import { kernelFromBytes, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
 import { progressOn, screenFor } from "../../src/report/terminal.js";

@@ -4,13 +4,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Kind as Count, CounterLayout, type MachineSpec, REGIONS } from "@kreplica/hw-x86";
+import { MAPPINGS, shippedGuest, surveyGuest, TraceEncoder } from "@kreplica/trace";
 import { afterAll, expect, test } from "vitest";
 import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
+import { traceFile } from "../../src/inputs/trace-file.js";
 import { cycleAccount } from "../../src/measure/cycle-account.js";
 import { measureTrace } from "../../src/measure/measure-trace.js";
-import { MAPPINGS, shippedGuest } from "../../src/trace/guest.js";
-import { TraceEncoder } from "../../src/trace/encoder.js";
-import { surveyGuest } from "../../src/trace/survey.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-levels-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -44,7 +43,7 @@ const measure = (file: string, levels: 4 | 5) =>
   measureTrace({ spec, where: { cpu: 12, masterNode: 0, dataNode: 1 }, pti: false, levels, seed: 1, alignment: "patch-06", policies: ["single-copy", "per-node"], file });
 
 test("its levels are read off its addresses", () => {
-  for (const levels of [4, 5] as const) expect(surveyGuest(recording(levels), shippedGuest, false).guest.levels).toBe(levels);
+  for (const levels of [4, 5] as const) expect(surveyGuest(traceFile(recording(levels)), shippedGuest, false).guest.levels).toBe(levels);
 });
 
 /** References that reached memory or a cache, walks aside: what a program asks for. */

@@ -1,10 +1,10 @@
 /** Visits found in invented sequences of records, and in the recordings that ship. */
 /// <reference types="node" />
+import { dataFile } from "@kreplica/recordings";
 import { describe, expect, test } from "vitest";
-import { dataFile } from "../../src/data-files.js";
+import { readTraceFile } from "../../src/inputs/trace-file.js";
 import { type KernelVisit, VisitFinder, visitedFunctions, VisitKind } from "../../src/replay/kernel-visit.js";
 import { ProgramBuilder } from "../../src/replay/program-builder.js";
-import { readTrace } from "../../src/trace/read-trace.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 
 const UPPER = 0xffff_ffff;
@@ -131,7 +131,7 @@ describe("what is not the visit's", () => {
 describe("the recorded kernel", () => {
   const visits = (key: string): readonly KernelVisit[] => {
     const builder = new ProgramBuilder(key, (address) => address, visitedFunctions((name) => tracedKernel("recorded").symbol(name)));
-    readTrace(dataFile(`traces/hsw-${key}.kt.zst`), (batch) => builder.add(batch));
+    readTraceFile(dataFile(`traces/hsw-${key}.kt.zst`), (batch) => builder.add(batch));
     return builder.finish().program.visits;
   };
 
@@ -167,7 +167,7 @@ describe("the recorded kernel", () => {
   test("without these functions has no visits", () => {
     expect(visitedFunctions(() => undefined)).toBeUndefined();
     const builder = new ProgramBuilder("fork1", (address) => address);
-    readTrace(dataFile("traces/hsw-fork1.kt.zst"), (batch) => builder.add(batch));
+    readTraceFile(dataFile("traces/hsw-fork1.kt.zst"), (batch) => builder.add(batch));
     expect(builder.finish().program.visits).toEqual([]);
   });
 });

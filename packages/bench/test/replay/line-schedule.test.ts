@@ -1,12 +1,12 @@
 /** The schedule of lines: what it says, and what becomes of one that is damaged or belongs elsewhere. */
 /// <reference types="node" />
 import { readFileSync } from "node:fs";
+import { dataFile } from "@kreplica/recordings";
+import { TraceError } from "@kreplica/trace";
 import * as fc from "fast-check";
 import { decompress } from "fzstd";
 import { expect, test } from "vitest";
-import { dataFile } from "../../src/data-files.js";
 import { readLineSchedule } from "../../src/replay/line-schedule.js";
-import { TraceError } from "../../src/trace/trace-error.js";
 
 const shipped = decompress(readFileSync(dataFile("traces/hsw-forkN.lines.zst")));
 

@@ -2,15 +2,15 @@
 /// <reference types="node" />
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { dataFile } from "@kreplica/recordings";
+import { Access, Kind } from "@kreplica/trace";
 import { decompress } from "fzstd";
 import { expect, test } from "vitest";
-import { dataFile } from "../../src/data-files.js";
+import { readTraceFile } from "../../src/inputs/trace-file.js";
 import { type KernelVisit, VisitFinder, visitedFunctions, VisitKind } from "../../src/replay/kernel-visit.js";
 import { readLineSchedule } from "../../src/replay/line-schedule.js";
 import { Control, Op } from "../../src/replay/program.js";
 import { ProgramBuilder } from "../../src/replay/program-builder.js";
-import { Access, Kind } from "../../src/trace/batch.js";
-import { readTrace } from "../../src/trace/read-trace.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 
 const FULL = join(import.meta.dirname, "../../../../../shared/data/traces-full/hsw-forkN.kt.zst");
@@ -26,7 +26,7 @@ const tally = (visits: readonly KernelVisit[]): Tally[] => KINDS.map((kind) => {
 /** Visits of the long run: those of each stretch's template. */
 function modelled(): Tally[] {
   const builder = new ProgramBuilder("forkN", (address) => address, functions);
-  readTrace(dataFile("traces/hsw-forkN.kt.zst"), (batch) => builder.add(batch));
+  readTraceFile(dataFile("traces/hsw-forkN.kt.zst"), (batch) => builder.add(batch));
   const { program } = builder.finish();
   const schedule = readLineSchedule(decompress(readFileSync(dataFile("traces/hsw-forkN.lines.zst"))), "forkN");
   const ends = [...builder.cuts, program.length];
@@ -66,7 +66,7 @@ test.skipIf(!existsSync(FULL) || process.env["KREPLICA_FULL"] === undefined)(`KR
   const finder = new VisitFinder(functions);
   const visits: KernelVisit[] = [];
   let vcpu = 0;
-  readTrace(FULL, ({ kind, lo, hi, a, b, length }) => {
+  readTraceFile(FULL, ({ kind, lo, hi, a, b, length }) => {
     for (let i = 0; i < length; i++) {
       if (kind[i] === Kind.Vcpu) vcpu = a[i]!;
       else if (hi[i]! < 0x8000_0000) continue;

@@ -1,9 +1,9 @@
 /** Recorded addresses in another kernel: against a map of symbols written down slowly, and nothing that cannot be there. */
+import { Access, Batch, Kind } from "@kreplica/trace";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { smallImage } from "../../src/check/small-kernel.js";
 import { type NamedImage, nothingCarried, OtherKernel } from "../../src/replay/other-kernel.js";
-import { Access, Batch, Kind } from "../../src/trace/batch.js";
 
 const image = smallImage();
 const PARTS = [[image.stext, image.etext], [image.startRodata, image.endRodata], [image.endRodata, image.initBegin], [image.initEnd, image.end]] as const;

@@ -9,16 +9,16 @@
 /// <reference types="node" />
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { unzstd } from "@kreplica/inputs/zstd";
+import { TraceCounter } from "@kreplica/trace";
 import { beforeAll, describe, expect, test } from "vitest";
 import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
 import { guestNodes } from "../../src/inputs/guest-nodes.js";
-import { unzstd } from "../../src/inputs/zstd.js";
+import { readTraceFile } from "../../src/inputs/trace-file.js";
 import { cycleAccount } from "../../src/measure/cycle-account.js";
 import { gain, nearGain } from "../../src/measure/gain.js";
 import { measureTrace, type TraceMeasurement } from "../../src/measure/measure-trace.js";
 import { type ReplayKernel, replayKernel } from "../../src/replay/replay-kernel.js";
-import { readTrace } from "../../src/trace/read-trace.js";
-import { TraceCounter } from "../../src/trace/statistics.js";
 import { countFunctions, type FunctionCounts } from "../trace/functions.js";
 
 const folder = join(import.meta.dirname, "../fixtures/other-kernel");
@@ -42,7 +42,7 @@ describe.each([["on", "mount"], ["off", "mount"], ["on", "poke"], ["off", "poke"
 
   test("what lies where is what an independent decoder counted", () => {
     const counter = new TraceCounter(DICTIONARY, kernels[side].recorded.guest);
-    readTrace(file, (batch) => counter.add(batch));
+    readTraceFile(file, (batch) => counter.add(batch));
     const counted = counter.result();
     const expected = recorded(side, key);
     expect({ ...counted, fetch_kinsns_by_node: undefined }).toEqual({ ...Object.fromEntries(Object.keys(counted).map((name) => [name, expected[name]])), fetch_kinsns_by_node: undefined });

@@ -1,10 +1,9 @@
 /** A program against what a reader of the recording would do by hand. */
+import { readTraceBytes, TraceEncoder } from "@kreplica/trace";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { Control, Op, Region, type Program } from "../../src/replay/program.js";
 import { ProgramBuilder } from "../../src/replay/program-builder.js";
-import { TraceEncoder } from "../../src/trace/encoder.js";
-import { readTraceBytes } from "../../src/trace/read-trace.js";
 
 /** References as plain rows: CPU, what, line address in the model, region, privilege, frame mapped last for the page. */
 type Row = readonly [vcpu: number, op: number, line: string, region: number, frame: number];

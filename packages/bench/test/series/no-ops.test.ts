@@ -5,18 +5,17 @@
  */
 import { CounterLayout } from "@kreplica/hw-x86";
 import { imageAddress } from "@kreplica/mm-core";
+import { dataFile } from "@kreplica/recordings";
+import { Kind, MARKER, Phase } from "@kreplica/trace";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
-import { dataFile } from "../../src/data-files.js";
 import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
 import { tiny2Node } from "../../src/inputs/presets/tiny-2-node.js";
+import { readTraceFile } from "../../src/inputs/trace-file.js";
 import { measureTrace } from "../../src/measure/measure-trace.js";
 import { NoOpFinder, noOpsSpared } from "../../src/no-ops.js";
 import { Region } from "../../src/replay/program.js";
-import { readTrace } from "../../src/trace/read-trace.js";
-import { Kind } from "../../src/trace/batch.js";
-import { MARKER, Phase } from "../../src/trace/tests.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 
 const violated = (kernel: ReturnType<typeof boot>): string[] => kernel.checkInvariants().violated.map(({ id }) => id);
@@ -65,7 +64,7 @@ describe("compare --policy rfc-v1", () => {
   function countedIn(file: string): number {
     const runs = tracedKernel("patch-06").noOps!.map(({ address, bytes }) => ({ lo: Number(BigInt.asUintN(32, address)), spared: noOpsSpared(bytes) }));
     let [vcpu, measured, more, open] = [0, -1, 0, false];
-    readTrace(file, (batch) => {
+    readTraceFile(file, (batch) => {
       for (let i = 0; i < batch.length; i++) {
         if (batch.kind[i] === Kind.Vcpu) vcpu = batch.a[i]!;
         else if (batch.kind[i] === Kind.Mark && batch.a[i]! >>> 16 === MARKER) {

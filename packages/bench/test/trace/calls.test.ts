@@ -1,11 +1,9 @@
 /// <reference types="node" />
 /** How many calls the shipped recordings make: what their tests are called after. */
+import { dataFile } from "@kreplica/recordings";
+import { CallCounter, readTraceBytes, TraceEncoder } from "@kreplica/trace";
 import { expect, test } from "vitest";
-import { dataFile } from "../../src/data-files.js";
 import { loadTrace } from "../../src/replay/load.js";
-import { CallCounter } from "../../src/trace/calls.js";
-import { TraceEncoder } from "../../src/trace/encoder.js";
-import { readTraceBytes } from "../../src/trace/read-trace.js";
 
 test.each([["fork1", 1], ["forkN", 1024], ["mmap", 1024], ["open", 1024], ["kill", 1], ["mount", 1], ["poke", undefined]])("%s: %s", (key, calls) => {
   expect(loadTrace(dataFile(`traces/hsw-${key}.kt.zst`), (address) => address).calls).toBe(calls);

@@ -3,20 +3,19 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { unzstd } from "@kreplica/inputs/zstd";
+import { dataFile } from "@kreplica/recordings";
+import { TraceEncoder, TraceError } from "@kreplica/trace";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { boot, type Booted } from "../../src/boot.js";
 import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
 import { tiny2Node } from "../../src/inputs/presets/tiny-2-node.js";
-import { dataFile } from "../../src/data-files.js";
-import { unzstd } from "../../src/inputs/zstd.js";
 import { measureTrace } from "../../src/measure/measure-trace.js";
 import { otherCpus } from "../../src/measure/placement.js";
 import { gateTo } from "../../src/replay/gate.js";
 import { visitedFunctions } from "../../src/replay/kernel-visit.js";
 import { loadTrace } from "../../src/replay/load.js";
 import { Replayer } from "../../src/replay/replayer.js";
-import { TraceEncoder } from "../../src/trace/encoder.js";
-import { TraceError } from "../../src/trace/trace-error.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-damaged-"));
 const file = join(folder, "a.kt");

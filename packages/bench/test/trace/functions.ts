@@ -1,7 +1,6 @@
 /** Instructions, lines of text, loads and stores of a recording by function of the recorded kernel: the measured CPU's, in kernel mode. */
-import { type Batch, Kind } from "../../src/trace/batch.js";
-import { readTrace } from "../../src/trace/read-trace.js";
-import { MARKER, Phase } from "../../src/trace/tests.js";
+import { type Batch, Kind, MARKER, Phase } from "@kreplica/trace";
+import { readTraceFile } from "../../src/inputs/trace-file.js";
 
 export interface FunctionCounts { instructions: number; entries: number; readonly lines: Set<number>; loads: number; stores: number }
 
@@ -23,7 +22,7 @@ export function countFunctions(file: string, symbols: readonly { readonly name: 
   let vcpu = 0;
   let measured = -1;
   let current: FunctionCounts | undefined;
-  readTrace(file, ({ kind, lo, hi, a, b, length }: Batch) => {
+  readTraceFile(file, ({ kind, lo, hi, a, b, length }: Batch) => {
     for (let i = 0; i < length; i++) {
       const what = kind[i]!;
       if (what === Kind.Vcpu) vcpu = a[i]!;

@@ -1,6 +1,6 @@
 /** A kernel file as an image the model can boot: symbols that say where the first page tables lie are there, and lie where they can. */
+import { InputError } from "@kreplica/inputs";
 import { type KernelImage, MmError } from "@kreplica/mm-core";
-import { InputError } from "../input-error.js";
 import { imageOf, type KernelFile } from "./kernel-file.js";
 import { withNoOps } from "./no-op-runs.js";
 

@@ -1,8 +1,8 @@
 /** A real kernel as input: unpacked, laid out as the boot loader lays it out, with its relocation lists and symbols. */
 import { readFile } from "node:fs/promises";
 import { ElfError, type ElfFile, FileType, MachineType, readElf, SegmentType } from "@kreplica/elf";
+import { InputError } from "@kreplica/inputs";
 import { kernelImage, type KernelImage, type SectionHeader } from "@kreplica/mm-core";
-import { InputError } from "../input-error.js";
 import { textOf } from "../system-map.js";
 import { embeddedSymbols, type KernelSymbol } from "./kallsyms.js";
 import { LARGEST_KERNEL, type Packing, unpackKernel } from "./payload.js";

@@ -4,9 +4,9 @@
  * Source: Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header": setup_sects at 0x1f1, boot_flag 0xaa55 at 0x1fe,
  * "HdrS" at 0x202, version at 0x206, payload_offset and payload_length at 0x248 and 0x24c since protocol 2.08, syssize at 0x1f4.
  */
+import { InputError } from "@kreplica/inputs";
+import { isZstd, unzstd, ZstdError } from "@kreplica/inputs/zstd";
 import { gunzipSync } from "fflate";
-import { InputError } from "../input-error.js";
-import { isZstd, unzstd, ZstdError } from "../zstd.js";
 import { crc32 } from "./crc32.js";
 import { imageChecksum } from "./image-checksum.js";
 import { LZ4_LEGACY_MAGIC, Lz4Fault, unpackLz4Legacy } from "./lz4-legacy.js";

@@ -8,7 +8,7 @@
  * image like all others. Places of a list ascend in the file, which is how two lists are told from three with a zero lost between them.
  * Source: arch/x86/boot/compressed/misc.c handle_relocations, arch/x86/tools/relocs.c (format only); commit "x86/boot: Remove inverse relocations".
  */
-import { InputError } from "../input-error.js";
+import { InputError } from "@kreplica/inputs";
 
 /** Linked addresses' high half: all places lie in the top 2 GiB. */
 const TOP = 0xffff_ffff_0000_0000n;

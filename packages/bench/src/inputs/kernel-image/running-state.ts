@@ -5,8 +5,8 @@
  * extended word has the long-mode bit.
  * Source: arch/x86/include/asm/processor.h, cpufeatures.h; include/linux/jump_label.h, static_call_types.h (layout only).
  */
+import { InputError } from "@kreplica/inputs";
 import type { PatchState } from "@kreplica/text-patch/api";
-import { InputError } from "../input-error.js";
 import type { KernelFile } from "./kernel-file.js";
 
 /** FPU, TSC, MSR, PAE, CX8, PGE, CMOV, FXSR, SSE, SSE2: every 64-bit CPU has them. */

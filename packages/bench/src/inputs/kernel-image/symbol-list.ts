@@ -1,5 +1,5 @@
 /** Symbols as text: a System.map or a copy of /proc/kallsyms, one `ADDRESS TYPE NAME [MODULE]` a line. */
-import { InputError } from "../input-error.js";
+import { InputError } from "@kreplica/inputs";
 import type { KernelSymbol } from "./kallsyms.js";
 
 const LINE = /^([0-9a-f]{8,16}) ([A-Za-z?]) (\S+)(?:\s+\[(\S+)\])?$/;

@@ -2,10 +2,10 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ElfError } from "@kreplica/elf";
+import { InputError, whyNot } from "@kreplica/inputs";
+import { unzstd } from "@kreplica/inputs/zstd";
 import { moduleName, ModuleError, readModule, readModulesDep, type ModuleFile } from "@kreplica/modules";
-import { InputError, whyNot } from "../input-error.js";
 import { unxz } from "../kernel-image/xz.js";
-import { unzstd } from "../zstd.js";
 
 /** Larger than any module, small enough to read. */
 const LARGEST_MODULE = 256 << 20;

@@ -1,7 +1,7 @@
 /** What a real kernel file says that its modules need: exported symbols with checksums and namespaces, version string, patch state. */
+import { InputError } from "@kreplica/inputs";
 import { readExports, signedOf, SymbolTable, type ByteSource, type ExportedSymbol, type ModuleHost } from "@kreplica/modules";
 import type { PatchState } from "@kreplica/text-patch/api";
-import { InputError } from "../input-error.js";
 import type { KernelFile } from "../kernel-image/kernel-file.js";
 import { stateOf } from "../kernel-image/running-state.js";
 

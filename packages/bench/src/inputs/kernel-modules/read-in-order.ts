@@ -1,6 +1,6 @@
 /** Module files in an order in which they can be loaded; what cannot be used is set aside with its reason, and the rest goes on. */
+import { faultOf, InputError, type InputFault } from "@kreplica/inputs";
 import { loadOrder, moduleName, ModuleError, type ModuleFile } from "@kreplica/modules";
-import { faultOf, InputError, type InputFault } from "../input-error.js";
 import type { ModuleDirectory } from "./directory.js";
 
 /** A module that no kernel is asked about: its file cannot be used, or what it needs is not there. */

@@ -1,9 +1,8 @@
 /** Which modules a command line asks for, and where they lie: a package's folder, files of the user's own, or both. */
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { didYouMean, InputError } from "@kreplica/inputs";
 import { moduleName } from "@kreplica/modules";
-import { InputError } from "../input-error.js";
-import { didYouMean } from "../nearest.js";
 import { moduleDirectory, moduleFiles, withFiles, type ModuleDirectory } from "./directory.js";
 
 /** What was asked for. */

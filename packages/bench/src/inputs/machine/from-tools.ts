@@ -1,10 +1,10 @@
 /** From the text of numactl, of the Memory Latency Checker, or of both in one file, to a machine on a base preset. */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { TextLines } from "@kreplica/inputs";
 import { isLatencyChecker, parseLatencyChecker, type LatencyChecker, type LatencyCheckerMatrix } from "./memory-latency-checker.js";
 import { isNumactlHardware, parseNumactlHardware, type NumactlHardware } from "./numactl-hardware.js";
 import { cutOff, type FoundNode } from "./found-node.js";
 import { machineOnFound } from "./on-base.js";
-import { TextLines } from "./text-lines.js";
 
 /** Whether either tool's output is in the text. */
 export const isToolText = (text: string): boolean => isNumactlHardware(text) || isLatencyChecker(text);

@@ -1,19 +1,18 @@
 /** Reads and writes kreplica's own machine files: JSON, shape in schema.ts, published as data/machine.schema.json. */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
+import {
+  allFaults, fieldName, InputError, type InputFault, type JsonText, nearest, parseJsonText,
+} from "@kreplica/inputs";
 import type { z } from "zod";
-import { dataFile } from "../../data-files.js";
-import { allFaults, InputError, type InputFault } from "../input-error.js";
-import { parseJsonText, type JsonText } from "../json-text.js";
-import { nearest } from "../nearest.js";
+import { MACHINE_SCHEMA_FILE } from "../../schema-file.js";
 import { checkMachine } from "./check.js";
 import { MACHINE_SCHEMA, machineOnBase, machineShape, wholeMachine } from "./schema.js";
-import { fieldName } from "./text-lines.js";
 
 /** The document `kreplica machine --json` prints and `--machine FILE` reads: fields in the schema's order, whoever made the machine. */
 export const machineDocument = (machine: MachineSpec): MachineSpec => wholeMachine.parse({ schema: MACHINE_SCHEMA, ...machine });
 
 /** Where the schema lies for whoever reads the message. */
-const SCHEMA_FILE = dataFile("machine.schema.json");
+const SCHEMA_FILE = MACHINE_SCHEMA_FILE;
 
 type Path = readonly PropertyKey[];
 

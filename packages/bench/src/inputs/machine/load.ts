@@ -2,15 +2,13 @@
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
-import { allFaults, InputError, whyNot } from "../input-error.js";
+import { allFaults, fieldName, InputError, nearest, whyNot } from "@kreplica/inputs";
 import { shownPath } from "../input-file.js";
-import { nearest } from "../nearest.js";
 import { defaultPreset, preset, presets } from "../presets/index.js";
 import { checkMachine } from "./check.js";
 import { isToolText, machineFromTools } from "./from-tools.js";
 import { machineFromJson } from "./json-machine.js";
 import { machineFromSysfs } from "./sysfs-nodes.js";
-import { fieldName } from "./text-lines.js";
 
 const files = new WeakMap<MachineSpec, string>();
 /** What a later fault of a machine is told about: the file it was read from, or its name. */

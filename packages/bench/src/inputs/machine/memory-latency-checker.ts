@@ -13,7 +13,7 @@
  *
  * @source Intel Memory Latency Checker readme, "What does the tool measure"
  */
-import { quoted, type TextLines } from "./text-lines.js";
+import { quoted, type TextLines } from "@kreplica/inputs";
 
 /** A matrix as printed: rows only for nodes that have CPUs. */
 export interface LatencyCheckerMatrix {

@@ -14,10 +14,9 @@
  *
  * @source numactl(8), "--hardware"; numactl.c, function hardware()
  */
-import { parseCpuList } from "../cpu-list.js";
+import { parseCpuList, quoted, type TextLines } from "@kreplica/inputs";
 import { brokenNumber, foldedNumbers, type FoldedNumbers } from "./folded-numbers.js";
 import { sharedCpus, type FoundNode } from "./found-node.js";
-import { quoted, type TextLines } from "./text-lines.js";
 
 /** Nodes and distances as printed, in the order of the node ids. */
 export interface NumactlHardware {

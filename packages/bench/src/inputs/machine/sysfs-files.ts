@@ -1,7 +1,7 @@
 /** The small files of a copied sysfs: read when they are there, their faults collected so that all are told at once. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { allFaults, type InputFault } from "../input-error.js";
+import { allFaults, type InputFault } from "@kreplica/inputs";
 
 /** Files of sysfs are at most a page, cpumaps a little more. */
 const LONGEST = 64 << 10;

@@ -13,14 +13,12 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
-import { parseCpuList, parseCpuMask } from "../cpu-list.js";
-import { InputError, whyNot } from "../input-error.js";
+import { InputError, parseCpuList, parseCpuMask, quoted, whyNot } from "@kreplica/inputs";
 import { distanceScale } from "./distance-scale.js";
 import { cutOff, sharedCpus, type FoundNode } from "./found-node.js";
 import { machineOnFound } from "./on-base.js";
 import { SysfsFiles } from "./sysfs-files.js";
 import { readTopology } from "./sysfs-topology.js";
-import { quoted } from "./text-lines.js";
 
 /** The directory itself, or the one inside it that holds node0, node1 ... */
 function nodesDirectory(directory: string): string {

@@ -9,7 +9,7 @@
  */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { parseCpuList } from "../cpu-list.js";
+import { parseCpuList } from "@kreplica/inputs";
 import type { CpuPlace } from "./cpu-places.js";
 import type { FoundNode } from "./found-node.js";
 import type { SysfsFiles } from "./sysfs-files.js";

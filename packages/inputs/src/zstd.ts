@@ -12,6 +12,8 @@ import { Decompress } from "fzstd";
 import xxhash from "xxhash-wasm";
 import { joined, unzstdWhole } from "./zstd-frame.js";
 
+export { unzstdWhole } from "./zstd-frame.js";
+
 const { create64 } = await xxhash();
 
 const FRAME = 0xfd2f_b528;

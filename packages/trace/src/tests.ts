@@ -3,7 +3,7 @@
 /** Upper half of every marker's immediate. */
 export const MARKER = 0x5eed;
 /** Phase of a marker, its low byte. */
-export const enum Phase { Start = 1, End = 2, Aux = 3 }
+export enum Phase { Start = 1, End = 2, Aux = 3 }
 
 /** One test: how recordings number it and what is known about it. */
 export interface TraceTest {

@@ -1,6 +1,5 @@
-/** A recording from disk, plain or zstd, through the decoder in bounded memory: a piece is read, decompressed, decoded and handed on. */
-import { closeSync, openSync, readSync } from "node:fs";
-import { isZstd, ZstdError, ZstdStream } from "../inputs/zstd.js";
+/** A recording, plain or zstd, through the decoder in bounded memory: a piece is read, decompressed, decoded and handed on. */
+import { isZstd, ZstdError, ZstdStream } from "@kreplica/inputs/zstd";
 import { Batch } from "./batch.js";
 import { MAGIC, TraceDecoder } from "./decoder.js";
 import { TraceError } from "./trace-error.js";
@@ -11,42 +10,55 @@ const ROWS = 1 << 14; // records handed on at a time: 280 KB of columns, within 
 /** Called for every run of records. The batch is used again: copy what must stay. */
 export type BatchSink = (batch: Batch) => void;
 
+/** Bytes of a recording, from the first to the last. */
+export interface RecordingReader {
+  /** Fills the array from its start. @returns how many bytes came; 0 at the end @throws TraceError unreadable */
+  read(into: Uint8Array): number;
+  close(): void;
+}
+
+/** Where a recording's bytes come from: a file, memory, whatever else; it can be read more than once. */
+export interface Recording {
+  /** As errors name it: its path, where it has one. */
+  readonly name: string;
+  /** From the first byte. @throws TraceError unreadable */
+  open(): RecordingReader;
+}
+
+/** A recording in memory. @param name as errors name it */
+export const recordingOf = (name: string, bytes: Uint8Array): Recording => ({
+  name,
+  open() {
+    let at = 0;
+    return {
+      read(into) {
+        const part = bytes.subarray(at, at + into.length);
+        into.set(part);
+        at += part.length;
+        return part.length;
+      },
+      close() {},
+    };
+  },
+});
+
 /**
  * Reads a recording to its END.
  *
- * @param file path of a KTRC1 recording, plain or zstd; recognised by its first bytes
+ * @param recording KTRC1, plain or zstd; recognised by its first bytes
  * @throws TraceError any code of the decoder; unreadable, not-a-trace, bad-compression, cut
  */
-export function readTrace(file: string, sink: BatchSink): void {
-  let handle: number;
+export function readTrace(recording: Recording, sink: BatchSink): void {
+  const reader = recording.open();
   try {
-    handle = openSync(file, "r");
-  } catch (error) {
-    throw unreadable(file, error);
-  }
-  try {
-    readPieces(file, sink, (into) => {
-      try {
-        return readSync(handle, into);
-      } catch (error) {
-        throw unreadable(file, error);
-      }
-    });
+    readPieces(recording.name, sink, (into) => reader.read(into));
   } finally {
-    closeSync(handle);
+    reader.close();
   }
 }
 
 /** The same for a recording in memory. @param name as errors name it */
-export function readTraceBytes(name: string, bytes: Uint8Array, sink: BatchSink): void {
-  let at = 0;
-  readPieces(name, sink, (into) => {
-    const part = bytes.subarray(at, at + into.length);
-    into.set(part);
-    at += part.length;
-    return part.length;
-  });
-}
+export const readTraceBytes = (name: string, bytes: Uint8Array, sink: BatchSink): void => { readTrace(recordingOf(name, bytes), sink); };
 
 function readPieces(file: string, sink: BatchSink, read: (into: Uint8Array) => number): void {
   const stream = new RecordStream(file, sink);
@@ -126,6 +138,3 @@ class RecordStream {
     return MAGIC.length;
   }
 }
-
-const unreadable = (file: string, error: unknown): TraceError =>
-  new TraceError("unreadable", file, 0, `it cannot be read (${(error as Error).message})`, "check the path and its permissions");

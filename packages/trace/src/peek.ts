@@ -1,11 +1,13 @@
 /** What a recording is of, without reading it to its end. */
 import { Kind } from "./batch.js";
-import { readTrace } from "./read-trace.js";
+import { readTrace, type Recording } from "./read-trace.js";
 import { MARKER, Phase, testOfMarker, type TraceTest } from "./tests.js";
-import { stemOf } from "../inputs/traces.js";
 import { TraceError } from "./trace-error.js";
 
 const FOUND = Symbol("found");
+
+/** A recording's name without its folder and what its end says of the format. */
+export const stemOf = (file: string): string => file.replace(/[/\\]+$/, "").replace(/^.*[/\\]/s, "").replace(/\.kt(\.zst)?$/, "");
 
 /**
  * The test whose number the start marker has. One of a number that is not known is named after its file.
@@ -13,10 +15,11 @@ const FOUND = Symbol("found");
  * @param free named after the file whatever its number: of another kernel than the traced one
  * @throws TraceError as the reader does up to the start marker; no-start
  */
-export function testOf(file: string, free = false): TraceTest {
+export function testOf(recording: Recording, free = false): TraceTest {
+  const { name: file } = recording;
   let test: TraceTest | undefined;
   try {
-    readTrace(file, (batch) => {
+    readTrace(recording, (batch) => {
       for (let i = 0; i < batch.length; i++) {
         const offset = batch.base + batch.at[i]!;
         if (batch.kind[i] === Kind.End) throw new TraceError("no-start", file, offset, "no start marker was recorded", "record from the marker before the test to the one behind it");

@@ -1,12 +1,12 @@
 /** The decoder against what was encoded, whole and in pieces, cut and damaged. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Kind, type Batch } from "../../src/trace/batch.js";
-import { TraceEncoder } from "../../src/trace/encoder.js";
-import { readTraceBytes } from "../../src/trace/read-trace.js";
-import { TraceError } from "../../src/trace/trace-error.js";
-import { TraceDecoder } from "../../src/trace/decoder.js";
-import { Batch as Columns } from "../../src/trace/batch.js";
+import { Kind, type Batch } from "../src/batch.js";
+import { TraceEncoder } from "../src/encoder.js";
+import { readTraceBytes } from "../src/read-trace.js";
+import { TraceError } from "../src/trace-error.js";
+import { TraceDecoder } from "../src/decoder.js";
+import { Batch as Columns } from "../src/batch.js";
 
 type Row = readonly (string | number)[];
 

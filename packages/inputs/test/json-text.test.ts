@@ -1,8 +1,8 @@
 /** The JSON reader against JSON.parse, on documents and on documents with a letter changed. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { InputError } from "../src/inputs/input-error.js";
-import { parseJsonText } from "../src/inputs/json-text.js";
+import { InputError } from "../src/input-error.js";
+import { parseJsonText } from "../src/json-text.js";
 
 const outcome = (parse: () => unknown): { value: unknown } | "refused" => {
   try {

@@ -1,7 +1,7 @@
 /** The recorded guest: where its memory lies and what an address is. Facts of a recording, not of any modelled machine. */
 
 /** What an address of the recorded kernel belongs to; also the index of a row in {@link regionNames}. */
-export const enum Region { User = 0, DirectMap = 1, Vmalloc = 2, Vmemmap = 3, CpuEntryArea = 4, Text = 5, Rodata = 6, Data = 7, Module = 8, Fixmap = 9, Other = 10 }
+export enum Region { User = 0, DirectMap = 1, Vmalloc = 2, Vmemmap = 3, CpuEntryArea = 4, Text = 5, Rodata = 6, Data = 7, Module = 8, Fixmap = 9, Other = 10 }
 
 /** Names as the recorded statistics spell them. */
 export const regionNames = ["user", "directmap", "vmalloc", "vmemmap", "cpu_entry_area", "ktext", "krodata", "kdata", "module", "fixmap", "other"] as const;

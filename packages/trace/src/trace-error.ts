@@ -1,5 +1,5 @@
 /** What is thrown when a recording cannot be used: an input error that says where in the recording reading stopped. */
-import { InputError } from "../inputs/input-error.js";
+import { InputError } from "@kreplica/inputs";
 
 /** Why a recording was refused. One code, one meaning; the detail names the place. */
 export type TraceErrorCode =

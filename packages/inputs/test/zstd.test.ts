@@ -1,11 +1,10 @@
 /// <reference types="node" />
-/** Frames against what zstd made them of: whole, in pieces, one behind the other, damaged and cut. */
-import { execFileSync } from "node:child_process";
+/** Frames of a recording, and some made by hand: whole, in pieces, one behind the other, damaged and cut. */
 import { readFileSync } from "node:fs";
+import { dataFile } from "@kreplica/recordings";
 import { describe, expect, test } from "vitest";
-import { dataFile } from "../src/data-files.js";
-import { isZstd, unzstd, ZstdError, ZstdStream } from "../src/inputs/zstd.js";
-import { unzstdWhole } from "../src/inputs/zstd-frame.js";
+import { isZstd, unzstd, ZstdError, ZstdStream } from "../src/zstd.js";
+import { unzstdWhole } from "../src/zstd-frame.js";
 
 const packed = new Uint8Array(readFileSync(dataFile("traces/hsw-mount.kt.zst")));
 const plain = unzstd(packed);
@@ -19,13 +18,6 @@ const fault = (bytes: Uint8Array): ZstdError => {
     return error as ZstdError;
   }
   throw new Error("it was unpacked");
-};
-const zstd = (words: readonly string[], input: Uint8Array): Uint8Array | undefined => {
-  try {
-    return new Uint8Array(execFileSync("zstd", ["-q", "-c", ...words], { input, maxBuffer: 1 << 28 }));
-  } catch {
-    return undefined;
-  }
 };
 /** A frame with one raw block. @param flags of the descriptor: 0x20 one segment, 4 checksum */
 const raw = (content: readonly number[], flags = 0x20, tail: readonly number[] = []): Uint8Array =>
@@ -42,18 +34,6 @@ describe("zstd frames", () => {
     }
   });
 
-  test("of every level and kind, by zstd itself", ({ skip }) => {
-    if (!zstd([], plain)) skip();
-    for (const input of [plain, plain.subarray(0, 300), plain.subarray(0, 1), new Uint8Array(0), new Uint8Array(300_000)]) {
-      // The last takes zstd itself half a minute.
-      const levels = [["-1"], ["-19"], ["--no-check"], ["--no-content-size"], ...(process.env["KREPLICA_PROOF"] === "1" ? [["--ultra", "-22", "--long=27"]] : [])];
-      for (const words of levels) {
-        expect(Buffer.compare(unzstd(zstd(words, input)!), input), `${words.join(" ")} of ${input.length} bytes`).toBe(0);
-      }
-    }
-    expect(fault(zstd(["--long=28", "--no-content-size", "-1"], new Uint8Array(1))!).reason).toContain("window");
-  });
-
   test("one behind the other, with skippable ones before and between", () => {
     const both = joined(skippable([1, 2, 3]), packed, skippable([], 0x5f), raw([7, 8]));
     expect(isZstd(both)).toBe(true);
@@ -61,30 +41,10 @@ describe("zstd frames", () => {
     expect(isZstd(Uint8Array.from([0x28, 0xb5, 0x2f]))).toBe(false);
   });
 
-  test("at once as in pieces: with a length known and a checksum, whatever the window; all else is left to the stream", ({ skip }) => {
-    const inPieces = (bytes: Uint8Array): Uint8Array => {
-      const parts: Uint8Array[] = [];
-      const stream = new ZstdStream((part) => { parts.push(part); });
-      stream.push(bytes);
-      stream.finish();
-      return joined(...parts);
-    };
+  test("at once as in pieces: with a length known and a checksum, whatever the window; all else is left to the stream", () => {
     expect(Buffer.compare(unzstdWhole(joined(skippable([9]), packed, packed), 2 ** 31, undefined)!, joined(plain, plain))).toBe(0);
     expect(unzstdWhole(packed, plain.length - 1, undefined)).toBeUndefined();
     expect(unzstdWhole(raw([1, 2, 3]), 10, 3)).toBeUndefined();
-    if (!zstd([], plain)) skip();
-    // As kernels are packed: from a pipe, hence without a length, and with a window of 128 MiB.
-    for (const input of [plain, plain.subarray(0, 300), plain.subarray(0, 1), new Uint8Array(300_000), Uint8Array.from({ length: 500_000 }, (_, i) => (Math.imul(i, 0x9e37_79b1) >>> 13) & 255)]) {
-      for (const words of [["-1"], ["-19"], ["--ultra", "-22", "--long=27"]]) {
-        const unsized = zstd([...words, "--no-content-size"], input)!;
-        expect(unzstdWhole(unsized, input.length, undefined)).toBeUndefined();
-        expect(unzstdWhole(unsized, input.length, input.length + 1)).toBeUndefined();
-        expect(Buffer.compare(unzstdWhole(unsized, input.length, input.length)!, input), words.join(" ")).toBe(0);
-        // The stream is slow where the window is large: that is why.
-        if (words.length === 1) expect(Buffer.compare(inPieces(unsized), input)).toBe(0);
-        expect(unzstdWhole(zstd([...words, "--no-check"], input)!, input.length, input.length)).toBeUndefined();
-      }
-    }
   });
 
   test("thousands of wrong bytes at once: an error that names a place, or the bytes as they were", () => {

@@ -1,7 +1,7 @@
 /** What a recording says of its guest before it is replayed: the levels of its page tables, and where its image lay in memory. */
 import { Access, type Batch, Kind } from "./batch.js";
 import { type RecordedGuest, Region, regionsOf } from "./guest.js";
-import { readTrace } from "./read-trace.js";
+import { readTrace, type Recording } from "./read-trace.js";
 
 const FOUND = Symbol("found");
 const MAPPED = [Region.DirectMap, Region.Vmalloc, Region.Vmemmap];
@@ -16,7 +16,7 @@ const MAPPED = [Region.DirectMap, Region.Vmalloc, Region.Vmemmap];
  * @returns the guest, and whether text was fetched from elsewhere than the image: from a copy
  * @throws TraceError as the reader does
  */
-export function surveyGuest(file: string, known: RecordedGuest, image: boolean): { readonly guest: RecordedGuest; readonly copied: boolean } {
+export function surveyGuest(recording: Recording, known: RecordedGuest, image: boolean): { readonly guest: RecordedGuest; readonly copied: boolean } {
   let levels: 4 | 5 | undefined;
   let place: number | undefined;
   const places = new Set<number>();
@@ -33,7 +33,7 @@ export function surveyGuest(file: string, known: RecordedGuest, image: boolean):
       if (levels !== undefined && !image) throw FOUND;
     }
   };
-  try { readTrace(file, look); } catch (thrown) { if (thrown !== FOUND) throw thrown; }
+  try { readTrace(recording, look); } catch (thrown) { if (thrown !== FOUND) throw thrown; }
   const [ofText] = places;
   const found = image ? place ?? ofText : undefined;
   const guest = { ...known, levels: levels ?? known.levels, image: { ...known.image, firstPage: found !== undefined && found >= 0 ? found : known.image.firstPage } };

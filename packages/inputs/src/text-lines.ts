@@ -1,5 +1,5 @@
 /** A text file in lines, and the faults that name them. */
-import { allFaults, type InputError, type InputFault } from "../input-error.js";
+import { allFaults, type InputError, type InputFault } from "./input-error.js";
 
 /** Text of a tool, with the name under which faults report it. */
 export class TextLines {

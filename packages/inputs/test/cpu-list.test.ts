@@ -1,7 +1,7 @@
 /** Lists and masks of CPUs against their slow definitions. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { formatCpuList, parseCpuList, parseCpuMask } from "../src/inputs/cpu-list.js";
+import { formatCpuList, parseCpuList, parseCpuMask } from "../src/cpu-list.js";
 
 const set = fc.uniqueArray(fc.nat(40), { maxLength: 40, size: "max" }).map((numbers) => numbers.sort((a, b) => a - b));
 

@@ -80,6 +80,6 @@ export const faultOf = ({ file, line, column, offset, unpacked, field, reason, r
 
 /** Reason and remedy of a file that cannot be looked at. @param error of node:fs @param remedy for a path where nothing is */
 export function whyNot(error: unknown, remedy: string): Pick<InputFault, "reason" | "remedy"> {
-  const code = (error as NodeJS.ErrnoException).code ?? String(error);
+  const code = (error as { readonly code?: string }).code ?? String(error);
   return code === "ENOENT" || code === "ENOTDIR" ? { reason: "does not exist", remedy } : { reason: `cannot be read (${code})`, remedy: code === "EACCES" || code === "EPERM" ? "check its permissions, and those of the folders around it" : remedy };
 }

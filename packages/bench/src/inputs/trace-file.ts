@@ -1,0 +1,32 @@
+/** Recordings on disk. */
+import { closeSync, openSync, readSync } from "node:fs";
+import { type BatchSink, readTrace, type Recording, TraceError } from "@kreplica/trace";
+
+/** The recording in a file. @param path of a KTRC1 recording, plain or zstd */
+export const traceFile = (path: string): Recording => ({
+  name: path,
+  open() {
+    let handle: number;
+    try {
+      handle = openSync(path, "r");
+    } catch (error) {
+      throw unreadable(path, error);
+    }
+    return {
+      read(into) {
+        try {
+          return readSync(handle, into);
+        } catch (error) {
+          throw unreadable(path, error);
+        }
+      },
+      close() { closeSync(handle); },
+    };
+  },
+});
+
+/** Reads the recording in a file to its END. @throws TraceError as the reader does */
+export const readTraceFile = (path: string, sink: BatchSink): void => { readTrace(traceFile(path), sink); };
+
+const unreadable = (file: string, error: unknown): TraceError =>
+  new TraceError("unreadable", file, 0, `it cannot be read (${(error as Error).message})`, "check the path and its permissions");
