@@ -25,7 +25,7 @@ export default {
     never("shipped-code-carries-no-tests", { path: "^packages/[^/]+/src/", pathNot: "/src/testing(\\.ts|/)" }, { path: ["node_modules/(fast-check|vitest)/", "^packages/[^/]+/src/testing(\\.ts|/)"] }, "fast-check and vitest stay in tests and testing.ts"),
     never("only-bench-touches-node", { path: "^packages/(?!bench/|recordings/)[^/]+/src/" }, { dependencyTypes: ["core"] }, "the packages also run in a browser"),
     never("no-wiring-on-the-hot-path", { path: "^packages/hw-x86/src/(core|tlb[^/]*|pwc|walker|cache[^/]*|counters|coherence)\\.ts$" }, { path: "^packages/di/" }, "hot files import nothing from di"),
-    never("reports-do-not-run-machines", { path: "^packages/bench/src/report/" }, { path: "^packages/(?!bench/)[^/]+/src/index\\.ts$" }, "values in, text out"),
+    never("reports-do-not-run-machines", { path: "^packages/bench/src/report/" }, { path: "^packages/(?!bench/|inputs/|trace/)[^/]+/src/index\\.ts$" }, "values in, text out"),
   ],
   options: {
     doNotFollow: { path: "node_modules" },
