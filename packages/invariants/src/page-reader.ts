@@ -14,12 +14,14 @@ const flagsOf = (lo: number, hi: number): number =>
 /** Frames and flags of pages that follow one another; a page that is not mapped has flags 0. */
 export interface Pages { readonly frames: Float64Array; readonly flags: Uint8Array }
 
+/** Entries of every page of a window as one root has them, and the tables they stand in. */
 export interface WindowEntries { readonly lo: Uint32Array; readonly hi: Uint32Array; readonly tables: readonly [Frame, Frame] }
 
 /** The PTE page an entry of a window names, or -1. @param slot 0 to 1023 */
 export const smallTable = ({ lo, hi }: WindowEntries, slot: number): Frame =>
   isPresent(lo[slot]!) && !isLeaf(lo[slot]!, 2) ? frameOf(lo[slot]!, hi[slot]!) : -1;
 
+/** Reads the entries of many pages at once, from the bytes of a root's tables. */
 export class PageReader {
   constructor(private readonly memory: PhysMemory, private readonly layout: Pick<KernelLayout, "levels" | "kernelMap">) {}
 

@@ -1,6 +1,7 @@
 /** How a holder gets its tables and copies: the choices of CopyPerNode that another design may take otherwise. */
 import { token } from "@kreplica/di";
 
+/** The steps by which copies come to be, each to be replaced alone. */
 export interface CopySteps {
   /** Where frames of a holder's copies and tables come from: its own node, or any when that has no more. */
   readonly memory: "the holder's" | "any node's";
