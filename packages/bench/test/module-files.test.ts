@@ -1,9 +1,11 @@
 /** What is wrong with a module's file is said of the file: no module at all, cut, of another architecture, badly packed. */
+import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tinyModule } from "@kreplica/modules";
 import { afterAll, expect, test } from "vitest";
+import { beginInputs } from "../src/inputs/input-file.js";
 import { moduleDirectory, moduleFiles } from "../src/inputs/kernel-modules/directory.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-modules-"));
@@ -38,6 +40,40 @@ test("what cannot be opened says so: a folder, a link that leads nowhere; a link
   expect((await found.read("a")).name).toBe("a");
   await expect(found.read("gone")).rejects.toThrow(/gone\.ko: does not exist\. Give/);
   await expect(moduleFiles([join(links, "sub")]).read("sub")).rejects.toThrow(/sub: cannot be read \(EISDIR\)\. Give/);
+});
+
+test("of two modules of one name in a folder, modules.dep says which; where it does not, both are named", async () => {
+  const root = join(folder, "twins");
+  for (const part of ["kernel", "updates"]) {
+    mkdirSync(join(root, part), { recursive: true });
+    writeFileSync(join(root, part, "a.ko"), whole);
+  }
+  writeFileSync(join(root, "kernel/b.ko"), tinyModule({ name: "b" }));
+  const twins = moduleDirectory(root);
+  expect(twins.names).toEqual(["a", "b"]);
+  await expect(twins.read("a")).rejects.toThrow(/twins\/kernel\/a\.ko: is one of two modules a, the other .*twins\/updates\/a\.ko, and no modules\.dep says which/);
+  expect((await twins.read("b")).name).toBe("b");
+  writeFileSync(join(root, "modules.dep"), "updates/a.ko:\nkernel/b.ko:\n");
+  const listed = moduleDirectory(root);
+  expect(listed.path("a")).toBe(join(root, "updates/a.ko"));
+  expect((await listed.read("a")).name).toBe("a");
+  writeFileSync(join(root, "modules.dep"), "updates/a.ko:\nkernel/a.ko:\n");
+  await expect(moduleDirectory(root).read("a")).rejects.toThrow(/one of two modules a/);
+});
+
+test("a pipe is read to its end, and waited for with a word", async () => {
+  const pipe = join(folder, "pipe.ko");
+  execFileSync("mkfifo", [pipe]);
+  const said: string[] = [];
+  // Nobody writes before the word was said, however slow this computer is.
+  beginInputs((text) => {
+    said.push(text);
+    spawn("cp", [join(folder, "whole"), pipe]);
+  });
+  const files = moduleFiles([pipe]);
+  expect(said).toEqual([`${pipe}: waiting for a writer`]);
+  expect(files.names).toEqual(["pipe"]);
+  expect((await files.read("pipe")).name).toBe("a");
 });
 
 test("a whole one is read, whatever its name", async () => {

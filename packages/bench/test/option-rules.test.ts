@@ -39,7 +39,7 @@ const SHORT: Readonly<Record<string, readonly (readonly string[])[]>> = {
 };
 /** Values for options that take neither a number nor one of several words. */
 const VALUES: Readonly<Record<string, string>> = {
-  "--machine": "tiny-2-node", "--base": "tiny-2-node", "--kernel": "nothing", "--system-map": "nothing", "--symbols": "nothing", "--modules": ".", "--load": "ext4", "--place": "0",
+  "--machine": "tiny-2-node", "--base": "tiny-2-node", "--kernel": "nothing", "--system-map": "nothing", "--modules": ".", "--load": "ext4", "--place": "0",
   "--replicate": "none", "--traces": "nothing", "--reported": "nothing", "--recorded-kernel": "nothing", "--recorded-nodes": "0,1:512M/2,3:512M", "--test": "kill", "--from": "hsw", "--run": "nothing", "--program": "filter", "--save": "nothing/there", "--replay": "nothing.json",
 };
 

@@ -29,7 +29,7 @@ const FILES = (await registered()).flatMap((command) => [
 const RECORDED = ["--traces", dataFile("traces/hsw-mount.kt.zst")];
 const NEEDED: Readonly<Record<string, readonly string[]>> = {
   "--recorded-kernel": [...RECORDED, "--recorded-nodes", "0,1:512M/2,3:512M"], "--recorded-nodes": [...RECORDED, "--recorded-kernel", dataFile("kernel/System.map-6.1.0-56-cloud-amd64.zst")],
-  "--system-map": ["--kernel", "package.json"], "--symbols": [], policies: ["--measure"], modules: ["--all"] };
+  "--system-map": ["--kernel", "package.json"], policies: ["--measure"], modules: ["--all"] };
 
 test("there are such arguments to go through", () => { expect(FILES.length).toBeGreaterThanOrEqual(18); });
 
@@ -40,7 +40,7 @@ describe("- is standard input, and is called so", () => {
     const { status, stdout, stderr } = fed(words, "no such thing as this begins any file that kreplica reads\n");
     expect([words, status, stdout]).toEqual([words, 2, ""]);
     // A kernel is looked at before its map: that it is none may be what is said.
-    expect(stderr).toMatch(option === "--system-map" || option === "--symbols" || (command === "modules" && option !== "--kernel") ? /standard input|package\.json/ : /^kreplica: standard input[: ]/);
+    expect(stderr).toMatch(option === "--system-map" || (command === "modules" && option !== "--kernel") ? /standard input|package\.json/ : /^kreplica: standard input[: ]/);
     expect(stderr).not.toContain("/proc/self");
   });
 

@@ -59,6 +59,7 @@ export function registerCompare(program: Command, context: CommandContext): void
       const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
       const kernel = kernelNamed(options);
       const recording = recordingNamed(options);
+      if (recording && options.pti) context.remark("booted with page-table isolation, whatever the recorded kernel had, which a recording does not say; --no-pti boots without");
       const given = { ...(kernel ? { kernel } : {}), ...(recording ? { recording } : {}), spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: 1, work: options.work };
       const { recordings, refused, tests } = chosen(files, options.test, recording !== undefined);
       if (recordings.length === 0) refuse(refused, context);
@@ -106,6 +107,10 @@ function recordingNamed({ recordedKernel, recordedNodes, traces }: Options): Nam
 /** What is compared: recordings, and the names of their tests; and what cannot be read. */
 interface Chosen { readonly recordings: readonly string[]; readonly tests: readonly string[]; readonly refused: readonly InputError[] }
 
+/** By test, or by file with or without its folder and ending. */
+const isNamed = ({ names }: { readonly names: readonly [string, string] }, name: string): boolean =>
+  names.includes(name) || (/\.kt(\.zst)?$/.test(name) && stemOf(name) === names[1]);
+
 /** The recordings of the tests named, by test or by file; all when none is. @throws InputError when a name is none of theirs */
 function chosen(files: readonly string[], names: readonly string[] | undefined, free: boolean): Chosen {
   const refused: InputError[] = [];
@@ -120,9 +125,9 @@ function chosen(files: readonly string[], names: readonly string[] | undefined, 
   });
   const known = [...new Set(found.map((each) => each.names[0]))];
   for (const name of names ?? []) {
-    if (found.some((each) => each.names.includes(name))) continue;
+    if (found.some((each) => isNamed(each, name))) continue;
     throw new InputError({ file: "--test", reason: `no recording is of ${JSON.stringify(name)}`, remedy: didYouMean(name, known) });
   }
-  const taken = found.filter((each) => names === undefined || each.names.some((name) => names.includes(name)));
+  const taken = found.filter((each) => names === undefined || names.some((name) => isNamed(each, name)));
   return { recordings: taken.map((each) => each.file), tests: [...new Set(taken.map((each) => each.names[0]))], refused };
 }

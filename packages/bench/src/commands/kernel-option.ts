@@ -1,6 +1,6 @@
 /** `--kernel` and `--system-map`: a real kernel in place of the traced one, for every command that boots. */
 import { InputError } from "@kreplica/inputs";
-import type { Command } from "commander";
+import type { Command, Option } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
 import { bootableImage } from "../inputs/kernel-image/bootable.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
@@ -11,7 +11,10 @@ export interface KernelOption { readonly kernel?: string; readonly systemMap?: s
 
 export const addKernelOption = (command: Command): Command => command
   .addOption(fileOption("--kernel <file>", "boot this kernel, with its real bytes: vmlinux, or vmlinuz packed with gzip, lz4, xz or zstd (default: the traced kernel's layout)"))
-  .addOption(fileOption("--system-map <file>", "its System.map or a copy of /proc/kallsyms (default: the symbols in the image itself)"));
+  .addOption(systemMapOption());
+
+/** `--system-map`: symbols of the kernel that `--kernel` names. */
+export const systemMapOption = (): Option => fileOption("--system-map <file>", "its System.map or a copy of /proc/kallsyms (default: the symbols in the image itself)");
 
 /** The kernel named, as plain data that a worker can be handed. @throws InputError for a map without a kernel */
 export function kernelNamed({ kernel, systemMap }: KernelOption): { readonly file: string; readonly systemMap?: string } | undefined {

@@ -15,6 +15,7 @@ import { modulesText, type ModuleRun } from "../report/modules.js";
 import { otherNodesText, placeText } from "../report/node-places.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addMachineOptions, addPlacementOptions, jsonOption, policyOption, readMachine, readPlacement, type JsonOption, type MachineOptions, type PlacementOptions } from "./options.js";
+import { systemMapOption } from "./kernel-option.js";
 import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
 import { fileOption, numberOption } from "./values.js";
@@ -24,7 +25,7 @@ const WARM_UP = 100;
 
 interface Options extends MachineOptions, PlacementOptions, JsonOption {
   readonly kernel: string;
-  readonly symbols?: string;
+  readonly systemMap?: string;
   readonly modules?: string;
   readonly load?: string;
   readonly all?: boolean;
@@ -41,7 +42,7 @@ export function registerModules(program: Command, context: CommandContext): void
     .summary("load a real kernel's modules, copies on every node, and show what each costs")
     .description("Boots a real kernel file on a machine, loads its modules as the kernel does (layout, symbols, relocations, patch sites, permissions), gives every node copies of their text and rodata, and prints bytes, table stores, flushes and time. A module the kernel refuses means exit code 1, one whose file cannot be used 2; the others are loaded all the same.")
     .addOption(fileOption("--kernel <file>", "vmlinux or vmlinuz the modules were built for").makeOptionMandatory())
-    .addOption(fileOption("--symbols <file>", "its System.map, when the file has no kallsyms"))
+    .addOption(systemMapOption())
     .addOption(new Option("--modules <folder>", "lib/modules/<release> (default: the one beside the kernel's package)"))
     .addOption(new Option("--load <names>", "modules to load, by name or .ko file, separated by commas; what they need is loaded first"))
     .addOption(new Option("--all", "every module of the folder"))
@@ -81,7 +82,7 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const policy = policyOf(place, options.replicate, nodes);
   const postedPolicy = policyOf("first", options.replicate, nodes);
   const named = namesIn(options.replicate);
-  const kernel = await readKernelFile(options.kernel, options.symbols);
+  const kernel = await readKernelFile(options.kernel, options.systemMap);
   const { directory, wanted } = wantedModules({ ...options, release: kernel.release });
   context.progress.start(wanted.length, "reading");
   const { files, needed, unusable } = await readInOrder(directory, wanted, (name) => context.progress.step(1, name)).finally(() => context.progress.stop());

@@ -39,6 +39,7 @@ export async function run(words: readonly string[], commands: readonly RegisterC
   const context: CommandContext = { print: out, remark: (text) => error(`kreplica: ${text}\n`), screen, progress, checkFailed: () => { outcome = ExitCode.CheckFailed; }, notSeen: () => { outcome = ExitCode.NotSeen; } };
   beginInputs((text) => context.remark(text));
   for (const register of commands) register(program, context);
+  for (const command of program.commands) refuseRepetition(command);
   for (const command of program.commands) command.showHelpAfterError(`Try: kreplica ${command.name()} --help`);
   program.showHelpAfterError("Try: kreplica --help");
   program.addHelpText("after", examples(["kreplica machine", "the machines that come with kreplica"], ["kreplica machine --help", "a command's options and examples"]) + exitCodes);
@@ -64,6 +65,18 @@ export async function run(words: readonly string[], commands: readonly RegisterC
     const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
     error(`kreplica: a fault in kreplica itself: ${message.split("\n")[0]!}${debug ? "" : " (KREPLICA_DEBUG=1 shows where)"}\n${stack}`);
     return ExitCode.Fault;
+  }
+}
+
+/** An option with one value means what it was given: a second value would silently take the place of the first. */
+function refuseRepetition(command: Command): void {
+  for (const option of command.options) {
+    if (!option.required || option.variadic) continue;
+    let first: string | undefined;
+    command.on(`option:${option.name()}`, (value: string) => {
+      if (first !== undefined && first !== value) throw new InputError({ file: option.long!, reason: `given twice, ${JSON.stringify(first)} and ${JSON.stringify(value)}`, remedy: "leave one of them out" });
+      first = value;
+    });
   }
 }
 

@@ -1,10 +1,11 @@
 /** Modules on disk: a kernel package's tree, or files named one by one, with modules.dep where there is one. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { ElfError } from "@kreplica/elf";
 import { InputError, whyNot } from "@kreplica/inputs";
 import { unzstd } from "@kreplica/inputs/zstd";
 import { moduleName, ModuleError, readModule, readModulesDep, type ModuleFile } from "@kreplica/modules";
+import { inputPath } from "../input-file.js";
 import { unxz } from "../kernel-image/xz.js";
 
 /** Larger than any module, small enough to read. */
@@ -24,26 +25,34 @@ const isModule = (name: string): boolean => /\.ko(\.(zst|xz))?$/.test(name);
 
 /** @param root lib/modules/<release> of a package, or any folder of .ko files */
 export function moduleDirectory(root: string): ModuleDirectory {
-  const paths = new Map<string, string>();
+  const paths = new Map<string, string[]>();
   const visit = (folder: string): void => {
     for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) visit(path);
       // A link to a module is one; where it leads nowhere, reading it says so.
-      else if ((entry.isFile() || entry.isSymbolicLink()) && isModule(entry.name)) paths.set(moduleName(entry.name), path);
+      else if ((entry.isFile() || entry.isSymbolicLink()) && isModule(entry.name)) paths.set(moduleName(entry.name), [...(paths.get(moduleName(entry.name)) ?? []), path]);
     }
   };
   if (!existsSync(root) || !statSync(root).isDirectory()) {
     throw new InputError({ file: root, reason: "is no folder", remedy: "give lib/modules/<release> of a kernel package" });
   }
   visit(root);
-  return ofPaths(paths, join(root, "modules.dep"));
+  const dependencies = join(root, "modules.dep");
+  const listed = existsSync(dependencies) ? new Set(readFileSync(dependencies, "utf8").split("\n").map((line) => line.slice(0, Math.max(line.indexOf(":"), 0)))) : undefined;
+  return ofPaths(new Map([...paths].map(([name, found]) => [name, foundAs(found, root, listed)])), dependencies);
+}
+
+/** Of several modules of one name, as with one in updates/, the one that modules.dep lists; where that does not decide, all of them. */
+function foundAs(found: readonly string[], root: string, listed: ReadonlySet<string> | undefined): readonly string[] {
+  const chosen = found.filter((path) => listed?.has(relative(root, path)));
+  return chosen.length === 1 ? chosen : found;
 }
 
 /** Files named one by one. */
 export function moduleFiles(files: readonly string[]): ModuleDirectory {
   for (const file of files) if (!existsSync(file)) throw new InputError({ file, reason: "there is no such file", remedy: "give the path of a .ko file" });
-  return ofPaths(new Map(files.map((file) => [moduleName(basename(file)), file])), undefined);
+  return ofPaths(new Map(files.map((file) => [moduleName(basename(file)), [inputPath(file, "--load")]])), undefined);
 }
 
 /** A folder with files in the place of what it has under their names; what these need, they say themselves. */
@@ -59,14 +68,15 @@ export function withFiles(directory: ModuleDirectory, files: readonly string[]):
   };
 }
 
-function ofPaths(paths: ReadonlyMap<string, string>, dependencies: string | undefined): ModuleDirectory {
+function ofPaths(paths: ReadonlyMap<string, readonly string[]>, dependencies: string | undefined): ModuleDirectory {
   return {
     names: [...paths.keys()],
-    path: (name) => paths.get(name),
+    path: (name) => paths.get(name)?.[0],
     needs: dependencies !== undefined && existsSync(dependencies) ? readModulesDep(readFileSync(dependencies, "utf8")) : undefined,
     async read(name) {
-      const path = paths.get(name);
+      const [path, twin] = paths.get(name) ?? [];
       if (path === undefined) throw new InputError({ file: name, reason: "there is no such module", remedy: "name one of the kernel's package" });
+      if (twin !== undefined) throw new InputError({ file: path, reason: `is one of two modules ${name}, the other ${twin}, and no modules.dep says which`, remedy: "remove one of them, or name the file with --load" });
       const bytes = bytesOf(path);
       const plain = await unpack(bytes, path);
       return fileOf(plain, name, path, plain !== bytes);
