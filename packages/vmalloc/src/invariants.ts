@@ -22,6 +22,7 @@ export interface AreaSubject extends AreaWitnesses {
   readonly pages: AreaPages;
 }
 
+/** What page counts are compared with. */
 type Book = Pick<AreaWitnesses, "vmalloc" | "memory">;
 
 const hex = (address: bigint): string => `0x${address.toString(16)}`;
