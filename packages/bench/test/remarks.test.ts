@@ -24,7 +24,15 @@ test("of no machine that ships there is anything to say", () => {
   for (const machine of presets) expect(remarksOn(machine, "per-node")).toEqual([]);
 });
 
-describe.each([["one node", single, NOTHING], ["a nearer other node", odd, NEARER]] as const)("%s", (_what, machine, said) => {
+const guessed = own("guessed", { assumedTopology: "sockets, from distances" });
+const GUESS = "kreplica: guessed: which nodes are one socket is a guess (`kreplica machine` shows it); a copy of /sys/devices/system with node and cpu, or JSON, says it\n";
+
+test("sockets that are a guess are said to be one wherever a policy is asked about; machine shows the guess itself", async () => {
+  expect((await invoke(["machine", guessed])).error).toBe("");
+  expect(remarksOn({ ...tiny, assumedTopology: "sockets: one node is one", nodes: [tiny.nodes[0]!], latencyNs: [[100]] }, "per-node").filter((each) => each.includes("guess"))).toEqual([]);
+});
+
+describe.each([["guessed sockets", guessed, GUESS], ["one node", single, NOTHING], ["a nearer other node", odd, NEARER]] as const)("%s", (_what, machine, said) => {
   test.each([["boot"], ["tables"], ["patch", "--changes", "1"], ["policies", "--measure"], ["compare", "--test", "kill", "--no-work"]])("%s", async (...words) => {
     const { code, out, error } = await invoke([...words, "--machine", machine, "--json"]);
     expect([words, code, error]).toEqual([words, 0, said]);

@@ -8,6 +8,10 @@ export function remarksOn(spec: MachineSpec, policy?: string): string[] {
   if (policy !== undefined && policy !== "single-copy" && spec.nodes.filter((node) => node.memoryBytes > 0).length === 1) {
     remarks.push(`${spec.name} has one node with memory: there is nothing to replicate, every policy is a single copy`);
   }
+  // `machine` shows the guess itself: it asks about no policy.
+  if (policy !== undefined && spec.assumedTopology !== undefined && spec.nodes.length > 1) {
+    remarks.push(`${spec.name}: which nodes are one socket is a guess (\`kreplica machine\` shows it); a copy of /sys/devices/system with node and cpu, or JSON, says it`);
+  }
   for (const [i, from] of spec.nodes.entries()) {
     if (!spec.cpus.some((cpu) => cpu.node === from.id) || from.memoryBytes === 0) continue;
     const own = spec.latencyNs[i]![i]!;
