@@ -2,7 +2,7 @@
 export const layers = {
   di: 0, elf: 0, recordings: 0,
   "hw-x86": 1, inputs: 1,
-  "mm-core": 2, trace: 2,
+  "mm-core": 2, trace: 2, machines: 2,
   invariants: 3,
   "numa-replication": 4, "set-memory": 4, efi: 4, vmalloc: 4,
   "text-patch": 5,

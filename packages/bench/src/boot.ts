@@ -2,6 +2,7 @@
 import type { Plugin } from "@kreplica/di";
 import { type FrameRange, Machine, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
+import { withFiveLevels } from "@kreplica/machines";
 import {
   AddressSpaces, type BootEvent, BootMemory, BuildContext, CpuState, KernelBoot, type KernelImage, kernelLayout,
   type KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory,
@@ -14,7 +15,6 @@ import type { BootParts } from "./boot-parts.js";
 import { bootableCpus, IMAGE_OFFSET, imageRuns, nodeOfAddress } from "./boot-place.js";
 import { checkedKernel } from "./checked-kernel.js";
 import { sourceOf } from "./inputs/machine/load.js";
-import { withFiveLevels } from "./inputs/presets/index.js";
 import { SUBSYSTEM_INVARIANTS } from "./invariants.js";
 import type { SeriesDefect } from "@kreplica/series-as-posted";
 import { defaultGuestNodes, framesBeyond, RecordedPages, sparedWindows } from "./recorded-pages.js";

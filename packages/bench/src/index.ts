@@ -4,5 +4,5 @@ export { Batch, readTraceBytes, TraceError } from "@kreplica/trace";
 export { POLICIES } from "./assemble.js";
 export { boot, type BootOptions, type Booted, type BootParts } from "./boot.js";
 export { loadMachine } from "./inputs/machine/load.js";
-export { defaultPreset, preset, presets } from "./inputs/presets/index.js";
+export { defaultPreset, preset, presets } from "@kreplica/machines";
 export { readTraceFile } from "./inputs/trace-file.js";

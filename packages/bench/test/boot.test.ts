@@ -1,12 +1,10 @@
 /** The boot facade on the machines that come with kreplica: memory against the closed form, invariants, refusals, bad combinations. */
+import { e52690v3, presets, tiny2Node } from "@kreplica/machines";
 import { beforeAll, describe, expect, test } from "vitest";
 import { MmError, PageAllocator } from "@kreplica/mm-core";
 import { memoryCost, takeFootprint } from "../src/accounting.js";
 import { boot, type Booted, type BootOptions, prepare } from "../src/boot.js";
 import { POLICIES } from "../src/assemble.js";
-import { presets } from "../src/inputs/presets/index.js";
-import { e52690v3 } from "../src/inputs/presets/e5-2690v3-2s.js";
-import { tiny2Node } from "../src/inputs/presets/tiny-2-node.js";
 import { tracedKernel } from "../src/traced-kernel.js";
 
 const PAGE = 4096;

@@ -4,9 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { presets } from "@kreplica/machines";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import manifest from "../package.json" with { type: "json" };
-import { presets } from "../src/inputs/presets/index.js";
 import { buildCommand, type TestedCommand } from "./cli.js";
 
 let kreplica: TestedCommand;

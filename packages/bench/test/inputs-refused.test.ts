@@ -5,9 +5,9 @@ import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, re
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { e52690v3 } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { e52690v3 } from "../src/inputs/presets/e5-2690v3-2s.js";
 import { loadMachine } from "../src/inputs/machine/load.js";
 import { buildCommand, type TestedCommand } from "./cli.js";
 

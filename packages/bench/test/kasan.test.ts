@@ -1,11 +1,10 @@
 /** KASAN's shadow: every byte of the kernel's half has one, on every node, with 4 and 5 levels; what comes late reaches all nodes. */
 import { isLeaf, isPresent, type MachineSpec, NONE, tableIndex } from "@kreplica/hw-x86";
+import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { directAddress, imageAddress, lookup, shadowOf, shadowRange, tableAt, walk } from "@kreplica/mm-core";
 import { describe, expect, test } from "vitest";
 import { boot, type Booted, type BootOptions, prepare } from "../src/boot.js";
 import { smallImage, smallMachine } from "../src/check/small-kernel.js";
-import { e52690v3 } from "../src/inputs/presets/e5-2690v3-2s.js";
-import { tiny2Node } from "../src/inputs/presets/tiny-2-node.js";
 import { ptdump } from "../src/report/ptdump.js";
 
 const small = (options: Partial<BootOptions> = {}): Booted => boot({ spec: smallMachine(2), policy: "per-node", image: smallImage(), kasan: true, ...options });

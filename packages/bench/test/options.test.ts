@@ -1,9 +1,9 @@
 /** Options that commands share: defaults, choices, and what is refused. */
+import { defaultPreset, preset, presets } from "@kreplica/machines";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { readMachine, readPlacement, wholeNumber } from "../src/commands/options.js";
 import { jsonText } from "../src/commands/command.js";
-import { defaultPreset, preset, presets } from "../src/inputs/presets/index.js";
 
 const tiny = preset("tiny-2-node")!;
 

@@ -2,8 +2,8 @@
 /** The passes of a text poke against 78 recorded ones, of a kernel with the series switched on and off; and what `patch` makes of them. */
 import { readFileSync } from "node:fs";
 import { unzstd } from "@kreplica/inputs/zstd";
+import { preset } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
-import { preset } from "../src/inputs/presets/index.js";
 import { patchCosts, type PatchCost } from "../src/measure/patch-cost.js";
 import { CR3_WRITE_CYCLES, FIRST_PASS, FURTHER_PASS, POKE_FUNCTIONS, SYNC_CORE_CYCLES } from "../src/measure/poke-pass.js";
 

@@ -1,9 +1,9 @@
 /** What each policy costs, counted on booted kernels, against arithmetic. */
 import type { MachineSpec } from "@kreplica/hw-x86";
+import { tiny2Node } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { POLICIES } from "../src/assemble.js";
 import { policyCosts } from "../src/measure/policy-cost.js";
-import { tiny2Node } from "../src/inputs/presets/tiny-2-node.js";
 
 const square = (size: number, near: number, far: number): number[][] => Array.from({ length: size }, (_, i) => Array.from({ length: size }, (_, j) => (i === j ? near : far)));
 const machine = (nodes: number): MachineSpec => ({

@@ -1,7 +1,7 @@
 /** The kernel's dump format: every line a real kernel printed is printed again the same; the booted tables read as such a dump. */
+import { recordedGuest } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { boot } from "../src/boot.js";
-import { recordedGuest } from "../src/inputs/presets/recorded-guest.js";
 import { ptdump, ptdumpLine } from "../src/report/ptdump.js";
 
 /** From a 6.1 kernel's /sys/kernel/debug/page_tables/kernel: one of each shape. */

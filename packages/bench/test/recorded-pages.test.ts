@@ -1,8 +1,7 @@
 /** Pages of a recording get a place in the model: same frame, same place; every address of it leads there. */
+import { e52690v3, recordedGuest } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { boot } from "../src/boot.js";
-import { e52690v3 } from "../src/inputs/presets/e5-2690v3-2s.js";
-import { recordedGuest } from "../src/inputs/presets/recorded-guest.js";
 
 const kernel = (options = {}) => boot({ spec: e52690v3, policy: "per-node", ...options });
 const VMALLOC = 0xffff_c900_0000_d000n;

@@ -1,10 +1,10 @@
 /// <reference types="node" />
 /** The booted tables against those a real kernel had at the end of its boot: every leaf of the image, bit for bit. */
 import { readFileSync } from "node:fs";
+import { recordedGuest } from "@kreplica/machines";
 import { beforeAll, describe, expect, test } from "vitest";
 import { frameOf, isLeaf, isPresent } from "@kreplica/hw-x86";
 import { boot, type Booted } from "../src/boot.js";
-import { recordedGuest } from "../src/inputs/presets/recorded-guest.js";
 
 const golden = (name: string): string[] => readFileSync(new URL(`fixtures/picture/${name}.txt`, import.meta.url), "utf8").trimEnd().split("\n");
 

@@ -3,9 +3,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { preset, presets } from "@kreplica/machines";
 import { afterAll, describe, expect, test } from "vitest";
 import { remarksOn } from "../src/commands/remarks.js";
-import { preset, presets } from "../src/inputs/presets/index.js";
 import { invoke } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-remarks-"));

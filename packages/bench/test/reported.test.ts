@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InputError } from "@kreplica/inputs";
+import { presets } from "@kreplica/machines";
 import { traceTests } from "@kreplica/trace";
 import { afterAll, describe, expect, test } from "vitest";
-import { presets } from "../src/inputs/presets/index.js";
 import { readReportedFile } from "../src/inputs/reported-file.js";
 import { reportedFor, reportedIn } from "../src/measure/reported.js";
 

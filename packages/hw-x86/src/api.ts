@@ -8,4 +8,5 @@ export * from "./leaves.js";
 export * from "./machine-api.js";
 export * from "./memory-api.js";
 export * from "./pte.js";
+export { machineSpecFaults, type SpecFault } from "./check-spec.js";
 export * from "./spec.js";

@@ -1,7 +1,7 @@
 /** A kernel and a machine small enough to boot in milliseconds, for runs that boot thousands of times. Everything invented. */
 import type { MachineSpec } from "@kreplica/hw-x86";
+import { tiny2Node } from "@kreplica/machines";
 import { kernelImage, type KernelImage } from "@kreplica/mm-core";
-import { tiny2Node } from "../inputs/presets/tiny-2-node.js";
 
 const TEXT = 0xffff_ffff_8100_0000n;
 const PAGE = 0x1000n;

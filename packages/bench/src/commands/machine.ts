@@ -1,10 +1,9 @@
 /** `kreplica machine`: lists the machines that come with kreplica, or shows one, the user's own included. */
 import { InputError } from "@kreplica/inputs";
+import { machineDocument, presets } from "@kreplica/machines";
 import type { Command } from "commander";
 import { loadMachine } from "../inputs/machine/load.js";
 import { inputPath } from "../inputs/input-file.js";
-import { machineDocument } from "../inputs/machine/json-machine.js";
-import { presets } from "../inputs/presets/index.js";
 import { machineListText, machineText } from "../report/machine.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { baseOption, jsonOption, type JsonOption } from "./options.js";

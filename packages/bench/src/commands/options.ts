@@ -1,10 +1,10 @@
 /** Options that several commands share: same name, same words, same check everywhere. */
 import { formatCpuList, InputError } from "@kreplica/inputs";
+import { defaultPreset, presets } from "@kreplica/machines";
 import { type Command, Option } from "commander";
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
 import { POLICIES } from "../assemble.js";
 import { loadMachine } from "../inputs/machine/load.js";
-import { defaultPreset, presets } from "../inputs/presets/index.js";
 import { choiceOption, CPU_IDS, fileOption, NODE_IDS, numberOption } from "./values.js";
 
 export { wholeNumber } from "./values.js";

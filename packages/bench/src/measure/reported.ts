@@ -1,7 +1,7 @@
 /** Gains somebody reported of a machine, to stand beside the modelled ones: the series' authors' of theirs, or a user's of his. */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { e52690v3 } from "@kreplica/machines";
 import { type TraceTest, traceTests } from "@kreplica/trace";
-import { e52690v3 } from "../inputs/presets/e5-2690v3-2s.js";
 import type { ReportedFigures } from "../inputs/reported-file.js";
 
 /** Whose figures, and which. */

@@ -1,7 +1,7 @@
 /** A machine as text: what it consists of, what its accesses cost, and what each number rests on. */
 import type { CacheSpec, MachineSpec, Sourced, TlbSpec } from "@kreplica/hw-x86/api";
 import { formatCpuList } from "@kreplica/inputs";
-import { sourcedNumbers } from "../inputs/machine/check.js";
+import { sourcedNumbers } from "@kreplica/machines";
 import { hanging, heading as titled, renderMatrix, renderTable, type Screen, wrap } from "./terminal.js";
 import { bytesText, countText, hertzText, numberText } from "./units.js";
 

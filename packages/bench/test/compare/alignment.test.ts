@@ -1,7 +1,7 @@
 /** What alignment gains one copy: of a short recording by a run of its own, of a long run only where it was asked for. */
+import { preset } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { expect, test } from "vitest";
-import { preset } from "../../src/inputs/presets/index.js";
 import { compare } from "../../src/measure/compare.js";
 import { measureTrace, type TraceJob, type TraceMeasurement } from "../../src/measure/measure-trace.js";
 

@@ -1,8 +1,7 @@
 /** Interval and bound by hand, from a few events on a machine whose every number is round. */
 import { account, CounterLayout, Kind, type MachineSpec, Place, type Point, type Side, Source } from "@kreplica/hw-x86";
+import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
-import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
-import { tiny2Node } from "../../src/inputs/presets/tiny-2-node.js";
 import { bound, gain } from "../../src/measure/gain.js";
 
 const layout = new CounterLayout(2);

@@ -1,11 +1,11 @@
 /** The gain of near instead of far text against its bound: on equal latencies nothing, and never more, whatever the machine. */
 /// <reference types="node" />
+import { e52690v3 } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import * as fc from "fast-check";
 import { CounterLayout, Kind, type MachineSpec, Place, Source } from "@kreplica/hw-x86";
 import { describe, expect, test } from "vitest";
 import { POLICIES } from "../../src/assemble.js";
-import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
 import { bound, gain, nearGain } from "../../src/measure/gain.js";
 import { measureTrace, type TraceMeasurement } from "../../src/measure/measure-trace.js";
 import { Region } from "../../src/replay/program.js";

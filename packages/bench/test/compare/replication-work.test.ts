@@ -1,10 +1,9 @@
 /** What replication itself does in fork, exec, exit and growth: as much as its closed form says, where it says, and nothing with one node. */
 /// <reference types="node" />
 import { CounterLayout, Kind, type MachineSpec, Place, Source } from "@kreplica/hw-x86";
+import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { describe, expect, test } from "vitest";
-import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
-import { tiny2Node } from "../../src/inputs/presets/tiny-2-node.js";
 import { accountTotal, cycleAccount, lineCounts } from "../../src/measure/cycle-account.js";
 import { measureTrace, type TraceJob, type TraceMeasurement } from "../../src/measure/measure-trace.js";
 import { Region } from "../../src/replay/program.js";

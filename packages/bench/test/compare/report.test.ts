@@ -1,9 +1,8 @@
 /** The comparison's text at its widest: long names, nine digits, every verdict, work in each test. */
+import { e52690v3, preset } from "@kreplica/machines";
 import { traceTests } from "@kreplica/trace";
 import { describe, expect, test } from "vitest";
 import type { CompareResult, Comparison, KernelFigures } from "../../src/measure/compare.js";
-import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
-import { preset } from "../../src/inputs/presets/index.js";
 import { type Reported, reportedFor } from "../../src/measure/reported.js";
 import { standingOf } from "../../src/measure/standing.js";
 import { compareText } from "../../src/report/compare.js";

@@ -1,8 +1,8 @@
 /// <reference types="node" />
 /** What the progress line is told while jobs run. */
+import { tiny2Node } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { expect, test } from "vitest";
-import { tiny2Node } from "../../src/inputs/presets/tiny-2-node.js";
 import { runJobs } from "../../src/measure/run-jobs.js";
 
 test("the line names what runs now, moves when it begins and when it ends, and is full at the end", async () => {

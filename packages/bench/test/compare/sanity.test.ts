@@ -1,11 +1,10 @@
 /** What anybody would check before believing a comparison. Whole kernels, short recordings. */
 /// <reference types="node" />
 import { CounterLayout, Event, Kind, KINDS, type MachineSpec, Place, REGIONS } from "@kreplica/hw-x86";
+import { e52690v3, recordedGuest } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
-import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
-import { recordedGuest } from "../../src/inputs/presets/recorded-guest.js";
 import { accountTotal, cycleAccount, lineCounts } from "../../src/measure/cycle-account.js";
 import { bound, gain } from "../../src/measure/gain.js";
 import { measureHotCold } from "../../src/measure/hot-cold.js";

@@ -1,7 +1,7 @@
 /** Whom the one CPU stands for: relations and distances by hand, and the sentence on the screen. */
+import { preset } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
-import { preset } from "../../src/inputs/presets/index.js";
 import { standingOf } from "../../src/measure/standing.js";
 
 const own = { nearest: (node: number) => node };

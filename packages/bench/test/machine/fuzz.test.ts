@@ -4,13 +4,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InputError } from "@kreplica/inputs";
+import { checkMachine, machineDocument, preset, presets } from "@kreplica/machines";
 import * as fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { jsonText } from "../../src/commands/command.js";
-import { checkMachine } from "../../src/inputs/machine/check.js";
-import { machineDocument } from "../../src/inputs/machine/json-machine.js";
 import { loadMachine, machineFromText } from "../../src/inputs/machine/load.js";
-import { preset, presets } from "../../src/inputs/presets/index.js";
 
 const root = mkdtempSync(join(tmpdir(), "kreplica-fuzz-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

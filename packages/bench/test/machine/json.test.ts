@@ -1,13 +1,13 @@
 /// <reference types="node" />
 /** kreplica's own machine files: written and read back, on a base, refused with line and field; the published schema is current. */
 import { InputError } from "@kreplica/inputs";
+import {
+  machineDocument, machineFromJson, machineJsonSchema, preset, presets, type wholeMachine,
+} from "@kreplica/machines";
 import { expect, test } from "vitest";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import type { z } from "zod";
 import { jsonText } from "../../src/commands/command.js";
-import { machineDocument, machineFromJson } from "../../src/inputs/machine/json-machine.js";
-import { machineJsonSchema, type wholeMachine } from "../../src/inputs/machine/schema.js";
-import { preset, presets } from "../../src/inputs/presets/index.js";
 
 /** Names of all fields at all depths: `costs.ipiCycles.low`. */
 type Fields<T> = T extends readonly (infer Element)[] ? Fields<Element> : T extends object ? { [K in keyof T & string]-?: K | `${K}.${Fields<NonNullable<T[K]>> & string}` }[keyof T & string] : never;

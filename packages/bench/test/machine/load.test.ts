@@ -3,9 +3,9 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { preset } from "@kreplica/machines";
 import { afterAll, expect, test } from "vitest";
 import { loadMachine } from "../../src/inputs/machine/load.js";
-import { preset } from "../../src/inputs/presets/index.js";
 
 const root = mkdtempSync(join(tmpdir(), "kreplica-load-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -2,12 +2,9 @@
 /** Intel MLC: matrices read back from every version's heading and layout; alone, and beside numactl in one file. */
 import { readFileSync } from "node:fs";
 import { TextLines } from "@kreplica/inputs";
+import { checkMachine, machineFromTools, parseLatencyChecker, preset } from "@kreplica/machines";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { checkMachine } from "../../src/inputs/machine/check.js";
-import { machineFromTools } from "../../src/inputs/machine/from-tools.js";
-import { parseLatencyChecker } from "../../src/inputs/machine/memory-latency-checker.js";
-import { preset } from "../../src/inputs/presets/index.js";
 
 const fixture = (name: string): string => readFileSync(new URL(`../fixtures/machine/${name}`, import.meta.url), "utf8");
 const parse = (text: string) => parseLatencyChecker(new TextLines("mlc.txt", text));

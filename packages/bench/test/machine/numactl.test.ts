@@ -2,12 +2,9 @@
 /** numactl --hardware: read back what was printed, in every shape the tool prints it; then the rules that fill in the rest. */
 import { readFileSync } from "node:fs";
 import { TextLines } from "@kreplica/inputs";
+import { checkMachine, machineFromTools, parseNumactlHardware, preset, presets } from "@kreplica/machines";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { machineFromTools } from "../../src/inputs/machine/from-tools.js";
-import { parseNumactlHardware } from "../../src/inputs/machine/numactl-hardware.js";
-import { preset, presets } from "../../src/inputs/presets/index.js";
-import { checkMachine } from "../../src/inputs/machine/check.js";
 
 const fixture = (name: string): string => readFileSync(new URL(`../fixtures/machine/${name}`, import.meta.url), "utf8");
 const parse = (text: string) => parseNumactlHardware(new TextLines("box.txt", text));

@@ -1,9 +1,7 @@
 /** Sockets and cores: guessed from distances and CPU numbers, and then said to be a guess; or read from a copy of sysfs, and then not. */
+import { machineDocument, preset, presets, socketGroups } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
-import { machineDocument } from "../../src/inputs/machine/json-machine.js";
 import { machineFromText } from "../../src/inputs/machine/load.js";
-import { socketGroups } from "../../src/inputs/machine/cpu-places.js";
-import { preset, presets } from "../../src/inputs/presets/index.js";
 import { machineText } from "../../src/report/machine.js";
 import { screenFor } from "../../src/report/terminal.js";
 

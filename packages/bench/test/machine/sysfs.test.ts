@@ -5,12 +5,10 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, 
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { formatCpuList } from "@kreplica/inputs";
+import { checkMachine, machineFromTools, preset } from "@kreplica/machines";
 import * as fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { checkMachine } from "../../src/inputs/machine/check.js";
-import { machineFromTools } from "../../src/inputs/machine/from-tools.js";
 import { machineFromSysfs } from "../../src/inputs/machine/sysfs-nodes.js";
-import { preset } from "../../src/inputs/presets/index.js";
 
 const root = mkdtempSync(join(tmpdir(), "kreplica-sysfs-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -3,10 +3,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CounterLayout, Kind, Place, Source } from "@kreplica/hw-x86";
+import { e52690v3 } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
-import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
 import { cycleAccount } from "../../src/measure/cycle-account.js";
 import { loadTrace } from "../../src/replay/load.js";
 import { Region } from "../../src/replay/program.js";

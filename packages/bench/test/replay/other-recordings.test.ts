@@ -10,9 +10,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { unzstd } from "@kreplica/inputs/zstd";
+import { e52690v3 } from "@kreplica/machines";
 import { TraceCounter } from "@kreplica/trace";
 import { beforeAll, describe, expect, test } from "vitest";
-import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
 import { guestNodes } from "../../src/inputs/guest-nodes.js";
 import { readTraceFile } from "../../src/inputs/trace-file.js";
 import { cycleAccount } from "../../src/measure/cycle-account.js";

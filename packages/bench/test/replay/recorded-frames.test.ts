@@ -1,14 +1,12 @@
 /** Frames of a recording and frames of the model never meet: not on a machine with windows for the guest, not on one of its own size. */
 /// <reference types="node" />
 import type { MachineSpec } from "@kreplica/hw-x86";
+import { e52690v3, recordedGuest, tiny2Node } from "@kreplica/machines";
 import { imageFrame, pagesOf } from "@kreplica/mm-core";
 import { dataFile } from "@kreplica/recordings";
 import { guestEnd, imagePages, shippedGuest } from "@kreplica/trace";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
-import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
-import { recordedGuest } from "../../src/inputs/presets/recorded-guest.js";
-import { tiny2Node } from "../../src/inputs/presets/tiny-2-node.js";
 import { loadTrace, scheduledFrames } from "../../src/replay/load.js";
 import { framesIn, framesToReserve } from "../../src/replay/recorded-frames.js";
 import { tracedKernel } from "../../src/traced-kernel.js";

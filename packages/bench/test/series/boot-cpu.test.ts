@@ -2,12 +2,12 @@
  * D1 as a port of the series to 6.1 showed it: the boot hangs when the boot CPU lies on a node other than logical 0, wherever the image is.
  * Source: the port run under QEMU; init_mm.pgd_numa is a union with init_mm.pgd, so that before there are clones node 0's entry alone is set.
  */
+import { tiny2Node } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { InvariantError } from "@kreplica/mm-core";
 import { boot, prepare } from "../../src/boot.js";
 import { withDefect, DEFECTS } from "../../src/check/defects.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
-import { tiny2Node } from "../../src/inputs/presets/tiny-2-node.js";
 
 const posted = { spec: tiny2Node, policy: "rfc-v1" } as const;
 

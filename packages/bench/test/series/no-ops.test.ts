@@ -4,14 +4,13 @@
  * Source: the port run under QEMU, text compared and instructions counted; arch/x86/kernel/alternative.c optimize_nops.
  */
 import { CounterLayout } from "@kreplica/hw-x86";
+import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { imageAddress } from "@kreplica/mm-core";
 import { dataFile } from "@kreplica/recordings";
 import { Kind, MARKER, Phase } from "@kreplica/trace";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
-import { e52690v3 } from "../../src/inputs/presets/e5-2690v3-2s.js";
-import { tiny2Node } from "../../src/inputs/presets/tiny-2-node.js";
 import { readTraceFile } from "../../src/inputs/trace-file.js";
 import { measureTrace } from "../../src/measure/measure-trace.js";
 import { NoOpFinder, noOpsSpared } from "../../src/no-ops.js";

@@ -3,11 +3,11 @@ import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { allFaults, fieldName, InputError, nearest, whyNot } from "@kreplica/inputs";
+import {
+  checkMachine, defaultPreset, isToolText, machineFromJson, machineFromTools, preset, presets,
+} from "@kreplica/machines";
+import { MACHINE_SCHEMA_FILE } from "../../schema-file.js";
 import { shownPath } from "../input-file.js";
-import { defaultPreset, preset, presets } from "../presets/index.js";
-import { checkMachine } from "./check.js";
-import { isToolText, machineFromTools } from "./from-tools.js";
-import { machineFromJson } from "./json-machine.js";
 import { machineFromSysfs } from "./sysfs-nodes.js";
 
 const files = new WeakMap<MachineSpec, string>();
@@ -104,7 +104,7 @@ function textIn(bytes: Uint8Array, path: string): string {
 export function machineFromText(text: string, file: string, on: MachineSpec, base?: string): MachineSpec {
   if (/^\uFEFF?\s*[{[]/.test(text) && !BRACKETED_PROMPT.test(text)) {
     if (base !== undefined) throw new InputError({ file: "--base", reason: "a JSON machine names its own base", remedy: 'write "base": "NAME" in the file' });
-    return machineFromJson(text.replace(/^\uFEFF/, ""), file, nameFor(file), presetNamed);
+    return machineFromJson(text.replace(/^\uFEFF/, ""), file, nameFor(file), presetNamed, MACHINE_SCHEMA_FILE);
   }
   if (isToolText(text)) return machineFromTools(text, file, nameFor(file), on);
   throw new InputError({

@@ -14,9 +14,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { InputError, parseCpuList, parseCpuMask, quoted, whyNot } from "@kreplica/inputs";
-import { distanceScale } from "./distance-scale.js";
-import { cutOff, sharedCpus, type FoundNode } from "./found-node.js";
-import { machineOnFound } from "./on-base.js";
+import { cutOff, distanceScale, type FoundNode, machineOnFound, sharedCpus } from "@kreplica/machines";
 import { SysfsFiles } from "./sysfs-files.js";
 import { readTopology } from "./sysfs-topology.js";
 

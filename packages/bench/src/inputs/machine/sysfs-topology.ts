@@ -10,8 +10,7 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseCpuList } from "@kreplica/inputs";
-import type { CpuPlace } from "./cpu-places.js";
-import type { FoundNode } from "./found-node.js";
+import type { CpuPlace, FoundNode } from "@kreplica/machines";
 import type { SysfsFiles } from "./sysfs-files.js";
 
 /** @returns undefined when not every CPU's package is told: sockets are then guessed. Faults are reported */

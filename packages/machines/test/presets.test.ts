@@ -4,8 +4,8 @@ import { describe, expect, test } from "vitest";
 import { assemble } from "@kreplica/di";
 import { account, CounterLayout, hwX86, Kind, Machine, type MachineSpec, Source } from "@kreplica/hw-x86";
 import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
-import { checkMachine, sourcedNumbers } from "../../src/inputs/machine/check.js";
-import { preset, presets } from "../../src/inputs/presets/index.js";
+import { checkMachine, sourcedNumbers } from "../src/check.js";
+import { preset, presets } from "../src/presets/index.js";
 
 const named = (name: string): MachineSpec => preset(name)!;
 const cpusOf = (machine: MachineSpec, node: number): string => formatCpuList(machine.cpus.filter((cpu) => cpu.node === node).map((cpu) => cpu.id));

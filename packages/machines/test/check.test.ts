@@ -2,8 +2,8 @@
 import { fieldName } from "@kreplica/inputs";
 import { expect, test } from "vitest";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
-import { checkMachine } from "../../src/inputs/machine/check.js";
-import { preset } from "../../src/inputs/presets/index.js";
+import { checkMachine } from "../src/check.js";
+import { preset } from "../src/presets/index.js";
 
 /* eslint-disable @typescript-eslint/no-explicit-any -- the point is to write what the types forbid */
 type Harm = (machine: any) => void;

@@ -2,8 +2,7 @@
  * What must hold between the fields of a machine, beyond the shape of each: run on every machine, wherever it came from.
  * The machine's own check (hw-x86) has the last word; here stands what it does not ask, and what needs a better remedy in a file.
  */
-import { machineSpecFaults } from "@kreplica/hw-x86";
-import type { CacheSpec, MachineSpec, Sourced, Replacement, TlbSpec } from "@kreplica/hw-x86/api";
+import { type CacheSpec, machineSpecFaults, type MachineSpec, type Replacement, type Sourced, type TlbSpec } from "@kreplica/hw-x86/api";
 import { cutOff } from "./found-node.js";
 
 /** One thing wrong with a machine. */

@@ -1,0 +1,15 @@
+/** NUMA machines as descriptions: presets with their sources, and readers of the texts in which people have theirs. */
+export { checkMachine, type MachineFault, sourcedNumbers } from "./check.js";
+export { type CpuPlace, socketGroups } from "./cpu-places.js";
+export { distanceScale } from "./distance-scale.js";
+export { cutOff, type FoundNode, sharedCpus } from "./found-node.js";
+export { isToolText, machineFromTools } from "./from-tools.js";
+export { machineDocument, machineFromJson } from "./json-machine.js";
+export { parseLatencyChecker } from "./memory-latency-checker.js";
+export { parseNumactlHardware } from "./numactl-hardware.js";
+export { machineOnFound } from "./on-base.js";
+export { e52690v3 } from "./presets/e5-2690v3-2s.js";
+export { defaultPreset, preset, presets, withFiveLevels } from "./presets/index.js";
+export { recordedGuest } from "./presets/recorded-guest.js";
+export { tiny2Node } from "./presets/tiny-2-node.js";
+export { machineJsonSchema, wholeMachine } from "./schema.js";
