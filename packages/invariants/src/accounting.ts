@@ -6,11 +6,11 @@ import type { Subject } from "./subject.js";
 
 export const ACCOUNTING: readonly Invariant<Subject>[] = [
   {
-    id: "I1", when: "always", where: ["test packages/bench/test/check/compared-kernels.test.ts"],
+    id: "I1", when: "always", where: ["test packages/bench/test/check/compared-kernels.proof.test.ts"],
     sentence: "option off: builds, and behaves identically to base (trace-equal) except image alignment",
   },
   {
-    id: "I2", when: "always", where: ["test packages/bench/test/check/compared-kernels.test.ts"],
+    id: "I2", when: "always", where: ["test packages/bench/test/check/compared-kernels.proof.test.ts"],
     sentence: "KASAN ∧ 5-level ⇒ option unavailable; MAXSMP ⇒ unavailable",
   },
   {
@@ -45,7 +45,7 @@ export const ACCOUNTING: readonly Invariant<Subject>[] = [
       + "zero extra stores",
   },
   {
-    id: "I6", when: "always", where: ["test packages/bench/test/check/compared-kernels.test.ts"],
+    id: "I6", when: "always", where: ["test packages/bench/test/check/compared-kernels.proof.test.ts"],
     sentence: "numa_replicate* deterministic: same topology+image ⇒ same table layout and same dump",
   },
 ];

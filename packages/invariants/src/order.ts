@@ -77,7 +77,7 @@ export const ORDER: readonly Invariant<Subject>[] = [
     },
   },
   {
-    id: "H6", when: "while booting", where: ["test packages/bench/test/check/compared-kernels.test.ts"],
+    id: "H6", when: "while booting", where: ["test packages/bench/test/check/compared-kernels.proof.test.ts"],
     sentence: "boot succeeds with boot CPU on any node, master on any node, node 0 memoryless/absent",
   },
 ];

@@ -1,7 +1,7 @@
 /// <reference types="node" />
 /**
  * The corrected series against random runs of 200 operations on sixteen kinds of kernel: 1, 2, 3 and 8 nodes, 4 and 5 levels, KPTI on and
- * off, with 2 nodes memory of a third that comes on line, operations of the core, each run compared with the same run on a single copy. With KREPLICA_PROOF=1 10,000 runs (2 million checked steps), otherwise 160.
+ * off, with 2 nodes memory of a third that comes on line, operations of the core, each run compared with the same run on a single copy. 10,000 runs, 2 million checked steps.
  */
 import { describe, expect, test } from "vitest";
 import { campaign } from "../../src/check/campaign.js";
