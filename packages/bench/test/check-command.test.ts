@@ -9,7 +9,8 @@ import { invoke, type Invoked } from "./invoke.js";
 const folder = mkdtempSync(join(tmpdir(), "kreplica-check-"));
 afterAll(() => { rmSync(folder, { recursive: true }); });
 /** Quick: one kind of kernel and the core's operations. */
-const SERIES = ["check", "--policy", "rfc-v1", "--nodes", "2", "--levels", "4", "--pti", "off", "--only", "core", "--runs", "4", "--compare", "off"];
+/** Its last word is the number of runs. */
+const SERIES = ["check", "--policy", "rfc-v1", "--nodes", "2", "--levels", "4", "--pti", "off", "--only", "core", "--compare", "off", "--runs"];
 
 interface Document { readonly violations: readonly { readonly name?: string; readonly invariant: string; readonly nodes: number; readonly configuration?: string; readonly laid?: readonly string[]; readonly operations: readonly unknown[] }[]; readonly unseen?: readonly { readonly name: string; readonly why: string }[] }
 
@@ -17,9 +18,9 @@ const file = join(folder, "bad.json");
 let shown: Invoked;
 let told: Invoked;
 beforeAll(async () => {
-  shown = await invoke([...SERIES, "--save", file]);
+  shown = await invoke([...SERIES, "4", "--save", file]);
   // The first kind of kernel alone: what its boot shows is what it showed before.
-  told = await invoke([...SERIES, "--runs", "1", "--json"]);
+  told = await invoke([...SERIES, "1", "--json"]);
 }, 900_000);
 
 test("rfc-v1: exit code 1, a line for each defect with its rule and its way, then each in full; what did not show is said", () => {
@@ -73,7 +74,7 @@ test("--save and --replay: the counterexample breaks its rule again, on the kern
 
 test("--save where nothing can be written: refused before the search, nothing left behind", async () => {
   for (const path of ["/proc/x.json", folder, join(folder, "none", "x.json"), ""]) {
-    const { code, out, error } = await invoke([...SERIES, "--save", path]);
+    const { code, out, error } = await invoke([...SERIES, "4", "--save", path]);
     expect([path, code, out]).toEqual([path, 2, ""]);
     expect(error).toMatch(/^kreplica: .*--save.*\n$/);
   }

@@ -2,6 +2,7 @@
 import type { Plugin } from "@kreplica/di";
 import { Drawing } from "./drawing.js";
 import { areaFamily } from "./families/areas.js";
+import { borrowedTablesFamily } from "./families/borrowed-tables.js";
 import { cpuFamily } from "./families/cpus.js";
 import { entryTextFamily } from "./families/entry-text.js";
 import { kernelPageFamily } from "./families/kernel-pages.js";
@@ -26,6 +27,7 @@ export const FAMILIES: readonly OperationFamily[] = [
   entryTextFamily,
   refusalFamily,
   racingFamily,
+  borrowedTablesFamily,
 ];
 
 /** One in this many draws is a scene. */

@@ -1,6 +1,7 @@
 /** Processes come, copy themselves, change their program, move between CPUs, and end. */
 import { UserModel } from "../user-model.js";
 import type { CpuId } from "@kreplica/hw-x86";
+import type { Process } from "@kreplica/mm-core";
 import type { Subject } from "../subject.js";
 import type { OperationFamily } from "../family.js";
 
@@ -57,10 +58,13 @@ export const processFamily: OperationFamily<ProcessOperation> = {
     return {
       perform(o) {
         const cpu = "cpu" in o ? system.cpu(o.cpu) : 0;
+        const hasRoom = roomAt(system, cpu);
         if (o.op === "idle") return switcher.idle(cpu);
         if (o.op === "spawn") {
           const process = population.live.length < MOST && system.unchangedWhenRefused(() => processes.spawn(cpu));
-          if (process) population.add(process, new UserModel(), cpu);
+          if (!process) return;
+          if (hasRoom) checkPlace(system, process, cpu);
+          population.add(process, new UserModel(), cpu);
           return;
         }
         const who = population.pick(o.p);
@@ -69,11 +73,14 @@ export const processFamily: OperationFamily<ProcessOperation> = {
         switch (o.op) {
           case "fork": {
             const child = population.live.length < MOST && system.unchangedWhenRefused(() => processes.fork(process, cpu));
-            if (child) population.add(child, model.copy(), cpu);
+            if (!child) return;
+            if (hasRoom) checkPlace(system, child, cpu);
+            population.add(child, model.copy(), cpu);
             return;
           }
           case "exec":
             if (!system.unchangedWhenRefused(() => processes.exec(process, cpu))) return;
+            if (hasRoom) checkPlace(system, process, cpu);
             model.clear();
             watch.touch(process.space);
             return;
@@ -116,4 +123,19 @@ function checkToggle({ parts: { machine, layout }, population: { switcher }, fai
   const wanted = !layout.pti ? 0n : (before & 0xfffn) === 0n ? 0x1000n : 0x1800n;
   if (toggled !== wanted) fail("G2", `to user mode CR3 of CPU ${cpu} changes by 0x${toggled.toString(16)}, not 0x${wanted.toString(16)}`);
   if (core.cr3 !== before) fail("G2", `CR3 of CPU ${cpu} is 0x${core.cr3.toString(16)} after user mode, was 0x${before.toString(16)}`);
+}
+
+/** A node with fewer frames than that may have to send whoever asks elsewhere. */
+const ROOM = 64;
+
+/** Whether what is asked for on a CPU has to lie on its node: there is memory, and none is refused. */
+function roomAt({ parts: { allocator, machine }, refusedUntil }: Subject, cpu: CpuId): boolean {
+  return allocator.requests >= refusedUntil && allocator.freeFrames(machine.nodeOfCpu(cpu)) >= ROOM;
+}
+
+/** F6, with one holder: the only PGD lies where its maker runs, as any page does. */
+function checkPlace({ parts: { machine, view }, fail }: Subject, { space }: Process, cpu: CpuId): void {
+  if (view.holders.length > 1) return;
+  const [wanted, node] = [machine.nodeOfCpu(cpu), machine.memory.nodeOf(space.pgd(space.pgdNodes[0]!))];
+  if (node !== wanted) fail("F6", `CPU ${cpu} of node ${wanted} made a process, whose PGD lies on node ${node}`);
 }

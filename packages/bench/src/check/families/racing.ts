@@ -42,7 +42,7 @@ const cpuOf = (system: Subject, operation: Operation): number | undefined => {
   return cpu === undefined ? undefined : system.cpu(cpu);
 };
 /** Process an operation is about. */
-const subjectOf = (system: Subject, operation: Operation): Live | undefined => {
+export const processOf = (system: Subject, operation: Operation): Live | undefined => {
   const { p } = operation as Fields;
   if (p !== undefined) return system.population.pick(p);
   const cpu = operation.op === "touch" ? cpuOf(system, operation) : undefined;
@@ -50,12 +50,13 @@ const subjectOf = (system: Subject, operation: Operation): Live | undefined => {
 };
 /** What takes no lock of the process it is about. */
 const LOCK_FREE: ReadonlySet<string> = new Set(["run", "idle"]);
-/** After these nothing of the process runs any more. */
 const ENDS_THREADS: ReadonlySet<string> = new Set(["exec", "exit"]);
+/** Whether nothing of the process an operation is about runs any more afterwards. */
+export const endsThreads = ({ op }: Operation): boolean => ENDS_THREADS.has(op);
 
 /** Whether no lock keeps the second out while the first is under way. */
 function mayMeet(system: Subject, first: Operation, second: Operation): boolean {
-  const [one, other] = [subjectOf(system, first), subjectOf(system, second)];
+  const [one, other] = [processOf(system, first), processOf(system, second)];
   // Under pgd_lock, which whoever makes a PGD holds until all processes are known to have it.
   if (first.op === "plug" || second.op === "plug") return false;
   // Only operations about users' memory have an order of locks the model knows.
@@ -63,7 +64,7 @@ function mayMeet(system: Subject, first: Operation, second: Operation): boolean 
   const cpu = cpuOf(system, first);
   if (cpu !== undefined && cpu === cpuOf(system, second)) return false;
   if (one === undefined || one !== other) return true;
-  return LOCK_FREE.has(second.op) && !ENDS_THREADS.has(first.op);
+  return LOCK_FREE.has(second.op) && !endsThreads(first);
 }
 
 function interleave(system: Subject, o: RacingOperation & { op: "between" }): void {
