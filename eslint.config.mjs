@@ -1,4 +1,4 @@
-/** Lint: what the compiler and the dependency rules cannot say. Layout is left to taste. */
+/** Lint: what the compiler and the dependency rules cannot say. Layout is the formatter's (scripts/format.mjs). */
 import js from "@eslint/js";
 import typescript from "typescript-eslint";
 
@@ -15,8 +15,19 @@ export default typescript.config(
       "@typescript-eslint/no-redeclare": "off", // a token and its interface share a name
       "no-redeclare": "off",
       "@typescript-eslint/consistent-type-imports": "error",
-      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_", caughtErrors: "none" }],
-      "no-restricted-imports": ["error", { paths: [{ name: "tsyringe", message: "import @kreplica/di" }, { name: "reflect-metadata", message: "import @kreplica/di" }] }],
+      "@typescript-eslint/no-unused-vars": [
+        "error",
+        { argsIgnorePattern: "^_", varsIgnorePattern: "^_", caughtErrors: "none" },
+      ],
+      "no-restricted-imports": [
+        "error",
+        {
+          paths: [
+            { name: "tsyringe", message: "import @kreplica/di" },
+            { name: "reflect-metadata", message: "import @kreplica/di" },
+          ],
+        },
+      ],
       "no-fallthrough": "error",
       "prefer-const": "error",
       eqeqeq: "error",
@@ -27,9 +38,28 @@ export default typescript.config(
     files: ["packages/*/src/**/*.ts"],
     ignores: ["packages/bench/**"],
     rules: {
-      "no-restricted-globals": ["error", ...clocks.map((name) => ({ name, message: "same seed, same bytes: no clock, no host" }))],
+      "no-restricted-globals": [
+        "error",
+        ...clocks.map((name) => ({ name, message: "same seed, same bytes: no clock, no host" })),
+      ],
       "no-restricted-properties": ["error", { object: "Math", property: "random", message: "take a seeded source" }],
     },
   },
-  { files: ["**/*.mjs", "**/*.js"], languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly", Buffer: "readonly", setTimeout: "readonly", setInterval: "readonly", clearInterval: "readonly", performance: "readonly", fetch: "readonly" } } },
+  { files: ["**/*.cjs"], languageOptions: { globals: { module: "writable" } } },
+  {
+    files: ["**/*.mjs", "**/*.js"],
+    languageOptions: {
+      globals: {
+        process: "readonly",
+        console: "readonly",
+        URL: "readonly",
+        Buffer: "readonly",
+        setTimeout: "readonly",
+        setInterval: "readonly",
+        clearInterval: "readonly",
+        performance: "readonly",
+        fetch: "readonly",
+      },
+    },
+  },
 );

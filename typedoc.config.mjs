@@ -1,9 +1,16 @@
-/** The API site: every door of every package, as its source documents it. `npm run api-site` writes it to .cache/api-site. */
+/**
+ * The API site: every door of every package, as its source documents it. `npm run api-site` writes it to
+ * .cache/api-site.
+ */
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 
 const packages = readdirSync("packages").filter((name) => existsSync(`packages/${name}/package.json`));
 /** Source of each door, as the manifest's exports name it. */
-const doors = packages.flatMap((name) => Object.values(JSON.parse(readFileSync(`packages/${name}/package.json`, "utf8")).exports).map((door) => `packages/${name}/${door["@kreplica/source"].slice(2)}`));
+const doors = packages.flatMap((name) =>
+  Object.values(JSON.parse(readFileSync(`packages/${name}/package.json`, "utf8")).exports).map(
+    (door) => `packages/${name}/${door["@kreplica/source"].slice(2)}`,
+  ),
+);
 
 /** @type {Partial<import("typedoc").TypeDocOptions>} */
 export default {
@@ -22,7 +29,18 @@ export default {
   // The repository's address, not the clone's: the same site from every clone.
   disableGit: true,
   sourceLinkTemplate: "https://github.com/kreplica/kreplica/blob/main/{path}#L{line}",
-  blockTags: ["@defaultValue", "@deprecated", "@example", "@param", "@returns", "@see", "@throws", "@typeParam", "@patch", "@source"],
+  blockTags: [
+    "@defaultValue",
+    "@deprecated",
+    "@example",
+    "@param",
+    "@returns",
+    "@see",
+    "@throws",
+    "@typeParam",
+    "@patch",
+    "@source",
+  ],
   validation: { invalidLink: false, notExported: false, notDocumented: false, invalidPath: false },
   logLevel: "Warn",
 };

@@ -1,4 +1,7 @@
-/** A TypeDoc plugin: modules are called as they are imported, `@kreplica/hw-x86/isa`, and not by the path of their source. */
+/**
+ * A TypeDoc plugin: modules are called as they are imported, `@kreplica/hw-x86/isa`, and not by the path of their
+ * source.
+ */
 import { Converter } from "typedoc";
 
 /** @param app TypeDoc's application */

@@ -1,8 +1,9 @@
 /**
- * Adds up the test runners' own reports (packages/NAME/.reports/*.json) and prints the closing lines of `.ci/run`: tests skipped, if any, then
- * "N passed, N failed" alone, so that whoever reads the last line need not know of skipped ones. Takes the names of
- * steps that failed; exits with 1 when there is one, when a test failed, or when no test ran at all. With --why, first the beginning of each
- * failure's message and its place, and of skipped tests their number only: what a person reads. With --some a package may have left no report.
+ * Adds up the test runners' own reports (packages/NAME/.reports/*.json) and prints the closing lines of `.ci/run`:
+ * tests skipped, if any, then "N passed, N failed" alone, so that whoever reads the last line need not know of skipped
+ * ones. Takes the names of steps that failed; exits with 1 when there is one, when a test failed, or when no test ran
+ * at all. With --why, first the beginning of each failure's message and its place, and of skipped tests their number
+ * only: what a person reads. With --some a package may have left no report.
  */
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -13,23 +14,39 @@ const broken = words.filter((word) => !word.startsWith("--"));
 const [why, some] = ["--why", "--some"].map((word) => words.includes(word));
 const short = (file) => file.split(/[\\/]packages[\\/]/).at(-1);
 // Colours of the runner, and the frames of others' code, say nothing here.
-const plain = (text) => stripVTControlCharacters(text).split("\n").filter((line) => !/^\s+at .*(node_modules|\(<anonymous>\)$)/.test(line)).slice(0, 12).map((line) => `    ${line.slice(0, 200)}`).join("\n");
+const plain = (text) =>
+  stripVTControlCharacters(text)
+    .split("\n")
+    .filter((line) => !/^\s+at .*(node_modules|\(<anonymous>\)$)/.test(line))
+    .slice(0, 12)
+    .map((line) => `    ${line.slice(0, 200)}`)
+    .join("\n");
 let [passed, failed, skipped] = [0, 0, 0];
 for (const name of readdirSync("packages")) {
   const folder = join("packages", name, ".reports");
   const reports = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith(".json")) : [];
-  if (!some && reports.length === 0 && existsSync(join("packages", name, "package.json"))) broken.push(`${name} left no report`);
+  if (!some && reports.length === 0 && existsSync(join("packages", name, "package.json")))
+    broken.push(`${name} left no report`);
   for (const file of reports) {
     const report = JSON.parse(readFileSync(join(folder, file), "utf8"));
     passed += report.numPassedTests;
     skipped += report.numPendingTests + report.numTodoTests;
     // A file that could not even be loaded has no failed test in it, but is a failure.
-    failed += report.numFailedTests + report.testResults.filter((each) => each.status === "failed" && each.assertionResults.every((test) => test.status !== "failed")).length;
+    failed +=
+      report.numFailedTests +
+      report.testResults.filter(
+        (each) => each.status === "failed" && each.assertionResults.every((test) => test.status !== "failed"),
+      ).length;
     for (const each of report.testResults) {
-      if (each.status === "failed" && each.assertionResults.length === 0) console.log(`failed: ${short(each.name)} could not be loaded${why ? `\n${plain(each.message ?? "")}` : ""}`);
+      if (each.status === "failed" && each.assertionResults.length === 0)
+        console.log(`failed: ${short(each.name)} could not be loaded${why ? `\n${plain(each.message ?? "")}` : ""}`);
       for (const test of each.assertionResults) {
-        if (test.status === "failed") console.log(`failed: ${short(each.name)}: ${test.fullName}${why ? `\n${(test.failureMessages ?? []).map(plain).join("\n")}` : ""}`);
-        if (!why && (test.status === "pending" || test.status === "skipped")) console.log(`skipped: ${short(each.name)}: ${test.fullName}`);
+        if (test.status === "failed")
+          console.log(
+            `failed: ${short(each.name)}: ${test.fullName}${why ? `\n${(test.failureMessages ?? []).map(plain).join("\n")}` : ""}`,
+          );
+        if (!why && (test.status === "pending" || test.status === "skipped"))
+          console.log(`skipped: ${short(each.name)}: ${test.fullName}`);
       }
     }
   }

@@ -1,6 +1,7 @@
 /**
- * Writes the tables of packages/invariants/README.md from the rows themselves: how many there are, by group and by where they are looked
- * at, and every sentence. `packages/bench/test/house/invariants.test.ts` holds the page to what this gives.
+ * Writes the tables of packages/invariants/README.md from the rows themselves: how many there are, by group and by
+ * where they are looked at, and every sentence. `packages/bench/test/house/invariants.test.ts` holds the page to what
+ * this gives.
  *
  *   node scripts/invariants.mjs
  */
@@ -26,19 +27,51 @@ function ranges(ids) {
 
 const cell = (text) => text.replaceAll("|", "\\|");
 const columns = [
-  ["state", ({ where }) => where.includes("state")], ["boot", ({ where }) => where.includes("boot")], ["areas", ({ where }) => where.includes("areas")],
-  ["run", ({ where }) => where.includes("run")], ["patching", ({ where }) => where.includes("patching")], ["test", ({ where }) => where.some((each) => each.startsWith("test "))],
+  ["state", ({ where }) => where.includes("state")],
+  ["boot", ({ where }) => where.includes("boot")],
+  ["areas", ({ where }) => where.includes("areas")],
+  ["run", ({ where }) => where.includes("run")],
+  ["patching", ({ where }) => where.includes("patching")],
+  ["test", ({ where }) => where.some((each) => each.startsWith("test "))],
 ];
 
-/** @param rows all, in their order @param groups letter to subject @returns the page with its tables as the rows have them */
+/**
+ * @param rows all, in their order
+ * @param groups letter to subject
+ * @returns the page with its tables as the rows have them
+ */
 export function withTables(page, rows, groups) {
   const of = (letter) => rows.filter(({ id }) => id.replace(/\d+$/, "") === letter);
-  const summary = [...groups].map(([letter, subject]) => `| ${letter}: ${subject} | ${of(letter).length} | ${columns.map(([, fits]) => ranges(of(letter).filter(fits).map(({ id }) => id))).join(" | ")} |`);
-  const all = rows.map(({ id, sentence, when, where }) => `| ${id} | ${cell(sentence)} | ${cell(when)} | ${cell(where.map((each) => each.replace(/^test .*\//, "")).join(", "))} |`);
+  const summary = [...groups].map(
+    ([letter, subject]) =>
+      `| ${letter}: ${subject} | ${of(letter).length} | ${columns
+        .map(([, fits]) =>
+          ranges(
+            of(letter)
+              .filter(fits)
+              .map(({ id }) => id),
+          ),
+        )
+        .join(" | ")} |`,
+  );
+  const all = rows.map(
+    ({ id, sentence, when, where }) =>
+      `| ${id} | ${cell(sentence)} | ${cell(when)} | ${cell(where.map((each) => each.replace(/^test .*\//, "")).join(", "))} |`,
+  );
   const text = [
-    BEGIN, "", `There are ${rows.length}:`, "",
-    `| group | rows | ${columns.map(([name]) => name).join(" | ")} |`, `| --- | --: | ${columns.map(() => "---").join(" | ")} |`, ...summary, "",
-    "| id | sentence | when | where |", "| --- | --- | --- | --- |", ...all, "", END,
+    BEGIN,
+    "",
+    `There are ${rows.length}:`,
+    "",
+    `| group | rows | ${columns.map(([name]) => name).join(" | ")} |`,
+    `| --- | --: | ${columns.map(() => "---").join(" | ")} |`,
+    ...summary,
+    "",
+    "| id | sentence | when | where |",
+    "| --- | --- | --- | --- |",
+    ...all,
+    "",
+    END,
   ].join("\n");
   const [from, to] = [page.indexOf(BEGIN), page.indexOf(END)];
   if (from < 0 || to < from) throw new Error(`${PAGE} lacks the lines ${BEGIN} and ${END}`);
@@ -52,8 +85,18 @@ async function rowsOfSources(root) {
   try {
     const outfile = join(folder, "rows.mjs");
     await build({
-      stdin: { contents: 'export { INVARIANTS } from "./src/invariants.js"; export { GROUPS } from "@kreplica/invariants";', resolveDir: join(root, "packages/bench"), loader: "ts" },
-      outfile, bundle: true, format: "esm", platform: "node", conditions: ["@kreplica/source"], external: ["iced-x86"], logLevel: "warning",
+      stdin: {
+        contents: 'export { INVARIANTS } from "./src/invariants.js"; export { GROUPS } from "@kreplica/invariants";',
+        resolveDir: join(root, "packages/bench"),
+        loader: "ts",
+      },
+      outfile,
+      bundle: true,
+      format: "esm",
+      platform: "node",
+      conditions: ["@kreplica/source"],
+      external: ["iced-x86"],
+      logLevel: "warning",
     });
     const { INVARIANTS, GROUPS } = await import(pathToFileURL(outfile).href);
     return [INVARIANTS, GROUPS];
@@ -65,5 +108,5 @@ async function rowsOfSources(root) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = join(dirname(fileURLToPath(import.meta.url)), "..");
   const page = join(root, PAGE);
-  writeFileSync(page, withTables(readFileSync(page, "utf8"), ...await rowsOfSources(root)));
+  writeFileSync(page, withTables(readFileSync(page, "utf8"), ...(await rowsOfSources(root))));
 }

@@ -1,6 +1,7 @@
 /**
  * Writes the files every package has alike (package.json, tsconfig, tsup and vitest configuration), so that the
- * doors and the publishing fields are the same everywhere. Usage: node scripts/new-package.mjs NAME "DESCRIPTION" [door...]
+ * doors and the publishing fields are the same everywhere. Usage: node scripts/new-package.mjs NAME "DESCRIPTION"
+ * [door...]
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 
@@ -34,16 +35,25 @@ const manifest = {
     build: "tsup",
     typecheck: "tsc -p .",
     test: "vitest run",
-    package: "publint --strict && attw --profile esm-only --format ascii --no-emoji --quiet --pack . && node ../../scripts/api-report.mjs",
+    package:
+      "publint --strict && attw --profile esm-only --format ascii --no-emoji --quiet --pack . && node ../../scripts/api-report.mjs",
   },
   dependencies: old.dependencies ?? {},
-  ...(old.peerDependencies ? { peerDependencies: old.peerDependencies, peerDependenciesMeta: old.peerDependenciesMeta } : {}),
+  ...(old.peerDependencies
+    ? { peerDependencies: old.peerDependencies, peerDependenciesMeta: old.peerDependenciesMeta }
+    : {}),
   ...(old.devDependencies ? { devDependencies: old.devDependencies } : {}),
 };
 mkdirSync(`${dir}/src`, { recursive: true });
 mkdirSync(`${dir}/test`, { recursive: true });
 const write = (file, text) => writeFileSync(`${dir}/${file}`, text);
 write("package.json", JSON.stringify(manifest, null, 2) + "\n");
-write("tsconfig.json", JSON.stringify({ extends: "../../tsconfig.base.json", include: ["src", "test", "*.ts"] }, null, 2) + "\n");
-write("tsup.config.ts", `import { doors } from "../../tsup.shared.js";\n\nexport default doors(${doors.map((d) => `"src/${d}.ts"`).join(", ")});\n`);
+write(
+  "tsconfig.json",
+  JSON.stringify({ extends: "../../tsconfig.base.json", include: ["src", "test", "*.ts"] }, null, 2) + "\n",
+);
+write(
+  "tsup.config.ts",
+  `import { doors } from "../../tsup.shared.js";\n\nexport default doors(${doors.map((d) => `"src/${d}.ts"`).join(", ")});\n`,
+);
 write("vitest.config.ts", `export { packageTests as default } from "../../vitest.shared.js";\n`);

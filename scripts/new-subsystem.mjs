@@ -1,6 +1,7 @@
 /**
- * A new subsystem, whole: a package that has interface, token, class and plugin, tests that boot a kernel with it, and its place in the layers,
- * on the page of the architecture, in the lock file and in the next changelog. What is written after that is what the subsystem is about.
+ * A new subsystem, whole: a package that has interface, token, class and plugin, tests that boot a kernel with it, and
+ * its place in the layers, on the page of the architecture, in the lock file and in the next changelog. What is written
+ * after that is what the subsystem is about.
  *
  *   node scripts/new-subsystem.mjs NAME "What it is" [--needs vmalloc,text-patch]
  */
@@ -11,21 +12,30 @@ import { fileURLToPath } from "node:url";
 import { layers } from "./layers.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const refuse = (why) => { console.error(`new-subsystem: ${why}`); process.exit(2); };
+const refuse = (why) => {
+  console.error(`new-subsystem: ${why}`);
+  process.exit(2);
+};
 const words = process.argv.slice(2);
 const at = words.indexOf("--needs");
-const asked = at < 0 ? [] : words.splice(at, 2)[1]?.split(",") ?? [];
+const asked = at < 0 ? [] : (words.splice(at, 2)[1]?.split(",") ?? []);
 const [name, what, ...more] = words;
 if (!name || !what || more.length > 0) refuse('usage: new-subsystem.mjs NAME "What it is" [--needs PACKAGE,PACKAGE]');
-if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name)) refuse(`${name}: a name is lower-case words with hyphens between them, as text-patch`);
+if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name))
+  refuse(`${name}: a name is lower-case words with hyphens between them, as text-patch`);
 if (layers[name] !== undefined || existsSync(join(root, "packages", name))) refuse(`packages/${name} is there already`);
 const needs = [...new Set(["di", "hw-x86", "mm-core", ...asked])];
-for (const each of needs) if (layers[each] === undefined) refuse(`--needs ${each}: there is no such package; there are ${Object.keys(layers).join(", ")}`);
+for (const each of needs)
+  if (layers[each] === undefined)
+    refuse(`--needs ${each}: there is no such package; there are ${Object.keys(layers).join(", ")}`);
 const layer = Math.max(...needs.map((each) => layers[each])) + 1;
 const Type = name.replaceAll(/(?:^|-)(\w)/g, (_, letter) => letter.toUpperCase());
 const value = Type[0].toLowerCase() + Type.slice(1);
 
-const write = (file, text) => { mkdirSync(dirname(join(root, file)), { recursive: true }); writeFileSync(join(root, file), text); };
+const write = (file, text) => {
+  mkdirSync(dirname(join(root, file)), { recursive: true });
+  writeFileSync(join(root, file), text);
+};
 const edit = (file, change) => {
   const before = readFileSync(join(root, file), "utf8");
   const after = change(before);
@@ -33,7 +43,11 @@ const edit = (file, change) => {
   writeFileSync(join(root, file), after);
 };
 const run = (command, args) => {
-  const { status, stdout, stderr } = spawnSync(command, args, { cwd: root, encoding: "utf8", shell: process.platform === "win32" });
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    cwd: root,
+    encoding: "utf8",
+    shell: process.platform === "win32",
+  });
   if (status !== 0) refuse(`${command} ${args.join(" ")} failed:\n${stdout}${stderr}`);
 };
 
@@ -45,7 +59,9 @@ edit(`packages/${name}/package.json`, (text) => {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 });
 
-write(`packages/${name}/src/api.ts`, `/** ${what}: interface and token. */
+write(
+  `packages/${name}/src/api.ts`,
+  `/** ${what}: interface and token. */
 import { token } from "@kreplica/di";
 import type { NodeId } from "@kreplica/hw-x86/api";
 
@@ -55,8 +71,11 @@ export interface ${Type} {
   readonly nodes: readonly NodeId[];
 }
 export const ${Type} = token<${Type}>("${name}/${Type}");
-`);
-write(`packages/${name}/src/${name}.ts`, `/** ${what}, on every holder's tables. */
+`,
+);
+write(
+  `packages/${name}/src/${name}.ts`,
+  `/** ${what}, on every holder's tables. */
 import { inject, injectable } from "@kreplica/di";
 import type { NodeId } from "@kreplica/hw-x86/api";
 import { ReplicaView } from "@kreplica/mm-core/api";
@@ -68,8 +87,11 @@ export class PerHolder${Type} implements ${Type} {
   constructor(@inject(ReplicaView) private readonly view: ReplicaView) {}
   get nodes(): readonly NodeId[] { return this.view.holders; }
 }
-`);
-write(`packages/${name}/src/index.ts`, `/** Public surface of ${name}: the plugin. */
+`,
+);
+write(
+  `packages/${name}/src/index.ts`,
+  `/** Public surface of ${name}: the plugin. */
 import { bind, plugin } from "@kreplica/di";
 import { ${Type} } from "./api.js";
 import { PerHolder${Type} } from "./${name}.js";
@@ -79,8 +101,11 @@ export { PerHolder${Type} };
 
 /** Needs mm-core. */
 export const ${value} = plugin("${name}", [bind(${Type}, PerHolder${Type})]);
-`);
-write(`packages/${name}/test/${name}.test.ts`, `/** ${what}, in kernels with one holder and with several. */
+`,
+);
+write(
+  `packages/${name}/test/${name}.test.ts`,
+  `/** ${what}, in kernels with one holder and with several. */
 import { fixedHolders, testKernel } from "@kreplica/mm-core/testing";
 import { expect, test } from "vitest";
 import { ${Type}, ${value} } from "../src/index.js";
@@ -97,8 +122,11 @@ test("a kernel boots with it", () => {
   kernel.boot.run();
   expect(kernel.assembly.get(${Type}).nodes).toEqual([0]);
 });
-`);
-write(`packages/${name}/README.md`, `# @kreplica/${name}
+`,
+);
+write(
+  `packages/${name}/README.md`,
+  `# @kreplica/${name}
 
 ${what}, on the modelled kernel of [kreplica](https://github.com/kreplica/kreplica).
 
@@ -134,11 +162,14 @@ works for nodes 0
 It is new: it knows which nodes it works for, and does nothing there yet.
 
 Doors: \`.\` (the plugin), \`./api\` (interface, token).
-`);
+`,
+);
 const lower = what[0].toLowerCase() + what.slice(1);
 write(`.changeset/${name}.md`, `---\n"@kreplica/${name}": minor\n---\n\n\`@kreplica/${name}\`: ${lower}.\n`);
 
-edit("scripts/layers.mjs", (text) => text.replace(/\n\};\s*$/, `\n  ${name.includes("-") ? `"${name}"` : name}: ${layer},\n};\n`));
+edit("scripts/layers.mjs", (text) =>
+  text.replace(/\n\};\s*$/, `\n  ${name.includes("-") ? `"${name}"` : name}: ${layer},\n};\n`),
+);
 edit("ARCHITECTURE.md", (text) => {
   const rows = [...text.matchAll(/^\| `[\w-]+` \| (\d+) \|.*\n/gm)];
   const before = rows.filter((row) => Number(row[1]) <= layer).at(-1);
@@ -146,16 +177,29 @@ edit("ARCHITECTURE.md", (text) => {
   return `${text.slice(0, end)}| \`${name}\` | ${layer} | ${lower} | say what is not its own |\n${text.slice(end)}`;
 });
 edit("ARCHITECTURE.md", (text) => {
-  const drawn = [...text.matchAll(/^ {2}([\w-]+) --> ([\w& -]+)$/gm)].flatMap(([, from, to]) => to.split(" & ").map((each) => [from, each.trim()]));
-  const reached = (from, seen = new Set()) => { for (const [a, b] of drawn) if (a === from && !seen.has(b)) reached(b, seen.add(b)); return seen; };
+  const drawn = [...text.matchAll(/^ {2}([\w-]+) --> ([\w& -]+)$/gm)].flatMap(([, from, to]) =>
+    to.split(" & ").map((each) => [from, each.trim()]),
+  );
+  const reached = (from, seen = new Set()) => {
+    for (const [a, b] of drawn) if (a === from && !seen.has(b)) reached(b, seen.add(b));
+    return seen;
+  };
   const own = needs.filter((each) => !needs.some((other) => reached(other).has(each)));
   return text.replace(/(```mermaid\n[\s\S]*?)(```)/, `$1  ${name} --> ${own.join(" & ")}\n$2`);
 });
 
 const pnpm = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).packageManager;
-run("npx", ["--yes", pnpm, "install", "--prefer-offline", "--no-frozen-lockfile", "--config.confirmModulesPurge=false"]);
-const files = readdirSync(join(root, "packages", name), { recursive: true, encoding: "utf8" })
-  .filter((file) => !file.includes("node_modules") && /\.\w+$/.test(file));
+run("npx", [
+  "--yes",
+  pnpm,
+  "install",
+  "--prefer-offline",
+  "--no-frozen-lockfile",
+  "--config.confirmModulesPurge=false",
+]);
+const files = readdirSync(join(root, "packages", name), { recursive: true, encoding: "utf8" }).filter(
+  (file) => !file.includes("node_modules") && /\.\w+$/.test(file),
+);
 console.log(`packages/${name}, layer ${layer}: ${files.length} files.
 Beside them: scripts/layers.mjs, ARCHITECTURE.md, pnpm-lock.yaml, .changeset/${name}.md.
 A kernel boots with it: cd packages/${name} && npx vitest run`);

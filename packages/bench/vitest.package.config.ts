@@ -1,4 +1,6 @@
-/** The tests of what is published: packed tarballs in an empty project. Needs a build; run by `turbo run test:package`. */
+/**
+ * The tests of what is published: packed tarballs in an empty project. Needs a build; run by `turbo run test:package`.
+ */
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({

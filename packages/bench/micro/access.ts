@@ -1,11 +1,12 @@
 /// <reference types="node" />
 /**
- * References a second through the whole access path: TLBs, walks through real tables and caches, write-backs, two nodes.
+ * References a second through the whole access path: TLBs, walks through real tables and caches, write-backs, two
+ * nodes.
  *
  * In packages/bench: npm run micro -- access [mixed] [hostile] [traces] [v8-default]
  *
- * With what the command sets for itself (../src/inlining.ts); `v8-default` measures as any other program would find it. Measured
- * figures, what limits them, and what was tried without gain: docs/model-machine.md, "Speed".
+ * With what the command sets for itself (../src/inlining.ts); `v8-default` measures as any other program would find it.
+ * Measured figures, what limits them, and what was tried without gain: docs/model-machine.md, "Speed".
  */
 import { readdirSync } from "node:fs";
 import { assemble } from "@kreplica/di";
@@ -33,7 +34,10 @@ for (const mix of ["mixed", "hostile"] as const) {
     const machine = assembly.get(Machine) as NumaMachine;
     const cpu = machine.cpu(0);
     identityMap(machine.memory, cpu);
-    report(`golden, ${mix}, full model, L3 ${inclusion}`, nanoseconds(RECORDS, 3, () => void runGolden(cpu, records)));
+    report(
+      `golden, ${mix}, full model, L3 ${inclusion}`,
+      nanoseconds(RECORDS, 3, () => void runGolden(cpu, records)),
+    );
     if (mix === "mixed" && inclusion === "inclusive") {
       const core = machine.hostBytes - machine.domains[0]!.hostBytes;
       console.log(`host memory: ${core} bytes a CPU with its core, ${machine.domains[0]!.hostBytes} an L3 of 32 MiB`);
@@ -47,12 +51,17 @@ if (chosen("traces")) {
   const kinds = [Kind.Fetch, Kind.PrefetchedFetch, Kind.Load, Kind.Store];
   for (const name of readdirSync(dataFile("traces")).filter((file) => file.endsWith(".kt.zst"))) {
     const booted = boot({ spec: e52690v3, policy: "single-copy", pti: true, masterNode: 0, recordedNodes: [0, 1] });
-    const { workload, measured } = loadTrace(dataFile(`traces/${name}`), (address, frame) => booted.recorded.map(address, frame));
+    const { workload, measured } = loadTrace(dataFile(`traces/${name}`), (address, frame) =>
+      booted.recorded.map(address, frame),
+    );
     const replayer = new Replayer(booted, 12, measured, (vcpu) => (vcpu < 2 ? vcpu : vcpu === 3 ? 13 : 12));
     const { layout } = booted.assembly.get(Counters) as { layout: CounterLayout };
     replayer.run(workload);
     const { counters } = replayer.run(workload);
     const count = kinds.reduce((sum, kind) => sum + references(counters, layout.nodes, kind), 0);
-    report(`${name}, ${count} references of the measured CPU`, nanoseconds(count, 3, () => void replayer.run(workload)));
+    report(
+      `${name}, ${count} references of the measured CPU`,
+      nanoseconds(count, 3, () => void replayer.run(workload)),
+    );
   }
 }

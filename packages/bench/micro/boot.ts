@@ -4,8 +4,9 @@
  *
  * In packages/bench: npm run micro -- boot
  *
- * Measured (Node 20.20.2, 2 cores shared with other work, best of two, user time): 2 nodes 0.08 s, 8 nodes 0.16 s, 16 nodes 0.22 s,
- * 32 nodes 0.47 s, 64 nodes with 4096 CPUs 1.6 s, of which 0.9 s with a single copy too; 5 to 10 ms for each further node.
+ * Measured (Node 20.20.2, 2 cores shared with other work, best of two, user time): 2 nodes 0.08 s, 8 nodes 0.16 s, 16
+ * nodes 0.22 s, 32 nodes 0.47 s, 64 nodes with 4096 CPUs 1.6 s, of which 0.9 s with a single copy too; 5 to 10 ms for
+ * each further node.
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { boot } from "../src/boot.js";
@@ -14,12 +15,26 @@ import { smallMachine } from "../src/check/small-kernel.js";
 /** The small machine with more CPUs on each node. */
 function machine(nodes: number, cpusEach: number): MachineSpec {
   const spec = smallMachine(nodes);
-  const cpus = Array.from({ length: nodes * cpusEach }, (_, id) => ({ id, node: Math.floor(id / cpusEach), core: id, l3: Math.floor(id / cpusEach), socket: Math.floor(id / cpusEach) }));
+  const cpus = Array.from({ length: nodes * cpusEach }, (_, id) => ({
+    id,
+    node: Math.floor(id / cpusEach),
+    core: id,
+    l3: Math.floor(id / cpusEach),
+    socket: Math.floor(id / cpusEach),
+  }));
   const withMemory = spec.nodes.map((node) => ({ ...node, memoryBytes: 512 * 2 ** 20 }));
   return { ...spec, nodes: withMemory, name: `${nodes} nodes, ${cpus.length} CPUs`, cpus };
 }
 
-for (const [nodes, cpusEach] of [[1, 2], [2, 2], [2, 12], [8, 8], [16, 16], [32, 16], [64, 64]] as const) {
+for (const [nodes, cpusEach] of [
+  [1, 2],
+  [2, 2],
+  [2, 12],
+  [8, 8],
+  [16, 16],
+  [32, 16],
+  [64, 64],
+] as const) {
   let best = Infinity;
   let single = Infinity;
   for (let round = 0; round < 2; round++) {
@@ -31,5 +46,7 @@ for (const [nodes, cpusEach] of [[1, 2], [2, 2], [2, 12], [8, 8], [16, 16], [32,
       else single = Math.min(single, seconds);
     }
   }
-  console.log(`${String(nodes).padStart(2)} nodes, ${String(nodes * cpusEach).padStart(4)} CPUs  ${best.toFixed(3)} s, with a single copy ${single.toFixed(3)} s, ${((1000 * (best - single)) / nodes).toFixed(1)} ms a node`);
+  console.log(
+    `${String(nodes).padStart(2)} nodes, ${String(nodes * cpusEach).padStart(4)} CPUs  ${best.toFixed(3)} s, with a single copy ${single.toFixed(3)} s, ${((1000 * (best - single)) / nodes).toFixed(1)} ms a node`,
+  );
 }

@@ -1,13 +1,13 @@
 /// <reference types="node" />
 /**
- * Checked steps a second, by kind of kernel: random runs of 200 operations, each operation followed by its checks, a full comparison at
- * the end of every run.
+ * Checked steps a second, by kind of kernel: random runs of 200 operations, each operation followed by its checks, a
+ * full comparison at the end of every run.
  *
  * In packages/bench: npm run micro -- check [runs] [nodes] [all]
  *
- * Measured (Node 20.20.2, 2 cores shared with other work, best of three, user time, thousand steps a second): 1 node 39 to 75, 2 nodes 43 to
- * 86, 3 nodes 40 to 60, 8 nodes 28 to 34. With every run done on a single-copy kernel too, 60 to 70 % of that.
- * All families, 96 runs, on two nodes, with other work on both cores: 24 to 41.
+ * Measured (Node 20.20.2, 2 cores shared with other work, best of three, user time, thousand steps a second): 1 node 39
+ * to 75, 2 nodes 43 to 86, 3 nodes 40 to 60, 8 nodes 28 to 34. With every run done on a single-copy kernel too, 60 to
+ * 70 % of that. All families, 96 runs, on two nodes, with other work on both cores: 24 to 41.
  */
 import type { BootOptions } from "../src/boot.js";
 import { CheckedSystem } from "../src/check/checked-system.js";
@@ -38,8 +38,16 @@ function rate(options: BootOptions): number {
 for (const count of nodes) {
   for (const levels of [4, 5] as const) {
     for (const pti of [false, true]) {
-      const options: BootOptions = { spec: smallMachine(count, count === 2 ? 1 : 0), policy: "per-node", levels, pti, image: smallImage() };
-      console.log(`${count} nodes, ${levels} levels, KPTI ${pti ? "on " : "off"}  ${Math.round(rate(options)).toLocaleString("en")} steps a second`);
+      const options: BootOptions = {
+        spec: smallMachine(count, count === 2 ? 1 : 0),
+        policy: "per-node",
+        levels,
+        pti,
+        image: smallImage(),
+      };
+      console.log(
+        `${count} nodes, ${levels} levels, KPTI ${pti ? "on " : "off"}  ${Math.round(rate(options)).toLocaleString("en")} steps a second`,
+      );
     }
   }
 }

@@ -1,11 +1,12 @@
 /// <reference types="node" />
 /**
- * Instructions a second of user time on functions of the day's Debian kernel, executed from the replica of the CPU's node: translations
- * and caches off the fast path but exact, and with TLBs, caches and cycles for every access.
+ * Instructions a second of user time on functions of the day's Debian kernel, executed from the replica of the CPU's
+ * node: translations and caches off the fast path but exact, and with TLBs, caches and cycles for every access.
  *
  * In packages/bench: npm run micro -- isa-kernel [vmlinuz]
  *
- * Measured 2026-11-23 on 6.1.192-2 cloud-amd64 (Node 20.20.2, 2 shared cores under load, best of seven rounds), million a second:
+ * Measured 2026-11-23 on 6.1.192-2 cloud-amd64 (Node 20.20.2, 2 shared cores under load, best of seven rounds), million
+ * a second:
  *   exact                   sha256 36, crc32_le 46, xxh64 31, memchr_inv 41, __bitmap_weight 52
  *   every access accounted  sha256 47, crc32_le 24, xxh64 21, memchr_inv 15, __bitmap_weight 27
  * sha256 lives in registers and little memory: there the two differ by less than the noise of a loaded machine.
@@ -16,7 +17,14 @@ import { readKernelFile } from "../src/inputs/kernel-image/kernel-file.js";
 import { KernelCaller, Scratch } from "../test/real/kernel-calls.js";
 import { bootPatched } from "../test/real/patched-kernel.js";
 
-const kernel = await readKernelFile(process.argv[2] ?? (JSON.parse(execFileSync("node", [join(import.meta.dirname, "../../../scripts/fetch-kernel.mjs")], { encoding: "utf8" })) as { vmlinuz: string }).vmlinuz);
+const kernel = await readKernelFile(
+  process.argv[2] ??
+    (
+      JSON.parse(
+        execFileSync("node", [join(import.meta.dirname, "../../../scripts/fetch-kernel.mjs")], { encoding: "utf8" }),
+      ) as { vmlinuz: string }
+    ).vmlinuz,
+);
 const booted = bootPatched(kernel, { nodes: 2 });
 const scratch = new Scratch(booted, booted.view.master);
 const BYTES = 1 << 16;
@@ -28,10 +36,15 @@ const CALLS: Readonly<Record<string, () => readonly (bigint | number)[]>> = {
   sha256: () => [data, 4096, out],
   crc32_le: () => [0, data, BYTES],
   xxh64: () => [data, BYTES, 0],
-  memchr_inv: () => { scratch.write(out, new Uint8Array(BYTES)); return [out, 0, BYTES]; },
+  memchr_inv: () => {
+    scratch.write(out, new Uint8Array(BYTES));
+    return [out, 0, BYTES];
+  },
   __bitmap_weight: () => [data, BYTES * 8],
 };
-function symbol(name: string): bigint { return (kernel.symbol(name) ?? 0n) + booted.layout.imageOffset; }
+function symbol(name: string): bigint {
+  return (kernel.symbol(name) ?? 0n) + booted.layout.imageOffset;
+}
 
 for (const timed of [false, true]) {
   const caller = new KernelCaller(booted, scratch, booted.machine.cpuIds[1]!, timed);
@@ -44,6 +57,8 @@ for (const timed of [false, true]) {
       while (process.cpuUsage().user - start < 100_000) caller.call(symbol(name), prepare(), 1e9);
       best = Math.max(best, (caller.interpreter.executed - before) / (process.cpuUsage().user - start));
     }
-    console.log(`${timed ? "every access accounted" : "exact"}  ${name.padEnd(16)} ${best.toFixed(1).padStart(6)} million/s`);
+    console.log(
+      `${timed ? "every access accounted" : "exact"}  ${name.padEnd(16)} ${best.toFixed(1).padStart(6)} million/s`,
+    );
   }
 }

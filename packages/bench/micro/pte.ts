@@ -3,7 +3,8 @@
  *
  * In packages/bench: npm run micro -- pte
  *
- * Measured (Node 20.20.2, 2 shared cores, ns a walk): halves 13 interleaved and 17 apart, objects 33, doubles 48, bigints 150.
+ * Measured (Node 20.20.2, 2 shared cores, ns a walk): halves 13 interleaved and 17 apart, objects 33, doubles 48,
+ * bigints 150.
  */
 import { nanoseconds, report } from "./timing.js";
 
@@ -33,50 +34,91 @@ const run = (walk: (lo: number, hi: number) => number) => (): void => {
   if (sum === 12345) console.log(sum);
 };
 const index = (lo: number, hi: number, level: number): number =>
-  level === 0 ? (hi >>> 7) & 511 : level === 1 ? ((lo >>> 30) | (hi << 2)) & 511 : level === 2 ? (lo >>> 21) & 511 : (lo >>> 12) & 511;
+  level === 0
+    ? (hi >>> 7) & 511
+    : level === 1
+      ? ((lo >>> 30) | (hi << 2)) & 511
+      : level === 2
+        ? (lo >>> 21) & 511
+        : (lo >>> 12) & 511;
 
-report("halves interleaved in one Uint32Array", nanoseconds(WALKS, 9, run((lo, hi) => {
-  let table = 0;
-  for (let level = 0; level < 4; level++) {
-    const at = ((table << 9) | index(lo, hi, level)) << 1;
-    if ((halves[at]! & 1) === 0) return -1;
-    table = (halves[at]! >>> 12) | ((halves[at + 1]! & 0xf_ffff) << 20);
-  }
-  return table;
-})));
-report("halves in two Uint32Arrays", nanoseconds(WALKS, 9, run((lo, hi) => {
-  let table = 0;
-  for (let level = 0; level < 4; level++) {
-    const at = (table << 9) | index(lo, hi, level);
-    if ((lows[at]! & 1) === 0) return -1;
-    table = (lows[at]! >>> 12) | ((highs[at]! & 0xf_ffff) << 20);
-  }
-  return table;
-})));
-report("objects", nanoseconds(WALKS, 9, run((lo, hi) => {
-  let table = 0;
-  for (let level = 0; level < 4; level++) {
-    const entry = objects[(table << 9) | index(lo, hi, level)]!;
-    if (!entry.present) return -1;
-    table = entry.frame;
-  }
-  return table;
-})));
-report("doubles (bits 52 and up lost)", nanoseconds(WALKS, 9, run((lo, hi) => {
-  let table = 0;
-  for (let level = 0; level < 4; level++) {
-    const entry = doubles[(table << 9) | index(lo, hi, level)]!;
-    if (entry % 2 === 0) return -1;
-    table = Math.floor(entry / 4096);
-  }
-  return table;
-})));
-report("BigUint64Array", nanoseconds(WALKS, 9, run((lo, hi) => {
-  let table = 0;
-  for (let level = 0; level < 4; level++) {
-    const entry = bigints[(table << 9) | index(lo, hi, level)]!;
-    if ((entry & 1n) === 0n) return -1;
-    table = Number((entry >> 12n) & 0xff_ffff_ffffn);
-  }
-  return table;
-})));
+report(
+  "halves interleaved in one Uint32Array",
+  nanoseconds(
+    WALKS,
+    9,
+    run((lo, hi) => {
+      let table = 0;
+      for (let level = 0; level < 4; level++) {
+        const at = ((table << 9) | index(lo, hi, level)) << 1;
+        if ((halves[at]! & 1) === 0) return -1;
+        table = (halves[at]! >>> 12) | ((halves[at + 1]! & 0xf_ffff) << 20);
+      }
+      return table;
+    }),
+  ),
+);
+report(
+  "halves in two Uint32Arrays",
+  nanoseconds(
+    WALKS,
+    9,
+    run((lo, hi) => {
+      let table = 0;
+      for (let level = 0; level < 4; level++) {
+        const at = (table << 9) | index(lo, hi, level);
+        if ((lows[at]! & 1) === 0) return -1;
+        table = (lows[at]! >>> 12) | ((highs[at]! & 0xf_ffff) << 20);
+      }
+      return table;
+    }),
+  ),
+);
+report(
+  "objects",
+  nanoseconds(
+    WALKS,
+    9,
+    run((lo, hi) => {
+      let table = 0;
+      for (let level = 0; level < 4; level++) {
+        const entry = objects[(table << 9) | index(lo, hi, level)]!;
+        if (!entry.present) return -1;
+        table = entry.frame;
+      }
+      return table;
+    }),
+  ),
+);
+report(
+  "doubles (bits 52 and up lost)",
+  nanoseconds(
+    WALKS,
+    9,
+    run((lo, hi) => {
+      let table = 0;
+      for (let level = 0; level < 4; level++) {
+        const entry = doubles[(table << 9) | index(lo, hi, level)]!;
+        if (entry % 2 === 0) return -1;
+        table = Math.floor(entry / 4096);
+      }
+      return table;
+    }),
+  ),
+);
+report(
+  "BigUint64Array",
+  nanoseconds(
+    WALKS,
+    9,
+    run((lo, hi) => {
+      let table = 0;
+      for (let level = 0; level < 4; level++) {
+        const entry = bigints[(table << 9) | index(lo, hi, level)]!;
+        if ((entry & 1n) === 0n) return -1;
+        table = Number((entry >> 12n) & 0xff_ffff_ffffn);
+      }
+      return table;
+    }),
+  ),
+);

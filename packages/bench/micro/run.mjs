@@ -12,7 +12,10 @@ import { build } from "esbuild";
 
 const folder = dirname(fileURLToPath(import.meta.url));
 const root = join(folder, "..");
-const names = readdirSync(folder).filter((file) => file.endsWith(".ts") && file !== "timing.ts").map((file) => file.slice(0, -3)).sort();
+const names = readdirSync(folder)
+  .filter((file) => file.endsWith(".ts") && file !== "timing.ts")
+  .map((file) => file.slice(0, -3))
+  .sort();
 // As deep as micro/ and dist/: other packages and what is not bundled are found from there too.
 const output = (name) => join(root, ".cache", `micro-${name}.mjs`);
 
@@ -20,17 +23,31 @@ const output = (name) => join(root, ".cache", `micro-${name}.mjs`);
 const recordings = {
   name: "recordings",
   setup({ onLoad }) {
-    onLoad({ filter: /packages[\\/]recordings[\\/]src[\\/]index\.ts$/ }, ({ path }) => ({ loader: "ts", contents: readFileSync(path, "utf8").replaceAll("import.meta.url", JSON.stringify(pathToFileURL(path))) }));
+    onLoad({ filter: /packages[\\/]recordings[\\/]src[\\/]index\.ts$/ }, ({ path }) => ({
+      loader: "ts",
+      contents: readFileSync(path, "utf8").replaceAll("import.meta.url", JSON.stringify(pathToFileURL(path))),
+    }));
   },
 };
 
 async function bundle(name) {
   const { dependencies, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   await build({
-    entryPoints: [join(folder, `${name}.ts`)], outfile: output(name), bundle: true, platform: "node", format: "esm", target: "node20", logLevel: "warning",
+    entryPoints: [join(folder, `${name}.ts`)],
+    outfile: output(name),
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    logLevel: "warning",
     // From source; and literal constants written out, as tsup.shared.ts says why: without it 7 percent slower.
-    conditions: ["@kreplica/source"], minifySyntax: true, plugins: [recordings],
-    external: [...Object.keys({ ...dependencies, ...devDependencies }).filter((each) => !each.startsWith("@kreplica/")), "vitest"],
+    conditions: ["@kreplica/source"],
+    minifySyntax: true,
+    plugins: [recordings],
+    external: [
+      ...Object.keys({ ...dependencies, ...devDependencies }).filter((each) => !each.startsWith("@kreplica/")),
+      "vitest",
+    ],
   });
 }
 

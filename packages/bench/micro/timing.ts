@@ -1,5 +1,8 @@
 /// <reference types="node" />
-/** How the micro benchmarks measure: processor time of this process, the best of several rounds, so that other work on the machine counts as little as it can. */
+/**
+ * How the micro benchmarks measure: processor time of this process, the best of several rounds, so that other work on
+ * the machine counts as little as it can.
+ */
 
 /** @returns nanoseconds of user time for one of `count` operations, in the best of `rounds` */
 export function nanoseconds(count: number, rounds: number, run: () => void): number {
@@ -7,7 +10,7 @@ export function nanoseconds(count: number, rounds: number, run: () => void): num
   for (let round = 0; round < rounds; round++) {
     const before = process.cpuUsage();
     run();
-    best = Math.min(best, process.cpuUsage(before).user * 1000 / count);
+    best = Math.min(best, (process.cpuUsage(before).user * 1000) / count);
   }
   return best;
 }

@@ -1,5 +1,6 @@
 /**
- * Ways to keep a TLB of 64 entries in 16 sets: ours, objects in arrays, a Map in order of use; and what a result object costs.
+ * Ways to keep a TLB of 64 entries in 16 sets: ours, objects in arrays, a Map in order of use; and what a result object
+ * costs.
  *
  * In packages/bench: npm run micro -- tlb
  *
@@ -48,7 +49,11 @@ function typedArrays(): () => void {
   };
 }
 
-interface Entry { page: number; tag: number; frame: number }
+interface Entry {
+  page: number;
+  tag: number;
+  frame: number;
+}
 
 function objects(): () => void {
   const sets: Entry[][] = Array.from({ length: SETS }, () => []);
@@ -83,7 +88,11 @@ function map(): () => void {
       set.set(page, frame);
       return frame;
     }
-    if (set.size === WAYS) for (const oldest of set.keys()) { set.delete(oldest); break; }
+    if (set.size === WAYS)
+      for (const oldest of set.keys()) {
+        set.delete(oldest);
+        break;
+      }
     set.set(page, page + 1);
     return page + 1;
   };

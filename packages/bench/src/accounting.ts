@@ -1,9 +1,10 @@
 /**
- * What replication costs in memory: copies and tables, counted by walking every kernel root and worked out from sizes alone, which must
- * agree; and all of it, counted as what is free less than after a boot with one copy.
+ * What replication costs in memory: copies and tables, counted by walking every kernel root and worked out from sizes
+ * alone, which must agree; and all of it, counted as what is free less than after a boot with one copy.
  *
- * Invariant I3: extra = (holders - 1) * (text + rodata) + holders * their own table pages. It is not all: patch 06 keeps the ends of text
- * and rodata from the page allocator, and leaves of the direct map are split over the copies, in tables that all nodes share.
+ * Invariant I3: extra = (holders - 1) * (text + rodata) + holders * their own table pages. It is not all: patch 06
+ * keeps the ends of text and rodata from the page allocator, and leaves of the direct map are split over the copies, in
+ * tables that all nodes share.
  */
 import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, tableIndex } from "@kreplica/hw-x86";
 import { bootRoot, imageAddress, imageFrame, type KernelImage, pagesOf, PGD_PAGES, tableAt } from "@kreplica/mm-core";
@@ -12,23 +13,38 @@ import type { BootParts } from "./boot-parts.js";
 const PAGE = 4096;
 const LARGE = 0x20_0000n;
 
-export interface NodeMemory { readonly node: NodeId; readonly textBytes: number; readonly rodataBytes: number; readonly tableBytes: number }
+export interface NodeMemory {
+  readonly node: NodeId;
+  readonly textBytes: number;
+  readonly rodataBytes: number;
+  readonly tableBytes: number;
+}
 /** What replication costs in memory, counted in the roots' tables and worked out from sizes. */
 export interface MemoryAccount {
-  /** Every node of the machine. Text, rodata: bytes some root maps there. Tables: pages some kernel root reaches there. */
+  /**
+   * Every node of the machine. Text, rodata: bytes some root maps there. Tables: pages some kernel root reaches there.
+   */
   readonly perNode: readonly NodeMemory[];
   /** Bytes of copies and of their roots' own tables. Counted. {@link MemoryCost} has what else replication costs. */
   readonly extraBytes: number;
-  /** The same from the sizes of text, rodata and tables and the number of holders. Computed, without looking at a table. */
+  /**
+   * The same from the sizes of text, rodata and tables and the number of holders. Computed, without looking at a table.
+   */
   readonly closedForm: number;
 }
 
 export function measureMemory(parts: BootParts): MemoryAccount {
   const { machine, entries } = parts;
   const { frames, tables, extraBytes } = countExtra(parts);
-  const on = (set: ReadonlySet<Frame>, node: NodeId): number => [...set].filter((frame) => entries.memory.nodeOf(frame) === node).length * PAGE;
+  const on = (set: ReadonlySet<Frame>, node: NodeId): number =>
+    [...set].filter((frame) => entries.memory.nodeOf(frame) === node).length * PAGE;
   return {
-    perNode: machine.nodes.map((node) => ({ node, textBytes: on(frames.text, node), rodataBytes: on(frames.rodata, node), tableBytes: on(tables, node) })),
+    perNode: machine.nodes.map((node) => ({
+      node,
+      textBytes: on(frames.text, node),
+      rodataBytes: on(frames.rodata, node),
+      tableBytes: on(tables, node),
+    })),
     extraBytes,
     closedForm: closedForm(parts),
   };
@@ -52,7 +68,14 @@ function countExtra(parts: BootParts) {
   // Not simply in the image: what it gave back may have been taken for tables again.
   const brk = imageFrame(layout, image.stext, image.symbol("__brk_base") ?? image.end);
   const inImage = [...own].filter((table) => !sharedTables.has(table) && table >= brk && table < end).length * PAGE;
-  return { frames, sharedTables, tables, copies, inImage, extraBytes: copies + (tables.size - sharedTables.size) * PAGE };
+  return {
+    frames,
+    sharedTables,
+    tables,
+    copies,
+    inImage,
+    extraBytes: copies + (tables.size - sharedTables.size) * PAGE,
+  };
 }
 
 /** What a kernel has taken; to be looked at before it does anything further. */
@@ -81,7 +104,10 @@ export interface MemoryCost {
   readonly tables: number;
   /** Those of them that lie in the image, in room it has for tables (.brk): no memory that was free before. */
   readonly inImage: number;
-  /** Tails of text and rodata that patch 06 fills, less tables that only one copy has: those that cut tails off, and all splits of a boot table not kept in step (defect D4). */
+  /**
+   * Tails of text and rodata that patch 06 fills, less tables that only one copy has: those that cut tails off, and all
+   * splits of a boot table not kept in step (defect D4).
+   */
   readonly tails: number;
   /** Tables all nodes share, to split leaves of the direct map over the copies. */
   readonly splits: number;
@@ -95,11 +121,19 @@ export interface MemoryCost {
 export function takeFootprint(parts: BootParts): Footprint {
   const { machine, allocator, image } = parts;
   const { extraBytes, copies, inImage, sharedTables } = countExtra(parts);
-  const onAll = (frames: (node: NodeId) => number): number => machine.nodes.reduce((sum, node) => sum + frames(node), 0) * PAGE;
+  const onAll = (frames: (node: NodeId) => number): number =>
+    machine.nodes.reduce((sum, node) => sum + frames(node), 0) * PAGE;
   return {
-    freeBytes: onAll((node) => allocator.freeFrames(node)), tableBytes: onAll((node) => allocator.usedFrames(node, "page-table")),
-    copies, ownTables: extraBytes - copies, inImage, sharedTables: new Set(sharedTables.values()),
-    tails: (tailOf(image.etext, image.startRodata) + tailOf(image.endRodata, (image.endRodata + LARGE - 1n) & ~(LARGE - 1n))) * PAGE,
+    freeBytes: onAll((node) => allocator.freeFrames(node)),
+    tableBytes: onAll((node) => allocator.usedFrames(node, "page-table")),
+    copies,
+    ownTables: extraBytes - copies,
+    inImage,
+    sharedTables: new Set(sharedTables.values()),
+    tails:
+      (tailOf(image.etext, image.startRodata) +
+        tailOf(image.endRodata, (image.endRodata + LARGE - 1n) & ~(LARGE - 1n))) *
+      PAGE,
   };
 }
 
@@ -107,7 +141,8 @@ const tailOf = (end: bigint, next: bigint): number => pagesOf((end + 4095n) & ~4
 
 /** @param single the same kernel on the same machine without the series */
 export function memoryCost(single: Footprint, kernel: Footprint): MemoryCost {
-  const onlyIn = (one: Footprint, other: Footprint): number => [...one.sharedTables].filter((table) => !other.sharedTables.has(table)).length * PAGE;
+  const onlyIn = (one: Footprint, other: Footprint): number =>
+    [...one.sharedTables].filter((table) => !other.sharedTables.has(table)).length * PAGE;
   const lessFree = single.freeBytes - kernel.freeBytes;
   const copies = kernel.copies - single.copies;
   const tables = kernel.ownTables - single.ownTables;
@@ -115,12 +150,25 @@ export function memoryCost(single: Footprint, kernel: Footprint): MemoryCost {
   const tails = single.tails - kernel.tails - onlyIn(single, kernel);
   const splits = onlyIn(kernel, single);
   // What lies in the image or was there before the allocators is the same in both.
-  const inNoRoot = ({ tableBytes, ownTables, inImage: there, sharedTables }: Footprint): number => tableBytes - (ownTables - there) - sharedTables.size * PAGE;
+  const inNoRoot = ({ tableBytes, ownTables, inImage: there, sharedTables }: Footprint): number =>
+    tableBytes - (ownTables - there) - sharedTables.size * PAGE;
   const spare = inNoRoot(kernel) - inNoRoot(single);
-  return { lessFree, copies, tables, inImage, tails, splits, spare, unexplained: lessFree - copies - (tables - inImage) - tails - splits - spare };
+  return {
+    lessFree,
+    copies,
+    tables,
+    inImage,
+    tails,
+    splits,
+    spare,
+    unexplained: lessFree - copies - (tables - inImage) - tails - splits - spare,
+  };
 }
 
-/** Tables below both halves of a root, the root with its user half included, each with its place: half, level and the index in the table above. */
+/**
+ * Tables below both halves of a root, the root with its user half included, each with its place: half, level and the
+ * index in the table above.
+ */
 function reachable({ entries, layout }: BootParts, root: Frame): Map<Frame, string> {
   const seen = new Map<Frame, string>();
   const visit = (table: Frame, level: number, from: number, place: string): void => {
@@ -129,7 +177,8 @@ function reachable({ entries, layout }: BootParts, root: Frame): Map<Frame, stri
     if (level === 1) return;
     for (let index = from; index < 512; index++) {
       const lo = entries.low(table, index);
-      if (isPresent(lo) && !isLeaf(lo, level)) visit(frameOf(lo, entries.high(table, index)), level - 1, 0, `${place}/${index}`);
+      if (isPresent(lo) && !isLeaf(lo, level))
+        visit(frameOf(lo, entries.high(table, index)), level - 1, 0, `${place}/${index}`);
     }
   };
   visit(root, layout.levels, layout.kernelBoundary, "kernel");
@@ -144,7 +193,10 @@ function collect({ entries, layout }: BootParts, root: Frame, start: bigint, end
   for (let page = 0; page < pages;) {
     const address = imageAddress(layout, start) + BigInt(page) * 4096n;
     const pmd = tableAt(entries.memory, root, layout.levels, address, 2);
-    if (pmd === undefined) { page++; continue; }
+    if (pmd === undefined) {
+      page++;
+      continue;
+    }
     const index = tableIndex(address, 2);
     const lo = entries.low(pmd, index);
     if (isLeaf(lo, 2)) {
@@ -165,13 +217,16 @@ function closedForm({ view, layout, image }: BootParts): number {
   const holders = view.holders.length;
   if (holders < 2) return 0;
   const copied = view.copies;
-  const content = (copied.text ? pagesOf(image.stext, image.etext) : 0) + (copied.rodata ? pagesOf(image.startRodata, image.endRodata) : 0);
+  const content =
+    (copied.text ? pagesOf(image.stext, image.etext) : 0) +
+    (copied.rodata ? pagesOf(image.startRodata, image.endRodata) : 0);
   const pgd = PGD_PAGES;
   // P4D with 5 levels, PUD, two PMD pages; under KPTI the user half's P4D, PUD and one PMD page.
   const path = (layout.levels === 5 ? 1 : 0) + 1 + 2;
   const userPath = layout.pti && copied.userTables !== false ? (layout.levels === 5 ? 1 : 0) + 1 + 1 : 0;
   const tables = path + userPath + splitLeaves(image);
-  // The master keeps its booted tables below a PGD of its own; where the series clones them, the boot table is no root any more (D4).
+  // The master keeps its booted tables below a PGD of its own; where the series clones them, the boot table is no root
+  // any more (D4).
   const cloned = view.roots.some(({ kind }) => kind === "boot") ? holders - 1 : holders;
   return PAGE * ((holders - 1) * content + holders * pgd + cloned * tables);
 }
@@ -183,7 +238,10 @@ function splitLeaves(image: KernelImage): number {
   const unused = image.symbol("__start_bss_decrypted_unused");
   const unusedEnd = image.symbol("__end_bss_decrypted");
   const borders = [
-    up(image.etext), up(image.endRodata), image.initBegin, image.initEnd,
+    up(image.etext),
+    up(image.endRodata),
+    image.initBegin,
+    image.initEnd,
     ...(idt === undefined ? [] : [idt, idt + 4096n]),
     ...(unused === undefined || unusedEnd === undefined || unusedEnd <= unused ? [] : [unused, unusedEnd]),
   ];

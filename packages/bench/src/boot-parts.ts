@@ -2,7 +2,19 @@
 import type { Assembly } from "@kreplica/di";
 import type { Machine } from "@kreplica/hw-x86";
 import type {
-  AddressSpaces, BootMemory, BuildContext, CpuState, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory,
+  AddressSpaces,
+  BootMemory,
+  BuildContext,
+  CpuState,
+  KernelBoot,
+  KernelImage,
+  KernelLayout,
+  KernelOptions,
+  KernelTables,
+  PageAllocator,
+  ReplicaView,
+  SwitchMm,
+  TableMemory,
 } from "@kreplica/mm-core";
 
 /** The kernel's parts, by port. */

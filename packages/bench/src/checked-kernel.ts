@@ -7,8 +7,8 @@ import { Vmalloc } from "@kreplica/vmalloc";
 import type { BootParts } from "./boot-parts.js";
 
 /**
- * Several sentences have exceptions (A1 an open patch phase, A4 areas with copies), and others are about roots that subsystems have (C2): which there
- * are now is asked of whatever subsystems the kernel has. Nothing is made by asking.
+ * Several sentences have exceptions (A1 an open patch phase, A4 areas with copies), and others are about roots that
+ * subsystems have (C2): which there are now is asked of whatever subsystems the kernel has. Nothing is made by asking.
  */
 export function checkedKernel(parts: BootParts, witness?: BootWitness): CheckedKernel {
   const { assembly } = parts;
@@ -16,12 +16,19 @@ export function checkedKernel(parts: BootParts, witness?: BootWitness): CheckedK
   const poke = assembly.find(TextPoke);
   const textUsers = assembly.find(TextUsers);
   return {
-    ...parts, reached: parts.boot.reached, ...(witness ? { witness } : {}),
-    replicatedAreas: areas.filter(({ state }) => state === "replicated").map(({ start, pages }) => ({ start, end: start + BigInt(pages) * 4096n })),
+    ...parts,
+    reached: parts.boot.reached,
+    ...(witness ? { witness } : {}),
+    replicatedAreas: areas
+      .filter(({ state }) => state === "replicated")
+      .map(({ start, pages }) => ({ start, end: start + BigInt(pages) * 4096n })),
     otherRoots: rootsByNode("EFI's root", assembly.find(Efi)?.made),
     ...(textUsers ? { textUsers } : {}),
     pokingRoots: rootsByNode("the poking root", poke?.roots),
-    patchedNow: (poke?.underWay ?? []).map(({ address, length }) => ({ start: address, end: address + BigInt(length) })),
+    patchedNow: (poke?.underWay ?? []).map(({ address, length }) => ({
+      start: address,
+      end: address + BigInt(length),
+    })),
   };
 }
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env node
-/** The kreplica command: arguments in, text and exit code out. Only this file and terminal-session.ts touch the process. */
+/**
+ * The kreplica command: arguments in, text and exit code out. Only this file and terminal-session.ts touch the process.
+ */
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { isWatched, progressOn, screenFor } from "./report/terminal.js";
 import { runOnTerminal, type SessionData, surroundingsInWorker } from "./terminal-session.js";
@@ -17,16 +19,27 @@ if (!isMainThread) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       // A reader that has seen enough (`| head`) is not an error.
       if (error.code === "EPIPE") process.exit(process.exitCode ?? 0);
-      if (stream === process.stdout) process.stderr.write(`kreplica: standard output: cannot be written (${error.code ?? error.message}). Make room, or write elsewhere: what is there is not whole.\n`);
+      if (stream === process.stdout)
+        process.stderr.write(
+          `kreplica: standard output: cannot be written (${error.code ?? error.message}). Make room, or write elsewhere: what is there is not whole.\n`,
+        );
       process.exit(BAD_INPUT);
     });
   }
   const words = process.argv.slice(2);
-  process.exitCode = isWatched(process.stderr, process.env) ? await runOnTerminal(new URL(import.meta.url), words) : await (await import("./command-line.js")).commandLine(words, {
-    out: (text) => { process.stdout.write(text); },
-    error: (text) => { process.stderr.write(text); },
-    screen: screenFor(process.stdout, process.env),
-    progress: progressOn(process.stderr, process.env),
-    debug: Boolean(process.env["KREPLICA_DEBUG"]),
-  });
+  process.exitCode = isWatched(process.stderr, process.env)
+    ? await runOnTerminal(new URL(import.meta.url), words)
+    : await (
+        await import("./command-line.js")
+      ).commandLine(words, {
+        out: (text) => {
+          process.stdout.write(text);
+        },
+        error: (text) => {
+          process.stderr.write(text);
+        },
+        screen: screenFor(process.stdout, process.env),
+        progress: progressOn(process.stderr, process.env),
+        debug: Boolean(process.env["KREPLICA_DEBUG"]),
+      });
 }

@@ -6,7 +6,10 @@ import { run, type RunSurroundings } from "./commands/run.js";
 import { inlineMore } from "./inlining.js";
 
 /** @returns the exit code; never throws */
-export async function commandLine(words: readonly string[], surroundings: Omit<RunSurroundings, "version">): Promise<number> {
+export async function commandLine(
+  words: readonly string[],
+  surroundings: Omit<RunSurroundings, "version">,
+): Promise<number> {
   inlineMore();
   return run(words, COMMANDS, { version: manifest.version, ...surroundings });
 }

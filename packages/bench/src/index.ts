@@ -1,4 +1,6 @@
-/** kreplica as a library: boot a modelled kernel, choose or read a machine, read a recording. The command is `cli.ts`. */
+/**
+ * kreplica as a library: boot a modelled kernel, choose or read a machine, read a recording. The command is `cli.ts`.
+ */
 export { InputError } from "@kreplica/inputs";
 export { Batch, readTraceBytes, TraceError } from "@kreplica/trace";
 export { POLICIES } from "./assemble.js";

@@ -5,10 +5,17 @@ import { PATCH_INVARIANTS } from "@kreplica/text-patch";
 import { AREA_INVARIANTS } from "@kreplica/vmalloc";
 
 /** Rows that subsystems bring: about areas, modules, and text as it is patched. */
-export const SUBSYSTEM_INVARIANTS: readonly Invariant<never>[] = [...AREA_INVARIANTS, ...MODULE_INVARIANTS, ...PATCH_INVARIANTS];
+export const SUBSYSTEM_INVARIANTS: readonly Invariant<never>[] = [
+  ...AREA_INVARIANTS,
+  ...MODULE_INVARIANTS,
+  ...PATCH_INVARIANTS,
+];
 
 /** All, in the order of the list. */
-export const INVARIANTS: readonly Invariant<never>[] = inOrder<Invariant<never>>([...KERNEL_INVARIANTS, ...SUBSYSTEM_INVARIANTS]);
+export const INVARIANTS: readonly Invariant<never>[] = inOrder<Invariant<never>>([
+  ...KERNEL_INVARIANTS,
+  ...SUBSYSTEM_INVARIANTS,
+]);
 
 const byId = new Map(INVARIANTS.map((row) => [row.id, row]));
 

@@ -8,7 +8,9 @@ import type { WorkerMessage } from "./measure/run-jobs.js";
 
 const say = (message: WorkerMessage): void => parentPort?.postMessage(message);
 
-parentPort?.on("message", (job: TraceJob) => { void answer(job); });
+parentPort?.on("message", (job: TraceJob) => {
+  void answer(job);
+});
 
 async function answer(job: TraceJob): Promise<void> {
   try {

@@ -1,7 +1,8 @@
 /**
- * What defect N1 costs: the kernel makes the no-ops in its alternatives long in place, through the mapping of the CPU that boots, so that only that
- * node's copy gets them. The others keep one-byte no-ops, and their CPUs execute them one by one.
- * Source: Linux 6.1 arch/x86/kernel/alternative.c optimize_nops; seen on a port of the series to 6.1 after every boot.
+ * What defect N1 costs: the kernel makes the no-ops in its alternatives long in place, through the mapping of the CPU
+ * that boots, so that only that node's copy gets them. The others keep one-byte no-ops, and their CPUs execute them one
+ * by one. Source: Linux 6.1 arch/x86/kernel/alternative.c optimize_nops; seen on a port of the series to 6.1 after
+ * every boot.
  */
 import type { CpuId } from "@kreplica/hw-x86";
 import { imageAddress, type NoOps } from "@kreplica/mm-core";
@@ -36,7 +37,11 @@ export class NoOpFinder {
     this.spared = Uint32Array.from(runs, ({ bytes }) => noOpsSpared(bytes));
   }
 
-  /** Instructions more that code from here on takes where no-ops are short. @param lo of an address of the image @param bytes in a row */
+  /**
+   * Instructions more that code from here on takes where no-ops are short.
+   * @param lo of an address of the image
+   * @param bytes in a row
+   */
   in(lo: number, bytes: number): number {
     let first = 0;
     let end = this.at.length;

@@ -1,15 +1,22 @@
 /**
- * Pages of a recording in the model: where each virtual page of the recorded guest is here, mapped where nothing maps it yet.
+ * Pages of a recording in the model: where each virtual page of the recorded guest is here, mapped where nothing maps
+ * it yet.
  *
- * The memory of each of the guest's nodes is a window of the same size on one node of the machine, set aside while booting, so that
- * frames of the recording and frames of the model never meet: the node that holds the recorded image on the image's, every other on the
- * data's. What the model's kernel maps itself is addressed through its own tables: the image at its offset, the direct map and the
- * page descriptors at the frame's new place.
+ * The memory of each of the guest's nodes is a window of the same size on one node of the machine, set aside while
+ * booting, so that frames of the recording and frames of the model never meet: the node that holds the recorded image
+ * on the image's, every other on the data's. What the model's kernel maps itself is addressed through its own tables:
+ * the image at its offset, the direct map and the page descriptors at the frame's new place.
  */
 import { addressOfFrame, type CpuId, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
 import { type AddressSpace, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
 import {
-  CPU_ENTRY_AREA, DESCRIPTOR_BYTES, type GuestMappings, guestNodeOfPage, imagePages, MAPPINGS, type RecordedGuest,
+  CPU_ENTRY_AREA,
+  DESCRIPTOR_BYTES,
+  type GuestMappings,
+  guestNodeOfPage,
+  imagePages,
+  MAPPINGS,
+  type RecordedGuest,
   shippedGuest,
 } from "@kreplica/trace";
 import type { BootParts } from "./boot-parts.js";
@@ -18,7 +25,10 @@ import type { BootParts } from "./boot-parts.js";
 export const RECORDED_PCID = 1;
 const USER_PCID = RECORDED_PCID | 0x800;
 
-/** Frames by which an image is larger than the recorded one, in whole large pages: recorded frames behind the image lie so much later. */
+/**
+ * Frames by which an image is larger than the recorded one, in whole large pages: recorded frames behind the image lie
+ * so much later.
+ */
 export const framesBeyond = (image: { readonly stext: bigint; readonly end: bigint }, guest: RecordedGuest): number =>
   Math.max(0, Math.ceil((imagePages(image) - imagePages(guest.image)) / 512) * 512);
 
@@ -34,7 +44,12 @@ export interface GuestWindow {
  * A window for each of the guest's nodes, where they fit or not; those on one node lie behind one another.
  * @param nodes of the image and of all other recorded memory @param beyond what {@link framesBeyond} says of the image
  */
-export function guestWindows(ranges: readonly FrameRange[], guest: RecordedGuest, [image, data]: readonly [NodeId, NodeId], beyond = 0): GuestWindow[] {
+export function guestWindows(
+  ranges: readonly FrameRange[],
+  guest: RecordedGuest,
+  [image, data]: readonly [NodeId, NodeId],
+  beyond = 0,
+): GuestWindow[] {
   const taken = new Map<NodeId, number>();
   const holdsImage = guestNodeOfPage(guest, guest.image.firstPage);
   return guest.nodes.map(({ pages }, i) => {
@@ -49,8 +64,15 @@ export function guestWindows(ranges: readonly FrameRange[], guest: RecordedGuest
 }
 
 /** Windows that are set aside: those on nodes large enough to spare them, which have as much again. */
-export const sparedWindows = (ranges: readonly FrameRange[], guest: RecordedGuest, nodes: readonly [NodeId, NodeId], beyond = 0): GuestWindow[] =>
-  guestWindows(ranges, guest, nodes, beyond).filter(({ first }, i) => ranges.some((range) => first >= range.first && first + 2 * guest.nodes[i]!.pages <= range.first + range.frames));
+export const sparedWindows = (
+  ranges: readonly FrameRange[],
+  guest: RecordedGuest,
+  nodes: readonly [NodeId, NodeId],
+  beyond = 0,
+): GuestWindow[] =>
+  guestWindows(ranges, guest, nodes, beyond).filter(({ first }, i) =>
+    ranges.some((range) => first >= range.first && first + 2 * guest.nodes[i]!.pages <= range.first + range.frames),
+  );
 
 /** The nodes that stand for those of the image and of the data, unless told otherwise: the first two with memory. */
 export function defaultGuestNodes(ranges: readonly FrameRange[]): readonly [NodeId, NodeId] {
@@ -67,7 +89,10 @@ export interface RecordedPage {
   readonly space?: AddressSpace;
 }
 
-/** Where each virtual page of the recorded guest is in the model; a page that nothing maps yet is mapped when it is first asked for. */
+/**
+ * Where each virtual page of the recorded guest is in the model; a page that nothing maps yet is mapped when it is
+ * first asked for.
+ */
 export class RecordedPages {
   private readonly windows: readonly GuestWindow[];
   private readonly beyond: number;
@@ -77,7 +102,11 @@ export class RecordedPages {
   private readonly running = new Set<CpuId>();
 
   /** @param nodes that stand for those of the recorded image and of all other memory */
-  constructor(private readonly parts: BootParts, private readonly nodes: readonly [NodeId, NodeId], readonly guest: RecordedGuest = shippedGuest) {
+  constructor(
+    private readonly parts: BootParts,
+    private readonly nodes: readonly [NodeId, NodeId],
+    readonly guest: RecordedGuest = shippedGuest,
+  ) {
     this.beyond = framesBeyond(parts.image, guest);
     this.windows = guestWindows(parts.machine.memory.ranges, guest, nodes, this.beyond);
     this.mappings = MAPPINGS[guest.levels];
@@ -89,11 +118,15 @@ export class RecordedPages {
     this.running.add(cpu);
   }
 
-  /** What the booted kernel gave back of its image (init memory, tails) it may have no more: the recorded kernel did, and used it. */
+  /**
+   * What the booted kernel gave back of its image (init memory, tails) it may have no more: the recorded kernel did,
+   * and used it.
+   */
   private keepImage(): void {
     const { image, layout, allocator } = this.parts;
     const first = imageFrame(layout, image.stext, image.stext);
-    for (let frame = first; frame < imageFrame(layout, image.stext, image.end); frame++) allocator.claim(frame, "kernel");
+    for (let frame = first; frame < imageFrame(layout, image.stext, image.end); frame++)
+      allocator.claim(frame, "kernel");
   }
 
   /** The address space of user pages that were given none. @throws MmError out-of-frames */
@@ -110,7 +143,8 @@ export class RecordedPages {
     const { image, layout } = this.parts;
     const { guest } = this;
     const first = guest.image.firstPage;
-    if (recorded >= first && recorded < first + Math.min(imagePages(image), imagePages(guest.image))) return imageFrame(layout, image.stext, image.stext) + recorded - first;
+    if (recorded >= first && recorded < first + Math.min(imagePages(image), imagePages(guest.image)))
+      return imageFrame(layout, image.stext, image.stext) + recorded - first;
     const node = guestNodeOfPage(guest, recorded);
     if (node < 0) return recorded;
     const behindImage = recorded >= first && guestNodeOfPage(guest, first) === node;
@@ -118,7 +152,9 @@ export class RecordedPages {
   }
 
   /** Node on which the model has what the recording had in a frame. */
-  node(recorded: Frame): NodeId { return this.windows[guestNodeOfPage(this.guest, recorded)]?.node ?? this.nodes[1]; }
+  node(recorded: Frame): NodeId {
+    return this.windows[guestNodeOfPage(this.guest, recorded)]?.node ?? this.nodes[1];
+  }
 
   /**
    * Address in the model of a recorded one, mapped. Ask again whenever the recording names a new frame for the page.
@@ -133,8 +169,14 @@ export class RecordedPages {
     const frame = this.frame(recorded);
     const user = address >> 63n === 0n;
     const mapping: Mapping = {
-      frame, level: 1, present: true, cache: "wb", user, global: !user && !this.parts.layout.pti,
-      writable: page.writable ?? true, executable: page.executable ?? (user || this.isModule(moved.address)),
+      frame,
+      level: 1,
+      present: true,
+      cache: "wb",
+      user,
+      global: !user && !this.parts.layout.pti,
+      writable: page.writable ?? true,
+      executable: page.executable ?? (user || this.isModule(moved.address)),
     };
     const start = moved.address & ~4095n;
     if (user) this.setUser(page.space ?? this.userSpace, start, mapping, this.node(recorded));
@@ -142,7 +184,10 @@ export class RecordedPages {
     return moved.address;
   }
 
-  /** Why an access would fault that is made in the mode its address belongs to; undefined when it would not. @param address in the model */
+  /**
+   * Why an access would fault that is made in the mode its address belongs to; undefined when it would not.
+   * @param address in the model
+   */
   denies(address: bigint, access: "fetch" | "load" | "store"): string | undefined {
     const { tables, view } = this.parts;
     const found = address >> 63n === 0n ? this.userSpace.lookup(address) : tables.lookup(view.master, address);
@@ -154,7 +199,8 @@ export class RecordedPages {
   private setUser(space: AddressSpace, start: bigint, mapping: Mapping, node: NodeId): void {
     const old = space.lookup(start);
     if (old?.frame === mapping.frame) return;
-    if (!space.set(start, mapping, node)) throw new MmError("out-of-frames", start, "no table page for a user page of the recording");
+    if (!space.set(start, mapping, node))
+      throw new MmError("out-of-frames", start, "no table page for a user page of the recording");
     if (old) this.forget(start);
   }
 
@@ -168,17 +214,22 @@ export class RecordedPages {
       this.forget(start);
       return;
     }
-    if (!tables.editLazily((editor) => editor.map(start, mapping))) throw new MmError("out-of-frames", start, "no table page for a kernel page of the recording");
+    if (!tables.editLazily((editor) => editor.map(start, mapping)))
+      throw new MmError("out-of-frames", start, "no table page for a kernel page of the recording");
   }
 
-  /** Every CPU that could hold it drops the page, in both halves, at no cost: what the recorded kernel paid for its shootdown is in the recording. */
+  /**
+   * Every CPU that could hold it drops the page, in both halves, at no cost: what the recorded kernel paid for its
+   * shootdown is in the recording.
+   */
   private forget(start: bigint): void {
     const { machine, options, layout } = this.parts;
     for (const id of this.running) {
       const cpu = machine.cpu(id);
       cpu.invlpg(start);
       // INVLPG is about the PCID that is loaded, which depends on the mode the recording is in just now.
-      if (options.pcid) for (const pcid of layout.pti ? [RECORDED_PCID, USER_PCID] : [RECORDED_PCID]) cpu.invpcid(0, pcid, start);
+      if (options.pcid)
+        for (const pcid of layout.pti ? [RECORDED_PCID, USER_PCID] : [RECORDED_PCID]) cpu.invpcid(0, pcid, start);
     }
   }
 
@@ -196,16 +247,25 @@ export class RecordedPages {
     }
     const { pageOffset, directMapEnd, vmallocStart, vmallocEnd, vmemmapStart, vmemmapEnd } = this.mappings;
     if (address >= pageOffset && address < directMapEnd) {
-      return { address: layout.pageOffset + addressOfFrame(this.frame(Number((address - pageOffset) >> 12n))) + (address & 4095n), builtIn: true };
+      return {
+        address:
+          layout.pageOffset + addressOfFrame(this.frame(Number((address - pageOffset) >> 12n))) + (address & 4095n),
+        builtIn: true,
+      };
     }
     if (address >= vmemmapStart && address < vmemmapEnd) {
       const byte = address - vmemmapStart;
       const frame = this.frame(Number(byte / DESCRIPTOR_BYTES));
-      return { address: layout.vmemmapStart + BigInt(frame) * DESCRIPTOR_BYTES + (byte % DESCRIPTOR_BYTES), builtIn: true };
+      return {
+        address: layout.vmemmapStart + BigInt(frame) * DESCRIPTOR_BYTES + (byte % DESCRIPTOR_BYTES),
+        builtIn: true,
+      };
     }
-    if (address >= vmallocStart && address < vmallocEnd) return { address: layout.vmallocStart + (address - vmallocStart), builtIn: false };
+    if (address >= vmallocStart && address < vmallocEnd)
+      return { address: layout.vmallocStart + (address - vmallocStart), builtIn: false };
     if (address >= CPU_ENTRY_AREA) {
-      // cpu_entry_area, modules and fixmap lie alike everywhere; what the boot did not build, the recording's frame fills.
+      // cpu_entry_area, modules and fixmap lie alike everywhere; what the boot did not build, the recording's frame
+      // fills.
       const known = this.parts.tables.lookup(this.parts.view.master, address);
       return { address, builtIn: known !== undefined && !this.isModule(address) && recorded !== NONE };
     }

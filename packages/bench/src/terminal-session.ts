@@ -1,7 +1,7 @@
 /**
- * A command on a terminal: it runs in a worker, so that the terminal is answered while it computes. Progress moves, and Ctrl-C or
- * SIGTERM end it at once with a clean line. Without a terminal nobody watches, and no worker is needed: signals then do by
- * themselves what they should.
+ * A command on a terminal: it runs in a worker, so that the terminal is answered while it computes. Progress moves, and
+ * Ctrl-C or SIGTERM end it at once with a clean line. Without a terminal nobody watches, and no worker is needed:
+ * signals then do by themselves what they should.
  */
 import { getHeapStatistics } from "node:v8";
 import { type MessagePort, Worker } from "node:worker_threads";
@@ -32,9 +32,15 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 export function surroundingsInWorker({ output }: SessionData, port: MessagePort): Omit<RunSurroundings, "version"> {
   const say = (message: SessionMessage): void => port.postMessage(message);
   return {
-    out: (text) => say({ kind: "out", text }), error: (text) => say({ kind: "error", text }),
-    screen: screenFor(output, process.env), debug: Boolean(process.env["KREPLICA_DEBUG"]),
-    progress: { start: (total, what) => say({ kind: "start", total, what }), step: (count, what) => say({ kind: "step", count, what }), stop: () => say({ kind: "stop" }) },
+    out: (text) => say({ kind: "out", text }),
+    error: (text) => say({ kind: "error", text }),
+    screen: screenFor(output, process.env),
+    debug: Boolean(process.env["KREPLICA_DEBUG"]),
+    progress: {
+      start: (total, what) => say({ kind: "start", total, what }),
+      step: (count, what) => say({ kind: "step", count, what }),
+      stop: () => say({ kind: "stop" }),
+    },
   };
 }
 
@@ -46,14 +52,18 @@ export function surroundingsInWorker({ output }: SessionData, port: MessagePort)
  */
 export async function runOnTerminal(file: URL, words: readonly string[]): Promise<number> {
   const { stdout, stderr, env } = process;
-  const progress = new PatientProgress(progressOn(stderr, env), (text) => stderr.write(text), `kreplica ${words[0] ?? ""}`.trim());
+  const progress = new PatientProgress(
+    progressOn(stderr, env),
+    (text) => stderr.write(text),
+    `kreplica ${words[0] ?? ""}`.trim(),
+  );
   // As much heap as the main thread would have had.
   const worker = new Worker(file, {
     workerData: { words, output: { isTTY: stdout.isTTY, columns: stdout.columns } } satisfies SessionData,
     resourceLimits: { maxOldGenerationSizeMb: Math.floor(getHeapStatistics().heap_size_limit / 2 ** 20) },
   });
   const ticking = setInterval(() => progress.second(), 1000);
-  const end = (signal: typeof SIGNALS[number]): void => {
+  const end = (signal: (typeof SIGNALS)[number]): void => {
     progress.stop();
     // By the signal's own default: whoever started this learns what ended it, and no work of a thread is waited for.
     process.removeAllListeners(signal);

@@ -1,5 +1,7 @@
 /// <reference types="node" />
-/** `kreplica bpf` on objects built by clang: verdicts, results on every node, what replication changes, and refusals. */
+/**
+ * `kreplica bpf` on objects built by clang: verdicts, results on every node, what replication changes, and refusals.
+ */
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,21 +20,43 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
   const programs = join(import.meta.dirname, "../../bpf/test/programs");
   const object = (name: string): string => {
     const out = join(directory, `${name}.o`);
-    execFileSync("clang", ["-O2", "-g", "-target", "bpf", "-c", join(programs, `${name}.c`), "-o", out], { cwd: programs });
+    execFileSync("clang", ["-O2", "-g", "-target", "bpf", "-c", join(programs, `${name}.c`), "-o", out], {
+      cwd: programs,
+    });
     return out;
   };
   let kreplica: TestedCommand;
   beforeAll(async () => {
     kreplica = await buildCommand();
   });
-  afterAll(() => { kreplica?.remove(); rmSync(directory, { recursive: true }); });
+  afterAll(() => {
+    kreplica?.remove();
+    rmSync(directory, { recursive: true });
+  });
 
   test("shared code is fetched from its node's memory, replicated code from the own node's; results are equal", () => {
     const parsed = readObject(new Uint8Array(readFileSync(object("calls"))));
-    const run = (replicate: boolean) => runBpf({ spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0, replicate, object: parsed, programs: ["main_program"], input: Uint8Array.of(9), repeat: 2 });
-    const shared = run(false).programs[0]!.nodes, copied = run(true).programs[0]!.nodes;
-    expect(shared.map((each) => [each.codeOn, each.outcome])).toEqual([[0, "exit"], [0, "exit"]]);
-    expect(copied.map((each) => [each.codeOn, each.outcome])).toEqual([[0, "exit"], [1, "exit"]]);
+    const run = (replicate: boolean) =>
+      runBpf({
+        spec: tinyMachine({ nodes: 2 }),
+        policy: "per-node",
+        masterNode: 0,
+        replicate,
+        object: parsed,
+        programs: ["main_program"],
+        input: Uint8Array.of(9),
+        repeat: 2,
+      });
+    const shared = run(false).programs[0]!.nodes,
+      copied = run(true).programs[0]!.nodes;
+    expect(shared.map((each) => [each.codeOn, each.outcome])).toEqual([
+      [0, "exit"],
+      [0, "exit"],
+    ]);
+    expect(copied.map((each) => [each.codeOn, each.outcome])).toEqual([
+      [0, "exit"],
+      [1, "exit"],
+    ]);
     expect(copied.map((each) => each.result)).toEqual(shared.map((each) => each.result));
     expect(shared[1]!.cold.remote).toBeGreaterThan(0);
     expect(copied[1]!.cold.remote).toBe(0);
@@ -42,14 +66,36 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
     expect(run(true).costs[0]!.bytes.map((each) => each.bytes)).toEqual([2 << 20, 2 << 20]);
   });
 
-  test.each([["calls", "on_entry", "trampoline"], ["packet", "filter", "dispatcher"], ["struct-ops", "start,acked", "struct_ops"]] as const)(
-    "%s: %s attached to a hot path through a %s: images like programs, equal permissions, what they cost counted, all given back", (file, names, kind) => {
-      const parsed = readObject(new Uint8Array(readFileSync(object(file)))), input = new Uint8Array(60).fill(9);
-      const run = (replicate: boolean) => runBpf({ spec: tinyMachine({ nodes: 3 }), policy: "per-node", masterNode: 0, replicate, object: parsed, programs: names.split(","), input, repeat: 3 });
-      const shared = run(false), copied = run(true);
-      expect(shared.paths.map(({ program, through }) => [program, through])).toEqual(names.split(",").map((name) => [name, kind]));
+  test.each([
+    ["calls", "on_entry", "trampoline"],
+    ["packet", "filter", "dispatcher"],
+    ["struct-ops", "start,acked", "struct_ops"],
+  ] as const)(
+    "%s: %s attached to a hot path through a %s: images like programs, equal permissions, what they cost counted, all given back",
+    (file, names, kind) => {
+      const parsed = readObject(new Uint8Array(readFileSync(object(file)))),
+        input = new Uint8Array(60).fill(9);
+      const run = (replicate: boolean) =>
+        runBpf({
+          spec: tinyMachine({ nodes: 3 }),
+          policy: "per-node",
+          masterNode: 0,
+          replicate,
+          object: parsed,
+          programs: names.split(","),
+          input,
+          repeat: 3,
+        });
+      const shared = run(false),
+        copied = run(true);
+      expect(shared.paths.map(({ program, through }) => [program, through])).toEqual(
+        names.split(",").map((name) => [name, kind]),
+      );
       for (const [i, path] of copied.paths.entries()) {
-        expect([path.imageOn, shared.paths[i]!.imageOn]).toEqual([[0, 1, 2], [0, 0, 0]]);
+        expect([path.imageOn, shared.paths[i]!.imageOn]).toEqual([
+          [0, 1, 2],
+          [0, 0, 0],
+        ]);
         for (const [node, each] of path.nodes.entries()) {
           const other = shared.paths[i]!.nodes[node]!;
           expect([each.outcome, each.result, each.instructions]).toEqual(["exit", other.result, other.instructions]);
@@ -61,7 +107,10 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
       }
       const cost = (run: typeof shared, of: string) => run.costs.find((each) => each.kind === of)!;
       // A shared pack has 2 MiB for each node, all of it where its area lies; of a replicated one each node has 2 MiB.
-      for (const [what, bytes, nodes] of [["pack", 2 << 20, 3], [kind, 4096, 1]] as const) {
+      for (const [what, bytes, nodes] of [
+        ["pack", 2 << 20, 3],
+        [kind, 4096, 1],
+      ] as const) {
         expect(cost(shared, what).bytes.map((each) => each.bytes)).toEqual([nodes * bytes, 0, 0]);
         expect(cost(copied, what).bytes.map((each) => each.bytes)).toEqual([bytes, bytes, bytes]);
         expect([cost(shared, what).permissions, cost(copied, what).permissions]).toEqual([["rx"], ["rx"]]);
@@ -69,10 +118,21 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
       }
       expect(cost(copied, "pack").framesWritten).toBe(3 * cost(shared, "pack").framesWritten);
       expect([shared.leftBytes, copied.leftBytes]).toEqual([0, 0]);
-    });
+    },
+  );
 
   test("maps are shown as the calls left them, per-CPU ones by CPU", () => {
-    const parsed = readObject(new Uint8Array(readFileSync(object("maps")))), run = runBpf({ spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0, replicate: false, object: parsed, programs: ["count", "send"], input: Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0), repeat: 4 });
+    const parsed = readObject(new Uint8Array(readFileSync(object("maps")))),
+      run = runBpf({
+        spec: tinyMachine({ nodes: 2 }),
+        policy: "per-node",
+        masterNode: 0,
+        replicate: false,
+        object: parsed,
+        programs: ["count", "send"],
+        input: Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0),
+        repeat: 4,
+      });
     const elements = (name: string) => run.maps.find((map) => map.name === name)!.elements;
     // Five calls on each of two CPUs: one counter for all, two for each CPU.
     expect(elements("counts")).toEqual([{ key: "03000000", value: "0a00000000000000" }]);
@@ -83,21 +143,42 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
   test("a refused program leaves no trace and names its source line", () => {
     const parsed = readObject(new Uint8Array(readFileSync(object("packet"))));
     let refused: unknown;
-    try { runBpf({ spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0, replicate: true, object: parsed, programs: ["filter", "careless"], input: new Uint8Array(), repeat: 0 }); } catch (error) { refused = error; }
+    try {
+      runBpf({
+        spec: tinyMachine({ nodes: 2 }),
+        policy: "per-node",
+        masterNode: 0,
+        replicate: true,
+        object: parsed,
+        programs: ["filter", "careless"],
+        input: new Uint8Array(),
+        repeat: 0,
+      });
+    } catch (error) {
+      refused = error;
+    }
     expect(refused).toBeInstanceOf(BpfError);
     expect((refused as BpfError).message).toContain("return data[4];");
   });
 
   test("the command: text, JSON, log, disassembly, exit codes", async () => {
-    const file = object("packet"), packet = join(directory, "packet.bin");
+    const file = object("packet"),
+      packet = join(directory, "packet.bin");
     const bytes = new Uint8Array(60);
     bytes.set([8, 0], 12);
     bytes.set([0x45], 14);
     writeFileSync(packet, bytes);
     const json = await kreplica.run(["bpf", file, "--program", "filter", "--run", packet, "--bpf", "both", "--json"]);
     expect([json.code, json.error]).toEqual([0, ""]);
-    const document = JSON.parse(json.out) as { schema: string; runs: { replicate: boolean; programs: { nodes: { result: number }[] }[] }[] };
-    expect([document.schema, document.runs.map((run) => run.replicate), document.runs[0]!.programs[0]!.nodes.map((node) => node.result)]).toEqual(["kreplica.bpf/1", [false, true], [2, 2]]);
+    const document = JSON.parse(json.out) as {
+      schema: string;
+      runs: { replicate: boolean; programs: { nodes: { result: number }[] }[] }[];
+    };
+    expect([
+      document.schema,
+      document.runs.map((run) => run.replicate),
+      document.runs[0]!.programs[0]!.nodes.map((node) => node.result),
+    ]).toEqual(["kreplica.bpf/1", [false, true], [2, 2]]);
     const text = await kreplica.run(["bpf", file, "--program", "filter"]);
     expect(text.out).toMatch(/filter \(xdp\): accepted after \d+ instructions followed/);
     expect(text.out).toMatch(/filter attached: dispatcher, through a dispatcher, called on every node/);
@@ -108,7 +189,11 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
     expect(log.out).toMatch(/careless: verify-packet-range/);
     const listing = await kreplica.run(["bpf", file, "--disassemble", "--program", "careless"]);
     expect(listing.out).toMatch(/2: \(07\) r2 \+= 4/);
-    for (const words of [["bpf", "/nowhere.o"], ["bpf", packet], ["bpf", file, "--program", "none"]]) {
+    for (const words of [
+      ["bpf", "/nowhere.o"],
+      ["bpf", packet],
+      ["bpf", file, "--program", "none"],
+    ]) {
       const { code, out, error } = await kreplica.run(words);
       expect([words.join(" "), code, out]).toEqual([words.join(" "), 2, ""]);
       expect(error).not.toContain("fault in kreplica itself");

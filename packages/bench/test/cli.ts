@@ -14,12 +14,19 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 export interface TestedCommand {
   /** Path of the bundle, for `node`. */
   readonly file: string;
-  run(words: readonly string[], options?: { env?: Record<string, string>; cwd?: string; closeOutputAfter?: number }): Promise<Outcome>;
+  run(
+    words: readonly string[],
+    options?: { env?: Record<string, string>; cwd?: string; closeOutputAfter?: number },
+  ): Promise<Outcome>;
   remove(): void;
 }
 
 /** What a run left behind. */
-export interface Outcome { readonly code: number | null; readonly out: string; readonly error: string }
+export interface Outcome {
+  readonly code: number | null;
+  readonly out: string;
+  readonly error: string;
+}
 
 /** Bundles src/cli.ts inside the package, so that its dependencies resolve; workspace packages come from source. */
 export async function buildCommand(): Promise<TestedCommand> {
@@ -29,25 +36,46 @@ export async function buildCommand(): Promise<TestedCommand> {
   // As in the packages: the bundle in dist, the recordings' data beside it.
   symlinkSync(dataFile(""), join(directory, "data"));
   await build({
-    config: false, silent: true, entry: { cli: join(root, "src/cli.ts") }, outDir: join(directory, "dist"), format: "esm", target: "node20", dts: false,
-    clean: false, splitting: false, sourcemap: false, outExtension: () => ({ js: ".mjs" }), noExternal: [/^@kreplica\//], external: ["iced-x86"], tsconfig: join(root, "tsconfig.json"),
-    esbuildOptions(options) { options.conditions = ["@kreplica/source"]; },
+    config: false,
+    silent: true,
+    entry: { cli: join(root, "src/cli.ts") },
+    outDir: join(directory, "dist"),
+    format: "esm",
+    target: "node20",
+    dts: false,
+    clean: false,
+    splitting: false,
+    sourcemap: false,
+    outExtension: () => ({ js: ".mjs" }),
+    noExternal: [/^@kreplica\//],
+    external: ["iced-x86"],
+    tsconfig: join(root, "tsconfig.json"),
+    esbuildOptions(options) {
+      options.conditions = ["@kreplica/source"];
+    },
   });
   const file = join(directory, "dist/cli.mjs");
   return {
     file,
-    run: (words, { env = {}, cwd = root, closeOutputAfter } = {}) => new Promise((resolve, reject) => {
-      const { NO_COLOR: _n, CI: _c, FORCE_COLOR: _f, KREPLICA_DEBUG: _d, COLUMNS: _w, ...rest } = process.env;
-      const child = spawn(process.execPath, [file, ...words], { cwd, env: { ...rest, ...env }, stdio: ["ignore", "pipe", "pipe"] });
-      let out = "";
-      let error = "";
-      child.stdout.setEncoding("utf8").on("data", (text: string) => {
-        out += text;
-        if (closeOutputAfter !== undefined && out.length >= closeOutputAfter) child.stdout.destroy();
-      });
-      child.stderr.setEncoding("utf8").on("data", (text: string) => { error += text; });
-      child.on("error", reject).on("close", (code) => resolve({ code, out, error }));
-    }),
+    run: (words, { env = {}, cwd = root, closeOutputAfter } = {}) =>
+      new Promise((resolve, reject) => {
+        const { NO_COLOR: _n, CI: _c, FORCE_COLOR: _f, KREPLICA_DEBUG: _d, COLUMNS: _w, ...rest } = process.env;
+        const child = spawn(process.execPath, [file, ...words], {
+          cwd,
+          env: { ...rest, ...env },
+          stdio: ["ignore", "pipe", "pipe"],
+        });
+        let out = "";
+        let error = "";
+        child.stdout.setEncoding("utf8").on("data", (text: string) => {
+          out += text;
+          if (closeOutputAfter !== undefined && out.length >= closeOutputAfter) child.stdout.destroy();
+        });
+        child.stderr.setEncoding("utf8").on("data", (text: string) => {
+          error += text;
+        });
+        child.on("error", reject).on("close", (code) => resolve({ code, out, error }));
+      }),
     remove: () => rmSync(directory, { recursive: true, force: true }),
   };
 }

@@ -5,9 +5,17 @@ import { expect, test } from "vitest";
 
 const PACKAGES = new URL("../../", import.meta.url);
 
-interface Place { readonly error: string; readonly code: string; readonly detail: string; readonly file: string }
+interface Place {
+  readonly error: string;
+  readonly code: string;
+  readonly detail: string;
+  readonly file: string;
+}
 
-/** Every `new SomethingError("code", ...)` of a text, with the last string it is given: its detail, or the remedy where that follows. */
+/**
+ * Every `new SomethingError("code", ...)` of a text, with the last string it is given: its detail, or the remedy where
+ * that follows.
+ */
 function places(text: string, file: string): Place[] {
   return [...text.matchAll(/new (\w+Error)\("([a-z-]+)",/g)].map((match) => {
     let depth = 1;
@@ -16,7 +24,12 @@ function places(text: string, file: string): Place[] {
       if (text[end] === "(") depth++;
       if (text[end] === ")") depth--;
     }
-    return { error: match[1]!, code: match[2]!, detail: text.slice(match.index + match[0].length, end - 1).trim(), file };
+    return {
+      error: match[1]!,
+      code: match[2]!,
+      detail: text.slice(match.index + match[0].length, end - 1).trim(),
+      file,
+    };
   });
 }
 
@@ -31,9 +44,13 @@ function repeated(all: readonly Place[]): string[] {
   });
 }
 
-const sources = readdirSync(PACKAGES).flatMap((name) => readdirSync(new URL(`${name}/`, PACKAGES)).includes("src")
-  ? readdirSync(new URL(`${name}/src/`, PACKAGES), { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts") && !file.startsWith("testing")).map((file) => `${name}/src/${file}`)
-  : []);
+const sources = readdirSync(PACKAGES).flatMap((name) =>
+  readdirSync(new URL(`${name}/`, PACKAGES)).includes("src")
+    ? readdirSync(new URL(`${name}/src/`, PACKAGES), { recursive: true, encoding: "utf8" })
+        .filter((file) => file.endsWith(".ts") && !file.startsWith("testing"))
+        .map((file) => `${name}/src/${file}`)
+    : [],
+);
 const all = sources.flatMap((file) => places(readFileSync(new URL(file, PACKAGES), "utf8"), file));
 
 test("no two places throw a code with the same detail", () => {
@@ -42,7 +59,8 @@ test("no two places throw a code with the same detail", () => {
 });
 
 test("two that do are told, whatever the address", () => {
-  const twice = 'if (a) throw new MmError("misaligned", address, "not on a page");\nthrow new MmError("misaligned", at(start), "not on a page");';
+  const twice =
+    'if (a) throw new MmError("misaligned", address, "not on a page");\nthrow new MmError("misaligned", at(start), "not on a page");';
   expect(repeated(places(twice, "here"))).toEqual(['MmError misaligned: "not on a page" (here and here)']);
   expect(repeated(places(twice.replace("not on a page", "odd"), "here"))).toEqual([]);
 });

@@ -5,11 +5,29 @@ import { invoke, registered } from "./invoke.js";
 /** Words of every example in the help that asks for five levels. */
 const examples = (await registered()).flatMap((command) => {
   let text = "";
-  command.configureOutput({ writeOut: (part) => { text += part; } }).outputHelp();
-  return text.split("\n").flatMap((line) => (/^ +kreplica .*--levels 5/.test(line) ? [line.trim().replace(/ {2,}.*$/, "").split(" ").slice(1)] : []));
+  command
+    .configureOutput({
+      writeOut: (part) => {
+        text += part;
+      },
+    })
+    .outputHelp();
+  return text.split("\n").flatMap((line) =>
+    /^ +kreplica .*--levels 5/.test(line)
+      ? [
+          line
+            .trim()
+            .replace(/ {2,}.*$/, "")
+            .split(" ")
+            .slice(1),
+        ]
+      : [],
+  );
 });
 
-test("the help has such examples", () => { expect(examples.length).toBeGreaterThan(0); });
+test("the help has such examples", () => {
+  expect(examples.length).toBeGreaterThan(0);
+});
 
 test.each(examples.map((words) => [words.join(" "), words] as const))("%s", async (_line, words) => {
   const { code, out, error } = await invoke([...words, "--json"]);

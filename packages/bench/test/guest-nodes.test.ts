@@ -13,8 +13,10 @@ const write = (name: string, text: string): string => {
   writeFileSync(join(folder, name), text);
   return join(folder, name);
 };
-const QEMU = "2 nodes\nnode 0 cpus: 0 1\nnode 0 size: 512 MB\nnode 0 plugged: 0 MB\nnode 1 cpus: 2 3\nnode 1 size: 512 MB\nnode 1 plugged: 0 MB\n";
-const NUMACTL = "available: 2 nodes (0-1)\nnode 0 cpus: 0 1\nnode 0 size: 512 MB\nnode 0 free: 2 MB\nnode 1 cpus: 2 3\nnode 1 size: 512 MB\nnode 1 free: 3 MB\nnode distances:\nnode   0   1\n  0:  10  21\n  1:  21  10\n";
+const QEMU =
+  "2 nodes\nnode 0 cpus: 0 1\nnode 0 size: 512 MB\nnode 0 plugged: 0 MB\nnode 1 cpus: 2 3\nnode 1 size: 512 MB\nnode 1 plugged: 0 MB\n";
+const NUMACTL =
+  "available: 2 nodes (0-1)\nnode 0 cpus: 0 1\nnode 0 size: 512 MB\nnode 0 free: 2 MB\nnode 1 cpus: 2 3\nnode 1 size: 512 MB\nnode 1 free: 3 MB\nnode distances:\nnode   0   1\n  0:  10  21\n  1:  21  10\n";
 
 test("a word, QEMU's list and numactl's say the same; a file beside the recordings is found", () => {
   expect(guestNodes("0,1:512M/2-3:512M", folder)).toEqual(shippedGuest.nodes);
@@ -28,9 +30,15 @@ test("a word, QEMU's list and numactl's say the same; a file beside the recordin
 
 test("memory may begin elsewhere, and a node may have no CPU or no memory", () => {
   const nodes = guestNodes("0:1G/1:512M@0x100000000/:256M", folder);
-  expect(nodes.map(({ firstPage, pages }) => [firstPage, pages])).toEqual([[0, 0x4_0000], [0x10_0000, 0x2_0000], [0x12_0000, 0x1_0000]]);
+  expect(nodes.map(({ firstPage, pages }) => [firstPage, pages])).toEqual([
+    [0, 0x4_0000],
+    [0x10_0000, 0x2_0000],
+    [0x12_0000, 0x1_0000],
+  ]);
   const guest = { ...shippedGuest, nodes };
-  expect([0, 0x3_ffff, 0x4_0000, 0x10_0000, 0x12_0000, 0x13_0000].map((page) => guestNodeOfPage(guest, page))).toEqual([0, 0, -1, 1, 2, -1]);
+  expect([0, 0x3_ffff, 0x4_0000, 0x10_0000, 0x12_0000, 0x13_0000].map((page) => guestNodeOfPage(guest, page))).toEqual([
+    0, 0, -1, 1, 2, -1,
+  ]);
   expect([0, 1, 2].map((cpu) => guestNodeOfCpu(guest, cpu))).toEqual([0, 1, -1]);
 });
 
@@ -45,7 +53,11 @@ test.each<[string, string | undefined, RegExp]>([
 ])("%s is refused", (_what, word, says) => expect(() => guestNodes(word, folder)).toThrow(says));
 
 test("a file's lines are named", () => {
-  expect(() => guestNodes(write("c.txt", QEMU.replace("node 1 size: 512 MB", "node 1 size: much")), folder)).toThrow(/c\.txt:6: node 1 size: "much"/);
-  expect(() => guestNodes(write("d.txt", QEMU.replace(/node 1 size.*\n/, "")), folder)).toThrow(/d\.txt:5: node 1: nothing says how much/);
+  expect(() => guestNodes(write("c.txt", QEMU.replace("node 1 size: 512 MB", "node 1 size: much")), folder)).toThrow(
+    /c\.txt:6: node 1 size: "much"/,
+  );
+  expect(() => guestNodes(write("d.txt", QEMU.replace(/node 1 size.*\n/, "")), folder)).toThrow(
+    /d\.txt:5: node 1: nothing says how much/,
+  );
   expect(() => guestNodes(write("e.txt", "hello\n"), folder)).toThrow(/e\.txt:1: --recorded-nodes: no line says/);
 });

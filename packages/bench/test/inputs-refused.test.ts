@@ -1,7 +1,18 @@
 /// <reference types="node" />
 /** Inputs and surroundings that are wrong, as the real command meets them: exit code 2 and a line that says where. */
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -30,7 +41,9 @@ const fault = (file: string): string => {
   return "";
 };
 
-beforeAll(async () => { kreplica = await buildCommand(); });
+beforeAll(async () => {
+  kreplica = await buildCommand();
+});
 afterAll(() => {
   kreplica.remove();
   rmSync(folder, { recursive: true, force: true });
@@ -47,7 +60,12 @@ describe("files", () => {
   test.skipIf(process.getuid?.() === 0)("a folder nobody may look into", async () => {
     mkdirSync(at("shut"));
     chmodSync(at("shut"), 0);
-    for (const words of [["machine", at("shut")], ["machine", at("shut/x.txt")], ["compare", "--traces", at("shut")], ["compare", "--traces", at("shut/x.kt")]]) {
+    for (const words of [
+      ["machine", at("shut")],
+      ["machine", at("shut/x.txt")],
+      ["compare", "--traces", at("shut")],
+      ["compare", "--traces", at("shut/x.kt")],
+    ]) {
       const { code, error } = await kreplica.run(words);
       expect([code, error], words.join(" ")).toEqual([2, expect.stringContaining("EACCES")]);
     }
@@ -62,7 +80,14 @@ describe("files", () => {
   test("UTF-16, as PowerShell writes it, is read; other bytes are named", () => {
     const utf16 = Buffer.from(`\uFEFF${numactl}`, "utf16le");
     expect(loadMachine(write("box.txt", utf16)).cpus).toEqual(loadMachine(write("plain.txt", numactl)).cpus);
-    expect(loadMachine(write("box.txt", Uint8Array.from(utf16).map((_, i, all) => all[i ^ 1]!))).nodes).toHaveLength(2);
+    expect(
+      loadMachine(
+        write(
+          "box.txt",
+          Uint8Array.from(utf16).map((_, i, all) => all[i ^ 1]!),
+        ),
+      ).nodes,
+    ).toHaveLength(2);
     expect(fault(write("nul.txt", "node 0\0"))).toContain("at byte 6: a byte of 0");
   });
 });
@@ -72,11 +97,20 @@ describe("machines", () => {
     const lines = numactl.split("\n");
     const row = lines.findIndex((line) => line.startsWith("node 1 cpus:"));
     const first = /node 0 cpus: (\d+)/.exec(numactl)![1]!;
-    expect(fault(write("twice.txt", numactl.replace(/node 1 cpus: /, `node 1 cpus: ${first} `)))).toContain(`twice.txt:${row + 1}: node 1 cpus: CPU ${first} is listed twice`);
+    expect(fault(write("twice.txt", numactl.replace(/node 1 cpus: /, `node 1 cpus: ${first} `)))).toContain(
+      `twice.txt:${row + 1}: node 1 cpus: CPU ${first} is listed twice`,
+    );
     const far = lines.findIndex((line) => /^\s+1:/.test(line));
-    expect(fault(write("far.txt", lines.map((line, i) => (i === far ? line.replace(/(1:\s+)\d+/, "$1255") : line)).join("\n")))).toContain(`far.txt:${far + 1}: node distances, row 1, column 0`);
+    expect(
+      fault(
+        write("far.txt", lines.map((line, i) => (i === far ? line.replace(/(1:\s+)\d+/, "$1255") : line)).join("\n")),
+      ),
+    ).toContain(`far.txt:${far + 1}: node distances, row 1, column 0`);
     const sysfs = at("sysfs");
-    for (const [id, cpus, distance] of [[0, "0-1", "10 21"], [1, "2-3", "21 10"]] as const) {
+    for (const [id, cpus, distance] of [
+      [0, "0-1", "10 21"],
+      [1, "2-3", "21 10"],
+    ] as const) {
       mkdirSync(join(sysfs, `node${id}`), { recursive: true });
       writeFileSync(join(sysfs, `node${id}/cpulist`), `${cpus}\n`);
       writeFileSync(join(sysfs, `node${id}/distance`), `${distance}\n`);
@@ -98,21 +132,43 @@ describe("machines", () => {
   });
 
   test("in JSON: what a base makes wrong, figures beyond sense, the words for limits and names", () => {
-    const json = (value: object): string => fault(write("own.json", JSON.stringify({ base: "tiny-2-node", ...value }, null, 1)));
-    expect(json({ nodes: [{ id: 0, memoryBytes: 2 ** 30 }] })).toContain("in the base tiny-2-node, with what this file says");
+    const json = (value: object): string =>
+      fault(write("own.json", JSON.stringify({ base: "tiny-2-node", ...value }, null, 1)));
+    expect(json({ nodes: [{ id: 0, memoryBytes: 2 ** 30 }] })).toContain(
+      "in the base tiny-2-node, with what this file says",
+    );
     const source = "guess";
-    expect(json({ hertz: { value: 1e308, source } })).toMatch(/own\.json:4: hertz\.value: 1e\+308 is too large\. Write a number of at most 1000000000000\./);
-    expect(json({ costs: { cyclesPerInstruction: { value: 1e305, source } } })).toContain("costs.cyclesPerInstruction.value: 1e+305 is too large");
-    expect(json({ latencyNs: [[0, 1], [1, 1]] })).toContain("Write a number of more than 0.");
+    expect(json({ hertz: { value: 1e308, source } })).toMatch(
+      /own\.json:4: hertz\.value: 1e\+308 is too large\. Write a number of at most 1000000000000\./,
+    );
+    expect(json({ costs: { cyclesPerInstruction: { value: 1e305, source } } })).toContain(
+      "costs.cyclesPerInstruction.value: 1e+305 is too large",
+    );
+    expect(
+      json({
+        latencyNs: [
+          [0, 1],
+          [1, 1],
+        ],
+      }),
+    ).toContain("Write a number of more than 0.");
     expect(json({ name: "My Box" })).toContain("Write letters, digits");
     const unknown = json({ l2: { bytes: "much" } });
     expect(existsSync(/(\S*machine\.schema\.json)/.exec(unknown)![1]!)).toBe(true);
   });
 
   test("a matrix of one CPU node gives it a node of the base: cores and second threads; a node without a row is said to be taken for memory", () => {
-    const one = loadMachine(write("mlc.txt", "Intel(R) Memory Latency Checker - v3.9\nMeasuring idle latencies (in ns)...\n\t\tNuma node\nNuma node\t     0\t     1\n       0\t  69.6\t 141.4\n"));
+    const one = loadMachine(
+      write(
+        "mlc.txt",
+        "Intel(R) Memory Latency Checker - v3.9\nMeasuring idle latencies (in ns)...\n\t\tNuma node\nNuma node\t     0\t     1\n       0\t  69.6\t 141.4\n",
+      ),
+    );
     const like = e52690v3.cpus.filter((cpu) => cpu.node === 0);
-    expect([one.cpus.length, new Set(one.cpus.map((cpu) => cpu.core)).size]).toEqual([like.length, new Set(like.map((cpu) => cpu.core)).size]);
+    expect([one.cpus.length, new Set(one.cpus.map((cpu) => cpu.core)).size]).toEqual([
+      like.length,
+      new Set(like.map((cpu) => cpu.core)).size,
+    ]);
     expect(one.sources.join("\n")).toContain("node 1: memory without CPUs, since its row is missing");
   });
 });
@@ -128,19 +184,36 @@ describe("the process", () => {
   });
 
   test.skipIf(!existsSync("/dev/full"))("a full disk: exit code 2 and one line", () => {
-    const { status, stderr } = spawnSync("sh", ["-c", `exec '${process.execPath}' '${kreplica.file}' machine > /dev/full`], { encoding: "utf8" });
+    const { status, stderr } = spawnSync(
+      "sh",
+      ["-c", `exec '${process.execPath}' '${kreplica.file}' machine > /dev/full`],
+      { encoding: "utf8" },
+    );
     expect([status, stderr.trim().split("\n")]).toEqual([2, [expect.stringContaining("ENOSPC")]]);
   });
 
   // `script` gives the command a terminal, so that there is a progress line to interrupt.
   const hasScript = spawnSync("script", ["--version"]).status === 0;
-  test.skipIf(!hasScript).each([["SIGINT", 130], ["SIGTERM", 143]] as const)("%s ends it at once, on a terminal as well", async (signal, code) => {
+  test.skipIf(!hasScript).each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("%s ends it at once, on a terminal as well", async (signal, code) => {
     mkdirSync(at(signal));
     copyFileSync(dataFile("traces/hsw-mmap.kt.zst"), at(`${signal}/mmap.kt.zst`));
     const pid = at(`${signal}/pid`);
-    const child = spawn("script", ["-qec", `sh -c 'echo $$ > ${pid}; exec "${process.execPath}" "${kreplica.file}" compare --traces ${at(signal)}'`, "/dev/null"], { env: { ...process.env, CI: "", TERM: "xterm" }, stdio: ["ignore", "pipe", "ignore"] });
+    const child = spawn(
+      "script",
+      [
+        "-qec",
+        `sh -c 'echo $$ > ${pid}; exec "${process.execPath}" "${kreplica.file}" compare --traces ${at(signal)}'`,
+        "/dev/null",
+      ],
+      { env: { ...process.env, CI: "", TERM: "xterm" }, stdio: ["ignore", "pipe", "ignore"] },
+    );
     let shown = "";
-    const ended = new Promise<number | null>((resolve) => { child.on("close", resolve); });
+    const ended = new Promise<number | null>((resolve) => {
+      child.on("close", resolve);
+    });
     await new Promise<void>((resolve) => {
       child.stdout.on("data", (text: Buffer) => {
         shown += text.toString();

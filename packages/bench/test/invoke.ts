@@ -4,14 +4,30 @@ import { COMMANDS } from "../src/commands/all.js";
 import { run } from "../src/commands/run.js";
 import { progressOn, screenFor } from "../src/report/terminal.js";
 
-export interface Invoked { readonly code: number; readonly out: string; readonly error: string }
+export interface Invoked {
+  readonly code: number;
+  readonly out: string;
+  readonly error: string;
+}
 
 /** @param environment of the screen: `COLUMNS` */
-export async function invoke(words: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<Invoked> {
+export async function invoke(
+  words: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Invoked> {
   let out = "";
   let error = "";
   const code = await run(words, COMMANDS, {
-    version: "0", out: (text) => { out += text; }, error: (text) => { error += text; }, screen: screenFor({}, environment), progress: progressOn({ isTTY: false } as never, {}), debug: false,
+    version: "0",
+    out: (text) => {
+      out += text;
+    },
+    error: (text) => {
+      error += text;
+    },
+    screen: screenFor({}, environment),
+    progress: progressOn({ isTTY: false } as never, {}),
+    debug: false,
   });
   return { code, out, error };
 }
@@ -19,6 +35,22 @@ export async function invoke(words: readonly string[], environment: Readonly<Rec
 /** All commands as they register themselves, with nothing around them. */
 export async function registered(): Promise<readonly Command[]> {
   let commands: readonly Command[] = [];
-  await run(["--version"], [...COMMANDS, (program) => { commands = program.commands; }], { version: "0", out() {}, error() {}, screen: screenFor({}, {}), progress: progressOn({ isTTY: false } as never, {}), debug: false });
+  await run(
+    ["--version"],
+    [
+      ...COMMANDS,
+      (program) => {
+        commands = program.commands;
+      },
+    ],
+    {
+      version: "0",
+      out() {},
+      error() {},
+      screen: screenFor({}, {}),
+      progress: progressOn({ isTTY: false } as never, {}),
+      debug: false,
+    },
+  );
   return commands;
 }

@@ -1,6 +1,6 @@
 /**
- * Small leaves of the entry text, which user mode maps under KPTI, become one again: user halves had the same table and must let go of it before it
- * is given back. Class of Linux "x86/mm/pat: restore large ROX pages after fragmentation".
+ * Small leaves of the entry text, which user mode maps under KPTI, become one again: user halves had the same table and
+ * must let go of it before it is given back. Class of Linux "x86/mm/pat: restore large ROX pages after fragmentation".
  */
 import { Efi, efi } from "@kreplica/efi";
 import type { Frame } from "@kreplica/hw-x86";
@@ -10,20 +10,33 @@ import { describe, expect, test } from "vitest";
 import { boot, type Booted } from "../src/boot.js";
 import { smallImage, smallMachine } from "../src/check/small-kernel.js";
 
-const violated = (kernel: Booted): string[] => kernel.checkInvariants().violated.map(({ id, detail }) => `${id}: ${detail}`);
+const violated = (kernel: Booted): string[] =>
+  kernel.checkInvariants().violated.map(({ id, detail }) => `${id}: ${detail}`);
 
 describe.each(["single-copy", "per-node", "text-only", "lazy-pgd"])("%s", (policy) => {
-  test.each([[4, true], [4, false], [5, true]] as const)("%i levels, pcid=%s", (levels, pcid) => {
+  test.each([
+    [4, true],
+    [4, false],
+    [5, true],
+  ] as const)("%i levels, pcid=%s", (levels, pcid) => {
     let entry = 0n;
     // Somebody flips one page before pti_finalize: the leaf splits, and user halves get the table.
     const kernel = boot({
-      spec: smallMachine(2), policy, image: smallImage(), levels, pti: true, pcid, plugins: [setMemory], before: (parts) => parts.boot.during("initcalls", () => {
-        entry = userImageRange(parts.layout, parts.image, pcid).start;
-        const set = parts.assembly.get(SetMemory);
-        set.readOnly({ start: entry + 4096n, pages: 1 });
-        set.readWrite({ start: entry + 4096n, pages: 1 });
-        return "";
-      }),
+      spec: smallMachine(2),
+      policy,
+      image: smallImage(),
+      levels,
+      pti: true,
+      pcid,
+      plugins: [setMemory],
+      before: (parts) =>
+        parts.boot.during("initcalls", () => {
+          entry = userImageRange(parts.layout, parts.image, pcid).start;
+          const set = parts.assembly.get(SetMemory);
+          set.readOnly({ start: entry + 4096n, pages: 1 });
+          set.readWrite({ start: entry + 4096n, pages: 1 });
+          return "";
+        }),
     });
     const { entries, view, allocator } = kernel;
     const roots = view.roots.flatMap(({ root }) => [root, root + 1]);
@@ -39,7 +52,10 @@ describe.each(["single-copy", "per-node", "text-only", "lazy-pgd"])("%s", (polic
     for (const table of before) expect(allocator.purposeOf(table!)).toBe("free");
     // The user's leaf is the kernel's, right by right.
     roots.forEach((root, nth) => {
-      const [mine, kernels] = [root, roots[nth & ~1]!].map((each) => walk(entries.memory, each, levels, entry)) as [ReturnType<typeof walk>, ReturnType<typeof walk>];
+      const [mine, kernels] = [root, roots[nth & ~1]!].map((each) => walk(entries.memory, each, levels, entry)) as [
+        ReturnType<typeof walk>,
+        ReturnType<typeof walk>,
+      ];
       expect([mine.level, mine.lo, mine.hi]).toEqual([2, kernels.lo, kernels.hi]);
     });
     expect(violated(kernel)).toEqual([]);
@@ -47,7 +63,13 @@ describe.each(["single-copy", "per-node", "text-only", "lazy-pgd"])("%s", (polic
 });
 
 test("what user mode does not map stays the kernel's affair", () => {
-  const kernel = boot({ spec: smallMachine(2), policy: "per-node", image: smallImage(), pti: true, plugins: [setMemory] });
+  const kernel = boot({
+    spec: smallMachine(2),
+    policy: "per-node",
+    image: smallImage(),
+    pti: true,
+    plugins: [setMemory],
+  });
   const { layout, view, entries, allocator } = kernel;
   const set = kernel.assembly.get(SetMemory);
   const frame = allocator.allocate(0, 9, { purpose: "module" });
@@ -65,7 +87,10 @@ test("no 1 GiB leaf replaces a table that EFI's tables name too", () => {
   const set = kernel.assembly.get(SetMemory);
   // The second gigabyte from the bottom of the last 512 GiB, filled with 2 MiB leaves that continue one another.
   const at = 0xffff_ff80_4000_0000n;
-  kernel.tables.edit((editor) => { for (let each = 0; each < 512; each++) editor.map(at + BigInt(each) * 0x20_0000n, { ...KERNEL_DATA, level: 2, frame: each * 512 }); });
+  kernel.tables.edit((editor) => {
+    for (let each = 0; each < 512; each++)
+      editor.map(at + BigInt(each) * 0x20_0000n, { ...KERNEL_DATA, level: 2, frame: each * 512 });
+  });
   kernel.assembly.get(Efi).refresh();
   expect(set.join({ start: at, pages: 512 * 512 })).toEqual({ joined: 0, freed: 0 });
   expect(violated(kernel)).toEqual([]);

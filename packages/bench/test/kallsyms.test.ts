@@ -1,4 +1,7 @@
-/** The symbol table in a kernel's rodata: every layout kernels have had, built here byte by byte; damage gives no symbols, or others, never a crash. */
+/**
+ * The symbol table in a kernel's rodata: every layout kernels have had, built here byte by byte; damage gives no
+ * symbols, or others, never a crash.
+ */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { embeddedSymbols } from "../src/inputs/kernel-image/kallsyms.js";
@@ -9,7 +12,11 @@ const LEAD = 0x1004;
 type Layout = "offsets before" | "offsets behind" | "from their own place";
 
 const COUNT = 700;
-const symbols = Array.from({ length: COUNT }, (_, i) => ({ address: BASE + BigInt(24 * i), type: "tTdDA"[i % 5]!, name: `symbol_${i.toString(36)}${"x".repeat(i % 40)}` }));
+const symbols = Array.from({ length: COUNT }, (_, i) => ({
+  address: BASE + BigInt(24 * i),
+  type: "tTdDA"[i % 5]!,
+  name: `symbol_${i.toString(36)}${"x".repeat(i % 40)}`,
+}));
 
 /** Tokens stand for the letter itself; what is no letter stands for two, which no name here uses. */
 const token = (i: number): string => (i > 0x20 && i < 0x7f ? String.fromCharCode(i) : `q${(i % 26).toString(36)}`);
@@ -17,8 +24,12 @@ const token = (i: number): string => (i > 0x20 && i < 0x7f ? String.fromCharCode
 function image(layout: Layout): Uint8Array {
   const bytes: number[] = Array.from({ length: LEAD }, (_, i) => (i * 37) & 0x7f);
   const alignment = layout === "from their own place" ? 4 : 8;
-  const align = (): void => { while (bytes.length % alignment !== 0) bytes.push(0); };
-  const word = (value: number): void => { bytes.push(value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >> 24) & 255); };
+  const align = (): void => {
+    while (bytes.length % alignment !== 0) bytes.push(0);
+  };
+  const word = (value: number): void => {
+    bytes.push(value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >> 24) & 255);
+  };
   const relative = (): void => {
     align();
     for (const { address } of symbols) word(Number(address - BASE));
@@ -59,17 +70,30 @@ describe.each<Layout>(["offsets before", "offsets behind", "from their own place
     expect(embeddedSymbols(image(layout), BASE)).toEqual(symbols);
     if (layout !== "from their own place") return;
     // No base is written in it: it moves with the image.
-    expect(embeddedSymbols(image(layout), BASE + 0x20_0000n)).toEqual(symbols.map((symbol) => ({ ...symbol, address: symbol.address + 0x20_0000n })));
+    expect(embeddedSymbols(image(layout), BASE + 0x20_0000n)).toEqual(
+      symbols.map((symbol) => ({ ...symbol, address: symbol.address + 0x20_0000n })),
+    );
   });
 
   test("damaged or cut anywhere, never crashes", () => {
     const whole = image(layout);
     let none = 0;
-    fc.assert(fc.property(fc.array(fc.tuple(fc.integer({ min: LEAD, max: whole.length - 1 }), fc.nat(255)), { minLength: 1, maxLength: 6, size: "max" }), fc.option(fc.nat(whole.length)), (changes, length) => {
-      const bytes = whole.slice();
-      for (const [at, value] of changes) bytes[at] = value;
-      if (embeddedSymbols(length === null ? bytes : bytes.subarray(0, length), BASE) === undefined) none++;
-    }), { numRuns: 400, seed: 7 });
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.integer({ min: LEAD, max: whole.length - 1 }), fc.nat(255)), {
+          minLength: 1,
+          maxLength: 6,
+          size: "max",
+        }),
+        fc.option(fc.nat(whole.length)),
+        (changes, length) => {
+          const bytes = whole.slice();
+          for (const [at, value] of changes) bytes[at] = value;
+          if (embeddedSymbols(length === null ? bytes : bytes.subarray(0, length), BASE) === undefined) none++;
+        },
+      ),
+      { numRuns: 400, seed: 7 },
+    );
     expect(none).toBeGreaterThan(20);
   });
 });

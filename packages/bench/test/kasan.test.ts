@@ -1,4 +1,7 @@
-/** KASAN's shadow: every byte of the kernel's half has one, on every node, with 4 and 5 levels; what comes late reaches all nodes. */
+/**
+ * KASAN's shadow: every byte of the kernel's half has one, on every node, with 4 and 5 levels; what comes late reaches
+ * all nodes.
+ */
 import { isLeaf, isPresent, type MachineSpec, NONE, tableIndex } from "@kreplica/hw-x86";
 import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { directAddress, imageAddress, lookup, shadowOf, shadowRange, tableAt, walk } from "@kreplica/mm-core";
@@ -7,10 +10,12 @@ import { boot, type Booted, type BootOptions, prepare } from "../src/boot.js";
 import { smallImage, smallMachine } from "../src/check/small-kernel.js";
 import { ptdump } from "../src/report/ptdump.js";
 
-const small = (options: Partial<BootOptions> = {}): Booted => boot({ spec: smallMachine(2), policy: "per-node", image: smallImage(), kasan: true, ...options });
+const small = (options: Partial<BootOptions> = {}): Booted =>
+  boot({ spec: smallMachine(2), policy: "per-node", image: smallImage(), kasan: true, ...options });
 
 test("the shadow lies where the documentation has it", () => {
-  // Documentation/arch/x86/x86_64/mm.rst: ffffec0000000000 and, with 5 levels, ffdf000000000000 (where its PGD slot begins), both to fffffbffffffffff.
+  // Documentation/arch/x86/x86_64/mm.rst: ffffec0000000000 and, with 5 levels, ffdf000000000000 (where its PGD slot
+  // begins), both to fffffbffffffffff.
   expect(shadowRange(4)).toEqual({ start: 0xffff_ec00_0000_0000n, end: 0xffff_fbff_ffff_ffffn });
   expect(shadowRange(5).start >> 48n).toBe(0xffdfn);
   expect(shadowRange(5).end).toBe(0xffff_fbff_ffff_ffffn);
@@ -18,22 +23,33 @@ test("the shadow lies where the documentation has it", () => {
   expect(shadowOf(0xffff_ffff_ffff_ffffn)).toBe(shadowRange(4).end);
 });
 
-test.each([4, 5] as const)("without KASAN_VMALLOC vmalloc's shadow is the page of zeroes, the modules' still comes late; %i levels", (levels) => {
-  const kernel = small({ levels, kasan: "without vmalloc" });
-  const { layout, machine, view } = kernel;
-  const at = (node: number, address: bigint) => lookup(machine.memory, view.kernelRoot(node), levels, shadowOf(address));
-  const zero = at(0, layout.vmemmapStart)!.frame;
-  for (const node of view.holders) {
-    for (const address of [layout.vmallocStart, layout.vmallocStart + (1n << 40n), layout.vmallocEnd - 1n]) expect(at(node, address)).toMatchObject({ writable: false, level: 1, frame: zero });
-    expect(at(node, layout.modulesStart + 0x10_0000n)).toBeUndefined();
-  }
-  expect(kernel.checkInvariants().violated).toEqual([]);
-});
+test.each([4, 5] as const)(
+  "without KASAN_VMALLOC vmalloc's shadow is the page of zeroes, the modules' still comes late; %i levels",
+  (levels) => {
+    const kernel = small({ levels, kasan: "without vmalloc" });
+    const { layout, machine, view } = kernel;
+    const at = (node: number, address: bigint) =>
+      lookup(machine.memory, view.kernelRoot(node), levels, shadowOf(address));
+    const zero = at(0, layout.vmemmapStart)!.frame;
+    for (const node of view.holders) {
+      for (const address of [layout.vmallocStart, layout.vmallocStart + (1n << 40n), layout.vmallocEnd - 1n])
+        expect(at(node, address)).toMatchObject({ writable: false, level: 1, frame: zero });
+      expect(at(node, layout.modulesStart + 0x10_0000n)).toBeUndefined();
+    }
+    expect(kernel.checkInvariants().violated).toEqual([]);
+  },
+);
 
-describe.each([[4, false], [4, true], [5, false], [5, true]] as const)("with %i levels, KPTI %j", (levels, pti) => {
+describe.each([
+  [4, false],
+  [4, true],
+  [5, false],
+  [5, true],
+] as const)("with %i levels, KPTI %j", (levels, pti) => {
   const kernel = small({ levels, pti });
   const { layout, machine, view, image } = kernel;
-  const at = (node: number, address: bigint) => lookup(machine.memory, view.kernelRoot(node), levels, shadowOf(address));
+  const at = (node: number, address: bigint) =>
+    lookup(machine.memory, view.kernelRoot(node), levels, shadowOf(address));
 
   test("memory's shadow can be written and lies on the memory's node; image and cpu_entry_area have their own too", () => {
     for (const { node, first, frames } of machine.memory.ranges) {
@@ -46,22 +62,34 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)("with %i 
         }
       }
     }
-    for (const address of [imageAddress(layout, image.stext), imageAddress(layout, image.end - 1n), layout.cpuEntryArea]) {
+    for (const address of [
+      imageAddress(layout, image.stext),
+      imageAddress(layout, image.end - 1n),
+      layout.cpuEntryArea,
+    ]) {
       expect(at(0, address)).toMatchObject({ writable: true, level: 1 });
       expect(at(1, address)!.frame).toBe(at(0, address)!.frame);
     }
   });
 
   test("what no object lies in shares one read-only page of zeroes, the same on every node; late shadow is a hole", () => {
-    const nothing = [layout.pageOffset + (1n << 42n), layout.vmemmapStart, layout.cpuEntryArea + (1n << 38n), 0xffff_ffff_ff60_0000n];
-    const frames = nothing.flatMap((address) => view.holders.map((node) => {
-      const found = at(node, address)!;
-      expect(found).toMatchObject({ writable: false, executable: false, level: 1 });
-      return found.frame;
-    }));
+    const nothing = [
+      layout.pageOffset + (1n << 42n),
+      layout.vmemmapStart,
+      layout.cpuEntryArea + (1n << 38n),
+      0xffff_ffff_ff60_0000n,
+    ];
+    const frames = nothing.flatMap((address) =>
+      view.holders.map((node) => {
+        const found = at(node, address)!;
+        expect(found).toMatchObject({ writable: false, executable: false, level: 1 });
+        return found.frame;
+      }),
+    );
     expect(new Set(frames).size).toBe(1);
     for (let word = 0; word < 1024; word++) expect(machine.memory.read32(frames[0]!, word)).toBe(0);
-    for (const address of [layout.vmallocStart, layout.vmallocEnd - 1n, layout.modulesStart + 0x10_0000n]) expect([at(0, address), at(1, address)]).toEqual([undefined, undefined]);
+    for (const address of [layout.vmallocStart, layout.vmallocEnd - 1n, layout.modulesStart + 0x10_0000n])
+      expect([at(0, address), at(1, address)]).toEqual([undefined, undefined]);
   });
 
   test("every slot of the shadow at the top level is there before any process copies it, alike in all roots", () => {
@@ -81,7 +109,20 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)("with %i 
     const frame = kernel.allocator.allocate(1, 0, { purpose: "kernel", zero: true });
     expect(frame).not.toBe(NONE);
     const { replicaStores } = kernel.entries;
-    expect(kernel.tables.edit((editor) => editor.map(address, { frame, level: 1, present: true, writable: true, executable: false, global: !pti, user: false, cache: "wb" }))).toBe(true);
+    expect(
+      kernel.tables.edit((editor) =>
+        editor.map(address, {
+          frame,
+          level: 1,
+          present: true,
+          writable: true,
+          executable: false,
+          global: !pti,
+          user: false,
+          cache: "wb",
+        }),
+      ),
+    ).toBe(true);
     for (const { root } of view.roots) expect(lookup(machine.memory, root, levels, address)?.frame).toBe(frame);
     expect(new Set(view.roots.map(({ root }) => tableAt(machine.memory, root, levels, address, 1))).size).toBe(1);
     expect(kernel.entries.replicaStores).toBe(replicaStores);
@@ -90,7 +131,8 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)("with %i 
 
   test("with 5 levels the last of the shadow is under the slot each node has for itself, and all the same shared below", () => {
     const last = layout.kasan!.end & ~4095n;
-    const tables = (level: number): number => new Set(view.holders.map((node) => tableAt(machine.memory, view.kernelRoot(node), levels, last, level))).size;
+    const tables = (level: number): number =>
+      new Set(view.holders.map((node) => tableAt(machine.memory, view.kernelRoot(node), levels, last, level))).size;
     expect([tables(levels), tables(3)]).toEqual([2, 1]);
     if (levels === 5) expect(tables(4)).toBe(2);
   });
@@ -100,7 +142,9 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)("with %i 
     const from = lines.indexOf("---[ KASAN shadow ]---");
     expect(from).toBeGreaterThan(0);
     expect(lines.indexOf("---[ KASAN shadow end ]---")).toBeGreaterThan(from);
-    expect(lines.slice(from, lines.indexOf("---[ KASAN shadow end ]---")).some((line) => /ro .*NX pte/.test(line))).toBe(true);
+    expect(
+      lines.slice(from, lines.indexOf("---[ KASAN shadow end ]---")).some((line) => /ro .*NX pte/.test(line)),
+    ).toBe(true);
     // Runs follow one another without a gap.
     const runs = lines.filter((line) => line.startsWith("0x")).map((line) => line.slice(0, 37).split("-"));
     for (let i = 1; i < runs.length; i++) expect(runs[i]![0]).toBe(runs[i - 1]![1]!.trim());
@@ -110,7 +154,8 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)("with %i 
 test("a real image on a machine of its time boots with it: an eighth of memory and nothing else is taken", () => {
   const shadowed = boot({ spec: e52690v3, policy: "per-node", kasan: true });
   const plain = boot({ spec: e52690v3, policy: "per-node" });
-  const free = ({ allocator, machine }: Booted): number => machine.nodes.reduce((sum, node) => sum + allocator.freeFrames(node), 0);
+  const free = ({ allocator, machine }: Booted): number =>
+    machine.nodes.reduce((sum, node) => sum + allocator.freeFrames(node), 0);
   const memory = e52690v3.nodes.reduce((sum, node) => sum + node.memoryBytes, 0) / 4096;
   const taken = free(plain) - free(shadowed);
   expect(taken).toBeGreaterThan(memory / 8);
@@ -122,9 +167,13 @@ test("a real image on a machine of its time boots with it: an eighth of memory a
 test("a walk of the shadow ends at a leaf wherever it begins: nothing but late shadow is a hole", () => {
   const { machine, view, layout } = small({ levels: 5 });
   const { start, end } = layout.kasan!;
-  const late = (address: bigint): boolean => [[layout.vmallocStart, layout.vmallocEnd], [layout.modulesStart, layout.modulesEnd + 0x8000n]].some(([from, to]) => address >= (shadowOf(from!) & ~4095n) && address <= (shadowOf(to!) | 4095n));
+  const late = (address: bigint): boolean =>
+    [
+      [layout.vmallocStart, layout.vmallocEnd],
+      [layout.modulesStart, layout.modulesEnd + 0x8000n],
+    ].some(([from, to]) => address >= (shadowOf(from!) & ~4095n) && address <= (shadowOf(to!) | 4095n));
   for (let i = 0n; i < 5000n; i++) {
-    const address = start + ((end - start) * i * 7919n / 39_595_000n & ~4095n);
+    const address = start + ((((end - start) * i * 7919n) / 39_595_000n) & ~4095n);
     const found = walk(machine.memory, view.kernelRoot(0), 5, address);
     expect(found.present && isLeaf(found.lo, found.level)).toBe(!late(address));
   }
@@ -140,7 +189,15 @@ describe("bad combinations end in one line", () => {
   });
 
   test("no room for the shadow", () => {
-    const spec: MachineSpec = { ...tiny2Node, nodes: [{ id: 0, memoryBytes: 2 ** 29, startAddress: 0 }, { id: 1, memoryBytes: 2 ** 21, startAddress: 2 ** 29 }] };
-    expect(() => boot({ spec, policy: "single-copy", kasan: true })).toThrow(/node 1 has no room for KASAN's shadow of its own memory/);
+    const spec: MachineSpec = {
+      ...tiny2Node,
+      nodes: [
+        { id: 0, memoryBytes: 2 ** 29, startAddress: 0 },
+        { id: 1, memoryBytes: 2 ** 21, startAddress: 2 ** 29 },
+      ],
+    };
+    expect(() => boot({ spec, policy: "single-copy", kasan: true })).toThrow(
+      /node 1 has no room for KASAN's shadow of its own memory/,
+    );
   });
 });

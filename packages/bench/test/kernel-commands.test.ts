@@ -8,7 +8,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildCommand, type TestedCommand } from "./cli.js";
 
 let kreplica: TestedCommand;
-beforeAll(async () => { kreplica = await buildCommand(); });
+beforeAll(async () => {
+  kreplica = await buildCommand();
+});
 afterAll(() => kreplica.remove());
 const folder = mkdtempSync(join(tmpdir(), "kreplica-check-"));
 
@@ -23,10 +25,28 @@ describe("boot", () => {
     expect(out.replace(/\s+/g, " ")).toContain("Closed form (I3): 27,303,936 bytes, equal.");
   });
   test("as one document, the same twice", async () => {
-    const words = ["boot", "--json", "--pti", "on", "--kaslr", "both", "--seed", "9", "--machine", "tiny-2-node", "--policy", "text-only"];
+    const words = [
+      "boot",
+      "--json",
+      "--pti",
+      "on",
+      "--kaslr",
+      "both",
+      "--seed",
+      "9",
+      "--machine",
+      "tiny-2-node",
+      "--policy",
+      "text-only",
+    ];
     const [first, second] = [await kreplica.run(words), await kreplica.run(words)];
     expect(first.out).toBe(second.out);
-    const document = JSON.parse(first.out) as { schema: string; holders: number[]; memory: { extraBytes: number; closedForm: number; cost: { copies: number; tables: number; unexplained: number } }; invariants: { violated: unknown[] } };
+    const document = JSON.parse(first.out) as {
+      schema: string;
+      holders: number[];
+      memory: { extraBytes: number; closedForm: number; cost: { copies: number; tables: number; unexplained: number } };
+      invariants: { violated: unknown[] };
+    };
     expect(document).toMatchObject({ schema: "kreplica.boot/1", holders: [0, 1], invariants: { violated: [] } });
     const { extraBytes, closedForm, cost } = document.memory;
     expect(extraBytes).toBe(closedForm);
@@ -35,14 +55,18 @@ describe("boot", () => {
   test("the series as posted goes wrong: exit code 1, the rules named", async () => {
     const { code, out } = await kreplica.run(["boot", "--policy", "rfc-v1", "--json"]);
     expect(code).toBe(1);
-    const ids = (JSON.parse(out) as { invariants: { violated: { id: string }[] } }).invariants.violated.map((each) => each.id);
+    const ids = (JSON.parse(out) as { invariants: { violated: { id: string }[] } }).invariants.violated.map(
+      (each) => each.id,
+    );
     expect(ids).toEqual(expect.arrayContaining(["B2", "B6", "C2", "C3", "C4"]));
   });
   test("a combination the machine cannot hold ends in one clear line", async () => {
     const { code, error } = await kreplica.run(["boot", "--levels", "5"]);
     expect(code).toBe(2);
     expect(error.trimEnd().split("\n")).toHaveLength(1);
-    expect(error).toMatch(/--levels: this machine's addresses have 48 bits, too few for 5 levels\. Choose 4 levels, or a machine with virtualBits 57, as xeon-8480-2s has\./);
+    expect(error).toMatch(
+      /--levels: this machine's addresses have 48 bits, too few for 5 levels\. Choose 4 levels, or a machine with virtualBits 57, as xeon-8480-2s has\./,
+    );
   });
 });
 
@@ -96,11 +120,31 @@ describe("check", () => {
   test("per-node: nothing found", async () => {
     const { code, out } = await kreplica.run(["check", "--runs", "16", "--steps", "60", "--json"]);
     expect(code).toBe(0);
-    expect(JSON.parse(out)).toEqual({ schema: "kreplica.check/1", policy: "per-node", runs: 16, steps: 960, violations: [] });
+    expect(JSON.parse(out)).toEqual({
+      schema: "kreplica.check/1",
+      policy: "per-node",
+      runs: 16,
+      steps: 960,
+      violations: [],
+    });
   });
   test("the core alone, compared with a single copy after each operation or not at all", async () => {
     for (const compare of ["step", "off"]) {
-      const { code, out } = await kreplica.run(["check", "--only", "core", "--compare", compare, "--nodes", "2", "--levels", "4", "--runs", "4", "--steps", "50"]);
+      const { code, out } = await kreplica.run([
+        "check",
+        "--only",
+        "core",
+        "--compare",
+        compare,
+        "--nodes",
+        "2",
+        "--levels",
+        "4",
+        "--runs",
+        "4",
+        "--steps",
+        "50",
+      ]);
       expect(code).toBe(0);
       expect(out).toMatch(/per-node: 4 runs, 200 operations on 2 kinds of kernel: nothing found/);
     }
@@ -108,14 +152,23 @@ describe("check", () => {
   });
   test("a file that is no counterexample is named", async () => {
     const file = join(folder, "no.json");
-    writeFileSync(file, "{\"schema\":\"kreplica.counterexample/1\",\"policy\":\"per-node\"}");
+    writeFileSync(file, '{"schema":"kreplica.counterexample/1","policy":"per-node"}');
     const { code, error } = await kreplica.run(["check", "--replay", file]);
     expect(code).toBe(2);
     expect(error).toMatch(/no\.json:1:1: nodes: missing\. Give a file that `kreplica check --save` wrote/);
   });
   test("an operation nobody knows is named with its place", async () => {
     const file = join(folder, "unknown.json");
-    const saved = { schema: "kreplica.counterexample/1", policy: "per-node", nodes: 2, memoryless: 0, levels: 4, pti: false, invariant: "F1", operations: [{ op: "spawn", cpu: 0 }, { op: "teleport" }] };
+    const saved = {
+      schema: "kreplica.counterexample/1",
+      policy: "per-node",
+      nodes: 2,
+      memoryless: 0,
+      levels: 4,
+      pti: false,
+      invariant: "F1",
+      operations: [{ op: "spawn", cpu: 0 }, { op: "teleport" }],
+    };
     writeFileSync(file, JSON.stringify(saved));
     const { code, error } = await kreplica.run(["check", "--replay", file]);
     expect(code).toBe(2);
@@ -129,7 +182,10 @@ test("--kasan: boot says so and check survives with it; what cannot be is refuse
   const checked = await kreplica.run(["check", "--kasan", "--runs", "8", "--steps", "40"]);
   expect([checked.code, checked.error]).toEqual([0, ""]);
   expect(checked.out).toContain("nothing found");
-  for (const words of [["boot", "--kasan", "--kaslr", "both"], ["check", "--kasan", "--policy", "rfc-v1", "--levels", "5"]]) {
+  for (const words of [
+    ["boot", "--kasan", "--kaslr", "both"],
+    ["check", "--kasan", "--policy", "rfc-v1", "--levels", "5"],
+  ]) {
     const refused = await kreplica.run(words);
     expect([refused.code, refused.out]).toEqual([2, ""]);
     expect(refused.error).toMatch(/^kreplica: .*--kasan: .*\n$/);
@@ -143,13 +199,35 @@ test("policies --measure: a table, or the figures in JSON; options of it alone a
   expect(text.out).toMatch(/per-node +2 +29\.9 MiB +8 KiB +8 KiB +482 +482 +4 +2 +2 +-/);
   expect(Math.max(...text.out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
   const { out } = await kreplica.run([...words, "--pti", "off", "--json"]);
-  const document = JSON.parse(out) as { machine: string; pti: boolean; policies: { name: string; cost: { bootBytes: number; stores: { fork: number } } }[] };
-  expect([document.machine, document.pti, document.policies[2]!.name, document.policies[2]!.cost.stores.fork]).toEqual(["tiny-2-node", false, "per-node", 241]);
+  const document = JSON.parse(out) as {
+    machine: string;
+    pti: boolean;
+    policies: { name: string; cost: { bootBytes: number; stores: { fork: number } } }[];
+  };
+  expect([document.machine, document.pti, document.policies[2]!.name, document.policies[2]!.cost.stores.fork]).toEqual([
+    "tiny-2-node",
+    false,
+    "per-node",
+    241,
+  ]);
   const refused = await kreplica.run(["policies", "--levels", "5"]);
-  expect([refused.code, refused.out, refused.error.trim()]).toEqual([2, "", "kreplica: --levels: given without --measure. Add --measure, or leave it out."]);
+  expect([refused.code, refused.out, refused.error.trim()]).toEqual([
+    2,
+    "",
+    "kreplica: --levels: given without --measure. Add --measure, or leave it out.",
+  ]);
 });
 
 test("policies, one line each", async () => {
   const { out } = await kreplica.run(["policies", "--json"]);
-  expect((JSON.parse(out) as { policies: { name: string }[] }).policies.map((each) => each.name)).toEqual(["single-copy", "rfc-v1", "per-node", "text-only", "lazy-pgd", "home-node", "every-nth", "per-socket"]);
+  expect((JSON.parse(out) as { policies: { name: string }[] }).policies.map((each) => each.name)).toEqual([
+    "single-copy",
+    "rfc-v1",
+    "per-node",
+    "text-only",
+    "lazy-pgd",
+    "home-node",
+    "every-nth",
+    "per-socket",
+  ]);
 });

@@ -15,16 +15,23 @@ import { readSymbolList } from "../src/inputs/kernel-image/symbol-list.js";
 import { bzImage, declaredAt, have, PACKERS, smallKernel, summed } from "./fixtures/kernel-files.js";
 
 let real: { vmlinuz: string; version: string; abi: string } | undefined;
-try { real = fetchKernel("cloud-amd64"); } catch (error) { console.error(`SKIPPED: no real kernel to read: ${(error as Error).message}`); }
+try {
+  real = fetchKernel("cloud-amd64");
+} catch (error) {
+  console.error(`SKIPPED: no real kernel to read: ${(error as Error).message}`);
+}
 
 describe("a small kernel", () => {
-  test.each(Object.keys(PACKERS) as (keyof typeof PACKERS)[])("packed with %s gives the same bytes", async (packing) => {
-    if (!have(PACKERS[packing][0])) return console.error(`SKIPPED: ${PACKERS[packing][0]} is not installed`);
-    const elf = smallKernel();
-    const unpacked = await unpackKernel(bzImage(elf, packing), "small");
-    expect(unpacked.packing).toBe(packing);
-    expect(Buffer.from(unpacked.elf).equals(Buffer.from(elf))).toBe(true);
-  });
+  test.each(Object.keys(PACKERS) as (keyof typeof PACKERS)[])(
+    "packed with %s gives the same bytes",
+    async (packing) => {
+      if (!have(PACKERS[packing][0])) return console.error(`SKIPPED: ${PACKERS[packing][0]} is not installed`);
+      const elf = smallKernel();
+      const unpacked = await unpackKernel(bzImage(elf, packing), "small");
+      expect(unpacked.packing).toBe(packing);
+      expect(Buffer.from(unpacked.elf).equals(Buffer.from(elf))).toBe(true);
+    },
+  );
 
   test("moves by its relocation lists, each word in its way", async () => {
     const kernel = await kernelFromBytes(smallKernel(), "small");
@@ -59,18 +66,43 @@ describe("a small kernel", () => {
     };
     const whole = smallKernel();
     // The second: as from 6.15, two relocation lists.
-    const files = [whole, smallKernel([0, 0x8100_0010, 0, 0x8100_0200, 0x8100_0300]), ...(Object.keys(PACKERS) as (keyof typeof PACKERS)[]).filter((packing) => have(PACKERS[packing][0])).map((packing) => bzImage(whole, packing))];
+    const files = [
+      whole,
+      smallKernel([0, 0x8100_0010, 0, 0x8100_0200, 0x8100_0300]),
+      ...(Object.keys(PACKERS) as (keyof typeof PACKERS)[])
+        .filter((packing) => have(PACKERS[packing][0]))
+        .map((packing) => bzImage(whole, packing)),
+    ];
     for (const file of files) {
-      for (let length = 0; length < file.length; length += Math.max(1, Math.floor(file.length / 60))) await attempt(file.subarray(0, length));
-      const place = fc.oneof(fc.nat(file.length - 1), fc.nat(0x260).map((n) => Math.min(n, file.length - 1)), fc.nat(2000).map((n) => (1080 + n) % file.length), fc.nat(300).map((n) => file.length - 1 - n));
-      await fc.assert(fc.asyncProperty(fc.array(fc.tuple(place, fc.nat(255)), { minLength: 1, maxLength: 8, size: "max" }), async (changes) => {
-        const bytes = Uint8Array.from(file);
-        for (const [at, value] of changes) bytes[at] = value;
-        await attempt(bytes);
-      }), { numRuns: 300, seed: 11 });
+      for (let length = 0; length < file.length; length += Math.max(1, Math.floor(file.length / 60)))
+        await attempt(file.subarray(0, length));
+      const place = fc.oneof(
+        fc.nat(file.length - 1),
+        fc.nat(0x260).map((n) => Math.min(n, file.length - 1)),
+        fc.nat(2000).map((n) => (1080 + n) % file.length),
+        fc.nat(300).map((n) => file.length - 1 - n),
+      );
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.tuple(place, fc.nat(255)), { minLength: 1, maxLength: 8, size: "max" }),
+          async (changes) => {
+            const bytes = Uint8Array.from(file);
+            for (const [at, value] of changes) bytes[at] = value;
+            await attempt(bytes);
+          },
+        ),
+        { numRuns: 300, seed: 11 },
+      );
     }
     // The property did meet refusals of every stage.
-    for (const field of ["header", "payload_offset, payload_length", "gzip payload", "unpacked length", "relocation lists"]) expect(reasons).toContain(field);
+    for (const field of [
+      "header",
+      "payload_offset, payload_length",
+      "gzip payload",
+      "unpacked length",
+      "relocation lists",
+    ])
+      expect(reasons).toContain(field);
   });
 
   test("a payload that unpacks to another length than declared is refused, and so is a declared length no kernel has", async () => {
@@ -80,32 +112,44 @@ describe("a small kernel", () => {
         new DataView(image.buffer).setUint32(declaredAt(image), lie, true);
         summed(image);
         await expect(unpackKernel(image, "lying")).rejects.toThrow(InputError);
-        if (lie === 0xffff_ffff) await expect(unpackKernel(image, "lying")).rejects.toMatchObject({ field: "unpacked length", reason: expect.stringContaining("is not between") });
+        if (lie === 0xffff_ffff)
+          await expect(unpackKernel(image, "lying")).rejects.toMatchObject({
+            field: "unpacked length",
+            reason: expect.stringContaining("is not between"),
+          });
       }
     }
   });
 
-  test.each(["gzip", "xz", "zstd"] as const)("damage inside a payload packed with %s, which carries a checksum, never gives other bytes", async (packing) => {
-    if (!have(PACKERS[packing][0])) return console.error(`SKIPPED: ${PACKERS[packing][0]} is not installed`);
-    const elf = smallKernel();
-    const image = bzImage(elf, packing);
-    let refused = 0;
-    let mismatches = 0;
-    // Every byte of the end, where the checksum itself lies.
-    for (let at = 1024 + 64; at < image.length - 40; at += at > image.length - 160 ? 1 : 7) {
-      const bytes = image.slice();
-      bytes[at]! ^= 1 << (at % 8);
-      try {
-        expect(Buffer.compare((await unpackKernel(bytes, "damaged")).elf, elf)).toBe(0);
-      } catch (error) {
-        if (!(error instanceof InputError)) throw error;
-        refused++;
-        if ({ gzip: /checksum mismatch/, xz: /block 0: checksum mismatch/, zstd: /does not match its checksum/ }[packing].test(error.reason)) mismatches++;
+  test.each(["gzip", "xz", "zstd"] as const)(
+    "damage inside a payload packed with %s, which carries a checksum, never gives other bytes",
+    async (packing) => {
+      if (!have(PACKERS[packing][0])) return console.error(`SKIPPED: ${PACKERS[packing][0]} is not installed`);
+      const elf = smallKernel();
+      const image = bzImage(elf, packing);
+      let refused = 0;
+      let mismatches = 0;
+      // Every byte of the end, where the checksum itself lies.
+      for (let at = 1024 + 64; at < image.length - 40; at += at > image.length - 160 ? 1 : 7) {
+        const bytes = image.slice();
+        bytes[at]! ^= 1 << (at % 8);
+        try {
+          expect(Buffer.compare((await unpackKernel(bytes, "damaged")).elf, elf)).toBe(0);
+        } catch (error) {
+          if (!(error instanceof InputError)) throw error;
+          refused++;
+          if (
+            { gzip: /checksum mismatch/, xz: /block 0: checksum mismatch/, zstd: /does not match its checksum/ }[
+              packing
+            ].test(error.reason)
+          )
+            mismatches++;
+        }
       }
-    }
-    expect(refused).toBeGreaterThan(100);
-    expect(mismatches).toBeGreaterThan(3);
-  });
+      expect(refused).toBeGreaterThan(100);
+      expect(mismatches).toBeGreaterThan(3);
+    },
+  );
 
   describe("the checksum of the image", () => {
     const flipped = (image: Uint8Array, at: number): Uint8Array => {
@@ -117,12 +161,20 @@ describe("a small kernel", () => {
     test("finds any bit that is wrong in an LZ4 payload, in the setup code and in itself, and says where it stands", async () => {
       if (!have("lz4")) return console.error("SKIPPED: lz4 is not installed");
       const image = bzImage(smallKernel(), "lz4");
-      for (let at = 0; at < image.length; at += 5) await expect(unpackKernel(flipped(image, at), "flipped"), `byte ${at}`).rejects.toThrow(InputError);
-      await expect(unpackKernel(flipped(image, 0x100), "flipped")).rejects.toMatchObject({ offset: image.length - 4, field: "image checksum", remedy: expect.stringContaining("damaged") });
+      for (let at = 0; at < image.length; at += 5)
+        await expect(unpackKernel(flipped(image, at), "flipped"), `byte ${at}`).rejects.toThrow(InputError);
+      await expect(unpackKernel(flipped(image, 0x100), "flipped")).rejects.toMatchObject({
+        offset: image.length - 4,
+        field: "image checksum",
+        remedy: expect.stringContaining("damaged"),
+      });
       const short = image.slice();
       new DataView(short.buffer).setUint32(0x1f4, 8, true);
       await expect(unpackKernel(summed(short), "short")).rejects.toMatchObject({ offset: 0x1f4, field: "syssize" });
-      await expect(unpackKernel(image.subarray(0, image.length - 16), "cut")).rejects.toMatchObject({ offset: 0x1f4, field: "syssize" });
+      await expect(unpackKernel(image.subarray(0, image.length - 16), "cut")).rejects.toMatchObject({
+        offset: 0x1f4,
+        field: "syssize",
+      });
     });
 
     test("leaves out what signing puts in and behind the image, and nothing else", async () => {
@@ -141,17 +193,27 @@ describe("a small kernel", () => {
       fields.setUint32(pe + 24 + 112 + 32, image.length, true);
       fields.setUint32(pe + 24 + 112 + 36, 0x520, true);
       expect((await unpackKernel(signed, "signed")).packing).toBe("gzip");
-      await expect(unpackKernel(flipped(signed, 0x120), "signed")).rejects.toMatchObject({ offset: image.length - 4, field: "image checksum" });
+      await expect(unpackKernel(flipped(signed, 0x120), "signed")).rejects.toMatchObject({
+        offset: image.length - 4,
+        field: "image checksum",
+      });
     });
 
     test("is not looked for in kernels from 6.16, which have none", async () => {
-      for (const [release, refused] of [["6.15.11-1", true], ["6.16.0", false], ["7.0.0-rc1", false], ["5.19.0", true]] as const) {
+      for (const [release, refused] of [
+        ["6.15.11-1", true],
+        ["6.16.0", false],
+        ["7.0.0-rc1", false],
+        ["5.19.0", true],
+      ] as const) {
         const image = bzImage(smallKernel(), "gzip");
         new DataView(image.buffer).setUint16(0x20e, 0x280 - 0x200, true);
         image.set(new TextEncoder().encode(`${release} (builder) #1\0`), 0x280);
         image.set([1, 2, 3, 4], image.length - 4);
         const unpacked = unpackKernel(image, release);
-        await (refused ? expect(unpacked, release).rejects.toMatchObject({ field: "image checksum" }) : expect(unpacked, release).resolves.toMatchObject({ packing: "gzip" }));
+        await (refused
+          ? expect(unpacked, release).rejects.toMatchObject({ field: "image checksum" })
+          : expect(unpacked, release).resolves.toMatchObject({ packing: "gzip" }));
       }
     });
   });
@@ -162,17 +224,37 @@ describe("a small kernel", () => {
     const frame = Uint8Array.of(0x02, 0x21, 0x4c, 0x18, block.length, 0, 0, 0, ...block);
     expect(unpackLz4Legacy(frame, new Uint8Array(64))).toMatchObject({ offset: 8 });
     const cut = Uint8Array.of(0x02, 0x21, 0x4c, 0x18, 2, 0, 0, 0, 0x50, 0x61);
-    expect(unpackLz4Legacy(cut, new Uint8Array(64))).toMatchObject({ offset: 8, reason: "5 literal bytes where 1 are left" });
+    expect(unpackLz4Legacy(cut, new Uint8Array(64))).toMatchObject({
+      offset: 8,
+      reason: "5 literal bytes where 1 are left",
+    });
     frame[10] = 1;
     expect(unpackLz4Legacy(frame, new Uint8Array(64))).toBe(5);
-    expect(() => readRelocationLists(new Uint8Array(Uint32Array.of(7, 0, 1, 0, 2, 0, 3).buffer), "lists", 100)).toThrow(expect.objectContaining({ offset: 100, field: "relocation lists" }));
-    expect(readRelocationLists(new Uint8Array(Uint32Array.of(0, 1, 0, 2, 0, 3).buffer), "lists", 100)).toMatchObject({ word64: Uint32Array.of(1), inverse32: Uint32Array.of(2), word32: Uint32Array.of(3) });
+    expect(() => readRelocationLists(new Uint8Array(Uint32Array.of(7, 0, 1, 0, 2, 0, 3).buffer), "lists", 100)).toThrow(
+      expect.objectContaining({ offset: 100, field: "relocation lists" }),
+    );
+    expect(readRelocationLists(new Uint8Array(Uint32Array.of(0, 1, 0, 2, 0, 3).buffer), "lists", 100)).toMatchObject({
+      word64: Uint32Array.of(1),
+      inverse32: Uint32Array.of(2),
+      word32: Uint32Array.of(3),
+    });
     // From 6.15 two lists; a zero lost between two of three is told from that, since places ascend.
-    expect(readRelocationLists(new Uint8Array(Uint32Array.of(0, 1, 4, 0, 2, 3).buffer), "lists", 100)).toMatchObject({ word64: Uint32Array.of(4, 1), inverse32: Uint32Array.of(), word32: Uint32Array.of(3, 2) });
-    for (const lost of [[0, 1, 9, 2, 5, 0, 3], [0, 1, 0, 2, 5, 3]]) {
-      expect(() => readRelocationLists(new Uint8Array(Uint32Array.from(lost).buffer), "lists", 100)).toThrow(expect.objectContaining({ offset: 100, reason: expect.stringContaining("a list's beginning is lost") }));
+    expect(readRelocationLists(new Uint8Array(Uint32Array.of(0, 1, 4, 0, 2, 3).buffer), "lists", 100)).toMatchObject({
+      word64: Uint32Array.of(4, 1),
+      inverse32: Uint32Array.of(),
+      word32: Uint32Array.of(3, 2),
+    });
+    for (const lost of [
+      [0, 1, 9, 2, 5, 0, 3],
+      [0, 1, 0, 2, 5, 3],
+    ]) {
+      expect(() => readRelocationLists(new Uint8Array(Uint32Array.from(lost).buffer), "lists", 100)).toThrow(
+        expect.objectContaining({ offset: 100, reason: expect.stringContaining("a list's beginning is lost") }),
+      );
     }
-    expect(() => readRelocationLists(new Uint8Array(Uint32Array.of(0, 2, 3).buffer), "lists", 100)).toThrow(/the second list has no beginning/);
+    expect(() => readRelocationLists(new Uint8Array(Uint32Array.of(0, 2, 3).buffer), "lists", 100)).toThrow(
+      /the second list has no beginning/,
+    );
     const outside = smallKernel();
     const sections = Number(new DataView(outside.buffer).getBigUint64(40, true));
     new DataView(outside.buffer).setUint32(sections + 64 + 4, 8, true);
@@ -181,8 +263,12 @@ describe("a small kernel", () => {
   });
 
   test("symbols as text: modules left out, bad lines and hidden addresses named", () => {
-    expect(readSymbolList("ffffffff81000000 T _text\nffffffffc0000000 t init [loop]\n", "map")).toEqual([{ address: 0xffff_ffff_8100_0000n, type: "T", name: "_text" }]);
-    expect(() => readSymbolList("ffffffff81000000 T _text\nrubbish\n", "map")).toThrow(expect.objectContaining({ line: 2 }));
+    expect(readSymbolList("ffffffff81000000 T _text\nffffffffc0000000 t init [loop]\n", "map")).toEqual([
+      { address: 0xffff_ffff_8100_0000n, type: "T", name: "_text" },
+    ]);
+    expect(() => readSymbolList("ffffffff81000000 T _text\nrubbish\n", "map")).toThrow(
+      expect.objectContaining({ line: 2 }),
+    );
     expect(() => readSymbolList("0000000000000000 T _text\n", "map")).toThrow(/every address is 0/);
   });
 });
@@ -197,7 +283,9 @@ describe.skipIf(!real)("the day's Debian kernel", () => {
     expect(image.hasBytes).toBe(true);
     const page = new Uint8Array(4096);
     image.readPage(image.startRodata, page);
-    expect(Buffer.from(page).equals(Buffer.from(kernel.elf.bytesOf(kernel.elf.section(".rodata")!).subarray(0, 4096)))).toBe(true);
+    expect(
+      Buffer.from(page).equals(Buffer.from(kernel.elf.bytesOf(kernel.elf.section(".rodata")!).subarray(0, 4096))),
+    ).toBe(true);
     // Linux prints its banner from rodata: an oracle for "these are the right bytes at the right symbol".
     const banner = kernel.symbol("linux_banner")!;
     expect(new TextDecoder().decode(kernel.bytes(banner, banner + 80n))).toContain(`Linux version ${real!.abi}`);
@@ -210,7 +298,13 @@ describe.skipIf(!real)("the day's Debian kernel", () => {
     const before = embeddedSymbols(kernel.memory, kernel.base)!;
     const after = embeddedSymbols(moved, kernel.base + delta)!;
     expect(after.length).toBe(before.length);
-    expect(after.filter((symbol, i) => symbol.address !== before[i]!.address + (before[i]!.type === "A" || before[i]!.address < kernel.base ? 0n : delta)).length).toBe(0);
+    expect(
+      after.filter(
+        (symbol, i) =>
+          symbol.address !==
+          before[i]!.address + (before[i]!.type === "A" || before[i]!.address < kernel.base ? 0n : delta),
+      ).length,
+    ).toBe(0);
     let differing = 0;
     for (let i = 0; i < moved.length; i++) if (moved[i] !== kernel.memory[i]) differing++;
     const { word32, inverse32, word64 } = kernel.relocations!;
@@ -221,12 +315,18 @@ describe.skipIf(!real)("the day's Debian kernel", () => {
 
   test("its symbols and sections are those recorded, when it is the recorded build", async () => {
     const map = "/work/shared/data/kernel/System.map-6.1.0-56-cloud-amd64.zst";
-    if (real!.version !== "6.1.192-2" || !existsSync(map) || !have("zstd")) return console.error(`SKIPPED: ${real!.version} is not the recorded 6.1.192-2, or the recording is not at hand`);
+    if (real!.version !== "6.1.192-2" || !existsSync(map) || !have("zstd"))
+      return console.error(`SKIPPED: ${real!.version} is not the recorded 6.1.192-2, or the recording is not at hand`);
     const kernel = await readKernelFile(real!.vmlinuz);
     const recorded = readSymbolList(execFileSync("zstd", ["-dc", map], { encoding: "utf8", maxBuffer: 1 << 28 }), map);
     const ours = new Set(kernel.symbols.map(({ address, name }) => `${address} ${name}`));
     // kallsyms leaves out its own tables and a few absolute symbols, nothing else.
-    expect(recorded.filter(({ address, name }) => !ours.has(`${address} ${name}`)).map(({ name }) => name).filter((name) => !/^kallsyms_/.test(name)).length).toBeLessThan(10);
+    expect(
+      recorded
+        .filter(({ address, name }) => !ours.has(`${address} ${name}`))
+        .map(({ name }) => name)
+        .filter((name) => !/^kallsyms_/.test(name)).length,
+    ).toBeLessThan(10);
     const listed = readFileSync("/work/shared/data/kernel/vmlinux-6.1.0-56-cloud-amd64.readelf.txt", "utf8");
     for (const section of kernel.sections) expect(listed).toContain(`${section.address.toString(16)} `);
   });

@@ -6,10 +6,20 @@ import { tracedKernel } from "../src/traced-kernel.js";
 
 test("the traced kernel: parts where the recording has them", () => {
   const image = tracedKernel("recorded");
-  const bytes = (kind: string): bigint => image.sections.filter((section) => section.kind === kind).reduce((sum, section) => sum + (section.end - section.start), 0n);
+  const bytes = (kind: string): bigint =>
+    image.sections
+      .filter((section) => section.kind === kind)
+      .reduce((sum, section) => sum + (section.end - section.start), 0n);
   expect(bytes("text")).toBe(14_687_986n);
   expect(image.sections.map((section) => section.kind)).toEqual([
-    "text", ...Array<string>(13).fill("rodata"), ...Array<string>(6).fill("data"), ...Array<string>(11).fill("init"), "data", "data", "bss", "brk",
+    "text",
+    ...Array<string>(13).fill("rodata"),
+    ...Array<string>(6).fill("data"),
+    ...Array<string>(11).fill("init"),
+    "data",
+    "data",
+    "bss",
+    "brk",
   ]);
   expect([image.endRodata.toString(16), image.end.toString(16)]).toEqual(["ffffffff82827000", "ffffffff83830000"]);
   expect(image.hasBytes).toBe(false);
@@ -19,23 +29,49 @@ test("the traced kernel: parts where the recording has them", () => {
 
 test("synthetic pages differ from one another and are the same every time", () => {
   const image = tracedKernel("recorded");
-  const page = (address: bigint): string => { const into = new Uint8Array(4096); image.readPage(address, into); return Buffer.from(into).toString("hex"); };
+  const page = (address: bigint): string => {
+    const into = new Uint8Array(4096);
+    image.readPage(address, into);
+    return Buffer.from(into).toString("hex");
+  };
   expect(page(image.stext)).toBe(page(image.stext));
   expect(new Set(Array.from({ length: 200 }, (_, index) => page(image.stext + BigInt(index) * 4096n))).size).toBe(200);
 });
 
 test("a broken line is named", () => {
-  expect(() => readSystemMap(new TextEncoder().encode("ffffffff81000000 T _text\nnonsense\n"), "System.map")).toThrow(/System\.map:2: not "ADDRESS TYPE NAME"/);
-  expect(() => readSections("Section Headers:\n  [ 1] .text PROGBITS ffffffff81000000 2000", "vmlinux.txt")).toThrow(/vmlinux\.txt:2: not a row of section headers.*Give the output of readelf -S -W/);
+  expect(() => readSystemMap(new TextEncoder().encode("ffffffff81000000 T _text\nnonsense\n"), "System.map")).toThrow(
+    /System\.map:2: not "ADDRESS TYPE NAME"/,
+  );
+  expect(() => readSections("Section Headers:\n  [ 1] .text PROGBITS ffffffff81000000 2000", "vmlinux.txt")).toThrow(
+    /vmlinux\.txt:2: not a row of section headers.*Give the output of readelf -S -W/,
+  );
   expect(() => readSections("nothing", "vmlinux.txt")).toThrow(/vmlinux\.txt: no section headers/);
-  expect(() => textOf(Uint8Array.from([0x28, 0xb5, 0x2f, 0xfd, 9, 9, 9]), "System.map.zst")).toThrow(/System\.map\.zst at byte 4: zstd/);
+  expect(() => textOf(Uint8Array.from([0x28, 0xb5, 0x2f, 0xfd, 9, 9, 9]), "System.map.zst")).toThrow(
+    /System\.map\.zst at byte 4: zstd/,
+  );
 });
 
 test("an image without a bound, or with parts out of order, is refused by name", async () => {
   const { kernelImage } = await import("@kreplica/mm-core");
   const symbols = new Map([["_stext", 0xffff_ffff_8100_0000n]]);
-  expect(() => kernelImage({ name: "x", sections: [], symbols, alignment: "recorded" })).toThrow(/bad-image.*no symbol _etext/);
-  const all = new Map(["_stext", "_etext", "__start_rodata", "__end_rodata", "__init_begin", "__init_end", "__bss_start", "__brk_base", "_end"].map((name, index) => [name, 0xffff_ffff_8100_0000n + 0x20_0000n * BigInt(index)]));
+  expect(() => kernelImage({ name: "x", sections: [], symbols, alignment: "recorded" })).toThrow(
+    /bad-image.*no symbol _etext/,
+  );
+  const all = new Map(
+    [
+      "_stext",
+      "_etext",
+      "__start_rodata",
+      "__end_rodata",
+      "__init_begin",
+      "__init_end",
+      "__bss_start",
+      "__brk_base",
+      "_end",
+    ].map((name, index) => [name, 0xffff_ffff_8100_0000n + 0x20_0000n * BigInt(index)]),
+  );
   all.set("__bss_start", 0n);
-  expect(() => kernelImage({ name: "x", sections: [], symbols: all, alignment: "recorded" })).toThrow(/bad-image: 0x0: x: text and rodata must start on 2 MiB/);
+  expect(() => kernelImage({ name: "x", sections: [], symbols: all, alignment: "recorded" })).toThrow(
+    /bad-image: 0x0: x: text and rodata must start on 2 MiB/,
+  );
 });

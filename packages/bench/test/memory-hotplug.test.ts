@@ -1,6 +1,14 @@
 /** Memory of a node plugged in while processes run: seen by all of them, on every node, or not at all. */
 import { highOf, lowOf, type MachineSpec, NONE, tableIndex } from "@kreplica/hw-x86";
-import { AddressSpaces, directAddress, frameAt, MemoryHotplug, PageAllocator, Processes, SwitchMm } from "@kreplica/mm-core";
+import {
+  AddressSpaces,
+  directAddress,
+  frameAt,
+  MemoryHotplug,
+  PageAllocator,
+  Processes,
+  SwitchMm,
+} from "@kreplica/mm-core";
 import { describe, expect, test } from "vitest";
 import { boot, type Booted, type BootOptions } from "../src/boot.js";
 import { smallImage, smallMachine } from "../src/check/small-kernel.js";
@@ -9,16 +17,33 @@ const MIB = 2 ** 20;
 /** Three nodes; the last one's memory lies behind others' top-level slot of the direct map, 512 GiB with 4 levels. */
 const spec: MachineSpec = (() => {
   const small = smallMachine(3);
-  return { ...small, physicalBits: 46, nodes: [{ id: 0, memoryBytes: 64 * MIB, startAddress: 0 }, { id: 1, memoryBytes: 64 * MIB, startAddress: 2 ** 30 }, { id: 2, memoryBytes: 160 * MIB, startAddress: 2 ** 40 }] };
+  return {
+    ...small,
+    physicalBits: 46,
+    nodes: [
+      { id: 0, memoryBytes: 64 * MIB, startAddress: 0 },
+      { id: 1, memoryBytes: 64 * MIB, startAddress: 2 ** 30 },
+      { id: 2, memoryBytes: 160 * MIB, startAddress: 2 ** 40 },
+    ],
+  };
 })();
 const LATE = 2;
-const kernelWith = (options: Partial<BootOptions> = {}): Booted => boot({ spec, policy: "per-node", image: smallImage(), offlineMemory: [LATE], ...options });
+const kernelWith = (options: Partial<BootOptions> = {}): Booted =>
+  boot({ spec, policy: "per-node", image: smallImage(), offlineMemory: [LATE], ...options });
 const hotplug = (kernel: Booted): MemoryHotplug => kernel.assembly.get(MemoryHotplug);
 const range = (kernel: Booted) => kernel.machine.memory.ranges.find(({ node }) => node === LATE)!;
 /** Top-level tables a CPU may be on: roots of init_mm, the boot table, every process's. */
-const allRoots = (kernel: Booted): number[] => [...kernel.view.roots.map(({ root }) => root), ...[...kernel.spaces.all].flatMap((space) => kernel.view.holders.map((node) => space.pgd(node)))];
+const allRoots = (kernel: Booted): number[] => [
+  ...kernel.view.roots.map(({ root }) => root),
+  ...[...kernel.spaces.all].flatMap((space) => kernel.view.holders.map((node) => space.pgd(node))),
+];
 
-describe.each([[4, false], [4, true], [5, false], [5, true]] as const)("with %i levels, KPTI %j", (levels, pti) => {
+describe.each([
+  [4, false],
+  [4, true],
+  [5, false],
+  [5, true],
+] as const)("with %i levels, KPTI %j", (levels, pti) => {
   test("before, nobody has any of it; afterwards everybody sees all of it", () => {
     const kernel = kernelWith({ levels, pti });
     const { machine, layout, view, allocator } = kernel;
@@ -30,7 +55,8 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)("with %i 
     const last = first + frames - 1;
     expect(allocator.freeFrames(LATE)).toBe(0);
     expect(view.holders).toEqual([0, 1]);
-    for (const root of allRoots(kernel)) expect(frameAt(machine.memory, root, levels, directAddress(layout, first))).toBeUndefined();
+    for (const root of allRoots(kernel))
+      expect(frameAt(machine.memory, root, levels, directAddress(layout, first))).toBeUndefined();
     expect(allocator.allocate(LATE, 0, { purpose: "user", thisNode: true })).toBe(NONE);
 
     expect(hotplug(kernel).online(LATE)).toBe(true);
@@ -75,7 +101,10 @@ test("with 4 levels the direct map grows into another top-level slot, which proc
   expect([0, 1].map((node) => entry(space.pgd(node)))).toEqual([0, 0]);
   const { replicaStores } = kernel.entries;
   hotplug(kernel).online(LATE);
-  expect([0, 1].map((node) => entry(space.pgd(node)))).toEqual([entry(kernel.view.kernelRoot(0)), entry(kernel.view.kernelRoot(0))]);
+  expect([0, 1].map((node) => entry(space.pgd(node)))).toEqual([
+    entry(kernel.view.kernelRoot(0)),
+    entry(kernel.view.kernelRoot(0)),
+  ]);
   // One slot in two further roots (boot, two nodes), and in one further PGD of the process.
   expect(kernel.entries.replicaStores - replicaStores).toBe(2 + 1);
 });
@@ -96,7 +125,8 @@ test("the n-th allocation refused, for every n: nothing has changed, and it work
     expect(hotplug(kernel).online(LATE)).toBe(false);
     allocator.refuse(0);
     expect(free()).toEqual(was);
-    for (const root of [...allRoots(kernel), space.pgd(1)]) expect(frameAt(machine.memory, root, 4, directAddress(layout, range(kernel).first))).toBeUndefined();
+    for (const root of [...allRoots(kernel), space.pgd(1)])
+      expect(frameAt(machine.memory, root, 4, directAddress(layout, range(kernel).first))).toBeUndefined();
     expect(hotplug(kernel).online(LATE)).toBe(true);
     expect(kernel.checkInvariants().violated).toEqual([]);
   }
@@ -107,7 +137,12 @@ test("frames a recording uses stay its own", () => {
   const kernel = kernelWith({ reserved: [{ first: start, frames: 1024 }] });
   hotplug(kernel).online(LATE);
   expect(kernel.allocator.freeFrames(LATE)).toBe(range(kernel).frames - 1024);
-  expect([start - 1, start, start + 1023, start + 1024].map((frame) => kernel.allocator.claim(frame, "user"))).toEqual([true, false, false, true]);
+  expect([start - 1, start, start + 1023, start + 1024].map((frame) => kernel.allocator.claim(frame, "user"))).toEqual([
+    true,
+    false,
+    false,
+    true,
+  ]);
 });
 
 test("a node is plugged in once, and the image's node is there from the start", () => {
@@ -116,5 +151,7 @@ test("a node is plugged in once, and the image's node is there from the start", 
   expect(() => hotplug(kernel).online(LATE)).toThrow(/memory of node 2 is in use already/);
   expect(() => hotplug(kernel).online(0)).toThrow(/memory of node 0 is in use already/);
   expect(() => kernelWith({ offlineMemory: [0] })).toThrow(/the node that holds the image cannot be without memory/);
-  expect(() => kernelWith({ kasan: true })).toThrow(/--kasan: shadow of memory that is plugged in later is not modelled/);
+  expect(() => kernelWith({ kasan: true })).toThrow(
+    /--kasan: shadow of memory that is plugged in later is not modelled/,
+  );
 });

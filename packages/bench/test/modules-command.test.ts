@@ -5,14 +5,18 @@ import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
 import { buildCommand, type TestedCommand } from "./cli.js";
 
 const found = ((): { vmlinuz: string; modules: string } | undefined => {
-  try { return fetchKernel() as { vmlinuz: string; modules: string }; } catch (error) {
+  try {
+    return fetchKernel() as { vmlinuz: string; modules: string };
+  } catch (error) {
     console.error(`SKIPPED, no kernel package: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   }
 })();
 
 let command: TestedCommand;
-beforeAll(async () => { command = await buildCommand(); });
+beforeAll(async () => {
+  command = await buildCommand();
+});
 afterAll(() => command.remove());
 
 describe("without a kernel", () => {
@@ -23,7 +27,10 @@ describe("without a kernel", () => {
     [["modules", "--kernel", "x", "--place", "somewhere", "--all"], "--place"],
     [["modules", "--kernel", "x", "--place", "7", "--all"], "--place"],
     [["modules", "--kernel", "x", "--replicate", "from:", "--all"], "--replicate"],
-    [["modules", "--kernel", "x", "--policy", "rfc-v1", "--place", "local", "--all"], "rfc-v1 takes the base copy of every module from node 0"],
+    [
+      ["modules", "--kernel", "x", "--policy", "rfc-v1", "--place", "local", "--all"],
+      "rfc-v1 takes the base copy of every module from node 0",
+    ],
   ])("%j is refused with exit code 2 and says where", async (words, named) => {
     const { code, out, error } = await command.run(words);
     expect([code, out]).toEqual([2, ""]);
@@ -44,13 +51,36 @@ describe.skipIf(!found)("with the kernel of the day", () => {
   });
 
   test("the JSON document adds up", async () => {
-    const { code, out } = await command.run([...kernel, "--load", "nf_tables", "--json", "--place", "0", "--machine", "xeon-8280-4s"]);
+    const { code, out } = await command.run([
+      ...kernel,
+      "--load",
+      "nf_tables",
+      "--json",
+      "--place",
+      "0",
+      "--machine",
+      "xeon-8280-4s",
+    ]);
     expect(code).toBe(0);
-    const document = JSON.parse(out) as { runs: { total: { bytesByNode: { node: number; bytes: number }[]; replication: { stores: number } }; modules: { name: string; copies: number; bytesByNode: { bytes: number }[]; textBytes: number; rodataBytes: number }[] }[] };
+    const document = JSON.parse(out) as {
+      runs: {
+        total: { bytesByNode: { node: number; bytes: number }[]; replication: { stores: number } };
+        modules: {
+          name: string;
+          copies: number;
+          bytesByNode: { bytes: number }[];
+          textBytes: number;
+          rodataBytes: number;
+        }[];
+      }[];
+    };
     const [run] = document.runs;
     expect(run!.modules.map(({ name }) => name).sort()).toEqual(["libcrc32c", "nf_tables", "nfnetlink"]);
     const pages = (bytes: number): number => Math.ceil(bytes / 4096);
-    const copied = run!.modules.reduce((sum, { textBytes, rodataBytes }) => sum + pages(textBytes) + pages(rodataBytes), 0);
+    const copied = run!.modules.reduce(
+      (sum, { textBytes, rodataBytes }) => sum + pages(textBytes) + pages(rodataBytes),
+      0,
+    );
     for (const { bytes } of run!.total.bytesByNode.slice(1)) expect(bytes).toBe(copied * 4096);
     // One store a page and copy: the base copy is the boot table's too.
     expect(run!.total.replication.stores).toBe(copied * 3);
@@ -90,13 +120,26 @@ describe.skipIf(!found)("with the kernel of the day", () => {
   test("both ways side by side, in counts and in the machine's time", async () => {
     const { code, out } = await command.run([...kernel, "--load", "xfs", "--rfc-v1", "--cpu", "0", "--json"]);
     expect(code).toBe(0);
-    type Total = { replication: { stores: number; flushes: number; requests: number }; modelled: { copies: { interrupts: number; elsewhere: number; stores: number; copying: number; total: { low: number; value: number; high: number } } } };
+    type Total = {
+      replication: { stores: number; flushes: number; requests: number };
+      modelled: {
+        copies: {
+          interrupts: number;
+          elsewhere: number;
+          stores: number;
+          copying: number;
+          total: { low: number; value: number; high: number };
+        };
+      };
+    };
     const [ours, theirs] = (JSON.parse(out) as { runs: { total: Total }[] }).runs.map(({ total }) => total);
     expect(theirs!.replication.stores).toBe(2 * ours!.replication.stores);
     // One flush a module against one an area.
     expect([ours!.replication.flushes, theirs!.replication.flushes]).toEqual([2, 4]);
     expect(theirs!.modelled.copies.interrupts).toBeCloseTo(2 * ours!.modelled.copies.interrupts, 6);
-    for (const { modelled: { copies } } of [ours!, theirs!]) {
+    for (const {
+      modelled: { copies },
+    } of [ours!, theirs!]) {
       expect(copies.total.low).toBeLessThan(copies.total.value);
       expect(copies.total.value).toBeLessThan(copies.total.high);
       expect(copies.stores + copies.copying + copies.interrupts).toBeCloseTo(copies.total.value, 3);
@@ -110,6 +153,9 @@ describe.skipIf(!found)("with the kernel of the day", () => {
     const { code, out } = await command.run([...kernel, "--load", "xfs", "--json", "--replicate", "from:65536"]);
     expect(code).toBe(0);
     const { modules } = (JSON.parse(out) as { runs: { modules: { name: string; copies: number }[] }[] }).runs[0]!;
-    expect(modules.map(({ name, copies }) => [name, copies])).toEqual([["libcrc32c", 0], ["xfs", 1]]);
+    expect(modules.map(({ name, copies }) => [name, copies])).toEqual([
+      ["libcrc32c", 0],
+      ["xfs", 1],
+    ]);
   });
 });

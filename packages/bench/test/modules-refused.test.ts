@@ -1,4 +1,7 @@
-/** One module that cannot be had keeps none of the others back: what is set aside and why, and what the report says of it first. */
+/**
+ * One module that cannot be had keeps none of the others back: what is set aside and why, and what the report says of
+ * it first.
+ */
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,14 +31,26 @@ const folderOf = (modules: Readonly<Record<string, readonly string[] | "cut">>, 
 const ordered = async (folder: string, wanted?: readonly string[]) => {
   const directory = moduleDirectory(folder);
   const read: string[] = [];
-  const { files, needed, unusable } = await readInOrder(directory, wanted ?? directory.names, (name) => read.push(name));
-  return { names: files.map(({ name }) => name), needed, read: read.sort(), unusable: unusable.map(({ name, fault }) => `${name}: ${fault.file.slice(folder.length + 1)}: ${fault.reason}`) };
+  const { files, needed, unusable } = await readInOrder(directory, wanted ?? directory.names, (name) =>
+    read.push(name),
+  );
+  return {
+    names: files.map(({ name }) => name),
+    needed,
+    read: read.sort(),
+    unusable: unusable.map(({ name, fault }) => `${name}: ${fault.file.slice(folder.length + 1)}: ${fault.reason}`),
+  };
 };
 
 describe("in order", () => {
   test("each after what it needs, which is counted; nothing is set aside", async () => {
     const folder = folderOf({ a: ["c"], b: [], c: ["d"], d: [] });
-    expect(await ordered(folder, ["b", "a", "b"])).toEqual({ names: ["b", "d", "c", "a"], needed: 2, read: ["a", "b", "c", "d"], unusable: [] });
+    expect(await ordered(folder, ["b", "a", "b"])).toEqual({
+      names: ["b", "d", "c", "a"],
+      needed: 2,
+      read: ["a", "b", "c", "d"],
+      unusable: [],
+    });
   });
 
   test("a cut file among good ones, and whatever needs it, directly or not", async () => {
@@ -43,7 +58,9 @@ describe("in order", () => {
     const { names, needed, unusable } = await ordered(folder);
     expect([names, needed]).toEqual([["b", "e"], 0]);
     expect(unusable.sort()).toEqual([
-      "a: a.ko: needs bad, whose file cannot be used", expect.stringMatching(/^bad: bad\.ko: bytes 0x\w+ to 0x\w+ of a file of 0x64$/), "c: c.ko: needs bad, whose file cannot be used",
+      "a: a.ko: needs bad, whose file cannot be used",
+      expect.stringMatching(/^bad: bad\.ko: bytes 0x\w+ to 0x\w+ of a file of 0x64$/),
+      "c: c.ko: needs bad, whose file cannot be used",
     ]);
   });
 
@@ -52,34 +69,66 @@ describe("in order", () => {
     const { names, unusable } = await ordered(folder);
     expect(names).toEqual(["b"]);
     expect(unusable).toEqual([
-      "a: a.ko: a: needs nowhere, which is not there (-ENOENT)", expect.stringMatching(/^x: x\.ko: x: needs itself: x -> y -> x/), expect.stringMatching(/^y: y\.ko: y: needs itself: y -> x -> y/),
+      "a: a.ko: a: needs nowhere, which is not there (-ENOENT)",
+      expect.stringMatching(/^x: x\.ko: x: needs itself: x -> y -> x/),
+      expect.stringMatching(/^y: y\.ko: y: needs itself: y -> x -> y/),
     ]);
   });
 
   test("by modules.dep too, a cut file that nobody asked for included", async () => {
     const folder = folderOf({ a: [], b: [], bad: "cut" }, "a.ko: bad.ko\nb.ko:\nbad.ko:\n");
-    expect(await ordered(folder, ["a", "b"])).toMatchObject({ names: ["b"], needed: 0, unusable: [expect.stringMatching(/^bad: /), "a: a.ko: needs bad, whose file cannot be used"] });
+    expect(await ordered(folder, ["a", "b"])).toMatchObject({
+      names: ["b"],
+      needed: 0,
+      unusable: [expect.stringMatching(/^bad: /), "a: a.ko: needs bad, whose file cannot be used"],
+    });
   });
 });
 
 describe("the report", () => {
   const screen = screenFor({}, {});
-  const refused = (names: readonly string[], code: "version" | "no-memory", reason: string) => names.map((name) => ({ name, code, reason: `${name}: ${reason}` }));
+  const refused = (names: readonly string[], code: "version" | "no-memory", reason: string) =>
+    names.map((name) => ({ name, code, reason: `${name}: ${reason}` }));
   const none = { modules: [], milliseconds: 0 };
-  const shown = (...parts: Partial<Parameters<typeof modulesText>[0]>[]): string => modulesText({ heading: "H", unusable: [], runs: [], top: 20, hertz: 1e9, standing: "S", ...Object.assign({}, ...parts) }, screen);
+  const shown = (...parts: Partial<Parameters<typeof modulesText>[0]>[]): string =>
+    modulesText(
+      { heading: "H", unusable: [], runs: [], top: 20, hertz: 1e9, standing: "S", ...Object.assign({}, ...parts) },
+      screen,
+    );
 
   test("nothing loaded: the reasons and no table of zeros; modules of one reason together, every one named", () => {
     const names = Array.from({ length: 30 }, (_, nth) => `m${nth}`);
-    const text = shown({ runs: [{ design: "ours", keepsBootTable: true, costs: { ...none, refused: [...refused(names, "version", "disagrees"), ...refused(["other"], "no-memory", "no room")] } }] });
-    expect(text.replace(/\s+/g, " ")).toBe(`H 31 refused by the kernel ${names.join(", ")}: disagrees other: no room Take kernel and modules from one package. `);
+    const text = shown({
+      runs: [
+        {
+          design: "ours",
+          keepsBootTable: true,
+          costs: {
+            ...none,
+            refused: [...refused(names, "version", "disagrees"), ...refused(["other"], "no-memory", "no room")],
+          },
+        },
+      ],
+    });
+    expect(text.replace(/\s+/g, " ")).toBe(
+      `H 31 refused by the kernel ${names.join(", ")}: disagrees other: no room Take kernel and modules from one package. `,
+    );
     for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
     expect(text).toMatch(/package\.\n$/);
   });
 
   test("no advice about packages where nothing is of another kernel; two designs that refuse the same say it once", () => {
-    const run = (design: string, names: readonly string[]) => ({ design, keepsBootTable: true, costs: { ...none, refused: refused(names, "no-memory", "no room") } });
-    expect(shown({ runs: [run("ours", ["a"]), run("rfc-v1", ["a"])] })).toBe("H\n\n1 refused by the kernel\n  a: no room\n");
-    expect(shown({ runs: [run("ours", []), run("rfc-v1", ["a"])] })).toBe("H\n\n1 refused by the kernel under rfc-v1\n  a: no room\n");
+    const run = (design: string, names: readonly string[]) => ({
+      design,
+      keepsBootTable: true,
+      costs: { ...none, refused: refused(names, "no-memory", "no room") },
+    });
+    expect(shown({ runs: [run("ours", ["a"]), run("rfc-v1", ["a"])] })).toBe(
+      "H\n\n1 refused by the kernel\n  a: no room\n",
+    );
+    expect(shown({ runs: [run("ours", []), run("rfc-v1", ["a"])] })).toBe(
+      "H\n\n1 refused by the kernel under rfc-v1\n  a: no room\n",
+    );
   });
 });
 
@@ -102,13 +151,19 @@ describe.skipIf(!kernel)("with the kernel of the day", () => {
     // Read well, and refused by the kernel: it is of none.
     writeFileSync(join(folder, "stranger.ko"), tinyModule({ name: "stranger" }));
   };
-  const run = async (...words: string[]) => invoke(["modules", "--kernel", kernel!.vmlinuz, "--machine", "tiny-2-node", ...words]);
+  const run = async (...words: string[]) =>
+    invoke(["modules", "--kernel", kernel!.vmlinuz, "--machine", "tiny-2-node", ...words]);
 
   test("a cut file, one of another kernel and a good one: reasons, then the table; exit code 2, and 1 without the cut one", async () => {
     good();
     const { code, out, error } = await run("--modules", folder, "--all");
-    expect([code, error]).toEqual([2, "kreplica: --all: bad could not be loaded: its file, or what it needs, cannot be used. The report says why.\n"]);
-    expect(out.replace(/\s+/g, " ")).toMatch(/^3 modules on tiny-2-node, per-node 1 not loaded for want of a file that can be used \S*bad\.ko at byte \d+: .*again\. 1 refused by the kernel stranger: .*one package\. module text .* fat 4/);
+    expect([code, error]).toEqual([
+      2,
+      "kreplica: --all: bad could not be loaded: its file, or what it needs, cannot be used. The report says why.\n",
+    ]);
+    expect(out.replace(/\s+/g, " ")).toMatch(
+      /^3 modules on tiny-2-node, per-node 1 not loaded for want of a file that can be used \S*bad\.ko at byte \d+: .*again\. 1 refused by the kernel stranger: .*one package\. module text .* fat 4/,
+    );
     const files = await run("--load", `${join(folder, "fat.ko")},${join(folder, "stranger.ko")}`);
     expect([files.code, files.error]).toEqual([1, ""]);
     expect(files.out).toMatch(/refused by the kernel\n {2}stranger: [^]*module +text/);
@@ -118,8 +173,17 @@ describe.skipIf(!kernel)("with the kernel of the day", () => {
   test("a list with a cut file; and in the document", async () => {
     good();
     const { code, out } = await run("--load", `${join(folder, "bad.ko")},${join(folder, "fat.ko")}`, "--json");
-    const { unusable, runs, cpu, node } = JSON.parse(out) as { unusable: { name: string; reason: string }[]; runs: { modules: { name: string }[] }[]; cpu: number; node: number };
-    expect([code, unusable.map(({ name }) => name), runs[0]!.modules.map(({ name }) => name)]).toEqual([2, ["bad"], ["fat"]]);
+    const { unusable, runs, cpu, node } = JSON.parse(out) as {
+      unusable: { name: string; reason: string }[];
+      runs: { modules: { name: string }[] }[];
+      cpu: number;
+      node: number;
+    };
+    expect([code, unusable.map(({ name }) => name), runs[0]!.modules.map(({ name }) => name)]).toEqual([
+      2,
+      ["bad"],
+      ["fat"],
+    ]);
     expect(unusable[0]!.reason).toMatch(/bad\.ko at byte \d+/);
     expect([cpu, node]).toEqual([2, 1]);
   }, 120_000);
@@ -136,12 +200,25 @@ describe.skipIf(!kernel)("with the kernel of the day", () => {
   test("a module of another build: the reason, and no figure", async () => {
     good();
     const { code, out } = await run("--load", join(folder, "stranger.ko"));
-    expect([code, out]).toEqual([1, expect.stringMatching(/^stranger on tiny-2-node, per-node\n\n1 refused by the kernel\n {2}stranger: /)]);
+    expect([code, out]).toEqual([
+      1,
+      expect.stringMatching(/^stranger on tiny-2-node, per-node\n\n1 refused by the kernel\n {2}stranger: /),
+    ]);
     expect(out).not.toContain("all together");
   }, 120_000);
 
   test("which CPU the time is of, and which nodes it says nothing of", async () => {
-    const { out } = await invoke(["modules", "--kernel", kernel!.vmlinuz, "--load", kernel!.file, "--machine", "xeon-8260-8s"]);
-    expect(out.replace(/\s+/g, " ")).toContain("Modelled time is of CPU 12, which loads, on node 1, in the image's socket, 81.8 ns from it; on all other CPUs, of all of them together. It says nothing of other nodes, farthest first: the image's own, 76.8 ns: node 0 (--cpu 0); other socket, 133.8 to 200 ns: node 4 (--cpu 48),");
+    const { out } = await invoke([
+      "modules",
+      "--kernel",
+      kernel!.vmlinuz,
+      "--load",
+      kernel!.file,
+      "--machine",
+      "xeon-8260-8s",
+    ]);
+    expect(out.replace(/\s+/g, " ")).toContain(
+      "Modelled time is of CPU 12, which loads, on node 1, in the image's socket, 81.8 ns from it; on all other CPUs, of all of them together. It says nothing of other nodes, farthest first: the image's own, 76.8 ns: node 0 (--cpu 0); other socket, 133.8 to 200 ns: node 4 (--cpu 48),",
+    );
   }, 120_000);
 });

@@ -1,5 +1,7 @@
 /// <reference types="node" />
-/** Every option of every command, in each of the command's modes: read, or refused by name. None is taken and ignored. */
+/**
+ * Every option of every command, in each of the command's modes: read, or refused by name. None is taken and ignored.
+ */
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,33 +16,79 @@ const folder = mkdtempSync(join(tmpdir(), "kreplica-rules-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const kernel = ((): string | undefined => {
-  try { return (fetchKernel() as { vmlinuz: string }).vmlinuz; } catch { return undefined; }
+  try {
+    return (fetchKernel() as { vmlinuz: string }).vmlinuz;
+  } catch {
+    return undefined;
+  }
 })();
 const object = ((): string | undefined => {
   if (spawnSync("clang", ["--version"]).status !== 0) return undefined;
-  writeFileSync(join(folder, "f.c"), '#define SEC(x) __attribute__((section(x), used))\nSEC("socket") int filter(void *c) { return 7; }\nchar terms[] SEC("license") = "GPL";\n');
+  writeFileSync(
+    join(folder, "f.c"),
+    '#define SEC(x) __attribute__((section(x), used))\nSEC("socket") int filter(void *c) { return 7; }\nchar terms[] SEC("license") = "GPL";\n',
+  );
   execFileSync("clang", ["-O2", "-g", "-target", "bpf", "-c", "f.c", "-o", "f.o"], { cwd: folder });
   return join(folder, "f.o");
 })();
 
 /** Words that put a command into each of its modes. */
 const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
-  compare: [[]], boot: [[]], machine: [[], ["tiny-2-node"]], patch: [[]],
+  compare: [[]],
+  boot: [[]],
+  machine: [[], ["tiny-2-node"]],
+  patch: [[]],
   tables: [[], ["--node", "1"], ["--from", "p4"]],
   check: [[], ["--schedules"], ["--replay", "nothing.json"]],
   policies: [[], ["--measure"]],
   ...(object === undefined ? {} : { bpf: [[object], [object, "--verify-only"], [object, "--disassemble"]] }),
-  ...(kernel === undefined ? {} : { modules: [["--kernel", kernel, "--load", "xfs"], ["--kernel", kernel, "--all"]] }),
+  ...(kernel === undefined
+    ? {}
+    : {
+        modules: [
+          ["--kernel", kernel, "--load", "xfs"],
+          ["--kernel", kernel, "--all"],
+        ],
+      }),
 };
 /** Keeps a command short that reads an option only when all is done. */
 const SHORT: Readonly<Record<string, readonly (readonly string[])[]>> = {
-  check: [["--runs", "1"], ["--steps", "1"], ["--only", "core"], ["--nodes", "1"], ["--levels", "4"], ["--pti", "off"]],
-  compare: [["--machine", "tiny-2-node"], ["--test", "kill"]], boot: [["--machine", "tiny-2-node"]], patch: [["--machine", "tiny-2-node"]], tables: [["--machine", "tiny-2-node"]],
+  check: [
+    ["--runs", "1"],
+    ["--steps", "1"],
+    ["--only", "core"],
+    ["--nodes", "1"],
+    ["--levels", "4"],
+    ["--pti", "off"],
+  ],
+  compare: [
+    ["--machine", "tiny-2-node"],
+    ["--test", "kill"],
+  ],
+  boot: [["--machine", "tiny-2-node"]],
+  patch: [["--machine", "tiny-2-node"]],
+  tables: [["--machine", "tiny-2-node"]],
 };
 /** Values for options that take neither a number nor one of several words. */
 const VALUES: Readonly<Record<string, string>> = {
-  "--machine": "tiny-2-node", "--base": "tiny-2-node", "--kernel": "nothing", "--system-map": "nothing", "--modules": ".", "--load": "ext4", "--place": "0",
-  "--replicate": "none", "--traces": "nothing", "--reported": "nothing", "--recorded-kernel": "nothing", "--recorded-nodes": "0,1:512M/2,3:512M", "--test": "kill", "--from": "hsw", "--run": "nothing", "--program": "filter", "--save": "nothing/there", "--replay": "nothing.json",
+  "--machine": "tiny-2-node",
+  "--base": "tiny-2-node",
+  "--kernel": "nothing",
+  "--system-map": "nothing",
+  "--modules": ".",
+  "--load": "ext4",
+  "--place": "0",
+  "--replicate": "none",
+  "--traces": "nothing",
+  "--reported": "nothing",
+  "--recorded-kernel": "nothing",
+  "--recorded-nodes": "0,1:512M/2,3:512M",
+  "--test": "kill",
+  "--from": "hsw",
+  "--run": "nothing",
+  "--program": "filter",
+  "--save": "nothing/there",
+  "--replay": "nothing.json",
 };
 
 /** Thrown out of a command when it reads the option that is watched: what it then does with it is another test's. */
@@ -69,18 +117,41 @@ async function outcome(words: readonly string[], watched: string): Promise<"read
 const commands = await registered();
 
 test("every command has its modes here", () => {
-  expect(commands.map((each) => each.name()).filter((name) => !(name in MODES)).filter((name) => !(name === "bpf" && object === undefined) && !(name === "modules" && kernel === undefined))).toEqual([]);
+  expect(
+    commands
+      .map((each) => each.name())
+      .filter((name) => !(name in MODES))
+      .filter((name) => !(name === "bpf" && object === undefined) && !(name === "modules" && kernel === undefined)),
+  ).toEqual([]);
 });
 
-const cases = commands.flatMap((command) => (MODES[command.name()] ?? []).flatMap((mode) => command.options.filter((option) => !mode.includes(option.long!) && option.long !== "--json").map((option) =>
-  [`${[command.name(), ...mode.map((word) => (word.startsWith("/") ? "FILE" : word))].join(" ")} ${option.long}`, command, mode, option] as const)));
+const cases = commands.flatMap((command) =>
+  (MODES[command.name()] ?? []).flatMap((mode) =>
+    command.options
+      .filter((option) => !mode.includes(option.long!) && option.long !== "--json")
+      .map(
+        (option) =>
+          [
+            `${[command.name(), ...mode.map((word) => (word.startsWith("/") ? "FILE" : word))].join(" ")} ${option.long}`,
+            command,
+            mode,
+            option,
+          ] as const,
+      ),
+  ),
+);
 
 describe("read or refused", () => {
   test.each(cases)("%s", async (_name, command, mode, option) => {
-    const value = option.argChoices?.at(-1) ?? (isNumberOption(option) ? "1" : option.required || option.optional ? VALUES[option.long!] : undefined);
+    const value =
+      option.argChoices?.at(-1) ??
+      (isNumberOption(option) ? "1" : option.required || option.optional ? VALUES[option.long!] : undefined);
     if (option.required) expect(value, `a value for ${option.long} in this test`).toBeDefined();
     const short = mode.length > 0 ? [] : (SHORT[command.name()] ?? []).filter(([flag]) => flag !== option.long).flat();
-    const said = await outcome([command.name(), ...mode, ...short, option.long!, ...(value === undefined ? [] : [value])], option.attributeName());
+    const said = await outcome(
+      [command.name(), ...mode, ...short, option.long!, ...(value === undefined ? [] : [value])],
+      option.attributeName(),
+    );
     if (said !== "read") expect(said.split("\n")[0]).toMatch(new RegExp(`^kreplica: .*${option.long}`));
   });
 });
@@ -91,12 +162,27 @@ test("what the table would say of an option that nobody reads", async () => {
 
 test("which of two is refused, and why", async () => {
   const first = async (...words: string[]): Promise<string> => (await invoke(words)).error.split("\n")[0]!;
-  expect(await first("tables", "--from", "p4", "--node", "1")).toBe("kreplica: --node: means nothing beside --from: recorded tables are listed as they are, no kernel is booted. Leave one of them out.");
-  expect(await first("tables", "--from", "p4", "--policy", "per-node")).toMatch(/^kreplica: --policy: means nothing beside --from/);
-  expect(await first("tables", "--cpu", "1")).toBe("kreplica: --cpu: given without --from. Add --from, or leave it out.");
-  expect(await first("modules", "--kernel", "x", "--load", "xfs", "--all")).toMatch(/^kreplica: --load: means nothing beside --all/);
-  expect(await first("check", "--schedules", "--runs", "5")).toMatch(/^kreplica: --runs: means nothing beside --schedules/);
+  expect(await first("tables", "--from", "p4", "--node", "1")).toBe(
+    "kreplica: --node: means nothing beside --from: recorded tables are listed as they are, no kernel is booted. Leave one of them out.",
+  );
+  expect(await first("tables", "--from", "p4", "--policy", "per-node")).toMatch(
+    /^kreplica: --policy: means nothing beside --from/,
+  );
+  expect(await first("tables", "--cpu", "1")).toBe(
+    "kreplica: --cpu: given without --from. Add --from, or leave it out.",
+  );
+  expect(await first("modules", "--kernel", "x", "--load", "xfs", "--all")).toMatch(
+    /^kreplica: --load: means nothing beside --all/,
+  );
+  expect(await first("check", "--schedules", "--runs", "5")).toMatch(
+    /^kreplica: --runs: means nothing beside --schedules/,
+  );
   expect(await first("boot", "--seed", "5")).toMatch(/^kreplica: --seed: given without --kaslr/);
   expect(await first("boot", "--seed", "5", "--kaslr", "off")).toMatch(/^kreplica: --seed: given with --kaslr off/);
-  for (const words of [["compare", "--seed", "1"], ["patch", "--seed", "1"], ["bpf", "x.o", "--cpu", "1"]]) expect(await first(...words)).toMatch(/unknown option/);
+  for (const words of [
+    ["compare", "--seed", "1"],
+    ["patch", "--seed", "1"],
+    ["bpf", "x.o", "--cpu", "1"],
+  ])
+    expect(await first(...words)).toMatch(/unknown option/);
 });

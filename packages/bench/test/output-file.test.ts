@@ -1,6 +1,18 @@
 /// <reference types="node" />
 /** Files a command writes: refused before the work, replaced whole or left as they were, never a fault of ours. */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, lstatSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  lstatSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InputError } from "@kreplica/inputs";
@@ -22,9 +34,20 @@ const refusal = (work: () => unknown): string => {
 
 describe("before the work", () => {
   test.each([
-    ["a folder that is not there", () => at("none/x.json"), /none\/x\.json: --save: cannot be written \(ENOENT\)\. Name a folder that exists\./],
+    [
+      "a folder that is not there",
+      () => at("none/x.json"),
+      /none\/x\.json: --save: cannot be written \(ENOENT\)\. Name a folder that exists\./,
+    ],
     ["a folder", () => folder, /: --save: cannot be written \(EISDIR\)\. Name a file in it\./],
-    ["below a file", () => { writeFileSync(at("file"), ""); return at("file/x"); }, /ENOTDIR/],
+    [
+      "below a file",
+      () => {
+        writeFileSync(at("file"), "");
+        return at("file/x");
+      },
+      /ENOTDIR/,
+    ],
     ["too long a name", () => at("x".repeat(5000)), /ENAMETOOLONG/],
     ["nothing", () => "", /^--save: empty/],
     ["standard output", () => "-", /^--save: standard output is where the report goes/],
@@ -56,7 +79,11 @@ test("a file is replaced whole, through a link, with its permissions, and nothin
   writeFileSync(at("own/old"), "a longer text than the new one", { mode: 0o600 });
   symlinkSync(at("own/old"), at("own/link"));
   outputFile(at("own/link"), "--save").write("new");
-  expect([readFileSync(at("own/old"), "utf8"), lstatSync(at("own/link")).isSymbolicLink(), statSync(at("own/old")).mode & 0o777]).toEqual(["new", true, 0o600]);
+  expect([
+    readFileSync(at("own/old"), "utf8"),
+    lstatSync(at("own/link")).isSymbolicLink(),
+    statSync(at("own/old")).mode & 0o777,
+  ]).toEqual(["new", true, 0o600]);
   outputFile(at("own/fresh"), "--save").write("fresh");
   expect(readdirSync(at("own")).sort()).toEqual(["fresh", "link", "old"]);
 });
@@ -73,6 +100,8 @@ test("a folder that vanishes during the work is a refusal, and what cannot be re
 });
 
 test.skipIf(!existsSync("/dev/full"))("a full disk is a refusal, a device that takes all is none", () => {
-  expect(refusal(() => outputFile("/dev/full", "--save").write("x"))).toMatch(/^\/dev\/full: --save: cannot be written \(ENOSPC\)\. Make room, or write elsewhere\./);
+  expect(refusal(() => outputFile("/dev/full", "--save").write("x"))).toMatch(
+    /^\/dev\/full: --save: cannot be written \(ENOSPC\)\. Make room, or write elsewhere\./,
+  );
   expect(refusal(() => outputFile("/dev/null", "--save").write("x"))).toBe("");
 });

@@ -14,7 +14,16 @@ const invoke = async (...words: string[]): Promise<{ code: number; out: string; 
   let out = "";
   let error = "";
   const code = await run(words, [registerPatch], {
-    version: "0", out: (text) => { out += text; }, error: (text) => { error += text; }, screen: screenFor({}, {}), progress: progressOn({ isTTY: false } as never, {}), debug: false,
+    version: "0",
+    out: (text) => {
+      out += text;
+    },
+    error: (text) => {
+      error += text;
+    },
+    screen: screenFor({}, {}),
+    progress: progressOn({ isTTY: false } as never, {}),
+    debug: false,
   });
   return { code, out, error };
 };
@@ -48,10 +57,18 @@ test("text and JSON say the same; bad input is exit 2 with a remedy", async () =
   expect(document.schema).toBe("kreplica.patch/1");
   const shown = await invoke("patch", "--machine", "tiny-2-node", "--site", "ftrace", "--changes", "2");
   expect(shown.out.split("\n").every((line) => line.length <= 100)).toBe(true);
-  for (const { policy, cycles } of document.costs) expect(shown.out).toMatch(new RegExp(`${policy} .*${Math.round(cycles.value).toLocaleString("en-US")}`));
+  for (const { policy, cycles } of document.costs)
+    expect(shown.out).toMatch(new RegExp(`${policy} .*${Math.round(cycles.value).toLocaleString("en-US")}`));
   const bad = join(mkdtempSync(join(tmpdir(), "kreplica-")), "nothing");
   writeFileSync(bad, "no kernel at all");
-  for (const words of [["--kernel", bad], ["--kernel", "/no/such/file"], ["--system-map", bad], ["--site", "nonsense"], ["--changes", "0"], ["--policy", "nobody"]]) {
+  for (const words of [
+    ["--kernel", bad],
+    ["--kernel", "/no/such/file"],
+    ["--system-map", bad],
+    ["--site", "nonsense"],
+    ["--changes", "0"],
+    ["--policy", "nobody"],
+  ]) {
     const { code, error } = await invoke("patch", "--machine", "tiny-2-node", ...words);
     expect([words, code]).toEqual([words, 2]);
     expect(error.split("\n")[0]).toMatch(/^kreplica: /);
@@ -59,12 +76,30 @@ test("text and JSON say the same; bad input is exit 2 with a remedy", async () =
 });
 
 test("whose cycles they are, and which CPUs are online", async () => {
-  const flat = async (...words: string[]): Promise<string> => (await invoke("patch", "--changes", "1", "--policy", "single-copy", ...words)).out.replace(/\s+/g, " ");
-  expect(await flat("--machine", "xeon-8260-8s")).toContain("CPU cycles and us are of CPU 0 alone, which patches, on node 0, which holds the image; they say nothing of a change made on another node. 12 CPUs: the first by number, of node 0. 192 CPUs: all. policy");
+  const flat = async (...words: string[]): Promise<string> =>
+    (await invoke("patch", "--changes", "1", "--policy", "single-copy", ...words)).out.replace(/\s+/g, " ");
+  expect(await flat("--machine", "xeon-8260-8s")).toContain(
+    "CPU cycles and us are of CPU 0 alone, which patches, on node 0, which holds the image; they say nothing of a change made on another node. 12 CPUs: the first by number, of node 0. 192 CPUs: all. policy",
+  );
   // CPUs numbered round and round the nodes, and no memory on the first one's.
   const file = join(mkdtempSync(join(tmpdir(), "kreplica-")), "numactl");
-  writeFileSync(file, "available: 2 nodes (0-1)\nnode 0 cpus: 0 2 4 6\nnode 0 size: 0 MB\nnode 1 cpus: 1 3 5 7\nnode 1 size: 4096 MB\nnode distances:\nnode   0   1 \n  0:  10  21 \n  1:  21  10 \n");
-  expect(await flat("--machine", file)).toMatch(/of CPU 0 alone, which patches, on node 0, in another socket than the image, [\d.]+ ns from it; .* 4 CPUs: the first by number, of nodes 0, 1\. 8 CPUs: all\./);
-  const { cpu, node, online } = JSON.parse((await invoke("patch", "--machine", file, "--changes", "1", "--json")).out) as { cpu: number; node: number; online: unknown };
-  expect({ cpu, node, online }).toEqual({ cpu: 0, node: 0, online: [{ cpus: 1, nodes: [0] }, { cpus: 4, nodes: [0, 1] }, { cpus: 8, nodes: [0, 1] }] });
+  writeFileSync(
+    file,
+    "available: 2 nodes (0-1)\nnode 0 cpus: 0 2 4 6\nnode 0 size: 0 MB\nnode 1 cpus: 1 3 5 7\nnode 1 size: 4096 MB\nnode distances:\nnode   0   1 \n  0:  10  21 \n  1:  21  10 \n",
+  );
+  expect(await flat("--machine", file)).toMatch(
+    /of CPU 0 alone, which patches, on node 0, in another socket than the image, [\d.]+ ns from it; .* 4 CPUs: the first by number, of nodes 0, 1\. 8 CPUs: all\./,
+  );
+  const { cpu, node, online } = JSON.parse(
+    (await invoke("patch", "--machine", file, "--changes", "1", "--json")).out,
+  ) as { cpu: number; node: number; online: unknown };
+  expect({ cpu, node, online }).toEqual({
+    cpu: 0,
+    node: 0,
+    online: [
+      { cpus: 1, nodes: [0] },
+      { cpus: 4, nodes: [0, 1] },
+      { cpus: 8, nodes: [0, 1] },
+    ],
+  });
 });

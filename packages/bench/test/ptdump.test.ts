@@ -1,4 +1,7 @@
-/** The kernel's dump format: every line a real kernel printed is printed again the same; the booted tables read as such a dump. */
+/**
+ * The kernel's dump format: every line a real kernel printed is printed again the same; the booted tables read as such
+ * a dump.
+ */
 import { recordedGuest } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { boot } from "../src/boot.js";
@@ -29,7 +32,20 @@ describe("booted tables", () => {
 
   test("sections in order, ends that meet, the image as recorded", () => {
     const lines = dump(0);
-    expect(lines.filter((line) => line.startsWith("---["))).toEqual(["User Space", "Kernel Space", "Low Kernel Mapping", "vmalloc() Area", "Vmemmap", "CPU entry Area", "High Kernel Mapping", "Modules", "End Modules", "Fixmap Area"].map((name) => `---[ ${name} ]---`));
+    expect(lines.filter((line) => line.startsWith("---["))).toEqual(
+      [
+        "User Space",
+        "Kernel Space",
+        "Low Kernel Mapping",
+        "vmalloc() Area",
+        "Vmemmap",
+        "CPU entry Area",
+        "High Kernel Mapping",
+        "Modules",
+        "End Modules",
+        "Fixmap Area",
+      ].map((name) => `---[ ${name} ]---`),
+    );
     const runs = lines.filter((line) => line.startsWith("0x")).map((line) => line.slice(0, 37).split("-"));
     for (let index = 1; index < runs.length; index++) expect(runs[index]![0]).toBe(runs[index - 1]![1]);
     expect(lines).toContain("0xffffffff81000000-0xffffffff81e00000          14M     ro         PSE     GLB x  pmd");

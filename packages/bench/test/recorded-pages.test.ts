@@ -7,7 +7,13 @@ const kernel = (options = {}) => boot({ spec: e52690v3, policy: "per-node", ...o
 const VMALLOC = 0xffff_c900_0000_d000n;
 const DIRECT = 0xffff_8880_0000_0000n;
 
-describe.each([["as recorded", {}], ["KASLR", { kaslr: { text: true, memory: true }, seed: 3 }], ["KPTI, image on node 1", { pti: true, masterNode: 1 }], ["nodes swapped", { recordedNodes: [1, 0] as const }], ["one node for both", { recordedNodes: [1, 1] as const }]])("%s", (_name, options) => {
+describe.each([
+  ["as recorded", {}],
+  ["KASLR", { kaslr: { text: true, memory: true }, seed: 3 }],
+  ["KPTI, image on node 1", { pti: true, masterNode: 1 }],
+  ["nodes swapped", { recordedNodes: [1, 0] as const }],
+  ["one node for both", { recordedNodes: [1, 1] as const }],
+])("%s", (_name, options) => {
   test("a vmalloc page and its direct-map view are one frame, on the node that stands for the recorded one", () => {
     const { recorded, machine, tables } = kernel(options);
     const frames = new Set<number>();
@@ -76,7 +82,8 @@ test("on the recorded guest itself frames are what they were", () => {
 test("modules and devices of the recording are mapped for every node", () => {
   const { recorded, tables } = kernel();
   const module = recorded.map(0xffff_ffff_c040_1000n, 0x4f0b);
-  for (const node of [0, 1]) expect(tables.lookup(node, module)).toMatchObject({ frame: recorded.frame(0x4f0b), executable: true });
+  for (const node of [0, 1])
+    expect(tables.lookup(node, module)).toMatchObject({ frame: recorded.frame(0x4f0b), executable: true });
   const apic = recorded.map(0xffff_ffff_ff5f_d000n, 0xfee00);
   for (const node of [0, 1]) expect(tables.lookup(node, apic)!.frame).toBe(0xfee00);
 });

@@ -7,19 +7,37 @@ test("every option that takes one value refuses another, and takes the same agai
   for (const command of await registered()) {
     for (const option of command.options.filter((each) => each.required && !each.variadic)) {
       looked++;
-      const [one, two] = option.argChoices?.slice(0, 2) ?? (/<(number|count)>/.test(option.flags) ? ["1", "2"] : ["x", "y"]);
+      const [one, two] =
+        option.argChoices?.slice(0, 2) ?? (/<(number|count)>/.test(option.flags) ? ["1", "2"] : ["x", "y"]);
       const { code, error } = await invoke([command.name(), option.long!, one!, option.long!, two!]);
-      expect([code, error], `${command.name()} ${option.long!}`).toEqual([2, `kreplica: ${option.long!}: given twice, "${one!}" and "${two!}". Leave one of them out.\n`]);
+      expect([code, error], `${command.name()} ${option.long!}`).toEqual([
+        2,
+        `kreplica: ${option.long!}: given twice, "${one!}" and "${two!}". Leave one of them out.\n`,
+      ]);
     }
   }
   expect(looked).toBeGreaterThan(40);
-  expect(await invoke(["boot", "--pti", "on", "--pti=off"])).toMatchObject({ code: 2, error: expect.stringContaining("--pti: given twice") as string });
-  expect((await invoke(["machine", "tiny-2-node", "--base", "tiny-2-node", "--base", "tiny-2-node"])).error).not.toContain("given twice");
+  expect(await invoke(["boot", "--pti", "on", "--pti=off"])).toMatchObject({
+    code: 2,
+    error: expect.stringContaining("--pti: given twice") as string,
+  });
+  expect(
+    (await invoke(["machine", "tiny-2-node", "--base", "tiny-2-node", "--base", "tiny-2-node"])).error,
+  ).not.toContain("given twice");
 });
 
 test("compare --test takes a recording's file name with its ending, and says of another kernel's that KPTI is a choice", async () => {
   const traces = new URL("fixtures/other-kernel/", import.meta.url).pathname;
-  const words = ["compare", "--machine", "tiny-2-node", "--traces", `${traces}on4-mount-cpu2.kt.zst`, "--recorded-kernel", `${traces}System.map-on.zst`, "--json"];
+  const words = [
+    "compare",
+    "--machine",
+    "tiny-2-node",
+    "--traces",
+    `${traces}on4-mount-cpu2.kt.zst`,
+    "--recorded-kernel",
+    `${traces}System.map-on.zst`,
+    "--json",
+  ];
   for (const name of ["on4-mount-cpu2.kt.zst", `${traces}on4-mount-cpu2.kt.zst`]) {
     const { code, out, error } = await invoke([...words, "--test", name]);
     expect([code, (JSON.parse(out) as { tests: unknown[] }).tests.length], error).toEqual([0, 2]);
@@ -27,5 +45,7 @@ test("compare --test takes a recording's file name with its ending, and says of 
   }
   const without = await invoke([...words, "--test", "on4-mount-cpu2", "--no-pti"]);
   expect([without.code, without.error]).toEqual([0, ""]);
-  expect((await invoke([...words, "--test", "on4-kill.kt.zst"])).error).toMatch(/--test: no recording is of "on4-kill\.kt\.zst"/);
+  expect((await invoke([...words, "--test", "on4-kill.kt.zst"])).error).toMatch(
+    /--test: no recording is of "on4-kill\.kt\.zst"/,
+  );
 }, 300_000);

@@ -1,4 +1,7 @@
-/** Reported gains from a file: both formats read, every fault told with its place; and whose figures stand beside which machine. */
+/**
+ * Reported gains from a file: both formats read, every fault told with its place; and whose figures stand beside which
+ * machine.
+ */
 /// <reference types="node" />
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,12 +32,20 @@ const fault = (text: string | Uint8Array): InputError => {
 };
 
 test("JSON and CSV say the same; hot or cold may be absent, cells quoted, columns in any order", () => {
-  const figures = [{ test: "fork-1", hot: 1.5, cold: -3 }, { test: "open, then close", cold: 40 }];
+  const figures = [
+    { test: "fork-1", hot: 1.5, cold: -3 },
+    { test: "open, then close", cold: 40 },
+  ];
   const json = readReportedFile(write(JSON.stringify({ source: "me, on my box", machine: "box", figures }, null, 1)));
   expect(json).toMatchObject({ source: "me, on my box", machine: "box", figures });
-  const csv = readReportedFile(write('cold,TEST,hot,source,machine\r\n-3,fork-1,1.5,"me, on my box",box\r\n\r\n40,"open, then close",,,\r\n'));
+  const csv = readReportedFile(
+    write('cold,TEST,hot,source,machine\r\n-3,fork-1,1.5,"me, on my box",box\r\n\r\n40,"open, then close",,,\r\n'),
+  );
   expect(csv).toEqual({ ...json, file: csv.file });
-  expect(readReportedFile(write("test,hot\nfork-1,2\n"))).toMatchObject({ machine: undefined, figures: [{ test: "fork-1", hot: 2 }] });
+  expect(readReportedFile(write("test,hot\nfork-1,2\n"))).toMatchObject({
+    machine: undefined,
+    figures: [{ test: "fork-1", hot: 2 }],
+  });
 });
 
 const whole = { source: "me", machine: "box", figures: [{ test: "fork-1", hot: 1 }] };
@@ -51,15 +62,32 @@ test.each<[string, string | Uint8Array, RegExp]>([
   ["a word for a figure", json({ figures: [{ test: "a", hot: "much" }] }), /:\d: figures\[0\]\.hot: is no number/],
   ["a gain that cannot be", json({ figures: [{ test: "a", hot: 101 }] }), /101 is no gain/],
   ["neither", json({ figures: [{ test: "a" }] }), /figures\[0\]: has neither/],
-  ["twice", json({ figures: [{ test: "a", hot: 1 }, { test: "a", hot: 2 }] }), /figures\[1\]\.test: "a" is there twice/],
-  ["all of them", json({ figures: [{ test: "a", hot: 1e9, col: 2 }, { hot: null }] }), /figures\[0\]\.col: no such field; line \d+, figures\[0\]\.hot: 1000000000 is no gain.*; line \d+, figures\[1\]\.test: missing; line \d+, figures\[1\]\.hot: is no number/],
+  [
+    "twice",
+    json({
+      figures: [
+        { test: "a", hot: 1 },
+        { test: "a", hot: 2 },
+      ],
+    }),
+    /figures\[1\]\.test: "a" is there twice/,
+  ],
+  [
+    "all of them",
+    json({ figures: [{ test: "a", hot: 1e9, col: 2 }, { hot: null }] }),
+    /figures\[0\]\.col: no such field; line \d+, figures\[0\]\.hot: 1000000000 is no gain.*; line \d+, figures\[1\]\.test: missing; line \d+, figures\[1\]\.hot: is no number/,
+  ],
   ["CSV: no head", "fork-1,1,2\n", /:1: column 1 \(fork-1\): no such column/],
   ["CSV: no test column", "hot,cold\n1,2\n", /:1: head: the columns test/],
   ["CSV: nothing but a head", "test,hot\n", /holds no figure/],
   ["CSV: a comma for a point", 'test,hot\nfork-1,"1,5"\n', /:2: column 2 \(hot\): "1,5" is no number/],
   ["CSV: a cell too many", "test,hot\nfork-1,1,5\n", /:2: column 3: 3 cells where the head has 2/],
   ["CSV: a column twice", "test,hot,hot\nfork-1,1,2\n", /:1: column 3 \(hot\): is there twice/],
-  ["CSV: an empty name, and no figures", "test,hot,cold\n,,\nx,,\n,1,\n", /:3: row: has neither.*; line 4, column 1 \(test\): is empty/],
+  [
+    "CSV: an empty name, and no figures",
+    "test,hot,cold\n,,\nx,,\n,1,\n",
+    /:3: row: has neither.*; line 4, column 1 \(test\): is empty/,
+  ],
   ["CSV: two machines", "test,hot,machine\na,1,box\nb,1,bax\n", /:3: column 3 \(machine\): "bax", and "box" before/],
   ["no text", Uint8Array.of(0xff, 0xfe, 0, 1), /--reported: is no text in UTF-8/],
 ])("%s is refused with its place", (_what, text, says) => {
@@ -67,7 +95,8 @@ test.each<[string, string | Uint8Array, RegExp]>([
 });
 
 test("a folder and nothing at all are refused", () => {
-  for (const path of [folder, join(folder, "nowhere")]) expect(() => readReportedFile(path)).toThrow(/--reported: (is a folder|does not exist)/);
+  for (const path of [folder, join(folder, "nowhere")])
+    expect(() => readReportedFile(path)).toThrow(/--reported: (is a folder|does not exist)/);
 });
 
 describe("whose figures stand beside a machine", () => {
@@ -85,6 +114,10 @@ describe("whose figures stand beside a machine", () => {
 
   test("a file's take their place on any machine, and what it does not say is not reported", () => {
     const own = reportedIn(readReportedFile(write(json({}))));
-    for (const spec of presets) expect([reportedFor(spec, own)!.of(fork1, "hot", 1), reportedFor(spec, own)!.of(fork1, "cold", 1)]).toEqual([1, undefined]);
+    for (const spec of presets)
+      expect([reportedFor(spec, own)!.of(fork1, "hot", 1), reportedFor(spec, own)!.of(fork1, "cold", 1)]).toEqual([
+        1,
+        undefined,
+      ]);
   });
 });

@@ -1,4 +1,6 @@
-/** Everything another package may see of BPF: errors, what objects hold, ports towards the kernel, results of verifying. */
+/**
+ * Everything another package may see of BPF: errors, what objects hold, ports towards the kernel, results of verifying.
+ */
 export * from "./errors.js";
 export * from "./images-api.js";
 export * from "./ports.js";

@@ -4,12 +4,23 @@ import type { BpfMemory } from "./memory.js";
 import type { StructOpsDefinition } from "./object/read-struct-ops.js";
 
 /** A place for code. */
-export interface CodePlace { readonly address: bigint; /** Whole chunks or pages, bytes. */ readonly bytes: number; readonly pack: boolean }
+export interface CodePlace {
+  readonly address: bigint;
+  /** Whole chunks or pages, bytes. */ readonly bytes: number;
+  readonly pack: boolean;
+}
 
 /** One pack, as shown to users. */
-export interface PackReport { readonly address: bigint; readonly usedBytes: number; readonly bytes: number }
+export interface PackReport {
+  readonly address: bigint;
+  readonly usedBytes: number;
+  readonly bytes: number;
+}
 
-/** Room for programs in pages that many share. @patch 12/12 kernel/bpf/core.c bpf_prog_pack_alloc, bpf_prog_pack_free */
+/**
+ * Room for programs in pages that many share.
+ * @patch 12/12 kernel/bpf/core.c bpf_prog_pack_alloc, bpf_prog_pack_free
+ */
 export interface Packs {
   /** Room for `bytes` of code, full of traps. @throws BpfError `image-no-space`; nothing is kept then */
   allocate(bytes: number): CodePlace;
@@ -33,7 +44,10 @@ export interface TraceTarget {
 
 /** Programs around kernel functions. @patch 12/12 kernel/bpf/trampoline.c bpf_trampoline_update */
 export interface KernelTrampolines {
-  /** @throws BpfError `trampoline-bad-site`, `trampoline-too-many`, `trampoline-no-space`; the function is as before then */
+  /**
+   * @throws BpfError `trampoline-bad-site`, `trampoline-too-many`, `trampoline-no-space`; the function is as before
+   *   then
+   */
   attach(target: TraceTarget, when: "entry" | "exit", program: bigint): void;
   /** @throws BpfError `trampoline-not-attached` */
   detach(target: TraceTarget, program: bigint): void;
@@ -63,7 +77,10 @@ export interface StructOpsImage {
   readonly value: Uint8Array;
 }
 
-/** Kernel structures whose function pointers are programs. @patch 12/12 kernel/bpf/bpf_struct_ops.c bpf_struct_ops_map_update_elem */
+/**
+ * Kernel structures whose function pointers are programs.
+ * @patch 12/12 kernel/bpf/bpf_struct_ops.c bpf_struct_ops_map_update_elem
+ */
 export interface KernelStructOps {
   /**
    * @param entries code address of each program by name

@@ -1,4 +1,7 @@
-/** BPF on the modelled kernel: objects, verifier, interpreter, JIT, and the images that the series keeps equal on every node. */
+/**
+ * BPF on the modelled kernel: objects, verifier, interpreter, JIT, and the images that the series keeps equal on every
+ * node.
+ */
 import { bind, type Plugin, plugin } from "@kreplica/di";
 import type { NodeId } from "@kreplica/hw-x86/api";
 import { Dispatcher } from "./image/dispatcher.js";
@@ -30,8 +33,16 @@ export { MOST_PROGRAMS, trampolineCode, Trampolines } from "./image/trampoline.j
 export { Dispatcher, dispatcherCode, MOST_DISPATCHED } from "./image/dispatcher.js";
 export { StructOpsImages } from "./image/struct-ops.js";
 
-/** The images; the ports CodeAreas, CodePermissions, CodeWriter and CodeReplication are to be bound beside it, by {@link kernelCode} or a fake. */
-export const bpfImages: Plugin = plugin("bpf", [bind(Packs, ProgramPacks), bind(KernelTrampolines, Trampolines), bind(KernelDispatcher, Dispatcher), bind(KernelStructOps, StructOpsImages)]);
+/**
+ * The images; the ports CodeAreas, CodePermissions, CodeWriter and CodeReplication are to be bound beside it, by {@link
+ * kernelCode} or a fake.
+ */
+export const bpfImages: Plugin = plugin("bpf", [
+  bind(Packs, ProgramPacks),
+  bind(KernelTrampolines, Trampolines),
+  bind(KernelDispatcher, Dispatcher),
+  bind(KernelStructOps, StructOpsImages),
+]);
 
 /**
  * BPF on a kernel with vmalloc, set-memory and text-patch.
@@ -39,8 +50,20 @@ export const bpfImages: Plugin = plugin("bpf", [bind(Packs, ProgramPacks), bind(
  * @param replicate a copy of each image on every node; off by default, as in the series
  * @param node of every image; the master when absent
  */
-export const bpf = (replicate = false, node?: NodeId): Plugin => plugin("bpf", [
-  ...kernelCode(replicate, node).bindings, ...bpfImages.bindings, bind(ProgramMemory, KernelMemory), bind(Helpers, HelperPage),
-]);
+export const bpf = (replicate = false, node?: NodeId): Plugin =>
+  plugin("bpf", [
+    ...kernelCode(replicate, node).bindings,
+    ...bpfImages.bindings,
+    bind(ProgramMemory, KernelMemory),
+    bind(Helpers, HelperPage),
+  ]);
 export { HelperPage, kernelCode, KernelMemory };
-export { type CompiledCall, type CompiledResult, type ExecutingCpu, HELPER_STUB, runCompiled, STUB_BYTES, stubAddress } from "./jit/run-compiled.js";
+export {
+  type CompiledCall,
+  type CompiledResult,
+  type ExecutingCpu,
+  HELPER_STUB,
+  runCompiled,
+  STUB_BYTES,
+  stubAddress,
+} from "./jit/run-compiled.js";

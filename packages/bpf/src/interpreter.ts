@@ -12,7 +12,11 @@ import type { Code } from "./isa/code.js";
 import { bytesOf } from "./isa/opcode.js";
 import type { BpfMemory } from "./memory.js";
 
-const FRAMES = 8, FRAME_BYTES = 512, TAIL_CALLS = 33, OPERAND = 11, FRAME_POINTER = 10;
+const FRAMES = 8,
+  FRAME_BYTES = 512,
+  TAIL_CALLS = 33,
+  OPERAND = 11,
+  FRAME_POINTER = 10;
 const TAIL_CALL_HELPER = 12;
 
 /** How a run ended. */
@@ -41,7 +45,8 @@ export interface Environment {
 export const emptyEnvironment: Environment = { helper: () => undefined, tailTarget: () => undefined };
 
 /**
- * Executes eBPF instruction by instruction on a {@link BpfMemory}; its loop allocates nothing. A wrong address faults, a wrong opcode traps.
+ * Executes eBPF instruction by instruction on a {@link BpfMemory}; its loop allocates nothing. A wrong address faults,
+ * a wrong opcode traps.
  * @source RFC 9669
  */
 export class Interpreter {
@@ -65,18 +70,28 @@ export class Interpreter {
    * @param garbage what registers hold that a program may not read, entry and after calls: two runs of an accepted
    * program with different garbage end alike
    */
-  constructor(readonly memory: BpfMemory, private readonly environment: Environment = emptyEnvironment, private garbage = 0x6b6b_6b6b) {
+  constructor(
+    readonly memory: BpfMemory,
+    private readonly environment: Environment = emptyEnvironment,
+    private garbage = 0x6b6b_6b6b,
+  ) {
     this.stack = memory.allocate(FRAMES * FRAME_BYTES, "bpf stack");
   }
 
   /** Gives the stack back; the interpreter may not run again. */
-  dispose(): void { this.memory.release(this.stack); }
+  dispose(): void {
+    this.memory.release(this.stack);
+  }
 
   /** r0 after {@link Outcome.Exit}, unsigned. */
-  get result(): bigint { return this.register(0); }
+  get result(): bigint {
+    return this.register(0);
+  }
 
   /** Register 0 .. 10 as unsigned 64 bits. */
-  register(index: number): bigint { return (BigInt(this.hi[index]! >>> 0) << 32n) | BigInt(this.lo[index]! >>> 0); }
+  register(index: number): bigint {
+    return (BigInt(this.hi[index]! >>> 0) << 32n) | BigInt(this.lo[index]! >>> 0);
+  }
 
   /**
    * Runs from slot `entry`.
@@ -85,12 +100,16 @@ export class Interpreter {
    * @param budget most instructions to execute
    */
   run(code: Code, context: bigint, budget = 1_000_000, entry = 0): Outcome {
-    const lo = this.lo, hi = this.hi, memory = this.memory;
+    const lo = this.lo,
+      hi = this.hi,
+      memory = this.memory;
     for (let r = 0; r < 12; r++) this.poison(r);
     setRegister(lo, hi, 1, context);
     setRegister(lo, hi, FRAME_POINTER, this.stack + BigInt(FRAMES * FRAME_BYTES));
     this.depth = 0;
-    let tailCalls = 0, pc = entry, executed = 0;
+    let tailCalls = 0,
+      pc = entry,
+      executed = 0;
     // In locals: a field of a field costs two loads an instruction.
     let { opcode: opcodes, dst: dsts, src: srcs, offset: offsets, imm: imms, length } = code;
     const observer = this.observer;
@@ -99,7 +118,11 @@ export class Interpreter {
       if (pc < 0 || pc >= length) return this.end(Outcome.Illegal, pc, executed);
       if (observer !== undefined) observer(code, pc);
       executed++;
-      const op = opcodes[pc]!, dst = dsts[pc]!, src = srcs[pc]!, offset = offsets[pc]!, imm = imms[pc]!;
+      const op = opcodes[pc]!,
+        dst = dsts[pc]!,
+        src = srcs[pc]!,
+        offset = offsets[pc]!,
+        imm = imms[pc]!;
       if (dst > FRAME_POINTER || src > FRAME_POINTER) return this.end(Outcome.Illegal, pc, executed);
       const kind = op & 0xf0;
       switch (op & 7) {
@@ -115,7 +138,10 @@ export class Interpreter {
           pc++;
           break;
         case 5: // JMP
-          if (kind === 0x00) { pc += 1 + offset; break; }
+          if (kind === 0x00) {
+            pc += 1 + offset;
+            break;
+          }
           if (kind === 0x90) {
             if (this.depth === 0) return this.end(Outcome.Exit, pc, executed);
             pc = this.leave();
@@ -130,7 +156,8 @@ export class Interpreter {
             }
             if (src !== 0) return this.end(Outcome.Illegal, pc, executed);
             if (imm === TAIL_CALL_HELPER) {
-              const target = tailCalls < TAIL_CALLS ? this.environment.tailTarget(this.register(2), lo[3]! >>> 0) : undefined;
+              const target =
+                tailCalls < TAIL_CALLS ? this.environment.tailTarget(this.register(2), lo[3]! >>> 0) : undefined;
               if (target) {
                 tailCalls++;
                 code = target;
@@ -142,24 +169,42 @@ export class Interpreter {
               pc++;
               break;
             }
-            const value = this.environment.helper(imm, this.register(1), this.register(2), this.register(3), this.register(4), this.register(5));
+            const value = this.environment.helper(
+              imm,
+              this.register(1),
+              this.register(2),
+              this.register(3),
+              this.register(4),
+              this.register(5),
+            );
             if (value === undefined) return this.end(Outcome.Illegal, pc, executed);
             for (let r = 1; r <= 5; r++) this.poison(r);
             setRegister(lo, hi, 0, value);
             pc++;
             break;
           }
-          pc += jumps(kind, lo[dst]!, hi[dst]!, (op & 8) !== 0 ? lo[src]! : imm, (op & 8) !== 0 ? hi[src]! : imm >> 31) ? 1 + offset : 1;
+          pc += jumps(kind, lo[dst]!, hi[dst]!, (op & 8) !== 0 ? lo[src]! : imm, (op & 8) !== 0 ? hi[src]! : imm >> 31)
+            ? 1 + offset
+            : 1;
           break;
-        case 6: { // JMP32: the sign bits make the 64-bit comparison of the low halves right, signed and unsigned
-          if (kind === 0x00) { pc += 1 + imm; break; }
-          const a = lo[dst]!, b = (op & 8) !== 0 ? lo[src]! : imm;
+        case 6: {
+          // JMP32: the sign bits make the 64-bit comparison of the low halves right, signed and unsigned
+          if (kind === 0x00) {
+            pc += 1 + imm;
+            break;
+          }
+          const a = lo[dst]!,
+            b = (op & 8) !== 0 ? lo[src]! : imm;
           pc += jumps(kind, a, a >> 31, b, b >> 31) ? 1 + offset : 1;
           break;
         }
-        case 1: { // LDX
-          const base = lo[src]! >>> 0, low = base + offset, size = bytesOf(op);
-          if (!memory.load((hi[src]! + Math.floor(low / 4294967296)) | 0, low | 0, size)) return this.end(Outcome.Fault, pc, executed);
+        case 1: {
+          // LDX
+          const base = lo[src]! >>> 0,
+            low = base + offset,
+            size = bytesOf(op);
+          if (!memory.load((hi[src]! + Math.floor(low / 4294967296)) | 0, low | 0, size))
+            return this.end(Outcome.Fault, pc, executed);
           const sign = (op & 0xe0) === 0x80;
           lo[dst] = sign && size < 4 ? (memory.lo << (32 - 8 * size)) >> (32 - 8 * size) : memory.lo;
           hi[dst] = sign ? lo[dst]! >> 31 : memory.hi;
@@ -167,12 +212,20 @@ export class Interpreter {
           break;
         }
         case 2: // ST
-        case 3: { // STX
-          const base = lo[dst]! >>> 0, low = base + offset, size = bytesOf(op);
-          const addressHi = (hi[dst]! + Math.floor(low / 4294967296)) | 0, addressLo = low | 0;
+        case 3: {
+          // STX
+          const base = lo[dst]! >>> 0,
+            low = base + offset,
+            size = bytesOf(op);
+          const addressHi = (hi[dst]! + Math.floor(low / 4294967296)) | 0,
+            addressLo = low | 0;
           if ((op & 7) === 3 && (op & 0xe0) === 0xc0) {
             if (!this.atomic(addressHi, addressLo, size, src, imm)) return this.end(Outcome.Fault, pc, executed);
-          } else if ((op & 7) === 3 ? !memory.store(addressHi, addressLo, size, hi[src]!, lo[src]!) : !memory.store(addressHi, addressLo, size, imm >> 31, imm)) {
+          } else if (
+            (op & 7) === 3
+              ? !memory.store(addressHi, addressLo, size, hi[src]!, lo[src]!)
+              : !memory.store(addressHi, addressLo, size, imm >> 31, imm)
+          ) {
             return this.end(Outcome.Fault, pc, executed);
           }
           pc++;
@@ -195,30 +248,43 @@ export class Interpreter {
 
   /** Read, change, write; one CPU runs at a time, so nothing can come between. */
   private atomic(addressHi: number, addressLo: number, bytes: number, src: number, operation: number): boolean {
-    const memory = this.memory, lo = this.lo, hi = this.hi;
+    const memory = this.memory,
+      lo = this.lo,
+      hi = this.hi;
     if (!memory.load(addressHi, addressLo, bytes)) return false;
-    const oldLo = memory.lo, oldHi = memory.hi;
+    const oldLo = memory.lo,
+      oldHi = memory.hi;
     let store = true;
     if (operation === 0xf1) {
       store = lo[0] === oldLo && (bytes === 4 || hi[0] === oldHi);
-      lo[OPERAND] = lo[src]!; hi[OPERAND] = hi[src]!;
+      lo[OPERAND] = lo[src]!;
+      hi[OPERAND] = hi[src]!;
     } else if (operation === 0xe1) {
-      lo[OPERAND] = lo[src]!; hi[OPERAND] = hi[src]!;
+      lo[OPERAND] = lo[src]!;
+      hi[OPERAND] = hi[src]!;
     } else {
-      lo[OPERAND] = oldLo; hi[OPERAND] = oldHi;
+      lo[OPERAND] = oldLo;
+      hi[OPERAND] = oldHi;
       alu64(lo, hi, OPERAND, operation & 0xf0, 0, lo[src]!, hi[src]!);
     }
     // x86 writes the old value back when the comparison fails; a page that is not writable faults either way.
-    if (!memory.store(addressHi, addressLo, bytes, store ? hi[OPERAND]! : oldHi, store ? lo[OPERAND]! : oldLo)) return false;
+    if (!memory.store(addressHi, addressLo, bytes, store ? hi[OPERAND]! : oldHi, store ? lo[OPERAND]! : oldLo))
+      return false;
     const into = operation === 0xf1 ? 0 : (operation & 1) !== 0 ? src : -1;
-    if (into >= 0) { lo[into] = oldLo; hi[into] = bytes === 4 ? 0 : oldHi; }
+    if (into >= 0) {
+      lo[into] = oldLo;
+      hi[into] = bytes === 4 ? 0 : oldHi;
+    }
     return true;
   }
 
   private enter(returnTo: number): void {
     const at = this.depth * 5;
     this.returnTo[this.depth] = returnTo;
-    for (let r = 6; r <= FRAME_POINTER; r++) { this.savedLo[at + r - 6] = this.lo[r]!; this.savedHi[at + r - 6] = this.hi[r]!; }
+    for (let r = 6; r <= FRAME_POINTER; r++) {
+      this.savedLo[at + r - 6] = this.lo[r]!;
+      this.savedHi[at + r - 6] = this.hi[r]!;
+    }
     for (let r = 6; r < FRAME_POINTER; r++) this.poison(r);
     this.depth++;
     setRegister(this.lo, this.hi, FRAME_POINTER, this.stack + BigInt((FRAMES - this.depth) * FRAME_BYTES));
@@ -227,7 +293,10 @@ export class Interpreter {
   private leave(): number {
     this.depth--;
     const at = this.depth * 5;
-    for (let r = 6; r <= FRAME_POINTER; r++) { this.lo[r] = this.savedLo[at + r - 6]!; this.hi[r] = this.savedHi[at + r - 6]!; }
+    for (let r = 6; r <= FRAME_POINTER; r++) {
+      this.lo[r] = this.savedLo[at + r - 6]!;
+      this.hi[r] = this.savedHi[at + r - 6]!;
+    }
     for (let r = 1; r <= 5; r++) this.poison(r);
     return this.returnTo[this.depth]!;
   }

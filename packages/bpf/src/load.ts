@@ -11,7 +11,7 @@ import { type Environment, Interpreter } from "./interpreter.js";
 import type { Code } from "./isa/code.js";
 import { CALL, CallKind, LD_IMM64, Pseudo } from "./isa/opcode.js";
 import { compile } from "./jit/compile.js";
-import type { ArrayMap} from "./maps/array.js";
+import type { ArrayMap } from "./maps/array.js";
 import { ProgramArray } from "./maps/array.js";
 import { createMap } from "./maps/create.js";
 import type { BpfMap } from "./maps/map.js";
@@ -70,18 +70,34 @@ export class LoadedObject implements Environment {
   private loaded = true;
 
   /** @throws BpfError whatever map, verifier or compiler refuse; everything made until then is given back */
-  constructor(readonly object: BpfObject, private readonly host: BpfHost, options: LoadOptions = {}) {
+  constructor(
+    readonly object: BpfObject,
+    private readonly host: BpfHost,
+    options: LoadOptions = {},
+  ) {
     const maps: BpfMap[] = [];
     this.maps = maps;
     this.helperHost = {
-      memory: host.memory, cpu: () => host.cpu(), node: () => host.node(), now: () => host.now(), random: () => host.random(), task: () => host.task(), trace: (line) => host.trace(line),
-      map: (handle) => maps.find((map) => map.handle === handle), rings: () => maps.filter((map) => map instanceof RingBuffer),
+      memory: host.memory,
+      cpu: () => host.cpu(),
+      node: () => host.node(),
+      now: () => host.now(),
+      random: () => host.random(),
+      task: () => host.task(),
+      trace: (line) => host.trace(line),
+      map: (handle) => maps.find((map) => map.handle === handle),
+      rings: () => maps.filter((map) => map instanceof RingBuffer),
     };
     try {
       for (const definition of object.maps) maps.push(createMap(definition, host.memory, host.cpus));
       for (const name of options.programs ?? object.programs.map((each) => each.name)) {
         const source = object.programs.find((each) => each.name === name);
-        if (!source) throw new BpfError("object-no-such-program", {}, `the object has no program "${name}"; it has ${object.programs.map((each) => each.name).join(", ")}`);
+        if (!source)
+          throw new BpfError(
+            "object-no-such-program",
+            {},
+            `the object has no program "${name}"; it has ${object.programs.map((each) => each.name).join(", ")}`,
+          );
         (this.programs as LoadedProgram[]).push(this.prepare(source, options));
       }
     } catch (error) {
@@ -92,15 +108,23 @@ export class LoadedObject implements Environment {
 
   private prepare(source: ObjectProgram, options: LoadOptions): LoadedProgram {
     const verified = verify({
-      code: source.code, type: source.type, maps: this.object.maps, lines: source.lines, log: options.log ?? false, privileged: options.privileged ?? true, staleStack: options.staleStack ?? false,
-      ...(options.limit === undefined ? {} : { limit: options.limit }), ...(options.contextBytes === undefined ? {} : { contextBytes: options.contextBytes }),
+      code: source.code,
+      type: source.type,
+      maps: this.object.maps,
+      lines: source.lines,
+      log: options.log ?? false,
+      privileged: options.privileged ?? true,
+      staleStack: options.staleStack ?? false,
+      ...(options.limit === undefined ? {} : { limit: options.limit }),
+      ...(options.contextBytes === undefined ? {} : { contextBytes: options.contextBytes }),
     });
     const code = verified.code.slice();
     for (let i = 0; i < code.length; i++) {
       if (code.opcode[i] !== LD_IMM64) continue;
       const map = this.maps[code.imm[i]!];
       if (code.src[i] === Pseudo.MapIndex) code.setImm64(i, map!.handle);
-      else if (code.src[i] === Pseudo.MapIndexValue) code.setImm64(i, (map as ArrayMap).values + BigInt(code.imm[i + 1]!));
+      else if (code.src[i] === Pseudo.MapIndexValue)
+        code.setImm64(i, (map as ArrayMap).values + BigInt(code.imm[i + 1]!));
       code.src[i] = Pseudo.None;
       i++;
     }
@@ -111,7 +135,13 @@ export class LoadedObject implements Environment {
       this.words.push(entry);
       return { ...made, entry };
     }
-    const request = { code, functions: verified.functions, stackBytes: verified.stackBytes, helperAddress: (id: number) => options.helperAddress?.(id), progArray: PROG_ARRAY };
+    const request = {
+      code,
+      functions: verified.functions,
+      stackBytes: verified.stackBytes,
+      helperAddress: (id: number) => options.helperAddress?.(id),
+      progArray: PROG_ARRAY,
+    };
     // Helper calls are longer where the distance does not fit 32 bits, so the length is that of the first try or less.
     const place = packs.allocate(compile({ ...request, address: 0n }).bytes.length);
     this.places.push({ place, packs });
@@ -126,7 +156,9 @@ export class LoadedObject implements Environment {
     if (!found) throw new BpfError("object-not-loaded", {}, `no program "${name}" is loaded here`);
     return found;
   }
-  map(name: string): BpfMap | undefined { return this.maps.find((each) => each.definition.name === name); }
+  map(name: string): BpfMap | undefined {
+    return this.maps.find((each) => each.definition.name === name);
+  }
 
   /** Puts a program into a slot of a prog array. @returns false when map or slot do not exist */
   setTail(map: string, slot: number, program: LoadedProgram | undefined): boolean {
@@ -135,13 +167,20 @@ export class LoadedObject implements Environment {
   }
 
   /** Runs a program in an interpreter on this object's memory. */
-  interpret(program: LoadedProgram, context: bigint, budget?: number): { outcome: Outcome; result: bigint; executed: number } {
-    if (!this.loaded) throw new BpfError("program-unloaded", { section: program.name }, "its object was unloaded; load it again");
+  interpret(
+    program: LoadedProgram,
+    context: bigint,
+    budget?: number,
+  ): { outcome: Outcome; result: bigint; executed: number } {
+    if (!this.loaded)
+      throw new BpfError("program-unloaded", { section: program.name }, "its object was unloaded; load it again");
     const machine = new Interpreter(this.host.memory, this);
     try {
       const outcome = machine.run(program.code, context, budget);
       return { outcome, result: machine.result, executed: machine.executed };
-    } finally { machine.dispose(); }
+    } finally {
+      machine.dispose();
+    }
   }
 
   helper(id: number, r1: bigint, r2: bigint, r3: bigint, r4: bigint, r5: bigint): bigint | undefined {

@@ -34,11 +34,17 @@ export interface Region {
   readonly what: string;
 }
 
-interface Slot extends Region { readonly baseLo: number; readonly baseHi: number; readonly view: DataView }
+interface Slot extends Region {
+  readonly baseLo: number;
+  readonly baseHi: number;
+  readonly view: DataView;
+}
 
 const PAGE = 4096n;
 
-/** Memory as a sorted list of regions that never touch: an unmapped guard page lies behind each that it places itself. */
+/**
+ * Memory as a sorted list of regions that never touch: an unmapped guard page lies behind each that it places itself.
+ */
 export class RegionMemory implements BpfMemory {
   lo = 0;
   hi = 0;
@@ -50,28 +56,41 @@ export class RegionMemory implements BpfMemory {
   private next: bigint;
 
   /** @param first where {@link allocate} begins */
-  constructor(first = 0xffff_c900_0000_0000n) { this.next = first; }
+  constructor(first = 0xffff_c900_0000_0000n) {
+    this.next = first;
+  }
 
   /** Maps the caller's own array at a fixed address. */
   map(base: bigint, bytes: Uint8Array, writable: boolean, what: string): void {
     const end = base + BigInt(bytes.length);
     let at = 0;
     while (at < this.slots.length && this.slots[at]!.base < base) at++;
-    const before = this.slots[at - 1], after = this.slots[at];
-    invariant((!before || before.base + BigInt(before.bytes.length) <= base) && (!after || end <= after.base), `region ${what} overlaps another`);
+    const before = this.slots[at - 1],
+      after = this.slots[at];
+    invariant(
+      (!before || before.base + BigInt(before.bytes.length) <= base) && (!after || end <= after.base),
+      `region ${what} overlaps another`,
+    );
     this.slots.splice(at, 0, {
-      base, bytes, writable, what, baseLo: Number(BigInt.asIntN(32, base)), baseHi: Number(BigInt.asIntN(32, base >> 32n)),
+      base,
+      bytes,
+      writable,
+      what,
+      baseLo: Number(BigInt.asIntN(32, base)),
+      baseHi: Number(BigInt.asIntN(32, base >> 32n)),
       view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
     });
     this.recent = undefined;
   }
 
   /** All regions, lowest first: what a test or a dump looks at. */
-  regions(): readonly Region[] { return this.slots; }
+  regions(): readonly Region[] {
+    return this.slots;
+  }
 
   allocate(bytes: number, what: string): bigint {
     const base = this.next;
-    this.next += (BigInt(bytes) + 2n * PAGE - 1n) / PAGE * PAGE;
+    this.next += ((BigInt(bytes) + 2n * PAGE - 1n) / PAGE) * PAGE;
     this.map(base, new Uint8Array(bytes), true, what);
     return base;
   }
@@ -86,10 +105,16 @@ export class RegionMemory implements BpfMemory {
   load(addressHi: number, addressLo: number, bytes: number): boolean {
     const slot = this.find(addressHi, addressLo);
     const at = slot ? (addressLo - slot.baseLo) >>> 0 : 0;
-    if (!slot || at + bytes > slot.bytes.length) { this.faultHi = addressHi; this.faultLo = addressLo; return false; }
+    if (!slot || at + bytes > slot.bytes.length) {
+      this.faultHi = addressHi;
+      this.faultLo = addressLo;
+      return false;
+    }
     this.hi = 0;
-    if (bytes === 8) { this.lo = slot.view.getInt32(at, true); this.hi = slot.view.getInt32(at + 4, true); }
-    else if (bytes === 4) this.lo = slot.view.getInt32(at, true);
+    if (bytes === 8) {
+      this.lo = slot.view.getInt32(at, true);
+      this.hi = slot.view.getInt32(at + 4, true);
+    } else if (bytes === 4) this.lo = slot.view.getInt32(at, true);
     else if (bytes === 2) this.lo = slot.view.getUint16(at, true);
     else this.lo = slot.bytes[at]!;
     return true;
@@ -98,9 +123,15 @@ export class RegionMemory implements BpfMemory {
   store(addressHi: number, addressLo: number, bytes: number, valueHi: number, valueLo: number): boolean {
     const slot = this.find(addressHi, addressLo);
     const at = slot ? (addressLo - slot.baseLo) >>> 0 : 0;
-    if (!slot || !slot.writable || at + bytes > slot.bytes.length) { this.faultHi = addressHi; this.faultLo = addressLo; return false; }
-    if (bytes === 8) { slot.view.setInt32(at, valueLo, true); slot.view.setInt32(at + 4, valueHi, true); }
-    else if (bytes === 4) slot.view.setInt32(at, valueLo, true);
+    if (!slot || !slot.writable || at + bytes > slot.bytes.length) {
+      this.faultHi = addressHi;
+      this.faultLo = addressLo;
+      return false;
+    }
+    if (bytes === 8) {
+      slot.view.setInt32(at, valueLo, true);
+      slot.view.setInt32(at + 4, valueHi, true);
+    } else if (bytes === 4) slot.view.setInt32(at, valueLo, true);
     else if (bytes === 2) slot.view.setInt16(at, valueLo, true);
     else slot.bytes[at] = valueLo;
     return true;

@@ -1,13 +1,19 @@
 /**
- * What images of BPF code need of the kernel below, as small ports: vmalloc, set-memory and text-patch stand behind them
- * in an assembly, an in-memory fake in tests. Replication is a port as well: none by default, as in the series.
+ * What images of BPF code need of the kernel below, as small ports: vmalloc, set-memory and text-patch stand behind
+ * them in an assembly, an in-memory fake in tests. Replication is a port as well: none by default, as in the series.
  */
 import { token } from "@kreplica/di";
 import type { NodeId } from "@kreplica/hw-x86/api";
 
-/** Areas for code in the module range. Linux: module_alloc(), vfree(). @patch 12/12 kernel/bpf/core.c bpf_jit_alloc_exec */
+/**
+ * Areas for code in the module range. Linux: module_alloc(), vfree().
+ * @patch 12/12 kernel/bpf/core.c bpf_jit_alloc_exec
+ */
 export interface CodeAreas {
-  /** Writable, not executable, zeroed; permissions go back to that when freed. @returns undefined when there is no room or no memory */
+  /**
+   * Writable, not executable, zeroed; permissions go back to that when freed.
+   * @returns undefined when there is no room or no memory
+   */
   allocate(bytes: number, what: string): bigint | undefined;
   release(address: bigint): void;
   /** Direct write while the area is writable. */
@@ -53,7 +59,10 @@ export const CodeHome = token<CodeHome>("bpf/CodeHome");
 
 /** Gives each node its own copy of an area. Bound to one that does nothing unless the user asks for it. */
 export interface CodeReplication {
-  /** After the last direct write and before the permissions are tightened. Not an error when memory is short: the area stays shared. */
+  /**
+   * After the last direct write and before the permissions are tightened. Not an error when memory is short: the area
+   * stays shared.
+   */
   replicate(address: bigint): void;
 }
 export const CodeReplication = token<CodeReplication>("bpf/CodeReplication");

@@ -8,7 +8,11 @@ export type EfiErrorCode = "misaligned" | "no-room" | "out-of-frames";
 /** Thrown by cold-path operations; nothing is kept then. */
 export class EfiError extends Error {
   override readonly name = "EfiError";
-  constructor(readonly code: EfiErrorCode, readonly address: bigint, detail: string) {
+  constructor(
+    readonly code: EfiErrorCode,
+    readonly address: bigint,
+    detail: string,
+  ) {
     super(`${code}: 0x${address.toString(16)}: ${detail}`);
   }
 }
@@ -30,7 +34,8 @@ export interface EfiRegion {
 /** Calls into the firmware, on tables that no process has. */
 export interface Efi {
   /**
-   * Maps a region below the last one, at the same offset within 2 MiB as its physical address, so that large leaves fit.
+   * Maps a region below the last one, at the same offset within 2 MiB as its physical address, so that large leaves
+   * fit.
    * @returns its virtual address
    * @throws EfiError misaligned, no-room, out-of-frames
    */
@@ -44,7 +49,8 @@ export interface Efi {
   /** Brings the kernel's part up to date; every call does it first. Linux: efi_sync_low_kernel_mappings. */
   refresh(): void;
   /**
-   * Runs `service` with a CPU on its EFI root, then puts the CPU back where it was, or on init_mm when that process has ended meanwhile.
+   * Runs `service` with a CPU on its EFI root, then puts the CPU back where it was, or on init_mm when that process has
+   * ended meanwhile.
    * @throws InvariantError when the CPU is in a call or a poke already
    */
   call<T>(cpu: CpuId, service: () => T): T;

@@ -4,12 +4,38 @@
  *   PGD   273 .. 510  the kernel's       511 -> [P4D 0 .. 510 the kernel's, 511 ->] PUD
  *   PUD     0 .. 443  the kernel's       444 .. 507 EFI's own       508 .. 511 the kernel's (its image and modules)
  *
- * So the firmware's caller executes the kernel text of the holder whose tables were copied: node 0's in the series, for all nodes. Text
- * is mapped global, so its translations outlive the call: a CPU of another node goes on using that copy until they are evicted.
+ * So the firmware's caller executes the kernel text of the holder whose tables were copied: node 0's in the series, for
+ * all nodes. Text is mapped global, so its translations outlive the call: a CPU of another node goes on using that copy
+ * until they are evicted.
  */
 import { inject, injectable } from "@kreplica/di";
-import { type CpuId, entryHigh, entryLow, type Frame, frameOf, isPresent, LEAF_BYTES, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
-import { CpuState, invariant, KERNEL_DATA, KERNEL_TABLE_BITS, KernelLayout, leafEntry, PageAllocator, PGD_ORDER, ReplicaView, SwitchMm, TableMemory, type TemporaryTables } from "@kreplica/mm-core/api";
+import {
+  type CpuId,
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isPresent,
+  LEAF_BYTES,
+  Machine,
+  NONE,
+  type NodeId,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
+import {
+  CpuState,
+  invariant,
+  KERNEL_DATA,
+  KERNEL_TABLE_BITS,
+  KernelLayout,
+  leafEntry,
+  PageAllocator,
+  PGD_ORDER,
+  ReplicaView,
+  SwitchMm,
+  TableMemory,
+  type TemporaryTables,
+} from "@kreplica/mm-core/api";
 import { type Efi, EFI_VA_END, EFI_VA_START, EfiError, type EfiRegion, EfiRoots } from "./api.js";
 
 const LARGE = LEAF_BYTES[2];
@@ -39,7 +65,9 @@ export class EfiTables implements Efi {
     return [...new Set(this.byNode.values())];
   }
 
-  get made(): ReadonlyMap<NodeId, Frame> { return this.byNode; }
+  get made(): ReadonlyMap<NodeId, Frame> {
+    return this.byNode;
+  }
 
   root(node: NodeId): Frame {
     this.build();
@@ -54,7 +82,12 @@ export class EfiTables implements Efi {
     let address = this.bottom - bytes;
     // Down to the next place with the same offset in 2 MiB.
     address -= (address - physical) & (LARGE - 1n);
-    if (pages < 1 || address < EFI_VA_END) throw new EfiError("no-room", physical, `${pages} pages do not fit the ${(this.bottom - EFI_VA_END) >> 20n} MiB left of the EFI window`);
+    if (pages < 1 || address < EFI_VA_END)
+      throw new EfiError(
+        "no-room",
+        physical,
+        `${pages} pages do not fit the ${(this.bottom - EFI_VA_END) >> 20n} MiB left of the EFI window`,
+      );
     this.build();
     const made: Frame[] = [];
     const written: { table: Frame; index: number }[] = [];
@@ -68,7 +101,12 @@ export class EfiTables implements Efi {
         const table = large ? pmd : this.lower(pmd, tableIndex(at, 2), made, written);
         const level = large ? 2 : 1;
         const { lo, hi } = leafEntry({
-          ...KERNEL_DATA, global: false, writable: region.writable, executable: region.executable, level, frame: Number((physical + done) >> 12n),
+          ...KERNEL_DATA,
+          global: false,
+          writable: region.writable,
+          executable: region.executable,
+          level,
+          frame: Number((physical + done) >> 12n),
         });
         this.entries.write(table, tableIndex(at, level), lo, hi);
         written.push({ table, index: tableIndex(at, level) });
@@ -93,13 +131,20 @@ export class EfiTables implements Efi {
   /** @patch 09/12 arch/x86/platform/efi/efi_64.c efi_call_virt_pointer */
   call<T>(cpu: CpuId, service: () => T): T {
     this.refresh();
-    // The switcher knows: a flush of the process below leaves these tables alone, and its PGD is not freed before the CPU is back.
+    // The switcher knows: a flush of the process below leaves these tables alone, and its PGD is not freed before the
+    // CPU is back.
     this.switcher.enterTemporary(cpu, this.tables);
-    try { return service(); } finally { this.switcher.leaveTemporary(cpu); }
+    try {
+      return service();
+    } finally {
+      this.switcher.leaveTemporary(cpu);
+    }
   }
 
   /** Node of the CPU that acts. */
-  private get here(): NodeId { return this.machine.nodeOfCpu(this.cpus.current); }
+  private get here(): NodeId {
+    return this.machine.nodeOfCpu(this.cpus.current);
+  }
 
   private build(): void {
     if (this.byNode.size > 0) return;
@@ -110,7 +155,8 @@ export class EfiTables implements Efi {
       const roots = nodes.map((node) => {
         // A root of a holder's own lies there; one for all where it is asked for.
         const place = nodes.length > 1 ? node : this.here;
-        // As any PGD of a kernel built with KPTI, two pages, the second of which nobody uses. Linux: efi_alloc_page_tables.
+        // As any PGD of a kernel built with KPTI, two pages, the second of which nobody uses. Linux:
+        // efi_alloc_page_tables.
         const root = this.table(place, pgds, PGD_ORDER);
         const pud = this.table(place, made);
         if (this.layout.levels === 5) {
@@ -135,7 +181,8 @@ export class EfiTables implements Efi {
       for (let index = first; index < end; index++) {
         const lo = this.entries.low(source, index);
         const hi = this.entries.high(source, index);
-        if (this.entries.low(target, index) !== lo || this.entries.high(target, index) !== hi) this.entries.write(target, index, lo, hi);
+        if (this.entries.low(target, index) !== lo || this.entries.high(target, index) !== hi)
+          this.entries.write(target, index, lo, hi);
       }
     };
     copy(from, root, this.layout.kernelBoundary, 511);
@@ -183,7 +230,8 @@ export class EfiTables implements Efi {
 
   private table(node: NodeId, made: Frame[], order = 0): Frame {
     const frame = this.allocator.allocate(node, order, { purpose: "page-table", zero: true });
-    if (frame === NONE) throw new EfiError("out-of-frames", 0n, "a table page could not be had; free memory and try again");
+    if (frame === NONE)
+      throw new EfiError("out-of-frames", 0n, "a table page could not be had; free memory and try again");
     made.push(frame);
     return frame;
   }

@@ -2,7 +2,15 @@
 
 /** One code, one throwing place. */
 export type ElfErrorCode =
-  | "not-elf" | "wrong-class" | "wrong-order" | "cut" | "bad-entry-size" | "bad-section-number" | "wrong-section-type" | "bad-name" | "bad-addend";
+  | "not-elf"
+  | "wrong-class"
+  | "wrong-order"
+  | "cut"
+  | "bad-entry-size"
+  | "bad-section-number"
+  | "wrong-section-type"
+  | "bad-name"
+  | "bad-addend";
 
 /** Thrown for every fault of the input; anything else that escapes from this package is a defect of ours. */
 export class ElfError extends Error {
@@ -13,7 +21,13 @@ export class ElfError extends Error {
    * @param reason what is wrong with it, with the value found
    * @param remedy what the user can do
    */
-  constructor(readonly code: ElfErrorCode, readonly offset: number, readonly field: string, readonly reason: string, readonly remedy: string) {
+  constructor(
+    readonly code: ElfErrorCode,
+    readonly offset: number,
+    readonly field: string,
+    readonly reason: string,
+    readonly remedy: string,
+  ) {
     super(`offset 0x${offset.toString(16)}: ${field}: ${reason}; ${remedy}`);
   }
 }

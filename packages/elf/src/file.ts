@@ -5,7 +5,10 @@ import { checkSectionNumber, readSections, SectionType, stringAt, type ElfSectio
 import { readSymbols, type ElfSymbol } from "./symbols.js";
 import { Window } from "./window.js";
 
-/** A 64-bit little-endian ELF file. Views into the given bytes, no copies; time and memory are bounded by a small multiple of the file's size. */
+/**
+ * A 64-bit little-endian ELF file. Views into the given bytes, no copies; time and memory are bounded by a small
+ * multiple of the file's size.
+ */
 export class ElfFile {
   readonly header: ElfHeader;
   readonly segments: readonly ElfSegment[];
@@ -22,7 +25,9 @@ export class ElfFile {
   }
 
   /** First section of that name. */
-  section(name: string): ElfSection | undefined { return this.sections.find((section) => section.name === name); }
+  section(name: string): ElfSection | undefined {
+    return this.sections.find((section) => section.name === name);
+  }
 
   /** @param field what names the section, for the error @throws ElfError "bad-section-number" */
   sectionAt(index: number, field = "section number", offset = 0): ElfSection {
@@ -32,7 +37,9 @@ export class ElfFile {
 
   /** The section's bytes in the file: a view; empty for Nobits. */
   bytesOf(section: ElfSection): Uint8Array {
-    return section.type === SectionType.Nobits || section.type === SectionType.Null ? this.bytes.subarray(0, 0) : this.window.slice(section.offset, section.size, section.name);
+    return section.type === SectionType.Nobits || section.type === SectionType.Null
+      ? this.bytes.subarray(0, 0)
+      : this.window.slice(section.offset, section.size, section.name);
   }
 
   /** All symbols of the file's Symtab, or of the given table; empty when there is none. @throws ElfError */
@@ -46,12 +53,17 @@ export class ElfFile {
   }
 
   /** @throws ElfError when it is not a relocation table */
-  relocations(section: ElfSection): Relocations { return readRelocations(this.window, section); }
+  relocations(section: ElfSection): Relocations {
+    return readRelocations(this.window, section);
+  }
 
   /** Every relocation table whose target is the section. */
   relocationsOf(target: ElfSection): Relocations[] {
     return this.sections
-      .filter((section) => (section.type === SectionType.Rela || section.type === SectionType.Rel) && section.info === target.index)
+      .filter(
+        (section) =>
+          (section.type === SectionType.Rela || section.type === SectionType.Rel) && section.info === target.index,
+      )
       .map((section) => this.relocations(section));
   }
 

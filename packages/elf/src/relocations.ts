@@ -5,9 +5,20 @@ import { checkSectionType, SectionType, type ElfSection } from "./sections.js";
 import type { Window } from "./window.js";
 
 /** r_type for EM_X86_64 as kernels and modules use it. @source System V ABI, AMD64 supplement, "Relocation Types" */
-export enum X86Relocation { None = 0, Abs64 = 1, Pc32 = 2, Plt32 = 4, Abs32 = 10, Abs32Signed = 11, Pc64 = 24 }
+export enum X86Relocation {
+  None = 0,
+  Abs64 = 1,
+  Pc32 = 2,
+  Plt32 = 4,
+  Abs32 = 10,
+  Abs32Signed = 11,
+  Pc64 = 24,
+}
 
-/** Parallel arrays, because a module has tens of thousands of entries; entry i is offset[i], type[i], symbol[i], addend[i]. */
+/**
+ * Parallel arrays, because a module has tens of thousands of entries; entry i is offset[i], type[i], symbol[i],
+ * addend[i].
+ */
 export interface Relocations {
   readonly count: number;
   /** Section the offsets are in (sh_info); 0 for none. */
@@ -16,7 +27,9 @@ export interface Relocations {
   readonly symbolTable: number;
   /** Whether entries carry addends; without, the addend lies at the place relocated and `addend` is 0. */
   readonly explicit: boolean;
-  /** Byte offset into the target, or an address in an executable; exact below 2^53, above it too large for any section. */
+  /**
+   * Byte offset into the target, or an address in an executable; exact below 2^53, above it too large for any section.
+   */
   readonly offset: Float64Array;
   readonly type: Uint32Array;
   readonly symbol: Uint32Array;
@@ -43,7 +56,14 @@ export function readRelocations(window: Window, section: ElfSection): Relocation
     symbol[i] = view.getUint32(at + 12, true);
     if (!explicit) continue;
     const high = view.getInt32(at + 20, true);
-    if (high < -0x20_0000 || high >= 0x20_0000) throw new ElfError("bad-addend", section.offset + at + 16, `section ${section.index} entry ${i} r_addend`, "beyond 2^53", FETCH_AGAIN);
+    if (high < -0x20_0000 || high >= 0x20_0000)
+      throw new ElfError(
+        "bad-addend",
+        section.offset + at + 16,
+        `section ${section.index} entry ${i} r_addend`,
+        "beyond 2^53",
+        FETCH_AGAIN,
+      );
     addend[i] = view.getUint32(at + 16, true) + high * 0x1_0000_0000;
   }
   return { count, target: section.info, symbolTable: section.link, explicit, offset, type, symbol, addend };

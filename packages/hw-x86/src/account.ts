@@ -1,8 +1,8 @@
 /**
  * The cycle account: what counted events cost on a machine. Cold; the only place where a latency meets a count.
  *
- * Every weight is a whole number of 1/1024 cycles, so products and sums of counts are exact in a double (below 2^43 cycles)
- * and the parts add up to the total whatever the order. docs/model-machine.md gives each weight in words.
+ * Every weight is a whole number of 1/1024 cycles, so products and sums of counts are exact in a double (below 2^43
+ * cycles) and the parts add up to the total whatever the order. docs/model-machine.md gives each weight in words.
  */
 import { CounterLayout, Event, KINDS, Kind, Place, REGIONS, Source } from "./counters.js";
 import type { MachineSpec, Sourced } from "./spec.js";
@@ -11,9 +11,22 @@ import type { MachineSpec, Sourced } from "./spec.js";
 export enum Part {
   /** Instructions, nothing missing. */
   Base,
-  FetchL2, FetchOwnL3, FetchOtherL3, FetchLocal, FetchRemote,
-  DataL2, DataOwnL3, DataOtherL3, DataLocal, DataRemote,
-  WalkL1, WalkL2, WalkOwnL3, WalkOtherL3, WalkLocal, WalkRemote,
+  FetchL2,
+  FetchOwnL3,
+  FetchOtherL3,
+  FetchLocal,
+  FetchRemote,
+  DataL2,
+  DataOwnL3,
+  DataOtherL3,
+  DataLocal,
+  DataRemote,
+  WalkL1,
+  WalkL2,
+  WalkOwnL3,
+  WalkOtherL3,
+  WalkLocal,
+  WalkRemote,
   /** First-level TLB misses that the second level answered. */
   SecondTlb,
   Interrupts,
@@ -24,9 +37,26 @@ export const PARTS = 19;
 /** Which end of its range a parameter is taken at. */
 export type Side = "low" | "value" | "high";
 
-/** The uncertain parameters, each to be moved alone; what is not named stays at its value. `clock` is the core's: nanoseconds become more cycles at its high end. */
-export type Point = Partial<Record<"clock" | "latency" | "caches" | "cacheToCache" | "cyclesPerInstruction" | "fetchExposure" | "loadExposure"
-  | "storeExposure" | "walkExposure" | "prefetchHidden" | "interrupt", Side>>;
+/**
+ * The uncertain parameters, each to be moved alone; what is not named stays at its value. `clock` is the core's:
+ * nanoseconds become more cycles at its high end.
+ */
+export type Point = Partial<
+  Record<
+    | "clock"
+    | "latency"
+    | "caches"
+    | "cacheToCache"
+    | "cyclesPerInstruction"
+    | "fetchExposure"
+    | "loadExposure"
+    | "storeExposure"
+    | "walkExposure"
+    | "prefetchHidden"
+    | "interrupt",
+    Side
+  >
+>;
 
 /** Cycles by region and part. */
 export interface Account {
@@ -43,10 +73,17 @@ const exact = (cycles: number): number => Math.round(Math.max(0, cycles) * 1024)
  * Cost of one event of each source and kind, cycles beyond what an L1 hit costs, before exposure is weighed in.
  * A clean line of another L3 never costs more than its home memory would: the nearer one answers.
  */
-function sourceCycles(spec: MachineSpec, layout: CounterLayout, nodeIndex: number, point: Point, hit: number): Float64Array {
+function sourceCycles(
+  spec: MachineSpec,
+  layout: CounterLayout,
+  nodeIndex: number,
+  point: Point,
+  hit: number,
+): Float64Array {
   const cycles = new Float64Array(layout.sources);
   const perNs = at(spec.hertz, point.clock) / 1e9;
-  const spread = point.latency === "low" ? 1 - spec.latencySpread : point.latency === "high" ? 1 + spec.latencySpread : 1;
+  const spread =
+    point.latency === "low" ? 1 - spec.latencySpread : point.latency === "high" ? 1 + spec.latencySpread : 1;
   const sameSocket = at(spec.cacheToCacheNs.sameSocket, point.cacheToCache) * perNs;
   const sameL3 = at(spec.cacheToCacheNs.sameL3 ?? spec.cacheToCacheNs.sameSocket, point.cacheToCache) * perNs;
   const otherSocket = at(spec.cacheToCacheNs.otherSocket, point.cacheToCache) * perNs;
@@ -74,8 +111,8 @@ function originOf(source: number, layout: CounterLayout, nodeIndex: number): num
 }
 
 /**
- * What one event of each kind costs at a point, exact in 1/1024: `[kind * sources + source]`, then an instruction, an answer of the second-level TLB,
- * an interrupt. The same for all regions. {@link eventTotals} is its other factor.
+ * What one event of each kind costs at a point, exact in 1/1024: `[kind * sources + source]`, then an instruction, an
+ * answer of the second-level TLB, an interrupt. The same for all regions. {@link eventTotals} is its other factor.
  *
  * @param nodeIndex of the CPU's node in `spec.nodes`
  */
@@ -97,7 +134,9 @@ export function eventPrices(spec: MachineSpec, nodeIndex: number, point: Point =
     // An L1 hit of a fetch, load or store is part of the instruction's own cycles; a prefetch is traffic only.
     if (source !== Source.L1) {
       prices[Kind.Fetch * sources + source] = exact(instruction[source]! * fetchExposure);
-      prices[Kind.PrefetchedFetch * sources + source] = exact(Math.max(0, instruction[source]! - hidden) * fetchExposure);
+      prices[Kind.PrefetchedFetch * sources + source] = exact(
+        Math.max(0, instruction[source]! - hidden) * fetchExposure,
+      );
       prices[Kind.Load * sources + source] = exact(data[source]! * loadExposure);
       prices[Kind.Store * sources + source] = exact(data[source]! * storeExposure);
     }
@@ -109,7 +148,11 @@ export function eventPrices(spec: MachineSpec, nodeIndex: number, point: Point =
   return prices;
 }
 
-/** How often each event of {@link eventPrices} happened, regions added up: the sum of the products is the run's cycles, exactly. @param nodes of the machine */
+/**
+ * How often each event of {@link eventPrices} happened, regions added up: the sum of the products is the run's cycles,
+ * exactly.
+ * @param nodes of the machine
+ */
 export function eventTotals(counters: Float64Array, nodes: number): Float64Array {
   const layout = new CounterLayout(nodes);
   const others = KINDS * layout.sources;
@@ -131,7 +174,11 @@ const interrupts = (counters: Float64Array, layout: CounterLayout): number =>
 
 /** First part of each kind's group, less the steps of {@link originOf} it has none for. */
 const GROUPS: readonly (readonly [Kind, number])[] = [
-  [Kind.Fetch, Part.FetchL2 - 1], [Kind.PrefetchedFetch, Part.FetchL2 - 1], [Kind.Load, Part.DataL2 - 1], [Kind.Store, Part.DataL2 - 1], [Kind.Walk, Part.WalkL1],
+  [Kind.Fetch, Part.FetchL2 - 1],
+  [Kind.PrefetchedFetch, Part.FetchL2 - 1],
+  [Kind.Load, Part.DataL2 - 1],
+  [Kind.Store, Part.DataL2 - 1],
+  [Kind.Walk, Part.WalkL1],
 ];
 
 /**

@@ -1,6 +1,7 @@
 /**
- * Patterns for working on several small numbers in one word. An enum, not constants: bundlers write its values out where they are used,
- * while a `const` with a long value becomes a variable that V8 loads, checks and takes for a double.
+ * Patterns for working on several small numbers in one word. An enum, not constants: bundlers write its values out
+ * where they are used, while a `const` with a long value becomes a variable that V8 loads, checks and takes for a
+ * double.
  */
 export const enum Pattern {
   /** Knuth's multiplicative hash, 2^32 divided by the golden ratio. */

@@ -12,10 +12,10 @@
  * A line is (frame, line in page), so no 64-bit arithmetic is needed. State lies beside the tags, so that a large
  * simulated cache costs one miss of the host's caches, not two.
  *
- * Up to 8 ways a line stays in its way, and using it is a few operations on the order word, without a loop; looking for it
- * compares four marks in one operation and then, rarely more than once, a tag. With more ways
- * the ways themselves are in order, way 0 used last: one pass shifts the tags it skips and at the same time finds the line or
- * throws the last one out; state bits shift in one operation. Either way empty ways come last.
+ * Up to 8 ways a line stays in its way, and using it is a few operations on the order word, without a loop; looking for
+ * it compares four marks in one operation and then, rarely more than once, a tag. With more ways
+ * the ways themselves are in order, way 0 used last: one pass shifts the tags it skips and at the same time finds the
+ * line or throws the last one out; state bits shift in one operation. Either way empty ways come last.
  */
 import { Pattern } from "./bit-patterns.js";
 import type { CoreCache } from "./parts.js";
@@ -34,7 +34,9 @@ const HINTS = 4096;
 /** Place of a line's hint. */
 export const hintAt = (base: number, frame: number): number => (base + Math.imul(frame | 0, 773)) & (HINTS - 1);
 
-/** Makes `way` the one used last in an order word that has it. Source: Knuth, TAOCP 4A, 7.1.3, on finding a zero byte. */
+/**
+ * Makes `way` the one used last in an order word that has it. Source: Knuth, TAOCP 4A, 7.1.3, on finding a zero byte.
+ */
 export const promoted = (order: number, way: number): number => {
   // The lowest nibble that equals `way` becomes 0 under exclusive or, and its top bit the lowest of `zero`.
   const other = order ^ Math.imul(way | 0, Pattern.Nibbles);
@@ -51,9 +53,14 @@ export class LineCache implements CoreCache {
   readonly first: number;
   /** Words of a set's record. */
   readonly stride: number;
-  /** Where each line was prefetched from, plus 1, at the index of its tag; 0 once it was used. Empty unless asked for. */
+  /**
+   * Where each line was prefetched from, plus 1, at the index of its tag; 0 once it was used. Empty unless asked for.
+   */
   readonly origins: Uint8Array;
-  /** If asked for: the way a line was in last, by {@link hintAt}. May be wrong; saves the search. All 0 with more than 8 ways. */
+  /**
+   * If asked for: the way a line was in last, by {@link hintAt}. May be wrong; saves the search. All 0 with more than 8
+   * ways.
+   */
   readonly hints: Uint8Array;
   /** Low-bit mask of the group where groups are a power of two, else -1. */
   readonly groupMask: number;
@@ -98,11 +105,15 @@ export class LineCache implements CoreCache {
   /** Where the record of a line's set begins. */
   baseOf(frame: number, line: number): number {
     const mask = this.groupMask | 0;
-    const group = mask >= 0 ? frame & mask : Math.imul(Math.imul(frame | 0, Pattern.Hash) >>> 16, this.groups | 0) >>> 16;
+    const group =
+      mask >= 0 ? frame & mask : Math.imul(Math.imul(frame | 0, Pattern.Hash) >>> 16, this.groups | 0) >>> 16;
     return Math.imul((group << 6) | line, this.stride | 0);
   }
 
-  /** Quicker than {@link find}, for lines that hardly are there: no is certain. @param marks the frame's mark in all four bytes */
+  /**
+   * Quicker than {@link find}, for lines that hardly are there: no is certain.
+   * @param marks the frame's mark in all four bytes
+   */
   mayHold(base: number, marks: number): boolean {
     if (this.narrow === 0) return true;
     const words = this.words;
@@ -119,7 +130,9 @@ export class LineCache implements CoreCache {
       const low = words[base + 3]! ^ mark;
       const high = words[base + 4]! ^ mark;
       // Bit 8b + k: way 4k + b has this mark. (Where one has it, the next may be taken to have it: its tag says no.)
-      let fits = (((low - Pattern.Bytes) & ~low & Pattern.ByteTops) >>> 7) | (((high - Pattern.Bytes) & ~high & Pattern.ByteTops) >>> 6);
+      let fits =
+        (((low - Pattern.Bytes) & ~low & Pattern.ByteTops) >>> 7) |
+        (((high - Pattern.Bytes) & ~high & Pattern.ByteTops) >>> 6);
       while (fits !== 0) {
         const bit = 31 - Math.clz32(fits & -fits);
         const way = (bit >> 3) | ((bit & 1) << 2);
@@ -144,13 +157,17 @@ export class LineCache implements CoreCache {
 
   /**
    * Uses a line: afterwards it is in way {@link way} of its set.
-   * @returns 1 if it was there; if not, 0, its state is 0 and {@link victimFrame} and {@link victimModified} tell what had to leave
+   * @returns 1 if it was there; if not, 0, its state is 0 and {@link victimFrame} and {@link victimModified} tell what
+   *   had to leave
    */
   touch(base: number, frame: number): number {
     return this.narrow !== 0 ? this.touchNarrow(base, frame) : this.touchWide(base, frame);
   }
 
-  /** Takes a line out; its way becomes the first to be filled. @returns {@link ABSENT}, or 1 if it was modified, else 0 */
+  /**
+   * Takes a line out; its way becomes the first to be filled.
+   * @returns {@link ABSENT}, or 1 if it was modified, else 0
+   */
   remove(base: number, frame: number): number {
     const way = this.find(base, frame);
     if (way === ABSENT) return ABSENT;

@@ -1,12 +1,24 @@
 /** Whether a machine specification holds together: every number the model divides by, indexes with or trusts. */
 import { MachineError } from "./errors.js";
 import { frameRanges } from "./memory-layout.js";
-import { type CacheSpec, type MachineSpec, type Replacement, REPLACEMENTS, type Sourced, type TlbSpec } from "./spec.js";
+import {
+  type CacheSpec,
+  type MachineSpec,
+  type Replacement,
+  REPLACEMENTS,
+  type Sourced,
+  type TlbSpec,
+} from "./spec.js";
 
 /** One contradiction: where, what, and what to write instead. */
-export interface SpecFault { readonly field: string; readonly reason: string; readonly remedy: string }
+export interface SpecFault {
+  readonly field: string;
+  readonly reason: string;
+  readonly remedy: string;
+}
 
-const isPowerOfTwo = (value: number): boolean => Number.isInteger(value) && value > 0 && Number.isInteger(Math.log2(value));
+const isPowerOfTwo = (value: number): boolean =>
+  Number.isInteger(value) && value > 0 && Number.isInteger(Math.log2(value));
 
 /** Every fault of a specification; none for a sound one. */
 export function machineSpecFaults(spec: MachineSpec): SpecFault[] {
@@ -19,7 +31,12 @@ export function machineSpecFaults(spec: MachineSpec): SpecFault[] {
   for (const name of ["latencyNs", "bandwidthMBs", "distance"] as const) checkMatrix(spec, name, need);
   for (const name of ["l1i", "l1d", "l2", "l3"] as const) checkCache(spec[name], name, need);
   for (const name of ["l1i", "l1d"] as const) {
-    need(isPowerOfTwo(spec[name].bytes / (4096 * spec[name].ways)), `${name}.bytes`, "sets are no power of two", "L1 is indexed by low address bits: bytes = 4096 * ways * 2^n");
+    need(
+      isPowerOfTwo(spec[name].bytes / (4096 * spec[name].ways)),
+      `${name}.bytes`,
+      "sets are no power of two",
+      "L1 is indexed by low address bits: bytes = 4096 * ways * 2^n",
+    );
   }
   const { translation, costs } = spec;
   checkTlb(translation.instruction.small, "translation.instruction.small", need);
@@ -32,23 +49,55 @@ export function machineSpecFaults(spec: MachineSpec): SpecFault[] {
   checkSourced(translation.second.cycles, "translation.second.cycles", Infinity, need);
   for (const name of ["pde", "pdpte", "pml4e"] as const) {
     const entries = translation.pagingStructure[name];
-    need(Number.isInteger(entries) && entries >= 0 && entries <= 4096, `translation.pagingStructure.${name}`, `${entries} is no count of entries`, "a whole number from 0 (none) to 4096");
+    need(
+      Number.isInteger(entries) && entries >= 0 && entries <= 4096,
+      `translation.pagingStructure.${name}`,
+      `${entries} is no count of entries`,
+      "a whole number from 0 (none) to 4096",
+    );
   }
-  for (const name of ["fetchExposure", "loadExposure", "storeExposure", "walkExposure"] as const) checkSourced(costs[name], `costs.${name}`, 1, need);
+  for (const name of ["fetchExposure", "loadExposure", "storeExposure", "walkExposure"] as const)
+    checkSourced(costs[name], `costs.${name}`, 1, need);
   checkSourced(costs.cyclesPerInstruction, "costs.cyclesPerInstruction", Infinity, need);
   checkSourced(costs.ipiCycles, "costs.ipiCycles", Infinity, need);
-  if (costs.prefetchHiddenCycles) checkSourced(costs.prefetchHiddenCycles, "costs.prefetchHiddenCycles", Infinity, need);
-  need(Number.isInteger(costs.prefetchLines) && costs.prefetchLines >= 0 && costs.prefetchLines <= 63, "costs.prefetchLines", `${costs.prefetchLines} is no count of lines`, "0 (off) to 63: prefetching stays in the page");
+  if (costs.prefetchHiddenCycles)
+    checkSourced(costs.prefetchHiddenCycles, "costs.prefetchHiddenCycles", Infinity, need);
+  need(
+    Number.isInteger(costs.prefetchLines) && costs.prefetchLines >= 0 && costs.prefetchLines <= 63,
+    "costs.prefetchLines",
+    `${costs.prefetchLines} is no count of lines`,
+    "0 (off) to 63: prefetching stays in the page",
+  );
   checkSourced(spec.hertz, "hertz", Infinity, need);
   need(spec.hertz.value > 0, "hertz.value", "the clock stands still", "the core clock in hertz");
   need(spec.hertz.low !== 0, "hertz.low", "the clock stands still", "the slowest core clock in hertz");
   if (spec.cacheToCacheNs.sameL3) checkSourced(spec.cacheToCacheNs.sameL3, "cacheToCacheNs.sameL3", Infinity, need);
   checkSourced(spec.cacheToCacheNs.sameSocket, "cacheToCacheNs.sameSocket", Infinity, need);
   checkSourced(spec.cacheToCacheNs.otherSocket, "cacheToCacheNs.otherSocket", Infinity, need);
-  need(spec.latencySpread >= 0 && spec.latencySpread < 1, "latencySpread", `${spec.latencySpread} is no relative half-width`, "0 to below 1");
-  need(Number.isInteger(spec.physicalBits) && spec.physicalBits >= 36 && spec.physicalBits <= 52, "physicalBits", `${spec.physicalBits} is no physical width`, "36 to 52, as CPUID 80000008h reports it");
-  need(spec.virtualBits === 48 || spec.virtualBits === 57, "virtualBits", `${spec.virtualBits} is no linear width`, "48, or 57 for five levels");
-  need(spec.vendor === undefined || spec.vendor === "intel" || spec.vendor === "amd", "vendor", `${String(spec.vendor)} is no maker the interpreter knows`, "intel or amd");
+  need(
+    spec.latencySpread >= 0 && spec.latencySpread < 1,
+    "latencySpread",
+    `${spec.latencySpread} is no relative half-width`,
+    "0 to below 1",
+  );
+  need(
+    Number.isInteger(spec.physicalBits) && spec.physicalBits >= 36 && spec.physicalBits <= 52,
+    "physicalBits",
+    `${spec.physicalBits} is no physical width`,
+    "36 to 52, as CPUID 80000008h reports it",
+  );
+  need(
+    spec.virtualBits === 48 || spec.virtualBits === 57,
+    "virtualBits",
+    `${spec.virtualBits} is no linear width`,
+    "48, or 57 for five levels",
+  );
+  need(
+    spec.vendor === undefined || spec.vendor === "intel" || spec.vendor === "amd",
+    "vendor",
+    `${String(spec.vendor)} is no maker the interpreter knows`,
+    "intel or amd",
+  );
   return faults;
 }
 
@@ -67,17 +116,42 @@ function checkNodes(spec: MachineSpec, need: Need): void {
   const seen = new Set<number>();
   spec.nodes.forEach((node, index) => {
     const field = `nodes[${index}]`;
-    need(Number.isInteger(node.id) && node.id >= 0 && node.id <= 63, `${field}.id`, `${node.id} is no node id`, "0 to 63");
+    need(
+      Number.isInteger(node.id) && node.id >= 0 && node.id <= 63,
+      `${field}.id`,
+      `${node.id} is no node id`,
+      "0 to 63",
+    );
     need(!seen.has(node.id), `${field}.id`, `node ${node.id} is described twice`, "give each node one entry");
     seen.add(node.id);
-    need(Number.isInteger(node.memoryBytes / 0x20_0000) && node.memoryBytes >= 0, `${field}.memoryBytes`, `${node.memoryBytes} bytes`, "a multiple of 2 MiB, or 0 for a node without memory");
+    need(
+      Number.isInteger(node.memoryBytes / 0x20_0000) && node.memoryBytes >= 0,
+      `${field}.memoryBytes`,
+      `${node.memoryBytes} bytes`,
+      "a multiple of 2 MiB, or 0 for a node without memory",
+    );
     const start = node.startAddress;
-    need(start === undefined || (start >= 0 && Number.isInteger(start / 0x20_0000)), `${field}.startAddress`, `${start} is not aligned`, "a multiple of 2 MiB");
+    need(
+      start === undefined || (start >= 0 && Number.isInteger(start / 0x20_0000)),
+      `${field}.startAddress`,
+      `${start} is not aligned`,
+      "a multiple of 2 MiB",
+    );
   });
-  need(spec.nodes.some((node) => node.memoryBytes > 0), "nodes", "no node has memory", "give one of them memoryBytes");
+  need(
+    spec.nodes.some((node) => node.memoryBytes > 0),
+    "nodes",
+    "no node has memory",
+    "give one of them memoryBytes",
+  );
   let end = 0;
   for (const range of frameRanges(spec.nodes)) {
-    need(range.first >= end, "nodes", `memory of node ${range.node} begins inside another node's`, "leave startAddress out, or move it");
+    need(
+      range.first >= end,
+      "nodes",
+      `memory of node ${range.node} begins inside another node's`,
+      "leave startAddress out, or move it",
+    );
     end = range.first + range.frames;
   }
   need(end < 2 ** 32, "nodes", `memory ends at frame ${end}`, "below 16 TiB: frame numbers have 32 bits");
@@ -91,17 +165,32 @@ function checkCpus(spec: MachineSpec, need: Need): void {
   const domains = new Map<number, number>();
   spec.cpus.forEach((cpu, index) => {
     const field = `cpus[${index}]`;
-    need(Number.isInteger(cpu.id) && cpu.id >= 0 && cpu.id <= 4095, `${field}.id`, `${cpu.id} is no CPU id`, "0 to 4095");
+    need(
+      Number.isInteger(cpu.id) && cpu.id >= 0 && cpu.id <= 4095,
+      `${field}.id`,
+      `${cpu.id} is no CPU id`,
+      "0 to 4095",
+    );
     need(!ids.has(cpu.id), `${field}.id`, `CPU ${cpu.id} is described twice`, "give each CPU one entry");
     ids.add(cpu.id);
     need(nodes.has(cpu.node), `${field}.node`, `there is no node ${cpu.node}`, `one of ${[...nodes].join(", ")}`);
     const core = cores.get(cpu.core);
     if (core) {
-      need(core.node === cpu.node && core.l3 === cpu.l3, `${field}.core`, `core ${cpu.core} is in two places`, "threads of a core share node and l3; number cores over the whole machine");
+      need(
+        core.node === cpu.node && core.l3 === cpu.l3,
+        `${field}.core`,
+        `core ${cpu.core} is in two places`,
+        "threads of a core share node and l3; number cores over the whole machine",
+      );
       need(++core.threads <= 8, `${field}.core`, `core ${cpu.core} has more than 8 threads`, "at most 8");
     } else cores.set(cpu.core, { node: cpu.node, l3: cpu.l3, threads: 1 });
     const socket = domains.get(cpu.l3) ?? cpu.socket;
-    need(socket === cpu.socket, `${field}.l3`, `L3 ${cpu.l3} is in two sockets`, "number L3 domains over the whole machine");
+    need(
+      socket === cpu.socket,
+      `${field}.l3`,
+      `L3 ${cpu.l3} is in two sockets`,
+      "number L3 domains over the whole machine",
+    );
     domains.set(cpu.l3, socket);
   });
 }
@@ -111,16 +200,33 @@ function checkMatrix(spec: MachineSpec, name: "latencyNs" | "bandwidthMBs" | "di
   const matrix = spec[name];
   need(matrix.length === count, name, `${matrix.length} rows for ${count} nodes`, "one row and one column a node");
   matrix.forEach((row, i) => {
-    need(row.length === count, `${name}[${i}]`, `${row.length} columns for ${count} nodes`, "one row and one column a node");
-    row.forEach((value, j) => need(Number.isFinite(value) && value > 0, `${name}[${i}][${j}]`, `${value}`, "a positive number"));
+    need(
+      row.length === count,
+      `${name}[${i}]`,
+      `${row.length} columns for ${count} nodes`,
+      "one row and one column a node",
+    );
+    row.forEach((value, j) =>
+      need(Number.isFinite(value) && value > 0, `${name}[${i}][${j}]`, `${value}`, "a positive number"),
+    );
     if (name === "distance") need(row[i] === 10, `${name}[${i}][${i}]`, `${row[i]}`, "10: a node's distance to itself");
   });
 }
 
 function checkCache(cache: CacheSpec, name: string, need: Need): void {
-  need(Number.isInteger(cache.ways) && cache.ways >= 1 && cache.ways <= 32, `${name}.ways`, `${cache.ways} ways`, "1 to 32");
+  need(
+    Number.isInteger(cache.ways) && cache.ways >= 1 && cache.ways <= 32,
+    `${name}.ways`,
+    `${cache.ways} ways`,
+    "1 to 32",
+  );
   const groups = cache.bytes / (4096 * cache.ways);
-  need(Number.isInteger(groups) && groups >= 1, `${name}.bytes`, `${cache.bytes} bytes in ${cache.ways} ways are ${groups * 64} sets`, "a multiple of 4096 * ways: sets come in multiples of 64");
+  need(
+    Number.isInteger(groups) && groups >= 1,
+    `${name}.bytes`,
+    `${cache.bytes} bytes in ${cache.ways} ways are ${groups * 64} sets`,
+    "a multiple of 4096 * ways: sets come in multiples of 64",
+  );
   need(groups <= 65536, `${name}.bytes`, `${groups * 64} sets`, "at most 4194304 sets");
   checkSourced(cache.cycles, `${name}.cycles`, Infinity, need);
   checkReplacement(cache.replacement, cache.ways, name, need);
@@ -129,22 +235,57 @@ function checkCache(cache: CacheSpec, name: string, need: Need): void {
 function checkReplacement(replacement: Replacement | undefined, ways: number, name: string, need: Need): void {
   if (replacement === undefined) return;
   const { policy, seed } = replacement;
-  need(REPLACEMENTS.includes(policy), `${name}.replacement.policy`, `${String(policy)} is no policy`, `one of ${REPLACEMENTS.join(", ")}`);
-  need(policy !== "tree-plru" || isPowerOfTwo(ways), `${name}.replacement.policy`, `a tree over ${ways} ways is not even`, "a power of two of ways, or another policy");
-  need(seed === undefined || policy === "random", `${name}.replacement.seed`, `${policy} draws nothing`, "leave it out, or choose random");
-  need(seed === undefined || (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32), `${name}.replacement.seed`, `${seed} is no seed`, "a whole number from 0 to 4294967295");
+  need(
+    REPLACEMENTS.includes(policy),
+    `${name}.replacement.policy`,
+    `${String(policy)} is no policy`,
+    `one of ${REPLACEMENTS.join(", ")}`,
+  );
+  need(
+    policy !== "tree-plru" || isPowerOfTwo(ways),
+    `${name}.replacement.policy`,
+    `a tree over ${ways} ways is not even`,
+    "a power of two of ways, or another policy",
+  );
+  need(
+    seed === undefined || policy === "random",
+    `${name}.replacement.seed`,
+    `${policy} draws nothing`,
+    "leave it out, or choose random",
+  );
+  need(
+    seed === undefined || (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32),
+    `${name}.replacement.seed`,
+    `${seed} is no seed`,
+    "a whole number from 0 to 4294967295",
+  );
 }
 
 function checkTlb(tlb: TlbSpec | undefined, name: string, need: Need): void {
   if (tlb === undefined) return;
-  need(Number.isInteger(tlb.ways) && tlb.ways >= 1 && tlb.ways <= 256 && isPowerOfTwo(tlb.entries / tlb.ways), name, `${tlb.entries} entries in ${tlb.ways} ways`, "entries = ways * 2^n, at most 256 ways");
+  need(
+    Number.isInteger(tlb.ways) && tlb.ways >= 1 && tlb.ways <= 256 && isPowerOfTwo(tlb.entries / tlb.ways),
+    name,
+    `${tlb.entries} entries in ${tlb.ways} ways`,
+    "entries = ways * 2^n, at most 256 ways",
+  );
   checkReplacement(tlb.replacement, tlb.ways, name, need);
 }
 
 function checkSourced(number: Sourced, name: string, most: number, need: Need): void {
   const { value, low = value, high = value } = number;
-  need(Number.isFinite(value) && value >= 0 && value <= most, `${name}.value`, `${value}`, most === 1 ? "a fraction, 0 to 1" : "a number from 0");
+  need(
+    Number.isFinite(value) && value >= 0 && value <= most,
+    `${name}.value`,
+    `${value}`,
+    most === 1 ? "a fraction, 0 to 1" : "a number from 0",
+  );
   need(low <= value && low >= 0, `${name}.low`, `${low} above the value ${value}, or negative`, "0 to the value");
-  need(high >= value && high <= most, `${name}.high`, `${high} below the value ${value}${most === 1 ? ", or above 1" : ""}`, most === 1 ? "the value to 1" : "at least the value");
+  need(
+    high >= value && high <= most,
+    `${name}.high`,
+    `${high} below the value ${value}${most === 1 ? ", or above 1" : ""}`,
+    most === 1 ? "the value to 1" : "at least the value",
+  );
   need(number.source.length > 0, `${name}.source`, "no source", "the document and table, or how it was measured");
 }

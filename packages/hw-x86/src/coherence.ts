@@ -1,10 +1,11 @@
 /**
- * What lies beyond a core's L2: the L3 of each domain (socket or CCX), who else holds a line, and the home memory. Allocates nothing.
+ * What lies beyond a core's L2: the L3 of each domain (socket or CCX), who else holds a line, and the home memory.
+ * Allocates nothing.
  *
- * Protocol, at the fidelity that decides where a line comes from. A line is either with one core that may write it (and then
- * perhaps modified), or marked shared wherever it is, clean towards other domains. A reader takes the modified line from its
- * holder, which keeps it clean: within the domain the L3 takes the modification over, between domains it is written back
- * home. A writer removes every other copy first. Cores and domains that never ran are not asked.
+ * Protocol, at the fidelity that decides where a line comes from. A line is either with one core that may write it (and
+ * then perhaps modified), or marked shared wherever it is, clean towards other domains. A reader takes the modified
+ * line from its holder, which keeps it clean: within the domain the L3 takes the modification over, between domains it
+ * is written back home. A writer removes every other copy first. Cores and domains that never ran are not asked.
  *
  * L3 kinds: "inclusive" holds whatever its cores hold, so a line it evicts leaves them too; "victim" holds only what L2
  * evicts and gives it up when a core takes it; "independent" is filled on the way and forces nothing.
@@ -146,7 +147,8 @@ export class Domain implements OuterCaches {
   fromL2(core: LineHolder, frame: number, line: number, modified: number, counters: Float64Array): void {
     const l3 = this.l3;
     if (this.victim !== 0) {
-      if (!l3.touch(frame, line) && l3.victimFrame !== -1) this.evicted(core, l3.victimFrame, line, l3.victimModified, counters);
+      if (!l3.touch(frame, line) && l3.victimFrame !== -1)
+        this.evicted(core, l3.victimFrame, line, l3.victimModified, counters);
       if (modified !== 0) l3.modify(frame, line);
     } else if (modified !== 0) this.modify(core, frame, line, counters);
   }
@@ -155,7 +157,10 @@ export class Domain implements OuterCaches {
     this.l3.clear();
   }
 
-  /** What another domain asks: who here has the line? `remove` takes it away, else it stays here, clean and shared. @returns 0 or HELD, with MODIFIED if it was */
+  /**
+   * What another domain asks: who here has the line? `remove` takes it away, else it stays here, clean and shared.
+   * @returns 0 or HELD, with MODIFIED if it was
+   */
   private probe(frame: number, line: number, remove: number): number {
     const l3 = this.l3;
     const here = remove !== 0 ? l3.remove(frame, line) : l3.clean(frame, line);
@@ -172,7 +177,15 @@ export class Domain implements OuterCaches {
     return found;
   }
 
-  private fetchShared(core: LineHolder, frame: number, line: number, write: number, here: boolean, modified: number, counters: Float64Array): number {
+  private fetchShared(
+    core: LineHolder,
+    frame: number,
+    line: number,
+    write: number,
+    here: boolean,
+    modified: number,
+    counters: Float64Array,
+  ): number {
     const home = this.fabric.home(frame, core.nodeIndex);
     const siblings = this.probeSiblings(core, frame, line, write);
     let source = here ? OWN_L3 : MEMORY + home;
@@ -183,7 +196,8 @@ export class Domain implements OuterCaches {
     } else if (siblings !== 0 && !here) source = SIBLING;
     const held = here || siblings !== 0;
     if (held && write === 0) {
-      // Another domain may have it as well, unless it is modified here: whoever wants to write a shared line asks again.
+      // Another domain may have it as well, unless it is modified here: whoever wants to write a shared line asks
+      // again.
       const alone = siblings === 0 && (modified !== 0 || this.fabric.domains.length === 1);
       this.granted = modified | (alone ? 0 : SHARED);
       return source;

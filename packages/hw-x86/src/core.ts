@@ -1,9 +1,9 @@
 /**
  * One core: L1I, L1D and L2, the TLBs its threads share, and what happens when a line is not in L1. Allocates nothing.
  *
- * L1 and L2 are filled on the way and evict independently. A modified line that leaves L1D marks its copy in L2, else in L3,
- * else goes home: it never moves other lines. L1I and L1D are coherent: a line about to be modified leaves L1I, and a
- * fetch from a modified line cleans it in L1D first.
+ * L1 and L2 are filled on the way and evict independently. A modified line that leaves L1D marks its copy in L2, else
+ * in L3, else goes home: it never moves other lines. L1I and L1D are coherent: a line about to be modified leaves L1I,
+ * and a fetch from a modified line cleans it in L1D first.
  */
 import { Pattern } from "./bit-patterns.js";
 import { ABSENT } from "./cache.js";
@@ -23,14 +23,19 @@ const L2 = 1;
 /** {@link Core.fetchThread} when the next fetch has to look. */
 const NOBODY = -1;
 
-/** One core: L1I, L1D and L2, the TLBs its threads share, and what happens when a line is not in L1. Allocates nothing. */
+/**
+ * One core: L1I, L1D and L2, the TLBs its threads share, and what happens when a line is not in L1. Allocates nothing.
+ */
 export class Core implements LineHolder {
   readonly l1i: CoreCache;
   readonly l1d: CoreCache;
   readonly l2: CoreCache;
   readonly tlbs: CoreTlbs;
   readonly nodeIndex: number;
-  /** Copies that L1I, L1D and L2 have of the lines with the same hash: 0 answers a probe without a search. Empty while nobody else asks. */
+  /**
+   * Copies that L1I, L1D and L2 have of the lines with the same hash: 0 answers a probe without a search. Empty while
+   * nobody else asks.
+   */
   private present: Uint16Array;
   private presentShift: number;
   private counting: number;
@@ -41,12 +46,18 @@ export class Core implements LineHolder {
   /** Others ask it for lines: from its first miss on, so that cores which only booted cost nothing. */
   private joined: number;
 
-  /** Thread (in its place of a TLB tag) whose last fetch is the line {@link fetchLo}: fetching there again changes nothing anywhere. */
+  /**
+   * Thread (in its place of a TLB tag) whose last fetch is the line {@link fetchLo}: fetching there again changes
+   * nothing anywhere.
+   */
   fetchThread: number;
   fetchLo: number;
   fetchHi: number;
 
-  /** 1: L1D and L2 have at most 8 ways and sets that are a power of two, so that {@link data} can go through them itself. */
+  /**
+   * 1: L1D and L2 have at most 8 ways and sets that are a power of two, so that {@link data} can go through them
+   * itself.
+   */
   private readonly usual: number;
   // What it needs of them: a call and a field of another object cost more than the search.
   private readonly l1dWords: Int32Array;
@@ -98,8 +109,8 @@ export class Core implements LineHolder {
   }
 
   /**
-   * Data reference by physical line. What {@link CoreCache.touch} does, for L1D and then L2, is written out here: this is where
-   * most of the time goes, and calls were half of it. {@link dataAnyShape} is the same in few words.
+   * Data reference by physical line. What {@link CoreCache.touch} does, for L1D and then L2, is written out here: this
+   * is where most of the time goes, and calls were half of it. {@link dataAnyShape} is the same in few words.
    * @param frame as 32 signed bits @param write 1 for a store @param row of the region and kind in `counters`
    */
   data(frame: number, line: number, write: number, counters: Float64Array, row: number): void {
@@ -115,7 +126,9 @@ export class Core implements LineHolder {
     const marks = Math.imul(mark, Pattern.Bytes);
     const first = (words[base + 3]! ^ marks) | 0;
     const second = (words[base + 4]! ^ marks) | 0;
-    let fits = (((first - Pattern.Bytes) & ~first & Pattern.ByteTops) >>> 7) | (((second - Pattern.Bytes) & ~second & Pattern.ByteTops) >>> 6);
+    let fits =
+      (((first - Pattern.Bytes) & ~first & Pattern.ByteTops) >>> 7) |
+      (((second - Pattern.Bytes) & ~second & Pattern.ByteTops) >>> 6);
     const order = words[base + 2]! | 0;
     // hintAt of cache.ts, whose record of a set this follows: 2 is the order, 3 and 4 are marks, from 5 on tags.
     const hint = (base + Math.imul(frame, 773)) & 4095;
@@ -129,7 +142,8 @@ export class Core implements LineHolder {
         words[base + 2] = (order & ~upTo) | ((order << 4) & upTo) | way;
         this.l1dHints[hint] = way;
         let index = row | 0;
-        if (write !== 0 && ((words[base]! >>> way) & 1) === 0) index = (index + this.firstStore(frame, line, base, way)) | 0;
+        if (write !== 0 && ((words[base]! >>> way) & 1) === 0)
+          index = (index + this.firstStore(frame, line, base, way)) | 0;
         counters[index] = counters[index]! + 1;
         return;
       }
@@ -155,7 +169,9 @@ export class Core implements LineHolder {
     const base2 = Math.imul(line | ((frame & this.l2Groups) << 6), this.l2Stride);
     const first2 = (words2[base2 + 3]! ^ marks) | 0;
     const second2 = (words2[base2 + 4]! ^ marks) | 0;
-    let fits2 = (((first2 - Pattern.Bytes) & ~first2 & Pattern.ByteTops) >>> 7) | (((second2 - Pattern.Bytes) & ~second2 & Pattern.ByteTops) >>> 6);
+    let fits2 =
+      (((first2 - Pattern.Bytes) & ~first2 & Pattern.ByteTops) >>> 7) |
+      (((second2 - Pattern.Bytes) & ~second2 & Pattern.ByteTops) >>> 6);
     const order2 = words2[base2 + 2]! | 0;
     let source = L2;
     let way2 = -1;
@@ -202,14 +218,16 @@ export class Core implements LineHolder {
     const base = l1d.baseOf(frame, line);
     let source = L1;
     if (l1d.touch(base, frame) !== 0) {
-      if (write !== 0 && ((l1d.words[base]! >>> l1d.way) & 1) === 0) source = this.firstStore(frame, line, base, l1d.way);
+      if (write !== 0 && ((l1d.words[base]! >>> l1d.way) & 1) === 0)
+        source = this.firstStore(frame, line, base, l1d.way);
     } else {
       const way = l1d.way;
       if (this.counting !== 0) this.replaced(l1d.victimFrame, frame, line);
       if (l1d.victimModified !== 0) this.fromL1(l1d.victimFrame, line, counters);
       const below = l2.baseOf(frame, line);
       source = L2;
-      if (l2.touch(below, frame) === 0) source = this.outside(frame, line, below, l2.way, l2.victimFrame, l2.victimModified, write, counters);
+      if (l2.touch(below, frame) === 0)
+        source = this.outside(frame, line, below, l2.way, l2.victimFrame, l2.victimModified, write, counters);
       const shared = l2.words[below + 1]!;
       if (shared !== 0 && ((shared >>> l2.way) & 1) !== 0) l1d.setState(base, way, SHARED);
       if (write !== 0) {
@@ -291,7 +309,10 @@ export class Core implements LineHolder {
     }
     words[base] = words[base]! | (1 << way);
     const code = l1i.baseOf(frame, line);
-    if (l1i.mayHold(code, Math.imul(Math.imul(frame, Pattern.Hash) >>> 24, Pattern.Bytes)) && l1i.remove(code, frame) !== ABSENT) {
+    if (
+      l1i.mayHold(code, Math.imul(Math.imul(frame, Pattern.Hash) >>> 24, Pattern.Bytes)) &&
+      l1i.remove(code, frame) !== ABSENT
+    ) {
       this.fetchThread = NOBODY;
       this.left(frame, line);
     }
@@ -323,11 +344,22 @@ export class Core implements LineHolder {
       this.fromL1(frame, line, counters);
     }
     const below = l2.baseOf(frame, line);
-    return l2.touch(below, frame) !== 0 ? L2 : this.outside(frame, line, below, l2.way, l2.victimFrame, l2.victimModified, 0, counters);
+    return l2.touch(below, frame) !== 0
+      ? L2
+      : this.outside(frame, line, below, l2.way, l2.victimFrame, l2.victimModified, 0, counters);
   }
 
   /** After L2.touch missed. @param base of the L2 set @returns where the line came from */
-  private outside(frame: number, line: number, base: number, way: number, victimFrame: number, modified: number, write: number, counters: Float64Array): number {
+  private outside(
+    frame: number,
+    line: number,
+    base: number,
+    way: number,
+    victimFrame: number,
+    modified: number,
+    write: number,
+    counters: Float64Array,
+  ): number {
     const { l2, outer } = this;
     if (this.counting !== 0) this.replaced(victimFrame, frame, line);
     // An inclusive L3 may throw the victim's copy out while it makes room: the modification has to be there by then.

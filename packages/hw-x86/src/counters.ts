@@ -44,16 +44,28 @@ export enum Source {
   UpgradeSibling,
   UpgradeSameSocket,
   UpgradeOtherSocket,
-  /** DRAM of node index n: `Memory + n`. Clean in another L3: `CleanSameSocket` and `CleanOtherSocket` of the layout. */
+  /**
+   * DRAM of node index n: `Memory + n`. Clean in another L3: `CleanSameSocket` and `CleanOtherSocket` of the layout.
+   */
   Memory,
 }
 
 /** Counts by region that are no references. */
-export enum Place { Instructions, FetchSecondTlb, DataSecondTlb, FetchWalks, DataWalks }
+export enum Place {
+  Instructions,
+  FetchSecondTlb,
+  DataSecondTlb,
+  FetchWalks,
+  DataWalks,
+}
 const PLACES = 5;
 
 /** Counts of the whole CPU. */
-export enum Event { InterruptsSent, InterruptsTaken, Faults }
+export enum Event {
+  InterruptsSent,
+  InterruptsTaken,
+  Faults,
+}
 const EVENTS = 3;
 
 /** Where each count lies in a CPU's array. */

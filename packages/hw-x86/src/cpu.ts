@@ -1,6 +1,6 @@
 /**
- * One hardware thread: the path of every access through TLB, tables and caches. Allocates nothing per access when halves are
- * passed as 32 signed bits (`lo | 0`).
+ * One hardware thread: the path of every access through TLB, tables and caches. Allocates nothing per access when
+ * halves are passed as 32 signed bits (`lo | 0`).
  *
  * The access functions hold the common case themselves: the page used last in its L1 TLB set, the line where
  * it was last in its L1 set. Everything else is a call.
@@ -20,7 +20,10 @@ const FETCH = 2;
 const NOT_DIRTY = 16;
 
 // machine-api.ts.
-const enum Code { Fault = 0x8000_0000 | 0, NotCanonical = Fault | 0x1_0000 }
+const enum Code {
+  Fault = 0x8000_0000 | 0,
+  NotCanonical = Fault | 0x1_0000,
+}
 const FAULT_PROTECTION = 1;
 const FAULT_WRITE = 2;
 const FAULT_USER = 4;
@@ -39,14 +42,20 @@ const FAULTS = 2;
 
 const NOBODY = -1;
 /** Set in a context while paging is off, registers.ts. */
-const enum Context { Never = 1 << 30 }
+const enum Context {
+  Never = 1 << 30,
+}
 
 /** Where a CPU's counts lie. */
-interface Layout { readonly sources: number; readonly placesAt: number; readonly eventsAt: number }
+interface Layout {
+  readonly sources: number;
+  readonly placesAt: number;
+  readonly eventsAt: number;
+}
 
 /**
- * One hardware thread: the path of every access through TLB, tables and caches. Allocates nothing an access when halves are passed as 32
- * signed bits (`lo | 0`).
+ * One hardware thread: the path of every access through TLB, tables and caches. Allocates nothing an access when halves
+ * are passed as 32 signed bits (`lo | 0`).
  */
 export class HardwareThread extends ThreadRegisters implements Cpu {
   readonly id: number;
@@ -85,8 +94,16 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
    * @param thread number within the core, 0 to 7
    * @param counters this CPU's, laid out by `layout`
    */
-  constructor(id: number, node: number, core: Core, thread: number, memory: PhysMemory, physicalBits: number,
-    counters: Float64Array, layout: Layout) {
+  constructor(
+    id: number,
+    node: number,
+    core: Core,
+    thread: number,
+    memory: PhysMemory,
+    physicalBits: number,
+    counters: Float64Array,
+    layout: Layout,
+  ) {
     super(core, thread, memory, physicalBits, counters);
     this.id = id;
     this.node = node;
@@ -159,8 +176,12 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const high = (hi >>> 12) & 0x1fff;
     const tag = entries[at + 1]!;
     let frame = entries[at + 2]!;
-    if (entries[at] !== page || (tag !== (high | this.context) && tag !== (high | this.globalContext))
-      || (entries[at + 3]! & this.denyLoad) !== 0 || (hi << this.canonicalShift) >> this.canonicalShift !== (hi | 0)) {
+    if (
+      entries[at] !== page ||
+      (tag !== (high | this.context) && tag !== (high | this.globalContext)) ||
+      (entries[at + 3]! & this.denyLoad) !== 0 ||
+      (hi << this.canonicalShift) >> this.canonicalShift !== (hi | 0)
+    ) {
       const fault = this.translate(lo, hi, LOAD);
       if (fault !== 0) return fault;
       frame = this.frame;
@@ -185,8 +206,12 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const high = (hi >>> 12) & 0x1fff;
     const tag = entries[at + 1]!;
     let frame = entries[at + 2]!;
-    if (entries[at] !== page || (tag !== (high | this.context) && tag !== (high | this.globalContext))
-      || (entries[at + 3]! & this.denyStore) !== 0 || (hi << this.canonicalShift) >> this.canonicalShift !== (hi | 0)) {
+    if (
+      entries[at] !== page ||
+      (tag !== (high | this.context) && tag !== (high | this.globalContext)) ||
+      (entries[at + 3]! & this.denyStore) !== 0 ||
+      (hi << this.canonicalShift) >> this.canonicalShift !== (hi | 0)
+    ) {
       const fault = this.translate(lo, hi, STORE);
       if (fault !== 0) return fault;
       frame = this.frame;
@@ -216,9 +241,13 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     this.counters[this.placeRow] = this.counters[this.placeRow]! + count;
   }
 
-  get lastFrame(): number { return this.frame >>> 0; }
+  get lastFrame(): number {
+    return this.frame >>> 0;
+  }
 
-  get region(): number { return this.regionValue; }
+  get region(): number {
+    return this.regionValue;
+  }
   set region(region: number) {
     if (region >>> 0 !== region || region > 7) throw new RangeError(`region ${region} does not exist; 0 to 7`);
     const { sources, placesAt } = this.layout;
@@ -274,7 +303,10 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     return this.walk(lo, hi, access, deny);
   }
 
-  /** A page that is in no small TLB, if it is in the 2 MiB page used last of its set: nothing changes. @returns 1 if it is, then `frame` is set */
+  /**
+   * A page that is in no small TLB, if it is in the 2 MiB page used last of its set: nothing changes.
+   * @returns 1 if it is, then `frame` is set
+   */
   private lastLarge(code: number, page: number, tag: number, globalTag: number, deny: number): number {
     const tlbs = this.core.tlbs;
     const large = code !== 0 ? tlbs.codeLarge : tlbs.dataLarge;
@@ -283,7 +315,12 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const set = (page >>> 9) & large.setMask;
     const at = (Math.imul(set, large.ways | 0) + (large.order[set]! & large.lastMask)) << 2;
     const found = entries[at + 1]!;
-    if (entries[at] !== (page & ~0x1ff) || (found !== (tag | Tag.Large) && found !== (globalTag | Tag.Large)) || (entries[at + 3]! & deny) !== 0) return 0;
+    if (
+      entries[at] !== (page & ~0x1ff) ||
+      (found !== (tag | Tag.Large) && found !== (globalTag | Tag.Large)) ||
+      (entries[at + 3]! & deny) !== 0
+    )
+      return 0;
     if (code !== 0) tlbs.codeKept = 1;
     this.frame = entries[at + 2]! + (page & 0x1ff);
     return 1;
@@ -313,7 +350,12 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     this.core.tlbs.structures.drop(page, high | this.context);
     const index = this.layout.eventsAt + FAULTS;
     this.counters[index] = this.counters[index]! + 1;
-    return Code.Fault | bits | (access === STORE ? FAULT_WRITE : 0) | (this.privilege === 3 ? FAULT_USER : 0)
-      | (access === FETCH && this.fetchReported ? FAULT_FETCH : 0);
+    return (
+      Code.Fault |
+      bits |
+      (access === STORE ? FAULT_WRITE : 0) |
+      (this.privilege === 3 ? FAULT_USER : 0) |
+      (access === FETCH && this.fetchReported ? FAULT_FETCH : 0)
+    );
   }
 }

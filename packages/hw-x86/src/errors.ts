@@ -1,4 +1,6 @@
-/** What the machine refuses: a specification that contradicts itself, a control register the hardware would fault on. */
+/**
+ * What the machine refuses: a specification that contradicts itself, a control register the hardware would fault on.
+ */
 
 /** Closed set; each code is thrown in one place only. */
 export type MachineErrorCode = "bad-spec" | "general-protection" | "not-modelled";
@@ -11,7 +13,12 @@ export class MachineError extends Error {
    * @param reason what is wrong with it
    * @param remedy what to write instead
    */
-  constructor(readonly code: MachineErrorCode, readonly field: string, readonly reason: string, readonly remedy: string) {
+  constructor(
+    readonly code: MachineErrorCode,
+    readonly field: string,
+    readonly reason: string,
+    readonly remedy: string,
+  ) {
     super(`${field}: ${reason}; ${remedy}`);
   }
 }

@@ -1,17 +1,19 @@
 /**
- * Tags of a last-level cache: which lines each set holds, in order of use, and which of them are modified. True LRU. Allocates
- * nothing, but once, when the frames it meets need more than short tags.
+ * Tags of a last-level cache: which lines each set holds, in order of use, and which of them are modified. True LRU.
+ * Allocates nothing, but once, when the frames it meets need more than short tags.
  *
  *   frame = number * groups + place    group = place where groups are a power of two, else (place + a hash of the number) modulo groups
  *   set   = line in page (0..63) + 64 * group
  *   tags[set * ways + n]               the line used n-th last: its tag, and in the top bit whether it is modified
  *
- * What a large simulated cache costs is the host's misses on its tags. So a tag is only what the set does not say of the frame, its
- * number, and has 15 bits: numbers below 2^14 as they are, above that in blocks of 256, the n-th met as 64 + n (0 to 62):
+ * What a large simulated cache costs is the host's misses on its tags. So a tag is only what the set does not say of
+ * the frame, its number, and has 15 bits: numbers below 2^14 as they are, above that in blocks of 256, the n-th met as
+ * 64 + n (0 to 62):
  *
  *   14 .. 8 | 7 .. 0                   0 .. 63: the number's own bits; 64 .. 126: a block; 127, 255: an empty way, which come last
  *
- * Who uses more blocks than that, tens of GiB of far addresses, gets tags of 31 bits for the rest of the machine's life.
+ * Who uses more blocks than that, tens of GiB of far addresses, gets tags of 31 bits for the rest of the machine's
+ * life.
  */
 import { Pattern } from "./bit-patterns.js";
 import { ABSENT } from "./cache.js";
@@ -63,7 +65,11 @@ export class LastLevelCache implements SharedCache {
     this.empty = Bits.ShortEmpty;
   }
 
-  /** Uses a line, bringing it in. @returns whether it was there; if not, it is clean and {@link victimFrame} and {@link victimModified} tell what had to leave */
+  /**
+   * Uses a line, bringing it in.
+   * @returns whether it was there; if not, it is clean and {@link victimFrame} and {@link victimModified} tell what had
+   *   to leave
+   */
   touch(frame: number, line: number): boolean {
     const set = this.setOf(frame, line) | 0;
     const first = Math.imul(set, this.ways | 0);
@@ -102,7 +108,10 @@ export class LastLevelCache implements SharedCache {
     return true;
   }
 
-  /** A line that was modified is clean afterwards; order unchanged. @returns {@link ABSENT}, or 1 if it was modified, else 0 */
+  /**
+   * A line that was modified is clean afterwards; order unchanged.
+   * @returns {@link ABSENT}, or 1 if it was modified, else 0
+   */
   clean(frame: number, line: number): number {
     const at = this.find(frame, line);
     if (at === ABSENT) return ABSENT;

@@ -1,4 +1,7 @@
-/** Reader of a whole tree of tables: every leaf in address order, with the rights it has and those that remain through its parents. */
+/**
+ * Reader of a whole tree of tables: every leaf in address order, with the rights it has and those that remain through
+ * its parents.
+ */
 import { Bit, NO_EXECUTE, frameOf, isLeaf, isPresent, leafFrame } from "./pte.js";
 import type { Frame } from "./ids.js";
 import type { PhysMemory } from "./memory-api.js";
@@ -24,12 +27,26 @@ export interface Leaf {
  * Every present leaf below a root, lowest index first. Reads the bytes only: sets no A, charges nothing.
  * @param root frame of the top table @param levels 4 or 5 @param entries which of the 512 top entries, `[first, last]`
  */
-export function* leaves(memory: Pick<PhysMemory, "read32">, root: Frame, levels: 4 | 5, entries: readonly [number, number] = [0, 511]): Generator<Leaf> {
+export function* leaves(
+  memory: Pick<PhysMemory, "read32">,
+  root: Frame,
+  levels: 4 | 5,
+  entries: readonly [number, number] = [0, 511],
+): Generator<Leaf> {
   yield* below(memory, root, levels, levels, 0n, true, true, true, entries);
 }
 
-function* below(memory: Pick<PhysMemory, "read32">, table: Frame, level: number, levels: 4 | 5, base: bigint,
-  writable: boolean, user: boolean, executable: boolean, [first, last]: readonly [number, number]): Generator<Leaf> {
+function* below(
+  memory: Pick<PhysMemory, "read32">,
+  table: Frame,
+  level: number,
+  levels: 4 | 5,
+  base: bigint,
+  writable: boolean,
+  user: boolean,
+  executable: boolean,
+  [first, last]: readonly [number, number],
+): Generator<Leaf> {
   const shift = BigInt(12 + 9 * (level - 1));
   for (let index = first; index <= last; index++) {
     const lo = memory.read32(table, index * 2);
@@ -40,7 +57,16 @@ function* below(memory: Pick<PhysMemory, "read32">, table: Frame, level: number,
     const u = user && (lo & Bit.User) !== 0;
     const x = executable && (hi & NO_EXECUTE) === 0;
     if (isLeaf(lo, level)) {
-      yield { address: BigInt.asUintN(64, BigInt.asIntN(levels === 5 ? 57 : 48, address)), level, frame: leafFrame(lo, hi, level), lo, hi, writable: w, user: u, executable: x };
+      yield {
+        address: BigInt.asUintN(64, BigInt.asIntN(levels === 5 ? 57 : 48, address)),
+        level,
+        frame: leafFrame(lo, hi, level),
+        lo,
+        hi,
+        writable: w,
+        user: u,
+        executable: x,
+      };
     } else yield* below(memory, frameOf(lo, hi), level - 1, levels, address, w, u, x, [0, 511]);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A small fully associative table with true LRU: keys of two words, values of two. Every operation of the hot path is a hash
- * probe and a few links, whatever the size. Allocates nothing.
+ * A small fully associative table with true LRU: keys of two words, values of two. Every operation of the hot path is a
+ * hash probe and a few links, whatever the size. Allocates nothing.
  *
  *   bucket -> slot -> slot ...     chain of the slots with the same hash; slot 0 is "none", slots 1 to N hold entries
  *   newer[slot], older[slot]       ring in order of use through slot 0: older[0] is the newest, newer[0] the oldest
@@ -26,7 +26,8 @@ export class LruTable {
 
   /** @param capacity 1 to 4096 entries */
   constructor(readonly capacity: number) {
-    // Many buckets, few chains: how long a chain is cannot be foretold, and a wrong guess costs the host more than the probe.
+    // Many buckets, few chains: how long a chain is cannot be foretold, and a wrong guess costs the host more than the
+    // probe.
     const bits = Math.ceil(Math.log2(capacity)) + 4;
     this.shift = (32 - bits) | 0;
     this.value = new Int32Array(capacity + 1);
@@ -113,7 +114,8 @@ export class LruTable {
 
   private unchain(slot: number): void {
     const { chain, buckets } = this;
-    const bucket = Math.imul(this.key[slot]! ^ Math.imul(this.tag[slot]!, Pattern.Hash), Pattern.Hash) >>> (this.shift | 0);
+    const bucket =
+      Math.imul(this.key[slot]! ^ Math.imul(this.tag[slot]!, Pattern.Hash), Pattern.Hash) >>> (this.shift | 0);
     const next = chain[slot]!;
     if (buckets[bucket] === slot) buckets[bucket] = next;
     else {

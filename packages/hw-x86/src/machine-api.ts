@@ -11,13 +11,21 @@ export const FAULT = 0x8000_0000 | 0;
 export const NOT_CANONICAL = FAULT | 0x1_0000;
 
 /** Page-fault error code. @source SDM vol. 3A, "Page-Fault Error Code" */
-export enum FaultBit { Protection = 1, Write = 2, User = 4, Reserved = 8, Fetch = 16, ProtectionKey = 32 }
+export enum FaultBit {
+  Protection = 1,
+  Write = 2,
+  User = 4,
+  Reserved = 8,
+  Fetch = 16,
+  ProtectionKey = 32,
+}
 
 /**
  * One hardware thread: control registers and the access path through its TLBs, the tables and its caches.
  *
- * After reset all registers are 0: paging is off and addresses are physical. Paging comes on in the order of the hardware,
- * CR4.PAE, CR3, EFER.LME, CR0.PG; CR4.PCIDE is set after that and cleared before PG is. Address halves may be signed or unsigned; signed ones (`lo | 0`) allocate nothing.
+ * After reset all registers are 0: paging is off and addresses are physical. Paging comes on in the order of the
+ * hardware, CR4.PAE, CR3, EFER.LME, CR0.PG; CR4.PCIDE is set after that and cleared before PG is. Address halves may be
+ * signed or unsigned; signed ones (`lo | 0`) allocate nothing.
  */
 export interface Cpu {
   readonly id: CpuId;
@@ -31,17 +39,36 @@ export interface Cpu {
   readonly pcid: number;
   /** CR3 as last written, bit 63 off. */
   readonly cr3: bigint;
-  /** MOV CR3 with all it does to TLBs and paging-structure caches; bit 63 keeps this PCID's entries (CR4.PCIDE), and without PCIDE does nothing where hardware refuses it. @throws MachineError "general-protection" for bits 62 to MAXPHYADDR @source SDM vol. 3A, "Operations that Invalidate TLBs and Paging-Structure Caches" */
+  /**
+   * MOV CR3 with all it does to TLBs and paging-structure caches; bit 63 keeps this PCID's entries (CR4.PCIDE), and
+   * without PCIDE does nothing where hardware refuses it.
+   * @throws MachineError "general-protection" for bits 62 to MAXPHYADDR
+   * @source SDM vol. 3A, "Operations that Invalidate TLBs and Paging-Structure Caches"
+   */
   writeCr3(value: bigint): void;
-  /** Bits kept: 16 (WP), 31 (PG). @throws MachineError "general-protection" or "not-modelled" for PG without CR4.PAE or EFER.LME, "general-protection" for PG cleared with CR4.PCIDE */
+  /**
+   * Bits kept: 16 (WP), 31 (PG).
+   * @throws MachineError "general-protection" or "not-modelled" for PG without CR4.PAE or EFER.LME,
+   *   "general-protection" for PG cleared with CR4.PCIDE
+   */
   cr0: number;
-  /** Bits kept: 5 PAE, 7 PGE, 12 LA57, 17 PCIDE, 20 SMEP, 21 SMAP. Changing PGE, PCIDE (to 0), SMEP or LA57 flushes as the SDM says. @throws MachineError "general-protection" where the hardware would */
+  /**
+   * Bits kept: 5 PAE, 7 PGE, 12 LA57, 17 PCIDE, 20 SMEP, 21 SMAP. Changing PGE, PCIDE (to 0), SMEP or LA57 flushes as
+   * the SDM says.
+   * @throws MachineError "general-protection" where the hardware would
+   */
   cr4: number;
-  /** Bits kept: 8 LME, 10 LMA (set and cleared by CR0.PG alone), 11 NXE. @throws MachineError "general-protection" for LME changed while paging is on */
+  /**
+   * Bits kept: 8 LME, 10 LMA (set and cleared by CR0.PG alone), 11 NXE.
+   * @throws MachineError "general-protection" for LME changed while paging is on
+   */
   efer: number;
   /** RFLAGS.AC for SMAP. */
   alignmentCheck: boolean;
-  /** Instruction fetch of the line that holds the address. Hot. @returns 0, FAULT | error code, or {@link NOT_CANONICAL} */
+  /**
+   * Instruction fetch of the line that holds the address. Hot.
+   * @returns 0, FAULT | error code, or {@link NOT_CANONICAL}
+   */
   fetch(lo: number, hi: number): number;
   /** Data load. Hot. One line; an access that crosses a line is two calls. */
   load(lo: number, hi: number): number;
@@ -49,13 +76,20 @@ export interface Cpu {
   store(lo: number, hi: number): number;
   /** Frame the last successful access of this CPU went to. */
   readonly lastFrame: number;
-  /** Load or store by physical address (bookkeeping that is not worth a translation, device windows): caches and NUMA, no translation. */
+  /**
+   * Load or store by physical address (bookkeeping that is not worth a translation, device windows): caches and NUMA,
+   * no translation.
+   */
   loadPhysical(frame: number, line: number): void;
   storePhysical(frame: number, line: number): void;
   /** Charges `count` instructions. */
   retire(count: number): void;
   invlpg(address: bigint): void;
-  /** @throws MachineError "general-protection" for a PCID or address that does not exist @param type 0 address, 1 context, 2 all with globals, 3 all without. @source SDM vol. 2, "INVPCID" */
+  /**
+   * @throws MachineError "general-protection" for a PCID or address that does not exist
+   * @param type 0 address, 1 context, 2 all with globals, 3 all without.
+   * @source SDM vol. 2, "INVPCID"
+   */
   invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void;
   /** Everything this thread's core caches about translations. */
   flushTranslations(): void;
@@ -75,7 +109,10 @@ export interface Machine {
   distance(from: NodeId, to: NodeId): number;
   /** Sends an interrupt from one CPU to others and charges both sides; the work they do is the caller's. */
   interrupt(from: CpuId, to: readonly CpuId[]): void;
-  /** Empties every cache, TLB and paging-structure cache of the machine (written-back, nothing lost): the "cold" of a measurement. */
+  /**
+   * Empties every cache, TLB and paging-structure cache of the machine (written-back, nothing lost): the "cold" of a
+   * measurement.
+   */
   chill(): void;
 }
 export const Machine = token<Machine>("hw-x86/Machine");

@@ -1,4 +1,7 @@
-/** What a machine is made from, and what it counts: tokens for whoever assembles one. Not in `./api`: what runs on the machine may not read its own score. */
+/**
+ * What a machine is made from, and what it counts: tokens for whoever assembles one. Not in `./api`: what runs on the
+ * machine may not read its own score.
+ */
 import { token } from "@kreplica/di";
 import type { CounterLayout } from "./counters.js";
 import type { CpuId } from "./ids.js";
@@ -20,6 +23,8 @@ export interface Counters {
 }
 export const Counters = token<Counters>("hw-x86/Counters");
 
-/** Makes the parts of the cores: TLBs, caches, walkers. To be overridden, or laid over, by whoever has one of his own. */
+/**
+ * Makes the parts of the cores: TLBs, caches, walkers. To be overridden, or laid over, by whoever has one of his own.
+ */
 export type MachineParts = Parts;
 export const MachineParts = token<MachineParts>("hw-x86/MachineParts");

@@ -1,4 +1,6 @@
-/** The assembled box: memory, domains, cores and threads. Cores come into being when a CPU of theirs is first asked for. */
+/**
+ * The assembled box: memory, domains, cores and threads. Cores come into being when a CPU of theirs is first asked for.
+ */
 import { inject, injectable } from "@kreplica/di";
 import { Domain, Fabric } from "./coherence.js";
 import { Core } from "./core.js";
@@ -28,7 +30,10 @@ export class MachineCounters extends CounterBank implements Counters {
   }
 }
 
-/** The assembled machine: memory, cache domains, cores and threads. A core comes into being when a CPU of it is first asked for. */
+/**
+ * The assembled machine: memory, cache domains, cores and threads. A core comes into being when a CPU of it is first
+ * asked for.
+ */
 @injectable()
 export class NumaMachine implements Machine {
   readonly nodes: readonly NodeId[];
@@ -42,8 +47,12 @@ export class NumaMachine implements Machine {
   private readonly domainsById = new Map<number, Domain>();
   private readonly fabric: Fabric;
 
-  constructor(@inject(Specification) readonly spec: MachineSpec, @inject(PhysMemory) readonly memory: PhysMemory,
-    @inject(Counters) private readonly counters: Counters, @inject(MachineParts) private readonly parts: MachineParts) {
+  constructor(
+    @inject(Specification) readonly spec: MachineSpec,
+    @inject(PhysMemory) readonly memory: PhysMemory,
+    @inject(Counters) private readonly counters: Counters,
+    @inject(MachineParts) private readonly parts: MachineParts,
+  ) {
     this.nodes = spec.nodes.map((node) => node.id);
     this.cpuIds = spec.cpus.map((cpu) => cpu.id).sort((a, b) => a - b);
     spec.nodes.forEach((node, index) => this.nodeIndex.set(node.id, index));
@@ -55,30 +64,52 @@ export class NumaMachine implements Machine {
       threadsOfCore.set(core, thread + 1);
       this.threadOf.set(id, thread);
     }
-    this.fabric = new Fabric(spec, new OwnerTable(memory.ranges, (node) => this.nodeIndex.get(node)!), counters.layout, parts);
+    this.fabric = new Fabric(
+      spec,
+      new OwnerTable(memory.ranges, (node) => this.nodeIndex.get(node)!),
+      counters.layout,
+      parts,
+    );
   }
 
   cpu(id: CpuId): HardwareThread {
     const known = this.threads.get(id);
     if (known) return known;
     const where = this.cpuSpecs.get(id);
-    if (!where) throw new RangeError(`CPU ${id} does not exist; ${this.spec.name} has ${this.cpuIds.length}, the last is ${this.cpuIds.at(-1)}`);
-    const made = new HardwareThread(id, where.node, this.coreOf(where), this.threadOf.get(id)!, this.memory,
-      this.spec.physicalBits, this.counters.of(id), this.counters.layout);
+    if (!where)
+      throw new RangeError(
+        `CPU ${id} does not exist; ${this.spec.name} has ${this.cpuIds.length}, the last is ${this.cpuIds.at(-1)}`,
+      );
+    const made = new HardwareThread(
+      id,
+      where.node,
+      this.coreOf(where),
+      this.threadOf.get(id)!,
+      this.memory,
+      this.spec.physicalBits,
+      this.counters.of(id),
+      this.counters.layout,
+    );
     this.threads.set(id, made);
     return made;
   }
 
   nodeOfCpu(id: CpuId): NodeId {
     const where = this.cpuSpecs.get(id);
-    if (!where) throw new RangeError(`CPU ${id} does not exist; ${this.spec.name} has ${this.cpuIds.length}, the last is ${this.cpuIds.at(-1)}`);
+    if (!where)
+      throw new RangeError(
+        `CPU ${id} does not exist; ${this.spec.name} has ${this.cpuIds.length}, the last is ${this.cpuIds.at(-1)}`,
+      );
     return where.node;
   }
 
   distance(from: NodeId, to: NodeId): number {
     const row = this.nodeIndex.get(from);
     const column = this.nodeIndex.get(to);
-    if (row === undefined || column === undefined) throw new RangeError(`node ${row === undefined ? from : to} does not exist; ${this.spec.name} has ${this.nodes.join(", ")}`);
+    if (row === undefined || column === undefined)
+      throw new RangeError(
+        `node ${row === undefined ? from : to} does not exist; ${this.spec.name} has ${this.nodes.join(", ")}`,
+      );
     return this.spec.distance[row]![column]!;
   }
 

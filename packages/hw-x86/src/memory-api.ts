@@ -3,11 +3,15 @@ import { token } from "@kreplica/di";
 import type { Frame, NodeId } from "./ids.js";
 
 /** A run of frames that belongs to one node. */
-export interface FrameRange { readonly node: NodeId; readonly first: Frame; readonly frames: number }
+export interface FrameRange {
+  readonly node: NodeId;
+  readonly first: Frame;
+  readonly frames: number;
+}
 
 /**
- * Sparse physical memory: a frame nobody wrote reads as zero and costs nothing. Copying a frame shares its host storage until
- * one side is written, so that a copy costs the host nothing while the model counts it in full.
+ * Sparse physical memory: a frame nobody wrote reads as zero and costs nothing. Copying a frame shares its host storage
+ * until one side is written, so that a copy costs the host nothing while the model counts it in full.
  */
 export interface PhysMemory {
   /** Runs in address order. */

@@ -5,8 +5,8 @@ import type { NodeSpec } from "./spec.js";
 const GIGABYTE_FRAMES = 0x4_0000;
 
 /**
- * Runs of frames in address order. A node without `startAddress` begins at the first whole GiB above everything before it,
- * in the order of ids, so that a node is found from the high bits of a frame.
+ * Runs of frames in address order. A node without `startAddress` begins at the first whole GiB above everything before
+ * it, in the order of ids, so that a node is found from the high bits of a frame.
  */
 export function frameRanges(nodes: readonly NodeSpec[]): FrameRange[] {
   const ranges: FrameRange[] = [];

@@ -1,6 +1,7 @@
 /**
- * The parts of a core that can be others than ours: interfaces, and the factory that makes them when the machine is built. Nothing on an
- * access path asks which they are: it reads the fields named here, and V8 sees one class behind each unless a process builds machines of both kinds.
+ * The parts of a core that can be others than ours: interfaces, and the factory that makes them when the machine is
+ * built. Nothing on an access path asks which they are: it reads the fields named here, and V8 sees one class behind
+ * each unless a process builds machines of both kinds.
  */
 import type { PagingStructureCaches } from "./pwc.js";
 import type { PhysMemory } from "./memory-api.js";
@@ -10,18 +11,28 @@ import type { CacheSpec, TlbSpec } from "./spec.js";
 export interface TranslationBuffer {
   /** Four words an entry: page, tag, frame, denials; [(set * ways + way) * 4]. A tag of -1 is an empty way. */
   readonly entries: Int32Array;
-  /** By set: in the bits of {@link lastMask}, a way whose use again would change nothing, the one used last. An access that finds its page there calls nothing. */
+  /**
+   * By set: in the bits of {@link lastMask}, a way whose use again would change nothing, the one used last. An access
+   * that finds its page there calls nothing.
+   */
   readonly order: Int32Array;
   readonly lastMask: number;
   readonly ways: number;
   /** Sets - 1, sets being a power of two. */
   readonly setMask: number;
-  /** By regionAt of tlb.ts, from {@link countRegions} on: 0 says that no page of the region is here. Empty where it was not asked for. */
+  /**
+   * By regionAt of tlb.ts, from {@link countRegions} on: 0 says that no page of the region is here. Empty where it was
+   * not asked for.
+   */
   readonly regions: Uint16Array;
   /** 0: nothing is here. */
   readonly used: number;
   readonly hostBytes: number;
-  /** Uses an entry. @param index page number in units of the page size @returns position of the entry's first word, or -1 */
+  /**
+   * Uses an entry.
+   * @param index page number in units of the page size
+   * @returns position of the entry's first word, or -1
+   */
   lookup(index: number, page: number, tag: number, globalTag: number): number;
   /** Enters a page that is not there. */
   insert(index: number, page: number, tag: number, frame: number, denials: number): void;
@@ -42,13 +53,17 @@ export interface CoreCache {
   /** Where each line was prefetched from, plus 1, at the index of its tag; empty where it was not asked for. */
   readonly origins: Uint8Array;
   /**
-   * By hintAt of cache.ts, if asked for: a way. Where its tag is the line's, an access calls nothing but, where {@link narrow} is 1, moves that way to the
-   * front of the order word; a cache that must hear of every use points its hints at a word that never is a tag.
+   * By hintAt of cache.ts, if asked for: a way. Where its tag is the line's, an access calls nothing but, where {@link
+   * narrow} is 1, moves that way to the front of the order word; a cache that must hear of every use points its hints
+   * at a word that never is a tag.
    */
   readonly hints: Uint8Array;
   /** Low-bit mask of the group where groups are a power of two, else -1; L1D has one. */
   readonly groupMask: number;
-  /** 1: words 2 to 4 of a record are order and marks as ours has them. 0: nobody but the cache reads more than state and tags. */
+  /**
+   * 1: words 2 to 4 of a record are order and marks as ours has them. 0: nobody but the cache reads more than state and
+   * tags.
+   */
   readonly narrow: number;
   readonly orderMask: number;
   readonly oldestShift: number;
@@ -79,7 +94,10 @@ export interface SharedCache {
   readonly victimFrame: number;
   readonly victimModified: number;
   readonly hostBytes: number;
-  /** Uses a line, bringing it in clean. @returns whether it was there; if not, the victim's fields tell what had to leave */
+  /**
+   * Uses a line, bringing it in clean.
+   * @returns whether it was there; if not, the victim's fields tell what had to leave
+   */
   touch(frame: number, line: number): boolean;
   holds(frame: number, line: number): boolean;
   modify(frame: number, line: number): boolean;
@@ -97,7 +115,9 @@ export interface WalkedCore {
 
 /** The hardware page walk; one of each thread. Its results stand in fields, so that a walk allocates nothing. */
 export interface PageWalker {
-  /** Frame of the root table, 32 signed bits; its level, 4 or 5; first index of the walk's references in the counters. */
+  /**
+   * Frame of the root table, 32 signed bits; its level, 4 or 5; first index of the walk's references in the counters.
+   */
   root: number;
   levels: number;
   row: number;

@@ -1,12 +1,13 @@
 /**
- * Sparse physical memory in host memory: frames share host storage until one of them is written. Reads allocate nothing.
+ * Sparse physical memory in host memory: frames share host storage until one of them is written. Reads allocate
+ * nothing.
  *
  *   frame  31 .. 9 | 8 .. 0
  *          chunk   | frame in chunk     directory[chunk] -> chunk number -> slots[number << 9 | frame in chunk] -> arena[slot << 10 | word]
  *
- * Slot 0 is the page of zeros; a slot with several references is read-only. The directory has a word for each 2 MiB up to the
- * end of memory, which the host gives no page for until it is written; frames beyond that end (devices) have a Map of their
- * own. Three loads to any word: the walker makes two or more of these for every translation.
+ * Slot 0 is the page of zeros; a slot with several references is read-only. The directory has a word for each 2 MiB up
+ * to the end of memory, which the host gives no page for until it is written; frames beyond that end (devices) have a
+ * Map of their own. Three loads to any word: the walker makes two or more of these for every translation.
  */
 import { HOLE, OwnerTable, frameRanges } from "./memory-layout.js";
 import type { FrameRange, PhysMemory } from "./memory-api.js";
@@ -24,7 +25,10 @@ const doubled = <T extends Int32Array | Uint32Array>(array: T, make: (length: nu
   return larger;
 };
 
-/** Physical memory in host memory: frames share host storage until one of them is written, untouched ones take none. Reads allocate nothing. */
+/**
+ * Physical memory in host memory: frames share host storage until one of them is written, untouched ones take none.
+ * Reads allocate nothing.
+ */
 export class SparseMemory implements PhysMemory {
   readonly ranges: readonly FrameRange[];
   private readonly owners: OwnerTable;
@@ -119,14 +123,27 @@ export class SparseMemory implements PhysMemory {
   }
 
   get hostBytes(): number {
-    return this.arena.byteLength + this.slots.byteLength + this.versions.byteLength + this.references.byteLength
-      + this.nextFree.byteLength + this.directory.byteLength + this.owners.owner.byteLength;
+    return (
+      this.arena.byteLength +
+      this.slots.byteLength +
+      this.versions.byteLength +
+      this.references.byteLength +
+      this.nextFree.byteLength +
+      this.directory.byteLength +
+      this.owners.owner.byteLength
+    );
   }
 
   /** Splits a byte range at frame borders. */
-  private eachPiece(physical: bigint, bytes: number, visit: (frame: number, offset: number, at: number, length: number) => void): void {
+  private eachPiece(
+    physical: bigint,
+    bytes: number,
+    visit: (frame: number, offset: number, at: number, length: number) => void,
+  ): void {
     if (physical < 0n || physical + BigInt(bytes) > LIMIT) {
-      throw new RangeError(`physical address 0x${physical.toString(16)} + ${bytes} bytes is outside 0..2^44; the model addresses 16 TiB`);
+      throw new RangeError(
+        `physical address 0x${physical.toString(16)} + ${bytes} bytes is outside 0..2^44; the model addresses 16 TiB`,
+      );
     }
     let frame = Number(physical >> 12n);
     let offset = Number(physical & 4095n);
@@ -140,7 +157,7 @@ export class SparseMemory implements PhysMemory {
   /** Index of a frame in `slots` and `versions`, for reading. */
   private place(frame: number): number {
     const chunk = frame >>> 9;
-    const number = chunk < this.directory.length ? this.directory[chunk]! : this.beyond.get(chunk) ?? 0;
+    const number = chunk < this.directory.length ? this.directory[chunk]! : (this.beyond.get(chunk) ?? 0);
     return (number << 9) | (frame & 511);
   }
 

@@ -1,6 +1,7 @@
 /**
- * A set-associative cache whose victims a replacement policy names, where ours (cache.ts, last-level-cache.ts) is true LRU. A line stays in its
- * way. Every use is told to the policy, so nothing of an access is done without a call: slower than ours. Allocates nothing.
+ * A set-associative cache whose victims a replacement policy names, where ours (cache.ts, last-level-cache.ts) is true
+ * LRU. A line stays in its way. Every use is told to the policy, so nothing of an access is done without a call: slower
+ * than ours. Allocates nothing.
  *
  *   base               bit w: way w is modified          base + 2 + w      tag of way w
  *   base + 1           bit w: way w is shared            base + 2 + ways   never a tag: where hints point
@@ -46,16 +47,23 @@ export class PolicyCache implements CoreCache {
     this.clear();
   }
 
-  get lines(): number { return this.groups * 64 * this.ways; }
-  get hostBytes(): number { return this.words.byteLength + this.origins.byteLength + this.hints.byteLength + this.victims.hostBytes; }
+  get lines(): number {
+    return this.groups * 64 * this.ways;
+  }
+  get hostBytes(): number {
+    return this.words.byteLength + this.origins.byteLength + this.hints.byteLength + this.victims.hostBytes;
+  }
 
   baseOf(frame: number, line: number): number {
     const mask = this.groupMask;
-    const group = mask >= 0 ? frame & mask : Math.imul(Math.imul(frame | 0, Pattern.Hash) >>> 16, this.groups | 0) >>> 16;
+    const group =
+      mask >= 0 ? frame & mask : Math.imul(Math.imul(frame | 0, Pattern.Hash) >>> 16, this.groups | 0) >>> 16;
     return Math.imul((group << 6) | line, this.stride);
   }
 
-  mayHold(): boolean { return true; }
+  mayHold(): boolean {
+    return true;
+  }
 
   find(base: number, frame: number): number {
     const { words, ways } = this;
@@ -95,7 +103,9 @@ export class PolicyCache implements CoreCache {
     return modified;
   }
 
-  stateOf(base: number, way: number): number { return ((this.words[base]! >>> way) & 1) | (((this.words[base + 1]! >>> way) & 1) << 1); }
+  stateOf(base: number, way: number): number {
+    return ((this.words[base]! >>> way) & 1) | (((this.words[base + 1]! >>> way) & 1) << 1);
+  }
 
   setState(base: number, way: number, bits: number): void {
     const { words } = this;
@@ -125,16 +135,36 @@ export class PolicyCache implements CoreCache {
 /** An L3 by a replacement policy. */
 export class PolicySharedCache implements SharedCache {
   private readonly lines: PolicyCache;
-  constructor(shape: Pick<CacheSpec, "bytes" | "ways">, replacement: Replacement) { this.lines = new PolicyCache(shape, replacement); }
-  get victimFrame(): number { return this.lines.victimFrame; }
-  get victimModified(): number { return this.lines.victimModified; }
-  get hostBytes(): number { return this.lines.hostBytes; }
-  touch(frame: number, line: number): boolean { return this.lines.touch(this.lines.baseOf(frame, line), frame | 0) !== 0; }
-  holds(frame: number, line: number): boolean { return this.lines.find(this.lines.baseOf(frame, line), frame | 0) !== ABSENT; }
-  modify(frame: number, line: number): boolean { return this.setModified(frame, line, 1) !== ABSENT; }
-  clean(frame: number, line: number): number { return this.setModified(frame, line, 0); }
-  remove(frame: number, line: number): number { return this.lines.remove(this.lines.baseOf(frame, line), frame | 0); }
-  clear(): void { this.lines.clear(); }
+  constructor(shape: Pick<CacheSpec, "bytes" | "ways">, replacement: Replacement) {
+    this.lines = new PolicyCache(shape, replacement);
+  }
+  get victimFrame(): number {
+    return this.lines.victimFrame;
+  }
+  get victimModified(): number {
+    return this.lines.victimModified;
+  }
+  get hostBytes(): number {
+    return this.lines.hostBytes;
+  }
+  touch(frame: number, line: number): boolean {
+    return this.lines.touch(this.lines.baseOf(frame, line), frame | 0) !== 0;
+  }
+  holds(frame: number, line: number): boolean {
+    return this.lines.find(this.lines.baseOf(frame, line), frame | 0) !== ABSENT;
+  }
+  modify(frame: number, line: number): boolean {
+    return this.setModified(frame, line, 1) !== ABSENT;
+  }
+  clean(frame: number, line: number): number {
+    return this.setModified(frame, line, 0);
+  }
+  remove(frame: number, line: number): number {
+    return this.lines.remove(this.lines.baseOf(frame, line), frame | 0);
+  }
+  clear(): void {
+    this.lines.clear();
+  }
 
   /** @returns the state before, or {@link ABSENT} */
   private setModified(frame: number, line: number, bit: number): number {

@@ -1,4 +1,7 @@
-/** A TLB whose victims a replacement policy names, where ours (tlb.ts) is true LRU. An entry stays in its way. Allocates nothing. */
+/**
+ * A TLB whose victims a replacement policy names, where ours (tlb.ts) is true LRU. An entry stays in its way. Allocates
+ * nothing.
+ */
 import type { TranslationBuffer } from "./parts.js";
 import { type Victims, victimsOf } from "./replacement.js";
 import type { Replacement, TlbSpec } from "./spec.js";
@@ -29,7 +32,9 @@ export class PolicyTlb implements TranslationBuffer {
     this.victims = victimsOf(replacement, this.setMask + 1, this.ways);
   }
 
-  get hostBytes(): number { return this.entries.byteLength + this.order.byteLength + this.regions.byteLength + this.victims.hostBytes; }
+  get hostBytes(): number {
+    return this.entries.byteLength + this.order.byteLength + this.regions.byteLength + this.victims.hostBytes;
+  }
 
   lookup(index: number, page: number, tag: number, globalTag: number): number {
     const set = index & this.setMask;
@@ -86,7 +91,8 @@ export class PolicyTlb implements TranslationBuffer {
   countRegions(): void {
     if (this.counting !== 0 || this.regions.length === 0) return;
     this.counting = 1;
-    for (let at = 0; at < this.entries.length; at += 4) if (this.entries[at + 1] !== EMPTY) this.count(this.entries[at]!, 1);
+    for (let at = 0; at < this.entries.length; at += 4)
+      if (this.entries[at + 1] !== EMPTY) this.count(this.entries[at]!, 1);
   }
 
   private remove(at: number): void {
@@ -94,5 +100,7 @@ export class PolicyTlb implements TranslationBuffer {
     this.entries[at] = this.entries[at + 1] = EMPTY;
   }
 
-  private count(page: number, more: number): void { this.regions[regionAt(page)] = this.regions[regionAt(page)]! + more; }
+  private count(page: number, more: number): void {
+    this.regions[regionAt(page)] = this.regions[regionAt(page)]! + more;
+  }
 }

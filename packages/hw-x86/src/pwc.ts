@@ -11,7 +11,11 @@ import { LruTable } from "./lru-table.js";
 import type { TranslationSpec } from "./spec.js";
 
 /** Bits of a page number below those that choose an entry of the level. */
-const enum Below { Pde = 0x1ff, Pdpte = 0x3_ffff, Pml4e = 0x7ff_ffff }
+const enum Below {
+  Pde = 0x1ff,
+  Pdpte = 0x3_ffff,
+  Pml4e = 0x7ff_ffff,
+}
 
 const cache = (entries: number): LruTable | null => (entries === 0 ? null : new LruTable(entries));
 

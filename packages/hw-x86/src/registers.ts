@@ -1,9 +1,9 @@
 /**
- * Control registers of one hardware thread, what writing them invalidates, and the masks the access path reads instead of
- * them. The cold half of a CPU.
+ * Control registers of one hardware thread, what writing them invalidates, and the masks the access path reads instead
+ * of them. The cold half of a CPU.
  *
- * Source: Intel SDM vol. 3A, "Control Registers", "Operations that Invalidate TLBs and Paging-Structure Caches"; vol. 2,
- * "INVLPG", "INVPCID". Where the SDM allows more to be invalidated than required, no more is.
+ * Source: Intel SDM vol. 3A, "Control Registers", "Operations that Invalidate TLBs and Paging-Structure Caches"; vol.
+ * 2, "INVLPG", "INVPCID". Where the SDM allows more to be invalidated than required, no more is.
  */
 import { CR0_KEPT, CR4_KEPT, EFER_KEPT } from "./control-bits.js";
 import type { Core } from "./core.js";
@@ -47,7 +47,10 @@ export abstract class ThreadRegisters {
   /** Number within the core, in its place of a TLB tag. */
   protected readonly thread: number;
 
-  /** Counts everything that may change what an address means to this thread: lets the interpreter keep translations of its own. */
+  /**
+   * Counts everything that may change what an address means to this thread: lets the interpreter keep translations of
+   * its own.
+   */
   translationChanges = 0;
 
   private privilegeValue: 0 | 3 = 0;
@@ -84,67 +87,100 @@ export abstract class ThreadRegisters {
     this.derive();
   }
 
-  get rootFrame(): number { return this.walker.root >>> 0; }
-  get pcid(): number { return (this.cr4Value & CR4_PCIDE) === 0 ? 0 : cr3Pcid(this.cr3Value); }
-  get cr3(): bigint { return this.cr3Value; }
+  get rootFrame(): number {
+    return this.walker.root >>> 0;
+  }
+  get pcid(): number {
+    return (this.cr4Value & CR4_PCIDE) === 0 ? 0 : cr3Pcid(this.cr3Value);
+  }
+  get cr3(): bigint {
+    return this.cr3Value;
+  }
 
   writeCr3(value: bigint): void {
     const reserved = value & this.cr3Reserved;
-    if (reserved !== 0n) this.refuse("cr3", `bits 0x${reserved.toString(16)} are reserved: no physical address is that wide`, "load a root table that lies in memory");
+    if (reserved !== 0n)
+      this.refuse(
+        "cr3",
+        `bits 0x${reserved.toString(16)} are reserved: no physical address is that wide`,
+        "load a root table that lies in memory",
+      );
     this.cr3Value = BigInt.asUintN(63, value);
     this.derive();
     const keep = (this.cr4Value & CR4_PCIDE) !== 0 && value >> 63n !== 0n;
     if (!keep) this.flushContext(this.pcid);
   }
 
-  get privilege(): 0 | 3 { return this.privilegeValue; }
+  get privilege(): 0 | 3 {
+    return this.privilegeValue;
+  }
   set privilege(value: 0 | 3) {
     this.privilegeValue = value;
     this.derive();
   }
 
-  get alignmentCheck(): boolean { return this.accessAllowed; }
+  get alignmentCheck(): boolean {
+    return this.accessAllowed;
+  }
   set alignmentCheck(value: boolean) {
     this.accessAllowed = value;
     this.derive();
   }
 
-  get cr0(): number { return this.cr0Value; }
+  get cr0(): number {
+    return this.cr0Value;
+  }
   set cr0(value: number) {
     const now = (value & CR0_KEPT) >>> 0;
     const was = this.cr0Value;
     if (now >= CR0_PG && (this.eferValue & EFER_LME) === 0) {
-      throw new MachineError("not-modelled", "cr0", "paging without EFER.LME is 32-bit or PAE paging, which is not modelled", "set CR4.PAE, then EFER.LME, then CR0.PG");
+      throw new MachineError(
+        "not-modelled",
+        "cr0",
+        "paging without EFER.LME is 32-bit or PAE paging, which is not modelled",
+        "set CR4.PAE, then EFER.LME, then CR0.PG",
+      );
     }
-    if (now >= CR0_PG && (this.cr4Value & CR4_PAE) === 0) this.refuse("cr0", "paging in long mode needs CR4.PAE", "set CR4.PAE before CR0.PG");
-    if (was >= CR0_PG && now < CR0_PG && (this.cr4Value & CR4_PCIDE) !== 0) this.refuse("cr0", "PG cannot be cleared while CR4.PCIDE is set", "clear CR4.PCIDE first");
+    if (now >= CR0_PG && (this.cr4Value & CR4_PAE) === 0)
+      this.refuse("cr0", "paging in long mode needs CR4.PAE", "set CR4.PAE before CR0.PG");
+    if (was >= CR0_PG && now < CR0_PG && (this.cr4Value & CR4_PCIDE) !== 0)
+      this.refuse("cr0", "PG cannot be cleared while CR4.PCIDE is set", "clear CR4.PCIDE first");
     this.cr0Value = now;
     this.eferValue = now >= CR0_PG ? this.eferValue | EFER_LMA : this.eferValue & ~EFER_LMA;
     if (was >= CR0_PG && now < CR0_PG) this.flushTranslations();
     this.derive();
   }
 
-  get cr4(): number { return this.cr4Value; }
+  get cr4(): number {
+    return this.cr4Value;
+  }
   set cr4(value: number) {
     const now = value & CR4_KEPT;
     const was = this.cr4Value;
-    if (this.paging && ((now ^ was) & (CR4_LA57 | CR4_PAE)) !== 0) this.refuse("cr4", "LA57 and PAE cannot change while paging is on in long mode", "clear CR0.PG first");
-    if ((now & ~was & CR4_PCIDE) !== 0 && (this.eferValue & EFER_LMA) === 0) this.refuse("cr4", "PCIDE cannot be set outside long mode", "set CR0.PG with EFER.LME first");
-    if ((now & ~was & CR4_PCIDE) !== 0 && cr3Pcid(this.cr3Value) !== 0) this.refuse("cr4", "PCIDE cannot be set while CR3 bits 11..0 are not zero", "load a CR3 with PCID 0 first");
+    if (this.paging && ((now ^ was) & (CR4_LA57 | CR4_PAE)) !== 0)
+      this.refuse("cr4", "LA57 and PAE cannot change while paging is on in long mode", "clear CR0.PG first");
+    if ((now & ~was & CR4_PCIDE) !== 0 && (this.eferValue & EFER_LMA) === 0)
+      this.refuse("cr4", "PCIDE cannot be set outside long mode", "set CR0.PG with EFER.LME first");
+    if ((now & ~was & CR4_PCIDE) !== 0 && cr3Pcid(this.cr3Value) !== 0)
+      this.refuse("cr4", "PCIDE cannot be set while CR3 bits 11..0 are not zero", "load a CR3 with PCID 0 first");
     const pcid = this.pcid;
     this.cr4Value = now;
     if (((now ^ was) & CR4_PGE) !== 0 || (was & ~now & CR4_PCIDE) !== 0) this.flushTranslations();
     else if ((now & ~was & CR4_SMEP) !== 0) {
-      // "All TLB entries and all entries in all paging-structure caches for the current PCID": global ones are used with it.
+      // "All TLB entries and all entries in all paging-structure caches for the current PCID": global ones are used
+      // with it.
       this.flushContext(pcid);
       this.core.tlbs.flush(Tag.Thread | Tag.Global, this.thread | Tag.Global);
     }
     this.derive();
   }
 
-  get efer(): number { return this.eferValue; }
+  get efer(): number {
+    return this.eferValue;
+  }
   set efer(value: number) {
-    if (this.paging && ((value ^ this.eferValue) & EFER_LME) !== 0) this.refuse("efer", "LME cannot change while paging is on", "clear CR0.PG first");
+    if (this.paging && ((value ^ this.eferValue) & EFER_LME) !== 0)
+      this.refuse("efer", "LME cannot change while paging is on", "clear CR0.PG first");
     this.eferValue = (value & EFER_KEPT & ~EFER_LMA) | (this.eferValue & EFER_LMA);
     this.derive();
   }
@@ -170,7 +206,12 @@ export abstract class ThreadRegisters {
     if (type === 0) {
       const lo = Number(BigInt.asIntN(32, address));
       const hi = Number(BigInt.asIntN(32, address >> 32n));
-      if (!this.isCanonical(hi)) this.refuse("invpcid", `address 0x${BigInt.asUintN(64, address).toString(16)} is not canonical`, "sign-extend it from the paging width");
+      if (!this.isCanonical(hi))
+        this.refuse(
+          "invpcid",
+          `address 0x${BigInt.asUintN(64, address).toString(16)} is not canonical`,
+          "sign-extend it from the paging width",
+        );
       const page = (lo >>> 12) | (hi << 20);
       const high = (hi >>> 12) & Tag.Page;
       tlbs.drop(page, Tag.Page | Tag.Thread | Tag.Pcid | Tag.Global, high | context);
@@ -231,7 +272,8 @@ export abstract class ThreadRegisters {
     this.globalContext = this.paging ? this.thread | Tag.Global : NEVER;
     const smap = !user && (cr4 & CR4_SMAP) !== 0 && !this.accessAllowed ? USER_PAGE : 0;
     this.denyLoad = user ? NOT_USER : smap;
-    this.denyStore = NOT_DIRTY | (user ? NOT_USER | NOT_WRITABLE : smap | ((this.cr0Value & CR0_WP) !== 0 ? NOT_WRITABLE : 0));
+    this.denyStore =
+      NOT_DIRTY | (user ? NOT_USER | NOT_WRITABLE : smap | ((this.cr0Value & CR0_WP) !== 0 ? NOT_WRITABLE : 0));
     this.denyFetch = NO_EXECUTE | (user ? NOT_USER : (cr4 & CR4_SMEP) !== 0 ? USER_PAGE : 0);
     this.fetchReported = (cr4 & CR4_SMEP) !== 0 || noExecute;
     this.walker.setNoExecute(noExecute);

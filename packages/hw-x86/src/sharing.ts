@@ -1,4 +1,7 @@
-/** What a core and the caches beyond its L2 know of each other. Yes and no are 1 and 0: V8 asks five questions of a boolean it did not make itself. */
+/**
+ * What a core and the caches beyond its L2 know of each other. Yes and no are 1 and 0: V8 asks five questions of a
+ * boolean it did not make itself.
+ */
 
 /** A core, as the protocol sees it. */
 export interface LineHolder {
@@ -6,7 +9,10 @@ export interface LineHolder {
   readonly nodeIndex: number;
   /** There is more than one core now: from here on, keep what makes a probe for a line that is not here cheap. */
   expectProbes(): void;
-  /** Another core's request: the line goes, or stays clean and shared. @returns 0 or 4 (held), plus 1 if it was modified */
+  /**
+   * Another core's request: the line goes, or stays clean and shared.
+   * @returns 0 or 4 (held), plus 1 if it was modified
+   */
   probe(frame: number, line: number, remove: number): number;
 }
 
@@ -18,10 +24,20 @@ export interface OuterCaches {
   readonly granted: number;
   /** The core may hold lines from now on. */
   join(core: LineHolder): void;
-  /** Brings a line that missed in L2. @param write no other copy may remain @returns the source, a row index of counters.ts */
+  /**
+   * Brings a line that missed in L2.
+   * @param write no other copy may remain
+   * @returns the source, a row index of counters.ts
+   */
   fetch(core: LineHolder, frame: number, line: number, write: number, counters: Float64Array): number;
-  /** A store found its line in L1D or L2 without the right to write. @returns Source.L1 when nobody else had it, else an upgrade source */
+  /**
+   * A store found its line in L1D or L2 without the right to write.
+   * @returns Source.L1 when nobody else had it, else an upgrade source
+   */
   upgrade(core: LineHolder, frame: number, line: number): number;
-  /** A line left the core's L2, or a modified one its L1D when L2 no longer has it. Only modified ones matter unless {@link victim}. */
+  /**
+   * A line left the core's L2, or a modified one its L1D when L2 no longer has it. Only modified ones matter unless
+   * {@link victim}.
+   */
   fromL2(core: LineHolder, frame: number, line: number, modified: number, counters: Float64Array): void;
 }

@@ -23,7 +23,10 @@ export interface NodeSpec {
   readonly id: NodeId;
   /** Bytes of memory, a multiple of 2 MiB; 0 for a memoryless node. */
   readonly memoryBytes: number;
-  /** First physical address; where absent, nodes follow one another in id order, each on 1 GiB. A hole for devices is left out of the model. */
+  /**
+   * First physical address; where absent, nodes follow one another in id order, each on 1 GiB. A hole for devices is
+   * left out of the model.
+   */
   readonly startAddress?: number;
 }
 
@@ -42,10 +45,12 @@ export interface CpuSpec {
 export const REPLACEMENTS = ["lru", "tree-plru", "fifo", "random", "nru", "srrip"] as const;
 
 /**
- * Which way goes when something comes to a full set. `lru`: the one unused longest. `tree-plru`: a tree of bits over the ways, a power of two of
- * them. `fifo`: the one that came first. `random`. `nru`: one bit a way, also known as bit-PLRU and MRU, which Nehalem's to Sandy Bridge's L3
- * were measured to have. `srrip`: two bits a way, of which later L3s' were measured to be variants.
- * @source Jaleel and others, "High Performance Cache Replacement Using Re-Reference Interval Prediction", ISCA 2010; Abel and Reineke,
+ * Which way goes when something comes to a full set. `lru`: the one unused longest. `tree-plru`: a tree of bits over
+ * the ways, a power of two of them. `fifo`: the one that came first. `random`. `nru`: one bit a way, also known as
+ * bit-PLRU and MRU, which Nehalem's to Sandy Bridge's L3 were measured to have. `srrip`: two bits a way, of which later
+ * L3s' were measured to be variants.
+ * @source Jaleel and others, "High Performance Cache Replacement Using Re-Reference Interval Prediction", ISCA 2010;
+ *   Abel and Reineke,
  *   "nanoBench", ISPASS 2020 (recalled)
  */
 export interface Replacement {
@@ -64,7 +69,10 @@ export interface CacheSpec {
   readonly replacement?: Replacement;
 }
 
-/** One TLB: entries for one or more page sizes. `ways === entries` is fully associative; `entries / ways` is a power of two. */
+/**
+ * One TLB: entries for one or more page sizes. `ways === entries` is fully associative; `entries / ways` is a power of
+ * two.
+ */
 export interface TlbSpec {
   readonly entries: number;
   readonly ways: number;
@@ -72,14 +80,26 @@ export interface TlbSpec {
   readonly replacement?: Replacement;
 }
 
-/** TLBs and paging-structure caches of one core. A size without an entry of its own uses none (the STLB, where it covers the size, or a walk). */
+/**
+ * TLBs and paging-structure caches of one core. A size without an entry of its own uses none (the STLB, where it covers
+ * the size, or a walk).
+ */
 export interface TranslationSpec {
   readonly instruction: { readonly small: TlbSpec; readonly large?: TlbSpec };
   readonly data: { readonly small: TlbSpec; readonly large?: TlbSpec; readonly huge?: TlbSpec };
   /** Second level, for code and data alike; `large` says whether 2 MiB pages share it. */
   readonly second: TlbSpec & { readonly large: boolean; readonly cycles: Sourced; readonly huge?: TlbSpec };
-  /** Paging-structure caches, entries by the level of the entry they hold: pde (PMD), pdpte (PUD), pml4e (PGD/P4D). 0: none. */
-  readonly pagingStructure: { readonly pde: number; readonly pdpte: number; readonly pml4e: number; readonly source: string; readonly provisional?: boolean };
+  /**
+   * Paging-structure caches, entries by the level of the entry they hold: pde (PMD), pdpte (PUD), pml4e (PGD/P4D). 0:
+   * none.
+   */
+  readonly pagingStructure: {
+    readonly pde: number;
+    readonly pdpte: number;
+    readonly pml4e: number;
+    readonly source: string;
+    readonly provisional?: boolean;
+  };
   readonly source: string;
 }
 
@@ -97,15 +117,18 @@ export interface CostSpec {
   readonly walkExposure: Sourced;
   /** Lines fetched ahead by the next-line instruction prefetcher on an L1I miss; 0 is off. */
   readonly prefetchLines: number;
-  /** Cycles of a prefetched line's latency that are over when the line is first fetched. Absent: 16 instructions' base cycles, 0 to four times that. */
+  /**
+   * Cycles of a prefetched line's latency that are over when the line is first fetched. Absent: 16 instructions' base
+   * cycles, 0 to four times that.
+   */
   readonly prefetchHiddenCycles?: Sourced;
   /** Cycles to send one inter-processor interrupt and to take it. */
   readonly ipiCycles: Sourced;
 }
 
 /**
- * Who made the CPUs: CPUID names the maker, and where the two manuals (or processors) differ the interpreter does as this one's.
- * The list of differences: docs/decisions/016-two-vendors.md.
+ * Who made the CPUs: CPUID names the maker, and where the two manuals (or processors) differ the interpreter does as
+ * this one's. The list of differences: docs/decisions/016-two-vendors.md.
  */
 export type Vendor = "intel" | "amd";
 
@@ -124,7 +147,10 @@ export interface MachineSpec {
   readonly l1i: CacheSpec;
   readonly l1d: CacheSpec;
   readonly l2: CacheSpec;
-  /** `inclusive`: a line in L1 or L2 is in L3 too. `victim`: L3 is filled by what L2 evicts. `independent`: filled on the way, forces nothing above. */
+  /**
+   * `inclusive`: a line in L1 or L2 is in L3 too. `victim`: L3 is filled by what L2 evicts. `independent`: filled on
+   * the way, forces nothing above.
+   */
   readonly l3: CacheSpec & { readonly inclusion: "inclusive" | "victim" | "independent" };
   readonly translation: TranslationSpec;
   /** Row: node of the CPU, column: node of the memory, in the order of `nodes`. Idle load latency, nanoseconds. */
@@ -136,8 +162,8 @@ export interface MachineSpec {
   /** SLIT, same shape: 10 is local, 255 unreachable. */
   readonly distance: readonly (readonly number[])[];
   /**
-   * Nanoseconds to fetch a line that another core or another L3 has, or to take the right to write it from them. One figure a relation, not a
-   * matrix: no more is published for any machine here.
+   * Nanoseconds to fetch a line that another core or another L3 has, or to take the right to write it from them. One
+   * figure a relation, not a matrix: no more is published for any machine here.
    */
   readonly cacheToCacheNs: {
     /** A core behind the same L3. Absent: as `sameSocket`, which is meant for machines with one L3 a socket. */

@@ -18,7 +18,9 @@ export const standardParts: MachineParts = {
   },
   cache: (shape, origins, hints) => {
     const { replacement = LRU } = shape;
-    return replacement.policy === "lru" ? new LineCache(shape, origins, hints) : new PolicyCache(shape, replacement, origins, hints);
+    return replacement.policy === "lru"
+      ? new LineCache(shape, origins, hints)
+      : new PolicyCache(shape, replacement, origins, hints);
   },
   sharedCache: (shape) => {
     const { replacement = LRU } = shape;

@@ -5,7 +5,10 @@ import { PagingStructureCaches } from "./pwc.js";
 import type { TlbSpec, TranslationSpec } from "./spec.js";
 
 /** Bits of a 4 KiB page number below those of the page size. */
-const enum Below { TwoMegabytes = 0x1ff, Gigabyte = 0x3_ffff }
+const enum Below {
+  TwoMegabytes = 0x1ff,
+  Gigabyte = 0x3_ffff,
+}
 
 export class CoreTlbs {
   readonly codeSmall: TranslationBuffer;
@@ -19,7 +22,10 @@ export class CoreTlbs {
   readonly secondHuge: TranslationBuffer | null;
   readonly structures: PagingStructureCaches;
   private readonly all: TranslationBuffer[];
-  /** Whether the page of the last code translation is in the first level: not, where its size has no TLB of its own there. */
+  /**
+   * Whether the page of the last code translation is in the first level: not, where its size has no TLB of its own
+   * there.
+   */
   codeKept: number;
   /** A page larger than 4 KiB was ever entered: else nobody need look for one. */
   anyLarge: number;
@@ -30,7 +36,8 @@ export class CoreTlbs {
   private hitTag: number;
 
   constructor(spec: TranslationSpec, parts: MachineParts) {
-    const tlb = (shape: TlbSpec | undefined): TranslationBuffer | null => (shape === undefined ? null : parts.tlb(shape, false));
+    const tlb = (shape: TlbSpec | undefined): TranslationBuffer | null =>
+      shape === undefined ? null : parts.tlb(shape, false);
     this.codeKept = 1;
     this.anyLarge = 0;
     this.hitFrame = 0;
@@ -45,8 +52,15 @@ export class CoreTlbs {
     this.secondLarge = spec.second.large ? 1 : 0;
     this.secondHuge = tlb(spec.second.huge);
     this.structures = new PagingStructureCaches(spec.pagingStructure);
-    this.all = [this.codeSmall, this.codeLarge, this.dataSmall, this.dataLarge, this.dataHuge, this.second, this.secondHuge]
-      .filter((each) => each !== null);
+    this.all = [
+      this.codeSmall,
+      this.codeLarge,
+      this.dataSmall,
+      this.dataLarge,
+      this.dataHuge,
+      this.second,
+      this.secondHuge,
+    ].filter((each) => each !== null);
   }
 
   /** Bytes of host memory of the entries. */
@@ -54,15 +68,38 @@ export class CoreTlbs {
     return this.all.reduce((sum, each) => sum + each.hostBytes, this.structures.hostBytes);
   }
 
-  /** First-level lookup of the large sizes, after the small one missed. @returns 1 if found, then {@link hitFrame} is the 4 KiB frame */
+  /**
+   * First-level lookup of the large sizes, after the small one missed.
+   * @returns 1 if found, then {@link hitFrame} is the 4 KiB frame
+   */
   findLarge(code: number, page: number, tag: number, globalTag: number): number {
     const large = code !== 0 ? this.codeLarge : this.dataLarge;
-    if (large !== null && large.used !== 0 && this.takeFrom(large, page >>> 9, page & ~Below.TwoMegabytes, tag | Tag.Large, globalTag | Tag.Large, page & Below.TwoMegabytes) !== 0) {
+    if (
+      large !== null &&
+      large.used !== 0 &&
+      this.takeFrom(
+        large,
+        page >>> 9,
+        page & ~Below.TwoMegabytes,
+        tag | Tag.Large,
+        globalTag | Tag.Large,
+        page & Below.TwoMegabytes,
+      ) !== 0
+    ) {
       if (code !== 0) this.codeKept = 1;
       return 1;
     }
     const huge = code !== 0 ? null : this.dataHuge;
-    return huge === null || huge.used === 0 ? 0 : this.takeFrom(huge, page >>> 18, page & ~Below.Gigabyte, tag | Tag.Large, globalTag | Tag.Large, page & Below.Gigabyte);
+    return huge === null || huge.used === 0
+      ? 0
+      : this.takeFrom(
+          huge,
+          page >>> 18,
+          page & ~Below.Gigabyte,
+          tag | Tag.Large,
+          globalTag | Tag.Large,
+          page & Below.Gigabyte,
+        );
   }
 
   /** Second-level lookup of every size; a hit is copied to the first level. @returns 1 for a hit */
@@ -73,27 +110,66 @@ export class CoreTlbs {
       this.hitFrame = entries[at + 2]!;
       this.hitDenials = entries[at + 3]!;
       if (code !== 0) this.codeKept = 1;
-      (code !== 0 ? this.codeSmall : this.dataSmall).insert(page, page, entries[at + 1]!, this.hitFrame, this.hitDenials);
+      (code !== 0 ? this.codeSmall : this.dataSmall).insert(
+        page,
+        page,
+        entries[at + 1]!,
+        this.hitFrame,
+        this.hitDenials,
+      );
       return 1;
     }
-    if (this.secondLarge !== 0 && this.anyLarge !== 0 && this.takeFrom(this.second, page >>> 9, page & ~Below.TwoMegabytes, tag | Tag.Large, globalTag | Tag.Large, page & Below.TwoMegabytes) !== 0) {
+    if (
+      this.secondLarge !== 0 &&
+      this.anyLarge !== 0 &&
+      this.takeFrom(
+        this.second,
+        page >>> 9,
+        page & ~Below.TwoMegabytes,
+        tag | Tag.Large,
+        globalTag | Tag.Large,
+        page & Below.TwoMegabytes,
+      ) !== 0
+    ) {
       const first = code !== 0 ? this.codeLarge : this.dataLarge;
       const large = page & ~Below.TwoMegabytes;
       if (code !== 0) this.codeKept = first !== null ? 1 : 0;
-      if (first !== null) first.insert(page >>> 9, large, this.hitTag, this.hitFrame - (page & Below.TwoMegabytes), this.hitDenials);
+      if (first !== null)
+        first.insert(page >>> 9, large, this.hitTag, this.hitFrame - (page & Below.TwoMegabytes), this.hitDenials);
       return 1;
     }
-    if (this.secondHuge !== null && this.secondHuge.used !== 0 && this.takeFrom(this.secondHuge, page >>> 18, page & ~Below.Gigabyte, tag | Tag.Large, globalTag | Tag.Large, page & Below.Gigabyte) !== 0) {
+    if (
+      this.secondHuge !== null &&
+      this.secondHuge.used !== 0 &&
+      this.takeFrom(
+        this.secondHuge,
+        page >>> 18,
+        page & ~Below.Gigabyte,
+        tag | Tag.Large,
+        globalTag | Tag.Large,
+        page & Below.Gigabyte,
+      ) !== 0
+    ) {
       if (code !== 0) this.codeKept = 0;
       else if (this.dataHuge !== null) {
-        this.dataHuge.insert(page >>> 18, page & ~Below.Gigabyte, this.hitTag, this.hitFrame - (page & Below.Gigabyte), this.hitDenials);
+        this.dataHuge.insert(
+          page >>> 18,
+          page & ~Below.Gigabyte,
+          this.hitTag,
+          this.hitFrame - (page & Below.Gigabyte),
+          this.hitDenials,
+        );
       }
       return 1;
     }
     return 0;
   }
 
-  /** Enters what a walk found, in both levels. @param level 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB @param frame first frame of the page */
+  /**
+   * Enters what a walk found, in both levels.
+   * @param level 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB
+   * @param frame first frame of the page
+   */
   insert(code: number, level: number, page: number, tag: number, frame: number, denials: number): void {
     if (level === 1) {
       if (code !== 0) this.codeKept = 1;
@@ -127,7 +203,8 @@ export class CoreTlbs {
     const large = bits | Tag.Large;
     // Each TLB by the sizes it holds: a 2 MiB page at the start of a GiB is not the GiB.
     for (const each of [this.codeSmall, this.dataSmall, this.second]) each.drop(page, page, sizes, bits);
-    for (const each of [this.codeLarge, this.dataLarge, this.second]) each?.drop(page >>> 9, page & ~Below.TwoMegabytes, sizes, large);
+    for (const each of [this.codeLarge, this.dataLarge, this.second])
+      each?.drop(page >>> 9, page & ~Below.TwoMegabytes, sizes, large);
     for (const each of [this.dataHuge, this.secondHuge]) each?.drop(page >>> 18, page & ~Below.Gigabyte, sizes, large);
   }
 
@@ -136,7 +213,14 @@ export class CoreTlbs {
     for (const each of this.all) each.flush(mask, bits);
   }
 
-  private takeFrom(from: TranslationBuffer, index: number, page: number, tag: number, globalTag: number, below: number): number {
+  private takeFrom(
+    from: TranslationBuffer,
+    index: number,
+    page: number,
+    tag: number,
+    globalTag: number,
+    below: number,
+  ): number {
     const at = from.lookup(index, page, tag, globalTag);
     if (at === MISS) return 0;
     this.hitTag = from.entries[at + 1]!;

@@ -12,8 +12,9 @@
  *                                         more ways: the way used last, the whole order in bytes of `wide`
  *   regions [page / 512, low bits]        if asked for: how many entries lie in the 2 MiB regions with these bits
  *
- * An address is looked up with two tags: that of its PCID, and the one a global entry would have. Threads of a core share
- * the places, never the entries: a PCID means something only to the thread that loaded it. Empty ways are last in the order.
+ * An address is looked up with two tags: that of its PCID, and the one a global entry would have. Threads of a core
+ * share the places, never the entries: a PCID means something only to the thread that loaded it. Empty ways are last in
+ * the order.
  */
 import { Pattern } from "./bit-patterns.js";
 import type { TranslationBuffer } from "./parts.js";
@@ -47,7 +48,10 @@ export class Tlb implements TranslationBuffer {
   readonly setMask: number;
   /** Bits of an order word that hold the way used last. */
   readonly lastMask: number;
-  /** For TLBs of 4 KiB pages, by {@link regionAt}, from {@link countRegions} on: 0 says that no page of the region is here. */
+  /**
+   * For TLBs of 4 KiB pages, by {@link regionAt}, from {@link countRegions} on: 0 says that no page of the region is
+   * here.
+   */
   readonly regions: Uint16Array;
   private counting: number;
   /** 1: up to 8 ways. */
@@ -80,10 +84,20 @@ export class Tlb implements TranslationBuffer {
 
   /** Bytes of host memory. */
   get hostBytes(): number {
-    return this.entries.byteLength + this.pages.byteLength + this.order.byteLength + this.wide.byteLength + this.regions.byteLength;
+    return (
+      this.entries.byteLength +
+      this.pages.byteLength +
+      this.order.byteLength +
+      this.wide.byteLength +
+      this.regions.byteLength
+    );
   }
 
-  /** Uses an entry. @param index page number in units of this TLB's page size @returns position of the entry's first word, or {@link MISS} */
+  /**
+   * Uses an entry.
+   * @param index page number in units of this TLB's page size
+   * @returns position of the entry's first word, or {@link MISS}
+   */
   lookup(index: number, page: number, tag: number, globalTag: number): number {
     const pages = this.pages;
     const ways = this.ways | 0;
@@ -152,7 +166,8 @@ export class Tlb implements TranslationBuffer {
   countRegions(): void {
     if (this.counting !== 0 || this.regions.length === 0) return;
     this.counting = 1;
-    for (let at = 0; at < this.entries.length; at += 4) if (this.entries[at + 1] !== EMPTY) this.count(this.entries[at]!, 1);
+    for (let at = 0; at < this.entries.length; at += 4)
+      if (this.entries[at + 1] !== EMPTY) this.count(this.entries[at]!, 1);
   }
 
   private replaced(at: number, page: number): void {

@@ -9,7 +9,8 @@
  *
  *   4 not dirty | 3 no execute | 2 user page | 1 not user | 0 not writable         each over all levels; 2 is the opposite of 1
  *
- * Source: Intel SDM vol. 3A, "4-Level Paging and 5-Level Paging", "Access Rights", "Accessed and Dirty Flags", "Page-Fault Exceptions".
+ * Source: Intel SDM vol. 3A, "4-Level Paging and 5-Level Paging", "Access Rights", "Accessed and Dirty Flags",
+ * "Page-Fault Exceptions".
  */
 import type { PhysMemory } from "./memory-api.js";
 import type { PageWalker, WalkedCore } from "./parts.js";
@@ -33,9 +34,15 @@ const GLOBAL = 0x100;
 const FAULT_PROTECTION = 1;
 const FAULT_RESERVED = 8;
 
-/** The hardware page walk of one thread, as ours is: one reference through the data caches for each entry read. Allocates nothing. */
+/**
+ * The hardware page walk of one thread, as ours is: one reference through the data caches for each entry read.
+ * Allocates nothing.
+ */
 export class Walker implements PageWalker {
-  /** After a successful walk: level of the leaf, first frame of its page (32 signed bits), whether its G bit is set, denials. */
+  /**
+   * After a successful walk: level of the leaf, first frame of its page (32 signed bits), whether its G bit is set,
+   * denials.
+   */
   level = 1;
   frame = 0;
   global = 0;
@@ -51,8 +58,17 @@ export class Walker implements PageWalker {
   /** High-half bits that must be zero: what exceeds the physical width, and NX while EFER.NXE is clear. */
   private reserved = 0;
 
-  /** @param memory where the tables are @param counters of the thread @param physicalBits MAXPHYADDR; above 44 the model's limit of 16 TiB stands in for it */
-  constructor(private readonly memory: PhysMemory, private readonly core: WalkedCore, private readonly physicalBits: number, private readonly counters: Float64Array) {
+  /**
+   * @param memory where the tables are
+   * @param counters of the thread
+   * @param physicalBits MAXPHYADDR; above 44 the model's limit of 16 TiB stands in for it
+   */
+  constructor(
+    private readonly memory: PhysMemory,
+    private readonly core: WalkedCore,
+    private readonly physicalBits: number,
+    private readonly counters: Float64Array,
+  ) {
     this.setNoExecute(false);
   }
 
@@ -81,18 +97,27 @@ export class Walker implements PageWalker {
       denials = 0;
     }
     for (;;) {
-      const index = level === 1 ? (lo >>> 12) & 511
-        : level === 2 ? (lo >>> 21) & 511
-          : level === 3 ? ((lo >>> 30) | (hi << 2)) & 511
-            : level === 4 ? (hi >>> 7) & 511 : (hi >>> 16) & 511;
-      // Read before it is charged: the host's own miss on the entry then passes while the model's caches are worked through.
+      const index =
+        level === 1
+          ? (lo >>> 12) & 511
+          : level === 2
+            ? (lo >>> 21) & 511
+            : level === 3
+              ? ((lo >>> 30) | (hi << 2)) & 511
+              : level === 4
+                ? (hi >>> 7) & 511
+                : (hi >>> 16) & 511;
+      // Read before it is charged: the host's own miss on the entry then passes while the model's caches are worked
+      // through.
       const entry = memory.read32(table >>> 0, index << 1) | 0;
       const high = memory.read32(table >>> 0, (index << 1) | 1) | 0;
       core.data(table, index >>> 3, 0, counters, row);
       if ((entry & PRESENT) === 0) return WALK_FAULT;
       const leaf = level === 1 || (entry & PAGE_SIZE) !== 0;
-      if ((high & this.reserved) !== 0
-        || (leaf && level > 1 && (level > 3 || (entry & (level === 2 ? 0x001f_e000 : 0x3fff_e000)) !== 0))) {
+      if (
+        (high & this.reserved) !== 0 ||
+        (leaf && level > 1 && (level > 3 || (entry & (level === 2 ? 0x001f_e000 : 0x3fff_e000)) !== 0))
+      ) {
         return WALK_FAULT | FAULT_PROTECTION | FAULT_RESERVED;
       }
       if ((entry & WRITABLE) === 0) denials |= NOT_WRITABLE;

@@ -1,7 +1,21 @@
 /** The cycle account: each event's price by hand, parts that add up exactly, and ends of ranges. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CounterLayout, Event, Kind, PARTS, Part, Place, REGIONS, Source, account, difference, eventPrices, eventTotals, type Point } from "../src/index.js";
+import {
+  CounterLayout,
+  Event,
+  Kind,
+  PARTS,
+  Part,
+  Place,
+  REGIONS,
+  Source,
+  account,
+  difference,
+  eventPrices,
+  eventTotals,
+  type Point,
+} from "../src/index.js";
 import { tinyMachine } from "../src/testing.js";
 
 /** 1 GHz: a nanosecond is a cycle. L1 4, L2 12, L3 40, memory 100 local 200 remote, other caches 60 and 150. */
@@ -14,7 +28,11 @@ function price(set: (counters: Float64Array) => void, point: Point = {}): number
   set(counters);
   return account(counters, spec, 0, point).cycles;
 }
-const one = (kind: Kind, source: number) => (counters: Float64Array): void => { counters[layout.row(0, kind) + source] = 1; };
+const one =
+  (kind: Kind, source: number) =>
+  (counters: Float64Array): void => {
+    counters[layout.row(0, kind) + source] = 1;
+  };
 
 describe("prices", () => {
   test.each<[string, Kind, number, number]>([
@@ -24,10 +42,25 @@ describe("prices", () => {
     ["fetch from a sibling", Kind.Fetch, Source.Sibling, (60 - 4) * 0.75],
     ["fetch from local memory", Kind.Fetch, Source.Memory, (100 - 4) * 0.75],
     ["fetch from remote memory", Kind.Fetch, Source.Memory + 1, (200 - 4) * 0.75],
-    ["fetch, clean in the other socket, home remote: the cache is nearer", Kind.Fetch, layout.cleanOtherSocket + 1, (150 - 4) * 0.75],
-    ["fetch, clean in the other socket, home local: memory is nearer", Kind.Fetch, layout.cleanOtherSocket, (100 - 4) * 0.75],
+    [
+      "fetch, clean in the other socket, home remote: the cache is nearer",
+      Kind.Fetch,
+      layout.cleanOtherSocket + 1,
+      (150 - 4) * 0.75,
+    ],
+    [
+      "fetch, clean in the other socket, home local: memory is nearer",
+      Kind.Fetch,
+      layout.cleanOtherSocket,
+      (100 - 4) * 0.75,
+    ],
     ["fetch, clean in the same socket", Kind.Fetch, layout.cleanSameSocket + 1, (60 - 4) * 0.75],
-    ["prefetched from remote memory: 16 instructions' time is over", Kind.PrefetchedFetch, Source.Memory + 1, (200 - 4 - 8) * 0.75],
+    [
+      "prefetched from remote memory: 16 instructions' time is over",
+      Kind.PrefetchedFetch,
+      Source.Memory + 1,
+      (200 - 4 - 8) * 0.75,
+    ],
     ["prefetched from L2: over before it is wanted", Kind.PrefetchedFetch, Source.L2, 0],
     ["load from L2", Kind.Load, Source.L2, 8 * 0.5],
     ["load, modified in the other socket", Kind.Load, Source.DirtyOtherSocket, 146 * 0.5],
@@ -50,14 +83,33 @@ describe("prices", () => {
     };
     expect([Source.Sibling, Source.UpgradeSibling].map((source) => cycles(source))).toEqual([8, 8]);
     expect(cycles(Source.Sibling, { cacheToCache: "high" })).toBe(10);
-    expect([Source.DirtySameSocket, Source.UpgradeSameSocket, layout.cleanSameSocket + 1].map((source) => cycles(source))).toEqual([28, 28, 28]);
+    expect(
+      [Source.DirtySameSocket, Source.UpgradeSameSocket, layout.cleanSameSocket + 1].map((source) => cycles(source)),
+    ).toEqual([28, 28, 28]);
   });
 
   test("instructions, second-level TLB, interrupts", () => {
-    expect(price((counters) => { counters[layout.place(3, Place.Instructions)] = 7; })).toBe(3.5);
-    expect(price((counters) => { counters[layout.place(0, Place.FetchSecondTlb)] = 1; })).toBe(6);
-    expect(price((counters) => { counters[layout.place(0, Place.DataSecondTlb)] = 1; })).toBe(6);
-    expect(price((counters) => { counters[layout.event(Event.InterruptsSent)] = 2; counters[layout.event(Event.InterruptsTaken)] = 1; })).toBe(3000);
+    expect(
+      price((counters) => {
+        counters[layout.place(3, Place.Instructions)] = 7;
+      }),
+    ).toBe(3.5);
+    expect(
+      price((counters) => {
+        counters[layout.place(0, Place.FetchSecondTlb)] = 1;
+      }),
+    ).toBe(6);
+    expect(
+      price((counters) => {
+        counters[layout.place(0, Place.DataSecondTlb)] = 1;
+      }),
+    ).toBe(6);
+    expect(
+      price((counters) => {
+        counters[layout.event(Event.InterruptsSent)] = 2;
+        counters[layout.event(Event.InterruptsTaken)] = 1;
+      }),
+    ).toBe(3000);
   });
 
   test("a CPU on the other node has local and remote the other way round", () => {
@@ -96,22 +148,24 @@ describe("ends of ranges", () => {
 
 test("parts add up to the total exactly, whatever the counts, and so do the parts of two halves of a run", () => {
   const counts = fc.array(fc.tuple(fc.nat(layout.length - 1), fc.nat(2 ** 31)), { maxLength: 200, size: "max" });
-  fc.assert(fc.property(counts, counts, (first, second) => {
-    const early = new Float64Array(layout.length);
-    for (const [at, count] of first) early[at] = count;
-    const late = early.slice();
-    for (const [at, count] of second) late[at] = late[at]! + count;
-    const whole = account(late, spec, 0);
-    expect(whole.parts).toHaveLength(REGIONS * PARTS);
-    // What an interval is computed from, without parts.
-    const [prices, totals] = [eventPrices(spec, 0), eventTotals(late, 2)];
-    expect(totals.reduce((sum, count, event) => sum + count * prices[event]!, 0)).toBe(whole.cycles);
-    // Backwards, so that an inexact sum would show.
-    expect([...whole.parts].reverse().reduce((sum, part) => sum + part, 0)).toBe(whole.cycles);
-    const halves = [account(early, spec, 0), account(difference(early, late), spec, 0)];
-    whole.parts.forEach((part, index) => expect(halves[0]!.parts[index]! + halves[1]!.parts[index]!).toBe(part));
-    expect(halves[0]!.cycles + halves[1]!.cycles).toBe(whole.cycles);
-  }));
+  fc.assert(
+    fc.property(counts, counts, (first, second) => {
+      const early = new Float64Array(layout.length);
+      for (const [at, count] of first) early[at] = count;
+      const late = early.slice();
+      for (const [at, count] of second) late[at] = late[at]! + count;
+      const whole = account(late, spec, 0);
+      expect(whole.parts).toHaveLength(REGIONS * PARTS);
+      // What an interval is computed from, without parts.
+      const [prices, totals] = [eventPrices(spec, 0), eventTotals(late, 2)];
+      expect(totals.reduce((sum, count, event) => sum + count * prices[event]!, 0)).toBe(whole.cycles);
+      // Backwards, so that an inexact sum would show.
+      expect([...whole.parts].reverse().reduce((sum, part) => sum + part, 0)).toBe(whole.cycles);
+      const halves = [account(early, spec, 0), account(difference(early, late), spec, 0)];
+      whole.parts.forEach((part, index) => expect(halves[0]!.parts[index]! + halves[1]!.parts[index]!).toBe(part));
+      expect(halves[0]!.cycles + halves[1]!.cycles).toBe(whole.cycles);
+    }),
+  );
 });
 
 test("counters of different meaning never share an index", () => {
@@ -119,7 +173,8 @@ test("counters of different meaning never share an index", () => {
     const each = new CounterLayout(nodes);
     const used = new Set<number>();
     for (let region = 0; region < REGIONS; region++) {
-      for (let kind = 0; kind < 6; kind++) for (let source = 0; source < each.sources; source++) used.add(each.row(region, kind) + source);
+      for (let kind = 0; kind < 6; kind++)
+        for (let source = 0; source < each.sources; source++) used.add(each.row(region, kind) + source);
       for (let place = 0; place < 5; place++) used.add(each.place(region, place));
     }
     for (let event = 0; event < 3; event++) used.add(each.event(event));

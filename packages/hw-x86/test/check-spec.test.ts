@@ -12,11 +12,28 @@ const broken: [string, Partial<MachineSpec>, string][] = [
   ["no nodes", { nodes: [] }, "nodes"],
   ["a node id too high", { nodes: [{ ...node, id: 64 }, tiny.nodes[1]!] }, "nodes[0].id"],
   ["a node twice", { nodes: [node, node] }, "nodes[1].id"],
-  ["half a large page of memory", { nodes: [{ ...node, memoryBytes: 0x10_0000 }, tiny.nodes[1]!] }, "nodes[0].memoryBytes"],
-  ["a start inside a large page", { nodes: [{ ...node, startAddress: 4096 }, tiny.nodes[1]!] }, "nodes[0].startAddress"],
+  [
+    "half a large page of memory",
+    { nodes: [{ ...node, memoryBytes: 0x10_0000 }, tiny.nodes[1]!] },
+    "nodes[0].memoryBytes",
+  ],
+  [
+    "a start inside a large page",
+    { nodes: [{ ...node, startAddress: 4096 }, tiny.nodes[1]!] },
+    "nodes[0].startAddress",
+  ],
   ["no memory at all", { nodes: tiny.nodes.map((each) => ({ ...each, memoryBytes: 0 })) }, "nodes"],
   ["nodes over one another", { nodes: tiny.nodes.map((each) => ({ ...each, startAddress: 0 })) }, "nodes"],
-  ["more than 16 TiB", { nodes: [{ id: 0, memoryBytes: 2 ** 44 }, { id: 1, memoryBytes: 2 ** 21 }] }, "nodes"],
+  [
+    "more than 16 TiB",
+    {
+      nodes: [
+        { id: 0, memoryBytes: 2 ** 44 },
+        { id: 1, memoryBytes: 2 ** 21 },
+      ],
+    },
+    "nodes",
+  ],
   ["no CPUs", { cpus: [] }, "cpus"],
   ["a CPU id too high", { cpus: [{ ...cpu, id: 4096 }] }, "cpus[0].id"],
   ["a CPU twice", { cpus: [cpu, { ...cpu, core: 7 }] }, "cpus[1].id"],
@@ -25,22 +42,77 @@ const broken: [string, Partial<MachineSpec>, string][] = [
   ["nine threads in a core", { cpus: Array.from({ length: 9 }, (_, id) => ({ ...cpu, id })) }, "cpus[8].core"],
   ["an L3 in two sockets", { cpus: [cpu, { ...cpu, id: 1, core: 1, socket: 1 }] }, "cpus[1].l3"],
   ["a row too few", { latencyNs: [[1, 2]] }, "latencyNs"],
-  ["a column too many", { bandwidthMBs: [[1, 2, 3], [1, 2]] }, "bandwidthMBs[0]"],
-  ["a latency of nothing", { latencyNs: [[1, 0], [1, 1]] }, "latencyNs[0][1]"],
-  ["a node far from itself", { distance: [[10, 20], [20, 11]] }, "distance[1][1]"],
+  [
+    "a column too many",
+    {
+      bandwidthMBs: [
+        [1, 2, 3],
+        [1, 2],
+      ],
+    },
+    "bandwidthMBs[0]",
+  ],
+  [
+    "a latency of nothing",
+    {
+      latencyNs: [
+        [1, 0],
+        [1, 1],
+      ],
+    },
+    "latencyNs[0][1]",
+  ],
+  [
+    "a node far from itself",
+    {
+      distance: [
+        [10, 20],
+        [20, 11],
+      ],
+    },
+    "distance[1][1]",
+  ],
   ["ways that do not divide the bytes", { l2: { ...tiny.l2, ways: 3 } }, "l2.bytes"],
   ["more ways than state bits", { l3: { ...tiny.l3, bytes: 4096 * 33, ways: 33 } }, "l3.ways"],
   ["an L1 that is indexed by no bits", { l1d: { ...tiny.l1d, bytes: 4096 * 6, ways: 2 } }, "l1d.bytes"],
-  ["a TLB of three sets", { translation: { ...translation, data: { small: { entries: 6, ways: 2 } } } }, "translation.data.small"],
-  ["a wide TLB", { translation: { ...translation, second: { ...translation.second, huge: { entries: 512, ways: 512 } } } }, "translation.second.huge"],
-  ["half a paging-structure entry", { translation: { ...translation, pagingStructure: { ...translation.pagingStructure, pde: 0.5 } } }, "translation.pagingStructure.pde"],
-  ["an exposure above all", { costs: { ...costs, fetchExposure: { value: 1.5, source: "x" } } }, "costs.fetchExposure.value"],
-  ["a range upside down", { costs: { ...costs, loadExposure: { value: 0.5, low: 0.6, source: "x" } } }, "costs.loadExposure.low"],
-  ["a range above all", { costs: { ...costs, walkExposure: { value: 0.5, high: 2, source: "x" } } }, "costs.walkExposure.high"],
+  [
+    "a TLB of three sets",
+    { translation: { ...translation, data: { small: { entries: 6, ways: 2 } } } },
+    "translation.data.small",
+  ],
+  [
+    "a wide TLB",
+    { translation: { ...translation, second: { ...translation.second, huge: { entries: 512, ways: 512 } } } },
+    "translation.second.huge",
+  ],
+  [
+    "half a paging-structure entry",
+    { translation: { ...translation, pagingStructure: { ...translation.pagingStructure, pde: 0.5 } } },
+    "translation.pagingStructure.pde",
+  ],
+  [
+    "an exposure above all",
+    { costs: { ...costs, fetchExposure: { value: 1.5, source: "x" } } },
+    "costs.fetchExposure.value",
+  ],
+  [
+    "a range upside down",
+    { costs: { ...costs, loadExposure: { value: 0.5, low: 0.6, source: "x" } } },
+    "costs.loadExposure.low",
+  ],
+  [
+    "a range above all",
+    { costs: { ...costs, walkExposure: { value: 0.5, high: 2, source: "x" } } },
+    "costs.walkExposure.high",
+  ],
   ["a number from nowhere", { hertz: { value: 1e9, source: "" } }, "hertz.source"],
   ["a clock that stands", { hertz: { value: 0, source: "x" } }, "hertz.value"],
   ["a clock that may stand", { hertz: { value: 1e9, low: 0, source: "x" } }, "hertz.low"],
-  ["a sibling that answers before it is asked", { cacheToCacheNs: { ...tiny.cacheToCacheNs, sameL3: { value: -1, source: "x" } } }, "cacheToCacheNs.sameL3.value"],
+  [
+    "a sibling that answers before it is asked",
+    { cacheToCacheNs: { ...tiny.cacheToCacheNs, sameL3: { value: -1, source: "x" } } },
+    "cacheToCacheNs.sameL3.value",
+  ],
   ["prefetching across pages", { costs: { ...costs, prefetchLines: 64 } }, "costs.prefetchLines"],
   ["a spread of everything", { latencySpread: 1 }, "latencySpread"],
   ["a physical width nobody has", { physicalBits: 60 }, "physicalBits"],
@@ -55,7 +127,12 @@ test.each(broken)("%s", (_, change, field) => {
 });
 
 describe("sound specifications", () => {
-  test.each([["tiny", tiny], ["golden", goldenMachine()], ["one node", tinyMachine({ nodes: 1 })], ["64 nodes", tinyMachine({ nodes: 64, coresPerNode: 64 })]])("%s", (_, spec) => {
+  test.each([
+    ["tiny", tiny],
+    ["golden", goldenMachine()],
+    ["one node", tinyMachine({ nodes: 1 })],
+    ["64 nodes", tinyMachine({ nodes: 64, coresPerNode: 64 })],
+  ])("%s", (_, spec) => {
     expect(machineSpecFaults(spec)).toEqual([]);
   });
 });

@@ -4,11 +4,15 @@ import { expect, test } from "vitest";
 import { Counters, Kind, Machine, Place, Source, hwX86 } from "../src/index.js";
 import { GoldenTrace, type GoldenMix, goldenMachine, identityMap, runGolden } from "../src/testing.js";
 
-/** FNV-1a over the 32-bit records of the C program's own output (gcc 12.2, glibc 2.36): a host whose pow() differs fails here and not below. */
+/**
+ * FNV-1a over the 32-bit records of the C program's own output (gcc 12.2, glibc 2.36): a host whose pow() differs fails
+ * here and not below.
+ */
 const HASH: Record<GoldenMix, number> = { mixed: 0x9c57_2c2a, hostile: 0x40e3_c312 };
 const CHUNK = 1_000_000;
 
-const hash = (seed: number, records: Uint32Array): number => records.reduce((sum, record) => Math.imul(sum ^ record, 16777619), seed);
+const hash = (seed: number, records: Uint32Array): number =>
+  records.reduce((sum, record) => Math.imul(sum ^ record, 16777619), seed);
 
 function machine(paging: boolean) {
   const assembly = assemble([hwX86(goldenMachine())]);
@@ -34,8 +38,13 @@ test("mixed: misses of L1I, L1D, L2 and L3, and of three TLBs, are those three s
 
   const { layout } = caches.bank;
   const counted = caches.bank.of(0);
-  const from = (kinds: Kind[], first: Source): number => kinds.reduce((sum, kind) => sum
-    + counted.subarray(layout.row(0, kind) + first, layout.row(0, kind) + layout.sources).reduce((a, b) => a + b, 0), 0);
+  const from = (kinds: Kind[], first: Source): number =>
+    kinds.reduce(
+      (sum, kind) =>
+        sum +
+        counted.subarray(layout.row(0, kind) + first, layout.row(0, kind) + layout.sources).reduce((a, b) => a + b, 0),
+      0,
+    );
   expect(from([Kind.Fetch], Source.L1)).toBe(10_000_000);
   expect(from([Kind.Fetch], Source.L2)).toBe(380_332);
   expect(from([Kind.Load, Kind.Store], Source.L2)).toBe(2_879_146);

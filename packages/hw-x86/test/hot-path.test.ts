@@ -1,9 +1,12 @@
 /// <reference types="node" />
-/** What the hot path promises: it allocates nothing, it knows no operating system, and its literals are those of the public enums. */
+/**
+ * What the hot path promises: it allocates nothing, it knows no operating system, and its literals are those of the
+ * public enums.
+ */
 import { readFileSync, readdirSync } from "node:fs";
 import { assemble } from "@kreplica/di";
 import { expect, test } from "vitest";
-import type { NumaMachine} from "../src/index.js";
+import type { NumaMachine } from "../src/index.js";
 import { Counters, Machine, hwX86 } from "../src/index.js";
 import { goldenMachine, identityMap } from "../src/testing.js";
 
@@ -39,7 +42,8 @@ test("100,000 accesses of every kind allocate next to nothing", () => {
 test("memory per CPU is what the documentation says", () => {
   const assembly = assemble([hwX86(goldenMachine())]);
   const machine = assembly.get(Machine) as NumaMachine;
-  const withoutL3 = (): number => machine.hostBytes - machine.domains.reduce((sum, domain) => sum + domain.hostBytes, 0);
+  const withoutL3 = (): number =>
+    machine.hostBytes - machine.domains.reduce((sum, domain) => sum + domain.hostBytes, 0);
   expect(machine.hostBytes).toBe(0);
   machine.cpu(0).load(0, 0);
   const counters = assembly.get(Counters).layout.length * 8;
@@ -58,6 +62,10 @@ test("the hardware has never heard of what runs on it", () => {
   expect(files.length).toBeGreaterThan(20);
   for (const file of files) {
     const lines = readFileSync(new URL(file, folder), "utf8").split("\n");
-    lines.forEach((line, number) => expect(/\b(linux|kernels?|modules?|replicat\w*|replicas?)\b/i.test(line), `${file}:${number + 1}: ${line}`).toBe(false));
+    lines.forEach((line, number) =>
+      expect(/\b(linux|kernels?|modules?|replicat\w*|replicas?)\b/i.test(line), `${file}:${number + 1}: ${line}`).toBe(
+        false,
+      ),
+    );
   }
 });

@@ -3,8 +3,8 @@
  *
  * Source: SDM vol. 3A, "Operations that Invalidate TLBs and Paging-Structure Caches"; vol. 2, "INVPCID", operation.
  *
- * Two pages and one global page are cached for PCID 1, one page for PCID 2, and the tables they went through. Then the tables are
- * changed behind the CPU's back and the operation runs: a page that still leads to the old frame was kept.
+ * Two pages and one global page are cached for PCID 1, one page for PCID 2, and the tables they went through. Then the
+ * tables are changed behind the CPU's back and the operation runs: a page that still leads to the old frame was kept.
  */
 import { assemble } from "@kreplica/di";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -24,7 +24,25 @@ const ALL: readonly Kept[] = ["a", "b", "global", "other", "sibling", "tablesOfA
 const without = (...gone: Kept[]): Kept[] => ALL.filter((each) => !gone.includes(each));
 const NON_GLOBAL_1: Kept[] = ["a", "b", "tablesOfA", "tablesOfB"];
 
-const machineOf = (): Machine => assemble([hwX86(tinyMachine({ nodes: 1, coresPerNode: 1, threadsPerCore: 2, with: { translation: { ...tinyMachine().translation, instruction: { small: { entries: 32, ways: 32 } }, data: { small: { entries: 32, ways: 32 } }, second: { ...tinyMachine().translation.second, entries: 64, ways: 64 }, pagingStructure: { pde: 16, pdpte: 4, pml4e: 4, source: "made up" } } } }))]).get(Machine);
+const machineOf = (): Machine =>
+  assemble([
+    hwX86(
+      tinyMachine({
+        nodes: 1,
+        coresPerNode: 1,
+        threadsPerCore: 2,
+        with: {
+          translation: {
+            ...tinyMachine().translation,
+            instruction: { small: { entries: 32, ways: 32 } },
+            data: { small: { entries: 32, ways: 32 } },
+            second: { ...tinyMachine().translation.second, entries: 64, ways: 64 },
+            pagingStructure: { pde: 16, pdpte: 4, pml4e: 4, source: "made up" },
+          },
+        },
+      }),
+    ),
+  ]).get(Machine);
 
 class Scene {
   readonly machine = machineOf();
@@ -61,7 +79,8 @@ class Scene {
   private map(pcid: 1 | 2, frames: number): void {
     const { memory } = this.machine;
     const root = ROOTS[pcid];
-    const set = (table: number, index: number, frame: number, bits = 0x67): void => memory.write64(BigInt(table) * 4096n + BigInt(index) * 8n, (BigInt(frame) << 12n) | BigInt(bits));
+    const set = (table: number, index: number, frame: number, bits = 0x67): void =>
+      memory.write64(BigInt(table) * 4096n + BigInt(index) * 8n, (BigInt(frame) << 12n) | BigInt(bits));
     set(root, 0, root + 1);
     set(root + 1, 0, root + 2);
     for (const two of [0, 1, 2]) {
@@ -69,7 +88,8 @@ class Scene {
       set(root + 2, two, leaves);
       for (const page of [1, 2]) set(leaves, page, frames + two * 2 + page, two === 2 ? 0x167 : 0x67);
       // The old table changes as well: a page that is walked through a kept PDE shows a third frame.
-      if (frames === NEW) for (const page of [1, 2]) set(root + 3 + two, page, 0x3000 + two * 2 + page, two === 2 ? 0x167 : 0x67);
+      if (frames === NEW)
+        for (const page of [1, 2]) set(root + 3 + two, page, 0x3000 + two * 2 + page, two === 2 ? 0x167 : 0x67);
     }
   }
 
@@ -99,14 +119,26 @@ class Scene {
   }
 }
 
-const toggle = (bit: Cr4) => (cpu: Cpu): void => { cpu.cr4 ^= bit; };
+const toggle =
+  (bit: Cr4) =>
+  (cpu: Cpu): void => {
+    cpu.cr4 ^= bit;
+  };
 
 describe("with PCIDs", () => {
   test.each<[string, (cpu: Cpu) => void, Kept[]]>([
     ["nothing", () => {}, without()],
     ["INVLPG a", (cpu) => cpu.invlpg(BigInt(PAGES.a)), without("a", "tablesOfA", "tablesOfB")],
-    ["INVLPG of a global page", (cpu) => cpu.invlpg(BigInt(PAGES.global) + 5n), without("global", "tablesOfA", "tablesOfB")],
-    ["INVLPG of a non-canonical address with a's low bits", (cpu) => cpu.invlpg(BigInt(PAGES.a) | (1n << 60n)), without()],
+    [
+      "INVLPG of a global page",
+      (cpu) => cpu.invlpg(BigInt(PAGES.global) + 5n),
+      without("global", "tablesOfA", "tablesOfB"),
+    ],
+    [
+      "INVLPG of a non-canonical address with a's low bits",
+      (cpu) => cpu.invlpg(BigInt(PAGES.a) | (1n << 60n)),
+      without(),
+    ],
     ["INVPCID 0, PCID 1, a", (cpu) => cpu.invpcid(0, 1, BigInt(PAGES.a)), without("a", "tablesOfA")],
     ["INVPCID 0, PCID 1, the global page", (cpu) => cpu.invpcid(0, 1, BigInt(PAGES.global)), without()],
     ["INVPCID 0, PCID 2, its page", (cpu) => cpu.invpcid(0, 2, BigInt(OTHER)), without("other", "tablesOfOther")],
@@ -120,8 +152,21 @@ describe("with PCIDs", () => {
     ["MOV CR3, PCID 3, flush", (cpu) => cpu.writeCr3(cr3Value(ROOTS[2], 3)), without()],
     ["CR4.PGE cleared", toggle(Cr4.PageGlobal), ["sibling"]],
     ["CR4.SMEP set", toggle(Cr4.SupervisorExecutePrevention), without("global", ...NON_GLOBAL_1)],
-    ["CR4.SMAP set", (cpu) => { cpu.alignmentCheck = true; cpu.cr4 |= Cr4.SupervisorAccessPrevention; }, without()],
-    ["CR0.WP set", (cpu) => { cpu.cr0 |= Cr0.WriteProtect; }, without()],
+    [
+      "CR4.SMAP set",
+      (cpu) => {
+        cpu.alignmentCheck = true;
+        cpu.cr4 |= Cr4.SupervisorAccessPrevention;
+      },
+      without(),
+    ],
+    [
+      "CR0.WP set",
+      (cpu) => {
+        cpu.cr0 |= Cr0.WriteProtect;
+      },
+      without(),
+    ],
     ["everything of this thread", (cpu) => cpu.flushTranslations(), ["sibling"]],
   ])("%s", (_, operation, kept) => {
     const scene = new Scene(true);
@@ -158,13 +203,31 @@ describe("without PCIDs", () => {
   test.each<[string, (cpu: Cpu) => void, Kept[]]>([
     ["nothing", () => {}, without(...gone)],
     ["MOV CR3", (cpu) => cpu.writeCr3(cr3Value(ROOTS[1])), ["global", "sibling"]],
-    ["MOV CR3 with bit 63 set flushes all the same", (cpu) => cpu.writeCr3(cr3Value(ROOTS[1], 0, true)), ["global", "sibling"]],
+    [
+      "MOV CR3 with bit 63 set flushes all the same",
+      (cpu) => cpu.writeCr3(cr3Value(ROOTS[1], 0, true)),
+      ["global", "sibling"],
+    ],
     ["INVPCID 0, PCID 0, a", (cpu) => cpu.invpcid(0, 0, BigInt(PAGES.a)), without("a", "tablesOfA", ...gone)],
     ["INVPCID 0, PCID 0, the global page", (cpu) => cpu.invpcid(0, 0, BigInt(PAGES.global)), without(...gone)],
     ["INVPCID 1, PCID 0", (cpu) => cpu.invpcid(1, 0, 0n), ["global", "sibling"]],
-    ["CR0.PG cleared and set", (cpu) => { cpu.cr0 = 0; cpu.cr0 = Cr0.Paging; }, ["sibling"]],
+    [
+      "CR0.PG cleared and set",
+      (cpu) => {
+        cpu.cr0 = 0;
+        cpu.cr0 = Cr0.Paging;
+      },
+      ["sibling"],
+    ],
     ["CR4.PCIDE set", toggle(Cr4.ProcessContext), without(...gone)],
-    ["CR4.PCIDE set and cleared", (cpu) => { cpu.cr4 |= Cr4.ProcessContext; cpu.cr4 &= ~Cr4.ProcessContext; }, ["sibling"]],
+    [
+      "CR4.PCIDE set and cleared",
+      (cpu) => {
+        cpu.cr4 |= Cr4.ProcessContext;
+        cpu.cr4 &= ~Cr4.ProcessContext;
+      },
+      ["sibling"],
+    ],
   ])("%s", (_, operation, kept) => {
     const scene = new Scene(false);
     operation(scene.cpu);
@@ -172,18 +235,58 @@ describe("without PCIDs", () => {
   });
 });
 
-/** Source: SDM vol. 3A, "Control Registers", "Process-Context Identifiers (PCIDs)"; vol. 2, "MOV (Move to/from Control Registers)"; vol. 4, "IA32_EFER". */
+/**
+ * Source: SDM vol. 3A, "Control Registers", "Process-Context Identifiers (PCIDs)"; vol. 2, "MOV (Move to/from Control
+ * Registers)"; vol. 4, "IA32_EFER".
+ */
 describe("what the hardware answers with #GP changes nothing", () => {
   /** Widest physical address of the machine of these tests. */
   const WIDEST = BigInt(tinyMachine().physicalBits);
   test.each<[string, "cr0" | "cr3" | "cr4" | "efer", boolean, (cpu: Cpu) => void]>([
-    ["CR0.PG cleared with CR4.PCIDE", "cr0", true, (cpu) => { cpu.cr0 = 0; }],
-    ["CR4.PCIDE set outside long mode", "cr4", false, (cpu) => { cpu.cr0 = 0; cpu.cr4 |= Cr4.ProcessContext; }],
-    ["CR4.PCIDE set with a PCID in CR3", "cr4", false, (cpu) => { cpu.writeCr3(cr3Value(ROOTS[1], 1)); cpu.cr4 |= Cr4.ProcessContext; }],
-    ["CR4.PAE cleared while paging is on", "cr4", true, (cpu) => { cpu.cr4 &= ~Cr4.PhysicalAddressExtension; }],
-    ["EFER.LME cleared while paging is on", "efer", true, (cpu) => { cpu.efer = Efer.NoExecuteEnable; }],
-    ["CR3 with bit 62", "cr3", true, (cpu) => cpu.writeCr3(cr3Value(ROOTS[1], 1) | 1n << 62n)],
-    ["CR3 with bit 60", "cr3", false, (cpu) => cpu.writeCr3(cr3Value(ROOTS[1]) | 1n << 60n)],
+    [
+      "CR0.PG cleared with CR4.PCIDE",
+      "cr0",
+      true,
+      (cpu) => {
+        cpu.cr0 = 0;
+      },
+    ],
+    [
+      "CR4.PCIDE set outside long mode",
+      "cr4",
+      false,
+      (cpu) => {
+        cpu.cr0 = 0;
+        cpu.cr4 |= Cr4.ProcessContext;
+      },
+    ],
+    [
+      "CR4.PCIDE set with a PCID in CR3",
+      "cr4",
+      false,
+      (cpu) => {
+        cpu.writeCr3(cr3Value(ROOTS[1], 1));
+        cpu.cr4 |= Cr4.ProcessContext;
+      },
+    ],
+    [
+      "CR4.PAE cleared while paging is on",
+      "cr4",
+      true,
+      (cpu) => {
+        cpu.cr4 &= ~Cr4.PhysicalAddressExtension;
+      },
+    ],
+    [
+      "EFER.LME cleared while paging is on",
+      "efer",
+      true,
+      (cpu) => {
+        cpu.efer = Efer.NoExecuteEnable;
+      },
+    ],
+    ["CR3 with bit 62", "cr3", true, (cpu) => cpu.writeCr3(cr3Value(ROOTS[1], 1) | (1n << 62n))],
+    ["CR3 with bit 60", "cr3", false, (cpu) => cpu.writeCr3(cr3Value(ROOTS[1]) | (1n << 60n))],
     ["CR3 just above the widest physical address", "cr3", true, (cpu) => cpu.writeCr3(1n << WIDEST)],
   ])("%s", (_, field, pcids, operation) => {
     const { cpu } = new Scene(pcids);
@@ -205,7 +308,9 @@ describe("what the hardware answers with #GP changes nothing", () => {
 
 describe("a page fault", () => {
   let scene: Scene;
-  beforeEach(() => { scene = new Scene(true); });
+  beforeEach(() => {
+    scene = new Scene(true);
+  });
 
   test("forgets the page that caused it: a corrected table is seen at the next try", () => {
     const { cpu, machine } = scene;

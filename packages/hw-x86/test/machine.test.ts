@@ -1,19 +1,52 @@
 /** The assembled machine: which parts exist, lazily; interrupts, cold caches, and that two machines share nothing. */
 import { assemble } from "@kreplica/di";
 import { describe, expect, test } from "vitest";
-import type { NumaMachine} from "../src/index.js";
-import { Counters, Cr0, Cr4, Efer, Event, FAULT, FaultBit, Kind, Machine, MachineError, NOT_CANONICAL, PhysMemory, Source, cr3Value, difference, hwX86, type MachineSpec } from "../src/index.js";
+import type { NumaMachine } from "../src/index.js";
+import {
+  Counters,
+  Cr0,
+  Cr4,
+  Efer,
+  Event,
+  FAULT,
+  FaultBit,
+  Kind,
+  Machine,
+  MachineError,
+  NOT_CANONICAL,
+  PhysMemory,
+  Source,
+  cr3Value,
+  difference,
+  hwX86,
+  type MachineSpec,
+} from "../src/index.js";
 import { tinyMachine } from "../src/testing.js";
 
 function build(spec: MachineSpec = tinyMachine()) {
   const assembly = assemble([hwX86(spec)]);
-  return { machine: assembly.get(Machine) as NumaMachine, counters: assembly.get(Counters), memory: assembly.get(PhysMemory) };
+  return {
+    machine: assembly.get(Machine) as NumaMachine,
+    counters: assembly.get(Counters),
+    memory: assembly.get(PhysMemory),
+  };
 }
 
 describe("topology", () => {
   test("nodes and CPUs by id, distances by node id, in whatever order the specification lists them", () => {
     const tiny = tinyMachine();
-    const spec: MachineSpec = { ...tiny, nodes: [{ ...tiny.nodes[1]!, id: 9 }, { ...tiny.nodes[0]!, id: 4 }], cpus: [...tiny.cpus].reverse().map((cpu) => ({ ...cpu, node: cpu.node === 1 ? 9 : 4 })), distance: [[10, 21], [31, 10]] };
+    const spec: MachineSpec = {
+      ...tiny,
+      nodes: [
+        { ...tiny.nodes[1]!, id: 9 },
+        { ...tiny.nodes[0]!, id: 4 },
+      ],
+      cpus: [...tiny.cpus].reverse().map((cpu) => ({ ...cpu, node: cpu.node === 1 ? 9 : 4 })),
+      distance: [
+        [10, 21],
+        [31, 10],
+      ],
+    };
     const { machine, memory } = build(spec);
     expect(machine.nodes).toEqual([9, 4]);
     expect(machine.cpuIds).toEqual([0, 1, 2, 3]);
@@ -28,7 +61,9 @@ describe("topology", () => {
     expect(() => machine.cpu(4)).toThrow(new RangeError("CPU 4 does not exist; tiny-2-node has 4, the last is 3"));
     expect(() => machine.nodeOfCpu(-1)).toThrow("CPU -1");
     expect(() => machine.distance(0, 2)).toThrow("node 2 does not exist; tiny-2-node has 0, 1");
-    expect(() => { machine.cpu(0).region = 8; }).toThrow("region 8 does not exist");
+    expect(() => {
+      machine.cpu(0).region = 8;
+    }).toThrow("region 8 does not exist");
   });
 
   test("a CPU without memory on its node reads from others; device frames count on its own", () => {
@@ -77,7 +112,12 @@ describe("cold", () => {
   test("after chill everything comes from memory and every page is walked from the root", () => {
     const { machine, counters, memory } = build();
     const cpu = machine.cpu(0);
-    [[0x10, 0x11], [0x11, 0x12], [0x12, 0x13], [0x13, 0x14]].forEach(([table, next]) => memory.write32(table!, 0, (next! << 12) | 0x63));
+    [
+      [0x10, 0x11],
+      [0x11, 0x12],
+      [0x12, 0x13],
+      [0x13, 0x14],
+    ].forEach(([table, next]) => memory.write32(table!, 0, (next! << 12) | 0x63));
     cpu.cr4 = Cr4.PhysicalAddressExtension;
     cpu.writeCr3(cr3Value(0x10));
     cpu.efer = Efer.LongModeEnable;
@@ -120,17 +160,29 @@ describe("control registers", () => {
     expect(cpu.load(0x7000, 0)).toBe(0);
     expect(cpu.lastFrame).toBe(7);
     expect(cpu.load(0, 0x1000)).toBe(NOT_CANONICAL);
-    expect(refusal(() => { cpu.cr0 = Cr0.Paging; })).toEqual(["not-modelled", "cr0"]);
+    expect(
+      refusal(() => {
+        cpu.cr0 = Cr0.Paging;
+      }),
+    ).toEqual(["not-modelled", "cr0"]);
     cpu.efer = Efer.LongModeEnable | Efer.LongModeActive | 1;
     expect(cpu.efer).toBe(Efer.LongModeEnable);
-    expect(refusal(() => { cpu.cr0 = Cr0.Paging; })).toEqual(["general-protection", "cr0"]);
+    expect(
+      refusal(() => {
+        cpu.cr0 = Cr0.Paging;
+      }),
+    ).toEqual(["general-protection", "cr0"]);
     cpu.cr4 = 0xffff_ffff & ~Cr4.ProcessContext;
     cpu.cr0 = 0xffff_ffff;
     expect(cpu.cr0).toBe(0x8001_0000);
     cpu.cr4 = 0xffff_ffff;
     expect(cpu.cr4).toBe(0x32_10a0);
     expect(cpu.efer).toBe(Efer.LongModeEnable | Efer.LongModeActive);
-    expect(refusal(() => { cpu.cr4 = Cr4.PhysicalAddressExtension; })).toEqual(["general-protection", "cr4"]);
+    expect(
+      refusal(() => {
+        cpu.cr4 = Cr4.PhysicalAddressExtension;
+      }),
+    ).toEqual(["general-protection", "cr4"]);
     expect(cpu.load(0, 0)).toBe(FAULT);
     expect(cpu.store(0, 0)).toBe(FAULT | FaultBit.Write);
     cpu.privilege = 3;

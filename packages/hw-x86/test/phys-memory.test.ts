@@ -14,14 +14,33 @@ test("a write of many bytes, a copy and a clearing count once for each frame the
 
 describe("nodes", () => {
   test("follow one another on whole GiB in the order of ids; holes belong to nobody", () => {
-    const memory = new SparseMemory([{ id: 7, memoryBytes: 3 * 0x20_0000 }, { id: 2, memoryBytes: GIGABYTE + 0x20_0000 }, { id: 5, memoryBytes: 0 }]);
-    expect(memory.ranges).toEqual([{ node: 2, first: 0, frames: 0x4_0200 }, { node: 7, first: 0x8_0000, frames: 1536 }]);
-    expect([0, 0x4_01ff, 0x4_0200, 0x7_ffff, 0x8_0000, 0x8_05ff, 0x8_0600, 0xffff_ffff].map((each) => memory.nodeOf(each))).toEqual([2, 2, NONE, NONE, 7, 7, NONE, NONE]);
+    const memory = new SparseMemory([
+      { id: 7, memoryBytes: 3 * 0x20_0000 },
+      { id: 2, memoryBytes: GIGABYTE + 0x20_0000 },
+      { id: 5, memoryBytes: 0 },
+    ]);
+    expect(memory.ranges).toEqual([
+      { node: 2, first: 0, frames: 0x4_0200 },
+      { node: 7, first: 0x8_0000, frames: 1536 },
+    ]);
+    expect(
+      [0, 0x4_01ff, 0x4_0200, 0x7_ffff, 0x8_0000, 0x8_05ff, 0x8_0600, 0xffff_ffff].map((each) => memory.nodeOf(each)),
+    ).toEqual([2, 2, NONE, NONE, 7, 7, NONE, NONE]);
   });
 
   test("may begin where they are told to, and fill 16 TiB", () => {
-    const memory = new SparseMemory([{ id: 0, memoryBytes: 0x2000_0000, startAddress: 0 }, { id: 1, memoryBytes: 0x2000_0000, startAddress: 0x2000_0000 }, { id: 63, memoryBytes: 8 * 2 ** 40, startAddress: 7 * 2 ** 40 }]);
-    expect([0x1_ffff, 0x2_0000, 0x4_0000, 0xefff_ffff, 0xf000_0000].map((each) => memory.nodeOf(each))).toEqual([0, 1, NONE, 63, NONE]);
+    const memory = new SparseMemory([
+      { id: 0, memoryBytes: 0x2000_0000, startAddress: 0 },
+      { id: 1, memoryBytes: 0x2000_0000, startAddress: 0x2000_0000 },
+      { id: 63, memoryBytes: 8 * 2 ** 40, startAddress: 7 * 2 ** 40 },
+    ]);
+    expect([0x1_ffff, 0x2_0000, 0x4_0000, 0xefff_ffff, 0xf000_0000].map((each) => memory.nodeOf(each))).toEqual([
+      0,
+      1,
+      NONE,
+      63,
+      NONE,
+    ]);
   });
 });
 

@@ -1,37 +1,110 @@
-/** TLBs, paging-structure caches and walker, access by access against the slow model: results, table bytes and every event. */
+/**
+ * TLBs, paging-structure caches and walker, access by access against the slow model: results, table bytes and every
+ * event.
+ */
 import { assemble } from "@kreplica/di";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { NumaMachine } from "../src/index.js";
-import { Counters, Cr0, Cr4, Efer, FAULT, Kind, Machine, NOT_CANONICAL, Place, fromHalves, highOf, hwX86, lowOf, type MachineSpec } from "../src/index.js";
+import {
+  Counters,
+  Cr0,
+  Cr4,
+  Efer,
+  FAULT,
+  Kind,
+  Machine,
+  NOT_CANONICAL,
+  Place,
+  fromHalves,
+  highOf,
+  hwX86,
+  lowOf,
+  type MachineSpec,
+} from "../src/index.js";
 import { SlowTranslation, tinyMachine } from "../src/testing.js";
 
 /** Tables by level, two of each; the root of CR3 is one of level 4 or 5. */
 const tableAt = (level: number, which: number): bigint => BigInt(0x100 + level * 2 + which);
 const ROOTS = [0, 1];
 /** Indices that tables of a level are used with. */
-const INDICES: Record<number, readonly number[]> = { 1: [0, 1, 2, 3, 4, 8], 2: [0, 1, 511], 3: [0, 511], 4: [0, 511], 5: [0, 511] };
-/** Frames beyond what a leaf should name: misaligned for a large page, above 4 GiB, too wide for the model, too wide for most CPUs. */
+const INDICES: Record<number, readonly number[]> = {
+  1: [0, 1, 2, 3, 4, 8],
+  2: [0, 1, 511],
+  3: [0, 511],
+  4: [0, 511],
+  5: [0, 511],
+};
+/**
+ * Frames beyond what a leaf should name: misaligned for a large page, above 4 GiB, too wide for the model, too wide for
+ * most CPUs.
+ */
 const ODD_FRAMES = [0x4_0201n, 0x10_0000n, 0x1_0000_0000n, 0x8_0000_0000n];
 
 /** An address by its indices, as numbers that pick from {@link INDICES}; `odd` 0 makes it non-canonical. */
-const address = fc.record({ five: fc.nat(1), four: fc.nat(1), three: fc.nat(1), two: fc.nat(2), one: fc.nat(5), line: fc.nat(1), odd: fc.nat(30) });
+const address = fc.record({
+  five: fc.nat(1),
+  four: fc.nat(1),
+  three: fc.nat(1),
+  two: fc.nat(2),
+  one: fc.nat(5),
+  line: fc.nat(1),
+  odd: fc.nat(30),
+});
 type Address = typeof address extends fc.Arbitrary<infer T> ? T : never;
 
 function addressOf({ five, four, three, two, one, line, odd }: Address, levels: 4 | 5): bigint {
   const part = (level: number, pick: number): bigint => BigInt(INDICES[level]![pick]!) << BigInt(12 + 9 * (level - 1));
-  const low = (levels === 5 ? part(5, five) : 0n) | part(4, four) | part(3, three) | part(2, two) | part(1, one) | (BigInt(line) << 6n);
+  const low =
+    (levels === 5 ? part(5, five) : 0n) |
+    part(4, four) |
+    part(3, three) |
+    part(2, two) |
+    part(1, one) |
+    (BigInt(line) << 6n);
   const sound = BigInt.asUintN(64, BigInt.asIntN(levels === 5 ? 57 : 48, low));
   return odd === 0 ? sound ^ (1n << 60n) : sound;
 }
 
 /** Mostly permissive: each restriction is one choice in eight, so that walks of four or five levels often end well. */
-const flags = fc.record({ present: fc.nat(15), writable: fc.nat(7), user: fc.nat(7), global: fc.boolean(), accessed: fc.boolean(), dirty: fc.boolean(), noExecute: fc.nat(7), cache: fc.nat(7) }).map(
-  ({ present, writable, user, global, accessed, dirty, noExecute, cache }) => (present > 0 ? 1n : 0n) | (writable > 0 ? 2n : 0n) | (user > 0 ? 4n : 0n)
-    | (global ? 0x100n : 0n) | (accessed ? 0x20n : 0n) | (dirty ? 0x40n : 0n) | (noExecute === 0 ? 1n << 63n : 0n) | (cache === 0 ? 0x18n : 0n));
+const flags = fc
+  .record({
+    present: fc.nat(15),
+    writable: fc.nat(7),
+    user: fc.nat(7),
+    global: fc.boolean(),
+    accessed: fc.boolean(),
+    dirty: fc.boolean(),
+    noExecute: fc.nat(7),
+    cache: fc.nat(7),
+  })
+  .map(
+    ({ present, writable, user, global, accessed, dirty, noExecute, cache }) =>
+      (present > 0 ? 1n : 0n) |
+      (writable > 0 ? 2n : 0n) |
+      (user > 0 ? 4n : 0n) |
+      (global ? 0x100n : 0n) |
+      (accessed ? 0x20n : 0n) |
+      (dirty ? 0x40n : 0n) |
+      (noExecute === 0 ? 1n << 63n : 0n) |
+      (cache === 0 ? 0x18n : 0n),
+  );
 
-/** A table entry to write: which table, where, and what; `large` 0 makes it a leaf where the level allows one (and where it does not). */
-const edit = fc.record({ level: fc.constantFrom(1, 1, 1, 2, 2, 3, 4, 5), which: fc.nat(1), index: fc.nat(5), lower: fc.nat(1), page: fc.nat(6), large: fc.nat(5), odd: fc.nat(40), patLarge: fc.boolean(), flags });
+/**
+ * A table entry to write: which table, where, and what; `large` 0 makes it a leaf where the level allows one (and where
+ * it does not).
+ */
+const edit = fc.record({
+  level: fc.constantFrom(1, 1, 1, 2, 2, 3, 4, 5),
+  which: fc.nat(1),
+  index: fc.nat(5),
+  lower: fc.nat(1),
+  page: fc.nat(6),
+  large: fc.nat(5),
+  odd: fc.nat(40),
+  patLarge: fc.boolean(),
+  flags,
+});
 type Edit = typeof edit extends fc.Arbitrary<infer T> ? T : never;
 
 function entryOf({ level, lower, page, large, odd, patLarge, flags: bits }: Edit): bigint {
@@ -47,35 +120,128 @@ const on = fc.boolean();
 /** Nine steps of ten look at few pages again, so that TLBs hit, fill up and push out; the rest changes something. */
 const step = fc.oneof(
   { weight: 20, arbitrary: fc.record({ op: fc.constant("access" as const), thread, address, access }) },
-  { weight: 100, arbitrary: fc.record({ op: fc.constant("again" as const), thread, back: fc.nat(3), page: fc.nat(9), line: fc.nat(1), access }) },
-  { weight: 6, arbitrary: fc.record({ op: fc.constant("clean" as const), level: fc.constantFrom(1, 1, 2, 3), which: fc.nat(1), index: fc.nat(5) }) },
-  { weight: 2, arbitrary: fc.record({ op: fc.constant("cr3" as const), thread, root: fc.constantFrom(...ROOTS), pcid: fc.nat(2), keep: fc.boolean() }) },
+  {
+    weight: 100,
+    arbitrary: fc.record({
+      op: fc.constant("again" as const),
+      thread,
+      back: fc.nat(3),
+      page: fc.nat(9),
+      line: fc.nat(1),
+      access,
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      op: fc.constant("clean" as const),
+      level: fc.constantFrom(1, 1, 2, 3),
+      which: fc.nat(1),
+      index: fc.nat(5),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      op: fc.constant("cr3" as const),
+      thread,
+      root: fc.constantFrom(...ROOTS),
+      pcid: fc.nat(2),
+      keep: fc.boolean(),
+    }),
+  },
   { weight: 3, arbitrary: fc.record({ op: fc.constant("edit" as const), edit }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant("user" as const), thread, on }) },
-  { weight: 3, arbitrary: fc.record({ op: fc.constantFrom("wp" as const, "nxe" as const, "ac" as const, "pge" as const, "smep" as const, "smap" as const, "pcide" as const), thread, on }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      op: fc.constantFrom(
+        "wp" as const,
+        "nxe" as const,
+        "ac" as const,
+        "pge" as const,
+        "smep" as const,
+        "smap" as const,
+        "pcide" as const,
+      ),
+      thread,
+      on,
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("invlpg" as const), thread, address }) },
-  { weight: 2, arbitrary: fc.record({ op: fc.constant("invpcid" as const), thread, type: fc.constantFrom(0 as const, 1 as const, 2 as const, 3 as const), pcid: fc.nat(2), address }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      op: fc.constant("invpcid" as const),
+      thread,
+      type: fc.constantFrom(0 as const, 1 as const, 2 as const, 3 as const),
+      pcid: fc.nat(2),
+      address,
+    }),
+  },
 );
 
 const tiny = tinyMachine({ nodes: 1, coresPerNode: 1, threadsPerCore: 2 });
 /** TLBs so small that three or four pages push one another out. */
-const base: MachineSpec = { ...tiny, translation: { ...tiny.translation,
-  instruction: { small: { entries: 4, ways: 2 }, large: { entries: 2, ways: 2 } }, data: { ...tiny.translation.data, small: { entries: 4, ways: 2 } },
-  second: { ...tiny.translation.second, entries: 8, ways: 4 } } };
+const base: MachineSpec = {
+  ...tiny,
+  translation: {
+    ...tiny.translation,
+    instruction: { small: { entries: 4, ways: 2 }, large: { entries: 2, ways: 2 } },
+    data: { ...tiny.translation.data, small: { entries: 4, ways: 2 } },
+    second: { ...tiny.translation.second, entries: 8, ways: 4 },
+  },
+};
 const shapes: [string, MachineSpec, 4 | 5][] = [
   ["4 levels", base, 4],
   ["5 levels", base, 5],
-  ["no large TLBs, no paging-structure caches, 1 GiB in the second level", { ...base, physicalBits: 40, translation: {
-    ...base.translation, instruction: { small: { entries: 4, ways: 4 } }, data: { small: { entries: 4, ways: 2 }, huge: { entries: 1, ways: 1 } },
-    second: { entries: 8, ways: 8, large: true, cycles: base.translation.second.cycles, huge: { entries: 2, ways: 2 } },
-    pagingStructure: { pde: 0, pdpte: 0, pml4e: 0, source: "none" },
-  } }, 4],
-  ["more than 8 ways", { ...base, translation: { ...base.translation,
-    instruction: { small: { entries: 9, ways: 9 }, large: { entries: 9, ways: 9 } }, data: { small: { entries: 9, ways: 9 } }, second: { ...base.translation.second, entries: 20, ways: 10 } } }, 4],
-  ["second level for small pages only", { ...base, translation: {
-    ...base.translation, data: { ...base.translation.data, small: { entries: 2, ways: 1 } }, second: { entries: 6, ways: 3, large: false, cycles: base.translation.second.cycles },
-    pagingStructure: { pde: 1, pdpte: 3, pml4e: 2, source: "made up" },
-  } }, 5],
+  [
+    "no large TLBs, no paging-structure caches, 1 GiB in the second level",
+    {
+      ...base,
+      physicalBits: 40,
+      translation: {
+        ...base.translation,
+        instruction: { small: { entries: 4, ways: 4 } },
+        data: { small: { entries: 4, ways: 2 }, huge: { entries: 1, ways: 1 } },
+        second: {
+          entries: 8,
+          ways: 8,
+          large: true,
+          cycles: base.translation.second.cycles,
+          huge: { entries: 2, ways: 2 },
+        },
+        pagingStructure: { pde: 0, pdpte: 0, pml4e: 0, source: "none" },
+      },
+    },
+    4,
+  ],
+  [
+    "more than 8 ways",
+    {
+      ...base,
+      translation: {
+        ...base.translation,
+        instruction: { small: { entries: 9, ways: 9 }, large: { entries: 9, ways: 9 } },
+        data: { small: { entries: 9, ways: 9 } },
+        second: { ...base.translation.second, entries: 20, ways: 10 },
+      },
+    },
+    4,
+  ],
+  [
+    "second level for small pages only",
+    {
+      ...base,
+      translation: {
+        ...base.translation,
+        data: { ...base.translation.data, small: { entries: 2, ways: 1 } },
+        second: { entries: 6, ways: 3, large: false, cycles: base.translation.second.cycles },
+        pagingStructure: { pde: 1, pdpte: 3, pml4e: 2, source: "made up" },
+      },
+    },
+    5,
+  ],
 ];
 
 /** The machine and the model side by side. */
@@ -86,7 +252,10 @@ class Pair {
   private readonly bank;
   private readonly last: Address[] = [];
 
-  constructor(spec: MachineSpec, private readonly levels: 4 | 5) {
+  constructor(
+    spec: MachineSpec,
+    private readonly levels: 4 | 5,
+  ) {
     const assembly = assemble([hwX86(spec)]);
     this.machine = assembly.get(Machine) as NumaMachine;
     this.bank = assembly.get(Counters);
@@ -105,7 +274,15 @@ class Pair {
   fill(): void {
     for (const level of [1, 2, 3, 4, 5]) {
       for (const which of [0, 1]) {
-        INDICES[level]!.forEach((index, n) => this.write(level, which, index, ((level === 1 ? BigInt(index + which * 16) : tableAt(level - 1, n & 1)) << 12n) | (level === 1 && n === 1 ? 0x107n : 0x7n)));
+        INDICES[level]!.forEach((index, n) =>
+          this.write(
+            level,
+            which,
+            index,
+            ((level === 1 ? BigInt(index + which * 16) : tableAt(level - 1, n & 1)) << 12n) |
+              (level === 1 && n === 1 ? 0x107n : 0x7n),
+          ),
+        );
       }
     }
   }
@@ -118,7 +295,12 @@ class Pair {
   clean(level: number, which: number, index: number): void {
     const indices = INDICES[level]!;
     const place = indices[index % indices.length]!;
-    this.write(level, which, place, (this.words.get((tableAt(level, which) << 12n) + BigInt(place) * 8n) ?? 0n) & ~0x60n);
+    this.write(
+      level,
+      which,
+      place,
+      (this.words.get((tableAt(level, which) << 12n) + BigInt(place) * 8n) ?? 0n) & ~0x60n,
+    );
   }
 
   private write(level: number, which: number, index: number, value: bigint): void {
@@ -138,9 +320,13 @@ class Pair {
     const grown = (index: number): number => after[index]! - before[index]!;
     let walkReferences = 0;
     for (let source = 0; source < layout.sources; source++) walkReferences += grown(layout.row(0, Kind.Walk) + source);
-    const physical = result === 0 ? { physical: (BigInt(cpu.lastFrame) << 12n) | (at & 4095n) } : { fault: result === NOT_CANONICAL ? "GP" as const : result & ~FAULT };
+    const physical =
+      result === 0
+        ? { physical: (BigInt(cpu.lastFrame) << 12n) | (at & 4095n) }
+        : { fault: result === NOT_CANONICAL ? ("GP" as const) : result & ~FAULT };
     expect({
-      ...physical, walkReferences,
+      ...physical,
+      walkReferences,
       secondTlb: grown(layout.place(0, Place.FetchSecondTlb)) + grown(layout.place(0, Place.DataSecondTlb)) === 1,
       walked: grown(layout.place(0, access === "fetch" ? Place.FetchWalks : Place.DataWalks)) === 1,
     }).toEqual(this.model.access(thread, at, access));
@@ -195,7 +381,9 @@ class Pair {
       registers.globals = on;
     } else {
       if (on && !registers.pcids && (cpu.cr3 & 0xfffn) !== 0n) {
-        expect(() => { cpu.cr4 |= Cr4.ProcessContext; }).toThrow(expect.objectContaining({ code: "general-protection", field: "cr4" }));
+        expect(() => {
+          cpu.cr4 |= Cr4.ProcessContext;
+        }).toThrow(expect.objectContaining({ code: "general-protection", field: "cr4" }));
         return;
       }
       if (!on && registers.pcids) {
@@ -212,7 +400,10 @@ class Pair {
     this.machine.cpu(thread).invlpg(at);
     if (!this.canonical(at)) return;
     const { pcid } = this.model.registers[thread]!;
-    this.model.dropTlb((each) => each.thread === thread && this.model.covers(each, at) && (each.pcid === undefined || each.pcid === pcid));
+    this.model.dropTlb(
+      (each) =>
+        each.thread === thread && this.model.covers(each, at) && (each.pcid === undefined || each.pcid === pcid),
+    );
     this.model.dropPointers((each) => each.thread === thread && each.pcid === pcid);
   }
 
@@ -221,13 +412,17 @@ class Pair {
     const registers = this.model.registers[thread]!;
     const cpu = this.machine.cpu(thread);
     if (type <= 1 && ((pcid !== 0 && !registers.pcids) || (type === 0 && !this.canonical(at)))) {
-      expect(() => cpu.invpcid(type, pcid, at)).toThrow(expect.objectContaining({ name: "MachineError", code: "general-protection" }));
+      expect(() => cpu.invpcid(type, pcid, at)).toThrow(
+        expect.objectContaining({ name: "MachineError", code: "general-protection" }),
+      );
       return;
     }
     cpu.invpcid(type, pcid, at);
     if (type === 0) {
       this.model.dropTlb((each) => each.thread === thread && each.pcid === pcid && this.model.covers(each, at));
-      this.model.dropPointers((each) => each.thread === thread && each.pcid === pcid && each.page === at >> BigInt(12 + 9 * each.level));
+      this.model.dropPointers(
+        (each) => each.thread === thread && each.pcid === pcid && each.page === at >> BigInt(12 + 9 * each.level),
+      );
     } else if (type === 1) this.forgetContext(thread, pcid);
     else if (type === 2) this.forgetThread(thread);
     else {
@@ -238,7 +433,8 @@ class Pair {
 
   /** Table bytes are what the model made of them. */
   checkTables(): void {
-    for (const [at, value] of this.words) expect(this.machine.memory.read64(at), `entry at 0x${at.toString(16)}`).toBe(value);
+    for (const [at, value] of this.words)
+      expect(this.machine.memory.read64(at), `entry at 0x${at.toString(16)}`).toBe(value);
   }
 
   private canonical(at: bigint): boolean {
@@ -259,22 +455,29 @@ class Pair {
 
 describe.each(shapes)("%s", (_, spec, levels) => {
   test("every access ends as the slow model says, and takes as many lookups and walk references", () => {
-    fc.assert(fc.property(fc.array(edit, { maxLength: 12, size: "max" }), fc.array(step, { maxLength: 300, size: "max" }), (tables, steps) => {
-      const pair = new Pair(spec, levels);
-      pair.fill();
-      for (const each of tables) pair.edit(each);
-      for (const each of steps) {
-        if (each.op === "access") pair.access(each.thread, each.address, each.access);
-        else if (each.op === "again") pair.again(each.thread, each.back, each.page, each.line, each.access);
-        else if (each.op === "cr3") pair.writeCr3(each.thread, each.root, each.pcid, each.keep);
-        else if (each.op === "edit") pair.edit(each.edit);
-        else if (each.op === "clean") pair.clean(each.level, each.which, each.index);
-        else if (each.op === "invlpg") pair.invlpg(each.thread, each.address);
-        else if (each.op === "invpcid") pair.invpcid(each.thread, each.type, each.pcid, each.address);
-        else pair.set(each.thread, each.op, each.on);
-      }
-      pair.checkTables();
-    }), { numRuns: 200 });
+    fc.assert(
+      fc.property(
+        fc.array(edit, { maxLength: 12, size: "max" }),
+        fc.array(step, { maxLength: 300, size: "max" }),
+        (tables, steps) => {
+          const pair = new Pair(spec, levels);
+          pair.fill();
+          for (const each of tables) pair.edit(each);
+          for (const each of steps) {
+            if (each.op === "access") pair.access(each.thread, each.address, each.access);
+            else if (each.op === "again") pair.again(each.thread, each.back, each.page, each.line, each.access);
+            else if (each.op === "cr3") pair.writeCr3(each.thread, each.root, each.pcid, each.keep);
+            else if (each.op === "edit") pair.edit(each.edit);
+            else if (each.op === "clean") pair.clean(each.level, each.which, each.index);
+            else if (each.op === "invlpg") pair.invlpg(each.thread, each.address);
+            else if (each.op === "invpcid") pair.invpcid(each.thread, each.type, each.pcid, each.address);
+            else pair.set(each.thread, each.op, each.on);
+          }
+          pair.checkTables();
+        },
+      ),
+      { numRuns: 200 },
+    );
   });
 });
 

@@ -1,4 +1,6 @@
-/** Lists of CPU or node numbers as Linux writes them: `0-11,24-35`; and the hexadecimal mask form, `00000000,0000000f`. */
+/**
+ * Lists of CPU or node numbers as Linux writes them: `0-11,24-35`; and the hexadecimal mask form, `00000000,0000000f`.
+ */
 
 /** Numbers above this in a list are refused before the list is spelt out: `0-4000000000` must not fill memory. */
 const HIGHEST = 65_535;
@@ -27,7 +29,7 @@ export function parseCpuList(text: string): number[] | undefined {
 /** @param numbers ascending, each once */
 export function formatCpuList(numbers: readonly number[]): string {
   const parts: string[] = [];
-  for (let i = 0; i < numbers.length; ) {
+  for (let i = 0; i < numbers.length;) {
     let end = i;
     while (end + 1 < numbers.length && numbers[end + 1] === numbers[end]! + 1) end++;
     parts.push(end === i ? `${numbers[i]}` : `${numbers[i]}-${numbers[end]}`);
@@ -44,7 +46,8 @@ export function formatCpuList(numbers: readonly number[]): string {
  */
 export function parseCpuMask(text: string): number[] | undefined {
   const groups = text.trim().split(",");
-  if (groups.length > (HIGHEST + 1) / 32 || !groups.every((group) => /^[0-9a-fA-F]{1,8}$/.test(group))) return undefined;
+  if (groups.length > (HIGHEST + 1) / 32 || !groups.every((group) => /^[0-9a-fA-F]{1,8}$/.test(group)))
+    return undefined;
   const numbers: number[] = [];
   for (const [index, group] of groups.reverse().entries()) {
     const word = Number.parseInt(group, 16);

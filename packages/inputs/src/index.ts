@@ -1,4 +1,7 @@
-/** What readers of files share: one error that names file, place and remedy, and the texts that most descriptions are written in. */
+/**
+ * What readers of files share: one error that names file, place and remedy, and the texts that most descriptions are
+ * written in.
+ */
 export { formatCpuList, parseCpuList, parseCpuMask } from "./cpu-list.js";
 export { allFaults, faultOf, InputError, type InputFault, whyNot } from "./input-error.js";
 export { type JsonText, parseJsonText } from "./json-text.js";

@@ -1,4 +1,7 @@
-/** What is thrown when something the user gave cannot be used: every input of the command can be wrong, and says so the same way. */
+/**
+ * What is thrown when something the user gave cannot be used: every input of the command can be wrong, and says so the
+ * same way.
+ */
 
 /** Where an input is wrong, why, and what to do about it. */
 export interface InputFault {
@@ -25,18 +28,25 @@ export interface InputFault {
 /** Faults that are spelt out: a file that is wrong from end to end must not fill the screen. */
 const MOST_LISTED = 20;
 
-const sentence = (clause: string): string => clause.charAt(0).toUpperCase() + clause.slice(1) + (/[.!?]$/.test(clause) ? "" : ".");
+const sentence = (clause: string): string =>
+  clause.charAt(0).toUpperCase() + clause.slice(1) + (/[.!?]$/.test(clause) ? "" : ".");
 
 function lineOf({ file, line, column, offset, unpacked, field, reason, remedy }: InputFault): string {
-  const place = offset !== undefined ? `${file} at byte ${offset}${unpacked ? " of what it unpacks to" : ""}` : line !== undefined ? `${file}:${line}${column === undefined ? "" : `:${column}`}` : file;
+  const place =
+    offset !== undefined
+      ? `${file} at byte ${offset}${unpacked ? " of what it unpacks to" : ""}`
+      : line !== undefined
+        ? `${file}:${line}${column === undefined ? "" : `:${column}`}`
+        : file;
   return `${place}: ${field === undefined ? "" : `${field}: `}${reason}. ${sentence(remedy)}`;
 }
 
 /**
  * An input that cannot be used; the command ends with exit code 2.
  *
- * Its message reads `FILE:LINE:COLUMN: FIELD: reason. Remedy.`, leaving out what does not apply; an offset reads `FILE at byte N`, in a
- * packed file `FILE at byte N of what it unpacks to`. Further faults of the same input follow, a line each.
+ * Its message reads `FILE:LINE:COLUMN: FIELD: reason. Remedy.`, leaving out what does not apply; an offset reads `FILE
+ * at byte N`, in a packed file `FILE at byte N of what it unpacks to`. Further faults of the same input follow, a line
+ * each.
  */
 export class InputError extends Error implements InputFault {
   override readonly name = "InputError";
@@ -73,13 +83,40 @@ export function allFaults(faults: readonly InputFault[]): InputError {
 }
 
 /** What an error was made of, as plain data without what is absent. */
-export const faultOf = ({ file, line, column, offset, unpacked, field, reason, remedy, others }: InputError): InputFault => ({
-  file, reason, remedy, ...(line === undefined ? {} : { line }), ...(column === undefined ? {} : { column }), ...(offset === undefined ? {} : { offset }), ...(unpacked === undefined ? {} : { unpacked }), ...(field === undefined ? {} : { field }),
+export const faultOf = ({
+  file,
+  line,
+  column,
+  offset,
+  unpacked,
+  field,
+  reason,
+  remedy,
+  others,
+}: InputError): InputFault => ({
+  file,
+  reason,
+  remedy,
+  ...(line === undefined ? {} : { line }),
+  ...(column === undefined ? {} : { column }),
+  ...(offset === undefined ? {} : { offset }),
+  ...(unpacked === undefined ? {} : { unpacked }),
+  ...(field === undefined ? {} : { field }),
   ...(others.length === 0 ? {} : { others }),
 });
 
-/** Reason and remedy of a file that cannot be looked at. @param error of node:fs @param remedy for a path where nothing is */
+/**
+ * Reason and remedy of a file that cannot be looked at.
+ * @param error of node:fs
+ * @param remedy for a path where nothing is
+ */
 export function whyNot(error: unknown, remedy: string): Pick<InputFault, "reason" | "remedy"> {
   const code = (error as { readonly code?: string }).code ?? String(error);
-  return code === "ENOENT" || code === "ENOTDIR" ? { reason: "does not exist", remedy } : { reason: `cannot be read (${code})`, remedy: code === "EACCES" || code === "EPERM" ? "check its permissions, and those of the folders around it" : remedy };
+  return code === "ENOENT" || code === "ENOTDIR"
+    ? { reason: "does not exist", remedy }
+    : {
+        reason: `cannot be read (${code})`,
+        remedy:
+          code === "EACCES" || code === "EPERM" ? "check its permissions, and those of the folders around it" : remedy,
+      };
 }

@@ -30,7 +30,8 @@ const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const SPACE = /[ \t\r\n]*/y;
 
 /**
- * Accepts what JSON.parse accepts, except for a name given twice in one object, which is refused, and nesting deeper than 100.
+ * Accepts what JSON.parse accepts, except for a name given twice in one object, which is refused, and nesting deeper
+ * than 100.
  *
  * @throws InputError with the line
  */
@@ -40,7 +41,7 @@ export function parseJsonText(text: string, file: string): JsonText {
   for (let i = text.indexOf("\n"); i >= 0; i = text.indexOf("\n", i + 1)) breaks.push(i);
   const lineAt = (position: number): number => {
     let low = 0;
-    for (let high = breaks.length; low < high; ) {
+    for (let high = breaks.length; low < high;) {
       const middle = (low + high) >> 1;
       if (breaks[middle]! < position) low = middle + 1;
       else high = middle;
@@ -48,11 +49,15 @@ export function parseJsonText(text: string, file: string): JsonText {
     return low + 1;
   };
   const oneLine = !text.trimEnd().includes("\n");
-  const placeAt = (position: number): Pick<InputFault, "line" | "column"> => ({ line: lineAt(position), ...(oneLine ? { column: position + 1 } : {}) });
+  const placeAt = (position: number): Pick<InputFault, "line" | "column"> => ({
+    line: lineAt(position),
+    ...(oneLine ? { column: position + 1 } : {}),
+  });
   const fail = (reason: string, remedy: string, position = at): never => {
     throw new InputError({ file, ...placeAt(position), reason, remedy });
   };
-  const found = (): string => (at >= text.length ? "the file ends" : `found ${JSON.stringify(text.slice(at, at + 12))}`);
+  const found = (): string =>
+    at >= text.length ? "the file ends" : `found ${JSON.stringify(text.slice(at, at + 12))}`;
   const take = (pattern: RegExp): string | undefined => {
     pattern.lastIndex = at;
     const match = pattern.exec(text);
@@ -60,8 +65,13 @@ export function parseJsonText(text: string, file: string): JsonText {
     at = pattern.lastIndex;
     return match[0];
   };
-  const skip = (): void => { take(SPACE); };
-  const string = (what: string): string => JSON.parse(take(STRING) ?? fail(`${what} expected, ${found()}`, "write it in double quotes, with \\ before quotes inside")) as string;
+  const skip = (): void => {
+    take(SPACE);
+  };
+  const string = (what: string): string =>
+    JSON.parse(
+      take(STRING) ?? fail(`${what} expected, ${found()}`, "write it in double quotes, with \\ before quotes inside"),
+    ) as string;
 
   function value(depth: number): Placed {
     if (depth > DEEPEST) fail(`nested deeper than ${DEEPEST}`, "a machine needs five levels");
@@ -87,7 +97,12 @@ export function parseJsonText(text: string, file: string): JsonText {
           const member = value(depth + 1);
           parts.set(name, member);
           // Not by assignment: "__proto__" must become a field like any other, which the schema then refuses.
-          Object.defineProperty(object, name, { value: member.value, enumerable: true, writable: true, configurable: true });
+          Object.defineProperty(object, name, {
+            value: member.value,
+            enumerable: true,
+            writable: true,
+            configurable: true,
+          });
           skip();
         } while (text[at] === "," && ++at);
         if (text[at] !== "}") fail(`"," or "}" expected, ${found()}`, "close the object, or separate its fields");
@@ -114,13 +129,19 @@ export function parseJsonText(text: string, file: string): JsonText {
       return { value: list, line, at: begin, parts };
     }
     if (first === '"') return { value: string("a string"), line, at: begin };
-    for (const [word, constant] of [["true", true], ["false", false], ["null", null]] as const) {
+    for (const [word, constant] of [
+      ["true", true],
+      ["false", false],
+      ["null", null],
+    ] as const) {
       if (text.startsWith(word, at)) {
         at += word.length;
         return { value: constant, line, at: begin };
       }
     }
-    const number = take(NUMBER) ?? fail(`a value expected, ${found()}`, "write a number, a string, true, false, null, a list or an object");
+    const number =
+      take(NUMBER) ??
+      fail(`a value expected, ${found()}`, "write a number, a string, true, false, null, a list or an object");
     return { value: Number(number), line, at: begin };
   }
 

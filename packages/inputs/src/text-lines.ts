@@ -6,7 +6,10 @@ export class TextLines {
   readonly lines: readonly string[];
   private readonly found: InputFault[] = [];
 
-  constructor(readonly file: string, text: string) {
+  constructor(
+    readonly file: string,
+    text: string,
+  ) {
     this.lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
   }
 
@@ -18,7 +21,13 @@ export class TextLines {
 
   /** As {@link fault}, told by {@link settle} with the others: the reader goes on where it can. */
   report(index: number | undefined, field: string | undefined, reason: string, remedy: string): void {
-    this.found.push({ file: this.file, reason, remedy, ...(index === undefined ? {} : { line: index + 1 }), ...(field === undefined ? {} : { field }) });
+    this.found.push({
+      file: this.file,
+      reason,
+      remedy,
+      ...(index === undefined ? {} : { line: index + 1 }),
+      ...(field === undefined ? {} : { field }),
+    });
   }
 
   /** @throws InputError with all that was reported */
@@ -28,7 +37,9 @@ export class TextLines {
 
   /** From the first line to the last; what is about the file as a whole is behind. */
   private all(): InputError {
-    return allFaults([...this.found].sort((a, b) => (a.line ?? this.lines.length + 1) - (b.line ?? this.lines.length + 1)));
+    return allFaults(
+      [...this.found].sort((a, b) => (a.line ?? this.lines.length + 1) - (b.line ?? this.lines.length + 1)),
+    );
   }
 }
 

@@ -1,9 +1,10 @@
 /**
- * A whole zstd frame unpacked at once into one buffer. fzstd's stream moves its window along by every block, which for the windows of
- * 64 to 128 MiB that kernels are packed with is nearly all of its time; into a buffer of the right length it needs none.
+ * A whole zstd frame unpacked at once into one buffer. fzstd's stream moves its window along by every block, which for
+ * the windows of 64 to 128 MiB that kernels are packed with is nearly all of its time; into a buffer of the right
+ * length it needs none.
  *
- * Only what can be checked goes this way: a length that is known before and a checksum. All else is undefined here, and the stream
- * (zstd.ts) unpacks it, or says where it is wrong.
+ * Only what can be checked goes this way: a length that is known before and a checksum. All else is undefined here, and
+ * the stream (zstd.ts) unpacks it, or says where it is wrong.
  *
  * Source: RFC 8878, "Zstandard Frames", "Skippable Frames".
  */
@@ -15,7 +16,11 @@ const { create64 } = await xxhash();
 const FRAME = 0xfd2f_b528;
 const SKIPPABLE = 0x184d_2a50;
 const LARGEST_BLOCK = 1 << 17;
-const enum BlockType { Raw = 0, Run = 1, Packed = 2 }
+const enum BlockType {
+  Raw = 0,
+  Run = 1,
+  Packed = 2,
+}
 
 /** Where a frame ends, and what it says of itself. */
 interface Extent {
@@ -39,7 +44,16 @@ function extentOf(packed: Uint8Array, view: DataView, from: number): Extent | un
   let at = from + (oneSegment ? 5 : 6);
   const lengthBytes = [oneSegment ? 1 : 0, 2, 4, 8][descriptor >>> 6]!;
   if (at + lengthBytes > packed.length) return undefined;
-  const declared = lengthBytes === 0 ? -1 : lengthBytes === 1 ? packed[at]! : lengthBytes === 2 ? view.getUint16(at, true) + 256 : lengthBytes === 4 ? view.getUint32(at, true) : Number(view.getBigUint64(at, true));
+  const declared =
+    lengthBytes === 0
+      ? -1
+      : lengthBytes === 1
+        ? packed[at]!
+        : lengthBytes === 2
+          ? view.getUint16(at, true) + 256
+          : lengthBytes === 4
+            ? view.getUint32(at, true)
+            : Number(view.getBigUint64(at, true));
   at += lengthBytes;
   let most = 0;
   for (let last = false; !last;) {
@@ -53,7 +67,9 @@ function extentOf(packed: Uint8Array, view: DataView, from: number): Extent | un
     at += 3 + (type === BlockType.Run ? 1 : bytes);
   }
   const end = at + ((descriptor & 4) === 0 ? 0 : 4);
-  return end > packed.length ? undefined : { end, declared, most, checksum: end === at ? undefined : view.getUint32(at, true) };
+  return end > packed.length
+    ? undefined
+    : { end, declared, most, checksum: end === at ? undefined : view.getUint32(at, true) };
 }
 
 /**
@@ -61,7 +77,11 @@ function extentOf(packed: Uint8Array, view: DataView, from: number): Extent | un
  * @param expected bytes that one frame unpacks to which does not say so itself
  * @returns undefined when any frame's length or checksum is unknown or does not hold
  */
-export function unzstdWhole(packed: Uint8Array, limit: number, expected: number | undefined): Uint8Array<ArrayBuffer> | undefined {
+export function unzstdWhole(
+  packed: Uint8Array,
+  limit: number,
+  expected: number | undefined,
+): Uint8Array<ArrayBuffer> | undefined {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
   const parts: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
@@ -74,7 +94,7 @@ export function unzstdWhole(packed: Uint8Array, limit: number, expected: number 
     }
     const extent = magic === FRAME ? extentOf(packed, view, at) : undefined;
     if (extent?.checksum === undefined) return undefined;
-    const bytes = extent.declared >= 0 ? extent.declared : expected ?? -1;
+    const bytes = extent.declared >= 0 ? extent.declared : (expected ?? -1);
     if (bytes < 0 || bytes > extent.most || length + bytes > limit) return undefined;
     const out = new Uint8Array(bytes);
     try {

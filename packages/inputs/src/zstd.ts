@@ -1,6 +1,6 @@
 /**
- * Zstd frames unpacked a piece at a time and held against their own checks: fzstd unpacks blocks, but passes over the checksum, the
- * declared length and the place of an error.
+ * Zstd frames unpacked a piece at a time and held against their own checks: fzstd unpacks blocks, but passes over the
+ * checksum, the declared length and the place of an error.
  *
  *   frame      28 b5 2f fd  descriptor  [window]  [dictionary]  [length]  { block }  [low half of XXH64 of what it unpacks to]
  *   block      3 bytes: last | type << 1 | length << 3, then its content
@@ -24,14 +24,33 @@ const LARGEST_BLOCK = 1 << 17;
 /** Longest of the fields that are looked at: the frame header behind its descriptor. */
 const LONGEST_FIELD = 13;
 
-const enum Stage { Magic, SkipLength, Skip, Descriptor, Header, BlockHeader, Block, Checksum }
-const enum BlockType { Raw = 0, Run = 1, Packed = 2, Reserved = 3 }
+const enum Stage {
+  Magic,
+  SkipLength,
+  Skip,
+  Descriptor,
+  Header,
+  BlockHeader,
+  Block,
+  Checksum,
+}
+const enum BlockType {
+  Raw = 0,
+  Run = 1,
+  Packed = 2,
+  Reserved = 3,
+}
 
 /** A zstd stream that cannot be unpacked; for {@link InputError}s, which know the file. */
 export class ZstdError extends Error {
   override readonly name = "ZstdError";
   /** @param offset byte of the packed stream where the frame's part begins that is wrong */
-  constructor(readonly offset: number, readonly reason: string) { super(reason); }
+  constructor(
+    readonly offset: number,
+    readonly reason: string,
+  ) {
+    super(reason);
+  }
 }
 
 /** Whether a file of which these are the first bytes is zstd's. */
@@ -105,7 +124,8 @@ export class ZstdStream {
 
   /** Nothing follows. @throws ZstdError when a frame is not at its end */
   finish(): void {
-    if (this.stage !== Stage.Magic || this.filled > 0) this.fail(`the stream ends here, after ${this.position} bytes, inside a frame`);
+    if (this.stage !== Stage.Magic || this.filled > 0)
+      this.fail(`the stream ends here, after ${this.position} bytes, inside a frame`);
   }
 
   /** The present field or content is whole. */
@@ -116,13 +136,17 @@ export class ZstdStream {
         const magic = word(field, 0, 4);
         if ((magic & ~15) >>> 0 === SKIPPABLE) return this.enter(Stage.SkipLength, 4);
         if (magic !== FRAME) this.fail("no zstd frame begins here");
-        this.blocks = new Decompress((part) => { this.unpacked.push(part); });
+        this.blocks = new Decompress((part) => {
+          this.unpacked.push(part);
+        });
         this.length = 0;
         this.unpack(field.subarray(0, 4), false);
         return this.enter(Stage.Descriptor, 1);
       }
-      case Stage.SkipLength: return this.enter(Stage.Skip, word(field, 0, 4));
-      case Stage.Skip: return this.enter(Stage.Magic, 4);
+      case Stage.SkipLength:
+        return this.enter(Stage.Skip, word(field, 0, 4));
+      case Stage.Skip:
+        return this.enter(Stage.Magic, 4);
       case Stage.Descriptor: {
         this.descriptor = field[0]!;
         if ((this.descriptor & 8) !== 0) this.fail("a reserved bit of the frame's header is set");
@@ -141,7 +165,8 @@ export class ZstdStream {
         const bytes = head >>> 3;
         this.last = (head & 1) !== 0;
         if (type === BlockType.Reserved) this.fail("a block of a reserved type");
-        if (bytes > Math.min(LARGEST_BLOCK, this.window)) this.fail(`a block of ${bytes} bytes, more than a frame may have`);
+        if (bytes > Math.min(LARGEST_BLOCK, this.window))
+          this.fail(`a block of ${bytes} bytes, more than a frame may have`);
         this.unpack(field.subarray(0, 3), false);
         // The error of a block is at its header.
         this.stage = Stage.Block;
@@ -153,27 +178,41 @@ export class ZstdStream {
         if (this.hash) return this.enter(Stage.Checksum, 4);
         return this.endFrame(field.subarray(0, 0));
       }
-      case Stage.Checksum: return this.endFrame(field.subarray(0, 4));
+      case Stage.Checksum:
+        return this.endFrame(field.subarray(0, 4));
     }
   }
 
-  private get windowBytes(): number { return (this.descriptor & 0x20) === 0 ? 1 : 0; }
-  private get dictionaryBytes(): number { return [0, 1, 2, 4][this.descriptor & 3]!; }
-  private get lengthBytes(): number { return [this.windowBytes === 0 ? 1 : 0, 2, 4, 8][this.descriptor >>> 6]!; }
+  private get windowBytes(): number {
+    return (this.descriptor & 0x20) === 0 ? 1 : 0;
+  }
+  private get dictionaryBytes(): number {
+    return [0, 1, 2, 4][this.descriptor & 3]!;
+  }
+  private get lengthBytes(): number {
+    return [this.windowBytes === 0 ? 1 : 0, 2, 4, 8][this.descriptor >>> 6]!;
+  }
 
   private header(): void {
     const { field, windowBytes, dictionaryBytes, lengthBytes } = this;
     if (word(field, windowBytes, dictionaryBytes) !== 0) this.fail("it was packed with a dictionary");
     const at = windowBytes + dictionaryBytes;
-    this.declared = lengthBytes === 0 ? -1 : word(field, at, Math.min(4, lengthBytes)) + (lengthBytes === 8 ? word(field, at + 4, 4) * 2 ** 32 : lengthBytes === 2 ? 256 : 0);
+    this.declared =
+      lengthBytes === 0
+        ? -1
+        : word(field, at, Math.min(4, lengthBytes)) +
+          (lengthBytes === 8 ? word(field, at + 4, 4) * 2 ** 32 : lengthBytes === 2 ? 256 : 0);
     this.window = windowBytes === 0 ? this.declared : 2 ** (10 + (field[0]! >>> 3)) * (1 + (field[0]! & 7) / 8);
-    if (this.window > LARGEST_WINDOW) this.fail(`it asks for a window of ${this.window} bytes, and may have ${LARGEST_WINDOW}`);
+    if (this.window > LARGEST_WINDOW)
+      this.fail(`it asks for a window of ${this.window} bytes, and may have ${LARGEST_WINDOW}`);
   }
 
   private endFrame(checksum: Uint8Array): void {
     this.unpack(checksum, true);
-    if (this.declared >= 0 && this.declared !== this.length) this.fail(`the frame unpacks to ${this.length} bytes and should to ${this.declared}`);
-    if (this.hash && Number(BigInt.asUintN(32, this.hash.digest())) !== word(checksum, 0, 4)) this.fail("what it unpacks to does not match its checksum");
+    if (this.declared >= 0 && this.declared !== this.length)
+      this.fail(`the frame unpacks to ${this.length} bytes and should to ${this.declared}`);
+    if (this.hash && Number(BigInt.asUintN(32, this.hash.digest())) !== word(checksum, 0, 4))
+      this.fail("what it unpacks to does not match its checksum");
     this.enter(Stage.Magic, 4);
   }
 
@@ -198,7 +237,9 @@ export class ZstdStream {
     }
   }
 
-  private fail(reason: string): never { throw new ZstdError(this.began, reason); }
+  private fail(reason: string): never {
+    throw new ZstdError(this.began, reason);
+  }
 }
 
 /** Up to four bytes, little endian. */

@@ -1,4 +1,7 @@
-/** Group I: configuration and accounting. Most of it compares kernels, which tests do; the frames of copies are counted here. */
+/**
+ * Group I: configuration and accounting. Most of it compares kernels, which tests do; the frames of copies are counted
+ * here.
+ */
 import { pagesOf } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import { between, notWatched } from "./seen-steps.js";
@@ -6,46 +9,66 @@ import type { Subject } from "./subject.js";
 
 export const ACCOUNTING: readonly Invariant<Subject>[] = [
   {
-    id: "I1", when: "always", where: ["test packages/bench/test/check/compared-kernels.proof.test.ts"],
+    id: "I1",
+    when: "always",
+    where: ["test packages/bench/test/check/compared-kernels.proof.test.ts"],
     sentence: "option off: builds, and behaves identically to base (trace-equal) except image alignment",
   },
   {
-    id: "I2", when: "always", where: ["test packages/bench/test/check/compared-kernels.proof.test.ts"],
+    id: "I2",
+    when: "always",
+    where: ["test packages/bench/test/check/compared-kernels.proof.test.ts"],
     sentence: "KASAN ∧ 5-level ⇒ option unavailable; MAXSMP ⇒ unavailable",
   },
   {
-    id: "I3", when: "always", where: ["state", "test packages/bench/test/boot.test.ts"],
-    sentence: "extra memory = Σ_{n∈R∖{master}} (size TEXT + size RO) + Σ_{n∈R} tables + Σ_mm (#R−1)·PGD + Σ_mm "
-      + "(MAX_NUMNODES−1)·8 B + Σ_modules (#R−1)(text+rodata) — model's counters must equal this closed form",
+    id: "I3",
+    when: "always",
+    where: ["state", "test packages/bench/test/boot.test.ts"],
+    sentence:
+      "extra memory = Σ_{n∈R∖{master}} (size TEXT + size RO) + Σ_{n∈R} tables + Σ_mm (#R−1)·PGD + Σ_mm " +
+      "(MAX_NUMNODES−1)·8 B + Σ_modules (#R−1)(text+rodata) — model's counters must equal this closed form",
     check(subject, verdict) {
       if (!subject.isPast("numa-replicate-rodata")) return verdict.skip();
       const { machine, allocator, view } = subject.kernel;
       for (const part of [subject.text, subject.rodata]) {
         const purpose = part.name as "text" | "rodata";
         const counted = machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, purpose), 0);
-        const wanted = view.copies[purpose] ? (subject.holders.length - 1) * pagesOf(part.start, part.start + BigInt(part.pages) * 4096n) : 0;
-        if (counted !== wanted) verdict.fail(`${counted} frames are used for copies of ${part.name}, ${subject.holders.length - 1} copies need ${wanted}`);
+        const wanted = view.copies[purpose]
+          ? (subject.holders.length - 1) * pagesOf(part.start, part.start + BigInt(part.pages) * 4096n)
+          : 0;
+        if (counted !== wanted)
+          verdict.fail(
+            `${counted} frames are used for copies of ${part.name}, ${subject.holders.length - 1} copies need ${wanted}`,
+          );
       }
     },
   },
   {
-    id: "I4", when: "always", where: ["boot", "run"],
+    id: "I4",
+    when: "always",
+    where: ["boot", "run"],
     sentence: "R is frozen at reserve time; a node that gains memory later joins O∖R and uses near(n)",
     check(subject, verdict) {
       const settled = between(subject, "numa-replicate-kernel")[0]?.holders;
       if (notWatched(subject) || !settled) return verdict.skip();
       const now = subject.holders;
-      if (now.join() !== settled.join()) verdict.fail(`nodes ${settled.join(", ")} held copies when room was reserved, now ${now.join(", ")}`);
+      if (now.join() !== settled.join())
+        verdict.fail(`nodes ${settled.join(", ")} held copies when room was reserved, now ${now.join(", ")}`);
     },
   },
   {
-    id: "I5", when: "always", where: ["test packages/bench/test/check/claims.test.ts"],
-    sentence: "work per user top-level slot change = #R stores; per poke = #R writes; per module load = "
-      + "(#R−1)·pages copies; each permission/map change inside W = #R passes; all other mm operations have "
-      + "zero extra stores",
+    id: "I5",
+    when: "always",
+    where: ["test packages/bench/test/check/claims.test.ts"],
+    sentence:
+      "work per user top-level slot change = #R stores; per poke = #R writes; per module load = " +
+      "(#R−1)·pages copies; each permission/map change inside W = #R passes; all other mm operations have " +
+      "zero extra stores",
   },
   {
-    id: "I6", when: "always", where: ["test packages/bench/test/check/compared-kernels.proof.test.ts"],
+    id: "I6",
+    when: "always",
+    where: ["test packages/bench/test/check/compared-kernels.proof.test.ts"],
     sentence: "numa_replicate* deterministic: same topology+image ⇒ same table layout and same dump",
   },
 ];

@@ -1,4 +1,7 @@
-/** Everything another package may see of the invariants: what a row and a finding are, the rows themselves, and how rows are run. */
+/**
+ * Everything another package may see of the invariants: what a row and a finding are, the rows themselves, and how rows
+ * are run.
+ */
 export { GROUPS, groupOf, inOrder, invariantOf, KERNEL_INVARIANTS } from "./catalogue.js";
 export type { Finding, Invariant, InvariantReport, Verdict, Where } from "./invariant.js";
 export { findingOf, findings, report } from "./look.js";

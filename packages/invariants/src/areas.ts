@@ -4,12 +4,17 @@ import type { Subject } from "./subject.js";
 
 export const GENERATED_CODE: readonly Invariant<Subject>[] = [
   {
-    id: "E10", when: "always", where: ["test packages/bpf/test/kernel.test.ts"],
-    sentence: "BPF image/trampoline/struct_ops page: executable & RO on every node after publish; writable & NX on "
-      + "every node during regenerate",
+    id: "E10",
+    when: "always",
+    where: ["test packages/bpf/test/kernel.test.ts"],
+    sentence:
+      "BPF image/trampoline/struct_ops page: executable & RO on every node after publish; writable & NX on " +
+      "every node during regenerate",
   },
   {
-    id: "E11", when: "always", where: ["run"],
+    id: "E11",
+    when: "always",
+    where: ["run"],
     sentence: "kprobe insn slots, ftrace trampolines, JIT pages callable from a CPU on every node",
   },
 ];

@@ -1,4 +1,6 @@
-/** The list of invariants: this package's own rows by group, and the order in which they and those of subsystems stand. */
+/**
+ * The list of invariants: this package's own rows by group, and the order in which they and those of subsystems stand.
+ */
 import { ACCOUNTING } from "./accounting.js";
 import { GENERATED_CODE } from "./areas.js";
 import { CPUS } from "./cpus.js";
@@ -13,18 +15,36 @@ import { TABLES } from "./tables.js";
 
 /** Letter and subject of every group, in the order of the list. */
 export const GROUPS: ReadonlyMap<string, string> = new Map([
-  ["A", "placement and content"], ["B", "page-table shape"], ["C", "protection"], ["P", "patching"], ["E", "vmalloc, modules, BPF"],
-  ["F", "user address spaces"], ["G", "CPUs, CR3, TLB"], ["H", "boot order"], ["I", "configuration and accounting"],
+  ["A", "placement and content"],
+  ["B", "page-table shape"],
+  ["C", "protection"],
+  ["P", "patching"],
+  ["E", "vmalloc, modules, BPF"],
+  ["F", "user address spaces"],
+  ["G", "CPUs, CR3, TLB"],
+  ["H", "boot order"],
+  ["I", "configuration and accounting"],
 ]);
 
 /** Rows about a kernel as a whole. vmalloc and modules have their own; an assembly lists all of them. */
 export const KERNEL_INVARIANTS: readonly Invariant<Subject>[] = [
-  ...PLACEMENT, ...TABLES, ...PROTECTION, ...PATCHING, ...GENERATED_CODE, ...SPACES, ...CPUS, ...ORDER, ...ACCOUNTING,
+  ...PLACEMENT,
+  ...TABLES,
+  ...PROTECTION,
+  ...PATCHING,
+  ...GENERATED_CODE,
+  ...SPACES,
+  ...CPUS,
+  ...ORDER,
+  ...ACCOUNTING,
 ];
 
 const byId = new Map(KERNEL_INVARIANTS.map((row) => [row.id, row]));
 
-/** One of {@link KERNEL_INVARIANTS}, for whoever looks at it elsewhere too. @throws RangeError when there is none of that id */
+/**
+ * One of {@link KERNEL_INVARIANTS}, for whoever looks at it elsewhere too.
+ * @throws RangeError when there is none of that id
+ */
 export function invariantOf(id: string): Invariant<Subject> {
   const row = byId.get(id);
   if (!row) throw new RangeError(`there is no invariant ${id} about a kernel as a whole`);
@@ -40,7 +60,9 @@ export function inOrder<Row extends Invariant<never>>(rows: readonly Row[]): Row
   }
   const letters = [...new Set([...GROUPS.keys(), ...rows.map(({ id }) => groupOf(id))])];
   const number = (id: string): number => Number(/\d+$/.exec(id)?.[0] ?? 0);
-  return [...rows].sort((a, b) => letters.indexOf(groupOf(a.id)) - letters.indexOf(groupOf(b.id)) || number(a.id) - number(b.id));
+  return [...rows].sort(
+    (a, b) => letters.indexOf(groupOf(a.id)) - letters.indexOf(groupOf(b.id)) || number(a.id) - number(b.id),
+  );
 }
 
 /** Letter of the group that an id belongs to: what stands before its number. */

@@ -14,10 +14,15 @@ export interface Rows {
 
 /**
  * @param only ids to check; all when absent
- * @returns each invariant once, in the order of the list: checked, or not reached; those that do not hold in `violated` too
+ * @returns each invariant once, in the order of the list: checked, or not reached; those that do not hold in `violated`
+ *   too
  * @throws RangeError when two rows have one id
  */
-export function checkInvariants(kernel: CheckedKernel, only?: readonly string[], { rows = KERNEL_INVARIANTS, others = [] }: Rows = {}): InvariantReport {
+export function checkInvariants(
+  kernel: CheckedKernel,
+  only?: readonly string[],
+  { rows = KERNEL_INVARIANTS, others = [] }: Rows = {},
+): InvariantReport {
   // What looks at something else than a kernel is named alone.
   const named = others.map(({ id, sentence, when, where }): Invariant<Subject> => ({ id, sentence, when, where }));
   const all = inOrder([...rows, ...named]);

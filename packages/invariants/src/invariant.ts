@@ -1,14 +1,17 @@
 /** What an invariant is: one row with its sentence and its check; and what a check finds. */
 
 /**
- * Where an invariant is looked at. `state`: by its own check, from the bytes of a kernel at rest; `boot`: by its own check, from what a
- * BootWitness saw; `areas`: by its own check, from the areas of vmalloc or the modules that are loaded; `run`: by `kreplica check`, while
- * operations run; `patching`: by the witness of text-patch; `test FILE`: by a test that compares several kernels, its path from the root
- * of the repository.
+ * Where an invariant is looked at. `state`: by its own check, from the bytes of a kernel at rest; `boot`: by its own
+ * check, from what a BootWitness saw; `areas`: by its own check, from the areas of vmalloc or the modules that are
+ * loaded; `run`: by `kreplica check`, while operations run; `patching`: by the witness of text-patch; `test FILE`: by a
+ * test that compares several kernels, its path from the root of the repository.
  */
 export type Where = "state" | "boot" | "areas" | "run" | "patching" | `test ${string}`;
 
-/** One rule that a kernel with copies keeps. @template Subject what its check looks at; rows of any kind are `Invariant<never>` */
+/**
+ * One rule that a kernel with copies keeps. @template Subject what its check looks at; rows of any kind are
+ * `Invariant<never>`
+ */
 export interface Invariant<Subject> {
   /** A letter, which is its group's, and its number there. */
   readonly id: string;

@@ -3,19 +3,45 @@
  *
  *   flags   P 1 | W 2 | U 4 | PWT 8 | PCD 16 | G 32 | NX 64
  */
-import { Bit, type Frame, frameOf, isLeaf, isPresent, leafFrame, type PhysMemory, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  Bit,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  leafFrame,
+  type PhysMemory,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
 import type { KernelLayout } from "@kreplica/mm-core/api";
 
-export enum Flag { Present = 1, Writable = 2, User = 4, WriteThrough = 8, CacheDisable = 16, Global = 32, NoExecute = 64 }
+export enum Flag {
+  Present = 1,
+  Writable = 2,
+  User = 4,
+  WriteThrough = 8,
+  CacheDisable = 16,
+  Global = 32,
+  NoExecute = 64,
+}
 
 const flagsOf = (lo: number, hi: number): number =>
-  (lo & (Bit.Present | Bit.Writable | Bit.User | Bit.WriteThrough | Bit.CacheDisable)) | (lo & Bit.Global ? Flag.Global : 0) | (hi >>> 31 ? Flag.NoExecute : 0);
+  (lo & (Bit.Present | Bit.Writable | Bit.User | Bit.WriteThrough | Bit.CacheDisable)) |
+  (lo & Bit.Global ? Flag.Global : 0) |
+  (hi >>> 31 ? Flag.NoExecute : 0);
 
 /** Frames and flags of pages that follow one another; a page that is not mapped has flags 0. */
-export interface Pages { readonly frames: Float64Array; readonly flags: Uint8Array }
+export interface Pages {
+  readonly frames: Float64Array;
+  readonly flags: Uint8Array;
+}
 
 /** Entries of every page of a window as one root has them, and the tables they stand in. */
-export interface WindowEntries { readonly lo: Uint32Array; readonly hi: Uint32Array; readonly tables: readonly [Frame, Frame] }
+export interface WindowEntries {
+  readonly lo: Uint32Array;
+  readonly hi: Uint32Array;
+  readonly tables: readonly [Frame, Frame];
+}
 
 /** The PTE page an entry of a window names, or -1. @param slot 0 to 1023 */
 export const smallTable = ({ lo, hi }: WindowEntries, slot: number): Frame =>
@@ -23,10 +49,17 @@ export const smallTable = ({ lo, hi }: WindowEntries, slot: number): Frame =>
 
 /** Reads the entries of many pages at once, from the bytes of a root's tables. */
 export class PageReader {
-  constructor(private readonly memory: PhysMemory, private readonly layout: Pick<KernelLayout, "levels" | "kernelMap">) {}
+  constructor(
+    private readonly memory: PhysMemory,
+    private readonly layout: Pick<KernelLayout, "levels" | "kernelMap">,
+  ) {}
 
   /** The entry of a table of a level on the way to an address; undefined where the way ends before. */
-  entry(root: Frame, address: bigint, level: number): { readonly table: Frame; readonly index: number; readonly lo: number; readonly hi: number } | undefined {
+  entry(
+    root: Frame,
+    address: bigint,
+    level: number,
+  ): { readonly table: Frame; readonly index: number; readonly lo: number; readonly hi: number } | undefined {
     let table = root;
     for (let at: number = this.layout.levels; ; at--) {
       const index = tableIndex(address, at);
@@ -39,7 +72,8 @@ export class PageReader {
   }
 
   /**
-   * PMD entries of the last two gigabytes, in the order of addresses: low and high halves of 1,024 entries; 0 where there is none.
+   * PMD entries of the last two gigabytes, in the order of addresses: low and high halves of 1,024 entries; 0 where
+   * there is none.
    * @returns also the table each comes from, -1 for none
    */
   window(root: Frame): WindowEntries {
@@ -72,7 +106,15 @@ export class PageReader {
     return { frames, flags };
   }
 
-  private readLarge(root: Frame, address: bigint, within: number, count: number, frames: Float64Array, flags: Uint8Array, at: number): void {
+  private readLarge(
+    root: Frame,
+    address: bigint,
+    within: number,
+    count: number,
+    frames: Float64Array,
+    flags: Uint8Array,
+    at: number,
+  ): void {
     const found = this.entry(root, address, 2);
     if (!found) {
       const huge = this.entry(root, address, 3);

@@ -1,6 +1,14 @@
 /** Group C: what may be written, what may be executed, on every root and through every alias. */
 import { Bit, isUser, leafFrame, type NodeId } from "@kreplica/hw-x86/api";
-import { directAddress, imageAddress, LDT_PAGES, ldtAddress, pagesOf, userImageRange, walkRange } from "@kreplica/mm-core/api";
+import {
+  directAddress,
+  imageAddress,
+  LDT_PAGES,
+  ldtAddress,
+  pagesOf,
+  userImageRange,
+  walkRange,
+} from "@kreplica/mm-core/api";
 import type { Invariant, Verdict } from "./invariant.js";
 import { Flag } from "./page-reader.js";
 import type { Part, Subject } from "./subject.js";
@@ -17,7 +25,8 @@ function imageProtection(subject: Subject, root: number, name: string, verdict: 
   const idt = image.symbol("idt_table");
   const idtPage = idt === undefined ? undefined : imageAddress(layout, idt & ~4095n);
   const isData = (flags: number, address: bigint): boolean =>
-    (flags & Flag.Present) === 0 || ((flags & Flag.NoExecute) !== 0 && ((flags & Flag.Writable) !== 0 || address === idtPage));
+    (flags & Flag.Present) === 0 ||
+    ((flags & Flag.NoExecute) !== 0 && ((flags & Flag.Writable) !== 0 || address === idtPage));
   const wants: readonly (readonly [Part, (flags: number, address: bigint) => boolean, string])[] = [
     [subject.text, (flags) => (flags & RIGHTS) === Flag.Present, "R-X"],
     [subject.part("the tail of text", pageUp(image.etext), image.startRodata), isData, "RW- or absent"],
@@ -28,7 +37,8 @@ function imageProtection(subject: Subject, root: number, name: string, verdict: 
     const { flags } = subject.reader.read(root, part.start, part.pages);
     flags.forEach((found, page) => {
       const address = part.start + BigInt(page) * 4096n;
-      if (!fits(found, address)) verdict.fail(`${name}: ${part.name} at ${hex(address)} is ${describeFlags(found)}, not ${wanted}`);
+      if (!fits(found, address))
+        verdict.fail(`${name}: ${part.name} at ${hex(address)} is ${describeFlags(found)}, not ${wanted}`);
     });
   }
 }
@@ -37,7 +47,8 @@ const pageUp = (address: bigint): bigint => (address + 4095n) & ~4095n;
 
 function noWriteAndExecute(subject: Subject, root: number, name: string, verdict: Verdict): void {
   const { entries, layout } = subject.kernel;
-  // Tables met before, from this root or another, say what they said: nearly all are common, and KASAN's shadow of nothing is a few met billions of times.
+  // Tables met before, from this root or another, say what they said: nearly all are common, and KASAN's shadow of
+  // nothing is a few met billions of times.
   const seen = subject.searched;
   walkRange(entries.memory, root, layout.levels, 1n << 63n, TOP, {
     table(_address, _level, lower) {
@@ -46,14 +57,17 @@ function noWriteAndExecute(subject: Subject, root: number, name: string, verdict
       return true;
     },
     leaf(address, level, lo, hi) {
-      if (lo & Flag.Writable && !(hi >>> 31)) verdict.fail(`${name}: level-${level} leaf at ${hex(address)} is writable and executable`);
+      if (lo & Flag.Writable && !(hi >>> 31))
+        verdict.fail(`${name}: level-${level} leaf at ${hex(address)} is writable and executable`);
     },
   });
 }
 
 export const PROTECTION: readonly Invariant<Subject>[] = [
   {
-    id: "C1", when: "after 14", where: ["state"],
+    id: "C1",
+    when: "after 14",
+    where: ["state"],
     sentence: "after mark_rodata_ro: TEXT is R-X, RO is R--, rest of image RW- on every node (no W+X leaf in any T(n))",
     check(subject, verdict) {
       if (!subject.isPast("mark-rodata-ro")) return verdict.skip();
@@ -65,13 +79,16 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
     },
   },
   {
-    id: "C2", when: "after boot", where: ["state", "test packages/bench/test/efi-roots.test.ts"],
+    id: "C2",
+    when: "after boot",
+    where: ["state", "test packages/bench/test/efi-roots.test.ts"],
     sentence: "no other live root (init_top_pgt, trampoline, efi) maps TEXT/RO writable or data executable",
     check(subject, verdict) {
       if (!subject.isPast("mark-rodata-ro")) return verdict.skip();
       const others = subject.kernel.otherRoots ?? [];
       if (!subject.isReplicated && others.length === 0) return verdict.skip();
-      // The trampoline's top slots are copies of init_top_pgt's, so what these tables map is what it maps. @source Linux 6.5 arch/x86/realmode/init.c
+      // The trampoline's top slots are copies of init_top_pgt's, so what these tables map is what it maps. @source
+      // Linux 6.5 arch/x86/realmode/init.c
       if (subject.isReplicated) {
         imageProtection(subject, subject.bootTable, "the boot table", verdict);
         noWriteAndExecute(subject, subject.bootTable, "the boot table", verdict);
@@ -81,7 +98,9 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
     },
   },
   {
-    id: "C3", when: "after boot", where: ["state"],
+    id: "C3",
+    when: "after boot",
+    where: ["state"],
     sentence: "direct-map alias of every TEXT/RO replica frame is not writable",
     check(subject, verdict) {
       if (!subject.isPast("numa-replicate-rodata")) return verdict.skip();
@@ -94,7 +113,10 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
           while (page + count < part.pages && frames[page + count] === frames[page]! + count) count++;
           const alias = subject.reader.read(subject.root(node), directAddress(layout, frames[page]!), count);
           alias.flags.forEach((flags, each) => {
-            if (flags & Flag.Writable) verdict.fail(`node ${node}: the direct map's view of ${part.name} page ${page + each} (${hex(directAddress(layout, frames[page]! + each))}) is writable`);
+            if (flags & Flag.Writable)
+              verdict.fail(
+                `node ${node}: the direct map's view of ${part.name} page ${page + each} (${hex(directAddress(layout, frames[page]! + each))}) is writable`,
+              );
           });
           page += count;
         }
@@ -103,9 +125,11 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
     },
   },
   {
-    id: "C4", when: "after 13", where: ["state"],
-    sentence: "free_initmem ranges are non-present or RW+NX on every node; no node keeps an executable stale init "
-      + "mapping",
+    id: "C4",
+    when: "after 13",
+    where: ["state"],
+    sentence:
+      "free_initmem ranges are non-present or RW+NX on every node; no node keeps an executable stale init " + "mapping",
     check(subject, verdict) {
       if (!subject.isPast("free-initmem")) return verdict.skip();
       const { image, layout } = subject.kernel;
@@ -113,21 +137,28 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
       for (const { root, name } of subject.liveRoots) {
         const { flags } = subject.reader.read(root, imageAddress(layout, image.initBegin), pages);
         flags.forEach((found, page) => {
-          if (found & Flag.Present && (!(found & Flag.NoExecute) || !(found & Flag.Writable))) verdict.fail(`${name}: freed init page ${page} is ${describeFlags(found)}`);
+          if (found & Flag.Present && (!(found & Flag.NoExecute) || !(found & Flag.Writable)))
+            verdict.fail(`${name}: freed init page ${page} is ${describeFlags(found)}`);
         });
       }
     },
   },
   {
-    id: "C5", when: "always", where: ["run"],
-    sentence: "numa_set_memory_X(range) ≡ ∀n∈R set_memory_X(range) on T(n); idempotent; returns nonzero if any "
-      + "node failed",
+    id: "C5",
+    when: "always",
+    where: ["run"],
+    sentence:
+      "numa_set_memory_X(range) ≡ ∀n∈R set_memory_X(range) on T(n); idempotent; returns nonzero if any " +
+      "node failed",
   },
   {
-    id: "C6", when: "always", where: ["state"],
-    sentence: "under KPTI, nothing outside {entry text, cpu_entry_area, espfix, vsyscall, TSS words, (whole text "
-      + "if global_ok)} is mapped in any node's user PGD, a process's included, beside that process's own "
-      + "LDT pages in the LDT slot, read-only",
+    id: "C6",
+    when: "always",
+    where: ["state"],
+    sentence:
+      "under KPTI, nothing outside {entry text, cpu_entry_area, espfix, vsyscall, TSS words, (whole text " +
+      "if global_ok)} is mapped in any node's user PGD, a process's included, beside that process's own " +
+      "LDT pages in the LDT slot, read-only",
     check(subject, verdict) {
       const { layout, image, entries, options } = subject.kernel;
       if (!layout.pti || !subject.isPast("mm-core-init")) return verdict.skip();
@@ -136,16 +167,32 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
       const { spaces, allocator } = subject.kernel;
       const ldt = ldtAddress(layout.levels, 0);
       const owners = new Map<number, number>();
-      const processes = [...spaces.all].flatMap((space) => space.pgdNodes.map((node) => ({ root: space.pgd(node), name: `space ${space.id} on node ${node}`, space: space.id })));
-      for (const { root, name, space } of [...subject.liveRoots.map((each) => ({ ...each, space: undefined })), ...processes]) {
+      const processes = [...spaces.all].flatMap((space) =>
+        space.pgdNodes.map((node) => ({
+          root: space.pgd(node),
+          name: `space ${space.id} on node ${node}`,
+          space: space.id,
+        })),
+      );
+      for (const { root, name, space } of [
+        ...subject.liveRoots.map((each) => ({ ...each, space: undefined })),
+        ...processes,
+      ]) {
         walkRange(entries.memory, root + 1, layout.levels, 1n << 63n, TOP, {
           leaf(address, level, lo, hi) {
             if (space !== undefined && address >= ldt && address < ldt + BigInt(2 * LDT_PAGES) * 4096n) {
               const frame = leafFrame(lo, hi, level);
               // Whatever lies there is found from user mode: it must be made for that, and this process's alone.
-              if (!allocator.owns(frame, 0)) verdict.fail(`${name}: the LDT at ${hex(address)} leads to frame ${frame}, which is no page of its own`);
-              if ((owners.get(frame) ?? space) !== space) verdict.fail(`${name}: the LDT at ${hex(address)} is in frame ${frame}, and so is that of space ${owners.get(frame)!}`);
-              if (isUser(lo) || lo & Flag.Writable || lo & Bit.Global || !(hi >>> 31)) verdict.fail(`${name}: the LDT at ${hex(address)} is not read-only, the kernel's and this process's`);
+              if (!allocator.owns(frame, 0))
+                verdict.fail(
+                  `${name}: the LDT at ${hex(address)} leads to frame ${frame}, which is no page of its own`,
+                );
+              if ((owners.get(frame) ?? space) !== space)
+                verdict.fail(
+                  `${name}: the LDT at ${hex(address)} is in frame ${frame}, and so is that of space ${owners.get(frame)!}`,
+                );
+              if (isUser(lo) || lo & Flag.Writable || lo & Bit.Global || !(hi >>> 31))
+                verdict.fail(`${name}: the LDT at ${hex(address)} is not read-only, the kernel's and this process's`);
               owners.set(frame, space);
               return;
             }
@@ -153,16 +200,22 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
             const inEntryArea = address >= layout.cpuEntryArea && address < layout.cpuEntryArea + (1n << 39n);
             const inEspfix = address >= layout.espfix && address < layout.espfix + (1n << 39n);
             const tss = witness?.isTaskState(address) ?? false;
-            if (isUser(lo) || !(inImage || inEntryArea || inEspfix || tss)) verdict.fail(`${name}: user mode maps ${hex(address)}, which is neither entry text, cpu_entry_area, espfix nor a TSS`);
+            if (isUser(lo) || !(inImage || inEntryArea || inEspfix || tss))
+              verdict.fail(
+                `${name}: user mode maps ${hex(address)}, which is neither entry text, cpu_entry_area, espfix nor a TSS`,
+              );
           },
         });
       }
     },
   },
   {
-    id: "C7", when: "KPTI on", where: ["state", "run"],
-    sentence: "user-half slot written in a kernel PGD has NX in that kernel PGD and no NX in the paired user PGD, "
-      + "for every node pair",
+    id: "C7",
+    when: "KPTI on",
+    where: ["state", "run"],
+    sentence:
+      "user-half slot written in a kernel PGD has NX in that kernel PGD and no NX in the paired user PGD, " +
+      "for every node pair",
     check(subject, verdict) {
       const { layout, spaces, entries } = subject.kernel;
       if (!layout.pti || spaces.all.size === 0) return verdict.skip();
@@ -171,8 +224,12 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
           const pgd = space.pgd(node);
           for (let slot = 0; slot < 256; slot++) {
             if (!(entries.low(pgd, slot) & 1)) continue;
-            if (!(entries.high(pgd, slot) >>> 31)) verdict.fail(`space ${space.id}, node ${node}: user slot ${slot} is executable in the kernel's PGD`);
-            if (entries.high(pgd + 1, slot) >>> 31 || !(entries.low(pgd + 1, slot) & 1)) verdict.fail(`space ${space.id}, node ${node}: user slot ${slot} is missing or not executable in the user PGD`);
+            if (!(entries.high(pgd, slot) >>> 31))
+              verdict.fail(`space ${space.id}, node ${node}: user slot ${slot} is executable in the kernel's PGD`);
+            if (entries.high(pgd + 1, slot) >>> 31 || !(entries.low(pgd + 1, slot) & 1))
+              verdict.fail(
+                `space ${space.id}, node ${node}: user slot ${slot} is missing or not executable in the user PGD`,
+              );
           }
         }
       }

@@ -1,17 +1,27 @@
-/** The check of B11: what can be reached from a root is a page table, never a frame that was given back or is somebody else's by now. */
+/**
+ * The check of B11: what can be reached from a root is a page table, never a frame that was given back or is somebody
+ * else's by now.
+ */
 import { type Frame, frameOf, isLeaf, isPresent } from "@kreplica/hw-x86/api";
 import type { Verdict } from "./invariant.js";
 import type { Subject } from "./subject.js";
 
 /** Every root a CPU can load, both halves of pairs, and what CR3 of each CPU names now. */
 function* everyRoot({ kernel, liveRoots }: Subject): Generator<{ readonly name: string; readonly root: Frame }> {
-  const { layout: { pti }, spaces, machine, otherRoots = [], pokingRoots = [] } = kernel;
+  const {
+    layout: { pti },
+    spaces,
+    machine,
+    otherRoots = [],
+    pokingRoots = [],
+  } = kernel;
   const pair = function* (name: string, root: Frame): Generator<{ readonly name: string; readonly root: Frame }> {
     yield { name, root };
     if (pti) yield { name: `the user half of ${name}`, root: root + 1 };
   };
   for (const { name, root } of liveRoots) yield* pair(name, root);
-  for (const space of spaces.all) for (const node of space.pgdNodes) yield* pair(`space ${space.id} on node ${node}`, space.pgd(node));
+  for (const space of spaces.all)
+    for (const node of space.pgdNodes) yield* pair(`space ${space.id} on node ${node}`, space.pgd(node));
   yield* otherRoots;
   yield* pokingRoots;
   for (const cpu of machine.cpuIds) yield { name: `CR3 of CPU ${cpu}`, root: machine.cpu(cpu).rootFrame };
@@ -27,10 +37,15 @@ export function onlyTablesAreReached(subject: Subject, verdict: Verdict): void {
     seen.add(table);
     const purpose = allocator.purposeOf(table);
     if (purpose !== undefined && purpose !== "page-table") {
-      verdict.fail(`${name}${path === "" ? "" : `, slot ${path},`} leads to frame ${table} as a table of level ${level}, which is ${purpose === "free" ? "free" : `handed out as ${purpose}`}`);
+      verdict.fail(
+        `${name}${path === "" ? "" : `, slot ${path},`} leads to frame ${table} as a table of level ${level}, which is ${purpose === "free" ? "free" : `handed out as ${purpose}`}`,
+      );
       return;
     }
-    if (machine.memory.nodeOf(table) < 0) return verdict.fail(`${name}${path === "" ? "" : `, slot ${path},`} leads to frame ${table} as a table, where no memory is`);
+    if (machine.memory.nodeOf(table) < 0)
+      return verdict.fail(
+        `${name}${path === "" ? "" : `, slot ${path},`} leads to frame ${table} as a table, where no memory is`,
+      );
     if (level === 1) return;
     for (let index = 0; index < 512; index++) {
       const lo = entries.low(table, index);

@@ -11,4 +11,5 @@ export function between(subject: Subject, from: string, to?: string): readonly S
 }
 
 /** Whether there is nothing to judge: one holder, or nobody watched. */
-export const notWatched = (subject: Subject): boolean => !subject.isReplicated || (subject.kernel.witness?.steps.length ?? 0) === 0;
+export const notWatched = (subject: Subject): boolean =>
+  !subject.isReplicated || (subject.kernel.witness?.steps.length ?? 0) === 0;

@@ -28,10 +28,18 @@ export interface CheckedKernel extends WatchedKernel {
 }
 
 /** A root a CPU runs on while it calls the firmware or patches text. */
-export interface OtherRoot { readonly name: string; readonly root: Frame }
+export interface OtherRoot {
+  readonly name: string;
+  readonly root: Frame;
+}
 
 /** A part of the image, live addresses. */
-export interface Part { readonly name: string; readonly start: bigint; readonly pages: number; /** First booted frame. */ readonly original: Frame }
+export interface Part {
+  readonly name: string;
+  readonly start: bigint;
+  readonly pages: number;
+  /** First booted frame. */ readonly original: Frame;
+}
 
 /** A kernel with what checks keep asking for. */
 export class Subject {
@@ -61,7 +69,12 @@ export class Subject {
 
   part(name: string, start: bigint, end: bigint): Part {
     const { layout, image } = this.kernel;
-    return { name, start: imageAddress(layout, start), pages: pagesOf(start, end), original: imageFrame(layout, image.stext, start) };
+    return {
+      name,
+      start: imageAddress(layout, start),
+      pages: pagesOf(start, end),
+      original: imageFrame(layout, image.stext, start),
+    };
   }
 
   isPast(step: BootStep): boolean {
@@ -69,19 +82,27 @@ export class Subject {
   }
 
   /** Whether there are several roots that could differ. */
-  get isReplicated(): boolean { return this.holders.length > 1; }
+  get isReplicated(): boolean {
+    return this.holders.length > 1;
+  }
 
   /**
    * First address of the window whose tables are each holder's own: the last 2 GiB.
    * @patch 03/12 arch/x86/include/asm/numa_replication.h PAGE_TABLE_REPLICATION_LEFT
    */
-  get windowStart(): bigint { return this.kernel.layout.kernelMap; }
+  get windowStart(): bigint {
+    return this.kernel.layout.kernelMap;
+  }
 
-  root(node: NodeId): Frame { return this.kernel.view.kernelRoot(node); }
+  root(node: NodeId): Frame {
+    return this.kernel.view.kernelRoot(node);
+  }
 
   /** Roots that are live: every holder's, and the one CPUs start on. */
   get liveRoots(): readonly { readonly name: string; readonly root: Frame; readonly node: NodeId }[] {
-    const own = this.holders.map((node) => ({ name: `node ${node}`, root: this.root(node), node })).filter(({ root }) => root !== this.bootTable);
+    const own = this.holders
+      .map((node) => ({ name: `node ${node}`, root: this.root(node), node }))
+      .filter(({ root }) => root !== this.bootTable);
     return [...own, { name: "the boot table", root: this.bootTable, node: this.kernel.view.master }];
   }
 }

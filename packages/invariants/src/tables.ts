@@ -39,9 +39,12 @@ function privateSmallTables(root: number, windows: ReadonlyMap<number, WindowEnt
 
 export const TABLES: readonly Invariant<Subject>[] = [
   {
-    id: "B1", when: "after step 7", where: ["state"],
-    sentence: "∀n∈R: every table page on the path of T(n) to W (PGD, P4D if 5-level, PUD, both PMD pages) is "
-      + "distinct from that of any other m∈R",
+    id: "B1",
+    when: "after step 7",
+    where: ["state"],
+    sentence:
+      "∀n∈R: every table page on the path of T(n) to W (PGD, P4D if 5-level, PUD, both PMD pages) is " +
+      "distinct from that of any other m∈R",
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
       const owner = new Map<number, { readonly name: string; readonly node: number }>();
@@ -56,35 +59,50 @@ export const TABLES: readonly Invariant<Subject>[] = [
     },
   },
   {
-    id: "B2", when: "after step 7", where: ["state"],
+    id: "B2",
+    when: "after step 7",
+    where: ["state"],
     sentence: "∀n∈R: each of those pages of T(n) is located on node n",
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
       const { memory } = subject.kernel.entries;
-      const windows = new Map(subject.holders.map((node) => [subject.root(node), subject.reader.window(subject.root(node))]));
+      const windows = new Map(
+        subject.holders.map((node) => [subject.root(node), subject.reader.window(subject.root(node))]),
+      );
       for (const node of subject.holders) {
         const root = subject.root(node);
         for (const [what, table] of privatePath(subject, root)) {
-          if (memory.nodeOf(table) !== node) verdict.fail(`${what} of node ${node} lies on node ${memory.nodeOf(table)}`);
+          if (memory.nodeOf(table) !== node)
+            verdict.fail(`${what} of node ${node} lies on node ${memory.nodeOf(table)}`);
         }
         // One level further down than the series promises: small tables of its own serve it alone.
         for (const [slot, table] of privateSmallTables(root, windows)) {
-          if (memory.nodeOf(table) !== node) verdict.fail(`the PTE page of node ${node} over 0x${(subject.windowStart + BigInt(slot) * 0x20_0000n).toString(16)} lies on node ${memory.nodeOf(table)}`);
+          if (memory.nodeOf(table) !== node)
+            verdict.fail(
+              `the PTE page of node ${node} over 0x${(subject.windowStart + BigInt(slot) * 0x20_0000n).toString(16)} lies on node ${memory.nodeOf(table)}`,
+            );
         }
       }
     },
   },
   {
-    id: "B3", when: "always", where: ["state"],
-    sentence: "∀ PGD slot i≠511: T(n)[i] = T(m)[i] (same lower table) in 4-level; in 5-level ∀ P4D slot ≠511 of "
-      + "PGD 511 likewise",
+    id: "B3",
+    when: "always",
+    where: ["state"],
+    sentence:
+      "∀ PGD slot i≠511: T(n)[i] = T(m)[i] (same lower table) in 4-level; in 5-level ∀ P4D slot ≠511 of " +
+      "PGD 511 likewise",
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
       const { entries, layout } = subject.kernel;
       const [first, ...others] = subject.liveRoots;
       const compare = (name: string, mine: number, theirs: number, what: string, from: number): void => {
         for (let index = from; index < 511; index++) {
-          if (entries.low(mine, index) !== entries.low(theirs, index) || entries.high(mine, index) !== entries.high(theirs, index)) verdict.fail(`${what} slot ${index} of ${name} differs from that of ${first!.name}`);
+          if (
+            entries.low(mine, index) !== entries.low(theirs, index) ||
+            entries.high(mine, index) !== entries.high(theirs, index)
+          )
+            verdict.fail(`${what} slot ${index} of ${name} differs from that of ${first!.name}`);
         }
       };
       for (const { name, root } of others) {
@@ -96,7 +114,9 @@ export const TABLES: readonly Invariant<Subject>[] = [
     },
   },
   {
-    id: "B4", when: "always", where: ["state"],
+    id: "B4",
+    when: "always",
+    where: ["state"],
     sentence: "PUD slots other than 510/511 of the last PUD page are equal in all nodes",
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
@@ -105,17 +125,27 @@ export const TABLES: readonly Invariant<Subject>[] = [
       const base = pud(subject.liveRoots[0]!.root);
       for (const { name, root } of subject.liveRoots) {
         const mine = pud(root);
-        if (mine === undefined || base === undefined) { verdict.fail(`${name} has no PUD page for the window`); continue; }
+        if (mine === undefined || base === undefined) {
+          verdict.fail(`${name} has no PUD page for the window`);
+          continue;
+        }
         for (let index = 0; index < 510; index++) {
-          if (entries.low(mine, index) !== entries.low(base, index) || entries.high(mine, index) !== entries.high(base, index)) verdict.fail(`PUD slot ${index} of ${name} differs`);
+          if (
+            entries.low(mine, index) !== entries.low(base, index) ||
+            entries.high(mine, index) !== entries.high(base, index)
+          )
+            verdict.fail(`PUD slot ${index} of ${name} differs`);
         }
       }
     },
   },
   {
-    id: "B5", when: "always", where: ["state"],
-    sentence: "PTE pages reachable from copied PMD entries at clone time (fixmap, vsyscall) are shared: one "
-      + "set_fixmap is visible on all nodes",
+    id: "B5",
+    when: "always",
+    where: ["state"],
+    sentence:
+      "PTE pages reachable from copied PMD entries at clone time (fixmap, vsyscall) are shared: one " +
+      "set_fixmap is visible on all nodes",
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
       for (let step = 0n; step < 3n; step++) {
@@ -126,50 +156,76 @@ export const TABLES: readonly Invariant<Subject>[] = [
     },
   },
   {
-    id: "B6", when: "after every permission API returns", where: ["state"],
+    id: "B6",
+    when: "after every permission API returns",
+    where: ["state"],
     sentence: "leaf flags (P,RW,NX,G,PCD/PWT) of a VA in W are equal on all nodes",
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
-      compareWindow(subject, (address, node, mine, theirs) => {
-        if (mine.flags !== theirs.flags) verdict.fail(`0x${address.toString(16)}: ${describeFlags(mine.flags)} on node ${node}, ${describeFlags(theirs.flags)} on node ${subject.holders[0]}`);
-      }, true);
+      compareWindow(
+        subject,
+        (address, node, mine, theirs) => {
+          if (mine.flags !== theirs.flags)
+            verdict.fail(
+              `0x${address.toString(16)}: ${describeFlags(mine.flags)} on node ${node}, ${describeFlags(theirs.flags)} on node ${subject.holders[0]}`,
+            );
+        },
+        true,
+      );
     },
   },
   {
-    id: "B7", when: "steps 1–7", where: ["boot"],
+    id: "B7",
+    when: "steps 1–7",
+    where: ["boot"],
     sentence: "before replication is active every pgd_numa[n] query yields the boot table",
     check(subject, verdict) {
       const seen = subject.kernel.witness?.earlyRoots;
       if (!seen || seen.length === 0) return verdict.skip();
-      for (const { step, node, root } of seen) if (root !== subject.bootTable) verdict.fail(`at ${step}, node ${node} was given root ${root} and not the boot table`);
+      for (const { step, node, root } of seen)
+        if (root !== subject.bootTable)
+          verdict.fail(`at ${step}, node ${node} was given root ${root} and not the boot table`);
     },
   },
   {
-    id: "B8", when: "after AP bring-up", where: ["state"],
-    sentence: "init_mm.pgd == init_mm.pgd_numa[0] and is not init_top_pgt after step 7; CPUs in steady state never "
-      + "run on init_top_pgt",
+    id: "B8",
+    when: "after AP bring-up",
+    where: ["state"],
+    sentence:
+      "init_mm.pgd == init_mm.pgd_numa[0] and is not init_top_pgt after step 7; CPUs in steady state never " +
+      "run on init_top_pgt",
     check(subject, verdict) {
       const { machine, view } = subject.kernel;
       if (!subject.isReplicated || !subject.isPast("smp-init")) return verdict.skip();
-      if (view.kernelRoot(view.holders[0]!) === subject.bootTable) verdict.fail("the canonical root still is the boot table");
-      for (const cpu of machine.cpuIds) if (machine.cpu(cpu).rootFrame === subject.bootTable) verdict.fail(`CPU ${cpu} still runs on the boot table`);
+      if (view.kernelRoot(view.holders[0]!) === subject.bootTable)
+        verdict.fail("the canonical root still is the boot table");
+      for (const cpu of machine.cpuIds)
+        if (machine.cpu(cpu).rootFrame === subject.bootTable) verdict.fail(`CPU ${cpu} still runs on the boot table`);
     },
   },
   {
-    id: "B9", when: "step 7", where: ["boot"],
-    sentence: "number of private table pages per replica node = 1 PGD(order 0/1)+1 PUD+2 PMD (+1 P4D in 5-level) "
-      + "at end of step 7",
+    id: "B9",
+    when: "step 7",
+    where: ["boot"],
+    sentence:
+      "number of private table pages per replica node = 1 PGD(order 0/1)+1 PUD+2 PMD (+1 P4D in 5-level) " +
+      "at end of step 7",
     check(subject, verdict) {
       const counted = subject.kernel.witness?.tablesAfterClone;
       if (!subject.isReplicated || !counted) return verdict.skip();
       const wanted = subject.kernel.layout.levels;
-      for (const [node, tables] of counted) if (tables !== wanted) verdict.fail(`node ${node} had ${tables} private tables to its window after the clone, not ${wanted}`);
+      for (const [node, tables] of counted)
+        if (tables !== wanted)
+          verdict.fail(`node ${node} had ${tables} private tables to its window after the clone, not ${wanted}`);
     },
   },
   {
-    id: "B10", when: "step 7", where: ["boot"],
-    sentence: "replication never changes any VA→content mapping observable by the booting CPU (walk before == walk "
-      + "after in bytes and flags)",
+    id: "B10",
+    when: "step 7",
+    where: ["boot"],
+    sentence:
+      "replication never changes any VA→content mapping observable by the booting CPU (walk before == walk " +
+      "after in bytes and flags)",
     check(subject, verdict) {
       const change = subject.kernel.witness?.changeByReplication;
       if (!subject.isReplicated || !change) return verdict.skip();
@@ -177,10 +233,13 @@ export const TABLES: readonly Invariant<Subject>[] = [
     },
   },
   {
-    id: "B11", when: "from mm-core-init on", where: ["state", "run"],
-    sentence: "every table page reachable from a root of any half (T(n), init_top_pgt, a process's PGDs, EFI's, "
-      + "the poking space's, what CR3 of any CPU names) is a page table: never free, never handed out for "
-      + "anything else",
+    id: "B11",
+    when: "from mm-core-init on",
+    where: ["state", "run"],
+    sentence:
+      "every table page reachable from a root of any half (T(n), init_top_pgt, a process's PGDs, EFI's, " +
+      "the poking space's, what CR3 of any CPU names) is a page table: never free, never handed out for " +
+      "anything else",
     check: onlyTablesAreReached,
   },
 ];

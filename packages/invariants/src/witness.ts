@@ -1,6 +1,16 @@
 /** What can only be seen while booting: recorded at the end of each step, judged by the checker later. */
 import { type Frame, isPresent, type NodeId } from "@kreplica/hw-x86/api";
-import { BOOT_STEPS, bootRoot, type BootStep, type CpuUnits, directAddress, imageAddress, imageFrame, type KernelBoot, pagesOf } from "@kreplica/mm-core/api";
+import {
+  BOOT_STEPS,
+  bootRoot,
+  type BootStep,
+  type CpuUnits,
+  directAddress,
+  imageAddress,
+  imageFrame,
+  type KernelBoot,
+  pagesOf,
+} from "@kreplica/mm-core/api";
 import { frameOf, isLeaf, tableIndex } from "@kreplica/hw-x86/api";
 import { PageReader } from "./page-reader.js";
 import type { WatchedKernel } from "./watched.js";
@@ -40,14 +50,28 @@ export class BootWitness {
     const witness = new BootWitness(kernel);
     for (const step of BOOT_STEPS.slice(0, BOOT_STEPS.indexOf("numa-replicate-kernel"))) {
       kernel.boot.during(step, () => {
-        for (const node of kernel.machine.nodes) witness.earlyRoots.push({ step, node, root: kernel.view.kernelRoot(node) });
+        for (const node of kernel.machine.nodes)
+          witness.earlyRoots.push({ step, node, root: kernel.view.kernelRoot(node) });
         return "";
       });
     }
-    kernel.boot.during("mm-core-init", () => { witness.before = witness.look(); return ""; });
-    kernel.boot.during("numa-replicate-kernel", () => { witness.afterClone(); return ""; });
-    kernel.boot.during("mark-rodata-ro", () => { witness.rodataVersions = witness.versions(); return ""; });
-    for (const step of BOOT_STEPS) kernel.boot.during(step, () => { witness.steps.push(witness.see(step)); return ""; });
+    kernel.boot.during("mm-core-init", () => {
+      witness.before = witness.look();
+      return "";
+    });
+    kernel.boot.during("numa-replicate-kernel", () => {
+      witness.afterClone();
+      return "";
+    });
+    kernel.boot.during("mark-rodata-ro", () => {
+      witness.rodataVersions = witness.versions();
+      return "";
+    });
+    for (const step of BOOT_STEPS)
+      kernel.boot.during(step, () => {
+        witness.steps.push(witness.see(step));
+        return "";
+      });
     return witness;
   }
 
@@ -65,31 +89,46 @@ export class BootWitness {
     const others = view.holders.filter((node) => node !== view.master);
     const frames = (node: NodeId, start: bigint, end: bigint): (Frame | undefined)[] => {
       const pages = pagesOf(start, end);
-      return [0, pages >> 1, pages - 1].map((page) => view.replicaFrame(imageAddress(this.kernel.layout, start) + BigInt(page) * 4096n, node));
+      return [0, pages >> 1, pages - 1].map((page) =>
+        view.replicaFrame(imageAddress(this.kernel.layout, start) + BigInt(page) * 4096n, node),
+      );
     };
     // Asked through the roots, as a CPU would: before there is anything to look at, nothing is anyone's own.
     const part = (start: bigint, end: bigint): { own: boolean; same: boolean; equal: boolean } => {
       const wanted = frames(view.master, start, end);
       const found = others.map((node) => frames(node, start, end));
-      const each = (fits: (frame: Frame | undefined, first: Frame | undefined) => boolean): boolean => found.every((mine) => mine.every((frame, at) => fits(frame, wanted[at])));
+      const each = (fits: (frame: Frame | undefined, first: Frame | undefined) => boolean): boolean =>
+        found.every((mine) => mine.every((frame, at) => fits(frame, wanted[at])));
       return {
         own: others.length > 0 && each((frame, first) => frame !== undefined && frame !== first),
         same: each((frame, first) => frame === first),
-        equal: each((frame, first) => frame !== undefined && first !== undefined && entries.memory.equalFrames(frame, first)),
+        equal: each(
+          (frame, first) => frame !== undefined && first !== undefined && entries.memory.equalFrames(frame, first),
+        ),
       };
     };
     const text = part(image.stext, image.etext);
     const rodata = part(image.startRodata, image.endRodata);
     return {
-      step, holders: [...view.holders], ownText: text.own, ownRodata: rodata.own, sameRodata: rodata.same, equalText: text.equal,
-      copyFrames: machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "text") + allocator.usedFrames(node, "rodata"), 0),
+      step,
+      holders: [...view.holders],
+      ownText: text.own,
+      ownRodata: rodata.own,
+      sameRodata: rodata.same,
+      equalText: text.equal,
+      copyFrames: machine.nodes.reduce(
+        (sum, node) => sum + allocator.usedFrames(node, "text") + allocator.usedFrames(node, "rodata"),
+        0,
+      ),
     };
   }
 
   private versions(): number[] {
     const { image, layout, entries } = this.kernel;
     const first = imageFrame(layout, image.stext, image.startRodata);
-    return Array.from({ length: pagesOf(image.startRodata, image.endRodata) }, (_, page) => entries.memory.version(first + page));
+    return Array.from({ length: pagesOf(image.startRodata, image.endRodata) }, (_, page) =>
+      entries.memory.version(first + page),
+    );
   }
 
   /** The image as the booting CPU's node sees it: flags, and a word of each page in place of its bytes. */
@@ -98,7 +137,10 @@ export class BootWitness {
     const pages = pagesOf(image.stext, image.end);
     const root = view.kernelRoot(machine.nodeOfCpu(options.bootCpu));
     const found = new PageReader(entries.memory, layout).read(root, imageAddress(layout, image.stext), pages);
-    return { ...found, words: Float64Array.from(found.frames, (frame, page) => entries.memory.read32(frame, (page * 7) & 1023)) };
+    return {
+      ...found,
+      words: Float64Array.from(found.frames, (frame, page) => entries.memory.read32(frame, (page * 7) & 1023)),
+    };
   }
 
   private afterClone(): void {
@@ -113,7 +155,9 @@ export class BootWitness {
     const after = this.look();
     after.flags.forEach((flags, page) => {
       if (flags !== before.flags[page] || after.words[page] !== before.words[page]) {
-        this.changeByReplication.push(`page ${page} of the image has other ${flags !== before.flags[page] ? "flags" : "bytes"} on the booting CPU's node than before`);
+        this.changeByReplication.push(
+          `page ${page} of the image has other ${flags !== before.flags[page] ? "flags" : "bytes"} on the booting CPU's node than before`,
+        );
       }
     });
   }
@@ -125,7 +169,8 @@ export class BootWitness {
     if (level <= 2) return count;
     for (let index = tableIndex(layout.kernelMap, level); index < 512; index++) {
       const lo = entries.low(table, index);
-      if (isPresent(lo) && !isLeaf(lo, level)) count += this.countPath(frameOf(lo, entries.high(table, index)), level - 1);
+      if (isPresent(lo) && !isLeaf(lo, level))
+        count += this.countPath(frameOf(lo, entries.high(table, index)), level - 1);
     }
     return count;
   }

@@ -1,7 +1,14 @@
 /** The checker on a kernel without copies, and with a row more: no replication is needed to be judged. */
 import { testKernel, type TestKernel } from "@kreplica/mm-core/testing";
 import { expect, test } from "vitest";
-import { BootWitness, checkInvariants, findingOf, type Invariant, KERNEL_INVARIANTS, type Subject } from "../src/index.js";
+import {
+  BootWitness,
+  checkInvariants,
+  findingOf,
+  type Invariant,
+  KERNEL_INVARIANTS,
+  type Subject,
+} from "../src/index.js";
 
 const TEXT = 0xffff_ffff_8100_0000n;
 
@@ -24,16 +31,36 @@ test("text that may be written breaks C1, and C1 alone when that is all that is 
   const kernel = boot();
   kernel.tables.edit((editor) => editor.protect(TEXT, 1, { writable: true }));
   expect(checkInvariants({ ...kernel, reached: "running" }).violated.map(({ id }) => id)).toContain("C1");
-  expect(checkInvariants({ ...kernel, reached: "running" }, ["C1"])).toMatchObject({ checked: ["C1"], violated: [{ id: "C1" }], notReached: [] });
+  expect(checkInvariants({ ...kernel, reached: "running" }, ["C1"])).toMatchObject({
+    checked: ["C1"],
+    violated: [{ id: "C1" }],
+    notReached: [],
+  });
 });
 
 test("a row more is checked, reported and named like ours; rows about something else are named alone", () => {
   const mine: Invariant<Subject> = {
-    id: "A50", when: "always", where: ["state"], sentence: "the image lies on node 1",
-    check({ kernel }, verdict) { if (kernel.view.master !== 1) verdict.fail(`it lies on node ${kernel.view.master}`); },
+    id: "A50",
+    when: "always",
+    where: ["state"],
+    sentence: "the image lies on node 1",
+    check({ kernel }, verdict) {
+      if (kernel.view.master !== 1) verdict.fail(`it lies on node ${kernel.view.master}`);
+    },
   };
-  const foreign: Invariant<string> = { id: "E50", when: "always", where: ["areas"], sentence: "a word is long", check: () => { throw new Error("not a kernel's"); } };
-  const report = checkInvariants({ ...boot(), reached: "running" }, undefined, { rows: [...KERNEL_INVARIANTS, mine], others: [foreign] });
+  const foreign: Invariant<string> = {
+    id: "E50",
+    when: "always",
+    where: ["areas"],
+    sentence: "a word is long",
+    check: () => {
+      throw new Error("not a kernel's");
+    },
+  };
+  const report = checkInvariants({ ...boot(), reached: "running" }, undefined, {
+    rows: [...KERNEL_INVARIANTS, mine],
+    others: [foreign],
+  });
   expect(report.violated).toEqual([findingOf(mine, "it lies on node 0")]);
   expect(report.checked.filter((id) => id.startsWith("A")).at(-1)).toBe("A50");
   expect(report.notReached).toContain("E50");

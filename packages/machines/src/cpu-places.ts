@@ -10,16 +10,26 @@ export interface CpuPlace {
 }
 
 /** CPUs, and the rules by which they got their places; undefined when none was needed. */
-export interface PlacedCpus { readonly cpus: readonly CpuSpec[]; readonly assumed: string | undefined }
+export interface PlacedCpus {
+  readonly cpus: readonly CpuSpec[];
+  readonly assumed: string | undefined;
+}
 
-/** Nodes this near are taken for parts of one socket: Intel's sub-NUMA clusters report 11 or 12, AMD's NPS modes too. */
+/**
+ * Nodes this near are taken for parts of one socket: Intel's sub-NUMA clusters report 11 or 12, AMD's NPS modes too.
+ */
 const SAME_SOCKET = 12;
-/** Firmware that reports more inside a socket stays below this (Xeon 6 with three clusters 15 and 17, first EPYC 16), and other sockets are at 20 or more. */
+/**
+ * Firmware that reports more inside a socket stays below this (Xeon 6 with three clusters 15 and 17, first EPYC 16),
+ * and other sockets are at 20 or more.
+ */
 const OTHER_SOCKET = 20;
 
 type Matrix = readonly (readonly number[])[];
 
-/** For each node the first node of its group, where groups are nodes that a relation connects, directly or over others. */
+/**
+ * For each node the first node of its group, where groups are nodes that a relation connects, directly or over others.
+ */
 function connected(count: number, near: (i: number, j: number) => boolean): number[] {
   const group = Array.from({ length: count }, (_, index) => index);
   for (let i = 0; i < count; i++) {
@@ -33,22 +43,29 @@ function connected(count: number, near: (i: number, j: number) => boolean): numb
 }
 
 /**
- * A node's group is its socket. Groups of nodes below distance 20 count where they are several, equally large and everyone in them is that
- * near to everyone; else those within 12, either way.
+ * A node's group is its socket. Groups of nodes below distance 20 count where they are several, equally large and
+ * everyone in them is that near to everyone; else those within 12, either way.
  *
  * @param fromFirmware whether the distances are a SLIT's: those made from latencies say less
  */
-export function socketGroups(nodes: readonly Pick<FoundNode, "cpus">[], distance: Matrix, fromFirmware: boolean): { readonly group: readonly number[]; readonly rule: string } {
+export function socketGroups(
+  nodes: readonly Pick<FoundNode, "cpus">[],
+  distance: Matrix,
+  fromFirmware: boolean,
+): { readonly group: readonly number[]; readonly rule: string } {
   const hasCpus = nodes.map((node) => node.cpus.length > 0);
   const near = connected(nodes.length, (i, j) => Math.min(distance[i]![j]!, distance[j]![i]!) <= SAME_SOCKET);
   const plain = { group: near, rule: `nodes within distance ${SAME_SOCKET} of each other, either way, are one` };
   if (!fromFirmware) return plain;
-  const below = (i: number, j: number): boolean => hasCpus[i]! && hasCpus[j]! && Math.max(distance[i]![j]!, distance[j]![i]!) < OTHER_SOCKET;
+  const below = (i: number, j: number): boolean =>
+    hasCpus[i]! && hasCpus[j]! && Math.max(distance[i]![j]!, distance[j]![i]!) < OTHER_SOCKET;
   const wide = connected(nodes.length, below);
   const members = new Map<number, number[]>();
   for (const [i, group] of wide.entries()) if (hasCpus[i]) members.set(group, [...(members.get(group) ?? []), i]);
   const groups = [...members.values()];
-  const even = groups.every((group) => group.length === groups[0]!.length && group.every((i) => group.every((j) => i === j || below(i, j))));
+  const even = groups.every(
+    (group) => group.length === groups[0]!.length && group.every((i) => group.every((j) => i === j || below(i, j))),
+  );
   if (groups.length < 2 || !even || hasCpus.every((has, i) => !has || wide[i] === near[i])) return plain;
   return { group: wide, rule: `nodes below distance ${OTHER_SOCKET} from each other, both ways, are one` };
 }
@@ -64,7 +81,13 @@ function l3InBase(base: MachineSpec): { coresPerL3: number; wholeNode: boolean }
 function coresByRule({ cpus, cores }: FoundNode, threadsInBase: number): number[][] {
   const half = cpus.length / 2;
   const isRun = (list: readonly number[]): boolean => list.at(-1)! - list[0]! === list.length - 1;
-  const siblings = threadsInBase === 2 && half >= 2 && Number.isInteger(half) && isRun(cpus.slice(0, half)) && isRun(cpus.slice(half)) && !isRun(cpus);
+  const siblings =
+    threadsInBase === 2 &&
+    half >= 2 &&
+    Number.isInteger(half) &&
+    isRun(cpus.slice(0, half)) &&
+    isRun(cpus.slice(half)) &&
+    !isRun(cpus);
   const count = cores ?? (siblings ? half : cpus.length);
   return Array.from({ length: count }, (_, core) => cpus.filter((_cpu, position) => position % count === core));
 }
@@ -82,19 +105,27 @@ function partsOf(node: FoundNode, places: ReadonlyMap<number, CpuPlace>): { sock
 }
 
 /**
- * Without the firmware's word: sockets by {@link socketGroups}; when the base has two threads a core and a node's CPUs are two equally long
- * runs (0-11,24-35), the runs are siblings in order, otherwise every CPU is a core. An L3 domain holds as many cores as the base's, and never
- * spans nodes or sockets.
+ * Without the firmware's word: sockets by {@link socketGroups}; when the base has two threads a core and a node's CPUs
+ * are two equally long runs (0-11,24-35), the runs are siblings in order, otherwise every CPU is a core. An L3 domain
+ * holds as many cores as the base's, and never spans nodes or sockets.
  *
  * @param places of every CPU; absent: nobody said
  */
-export function placeCpus(nodes: readonly FoundNode[], distance: Matrix, base: MachineSpec, fromFirmware: boolean, places?: ReadonlyMap<number, CpuPlace>): PlacedCpus {
+export function placeCpus(
+  nodes: readonly FoundNode[],
+  distance: Matrix,
+  base: MachineSpec,
+  fromFirmware: boolean,
+  places?: ReadonlyMap<number, CpuPlace>,
+): PlacedCpus {
   const groups = socketGroups(nodes, distance, fromFirmware);
   const threadsInBase = base.cpus.length / new Set(base.cpus.map((cpu) => cpu.core)).size;
   const { coresPerL3, wholeNode } = l3InBase(base);
   const parts = nodes.flatMap((node, index) => {
     if (node.cpus.length === 0) return [];
-    const inNode = places ? partsOf(node, places) : [{ socket: groups.group[index]!, cores: coresByRule(node, threadsInBase) }];
+    const inNode = places
+      ? partsOf(node, places)
+      : [{ socket: groups.group[index]!, cores: coresByRule(node, threadsInBase) }];
     return inNode.map((part) => ({ ...part, node: node.id }));
   });
   // Numbered without gaps.
@@ -105,15 +136,27 @@ export function placeCpus(nodes: readonly FoundNode[], distance: Matrix, base: M
   for (const { node, socket, cores } of parts) {
     const perL3 = wholeNode ? cores.length : coresPerL3;
     for (const [inPart, threads] of cores.entries()) {
-      for (const id of threads) cpus.push({ id, node, core: core + inPart, l3: l3 + Math.floor(inPart / perL3), socket: sockets.indexOf(socket) });
+      for (const id of threads)
+        cpus.push({
+          id,
+          node,
+          core: core + inPart,
+          l3: l3 + Math.floor(inPart / perL3),
+          socket: sockets.indexOf(socket),
+        });
     }
     core += cores.length;
     l3 += Math.ceil(cores.length / perL3);
   }
-  const threads = threadsInBase === 2 ? "two equally long runs of CPUs are threads of the same cores, all else is a core each" : "every CPU is a core";
-  const assumed = places ? undefined : [
-    ...(parts.length > 1 ? [`sockets, from distances: ${groups.rule}`] : ["sockets: one node is one"]),
-    ...(nodes.some((node) => node.cores !== undefined) ? [] : [`cores, from CPU numbers: ${threads}`]),
-  ].join("; ");
+  const threads =
+    threadsInBase === 2
+      ? "two equally long runs of CPUs are threads of the same cores, all else is a core each"
+      : "every CPU is a core";
+  const assumed = places
+    ? undefined
+    : [
+        ...(parts.length > 1 ? [`sockets, from distances: ${groups.rule}`] : ["sockets: one node is one"]),
+        ...(nodes.some((node) => node.cores !== undefined) ? [] : [`cores, from CPU numbers: ${threads}`]),
+      ].join("; ");
   return { cpus: cpus.sort((a, b) => a.id - b.id), assumed };
 }

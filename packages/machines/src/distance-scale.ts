@@ -13,7 +13,10 @@ export interface DistanceScale {
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** Line through the points; beyond the last it goes on with the last slope, but never falls. With one point it is proportional to the distance. */
+/**
+ * Line through the points; beyond the last it goes on with the last slope, but never falls. With one point it is
+ * proportional to the distance.
+ */
 function through(points: readonly (readonly [distance: number, value: number])[]): (distance: number) => number {
   const first = points[0]!;
   if (points.length === 1) return (distance) => (first[1] * distance) / first[0];
@@ -29,9 +32,9 @@ function through(points: readonly (readonly [distance: number, value: number])[]
 }
 
 /**
- * Scaling in proportion to the distance would make a two-socket Xeon's remote latency 2.1 times its local one; measured is 1.4.
- * So the base machine's distances and latencies are the points: for each distance it has, the mean of its latencies there.
- * Bandwidth is scaled through the time a byte takes (its reciprocal), which keeps it positive.
+ * Scaling in proportion to the distance would make a two-socket Xeon's remote latency 2.1 times its local one; measured
+ * is 1.4. So the base machine's distances and latencies are the points: for each distance it has, the mean of its
+ * latencies there. Bandwidth is scaled through the time a byte takes (its reciprocal), which keeps it positive.
  */
 export function distanceScale(base: MachineSpec): DistanceScale {
   const latencies = new Map<number, number[]>();
@@ -43,12 +46,15 @@ export function distanceScale(base: MachineSpec): DistanceScale {
       times.set(distance, [...(times.get(distance) ?? []), 1 / base.bandwidthMBs[i]![j]!]);
     }
   }
-  const points = (of: Map<number, number[]>) => [...of].map(([at, values]) => [at, mean(values)] as const).sort((a, b) => a[0] - b[0]);
+  const points = (of: Map<number, number[]>) =>
+    [...of].map(([at, values]) => [at, mean(values)] as const).sort((a, b) => a[0] - b[0]);
   const latency = through(points(latencies));
   const time = through(points(times));
   return {
     latencyNs: (distance) => Math.round(latency(distance) * 10) / 10,
     bandwidthMBs: (distance) => Math.max(1, Math.round(1 / time(distance))),
-    rule: `line through ${base.name}'s ${points(latencies).map(([at, ns]) => `${at}: ${ns.toFixed(1)} ns`).join(", ")}`,
+    rule: `line through ${base.name}'s ${points(latencies)
+      .map(([at, ns]) => `${at}: ${ns.toFixed(1)} ns`)
+      .join(", ")}`,
   };
 }

@@ -11,7 +11,11 @@ export interface FoldedNumbers {
   readonly next: number;
 }
 
-const wordsOf = (text: string): string[] => text.trim().split(/\s+/).filter((word) => word !== "");
+const wordsOf = (text: string): string[] =>
+  text
+    .trim()
+    .split(/\s+/)
+    .filter((word) => word !== "");
 const numberOf = (word: string): number => (/^\d{1,9}$/.test(word) ? Number(word) : NaN);
 const CONTINUED = /^\s*\d[\d\s]*$/;
 
@@ -32,9 +36,14 @@ const ascends = (values: readonly number[]): boolean => values.every((value, i) 
 /**
  * Where a row that should ascend was broken inside a number: `12` at a line's end became `1` and `2`.
  *
- * @returns the fold's place among the folds, and the number's parts; undefined when the row ascends, or joining does not make it
+ * @returns the fold's place among the folds, and the number's parts; undefined when the row ascends, or joining does
+ *   not make it
  */
-export function brokenNumber({ words, values, folds }: FoldedNumbers): { readonly fold: number; readonly parts: readonly [string, string] } | undefined {
+export function brokenNumber({
+  words,
+  values,
+  folds,
+}: FoldedNumbers): { readonly fold: number; readonly parts: readonly [string, string] } | undefined {
   if (ascends(values)) return undefined;
   const joined: string[] = [];
   let first: { fold: number; parts: [string, string] } | undefined;
@@ -43,7 +52,11 @@ export function brokenNumber({ words, values, folds }: FoldedNumbers): { readonl
     const before = joined.at(-1);
     while (fold < folds.length && folds[fold]! < i) fold++;
     // The digits at the line's end are below the number before them, or those at the next line's begin below them.
-    if (folds[fold] === i && before !== undefined && (values[i]! <= Number(before) || Number(before) <= Number(joined.at(-2) ?? -1))) {
+    if (
+      folds[fold] === i &&
+      before !== undefined &&
+      (values[i]! <= Number(before) || Number(before) <= Number(joined.at(-2) ?? -1))
+    ) {
       joined[joined.length - 1] = before + word;
       first ??= { fold, parts: [before, word] };
     } else joined.push(word);

@@ -12,11 +12,15 @@ export interface FoundNode {
 }
 
 /** What is wrong with a distance of 255 between a node with CPUs and one with memory. */
-export const cutOff = (from: number, to: number): { readonly reason: string; readonly remedy: string } =>
-  ({ reason: `node ${to} has memory that the CPUs of node ${from} cannot reach (255)`, remedy: "leave the node out, or write the distance its memory really has" });
+export const cutOff = (from: number, to: number): { readonly reason: string; readonly remedy: string } => ({
+  reason: `node ${to} has memory that the CPUs of node ${from} cannot reach (255)`,
+  remedy: "leave the node out, or write the distance its memory really has",
+});
 
 /** CPUs that two nodes list, the first of each pair of nodes: the node where it is again, and the one before. */
-export function sharedCpus<N extends Pick<FoundNode, "id" | "cpus">>(nodes: readonly N[]): { readonly cpu: number; readonly node: N; readonly before: number }[] {
+export function sharedCpus<N extends Pick<FoundNode, "id" | "cpus">>(
+  nodes: readonly N[],
+): { readonly cpu: number; readonly node: N; readonly before: number }[] {
   const home = new Map<number, number>();
   return nodes.flatMap((node) => {
     const shared = new Map<number, number>();

@@ -1,7 +1,12 @@
 /** From the text of numactl, of the Memory Latency Checker, or of both in one file, to a machine on a base preset. */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { TextLines } from "@kreplica/inputs";
-import { isLatencyChecker, parseLatencyChecker, type LatencyChecker, type LatencyCheckerMatrix } from "./memory-latency-checker.js";
+import {
+  isLatencyChecker,
+  parseLatencyChecker,
+  type LatencyChecker,
+  type LatencyCheckerMatrix,
+} from "./memory-latency-checker.js";
 import { isNumactlHardware, parseNumactlHardware, type NumactlHardware } from "./numactl-hardware.js";
 import { cutOff, type FoundNode } from "./found-node.js";
 import { machineOnFound } from "./on-base.js";
@@ -21,50 +26,85 @@ export function machineFromTools(source: string, file: string, name: string, bas
   const { nodes, distance } = numactl ? alongside(numactl, measured, text) : fromLatencies(measured!, base, text);
   const sources = [
     ...(numactl ? [`nodes, CPUs, memory and distances: numactl --hardware (${file})`] : []),
-    ...(measured ? [`latency${measured.bandwidthMBs ? " and bandwidth" : ""}: Intel Memory Latency Checker (${file})`] : []),
-    ...nodes.flatMap(({ id, cpus }) => (numactl || cpus.length > 0 ? [] : [`node ${id}: memory without CPUs, since its row is missing; if it has CPUs, the matrix was cut`])),
-    ...(numactl ? [] : [`CPUs and memory of a node: as a node of ${base.name}; distances: 10 x latency / local latency`]),
+    ...(measured
+      ? [`latency${measured.bandwidthMBs ? " and bandwidth" : ""}: Intel Memory Latency Checker (${file})`]
+      : []),
+    ...nodes.flatMap(({ id, cpus }) =>
+      numactl || cpus.length > 0
+        ? []
+        : [`node ${id}: memory without CPUs, since its row is missing; if it has CPUs, the matrix was cut`],
+    ),
+    ...(numactl
+      ? []
+      : [`CPUs and memory of a node: as a node of ${base.name}; distances: 10 x latency / local latency`]),
   ];
   const ids = nodes.map((node) => node.id);
   const inOrder = (matrix: LatencyCheckerMatrix): (number | undefined)[][] =>
     ids.map((row) => ids.map((column) => matrix.rows.get(row)?.[matrix.columns.indexOf(column)]));
-  return machineOnFound({
-    name, nodes, distance, sources,
-    description: `${tools} of ${file}, on ${base.name}`,
-    ...(measured ? { latencyNs: withOwn(inOrder(measured.latencyNs)) } : {}),
-    ...(measured?.bandwidthMBs ? { bandwidthMBs: inOrder(measured.bandwidthMBs) } : {}),
-    certain: numactl !== undefined,
-    fromFirmware: numactl !== undefined,
-  }, base);
+  return machineOnFound(
+    {
+      name,
+      nodes,
+      distance,
+      sources,
+      description: `${tools} of ${file}, on ${base.name}`,
+      ...(measured ? { latencyNs: withOwn(inOrder(measured.latencyNs)) } : {}),
+      ...(measured?.bandwidthMBs ? { bandwidthMBs: inOrder(measured.bandwidthMBs) } : {}),
+      certain: numactl !== undefined,
+      fromFirmware: numactl !== undefined,
+    },
+    base,
+  );
 }
 
-/** A node without CPUs has no row, hence no latency to itself: nobody will ever ask; the least anybody measured to it stands there. */
+/**
+ * A node without CPUs has no row, hence no latency to itself: nobody will ever ask; the least anybody measured to it
+ * stands there.
+ */
 function withOwn(latency: readonly (readonly (number | undefined)[])[]): (number | undefined)[][] {
-  return latency.map((row, i) => row.map((value, j) => {
-    if (value !== undefined || i !== j) return value;
-    const column = latency.flatMap((each) => each[j] ?? []);
-    return column.length > 0 ? Math.min(...column) : undefined;
-  }));
+  return latency.map((row, i) =>
+    row.map((value, j) => {
+      if (value !== undefined || i !== j) return value;
+      const column = latency.flatMap((each) => each[j] ?? []);
+      return column.length > 0 ? Math.min(...column) : undefined;
+    }),
+  );
 }
 
 /** Both tools: the matrices must be about the nodes that numactl lists. */
 function alongside(numactl: NumactlHardware, measured: LatencyChecker | undefined, text: TextLines): NumactlHardware {
   const ids = numactl.nodes.map((node) => node.id);
   for (const [i, row] of numactl.distance.entries()) {
-    const j = numactl.nodes[i]!.cpus.length === 0 ? -1 : row.findIndex((value, to) => value === 255 && numactl.nodes[to]!.memoryBytes > 0);
+    const j =
+      numactl.nodes[i]!.cpus.length === 0
+        ? -1
+        : row.findIndex((value, to) => value === 255 && numactl.nodes[to]!.memoryBytes > 0);
     if (j < 0) continue;
     const { reason, remedy } = cutOff(ids[i]!, ids[j]!);
-    text.report(text.lines.findIndex((line) => new RegExp(`^\\s*${ids[i]!}:`).test(line)), `node distances, row ${ids[i]!}, column ${ids[j]!}`, reason, remedy);
+    text.report(
+      text.lines.findIndex((line) => new RegExp(`^\\s*${ids[i]!}:`).test(line)),
+      `node distances, row ${ids[i]!}, column ${ids[j]!}`,
+      reason,
+      remedy,
+    );
   }
   for (const matrix of measured ? [measured.latencyNs, measured.bandwidthMBs] : []) {
     const stranger = matrix && [...matrix.columns, ...matrix.rows.keys()].find((id) => !ids.includes(id));
-    if (stranger !== undefined) text.report(matrix!.line, undefined, `the matrix has node ${stranger}, which numactl does not list`, "give output of one machine");
+    if (stranger !== undefined)
+      text.report(
+        matrix!.line,
+        undefined,
+        `the matrix has node ${stranger}, which numactl does not list`,
+        "give output of one machine",
+      );
   }
   text.settle();
   return numactl;
 }
 
-/** The Memory Latency Checker alone: a node with a row gets the CPUs of a node of the base, one without is memory only. */
+/**
+ * The Memory Latency Checker alone: a node with a row gets the CPUs of a node of the base, one without is memory only.
+ */
 function fromLatencies({ latencyNs }: LatencyChecker, base: MachineSpec, text: TextLines): NumactlHardware {
   const ids = [...new Set([...latencyNs.columns, ...latencyNs.rows.keys()])].sort((a, b) => a - b);
   const like = base.nodes.find((node) => base.cpus.some((cpu) => cpu.node === node.id))!;
@@ -72,25 +112,40 @@ function fromLatencies({ latencyNs }: LatencyChecker, base: MachineSpec, text: T
   const cores = new Set(cpus.map((cpu) => cpu.core)).size;
   const threads = Math.round(cpus.length / cores);
   const allCores = cores * latencyNs.rows.size;
-  if (allCores * threads > 4096) throw text.fault(latencyNs.line, undefined, `${latencyNs.rows.size} nodes like those of ${base.name} have more than 4096 CPUs`, "name a --base with fewer");
+  if (allCores * threads > 4096)
+    throw text.fault(
+      latencyNs.line,
+      undefined,
+      `${latencyNs.rows.size} nodes like those of ${base.name} have more than 4096 CPUs`,
+      "name a --base with fewer",
+    );
   let core = 0;
   const nodes = ids.map((id): FoundNode => {
     if (!latencyNs.rows.has(id)) return { id, cpus: [], memoryBytes: like.memoryBytes };
     const first = core;
     core += cores;
     // First threads of all cores come first, as Linux numbers them.
-    return { id, cores, memoryBytes: like.memoryBytes, cpus: Array.from({ length: cores * threads }, (_, i) => Math.floor(i / cores) * allCores + first + (i % cores)) };
+    return {
+      id,
+      cores,
+      memoryBytes: like.memoryBytes,
+      cpus: Array.from({ length: cores * threads }, (_, i) => Math.floor(i / cores) * allCores + first + (i % cores)),
+    };
   });
-  const latency = (from: number, to: number): number | undefined => latencyNs.rows.get(from)?.[latencyNs.columns.indexOf(to)];
-  const distance = ids.map((from) => ids.map((to) => {
-    if (from === to) return 10;
-    const there = latency(from, to);
-    const local = latency(from, from);
-    if (there !== undefined && local !== undefined) return Math.min(254, Math.max(11, Math.round((10 * there) / local)));
-    const back = latency(to, from);
-    const far = latency(to, to);
-    // Neither measured: as far as a table can say, short of unreachable.
-    return back !== undefined && far !== undefined ? Math.min(254, Math.max(11, Math.round((10 * back) / far))) : 254;
-  }));
+  const latency = (from: number, to: number): number | undefined =>
+    latencyNs.rows.get(from)?.[latencyNs.columns.indexOf(to)];
+  const distance = ids.map((from) =>
+    ids.map((to) => {
+      if (from === to) return 10;
+      const there = latency(from, to);
+      const local = latency(from, from);
+      if (there !== undefined && local !== undefined)
+        return Math.min(254, Math.max(11, Math.round((10 * there) / local)));
+      const back = latency(to, from);
+      const far = latency(to, to);
+      // Neither measured: as far as a table can say, short of unreachable.
+      return back !== undefined && far !== undefined ? Math.min(254, Math.max(11, Math.round((10 * back) / far))) : 254;
+    }),
+  );
   return { nodes, distance };
 }

@@ -9,7 +9,8 @@
  *
  *     Measuring Memory Bandwidths between nodes within system      MB/s of 1,000,000 bytes; may be absent
  *
- * Row: node of the CPU, column: node of the memory. Rows may go on in the next line. Other tables of the tool are passed over.
+ * Row: node of the CPU, column: node of the memory. Rows may go on in the next line. Other tables of the tool are
+ * passed over.
  *
  * @source Intel Memory Latency Checker readme, "What does the tool measure"
  */
@@ -33,7 +34,11 @@ export interface LatencyChecker {
 const LATENCY = /Measuring idle latenc/i;
 const BANDWIDTH = /Measuring Memory Bandwidths between nodes/i;
 const COLUMNS = /^\s*(?:Numa node|Socket|Node)\s+(\d[\d\s]*)$/i;
-const wordsOf = (line: string | undefined): string[] => (line ?? "").trim().split(/\s+/).filter((word) => word !== "");
+const wordsOf = (line: string | undefined): string[] =>
+  (line ?? "")
+    .trim()
+    .split(/\s+/)
+    .filter((word) => word !== "");
 const isDash = (cell: string): boolean => /^(?:-+|n\/a)$/i.test(cell);
 const isFigure = (cell: string): boolean => /^\d{1,12}(?:\.\d{1,6})?$/.test(cell) && Number(cell) > 0;
 const rerun = "run `mlc --latency_matrix` (and `mlc --bandwidth_matrix`) and give the whole output";
@@ -45,7 +50,13 @@ export const isLatencyChecker = (text: string): boolean => /Memory Latency Check
 export function parseLatencyChecker(text: TextLines): LatencyChecker {
   const matrix = (heading: RegExp, field: string): LatencyCheckerMatrix | undefined => {
     const at = text.lines.flatMap((line, index) => (heading.test(line) ? [index] : []));
-    if (at.length > 1) throw text.fault(at[1], field, "a second matrix begins", "keep one of them: the last run, or the one for random access");
+    if (at.length > 1)
+      throw text.fault(
+        at[1],
+        field,
+        "a second matrix begins",
+        "keep one of them: the last run, or the one for random access",
+      );
     return at.length === 1 ? parseMatrix(text, at[0]!, field) : undefined;
   };
   const latencyNs = matrix(LATENCY, "idle latencies");
@@ -61,15 +72,21 @@ function parseMatrix(text: TextLines, heading: number, field: string): LatencyCh
   let index = heading + 1;
   while (index < lines.length && index <= heading + 6 && !COLUMNS.test(lines[index]!)) index++;
   const head = COLUMNS.exec(lines[index] ?? "");
-  if (!head) throw text.fault(heading, field, "no row of node numbers (`Numa node  0  1 ...`) below the heading", rerun);
+  if (!head)
+    throw text.fault(heading, field, "no row of node numbers (`Numa node  0  1 ...`) below the heading", rerun);
   const columns = wordsOf(head[1]).map(Number);
   // A row begins with one of the columns, the rest of a heading with a higher one.
-  for (let more = wordsOf(lines[index + 1]); more.length > 0 && more.every((word) => /^\d{1,2}$/.test(word)) && Number(more[0]) > columns.at(-1)!; more = wordsOf(lines[index + 1])) {
+  for (
+    let more = wordsOf(lines[index + 1]);
+    more.length > 0 && more.every((word) => /^\d{1,2}$/.test(word)) && Number(more[0]) > columns.at(-1)!;
+    more = wordsOf(lines[index + 1])
+  ) {
     columns.push(...more.map(Number));
     index++;
   }
   const wide = columns.findIndex((id, i) => id > 63 || columns.indexOf(id) !== i);
-  if (wide >= 0) throw text.fault(index, field, `column ${columns[wide]} is not a node id from 0 to 63, each once`, rerun);
+  if (wide >= 0)
+    throw text.fault(index, field, `column ${columns[wide]} is not a node id from 0 to 63, each once`, rerun);
   const rows = new Map<number, (number | undefined)[]>();
   for (index++; index < lines.length; index++) {
     const line = lines[index]!;
@@ -81,19 +98,29 @@ function parseMatrix(text: TextLines, heading: number, field: string): LatencyCh
     const id = Number(row[1]);
     const at = index;
     const cells = wordsOf(row[2]!);
-    // A row has one word more than the heading has columns, so that the next row is not taken for the rest of a short one.
-    for (let more = wordsOf(lines[index + 1]); cells.length < columns.length && more.length > 0 && cells.length + more.length <= columns.length && more.every((cell) => isFigure(cell) || isDash(cell)); more = wordsOf(lines[index + 1])) {
+    // A row has one word more than the heading has columns, so that the next row is not taken for the rest of a short
+    // one.
+    for (
+      let more = wordsOf(lines[index + 1]);
+      cells.length < columns.length &&
+      more.length > 0 &&
+      cells.length + more.length <= columns.length &&
+      more.every((cell) => isFigure(cell) || isDash(cell));
+      more = wordsOf(lines[index + 1])
+    ) {
       cells.push(...more);
       index++;
     }
     const where = `${field}, row ${id}`;
     if (id > 63) text.report(at, where, "node ids go from 0 to 63", rerun);
     else if (rows.has(id)) text.report(at, where, "the row is given twice", "keep one of them");
-    else if (cells.length !== columns.length) text.report(at, where, `${cells.length} figures for ${columns.length} nodes`, rerun);
+    else if (cells.length !== columns.length)
+      text.report(at, where, `${cells.length} figures for ${columns.length} nodes`, rerun);
     const values = cells.map((cell, j) => {
       if (isDash(cell)) return undefined;
       if (isFigure(cell)) return Number(cell);
-      if (cells.length === columns.length) text.report(at, `${where}, column ${columns[j]}`, `${quoted(cell)} is not a figure above 0`, rerun);
+      if (cells.length === columns.length)
+        text.report(at, `${where}, column ${columns[j]}`, `${quoted(cell)} is not a figure above 0`, rerun);
       return undefined;
     });
     if (!rows.has(id)) rows.set(id, values);

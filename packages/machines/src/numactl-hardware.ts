@@ -31,7 +31,10 @@ const rerun = "give the whole output of `numactl --hardware`";
 const join = "join the lines as numactl printed them";
 
 /** Whether the text holds such output. Blanks, not \s: that would run over line ends, from every line anew. */
-export const isNumactlHardware = (text: string): boolean => /^[ \t]*available: *\d+ +nodes?/m.test(text) || /^[ \t]*node +\d+ +cpus:/m.test(text) || /No NUMA support available/.test(text);
+export const isNumactlHardware = (text: string): boolean =>
+  /^[ \t]*available: *\d+ +nodes?/m.test(text) ||
+  /^[ \t]*node +\d+ +cpus:/m.test(text) ||
+  /No NUMA support available/.test(text);
 
 /** What the lines say, before they are held against each other. */
 interface Lines {
@@ -52,13 +55,27 @@ export function parseNumactlHardware(text: TextLines): NumactlHardware {
   if (ids.length === 0) text.report(said.available?.line, undefined, "no line `node N cpus:`", rerun);
   const namesAgree = ids.length > 0 && said.idsFit && agree(text, said, ids);
   const nodes = ids.map((id): FoundNode => {
-    if (!said.sized.has(id)) text.report(said.cpus.get(id)!.line, `node ${id} size`, "missing", `add a line \`node ${id} size: ... MB\`, 0 for a memoryless node`);
+    if (!said.sized.has(id))
+      text.report(
+        said.cpus.get(id)!.line,
+        `node ${id} size`,
+        "missing",
+        `add a line \`node ${id} size: ... MB\`, 0 for a memoryless node`,
+      );
     return { id, cpus: [...said.cpus.get(id)!.values].sort((a, b) => a - b), memoryBytes: said.sizes.get(id) ?? 0 };
   });
   for (const { cpu, node, before } of sharedCpus(nodes)) {
     const folded = [node.id, before].find((id) => said.cpus.get(id)!.folds.length > 0);
-    const perhaps = folded === undefined ? "" : `; perhaps the list of node ${folded}, which goes on in the next line, was broken inside a number`;
-    text.report(said.cpus.get(node.id)!.line, `node ${node.id} cpus`, `CPU ${cpu} is listed twice, here and in node ${before}${perhaps}`, folded === undefined ? "give every CPU one node" : join);
+    const perhaps =
+      folded === undefined
+        ? ""
+        : `; perhaps the list of node ${folded}, which goes on in the next line, was broken inside a number`;
+    text.report(
+      said.cpus.get(node.id)!.line,
+      `node ${node.id} cpus`,
+      `CPU ${cpu} is listed twice, here and in node ${before}${perhaps}`,
+      folded === undefined ? "give every CPU one node" : join,
+    );
   }
   const distance = namesAgree ? parseDistances(text, ids, said.distances) : [];
   text.settle();
@@ -71,15 +88,26 @@ function readLines(text: TextLines): Lines {
   const tooHigh = new Set<number>();
   for (let index = 0; index < lines.length; index++) {
     const line = lines[index]!;
-    if (/No NUMA support available/.test(line)) throw text.fault(index, undefined, "numactl found no NUMA on this machine", "run it on the machine to be modelled");
+    if (/No NUMA support available/.test(line))
+      throw text.fault(
+        index,
+        undefined,
+        "numactl found no NUMA on this machine",
+        "run it on the machine to be modelled",
+      );
     const head = AVAILABLE.exec(line);
     if (head) {
       // All of a second output would be faults.
       if (said.available) throw text.fault(index, "available", "a second output of numactl begins", "keep one of them");
-      said.available = { count: Number(head[1]), ids: head[2] === undefined ? undefined : parseCpuList(head[2]), line: index };
+      said.available = {
+        count: Number(head[1]),
+        ids: head[2] === undefined ? undefined : parseCpuList(head[2]),
+        line: index,
+      };
     }
     if (DISTANCES.test(line)) {
-      if (said.distances !== undefined) throw text.fault(index, "node distances", "a second table of distances begins", "keep one of them");
+      if (said.distances !== undefined)
+        throw text.fault(index, "node distances", "a second table of distances begins", "keep one of them");
       said.distances = index;
     }
     const node = NODE.exec(line);
@@ -87,7 +115,8 @@ function readLines(text: TextLines): Lines {
     const id = Number(node[1]);
     const field = `node ${id} ${node[2]}`;
     if (id > 63) {
-      if (!tooHigh.has(id)) text.report(index, field, "node ids go from 0 to 63", "leave the node out, in the table of distances too");
+      if (!tooHigh.has(id))
+        text.report(index, field, "node ids go from 0 to 63", "leave the node out, in the table of distances too");
       tooHigh.add(id);
       said.idsFit = false;
     } else if (node[2] === "cpus") {
@@ -97,7 +126,8 @@ function readLines(text: TextLines): Lines {
       const size = /^\s*(\d{1,9})\s*([KMG]B)\s*$/.exec(node[3]!);
       if (said.sized.has(id)) text.report(index, field, "given twice", "keep one of them");
       else if (!size) text.report(index, field, `${quoted(node[3]!.trim())} is not a size`, "write it like `65536 MB`");
-      else said.sizes.set(id, Number(size[1]) * { KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30 }[size[2] as "KB" | "MB" | "GB"]);
+      else
+        said.sizes.set(id, Number(size[1]) * { KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30 }[size[2] as "KB" | "MB" | "GB"]);
       said.sized.add(id);
     }
   }
@@ -109,11 +139,21 @@ function readCpus(text: TextLines, index: number, field: string, rest: string): 
   const broken = brokenNumber(row);
   if (broken) {
     const [end, begin] = broken.parts;
-    text.report(index + 1 + broken.fold, field, `the list is broken inside a number: ${end} at the end of the line before and ${begin} here are ${end}${begin}`, join);
+    text.report(
+      index + 1 + broken.fold,
+      field,
+      `the list is broken inside a number: ${end} at the end of the line before and ${begin} here are ${end}${begin}`,
+      join,
+    );
     return { ...row, values: [] };
   }
   if (row.values.every((cpu) => cpu <= 4095)) return row;
-  text.report(index, field, `not a list of CPU numbers up to 4095: ${quoted(rest.trim())}`, "separate the numbers by blanks");
+  text.report(
+    index,
+    field,
+    `not a list of CPU numbers up to 4095: ${quoted(rest.trim())}`,
+    "separate the numbers by blanks",
+  );
   return { ...row, values: [] };
 }
 
@@ -127,12 +167,18 @@ function agree(text: TextLines, { available, cpus }: Lines, ids: readonly number
   }
   const missing = listed.filter((id) => !cpus.has(id));
   const unnamed = ids.filter((id) => !listed.includes(id));
-  for (const id of missing) text.report(available.line, "available", `node ${id} has no line \`node ${id} cpus:\``, rerun);
-  for (const id of unnamed) text.report(cpus.get(id)!.line, `node ${id} cpus`, `node ${id} is not among the available nodes`, rerun);
+  for (const id of missing)
+    text.report(available.line, "available", `node ${id} has no line \`node ${id} cpus:\``, rerun);
+  for (const id of unnamed)
+    text.report(cpus.get(id)!.line, `node ${id} cpus`, `node ${id} is not among the available nodes`, rerun);
   return missing.length === 0 && unnamed.length === 0;
 }
 
-function parseDistances(text: TextLines, ids: readonly number[], at: number | undefined): readonly (readonly number[])[] {
+function parseDistances(
+  text: TextLines,
+  ids: readonly number[],
+  at: number | undefined,
+): readonly (readonly number[])[] {
   const field = "node distances";
   if (at === undefined) {
     if (ids.length > 1) text.report(undefined, field, "the table is missing", rerun);
@@ -147,7 +193,12 @@ function parseDistances(text: TextLines, ids: readonly number[], at: number | un
   const columns = foldedNumbers(lines, at + 1, header[1]!);
   if (columns.values.length !== ids.length || columns.values.some((id, i) => id !== ids[i])) {
     const broken = brokenNumber(columns);
-    text.report(at + 1, field, `columns ${columns.values.join(" ")} are not the nodes ${ids.join(" ")}${broken ? `: line ${at + 3 + broken.fold} begins inside a number` : ""}`, broken ? join : rerun);
+    text.report(
+      at + 1,
+      field,
+      `columns ${columns.values.join(" ")} are not the nodes ${ids.join(" ")}${broken ? `: line ${at + 3 + broken.fold} begins inside a number` : ""}`,
+      broken ? join : rerun,
+    );
     return [];
   }
   let index = columns.next;
@@ -163,10 +214,23 @@ function parseDistances(text: TextLines, ids: readonly number[], at: number | un
     index = next;
     if (values.length !== ids.length) {
       const broken = folds.length > 0 && values.length > ids.length;
-      text.report(line, where, `${values.length} figures for ${ids.length} nodes${broken ? "; perhaps the row, which goes on in the next line, was broken inside a number" : ""}`, broken ? join : rerun);
+      text.report(
+        line,
+        where,
+        `${values.length} figures for ${ids.length} nodes${broken ? "; perhaps the row, which goes on in the next line, was broken inside a number" : ""}`,
+        broken ? join : rerun,
+      );
     } else {
-      const wrong = values.findIndex((value, j) => !(value >= 10 && value <= 255) || (value === 10) !== (ids[j] === id));
-      if (wrong >= 0) text.report(line, `${where}, column ${ids[wrong]}`, `${quoted(words[wrong]!)} is not a distance`, "a distance is 10 to its own node, 11 to 254 to another, 255 where unreachable");
+      const wrong = values.findIndex(
+        (value, j) => !(value >= 10 && value <= 255) || (value === 10) !== (ids[j] === id),
+      );
+      if (wrong >= 0)
+        text.report(
+          line,
+          `${where}, column ${ids[wrong]}`,
+          `${quoted(words[wrong]!)} is not a distance`,
+          "a distance is 10 to its own node, 11 to 254 to another, 255 where unreachable",
+        );
     }
     return values;
   });

@@ -4,7 +4,10 @@ import { placeCpus, type CpuPlace } from "./cpu-places.js";
 import { distanceScale } from "./distance-scale.js";
 import type { FoundNode } from "./found-node.js";
 
-/** What a tool said about a machine. Matrices follow the order of `nodes`; row: node of the CPU, column: node of the memory. */
+/**
+ * What a tool said about a machine. Matrices follow the order of `nodes`; row: node of the CPU, column: node of the
+ * memory.
+ */
 export interface FoundMachine {
   readonly name: string;
   readonly description: string;
@@ -23,19 +26,34 @@ export interface FoundMachine {
   readonly certain: boolean;
 }
 
-/** Where one direction is unreachable (a node without CPUs), the other's distance; where both are, the farthest a table can say. */
+/**
+ * Where one direction is unreachable (a node without CPUs), the other's distance; where both are, the farthest a table
+ * can say.
+ */
 const reachable = (there: number, back: number): number => (there !== 255 ? there : Math.min(back, 254));
 
-/** Measured figures stand; where one is missing the other direction's stands, and where both are, the distance is scaled. */
+/**
+ * Measured figures stand; where one is missing the other direction's stands, and where both are, the distance is
+ * scaled.
+ */
 export function machineOnFound(found: FoundMachine, base: MachineSpec): MachineSpec {
   const scale = distanceScale(base);
   const filled = (measured: FoundMachine["latencyNs"], scaled: (distance: number) => number): number[][] =>
-    found.distance.map((row, i) => row.map((distance, j) => measured?.[i]?.[j] ?? measured?.[j]?.[i] ?? scaled(reachable(distance, found.distance[j]![i]!))));
+    found.distance.map((row, i) =>
+      row.map(
+        (distance, j) =>
+          measured?.[i]?.[j] ?? measured?.[j]?.[i] ?? scaled(reachable(distance, found.distance[j]![i]!)),
+      ),
+    );
   const isCpuRow = found.nodes.map((node) => node.cpus.length > 0);
   const complete = (measured: FoundMachine["latencyNs"]): boolean =>
     measured !== undefined && measured.every((row, i) => !isCpuRow[i] || row.every((value) => value !== undefined));
-  const scaled = [...(complete(found.latencyNs) ? [] : ["latency"]), ...(complete(found.bandwidthMBs) ? [] : ["bandwidth"])];
-  const scaledSource = scaled.length === 0 ? [] : [`${scaled.join(" and ")} where not measured: distances scaled, ${scale.rule}`];
+  const scaled = [
+    ...(complete(found.latencyNs) ? [] : ["latency"]),
+    ...(complete(found.bandwidthMBs) ? [] : ["bandwidth"]),
+  ];
+  const scaledSource =
+    scaled.length === 0 ? [] : [`${scaled.join(" and ")} where not measured: distances scaled, ${scale.rule}`];
   const { cpus, assumed } = placeCpus(found.nodes, found.distance, base, found.fromFirmware, found.places);
   const { assumedTopology: _, ...rest } = base;
   return {
@@ -50,6 +68,11 @@ export function machineOnFound(found: FoundMachine, base: MachineSpec): MachineS
     distance: found.distance,
     interconnectSource: [...found.sources, ...scaledSource].join("; "),
     provisional: base.provisional || scaled.length > 0 || !found.certain,
-    sources: [...found.sources, ...scaledSource, `everything else: ${base.name}, whose sources follow`, ...base.sources],
+    sources: [
+      ...found.sources,
+      ...scaledSource,
+      `everything else: ${base.name}, whose sources follow`,
+      ...base.sources,
+    ],
   };
 }

@@ -1,4 +1,7 @@
-/** The shape of a machine file, as zod sees it and as the published JSON Schema says it; what fields mean is said here, once. */
+/**
+ * The shape of a machine file, as zod sees it and as the published JSON Schema says it; what fields mean is said here,
+ * once.
+ */
 import { type MachineSpec, REPLACEMENTS } from "@kreplica/hw-x86/api";
 import { z } from "zod";
 
@@ -12,21 +15,34 @@ const text = z.string().min(1).max(20_000);
 /** Above every clock in hertz and every cost in cycles, and far below where products of two overflow. */
 const LARGEST_FIGURE = 1e12;
 const figure = z.number().min(-LARGEST_FIGURE).max(LARGEST_FIGURE);
-const sourced = z.strictObject({
-  value: figure,
-  low: z.exactOptional(figure).describe("at most `value`; absent: as certain as the value"),
-  high: z.exactOptional(figure).describe("at least `value`"),
-  source: text.describe("document and table, or how it was measured"),
-  provisional: z.exactOptional(z.boolean()).describe("recalled or assumed, not read or measured"),
-}).describe("a number with its range and its source");
+const sourced = z
+  .strictObject({
+    value: figure,
+    low: z.exactOptional(figure).describe("at most `value`; absent: as certain as the value"),
+    high: z.exactOptional(figure).describe("at least `value`"),
+    source: text.describe("document and table, or how it was measured"),
+    provisional: z.exactOptional(z.boolean()).describe("recalled or assumed, not read or measured"),
+  })
+  .describe("a number with its range and its source");
 
-const replacement = z.exactOptional(z.strictObject({
-  policy: z.enum(REPLACEMENTS).describe("lru: the one unused longest; tree-plru: a tree of bits, ways a power of two; fifo: the first that came; random; nru: one bit a way; srrip: two bits a way"),
-  seed: z.exactOptional(count.max(0xffff_ffff)).describe("random only; absent: 0"),
-})).describe("which way of a full set goes; absent: true LRU");
+const replacement = z
+  .exactOptional(
+    z.strictObject({
+      policy: z
+        .enum(REPLACEMENTS)
+        .describe(
+          "lru: the one unused longest; tree-plru: a tree of bits, ways a power of two; fifo: the first that came; random; nru: one bit a way; srrip: two bits a way",
+        ),
+      seed: z.exactOptional(count.max(0xffff_ffff)).describe("random only; absent: 0"),
+    }),
+  )
+  .describe("which way of a full set goes; absent: true LRU");
 
 const cache = z.strictObject({
-  bytes: count.min(64).max(2 ** 40).describe("a multiple of ways * 4096: the sets are a multiple of 64"),
+  bytes: count
+    .min(64)
+    .max(2 ** 40)
+    .describe("a multiple of ways * 4096: the sets are a multiple of 64"),
   ways: count.min(1).max(32),
   cycles: sourced.describe("core cycles from access to use on a hit"),
   replacement,
@@ -38,48 +54,92 @@ const tlb = z.strictObject({
   replacement,
 });
 
-const matrix = (of: z.ZodType<number>) => z.array(z.array(of)).describe("row: node of the CPU, column: node of the memory, in the order of `nodes`");
+const matrix = (of: z.ZodType<number>) =>
+  z.array(z.array(of)).describe("row: node of the CPU, column: node of the memory, in the order of `nodes`");
 
 /** All fields of a machine. Limits that need two fields are in check.ts. */
 export const machineShape = {
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/).max(80).describe("letters, digits, dots, dashes and underscores, first a letter or digit"),
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/)
+    .max(80)
+    .describe("letters, digits, dots, dashes and underscores, first a letter or digit"),
   description: text.describe("one line"),
-  nodes: z.array(z.strictObject({
-    id: count.max(63).describe("0 to 63; ids may have gaps"),
-    memoryBytes: count.max(2 ** 44).describe("a multiple of 2 MiB; 0 for a memoryless node"),
-    startAddress: z.exactOptional(count.max(2 ** 44)).describe("first physical address, a multiple of 2 MiB; absent: after the node before, on 1 GiB"),
-  })).min(1).max(64),
-  cpus: z.array(z.strictObject({
-    id: count.max(4095),
-    node: count.max(63),
-    core: count.max(4095).describe("threads of one core share L1, L2 and TLBs; numbered over the whole machine"),
-    l3: count.max(4095).describe("cores of one domain share an L3; numbered over the whole machine"),
-    socket: count.max(63),
-  })).min(1).max(4096).describe("hardware threads"),
-  assumedTopology: z.exactOptional(text).describe("what of sockets, cores and L3s was assumed, and by which rule; absent: nothing"),
+  nodes: z
+    .array(
+      z.strictObject({
+        id: count.max(63).describe("0 to 63; ids may have gaps"),
+        memoryBytes: count.max(2 ** 44).describe("a multiple of 2 MiB; 0 for a memoryless node"),
+        startAddress: z
+          .exactOptional(count.max(2 ** 44))
+          .describe("first physical address, a multiple of 2 MiB; absent: after the node before, on 1 GiB"),
+      }),
+    )
+    .min(1)
+    .max(64),
+  cpus: z
+    .array(
+      z.strictObject({
+        id: count.max(4095),
+        node: count.max(63),
+        core: count.max(4095).describe("threads of one core share L1, L2 and TLBs; numbered over the whole machine"),
+        l3: count.max(4095).describe("cores of one domain share an L3; numbered over the whole machine"),
+        socket: count.max(63),
+      }),
+    )
+    .min(1)
+    .max(4096)
+    .describe("hardware threads"),
+  assumedTopology: z
+    .exactOptional(text)
+    .describe("what of sockets, cores and L3s was assumed, and by which rule; absent: nothing"),
   hertz: sourced.describe("core clock the cycle figures are in; its range: what the clock may be while a test runs"),
   l1i: cache,
   l1d: cache,
   l2: cache,
-  l3: cache.extend({ inclusion: z.enum(["inclusive", "victim", "independent"]).describe("inclusive: a line in L1 or L2 is in L3; victim: L3 is filled by what L2 evicts; independent: filled on the way, forces nothing above") }),
+  l3: cache.extend({
+    inclusion: z
+      .enum(["inclusive", "victim", "independent"])
+      .describe(
+        "inclusive: a line in L1 or L2 is in L3; victim: L3 is filled by what L2 evicts; independent: filled on the way, forces nothing above",
+      ),
+  }),
   translation: z.strictObject({
-    instruction: z.strictObject({ small: tlb, large: z.exactOptional(tlb) }).describe("L1 TLB for code; small 4 KiB, large 2 MiB"),
-    data: z.strictObject({ small: tlb, large: z.exactOptional(tlb), huge: z.exactOptional(tlb) }).describe("L1 TLB for data; huge 1 GiB"),
-    second: tlb.extend({ large: z.boolean().describe("2 MiB pages share it"), cycles: sourced, huge: z.exactOptional(tlb) }).describe("second level, code and data"),
-    pagingStructure: z.strictObject({
-      pde: count.max(4096), pdpte: count.max(4096), pml4e: count.max(4096), source: text, provisional: z.exactOptional(z.boolean()),
-    }).describe("paging-structure caches, entries by level; 0: none"),
+    instruction: z
+      .strictObject({ small: tlb, large: z.exactOptional(tlb) })
+      .describe("L1 TLB for code; small 4 KiB, large 2 MiB"),
+    data: z
+      .strictObject({ small: tlb, large: z.exactOptional(tlb), huge: z.exactOptional(tlb) })
+      .describe("L1 TLB for data; huge 1 GiB"),
+    second: tlb
+      .extend({ large: z.boolean().describe("2 MiB pages share it"), cycles: sourced, huge: z.exactOptional(tlb) })
+      .describe("second level, code and data"),
+    pagingStructure: z
+      .strictObject({
+        pde: count.max(4096),
+        pdpte: count.max(4096),
+        pml4e: count.max(4096),
+        source: text,
+        provisional: z.exactOptional(z.boolean()),
+      })
+      .describe("paging-structure caches, entries by level; 0: none"),
     source: text,
   }),
-  latencyNs: matrix(positive.max(1e6)).describe("idle load latency, nanoseconds; row: node of the CPU, column: node of the memory"),
+  latencyNs: matrix(positive.max(1e6)).describe(
+    "idle load latency, nanoseconds; row: node of the CPU, column: node of the memory",
+  ),
   latencySpread: z.number().min(0).max(0.99).describe("half-width of every latency's range, relative: 0.1 is +-10 %"),
-  bandwidthMBs: matrix(positive.max(1e9)).describe("read bandwidth, MB/s (1 MB = 1,000,000 bytes); row: node of the CPU, column: node of the memory"),
+  bandwidthMBs: matrix(positive.max(1e9)).describe(
+    "read bandwidth, MB/s (1 MB = 1,000,000 bytes); row: node of the CPU, column: node of the memory",
+  ),
   distance: matrix(count.min(10).max(255)).describe("SLIT; 10 is local, 255 unreachable"),
-  cacheToCacheNs: z.strictObject({
-    sameL3: z.exactOptional(sourced).describe("a core behind the same L3 has it; absent: as sameSocket"),
-    sameSocket: sourced.describe("another L3 of the socket has it"),
-    otherSocket: sourced.describe("an L3 of another socket has it"),
-  }).describe("nanoseconds to fetch a line that another core or another L3 has"),
+  cacheToCacheNs: z
+    .strictObject({
+      sameL3: z.exactOptional(sourced).describe("a core behind the same L3 has it; absent: as sameSocket"),
+      sameSocket: sourced.describe("another L3 of the socket has it"),
+      otherSocket: sourced.describe("an L3 of another socket has it"),
+    })
+    .describe("nanoseconds to fetch a line that another core or another L3 has"),
   interconnectSource: text,
   provisional: z.boolean().describe("latency, bandwidth or topology is recalled or scaled from distances"),
   costs: z.strictObject({
@@ -88,17 +148,26 @@ export const machineShape = {
     loadExposure: sourced.describe("share of a load miss that is not hidden, 0 to 1"),
     storeExposure: sourced.describe("share of a store miss that is not hidden, 0 to 1"),
     walkExposure: sourced.describe("share of a page walk that is not hidden, 0 to 1"),
-    prefetchHiddenCycles: z.exactOptional(sourced).describe("cycles of a prefetched line's latency that are over when it is first fetched; absent: 16 instructions' base cycles, 0 to four times that"),
+    prefetchHiddenCycles: z
+      .exactOptional(sourced)
+      .describe(
+        "cycles of a prefetched line's latency that are over when it is first fetched; absent: 16 instructions' base cycles, 0 to four times that",
+      ),
     prefetchLines: count.max(63).describe("lines fetched ahead on an L1I miss; 0 is off"),
     ipiCycles: sourced.describe("cycles to send an inter-processor interrupt and take it"),
   }),
   physicalBits: count.min(36).max(52),
   virtualBits: z.literal([48, 57]),
-  vendor: z.exactOptional(z.enum(["intel", "amd"])).describe("who made the CPUs: CPUID and what executed code does where the vendors differ; absent: intel"),
+  vendor: z
+    .exactOptional(z.enum(["intel", "amd"]))
+    .describe("who made the CPUs: CPUID and what executed code does where the vendors differ; absent: intel"),
   sources: z.array(text).min(1),
 };
 
-const head = { $schema: z.exactOptional(z.string()), schema: z.exactOptional(z.literal(MACHINE_SCHEMA)).describe("version of this format") };
+const head = {
+  $schema: z.exactOptional(z.string()),
+  schema: z.exactOptional(z.literal(MACHINE_SCHEMA)).describe("version of this format"),
+};
 
 /** A file that says everything. */
 export const wholeMachine = z.strictObject({ ...head, ...machineShape });
@@ -107,7 +176,9 @@ export const wholeMachine = z.strictObject({ ...head, ...machineShape });
 export const machineOnBase = z.strictObject({
   ...head,
   base: z.string().describe("preset from which every absent field is taken"),
-  ...Object.fromEntries(Object.entries(machineShape).map(([name, field]) => [name, z.exactOptional(field as z.ZodType)])),
+  ...Object.fromEntries(
+    Object.entries(machineShape).map(([name, field]) => [name, z.exactOptional(field as z.ZodType)]),
+  ),
 }) as z.ZodType<{ base: string } & Partial<MachineSpec>>;
 
 /** The published JSON Schema; `data/machine.schema.json` is this, and a test holds them together. */
@@ -115,7 +186,8 @@ export const machineJsonSchema = (): unknown => ({
   $schema: "https://json-schema.org/draft/2020-12/schema",
   $id: "https://github.com/kreplica/kreplica/packages/bench/data/machine.schema.json",
   title: "kreplica machine",
-  description: "A NUMA machine for `kreplica --machine FILE`: all of it, or a base preset and what differs. Every number names its source.",
+  description:
+    "A NUMA machine for `kreplica --machine FILE`: all of it, or a base preset and what differs. Every number names its source.",
   anyOf: [wholeMachine, machineOnBase].map((shape) => {
     const { $schema: _, ...rest } = z.toJSONSchema(shape) as Record<string, unknown>;
     return rest;

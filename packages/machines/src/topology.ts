@@ -13,15 +13,27 @@ export interface RegularTopology {
 }
 
 /**
- * First threads of all cores come first, in core order, then all second threads: core `c` of `C` has CPUs `c` and `C + c`.
- * Nodes, L3 domains and sockets are consecutive runs of cores.
+ * First threads of all cores come first, in core order, then all second threads: core `c` of `C` has CPUs `c` and `C +
+ * c`. Nodes, L3 domains and sockets are consecutive runs of cores.
  */
-export function regularCpus({ sockets, nodesPerSocket, coresPerNode, coresPerL3, threadsPerCore }: RegularTopology): CpuSpec[] {
+export function regularCpus({
+  sockets,
+  nodesPerSocket,
+  coresPerNode,
+  coresPerL3,
+  threadsPerCore,
+}: RegularTopology): CpuSpec[] {
   const coresPerSocket = nodesPerSocket * coresPerNode;
   const cores = sockets * coresPerSocket;
   return Array.from({ length: cores * threadsPerCore }, (_, id) => {
     const core = id % cores;
-    return { id, core, node: Math.floor(core / coresPerNode), l3: Math.floor(core / coresPerL3), socket: Math.floor(core / coresPerSocket) };
+    return {
+      id,
+      core,
+      node: Math.floor(core / coresPerNode),
+      l3: Math.floor(core / coresPerL3),
+      socket: Math.floor(core / coresPerSocket),
+    };
   });
 }
 

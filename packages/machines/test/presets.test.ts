@@ -8,8 +8,10 @@ import { checkMachine, sourcedNumbers } from "../src/check.js";
 import { preset, presets } from "../src/presets/index.js";
 
 const named = (name: string): MachineSpec => preset(name)!;
-const cpusOf = (machine: MachineSpec, node: number): string => formatCpuList(machine.cpus.filter((cpu) => cpu.node === node).map((cpu) => cpu.id));
-const distinct = (machine: MachineSpec, field: "core" | "l3" | "socket" | "node"): number => new Set(machine.cpus.map((cpu) => cpu[field])).size;
+const cpusOf = (machine: MachineSpec, node: number): string =>
+  formatCpuList(machine.cpus.filter((cpu) => cpu.node === node).map((cpu) => cpu.id));
+const distinct = (machine: MachineSpec, field: "core" | "l3" | "socket" | "node"): number =>
+  new Set(machine.cpus.map((cpu) => cpu[field])).size;
 
 test("the machines of the issue are there, and their names are unique", () => {
   const names = presets.map((each) => each.name);
@@ -19,7 +21,9 @@ test("the machines of the issue are there, and their names are unique", () => {
 });
 
 describe.each(presets.map((each) => [each.name, each] as const))("%s", (_name, machine) => {
-  test("nothing contradicts", () => { expect(checkMachine(machine)).toEqual([]); });
+  test("nothing contradicts", () => {
+    expect(checkMachine(machine)).toEqual([]);
+  });
 
   test("every number names a source, and one that is recalled, assumed or invented says so", () => {
     const numbers = [...sourcedNumbers(machine)];
@@ -36,7 +40,8 @@ describe.each(presets.map((each) => [each.name, each] as const))("%s", (_name, m
     for (const [i, row] of machine.distance.entries()) {
       for (const [j, distance] of row.entries()) {
         for (const [k, other] of row.entries()) {
-          if (distance < other) expect(machine.latencyNs[i]![j]!, `${i} to ${j} and ${k}`).toBeLessThan(machine.latencyNs[i]![k]!);
+          if (distance < other)
+            expect(machine.latencyNs[i]![j]!, `${i} to ${j} and ${k}`).toBeLessThan(machine.latencyNs[i]![k]!);
         }
       }
     }
@@ -49,7 +54,10 @@ test("an EPYC is an AMD processor, everything else an Intel one, and executed co
     expect(machine.vendor, machine.name).toBe(vendor);
     const port = new MachinePort(assemble([hwX86(machine)]).get(Machine), machine.cpus[0]!.id);
     port.cpuid(0, 0);
-    expect(Buffer.from(Int32Array.of(port.data[1]!, port.data[3]!, port.data[2]!).buffer).toString("latin1"), machine.name).toBe(vendor === "amd" ? "AuthenticAMD" : "GenuineIntel");
+    expect(
+      Buffer.from(Int32Array.of(port.data[1]!, port.data[3]!, port.data[2]!).buffer).toString("latin1"),
+      machine.name,
+    ).toBe(vendor === "amd" ? "AuthenticAMD" : "GenuineIntel");
     expect(new Interpreter(port).context.amd, machine.name).toBe(vendor === "amd");
   }
 });
@@ -59,11 +67,18 @@ test("machines of one family share every cost", () => {
   expect(named("recorded-guest").costs).toBe(named("e5-2690v3-2s").costs);
 });
 
-// Oracle: InstLatx64 CPUID dumps: of the processors here only Sapphire Rapids reports 57 bits (CPUID 8000_0008, linear-address bits).
+// Oracle: InstLatx64 CPUID dumps: of the processors here only Sapphire Rapids reports 57 bits (CPUID 8000_0008,
+// linear-address bits).
 test("57-bit addresses where the processor has them; the help's example of five levels names such a machine", () => {
   expect(presets.filter((each) => each.virtualBits === 57).map((each) => each.name)).toEqual(["xeon-8480-2s"]);
   const machine = named("xeon-8480-2s");
-  expect([distinct(machine, "socket"), distinct(machine, "core"), machine.l3.bytes / 56, machine.l1d.bytes / machine.l1d.ways / 64, machine.physicalBits]).toEqual([2, 112, 1.875 * 2 ** 20, 64, 52]);
+  expect([
+    distinct(machine, "socket"),
+    distinct(machine, "core"),
+    machine.l3.bytes / 56,
+    machine.l1d.bytes / machine.l1d.ways / 64,
+    machine.physicalBits,
+  ]).toEqual([2, 112, 1.875 * 2 ** 20, 64, 52]);
 });
 
 // Oracle: lscpu of such a box, LKML 20210506165328.GO2633526@linux.vnet.ibm.com.
@@ -72,7 +87,12 @@ test("e5-2690v3-2s is the box whose lscpu was posted", () => {
   expect([cpusOf(machine, 0), cpusOf(machine, 1)]).toEqual(["0-11,24-35", "12-23,36-47"]);
   expect([distinct(machine, "socket"), distinct(machine, "core"), machine.cpus.length]).toEqual([2, 24, 48]);
   const cores = distinct(machine, "core");
-  const inAll = [machine.l1d.bytes * cores, machine.l1i.bytes * cores, machine.l2.bytes * cores, machine.l3.bytes * distinct(machine, "l3")];
+  const inAll = [
+    machine.l1d.bytes * cores,
+    machine.l1i.bytes * cores,
+    machine.l2.bytes * cores,
+    machine.l3.bytes * distinct(machine, "l3"),
+  ];
   expect(inAll).toEqual([768 << 10, 768 << 10, 6 << 20, 60 << 20]);
   expect(machine.l3.bytes / machine.l3.ways / 64).toBe(24576);
   expect([machine.physicalBits, machine.virtualBits]).toEqual([46, 48]);
@@ -80,7 +100,12 @@ test("e5-2690v3-2s is the box whose lscpu was posted", () => {
 
 test("epyc-7713-2s has sixteen L3s of eight cores, 32 MiB each, and one node a socket", () => {
   const machine = named("epyc-7713-2s");
-  expect([distinct(machine, "l3"), distinct(machine, "core"), machine.nodes.length, machine.l3.bytes]).toEqual([16, 128, 2, 32 << 20]);
+  expect([distinct(machine, "l3"), distinct(machine, "core"), machine.nodes.length, machine.l3.bytes]).toEqual([
+    16,
+    128,
+    2,
+    32 << 20,
+  ]);
   expect(cpusOf(machine, 0)).toBe("0-63,128-191");
 });
 
@@ -100,7 +125,7 @@ test("epyc-7713-2s: a line that a core of the same CCD modified costs what its L
 
 test("the eight-socket machine has 16 nodes and 192 CPUs; every socket has three neighbours, every other is two hops away", () => {
   const machine = named("xeon-8260-8s");
-  expect([machine.nodes.length, machine.cpus.length, machine.l3.bytes * 16 / 8]).toEqual([16, 192, 35.75 * 2 ** 20]);
+  expect([machine.nodes.length, machine.cpus.length, (machine.l3.bytes * 16) / 8]).toEqual([16, 192, 35.75 * 2 ** 20]);
   const relations = [10, 11, 21, 31].map((distance) => machine.distance[0]!.filter((each) => each === distance).length);
   expect(relations).toEqual([1, 1, 6, 8]);
   for (const [i, row] of machine.distance.entries()) {
@@ -115,7 +140,10 @@ test("the eight-socket machine has 16 nodes and 192 CPUs; every socket has three
 test("recorded addresses fit: node 1 begins at 512 MiB, CPUs 0,1 and 2,3", () => {
   for (const name of ["recorded-guest", "tiny-2-node"]) {
     const machine = named(name);
-    expect(machine.nodes).toEqual([{ id: 0, memoryBytes: 0x2000_0000, startAddress: 0 }, { id: 1, memoryBytes: 0x2000_0000, startAddress: 0x2000_0000 }]);
+    expect(machine.nodes).toEqual([
+      { id: 0, memoryBytes: 0x2000_0000, startAddress: 0 },
+      { id: 1, memoryBytes: 0x2000_0000, startAddress: 0x2000_0000 },
+    ]);
     expect([cpusOf(machine, 0), cpusOf(machine, 1)]).toEqual(["0-1", "2-3"]);
   }
 });

@@ -14,11 +14,17 @@ export interface AddressSpace {
   enter(node: NodeId): void;
   /** Gives a node's PGD back, unless it is the canonical one. @returns whether there was one */
   shrink(node: NodeId): boolean;
-  /** Makes the table under the top-level slot of an address, down to PUD level. @returns false when a table page could not be had */
+  /**
+   * Makes the table under the top-level slot of an address, down to PUD level.
+   * @returns false when a table page could not be had
+   */
   grow(address: bigint, node: NodeId): boolean;
   /** CR3 for a CPU of the node. @param half `user` under KPTI is the second page of the pair, with PCID bit 11 */
   cr3(node: NodeId, half: "kernel" | "user", pcid?: number): bigint;
-  /** Installs or replaces a leaf; missing tables come from `node`. @returns false when a table page could not be had; nothing is changed then */
+  /**
+   * Installs or replaces a leaf; missing tables come from `node`.
+   * @returns false when a table page could not be had; nothing is changed then
+   */
   set(address: bigint, mapping: Mapping, node: NodeId): boolean;
   /** Takes a leaf away. @returns what was there */
   clear(address: bigint): Mapping | undefined;
@@ -36,7 +42,8 @@ export interface AddressSpace {
   /** Takes over kernel slots that its holders' roots got after it was made. @source sync_global_pgds */
   followKernel(): void;
   /**
-   * Maps an LDT's pages at one of two places of its slot, in both halves of every PGD, read-only and the kernel's; nothing without KPTI.
+   * Maps an LDT's pages at one of two places of its slot, in both halves of every PGD, read-only and the kernel's;
+   * nothing without KPTI.
    * @param frames 1 to {@link LDT_PAGES}, whose owner the caller stays
    * @param node missing tables come from there
    * @returns false when a table page could not be had; nothing is changed then
@@ -48,7 +55,10 @@ export interface AddressSpace {
   load(cpu: CpuId): void;
   /** One more CPU that comes back to the PGDs. Linux: mmgrab */
   hold(): void;
-  /** One less; the last lets go of the PGDs of a space that was freed meanwhile. Linux: mmdrop @throws InvariantError when none holds it */
+  /**
+   * One less; the last lets go of the PGDs of a space that was freed meanwhile. Linux: mmdrop
+   * @throws InvariantError when none holds it
+   */
   release(): void;
   /** Gives every table page back, PGDs as soon as no CPU holds them; leaves' frames stay with their owner. */
   free(): void;
@@ -56,7 +66,12 @@ export interface AddressSpace {
 
 /** Makes address spaces. */
 export interface AddressSpaces {
-  /** @patch 07/12 arch/x86/mm/pgtable.c pgd_alloc @param node where it is asked for, the current CPU's when absent; the one PGD of a kernel with one holder lies there @returns undefined when a PGD could not be had; nothing is kept then */
+  /**
+   * @patch 07/12 arch/x86/mm/pgtable.c pgd_alloc
+   * @param node where it is asked for, the current CPU's when absent; the one PGD of a kernel with one holder lies
+   *   there
+   * @returns undefined when a PGD could not be had; nothing is kept then
+   */
   create(node?: NodeId, parent?: AddressSpace): AddressSpace | undefined;
   /** Spaces alive. */
   readonly all: ReadonlySet<AddressSpace>;
@@ -81,8 +96,10 @@ export const LAZY_PGDS: PgdPlan = { name: "lazy", initial: (_holders, creator) =
 export const HOME_PGDS: PgdPlan = { name: "home", initial: (_holders, creator) => [creator], growing: false };
 
 /**
- * Order of a PGD's allocation: two pages, both cleared, in every kernel built with KPTI, though one booted without uses the first alone.
- * @source CONFIG_PAGE_TABLE_ISOLATION and PGD_ALLOCATION_ORDER of arch/x86/include/asm/pgalloc.h (6.1, 6.5); Debian's kernels and the port have it
+ * Order of a PGD's allocation: two pages, both cleared, in every kernel built with KPTI, though one booted without uses
+ * the first alone.
+ * @source CONFIG_PAGE_TABLE_ISOLATION and PGD_ALLOCATION_ORDER of arch/x86/include/asm/pgalloc.h (6.1, 6.5); Debian's
+ *   kernels and the port have it
  */
 export const PGD_ORDER = 1;
 /** Pages of a PGD: the kernel's half and, behind it, the user's. */
@@ -91,7 +108,10 @@ export const PGD_PAGES = 2;
 /** PGD slot of the LDT remap area. @source Documentation/arch/x86/x86_64/mm.rst */
 export const LDT_SLOT = 272;
 
-/** An LDT of 8192 descriptors of 8 bytes. A changed one is mapped at the place where the old one is not. @source Linux 6.5 arch/x86/kernel/ldt.c */
+/**
+ * An LDT of 8192 descriptors of 8 bytes. A changed one is mapped at the place where the old one is not.
+ * @source Linux 6.5 arch/x86/kernel/ldt.c
+ */
 export const LDT_PAGES = 16;
 /** One of the two places an LDT may lie at: a new one goes where the old one is not. */
 export type LdtPlace = 0 | 1;

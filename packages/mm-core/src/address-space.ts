@@ -1,13 +1,36 @@
 /**
  * A user address space: one PGD, a pair of pages, for each holder, everything below shared.
  *
- * Only a top-level slot is written more than once: into every PGD there is, into its user half too, and marked not executable in the
- * kernel's half. All lower tables are reached through the canonical PGD, the first one made. Which holders get a PGD at once and
- * which only when a CPU of theirs first runs the space is the plan's decision.
+ * Only a top-level slot is written more than once: into every PGD there is, into its user half too, and marked not
+ * executable in the kernel's half. All lower tables are reached through the canonical PGD, the first one made. Which
+ * holders get a PGD at once and which only when a CPU of theirs first runs the space is the plan's decision.
  */
 import { inject, injectable } from "@kreplica/di";
-import { addressOfFrame, type CpuId, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
-import { type AddressSpace, type AddressSpaces, LDT_PAGES, LDT_SLOT, ldtAddress, type LdtPlace, PGD_ORDER, PGD_PAGES, PgdPlan } from "./address-space-api.js";
+import {
+  addressOfFrame,
+  type CpuId,
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  Machine,
+  NONE,
+  type NodeId,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
+import {
+  type AddressSpace,
+  type AddressSpaces,
+  LDT_PAGES,
+  LDT_SLOT,
+  ldtAddress,
+  type LdtPlace,
+  PGD_ORDER,
+  PGD_PAGES,
+  PgdPlan,
+} from "./address-space-api.js";
 import { BuildContext } from "./build-context-api.js";
 import { CpuState } from "./cpu-state-api.js";
 import { invariant } from "./errors.js";
@@ -17,7 +40,15 @@ import { writeSplit } from "./split-leaf.js";
 import { walk } from "./walk.js";
 
 /** A page of an LDT: where user mode's entry code finds it, and what nobody may write there. */
-const LDT_PAGE = { level: 1, present: true, writable: false, executable: false, global: false, user: false, cache: "wb" } as const;
+const LDT_PAGE = {
+  level: 1,
+  present: true,
+  writable: false,
+  executable: false,
+  global: false,
+  user: false,
+  cache: "wb",
+} as const;
 
 /** User address spaces with a PGD for each holder and everything below shared. */
 @injectable()
@@ -37,7 +68,17 @@ export class PerHolderSpaces implements AddressSpaces {
     const pgds = new Map<NodeId, Frame>();
     const creator = this.view.nearest(node);
     const initial = this.plan.initial(this.view.holders, creator);
-    const space = new HolderSpace(this.next, pgds, initial.includes(creator) ? creator : initial[0]!, node, this.machine, this.context, this.view, this.plan, (gone) => this.all.delete(gone));
+    const space = new HolderSpace(
+      this.next,
+      pgds,
+      initial.includes(creator) ? creator : initial[0]!,
+      node,
+      this.machine,
+      this.context,
+      this.view,
+      this.plan,
+      (gone) => this.all.delete(gone),
+    );
     for (const holder of initial) {
       if (space.add(holder)) continue;
       // Only what this call made goes back.
@@ -55,22 +96,34 @@ class HolderSpace implements AddressSpace {
   private holds = 0;
 
   constructor(
-    readonly id: number, private readonly pgds: Map<NodeId, Frame>,
+    readonly id: number,
+    private readonly pgds: Map<NodeId, Frame>,
     /** Whose PGD a single copy would have made: where the space was asked for. The others are replicas. */
     private readonly home: NodeId,
     /** Where it was asked for, which need not hold a copy. */
     private readonly asked: NodeId,
-    private readonly machine: Machine, private readonly context: BuildContext,
-    private readonly view: ReplicaView, private readonly plan: PgdPlan, private readonly gone: (space: HolderSpace) => void,
+    private readonly machine: Machine,
+    private readonly context: BuildContext,
+    private readonly view: ReplicaView,
+    private readonly plan: PgdPlan,
+    private readonly gone: (space: HolderSpace) => void,
   ) {}
 
-  private get canonical(): Frame { return this.pgds.values().next().value!; }
-  get pgdNodes(): readonly NodeId[] { return [...this.pgds.keys()]; }
+  private get canonical(): Frame {
+    return this.pgds.values().next().value!;
+  }
+  get pgdNodes(): readonly NodeId[] {
+    return [...this.pgds.keys()];
+  }
 
-  /** A PGD for a holder: kernel slots of its own root, user slots of the canonical PGD. @patch 07/12 arch/x86/mm/pgtable.c pgd_ctor */
+  /**
+   * A PGD for a holder: kernel slots of its own root, user slots of the canonical PGD.
+   * @patch 07/12 arch/x86/mm/pgtable.c pgd_ctor
+   */
   add(holder: NodeId): boolean {
     const { entries, layout, allocator } = this.context;
-    // A holder's serves its own CPUs and leads to its copy. Where there is one for all it lies where the caller runs, as any page does.
+    // A holder's serves its own CPUs and leads to its copy. Where there is one for all it lies where the caller runs,
+    // as any page does.
     const own = this.view.holders.length > 1;
     const pgd = allocator.allocate(own ? holder : this.asked, PGD_ORDER, { purpose: "page-table", thisNode: own });
     if (pgd === NONE) return false;
@@ -114,7 +167,9 @@ class HolderSpace implements AddressSpace {
     return addressOfFrame(this.pgd(node) + (user ? 1 : 0)) | BigInt(pcid | (user && pcid !== 0 ? 0x800 : 0));
   }
 
-  grow(address: bigint, node: NodeId): boolean { return this.descend(address, 3, node) !== NONE; }
+  grow(address: bigint, node: NodeId): boolean {
+    return this.descend(address, 3, node) !== NONE;
+  }
 
   set(address: bigint, mapping: Mapping, node: NodeId): boolean {
     const { entries } = this.context;
@@ -263,7 +318,8 @@ class HolderSpace implements AddressSpace {
       const from = this.view.kernelRoot(holder);
       for (let slot = layout.kernelBoundary; slot < 512; slot++) {
         const lo = entries.low(from, slot);
-        if (isPresent(lo) && !isPresent(entries.low(pgd, slot))) entries.write(pgd, slot, lo, entries.high(from, slot), holder !== this.home);
+        if (isPresent(lo) && !isPresent(entries.low(pgd, slot)))
+          entries.write(pgd, slot, lo, entries.high(from, slot), holder !== this.home);
       }
     }
   }
@@ -311,7 +367,9 @@ class HolderSpace implements AddressSpace {
     if (this.holds === 0) this.freePgds();
   }
 
-  private freePgds(): void { for (const pgd of this.pgds.values()) this.context.allocator.free(pgd, PGD_ORDER); }
+  private freePgds(): void {
+    for (const pgd of this.pgds.values()) this.context.allocator.free(pgd, PGD_ORDER);
+  }
 
   hold(): void {
     invariant(this.alive, `space ${this.id} is held after it was freed`);

@@ -1,5 +1,20 @@
-/** Everything another package may see of the kernel's core: ports, tokens, errors, and the pure functions over tables. */
-export { type AddressSpace, AddressSpaces, EAGER_PGDS, HOME_PGDS, LAZY_PGDS, LDT_PAGES, LDT_SLOT, ldtAddress, type LdtPlace, PGD_ORDER, PGD_PAGES, PgdPlan } from "./address-space-api.js";
+/**
+ * Everything another package may see of the kernel's core: ports, tokens, errors, and the pure functions over tables.
+ */
+export {
+  type AddressSpace,
+  AddressSpaces,
+  EAGER_PGDS,
+  HOME_PGDS,
+  LAZY_PGDS,
+  LDT_PAGES,
+  LDT_SLOT,
+  ldtAddress,
+  type LdtPlace,
+  PGD_ORDER,
+  PGD_PAGES,
+  PgdPlan,
+} from "./address-space-api.js";
 export * from "./boot-api.js";
 export { BuildContext } from "./build-context-api.js";
 export { CpuState } from "./cpu-state-api.js";
@@ -10,7 +25,16 @@ export { rootsOfBothHalves } from "./empty-tables.js";
 export * from "./errors.js";
 export { type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image.js";
 export { shadowOf, shadowRange } from "./kasan-range.js";
-export { descriptorAddress, directAddress, FIXED, imageAddress, imageFrame, kernelLayout, type LayoutOptions, type PhysicalRun } from "./layout.js";
+export {
+  descriptorAddress,
+  directAddress,
+  FIXED,
+  imageAddress,
+  imageFrame,
+  kernelLayout,
+  type LayoutOptions,
+  type PhysicalRun,
+} from "./layout.js";
 export { MemoryHotplug } from "./mm/memory-hotplug-api.js";
 export * from "./mm/process-api.js";
 export { SwitchMm, type TemporaryTables } from "./mm/switch-api.js";

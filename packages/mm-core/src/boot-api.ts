@@ -4,9 +4,25 @@ import type { CpuUnits } from "./cpu-areas.js";
 
 /** Steps in the order of the boot. @source series.md 0.1: the four with a * are the series' own */
 export const BOOT_STEPS = [
-  "load-image", "setup-arch", "numa-reserve-memory", "sort-extable", "trap-init", "mm-core-init", "numa-replicate-kernel",
-  "poking-init", "ftrace-init", "init-irq", "alternatives", "smp-init", "initcalls", "free-initmem", "mark-rodata-ro",
-  "numa-replicate-rodata", "numa-clear-linear", "pti-finalize", "running",
+  "load-image",
+  "setup-arch",
+  "numa-reserve-memory",
+  "sort-extable",
+  "trap-init",
+  "mm-core-init",
+  "numa-replicate-kernel",
+  "poking-init",
+  "ftrace-init",
+  "init-irq",
+  "alternatives",
+  "smp-init",
+  "initcalls",
+  "free-initmem",
+  "mark-rodata-ro",
+  "numa-replicate-rodata",
+  "numa-clear-linear",
+  "pti-finalize",
+  "running",
 ] as const;
 /** A step of the boot, by name. */
 export type BootStep = (typeof BOOT_STEPS)[number];

@@ -80,7 +80,10 @@ export class BuddyZone {
     if (index < 0) return false;
     const run = this.runs[index]!;
     const base = frame - (frame % TOP);
-    const parts = [{ next: run.next, end: base }, { next: base + TOP, end: run.end }];
+    const parts = [
+      { next: run.next, end: base },
+      { next: base + TOP, end: run.end },
+    ];
     this.runs.splice(index, 1, ...parts.filter((part) => part.next < part.end));
     this.splitAround(base, MAX_ORDER, frame);
     return true;

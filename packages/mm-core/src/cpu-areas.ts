@@ -1,7 +1,9 @@
 /**
- * Memory each CPU has of its own, and its fixed window: the per-CPU area, and cpu_entry_area with IDT, GDT, TSS and stacks.
+ * Memory each CPU has of its own, and its fixed window: the per-CPU area, and cpu_entry_area with IDT, GDT, TSS and
+ * stacks.
  *
- * Page numbers within an area are those of the recorded kernel. Source: arch/x86/include/asm/cpu_entry_area.h, Documentation/arch/x86/pti.rst.
+ * Page numbers within an area are those of the recorded kernel. Source: arch/x86/include/asm/cpu_entry_area.h,
+ * Documentation/arch/x86/pti.rst.
  */
 import { type CpuId, type Frame, NONE, tableIndex } from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
@@ -39,7 +41,8 @@ export function reserveCpuUnits(context: BuildContext): CpuUnits {
     if (cpus.length === 0) continue;
     const frames = cpus.length * UNIT_FRAMES;
     const first = context.early.allocate(node, frames, 512, "kernel");
-    if (first === NONE) throw new MmError("out-of-frames", 0n, `no ${frames} frames for the per-CPU areas of node ${node}`);
+    if (first === NONE)
+      throw new MmError("out-of-frames", 0n, `no ${frames} frames for the per-CPU areas of node ${node}`);
     cpus.forEach((cpu, index) => units.set(cpu, first + index * UNIT_FRAMES));
   }
   return units;
@@ -76,7 +79,10 @@ export function prepareVmalloc(context: BuildContext, root: Frame): number {
   const step = 1n << BigInt(12 + 9 * (layout.levels - 1));
   let tables = 0;
   for (let address = layout.vmallocStart & ~(step - 1n); address <= layout.vmallocEnd; address += step) {
-    reach(context, root, address, layout.levels - 1, () => { tables++; return newTable(context, context.master); });
+    reach(context, root, address, layout.levels - 1, () => {
+      tables++;
+      return newTable(context, context.master);
+    });
   }
   return tables;
 }

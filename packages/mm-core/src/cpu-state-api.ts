@@ -14,7 +14,8 @@ export interface CpuState {
   flushKernel(start: bigint, pages: number): void;
   /**
    * The same for several ranges, in one interrupt.
-   * @param everyPcid a page of them was not global, so that an entry may lie under a PCID that is not loaded, which INVLPG does not reach: everything goes.
+   * @param everyPcid a page of them was not global, so that an entry may lie under a PCID that is not loaded, which
+   *   INVLPG does not reach: everything goes.
    *   Linux relies on kernel pages being global without KPTI, and is narrower here.
    */
   flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[], everyPcid?: boolean): void;
@@ -25,5 +26,8 @@ export interface CpuState {
 }
 export const CpuState = token<CpuState>("mm-core/CpuState");
 
-/** Above this many pages a full flush is cheaper. @source Documentation/arch/x86/tlb.rst, tlb_single_page_flush_ceiling */
+/**
+ * Above this many pages a full flush is cheaper.
+ * @source Documentation/arch/x86/tlb.rst, tlb_single_page_flush_ceiling
+ */
 export const SINGLE_PAGE_CEILING = 33;

@@ -10,14 +10,25 @@ export class OnlineCpus implements CpuState {
   current: CpuId = 0;
   shootdowns = 0;
   private readonly up = new Set<CpuId>();
-  get online(): ReadonlySet<CpuId> { return this.up; }
+  get online(): ReadonlySet<CpuId> {
+    return this.up;
+  }
 
-  constructor(@inject(Machine) private readonly machine: Machine, @inject(KernelLayout) private readonly layout: KernelLayout) {}
+  constructor(
+    @inject(Machine) private readonly machine: Machine,
+    @inject(KernelLayout) private readonly layout: KernelLayout,
+  ) {}
 
-  bringUp(cpu: CpuId): void { this.up.add(cpu); }
-  takeDown(cpu: CpuId): void { this.up.delete(cpu); }
+  bringUp(cpu: CpuId): void {
+    this.up.add(cpu);
+  }
+  takeDown(cpu: CpuId): void {
+    this.up.delete(cpu);
+  }
 
-  flushKernel(start: bigint, pages: number): void { this.flushRanges([{ start, pages }]); }
+  flushKernel(start: bigint, pages: number): void {
+    this.flushRanges([{ start, pages }]);
+  }
 
   flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[], everyPcid = false): void {
     const total = ranges.reduce((sum, range) => sum + range.pages, 0);
@@ -26,7 +37,9 @@ export class OnlineCpus implements CpuState {
     const all = everyPcid || total > SINGLE_PAGE_CEILING || this.layout.pti;
     this.everywhere((cpu) => {
       if (all) this.machine.cpu(cpu).flushTranslations();
-      else for (const { start, pages } of ranges) for (let page = 0; page < pages; page++) this.machine.cpu(cpu).invlpg(start + BigInt(page) * 4096n);
+      else
+        for (const { start, pages } of ranges)
+          for (let page = 0; page < pages; page++) this.machine.cpu(cpu).invlpg(start + BigInt(page) * 4096n);
     });
   }
 

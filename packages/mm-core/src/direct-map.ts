@@ -1,8 +1,9 @@
 /**
- * All memory at page_offset_base: 4 KiB leaves at ragged ends and below 2 MiB, 2 MiB leaves below the next gigabyte, 1 GiB leaves
- * between. And vmemmap, the array of page descriptors, each node's part in its own memory.
+ * All memory at page_offset_base: 4 KiB leaves at ragged ends and below 2 MiB, 2 MiB leaves below the next gigabyte, 1
+ * GiB leaves between. And vmemmap, the array of page descriptors, each node's part in its own memory.
  *
- * Source: Linux 6.5 arch/x86/mm/init.c (split_mem_range) and init_64.c; checked against recorded tables of a 1 GiB guest.
+ * Source: Linux 6.5 arch/x86/mm/init.c (split_mem_range) and init_64.c; checked against recorded tables of a 1 GiB
+ * guest.
  */
 import { type Frame, type FrameRange, NONE } from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
@@ -14,14 +15,17 @@ import { KERNEL_DATA } from "./protection.js";
 
 const LARGE = 512;
 const HUGE = 262144;
-/** Frames of a memory section: descriptors come for whole sections of 128 MiB. @source Documentation/mm/memory-model.rst */
+/**
+ * Frames of a memory section: descriptors come for whole sections of 128 MiB.
+ * @source Documentation/mm/memory-model.rst
+ */
 const SECTION_FRAMES = 32768;
 /** Tables of the direct map that the image's brk has room for. */
 const BRK_TABLES = 6;
 
 /**
- * First of `frames` frames of the image's brk behind the direct map's tables, aligned to their number; what Linux would take with
- * RESERVE_BRK. The DMI tables, which Linux keeps there, are not modelled.
+ * First of `frames` frames of the image's brk behind the direct map's tables, aligned to their number; what Linux would
+ * take with RESERVE_BRK. The DMI tables, which Linux keeps there, are not modelled.
  * @returns NONE when the brk is too short
  */
 export function brkRoom(layout: KernelLayout, image: KernelImage, frames: number): Frame {
@@ -67,7 +71,7 @@ export function* leavesOf(range: FrameRange): Generator<{ readonly frame: Frame;
 }
 
 /** Frames whose descriptors one 2 MiB leaf holds. */
-export const LEAF_DESCRIBES = LARGE * 4096 / DESCRIPTOR_BYTES;
+export const LEAF_DESCRIBES = (LARGE * 4096) / DESCRIPTOR_BYTES;
 
 /** First frame described, and 2 MiB leaves of descriptors, for a range: whole sections. */
 export function descriptorRange(range: FrameRange): { readonly first: Frame; readonly leaves: number } {
@@ -85,10 +89,17 @@ export function buildVmemmap(context: BuildContext, root: Frame): number {
     if (context.offline.has(range.node)) continue;
     const { first, leaves } = descriptorRange(range);
     const block = early.allocate(range.node, leaves * LARGE, LARGE, "kernel");
-    if (block === NONE) throw new MmError("out-of-frames", BigInt(first) << 12n, `node ${range.node} has no room for the descriptors of its own memory`);
+    if (block === NONE)
+      throw new MmError(
+        "out-of-frames",
+        BigInt(first) << 12n,
+        `node ${range.node} has no room for the descriptors of its own memory`,
+      );
     for (let leaf = 0; leaf < leaves; leaf++) {
       const address = descriptorAddress(layout, first + leaf * LEAF_DESCRIBES);
-      install(context, root, address, { ...protection, frame: block + leaf * LARGE, level: 2 }, () => newTable(context, range.node));
+      install(context, root, address, { ...protection, frame: block + leaf * LARGE, level: 2 }, () =>
+        newTable(context, range.node),
+      );
     }
     frames += leaves * LARGE;
   }

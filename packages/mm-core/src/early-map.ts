@@ -1,5 +1,18 @@
-/** Leaves installed while the kernel builds its first tables: one root, nothing to flush, a missing table page is the end of the boot. */
-import { entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
+/**
+ * Leaves installed while the kernel builds its first tables: one root, nothing to flush, a missing table page is the
+ * end of the boot.
+ */
+import {
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  NONE,
+  type NodeId,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
 import { invariant, MmError } from "./errors.js";
 import { imageFrame } from "./layout.js";
@@ -14,7 +27,8 @@ export function bootRoot(layout: KernelLayout, image: KernelImage): Frame {
 /** Frame of a page-aligned symbol of the booted image. @throws MmError bad-image when the image has no such symbol */
 export function symbolFrame(layout: KernelLayout, image: KernelImage, name: string): Frame {
   const address = image.symbol(name);
-  if (address === undefined) throw new MmError("bad-image", 0n, `${image.name} has no symbol ${name}, in which the first page tables lie`);
+  if (address === undefined)
+    throw new MmError("bad-image", 0n, `${image.name} has no symbol ${name}, in which the first page tables lie`);
   return imageFrame(layout, image.stext, address);
 }
 
@@ -25,8 +39,20 @@ export function newTable(context: BuildContext, node: NodeId): Frame {
   return frame;
 }
 
-/** The table of a level on the way to an address, made with all above it where it is missing. @param make source of table pages @param replica whether a single copy would not need it */
-export function reach(context: BuildContext, root: Frame, address: bigint, wanted: number, make: () => Frame, bits = TABLE_BITS, replica = false): Frame {
+/**
+ * The table of a level on the way to an address, made with all above it where it is missing.
+ * @param make source of table pages
+ * @param replica whether a single copy would not need it
+ */
+export function reach(
+  context: BuildContext,
+  root: Frame,
+  address: bigint,
+  wanted: number,
+  make: () => Frame,
+  bits = TABLE_BITS,
+  replica = false,
+): Frame {
   let table = root;
   for (let level: number = context.layout.levels; level > wanted; level--) {
     const index = tableIndex(address, level);
@@ -44,7 +70,14 @@ export function reach(context: BuildContext, root: Frame, address: bigint, wante
 }
 
 /** Installs one leaf in one root. */
-export function install(context: BuildContext, root: Frame, address: bigint, mapping: Mapping, make: () => Frame, bits = TABLE_BITS): void {
+export function install(
+  context: BuildContext,
+  root: Frame,
+  address: bigint,
+  mapping: Mapping,
+  make: () => Frame,
+  bits = TABLE_BITS,
+): void {
   const table = reach(context, root, address, mapping.level, make, bits);
   const { lo, hi } = leafEntry(mapping);
   context.entries.write(table, tableIndex(address, mapping.level), lo, hi);

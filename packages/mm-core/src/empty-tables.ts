@@ -1,7 +1,8 @@
 /**
  * Table pages that map nothing any more: unmapping leaves them behind, and they stand in the way of a large leaf.
  *
- * Only those the page allocator handed out are taken: tables of early boot and of the replicas' rooms were never its own.
+ * Only those the page allocator handed out are taken: tables of early boot and of the replicas' rooms were never its
+ * own.
  */
 import { type Frame, frameOf, isLeaf, isPresent, tableIndex } from "@kreplica/hw-x86/api";
 import type { PageAllocator, TableRoot } from "./ports.js";
@@ -11,12 +12,23 @@ import { tableAt } from "./walk.js";
 const LARGE = 0x20_0000n;
 
 /**
- * Every top-level table of init_mm under which kernel tables hang: under KPTI the user half of each pair too, since its entries of the image and of
- * cpu_entry_area name the same lower tables. Who gives a table back looks under all of them.
+ * Every top-level table of init_mm under which kernel tables hang: under KPTI the user half of each pair too, since its
+ * entries of the image and of cpu_entry_area name the same lower tables. Who gives a table back looks under all of
+ * them.
  * @returns with the place in `roots`, counted from 0
  */
-export function rootsOfBothHalves(roots: readonly TableRoot[], pti: boolean): readonly { readonly root: Frame; readonly nth: number }[] {
-  return roots.flatMap(({ root }, nth) => (pti ? [{ root, nth }, { root: root + 1, nth }] : [{ root, nth }]));
+export function rootsOfBothHalves(
+  roots: readonly TableRoot[],
+  pti: boolean,
+): readonly { readonly root: Frame; readonly nth: number }[] {
+  return roots.flatMap(({ root }, nth) =>
+    pti
+      ? [
+          { root, nth },
+          { root: root + 1, nth },
+        ]
+      : [{ root, nth }],
+  );
 }
 
 /** An entry that leads to an empty table. */
@@ -37,9 +49,17 @@ export interface EmptyTables {
 /**
  * @param roots both halves of each
  * @param start on 2 MiB
- * @returns what has to go before 2 MiB leaves fit on every root; undefined where a leaf is in the way, or a table that is in use or not ours
+ * @returns what has to go before 2 MiB leaves fit on every root; undefined where a leaf is in the way, or a table that
+ *   is in use or not ours
  */
-export function findEmptyTables(entries: TableMemory, allocator: PageAllocator, roots: ReturnType<typeof rootsOfBothHalves>, levels: 4 | 5, start: bigint, end: bigint): EmptyTables | undefined {
+export function findEmptyTables(
+  entries: TableMemory,
+  allocator: PageAllocator,
+  roots: ReturnType<typeof rootsOfBothHalves>,
+  levels: 4 | 5,
+  start: bigint,
+  end: bigint,
+): EmptyTables | undefined {
   const found = new Map<string, EmptyEntry>();
   const tables = new Set<Frame>();
   for (let address = start; address < end; address += LARGE) {
@@ -62,6 +82,7 @@ export function findEmptyTables(entries: TableMemory, allocator: PageAllocator, 
 
 /** An entry that was made absent still has its bits and will be wanted again: only zeroes are nothing. */
 function isEmpty(entries: TableMemory, table: Frame): boolean {
-  for (let index = 0; index < 512; index++) if (entries.low(table, index) !== 0 || entries.high(table, index) !== 0) return false;
+  for (let index = 0; index < 512; index++)
+    if (entries.low(table, index) !== 0 || entries.high(table, index) !== 0) return false;
   return true;
 }

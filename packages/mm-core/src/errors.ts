@@ -16,7 +16,11 @@ export type MmErrorCode =
 export class MmError extends Error {
   override readonly name = "MmError";
   /** @param address what the refusal is about: a virtual or physical address, 0 when there is none */
-  constructor(readonly code: MmErrorCode, readonly address: bigint, detail: string) {
+  constructor(
+    readonly code: MmErrorCode,
+    readonly address: bigint,
+    detail: string,
+  ) {
     super(`${code}: 0x${address.toString(16)}: ${detail}`);
   }
 }

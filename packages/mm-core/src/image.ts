@@ -1,8 +1,9 @@
 /**
- * A kernel image from its section headers and symbols: what is text, rodata, data, init, bss and brk, and where it ends.
+ * A kernel image from its section headers and symbols: what is text, rodata, data, init, bss and brk, and where it
+ * ends.
  *
- * The traced kernel's bytes are GPL and not ours to ship, so pages of text and rodata are filled with words that depend on their
- * address: enough to see whether a copy is the right one. A caller that has the real bytes hands in a reader.
+ * The traced kernel's bytes are GPL and not ours to ship, so pages of text and rodata are filled with words that depend
+ * on their address: enough to see whether a copy is the right one. A caller that has the real bytes hands in a reader.
  */
 import { MmError } from "./errors.js";
 import type { ImageSection, KernelImage, SectionKind } from "./ports.js";
@@ -11,7 +12,14 @@ const LARGE = 0x20_0000n;
 const PAGE = 4096n;
 
 /** A section header as `readelf -S` prints it. */
-export interface SectionHeader { readonly name: string; readonly address: bigint; readonly bytes: bigint; readonly writable: boolean; readonly executable: boolean; readonly occupies: boolean }
+export interface SectionHeader {
+  readonly name: string;
+  readonly address: bigint;
+  readonly bytes: bigint;
+  readonly writable: boolean;
+  readonly executable: boolean;
+  readonly occupies: boolean;
+}
 
 /** What a kernel image is made from: section headers, symbols, and its bytes where the caller has them. */
 export interface ImageInput {
@@ -33,7 +41,12 @@ export function kernelImage(input: ImageInput): KernelImage {
   const { symbols, alignment } = input;
   const bound = (name: string, other?: string): bigint => {
     const address = symbols.get(name) ?? (other === undefined ? undefined : symbols.get(other));
-    if (address === undefined) throw new MmError("bad-image", 0n, `${input.name} has no symbol ${name}, which bounds a part of the image; use the System.map of the same build`);
+    if (address === undefined)
+      throw new MmError(
+        "bad-image",
+        0n,
+        `${input.name} has no symbol ${name}, which bounds a part of the image; use the System.map of the same build`,
+      );
     return address;
   };
   const fill = (address: bigint): bigint => (alignment === "patch-06" ? roundUp(address, LARGE) : address);
@@ -49,22 +62,47 @@ export function kernelImage(input: ImageInput): KernelImage {
   const ladder = [stext, etext, startRodata, endRodata, initBegin, initEnd, bss, brk, end];
   const step = ladder.findIndex((address, index) => index > 0 && address < ladder[index - 1]!);
   if (stext % LARGE !== 0n || startRodata % LARGE !== 0n || step >= 0) {
-    throw new MmError("bad-image", ladder[Math.max(step, 0)]!, `${input.name}: text and rodata must start on 2 MiB, and _stext, _etext, __start_rodata, __end_rodata, __init_begin, __init_end, __bss_start, __brk_base, _end must ascend`);
+    throw new MmError(
+      "bad-image",
+      ladder[Math.max(step, 0)]!,
+      `${input.name}: text and rodata must start on 2 MiB, and _stext, _etext, __start_rodata, __end_rodata, __init_begin, __init_end, __bss_start, __brk_base, _end must ascend`,
+    );
   }
   const kindAt = (address: bigint): SectionKind =>
-    address < startRodata ? "text" : address < endRodata ? "rodata"
-      : address >= brk ? "brk" : address >= bss ? "bss"
-      : address >= initBegin && address < initEnd ? "init" : "data";
+    address < startRodata
+      ? "text"
+      : address < endRodata
+        ? "rodata"
+        : address >= brk
+          ? "brk"
+          : address >= bss
+            ? "bss"
+            : address >= initBegin && address < initEnd
+              ? "init"
+              : "data";
   const sections = input.sections
     .filter((header) => header.occupies && header.address >= stext && header.address < end && header.bytes > 0n)
     .map((header): ImageSection => ({
-      name: header.name, kind: kindAt(header.address), start: header.address, end: header.address + header.bytes,
-      writable: header.writable, executable: header.executable,
+      name: header.name,
+      kind: kindAt(header.address),
+      start: header.address,
+      end: header.address + header.bytes,
+      writable: header.writable,
+      executable: header.executable,
     }));
   const filled = (address: bigint): boolean =>
-    (address >= stext && address < roundUp(etext, PAGE)) || (address >= startRodata && address < roundUp(endRodata, PAGE));
+    (address >= stext && address < roundUp(etext, PAGE)) ||
+    (address >= startRodata && address < roundUp(endRodata, PAGE));
   return {
-    name: input.name, sections, stext, etext, startRodata, endRodata, initBegin, initEnd, end,
+    name: input.name,
+    sections,
+    stext,
+    etext,
+    startRodata,
+    endRodata,
+    initBegin,
+    initEnd,
+    end,
     hasBytes: input.readPage !== undefined,
     ...(input.noOps ? { noOps: input.noOps } : {}),
     symbol: (name) => symbols.get(name),

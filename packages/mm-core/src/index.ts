@@ -28,7 +28,18 @@ import { TextUserList } from "./text-users.js";
 
 export * from "./api.js";
 export { BuddyZone, MAX_ORDER } from "./buddy.js";
-export { AssembledContext, CountedTableMemory, LockstepTables, Memblock, NodePageAllocator, OnlineCpus, OrderedBoot, PcidSwitch, PerHolderSpaces, SingleCopy };
+export {
+  AssembledContext,
+  CountedTableMemory,
+  LockstepTables,
+  Memblock,
+  NodePageAllocator,
+  OnlineCpus,
+  OrderedBoot,
+  PcidSwitch,
+  PerHolderSpaces,
+  SingleCopy,
+};
 export { VmaTree } from "./mm/vma-tree.js";
 
 /** The kernel's core. Needs hw-x86/Machine, KernelImage, KernelLayout, KernelOptions and a ReplicaView. */

@@ -7,5 +7,7 @@ const SHADOW_OFFSET = 0xdfff_fc00_0000_0000n;
 export const shadowOf = (address: bigint): bigint => BigInt.asUintN(64, (address >> 3n) + SHADOW_OFFSET);
 
 /** First and last byte of the shadow. @source Documentation/arch/x86/x86_64/mm.rst */
-export const shadowRange = (levels: 4 | 5): { readonly start: bigint; readonly end: bigint } =>
-  ({ start: shadowOf(levels === 5 ? 0xff00_0000_0000_0000n : 0xffff_8000_0000_0000n), end: 0xffff_fbff_ffff_ffffn });
+export const shadowRange = (levels: 4 | 5): { readonly start: bigint; readonly end: bigint } => ({
+  start: shadowOf(levels === 5 ? 0xff00_0000_0000_0000n : 0xffff_8000_0000_0000n),
+  end: 0xffff_fbff_ffff_ffffn,
+});

@@ -1,18 +1,30 @@
 /**
- * KASAN's shadow: one byte for each eight of the kernel's half, so that a checked access can ask whether its target is live.
+ * KASAN's shadow: one byte for each eight of the kernel's half, so that a checked access can ask whether its target is
+ * live.
  *
- * Memory, image and cpu_entry_area get shadow of their own; what no object ever lies in shares one read-only page of zeroes, through
- * one chain of tables that all say the same; shadow of vmalloc and modules comes with their areas (packages/vmalloc), but the tables
- * its top-level entries point to are made now, before any PGD copies them. Without CONFIG_KASAN_VMALLOC modules alone have such shadow,
- * and all of vmalloc's is that page of zeroes.
+ * Memory, image and cpu_entry_area get shadow of their own; what no object ever lies in shares one read-only page of
+ * zeroes, through one chain of tables that all say the same; shadow of vmalloc and modules comes with their areas
+ * (packages/vmalloc), but the tables its top-level entries point to are made now, before any PGD copies them. Without
+ * CONFIG_KASAN_VMALLOC modules alone have such shadow, and all of vmalloc's is that page of zeroes.
  *
  *   4 levels  ffffec0000000000 .. fffffbffffffffff  16 TiB, PGD slots 472 to 503, shared by all nodes as they are
  *   5 levels  ffdffc0000000000 .. fffffbffffffffff  8 PiB; the last of it under the PGD slot whose P4D page each node has for itself
  *
  * The series excludes KASAN with 5 levels; docs/decisions/010 says why and why ours need not.
- * Source: Documentation/arch/x86/x86_64/mm.rst; Documentation/dev-tools/kasan.rst; what kasan_init of Linux 6.5 (arch/x86/mm/kasan_init_64.c) populates.
+ * Source: Documentation/arch/x86/x86_64/mm.rst; Documentation/dev-tools/kasan.rst; what kasan_init of Linux 6.5
+ * (arch/x86/mm/kasan_init_64.c) populates.
  */
-import { entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  NONE,
+  type NodeId,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
 import { install, newTable, reach } from "./early-map.js";
 import { invariant, MmError } from "./errors.js";
@@ -48,7 +60,12 @@ export function buildKasanShadow(context: BuildContext, root: Frame, cpuAreaPage
   const mapped = (address: bigint): boolean => walk(context.entries.memory, root, layout.levels, address).present;
   const take = (node: NodeId, count: number, align: number, what: string): Frame => {
     const first = early.allocate(node, count, align, "kernel", true);
-    if (first === NONE) throw new MmError("out-of-frames", shadow.start, `node ${node} has no room for KASAN's shadow of ${what}: an eighth of it`);
+    if (first === NONE)
+      throw new MmError(
+        "out-of-frames",
+        shadow.start,
+        `node ${node} has no room for KASAN's shadow of ${what}: an eighth of it`,
+      );
     frames += count;
     return first;
   };
@@ -60,12 +77,21 @@ export function buildKasanShadow(context: BuildContext, root: Frame, cpuAreaPage
     for (let at = start; at < end; at += LARGE) {
       // Two nodes may meet within what one leaf shadows.
       if (mapped(at)) continue;
-      install(context, root, at, { ...protection, frame: take(node, LARGE_FRAMES, LARGE_FRAMES, "its own memory"), level: 2 }, () => newTable(context, node));
+      install(
+        context,
+        root,
+        at,
+        { ...protection, frame: take(node, LARGE_FRAMES, LARGE_FRAMES, "its own memory"), level: 2 },
+        () => newTable(context, node),
+      );
     }
   }
   const small = (from: bigint, bytes: bigint, node: NodeId, what: string): void => {
     for (let at = shadowOf(from) & ~4095n; at < shadowOf(from + bytes); at += 4096n) {
-      if (!mapped(at)) install(context, root, at, { ...protection, frame: take(node, 1, 1, what), level: 1 }, () => newTable(context, node));
+      if (!mapped(at))
+        install(context, root, at, { ...protection, frame: take(node, 1, 1, what), level: 1 }, () =>
+          newTable(context, node),
+        );
     }
   };
   small(imageAddress(layout, image.stext), image.end - image.stext, master, "the kernel image");
@@ -75,13 +101,19 @@ export function buildKasanShadow(context: BuildContext, root: Frame, cpuAreaPage
   return { frames, prepared };
 }
 
-/** Tables for the late shadow of vmalloc: two levels below the top with 5, one with 4, as kasan_shallow_populate_pgds makes them. */
+/**
+ * Tables for the late shadow of vmalloc: two levels below the top with 5, one with 4, as kasan_shallow_populate_pgds
+ * makes them.
+ */
 function prepareShadow(context: BuildContext, root: Frame): number {
   const { layout, master } = context;
   let made = 0;
   const step = 1n << 39n;
   for (let at = shadowOf(layout.vmallocStart) & ~(step - 1n); at <= shadowOf(layout.vmallocEnd); at += step) {
-    reach(context, root, at, 3, () => { made++; return newTable(context, master); });
+    reach(context, root, at, 3, () => {
+      made++;
+      return newTable(context, master);
+    });
   }
   return made;
 }

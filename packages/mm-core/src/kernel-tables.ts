@@ -1,41 +1,85 @@
 /**
  * Mappings of the kernel half, changed on every root at once.
  *
- * All roots are walked in lockstep. Where they still share a table, one store serves all; where they differ (the replicated window)
- * each gets its own. A lower table made on the way is one for all when the address is shared, one for each when it is private,
- * on the node it serves. Every store is kept in a journal until the call succeeds, so that a refused table page changes nothing.
+ * All roots are walked in lockstep. Where they still share a table, one store serves all; where they differ (the
+ * replicated window) each gets its own. A lower table made on the way is one for all when the address is shared, one
+ * for each when it is private, on the node it serves. Every store is kept in a journal until the call succeeds, so that
+ * a refused table page changes nothing.
  */
 import { inject, injectable } from "@kreplica/di";
-import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  Bit,
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  leafFrame,
+  NONE,
+  type NodeId,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
 import { CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
 import { findEmptyTables, rootsOfBothHalves } from "./empty-tables.js";
 import { invariant, MmError } from "./errors.js";
-import { KernelLayout, type KernelTables, type Mapping, PageAllocator, type Protection, ReplicaView, type TableEditor } from "./ports.js";
+import {
+  KernelLayout,
+  type KernelTables,
+  type Mapping,
+  PageAllocator,
+  type Protection,
+  ReplicaView,
+  type TableEditor,
+} from "./ports.js";
 import { KernelOptions } from "./options.js";
-import { changedHigh, changedLow, invertHigh, invertLow, KERNEL_TABLE_BITS, leafEntry, TABLE_BITS } from "./protection.js";
+import {
+  changedHigh,
+  changedLow,
+  invertHigh,
+  invertLow,
+  KERNEL_TABLE_BITS,
+  leafEntry,
+  TABLE_BITS,
+} from "./protection.js";
 import { writeSplit } from "./split-leaf.js";
 import { TableMemory } from "./table-memory-api.js";
 import { lookup } from "./walk.js";
 
-/** A table reached in lockstep: the node of the root whose way led there first, and whether that was not the first root of all. */
+/**
+ * A table reached in lockstep: the node of the root whose way led there first, and whether that was not the first root
+ * of all.
+ */
 interface Place {
   readonly table: Frame;
   readonly node: NodeId;
   /** A single copy would not have it. */
   readonly replica: boolean;
 }
-interface Undo { readonly table: Frame; readonly index: number; readonly lo: number; readonly hi: number; readonly replica: boolean }
+interface Undo {
+  readonly table: Frame;
+  readonly index: number;
+  readonly lo: number;
+  readonly hi: number;
+  readonly replica: boolean;
+}
 
 const PAGES_AT = [0n, 1n, 512n, 262144n] as const;
 
 /** Pages of 4 KiB one after the other. */
-interface PageRun { readonly start: bigint; readonly pages: number }
-const overlap = (a: PageRun, b: PageRun): boolean => a.start < b.start + BigInt(b.pages) * 4096n && b.start < a.start + BigInt(a.pages) * 4096n;
+interface PageRun {
+  readonly start: bigint;
+  readonly pages: number;
+}
+const overlap = (a: PageRun, b: PageRun): boolean =>
+  a.start < b.start + BigInt(b.pages) * 4096n && b.start < a.start + BigInt(a.pages) * 4096n;
 
 /** Mappings of the kernel half, changed on every root at once; a refused table page changes nothing. */
 @injectable()
 export class LockstepTables implements KernelTables {
-  /** Pages whose leaves were not global when they were changed, not flushed since: CPUs may hold them under every PCID. */
+  /**
+   * Pages whose leaves were not global when they were changed, not flushed since: CPUs may hold them under every PCID.
+   */
   private readonly owed: PageRun[] = [];
 
   constructor(
@@ -47,7 +91,9 @@ export class LockstepTables implements KernelTables {
     @inject(KernelOptions) private readonly options: KernelOptions,
   ) {}
 
-  root(node: NodeId): Frame { return this.view.kernelRoot(node); }
+  root(node: NodeId): Frame {
+    return this.view.kernelRoot(node);
+  }
 
   lookup(node: NodeId, address: bigint): Mapping | undefined {
     return lookup(this.entries.memory, this.view.kernelRoot(node), this.layout.levels, address);
@@ -73,9 +119,13 @@ export class LockstepTables implements KernelTables {
   }
 
   /** Without PCIDs what is loaded is all there is; under KPTI everything goes in any case. */
-  private note(editor: Editor): void { if (this.options.pcid && !this.layout.pti) this.owed.push(...editor.notGlobal); }
+  private note(editor: Editor): void {
+    if (this.options.pcid && !this.layout.pti) this.owed.push(...editor.notGlobal);
+  }
 
-  flush(start: bigint, end: bigint): void { this.flushRanges([{ start, pages: Number((end - start + 4095n) >> 12n) }]); }
+  flush(start: bigint, end: bigint): void {
+    this.flushRanges([{ start, pages: Number((end - start + 4095n) >> 12n) }]);
+  }
 
   flushRanges(ranges: readonly PageRun[]): void {
     const everyPcid = ranges.some((range) => this.owed.some((other) => overlap(range, other)));
@@ -84,12 +134,23 @@ export class LockstepTables implements KernelTables {
   }
 
   makeRoomForLarge(start: bigint, pages: number): boolean {
-    invariant((start & 0x1f_ffffn) === 0n && pages % 512 === 0, `0x${start.toString(16)} and ${pages} pages: 2 MiB leaves need whole 2 MiB`);
-    const found = findEmptyTables(this.entries, this.allocator, rootsOfBothHalves(this.view.roots, this.layout.pti), this.layout.levels, start, start + BigInt(pages) * 4096n);
+    invariant(
+      (start & 0x1f_ffffn) === 0n && pages % 512 === 0,
+      `0x${start.toString(16)} and ${pages} pages: 2 MiB leaves need whole 2 MiB`,
+    );
+    const found = findEmptyTables(
+      this.entries,
+      this.allocator,
+      rootsOfBothHalves(this.view.roots, this.layout.pti),
+      this.layout.levels,
+      start,
+      start + BigInt(pages) * 4096n,
+    );
     if (!found) return false;
     for (const { table, index, replica } of found.entries) this.entries.write(table, index, 0, 0, replica);
-    // A paging-structure cache may still lead to the old table, whatever frame it becomes: flush before it is given back. Everything
-    // goes: INVLPG empties these caches for the current PCID alone, and kernel addresses are walked under every one.
+    // A paging-structure cache may still lead to the old table, whatever frame it becomes: flush before it is given
+    // back. Everything goes: INVLPG empties these caches for the current PCID alone, and kernel addresses are walked
+    // under every one.
     if (found.tables.size > 0) {
       this.cpus.flushAll();
       this.owed.length = 0;
@@ -98,7 +159,9 @@ export class LockstepTables implements KernelTables {
     return true;
   }
 
-  get flushes(): number { return this.cpus.shootdowns; }
+  get flushes(): number {
+    return this.cpus.shootdowns;
+  }
 }
 
 class Editor implements TableEditor {
@@ -128,18 +191,27 @@ class Editor implements TableEditor {
 
   /** Tables of the top level to change: every root, or the holder's own. */
   private rootsOf(only: NodeId | undefined): Place[] {
-    const roots = this.view.roots.filter(({ node, kind }) => only === undefined || (node === only && (kind === "node" || this.view.roots.length === 1)));
+    const roots = this.view.roots.filter(
+      ({ node, kind }) => only === undefined || (node === only && (kind === "node" || this.view.roots.length === 1)),
+    );
     return distinct(roots.map(({ root, node }, nth) => ({ table: root, node, replica: nth > 0 })));
   }
 
-  private mapEach(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame, roots: Place[]): boolean {
-    if (address % (PAGES_AT[mapping.level] << 12n) !== 0n) throw new MmError("misaligned", address, `not on the size of a level-${mapping.level} leaf`);
+  private mapEach(
+    address: bigint,
+    mapping: Omit<Mapping, "frame">,
+    frames: (node: NodeId) => Frame,
+    roots: Place[],
+  ): boolean {
+    if (address % (PAGES_AT[mapping.level] << 12n) !== 0n)
+      throw new MmError("misaligned", address, `not on the size of a level-${mapping.level} leaf`);
     return this.atomically(() => {
       const places = this.descend(roots, address, mapping.level, true);
       if (!places) return false;
       const index = tableIndex(address, mapping.level);
       for (const { table } of places) {
-        if (isPresent(this.entries.low(table, index))) throw new MmError("already-mapped", address, "unmap it first, or protect it");
+        if (isPresent(this.entries.low(table, index)))
+          throw new MmError("already-mapped", address, "unmap it first, or protect it");
       }
       for (const { table, node, replica } of places) {
         const { lo, hi } = leafEntry({ ...mapping, frame: frames(node) });
@@ -169,7 +241,8 @@ class Editor implements TableEditor {
     const last = this.notGlobal.length - 1;
     const before = this.notGlobal[last];
     if (before?.start === start && before.pages === pages) return;
-    if (before && before.start + BigInt(before.pages) * 4096n === start) this.notGlobal[last] = { start: before.start, pages: before.pages + pages };
+    if (before && before.start + BigInt(before.pages) * 4096n === start)
+      this.notGlobal[last] = { start: before.start, pages: before.pages + pages };
     else this.notGlobal.push({ start, pages });
   }
 
@@ -177,7 +250,13 @@ class Editor implements TableEditor {
     return this.protectFor(start, pages, change, alias ? aliasChange(change) : undefined, false);
   }
 
-  private protectFor(start: bigint, pages: number, change: Partial<Protection>, alias: Partial<Protection> | undefined, replica: boolean): boolean {
+  private protectFor(
+    start: bigint,
+    pages: number,
+    change: Partial<Protection>,
+    alias: Partial<Protection> | undefined,
+    replica: boolean,
+  ): boolean {
     const next: LeafChange = (lo, hi, level) => {
       const absent = !isPresent(lo);
       // What was made absent still has its bits, and shows them when it comes back; only a hole is passed over.
@@ -202,7 +281,9 @@ class Editor implements TableEditor {
     return this.atomically(() => this.change({ start, pages, next, alias: undefined, replica: false }));
   }
 
-  together(change: () => boolean): boolean { return this.atomically(change); }
+  together(change: () => boolean): boolean {
+    return this.atomically(change);
+  }
 
   /** Runs a change of which nothing stays when it is refused or throws. */
   private atomically(change: () => boolean): boolean {
@@ -224,28 +305,42 @@ class Editor implements TableEditor {
   }
 
   /**
-   * Linux leaves a split where it is when a later one is refused. Here nothing stays, and meanwhile any CPU may have walked a new table, or
-   * taken up a right that it is not to have: all of that goes before the tables do.
+   * Linux leaves a split where it is when a later one is refused. Here nothing stays, and meanwhile any CPU may have
+   * walked a new table, or taken up a right that it is not to have: all of that goes before the tables do.
    */
   private rollBack(): void {
-    for (const { table, index, lo, hi, replica } of this.journal.reverse()) this.entries.write(table, index, lo, hi, replica);
+    for (const { table, index, lo, hi, replica } of this.journal.reverse())
+      this.entries.write(table, index, lo, hi, replica);
     this.cpus.flushAll();
     for (const frame of this.made) this.allocator.free(frame, 0);
   }
 
   private store(table: Frame, index: number, lo: number, hi: number, replica: boolean): void {
-    this.journal.push({ table, index, lo: this.entries.low(table, index), hi: this.entries.high(table, index), replica });
+    this.journal.push({
+      table,
+      index,
+      lo: this.entries.low(table, index),
+      hi: this.entries.high(table, index),
+      replica,
+    });
     this.entries.write(table, index, lo, hi, replica);
   }
 
   /** @param exact the table serves one node alone and must lie there */
   private newTable(node: NodeId, exact: boolean): Frame {
-    const frame = this.allocator.allocate(node, 0, { purpose: "page-table", zero: true, thisNode: exact && this.view.holders.length > 1 });
+    const frame = this.allocator.allocate(node, 0, {
+      purpose: "page-table",
+      zero: true,
+      thisNode: exact && this.view.holders.length > 1,
+    });
     if (frame !== NONE) this.made.push(frame);
     return frame;
   }
 
-  /** The distinct tables of a level on the way to an address. @returns undefined at a hole that was not to be filled, or refused */
+  /**
+   * The distinct tables of a level on the way to an address.
+   * @returns undefined at a hole that was not to be filled, or refused
+   */
   private descend(roots: Place[], address: bigint, wanted: number, make: boolean): Place[] | undefined {
     let places = roots;
     for (let level: number = this.layout.levels; level > wanted; level--) {
@@ -291,7 +386,7 @@ class Editor implements TableEditor {
   private changeBelow(places: Place[], level: number, at: bigint, work: LeafWork): boolean {
     const { start, pages, next, alias } = work;
     const end = start + BigInt(pages) * 4096n;
-    const step = PAGES_AT[Math.min(level, 3) as 1 | 2 | 3] * (level > 3 ? 512n ** BigInt(level - 3) : 1n) << 12n;
+    const step = (PAGES_AT[Math.min(level, 3) as 1 | 2 | 3] * (level > 3 ? 512n ** BigInt(level - 3) : 1n)) << 12n;
     const tableEnd = (at & ~(step * 512n - 1n)) + step * 512n;
     while (at < end && at < tableEnd) {
       const index = tableIndex(at, level);
@@ -319,7 +414,8 @@ class Editor implements TableEditor {
           // The alias follows even where the leaf itself said so already: they may differ.
           const frame = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
           const covered = Number(((following < end ? following : end) - first) >> 12n);
-          if (alias && !this.changeAlias(frame + Number((first - entryStart) >> 12n), covered, alias, replica)) return false;
+          if (alias && !this.changeAlias(frame + Number((first - entryStart) >> 12n), covered, alias, replica))
+            return false;
           continue;
         }
         const lower = this.split(table, index, lo, hi, level, node, this.view.isPrivate(at), replica);
@@ -333,9 +429,18 @@ class Editor implements TableEditor {
   }
 
   /** Replaces a leaf by a table of smaller leaves that say the same. @returns the table, NONE when refused */
-  private split(table: Frame, index: number, lo: number, hi: number, level: number, node: NodeId, exact: boolean, replica: boolean): Frame {
-    // What all share lies, like the direct map's first tables, where the memory lies that it maps: a change over one node's copies takes
-    // nothing from another node.
+  private split(
+    table: Frame,
+    index: number,
+    lo: number,
+    hi: number,
+    level: number,
+    node: NodeId,
+    exact: boolean,
+    replica: boolean,
+  ): Frame {
+    // What all share lies, like the direct map's first tables, where the memory lies that it maps: a change over one
+    // node's copies takes nothing from another node.
     const first = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
     const home = exact ? NONE : this.entries.memory.nodeOf(first);
     const lower = this.newTable(home === NONE ? node : home, exact);
@@ -346,7 +451,8 @@ class Editor implements TableEditor {
   }
 
   /**
-   * Makes the direct map's view of frames follow. The direct map is shared, so this is done once for each run of frames.
+   * Makes the direct map's view of frames follow. The direct map is shared, so this is done once for each run of
+   * frames.
    * @param replica the leaf was in tables of a copy: what is left to do then is for the copy
    */
   private changeAlias(first: Frame, frames: number, change: Partial<Protection>, replica: boolean): boolean {
@@ -360,7 +466,13 @@ class Editor implements TableEditor {
 }
 
 /** New halves of a leaf, undefined to leave it. @param page counts from the start of the range */
-type LeafChange = (lo: number, hi: number, level: number, page: number, node: NodeId) => { readonly lo: number; readonly hi: number } | undefined;
+type LeafChange = (
+  lo: number,
+  hi: number,
+  level: number,
+  page: number,
+  node: NodeId,
+) => { readonly lo: number; readonly hi: number } | undefined;
 
 /** A change of all leaves of a range. */
 interface LeafWork {
@@ -373,11 +485,17 @@ interface LeafWork {
   readonly replica: boolean;
 }
 
-/** NX has no alias: the direct map is never executable. G has one: recorded tables show it on the view of text that KPTI made global. */
+/**
+ * NX has no alias: the direct map is never executable. G has one: recorded tables show it on the view of text that KPTI
+ * made global.
+ */
 function aliasChange(change: Partial<Protection>): Partial<Protection> | undefined {
   const { writable, global, present, cache } = change;
   const alias: Partial<Protection> = {
-    ...(writable === undefined ? {} : { writable }), ...(global === undefined ? {} : { global }), ...(present === undefined ? {} : { present }), ...(cache === undefined ? {} : { cache }),
+    ...(writable === undefined ? {} : { writable }),
+    ...(global === undefined ? {} : { global }),
+    ...(present === undefined ? {} : { present }),
+    ...(cache === undefined ? {} : { cache }),
   };
   return Object.keys(alias).length === 0 ? undefined : alias;
 }

@@ -1,7 +1,8 @@
 /**
  * The allocator of early boot: what memory there is, what of it is taken, and runs cut off the top of a node.
  *
- * Source: Documentation/core-api/boot-time-mm.rst. Free runs are kept sorted; there are few, so a linear search is enough.
+ * Source: Documentation/core-api/boot-time-mm.rst. Free runs are kept sorted; there are few, so a linear search is
+ * enough.
  */
 import { inject, injectable } from "@kreplica/di";
 import { type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
@@ -9,9 +10,16 @@ import { invariant } from "./errors.js";
 import type { BootMemory, FramePurpose } from "./ports.js";
 
 /** Free frames of one node. */
-interface Run { node: NodeId; first: Frame; frames: number }
+interface Run {
+  node: NodeId;
+  first: Frame;
+  frames: number;
+}
 
-/** The allocator of early boot: runs of frames cut off the top of a node. @source Documentation/core-api/boot-time-mm.rst */
+/**
+ * The allocator of early boot: runs of frames cut off the top of a node.
+ * @source Documentation/core-api/boot-time-mm.rst
+ */
 @injectable()
 export class Memblock implements BootMemory {
   private free: Run[];
@@ -29,7 +37,8 @@ export class Memblock implements BootMemory {
     let best = this.place(node, frames, align);
     let owner = node;
     if (best === NONE && !exact) {
-      const others = this.machine.nodes.filter((other) => other !== node)
+      const others = this.machine.nodes
+        .filter((other) => other !== node)
         .sort((a, b) => this.machine.distance(node, a) - this.machine.distance(node, b) || a - b);
       for (const other of others) {
         best = this.place(other, frames, align);

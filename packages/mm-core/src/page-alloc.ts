@@ -1,9 +1,10 @@
 /**
  * Page frames per node: zones of buddy lists, a fallback order by distance, watermarks, and refusal as a value.
  *
- * A node's zones, served highest first: normal (above 4 GiB), dma32 (16 MiB to 4 GiB), dma (below 16 MiB). They decide two things
- * here: low memory is kept back for those who can use nothing else, and addresses come from the top zone first.
- * Source: Documentation/mm/page_allocation.rst and physical_memory.rst; Linux 6.5 mm/page_alloc.c for the default ratios.
+ * A node's zones, served highest first: normal (above 4 GiB), dma32 (16 MiB to 4 GiB), dma (below 16 MiB). They decide
+ * two things here: low memory is kept back for those who can use nothing else, and addresses come from the top zone
+ * first. Source: Documentation/mm/page_allocation.rst and physical_memory.rst; Linux 6.5 mm/page_alloc.c for the
+ * default ratios.
  */
 import { inject, injectable } from "@kreplica/di";
 import { type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
@@ -18,8 +19,19 @@ const DMA32_END = 0x10_0000;
 /** A zone keeps 1/256 of the frames of higher zones of its node back (sysctl lowmem_reserve_ratio). */
 const LOWMEM_RATIO = 256;
 
-interface Zone { readonly buddy: BuddyZone; readonly first: Frame; readonly end: Frame; managed: number; min: number; lowmem: number }
-interface NodeZones { readonly node: NodeId; /** Highest first. */ readonly zones: Zone[]; readonly used: Float64Array }
+interface Zone {
+  readonly buddy: BuddyZone;
+  readonly first: Frame;
+  readonly end: Frame;
+  managed: number;
+  min: number;
+  lowmem: number;
+}
+interface NodeZones {
+  readonly node: NodeId;
+  /** Highest first. */ readonly zones: Zone[];
+  readonly used: Float64Array;
+}
 
 /** Page frames by node: zones of buddy lists, a fallback order by distance, watermarks, and refusal as a value. */
 @injectable()
@@ -34,27 +46,44 @@ export class NodePageAllocator implements PageAllocator {
   private refuseOn = false;
   private up = false;
 
-  constructor(@inject(Machine) private readonly machine: Machine, @inject(BootMemory) private readonly early: BootMemory) {
+  constructor(
+    @inject(Machine) private readonly machine: Machine,
+    @inject(BootMemory) private readonly early: BootMemory,
+  ) {
     for (const node of machine.nodes) {
-      const zone = (first: Frame, end: Frame): Zone => ({ buddy: new BuddyZone(), first, end, managed: 0, min: 0, lowmem: 0 });
+      const zone = (first: Frame, end: Frame): Zone => ({
+        buddy: new BuddyZone(),
+        first,
+        end,
+        managed: 0,
+        min: 0,
+        lowmem: 0,
+      });
       this.nodes[node] = {
-        node, used: new Float64Array(PURPOSES.length),
+        node,
+        used: new Float64Array(PURPOSES.length),
         zones: [zone(DMA32_END, Infinity), zone(DMA_END, DMA32_END), zone(0, DMA_END)],
       };
     }
     for (const node of machine.nodes) {
       // Of equally near nodes those behind this one come first, so that load spreads (Linux: find_next_best_node).
-      const order = [...machine.nodes].sort((a, b) =>
-        Number(a !== node) - Number(b !== node) || machine.distance(node, a) - machine.distance(node, b) || Number(a < node) - Number(b < node) || a - b);
+      const order = [...machine.nodes].sort(
+        (a, b) =>
+          Number(a !== node) - Number(b !== node) ||
+          machine.distance(node, a) - machine.distance(node, b) ||
+          Number(a < node) - Number(b < node) ||
+          a - b,
+      );
       this.fallback[node] = order.map((each) => this.nodes[each]!);
     }
   }
 
   start(): void {
-    for (const run of this.early.handOver()) this.spread(run.first, run.frames, run.node, (zone, first, frames) => {
-      zone.managed += frames;
-      zone.buddy.add(first, frames);
-    });
+    for (const run of this.early.handOver())
+      this.spread(run.first, run.frames, run.node, (zone, first, frames) => {
+        zone.managed += frames;
+        zone.buddy.add(first, frames);
+      });
     let managed = 0;
     for (const node of this.nodes) for (const zone of node?.zones ?? []) managed += zone.managed;
     // min_free_kbytes = 4 * sqrt(KiB of memory), shared by size.
@@ -70,7 +99,12 @@ export class NodePageAllocator implements PageAllocator {
     this.up = true;
   }
 
-  private spread(first: Frame, frames: number, node: NodeId, each: (zone: Zone, first: Frame, frames: number) => void): void {
+  private spread(
+    first: Frame,
+    frames: number,
+    node: NodeId,
+    each: (zone: Zone, first: Frame, frames: number) => void,
+  ): void {
     for (const zone of this.nodes[node]!.zones) {
       const from = Math.max(first, zone.first);
       const to = Math.min(first + frames, zone.end);
@@ -90,7 +124,8 @@ export class NodePageAllocator implements PageAllocator {
       ? this.fromZones(node, order, gfp)
       : this.early.allocate(node, 1 << order, 1 << order, gfp.purpose, gfp.thisNode ?? false);
     if (frame !== NONE && !this.up) this.given.set(frame, PURPOSES.indexOf(gfp.purpose) * 16 + order);
-    if (frame !== NONE && gfp.zero) for (let each = frame; each < frame + (1 << order); each++) this.machine.memory.clearFrame(each);
+    if (frame !== NONE && gfp.zero)
+      for (let each = frame; each < frame + (1 << order); each++) this.machine.memory.clearFrame(each);
     return frame;
   }
 
@@ -166,7 +201,9 @@ export class NodePageAllocator implements PageAllocator {
   }
 
   freeFrames(node: NodeId): number {
-    return this.up ? this.nodes[node]!.zones.reduce((sum, zone) => sum + zone.buddy.freeFrames, 0) : this.early.freeFrames(node);
+    return this.up
+      ? this.nodes[node]!.zones.reduce((sum, zone) => sum + zone.buddy.freeFrames, 0)
+      : this.early.freeFrames(node);
   }
 
   usedFrames(node: NodeId, purpose: FramePurpose): number {

@@ -1,8 +1,9 @@
 /**
- * The ports between the kernel's subsystems: page allocator, image, layout, tables and the replica view, with their tokens.
+ * The ports between the kernel's subsystems: page allocator, image, layout, tables and the replica view, with their
+ * tokens.
  *
- * The series declares its interface twice, once real and once as stubs (include/linux/numa_replication.h, patch 03/12). Here that
- * is ReplicaView with several bindings: no subsystem asks whether replication is on, it loops over `holders`.
+ * The series declares its interface twice, once real and once as stubs (include/linux/numa_replication.h, patch 03/12).
+ * Here that is ReplicaView with several bindings: no subsystem asks whether replication is on, it loops over `holders`.
  */
 import { token } from "@kreplica/di";
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
@@ -21,9 +22,15 @@ export interface Gfp {
 /** What a frame was taken for. */
 export type FramePurpose = "page-table" | "text" | "rodata" | "data" | "user" | "module" | "kernel";
 
-/** Page frames per node in powers of two. Served by memblock until the buddy lists are up, as alloc_pages and memblock are in Linux. */
+/**
+ * Page frames per node in powers of two. Served by memblock until the buddy lists are up, as alloc_pages and memblock
+ * are in Linux.
+ */
 export interface PageAllocator {
-  /** Takes over from memblock: what {@link BootMemory.handOver} gives is free from now on. The boot calls it once. @source Documentation/core-api/boot-time-mm.rst */
+  /**
+   * Takes over from memblock: what {@link BootMemory.handOver} gives is free from now on. The boot calls it once.
+   * @source Documentation/core-api/boot-time-mm.rst
+   */
   start(): void;
   /**
    * First frame of 2^order, aligned to its size, on the node or the nearest that has some; NONE when refused.
@@ -36,8 +43,8 @@ export interface PageAllocator {
   /** Whether {@link free} would take it: for callers that replace tables others may have made. */
   owns(frame: Frame, order: number): boolean;
   /**
-   * What a frame was handed out for, as part of an allocation of any order; `free` while it lies in the free lists. Undefined for what never was the
-   * allocator's: memory of early boot, the image, frames set aside.
+   * What a frame was handed out for, as part of an allocation of any order; `free` while it lies in the free lists.
+   * Undefined for what never was the allocator's: memory of early boot, the image, frames set aside.
    */
   purposeOf(frame: Frame): FramePurpose | "free" | undefined;
   /** Makes one allocation into 2^order of a single frame each. @source split_page */
@@ -50,7 +57,10 @@ export interface PageAllocator {
   freeFrames(node: NodeId): number;
   /** Frames handed out, by node id and purpose; memblock's included. */
   usedFrames(node: NodeId, purpose: FramePurpose): number;
-  /** Makes the n-th allocation from now (1 is the next) and, when `repeat`, every later one fail; 0 switches it off. Tests refuse every n. */
+  /**
+   * Makes the n-th allocation from now (1 is the next) and, when `repeat`, every later one fail; 0 switches it off.
+   * Tests refuse every n.
+   */
   refuse(nth: number, repeat?: boolean): void;
   /** Allocations asked for since boot. */
   readonly requests: number;
@@ -60,7 +70,8 @@ export const PageAllocator = token<PageAllocator>("mm-core/PageAllocator");
 /** The allocator of early boot. @source Documentation/core-api/boot-time-mm.rst */
 export interface BootMemory {
   /**
-   * First frame of a run, taken from the top of the node's memory; another node's when the node has none left and `exact` is not set.
+   * First frame of a run, taken from the top of the node's memory; another node's when the node has none left and
+   * `exact` is not set.
    * @param align in frames, a power of two
    * @returns NONE when refused
    * @throws InvariantError after {@link handOver}
@@ -145,7 +156,10 @@ export interface KernelLayout {
   /** First byte behind the modules. */
   readonly modulesEnd: bigint;
   readonly fixmapStart: bigint;
-  /** First and last byte of KASAN's shadow, and whether areas of vmalloc have shadow of their own (CONFIG_KASAN_VMALLOC); undefined in a kernel without. */
+  /**
+   * First and last byte of KASAN's shadow, and whether areas of vmalloc have shadow of their own
+   * (CONFIG_KASAN_VMALLOC); undefined in a kernel without.
+   */
   readonly kasan?: { readonly start: bigint; readonly end: bigint; readonly vmalloc: boolean };
   /** PGD index from which slots belong to the kernel and are cloned: 273 without memory KASLR. */
   readonly kernelBoundary: number;
@@ -175,16 +189,22 @@ export interface KernelTables {
   root(node: NodeId): Frame;
   /** What the tables a node uses say about an address; undefined for a hole or a leaf that is not present. */
   lookup(node: NodeId, address: bigint): Mapping | undefined;
-  /** Runs `change`, then flushes what it touched on all CPUs that may hold it. The only way to change a live mapping. */
+  /**
+   * Runs `change`, then flushes what it touched on all CPUs that may hold it. The only way to change a live mapping.
+   */
   edit<T>(change: (editor: TableEditor) => T): T;
-  /** As {@link edit} without the flush: the caller owes {@link flush} before an address or frame it took away is used again. For lazy unmapping. */
+  /**
+   * As {@link edit} without the flush: the caller owes {@link flush} before an address or frame it took away is used
+   * again. For lazy unmapping.
+   */
   editLazily<T>(change: (editor: TableEditor) => T): T;
   /** One shootdown of [start, end) on every CPU that may hold it. */
   flush(start: bigint, end: bigint): void;
   /** One shootdown of several ranges: page by page while they are few pages in all, everything otherwise. */
   flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void;
   /**
-   * Gives back the empty tables that stand where 2 MiB leaves are to go, once no CPU can walk them any more. Linux: pmd_free_pte_page.
+   * Gives back the empty tables that stand where 2 MiB leaves are to go, once no CPU can walk them any more. Linux:
+   * pmd_free_pte_page.
    * @param start on 2 MiB @param pages a multiple of 512
    * @returns whether 2 MiB leaves fit now; false, with nothing changed, where a leaf or a table in use is in the way
    */
@@ -196,7 +216,10 @@ export interface KernelTables {
 }
 export const KernelTables = token<KernelTables>("mm-core/KernelTables");
 
-/** Changes to kernel mappings; each goes to every root whose tables are private at that address, the boot table included. */
+/**
+ * Changes to kernel mappings; each goes to every root whose tables are private at that address, the boot table
+ * included.
+ */
 export interface TableEditor {
   /**
    * @returns false when a table page could not be had; nothing is changed then
@@ -204,22 +227,32 @@ export interface TableEditor {
    * @throws MmError already-mapped, misaligned
    */
   map(address: bigint, mapping: Mapping, only?: NodeId): boolean;
-  /** The same address, in the window, to a different frame on each holder; the boot table gets the master's. @param frames by node id of the holder */
+  /**
+   * The same address, in the window, to a different frame on each holder; the boot table gets the master's.
+   * @param frames by node id of the holder
+   */
   mapPerNode(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean;
   /**
    * Removes a leaf; a hole stays a hole. Table pages stay.
-   * @param only on this holder alone, which makes a hole there: vunmap_range_noflush_pgd of patch 10/12, for variants that reproduce the series
+   * @param only on this holder alone, which makes a hole there: vunmap_range_noflush_pgd of patch 10/12, for variants
+   *   that reproduce the series
    */
   unmap(address: bigint, level: 1 | 2 | 3, only?: NodeId): void;
   /**
-   * Splits larger leaves where the range ends inside one; holes are passed over. With `alias`, the frames' direct-map view
-   * follows in W and G (Linux: cpa_process_alias).
+   * Splits larger leaves where the range ends inside one; holes are passed over. With `alias`, the frames' direct-map
+   * view follows in W and G (Linux: cpa_process_alias).
    * @returns false when a table page could not be had; nothing is changed then
    */
   protect(start: bigint, pages: number, change: Partial<Protection>, alias?: boolean): boolean;
-  /** Points existing leaves of text or rodata at other frames, protection kept. @param frames by page index and node id of the holder; undefined leaves a holder alone */
+  /**
+   * Points existing leaves of text or rodata at other frames, protection kept.
+   * @param frames by page index and node id of the holder; undefined leaves a holder alone
+   */
   repoint(start: bigint, pages: number, frames: (page: number, node: NodeId) => Frame | undefined): boolean;
-  /** Runs several of these changes so that all happen or none: what was done is taken back when `change` returns false or throws. */
+  /**
+   * Runs several of these changes so that all happen or none: what was done is taken back when `change` returns false
+   * or throws.
+   */
   together(change: () => boolean): boolean;
 }
 
@@ -232,10 +265,16 @@ export interface TableRoot {
   readonly kind: "boot" | "node";
 }
 
-/** Who holds copies of the kernel, and when they come into being. Bindings: singleCopy (here), copyPerNode (numa-replication), others. */
+/**
+ * Who holds copies of the kernel, and when they come into being. Bindings: singleCopy (here), copyPerNode
+ * (numa-replication), others.
+ */
 export interface ReplicaView {
   readonly name: string;
-  /** Nodes with tables (and copies) of their own, ascending; one entry while nothing is replicated. @patch 03/12 include/linux/numa_replication.h for_each_replica */
+  /**
+   * Nodes with tables (and copies) of their own, ascending; one entry while nothing is replicated.
+   * @patch 03/12 include/linux/numa_replication.h for_each_replica
+   */
   readonly holders: readonly NodeId[];
   /** Node whose frames hold the booted image. */
   readonly master: NodeId;
@@ -255,13 +294,16 @@ export interface ReplicaView {
   /** Frame behind an address of text or rodata on a holder. */
   replicaFrame(address: bigint, node: NodeId): Frame | undefined;
   /**
-   * Where the direct map shows a holder's copy of an address of text; undefined for anything else, while nothing is replicated, and after
-   * {@link clearLinearAddresses}. @patch 03/12 numa_addr_in_replica
+   * Where the direct map shows a holder's copy of an address of text; undefined for anything else, while nothing is
+   * replicated, and after {@link clearLinearAddresses}. @patch 03/12 numa_addr_in_replica
    */
   addressInReplica(address: bigint, node: NodeId): bigint | undefined;
   /** init_mm's root for a node; before replication the boot table. @patch 03/12 per_numa_pgd */
   kernelRoot(node: NodeId): Frame;
-  /** A node has memory that had none. Holders are frozen when room is reserved: it goes on using its nearest (the series let it join without tables, D10). */
+  /**
+   * A node has memory that had none. Holders are frozen when room is reserved: it goes on using its nearest (the series
+   * let it join without tables, D10).
+   */
   memoryAdded?(node: NodeId): void;
   // Boot, in this order; see series.md 0.1. Each is empty for a single copy.
   reserve(): void;

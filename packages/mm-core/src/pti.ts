@@ -1,9 +1,10 @@
 /**
  * The user half of a PGD pair under KPTI: what of the kernel user-mode tables still map, and nothing more.
  *
- * The user PGD is the frame behind the kernel PGD. It maps the user slots, cpu_entry_area, each CPU's TSS page in the direct map,
- * espfix where there is one, and the entry text; with no PCID also the rest of text and rodata, which then may stay global.
- * Source: Documentation/arch/x86/pti.rst; Linux 6.5 arch/x86/mm/pti.c for which parts; checked against recorded tables.
+ * The user PGD is the frame behind the kernel PGD. It maps the user slots, cpu_entry_area, each CPU's TSS page in the
+ * direct map, espfix where there is one, and the entry text; with no PCID also the rest of text and rodata, which then
+ * may stay global. Source: Documentation/arch/x86/pti.rst; Linux 6.5 arch/x86/mm/pti.c for which parts; checked against
+ * recorded tables.
  */
 import { Bit, type Frame, isPresent, tableIndex } from "@kreplica/hw-x86/api";
 import type { CpuUnits } from "./cpu-areas.js";
@@ -18,11 +19,15 @@ import { tableAt } from "./walk.js";
 const LARGE = 0x20_0000n;
 
 /**
- * Addresses the user half maps of the image: [start, end), whole 2 MiB. The entry text; at the end of the boot, without PCIDs, also
- * the rest of text and rodata, which nothing would keep in the TLB otherwise.
+ * Addresses the user half maps of the image: [start, end), whole 2 MiB. The entry text; at the end of the boot, without
+ * PCIDs, also the rest of text and rodata, which nothing would keep in the TLB otherwise.
  * @param entryOnly as it is before pti_finalize, or with PCIDs
  */
-export function userImageRange(layout: KernelLayout, image: KernelImage, entryOnly: boolean): { readonly start: bigint; readonly end: bigint } {
+export function userImageRange(
+  layout: KernelLayout,
+  image: KernelImage,
+  entryOnly: boolean,
+): { readonly start: bigint; readonly end: bigint } {
   const down = (address: bigint): bigint => address & ~(LARGE - 1n);
   const up = (address: bigint): bigint => down(address + LARGE - 1n);
   const entry = image.symbol("__entry_text_start") ?? image.stext;
@@ -50,7 +55,14 @@ export function buildUserHalf(context: BuildContext, root: Frame, units: CpuUnit
   share(layout.espfix);
   for (const unit of units.values()) {
     const frame = unit + TSS_PAGE;
-    install(context, user, directAddress(layout, frame), { ...KERNEL_DATA, global: false, frame, level: 1 }, make, KERNEL_TABLE_BITS);
+    install(
+      context,
+      user,
+      directAddress(layout, frame),
+      { ...KERNEL_DATA, global: false, frame, level: 1 },
+      make,
+      KERNEL_TABLE_BITS,
+    );
   }
 }
 
@@ -63,7 +75,14 @@ export function buildUserHalf(context: BuildContext, root: Frame, units: CpuUnit
  * @param replica whether a single copy would not have this pair
  * @returns entries copied
  */
-export function copyImageToUser(context: BuildContext, root: Frame, user: Frame, range: { readonly start: bigint; readonly end: bigint }, make: () => Frame, replica = false): number {
+export function copyImageToUser(
+  context: BuildContext,
+  root: Frame,
+  user: Frame,
+  range: { readonly start: bigint; readonly end: bigint },
+  make: () => Frame,
+  replica = false,
+): number {
   const { entries, layout } = context;
   let copied = 0;
   for (let address = range.start; address < range.end; address += LARGE) {

@@ -4,13 +4,22 @@ import type { Frame, PhysMemory } from "@kreplica/hw-x86/api";
 const PAGE = 4096n;
 
 /** [start, end), virtual. */
-export interface AddressRange { readonly start: bigint; readonly end: bigint }
+export interface AddressRange {
+  readonly start: bigint;
+  readonly end: bigint;
+}
 
 /**
  * @param address of the page both frames stand behind
  * @param open places in which they may differ
  */
-export function sameBytes(memory: PhysMemory, mine: Frame, theirs: Frame, address: bigint, open: readonly AddressRange[] = []): boolean {
+export function sameBytes(
+  memory: PhysMemory,
+  mine: Frame,
+  theirs: Frame,
+  address: bigint,
+  open: readonly AddressRange[] = [],
+): boolean {
   if (memory.equalFrames(mine, theirs)) return true;
   const places = open.filter(({ start, end }) => start < address + PAGE && end > address);
   if (places.length === 0) return false;
@@ -20,5 +29,9 @@ export function sameBytes(memory: PhysMemory, mine: Frame, theirs: Frame, addres
     return read;
   };
   const other = bytes(theirs);
-  return bytes(mine).every((byte, at) => byte === other[at] || places.some(({ start, end }) => address + BigInt(at) >= start && address + BigInt(at) < end));
+  return bytes(mine).every(
+    (byte, at) =>
+      byte === other[at] ||
+      places.some(({ start, end }) => address + BigInt(at) >= start && address + BigInt(at) < end),
+  );
 }

@@ -28,18 +28,28 @@ export class SingleCopy implements ReplicaView {
     this.roots = [{ node: options.master, root: this.root, kind: "boot" }];
   }
 
-  nearest(): NodeId { return this.master; }
-  isPrivate(): boolean { return false; }
+  nearest(): NodeId {
+    return this.master;
+  }
+  isPrivate(): boolean {
+    return false;
+  }
   replicaFrame(address: bigint): Frame | undefined {
     const linked = address - this.layout.imageOffset;
     const { stext, end } = this.image;
     return linked >= stext && linked < end ? imageFrame(this.layout, stext, linked) : undefined;
   }
-  addressInReplica(): bigint | undefined { return undefined; }
-  kernelRoot(): Frame { return this.root; }
+  addressInReplica(): bigint | undefined {
+    return undefined;
+  }
+  kernelRoot(): Frame {
+    return this.root;
+  }
   reserve(): void {}
   replicateKernel(): void {}
-  setupCpu(cpu: CpuId): void { this.machine.cpu(cpu).writeCr3(BigInt(this.root) << 12n); }
+  setupCpu(cpu: CpuId): void {
+    this.machine.cpu(cpu).writeCr3(BigInt(this.root) << 12n);
+  }
   replicateRodata(): void {}
   clearLinearAddresses(): void {}
 }

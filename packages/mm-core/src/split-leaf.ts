@@ -9,7 +9,14 @@ import type { TableMemory } from "./table-memory-api.js";
  * @param level of the large leaf: 2 or 3
  * @param replica whether a single copy would not need it
  */
-export function writeSplit(entries: TableMemory, table: Frame, lo: number, hi: number, level: number, replica = false): void {
+export function writeSplit(
+  entries: TableMemory,
+  table: Frame,
+  lo: number,
+  hi: number,
+  level: number,
+  replica = false,
+): void {
   const absent = !isPresent(lo);
   if (absent) [lo, hi] = [invertLow(lo), invertHigh(hi)];
   const first = leafFrame(lo, hi, level);

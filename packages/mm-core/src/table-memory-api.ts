@@ -5,7 +5,10 @@ import type { Frame, PhysMemory } from "@kreplica/hw-x86/api";
 /** Told of every table store, after it happened. */
 export type StoreObserver = (table: Frame, index: number) => void;
 
-/** Told of every access to a table that a kernel with a single copy would not make, in order: what a replay sends through a CPU. */
+/**
+ * Told of every access to a table that a kernel with a single copy would not make, in order: what a replay sends
+ * through a CPU.
+ */
 export interface ReplicaTraffic {
   /** A whole table is set to 0. */
   clear(table: Frame): void;
@@ -28,7 +31,10 @@ export interface TableMemory {
   copy(from: Frame, to: Frame, first: number, end: number, replica?: boolean): void;
   /** Makes a new table empty; not counted among the stores. */
   clear(table: Frame, replica?: boolean): void;
-  /** At most one listener; undefined takes it away. Reads that no copy makes are not told: the walks of callers, which any kernel makes. */
+  /**
+   * At most one listener; undefined takes it away. Reads that no copy makes are not told: the walks of callers, which
+   * any kernel makes.
+   */
   listen(traffic: ReplicaTraffic | undefined): void;
   /** At most one observer; undefined takes it away. */
   observe(observer: StoreObserver | undefined): void;

@@ -1,6 +1,6 @@
 /**
- * Page-table entries in physical memory: the only place of the kernel that stores one, so that stores are counted once, a checker
- * can watch them and a replay can issue them.
+ * Page-table entries in physical memory: the only place of the kernel that stores one, so that stores are counted once,
+ * a checker can watch them and a replay can issue them.
  */
 import { inject, injectable } from "@kreplica/di";
 import { type Frame, Machine, type PhysMemory } from "@kreplica/hw-x86/api";
@@ -19,8 +19,12 @@ export class CountedTableMemory implements TableMemory {
     this.memory = machine.memory;
   }
 
-  low(table: Frame, index: number): number { return this.memory.read32(table, index * 2); }
-  high(table: Frame, index: number): number { return this.memory.read32(table, index * 2 + 1); }
+  low(table: Frame, index: number): number {
+    return this.memory.read32(table, index * 2);
+  }
+  high(table: Frame, index: number): number {
+    return this.memory.read32(table, index * 2 + 1);
+  }
 
   write(table: Frame, index: number, lo: number, hi: number, replica = false): void {
     this.memory.write32(table, index * 2 + 1, hi >>> 0);
@@ -45,7 +49,11 @@ export class CountedTableMemory implements TableMemory {
     if (replica) this.traffic?.clear(table);
   }
 
-  listen(traffic: ReplicaTraffic | undefined): void { this.traffic = traffic; }
+  listen(traffic: ReplicaTraffic | undefined): void {
+    this.traffic = traffic;
+  }
 
-  observe(observer: StoreObserver | undefined): void { this.observer = observer; }
+  observe(observer: StoreObserver | undefined): void {
+    this.observer = observer;
+  }
 }

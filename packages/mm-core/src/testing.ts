@@ -1,4 +1,7 @@
-/** Test helpers for kernel packages: a stub machine, small kernels, fixed holders, and the contracts of this package's ports. */
+/**
+ * Test helpers for kernel packages: a stub machine, small kernels, fixed holders, and the contracts of this package's
+ * ports.
+ */
 export { type ContractSubject, kernelTablesContract } from "./testing/contract.js";
 export { expectMappings, listMappings } from "./testing/expect-mappings.js";
 export { fixedHolders, plannedHolders, testKernel, type TestKernel, type TestKernelOptions } from "./testing/kernel.js";

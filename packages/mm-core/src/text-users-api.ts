@@ -1,8 +1,10 @@
 /**
- * Who keeps addresses of kernel text, and is asked before some of it goes: probes, traced functions, static keys and calls, breakpoints, a patch
- * under way. Modules, areas of generated code and init text go; whoever would write there afterwards writes into the next owner's page.
+ * Who keeps addresses of kernel text, and is asked before some of it goes: probes, traced functions, static keys and
+ * calls, breakpoints, a patch under way. Modules, areas of generated code and init text go; whoever would write there
+ * afterwards writes into the next owner's page.
  *
- * Linux: kernel/module/main.c module notifiers (MODULE_STATE_GOING), under text_mutex; kprobe_free_init_mem, ftrace_free_init_mem for init text.
+ * Linux: kernel/module/main.c module notifiers (MODULE_STATE_GOING), under text_mutex; kprobe_free_init_mem,
+ * ftrace_free_init_mem for init text.
  */
 import { token } from "@kreplica/di";
 import type { AddressRange } from "./same-bytes.js";

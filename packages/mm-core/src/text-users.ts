@@ -6,9 +6,13 @@ import type { TextUser, TextUsers } from "./text-users-api.js";
 /** The text users of one kernel, in the order in which they came. */
 export class TextUserList implements TextUsers {
   private readonly users = new Set<TextUser>();
-  get all(): Iterable<TextUser> { return this.users; }
+  get all(): Iterable<TextUser> {
+    return this.users;
+  }
 
-  add(user: TextUser): void { this.users.add(user); }
+  add(user: TextUser): void {
+    this.users.add(user);
+  }
 
   release(ranges: readonly AddressRange[]): void {
     for (const { start, end } of ranges) {

@@ -3,7 +3,16 @@
  *
  *   level 5 PGD | 4 PGD or P4D | 3 PUD | 2 PMD | 1 PTE
  */
-import { type Frame, fromHalves, isLeaf, isPresent, frameOf, leafFrame, type PhysMemory, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  type Frame,
+  fromHalves,
+  isLeaf,
+  isPresent,
+  frameOf,
+  leafFrame,
+  type PhysMemory,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
 import { mappingOf } from "./protection.js";
 import type { Mapping } from "./ports.js";
 
@@ -46,7 +55,13 @@ export function frameAt(memory: PhysMemory, root: Frame, levels: 4 | 5, address:
 }
 
 /** A table of the level on the way to an address, or undefined where the way ends before. */
-export function tableAt(memory: PhysMemory, root: Frame, levels: 4 | 5, address: bigint, wanted: number): Frame | undefined {
+export function tableAt(
+  memory: PhysMemory,
+  root: Frame,
+  levels: 4 | 5,
+  address: bigint,
+  wanted: number,
+): Frame | undefined {
   let table = root;
   for (let level: number = levels; level > wanted; level--) {
     const index = tableIndex(address, level);
@@ -62,11 +77,26 @@ export interface RangeVisitor {
   /** A present entry that ends the walk. @param address first byte it maps, canonical */
   leaf?(address: bigint, level: 1 | 2 | 3, lo: number, hi: number, table: Frame, index: number): void;
   /** A pointer to a lower table. @param level of the entry */
-  table?(address: bigint, level: number, lower: Frame, table: Frame, index: number, lo: number, hi: number): boolean | void;
+  table?(
+    address: bigint,
+    level: number,
+    lower: Frame,
+    table: Frame,
+    index: number,
+    lo: number,
+    hi: number,
+  ): boolean | void;
 }
 
 /** Visits [start, end] of a root. @param end last byte, so that the top of the address space can be named */
-export function walkRange(memory: PhysMemory, root: Frame, levels: 4 | 5, start: bigint, end: bigint, visitor: RangeVisitor): void {
+export function walkRange(
+  memory: PhysMemory,
+  root: Frame,
+  levels: 4 | 5,
+  start: bigint,
+  end: bigint,
+  visitor: RangeVisitor,
+): void {
   const sign = levels === 5 ? 57 : 48;
   const below = (table: Frame, level: number, base: bigint): void => {
     const step = 1n << BigInt(12 + 9 * (level - 1));
@@ -78,7 +108,8 @@ export function walkRange(memory: PhysMemory, root: Frame, levels: 4 | 5, start:
       if (address + step - 1n < start || address > end) continue;
       const hi = memory.read32(table, index * 2 + 1);
       if (isLeaf(lo, level)) visitor.leaf?.(address, level as 1 | 2 | 3, lo, hi, table, index);
-      else if (visitor.table?.(address, level, frameOf(lo, hi), table, index, lo, hi) !== false) below(frameOf(lo, hi), level - 1, raw);
+      else if (visitor.table?.(address, level, frameOf(lo, hi), table, index, lo, hi) !== false)
+        below(frameOf(lo, hi), level - 1, raw);
     }
   };
   below(root, levels, 0n);

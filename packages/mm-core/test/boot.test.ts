@@ -1,4 +1,7 @@
-/** The single-copy boot: what the tables say at the end, against what was recorded of the real one (data/README.md, "What was seen"). */
+/**
+ * The single-copy boot: what the tables say at the end, against what was recorded of the real one (data/README.md,
+ * "What was seen").
+ */
 import { Cr0, Cr4, Efer } from "@kreplica/hw-x86/api";
 import { describe, expect, test } from "vitest";
 import { expectMappings, listMappings, testKernel, tinyImage } from "../src/testing.js";
@@ -13,12 +16,16 @@ test("before and after: large RWX leaves first, then R-X, R--, RW-, with small l
   kernel.boot.run();
   expectMappings(kernel, 0, range, [
     "ffffffff81000000 2M -> 1000 R-X G",
-    "ffffffff81200000 4K x2 -> 1200 R-X G", "ffffffff81202000 4K x510 -> 1202 RW- G",
+    "ffffffff81200000 4K x2 -> 1200 R-X G",
+    "ffffffff81202000 4K x510 -> 1202 RW- G",
     "ffffffff81400000 2M -> 1400 R-- G",
-    "ffffffff81600000 4K x3 -> 1600 R-- G", "ffffffff81603000 4K x509 -> 1603 RW- G",
+    "ffffffff81600000 4K x3 -> 1600 R-- G",
+    "ffffffff81603000 4K x509 -> 1603 RW- G",
     "ffffffff81800000 2M -> 1800 RW- G",
     // Init begins and idt_table lies inside this one.
-    "ffffffff81a00000 4K x67 -> 1a00 RW- G", "ffffffff81a43000 4K -> 1a43 R-- G", "ffffffff81a44000 4K x444 -> 1a44 RW- G",
+    "ffffffff81a00000 4K x67 -> 1a00 RW- G",
+    "ffffffff81a43000 4K -> 1a43 R-- G",
+    "ffffffff81a44000 4K x444 -> 1a44 RW- G",
     "ffffffff81c00000 2M -> 1c00 RW- G",
   ]);
 });
@@ -29,11 +36,15 @@ test("the direct map follows in writability and is never executable", () => {
   const at = kernel.layout.pageOffset;
   expectMappings(kernel, 1, { start: at + 0x100_0000n, end: at + 0x1bf_ffffn }, [
     "ffff888001000000 2M -> 1000 R-- G",
-    "ffff888001200000 4K x2 -> 1200 R-- G", "ffff888001202000 4K x510 -> 1202 RW- G",
+    "ffff888001200000 4K x2 -> 1200 R-- G",
+    "ffff888001202000 4K x510 -> 1202 RW- G",
     "ffff888001400000 2M -> 1400 R-- G",
-    "ffff888001600000 4K x3 -> 1600 R-- G", "ffff888001603000 4K x509 -> 1603 RW- G",
+    "ffff888001600000 4K x3 -> 1600 R-- G",
+    "ffff888001603000 4K x509 -> 1603 RW- G",
     "ffff888001800000 2M -> 1800 RW- G",
-    "ffff888001a00000 4K x67 -> 1a00 RW- G", "ffff888001a43000 4K -> 1a43 R-- G", "ffff888001a44000 4K x444 -> 1a44 RW- G",
+    "ffff888001a00000 4K x67 -> 1a00 RW- G",
+    "ffff888001a43000 4K -> 1a43 R-- G",
+    "ffff888001a44000 4K x444 -> 1a44 RW- G",
   ]);
 });
 
@@ -48,7 +59,9 @@ test("under KPTI nothing stays global but the entry text, and freed parts are no
     "ffffffff81600000 4K x3 -> 1600 R--",
     "ffffffff81800000 2M -> 1800 RW-",
     "ffffffff81a00000 4K x2 -> 1a00 RW-",
-    "ffffffff81a40000 4K x3 -> 1a40 RW-", "ffffffff81a43000 4K -> 1a43 R--", "ffffffff81a44000 4K x444 -> 1a44 RW-",
+    "ffffffff81a40000 4K x3 -> 1a40 RW-",
+    "ffffffff81a43000 4K -> 1a43 R--",
+    "ffffffff81a44000 4K x444 -> 1a44 RW-",
     "ffffffff81c00000 2M -> 1c00 RW-",
   ]);
   const user = listMappings(kernel.entries.memory, kernel.view.kernelRoot(0) + 1, 4, 0n, 0xffff_ffff_ffff_ffffn);
@@ -59,7 +72,10 @@ test("under KPTI nothing stays global but the entry text, and freed parts are no
 test("patch 06 leaves no tail: text and rodata are whole 2 MiB leaves", () => {
   const kernel = testKernel({ alignment: "patch-06" });
   kernel.boot.run();
-  expectMappings(kernel, 0, { start: TEXT, end: TEXT + 0x7f_ffffn }, ["ffffffff81000000 2M x2 -> 1000 R-X G", "ffffffff81400000 2M x2 -> 1400 R-- G"]);
+  expectMappings(kernel, 0, { start: TEXT, end: TEXT + 0x7f_ffffn }, [
+    "ffffffff81000000 2M x2 -> 1000 R-X G",
+    "ffffffff81400000 2M x2 -> 1400 R-- G",
+  ]);
 });
 
 test("page-table pages lie where the image has them, then in brk", () => {
@@ -74,14 +90,23 @@ test("page-table pages lie where the image has them, then in brk", () => {
 });
 
 describe.each([4, 5] as const)("%i levels", (levels) => {
-  test.each([[false, true], [true, true], [true, false]])("boots with pti=%s pcid=%s on every node as master, memoryless nodes among them", (pti, pcid) => {
-    const nodes = [{ id: 0, memoryMiB: 0, cpus: 1 }, { id: 1, memoryMiB: 64, cpus: 2 }, { id: 3, memoryMiB: 64, cpus: 1 }];
+  test.each([
+    [false, true],
+    [true, true],
+    [true, false],
+  ])("boots with pti=%s pcid=%s on every node as master, memoryless nodes among them", (pti, pcid) => {
+    const nodes = [
+      { id: 0, memoryMiB: 0, cpus: 1 },
+      { id: 1, memoryMiB: 64, cpus: 2 },
+      { id: 3, memoryMiB: 64, cpus: 1 },
+    ];
     for (const master of [1, 3]) {
       const kernel = testKernel({ nodes, levels, pti, pcid, master, bootCpu: 3 });
       kernel.boot.run();
       expect(kernel.boot.reached).toBe("running");
       expect(kernel.boot.timeline).toHaveLength(19);
-      for (const cpu of kernel.machine.cpuIds) expect(kernel.machine.cpu(cpu).rootFrame).toBe(kernel.view.kernelRoot(0));
+      for (const cpu of kernel.machine.cpuIds)
+        expect(kernel.machine.cpu(cpu).rootFrame).toBe(kernel.view.kernelRoot(0));
       expect(kernel.tables.stores.replica).toBe(0);
       const text = kernel.tables.lookup(0, TEXT)!;
       expect(kernel.entries.memory.nodeOf(text.frame)).toBe(master);
@@ -98,11 +123,19 @@ test("espfix is mapped where the image has it, and shared with the user half", (
 });
 
 test("a master without memory is refused in one line", () => {
-  expect(() => testKernel({ nodes: [{ id: 0, memoryMiB: 16, cpus: 1 }] }).boot.run()).toThrow(/no-room-for-image.*choose a master node with at least/);
+  expect(() => testKernel({ nodes: [{ id: 0, memoryMiB: 16, cpus: 1 }] }).boot.run()).toThrow(
+    /no-room-for-image.*choose a master node with at least/,
+  );
 });
 
 test("memory of a large node is mapped by 1 GiB leaves, split when the image's alias is made read-only", () => {
-  const kernel = testKernel({ nodes: [{ id: 0, memoryMiB: 4096, cpus: 1 }, { id: 1, memoryMiB: 4096, cpus: 1 }], master: 1 });
+  const kernel = testKernel({
+    nodes: [
+      { id: 0, memoryMiB: 4096, cpus: 1 },
+      { id: 1, memoryMiB: 4096, cpus: 1 },
+    ],
+    master: 1,
+  });
   kernel.boot.run();
   const at = kernel.layout.pageOffset + (4n << 30n);
   const leaf = (address: bigint) => kernel.tables.lookup(0, address)!;
@@ -121,10 +154,13 @@ test("every CPU turns paging on as the hardware wants it: PAE, a root, long mode
     told.set(id, order);
     const watch = (register: "cr0" | "cr4" | "efer", bits: Readonly<Record<string, number>>): void => {
       let value = 0;
-      Object.defineProperty(cpu, register, { get: () => value, set: (next: number) => {
-        for (const [name, bit] of Object.entries(bits)) if ((next & ~value & bit) !== 0) order.push(name);
-        value = next;
-      } });
+      Object.defineProperty(cpu, register, {
+        get: () => value,
+        set: (next: number) => {
+          for (const [name, bit] of Object.entries(bits)) if ((next & ~value & bit) !== 0) order.push(name);
+          value = next;
+        },
+      });
     };
     watch("cr0", { PG: Cr0.Paging });
     watch("cr4", { PAE: Cr4.PhysicalAddressExtension, PCIDE: Cr4.ProcessContext });
@@ -144,7 +180,11 @@ test("mark-rodata-ro with a table page refused, whichever: a part of the image i
   const make = () => {
     const kernel = testKernel({ pti: true });
     const states: string[] = [];
-    const look = (): string => [...listMappings(kernel.entries.memory, kernel.view.kernelRoot(0), 4, all.start, all.end), kernel.allocator.freeFrames(0) + kernel.allocator.usedFrames(0, "page-table")].join("\n");
+    const look = (): string =>
+      [
+        ...listMappings(kernel.entries.memory, kernel.view.kernelRoot(0), 4, all.start, all.end),
+        kernel.allocator.freeFrames(0) + kernel.allocator.usedFrames(0, "page-table"),
+      ].join("\n");
     // What can be seen between one edit and the next, and at the end.
     const edit = kernel.tables.edit.bind(kernel.tables);
     kernel.tables.edit = (change) => {

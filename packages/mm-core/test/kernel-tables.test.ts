@@ -15,26 +15,45 @@ describe.each([[[0]], [[0, 1]], [[1, 3]], [[0, 1, 2, 3]]])("holders %j", (holder
   test.each([4, 5] as const)("contract, %i levels", (levels) => {
     kernelTablesContract(() => {
       const kernel = testKernel({ nodes, levels, master: holders[0]!, view: fixedHolders(...holders) });
-      return { tables: kernel.tables, allocator: kernel.allocator, holders, areas: [WINDOW, kernel.layout.vmallocStart] };
+      return {
+        tables: kernel.tables,
+        allocator: kernel.allocator,
+        holders,
+        areas: [WINDOW, kernel.layout.vmallocStart],
+      };
     }, 40);
   });
 });
 
-test.each([["map", 2], ["mapPerNode", 1], ["mapPerNode", 2]] as const)("the contract is not kept by tables that refuse every %s of level %i", (method, level) => {
-  expect(() => kernelTablesContract(() => {
-    const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
-    const edit = kernel.tables.edit.bind(kernel.tables);
-    kernel.tables.edit = (change) => edit((editor) => {
-      const real = (editor[method] as (...given: unknown[]) => boolean).bind(editor);
-      return change(Object.assign(Object.create(editor) as TableEditor, {
-        [method](address: bigint, mapping: Mapping, ...more: unknown[]): boolean {
-          if (mapping.level === level) throw new MmError("already-mapped", address, "so it says");
-          return real(address, mapping, ...more);
-        },
-      }));
-    });
-    return { tables: kernel.tables, allocator: kernel.allocator, holders: [0, 1], areas: [WINDOW, kernel.layout.vmallocStart] };
-  }, 40)).toThrow("tables say what the model says");
+test.each([
+  ["map", 2],
+  ["mapPerNode", 1],
+  ["mapPerNode", 2],
+] as const)("the contract is not kept by tables that refuse every %s of level %i", (method, level) => {
+  expect(() =>
+    kernelTablesContract(() => {
+      const kernel = testKernel({ nodes, view: fixedHolders(0, 1) });
+      const edit = kernel.tables.edit.bind(kernel.tables);
+      kernel.tables.edit = (change) =>
+        edit((editor) => {
+          const real = (editor[method] as (...given: unknown[]) => boolean).bind(editor);
+          return change(
+            Object.assign(Object.create(editor) as TableEditor, {
+              [method](address: bigint, mapping: Mapping, ...more: unknown[]): boolean {
+                if (mapping.level === level) throw new MmError("already-mapped", address, "so it says");
+                return real(address, mapping, ...more);
+              },
+            }),
+          );
+        });
+      return {
+        tables: kernel.tables,
+        allocator: kernel.allocator,
+        holders: [0, 1],
+        areas: [WINDOW, kernel.layout.vmallocStart],
+      };
+    }, 40),
+  ).toThrow("tables say what the model says");
 });
 
 test("tables are shared outside the window, private and local inside", () => {
@@ -44,7 +63,8 @@ test("tables are shared outside the window, private and local inside", () => {
     editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 0x1234 });
     editor.map(outside, { ...KERNEL_DATA, level: 1, frame: 0x1235 });
   });
-  const at = (node: number, address: bigint, level: number) => tableAt(kernel.entries.memory, kernel.view.kernelRoot(node), 4, address, level)!;
+  const at = (node: number, address: bigint, level: number) =>
+    tableAt(kernel.entries.memory, kernel.view.kernelRoot(node), 4, address, level)!;
   for (const level of [3, 2, 1]) {
     expect(at(0, outside, level)).toBe(at(2, outside, level));
     expect(at(0, WINDOW, level)).not.toBe(at(2, WINDOW, level));
@@ -63,7 +83,14 @@ test("what is stored for copies is counted apart: whatever is shared, split or r
       own.push(kernel.tables.stores.total - before.total - (kernel.tables.stores.replica - before.replica));
     };
     // The direct map of each holder's frames, as 2 MiB leaves.
-    for (const { node } of kernel.machine.memory.ranges) step((editor) => editor.map(kernel.layout.pageOffset + (BigInt(frames(node)) << 12n), { ...KERNEL_DATA, level: 2, frame: frames(node) }));
+    for (const { node } of kernel.machine.memory.ranges)
+      step((editor) =>
+        editor.map(kernel.layout.pageOffset + (BigInt(frames(node)) << 12n), {
+          ...KERNEL_DATA,
+          level: 2,
+          frame: frames(node),
+        }),
+      );
     step((editor) => editor.mapPerNode(WINDOW, { ...KERNEL_DATA, level: 2 }, frames));
     step((editor) => editor.protect(WINDOW, 512, { writable: false }, true));
     step((editor) => editor.protect(WINDOW + 0x3000n, 2, { writable: true }, true));
@@ -135,8 +162,14 @@ function cached(pti = false) {
   const kernel = testKernel({ machine, pti, pcid: true });
   kernel.boot.run();
   const core = machine.cpu(0);
-  const access = (kind: "load" | "store", at: bigint): boolean => core[kind](Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))) === 0;
-  return { ...kernel, core, access, run: (pcid: number): void => core.writeCr3(cr3Value(kernel.view.kernelRoot(0), pcid, true)) };
+  const access = (kind: "load" | "store", at: bigint): boolean =>
+    core[kind](Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))) === 0;
+  return {
+    ...kernel,
+    core,
+    access,
+    run: (pcid: number): void => core.writeCr3(cr3Value(kernel.view.kernelRoot(0), pcid, true)),
+  };
 }
 
 describe("a page that is not global, cached under two PCIDs", () => {
@@ -151,7 +184,11 @@ describe("a page that is not global, cached under two PCIDs", () => {
     return kernel;
   };
 
-  test.each([[false, false], [false, true], [true, false]] as const)("pti=%s, global=%s: made read-only, it is so under both at once", (pti, global) => {
+  test.each([
+    [false, false],
+    [false, true],
+    [true, false],
+  ] as const)("pti=%s, global=%s: made read-only, it is so under both at once", (pti, global) => {
     const kernel = seen(pti, global);
     kernel.tables.edit((editor) => editor.protect(page(kernel), 1, { writable: false }));
     for (const pcid of [2, 1]) {
@@ -168,7 +205,10 @@ describe("a page that is not global, cached under two PCIDs", () => {
     kernel.tables.flush(page(kernel) + 0x4000n, page(kernel) + 0x5000n);
     kernel.run(1);
     expect(kernel.access("load", page(kernel))).toBe(true);
-    kernel.tables.flushRanges([{ start: page(kernel) + 0x8000n, pages: 1 }, { start: page(kernel), pages: 1 }]);
+    kernel.tables.flushRanges([
+      { start: page(kernel) + 0x8000n, pages: 1 },
+      { start: page(kernel), pages: 1 },
+    ]);
     for (const pcid of [1, 2]) {
       kernel.run(pcid);
       expect(kernel.access("load", page(kernel))).toBe(false);
@@ -202,7 +242,9 @@ describe("a page that is not global, cached under two PCIDs", () => {
     kernel.run(1);
     expect(kernel.access("load", other)).toBe(true);
     let all = 0;
-    kernel.core.flushTranslations = () => { all++; };
+    kernel.core.flushTranslations = () => {
+      all++;
+    };
     kernel.tables.edit((editor) => editor.protect(page(kernel), 1, { writable: false }));
     kernel.tables.edit((editor) => editor.protect(page(kernel), 1, { global: false }));
     expect(all).toBe(0);
@@ -216,7 +258,15 @@ test("what a refused change let CPUs see is gone before its tables are: a walk d
   const kernel = cached();
   const { tables, entries, allocator, layout, core, access } = kernel;
   const start = layout.vmallocStart + 0x20_0000n;
-  tables.edit((editor) => { for (const leaf of [0n, 1n]) editor.map(start + leaf * 0x20_0000n, { ...KERNEL_DATA, writable: false, level: 2, frame: 0x1200 + Number(leaf) * 512 }); });
+  tables.edit((editor) => {
+    for (const leaf of [0n, 1n])
+      editor.map(start + leaf * 0x20_0000n, {
+        ...KERNEL_DATA,
+        writable: false,
+        level: 2,
+        frame: 0x1200 + Number(leaf) * 512,
+      });
+  });
   let split: number | undefined;
   const pmd = tableAt(entries.memory, kernel.view.kernelRoot(0), layout.levels, start, 2);
   entries.observe((table, index) => {
@@ -250,30 +300,38 @@ describe("room for large leaves", () => {
     kernel.tables.edit((editor) => [START, START + 0x20_0000n].forEach((address) => editor.map(address, small)));
     return kernel;
   };
-  const used = (kernel: ReturnType<typeof make>): number => nodes.reduce((sum, { id }) => sum + kernel.allocator.usedFrames(id, "page-table"), 0);
+  const used = (kernel: ReturnType<typeof make>): number =>
+    nodes.reduce((sum, { id }) => sum + kernel.allocator.usedFrames(id, "page-table"), 0);
 
-  test.each([[[0]], [[0, 2]], [[1, 2, 3]]])("empty tables of holders %j go once no CPU can walk them, and the leaf fits", (holders) => {
-    const kernel = make(holders);
-    const roots = kernel.view.roots.length;
-    const before = used(kernel);
-    kernel.tables.editLazily((editor) => [START, START + 0x20_0000n].forEach((address) => editor.unmap(address, 1)));
-    const told = kernel.machine.cpu(1).told.length;
-    const { total, replica } = kernel.tables.stores;
-    const free = kernel.allocator.free.bind(kernel.allocator);
-    let freedAfterFlush = true;
-    kernel.allocator.free = (frame, order) => {
-      freedAfterFlush &&= kernel.machine.cpu(1).told.length > told;
-      free(frame, order);
-    };
-    expect(kernel.tables.makeRoomForLarge(START, 1024)).toBe(true);
-    expect(freedAfterFlush).toBe(true);
-    expect(kernel.machine.cpu(1).told.slice(told)).toEqual(["flush"]);
-    expect(used(kernel)).toBe(before - 2 * roots);
-    // A single copy clears two entries; the rest is for copies.
-    expect([kernel.tables.stores.total - total, kernel.tables.stores.replica - replica]).toEqual([2 * roots, 2 * (roots - 1)]);
-    kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 2, frame: 0x2000 }));
-    for (const node of holders) expect(kernel.tables.lookup(node, START + 0x5000n)).toMatchObject({ level: 2, frame: 0x2000 });
-  });
+  test.each([[[0]], [[0, 2]], [[1, 2, 3]]])(
+    "empty tables of holders %j go once no CPU can walk them, and the leaf fits",
+    (holders) => {
+      const kernel = make(holders);
+      const roots = kernel.view.roots.length;
+      const before = used(kernel);
+      kernel.tables.editLazily((editor) => [START, START + 0x20_0000n].forEach((address) => editor.unmap(address, 1)));
+      const told = kernel.machine.cpu(1).told.length;
+      const { total, replica } = kernel.tables.stores;
+      const free = kernel.allocator.free.bind(kernel.allocator);
+      let freedAfterFlush = true;
+      kernel.allocator.free = (frame, order) => {
+        freedAfterFlush &&= kernel.machine.cpu(1).told.length > told;
+        free(frame, order);
+      };
+      expect(kernel.tables.makeRoomForLarge(START, 1024)).toBe(true);
+      expect(freedAfterFlush).toBe(true);
+      expect(kernel.machine.cpu(1).told.slice(told)).toEqual(["flush"]);
+      expect(used(kernel)).toBe(before - 2 * roots);
+      // A single copy clears two entries; the rest is for copies.
+      expect([kernel.tables.stores.total - total, kernel.tables.stores.replica - replica]).toEqual([
+        2 * roots,
+        2 * (roots - 1),
+      ]);
+      kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 2, frame: 0x2000 }));
+      for (const node of holders)
+        expect(kernel.tables.lookup(node, START + 0x5000n)).toMatchObject({ level: 2, frame: 0x2000 });
+    },
+  );
 
   test("without KPTI, a PCID that is not loaded cannot be led through the old table when its turn comes", () => {
     const machine = assemble([hwX86(tinyMachine({ nodes: 2, coresPerNode: 1, bytesPerNode: 64 << 20 }))]).get(Machine);
@@ -304,7 +362,10 @@ describe("room for large leaves", () => {
 
   test("a table in use on one holder alone, an absent page, or a leaf: nothing is changed", () => {
     const kernel = make([0, 2]);
-    kernel.tables.edit((editor) => { editor.unmap(START, 1); editor.unmap(START + 0x20_0000n, 1, 0); });
+    kernel.tables.edit((editor) => {
+      editor.unmap(START, 1);
+      editor.unmap(START + 0x20_0000n, 1, 0);
+    });
     const before = [used(kernel), kernel.tables.stores.total, kernel.tables.flushes];
     expect(kernel.tables.makeRoomForLarge(START, 1024)).toBe(false);
     expect([used(kernel), kernel.tables.stores.total, kernel.tables.flushes]).toEqual(before);
@@ -317,29 +378,35 @@ describe("room for large leaves", () => {
     expect(absent.tables.makeRoomForLarge(START + 0x40_0000n, 512)).toBe(false);
   });
 
-  test.each([true, false])("under KPTI (%s) a user half that names the empty table lets go of it too, or it stays", (pti) => {
-    const kernel = testKernel({ nodes, pti, view: fixedHolders(0, 2) });
-    const { entries, allocator, view } = kernel;
-    kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 1, frame: 0x1000 }));
-    kernel.tables.edit((editor) => editor.unmap(START, 1));
-    const root = view.kernelRoot(2);
-    const [kernels, index] = [tableAt(entries.memory, root, 4, START, 2)!, Number((START >> 21n) & 511n)];
-    // The user half reaches it by tables of its own down to the PMD page, as it does the entry text.
-    const [pud, pmd] = [0, 0].map(() => allocator.allocate(2, 0, { purpose: "page-table", zero: true })) as [number, number];
-    entries.write(root + 1, 511, (pud << 12) | 0x67, 0);
-    entries.write(pud, 511, (pmd << 12) | 0x67, 0);
-    entries.write(pmd, index, entries.low(kernels, index), entries.high(kernels, index));
-    const table = tableAt(entries.memory, root, 4, START, 1)!;
-    expect(kernel.tables.makeRoomForLarge(START, 512)).toBe(true);
-    expect(allocator.owns(table, 0)).toBe(false);
-    expect(entries.low(pmd, index) & 1).toBe(pti ? 0 : 1);
-    if (!pti) return;
-    // A leaf that only the user half has is in the way like any other.
-    entries.write(pmd, index, 0x20_01e3, 0);
-    kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 1, frame: 0x1000 }));
-    kernel.tables.edit((editor) => editor.unmap(START, 1));
-    expect(kernel.tables.makeRoomForLarge(START, 512)).toBe(false);
-  });
+  test.each([true, false])(
+    "under KPTI (%s) a user half that names the empty table lets go of it too, or it stays",
+    (pti) => {
+      const kernel = testKernel({ nodes, pti, view: fixedHolders(0, 2) });
+      const { entries, allocator, view } = kernel;
+      kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 1, frame: 0x1000 }));
+      kernel.tables.edit((editor) => editor.unmap(START, 1));
+      const root = view.kernelRoot(2);
+      const [kernels, index] = [tableAt(entries.memory, root, 4, START, 2)!, Number((START >> 21n) & 511n)];
+      // The user half reaches it by tables of its own down to the PMD page, as it does the entry text.
+      const [pud, pmd] = [0, 0].map(() => allocator.allocate(2, 0, { purpose: "page-table", zero: true })) as [
+        number,
+        number,
+      ];
+      entries.write(root + 1, 511, (pud << 12) | 0x67, 0);
+      entries.write(pud, 511, (pmd << 12) | 0x67, 0);
+      entries.write(pmd, index, entries.low(kernels, index), entries.high(kernels, index));
+      const table = tableAt(entries.memory, root, 4, START, 1)!;
+      expect(kernel.tables.makeRoomForLarge(START, 512)).toBe(true);
+      expect(allocator.owns(table, 0)).toBe(false);
+      expect(entries.low(pmd, index) & 1).toBe(pti ? 0 : 1);
+      if (!pti) return;
+      // A leaf that only the user half has is in the way like any other.
+      entries.write(pmd, index, 0x20_01e3, 0);
+      kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 1, frame: 0x1000 }));
+      kernel.tables.edit((editor) => editor.unmap(START, 1));
+      expect(kernel.tables.makeRoomForLarge(START, 512)).toBe(false);
+    },
+  );
 
   test("a table the allocator did not hand out stays", () => {
     const kernel = make([0]);
@@ -364,8 +431,9 @@ test("a leaf that is made absent keeps its frame, inverted, and comes back", () 
 });
 
 test("5 levels: what is mapped late under the last PGD slot and outside the window reaches every root by one lower table", () => {
-  // The tail of KASAN's shadow lies under PGD 511, whose P4D page is private to each root: the reason why the RFC excludes
-  // KASAN with 5 levels. Lockstep fills the slot in every root's P4D page; see docs/decisions/010-shared-under-private.md.
+  // The tail of KASAN's shadow lies under PGD 511, whose P4D page is private to each root: the reason why the RFC
+  // excludes KASAN with 5 levels. Lockstep fills the slot in every root's P4D page; see
+  // docs/decisions/010-shared-under-private.md.
   const kernel = testKernel({ nodes, levels: 5, view: fixedHolders(0, 1, 2) });
   const shadow = 0xffff_fbff_ff00_0000n;
   // Each root has its own P4D page under slot 511, as after a clone.
@@ -376,7 +444,11 @@ test("5 levels: what is mapped late under the last PGD slot and outside the wind
   expect(kernel.tables.edit((editor) => editor.map(shadow, { ...KERNEL_DATA, level: 1, frame: 0x77 }))).toBe(true);
   // P4D slot in four roots (the boot table's among them), then PUD, PMD and PTE once.
   expect(kernel.tables.stores.total - before).toBe(4 + 3);
-  for (const level of [3, 2, 1]) expect(new Set([0, 1, 2].map((node) => tableAt(kernel.entries.memory, kernel.view.kernelRoot(node), 5, shadow, level))).size).toBe(1);
+  for (const level of [3, 2, 1])
+    expect(
+      new Set([0, 1, 2].map((node) => tableAt(kernel.entries.memory, kernel.view.kernelRoot(node), 5, shadow, level)))
+        .size,
+    ).toBe(1);
   for (const node of [0, 1, 2]) expect(kernel.tables.lookup(node, shadow)?.frame).toBe(0x77);
   // Once the slot is there, nothing is written more than once.
   const replica = kernel.tables.stores.replica;

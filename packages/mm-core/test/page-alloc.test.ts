@@ -15,7 +15,11 @@ const table = { purpose: "page-table" } as const;
 
 describe("memblock", () => {
   test("gives the top of the node, aligned, and what is left on the nearest other when it may", () => {
-    const { early, machine } = kernel(three, [[10, 30, 20], [30, 10, 20], [20, 20, 10]]);
+    const { early, machine } = kernel(three, [
+      [10, 30, 20],
+      [30, 10, 20],
+      [20, 20, 10],
+    ]);
     const first = early.allocate(0, 512, 512, "text");
     expect([first, first % 512]).toEqual([1536, 0]);
     expect(early.allocate(0, 2048, 1, "text", true)).toBe(NONE);
@@ -25,40 +29,56 @@ describe("memblock", () => {
   });
 
   test("reserve, release and hand-over lose and invent no frame", () => {
-    const op = fc.record({ kind: fc.constantFrom("allocate", "reserve", "release"), frames: fc.integer({ min: 1, max: 300 }), at: fc.nat(2047), align: fc.constantFrom(1, 2, 512), node: fc.nat(2) });
-    fc.assert(fc.property(fc.array(op, { maxLength: 60, size: "max" }), (ops) => {
-      const { early, machine } = kernel(three);
-      const free = new Set<number>();
-      for (const range of machine.memory.ranges) for (let frame = range.first; frame < range.first + range.frames; frame++) if (frame !== 0) free.add(frame);
-      const taken: [number, number][] = [];
-      for (const { kind, frames, at, align, node } of ops) {
-        if (kind === "allocate") {
-          const first = early.allocate(node, frames, align, "kernel", true);
-          if (first === NONE) continue;
-          expect(first % align).toBe(0);
-          for (let frame = first; frame < first + frames; frame++) expect(free.delete(frame)).toBe(true);
-          taken.push([first, frames]);
-        } else if (kind === "reserve") {
-          early.reserve(node * 262144 + at, frames);
-          for (let frame = node * 262144 + at; frame < node * 262144 + at + frames; frame++) free.delete(frame);
-        } else if (taken.length > 0) {
-          // Only what reserve did not take on top may be given back; taken runs are never reserved twice here.
-          const [[first, count]] = taken.splice(at % taken.length, 1) as [[number, number]];
-          early.release(first, count, "kernel");
-          for (let frame = first; frame < first + count; frame++) free.add(frame);
+    const op = fc.record({
+      kind: fc.constantFrom("allocate", "reserve", "release"),
+      frames: fc.integer({ min: 1, max: 300 }),
+      at: fc.nat(2047),
+      align: fc.constantFrom(1, 2, 512),
+      node: fc.nat(2),
+    });
+    fc.assert(
+      fc.property(fc.array(op, { maxLength: 60, size: "max" }), (ops) => {
+        const { early, machine } = kernel(three);
+        const free = new Set<number>();
+        for (const range of machine.memory.ranges)
+          for (let frame = range.first; frame < range.first + range.frames; frame++) if (frame !== 0) free.add(frame);
+        const taken: [number, number][] = [];
+        for (const { kind, frames, at, align, node } of ops) {
+          if (kind === "allocate") {
+            const first = early.allocate(node, frames, align, "kernel", true);
+            if (first === NONE) continue;
+            expect(first % align).toBe(0);
+            for (let frame = first; frame < first + frames; frame++) expect(free.delete(frame)).toBe(true);
+            taken.push([first, frames]);
+          } else if (kind === "reserve") {
+            early.reserve(node * 262144 + at, frames);
+            for (let frame = node * 262144 + at; frame < node * 262144 + at + frames; frame++) free.delete(frame);
+          } else if (taken.length > 0) {
+            // Only what reserve did not take on top may be given back; taken runs are never reserved twice here.
+            const [[first, count]] = taken.splice(at % taken.length, 1) as [[number, number]];
+            early.release(first, count, "kernel");
+            for (let frame = first; frame < first + count; frame++) free.add(frame);
+          }
         }
-      }
-      const rest = early.handOver();
-      expect(rest.reduce((sum, run) => sum + run.frames, 0)).toBe(free.size);
-      for (const run of rest) for (let frame = run.first; frame < run.first + run.frames; frame++) expect(free.has(frame)).toBe(true);
-      for (let index = 1; index < rest.length; index++) expect(rest[index]!.first).toBeGreaterThanOrEqual(rest[index - 1]!.first + rest[index - 1]!.frames);
-    }), { numRuns: 60, seed: 11 });
+        const rest = early.handOver();
+        expect(rest.reduce((sum, run) => sum + run.frames, 0)).toBe(free.size);
+        for (const run of rest)
+          for (let frame = run.first; frame < run.first + run.frames; frame++) expect(free.has(frame)).toBe(true);
+        for (let index = 1; index < rest.length; index++)
+          expect(rest[index]!.first).toBeGreaterThanOrEqual(rest[index - 1]!.first + rest[index - 1]!.frames);
+      }),
+      { numRuns: 60, seed: 11 },
+    );
   });
 });
 
 describe("fallback", () => {
   test("goes by distance, and among equals to the node behind this one first", () => {
-    const { allocator, machine } = kernel(three, [[10, 20, 20], [20, 10, 20], [20, 20, 10]]);
+    const { allocator, machine } = kernel(three, [
+      [10, 20, 20],
+      [20, 10, 20],
+      [20, 20, 10],
+    ]);
     allocator.start();
     const order: number[] = [];
     for (let frame = allocator.allocate(1, 0, table); frame !== NONE; frame = allocator.allocate(1, 0, table)) {
@@ -72,7 +92,11 @@ describe("fallback", () => {
     const { allocator, machine } = kernel(three);
     allocator.start();
     let count = 0;
-    for (let frame = allocator.allocate(1, 0, { ...table, thisNode: true }); frame !== NONE; frame = allocator.allocate(1, 0, { ...table, thisNode: true })) {
+    for (
+      let frame = allocator.allocate(1, 0, { ...table, thisNode: true });
+      frame !== NONE;
+      frame = allocator.allocate(1, 0, { ...table, thisNode: true })
+    ) {
       expect(machine.memory.nodeOf(frame)).toBe(1);
       count++;
     }
@@ -163,7 +187,12 @@ test("what a frame was handed out for, whatever its place in the block; free whi
   expect(allocator.purposeOf(before)).toBe("kernel");
   const boots = early.allocate(0, 1, 1, "data");
   allocator.start();
-  expect([allocator.purposeOf(64), allocator.purposeOf(71), allocator.purposeOf(boots), allocator.purposeOf(1 << 30)]).toEqual([undefined, undefined, undefined, undefined]);
+  expect([
+    allocator.purposeOf(64),
+    allocator.purposeOf(71),
+    allocator.purposeOf(boots),
+    allocator.purposeOf(1 << 30),
+  ]).toEqual([undefined, undefined, undefined, undefined]);
   expect(allocator.purposeOf(72)).toBe("free");
   const pair = allocator.allocate(0, 1, { purpose: "page-table" });
   expect([pair, pair + 1].map((frame) => allocator.purposeOf(frame))).toEqual(["page-table", "page-table"]);

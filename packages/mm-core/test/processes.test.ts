@@ -19,14 +19,24 @@ function booted(pti: boolean) {
   const before = free();
   const process = kernel.processes.spawn(0)!;
   kernel.processes.run(process, 0);
-  return { ...kernel, process, free, before, read: (address: bigint, cpu = 0) => [kernel.processes.access(cpu, address, "read"), kernel.processes.lastValue] };
+  return {
+    ...kernel,
+    process,
+    free,
+    before,
+    read: (address: bigint, cpu = 0) => [kernel.processes.access(cpu, address, "read"), kernel.processes.lastValue],
+  };
 }
 
 describe.each([false, true])("no access for a while, KPTI %s", (pti) => {
-  test.each([["small pages", false], ["a large page", true]])("%s keep their frame, their bytes and their place in what is counted", (_, large) => {
+  test.each([
+    ["small pages", false],
+    ["a large page", true],
+  ])("%s keep their frame, their bytes and their place in what is counted", (_, large) => {
     const { processes, process, read, free, before } = booted(pti);
     processes.mmap(process, AT, 512, { large }, 0);
-    for (const page of [0n, 7n, 511n]) expect(processes.access(0, AT + page * PAGE, "write", 42 + Number(page))).toBe("ok");
+    for (const page of [0n, 7n, 511n])
+      expect(processes.access(0, AT + page * PAGE, "write", 42 + Number(page))).toBe("ok");
     const { rss } = process;
     expect(processes.mprotect(process, AT, 512, NONE, 0)).toBe(true);
     for (const kind of ["read", "write", "execute"] as const) expect(processes.access(0, AT, kind, 1)).toBe("segv");

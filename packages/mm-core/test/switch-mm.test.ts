@@ -1,4 +1,7 @@
-/** Address spaces on CPUs that forget nothing unless told: whatever is mapped, flushed and switched, no CPU uses a translation its tables do not have. */
+/**
+ * Address spaces on CPUs that forget nothing unless told: whatever is mapped, flushed and switched, no CPU uses a
+ * translation its tables do not have.
+ */
 import { type CpuId, NONE } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -9,11 +12,19 @@ const A = 0x1000_0000n;
 /** Behind a PTE page, and a top-level slot, of its own. */
 const B = 0x6000_0000_0000n;
 const both = [false, true];
-const setups: Setup[] = both.flatMap((pti) => both.flatMap((pcid) => [
-  { pti, pcid, plan: EAGER_PGDS, holders: [0] }, { pti, pcid, plan: EAGER_PGDS, holders: [0, 1] }, { pti, pcid, plan: LAZY_PGDS, holders: [0, 1] },
-]));
-const named = setups.map((setup) => [`KPTI ${setup.pti}, PCID ${setup.pcid}, PGDs ${setup.plan.name} on ${setup.holders.join()}`, setup] as const);
-const cr3 = (s: Switching, cpu: CpuId): number => s.kernel.machine.cpu(cpu).told.filter((each) => each.startsWith("cr3")).length;
+const setups: Setup[] = both.flatMap((pti) =>
+  both.flatMap((pcid) => [
+    { pti, pcid, plan: EAGER_PGDS, holders: [0] },
+    { pti, pcid, plan: EAGER_PGDS, holders: [0, 1] },
+    { pti, pcid, plan: LAZY_PGDS, holders: [0, 1] },
+  ]),
+);
+const named = setups.map(
+  (setup) =>
+    [`KPTI ${setup.pti}, PCID ${setup.pcid}, PGDs ${setup.plan.name} on ${setup.holders.join()}`, setup] as const,
+);
+const cr3 = (s: Switching, cpu: CpuId): number =>
+  s.kernel.machine.cpu(cpu).told.filter((each) => each.startsWith("cr3")).length;
 
 describe.each(named)("%s", (_, setup) => {
   /** Two CPUs of two nodes run one space; the second has read A. */
@@ -34,56 +45,111 @@ describe.each(named)("%s", (_, setup) => {
     const which = fc.constantFrom(0, 0, 0, 1, 2);
     const at = fc.record({ area: fc.constantFrom(0, 0, 1), page: fc.nat(2) });
     const step = fc.oneof(
-      { weight: 6, arbitrary: fc.record({ op: fc.constant("run" as const), cpu, which, poor: fc.constantFrom(false, false, true) }) },
-      { weight: 3, arbitrary: fc.record({ op: fc.constant("map" as const), cpu, which, at, pages: fc.integer({ min: 1, max: 3 }) }) },
-      { weight: 3, arbitrary: fc.record({ op: fc.constant("unmap" as const), cpu, which, at, pages: fc.constantFrom(1, 1, 1, 2, 40) }) },
+      {
+        weight: 6,
+        arbitrary: fc.record({
+          op: fc.constant("run" as const),
+          cpu,
+          which,
+          poor: fc.constantFrom(false, false, true),
+        }),
+      },
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          op: fc.constant("map" as const),
+          cpu,
+          which,
+          at,
+          pages: fc.integer({ min: 1, max: 3 }),
+        }),
+      },
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          op: fc.constant("unmap" as const),
+          cpu,
+          which,
+          at,
+          pages: fc.constantFrom(1, 1, 1, 2, 40),
+        }),
+      },
       { weight: 1, arbitrary: fc.record({ op: fc.constant("protect" as const), cpu, which, at }) },
-      { weight: 5, arbitrary: fc.record({ op: fc.constantFrom("idle" as const, "idle" as const, "away" as const, "back" as const, "back" as const), cpu }) },
+      {
+        weight: 5,
+        arbitrary: fc.record({
+          op: fc.constantFrom("idle" as const, "idle" as const, "away" as const, "back" as const, "back" as const),
+          cpu,
+        }),
+      },
       { weight: 2, arbitrary: fc.record({ op: fc.constant("speculate" as const), cpu, at }) },
       { weight: 1, arbitrary: fc.record({ op: fc.constantFrom("exit" as const, "shrink" as const), cpu, which }) },
     );
     const addresses = [A, A + PAGE, A + 2n * PAGE, B, B + PAGE, B + 2n * PAGE];
-    fc.assert(fc.property(fc.array(step, { maxLength: 100, size: "max" }), (steps) => {
-      const s = new Switching(setup);
-      const { switcher, machine, view, allocator } = s.kernel;
-      const free = (): number[] => machine.nodes.map((node) => allocator.freeFrames(node));
-      const before = free();
-      const known = [s.space(), s.space(), s.space(1)];
-      for (const each of steps) {
-        const away = switcher.temporary(each.cpu) !== undefined;
-        const address = "at" in each ? (each.at.area === 0 ? A : B) + BigInt(each.at.page) * PAGE : 0n;
-        const who = "which" in each ? known[each.which]! : known[0]!;
-        switch (each.op) {
-          case "run":
-            if (away) break;
-            // A PGD of the node's own may not be had now, and later be.
-            if (each.poor) allocator.refuse(1);
-            s.run(each.cpu, who);
-            allocator.refuse(0);
-            break;
-          case "map": s.map(who, address, each.pages, machine.nodeOfCpu(each.cpu)); break;
-          case "unmap": s.unmap(who, address, each.pages, each.cpu); break;
-          case "protect": s.protect(who, address, each.cpu); break;
-          case "idle": if (!away) s.idle(each.cpu); break;
-          case "away": if (!away) switcher.enterTemporary(each.cpu, s.tables); break;
-          case "back": if (away) switcher.leaveTemporary(each.cpu); break;
-          case "speculate": s.speculate(each.cpu, address); break;
-          case "exit":
-            s.end(who);
-            known[each.which] = s.space(machine.nodeOfCpu(each.cpu));
-            break;
-          case "shrink": {
-            const node = view.nearest(machine.nodeOfCpu(each.cpu));
-            if (!machine.cpuIds.some((other) => switcher.loaded(other) === who.space && view.nearest(machine.nodeOfCpu(other)) === node)) who.space.shrink(node);
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 100, size: "max" }), (steps) => {
+        const s = new Switching(setup);
+        const { switcher, machine, view, allocator } = s.kernel;
+        const free = (): number[] => machine.nodes.map((node) => allocator.freeFrames(node));
+        const before = free();
+        const known = [s.space(), s.space(), s.space(1)];
+        for (const each of steps) {
+          const away = switcher.temporary(each.cpu) !== undefined;
+          const address = "at" in each ? (each.at.area === 0 ? A : B) + BigInt(each.at.page) * PAGE : 0n;
+          const who = "which" in each ? known[each.which]! : known[0]!;
+          switch (each.op) {
+            case "run":
+              if (away) break;
+              // A PGD of the node's own may not be had now, and later be.
+              if (each.poor) allocator.refuse(1);
+              s.run(each.cpu, who);
+              allocator.refuse(0);
+              break;
+            case "map":
+              s.map(who, address, each.pages, machine.nodeOfCpu(each.cpu));
+              break;
+            case "unmap":
+              s.unmap(who, address, each.pages, each.cpu);
+              break;
+            case "protect":
+              s.protect(who, address, each.cpu);
+              break;
+            case "idle":
+              if (!away) s.idle(each.cpu);
+              break;
+            case "away":
+              if (!away) switcher.enterTemporary(each.cpu, s.tables);
+              break;
+            case "back":
+              if (away) switcher.leaveTemporary(each.cpu);
+              break;
+            case "speculate":
+              s.speculate(each.cpu, address);
+              break;
+            case "exit":
+              s.end(who);
+              known[each.which] = s.space(machine.nodeOfCpu(each.cpu));
+              break;
+            case "shrink": {
+              const node = view.nearest(machine.nodeOfCpu(each.cpu));
+              if (
+                !machine.cpuIds.some(
+                  (other) => switcher.loaded(other) === who.space && view.nearest(machine.nodeOfCpu(other)) === node,
+                )
+              )
+                who.space.shrink(node);
+            }
           }
+          s.check(addresses);
         }
-        s.check(addresses);
-      }
-      for (const each of machine.cpuIds) if (switcher.temporary(each)) switcher.leaveTemporary(each);
-      for (const each of known) s.end(each);
-      for (const each of machine.cpuIds) expect(machine.cpu(each).rootFrame).toBe(view.kernelRoot(machine.nodeOfCpu(each)));
-      expect(free()).toEqual(before);
-    }), { numRuns: 100, seed: 11 });
+        for (const each of machine.cpuIds) if (switcher.temporary(each)) switcher.leaveTemporary(each);
+        for (const each of known) s.end(each);
+        for (const each of machine.cpuIds)
+          expect(machine.cpu(each).rootFrame).toBe(view.kernelRoot(machine.nodeOfCpu(each)));
+        expect(free()).toEqual(before);
+      }),
+      { numRuns: 100, seed: 11 },
+    );
   });
 
   test.each([[1], [2], [5]])("a lazy CPU that missed %i flushes, and is told of one, forgets everything", (missed) => {
@@ -114,7 +180,12 @@ describe.each(named)("%s", (_, setup) => {
   });
 
   test("on temporary tables: a flush of any size leaves them alone, and is made up on the way back", () => {
-    for (const [pages, lazy] of [[1, false], [40, false], [1, true], [40, true]] as const) {
+    for (const [pages, lazy] of [
+      [1, false],
+      [40, false],
+      [1, true],
+      [40, true],
+    ] as const) {
       const { s, one } = shared();
       const { switcher, machine } = s.kernel;
       const before = machine.cpu(2).rootFrame;
@@ -173,10 +244,24 @@ describe.each(named)("%s", (_, setup) => {
     const { switcher } = s.kernel;
     switcher.enterTemporary(2, s.tables);
     for (const change of [
-      () => { switcher.switchTo(2, one.space); }, () => { switcher.leave(2); }, () => { switcher.enterUser(2); }, () => { switcher.enterTemporary(2, s.tables); },
-    ]) expect(change).toThrow(/CPU 2 is on the tables of a test and cannot/);
+      () => {
+        switcher.switchTo(2, one.space);
+      },
+      () => {
+        switcher.leave(2);
+      },
+      () => {
+        switcher.enterUser(2);
+      },
+      () => {
+        switcher.enterTemporary(2, s.tables);
+      },
+    ])
+      expect(change).toThrow(/CPU 2 is on the tables of a test and cannot/);
     switcher.leaveTemporary(2);
-    expect(() => { switcher.leaveTemporary(2); }).toThrow(/not on temporary tables/);
+    expect(() => {
+      switcher.leaveTemporary(2);
+    }).toThrow(/not on temporary tables/);
   });
 });
 

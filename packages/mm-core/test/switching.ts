@@ -1,4 +1,7 @@
-/** A kernel on CPUs that keep every translation, with address spaces whose mappings a plain map remembers: what tests of switching need. */
+/**
+ * A kernel on CPUs that keep every translation, with address spaces whose mappings a plain map remembers: what tests of
+ * switching need.
+ */
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
 import { NONE } from "@kreplica/hw-x86/api";
 import { expect } from "vitest";
@@ -8,10 +11,21 @@ import { keepingMachine, plannedHolders, testKernel, type TestKernel } from "../
 export const PAGE = 4096n;
 const USER_PAGE = { present: true, executable: false, global: false, user: true, cache: "wb", level: 1 } as const;
 
-export interface Setup { readonly pti: boolean; readonly pcid: boolean; readonly plan: PgdPlan; readonly holders: readonly NodeId[] }
-interface Page { readonly frame: Frame; readonly writable: boolean }
+export interface Setup {
+  readonly pti: boolean;
+  readonly pcid: boolean;
+  readonly plan: PgdPlan;
+  readonly holders: readonly NodeId[];
+}
+interface Page {
+  readonly frame: Frame;
+  readonly writable: boolean;
+}
 /** A space, and what its pages are now. */
-export interface Known { readonly space: AddressSpace; readonly pages: Map<bigint, Page> }
+export interface Known {
+  readonly space: AddressSpace;
+  readonly pages: Map<bigint, Page>;
+}
 
 export class Switching {
   readonly kernel: TestKernel;
@@ -24,8 +38,16 @@ export class Switching {
   private next = 0x10_0000;
 
   constructor({ pti, pcid, plan, holders }: Setup) {
-    const nodes = [{ id: 0, memoryMiB: 64, cpus: 2 }, { id: 1, memoryMiB: 64, cpus: 2 }];
-    this.kernel = testKernel({ machine: keepingMachine(nodes, 4, pcid), pti, pcid, view: plannedHolders(plan, ...holders) });
+    const nodes = [
+      { id: 0, memoryMiB: 64, cpus: 2 },
+      { id: 1, memoryMiB: 64, cpus: 2 },
+    ];
+    this.kernel = testKernel({
+      machine: keepingMachine(nodes, 4, pcid),
+      pti,
+      pcid,
+      view: plannedHolders(plan, ...holders),
+    });
     for (const cpu of this.kernel.machine.cpuIds) {
       this.kernel.cpus.bringUp(cpu);
       this.kernel.switcher.leave(cpu);
@@ -116,17 +138,25 @@ export class Switching {
       for (const address of addresses) {
         const wanted = pages.get(address);
         const found = this.access(cpu, address);
-        if (found !== (wanted?.frame ?? NONE)) throw new Error(`CPU ${cpu} reads frame ${found} at 0x${address.toString(16)}, the tables say ${wanted?.frame ?? "nothing"}`);
+        if (found !== (wanted?.frame ?? NONE))
+          throw new Error(
+            `CPU ${cpu} reads frame ${found} at 0x${address.toString(16)}, the tables say ${wanted?.frame ?? "nothing"}`,
+          );
         const written = this.access(cpu, address, "store");
         // A stale entry may still forbid; it may not allow.
-        if (written !== NONE && !wanted?.writable) throw new Error(`CPU ${cpu} writes frame ${written} at 0x${address.toString(16)}, which is read-only or gone`);
+        if (written !== NONE && !wanted?.writable)
+          throw new Error(
+            `CPU ${cpu} writes frame ${written} at 0x${address.toString(16)}, which is read-only or gone`,
+          );
       }
     }
     for (const cpu of machine.cpuIds) {
       const { rootFrame } = machine.cpu(cpu);
-      if (rootFrame !== switcher.expectedRoot(cpu)) throw new Error(`CPU ${cpu} is on root ${rootFrame}, not ${switcher.expectedRoot(cpu)}`);
+      if (rootFrame !== switcher.expectedRoot(cpu))
+        throw new Error(`CPU ${cpu} is on root ${rootFrame}, not ${switcher.expectedRoot(cpu)}`);
       if (!switcher.temporary(cpu)) continue;
-      if (this.speculate(cpu, this.alias.address) !== this.alias.frame) throw new Error(`CPU ${cpu} lost the temporary tables it is on`);
+      if (this.speculate(cpu, this.alias.address) !== this.alias.frame)
+        throw new Error(`CPU ${cpu} lost the temporary tables it is on`);
     }
   }
 }

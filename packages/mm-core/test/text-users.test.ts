@@ -1,4 +1,7 @@
-/** Text that goes with the boot: whoever keeps addresses of init text or of what lies behind text is asked before it is given back. */
+/**
+ * Text that goes with the boot: whoever keeps addresses of init text or of what lies behind text is asked before it is
+ * given back.
+ */
 import { describe, expect, test } from "vitest";
 import { frameAt, type MmError, type TextUser, TextUserList } from "../src/api.js";
 import { testKernel, type TestKernel } from "../src/testing.js";
@@ -10,12 +13,24 @@ const up = (address: bigint, to = PAGE): bigint => (address + to - 1n) & ~(to - 
 function watch({ textUsers, entries, view, allocator }: TestKernel, refuses: (start: bigint) => boolean = () => false) {
   const told: { what: "asked" | "forgets"; start: bigint; end: bigint; mapped: boolean; free: number }[] = [];
   const note = (what: "asked" | "forgets", start: bigint, end: bigint): void => {
-    told.push({ what, start, end, mapped: frameAt(entries.memory, view.kernelRoot(0), 4, start) !== undefined, free: allocator.freeFrames(0) });
+    told.push({
+      what,
+      start,
+      end,
+      mapped: frameAt(entries.memory, view.kernelRoot(0), 4, start) !== undefined,
+      free: allocator.freeFrames(0),
+    });
   };
   const user: TextUser = {
-    name: "a test", sites: () => [],
-    refusal(start, end) { note("asked", start, end); return refuses(start) ? "the test keeps it" : undefined; },
-    forget(start, end) { note("forgets", start, end); },
+    name: "a test",
+    sites: () => [],
+    refusal(start, end) {
+      note("asked", start, end);
+      return refuses(start) ? "the test keeps it" : undefined;
+    },
+    forget(start, end) {
+      note("forgets", start, end);
+    },
   };
   textUsers.add(user);
   return told;
@@ -29,14 +44,25 @@ describe.each([false, true])("KPTI %j", (pti) => {
     const told = watch(kernel);
     const free = allocator.freeFrames(0);
     boot.runTo("free-initmem");
-    expect(told.map(({ what, start, end }) => [what, start, end])).toEqual([["asked", image.initBegin, image.initEnd], ["forgets", image.initBegin, image.initEnd]]);
+    expect(told.map(({ what, start, end }) => [what, start, end])).toEqual([
+      ["asked", image.initBegin, image.initEnd],
+      ["forgets", image.initBegin, image.initEnd],
+    ]);
     for (const each of told) expect([each.mapped, each.free]).toEqual([true, free]);
     expect(allocator.freeFrames(0)).toBeGreaterThan(free);
     told.length = 0;
     boot.run();
-    const tails = [[up(image.etext), image.startRodata], [up(image.endRodata), up(image.endRodata, 0x20_0000n)]].filter(([start, end]) => end! > start!);
+    const tails = [
+      [up(image.etext), image.startRodata],
+      [up(image.endRodata), up(image.endRodata, 0x20_0000n)],
+    ].filter(([start, end]) => end! > start!);
     expect(tails.length).toBe(2);
-    expect(told.map(({ what, start, end }) => [what, start, end])).toEqual(tails.flatMap(([start, end]) => [["asked", start, end], ["forgets", start, end]]));
+    expect(told.map(({ what, start, end }) => [what, start, end])).toEqual(
+      tails.flatMap(([start, end]) => [
+        ["asked", start, end],
+        ["forgets", start, end],
+      ]),
+    );
   });
 
   test("one who refuses keeps init text: still mapped, no frame of it free, nobody has forgotten anything", () => {
@@ -47,7 +73,9 @@ describe.each([false, true])("KPTI %j", (pti) => {
     watch(kernel, (start) => start === image.initBegin);
     const free = allocator.freeFrames(0);
     const before = tables.lookup(0, image.initBegin);
-    expect(() => { boot.runTo("free-initmem"); }).toThrow(expect.objectContaining({ code: "text-in-use", address: image.initBegin } satisfies Partial<MmError>));
+    expect(() => {
+      boot.runTo("free-initmem");
+    }).toThrow(expect.objectContaining({ code: "text-in-use", address: image.initBegin } satisfies Partial<MmError>));
     expect(tables.lookup(0, image.initBegin)).toEqual(before);
     expect([allocator.freeFrames(0), first.map(({ what }) => what)]).toEqual([free, ["asked"]]);
   });
@@ -59,16 +87,27 @@ test("all are asked about all of it before the first forgets; in the order in wh
   const kept = new Set<bigint>();
   for (const name of ["a", "b"]) {
     users.add({
-      name, sites: () => [],
-      refusal(start) { told.push(`${name}? ${start}`); return name === "b" && kept.has(start) ? "kept" : undefined; },
-      forget(start, end) { told.push(`${name} ${start}-${end}`); },
+      name,
+      sites: () => [],
+      refusal(start) {
+        told.push(`${name}? ${start}`);
+        return name === "b" && kept.has(start) ? "kept" : undefined;
+      },
+      forget(start, end) {
+        told.push(`${name} ${start}-${end}`);
+      },
     });
   }
   expect([...users.all].map(({ name }) => name)).toEqual(["a", "b"]);
-  const ranges = [{ start: 1n, end: 2n }, { start: 5n, end: 9n }];
+  const ranges = [
+    { start: 1n, end: 2n },
+    { start: 5n, end: 9n },
+  ];
   users.release(ranges);
   expect(told.splice(0)).toEqual(["a? 1", "b? 1", "a? 5", "b? 5", "a 1-2", "b 1-2", "a 5-9", "b 5-9"]);
   kept.add(5n);
-  expect(() => { users.release(ranges); }).toThrow(/text-in-use: 0x5: kept/);
+  expect(() => {
+    users.release(ranges);
+  }).toThrow(/text-in-use: 0x5: kept/);
   expect(told).toEqual(["a? 1", "b? 1", "a? 5", "b? 5"]);
 });

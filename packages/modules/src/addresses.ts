@@ -1,6 +1,7 @@
 /**
- * Addresses of the kernel's window as signed numbers: the address as a 64-bit two's complement value. The window is the last 2 GiB, so
- * its addresses are small negative numbers, per-CPU offsets small positive ones, and sums of both are exact doubles.
+ * Addresses of the kernel's window as signed numbers: the address as a 64-bit two's complement value. The window is the
+ * last 2 GiB, so its addresses are small negative numbers, per-CPU offsets small positive ones, and sums of both are
+ * exact doubles.
  */
 
 /** @returns exact below 2^53 in size; the nearest double beyond, which no kernel address is */

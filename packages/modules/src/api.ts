@@ -62,7 +62,10 @@ export interface LoadedModule {
   readonly sites: Readonly<Record<SiteClass, number>>;
   /** Sites that patching wrote, by class. */
   readonly patched: PatchCounts;
-  /** Its tables of sites, those of init memory left out once it is live: what switches static keys, static calls and tracing later. */
+  /**
+   * Its tables of sites, those of init memory left out once it is live: what switches static keys, static calls and
+   * tracing later.
+   */
   readonly patchTables: PatchTables;
   /** Address of a symbol of its own, for calling it. */
   symbol(name: string): bigint | undefined;
@@ -71,8 +74,9 @@ export interface LoadedModule {
 /** Patches a module that is being made. Bindings: tablePatcher (text-patch's rules), noPatcher. */
 export interface ModulePatcher {
   /**
-   * Brings every listed site to what this machine runs, by direct writes into the image: nothing executes it yet and there is one copy.
-   * Called after relocation, before replication. @patch 08/12 arch/x86/kernel/alternative.c text_poke_early
+   * Brings every listed site to what this machine runs, by direct writes into the image: nothing executes it yet and
+   * there is one copy. Called after relocation, before replication. @patch 08/12 arch/x86/kernel/alternative.c
+   * text_poke_early
    * @param thunks where thunks of the module's own come from; the kernel's are used when absent
    * @throws ModuleError bad-site
    */
@@ -113,9 +117,16 @@ export interface ModuleLoader {
 }
 export const ModuleLoader = token<ModuleLoader>("modules/ModuleLoader");
 
-/** Permissions of a module's memories. @patch 11/12 kernel/module/strict_rwx.c module_enable_ro, module_enable_nx, module_enable_x */
+/**
+ * Permissions of a module's memories.
+ * @patch 11/12 kernel/module/strict_rwx.c module_enable_ro, module_enable_nx, module_enable_x
+ */
 export interface StrictPermissions {
-  /** text: read-only and executable; rodata: read-only; init text likewise. Data comes writable and not executable from vmalloc. @throws ModuleError no-memory */
+  /**
+   * text: read-only and executable; rodata: read-only; init text likewise. Data comes writable and not executable from
+   * vmalloc.
+   * @throws ModuleError no-memory
+   */
   protect(module: LoadedModule): void;
   /** ro_after_init: read-only, once init has run. */
   sealAfterInit(module: LoadedModule): void;

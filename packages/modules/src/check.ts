@@ -19,11 +19,23 @@ const MODULE_STRUCT = "module_layout";
 export function checkModule(file: ModuleFile, kernel: KernelIdentity, symbols: SymbolTable): void {
   // With checksums the release may differ: they say more than it does.
   const behindRelease = (magic: string): string => magic.slice(magic.indexOf(" ") >>> 0);
-  const same = file.versions.size > 0 ? behindRelease(file.vermagic) === behindRelease(kernel.vermagic) : file.vermagic === kernel.vermagic;
-  if (!same) throw new ModuleError("vermagic", file.name, `version magic "${file.vermagic}" should be "${kernel.vermagic}": take the module from this kernel's package`);
+  const same =
+    file.versions.size > 0
+      ? behindRelease(file.vermagic) === behindRelease(kernel.vermagic)
+      : file.vermagic === kernel.vermagic;
+  if (!same)
+    throw new ModuleError(
+      "vermagic",
+      file.name,
+      `version magic "${file.vermagic}" should be "${kernel.vermagic}": take the module from this kernel's package`,
+    );
   const known = symbols.find(MODULE_STRUCT)?.checksum;
   const built = file.versions.get(MODULE_STRUCT);
   if (known !== undefined && built !== undefined && known !== built) {
-    throw new ModuleError("vermagic", file.name, `disagrees about version of symbol ${MODULE_STRUCT}: 0x${built.toString(16)}, the kernel has 0x${known.toString(16)}`);
+    throw new ModuleError(
+      "vermagic",
+      file.name,
+      `disagrees about version of symbol ${MODULE_STRUCT}: 0x${built.toString(16)}, the kernel has 0x${known.toString(16)}`,
+    );
   }
 }

@@ -45,11 +45,30 @@ export type ModuleErrorCode =
   | "dependency-cycle";
 
 const errnoOf: Record<ModuleErrorCode, ModuleErrno> = {
-  "bad-elf": "ENOEXEC", "not-a-module": "ENOEXEC", "missing-section": "ENOEXEC", vermagic: "ENOEXEC", version: "EINVAL", "unknown-symbol": "ENOENT",
-  namespace: "EINVAL", "common-symbol": "ENOEXEC", "bad-symbol": "ENOEXEC", "unknown-relocation": "ENOEXEC", "relocation-outside": "ENOEXEC",
-  "relocation-target": "ENOEXEC", "relocation-overflow": "ENOEXEC", "too-large": "ENOMEM", "bad-site": "ENOEXEC", "duplicate-export": "ENOEXEC",
-  "already-loaded": "EEXIST", "no-memory": "ENOMEM", "not-loaded": "ENOENT", "in-use": "EWOULDBLOCK", "text-in-use": "EBUSY", permanent: "EBUSY",
-  "missing-dependency": "ENOENT", "dependency-cycle": "ENOENT",
+  "bad-elf": "ENOEXEC",
+  "not-a-module": "ENOEXEC",
+  "missing-section": "ENOEXEC",
+  vermagic: "ENOEXEC",
+  version: "EINVAL",
+  "unknown-symbol": "ENOENT",
+  namespace: "EINVAL",
+  "common-symbol": "ENOEXEC",
+  "bad-symbol": "ENOEXEC",
+  "unknown-relocation": "ENOEXEC",
+  "relocation-outside": "ENOEXEC",
+  "relocation-target": "ENOEXEC",
+  "relocation-overflow": "ENOEXEC",
+  "too-large": "ENOMEM",
+  "bad-site": "ENOEXEC",
+  "duplicate-export": "ENOEXEC",
+  "already-loaded": "EEXIST",
+  "no-memory": "ENOMEM",
+  "not-loaded": "ENOENT",
+  "in-use": "EWOULDBLOCK",
+  "text-in-use": "EBUSY",
+  permanent: "EBUSY",
+  "missing-dependency": "ENOENT",
+  "dependency-cycle": "ENOENT",
 };
 
 /** A module was refused; nothing of it stays. */
@@ -61,7 +80,12 @@ export class ModuleError extends Error {
    * @param module its name, or the file's when it has not said its name yet
    * @param detail what is wrong, where, and what to do
    */
-  constructor(readonly code: ModuleErrorCode, readonly module: string, detail: string, options?: ErrorOptions) {
+  constructor(
+    readonly code: ModuleErrorCode,
+    readonly module: string,
+    detail: string,
+    options?: ErrorOptions,
+  ) {
     super(`${module}: ${detail} (-${errnoOf[code]})`, options);
     this.errno = errnoOf[code];
   }

@@ -11,12 +11,21 @@ export function moduleExports(image: ModuleImage): ExportedSymbol[] {
     if (!table) continue;
     const sums = image.section(`__kcrctab${suffix}`);
     const flags = suffix === "" ? image.section("__kflagstab") : undefined;
-    const found = readExports(image, {
-      start: image.sectionAddress[table.index]!, bytes: table.size, gpl: suffix === "_gpl",
-      ...(flags ? { flags: image.sectionAddress[flags.index]! } : {}),
-      ...(sums && sums.size >= Math.floor(table.size / 12) * 4 ? { checksums: image.sectionAddress[sums.index]! } : {}),
-    }, image.file.name);
-    if (!found) throw new ModuleError("bad-symbol", image.file.name, `${table.name} names a symbol outside the module's memory`);
+    const found = readExports(
+      image,
+      {
+        start: image.sectionAddress[table.index]!,
+        bytes: table.size,
+        gpl: suffix === "_gpl",
+        ...(flags ? { flags: image.sectionAddress[flags.index]! } : {}),
+        ...(sums && sums.size >= Math.floor(table.size / 12) * 4
+          ? { checksums: image.sectionAddress[sums.index]! }
+          : {}),
+      },
+      image.file.name,
+    );
+    if (!found)
+      throw new ModuleError("bad-symbol", image.file.name, `${table.name} names a symbol outside the module's memory`);
     all.push(...found);
   }
   return all;

@@ -21,14 +21,17 @@ const hex = (address: bigint): string => `0x${address.toString(16)}`;
 /** @returns findings, which grow while the kernel goes on */
 export function watchFormation({ vmalloc, tables, view }: FormationSubject): readonly Finding[] {
   const findings: Finding[] = [];
-  const find = (detail: string): void => { findings.push(findingOf(FORMATION_ORDER, detail)); };
+  const find = (detail: string): void => {
+    findings.push(findingOf(FORMATION_ORDER, detail));
+  };
   /** First page that some node may run, or may not write; undefined while the area is being made. */
   const sealed = (area: VmArea): string | undefined => {
     for (let page = 0; page < area.pages; page++) {
       const address = area.start + BigInt(page) * 4096n;
       for (const holder of view.holders) {
         const mapping = tables.lookup(holder, address);
-        if (mapping && (mapping.executable || !mapping.writable)) return `${hex(address)} is ${mapping.executable ? "executable" : "read-only"} on node ${holder}`;
+        if (mapping && (mapping.executable || !mapping.writable))
+          return `${hex(address)} is ${mapping.executable ? "executable" : "read-only"} on node ${holder}`;
       }
     }
     return undefined;

@@ -28,9 +28,12 @@ export { sortTables } from "./sort-tables.js";
 export { exportsFromSymbols, readExports, SymbolTable, type ByteSource, type ExportTable } from "./symbols.js";
 
 /** The loader with a policy; needs ModuleHost, ModulePatcher, Vmalloc, SetMemory and the kernel's core. */
-export const modulesWith = (policy: ModulePolicy): Plugin => plugin("modules", [
-  bind(ModuleLoader, ElfModuleLoader), bind(StrictPermissions, SetMemoryPermissions), bindValue(ModulePolicy, policy),
-]);
+export const modulesWith = (policy: ModulePolicy): Plugin =>
+  plugin("modules", [
+    bind(ModuleLoader, ElfModuleLoader),
+    bind(StrictPermissions, SetMemoryPermissions),
+    bindValue(ModulePolicy, policy),
+  ]);
 /** The default policy. */
 export const modules: Plugin = modulesWith(replicateAll);
 /** Sites as the running kernel has its own: needs ModuleHost.patching. */

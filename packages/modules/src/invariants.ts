@@ -1,4 +1,6 @@
-/** Invariants of group E about loaded modules, and their strict permissions, looked at by walking every holder's tables. */
+/**
+ * Invariants of group E about loaded modules, and their strict permissions, looked at by walking every holder's tables.
+ */
 import type { NodeId } from "@kreplica/hw-x86/api";
 import { type Finding, findings, inOrder, type Invariant, invariantOf } from "@kreplica/invariants/api";
 import type { AddressRange, KernelTables, Mapping, ReplicaView } from "@kreplica/mm-core/api";
@@ -20,11 +22,17 @@ export interface ModuleWitnesses {
 interface ModuleSubject {
   readonly kernel: ModuleWitnesses;
   readonly module: LoadedModule;
-  readonly memories: readonly { readonly type: MemoryType; /** The module and the memory, for whoever reads a finding. */ readonly name: string; readonly area: VmArea }[];
+  readonly memories: readonly {
+    readonly type: MemoryType;
+    /** The module and the memory, for whoever reads a finding. */ readonly name: string;
+    readonly area: VmArea;
+  }[];
 }
 
 const ONLY_TEXT_AND_RODATA: Invariant<ModuleSubject> = {
-  id: "E5", when: "always", where: ["areas"],
+  id: "E5",
+  when: "always",
+  where: ["areas"],
   sentence: "module DATA / RO_AFTER_INIT / INIT_* are never REPLICATED",
   check({ memories }, verdict) {
     for (const { type, name, area } of memories) {
@@ -43,7 +51,9 @@ const STRICT_PERMISSIONS: Invariant<ModuleSubject> = {
         for (const holder of kernel.view.holders) {
           const mapping = kernel.tables.lookup(holder, area.start + BigInt(page) * 4096n);
           if (mapping?.writable === writable && mapping.executable === executable) continue;
-          verdict.fail(`${name} page ${page} on node ${holder}: ${describe(mapping)}, wanted ${rights(writable, executable)}`);
+          verdict.fail(
+            `${name} page ${page} on node ${holder}: ${describe(mapping)}, wanted ${rights(writable, executable)}`,
+          );
         }
       }
     }
@@ -52,7 +62,9 @@ const STRICT_PERMISSIONS: Invariant<ModuleSubject> = {
 
 /** Relocated words and patched sites are the same whichever node reads them. */
 const EQUAL_TEXT: Invariant<ModuleSubject> = {
-  id: "E4", when: "module load", where: ["areas"],
+  id: "E4",
+  when: "module load",
+  where: ["areas"],
   sentence: "relocated words and alternatives in module TEXT are identical in all replicas when state becomes COMING",
   check({ kernel, memories }, verdict) {
     const { view, vmalloc, patchedNow = [] } = kernel;
@@ -76,18 +88,28 @@ const EQUAL_TEXT: Invariant<ModuleSubject> = {
 
 /** Seen by a formation witness as it happens. */
 export const FORMATION_ORDER: Invariant<never> = {
-  id: "E3", when: "module load", where: ["run"],
+  id: "E3",
+  when: "module load",
+  where: ["run"],
   sentence: "replicate is called only after the last direct write and before the area becomes executable or RO",
 };
 
 const NO_GROWTH: Invariant<never> = {
-  id: "E9", when: "stress", where: ["test packages/bench/test/series/modules.test.ts"],
-  sentence: "load+unload of the same module m times leaves page-table and frame counts bounded (no monotone "
-    + "growth beyond cached PTE pages)",
+  id: "E9",
+  when: "stress",
+  where: ["test packages/bench/test/series/modules.test.ts"],
+  sentence:
+    "load+unload of the same module m times leaves page-table and frame counts bounded (no monotone " +
+    "growth beyond cached PTE pages)",
 };
 
 /** All rows of this package, for the list. */
-export const MODULE_INVARIANTS: readonly Invariant<never>[] = inOrder<Invariant<never>>([FORMATION_ORDER, EQUAL_TEXT, ONLY_TEXT_AND_RODATA, NO_GROWTH]);
+export const MODULE_INVARIANTS: readonly Invariant<never>[] = inOrder<Invariant<never>>([
+  FORMATION_ORDER,
+  EQUAL_TEXT,
+  ONLY_TEXT_AND_RODATA,
+  NO_GROWTH,
+]);
 
 /** @returns every finding, none when all holds */
 export function checkModules(kernel: ModuleWitnesses): Finding[] {
@@ -110,5 +132,7 @@ function wanted(type: MemoryType, module: LoadedModule): readonly [boolean, bool
   return [type !== "ro-after-init" || module.state !== "live", false];
 }
 
-const rights = (writable: boolean, executable: boolean): string => `${writable ? "writable" : "read-only"}, ${executable ? "executable" : "not executable"}`;
-const describe = (mapping: Mapping | undefined): string => (mapping ? rights(mapping.writable, mapping.executable) : "a hole");
+const rights = (writable: boolean, executable: boolean): string =>
+  `${writable ? "writable" : "read-only"}, ${executable ? "executable" : "not executable"}`;
+const describe = (mapping: Mapping | undefined): string =>
+  mapping ? rights(mapping.writable, mapping.executable) : "a hole";

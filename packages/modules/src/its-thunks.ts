@@ -1,9 +1,11 @@
 /**
- * Thunks for a module's indirect branches on CPUs with Indirect Target Selection (ITS): a branch that ends in the lower half of a cache line
- * may be mispredicted to where somebody else went, so it goes through a jump of its own in the upper half of another line.
+ * Thunks for a module's indirect branches on CPUs with Indirect Target Selection (ITS): a branch that ends in the lower
+ * half of a cache line may be mispredicted to where somebody else went, so it goes through a jump of its own in the
+ * upper half of another line.
  *
  * Pages come one at a time, as they fill; each belongs to the module like its text, and gets copies with it.
- * Source: Documentation/admin-guide/hw-vuln/indirect-target-selection.rst; arch/x86/kernel/alternative.c its_allocate_thunk (layout only).
+ * Source: Documentation/admin-guide/hw-vuln/indirect-target-selection.rst; arch/x86/kernel/alternative.c
+ * its_allocate_thunk (layout only).
  */
 import type { VmArea } from "@kreplica/vmalloc/api";
 
@@ -20,7 +22,10 @@ export class ItsThunks {
   /** @param page one page in the module range, or undefined when memory gave out */
   constructor(private readonly page: () => VmArea | undefined) {}
 
-  /** Address of a new `jmp *register`; undefined when there is no page for it: the kernel's shared thunk will do. @param register 0 to 15 */
+  /**
+   * Address of a new `jmp *register`; undefined when there is no page for it: the kernel's shared thunk will do.
+   * @param register 0 to 15
+   */
   take(register: number): bigint | undefined {
     const code = [...(register >= 8 ? [0x41] : []), 0xff, 0xe0 + (register & 7), INT3];
     if (this.offset + code.length > PAGE) {

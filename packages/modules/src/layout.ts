@@ -1,11 +1,17 @@
-/** Where each section of a module goes, in the seven memories of 6.4 and later: offsets now, addresses when memory is there. */
+/**
+ * Where each section of a module goes, in the seven memories of 6.4 and later: offsets now, addresses when memory is
+ * there.
+ */
 import { SpecialSection, type ElfSymbol } from "@kreplica/elf";
 import { ModuleError } from "./errors.js";
 import type { ModuleFile } from "./module-file.js";
 import { isInit, isKept, MEMORY_TYPES, memoryOf, passOf, type MemoryType } from "./sections.js";
 
 /** A section's place. */
-export interface Place { readonly type: MemoryType; /** Byte offset in that memory. */ readonly offset: number }
+export interface Place {
+  readonly type: MemoryType;
+  /** Byte offset in that memory. */ readonly offset: number;
+}
 
 /** Where each section of a module goes: offsets in its memories, no addresses yet. */
 export interface ModuleLayout {
@@ -29,9 +35,13 @@ export const alignTo = (value: number, align: bigint | number): number => {
   return Math.ceil(value / by) * by;
 };
 
-/** Whether kallsyms keeps the symbol once init has run. @source kernel/module/kallsyms.c is_core_symbol, with CONFIG_KALLSYMS_ALL */
+/**
+ * Whether kallsyms keeps the symbol once init has run.
+ * @source kernel/module/kallsyms.c is_core_symbol, with CONFIG_KALLSYMS_ALL
+ */
 export function isCoreSymbol(file: ModuleFile, symbol: ElfSymbol): boolean {
-  if (symbol.section === SpecialSection.Undefined || symbol.section >= file.sections.length || symbol.name === "") return false;
+  if (symbol.section === SpecialSection.Undefined || symbol.section >= file.sections.length || symbol.name === "")
+    return false;
   if (file.percpu && symbol.section === file.percpu.index) return true;
   const section = file.sections[symbol.section]!;
   return isKept(section) && !isInit(section);
@@ -62,12 +72,18 @@ export function layoutModule(file: ModuleFile): ModuleLayout {
     const offset = alignTo(bytes[type], align);
     places[index] = { type, offset };
     bytes[type] = offset + size;
-    if (bytes[type] > LARGEST_MEMORY) throw new ModuleError("too-large", file.name, `${type} memory of ${bytes[type]} bytes; no module needs more than ${LARGEST_MEMORY}`);
+    if (bytes[type] > LARGEST_MEMORY)
+      throw new ModuleError(
+        "too-large",
+        file.name,
+        `${type} memory of ${bytes[type]} bytes; no module needs more than ${LARGEST_MEMORY}`,
+      );
   };
   for (const init of [false, true]) {
     for (const pass of [0, 1, 2, 3] as const) {
       for (const section of file.sections) {
-        if (passOf(section) === pass && isInit(section) === init) put(section.index, memoryOf(pass, init), section.size, section.align);
+        if (passOf(section) === pass && isInit(section) === init)
+          put(section.index, memoryOf(pass, init), section.size, section.align);
       }
     }
   }
@@ -88,8 +104,9 @@ export interface CoreInitLayout {
 }
 
 /**
- * The layout of 6.3 and earlier: what the recorded machine's kernel did. Not used for loading (its pages of one area have several
- * protections, so an area could not be replicated as a whole); kept because the recorded addresses prove the passes.
+ * The layout of 6.3 and earlier: what the recorded machine's kernel did. Not used for loading (its pages of one area
+ * have several protections, so an area could not be replicated as a whole); kept because the recorded addresses prove
+ * the passes.
  *
  * @source kernel/module/main.c layout_sections before 6.4
  */
@@ -104,14 +121,18 @@ export function layoutCoreInit(file: ModuleFile): CoreInitLayout {
   for (const part of ["core", "init"] as const) {
     for (const pass of [0, 1, 2, 3] as const) {
       for (const section of file.sections) {
-        if (passOf(section) === pass && isInit(section) === (part === "init")) put(section.index, part, section.size, section.align);
+        if (passOf(section) === pass && isInit(section) === (part === "init"))
+          put(section.index, part, section.size, section.align);
       }
       bytes[part] = alignTo(bytes[part], 4096);
     }
   }
   const core = coreSymbols(file);
   put(file.symbolTable.index, "init", file.symbolTable.size, file.symbolTable.align);
-  bytes.core = alignTo(alignTo(bytes.core, file.symbolTable.align) + core.count * SYMBOL_BYTES + core.nameBytes + core.count, 4096);
+  bytes.core = alignTo(
+    alignTo(bytes.core, file.symbolTable.align) + core.count * SYMBOL_BYTES + core.nameBytes + core.count,
+    4096,
+  );
   put(file.strings.index, "init", file.strings.size, file.strings.align);
   bytes.init = alignTo(alignTo(bytes.init, 8) + KALLSYMS_BYTES + file.symbols.length, 4096);
   return { places, bytes };

@@ -4,16 +4,34 @@
  *   read, check -> lay out, allocate -> copy, resolve, relocate -> sort, patch -> write -> replicate -> protect -> coming -> live
  *                                       \______ one copy, writable, nobody runs it ______/
  *
- * The order of the last steps is the series' rule: replicate after the last direct write and before the first protection (E3).
- * Source: kernel/module/main.c load_module; @patch 11/12 kernel/module/main.c complete_formation
+ * The order of the last steps is the series' rule: replicate after the last direct write and before the first
+ * protection (E3). Source: kernel/module/main.c load_module; @patch 11/12 kernel/module/main.c complete_formation
  */
 import { inject, injectable } from "@kreplica/di";
 import { Machine, type NodeId } from "@kreplica/hw-x86/api";
-import { type AddressRange, KernelLayout, KernelTables, MmError, PageAllocator, ReplicaView, TextUsers } from "@kreplica/mm-core/api";
+import {
+  type AddressRange,
+  KernelLayout,
+  KernelTables,
+  MmError,
+  PageAllocator,
+  ReplicaView,
+  TextUsers,
+} from "@kreplica/mm-core/api";
 import { NO_TABLES, type PatchCounts, type PatchTables, type SiteClass } from "@kreplica/text-patch/api";
 import { moduleArea, Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc/api";
 import { addressOf, signedOf } from "./addresses.js";
-import { ModuleHost, ModulePatcher, ModulePolicy, type LoadedModule, type ModuleLoader, type ModuleMemory, type ModuleState, type ReplicationCost, StrictPermissions } from "./api.js";
+import {
+  ModuleHost,
+  ModulePatcher,
+  ModulePolicy,
+  type LoadedModule,
+  type ModuleLoader,
+  type ModuleMemory,
+  type ModuleState,
+  type ReplicationCost,
+  StrictPermissions,
+} from "./api.js";
 import { checkModule } from "./check.js";
 import { ModuleError } from "./errors.js";
 import { moduleExports } from "./exports.js";
@@ -78,16 +96,27 @@ export class ElfModuleLoader implements ModuleLoader {
     this.percpu = new PercpuReserve(host.percpuStart);
   }
 
-  get loaded(): readonly LoadedModule[] { return [...this.modules.values()]; }
-  find(name: string): LoadedModule | undefined { return this.modules.get(name); }
+  get loaded(): readonly LoadedModule[] {
+    return [...this.modules.values()];
+  }
+  find(name: string): LoadedModule | undefined {
+    return this.modules.get(name);
+  }
   containing(address: bigint): LoadedModule | undefined {
     const area = this.vmalloc.find(address);
-    return area && [...this.modules.values()].find((module) => [...module.memories.values()].some((memory) => memory.area === area) || module.thunkPages.includes(area));
+    return (
+      area &&
+      [...this.modules.values()].find(
+        (module) =>
+          [...module.memories.values()].some((memory) => memory.area === area) || module.thunkPages.includes(area),
+      )
+    );
   }
 
   load(file: ModuleFile, node: NodeId): LoadedModule {
     checkModule(file, this.host.identity, this.host.symbols);
-    if (this.modules.has(file.name)) throw new ModuleError("already-loaded", file.name, "already loaded: unload it first");
+    if (this.modules.has(file.name))
+      throw new ModuleError("already-loaded", file.name, "already loaded: unload it first");
     const module = new Module(file.name);
     try {
       const layout = layoutModule(file);
@@ -108,7 +137,8 @@ export class ElfModuleLoader implements ModuleLoader {
 
   finishInit(loaded: LoadedModule): void {
     const module = loaded as Module;
-    if (this.modules.get(module.name) !== module) throw new ModuleError("not-loaded", module.name, "was unloaded before its init function returned");
+    if (this.modules.get(module.name) !== module)
+      throw new ModuleError("not-loaded", module.name, "was unloaded before its init function returned");
     const init = this.rangesOf(module, INIT_TYPES);
     this.leave(module, init);
     // Linux goes on when it cannot seal; a module whose constants stay writable is worse than none.
@@ -118,7 +148,9 @@ export class ElfModuleLoader implements ModuleLoader {
       this.remove(module);
       throw error;
     }
-    module.patchTables = sitesOutside(module.patchTables, (address) => init.some(({ start, end }) => address >= start && address < end));
+    module.patchTables = sitesOutside(module.patchTables, (address) =>
+      init.some(({ start, end }) => address >= start && address < end),
+    );
     this.release(module, INIT_TYPES);
     module.state = "live";
   }
@@ -126,7 +158,8 @@ export class ElfModuleLoader implements ModuleLoader {
   unload(name: string): void {
     const module = this.modules.get(name);
     if (!module) throw new ModuleError("not-loaded", name, "no such module is loaded");
-    if (module.users.size > 0) throw new ModuleError("in-use", name, `used by ${[...module.users].join(", ")}: unload these first`);
+    if (module.users.size > 0)
+      throw new ModuleError("in-use", name, `used by ${[...module.users].join(", ")}: unload these first`);
     if (!module.removable) throw new ModuleError("permanent", name, "has an init function and no exit function");
     this.remove(module);
   }
@@ -152,7 +185,10 @@ export class ElfModuleLoader implements ModuleLoader {
   }
 
   private rangesOf(module: Module, types: readonly MemoryType[]): AddressRange[] {
-    const areas = [...types.flatMap((type) => module.memories.get(type)?.area ?? []), ...(types === MEMORY_TYPES ? module.thunkPages : [])];
+    const areas = [
+      ...types.flatMap((type) => module.memories.get(type)?.area ?? []),
+      ...(types === MEMORY_TYPES ? module.thunkPages : []),
+    ];
     return areas.map(({ start, pages }) => ({ start, end: start + BigInt(pages) * 4096n }));
   }
 
@@ -162,20 +198,31 @@ export class ElfModuleLoader implements ModuleLoader {
       const bytes = layout.bytes[type];
       if (bytes === 0) continue;
       const area = moduleArea(this.vmalloc, {
-        bytes, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: this.policy.place(this.ask(module.name, type, layout, node)),
-        purpose: "module", resetPermissions: true,
+        bytes,
+        low: this.layout.modulesStart,
+        high: this.layout.modulesEnd,
+        placement: this.policy.place(this.ask(module.name, type, layout, node)),
+        purpose: "module",
+        resetPermissions: true,
       });
       module.memories.set(type, { type, area, bytes, replication: undefined });
     }
     if (!file.percpu || file.percpu.size === 0) return;
     module.percpu = this.percpu.take(file.percpu.size, Number(file.percpu.align));
-    if (module.percpu === undefined) throw new ModuleError("no-memory", file.name, `Could not allocate ${file.percpu.size} bytes percpu data: unload a module that has some`);
+    if (module.percpu === undefined)
+      throw new ModuleError(
+        "no-memory",
+        file.name,
+        `Could not allocate ${file.percpu.size} bytes percpu data: unload a module that has some`,
+      );
   }
 
   /** Everything that is written directly: one copy, in host bytes, then into the areas' frames. */
   private make(module: Module, file: ModuleFile, layout: ModuleLayout, node: NodeId): void {
     const image = new ModuleImage<MemoryType>(
-      file, layout.places.map((place) => place && { part: place.type, offset: place.offset }), layout.bytes,
+      file,
+      layout.places.map((place) => place && { part: place.type, offset: place.offset }),
+      layout.bytes,
       (type) => signedOf(module.memories.get(type)!.area.start),
     );
     const { values, uses } = resolveSymbols(image, this.host.symbols, module.percpu ?? 0);
@@ -190,10 +237,17 @@ export class ElfModuleLoader implements ModuleLoader {
     module.exports = moduleExports(image);
     for (const each of module.exports) {
       const known = this.host.symbols.find(each.name);
-      if (known) throw new ModuleError("duplicate-export", file.name, `exports duplicate symbol ${each.name} (owned by ${known.owner ?? "kernel"})`);
+      if (known)
+        throw new ModuleError(
+          "duplicate-export",
+          file.name,
+          `exports duplicate symbol ${each.name} (owned by ${known.owner ?? "kernel"})`,
+        );
     }
     const own = new Map<string, number>();
-    for (const symbol of file.symbols) if (symbol.name !== "" && symbol.section !== 0 && !own.has(symbol.name)) own.set(symbol.name, values[symbol.index]!);
+    for (const symbol of file.symbols)
+      if (symbol.name !== "" && symbol.section !== 0 && !own.has(symbol.name))
+        own.set(symbol.name, values[symbol.index]!);
     module.own = own;
     module.removable = !own.has("init_module") || own.has("cleanup_module");
     for (const { part, bytes } of image.parts) this.vmalloc.write(module.memories.get(part)!.area, 0, bytes);
@@ -204,8 +258,12 @@ export class ElfModuleLoader implements ModuleLoader {
   private thunkPage(module: Module, layout: ModuleLayout, node: NodeId): VmArea | undefined {
     try {
       const area = moduleArea(this.vmalloc, {
-        bytes: 4096, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: this.policy.place(this.ask(module.name, "text", layout, node)),
-        purpose: "module", resetPermissions: true,
+        bytes: 4096,
+        low: this.layout.modulesStart,
+        high: this.layout.modulesEnd,
+        placement: this.policy.place(this.ask(module.name, "text", layout, node)),
+        purpose: "module",
+        resetPermissions: true,
       });
       module.thunkPages.push(area);
       return area;
@@ -218,19 +276,29 @@ export class ElfModuleLoader implements ModuleLoader {
   /** @patch 11/12 kernel/module/main.c module_replicate_rodata, then kernel/module/strict_rwx.c */
   private form(module: Module, node: NodeId): void {
     const bytes = (type: MemoryType): number => module.memories.get(type)?.bytes ?? 0;
-    const chosen = REPLICATED_TYPES.flatMap((type) => module.memories.get(type) ?? [])
-      .filter((memory) => this.policy.replicate(this.question(module.name, memory.type, memory.bytes, bytes("text") + bytes("rodata"), node)));
+    const chosen = REPLICATED_TYPES.flatMap((type) => module.memories.get(type) ?? []).filter((memory) =>
+      this.policy.replicate(
+        this.question(module.name, memory.type, memory.bytes, bytes("text") + bytes("rodata"), node),
+      ),
+    );
     // A kernel without private tables has nothing to replicate.
     const shared = chosen.filter(({ area }) => area.state === "shared");
     // Thunks are text that lies elsewhere.
     const thunks = shared.some(({ type }) => type === "text") ? module.thunkPages : [];
-    const before = { stores: this.tables.stores.total, flushes: this.tables.flushes, requests: this.allocator.requests };
+    const before = {
+      stores: this.tables.stores.total,
+      flushes: this.tables.flushes,
+      requests: this.allocator.requests,
+    };
     // No memory for copies is no reason to fail: shared code runs as well.
     const outcomes = shared.length > 0 ? this.vmalloc.replicateAll([...shared.map(({ area }) => area), ...thunks]) : [];
     module.replicationCost = {
-      stores: this.tables.stores.total - before.stores, flushes: this.tables.flushes - before.flushes, requests: this.allocator.requests - before.requests,
+      stores: this.tables.stores.total - before.stores,
+      flushes: this.tables.flushes - before.flushes,
+      requests: this.allocator.requests - before.requests,
     };
-    for (const memory of chosen) module.memories.set(memory.type, { ...memory, replication: outcomes[shared.indexOf(memory)] ?? "single" });
+    for (const memory of chosen)
+      module.memories.set(memory.type, { ...memory, replication: outcomes[shared.indexOf(memory)] ?? "single" });
     this.permissions.protect(module);
   }
 
@@ -238,8 +306,22 @@ export class ElfModuleLoader implements ModuleLoader {
     return this.question(name, type, layout.bytes[type], layout.bytes.text + layout.bytes.rodata, node);
   }
 
-  private question(module: string, type: MemoryType, bytes: number, replicableBytes: number, loader: NodeId): PolicyQuestion {
-    return { module, type, bytes, replicableBytes, loader, holders: this.view.holders, distance: (from, to) => this.machine.distance(from, to) };
+  private question(
+    module: string,
+    type: MemoryType,
+    bytes: number,
+    replicableBytes: number,
+    loader: NodeId,
+  ): PolicyQuestion {
+    return {
+      module,
+      type,
+      bytes,
+      replicableBytes,
+      loader,
+      holders: this.view.holders,
+      distance: (from, to) => this.machine.distance(from, to),
+    };
   }
 
   private release(module: Module, types: readonly MemoryType[]): void {

@@ -1,5 +1,15 @@
 /** A .ko file read and checked as far as it can be without a kernel. */
-import { ElfError, FileType, latin1, MachineType, readElf, SectionType, type ElfFile, type ElfSection, type ElfSymbol } from "@kreplica/elf";
+import {
+  ElfError,
+  FileType,
+  latin1,
+  MachineType,
+  readElf,
+  SectionType,
+  type ElfFile,
+  type ElfSection,
+  type ElfSymbol,
+} from "@kreplica/elf";
 import { ModuleError } from "./errors.js";
 
 /** A module as its file describes it. */
@@ -25,12 +35,14 @@ export interface ModuleFile {
 
 /** Licenses that may use GPL-only symbols. @source include/linux/license.h */
 const GPL = new Set(["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"]);
-/** Bytes of one entry of __versions: a checksum of 8 and a name of 56. @source include/linux/module.h modversion_info */
+/**
+ * Bytes of one entry of __versions: a checksum of 8 and a name of 56.
+ * @source include/linux/module.h modversion_info
+ */
 const VERSION_ENTRY = 64;
 /** More than any module has, less than what would take long: sections and alignment are the file's claims. */
 const LARGEST_SECTION = 1 << 28;
 const LARGEST_ALIGN = 1n << 21n;
-
 
 /**
  * @param bytes the .ko file
@@ -55,11 +67,22 @@ function read(bytes: Uint8Array, label: string): ModuleFile {
   const elf = readElf(bytes);
   const { header, sections } = elf;
   if (header.type !== FileType.Relocatable || header.machine !== MachineType.X86_64) {
-    throw new ModuleError("not-a-module", label, `ELF type ${header.type}, machine ${header.machine}, not a relocatable file (1) for x86-64 (62): give a .ko file`);
+    throw new ModuleError(
+      "not-a-module",
+      label,
+      `ELF type ${header.type}, machine ${header.machine}, not a relocatable file (1) for x86-64 (62): give a .ko file`,
+    );
   }
   for (const section of sections) {
-    if (section.allocated && (section.size > LARGEST_SECTION || section.align > LARGEST_ALIGN || (section.align & (section.align - 1n)) !== 0n)) {
-      throw new ModuleError("too-large", label, `section ${section.index} "${section.name}" at 0x${section.headerOffset.toString(16)}: size ${section.size}, alignment ${section.align}`);
+    if (
+      section.allocated &&
+      (section.size > LARGEST_SECTION || section.align > LARGEST_ALIGN || (section.align & (section.align - 1n)) !== 0n)
+    ) {
+      throw new ModuleError(
+        "too-large",
+        label,
+        `section ${section.index} "${section.name}" at 0x${section.headerOffset.toString(16)}: size ${section.size}, alignment ${section.align}`,
+      );
     }
   }
   const only = (name: string): ElfSection => {
@@ -70,14 +93,23 @@ function read(bytes: Uint8Array, label: string): ModuleFile {
   const tables = sections.filter((section) => section.type === SectionType.Symtab);
   if (tables.length !== 1) throw missing(label, `${tables.length} symbol tables, not one: was it stripped?`);
   const own = only(".gnu.linkonce.this_module");
-  if (own.type === SectionType.Nobits || !own.allocated || own.size === 0) throw missing(label, ".gnu.linkonce.this_module has no bytes");
+  if (own.type === SectionType.Nobits || !own.allocated || own.size === 0)
+    throw missing(label, ".gnu.linkonce.this_module has no bytes");
   const info = readInfo(elf.bytesOf(only(".modinfo")));
   const name = info.get("name")?.[0] ?? label;
   const versions = sections.find((section) => section.name === "__versions");
   return {
-    name, elf, sections, symbols: elf.symbols(tables[0]), symbolTable: tables[0]!, strings: elf.sectionAt(tables[0]!.link), info,
-    vermagic: info.get("vermagic")?.[0] ?? "", depends: (info.get("depends")?.[0] ?? "").split(",").filter((each) => each !== ""),
-    gpl: GPL.has(info.get("license")?.[0] ?? "unspecified"), versions: versions ? readVersions(elf.bytesOf(versions)) : new Map(),
+    name,
+    elf,
+    sections,
+    symbols: elf.symbols(tables[0]),
+    symbolTable: tables[0]!,
+    strings: elf.sectionAt(tables[0]!.link),
+    info,
+    vermagic: info.get("vermagic")?.[0] ?? "",
+    depends: (info.get("depends")?.[0] ?? "").split(",").filter((each) => each !== ""),
+    gpl: GPL.has(info.get("license")?.[0] ?? "unspecified"),
+    versions: versions ? readVersions(elf.bytesOf(versions)) : new Map(),
     percpu: sections.find((section) => section.name === ".data..percpu" && section.allocated),
   };
 }

@@ -25,10 +25,13 @@ export class ModuleImage<P extends string = string> implements ByteSource {
    * @param baseOf signed address of a part that has bytes
    */
   constructor(
-    readonly file: ModuleFile, places: readonly ({ readonly part: P; readonly offset: number } | undefined)[],
-    sizes: Readonly<Record<P, number>>, baseOf: (part: P) => number,
+    readonly file: ModuleFile,
+    places: readonly ({ readonly part: P; readonly offset: number } | undefined)[],
+    sizes: Readonly<Record<P, number>>,
+    baseOf: (part: P) => number,
   ) {
-    this.parts = (Object.entries(sizes) as [P, number][]).filter(([, bytes]) => bytes > 0)
+    this.parts = (Object.entries(sizes) as [P, number][])
+      .filter(([, bytes]) => bytes > 0)
       .map(([part, bytes]) => ({ part, base: baseOf(part), bytes: new Uint8Array(alignTo(bytes, 4096)) }));
     this.sectionAddress = new Float64Array(file.sections.length).fill(NaN);
     for (const section of file.sections) {
@@ -49,13 +52,16 @@ export class ModuleImage<P extends string = string> implements ByteSource {
 
   bytes(address: number, length: number): Uint8Array | undefined {
     for (const { base, bytes } of this.parts) {
-      if (address >= base && address + length <= base + bytes.length) return bytes.subarray(address - base, address - base + length);
+      if (address >= base && address + length <= base + bytes.length)
+        return bytes.subarray(address - base, address - base + length);
     }
     return undefined;
   }
 
   /** First kept section of that name. */
   section(name: string): ElfSection | undefined {
-    return this.file.sections.find((section) => section.name === name && !Number.isNaN(this.sectionAddress[section.index]!));
+    return this.file.sections.find(
+      (section) => section.name === name && !Number.isNaN(this.sectionAddress[section.index]!),
+    );
   }
 }

@@ -1,11 +1,21 @@
 /**
- * Brings a module's sites to what the running kernel uses, with text-patch's own rules, by direct writes into the image.
+ * Brings a module's sites to what the running kernel uses, with text-patch's own rules, by direct writes into the
+ * image.
  *
- * Linux does jump labels and static calls a step later, with the module formed, by poking every copy; the bytes are the same, and done
- * here they cost one write instead of one a node.
+ * Linux does jump labels and static calls a step later, with the module formed, by poking every copy; the bytes are the
+ * same, and done here they cost one write instead of one a node.
  */
 import { inject, injectable } from "@kreplica/di";
-import { patchAlternatives, patchEarly, patchFtrace, type PatchableText, type PatchCounts, type PatchState, type PatchTables, type StaticCallSite } from "@kreplica/text-patch/api";
+import {
+  patchAlternatives,
+  patchEarly,
+  patchFtrace,
+  type PatchableText,
+  type PatchCounts,
+  type PatchState,
+  type PatchTables,
+  type StaticCallSite,
+} from "@kreplica/text-patch/api";
 import { signedOf } from "./addresses.js";
 import { ModuleHost, type ModulePatcher } from "./api.js";
 import { ModuleError } from "./errors.js";
@@ -13,10 +23,14 @@ import type { ItsThunks } from "./its-thunks.js";
 import type { ModuleImage } from "./module-image.js";
 import { refusing } from "./patch-tables.js";
 
-/** Leaves every site as the compiler made it: for kernels whose state is not known, and to see what patching changes. */
+/**
+ * Leaves every site as the compiler made it: for kernels whose state is not known, and to see what patching changes.
+ */
 @injectable()
 export class NoPatcher implements ModulePatcher {
-  finalize(): PatchCounts { return {}; }
+  finalize(): PatchCounts {
+    return {};
+  }
 }
 
 /** @patch 08/12 arch/x86/kernel/module.c module_finalize */
@@ -26,7 +40,12 @@ export class TablePatcher implements ModulePatcher {
 
   finalize(image: ModuleImage, tables: PatchTables, thunks?: ItsThunks): PatchCounts {
     const { patching } = this.host;
-    if (!patching) throw new ModuleError("bad-site", image.file.name, "this kernel does not say what its code is patched to: bind the noPatching plugin, or give its state");
+    if (!patching)
+      throw new ModuleError(
+        "bad-site",
+        image.file.name,
+        "this kernel does not say what its code is patched to: bind the noPatching plugin, or give its state",
+      );
     const text = new ImageText(image);
     const state = stateWith(image, patching, thunks);
     const staticCalls = tables.staticCalls.map((site) => this.keyed(image, site));
@@ -37,7 +56,11 @@ export class TablePatcher implements ModulePatcher {
     }));
   }
 
-  /** A module may not name the key of a static call that is not exported; it names the trampoline, and the kernel knows the key. @source kernel/static_call_inline.c static_call_add_module */
+  /**
+   * A module may not name the key of a static call that is not exported; it names the trampoline, and the kernel knows
+   * the key.
+   * @source kernel/static_call_inline.c static_call_add_module
+   */
   private keyed(image: ModuleImage, site: StaticCallSite): StaticCallSite {
     if (image.bytes(signedOf(site.key), 1)) return site;
     return { ...site, key: this.host.staticCallKey(site.key) ?? site.key };
@@ -51,10 +74,17 @@ function stateWith(image: ModuleImage, kernel: PatchState, thunks: ItsThunks | u
     return bytes && new DataView(bytes.buffer, bytes.byteOffset, length);
   };
   return {
-    has: (feature) => kernel.has(feature), paravirt: (type) => kernel.paravirt(type), returnThunk: (site) => kernel.returnThunk(site),
-    indirectThunks: kernel.indirectThunks, defaultReturnThunk: kernel.defaultReturnThunk, staticCallReturn0: kernel.staticCallReturn0, cpus: kernel.cpus,
+    has: (feature) => kernel.has(feature),
+    paravirt: (type) => kernel.paravirt(type),
+    returnThunk: (site) => kernel.returnThunk(site),
+    indirectThunks: kernel.indirectThunks,
+    defaultReturnThunk: kernel.defaultReturnThunk,
+    staticCallReturn0: kernel.staticCallReturn0,
+    cpus: kernel.cpus,
     // One for each branch, so that they do not share a prediction; the kernel's shared one when there is no memory.
-    ...(kernel.indirectItsThunk ? { indirectItsThunk: (register: number) => thunks?.take(register) ?? kernel.indirectItsThunk!(register) } : {}),
+    ...(kernel.indirectItsThunk
+      ? { indirectItsThunk: (register: number) => thunks?.take(register) ?? kernel.indirectItsThunk!(register) }
+      : {}),
     keyEnabled: (key) => {
       const view = own(key, 4);
       return view ? view.getInt32(0, true) > 0 : kernel.keyEnabled(key);
@@ -81,7 +111,12 @@ class ImageText implements PatchableText {
 
   write(address: bigint, bytes: Uint8Array): void {
     const view = this.image.bytes(signedOf(address), bytes.length);
-    if (!view) throw new ModuleError("bad-site", this.image.file.name, `a patch of ${bytes.length} bytes at 0x${address.toString(16)} leaves the module`);
+    if (!view)
+      throw new ModuleError(
+        "bad-site",
+        this.image.file.name,
+        `a patch of ${bytes.length} bytes at 0x${address.toString(16)} leaves the module`,
+      );
     view.set(bytes);
   }
 }

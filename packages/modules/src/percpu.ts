@@ -8,7 +8,10 @@ export class PercpuReserve {
   private readonly taken: { start: number; end: number }[] = [];
 
   /** @param start offset of the reserve in a unit: where the kernel's own variables end */
-  constructor(private readonly start: number, private readonly bytes = PERCPU_MODULE_RESERVE) {}
+  constructor(
+    private readonly start: number,
+    private readonly bytes = PERCPU_MODULE_RESERVE,
+  ) {}
 
   /** @returns the offset, or undefined when the reserve has no room */
   take(bytes: number, align: number): number | undefined {
@@ -29,5 +32,7 @@ export class PercpuReserve {
   }
 
   /** Bytes in use. */
-  get used(): number { return this.taken.reduce((sum, { start, end }) => sum + end - start, 0); }
+  get used(): number {
+    return this.taken.reduce((sum, { start, end }) => sum + end - start, 0);
+  }
 }

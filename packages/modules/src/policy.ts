@@ -31,7 +31,10 @@ export const ModulePolicy = token<ModulePolicy>("modules/ModulePolicy");
 
 const local = (question: PolicyQuestion): Placement => ({ node: question.loader });
 
-/** Node of every base copy. `first` is the series' choice: node 0, or the lowest with memory. @patch 11/12 arch/x86/kernel/module.c module_alloc */
+/**
+ * Node of every base copy. `first` is the series' choice: node 0, or the lowest with memory.
+ * @patch 11/12 arch/x86/kernel/module.c module_alloc
+ */
 export const placements = {
   first: (question: PolicyQuestion): Placement => ({ node: question.holders[0]! }),
   local,
@@ -45,19 +48,38 @@ export const replications = {
   all: (): boolean => true,
   none: (): boolean => false,
   /** Text and rodata together at least so many bytes: below it, copies save less than their table pages cost. */
-  fromBytes: (least: number) => (question: PolicyQuestion): boolean => question.replicableBytes >= least,
+  fromBytes:
+    (least: number) =>
+    (question: PolicyQuestion): boolean =>
+      question.replicableBytes >= least,
   /** At most so many: large modules cost memory on every node. */
-  upToBytes: (most: number) => (question: PolicyQuestion): boolean => question.replicableBytes <= most,
+  upToBytes:
+    (most: number) =>
+    (question: PolicyQuestion): boolean =>
+      question.replicableBytes <= most,
   /** Some node lies at least so far (SLIT, 10 is local) from the base copy's. */
-  fromDistance: (least: number) => (question: PolicyQuestion): boolean => question.holders.some((holder) => question.distance(question.loader, holder) >= least),
+  fromDistance:
+    (least: number) =>
+    (question: PolicyQuestion): boolean =>
+      question.holders.some((holder) => question.distance(question.loader, holder) >= least),
   /** Named modules only. */
-  named: (names: ReadonlySet<string>) => (question: PolicyQuestion): boolean => names.has(question.module),
+  named:
+    (names: ReadonlySet<string>) =>
+    (question: PolicyQuestion): boolean =>
+      names.has(question.module),
 } as const;
 
 /** A policy of two answers. */
-export const modulePolicy = (name: string, place: ModulePolicy["place"], replicate: ModulePolicy["replicate"]): ModulePolicy => ({ name, place, replicate });
+export const modulePolicy = (
+  name: string,
+  place: ModulePolicy["place"],
+  replicate: ModulePolicy["replicate"],
+): ModulePolicy => ({ name, place, replicate });
 
-/** The series as posted: base copies always on node 0, copies for every module. @patch 11/12 arch/x86/kernel/module.c module_alloc */
+/**
+ * The series as posted: base copies always on node 0, copies for every module.
+ * @patch 11/12 arch/x86/kernel/module.c module_alloc
+ */
 export const asPosted: ModulePolicy = modulePolicy("first, replicate all", placements.first, replications.all);
 
 /** The default: base copy on the loading CPU's node, copies for every module. */

@@ -31,31 +31,62 @@ export function resolveSymbols(image: ModuleImage, table: SymbolTable, percpuOff
         values[symbol.index] = found.value;
         if (found.owner !== undefined) uses.add(found.owner);
       } else if (symbol.binding !== SymbolBinding.Weak) {
-        throw new ModuleError("unknown-symbol", file.name, `Unknown symbol ${symbol.name}: load the module that exports it first`);
+        throw new ModuleError(
+          "unknown-symbol",
+          file.name,
+          `Unknown symbol ${symbol.name}: load the module that exports it first`,
+        );
       }
       continue;
     }
-    if (symbol.section === SpecialSection.Common) throw new ModuleError("common-symbol", file.name, `symbol ${symbol.name} is common: please compile with -fno-common`);
+    if (symbol.section === SpecialSection.Common)
+      throw new ModuleError(
+        "common-symbol",
+        file.name,
+        `symbol ${symbol.name} is common: please compile with -fno-common`,
+      );
     const value = signedOf(symbol.value);
-    if (!Number.isSafeInteger(value)) throw new ModuleError("bad-symbol", file.name, `symbol ${symbol.index} "${symbol.name}" has value 0x${symbol.value.toString(16)}`);
+    if (!Number.isSafeInteger(value))
+      throw new ModuleError(
+        "bad-symbol",
+        file.name,
+        `symbol ${symbol.index} "${symbol.name}" has value 0x${symbol.value.toString(16)}`,
+      );
     if (symbol.section === SpecialSection.Absolute) values[symbol.index] = value;
-    else if (symbol.section >= file.sections.length) throw new ModuleError("bad-symbol", file.name, `symbol ${symbol.index} "${symbol.name}" is in section 0x${symbol.section.toString(16)}`);
+    else if (symbol.section >= file.sections.length)
+      throw new ModuleError(
+        "bad-symbol",
+        file.name,
+        `symbol ${symbol.index} "${symbol.name}" is in section 0x${symbol.section.toString(16)}`,
+      );
     else if (symbol.section === file.percpu?.index) values[symbol.index] = percpuOffset + value;
-    // A symbol of a section that is not kept (.modinfo, .comment) is an offset from nowhere; nothing kept may use it, and nothing does.
-    else values[symbol.index] = (Number.isNaN(image.sectionAddress[symbol.section]!) ? 0 : image.sectionAddress[symbol.section]!) + value;
+    // A symbol of a section that is not kept (.modinfo, .comment) is an offset from nowhere; nothing kept may use it,
+    // and nothing does.
+    else
+      values[symbol.index] =
+        (Number.isNaN(image.sectionAddress[symbol.section]!) ? 0 : image.sectionAddress[symbol.section]!) + value;
   }
   return { values, uses };
 }
 
 /**
- * Whether a symbol is exported for the module by name: the namespace `module:kvm,kvm-*` is for kvm and all that begin so, and cannot be imported.
+ * Whether a symbol is exported for the module by name: the namespace `module:kvm,kvm-*` is for kvm and all that begin
+ * so, and cannot be imported.
  *
  * @source Documentation/core-api/symbol-namespaces.rst, "Using the EXPORT_SYMBOL_FOR_MODULES() macro"
  */
 export function isNamed(namespace: string, module: string): boolean {
   const plain = (name: string): string => name.trim().replaceAll("-", "_");
-  return namespace.startsWith("module:") && namespace.slice("module:".length).split(",").map(plain)
-    .some((pattern) => (pattern.endsWith("*") ? plain(module).startsWith(pattern.slice(0, -1)) : plain(module) === pattern));
+  return (
+    namespace.startsWith("module:") &&
+    namespace
+      .slice("module:".length)
+      .split(",")
+      .map(plain)
+      .some((pattern) =>
+        pattern.endsWith("*") ? plain(module).startsWith(pattern.slice(0, -1)) : plain(module) === pattern,
+      )
+  );
 }
 
 /** @source kernel/module/main.c resolve_symbol */
@@ -65,10 +96,22 @@ function lookUp(file: ModuleFile, table: SymbolTable, name: string): ExportedSym
   if (!found || (found.gpl && !file.gpl)) return undefined;
   const built = file.versions.get(name);
   if (built !== undefined && found.checksum !== undefined && built !== found.checksum) {
-    throw new ModuleError("version", file.name, `disagrees about version of symbol ${name}: 0x${built.toString(16)}, exported is 0x${found.checksum.toString(16)}`);
+    throw new ModuleError(
+      "version",
+      file.name,
+      `disagrees about version of symbol ${name}: 0x${built.toString(16)}, exported is 0x${found.checksum.toString(16)}`,
+    );
   }
-  if (found.namespace !== "" && !isNamed(found.namespace, file.name) && !(file.info.get("import_ns") ?? []).includes(found.namespace)) {
-    throw new ModuleError("namespace", file.name, `uses symbol ${name} from namespace ${found.namespace}, but does not import it`);
+  if (
+    found.namespace !== "" &&
+    !isNamed(found.namespace, file.name) &&
+    !(file.info.get("import_ns") ?? []).includes(found.namespace)
+  ) {
+    throw new ModuleError(
+      "namespace",
+      file.name,
+      `uses symbol ${name} from namespace ${found.namespace}, but does not import it`,
+    );
   }
   return found;
 }

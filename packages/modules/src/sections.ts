@@ -2,11 +2,22 @@
 import { SectionType, type ElfSection } from "@kreplica/elf";
 
 /** @source include/linux/module.h enum mod_mem_type (6.4 and later) */
-export const MEMORY_TYPES = ["text", "data", "rodata", "ro-after-init", "init-text", "init-data", "init-rodata"] as const;
+export const MEMORY_TYPES = [
+  "text",
+  "data",
+  "rodata",
+  "ro-after-init",
+  "init-text",
+  "init-data",
+  "init-rodata",
+] as const;
 /** One of the memories of a module. */
 export type MemoryType = (typeof MEMORY_TYPES)[number];
 
-/** Only these are ever replicated: the others are written while the module lives. @patch 11/12 kernel/module/main.c module_replicate_rodata */
+/**
+ * Only these are ever replicated: the others are written while the module lives.
+ * @patch 11/12 kernel/module/main.c module_replicate_rodata
+ */
 export const REPLICATED_TYPES: readonly MemoryType[] = ["text", "rodata"];
 /** Freed once the init function has run. */
 export const INIT_TYPES: readonly MemoryType[] = ["init-text", "init-data", "init-rodata"];
@@ -17,12 +28,13 @@ const RO_AFTER_INIT = new Set([".data..ro_after_init", "__jump_table"]);
 const NOT_KEPT = new Set([".modinfo", "__versions", ".data..percpu"]);
 
 /** Whether the section takes part in the layout. */
-export const isKept = (section: ElfSection): boolean => section.allocated && !NOT_KEPT.has(section.name) && section.type !== SectionType.Null;
+export const isKept = (section: ElfSection): boolean =>
+  section.allocated && !NOT_KEPT.has(section.name) && section.type !== SectionType.Null;
 export const isInit = (section: ElfSection): boolean => section.name.startsWith(".init");
 
 /**
- * The five passes in which sections are placed: code, then constants, then what becomes constant, then data, then small data
- * (which x86 does not have). 0 to 3, or undefined for a section that is in none.
+ * The five passes in which sections are placed: code, then constants, then what becomes constant, then data, then small
+ * data (which x86 does not have). 0 to 3, or undefined for a section that is in none.
  * @source kernel/module/main.c __layout_sections
  */
 export function passOf(section: ElfSection): 0 | 1 | 2 | 3 | undefined {

@@ -8,7 +8,13 @@ import { TINY_MAGIC } from "./small-module.js";
 export function tinyHost(exports: readonly Partial<ExportedSymbol>[] = [], patching?: PatchState): ModuleHost {
   const plain = { value: -0x7eff_f000, gpl: false, namespace: "", checksum: undefined, owner: undefined };
   return {
-    identity: { vermagic: TINY_MAGIC }, percpuStart: 0x3_4000, patching, staticCallKey: () => undefined,
-    symbols: new SymbolTable([{ ...plain, name: "kernel_function" }, ...exports.map((each) => ({ ...plain, name: "unnamed", ...each }))]),
+    identity: { vermagic: TINY_MAGIC },
+    percpuStart: 0x3_4000,
+    patching,
+    staticCallKey: () => undefined,
+    symbols: new SymbolTable([
+      { ...plain, name: "kernel_function" },
+      ...exports.map((each) => ({ ...plain, name: "unnamed", ...each })),
+    ]),
   };
 }

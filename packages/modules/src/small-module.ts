@@ -1,4 +1,7 @@
-/** Writes relocatable ELF files from a description: modules for runs and tests that have neither a compiler nor a kernel package. */
+/**
+ * Writes relocatable ELF files from a description: modules for runs and tests that have neither a compiler nor a kernel
+ * package.
+ */
 
 /** One section to write; relocation sections are made from {@link relocations}. */
 export interface ObjectSection {
@@ -11,7 +14,12 @@ export interface ObjectSection {
   /** Size of a NOBITS section. */
   readonly size?: number;
   readonly align?: number;
-  readonly relocations?: readonly { readonly offset: number; readonly type: number; readonly symbol: string; readonly addend: number }[];
+  readonly relocations?: readonly {
+    readonly offset: number;
+    readonly type: number;
+    readonly symbol: string;
+    readonly addend: number;
+  }[];
 }
 
 /** A symbol of an object to be written. */
@@ -41,14 +49,42 @@ export function elfObject(sections: readonly ObjectSection[], symbols: readonly 
     const at = 24 * (i + 1);
     symbolView.setUint32(at, symbolNames.add(symbol.name), true);
     symbolBytes[at + 4] = (symbol.binding ?? 1) << 4;
-    symbolView.setUint16(at + 6, typeof symbol.section === "number" ? symbol.section : symbol.section === undefined ? 0 : index.get(symbol.section)!, true);
+    symbolView.setUint16(
+      at + 6,
+      typeof symbol.section === "number"
+        ? symbol.section
+        : symbol.section === undefined
+          ? 0
+          : index.get(symbol.section)!,
+      true,
+    );
     symbolView.setBigUint64(at + 8, BigInt.asUintN(64, BigInt(symbol.value ?? 0)), true);
   });
 
-  interface Header { name: string; type: number; flags: number; bytes: Uint8Array; size: number; align: number; link: number; info: number; entry: number }
+  interface Header {
+    name: string;
+    type: number;
+    flags: number;
+    bytes: Uint8Array;
+    size: number;
+    align: number;
+    link: number;
+    info: number;
+    entry: number;
+  }
   const headers: Header[] = sections.map((section) => {
     const bytes = section.bytes ?? new Uint8Array(0);
-    return { name: section.name, type: section.type ?? 1, flags: section.flags, bytes, size: section.size ?? bytes.length, align: section.align ?? 1, link: 0, info: 0, entry: 0 };
+    return {
+      name: section.name,
+      type: section.type ?? 1,
+      flags: section.flags,
+      bytes,
+      size: section.size ?? bytes.length,
+      align: section.align ?? 1,
+      link: 0,
+      info: 0,
+      entry: 0,
+    };
   });
   for (const section of relocated) {
     const bytes = new Uint8Array(24 * section.relocations!.length);
@@ -59,15 +95,55 @@ export function elfObject(sections: readonly ObjectSection[], symbols: readonly 
       view.setUint32(24 * i + 12, symbolIndex.get(symbol) ?? 0xffff, true);
       view.setBigInt64(24 * i + 16, BigInt(addend), true);
     });
-    headers.push({ name: `.rela${section.name}`, type: 4, flags: 0x40, bytes, size: bytes.length, align: 8, link: symtabIndex, info: index.get(section.name)!, entry: 24 });
+    headers.push({
+      name: `.rela${section.name}`,
+      type: 4,
+      flags: 0x40,
+      bytes,
+      size: bytes.length,
+      align: 8,
+      link: symtabIndex,
+      info: index.get(section.name)!,
+      entry: 24,
+    });
   }
-  headers.push({ name: ".symtab", type: 2, flags: 0, bytes: symbolBytes, size: symbolBytes.length, align: 8, link: symtabIndex + 1, info: 1, entry: 24 });
+  headers.push({
+    name: ".symtab",
+    type: 2,
+    flags: 0,
+    bytes: symbolBytes,
+    size: symbolBytes.length,
+    align: 8,
+    link: symtabIndex + 1,
+    info: 1,
+    entry: 24,
+  });
   const strings = symbolNames.bytes();
-  headers.push({ name: ".strtab", type: 3, flags: 0, bytes: strings, size: strings.length, align: 1, link: 0, info: 0, entry: 0 });
+  headers.push({
+    name: ".strtab",
+    type: 3,
+    flags: 0,
+    bytes: strings,
+    size: strings.length,
+    align: 1,
+    link: 0,
+    info: 0,
+    entry: 0,
+  });
   for (const header of headers) names.add(header.name);
   names.add(".shstrtab");
   const nameBytes = names.bytes();
-  headers.push({ name: ".shstrtab", type: 3, flags: 0, bytes: nameBytes, size: nameBytes.length, align: 1, link: 0, info: 0, entry: 0 });
+  headers.push({
+    name: ".shstrtab",
+    type: 3,
+    flags: 0,
+    bytes: nameBytes,
+    size: nameBytes.length,
+    align: 1,
+    link: 0,
+    info: 0,
+    entry: 0,
+  });
 
   let at = HEADER;
   const offsets = headers.map((header) => {
@@ -145,11 +221,17 @@ export interface TinyModule {
 
 export const TINY_MAGIC = "6.5.5-tiny SMP mod_unload modversions ";
 
-/** A module with every kind of memory, code that returns, a relocation of each type kernels use, and the tables asked for. */
+/**
+ * A module with every kind of memory, code that returns, a relocation of each type kernels use, and the tables asked
+ * for.
+ */
 export function tinyModule(options: TinyModule = {}): Uint8Array {
   const name = options.name ?? "tiny";
   const info = [
-    `license=${options.license ?? "GPL"}`, `depends=${options.depends ?? ""}`, `name=${name}`, `vermagic=${options.vermagic ?? TINY_MAGIC}`,
+    `license=${options.license ?? "GPL"}`,
+    `depends=${options.depends ?? ""}`,
+    `name=${name}`,
+    `vermagic=${options.vermagic ?? TINY_MAGIC}`,
     ...(options.imports ?? []).map((space) => `import_ns=${space}`),
   ];
   const exports = options.exports ?? [];
@@ -165,10 +247,19 @@ export function tinyModule(options: TinyModule = {}): Uint8Array {
   });
   let nameAt = 0;
   const sections: ObjectSection[] = [
-    { name: ".text", flags: 6, bytes: text, align: 16, relocations: [
-      { offset: 16, type: 4, symbol: "kernel_function", addend: -4 }, { offset: 20, type: 2, symbol: "table", addend: 8 },
-      { offset: 24, type: 11, symbol: "table", addend: 0 }, { offset: 32, type: 1, symbol: "table", addend: 16 }, { offset: 40, type: 24, symbol: "table", addend: 0 },
-    ] },
+    {
+      name: ".text",
+      flags: 6,
+      bytes: text,
+      align: 16,
+      relocations: [
+        { offset: 16, type: 4, symbol: "kernel_function", addend: -4 },
+        { offset: 20, type: 2, symbol: "table", addend: 8 },
+        { offset: 24, type: 11, symbol: "table", addend: 0 },
+        { offset: 32, type: 1, symbol: "table", addend: 16 },
+        { offset: 40, type: 24, symbol: "table", addend: 0 },
+      ],
+    },
     { name: ".init.text", flags: 6, bytes: Uint8Array.of(0xc3), align: 16 },
     { name: ".exit.text", flags: 6, bytes: Uint8Array.of(0xc3) },
     { name: ".rodata", flags: 2, bytes: new Uint8Array(100).fill(7), align: 32 },
@@ -179,18 +270,31 @@ export function tinyModule(options: TinyModule = {}): Uint8Array {
     { name: ".modinfo", flags: 2, bytes: ascii(`${info.join("\0")}\0`) },
     { name: ".gnu.linkonce.this_module", flags: 3, bytes: new Uint8Array(64), align: 64 },
     ...(versions.length > 0 ? [{ name: "__versions", flags: 2, bytes: versionBytes, align: 32 }] : []),
-    ...(exports.length > 0 ? [
-      { name: "__ksymtab_strings", flags: 2, bytes: ascii(strings) },
-      { name: "__ksymtab", flags: 2, bytes: new Uint8Array(12 * exports.length), align: 4, relocations: exports.flatMap((symbol, i) => {
-        const here = nameAt;
-        nameAt += symbol.length + 1;
-        return [{ offset: 12 * i, type: 2, symbol, addend: 0 }, { offset: 12 * i + 4, type: 2, symbol: "__ksymtab_strings", addend: here }];
-      }) },
-    ] : []),
+    ...(exports.length > 0
+      ? [
+          { name: "__ksymtab_strings", flags: 2, bytes: ascii(strings) },
+          {
+            name: "__ksymtab",
+            flags: 2,
+            bytes: new Uint8Array(12 * exports.length),
+            align: 4,
+            relocations: exports.flatMap((symbol, i) => {
+              const here = nameAt;
+              nameAt += symbol.length + 1;
+              return [
+                { offset: 12 * i, type: 2, symbol, addend: 0 },
+                { offset: 12 * i + 4, type: 2, symbol: "__ksymtab_strings", addend: here },
+              ];
+            }),
+          },
+        ]
+      : []),
     ...(options.sections ?? []),
   ];
   return elfObject(sections, [
-    { name: "kernel_function" }, { name: "table", section: ".rodata", value: 4 }, { name: "init_module", section: ".init.text" },
+    { name: "kernel_function" },
+    { name: "table", section: ".rodata", value: 4 },
+    { name: "init_module", section: ".init.text" },
     ...(options.permanent === true ? [] : [{ name: "cleanup_module", section: ".exit.text" }]),
     ...(exports.length > 0 ? [{ name: "__ksymtab_strings", section: "__ksymtab_strings", binding: 0 }] : []),
     ...exports.map((symbol, i) => ({ name: symbol, section: ".text", value: 64 + i })),

@@ -1,6 +1,6 @@
 /**
- * Tables of a module that the kernel sorts in place once they are relocated, so that it can search them: exceptions, ORC unwind data and
- * the ftrace sites. They lie in rodata, so it has to happen before that is copied.
+ * Tables of a module that the kernel sorts in place once they are relocated, so that it can search them: exceptions,
+ * ORC unwind data and the ftrace sites. They lie in rodata, so it has to happen before that is copied.
  */
 import type { ModuleImage } from "./module-image.js";
 
@@ -23,7 +23,11 @@ function sortExceptions(image: ModuleImage): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const entries = Array.from({ length: Math.floor(bytes.length / EXCEPTION) }, (_, i) => {
     const at = i * EXCEPTION;
-    return { insn: view.getInt32(at, true) + at, fixup: view.getInt32(at + 4, true) + at, data: view.getInt32(at + 8, true) };
+    return {
+      insn: view.getInt32(at, true) + at,
+      fixup: view.getInt32(at + 4, true) + at,
+      data: view.getInt32(at + 8, true),
+    };
   }).sort((a, b) => a.insn - b.insn);
   entries.forEach(({ insn, fixup, data }, i) => {
     const at = i * EXCEPTION;
@@ -33,9 +37,14 @@ function sortExceptions(image: ModuleImage): void {
   });
 }
 
-/** Two parallel tables. Of two entries for one address the one that ends a stretch comes first, so that a search finds the other. */
+/**
+ * Two parallel tables. Of two entries for one address the one that ends a stretch comes first, so that a search finds
+ * the other.
+ */
 function sortOrc(image: ModuleImage): void {
-  const [ips, data] = [image.section(".orc_unwind_ip"), image.section(".orc_unwind")].map((section) => section && image.bytesOf(section));
+  const [ips, data] = [image.section(".orc_unwind_ip"), image.section(".orc_unwind")].map(
+    (section) => section && image.bytesOf(section),
+  );
   if (!ips || !data) return;
   const count = Math.min(Math.floor(ips.length / 4), Math.floor(data.length / ORC));
   const view = new DataView(ips.buffer, ips.byteOffset, ips.byteLength);
@@ -44,7 +53,9 @@ function sortOrc(image: ModuleImage): void {
   const old = data.slice();
   // sp_reg, bits 0 to 3 of the second-last 16 bits, is 0 (undefined) in an entry that ends a stretch.
   const ends = (i: number): number => ((old[i * ORC + 4]! & 15) === 0 ? 0 : 1);
-  const order = Uint32Array.from({ length: count }, (_, i) => i).sort((a, b) => where[a]! - where[b]! || ends(a) - ends(b) || a - b);
+  const order = Uint32Array.from({ length: count }, (_, i) => i).sort(
+    (a, b) => where[a]! - where[b]! || ends(a) - ends(b) || a - b,
+  );
   order.forEach((from, to) => {
     view.setInt32(to * 4, where[from]! - to * 4, true);
     data.set(old.subarray(from * ORC, from * ORC + ORC), to * ORC);

@@ -31,12 +31,19 @@ export interface ExportTable {
   readonly gpl: boolean;
   /** Signed address of the checksums, one 32-bit word an entry. */
   readonly checksums?: number;
-  /** Signed address of the flags, one byte an entry, bit 0 GPL only: newer kernels (7.2) keep all exports in one table. Counts where `gpl` is false. */
+  /**
+   * Signed address of the flags, one byte an entry, bit 0 GPL only: newer kernels (7.2) keep all exports in one table.
+   * Counts where `gpl` is false.
+   */
   readonly flags?: number;
 }
 
-// A per-CPU symbol lies near zero, a window symbol just below it in signed numbers: a 32-bit distance reaches both without wrapping.
-/** Three 32-bit distances: to the value, the name and the namespace. @source include/linux/export.h, CONFIG_HAVE_ARCH_PREL32_RELOCATIONS */
+// A per-CPU symbol lies near zero, a window symbol just below it in signed numbers: a 32-bit distance reaches both
+// without wrapping.
+/**
+ * Three 32-bit distances: to the value, the name and the namespace.
+ * @source include/linux/export.h, CONFIG_HAVE_ARCH_PREL32_RELOCATIONS
+ */
 const ENTRY = 12;
 const LONGEST_NAME = 512;
 /** @source include/linux/module_symbol.h enum ksym_flags */
@@ -46,7 +53,11 @@ const GPL_ONLY = 1;
  * Reads the entries of an export table.
  * @returns undefined when an entry or a name lies outside the source
  */
-export function readExports(source: ByteSource, table: ExportTable, owner: string | undefined): ExportedSymbol[] | undefined {
+export function readExports(
+  source: ByteSource,
+  table: ExportTable,
+  owner: string | undefined,
+): ExportedSymbol[] | undefined {
   const exports: ExportedSymbol[] = [];
   for (let at = 0; at + ENTRY <= table.bytes; at += ENTRY) {
     const entry = source.bytes(table.start + at, ENTRY);
@@ -57,12 +68,20 @@ export function readExports(source: ByteSource, table: ExportTable, owner: strin
     const sum = table.checksums === undefined ? undefined : source.bytes(table.checksums + (at / ENTRY) * 4, 4);
     const flags = table.flags === undefined ? undefined : source.bytes(table.flags + at / ENTRY, 1);
     if (namespace === undefined || (table.flags !== undefined && !flags)) return undefined;
-    exports.push({ name, value: table.start + at + int32(entry, 0), gpl: table.gpl || ((flags?.[0] ?? 0) & GPL_ONLY) !== 0, namespace, checksum: sum ? int32(sum, 0) >>> 0 : undefined, owner });
+    exports.push({
+      name,
+      value: table.start + at + int32(entry, 0),
+      gpl: table.gpl || ((flags?.[0] ?? 0) & GPL_ONLY) !== 0,
+      namespace,
+      checksum: sum ? int32(sum, 0) >>> 0 : undefined,
+      owner,
+    });
   }
   return exports;
 }
 
-const int32 = (bytes: Uint8Array, at: number): number => new DataView(bytes.buffer, bytes.byteOffset).getInt32(at, true);
+const int32 = (bytes: Uint8Array, at: number): number =>
+  new DataView(bytes.buffer, bytes.byteOffset).getInt32(at, true);
 
 function stringAt(source: ByteSource, address: number): string | undefined {
   for (let length = 32; length <= LONGEST_NAME; length *= 2) {
@@ -84,8 +103,12 @@ export class SymbolTable {
     for (const each of exports) this.byName.set(each.name, each);
   }
 
-  get size(): number { return this.byName.size; }
-  find(name: string): ExportedSymbol | undefined { return this.byName.get(name); }
+  get size(): number {
+    return this.byName.size;
+  }
+  find(name: string): ExportedSymbol | undefined {
+    return this.byName.get(name);
+  }
   add(exports: Iterable<ExportedSymbol>): void {
     for (const each of exports) this.byName.set(each.name, each);
   }
@@ -95,8 +118,9 @@ export class SymbolTable {
 }
 
 /**
- * A symbol table from a list of all symbols (System.map, kallsyms): a symbol counts as exported when `__ksymtab_NAME` is in the list, and as
- * GPL-only when that lies between the marks of the GPL table. Without checksums and namespaces, which such a list does not have.
+ * A symbol table from a list of all symbols (System.map, kallsyms): a symbol counts as exported when `__ksymtab_NAME`
+ * is in the list, and as GPL-only when that lies between the marks of the GPL table. Without checksums and namespaces,
+ * which such a list does not have.
  */
 export function exportsFromSymbols(symbols: Iterable<readonly [name: string, address: bigint]>): ExportedSymbol[] {
   const all = new Map<string, number>();
@@ -107,7 +131,15 @@ export function exportsFromSymbols(symbols: Iterable<readonly [name: string, add
     if (!name.startsWith("__ksymtab_")) continue;
     const plain = name.slice("__ksymtab_".length);
     const value = all.get(plain);
-    if (value !== undefined) exports.push({ name: plain, value, gpl: entry >= gplStart && entry < gplStop, namespace: "", checksum: undefined, owner: undefined });
+    if (value !== undefined)
+      exports.push({
+        name: plain,
+        value,
+        gpl: entry >= gplStart && entry < gplStop,
+        namespace: "",
+        checksum: undefined,
+        owner: undefined,
+      });
   }
   return exports;
 }

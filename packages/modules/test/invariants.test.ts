@@ -4,11 +4,19 @@ import { checkLoaded, type LoadedModule, type MemoryType, readModule } from "../
 import { tinyModule } from "../src/testing.js";
 import { loaderKernel, type LoaderKernel } from "./support/kernel.js";
 
-function loaded(): { kernel: LoaderKernel; module: LoadedModule; found: (patchedNow?: readonly { start: bigint; end: bigint }[]) => { id: string; detail: string }[] } {
+function loaded(): {
+  kernel: LoaderKernel;
+  module: LoadedModule;
+  found: (patchedNow?: readonly { start: bigint; end: bigint }[]) => { id: string; detail: string }[];
+} {
   const kernel = loaderKernel({ holders: [0, 1] });
   const module = kernel.loader.load(readModule(tinyModule({})), 0);
   kernel.loader.finishInit(module);
-  return { kernel, module, found: (patchedNow = []) => checkLoaded({ ...kernel, vmalloc: kernel.vm, patchedNow }, module) };
+  return {
+    kernel,
+    module,
+    found: (patchedNow = []) => checkLoaded({ ...kernel, vmalloc: kernel.vm, patchedNow }, module),
+  };
 }
 
 test("a module as it is breaks none", () => {
@@ -27,7 +35,9 @@ test("E4: another byte of text on one node, but for a site that is being patched
 test("E5: data with copies", () => {
   const { module, found } = loaded();
   const { area } = module.memories.get("data")!;
-  const copied = new Proxy(area, { get: (target, name) => (name === "state" ? "replicated" : Reflect.get(target, name) as unknown) });
+  const copied = new Proxy(area, {
+    get: (target, name) => (name === "state" ? "replicated" : (Reflect.get(target, name) as unknown)),
+  });
   (module.memories as Map<MemoryType, unknown>).set("data", { ...module.memories.get("data")!, area: copied });
   expect(found()).toMatchObject([{ id: "E5", detail: "tiny data is replicated" }]);
 });
@@ -41,14 +51,19 @@ describe("C1: permissions that are not strict", () => {
   ])("%s %j", (type, change, said) => {
     const { kernel, module, found } = loaded();
     kernel.tables.edit((editor) => editor.protect(module.memories.get(type)!.area.start, 1, change));
-    expect(found()).toMatchObject([0, 1].map((node) => ({ id: "C1", detail: `tiny ${type} page 0 on node ${node}: ${said}` })));
+    expect(found()).toMatchObject(
+      [0, 1].map((node) => ({ id: "C1", detail: `tiny ${type} page 0 on node ${node}: ${said}` })),
+    );
   });
 
   test("a page that nobody maps", () => {
     const { kernel, module, found } = loaded();
     const { start } = module.memories.get("data")!.area;
     const { lookup } = kernel.tables;
-    kernel.tables.lookup = (node, address) => (node === 1 && address === start ? undefined : lookup.call(kernel.tables, node, address));
-    expect(found()).toMatchObject([{ id: "C1", detail: "tiny data page 0 on node 1: a hole, wanted writable, not executable" }]);
+    kernel.tables.lookup = (node, address) =>
+      node === 1 && address === start ? undefined : lookup.call(kernel.tables, node, address);
+    expect(found()).toMatchObject([
+      { id: "C1", detail: "tiny data page 0 on node 1: a hole, wanted writable, not executable" },
+    ]);
   });
 });

@@ -1,13 +1,17 @@
 /**
  * The private path of a holder: its PGD, and every table from there to the 2 MiB leaves of the replicated window.
  *
- * PTE pages are not cloned: fixmap's and vsyscall's stay shared, so that one set_fixmap serves all nodes. Only the PTE page behind
- * the ragged end of text, where there is one, becomes the holder's own, because two of its leaves must differ.
+ * PTE pages are not cloned: fixmap's and vsyscall's stay shared, so that one set_fixmap serves all nodes. Only the PTE
+ * page behind the ragged end of text, where there is one, becomes the holder's own, because two of its leaves must
+ * differ.
  */
 import { type Frame, frameOf, isLeaf, isPresent, entryHigh, entryLow, tableIndex } from "@kreplica/hw-x86/api";
 import type { TableMemory } from "@kreplica/mm-core/api";
 
-/** First address of the window whose tables are private: the last 2 GiB. @patch 03/12 arch/x86/include/asm/numa_replication.h PAGE_TABLE_REPLICATION_LEFT */
+/**
+ * First address of the window whose tables are private: the last 2 GiB.
+ * @patch 03/12 arch/x86/include/asm/numa_replication.h PAGE_TABLE_REPLICATION_LEFT
+ */
 export const WINDOW_START = 0xffff_ffff_8000_0000n;
 
 /**
@@ -17,7 +21,14 @@ export const WINDOW_START = 0xffff_ffff_8000_0000n;
  * @patch 03/12 arch/x86/include/asm/numa_replication.h numa_replicate_pgt_pgd
  * @param make gives cleared table pages on the holder's node
  */
-export function cloneRoot(entries: TableMemory, levels: 4 | 5, boundary: number, from: Frame, to: Frame, make: () => Frame): void {
+export function cloneRoot(
+  entries: TableMemory,
+  levels: 4 | 5,
+  boundary: number,
+  from: Frame,
+  to: Frame,
+  make: () => Frame,
+): void {
   entries.copy(from, to, boundary, 512, true);
   cloneBelow(entries, levels, to, make);
 }
@@ -31,7 +42,13 @@ export function cloneBelow(entries: TableMemory, level: number, table: Frame, ma
     const hi = entries.high(table, index);
     const lower = make();
     entries.copy(frameOf(lo, hi), lower, 0, 512, true);
-    entries.write(table, index, entryLow(lower, lo & 0xfff), (entryHigh(lower, false) | (hi & 0x8000_0000)) >>> 0, true);
+    entries.write(
+      table,
+      index,
+      entryLow(lower, lo & 0xfff),
+      (entryHigh(lower, false) | (hi & 0x8000_0000)) >>> 0,
+      true,
+    );
     cloneBelow(entries, level - 1, lower, make);
   }
 }

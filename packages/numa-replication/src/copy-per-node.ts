@@ -1,17 +1,30 @@
 /**
- * The replica view of a kernel with the series: tables of their own for every holder, copies of text and rodata behind them.
+ * The replica view of a kernel with the series: tables of their own for every holder, copies of text and rodata behind
+ * them.
  *
- * Which nodes hold copies, and of what, is the policy's; this class does the steps. The master keeps the tables it booted with, below a
- * PGD of its own: a CPU there walks the same lines as with a single copy, and the boot table stays in step by itself. The series
- * clones them for the master too, and leaves the booted ones behind (defect D4). Copies and cloned tables cannot fail after `reserve`:
- * their frames are set aside then, and a node that could not get its own is no holder. Only when rodata is final is it known which leaves
- * the copies divide, so `replicateRodata` takes those few pages itself: all before its first change, or it is refused as a whole.
+ * Which nodes hold copies, and of what, is the policy's; this class does the steps. The master keeps the tables it
+ * booted with, below a PGD of its own: a CPU there walks the same lines as with a single copy, and the boot table stays
+ * in step by itself. The series clones them for the master too, and leaves the booted ones behind (defect D4). Copies
+ * and cloned tables cannot fail after `reserve`: their frames are set aside then, and a node that could not get its own
+ * is no holder. Only when rodata is final is it known which leaves the copies divide, so `replicateRodata` takes those
+ * few pages itself: all before its first change, or it is refused as a whole.
  */
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import {
-  bootRoot, brkRoom, BuildContext, copyImageToUser, directAddress, frameAt, imageAddress, imageFrame, pagesOf, PGD_PAGES,
-  type ReplicaView, type TableRoot, userImageRange,
+  bootRoot,
+  brkRoom,
+  BuildContext,
+  copyImageToUser,
+  directAddress,
+  frameAt,
+  imageAddress,
+  imageFrame,
+  pagesOf,
+  PGD_PAGES,
+  type ReplicaView,
+  type TableRoot,
+  userImageRange,
 } from "@kreplica/mm-core/api";
 import { cloneRoot, countBelow, WINDOW_START } from "./clone-tables.js";
 import { copyPages } from "./copy-pages.js";
@@ -23,7 +36,10 @@ import { countPartTables, repointPart } from "./repoint.js";
 import { reserveRooms } from "./reserve.js";
 import { nextPage, takeTablePages } from "./table-pages.js";
 
-/** The replica view of a kernel with the series: tables of its own for every holder, copies of text and rodata behind them. */
+/**
+ * The replica view of a kernel with the series: tables of its own for every holder, copies of text and rodata behind
+ * them.
+ */
 @injectable()
 export class CopyPerNode implements ReplicaView {
   readonly name: string;
@@ -49,9 +65,16 @@ export class CopyPerNode implements ReplicaView {
     this.holders = [master];
     this.bootTable = bootRoot(layout, image);
     this.roots = [{ node: master, root: this.bootTable, kind: "boot" }];
-    const part = (purpose: "text" | "rodata", start: bigint, end: bigint): CopiedPart =>
-      ({ purpose, start: imageAddress(layout, start), pages: pagesOf(start, end), original: imageFrame(layout, image.stext, start) });
-    this.parts = { text: part("text", image.stext, image.etext), rodata: part("rodata", image.startRodata, image.endRodata) };
+    const part = (purpose: "text" | "rodata", start: bigint, end: bigint): CopiedPart => ({
+      purpose,
+      start: imageAddress(layout, start),
+      pages: pagesOf(start, end),
+      original: imageFrame(layout, image.stext, start),
+    });
+    this.parts = {
+      text: part("text", image.stext, image.etext),
+      rodata: part("rodata", image.startRodata, image.endRodata),
+    };
   }
 
   /** @patch 03/12 mm/numa_replication.c numa_reserve_memory */
@@ -64,10 +87,15 @@ export class CopyPerNode implements ReplicaView {
     const kernelTables = countBelow(context.entries, levels, this.bootTable);
     // The user half gets P4D (5 levels), PUD and one PMD page; nothing of it exists yet that could be counted.
     const userTables = pti && steps.userHalf === "its own" ? levels - 2 : 0;
-    const tails = policy.copies.text ? countPartTables(context.entries, levels, this.bootTable, this.bootTable, this.parts.text) : 0;
+    const tails = policy.copies.text
+      ? countPartTables(context.entries, levels, this.bootTable, this.bootTable, this.parts.text)
+      : 0;
     this.rooms = reserveRooms(context.early, this.machine, candidates, {
       parts: [...(policy.copies.text ? [this.parts.text] : []), ...(policy.copies.rodata ? [this.parts.rodata] : [])],
-      rootFrames: PGD_PAGES, tables: kernelTables + userTables + tails, master: this.master, anyNode: steps.memory === "any node's",
+      rootFrames: PGD_PAGES,
+      tables: kernelTables + userTables + tails,
+      master: this.master,
+      anyNode: steps.memory === "any node's",
       // In the image's brk, so that the master's node hands out the same frames as with a single copy from here on.
       ...(steps.master === "booted tables" ? { masterRoot: brkRoom(context.layout, context.image, PGD_PAGES) } : {}),
     });
@@ -81,12 +109,14 @@ export class CopyPerNode implements ReplicaView {
     for (const room of this.rooms) {
       const make = (): Frame => nextPage(room.tables);
       if (room.node === this.master && steps.master === "booted tables") {
-        for (let half = 0; half <= (layout.pti ? 1 : 0); half++) entries.copy(this.bootTable + half, room.root + half, layout.kernelBoundary, 512, true);
+        for (let half = 0; half <= (layout.pti ? 1 : 0); half++)
+          entries.copy(this.bootTable + half, room.root + half, layout.kernelBoundary, 512, true);
         continue;
       }
       cloneRoot(entries, layout.levels, layout.kernelBoundary, this.bootTable, room.root, make);
       if (layout.pti) {
-        if (steps.userHalf !== "its own") entries.copy(this.bootTable + 1, room.root + 1, layout.kernelBoundary, 512, true);
+        if (steps.userHalf !== "its own")
+          entries.copy(this.bootTable + 1, room.root + 1, layout.kernelBoundary, 512, true);
         else cloneRoot(entries, layout.levels, layout.kernelBoundary, this.bootTable + 1, room.root + 1, make);
       }
       if (room.node === this.master || !this.policy.copies.text) continue;
@@ -99,9 +129,12 @@ export class CopyPerNode implements ReplicaView {
     }
     const nodes = this.rooms.map((room) => room.node);
     for (const node of this.machine.nodes) {
-      this.near[node] = nodes.reduce((best, each) => (this.machine.distance(node, each) < this.machine.distance(node, best) ? each : best));
+      this.near[node] = nodes.reduce((best, each) =>
+        this.machine.distance(node, each) < this.machine.distance(node, best) ? each : best,
+      );
     }
-    // Only now may anyone see it: lookups before this line use the boot table (to answer from an empty list is defect D1).
+    // Only now may anyone see it: lookups before this line use the boot table (to answer from an empty list is defect
+    // D1).
     this.holders = nodes;
     const own = this.rooms.map(({ node, root }): TableRoot => ({ node, root, kind: "node" }));
     this.roots = steps.master === "booted tables" ? [this.roots[0]!, ...own] : own;
@@ -126,32 +159,49 @@ export class CopyPerNode implements ReplicaView {
     if (!this.replicated) return;
     const repoints = copies.rodata && steps.mapsCopies;
     const divided = new Set<string>();
-    const works = this.rooms.filter((room) => room.node !== this.master).map((room) => ({
-      room,
-      aliases: [
-        ...(copies.text && steps.sealed.text ? [{ first: room.text, frames: text.pages }] : []),
-        ...(copies.rodata && steps.sealed.rodata ? [{ first: room.rodata, frames: rodata.pages }] : []),
-      ],
-    }));
-    const pages = takeTablePages(allocator, works.flatMap(({ room, aliases }) => [
-      { node: room.node, pages: repoints ? countPartTables(entries, layout.levels, room.root, this.bootTable, rodata) : 0, exact: true },
-      { node: room.node, pages: aliases.reduce((sum, run) => sum + countAliasTables(this.context, this.bootTable, run, divided), 0), exact: false },
-    ]));
+    const works = this.rooms
+      .filter((room) => room.node !== this.master)
+      .map((room) => ({
+        room,
+        aliases: [
+          ...(copies.text && steps.sealed.text ? [{ first: room.text, frames: text.pages }] : []),
+          ...(copies.rodata && steps.sealed.rodata ? [{ first: room.rodata, frames: rodata.pages }] : []),
+        ],
+      }));
+    const pages = takeTablePages(
+      allocator,
+      works.flatMap(({ room, aliases }) => [
+        {
+          node: room.node,
+          pages: repoints ? countPartTables(entries, layout.levels, room.root, this.bootTable, rodata) : 0,
+          exact: true,
+        },
+        {
+          node: room.node,
+          pages: aliases.reduce((sum, run) => sum + countAliasTables(this.context, this.bootTable, run, divided), 0),
+          exact: false,
+        },
+      ]),
+    );
     works.forEach(({ room, aliases }, nth) => {
       const [forPart, forAliases] = [pages[2 * nth]!, pages[2 * nth + 1]!];
       if (copies.rodata) copyPages(entries.memory, rodata.original, room.rodata, rodata.pages);
-      if (repoints) repointPart(entries, layout.levels, room.root, this.bootTable, rodata, room.rodata, () => nextPage(forPart));
+      if (repoints)
+        repointPart(entries, layout.levels, room.root, this.bootTable, rodata, room.rodata, () => nextPage(forPart));
       for (const run of aliases) protectAlias(this.context, this.bootTable, run, () => nextPage(forAliases));
     });
   }
 
   /** @patch 03/12 mm/numa_replication.c numa_clear_linear_addresses */
-  clearLinearAddresses(): void { this.linearKnown = false; }
+  clearLinearAddresses(): void {
+    this.linearKnown = false;
+  }
 
   /**
    * Direct-map address of a text byte in a node's copy, for patching while the kernel boots.
    * @patch 03/12 mm/numa_replication.c numa_addr_in_replica
-   * @returns undefined outside text, for a node that holds no copy, before there are copies and after the addresses were cleared
+   * @returns undefined outside text, for a node that holds no copy, before there are copies and after the addresses
+   *   were cleared
    */
   addressInReplica(address: bigint, node: NodeId): bigint | undefined {
     const { text } = this.parts;
@@ -163,15 +213,21 @@ export class CopyPerNode implements ReplicaView {
   }
 
   get copies(): ReplicaView["copies"] {
-    return this.replicated ? { ...this.policy.copies, userTables: this.steps.userHalf === "its own" } : { text: false, rodata: false };
+    return this.replicated
+      ? { ...this.policy.copies, userTables: this.steps.userHalf === "its own" }
+      : { text: false, rodata: false };
   }
 
   /** Memory that comes later makes no holder: who holds copies was settled when they were made. */
   memoryAdded(_node: NodeId): void {}
 
-  nearest(node: NodeId): NodeId { return this.near[node] ?? this.master; }
+  nearest(node: NodeId): NodeId {
+    return this.near[node] ?? this.master;
+  }
 
-  isPrivate(address: bigint): boolean { return this.replicated && address >= WINDOW_START; }
+  isPrivate(address: bigint): boolean {
+    return this.replicated && address >= WINDOW_START;
+  }
 
   replicaFrame(address: bigint, node: NodeId): Frame | undefined {
     return frameAt(this.context.entries.memory, this.kernelRoot(node), this.context.layout.levels, address);

@@ -11,7 +11,12 @@ export { CopyPerNode };
 
 /** Replication by a policy. @param plan which holders get a PGD for an address space, and when */
 export const replicationBy = (policy: ReplicationPolicy, plan: PgdPlan = EAGER_PGDS): Plugin =>
-  plugin(policy.name, [bindValue(ReplicationPolicy, policy), bindValue(CopySteps, OWN_STEPS), bind(ReplicaView, CopyPerNode), bindValue(PgdPlan, plan)]);
+  plugin(policy.name, [
+    bindValue(ReplicationPolicy, policy),
+    bindValue(CopySteps, OWN_STEPS),
+    bind(ReplicaView, CopyPerNode),
+    bindValue(PgdPlan, plan),
+  ]);
 
 /** The corrected series. */
 export const numaReplication = replicationBy(PER_NODE);

@@ -1,19 +1,40 @@
 /**
  * The direct map's view of a holder's copies: read-only, like the copy itself.
  *
- * The series does this for text only, as a side effect of set_memory_ro walking each replica's table, and leaves rodata copies
- * writable through their alias (defect D9).
+ * The series does this for text only, as a side effect of set_memory_ro walking each replica's table, and leaves rodata
+ * copies writable through their alias (defect D9).
  */
-import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, leafFrame, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  Bit,
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  leafFrame,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
 import { type BuildContext, directAddress, KERNEL_TABLE_BITS, writeSplit } from "@kreplica/mm-core/api";
 
 const FRAMES_AT = [0, 1, 512, 262144] as const;
 
 /** Frames in a row: a copy. */
-export interface FrameRun { readonly first: Frame; readonly frames: number }
+export interface FrameRun {
+  readonly first: Frame;
+  readonly frames: number;
+}
 
 /** An entry of the direct map over a run, present or not, that points to no lower table. */
-interface AliasLeaf { readonly table: Frame; readonly index: number; readonly lo: number; readonly hi: number; readonly level: number; readonly first: Frame; readonly frames: number }
+interface AliasLeaf {
+  readonly table: Frame;
+  readonly index: number;
+  readonly lo: number;
+  readonly hi: number;
+  readonly level: number;
+  readonly first: Frame;
+  readonly frames: number;
+}
 
 /** The entry over a frame, by the tables all roots share. */
 function aliasOf({ entries, layout }: BuildContext, root: Frame, frame: Frame): AliasLeaf {
@@ -28,7 +49,9 @@ function aliasOf({ entries, layout }: BuildContext, root: Frame, frame: Frame): 
       continue;
     }
     const frames = FRAMES_AT[Math.min(level, 3)]!;
-    return isPresent(lo) ? { table, index, lo, hi, level, first: leafFrame(lo, hi, level), frames } : { table, index, lo, hi, level, first: frame, frames: 1 };
+    return isPresent(lo)
+      ? { table, index, lo, hi, level, first: leafFrame(lo, hi, level), frames }
+      : { table, index, lo, hi, level, first: frame, frames: 1 };
   }
 }
 
@@ -49,7 +72,8 @@ export function countAliasTables(context: BuildContext, root: Frame, run: FrameR
     if (!divided.has(name)) count++;
     divided.add(name);
     if (level === 2) return;
-    for (let lower = first; lower < first + frames; lower += 512) if (lower + 512 > run.first && lower < end) visit(2, lower);
+    for (let lower = first; lower < first + frames; lower += 512)
+      if (lower + 512 > run.first && lower < end) visit(2, lower);
   };
   for (let frame = run.first; frame < end;) {
     const leaf = aliasOf(context, root, frame);

@@ -22,19 +22,27 @@ const BOTH = { text: true, rodata: true } as const;
 
 /** Text and rodata on every node with memory: the series' idea, corrected. The default. */
 export const PER_NODE: ReplicationPolicy = {
-  name: "per-node", summary: "a copy of text and rodata on every node with memory, the series' defects corrected",
-  copies: BOTH, chooseHolders: memoryNodes,
+  name: "per-node",
+  summary: "a copy of text and rodata on every node with memory, the series' defects corrected",
+  copies: BOTH,
+  chooseHolders: memoryNodes,
 };
 
 /** Text alone. */
 export const TEXT_ONLY: ReplicationPolicy = {
-  name: "text-only", summary: "as per-node, with one rodata for all",
-  copies: { text: true, rodata: false }, chooseHolders: memoryNodes,
+  name: "text-only",
+  summary: "as per-node, with one rodata for all",
+  copies: { text: true, rodata: false },
+  chooseHolders: memoryNodes,
 };
 
-/** A copy on every n-th node with memory, counted from the master, as IRIX's numa_kernel_replication_ratio. @param nth at least 1 */
+/**
+ * A copy on every n-th node with memory, counted from the master, as IRIX's numa_kernel_replication_ratio.
+ * @param nth at least 1
+ */
 export const everyNth = (nth: number): ReplicationPolicy => ({
-  name: "every-nth", summary: `a copy on one in ${nth} nodes with memory, counted from the master`,
+  name: "every-nth",
+  summary: `a copy on one in ${nth} nodes with memory, counted from the master`,
   copies: BOTH,
   chooseHolders(machine, master) {
     const nodes = memoryNodes(machine);
@@ -43,12 +51,17 @@ export const everyNth = (nth: number): ReplicationPolicy => ({
   },
 });
 
-/** One copy for every socket that has CPUs, on its first node with memory; the master's serves its own socket. A node without CPUs runs no kernel text and gets none. */
+/**
+ * One copy for every socket that has CPUs, on its first node with memory; the master's serves its own socket. A node
+ * without CPUs runs no kernel text and gets none.
+ */
 export const perSocket = (): ReplicationPolicy => ({
-  name: "per-socket", summary: "one copy a socket, on its first node with memory",
+  name: "per-socket",
+  summary: "one copy a socket, on its first node with memory",
   copies: BOTH,
   chooseHolders(machine, master) {
-    const sockets = (node: NodeId): number[] => machine.spec.cpus.filter((cpu) => cpu.node === node).map((cpu) => cpu.socket);
+    const sockets = (node: NodeId): number[] =>
+      machine.spec.cpus.filter((cpu) => cpu.node === node).map((cpu) => cpu.socket);
     const holders = [master];
     const served = new Set(sockets(master));
     for (const node of memoryNodes(machine)) {

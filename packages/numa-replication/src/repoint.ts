@@ -1,15 +1,32 @@
 /**
  * Makes one holder's leaves over a part of the image name the holder's own frames, protection kept.
  *
- * A 2 MiB leaf the part fills is repointed whole. One it fills in part is replaced by a PTE page of the holder's own, whose leaves
- * beyond the part go on naming the booted frames; a PTE page still shared with the boot table is made the holder's own first.
+ * A 2 MiB leaf the part fills is repointed whole. One it fills in part is replaced by a PTE page of the holder's own,
+ * whose leaves beyond the part go on naming the booted frames; a PTE page still shared with the boot table is made the
+ * holder's own first.
  */
-import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, NO_EXECUTE, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  Bit,
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  NO_EXECUTE,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
 import { invariant, KERNEL_TABLE_BITS, tableAt, type TableMemory, writeSplit } from "@kreplica/mm-core/api";
 import { type CopiedPart, LARGE_PAGES } from "./placement.js";
 
 /** Table pages {@link repointPart} will take from `make`. */
-export function countPartTables(entries: TableMemory, levels: 4 | 5, root: Frame, bootTable: Frame, part: CopiedPart): number {
+export function countPartTables(
+  entries: TableMemory,
+  levels: 4 | 5,
+  root: Frame,
+  bootTable: Frame,
+  part: CopiedPart,
+): number {
   let count = 0;
   for (let page = 0; page < part.pages; page += LARGE_PAGES) {
     const address = part.start + BigInt(page) * 4096n;
@@ -18,7 +35,12 @@ export function countPartTables(entries: TableMemory, levels: 4 | 5, root: Frame
     const index = tableIndex(address, 2);
     const lo = entries.low(pmd, index);
     if (!isPresent(lo)) continue;
-    if (isLeaf(lo, 2) ? page + LARGE_PAGES > part.pages : isShared(entries, levels, bootTable, address, frameOf(lo, entries.high(pmd, index)))) count++;
+    if (
+      isLeaf(lo, 2)
+        ? page + LARGE_PAGES > part.pages
+        : isShared(entries, levels, bootTable, address, frameOf(lo, entries.high(pmd, index)))
+    )
+      count++;
   }
   return count;
 }
@@ -27,7 +49,15 @@ export function countPartTables(entries: TableMemory, levels: 4 | 5, root: Frame
  * @patch 03/12 mm/numa_replication.c replicate_kernel_text_pmd, replicate_kernel_rodata_pmd
  * @param make gives table pages on the holder's node: as many as {@link countPartTables} says
  */
-export function repointPart(entries: TableMemory, levels: 4 | 5, root: Frame, bootTable: Frame, part: CopiedPart, copy: Frame, make: () => Frame): void {
+export function repointPart(
+  entries: TableMemory,
+  levels: 4 | 5,
+  root: Frame,
+  bootTable: Frame,
+  part: CopiedPart,
+  copy: Frame,
+  make: () => Frame,
+): void {
   for (let page = 0; page < part.pages; page += LARGE_PAGES) {
     const address = part.start + BigInt(page) * 4096n;
     const index = tableIndex(address, 2);
@@ -38,7 +68,13 @@ export function repointPart(entries: TableMemory, levels: 4 | 5, root: Frame, bo
     if (!isPresent(lo)) continue;
     const here = Math.min(LARGE_PAGES, part.pages - page);
     if (isLeaf(lo, 2) && here === LARGE_PAGES) {
-      entries.write(pmd, index, entryLow(copy + page, lo & (0xfff | Bit.PatLarge)), entryHigh(copy + page, (hi & NO_EXECUTE) !== 0), true);
+      entries.write(
+        pmd,
+        index,
+        entryLow(copy + page, lo & (0xfff | Bit.PatLarge)),
+        entryHigh(copy + page, (hi & NO_EXECUTE) !== 0),
+        true,
+      );
       continue;
     }
     const small = isLeaf(lo, 2) ? make() : ownPage(entries, levels, bootTable, address, frameOf(lo, hi), make);
@@ -46,10 +82,17 @@ export function repointPart(entries: TableMemory, levels: 4 | 5, root: Frame, bo
     for (let each = 0; each < here; each++) {
       const leaf = entries.low(small, each);
       if (!isPresent(leaf)) continue;
-      entries.write(small, each, entryLow(copy + page + each, leaf & 0xfff), entryHigh(copy + page + each, (entries.high(small, each) & NO_EXECUTE) !== 0), true);
+      entries.write(
+        small,
+        each,
+        entryLow(copy + page + each, leaf & 0xfff),
+        entryHigh(copy + page + each, (entries.high(small, each) & NO_EXECUTE) !== 0),
+        true,
+      );
     }
     if (isLeaf(lo, 2)) entries.write(pmd, index, entryLow(small, KERNEL_TABLE_BITS), entryHigh(small, false), true);
-    else if (small !== frameOf(lo, hi)) entries.write(pmd, index, entryLow(small, lo & 0xfff), (entryHigh(small, false) | (hi & NO_EXECUTE)) >>> 0, true);
+    else if (small !== frameOf(lo, hi))
+      entries.write(pmd, index, entryLow(small, lo & 0xfff), (entryHigh(small, false) | (hi & NO_EXECUTE)) >>> 0, true);
   }
 }
 
@@ -58,7 +101,14 @@ const isShared = (entries: TableMemory, levels: 4 | 5, bootTable: Frame, address
   tableAt(entries.memory, bootTable, levels, address, 1) === page;
 
 /** The PTE page, or a copy of it when the boot table uses the same. */
-function ownPage(entries: TableMemory, levels: 4 | 5, bootTable: Frame, address: bigint, page: Frame, make: () => Frame): Frame {
+function ownPage(
+  entries: TableMemory,
+  levels: 4 | 5,
+  bootTable: Frame,
+  address: bigint,
+  page: Frame,
+  make: () => Frame,
+): Frame {
   if (!isShared(entries, levels, bootTable, address, page)) return page;
   const own = make();
   entries.copy(page, own, 0, 512, true);

@@ -1,7 +1,9 @@
 /**
- * Memory for copies, taken while the boot allocator can still give whole 2 MiB runs: text, rodata and all tables to be cloned.
+ * Memory for copies, taken while the boot allocator can still give whole 2 MiB runs: text, rodata and all tables to be
+ * cloned.
  *
- * A node that cannot hold its own copy gets none and uses its nearest holder: the series took whatever memblock found (defect D14).
+ * A node that cannot hold its own copy gets none and uses its nearest holder: the series took whatever memblock found
+ * (defect D14).
  */
 import { type Frame, NONE, type Machine, type NodeId } from "@kreplica/hw-x86/api";
 import type { BootMemory, FramePurpose } from "@kreplica/mm-core/api";
@@ -22,15 +24,25 @@ export interface RoomPlan {
 }
 
 /** What was taken for a holder, to be given back when it will be none. */
-interface Taken { readonly first: Frame; readonly frames: number; readonly purpose: FramePurpose }
+interface Taken {
+  readonly first: Frame;
+  readonly frames: number;
+  readonly purpose: FramePurpose;
+}
 
 /**
  * @patch 03/12 mm/numa_replication.c numa_reserve_memory
  * @param candidates nodes that should hold a copy, the master among them
- * @returns one entry for each node that got all it needs, ascending; none when there would be one holder, or none for the master: that is
+ * @returns one entry for each node that got all it needs, ascending; none when there would be one holder, or none for
+ *   the master: that is
  *   a kernel with one copy. A node without an entry leaves nothing behind.
  */
-export function reserveRooms(early: BootMemory, machine: Machine, candidates: readonly NodeId[], plan: RoomPlan): HolderRoom[] {
+export function reserveRooms(
+  early: BootMemory,
+  machine: Machine,
+  candidates: readonly NodeId[],
+  plan: RoomPlan,
+): HolderRoom[] {
   const rooms: { readonly room: HolderRoom; readonly taken: readonly Taken[] }[] = [];
   for (const node of [...candidates].sort((a, b) => a - b)) {
     const reserved = reserveRoom(early, machine, node, plan);
@@ -45,7 +57,12 @@ const giveBack = (early: BootMemory, taken: readonly Taken[]): void => {
   for (const { first, frames, purpose } of taken) early.release(first, frames, purpose);
 };
 
-function reserveRoom(early: BootMemory, machine: Machine, node: NodeId, plan: RoomPlan): { readonly room: HolderRoom; readonly taken: readonly Taken[] } | undefined {
+function reserveRoom(
+  early: BootMemory,
+  machine: Machine,
+  node: NodeId,
+  plan: RoomPlan,
+): { readonly room: HolderRoom; readonly taken: readonly Taken[] } | undefined {
   const taken: Taken[] = [];
   const take = (frames: number, align: number, purpose: FramePurpose): number => {
     const first = early.allocate(node, frames, align, purpose, !plan.anyNode);
@@ -57,7 +74,8 @@ function reserveRoom(early: BootMemory, machine: Machine, node: NodeId, plan: Ro
     copies[part.purpose] = node === plan.master ? part.original : take(roomFor(part), LARGE_PAGES, part.purpose);
   }
   const keeps = node === plan.master && plan.masterRoot !== undefined;
-  const root = keeps && plan.masterRoot !== NONE ? plan.masterRoot : take(plan.rootFrames, plan.rootFrames, "page-table");
+  const root =
+    keeps && plan.masterRoot !== NONE ? plan.masterRoot : take(plan.rootFrames, plan.rootFrames, "page-table");
   const tables = Array.from({ length: keeps ? 0 : plan.tables }, () => take(1, 1, "page-table"));
   if ([root, ...tables, ...Object.values(copies)].includes(NONE)) {
     giveBack(early, taken);

@@ -16,15 +16,17 @@ export interface TableWish {
  */
 export function takeTablePages(allocator: PageAllocator, wishes: readonly TableWish[]): Frame[][] {
   const taken: Frame[] = [];
-  return wishes.map(({ node, pages, exact }) => Array.from({ length: pages }, () => {
-    const frame = allocator.allocate(node, 0, { purpose: "page-table", zero: true, thisNode: exact });
-    if (frame === NONE) {
-      for (const each of taken) allocator.free(each, 0);
-      throw new MmError("out-of-frames", 0n, `no page for a table of the copies on node ${node}`);
-    }
-    taken.push(frame);
-    return frame;
-  }).reverse());
+  return wishes.map(({ node, pages, exact }) =>
+    Array.from({ length: pages }, () => {
+      const frame = allocator.allocate(node, 0, { purpose: "page-table", zero: true, thisNode: exact });
+      if (frame === NONE) {
+        for (const each of taken) allocator.free(each, 0);
+        throw new MmError("out-of-frames", 0n, `no page for a table of the copies on node ${node}`);
+      }
+      taken.push(frame);
+      return frame;
+    }).reverse(),
+  );
 }
 
 /** The next page set aside, from the end. @throws InvariantError when more are asked for than were counted */

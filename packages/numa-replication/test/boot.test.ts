@@ -10,7 +10,9 @@ import { everyNth, PER_NODE, perSocket, replicationBy, type ReplicationPolicy, T
 const noSpaces = { all: new Set<never>(), create: () => undefined } as unknown as AddressSpaces;
 const nodes = (count: number) => Array.from({ length: count }, (_, id) => ({ id, memoryMiB: 64, cpus: 2 }));
 
-function boot(options: TestKernelOptions & { policy?: ReplicationPolicy }): TestKernel & { report: ReturnType<typeof checkInvariants> } {
+function boot(
+  options: TestKernelOptions & { policy?: ReplicationPolicy },
+): TestKernel & { report: ReturnType<typeof checkInvariants> } {
   const kernel = testKernel({ ...options, view: replicationBy(options.policy ?? PER_NODE) });
   const witness = BootWitness.of(kernel);
   kernel.boot.run();
@@ -18,7 +20,14 @@ function boot(options: TestKernelOptions & { policy?: ReplicationPolicy }): Test
 }
 
 describe.each([1, 2, 3, 8])("%i nodes", (count) => {
-  test.each([[4, false, true], [4, true, true], [4, true, false], [5, false, true], [5, true, true], [5, true, false]] as const)("%i levels, pti=%s, pcid=%s, every alignment and master", (levels, pti, pcid) => {
+  test.each([
+    [4, false, true],
+    [4, true, true],
+    [4, true, false],
+    [5, false, true],
+    [5, true, true],
+    [5, true, false],
+  ] as const)("%i levels, pti=%s, pcid=%s, every alignment and master", (levels, pti, pcid) => {
     for (const alignment of ["recorded", "patch-06"] as const) {
       for (const master of new Set([0, count - 1])) {
         const { report, view } = boot({ nodes: nodes(count), levels, pti, pcid, alignment, master, bootCpu: count });
@@ -32,8 +41,19 @@ describe.each([1, 2, 3, 8])("%i nodes", (count) => {
 });
 
 test("every CPU ends on its node's root, a memoryless node on that of the nearest", () => {
-  const distance = [[10, 20, 30], [20, 10, 40], [15, 12, 10]];
-  const { report, view, machine } = boot({ nodes: [{ id: 0, memoryMiB: 64, cpus: 1 }, { id: 1, memoryMiB: 64, cpus: 1 }, { id: 2, memoryMiB: 0, cpus: 1 }], distance });
+  const distance = [
+    [10, 20, 30],
+    [20, 10, 40],
+    [15, 12, 10],
+  ];
+  const { report, view, machine } = boot({
+    nodes: [
+      { id: 0, memoryMiB: 64, cpus: 1 },
+      { id: 1, memoryMiB: 64, cpus: 1 },
+      { id: 2, memoryMiB: 0, cpus: 1 },
+    ],
+    distance,
+  });
   expect(report.violated).toEqual([]);
   expect(view.holders).toEqual([0, 1]);
   expect(view.nearest(2)).toBe(1);
@@ -42,7 +62,13 @@ test("every CPU ends on its node's root, a memoryless node on that of the neares
 });
 
 test("a node too small for its copy holds none, and nothing is left behind on it", () => {
-  const { report, view, allocator } = boot({ nodes: [{ id: 0, memoryMiB: 64, cpus: 1 }, { id: 1, memoryMiB: 4, cpus: 1 }, { id: 2, memoryMiB: 64, cpus: 1 }] });
+  const { report, view, allocator } = boot({
+    nodes: [
+      { id: 0, memoryMiB: 64, cpus: 1 },
+      { id: 1, memoryMiB: 4, cpus: 1 },
+      { id: 2, memoryMiB: 64, cpus: 1 },
+    ],
+  });
   expect(view.holders).toEqual([0, 2]);
   expect([view.nearest(1), allocator.usedFrames(1, "text"), allocator.usedFrames(1, "rodata")]).toEqual([0, 0, 0]);
   expect(report.violated).toEqual([]);
@@ -51,18 +77,38 @@ test("a node too small for its copy holds none, and nothing is left behind on it
 describe("policies", () => {
   // Two sockets of two nodes, at distances that a rule of thumb would take for four.
   const four = nodes(4).map((node) => ({ ...node, socket: node.id >> 1 }));
-  const distance = [[10, 17, 21, 28], [17, 10, 21, 21], [21, 21, 10, 17], [28, 21, 17, 10]];
-  test.each([["per-node", PER_NODE, [0, 1, 2, 3]], ["text-only", TEXT_ONLY, [0, 1, 2, 3]], ["every second", everyNth(2), [1, 3]], ["per socket", perSocket(), [1, 2]]] as const)("%s", (_name, policy, holders) => {
+  const distance = [
+    [10, 17, 21, 28],
+    [17, 10, 21, 21],
+    [21, 21, 10, 17],
+    [28, 21, 17, 10],
+  ];
+  test.each([
+    ["per-node", PER_NODE, [0, 1, 2, 3]],
+    ["text-only", TEXT_ONLY, [0, 1, 2, 3]],
+    ["every second", everyNth(2), [1, 3]],
+    ["per socket", perSocket(), [1, 2]],
+  ] as const)("%s", (_name, policy, holders) => {
     const { report, view, allocator } = boot({ nodes: four, distance, master: 1, policy });
     expect(view.holders).toEqual(holders);
     expect(report.violated).toEqual([]);
-    const copied = (purpose: "text" | "rodata") => [0, 1, 2, 3].filter((node) => allocator.usedFrames(node, purpose) > 0);
+    const copied = (purpose: "text" | "rodata") =>
+      [0, 1, 2, 3].filter((node) => allocator.usedFrames(node, purpose) > 0);
     expect(copied("text")).toEqual(holders.filter((node) => node !== 1));
     expect(copied("rodata")).toEqual(policy.copies.rodata ? holders.filter((node) => node !== 1) : []);
   });
 
   test("per socket: a node without CPUs holds no copy, whatever its distance, and a socket that spans nodes one", () => {
-    const { report, view } = boot({ nodes: [{ id: 0, memoryMiB: 64, cpus: 0 }, { id: 1, memoryMiB: 64, cpus: 1, socket: 7 }, { id: 2, memoryMiB: 64, cpus: 1, socket: 3 }, { id: 5, memoryMiB: 64, cpus: 1, socket: 7 }], master: 1, policy: perSocket() });
+    const { report, view } = boot({
+      nodes: [
+        { id: 0, memoryMiB: 64, cpus: 0 },
+        { id: 1, memoryMiB: 64, cpus: 1, socket: 7 },
+        { id: 2, memoryMiB: 64, cpus: 1, socket: 3 },
+        { id: 5, memoryMiB: 64, cpus: 1, socket: 7 },
+      ],
+      master: 1,
+      policy: perSocket(),
+    });
     expect(view.holders).toEqual([1, 2]);
     expect(report.violated).toEqual([]);
   });
@@ -91,7 +137,8 @@ test("a remote private PTE page is caught by B2", () => {
   expect(report.violated.map((each) => each.id)).toEqual(["B2"]);
 });
 
-const entriesPud = ({ entries, view }: TestKernel, node: number): number => entries.low(view.kernelRoot(node), 511) >>> 12;
+const entriesPud = ({ entries, view }: TestKernel, node: number): number =>
+  entries.low(view.kernelRoot(node), 511) >>> 12;
 
 test("between the steps: text is copied at one, rodata only at the other, and sees what was written before", () => {
   const kernel = testKernel({ nodes: nodes(2), view: replicationBy(PER_NODE) });
@@ -110,18 +157,27 @@ test("between the steps: text is copied at one, rodata only at the other, and se
   expect(BOOT_STEPS.indexOf("numa-replicate-rodata")).toBeGreaterThan(BOOT_STEPS.indexOf("mark-rodata-ro"));
 });
 
-describe.each([1, 2, 3])("%i nodes: of the stores of a step, those not counted for copies are what a single copy stores", (count) => {
-  test.each([[4, false, true], [4, true, true], [4, true, false], [5, true, false]] as const)("%i levels, pti=%s, pcid=%s", (levels, pti, pcid) => {
-    for (const alignment of ["recorded", "patch-06"] as const) {
-      const options = { nodes: nodes(count), levels, pti, pcid, alignment };
-      const single = testKernel(options);
-      single.boot.run();
-      const own = (kernel: TestKernel) => kernel.boot.timeline.map(({ step, stores, replicaStores }) => `${step}: ${stores - replicaStores}`);
-      expect(own(boot(options))).toEqual(own(single));
-      expect(own(boot({ ...options, policy: TEXT_ONLY }))).toEqual(own(single));
-    }
-  });
-});
+describe.each([1, 2, 3])(
+  "%i nodes: of the stores of a step, those not counted for copies are what a single copy stores",
+  (count) => {
+    test.each([
+      [4, false, true],
+      [4, true, true],
+      [4, true, false],
+      [5, true, false],
+    ] as const)("%i levels, pti=%s, pcid=%s", (levels, pti, pcid) => {
+      for (const alignment of ["recorded", "patch-06"] as const) {
+        const options = { nodes: nodes(count), levels, pti, pcid, alignment };
+        const single = testKernel(options);
+        single.boot.run();
+        const own = (kernel: TestKernel) =>
+          kernel.boot.timeline.map(({ step, stores, replicaStores }) => `${step}: ${stores - replicaStores}`);
+        expect(own(boot(options))).toEqual(own(single));
+        expect(own(boot({ ...options, policy: TEXT_ONLY }))).toEqual(own(single));
+      }
+    });
+  },
+);
 
 test("the same machine and image give the same tables, word for word", () => {
   const dump = () => {

@@ -1,4 +1,7 @@
-/** The n-th allocation of the boot is refused, for every n: it replicates, or is refused as a whole and leaves nothing half-made. */
+/**
+ * The n-th allocation of the boot is refused, for every n: it replicates, or is refused as a whole and leaves nothing
+ * half-made.
+ */
 import { type Frame, frameOf, isLeaf, isPresent, NONE } from "@kreplica/hw-x86/api";
 import { BootWitness, checkInvariants } from "@kreplica/invariants";
 import { type AddressSpaces, BOOT_STEPS, MmError } from "@kreplica/mm-core/api";
@@ -15,8 +18,12 @@ function make(options: TestKernelOptions, policy: ReplicationPolicy): Watched {
   return { ...kernel, witness: BootWitness.of(kernel) };
 }
 
-const violated = (kernel: Watched): string[] => checkInvariants({ ...kernel, spaces, reached: kernel.boot.reached }).violated.map(({ id, detail }) => `${id}: ${detail}`);
-const tables = ({ machine, allocator }: TestKernel): number => machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "page-table"), 0);
+const violated = (kernel: Watched): string[] =>
+  checkInvariants({ ...kernel, spaces, reached: kernel.boot.reached }).violated.map(
+    ({ id, detail }) => `${id}: ${detail}`,
+  );
+const tables = ({ machine, allocator }: TestKernel): number =>
+  machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "page-table"), 0);
 
 /** Every table of every root, user halves included: frame, index and word of each entry that is not 0. */
 function words({ entries, view, layout }: TestKernel): { readonly text: string; readonly tables: number } {
@@ -31,7 +38,8 @@ function words({ entries, view, layout }: TestKernel): { readonly text: string; 
       if (isPresent(lo) && !isLeaf(lo, level)) visit(frameOf(lo, hi), level - 1);
     }
   };
-  for (const { root } of view.roots) for (const top of layout.pti ? [root, root + 1] : [root]) visit(top, layout.levels);
+  for (const { root } of view.roots)
+    for (const top of layout.pti ? [root, root + 1] : [root]) visit(top, layout.levels);
   return { text: lines.join("\n"), tables: seen.size };
 }
 
@@ -108,7 +116,8 @@ describe.each<[string, TestKernelOptions, ReplicationPolicy]>([
       if (asked < nth) break;
       const { holders } = kernel.view;
       expect(holders).not.toEqual([0, 1, 2]);
-      for (const node of kernel.machine.nodes) if (holders.length === 1 || !holders.includes(node)) expect(after[node]).toBe(before[node]);
+      for (const node of kernel.machine.nodes)
+        if (holders.length === 1 || !holders.includes(node)) expect(after[node]).toBe(before[node]);
     }
   });
 });

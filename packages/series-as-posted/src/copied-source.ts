@@ -9,7 +9,5 @@ export const COPIED_SOURCE: SeriesDefect = {
   patch: "none: Dave Hansen's prototype of 2003 for i386",
   effect: "every node goes on fetching the original",
   confirmed: "known of another design",
-  overlays: [
-    overlay(CopySteps, (steps): CopySteps => ({ ...steps, mapsCopies: false })),
-  ],
+  overlays: [overlay(CopySteps, (steps): CopySteps => ({ ...steps, mapsCopies: false }))],
 };

@@ -1,7 +1,17 @@
 /** D13: where copies lie is remembered in init data, which is given back before it is used. */
 import { overlay } from "@kreplica/di";
 import { Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
-import { BootMemory, directAddress, imageAddress, invariant, KernelBoot, KernelImage, KernelLayout, KernelTables, ReplicaView } from "@kreplica/mm-core/api";
+import {
+  BootMemory,
+  directAddress,
+  imageAddress,
+  invariant,
+  KernelBoot,
+  KernelImage,
+  KernelLayout,
+  KernelTables,
+  ReplicaView,
+} from "@kreplica/mm-core/api";
 import type { SeriesDefect } from "./defect.js";
 
 /** What Linux fills freed init memory with. @source Linux include/linux/poison.h */

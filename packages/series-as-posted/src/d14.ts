@@ -10,7 +10,5 @@ export const D14: SeriesDefect = {
   effect: "a node too small for a copy silently runs one that lies elsewhere",
   confirmed: "seen on a running kernel",
   configuration: "small node",
-  overlays: [
-    overlay(CopySteps, (steps): CopySteps => ({ ...steps, memory: "any node's" })),
-  ],
+  overlays: [overlay(CopySteps, (steps): CopySteps => ({ ...steps, memory: "any node's" }))],
 };

@@ -9,7 +9,5 @@ export const D15: SeriesDefect = {
   patch: "03/12 mm/numa_replication.c numa_replicate_kernel",
   effect: "with KPTI every CPU fetches entry text from node 0's copy while it is in the user half",
   confirmed: "seen on a running kernel",
-  overlays: [
-    overlay(CopySteps, (steps): CopySteps => ({ ...steps, userHalf: "the boot table's" })),
-  ],
+  overlays: [overlay(CopySteps, (steps): CopySteps => ({ ...steps, userHalf: "the boot table's" }))],
 };

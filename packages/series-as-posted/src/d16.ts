@@ -1,7 +1,15 @@
 /** D16: rodata is copied with rodata=off, and then written. */
 import { overlay } from "@kreplica/di";
 import { Machine } from "@kreplica/hw-x86/api";
-import { imageAddress, KernelBoot, KernelImage, KernelLayout, KernelTables, pagesOf, ReplicaView } from "@kreplica/mm-core/api";
+import {
+  imageAddress,
+  KernelBoot,
+  KernelImage,
+  KernelLayout,
+  KernelTables,
+  pagesOf,
+  ReplicaView,
+} from "@kreplica/mm-core/api";
 import type { SeriesDefect } from "./defect.js";
 
 export const D16: SeriesDefect = {
@@ -14,7 +22,13 @@ export const D16: SeriesDefect = {
   onlyThere: true,
   overlays: [
     overlay(KernelBoot, (boot, get) => {
-      const [tables, view, image, layout, machine] = [get(KernelTables), get(ReplicaView), get(KernelImage), get(KernelLayout), get(Machine)];
+      const [tables, view, image, layout, machine] = [
+        get(KernelTables),
+        get(ReplicaView),
+        get(KernelImage),
+        get(KernelLayout),
+        get(Machine),
+      ];
       const start = imageAddress(layout, image.startRodata);
       boot.during("numa-replicate-rodata", () => {
         tables.edit((editor) => editor.protect(start, pagesOf(image.startRodata, image.endRodata), { writable: true }));
@@ -22,7 +36,8 @@ export const D16: SeriesDefect = {
       });
       boot.during("running", () => {
         const frame = view.replicaFrame(start + 0x18n, view.holders[view.holders.length - 1]!);
-        if (frame !== undefined) machine.memory.writeBytes((BigInt(frame) << 12n) + ((start + 0x18n) & 4095n), Uint8Array.of(0x6b, 0x72));
+        if (frame !== undefined)
+          machine.memory.writeBytes((BigInt(frame) << 12n) + ((start + 0x18n) & 4095n), Uint8Array.of(0x6b, 0x72));
         return "a driver wrote to rodata";
       });
       return boot;

@@ -10,12 +10,14 @@ export const D2: SeriesDefect = {
   id: "D2",
   sentence: "spurious kernel faults are never recognised",
   patch: "04/12 arch/x86/mm/fault.c spurious_kernel_fault",
-  effect: "the index into the PGD was lost, so that the first slot is looked at: a fault that a stale translation caused is taken for a real one",
+  effect:
+    "the index into the PGD was lost, so that the first slot is looked at: a fault that a stale translation caused is taken for a real one",
   confirmed: "seen on a running kernel",
   overlays: [
     overlay(Processes, (processes) => {
       const isSpurious = processes.isSpuriousKernelFault.bind(processes);
-      processes.isSpuriousKernelFault = (cpu, address, write, fetch) => isSpurious(cpu, address & FIRST_SLOT, write, fetch);
+      processes.isSpuriousKernelFault = (cpu, address, write, fetch) =>
+        isSpurious(cpu, address & FIRST_SLOT, write, fetch);
       return processes;
     }),
   ],

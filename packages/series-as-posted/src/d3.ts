@@ -7,7 +7,8 @@ export const D3: SeriesDefect = {
   id: "D3",
   sentence: "the debug check of CR3 expects node 0's root everywhere",
   patch: "04/12 arch/x86/mm/tlb.c switch_mm_irqs_off",
-  effect: "warnings in switch_mm and nmi_uaccess_okay, and global flushes by the hundred, on every other node of a kernel with DEBUG_VM",
+  effect:
+    "warnings in switch_mm and nmi_uaccess_okay, and global flushes by the hundred, on every other node of a kernel with DEBUG_VM",
   confirmed: "seen on a running kernel",
   overlays: [
     overlay(SwitchMm, (switcher, get) => {

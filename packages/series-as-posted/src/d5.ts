@@ -13,16 +13,23 @@ export const D5: SeriesDefect = {
   id: "D5",
   sentence: "generated code becomes executable in one node's tables alone",
   patch: "11/12 mm/vmalloc.c (calls of set_memory_rox that were not converted)",
-  effect: "trampolines of ftrace and BPF images stay writable and not executable on every other node, whose CPUs fault on them",
+  effect:
+    "trampolines of ftrace and BPF images stay writable and not executable on every other node, whose CPUs fault on them",
   confirmed: "seen on a running kernel",
   overlays: [
     overlay(SetMemory, (memory, get) => {
       const [entries, view, layout] = [get(TableMemory), get(ReplicaView), get(KernelLayout)];
       memory.readOnlyExecutable = ({ start, pages }: PageRange): void => {
         for (let page = 0; page < pages; page++) {
-          const place = walk(entries.memory, view.kernelRoot(view.holders[0]!), layout.levels, start + BigInt(page) * 4096n);
+          const place = walk(
+            entries.memory,
+            view.kernelRoot(view.holders[0]!),
+            layout.levels,
+            start + BigInt(page) * 4096n,
+          );
           const { table, index, lo, hi, level } = place;
-          if (isPresent(lo) && isLeaf(lo, level)) entries.write(table, index, (lo & ~WRITABLE) >>> 0, (hi & ~NO_EXECUTE) >>> 0);
+          if (isPresent(lo) && isLeaf(lo, level))
+            entries.write(table, index, (lo & ~WRITABLE) >>> 0, (hi & ~NO_EXECUTE) >>> 0);
         }
       };
       return memory;

@@ -10,9 +10,13 @@ export const D6: SeriesDefect = {
   id: "D6",
   sentence: "copies of an area are freed while mapped when memory gives out",
   patch: "10/12 mm/vmalloc.c __vmalloc_node_replicate_range",
-  effect: "when a later node has no memory the copies of earlier ones are freed though those nodes still map them; and nobody is told that it failed",
+  effect:
+    "when a later node has no memory the copies of earlier ones are freed though those nodes still map them; and nobody is told that it failed",
   confirmed: "read in the patch",
   overlays: [
-    overlay(AreaReplicator, (_corrected, get) => new UnmapThenMapReplicator(get(PageAllocator), get(PhysMemory), get(KernelTables))),
+    overlay(
+      AreaReplicator,
+      (_corrected, get) => new UnmapThenMapReplicator(get(PageAllocator), get(PhysMemory), get(KernelTables)),
+    ),
   ],
 };

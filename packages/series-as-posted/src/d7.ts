@@ -9,7 +9,5 @@ export const D7: SeriesDefect = {
   patch: "10/12 mm/vmalloc.c vm_reset_perms",
   effect: "CPUs keep translations of the direct map's view of copies that are free again",
   confirmed: "read in the patch",
-  overlays: [
-    overlay(AliasFlush, () => ({ framesToFlush: (area) => area.frames })),
-  ],
+  overlays: [overlay(AliasFlush, () => ({ framesToFlush: (area) => area.frames }))],
 };

@@ -1,4 +1,7 @@
-/** What a defect of the series is: a sentence, where it comes from, what it breaks, how it was confirmed, and what lays it over the corrected kernel. */
+/**
+ * What a defect of the series is: a sentence, where it comes from, what it breaks, how it was confirmed, and what lays
+ * it over the corrected kernel.
+ */
 import type { Binding } from "@kreplica/di";
 
 /** How it is known that the series has it. */
@@ -11,7 +14,8 @@ export type Confirmation =
   | "known of another design";
 
 /** A kernel on which a defect shows, where it does not show on every one. */
-export type Configuration = "late memory" | "modules=off" | "rodata=off" | "small node" | "KASAN without vmalloc" | "boot CPU elsewhere";
+export type Configuration =
+  "late memory" | "modules=off" | "rodata=off" | "small node" | "KASAN without vmalloc" | "boot CPU elsewhere";
 
 /** One defect of the series as posted. */
 export interface SeriesDefect {

@@ -1,4 +1,7 @@
-/** Public surface of series-as-posted: every defect of the series as a row, and how they are laid over a list of plugins. */
+/**
+ * Public surface of series-as-posted: every defect of the series as a row, and how they are laid over a list of
+ * plugins.
+ */
 import { type Plugin, plugin } from "@kreplica/di";
 import { COPIED_SOURCE } from "./copied-source.js";
 import { D1 } from "./d1.js";
@@ -28,21 +31,47 @@ export type { Configuration, Confirmation, SeriesDefect } from "./defect.js";
 
 /** The defects of the series as posted, in the order of their numbers. */
 export const SERIES_DEFECTS: readonly SeriesDefect[] = [
-  D1, D2, D3, D4, D5, D6, D7, D8, D9, D10, D10_GROWTH, D11, D12, D13, D14, D15, D16, N1, N2, N3, REMOTE_TABLE,
+  D1,
+  D2,
+  D3,
+  D4,
+  D5,
+  D6,
+  D7,
+  D8,
+  D9,
+  D10,
+  D10_GROWTH,
+  D11,
+  D12,
+  D13,
+  D14,
+  D15,
+  D16,
+  N1,
+  N2,
+  N3,
+  REMOTE_TABLE,
 ];
 
 /** Of other designs, to be laid over the corrected kernel as those of the series are. */
 export const OTHER_DEFECTS: readonly SeriesDefect[] = [COPIED_SOURCE];
 
 /** A defect by its id. @returns undefined for an id that is none */
-export const defectOf = (id: string): SeriesDefect | undefined => [...SERIES_DEFECTS, ...OTHER_DEFECTS].find((each) => each.id === id);
+export const defectOf = (id: string): SeriesDefect | undefined =>
+  [...SERIES_DEFECTS, ...OTHER_DEFECTS].find((each) => each.id === id);
 
 /**
- * Plugins with defects laid over them, in the order given. Overlays over what no plugin of the list binds are left out: a kernel without
- * vmalloc has no areas to get wrong.
+ * Plugins with defects laid over them, in the order given. Overlays over what no plugin of the list binds are left out:
+ * a kernel without vmalloc has no areas to get wrong.
  */
 export function layOver(plugins: readonly Plugin[], defects: readonly SeriesDefect[]): Plugin[] {
   const bound = new Set(plugins.flatMap((each) => each.bindings.map((binding) => binding.token.key)));
-  const laid = defects.map(({ id, overlays }) => plugin(id, overlays.filter((each) => bound.has(each.token.key))));
+  const laid = defects.map(({ id, overlays }) =>
+    plugin(
+      id,
+      overlays.filter((each) => bound.has(each.token.key)),
+    ),
+  );
   return [...plugins, ...laid.filter(({ bindings }) => bindings.length > 0)];
 }

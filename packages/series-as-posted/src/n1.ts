@@ -1,14 +1,27 @@
 /** N1: no-ops optimised in place change one copy alone. */
 import { overlay } from "@kreplica/di";
 import { Machine, type NodeId } from "@kreplica/hw-x86/api";
-import { CpuState, imageAddress, KernelBoot, KernelImage, KernelLayout, KernelOptions, ReplicaView } from "@kreplica/mm-core/api";
+import {
+  CpuState,
+  imageAddress,
+  KernelBoot,
+  KernelImage,
+  KernelLayout,
+  KernelOptions,
+  ReplicaView,
+} from "@kreplica/mm-core/api";
 import { nops, TextPoke } from "@kreplica/text-patch/api";
 import type { SeriesDefect } from "./defect.js";
 
 const ONE_BYTE_NOP = 0x90;
 
 /** Writes bytes of the image into one node's copy, page by page. */
-function writeInCopy({ view, machine }: { readonly view: ReplicaView; readonly machine: Machine }, node: NodeId, address: bigint, bytes: Uint8Array): void {
+function writeInCopy(
+  { view, machine }: { readonly view: ReplicaView; readonly machine: Machine },
+  node: NodeId,
+  address: bigint,
+  bytes: Uint8Array,
+): void {
   for (let at = 0; at < bytes.length;) {
     const live = address + BigInt(at);
     const within = Number(live & 4095n);
@@ -23,7 +36,8 @@ export const N1: SeriesDefect = {
   id: "N1",
   sentence: "no-ops optimised in place change one copy alone",
   patch: "06/12 arch/x86/kernel/alternative.c (optimize_nops was not converted)",
-  effect: "copies of text differ after every boot, and other nodes execute the padding of alternatives one byte at a time",
+  effect:
+    "copies of text differ after every boot, and other nodes execute the padding of alternatives one byte at a time",
   confirmed: "seen on a running kernel",
   overlays: [
     overlay(TextPoke, (poke, get) => {
@@ -36,7 +50,13 @@ export const N1: SeriesDefect = {
       return poke;
     }),
     overlay(KernelBoot, (boot, get) => {
-      const [machine, view, image, layout, options] = [get(Machine), get(ReplicaView), get(KernelImage), get(KernelLayout), get(KernelOptions)];
+      const [machine, view, image, layout, options] = [
+        get(Machine),
+        get(ReplicaView),
+        get(KernelImage),
+        get(KernelLayout),
+        get(KernelOptions),
+      ];
       boot.during("alternatives", () => {
         const runs = image.noOps ?? [];
         if (view.holders.length < 2 || runs.length === 0) return "";
@@ -44,7 +64,13 @@ export const N1: SeriesDefect = {
         const home = view.nearest(machine.nodeOfCpu(options.bootCpu));
         for (const { address, bytes } of runs) {
           // The padding itself reaches every copy; what takes its place, one.
-          for (const node of view.holders) writeInCopy({ view, machine }, node, imageAddress(layout, address), node === home ? nops(bytes) : new Uint8Array(bytes).fill(ONE_BYTE_NOP));
+          for (const node of view.holders)
+            writeInCopy(
+              { view, machine },
+              node,
+              imageAddress(layout, address),
+              node === home ? nops(bytes) : new Uint8Array(bytes).fill(ONE_BYTE_NOP),
+            );
         }
         return `${runs.length} runs of no-ops made long in node ${home}'s copy alone`;
       });

@@ -1,6 +1,14 @@
 /** N2: idt_table becomes read-only on one root alone. */
 import { overlay } from "@kreplica/di";
-import { imageAddress, KernelBoot, KernelImage, KernelLayout, ReplicaView, TableMemory, walk } from "@kreplica/mm-core/api";
+import {
+  imageAddress,
+  KernelBoot,
+  KernelImage,
+  KernelLayout,
+  ReplicaView,
+  TableMemory,
+  walk,
+} from "@kreplica/mm-core/api";
 import type { SeriesDefect } from "./defect.js";
 
 const WRITABLE = 2;
@@ -16,7 +24,12 @@ export const N2: SeriesDefect = {
       const [view, entries, image, layout] = [get(ReplicaView), get(TableMemory), get(KernelImage), get(KernelLayout)];
       boot.during("init-irq", () => {
         for (const { root } of view.roots.filter((each) => each.node !== view.holders[0])) {
-          const { table, index, lo, hi } = walk(entries.memory, root, layout.levels, imageAddress(layout, image.symbol("idt_table")!));
+          const { table, index, lo, hi } = walk(
+            entries.memory,
+            root,
+            layout.levels,
+            imageAddress(layout, image.symbol("idt_table")!),
+          );
           entries.write(table, index, lo | WRITABLE, hi);
         }
         return "the other roots keep idt_table writable";

@@ -10,11 +10,15 @@ class ForgetfulAccount implements PageAccount {
 
   constructor(private readonly memory: PhysMemory) {}
 
-  add(frames: readonly Frame[], _copy: "base" | "replica"): void { this.change(frames, 1); }
+  add(frames: readonly Frame[], _copy: "base" | "replica"): void {
+    this.change(frames, 1);
+  }
   remove(frames: readonly Frame[], copy: "base" | "replica"): void {
     if (copy === "base") this.change(frames, -1);
   }
-  pages(node: NodeId): number { return this.byNode.get(node) ?? 0; }
+  pages(node: NodeId): number {
+    return this.byNode.get(node) ?? 0;
+  }
 
   private change(frames: readonly Frame[], by: 1 | -1): void {
     for (const frame of frames) this.byNode.set(this.memory.nodeOf(frame), this.pages(this.memory.nodeOf(frame)) + by);
@@ -27,7 +31,5 @@ export const N3: SeriesDefect = {
   patch: "10/12 mm/vmalloc.c __vmalloc_node_replicate_range",
   effect: "VmallocUsed goes up with every load and unload of a module; no page leaks",
   confirmed: "seen on a running kernel",
-  overlays: [
-    overlay(PageAccount, (_corrected, get) => new ForgetfulAccount(get(PhysMemory))),
-  ],
+  overlays: [overlay(PageAccount, (_corrected, get) => new ForgetfulAccount(get(PhysMemory)))],
 };

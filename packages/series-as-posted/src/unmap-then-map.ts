@@ -16,7 +16,9 @@ export class UnmapThenMapReplicator implements AreaReplicator {
     private readonly tables: KernelTables,
   ) {}
 
-  replicate(jobs: readonly ReplicationJob[]): readonly (readonly AreaCopy[] | undefined)[] { return jobs.map((job) => this.one(job)); }
+  replicate(jobs: readonly ReplicationJob[]): readonly (readonly AreaCopy[] | undefined)[] {
+    return jobs.map((job) => this.one(job));
+  }
 
   private one({ area, targets }: ReplicationJob): readonly AreaCopy[] | undefined {
     const copies: AreaCopy[] = [];

@@ -6,23 +6,47 @@ import { defectOf, layOver, type SeriesDefect } from "../src/index.js";
 
 const modules = { low: fakeLayout.modulesStart, high: fakeLayout.modulesEnd };
 const AREA_DEFECTS = ["D6", "D7", "D12", "N3"].map((id): SeriesDefect => defectOf(id)!);
-const boot = (holders: readonly number[], defects: readonly SeriesDefect[] = AREA_DEFECTS): FakeKernel & { vm: Vmalloc } => {
+const boot = (
+  holders: readonly number[],
+  defects: readonly SeriesDefect[] = AREA_DEFECTS,
+): FakeKernel & { vm: Vmalloc } => {
   const kernel = fakeKernel({ holders, plugins: layOver([vmalloc], defects) });
   return { ...kernel, vm: kernel.assembly.get(Vmalloc) };
 };
-const ids = (kernel: FakeKernel & { vm: Vmalloc }): string[] => [...new Set(checkAreas({ ...kernel, vmalloc: kernel.vm }).map(({ id }) => id))];
-const request = { bytes: 8 * 4096, placement: { node: 0 }, purpose: "module" as const, ...modules, resetPermissions: true };
+const ids = (kernel: FakeKernel & { vm: Vmalloc }): string[] => [
+  ...new Set(checkAreas({ ...kernel, vmalloc: kernel.vm }).map(({ id }) => id)),
+];
+const request = {
+  bytes: 8 * 4096,
+  placement: { node: 0 },
+  purpose: "module" as const,
+  ...modules,
+  resetPermissions: true,
+};
 
 describe("areas as posted", () => {
   test("with memory enough, ends in the same mappings and bytes, for twice the stores, with holes on the way", () => {
     const [ours, theirs] = [boot([0, 1, 2], []), boot([0, 1, 2])].map((kernel) => {
       const area = kernel.vm.allocate(request);
-      kernel.vm.write(area, 0, Uint8Array.from({ length: 8 * 4096 }, (_, i) => i & 255));
-      const [stores, flushes, requests] = [kernel.tables.stores.total, kernel.tables.flushes, kernel.allocator.requests];
+      kernel.vm.write(
+        area,
+        0,
+        Uint8Array.from({ length: 8 * 4096 }, (_, i) => i & 255),
+      );
+      const [stores, flushes, requests] = [
+        kernel.tables.stores.total,
+        kernel.tables.flushes,
+        kernel.allocator.requests,
+      ];
       kernel.tables.holes.length = 0;
       expect(kernel.vm.replicate(area)).toBe("replicated");
       expect(ids(kernel)).toEqual([]);
-      return { stores: kernel.tables.stores.total - stores, flushes: kernel.tables.flushes - flushes, requests: kernel.allocator.requests - requests, holes: kernel.tables.holes.length };
+      return {
+        stores: kernel.tables.stores.total - stores,
+        flushes: kernel.tables.flushes - flushes,
+        requests: kernel.allocator.requests - requests,
+        holes: kernel.tables.holes.length,
+      };
     });
     expect(ours).toEqual({ stores: 16, flushes: 1, requests: 2, holes: 0 });
     expect(theirs).toEqual({ stores: 32, flushes: 1, requests: 16, holes: 16 });
@@ -45,7 +69,11 @@ describe("areas as posted", () => {
     kernel.vm.replicate(area);
     kernel.tables.edit((editor) => editor.protect(area.start, area.pages, { writable: false, executable: true }, true));
     kernel.vm.free(area);
-    expect(kernel.tables.tooEarly.map(({ address }) => address >= fakeLayout.pageOffset && address < fakeLayout.vmallocStart)).toContain(true);
+    expect(
+      kernel.tables.tooEarly.map(
+        ({ address }) => address >= fakeLayout.pageOffset && address < fakeLayout.vmallocStart,
+      ),
+    ).toContain(true);
   });
 
   test("N3: the counter that only grows; E6 says so", () => {

@@ -11,7 +11,11 @@ const noSpaces = { all: new Set<never>(), create: () => undefined } as unknown a
 const nodes = (count: number) => Array.from({ length: count }, (_, id) => ({ id, memoryMiB: 64, cpus: 2 }));
 
 function boot(defect: string, options: TestKernelOptions): TestKernel & { report: ReturnType<typeof checkInvariants> } {
-  const kernel = testKernel({ ...options, view: numaReplication, plugins: [plugin(defect, defectOf(defect)!.overlays)] });
+  const kernel = testKernel({
+    ...options,
+    view: numaReplication,
+    plugins: [plugin(defect, defectOf(defect)!.overlays)],
+  });
   const witness = BootWitness.of(kernel);
   kernel.boot.run();
   return { ...kernel, report: checkInvariants({ ...kernel, spaces: noSpaces, reached: kernel.boot.reached, witness }) };
@@ -19,8 +23,22 @@ function boot(defect: string, options: TestKernelOptions): TestKernel & { report
 
 describe("one at a time", () => {
   test.each<[string, string, TestKernelOptions]>([
-    ["D4", "C2", {}], ["D4", "C4", {}], ["D9", "C3", {}], ["copied-source", "A3", {}], ["copied-source", "A2", {}],
-    ["D14", "A2", { nodes: [{ id: 0, memoryMiB: 64, cpus: 1 }, { id: 1, memoryMiB: 8, cpus: 1 }, { id: 2, memoryMiB: 64, cpus: 1 }] }],
+    ["D4", "C2", {}],
+    ["D4", "C4", {}],
+    ["D9", "C3", {}],
+    ["copied-source", "A3", {}],
+    ["copied-source", "A2", {}],
+    [
+      "D14",
+      "A2",
+      {
+        nodes: [
+          { id: 0, memoryMiB: 64, cpus: 1 },
+          { id: 1, memoryMiB: 8, cpus: 1 },
+          { id: 2, memoryMiB: 64, cpus: 1 },
+        ],
+      },
+    ],
     ["D15", "G11", { pti: true }],
     ["D15", "G11", { pti: true, pcid: false, master: 1 }],
   ])("%s is caught by %s", (defect, id, options) => {

@@ -11,7 +11,9 @@ test("ids are each other's only once, and each has something to say and to lay",
     expect(sentence.length * patch.length * effect.length * overlays.length, id).toBeGreaterThan(0);
     expect(defectOf(id)?.sentence).toBe(sentence);
   }
-  expect(SERIES_DEFECTS.map(({ id }) => id).filter((id) => /^D\d+$/.test(id))).toEqual(Array.from({ length: 16 }, (_, index) => `D${index + 1}`));
+  expect(SERIES_DEFECTS.map(({ id }) => id).filter((id) => /^D\d+$/.test(id))).toEqual(
+    Array.from({ length: 16 }, (_, index) => `D${index + 1}`),
+  );
   expect(defectOf("D17")).toBeUndefined();
 });
 
@@ -20,5 +22,9 @@ test("overlays over what a list does not bind are left out, the others follow th
   const plugins = [plugin("own", [bindValue(Own, 1)])];
   expect(layOver(plugins, all)).toEqual(plugins);
   const { token: view } = defectOf("D10")!.overlays[0]!;
-  expect(layOver([...plugins, plugin("view", [bindValue(view, {})])], [defectOf("D10")!, defectOf("D7")!]).map(({ name }) => name)).toEqual(["own", "view", "D10"]);
+  expect(
+    layOver([...plugins, plugin("view", [bindValue(view, {})])], [defectOf("D10")!, defectOf("D7")!]).map(
+      ({ name }) => name,
+    ),
+  ).toEqual(["own", "view", "D10"]);
 });

@@ -24,9 +24,9 @@ export interface JoinResult {
 /**
  * Linux: set_memory_*() and numa_set_memory_*(), one call for both.
  *
- * Each call changes every root's tables, or none's: a refusal leaves all as they were. Direct-map aliases follow in writability,
- * presence and memory type; never in execution, which the direct map does not have. Translations are flushed before a call returns, whatever PCID they
- * were made under.
+ * Each call changes every root's tables, or none's: a refusal leaves all as they were. Direct-map aliases follow in
+ * writability, presence and memory type; never in execution, which the direct map does not have. Translations are
+ * flushed before a call returns, whatever PCID they were made under.
  *
  * Every operation throws {@link SetMemoryError}.
  */
@@ -64,8 +64,8 @@ export interface SetMemory {
   /** Several changes with one shootdown at the end, all or none. */
   changeAll(changes: readonly PermissionChange[]): void;
   /**
-   * Joins small leaves into 2 MiB, and these (but in the last 512 GiB) into 1 GiB, wherever 512 neighbours agree and continue one another;
-   * in user halves under KPTI as well. Linux 6.5 splits only.
+   * Joins small leaves into 2 MiB, and these (but in the last 512 GiB) into 1 GiB, wherever 512 neighbours agree and
+   * continue one another; in user halves under KPTI as well. Linux 6.5 splits only.
    */
   join(range: PageRange): JoinResult;
 }

@@ -7,7 +7,11 @@ export type SetMemoryErrorCode = "misaligned" | "empty-range" | "not-mapped" | "
 export class SetMemoryError extends Error {
   override readonly name = "SetMemoryError";
   /** @param address where it failed: the range's start, or the page that is not mapped */
-  constructor(readonly code: SetMemoryErrorCode, readonly address: bigint, detail: string) {
+  constructor(
+    readonly code: SetMemoryErrorCode,
+    readonly address: bigint,
+    detail: string,
+  ) {
     super(`${code}: 0x${address.toString(16)}: ${detail}`);
   }
 }

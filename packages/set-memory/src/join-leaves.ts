@@ -1,23 +1,47 @@
 /**
- * Joins small leaves: 512 PTEs into a 2 MiB leaf, 512 of these into a 1 GiB leaf, where all agree and continue one another.
+ * Joins small leaves: 512 PTEs into a 2 MiB leaf, 512 of these into a 1 GiB leaf, where all agree and continue one
+ * another.
  *
- * The large leaf replaces the pointer, translations and paging-structure caches are flushed, and only then is the table given back:
- * a CPU that still walked the old table would read whatever its frame becomes next. Under KPTI user mode walks it through the other half
- * of each pair, which gets the large leaf too, as it got the pointer.
+ * The large leaf replaces the pointer, translations and paging-structure caches are flushed, and only then is the table
+ * given back: a CPU that still walked the old table would read whatever its frame becomes next. Under KPTI user mode
+ * walks it through the other half of each pair, which gets the large leaf too, as it got the pointer.
  */
 import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, NO_EXECUTE } from "@kreplica/hw-x86/api";
-import { type KernelLayout, type KernelTables, type PageAllocator, type ReplicaView, rootsOfBothHalves, type TableMemory, walkRange } from "@kreplica/mm-core/api";
+import {
+  type KernelLayout,
+  type KernelTables,
+  type PageAllocator,
+  type ReplicaView,
+  rootsOfBothHalves,
+  type TableMemory,
+  walkRange,
+} from "@kreplica/mm-core/api";
 import type { JoinResult } from "./api.js";
 
 /** Accessed and dirty say nothing about a kernel leaf: leaves that differ only there agree. */
 const IGNORED = Bit.Accessed | Bit.Dirty;
 
-interface Candidate { readonly table: Frame; readonly index: number; readonly lower: Frame; readonly lo: number; readonly hi: number; readonly replica: boolean }
+interface Candidate {
+  readonly table: Frame;
+  readonly index: number;
+  readonly lower: Frame;
+  readonly lo: number;
+  readonly hi: number;
+  readonly replica: boolean;
+}
 
 /** The last 512 GiB: EFI's tables have a copy of the kernel's PUD entries there, which nobody would change along. */
 const LAST_SLOT = 0xffff_ff80_0000_0000n;
 
-export function joinLeaves(tables: KernelTables, entries: TableMemory, view: ReplicaView, allocator: PageAllocator, { levels, pti }: Pick<KernelLayout, "levels" | "pti">, start: bigint, end: bigint): JoinResult {
+export function joinLeaves(
+  tables: KernelTables,
+  entries: TableMemory,
+  view: ReplicaView,
+  allocator: PageAllocator,
+  { levels, pti }: Pick<KernelLayout, "levels" | "pti">,
+  start: bigint,
+  end: bigint,
+): JoinResult {
   let joined = 0;
   const retired = new Set<Frame>();
   for (const level of [2, 3] as const) {
@@ -55,7 +79,11 @@ export function joinLeaves(tables: KernelTables, entries: TableMemory, view: Rep
 }
 
 /** The large leaf that says what 512 entries of a table say, or undefined. @param level of the large leaf */
-function uniform(entries: TableMemory, table: Frame, level: 2 | 3): { readonly lo: number; readonly hi: number } | undefined {
+function uniform(
+  entries: TableMemory,
+  table: Frame,
+  level: 2 | 3,
+): { readonly lo: number; readonly hi: number } | undefined {
   const lo = entries.low(table, 0);
   const hi = entries.high(table, 0);
   if (!isPresent(lo) || !isLeaf(lo, level - 1)) return undefined;
@@ -66,7 +94,8 @@ function uniform(entries: TableMemory, table: Frame, level: 2 | 3): { readonly l
   for (let index = 1; index < 512; index++) {
     const nextLo = entries.low(table, index);
     const nextHi = entries.high(table, index);
-    if (((nextLo ^ flags) & (level === 3 ? 0x1fff : 0xfff) & ~IGNORED) !== 0 || ((nextHi ^ hi) & NO_EXECUTE) !== 0) return undefined;
+    if (((nextLo ^ flags) & (level === 3 ? 0x1fff : 0xfff) & ~IGNORED) !== 0 || ((nextHi ^ hi) & NO_EXECUTE) !== 0)
+      return undefined;
     if (frameOf(nextLo & ~(level === 3 ? Bit.PatLarge : 0), nextHi) !== first + index * step) return undefined;
   }
   const pat = level === 2 ? (flags & Bit.PatSmall) !== 0 : (flags & Bit.PatLarge) !== 0;

@@ -1,7 +1,16 @@
 /** Permission changes on every root's tables: one loop over holders, and that is in KernelTables. */
 import { inject, injectable } from "@kreplica/di";
 import { isLeaf, isPresent } from "@kreplica/hw-x86/api";
-import { KernelImage, KernelLayout, KernelTables, PageAllocator, type Protection, ReplicaView, TableMemory, walk } from "@kreplica/mm-core/api";
+import {
+  KernelImage,
+  KernelLayout,
+  KernelTables,
+  PageAllocator,
+  type Protection,
+  ReplicaView,
+  TableMemory,
+  walk,
+} from "@kreplica/mm-core/api";
 import type { JoinResult, PageRange, PermissionChange, SetMemory } from "./api.js";
 import { SetMemoryError } from "./errors.js";
 import { joinLeaves } from "./join-leaves.js";
@@ -10,8 +19,8 @@ const PAGE = 4096n;
 const TOP = 1n << 64n;
 
 /**
- * The series repeats a per-node loop in nine functions and forgets some callers (D5, N2); here every caller gets all roots, the boot
- * table included (D4), because no other way exists.
+ * The series repeats a per-node loop in nine functions and forgets some callers (D5, N2); here every caller gets all
+ * roots, the boot table included (D4), because no other way exists.
  *
  * @patch 04/12 arch/x86/mm/pat/set_memory.c change_page_attr_set_clr_pgd
  */
@@ -27,47 +36,96 @@ export class TableSetMemory implements SetMemory {
   ) {}
 
   /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_x */
-  executable(range: PageRange): void { this.change(range, { executable: true }, false); }
+  executable(range: PageRange): void {
+    this.change(range, { executable: true }, false);
+  }
   /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_nx */
-  nonExecutable(range: PageRange): void { this.change(range, { executable: false }, false); }
+  nonExecutable(range: PageRange): void {
+    this.change(range, { executable: false }, false);
+  }
   /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_ro */
-  readOnly(range: PageRange): void { this.change(range, { writable: false }, true); }
+  readOnly(range: PageRange): void {
+    this.change(range, { writable: false }, true);
+  }
   /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_rw */
-  readWrite(range: PageRange): void { this.change(range, { writable: true }, true); }
+  readWrite(range: PageRange): void {
+    this.change(range, { writable: true }, true);
+  }
   /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_rox */
-  readOnlyExecutable(range: PageRange): void { this.change(range, { writable: false, executable: true }, true); }
-  readWriteNonExecutable(range: PageRange): void { this.change(range, { writable: true, executable: false }, true); }
+  readOnlyExecutable(range: PageRange): void {
+    this.change(range, { writable: false, executable: true }, true);
+  }
+  readWriteNonExecutable(range: PageRange): void {
+    this.change(range, { writable: true, executable: false }, true);
+  }
   /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_np */
-  notPresent(range: PageRange): void { this.change(range, { present: false }, true); }
+  notPresent(range: PageRange): void {
+    this.change(range, { present: false }, true);
+  }
   /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_np_noalias */
-  notPresentHere(range: PageRange): void { this.change(range, { present: false }, false); }
-  present(range: PageRange): void { this.change(range, { present: true }, true); }
+  notPresentHere(range: PageRange): void {
+    this.change(range, { present: false }, false);
+  }
+  present(range: PageRange): void {
+    this.change(range, { present: true }, true);
+  }
   /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_global */
-  global(range: PageRange): void { this.change(range, { global: true }, false); }
+  global(range: PageRange): void {
+    this.change(range, { global: true }, false);
+  }
   /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_nonglobal */
-  nonGlobal(range: PageRange): void { this.change(range, { global: false }, false); }
-  uncached(range: PageRange): void { this.change(range, { cache: "uc-" }, true); }
-  writeCombined(range: PageRange): void { this.change(range, { cache: "wc" }, true); }
-  writeBack(range: PageRange): void { this.change(range, { cache: "wb" }, true); }
+  nonGlobal(range: PageRange): void {
+    this.change(range, { global: false }, false);
+  }
+  uncached(range: PageRange): void {
+    this.change(range, { cache: "uc-" }, true);
+  }
+  writeCombined(range: PageRange): void {
+    this.change(range, { cache: "wc" }, true);
+  }
+  writeBack(range: PageRange): void {
+    this.change(range, { cache: "wb" }, true);
+  }
 
-  change(range: PageRange, change: Partial<Protection>, alias: boolean): void { this.changeAll([{ range, change, alias }]); }
+  change(range: PageRange, change: Partial<Protection>, alias: boolean): void {
+    this.changeAll([{ range, change, alias }]);
+  }
 
   changeAll(changes: readonly PermissionChange[]): void {
     for (const { range } of changes) this.check(range);
-    const done = this.tables.edit((editor) => editor.together(() => changes.every(({ range, change, alias }) => {
-      const high = alias ? this.imageAlias(range) : undefined;
-      // NX and global differ between the image and its direct-map view by design.
-      return editor.protect(range.start, range.pages, change, alias) && (!high || editor.protect(high.start, high.pages, withoutLocal(change)));
-    })));
+    const done = this.tables.edit((editor) =>
+      editor.together(() =>
+        changes.every(({ range, change, alias }) => {
+          const high = alias ? this.imageAlias(range) : undefined;
+          // NX and global differ between the image and its direct-map view by design.
+          return (
+            editor.protect(range.start, range.pages, change, alias) &&
+            (!high || editor.protect(high.start, high.pages, withoutLocal(change)))
+          );
+        }),
+      ),
+    );
     if (!done) {
       const pages = changes.reduce((sum, { range }) => sum + range.pages, 0);
-      throw new SetMemoryError("out-of-frames", changes[0]!.range.start, `a table page for splitting a leaf of ${pages} pages could not be had; free memory on the holders and try again`);
+      throw new SetMemoryError(
+        "out-of-frames",
+        changes[0]!.range.start,
+        `a table page for splitting a leaf of ${pages} pages could not be had; free memory on the holders and try again`,
+      );
     }
   }
 
   join(range: PageRange): JoinResult {
     this.check(range);
-    return joinLeaves(this.tables, this.entries, this.view, this.allocator, this.layout, range.start, range.start + BigInt(range.pages) * PAGE);
+    return joinLeaves(
+      this.tables,
+      this.entries,
+      this.view,
+      this.allocator,
+      this.layout,
+      range.start,
+      range.start + BigInt(range.pages) * PAGE,
+    );
   }
 
   /** Every page must be mapped on every root; holes of the direct map, which no memory is behind, are passed over. */
@@ -75,14 +133,19 @@ export class TableSetMemory implements SetMemory {
     const { start, pages } = range;
     if (start % PAGE !== 0n) throw new SetMemoryError("misaligned", start, "not on a 4 KiB boundary; round it down");
     const end = start + BigInt(pages) * PAGE;
-    if (!Number.isInteger(pages) || pages < 1 || end > TOP) throw new SetMemoryError("empty-range", start, `${pages} pages are none, or end beyond the address space`);
+    if (!Number.isInteger(pages) || pages < 1 || end > TOP)
+      throw new SetMemoryError("empty-range", start, `${pages} pages are none, or end beyond the address space`);
     if (this.inDirectMap(start)) return;
     for (const { root, node, kind } of this.view.roots) {
       for (let at = start; at < end;) {
         const found = walk(this.entries.memory, root, this.layout.levels, at);
         // An entry that was made absent still says what it maps.
         if (!isPresent(found.lo) && !(isLeaf(found.lo, found.level) && (found.lo !== 0 || found.hi !== 0))) {
-          throw new SetMemoryError("not-mapped", at, `the ${kind === "boot" ? "boot table" : `table of node ${node}`} maps nothing there; map it first`);
+          throw new SetMemoryError(
+            "not-mapped",
+            at,
+            `the ${kind === "boot" ? "boot table" : `table of node ${node}`} maps nothing there; map it first`,
+          );
         }
         const size = 1n << BigInt(12 + 9 * (found.level - 1));
         at = (at & ~(size - 1n)) + size;
@@ -90,9 +153,14 @@ export class TableSetMemory implements SetMemory {
     }
   }
 
-  private inDirectMap(address: bigint): boolean { return address >= this.layout.pageOffset && address < this.layout.vmallocStart; }
+  private inDirectMap(address: bigint): boolean {
+    return address >= this.layout.pageOffset && address < this.layout.vmallocStart;
+  }
 
-  /** The image's own view of a part of the direct map: Linux changes it along (cpa_process_alias). Copies have no such view of their own but for their holder. */
+  /**
+   * The image's own view of a part of the direct map: Linux changes it along (cpa_process_alias). Copies have no such
+   * view of their own but for their holder.
+   */
   private imageAlias(range: PageRange): PageRange | undefined {
     const { layout, image } = this;
     if (!this.inDirectMap(range.start)) return undefined;
@@ -102,7 +170,10 @@ export class TableSetMemory implements SetMemory {
     const end = physical + BigInt(range.pages) * PAGE;
     const to = end < imageEnd ? end : imageEnd;
     if (from >= to) return undefined;
-    return { start: image.stext + layout.imageOffset + (from - layout.imagePhysical), pages: Number((to - from) / PAGE) };
+    return {
+      start: image.stext + layout.imageOffset + (from - layout.imagePhysical),
+      pages: Number((to - from) / PAGE),
+    };
   }
 }
 

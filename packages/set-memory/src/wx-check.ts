@@ -1,15 +1,27 @@
 /**
- * The W+X check: every leaf of every root that a CPU can run on, with the rights of the whole path, not of the leaf alone.
+ * The W+X check: every leaf of every root that a CPU can run on, with the rights of the whole path, not of the leaf
+ * alone.
  *
- * Linux checks the tables of init_mm; the boot table, on which CPUs start and which the series leaves RWX (D4), is a root like any
- * other here. A table shared by several roots is looked at once for each combination of rights above it.
+ * Linux checks the tables of init_mm; the boot table, on which CPUs start and which the series leaves RWX (D4), is a
+ * root like any other here. A table shared by several roots is looked at once for each combination of rights above it.
  *
  * @patch 07/12 arch/x86/mm/dump_pagetables.c ptdump_walk_pgd_level_checkwx
  */
-import { type Frame, frameOf, isExecutable, isLeaf, isPresent, isWritable, type PhysMemory } from "@kreplica/hw-x86/api";
+import {
+  type Frame,
+  frameOf,
+  isExecutable,
+  isLeaf,
+  isPresent,
+  isWritable,
+  type PhysMemory,
+} from "@kreplica/hw-x86/api";
 
 /** A root to be checked, and what to call it. */
-export interface CheckedRoot { readonly name: string; readonly root: Frame }
+export interface CheckedRoot {
+  readonly name: string;
+  readonly root: Frame;
+}
 
 /** A run of leaves one can write and execute. */
 export interface WritableExecutable {
@@ -24,7 +36,11 @@ export interface WritableExecutable {
  * @param roots in the order of the report; a part shared by several is reported under the first
  * @returns runs in address order by root; empty when all is well
  */
-export function findWritableExecutable(memory: PhysMemory, roots: readonly CheckedRoot[], levels: 4 | 5): WritableExecutable[] {
+export function findWritableExecutable(
+  memory: PhysMemory,
+  roots: readonly CheckedRoot[],
+  levels: 4 | 5,
+): WritableExecutable[] {
   const found: WritableExecutable[] = [];
   const seen = new Set<number>();
   for (const { name, root } of roots) {

@@ -23,10 +23,23 @@ export interface SetMemoryKernel extends TestKernel {
 export const addressOf = (layout: KernelLayout, frame: Frame): bigint => layout.pageOffset + addressOfFrame(frame);
 
 export function makeKernel(holders: readonly NodeId[], pti = false): SetMemoryKernel {
-  const kernel = testKernel({ nodes: [0, 1, 2, 3].map((id) => ({ id, memoryMiB: 64, cpus: 1 })), pti, master: holders[0]!, view: fixedHolders(...holders) });
-  const setMemory = new TableSetMemory(kernel.tables, kernel.entries, kernel.view, kernel.layout, kernel.image, kernel.allocator);
+  const kernel = testKernel({
+    nodes: [0, 1, 2, 3].map((id) => ({ id, memoryMiB: 64, cpus: 1 })),
+    pti,
+    master: holders[0]!,
+    view: fixedHolders(...holders),
+  });
+  const setMemory = new TableSetMemory(
+    kernel.tables,
+    kernel.entries,
+    kernel.view,
+    kernel.layout,
+    kernel.image,
+    kernel.allocator,
+  );
   return {
-    ...kernel, setMemory,
+    ...kernel,
+    setMemory,
     frame: (node) => kernel.machine.memory.ranges.find((range) => range.node === node)!.first + 8192,
     mapping: (end) => mappingOf(end.lo, end.hi, end.level as 1 | 2 | 3),
     hole(root, address) {
@@ -37,7 +50,11 @@ export function makeKernel(holders: readonly NodeId[], pti = false): SetMemoryKe
       const lines: string[] = [];
       for (const { root } of kernel.view.roots) {
         walkRange(kernel.entries.memory, root, 4, 0n, (1n << 64n) - 1n, {
-          leaf: (address, level, lo, hi) => { lines.push(`${root} ${address.toString(16)} ${level} ${(lo & ~(Bit.Accessed | Bit.Dirty)).toString(16)} ${hi.toString(16)}`); },
+          leaf: (address, level, lo, hi) => {
+            lines.push(
+              `${root} ${address.toString(16)} ${level} ${(lo & ~(Bit.Accessed | Bit.Dirty)).toString(16)} ${hi.toString(16)}`,
+            );
+          },
         });
       }
       return lines.join("\n");

@@ -1,4 +1,6 @@
-/** Permission changes on every root beside the contract: what is split, flushed and joined, with holders that are given. */
+/**
+ * Permission changes on every root beside the contract: what is split, flushed and joined, with holders that are given.
+ */
 import { describe, expect, test } from "vitest";
 import { KERNEL_DATA, type NodeId, walk } from "./kernel.js";
 import { addressOf, makeKernel, type SetMemoryKernel } from "./kernel.js";
@@ -11,10 +13,25 @@ const HOLDERS = [[0], [0, 1], [1, 3]] as const;
 function mapped(holders: readonly NodeId[], pti = false): SetMemoryKernel {
   const kernel = makeKernel(holders, pti);
   kernel.tables.edit((editor) => {
-    for (const leaf of [0, 1]) editor.mapPerNode(WINDOW + BigInt(leaf) * 0x20_0000n, { ...KERNEL_DATA, level: 2 }, (node) => kernel.frame(node) + leaf * 512);
-    for (let page = 0; page < 16; page++) editor.mapPerNode(WINDOW + 0x40_0000n + BigInt(page) * 4096n, { ...KERNEL_DATA, level: 1 }, (node) => kernel.frame(node) + 1024 + page);
+    for (const leaf of [0, 1])
+      editor.mapPerNode(
+        WINDOW + BigInt(leaf) * 0x20_0000n,
+        { ...KERNEL_DATA, level: 2 },
+        (node) => kernel.frame(node) + leaf * 512,
+      );
+    for (let page = 0; page < 16; page++)
+      editor.mapPerNode(
+        WINDOW + 0x40_0000n + BigInt(page) * 4096n,
+        { ...KERNEL_DATA, level: 1 },
+        (node) => kernel.frame(node) + 1024 + page,
+      );
     for (const node of kernel.view.holders) {
-      for (let leaf = 0; leaf < 3; leaf++) editor.map(addressOf(kernel.layout, kernel.frame(node) + leaf * 512), { ...KERNEL_DATA, level: 2, frame: kernel.frame(node) + leaf * 512 });
+      for (let leaf = 0; leaf < 3; leaf++)
+        editor.map(addressOf(kernel.layout, kernel.frame(node) + leaf * 512), {
+          ...KERNEL_DATA,
+          level: 2,
+          frame: kernel.frame(node) + leaf * 512,
+        });
     }
   });
   return kernel;
@@ -26,7 +43,14 @@ function says(kernel: SetMemoryKernel, root: number, address: bigint): Record<st
   if (!found.present) return { present: false };
   const mapping = kernel.mapping(found);
   const within = Number((address >> 12n) & BigInt(512 ** (mapping.level - 1) - 1));
-  return { present: true, frame: mapping.frame + within, writable: mapping.writable, executable: mapping.executable, global: mapping.global, cache: mapping.cache };
+  return {
+    present: true,
+    frame: mapping.frame + within,
+    writable: mapping.writable,
+    executable: mapping.executable,
+    global: mapping.global,
+    cache: mapping.cache,
+  };
 }
 
 describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
@@ -72,7 +96,12 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
     let nth = 0;
     for (let refused = true; refused && nth < 60; nth++) {
       kernel.allocator.refuse(nth + 1);
-      try { kernel.setMemory.changeAll(changes); refused = false; } catch (error) { expect((error as SetMemoryError).code).toBe("out-of-frames"); }
+      try {
+        kernel.setMemory.changeAll(changes);
+        refused = false;
+      } catch (error) {
+        expect((error as SetMemoryError).code).toBe("out-of-frames");
+      }
       kernel.allocator.refuse(0);
       if (refused) expect(kernel.snapshot()).toBe(before);
     }
@@ -91,7 +120,9 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
     const used = kernel.view.holders.map((node) => kernel.allocator.usedFrames(node, "page-table"));
     const before = kernel.snapshot();
     kernel.setMemory.nonGlobal({ start: WINDOW + 0x1000n, pages: 700 });
-    kernel.view.holders.forEach((node, nth) => expect(kernel.allocator.usedFrames(node, "page-table")).toBeGreaterThanOrEqual(used[nth]! + 2));
+    kernel.view.holders.forEach((node, nth) =>
+      expect(kernel.allocator.usedFrames(node, "page-table")).toBeGreaterThanOrEqual(used[nth]! + 2),
+    );
     kernel.setMemory.global({ start: WINDOW + 0x1000n, pages: 700 });
     const stores = kernel.tables.stores;
     const result = kernel.setMemory.join({ start: WINDOW, pages: 1024 });
@@ -123,7 +154,12 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
     const kernel = mapped(holders);
     const before = kernel.snapshot();
     const refused = (range: { start: bigint; pages: number }): string | undefined => {
-      try { kernel.setMemory.readOnly(range); return undefined; } catch (error) { return (error as SetMemoryError).code; }
+      try {
+        kernel.setMemory.readOnly(range);
+        return undefined;
+      } catch (error) {
+        return (error as SetMemoryError).code;
+      }
     };
     expect(refused({ start: WINDOW + 1n, pages: 1 })).toBe("misaligned");
     expect(refused({ start: WINDOW, pages: 0 })).toBe("empty-range");
@@ -136,7 +172,9 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
     const kernel = mapped(holders);
     const last = kernel.view.roots[kernel.view.roots.length - 1]!;
     kernel.hole(last.root, WINDOW + 0x40_0000n);
-    expect(() => kernel.setMemory.readOnly({ start: WINDOW + 0x40_0000n, pages: 1 })).toThrow(expect.objectContaining({ code: "not-mapped" }));
+    expect(() => kernel.setMemory.readOnly({ start: WINDOW + 0x40_0000n, pages: 1 })).toThrow(
+      expect.objectContaining({ code: "not-mapped" }),
+    );
   });
 
   test("the W+X check sees every root, and the whole path's rights", () => {
@@ -147,7 +185,9 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
       // Overlaid on one root alone, as D4 and D5 do.
       const { table, index, lo, hi } = walk(kernel.entries.memory, root, 4, WINDOW);
       kernel.entries.write(table, index, lo, hi & 0x7fff_ffff);
-      expect(findWritableExecutable(kernel.entries.memory, roots, 4)).toEqual([{ root: name, start: WINDOW, end: WINDOW + 0x20_0000n }]);
+      expect(findWritableExecutable(kernel.entries.memory, roots, 4)).toEqual([
+        { root: name, start: WINDOW, end: WINDOW + 0x20_0000n },
+      ]);
       kernel.entries.write(table, index, lo & ~2, hi & 0x7fff_ffff);
       expect(findWritableExecutable(kernel.entries.memory, roots, 4)).toEqual([]);
       kernel.entries.write(table, index, lo, hi);
@@ -177,7 +217,8 @@ test("only leaves that continue one another, and lie in the range as a whole, ar
   const kernel = makeKernel([0]);
   const at = kernel.layout.vmemmapStart;
   const frame = kernel.frame(0);
-  // 512 small leaves over neighbouring frames, then 512 of which two are exchanged, then 512 that begin at an odd frame.
+  // 512 small leaves over neighbouring frames, then 512 of which two are exchanged, then 512 that begin at an odd
+  // frame.
   kernel.tables.edit((editor) => {
     for (let page = 0; page < 1536; page++) {
       const within = page < 512 ? page : page < 1024 ? (page === 700 ? 701 : page === 701 ? 700 : page) : page + 1;
@@ -190,7 +231,9 @@ test("only leaves that continue one another, and lie in the range as a whole, ar
   expect(kernel.snapshot()).toBe(before);
   expect(kernel.setMemory.join({ start: at, pages: 1536 })).toEqual({ joined: 1, freed: 1 });
   for (const page of [0, 511, 700, 701, 1024, 1535]) {
-    expect(says(kernel, kernel.view.roots[0]!.root, at + BigInt(page) * 4096n).frame).toBe(frame + (page === 700 ? 701 : page === 701 ? 700 : page >= 1024 ? page + 1 : page));
+    expect(says(kernel, kernel.view.roots[0]!.root, at + BigInt(page) * 4096n).frame).toBe(
+      frame + (page === 700 ? 701 : page === 701 ? 700 : page >= 1024 ? page + 1 : page),
+    );
   }
 });
 
@@ -205,16 +248,24 @@ describe.each([[[0]], [[0, 1]], [[1, 3]]])("under KPTI, holders %j", (holders) =
     const pmdOf = (root: number): number => [511, 511].reduce((table, slot) => entries.low(table, slot) >>> 12, root);
     // User halves reach the kernel's table by tables of their own down to the PMD page, as they do the entry text.
     for (const { root } of view.roots) {
-      const [pud, pmd] = [0, 0].map(() => allocator.allocate(holders[0]!, 0, { purpose: "page-table", zero: true })) as [number, number];
+      const [pud, pmd] = [0, 0].map(() =>
+        allocator.allocate(holders[0]!, 0, { purpose: "page-table", zero: true }),
+      ) as [number, number];
       entries.write(root + 1, 511, (pud << 12) | 0x67, 0);
       entries.write(pud, 511, (pmd << 12) | 0x67, 0);
       entries.write(pmd, index, entries.low(pmdOf(root), index), entries.high(pmdOf(root), index));
     }
     const shared = view.roots.map(({ root }) => entries.low(pmdOf(root), index) >>> 12);
-    expect(kernel.setMemory.join({ start: WINDOW, pages: 512 })).toEqual({ joined: 2 * new Set(shared).size, freed: new Set(shared).size });
+    expect(kernel.setMemory.join({ start: WINDOW, pages: 512 })).toEqual({
+      joined: 2 * new Set(shared).size,
+      freed: new Set(shared).size,
+    });
     for (const table of shared) expect(allocator.owns(table, 0)).toBe(false);
     for (const { root } of view.roots) {
-      const [kernels, users] = [root, root + 1].map((half) => [entries.low(pmdOf(half), index), entries.high(pmdOf(half), index)]);
+      const [kernels, users] = [root, root + 1].map((half) => [
+        entries.low(pmdOf(half), index),
+        entries.high(pmdOf(half), index),
+      ]);
       expect(kernels![0]! & 0x80).toBe(0x80);
       expect(users).toEqual(kernels);
     }
@@ -224,7 +275,10 @@ describe.each([[[0]], [[0, 1]], [[1, 3]]])("under KPTI, holders %j", (holders) =
 test("in the last 512 GiB no 1 GiB leaf takes the place of a table, which others may name", () => {
   const kernel = makeKernel([0]);
   const at = 0xffff_ff80_4000_0000n;
-  kernel.tables.edit((editor) => { for (let each = 0; each < 512; each++) editor.map(at + BigInt(each) * 0x20_0000n, { ...KERNEL_DATA, level: 2, frame: each * 512 }); });
+  kernel.tables.edit((editor) => {
+    for (let each = 0; each < 512; each++)
+      editor.map(at + BigInt(each) * 0x20_0000n, { ...KERNEL_DATA, level: 2, frame: each * 512 });
+  });
   expect(kernel.setMemory.join({ start: at, pages: 512 * 512 })).toEqual({ joined: 0, freed: 0 });
 });
 
@@ -234,12 +288,15 @@ test("memory type keeps its PAT bit through splitting and joining, whose place d
   kernel.tables.edit((editor) => editor.map(at, { ...KERNEL_DATA, level: 3, frame: 0 }));
   const root = kernel.view.roots[0]!.root;
   kernel.setMemory.change({ start: at, pages: 262_144 }, { cache: "wt" }, false);
-  for (const page of [0, 5, 600, 262_143]) expect(says(kernel, root, at + BigInt(page) * 4096n)).toMatchObject({ cache: "wt", frame: page });
+  for (const page of [0, 5, 600, 262_143])
+    expect(says(kernel, root, at + BigInt(page) * 4096n)).toMatchObject({ cache: "wt", frame: page });
   kernel.setMemory.change({ start: at + 0x5000n, pages: 1 }, { writable: false }, false);
-  for (const page of [0, 5, 600, 262_143]) expect(says(kernel, root, at + BigInt(page) * 4096n)).toMatchObject({ cache: "wt", frame: page });
+  for (const page of [0, 5, 600, 262_143])
+    expect(says(kernel, root, at + BigInt(page) * 4096n)).toMatchObject({ cache: "wt", frame: page });
   kernel.setMemory.change({ start: at + 0x5000n, pages: 1 }, { writable: true }, false);
   expect(kernel.setMemory.join({ start: at, pages: 262_144 }).joined).toBe(2);
-  for (const page of [0, 5, 600, 262_143]) expect(says(kernel, root, at + BigInt(page) * 4096n)).toMatchObject({ cache: "wt", frame: page });
+  for (const page of [0, 5, 600, 262_143])
+    expect(says(kernel, root, at + BigInt(page) * 4096n)).toMatchObject({ cache: "wt", frame: page });
 });
 
 test("when the image's own view cannot be split, the direct map's stays as it was too", () => {
@@ -250,7 +307,11 @@ test("when the image's own view cannot be split, the direct map's stays as it wa
     const direct = kernel.layout.pageOffset + kernel.layout.imagePhysical + 0x3000n;
     kernel.allocator.refuse(nth);
     let code: string | undefined;
-    try { kernel.setMemory.readOnly({ start: direct, pages: 1 }); } catch (error) { code = (error as SetMemoryError).code; }
+    try {
+      kernel.setMemory.readOnly({ start: direct, pages: 1 });
+    } catch (error) {
+      code = (error as SetMemoryError).code;
+    }
     kernel.allocator.refuse(0);
     if (code === undefined) {
       // One table page for each of the two views.

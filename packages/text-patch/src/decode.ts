@@ -1,4 +1,6 @@
-/** What patching must know of existing instructions: how long they are and where they branch. Decoding is iced-x86's. */
+/**
+ * What patching must know of existing instructions: how long they are and where they branch. Decoding is iced-x86's.
+ */
 import { Code, Decoder, DecoderOptions, type Instruction } from "@kreplica/hw-x86/iced";
 import { TextPatchError } from "./errors.js";
 
@@ -15,13 +17,25 @@ export function lengthAt(bytes: Uint8Array, offset = 0): number | undefined {
   return length;
 }
 
-/** Calls `visit` with the instruction at the start of `bytes`; frees it afterwards. @throws TextPatchError not-decodable */
-export function withInstruction<T>(bytes: Uint8Array, address: bigint, visit: (instruction: Instruction, decoder: Decoder) => T): T {
+/**
+ * Calls `visit` with the instruction at the start of `bytes`; frees it afterwards.
+ * @throws TextPatchError not-decodable
+ */
+export function withInstruction<T>(
+  bytes: Uint8Array,
+  address: bigint,
+  visit: (instruction: Instruction, decoder: Decoder) => T,
+): T {
   const decoder = new Decoder(64, bytes, DecoderOptions.None);
   decoder.ip = address;
   const instruction = decoder.decode();
   try {
-    if (instruction.code === Code.INVALID) throw new TextPatchError("not-decodable", address, `${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")} is no instruction`);
+    if (instruction.code === Code.INVALID)
+      throw new TextPatchError(
+        "not-decodable",
+        address,
+        `${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")} is no instruction`,
+      );
     return visit(instruction, decoder);
   } finally {
     instruction.free();

@@ -1,7 +1,8 @@
 /**
  * The few instructions that patching writes, as bytes.
  *
- * Source: Intel SDM vol. 2, "CALL", "JMP", "RET", "INT n/INTO/INT3/INT1", "Jcc", "NOP" (table "Recommended Multi-Byte Sequence of NOP Instruction").
+ * Source: Intel SDM vol. 2, "CALL", "JMP", "RET", "INT n/INTO/INT3/INT1", "Jcc", "NOP" (table "Recommended Multi-Byte
+ * Sequence of NOP Instruction").
  */
 import { TextPatchError } from "./errors.js";
 
@@ -18,8 +19,15 @@ export const JMP8 = 0xeb;
 
 /** No-ops of 1 to 8 bytes; the kernel uses no longer ones. */
 export const NOPS: readonly (readonly number[])[] = [
-  [], [0x90], [0x66, 0x90], [0x0f, 0x1f, 0x00], [0x0f, 0x1f, 0x40, 0x00], [0x0f, 0x1f, 0x44, 0x00, 0x00], [0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
-  [0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00], [0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+  [],
+  [0x90],
+  [0x66, 0x90],
+  [0x0f, 0x1f, 0x00],
+  [0x0f, 0x1f, 0x40, 0x00],
+  [0x0f, 0x1f, 0x44, 0x00, 0x00],
+  [0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+  [0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+  [0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
 ];
 
 /** Fills bytes [from, to) with the longest no-ops. */
@@ -49,7 +57,12 @@ export function branch32(opcode: typeof CALL | typeof JMP32, from: bigint, to: b
 /** Two bytes. @throws TextPatchError out-of-reach beyond 127 bytes */
 export function jump8(from: bigint, to: bigint): Uint8Array {
   const distance = BigInt.asIntN(64, to - from - 2n);
-  if (distance < -128n || distance > 127n) throw new TextPatchError("out-of-reach", from, `0x${to.toString(16)} is ${distance} bytes away, a short jump reaches 127`);
+  if (distance < -128n || distance > 127n)
+    throw new TextPatchError(
+      "out-of-reach",
+      from,
+      `0x${to.toString(16)} is ${distance} bytes away, a short jump reaches 127`,
+    );
   return Uint8Array.of(JMP8, Number(distance) & 255);
 }
 
@@ -60,7 +73,8 @@ export function setRelative(bytes: Uint8Array, at: number, next: bigint, to: big
 
 function relative(next: bigint, to: bigint): number {
   const distance = BigInt.asIntN(64, to - next);
-  if (distance !== BigInt.asIntN(32, distance)) throw new TextPatchError("out-of-reach", next, `0x${to.toString(16)} is more than 2 GiB away`);
+  if (distance !== BigInt.asIntN(32, distance))
+    throw new TextPatchError("out-of-reach", next, `0x${to.toString(16)} is more than 2 GiB away`);
   return Number(distance);
 }
 

@@ -1,4 +1,7 @@
-/** CPUs of the machine that execute text while it is patched, one instruction at a time, with the kernel's INT3 handler played by the test. */
+/**
+ * CPUs of the machine that execute text while it is patched, one instruction at a time, with the kernel's INT3 handler
+ * played by the test.
+ */
 import type { CpuId } from "@kreplica/hw-x86";
 import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
 import { KERNEL_DATA } from "@kreplica/mm-core/api";
@@ -22,7 +25,11 @@ export interface Position {
 export class RunningCpu {
   readonly interpreter: Interpreter;
   readonly stack: bigint;
-  constructor(private readonly kernel: PatchKernel, readonly id: CpuId, private readonly answer: (site: bigint) => Emulation | undefined) {
+  constructor(
+    private readonly kernel: PatchKernel,
+    readonly id: CpuId,
+    private readonly answer: (site: bigint) => Emulation | undefined,
+  ) {
     this.stack = STACKS + BigInt(id) * 0x1000n + 0x800n;
     this.interpreter = new Interpreter(new MachinePort(kernel.machine, id));
     // lgdt [rax]; lidt [rbx], from the setup page.
@@ -32,10 +39,15 @@ export class RunningCpu {
     this.interpreter.rip = HANDLER + 0x100n;
     this.interpreter.step();
     this.interpreter.step();
-    if (this.interpreter.stopReason !== "" || this.interpreter.rip !== HANDLER + 0x106n) throw new Error(`CPU ${id} did not take its descriptor tables: ${this.interpreter.stopReason} at ${this.interpreter.rip.toString(16)}`);
+    if (this.interpreter.stopReason !== "" || this.interpreter.rip !== HANDLER + 0x106n)
+      throw new Error(
+        `CPU ${id} did not take its descriptor tables: ${this.interpreter.stopReason} at ${this.interpreter.rip.toString(16)}`,
+      );
   }
 
-  get node(): number { return this.kernel.machine.nodeOfCpu(this.id); }
+  get node(): number {
+    return this.kernel.machine.nodeOfCpu(this.id);
+  }
   get position(): Position {
     const rsp = this.interpreter.register(RSP);
     const stack: bigint[] = [];
@@ -52,9 +64,14 @@ export class RunningCpu {
   }
 
   /** Whether it took an INT3 and has not handled it yet. */
-  get trapped(): boolean { return this.interpreter.rip === HANDLER; }
+  get trapped(): boolean {
+    return this.interpreter.rip === HANDLER;
+  }
 
-  /** One instruction, or the handling of the INT3 it is in. @throws Error when it stops, or met an INT3 nobody answers for */
+  /**
+   * One instruction, or the handling of the INT3 it is in.
+   * @throws Error when it stops, or met an INT3 nobody answers for
+   */
   step(): void {
     if (this.trapped) {
       this.handle();
@@ -62,7 +79,10 @@ export class RunningCpu {
     }
     this.interpreter.step();
     if (this.interpreter.stopReason !== "") throw new Error(`CPU ${this.id} stopped: ${this.interpreter.stopReason}`);
-    if (this.interpreter.rip > HANDLER && this.interpreter.rip < HANDLER + 0x100n) throw new Error(`CPU ${this.id} took an exception that is no breakpoint, at ${this.word(this.interpreter.register(RSP)).toString(16)}`);
+    if (this.interpreter.rip > HANDLER && this.interpreter.rip < HANDLER + 0x100n)
+      throw new Error(
+        `CPU ${this.id} took an exception that is no breakpoint, at ${this.word(this.interpreter.register(RSP)).toString(16)}`,
+      );
   }
 
   /** What exc_int3 does: the frame holds the address behind the INT3. */
@@ -85,31 +105,59 @@ export class RunningCpu {
     this.goTo(rip, rsp);
   }
 
-  word(address: bigint): bigint { return this.kernel.machine.memory.read64(this.physical(address)); }
-  setWord(address: bigint, value: bigint): void { this.kernel.machine.memory.write64(this.physical(address), value); }
+  word(address: bigint): bigint {
+    return this.kernel.machine.memory.read64(this.physical(address));
+  }
+  setWord(address: bigint, value: bigint): void {
+    this.kernel.machine.memory.write64(this.physical(address), value);
+  }
   private physical(address: bigint): bigint {
     const leaf = this.kernel.tables.lookup(this.node, address)!;
     return (BigInt(leaf.frame) << 12n) + (address & 4095n);
   }
 }
 
-/** Descriptor tables, handler and stacks; then a CPU for each id. @param answer what the kernel's handler finds out about an INT3 */
-export function startCpus(kernel: PatchKernel, ids: readonly CpuId[], answer: (site: bigint) => Emulation | undefined): RunningCpu[] {
+/**
+ * Descriptor tables, handler and stacks; then a CPU for each id.
+ * @param answer what the kernel's handler finds out about an INT3
+ */
+export function startCpus(
+  kernel: PatchKernel,
+  ids: readonly CpuId[],
+  answer: (site: bigint) => Emulation | undefined,
+): RunningCpu[] {
   const first = kernel.frame(kernel.view.master, 64);
   kernel.tables.edit((editor) => {
-    for (let page = 0; page < 32; page++) editor.map(SYSTEM + BigInt(page) * 4096n, { ...KERNEL_DATA, executable: page === 2, level: 1, frame: first + page });
+    for (let page = 0; page < 32; page++)
+      editor.map(SYSTEM + BigInt(page) * 4096n, {
+        ...KERNEL_DATA,
+        executable: page === 2,
+        level: 1,
+        frame: first + page,
+      });
   });
   const physical = (address: bigint): bigint => (BigInt(first) << 12n) + (address - SYSTEM);
   const { memory } = kernel.machine;
-  // GDT: null, null, 64-bit code at 0x10. IDT on the second page: every vector to the handler's ud2s, vector 3 to its start.
+  // GDT: null, null, 64-bit code at 0x10. IDT on the second page: every vector to the handler's ud2s, vector 3 to its
+  // start.
   memory.write64(physical(SYSTEM + 0x10n), 0x00af_9b00_0000_ffffn);
   for (let vector = 0n; vector < 32n; vector++) {
     const target = vector === 3n ? HANDLER : HANDLER + 0x10n;
-    memory.write64(physical(SYSTEM + 0x1000n + 16n * vector), (target & 0xffffn) | (0x10n << 16n) | (0x8e00n << 32n) | (((target >> 16n) & 0xffffn) << 48n));
+    memory.write64(
+      physical(SYSTEM + 0x1000n + 16n * vector),
+      (target & 0xffffn) | (0x10n << 16n) | (0x8e00n << 32n) | (((target >> 16n) & 0xffffn) << 48n),
+    );
     memory.write64(physical(SYSTEM + 0x1000n + 16n * vector + 8n), target >> 32n);
   }
   const pointer = (at: bigint, limit: number, base: bigint): void => {
-    memory.writeBytes(physical(at), Uint8Array.of(limit & 255, limit >> 8, ...Array.from({ length: 8 }, (_, i) => Number((base >> BigInt(8 * i)) & 255n))));
+    memory.writeBytes(
+      physical(at),
+      Uint8Array.of(
+        limit & 255,
+        limit >> 8,
+        ...Array.from({ length: 8 }, (_, i) => Number((base >> BigInt(8 * i)) & 255n)),
+      ),
+    );
   };
   pointer(SYSTEM + 0xf00n, 0x17, SYSTEM);
   pointer(SYSTEM + 0xf10n, 0x1ff, SYSTEM + 0x1000n);
@@ -124,7 +172,10 @@ export function placeCode(kernel: PatchKernel, address: bigint, code: Uint8Array
   for (const copy of kernel.poke.copies(address, code.length)) {
     for (let i = 0; i < code.length; i++) {
       const within = Number(address & 4095n) + i;
-      kernel.machine.memory.writeBytes((BigInt(copy.frames[within >> 12]!) << 12n) + BigInt(within & 4095), code.subarray(i, i + 1));
+      kernel.machine.memory.writeBytes(
+        (BigInt(copy.frames[within >> 12]!) << 12n) + BigInt(within & 4095),
+        code.subarray(i, i + 1),
+      );
     }
   }
 }

@@ -26,10 +26,15 @@ export function makeKernel(holders: readonly NodeId[]): PatchKernel {
   const base = (node: NodeId): Frame => machine.memory.ranges.find((range) => range.node === node)!.first + 8192;
   const text = { ...KERNEL_DATA, writable: false, executable: true, level: 1 as const };
   kernel.tables.edit((editor) => {
-    for (let page = 0n; page < 4n; page++) editor.mapPerNode(TEXT + page * 4096n, text, (node) => base(node) + Number(page));
+    for (let page = 0n; page < 4n; page++)
+      editor.mapPerNode(TEXT + page * 4096n, text, (node) => base(node) + Number(page));
     for (let page = 0n; page < 2n; page++) {
       editor.map(SHARED + page * 4096n, { ...text, frame: base(holders[0]!) + 16 + Number(page) });
-      editor.mapPerNode(YOUNG + page * 4096n, { ...text, writable: true, executable: false }, (node) => base(node) + 24 + Number(page));
+      editor.mapPerNode(
+        YOUNG + page * 4096n,
+        { ...text, writable: true, executable: false },
+        (node) => base(node) + 24 + Number(page),
+      );
     }
   });
   for (const cpu of machine.cpuIds) {
@@ -40,9 +45,23 @@ export function makeKernel(holders: readonly NodeId[]): PatchKernel {
     core.cr0 = 0x8001_0001 | 0;
     kernel.cpus.bringUp(cpu);
   }
-  const poke = new ReplicaTextPoke(machine, kernel.tables, kernel.view, kernel.cpus, kernel.entries, kernel.allocator, kernel.layout, kernel.image, kernel.options, kernel.boot, kernel.switcher, kernel.textUsers);
+  const poke = new ReplicaTextPoke(
+    machine,
+    kernel.tables,
+    kernel.view,
+    kernel.cpus,
+    kernel.entries,
+    kernel.allocator,
+    kernel.layout,
+    kernel.image,
+    kernel.options,
+    kernel.boot,
+    kernel.switcher,
+    kernel.textUsers,
+  );
   return {
-    ...kernel, poke,
+    ...kernel,
+    poke,
     frame: (node, page) => base(node) + page,
     bytes(node, address, length) {
       const bytes = new Uint8Array(length);

@@ -15,15 +15,34 @@ function withProcess(holders: readonly number[]): PatchKernel & { space: Address
   const kernel = makeKernel(holders);
   const space = kernel.spaces.create(0)!;
   for (let page = 0; page < PAGES; page++) {
-    space.set(AT + BigInt(page) * 4096n, { frame: kernel.frame(holders[0]!, 32 + page), level: 1, present: true, writable: true, executable: false, global: false, user: true, cache: "wb" }, 0);
+    space.set(
+      AT + BigInt(page) * 4096n,
+      {
+        frame: kernel.frame(holders[0]!, 32 + page),
+        level: 1,
+        present: true,
+        writable: true,
+        executable: false,
+        global: false,
+        user: true,
+        cache: "wb",
+      },
+      0,
+    );
   }
   for (const cpu of [0, POKING]) kernel.switcher.switchTo(cpu, space);
   kernel.cpus.current = POKING;
   return { ...kernel, space };
 }
 
-/** Steps of a batch on one process after the other, with something in the middle of the n-th, until there is no n-th. */
-function atEveryStep(holders: readonly number[], meanwhile: (kernel: ReturnType<typeof withProcess>) => void, after: (kernel: ReturnType<typeof withProcess>, away: boolean) => void): number {
+/**
+ * Steps of a batch on one process after the other, with something in the middle of the n-th, until there is no n-th.
+ */
+function atEveryStep(
+  holders: readonly number[],
+  meanwhile: (kernel: ReturnType<typeof withProcess>) => void,
+  after: (kernel: ReturnType<typeof withProcess>, away: boolean) => void,
+): number {
   let met = 0;
   for (let nth = 1; ; nth++) {
     const kernel = withProcess(holders);
@@ -46,30 +65,41 @@ function atEveryStep(holders: readonly number[], meanwhile: (kernel: ReturnType<
 }
 
 describe.each([[[0]], [[0, 1]], [[1, 3]]])("holders %j", (holders) => {
-  test.each([1, PAGES])("a flush of %i pages of the process below leaves the alias loaded, and is made up afterwards", (pages) => {
-    const met = atEveryStep(holders, ({ space, switcher }) => {
-      for (let page = 0; page < pages; page++) space.clear(AT + BigInt(page) * 4096n);
-      switcher.flush(space, AT, pages, true, 0);
-    }, ({ space, machine, switcher }, away) => {
-      expect(machine.cpu(POKING).rootFrame).toBe(space.pgd(2));
-      if (!away) return;
-      switcher.enterUser(POKING);
-      expect(machine.cpu(POKING).load(Number(AT), 0)).not.toBe(0);
-    });
-    // A step a byte, in each copy.
-    expect(met).toBe(6 * holders.length);
-  });
+  test.each([1, PAGES])(
+    "a flush of %i pages of the process below leaves the alias loaded, and is made up afterwards",
+    (pages) => {
+      const met = atEveryStep(
+        holders,
+        ({ space, switcher }) => {
+          for (let page = 0; page < pages; page++) space.clear(AT + BigInt(page) * 4096n);
+          switcher.flush(space, AT, pages, true, 0);
+        },
+        ({ space, machine, switcher }, away) => {
+          expect(machine.cpu(POKING).rootFrame).toBe(space.pgd(2));
+          if (!away) return;
+          switcher.enterUser(POKING);
+          expect(machine.cpu(POKING).load(Number(AT), 0)).not.toBe(0);
+        },
+      );
+      // A step a byte, in each copy.
+      expect(met).toBe(6 * holders.length);
+    },
+  );
 
   test("the process below ends: its PGD stays until the CPU is back, on init_mm", () => {
-    const met = atEveryStep(holders, ({ space, switcher, allocator }) => {
-      const away = switcher.temporary(POKING) !== undefined;
-      const pgd = space.pgd(2);
-      switcher.forget(space);
-      space.free();
-      expect(allocator.owns(pgd, PGD_ORDER)).toBe(away);
-    }, ({ machine, view, spaces }) => {
-      if (spaces.all.size === 0) expect(machine.cpu(POKING).rootFrame).toBe(view.kernelRoot(2));
-    });
+    const met = atEveryStep(
+      holders,
+      ({ space, switcher, allocator }) => {
+        const away = switcher.temporary(POKING) !== undefined;
+        const pgd = space.pgd(2);
+        switcher.forget(space);
+        space.free();
+        expect(allocator.owns(pgd, PGD_ORDER)).toBe(away);
+      },
+      ({ machine, view, spaces }) => {
+        if (spaces.all.size === 0) expect(machine.cpu(POKING).rootFrame).toBe(view.kernelRoot(2));
+      },
+    );
     // A step a byte, in each copy.
     expect(met).toBe(6 * holders.length);
   });
@@ -89,5 +119,7 @@ test("what all share of the alias lies where it is made, a holder's root on the 
   kernel.cpus.current = 3;
   const before = kernel.machine.nodes.map((node) => kernel.allocator.usedFrames(node, "page-table"));
   void kernel.poke.pokingSpace;
-  expect(kernel.machine.nodes.map((node, i) => kernel.allocator.usedFrames(node, "page-table") - before[i]!)).toEqual([1, 1, 0, 3]);
+  expect(kernel.machine.nodes.map((node, i) => kernel.allocator.usedFrames(node, "page-table") - before[i]!)).toEqual([
+    1, 1, 0, 3,
+  ]);
 });

@@ -1,43 +1,112 @@
-/** Text that goes while somebody keeps addresses of it: disarmed without a write, or refused; afterwards nobody writes there any more. */
+/**
+ * Text that goes while somebody keeps addresses of it: disarmed without a write, or refused; afterwards nobody writes
+ * there any more.
+ */
 import { assemble, bindValue, plugin } from "@kreplica/di";
 import { Machine, PhysMemory } from "@kreplica/hw-x86/api";
-import { CpuState, KernelImage, KernelLayout, KernelOptions, KernelTables, MmError, PageAllocator, ReplicaView, TableMemory, TextUsers } from "@kreplica/mm-core/api";
+import {
+  CpuState,
+  KernelImage,
+  KernelLayout,
+  KernelOptions,
+  KernelTables,
+  MmError,
+  PageAllocator,
+  ReplicaView,
+  TableMemory,
+  TextUsers,
+} from "@kreplica/mm-core/api";
 import { setMemory, SetMemory } from "@kreplica/set-memory";
 import { vmalloc, Vmalloc } from "@kreplica/vmalloc";
 import { describe, expect, test } from "vitest";
-import { branch32, CALL, DebuggerBreakpoints, Ftrace, InsnPages, JMP32, JumpLabels, Kprobes, Livepatch, nops, type PatchState, StaticCalls, TextPatchError } from "../src/api.js";
+import {
+  branch32,
+  CALL,
+  DebuggerBreakpoints,
+  Ftrace,
+  InsnPages,
+  JMP32,
+  JumpLabels,
+  Kprobes,
+  Livepatch,
+  nops,
+  type PatchState,
+  StaticCalls,
+  TextPatchError,
+} from "../src/api.js";
 import { placeCode } from "./cpus.js";
 import { makeKernel, TEXT } from "./kernel.js";
 
 const PAGE = 0x1000n;
 /** Text that goes, and text that stays. */
-const GONE = TEXT + PAGE, STAYS = TEXT;
+const GONE = TEXT + PAGE,
+  STAYS = TEXT;
 const RANGE = [{ start: GONE, end: GONE + PAGE }];
 const code = (run: () => unknown): string => {
-  try { run(); return "done"; } catch (error) { return error instanceof TextPatchError || error instanceof MmError ? error.code : (error as Error).message; }
+  try {
+    run();
+    return "done";
+  } catch (error) {
+    return error instanceof TextPatchError || error instanceof MmError ? error.code : (error as Error).message;
+  }
 };
 const state: PatchState = {
-  has: () => false, paravirt: () => undefined, indirectThunks: 0n, defaultReturnThunk: 0n, returnThunk: () => undefined, keyEnabled: () => false, staticCallTarget: () => 0n, staticCallReturn0: 1n, cpus: 2,
+  has: () => false,
+  paravirt: () => undefined,
+  indirectThunks: 0n,
+  defaultReturnThunk: 0n,
+  returnThunk: () => undefined,
+  keyEnabled: () => false,
+  staticCallTarget: () => 0n,
+  staticCallReturn0: 1n,
+  cpus: 2,
 };
 
 function start() {
   const kernel = makeKernel([0, 1, 3]);
   const assembly = assemble([
     plugin("kernel", [
-      bindValue(Machine, kernel.machine), bindValue(PhysMemory, kernel.machine.memory), bindValue(KernelTables, kernel.tables), bindValue(TableMemory, kernel.entries), bindValue(ReplicaView, kernel.view), bindValue(KernelLayout, kernel.layout),
-      bindValue(KernelImage, kernel.image), bindValue(PageAllocator, kernel.allocator), bindValue(CpuState, kernel.cpus), bindValue(KernelOptions, kernel.options), bindValue(TextUsers, kernel.textUsers),
+      bindValue(Machine, kernel.machine),
+      bindValue(PhysMemory, kernel.machine.memory),
+      bindValue(KernelTables, kernel.tables),
+      bindValue(TableMemory, kernel.entries),
+      bindValue(ReplicaView, kernel.view),
+      bindValue(KernelLayout, kernel.layout),
+      bindValue(KernelImage, kernel.image),
+      bindValue(PageAllocator, kernel.allocator),
+      bindValue(CpuState, kernel.cpus),
+      bindValue(KernelOptions, kernel.options),
+      bindValue(TextUsers, kernel.textUsers),
     ]),
-    vmalloc, setMemory,
+    vmalloc,
+    setMemory,
   ]);
   const areas = assembly.get(Vmalloc);
-  const pages = (bytes: number): InsnPages => new InsnPages(areas, assembly.get(SetMemory), kernel.poke, { ...kernel.layout, modulesStart: 0xffff_ffff_d000_0000n }, bytes, 0);
-  for (const at of [GONE, STAYS]) placeCode(kernel, at + 0x40n, Uint8Array.of(...nops(5), 0x48, 0xff, 0xc0, 0x48, 0xff, 0xc1, 0x48, 0xff, 0xc2, 0xc3));
-  const goes = (): string => code(() => { kernel.textUsers.release(RANGE); });
+  const pages = (bytes: number): InsnPages =>
+    new InsnPages(
+      areas,
+      assembly.get(SetMemory),
+      kernel.poke,
+      { ...kernel.layout, modulesStart: 0xffff_ffff_d000_0000n },
+      bytes,
+      0,
+    );
+  for (const at of [GONE, STAYS])
+    placeCode(
+      kernel,
+      at + 0x40n,
+      Uint8Array.of(...nops(5), 0x48, 0xff, 0xc0, 0x48, 0xff, 0xc1, 0x48, 0xff, 0xc2, 0xc3),
+    );
+  const goes = (): string =>
+    code(() => {
+      kernel.textUsers.release(RANGE);
+    });
   const bytes = (): Uint8Array => kernel.poke.read(GONE, 0x100);
   return { kernel, poke: kernel.poke, areas, pages, goes, bytes };
 }
 type Kernel = ReturnType<typeof start>;
-const sitesOf = ({ kernel }: Kernel): bigint[] => [...kernel.textUsers.all].flatMap((user) => [...user.sites()]).filter((site) => site >= GONE && site < GONE + PAGE);
+const sitesOf = ({ kernel }: Kernel): bigint[] =>
+  [...kernel.textUsers.all].flatMap((user) => [...user.sites()]).filter((site) => site >= GONE && site < GONE + PAGE);
 /** What is under way when text is to go: one byte of a site that stays has been written. */
 function during(kernel: Kernel, work: () => void): void {
   const steps = kernel.poke.batchSteps([{ address: STAYS + 0x80n, bytes: nops(5) }]);
@@ -49,9 +118,12 @@ function during(kernel: Kernel, work: () => void): void {
 describe("kprobes", () => {
   test("are gone with the text, their slots and detours free; what was there is not written", () => {
     const kernel = start();
-    const slots = kernel.pages(32), detours = kernel.pages(128);
+    const slots = kernel.pages(32),
+      detours = kernel.pages(128);
     let graces = 0;
-    const probes = new Kprobes(kernel.poke, slots, detours, () => { graces++; });
+    const probes = new Kprobes(kernel.poke, slots, detours, () => {
+      graces++;
+    });
     const site = GONE + 0x45n;
     probes.arm(site);
     probes.optimise(site, new Uint8Array(), GONE + 0x40n, 15);
@@ -63,7 +135,12 @@ describe("kprobes", () => {
     expect(sitesOf(kernel)).toEqual([]);
     expect(kernel.bytes()).toEqual(before);
     expect([graces - waited, detours.areas.length, slots.areas.length]).toEqual([1, 0, 1]);
-    expect([code(() => { probes.disarm(site); }), probes.hit(site)]).toEqual(["no-site", undefined]);
+    expect([
+      code(() => {
+        probes.disarm(site);
+      }),
+      probes.hit(site),
+    ]).toEqual(["no-site", undefined]);
     // The other lives on.
     probes.disarm(STAYS + 0x45n);
     expect(slots.areas.length).toBe(0);
@@ -98,7 +175,9 @@ test("a patch under way, or gathered, keeps its text; one elsewhere does not", (
   expect(kernel.goes()).toBe("text-in-use");
   for (const _ of steps) if (kernel.poke.underWay.length > 0) expect(kernel.goes()).toBe("text-in-use");
   expect(kernel.goes()).toBe("done");
-  during(kernel, () => { expect(kernel.goes()).toBe("done"); });
+  during(kernel, () => {
+    expect(kernel.goes()).toBe("done");
+  });
   const single = kernel.poke.pokeSteps(GONE + 0x10n, Uint8Array.of(0x90));
   single.next();
   expect(kernel.goes()).toBe("text-in-use");
@@ -129,11 +208,22 @@ test("traced functions, live-patched ones, static keys and calls, and breakpoint
   const patches = new Livepatch(ftrace);
   patches.apply(site, STAYS + 0x80n);
   patches.apply(other, STAYS + 0x80n);
-  const key = 0x1230n, gonesKey = GONE + 0x800n;
+  const key = 0x1230n,
+    gonesKey = GONE + 0x800n;
   placeCode(kernel.kernel, GONE + 0xc0n, nops(5));
   placeCode(kernel.kernel, STAYS + 0xc0n, nops(5));
-  const label = (address: bigint, of: bigint) => ({ address, target: address + 5n, key: of, branch: false, init: false });
-  const labels = new JumpLabels(poke, [label(GONE + 0xc0n, key), label(STAYS + 0xc0n, key), label(GONE + 0xd0n, gonesKey)], () => 0);
+  const label = (address: bigint, of: bigint) => ({
+    address,
+    target: address + 5n,
+    key: of,
+    branch: false,
+    init: false,
+  });
+  const labels = new JumpLabels(
+    poke,
+    [label(GONE + 0xc0n, key), label(STAYS + 0xc0n, key), label(GONE + 0xd0n, gonesKey)],
+    () => 0,
+  );
   placeCode(kernel.kernel, GONE + 0xe0n, branch32(CALL, GONE + 0xe0n, STAYS + 0x80n));
   const calls = new StaticCalls(poke, [{ address: GONE + 0xe0n, key: 0x77n, tail: false, init: false }], [], state);
   const points = new DebuggerBreakpoints(poke);
@@ -145,9 +235,15 @@ test("traced functions, live-patched ones, static keys and calls, and breakpoint
   labels.increment(key);
   expect(kernel.bytes()).toEqual(before);
   expect([...poke.read(STAYS + 0xc0n, 1)]).toEqual([0xe9]);
-  expect([
-    () => ftrace.enable([site], 0n), () => patches.revert(site), () => labels.increment(gonesKey), () => calls.update(0x77n, STAYS), () => points.remove(GONE + 0x50n),
-  ].map(code)).toEqual(["no-site", "no-site", "no-site", "no-site", "no-site"]);
+  expect(
+    [
+      () => ftrace.enable([site], 0n),
+      () => patches.revert(site),
+      () => labels.increment(gonesKey),
+      () => calls.update(0x77n, STAYS),
+      () => points.remove(GONE + 0x50n),
+    ].map(code),
+  ).toEqual(["no-site", "no-site", "no-site", "no-site", "no-site"]);
   patches.revert(other);
   // The trampoline of the function that went was given back.
   expect(slots.areas.length).toBe(0);
@@ -177,7 +273,11 @@ test("an area whose code is patched is not freed: nothing has changed, and after
   const [area] = slots.areas;
   const steps = kernel.poke.pokeSteps(slot, Uint8Array.of(0x90));
   steps.next();
-  expect(code(() => { kernel.areas.free(area!); })).toBe("text-in-use");
+  expect(
+    code(() => {
+      kernel.areas.free(area!);
+    }),
+  ).toBe("text-in-use");
   expect(kernel.areas.find(slot)).toBe(area);
   for (const _ of steps);
   kernel.areas.free(area!);

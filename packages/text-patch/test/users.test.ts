@@ -1,40 +1,101 @@
 /** Everything that patches text, on CPUs of several nodes that then execute it. */
 import { assemble, bindValue, plugin } from "@kreplica/di";
 import { isLeaf, isPresent, Machine, type NodeId, PhysMemory } from "@kreplica/hw-x86/api";
-import { CpuState, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, TableMemory, TextUsers, walk } from "@kreplica/mm-core/api";
+import {
+  CpuState,
+  KernelImage,
+  KernelLayout,
+  KernelOptions,
+  KernelTables,
+  PageAllocator,
+  ReplicaView,
+  TableMemory,
+  TextUsers,
+  walk,
+} from "@kreplica/mm-core/api";
 import { type PageRange, setMemory, SetMemory } from "@kreplica/set-memory";
 import { vmalloc, Vmalloc } from "@kreplica/vmalloc";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
-  branch32, CALL, DebuggerBreakpoints, Ftrace, InsnPages, INT3, JMP32, JumpLabels, Kprobes, Livepatch, moveInstruction, nops, type PatchState, ReturnProbes, StaticCalls, TextPatchError,
+  branch32,
+  CALL,
+  DebuggerBreakpoints,
+  Ftrace,
+  InsnPages,
+  INT3,
+  JMP32,
+  JumpLabels,
+  Kprobes,
+  Livepatch,
+  moveInstruction,
+  nops,
+  type PatchState,
+  ReturnProbes,
+  StaticCalls,
+  TextPatchError,
 } from "../src/api.js";
 import { placeCode, type RunningCpu, startCpus } from "./cpus.js";
 import { makeKernel, type PatchKernel, SHARED, TEXT } from "./kernel.js";
 
 const HOLDERS = [0, 1, 3];
-const RAX = 0, RCX = 1, RDX = 2;
+const RAX = 0,
+  RCX = 1,
+  RDX = 2;
 const code = (run: () => unknown): string | undefined => {
-  try { run(); return undefined; } catch (error) { return error instanceof TextPatchError ? error.code : (error as Error).message; }
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    return error instanceof TextPatchError ? error.code : (error as Error).message;
+  }
 };
 
 /** The kernel with areas and permissions, and a CPU on each of three holders. */
-function start(): { kernel: PatchKernel; areas: Vmalloc; permissions: SetMemory; pages: (bytes: number) => InsnPages; cpus: RunningCpu[]; run: (cpu: RunningCpu, from: bigint, until: bigint, on?: (cpu: RunningCpu) => boolean) => void } {
+function start(): {
+  kernel: PatchKernel;
+  areas: Vmalloc;
+  permissions: SetMemory;
+  pages: (bytes: number) => InsnPages;
+  cpus: RunningCpu[];
+  run: (cpu: RunningCpu, from: bigint, until: bigint, on?: (cpu: RunningCpu) => boolean) => void;
+} {
   const kernel = makeKernel(HOLDERS);
   const assembly = assemble([
     plugin("kernel", [
-      bindValue(Machine, kernel.machine), bindValue(PhysMemory, kernel.machine.memory), bindValue(KernelTables, kernel.tables), bindValue(TableMemory, kernel.entries), bindValue(ReplicaView, kernel.view), bindValue(KernelLayout, kernel.layout),
-      bindValue(KernelImage, kernel.image), bindValue(PageAllocator, kernel.allocator), bindValue(CpuState, kernel.cpus), bindValue(KernelOptions, kernel.options), bindValue(TextUsers, kernel.textUsers),
+      bindValue(Machine, kernel.machine),
+      bindValue(PhysMemory, kernel.machine.memory),
+      bindValue(KernelTables, kernel.tables),
+      bindValue(TableMemory, kernel.entries),
+      bindValue(ReplicaView, kernel.view),
+      bindValue(KernelLayout, kernel.layout),
+      bindValue(KernelImage, kernel.image),
+      bindValue(PageAllocator, kernel.allocator),
+      bindValue(CpuState, kernel.cpus),
+      bindValue(KernelOptions, kernel.options),
+      bindValue(TextUsers, kernel.textUsers),
     ]),
-    vmalloc, setMemory,
+    vmalloc,
+    setMemory,
   ]);
   const areas = assembly.get(Vmalloc);
   const permissions = assembly.get(SetMemory);
   const cpus = startCpus(kernel, [0, 1, 3], (address) => kernel.poke.breakpoint(address));
   return {
-    kernel, areas, cpus, permissions,
+    kernel,
+    areas,
+    cpus,
+    permissions,
     // Behind what the tests map by hand.
-    pages: (bytes) => new InsnPages(areas, permissions, kernel.poke, { ...kernel.layout, modulesStart: 0xffff_ffff_d000_0000n }, bytes, 0),
+    pages: (bytes) =>
+      new InsnPages(
+        areas,
+        permissions,
+        kernel.poke,
+        { ...kernel.layout, modulesStart: 0xffff_ffff_d000_0000n },
+        bytes,
+        0,
+      ),
     run(cpu, from, until, on) {
       cpu.goTo(from, cpu.stack);
       for (let step = 0; cpu.position.rip !== until; step++) {
@@ -60,9 +121,13 @@ test("a static key switches its branches on every node with the first user, and 
   const second = TEXT + 0x60n;
   placeCode(kernel, first, Uint8Array.of(...nops(5), ...INC[RAX], ...branch32(JMP32, first + 8n, second)));
   placeCode(kernel, second, Uint8Array.of(0xeb, 3, ...INC[RAX], ...INC[RCX], ...branch32(JMP32, second + 8n, end)));
-  const sites = [{ address: second, target: second + 5n, key, branch: true, init: false }, { address: first, target: second, key, branch: false, init: false }];
+  const sites = [
+    { address: second, target: second + 5n, key, branch: true, init: false },
+    { address: first, target: second, key, branch: false, init: false },
+  ];
   const labels = new JumpLabels(kernel.poke, sites, () => 0);
-  const passes = (cpu: RunningCpu): bigint[] => [RAX, RCX].map((register) => count(cpu, register, () => run(cpu, first, end)));
+  const passes = (cpu: RunningCpu): bigint[] =>
+    [RAX, RCX].map((register) => count(cpu, register, () => run(cpu, first, end)));
   for (const cpu of cpus) expect(passes(cpu)).toEqual([1n, 1n]);
   labels.increment(key);
   labels.increment(key);
@@ -95,10 +160,33 @@ test("a static call calls what it was last aimed at, everywhere; none is a no-op
   placeCode(kernel, trampoline, Uint8Array.of(...branch32(JMP32, trampoline, one), 0x0f, 0xb9, 0xcc));
   const caller = TEXT + 0x580n;
   placeCode(kernel, caller, branch32(CALL, caller, tail));
-  const state = { returnThunk: () => undefined, defaultReturnThunk: 0n, staticCallReturn0: zero } as unknown as PatchState;
-  const calls = new StaticCalls(kernel.poke, [{ address: site, key, tail: false, init: false }, { address: tail, key, tail: true, init: false }], [{ address: trampoline, key }], state);
-  const seen = (): bigint[][] => cpus.map((cpu) => [RCX, RDX].flatMap((register) => [count(cpu, register, () => run(cpu, site, end)), count(cpu, register, () => run(cpu, caller, caller + 5n))]));
-  for (const [target, expected] of [[one, [1n, 1n, 0n, 0n]], [two, [0n, 0n, 1n, 1n]], [0n, [0n, 0n, 0n, 0n]], [one, [1n, 1n, 0n, 0n]]] as const) {
+  const state = {
+    returnThunk: () => undefined,
+    defaultReturnThunk: 0n,
+    staticCallReturn0: zero,
+  } as unknown as PatchState;
+  const calls = new StaticCalls(
+    kernel.poke,
+    [
+      { address: site, key, tail: false, init: false },
+      { address: tail, key, tail: true, init: false },
+    ],
+    [{ address: trampoline, key }],
+    state,
+  );
+  const seen = (): bigint[][] =>
+    cpus.map((cpu) =>
+      [RCX, RDX].flatMap((register) => [
+        count(cpu, register, () => run(cpu, site, end)),
+        count(cpu, register, () => run(cpu, caller, caller + 5n)),
+      ]),
+    );
+  for (const [target, expected] of [
+    [one, [1n, 1n, 0n, 0n]],
+    [two, [0n, 0n, 1n, 1n]],
+    [0n, [0n, 0n, 0n, 0n]],
+    [one, [1n, 1n, 0n, 0n]],
+  ] as const) {
     calls.update(key, target);
     expect(seen()).toEqual(cpus.map(() => expected));
   }
@@ -121,7 +209,8 @@ test("traced functions call their trampoline from every node, and stop; a live p
   const ftrace = new Ftrace(kernel.poke, slots, [plain]);
   const trampoline = ftrace.trampoline(() => Uint8Array.of(...INC[RAX], 0xc3));
   // D5: executable and read-only on every holder, not on the first alone.
-  for (const node of HOLDERS) expect(kernel.tables.lookup(node, trampoline)).toMatchObject({ executable: true, writable: false });
+  for (const node of HOLDERS)
+    expect(kernel.tables.lookup(node, trampoline)).toMatchObject({ executable: true, writable: false });
   const seen = (cpu: RunningCpu): bigint[] => {
     const before = [RAX, RCX, RDX].map((register) => cpu.interpreter.register(register));
     run(cpu, caller, caller + 5n);
@@ -248,26 +337,42 @@ describe("kprobes", () => {
   });
 
   test("return probes give every return address back, innermost first", () => {
-    fc.assert(fc.property(fc.array(fc.option(fc.bigInt(1n, 1n << 63n), { nil: undefined }), { maxLength: 40, size: "max" }), (events) => {
-      const probes = new ReturnProbes(0x5000n);
-      const stack: bigint[] = [];
-      for (const back of events) {
-        if (back !== undefined) {
-          expect(probes.enter(back)).toBe(0x5000n);
-          stack.push(back);
-        } else if (stack.length > 0) expect(probes.leave()).toBe(stack.pop());
-        else expect(code(() => probes.leave())).toBe("no-site");
-      }
-    }));
+    fc.assert(
+      fc.property(
+        fc.array(fc.option(fc.bigInt(1n, 1n << 63n), { nil: undefined }), { maxLength: 40, size: "max" }),
+        (events) => {
+          const probes = new ReturnProbes(0x5000n);
+          const stack: bigint[] = [];
+          for (const back of events) {
+            if (back !== undefined) {
+              expect(probes.enter(back)).toBe(0x5000n);
+              stack.push(back);
+            } else if (stack.length > 0) expect(probes.leave()).toBe(stack.pop());
+            else expect(code(() => probes.leave())).toBe("no-site");
+          }
+        },
+      ),
+    );
   });
 });
 
 /** D5: a call of set_memory_rox that reaches one node's tables alone. */
-function roxOnOneNode(over: SetMemory, entries: TableMemory, view: ReplicaView, layout: KernelLayout, node: NodeId): SetMemory {
+function roxOnOneNode(
+  over: SetMemory,
+  entries: TableMemory,
+  view: ReplicaView,
+  layout: KernelLayout,
+  node: NodeId,
+): SetMemory {
   const changed: SetMemory = Object.create(over) as SetMemory;
   changed.readOnlyExecutable = ({ start, pages }: PageRange): void => {
     for (let page = 0; page < pages; page++) {
-      const { table, index, lo, hi, level } = walk(entries.memory, view.kernelRoot(node), layout.levels, start + BigInt(page) * 4096n);
+      const { table, index, lo, hi, level } = walk(
+        entries.memory,
+        view.kernelRoot(node),
+        layout.levels,
+        start + BigInt(page) * 4096n,
+      );
       if (isPresent(lo) && isLeaf(lo, level)) entries.write(table, index, (lo & ~2) >>> 0, (hi & 0x7fff_ffff) >>> 0);
     }
   };
@@ -279,7 +384,14 @@ test("D5: with permissions on one node alone, a trampoline runs there and faults
   const [plain, caller] = [TEXT + 0x800n, TEXT + 0xa00n];
   placeCode(kernel, plain, Uint8Array.of(...nops(5), 0xc3));
   placeCode(kernel, caller, branch32(CALL, caller, plain));
-  const slots = new InsnPages(areas, roxOnOneNode(permissions, kernel.entries, kernel.view, kernel.layout, 0), kernel.poke, { ...kernel.layout, modulesStart: 0xffff_ffff_d000_0000n }, 64, 0);
+  const slots = new InsnPages(
+    areas,
+    roxOnOneNode(permissions, kernel.entries, kernel.view, kernel.layout, 0),
+    kernel.poke,
+    { ...kernel.layout, modulesStart: 0xffff_ffff_d000_0000n },
+    64,
+    0,
+  );
   const ftrace = new Ftrace(kernel.poke, slots, [plain]);
   const trampoline = ftrace.trampoline(() => Uint8Array.of(...INC[RAX], 0xc3));
   ftrace.enable([plain], trampoline);
@@ -302,33 +414,40 @@ test("the debugger's breakpoints are in every copy, and gone from every copy", (
 });
 
 test("instruction pages: any sequence of takes and gives keeps slots apart and gives all pages back", () => {
-  fc.assert(fc.property(fc.array(fc.option(fc.nat(20), { nil: undefined }), { maxLength: 120, size: "max" }), (events) => {
-    const { areas, pages } = start();
-    const slots = pages(512);
-    const taken: bigint[] = [];
-    for (const event of events) {
-      if (event === undefined || taken.length === 0) {
-        const slot = slots.take();
-        expect(taken).not.toContain(slot);
-        taken.push(slot);
-      } else slots.give(taken.splice(event % taken.length, 1)[0]!);
-      expect(slots.areas.length).toBeGreaterThanOrEqual(Math.ceil(taken.length / 8));
-    }
-    for (const slot of taken) slots.give(slot);
-    expect(slots.areas.length).toBe(0);
-    areas.purge();
-    expect(areas.counters.used).toBe(0);
-    expect(code(() => slots.give(SHARED))).toBe("no-slot");
-  }), { numRuns: 10 });
+  fc.assert(
+    fc.property(fc.array(fc.option(fc.nat(20), { nil: undefined }), { maxLength: 120, size: "max" }), (events) => {
+      const { areas, pages } = start();
+      const slots = pages(512);
+      const taken: bigint[] = [];
+      for (const event of events) {
+        if (event === undefined || taken.length === 0) {
+          const slot = slots.take();
+          expect(taken).not.toContain(slot);
+          taken.push(slot);
+        } else slots.give(taken.splice(event % taken.length, 1)[0]!);
+        expect(slots.areas.length).toBeGreaterThanOrEqual(Math.ceil(taken.length / 8));
+      }
+      for (const slot of taken) slots.give(slot);
+      expect(slots.areas.length).toBe(0);
+      areas.purge();
+      expect(areas.counters.used).toBe(0);
+      expect(code(() => slots.give(SHARED))).toBe("no-slot");
+    }),
+    { numRuns: 10 },
+  );
 });
 
 test("moved instructions keep their meaning: only what is relative to RIP changes", () => {
   const moved = moveInstruction(Uint8Array.of(0x48, 0x8b, 0x05, 0, 1, 0, 0), TEXT, TEXT + 0x1000n);
   expect([...moved.bytes]).toEqual([0x48, 0x8b, 0x05, 0, 0xf1, 0xff, 0xff]);
   // cmpl $0x12345678, 0x100(%rip): the immediate stands behind the displacement.
-  expect([...moveInstruction(Uint8Array.of(0x81, 0x3d, 0, 1, 0, 0, 0x78, 0x56, 0x34, 0x12), TEXT, TEXT + 0x1000n).bytes]).toEqual([0x81, 0x3d, 0, 0xf1, 0xff, 0xff, 0x78, 0x56, 0x34, 0x12]);
+  expect([
+    ...moveInstruction(Uint8Array.of(0x81, 0x3d, 0, 1, 0, 0, 0x78, 0x56, 0x34, 0x12), TEXT, TEXT + 0x1000n).bytes,
+  ]).toEqual([0x81, 0x3d, 0, 0xf1, 0xff, 0xff, 0x78, 0x56, 0x34, 0x12]);
   expect([...moveInstruction(Uint8Array.of(0x48, 0x89, 0xc3), TEXT, TEXT + 5n).bytes]).toEqual([0x48, 0x89, 0xc3]);
-  expect(code(() => moveInstruction(Uint8Array.of(0x48, 0x8b, 0x05, 0, 1, 0, 0), TEXT, 0x1000_0000_0000n))).toBe("out-of-reach");
+  expect(code(() => moveInstruction(Uint8Array.of(0x48, 0x8b, 0x05, 0, 1, 0, 0), TEXT, 0x1000_0000_0000n))).toBe(
+    "out-of-reach",
+  );
   expect(code(() => moveInstruction(Uint8Array.of(0x06), TEXT, TEXT))).toBe("not-decodable");
 });
 
@@ -337,7 +456,8 @@ test("generated code goes after a grace period: nothing leads to it any more, an
   const seen: string[] = [];
   const site = TEXT + 0x500n;
   placeCode(kernel, site, Uint8Array.of(...nops(5), ...INC[RAX], ...INC[RCX], 0xc3));
-  const slots = pages(32), detours = pages(128);
+  const slots = pages(32),
+    detours = pages(128);
   const watched = { at: 0n, from: 0n };
   const grace = (): void => {
     const leads = kernel.poke.read(watched.from, 1)[0] === INT3 ? "INT3 there" : "original";
@@ -353,7 +473,9 @@ test("generated code goes after a grace period: nothing leads to it any more, an
   expect(seen).toEqual(["original, whole"]);
 
   const trampolines = pages(64);
-  const ftrace = new Ftrace(kernel.poke, trampolines, [site], () => { seen.push(kernel.poke.read(trampoline, 1)[0] === INT3 ? "gone" : "whole"); });
+  const ftrace = new Ftrace(kernel.poke, trampolines, [site], () => {
+    seen.push(kernel.poke.read(trampoline, 1)[0] === INT3 ? "gone" : "whole");
+  });
   const trampoline = ftrace.trampoline(() => Uint8Array.of(...INC[RDX], 0xc3));
   ftrace.enable([site], trampoline);
   expect(code(() => ftrace.dropTrampoline(trampoline))).toBe("taken");

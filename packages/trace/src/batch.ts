@@ -1,10 +1,23 @@
 /** A run of decoded trace records as parallel columns: what the decoder fills and every consumer loops over. */
 
 /** Kind of a record, the value of `batch.kind[i]`. */
-export enum Kind { Fetch = 0, Load = 1, Store = 2, Vcpu = 3, Mark = 4, FetchPage = 5, Repeat = 6, End = 7 }
+export enum Kind {
+  Fetch = 0,
+  Load = 1,
+  Store = 2,
+  Vcpu = 3,
+  Mark = 4,
+  FetchPage = 5,
+  Repeat = 6,
+  End = 7,
+}
 
 /** Bits of `batch.a[i]` of a load or store above its size in bytes. */
-export enum Access { SizeMask = 0xff, Io = 0x100, NewPage = 0x200 }
+export enum Access {
+  SizeMask = 0xff,
+  Io = 0x100,
+  NewPage = 0x200,
+}
 
 /**
  * Records in order, one column per field; the first `length` rows count.

@@ -1,10 +1,15 @@
-/** How often a recording makes its test's system call: a loop test is as long as it was recorded, whatever its marker is called. */
+/**
+ * How often a recording makes its test's system call: a loop test is as long as it was recorded, whatever its marker is
+ * called.
+ */
 import { type Batch, Kind } from "./batch.js";
 import { MARKER, Phase } from "./tests.js";
 
 const UPPER = 0xffff_ffff;
 
-/** Counts calls of one function on the CPU of the start marker, up to the end marker; feed it every batch as recorded. */
+/**
+ * Counts calls of one function on the CPU of the start marker, up to the end marker; feed it every batch as recorded.
+ */
 export class CallCounter {
   /** Calls between each two markers in a row. */
   readonly stretches: number[] = [];
@@ -15,7 +20,9 @@ export class CallCounter {
   /** @param low lower half of the function's address in the recorded kernel */
   constructor(private readonly low: number) {}
 
-  get total(): number { return this.stretches.reduce((sum, each) => sum + each, 0); }
+  get total(): number {
+    return this.stretches.reduce((sum, each) => sum + each, 0);
+  }
 
   add({ kind, lo, hi, a, length }: Batch): void {
     for (let i = 0; i < length; i++) {

@@ -38,8 +38,9 @@ export class TraceDecoder {
   constructor(private readonly file: string) {}
 
   /**
-   * Decodes records of `bytes[from, to)` into the batch, behind what it holds, until the batch is full or the next record may
-   * reach beyond `to`. With `last` set nothing follows `to`, so every record is decoded; bytes beyond it must be absent or zero.
+   * Decodes records of `bytes[from, to)` into the batch, behind what it holds, until the batch is full or the next
+   * record may reach beyond `to`. With `last` set nothing follows `to`, so every record is decoded; bytes beyond it
+   * must be absent or zero.
    *
    * @returns the position of the first record that was not decoded; the caller adds what was used up to {@link offset}
    * @throws TraceError unknown-record, long-number, cut, after-end
@@ -137,7 +138,14 @@ export class TraceDecoder {
           this.hi[slot] = nextHi;
         }
       }
-      if (at > to) throw new TraceError("cut", this.file, this.offset + start - from, "the recording ends inside a record", "copy the file again, in full");
+      if (at > to)
+        throw new TraceError(
+          "cut",
+          this.file,
+          this.offset + start - from,
+          "the recording ends inside a record",
+          "copy the file again, in full",
+        );
       row++;
     }
     batch.length = row;
@@ -154,13 +162,19 @@ export class TraceDecoder {
       return at;
     }
     if (sub > 4) {
-      throw new TraceError("unknown-record", this.file, this.offset + at - 1 - from, `a record of unknown kind ${sub} starts here`,
-        "record it again, or cut the file before it");
+      throw new TraceError(
+        "unknown-record",
+        this.file,
+        this.offset + at - 1 - from,
+        `a record of unknown kind ${sub} starts here`,
+        "record it again, or cut the file before it",
+      );
     }
     if (sub === 3) {
       at = this.wide(bytes, at, from);
       // Page numbers have 52 bits: exact in a double.
-      const difference = ((this.wideLo & 1) !== 0 ? -1 : 1) * ((this.wideHi * 0x1_0000_0000 + this.wideLo + (this.wideLo & 1)) / 2);
+      const difference =
+        ((this.wideLo & 1) !== 0 ? -1 : 1) * ((this.wideHi * 0x1_0000_0000 + this.wideLo + (this.wideLo & 1)) / 2);
       const page = this.hi[this.vcpu * 3]! * PAGES_4G + (this.lo[this.vcpu * 3]! >>> 12) + difference;
       batch.kind[row] = Kind.FetchPage;
       batch.lo[row] = page << 12; // modulo 2^32, as wanted
@@ -208,10 +222,22 @@ export class TraceDecoder {
   }
 
   private tooLarge(used: number, what: string): never {
-    throw new TraceError("long-number", this.file, this.offset + used, `${what} cannot be part of a recording`, "the file is damaged here: copy or record it again");
+    throw new TraceError(
+      "long-number",
+      this.file,
+      this.offset + used,
+      `${what} cannot be part of a recording`,
+      "the file is damaged here: copy or record it again",
+    );
   }
 
   private afterEnd(used: number): TraceError {
-    return new TraceError("after-end", this.file, this.offset + used, "bytes follow the END record", "cut the file here, or keep one recording per file");
+    return new TraceError(
+      "after-end",
+      this.file,
+      this.offset + used,
+      "bytes follow the END record",
+      "cut the file here, or keep one recording per file",
+    );
   }
 }

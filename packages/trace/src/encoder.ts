@@ -8,7 +8,12 @@ const zigzag = (to: bigint, from: bigint): bigint => {
   return difference < 0n ? (-difference << 1n) - 1n : difference << 1n;
 };
 
-interface VcpuState { expected: bigint; last: [bigint, bigint]; readonly pages: Map<bigint, bigint>; readonly text: Map<bigint, bigint> }
+interface VcpuState {
+  expected: bigint;
+  last: [bigint, bigint];
+  readonly pages: Map<bigint, bigint>;
+  readonly text: Map<bigint, bigint>;
+}
 
 /** Writes one recording; {@link bytes} gives what was written so far. */
 export class TraceEncoder {
@@ -35,7 +40,10 @@ export class TraceEncoder {
     this.varint(BigInt(iterations));
   }
 
-  /** A run of sequential instructions. @param page physical page of the text, written when it is new for the virtual page */
+  /**
+   * A run of sequential instructions.
+   * @param page physical page of the text, written when it is new for the virtual page
+   */
   fetch(address: bigint, instructions: number, bytes: number, page?: bigint): void {
     const virtual = address >> 12n;
     if (page !== undefined && this.state.text.get(virtual) !== page) {
@@ -72,11 +80,17 @@ export class TraceEncoder {
   }
 
   /** Nothing follows. */
-  end(): void { this.meta(0); }
+  end(): void {
+    this.meta(0);
+  }
 
-  bytes(): Uint8Array { return Uint8Array.from(this.out); }
+  bytes(): Uint8Array {
+    return Uint8Array.from(this.out);
+  }
 
-  private meta(sub: number): void { this.out.push((sub << 2) | 3); }
+  private meta(sub: number): void {
+    this.out.push((sub << 2) | 3);
+  }
 
   private varint(value: bigint): void {
     let rest = value;

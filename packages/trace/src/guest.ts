@@ -1,10 +1,36 @@
-/** The recorded guest: where its memory lies and what an address is. Facts of a recording, not of any modelled machine. */
+/**
+ * The recorded guest: where its memory lies and what an address is. Facts of a recording, not of any modelled machine.
+ */
 
 /** What an address of the recorded kernel belongs to; also the index of a row in {@link regionNames}. */
-export enum Region { User = 0, DirectMap = 1, Vmalloc = 2, Vmemmap = 3, CpuEntryArea = 4, Text = 5, Rodata = 6, Data = 7, Module = 8, Fixmap = 9, Other = 10 }
+export enum Region {
+  User = 0,
+  DirectMap = 1,
+  Vmalloc = 2,
+  Vmemmap = 3,
+  CpuEntryArea = 4,
+  Text = 5,
+  Rodata = 6,
+  Data = 7,
+  Module = 8,
+  Fixmap = 9,
+  Other = 10,
+}
 
 /** Names as the recorded statistics spell them. */
-export const regionNames = ["user", "directmap", "vmalloc", "vmemmap", "cpu_entry_area", "ktext", "krodata", "kdata", "module", "fixmap", "other"] as const;
+export const regionNames = [
+  "user",
+  "directmap",
+  "vmalloc",
+  "vmemmap",
+  "cpu_entry_area",
+  "ktext",
+  "krodata",
+  "kdata",
+  "module",
+  "fixmap",
+  "other",
+] as const;
 
 /** A node of a guest. Memory and CPUs may be missing. */
 export interface GuestNode {
@@ -38,47 +64,103 @@ export interface RecordedGuest {
   readonly nodes: readonly GuestNode[];
 }
 
-/** Bases of the kernel's mappings, and where the direct map and vmalloc may end. @source Documentation/arch/x86/x86_64/mm.rst */
+/**
+ * Bases of the kernel's mappings, and where the direct map and vmalloc may end.
+ * @source Documentation/arch/x86/x86_64/mm.rst
+ */
 export interface GuestMappings {
-  readonly pageOffset: bigint; readonly directMapEnd: bigint; readonly vmallocStart: bigint; readonly vmallocEnd: bigint; readonly vmemmapStart: bigint; readonly vmemmapEnd: bigint;
+  readonly pageOffset: bigint;
+  readonly directMapEnd: bigint;
+  readonly vmallocStart: bigint;
+  readonly vmallocEnd: bigint;
+  readonly vmemmapStart: bigint;
+  readonly vmemmapEnd: bigint;
   readonly userBits: number;
 }
 export const MAPPINGS: Readonly<Record<4 | 5, GuestMappings>> = {
-  4: { pageOffset: 0xffff_8880_0000_0000n, directMapEnd: 0xffff_c880_0000_0000n, vmallocStart: 0xffff_c900_0000_0000n, vmallocEnd: 0xffff_e900_0000_0000n, vmemmapStart: 0xffff_ea00_0000_0000n, vmemmapEnd: 0xffff_eb00_0000_0000n, userBits: 47 },
-  5: { pageOffset: 0xff11_0000_0000_0000n, directMapEnd: 0xff91_0000_0000_0000n, vmallocStart: 0xffa0_0000_0000_0000n, vmallocEnd: 0xffd2_0000_0000_0000n, vmemmapStart: 0xffd4_0000_0000_0000n, vmemmapEnd: 0xffd6_0000_0000_0000n, userBits: 56 },
+  4: {
+    pageOffset: 0xffff_8880_0000_0000n,
+    directMapEnd: 0xffff_c880_0000_0000n,
+    vmallocStart: 0xffff_c900_0000_0000n,
+    vmallocEnd: 0xffff_e900_0000_0000n,
+    vmemmapStart: 0xffff_ea00_0000_0000n,
+    vmemmapEnd: 0xffff_eb00_0000_0000n,
+    userBits: 47,
+  },
+  5: {
+    pageOffset: 0xff11_0000_0000_0000n,
+    directMapEnd: 0xff91_0000_0000_0000n,
+    vmallocStart: 0xffa0_0000_0000_0000n,
+    vmallocEnd: 0xffd2_0000_0000_0000n,
+    vmemmapStart: 0xffd4_0000_0000_0000n,
+    vmemmapEnd: 0xffd6_0000_0000_0000n,
+    userBits: 56,
+  },
 };
 /** The same at 4 and 5 levels. */
 export const CPU_ENTRY_AREA = 0xffff_fe00_0000_0000n;
 /** Of a page descriptor. */
 export const DESCRIPTOR_BYTES = 64n;
 
-/** Debian's 6.1.0-56-cloud-amd64 (6.1.192-2) with nokaslr under QEMU, 2 nodes of 512 MiB, CPUs 0, 1 on node 0 and 2, 3 on node 1: the guest of the recordings that ship. @source vmlinux-6.1.0-56-cloud-amd64.readelf.txt, System.map */
+/**
+ * Debian's 6.1.0-56-cloud-amd64 (6.1.192-2) with nokaslr under QEMU, 2 nodes of 512 MiB, CPUs 0, 1 on node 0 and 2, 3
+ * on node 1: the guest of the recordings that ship.
+ * @source vmlinux-6.1.0-56-cloud-amd64.readelf.txt, System.map
+ */
 export const shippedGuest: RecordedGuest = {
-  kernel: "Linux 6.1.0-56-cloud-amd64", levels: 4,
-  image: { stext: 0xffff_ffff_8100_0000n, startRodata: 0xffff_ffff_8200_0000n, startData: 0xffff_ffff_82a0_0000n, end: 0xffff_ffff_8383_0000n, firstPage: 0x1000, copied: false },
-  nodes: [{ firstPage: 0, pages: 0x2_0000, cpus: [0, 1] }, { firstPage: 0x2_0000, pages: 0x2_0000, cpus: [2, 3] }],
+  kernel: "Linux 6.1.0-56-cloud-amd64",
+  levels: 4,
+  image: {
+    stext: 0xffff_ffff_8100_0000n,
+    startRodata: 0xffff_ffff_8200_0000n,
+    startData: 0xffff_ffff_82a0_0000n,
+    end: 0xffff_ffff_8383_0000n,
+    firstPage: 0x1000,
+    copied: false,
+  },
+  nodes: [
+    { firstPage: 0, pages: 0x2_0000, cpus: [0, 1] },
+    { firstPage: 0x2_0000, pages: 0x2_0000, cpus: [2, 3] },
+  ],
 };
 
 /** Index of the node that owns a physical page; -1 for none. */
 export function guestNodeOfPage({ nodes }: RecordedGuest, page: number): number {
-  for (let i = 0; i < nodes.length; i++) if (page >= nodes[i]!.firstPage && page < nodes[i]!.firstPage + nodes[i]!.pages) return i;
+  for (let i = 0; i < nodes.length; i++)
+    if (page >= nodes[i]!.firstPage && page < nodes[i]!.firstPage + nodes[i]!.pages) return i;
   return -1;
 }
 /** Index of the node a virtual CPU sits on; -1 for none. */
-export const guestNodeOfCpu = ({ nodes }: RecordedGuest, vcpu: number): number => nodes.findIndex((each) => each.cpus.includes(vcpu));
+export const guestNodeOfCpu = ({ nodes }: RecordedGuest, vcpu: number): number =>
+  nodes.findIndex((each) => each.cpus.includes(vcpu));
 /** First physical page behind all of its memory. */
-export const guestEnd = ({ nodes }: RecordedGuest): number => Math.max(...nodes.map((each) => each.firstPage + each.pages));
+export const guestEnd = ({ nodes }: RecordedGuest): number =>
+  Math.max(...nodes.map((each) => each.firstPage + each.pages));
 /** Pages of the image. */
-export const imagePages = ({ stext, end }: Pick<GuestImage, "stext" | "end">): number => Number((end - stext + 4095n) >> 12n);
+export const imagePages = ({ stext, end }: Pick<GuestImage, "stext" | "end">): number =>
+  Number((end - stext + 4095n) >> 12n);
 
 const low = (address: bigint): number => Number(address & 0xffff_ffffn);
 const high = (address: bigint): number => Number(address >> 32n);
 
-/** Region of an address, by its halves: modules from ffffffffa0000000, fixmap from ffffffffff000000. @source Documentation/arch/x86/x86_64/mm.rst */
-export function regionsOf({ levels, image }: Pick<RecordedGuest, "levels" | "image">): (lo: number, hi: number) => Region {
+/**
+ * Region of an address, by its halves: modules from ffffffffa0000000, fixmap from ffffffffff000000.
+ * @source Documentation/arch/x86/x86_64/mm.rst
+ */
+export function regionsOf({
+  levels,
+  image,
+}: Pick<RecordedGuest, "levels" | "image">): (lo: number, hi: number) => Region {
   const { pageOffset, directMapEnd, vmallocStart, vmallocEnd, vmemmapStart, vmemmapEnd } = MAPPINGS[levels];
   const [text, rodata, data] = [low(image.stext), low(image.startRodata), low(image.startData)];
-  const [direct, directEnd, vmalloc, vmallocTop, vmemmap, vmemmapTop] = [pageOffset, directMapEnd, vmallocStart, vmallocEnd, vmemmapStart, vmemmapEnd].map(high) as [number, number, number, number, number, number];
+  const [direct, directEnd, vmalloc, vmallocTop, vmemmap, vmemmapTop] = [
+    pageOffset,
+    directMapEnd,
+    vmallocStart,
+    vmallocEnd,
+    vmemmapStart,
+    vmemmapEnd,
+  ].map(high) as [number, number, number, number, number, number];
   return (lo, hi) => {
     if (hi < 0x8000_0000) return Region.User;
     if (hi === 0xffff_ffff) {

@@ -4,11 +4,31 @@ export { CallCounter } from "./calls.js";
 export { LONGEST_RECORD, MAGIC, TraceDecoder } from "./decoder.js";
 export { TraceEncoder } from "./encoder.js";
 export {
-  CPU_ENTRY_AREA, DESCRIPTOR_BYTES, guestEnd, type GuestImage, type GuestMappings, type GuestNode, guestNodeOfCpu, guestNodeOfPage, imagePages,
-  MAPPINGS, type RecordedGuest, Region, regionNames, regionsOf, shippedGuest,
+  CPU_ENTRY_AREA,
+  DESCRIPTOR_BYTES,
+  guestEnd,
+  type GuestImage,
+  type GuestMappings,
+  type GuestNode,
+  guestNodeOfCpu,
+  guestNodeOfPage,
+  imagePages,
+  MAPPINGS,
+  type RecordedGuest,
+  Region,
+  regionNames,
+  regionsOf,
+  shippedGuest,
 } from "./guest.js";
 export { stemOf, testOf } from "./peek.js";
-export { type BatchSink, readTrace, readTraceBytes, type Recording, recordingOf, type RecordingReader } from "./read-trace.js";
+export {
+  type BatchSink,
+  readTrace,
+  readTraceBytes,
+  type Recording,
+  recordingOf,
+  type RecordingReader,
+} from "./read-trace.js";
 export { type ReferenceCount, TraceCounter, type TraceStatistics } from "./statistics.js";
 export { surveyGuest } from "./survey.js";
 export { MARKER, Phase, testOfMarker, type TraceTest, traceTests } from "./tests.js";

@@ -13,7 +13,9 @@ export class LineSet {
   private readonly cachedSlot = new Uint32Array(CACHE);
 
   /** Distinct 4 KiB pages. */
-  get pages(): number { return this.slots.size; }
+  get pages(): number {
+    return this.slots.size;
+  }
 
   /** Adds the line of an address. @returns whether it is new */
   add(lo: number, hi: number): boolean {

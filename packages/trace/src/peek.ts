@@ -7,7 +7,11 @@ import { TraceError } from "./trace-error.js";
 const FOUND = Symbol("found");
 
 /** A recording's name without its folder and what its end says of the format. */
-export const stemOf = (file: string): string => file.replace(/[/\\]+$/, "").replace(/^.*[/\\]/s, "").replace(/\.kt(\.zst)?$/, "");
+export const stemOf = (file: string): string =>
+  file
+    .replace(/[/\\]+$/, "")
+    .replace(/^.*[/\\]/s, "")
+    .replace(/\.kt(\.zst)?$/, "");
 
 /**
  * The test whose number the start marker has. One of a number that is not known is named after its file.
@@ -22,12 +26,29 @@ export function testOf(recording: Recording, free = false): TraceTest {
     readTrace(recording, (batch) => {
       for (let i = 0; i < batch.length; i++) {
         const offset = batch.base + batch.at[i]!;
-        if (batch.kind[i] === Kind.End) throw new TraceError("no-start", file, offset, "no start marker was recorded", "record from the marker before the test to the one behind it");
-        if (batch.kind[i] !== Kind.Mark || batch.a[i]! >>> 16 !== MARKER || (batch.a[i]! & 0xff) !== Phase.Start) continue;
+        if (batch.kind[i] === Kind.End)
+          throw new TraceError(
+            "no-start",
+            file,
+            offset,
+            "no start marker was recorded",
+            "record from the marker before the test to the one behind it",
+          );
+        if (batch.kind[i] !== Kind.Mark || batch.a[i]! >>> 16 !== MARKER || (batch.a[i]! & 0xff) !== Phase.Start)
+          continue;
         const known = testOfMarker(batch.a[i]!);
         const named = stemOf(file);
         // What it calls is known by its number, wherever the recorded kernel has it.
-        test = known && !free ? known : { id: (batch.a[i]! >>> 8) & 0xff, key: named, name: named, iterations: 1, ...(known?.call === undefined ? {} : { call: known.call }) };
+        test =
+          known && !free
+            ? known
+            : {
+                id: (batch.a[i]! >>> 8) & 0xff,
+                key: named,
+                name: named,
+                iterations: 1,
+                ...(known?.call === undefined ? {} : { call: known.call }),
+              };
         throw FOUND;
       }
     });

@@ -1,4 +1,7 @@
-/** A recording, plain or zstd, through the decoder in bounded memory: a piece is read, decompressed, decoded and handed on. */
+/**
+ * A recording, plain or zstd, through the decoder in bounded memory: a piece is read, decompressed, decoded and handed
+ * on.
+ */
 import { isZstd, ZstdError, ZstdStream } from "@kreplica/inputs/zstd";
 import { Batch } from "./batch.js";
 import { MAGIC, TraceDecoder } from "./decoder.js";
@@ -58,7 +61,9 @@ export function readTrace(recording: Recording, sink: BatchSink): void {
 }
 
 /** The same for a recording in memory. @param name as errors name it */
-export const readTraceBytes = (name: string, bytes: Uint8Array, sink: BatchSink): void => { readTrace(recordingOf(name, bytes), sink); };
+export const readTraceBytes = (name: string, bytes: Uint8Array, sink: BatchSink): void => {
+  readTrace(recordingOf(name, bytes), sink);
+};
 
 function readPieces(file: string, sink: BatchSink, read: (into: Uint8Array) => number): void {
   const stream = new RecordStream(file, sink);
@@ -75,7 +80,14 @@ function readPieces(file: string, sink: BatchSink, read: (into: Uint8Array) => n
     zstd.finish();
     stream.finish();
   } catch (error) {
-    if (error instanceof ZstdError) throw new TraceError("bad-compression", file, error.offset, `the zstd stream is damaged or cut (${error.reason})`, "copy the file again, in full");
+    if (error instanceof ZstdError)
+      throw new TraceError(
+        "bad-compression",
+        file,
+        error.offset,
+        `the zstd stream is damaged or cut (${error.reason})`,
+        "copy the file again, in full",
+      );
     // Of the decoder or the sink, which know nothing of the packing.
     throw error instanceof TraceError && error.code !== "unreadable" ? error.ofPacked() : error;
   }
@@ -91,7 +103,10 @@ class RecordStream {
   private filled = 0;
   private begun = false;
 
-  constructor(private readonly file: string, private readonly sink: BatchSink) {
+  constructor(
+    private readonly file: string,
+    private readonly sink: BatchSink,
+  ) {
     this.decoder = new TraceDecoder(file);
   }
 
@@ -111,7 +126,13 @@ class RecordStream {
     this.drain(true);
     if (this.batch.length > 0) this.sink(this.batch);
     if (!this.decoder.ended) {
-      throw new TraceError("cut", this.file, this.received, "the recording ends without its END record", "copy the file again, in full");
+      throw new TraceError(
+        "cut",
+        this.file,
+        this.received,
+        "the recording ends without its END record",
+        "copy the file again, in full",
+      );
     }
   }
 
@@ -131,7 +152,13 @@ class RecordStream {
   private magic(): number {
     for (let i = 0; i < MAGIC.length; i++) {
       if (i >= this.filled || this.buffer[i] !== MAGIC.charCodeAt(i)) {
-        throw new TraceError("not-a-trace", this.file, i, "it is neither a KTRC1 recording nor a zstd-compressed one", "give a .kt or .kt.zst file, or a folder of them");
+        throw new TraceError(
+          "not-a-trace",
+          this.file,
+          i,
+          "it is neither a KTRC1 recording nor a zstd-compressed one",
+          "give a .kt or .kt.zst file, or a folder of them",
+        );
       }
     }
     this.begun = true;

@@ -5,7 +5,11 @@ import { LineSet } from "./line-set.js";
 import { MARKER, Phase } from "./tests.js";
 
 /** Loads, stores and distinct 64-byte lines. */
-export interface ReferenceCount { readonly ld: number; readonly st: number; readonly lines: number }
+export interface ReferenceCount {
+  readonly ld: number;
+  readonly st: number;
+  readonly lines: number;
+}
 
 /** Counts over the CPU that carries the start marker, unless said. Names are those of the recorded files. */
 export interface TraceStatistics {
@@ -71,14 +75,21 @@ export class TraceCounter {
   private readonly known: Float64Array | undefined;
 
   /**
-   * @param entries 0 remembers every page. Otherwise the page dictionary is one direct-mapped table of so many entries for all virtual
-   * CPUs, and references to a page it has forgotten count for no node: with 65536 this gives the recorded `data_refs_by_node`, whose
-   * decoder lost up to 4 % of them that way.
+   * @param entries 0 remembers every page. Otherwise the page dictionary is one direct-mapped table of so many entries
+   * for all virtual CPUs, and references to a page it has forgotten count for no node: with 65536 this gives the
+   * recorded `data_refs_by_node`, whose decoder lost up to 4 % of them that way.
    * @param guest it was recorded in
    */
-  constructor(entries = 0, private readonly guest: RecordedGuest = shippedGuest) {
+  constructor(
+    entries = 0,
+    private readonly guest: RecordedGuest = shippedGuest,
+  ) {
     const nodes = guest.nodes.length;
-    [this.byNode, this.nodeLoads, this.nodeStores] = [new Float64Array(nodes), new Float64Array(nodes), new Float64Array(nodes)];
+    [this.byNode, this.nodeLoads, this.nodeStores] = [
+      new Float64Array(nodes),
+      new Float64Array(nodes),
+      new Float64Array(nodes),
+    ];
     this.physical = guest.nodes.map(() => new LineSet());
     this.regionOf = regionsOf(guest);
     this.known = entries === 0 ? undefined : new Float64Array(entries).fill(-1);
@@ -89,39 +100,72 @@ export class TraceCounter {
     const { kind, lo, hi, a, b, length } = batch;
     for (let i = 0; i < length; i++) {
       switch (kind[i]) {
-        case Kind.Fetch: this.fetch(lo[i]!, hi[i]!, a[i]!, b[i]!); break;
+        case Kind.Fetch:
+          this.fetch(lo[i]!, hi[i]!, a[i]!, b[i]!);
+          break;
         case Kind.Load:
-        case Kind.Store: this.access(kind[i] === Kind.Store, lo[i]!, hi[i]!, a[i]!, b[i]!); break;
-        case Kind.FetchPage: (this.textPages[this.vcpu] ??= new Map()).set(hi[i]! * PAGES_4G + (lo[i]! >>> 12), b[i]!); this.fetchedPage = -1; break;
-        case Kind.Vcpu: this.vcpu = a[i]!; break;
+        case Kind.Store:
+          this.access(kind[i] === Kind.Store, lo[i]!, hi[i]!, a[i]!, b[i]!);
+          break;
+        case Kind.FetchPage:
+          (this.textPages[this.vcpu] ??= new Map()).set(hi[i]! * PAGES_4G + (lo[i]! >>> 12), b[i]!);
+          this.fetchedPage = -1;
+          break;
+        case Kind.Vcpu:
+          this.vcpu = a[i]!;
+          break;
         case Kind.Mark:
           if (a[i]! >>> 16 === MARKER && (a[i]! & 0xff) === Phase.Start) {
             this.test = (a[i]! >>> 8) & 0xff;
             this.cpu = this.vcpu;
           }
           break;
-        case Kind.Repeat: if (this.vcpu === this.cpu) this.extra += a[i]! - 1; break;
+        case Kind.Repeat:
+          if (this.vcpu === this.cpu) this.extra += a[i]! - 1;
+          break;
       }
     }
   }
 
   /** The counts so far. */
   result(): TraceStatistics {
-    const region = (which: Region): ReferenceCount => ({ ld: this.loads[which]!, st: this.stores[which]!, lines: this.lines[which]!.lines });
-    const node = (which: number): ReferenceCount => ({ ld: this.nodeLoads[which]!, st: this.nodeStores[which]!, lines: this.physical[which]!.lines });
+    const region = (which: Region): ReferenceCount => ({
+      ld: this.loads[which]!,
+      st: this.stores[which]!,
+      lines: this.lines[which]!.lines,
+    });
+    const node = (which: number): ReferenceCount => ({
+      ld: this.nodeLoads[which]!,
+      st: this.nodeStores[which]!,
+      lines: this.physical[which]!.lines,
+    });
     const constant = (which: Region): boolean => which === Region.Text || which === Region.Rodata;
-    const sum = (of: (set: LineSet) => number, wanted: boolean): number => this.lines.reduce((total, set, which) => total + (constant(which) === wanted ? of(set) : 0), 0);
+    const sum = (of: (set: LineSet) => number, wanted: boolean): number =>
+      this.lines.reduce((total, set, which) => total + (constant(which) === wanted ? of(set) : 0), 0);
     return {
-      test: this.test, cpu: this.cpu,
-      kernel_insns: this.kernel, user_insns: this.instructions[this.cpu]! - this.kernel, other_cpu_insns: [...this.instructions],
-      rep_extra_iters: this.extra, kernel_entries: this.entries,
-      text_lines64: this.text.lines, text_pages4k: this.text.pages, text_2m: this.text.runs(9), user_text_lines: this.userText.lines,
-      rodata_lines64: sum((set) => set.lines, true), rodata_pages4k: sum((set) => set.pages, true),
-      data_lines64: sum((set) => set.lines, false), data_pages4k: sum((set) => set.pages, false),
-      loads: this.loads.reduce((x, y) => x + y, 0), stores: this.stores.reduce((x, y) => x + y, 0), io: this.io,
+      test: this.test,
+      cpu: this.cpu,
+      kernel_insns: this.kernel,
+      user_insns: this.instructions[this.cpu]! - this.kernel,
+      other_cpu_insns: [...this.instructions],
+      rep_extra_iters: this.extra,
+      kernel_entries: this.entries,
+      text_lines64: this.text.lines,
+      text_pages4k: this.text.pages,
+      text_2m: this.text.runs(9),
+      user_text_lines: this.userText.lines,
+      rodata_lines64: sum((set) => set.lines, true),
+      rodata_pages4k: sum((set) => set.pages, true),
+      data_lines64: sum((set) => set.lines, false),
+      data_pages4k: sum((set) => set.pages, false),
+      loads: this.loads.reduce((x, y) => x + y, 0),
+      stores: this.stores.reduce((x, y) => x + y, 0),
+      io: this.io,
       fetch_kinsns_by_node: [...this.byNode],
       data_refs_by_node: Object.fromEntries(this.guest.nodes.map((_, which) => [`node${which}`, node(which)])),
-      by_region: Object.fromEntries(regionNames.map((name, which) => [name, region(which)])) as TraceStatistics["by_region"],
+      by_region: Object.fromEntries(
+        regionNames.map((name, which) => [name, region(which)]),
+      ) as TraceStatistics["by_region"],
     };
   }
 
@@ -172,7 +216,9 @@ export class TraceCounter {
   }
 
   /** A page of no node counts for the first, as a page nobody named does. */
-  private nodeOf(frame: number): number { return Math.max(0, guestNodeOfPage(this.guest, frame)); }
+  private nodeOf(frame: number): number {
+    return Math.max(0, guestNodeOfPage(this.guest, frame));
+  }
 
   private frameOf(lo: number, hi: number): number {
     const page = hi * PAGES_4G + (lo >>> 12);

@@ -3,7 +3,11 @@
 /** Upper half of every marker's immediate. */
 export const MARKER = 0x5eed;
 /** Phase of a marker, its low byte. */
-export enum Phase { Start = 1, End = 2, Aux = 3 }
+export enum Phase {
+  Start = 1,
+  End = 2,
+  Aux = 3,
+}
 
 /** One test: how recordings number it and what is known about it. */
 export interface TraceTest {
@@ -21,13 +25,44 @@ export interface TraceTest {
   readonly reported?: { readonly hot: number; readonly cold: number };
 }
 
-/** In the cover letter's order; the four without a reported figure follow. @source PATCH RFC 00/12 x86 NUMA-aware kernel replication */
+/**
+ * In the cover letter's order; the four without a reported figure follow.
+ * @source PATCH RFC 00/12 x86 NUMA-aware kernel replication
+ */
 export const traceTests: readonly TraceTest[] = [
   { id: 1, key: "fork1", name: "fork-1", iterations: 1, call: "kernel_clone", reported: { hot: 2.3, cold: 42.7 } },
-  { id: 2, key: "forkN", name: "fork-1024", iterations: 1024, call: "kernel_clone", reported: { hot: 10.8, cold: 17.1 } },
-  { id: 3, key: "mmap", name: "mmap/munmap", iterations: 1024, call: "ksys_mmap_pgoff", reported: { hot: 0.4, cold: 0.4 } },
-  { id: 4, key: "mlock", name: "mmap/lock", iterations: 1024, call: "ksys_mmap_pgoff", reported: { hot: 4.2, cold: 1.5 } },
-  { id: 5, key: "open", name: "open/close", iterations: 1024, call: "do_sys_openat2", reported: { hot: 3.2, cold: 0.4 } },
+  {
+    id: 2,
+    key: "forkN",
+    name: "fork-1024",
+    iterations: 1024,
+    call: "kernel_clone",
+    reported: { hot: 10.8, cold: 17.1 },
+  },
+  {
+    id: 3,
+    key: "mmap",
+    name: "mmap/munmap",
+    iterations: 1024,
+    call: "ksys_mmap_pgoff",
+    reported: { hot: 0.4, cold: 0.4 },
+  },
+  {
+    id: 4,
+    key: "mlock",
+    name: "mmap/lock",
+    iterations: 1024,
+    call: "ksys_mmap_pgoff",
+    reported: { hot: 4.2, cold: 1.5 },
+  },
+  {
+    id: 5,
+    key: "open",
+    name: "open/close",
+    iterations: 1024,
+    call: "do_sys_openat2",
+    reported: { hot: 3.2, cold: 0.4 },
+  },
   { id: 7, key: "kill", name: "kill", iterations: 1, call: "kill_something_info", reported: { hot: 4, cold: 26.1 } },
   { id: 6, key: "mount", name: "mount", iterations: 1, call: "path_mount", reported: { hot: 8.7, cold: 4.1 } },
   { id: 8, key: "poke", name: "poke", iterations: 1 },

@@ -28,12 +28,24 @@ export type TraceErrorCode =
   | "bad-lines" // it is damaged
   | "other-lines"; // it belongs to another recording
 
-/** A recording that cannot be used. `offset` counts bytes of the recording from 0: of what the file unpacks to where `unpacked` says so. */
+/**
+ * A recording that cannot be used. `offset` counts bytes of the recording from 0: of what the file unpacks to where
+ * `unpacked` says so.
+ */
 export class TraceError extends InputError {
-  constructor(readonly code: TraceErrorCode, file: string, offset: number | undefined, reason: string, remedy: string, unpacked = false) {
+  constructor(
+    readonly code: TraceErrorCode,
+    file: string,
+    offset: number | undefined,
+    reason: string,
+    remedy: string,
+    unpacked = false,
+  ) {
     super({ file, reason, remedy, ...(offset === undefined ? {} : { offset }), ...(unpacked ? { unpacked } : {}) });
   }
 
   /** The same, about a recording in a packed file. */
-  ofPacked(): TraceError { return this.unpacked ? this : new TraceError(this.code, this.file, this.offset, this.reason, this.remedy, true); }
+  ofPacked(): TraceError {
+    return this.unpacked ? this : new TraceError(this.code, this.file, this.offset, this.reason, this.remedy, true);
+  }
 }

@@ -32,6 +32,8 @@ describe("shipped recordings", () => {
 
 test("a dictionary that forgets nothing gives every reference a node", () => {
   const { by_region: region, data_refs_by_node: node, io } = count(join(SHIPPED, "hsw-insmod.kt.zst"));
-  const data = Object.entries(region).filter(([name]) => name !== "ktext" && name !== "krodata").reduce((sum, [, { ld, st }]) => sum + ld + st, 0);
+  const data = Object.entries(region)
+    .filter(([name]) => name !== "ktext" && name !== "krodata")
+    .reduce((sum, [, { ld, st }]) => sum + ld + st, 0);
   expect(Object.values(node).reduce((sum, { ld, st }) => sum + ld + st, 0)).toBe(data - io);
 });

@@ -7,7 +7,10 @@ import { InvariantError } from "@kreplica/mm-core/api";
 import { RangeTree } from "./range-tree.js";
 
 /** A half-open run of addresses, on 4 KiB. */
-export interface AddressRegion { readonly start: bigint; readonly end: bigint }
+export interface AddressRegion {
+  readonly start: bigint;
+  readonly end: bigint;
+}
 
 /** The free addresses. */
 export class AddressSpace {
@@ -19,7 +22,9 @@ export class AddressSpace {
   }
 
   /** Number of gaps: fragmentation. */
-  get gapCount(): number { return this.gaps.size; }
+  get gapCount(): number {
+    return this.gaps.size;
+  }
 
   /**
    * Takes the lowest run of `length` bytes on a multiple of `align` in [low, high).
@@ -39,7 +44,10 @@ export class AddressSpace {
     return true;
   }
 
-  /** Gives back [start, end); it merges with the gaps beside it. @throws InvariantError when any of it is free already */
+  /**
+   * Gives back [start, end); it merges with the gaps beside it.
+   * @throws InvariantError when any of it is free already
+   */
   release(start: bigint, end: bigint): void {
     const region = this.regions.find((each) => start >= each.start && end <= each.end);
     if (!region) throw new InvariantError(`0x${start.toString(16)}..0x${end.toString(16)} lies in no region`);

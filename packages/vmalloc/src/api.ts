@@ -60,8 +60,8 @@ export interface AreaRequest {
   readonly noGuard?: boolean;
   readonly resetPermissions?: boolean;
   /**
-   * The leak tracker is told by who asks, with {@link Vmalloc.track}, once the area has its shadow: VM_DEFER_KMEMLEAK. Of no effect but on a
-   * kernel with KASAN whose vmalloc areas have no shadow, as in Linux.
+   * The leak tracker is told by who asks, with {@link Vmalloc.track}, once the area has its shadow: VM_DEFER_KMEMLEAK.
+   * Of no effect but on a kernel with KASAN whose vmalloc areas have no shadow, as in Linux.
    */
   readonly deferTracking?: boolean;
 }
@@ -91,7 +91,10 @@ export interface VmallocCounters {
   readonly areas: number;
 }
 
-/** What looks for memory that nothing points to any more, and must know all memory that may hold pointers. Linux: kmemleak. */
+/**
+ * What looks for memory that nothing points to any more, and must know all memory that may hold pointers. Linux:
+ * kmemleak.
+ */
 export interface LeakTracker {
   /** Whether it was told of an area and not yet that it is gone. */
   knows(area: VmArea): boolean;
@@ -103,7 +106,10 @@ export interface Vmalloc {
   allocate(request: AreaRequest): VmArea;
   /** vmap: maps frames that stay the caller's. @throws VmallocError as {@link allocate} */
   map(request: MapRequest): VmArea;
-  /** vfree or vunmap: unmaps at once; addresses (and own frames) come back with the next flush. @throws VmallocError no-area; MmError text-in-use, with nothing freed, while code in it is patched */
+  /**
+   * vfree or vunmap: unmaps at once; addresses (and own frames) come back with the next flush.
+   * @throws VmallocError no-area; MmError text-in-use, with nothing freed, while code in it is patched
+   */
   free(area: VmArea): void;
   /** As {@link free} for several at once: one flush for all, however many reset their permissions. */
   freeAll(areas: readonly VmArea[]): void;
@@ -111,13 +117,19 @@ export interface Vmalloc {
   purge(): void;
   /** Area that contains the address; guard pages belong to none. */
   find(address: bigint): VmArea | undefined;
-  /** vmalloc_to_page: frame behind an address on the lowest holder, the same whoever asks; NONE for a hole. @patch 10/12 mm/vmalloc.c vmalloc_to_page */
+  /**
+   * vmalloc_to_page: frame behind an address on the lowest holder, the same whoever asks; NONE for a hole.
+   * @patch 10/12 mm/vmalloc.c vmalloc_to_page
+   */
   toFrame(address: bigint): Frame;
   /** Frame behind an address on a node; NONE for a hole. @patch 03/12 mm/memory.c walk_to_page_node */
   toFrameOn(node: NodeId, address: bigint): Frame;
   /** set_vm_flush_reset_perms. */
   resetPermissions(area: VmArea): void;
-  /** Tells the leak tracker of an area that was asked for with `deferTracking`; of any other it knows. @source mm/kasan/shadow.c kasan_alloc_module_shadow */
+  /**
+   * Tells the leak tracker of an area that was asked for with `deferTracking`; of any other it knows.
+   * @source mm/kasan/shadow.c kasan_alloc_module_shadow
+   */
   track(area: VmArea): void;
   /**
    * Gives every holder a copy of its own, after the last direct write and before the first execution.
@@ -125,9 +137,15 @@ export interface Vmalloc {
    * @throws VmallocError no-area, not-in-window, not-owned, already-replicated
    */
   replicate(area: VmArea): ReplicationOutcome;
-  /** As {@link replicate} for several areas with one flush at the end; each succeeds or stays shared by itself. @returns outcomes in the order given */
+  /**
+   * As {@link replicate} for several areas with one flush at the end; each succeeds or stays shared by itself.
+   * @returns outcomes in the order given
+   */
   replicateAll(areas: readonly VmArea[]): readonly ReplicationOutcome[];
-  /** Direct write through the mapping, before replication. @throws InvariantError when the area is replicated or the range leaves it */
+  /**
+   * Direct write through the mapping, before replication.
+   * @throws InvariantError when the area is replicated or the range leaves it
+   */
   write(area: VmArea, offset: number, bytes: Uint8Array): void;
   /** What a CPU of the node reads. @throws InvariantError when the range leaves the area */
   read(node: NodeId, area: VmArea, offset: number, into: Uint8Array): void;
@@ -139,8 +157,8 @@ export interface Vmalloc {
 export const Vmalloc = token<Vmalloc>("vmalloc/Vmalloc");
 
 /**
- * An area as module_alloc makes it, through which everything in the window of Linux 6.5 for x86 comes: modules, BPF images, slots of kprobes,
- * trampolines. The leak tracker is told when the area has its shadow, not before.
+ * An area as module_alloc makes it, through which everything in the window of Linux 6.5 for x86 comes: modules, BPF
+ * images, slots of kprobes, trampolines. The leak tracker is told when the area has its shadow, not before.
  * @source arch/x86/kernel/module.c module_alloc; mm/kasan/shadow.c kasan_alloc_module_shadow
  * @throws VmallocError as {@link Vmalloc.allocate}
  */
@@ -151,13 +169,23 @@ export function moduleArea(vmalloc: Vmalloc, request: Omit<AreaRequest, "deferTr
 }
 
 /** A run of frames as it came from the page allocator and must go back to it. */
-export interface FrameBlock { readonly frame: Frame; readonly order: number }
+export interface FrameBlock {
+  readonly frame: Frame;
+  readonly order: number;
+}
 
 /** A copy in the making: its frames, one a page, and the blocks they came in. */
-export interface AreaCopy { readonly node: NodeId; readonly frames: Frame[]; readonly blocks: FrameBlock[] }
+export interface AreaCopy {
+  readonly node: NodeId;
+  readonly frames: Frame[];
+  readonly blocks: FrameBlock[];
+}
 
 /** An area and the holders that need a copy of it. */
-export interface ReplicationJob { readonly area: VmArea; readonly targets: readonly NodeId[] }
+export interface ReplicationJob {
+  readonly area: VmArea;
+  readonly targets: readonly NodeId[];
+}
 
 /** How copies of areas come into being. Bindings: mapOver (ours), unmapThenMap (as the series does it). */
 export interface AreaReplicator {
@@ -169,7 +197,10 @@ export interface AreaReplicator {
 }
 export const AreaReplicator = token<AreaReplicator>("vmalloc/AreaReplicator");
 
-/** What is flushed when the direct-map aliases of a freed area change back. Bindings: everyCopy (ours), baseCopyOnly (D7). */
+/**
+ * What is flushed when the direct-map aliases of a freed area change back. Bindings: everyCopy (ours), baseCopyOnly
+ * (D7).
+ */
 export interface AliasFlush {
   /** Frames whose direct-map addresses must be flushed. */
   framesToFlush(area: VmArea): Iterable<Frame>;
@@ -194,7 +225,10 @@ export interface ShadowMemory {
 }
 export const ShadowMemory = token<ShadowMemory>("vmalloc/ShadowMemory");
 
-/** Bits that an area's requests are kept as, 0 for one that the kernel has no use for. Bindings: own (ours), shared with another (D12). */
+/**
+ * Bits that an area's requests are kept as, 0 for one that the kernel has no use for. Bindings: own (ours), shared with
+ * another (D12).
+ */
 export interface AreaBits {
   /** The same frame in every node's own tables. @patch 10/12 include/linux/vmalloc.h VM_NUMA_SHARED */
   readonly shared: number;

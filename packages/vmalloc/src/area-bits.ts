@@ -3,8 +3,12 @@ import { inject, injectable } from "@kreplica/di";
 import { KernelLayout } from "@kreplica/mm-core/api";
 import type { AreaBits } from "./api.js";
 
-/** @source include/linux/vmalloc.h: 0x800 is the last bit in use, with KASAN alone and where vmalloc's areas have no shadow; it is 0 on other kernels */
-export const deferTrackingBit = (layout: KernelLayout): number => (layout.kasan !== undefined && !layout.kasan.vmalloc ? 0x800 : 0);
+/**
+ * @source include/linux/vmalloc.h: 0x800 is the last bit in use, with KASAN alone and where vmalloc's areas have no
+ *   shadow; it is 0 on other kernels
+ */
+export const deferTrackingBit = (layout: KernelLayout): number =>
+  layout.kasan !== undefined && !layout.kasan.vmalloc ? 0x800 : 0;
 
 /** Being shared has the first bit that no kernel uses. */
 @injectable()
@@ -12,5 +16,7 @@ export class OwnBits implements AreaBits {
   readonly shared = 0x1000;
   readonly deferTracking: number;
 
-  constructor(@inject(KernelLayout) layout: KernelLayout) { this.deferTracking = deferTrackingBit(layout); }
+  constructor(@inject(KernelLayout) layout: KernelLayout) {
+    this.deferTracking = deferTrackingBit(layout);
+  }
 }

@@ -15,18 +15,33 @@ export class Area implements VmArea {
   alive = true;
 
   constructor(
-    readonly start: bigint, readonly pages: number, readonly guard: boolean, readonly kind: "allocated" | "mapped", readonly node: NodeId,
-    readonly level: 1 | 2, readonly purpose: FramePurpose, private base: readonly Frame[], private baseBlocks: readonly FrameBlock[],
+    readonly start: bigint,
+    readonly pages: number,
+    readonly guard: boolean,
+    readonly kind: "allocated" | "mapped",
+    readonly node: NodeId,
+    readonly level: 1 | 2,
+    readonly purpose: FramePurpose,
+    private base: readonly Frame[],
+    private baseBlocks: readonly FrameBlock[],
   ) {}
 
-  get frames(): readonly Frame[] { return this.base; }
+  get frames(): readonly Frame[] {
+    return this.base;
+  }
   /** Blocks of the base copy. */
-  get blocks(): readonly FrameBlock[] { return this.baseBlocks; }
+  get blocks(): readonly FrameBlock[] {
+    return this.baseBlocks;
+  }
 
   /** First address behind the mapped pages. */
-  get end(): bigint { return this.start + BigInt(this.pages) * 4096n; }
+  get end(): bigint {
+    return this.start + BigInt(this.pages) * 4096n;
+  }
   /** First address behind the guard page. */
-  get limit(): bigint { return this.guard ? this.end + 4096n : this.end; }
+  get limit(): bigint {
+    return this.guard ? this.end + 4096n : this.end;
+  }
 
   /** Another base copy; the old frames are the caller's to free. */
   replaceBase(frames: readonly Frame[], blocks: readonly FrameBlock[]): void {

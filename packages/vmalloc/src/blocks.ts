@@ -1,4 +1,7 @@
-/** Frames for many pages at once: the largest blocks that fit, so that an area of n pages takes a few requests and not n. */
+/**
+ * Frames for many pages at once: the largest blocks that fit, so that an area of n pages takes a few requests and not
+ * n.
+ */
 import { NONE, type Frame, type NodeId } from "@kreplica/hw-x86/api";
 import type { Gfp, PageAllocator } from "@kreplica/mm-core/api";
 import type { FrameBlock } from "./api.js";
@@ -9,7 +12,10 @@ const LARGEST_ORDER = 10;
 export const HUGE_ORDER = 9;
 export const HUGE_PAGES = 512;
 
-export interface Blocks { readonly frames: Frame[]; readonly blocks: FrameBlock[] }
+export interface Blocks {
+  readonly frames: Frame[];
+  readonly blocks: FrameBlock[];
+}
 
 /**
  * Frames for `pages` pages on the node.
@@ -17,7 +23,13 @@ export interface Blocks { readonly frames: Frame[]; readonly blocks: FrameBlock[
  * @param lowest smallest block to accept: 0, or {@link HUGE_ORDER} when every 512 pages must be one aligned block
  * @returns frames in page order with the blocks they came in, or undefined with nothing kept when memory gave out
  */
-export function allocateBlocks(allocator: PageAllocator, node: NodeId, pages: number, gfp: Gfp, lowest: number): Blocks | undefined {
+export function allocateBlocks(
+  allocator: PageAllocator,
+  node: NodeId,
+  pages: number,
+  gfp: Gfp,
+  lowest: number,
+): Blocks | undefined {
   const frames: Frame[] = [];
   const blocks: FrameBlock[] = [];
   let order = LARGEST_ORDER;

@@ -25,7 +25,11 @@ export type VmallocErrorCode =
 export class VmallocError extends Error {
   override readonly name = "VmallocError";
   /** @param address what the refusal is about; 0 when the caller gave none */
-  constructor(readonly code: VmallocErrorCode, readonly address: bigint, detail: string) {
+  constructor(
+    readonly code: VmallocErrorCode,
+    readonly address: bigint,
+    detail: string,
+  ) {
     super(`${code}: 0x${address.toString(16)}: ${detail}`);
   }
 }

@@ -23,15 +23,16 @@ export interface VmallocParts {
 }
 
 /** Vmalloc with the given parts; ours where nothing is said. */
-export const vmallocWith = (parts: VmallocParts): Plugin => plugin("vmalloc", [
-  bind(Vmalloc, AreaVmalloc),
-  bind(AreaReplicator, MapOverReplicator),
-  bind(AliasFlush, EveryCopyFlush),
-  bind(PageAccount, ExactAccount),
-  bind(AreaBits, OwnBits),
-  parts.shadow === "kasan" ? bind(ShadowMemory, KasanShadow) : bind(ShadowMemory, NoShadow),
-  bindValue(VmallocLimits, { lazyPages: parts.lazyPages ?? (32 - Math.clz32(parts.cpus ?? 4)) * 8192 }),
-]);
+export const vmallocWith = (parts: VmallocParts): Plugin =>
+  plugin("vmalloc", [
+    bind(Vmalloc, AreaVmalloc),
+    bind(AreaReplicator, MapOverReplicator),
+    bind(AliasFlush, EveryCopyFlush),
+    bind(PageAccount, ExactAccount),
+    bind(AreaBits, OwnBits),
+    parts.shadow === "kasan" ? bind(ShadowMemory, KasanShadow) : bind(ShadowMemory, NoShadow),
+    bindValue(VmallocLimits, { lazyPages: parts.lazyPages ?? (32 - Math.clz32(parts.cpus ?? 4)) * 8192 }),
+  ]);
 
 /** Ours. */
 export const vmalloc: Plugin = vmallocWith({});

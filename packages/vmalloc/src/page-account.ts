@@ -11,9 +11,15 @@ export class ExactAccount implements PageAccount {
 
   constructor(@inject(PhysMemory) private readonly memory: PhysMemory) {}
 
-  add(frames: readonly Frame[], _copy: "base" | "replica"): void { this.change(frames, 1); }
-  remove(frames: readonly Frame[], _copy: "base" | "replica"): void { this.change(frames, -1); }
-  pages(node: NodeId): number { return this.byNode.get(node) ?? 0; }
+  add(frames: readonly Frame[], _copy: "base" | "replica"): void {
+    this.change(frames, 1);
+  }
+  remove(frames: readonly Frame[], _copy: "base" | "replica"): void {
+    this.change(frames, -1);
+  }
+  pages(node: NodeId): number {
+    return this.byNode.get(node) ?? 0;
+  }
 
   private change(frames: readonly Frame[], by: 1 | -1): void {
     for (const frame of frames) {

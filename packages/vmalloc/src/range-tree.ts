@@ -1,12 +1,16 @@
 /**
- * Disjoint ranges of addresses in order, with a search for the lowest range that has room: an AVL tree whose nodes know the
- * longest range below them, so that a subtree without room is never entered. Linux keeps its free areas the same way
- * (mm/vmalloc.c, subtree_max_size). Serves for the gaps and, with values, for the areas in use.
+ * Disjoint ranges of addresses in order, with a search for the lowest range that has room: an AVL tree whose nodes know
+ * the longest range below them, so that a subtree without room is never entered. Linux keeps its free areas the same
+ * way (mm/vmalloc.c, subtree_max_size). Serves for the gaps and, with values, for the areas in use.
  */
 import { InvariantError } from "@kreplica/mm-core/api";
 
 /** A half-open range [start, end) and what it stands for. */
-export interface Range<T> { readonly start: bigint; readonly end: bigint; readonly value: T }
+export interface Range<T> {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly value: T;
+}
 
 interface Node<T> {
   range: Range<T>;
@@ -56,26 +60,37 @@ function balance<T>(node: Node<T>): Node<T> {
   return refresh(node);
 }
 
-/** Ranges that never overlap; touching ranges stay apart. Every operation but iteration takes time in the tree's height. */
+/**
+ * Ranges that never overlap; touching ranges stay apart. Every operation but iteration takes time in the tree's height.
+ */
 export class RangeTree<T> {
   private root: Node<T> | undefined;
   private count = 0;
 
   /** Number of ranges. */
-  get size(): number { return this.count; }
+  get size(): number {
+    return this.count;
+  }
   /** Longest path from the root, in nodes: at most 1.45 log2(size + 2). */
-  get height(): number { return heightOf(this.root); }
+  get height(): number {
+    return heightOf(this.root);
+  }
   /** Length in bytes of the longest range, 0 when there is none. */
-  get longest(): bigint { return longestOf(this.root); }
+  get longest(): bigint {
+    return longestOf(this.root);
+  }
 
   /** @throws InvariantError when it is empty or overlaps one that is there */
   insert(start: bigint, end: bigint, value: T): void {
     const below = this.floor(end - 1n);
     if (end <= start || (below && below.end > start)) {
-      throw new InvariantError(`range 0x${start.toString(16)}..0x${end.toString(16)} is empty or overlaps 0x${below?.start.toString(16)}`);
+      throw new InvariantError(
+        `range 0x${start.toString(16)}..0x${end.toString(16)} is empty or overlaps 0x${below?.start.toString(16)}`,
+      );
     }
     const add = (node: Node<T> | undefined): Node<T> => {
-      if (!node) return refresh({ range: { start, end, value }, left: undefined, right: undefined, height: 1, longest: 0n });
+      if (!node)
+        return refresh({ range: { start, end, value }, left: undefined, right: undefined, height: 1, longest: 0n });
       if (start < node.range.start) node.left = add(node.left);
       else node.right = add(node.right);
       return balance(node);

@@ -1,9 +1,10 @@
 /**
- * Copies of an area for every holder, all or nothing: take all memory first, fill it, then re-point the live leaves in one edit.
+ * Copies of an area for every holder, all or nothing: take all memory first, fill it, then re-point the live leaves in
+ * one edit.
  *
- * The series unmaps a node's view before it maps the copy, so that the node has a hole in between, and frees copies that are still
- * mapped when memory gives out later (D6). Here a leaf goes from the shared frame to the copy in one store, the copy is complete before
- * anybody can see it, and whatever can fail has failed before the first store.
+ * The series unmaps a node's view before it maps the copy, so that the node has a hole in between, and frees copies
+ * that are still mapped when memory gives out later (D6). Here a leaf goes from the shared frame to the copy in one
+ * store, the copy is complete before anybody can see it, and whatever can fail has failed before the first store.
  */
 import { inject, injectable } from "@kreplica/di";
 import { PhysMemory } from "@kreplica/hw-x86/api";
@@ -22,13 +23,16 @@ export class MapOverReplicator implements AreaReplicator {
 
   replicate(jobs: readonly ReplicationJob[]): readonly (readonly AreaCopy[] | undefined)[] {
     const made = jobs.map((job) => this.copy(job));
-    this.tables.edit((editor) => jobs.forEach(({ area }, nth) => {
-      const copies = made[nth];
-      if (!copies) return;
-      const byNode = new Map(copies.map((copy) => [copy.node, copy.frames]));
-      // A refused table page, for splitting a large leaf, leaves the area as it was; nobody has seen the copies.
-      if (!editor.repoint(area.start, area.pages, (page, node) => byNode.get(node)?.[page])) made[nth] = this.giveBack(copies);
-    }));
+    this.tables.edit((editor) =>
+      jobs.forEach(({ area }, nth) => {
+        const copies = made[nth];
+        if (!copies) return;
+        const byNode = new Map(copies.map((copy) => [copy.node, copy.frames]));
+        // A refused table page, for splitting a large leaf, leaves the area as it was; nobody has seen the copies.
+        if (!editor.repoint(area.start, area.pages, (page, node) => byNode.get(node)?.[page]))
+          made[nth] = this.giveBack(copies);
+      }),
+    );
     return made;
   }
 

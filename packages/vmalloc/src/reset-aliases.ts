@@ -1,8 +1,9 @@
 /**
  * What happens to the direct-map view of an area's frames when the area goes: VM_FLUSH_RESET_PERMS.
  *
- * Order matters: first the aliases become absent and the area is unmapped, then one flush, then the aliases become writable again.
- * Were they writable at once, a CPU with a stale executable entry for the area would run what another writes.
+ * Order matters: first the aliases become absent and the area is unmapped, then one flush, then the aliases become
+ * writable again. Were they writable at once, a CPU with a stale executable entry for the area would run what another
+ * writes.
  */
 import { inject, injectable } from "@kreplica/di";
 import type { Frame } from "@kreplica/hw-x86/api";
@@ -19,10 +20,15 @@ export class EveryCopyFlush implements AliasFlush {
 }
 
 /** Consecutive frames. */
-export interface FrameRun { readonly first: Frame; readonly frames: number }
+export interface FrameRun {
+  readonly first: Frame;
+  readonly frames: number;
+}
 
 /** Frames whose direct-map view is to be put right, and whether it was global. */
-export interface ChangedRun extends FrameRun { readonly global: boolean }
+export interface ChangedRun extends FrameRun {
+  readonly global: boolean;
+}
 
 /** The frames as runs, in the order of their addresses. */
 export function runsOf(frames: Iterable<Frame>): FrameRun[] {
@@ -43,7 +49,9 @@ export class DirectMapAliases {
     @inject(KernelLayout) private readonly layout: KernelLayout,
   ) {}
 
-  addressOf(frame: Frame): bigint { return this.layout.pageOffset + BigInt(frame) * 4096n; }
+  addressOf(frame: Frame): bigint {
+    return this.layout.pageOffset + BigInt(frame) * 4096n;
+  }
 
   /** Frames whose alias is not writable, or executable: those a permission change on the area reached. */
   changed(node: number, frames: Iterable<Frame>): ChangedRun[] {
@@ -53,7 +61,10 @@ export class DirectMapAliases {
       // What was made absent has lost its G bit; kernels without KPTI have it everywhere else.
       if (!alias || !alias.writable || alias.executable) different[`${alias?.global ?? !this.layout.pti}`].push(frame);
     }
-    return [...runsOf(different.true).map((run) => ({ ...run, global: true })), ...runsOf(different.false).map((run) => ({ ...run, global: false }))];
+    return [
+      ...runsOf(different.true).map((run) => ({ ...run, global: true })),
+      ...runsOf(different.false).map((run) => ({ ...run, global: false })),
+    ];
   }
 
   /** Set_direct_map_invalid. */
@@ -61,8 +72,13 @@ export class DirectMapAliases {
     return runs.every((run) => editor.protect(this.addressOf(run.first), run.frames, { present: false }));
   }
 
-  /** Set_direct_map_default, and the G bit, which Linux does not give back: leaves that agree with their neighbours again can be joined. */
+  /**
+   * Set_direct_map_default, and the G bit, which Linux does not give back: leaves that agree with their neighbours
+   * again can be joined.
+   */
   restore(editor: TableEditor, runs: readonly ChangedRun[]): boolean {
-    return runs.every(({ first, frames, global }) => editor.protect(this.addressOf(first), frames, { present: true, writable: true, executable: false, global }));
+    return runs.every(({ first, frames, global }) =>
+      editor.protect(this.addressOf(first), frames, { present: true, writable: true, executable: false, global }),
+    );
   }
 }

@@ -1,8 +1,10 @@
 /**
- * KASAN's shadow of areas: one byte for eight, at (address >> 3) + offset, present on every node before the area is used.
+ * KASAN's shadow of areas: one byte for eight, at (address >> 3) + offset, present on every node before the area is
+ * used.
  *
- * The series leaves the shadow of module areas on the node that populated it when five levels put it under the private slot, and excludes
- * that configuration. Mapping it through KernelTables reaches every root, so here it needs no exception.
+ * The series leaves the shadow of module areas on the node that populated it when five levels put it under the private
+ * slot, and excludes that configuration. Mapping it through KernelTables reaches every root, so here it needs no
+ * exception.
  */
 import { inject, injectable } from "@kreplica/di";
 import { NONE, type Frame, type NodeId } from "@kreplica/hw-x86/api";
@@ -17,8 +19,12 @@ const SCALE = 3n;
 @injectable()
 export class NoShadow implements ShadowMemory {
   readonly align = 1n;
-  cover(): boolean { return true; }
-  uncover(): void { /* nothing was covered */ }
+  cover(): boolean {
+    return true;
+  }
+  uncover(): void {
+    /* nothing was covered */
+  }
 }
 
 /** Address of an address's shadow byte. */
@@ -27,11 +33,17 @@ export const shadowOf = (address: bigint): bigint => BigInt.asUintN(64, (address
 /** Shadow pages, counted because neighbours may share one. */
 @injectable()
 export class KasanShadow implements ShadowMemory {
-  /** One shadow page covers 32 KiB: areas of modules begin there, so that two never write one shadow page. @source arch/x86/include/asm/module.h MODULE_ALIGN */
+  /**
+   * One shadow page covers 32 KiB: areas of modules begin there, so that two never write one shadow page.
+   * @source arch/x86/include/asm/module.h MODULE_ALIGN
+   */
   readonly align = 0x8000n;
   private readonly users = new Map<bigint, { frame: Frame; count: number }>();
 
-  constructor(@inject(PageAllocator) private readonly allocator: PageAllocator, @inject(KernelTables) private readonly tables: KernelTables) {}
+  constructor(
+    @inject(PageAllocator) private readonly allocator: PageAllocator,
+    @inject(KernelTables) private readonly tables: KernelTables,
+  ) {}
 
   cover(start: bigint, pages: number, node: NodeId): boolean {
     const done: bigint[] = [];
@@ -40,9 +52,20 @@ export class KasanShadow implements ShadowMemory {
       if (known) known.count++;
       else {
         const frame = this.allocator.allocate(node, 0, { purpose: "kernel", zero: true });
-        const mapped = frame !== NONE && this.tables.editLazily((editor) => editor.map(page, {
-          frame, level: 1, writable: true, executable: false, global: true, user: false, present: true, cache: "wb",
-        }));
+        const mapped =
+          frame !== NONE &&
+          this.tables.editLazily((editor) =>
+            editor.map(page, {
+              frame,
+              level: 1,
+              writable: true,
+              executable: false,
+              global: true,
+              user: false,
+              present: true,
+              cache: "wb",
+            }),
+          );
         if (!mapped) {
           if (frame !== NONE) this.allocator.free(frame, 0);
           this.drop(done);
@@ -60,7 +83,9 @@ export class KasanShadow implements ShadowMemory {
   }
 
   /** Shadow pages in use. */
-  get pages(): number { return this.users.size; }
+  get pages(): number {
+    return this.users.size;
+  }
 
   /** One flush for all pages that lose their last user; only then may their frames be used again. */
   private drop(pages: Iterable<bigint>): void {
@@ -72,7 +97,9 @@ export class KasanShadow implements ShadowMemory {
       gone.push({ page, frame: known.frame });
     }
     if (gone.length === 0) return;
-    this.tables.edit((editor) => { for (const { page } of gone) editor.unmap(page, 1); });
+    this.tables.edit((editor) => {
+      for (const { page } of gone) editor.unmap(page, 1);
+    });
     for (const { frame } of gone) this.allocator.free(frame, 0);
   }
 

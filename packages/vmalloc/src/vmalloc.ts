@@ -1,11 +1,33 @@
 /** Areas of kernel addresses on every holder: allocate, map, replicate, free. */
 import { inject, injectable } from "@kreplica/di";
 import { NONE, PhysMemory, type Frame, type NodeId } from "@kreplica/hw-x86/api";
-import { invariant, KernelLayout, KernelTables, MmError, PageAllocator, ReplicaView, TextUsers, type Mapping, type Protection } from "@kreplica/mm-core/api";
+import {
+  invariant,
+  KernelLayout,
+  KernelTables,
+  MmError,
+  PageAllocator,
+  ReplicaView,
+  TextUsers,
+  type Mapping,
+  type Protection,
+} from "@kreplica/mm-core/api";
 import { AddressSpace } from "./address-space.js";
 import {
-  AliasFlush, AreaBits, AreaReplicator, PageAccount, ShadowMemory, VmallocLimits,
-  type AreaRequest, type FrameBlock, type MapRequest, type Placement, type ReplicationOutcome, type Vmalloc, type VmallocCounters, type VmArea,
+  AliasFlush,
+  AreaBits,
+  AreaReplicator,
+  PageAccount,
+  ShadowMemory,
+  VmallocLimits,
+  type AreaRequest,
+  type FrameBlock,
+  type MapRequest,
+  type Placement,
+  type ReplicationOutcome,
+  type Vmalloc,
+  type VmallocCounters,
+  type VmArea,
 } from "./api.js";
 import { Area } from "./area.js";
 import { allocateBlocks, freeBlocks, HUGE_ORDER, HUGE_PAGES, type Blocks } from "./blocks.js";
@@ -16,10 +38,20 @@ import { RangeTree } from "./range-tree.js";
 import { DirectMapAliases } from "./reset-aliases.js";
 
 /** PAGE_KERNEL: writable, not executable, global. @source arch/x86/include/asm/pgtable_types.h */
-const PAGE_KERNEL: Protection = { writable: true, executable: false, global: true, user: false, present: true, cache: "wb" };
+const PAGE_KERNEL: Protection = {
+  writable: true,
+  executable: false,
+  global: true,
+  user: false,
+  present: true,
+  cache: "wb",
+};
 const HUGE_BYTES = 0x20_0000n;
 
-/** Keeps areas in one ordered tree and gaps in another. What differs between designs is bound: replicator, flush, account, shadow. */
+/**
+ * Keeps areas in one ordered tree and gaps in another. What differs between designs is bound: replicator, flush,
+ * account, shadow.
+ */
 @injectable()
 export class AreaVmalloc implements Vmalloc {
   readonly counters: VmallocCounters;
@@ -43,28 +75,45 @@ export class AreaVmalloc implements Vmalloc {
     @inject(TextUsers) private readonly textUsers: TextUsers,
   ) {
     this.space = new AddressSpace([
-      { start: layout.vmallocStart, end: (layout.vmallocEnd + 1n) & ~0xfffn }, { start: layout.modulesStart, end: layout.modulesEnd },
+      { start: layout.vmallocStart, end: (layout.vmallocEnd + 1n) & ~0xfffn },
+      { start: layout.modulesStart, end: layout.modulesEnd },
     ]);
     this.freed = new FreeList(tables, allocator, view, this.space, new DirectMapAliases(tables, layout), aliasFlush);
     const owners = [...new Set(memory.ranges.map((range) => range.node))];
     const { busy, freed } = this;
     this.counters = {
       pages: (node) => account.pages(node),
-      get used() { return owners.reduce((sum, node) => sum + account.pages(node), 0); },
-      get lazyPages() { return freed.pages; },
-      get areas() { return busy.size; },
+      get used() {
+        return owners.reduce((sum, node) => sum + account.pages(node), 0);
+      },
+      get lazyPages() {
+        return freed.pages;
+      },
+      get areas() {
+        return busy.size;
+      },
     };
   }
 
   allocate(request: AreaRequest): VmArea {
     const pages = Math.ceil(request.bytes / 4096);
-    if (!(pages >= 1) || !Number.isSafeInteger(pages)) throw new VmallocError("bad-request", request.at ?? 0n, `${request.bytes} bytes are no area; ask for at least one`);
+    if (!(pages >= 1) || !Number.isSafeInteger(pages))
+      throw new VmallocError(
+        "bad-request",
+        request.at ?? 0n,
+        `${request.bytes} bytes are no area; ask for at least one`,
+      );
     const huge = request.huge === true && pages % HUGE_PAGES === 0;
     const { start, limit } = this.takeAddresses(pages, request, huge ? HUGE_BYTES : 4096n);
     // Small leaves that were here before have left their tables: they go back first, as in vmap_try_huge_pmd.
     const level = huge && start % HUGE_BYTES === 0n && this.tables.makeRoomForLarge(start, pages) ? 2 : 1;
-    // Fragmentation is no reason to fail a large area: small leaves will do. @source mm/vmalloc.c __vmalloc_node_range, "retry with smaller pages"
-    return (level === 2 ? this.back(start, pages, 2, request) : undefined) ?? this.back(start, pages, 1, request) ?? this.refuse(start, limit, pages);
+    // Fragmentation is no reason to fail a large area: small leaves will do. @source mm/vmalloc.c __vmalloc_node_range,
+    // "retry with smaller pages"
+    return (
+      (level === 2 ? this.back(start, pages, 2, request) : undefined) ??
+      this.back(start, pages, 1, request) ??
+      this.refuse(start, limit, pages)
+    );
   }
 
   map(request: MapRequest): VmArea {
@@ -72,17 +121,30 @@ export class AreaVmalloc implements Vmalloc {
     if (pages === 0) throw new VmallocError("bad-request", request.at ?? 0n, "no frames to map");
     const { start, limit } = this.takeAddresses(pages, request, 4096n);
     const node = this.view.nearest(Math.max(0, this.memory.nodeOf(request.frames[0]!)));
-    const area = new Area(start, pages, request.noGuard !== true, "mapped", node, 1, request.purpose, request.frames, []);
+    const area = new Area(
+      start,
+      pages,
+      request.noGuard !== true,
+      "mapped",
+      node,
+      1,
+      request.purpose,
+      request.frames,
+      [],
+    );
     return this.install(area, request) ? area : this.refuse(start, limit, pages);
   }
 
-  free(area: VmArea): void { this.freeAll([area]); }
+  free(area: VmArea): void {
+    this.freeAll([area]);
+  }
 
   freeAll(areas: readonly VmArea[]): void {
     this.textUsers.release(areas.map(({ start, pages }) => ({ start, end: start + BigInt(pages) * 4096n })));
     for (const area of areas) {
       const own = area as Area;
-      if (!own.alive || this.busy.containing(area.start)?.value !== area) throw new VmallocError("no-area", area.start, "freed already, or not from here");
+      if (!own.alive || this.busy.containing(area.start)?.value !== area)
+        throw new VmallocError("no-area", area.start, "freed already, or not from here");
       own.alive = false;
       this.busy.remove(area.start);
       this.leaks.forget(area);
@@ -97,14 +159,18 @@ export class AreaVmalloc implements Vmalloc {
     if (areas.some((area) => area.resetPermissions) || this.freed.pages > this.limits.lazyPages) this.purge();
   }
 
-  purge(): void { this.freed.purge(); }
+  purge(): void {
+    this.freed.purge();
+  }
 
   find(address: bigint): VmArea | undefined {
     const area = this.busy.containing(address)?.value;
     return area && address < area.end ? area : undefined;
   }
 
-  toFrame(address: bigint): Frame { return this.toFrameOn(this.view.holders[0]!, address); }
+  toFrame(address: bigint): Frame {
+    return this.toFrameOn(this.view.holders[0]!, address);
+  }
 
   toFrameOn(node: NodeId, address: bigint): Frame {
     const mapping = this.tables.lookup(node, address);
@@ -113,18 +179,23 @@ export class AreaVmalloc implements Vmalloc {
     return mapping.frame + Number(inside);
   }
 
-  resetPermissions(area: VmArea): void { (area as Area).resetPermissions = true; }
+  resetPermissions(area: VmArea): void {
+    (area as Area).resetPermissions = true;
+  }
 
   track(area: VmArea): void {
     if (((area as Area).flags & this.bits.deferTracking) !== 0) this.leaks.tell(area);
   }
 
-  replicate(area: VmArea): ReplicationOutcome { return this.replicateAll([area])[0]!; }
+  replicate(area: VmArea): ReplicationOutcome {
+    return this.replicateAll([area])[0]!;
+  }
 
   replicateAll(areas: readonly VmArea[]): readonly ReplicationOutcome[] {
     for (const area of areas) this.checkReplicable(area);
     if (this.view.holders.length === 1) return areas.map(() => "single");
-    // Interleaved pages, and those that came from elsewhere for want of memory, are remote for the base holder as well: it gets a copy too.
+    // Interleaved pages, and those that came from elsewhere for want of memory, are remote for the base holder as well:
+    // it gets a copy too.
     const jobs = areas.map((area) => {
       const strays = area.frames.some((frame) => this.memory.nodeOf(frame) !== area.node);
       return { area, strays, targets: this.view.holders.filter((holder) => strays || holder !== area.node) };
@@ -132,7 +203,11 @@ export class AreaVmalloc implements Vmalloc {
     return this.replicator.replicate(jobs).map((copies, nth) => {
       if (!copies) return "no-memory";
       const { area, strays } = jobs[nth]!;
-      if (strays) this.rebase(area as Area, copies.find((copy) => copy.node === area.node)!);
+      if (strays)
+        this.rebase(
+          area as Area,
+          copies.find((copy) => copy.node === area.node)!,
+        );
       const others = copies.filter((copy) => copy.node !== area.node);
       for (const copy of others) this.account.add(copy.frames, "replica");
       (area as Area).adopt(others);
@@ -142,14 +217,24 @@ export class AreaVmalloc implements Vmalloc {
 
   private checkReplicable(area: VmArea): void {
     const own = area as Area;
-    if (!own.alive || this.busy.containing(area.start)?.value !== area) throw new VmallocError("no-area", area.start, "only a live area can be replicated");
-    if (area.state === "replicated") throw new VmallocError("already-replicated", area.start, "every holder has its copy");
-    if (area.state !== "shared") throw new VmallocError("not-in-window", area.start, "all nodes share the tables there, so no node can have a frame of its own");
+    if (!own.alive || this.busy.containing(area.start)?.value !== area)
+      throw new VmallocError("no-area", area.start, "only a live area can be replicated");
+    if (area.state === "replicated")
+      throw new VmallocError("already-replicated", area.start, "every holder has its copy");
+    if (area.state !== "shared")
+      throw new VmallocError(
+        "not-in-window",
+        area.start,
+        "all nodes share the tables there, so no node can have a frame of its own",
+      );
     if (area.kind !== "allocated") throw new VmallocError("not-owned", area.start, "mapped frames stay their owner's");
   }
 
   write(area: VmArea, offset: number, bytes: Uint8Array): void {
-    invariant(area.state !== "replicated", `a direct write at 0x${area.start.toString(16)} would reach one copy of many; patch the text instead`);
+    invariant(
+      area.state !== "replicated",
+      `a direct write at 0x${area.start.toString(16)} would reach one copy of many; patch the text instead`,
+    );
     this.eachPage(area, offset, bytes.length, (page, within, from, length) => {
       this.memory.writeBytes(BigInt(area.frames[page]!) * 4096n + BigInt(within), bytes.subarray(from, from + length));
     });
@@ -163,10 +248,20 @@ export class AreaVmalloc implements Vmalloc {
     });
   }
 
-  areas(): readonly VmArea[] { return [...this.busy].map((range) => range.value); }
+  areas(): readonly VmArea[] {
+    return [...this.busy].map((range) => range.value);
+  }
 
-  private eachPage(area: VmArea, offset: number, length: number, visit: (page: number, within: number, from: number, length: number) => void): void {
-    invariant(offset >= 0 && offset + length <= area.pages * 4096, `${length} bytes at ${offset} leave the area of ${area.pages} pages`);
+  private eachPage(
+    area: VmArea,
+    offset: number,
+    length: number,
+    visit: (page: number, within: number, from: number, length: number) => void,
+  ): void {
+    invariant(
+      offset >= 0 && offset + length <= area.pages * 4096,
+      `${length} bytes at ${offset} leave the area of ${area.pages} pages`,
+    );
     for (let from = 0; from < length;) {
       const within = (offset + from) % 4096;
       const step = Math.min(4096 - within, length - from);
@@ -175,7 +270,11 @@ export class AreaVmalloc implements Vmalloc {
     }
   }
 
-  private takeAddresses(pages: number, request: Omit<AreaRequest, "bytes" | "placement">, least: bigint): { start: bigint; limit: bigint } {
+  private takeAddresses(
+    pages: number,
+    request: Omit<AreaRequest, "bytes" | "placement">,
+    least: bigint,
+  ): { start: bigint; limit: bigint } {
     const length = BigInt(pages + (request.noGuard === true ? 0 : 1)) * 4096n;
     if (request.at !== undefined) {
       const { at } = request;
@@ -192,19 +291,34 @@ export class AreaVmalloc implements Vmalloc {
       this.purge();
       start = this.space.takeLowest(length, align, low, high);
     }
-    if (start === undefined) throw new VmallocError("no-space", low, `no gap of ${length} bytes below 0x${high.toString(16)}`);
+    if (start === undefined)
+      throw new VmallocError("no-space", low, `no gap of ${length} bytes below 0x${high.toString(16)}`);
     return { start, limit: start + length };
   }
 
-  /** Frames, shadow and mappings of a new area; undefined, with nothing kept but the addresses, when memory gave out. */
+  /**
+   * Frames, shadow and mappings of a new area; undefined, with nothing kept but the addresses, when memory gave out.
+   */
   private back(start: bigint, pages: number, level: 1 | 2, request: AreaRequest): Area | undefined {
-    const got = this.framesFor(request.placement, pages, level, request) ?? (this.freed.pages > 0 ? (this.purge(), this.framesFor(request.placement, pages, level, request)) : undefined);
+    const got =
+      this.framesFor(request.placement, pages, level, request) ??
+      (this.freed.pages > 0 ? (this.purge(), this.framesFor(request.placement, pages, level, request)) : undefined);
     if (!got) {
       this.lacking = "out-of-frames";
       return undefined;
     }
     const wanted = "node" in request.placement ? request.placement.node : request.placement.interleave[0]!;
-    const area = new Area(start, pages, request.noGuard !== true, "allocated", this.view.nearest(wanted), level, request.purpose, got.frames, got.blocks);
+    const area = new Area(
+      start,
+      pages,
+      request.noGuard !== true,
+      "allocated",
+      this.view.nearest(wanted),
+      level,
+      request.purpose,
+      got.frames,
+      got.blocks,
+    );
     if (this.install(area, request)) {
       this.account.add(area.frames, "base");
       if ((area.flags & this.bits.deferTracking) === 0) this.leaks.tell(area);
@@ -219,14 +333,21 @@ export class AreaVmalloc implements Vmalloc {
 
   private refuse(start: bigint, limit: bigint, pages: number): never {
     this.space.release(start, limit);
-    if (this.lacking === "out-of-tables") throw new VmallocError("out-of-tables", start, `no table pages for ${pages} pages`);
-    if (this.lacking === "taken") throw new VmallocError("taken", start, "it was to be shared, and a second root leads to the leaves that the first was just given");
+    if (this.lacking === "out-of-tables")
+      throw new VmallocError("out-of-tables", start, `no table pages for ${pages} pages`);
+    if (this.lacking === "taken")
+      throw new VmallocError(
+        "taken",
+        start,
+        "it was to be shared, and a second root leads to the leaves that the first was just given",
+      );
     throw new VmallocError("out-of-frames", start, `no frames for ${pages} pages`);
   }
 
   private framesFor(placement: Placement, pages: number, level: 1 | 2, request: AreaRequest): Blocks | undefined {
     const gfp = { purpose: request.purpose, zero: true };
-    if ("node" in placement) return allocateBlocks(this.allocator, placement.node, pages, gfp, level === 2 ? HUGE_ORDER : 0);
+    if ("node" in placement)
+      return allocateBlocks(this.allocator, placement.node, pages, gfp, level === 2 ? HUGE_ORDER : 0);
     const step = level === 2 ? HUGE_PAGES : 1;
     const frames: Frame[] = [];
     const blocks: FrameBlock[] = [];
@@ -247,10 +368,15 @@ export class AreaVmalloc implements Vmalloc {
    * Maps an area on every holder and enters it; nothing is flushed, because an absent entry is never cached.
    * @patch 10/12 mm/vmalloc.c vmalloc_map_area_pages
    */
-  private install(area: Area, request: Pick<AreaRequest, "protection" | "resetPermissions" | "deferTracking">): boolean {
+  private install(
+    area: Area,
+    request: Pick<AreaRequest, "protection" | "resetPermissions" | "deferTracking">,
+  ): boolean {
     const protection = { ...PAGE_KERNEL, ...request.protection };
     const step = area.level === 2 ? HUGE_PAGES : 1;
-    area.flags = (this.view.isPrivate(area.start) ? this.bits.shared : 0) | (request.deferTracking === true ? this.bits.deferTracking : 0);
+    area.flags =
+      (this.view.isPrivate(area.start) ? this.bits.shared : 0) |
+      (request.deferTracking === true ? this.bits.deferTracking : 0);
     area.state = (area.flags & this.bits.shared) !== 0 ? "shared" : "unshared";
     area.resetPermissions = request.resetPermissions === true;
     this.lacking = "out-of-tables";
@@ -263,7 +389,8 @@ export class AreaVmalloc implements Vmalloc {
       return area.pages;
     });
     if (mapped < area.pages || this.isMetAgain(area, protection)) {
-      // Nobody was told of these addresses, but a CPU may have guessed ahead through the entries: flush before they are used again.
+      // Nobody was told of these addresses, but a CPU may have guessed ahead through the entries: flush before they are
+      // used again.
       if (mapped > 0) {
         this.unmap(area, mapped);
         this.tables.flush(area.start, area.start + BigInt(mapped) * 4096n);
@@ -276,15 +403,18 @@ export class AreaVmalloc implements Vmalloc {
   }
 
   /**
-   * A shared area is mapped root by root. In the window each root has tables of its own, and the one edit above is the same; elsewhere a
-   * second pass meets what the first left, and Linux gives the whole area up (-EBUSY, with a warning).
+   * A shared area is mapped root by root. In the window each root has tables of its own, and the one edit above is the
+   * same; elsewhere a second pass meets what the first left, and Linux gives the whole area up (-EBUSY, with a
+   * warning).
    * @patch 10/12 mm/vmalloc.c vmalloc_map_area_pages; @source mm/vmalloc.c vmap_pages_pte_range
    */
   private isMetAgain(area: Area, protection: Protection): boolean {
     if (area.state !== "shared" || this.view.isPrivate(area.start)) return false;
     const mapping: Mapping = { ...protection, frame: area.frames[0]!, level: area.level };
     try {
-      this.tables.editLazily((editor) => this.view.holders.slice(1).every((holder) => editor.map(area.start, mapping, holder)));
+      this.tables.editLazily((editor) =>
+        this.view.holders.slice(1).every((holder) => editor.map(area.start, mapping, holder)),
+      );
       return false;
     } catch (error) {
       if (!(error instanceof MmError) || error.code !== "already-mapped") throw error;
@@ -308,7 +438,10 @@ export class AreaVmalloc implements Vmalloc {
   }
 
   /** The base holder's copy becomes the base; the frames it had are free, since the replicator has flushed. */
-  private rebase(area: Area, copy: { readonly frames: readonly Frame[]; readonly blocks: readonly FrameBlock[] }): void {
+  private rebase(
+    area: Area,
+    copy: { readonly frames: readonly Frame[]; readonly blocks: readonly FrameBlock[] },
+  ): void {
     this.account.remove(area.frames, "base");
     freeBlocks(this.allocator, area.blocks);
     area.replaceBase(copy.frames, copy.blocks);

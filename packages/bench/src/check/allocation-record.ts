@@ -1,8 +1,8 @@
 /**
  * Which allocations of a step were refused, told so that a kernel with other policies can refuse the same ones.
  *
- * PGDs are counted apart: how many an address space has is the policy's business. All others (tables, user frames) every kernel asks
- * for in the same order, so that the n-th of a step means the same on both.
+ * PGDs are counted apart: how many an address space has is the policy's business. All others (tables, user frames)
+ * every kernel asks for in the same order, so that the n-th of a step means the same on both.
  */
 import { NONE } from "@kreplica/hw-x86";
 import type { BootParts } from "../boot-parts.js";
@@ -36,7 +36,11 @@ export class AllocationRecord {
       this.spaces.push(space !== undefined);
       if (!space) return undefined;
       const enter = space.enter.bind(space);
-      space.enter = (entered) => { this.forPgds(() => { enter(entered); }); };
+      space.enter = (entered) => {
+        this.forPgds(() => {
+          enter(entered);
+        });
+      };
       return space;
     };
   }
@@ -50,6 +54,10 @@ export class AllocationRecord {
 
   private forPgds<T>(work: () => T): T {
     this.inPgd++;
-    try { return work(); } finally { this.inPgd--; }
+    try {
+      return work();
+    } finally {
+      this.inPgd--;
+    }
   }
 }

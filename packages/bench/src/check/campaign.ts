@@ -1,4 +1,7 @@
-/** Many runs on kernels of many kinds; a failure is shrunk to the shortest list of operations that still fails the same way. */
+/**
+ * Many runs on kernels of many kinds; a failure is shrunk to the shortest list of operations that still fails the same
+ * way.
+ */
 import type { BootOptions } from "../boot.js";
 import { CheckFailure } from "./check-failure.js";
 import { type Comparison, Differential } from "./differential.js";
@@ -30,13 +33,20 @@ export interface Counterexample {
   readonly seed: number;
 }
 export interface CampaignResult {
-  readonly runs: number; readonly steps: number; readonly violations: readonly Counterexample[];
+  readonly runs: number;
+  readonly steps: number;
+  readonly violations: readonly Counterexample[];
   /** Runs that memory kept from being compared with the single copy to their end. */
   readonly parted: number;
 }
 
 /** Runs a list on a fresh kernel. @returns what failed, or undefined */
-export function failureOf(kernel: BootOptions, operations: readonly Operation[], comparison: Comparison = "end", families: readonly OperationFamily[] = FAMILIES): CheckFailure | undefined {
+export function failureOf(
+  kernel: BootOptions,
+  operations: readonly Operation[],
+  comparison: Comparison = "end",
+  families: readonly OperationFamily[] = FAMILIES,
+): CheckFailure | undefined {
   try {
     new Differential(kernel, comparison, families).run(operations);
     return undefined;
@@ -50,11 +60,26 @@ export function failureOf(kernel: BootOptions, operations: readonly Operation[],
 type Trial = Pick<CampaignOptions, "comparison" | "families">;
 
 /** What is left of a list that was shrunk, and how it fails. */
-export interface Shrunk { readonly operations: readonly Operation[]; readonly failure: CheckFailure }
+export interface Shrunk {
+  readonly operations: readonly Operation[];
+  readonly failure: CheckFailure;
+}
 
 /** As {@link shrinkSteps}, all at once. */
-export function shrink(kernel: BootOptions, operations: readonly Operation[], invariant: string, trial: Trial = {}, trials = 400): Shrunk | undefined {
-  const steps = shrinkSteps(operations, invariant, (candidate) => failureOf(kernel, candidate, trial.comparison, trial.families), new Repertoire(trial.families), trials);
+export function shrink(
+  kernel: BootOptions,
+  operations: readonly Operation[],
+  invariant: string,
+  trial: Trial = {},
+  trials = 400,
+): Shrunk | undefined {
+  const steps = shrinkSteps(
+    operations,
+    invariant,
+    (candidate) => failureOf(kernel, candidate, trial.comparison, trial.families),
+    new Repertoire(trial.families),
+    trials,
+  );
   for (;;) {
     const { done, value } = steps.next();
     if (done) return value;
@@ -62,10 +87,18 @@ export function shrink(kernel: BootOptions, operations: readonly Operation[], in
 }
 
 /**
- * Takes away what is not needed: halves, quarters, single operations, until nothing more can go. Yields after each list tried.
- * @param attempt runs a list on a fresh kernel @param trials lists it may try @returns undefined when the whole list does not fail that way
+ * Takes away what is not needed: halves, quarters, single operations, until nothing more can go. Yields after each list
+ * tried.
+ * @param attempt runs a list on a fresh kernel @param trials lists it may try @returns undefined when the whole list
+ *   does not fail that way
  */
-export function* shrinkSteps(operations: readonly Operation[], invariant: string, attempt: (candidate: readonly Operation[]) => CheckFailure | undefined, repertoire: Repertoire, trials = 400): Generator<void, Shrunk | undefined> {
+export function* shrinkSteps(
+  operations: readonly Operation[],
+  invariant: string,
+  attempt: (candidate: readonly Operation[]) => CheckFailure | undefined,
+  repertoire: Repertoire,
+  trials = 400,
+): Generator<void, Shrunk | undefined> {
   let best = [...operations];
   let failure = attempt(best);
   yield;
@@ -75,7 +108,9 @@ export function* shrinkSteps(operations: readonly Operation[], invariant: string
     for (let at = 0; at < best.length && trials > 0;) {
       const candidate = [...best.slice(0, at), ...best.slice(at + size)];
       // With an operation go its allocations: a refusal that counted them has to come sooner.
-      const sooner = candidate.some((each) => each.op === "refuse") ? [candidate.map((each) => (each.op === "refuse" ? { ...each, nth: 1 } : each))] : [];
+      const sooner = candidate.some((each) => each.op === "refuse")
+        ? [candidate.map((each) => (each.op === "refuse" ? { ...each, nth: 1 } : each))]
+        : [];
       let found: CheckFailure | undefined;
       for (const each of [candidate, ...sooner]) {
         trials--;
@@ -97,7 +132,12 @@ export function* shrinkSteps(operations: readonly Operation[], invariant: string
           trials--;
           const found = attempt(candidate);
           yield;
-          if (found?.invariant === invariant) { best = candidate; failure = found; removed = true; break; }
+          if (found?.invariant === invariant) {
+            best = candidate;
+            failure = found;
+            removed = true;
+            break;
+          }
         }
       }
     }
@@ -122,7 +162,13 @@ export function campaign(options: CampaignOptions): CampaignResult {
     const fail = (failure: CheckFailure, operations: readonly Operation[]): void => {
       systems.set(kernel, undefined);
       const small = shrink(options.kernels[kernel]!, operations, failure.invariant, options);
-      violations.push({ invariant: failure.invariant, detail: (small?.failure ?? failure).detail, operations: small?.operations ?? operations, kernel, seed });
+      violations.push({
+        invariant: failure.invariant,
+        detail: (small?.failure ?? failure).detail,
+        operations: small?.operations ?? operations,
+        kernel,
+        seed,
+      });
     };
     if (systems.has(kernel) && systems.get(kernel) === undefined) continue;
     const operations = repertoire.drawRun(seed, options.steps);

@@ -13,15 +13,23 @@ export class CheckFailure extends Error {
    * @param before what the boot had left broken
    * @throws RangeError for an id that the list does not have
    */
-  constructor(invariant: string | Invariant<never>, detail: string, readonly before: readonly Finding[] = []) {
+  constructor(
+    invariant: string | Invariant<never>,
+    detail: string,
+    readonly before: readonly Finding[] = [],
+  ) {
     const finding = typeof invariant === "string" ? broken(invariant, detail) : findingOf(invariant, detail);
     super(`${finding.id}: ${detail}`);
     this.finding = finding;
   }
 
   /** Id of the invariant. */
-  get invariant(): string { return this.finding.id; }
-  get detail(): string { return this.finding.detail; }
+  get invariant(): string {
+    return this.finding.id;
+  }
+  get detail(): string {
+    return this.finding.detail;
+  }
 }
 
 /** The sentence behind an id; empty when there is none. */

@@ -1,9 +1,9 @@
 /**
  * One kernel under check: hands operations to the families they belong to, and looks at the machine's bytes after each.
  *
- * After every operation only what it may have changed is looked at: address spaces whose PGDs were stored to, table pages that were
- * freed, the roots CPUs run on, and what families watch. The full check of groups A to C runs at the end of a run when a kernel table
- * was stored to, and always at the end of a campaign.
+ * After every operation only what it may have changed is looked at: address spaces whose PGDs were stored to, table
+ * pages that were freed, the roots CPUs run on, and what families watch. The full check of groups A to C runs at the
+ * end of a run when a kernel table was stored to, and always at the end of a campaign.
  */
 import type { CpuId, NodeId } from "@kreplica/hw-x86";
 import { BootWitness, checkInvariants, type Finding, type Invariant } from "@kreplica/invariants";
@@ -20,9 +20,14 @@ import { TableWatch } from "./table-watch.js";
 
 export interface SystemOptions {
   readonly families?: readonly OperationFamily[];
-  /** Only what decides what users see is done, and the bytes are not looked at: the other side of a differential run. */
+  /**
+   * Only what decides what users see is done, and the bytes are not looked at: the other side of a differential run.
+   */
   readonly usersOnly?: boolean;
-  /** Goes on from a boot that left rules broken: they stand in {@link CheckedSystem.broken}, and from then on only what is new is a failure. */
+  /**
+   * Goes on from a boot that left rules broken: they stand in {@link CheckedSystem.broken}, and from then on only what
+   * is new is a failure.
+   */
   readonly goOn?: boolean;
 }
 
@@ -60,10 +65,15 @@ export class CheckedSystem implements Subject {
     this.checked = !usersOnly;
     const families = usersOnly ? all.filter((family) => family.seenByUsers) : all;
     this.indexOf = familyIndex(families);
-    this.userOperations = new Set(families.filter((family) => family.seenByUsers).flatMap((family) => Object.keys(family.kinds)));
+    this.userOperations = new Set(
+      families.filter((family) => family.seenByUsers).flatMap((family) => Object.keys(family.kinds)),
+    );
     const { plugins: given = [] } = options;
     // A plugin of the caller's takes the place of a family's of the same name: how a defect is laid over one.
-    this.parts = prepare({ ...options, plugins: [...given, ...pluginsOf(families).filter(({ name }) => !given.some((each) => each.name === name))] });
+    this.parts = prepare({
+      ...options,
+      plugins: [...given, ...pluginsOf(families).filter(({ name }) => !given.some((each) => each.name === name))],
+    });
     this.witness = BootWitness.of(this.parts);
     options.before?.(this.parts);
     for (const family of families) family.beforeBoot?.(this.parts);
@@ -88,7 +98,9 @@ export class CheckedSystem implements Subject {
     this.steps++;
     this.watch.begin();
     try {
-      this.guarded("F6", () => { this.perform(operation); });
+      this.guarded("F6", () => {
+        this.perform(operation);
+      });
     } finally {
       this.watch.stopProbe();
     }
@@ -109,25 +121,34 @@ export class CheckedSystem implements Subject {
     const { p, cpu } = operation as Operation & Readonly<Partial<Record<"p" | "cpu", number>>>;
     const { live } = this.population;
     return {
-      ...operation, ...(p === undefined || live.length === 0 ? {} : { p: p % live.length }), ...(cpu === undefined ? {} : { cpu: this.cpu(cpu) }),
+      ...operation,
+      ...(p === undefined || live.length === 0 ? {} : { p: p % live.length }),
+      ...(cpu === undefined ? {} : { cpu: this.cpu(cpu) }),
       ...this.families[this.indexOf.get(operation.op)!]?.told?.(operation),
     };
   }
 
   /**
    * Ends the run: all is compared once more, everything goes, and then nothing may be missing.
-   * @param quick leaves the kernel's window out unless a kernel table was stored to: for very short runs about users' memory
+   * @param quick leaves the kernel's window out unless a kernel table was stored to: for very short runs about users'
+   *   memory
    * @throws CheckFailure
    */
   finish(quick = false): void {
-    this.guarded("F6", () => { this.end(quick); });
+    this.guarded("F6", () => {
+      this.end(quick);
+    });
   }
 
   /** Groups A to C in full. @throws CheckFailure with the first rule that is broken */
-  fullCheck(): void { this.checkRules(); }
+  fullCheck(): void {
+    this.checkRules();
+  }
 
   /** @throws CheckFailure */
-  fail(invariant: string | Invariant<never>, detail: string): never { throw new CheckFailure(invariant, detail); }
+  fail(invariant: string | Invariant<never>, detail: string): never {
+    throw new CheckFailure(invariant, detail);
+  }
 
   /** The CPU on line a number stands for. */
   cpu(number: number): CpuId {
@@ -138,14 +159,22 @@ export class CheckedSystem implements Subject {
   }
 
   /** Address of a place, see {@link pageOf}. */
-  address(place: number): bigint { return this.page(place) << 12n; }
-  page(place: number): bigint { return pageOf(place, this.parts.layout.levels); }
+  address(place: number): bigint {
+    return this.page(place) << 12n;
+  }
+  page(place: number): bigint {
+    return pageOf(place, this.parts.layout.levels);
+  }
 
   /** Frames free now, in the order of the machine's nodes. */
-  freeFrames(): number[] { return this.parts.machine.nodes.map((node) => this.parts.allocator.freeFrames(node)); }
+  freeFrames(): number[] {
+    return this.parts.machine.nodes.map((node) => this.parts.allocator.freeFrames(node));
+  }
 
   /** Whether an operation is about what users see: processes, their pages, CPUs. */
-  isUserOperation(operation: Operation): boolean { return this.userOperations.has(operation.op); }
+  isUserOperation(operation: Operation): boolean {
+    return this.userOperations.has(operation.op);
+  }
 
   /** Does an operation in the middle of another. */
   performWithin(operation: Operation): void {
@@ -170,7 +199,11 @@ export class CheckedSystem implements Subject {
     if ((result !== undefined && result !== false) || this.nested !== nested) return result;
     const after = this.freeFrames();
     const node = after.findIndex((frames, index) => frames !== before[index]);
-    if (node >= 0) this.fail("F6", `a refused operation kept ${before[node]! - after[node]!} frames of node ${this.parts.machine.nodes[node]!}`);
+    if (node >= 0)
+      this.fail(
+        "F6",
+        `a refused operation kept ${before[node]! - after[node]!} frames of node ${this.parts.machine.nodes[node]!}`,
+      );
     return result;
   }
 
@@ -189,19 +222,25 @@ export class CheckedSystem implements Subject {
     try {
       return families.map((family) => family.start(this));
     } catch (error) {
-      if (error instanceof CheckFailure && this.broken.length > 0) throw new CheckFailure(error.invariant, error.detail, this.broken);
+      if (error instanceof CheckFailure && this.broken.length > 0)
+        throw new CheckFailure(error.invariant, error.detail, this.broken);
       throw error;
     }
   }
 
-  /** A boot that ends half-way breaks a rule too: B7 where a node's root was asked for before there was one, H6 everywhere else. */
+  /**
+   * A boot that ends half-way breaks a rule too: B7 where a node's root was asked for before there was one, H6
+   * everywhere else.
+   */
   private comeUp(): void {
     const { boot } = this.parts;
     try {
       boot.run();
     } catch (error) {
-      if (error instanceof InvariantError && boot.reached === "sort-extable") throw new CheckFailure("B7", error.message);
-      if (error instanceof InvariantError || error instanceof MmError) throw new CheckFailure("H6", `the boot ends after ${boot.reached ?? "nothing"}: ${error.message}`);
+      if (error instanceof InvariantError && boot.reached === "sort-extable")
+        throw new CheckFailure("B7", error.message);
+      if (error instanceof InvariantError || error instanceof MmError)
+        throw new CheckFailure("H6", `the boot ends after ${boot.reached ?? "nothing"}: ${error.message}`);
       throw error;
     }
   }
@@ -210,12 +249,18 @@ export class CheckedSystem implements Subject {
     if (!this.checked) return [];
     const kernel = checkedKernel(this.parts, this.witness);
     const mapped = this.families.flatMap((family) => family.replicated?.() ?? []);
-    return checkInvariants({ ...kernel, replicatedAreas: [...(kernel.replicatedAreas ?? []), ...mapped] }, only).violated;
+    return checkInvariants({ ...kernel, replicatedAreas: [...(kernel.replicatedAreas ?? []), ...mapped] }, only)
+      .violated;
   }
 
-  /** The state's rules, or some of them. @throws CheckFailure with the first that is broken, and was not right after the boot */
+  /**
+   * The state's rules, or some of them.
+   * @throws CheckFailure with the first that is broken, and was not right after the boot
+   */
   checkRules(only?: readonly string[]): void {
-    const first = this.violated(only).find(({ id, detail }) => !this.broken.some((known) => known.id === id && known.detail === detail));
+    const first = this.violated(only).find(
+      ({ id, detail }) => !this.broken.some((known) => known.id === id && known.detail === detail),
+    );
     if (first) throw new CheckFailure(first.id, first.detail);
   }
 
@@ -231,7 +276,8 @@ export class CheckedSystem implements Subject {
   /** I4: who holds copies was settled when room was reserved. */
   private checkHolders(): void {
     const now = this.parts.view.holders;
-    if (now.length !== this.holders.length || now.some((node, index) => node !== this.holders[index])) this.fail("I4", `replica nodes were ${this.holders.join(", ")} when room was reserved, now ${now.join(", ")}`);
+    if (now.length !== this.holders.length || now.some((node, index) => node !== this.holders[index]))
+      this.fail("I4", `replica nodes were ${this.holders.join(", ")} when room was reserved, now ${now.join(", ")}`);
   }
 
   /** G1 and G8: every CPU runs on its node's root of what it has loaded. */
@@ -245,7 +291,11 @@ export class CheckedSystem implements Subject {
       const wanted = switcher.temporary(cpu)?.root(node) ?? (space ? space.pgd(node) : view.kernelRoot(node));
       if (root !== wanted) this.fail("G1", `CPU ${cpu} of node ${node} runs on root ${root}, its node's is ${wanted}`);
       const expected = switcher.expectedRoot(cpu);
-      if (expected !== root) this.fail("G8", `the debug check on CPU ${cpu} of node ${node} expects root ${expected} in CR3, which rightly holds ${root}`);
+      if (expected !== root)
+        this.fail(
+          "G8",
+          `the debug check on CPU ${cpu} of node ${node} expects root ${expected} in CR3, which rightly holds ${root}`,
+        );
     }
   }
 
@@ -260,8 +310,13 @@ export class CheckedSystem implements Subject {
     this.afterStep();
     const now = this.freeFrames();
     const leak = now.findIndex((frames, index) => frames !== this.baseline[index]);
-    if (leak >= 0) this.fail("F6", `after every process exited, node ${this.parts.machine.nodes[leak]!} has ${this.baseline[leak]! - now[leak]!} frames less than before`);
-    if (this.population.userFrames.size !== 0) this.fail("F6", `${this.population.userFrames.size} user frames are still counted`);
+    if (leak >= 0)
+      this.fail(
+        "F6",
+        `after every process exited, node ${this.parts.machine.nodes[leak]!} has ${this.baseline[leak]! - now[leak]!} frames less than before`,
+      );
+    if (this.population.userFrames.size !== 0)
+      this.fail("F6", `${this.population.userFrames.size} user frames are still counted`);
     if (!quick) this.checkRules(["A4", "B2", "B6", "B11"]);
     if (this.watch.kernelStores) this.fullCheck();
     this.watch.kernelStores = false;

@@ -1,4 +1,7 @@
-/** The families of the core kernel: address spaces, CPUs, kernel pages, memory that runs out. Quick, because nothing but tables is looked at. */
+/**
+ * The families of the core kernel: address spaces, CPUs, kernel pages, memory that runs out. Quick, because nothing but
+ * tables is looked at.
+ */
 import { cpuFamily } from "./families/cpus.js";
 import { kernelPageFamily } from "./families/kernel-pages.js";
 import { processFamily } from "./families/processes.js";
@@ -7,4 +10,11 @@ import { refusalFamily } from "./families/refusal.js";
 import { userPageFamily } from "./families/user-pages.js";
 import type { OperationFamily } from "./family.js";
 
-export const CORE_FAMILIES: readonly OperationFamily[] = [processFamily, userPageFamily, cpuFamily, kernelPageFamily, refusalFamily, racingFamily];
+export const CORE_FAMILIES: readonly OperationFamily[] = [
+  processFamily,
+  userPageFamily,
+  cpuFamily,
+  kernelPageFamily,
+  refusalFamily,
+  racingFamily,
+];

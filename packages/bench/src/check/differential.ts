@@ -1,9 +1,10 @@
 /**
- * The second oracle (F8): the same operations on a kernel with a single copy, from the same seed. What a user sees must be the same on
- * both: areas, pages, what may be done with them, accessed and dirty bits, contents, who shares a page, RSS, locked pages, faults taken.
+ * The second oracle (F8): the same operations on a kernel with a single copy, from the same seed. What a user sees must
+ * be the same on both: areas, pages, what may be done with them, accessed and dirty bits, contents, who shares a page,
+ * RSS, locked pages, faults taken.
  *
- * An allocation that was refused on the kernel under check is refused on the other too. Where the other runs out of memory by
- * itself, the run is compared no further and counted in `parted`.
+ * An allocation that was refused on the kernel under check is refused on the other too. Where the other runs out of
+ * memory by itself, the run is compared no further and counted in `parted`.
  */
 import { walkRange } from "@kreplica/mm-core";
 import type { BootOptions } from "../boot.js";
@@ -32,7 +33,12 @@ export class Differential {
   private readonly records: readonly [AllocationRecord, AllocationRecord] | undefined;
 
   /** @throws CheckFailure when the boot breaks a rule */
-  constructor(options: BootOptions, readonly comparison: Comparison, families: readonly OperationFamily[] = FAMILIES, { goOn = false }: { readonly goOn?: boolean } = {}) {
+  constructor(
+    options: BootOptions,
+    readonly comparison: Comparison,
+    families: readonly OperationFamily[] = FAMILIES,
+    { goOn = false }: { readonly goOn?: boolean } = {},
+  ) {
     this.subject = new CheckedSystem(options, { families, goOn });
     this.repertoire = new Repertoire(families);
     if (comparison === "off" || options.policy === "single-copy") return;
@@ -42,7 +48,9 @@ export class Differential {
   }
 
   /** Whether another run must have another pair of kernels. */
-  get isSpent(): boolean { return this.subject.isSpent; }
+  get isSpent(): boolean {
+    return this.subject.isSpent;
+  }
 
   /** Does a run on both. @throws CheckFailure */
   run(operations: readonly Operation[]): void {
@@ -72,7 +80,8 @@ export class Differential {
     try {
       twin.step(operation);
     } catch (error) {
-      if (error instanceof CheckFailure) throw new CheckFailure("F8", `with a single copy the same operations come to something else: ${error.message}`);
+      if (error instanceof CheckFailure)
+        throw new CheckFailure("F8", `with a single copy the same operations come to something else: ${error.message}`);
       throw error;
     }
   }
@@ -83,7 +92,8 @@ export class Differential {
     if (!twin) return;
     const fail = (detail: string): never => subject.fail("F8", detail);
     const [mine, theirs] = [subject.population, twin.population];
-    if (mine.live.length !== theirs.live.length) fail(`${mine.live.length} processes are alive, with a single copy ${theirs.live.length}`);
+    if (mine.live.length !== theirs.live.length)
+      fail(`${mine.live.length} processes are alive, with a single copy ${theirs.live.length}`);
     for (const kind of ["taken", "spurious"] as const) {
       const [here, there] = [mine.faultsOfRun[kind], theirs.faultsOfRun[kind]];
       if (here !== there) fail(`${here} faults ${kind}, with a single copy ${there}`);
@@ -91,7 +101,10 @@ export class Differential {
     mine.live.forEach((each, index) => {
       const [a, b] = [this.seen(subject, each), this.seen(twin, theirs.live[index]!)];
       const at = a.findIndex((line, place) => line !== b[place]);
-      if (at >= 0 || a.length !== b.length) fail(`process ${index}: ${a[at === -1 ? b.length : at] ?? "nothing"}; with a single copy ${b[at === -1 ? a.length : at] ?? "nothing"}`);
+      if (at >= 0 || a.length !== b.length)
+        fail(
+          `process ${index}: ${a[at === -1 ? b.length : at] ?? "nothing"}; with a single copy ${b[at === -1 ? a.length : at] ?? "nothing"}`,
+        );
     });
   }
 
@@ -99,10 +112,18 @@ export class Differential {
   private seen(system: CheckedSystem, { process }: Live): string[] {
     const { entries, layout, machine } = system.parts;
     const { probed } = this.subject.population;
-    const descriptors = process.ldt?.frames.map((frame) => [0, 1, 511].map((entry) => machine.memory.read64((BigInt(frame) << 12n) + BigInt(entry * 8))).join(":")) ?? [];
-    const lines = [`LDT of ${process.ldt?.entries ?? 0} entries: ${descriptors.join(", ")}`, `${process.rss} pages resident, ${process.locked} locked, heap to 0x${process.brk.toString(16)}`];
+    const descriptors =
+      process.ldt?.frames.map((frame) =>
+        [0, 1, 511].map((entry) => machine.memory.read64((BigInt(frame) << 12n) + BigInt(entry * 8))).join(":"),
+      ) ?? [];
+    const lines = [
+      `LDT of ${process.ldt?.entries ?? 0} entries: ${descriptors.join(", ")}`,
+      `${process.rss} pages resident, ${process.locked} locked, heap to 0x${process.brk.toString(16)}`,
+    ];
     for (const vma of process.vmas.all()) {
-      lines.push(`area 0x${vma.start.toString(16)} to 0x${vma.end.toString(16)} ${vma.readable ? "r" : "-"}${vma.writable ? "w" : "-"}${vma.executable ? "x" : "-"}${vma.locked ? " locked" : ""}${vma.large ? " large" : ""}${vma.stack ? " stack" : ""} ${vma.policy.kind}`);
+      lines.push(
+        `area 0x${vma.start.toString(16)} to 0x${vma.end.toString(16)} ${vma.readable ? "r" : "-"}${vma.writable ? "w" : "-"}${vma.executable ? "x" : "-"}${vma.locked ? " locked" : ""}${vma.large ? " large" : ""}${vma.stack ? " stack" : ""} ${vma.policy.kind}`,
+      );
     }
     const last = (1n << (layout.levels === 5 ? 56n : 47n)) - 1n;
     walkRange(entries.memory, process.space.pgd(process.space.pgdNodes[0]!), layout.levels, 0n, last, {

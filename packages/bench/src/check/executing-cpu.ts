@@ -1,6 +1,6 @@
 /**
- * CPUs that execute kernel text one instruction at a time, while others change it: descriptor tables in modelled memory, breakpoints
- * delivered through them, and the kernel's breakpoint handler played by its caller.
+ * CPUs that execute kernel text one instruction at a time, while others change it: descriptor tables in modelled
+ * memory, breakpoints delivered through them, and the kernel's breakpoint handler played by its caller.
  *
  *   page 0        GDT at 0, operands of LGDT and LIDT at 0xf00
  *   page 1        IDT: vector 3 to HANDLER, all others 16 bytes behind it
@@ -14,7 +14,9 @@ import type { Emulation } from "@kreplica/text-patch";
 import type { BootParts } from "../boot-parts.js";
 
 const PAGE = 4096n;
-const RAX = 0, RBX = 3, RSP = 4;
+const RAX = 0,
+  RBX = 3,
+  RSP = 4;
 /** Behind the pages of other families, in the module area. */
 const FIRST = 0x1_8000n * PAGE;
 
@@ -25,7 +27,10 @@ export class ExecutionPages {
   private readonly frames: readonly Frame[];
 
   /** @param stacks CPUs that will execute @throws RangeError when memory gives out */
-  constructor(readonly parts: BootParts, stacks: number) {
+  constructor(
+    readonly parts: BootParts,
+    stacks: number,
+  ) {
     const { tables, allocator, layout, view } = parts;
     this.start = layout.modulesStart + FIRST;
     this.handler = this.start + 2n * PAGE;
@@ -34,16 +39,36 @@ export class ExecutionPages {
       if (frame === NONE) throw new RangeError("no memory for the pages of executing CPUs");
       return frame;
     });
-    tables.edit((editor) => { this.frames.forEach((frame, page) => editor.map(this.start + BigInt(page) * PAGE, { ...KERNEL_DATA, writable: page !== 2, executable: page === 2, level: 1, frame })); });
+    tables.edit((editor) => {
+      this.frames.forEach((frame, page) =>
+        editor.map(this.start + BigInt(page) * PAGE, {
+          ...KERNEL_DATA,
+          writable: page !== 2,
+          executable: page === 2,
+          level: 1,
+          frame,
+        }),
+      );
+    });
     // Code of 64 bits at selector 0x10; present interrupt gates.
     this.setQuad(this.start + 0x10n, 0x00af_9b00_0000_ffffn);
     for (let vector = 0n; vector < 32n; vector++) {
       const target = vector === 3n ? this.handler : this.handler + 0x10n;
-      this.setQuad(this.start + PAGE + 16n * vector, (target & 0xffffn) | (0x10n << 16n) | (0x8e00n << 32n) | (((target >> 16n) & 0xffffn) << 48n));
+      this.setQuad(
+        this.start + PAGE + 16n * vector,
+        (target & 0xffffn) | (0x10n << 16n) | (0x8e00n << 32n) | (((target >> 16n) & 0xffffn) << 48n),
+      );
       this.setQuad(this.start + PAGE + 16n * vector + 8n, target >> 32n);
     }
     const pointer = (at: bigint, limit: number, base: bigint): void => {
-      this.write(at, Uint8Array.of(limit & 255, limit >> 8, ...Array.from({ length: 8 }, (_, i) => Number((base >> BigInt(8 * i)) & 255n))));
+      this.write(
+        at,
+        Uint8Array.of(
+          limit & 255,
+          limit >> 8,
+          ...Array.from({ length: 8 }, (_, i) => Number((base >> BigInt(8 * i)) & 255n)),
+        ),
+      );
     };
     pointer(this.start + 0xf00n, 0x17, this.start);
     pointer(this.start + 0xf10n, 0x1ff, this.start + PAGE);
@@ -51,10 +76,18 @@ export class ExecutionPages {
     this.write(this.handler + 0x100n, Uint8Array.of(0x0f, 0x01, 0x10, 0x0f, 0x01, 0x1b));
   }
 
-  stackOf(which: number): bigint { return this.start + BigInt(3 + which) * PAGE + 0x800n; }
-  quad(address: bigint): bigint { return this.parts.machine.memory.read64(this.physical(address)); }
-  setQuad(address: bigint, value: bigint): void { this.parts.machine.memory.write64(this.physical(address), value); }
-  private write(address: bigint, bytes: Uint8Array): void { this.parts.machine.memory.writeBytes(this.physical(address), bytes); }
+  stackOf(which: number): bigint {
+    return this.start + BigInt(3 + which) * PAGE + 0x800n;
+  }
+  quad(address: bigint): bigint {
+    return this.parts.machine.memory.read64(this.physical(address));
+  }
+  setQuad(address: bigint, value: bigint): void {
+    this.parts.machine.memory.write64(this.physical(address), value);
+  }
+  private write(address: bigint, bytes: Uint8Array): void {
+    this.parts.machine.memory.writeBytes(this.physical(address), bytes);
+  }
   /** A stack may be the caller's own, elsewhere in shared memory. */
   private physical(address: bigint): bigint {
     const { entries, layout, view } = this.parts;
@@ -74,25 +107,41 @@ export class ExecutingCpu {
    * @param answer what the kernel's handler does about a breakpoint at an address; undefined is a crash
    * @param crash called with what went wrong; does not return
    */
-  constructor(private readonly pages: ExecutionPages, readonly id: CpuId, which: number, private readonly answer: (site: bigint) => Emulation | undefined, private readonly crash: (detail: string) => never) {
+  constructor(
+    private readonly pages: ExecutionPages,
+    readonly id: CpuId,
+    which: number,
+    private readonly answer: (site: bigint) => Emulation | undefined,
+    private readonly crash: (detail: string) => never,
+  ) {
     this.stack = pages.stackOf(which);
     this.interpreter = new Interpreter(new MachinePort(pages.parts.machine, id));
     this.interpreter.setRegister(RAX, pages.start + 0xf00n);
     this.interpreter.setRegister(RBX, pages.start + 0xf10n);
     this.goTo(pages.handler + 0x100n, this.stack);
-    this.asKernel(() => { this.interpreter.step(); this.interpreter.step(); });
-    if (this.interpreter.stopReason !== "" || this.interpreter.rip !== pages.handler + 0x106n) crash(`CPU ${id} could not load its descriptor tables: ${this.interpreter.stopReason}`);
+    this.asKernel(() => {
+      this.interpreter.step();
+      this.interpreter.step();
+    });
+    if (this.interpreter.stopReason !== "" || this.interpreter.rip !== pages.handler + 0x106n)
+      crash(`CPU ${id} could not load its descriptor tables: ${this.interpreter.stopReason}`);
   }
 
-  get rip(): bigint { return this.interpreter.rip; }
-  get rsp(): bigint { return this.interpreter.register(RSP); }
+  get rip(): bigint {
+    return this.interpreter.rip;
+  }
+  get rsp(): bigint {
+    return this.interpreter.register(RSP);
+  }
   goTo(rip: bigint, rsp: bigint): void {
     this.interpreter.rip = rip;
     this.interpreter.setRegister(RSP, rsp);
   }
 
   /** Whether it took a breakpoint it has not handled yet. */
-  get trapped(): boolean { return this.rip === this.pages.handler; }
+  get trapped(): boolean {
+    return this.rip === this.pages.handler;
+  }
 
   /** Bytes it would execute, through the root it runs on. */
   bytes(address: bigint, length: number): Uint8Array {
@@ -110,12 +159,17 @@ export class ExecutingCpu {
   /** One instruction, or the handling of the breakpoint it is in. */
   step(): void {
     if (this.trapped) return this.handle();
-    this.asKernel(() => { this.interpreter.step(); });
-    if (this.interpreter.stopReason !== "") this.crash(`CPU ${this.id} stopped: ${this.interpreter.stopReason} at 0x${this.rip.toString(16)}`);
+    this.asKernel(() => {
+      this.interpreter.step();
+    });
+    if (this.interpreter.stopReason !== "")
+      this.crash(`CPU ${this.id} stopped: ${this.interpreter.stopReason} at 0x${this.rip.toString(16)}`);
     if (this.rip > this.pages.handler && this.rip < this.pages.handler + 0x100n) {
       // An error code, when there is one, lies below the address.
       const [top, next] = [this.pages.quad(this.rsp), this.pages.quad(this.rsp + 8n)];
-      this.crash(`CPU ${this.id} took an exception at 0x${(top < 0x1_0000n ? next : top).toString(16)}${top < 0x1_0000n ? `, error code ${top}` : ""}`);
+      this.crash(
+        `CPU ${this.id} took an exception at 0x${(top < 0x1_0000n ? next : top).toString(16)}${top < 0x1_0000n ? `, error code ${top}` : ""}`,
+      );
     }
   }
 
@@ -123,14 +177,19 @@ export class ExecutingCpu {
   private handle(): void {
     const frame = this.rsp;
     const site = this.pages.quad(frame) - 1n;
-    const effect = this.answer(site) ?? this.crash(`CPU ${this.id} met a breakpoint at 0x${site.toString(16)} that nobody answers for`);
+    const effect =
+      this.answer(site) ??
+      this.crash(`CPU ${this.id} met a breakpoint at 0x${site.toString(16)} that nobody answers for`);
     let rsp = this.pages.quad(frame + 24n);
     if (effect.kind === "jump") this.goTo(effect.to, rsp);
     else if (effect.kind === "call") {
-      this.pages.setQuad(rsp -= 8n, effect.back);
+      this.pages.setQuad((rsp -= 8n), effect.back);
       this.goTo(effect.to, rsp);
     } else if (effect.kind === "return") this.goTo(this.pages.quad(rsp), rsp + 8n);
-    else this.crash(`CPU ${this.id} met a breakpoint at 0x${site.toString(16)} whose effect (${effect.kind}) no code here needs`);
+    else
+      this.crash(
+        `CPU ${this.id} met a breakpoint at 0x${site.toString(16)} whose effect (${effect.kind}) no code here needs`,
+      );
   }
 
   /** Kernel code runs in ring 0, whatever process the CPU has loaded. */
@@ -138,6 +197,10 @@ export class ExecutingCpu {
     const core = this.pages.parts.machine.cpu(this.id);
     const { privilege } = core;
     core.privilege = 0;
-    try { work(); } finally { core.privilege = privilege; }
+    try {
+      work();
+    } finally {
+      core.privilege = privilege;
+    }
   }
 }

@@ -1,4 +1,7 @@
-/** The list of operation families, and what a run needs of all of them: drawing, printing, reading back. A new family is one line here. */
+/**
+ * The list of operation families, and what a run needs of all of them: drawing, printing, reading back. A new family is
+ * one line here.
+ */
 import type { Plugin } from "@kreplica/di";
 import { Drawing } from "./drawing.js";
 import { areaFamily } from "./families/areas.js";
@@ -38,7 +41,10 @@ export function familyIndex(families: readonly OperationFamily[]): ReadonlyMap<s
   const index = new Map<string, number>();
   families.forEach((family, at) => {
     for (const op of Object.keys(family.kinds)) {
-      if (index.has(op)) throw new RangeError(`families ${families[index.get(op)!]!.name} and ${family.name} both have an operation ${op}`);
+      if (index.has(op))
+        throw new RangeError(
+          `families ${families[index.get(op)!]!.name} and ${family.name} both have an operation ${op}`,
+        );
       index.set(op, at);
     }
   });
@@ -46,7 +52,9 @@ export function familyIndex(families: readonly OperationFamily[]): ReadonlyMap<s
 }
 
 /** Plugins all families need, each once. */
-export const pluginsOf = (families: readonly OperationFamily[]): readonly Plugin[] => [...new Set(families.flatMap((family) => family.plugins ?? []))];
+export const pluginsOf = (families: readonly OperationFamily[]): readonly Plugin[] => [
+  ...new Set(families.flatMap((family) => family.plugins ?? [])),
+];
 
 /** Draws, prints and reads the operations of a list of families. */
 export class Repertoire {
@@ -58,10 +66,13 @@ export class Repertoire {
 
   constructor(private readonly families: readonly OperationFamily[] = FAMILIES) {
     this.index = familyIndex(families);
-    this.weights = families.flatMap((family) => Object.entries(family.kinds).map(([op, kind]) => [family, op, kind] as const));
+    this.weights = families.flatMap((family) =>
+      Object.entries(family.kinds).map(([op, kind]) => [family, op, kind] as const),
+    );
     this.usual = families.every(({ rare }) => rare) ? this.weights : this.weights.filter(([family]) => !family.rare);
     this.scenes = families.flatMap((family) => family.scenes ?? []);
-    this.usualScenes = this.usual === this.weights ? this.scenes : families.flatMap(({ rare, scenes }) => (rare ? [] : scenes ?? []));
+    this.usualScenes =
+      this.usual === this.weights ? this.scenes : families.flatMap(({ rare, scenes }) => (rare ? [] : (scenes ?? [])));
   }
 
   /** The operations of one run. @param seed of this run alone; the same gives the same list */
@@ -98,32 +109,64 @@ export class Repertoire {
   simpler(operation: Operation): readonly Operation[] {
     const fields = operation as Operation & Readonly<Record<string, number>>;
     const own = this.families[this.index.get(operation.op)!]!.simpler?.(operation) ?? [];
-    const general = (["p", "cpu"] as const).filter((field) => fields[field]! > 0).map((field): Operation => ({ ...operation, [field]: 0 }));
+    const general = (["p", "cpu"] as const)
+      .filter((field) => fields[field]! > 0)
+      .map((field): Operation => ({ ...operation, [field]: 0 }));
     const onePage = { ...operation, pages: 1 };
     return [...own, ...general, ...(fields["pages"]! > 1 ? [onePage] : [])];
   }
 
   /** Whether what an operation does decides what a user sees. */
-  isSeenByUsers(operation: Operation): boolean { return this.families[this.index.get(operation.op)!]?.seenByUsers === true; }
+  isSeenByUsers(operation: Operation): boolean {
+    return this.families[this.index.get(operation.op)!]?.seenByUsers === true;
+  }
 
   /**
    * What is wrong with an operation that came from outside, each with its field, from the operation on.
    * @param suggest a remedy for a name that nothing has @param inner lies in another
    */
-  faults(operation: Operation, suggest: (word: string, known: readonly string[]) => string = (_, known) => `use one of ${known.join(", ")}`, inner = false): readonly { readonly path: readonly string[]; readonly reason: string; readonly remedy: string }[] {
+  faults(
+    operation: Operation,
+    suggest: (word: string, known: readonly string[]) => string = (_, known) => `use one of ${known.join(", ")}`,
+    inner = false,
+  ): readonly { readonly path: readonly string[]; readonly reason: string; readonly remedy: string }[] {
     const remedy = "give a file that `kreplica check --save` wrote";
     const { op, ...given } = operation as Operation & Readonly<Record<string, unknown>>;
     const at = this.index.get(op);
-    if (at === undefined) return [{ path: ["op"], reason: `there is no operation ${JSON.stringify(op)}`, remedy: suggest(op, [...this.index.keys()]) }];
+    if (at === undefined)
+      return [
+        {
+          path: ["op"],
+          reason: `there is no operation ${JSON.stringify(op)}`,
+          remedy: suggest(op, [...this.index.keys()]),
+        },
+      ];
     const { fields, alone } = this.families[at]!.kinds[op]!;
     if (inner && alone) return [{ path: ["op"], reason: `${op} cannot lie in another operation`, remedy }];
     return [
-      ...Object.keys(given).filter((field) => !(field in fields)).map((field) => ({ path: [field], reason: `${op} has no such field`, remedy: "remove it" })),
+      ...Object.keys(given)
+        .filter((field) => !(field in fields))
+        .map((field) => ({ path: [field], reason: `${op} has no such field`, remedy: "remove it" })),
       ...Object.entries(fields).flatMap(([field, wanted]) => {
         const value = given[field];
-        if (wanted !== "operation") return fits(value, wanted) ? [] : [{ path: [field], reason: `${op} needs ${wordsOf(wanted)} there, not ${JSON.stringify(value) ?? "nothing"}`, remedy }];
-        if (typeof value !== "object" || value === null || typeof (value as Operation).op !== "string") return [{ path: [field], reason: `${op} needs an operation there`, remedy: "put an object with a field op there" }];
-        return this.faults(value as Operation, suggest, true).map(({ path, ...rest }) => ({ path: [field, ...path], ...rest }));
+        if (wanted !== "operation")
+          return fits(value, wanted)
+            ? []
+            : [
+                {
+                  path: [field],
+                  reason: `${op} needs ${wordsOf(wanted)} there, not ${JSON.stringify(value) ?? "nothing"}`,
+                  remedy,
+                },
+              ];
+        if (typeof value !== "object" || value === null || typeof (value as Operation).op !== "string")
+          return [
+            { path: [field], reason: `${op} needs an operation there`, remedy: "put an object with a field op there" },
+          ];
+        return this.faults(value as Operation, suggest, true).map(({ path, ...rest }) => ({
+          path: [field, ...path],
+          ...rest,
+        }));
       }),
     ];
   }
@@ -131,10 +174,16 @@ export class Repertoire {
 
 /** Beyond any number that is drawn; the largest is a store of an operation. */
 const LARGEST = 0xffff;
-const wordsOf = (wanted: Exclude<Field, "operation">): string => (wanted === "number" ? `a whole number from 0 to ${LARGEST}` : wanted === "boolean" ? "true or false" : `one of ${wanted.join(", ")}`);
+const wordsOf = (wanted: Exclude<Field, "operation">): string =>
+  wanted === "number"
+    ? `a whole number from 0 to ${LARGEST}`
+    : wanted === "boolean"
+      ? "true or false"
+      : `one of ${wanted.join(", ")}`;
 
 function fits(value: unknown, wanted: Exclude<Field, "operation">): boolean {
-  if (wanted === "number") return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= LARGEST;
+  if (wanted === "number")
+    return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= LARGEST;
   if (wanted === "boolean") return typeof value === "boolean";
   return typeof value === "string" && wanted.includes(value);
 }

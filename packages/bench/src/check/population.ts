@@ -1,6 +1,19 @@
-/** The processes of a kernel under check, each with the model of what it may see; and what a user's access comes to, against that model. */
+/**
+ * The processes of a kernel under check, each with the model of what it may see; and what a user's access comes to,
+ * against that model.
+ */
 import type { CpuId } from "@kreplica/hw-x86";
-import { type AccessKind, frameAt, LDT_PAGES, ldtAddress, type Process, Processes, SwitchMm, UserFrames, walkRange } from "@kreplica/mm-core";
+import {
+  type AccessKind,
+  frameAt,
+  LDT_PAGES,
+  ldtAddress,
+  type Process,
+  Processes,
+  SwitchMm,
+  UserFrames,
+  walkRange,
+} from "@kreplica/mm-core";
 import type { BootParts } from "../boot-parts.js";
 import { CheckFailure } from "./check-failure.js";
 import type { TableWatch } from "./table-watch.js";
@@ -10,7 +23,10 @@ import { type UserModel, WORD_BYTES, WORDS } from "./user-model.js";
 const PAGES_EVERY = 25;
 
 /** A process and what it may see. */
-export interface Live { readonly process: Process; readonly model: UserModel }
+export interface Live {
+  readonly process: Process;
+  readonly model: UserModel;
+}
 
 export class Population {
   readonly processes: Processes;
@@ -22,7 +38,10 @@ export class Population {
   private turn = 0;
   private faultsBefore = { taken: 0, spurious: 0 };
 
-  constructor(private readonly parts: BootParts, private readonly watch: TableWatch) {
+  constructor(
+    private readonly parts: BootParts,
+    private readonly watch: TableWatch,
+  ) {
     this.processes = parts.assembly.get(Processes);
     this.switcher = parts.assembly.get(SwitchMm);
     this.userFrames = parts.assembly.get(UserFrames);
@@ -35,7 +54,9 @@ export class Population {
   }
 
   /** The process a number stands for; undefined when none is alive. */
-  pick(p: number): Live | undefined { return this.live[p % Math.max(1, this.live.length)]; }
+  pick(p: number): Live | undefined {
+    return this.live[p % Math.max(1, this.live.length)];
+  }
 
   /** What runs on a CPU, unless that runs a kernel thread. */
   runningOn(cpu: CpuId): Live | undefined {
@@ -52,7 +73,9 @@ export class Population {
   }
 
   /** F2, of every process: after the kernel's own slots changed. */
-  checkKernelSlots(): void { for (const { process } of this.live) this.checkSlotsOf(process); }
+  checkKernelSlots(): void {
+    for (const { process } of this.live) this.checkSlotsOf(process);
+  }
 
   /** F2: kernel slots are those of each node's root. */
   private checkSlotsOf({ space }: Process): void {
@@ -61,7 +84,8 @@ export class Population {
       const pgd = space.pgd(node);
       const root = view.kernelRoot(node);
       for (let slot = layout.kernelBoundary; slot < 512; slot++) {
-        if (entries.low(pgd, slot) !== entries.low(root, slot) || entries.high(pgd, slot) !== entries.high(root, slot)) throw new CheckFailure("F2", `kernel slot ${slot} of a PGD differs from node ${node}'s root`);
+        if (entries.low(pgd, slot) !== entries.low(root, slot) || entries.high(pgd, slot) !== entries.high(root, slot))
+          throw new CheckFailure("F2", `kernel slot ${slot} of a PGD differs from node ${node}'s root`);
       }
     }
   }
@@ -83,14 +107,26 @@ export class Population {
     const page = who.model.pages.get(address >> 12n);
     const allowed = who.model.allows(address >> 12n, kind);
     if (outcome === "oom") return;
-    if ((outcome === "ok") !== allowed) throw new CheckFailure("F4", `${kind} of 0x${address.toString(16)} on CPU ${cpu} came to ${outcome}, and ${allowed ? "is" : "is not"} allowed`);
+    if ((outcome === "ok") !== allowed)
+      throw new CheckFailure(
+        "F4",
+        `${kind} of 0x${address.toString(16)} on CPU ${cpu} came to ${outcome}, and ${allowed ? "is" : "is not"} allowed`,
+      );
     if (outcome !== "ok" || !page) return;
     if (kind === "write") page.values[word] = value;
-    else if (this.processes.lastValue !== page.values[word]) throw new CheckFailure("F7", `0x${address.toString(16)} on CPU ${cpu} reads ${this.processes.lastValue}, was written ${page.values[word]!}`);
+    else if (this.processes.lastValue !== page.values[word])
+      throw new CheckFailure(
+        "F7",
+        `0x${address.toString(16)} on CPU ${cpu} reads ${this.processes.lastValue}, was written ${page.values[word]!}`,
+      );
     const frame = this.parts.machine.cpu(cpu).lastFrame;
     const truth = who.process.space.lookup(address);
     const within = truth?.level === 2 ? Number((address >> 12n) & 511n) : 0;
-    if (!truth || truth.frame + within !== frame) throw new CheckFailure("G6", `CPU ${cpu} reached frame ${frame} for 0x${address.toString(16)}, the tables say ${truth ? truth.frame + within : "nothing"}`);
+    if (!truth || truth.frame + within !== frame)
+      throw new CheckFailure(
+        "G6",
+        `CPU ${cpu} reached frame ${frame} for 0x${address.toString(16)}, the tables say ${truth ? truth.frame + within : "nothing"}`,
+      );
   }
 
   /** Every page of every process against its model, and what is counted against what is mapped. */
@@ -107,11 +143,19 @@ export class Population {
     const { entries, layout, machine } = this.parts;
     const read = (frames: readonly (number | undefined)[], whose: string): void => {
       const pages = descriptors.size === 0 ? 0 : Math.floor(Math.max(...descriptors.keys()) / 512) + 1;
-      if (frames.length !== pages || frames.includes(undefined)) throw new CheckFailure("F7", `the LDT of process ${id}, ${whose}, has ${frames.length} pages, and should have ${pages}`);
+      if (frames.length !== pages || frames.includes(undefined))
+        throw new CheckFailure(
+          "F7",
+          `the LDT of process ${id}, ${whose}, has ${frames.length} pages, and should have ${pages}`,
+        );
       frames.forEach((frame, page) => {
         for (const entry of [0, 1, 510, 511].map((each) => page * 512 + each)) {
           const found = machine.memory.read64((BigInt(frame!) << 12n) + BigInt((entry % 512) * 8));
-          if (found !== (descriptors.get(entry) ?? 0n)) throw new CheckFailure("F7", `entry ${entry} of the LDT of process ${id}, ${whose}, is 0x${found.toString(16)}, was set to 0x${(descriptors.get(entry) ?? 0n).toString(16)}`);
+          if (found !== (descriptors.get(entry) ?? 0n))
+            throw new CheckFailure(
+              "F7",
+              `entry ${entry} of the LDT of process ${id}, ${whose}, is 0x${found.toString(16)}, was set to 0x${(descriptors.get(entry) ?? 0n).toString(16)}`,
+            );
         }
       });
     };
@@ -119,8 +163,16 @@ export class Population {
     if (!layout.pti) return;
     for (const node of space.pgdNodes) {
       for (const half of [0, 1]) {
-        const at = (page: number) => frameAt(entries.memory, space.pgd(node) + half, layout.levels, ldtAddress(layout.levels, 0) + BigInt(page) * 4096n);
-        const mapped = Array.from({ length: 2 * LDT_PAGES }, (_, page) => page).filter((page) => at(page) !== undefined);
+        const at = (page: number) =>
+          frameAt(
+            entries.memory,
+            space.pgd(node) + half,
+            layout.levels,
+            ldtAddress(layout.levels, 0) + BigInt(page) * 4096n,
+          );
+        const mapped = Array.from({ length: 2 * LDT_PAGES }, (_, page) => page).filter(
+          (page) => at(page) !== undefined,
+        );
         read(mapped.map(at), `in the ${half ? "user" : "kernel"} half on node ${node}`);
       }
     }
@@ -132,9 +184,14 @@ export class Population {
       wanted.values.forEach((value, word) => {
         const frame = found && found.frame + (found.level === 2 ? Number(page & 511n) : 0);
         const held = frame === undefined ? 0 : this.parts.machine.memory.read32(frame, (word * WORD_BYTES) / 4);
-        if (held !== value) throw new CheckFailure(found ? "F7" : "F8", `page 0x${page.toString(16)} ${found ? `holds ${held}` : "is not mapped"}, was written ${value}`);
+        if (held !== value)
+          throw new CheckFailure(
+            found ? "F7" : "F8",
+            `page 0x${page.toString(16)} ${found ? `holds ${held}` : "is not mapped"}, was written ${value}`,
+          );
       });
-      if (found?.writable && !wanted.writable) throw new CheckFailure("F8", `page 0x${page.toString(16)} is writable and should not be`);
+      if (found?.writable && !wanted.writable)
+        throw new CheckFailure("F8", `page 0x${page.toString(16)} is writable and should not be`);
     }
   }
 
@@ -149,14 +206,29 @@ export class Population {
   private compareAccounts(process: Process): void {
     const { entries, layout } = this.parts;
     let mapped = 0;
-    walkRange(entries.memory, process.space.pgd(process.space.pgdNodes[0]!), layout.levels, 0n, (1n << 47n) * (layout.levels === 5 ? 512n : 1n) - 1n, { leaf(_address, level) { mapped += level === 2 ? 512 : 1; } });
-    if (mapped !== process.rss) throw new CheckFailure("F8", `process ${process.id} counts ${process.rss} pages, its tables map ${mapped}`);
+    walkRange(
+      entries.memory,
+      process.space.pgd(process.space.pgdNodes[0]!),
+      layout.levels,
+      0n,
+      (1n << 47n) * (layout.levels === 5 ? 512n : 1n) - 1n,
+      {
+        leaf(_address, level) {
+          mapped += level === 2 ? 512 : 1;
+        },
+      },
+    );
+    if (mapped !== process.rss)
+      throw new CheckFailure("F8", `process ${process.id} counts ${process.rss} pages, its tables map ${mapped}`);
     this.compareLocked(process);
   }
 
   private compareLocked(process: Process): void {
-    const locked = process.vmas.all().reduce((sum, vma) => sum + (vma.locked ? Number((vma.end - vma.start) >> 12n) : 0), 0);
-    if (locked !== process.locked) throw new CheckFailure("F8", `process ${process.id} counts ${process.locked} locked pages, its areas ${locked}`);
+    const locked = process.vmas
+      .all()
+      .reduce((sum, vma) => sum + (vma.locked ? Number((vma.end - vma.start) >> 12n) : 0), 0);
+    if (locked !== process.locked)
+      throw new CheckFailure("F8", `process ${process.id} counts ${process.locked} locked pages, its areas ${locked}`);
   }
 
   /** Every process ends, every CPU is on line and on its node's root. */

@@ -1,4 +1,7 @@
-/** A kernel and a machine small enough to boot in milliseconds, for runs that boot thousands of times. Everything invented. */
+/**
+ * A kernel and a machine small enough to boot in milliseconds, for runs that boot thousands of times. Everything
+ * invented.
+ */
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { tiny2Node } from "@kreplica/machines";
 import { kernelImage, type KernelImage } from "@kreplica/mm-core";
@@ -7,24 +10,60 @@ const TEXT = 0xffff_ffff_8100_0000n;
 const PAGE = 0x1000n;
 const LARGE = 0x20_0000n;
 /** Pages of the image's data that hold the first tables, in their order. */
-const TABLES = ["init_top_pgt", "init_top_pgt_user", "level4_kernel_pgt", "level3_kernel_pgt", "level2_kernel_pgt", "level2_fixmap_pgt", "level1_fixmap_pgt", "vsyscall_page"];
+const TABLES = [
+  "init_top_pgt",
+  "init_top_pgt_user",
+  "level4_kernel_pgt",
+  "level3_kernel_pgt",
+  "level2_kernel_pgt",
+  "level2_fixmap_pgt",
+  "level1_fixmap_pgt",
+  "vsyscall_page",
+];
 
 /** 2 MiB of text and of rodata, each with a ragged end; then data, init, bss and brk, 2 MiB each. */
 export function smallImage(alignment: "recorded" | "patch-06" = "recorded"): KernelImage {
   const at = (large: bigint, pages = 0n): bigint => TEXT + large * LARGE + pages * PAGE;
   const bounds: [string, bigint][] = [
-    ["_stext", TEXT], ["__entry_text_start", TEXT], ["__entry_text_end", at(0n, 1n)], ["_etext", at(1n, 2n)],
-    ["__start_rodata", at(2n)], ["__start_ro_after_init", at(2n, 3n)], ["__start___ex_table", at(3n)], ["__end_rodata", at(3n, 3n)],
-    ["__init_begin", at(5n, 2n)], ["__init_end", at(5n, 64n)], ["__bss_start", at(5n, 66n)], ["idt_table", at(5n, 67n)], ["bm_pte", at(5n, 68n)],
-    ["__brk_base", at(6n)], ["_end", at(6n, 48n)],
+    ["_stext", TEXT],
+    ["__entry_text_start", TEXT],
+    ["__entry_text_end", at(0n, 1n)],
+    ["_etext", at(1n, 2n)],
+    ["__start_rodata", at(2n)],
+    ["__start_ro_after_init", at(2n, 3n)],
+    ["__start___ex_table", at(3n)],
+    ["__end_rodata", at(3n, 3n)],
+    ["__init_begin", at(5n, 2n)],
+    ["__init_end", at(5n, 64n)],
+    ["__bss_start", at(5n, 66n)],
+    ["idt_table", at(5n, 67n)],
+    ["bm_pte", at(5n, 68n)],
+    ["__brk_base", at(6n)],
+    ["_end", at(6n, 48n)],
   ];
-  const section = (name: string, from: bigint, to: bigint, writable: boolean, executable: boolean) => ({ name, address: from, bytes: to - from, writable, executable, occupies: true });
+  const section = (name: string, from: bigint, to: bigint, writable: boolean, executable: boolean) => ({
+    name,
+    address: from,
+    bytes: to - from,
+    writable,
+    executable,
+    occupies: true,
+  });
   return kernelImage({
-    name: "small", alignment, noOps: [{ address: TEXT + 0x1ffbn, bytes: 13 }, { address: TEXT + 0x3040n, bytes: 3 }],
+    name: "small",
+    alignment,
+    noOps: [
+      { address: TEXT + 0x1ffbn, bytes: 13 },
+      { address: TEXT + 0x3040n, bytes: 3 },
+    ],
     symbols: new Map([...bounds, ...TABLES.map((name, page): [string, bigint] => [name, at(4n, BigInt(page))])]),
     sections: [
-      section(".text", TEXT, at(1n, 2n), false, true), section(".rodata", at(2n), at(3n, 3n), false, false), section(".data", at(4n), at(4n, 16n), true, false),
-      section(".init.text", at(5n, 2n), at(5n, 64n), false, true), section(".bss", at(5n, 66n), at(6n), true, false), section(".brk", at(6n), at(6n, 48n), true, false),
+      section(".text", TEXT, at(1n, 2n), false, true),
+      section(".rodata", at(2n), at(3n, 3n), false, false),
+      section(".data", at(4n), at(4n, 16n), true, false),
+      section(".init.text", at(5n, 2n), at(5n, 64n), false, true),
+      section(".bss", at(5n, 66n), at(6n), true, false),
+      section(".brk", at(6n), at(6n, 48n), true, false),
     ],
   });
 }
@@ -32,21 +71,38 @@ export function smallImage(alignment: "recorded" | "patch-06" = "recorded"): Ker
 /** Nodes of 64 MiB with two CPUs each. @param memoryless further nodes without memory, one CPU each */
 export function smallMachine(nodes: number, memoryless = 0): MachineSpec {
   const all = Array.from({ length: nodes + memoryless }, (_, id) => id);
-  const matrix = (local: number, remote: number): number[][] => all.map((row) => all.map((column) => (row === column ? local : remote)));
+  const matrix = (local: number, remote: number): number[][] =>
+    all.map((row) => all.map((column) => (row === column ? local : remote)));
   let next = 0;
   return {
-    ...tiny2Node, name: `${nodes} small nodes`, virtualBits: 57,
+    ...tiny2Node,
+    name: `${nodes} small nodes`,
+    virtualBits: 57,
     nodes: all.map((id) => ({ id, memoryBytes: id < nodes ? 64 * 2 ** 20 : 0 })),
-    cpus: all.flatMap((node) => Array.from({ length: node < nodes ? 2 : 1 }, () => ({ id: next, node, core: next++, l3: node, socket: node }))),
-    latencyNs: matrix(100, 200), bandwidthMBs: matrix(10_000, 5_000), distance: matrix(10, 20),
+    cpus: all.flatMap((node) =>
+      Array.from({ length: node < nodes ? 2 : 1 }, () => ({ id: next, node, core: next++, l3: node, socket: node })),
+    ),
+    latencyNs: matrix(100, 200),
+    bandwidthMBs: matrix(10_000, 5_000),
+    distance: matrix(10, 20),
   };
 }
 
 /**
- * The same with a further node of one CPU whose 64 MiB come later: behind another top-level slot of a 4-level direct map, 512 GiB each.
+ * The same with a further node of one CPU whose 64 MiB come later: behind another top-level slot of a 4-level direct
+ * map, 512 GiB each.
  * @returns machine and the node, as a boot wants them
  */
 export function lateMemory(nodes: number): { readonly spec: MachineSpec; readonly offlineMemory: readonly number[] } {
   const spec = smallMachine(nodes, 1);
-  return { spec: { ...spec, physicalBits: 46, nodes: spec.nodes.map((node) => (node.id === nodes ? { ...node, memoryBytes: 64 * 2 ** 20, startAddress: 2 ** 40 } : node)) }, offlineMemory: [nodes] };
+  return {
+    spec: {
+      ...spec,
+      physicalBits: 46,
+      nodes: spec.nodes.map((node) =>
+        node.id === nodes ? { ...node, memoryBytes: 64 * 2 ** 20, startAddress: 2 ** 40 } : node,
+      ),
+    },
+    offlineMemory: [nodes],
+  };
 }

@@ -1,10 +1,11 @@
 /**
- * Looks for everything that goes wrong, not for the first thing: each defect of the series that shows, once, with its name.
+ * Looks for everything that goes wrong, not for the first thing: each defect of the series that shows, once, with its
+ * name.
  *
- * Random runs go on from whatever the boot left broken. What is found is shrunk, and named by laying fewer defects: by halves, down to the
- * one that breaks the rule alone; where it takes several, by taking one at a time away from all of them.
- * A defect that has a finding is laid no more, so that it hides no other. What no defect of the series accounts for is reported without
- * a name, once for each rule and kind of kernel.
+ * Random runs go on from whatever the boot left broken. What is found is shrunk, and named by laying fewer defects: by
+ * halves, down to the one that breaks the rule alone; where it takes several, by taking one at a time away from all of
+ * them. A defect that has a finding is laid no more, so that it hides no other. What no defect of the series accounts
+ * for is reported without a name, once for each rule and kind of kernel.
  */
 import type { BootOptions } from "../boot.js";
 import { shrinkSteps } from "./campaign.js";
@@ -29,7 +30,10 @@ export interface SurveyOptions<Id extends string> {
   readonly seed: number;
   readonly comparison?: Comparison;
   readonly families?: readonly OperationFamily[];
-  /** Sets of those families of which each meets a defect of the list on a kind: every other run is drawn from one of them alone. */
+  /**
+   * Sets of those families of which each meets a defect of the list on a kind: every other run is drawn from one of
+   * them alone.
+   */
   readonly toward?: (kind: number, ids: readonly Id[]) => readonly (readonly OperationFamily[])[];
 }
 
@@ -50,7 +54,10 @@ export interface Finding<Id extends string> {
 }
 
 /** What is being done, for whoever waits: a run is over, or a list was tried while a finding is made smaller. */
-export interface SurveyProgress { readonly runs: 0 | 1; readonly doing: "checking" | "shrinking" | "naming" }
+export interface SurveyProgress {
+  readonly runs: 0 | 1;
+  readonly doing: "checking" | "shrinking" | "naming";
+}
 
 export interface SurveyResult<Id extends string> {
   /** Runs done: fewer than asked for when every defect was found. */
@@ -64,20 +71,32 @@ export interface SurveyResult<Id extends string> {
 }
 
 /** A rule that broke, and what was seen. */
-export interface Seen { readonly invariant: string; readonly detail: string }
+export interface Seen {
+  readonly invariant: string;
+  readonly detail: string;
+}
 
-/** What a list comes to on a fresh kernel, compared with a single copy at its end: what the boot leaves broken, then the first that the list breaks. */
+/**
+ * What a list comes to on a fresh kernel, compared with a single copy at its end: what the boot leaves broken, then the
+ * first that the list breaks.
+ */
 export function outcome(kernel: BootOptions, operations: readonly Operation[]): readonly Seen[] {
   let system: Differential | undefined;
   const failure = failureIn(() => {
     system = new Differential(kernel, "end", FAMILIES, { goOn: true });
     system.run(operations);
   });
-  const broken = (system?.subject.broken ?? failure?.before ?? []).map(({ id, detail }): Seen => ({ invariant: id, detail }));
+  const broken = (system?.subject.broken ?? failure?.before ?? []).map(({ id, detail }): Seen => ({
+    invariant: id,
+    detail,
+  }));
   return failure ? [...broken, failure] : broken;
 }
 
-/** A list as it is printed: each operation with what its numbers come to when its turn is. Nothing beyond what breaks a rule has its turn. */
+/**
+ * A list as it is printed: each operation with what its numbers come to when its turn is. Nothing beyond what breaks a
+ * rule has its turn.
+ */
 export function told(kernel: BootOptions, operations: readonly Operation[]): readonly Operation[] {
   const done: Operation[] = [];
   failureIn(() => {
@@ -130,7 +149,11 @@ class Survey<Id extends string> {
       const seed = (first + run * 0x9e37_79b9) | 0;
       const operations = this.drawing(kind, Math.floor(run / kinds)).drawRun(seed, steps);
       const system = yield* this.system(kind, seed);
-      const failure = system && failureIn(() => { system.run(operations); });
+      const failure =
+        system &&
+        failureIn(() => {
+          system.run(operations);
+        });
       if (failure) yield* this.settle(kind, seed, operations, failure);
       else if (system) {
         this.steps += steps;
@@ -140,13 +163,17 @@ class Survey<Id extends string> {
       yield { runs: 1, doing: "checking" };
     }
     for (const [kind, system] of this.systems) {
-      const failure = failureIn(() => { system.subject.fullCheck(); });
+      const failure = failureIn(() => {
+        system.subject.fullCheck();
+      });
       if (failure) yield* this.settle(kind, first, [], failure);
     }
     for (const kind of [...this.systems.keys()]) this.drop(kind);
   }
 
-  /** What a kind's runs are drawn from: first, and every other time, what meets a defect that is left, each set in turn. */
+  /**
+   * What a kind's runs are drawn from: first, and every other time, what meets a defect that is left, each set in turn.
+   */
   private drawing(kind: number, round: number): Repertoire {
     const sets = this.options.toward?.(kind, this.left) ?? [];
     if (sets.length === 0 || round % 2 === 1) return this.repertoire;
@@ -156,7 +183,10 @@ class Survey<Id extends string> {
     return repertoire;
   }
 
-  /** The kernel of a kind, booted again until all that its boot leaves broken was looked into; undefined when it does not come up. */
+  /**
+   * The kernel of a kind, booted again until all that its boot leaves broken was looked into; undefined when it does
+   * not come up.
+   */
   private *system(kind: number, seed: number): Generator<SurveyProgress, Differential | undefined> {
     const known = this.systems.get(kind);
     if (known) return known;
@@ -165,7 +195,8 @@ class Survey<Id extends string> {
       const named = this.left.length;
       for (const each of broken) {
         // A defect that was just named may have been behind this one too.
-        if (named === this.left.length || this.shows(kind, this.left, [], each.invariant)) yield* this.settle(kind, seed, [], each);
+        if (named === this.left.length || this.shows(kind, this.left, [], each.invariant))
+          yield* this.settle(kind, seed, [], each);
       }
       if (named !== this.left.length) continue;
       if (system) this.systems.set(kind, system);
@@ -178,10 +209,19 @@ class Survey<Id extends string> {
     this.systems.delete(kind);
   }
 
-  private boot(kind: number, laid: readonly Id[], comparison = this.options.comparison ?? "end"): { readonly system: Differential | undefined; readonly broken: readonly Seen[] } {
+  private boot(
+    kind: number,
+    laid: readonly Id[],
+    comparison = this.options.comparison ?? "end",
+  ): { readonly system: Differential | undefined; readonly broken: readonly Seen[] } {
     let system: Differential | undefined;
-    const failure = failureIn(() => { system = new Differential(this.options.kernel(kind, laid), comparison, this.families, { goOn: true }); });
-    const broken = (failure?.before ?? system!.subject.broken).map(({ id, detail }): Seen => ({ invariant: id, detail }));
+    const failure = failureIn(() => {
+      system = new Differential(this.options.kernel(kind, laid), comparison, this.families, { goOn: true });
+    });
+    const broken = (failure?.before ?? system!.subject.broken).map(({ id, detail }): Seen => ({
+      invariant: id,
+      detail,
+    }));
     return failure ? { system: undefined, broken: [...broken, failure] } : { system, broken };
   }
 
@@ -191,16 +231,28 @@ class Survey<Id extends string> {
   }
 
   /** A rule that a list breaks on a fresh kernel: first of all, or, where it is empty, among what the boot broke. */
-  private seen(kind: number, laid: readonly Id[], operations: readonly Operation[], invariant: string): Seen | undefined {
+  private seen(
+    kind: number,
+    laid: readonly Id[],
+    operations: readonly Operation[],
+    invariant: string,
+  ): Seen | undefined {
     // Only what users see (F8) takes a second kernel to tell.
     const { system, broken } = this.boot(kind, laid, invariant === "F8" ? undefined : "off");
     if (!system || operations.length === 0) return broken.find((each) => each.invariant === invariant);
-    const failure = failureIn(() => { system.run(operations); });
+    const failure = failureIn(() => {
+      system.run(operations);
+    });
     return failure?.invariant === invariant ? failure : undefined;
   }
 
   /** Makes a failure smaller, finds its name and takes that defect away. */
-  private *settle(kind: number, seed: number, operations: readonly Operation[], { invariant, detail }: Seen): Generator<SurveyProgress, void> {
+  private *settle(
+    kind: number,
+    seed: number,
+    operations: readonly Operation[],
+    { invariant, detail }: Seen,
+  ): Generator<SurveyProgress, void> {
     this.drop(kind);
     const place = `${invariant} ${kind}`;
     if (this.nameless.has(place)) return;
@@ -208,7 +260,15 @@ class Survey<Id extends string> {
     const names = yield* this.namesOf(kind, small.operations, invariant);
     if (names.length === 0) {
       this.nameless.add(place);
-      this.findings.push({ names: [], invariant, detail: small.detail, operations: small.operations, kind, laid: this.left, seed });
+      this.findings.push({
+        names: [],
+        invariant,
+        detail: small.detail,
+        operations: small.operations,
+        kind,
+        laid: this.left,
+        seed,
+      });
       return;
     }
     for (const each of names) {
@@ -218,14 +278,20 @@ class Survey<Id extends string> {
     }
     const found = new Set(names.flat());
     this.left = this.left.filter((id) => !found.has(id));
-    this.systems.forEach((_, other) => { this.drop(other); });
+    this.systems.forEach((_, other) => {
+      this.drop(other);
+    });
   }
 
   /**
-   * Sets of defects that break the rule: the one that a search by halves ends at, where it is a single defect; otherwise those the rule
-   * needs, each by itself if that is enough. None when it breaks without any.
+   * Sets of defects that break the rule: the one that a search by halves ends at, where it is a single defect;
+   * otherwise those the rule needs, each by itself if that is enough. None when it breaks without any.
    */
-  private *namesOf(kind: number, operations: readonly Operation[], invariant: string): Generator<SurveyProgress, readonly (readonly Id[])[]> {
+  private *namesOf(
+    kind: number,
+    operations: readonly Operation[],
+    invariant: string,
+  ): Generator<SurveyProgress, readonly (readonly Id[])[]> {
     const breaks = (laid: readonly Id[]): boolean => this.shows(kind, laid, operations, invariant);
     const candidates = this.options.laidOn(kind, this.left);
     if (candidates.length === 0 || breaks([])) return [];
@@ -252,7 +318,12 @@ class Survey<Id extends string> {
     return alone.length > 0 ? alone.map((id) => [id]) : needed.length > 0 ? [needed] : [];
   }
 
-  private *shrink(kind: number, laid: readonly Id[], operations: readonly Operation[], invariant: string): Generator<SurveyProgress, { readonly operations: readonly Operation[]; readonly detail: string } | undefined> {
+  private *shrink(
+    kind: number,
+    laid: readonly Id[],
+    operations: readonly Operation[],
+    invariant: string,
+  ): Generator<SurveyProgress, { readonly operations: readonly Operation[]; readonly detail: string } | undefined> {
     const attempt = (candidate: readonly Operation[]): CheckFailure | undefined => {
       const found = this.seen(kind, laid, candidate, invariant);
       return found && new CheckFailure(found.invariant, found.detail);

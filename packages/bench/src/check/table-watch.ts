@@ -1,6 +1,6 @@
 /**
- * Watches a kernel's table stores and table pages, and checks the address spaces whose top level they touched: F1, F3, F5, F9, C7, and
- * that each PGD of a space is alive and on its node (F6).
+ * Watches a kernel's table stores and table pages, and checks the address spaces whose top level they touched: F1, F3,
+ * F5, F9, C7, and that each PGD of a space is alive and on its node (F6).
  *
  * A space is looked at after a step only when one of its PGDs was stored to; a table page when it is freed.
  */
@@ -60,17 +60,27 @@ export class TableWatch {
   }
 
   /** Starts to count the stores of a step. */
-  begin(): void { this.stores = 0; }
+  begin(): void {
+    this.stores = 0;
+  }
 
   /** Runs something, once, right after the n-th table store of what follows. Until {@link stopProbe}. */
-  probeAt(store: number, run: () => void): void { this.probe = { store: this.stores + store, run }; }
-  stopProbe(): void { this.probe = undefined; }
+  probeAt(store: number, run: () => void): void {
+    this.probe = { store: this.stores + store, run };
+  }
+  stopProbe(): void {
+    this.probe = undefined;
+  }
 
   /** Looks at a space after this step, whatever was stored. */
-  touch(space: AddressSpace): void { this.dirty.add(space); }
+  touch(space: AddressSpace): void {
+    this.dirty.add(space);
+  }
 
   /** Whether a frame is a table page that was allocated and not freed. */
-  isTable(frame: Frame): boolean { return this.tables.has(frame); }
+  isTable(frame: Frame): boolean {
+    return this.tables.has(frame);
+  }
 
   /** @throws CheckFailure */
   afterStep(): void {
@@ -79,7 +89,9 @@ export class TableWatch {
     this.dirty.clear();
   }
 
-  private fail(invariant: string, detail: string): never { throw new CheckFailure(invariant, detail); }
+  private fail(invariant: string, detail: string): never {
+    throw new CheckFailure(invariant, detail);
+  }
 
   /** Remembers which pages are PGDs; spaces come, go, grow and shrink in few operations. */
   private noteOwners(): void {
@@ -89,7 +101,8 @@ export class TableWatch {
     for (const space of this.parts.spaces.all) {
       for (const node of space.pgdNodes) {
         const pgd = space.pgd(node);
-        if (!this.tables.has(pgd)) this.fail("F6", `the PGD of node ${node} of a live process (space ${space.id}) was freed`);
+        if (!this.tables.has(pgd))
+          this.fail("F6", `the PGD of node ${node} of a live process (space ${space.id}) was freed`);
         for (let page = pgd; page < pgd + PGD_PAGES; page++) {
           this.owners.set(page, space);
           if (!known.has(page)) this.noteSlots(page);
@@ -100,7 +113,8 @@ export class TableWatch {
 
   /** What was stored before anyone knew the page is a PGD. */
   private noteSlots(pgd: Frame): void {
-    for (let slot = 0; slot < this.parts.layout.kernelBoundary; slot++) if (this.parts.entries.low(pgd, slot) & 1) this.slots.add(slot);
+    for (let slot = 0; slot < this.parts.layout.kernelBoundary; slot++)
+      if (this.parts.entries.low(pgd, slot) & 1) this.slots.add(slot);
   }
 
   /** F5: when a table page is freed no PGD of any live space names it, in either half. */
@@ -110,8 +124,13 @@ export class TableWatch {
     for (const [pgd, space] of this.owners) {
       for (const slot of this.slots) {
         const lo = entries.low(pgd, slot);
-        if ((lo & 1) === 0 || ((lo & 0xffff_f000) >>> 0) !== low || (entries.high(pgd, slot) & 0xfffff) !== frame >>> 20) continue;
-        if (spaces.all.has(space)) this.fail("F5", `table frame ${frame} is freed while slot ${slot} of a PGD of space ${space.id} (frame ${pgd}) names it`);
+        if ((lo & 1) === 0 || (lo & 0xffff_f000) >>> 0 !== low || (entries.high(pgd, slot) & 0xfffff) !== frame >>> 20)
+          continue;
+        if (spaces.all.has(space))
+          this.fail(
+            "F5",
+            `table frame ${frame} is freed while slot ${slot} of a PGD of space ${space.id} (frame ${pgd}) names it`,
+          );
       }
     }
   }
@@ -122,23 +141,40 @@ export class TableWatch {
     const canonical = space.pgd(first!);
     for (const node of space.pgdNodes) {
       const pgd = space.pgd(node);
-      if (machine.memory.nodeOf(pgd) !== node && view.holders.length > 1) this.fail("F6", `the PGD of node ${node} of space ${space.id} lies on node ${machine.memory.nodeOf(pgd)}`);
+      if (machine.memory.nodeOf(pgd) !== node && view.holders.length > 1)
+        this.fail("F6", `the PGD of node ${node} of space ${space.id} lies on node ${machine.memory.nodeOf(pgd)}`);
       if (!layout.pti) continue;
       for (let slot = 0; slot < 256; slot++) {
         const lo = entries.low(pgd, slot);
         if (!(lo & 1)) continue;
-        if (!(entries.high(pgd, slot) >>> 31)) this.fail("C7", `slot ${slot} of node ${node}'s PGD of space ${space.id} is executable in the kernel's half`);
-        if (entries.low(pgd + 1, slot) !== lo || entries.high(pgd + 1, slot) >>> 31) this.fail("C7", `slot ${slot} of node ${node}'s PGD of space ${space.id} is missing or not executable in the user half`);
+        if (!(entries.high(pgd, slot) >>> 31))
+          this.fail("C7", `slot ${slot} of node ${node}'s PGD of space ${space.id} is executable in the kernel's half`);
+        if (entries.low(pgd + 1, slot) !== lo || entries.high(pgd + 1, slot) >>> 31)
+          this.fail(
+            "C7",
+            `slot ${slot} of node ${node}'s PGD of space ${space.id} is missing or not executable in the user half`,
+          );
       }
     }
     for (const node of others) {
       const pgd = space.pgd(node);
       for (let half = 0; half <= (layout.pti ? 1 : 0); half++) {
         for (let slot = 0; slot < layout.kernelBoundary; slot++) {
-          if (entries.low(pgd + half, slot) === entries.low(canonical + half, slot) && entries.high(pgd + half, slot) === entries.high(canonical + half, slot)) continue;
+          if (
+            entries.low(pgd + half, slot) === entries.low(canonical + half, slot) &&
+            entries.high(pgd + half, slot) === entries.high(canonical + half, slot)
+          )
+            continue;
           const present = (entries.low(pgd + half, slot) & 1) !== 0;
-          if (slot === LDT_SLOT) this.fail("F9", `the LDT's slot of space ${space.id} is ${present ? "another" : "missing"} in the ${half ? "user" : "kernel"} half of node ${node}'s pair`);
-          this.fail(present && !(entries.low(canonical + half, slot) & 1) ? "F3" : "F1", `slot ${slot} of space ${space.id} differs between nodes ${first} and ${node} (${half ? "user" : "kernel"} half)`);
+          if (slot === LDT_SLOT)
+            this.fail(
+              "F9",
+              `the LDT's slot of space ${space.id} is ${present ? "another" : "missing"} in the ${half ? "user" : "kernel"} half of node ${node}'s pair`,
+            );
+          this.fail(
+            present && !(entries.low(canonical + half, slot) & 1) ? "F3" : "F1",
+            `slot ${slot} of space ${space.id} differs between nodes ${first} and ${node} (${half ? "user" : "kernel"} half)`,
+          );
         }
       }
     }

@@ -47,7 +47,14 @@ export class UserModel {
   }
 
   map(start: bigint, pages: number, writable: boolean, stack = false): void {
-    for (let page = start; page < start + BigInt(pages); page++) this.pages.set(page, { readable: true, writable, executable: false, stack, values: Array<number>(WORDS).fill(0) });
+    for (let page = start; page < start + BigInt(pages); page++)
+      this.pages.set(page, {
+        readable: true,
+        writable,
+        executable: false,
+        stack,
+        values: Array<number>(WORDS).fill(0),
+      });
   }
 
   unmap(start: bigint, pages: number): void {
@@ -55,7 +62,8 @@ export class UserModel {
   }
 
   protect(start: bigint, pages: number, writable: boolean, executable: boolean): void {
-    for (let page = start; page < start + BigInt(pages); page++) Object.assign(this.pages.get(page)!, { writable, executable });
+    for (let page = start; page < start + BigInt(pages); page++)
+      Object.assign(this.pages.get(page)!, { writable, executable });
   }
 
   move(start: bigint, pages: number, to: bigint): void {
@@ -72,7 +80,8 @@ export class UserModel {
       const found = this.pages.get(above);
       if (!found) continue;
       if (!found.stack) return;
-      for (let each = page; each < above; each++) this.pages.set(each, { ...found, values: Array<number>(WORDS).fill(0) });
+      for (let each = page; each < above; each++)
+        this.pages.set(each, { ...found, values: Array<number>(WORDS).fill(0) });
       return;
     }
   }

@@ -10,4 +10,14 @@ import { registerPatch } from "./patch.js";
 import { registerPolicies } from "./policies.js";
 import { registerTables } from "./tables.js";
 
-export const COMMANDS: readonly RegisterCommand[] = [registerCompare, registerBoot, registerTables, registerCheck, registerPolicies, registerBpf, registerMachine, registerModules, registerPatch];
+export const COMMANDS: readonly RegisterCommand[] = [
+  registerCompare,
+  registerBoot,
+  registerTables,
+  registerCheck,
+  registerPolicies,
+  registerBpf,
+  registerMachine,
+  registerModules,
+  registerPatch,
+];

@@ -1,4 +1,6 @@
-/** `kreplica boot`: the boot step by step, what each did, what it cost in memory, and whether the replicas are right. */
+/**
+ * `kreplica boot`: the boot step by step, what each did, what it cost in memory, and whether the replicas are right.
+ */
 import type { Command } from "commander";
 import { type MemoryAccount, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
 import type { Booted } from "../boot.js";
@@ -7,24 +9,44 @@ import type { Screen } from "../report/terminal.js";
 import { hanging, renderTable, wrap } from "../report/terminal.js";
 import { bytesText } from "../report/units.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
-import { addKernelChoices, bootChoices, KERNEL_CHOICE_RULES, type KernelChoices, readKernelChoices } from "./kernel-choices.js";
+import {
+  addKernelChoices,
+  bootChoices,
+  KERNEL_CHOICE_RULES,
+  type KernelChoices,
+  readKernelChoices,
+} from "./kernel-choices.js";
 import { jsonOption, type JsonOption } from "./options.js";
 import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
 
 export function registerBoot(program: Command, context: CommandContext): void {
-  declareRules(addKernelChoices(program.command("boot")
-    .summary("boot the modelled kernel and show what each step did")
-    .description("Boots the traced kernel, or one of your own, on a machine, in the order of Linux with the series' four calls (marked *), and shows stores to page tables, memory by node and the invariants that hold afterwards.")), KERNEL_CHOICE_RULES)
+  declareRules(
+    addKernelChoices(
+      program
+        .command("boot")
+        .summary("boot the modelled kernel and show what each step did")
+        .description(
+          "Boots the traced kernel, or one of your own, on a machine, in the order of Linux with the series' four calls (marked *), and shows stores to page tables, memory by node and the invariants that hold afterwards.",
+        ),
+    ),
+    KERNEL_CHOICE_RULES,
+  )
     .addOption(jsonOption())
-    .addHelpText("after", examples(
-      ["kreplica boot", "a copy on each node of two E5-2690 v3"],
-      ["kreplica boot --levels 5 --machine xeon-8480-2s", "five levels, on a machine whose addresses have 57 bits"],
-      ["kreplica boot --kasan --levels 5 --machine xeon-8480-2s", "with KASAN's shadow: what the series excludes"],
-      ["kreplica boot --policy single-copy", "the same kernel without the series"],
-      ["kreplica boot --machine xeon-8260-8s --levels 4 --pti on --kaslr both --seed 7", "16 nodes, KPTI, everything placed at random: the image in any node's memory"],
-      ["kreplica boot --kernel /boot/vmlinuz", "a kernel of one's own, its bytes in every copy"],
-    ) + exitCodes)
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica boot", "a copy on each node of two E5-2690 v3"],
+        ["kreplica boot --levels 5 --machine xeon-8480-2s", "five levels, on a machine whose addresses have 57 bits"],
+        ["kreplica boot --kasan --levels 5 --machine xeon-8480-2s", "with KASAN's shadow: what the series excludes"],
+        ["kreplica boot --policy single-copy", "the same kernel without the series"],
+        [
+          "kreplica boot --machine xeon-8260-8s --levels 4 --pti on --kaslr both --seed 7",
+          "16 nodes, KPTI, everything placed at random: the image in any node's memory",
+        ],
+        ["kreplica boot --kernel /boot/vmlinuz", "a kernel of one's own, its bytes in every copy"],
+      ) + exitCodes,
+    )
     .action(async (options: KernelChoices & JsonOption) => {
       const { chosen, single } = await readKernelChoices(options);
       remarkOn(context, chosen.spec, options.policy);
@@ -32,23 +54,76 @@ export function registerBoot(program: Command, context: CommandContext): void {
       const cost = memoryCost(takeFootprint(bootChoices(single)), takeFootprint(kernel));
       const report = kernel.checkInvariants();
       const memory = kernel.memory();
-      if (report.violated.length > 0 || memory.extraBytes !== memory.closedForm || cost.unexplained !== 0) context.checkFailed();
-      context.print(options.json
-        ? jsonText({ schema: "kreplica.boot/1", machine: chosen.spec.name, kernel: kernel.image.name, policy: kernel.view.name, levels: kernel.layout.levels, pti: kernel.layout.pti, kasan: kernel.layout.kasan !== undefined, masterNode: kernel.view.master, bootCpu: kernel.options.bootCpu, image: { physical: `0x${kernel.layout.imagePhysical.toString(16)}`, offset: `0x${kernel.layout.imageOffset.toString(16)}` }, holders: kernel.view.holders, timeline: kernel.timeline, memory: { ...memory, cost }, invariants: report })
-        : bootText(kernel, { memory, cost, report }, chosen.spec.name, context.screen));
+      if (report.violated.length > 0 || memory.extraBytes !== memory.closedForm || cost.unexplained !== 0)
+        context.checkFailed();
+      context.print(
+        options.json
+          ? jsonText({
+              schema: "kreplica.boot/1",
+              machine: chosen.spec.name,
+              kernel: kernel.image.name,
+              policy: kernel.view.name,
+              levels: kernel.layout.levels,
+              pti: kernel.layout.pti,
+              kasan: kernel.layout.kasan !== undefined,
+              masterNode: kernel.view.master,
+              bootCpu: kernel.options.bootCpu,
+              image: {
+                physical: `0x${kernel.layout.imagePhysical.toString(16)}`,
+                offset: `0x${kernel.layout.imageOffset.toString(16)}`,
+              },
+              holders: kernel.view.holders,
+              timeline: kernel.timeline,
+              memory: { ...memory, cost },
+              invariants: report,
+            })
+          : bootText(kernel, { memory, cost, report }, chosen.spec.name, context.screen),
+      );
     });
 }
 
 /** What was found of a kernel that came up. */
-interface Found { readonly memory: MemoryAccount; readonly cost: MemoryCost; readonly report: ReturnType<Booted["checkInvariants"]> }
+interface Found {
+  readonly memory: MemoryAccount;
+  readonly cost: MemoryCost;
+  readonly report: ReturnType<Booted["checkInvariants"]>;
+}
 
 function bootText(kernel: Booted, { memory, cost, report }: Found, machine: string, screen: Screen): string {
   const { layout, view } = kernel;
   const title = `${kernel.image.name} on ${machine}: ${view.name}, ${layout.levels} levels, KPTI ${layout.pti ? "on" : "off"}${layout.kasan ? ", KASAN" : ""}, image on node ${view.master}, booted by CPU ${kernel.options.bootCpu} of node ${kernel.machine.nodeOfCpu(kernel.options.bootCpu)}`;
-  const steps = kernel.timeline.map((event) => hanging(`${String(event.row).padStart(2)}${event.fromSeries ? "*" : " "} ${event.step}`, event.stores > 0 ? `${event.did} (${event.stores} table stores${event.replicaStores > 0 ? `, ${event.replicaStores} of them for copies` : ""})` : event.did, screen, 28)).join("");
-  const table = renderTable([{ head: "node" }, { head: "text", align: "right" }, { head: "rodata", align: "right" }, { head: "tables", align: "right" }],
-    memory.perNode.map((node) => [`${node.node}`, bytesText(node.textBytes), bytesText(node.rodataBytes), bytesText(node.tableBytes)]), screen);
-  const broken = report.violated.map((each) => `  ${screen.bad(each.id)} ${each.sentence}\n     ${each.detail}\n`).join("");
-  return `${screen.bold(wrap(title, screen.columns).join("\n"))}\n\n${steps}\n${table}\n${memoryCostText(memory, cost, screen)}`
-    + `  Invariants: ${report.checked.length} checked, ${report.violated.length === 0 ? screen.good("all hold") : screen.bad(`${report.violated.length} violated`)}, ${report.notReached.length} not reached\n${broken}`;
+  const steps = kernel.timeline
+    .map((event) =>
+      hanging(
+        `${String(event.row).padStart(2)}${event.fromSeries ? "*" : " "} ${event.step}`,
+        event.stores > 0
+          ? `${event.did} (${event.stores} table stores${event.replicaStores > 0 ? `, ${event.replicaStores} of them for copies` : ""})`
+          : event.did,
+        screen,
+        28,
+      ),
+    )
+    .join("");
+  const table = renderTable(
+    [
+      { head: "node" },
+      { head: "text", align: "right" },
+      { head: "rodata", align: "right" },
+      { head: "tables", align: "right" },
+    ],
+    memory.perNode.map((node) => [
+      `${node.node}`,
+      bytesText(node.textBytes),
+      bytesText(node.rodataBytes),
+      bytesText(node.tableBytes),
+    ]),
+    screen,
+  );
+  const broken = report.violated
+    .map((each) => `  ${screen.bad(each.id)} ${each.sentence}\n     ${each.detail}\n`)
+    .join("");
+  return (
+    `${screen.bold(wrap(title, screen.columns).join("\n"))}\n\n${steps}\n${table}\n${memoryCostText(memory, cost, screen)}` +
+    `  Invariants: ${report.checked.length} checked, ${report.violated.length === 0 ? screen.good("all hold") : screen.bad(`${report.violated.length} violated`)}, ${report.notReached.length} not reached\n${broken}`
+  );
 }

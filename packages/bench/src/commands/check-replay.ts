@@ -16,20 +16,38 @@ import { INVARIANTS } from "../invariants.js";
 import { type CommandContext, jsonText } from "./command.js";
 
 const Saved = z.strictObject({
-  schema: z.literal("kreplica.counterexample/1"), policy: z.string(), nodes: z.number().int().min(1).max(64),
+  schema: z.literal("kreplica.counterexample/1"),
+  policy: z.string(),
+  nodes: z.number().int().min(1).max(64),
   /** As files had it before there were configurations: a further node, whose memory comes later. */
   memoryless: z.number().int().min(0).max(1).optional(),
-  levels: z.literal([4, 5]), pti: z.boolean(), kasan: z.boolean().optional(), configuration: z.enum(Object.keys(CONFIGURATIONS) as [Configuration, ...Configuration[]]).optional(),
-  defect: z.string().optional(), laid: z.array(z.enum(SERIES_IDS as [string, ...string[]])).optional(),
+  levels: z.literal([4, 5]),
+  pti: z.boolean(),
+  kasan: z.boolean().optional(),
+  configuration: z.enum(Object.keys(CONFIGURATIONS) as [Configuration, ...Configuration[]]).optional(),
+  defect: z.string().optional(),
+  laid: z.array(z.enum(SERIES_IDS as [string, ...string[]])).optional(),
   /** Files older than the letter P have patching's invariants as D-1 to D-14. */
-  invariant: z.string().transform((id) => id.replace(/^D-(\d+)$/, "P$1")), operations: z.array(z.looseObject({ op: z.string() })),
+  invariant: z.string().transform((id) => id.replace(/^D-(\d+)$/, "P$1")),
+  operations: z.array(z.looseObject({ op: z.string() })),
 });
 type Saved = z.infer<typeof Saved>;
 
 /** @param defect that was laid over the corrected series by itself */
-export const savedText = (policy: string, kind: Kind, { invariant, operations, laid }: Finding<string>, defect?: string): string => jsonText({
-  schema: "kreplica.counterexample/1", policy, ...kind, ...(defect === undefined ? laid.length > 0 ? { laid } : {} : { defect }), invariant, operations,
-});
+export const savedText = (
+  policy: string,
+  kind: Kind,
+  { invariant, operations, laid }: Finding<string>,
+  defect?: string,
+): string =>
+  jsonText({
+    schema: "kreplica.counterexample/1",
+    policy,
+    ...kind,
+    ...(defect === undefined ? (laid.length > 0 ? { laid } : {}) : { defect }),
+    invariant,
+    operations,
+  });
 
 /** @throws InputError for a file that is none of ours */
 export function replaySaved(file: string, context: CommandContext, json: boolean, image?: KernelImage): void {
@@ -38,10 +56,29 @@ export function replaySaved(file: string, context: CommandContext, json: boolean
   // The rule the file is about, where it is among those that broke.
   const failure = seen.find((each) => each.invariant === saved.invariant) ?? seen[0];
   if (failure) context.checkFailed();
-  const violations = failure ? [{ invariant: failure.invariant, sentence: sentenceOf(failure.invariant), detail: failure.detail, operations: saved.operations }] : [];
-  context.print(json
-    ? jsonText({ schema: "kreplica.check/1", policy: saved.policy, runs: 1, steps: saved.operations.length, violations })
-    : failure ? `${context.screen.bad(failure.invariant)} ${sentenceOf(failure.invariant)}\n  ${failure.detail}\n` : `${context.screen.good("nothing found")}: the counterexample for ${saved.invariant} no longer fails\n`);
+  const violations = failure
+    ? [
+        {
+          invariant: failure.invariant,
+          sentence: sentenceOf(failure.invariant),
+          detail: failure.detail,
+          operations: saved.operations,
+        },
+      ]
+    : [];
+  context.print(
+    json
+      ? jsonText({
+          schema: "kreplica.check/1",
+          policy: saved.policy,
+          runs: 1,
+          steps: saved.operations.length,
+          violations,
+        })
+      : failure
+        ? `${context.screen.bad(failure.invariant)} ${sentenceOf(failure.invariant)}\n  ${failure.detail}\n`
+        : `${context.screen.good("nothing found")}: the counterexample for ${saved.invariant} no longer fails\n`,
+  );
 }
 
 function read(file: string): Saved {
@@ -56,28 +93,65 @@ function read(file: string): Saved {
 }
 
 /** What fits the shape and yet says nothing that can be run. */
-function faultsIn({ policy, defect, laid, configuration, nodes, memoryless, levels, kasan, invariant, operations }: Saved): ShapeFault[] {
+function faultsIn({
+  policy,
+  defect,
+  laid,
+  configuration,
+  nodes,
+  memoryless,
+  levels,
+  kasan,
+  invariant,
+  operations,
+}: Saved): ShapeFault[] {
   const faults: ShapeFault[] = [];
-  const fault = (field: string, reason: string, remedy: string): void => { faults.push({ path: [field], reason, remedy }); };
+  const fault = (field: string, reason: string, remedy: string): void => {
+    faults.push({ path: [field], reason, remedy });
+  };
   const known = (field: string, what: string, word: string | undefined, words: readonly string[]): void => {
-    if (word !== undefined && !words.includes(word)) fault(field, `there is no ${what} ${word}`, didYouMean(word, words));
+    if (word !== undefined && !words.includes(word))
+      fault(field, `there is no ${what} ${word}`, didYouMean(word, words));
   };
   known("policy", "policy", policy, Object.keys(POLICIES));
   known("defect", "defect", defect, Object.keys(DEFECTS));
-  known("invariant", "invariant", invariant, INVARIANTS.map(({ id }) => id));
-  if (laid && policy !== "rfc-v1") fault("laid", `defects are laid so over rfc-v1 alone, not over ${policy}`, "remove it, or name one as defect");
-  if (defect !== undefined && policy !== "per-node") fault("defect", `one is laid over per-node alone, not over ${policy}`, "remove it");
-  if (configuration !== undefined && nodes < CONFIGURATIONS[configuration].fewest) fault("nodes", `${nodes} are too few for ${configuration}`, `write ${CONFIGURATIONS[configuration].fewest} or more`);
-  if (configuration !== undefined && memoryless === 1) fault("memoryless", "configuration says what is not as usual", "remove it");
-  if (kasan && (configuration === "late memory" || memoryless === 1)) fault("kasan", "shadow of memory that comes later is not modelled", "write false");
-  if (policy === "rfc-v1" && kasan && levels === 5) fault("kasan", "the series as posted cannot be configured with KASAN and 5 levels", "write false, or 4 levels");
-  for (const [index, operation] of operations.entries()) for (const { path, ...rest } of repertoire.faults(operation, didYouMean)) faults.push({ path: ["operations", index, ...path], ...rest });
+  known(
+    "invariant",
+    "invariant",
+    invariant,
+    INVARIANTS.map(({ id }) => id),
+  );
+  if (laid && policy !== "rfc-v1")
+    fault("laid", `defects are laid so over rfc-v1 alone, not over ${policy}`, "remove it, or name one as defect");
+  if (defect !== undefined && policy !== "per-node")
+    fault("defect", `one is laid over per-node alone, not over ${policy}`, "remove it");
+  if (configuration !== undefined && nodes < CONFIGURATIONS[configuration].fewest)
+    fault(
+      "nodes",
+      `${nodes} are too few for ${configuration}`,
+      `write ${CONFIGURATIONS[configuration].fewest} or more`,
+    );
+  if (configuration !== undefined && memoryless === 1)
+    fault("memoryless", "configuration says what is not as usual", "remove it");
+  if (kasan && (configuration === "late memory" || memoryless === 1))
+    fault("kasan", "shadow of memory that comes later is not modelled", "write false");
+  if (policy === "rfc-v1" && kasan && levels === 5)
+    fault("kasan", "the series as posted cannot be configured with KASAN and 5 levels", "write false, or 4 levels");
+  for (const [index, operation] of operations.entries())
+    for (const { path, ...rest } of repertoire.faults(operation, didYouMean))
+      faults.push({ path: ["operations", index, ...path], ...rest });
   return faults;
 }
 
 function kernelFor(saved: Saved, image: KernelImage | undefined): BootOptions {
   const late = saved.memoryless === 1;
-  const kind: Kind = { nodes: saved.nodes + (late ? 1 : 0), levels: saved.levels, pti: saved.pti, kasan: saved.kasan, configuration: late ? "late memory" : saved.configuration };
+  const kind: Kind = {
+    nodes: saved.nodes + (late ? 1 : 0),
+    levels: saved.levels,
+    pti: saved.pti,
+    kasan: saved.kasan,
+    configuration: late ? "late memory" : saved.configuration,
+  };
   if (saved.laid) return withSeries(kernelOf("per-node", kind, image), kind, saved.laid);
   const sound = kernelOf(saved.policy, kind, image);
   return saved.defect === undefined ? sound : withDefect(sound, DEFECTS[saved.defect]!);

@@ -1,4 +1,7 @@
-/** `kreplica check`: random interleavings against the invariants; what fails is shrunk, named, printed and can be replayed. */
+/**
+ * `kreplica check`: random interleavings against the invariants; what fails is shrunk, named, printed and can be
+ * replayed.
+ */
 import { InputError } from "@kreplica/inputs";
 import { type Command, Option } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
@@ -24,20 +27,55 @@ import { declareRules } from "./rules.js";
 import { choiceOption, fileOption, numberOption, SEEDS } from "./values.js";
 
 interface Options extends JsonOption, KernelOption {
-  readonly policy: string; readonly nodes?: number; readonly levels?: "4" | "5"; readonly pti?: "on" | "off"; readonly kasan?: boolean; readonly lateMemory?: boolean;
-  readonly steps: number; readonly runs: number; readonly seed: number; readonly replay?: string; readonly save?: string; readonly defect?: string;
-  readonly only: "all" | "core"; readonly compare: Comparison; readonly schedules?: boolean;
+  readonly policy: string;
+  readonly nodes?: number;
+  readonly levels?: "4" | "5";
+  readonly pti?: "on" | "off";
+  readonly kasan?: boolean;
+  readonly lateMemory?: boolean;
+  readonly steps: number;
+  readonly runs: number;
+  readonly seed: number;
+  readonly replay?: string;
+  readonly save?: string;
+  readonly defect?: string;
+  readonly only: "all" | "core";
+  readonly compare: Comparison;
+  readonly schedules?: boolean;
 }
 
 export function registerCheck(program: Command, context: CommandContext): void {
-  declareRules(addKernelOption(program.command("check")
-    .summary("look for the shortest way a policy goes wrong")
-    .description("Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings, areas, modules, text patching, firmware calls, memory protection and refused allocations, on small kernels: after each operation the rules it may have broken, at the end all of them, against the machine's own bytes, a model of what a user may see, and the same run with a single copy. What fails is shrunk to the shortest list of operations. Of the series as posted (rfc-v1) every defect that shows is reported once, with its name. A defect asked for by name that is not seen is exit code 3.")), [
-    ...["--runs", "--steps", "--seed", "--only", "--compare"].map((option) => ({ option, not: "--schedules", because: "every schedule is gone through once, nothing is drawn" })),
-    { beside: "--replay", only: ["--kernel", "--system-map"], because: "the file says what is run, and on which kernel" },
-  ])
+  declareRules(
+    addKernelOption(
+      program
+        .command("check")
+        .summary("look for the shortest way a policy goes wrong")
+        .description(
+          "Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings, areas, modules, text patching, firmware calls, memory protection and refused allocations, on small kernels: after each operation the rules it may have broken, at the end all of them, against the machine's own bytes, a model of what a user may see, and the same run with a single copy. What fails is shrunk to the shortest list of operations. Of the series as posted (rfc-v1) every defect that shows is reported once, with its name. A defect asked for by name that is not seen is exit code 3.",
+        ),
+    ),
+    [
+      ...["--runs", "--steps", "--seed", "--only", "--compare"].map((option) => ({
+        option,
+        not: "--schedules",
+        because: "every schedule is gone through once, nothing is drawn",
+      })),
+      {
+        beside: "--replay",
+        only: ["--kernel", "--system-map"],
+        because: "the file says what is run, and on which kernel",
+      },
+    ],
+  )
     .addOption(policyOption("who holds copies"))
-    .addOption(numberOption("--nodes <number>", "nodes, all of them", { least: 1, most: 64 }, "1, 2, 3 and 8 in turn, and 3 of which one's memory comes later"))
+    .addOption(
+      numberOption(
+        "--nodes <number>",
+        "nodes, all of them",
+        { least: 1, most: 64 },
+        "1, 2, 3 and 8 in turn, and 3 of which one's memory comes later",
+      ),
+    )
     .addOption(new Option("--late-memory", "memory of the last node comes on line while the kernel runs"))
     .addOption(levelsOption())
     .addOption(choiceOption("--pti <on|off>", "kernel page-table isolation (default: both in turn)", ["on", "off"]))
@@ -45,22 +83,49 @@ export function registerCheck(program: Command, context: CommandContext): void {
     .addOption(numberOption("--steps <number>", "operations of a run", { least: 1, most: 100_000 }, 200))
     .addOption(numberOption("--runs <number>", "runs", { least: 1, most: 10_000_000 }, 400))
     .addOption(numberOption("--seed <number>", "seeds the runs", SEEDS, 1))
-    .addOption(choiceOption("--defect <id>", "lay a defect of the series over the corrected kernel", Object.keys(DEFECTS)))
-    .addOption(choiceOption("--only <what>", "operations of the core alone (processes, pages, CPUs), many times faster; or all", ["all", "core"], "all"))
-    .addOption(choiceOption("--compare <when>", "with the same run on a single-copy kernel: not, at its end, or after each operation", ["off", "end", "step"], "end"))
-    .addOption(new Option("--schedules", "in place of random runs, small scenes with a second operation after every single table store of the first"))
+    .addOption(
+      choiceOption("--defect <id>", "lay a defect of the series over the corrected kernel", Object.keys(DEFECTS)),
+    )
+    .addOption(
+      choiceOption(
+        "--only <what>",
+        "operations of the core alone (processes, pages, CPUs), many times faster; or all",
+        ["all", "core"],
+        "all",
+      ),
+    )
+    .addOption(
+      choiceOption(
+        "--compare <when>",
+        "with the same run on a single-copy kernel: not, at its end, or after each operation",
+        ["off", "end", "step"],
+        "end",
+      ),
+    )
+    .addOption(
+      new Option(
+        "--schedules",
+        "in place of random runs, small scenes with a second operation after every single table store of the first",
+      ),
+    )
     .addOption(new Option("--save <file>", "write the first counterexample there"))
     .addOption(fileOption("--replay <file>", "run a saved counterexample again"))
     .addOption(jsonOption())
-    .addHelpText("after", examples(
-      ["kreplica check", "the corrected series: nothing is found"],
-      ["kreplica check --policy rfc-v1 --nodes 2", "the series as posted: every way it goes wrong, by name"],
-      ["kreplica check --only core --runs 10000", "two million operations on twenty kinds of kernel"],
-      ["kreplica check --schedules --nodes 2 --levels 4 --pti off", "every schedule of small scenes, in a minute or two"],
-      ["kreplica check --kernel /boot/vmlinuz --runs 16", "a kernel of one's own in place of the small one"],
-      ["kreplica check --defect D4", "one of its defects alone, over the corrected series"],
-      ["kreplica check --policy rfc-v1 --save bad.json; kreplica check --replay bad.json", "and again"],
-    ) + exitCodes)
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica check", "the corrected series: nothing is found"],
+        ["kreplica check --policy rfc-v1 --nodes 2", "the series as posted: every way it goes wrong, by name"],
+        ["kreplica check --only core --runs 10000", "two million operations on twenty kinds of kernel"],
+        [
+          "kreplica check --schedules --nodes 2 --levels 4 --pti off",
+          "every schedule of small scenes, in a minute or two",
+        ],
+        ["kreplica check --kernel /boot/vmlinuz --runs 16", "a kernel of one's own in place of the small one"],
+        ["kreplica check --defect D4", "one of its defects alone, over the corrected series"],
+        ["kreplica check --policy rfc-v1 --save bad.json; kreplica check --replay bad.json", "and again"],
+      ) + exitCodes,
+    )
     .action(async (options: Options) => {
       const file = options.save === undefined ? undefined : outputFile(options.save, "--save");
       const image = (await readKernelOption(options))?.("recorded");
@@ -90,25 +155,63 @@ interface Task {
 function taskOf(options: Options, image: KernelImage | undefined): Task {
   const { policy, defect, nodes, kasan, lateMemory } = options;
   const series = policy === "rfc-v1";
-  if (defect !== undefined && policy !== "per-node") throw new InputError({ file: "--defect", reason: `laid over ${policy}, it could not be told from that policy's own ways`, remedy: "leave --policy out" });
-  if (series && kasan && options.levels === "5") throw new InputError({ file: "--kasan", reason: "the series as posted cannot be configured with KASAN and 5 levels", remedy: "choose --levels 4, or another policy" });
-  if (lateMemory && nodes === 1) throw new InputError({ file: "--late-memory", reason: "the one node holds the kernel's image, and cannot be without memory", remedy: "choose 2 nodes or more" });
+  if (defect !== undefined && policy !== "per-node")
+    throw new InputError({
+      file: "--defect",
+      reason: `laid over ${policy}, it could not be told from that policy's own ways`,
+      remedy: "leave --policy out",
+    });
+  if (series && kasan && options.levels === "5")
+    throw new InputError({
+      file: "--kasan",
+      reason: "the series as posted cannot be configured with KASAN and 5 levels",
+      remedy: "choose --levels 4, or another policy",
+    });
+  if (lateMemory && nodes === 1)
+    throw new InputError({
+      file: "--late-memory",
+      reason: "the one node holds the kernel's image, and cannot be without memory",
+      remedy: "choose 2 nodes or more",
+    });
   const levels = options.levels === undefined ? (series && kasan ? 4 : undefined) : options.levels === "5" ? 5 : 4;
-  const base = kindsOf({ nodes, levels, pti: options.pti === undefined ? undefined : options.pti === "on", kasan, lateMemory, fullSize: image !== undefined });
+  const base = kindsOf({
+    nodes,
+    levels,
+    pti: options.pti === undefined ? undefined : options.pti === "on",
+    kasan,
+    lateMemory,
+    fullSize: image !== undefined,
+  });
   if (series) {
     const kinds = [...base.slice(0, 1), ...configuredKinds(base), ...base.slice(1)];
     return {
-      policy, defect, kinds, defects: SERIES_IDS,
+      policy,
+      defect,
+      kinds,
+      defects: SERIES_IDS,
       kernel: (kind, laid) => withSeries(kernelOf("per-node", kinds[kind]!, image), kinds[kind]!, laid),
       laidOn: (kind, ids) => laidOn(kinds[kind]!, ids),
     };
   }
-  const kinds = defect === undefined ? base : kindsFor(defect, configurationOf(defect) === undefined ? base : [...configuredKinds(base), ...base]);
+  const kinds =
+    defect === undefined
+      ? base
+      : kindsFor(defect, configurationOf(defect) === undefined ? base : [...configuredKinds(base), ...base]);
   if (defect !== undefined && options.only === "core" && toward([defect], kinds[0]!, CORE_FAMILIES).length === 0) {
-    throw new InputError({ file: "--only", reason: `${defect} shows by operations on ${familiesOf(defect).filter((family) => !CORE_FAMILIES.includes(family)).map(({ name }) => name).join(", ")}, which are not of the core`, remedy: "leave it out" });
+    throw new InputError({
+      file: "--only",
+      reason: `${defect} shows by operations on ${familiesOf(defect)
+        .filter((family) => !CORE_FAMILIES.includes(family))
+        .map(({ name }) => name)
+        .join(", ")}, which are not of the core`,
+      remedy: "leave it out",
+    });
   }
   return {
-    policy, defect, kinds, defects: defect === undefined ? [] : [defect],
+    policy,
+    defect,
+    kinds,
+    defects: defect === undefined ? [] : [defect],
     kernel(kind, laid) {
       const sound = kernelOf(policy, kinds[kind]!, image);
       return laid.length === 0 ? sound : withDefect(sound, DEFECTS[defect!]!);
@@ -120,21 +223,37 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
 /** The kinds a defect can show on. @throws InputError when there are none: nothing would be looked for */
 function kindsFor(defect: string, kinds: readonly Kind[]): readonly Kind[] {
   const reason = outOfReach(defect, kinds);
-  if (reason !== undefined) throw new InputError({ file: "--defect", reason: `${defect} ${reason}`, remedy: "leave out the options that exclude it" });
+  if (reason !== undefined)
+    throw new InputError({
+      file: "--defect",
+      reason: `${defect} ${reason}`,
+      remedy: "leave out the options that exclude it",
+    });
   return kinds.filter((kind) => canShow(defect, kind));
 }
 
 type Result = Pick<SurveyResult<string>, "runs" | "steps" | "findings" | "unseen">;
 
 /** Lets a signal be heard between two steps of a long job. */
-const breathe = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
+const breathe = (): Promise<void> =>
+  new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 
 async function search(task: Task, options: Options, { progress }: CommandContext): Promise<Result> {
   progress.start(options.runs, "checking");
   const families = options.only === "core" ? CORE_FAMILIES : FAMILIES;
   const work = survey({
-    kinds: task.kinds.length, toward: (kind, ids) => toward(ids, task.kinds[kind]!, families), kernel: (kind, laid) => task.kernel(kind, laid), defects: task.defects, laidOn: (kind, ids) => task.laidOn(kind, ids),
-    runs: options.runs, steps: options.steps, seed: options.seed, comparison: options.compare, families,
+    kinds: task.kinds.length,
+    toward: (kind, ids) => toward(ids, task.kinds[kind]!, families),
+    kernel: (kind, laid) => task.kernel(kind, laid),
+    defects: task.defects,
+    laidOn: (kind, ids) => task.laidOn(kind, ids),
+    runs: options.runs,
+    steps: options.steps,
+    seed: options.seed,
+    comparison: options.compare,
+    families,
   });
   try {
     for (;;) {
@@ -158,7 +277,15 @@ async function schedules(task: Task, { progress }: CommandContext): Promise<Resu
       const report = exploreSchedules(task.kernel(kind, task.defects));
       runs += report.schedules;
       steps += report.operations;
-      findings.push(...report.broken.map((each) => ({ ...each, names: task.defect === undefined ? [] : [task.defect], kind, laid: task.defects, seed: 0 })));
+      findings.push(
+        ...report.broken.map((each) => ({
+          ...each,
+          names: task.defect === undefined ? [] : [task.defect],
+          kind,
+          laid: task.defects,
+          seed: 0,
+        })),
+      );
       progress.step(1, "checking");
       await breathe();
     }
@@ -168,19 +295,34 @@ async function schedules(task: Task, { progress }: CommandContext): Promise<Resu
   return { runs, steps, findings, unseen: findings.length === 0 ? task.defects : [] };
 }
 
-const nameOf = ({ names }: Finding<string>): string | undefined => (names.length === 0 ? undefined : names.join(" with "));
+const nameOf = ({ names }: Finding<string>): string | undefined =>
+  names.length === 0 ? undefined : names.join(" with ");
 
 /** Why defects that were laid did not show. */
 const unseenOf = ({ kinds }: Task, { unseen, runs }: Result): Unseen[] =>
-  unseen.map((name) => ({ name, what: whatIs(name), why: outOfReach(name, kinds) ?? `not in ${countText(runs, "run")}` }));
+  unseen.map((name) => ({
+    name,
+    what: whatIs(name),
+    why: outOfReach(name, kinds) ?? `not in ${countText(runs, "run")}`,
+  }));
 
 function document(task: Task, result: Result, image: KernelImage | undefined): string {
   const unseen = unseenOf(task, result);
   return jsonText({
-    schema: "kreplica.check/1", policy: task.policy, ...(image ? { kernel: image.name } : {}), runs: result.runs, steps: result.steps,
+    schema: "kreplica.check/1",
+    policy: task.policy,
+    ...(image ? { kernel: image.name } : {}),
+    runs: result.runs,
+    steps: result.steps,
     violations: result.findings.map((each) => ({
-      name: nameOf(each), invariant: each.invariant, sentence: sentenceOf(each.invariant), detail: each.detail, ...task.kinds[each.kind]!,
-      ...(task.defects.length > 0 ? { laid: each.laid } : {}), operations: each.operations, seed: each.seed,
+      name: nameOf(each),
+      invariant: each.invariant,
+      sentence: sentenceOf(each.invariant),
+      detail: each.detail,
+      ...task.kinds[each.kind]!,
+      ...(task.defects.length > 0 ? { laid: each.laid } : {}),
+      operations: each.operations,
+      seed: each.seed,
     })),
     ...(unseen.length > 0 ? { unseen } : {}),
   });
@@ -189,15 +331,30 @@ function document(task: Task, result: Result, image: KernelImage | undefined): s
 function text(task: Task, result: Result, image: KernelImage | undefined, { screen }: CommandContext): string {
   const { findings, runs, steps } = result;
   const found = findings.map((each) => ({
-    name: nameOf(each), what: each.names.map(whatIs).join("; "), invariant: each.invariant, sentence: sentenceOf(each.invariant), detail: each.detail, kernel: kindText(task.kinds[each.kind]!),
-    operations: told(task.kernel(each.kind, each.laid), each.operations).map((operation) => repertoire.describe(operation)),
+    name: nameOf(each),
+    what: each.names.map(whatIs).join("; "),
+    invariant: each.invariant,
+    sentence: sentenceOf(each.invariant),
+    detail: each.detail,
+    kernel: kindText(task.kinds[each.kind]!),
+    operations: told(task.kernel(each.kind, each.laid), each.operations).map((operation) =>
+      repertoire.describe(operation),
+    ),
     alone: each.names.length === each.laid.length,
   }));
   const checked = `${task.policy}${task.defect === undefined ? "" : ` with ${task.defect}`}${image ? ` on ${image.name}` : ""}`;
   const named = findings.filter(({ names }) => names.length > 0).length;
-  const words = [...(named > 0 ? [`${countText(named, "defect")} found`] : []), ...(findings.length > named ? [`${countText(findings.length - named, "rule")} broken`] : [])];
+  const words = [
+    ...(named > 0 ? [`${countText(named, "defect")} found`] : []),
+    ...(findings.length > named ? [`${countText(findings.length - named, "rule")} broken`] : []),
+  ];
   const unseen = unseenOf(task, result);
-  const verdict = words.length > 0 ? screen.bad(words.join(", ")) : unseen.length > 0 ? screen.bad(`${task.defect ?? countText(unseen.length, "defect")} not seen`) : screen.good("nothing found");
+  const verdict =
+    words.length > 0
+      ? screen.bad(words.join(", "))
+      : unseen.length > 0
+        ? screen.bad(`${task.defect ?? countText(unseen.length, "defect")} not seen`)
+        : screen.good("nothing found");
   // One run boots one kind: fewer runs than kinds leave the rest unlooked at.
   const kinds = Math.min(runs, task.kinds.length);
   const more = findingsText(found, unseen, kinds, screen);

@@ -19,9 +19,9 @@ export interface CommandContext {
 }
 
 /**
- * Adds one command, or a few, to the program. Its action may be asynchronous; bad input is thrown as InputError (exit code 2),
- * a check that does not hold is told through {@link CommandContext.checkFailed} (exit code 1), a defect that was looked for in vain through
- * {@link CommandContext.notSeen} (exit code 3).
+ * Adds one command, or a few, to the program. Its action may be asynchronous; bad input is thrown as InputError (exit
+ * code 2), a check that does not hold is told through {@link CommandContext.checkFailed} (exit code 1), a defect that
+ * was looked for in vain through {@link CommandContext.notSeen} (exit code 3).
  */
 export type RegisterCommand = (program: Command, context: CommandContext) => void;
 
@@ -29,38 +29,62 @@ export type RegisterCommand = (program: Command, context: CommandContext) => voi
 export const examples = (...lines: readonly (readonly [command: string, does: string])[]): string => {
   const width = Math.max(...lines.map(([command]) => command.length)) + 2;
   // What would stand beyond the hundredth column stands below its command.
-  const line = ([command, does]: readonly [string, string]): string => (2 + width + does.length <= 100 ? `  ${command.padEnd(width)}${does}` : `  ${command}\n      ${does}`);
+  const line = ([command, does]: readonly [string, string]): string =>
+    2 + width + does.length <= 100 ? `  ${command.padEnd(width)}${does}` : `  ${command}\n      ${does}`;
   return `\nExamples:\n${lines.map(line).join("\n")}\n`;
 };
 
-/** Help as it is shown on a screen of so many columns: what an example does stands below it where both do not fit on a line. */
-export const helpOn = (columns: number, text: string): string => text.split("\n").flatMap((line) => {
-  if (line.length <= columns) return [line];
-  const [, command, does] = /^( {2}(?:kreplica|numactl|mlc) .*?) {2,}(\S.*)$/.exec(line) ?? /^()() {6}(\S.*)$/.exec(line)?.filter((_, i) => i !== 2) ?? [];
-  return does === undefined ? [line] : [...(command === "" ? [] : [command!]), ...wrap(does, columns - 6).map((part) => `      ${part}`)];
-}).join("\n");
+/**
+ * Help as it is shown on a screen of so many columns: what an example does stands below it where both do not fit on a
+ * line.
+ */
+export const helpOn = (columns: number, text: string): string =>
+  text
+    .split("\n")
+    .flatMap((line) => {
+      if (line.length <= columns) return [line];
+      const [, command, does] =
+        /^( {2}(?:kreplica|numactl|mlc) .*?) {2,}(\S.*)$/.exec(line) ??
+        /^()() {6}(\S.*)$/.exec(line)?.filter((_, i) => i !== 2) ??
+        [];
+      return does === undefined
+        ? [line]
+        : [...(command === "" ? [] : [command!]), ...wrap(does, columns - 6).map((part) => `      ${part}`)];
+    })
+    .join("\n");
 
 /** Text below every help. */
-export const exitCodes = "\nExit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n  3  a defect that was looked for was not seen\n 70  a fault in kreplica itself: please report it\n";
+export const exitCodes =
+  "\nExit codes:\n  0  fine\n  1  a check does not hold\n  2  bad input or usage\n  3  a defect that was looked for was not seen\n 70  a fault in kreplica itself: please report it\n";
 
-/** A value as a JSON document, two blanks deep; what fits on a line stays on it, so that a CPU or a row of a matrix is one line. */
+/**
+ * A value as a JSON document, two blanks deep; what fits on a line stays on it, so that a CPU or a row of a matrix is
+ * one line.
+ */
 export const jsonText = (value: unknown): string => `${jsonLines(value, "")}\n`;
 
 function jsonLines(value: unknown, indent: string): string {
   const flat = JSON.stringify(value) ?? "null";
-  if (typeof value !== "object" || value === null || (indent !== "" && flat.length + indent.length <= 100)) return spaced(value, flat);
+  if (typeof value !== "object" || value === null || (indent !== "" && flat.length + indent.length <= 100))
+    return spaced(value, flat);
   const inner = `${indent}  `;
   const members = Array.isArray(value)
     ? value.map((each) => jsonLines(each, inner))
-    : Object.entries(value).filter(([, member]) => member !== undefined).map(([key, member]) => `${JSON.stringify(key)}: ${jsonLines(member, inner)}`);
+    : Object.entries(value)
+        .filter(([, member]) => member !== undefined)
+        .map(([key, member]) => `${JSON.stringify(key)}: ${jsonLines(member, inner)}`);
   const [open, close] = Array.isArray(value) ? ["[", "]"] : ["{", "}"];
-  return members.length === 0 ? `${open}${close}` : `${open}\n${members.map((member) => inner + member).join(",\n")}\n${indent}${close}`;
+  return members.length === 0
+    ? `${open}${close}`
+    : `${open}\n${members.map((member) => inner + member).join(",\n")}\n${indent}${close}`;
 }
 
 /** On one line, with a blank after every comma and colon. */
 function spaced(value: unknown, flat: string): string {
   if (typeof value !== "object" || value === null) return flat;
   if (Array.isArray(value)) return `[${value.map((each) => spaced(each, JSON.stringify(each) ?? "null")).join(", ")}]`;
-  const members = Object.entries(value).filter(([, member]) => member !== undefined).map(([key, member]) => `${JSON.stringify(key)}: ${spaced(member, JSON.stringify(member) ?? "null")}`);
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .map(([key, member]) => `${JSON.stringify(key)}: ${spaced(member, JSON.stringify(member) ?? "null")}`);
   return members.length === 0 ? "{}" : `{ ${members.join(", ")} }`;
 }

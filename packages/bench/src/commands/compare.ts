@@ -15,61 +15,159 @@ import { compareDocument } from "../report/compare-json.js";
 import { compareText } from "../report/compare.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
-import { addMachineOptions, addPlacementOptions, jsonOption, type JsonOption, levelsOption, type MachineOptions, type PlacementOptions, policyOption, readMachine, readPlacement } from "./options.js";
+import {
+  addMachineOptions,
+  addPlacementOptions,
+  jsonOption,
+  type JsonOption,
+  levelsOption,
+  type MachineOptions,
+  type PlacementOptions,
+  policyOption,
+  readMachine,
+  readPlacement,
+} from "./options.js";
 import { remarkOn } from "./remarks.js";
 import { fileOption, NODE_IDS, numberOption } from "./values.js";
 
-type Options = MachineOptions & KernelOption & PlacementOptions & JsonOption & { readonly dataNode?: number; readonly traces?: string; readonly test?: readonly string[]; readonly policy: string; readonly levels: string; readonly pti: boolean; readonly work: boolean; readonly reported?: string; readonly alignment?: boolean; readonly recordedKernel?: string; readonly recordedNodes?: string };
+type Options = MachineOptions &
+  KernelOption &
+  PlacementOptions &
+  JsonOption & {
+    readonly dataNode?: number;
+    readonly traces?: string;
+    readonly test?: readonly string[];
+    readonly policy: string;
+    readonly levels: string;
+    readonly pti: boolean;
+    readonly work: boolean;
+    readonly reported?: string;
+    readonly alignment?: boolean;
+    readonly recordedKernel?: string;
+    readonly recordedNodes?: string;
+  };
 
 export function registerCompare(program: Command, context: CommandContext): void {
-  const command = program.command("compare")
+  const command = program
+    .command("compare")
     .summary("replay recorded kernel tests with and without replication (the main job)")
-    .description("Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.");
+    .description(
+      "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.",
+    );
   addPlacementOptions(addKernelOption(addMachineOptions(command)))
-    .addOption(numberOption("--data-node <number>", "node of the test's data", NODE_IDS, "the CPU's, or the nearest with memory"))
-    .addOption(fileOption("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"))
-    .addOption(fileOption("--recorded-kernel <file>", "what was recorded, where it is not the kernel of the shipped recordings: its System.map, vmlinux or vmlinuz; tests are then named after their files"))
-    .addOption(fileOption("--recorded-nodes <nodes|file>", "nodes of the recorded guest, CPUS:SIZE each, 0,1:512M/2,3:512M, or a file with its `info numa` or `numactl --hardware` (default: numa.txt beside the recordings)"))
+    .addOption(
+      numberOption(
+        "--data-node <number>",
+        "node of the test's data",
+        NODE_IDS,
+        "the CPU's, or the nearest with memory",
+      ),
+    )
+    .addOption(
+      fileOption("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"),
+    )
+    .addOption(
+      fileOption(
+        "--recorded-kernel <file>",
+        "what was recorded, where it is not the kernel of the shipped recordings: its System.map, vmlinux or vmlinuz; tests are then named after their files",
+      ),
+    )
+    .addOption(
+      fileOption(
+        "--recorded-nodes <nodes|file>",
+        "nodes of the recorded guest, CPUS:SIZE each, 0,1:512M/2,3:512M, or a file with its `info numa` or `numactl --hardware` (default: numa.txt beside the recordings)",
+      ),
+    )
     .addOption(new Option("--test <names...>", "only these tests, by name (fork-1, mount, ...) or file"))
     .addOption(policyOption("what is compared with a single copy"))
     .addOption(levelsOption("4"))
     .addOption(new Option("--no-pti", "boot without page-table isolation; the recorded kernel had it"))
-    .addOption(new Option("--no-work", "leave out what replication itself does in fork, exec and exit: the difference is all it costs, lines it displaces included"))
-    .addOption(fileOption("--reported <file>", "gains somebody reported of this machine, to stand beside: JSON { source, machine, figures: [{ test, hot, cold }] } in percent, or CSV with the columns test, hot, cold (default: the authors', on their machine)"))
-    .addOption(new Option("--alignment", "measure what patch 06's alignment gains by itself in the long run, too: a third run of it"))
+    .addOption(
+      new Option(
+        "--no-work",
+        "leave out what replication itself does in fork, exec and exit: the difference is all it costs, lines it displaces included",
+      ),
+    )
+    .addOption(
+      fileOption(
+        "--reported <file>",
+        "gains somebody reported of this machine, to stand beside: JSON { source, machine, figures: [{ test, hot, cold }] } in percent, or CSV with the columns test, hot, cold (default: the authors', on their machine)",
+      ),
+    )
+    .addOption(
+      new Option(
+        "--alignment",
+        "measure what patch 06's alignment gains by itself in the long run, too: a third run of it",
+      ),
+    )
     .addOption(jsonOption())
-    .addHelpText("after", examples(
-      ["kreplica compare", "two E5-2690 v3, the machine of the RFC"],
-      ["kreplica compare --machine epyc-7713-2s", "a machine with many small L3"],
-      ["kreplica compare --cpu 0", "on the node that holds the image: nothing to gain"],
-      ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
-      ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
-      ["kreplica compare --traces recordings/", "recordings of one's own"],
-      ["kreplica compare --traces recordings/ --recorded-kernel System.map", "of another kernel, its guest's nodes in recordings/numa.txt"],
-      ["kreplica compare --kernel /boot/vmlinuz", "on a kernel of one's own: recorded addresses by function"],
-    ) + exitCodes)
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica compare", "two E5-2690 v3, the machine of the RFC"],
+        ["kreplica compare --machine epyc-7713-2s", "a machine with many small L3"],
+        ["kreplica compare --cpu 0", "on the node that holds the image: nothing to gain"],
+        ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
+        ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
+        ["kreplica compare --traces recordings/", "recordings of one's own"],
+        [
+          "kreplica compare --traces recordings/ --recorded-kernel System.map",
+          "of another kernel, its guest's nodes in recordings/numa.txt",
+        ],
+        ["kreplica compare --kernel /boot/vmlinuz", "on a kernel of one's own: recorded addresses by function"],
+      ) + exitCodes,
+    )
     .action(async (options: Options) => {
       const spec = readMachine(options);
       remarkOn(context, spec, options.policy);
-      if (options.policy === "single-copy") context.remark("--policy single-copy is what every policy is compared with: both columns are the same kernel");
+      if (options.policy === "single-copy")
+        context.remark("--policy single-copy is what every policy is compared with: both columns are the same kernel");
       const { cpu, masterNode } = readPlacement(options, spec);
       const dataNode = options.dataNode ?? defaultDataNode(spec, cpu);
       const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
-      if (!withMemory.includes(dataNode)) throw new InputError({ file: "--data-node", reason: `${spec.name} has no node ${dataNode} with memory`, remedy: `choose one of ${withMemory.join(", ")}` });
+      if (!withMemory.includes(dataNode))
+        throw new InputError({
+          file: "--data-node",
+          reason: `${spec.name} has no node ${dataNode} with memory`,
+          remedy: `choose one of ${withMemory.join(", ")}`,
+        });
       const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
       const kernel = kernelNamed(options);
       const recording = recordingNamed(options);
-      if (recording && options.pti) context.remark("booted with page-table isolation, whatever the recorded kernel had, which a recording does not say; --no-pti boots without");
-      const given = { ...(kernel ? { kernel } : {}), ...(recording ? { recording } : {}), spec, where: { cpu, masterNode, dataNode }, pti: options.pti, levels: options.levels === "5" ? 5 as const : 4 as const, seed: 1, work: options.work };
+      if (recording && options.pti)
+        context.remark(
+          "booted with page-table isolation, whatever the recorded kernel had, which a recording does not say; --no-pti boots without",
+        );
+      const given = {
+        ...(kernel ? { kernel } : {}),
+        ...(recording ? { recording } : {}),
+        spec,
+        where: { cpu, masterNode, dataNode },
+        pti: options.pti,
+        levels: options.levels === "5" ? (5 as const) : (4 as const),
+        seed: 1,
+        work: options.work,
+      };
       const { recordings, refused, tests } = chosen(files, options.test, recording !== undefined);
       if (recordings.length === 0) refuse(refused, context);
       const reported = options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, tests);
-      const request = { policy: options.policy, files: recordings, ...(reported ? { reported } : {}), alignment: options.alignment ?? false };
+      const request = {
+        policy: options.policy,
+        files: recordings,
+        ...(reported ? { reported } : {}),
+        alignment: options.alignment ?? false,
+      };
       const measured = await compare(given, request, (jobs) => runJobs(jobs, context.progress));
       const result = { ...measured, refused: [...refused, ...measured.refused] };
       context.progress.stop();
-      if (result.tests.length > 0) context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));
-      if (result.invariants.violated.length > 0 || result.memory.extraBytes !== result.memory.closedForm || result.memoryCost.unexplained !== 0) context.checkFailed();
+      if (result.tests.length > 0)
+        context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));
+      if (
+        result.invariants.violated.length > 0 ||
+        result.memory.extraBytes !== result.memory.closedForm ||
+        result.memoryCost.unexplained !== 0
+      )
+        context.checkFailed();
       refuse(result.refused, context);
     });
 }
@@ -86,32 +184,62 @@ function refuse(faults: readonly InputError[], context: CommandContext): void {
 function reportedOf(file: string, machine: string, tests: readonly string[]): Reported {
   const figures = readReportedFile(file);
   if (figures.machine !== undefined && figures.machine !== machine) {
-    throw new InputError({ file, field: "machine", reason: `these figures are of ${figures.machine}, and ${machine} is compared`, remedy: `name that machine with --machine; where they are of this one, write "${machine}"` });
+    throw new InputError({
+      file,
+      field: "machine",
+      reason: `these figures are of ${figures.machine}, and ${machine} is compared`,
+      remedy: `name that machine with --machine; where they are of this one, write "${machine}"`,
+    });
   }
   if (!figures.figures.some(({ test }) => tests.includes(test))) {
-    throw new InputError({ file, field: "figures", reason: `none is of a test that is compared: ${figures.figures.map(({ test }) => test).join(", ")}`, remedy: `the tests are ${tests.join(", ")}` });
+    throw new InputError({
+      file,
+      field: "figures",
+      reason: `none is of a test that is compared: ${figures.figures.map(({ test }) => test).join(", ")}`,
+      remedy: `the tests are ${tests.join(", ")}`,
+    });
   }
   return reportedIn(figures);
 }
 
-/** What was recorded, where it is not the traced kernel. @throws InputError when the recordings or the guest's nodes are not named, too */
+/**
+ * What was recorded, where it is not the traced kernel.
+ * @throws InputError when the recordings or the guest's nodes are not named, too
+ */
 function recordingNamed({ recordedKernel, recordedNodes, traces }: Options): NamedRecording | undefined {
   if (recordedKernel === undefined) {
-    if (recordedNodes !== undefined) throw new InputError({ file: "--recorded-nodes", reason: "given without --recorded-kernel", remedy: "name the System.map or the kernel that was recorded" });
+    if (recordedNodes !== undefined)
+      throw new InputError({
+        file: "--recorded-nodes",
+        reason: "given without --recorded-kernel",
+        remedy: "name the System.map or the kernel that was recorded",
+      });
     return undefined;
   }
-  if (traces === undefined) throw new InputError({ file: "--recorded-kernel", reason: "given without --traces: what ships was recorded on the traced kernel", remedy: "name recordings of that kernel with --traces" });
+  if (traces === undefined)
+    throw new InputError({
+      file: "--recorded-kernel",
+      reason: "given without --traces: what ships was recorded on the traced kernel",
+      remedy: "name recordings of that kernel with --traces",
+    });
   return { kernel: recordedKernel, nodes: guestNodes(recordedNodes, traces) };
 }
 
 /** What is compared: recordings, and the names of their tests; and what cannot be read. */
-interface Chosen { readonly recordings: readonly string[]; readonly tests: readonly string[]; readonly refused: readonly InputError[] }
+interface Chosen {
+  readonly recordings: readonly string[];
+  readonly tests: readonly string[];
+  readonly refused: readonly InputError[];
+}
 
 /** By test, or by file with or without its folder and ending. */
 const isNamed = ({ names }: { readonly names: readonly [string, string] }, name: string): boolean =>
   names.includes(name) || (/\.kt(\.zst)?$/.test(name) && stemOf(name) === names[1]);
 
-/** The recordings of the tests named, by test or by file; all when none is. @throws InputError when a name is none of theirs */
+/**
+ * The recordings of the tests named, by test or by file; all when none is.
+ * @throws InputError when a name is none of theirs
+ */
 function chosen(files: readonly string[], names: readonly string[] | undefined, free: boolean): Chosen {
   const refused: InputError[] = [];
   const found = files.flatMap((file) => {
@@ -126,8 +254,16 @@ function chosen(files: readonly string[], names: readonly string[] | undefined, 
   const known = [...new Set(found.map((each) => each.names[0]))];
   for (const name of names ?? []) {
     if (found.some((each) => isNamed(each, name))) continue;
-    throw new InputError({ file: "--test", reason: `no recording is of ${JSON.stringify(name)}`, remedy: didYouMean(name, known) });
+    throw new InputError({
+      file: "--test",
+      reason: `no recording is of ${JSON.stringify(name)}`,
+      remedy: didYouMean(name, known),
+    });
   }
   const taken = found.filter((each) => names === undefined || names.some((name) => isNamed(each, name)));
-  return { recordings: taken.map((each) => each.file), tests: [...new Set(taken.map((each) => each.names[0]))], refused };
+  return {
+    recordings: taken.map((each) => each.file),
+    tests: [...new Set(taken.map((each) => each.names[0]))],
+    refused,
+  };
 }

@@ -10,24 +10,51 @@ import { baseOption, jsonOption, type JsonOption } from "./options.js";
 import { remarkOn } from "./remarks.js";
 
 export function registerMachine(program: Command, context: CommandContext): void {
-  program.command("machine")
+  program
+    .command("machine")
     .summary("list the machines, or show one with the source of every number")
-    .description("Without an argument: the machines that come with kreplica. With one: its nodes, CPUs, caches, TLBs, latency and bandwidth between nodes, costs, what is provisional, and what each number rests on.")
-    .argument("[machine]", "preset, or own machine: a JSON file (its schema: data/machine.schema.json in the package), the output of `numactl --hardware` or of Intel MLC, or a copy of /sys/devices/system/node; - is standard input", (path: string) => inputPath(path, "[machine]"))
+    .description(
+      "Without an argument: the machines that come with kreplica. With one: its nodes, CPUs, caches, TLBs, latency and bandwidth between nodes, costs, what is provisional, and what each number rests on.",
+    )
+    .argument(
+      "[machine]",
+      "preset, or own machine: a JSON file (its schema: data/machine.schema.json in the package), the output of `numactl --hardware` or of Intel MLC, or a copy of /sys/devices/system/node; - is standard input",
+      (path: string) => inputPath(path, "[machine]"),
+    )
     .addOption(baseOption())
     .addOption(jsonOption())
-    .addHelpText("after", examples(
-      ["kreplica machine", "the presets"],
-      ["kreplica machine e5-2690v3-2s", "one of them in full"],
-      ["kreplica machine e5-2690v3-2s --json > mine.json", "a file to start an own machine from"],
-      ["numactl --hardware | kreplica machine -", "this computer, latencies from distances"],
-      ["mlc >> box.txt; kreplica machine box.txt", "the same with measured latencies"],
-      ["kreplica machine /sys/devices/system/node", "this computer, its sockets and cores as the firmware says"],
-    ) + exitCodes)
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica machine", "the presets"],
+        ["kreplica machine e5-2690v3-2s", "one of them in full"],
+        ["kreplica machine e5-2690v3-2s --json > mine.json", "a file to start an own machine from"],
+        ["numactl --hardware | kreplica machine -", "this computer, latencies from distances"],
+        ["mlc >> box.txt; kreplica machine box.txt", "the same with measured latencies"],
+        ["kreplica machine /sys/devices/system/node", "this computer, its sockets and cores as the firmware says"],
+      ) + exitCodes,
+    )
     .action((named: string | undefined, options: JsonOption & { base?: string }) => {
       if (named === undefined) {
-        if (options.base !== undefined) throw new InputError({ file: "--base", reason: "given without a machine", remedy: "name a file or directory to complete with it" });
-        if (options.json) context.print(jsonText({ schema: "kreplica.machines/1", machines: presets.map(({ name, description, nodes, cpus, provisional }) => ({ name, description, nodes: nodes.length, cpus: cpus.length, provisional })) }));
+        if (options.base !== undefined)
+          throw new InputError({
+            file: "--base",
+            reason: "given without a machine",
+            remedy: "name a file or directory to complete with it",
+          });
+        if (options.json)
+          context.print(
+            jsonText({
+              schema: "kreplica.machines/1",
+              machines: presets.map(({ name, description, nodes, cpus, provisional }) => ({
+                name,
+                description,
+                nodes: nodes.length,
+                cpus: cpus.length,
+                provisional,
+              })),
+            }),
+          );
         else context.print(machineListText(presets, context.screen));
         return;
       }

@@ -14,7 +14,17 @@ import { placesOf } from "../measure/standing.js";
 import { modulesText, type ModuleRun } from "../report/modules.js";
 import { otherNodesText, placeText } from "../report/node-places.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
-import { addMachineOptions, addPlacementOptions, jsonOption, policyOption, readMachine, readPlacement, type JsonOption, type MachineOptions, type PlacementOptions } from "./options.js";
+import {
+  addMachineOptions,
+  addPlacementOptions,
+  jsonOption,
+  policyOption,
+  readMachine,
+  readPlacement,
+  type JsonOption,
+  type MachineOptions,
+  type PlacementOptions,
+} from "./options.js";
 import { systemMapOption } from "./kernel-option.js";
 import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
@@ -38,31 +48,64 @@ interface Options extends MachineOptions, PlacementOptions, JsonOption {
 }
 
 export function registerModules(program: Command, context: CommandContext): void {
-  const command = program.command("modules")
+  const command = program
+    .command("modules")
     .summary("load a real kernel's modules, copies on every node, and show what each costs")
-    .description("Boots a real kernel file on a machine, loads its modules as the kernel does (layout, symbols, relocations, patch sites, permissions), gives every node copies of their text and rodata, and prints bytes, table stores, flushes and time. A module the kernel refuses means exit code 1, one whose file cannot be used 2; the others are loaded all the same.")
+    .description(
+      "Boots a real kernel file on a machine, loads its modules as the kernel does (layout, symbols, relocations, patch sites, permissions), gives every node copies of their text and rodata, and prints bytes, table stores, flushes and time. A module the kernel refuses means exit code 1, one whose file cannot be used 2; the others are loaded all the same.",
+    )
     .addOption(fileOption("--kernel <file>", "vmlinux or vmlinuz the modules were built for").makeOptionMandatory())
     .addOption(systemMapOption())
     .addOption(new Option("--modules <folder>", "lib/modules/<release> (default: the one beside the kernel's package)"))
-    .addOption(new Option("--load <names>", "modules to load, by name or .ko file, separated by commas; what they need is loaded first"))
+    .addOption(
+      new Option(
+        "--load <names>",
+        "modules to load, by name or .ko file, separated by commas; what they need is loaded first",
+      ),
+    )
     .addOption(new Option("--all", "every module of the folder"))
     .addOption(policyOption("who holds copies of the kernel"))
-    .addOption(new Option("--place <where>", "node of the base copy: local, first, interleaved, or a number (default: local; first with rfc-v1, which knows no other)"))
-    .addOption(new Option("--replicate <which>", "all, none, from:BYTES, upto:BYTES, distance:SLIT, or module names separated by commas").default("all"))
-    .addOption(new Option("--its", "a CPU whose indirect branches need thunks of their own (Indirect Target Selection) in place of retpolines"))
-    .addOption(new Option("--rfc-v1", "the same loads with the series' own way of replicating areas beside, base copies on node 0"))
+    .addOption(
+      new Option(
+        "--place <where>",
+        "node of the base copy: local, first, interleaved, or a number (default: local; first with rfc-v1, which knows no other)",
+      ),
+    )
+    .addOption(
+      new Option(
+        "--replicate <which>",
+        "all, none, from:BYTES, upto:BYTES, distance:SLIT, or module names separated by commas",
+      ).default("all"),
+    )
+    .addOption(
+      new Option(
+        "--its",
+        "a CPU whose indirect branches need thunks of their own (Indirect Target Selection) in place of retpolines",
+      ),
+    )
+    .addOption(
+      new Option(
+        "--rfc-v1",
+        "the same loads with the series' own way of replicating areas beside, base copies on node 0",
+      ),
+    )
     .addOption(numberOption("--top <count>", "modules to list, the largest first", { least: 1, most: 100_000 }, 20));
   declareRules(addPlacementOptions(addMachineOptions(command)).addOption(jsonOption()), [
     { option: "--load", not: "--all", because: "all are loaded" },
     { option: "--top", not: "--json", because: "the document lists every module" },
   ])
-    .addHelpText("after", examples(
-      ["kreplica modules --kernel boot/vmlinuz-6.1.0-56-cloud-amd64 --load xfs", "xfs and what it needs"],
-      ["kreplica modules --kernel vmlinuz --modules lib/modules/6.1.0-56-cloud-amd64 --all", "all of them"],
-      ["kreplica modules --kernel vmlinuz --load ./a.ko,./b.ko --rfc-v1", "files, the series' way beside ours"],
-      ["kreplica modules --kernel vmlinuz --all --replicate from:65536", "copies of the large ones only"],
-    ) + exitCodes)
-    .action(async (options: Options) => { await act(options, context); });
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica modules --kernel boot/vmlinuz-6.1.0-56-cloud-amd64 --load xfs", "xfs and what it needs"],
+        ["kreplica modules --kernel vmlinuz --modules lib/modules/6.1.0-56-cloud-amd64 --all", "all of them"],
+        ["kreplica modules --kernel vmlinuz --load ./a.ko,./b.ko --rfc-v1", "files, the series' way beside ours"],
+        ["kreplica modules --kernel vmlinuz --all --replicate from:65536", "copies of the large ones only"],
+      ) + exitCodes,
+    )
+    .action(async (options: Options) => {
+      await act(options, context);
+    });
 }
 
 /** The series' own way with areas. */
@@ -75,7 +118,11 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   remarkOn(context, spec, options.policy);
   const fixed = POLICIES[options.policy]!.modules;
   if (fixed && (options.place ?? "first") !== "first") {
-    throw new InputError({ file: "--place", reason: `${options.policy} takes the base copy of every module from node 0`, remedy: "leave it out, or choose another policy" });
+    throw new InputError({
+      file: "--place",
+      reason: `${options.policy} takes the base copy of every module from node 0`,
+      remedy: "leave it out, or choose another policy",
+    });
   }
   const nodes = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
   const place = options.place ?? (fixed ? "first" : "local");
@@ -85,20 +132,51 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const kernel = await readKernelFile(options.kernel, options.systemMap);
   const { directory, wanted } = wantedModules({ ...options, release: kernel.release });
   context.progress.start(wanted.length, "reading");
-  const { files, needed, unusable } = await readInOrder(directory, wanted, (name) => context.progress.step(1, name)).finally(() => context.progress.stop());
+  const { files, needed, unusable } = await readInOrder(directory, wanted, (name) =>
+    context.progress.step(1, name),
+  ).finally(() => context.progress.stop());
   if (files.length === 0) throw allFaults(unusable.map(({ fault }) => fault));
   const known = [...files, ...unusable].map(({ name }) => name);
   for (const name of named) {
-    if (!known.includes(name)) throw new InputError({ file: "--replicate", reason: `no module ${JSON.stringify(name)} is loaded`, remedy: didYouMean(name, known, `choose from ${known.slice(0, 20).join(", ")}${known.length > 20 ? ", ..." : ""}, or write all or none`) });
+    if (!known.includes(name))
+      throw new InputError({
+        file: "--replicate",
+        reason: `no module ${JSON.stringify(name)} is loaded`,
+        remedy: didYouMean(
+          name,
+          known,
+          `choose from ${known.slice(0, 20).join(", ")}${known.length > 20 ? ", ..." : ""}, or write all or none`,
+        ),
+      });
   }
-  const run = (design: string, areas: readonly SeriesDefect[], modulePolicy: ModulePolicy, most = Infinity): ModuleRun => {
+  const run = (
+    design: string,
+    areas: readonly SeriesDefect[],
+    modulePolicy: ModulePolicy,
+    most = Infinity,
+  ): ModuleRun => {
     const host = options.its ? moduleHost(kernel, ITS_FEATURES, true) : moduleHost(kernel);
     try {
       context.progress.start(Math.min(files.length, most), "loading");
-      const booted = bootWithModules({ spec, policy: options.policy, masterNode, kernel, host, modulePolicy, defects: [...(POLICIES[options.policy]!.defects ?? []).filter((each) => !AREAS_AS_POSTED.includes(each)), ...areas] });
-      const costs = loadModules(booted, files.slice(0, most), cpu, cpuMilliseconds, (name) => context.progress.step(1, name));
+      const booted = bootWithModules({
+        spec,
+        policy: options.policy,
+        masterNode,
+        kernel,
+        host,
+        modulePolicy,
+        defects: [
+          ...(POLICIES[options.policy]!.defects ?? []).filter((each) => !AREAS_AS_POSTED.includes(each)),
+          ...areas,
+        ],
+      });
+      const costs = loadModules(booted, files.slice(0, most), cpu, cpuMilliseconds, (name) =>
+        context.progress.step(1, name),
+      );
       return { design, keepsBootTable: design === "ours", costs };
-    } finally { context.progress.stop(); }
+    } finally {
+      context.progress.stop();
+    }
   };
   // Two designs are compared warm: the first loads of a process compile the model's own code.
   if (options.rfcV1) run("warm-up", [], policy, WARM_UP);
@@ -109,22 +187,51 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const places = placesOf(spec, masterNode);
   const loader = places.find(({ node }) => node === spec.cpus.find((each) => each.id === cpu)!.node)!;
   if (options.json) {
-    context.print(jsonText({
-      schema: "kreplica.modules/1", machine: spec.name, kernel: options.kernel, policy: options.policy, place, replicate: options.replicate, cpu, node: loader.node, masterNode,
-      unusable: unusable.map(({ name, fault }) => ({ name, reason: new InputError(fault).message })),
-      runs: runs.map(({ design, costs }) => ({ design, total: totalOf(costs.modules), milliseconds: costs.milliseconds, refused: costs.refused, modules: costs.modules })),
-    }));
+    context.print(
+      jsonText({
+        schema: "kreplica.modules/1",
+        machine: spec.name,
+        kernel: options.kernel,
+        policy: options.policy,
+        place,
+        replicate: options.replicate,
+        cpu,
+        node: loader.node,
+        masterNode,
+        unusable: unusable.map(({ name, fault }) => ({ name, reason: new InputError(fault).message })),
+        runs: runs.map(({ design, costs }) => ({
+          design,
+          total: totalOf(costs.modules),
+          milliseconds: costs.milliseconds,
+          refused: costs.refused,
+          modules: costs.modules,
+        })),
+      }),
+    );
   } else {
     const heading = `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`}${needed > 0 ? ` and ${needed} needed` : ""} on ${spec.name}, ${options.policy}`;
-    context.print(modulesText({
-      heading, unusable, runs, top, hertz: spec.hertz.value,
-      standing: `Modelled time is of CPU ${cpu}, which loads, on node ${loader.node}, ${placeText(loader)}; on all other CPUs, of all of them together. ${otherNodesText(spec.name, loader, places, "It says")}`,
-    }, context.screen));
+    context.print(
+      modulesText(
+        {
+          heading,
+          unusable,
+          runs,
+          top,
+          hertz: spec.hertz.value,
+          standing: `Modelled time is of CPU ${cpu}, which loads, on node ${loader.node}, ${placeText(loader)}; on all other CPUs, of all of them together. ${otherNodesText(spec.name, loader, places, "It says")}`,
+        },
+        context.screen,
+      ),
+    );
   }
   if (unusable.length > 0) {
     const [first] = unusable;
     throw new InputError({
-      file: options.all ? "--all" : "--load", reason: unusable.length === 1 ? `${first!.name} could not be loaded: its file, or what it needs, cannot be used` : `${unusable.length} modules could not be loaded: their files, or what they need, cannot be used`,
+      file: options.all ? "--all" : "--load",
+      reason:
+        unusable.length === 1
+          ? `${first!.name} could not be loaded: its file, or what it needs, cannot be used`
+          : `${unusable.length} modules could not be loaded: their files, or what they need, cannot be used`,
       remedy: "the report says why",
     });
   }
@@ -138,20 +245,41 @@ function cpuMilliseconds(): number {
 }
 
 /** Modules that `--replicate` names; none where it says all, none, or which sizes. */
-const namesIn = (replicate: string): string[] => (replicate === "all" || replicate === "none" || !/^[\w,-]+$/.test(replicate) ? [] : replicate.split(",").filter((name) => name !== "").map((name) => name.replaceAll("-", "_")));
+const namesIn = (replicate: string): string[] =>
+  replicate === "all" || replicate === "none" || !/^[\w,-]+$/.test(replicate)
+    ? []
+    : replicate
+        .split(",")
+        .filter((name) => name !== "")
+        .map((name) => name.replaceAll("-", "_"));
 
 /** @throws InputError for a word that is none */
 function policyOf(place: string, replicate: string, nodes: readonly number[]): ModulePolicy {
-  const fault = (file: string, value: string, remedy: string): never => { throw new InputError({ file, reason: `${JSON.stringify(value)} is none of its values`, remedy }); };
+  const fault = (file: string, value: string, remedy: string): never => {
+    throw new InputError({ file, reason: `${JSON.stringify(value)} is none of its values`, remedy });
+  };
   const given = /^\d+$/.test(place) ? Number(place) : undefined;
-  if (given !== undefined && !nodes.includes(given)) throw new InputError({ file: "--place", reason: `node ${given} has no memory`, remedy: `choose from ${nodes.join(", ")}` });
-  const where = given !== undefined ? placements.given(given)
-    : place === "local" || place === "first" || place === "interleaved" ? placements[place]
-      : fault("--place", place, "write local, first, interleaved, or a node's number");
+  if (given !== undefined && !nodes.includes(given))
+    throw new InputError({
+      file: "--place",
+      reason: `node ${given} has no memory`,
+      remedy: `choose from ${nodes.join(", ")}`,
+    });
+  const where =
+    given !== undefined
+      ? placements.given(given)
+      : place === "local" || place === "first" || place === "interleaved"
+        ? placements[place]
+        : fault("--place", place, "write local, first, interleaved, or a node's number");
   const amount = /^(from|upto|distance):(\d{1,12})$/.exec(replicate);
-  const which = amount ? { from: replications.fromBytes, upto: replications.upToBytes, distance: replications.fromDistance }[amount[1] as "from" | "upto" | "distance"](Number(amount[2]))
-    : replicate === "all" || replicate === "none" ? replications[replicate]
-      : namesIn(replicate).length > 0 ? replications.named(new Set(namesIn(replicate)))
+  const which = amount
+    ? { from: replications.fromBytes, upto: replications.upToBytes, distance: replications.fromDistance }[
+        amount[1] as "from" | "upto" | "distance"
+      ](Number(amount[2]))
+    : replicate === "all" || replicate === "none"
+      ? replications[replicate]
+      : namesIn(replicate).length > 0
+        ? replications.named(new Set(namesIn(replicate)))
         : fault("--replicate", replicate, "write all, none, from:BYTES, upto:BYTES, distance:SLIT, or names");
   return modulePolicy(`${place}, ${replicate}`, where, which);
 }

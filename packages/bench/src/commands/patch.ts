@@ -6,38 +6,108 @@ import { placesOf } from "../measure/standing.js";
 import { patchText } from "../report/patch.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
-import { addMachineOptions, jsonOption, type JsonOption, type MachineOptions, readMachine, readPlacement } from "./options.js";
+import {
+  addMachineOptions,
+  jsonOption,
+  type JsonOption,
+  type MachineOptions,
+  readMachine,
+  readPlacement,
+} from "./options.js";
 import { remarkOn } from "./remarks.js";
 import { choiceOption, numberOption } from "./values.js";
 
-type Options = MachineOptions & KernelOption & JsonOption & { readonly site: PatchSite; readonly policy: readonly string[]; readonly changes: number };
+type Options = MachineOptions &
+  KernelOption &
+  JsonOption & { readonly site: PatchSite; readonly policy: readonly string[]; readonly changes: number };
 
 export function registerPatch(program: Command, context: CommandContext): void {
-  const command = program.command("patch")
+  const command = program
+    .command("patch")
     .summary("what one change of kernel text costs, against copies and CPUs")
-    .description(`Boots a kernel, changes a site in its text as Linux does, in every copy, and counts what it took. Sites:\n${Object.entries(PATCH_SITES).map(([site, what]) => `  ${site.padEnd(13)}${what}`).join("\n")}`);
+    .description(
+      `Boots a kernel, changes a site in its text as Linux does, in every copy, and counts what it took. Sites:\n${Object.entries(
+        PATCH_SITES,
+      )
+        .map(([site, what]) => `  ${site.padEnd(13)}${what}`)
+        .join("\n")}`,
+    );
   addKernelOption(addMachineOptions(command))
     .addOption(choiceOption("--site <kind>", "what is changed", Object.keys(PATCH_SITES), "jump_label"))
-    .addOption(choiceOption("--policy <names...>", "who holds copies; `kreplica policies` lists them", Object.keys(POLICIES), ["single-copy", "per-node"]))
-    .addOption(numberOption("--changes <number>", "changes to measure, after as many to warm up", { least: 1, most: 10_000 }, 16))
+    .addOption(
+      choiceOption("--policy <names...>", "who holds copies; `kreplica policies` lists them", Object.keys(POLICIES), [
+        "single-copy",
+        "per-node",
+      ]),
+    )
+    .addOption(
+      numberOption(
+        "--changes <number>",
+        "changes to measure, after as many to warm up",
+        { least: 1, most: 10_000 },
+        16,
+      ),
+    )
     .addOption(jsonOption())
-    .addHelpText("after", examples(
-      ["kreplica patch", "a static key on two E5-2690 v3"],
-      ["kreplica patch --site kprobe --machine xeon-8280-4s", "a probe on four sockets"],
-      ["kreplica patch --kernel /boot/vmlinuz --json", "in a real kernel's text, as a JSON document"],
-    ) + exitCodes)
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica patch", "a static key on two E5-2690 v3"],
+        ["kreplica patch --site kprobe --machine xeon-8280-4s", "a probe on four sockets"],
+        ["kreplica patch --kernel /boot/vmlinuz --json", "in a real kernel's text, as a JSON document"],
+      ) + exitCodes,
+    )
     .action(async (options: Options) => {
       const spec = readMachine(options);
-      remarkOn(context, spec, options.policy.find((policy) => policy !== "single-copy"));
+      remarkOn(
+        context,
+        spec,
+        options.policy.find((policy) => policy !== "single-copy"),
+      );
       const image = (await readKernelOption(options))?.("patch-06");
       const byNumber = [...spec.cpus].sort((a, b) => a.id - b.id);
       const first = byNumber[0]!;
-      const cpus = [...new Set([1, spec.cpus.filter((cpu) => cpu.node === first.node).length, spec.cpus.length])].sort((a, b) => a - b);
+      const cpus = [...new Set([1, spec.cpus.filter((cpu) => cpu.node === first.node).length, spec.cpus.length])].sort(
+        (a, b) => a - b,
+      );
       const place = placesOf(spec, readPlacement({}, spec).masterNode).find(({ node }) => node === first.node)!;
-      const online = cpus.map((count) => ({ cpus: count, nodes: [...new Set(byNumber.slice(0, count).map(({ node }) => node))].sort((a, b) => a - b) }));
-      const costs = patchCosts({ spec, site: options.site, policies: options.policy, cpus, changes: options.changes, ...(image ? { image } : {}) });
-      context.print(options.json
-        ? jsonText({ schema: "kreplica.patch/1", machine: spec.name, site: options.site, changes: options.changes, modelled: true, cpu: first.id, node: first.node, online, costs })
-        : patchText({ machine: spec.name, what: PATCH_SITES[options.site], costs, hertz: spec.hertz.value, cpu: first.id, place, online }, context.screen));
+      const online = cpus.map((count) => ({
+        cpus: count,
+        nodes: [...new Set(byNumber.slice(0, count).map(({ node }) => node))].sort((a, b) => a - b),
+      }));
+      const costs = patchCosts({
+        spec,
+        site: options.site,
+        policies: options.policy,
+        cpus,
+        changes: options.changes,
+        ...(image ? { image } : {}),
+      });
+      context.print(
+        options.json
+          ? jsonText({
+              schema: "kreplica.patch/1",
+              machine: spec.name,
+              site: options.site,
+              changes: options.changes,
+              modelled: true,
+              cpu: first.id,
+              node: first.node,
+              online,
+              costs,
+            })
+          : patchText(
+              {
+                machine: spec.name,
+                what: PATCH_SITES[options.site],
+                costs,
+                hertz: spec.hertz.value,
+                cpu: first.id,
+                place,
+                online,
+              },
+              context.screen,
+            ),
+      );
     });
 }

@@ -5,39 +5,78 @@ import { policyCosts } from "../measure/policy-cost.js";
 import { policyCostText } from "../report/policies.js";
 import { hanging } from "../report/terminal.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
-import { addMachineOptions, jsonOption, type JsonOption, levelsOption, type MachineOptions, readMachine } from "./options.js";
+import {
+  addMachineOptions,
+  jsonOption,
+  type JsonOption,
+  levelsOption,
+  type MachineOptions,
+  readMachine,
+} from "./options.js";
 import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
 import { choiceOption } from "./values.js";
 
-type Options = JsonOption & MachineOptions & { readonly measure?: boolean; readonly levels?: "4" | "5"; readonly pti?: "on" | "off" };
+type Options = JsonOption &
+  MachineOptions & { readonly measure?: boolean; readonly levels?: "4" | "5"; readonly pti?: "on" | "off" };
 
 export function registerPolicies(program: Command, context: CommandContext): void {
-  declareRules(addMachineOptions(program.command("policies")
-    .summary("list the replication policies, or measure what each costs")
-    .description("Who holds copies of the kernel, of what, and when a process gets page tables for a node. On one node every policy is a single copy. With --measure each is booted, and processes forked, run and ended on it: bytes and stores to page tables that a single copy would not need.")), ["--machine", "--base", "--levels", "--pti"].map((option) => ({ option, needs: "--measure" })))
+  declareRules(
+    addMachineOptions(
+      program
+        .command("policies")
+        .summary("list the replication policies, or measure what each costs")
+        .description(
+          "Who holds copies of the kernel, of what, and when a process gets page tables for a node. On one node every policy is a single copy. With --measure each is booted, and processes forked, run and ended on it: bytes and stores to page tables that a single copy would not need.",
+        ),
+    ),
+    ["--machine", "--base", "--levels", "--pti"].map((option) => ({ option, needs: "--measure" })),
+  )
     .addOption(new Option("--measure", "boot each and count what it costs"))
     .addOption(levelsOption("4"))
     .addOption(choiceOption("--pti <on|off>", "kernel page-table isolation", ["on", "off"], "on"))
     .addOption(jsonOption())
-    .addHelpText("after", examples(
-      ["kreplica policies", "all of them"],
-      ["kreplica policies --measure --machine xeon-8260-8s", "what each costs on 16 nodes"],
-      ["kreplica boot --policy text-only", "one of them at work"],
-      ["kreplica compare --policy lazy-pgd", "what one of them gains"],
-    ) + exitCodes)
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica policies", "all of them"],
+        ["kreplica policies --measure --machine xeon-8260-8s", "what each costs on 16 nodes"],
+        ["kreplica boot --policy text-only", "one of them at work"],
+        ["kreplica compare --policy lazy-pgd", "what one of them gains"],
+      ) + exitCodes,
+    )
     .action((options: Options) => {
       const all = Object.entries(POLICIES).map(([name, { summary }]) => ({ name, summary }));
       if (options.measure !== true) {
-        context.print(options.json ? jsonText({ schema: "kreplica.policies/1", policies: all }) : all.map(({ name, summary }) => hanging(name, summary, context.screen, 14)).join(""));
+        context.print(
+          options.json
+            ? jsonText({ schema: "kreplica.policies/1", policies: all })
+            : all.map(({ name, summary }) => hanging(name, summary, context.screen, 14)).join(""),
+        );
         return;
       }
-      const kernel = { spec: readMachine(options), levels: options.levels === "5" ? 5 as const : 4 as const, pti: options.pti !== "off" };
+      const kernel = {
+        spec: readMachine(options),
+        levels: options.levels === "5" ? (5 as const) : (4 as const),
+        pti: options.pti !== "off",
+      };
       remarkOn(context, kernel.spec, "per-node");
-      const costs = policyCosts(kernel, all.map(({ name }) => name));
-      context.print(options.json
-        ? jsonText({ schema: "kreplica.policies/1", machine: kernel.spec.name, levels: kernel.levels, pti: kernel.pti, policies: all.map((each, i) => ({ ...each, cost: costs[i] })) })
-        : policyCostText(kernel, costs, context.screen));
-      if (costs.some((each) => each.bootBytes !== each.closedForm || each.memory.unexplained !== 0)) context.checkFailed();
+      const costs = policyCosts(
+        kernel,
+        all.map(({ name }) => name),
+      );
+      context.print(
+        options.json
+          ? jsonText({
+              schema: "kreplica.policies/1",
+              machine: kernel.spec.name,
+              levels: kernel.levels,
+              pti: kernel.pti,
+              policies: all.map((each, i) => ({ ...each, cost: costs[i] })),
+            })
+          : policyCostText(kernel, costs, context.screen),
+      );
+      if (costs.some((each) => each.bootBytes !== each.closedForm || each.memory.unexplained !== 0))
+        context.checkFailed();
     });
 }

@@ -1,22 +1,34 @@
-/** What makes a question pointless or its machine doubtful: said on standard error, beside a result that is right all the same. */
+/**
+ * What makes a question pointless or its machine doubtful: said on standard error, beside a result that is right all
+ * the same.
+ */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import type { CommandContext } from "./command.js";
 
 /** @param policy that is asked about; absent where none is */
 export function remarksOn(spec: MachineSpec, policy?: string): string[] {
   const remarks: string[] = [];
-  if (policy !== undefined && policy !== "single-copy" && spec.nodes.filter((node) => node.memoryBytes > 0).length === 1) {
+  if (
+    policy !== undefined &&
+    policy !== "single-copy" &&
+    spec.nodes.filter((node) => node.memoryBytes > 0).length === 1
+  ) {
     remarks.push(`${spec.name} has one node with memory: there is nothing to replicate, every policy is a single copy`);
   }
   // `machine` shows the guess itself: it asks about no policy.
   if (policy !== undefined && spec.assumedTopology !== undefined && spec.nodes.length > 1) {
-    remarks.push(`${spec.name}: which nodes are one socket is a guess (\`kreplica machine\` shows it); a copy of /sys/devices/system with node and cpu, or JSON, says it`);
+    remarks.push(
+      `${spec.name}: which nodes are one socket is a guess (\`kreplica machine\` shows it); a copy of /sys/devices/system with node and cpu, or JSON, says it`,
+    );
   }
   for (const [i, from] of spec.nodes.entries()) {
     if (!spec.cpus.some((cpu) => cpu.node === from.id) || from.memoryBytes === 0) continue;
     const own = spec.latencyNs[i]![i]!;
     const j = spec.latencyNs[i]!.findIndex((ns, to) => to !== i && spec.nodes[to]!.memoryBytes > 0 && ns < own);
-    if (j >= 0) remarks.push(`${spec.name}: memory of node ${spec.nodes[j]!.id} is nearer to the CPUs of node ${from.id} (${spec.latencyNs[i]![j]!} ns) than their own (${own} ns); check the matrix, its rows are nodes of CPUs`);
+    if (j >= 0)
+      remarks.push(
+        `${spec.name}: memory of node ${spec.nodes[j]!.id} is nearer to the CPUs of node ${from.id} (${spec.latencyNs[i]![j]!} ns) than their own (${own} ns); check the matrix, its rows are nodes of CPUs`,
+      );
   }
   return remarks;
 }

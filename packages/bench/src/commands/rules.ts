@@ -1,13 +1,15 @@
 /**
- * Which options go together. Declared with a command, refused before it begins: an option is obeyed or refused, never taken and
- * ignored. Only what the user gave counts; defaults never clash.
+ * Which options go together. Declared with a command, refused before it begins: an option is obeyed or refused, never
+ * taken and ignored. Only what the user gave counts; defaults never clash.
  */
 import { InputError } from "@kreplica/inputs";
 import type { Command } from "commander";
 
 /** Options are named by their long flags, `--from`. */
 export type Rule =
-  /** Beside `beside`, no options but these (and `--json`): all others are about something else that the command does. */
+  /**
+   * Beside `beside`, no options but these (and `--json`): all others are about something else that the command does.
+   */
   | { readonly beside: string; readonly only: readonly string[]; readonly because: string }
   /** `option` means nothing without `needs`, or with these values of it. */
   | { readonly option: string; readonly needs: string; readonly otherThan?: readonly string[] }
@@ -16,28 +18,39 @@ export type Rule =
 
 /** Declares the rules of a command. @returns the command */
 export function declareRules(command: Command, rules: readonly Rule[]): Command {
-  return command.hook("preAction", (_, action) => { for (const rule of rules) apply(rule, action); });
+  return command.hook("preAction", (_, action) => {
+    for (const rule of rules) apply(rule, action);
+  });
 }
 
 /** Long flags of the options that stand on the command line. */
-const givenTo = (command: Command): string[] => command.options.filter((option) => command.getOptionValueSource(option.attributeName()) === "cli").map((option) => option.long!);
+const givenTo = (command: Command): string[] =>
+  command.options
+    .filter((option) => command.getOptionValueSource(option.attributeName()) === "cli")
+    .map((option) => option.long!);
 
 function apply(rule: Rule, command: Command): void {
   const given = givenTo(command);
-  const refuse = (option: string, reason: string, remedy: string): never => { throw new InputError({ file: option, reason, remedy }); };
+  const refuse = (option: string, reason: string, remedy: string): never => {
+    throw new InputError({ file: option, reason, remedy });
+  };
   if ("beside" in rule) {
     if (!given.includes(rule.beside)) return;
     const other = given.find((each) => each !== rule.beside && each !== "--json" && !rule.only.includes(each));
-    if (other !== undefined) refuse(other, `means nothing beside ${rule.beside}: ${rule.because}`, "leave one of them out");
+    if (other !== undefined)
+      refuse(other, `means nothing beside ${rule.beside}: ${rule.because}`, "leave one of them out");
     return;
   }
   if (!given.includes(rule.option)) return;
   if ("not" in rule) {
-    if (given.includes(rule.not)) refuse(rule.option, `means nothing beside ${rule.not}: ${rule.because}`, "leave one of them out");
+    if (given.includes(rule.not))
+      refuse(rule.option, `means nothing beside ${rule.not}: ${rule.because}`, "leave one of them out");
     return;
   }
   const attribute = command.options.find((option) => option.long === rule.needs)!.attributeName();
-  if (!given.includes(rule.needs)) refuse(rule.option, `given without ${rule.needs}`, `add ${rule.needs}, or leave it out`);
+  if (!given.includes(rule.needs))
+    refuse(rule.option, `given without ${rule.needs}`, `add ${rule.needs}, or leave it out`);
   const value = String(command.getOptionValue(attribute));
-  if (rule.otherThan?.includes(value)) refuse(rule.option, `given with ${rule.needs} ${value}`, `choose another value of ${rule.needs}, or leave it out`);
+  if (rule.otherThan?.includes(value))
+    refuse(rule.option, `given with ${rule.needs} ${value}`, `choose another value of ${rule.needs}, or leave it out`);
 }

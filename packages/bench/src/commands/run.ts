@@ -5,7 +5,13 @@ import { beginInputs, withShownPaths } from "../inputs/input-file.js";
 import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";
 
 /** Exit codes of every command. */
-export const enum ExitCode { Fine = 0, CheckFailed = 1, BadInput = 2, NotSeen = 3, Fault = 70 }
+export const enum ExitCode {
+  Fine = 0,
+  CheckFailed = 1,
+  BadInput = 2,
+  NotSeen = 3,
+  Fault = 70,
+}
 
 /** What of the process a run needs. */
 export interface RunSurroundings {
@@ -19,30 +25,60 @@ export interface RunSurroundings {
 }
 
 /** @returns the exit code; never throws */
-export async function run(words: readonly string[], commands: readonly RegisterCommand[], surroundings: RunSurroundings): Promise<number> {
+export async function run(
+  words: readonly string[],
+  commands: readonly RegisterCommand[],
+  surroundings: RunSurroundings,
+): Promise<number> {
   const { screen, progress, debug, version } = surroundings;
   const out = (text: string): void => surroundings.out(withShownPaths(text));
   const error = (text: string): void => surroundings.error(withShownPaths(text));
   let outcome: ExitCode = ExitCode.Fine;
   const program = new Command("kreplica")
-    .description("An executable model of kernel text and rodata replication on NUMA machines (x86-64, a Linux RFC of 12 patches): boots a kernel on a modelled machine, replays recorded kernel traces, and says what replication gains and costs.")
+    .description(
+      "An executable model of kernel text and rodata replication on NUMA machines (x86-64, a Linux RFC of 12 patches): boots a kernel on a modelled machine, replays recorded kernel traces, and says what replication gains and costs.",
+    )
     .version(version, "-v, --version", "print the version")
     .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show a command's help")
     .configureHelp({ helpWidth: screen.columns, showGlobalOptions: false })
     .configureOutput({
-      writeOut: (text) => out(helpOn(screen.columns, text)), writeErr: (text) => error(helpOn(screen.columns, text)),
-      outputError: (text, write) => write(`kreplica: ${text.replace(/^error: /, "").trim().replace(/\n\(Did you mean ([^)]*)\)$/, "; did you mean $1")}\n`),
+      writeOut: (text) => out(helpOn(screen.columns, text)),
+      writeErr: (text) => error(helpOn(screen.columns, text)),
+      outputError: (text, write) =>
+        write(
+          `kreplica: ${text
+            .replace(/^error: /, "")
+            .trim()
+            .replace(/\n\(Did you mean ([^)]*)\)$/, "; did you mean $1")}\n`,
+        ),
     })
     .showSuggestionAfterError(true)
     .exitOverride();
-  const context: CommandContext = { print: out, remark: (text) => error(`kreplica: ${text}\n`), screen, progress, checkFailed: () => { outcome = ExitCode.CheckFailed; }, notSeen: () => { outcome = ExitCode.NotSeen; } };
+  const context: CommandContext = {
+    print: out,
+    remark: (text) => error(`kreplica: ${text}\n`),
+    screen,
+    progress,
+    checkFailed: () => {
+      outcome = ExitCode.CheckFailed;
+    },
+    notSeen: () => {
+      outcome = ExitCode.NotSeen;
+    },
+  };
   beginInputs((text) => context.remark(text));
   for (const register of commands) register(program, context);
   for (const command of program.commands) refuseRepetition(command);
   for (const command of program.commands) command.showHelpAfterError(`Try: kreplica ${command.name()} --help`);
   program.showHelpAfterError("Try: kreplica --help");
-  program.addHelpText("after", examples(["kreplica machine", "the machines that come with kreplica"], ["kreplica machine --help", "a command's options and examples"]) + exitCodes);
+  program.addHelpText(
+    "after",
+    examples(
+      ["kreplica machine", "the machines that come with kreplica"],
+      ["kreplica machine --help", "a command's options and examples"],
+    ) + exitCodes,
+  );
 
   try {
     if (words.length === 0) {
@@ -50,7 +86,8 @@ export async function run(words: readonly string[], commands: readonly RegisterC
       return ExitCode.BadInput;
     }
     const [first, about] = words;
-    if (first === "help" && about !== undefined && !about.startsWith("-") && about !== "help") unknownUnless(program, about);
+    if (first === "help" && about !== undefined && !about.startsWith("-") && about !== "help")
+      unknownUnless(program, about);
     // As older versions had it, and many another program.
     await program.parseAsync(first === "-V" ? ["--version"] : [...words], { from: "user" });
     return outcome;
@@ -63,7 +100,9 @@ export async function run(words: readonly string[], commands: readonly RegisterC
       return ExitCode.BadInput;
     }
     const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
-    error(`kreplica: a fault in kreplica itself: ${message.split("\n")[0]!}${debug ? "" : " (KREPLICA_DEBUG=1 shows where)"}\n${stack}`);
+    error(
+      `kreplica: a fault in kreplica itself: ${message.split("\n")[0]!}${debug ? "" : " (KREPLICA_DEBUG=1 shows where)"}\n${stack}`,
+    );
     return ExitCode.Fault;
   }
 }
@@ -74,7 +113,12 @@ function refuseRepetition(command: Command): void {
     if (!option.required || option.variadic) continue;
     let first: string | undefined;
     command.on(`option:${option.name()}`, (value: string) => {
-      if (first !== undefined && first !== value) throw new InputError({ file: option.long!, reason: `given twice, ${JSON.stringify(first)} and ${JSON.stringify(value)}`, remedy: "leave one of them out" });
+      if (first !== undefined && first !== value)
+        throw new InputError({
+          file: option.long!,
+          reason: `given twice, ${JSON.stringify(first)} and ${JSON.stringify(value)}`,
+          remedy: "leave one of them out",
+        });
       first = value;
     });
   }

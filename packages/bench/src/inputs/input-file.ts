@@ -1,8 +1,19 @@
 /**
- * File arguments that are no files: `-` for standard input, a FIFO, a process substitution. What comes through is kept in an unnamed
- * file, so that every reader may open it by its path, more than once and from any thread; messages name what the user gave.
+ * File arguments that are no files: `-` for standard input, a FIFO, a process substitution. What comes through is kept
+ * in an unnamed file, so that every reader may open it by its path, more than once and from any thread; messages name
+ * what the user gave.
  */
-import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, statSync, unlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InputError } from "@kreplica/inputs";
@@ -37,14 +48,20 @@ export function withShownPaths(text: string): string {
 }
 
 /**
- * A path that can be opened any number of times: the given one, unless it is `-` or a pipe, which is read to its end first.
+ * A path that can be opened any number of times: the given one, unless it is `-` or a pipe, which is read to its end
+ * first.
  *
  * @param option under which it was given
  * @throws InputError when standard input was given before, or what comes is larger than 2 GiB or cannot be read
  */
 export function inputPath(path: string, option: string): string {
   if (path === "-") {
-    if (standardInputOf !== undefined) throw new InputError({ file: option, reason: `${STANDARD_INPUT} is read for ${standardInputOf} already`, remedy: "give one of them as a file" });
+    if (standardInputOf !== undefined)
+      throw new InputError({
+        file: option,
+        reason: `${STANDARD_INPUT} is read for ${standardInputOf} already`,
+        remedy: "give one of them as a file",
+      });
     standardInputOf = option;
     if (statOf(0)?.isCharacterDevice()) say(`reading ${STANDARD_INPUT} for ${option}; end it with Ctrl-D`);
     return keep(0, STANDARD_INPUT);
@@ -53,11 +70,25 @@ export function inputPath(path: string, option: string): string {
   // A pipe of the shell has its writer, or had it; a FIFO in the file system may have none yet.
   const ofShell = /^\/(dev\/(fd\/|stdin$)|proc\/)/.test(path);
   // A device may have no end, and says nothing of its length: /dev/zero filled the memory.
-  if (!ofShell && path !== "/dev/tty" && (found?.isCharacterDevice() || found?.isBlockDevice())) throw new InputError({ file: path, reason: "a device, not a file", remedy: "give a file, or - for standard input" });
+  if (!ofShell && path !== "/dev/tty" && (found?.isCharacterDevice() || found?.isBlockDevice()))
+    throw new InputError({
+      file: path,
+      reason: "a device, not a file",
+      remedy: "give a file, or - for standard input",
+    });
   if (!found?.isFIFO()) return path;
-  const fault = (error: unknown): InputError => new InputError({ file: path, reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`, remedy: "check its permissions" });
+  const fault = (error: unknown): InputError =>
+    new InputError({
+      file: path,
+      reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`,
+      remedy: "check its permissions",
+    });
   let handle: number;
-  try { handle = openSync(path, constants.O_RDONLY | (ofShell ? 0 : constants.O_NONBLOCK)); } catch (error) { throw fault(error); }
+  try {
+    handle = openSync(path, constants.O_RDONLY | (ofShell ? 0 : constants.O_NONBLOCK));
+  } catch (error) {
+    throw fault(error);
+  }
   try {
     return keep(handle, path, ofShell ? undefined : () => say(`${path}: waiting for a writer`));
   } finally {
@@ -66,10 +97,17 @@ export function inputPath(path: string, option: string): string {
 }
 
 const statOf = (of: string | number): ReturnType<typeof statSync> | undefined => {
-  try { return statSync(typeof of === "number" ? `/dev/fd/${of}` : of, { throwIfNoEntry: false }); } catch { return undefined; }
+  try {
+    return statSync(typeof of === "number" ? `/dev/fd/${of}` : of, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 };
 
-/** Reads to the end into a file without a name. @param onSilence called once when nobody has opened the other end yet */
+/**
+ * Reads to the end into a file without a name.
+ * @param onSilence called once when nobody has opened the other end yet
+ */
 function keep(from: number, name: string, onSilence?: () => void): string {
   const folder = mkdtempSync(join(tmpdir(), "kreplica-"));
   const file = join(folder, "input");
@@ -85,11 +123,17 @@ function keep(from: number, name: string, onSilence?: () => void): string {
       onSilence!();
     }
     if (read <= 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE);
-    for (let written = 0; written < read; ) written += writeSync(to, piece, written, read - written);
+    for (let written = 0; written < read;) written += writeSync(to, piece, written, read - written);
     length += Math.max(read, 0);
-    if (length > LARGEST) throw new InputError({ file: name, reason: "more than 2 GiB came, and no end", remedy: "give a kernel, a recording or a machine" });
+    if (length > LARGEST)
+      throw new InputError({
+        file: name,
+        reason: "more than 2 GiB came, and no end",
+        remedy: "give a kernel, a recording or a machine",
+      });
   }
-  // Gone from the folder at once, whatever ends this process; where there is no such door to an open file, when it exits.
+  // Gone from the folder at once, whatever ends this process; where there is no such door to an open file, when it
+  // exits.
   const door = `/proc/self/fd/${to}`;
   const has = statOf(door)?.isFile() === true;
   const remove = (): void => rmSync(folder, { recursive: true, force: true });

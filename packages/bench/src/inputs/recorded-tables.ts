@@ -1,4 +1,7 @@
-/** Page tables recorded from a running guest: a directory with its table pages and its CPUs' control registers, as modelled memory. */
+/**
+ * Page tables recorded from a running guest: a directory with its table pages and its CPUs' control registers, as
+ * modelled memory.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SparseMemory, cr3Frame, type Frame, frameOf, isLeaf, isPresent } from "@kreplica/hw-x86";
@@ -36,14 +39,21 @@ export interface RecordedTables {
 export function readRecordedTables(directory: string): RecordedTables {
   const pagesFile = join(directory, "ptpages.bin.zst");
   const registersFile = join(directory, "registers.txt");
-  return { ...readPages(pagesFile, unpack(pagesFile)), roots: readRoots(registersFile, open(registersFile).toString("utf8")) };
+  return {
+    ...readPages(pagesFile, unpack(pagesFile)),
+    roots: readRoots(registersFile, open(registersFile).toString("utf8")),
+  };
 }
 
 function open(file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new InputError({ file, reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`, remedy: "name a directory with ptpages.bin.zst and registers.txt" });
+    throw new InputError({
+      file,
+      reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`,
+      remedy: "name a directory with ptpages.bin.zst and registers.txt",
+    });
   }
 }
 
@@ -52,7 +62,12 @@ function unpack(file: string): Uint8Array {
   try {
     return unzstd(packed);
   } catch (error) {
-    throw new InputError({ file, ...(error instanceof ZstdError ? { offset: error.offset } : {}), reason: `is no whole zstd file (${(error as Error).message})`, remedy: "record it again, or copy it again in binary mode" });
+    throw new InputError({
+      file,
+      ...(error instanceof ZstdError ? { offset: error.offset } : {}),
+      reason: `is no whole zstd file (${(error as Error).message})`,
+      remedy: "record it again, or copy it again in binary mode",
+    });
   }
 }
 
@@ -63,14 +78,31 @@ export function readPages(file: string, bytes: Uint8Array): Pick<RecordedTables,
   const seen = new Set<bigint>();
   for (let offset = 0; offset < bytes.length; offset += RECORD_BYTES) {
     if (offset + RECORD_BYTES > bytes.length) {
-      throw new InputError({ file, offset, reason: `the last record has ${bytes.length - offset} of ${RECORD_BYTES} bytes`, remedy: "record it again: a record is a u64 physical address and 4096 bytes" });
+      throw new InputError({
+        file,
+        offset,
+        reason: `the last record has ${bytes.length - offset} of ${RECORD_BYTES} bytes`,
+        remedy: "record it again: a record is a u64 physical address and 4096 bytes",
+      });
     }
     const physical = view.getBigUint64(offset, true);
     if ((physical & 4095n) !== 0n || physical >= LIMIT) {
-      throw new InputError({ file, offset, field: "physical address", reason: `0x${physical.toString(16)} is not that of a page below 16 TiB`, remedy: "check that records are a u64 physical address and 4096 bytes" });
+      throw new InputError({
+        file,
+        offset,
+        field: "physical address",
+        reason: `0x${physical.toString(16)} is not that of a page below 16 TiB`,
+        remedy: "check that records are a u64 physical address and 4096 bytes",
+      });
     }
     if (seen.has(physical)) {
-      throw new InputError({ file, offset, field: "physical address", reason: `page 0x${physical.toString(16)} is recorded twice`, remedy: "keep one record of each page" });
+      throw new InputError({
+        file,
+        offset,
+        field: "physical address",
+        reason: `page 0x${physical.toString(16)} is recorded twice`,
+        remedy: "keep one record of each page",
+      });
     }
     seen.add(physical);
     memory.writeBytes(physical, bytes.subarray(offset + 8, offset + RECORD_BYTES));
@@ -79,10 +111,16 @@ export function readPages(file: string, bytes: Uint8Array): Pick<RecordedTables,
 }
 
 /** A page that the tables lead to and that was not recorded. */
-export interface MissingTable { readonly frame: Frame; /** Level of the entry that leads there, from 5 or 4 to 2; one more for the page that CR3 names. */ readonly level: number }
+export interface MissingTable {
+  readonly frame: Frame;
+  /** Level of the entry that leads there, from 5 or 4 to 2; one more for the page that CR3 names. */ readonly level: number;
+}
 
 /** Table pages below a root that were not recorded, each once: what they map cannot be told. */
-export function missingTables({ memory, recorded }: Pick<RecordedTables, "memory" | "recorded">, { root, levels }: RecordedRoot): MissingTable[] {
+export function missingTables(
+  { memory, recorded }: Pick<RecordedTables, "memory" | "recorded">,
+  { root, levels }: RecordedRoot,
+): MissingTable[] {
   const seen = new Set<Frame>();
   const missing: MissingTable[] = [];
   const visit = (table: Frame, level: number): void => {
@@ -111,12 +149,26 @@ export function readRoots(file: string, text: string): RecordedRoot[] {
     if (!/^CR0=/.test(line)) return;
     const fields = /^CR0=([0-9a-f]{8,16}) CR2=[0-9a-f]{16} CR3=([0-9a-f]{16}) CR4=([0-9a-f]{8,16})\s*$/.exec(line);
     if (!fields || cpu === undefined) {
-      throw new InputError({ file, line: index + 1, field: "CR0..CR4", reason: cpu === undefined ? "no CPU#N heading before it" : "is not a line of control registers", remedy: "give the output of QEMU's `info registers -a`" });
+      throw new InputError({
+        file,
+        line: index + 1,
+        field: "CR0..CR4",
+        reason: cpu === undefined ? "no CPU#N heading before it" : "is not a line of control registers",
+        remedy: "give the output of QEMU's `info registers -a`",
+      });
     }
     const [cr0, cr3, cr4] = fields.slice(1).map((digits) => BigInt(`0x${digits}`)) as [bigint, bigint, bigint];
-    if ((cr0 & 0x8000_0000n) === 0n) throw new InputError({ file, line: index + 1, field: "CR0", reason: `CPU ${cpu} has paging off`, remedy: "record while the kernel runs" });
+    if ((cr0 & 0x8000_0000n) === 0n)
+      throw new InputError({
+        file,
+        line: index + 1,
+        field: "CR0",
+        reason: `CPU ${cpu} has paging off`,
+        remedy: "record while the kernel runs",
+      });
     roots.push({ cpu, root: cr3Frame(cr3), levels: (cr4 & FIVE_LEVELS) === 0n ? 4 : 5 });
   });
-  if (roots.length === 0) throw new InputError({ file, reason: "no CR0=... line", remedy: "give the output of QEMU's `info registers -a`" });
+  if (roots.length === 0)
+    throw new InputError({ file, reason: "no CR0=... line", remedy: "give the output of QEMU's `info registers -a`" });
   return roots;
 }

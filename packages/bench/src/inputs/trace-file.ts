@@ -20,13 +20,23 @@ export const traceFile = (path: string): Recording => ({
           throw unreadable(path, error);
         }
       },
-      close() { closeSync(handle); },
+      close() {
+        closeSync(handle);
+      },
     };
   },
 });
 
 /** Reads the recording in a file to its END. @throws TraceError as the reader does */
-export const readTraceFile = (path: string, sink: BatchSink): void => { readTrace(traceFile(path), sink); };
+export const readTraceFile = (path: string, sink: BatchSink): void => {
+  readTrace(traceFile(path), sink);
+};
 
 const unreadable = (file: string, error: unknown): TraceError =>
-  new TraceError("unreadable", file, 0, `it cannot be read (${(error as Error).message})`, "check the path and its permissions");
+  new TraceError(
+    "unreadable",
+    file,
+    0,
+    `it cannot be read (${(error as Error).message})`,
+    "check the path and its permissions",
+  );

@@ -5,7 +5,8 @@ import { InputError, whyNot } from "@kreplica/inputs";
 import { dataFile } from "@kreplica/recordings";
 
 /** The recordings of the RFC's seven tests. `hsw-`: on the Haswell guest. */
-export const shippedTraces = (): string[] => ["fork1", "forkN", "mmap", "mlock", "open", "kill", "mount"].map((key) => dataFile(`traces/hsw-${key}.kt.zst`));
+export const shippedTraces = (): string[] =>
+  ["fork1", "forkN", "mmap", "mlock", "open", "kill", "mount"].map((key) => dataFile(`traces/hsw-${key}.kt.zst`));
 
 /**
  * Every recording of a folder, by name; or the one file.
@@ -17,7 +18,10 @@ export function tracesIn(path: string): string[] {
   let found: string[];
   try {
     if (!statSync(path).isDirectory()) return [path];
-    found = readdirSync(path).filter((name) => /\.kt(\.zst)?$/.test(name)).sort().map((name) => join(path, name));
+    found = readdirSync(path)
+      .filter((name) => /\.kt(\.zst)?$/.test(name))
+      .sort()
+      .map((name) => join(path, name));
   } catch (error) {
     throw new InputError({ file: path, field: "--traces", ...whyNot(error, remedy) });
   }

@@ -1,4 +1,7 @@
-/** The main job: the recorded tests on a kernel with one copy and on one with a copy per node, and what the difference is. */
+/**
+ * The main job: the recorded tests on a kernel with one copy and on one with a copy per node, and what the difference
+ * is.
+ */
 import type { CpuId, CpuSpec, NodeId } from "@kreplica/hw-x86/api";
 import { InputError } from "@kreplica/inputs";
 import { Processes } from "@kreplica/mm-core";
@@ -25,7 +28,10 @@ export interface Comparison {
   readonly file: string;
   readonly cache: CacheState;
   readonly modelled: boolean;
-  /** Calls of the test's system call that were recorded; where none could be counted 1, so that figures per iteration are totals. */
+  /**
+   * Calls of the test's system call that were recorded; where none could be counted 1, so that figures per iteration
+   * are totals.
+   */
   readonly iterations: number;
   readonly counted: boolean;
   /** Changes of kernel text in it: calls of __text_poke. */
@@ -33,11 +39,17 @@ export interface Comparison {
   readonly singleCopy: KernelFigures;
   readonly perNode: KernelFigures;
   readonly gain: Gain;
-  /** What of the gain is near instead of far text, percent of the same; the rest is replication's own work, and its tables' places. */
+  /**
+   * What of the gain is near instead of far text, percent of the same; the rest is replication's own work, and its
+   * tables' places.
+   */
   readonly near: number;
   /** Most that the place of the text can explain, percent: never below {@link near}. */
   readonly bound: number;
-  /** What patch 06's alignment of text and rodata gains one copy, percent: both kernels compared have it. Undefined where it was not measured. */
+  /**
+   * What patch 06's alignment of text and rodata gains one copy, percent: both kernels compared have it. Undefined
+   * where it was not measured.
+   */
   readonly alignment: number | undefined;
   /** What was reported of this machine, percent; undefined for what nobody reported, or not of a run of this length. */
   readonly reported: number | undefined;
@@ -77,7 +89,10 @@ export interface CompareResult {
   readonly standing: Standing;
   /** Whose figures stand beside; undefined when nobody's are of this machine. */
   readonly reported: Reported | undefined;
-  /** Entries that a process' first switch to a further node stores, where the policy makes its PGD then; 0 where it does not. */
+  /**
+   * Entries that a process' first switch to a further node stores, where the policy makes its PGD then; 0 where it does
+   * not.
+   */
   readonly switchStores: number;
   readonly memory: MemoryAccount;
   /** Against a booted kernel with one copy. */
@@ -85,7 +100,10 @@ export interface CompareResult {
   readonly invariants: ReturnType<Booted["checkInvariants"]>;
 }
 
-/** Runs jobs; {@link measureTrace} one after the other, or in workers. @returns what each job's policies measured, in their order, or why its recording was refused */
+/**
+ * Runs jobs; {@link measureTrace} one after the other, or in workers.
+ * @returns what each job's policies measured, in their order, or why its recording was refused
+ */
 export type JobRunner = (jobs: readonly TraceJob[]) => Promise<readonly (readonly TraceMeasurement[] | InputError)[]>;
 
 /** What a comparison is asked for beyond its kernels. */
@@ -101,7 +119,11 @@ export interface CompareRequest {
 }
 
 /** @param run what executes the jobs @throws InputError of the only recordings there are, or of the kernel */
-export async function compare(given: KernelJob, { policy, files, reported: own, alignment = false }: CompareRequest, run: JobRunner): Promise<CompareResult> {
+export async function compare(
+  given: KernelJob,
+  { policy, files, reported: own, alignment = false }: CompareRequest,
+  run: JobRunner,
+): Promise<CompareResult> {
   // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on these.
   const kernel = await replayKernel(given);
   const booted = boot(bootOptions(given, policy, kernel));
@@ -110,37 +132,81 @@ export async function compare(given: KernelJob, { policy, files, reported: own, 
   const invariants = booted.checkInvariants();
   const { spec, where } = given;
   const node = spec.cpus.find((cpu) => cpu.id === where.cpu)!.node;
-  const place = { nodeIndex: indexOf(spec, node), far: indexOf(spec, where.masterNode), near: indexOf(spec, booted.view.nearest(node)) };
+  const place = {
+    nodeIndex: indexOf(spec, node),
+    far: indexOf(spec, where.masterNode),
+    near: indexOf(spec, booted.view.nearest(node)),
+  };
   // Both sides are built with patch 06: what its alignment spares is no gain of replication.
-  const pairs = files.map((file): TraceJob => ({ ...given, alignment: "patch-06", policies: ["single-copy", policy], file }));
-  const plain = files.filter((file) => alignment || !isLongRun(file)).map((file): TraceJob => ({ ...given, alignment: "recorded", policies: ["single-copy"], file }));
+  const pairs = files.map((file): TraceJob => ({
+    ...given,
+    alignment: "patch-06",
+    policies: ["single-copy", policy],
+    file,
+  }));
+  const plain = files
+    .filter((file) => alignment || !isLongRun(file))
+    .map((file): TraceJob => ({ ...given, alignment: "recorded", policies: ["single-copy"], file }));
   const outcomes = await run([...pairs, ...plain]);
   const refused = outcomes.slice(0, files.length).filter((each) => each instanceof InputError);
-  const measured = (index: number): readonly TraceMeasurement[] => { const found = outcomes[index]; return found === undefined || found instanceof InputError ? [] : found; };
+  const measured = (index: number): readonly TraceMeasurement[] => {
+    const found = outcomes[index];
+    return found === undefined || found instanceof InputError ? [] : found;
+  };
   const reported = reportedFor(spec, own);
-  const tests = files.flatMap((file, index) => {
-    const [single, perNode] = measured(index);
-    if (!single || !perNode) return [];
-    const nth = plain.findIndex((job) => job.file === file);
-    const unaligned = nth < 0 ? undefined : measured(files.length + nth)[0];
-    return [{ single, perNode, unaligned }];
-  }).sort((a, b) => orderOf(a.single) - orderOf(b.single)).flatMap(({ single, perNode, unaligned }) => (["hot", "cold"] as const).map((cache): Comparison => {
-    const { test } = single;
-    const figures = (of: TraceMeasurement): KernelFigures => ({
-      ...cycleAccount(of[cache], spec, place.nodeIndex), lines: lineCounts(of[cache], spec.nodes.length), work: of.work[cache],
-      runs: cache === "cold" ? 1 : of.runs, settled: cache === "cold" || of.settled,
-    });
-    return {
-      test, file: single.file, cache, modelled: single.modelled, iterations: single.calls ?? 1, counted: test.call === undefined || single.calls !== undefined, pokes: single.pokes,
-      singleCopy: figures(single), perNode: figures(perNode),
-      gain: gain(single[cache], perNode[cache], spec, place.nodeIndex), near: nearGain(single[cache], perNode[cache], spec, place), bound: bound(single[cache], spec, place),
-      alignment: unaligned && gain(unaligned[cache], single[cache], spec, place.nodeIndex).percent,
-      reported: reported?.of(test, cache, single.calls ?? 1), carried: single.carried, statistics: single.statistics, copied: single.copied,
-    };
-  }));
+  const tests = files
+    .flatMap((file, index) => {
+      const [single, perNode] = measured(index);
+      if (!single || !perNode) return [];
+      const nth = plain.findIndex((job) => job.file === file);
+      const unaligned = nth < 0 ? undefined : measured(files.length + nth)[0];
+      return [{ single, perNode, unaligned }];
+    })
+    .sort((a, b) => orderOf(a.single) - orderOf(b.single))
+    .flatMap(({ single, perNode, unaligned }) =>
+      (["hot", "cold"] as const).map((cache): Comparison => {
+        const { test } = single;
+        const figures = (of: TraceMeasurement): KernelFigures => ({
+          ...cycleAccount(of[cache], spec, place.nodeIndex),
+          lines: lineCounts(of[cache], spec.nodes.length),
+          work: of.work[cache],
+          runs: cache === "cold" ? 1 : of.runs,
+          settled: cache === "cold" || of.settled,
+        });
+        return {
+          test,
+          file: single.file,
+          cache,
+          modelled: single.modelled,
+          iterations: single.calls ?? 1,
+          counted: test.call === undefined || single.calls !== undefined,
+          pokes: single.pokes,
+          singleCopy: figures(single),
+          perNode: figures(perNode),
+          gain: gain(single[cache], perNode[cache], spec, place.nodeIndex),
+          near: nearGain(single[cache], perNode[cache], spec, place),
+          bound: bound(single[cache], spec, place),
+          alignment: unaligned && gain(unaligned[cache], single[cache], spec, place.nodeIndex).percent,
+          reported: reported?.of(test, cache, single.calls ?? 1),
+          carried: single.carried,
+          statistics: single.statistics,
+          copied: single.copied,
+        };
+      }),
+    );
   return {
-    job: given, policy, kernel: booted.image.name, recordedOn: kernel?.recorded.name ?? tracedKernel("recorded").name, tests, refused,
-    standing: standingOf(spec, where, booted.view), reported, switchStores: firstSwitchStores(booted, spec.cpus, node), memory, memoryCost: cost, invariants,
+    job: given,
+    policy,
+    kernel: booted.image.name,
+    recordedOn: kernel?.recorded.name ?? tracedKernel("recorded").name,
+    tests,
+    refused,
+    standing: standingOf(spec, where, booted.view),
+    reported,
+    switchStores: firstSwitchStores(booted, spec.cpus, node),
+    memory,
+    memoryCost: cost,
+    invariants,
   };
 }
 

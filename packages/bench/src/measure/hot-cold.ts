@@ -20,11 +20,17 @@ export interface HotCold {
 }
 
 /**
- * Cold: the first run after every cache, TLB and paging-structure cache of the machine was emptied. Hot: runs follow one another until
- * one has settled, which is the one reported. Second halves are compared, because the first half of a long loop's first run is
- * where a cold start shows.
+ * Cold: the first run after every cache, TLB and paging-structure cache of the machine was emptied. Hot: runs follow
+ * one another until one has settled, which is the one reported. Second halves are compared, because the first half of a
+ * long loop's first run is where a cold start shows.
  */
-export function measureHotCold(replayer: Replayer, workload: Workload, spec: MachineSpec, nodeIndex: number, ran: () => void = () => undefined): HotCold {
+export function measureHotCold(
+  replayer: Replayer,
+  workload: Workload,
+  spec: MachineSpec,
+  nodeIndex: number,
+  ran: () => void = () => undefined,
+): HotCold {
   const cycles = (counters: Float64Array): number => account(counters, spec, nodeIndex).cycles;
   replayer.chill();
   const cold = replayer.run(workload);
@@ -34,7 +40,8 @@ export function measureHotCold(replayer: Replayer, workload: Workload, spec: Mac
     const now = replayer.run(workload);
     ran();
     const settled = Math.abs(cycles(now.secondHalf) - cycles(before.secondHalf)) <= SETTLED * cycles(now.counters);
-    if (settled || runs === MOST_RUNS) return { cold: cold.counters, hot: now.counters, work: { cold: cold.work, hot: now.work }, runs, settled };
+    if (settled || runs === MOST_RUNS)
+      return { cold: cold.counters, hot: now.counters, work: { cold: cold.work, hot: now.work }, runs, settled };
     before = now;
   }
 }

@@ -1,11 +1,23 @@
 /**
- * What loading modules costs on the modelled machine: table stores and copied lines go through the caches of the CPU that loads,
- * shootdowns are interrupts it sends; the machine's counters, and its cost account, say how many cycles that is.
+ * What loading modules costs on the modelled machine: table stores and copied lines go through the caches of the CPU
+ * that loads, shootdowns are interrupts it sends; the machine's counters, and its cost account, say how many cycles
+ * that is.
  *
- * Modelled are the stores to tables, the lines of copied pages and the interrupts. Not modelled: the instructions around them (a store is
- * one, a copied line two), the page allocator, and the TLB misses that other CPUs have after a flush.
+ * Modelled are the stores to tables, the lines of copied pages and the interrupts. Not modelled: the instructions
+ * around them (a store is one, a copied line two), the page allocator, and the TLB misses that other CPUs have after a
+ * flush.
  */
-import { account, Counters, type CpuId, difference, type MachineSpec, Part, PARTS, type Point, REGIONS } from "@kreplica/hw-x86";
+import {
+  account,
+  Counters,
+  type CpuId,
+  difference,
+  type MachineSpec,
+  Part,
+  PARTS,
+  type Point,
+  REGIONS,
+} from "@kreplica/hw-x86";
 import type { VmArea } from "@kreplica/vmalloc";
 import type { ModuleKernel } from "../kernel-with-modules.js";
 
@@ -23,11 +35,20 @@ export interface ModelledCycles {
   readonly total: { readonly low: number; readonly value: number; readonly high: number };
 }
 
-const NONE: ModelledCycles = { stores: 0, copying: 0, interrupts: 0, elsewhere: 0, total: { low: 0, value: 0, high: 0 } };
+const NONE: ModelledCycles = {
+  stores: 0,
+  copying: 0,
+  interrupts: 0,
+  elsewhere: 0,
+  total: { low: 0, value: 0, high: 0 },
+};
 const LINES = 64;
 
 export const addCycles = (a: ModelledCycles, b: ModelledCycles): ModelledCycles => ({
-  stores: a.stores + b.stores, copying: a.copying + b.copying, interrupts: a.interrupts + b.interrupts, elsewhere: a.elsewhere + b.elsewhere,
+  stores: a.stores + b.stores,
+  copying: a.copying + b.copying,
+  interrupts: a.interrupts + b.interrupts,
+  elsewhere: a.elsewhere + b.elsewhere,
   total: { low: a.total.low + b.total.low, value: a.total.value + b.total.value, high: a.total.high + b.total.high },
 });
 export const sumCycles = (all: Iterable<ModelledCycles>): ModelledCycles => [...all].reduce(addCycles, NONE);
@@ -70,7 +91,7 @@ export class LoadMeter {
   /** The kernel's meter; a kernel has one. @param cpu that loads from now on, and sends the shootdowns */
   static of(kernel: ModuleKernel, cpu: CpuId): LoadMeter {
     let meter = meters.get(kernel);
-    if (!meter) meters.set(kernel, meter = new LoadMeter(kernel));
+    if (!meter) meters.set(kernel, (meter = new LoadMeter(kernel)));
     meter.cpu = cpu;
     kernel.cpus.current = cpu;
     return meter;
@@ -85,7 +106,10 @@ export class LoadMeter {
   /** Cycles since {@link start}: giving copies, and everything. */
   read(): { readonly copies: ModelledCycles; readonly all: ModelledCycles } {
     const whole = this.since(this.begin);
-    return { copies: this.copies, all: { ...whole, stores: whole.stores - this.copies.copying, copying: this.copies.copying } };
+    return {
+      copies: this.copies,
+      all: { ...whole, stores: whole.stores - this.copies.copying, copying: this.copies.copying },
+    };
   }
 
   /** Each line of the base copy is read, and written, once for each copy. */
@@ -107,7 +131,18 @@ export class LoadMeter {
     const counts = difference(before, this.snapshot(this.cpu));
     const at = (side?: "low" | "high"): { cycles: number; interrupts: number } => {
       // The clock stays where it is: the report divides these cycles by it to tell a time.
-      const point: Point = side === undefined ? {} : { latency: side, caches: side, cacheToCache: side, storeExposure: side, loadExposure: side, walkExposure: side, interrupt: side };
+      const point: Point =
+        side === undefined
+          ? {}
+          : {
+              latency: side,
+              caches: side,
+              cacheToCache: side,
+              storeExposure: side,
+              loadExposure: side,
+              walkExposure: side,
+              interrupt: side,
+            };
       const { cycles, parts } = account(counts, this.spec, nodeIndex, point);
       let interrupts = 0;
       for (let region = 0; region < REGIONS; region++) interrupts += parts[region * PARTS + Part.Interrupts]!;
@@ -115,6 +150,12 @@ export class LoadMeter {
     };
     const { cycles, interrupts } = at();
     // Sending and taking an interrupt cost the same in this model, and each that is sent is taken once.
-    return { stores: cycles - interrupts, copying: 0, interrupts, elsewhere: interrupts, total: { low: at("low").cycles, value: cycles, high: at("high").cycles } };
+    return {
+      stores: cycles - interrupts,
+      copying: 0,
+      interrupts,
+      elsewhere: interrupts,
+      total: { low: at("low").cycles, value: cycles, high: at("high").cycles },
+    };
   }
 }

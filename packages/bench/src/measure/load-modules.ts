@@ -1,6 +1,12 @@
 /** Loads modules one after another and counts what each cost. */
 import type { CpuId, NodeId } from "@kreplica/hw-x86/api";
-import { type LoadedModule, ModuleError, type ModuleErrorCode, type ModuleFile, type ReplicationCost } from "@kreplica/modules";
+import {
+  type LoadedModule,
+  ModuleError,
+  type ModuleErrorCode,
+  type ModuleFile,
+  type ReplicationCost,
+} from "@kreplica/modules";
 import type { ModuleKernel } from "../kernel-with-modules.js";
 import { LoadMeter, type ModelledCycles, sumCycles } from "./load-meter.js";
 
@@ -59,7 +65,13 @@ export type Clock = () => number;
  * Loads each file and runs its init to the end.
  * @param cpu that loads; a module that is refused is noted, and the next one is loaded
  */
-export function loadModules(kernel: ModuleKernel, files: readonly ModuleFile[], cpu: CpuId, clock: Clock, onLoaded: (name: string) => void = () => {}): ModuleCosts {
+export function loadModules(
+  kernel: ModuleKernel,
+  files: readonly ModuleFile[],
+  cpu: CpuId,
+  clock: Clock,
+  onLoaded: (name: string) => void = () => {},
+): ModuleCosts {
   const node = kernel.machine.nodeOfCpu(cpu);
   const meter = LoadMeter.of(kernel, cpu);
   const modules: ModuleCost[] = [];
@@ -67,13 +79,22 @@ export function loadModules(kernel: ModuleKernel, files: readonly ModuleFile[], 
   const begin = clock();
   for (const file of files) {
     meter.start();
-    const before = { ...kernel.tables.stores, flushes: kernel.tables.flushes, requests: kernel.allocator.requests, time: clock() };
+    const before = {
+      ...kernel.tables.stores,
+      flushes: kernel.tables.flushes,
+      requests: kernel.allocator.requests,
+      time: clock(),
+    };
     try {
       const module = kernel.loader.load(file, node);
       kernel.loader.finishInit(module);
       modules.push({
-        ...measure(kernel, module), stores: kernel.tables.stores.total - before.total, flushes: kernel.tables.flushes - before.flushes,
-        requests: kernel.allocator.requests - before.requests, modelled: meter.read(), milliseconds: clock() - before.time,
+        ...measure(kernel, module),
+        stores: kernel.tables.stores.total - before.total,
+        flushes: kernel.tables.flushes - before.flushes,
+        requests: kernel.allocator.requests - before.requests,
+        modelled: meter.read(),
+        milliseconds: clock() - before.time,
       });
     } catch (error) {
       // Anything else is a defect of ours, and must not pass for one of the module's.
@@ -85,7 +106,10 @@ export function loadModules(kernel: ModuleKernel, files: readonly ModuleFile[], 
   return { modules, refused, milliseconds: clock() - begin };
 }
 
-function measure(kernel: ModuleKernel, module: LoadedModule): Omit<ModuleCost, "stores" | "flushes" | "requests" | "modelled" | "milliseconds"> {
+function measure(
+  kernel: ModuleKernel,
+  module: LoadedModule,
+): Omit<ModuleCost, "stores" | "flushes" | "requests" | "modelled" | "milliseconds"> {
   const byNode = new Map<NodeId, number>(kernel.machine.nodes.map((node) => [node, 0]));
   let kept = 0;
   for (const area of [...[...module.memories.values()].map((memory) => memory.area), ...module.thunkPages]) {
@@ -97,18 +121,32 @@ function measure(kernel: ModuleKernel, module: LoadedModule): Omit<ModuleCost, "
       }
     }
   }
-  const sum = (counts: Iterable<number | undefined>): number => [...counts].reduce<number>((total, each) => total + (each ?? 0), 0);
+  const sum = (counts: Iterable<number | undefined>): number =>
+    [...counts].reduce<number>((total, each) => total + (each ?? 0), 0);
   const memories = [...module.memories.values()];
-  // Where the boot table does not lead to the master's own tables, it gets the master's copy wherever the base copy is another's.
+  // Where the boot table does not lead to the master's own tables, it gets the master's copy wherever the base copy is
+  // another's.
   const boot = kernel.view.roots.find(({ kind }) => kind === "boot");
   const slot = (root: number): number => kernel.entries.low(root, 511);
   const bootTable = boot !== undefined && slot(boot.root) !== slot(kernel.view.kernelRoot(kernel.view.master));
   return {
     replication: module.replicationCost,
-    bootTableStores: bootTable ? sum(memories.map(({ area }) => (area.copies.has(kernel.view.master) ? area.pages / (area.level === 2 ? 512 : 1) : 0))) : 0,
-    name: module.name, textBytes: module.memories.get("text")?.bytes ?? 0, rodataBytes: module.memories.get("rodata")?.bytes ?? 0, keptBytes: kept,
-    copies: module.memories.get("text")?.area.copies.size ?? 0, bytesByNode: [...byNode].map(([node, bytes]) => ({ node, bytes })),
-    relocations: sum(module.relocations.values()), sites: sum(Object.values(module.sites)), patched: sum(Object.values(module.patched)),
+    bootTableStores: bootTable
+      ? sum(
+          memories.map(({ area }) =>
+            area.copies.has(kernel.view.master) ? area.pages / (area.level === 2 ? 512 : 1) : 0,
+          ),
+        )
+      : 0,
+    name: module.name,
+    textBytes: module.memories.get("text")?.bytes ?? 0,
+    rodataBytes: module.memories.get("rodata")?.bytes ?? 0,
+    keptBytes: kept,
+    copies: module.memories.get("text")?.area.copies.size ?? 0,
+    bytesByNode: [...byNode].map(([node, bytes]) => ({ node, bytes })),
+    relocations: sum(module.relocations.values()),
+    sites: sum(Object.values(module.sites)),
+    patched: sum(Object.values(module.patched)),
   };
 }
 
@@ -117,13 +155,26 @@ export function totalOf(costs: readonly ModuleCost[]): Omit<ModuleCost, "name" |
   const sum = (of: (cost: ModuleCost) => number): number => costs.reduce((total, cost) => total + of(cost), 0);
   const nodes = costs[0]?.bytesByNode.map(({ node }) => node) ?? [];
   return {
-    textBytes: sum((cost) => cost.textBytes), rodataBytes: sum((cost) => cost.rodataBytes), keptBytes: sum((cost) => cost.keptBytes),
-    bytesByNode: nodes.map((node, i) => ({ node, bytes: sum((cost) => cost.bytesByNode[i]!.bytes) })), relocations: sum((cost) => cost.relocations),
+    textBytes: sum((cost) => cost.textBytes),
+    rodataBytes: sum((cost) => cost.rodataBytes),
+    keptBytes: sum((cost) => cost.keptBytes),
+    bytesByNode: nodes.map((node, i) => ({ node, bytes: sum((cost) => cost.bytesByNode[i]!.bytes) })),
+    relocations: sum((cost) => cost.relocations),
     replication: {
-      stores: sum((cost) => cost.replication.stores), flushes: sum((cost) => cost.replication.flushes), requests: sum((cost) => cost.replication.requests),
+      stores: sum((cost) => cost.replication.stores),
+      flushes: sum((cost) => cost.replication.flushes),
+      requests: sum((cost) => cost.replication.requests),
     },
-    bootTableStores: sum((cost) => cost.bootTableStores), sites: sum((cost) => cost.sites), patched: sum((cost) => cost.patched), stores: sum((cost) => cost.stores), flushes: sum((cost) => cost.flushes),
+    bootTableStores: sum((cost) => cost.bootTableStores),
+    sites: sum((cost) => cost.sites),
+    patched: sum((cost) => cost.patched),
+    stores: sum((cost) => cost.stores),
+    flushes: sum((cost) => cost.flushes),
     requests: sum((cost) => cost.requests),
-    modelled: { copies: sumCycles(costs.map((cost) => cost.modelled.copies)), all: sumCycles(costs.map((cost) => cost.modelled.all)) }, milliseconds: sum((cost) => cost.milliseconds),
+    modelled: {
+      copies: sumCycles(costs.map((cost) => cost.modelled.copies)),
+      all: sumCycles(costs.map((cost) => cost.modelled.all)),
+    },
+    milliseconds: sum((cost) => cost.milliseconds),
   };
 }

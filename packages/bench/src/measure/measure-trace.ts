@@ -1,4 +1,7 @@
-/** One recording on one or several kernels, cold and hot: the part of a comparison that takes time. Plain data in and out, so that it can run in a worker. */
+/**
+ * One recording on one or several kernels, cold and hot: the part of a comparison that takes time. Plain data in and
+ * out, so that it can run in a worker.
+ */
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
 import { invariant } from "@kreplica/mm-core";
@@ -28,7 +31,10 @@ export interface KernelJob extends NamedKernels {
   readonly seed: number;
   /** False leaves replication's own work out, and with it what its lines push out of the caches. */
   readonly work?: boolean;
-  /** Ends of text and rodata in all of them; when absent as recorded with one copy and as patch 06 has them with several. */
+  /**
+   * Ends of text and rodata in all of them; when absent as recorded with one copy and as patch 06 has them with
+   * several.
+   */
   readonly alignment?: "recorded" | "patch-06";
 }
 
@@ -62,13 +68,25 @@ export interface TraceMeasurement extends HotCold {
 }
 
 /** What a job's kernel is booted with. @param kernel what the job names, read */
-export const bootOptions = ({ spec, where, pti, levels, seed, alignment }: KernelJob, policy: string, kernel?: ReplayKernel) =>
-  ({ spec, policy, pti, levels, seed, masterNode: where.masterNode, recordedNodes: [where.masterNode, where.dataNode] as const,
-    ...(alignment ? { alignment } : {}), ...(kernel ? { image: kernel.image(alignment ?? (policy === "single-copy" ? "recorded" : "patch-06")) } : {}) });
+export const bootOptions = (
+  { spec, where, pti, levels, seed, alignment }: KernelJob,
+  policy: string,
+  kernel?: ReplayKernel,
+) => ({
+  spec,
+  policy,
+  pti,
+  levels,
+  seed,
+  masterNode: where.masterNode,
+  recordedNodes: [where.masterNode, where.dataNode] as const,
+  ...(alignment ? { alignment } : {}),
+  ...(kernel ? { image: kernel.image(alignment ?? (policy === "single-copy" ? "recorded" : "patch-06")) } : {}),
+});
 
 /**
- * Measures a recording on kernels booted for it, so that no measurement depends on those before it. It is decoded once and its pages
- * are placed in all of the kernels alike, so that they differ in their policy and in nothing else.
+ * Measures a recording on kernels booted for it, so that no measurement depends on those before it. It is decoded once
+ * and its pages are placed in all of the kernels alike, so that they differ in their policy and in nothing else.
  *
  * @param kernel what the job names, read
  * @returns a measurement for each policy
@@ -78,7 +96,9 @@ export function measureTrace(job: TraceJob, kernel?: ReplayKernel): TraceMeasure
   try {
     return measured(job, kernel);
   } catch (error) {
-    throw error instanceof TraceError ? rightlyBlamed(error, kernel?.recorded.name ?? tracedKernel("recorded").name) : error;
+    throw error instanceof TraceError
+      ? rightlyBlamed(error, kernel?.recorded.name ?? tracedKernel("recorded").name)
+      : error;
   }
 }
 
@@ -90,25 +110,76 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
   const reserved = framesToReserve(spec, [where.masterNode, where.dataNode], file, scheduledFrames(file), guest);
   const other = kernel?.other;
   if (other && reserved.length > 0) {
-    throw new InputError({ file: spec.name, field: "nodes", reason: "too small for recordings beside a kernel other than the traced one", remedy: "give the nodes of the image and of the data 1 GiB each, or leave --kernel out" });
+    throw new InputError({
+      file: spec.name,
+      field: "nodes",
+      reason: "too small for recordings beside a kernel other than the traced one",
+      remedy: "give the nodes of the image and of the data 1 GiB each, or leave --kernel out",
+    });
   }
   const carried = nothingCarried();
-  const kernels = policies.map((policy) => ({ policy, booted: boot({ ...bootOptions(job, policy, kernel), reserved, guest }) }));
+  const kernels = policies.map((policy) => ({
+    policy,
+    booted: boot({ ...bootOptions(job, policy, kernel), reserved, guest }),
+  }));
   for (const { booted } of kernels) booted.recorded.runsOn(where.cpu);
   const { image } = kernels[0]!.booted;
   // Addresses that were moved are the booted kernel's.
   const moved = other ? { ...guest, image: guestImage(image, guest.image.firstPage) } : guest;
-  const symbol = (name: string): bigint | undefined => (kernel?.recorded.image("recorded") ?? tracedKernel("recorded")).symbol(name);
+  const symbol = (name: string): bigint | undefined =>
+    (kernel?.recorded.image("recorded") ?? tracedKernel("recorded")).symbol(name);
   // What a kernel with copies did for them is in its recording.
   const functions = job.work === false || copied ? undefined : visitedFunctions((name) => image.symbol(name));
-  const shortNoOps = kernels.some(({ booted }) => runsShortNoOps(booted, where.cpu)) ? new NoOpFinder(image.noOps ?? []) : undefined;
-  const { test, measured: vcpu, workload, modelled, devices, calls, pokes, statistics } = loadTrace(file, (address, frame) => {
-    const [first, ...others] = kernels.map(({ booted }) => booted.recorded.map(address, frame));
-    for (const other of others) invariant(other === first, `page 0x${address.toString(16)} has two places, 0x${first!.toString(16)} and 0x${other.toString(16)}, in kernels that differ in their policy alone`);
-    return first!;
-  }, functions, other && ((batch) => { other.move(batch, carried); }), gateTo(kernels.map(({ booted }) => booted), moved), shortNoOps, { guest, moved, symbol, named });
+  const shortNoOps = kernels.some(({ booted }) => runsShortNoOps(booted, where.cpu))
+    ? new NoOpFinder(image.noOps ?? [])
+    : undefined;
+  const {
+    test,
+    measured: vcpu,
+    workload,
+    modelled,
+    devices,
+    calls,
+    pokes,
+    statistics,
+  } = loadTrace(
+    file,
+    (address, frame) => {
+      const [first, ...others] = kernels.map(({ booted }) => booted.recorded.map(address, frame));
+      for (const other of others)
+        invariant(
+          other === first,
+          `page 0x${address.toString(16)} has two places, 0x${first!.toString(16)} and 0x${other.toString(16)}, in kernels that differ in their policy alone`,
+        );
+      return first!;
+    },
+    functions,
+    other &&
+      ((batch) => {
+        other.move(batch, carried);
+      }),
+    gateTo(
+      kernels.map(({ booted }) => booted),
+      moved,
+    ),
+    shortNoOps,
+    { guest, moved, symbol, named },
+  );
   return kernels.map(({ policy, booted }) => {
     const replayer = new Replayer(booted, where.cpu, vcpu, otherCpus(spec, where, vcpu, guest));
-    return { ...measureHotCold(replayer, workload, spec, nodeIndex), file, policy, test, modelled, references: workload.length, devices, calls, pokes, statistics, copied, ...(other ? { carried } : {}) };
+    return {
+      ...measureHotCold(replayer, workload, spec, nodeIndex),
+      file,
+      policy,
+      test,
+      modelled,
+      references: workload.length,
+      devices,
+      calls,
+      pokes,
+      statistics,
+      copied,
+      ...(other ? { carried } : {}),
+    };
   });
 }

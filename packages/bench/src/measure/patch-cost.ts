@@ -1,6 +1,7 @@
 /**
- * What one change of kernel text costs, under a policy and with so many CPUs to tell: the patching itself is carried out, in the booted
- * kernel's copies, and the machine's counters say what it took. What runs and is no access to memory comes from poke-pass.ts.
+ * What one change of kernel text costs, under a policy and with so many CPUs to tell: the patching itself is carried
+ * out, in the booted kernel's copies, and the machine's counters say what it took. What runs and is no access to memory
+ * comes from poke-pass.ts.
  */
 import { account, Counters, difference, type MachineSpec, Part, PARTS, REGIONS, type Sourced } from "@kreplica/hw-x86";
 import { type KernelImage, TextUsers } from "@kreplica/mm-core";
@@ -20,7 +21,11 @@ export const PATCH_SITES = {
 export type PatchSite = keyof typeof PATCH_SITES;
 
 /** Cycles with the ends of their range. */
-export interface Cycles { readonly low: number; readonly value: number; readonly high: number }
+export interface Cycles {
+  readonly low: number;
+  readonly value: number;
+  readonly high: number;
+}
 
 /** One thing a change takes: how many of it, and what they cost the CPU that patches. */
 export interface PatchCostLine {
@@ -75,9 +80,24 @@ export function patchCosts(options: PatchOptions): PatchCost[] {
 function measure({ spec, site, changes, image }: PatchOptions, policy: string, online: number): PatchCost {
   let poke: ReplicaTextPoke | undefined;
   const booted = boot({
-    spec, policy, ...(image ? { image } : {}),
+    spec,
+    policy,
+    ...(image ? { image } : {}),
     before: (parts) => {
-      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot, parts.switcher, parts.assembly.get(TextUsers));
+      poke = new ReplicaTextPoke(
+        parts.machine,
+        parts.tables,
+        parts.view,
+        parts.cpus,
+        parts.entries,
+        parts.allocator,
+        parts.layout,
+        parts.image,
+        parts.options,
+        parts.boot,
+        parts.switcher,
+        parts.assembly.get(TextUsers),
+      );
     },
   });
   const text = poke!;
@@ -105,7 +125,18 @@ function measure({ spec, site, changes, image }: PatchOptions, policy: string, o
     const nth = machine.cpuIds.indexOf(cpu);
     const nodeIndex = spec.nodes.findIndex(({ id }) => id === machine.nodeOfCpu(cpu));
     // The clock stays where it is: the report divides these cycles by it to tell a time.
-    const point = side === undefined ? {} : { latency: side, caches: side, cacheToCache: side, storeExposure: side, loadExposure: side, walkExposure: side, interrupt: side };
+    const point =
+      side === undefined
+        ? {}
+        : {
+            latency: side,
+            caches: side,
+            cacheToCache: side,
+            storeExposure: side,
+            loadExposure: side,
+            walkExposure: side,
+            interrupt: side,
+          };
     const result = account(difference(before[nth]!, counters.snapshot(cpu)), spec, nodeIndex, point);
     let interrupts = 0;
     for (let region = 0; region < REGIONS; region++) interrupts += result.parts[region * PARTS + Part.Interrupts]!;
@@ -123,25 +154,71 @@ function measure({ spec, site, changes, image }: PatchOptions, policy: string, o
   const further = passes - passes / copies;
   const perInstruction = { ...spec.costs.cyclesPerInstruction };
   const lines: PatchCostLine[] = [
-    { what: "instructions of a first pass", count: (passes - further) * FIRST_PASS[0], cycles: times(perInstruction, (passes - further) * FIRST_PASS[0]), source: RECORDED_POKES },
-    { what: "instructions of further passes", count: further * FURTHER_PASS[0], cycles: times(perInstruction, further * FURTHER_PASS[0]), source: RECORDED_POKES },
-    { what: "writes of CR3", count: rootSwitches, cycles: times(CR3_WRITE_CYCLES, rootSwitches), source: CR3_WRITE_CYCLES.source },
-    { what: "stores, table entries and page walks", count: passes, cycles: sides((side) => own[side].total - own[side].interrupts), source: "modelled: the accesses of the poke through the machine's TLBs and caches, the walk of the alias and what the flush makes to be walked again" },
-    { what: "sync_core on this CPU", count: synchronisations, cycles: times(SYNC_CORE_CYCLES, synchronisations), source: SYNC_CORE_CYCLES.source },
-    { what: "interrupts sent", count: interrupts, cycles: sides((side) => own[side].interrupts), source: spec.costs.ipiCycles.source },
+    {
+      what: "instructions of a first pass",
+      count: (passes - further) * FIRST_PASS[0],
+      cycles: times(perInstruction, (passes - further) * FIRST_PASS[0]),
+      source: RECORDED_POKES,
+    },
+    {
+      what: "instructions of further passes",
+      count: further * FURTHER_PASS[0],
+      cycles: times(perInstruction, further * FURTHER_PASS[0]),
+      source: RECORDED_POKES,
+    },
+    {
+      what: "writes of CR3",
+      count: rootSwitches,
+      cycles: times(CR3_WRITE_CYCLES, rootSwitches),
+      source: CR3_WRITE_CYCLES.source,
+    },
+    {
+      what: "stores, table entries and page walks",
+      count: passes,
+      cycles: sides((side) => own[side].total - own[side].interrupts),
+      source:
+        "modelled: the accesses of the poke through the machine's TLBs and caches, the walk of the alias and what the flush makes to be walked again",
+    },
+    {
+      what: "sync_core on this CPU",
+      count: synchronisations,
+      cycles: times(SYNC_CORE_CYCLES, synchronisations),
+      source: SYNC_CORE_CYCLES.source,
+    },
+    {
+      what: "interrupts sent",
+      count: interrupts,
+      cycles: sides((side) => own[side].interrupts),
+      source: spec.costs.ipiCycles.source,
+    },
   ];
   return {
-    policy, cpusOnline: Math.min(online, machine.cpuIds.length), copies, framesWritten: each((counts) => counts.framesWritten), rootSwitches, synchronisations, interrupts,
-    instructions: lines[0]!.count + lines[1]!.count, lines, cycles: sides((side) => lines.reduce((sum, line) => sum + line.cycles[side], 0)), interruptCycles: own.value.interrupts,
-    elsewhere: machine.cpuIds.slice(1).reduce((sum, cpu) => sum + cycles(cpu).total, 0) + interrupts * SYNC_CORE_CYCLES.value,
+    policy,
+    cpusOnline: Math.min(online, machine.cpuIds.length),
+    copies,
+    framesWritten: each((counts) => counts.framesWritten),
+    rootSwitches,
+    synchronisations,
+    interrupts,
+    instructions: lines[0]!.count + lines[1]!.count,
+    lines,
+    cycles: sides((side) => lines.reduce((sum, line) => sum + line.cycles[side], 0)),
+    interruptCycles: own.value.interrupts,
+    elsewhere:
+      machine.cpuIds.slice(1).reduce((sum, cpu) => sum + cycles(cpu).total, 0) + interrupts * SYNC_CORE_CYCLES.value,
   };
 }
 
-const sides = (at: (side: keyof Cycles) => number): Cycles => ({ low: at("low"), value: at("value"), high: at("high") });
+const sides = (at: (side: keyof Cycles) => number): Cycles => ({
+  low: at("low"),
+  value: at("value"),
+  high: at("high"),
+});
 const times = (each: Sourced, count: number): Cycles => sides((side) => count * (each[side] ?? each.value));
 
 function states(site: PatchSite, address: bigint): readonly [Uint8Array, Uint8Array] {
   if (site === "kprobe") return [Uint8Array.of(0x90), Uint8Array.of(INT3)];
-  if (site === "static_call") return [branch32(CALL, address, address + 0x1000n), branch32(CALL, address, address + 0x2000n)];
+  if (site === "static_call")
+    return [branch32(CALL, address, address + 0x1000n), branch32(CALL, address, address + 0x2000n)];
   return [nops(5), branch32(site === "ftrace" ? CALL : JMP32, address, address + 0x1000n)];
 }

@@ -3,7 +3,11 @@ import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
 import { guestNodeOfCpu, type RecordedGuest, shippedGuest } from "@kreplica/trace";
 
 /** CPU of the test, node of the image, node of the test's data. */
-export interface Where { readonly cpu: CpuId; readonly masterNode: NodeId; readonly dataNode: NodeId }
+export interface Where {
+  readonly cpu: CpuId;
+  readonly masterNode: NodeId;
+  readonly dataNode: NodeId;
+}
 
 const nodeOf = (spec: MachineSpec, cpu: CpuId): NodeId => spec.cpus.find((each) => each.id === cpu)!.node;
 
@@ -13,7 +17,9 @@ export const indexOf = (spec: MachineSpec, node: NodeId): number => spec.nodes.f
 /** The node with memory that is nearest to a node, itself if it has some; the lower id of two alike. By latency. */
 export function nearestMemory(spec: MachineSpec, node: NodeId): NodeId {
   const row = spec.latencyNs[indexOf(spec, node)]!;
-  return spec.nodes.map((each, index) => ({ ...each, latency: row[index]! })).filter((each) => each.memoryBytes > 0)
+  return spec.nodes
+    .map((each, index) => ({ ...each, latency: row[index]! }))
+    .filter((each) => each.memoryBytes > 0)
     .reduce((a, b) => (b.id === node || (a.id !== node && b.latency < a.latency) ? b : a)).id;
 }
 
@@ -21,12 +27,21 @@ export function nearestMemory(spec: MachineSpec, node: NodeId): NodeId {
 export const defaultDataNode = (spec: MachineSpec, cpu: CpuId): NodeId => nearestMemory(spec, nodeOf(spec, cpu));
 
 /**
- * CPU for each virtual CPU of a recording but the measured one: on the node of the chosen CPU where the guest had both on one node,
- * else on the node that holds the image; a core of its own where there is one.
+ * CPU for each virtual CPU of a recording but the measured one: on the node of the chosen CPU where the guest had both
+ * on one node, else on the node that holds the image; a core of its own where there is one.
  */
-export function otherCpus(spec: MachineSpec, { cpu, masterNode }: Where, measured: number, guest: RecordedGuest = shippedGuest): (vcpu: number) => CpuId {
+export function otherCpus(
+  spec: MachineSpec,
+  { cpu, masterNode }: Where,
+  measured: number,
+  guest: RecordedGuest = shippedGuest,
+): (vcpu: number) => CpuId {
   const core = (id: CpuId): number => spec.cpus.find((each) => each.id === id)!.core;
-  const on = (node: NodeId): CpuId[] => spec.cpus.filter((each) => each.node === node).map((each) => each.id).sort((a, b) => a - b);
+  const on = (node: NodeId): CpuId[] =>
+    spec.cpus
+      .filter((each) => each.node === node)
+      .map((each) => each.id)
+      .sort((a, b) => a - b);
   const apart = (ids: readonly CpuId[]): CpuId[] => {
     const others = ids.filter((id) => core(id) !== core(cpu));
     return others.length > 0 ? others : ids.length > 0 ? [...ids] : [cpu];

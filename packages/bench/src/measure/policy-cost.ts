@@ -1,6 +1,6 @@
 /**
- * What each policy costs in memory and in stores to page tables: counted by doing it on a booted kernel, beside the same done with a
- * single copy.
+ * What each policy costs in memory and in stores to page tables: counted by doing it on a booted kernel, beside the
+ * same done with a single copy.
  */
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86";
 import { invariant, type Process, Processes } from "@kreplica/mm-core";
@@ -37,7 +37,11 @@ export interface PolicyCost {
   };
 }
 
-export interface PolicyKernel { readonly spec: MachineSpec; readonly levels: 4 | 5; readonly pti: boolean }
+export interface PolicyKernel {
+  readonly spec: MachineSpec;
+  readonly levels: 4 | 5;
+  readonly pti: boolean;
+}
 
 const LOW = 0x40_0000n;
 
@@ -47,12 +51,20 @@ export function policyCosts(kernel: PolicyKernel, policies: readonly string[]): 
   return policies.map((policy) => {
     const of = policy === "single-copy" ? plain : measureOne(kernel, policy);
     const { footprint, ...cost } = of;
-    return { ...cost, memory: memoryCost(plain.footprint, footprint), processBytes: of.processBytes - plain.processBytes, everywhereBytes: of.everywhereBytes - plain.everywhereBytes };
+    return {
+      ...cost,
+      memory: memoryCost(plain.footprint, footprint),
+      processBytes: of.processBytes - plain.processBytes,
+      everywhereBytes: of.everywhereBytes - plain.everywhereBytes,
+    };
   });
 }
 
 /** As {@link PolicyCost}, but for what the kernel takes and the bytes of a process, which are all it has. */
-function measureOne({ spec, levels, pti }: PolicyKernel, policy: string): Omit<PolicyCost, "memory"> & { readonly footprint: Footprint } {
+function measureOne(
+  { spec, levels, pti }: PolicyKernel,
+  policy: string,
+): Omit<PolicyCost, "memory"> & { readonly footprint: Footprint } {
   const kernel = boot({ spec, policy, levels, pti });
   const footprint = takeFootprint(kernel);
   const processes = kernel.assembly.get(Processes);
@@ -67,7 +79,10 @@ function measureOne({ spec, levels, pti }: PolicyKernel, policy: string): Omit<P
     return kernel.entries.replicaStores - before;
   };
   const map = (process: Process, address: bigint): void => {
-    invariant(processes.mmap(process, address, 1, {}, cpu) && processes.access(cpu, address, "write") === "ok", "no memory for a page of a measured process");
+    invariant(
+      processes.mmap(process, address, 1, {}, cpu) && processes.access(cpu, address, "write") === "ok",
+      "no memory for a page of a measured process",
+    );
   };
   const must = <T>(value: T | undefined): T => {
     invariant(value !== undefined, "no memory for a measured process");
@@ -81,25 +96,46 @@ function measureOne({ spec, levels, pti }: PolicyKernel, policy: string): Omit<P
   map(parent, top - slotBytes);
   const processBytes = (tableFrames(kernel) - before) * 4096;
   const slot = stores(() => map(parent, slotBytes));
-  const slotGone = stores(() => { processes.munmap(parent, slotBytes, 1, cpu); });
+  const slotGone = stores(() => {
+    processes.munmap(parent, slotBytes, 1, cpu);
+  });
   let child: Process | undefined;
-  const fork = stores(() => { child = must(processes.fork(parent, cpu)); });
-  const exec = stores(() => { invariant(processes.exec(child!, cpu), "no memory for a measured process"); });
+  const fork = stores(() => {
+    child = must(processes.fork(parent, cpu));
+  });
+  const exec = stores(() => {
+    invariant(processes.exec(child!, cpu), "no memory for a measured process");
+  });
   processes.run(child!, cpu);
   map(child!, LOW);
   map(child!, top - slotBytes);
   const exit = stores(() => processes.exit(child!));
-  const switches = stores(() => { for (const each of onePerNode) processes.run(parent, each); });
+  const switches = stores(() => {
+    for (const each of onePerNode) processes.run(parent, each);
+  });
   const memory = kernel.memory();
   return {
-    policy, holders: kernel.view.holders, footprint, bootBytes: memory.extraBytes, closedForm: memory.closedForm,
-    processBytes, everywhereBytes: (tableFrames(kernel) - before) * 4096, stores: { fork, exec, exit, slot, slotGone, switches },
+    policy,
+    holders: kernel.view.holders,
+    footprint,
+    bootBytes: memory.extraBytes,
+    closedForm: memory.closedForm,
+    processBytes,
+    everywhereBytes: (tableFrames(kernel) - before) * 4096,
+    stores: { fork, exec, exit, slot, slotGone, switches },
   };
 }
 
-const tableFrames = ({ allocator, machine }: Booted): number => machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "page-table"), 0);
+const tableFrames = ({ allocator, machine }: Booted): number =>
+  machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "page-table"), 0);
 
 /** The first CPU of each node that has one, by node. */
 function cpuOfEachNode(spec: MachineSpec): CpuId[] {
-  return spec.nodes.flatMap(({ id }) => spec.cpus.filter((cpu) => cpu.node === id).map((cpu) => cpu.id).sort((a, b) => a - b).slice(0, 1));
+  return spec.nodes.flatMap(({ id }) =>
+    spec.cpus
+      .filter((cpu) => cpu.node === id)
+      .map((cpu) => cpu.id)
+      .sort((a, b) => a - b)
+      .slice(0, 1),
+  );
 }

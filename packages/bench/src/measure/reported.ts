@@ -1,4 +1,7 @@
-/** Gains somebody reported of a machine, to stand beside the modelled ones: the series' authors' of theirs, or a user's of his. */
+/**
+ * Gains somebody reported of a machine, to stand beside the modelled ones: the series' authors' of theirs, or a user's
+ * of his.
+ */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { e52690v3 } from "@kreplica/machines";
 import { type TraceTest, traceTests } from "@kreplica/trace";
@@ -16,7 +19,10 @@ export interface Reported {
   of(test: TraceTest, cache: "hot" | "cold", calls: number): number | undefined;
 }
 
-/** Whether the authors' figures are of this machine: its name decides, so that a copy of the preset that was changed gets another. */
+/**
+ * Whether the authors' figures are of this machine: its name decides, so that a copy of the preset that was changed
+ * gets another.
+ */
 export const isAuthorsMachine = (spec: MachineSpec): boolean => spec.name === e52690v3.name;
 
 const AUTHORS: Reported = {
@@ -27,10 +33,13 @@ const AUTHORS: Reported = {
 };
 
 /** @param own figures a user gave, which take the place of the authors' */
-export const reportedFor = (spec: MachineSpec, own?: Reported): Reported | undefined => own ?? (isAuthorsMachine(spec) ? AUTHORS : undefined);
+export const reportedFor = (spec: MachineSpec, own?: Reported): Reported | undefined =>
+  own ?? (isAuthorsMachine(spec) ? AUTHORS : undefined);
 
 /** A user's figures, by the tests' names. */
 export const reportedIn = ({ file, source, figures }: ReportedFigures): Reported => ({
-  source: `${source} (${file})`, file, tests: figures.map((each) => each.test),
+  source: `${source} (${file})`,
+  file,
+  tests: figures.map((each) => each.test),
   of: (test, cache) => figures.find((each) => each.test === test.name)?.[cache],
 });

@@ -1,5 +1,18 @@
-/** Runs programs of a BPF object on one CPU of each node, called as they are and attached to hot paths, their code shared or with a copy on every node. */
-import { bpf, type BpfHost, type BpfMap, type BpfObject, Helpers, LoadedObject, type LoadedProgram, Packs, ProgramMemory } from "@kreplica/bpf";
+/**
+ * Runs programs of a BPF object on one CPU of each node, called as they are and attached to hot paths, their code
+ * shared or with a copy on every node.
+ */
+import {
+  bpf,
+  type BpfHost,
+  type BpfMap,
+  type BpfObject,
+  Helpers,
+  LoadedObject,
+  type LoadedProgram,
+  Packs,
+  ProgramMemory,
+} from "@kreplica/bpf";
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { setMemory } from "@kreplica/set-memory";
 import { textPatch } from "@kreplica/text-patch";
@@ -37,7 +50,10 @@ export interface BpfMapState {
   readonly kind: string;
   readonly bytes: number;
   readonly keys: number;
-  /** Elements whose value is not all zeros, the first {@link MOST_ELEMENTS}: bytes in hexadecimal, lowest address first; per-CPU maps with the CPU. */
+  /**
+   * Elements whose value is not all zeros, the first {@link MOST_ELEMENTS}: bytes in hexadecimal, lowest address first;
+   * per-CPU maps with the CPU.
+   */
   readonly elements: readonly { readonly key: string; readonly value: string; readonly cpu?: number }[];
 }
 export interface BpfRun {
@@ -58,45 +74,101 @@ export const MOST_ELEMENTS = 64;
 /** @throws BpfError what loading refuses @throws InputError for an unknown policy */
 export function runBpf(options: BpfRunOptions): BpfRun {
   const { spec, object, input, repeat } = options;
-  const kernel = boot({ spec, masterNode: options.masterNode, policy: options.policy, plugins: [setMemory, vmalloc, textPatch, bpf(options.replicate, POLICIES[options.policy]?.codeNode)] });
-  const { machine, assembly, allocator } = kernel, memory = assembly.get(ProgramMemory), helpers = assembly.get(Helpers), packs = assembly.get(Packs);
+  const kernel = boot({
+    spec,
+    masterNode: options.masterNode,
+    policy: options.policy,
+    plugins: [setMemory, vmalloc, textPatch, bpf(options.replicate, POLICIES[options.policy]?.codeNode)],
+  });
+  const { machine, assembly, allocator } = kernel,
+    memory = assembly.get(ProgramMemory),
+    helpers = assembly.get(Helpers),
+    packs = assembly.get(Packs);
   const host: BpfHost & { current: number } = {
-    memory, cpus: machine.cpuIds.length, current: 0, cpu() { return this.current; }, node() { return machine.nodeOfCpu(this.current); },
-    now: () => 1_000_000n, random: () => 4, task: () => ({ pidTgid: (1n << 32n) | 1n, name: "kreplica" }), trace: () => undefined,
+    memory,
+    cpus: machine.cpuIds.length,
+    current: 0,
+    cpu() {
+      return this.current;
+    },
+    node() {
+      return machine.nodeOfCpu(this.current);
+    },
+    now: () => 1_000_000n,
+    random: () => 4,
+    task: () => ({ pidTgid: (1n << 32n) | 1n, name: "kreplica" }),
+    trace: () => undefined,
   };
-  const used = (): number => machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "module"), 0) * 4096, before = used();
-  const { stubs } = helpers, loading: { loaded?: LoadedObject } = {};
+  const used = (): number => machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "module"), 0) * 4096,
+    before = used();
+  const { stubs } = helpers,
+    loading: { loaded?: LoadedObject } = {};
   const packCost = costOf(kernel, "pack", () => {
-    loading.loaded = new LoadedObject(object, host, { packs, helperAddress: (id) => helpers.address(id), programs: options.programs });
+    loading.loaded = new LoadedObject(object, host, {
+      packs,
+      helperAddress: (id) => helpers.address(id),
+      programs: options.programs,
+    });
     return packs.report().map(({ address }) => address);
   });
-  const loaded = loading.loaded!, bench: BpfBench = { kernel, spec, memory, loaded, host, stubs, input, repeat };
-  const cpus = machine.nodes.map((node) => machine.cpuIds.find((cpu) => machine.nodeOfCpu(cpu) === node)).filter((cpu) => cpu !== undefined);
-  const direct = (program: LoadedProgram): BpfNodeRun[] => cpus.map((cpu) => {
-    const { context, release } = inputFor(program, input, memory);
-    try { return runOnCpu(bench, cpu, { entry: program.entry, code: program.entry, arguments: [context] }); } finally { release(); }
-  });
+  const loaded = loading.loaded!,
+    bench: BpfBench = { kernel, spec, memory, loaded, host, stubs, input, repeat };
+  const cpus = machine.nodes
+    .map((node) => machine.cpuIds.find((cpu) => machine.nodeOfCpu(cpu) === node))
+    .filter((cpu) => cpu !== undefined);
+  const direct = (program: LoadedProgram): BpfNodeRun[] =>
+    cpus.map((cpu) => {
+      const { context, release } = inputFor(program, input, memory);
+      try {
+        return runOnCpu(bench, cpu, { entry: program.entry, code: program.entry, arguments: [context] });
+      } finally {
+        release();
+      }
+    });
   const programs = loaded.programs.map((program): BpfProgramRun => ({
-    name: program.name, section: program.source.section, slots: program.code.length, bytes: program.machineCode!.length, processed: program.verified.statistics.processed,
-    address: `0x${program.entry.toString(16)}`, nodes: direct(program),
+    name: program.name,
+    section: program.source.section,
+    slots: program.code.length,
+    bytes: program.machineCode!.length,
+    processed: program.verified.statistics.processed,
+    address: `0x${program.entry.toString(16)}`,
+    nodes: direct(program),
   }));
   const { paths, costs } = runPaths(bench, object, cpus);
-  const maps = loaded.maps.map((map) => ({ name: map.definition.name, kind: map.definition.kind, bytes: map.bytes, keys: map.keys().length, elements: elementsOf(map, memory, cpus) }));
+  const maps = loaded.maps.map((map) => ({
+    name: map.definition.name,
+    kind: map.definition.kind,
+    bytes: map.bytes,
+    keys: map.keys().length,
+    elements: elementsOf(map, memory, cpus),
+  }));
   loaded.unload();
   packs.dispose();
   helpers.dispose();
   assembly.get(Vmalloc).purge();
-  return { replicate: options.replicate, programs, paths, maps, costs: [packCost, ...costs], leftBytes: used() - before };
+  return {
+    replicate: options.replicate,
+    programs,
+    paths,
+    maps,
+    costs: [packCost, ...costs],
+    leftBytes: used() - before,
+  };
 }
 
 function elementsOf(map: BpfMap, memory: ProgramMemory, cpus: readonly number[]): BpfMapState["elements"] {
-  const { kind, valueBytes } = map.definition, hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const { kind, valueBytes } = map.definition,
+    hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   // What prog arrays hold are addresses of code, what rings hold are records.
   if (kind === "prog_array" || kind === "ringbuf") return [];
-  const perCpu = kind.startsWith("percpu"), out: BpfMapState["elements"][number][] = [];
-  for (const key of map.keys()) for (const cpu of perCpu ? cpus : cpus.slice(0, 1)) {
-    const at = map.lookup(key, cpu), value = at === 0n ? undefined : memory.read(at, valueBytes);
-    if (value?.some((byte) => byte !== 0) && out.length < MOST_ELEMENTS) out.push({ key: hex(key), value: hex(value), ...(perCpu ? { cpu } : {}) });
-  }
+  const perCpu = kind.startsWith("percpu"),
+    out: BpfMapState["elements"][number][] = [];
+  for (const key of map.keys())
+    for (const cpu of perCpu ? cpus : cpus.slice(0, 1)) {
+      const at = map.lookup(key, cpu),
+        value = at === 0n ? undefined : memory.read(at, valueBytes);
+      if (value?.some((byte) => byte !== 0) && out.length < MOST_ELEMENTS)
+        out.push({ key: hex(key), value: hex(value), ...(perCpu ? { cpu } : {}) });
+    }
   return out;
 }

@@ -1,4 +1,7 @@
-/** Runs jobs in as many workers as there are CPUs, where the built worker lies beside this file; one after the other where it does not (from source). Same results. */
+/**
+ * Runs jobs in as many workers as there are CPUs, where the built worker lies beside this file; one after the other
+ * where it does not (from source). Same results.
+ */
 import { existsSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
@@ -22,23 +25,35 @@ const WORKER = "measure-worker.js";
 /** A long run takes about so many times what another recording of its size does. Decides only what is begun first. */
 const LONG = 20;
 
-/** @returns measurements of each job, in the order of the jobs, or why its recording was refused @throws what a job threw otherwise */
-export async function runJobs(jobs: readonly TraceJob[], progress: Progress): Promise<readonly (TraceMeasurement[] | InputError)[]> {
+/**
+ * @returns measurements of each job, in the order of the jobs, or why its recording was refused
+ * @throws what a job threw otherwise
+ */
+export async function runJobs(
+  jobs: readonly TraceJob[],
+  progress: Progress,
+): Promise<readonly (TraceMeasurement[] | InputError)[]> {
   // A long run's kernels are measured side by side; the others' one after the other, because they share the decoding.
-  const parts = jobs.flatMap((job, index) => (isLongRun(job.file) ? job.policies.map((policy) => ({ ...job, policies: [policy] })) : [job]).map((part) => ({ index, job: part, work: workOf(part) })));
+  const parts = jobs.flatMap((job, index) =>
+    (isLongRun(job.file) ? job.policies.map((policy) => ({ ...job, policies: [policy] })) : [job]).map((part) => ({
+      index,
+      job: part,
+      work: workOf(part),
+    })),
+  );
   // Two steps a part, so that the line moves when one begins: the longest takes most of the whole.
   const running = new Set<string>();
-  const nameOf = ({ job }: typeof parts[number]): string => `${shownName(job)}, ${job.policies.join(" and ")}`;
+  const nameOf = ({ job }: (typeof parts)[number]): string => `${shownName(job)}, ${job.policies.join(" and ")}`;
   const now = (): string => [...running].join("; ");
   progress.start(2 * parts.length, "booting");
-  const begin = (part: typeof parts[number]): void => {
+  const begin = (part: (typeof parts)[number]): void => {
     running.add(nameOf(part));
     progress.step(1, now());
   };
   const results = jobs.map((): TraceMeasurement[] => []);
   const refused = new Map<number, InputError>();
   const queue = [...parts].sort((a, b) => b.work - a.work);
-  const keep = (part: typeof parts[number], answer: readonly TraceMeasurement[] | InputError): void => {
+  const keep = (part: (typeof parts)[number], answer: readonly TraceMeasurement[] | InputError): void => {
     // One recording that cannot be used says nothing of the others.
     if (answer instanceof InputError) refused.set(part.index, refused.get(part.index) ?? answer);
     else results[part.index]!.push(...answer);
@@ -53,7 +68,10 @@ export async function runJobs(jobs: readonly TraceJob[], progress: Progress): Pr
       keep(part, await measured(part.job));
     }
   }
-  return results.map((each, i) => refused.get(i) ?? each.sort((a, b) => jobs[i]!.policies.indexOf(a.policy) - jobs[i]!.policies.indexOf(b.policy)));
+  return results.map(
+    (each, i) =>
+      refused.get(i) ?? each.sort((a, b) => jobs[i]!.policies.indexOf(a.policy) - jobs[i]!.policies.indexOf(b.policy)),
+  );
 }
 
 async function measured(job: TraceJob): Promise<TraceMeasurement[] | InputError> {
@@ -75,29 +93,38 @@ function shownName({ file, recording }: TraceJob): string {
   }
 }
 
-const workOf = ({ file, policies }: TraceJob): number => (statSync(file, { throwIfNoEntry: false })?.size ?? 0) * policies.length * (isLongRun(file) ? LONG : 1);
+const workOf = ({ file, policies }: TraceJob): number =>
+  (statSync(file, { throwIfNoEntry: false })?.size ?? 0) * policies.length * (isLongRun(file) ? LONG : 1);
 
-async function inWorkers<T extends { readonly job: TraceJob }>(file: string, queue: T[], begin: (part: T) => void, keep: (part: T, answer: readonly TraceMeasurement[] | InputError) => void): Promise<void> {
+async function inWorkers<T extends { readonly job: TraceJob }>(
+  file: string,
+  queue: T[],
+  begin: (part: T) => void,
+  keep: (part: T, answer: readonly TraceMeasurement[] | InputError) => void,
+): Promise<void> {
   const workers = Array.from({ length: Math.min(queue.length, availableParallelism()) }, () => new Worker(file));
   try {
-    await Promise.all(workers.map(async (worker) => {
-      for (let part = queue.shift(); part; part = queue.shift()) {
-        begin(part);
-        keep(part, await asked(worker, part.job));
-      }
-    }));
+    await Promise.all(
+      workers.map(async (worker) => {
+        for (let part = queue.shift(); part; part = queue.shift()) {
+          begin(part);
+          keep(part, await asked(worker, part.job));
+        }
+      }),
+    );
   } finally {
     await Promise.all(workers.map((each) => each.terminate()));
   }
 }
 
-const asked = (worker: Worker, job: TraceJob): Promise<TraceMeasurement[] | InputError> => new Promise((resolve, reject) => {
-  worker.removeAllListeners();
-  worker.on("message", (message: WorkerMessage) => {
-    if (message.kind === "result") resolve(message.measurements);
-    else resolve(new InputError(message.fault));
+const asked = (worker: Worker, job: TraceJob): Promise<TraceMeasurement[] | InputError> =>
+  new Promise((resolve, reject) => {
+    worker.removeAllListeners();
+    worker.on("message", (message: WorkerMessage) => {
+      if (message.kind === "result") resolve(message.measurements);
+      else resolve(new InputError(message.fault));
+    });
+    worker.on("error", reject);
+    worker.on("exit", (code) => reject(new Error(`a worker ended early, exit code ${code}`)));
+    worker.postMessage(job);
   });
-  worker.on("error", reject);
-  worker.on("exit", (code) => reject(new Error(`a worker ended early, exit code ${code}`)));
-  worker.postMessage(job);
-});

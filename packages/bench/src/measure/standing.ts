@@ -1,4 +1,7 @@
-/** Whom the one CPU of a comparison stands for: how far its node is from the image's, where its copy is, and which nodes it says nothing about. */
+/**
+ * Whom the one CPU of a comparison stands for: how far its node is from the image's, where its copy is, and which nodes
+ * it says nothing about.
+ */
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
 import type { ReplicaView } from "@kreplica/mm-core";
 import { indexOf, type Where } from "./placement.js";
@@ -33,18 +36,35 @@ export interface Standing {
 
 /** All nodes with CPUs, by number. */
 export function placesOf(spec: MachineSpec, masterNode: NodeId): NodePlace[] {
-  const socketsOf = (node: NodeId): Set<number> => new Set(spec.cpus.filter((each) => each.node === node).map((each) => each.socket));
+  const socketsOf = (node: NodeId): Set<number> =>
+    new Set(spec.cpus.filter((each) => each.node === node).map((each) => each.socket));
   const imageSockets = socketsOf(masterNode);
   return spec.nodes.flatMap(({ id: node }): NodePlace[] => {
     const cpus = spec.cpus.filter((each) => each.node === node).map((each) => each.id);
     if (cpus.length === 0) return [];
-    const relation = node === masterNode ? "same node" : [...socketsOf(node)].some((socket) => imageSockets.has(socket)) ? "same socket" : "other socket";
-    return [{ node, relation, imageNs: spec.latencyNs[indexOf(spec, node)]![indexOf(spec, masterNode)]!, cpu: Math.min(...cpus) }];
+    const relation =
+      node === masterNode
+        ? "same node"
+        : [...socketsOf(node)].some((socket) => imageSockets.has(socket))
+          ? "same socket"
+          : "other socket";
+    return [
+      {
+        node,
+        relation,
+        imageNs: spec.latencyNs[indexOf(spec, node)]![indexOf(spec, masterNode)]!,
+        cpu: Math.min(...cpus),
+      },
+    ];
   });
 }
 
 /** @param view of the booted kernel that has the copies */
-export function standingOf(spec: MachineSpec, { cpu, masterNode }: Where, view: Pick<ReplicaView, "nearest">): Standing {
+export function standingOf(
+  spec: MachineSpec,
+  { cpu, masterNode }: Where,
+  view: Pick<ReplicaView, "nearest">,
+): Standing {
   const nodes = placesOf(spec, masterNode).map((place): NodeStanding => {
     const copyOn = view.nearest(place.node);
     return { ...place, copyNs: spec.latencyNs[indexOf(spec, place.node)]![indexOf(spec, copyOn)]!, copyOn };

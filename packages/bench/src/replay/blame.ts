@@ -1,4 +1,6 @@
-/** Whose fault it is that a recording cannot be replayed: the file's, or that of whoever took it for one of this kernel. */
+/**
+ * Whose fault it is that a recording cannot be replayed: the file's, or that of whoever took it for one of this kernel.
+ */
 import { closeSync, openSync, readSync } from "node:fs";
 import { isZstd } from "@kreplica/inputs/zstd";
 import { TraceError, type TraceErrorCode } from "@kreplica/trace";
@@ -11,17 +13,30 @@ const EITHER: readonly TraceErrorCode[] = ["bad-address", "bad-frame", "unnamed-
 const CHECKSUM = 4;
 const DESCRIPTOR = 4;
 
-/** The error with the remedy that helps: a file that is whole by its checksum is not told to be damaged. @param kernel it was taken for */
+/**
+ * The error with the remedy that helps: a file that is whole by its checksum is not told to be damaged.
+ * @param kernel it was taken for
+ */
 export function rightlyBlamed(error: TraceError, kernel: string): TraceError {
   if (!EITHER.includes(error.code) || !isWhole(error.file)) return error;
-  return new TraceError(error.code, error.file, error.offset, error.reason,
-    `the recording is whole, by its checksum, so it is not of ${kernel} and its guest without KASLR: name what was recorded with --recorded-kernel and --recorded-nodes`, error.unpacked);
+  return new TraceError(
+    error.code,
+    error.file,
+    error.offset,
+    error.reason,
+    `the recording is whole, by its checksum, so it is not of ${kernel} and its guest without KASLR: name what was recorded with --recorded-kernel and --recorded-nodes`,
+    error.unpacked,
+  );
 }
 
 function isWhole(file: string): boolean {
   const head = new Uint8Array(8);
   const handle = openSync(file, "r");
-  try { readSync(handle, head); } finally { closeSync(handle); }
+  try {
+    readSync(handle, head);
+  } finally {
+    closeSync(handle);
+  }
   if (!isZstd(head) || (head[DESCRIPTOR]! & CHECKSUM) === 0) return false;
   try {
     readTraceFile(file, () => undefined);

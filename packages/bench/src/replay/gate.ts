@@ -1,6 +1,16 @@
-/** Which pages and accesses of a recording a replay takes: those of the recorded guest that the booted kernels' tables allow. */
+/**
+ * Which pages and accesses of a recording a replay takes: those of the recorded guest that the booted kernels' tables
+ * allow.
+ */
 import {
-  DESCRIPTOR_BYTES, guestEnd, guestNodeOfPage, MAPPINGS, type RecordedGuest, Region, regionsOf, shippedGuest,
+  DESCRIPTOR_BYTES,
+  guestEnd,
+  guestNodeOfPage,
+  MAPPINGS,
+  type RecordedGuest,
+  Region,
+  regionsOf,
+  shippedGuest,
 } from "@kreplica/trace";
 import type { Booted } from "../boot.js";
 import { type Gate, type Refusal } from "./program-builder.js";
@@ -35,31 +45,63 @@ export function pagesOfGuest(guest: RecordedGuest, levels: 4 | 5 = guest.levels)
   const end = guestEnd(guest);
   const size = `the guest's ${Number((end / 0x4_0000).toFixed(3))} GiB`;
   const descriptors = (BigInt(end) * DESCRIPTOR_BYTES) >> 12n;
-  /** Physical page that an address of the kernel's fixed mappings has; -1 for one of these that may be any; undefined for other mappings. */
+  /**
+   * Physical page that an address of the kernel's fixed mappings has; -1 for one of these that may be any; undefined
+   * for other mappings.
+   */
   const frameFixed = (region: Region, address: bigint): number | undefined => {
     switch (region) {
-      case Region.DirectMap: return Number((address - pageOffset) >> 12n);
-      case Region.Text: case Region.Rodata: case Region.Data:
+      case Region.DirectMap:
+        return Number((address - pageOffset) >> 12n);
+      case Region.Text:
+      case Region.Rodata:
+      case Region.Data:
         // Its copies lie anywhere; its data lies where it lay.
         if (guest.image.copied && region !== Region.Data) return -1;
         return Number((address - guest.image.stext) >> 12n) + guest.image.firstPage;
-      case Region.Vmemmap: return ((address - vmemmapStart) >> 12n) < descriptors ? -1 : end;
-      default: return undefined;
+      case Region.Vmemmap:
+        return (address - vmemmapStart) >> 12n < descriptors ? -1 : end;
+      default:
+        return undefined;
     }
   };
   return (recorded, frame): Refusal | undefined => {
     const address = BigInt.asUintN(64, recorded);
-    const region = address === recorded ? regionOf(Number(address & 0xffff_ffffn), Number(address >> 32n)) : Region.Other;
+    const region =
+      address === recorded ? regionOf(Number(address & 0xffff_ffffn), Number(address >> 32n)) : Region.Other;
     if (region === Region.Other || (region === Region.User && address >> BigInt(userBits) !== 0n)) {
-      return { code: "bad-address", reason: `${hex(address)} belongs to no process and to no part of the recorded kernel`, remedy: otherwise(guest) };
+      return {
+        code: "bad-address",
+        reason: `${hex(address)} belongs to no process and to no part of the recorded kernel`,
+        remedy: otherwise(guest),
+      };
     }
     if (region === Region.User && address >> BigInt(MAPPINGS[levels].userBits) !== 0n) {
-      return { code: "bad-address", reason: `${hex(address)} is beyond what a process has with ${levels} levels of page tables`, remedy: "boot with --levels 5" };
+      return {
+        code: "bad-address",
+        reason: `${hex(address)} is beyond what a process has with ${levels} levels of page tables`,
+        remedy: "boot with --levels 5",
+      };
     }
-    if (frame >= 0 && guestNodeOfPage(guest, frame) < 0) return { code: "bad-frame", reason: `${hex(address)} is said to be in physical page 0x${frame.toString(16)}, beyond ${size}`, remedy: otherwise(guest) };
+    if (frame >= 0 && guestNodeOfPage(guest, frame) < 0)
+      return {
+        code: "bad-frame",
+        reason: `${hex(address)} is said to be in physical page 0x${frame.toString(16)}, beyond ${size}`,
+        remedy: otherwise(guest),
+      };
     const fixed = frameFixed(region, address);
-    if (fixed === undefined) return frame >= 0 ? undefined : { code: "unnamed-page", reason: `the physical page behind ${hex(address)} was never named`, remedy: DAMAGED };
-    if (fixed >= 0 && (fixed >= end || guestNodeOfPage(guest, fixed) < 0)) return { code: "bad-address", reason: `${hex(address)} is beyond ${size}`, remedy: otherwise(guest) };
-    return frame < 0 || fixed < 0 || frame === fixed ? undefined : { code: "bad-frame", reason: `${hex(address)} is said to be in physical page 0x${frame.toString(16)} and lies in 0x${fixed.toString(16)}`, remedy: otherwise(guest) };
+    if (fixed === undefined)
+      return frame >= 0
+        ? undefined
+        : { code: "unnamed-page", reason: `the physical page behind ${hex(address)} was never named`, remedy: DAMAGED };
+    if (fixed >= 0 && (fixed >= end || guestNodeOfPage(guest, fixed) < 0))
+      return { code: "bad-address", reason: `${hex(address)} is beyond ${size}`, remedy: otherwise(guest) };
+    return frame < 0 || fixed < 0 || frame === fixed
+      ? undefined
+      : {
+          code: "bad-frame",
+          reason: `${hex(address)} is said to be in physical page 0x${frame.toString(16)} and lies in 0x${fixed.toString(16)}`,
+          remedy: otherwise(guest),
+        };
   };
 }

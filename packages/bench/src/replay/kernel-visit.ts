@@ -1,14 +1,17 @@
 /**
- * Visits of the recorded kernel to the functions that the series makes do more: where the model's own work is spliced in.
+ * Visits of the recorded kernel to the functions that the series makes do more: where the model's own work is spliced
+ * in.
  *
- * A visit begins at a jump to the function's first byte and ends at the byte behind the call. What it was about is read off its
- * accesses: the PGD from the page it fills or the page descriptor it touches, the slot from the store to the user half. A recording
- * made without KPTI shows no stores to a user half, so that its slots are not found; PGDs made and freed are.
+ * A visit begins at a jump to the function's first byte and ends at the byte behind the call. What it was about is read
+ * off its accesses: the PGD from the page it fills or the page descriptor it touches, the slot from the store to the
+ * user half. A recording made without KPTI shows no stores to a user half, so that its slots are not found; PGDs made
+ * and freed are.
  *
- * Between the two, the CPU may do what is not the visit's: interrupts (from their entry to the IRET), the scheduler (__schedule to
- * its return), other tasks (another stack after __switch_to_asm), and batches of pages that the allocator moves between a CPU's list and
- * the node's: one visit in hundreds meets a batch that all the pages freed since the last one brought about.
- * Source: Linux 6.1 arch/x86/mm/pgtable.c, arch/x86/mm/pti.c and mm/memory.c for which function does what.
+ * Between the two, the CPU may do what is not the visit's: interrupts (from their entry to the IRET), the scheduler
+ * (__schedule to its return), other tasks (another stack after __switch_to_asm), and batches of pages that the
+ * allocator moves between a CPU's list and the node's: one visit in hundreds meets a batch that all the pages freed
+ * since the last one brought about. Source: Linux 6.1 arch/x86/mm/pgtable.c, arch/x86/mm/pti.c and mm/memory.c for
+ * which function does what.
  */
 import { MAPPINGS, Region, regionsOf, shippedGuest } from "@kreplica/trace";
 
@@ -31,11 +34,15 @@ export interface KernelVisit {
   readonly pgd: number;
   /** Top-level slot of the recorded kernel, 0 to 255; -1 for a whole PGD. */
   readonly slot: number;
-  /** Recorded instructions from the first to the return, those of callees included, those of interrupts and other tasks not. */
+  /**
+   * Recorded instructions from the first to the return, those of callees included, those of interrupts and other tasks
+   * not.
+   */
   readonly instructions: number;
   /**
-   * What the function and its callees loaded and stored beside the PGD, its page descriptors and the table it was copied from: operations of
-   * the program it was recorded in, as the series repeats them for each further PGD. Absent where there were none.
+   * What the function and its callees loaded and stored beside the PGD, its page descriptors and the table it was
+   * copied from: operations of the program it was recorded in, as the series repeats them for each further PGD. Absent
+   * where there were none.
    */
   readonly accesses?: readonly number[];
 }
@@ -50,15 +57,54 @@ export interface VisitedFunctions {
   readonly source?: number;
   readonly lock?: number;
   /** Where a visit is left for something else; what is absent is not noticed. */
-  readonly leaving?: { readonly entries: ReadonlySet<number>; readonly iret: number; readonly asides: ReadonlySet<number>; readonly switchTo: number };
+  readonly leaving?: {
+    readonly entries: ReadonlySet<number>;
+    readonly iret: number;
+    readonly asides: ReadonlySet<number>;
+    readonly switchTo: number;
+  };
 }
 
-/** Where interrupts and exceptions enter the kernel; what a kernel does not have is passed over. Source: Linux 6.1 arch/x86/include/asm/idtentry.h. */
+/**
+ * Where interrupts and exceptions enter the kernel; what a kernel does not have is passed over. Source: Linux 6.1
+ * arch/x86/include/asm/idtentry.h.
+ */
 const ENTRIES = [
-  "asm_common_interrupt", "asm_spurious_interrupt",
-  ...["apic_timer_interrupt", "call_function", "call_function_single", "irq_work", "reboot", "reschedule_ipi", "x86_platform_ipi", "spurious_apic_interrupt", "error_interrupt", "thermal", "threshold",
-    "deferred_error", "kvm_asyncpf_interrupt", "kvm_posted_intr_ipi", "kvm_posted_intr_wakeup_ipi", "hyperv_callback", "hyperv_stimer0", "hyperv_reenlightenment", "xen_hvm_callback", "acrn_hv_callback"].map((name) => `asm_sysvec_${name}`),
-  ...["page_fault", "int3", "debug", "general_protection", "invalid_op", "device_not_available", "divide_error", "coprocessor_error", "simd_coprocessor_error"].map((name) => `asm_exc_${name}`),
+  "asm_common_interrupt",
+  "asm_spurious_interrupt",
+  ...[
+    "apic_timer_interrupt",
+    "call_function",
+    "call_function_single",
+    "irq_work",
+    "reboot",
+    "reschedule_ipi",
+    "x86_platform_ipi",
+    "spurious_apic_interrupt",
+    "error_interrupt",
+    "thermal",
+    "threshold",
+    "deferred_error",
+    "kvm_asyncpf_interrupt",
+    "kvm_posted_intr_ipi",
+    "kvm_posted_intr_wakeup_ipi",
+    "hyperv_callback",
+    "hyperv_stimer0",
+    "hyperv_reenlightenment",
+    "xen_hvm_callback",
+    "acrn_hv_callback",
+  ].map((name) => `asm_sysvec_${name}`),
+  ...[
+    "page_fault",
+    "int3",
+    "debug",
+    "general_protection",
+    "invalid_op",
+    "device_not_available",
+    "divide_error",
+    "coprocessor_error",
+    "simd_coprocessor_error",
+  ].map((name) => `asm_exc_${name}`),
 ];
 
 /** Functions whose work is not that of who calls them. Source: Linux 6.1 kernel/sched/core.c, mm/page_alloc.c. */
@@ -67,9 +113,22 @@ const ASIDES = ["__schedule", "rmqueue_bulk", "free_pcppages_bulk"];
 /** @param symbol address by name in the recorded kernel @returns undefined when it has none of them */
 export function visitedFunctions(symbol: (name: string) => bigint | undefined): VisitedFunctions | undefined {
   const low = (name: string): number => Number(BigInt.asUintN(32, symbol(name) ?? 0n));
-  const named = (names: readonly string[]): ReadonlySet<number> => new Set(names.map(low).filter((address) => address !== 0));
-  const found = { create: low("pgd_alloc"), free: low("pgd_free"), grow: [low("__pud_alloc"), low("__p4d_alloc")], slot: low("__pti_set_user_pgtbl"), source: low("init_top_pgt"), lock: low("pgd_lock"),
-    leaving: { entries: named(ENTRIES), iret: low("native_irq_return_iret"), asides: named(ASIDES), switchTo: low("__switch_to_asm") } };
+  const named = (names: readonly string[]): ReadonlySet<number> =>
+    new Set(names.map(low).filter((address) => address !== 0));
+  const found = {
+    create: low("pgd_alloc"),
+    free: low("pgd_free"),
+    grow: [low("__pud_alloc"), low("__p4d_alloc")],
+    slot: low("__pti_set_user_pgtbl"),
+    source: low("init_top_pgt"),
+    lock: low("pgd_lock"),
+    leaving: {
+      entries: named(ENTRIES),
+      iret: low("native_irq_return_iret"),
+      asides: named(ASIDES),
+      switchTo: low("__switch_to_asm"),
+    },
+  };
   return found.create === 0 ? undefined : found;
 }
 
@@ -133,7 +192,11 @@ export class VisitFinder {
   /** @param levels of the recorded kernel's page tables */
   constructor(functions: VisitedFunctions, levels: 4 | 5 = 4) {
     this.regionOf = regionsOf({ levels, image: shippedGuest.image });
-    [this.directMapHi, this.vmallocHi, this.vmemmapHi] = [MAPPINGS[levels].pageOffset, MAPPINGS[levels].vmallocStart, MAPPINGS[levels].vmemmapStart].map((base) => Number(base >> 32n)) as [number, number, number];
+    [this.directMapHi, this.vmallocHi, this.vmemmapHi] = [
+      MAPPINGS[levels].pageOffset,
+      MAPPINGS[levels].vmallocStart,
+      MAPPINGS[levels].vmemmapStart,
+    ].map((base) => Number(base >> 32n)) as [number, number, number];
     ({ create: this.create, free: this.free, slot: this.slot } = functions);
     this.grow = functions.grow[0]!;
     this.growToo = functions.grow[1]!;
@@ -142,33 +205,81 @@ export class VisitFinder {
     this.leaving = functions.leaving ?? { entries: new Set(), iret: 0, asides: new Set(), switchTo: 0 };
   }
 
-  /** To be called before the fetch itself counts. @param bytes fetched from the address on @returns the visit that this fetch is behind */
+  /**
+   * To be called before the fetch itself counts.
+   * @param bytes fetched from the address on
+   * @returns the visit that this fetch is behind
+   */
   fetch(vcpu: number, lo: number, hi: number, instructions: number, bytes: number): KernelVisit | undefined {
     const before = this.fetchedTo[vcpu]!;
     this.fetchedTo[vcpu] = (lo + bytes) >>> 0;
     // Nearly always: nothing is open, and none of them begins here.
-    if (this.opened === 0 && lo !== this.slot && lo !== this.grow && lo !== this.create && lo !== this.free && lo !== this.growToo) return undefined;
+    if (
+      this.opened === 0 &&
+      lo !== this.slot &&
+      lo !== this.grow &&
+      lo !== this.create &&
+      lo !== this.free &&
+      lo !== this.growToo
+    )
+      return undefined;
     return this.fetchMarked(before, vcpu, lo, hi, instructions, bytes);
   }
 
-  private fetchMarked(before: number, vcpu: number, lo: number, hi: number, instructions: number, bytes: number): KernelVisit | undefined {
-    const stack = this.open[vcpu] ??= [];
+  private fetchMarked(
+    before: number,
+    vcpu: number,
+    lo: number,
+    hi: number,
+    instructions: number,
+    bytes: number,
+  ): KernelVisit | undefined {
+    const stack = (this.open[vcpu] ??= []);
     const depth = stack.length;
     let done: KernelVisit | undefined;
     if (hi === UPPER) {
       if (bytes > 0) this.leave(stack, vcpu, before, lo);
       done = this.close(stack, lo);
-      const kind = lo === this.create ? VisitKind.Create : lo === this.free ? VisitKind.Free : lo === this.slot ? VisitKind.Set : lo === this.grow || lo === this.growToo ? GROW : undefined;
+      const kind =
+        lo === this.create
+          ? VisitKind.Create
+          : lo === this.free
+            ? VisitKind.Free
+            : lo === this.slot
+              ? VisitKind.Set
+              : lo === this.grow || lo === this.growToo
+                ? GROW
+                : undefined;
       if (kind !== undefined && bytes > 0) {
         if (stack.length === DEPTH) stack.length = 0;
-        stack.push({ kind, returnTo: before, instructions: 0, pgd: -1, slot: -1, stack: UNKNOWN, away: false, interrupts: 0, aside: UNKNOWN, accesses: [], pages: [] });
+        stack.push({
+          kind,
+          returnTo: before,
+          instructions: 0,
+          pgd: -1,
+          slot: -1,
+          stack: UNKNOWN,
+          away: false,
+          interrupts: 0,
+          aside: UNKNOWN,
+          accesses: [],
+          pages: [],
+        });
       }
     }
     this.opened += stack.length - depth;
     for (const each of stack) {
       if (runs(each)) each.instructions += instructions;
       // The IRET itself is the interrupt's.
-      if (this.leaving.iret !== 0 && hi === UPPER && !each.away && each.interrupts > 0 && lo <= this.leaving.iret && this.leaving.iret < lo + bytes) each.interrupts--;
+      if (
+        this.leaving.iret !== 0 &&
+        hi === UPPER &&
+        !each.away &&
+        each.interrupts > 0 &&
+        lo <= this.leaving.iret &&
+        this.leaving.iret < lo + bytes
+      )
+        each.interrupts--;
     }
     return done;
   }
@@ -202,7 +313,11 @@ export class VisitFinder {
 
   /** The table that is copied, whose lines the model's own copying loads; the lock. */
   private isOnce(lo: number, hi: number): boolean {
-    return hi === UPPER && ((this.source !== 0 && lo >= this.source && lo < this.source + 8192) || (this.lock !== 0 && lo >>> 6 === this.lock >>> 6));
+    return (
+      hi === UPPER &&
+      ((this.source !== 0 && lo >= this.source && lo < this.source + 8192) ||
+        (this.lock !== 0 && lo >>> 6 === this.lock >>> 6))
+    );
   }
 
   private close(stack: Open[], lo: number): KernelVisit | undefined {
@@ -211,18 +326,28 @@ export class VisitFinder {
       // A function of ASIDES that was jumped to, not called, returns to the visit's own caller.
       if (visit.returnTo !== lo || visit.away || visit.interrupts > 0) continue;
       // Those inside it never returned; those of other tasks will.
-      for (let inner = stack.length - 1; inner >= at; inner--) if (!stack[inner]!.away && stack[inner]!.interrupts === 0) stack.splice(inner, 1);
+      for (let inner = stack.length - 1; inner >= at; inner--)
+        if (!stack[inner]!.away && stack[inner]!.interrupts === 0) stack.splice(inner, 1);
       const { kind, pgd, slot, instructions } = visit;
       if (kind === GROW || (kind === VisitKind.Set && slot < 0)) return undefined;
       const filled = stack.some((each) => each.kind === GROW);
       // The pair of the PGD itself is the model's own to clear, fill and change.
       const accesses = visit.accesses.filter((_, i) => pgd < 0 || visit.pages[i]! >>> 1 !== pgd >>> 1);
-      return { kind: kind === VisitKind.Set && !filled ? VisitKind.Clear : kind, pgd, slot, instructions, ...(accesses.length > 0 ? { accesses } : {}) };
+      return {
+        kind: kind === VisitKind.Set && !filled ? VisitKind.Clear : kind,
+        pgd,
+        slot,
+        instructions,
+        ...(accesses.length > 0 ? { accesses } : {}),
+      };
     }
     return undefined;
   }
 
-  /** To be called for every load and store of the kernel half. @param operation of the program; -1 for none to be kept */
+  /**
+   * To be called for every load and store of the kernel half.
+   * @param operation of the program; -1 for none to be kept
+   */
   access(vcpu: number, lo: number, hi: number, store: boolean, operation = -1): void {
     const stack = this.open[vcpu];
     if (!stack) return;

@@ -44,10 +44,13 @@ export interface LineSchedule {
 /** @param file as errors name it @throws TraceError not-lines, bad-lines */
 export function readLineSchedule(bytes: Uint8Array, file: string): LineSchedule {
   for (let i = 0; i < MAGIC.length; i++) {
-    if (bytes[i] !== MAGIC.charCodeAt(i)) throw new TraceError("not-lines", file, i, "it is not a KTRL2 schedule of lines", REMEDY);
+    if (bytes[i] !== MAGIC.charCodeAt(i))
+      throw new TraceError("not-lines", file, i, "it is not a KTRL2 schedule of lines", REMEDY);
   }
   let at = MAGIC.length;
-  const bad = (why: string): never => { throw new TraceError("bad-lines", file, at, why, REMEDY); };
+  const bad = (why: string): never => {
+    throw new TraceError("bad-lines", file, at, why, REMEDY);
+  };
   const varint = (): number => {
     let value = 0;
     for (let unit = 1; ; unit *= 128) {
@@ -127,5 +130,21 @@ export function readLineSchedule(bytes: Uint8Array, file: string): LineSchedule 
   if (at !== bytes.length) bad("bytes follow the last stretch");
   if (burstStart[stretches] !== bursts) bad(`it has ${bursts} bursts, its stretches name ${burstStart[stretches]}`);
   if (origin.includes(-1)) bad(`template ${origin.indexOf(-1)} has no stretch of its own`);
-  return { templates, stretches, template, origin, pageStart, pages: Float64Array.from(pages), frames: Uint32Array.from(frames), touched: Uint8Array.from(touched), lineStart, lines: lines.slice(0, filled), stored: stored.slice(0, filled), bursts, burstStart, textStart, text: Float64Array.from(text) };
+  return {
+    templates,
+    stretches,
+    template,
+    origin,
+    pageStart,
+    pages: Float64Array.from(pages),
+    frames: Uint32Array.from(frames),
+    touched: Uint8Array.from(touched),
+    lineStart,
+    lines: lines.slice(0, filled),
+    stored: stored.slice(0, filled),
+    bursts,
+    burstStart,
+    textStart,
+    text: Float64Array.from(text),
+  };
 }

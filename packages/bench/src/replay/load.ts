@@ -3,7 +3,15 @@ import { existsSync, readFileSync } from "node:fs";
 import { unzstd, ZstdError } from "@kreplica/inputs/zstd";
 import { InvariantError } from "@kreplica/mm-core";
 import {
-  Batch, CallCounter, Kind, type RecordedGuest, shippedGuest, testOf, TraceCounter, TraceError, type TraceStatistics,
+  Batch,
+  CallCounter,
+  Kind,
+  type RecordedGuest,
+  shippedGuest,
+  testOf,
+  TraceCounter,
+  TraceError,
+  type TraceStatistics,
   type TraceTest,
 } from "@kreplica/trace";
 import { readTraceFile, traceFile } from "../inputs/trace-file.js";
@@ -31,7 +39,10 @@ export interface LoadedTrace {
   readonly modelled: boolean;
   /** Device accesses of the measured CPU that were left out. */
   readonly devices: number;
-  /** Calls of the test's system call in one run; undefined for a test that is not counted in calls, or when there were none. */
+  /**
+   * Calls of the test's system call in one run; undefined for a test that is not counted in calls, or when there were
+   * none.
+   */
   readonly calls: number | undefined;
   /** Calls of the function that changes kernel text, in one run. */
   readonly pokes: number;
@@ -49,12 +60,18 @@ export interface Recorded {
   /** A kernel that the user named: tests are named after their files, and statistics are counted. */
   readonly named: boolean;
 }
-const shipped: Recorded = { guest: shippedGuest, symbol: (name) => tracedKernel("recorded").symbol(name), named: false };
+const shipped: Recorded = {
+  guest: shippedGuest,
+  symbol: (name) => tracedKernel("recorded").symbol(name),
+  named: false,
+};
 
 /** Writes one piece of kernel text. Source: Linux 6.1 arch/x86/kernel/alternative.c. */
 const POKE = "__text_poke";
 
-/** Part of a long run's calls by which its templates may miss the recorded number: 1028 for 1024 in the one that ships. */
+/**
+ * Part of a long run's calls by which its templates may miss the recorded number: 1028 for 1024 in the one that ships.
+ */
 const NEARLY = 0.01;
 
 /** Name a schedule has beside `X.kt.zst` or `X.kt`: `X.lines.zst`. */
@@ -62,14 +79,23 @@ export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst
 
 /**
  * @param place where the model has a recorded page
- * @param functions where the recorded kernel has the functions that replication adds to; without them nothing is spliced in
+ * @param functions where the recorded kernel has the functions that replication adds to; without them nothing is
+ *   spliced in
  * @param change done to every batch before it is looked at: recorded addresses moved to another kernel's
  * @param gate what may be replayed; anything without it
  * @param noOps of the image replayed on
  * @param recorded what was recorded; as the shipped recordings when absent
  * @throws TraceError
  */
-export function loadTrace(file: string, place: PlacePage, functions?: VisitedFunctions, change?: (batch: Batch) => void, gate?: Gate, noOps?: NoOpFinder, recorded: Recorded = shipped): LoadedTrace {
+export function loadTrace(
+  file: string,
+  place: PlacePage,
+  functions?: VisitedFunctions,
+  change?: (batch: Batch) => void,
+  gate?: Gate,
+  noOps?: NoOpFinder,
+  recorded: Recorded = shipped,
+): LoadedTrace {
   const test = testOf(traceFile(file), recorded.named);
   const { guest, moved = guest } = recorded;
   const builder = new ProgramBuilder(file, place, functions, gate, noOps, moved);
@@ -84,11 +110,24 @@ export function loadTrace(file: string, place: PlacePage, functions?: VisitedFun
     builder.add(batch);
   });
   const { program, measured } = builder.finish();
-  program.blame = (operation, what) => blame(file, operation, what, new ProgramBuilder(file, place, functions, undefined, undefined, moved), change);
+  program.blame = (operation, what) =>
+    blame(file, operation, what, new ProgramBuilder(file, place, functions, undefined, undefined, moved), change);
   const schedule = scheduleOf(file);
   if (schedule && change) moveText(schedule.text, change);
-  const workload = schedule ? new LongRun(program, builder.cuts, builder.perCut, schedule, place, scheduleBeside(file)) : new PlainRun(program);
-  return { file, test, measured, workload, modelled: schedule !== undefined, devices: program.devices, calls: callsOf(counter, schedule, test), pokes: pokes?.total ?? 0, statistics: statistics?.result() };
+  const workload = schedule
+    ? new LongRun(program, builder.cuts, builder.perCut, schedule, place, scheduleBeside(file))
+    : new PlainRun(program);
+  return {
+    file,
+    test,
+    measured,
+    workload,
+    modelled: schedule !== undefined,
+    devices: program.devices,
+    calls: callsOf(counter, schedule, test),
+    pokes: pokes?.total ?? 0,
+    statistics: statistics?.result(),
+  };
 }
 
 /** @returns undefined for a test that is not counted in calls */
@@ -97,16 +136,34 @@ function counterOf({ symbol }: Recorded, call: string | undefined): CallCounter 
   return address === undefined ? undefined : new CallCounter(Number(BigInt.asUintN(32, address)));
 }
 
-/** A long run makes the calls of the templates that its stretches run: nearly as many as were recorded, since a stretch may run one that is alike in length only. */
-function callsOf(counter: CallCounter | undefined, schedule: LineSchedule | undefined, { iterations }: TraceTest): number | undefined {
+/**
+ * A long run makes the calls of the templates that its stretches run: nearly as many as were recorded, since a stretch
+ * may run one that is alike in length only.
+ */
+function callsOf(
+  counter: CallCounter | undefined,
+  schedule: LineSchedule | undefined,
+  { iterations }: TraceTest,
+): number | undefined {
   if (!counter) return undefined;
-  const calls = schedule ? schedule.template.reduce((sum, template) => sum + counter.stretches[template]!, 0) : counter.total;
+  const calls = schedule
+    ? schedule.template.reduce((sum, template) => sum + counter.stretches[template]!, 0)
+    : counter.total;
   if (schedule && Math.abs(calls - iterations) <= NEARLY * iterations) return iterations;
   return calls === 0 ? undefined : calls;
 }
 
-/** Finds the record an operation comes from by reading the recording once more, record by record: that takes time, and nothing while all is well. */
-function blame(file: string, operation: number, what: string, builder: ProgramBuilder, change?: (batch: Batch) => void): never {
+/**
+ * Finds the record an operation comes from by reading the recording once more, record by record: that takes time, and
+ * nothing while all is well.
+ */
+function blame(
+  file: string,
+  operation: number,
+  what: string,
+  builder: ProgramBuilder,
+  change?: (batch: Batch) => void,
+): never {
   const one = new Batch(1);
   readTraceFile(file, (batch) => {
     change?.(batch);
@@ -114,7 +171,14 @@ function blame(file: string, operation: number, what: string, builder: ProgramBu
     for (let i = 0; i < batch.length; i++) {
       for (const column of ["kind", "lo", "hi", "a", "b"] as const) one[column][0] = batch[column][i]!;
       builder.add(one);
-      if (builder.program.length > operation) throw new TraceError("refused", file, batch.base + batch.at[i]!, what, "the file is damaged here: copy or record it again");
+      if (builder.program.length > operation)
+        throw new TraceError(
+          "refused",
+          file,
+          batch.base + batch.at[i]!,
+          what,
+          "the file is damaged here: copy or record it again",
+        );
     }
   });
   throw new InvariantError(`operation ${operation} comes from no record of ${file}`);
@@ -157,6 +221,12 @@ function unpacked(file: string): Uint8Array {
   try {
     return unzstd(readFileSync(file));
   } catch (error) {
-    throw new TraceError("unreadable-lines", file, error instanceof ZstdError ? error.offset : 0, `it cannot be read (${(error as Error).message})`, "copy the file again, in full");
+    throw new TraceError(
+      "unreadable-lines",
+      file,
+      error instanceof ZstdError ? error.offset : 0,
+      `it cannot be read (${(error as Error).message})`,
+      "copy the file again, in full",
+    );
   }
 }

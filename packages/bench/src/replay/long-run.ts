@@ -1,12 +1,14 @@
 /**
- * A long recording modelled from a few recorded stretches: each stretch of it runs the one it resembles most, on its own data.
+ * A long recording modelled from a few recorded stretches: each stretch of it runs the one it resembles most, on its
+ * own data.
  *
- * What a stretch executes differs little from one iteration to the next; where its data lies differs in every one, and decides how
- * much of the last-level cache the test fills. So instructions come from the templates and addresses from the schedule: of the lines
- * that are not common to all stretches of their kind, the n-th that was first stored to in the direct map becomes the n-th that the stretch
- * stored to first there; those first loaded, stacks and page descriptors likewise. User pages change their frame where the template's do.
- * What a stretch touched beyond its template (lines of data, text that is in no template, user pages) it touches before it leaves the
- * kernel; what other CPUs did meanwhile is recorded throughout and follows it.
+ * What a stretch executes differs little from one iteration to the next; where its data lies differs in every one, and
+ * decides how much of the last-level cache the test fills. So instructions come from the templates and addresses from
+ * the schedule: of the lines that are not common to all stretches of their kind, the n-th that was first stored to in
+ * the direct map becomes the n-th that the stretch stored to first there; those first loaded, stacks and page
+ * descriptors likewise. User pages change their frame where the template's do. What a stretch touched beyond its
+ * template (lines of data, text that is in no template, user pages) it touches before it leaves the kernel; what other
+ * CPUs did meanwhile is recorded throughout and follows it.
  */
 import { invariant } from "@kreplica/mm-core";
 import { TraceError } from "@kreplica/trace";
@@ -23,14 +25,21 @@ const VMALLOC = 0xffff_c900_0000_0000n;
 const VMEMMAP = 0xffff_ea00_0000_0000n;
 const CPU_ENTRY_AREA = 0xffff_fe00_0000_0000n;
 
-/** Direct map, vmalloc, page descriptors, each first loaded or first stored: lines change places only with lines of the same. */
+/**
+ * Direct map, vmalloc, page descriptors, each first loaded or first stored: lines change places only with lines of the
+ * same.
+ */
 const CLASSES = 6;
 /** Low 48 bits of where vmalloc and the descriptors begin, as lines. */
 const VMALLOC_LINE = 0xc900_0000_0000 / 64;
 const VMEMMAP_LINE = 0xea00_0000_0000 / 64;
-const classOf = (line: number, stored: number): number => (line < VMALLOC_LINE ? 0 : line < VMEMMAP_LINE ? 2 : 4) + stored;
+const classOf = (line: number, stored: number): number =>
+  (line < VMALLOC_LINE ? 0 : line < VMEMMAP_LINE ? 2 : 4) + stored;
 
-/** A template: a stretch fills in the lines of its first pages, which are in order of class; the others are lines of its own. */
+/**
+ * A template: a stretch fills in the lines of its first pages, which are in order of class; the others are lines of its
+ * own.
+ */
 interface Template {
   readonly program: Program;
   readonly origin: number;
@@ -57,14 +66,25 @@ export class LongRun implements Workload {
   private readonly mappedLast = new WeakMap<Replayer, Map<bigint, ProgramPage>>();
 
   /**
-   * @param source the templates one behind the other, then the bursts of other CPUs, with the operations at which each begins but the first
+   * @param source the templates one behind the other, then the bursts of other CPUs, with the operations at which each
+   *   begins but the first
    * @param perCut instructions of each template, laid out like Program.instructions
    * @throws TraceError other-lines when recording and schedule do not belong together
    */
-  constructor(private readonly source: Program, cuts: readonly number[], perCut: readonly Float64Array[], private readonly schedule: LineSchedule, place: PlacePage, file: string) {
+  constructor(
+    private readonly source: Program,
+    cuts: readonly number[],
+    perCut: readonly Float64Array[],
+    private readonly schedule: LineSchedule,
+    place: PlacePage,
+    file: string,
+  ) {
     const { templates, bursts, stretches, template, origin, pages, frames, lineStart } = schedule;
     if (cuts.length + 1 !== templates + bursts) {
-      throw elsewhere(file, `it is for a recording of ${templates + bursts} stretches, the recording beside it has ${cuts.length + 1}`);
+      throw elsewhere(
+        file,
+        `it is for a recording of ${templates + bursts} stretches, the recording beside it has ${cuts.length + 1}`,
+      );
     }
     const { lines, classStart } = byClass(schedule);
     this.classStart = classStart;
@@ -79,7 +99,8 @@ export class LongRun implements Workload {
       const address = place(recorded, frames[i]!);
       places.set(Number((recorded & LOW_48) >> 12n), address);
       // The kernel's own tables map these for good.
-      const builtIn = (recorded >= DIRECT_MAP && recorded < VMALLOC) || (recorded >= VMEMMAP && recorded < CPU_ENTRY_AREA);
+      const builtIn =
+        (recorded >= DIRECT_MAP && recorded < VMALLOC) || (recorded >= VMEMMAP && recorded < CPU_ENTRY_AREA);
       return builtIn ? undefined : { recorded, frame: frames[i]!, address };
     });
     this.lineLo = new Int32Array(lines.length);
@@ -105,10 +126,15 @@ export class LongRun implements Workload {
       return { program, mapped, origin: origin[i]!, kernelEnd: kernelEnd(program) };
     });
     let length = source.length - this.burstAt[0]!;
-    for (const counts of perCut.slice(templates)) counts.forEach((count, slot) => { this.instructions[slot]! += count; });
+    for (const counts of perCut.slice(templates))
+      counts.forEach((count, slot) => {
+        this.instructions[slot]! += count;
+      });
     for (let i = 0; i < stretches; i++) {
       length += this.templates[template[i]!]!.program.length;
-      perCut[template[i]!]!.forEach((count, slot) => { this.instructions[slot]! += count; });
+      perCut[template[i]!]!.forEach((count, slot) => {
+        this.instructions[slot]! += count;
+      });
     }
     this.length = length;
   }
@@ -117,7 +143,7 @@ export class LongRun implements Workload {
     const { stretches, template, burstStart } = this.schedule;
     let last = this.mappedLast.get(replayer);
     if (!last) {
-      this.mappedLast.set(replayer, last = new Map());
+      this.mappedLast.set(replayer, (last = new Map()));
       // A template may use a page before the schedule comes to it.
       for (const page of this.source.pages) {
         replayer.map(page);
@@ -134,16 +160,23 @@ export class LongRun implements Workload {
       this.touchOthers(replayer, origin, i);
       replayer.execute(program, kernelEnd, program.length);
       // What other CPUs did meanwhile, as recorded.
-      for (let burst = burstStart[i]!; burst < burstStart[i + 1]!; burst++) replayer.execute(this.source, this.burstAt[burst]!, this.burstAt[burst + 1]!);
+      for (let burst = burstStart[i]!; burst < burstStart[i + 1]!; burst++)
+        replayer.execute(this.source, this.burstAt[burst]!, this.burstAt[burst + 1]!);
     }
   }
 
   /**
-   * Pages that got or changed their frame in a stretch: mapped where the template maps the same page, the last there last, and before it
-   * begins when it has no place for them.
+   * Pages that got or changed their frame in a stretch: mapped where the template maps the same page, the last there
+   * last, and before it begins when it has no place for them.
    * @returns user pages among them that the template does not use: places in the schedule
    */
-  private mapPages(replayer: Replayer, program: Program, mapped: Template["mapped"], stretch: number, last: Map<bigint, ProgramPage>): number[] {
+  private mapPages(
+    replayer: Replayer,
+    program: Program,
+    mapped: Template["mapped"],
+    stretch: number,
+    last: Map<bigint, ProgramPage>,
+  ): number[] {
     const changed = new Map<bigint, ProgramPage[]>();
     const lacking: number[] = [];
     for (let at = this.schedule.pageStart[stretch]!; at < this.schedule.pageStart[stretch + 1]!; at++) {
@@ -160,7 +193,9 @@ export class LongRun implements Workload {
       let now = last.get(recorded)!;
       const early = pages.length - numbers.length;
       for (let at = 0; at < early; at++) replayer.map((now = pages[at]!));
-      numbers.forEach((number, nth) => { program.pages[number] = now = pages[early + nth] ?? now; });
+      numbers.forEach((number, nth) => {
+        program.pages[number] = now = pages[early + nth] ?? now;
+      });
       last.set(recorded, now);
     }
     return lacking;
@@ -171,12 +206,23 @@ export class LongRun implements Workload {
     const touched = this.schedule.touched[at]!;
     const op = touched % 4;
     const { address } = this.maps[at]!;
-    if (op === Op.Load || op === Op.Store) replayer.touch(op, Number(BigInt.asIntN(32, address)) | ((touched >>> 2) << 6), Number(BigInt.asIntN(32, address >> 32n)));
+    if (op === Op.Load || op === Op.Store)
+      replayer.touch(
+        op,
+        Number(BigInt.asIntN(32, address)) | ((touched >>> 2) << 6),
+        Number(BigInt.asIntN(32, address >> 32n)),
+      );
   }
 
-  /** Lines the template has no reference for, before it leaves the kernel; without them the run would fill less of the caches than it did. */
+  /**
+   * Lines the template has no reference for, before it leaves the kernel; without them the run would fill less of the
+   * caches than it did.
+   */
   private touchOthers(replayer: Replayer, origin: number, stretch: number): void {
-    const { classStart, schedule: { textStart } } = this;
+    const {
+      classStart,
+      schedule: { textStart },
+    } = this;
     for (let which = 0; which < CLASSES; which++) {
       const wanted = classStart[origin * CLASSES + which + 1]! - classStart[origin * CLASSES + which]!;
       const end = classStart[stretch * CLASSES + which + 1]!;
@@ -184,7 +230,8 @@ export class LongRun implements Workload {
         replayer.touch(which % 2 === 0 ? Op.Load : Op.Store, this.lineLo[at]!, this.lineHi[at]!);
       }
     }
-    for (let at = textStart[stretch]!; at < textStart[stretch + 1]!; at++) replayer.touch(Op.Fetch, this.textLo[at]!, this.textHi[at]!);
+    for (let at = textStart[stretch]!; at < textStart[stretch + 1]!; at++)
+      replayer.touch(Op.Fetch, this.textLo[at]!, this.textHi[at]!);
   }
 
   /** Gives the template's lines of a class the addresses of the stretch's; where it has none, the template's own. */
@@ -205,14 +252,18 @@ export class LongRun implements Workload {
 }
 
 /** The schedule's lines, those of a stretch in order of class, otherwise as they were. */
-function byClass({ lines, stored, lineStart, stretches }: LineSchedule): { lines: Float64Array; classStart: Uint32Array } {
+function byClass({ lines, stored, lineStart, stretches }: LineSchedule): {
+  lines: Float64Array;
+  classStart: Uint32Array;
+} {
   const sorted = new Float64Array(lines.length);
   const classStart = new Uint32Array(stretches * CLASSES + 1);
   let at = 0;
   for (let i = 0; i < stretches; i++) {
     for (let which = 0; which < CLASSES; which++) {
       classStart[i * CLASSES + which] = at;
-      for (let from = lineStart[i]!; from < lineStart[i + 1]!; from++) if (classOf(lines[from]!, stored[from]!) === which) sorted[at++] = lines[from]!;
+      for (let from = lineStart[i]!; from < lineStart[i + 1]!; from++)
+        if (classOf(lines[from]!, stored[from]!) === which) sorted[at++] = lines[from]!;
     }
   }
   classStart[stretches * CLASSES] = at;
@@ -222,15 +273,25 @@ function byClass({ lines, stored, lineStart, stretches }: LineSchedule): { lines
 function kernelEnd(program: Program): number {
   for (let at = program.length - 1; at >= 0; at--) {
     const word = program.word(at);
-    if ((word & 3) === Op.Control && ((word >>> 2) & 63) === Control.Privilege) return word >>> 8 === 3 ? at : program.length;
+    if ((word & 3) === Op.Control && ((word >>> 2) & 63) === Control.Privilege)
+      return word >>> 8 === 3 ? at : program.length;
   }
   return program.length;
 }
 
-const elsewhere = (file: string, why: string): TraceError => new TraceError("other-lines", file, undefined, why, "keep the two files that were cut together");
+const elsewhere = (file: string, why: string): TraceError =>
+  new TraceError("other-lines", file, undefined, why, "keep the two files that were cut together");
 
-/** Operations `[from, to)` with a line for every page number: first those of `own`, which vary, then the rest. User pages are mapped where they are first used and where they change. */
-function cut(source: Program, from: number, to: number, own: Float64Array): { program: Program; mapped: Map<bigint, number[]> } {
+/**
+ * Operations `[from, to)` with a line for every page number: first those of `own`, which vary, then the rest. User
+ * pages are mapped where they are first used and where they change.
+ */
+function cut(
+  source: Program,
+  from: number,
+  to: number,
+  own: Float64Array,
+): { program: Program; mapped: Map<bigint, number[]> } {
   const program = new Program();
   program.visits.push(...source.visits);
   const slots = new Map<number, number>();
@@ -249,7 +310,11 @@ function cut(source: Program, from: number, to: number, own: Float64Array): { pr
     const key = (word & 3) === Op.Fetch ? -1 - line : line;
     let slot = slots.get(key);
     if (slot === undefined) {
-      slot = program.addPage({ recorded: page.recorded, frame: page.frame, address: page.address | BigInt(within << 6) });
+      slot = program.addPage({
+        recorded: page.recorded,
+        frame: page.frame,
+        address: page.address | BigInt(within << 6),
+      });
       slots.set(key, slot);
     }
     return (slot << 8) | (word & 3);

@@ -1,10 +1,11 @@
 /**
  * Recorded addresses of one kernel's image in another's: by symbol and offset.
  *
- * A recording holds addresses of the kernel it was made on. On another build the same function lies elsewhere and has other
- * instructions; what can be carried over is which function ran and how far into it. An address behind the end of the shorter function
- * comes round to its start; a function or object that the other build lacks is stood in for by bytes of the same part of the image, at
- * the same distance from its start, so that the number of lines stays what it was. How much of each there is, is counted.
+ * A recording holds addresses of the kernel it was made on. On another build the same function lies elsewhere and has
+ * other instructions; what can be carried over is which function ran and how far into it. An address behind the end of
+ * the shorter function comes round to its start; a function or object that the other build lacks is stood in for by
+ * bytes of the same part of the image, at the same distance from its start, so that the number of lines stays what it
+ * was. How much of each there is, is counted.
  */
 import type { KernelImage } from "@kreplica/mm-core";
 import { Access, type Batch, Kind } from "@kreplica/trace";
@@ -13,9 +14,15 @@ import { Access, type Batch, Kind } from "@kreplica/trace";
 const IMAGE_HIGH = 0xffff_ffff;
 
 /** A symbol, as linked. */
-export interface ImageSymbol { readonly name: string; readonly address: bigint }
+export interface ImageSymbol {
+  readonly name: string;
+  readonly address: bigint;
+}
 /** An image with all of its symbols. */
-export interface NamedImage { readonly image: KernelImage; readonly symbols: readonly ImageSymbol[] }
+export interface NamedImage {
+  readonly image: KernelImage;
+  readonly symbols: readonly ImageSymbol[];
+}
 
 /** How recorded instructions, or data accesses, were carried over. */
 export interface CarriedOver {
@@ -34,25 +41,47 @@ export interface Carried {
   /** Loads and stores in the image. */
   readonly accesses: CarriedOver;
 }
-export const nothingCarried = (): Carried => ({ instructions: { exact: 0, pastEnd: 0, standIn: 0 }, accesses: { exact: 0, pastEnd: 0, standIn: 0 } });
+export const nothingCarried = (): Carried => ({
+  instructions: { exact: 0, pastEnd: 0, standIn: 0 },
+  accesses: { exact: 0, pastEnd: 0, standIn: 0 },
+});
 
 /** A run of addresses that is one thing: low halves. */
-interface Part { readonly start: number; readonly end: number }
-interface Symbols { readonly starts: Uint32Array; readonly ends: Uint32Array; readonly keys: readonly string[] }
+interface Part {
+  readonly start: number;
+  readonly end: number;
+}
+interface Symbols {
+  readonly starts: Uint32Array;
+  readonly ends: Uint32Array;
+  readonly keys: readonly string[];
+}
 
 const low = (address: bigint): number => Number(address & 0xffff_ffffn);
 
 /** Text, rodata, data before and behind the init part; what is freed after boot is no part. */
 const partsOf = ({ stext, etext, startRodata, endRodata, initBegin, initEnd, end }: KernelImage): readonly Part[] => [
-  { start: low(stext), end: low(etext) }, { start: low(startRodata), end: low(endRodata) }, { start: low(endRodata), end: low(initBegin) }, { start: low(initEnd), end: low(end) },
+  { start: low(stext), end: low(etext) },
+  { start: low(startRodata), end: low(endRodata) },
+  { start: low(endRodata), end: low(initBegin) },
+  { start: low(initEnd), end: low(end) },
 ];
 
-/** Symbols of the parts in order of address; of several at one address the first by name, so that both kernels choose alike. */
+/**
+ * Symbols of the parts in order of address; of several at one address the first by name, so that both kernels choose
+ * alike.
+ */
 function symbolsOf({ image, symbols }: NamedImage): Symbols {
   const parts = partsOf(image);
-  const inside = symbols.filter(({ address }) => address >= image.stext && address < image.end)
-    .map(({ name, address }) => ({ name, at: low(address), part: parts.findIndex((part) => low(address) >= part.start && low(address) < part.end) }))
-    .filter(({ part }) => part >= 0).sort((a, b) => a.at - b.at || (a.name < b.name ? -1 : 1));
+  const inside = symbols
+    .filter(({ address }) => address >= image.stext && address < image.end)
+    .map(({ name, address }) => ({
+      name,
+      at: low(address),
+      part: parts.findIndex((part) => low(address) >= part.start && low(address) < part.end),
+    }))
+    .filter(({ part }) => part >= 0)
+    .sort((a, b) => a.at - b.at || (a.name < b.name ? -1 : 1));
   const seen = new Map<string, number>();
   const starts: number[] = [];
   const ends: number[] = [];
@@ -104,16 +133,24 @@ export class OtherKernel {
     this.toParts = partsOf(other.image);
   }
 
-  /** Moves a batch's addresses in place. Frames behind image pages are dropped: the image is where its tables say. @param carried is added to */
+  /**
+   * Moves a batch's addresses in place. Frames behind image pages are dropped: the image is where its tables say.
+   * @param carried is added to
+   */
   move(batch: Batch, carried: Carried): void {
     const { kind, lo, hi, a, b, length } = batch;
     for (let i = 0; i < length; i++) {
       if (hi[i] !== IMAGE_HIGH || this.partOf(lo[i]!) < 0) continue;
       switch (kind[i]) {
-        case Kind.Fetch: lo[i] = this.place(lo[i]!, b[i]!, carried.instructions, a[i]!); break;
+        case Kind.Fetch:
+          lo[i] = this.place(lo[i]!, b[i]!, carried.instructions, a[i]!);
+          break;
         // A page of the image is no news; a repetition count is what the builder passes over.
-        case Kind.FetchPage: kind[i] = Kind.Repeat; break;
-        case Kind.Load: case Kind.Store:
+        case Kind.FetchPage:
+          kind[i] = Kind.Repeat;
+          break;
+        case Kind.Load:
+        case Kind.Store:
           lo[i] = this.place(lo[i]!, a[i]! & Access.SizeMask, carried.accesses, 1);
           a[i] = a[i]! & ~Access.NewPage;
           break;

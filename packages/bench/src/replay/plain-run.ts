@@ -5,8 +5,12 @@ import type { Replayer, Workload } from "./replayer.js";
 export class PlainRun implements Workload {
   constructor(private readonly program: Program) {}
 
-  get length(): number { return this.program.length; }
-  get instructions(): Float64Array { return this.program.instructions; }
+  get length(): number {
+    return this.program.length;
+  }
+  get instructions(): Float64Array {
+    return this.program.instructions;
+  }
 
   play(replayer: Replayer, half: 0 | 1): void {
     const middle = this.program.length >>> 1;

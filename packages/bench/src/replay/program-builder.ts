@@ -1,14 +1,23 @@
 /**
- * From decoded records to a {@link Program}: lines instead of addresses, pages where the model has them, regions and privilege as
- * control operations.
+ * From decoded records to a {@link Program}: lines instead of addresses, pages where the model has them, regions and
+ * privilege as control operations.
  *
- * Left out, because it changes no state the model has and costs nothing there: a fetch of the line fetched just before; an access to
- * the line accessed just before, nothing in between, unless it is the first store (the page is the last used of its TLB set, the
- * line of its L1 set). And accesses of other virtual CPUs in user mode, whose address spaces the recording does not tell apart.
+ * Left out, because it changes no state the model has and costs nothing there: a fetch of the line fetched just before;
+ * an access to the line accessed just before, nothing in between, unless it is the first store (the page is the last
+ * used of its TLB set, the line of its L1 set). And accesses of other virtual CPUs in user mode, whose address spaces
+ * the recording does not tell apart.
  */
 import { MmError } from "@kreplica/mm-core";
 import {
-  Access, type Batch, Kind, MARKER, Phase, type RecordedGuest, shippedGuest, TraceError, type TraceErrorCode,
+  Access,
+  type Batch,
+  Kind,
+  MARKER,
+  Phase,
+  type RecordedGuest,
+  shippedGuest,
+  TraceError,
+  type TraceErrorCode,
   traceTests,
 } from "@kreplica/trace";
 import { VisitFinder, type VisitedFunctions } from "./kernel-visit.js";
@@ -19,9 +28,16 @@ import { Control, MAX_PAGES, Op, Program, Region, SHORT_NO_OPS } from "./program
 export type PlacePage = (address: bigint, frame: number) => bigint;
 
 /** What is wrong with a page of a recording, or an access to it. */
-export interface Refusal { readonly code: TraceErrorCode & ("bad-address" | "bad-frame" | "unnamed-page" | "refused"); readonly reason: string; readonly remedy: string }
+export interface Refusal {
+  readonly code: TraceErrorCode & ("bad-address" | "bad-frame" | "unnamed-page" | "refused");
+  readonly reason: string;
+  readonly remedy: string;
+}
 
-/** What a replay can do with, asked once of each page and each kind of access to it, so that a damaged recording is told by its byte. */
+/**
+ * What a replay can do with, asked once of each page and each kind of access to it, so that a damaged recording is told
+ * by its byte.
+ */
 export interface Gate {
   /** Before the page is placed. */
   page(recorded: bigint, frame: number): Refusal | undefined;
@@ -91,12 +107,20 @@ export class ProgramBuilder {
 
   /**
    * @param file as errors name it
-   * @param functions where the recorded kernel has the functions that replication adds to; nothing is spliced in without them
+   * @param functions where the recorded kernel has the functions that replication adds to; nothing is spliced in
+   *   without them
    * @param gate what may be replayed; anything without it
    * @param noOps of the image replayed on, to count what they cost where they stayed short
    * @param guest whose addresses these are
    */
-  constructor(private readonly file: string, private readonly place: PlacePage, functions?: VisitedFunctions, gate?: Gate, private readonly noOps?: NoOpFinder, guest: RecordedGuest = shippedGuest) {
+  constructor(
+    private readonly file: string,
+    private readonly place: PlacePage,
+    functions?: VisitedFunctions,
+    gate?: Gate,
+    private readonly noOps?: NoOpFinder,
+    guest: RecordedGuest = shippedGuest,
+  ) {
     this.visits = functions && new VisitFinder(functions, guest.levels);
     this.rodataEnd = Number(guest.image.startData & 0xffff_ffffn);
     this.gate = gate;
@@ -109,13 +133,28 @@ export class ProgramBuilder {
     for (let i = 0; i < length; i++) {
       this.row = i;
       switch (kind[i]) {
-        case Kind.Fetch: this.fetch(lo[i]!, hi[i]!, a[i]!, b[i]!); break;
-        case Kind.Load: this.access(Op.Load, lo[i]!, hi[i]!, a[i]!, b[i]!); break;
-        case Kind.Store: this.access(Op.Store, lo[i]!, hi[i]!, a[i]!, b[i]!); break;
-        case Kind.FetchPage: if (this.followed(hi[i]!)) this.setFrame(lo[i]!, hi[i]!, b[i]!); break;
-        case Kind.Vcpu: this.vcpu = a[i]!; this.checkVcpu(); break;
-        case Kind.Mark: this.mark(a[i]!); break;
-        case Kind.End: this.mustHaveEnded(); break;
+        case Kind.Fetch:
+          this.fetch(lo[i]!, hi[i]!, a[i]!, b[i]!);
+          break;
+        case Kind.Load:
+          this.access(Op.Load, lo[i]!, hi[i]!, a[i]!, b[i]!);
+          break;
+        case Kind.Store:
+          this.access(Op.Store, lo[i]!, hi[i]!, a[i]!, b[i]!);
+          break;
+        case Kind.FetchPage:
+          if (this.followed(hi[i]!)) this.setFrame(lo[i]!, hi[i]!, b[i]!);
+          break;
+        case Kind.Vcpu:
+          this.vcpu = a[i]!;
+          this.checkVcpu();
+          break;
+        case Kind.Mark:
+          this.mark(a[i]!);
+          break;
+        case Kind.End:
+          this.mustHaveEnded();
+          break;
       }
     }
   }
@@ -131,23 +170,43 @@ export class ProgramBuilder {
   }
 
   /** Byte of the recording at which the record looked at begins. */
-  get offset(): number { return this.batch === undefined ? 0 : this.batch.base + (this.batch.at[this.row] ?? 0); }
+  get offset(): number {
+    return this.batch === undefined ? 0 : this.batch.base + (this.batch.at[this.row] ?? 0);
+  }
 
-  private fail(code: TraceErrorCode, reason: string, remedy: string): never { throw new TraceError(code, this.file, this.offset, reason, remedy); }
+  private fail(code: TraceErrorCode, reason: string, remedy: string): never {
+    throw new TraceError(code, this.file, this.offset, reason, remedy);
+  }
 
   private mark(immediate: number): void {
     if (immediate >>> 16 !== MARKER) return;
     const phase = immediate & 0xff;
     const test = (immediate >>> 8) & 0xff;
     if (phase === Phase.Start) {
-      if (this.measured !== NOWHERE) this.fail("second-window", "a second start marker: one recording holds one test", "cut the file before it");
+      if (this.measured !== NOWHERE)
+        this.fail("second-window", "a second start marker: one recording holds one test", "cut the file before it");
       this.measured = this.vcpu;
       this.test = test;
       this.before = this.executed;
     } else if (phase === Phase.End) {
-      if (this.measured === NOWHERE || this.ended) this.fail("other-window", `an end marker ${this.ended ? "behind another" : "without a start marker before it"}`, MARKERS);
-      if (test !== this.test) this.fail("other-window", `the end marker is of ${nameOf(test)}, the start marker of ${nameOf(this.test)}`, MARKERS);
-      if (this.vcpu !== this.measured) this.fail("other-window", `the end marker is on virtual CPU ${this.vcpu}, the start marker on ${this.measured}`, "pin the test to one CPU, and record it again");
+      if (this.measured === NOWHERE || this.ended)
+        this.fail(
+          "other-window",
+          `an end marker ${this.ended ? "behind another" : "without a start marker before it"}`,
+          MARKERS,
+        );
+      if (test !== this.test)
+        this.fail(
+          "other-window",
+          `the end marker is of ${nameOf(test)}, the start marker of ${nameOf(this.test)}`,
+          MARKERS,
+        );
+      if (this.vcpu !== this.measured)
+        this.fail(
+          "other-window",
+          `the end marker is on virtual CPU ${this.vcpu}, the start marker on ${this.measured}`,
+          "pin the test to one CPU, and record it again",
+        );
       if (this.executed === this.before) this.fail("empty-window", "nothing was executed between the markers", MARKERS);
       this.ended = true;
       this.countCut();
@@ -163,7 +222,11 @@ export class ProgramBuilder {
   }
 
   /** Instructions of the measured CPU so far. */
-  private get executed(): number { return this.program.instructions.subarray(this.measured * 8, this.measured * 8 + 8).reduce((sum, each) => sum + each, 0); }
+  private get executed(): number {
+    return this.program.instructions
+      .subarray(this.measured * 8, this.measured * 8 + 8)
+      .reduce((sum, each) => sum + each, 0);
+  }
 
   private countCut(): void {
     const now = this.program.instructions.slice();
@@ -172,22 +235,38 @@ export class ProgramBuilder {
   }
 
   /** Whether references to this half, on this CPU, are replayed. */
-  private followed(hi: number): boolean { return hi >= 0x8000_0000 || this.measured === NOWHERE || this.vcpu === this.measured; }
+  private followed(hi: number): boolean {
+    return hi >= 0x8000_0000 || this.measured === NOWHERE || this.vcpu === this.measured;
+  }
 
   private checkVcpu(): void {
-    if (this.vcpu > 63) this.fail("too-many-cpus", `virtual CPU ${this.vcpu} is beyond the 64 a replay follows`, "record with at most 64 CPUs");
+    if (this.vcpu > 63)
+      this.fail(
+        "too-many-cpus",
+        `virtual CPU ${this.vcpu} is beyond the 64 a replay follows`,
+        "record with at most 64 CPUs",
+      );
   }
 
   private fetch(lo: number, hi: number, instructions: number, bytes: number): void {
     const user = hi < 0x8000_0000;
     if (!this.followed(hi)) return;
     if (bytes < instructions || bytes > instructions * LONGEST_INSTRUCTION || bytes > LONGEST_RUN) {
-      this.fail("bad-fetch", `a fetch of ${bytes} bytes at 0x${hexOf(lo, hi)} cannot be ${instructions} instructions in a row`, DAMAGED);
+      this.fail(
+        "bad-fetch",
+        `a fetch of ${bytes} bytes at 0x${hexOf(lo, hi)} cannot be ${instructions} instructions in a row`,
+        DAMAGED,
+      );
     }
     if (this.visits && !user) this.behindVisit(this.visits, lo, hi, instructions, bytes);
-    const region = user ? Region.User : hi === 0xffff_ffff && lo >= IMAGE_END && lo < MODULES_END ? Region.Module : Region.Kernel;
+    const region = user
+      ? Region.User
+      : hi === 0xffff_ffff && lo >= IMAGE_END && lo < MODULES_END
+        ? Region.Module
+        : Region.Kernel;
     this.program.instructions[this.vcpu * 8 + region]! += instructions;
-    if (this.noOps && region === Region.Kernel) this.program.instructions[this.vcpu * 8 + SHORT_NO_OPS]! += this.noOps.in(lo, bytes);
+    if (this.noOps && region === Region.Kernel)
+      this.program.instructions[this.vcpu * 8 + SHORT_NO_OPS]! += this.noOps.in(lo, bytes);
     if (bytes === 0) return;
     this.enter(user ? 3 : 0);
     let at = lo;
@@ -225,14 +304,16 @@ export class ProgramBuilder {
     if ((flags & Access.NewPage) !== 0) this.setFrame(lo, hi, frame);
     let region = Region.Kernel;
     if (hi < 0x8000_0000) region = Region.User;
-    else if (this.gate && this.privilege[this.vcpu] === 3) this.fail("refused", `an access to 0x${hexOf(lo, hi)}, memory of the kernel, in user mode`, DAMAGED);
+    else if (this.gate && this.privilege[this.vcpu] === 3)
+      this.fail("refused", `an access to 0x${hexOf(lo, hi)}, memory of the kernel, in user mode`, DAMAGED);
     else if (hi === 0xffff_ffff) {
       if (lo < this.rodataEnd) region = Region.Rodata;
       else if (lo >= IMAGE_END && lo < MODULES_END) region = Region.Module;
     }
     const number = this.numberOf(hi * PAGES_4G + (lo >>> 12));
     const line = (lo >>> 6) & 63;
-    if (this.visits && this.visits.opened > 0 && hi >= 0x8000_0000) this.visits.access(this.vcpu, lo, hi, op === Op.Store, (number << 8) | (line << 2) | op);
+    if (this.visits && this.visits.opened > 0 && hi >= 0x8000_0000)
+      this.visits.access(this.vcpu, lo, hi, op === Op.Store, (number << 8) | (line << 2) | op);
     this.inRegion(region);
     this.pushAccess(number, line, op);
     if ((lo & 63) + (flags & Access.SizeMask) > 64) {
@@ -246,7 +327,12 @@ export class ProgramBuilder {
     if ((this.passed[page]! & (1 << op)) === 0) this.pass(page, op);
     const word = (page << 8) | (line << 2) | op;
     const { program } = this;
-    if (program.length === this.accessedEnd && (word ^ this.accessed) >>> 2 === 0 && (op === Op.Load || word === this.accessed)) return;
+    if (
+      program.length === this.accessedEnd &&
+      (word ^ this.accessed) >>> 2 === 0 &&
+      (op === Op.Load || word === this.accessed)
+    )
+      return;
     program.push(word);
     this.accessed = word;
     this.accessedEnd = program.length;
@@ -301,7 +387,12 @@ export class ProgramBuilder {
   private pass(number: number, op: Op.Fetch | Op.Load | Op.Store): void {
     const { recorded, frame, address } = this.program.pages[number]!;
     const refusal = this.gate?.access(address, op);
-    if (refusal) this.fail(refusal.code, `a ${["fetch", "load", "store"][op]!} in the page 0x${BigInt.asUintN(64, recorded).toString(16)}${frame === NO_FRAME ? "" : ` (physical page 0x${frame.toString(16)})`}, ${refusal.reason}`, refusal.remedy);
+    if (refusal)
+      this.fail(
+        refusal.code,
+        `a ${["fetch", "load", "store"][op]!} in the page 0x${BigInt.asUintN(64, recorded).toString(16)}${frame === NO_FRAME ? "" : ` (physical page 0x${frame.toString(16)})`}, ${refusal.reason}`,
+        refusal.remedy,
+      );
     if (number >= this.passed.length) {
       const larger = new Uint8Array(this.program.pageLo.length);
       larger.set(this.passed);
@@ -318,7 +409,11 @@ export class ProgramBuilder {
       return this.place(recorded, frame);
     } catch (error) {
       if (!(error instanceof MmError)) throw error;
-      return this.fail("no-room", `the modelled machine cannot map the page 0x${recorded.toString(16)} (${error.message})`, "give it more memory, or cut the recording");
+      return this.fail(
+        "no-room",
+        `the modelled machine cannot map the page 0x${recorded.toString(16)} (${error.message})`,
+        "give it more memory, or cut the recording",
+      );
     }
   }
 
@@ -329,7 +424,8 @@ export class ProgramBuilder {
     if (number === undefined) {
       const recorded = BigInt(page) << 12n;
       number = this.program.addPage({ recorded, frame, address: this.placed(recorded, frame) });
-      if (number >= MAX_PAGES) this.fail("too-many-pages", "it touches more pages than a replay can number (64 GiB)", "cut the recording");
+      if (number >= MAX_PAGES)
+        this.fail("too-many-pages", "it touches more pages than a replay can number (64 GiB)", "cut the recording");
       this.known.set(key, number);
     }
     this.onCpu();

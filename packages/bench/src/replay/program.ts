@@ -1,5 +1,6 @@
 /**
- * A recording made ready to run: one 32-bit word an operation, pages by number, so that it can run often and on several kernels.
+ * A recording made ready to run: one 32-bit word an operation, pages by number, so that it can run often and on several
+ * kernels.
  *
  *   31 .. 8      7 .. 2         1 .. 0
  *   page number  line of page   0 fetch, 1 load, 2 store
@@ -9,7 +10,12 @@
 import type { KernelVisit } from "./kernel-visit.js";
 
 /** Low bits of an operation. */
-export const enum Op { Fetch = 0, Load = 1, Store = 2, Control = 3 }
+export const enum Op {
+  Fetch = 0,
+  Load = 1,
+  Store = 2,
+  Control = 3,
+}
 
 /** What a control operation does, in bits 7 to 2. */
 export const enum Control {
@@ -25,10 +31,22 @@ export const enum Control {
   Visit = 4,
 }
 
-/** Values of the region register while a recording runs: whose memory is referred to, or that no recorded kernel refers to it. Fetch, load and walk are told apart by kind. */
-export const enum Region { User = 0, Kernel = 1, Rodata = 2, Module = 3, Replication = 4 }
+/**
+ * Values of the region register while a recording runs: whose memory is referred to, or that no recorded kernel refers
+ * to it. Fetch, load and walk are told apart by kind.
+ */
+export const enum Region {
+  User = 0,
+  Kernel = 1,
+  Rodata = 2,
+  Module = 3,
+  Replication = 4,
+}
 
-/** Place among a virtual CPU's instructions by region that says how many more it executes in the kernel where no-ops stayed short (defect N1). */
+/**
+ * Place among a virtual CPU's instructions by region that says how many more it executes in the kernel where no-ops
+ * stayed short (defect N1).
+ */
 export const SHORT_NO_OPS = 7;
 
 /** Operations in one chunk. Chunks, so that growing copies nothing. */
@@ -58,7 +76,10 @@ export class Program {
   readonly visits: KernelVisit[] = [];
   /** Instructions by virtual CPU and region, `[vcpu * 8 + region]`; behind the regions {@link SHORT_NO_OPS}. */
   readonly instructions = new Float64Array(64 * 8);
-  /** Throws what a fault of one of its operations means, naming the record it comes from. @param what went wrong, a clause */
+  /**
+   * Throws what a fault of one of its operations means, naming the record it comes from.
+   * @param what went wrong, a clause
+   */
   blame: ((operation: number, what: string) => never) | undefined;
   /** Device accesses left out: they go past the caches. */
   devices = 0;
@@ -81,7 +102,9 @@ export class Program {
     return number;
   }
 
-  word(at: number): number { return this.chunks[Math.floor(at / CHUNK)]![at % CHUNK]!; }
+  word(at: number): number {
+    return this.chunks[Math.floor(at / CHUNK)]![at % CHUNK]!;
+  }
 }
 
 const grown = (from: Int32Array): Int32Array<ArrayBuffer> => {

@@ -1,6 +1,6 @@
 /**
- * Room for a recording's frames. On a machine with memory to spare the boot sets a window aside for each of the recorded guest's
- * nodes; on a smaller one the kernel may use what the recording leaves.
+ * Room for a recording's frames. On a machine with memory to spare the boot sets a window aside for each of the
+ * recorded guest's nodes; on a smaller one the kernel may use what the recording leaves.
  */
 import { type Frame, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
@@ -9,21 +9,40 @@ import { readTraceFile } from "../inputs/trace-file.js";
 import { guestWindows, sparedWindows } from "../recorded-pages.js";
 
 /** A run of frames. */
-export interface FrameRun { readonly first: Frame; readonly frames: number }
+export interface FrameRun {
+  readonly first: Frame;
+  readonly frames: number;
+}
 
 /**
  * Frames to keep from the kernel so that the recording's have a place; none where the boot sets whole windows aside.
  *
  * @throws InputError when a node is smaller than the guest's, TraceError as the reader does
  */
-export function framesToReserve(spec: MachineSpec, nodes: readonly [NodeId, NodeId], file: string, more: Iterable<number> = [], guest: RecordedGuest = shippedGuest): FrameRun[] {
+export function framesToReserve(
+  spec: MachineSpec,
+  nodes: readonly [NodeId, NodeId],
+  file: string,
+  more: Iterable<number> = [],
+  guest: RecordedGuest = shippedGuest,
+): FrameRun[] {
   const { ranges } = new SparseMemory(spec.nodes);
   if (sparedWindows(ranges, guest, nodes).length === guest.nodes.length) return [];
   const windows = guestWindows(ranges, guest, nodes);
   for (const { node, first, frames } of windows) {
-    if (ranges.some((range) => range.node === node && first >= range.first && first + frames <= range.first + range.frames)) continue;
+    if (
+      ranges.some(
+        (range) => range.node === node && first >= range.first && first + frames <= range.first + range.frames,
+      )
+    )
+      continue;
     const need = windows.reduce((sum, each) => sum + (each.node === node ? each.frames : 0), 0) / 256;
-    throw new InputError({ file: spec.name, field: `nodes[${spec.nodes.findIndex((each) => each.id === node)}].memoryBytes`, reason: `node ${node} cannot hold what the recorded guest had in memory`, remedy: `give it at least ${need} MiB in one piece` });
+    throw new InputError({
+      file: spec.name,
+      field: `nodes[${spec.nodes.findIndex((each) => each.id === node)}].memoryBytes`,
+      reason: `node ${node} cannot hold what the recorded guest had in memory`,
+      remedy: `give it at least ${need} MiB in one piece`,
+    });
   }
   const used = new Set([...framesIn(file), ...more]);
   const runs: { first: Frame; frames: number }[] = [];
@@ -44,7 +63,11 @@ export function framesIn(file: string): Set<Frame> {
   const used = new Set<Frame>();
   readTraceFile(file, ({ kind, a, b, length }) => {
     for (let i = 0; i < length; i++) {
-      if (kind[i] === Kind.FetchPage || ((kind[i] === Kind.Load || kind[i] === Kind.Store) && (a[i]! & (Access.NewPage | Access.Io)) === Access.NewPage)) used.add(b[i]!);
+      if (
+        kind[i] === Kind.FetchPage ||
+        ((kind[i] === Kind.Load || kind[i] === Kind.Store) && (a[i]! & (Access.NewPage | Access.Io)) === Access.NewPage)
+      )
+        used.add(b[i]!);
     }
   });
   return used;

@@ -1,6 +1,6 @@
 /**
- * The kernel a recording was made on: the traced one, or one the user names by its file or its System.map. What a replay asks of it: where
- * text, rodata and data lie, symbols, and an image to boot when no other kernel is named.
+ * The kernel a recording was made on: the traced one, or one the user names by its file or its System.map. What a
+ * replay asks of it: where text, rodata and data lie, symbols, and an image to boot when no other kernel is named.
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -33,34 +33,69 @@ export interface RecordedKernel {
 }
 
 /** The kernel of the recordings that ship. */
-export const shippedKernel = (): RecordedKernel => ({ name: tracedKernel("recorded").name, image: tracedKernel, symbols: tracedSymbols, guest: shippedGuest });
+export const shippedKernel = (): RecordedKernel => ({
+  name: tracedKernel("recorded").name,
+  image: tracedKernel,
+  symbols: tracedSymbols,
+  guest: shippedGuest,
+});
 
 const OPTION = "--recorded-kernel";
 const LARGE = 0x20_0000n;
 
 /** Bounds of an image as the guest had it. @param firstPage physical page of its first byte */
-export const guestImage = ({ stext, startRodata, endRodata, end }: Pick<KernelImage, "stext" | "startRodata" | "endRodata" | "end">, firstPage: number): GuestImage =>
-  ({ stext, startRodata, startData: (endRodata + LARGE - 1n) & ~(LARGE - 1n), end, firstPage, copied: true });
+export const guestImage = (
+  { stext, startRodata, endRodata, end }: Pick<KernelImage, "stext" | "startRodata" | "endRodata" | "end">,
+  firstPage: number,
+): GuestImage => ({
+  stext,
+  startRodata,
+  startData: (endRodata + LARGE - 1n) & ~(LARGE - 1n),
+  end,
+  firstPage,
+  copied: true,
+});
 
 /** @throws InputError for a file that is neither a kernel nor a System.map, or lacks symbols that bound its parts */
 export async function readRecordedKernel({ kernel: file, nodes }: NamedRecording): Promise<RecordedKernel> {
   const { name, image, symbols } = isText(file) ? await fromMap(file) : await fromKernel(file);
   const bounds = image("recorded");
   if (bounds.stext !== shippedGuest.image.stext) {
-    throw new InputError({ file, field: "_stext", reason: `0x${bounds.stext.toString(16)} is not where a kernel without KASLR is linked, 0x${shippedGuest.image.stext.toString(16)}`, remedy: "record with nokaslr, and give the System.map as built, not a copy of /proc/kallsyms" });
+    throw new InputError({
+      file,
+      field: "_stext",
+      reason: `0x${bounds.stext.toString(16)} is not where a kernel without KASLR is linked, 0x${shippedGuest.image.stext.toString(16)}`,
+      remedy: "record with nokaslr, and give the System.map as built, not a copy of /proc/kallsyms",
+    });
   }
-  return { name, image, symbols: () => symbols, guest: { kernel: name, levels: 4, image: guestImage(bounds, shippedGuest.image.firstPage), nodes } };
+  return {
+    name,
+    image,
+    symbols: () => symbols,
+    guest: { kernel: name, levels: 4, image: guestImage(bounds, shippedGuest.image.firstPage), nodes },
+  };
 }
 
-/** By what the file holds, packed or not. What is neither a kernel nor a list of symbols is called no list where it is packed, else no kernel. */
+/**
+ * By what the file holds, packed or not. What is neither a kernel nor a list of symbols is called no list where it is
+ * packed, else no kernel.
+ */
 function isText(file: string): boolean {
   const packed = Buffer.alloc(PIECE);
   let length: number;
   try {
     const handle = openSync(file, "r");
-    try { length = readSync(handle, packed); } finally { closeSync(handle); }
+    try {
+      length = readSync(handle, packed);
+    } finally {
+      closeSync(handle);
+    }
   } catch (error) {
-    throw new InputError({ file, field: OPTION, ...whyNot(error, "name the vmlinux, vmlinuz or System.map of the recorded kernel") });
+    throw new InputError({
+      file,
+      field: OPTION,
+      ...whyNot(error, "name the vmlinux, vmlinuz or System.map of the recorded kernel"),
+    });
   }
   const begin = packed.subarray(0, length);
   return isZstd(begin) ? !isKernel(headOf(begin)) : /^[0-9a-f]{8,16} [A-Za-z?] /.test(begin.toString("latin1", 0, 64));
@@ -68,19 +103,30 @@ function isText(file: string): boolean {
 
 /** More than a packed block's first part, which unpacks to more than the header of a kernel. */
 const PIECE = 1 << 18;
-const isKernel = (head: Buffer): boolean => head.toString("latin1", 0, 4) === "\x7fELF" || head.toString("latin1", 0x202, 0x206) === "HdrS";
+const isKernel = (head: Buffer): boolean =>
+  head.toString("latin1", 0, 4) === "\x7fELF" || head.toString("latin1", 0x202, 0x206) === "HdrS";
 
-/** What the first piece of a packed file unpacks to; nothing where it is damaged, which whoever reads it all will say. */
+/**
+ * What the first piece of a packed file unpacks to; nothing where it is damaged, which whoever reads it all will say.
+ */
 function headOf(packed: Uint8Array): Buffer {
   const parts: Uint8Array[] = [];
-  try { new ZstdStream((part) => parts.push(part.slice())).push(packed); } catch (error) { if (!(error instanceof ZstdError)) throw error; }
+  try {
+    new ZstdStream((part) => parts.push(part.slice())).push(packed);
+  } catch (error) {
+    if (!(error instanceof ZstdError)) throw error;
+  }
   return Buffer.concat(parts);
 }
 
 async function fromKernel(file: string) {
   const kernel = await readKernelFile(file);
   const release = kernel.release;
-  return { name: release === undefined ? basename(file) : `Linux ${release}`, image: (alignment: "recorded" | "patch-06") => bootableImage(kernel, alignment), symbols: kernel.symbols };
+  return {
+    name: release === undefined ? basename(file) : `Linux ${release}`,
+    image: (alignment: "recorded" | "patch-06") => bootableImage(kernel, alignment),
+    symbols: kernel.symbols,
+  };
 }
 
 /** Without a file, sections are what the symbols bound. */
@@ -94,20 +140,35 @@ async function fromMap(file: string) {
       return checkedImage(kernelImage({ name, alignment, symbols: byName, sections: sectionsOf(byName) }), file);
     } catch (error) {
       if (!(error instanceof MmError)) throw error;
-      throw new InputError({ file, field: "symbols", reason: error.message, remedy: "give the whole System.map of the recorded kernel" });
+      throw new InputError({
+        file,
+        field: "symbols",
+        reason: error.message,
+        remedy: "give the whole System.map of the recorded kernel",
+      });
     }
   };
   return { name, image, symbols };
 }
 
 function sectionsOf(symbols: ReadonlyMap<string, bigint>): SectionHeader[] {
-  const at = (...names: readonly string[]): bigint => names.map((each) => symbols.get(each)).find((each) => each !== undefined) ?? 0n;
-  const section = (name: string, start: bigint, end: bigint, writable: boolean, executable: boolean): SectionHeader[] =>
-    (end > start ? [{ name, address: start, bytes: end - start, writable, executable, occupies: true }] : []);
+  const at = (...names: readonly string[]): bigint =>
+    names.map((each) => symbols.get(each)).find((each) => each !== undefined) ?? 0n;
+  const section = (
+    name: string,
+    start: bigint,
+    end: bigint,
+    writable: boolean,
+    executable: boolean,
+  ): SectionHeader[] =>
+    end > start ? [{ name, address: start, bytes: end - start, writable, executable, occupies: true }] : [];
   const data = at("_sdata", "_data", "__end_rodata");
   return [
-    ...section(".text", at("_stext", "_text"), at("_etext"), false, true), ...section(".rodata", at("__start_rodata"), at("__end_rodata"), false, false),
-    ...section(".data", data, at("_edata", "__init_begin"), true, false), ...section(".init", at("__init_begin"), at("__init_end"), true, true),
-    ...section(".bss", at("__bss_start"), at("__bss_stop", "__brk_base"), true, false), ...section(".brk", at("__brk_base"), at("_end"), true, false),
+    ...section(".text", at("_stext", "_text"), at("_etext"), false, true),
+    ...section(".rodata", at("__start_rodata"), at("__end_rodata"), false, false),
+    ...section(".data", data, at("_edata", "__init_begin"), true, false),
+    ...section(".init", at("__init_begin"), at("__init_end"), true, true),
+    ...section(".bss", at("__bss_start"), at("__bss_stop", "__brk_base"), true, false),
+    ...section(".brk", at("__brk_base"), at("_end"), true, false),
   ];
 }

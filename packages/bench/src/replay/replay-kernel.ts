@@ -1,4 +1,7 @@
-/** The kernel a recording is replayed on, and the one it was made on, when they are not both the traced one: read from their files once in a process, as workers do too. */
+/**
+ * The kernel a recording is replayed on, and the one it was made on, when they are not both the traced one: read from
+ * their files once in a process, as workers do too.
+ */
 import type { KernelImage } from "@kreplica/mm-core";
 import { bootableImage } from "../inputs/kernel-image/bootable.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
@@ -6,12 +9,17 @@ import { OtherKernel } from "./other-kernel.js";
 import { type NamedRecording, readRecordedKernel, type RecordedKernel, shippedKernel } from "./recorded-kernel.js";
 
 /** A file and its System.map: plain data, as a job carries it. */
-export interface NamedKernel { readonly file: string; readonly systemMap?: string }
+export interface NamedKernel {
+  readonly file: string;
+  readonly systemMap?: string;
+}
 
 export interface ReplayKernel {
   /** To boot: with its real bytes, unless a System.map is all there is. */
   image(alignment: "recorded" | "patch-06"): KernelImage;
-  /** Where recorded addresses are in it; undefined for the build that was recorded, in which they are where they were. */
+  /**
+   * Where recorded addresses are in it; undefined for the build that was recorded, in which they are where they were.
+   */
   readonly other: OtherKernel | undefined;
   readonly recorded: RecordedKernel;
   /** The user named what was recorded. */
@@ -19,7 +27,10 @@ export interface ReplayKernel {
 }
 
 /** Kernels of a job. */
-export interface NamedKernels { readonly kernel?: NamedKernel; readonly recording?: NamedRecording }
+export interface NamedKernels {
+  readonly kernel?: NamedKernel;
+  readonly recording?: NamedRecording;
+}
 
 const read = new Map<string, Promise<ReplayKernel>>();
 
@@ -35,8 +46,17 @@ export function replayKernel({ kernel, recording }: NamedKernels): Promise<Repla
 async function load(named: NamedKernel | undefined, recording: NamedRecording | undefined): Promise<ReplayKernel> {
   const recorded = recording ? await readRecordedKernel(recording) : shippedKernel();
   const isNamed = recording !== undefined;
-  if (named === undefined) return { image: (alignment) => recorded.image(alignment), other: undefined, recorded, named: isNamed };
+  if (named === undefined)
+    return { image: (alignment) => recorded.image(alignment), other: undefined, recorded, named: isNamed };
   const kernel = await readKernelFile(named.file, named.systemMap);
-  const other = new OtherKernel({ image: recorded.image("recorded"), symbols: recorded.symbols() }, { image: bootableImage(kernel, "recorded"), symbols: kernel.symbols });
-  return { image: (alignment) => bootableImage(kernel, alignment), other: other.isSame ? undefined : other, recorded, named: isNamed };
+  const other = new OtherKernel(
+    { image: recorded.image("recorded"), symbols: recorded.symbols() },
+    { image: bootableImage(kernel, "recorded"), symbols: kernel.symbols },
+  );
+  return {
+    image: (alignment) => bootableImage(kernel, alignment),
+    other: other.isSame ? undefined : other,
+    recorded,
+    named: isNamed,
+  };
 }

@@ -36,7 +36,11 @@ export interface Workload {
 }
 
 /** A CPU and what it loads when it changes privilege. */
-interface Runner { readonly cpu: Cpu; readonly kernelRoot: bigint; readonly userRoot: bigint }
+interface Runner {
+  readonly cpu: Cpu;
+  readonly kernelRoot: bigint;
+  readonly userRoot: bigint;
+}
 
 /** One kernel with the CPUs a recording's virtual CPUs run on. */
 export class Replayer {
@@ -50,7 +54,12 @@ export class Replayer {
    * @param cpu runs the measured virtual CPU
    * @param others CPU for each other virtual CPU
    */
-  constructor(readonly booted: Booted, readonly cpu: CpuId, private readonly measured: number, private readonly others: (vcpu: number) => CpuId) {
+  constructor(
+    readonly booted: Booted,
+    readonly cpu: CpuId,
+    private readonly measured: number,
+    private readonly others: (vcpu: number) => CpuId,
+  ) {
     this.bank = booted.assembly.get(Counters);
     this.pti = booted.layout.pti;
     this.work = new ReplicationWork(booted);
@@ -58,7 +67,9 @@ export class Replayer {
   }
 
   /** Empties every cache, TLB and paging-structure cache of the machine. */
-  chill(): void { this.booted.machine.chill(); }
+  chill(): void {
+    this.booted.machine.chill();
+  }
 
   /** Runs the workload once, from whatever state the machine is in. */
   run(workload: Workload): Run {
@@ -80,7 +91,11 @@ export class Replayer {
       this.current.retire(workload.instructions[this.measured * 8 + SHORT_NO_OPS]!);
     }
     const after = this.bank.snapshot(this.cpu);
-    return { counters: difference(before, after), secondHalf: difference(half, after), work: workSince(workBefore, this.work.done) };
+    return {
+      counters: difference(before, after),
+      secondHalf: difference(half, after),
+      work: workSince(workBefore, this.work.done),
+    };
   }
 
   private at = 0;
@@ -125,24 +140,36 @@ export class Replayer {
 
   private control(program: Program, what: Control, argument: number): void {
     switch (what) {
-      case Control.Region: this.current.region = argument; break;
+      case Control.Region:
+        this.current.region = argument;
+        break;
       case Control.Privilege: {
         const runner = this.runner(this.vcpu);
         this.current.privilege = argument === 3 ? 3 : 0;
-        // With KPTI each crossing loads the other half; bit 63 keeps both halves' translations, as Linux does with PCIDs.
+        // With KPTI each crossing loads the other half; bit 63 keeps both halves' translations, as Linux does with
+        // PCIDs.
         if (this.pti) this.current.writeCr3(argument === 3 ? runner.userRoot : runner.kernelRoot);
         break;
       }
-      case Control.Map: this.map(program.pages[argument]!); break;
-      case Control.Vcpu: this.select(argument); break;
-      case Control.Visit: this.work.behind(program.visits[argument]!, this.current, program); break;
+      case Control.Map:
+        this.map(program.pages[argument]!);
+        break;
+      case Control.Vcpu:
+        this.select(argument);
+        break;
+      case Control.Visit:
+        this.work.behind(program.visits[argument]!, this.current, program);
+        break;
     }
   }
 
   /** Maps a page of the recording in this kernel. */
   map(page: ProgramPage): void {
     const address = this.booted.recorded.map(page.recorded, page.frame);
-    invariant(address === page.address, `page 0x${page.recorded.toString(16)} is at 0x${address.toString(16)} in this kernel, at 0x${page.address.toString(16)} in the one the program was made for`);
+    invariant(
+      address === page.address,
+      `page 0x${page.recorded.toString(16)} is at 0x${address.toString(16)} in this kernel, at 0x${page.address.toString(16)} in the one the program was made for`,
+    );
   }
 
   /** Refers on the current CPU, in the kernel, to a line of data or of text that no program has. */
@@ -150,9 +177,14 @@ export class Replayer {
     const { current } = this;
     const { region } = current;
     current.region = hi < 0 ? Region.Kernel : Region.User;
-    const fault = op === Op.Load ? current.load(lo, hi) : op === Op.Store ? current.store(lo, hi) : current.fetch(lo, hi);
+    const fault =
+      op === Op.Load ? current.load(lo, hi) : op === Op.Store ? current.store(lo, hi) : current.fetch(lo, hi);
     current.region = region;
-    if (fault !== 0) invariant(false, `a line outside the program faulted: 0x${(hi >>> 0).toString(16)}${(lo >>> 0).toString(16).padStart(8, "0")}, error code 0x${(fault & 0x7fff_ffff).toString(16)}`);
+    if (fault !== 0)
+      invariant(
+        false,
+        `a line outside the program faulted: 0x${(hi >>> 0).toString(16)}${(lo >>> 0).toString(16).padStart(8, "0")}, error code 0x${(fault & 0x7fff_ffff).toString(16)}`,
+      );
   }
 
   private select(vcpu: number): void {
@@ -175,13 +207,25 @@ export class Replayer {
     cpu.privilege = 0;
     cpu.writeCr3(space.cr3(node, "kernel"));
     if (options.pcid) cpu.cr4 |= CR4_PCIDE;
-    runner = { cpu, kernelRoot: space.cr3(node, "kernel", pcid) | keep, userRoot: space.cr3(node, "user", pcid) | keep };
+    runner = {
+      cpu,
+      kernelRoot: space.cr3(node, "kernel", pcid) | keep,
+      userRoot: space.cr3(node, "user", pcid) | keep,
+    };
     cpu.writeCr3(runner.kernelRoot & ~KEEP);
     this.runners.set(vcpu, runner);
     return runner;
   }
 
-  private faulted(program: Program, at: number, op: number, lo: number, hi: number, page: number, fault: number): never {
+  private faulted(
+    program: Program,
+    at: number,
+    op: number,
+    lo: number,
+    hi: number,
+    page: number,
+    fault: number,
+  ): never {
     const address = ((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)).toString(16);
     const what = `${["fetch", "load", "store"][op]!} at 0x${address} (recorded frame ${program.pages[page]!.frame}) gives error code 0x${(fault & 0x7fff_ffff).toString(16)}`;
     program.blame?.(at, `the replay faulted: ${what}`);
@@ -190,6 +234,8 @@ export class Replayer {
 }
 
 const workSince = (before: WorkDone, after: WorkDone): WorkDone => ({
-  pgdsMade: after.pgdsMade - before.pgdsMade, pgdsFreed: after.pgdsFreed - before.pgdsFreed,
-  entryStores: after.entryStores - before.entryStores, tablesCleared: after.tablesCleared - before.tablesCleared,
+  pgdsMade: after.pgdsMade - before.pgdsMade,
+  pgdsFreed: after.pgdsFreed - before.pgdsFreed,
+  entryStores: after.entryStores - before.entryStores,
+  tablesCleared: after.tablesCleared - before.tablesCleared,
 });

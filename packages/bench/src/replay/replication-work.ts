@@ -1,13 +1,15 @@
 /**
- * What the booted kernel does, beyond what one with a single copy does, where the recorded kernel made, freed or changed a PGD: the
- * kernel's own functions run, and each access of theirs that a single copy would not make goes through the CPU that was recorded there.
+ * What the booted kernel does, beyond what one with a single copy does, where the recorded kernel made, freed or
+ * changed a PGD: the kernel's own functions run, and each access of theirs that a single copy would not make goes
+ * through the CPU that was recorded there.
  *
- * Runs of entries are thinned to one access in each 64-byte line, as the recordings thin the REP instructions that do this in Linux.
- * Instructions, loads and stores beside the tables are the recorded visit's, once more for each further PGD, their text warm: the series
- * repeats the function's body, page allocator included. They go to the lines the visit used itself; those of the other node's free lists and
- * page descriptors, which the recording cannot know, are left out, and so is the lock, which is taken once for all. It is an upper
- * bound by what memory policies add to an allocation without a node: some 25 loads a PGD.
- * To each PGD made or given back belongs a store to its page descriptor, which Linux links into pgd_list.
+ * Runs of entries are thinned to one access in each 64-byte line, as the recordings thin the REP instructions that do
+ * this in Linux. Instructions, loads and stores beside the tables are the recorded visit's, once more for each further
+ * PGD, their text warm: the series repeats the function's body, page allocator included. They go to the lines the visit
+ * used itself; those of the other node's free lists and page descriptors, which the recording cannot know, are left
+ * out, and so is the lock, which is taken once for all. It is an upper bound by what memory policies add to an
+ * allocation without a node: some 25 loads a PGD. To each PGD made or given back belongs a store to its page
+ * descriptor, which Linux links into pgd_list.
  */
 import type { Cpu } from "@kreplica/hw-x86/api";
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
@@ -32,7 +34,10 @@ const SLOT_SHIFT = { 4: 39n, 5: 48n } as const;
 const ANCHOR = 128n << SLOT_SHIFT[4];
 
 /** The process of a recorded PGD, and the slots that visits filled. */
-interface ModelledProcess { readonly space: AddressSpace; readonly slots: Set<number> }
+interface ModelledProcess {
+  readonly space: AddressSpace;
+  readonly slots: Set<number>;
+}
 
 /** One kernel's PGDs for the recorded ones. */
 export class ReplicationWork implements ReplicaTraffic {
@@ -53,7 +58,9 @@ export class ReplicationWork implements ReplicaTraffic {
     this.descriptors = baseOf(layout.vmemmapStart);
   }
 
-  get done(): WorkDone { return { pgdsMade: this.made, pgdsFreed: this.freed, entryStores: this.stored, tablesCleared: this.cleared }; }
+  get done(): WorkDone {
+    return { pgdsMade: this.made, pgdsFreed: this.freed, entryStores: this.stored, tablesCleared: this.cleared };
+  }
 
   /** Does on a CPU what the kernel adds to a visit. @param program it belongs to */
   behind(visit: KernelVisit, cpu: Cpu, program: Program): void {
@@ -109,7 +116,11 @@ export class ReplicationWork implements ReplicaTraffic {
 
   private heard<T>(work: () => T): T {
     this.booted.entries.listen(this);
-    try { return work(); } finally { this.booted.entries.listen(undefined); }
+    try {
+      return work();
+    } finally {
+      this.booted.entries.listen(undefined);
+    }
   }
 
   /** What brings the model's process to where the recorded one was: no CPU did it in the recording. */
@@ -189,7 +200,9 @@ export class ReplicationWork implements ReplicaTraffic {
     this.issue(this.direct, table, index >>> 3, true);
   }
 
-  private descriptor(frame: Frame): void { this.issue(this.descriptors, Math.floor(frame / LINES), frame % LINES, true); }
+  private descriptor(frame: Frame): void {
+    this.issue(this.descriptors, Math.floor(frame / LINES), frame % LINES, true);
+  }
 
   /** @param page counted from the base, below 2^32 */
   private issue(base: Base, page: number, line: number, store: boolean): void {
@@ -201,10 +214,17 @@ export class ReplicationWork implements ReplicaTraffic {
 
   private reach(lo: number, hi: number, store: boolean): void {
     const fault = store ? this.cpu.store(lo, hi) : this.cpu.load(lo, hi);
-    if (fault !== 0) invariant(false, `the kernel's own ${store ? "store to" : "load from"} 0x${(hi >>> 0).toString(16)}${(lo >>> 0).toString(16).padStart(8, "0")} faulted, error code 0x${(fault & 0x7fff_ffff).toString(16)}`);
+    if (fault !== 0)
+      invariant(
+        false,
+        `the kernel's own ${store ? "store to" : "load from"} 0x${(hi >>> 0).toString(16)}${(lo >>> 0).toString(16).padStart(8, "0")} faulted, error code 0x${(fault & 0x7fff_ffff).toString(16)}`,
+      );
   }
 }
 
 /** Where an area begins: low 20 bits of its page number, and the upper half of its address. */
-interface Base { readonly low: number; readonly high: number }
+interface Base {
+  readonly low: number;
+  readonly high: number;
+}
 const baseOf = (address: bigint): Base => ({ low: Number((address >> 12n) & 0xf_ffffn), high: Number(address >> 32n) });

@@ -1,75 +1,154 @@
-/** The comparison's first table: what replication gains, how much of it is the place of the text, and what was reported. Values in, text out. */
+/**
+ * The comparison's first table: what replication gains, how much of it is the place of the text, and what was reported.
+ * Values in, text out.
+ */
 import { basename } from "node:path";
 import type { CacheState, CompareResult, Comparison } from "../measure/compare.js";
 import { ns, otherNodesText, placeText } from "./node-places.js";
 import { type Column, renderTable, type Screen, wrap } from "./terminal.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
-const grouped = (value: number): string => Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, ",");
+const grouped = (value: number): string =>
+  Math.round(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, ",");
 const states: readonly CacheState[] = ["cold", "hot"];
-const paragraph = (text: string, screen: Screen): string => wrap(text, screen.columns - 2).map((line) => `  ${line}\n`).join("");
+const paragraph = (text: string, screen: Screen): string =>
+  wrap(text, screen.columns - 2)
+    .map((line) => `  ${line}\n`)
+    .join("");
 
 /** One decimal, no negative zero. */
 export const percentText = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);
 /** A gain; a loss of more than all there was as how many times as long it takes. */
-const gainText = (value: number): string => (value < -100 ? `x${(1 - value / 100).toFixed(value < -900 ? 0 : 1)}` : percentText(value));
+const gainText = (value: number): string =>
+  value < -100 ? `x${(1 - value / 100).toFixed(value < -900 ? 0 : 1)}` : percentText(value);
 
 /** What is compared with one copy. */
-export const designOf = (policy: string): string => (policy === "per-node" ? "a copy on every node" : `the policy ${policy}`);
-const shortDesign = (policy: string): string => (policy === "per-node" ? "copy per\nnode" : policy.includes("-") ? policy.replace("-", "-\n") : `\n${policy}`);
+export const designOf = (policy: string): string =>
+  policy === "per-node" ? "a copy on every node" : `the policy ${policy}`;
+const shortDesign = (policy: string): string =>
+  policy === "per-node" ? "copy per\nnode" : policy.includes("-") ? policy.replace("-", "-\n") : `\n${policy}`;
 
-const ofTheirLength = ({ test, iterations }: Comparison): boolean => test.reported === undefined || test.iterations === iterations;
+const ofTheirLength = ({ test, iterations }: Comparison): boolean =>
+  test.reported === undefined || test.iterations === iterations;
 
-/** Name in the tables; a star where fewer or more calls were recorded than the authors made, the file where two recordings are of one test. */
+/**
+ * Name in the tables; a star where fewer or more calls were recorded than the authors made, the file where two
+ * recordings are of one test.
+ */
 export function labelOf(each: Comparison, all: readonly Comparison[]): string {
   const name = `${each.test.name}${ofTheirLength(each) ? "" : "*"}`;
-  return all.some((other) => other.file !== each.file && other.test.name === each.test.name) ? `${name} (${basename(each.file).replace(/\.kt(\.zst)?$/, "")})` : name;
+  return all.some((other) => other.file !== each.file && other.test.name === each.test.name)
+    ? `${name} (${basename(each.file).replace(/\.kt(\.zst)?$/, "")})`
+    : name;
 }
 
 /** Whom the CPU stands for, and which nodes it says nothing about. */
 export function standingText({ job: { spec, where }, policy, standing: { own, nodes } }: CompareResult): string {
   const { node, relation, copyNs, copyOn } = own;
-  const copy = policy === "single-copy" || relation === "same node" ? "" : copyOn === node ? `, ${ns(copyNs)} from its own copy` : `; it has no copy under this policy and uses node ${copyOn}'s, ${ns(copyNs)} away`;
+  const copy =
+    policy === "single-copy" || relation === "same node"
+      ? ""
+      : copyOn === node
+        ? `, ${ns(copyNs)} from its own copy`
+        : `; it has no copy under this policy and uses node ${copyOn}'s, ${ns(copyNs)} away`;
   return `All figures are of CPU ${where.cpu} and stand for the CPUs of node ${node}, ${placeText(own)}${copy}. ${otherNodesText(spec.name, own, nodes, "They say")}`;
 }
 
 /** The table of gains and what its columns mean. */
 export function gainsText({ tests, policy, reported, job: { spec } }: CompareResult, screen: Screen): string {
   // Where text is as near without replication, or there is none, what others gained is no more than a figure beside.
-  const judged = (each: Comparison): each is Comparison & { readonly reported: number } => each.reported !== undefined && each.bound > 0 && policy !== "single-copy";
+  const judged = (each: Comparison): each is Comparison & { readonly reported: number } =>
+    each.reported !== undefined && each.bound > 0 && policy !== "single-copy";
   const beside = tests.some((each) => each.reported !== undefined);
-  const columns = [{ head: "" }, right("one copy\n\ncycles"), right(`${shortDesign(policy)}\ncycles`), right("\ngain\n%"), right("\nlow .. high\n%"), right("by near\ntext\n%"), right("\nbound\n%"),
-    ...(beside ? [right("\nreported\n%"), { head: "\nreported\nis" }] : [])];
-  const rows = states.flatMap((cache) => [[screen.bold(cache), ...columns.slice(1).map(() => "")], ...tests.filter((each) => each.cache === cache).map((each) => [
-    labelOf(each, tests), grouped(each.singleCopy.cycles), grouped(each.perNode.cycles),
-    each.gain.percent > 0.05 ? screen.good(gainText(each.gain.percent)) : each.gain.percent < -0.05 ? screen.bad(gainText(each.gain.percent)) : gainText(each.gain.percent),
-    `${gainText(each.gain.low)} .. ${gainText(each.gain.high)}`, percentText(each.near), boundMatters(each) ? percentText(each.bound) : "-",
-    ...(beside ? [each.reported === undefined ? "-" : percentText(each.reported), judged(each) ? verdict(each, screen) : ""] : []),
-  ])]);
-  const named = (wanted: (each: Comparison) => boolean): string => tests.filter(wanted).map((each) => `${each.test.name} ${each.cache}`).join(", ");
+  const columns = [
+    { head: "" },
+    right("one copy\n\ncycles"),
+    right(`${shortDesign(policy)}\ncycles`),
+    right("\ngain\n%"),
+    right("\nlow .. high\n%"),
+    right("by near\ntext\n%"),
+    right("\nbound\n%"),
+    ...(beside ? [right("\nreported\n%"), { head: "\nreported\nis" }] : []),
+  ];
+  const rows = states.flatMap((cache) => [
+    [screen.bold(cache), ...columns.slice(1).map(() => "")],
+    ...tests
+      .filter((each) => each.cache === cache)
+      .map((each) => [
+        labelOf(each, tests),
+        grouped(each.singleCopy.cycles),
+        grouped(each.perNode.cycles),
+        each.gain.percent > 0.05
+          ? screen.good(gainText(each.gain.percent))
+          : each.gain.percent < -0.05
+            ? screen.bad(gainText(each.gain.percent))
+            : gainText(each.gain.percent),
+        `${gainText(each.gain.low)} .. ${gainText(each.gain.high)}`,
+        percentText(each.near),
+        boundMatters(each) ? percentText(each.bound) : "-",
+        ...(beside
+          ? [each.reported === undefined ? "-" : percentText(each.reported), judged(each) ? verdict(each, screen) : ""]
+          : []),
+      ]),
+  ]);
+  const named = (wanted: (each: Comparison) => boolean): string =>
+    tests
+      .filter(wanted)
+      .map((each) => `${each.test.name} ${each.cache}`)
+      .join(", ");
   const above = named((each) => judged(each) && each.reported > each.bound);
   const unsettled = named((each) => !each.singleCopy.settled || !each.perNode.settled);
-  const otherLength = tests.filter((each) => each.cache === "cold" && each.test.reported !== undefined && !ofTheirLength(each));
-  const notCompared = reported?.file === undefined ? [] : reported.tests.filter((name) => !tests.some((each) => each.test.name === name));
+  const otherLength = tests.filter(
+    (each) => each.cache === "cold" && each.test.reported !== undefined && !ofTheirLength(each),
+  );
+  const notCompared =
+    reported?.file === undefined ? [] : reported.tests.filter((name) => !tests.some((each) => each.test.name === name));
   const say = (text: string): string => paragraph(text, screen);
-  return `${screen.bold("Gain")} ${screen.dim("of replication, percent of the cycles without it; positive is faster")}\n`
-    + renderTable(columns, rows, screen) + "\n"
-    + say("All of it is modelled but what is reported. gain: this machine's model, all parameters at their values; low .. high: all of them at whichever end of their ranges gives least and most. "
-      + "by near text: what of it is the place of kernel text, rodata and tables alone; the rest is replication's own work and where its tables lie. "
-      + "bound: the most near instead of far text could save here, were every fetch of text, load of rodata and page walker's read beyond L1 to go to memory, nothing of it hidden"
-      + `${tests.some((each) => !boundMatters(each)) ? "; - where none does" : ""}. `
-      + (tests.some((each) => each.gain.low < -100) ? "xN: takes N times as long. " : "")
-      + (beside && reported ? `reported: ${reported.source}.` : reported ? "Nothing reported stands beside: nobody ran these tests." : `Nobody's reported figures stand beside: the series' authors' are of e5-2690v3-2s alone (a machine's name decides); --reported FILE gives those of ${spec.name}.`))
-    + (beside ? say(`reported is: the reported figure, against the bound and the range that this model has for ${spec.name}.`) : "")
-    + alignmentText(tests, screen)
-    + (above ? say(`Reported above the bound, so on this machine not by the latency of text alone: ${above}.`) : "")
-    + (notCompared.length > 0 ? say(`Reported of what was not compared: ${notCompared.join(", ")}.`) : "")
-    + (otherLength.length > 0 ? say(`* Of another length than the authors' runs, so that nothing of theirs stands beside them: ${otherLength.map(({ test, iterations, counted }) => `${test.name}, ${counted ? `${iterations} of ${test.iterations} calls` : "no call of which was found: its figures are totals"}`).join("; ")}.`) : "")
-    + (unsettled ? say(`Did not settle, taken as they were: ${unsettled}.`) : "");
+  return (
+    `${screen.bold("Gain")} ${screen.dim("of replication, percent of the cycles without it; positive is faster")}\n` +
+    renderTable(columns, rows, screen) +
+    "\n" +
+    say(
+      "All of it is modelled but what is reported. gain: this machine's model, all parameters at their values; low .. high: all of them at whichever end of their ranges gives least and most. " +
+        "by near text: what of it is the place of kernel text, rodata and tables alone; the rest is replication's own work and where its tables lie. " +
+        "bound: the most near instead of far text could save here, were every fetch of text, load of rodata and page walker's read beyond L1 to go to memory, nothing of it hidden" +
+        `${tests.some((each) => !boundMatters(each)) ? "; - where none does" : ""}. ` +
+        (tests.some((each) => each.gain.low < -100) ? "xN: takes N times as long. " : "") +
+        (beside && reported
+          ? `reported: ${reported.source}.`
+          : reported
+            ? "Nothing reported stands beside: nobody ran these tests."
+            : `Nobody's reported figures stand beside: the series' authors' are of e5-2690v3-2s alone (a machine's name decides); --reported FILE gives those of ${spec.name}.`),
+    ) +
+    (beside
+      ? say(`reported is: the reported figure, against the bound and the range that this model has for ${spec.name}.`)
+      : "") +
+    alignmentText(tests, screen) +
+    (above ? say(`Reported above the bound, so on this machine not by the latency of text alone: ${above}.`) : "") +
+    (notCompared.length > 0 ? say(`Reported of what was not compared: ${notCompared.join(", ")}.`) : "") +
+    (otherLength.length > 0
+      ? say(
+          `* Of another length than the authors' runs, so that nothing of theirs stands beside them: ${otherLength.map(({ test, iterations, counted }) => `${test.name}, ${counted ? `${iterations} of ${test.iterations} calls` : "no call of which was found: its figures are totals"}`).join("; ")}.`,
+        )
+      : "") +
+    (unsettled ? say(`Did not settle, taken as they were: ${unsettled}.`) : "")
+  );
 }
 
-/** Some text came from beyond the CPU's L3, so that its place could matter; or what was reported is judged by the bound. */
-function boundMatters({ cache, singleCopy: { cycles, account: { text, rodata, walks } }, bound, reported }: Comparison): boolean {
+/**
+ * Some text came from beyond the CPU's L3, so that its place could matter; or what was reported is judged by the bound.
+ */
+function boundMatters({
+  cache,
+  singleCopy: {
+    cycles,
+    account: { text, rodata, walks },
+  },
+  bound,
+  reported,
+}: Comparison): boolean {
   const beyond = [text, rodata, walks].reduce((sum, of) => sum + of.otherL3 + of.local + of.remote, 0);
   return cache === "cold" || beyond > 0.0005 * cycles || (reported !== undefined && reported > bound);
 }
@@ -77,11 +156,22 @@ function boundMatters({ cache, singleCopy: { cycles, account: { text, rodata, wa
 /** What patch 06 gains by itself. */
 function alignmentText(tests: readonly Comparison[], screen: Screen): string {
   const measured = tests.filter((each) => each.alignment !== undefined);
-  const shown = measured.filter((each) => Math.abs(each.alignment!) >= 0.05).map((each) => `${each.test.name} ${each.cache} ${percentText(each.alignment!)}`);
-  const left = tests.filter((each) => each.cache === "cold" && each.alignment === undefined).map((each) => each.test.name);
-  return paragraph(`Alignment of text and rodata to 2 MiB (patch 06) is in both kernels, and no part of these gains; by itself it gains one copy, in percent: `
-    + (measured.length === 0 ? "" : shown.length === 0 ? "0.0 in every test" : `${shown.join(", ")}${shown.length < measured.length ? ", 0.0 in all others" : ""}`)
-    + `${left.length === 0 ? "" : `${measured.length > 0 ? "; " : ""}not measured in ${left.join(", ")} (--alignment)`}.`, screen);
+  const shown = measured
+    .filter((each) => Math.abs(each.alignment!) >= 0.05)
+    .map((each) => `${each.test.name} ${each.cache} ${percentText(each.alignment!)}`);
+  const left = tests
+    .filter((each) => each.cache === "cold" && each.alignment === undefined)
+    .map((each) => each.test.name);
+  return paragraph(
+    `Alignment of text and rodata to 2 MiB (patch 06) is in both kernels, and no part of these gains; by itself it gains one copy, in percent: ` +
+      (measured.length === 0
+        ? ""
+        : shown.length === 0
+          ? "0.0 in every test"
+          : `${shown.join(", ")}${shown.length < measured.length ? ", 0.0 in all others" : ""}`) +
+      `${left.length === 0 ? "" : `${measured.length > 0 ? "; " : ""}not measured in ${left.join(", ")} (--alignment)`}.`,
+    screen,
+  );
 }
 
 function verdict({ reported, bound, gain }: Comparison & { readonly reported: number }, screen: Screen): string {

@@ -7,7 +7,20 @@ import type { CompareResult } from "../measure/compare.js";
 const rounded = (value: number): number => Math.round(value * 1e6) / 1e6;
 
 /** A plain value, ready for JSON. Cycles are exact: multiples of 1/1024. What each field is says docs/model.md. */
-export function compareDocument({ job: { spec, where, pti, levels, seed, work = true }, policy, kernel, recordedOn, tests, refused, standing, reported, switchStores, memory, memoryCost, invariants }: CompareResult): unknown {
+export function compareDocument({
+  job: { spec, where, pti, levels, seed, work = true },
+  policy,
+  kernel,
+  recordedOn,
+  tests,
+  refused,
+  standing,
+  reported,
+  switchStores,
+  memory,
+  memoryCost,
+  invariants,
+}: CompareResult): unknown {
   return {
     schema: "kreplica.compare/1",
     machine: spec.name,
@@ -17,10 +30,26 @@ export function compareDocument({ job: { spec, where, pti, levels, seed, work = 
     cpu: where.cpu,
     masterNode: where.masterNode,
     dataNode: where.dataNode,
-    levels, pti, seed, work,
+    levels,
+    pti,
+    seed,
+    work,
     standing,
-    reported: reported ? { source: reported.source, file: reported.file ?? null, notCompared: reported.tests.filter((name) => !tests.some((each) => each.test.name === name)) } : null,
-    leftOut: { firstSwitchStores: switchStores, textPokes: Object.fromEntries(tests.filter((each) => each.cache === "cold" && each.pokes > 0).map((each) => [basename(each.file), each.pokes])) },
+    reported: reported
+      ? {
+          source: reported.source,
+          file: reported.file ?? null,
+          notCompared: reported.tests.filter((name) => !tests.some((each) => each.test.name === name)),
+        }
+      : null,
+    leftOut: {
+      firstSwitchStores: switchStores,
+      textPokes: Object.fromEntries(
+        tests
+          .filter((each) => each.cache === "cold" && each.pokes > 0)
+          .map((each) => [basename(each.file), each.pokes]),
+      ),
+    },
     tests: tests.map((each) => ({
       test: each.test.name,
       cache: each.cache,
@@ -41,8 +70,19 @@ export function compareDocument({ job: { spec, where, pti, levels, seed, work = 
     })),
     refused: refused.map((each) => faultOf(each)),
     memory: { ...memory, cost: memoryCost },
-    invariants: { checked: invariants.checked.length, violated: invariants.violated, notReached: invariants.notReached.length },
+    invariants: {
+      checked: invariants.checked.length,
+      violated: invariants.violated,
+      notReached: invariants.notReached.length,
+    },
   };
 }
 
-const figures = ({ cycles, account, lines, work, runs, settled }: CompareResult["tests"][number]["singleCopy"]) => ({ cycles, account, lines, work, runs, settled });
+const figures = ({ cycles, account, lines, work, runs, settled }: CompareResult["tests"][number]["singleCopy"]) => ({
+  cycles,
+  account,
+  lines,
+  work,
+  runs,
+  settled,
+});

@@ -1,8 +1,18 @@
 /**
- * A file that the user told a command to write: whether it can be is known before the work, and it is there whole or not at all.
- * Print the result before {@link OutputFile.write}: what was found must not be lost because of a file.
+ * A file that the user told a command to write: whether it can be is known before the work, and it is there whole or
+ * not at all. Print the result before {@link OutputFile.write}: what was found must not be lost because of a file.
  */
-import { accessSync, closeSync, constants, openSync, realpathSync, renameSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { InputError } from "@kreplica/inputs";
 
@@ -10,7 +20,10 @@ import { InputError } from "@kreplica/inputs";
 export interface OutputFile {
   /** As the user gave it. */
   readonly path: string;
-  /** Writes all of the text; what the file held before is replaced in one step, or stays. @throws InputError naming option and path */
+  /**
+   * Writes all of the text; what the file held before is replaced in one step, or stays.
+   * @throws InputError naming option and path
+   */
   write(text: string): void;
 }
 
@@ -18,8 +31,15 @@ const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code
 
 /** What the user can do about a code of open(2), write(2) or rename(2). */
 const REMEDIES: Readonly<Record<string, string>> = {
-  ENOENT: "name a folder that exists", ENOTDIR: "name a folder that exists", EISDIR: "name a file in it", ENOSPC: "make room, or write elsewhere", EDQUOT: "make room, or write elsewhere",
-  EACCES: "check its permissions, or write elsewhere", EPERM: "check its permissions, or write elsewhere", EROFS: "write elsewhere", ENAMETOOLONG: "choose a shorter name",
+  ENOENT: "name a folder that exists",
+  ENOTDIR: "name a folder that exists",
+  EISDIR: "name a file in it",
+  ENOSPC: "make room, or write elsewhere",
+  EDQUOT: "make room, or write elsewhere",
+  EACCES: "check its permissions, or write elsewhere",
+  EPERM: "check its permissions, or write elsewhere",
+  EROFS: "write elsewhere",
+  ENAMETOOLONG: "choose a shorter name",
 };
 
 /**
@@ -31,11 +51,27 @@ const REMEDIES: Readonly<Record<string, string>> = {
 export function outputFile(path: string, option: string): OutputFile {
   const fault = (error: unknown): InputError => {
     const code = codeOf(error);
-    return new InputError({ file: path, field: option, reason: `cannot be written (${code})`, remedy: REMEDIES[code] ?? "write elsewhere" });
+    return new InputError({
+      file: path,
+      field: option,
+      reason: `cannot be written (${code})`,
+      remedy: REMEDIES[code] ?? "write elsewhere",
+    });
   };
-  const attempt = <T>(work: () => T): T => { try { return work(); } catch (error) { throw fault(error); } };
+  const attempt = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw fault(error);
+    }
+  };
   if (path === "") throw new InputError({ file: option, reason: "empty", remedy: "name a file" });
-  if (path === "-") throw new InputError({ file: option, reason: "standard output is where the report goes", remedy: "name a file, or give --json to have the whole result there" });
+  if (path === "-")
+    throw new InputError({
+      file: option,
+      reason: "standard output is where the report goes",
+      remedy: "name a file, or give --json to have the whole result there",
+    });
 
   const before = attempt(() => statSync(path, { throwIfNoEntry: false }));
   if (before?.isDirectory()) throw fault({ code: "EISDIR" });
@@ -61,7 +97,11 @@ export function outputFile(path: string, option: string): OutputFile {
           writeFileSync(beside, text, { flag: "wx", ...(before ? { mode: before.mode & 0o777 } : {}) });
           renameSync(beside, target);
         } catch (error) {
-          try { unlinkSync(beside); } catch { /* it never came to be */ }
+          try {
+            unlinkSync(beside);
+          } catch {
+            /* it never came to be */
+          }
           throw error;
         }
       });

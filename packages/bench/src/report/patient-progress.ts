@@ -1,4 +1,7 @@
-/** A progress line that is never silent for long: where a command has shown none for two seconds, how long it has been at work. */
+/**
+ * A progress line that is never silent for long: where a command has shown none for two seconds, how long it has been
+ * at work.
+ */
 import type { Progress } from "./terminal.js";
 
 /** Seconds after which somebody who waits wants to know. */
@@ -13,7 +16,11 @@ export class PatientProgress implements Progress {
   private shown = false;
 
   /** @param inner the bar @param write to the terminal @param name what is at work */
-  constructor(private readonly inner: Progress, private readonly write: (text: string) => void, private readonly name: string) {}
+  constructor(
+    private readonly inner: Progress,
+    private readonly write: (text: string) => void,
+    private readonly name: string,
+  ) {}
 
   second(): void {
     this.seconds++;
@@ -28,7 +35,9 @@ export class PatientProgress implements Progress {
     this.bar = true;
   }
 
-  step(count: number, what: string): void { this.inner.step(count, what); }
+  step(count: number, what: string): void {
+    this.inner.step(count, what);
+  }
 
   stop(): void {
     if (this.bar) this.inner.stop();

@@ -7,15 +7,58 @@ const right = (head: string) => ({ head, align: "right" as const });
 const some = (value: number): string => (value === 0 ? "-" : String(value));
 const bytes = (value: number): string => (value === 0 ? "-" : bytesText(value));
 
-export function policyCostText({ spec, levels, pti }: PolicyKernel, costs: readonly PolicyCost[], screen: Screen): string {
-  const rows = costs.map(({ policy, holders, bootBytes, closedForm, memory, processBytes, everywhereBytes, stores }) => [
-    policy, String(holders.length), bytes(memory.lessFree) + (bootBytes === closedForm && memory.unexplained === 0 ? "" : screen.bad("!")), bytes(processBytes), bytes(everywhereBytes),
-    some(stores.fork), some(stores.exec), some(stores.exit), some(stores.slot), some(stores.slotGone), some(stores.switches),
-  ]);
-  const paragraph = (text: string): string => wrap(text, screen.columns - 2).map((line) => `  ${line}\n`).join("");
-  return heading("What a policy adds to a single copy:", `${spec.name}, ${countText(spec.nodes.length, "node")}, ${levels} levels, KPTI ${pti ? "on" : "off"}`, screen)
-    + renderTable([{ head: "" }, right("holders"), right("after\nboot"), right("process\non one node"), right("... on\nevery node"), right("stores:\nfork"), right("\nexec"), right("\nexit"), right("new\nslot"), right("slot\ngone"), right("first\nswitches")], rows, screen) + "\n"
-    + paragraph(`Counted on booted kernels. After boot: what is free less, tails of text and rodata that patch 06 keeps included (${bytes(Math.max(...costs.map((each) => each.memory.tails)))}); `
-      + `copies and tables in it equal the closed form (I3)${costs.every((each) => each.bootBytes === each.closedForm && each.memory.unexplained === 0) ? "" : " but where marked !"}. `
-      + "Bytes of a process: its tables. Stores: entries of 8 bytes, clearing new tables aside; of a process with two top-level slots; first switches: of one process to every node.");
+export function policyCostText(
+  { spec, levels, pti }: PolicyKernel,
+  costs: readonly PolicyCost[],
+  screen: Screen,
+): string {
+  const rows = costs.map(
+    ({ policy, holders, bootBytes, closedForm, memory, processBytes, everywhereBytes, stores }) => [
+      policy,
+      String(holders.length),
+      bytes(memory.lessFree) + (bootBytes === closedForm && memory.unexplained === 0 ? "" : screen.bad("!")),
+      bytes(processBytes),
+      bytes(everywhereBytes),
+      some(stores.fork),
+      some(stores.exec),
+      some(stores.exit),
+      some(stores.slot),
+      some(stores.slotGone),
+      some(stores.switches),
+    ],
+  );
+  const paragraph = (text: string): string =>
+    wrap(text, screen.columns - 2)
+      .map((line) => `  ${line}\n`)
+      .join("");
+  return (
+    heading(
+      "What a policy adds to a single copy:",
+      `${spec.name}, ${countText(spec.nodes.length, "node")}, ${levels} levels, KPTI ${pti ? "on" : "off"}`,
+      screen,
+    ) +
+    renderTable(
+      [
+        { head: "" },
+        right("holders"),
+        right("after\nboot"),
+        right("process\non one node"),
+        right("... on\nevery node"),
+        right("stores:\nfork"),
+        right("\nexec"),
+        right("\nexit"),
+        right("new\nslot"),
+        right("slot\ngone"),
+        right("first\nswitches"),
+      ],
+      rows,
+      screen,
+    ) +
+    "\n" +
+    paragraph(
+      `Counted on booted kernels. After boot: what is free less, tails of text and rodata that patch 06 keeps included (${bytes(Math.max(...costs.map((each) => each.memory.tails)))}); ` +
+        `copies and tables in it equal the closed form (I3)${costs.every((each) => each.bootBytes === each.closedForm && each.memory.unexplained === 0) ? "" : " but where marked !"}. ` +
+        "Bytes of a process: its tables. Stores: entries of 8 bytes, clearing new tables aside; of a process with two top-level slots; first switches: of one process to every node.",
+    )
+  );
 }

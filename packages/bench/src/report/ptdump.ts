@@ -1,5 +1,6 @@
 /**
- * A root in the format of the kernel's own /sys/kernel/debug/page_tables/kernel: runs of entries that say the same, holes included.
+ * A root in the format of the kernel's own /sys/kernel/debug/page_tables/kernel: runs of entries that say the same,
+ * holes included.
  *
  * Source: the files that kernels print; one of Linux 6.1 is the test's model.
  */
@@ -8,7 +9,10 @@ import type { KernelLayout } from "@kreplica/mm-core/api";
 
 const LEVEL_NAMES = ["", "pte", "pmd", "pud", "p4d", "pgd"];
 const UNITS = ["K", "M", "G", "T", "P", "E"];
-/** Where the kernel half is looked at from: what lies below is the hole of addresses that are not canonical, and the guard hole. */
+/**
+ * Where the kernel half is looked at from: what lies below is the hole of addresses that are not canonical, and the
+ * guard hole.
+ */
 const KERNEL_FROM: Readonly<Record<4 | 5, bigint>> = { 4: 0xffff_8800_0000_0000n, 5: 0xff10_0000_0000_0000n };
 const END = 1n << 64n;
 
@@ -16,7 +20,10 @@ const END = 1n << 64n;
 export function ptdumpLine(start: bigint, end: bigint, flags: string, levelName: string): string {
   let size = (end - start) >> 10n;
   let unit = 0;
-  while (size > 0n && size % 1024n === 0n && unit < UNITS.length - 1) { size /= 1024n; unit++; }
+  while (size > 0n && size % 1024n === 0n && unit < UNITS.length - 1) {
+    size /= 1024n;
+    unit++;
+  }
   const hex = (address: bigint): string => `0x${BigInt.asUintN(64, address).toString(16).padStart(16, "0")}`;
   return `${hex(start)}-${hex(end)}   ${size.toString().padStart(9)}${UNITS[unit]!} ${flags.padEnd(30)}${levelName}`;
 }
@@ -24,18 +31,39 @@ export function ptdumpLine(start: bigint, end: bigint, flags: string, levelName:
 /** Columns USR, RW, PWT, PCD, PSE, PAT, GLB, NX. W and NX are what the whole way allows. */
 export function flagText(lo: number, level: number, writable: boolean, noExecute: boolean, user: boolean): string {
   const pat = (lo & (level === 1 ? Bit.PatSmall : Bit.PatLarge)) !== 0;
-  return (user ? "USR " : "    ") + (writable ? "RW " : "ro ") + (lo & Bit.WriteThrough ? "PWT " : "    ") + (lo & Bit.CacheDisable ? "PCD " : "    ")
-    + (level > 1 ? "PSE " : "    ") + (pat ? "PAT " : "    ") + (lo & Bit.Global ? "GLB " : "    ") + (noExecute ? "NX " : "x  ");
+  return (
+    (user ? "USR " : "    ") +
+    (writable ? "RW " : "ro ") +
+    (lo & Bit.WriteThrough ? "PWT " : "    ") +
+    (lo & Bit.CacheDisable ? "PCD " : "    ") +
+    (level > 1 ? "PSE " : "    ") +
+    (pat ? "PAT " : "    ") +
+    (lo & Bit.Global ? "GLB " : "    ") +
+    (noExecute ? "NX " : "x  ")
+  );
 }
 
-interface Marker { readonly start: bigint; readonly name: string }
+interface Marker {
+  readonly start: bigint;
+  readonly name: string;
+}
 
 const markersOf = (layout: KernelLayout): Marker[] => [
-  { start: 0n, name: "User Space" }, { start: 1n << 63n, name: "Kernel Space" }, { start: layout.pageOffset, name: "Low Kernel Mapping" },
-  { start: layout.vmallocStart, name: "vmalloc() Area" }, { start: layout.vmemmapStart, name: "Vmemmap" },
-  ...(layout.kasan ? [{ start: layout.kasan.start, name: "KASAN shadow" }, { start: layout.kasan.end + 1n, name: "KASAN shadow end" }] : []),
+  { start: 0n, name: "User Space" },
+  { start: 1n << 63n, name: "Kernel Space" },
+  { start: layout.pageOffset, name: "Low Kernel Mapping" },
+  { start: layout.vmallocStart, name: "vmalloc() Area" },
+  { start: layout.vmemmapStart, name: "Vmemmap" },
+  ...(layout.kasan
+    ? [
+        { start: layout.kasan.start, name: "KASAN shadow" },
+        { start: layout.kasan.end + 1n, name: "KASAN shadow end" },
+      ]
+    : []),
   { start: layout.cpuEntryArea, name: "CPU entry Area" },
-  { start: layout.kernelMap, name: "High Kernel Mapping" }, { start: layout.modulesStart, name: "Modules" }, { start: layout.modulesEnd, name: "End Modules" },
+  { start: layout.kernelMap, name: "High Kernel Mapping" },
+  { start: layout.modulesStart, name: "Modules" },
+  { start: layout.modulesEnd, name: "End Modules" },
   // FIXADDR_START of the recorded kernel: the pages that are set at boot end below it.
   { start: 0xffff_ffff_ff57_c000n, name: "Fixmap Area" },
 ];
@@ -60,9 +88,18 @@ export function ptdump(memory: PhysMemory, root: Frame, layout: KernelLayout): s
     title(at);
     open = { start: at, flags, level };
   };
-  const visit = (table: Frame, level: number, base: bigint, from: number, writable: boolean, noExecute: boolean, user: boolean): void => {
+  const visit = (
+    table: Frame,
+    level: number,
+    base: bigint,
+    from: number,
+    writable: boolean,
+    noExecute: boolean,
+    user: boolean,
+  ): void => {
     const step = 1n << BigInt(12 + 9 * (level - 1));
-    // KASAN's shadow of nothing goes through few tables that say the same 512 times, to 2^36 leaves: one of each says it all.
+    // KASAN's shadow of nothing goes through few tables that say the same 512 times, to 2^36 leaves: one of each says
+    // it all.
     const end = level < levels && layout.kasan && isUniform(memory, table) ? 1 : 512;
     for (let index = from; index < end; index++) {
       const at = base + BigInt(index) * step;
@@ -70,7 +107,10 @@ export function ptdump(memory: PhysMemory, root: Frame, layout: KernelLayout): s
       const hi = memory.read32(table, index * 2 + 1);
       // With 4 levels the folded P4D is called by the PGD's name.
       const name = level === levels ? "pgd" : LEVEL_NAMES[level]!;
-      if (!isPresent(lo)) { note(at, "", name); continue; }
+      if (!isPresent(lo)) {
+        note(at, "", name);
+        continue;
+      }
       const mayWrite = writable && (lo & Bit.Writable) !== 0;
       const never = noExecute || hi >>> 31 !== 0;
       const mine = user && (lo & Bit.User) !== 0;
@@ -80,7 +120,15 @@ export function ptdump(memory: PhysMemory, root: Frame, layout: KernelLayout): s
   };
   note(0n, "", "pgd");
   const span = 1n << BigInt(12 + 9 * levels);
-  visit(root, levels, END - span, Number((KERNEL_FROM[levels] - (END - span)) >> BigInt(12 + 9 * (levels - 1))), true, false, true);
+  visit(
+    root,
+    levels,
+    END - span,
+    Number((KERNEL_FROM[levels] - (END - span)) >> BigInt(12 + 9 * (levels - 1))),
+    true,
+    false,
+    true,
+  );
   if (open) lines.push(ptdumpLine(open.start, END, open.flags, open.level));
   return lines;
 }
@@ -90,6 +138,7 @@ function isUniform(memory: PhysMemory, table: Frame): boolean {
   const lo = memory.read32(table, 0);
   const hi = memory.read32(table, 1);
   if (!isPresent(lo)) return false;
-  for (let word = 2; word < 1024; word += 2) if (memory.read32(table, word) !== lo || memory.read32(table, word + 1) !== hi) return false;
+  for (let word = 2; word < 1024; word += 2)
+    if (memory.read32(table, word) !== lo || memory.read32(table, word + 1) !== hi) return false;
   return true;
 }

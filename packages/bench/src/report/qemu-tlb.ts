@@ -9,8 +9,15 @@ const hex = (value: bigint): string => value.toString(16).padStart(16, "0");
  */
 export function qemuTlbLine({ address, level, frame, lo, hi }: Leaf): string {
   const flag = (letter: string, set: boolean): string => (set ? letter : "-");
-  const flags = flag("X", (hi & NO_EXECUTE) !== 0) + flag("G", (lo & Bit.Global) !== 0) + flag("P", level > 1) + flag("D", (lo & Bit.Dirty) !== 0)
-    + flag("A", (lo & Bit.Accessed) !== 0) + flag("C", (lo & Bit.CacheDisable) !== 0) + flag("T", (lo & Bit.WriteThrough) !== 0)
-    + flag("U", (lo & Bit.User) !== 0) + flag("W", (lo & Bit.Writable) !== 0);
+  const flags =
+    flag("X", (hi & NO_EXECUTE) !== 0) +
+    flag("G", (lo & Bit.Global) !== 0) +
+    flag("P", level > 1) +
+    flag("D", (lo & Bit.Dirty) !== 0) +
+    flag("A", (lo & Bit.Accessed) !== 0) +
+    flag("C", (lo & Bit.CacheDisable) !== 0) +
+    flag("T", (lo & Bit.WriteThrough) !== 0) +
+    flag("U", (lo & Bit.User) !== 0) +
+    flag("W", (lo & Bit.Writable) !== 0);
   return `${hex(address)}: ${hex(BigInt(frame) << 12n)} ${flags}`;
 }

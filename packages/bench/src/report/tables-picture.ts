@@ -1,16 +1,31 @@
 /**
- * The cover letter's picture, drawn from live tables: where each node's way to kernel text leads, level by level, and how the user
- * half of a process hangs below all of them alike.
+ * The cover letter's picture, drawn from live tables: where each node's way to kernel text leads, level by level, and
+ * how the user half of a process hangs below all of them alike.
  */
-import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, type PhysMemory, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  leafFrame,
+  type NodeId,
+  type PhysMemory,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
 
 /** One node's view. */
-export interface PicturedRoot { readonly node: NodeId; readonly root: Frame }
+export interface PicturedRoot {
+  readonly node: NodeId;
+  readonly root: Frame;
+}
 
 const NAMES = ["", "PTE", "PMD", "PUD", "P4D", "PGD"];
 const hex = (frame: Frame): string => frame.toString(16);
 
-/** The way to an address in one root: `PGD[511] 2a10 -> PUD[510] ...`. @returns one cell for each level, the last the leaf */
+/**
+ * The way to an address in one root: `PGD[511] 2a10 -> PUD[510] ...`.
+ * @returns one cell for each level, the last the leaf
+ */
 export function wayTo(memory: PhysMemory, root: Frame, levels: 4 | 5, address: bigint): string[] {
   const cells: string[] = [];
   let table = root;
@@ -30,7 +45,13 @@ export function wayTo(memory: PhysMemory, root: Frame, levels: 4 | 5, address: b
  * Rows of nodes, columns of levels; a cell that another node has too is set off by `=`: shared, not copied.
  * @param title what the address is
  */
-export function picture(memory: PhysMemory, roots: readonly PicturedRoot[], levels: 4 | 5, address: bigint, title: string): string {
+export function picture(
+  memory: PhysMemory,
+  roots: readonly PicturedRoot[],
+  levels: 4 | 5,
+  address: bigint,
+  title: string,
+): string {
   const rows = roots.map(({ node, root }) => ({ name: `node ${node}`, cells: wayTo(memory, root, levels, address) }));
   const depth = Math.max(...rows.map((row) => row.cells.length));
   const counts = Array.from({ length: depth }, (_, column) => {
@@ -38,8 +59,13 @@ export function picture(memory: PhysMemory, roots: readonly PicturedRoot[], leve
     for (const row of rows) seen.set(row.cells[column] ?? "", (seen.get(row.cells[column] ?? "") ?? 0) + 1);
     return seen;
   });
-  const marked = rows.map((row) => ({ name: row.name, cells: row.cells.map((cell, column) => (counts[column]!.get(cell)! > 1 ? `=${cell}` : ` ${cell}`)) }));
-  const widths = Array.from({ length: depth }, (_, column) => Math.max(...marked.map((row) => (row.cells[column] ?? "").length)));
+  const marked = rows.map((row) => ({
+    name: row.name,
+    cells: row.cells.map((cell, column) => (counts[column]!.get(cell)! > 1 ? `=${cell}` : ` ${cell}`)),
+  }));
+  const widths = Array.from({ length: depth }, (_, column) =>
+    Math.max(...marked.map((row) => (row.cells[column] ?? "").length)),
+  );
   return `${title}, 0x${address.toString(16)}\n${marked.map((row) => `  ${row.name.padEnd(8)}${row.cells.map((cell, column) => cell.padEnd(widths[column]!)).join(" -> ")}`.trimEnd()).join("\n")}\n`;
 }
 

@@ -1,4 +1,6 @@
-/** How reports look: tables without frames, colours only where somebody sees them, a progress line only on a terminal. */
+/**
+ * How reports look: tables without frames, colours only where somebody sees them, a progress line only on a terminal.
+ */
 import CliTable from "cli-table3";
 import cliProgress from "cli-progress";
 import picocolors from "picocolors";
@@ -15,7 +17,10 @@ export interface Screen {
 }
 
 /** The part of a stream that decides how text on it looks. */
-export interface StreamLike { readonly isTTY?: boolean | undefined; readonly columns?: number | undefined }
+export interface StreamLike {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+}
 
 /** Reports are laid out for this width; a wider terminal does not make them easier to read. */
 const WIDEST = 100;
@@ -28,12 +33,21 @@ const WIDEST_ASKED = 250;
  * Colours on a terminal unless NO_COLOR is set (to anything but nothing) or TERM is dumb; never in a pipe.
  */
 export function screenFor(stream: StreamLike, environment: Readonly<Record<string, string | undefined>>): Screen {
-  const colours = picocolors.createColors(Boolean(stream.isTTY) && !environment["NO_COLOR"] && environment["TERM"] !== "dumb");
+  const colours = picocolors.createColors(
+    Boolean(stream.isTTY) && !environment["NO_COLOR"] && environment["TERM"] !== "dumb",
+  );
   const asked = /^\d{1,5}$/.test(environment["COLUMNS"] ?? "") ? Number(environment["COLUMNS"]) : 0;
-  const columns = asked > 0 ? Math.min(WIDEST_ASKED, asked) : Math.min(WIDEST, stream.isTTY && stream.columns ? stream.columns : WIDEST);
+  const columns =
+    asked > 0
+      ? Math.min(WIDEST_ASKED, asked)
+      : Math.min(WIDEST, stream.isTTY && stream.columns ? stream.columns : WIDEST);
   return {
     columns: Math.max(NARROWEST, columns),
-    bold: colours.bold, dim: colours.dim, good: colours.green, bad: colours.red, warn: colours.yellow,
+    bold: colours.bold,
+    dim: colours.dim,
+    good: colours.green,
+    bad: colours.red,
+    warn: colours.yellow,
   };
 }
 
@@ -49,15 +63,18 @@ const INDENT = 2;
 const GAP = 2;
 
 /**
- * A table without frames, its head dim. Cells may hold line breaks; nothing is cut or wrapped. What is too wide for the screen stands
- * in several tables below each other, each with the columns of words before the first column of figures.
+ * A table without frames, its head dim. Cells may hold line breaks; nothing is cut or wrapped. What is too wide for the
+ * screen stands in several tables below each other, each with the columns of words before the first column of figures.
  *
  * @returns lines, each ending in a line break
  */
 export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[], screen: Screen): string {
   const labels = columns.findIndex((column) => column.align === "right");
   if (labels <= 0) return onePanel(columns, rows, screen);
-  const widths = columns.map(({ head }, at) => Math.max(...[head, ...rows.map((row) => row[at]!)].flatMap((cell) => cell.split("\n").map(visibleLength))) + GAP);
+  const widths = columns.map(
+    ({ head }, at) =>
+      Math.max(...[head, ...rows.map((row) => row[at]!)].flatMap((cell) => cell.split("\n").map(visibleLength))) + GAP,
+  );
   const labelWidth = widths.slice(0, labels).reduce((sum, width) => sum + width, INDENT - GAP);
   let text = "";
   for (let from = labels, to = from; from < columns.length; from = to) {
@@ -74,7 +91,23 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
 const visibleLength = (text: string): number => text.replace(/\u001b\[[0-9;]*m/g, "").length;
 
 function onePanel(columns: readonly Column[], rows: readonly (readonly string[])[], screen: Screen): string {
-  const none = { top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "", "bottom-left": "", "bottom-right": "", left: " ".repeat(INDENT), "left-mid": "", mid: "", "mid-mid": "", right: "", "right-mid": "", middle: " ".repeat(GAP) };
+  const none = {
+    top: "",
+    "top-mid": "",
+    "top-left": "",
+    "top-right": "",
+    bottom: "",
+    "bottom-mid": "",
+    "bottom-left": "",
+    "bottom-right": "",
+    left: " ".repeat(INDENT),
+    "left-mid": "",
+    mid: "",
+    "mid-mid": "",
+    right: "",
+    "right-mid": "",
+    middle: " ".repeat(GAP),
+  };
   const table = new CliTable({
     chars: none,
     style: { "padding-left": 0, "padding-right": 0, head: [], border: [], compact: true },
@@ -82,7 +115,11 @@ function onePanel(columns: readonly Column[], rows: readonly (readonly string[])
   });
   if (columns.some((column) => column.head !== "")) table.push(columns.map((column) => screen.dim(column.head)));
   for (const row of rows) table.push([...row]);
-  return table.toString().split("\n").map((line) => `${line.trimEnd()}\n`).join("");
+  return table
+    .toString()
+    .split("\n")
+    .map((line) => `${line.trimEnd()}\n`)
+    .join("");
 }
 
 /** Breaks text at blanks so that no line exceeds the width; a longer word stands alone. */
@@ -98,16 +135,34 @@ export function wrap(text: string, width: number): string[] {
   return line === "" ? lines : [...lines, line];
 }
 
-/** A title and what it is about, on one line where they fit, else below each other. @returns lines, each ending in a line break */
+/**
+ * A title and what it is about, on one line where they fit, else below each other.
+ * @returns lines, each ending in a line break
+ */
 export function heading(title: string, rest: string, screen: Screen, between = " "): string {
-  if (title.length + between.length + rest.length <= screen.columns) return `${screen.bold(title)}${between}${screen.dim(rest)}\n`;
-  return wrap(title, screen.columns).map((line) => `${screen.bold(line)}\n`).join("") + wrap(rest, screen.columns - INDENT).map((line) => `${" ".repeat(INDENT)}${screen.dim(line)}\n`).join("");
+  if (title.length + between.length + rest.length <= screen.columns)
+    return `${screen.bold(title)}${between}${screen.dim(rest)}\n`;
+  return (
+    wrap(title, screen.columns)
+      .map((line) => `${screen.bold(line)}\n`)
+      .join("") +
+    wrap(rest, screen.columns - INDENT)
+      .map((line) => `${" ".repeat(INDENT)}${screen.dim(line)}\n`)
+      .join("")
+  );
 }
 
 /** Text after a label, its further lines set below the first. @returns lines, each ending in a line break */
 export function hanging(label: string, text: string, screen: Screen, labelWidth = visibleLength(label) + GAP): string {
   const lines = wrap(text, screen.columns - INDENT - labelWidth);
-  return (lines.length === 0 ? [""] : lines).map((line, i) => `${" ".repeat(INDENT)}${i === 0 ? label + " ".repeat(Math.max(0, labelWidth - visibleLength(label))) : " ".repeat(labelWidth)}${line}\n`.replace(/ +\n$/, "\n")).join("");
+  return (lines.length === 0 ? [""] : lines)
+    .map((line, i) =>
+      `${" ".repeat(INDENT)}${i === 0 ? label + " ".repeat(Math.max(0, labelWidth - visibleLength(label))) : " ".repeat(labelWidth)}${line}\n`.replace(
+        / +\n$/,
+        "\n",
+      ),
+    )
+    .join("");
 }
 
 /**
@@ -116,14 +171,28 @@ export function hanging(label: string, text: string, screen: Screen, labelWidth 
  * @param names of rows and columns
  * @param corner what the names are
  */
-export function renderMatrix(names: readonly string[], cells: readonly (readonly string[])[], corner: string, screen: Screen): string {
+export function renderMatrix(
+  names: readonly string[],
+  cells: readonly (readonly string[])[],
+  corner: string,
+  screen: Screen,
+): string {
   const cellWidth = Math.max(...names.map((name) => name.length), ...cells.flat().map((cell) => cell.length)) + GAP;
   const labelWidth = Math.max(corner.length, ...names.map((name) => name.length));
   const perPanel = Math.max(1, Math.floor((screen.columns - INDENT - labelWidth) / cellWidth));
   let text = "";
   for (let from = 0; from < names.length; from += perPanel) {
-    const head = [corner, ...names.slice(from, from + perPanel)].map((name): Column => ({ head: name, align: "right" }));
-    text += (from > 0 ? "\n" : "") + renderTable(head, cells.map((row, i) => [names[i]!, ...row.slice(from, from + perPanel)]), screen);
+    const head = [corner, ...names.slice(from, from + perPanel)].map((name): Column => ({
+      head: name,
+      align: "right",
+    }));
+    text +=
+      (from > 0 ? "\n" : "") +
+      renderTable(
+        head,
+        cells.map((row, i) => [names[i]!, ...row.slice(from, from + perPanel)]),
+        screen,
+      );
   }
   return text;
 }
@@ -138,20 +207,37 @@ export interface Progress {
 }
 
 /** Whether somebody watches: a terminal that can go back on a line, outside CI. */
-export const isWatched = (stream: StreamLike, environment: Readonly<Record<string, string | undefined>>): boolean => Boolean(stream.isTTY) && environment["TERM"] !== "dumb" && !environment["CI"];
+export const isWatched = (stream: StreamLike, environment: Readonly<Record<string, string | undefined>>): boolean =>
+  Boolean(stream.isTTY) && environment["TERM"] !== "dumb" && !environment["CI"];
 
 /** A line on standard error where that is a terminal; otherwise silence. */
-export function progressOn(stream: NodeJS.WriteStream, environment: Readonly<Record<string, string | undefined>>): Progress {
+export function progressOn(
+  stream: NodeJS.WriteStream,
+  environment: Readonly<Record<string, string | undefined>>,
+): Progress {
   if (!isWatched(stream, environment)) return { start() {}, step() {}, stop() {} };
   const bar = new cliProgress.SingleBar({
-    stream, format: "  {bar} {percentage} %  {what}", barsize: 24, clearOnComplete: true,
-    barCompleteChar: "=", barIncompleteChar: ".", stopOnComplete: false,
+    stream,
+    format: "  {bar} {percentage} %  {what}",
+    barsize: 24,
+    clearOnComplete: true,
+    barCompleteChar: "=",
+    barIncompleteChar: ".",
+    stopOnComplete: false,
     // Signals are terminal-session.ts's; nothing is changed here that would have to be restored.
-    gracefulExit: false, hideCursor: false, linewrap: true,
+    gracefulExit: false,
+    hideCursor: false,
+    linewrap: true,
   });
   return {
-    start(total, what) { bar.start(total, 0, { what }); },
-    step(count, what) { bar.increment(count, { what }); },
-    stop() { bar.stop(); },
+    start(total, what) {
+      bar.start(total, 0, { what });
+    },
+    step(count, what) {
+      bar.increment(count, { what });
+    },
+    stop() {
+      bar.stop();
+    },
   };
 }

@@ -1,12 +1,17 @@
 /// <reference types="node" />
-/** The catalogue keeps its word: an invariant that it says a test checks has that test, under its id; every other is checked by code. */
+/**
+ * The catalogue keeps its word: an invariant that it says a test checks has that test, under its id; every other is
+ * checked by code.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { DEFECTS } from "../../src/check/defects.js";
 import { INVARIANTS } from "../../src/invariants.js";
 
 const ROOT = new URL("../../../../", import.meta.url);
-const tested = INVARIANTS.flatMap(({ id, where }) => where.filter((each) => each.startsWith("test ")).map((each) => [id, each.slice("test ".length)] as const));
+const tested = INVARIANTS.flatMap(({ id, where }) =>
+  where.filter((each) => each.startsWith("test ")).map((each) => [id, each.slice("test ".length)] as const),
+);
 
 test.each(tested)("%s is in %s", (id, file) => {
   const path = new URL(file, ROOT);
@@ -23,6 +28,8 @@ test("no group has the letter of a defect: P5 is an invariant, D5 a defect", () 
 });
 
 test("those that a test alone checks are about several kernels, loads again and again, or generated code", () => {
-  expect(INVARIANTS.filter(({ where }) => where.every((each) => each.startsWith("test "))).map(({ id }) => id)).toEqual(["E9", "E10", "H6", "I1", "I2", "I5", "I6"]);
+  expect(INVARIANTS.filter(({ where }) => where.every((each) => each.startsWith("test "))).map(({ id }) => id)).toEqual(
+    ["E9", "E10", "H6", "I1", "I2", "I5", "I6"],
+  );
   expect(INVARIANTS.every(({ where }) => where.length > 0)).toBe(true);
 });

@@ -1,6 +1,7 @@
 /**
- * Invariants no single kernel can show, each by several kernels that must be alike, and by one that breaks it and is seen: H6 whichever
- * node boots and holds the image, I1 the option off is the kernel without the series, I2 where there is no such option, I6 determinism.
+ * Invariants no single kernel can show, each by several kernels that must be alike, and by one that breaks it and is
+ * seen: H6 whichever node boots and holds the image, I1 the option off is the kernel without the series, I2 where there
+ * is no such option, I6 determinism.
  */
 import type { MachineSpec, NodeId } from "@kreplica/hw-x86";
 import { bootRoot } from "@kreplica/mm-core";
@@ -20,14 +21,22 @@ const sound = Object.keys(POLICIES).filter((name) => name !== "rfc-v1");
 const KINDS = ([4, 5] as const).flatMap((levels) => [false, true].map((pti) => ({ levels, pti })));
 /** The least and the most there is, where all would take too long. */
 const ENDS = [KINDS[0]!, KINDS[3]!];
-const kernel = (spec: MachineSpec, more: Partial<BootOptions> = {}): BootOptions => ({ spec, policy: "per-node", image: smallImage(), ...more });
+const kernel = (spec: MachineSpec, more: Partial<BootOptions> = {}): BootOptions => ({
+  spec,
+  policy: "per-node",
+  image: smallImage(),
+  ...more,
+});
 
 /** Nodes of these ids, a CPU pair each. @param bare those without memory */
 function machineOf(ids: readonly NodeId[], bare: readonly NodeId[] = []): MachineSpec {
   const spec = smallMachine(ids.length);
   return {
     ...spec,
-    nodes: spec.nodes.map((node) => ({ id: ids[node.id]!, memoryBytes: bare.includes(ids[node.id]!) ? 0 : node.memoryBytes })),
+    nodes: spec.nodes.map((node) => ({
+      id: ids[node.id]!,
+      memoryBytes: bare.includes(ids[node.id]!) ? 0 : node.memoryBytes,
+    })),
     cpus: spec.cpus.map((cpu) => ({ ...cpu, node: ids[cpu.node]! })),
   };
 }
@@ -35,31 +44,45 @@ function machineOf(ids: readonly NodeId[], bare: readonly NodeId[] = []): Machin
 describe("H6: it boots", () => {
   const repertoire = new Repertoire(CORE_FAMILIES);
   const shapes: readonly (readonly [string, MachineSpec])[] = [
-    ["two nodes", machineOf([0, 1])], ["node 0 without memory", machineOf([0, 1, 2], [0])], ["the last without memory", machineOf([0, 1, 2], [2])], ["no node 0", machineOf([1, 2])],
+    ["two nodes", machineOf([0, 1])],
+    ["node 0 without memory", machineOf([0, 1, 2], [0])],
+    ["the last without memory", machineOf([0, 1, 2], [2])],
+    ["no node 0", machineOf([1, 2])],
   ];
   /** Each node with memory as master, a CPU of each node as the one that boots. */
-  const corners = (spec: MachineSpec) => spec.nodes.filter((node) => node.memoryBytes > 0).flatMap(({ id }) => spec.nodes.map((node) => ({ masterNode: id, bootCpu: spec.cpus.findLast((cpu) => cpu.node === node.id)!.id })));
+  const corners = (spec: MachineSpec) =>
+    spec.nodes
+      .filter((node) => node.memoryBytes > 0)
+      .flatMap(({ id }) =>
+        spec.nodes.map((node) => ({ masterNode: id, bootCpu: spec.cpus.findLast((cpu) => cpu.node === node.id)!.id })),
+      );
 
   describe.each(shapes)("%s", (_shape, spec) => {
-    test.each(sound)("%s: from a CPU of every node, the image on every node (other policies than ours: on the last), and users see what they see with a single copy", (policy) => {
-      const own = policy === "per-node";
-      for (const kind of own ? ENDS : ENDS.slice(0, 1)) {
-        for (const corner of corners(spec).slice(own ? 0 : -spec.nodes.length)) {
-          const pair = new Differential(kernel(spec, { policy, ...kind, ...corner }), "end", CORE_FAMILIES);
-          const { machine, view } = pair.subject.parts;
-          expect(view.master).toBe(corner.masterNode);
-          for (const cpu of machine.cpuIds) expect(machine.cpu(cpu).rootFrame).toBe(view.kernelRoot(machine.nodeOfCpu(cpu)));
-          pair.run(repertoire.drawRun(corner.bootCpu, 40));
-          expect(pair.parted).toBe(0);
-          pair.subject.fullCheck();
+    test.each(sound)(
+      "%s: from a CPU of every node, the image on every node (other policies than ours: on the last), and users see what they see with a single copy",
+      (policy) => {
+        const own = policy === "per-node";
+        for (const kind of own ? ENDS : ENDS.slice(0, 1)) {
+          for (const corner of corners(spec).slice(own ? 0 : -spec.nodes.length)) {
+            const pair = new Differential(kernel(spec, { policy, ...kind, ...corner }), "end", CORE_FAMILIES);
+            const { machine, view } = pair.subject.parts;
+            expect(view.master).toBe(corner.masterNode);
+            for (const cpu of machine.cpuIds)
+              expect(machine.cpu(cpu).rootFrame).toBe(view.kernelRoot(machine.nodeOfCpu(cpu)));
+            pair.run(repertoire.drawRun(corner.bootCpu, 40));
+            expect(pair.parted).toBe(0);
+            pair.subject.fullCheck();
+          }
         }
-      }
-    });
+      },
+    );
 
     test("with D1 laid over it does not, from a CPU off logical node 0", () => {
       for (const corner of corners(spec)) {
         if (spec.cpus.find((cpu) => cpu.id === corner.bootCpu)!.node === 0) continue;
-        expect(() => boot(kernel(spec, { policy: "per-node", defects: [defectOf("D1")!], ...corner }))).toThrow(/boot table/);
+        expect(() => boot(kernel(spec, { policy: "per-node", defects: [defectOf("D1")!], ...corner }))).toThrow(
+          /boot table/,
+        );
       }
     });
   });
@@ -82,7 +105,9 @@ describe("I1: with the option off, stores, frames, roots and faults are those of
   });
 
   test("the image's alignment may differ and does: users see the same all the same", () => {
-    const runs = (["recorded", "patch-06"] as const).map((alignment) => traced(kernel(smallMachine(2), { policy: "single-copy", image: smallImage(alignment) }), SEEDS));
+    const runs = (["recorded", "patch-06"] as const).map((alignment) =>
+      traced(kernel(smallMachine(2), { policy: "single-copy", image: smallImage(alignment) }), SEEDS),
+    );
     const [plain, aligned] = runs.map(({ system }) => system.population.faultsOfRun);
     expect(aligned).toEqual(plain);
     expect(runs[1]!.trace.length).not.toBe(runs[0]!.trace.length);
@@ -92,8 +117,23 @@ describe("I1: with the option off, stores, frames, roots and faults are those of
     // Faults of the kernel's own are rare in a run.
     const many = Array.from({ length: 80 }, (_, seed) => seed);
     const base = traced(kernel(smallMachine(2), { policy: "single-copy" }), many);
-    expect(parting(traced(kernel(smallMachine(2), { policy: "single-copy", defects: [defectOf("D2")!] }), many).trace, base.trace)).toBeGreaterThan(base.boot);
-    const greedy = traced(kernel(smallMachine(2), { policy: "single-copy", before: ({ view, allocator }) => { view.replicateKernel = () => { allocator.allocate(1, 0, { purpose: "kernel" }); }; } }), many);
+    expect(
+      parting(
+        traced(kernel(smallMachine(2), { policy: "single-copy", defects: [defectOf("D2")!] }), many).trace,
+        base.trace,
+      ),
+    ).toBeGreaterThan(base.boot);
+    const greedy = traced(
+      kernel(smallMachine(2), {
+        policy: "single-copy",
+        before: ({ view, allocator }) => {
+          view.replicateKernel = () => {
+            allocator.allocate(1, 0, { purpose: "kernel" });
+          };
+        },
+      }),
+      many,
+    );
     expect(parting(greedy.trace, base.trace)).toBeLessThan(base.boot);
   });
 });
@@ -102,10 +142,13 @@ describe("I2: where there is no such option", () => {
   const refused = (options: Partial<BootOptions>) => () => prepare(kernel(smallMachine(2), options));
 
   test("KASAN with 5 levels excludes the series as posted, and nothing else of it does; ours needs no exclusion, and boots", () => {
-    expect(refused({ policy: "rfc-v1", kasan: true, levels: 5 })).toThrow(/--kasan: the series as posted cannot be configured with KASAN and 5 levels/);
+    expect(refused({ policy: "rfc-v1", kasan: true, levels: 5 })).toThrow(
+      /--kasan: the series as posted cannot be configured with KASAN and 5 levels/,
+    );
     expect(refused({ policy: "rfc-v1", kasan: true, levels: 4 })).not.toThrow();
     expect(refused({ policy: "rfc-v1", kasan: false, levels: 5 })).not.toThrow();
-    for (const policy of sound) expect(boot(kernel(smallMachine(2), { policy, kasan: true, levels: 5 })).checkInvariants().violated).toEqual([]);
+    for (const policy of sound)
+      expect(boot(kernel(smallMachine(2), { policy, kasan: true, levels: 5 })).checkInvariants().violated).toEqual([]);
   });
 
   test("MAXSMP is what a kernel for more than 64 nodes is built with: no policy, and no machine, goes there", () => {
@@ -119,7 +162,12 @@ describe("I2: where there is no such option", () => {
 describe("I6: the same machine and image give the same tables and the same dump", () => {
   /** Every table reachable from every root, word for word, and the dump of each. */
   function dumpOf(options: BootOptions): readonly [tables: readonly string[], dumps: readonly string[][]] {
-    const { machine: { memory }, view, layout, image } = boot(options);
+    const {
+      machine: { memory },
+      view,
+      layout,
+      image,
+    } = boot(options);
     const seen = new Set<number>();
     const tables: string[] = [];
     const visit = (table: number, level: number): void => {
@@ -129,7 +177,8 @@ describe("I6: the same machine and image give the same tables and the same dump"
       tables.push(`${table}: ${words.join(" ")}`);
       for (let index = 0; index < 512; index++) {
         const lo = words[index * 2]!;
-        if (level > 1 && (lo & 1) !== 0 && (lo & 0x80) === 0) visit((lo >>> 12) + (words[index * 2 + 1]! & 0xf_ffff) * 2 ** 20, level - 1);
+        if (level > 1 && (lo & 1) !== 0 && (lo & 0x80) === 0)
+          visit((lo >>> 12) + (words[index * 2 + 1]! & 0xf_ffff) * 2 ** 20, level - 1);
       }
     };
     const roots = [...new Set([bootRoot(layout, image), ...view.roots.map(({ root }) => root)])];

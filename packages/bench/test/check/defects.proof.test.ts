@@ -1,9 +1,16 @@
-/** Every defect that is offered is found as a person asks for it, `check --defect ID` and nothing else: by name, alone, within a few runs of the first seed. */
+/**
+ * Every defect that is offered is found as a person asks for it, `check --defect ID` and nothing else: by name, alone,
+ * within a few runs of the first seed.
+ */
 import { expect, test } from "vitest";
 import { DEFECTS } from "../../src/check/defects.js";
 import { invoke } from "../invoke.js";
 
-interface Document { readonly runs: number; readonly violations: readonly { readonly name?: string; readonly operations: readonly unknown[] }[]; readonly unseen?: unknown }
+interface Document {
+  readonly runs: number;
+  readonly violations: readonly { readonly name?: string; readonly operations: readonly unknown[] }[];
+  readonly unseen?: unknown;
+}
 
 test.each(Object.keys(DEFECTS))("%s", async (id) => {
   const { code, out, error } = await invoke(["check", "--defect", id, "--json"]);

@@ -4,12 +4,33 @@ import { type Finding, findingsText } from "../../src/report/check.js";
 import { screenFor } from "../../src/report/terminal.js";
 
 const screen = screenFor({}, {});
-const finding = (more: Partial<Finding>): Finding => ({ invariant: "B2", sentence: "…and is located on node n", detail: "a page lies on node 0", operations: [], kernel: "2 nodes, 4 levels, KPTI off", what: "", alone: true, ...more });
+const finding = (more: Partial<Finding>): Finding => ({
+  invariant: "B2",
+  sentence: "…and is located on node n",
+  detail: "a page lies on node 0",
+  operations: [],
+  kernel: "2 nodes, 4 levels, KPTI off",
+  what: "",
+  alone: true,
+  ...more,
+});
 
 test("kernels that go wrong in the same way are one paragraph, which says how many they are", () => {
-  const text = findingsText([finding({}), finding({ kernel: "3 nodes", detail: "another" }), finding({ operations: ["process 0 forks"] }), finding({ invariant: "C1" })], [], 16, screen);
+  const text = findingsText(
+    [
+      finding({}),
+      finding({ kernel: "3 nodes", detail: "another" }),
+      finding({ operations: ["process 0 forks"] }),
+      finding({ invariant: "C1" }),
+    ],
+    [],
+    16,
+    screen,
+  );
   expect(text.split("\n\n")).toHaveLength(3);
-  expect(text).toContain("2 nodes, 4 levels, KPTI off: a page lies on node 0 (and so on 1 more of 16 kinds of kernel)\n  right after the boot\n");
+  expect(text).toContain(
+    "2 nodes, 4 levels, KPTI off: a page lies on node 0 (and so on 1 more of 16 kinds of kernel)\n  right after the boot\n",
+  );
   expect(text).toContain("B2 and is located");
   expect(text).toContain("  1. process 0 forks\n");
   expect(text).not.toContain("another");

@@ -12,7 +12,10 @@ const BROKEN = -1;
 /** A kernel that booted and did runs, and what it did. */
 export interface Traced {
   readonly system: CheckedSystem;
-  /** Four numbers a table store (frame, index, halves), one a frame given or taken back; after each operation CR3's root of every CPU, faults and free frames. */
+  /**
+   * Four numbers a table store (frame, index, halves), one a frame given or taken back; after each operation CR3's root
+   * of every CPU, faults and free frames.
+   */
   readonly trace: readonly number[];
   /** Length of the list when the boot was done. */
   readonly boot: number;
@@ -21,29 +24,32 @@ export interface Traced {
 /** @param seeds of the runs, 120 operations each */
 export function traced(options: BootOptions, seeds: readonly number[]): Traced {
   const trace: number[] = [];
-  const system = new CheckedSystem({
-    ...options,
-    before(parts) {
-      options.before?.(parts);
-      const { entries, allocator } = parts;
-      const write = entries.write.bind(entries);
-      entries.write = (table, index, lo, hi, replica) => {
-        trace.push(table, index, lo >>> 0, hi >>> 0);
-        write(table, index, lo, hi, replica);
-      };
-      const allocate = allocator.allocate.bind(allocator);
-      allocator.allocate = (node, order, gfp) => {
-        const frame = allocate(node, order, gfp);
-        trace.push(frame);
-        return frame;
-      };
-      const free = allocator.free.bind(allocator);
-      allocator.free = (frame, order) => {
-        trace.push(frame);
-        free(frame, order);
-      };
+  const system = new CheckedSystem(
+    {
+      ...options,
+      before(parts) {
+        options.before?.(parts);
+        const { entries, allocator } = parts;
+        const write = entries.write.bind(entries);
+        entries.write = (table, index, lo, hi, replica) => {
+          trace.push(table, index, lo >>> 0, hi >>> 0);
+          write(table, index, lo, hi, replica);
+        };
+        const allocate = allocator.allocate.bind(allocator);
+        allocator.allocate = (node, order, gfp) => {
+          const frame = allocate(node, order, gfp);
+          trace.push(frame);
+          return frame;
+        };
+        const free = allocator.free.bind(allocator);
+        allocator.free = (frame, order) => {
+          trace.push(frame);
+          free(frame, order);
+        };
+      },
     },
-  }, { families: CORE_FAMILIES });
+    { families: CORE_FAMILIES },
+  );
   const { machine } = system.parts;
   const boot = trace.length;
   try {

@@ -1,4 +1,7 @@
-/** Random runs in which memory of a node comes on line: sound under every policy, seen alike by users of a single copy, nothing lost, refused without a trace. */
+/**
+ * Random runs in which memory of a node comes on line: sound under every policy, seen alike by users of a single copy,
+ * nothing lost, refused without a trace.
+ */
 import { NONE } from "@kreplica/hw-x86";
 import { directAddress, frameAt } from "@kreplica/mm-core";
 import { describe, expect, test } from "vitest";
@@ -14,26 +17,47 @@ import { lateMemory, smallImage } from "../../src/check/small-kernel.js";
 
 const LATE = 2;
 const sound = Object.keys(POLICIES).filter((name) => name !== "rfc-v1");
-const kernel = (more: Partial<BootOptions> = {}): BootOptions => ({ ...lateMemory(LATE), policy: "per-node", image: smallImage(), ...more });
+const kernel = (more: Partial<BootOptions> = {}): BootOptions => ({
+  ...lateMemory(LATE),
+  policy: "per-node",
+  image: smallImage(),
+  ...more,
+});
 const plug = { op: "plug", node: LATE } as Operation;
 /** A run with the plug somewhere in it. */
 function runWith(families: readonly OperationFamily[], seed: number, steps: number): Operation[] {
   const run = new Repertoire(families).drawRun(seed, steps);
   return [...run.slice(0, (seed * 17) % steps), plug, ...run.slice((seed * 17) % steps)];
 }
-const ranWith = (options: BootOptions, families: readonly OperationFamily[], seed: number, steps: number): Differential => {
+const ranWith = (
+  options: BootOptions,
+  families: readonly OperationFamily[],
+  seed: number,
+  steps: number,
+): Differential => {
   const pair = new Differential(options, "end", families);
   pair.run(runWith(families, seed, steps));
   return pair;
 };
 
-describe.each([[4, false], [4, true], [5, false], [5, true]] as const)("%i levels, KPTI %j", (levels, pti) => {
+describe.each([
+  [4, false],
+  [4, true],
+  [5, false],
+  [5, true],
+] as const)("%i levels, KPTI %j", (levels, pti) => {
   test("per-node: 6 runs of the core's operations, 1 of all", () => {
     for (let seed = 0; seed < 7; seed++) {
-      const { subject, parted, isSpent } = ranWith(kernel({ levels, pti }), seed < 6 ? CORE_FAMILIES : FAMILIES, seed, 150);
+      const { subject, parted, isSpent } = ranWith(
+        kernel({ levels, pti }),
+        seed < 6 ? CORE_FAMILIES : FAMILIES,
+        seed,
+        150,
+      );
       const { machine, view, layout, allocator } = subject.parts;
       const { first, frames } = machine.memory.ranges.find(({ node }) => node === LATE)!;
-      for (const { root } of view.roots) expect(frameAt(machine.memory, root, levels, directAddress(layout, first))).toBe(first);
+      for (const { root } of view.roots)
+        expect(frameAt(machine.memory, root, levels, directAddress(layout, first))).toBe(first);
       expect([allocator.freeFrames(LATE), parted, isSpent]).toEqual([frames, 0, true]);
       subject.fullCheck();
     }
@@ -41,16 +65,32 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)("%i level
 });
 
 test.each(sound)("%s", (policy) => {
-  for (let seed = 10; seed < 14; seed++) ranWith(kernel({ policy, pti: seed % 2 === 0 }), CORE_FAMILIES, seed, 150).subject.fullCheck();
+  for (let seed = 10; seed < 14; seed++)
+    ranWith(kernel({ policy, pti: seed % 2 === 0 }), CORE_FAMILIES, seed, 150).subject.fullCheck();
 });
 
 test("drawn runs have it, and a kernel serves no further run afterwards: what fails is found again from a fresh one", () => {
   const runs = Array.from({ length: 300 }, (_, seed) => new Repertoire(CORE_FAMILIES).drawRun(seed, 200));
-  const having = runs.filter((run) => run.some((each) => each.op === "plug" && (each as { readonly node?: number }).node === LATE)).length;
+  const having = runs.filter((run) =>
+    run.some((each) => each.op === "plug" && (each as { readonly node?: number }).node === LATE),
+  ).length;
   expect(having).toBeGreaterThan(3);
   expect(having).toBeLessThan(40);
   let boots = 0;
-  const result = campaign({ runs: 100, steps: 200, seed: 3, kernels: [kernel({ policy: "single-copy", before: () => { boots++; } })], families: CORE_FAMILIES });
+  const result = campaign({
+    runs: 100,
+    steps: 200,
+    seed: 3,
+    kernels: [
+      kernel({
+        policy: "single-copy",
+        before: () => {
+          boots++;
+        },
+      }),
+    ],
+    families: CORE_FAMILIES,
+  });
   expect(result).toMatchObject({ violations: [], runs: 100 });
   expect(boots).toBeGreaterThan(1);
   expect(boots).toBeLessThan(20);
@@ -77,6 +117,9 @@ test("only once, and of no other node", () => {
   expect(system.isSpent).toBe(false);
   system.step(plug);
   const free = system.freeFrames();
-  system.run([plug, { op: "between", during: plug, store: 1, second: { op: "spawn", cpu: 0 } } as unknown as Operation]);
+  system.run([
+    plug,
+    { op: "between", during: plug, store: 1, second: { op: "spawn", cpu: 0 } } as unknown as Operation,
+  ]);
   expect(system.freeFrames()).toEqual(free);
 });

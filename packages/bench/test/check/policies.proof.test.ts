@@ -6,12 +6,19 @@ import { campaign } from "../../src/check/campaign.js";
 import { CORE_FAMILIES } from "../../src/check/core-families.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 
-const kernel = (policy: string, nodes: number, more: Partial<BootOptions> = {}): BootOptions => ({ spec: smallMachine(nodes), policy, image: smallImage(), ...more });
+const kernel = (policy: string, nodes: number, more: Partial<BootOptions> = {}): BootOptions => ({
+  spec: smallMachine(nodes),
+  policy,
+  image: smallImage(),
+  ...more,
+});
 const sound = Object.keys(POLICIES).filter((name) => name !== "rfc-v1");
 
 describe.each(sound)("%s", (policy) => {
   test("survives 24 runs of 200 operations on 3 nodes, 4 and 5 levels, KPTI on and off", () => {
-    const kernels = ([4, 5] as const).flatMap((levels) => [false, true].map((pti) => kernel(policy, 3, { levels, pti })));
+    const kernels = ([4, 5] as const).flatMap((levels) =>
+      [false, true].map((pti) => kernel(policy, 3, { levels, pti })),
+    );
     expect(campaign({ families: CORE_FAMILIES, runs: 24, steps: 200, seed: 21, kernels }).violations).toEqual([]);
   });
 
@@ -21,7 +28,15 @@ describe.each(sound)("%s", (policy) => {
       const free = allocator.freeFrames(0);
       const stores = tables.stores.total;
       const space = spaces.create()!;
-      return { free, perProcess: free - allocator.freeFrames(0), stores: tables.stores.total - stores, replica: tables.stores.replica, extra: memory().extraBytes, pgds: space.pgdNodes.length, host: machine.memory.hostBytes };
+      return {
+        free,
+        perProcess: free - allocator.freeFrames(0),
+        stores: tables.stores.total - stores,
+        replica: tables.stores.replica,
+        extra: memory().extraBytes,
+        pgds: space.pgdNodes.length,
+        host: machine.memory.hostBytes,
+      };
     };
     expect(account(policy)).toEqual(account("single-copy"));
   });
@@ -35,7 +50,13 @@ test("what a process costs: PGD frames by policy on 3 nodes, KPTI on", () => {
     return free - [0, 1, 2].reduce((sum, node) => sum + allocator.freeFrames(node), 0);
   };
   expect(Object.fromEntries(sound.map((policy) => [policy, cost(policy)]))).toEqual({
-    "single-copy": 2, "per-node": 6, "text-only": 6, "lazy-pgd": 2, "home-node": 2, "every-nth": 4, "per-socket": 6,
+    "single-copy": 2,
+    "per-node": 6,
+    "text-only": 6,
+    "lazy-pgd": 2,
+    "home-node": 2,
+    "every-nth": 4,
+    "per-socket": 6,
   });
 });
 
@@ -44,7 +65,11 @@ test("the cover letter's claim: only a new top-level slot is written more than o
   const space = spaces.create()!;
   const set = (address: bigint): number => {
     const before = tables.stores.replica;
-    space.set(address, { frame: 5, level: 1, present: true, writable: true, executable: false, global: false, user: true, cache: "wb" }, 0);
+    space.set(
+      address,
+      { frame: 5, level: 1, present: true, writable: true, executable: false, global: false, user: true, cache: "wb" },
+      0,
+    );
     return tables.stores.replica - before;
   };
   // Two further nodes, two halves each.
@@ -56,7 +81,11 @@ test("lazy-pgd: a node's PGD comes at the first switch there and can go again", 
   const { spaces } = boot(kernel("lazy-pgd", 3));
   const space = spaces.create(1)!;
   expect(space.pgdNodes).toEqual([1]);
-  space.set(0x1000n, { frame: 5, level: 1, present: true, writable: true, executable: false, global: false, user: true, cache: "wb" }, 0);
+  space.set(
+    0x1000n,
+    { frame: 5, level: 1, present: true, writable: true, executable: false, global: false, user: true, cache: "wb" },
+    0,
+  );
   const home = space.pgd(2);
   space.enter(2);
   expect(space.pgdNodes).toEqual([1, 2]);
@@ -66,7 +95,9 @@ test("lazy-pgd: a node's PGD comes at the first switch there and can go again", 
 });
 
 test("the series as posted is found wrong on every kind of kernel", () => {
-  const kernels = ([4, 5] as const).flatMap((levels) => [false, true].map((pti) => kernel("rfc-v1", 2, { levels, pti })));
+  const kernels = ([4, 5] as const).flatMap((levels) =>
+    [false, true].map((pti) => kernel("rfc-v1", 2, { levels, pti })),
+  );
   const { violations } = campaign({ families: CORE_FAMILIES, runs: 8, steps: 200, seed: 1, kernels });
   expect(violations.map((each) => each.kernel).sort()).toEqual([0, 1, 2, 3]);
 });

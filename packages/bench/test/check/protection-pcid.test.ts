@@ -12,18 +12,35 @@ import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 class CurrentPcidOnly {
   constructor(@inject(CpuState) cpus: CpuState) {
     const flushRanges = cpus.flushRanges.bind(cpus);
-    cpus.flushRanges = (ranges) => { flushRanges(ranges); };
+    cpus.flushRanges = (ranges) => {
+      flushRanges(ranges);
+    };
   }
 }
 const m4 = plugin("M4", [bind(token<CurrentPcidOnly>("test/M4"), CurrentPcidOnly)]);
-const kernel = (pti: boolean, plugins: readonly Plugin[] = [], pcid = true) => ({ spec: smallMachine(2), policy: "per-node", image: smallImage(), pti, pcid, plugins });
+const kernel = (pti: boolean, plugins: readonly Plugin[] = [], pcid = true) => ({
+  spec: smallMachine(2),
+  policy: "per-node",
+  image: smallImage(),
+  pti,
+  pcid,
+  plugins,
+});
 const page = 2;
 const steps: ProtectionOperation[] = [
-  { op: "setmem", change: "nonglobal", page, pages: 1 }, { op: "pcidmem", cpu: 1, page, kind: "write", pcid: 0 }, { op: "pcidmem", cpu: 1, page, kind: "write", pcid: 1 },
-  { op: "setmem", change: "ro", page, pages: 1 }, { op: "pcidmem", cpu: 1, page, kind: "write", pcid: 1 }, { op: "pcidmem", cpu: 1, page, kind: "write", pcid: 0 },
+  { op: "setmem", change: "nonglobal", page, pages: 1 },
+  { op: "pcidmem", cpu: 1, page, kind: "write", pcid: 0 },
+  { op: "pcidmem", cpu: 1, page, kind: "write", pcid: 1 },
+  { op: "setmem", change: "ro", page, pages: 1 },
+  { op: "pcidmem", cpu: 1, page, kind: "write", pcid: 1 },
+  { op: "pcidmem", cpu: 1, page, kind: "write", pcid: 0 },
 ];
 const outcome = (options: ReturnType<typeof kernel>): string => {
-  try { new CheckedSystem(options, { families: [protectionFamily] }).run(steps); } catch (error) { return (error as Error).message; }
+  try {
+    new CheckedSystem(options, { families: [protectionFamily] }).run(steps);
+  } catch (error) {
+    return (error as Error).message;
+  }
   return "nothing";
 };
 
@@ -35,7 +52,15 @@ test("a flush of the current PCID alone is found where nothing else is flushed: 
 });
 
 test("a campaign draws it", () => {
-  const run = (plugins: readonly Plugin[]) => campaign({ runs: 8, steps: 100, seed: 3, comparison: "off", families: [protectionFamily], kernels: [kernel(false, plugins)] });
+  const run = (plugins: readonly Plugin[]) =>
+    campaign({
+      runs: 8,
+      steps: 100,
+      seed: 3,
+      comparison: "off",
+      families: [protectionFamily],
+      kernels: [kernel(false, plugins)],
+    });
   expect(run([]).violations).toEqual([]);
   expect(run([m4]).violations.map(({ invariant }) => invariant)).toEqual(["G6"]);
 });

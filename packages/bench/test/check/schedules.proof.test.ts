@@ -1,7 +1,8 @@
 /// <reference types="node" />
 /**
- * Every schedule of small scenes, at the granularity of single table stores: all of operations of up to 40 stores. Of longer ones
- * (fork and exec fill PGDs nobody can reach yet) every 5th to 41st beyond that with KREPLICA_PROOF=1, otherwise fewer; `kreplica check --schedules` does all.
+ * Every schedule of small scenes, at the granularity of single table stores: all of operations of up to 40 stores. Of
+ * longer ones (fork and exec fill PGDs nobody can reach yet) every 5th to 41st beyond that with KREPLICA_PROOF=1,
+ * otherwise fewer; `kreplica check --schedules` does all.
  */
 import { describe, expect, test } from "vitest";
 import type { BootOptions } from "../../src/boot.js";
@@ -11,17 +12,30 @@ import { exploreSchedules } from "../../src/check/schedules.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 
 const PROOF = process.env["KREPLICA_PROOF"] === "1";
-const kernel = (nodes: number, more: Partial<BootOptions> = {}): BootOptions => ({ spec: smallMachine(nodes), policy: "per-node", image: smallImage(), ...more });
+const kernel = (nodes: number, more: Partial<BootOptions> = {}): BootOptions => ({
+  spec: smallMachine(nodes),
+  policy: "per-node",
+  image: smallImage(),
+  ...more,
+});
 
 describe("no rule breaks, wherever the second comes in", () => {
-  const kinds: readonly (readonly [string, BootOptions, number])[] = PROOF ? [
-    ["2 nodes", kernel(2), 5], ["2 nodes, KPTI", kernel(2, { pti: true }), 23], ["3 nodes", kernel(3), 23], ["3 nodes, KPTI", kernel(3, { pti: true }), 41],
-    ["2 nodes, 5 levels", kernel(2, { levels: 5 }), 23], ["lazy-pgd, 2 nodes, KPTI", kernel(2, { policy: "lazy-pgd", pti: true }), 23],
-  ] : [["2 nodes, KPTI", kernel(2, { pti: true }), 1997]];
+  const kinds: readonly (readonly [string, BootOptions, number])[] = PROOF
+    ? [
+        ["2 nodes", kernel(2), 5],
+        ["2 nodes, KPTI", kernel(2, { pti: true }), 23],
+        ["3 nodes", kernel(3), 23],
+        ["3 nodes, KPTI", kernel(3, { pti: true }), 41],
+        ["2 nodes, 5 levels", kernel(2, { levels: 5 }), 23],
+        ["lazy-pgd, 2 nodes, KPTI", kernel(2, { policy: "lazy-pgd", pti: true }), 23],
+      ]
+    : [["2 nodes, KPTI", kernel(2, { pti: true }), 1997]];
   test.each(kinds)("%s", (name, options, stride) => {
     const before = process.cpuUsage();
     const report = exploreSchedules(options, stride);
-    console.log(`${name}: ${report.schedules} schedules of ${report.pairs} pairs${stride === 1 ? "" : `, of long operations every ${stride}. store`}, ${(process.cpuUsage(before).user / 1e6).toFixed(1)} s`);
+    console.log(
+      `${name}: ${report.schedules} schedules of ${report.pairs} pairs${stride === 1 ? "" : `, of long operations every ${stride}. store`}, ${(process.cpuUsage(before).user / 1e6).toFixed(1)} s`,
+    );
     expect(report.broken).toEqual([]);
     expect(report.pairs).toBe(14 * 19);
   });
@@ -29,7 +43,11 @@ describe("no rule breaks, wherever the second comes in", () => {
 
 test("the second really comes in the middle: a slot that reaches the nodes one after the other is seen between two stores", () => {
   const system = new CheckedSystem(kernel(3));
-  const setup = [{ op: "spawn", cpu: 0 }, { op: "mmap", p: 0, cpu: 0, page: 0, pages: 1, writable: true, large: false, locked: false, policy: 0 }, { op: "run", p: 0, cpu: 4 }] as unknown as Operation[];
+  const setup = [
+    { op: "spawn", cpu: 0 },
+    { op: "mmap", p: 0, cpu: 0, page: 0, pages: 1, writable: true, large: false, locked: false, policy: 0 },
+    { op: "run", p: 0, cpu: 4 },
+  ] as unknown as Operation[];
   const seen: string[] = [];
   for (let store = 1; store <= 6; store++) {
     for (const each of setup) system.step(each);

@@ -1,4 +1,7 @@
-/** Every defect of the series that can show on two nodes is found once, with its rule and its name, however many others are there. */
+/**
+ * Every defect of the series that can show on two nodes is found once, with its rule and its name, however many others
+ * are there.
+ */
 import { expect, test } from "vitest";
 import type { BootOptions } from "../../src/boot.js";
 import { FAMILIES } from "../../src/check/families.js";
@@ -12,13 +15,29 @@ test("the series as posted: each defect once, by the rule that is its own, on th
   const { findings, unseen } = surveyOf(kinds, { families: FAMILIES, runs: 80 });
   const found = byName(findings);
   expect(Object.keys(found)).toHaveLength(findings.length);
-  expect(found).toMatchObject({ D1: "B7", D3: "G8", D4: "C2", D5: "B6", D8: "F6", D9: "C3", D11: "F9", D13: "H6", D15: "G11", D16: "A5", N1: "A1", N2: "B6", N3: "E6", "remote-table": "B2" });
+  expect(found).toMatchObject({
+    D1: "B7",
+    D3: "G8",
+    D4: "C2",
+    D5: "B6",
+    D8: "F6",
+    D9: "C3",
+    D11: "F9",
+    D13: "H6",
+    D15: "G11",
+    D16: "A5",
+    N1: "A1",
+    N2: "B6",
+    N3: "E6",
+    "remote-table": "B2",
+  });
   // Every one is either found or said not to be.
   expect([...findings.flatMap(({ names }) => names), ...unseen].sort()).toEqual([...SERIES_IDS].sort());
   for (const { names, invariant, operations, kind, laid } of findings) {
     expect([names, operations.length <= 6]).toEqual([names, true]);
     expect(laid).toEqual(names);
-    const kernel = (ids: readonly string[]): BootOptions => withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, ids);
+    const kernel = (ids: readonly string[]): BootOptions =>
+      withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, ids);
     expect(outcome(kernel(laid), operations).map((each) => each.invariant)).toContain(invariant);
     expect([names, outcome(kernel([]), operations)]).toEqual([names, []]);
   }

@@ -10,9 +10,17 @@ export const PLAIN: Kind = { nodes: 2, levels: 4, pti: false };
 /** @param more in place of 20 runs of 200 operations of the core, with the whole series laid */
 export function surveyOf(kinds: readonly Kind[], more: Partial<SurveyOptions<string>>): SurveyResult<string> {
   const work = survey<string>({
-    kinds: kinds.length, kernel: (kind, laid) => withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, laid), laidOn: (kind, ids) => laidOn(kinds[kind]!, ids),
+    kinds: kinds.length,
+    kernel: (kind, laid) => withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, laid),
+    laidOn: (kind, ids) => laidOn(kinds[kind]!, ids),
     toward: (kind, ids) => toward(ids, kinds[kind]!, more.families ?? CORE_FAMILIES),
-    defects: SERIES_IDS, runs: 20, steps: 200, seed: 1, comparison: "off", families: CORE_FAMILIES, ...more,
+    defects: SERIES_IDS,
+    runs: 20,
+    steps: 200,
+    seed: 1,
+    comparison: "off",
+    families: CORE_FAMILIES,
+    ...more,
   });
   for (;;) {
     const { done, value } = work.next();
@@ -21,4 +29,5 @@ export function surveyOf(kinds: readonly Kind[], more: Partial<SurveyOptions<str
 }
 
 /** Rule by name. */
-export const byName = (findings: readonly Finding<string>[]): Record<string, string> => Object.fromEntries(findings.map(({ names, invariant }) => [names.join(), invariant]));
+export const byName = (findings: readonly Finding<string>[]): Record<string, string> =>
+  Object.fromEntries(findings.map(({ names, invariant }) => [names.join(), invariant]));

@@ -1,4 +1,6 @@
-/** What alignment gains one copy: of a short recording by a run of its own, of a long run only where it was asked for. */
+/**
+ * What alignment gains one copy: of a short recording by a run of its own, of a long run only where it was asked for.
+ */
 import { preset } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { expect, test } from "vitest";
@@ -6,16 +8,31 @@ import { compare } from "../../src/measure/compare.js";
 import { measureTrace, type TraceJob, type TraceMeasurement } from "../../src/measure/measure-trace.js";
 
 const [long, short] = [dataFile("traces/hsw-forkN.kt.zst"), dataFile("traces/hsw-mount.kt.zst")];
-const given = { spec: preset("e5-2690v3-2s")!, where: { cpu: 12, masterNode: 0, dataNode: 1 }, pti: true, levels: 4 as const, seed: 1 };
+const given = {
+  spec: preset("e5-2690v3-2s")!,
+  where: { cpu: 12, masterNode: 0, dataNode: 1 },
+  pti: true,
+  levels: 4 as const,
+  seed: 1,
+};
 
 /** Measures the short recording whatever is asked for: only which run answers for which matters here. */
 async function alignments(alignment: boolean): Promise<[string, number | undefined][]> {
   const asked: TraceJob[] = [];
   const { tests } = await compare(given, { policy: "per-node", files: [long, short], alignment }, (jobs) => {
     asked.push(...jobs);
-    return Promise.resolve(jobs.map((job) => measureTrace({ ...job, file: short }).map((each): TraceMeasurement => ({ ...each, file: job.file }))));
+    return Promise.resolve(
+      jobs.map((job) =>
+        measureTrace({ ...job, file: short }).map((each): TraceMeasurement => ({ ...each, file: job.file })),
+      ),
+    );
   });
-  expect(asked.map((job) => [job.file, job.alignment])).toEqual([[long, "patch-06"], [short, "patch-06"], ...(alignment ? [[long, "recorded"]] : []), [short, "recorded"]]);
+  expect(asked.map((job) => [job.file, job.alignment])).toEqual([
+    [long, "patch-06"],
+    [short, "patch-06"],
+    ...(alignment ? [[long, "recorded"]] : []),
+    [short, "recorded"],
+  ]);
   return tests.filter((each) => each.cache === "cold").map((each) => [each.file, each.alignment]);
 }
 

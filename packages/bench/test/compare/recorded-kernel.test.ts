@@ -1,5 +1,8 @@
 /// <reference types="node" />
-/** What was recorded, named by a kernel file in place of its System.map: told apart by content, plain or packed, whatever it is called. */
+/**
+ * What was recorded, named by a kernel file in place of its System.map: told apart by content, plain or packed,
+ * whatever it is called.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,16 +32,33 @@ beforeAll(() => {
 });
 const nodes = guestNodes(undefined, other);
 
-test.each(["vmlinux", "vmlinux.zst", "System.map.zst", "symbols"])("%s is read for what it holds, and says what the System.map says", async (name) => {
-  const [given, wanted] = [await readRecordedKernel({ kernel: at(name), nodes }), await readRecordedKernel({ kernel: map, nodes })];
-  expect(given.guest).toEqual({ ...wanted.guest, kernel: name });
-  expect(given.symbols().length).toBe(wanted.symbols().length);
-  for (const symbol of ["_stext", "init_top_pgt", "__init_begin", "vfs_read"]) expect(given.image("recorded").symbol(symbol)).toBe(wanted.image("recorded").symbol(symbol));
-});
+test.each(["vmlinux", "vmlinux.zst", "System.map.zst", "symbols"])(
+  "%s is read for what it holds, and says what the System.map says",
+  async (name) => {
+    const [given, wanted] = [
+      await readRecordedKernel({ kernel: at(name), nodes }),
+      await readRecordedKernel({ kernel: map, nodes }),
+    ];
+    expect(given.guest).toEqual({ ...wanted.guest, kernel: name });
+    expect(given.symbols().length).toBe(wanted.symbols().length);
+    for (const symbol of ["_stext", "init_top_pgt", "__init_begin", "vfs_read"])
+      expect(given.image("recorded").symbol(symbol)).toBe(wanted.image("recorded").symbol(symbol));
+  },
+);
 
 test("a recording is replayed by it as by the System.map", async () => {
   const compared = async (kernel: string): Promise<unknown> => {
-    const { code, out } = await invoke(["compare", "--no-pti", "--machine", "tiny-2-node", "--traces", join(other, "on4-mount-cpu2.kt.zst"), "--recorded-kernel", kernel, "--json"]);
+    const { code, out } = await invoke([
+      "compare",
+      "--no-pti",
+      "--machine",
+      "tiny-2-node",
+      "--traces",
+      join(other, "on4-mount-cpu2.kt.zst"),
+      "--recorded-kernel",
+      kernel,
+      "--json",
+    ]);
     expect(code).toBe(0);
     return (JSON.parse(out) as { tests: unknown }).tests;
   };
@@ -46,15 +66,26 @@ test("a recording is replayed by it as by the System.map", async () => {
 }, 120_000);
 
 test("packed twice, cut: refused, naming what is wrong", async () => {
-  await expect(readRecordedKernel({ kernel: at("twice.zst"), nodes })).rejects.toThrow(/twice\.zst:1: not "ADDRESS TYPE NAME"/);
-  await expect(readRecordedKernel({ kernel: at("cut.zst"), nodes })).rejects.toThrow(/cut\.zst at byte \d+: zstd file: .*fetch or build it again/i);
-  await expect(readKernelFile(at("twice.zst"))).rejects.toThrow(/twice\.zst at byte 0 of what it unpacks to: header: packed with zstd once more/);
+  await expect(readRecordedKernel({ kernel: at("twice.zst"), nodes })).rejects.toThrow(
+    /twice\.zst:1: not "ADDRESS TYPE NAME"/,
+  );
+  await expect(readRecordedKernel({ kernel: at("cut.zst"), nodes })).rejects.toThrow(
+    /cut\.zst at byte \d+: zstd file: .*fetch or build it again/i,
+  );
+  await expect(readKernelFile(at("twice.zst"))).rejects.toThrow(
+    /twice\.zst at byte 0 of what it unpacks to: header: packed with zstd once more/,
+  );
 });
 
 test("--kernel takes it packed too, and a packed list of symbols beside a kernel", async () => {
   const plain = await readKernelFile(at("vmlinux"));
   for (const kernel of [await readKernelFile(at("vmlinux.zst")), await readKernelFile(at("vmlinux.zst"), map)]) {
-    expect([kernel.packing, kernel.base, kernel.memory.length, kernel.sections]).toEqual(["zstd", plain.base, plain.memory.length, plain.sections]);
+    expect([kernel.packing, kernel.base, kernel.memory.length, kernel.sections]).toEqual([
+      "zstd",
+      plain.base,
+      plain.memory.length,
+      plain.sections,
+    ]);
     expect(kernel.symbol("vfs_read")).toBe(plain.symbol("vfs_read"));
     expect(kernel.symbol("vfs_read")).toBeDefined();
   }

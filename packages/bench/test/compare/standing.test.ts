@@ -11,8 +11,19 @@ describe("nodes of a machine with sub-NUMA clusters, seen from the image's", () 
   const { own: here, nodes } = standingOf(spec, { cpu: 12, masterNode: 0, dataNode: 1 }, own);
 
   test("the default CPU's is in the same socket, at that socket's latency; the others are told apart", () => {
-    expect(here).toEqual({ node: 1, relation: "same socket", imageNs: spec.latencyNs[1]![0], copyNs: spec.latencyNs[1]![1], copyOn: 1, cpu: 12 });
-    expect(nodes.map(({ relation }) => relation)).toEqual(["same node", "same socket", ...Array.from({ length: 14 }, () => "other socket")]);
+    expect(here).toEqual({
+      node: 1,
+      relation: "same socket",
+      imageNs: spec.latencyNs[1]![0],
+      copyNs: spec.latencyNs[1]![1],
+      copyOn: 1,
+      cpu: 12,
+    });
+    expect(nodes.map(({ relation }) => relation)).toEqual([
+      "same node",
+      "same socket",
+      ...Array.from({ length: 14 }, () => "other socket"),
+    ]);
     expect(Math.max(...nodes.map(({ imageNs }) => imageNs))).toBe(200);
     // --cpu with each shows that node.
     for (const { node, cpu } of nodes) expect(spec.cpus.find((each) => each.id === cpu)!.node).toBe(node);

@@ -7,15 +7,30 @@ import { layers } from "../../../../scripts/layers.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../../..");
 const page = readFileSync(join(root, "ARCHITECTURE.md"), "utf8");
-const names = readdirSync(join(root, "packages")).filter((name) => existsSync(join(root, "packages", name, "package.json"))).sort();
+const names = readdirSync(join(root, "packages"))
+  .filter((name) => existsSync(join(root, "packages", name, "package.json")))
+  .sort();
 
 /** What each package declares, as pnpm lets it import nothing else. */
-const depends = new Map(names.map((name): [string, Set<string>] => {
-  const { dependencies = {} } = JSON.parse(readFileSync(join(root, "packages", name, "package.json"), "utf8")) as { dependencies?: Record<string, string> };
-  return [name, new Set(Object.keys(dependencies).filter((each) => each.startsWith("@kreplica/")).map((each) => each.slice("@kreplica/".length)))];
-}));
+const depends = new Map(
+  names.map((name): [string, Set<string>] => {
+    const { dependencies = {} } = JSON.parse(readFileSync(join(root, "packages", name, "package.json"), "utf8")) as {
+      dependencies?: Record<string, string>;
+    };
+    return [
+      name,
+      new Set(
+        Object.keys(dependencies)
+          .filter((each) => each.startsWith("@kreplica/"))
+          .map((each) => each.slice("@kreplica/".length)),
+      ),
+    ];
+  }),
+);
 /** Arrows as drawn: `a --> b & c`. */
-const drawn = [...page.matchAll(/^ {2}([\w-]+) --> ([\w& -]+)$/gm)].flatMap(([, from, to]) => to!.split(" & ").map((each): [string, string] => [from!, each.trim()]));
+const drawn = [...page.matchAll(/^ {2}([\w-]+) --> ([\w& -]+)$/gm)].flatMap(([, from, to]) =>
+  to!.split(" & ").map((each): [string, string] => [from!, each.trim()]),
+);
 
 /** All that arrows lead to. */
 function reached(from: string, seen = new Set<string>()): Set<string> {
@@ -29,7 +44,9 @@ test("every arrow is a dependency", () => {
 });
 
 test("every dependency is an arrow, or follows from arrows", () => {
-  const missing = names.flatMap((from) => [...depends.get(from)!].filter((to) => !reached(from).has(to)).map((to) => `${from} --> ${to}`));
+  const missing = names.flatMap((from) =>
+    [...depends.get(from)!].filter((to) => !reached(from).has(to)).map((to) => `${from} --> ${to}`),
+  );
   expect(missing).toEqual([]);
 });
 
@@ -39,7 +56,10 @@ test("no arrow follows from others", () => {
 });
 
 test("every package is in the table, with its layer", () => {
-  const rows = [...page.matchAll(/^\| `([\w-]+)` \| (\d+) \|/gm)].map(([, name, layer]): [string, number] => [name!, Number(layer)]);
+  const rows = [...page.matchAll(/^\| `([\w-]+)` \| (\d+) \|/gm)].map(([, name, layer]): [string, number] => [
+    name!,
+    Number(layer),
+  ]);
   expect(Object.fromEntries(rows)).toEqual(layers);
   expect(rows.map(([name]) => name).sort()).toEqual(names);
 });

@@ -14,7 +14,10 @@ type Status = "passed" | "failed" | "skipped" | "todo";
 const many = (count: number, status: Status): Status[] => Array.from({ length: count }, () => status);
 
 /** Reports of packages with tests of these outcomes; a package without any left no report. */
-function count(reports: Record<string, readonly Status[] | undefined>, ...brokenSteps: string[]): { code: number | null; lines: string[] } {
+function count(
+  reports: Record<string, readonly Status[] | undefined>,
+  ...brokenSteps: string[]
+): { code: number | null; lines: string[] } {
   const folder = mkdtempSync(join(workspace, "run-"));
   for (const [name, tests] of Object.entries(reports)) {
     const where = join(folder, "packages", name);
@@ -22,10 +25,22 @@ function count(reports: Record<string, readonly Status[] | undefined>, ...broken
     writeFileSync(join(where, "package.json"), "{}");
     if (!tests) continue;
     const number = (status: Status): number => tests.filter((each) => each === status).length;
-    writeFileSync(join(where, ".reports/vitest.json"), JSON.stringify({
-      numPassedTests: number("passed"), numFailedTests: number("failed"), numPendingTests: number("skipped"), numTodoTests: number("todo"),
-      testResults: [{ name: `/x/packages/${name}/test/a.test.ts`, status: tests.includes("failed") ? "failed" : "passed", assertionResults: tests.map((status, i) => ({ status, fullName: `test ${i}` })) }],
-    }));
+    writeFileSync(
+      join(where, ".reports/vitest.json"),
+      JSON.stringify({
+        numPassedTests: number("passed"),
+        numFailedTests: number("failed"),
+        numPendingTests: number("skipped"),
+        numTodoTests: number("todo"),
+        testResults: [
+          {
+            name: `/x/packages/${name}/test/a.test.ts`,
+            status: tests.includes("failed") ? "failed" : "passed",
+            assertionResults: tests.map((status, i) => ({ status, fullName: `test ${i}` })),
+          },
+        ],
+      }),
+    );
   }
   const { status, stdout } = spawnSync("node", [script, ...brokenSteps], { cwd: folder, encoding: "utf8" });
   return { code: status, lines: stdout.trimEnd().split("\n") };
@@ -41,7 +56,13 @@ test("nothing skipped, nothing said of it", () => {
 });
 
 test("a failed test, a failed step and a package without a report each fail it, and the last line is the same", () => {
-  expect(count({ a: [...many(3, "passed"), "failed", "skipped"] })).toEqual({ code: 1, lines: ["failed: a/test/a.test.ts: test 3", "skipped: a/test/a.test.ts: test 4", "1 skipped", "3 passed, 1 failed"] });
+  expect(count({ a: [...many(3, "passed"), "failed", "skipped"] })).toEqual({
+    code: 1,
+    lines: ["failed: a/test/a.test.ts: test 3", "skipped: a/test/a.test.ts: test 4", "1 skipped", "3 passed, 1 failed"],
+  });
   expect(count({ a: many(1, "passed") }, "lint")).toEqual({ code: 1, lines: ["not ok: lint", "1 passed, 0 failed"] });
-  expect(count({ a: many(1, "passed"), b: undefined })).toEqual({ code: 1, lines: ["not ok: b left no report", "1 passed, 0 failed"] });
+  expect(count({ a: many(1, "passed"), b: undefined })).toEqual({
+    code: 1,
+    lines: ["not ok: b left no report", "1 passed, 0 failed"],
+  });
 });

@@ -1,7 +1,8 @@
 /// <reference types="node" />
 /**
- * Every `kreplica` command that a help or a document shows is run as it stands there; what stands for a reader's own file is put in its place.
- * A command without what it needs on this host (a compiler, a kernel's package) says so and is skipped.
+ * Every `kreplica` command that a help or a document shows is run as it stands there; what stands for a reader's own
+ * file is put in its place. A command without what it needs on this host (a compiler, a kernel's package) says so and
+ * is skipped.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -14,7 +15,9 @@ import { buildCommand, type TestedCommand } from "../cli.js";
 import { commands, root, words } from "./documents.js";
 
 const kernel = ((): ReturnType<typeof fetchKernel> | undefined => {
-  try { return fetchKernel(); } catch (error) {
+  try {
+    return fetchKernel();
+  } catch (error) {
     console.error(`without a kernel's package: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   }
@@ -23,7 +26,10 @@ const haveClang = spawnSync("clang", ["--version"]).status === 0;
 
 const kreplica: TestedCommand = await buildCommand();
 const folder = mkdtempSync(join(tmpdir(), "kreplica-documents-"));
-afterAll(() => { kreplica.remove(); rmSync(folder, { recursive: true }); });
+afterAll(() => {
+  kreplica.remove();
+  rmSync(folder, { recursive: true });
+});
 
 /** A reader's folder: what the examples name lies in it. */
 beforeAll(async () => {
@@ -32,56 +38,94 @@ beforeAll(async () => {
   writeFileSync(join(folder, "packet.bin"), new Uint8Array(64).fill(9));
   writeFileSync(join(folder, "mine.json"), (await kreplica.run(["machine", "e5-2690v3-2s", "--json"])).out);
   if (haveClang) {
-    writeFileSync(join(folder, "filter.c"), '__attribute__((section("socket"), used)) int filter(void *context) { return 7; }\n');
+    writeFileSync(
+      join(folder, "filter.c"),
+      '__attribute__((section("socket"), used)) int filter(void *context) { return 7; }\n',
+    );
     execFileSync("clang", ["-O2", "-g", "-target", "bpf", "-c", "filter.c", "-o", "filter.o"], { cwd: folder });
   }
   if (!kernel) return;
   for (const name of ["vmlinuz", `vmlinuz-${kernel.abi}`]) symlinkSync(kernel.vmlinuz, join(folder, name));
   symlinkSync(join(kernel.dir, "boot"), join(folder, "boot"));
   symlinkSync(join(kernel.dir, "lib"), join(folder, "lib"));
-  for (const [file, name] of [["a.ko", "fat"], ["b.ko", "isofs"]] as const) {
+  for (const [file, name] of [
+    ["a.ko", "fat"],
+    ["b.ko", "isofs"],
+  ] as const) {
     const [found] = execFileSync("find", [kernel.modules, "-name", `${name}.ko`], { encoding: "utf8" }).split("\n");
     if (found) symlinkSync(found, join(folder, file));
   }
 });
 
-const helps = await Promise.all(["compare", "boot", "tables", "check", "policies", "bpf", "machine", "modules", "patch"].map(async (name) => (await kreplica.run(["help", name], { env: { COLUMNS: "200" } })).out));
-const shown = helps.flatMap((help) => (help.split("\nExamples:\n")[1] ?? "").split("\n\n")[0]!.split("\n").map((line) => /^ {2}((?:.*; )?kreplica .*?)(?: {2,}.*)?$/.exec(line)?.[1]).filter((line) => line !== undefined));
+const helps = await Promise.all(
+  ["compare", "boot", "tables", "check", "policies", "bpf", "machine", "modules", "patch"].map(
+    async (name) => (await kreplica.run(["help", name], { env: { COLUMNS: "200" } })).out,
+  ),
+);
+const shown = helps.flatMap((help) =>
+  (help.split("\nExamples:\n")[1] ?? "")
+    .split("\n\n")[0]!
+    .split("\n")
+    .map((line) => /^ {2}((?:.*; )?kreplica .*?)(?: {2,}.*)?$/.exec(line)?.[1])
+    .filter((line) => line !== undefined),
+);
 /** Commands on files that no host has: their own tests run them. */
-const ELSEWHERE = new Map([["compare --traces recordings/ --recorded-kernel System.map", "test/compare/recorded-kernel.test.ts"]]);
+const ELSEWHERE = new Map([
+  ["compare --traces recordings/ --recorded-kernel System.map", "test/compare/recorded-kernel.test.ts"],
+]);
 /** Words of each command, once; ABI and file names of a reader's own replaced by what there is here. */
-const all = [...new Set([...shown.map((line) => line.slice(line.indexOf("kreplica "))), ...commands().map(({ text }) => text)])]
-  .map((text) => words(text)).filter((each) => each !== undefined)
+const all = [
+  ...new Set([...shown.map((line) => line.slice(line.indexOf("kreplica "))), ...commands().map(({ text }) => text)]),
+]
+  .map((text) => words(text))
+  .filter((each) => each !== undefined)
   .filter((each) => !ELSEWHERE.has(each.join(" ")))
   // Placeholders: what a reader chooses stands in capitals.
   .filter((each) => each.length > 0 && !each.some((word) => /^[A-Z]+(\.\w+)?$/.test(word)))
-  .map((each) => each.map((word) => word.replace(/^\/boot\/vmlinuz$/, "vmlinuz").replace(/6\.1\.0-\d+-cloud-amd64/, kernel?.abi ?? "?")));
+  .map((each) =>
+    each.map((word) =>
+      word.replace(/^\/boot\/vmlinuz$/, "vmlinuz").replace(/6\.1\.0-\d+-cloud-amd64/, kernel?.abi ?? "?"),
+    ),
+  );
 
 const needs = (each: readonly string[]): string | undefined =>
-  each.some((word) => /vmlinuz|lib\/modules|\.ko$/.test(word)) && !kernel ? "a kernel's package" : each.includes("filter.o") && !haveClang ? "clang" : undefined;
+  each.some((word) => /vmlinuz|lib\/modules|\.ko$/.test(word)) && !kernel
+    ? "a kernel's package"
+    : each.includes("filter.o") && !haveClang
+      ? "clang"
+      : undefined;
 /**
- * The same command with less to do where that is a matter of counts alone: seven tests on each of ten kernels, and millions of operations, are what
- * `.ci/run`'s main job and the proofs of `check` do.
+ * The same command with less to do where that is a matter of counts alone: seven tests on each of ten kernels, and
+ * millions of operations, are what `.ci/run`'s main job and the proofs of `check` do.
  */
 function lighter(each: readonly string[]): readonly string[] {
   const counted = each.some((word) => ["--test", "--runs", "--schedules", "--replay", "--measure"].includes(word));
   // A reader's kernel lies beside its modules; here it is a link to one.
-  if (each[0] === "modules" && !each.includes("--modules") && !each.some((word) => word.startsWith("boot/"))) return [...each, "--modules", join("lib/modules", kernel?.abi ?? "")];
+  if (each[0] === "modules" && !each.includes("--modules") && !each.some((word) => word.startsWith("boot/")))
+    return [...each, "--modules", join("lib/modules", kernel?.abi ?? "")];
   if (each[0] === "compare" && !each.includes("--test")) return [...each, "--test", "mount"];
-  if (each[0] === "check") return counted ? each.map((word, i) => (each[i - 1] === "--runs" ? "20" : word)) : [...each, "--runs", "20"];
+  if (each[0] === "check")
+    return counted ? each.map((word, i) => (each[i - 1] === "--runs" ? "20" : word)) : [...each, "--runs", "20"];
   return each;
 }
 /** What a command is shown to find: the series as posted does not hold. */
-const expected = (each: readonly string[]): number => (each[0] === "check" && each.some((word) => word === "rfc-v1" || word === "--defect") ? 1 : 0);
+const expected = (each: readonly string[]): number =>
+  each[0] === "check" && each.some((word) => word === "rfc-v1" || word === "--defect") ? 1 : 0;
 
-test("the helps and documents show commands", () => { expect(all.length).toBeGreaterThan(30); });
+test("the helps and documents show commands", () => {
+  expect(all.length).toBeGreaterThan(30);
+});
 
 describe.each(all.map((each) => [each.join(" "), each] as const))("kreplica %s", (_, each) => {
-  test.skipIf(needs(each))("runs", async () => {
-    const { code, error } = await kreplica.run(lighter(each), { cwd: folder });
-    expect([code, error.split("\n").slice(0, 3).join("\n")]).toEqual([expected(each), expect.any(String)]);
-    expect(error).not.toContain("a fault in kreplica itself");
-  }, 1_200_000);
+  test.skipIf(needs(each))(
+    "runs",
+    async () => {
+      const { code, error } = await kreplica.run(lighter(each), { cwd: folder });
+      expect([code, error.split("\n").slice(0, 3).join("\n")]).toEqual([expected(each), expect.any(String)]);
+      expect(error).not.toContain("a fault in kreplica itself");
+    },
+    1_200_000,
+  );
 });
 
 test("what the examples name was laid out, and tests named for others are there", () => {

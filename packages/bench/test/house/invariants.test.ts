@@ -23,8 +23,24 @@ test("a row more is a line more and another number, with nothing else to touch",
 });
 
 test("no document and no source but the page names how many there are", () => {
-  const documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "GLOSSARY.md", "HOUSE-RULES.md", "STYLE.md", ...readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`),
-    ...readdirSync(join(root, "packages")).filter((name) => name !== "invariants").map((name) => `packages/${name}/README.md`)];
-  const naming = documents.filter((file) => new RegExp(`\\b${INVARIANTS.length}\\b[^|.\\n]{0,40}(invariant|propert|rule)`, "i").test(readFileSync(join(root, file), "utf8")));
+  const documents = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "GLOSSARY.md",
+    "HOUSE-RULES.md",
+    "STYLE.md",
+    ...readdirSync(join(root, "docs"))
+      .filter((name) => name.endsWith(".md"))
+      .map((name) => `docs/${name}`),
+    ...readdirSync(join(root, "packages"))
+      .filter((name) => name !== "invariants")
+      .map((name) => `packages/${name}/README.md`),
+  ];
+  const naming = documents.filter((file) =>
+    new RegExp(`\\b${INVARIANTS.length}\\b[^|.\\n]{0,40}(invariant|propert|rule)`, "i").test(
+      readFileSync(join(root, file), "utf8"),
+    ),
+  );
   expect(naming).toEqual([]);
 });

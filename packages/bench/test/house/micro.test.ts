@@ -6,7 +6,9 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
 const bench = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
-const names = readdirSync(join(bench, "micro")).filter((file) => file.endsWith(".ts") && file !== "timing.ts").map((file) => file.slice(0, -3));
+const names = readdirSync(join(bench, "micro"))
+  .filter((file) => file.endsWith(".ts") && file !== "timing.ts")
+  .map((file) => file.slice(0, -3));
 /** The package's own script, as npm runs it. */
 function micro(...words: string[]): { status: number | null; stdout: string; stderr: string } {
   const { scripts } = JSON.parse(readFileSync(join(bench, "package.json"), "utf8")) as { scripts: { micro: string } };
@@ -29,5 +31,9 @@ test("one runs and prints what it measured", () => {
 });
 
 test("without a name, or with a wrong one, they are listed", () => {
-  for (const words of [[], ["nothing"]]) expect(micro(...words)).toMatchObject({ status: 2, stderr: expect.stringContaining(names.sort().join(", ")) as string });
+  for (const words of [[], ["nothing"]])
+    expect(micro(...words)).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining(names.sort().join(", ")) as string,
+    });
 });

@@ -7,7 +7,12 @@ import { dirname, join } from "node:path";
 export type Step =
   | { readonly do: "run"; readonly line: string }
   | { readonly do: "write"; readonly file: string; readonly text: string }
-  | { readonly do: "before" | "after" | "instead of"; readonly file: string; readonly place: string; readonly text: string };
+  | {
+      readonly do: "before" | "after" | "instead of";
+      readonly file: string;
+      readonly place: string;
+      readonly text: string;
+    };
 
 export interface Recipe {
   readonly title: string;
@@ -19,24 +24,35 @@ export interface Recipe {
 const FIRST_LINE = /^\/\/ (\S+?)(?:, (before|after|instead of): (.+))?\n/;
 
 function stepsOf(language: string, block: string): Step[] {
-  const lines = (): string[] => block.split("\n").map((line) => line.replace(/\s+#.*$/, "").trim()).filter((line) => line !== "");
+  const lines = (): string[] =>
+    block
+      .split("\n")
+      .map((line) => line.replace(/\s+#.*$/, "").trim())
+      .filter((line) => line !== "");
   if (language === "sh") return lines().map((line) => ({ do: "run", line }));
   const first = FIRST_LINE.exec(block);
   if (!first) throw new Error(`a recipe's block does not say which file it is: ${block.slice(0, 80)}`);
   const [all, file, how, place] = first;
   const text = block.slice(all.length);
-  return [how === undefined ? { do: "write", file: file!, text } : { do: how as "before", file: file!, place: place!, text }];
+  return [
+    how === undefined ? { do: "write", file: file!, text } : { do: how as "before", file: file!, place: place!, text },
+  ];
 }
 
 /** Every section of CONTRIBUTING that says how many files are edited by hand. @param root of the repository */
 export function recipes(root: string): readonly Recipe[] {
   const page = readFileSync(join(root, "CONTRIBUTING.md"), "utf8");
-  return page.split(/^## /m).slice(1).flatMap((section): Recipe[] => {
-    const byHand = /[Bb]y hand (\d+) files?\b/.exec(section)?.[1];
-    if (byHand === undefined) return [];
-    const steps = [...section.matchAll(/^```(ts|sh)\n([\s\S]*?)^```/gm)].flatMap(([, language, block]) => stepsOf(language!, block!));
-    return [{ title: section.split("\n", 1)[0]!, steps, byHand: Number(byHand) }];
-  });
+  return page
+    .split(/^## /m)
+    .slice(1)
+    .flatMap((section): Recipe[] => {
+      const byHand = /[Bb]y hand (\d+) files?\b/.exec(section)?.[1];
+      if (byHand === undefined) return [];
+      const steps = [...section.matchAll(/^```(ts|sh)\n([\s\S]*?)^```/gm)].flatMap(([, language, block]) =>
+        stepsOf(language!, block!),
+      );
+      return [{ title: section.split("\n", 1)[0]!, steps, byHand: Number(byHand) }];
+    });
 }
 
 /** Does what a step says to do with a file. @throws Error where the place is not there, or not once */

@@ -11,7 +11,10 @@ test("every block is taken from a source of ours, and is as that source is", () 
   const blocks = page.match(/^```ts$/gm)!.length;
   expect([...page.matchAll(/^<!-- from packages\/\S+: .+ -->\n```ts$/gm)].length).toBe(blocks);
   expect(blocks).toBeGreaterThan(7);
-  const { status, stderr } = spawnSync(process.execPath, ["scripts/style.mjs", "--check"], { cwd: root, encoding: "utf8" });
+  const { status, stderr } = spawnSync(process.execPath, ["scripts/style.mjs", "--check"], {
+    cwd: root,
+    encoding: "utf8",
+  });
   expect(stderr).toBe("");
   expect(status).toBe(0);
 });

@@ -1,8 +1,16 @@
 /// <reference types="node" />
-/** kreplica's own machine files: written and read back, on a base, refused with line and field; the published schema is current. */
+/**
+ * kreplica's own machine files: written and read back, on a base, refused with line and field; the published schema is
+ * current.
+ */
 import { InputError } from "@kreplica/inputs";
 import {
-  machineDocument, machineFromJson, machineJsonSchema, preset, presets, type wholeMachine,
+  machineDocument,
+  machineFromJson,
+  machineJsonSchema,
+  preset,
+  presets,
+  type wholeMachine,
 } from "@kreplica/machines";
 import { expect, test } from "vitest";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
@@ -10,12 +18,20 @@ import type { z } from "zod";
 import { jsonText } from "../../src/commands/command.js";
 
 /** Names of all fields at all depths: `costs.ipiCycles.low`. */
-type Fields<T> = T extends readonly (infer Element)[] ? Fields<Element> : T extends object ? { [K in keyof T & string]-?: K | `${K}.${Fields<NonNullable<T[K]>> & string}` }[keyof T & string] : never;
+type Fields<T> = T extends readonly (infer Element)[]
+  ? Fields<Element>
+  : T extends object
+    ? { [K in keyof T & string]-?: K | `${K}.${Fields<NonNullable<T[K]>> & string}` }[keyof T & string]
+    : never;
 type Read = Omit<z.output<typeof wholeMachine>, "$schema" | "schema">;
 
 test("the schema has every field of a machine, and no other", () => {
-  const missing: [Exclude<Fields<MachineSpec>, Fields<Read>>] extends [never] ? "none" : Exclude<Fields<MachineSpec>, Fields<Read>> = "none";
-  const surplus: [Exclude<Fields<Read>, Fields<MachineSpec>>] extends [never] ? "none" : Exclude<Fields<Read>, Fields<MachineSpec>> = "none";
+  const missing: [Exclude<Fields<MachineSpec>, Fields<Read>>] extends [never]
+    ? "none"
+    : Exclude<Fields<MachineSpec>, Fields<Read>> = "none";
+  const surplus: [Exclude<Fields<Read>, Fields<MachineSpec>>] extends [never]
+    ? "none"
+    : Exclude<Fields<Read>, Fields<MachineSpec>> = "none";
   expect([missing, surplus]).toEqual(["none", "none"]); // what matters is that it compiles
 });
 
@@ -41,8 +57,14 @@ test("a cost of lines from cores of the same L3 may be given, and need not be", 
   const { cacheToCacheNs } = tiny;
   expect(read(JSON.stringify({ base: "tiny-2-node", cacheToCacheNs })).cacheToCacheNs).toEqual(cacheToCacheNs);
   const sameL3 = { value: 23, source: "measured here" };
-  expect(read(JSON.stringify({ base: "tiny-2-node", cacheToCacheNs: { ...cacheToCacheNs, sameL3 } })).cacheToCacheNs).toEqual({ ...cacheToCacheNs, sameL3 });
-  expect(() => read(JSON.stringify({ base: "tiny-2-node", cacheToCacheNs: { ...cacheToCacheNs, sameL3: { ...sameL3, low: 24 } } }))).toThrow(/cacheToCacheNs.sameL3/);
+  expect(
+    read(JSON.stringify({ base: "tiny-2-node", cacheToCacheNs: { ...cacheToCacheNs, sameL3 } })).cacheToCacheNs,
+  ).toEqual({ ...cacheToCacheNs, sameL3 });
+  expect(() =>
+    read(
+      JSON.stringify({ base: "tiny-2-node", cacheToCacheNs: { ...cacheToCacheNs, sameL3: { ...sameL3, low: 24 } } }),
+    ),
+  ).toThrow(/cacheToCacheNs.sameL3/);
 });
 
 test("a replacement may be given, and need not be", () => {
@@ -54,32 +76,102 @@ test("a replacement may be given, and need not be", () => {
 
 test("on a base, what is given replaces, all else is the base's", () => {
   const machine = read('{"base": "tiny-2-node", "latencyNs": [[80, 300], [300, 80]], "name": "slow"}');
-  expect(machine).toEqual({ ...tiny, name: "slow", latencyNs: [[80, 300], [300, 80]], description: "m.json, on tiny-2-node", sources: machine.sources });
-  expect(machine.sources.slice(0, 2)).toEqual(["m.json, which gives name, latencyNs", "everything else: tiny-2-node, whose sources follow"]);
+  expect(machine).toEqual({
+    ...tiny,
+    name: "slow",
+    latencyNs: [
+      [80, 300],
+      [300, 80],
+    ],
+    description: "m.json, on tiny-2-node",
+    sources: machine.sources,
+  });
+  expect(machine.sources.slice(0, 2)).toEqual([
+    "m.json, which gives name, latencyNs",
+    "everything else: tiny-2-node, whose sources follow",
+  ]);
 });
 
 const document = jsonText(machineDocument(tiny));
 const lineWith = (text: string): number => document.split("\n").findIndex((line) => line.includes(text)) + 1;
 
 test.each<[string, string, RegExp]>([
-  ["unknown field", document.replace('"latencySpread"', '"latencySpred"'), /^m\.json:\d+: latencySpred: no such field\. Did you mean latencySpread\?\nm\.json:1: latencySpread: missing\./],
-  ["unknown inner field", document.replace('"cyclesPerInstruction"', '"cpi"'), /^m\.json:\d+: costs\.cpi: no such field/],
+  [
+    "unknown field",
+    document.replace('"latencySpread"', '"latencySpred"'),
+    /^m\.json:\d+: latencySpred: no such field\. Did you mean latencySpread\?\nm\.json:1: latencySpread: missing\./,
+  ],
+  [
+    "unknown inner field",
+    document.replace('"cyclesPerInstruction"', '"cpi"'),
+    /^m\.json:\d+: costs\.cpi: no such field/,
+  ],
   ["missing field", document.replace(/ {2}"distance": .*\n/, ""), /^m\.json:1: distance: missing/],
-  ["text for a number", document.replace('"physicalBits": 46', '"physicalBits": "46"'), new RegExp(`^m\\.json:${lineWith("physicalBits")}: physicalBits: "46" where a value of type number is expected`)],
-  ["a fraction", document.replace('"prefetchLines": 0', '"prefetchLines": 0.5'), new RegExp(`^m\\.json:${lineWith("prefetchLines")}: costs\\.prefetchLines: 0\\.5 where a whole number is expected`)],
-  ["a choice", document.replace('"virtualBits": 48', '"virtualBits": 52'), /virtualBits: 52 is not allowed\. Write 48 or 57/],
-  ["too large", document.replace('"physicalBits": 46', '"physicalBits": 64'), /physicalBits: 64 is too large\. Write a number of at most 52/],
+  [
+    "text for a number",
+    document.replace('"physicalBits": 46', '"physicalBits": "46"'),
+    new RegExp(`^m\\.json:${lineWith("physicalBits")}: physicalBits: "46" where a value of type number is expected`),
+  ],
+  [
+    "a fraction",
+    document.replace('"prefetchLines": 0', '"prefetchLines": 0.5'),
+    new RegExp(`^m\\.json:${lineWith("prefetchLines")}: costs\\.prefetchLines: 0\\.5 where a whole number is expected`),
+  ],
+  [
+    "a choice",
+    document.replace('"virtualBits": 48', '"virtualBits": 52'),
+    /virtualBits: 52 is not allowed\. Write 48 or 57/,
+  ],
+  [
+    "too large",
+    document.replace('"physicalBits": 46', '"physicalBits": 64'),
+    /physicalBits: 64 is too large\. Write a number of at most 52/,
+  ],
   ["an infinity", document.replace('"physicalBits": 46', '"physicalBits": 1e999'), /physicalBits/],
-  ["a list for an object", document.replace(/"hertz": \{[^}]*\}/, '"hertz": []'), /hertz: a list where a value of type object is expected/],
-  ["a replacement nobody has", '{"base": "tiny-2-node",\n"l2": {"bytes": 262144, "ways": 8, "cycles": {"value": 12, "source": "x"}, "replacement": {"policy": "mru"}}}', /^m\.json:2: l2\.replacement\.policy: "mru" is not allowed\. Write "lru" or "tree-plru"/],
-  ["a seed too large", '{"base": "tiny-2-node",\n"l2": {"bytes": 262144, "ways": 8, "cycles": {"value": 12, "source": "x"}, "replacement": {"policy": "random", "seed": 4294967296}}}', /^m\.json:2: l2\.replacement\.seed: 4294967296 is too large/],
-  ["a seed for what draws nothing", '{"base": "tiny-2-node",\n"l2": {"bytes": 262144, "ways": 8, "cycles": {"value": 12, "source": "x"}, "replacement": {"policy": "fifo", "seed": 4}}}', /^m\.json:2: l2\.replacement\.seed: fifo draws nothing/],
+  [
+    "a list for an object",
+    document.replace(/"hertz": \{[^}]*\}/, '"hertz": []'),
+    /hertz: a list where a value of type object is expected/,
+  ],
+  [
+    "a replacement nobody has",
+    '{"base": "tiny-2-node",\n"l2": {"bytes": 262144, "ways": 8, "cycles": {"value": 12, "source": "x"}, "replacement": {"policy": "mru"}}}',
+    /^m\.json:2: l2\.replacement\.policy: "mru" is not allowed\. Write "lru" or "tree-plru"/,
+  ],
+  [
+    "a seed too large",
+    '{"base": "tiny-2-node",\n"l2": {"bytes": 262144, "ways": 8, "cycles": {"value": 12, "source": "x"}, "replacement": {"policy": "random", "seed": 4294967296}}}',
+    /^m\.json:2: l2\.replacement\.seed: 4294967296 is too large/,
+  ],
+  [
+    "a seed for what draws nothing",
+    '{"base": "tiny-2-node",\n"l2": {"bytes": 262144, "ways": 8, "cycles": {"value": 12, "source": "x"}, "replacement": {"policy": "fifo", "seed": 4}}}',
+    /^m\.json:2: l2\.replacement\.seed: fifo draws nothing/,
+  ],
   ["null", document.replace(/^ {2}"provisional": true/m, '  "provisional": null'), /provisional: null where/],
-  ["no source", document.replace(/"hertz": \{[^}]*\}/, '"hertz": { "value": 1 }'), new RegExp(`^m\\.json:${lineWith('"hertz"')}: hertz\\.source: missing`)],
-  ["another version", document.replace("kreplica.machine/1", "kreplica.machine/2"), /schema: "kreplica\.machine\/2" is not allowed\. Write "kreplica\.machine\/1"/],
-  ["contradiction", document.replace('{ "id": 3, "node": 1', '{ "id": 3, "node": 4'), new RegExp(`^m\\.json:${lineWith('{ "id": 3')}: cpus\\[3\\]\\.node: there is no node 4`)],
+  [
+    "no source",
+    document.replace(/"hertz": \{[^}]*\}/, '"hertz": { "value": 1 }'),
+    new RegExp(`^m\\.json:${lineWith('"hertz"')}: hertz\\.source: missing`),
+  ],
+  [
+    "another version",
+    document.replace("kreplica.machine/1", "kreplica.machine/2"),
+    /schema: "kreplica\.machine\/2" is not allowed\. Write "kreplica\.machine\/1"/,
+  ],
+  [
+    "contradiction",
+    document.replace('{ "id": 3, "node": 1', '{ "id": 3, "node": 4'),
+    new RegExp(`^m\\.json:${lineWith('{ "id": 3')}: cpus\\[3\\]\\.node: there is no node 4`),
+  ],
   ["no such base", '{\n"base": "huge"}', /^m\.json:2: base: no preset huge/],
   ["base with nonsense", '{"base": "tiny-2-node", "l2": {"bytes": 4096}}', /^m\.json:1:31: l2\.ways: missing/],
   ["a list", "[]", /^m\.json:1:1: not an object/],
-  ["prototype pollution", '{"base": "tiny-2-node", "__proto__": {"name": "x"}}', /^m\.json:1:38: __proto__: no such field/],
-])("%s", (_what, text, message) => { expect(() => read(text)).toThrow(message); });
+  [
+    "prototype pollution",
+    '{"base": "tiny-2-node", "__proto__": {"name": "x"}}',
+    /^m\.json:1:38: __proto__: no such field/,
+  ],
+])("%s", (_what, text, message) => {
+  expect(() => read(text)).toThrow(message);
+});

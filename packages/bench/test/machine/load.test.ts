@@ -1,5 +1,8 @@
 /// <reference types="node" />
-/** What `--machine` names: a preset, a file told by its content, a directory, or nothing; and what only the whole machine shows to be wrong. */
+/**
+ * What `--machine` names: a preset, a file told by its content, a directory, or nothing; and what only the whole
+ * machine shows to be wrong.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,18 +26,38 @@ test("the format is told by the content, never by the name", () => {
 });
 
 test.each<[string, string, RegExp]>([
-  ["memoryless.txt", "node 0 cpus: 0\nnode 0 size: 1 MB\nnode distances:\nnode 0\n0: 10\n", /memoryless\.txt: nodes: no node has memory\. Give/],
-  ["no-cpus.txt", "node 0 cpus:\nnode 0 size: 512 MB\nnode distances:\nnode 0\n0: 10\n", /no-cpus\.txt: cpus: no CPU\. Give/],
-  ["too-much.txt", "node 0 cpus: 0\nnode 0 size: 99999999 MB\n", /too-much\.txt: nodes: memory ends at .* the limit of the model \(16 TiB\)/],
-  ["unreachable.txt", fixture("genoa-cxl.numactl.txt").replace("10   12   32   32   50", "10   12   32   32  255"), /unreachable\.txt:\d+: node distances, row 0, column 4: node 4 has memory that the CPUs of node 0 cannot reach \(255\)/],
+  [
+    "memoryless.txt",
+    "node 0 cpus: 0\nnode 0 size: 1 MB\nnode distances:\nnode 0\n0: 10\n",
+    /memoryless\.txt: nodes: no node has memory\. Give/,
+  ],
+  [
+    "no-cpus.txt",
+    "node 0 cpus:\nnode 0 size: 512 MB\nnode distances:\nnode 0\n0: 10\n",
+    /no-cpus\.txt: cpus: no CPU\. Give/,
+  ],
+  [
+    "too-much.txt",
+    "node 0 cpus: 0\nnode 0 size: 99999999 MB\n",
+    /too-much\.txt: nodes: memory ends at .* the limit of the model \(16 TiB\)/,
+  ],
+  [
+    "unreachable.txt",
+    fixture("genoa-cxl.numactl.txt").replace("10   12   32   32   50", "10   12   32   32  255"),
+    /unreachable\.txt:\d+: node distances, row 0, column 4: node 4 has memory that the CPUs of node 0 cannot reach \(255\)/,
+  ],
   ["twice.txt", "node 0 cpus: 0 1 1\nnode 0 size: 512 MB\n", /twice\.txt:1: node 0 cpus: CPU 1 is listed twice/],
   ["empty.txt", " \n", /empty\.txt: empty\. Known are/],
   ["letter.txt", "Dear kreplica,\n", /letter\.txt: not a machine in any known format/],
   ["big.txt", "x".repeat(3 << 20), /big\.txt: larger than 2 MiB/],
-])("%s is refused", (name, text, message) => { expect(() => loadMachine(file(name, text))).toThrow(message); });
+])("%s is refused", (name, text, message) => {
+  expect(() => loadMachine(file(name, text))).toThrow(message);
+});
 
 test("a JSON file names its own base", () => {
-  expect(() => loadMachine(file("own.json", "{}"), "tiny-2-node")).toThrow(/^--base: a JSON machine names its own base\. Write "base": "NAME" in the file\./);
+  expect(() => loadMachine(file("own.json", "{}"), "tiny-2-node")).toThrow(
+    /^--base: a JSON machine names its own base\. Write "base": "NAME" in the file\./,
+  );
 });
 
 test("a file that cannot be read says why", () => {

@@ -1,7 +1,8 @@
 /// <reference types="node" />
 /**
- * Every door but the command's and the recordings', bundled for a browser from the tarballs and run with a web page's globals alone: no `process`, no `Buffer`, no `require`.
- * Bundling fails where anything below a door asks for a module of Node's.
+ * Every door but the command's and the recordings', bundled for a browser from the tarballs and run with a web page's
+ * globals alone: no `process`, no `Buffer`, no `require`. Bundling fails where anything below a door asks for a module
+ * of Node's.
  */
 import { createContext, Script } from "node:vm";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -19,7 +20,16 @@ async function onAPage(name: string, program: string): Promise<{ result: unknown
   mkdirSync(join(project, "src"), { recursive: true });
   const entry = join(project, "src", `${name.replaceAll(/\W/g, "-")}.mjs`);
   writeFileSync(entry, program);
-  const { outputFiles } = await build({ entryPoints: [entry], bundle: true, write: false, platform: "browser", format: "esm", target: "es2022", minify: true, logLevel: "silent" });
+  const { outputFiles } = await build({
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    platform: "browser",
+    format: "esm",
+    target: "es2022",
+    minify: true,
+    logLevel: "silent",
+  });
   // A page's module may await at its top level, a script may not.
   const text = `(async () => {${outputFiles[0]!.text}\n})()`;
   const page = createContext({ TextDecoder, TextEncoder, setTimeout, clearTimeout, result: undefined });
@@ -28,27 +38,36 @@ async function onAPage(name: string, program: string): Promise<{ result: unknown
 }
 
 test.each(anywhere.flatMap(doorsOf))("%s bundles and loads", async (door) => {
-  const { result } = await onAPage(door, `import * as door from ${JSON.stringify(door)};\nglobalThis.result = Object.keys(door).length;\n`);
+  const { result } = await onAPage(
+    door,
+    `import * as door from ${JSON.stringify(door)};\nglobalThis.result = Object.keys(door).length;\n`,
+  );
   expect(result).toBeGreaterThan(0);
 });
 
 test("a kernel boots in a page, with a copy of text on each node", async () => {
-  const { result, bytes } = await onAPage("boots", `
+  const { result, bytes } = await onAPage(
+    "boots",
+    `
 import { testKernel } from "@kreplica/mm-core/testing";
 import { PER_NODE, replicationBy } from "@kreplica/numa-replication";
 const kernel = testKernel({ view: replicationBy(PER_NODE) });
 kernel.boot.run();
 globalThis.result = kernel.view.holders.map((node) => kernel.machine.memory.nodeOf(kernel.tables.lookup(node, kernel.image.stext).frame)).join();
-`);
+`,
+  );
   expect(result).toBe("0,1");
   expect(bytes).toBeLessThan(1 << 20);
 });
 
 test("x86 instructions are decoded and executed in a page", async () => {
-  const { result } = await onAPage("decodes", `
+  const { result } = await onAPage(
+    "decodes",
+    `
 import { Decoder, DecoderOptions, Mnemonic } from "@kreplica/hw-x86/iced";
 const decoder = new Decoder(64, new Uint8Array([0x48, 0x01, 0xd8]), DecoderOptions.None);
 globalThis.result = decoder.decode().mnemonic === Mnemonic.Add;
-`);
+`,
+  );
   expect(result).toBe(true);
 });

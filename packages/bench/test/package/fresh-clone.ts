@@ -8,12 +8,15 @@ import { root, run } from "./packed.js";
 /** @returns its folder, a repository with one commit; nothing is installed or built there */
 export function freshClone(): string {
   const clone = mkdtempSync(join(tmpdir(), "kreplica-clone-"));
-  const files = run("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], root).split("\0").filter((file) => file !== "" && existsSync(join(root, file)));
+  const files = run("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], root)
+    .split("\0")
+    .filter((file) => file !== "" && existsSync(join(root, file)));
   for (const file of files) {
     mkdirSync(dirname(join(clone, file)), { recursive: true });
     cpSync(join(root, file), join(clone, file));
   }
-  const git = (...words: string[]): string => run("git", ["-c", "user.name=kreplica", "-c", "user.email=kreplica@localhost", ...words], clone);
+  const git = (...words: string[]): string =>
+    run("git", ["-c", "user.name=kreplica", "-c", "user.email=kreplica@localhost", ...words], clone);
   git("init", "--quiet", "--initial-branch=main");
   git("add", "--all");
   git("commit", "--quiet", "--message=A clone");
@@ -22,4 +25,7 @@ export function freshClone(): string {
 
 /** Files that are not as they were in the clone: new, changed, or gone. */
 export const touched = (clone: string): string[] =>
-  run("git", ["status", "--porcelain", "--untracked-files=all", "-z"], clone).split("\0").filter((line) => line !== "").map((line) => line.slice(3));
+  run("git", ["status", "--porcelain", "--untracked-files=all", "-z"], clone)
+    .split("\0")
+    .filter((line) => line !== "")
+    .map((line) => line.slice(3));

@@ -1,5 +1,8 @@
 /// <reference types="node" />
-/** Before the tests of what is published: every package packed once, and all of them installed by npm into one empty project. */
+/**
+ * Before the tests of what is published: every package packed once, and all of them installed by npm into one empty
+ * project.
+ */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,5 +27,7 @@ export default function setup(project: TestProject): () => void {
   run("npm", ["install", "--no-fund", "--no-audit", "--prefer-offline", ...tarballs.values(), ...besides()], consumer);
   project.provide("tarballs", [...tarballs]);
   project.provide("consumer", consumer);
-  return () => { rmSync(folder, { recursive: true, force: true }); };
+  return () => {
+    rmSync(folder, { recursive: true, force: true });
+  };
 }

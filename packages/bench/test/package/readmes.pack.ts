@@ -1,6 +1,7 @@
 /// <reference types="node" />
 /**
- * Each package's README, done as a stranger would: what its install line names is all there is, and its example prints what it says.
+ * Each package's README, done as a stranger would: what its install line names is all there is, and its example prints
+ * what it says.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -27,9 +28,22 @@ const installed = (name: string): string[] => block(name, "## Install").trim().s
 const bare = mkdtempSync(join(tmpdir(), "kreplica-readmes-"));
 beforeAll(() => {
   writeFileSync(join(bare, "package.json"), JSON.stringify({ name: "bare", private: true, type: "module" }));
-  run("npm", ["install", "--no-fund", "--no-audit", "--prefer-offline", "--omit=peer", ...inject("tarballs").map(([, file]) => file)], bare);
+  run(
+    "npm",
+    [
+      "install",
+      "--no-fund",
+      "--no-audit",
+      "--prefer-offline",
+      "--omit=peer",
+      ...inject("tarballs").map(([, file]) => file),
+    ],
+    bare,
+  );
 });
-afterAll(() => { rmSync(bare, { recursive: true, force: true }); });
+afterAll(() => {
+  rmSync(bare, { recursive: true, force: true });
+});
 
 describe.each(packages)("%s", (name) => {
   test("says what it is, how to install it, what must be beside it, and what it does not do", () => {
@@ -49,7 +63,14 @@ describe.each(packages)("%s", (name) => {
     const project = join(asked.includes("fast-check") ? inject("consumer") : bare, "readmes");
     mkdirSync(project, { recursive: true });
     const file = join(project, `${name}.mjs`);
-    writeFileSync(file, transformSync(example(name), { loader: "ts", target: "es2022", tsconfigRaw: { compilerOptions: { experimentalDecorators: true } } }).code);
+    writeFileSync(
+      file,
+      transformSync(example(name), {
+        loader: "ts",
+        target: "es2022",
+        tsconfigRaw: { compilerOptions: { experimentalDecorators: true } },
+      }).code,
+    );
     expect(run("node", [file], project).trimEnd()).toBe(block(name, `<!-- example ${name} output -->`).trimEnd());
   });
 });
@@ -58,8 +79,23 @@ test("all examples type-check against the published declarations, strictly", () 
   const project = join(inject("consumer"), "readmes");
   mkdirSync(project, { recursive: true });
   for (const name of packages) writeFileSync(join(project, `${name}.mts`), example(name));
-  const flags = ["--noEmit", "--strict", "--isolatedModules", "--experimentalDecorators", "--target", "es2022", "--lib", "es2023,dom", "--module", "nodenext"];
-  const { status, stdout } = spawnSync("node", [join(root, "node_modules/typescript/bin/tsc"), ...flags, ...packages.map((name) => `${name}.mts`)], { cwd: project, encoding: "utf8" });
+  const flags = [
+    "--noEmit",
+    "--strict",
+    "--isolatedModules",
+    "--experimentalDecorators",
+    "--target",
+    "es2022",
+    "--lib",
+    "es2023,dom",
+    "--module",
+    "nodenext",
+  ];
+  const { status, stdout } = spawnSync(
+    "node",
+    [join(root, "node_modules/typescript/bin/tsc"), ...flags, ...packages.map((name) => `${name}.mts`)],
+    { cwd: project, encoding: "utf8" },
+  );
   expect(stdout).toBe("");
   expect(status).toBe(0);
 });

@@ -6,7 +6,10 @@ import type { BootParts } from "../../src/boot.js";
 
 const PAGE = 4096n;
 const ARGUMENTS = [7, 6, 2, 1, 8, 9] as const;
-const RAX = 0, RCX = 1, RDX = 2, RSP = 4;
+const RAX = 0,
+  RCX = 1,
+  RDX = 2,
+  RSP = 4;
 /** Pages of scratch memory: setup code, per-CPU data, stacks, then what callers allocate. */
 const SCRATCH_PAGES = 512;
 const GS_BASE = 0xc000_0101n;
@@ -17,14 +20,23 @@ export class Scratch {
   private readonly frames: Frame[] = [];
   private next = 64n * PAGE;
 
-  constructor(private readonly parts: BootParts, node: NodeId) {
+  constructor(
+    private readonly parts: BootParts,
+    node: NodeId,
+  ) {
     this.start = parts.layout.vmallocStart + 0x1000_0000n;
     parts.tables.edit((editor) => {
       for (let page = 0; page < SCRATCH_PAGES; page++) {
         const frame = parts.allocator.allocate(node, 0, { purpose: "kernel", zero: true });
         if (frame === NONE) throw new Error("no memory for the test's scratch pages");
         this.frames.push(frame);
-        editor.map(this.start + BigInt(page) * PAGE, { ...KERNEL_DATA, executable: page === 0, writable: page !== 0, level: 1, frame });
+        editor.map(this.start + BigInt(page) * PAGE, {
+          ...KERNEL_DATA,
+          executable: page === 0,
+          writable: page !== 0,
+          level: 1,
+          frame,
+        });
       }
     });
     // wrmsr; then where calls return to: hlt.
@@ -46,19 +58,29 @@ export class Scratch {
     return at;
   }
   /** Everything taken by callers is free again. */
-  reset(): void { this.next = 64n * PAGE; }
+  reset(): void {
+    this.next = 64n * PAGE;
+  }
 
-  write(address: bigint, bytes: Uint8Array): void { this.each(address, bytes.length, (physical, from, n) => this.parts.machine.memory.writeBytes(physical, bytes.subarray(from, from + n))); }
+  write(address: bigint, bytes: Uint8Array): void {
+    this.each(address, bytes.length, (physical, from, n) =>
+      this.parts.machine.memory.writeBytes(physical, bytes.subarray(from, from + n)),
+    );
+  }
   read(address: bigint, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
-    this.each(address, length, (physical, from, n) => this.parts.machine.memory.readBytes(physical, bytes.subarray(from, from + n)));
+    this.each(address, length, (physical, from, n) =>
+      this.parts.machine.memory.readBytes(physical, bytes.subarray(from, from + n)),
+    );
     return bytes;
   }
   text(address: bigint, limit = 4096): string {
     const bytes = this.read(address, limit);
     return new TextDecoder("latin1").decode(bytes.subarray(0, bytes.indexOf(0)));
   }
-  quad(address: bigint): bigint { return new DataView(this.read(address, 8).buffer).getBigUint64(0, true); }
+  quad(address: bigint): bigint {
+    return new DataView(this.read(address, 8).buffer).getBigUint64(0, true);
+  }
   setQuad(address: bigint, value: bigint): void {
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigUint64(0, value, true);
@@ -81,7 +103,12 @@ export class KernelCaller {
   readonly fetched = new Set<Frame>();
   private readonly stack: bigint;
 
-  constructor(readonly parts: BootParts, readonly scratch: Scratch, readonly cpu: CpuId, timed = false) {
+  constructor(
+    readonly parts: BootParts,
+    readonly scratch: Scratch,
+    readonly cpu: CpuId,
+    timed = false,
+  ) {
     const port = new MachinePort(parts.machine, cpu, { timed });
     const translate = port.translateFetch.bind(port);
     port.translateFetch = (lo, hi) => {
@@ -98,10 +125,13 @@ export class KernelCaller {
     this.interpreter.setRegister(RDX, at >> 32n);
     this.interpreter.rip = scratch.start;
     this.interpreter.step();
-    if (this.interpreter.stopReason !== "") throw new Error(`CPU ${cpu} could not set its GS base: ${this.interpreter.stopReason}`);
+    if (this.interpreter.stopReason !== "")
+      throw new Error(`CPU ${cpu} could not set its GS base: ${this.interpreter.stopReason}`);
   }
 
-  get node(): NodeId { return this.parts.machine.nodeOfCpu(this.cpu); }
+  get node(): NodeId {
+    return this.parts.machine.nodeOfCpu(this.cpu);
+  }
 
   /**
    * @param address of the function
@@ -113,8 +143,8 @@ export class KernelCaller {
     const { interpreter } = this;
     const wide = args.map((each) => BigInt.asUintN(64, BigInt(each)));
     let rsp = this.stack;
-    for (const word of wide.slice(6).reverse()) this.scratch.setQuad(rsp -= 8n, word);
-    this.scratch.setQuad(rsp -= 8n, this.scratch.start + 0x100n);
+    for (const word of wide.slice(6).reverse()) this.scratch.setQuad((rsp -= 8n), word);
+    this.scratch.setQuad((rsp -= 8n), this.scratch.start + 0x100n);
     wide.slice(0, 6).forEach((value, i) => interpreter.setRegister(ARGUMENTS[i]!, value));
     // The number of vector registers in use, for functions with variable arguments.
     interpreter.setRegister(RAX, 0n);
@@ -124,7 +154,9 @@ export class KernelCaller {
     interpreter.context.halted = false;
     const stop = interpreter.run(budget);
     if (stop !== "halted" || interpreter.rip !== this.scratch.start + 0x101n) {
-      throw new Error(`CPU ${this.cpu}: 0x${address.toString(16)} ended with "${stop}" ${interpreter.stopReason} at 0x${interpreter.rip.toString(16)}`);
+      throw new Error(
+        `CPU ${this.cpu}: 0x${address.toString(16)} ended with "${stop}" ${interpreter.stopReason} at 0x${interpreter.rip.toString(16)}`,
+      );
     }
     return interpreter.register(RAX);
   }

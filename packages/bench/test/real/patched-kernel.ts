@@ -1,7 +1,14 @@
 /** A real kernel booted in the model, patched on the way up as Linux patches itself, in every replica. */
 import { TextUsers } from "@kreplica/mm-core";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
-import { patchAlternatives, type PatchableText, patchEarly, patchFtrace, type PatchState, type PatchTables } from "@kreplica/text-patch/api";
+import {
+  patchAlternatives,
+  type PatchableText,
+  patchEarly,
+  patchFtrace,
+  type PatchState,
+  type PatchTables,
+} from "@kreplica/text-patch/api";
 import { ReplicaTextPoke } from "@kreplica/text-patch";
 import { setMemory } from "@kreplica/set-memory";
 import { vmalloc } from "@kreplica/vmalloc";
@@ -19,30 +26,77 @@ export interface PatchedKernel extends Booted {
 /** X86_FEATURE_* of a CPU like the modelled ones: REP_GOOD, ERMS, POPCNT, no thunks needed. */
 const FEATURES = new Set([3 * 32 + 16, 9 * 32 + 9, 4 * 32 + 23]);
 
-export function bootPatched(kernel: KernelFile, options: { readonly nodes?: number; readonly policy?: string; readonly bootCpu?: number; /** No-ops optimised in the boot CPU's copy alone. */ readonly n1?: boolean; /** X86_FEATURE_* the CPU has beside {@link FEATURES}. */ readonly features?: (feature: number) => boolean; /** Called for every site N1 rewrites in one copy. */ readonly onN1?: (address: bigint, bytes: Uint8Array, why: string) => void } = {}): PatchedKernel {
+export function bootPatched(
+  kernel: KernelFile,
+  options: {
+    readonly nodes?: number;
+    readonly policy?: string;
+    readonly bootCpu?: number;
+    /** No-ops optimised in the boot CPU's copy alone. */ readonly n1?: boolean;
+    /** X86_FEATURE_* the CPU has beside {@link FEATURES}. */ readonly features?: (feature: number) => boolean;
+    /** Called for every site N1 rewrites in one copy. */ readonly onN1?: (
+      address: bigint,
+      bytes: Uint8Array,
+      why: string,
+    ) => void;
+  } = {},
+): PatchedKernel {
   const image = imageOf(kernel, options.policy === "single-copy" ? "recorded" : "patch-06");
   const tables = patchTables(kernel);
   const fromFile = stateOf(kernel, kernel.memory, kernel.base);
   const state: PatchState = {
-    ...fromFile, indirectThunks: fromFile.indirectThunks, defaultReturnThunk: fromFile.defaultReturnThunk, staticCallReturn0: fromFile.staticCallReturn0,
-    has: (feature) => FEATURES.has(feature) || options.features?.(feature) === true, returnThunk: () => undefined, cpus: 4,
+    ...fromFile,
+    indirectThunks: fromFile.indirectThunks,
+    defaultReturnThunk: fromFile.defaultReturnThunk,
+    staticCallReturn0: fromFile.staticCallReturn0,
+    has: (feature) => FEATURES.has(feature) || options.features?.(feature) === true,
+    returnThunk: () => undefined,
+    cpus: 4,
   };
   let poke: ReplicaTextPoke | undefined;
   const booted = boot({
-    spec: tinyMachine({ nodes: options.nodes ?? 2, coresPerNode: 1 }), policy: options.policy ?? "per-node", image, plugins: [setMemory, vmalloc],
+    spec: tinyMachine({ nodes: options.nodes ?? 2, coresPerNode: 1 }),
+    policy: options.policy ?? "per-node",
+    image,
+    plugins: [setMemory, vmalloc],
     ...(options.bootCpu === undefined ? {} : { bootCpu: options.bootCpu }),
     before(parts) {
-      poke = new ReplicaTextPoke(parts.machine, parts.tables, parts.view, parts.cpus, parts.entries, parts.allocator, parts.layout, parts.image, parts.options, parts.boot, parts.switcher, parts.assembly.get(TextUsers));
-      const text: PatchableText = { read: (address, length) => poke!.read(address, length), write: (address, bytes) => poke!.early(address, bytes) };
+      poke = new ReplicaTextPoke(
+        parts.machine,
+        parts.tables,
+        parts.view,
+        parts.cpus,
+        parts.entries,
+        parts.allocator,
+        parts.layout,
+        parts.image,
+        parts.options,
+        parts.boot,
+        parts.switcher,
+        parts.assembly.get(TextUsers),
+      );
+      const text: PatchableText = {
+        read: (address, length) => poke!.read(address, length),
+        write: (address, bytes) => poke!.early(address, bytes),
+      };
       const core = (address: bigint): boolean => address >= image.stext && address < image.etext;
       // Init text is not loaded into the model: it is gone before anything runs.
       const kept: PatchTables = {
-        ...tables, alternatives: tables.alternatives.filter(({ address }) => core(address)), paravirt: tables.paravirt.filter(({ address }) => core(address)),
-        retpolines: tables.retpolines.filter(core), returns: tables.returns.filter(core), jumpLabels: tables.jumpLabels.filter(({ address }) => core(address)),
-        staticCalls: tables.staticCalls.filter(({ address }) => core(address)), ftrace: tables.ftrace.filter(core),
+        ...tables,
+        alternatives: tables.alternatives.filter(({ address }) => core(address)),
+        paravirt: tables.paravirt.filter(({ address }) => core(address)),
+        retpolines: tables.retpolines.filter(core),
+        returns: tables.returns.filter(core),
+        jumpLabels: tables.jumpLabels.filter(({ address }) => core(address)),
+        staticCalls: tables.staticCalls.filter(({ address }) => core(address)),
+        ftrace: tables.ftrace.filter(core),
       };
       // Replacements lie in init memory, which the model does not load: read from the file.
-      const withReplacements: PatchableText = { ...text, read: (address, length) => (core(address) ? text.read(address, length) : kernel.bytes(address, address + BigInt(length)).slice()) };
+      const withReplacements: PatchableText = {
+        ...text,
+        read: (address, length) =>
+          core(address) ? text.read(address, length) : kernel.bytes(address, address + BigInt(length)).slice(),
+      };
       parts.boot.during("setup-arch", () => `${JSON.stringify(patchEarly(text, kept, state))} sites`);
       parts.boot.during("ftrace-init", () => `${JSON.stringify(patchFtrace(text, kept))} sites`);
       const local: PatchableText = {
@@ -52,11 +106,18 @@ export function bootPatched(kernel: KernelFile, options: { readonly nodes?: numb
           const node = parts.machine.nodeOfCpu(parts.cpus.current);
           bytes.forEach((byte, i) => {
             const at = address + BigInt(i);
-            parts.machine.memory.writeBytes((BigInt(parts.view.replicaFrame(at, node)!) << 12n) + (at & 4095n), Uint8Array.of(byte));
+            parts.machine.memory.writeBytes(
+              (BigInt(parts.view.replicaFrame(at, node)!) << 12n) + (at & 4095n),
+              Uint8Array.of(byte),
+            );
           });
         },
       };
-      parts.boot.during("alternatives", () => `${JSON.stringify(patchAlternatives(withReplacements, kept, state, core, options.n1 ? local : undefined))} sites`);
+      parts.boot.during(
+        "alternatives",
+        () =>
+          `${JSON.stringify(patchAlternatives(withReplacements, kept, state, core, options.n1 ? local : undefined))} sites`,
+      );
     },
   });
   return { ...booted, poke: poke!, tablesOfSites: tables, state };

@@ -1,5 +1,8 @@
 /// <reference types="node" />
-/** The day's Debian kernel in the model: patched in every replica, its own functions executed on every node from that node's replica. */
+/**
+ * The day's Debian kernel in the model: patched in every replica, its own functions executed on every node from that
+ * node's replica.
+ */
 import { spawnSync } from "node:child_process";
 import { beforeAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
@@ -9,7 +12,11 @@ import { KernelCaller, Scratch } from "./kernel-calls.js";
 import { bootPatched, type PatchedKernel } from "./patched-kernel.js";
 
 let real: { vmlinuz: string } | undefined;
-try { real = fetchKernel("cloud-amd64"); } catch (error) { console.error(`SKIPPED: no real kernel to execute: ${(error as Error).message}`); }
+try {
+  real = fetchKernel("cloud-amd64");
+} catch (error) {
+  console.error(`SKIPPED: no real kernel to execute: ${(error as Error).message}`);
+}
 const hasLz4 = spawnSync("lz4", ["--version"]).status === 0;
 if (!hasLz4) console.error("SKIPPED: lz4 is not installed, LZ4_decompress_safe is not executed");
 const PROOF = process.env.KREPLICA_PROOF === "1";
@@ -41,7 +48,8 @@ describe.skipIf(!real)("a real kernel", () => {
     for (let address = booted.image.stext; address < booted.image.etext; address += 4096n) {
       const frames = booted.view.holders.map((node) => booted.view.replicaFrame(address, node)!);
       expect(frames.map((frame) => memory.nodeOf(frame))).toEqual(booted.view.holders);
-      for (const frame of frames.slice(1)) if (!memory.equalFrames(frames[0]!, frame)) throw new Error(`replicas differ at ${address.toString(16)}`);
+      for (const frame of frames.slice(1))
+        if (!memory.equalFrames(frames[0]!, frame)) throw new Error(`replicas differ at ${address.toString(16)}`);
       memory.readBytes(BigInt(frames[0]!) << 12n, page);
       booted.image.readPage(address, file);
       for (let i = 0; i < 4096; i++) if (page[i] !== file[i]) differing++;
@@ -60,12 +68,16 @@ describe.skipIf(!real)("a real kernel", () => {
       const caller = new KernelCaller(booted, scratch, cpu);
       for (const name of present) calls += check(caller, symbol, name, PROOF ? 60 : 6, 1 + cpu);
       instructions += caller.interpreter.executed;
-      const text = [...caller.fetched].filter((frame) => frame !== booted.tables.lookup(caller.node, scratch.start)!.frame);
+      const text = [...caller.fetched].filter(
+        (frame) => frame !== booted.tables.lookup(caller.node, scratch.start)!.frame,
+      );
       expect(text.length).toBeGreaterThan(10);
       // Every line of kernel code came from the CPU's own node.
       expect(new Set(text.map((frame) => booted.machine.memory.nodeOf(frame)))).toEqual(new Set([caller.node]));
     }
-    console.log(`${present.length} kernel functions on ${booted.machine.cpuIds.length} nodes, ${calls} calls, ${instructions} instructions: ${present.join(" ")}`);
+    console.log(
+      `${present.length} kernel functions on ${booted.machine.cpuIds.length} nodes, ${calls} calls, ${instructions} instructions: ${present.join(" ")}`,
+    );
     expect(present.length).toBeGreaterThanOrEqual(25);
   });
 
@@ -86,7 +98,9 @@ describe.skipIf(!real)("a real kernel", () => {
       return best;
     };
     const [fast, timed] = [rate(false, 1 << 17), rate(true, 1 << 15)];
-    console.log(`sha256 of the kernel: ${fast.toFixed(1)} million instructions a second exact, ${timed.toFixed(2)} with TLBs, caches and cycles for every access`);
+    console.log(
+      `sha256 of the kernel: ${fast.toFixed(1)} million instructions a second exact, ${timed.toFixed(2)} with TLBs, caches and cycles for every access`,
+    );
     // User time, so that others on this machine count little; the aim is 5.
     expect(fast).toBeGreaterThan(5);
     expect(timed).toBeGreaterThan(1);

@@ -1,4 +1,7 @@
-/** A recording of a kernel with 5 levels of page tables, made with our own writer: told by its addresses, replayed on kernels of 4 and 5 levels. */
+/**
+ * A recording of a kernel with 5 levels of page tables, made with our own writer: told by its addresses, replayed on
+ * kernels of 4 and 5 levels.
+ */
 /// <reference types="node" />
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,7 +20,10 @@ const spec: MachineSpec = { ...e52690v3, virtualBits: 57 };
 const TEXT = 0xffff_ffff_8110_0000n;
 const PAGES = 300;
 
-/** Text in a loop, a stack, data by its direct map and its descriptors, a user page: the same at both levels but for where the mappings are. */
+/**
+ * Text in a loop, a stack, data by its direct map and its descriptors, a user page: the same at both levels but for
+ * where the mappings are.
+ */
 function recording(levels: 4 | 5, user = 0x7fff_0000_1000n): string {
   const { pageOffset, vmallocStart, vmemmapStart } = MAPPINGS[levels];
   const encoder = new TraceEncoder();
@@ -40,17 +46,32 @@ function recording(levels: 4 | 5, user = 0x7fff_0000_1000n): string {
   return file;
 }
 const measure = (file: string, levels: 4 | 5) =>
-  measureTrace({ spec, where: { cpu: 12, masterNode: 0, dataNode: 1 }, pti: false, levels, seed: 1, alignment: "patch-06", policies: ["single-copy", "per-node"], file });
+  measureTrace({
+    spec,
+    where: { cpu: 12, masterNode: 0, dataNode: 1 },
+    pti: false,
+    levels,
+    seed: 1,
+    alignment: "patch-06",
+    policies: ["single-copy", "per-node"],
+    file,
+  });
 
 test("its levels are read off its addresses", () => {
-  for (const levels of [4, 5] as const) expect(surveyGuest(traceFile(recording(levels)), shippedGuest, false).guest.levels).toBe(levels);
+  for (const levels of [4, 5] as const)
+    expect(surveyGuest(traceFile(recording(levels)), shippedGuest, false).guest.levels).toBe(levels);
 });
 
 /** References that reached memory or a cache, walks aside: what a program asks for. */
 const asked = (counters: Float64Array): number[] => {
   const layout = new CounterLayout(2);
-  return [Count.Fetch, Count.PrefetchedFetch, Count.Load, Count.Store].map((kind) => Array.from({ length: REGIONS }, (_, region) =>
-    counters.subarray(layout.row(region, kind), layout.row(region, kind) + layout.sources).reduce((sum, each) => sum + each, 0)).reduce((sum, each) => sum + each, 0));
+  return [Count.Fetch, Count.PrefetchedFetch, Count.Load, Count.Store].map((kind) =>
+    Array.from({ length: REGIONS }, (_, region) =>
+      counters
+        .subarray(layout.row(region, kind), layout.row(region, kind) + layout.sources)
+        .reduce((sum, each) => sum + each, 0),
+    ).reduce((sum, each) => sum + each, 0),
+  );
 };
 
 test("on 5 levels it runs as the same recording of 4 levels does on 4, a level more to walk; text from far and from near", () => {
@@ -63,12 +84,16 @@ test("on 5 levels it runs as the same recording of 4 levels does on 4, a level m
 });
 
 test("either recording runs on a kernel of either number of levels", () => {
-  for (const recorded of [4, 5] as const) for (const levels of [4, 5] as const) expect(measure(recording(recorded), levels)[1]!.references).toBeGreaterThan(3 * PAGES);
+  for (const recorded of [4, 5] as const)
+    for (const levels of [4, 5] as const)
+      expect(measure(recording(recorded), levels)[1]!.references).toBeGreaterThan(3 * PAGES);
 });
 
 test("a process' address beyond 47 bits needs a kernel of 5 levels, and is nothing in a recording of 4", () => {
   const high = 0xff_1234_5678_9000n;
   expect(measure(recording(5, high), 5)[0]!.references).toBeGreaterThan(3 * PAGES);
-  expect(() => measure(recording(5, high), 4)).toThrow(/0xff123456789000 is beyond what a process has with 4 levels.*Boot with --levels 5/);
+  expect(() => measure(recording(5, high), 4)).toThrow(
+    /0xff123456789000 is beyond what a process has with 4 levels.*Boot with --levels 5/,
+  );
   expect(() => measure(recording(4, high), 5)).toThrow(/0xff123456789000 belongs to no process/);
 });

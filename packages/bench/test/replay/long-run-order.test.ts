@@ -1,4 +1,6 @@
-/** A long run of two stretches, told operation by operation: what a stretch runs, on which lines, and what follows it. */
+/**
+ * A long run of two stretches, told operation by operation: what a stretch runs, on which lines, and what follows it.
+ */
 import { expect, test } from "vitest";
 import type { LineSchedule } from "../../src/replay/line-schedule.js";
 import { LongRun } from "../../src/replay/long-run.js";
@@ -30,25 +32,44 @@ function source(): { program: Program; cuts: number[] } {
   return { program, cuts: [cut] };
 }
 
-/** The template's own stretch; then one that has C in place of A, a further line of C that it stores to, U and V elsewhere, text of its own and a burst. */
+/**
+ * The template's own stretch; then one that has C in place of A, a further line of C that it stores to, U and V
+ * elsewhere, text of its own and a burst.
+ */
 const schedule: LineSchedule = {
-  templates: 1, bursts: 1, stretches: 2, template: Uint16Array.of(0, 0), origin: Int32Array.of(0),
+  templates: 1,
+  bursts: 1,
+  stretches: 2,
+  template: Uint16Array.of(0, 0),
+  origin: Int32Array.of(0),
   burstStart: Uint32Array.of(0, 0, 1),
-  pageStart: Uint32Array.of(0, 2, 5), pages: Float64Array.of(numberOf(A), numberOf(U), numberOf(C), numberOf(U), numberOf(V)),
-  frames: Uint32Array.of(1, 11, 3, 12, 13), touched: Uint8Array.of(5, 9, 13, 9, 7 * 4 + Op.Store),
-  lineStart: Uint32Array.of(0, 1, 3), lines: Float64Array.of(lineOf(A, 1), lineOf(C, 3), lineOf(C, 4)), stored: Uint8Array.of(0, 0, 1),
-  textStart: Uint32Array.of(0, 0, 1), text: Float64Array.of(lineOf(TEXT, 9)),
+  pageStart: Uint32Array.of(0, 2, 5),
+  pages: Float64Array.of(numberOf(A), numberOf(U), numberOf(C), numberOf(U), numberOf(V)),
+  frames: Uint32Array.of(1, 11, 3, 12, 13),
+  touched: Uint8Array.of(5, 9, 13, 9, 7 * 4 + Op.Store),
+  lineStart: Uint32Array.of(0, 1, 3),
+  lines: Float64Array.of(lineOf(A, 1), lineOf(C, 3), lineOf(C, 4)),
+  stored: Uint8Array.of(0, 0, 1),
+  textStart: Uint32Array.of(0, 0, 1),
+  text: Float64Array.of(lineOf(TEXT, 9)),
 };
 
 class Told {
   readonly steps: string[] = [];
-  map(page: ProgramPage): void { this.steps.push(`map ${page.recorded.toString(16)} ${page.frame}`); }
-  touch(op: Op, lo: number, hi: number): void { this.steps.push(`beyond ${["fetch", "load", "store"][op]!} ${address(lo, hi)}`); }
+  map(page: ProgramPage): void {
+    this.steps.push(`map ${page.recorded.toString(16)} ${page.frame}`);
+  }
+  touch(op: Op, lo: number, hi: number): void {
+    this.steps.push(`beyond ${["fetch", "load", "store"][op]!} ${address(lo, hi)}`);
+  }
   execute(program: Program, from: number, to: number): void {
     for (let at = from; at < to; at++) {
       const word = program.word(at);
       const argument = word >>> 8;
-      if ((word & 3) !== Op.Control) this.steps.push(`${["fetch", "load", "store"][word & 3]!} ${address(program.pageLo[argument]! | ((word & 0xfc) << 4), program.pageHi[argument]!)}`);
+      if ((word & 3) !== Op.Control)
+        this.steps.push(
+          `${["fetch", "load", "store"][word & 3]!} ${address(program.pageLo[argument]! | ((word & 0xfc) << 4), program.pageHi[argument]!)}`,
+        );
       else if (((word >>> 2) & 63) === Control.Map) this.map(program.pages[argument]!);
       else if (((word >>> 2) & 63) === Control.Privilege) this.steps.push(argument === 3 ? "leave" : "enter");
     }
@@ -62,19 +83,39 @@ const told = (half: 0 | 1, run: LongRun, replayer: Told): string[] => {
 };
 const make = (): LongRun => {
   const { program, cuts } = source();
-  return new LongRun(program, cuts, [new Float64Array(512), new Float64Array(512)], schedule, (recorded) => recorded, "x.lines");
+  return new LongRun(
+    program,
+    cuts,
+    [new Float64Array(512), new Float64Array(512)],
+    schedule,
+    (recorded) => recorded,
+    "x.lines",
+  );
 };
 
 test("a stretch runs its template on its own lines and pages, then what the template lacks, still in the kernel, then other CPUs", () => {
   const run = make();
   const replayer = new Told();
   expect(told(0, run, replayer).slice(4)).toEqual([
-    "enter", "load ffff888000001040", "map 400000 11", "load 400080", "leave", "fetch ffffffff81000000",
+    "enter",
+    "load ffff888000001040",
+    "map 400000 11",
+    "load 400080",
+    "leave",
+    "fetch ffffffff81000000",
   ]);
   expect(told(1, run, replayer)).toEqual([
-    "map 500000 13", "enter", "load ffff8880000030c0", "map 400000 12", "load 400080",
-    "beyond store 5001c0", "beyond store ffff888000003100", "beyond fetch ffffffff81000240",
-    "leave", "fetch ffffffff81000000", "load ffff888000002140",
+    "map 500000 13",
+    "enter",
+    "load ffff8880000030c0",
+    "map 400000 12",
+    "load 400080",
+    "beyond store 5001c0",
+    "beyond store ffff888000003100",
+    "beyond fetch ffffffff81000240",
+    "leave",
+    "fetch ffffffff81000000",
+    "load ffff888000002140",
   ]);
 });
 
@@ -85,5 +126,12 @@ test("one kernel's run leaves nothing behind for the next kernel's", () => {
   const next = new Told();
   expect([told(0, run, next), told(1, run, next)]).toEqual(alone);
   // Run again on the same kernel, the pages lie where they were left until they change.
-  expect(told(0, run, first)).toEqual(["enter", "load ffff888000001040", "map 400000 11", "load 400080", "leave", "fetch ffffffff81000000"]);
+  expect(told(0, run, first)).toEqual([
+    "enter",
+    "load ffff888000001040",
+    "map 400000 11",
+    "load 400080",
+    "leave",
+    "fetch ffffffff81000000",
+  ]);
 });

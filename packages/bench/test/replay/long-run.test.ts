@@ -17,7 +17,14 @@ const FULL = join(import.meta.dirname, "../../../../../shared/data/traces-full/h
 const AGREEMENT = 0.05;
 
 const layout = new CounterLayout(2);
-const REFERENCES = { text: [Kind.Fetch, Kind.PrefetchedFetch], loads: [Kind.Load], stores: [Kind.Store], data: [Kind.Load, Kind.Store], "walker's reads": [Kind.Walk], prefetches: [Kind.Prefetch] };
+const REFERENCES = {
+  text: [Kind.Fetch, Kind.PrefetchedFetch],
+  loads: [Kind.Load],
+  stores: [Kind.Store],
+  data: [Kind.Load, Kind.Store],
+  "walker's reads": [Kind.Walk],
+  prefetches: [Kind.Prefetch],
+};
 /** First source of those that count; a line of another L3 or of memory is beyond this one. */
 const BEYOND = { L1: Source.L2, L2: Source.OwnL3, L3: Source.Memory };
 const REGIONS = [Region.User, Region.Kernel, Region.Rodata, Region.Module];
@@ -27,8 +34,25 @@ type Figures = Readonly<Record<string, number>>;
 /** Everything that is counted, per fork. */
 function figures(counters: Float64Array): Figures {
   const found: Record<string, number> = { cycles: cycleAccount(counters, e52690v3, 1).cycles };
-  const count = (name: string, regions: readonly Region[], kinds: readonly Kind[], from: number, to = layout.sources): void => {
-    found[name] = regions.reduce((all, region) => kinds.reduce((sum, kind) => sum + counters.subarray(layout.row(region, kind) + from, layout.row(region, kind) + to).reduce((x, y) => x + y, 0), all), 0);
+  const count = (
+    name: string,
+    regions: readonly Region[],
+    kinds: readonly Kind[],
+    from: number,
+    to = layout.sources,
+  ): void => {
+    found[name] = regions.reduce(
+      (all, region) =>
+        kinds.reduce(
+          (sum, kind) =>
+            sum +
+            counters
+              .subarray(layout.row(region, kind) + from, layout.row(region, kind) + to)
+              .reduce((x, y) => x + y, 0),
+          all,
+        ),
+      0,
+    );
   };
   for (const [what, kinds] of Object.entries(REFERENCES)) {
     count(what, REGIONS, kinds, Source.L1);
@@ -37,7 +61,8 @@ function figures(counters: Float64Array): Figures {
   }
   count("rodata beyond L1", [Region.Rodata], [Kind.Load], Source.L2);
   count("rodata beyond L2", [Region.Rodata], [Kind.Load], Source.OwnL3);
-  const places = (...which: readonly Place[]): number => REGIONS.reduce((sum, region) => which.reduce((all, place) => all + counters[layout.place(region, place)]!, sum), 0);
+  const places = (...which: readonly Place[]): number =>
+    REGIONS.reduce((sum, region) => which.reduce((all, place) => all + counters[layout.place(region, place)]!, sum), 0);
   found["instructions"] = places(Place.Instructions);
   found["walks"] = places(Place.FetchWalks, Place.DataWalks);
   found["first-level TLB misses"] = places(Place.FetchSecondTlb, Place.DataSecondTlb) + found["walks"];
@@ -56,14 +81,37 @@ function perFork(file: string): [cold: Figures, hot: Figures] {
 describe.skipIf(!existsSync(FULL))(`the model of 1024 forks and the recording of them (${FULL}, not shipped)`, () => {
   test("agree within 5 % in cycles and in misses of every kind per fork, cold and hot", { timeout: 1_200_000 }, () => {
     const [modelled, recorded] = [perFork(dataFile("traces/hsw-forkN.kt.zst")), perFork(FULL)];
-    const compared = (["cold", "hot"] as const).flatMap((state, i) => Object.entries(recorded[i]!).map(([name, truth]) =>
-      ({ figure: `${state} ${name}`, model: modelled[i]![name]!, recorded: truth, apart: truth === 0 ? Number(modelled[i]![name] !== 0) : Math.abs(modelled[i]![name]! - truth) / truth })));
-    console.log(compared.map(({ figure, model, recorded: truth, apart }) => `${figure.padEnd(36)}${model.toFixed(2).padStart(12)}${truth.toFixed(2).padStart(12)}${(100 * apart).toFixed(1).padStart(8)} %`).join("\n"));
+    const compared = (["cold", "hot"] as const).flatMap((state, i) =>
+      Object.entries(recorded[i]!).map(([name, truth]) => ({
+        figure: `${state} ${name}`,
+        model: modelled[i]![name]!,
+        recorded: truth,
+        apart: truth === 0 ? Number(modelled[i]![name] !== 0) : Math.abs(modelled[i]![name]! - truth) / truth,
+      })),
+    );
+    console.log(
+      compared
+        .map(
+          ({ figure, model, recorded: truth, apart }) =>
+            `${figure.padEnd(36)}${model.toFixed(2).padStart(12)}${truth.toFixed(2).padStart(12)}${(100 * apart).toFixed(1).padStart(8)} %`,
+        )
+        .join("\n"),
+    );
     expect(compared.filter((each) => each.apart > AGREEMENT)).toEqual([]);
     // Nothing compared would agree with anything.
     const told = new Map(compared.map((each) => [each.figure, each.recorded]));
-    for (const figure of ["cold cycles", "cold text from memory", "cold data from memory", "cold walker's reads", "hot walker's reads beyond L2"]) expect(told.get(figure)).toBeGreaterThan(1);
+    for (const figure of [
+      "cold cycles",
+      "cold text from memory",
+      "cold data from memory",
+      "cold walker's reads",
+      "hot walker's reads beyond L2",
+    ])
+      expect(told.get(figure)).toBeGreaterThan(1);
   });
 });
 
-if (!existsSync(FULL)) test(`the full recording is not here: ${FULL}`, ({ skip }) => { skip(); });
+if (!existsSync(FULL))
+  test(`the full recording is not here: ${FULL}`, ({ skip }) => {
+    skip();
+  });

@@ -1,4 +1,7 @@
-/** Frames of a recording and frames of the model never meet: not on a machine with windows for the guest, not on one of its own size. */
+/**
+ * Frames of a recording and frames of the model never meet: not on a machine with windows for the guest, not on one of
+ * its own size.
+ */
 /// <reference types="node" />
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { e52690v3, recordedGuest, tiny2Node } from "@kreplica/machines";
@@ -25,25 +28,39 @@ describe.each<[string, MachineSpec, readonly [number, number], string[]]>([
   ["with windows", e52690v3, [0, 1], ["fork1"]],
   ["with windows, image on node 1", e52690v3, [1, 1], ["fork1", "poke"]],
 ])("a machine of %s", (_name, spec, nodes, keys) => {
-  test.each(keys)("%s: each recorded frame has a place of its own, which the allocator neither holds nor gave out", (key) => {
-    const file = dataFile(`traces/hsw-${key}.kt.zst`);
-    const reserved = framesToReserve(spec, nodes, file, scheduledFrames(file));
-    for (const policy of ["single-copy", "per-node"]) {
-      const { recorded, allocator, image, layout } = boot({ spec, policy, pti: true, masterNode: nodes[0], recordedNodes: nodes, reserved });
-      const used = [...framesIn(file)].filter((frame) => frame < guestEnd(shippedGuest));
-      const places = new Set(used.map((frame) => recorded.frame(frame)));
-      expect([places.size, places.size > 100]).toEqual([used.length, true]);
-      // The boot did not give them out, and nothing does from now on.
-      for (const place of places) for (let order = 0; order <= 10; order++) expect(allocator.owns(place - (place % (1 << order)), order)).toBe(false);
-      recorded.runsOn(0);
-      loadTrace(file, (address, frame) => recorded.map(address, frame));
-      const first = imageFrame(layout, image.stext, image.stext);
-      const end = imageFrame(layout, image.stext, image.end);
-      for (const frame of used) {
-        const place = recorded.frame(frame);
-        expect(allocator.claim(place, "kernel")).toBe(false);
-        expect(place >= first && place < end).toBe(frame >= 0x1000 && frame < 0x1000 + imagePages(shippedGuest.image));
+  test.each(keys)(
+    "%s: each recorded frame has a place of its own, which the allocator neither holds nor gave out",
+    (key) => {
+      const file = dataFile(`traces/hsw-${key}.kt.zst`);
+      const reserved = framesToReserve(spec, nodes, file, scheduledFrames(file));
+      for (const policy of ["single-copy", "per-node"]) {
+        const { recorded, allocator, image, layout } = boot({
+          spec,
+          policy,
+          pti: true,
+          masterNode: nodes[0],
+          recordedNodes: nodes,
+          reserved,
+        });
+        const used = [...framesIn(file)].filter((frame) => frame < guestEnd(shippedGuest));
+        const places = new Set(used.map((frame) => recorded.frame(frame)));
+        expect([places.size, places.size > 100]).toEqual([used.length, true]);
+        // The boot did not give them out, and nothing does from now on.
+        for (const place of places)
+          for (let order = 0; order <= 10; order++)
+            expect(allocator.owns(place - (place % (1 << order)), order)).toBe(false);
+        recorded.runsOn(0);
+        loadTrace(file, (address, frame) => recorded.map(address, frame));
+        const first = imageFrame(layout, image.stext, image.stext);
+        const end = imageFrame(layout, image.stext, image.end);
+        for (const frame of used) {
+          const place = recorded.frame(frame);
+          expect(allocator.claim(place, "kernel")).toBe(false);
+          expect(place >= first && place < end).toBe(
+            frame >= 0x1000 && frame < 0x1000 + imagePages(shippedGuest.image),
+          );
+        }
       }
-    }
-  });
+    },
+  );
 });

@@ -1,7 +1,8 @@
 /// <reference types="node" />
 /**
- * Modules as a running kernel has them, byte for byte: a guest loads real modules under QEMU, its memory is saved, and every byte of their
- * text and rodata is compared with what our layout, linking, sorting and patching predict at the same addresses.
+ * Modules as a running kernel has them, byte for byte: a guest loads real modules under QEMU, its memory is saved, and
+ * every byte of their text and rodata is compared with what our layout, linking, sorting and patching predict at the
+ * same addresses.
  */
 import { execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, readSync, rmSync } from "node:fs";
@@ -9,7 +10,18 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import {
-  layoutCoreInit, moduleExports, ModuleImage, readPatchTables, relocateModule, resolveSymbols, signedOf, sortTables, TablePatcher, addressOf, type ModuleFile, type ModuleHost,
+  layoutCoreInit,
+  moduleExports,
+  ModuleImage,
+  readPatchTables,
+  relocateModule,
+  resolveSymbols,
+  signedOf,
+  sortTables,
+  TablePatcher,
+  addressOf,
+  type ModuleFile,
+  type ModuleHost,
 } from "@kreplica/modules";
 import type { SiteClass } from "@kreplica/text-patch/api";
 import { bootGuest } from "../../../../scripts/boot-guest.mjs";
@@ -21,14 +33,21 @@ import { filesInOrder } from "../real/files-in-order.js";
 import { moduleHost } from "../../src/inputs/kernel-modules/host.js";
 
 const missing = ["qemu-system-x86_64", "gcc"].filter((tool) => {
-  try { execFileSync("sh", ["-c", `command -v ${tool}`]); return false; } catch { return true; }
+  try {
+    execFileSync("sh", ["-c", `command -v ${tool}`]);
+    return false;
+  } catch {
+    return true;
+  }
 });
 const found = ((): { vmlinuz: string; modules: string } | undefined => {
   if (missing.length > 0) {
     console.error(`SKIPPED: ${missing.join(" and ")} missing: no guest to compare modules with`);
     return undefined;
   }
-  try { return fetchKernel() as { vmlinuz: string; modules: string }; } catch (error) {
+  try {
+    return fetchKernel() as { vmlinuz: string; modules: string };
+  } catch (error) {
     console.error(`SKIPPED, no kernel package: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   }
@@ -40,7 +59,10 @@ const WANTED = ["xfs", "loop", "nf_tables", "overlay", "dummy", "tun", "kvm", "s
 
 /** The guest's memory in a file, read through its own page tables. */
 class GuestMemory {
-  constructor(private readonly file: number, private readonly root: bigint) {}
+  constructor(
+    private readonly file: number,
+    private readonly root: bigint,
+  ) {}
 
   physical(address: bigint, length: number): Buffer {
     const bytes = Buffer.alloc(length);
@@ -55,7 +77,12 @@ class GuestMemory {
       if ((entry & 1n) === 0n) return undefined;
       const frame = entry & 0x000f_ffff_ffff_f000n;
       if (level === 1) return this.physical(frame, 4096);
-      if (level < 4 && (entry & 0x80n) !== 0n) return this.physical((frame & ~((1n << BigInt(12 + 9 * (level - 1))) - 1n)) + (address & ((1n << BigInt(12 + 9 * (level - 1))) - 1n) & ~0xfffn), 4096);
+      if (level < 4 && (entry & 0x80n) !== 0n)
+        return this.physical(
+          (frame & ~((1n << BigInt(12 + 9 * (level - 1))) - 1n)) +
+            (address & ((1n << BigInt(12 + 9 * (level - 1))) - 1n) & ~0xfffn),
+          4096,
+        );
       table = frame;
     }
     return undefined;
@@ -69,17 +96,30 @@ class GuestMemory {
     }
     return Buffer.concat(parts).subarray(Number(address & 0xfffn), Number(address & 0xfffn) + length);
   }
-  quad(address: bigint): bigint { return this.bytes(address, 8)!.readBigUInt64LE(); }
+  quad(address: bigint): bigint {
+    return this.bytes(address, 8)!.readBigUInt64LE();
+  }
 }
 
 describe.skipIf(!found)("a guest's modules", () => {
-  test.each([["max,la57=off", ""], ["max,la57=off", "mitigations=off"]])("-cpu %s %s: text and rodata are predicted", async (cpu, append) => {
+  test.each([
+    ["max,la57=off", ""],
+    ["max,la57=off", "mitigations=off"],
+  ])("-cpu %s %s: text and rodata are predicted", async (cpu, append) => {
     const directory = moduleDirectory(found!.modules);
     const files = await filesInOrder(directory, WANTED);
     const cache = join(fileURLToPath(import.meta.url), "../../../../../.cache/guest");
     mkdirSync(cache, { recursive: true });
     const out = join(cache, `modules-${process.pid}.bin`);
-    await bootGuest({ vmlinuz: found!.vmlinuz, out, start: 0n, bytes: GUEST_BYTES, cpu, append, modules: files.map((file) => readFileSync(directory.path(file.name)!)) });
+    await bootGuest({
+      vmlinuz: found!.vmlinuz,
+      out,
+      start: 0n,
+      bytes: GUEST_BYTES,
+      cpu,
+      append,
+      modules: files.map((file) => readFileSync(directory.path(file.name)!)),
+    });
     const opened = openSync(out, "r");
     try {
       const kernel = await readKernelFile(found!.vmlinuz);
@@ -88,12 +128,22 @@ describe.skipIf(!found)("a guest's modules", () => {
       const running = new Uint8Array(guest.physical(kernel.base - KERNEL_MAP, kernel.memory.length));
       const known = moduleHost(kernel);
       const state = stateOf(kernel, running, kernel.base);
-      const insideKernel = (address: bigint): boolean => address >= kernel.base && address + 8n <= kernel.base + BigInt(running.length);
-      const host: ModuleHost = { ...known, patching: {
-        ...state, has: (feature) => state.has(feature), returnThunk: (site) => state.returnThunk(site), paravirt: (type) => state.paravirt(type), cpus: 4,
-        keyEnabled: (key) => (insideKernel(key) ? state.keyEnabled(key) : ((guest.bytes(key, 4)?.readInt32LE() ?? 0) > 0)),
-        staticCallTarget: (key) => (insideKernel(key) ? state.staticCallTarget(key) : (guest.bytes(key, 8)?.readBigUInt64LE() ?? 0n)),
-      } };
+      const insideKernel = (address: bigint): boolean =>
+        address >= kernel.base && address + 8n <= kernel.base + BigInt(running.length);
+      const host: ModuleHost = {
+        ...known,
+        patching: {
+          ...state,
+          has: (feature) => state.has(feature),
+          returnThunk: (site) => state.returnThunk(site),
+          paravirt: (type) => state.paravirt(type),
+          cpus: 4,
+          keyEnabled: (key) =>
+            insideKernel(key) ? state.keyEnabled(key) : (guest.bytes(key, 4)?.readInt32LE() ?? 0) > 0,
+          staticCallTarget: (key) =>
+            insideKernel(key) ? state.staticCallTarget(key) : (guest.bytes(key, 8)?.readBigUInt64LE() ?? 0n),
+        },
+      };
       const bases = loadedModules(guest, kernel.symbol("modules")!, files);
       expect([...bases.keys()].sort()).toEqual(files.map(({ name }) => name).sort());
 
@@ -105,13 +155,16 @@ describe.skipIf(!found)("a guest's modules", () => {
         const layout = layoutCoreInit(file);
         const core = bases.get(file.name)!;
         const init = initBase(guest, file, core);
-        const image = new ModuleImage(file, layout.places, layout.bytes, (part) => signedOf(part === "core" ? core : init));
+        const image = new ModuleImage(file, layout.places, layout.bytes, (part) =>
+          signedOf(part === "core" ? core : init),
+        );
         const { values } = resolveSymbols(image, host.symbols, 0x3_4000);
         relocateModule(image, values);
         sortTables(image);
         const plain = image.parts.map(({ bytes }) => bytes.slice());
         const tables = readPatchTables(image);
-        for (const [name, times] of Object.entries(new TablePatcher(host).finalize(image, tables))) counts[name as SiteClass] = (counts[name as SiteClass] ?? 0) + times;
+        for (const [name, times] of Object.entries(new TablePatcher(host).finalize(image, tables)))
+          counts[name as SiteClass] = (counts[name as SiteClass] ?? 0) + times;
         host.symbols.add(moduleExports(image));
         for (const section of file.sections) {
           const place = layout.places[section.index];
@@ -119,18 +172,32 @@ describe.skipIf(!found)("a guest's modules", () => {
           const address = core + BigInt(place.offset);
           const theirs = guest.bytes(address, section.size)!;
           const ours = image.bytesOf(section)!;
-          const before = plain[image.parts.findIndex(({ part }) => part === "core")]!.subarray(place.offset, place.offset + section.size);
+          const before = plain[image.parts.findIndex(({ part }) => part === "core")]!.subarray(
+            place.offset,
+            place.offset + section.size,
+          );
           for (let i = 0; i < section.size; i++) {
             compared++;
             if (theirs[i] !== before[i]) patched++;
-            if (theirs[i] !== ours[i]) unpredicted.push(`${file.name} ${section.name} + 0x${i.toString(16)}: guest ${theirs[i]!.toString(16)}, predicted ${ours[i]!.toString(16)}, unpatched ${before[i]!.toString(16)}`);
+            if (theirs[i] !== ours[i])
+              unpredicted.push(
+                `${file.name} ${section.name} + 0x${i.toString(16)}: guest ${theirs[i]!.toString(16)}, predicted ${ours[i]!.toString(16)}, unpatched ${before[i]!.toString(16)}`,
+              );
           }
         }
       }
-      console.log(`${files.length} modules, ${compared} bytes compared, ${patched} patched in the guest, ${unpredicted.length} not predicted; sites written ${JSON.stringify(counts)}`);
+      console.log(
+        `${files.length} modules, ${compared} bytes compared, ${patched} patched in the guest, ${unpredicted.length} not predicted; sites written ${JSON.stringify(counts)}`,
+      );
       const bySection = new Map<string, number>();
-      for (const line of unpredicted) bySection.set(line.split(" + ")[0]!, (bySection.get(line.split(" + ")[0]!) ?? 0) + 1);
-      if (unpredicted.length > 0) console.log([...bySection].map(([where, times]) => `${where} ${times}`).join("\n") + "\n" + unpredicted.slice(0, 20).join("\n"));
+      for (const line of unpredicted)
+        bySection.set(line.split(" + ")[0]!, (bySection.get(line.split(" + ")[0]!) ?? 0) + 1);
+      if (unpredicted.length > 0)
+        console.log(
+          [...bySection].map(([where, times]) => `${where} ${times}`).join("\n") +
+            "\n" +
+            unpredicted.slice(0, 20).join("\n"),
+        );
       expect(compared).toBeGreaterThan(1_000_000);
       expect(patched).toBeGreaterThan(10_000);
       expect(unpredicted.slice(0, 20)).toEqual([]);
@@ -142,12 +209,14 @@ describe.skipIf(!found)("a guest's modules", () => {
 });
 
 /**
- * Where init memory was before it was freed: one entry of .return_sites that names init text says it, and everything else that
- * depends on it (ORC order, ftrace sites, all other entries) is then predicted.
+ * Where init memory was before it was freed: one entry of .return_sites that names init text says it, and everything
+ * else that depends on it (ORC order, ftrace sites, all other entries) is then predicted.
  */
 function initBase(guest: GuestMemory, file: ModuleFile, core: bigint): bigint {
   const layout = layoutCoreInit(file);
-  const [sites, text] = [".return_sites", ".init.text"].map((name) => file.sections.find((section) => section.name === name));
+  const [sites, text] = [".return_sites", ".init.text"].map((name) =>
+    file.sections.find((section) => section.name === name),
+  );
   for (const relocations of sites && text ? file.elf.relocationsOf(sites) : []) {
     for (let i = 0; i < relocations.count; i++) {
       const symbol = file.symbols[relocations.symbol[i]!]!;
@@ -160,12 +229,18 @@ function initBase(guest: GuestMemory, file: ModuleFile, core: bigint): bigint {
   return core + BigInt(layout.bytes.core) + 0x1000n;
 }
 
-/** Walks the kernel's list of modules: struct module has its list at 8 and its name at 24, and lies where .gnu.linkonce.this_module is. */
+/**
+ * Walks the kernel's list of modules: struct module has its list at 8 and its name at 24, and lies where
+ * .gnu.linkonce.this_module is.
+ */
 function loadedModules(guest: GuestMemory, head: bigint, files: readonly ModuleFile[]): Map<string, bigint> {
   const bases = new Map<string, bigint>();
   for (let entry = guest.quad(head); entry !== head && bases.size < 100; entry = guest.quad(entry)) {
     const module = entry - 8n;
-    const name = guest.bytes(module + 24n, 56)!.toString("latin1").split("\0")[0]!;
+    const name = guest
+      .bytes(module + 24n, 56)!
+      .toString("latin1")
+      .split("\0")[0]!;
     const file = files.find((each) => each.name === name);
     if (!file) continue;
     const section = file.sections.find((each) => each.name === ".gnu.linkonce.this_module")!;

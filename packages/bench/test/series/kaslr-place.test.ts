@@ -1,6 +1,6 @@
 /**
- * KASLR moves the image to any node's memory, as in two of three boots of the port: places are drawn over all of memory, nodes aside.
- * Source: arch/x86/boot/compressed/kaslr.c; the port of the series to 6.1 run under QEMU.
+ * KASLR moves the image to any node's memory, as in two of three boots of the port: places are drawn over all of
+ * memory, nodes aside. Source: arch/x86/boot/compressed/kaslr.c; the port of the series to 6.1 run under QEMU.
  */
 import { tiny2Node } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
@@ -11,25 +11,36 @@ import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 const text = { kaslr: { text: true } } as const;
 const seeds = Array.from({ length: 24 }, (_, seed) => seed);
 const place = (options: Parameters<typeof prepare>[0]) => {
-  const { layout, options: { master } } = prepare(options);
+  const {
+    layout,
+    options: { master },
+  } = prepare(options);
   return { physical: layout.imagePhysical, offset: layout.imageOffset, master };
 };
 
-test.each(["single-copy", "rfc-v1", "per-node"])("%s: seeds reach every node, the same place by the same seed and under each policy", (policy) => {
-  const spec = smallMachine(3);
-  const image = smallImage("patch-06");
-  const drawn = seeds.map((seed) => place({ spec, policy, image, ...text, seed }));
-  expect(new Set(drawn.map(({ master }) => master))).toEqual(new Set([0, 1, 2]));
-  expect(new Set(drawn.map(({ physical }) => physical)).size).toBeGreaterThan(15);
-  expect(seeds.map((seed) => place({ spec, policy: "per-node", image, ...text, seed }))).toEqual(drawn);
-});
+test.each(["single-copy", "rfc-v1", "per-node"])(
+  "%s: seeds reach every node, the same place by the same seed and under each policy",
+  (policy) => {
+    const spec = smallMachine(3);
+    const image = smallImage("patch-06");
+    const drawn = seeds.map((seed) => place({ spec, policy, image, ...text, seed }));
+    expect(new Set(drawn.map(({ master }) => master))).toEqual(new Set([0, 1, 2]));
+    expect(new Set(drawn.map(({ physical }) => physical)).size).toBeGreaterThan(15);
+    expect(seeds.map((seed) => place({ spec, policy: "per-node", image, ...text, seed }))).toEqual(drawn);
+  },
+);
 
 test("--master-node keeps it on that node; without KASLR it is where it was", () => {
   const spec = smallMachine(3);
   const image = smallImage();
-  for (const seed of seeds) expect(place({ spec, policy: "per-node", image, ...text, seed, masterNode: 1 }).master).toBe(1);
-  expect(new Set(seeds.map((seed) => place({ spec, policy: "per-node", image, ...text, seed, masterNode: 1 }).physical)).size).toBeGreaterThan(5);
-  for (const seed of seeds) expect(place({ spec, policy: "per-node", image, seed })).toEqual({ physical: 0x100_0000n, offset: 0n, master: 0 });
+  for (const seed of seeds)
+    expect(place({ spec, policy: "per-node", image, ...text, seed, masterNode: 1 }).master).toBe(1);
+  expect(
+    new Set(seeds.map((seed) => place({ spec, policy: "per-node", image, ...text, seed, masterNode: 1 }).physical))
+      .size,
+  ).toBeGreaterThan(5);
+  for (const seed of seeds)
+    expect(place({ spec, policy: "per-node", image, seed })).toEqual({ physical: 0x100_0000n, offset: 0n, master: 0 });
 });
 
 describe("what follows the image", () => {
@@ -50,10 +61,25 @@ describe("what follows the image", () => {
 });
 
 test("memory that comes later, the first 16 MiB and a recording's windows are left out", () => {
-  const ranges = [{ node: 0, first: 0, frames: 0x4_0000 }, { node: 2, first: 0x4_0000, frames: 0x4_0000 }];
+  const ranges = [
+    { node: 0, first: 0, frames: 0x4_0000 },
+    { node: 2, first: 0x4_0000, frames: 0x4_0000 },
+  ];
   expect(imageRuns(ranges, [0, 2], [{ first: 0x1_0000, frames: 0x1_0000 }])).toEqual([
-    { start: 0x100_0000n, end: 0x1000_0000n }, { start: 0x2000_0000n, end: 0x4000_0000n }, { start: 0x4000_0000n, end: 0x8000_0000n },
+    { start: 0x100_0000n, end: 0x1000_0000n },
+    { start: 0x2000_0000n, end: 0x4000_0000n },
+    { start: 0x4000_0000n, end: 0x8000_0000n },
   ]);
   expect(imageRuns(ranges, [2], [])).toEqual([{ start: 0x4000_0000n, end: 0x8000_0000n }]);
-  for (const seed of seeds) expect(place({ spec: smallMachine(2), policy: "per-node", image: smallImage("patch-06"), ...text, seed, offlineMemory: [1] }).master).toBe(0);
+  for (const seed of seeds)
+    expect(
+      place({
+        spec: smallMachine(2),
+        policy: "per-node",
+        image: smallImage("patch-06"),
+        ...text,
+        seed,
+        offlineMemory: [1],
+      }).master,
+    ).toBe(0);
 });

@@ -1,10 +1,22 @@
 /// <reference types="node" />
-/** Probes, tracing, static keys and static calls in functions of real loaded modules: every copy has them, CPUs of every node meet them. */
+/**
+ * Probes, tracing, static keys and static calls in functions of real loaded modules: every copy has them, CPUs of every
+ * node meet them.
+ */
 import { beforeAll, describe, expect, test } from "vitest";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { checkModules, layoutModule, type LoadedModule } from "@kreplica/modules";
 import { SetMemory } from "@kreplica/set-memory";
-import { Ftrace, InsnPages, JumpLabels, Kprobes, moveInstruction, StaticCalls, TextPoke, textPatch } from "@kreplica/text-patch";
+import {
+  Ftrace,
+  InsnPages,
+  JumpLabels,
+  Kprobes,
+  moveInstruction,
+  StaticCalls,
+  TextPoke,
+  textPatch,
+} from "@kreplica/text-patch";
 import { checkAreas, VmallocError } from "@kreplica/vmalloc";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { readKernelFile, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
@@ -18,7 +30,9 @@ import { interruptTables, ProbedCaller } from "./probed-cpu.js";
 
 const NODES = 3;
 const found = ((): { vmlinuz: string; modules: string } | undefined => {
-  try { return fetchKernel() as { vmlinuz: string; modules: string }; } catch (error) {
+  try {
+    return fetchKernel() as { vmlinuz: string; modules: string };
+  } catch (error) {
     console.error(`SKIPPED, no kernel package: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   }
@@ -32,20 +46,38 @@ describe.skipIf(!found)("in a loaded module", () => {
     directory = moduleDirectory(found!.modules);
   });
 
-  const start = async (...names: string[]): Promise<{ kernel: ModuleKernel; poke: TextPoke; pages: (bytes: number) => InsnPages }> => {
-    const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file), plugins: [textPatch] });
+  const start = async (
+    ...names: string[]
+  ): Promise<{ kernel: ModuleKernel; poke: TextPoke; pages: (bytes: number) => InsnPages }> => {
+    const kernel = bootWithModules({
+      spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }),
+      policy: "per-node",
+      kernel: file,
+      host: moduleHost(file),
+      plugins: [textPatch],
+    });
     expect(loadModules(kernel, await filesInOrder(directory, names), 0, () => 0).refused).toEqual([]);
     const poke = kernel.assembly.get(TextPoke);
-    return { kernel, poke, pages: (bytes) => new InsnPages(kernel.vmalloc, kernel.assembly.get(SetMemory), poke, kernel.layout, bytes, 0) };
+    return {
+      kernel,
+      poke,
+      pages: (bytes) => new InsnPages(kernel.vmalloc, kernel.assembly.get(SetMemory), poke, kernel.layout, bytes, 0),
+    };
   };
-  const findings = (kernel: ModuleKernel): string[] => [...checkModules(kernel), ...checkAreas({ ...kernel, memory: kernel.machine.memory })].map(({ id, detail }) => `${id}: ${detail}`);
+  const findings = (kernel: ModuleKernel): string[] =>
+    [...checkModules(kernel), ...checkAreas({ ...kernel, memory: kernel.machine.memory })].map(
+      ({ id, detail }) => `${id}: ${detail}`,
+    );
   /** Bytes as each holder's CPUs have them. */
-  const seen = (kernel: ModuleKernel, module: LoadedModule, address: bigint, length: number): string[] => kernel.view.holders.map((holder) => {
-    const { area } = [...module.memories.values()].find((memory) => address >= memory.area.start && address < memory.area.start + BigInt(memory.area.pages) * 4096n)!;
-    const bytes = new Uint8Array(length);
-    kernel.vmalloc.read(holder, area, Number(address - area.start), bytes);
-    return Buffer.from(bytes).toString("hex");
-  });
+  const seen = (kernel: ModuleKernel, module: LoadedModule, address: bigint, length: number): string[] =>
+    kernel.view.holders.map((holder) => {
+      const { area } = [...module.memories.values()].find(
+        (memory) => address >= memory.area.start && address < memory.area.start + BigInt(memory.area.pages) * 4096n,
+      )!;
+      const bytes = new Uint8Array(length);
+      kernel.vmalloc.read(holder, area, Number(address - area.start), bytes);
+      return Buffer.from(bytes).toString("hex");
+    });
   const inText = (module: LoadedModule, address: bigint): boolean => {
     const { area } = module.memories.get("text")!;
     return address >= area.start && address < area.start + BigInt(area.pages) * 4096n;
@@ -55,7 +87,8 @@ describe.skipIf(!found)("in a loaded module", () => {
     let value = 0;
     for (const byte of bytes) {
       value ^= byte << 8;
-      for (let bit = 0; bit < 8; bit++) value = (value & 0x8000) !== 0 ? ((value << 1) ^ 0x1021) & 0xffff : (value << 1) & 0xffff;
+      for (let bit = 0; bit < 8; bit++)
+        value = (value & 0x8000) !== 0 ? ((value << 1) ^ 0x1021) & 0xffff : (value << 1) & 0xffff;
     }
     return BigInt(value);
   };
@@ -70,7 +103,9 @@ describe.skipIf(!found)("in a loaded module", () => {
     const at = scratch.put(message);
     const tables = interruptTables(scratch);
     const stack = scratch.take(4096) + 4000n;
-    const cpus = kernel.machine.cpuIds.map((cpu) => new ProbedCaller(kernel, scratch, cpu, tables, (site) => probes.hit(site)));
+    const cpus = kernel.machine.cpuIds.map(
+      (cpu) => new ProbedCaller(kernel, scratch, cpu, tables, (site) => probes.hit(site)),
+    );
     const all = (expected: readonly bigint[]): void => {
       for (const each of cpus) {
         each.hits.length = 0;
@@ -111,26 +146,48 @@ describe.skipIf(!found)("in a loaded module", () => {
     // int char2uni(const unsigned char *rawstring, int boundlen, wchar_t *uni)
     const entry = module.symbol("char2uni")!;
     expect(module.patchTables.ftrace).toContain(entry);
-    const ftrace = new Ftrace(poke, pages(64), module.patchTables.ftrace.filter((site) => inText(module, site)));
+    const ftrace = new Ftrace(
+      poke,
+      pages(64),
+      module.patchTables.ftrace.filter((site) => inText(module, site)),
+    );
     const scratch = new Scratch(kernel, 0);
     const counter = scratch.take(8);
     const out = scratch.take(8);
-    // C with cedilla, sharp s, and a letter that is the same everywhere. @source code page 437 to Unicode, www.unicode.org/Public/MAPPINGS
-    const letters = [[0x80, 0xc7], [0xe1, 0xdf], [0x41, 0x41]] as const;
+    // C with cedilla, sharp s, and a letter that is the same everywhere. @source code page 437 to Unicode,
+    // www.unicode.org/Public/MAPPINGS
+    const letters = [
+      [0x80, 0xc7],
+      [0xe1, 0xdf],
+      [0x41, 0x41],
+    ] as const;
     const raw = letters.map(([byte]) => scratch.put(Uint8Array.of(byte)));
     const stack = scratch.take(4096) + 4000n;
     const tables = interruptTables(scratch);
     // push rax; movabs rax, counter; inc qword [rax]; pop rax; ret
-    const trampoline = ftrace.trampoline(() => Uint8Array.of(0x50, 0x48, 0xb8, ...Array.from({ length: 8 }, (_, i) => Number((counter >> BigInt(8 * i)) & 255n)), 0x48, 0xff, 0x00, 0x58, 0xc3));
+    const trampoline = ftrace.trampoline(() =>
+      Uint8Array.of(
+        0x50,
+        0x48,
+        0xb8,
+        ...Array.from({ length: 8 }, (_, i) => Number((counter >> BigInt(8 * i)) & 255n)),
+        0x48,
+        0xff,
+        0x00,
+        0x58,
+        0xc3,
+      ),
+    );
     const cpus = kernel.machine.cpuIds.map((cpu) => new ProbedCaller(kernel, scratch, cpu, tables, () => undefined));
-    const counted = (): bigint[] => cpus.map((each) => {
-      const before = scratch.quad(counter);
-      letters.forEach(([, letter], nth) => {
-        expect(each.call(entry, [raw[nth]!, 1, out], stack) & 0xffff_ffffn).toBe(1n);
-        expect(scratch.quad(out)).toBe(BigInt(letter));
+    const counted = (): bigint[] =>
+      cpus.map((each) => {
+        const before = scratch.quad(counter);
+        letters.forEach(([, letter], nth) => {
+          expect(each.call(entry, [raw[nth]!, 1, out], stack) & 0xffff_ffffn).toBe(1n);
+          expect(scratch.quad(out)).toBe(BigInt(letter));
+        });
+        return scratch.quad(counter) - before;
       });
-      return scratch.quad(counter) - before;
-    });
     expect(counted()).toEqual(cpus.map(() => 0n));
     ftrace.enable([entry], trampoline);
     expect(counted()).toEqual(cpus.map(() => 3n));
@@ -141,7 +198,12 @@ describe.skipIf(!found)("in a loaded module", () => {
   });
 
   test("indirect branches that end in the lower half of a line go through thunks of the module's own, copied with its text", async () => {
-    const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file, ITS_FEATURES, true) });
+    const kernel = bootWithModules({
+      spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }),
+      policy: "per-node",
+      kernel: file,
+      host: moduleHost(file, ITS_FEATURES, true),
+    });
     expect(loadModules(kernel, await filesInOrder(directory, ["xfs"]), 1, () => 0).refused).toEqual([]);
     const module = kernel.loader.find("xfs")!;
     const { area } = module.memories.get("text")!;
@@ -184,7 +246,12 @@ describe.skipIf(!found)("in a loaded module", () => {
   });
 
   test("without memory for a thunk's page the kernel's shared thunk does", async () => {
-    const kernel = bootWithModules({ spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }), policy: "per-node", kernel: file, host: moduleHost(file, ITS_FEATURES, true) });
+    const kernel = bootWithModules({
+      spec: tinyMachine({ nodes: NODES, coresPerNode: 1 }),
+      policy: "per-node",
+      kernel: file,
+      host: moduleHost(file, ITS_FEATURES, true),
+    });
     const allocate = kernel.vmalloc.allocate.bind(kernel.vmalloc);
     const [libcrc] = await filesInOrder(directory, ["nls_cp437"]);
     // Every area of the module comes before the first thunk.
@@ -203,14 +270,21 @@ describe.skipIf(!found)("in a loaded module", () => {
     const { kernel, poke } = await start("kvm");
     const module = kernel.loader.find("kvm")!;
     const { jumpLabels, staticCalls } = module.patchTables;
-    const areaOf = (key: bigint) => [...module.memories.values()].find(({ area }) => key >= area.start && key < area.start + BigInt(area.pages) * 4096n)?.area;
+    const areaOf = (key: bigint) =>
+      [...module.memories.values()].find(
+        ({ area }) => key >= area.start && key < area.start + BigInt(area.pages) * 4096n,
+      )?.area;
     const enabled = (key: bigint): number => {
       const area = areaOf(key);
       const word = Buffer.alloc(4);
       if (area) kernel.vmalloc.read(0, area, Number(key - area.start), word);
       return word.readInt32LE();
     };
-    const labels = new JumpLabels(poke, jumpLabels.filter(({ address }) => inText(module, address)), enabled);
+    const labels = new JumpLabels(
+      poke,
+      jumpLabels.filter(({ address }) => inText(module, address)),
+      enabled,
+    );
     const own = labels.keys.filter((key) => areaOf(key));
     expect(own.length).toBeGreaterThan(0);
     for (const key of own) {
@@ -243,6 +317,8 @@ describe.skipIf(!found)("in a loaded module", () => {
       expect(seen(kernel, module, address, 5)).toEqual(Array(NODES).fill(`e8${distance.toString("hex")}`));
     }
     expect(findings(kernel)).toEqual([]);
-    console.log(`kvm: ${own.length} keys of its own with ${own.reduce((sum, each) => sum + labels.sitesOf(each).length, 0)} sites, ${calls.keys.length} static calls with ${sites.length} sites`);
+    console.log(
+      `kvm: ${own.length} keys of its own with ${own.reduce((sum, each) => sum + labels.sitesOf(each).length, 0)} sites, ${calls.keys.length} static calls with ${sites.length} sites`,
+    );
   });
 });

@@ -1,10 +1,27 @@
 /// <reference types="node" />
-/** Every module of a real kernel package in a modelled kernel with real tables: loaded, checked, executed, patched, unloaded. */
+/**
+ * Every module of a real kernel package in a modelled kernel with real tables: loaded, checked, executed, patched,
+ * unloaded.
+ */
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Frame } from "@kreplica/hw-x86";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { SectionType } from "@kreplica/elf";
-import { checkModules, layoutModule, type ModuleError, moduleExports, ModuleImage, readPatchTables, relocateModule, resolveSymbols, signedOf, TablePatcher, type LoadedModule, type MemoryType, type ModuleFile } from "@kreplica/modules";
+import {
+  checkModules,
+  layoutModule,
+  type ModuleError,
+  moduleExports,
+  ModuleImage,
+  readPatchTables,
+  relocateModule,
+  resolveSymbols,
+  signedOf,
+  TablePatcher,
+  type LoadedModule,
+  type MemoryType,
+  type ModuleFile,
+} from "@kreplica/modules";
 import { SetMemory } from "@kreplica/set-memory";
 import { TextPoke, textPatch } from "@kreplica/text-patch";
 import { defectOf } from "@kreplica/series-as-posted";
@@ -20,9 +37,14 @@ import { loadModules, totalOf } from "../../src/measure/load-modules.js";
 import { filesInOrder } from "../real/files-in-order.js";
 import { KernelCaller, Scratch } from "../real/kernel-calls.js";
 
-interface Package { readonly vmlinuz: string; readonly modules: string }
+interface Package {
+  readonly vmlinuz: string;
+  readonly modules: string;
+}
 const packageOfTheDay = ((): Package | undefined => {
-  try { return fetchKernel() as Package; } catch (error) {
+  try {
+    return fetchKernel() as Package;
+  } catch (error) {
     console.error(`SKIPPED, no kernel package: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   }
@@ -39,16 +61,26 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
   });
 
   const bootOn = (nodes: number, more: Partial<ModuleKernelOptions> = {}): ModuleKernel =>
-    bootWithModules({ spec: tinyMachine({ nodes, coresPerNode: 1 }), policy: "per-node", kernel: kernelFile, host: moduleHost(kernelFile), ...more });
+    bootWithModules({
+      spec: tinyMachine({ nodes, coresPerNode: 1 }),
+      policy: "per-node",
+      kernel: kernelFile,
+      host: moduleHost(kernelFile),
+      ...more,
+    });
   const named = (names: string[]): Promise<ModuleFile[]> => filesInOrder(directory, names);
-  const findings = (kernel: ModuleKernel): string[] => [
-    ...checkModules(kernel), ...checkAreas({ ...kernel, memory: kernel.machine.memory }),
-  ].map(({ id, detail }) => `${id}: ${detail}`);
-  const frames = (kernel: ModuleKernel, purpose: "module" | "page-table"): number[] => kernel.machine.nodes.map((node) => kernel.allocator.usedFrames(node, purpose));
+  const findings = (kernel: ModuleKernel): string[] =>
+    [...checkModules(kernel), ...checkAreas({ ...kernel, memory: kernel.machine.memory })].map(
+      ({ id, detail }) => `${id}: ${detail}`,
+    );
+  const frames = (kernel: ModuleKernel, purpose: "module" | "page-table"): number[] =>
+    kernel.machine.nodes.map((node) => kernel.allocator.usedFrames(node, purpose));
   const unloadAll = (kernel: ModuleKernel): string[] => {
     const permanent: string[] = [];
     for (const module of [...kernel.loader.loaded].reverse()) {
-      try { kernel.loader.unload(module.name); } catch (error) {
+      try {
+        kernel.loader.unload(module.name);
+      } catch (error) {
         expect(["permanent", "in-use"]).toContain((error as ModuleError).code);
         permanent.push(module.name);
       }
@@ -63,20 +95,29 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     for (const file of files) {
       for (const section of file.sections) {
         const target = file.sections[section.info];
-        if (section.type === SectionType.Rela && target?.allocated && ![".modinfo", "__versions", ".data..percpu"].includes(target.name)) wanted += section.size / 24;
+        if (
+          section.type === SectionType.Rela &&
+          target?.allocated &&
+          ![".modinfo", "__versions", ".data..percpu"].includes(target.name)
+        )
+          wanted += section.size / 24;
       }
     }
     const before = { modules: frames(kernel, "module"), tables: frames(kernel, "page-table") };
     const costs = loadModules(kernel, files, 0, () => performance.now());
     expect(costs.refused).toEqual([]);
     const total = totalOf(costs.modules);
-    console.log(`${costs.modules.length} modules, ${total.relocations} relocations, ${total.patched} of ${total.sites} sites written, ${(costs.milliseconds / 1000).toFixed(1)} s`);
+    console.log(
+      `${costs.modules.length} modules, ${total.relocations} relocations, ${total.patched} of ${total.sites} sites written, ${(costs.milliseconds / 1000).toFixed(1)} s`,
+    );
     expect(costs.modules.length).toBe(directory.names.length);
     expect(total.relocations).toBe(wanted);
     expect(costs.milliseconds).toBeLessThan(60_000);
     for (const module of kernel.loader.loaded) {
       for (const { type, area, replication } of module.memories.values()) {
-        expect(`${module.name} ${type} ${area.state}`).toBe(`${module.name} ${type} ${type === "text" || type === "rodata" ? "replicated" : "shared"}`);
+        expect(`${module.name} ${type} ${area.state}`).toBe(
+          `${module.name} ${type} ${type === "text" || type === "rodata" ? "replicated" : "shared"}`,
+        );
         expect(replication).toBe(type === "text" || type === "rodata" ? "replicated" : undefined);
       }
     }
@@ -88,8 +129,13 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
       const module = kernel.loader.find(name)!;
       expect(module.users.size > 0 || module.symbol("cleanup_module") === undefined).toBe(true);
     }
-    const left = kernel.loader.loaded.flatMap((module) => [...module.memories.values()]).flatMap(({ area }) => [area.frames, ...area.copies.values()]).flat();
-    const leftOn = kernel.machine.nodes.map((node) => left.filter((frame) => kernel.machine.memory.nodeOf(frame) === node).length);
+    const left = kernel.loader.loaded
+      .flatMap((module) => [...module.memories.values()])
+      .flatMap(({ area }) => [area.frames, ...area.copies.values()])
+      .flat();
+    const leftOn = kernel.machine.nodes.map(
+      (node) => left.filter((frame) => kernel.machine.memory.nodeOf(frame) === node).length,
+    );
     expect(frames(kernel, "module")).toEqual(before.modules.map((count, i) => count + leftOn[i]!));
     expect(kernel.vmalloc.counters.used).toBe(left.length);
     expect(findings(kernel)).toEqual([]);
@@ -99,8 +145,14 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     const again = files.filter((file) => !kernel.loader.find(file.name)).slice(0, 300);
     expect(loadModules(kernel, again, 1, () => 0).refused).toEqual([]);
     unloadAll(kernel);
-    expect(frames(kernel, "page-table").map((count, i) => count - tables[i]!).every((more) => more <= 16)).toBe(true);
-    console.log(`table pages: ${before.tables.join(" + ")} before, ${tables.join(" + ")} after all, ${frames(kernel, "page-table").join(" + ")} after 300 again`);
+    expect(
+      frames(kernel, "page-table")
+        .map((count, i) => count - tables[i]!)
+        .every((more) => more <= 16),
+    ).toBe(true);
+    console.log(
+      `table pages: ${before.tables.join(" + ")} before, ${tables.join(" + ")} after all, ${frames(kernel, "page-table").join(" + ")} after 300 again`,
+    );
   });
 
   test("what loading left in tables can be had back to the page: empty tables given up, split leaves joined", async () => {
@@ -108,19 +160,25 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     const setMemory = kernel.assembly.get(SetMemory);
     const { layout, tables } = kernel;
     const tidy = (): number[] => {
-      for (let start = layout.modulesStart; start < layout.modulesEnd; start += 0x20_0000n) tables.makeRoomForLarge(start, 512);
-      for (const { first, frames: count } of kernel.machine.memory.ranges) setMemory.join({ start: layout.pageOffset + BigInt(first) * 4096n, pages: count });
+      for (let start = layout.modulesStart; start < layout.modulesEnd; start += 0x20_0000n)
+        tables.makeRoomForLarge(start, 512);
+      for (const { first, frames: count } of kernel.machine.memory.ranges)
+        setMemory.join({ start: layout.pageOffset + BigInt(first) * 4096n, pages: count });
       return frames(kernel, "page-table");
     };
     const before = tidy();
-    expect(loadModules(kernel, await named(["xfs", "nf_tables", "overlay", "kvm_intel"]), 1, () => 0).refused).toEqual([]);
+    expect(loadModules(kernel, await named(["xfs", "nf_tables", "overlay", "kvm_intel"]), 1, () => 0).refused).toEqual(
+      [],
+    );
     const loaded = frames(kernel, "page-table");
     expect(unloadAll(kernel)).toEqual([]);
     const after = frames(kernel, "page-table");
     expect(after).toEqual(loaded);
     expect(tidy()).toEqual(before);
     expect(findings(kernel)).toEqual([]);
-    console.log(`table pages: ${before.join(" + ")} before, ${after.join(" + ")} with all unloaded, ${before.join(" + ")} when tidied`);
+    console.log(
+      `table pages: ${before.join(" + ")} before, ${after.join(" + ")} with all unloaded, ${before.join(" + ")} when tidied`,
+    );
     // And it still works.
     expect(loadModules(kernel, await named(["xfs"]), 0, () => 0).refused).toEqual([]);
     expect(findings(kernel)).toEqual([]);
@@ -135,11 +193,16 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     // In the order of their needs, one behind the other: each finds the symbols of those before it.
     for (const file of files) {
       const layout = layoutModule(file);
-      const image = new ModuleImage<MemoryType>(file, layout.places.map((place) => place && { part: place.type, offset: place.offset }), layout.bytes, (type) => {
-        const here = base;
-        base += Math.ceil(layout.bytes[type] / 4096) * 4096 + 4096;
-        return here;
-      });
+      const image = new ModuleImage<MemoryType>(
+        file,
+        layout.places.map((place) => place && { part: place.type, offset: place.offset }),
+        layout.bytes,
+        (type) => {
+          const here = base;
+          base += Math.ceil(layout.bytes[type] / 4096) * 4096 + 4096;
+          return here;
+        },
+      );
       relocateModule(image, resolveSymbols(image, host.symbols, 0x3_4000).values);
       host.symbols.add(moduleExports(image));
       modules++;
@@ -147,19 +210,22 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
       const before = image.parts.map(({ bytes }) => bytes.slice());
       patcher.finalize(image, tables);
       const listed = image.parts.map(({ bytes }) => new Uint8Array(bytes.length));
-      const mark = (address: bigint, length: number): void => image.parts.forEach((part, p) => {
-        const at = signedOf(address) - part.base;
-        if (at >= 0 && at < part.bytes.length) listed[p]!.fill(1, at, at + length);
-      });
+      const mark = (address: bigint, length: number): void =>
+        image.parts.forEach((part, p) => {
+          const at = signedOf(address) - part.base;
+          if (at >= 0 && at < part.bytes.length) listed[p]!.fill(1, at, at + length);
+        });
       for (const site of [...tables.alternatives, ...tables.paravirt]) mark(site.address, site.length);
-      for (const site of [...tables.returns, ...tables.ftrace, ...tables.jumpLabels.map(({ address }) => address)]) mark(site, 5);
+      for (const site of [...tables.returns, ...tables.ftrace, ...tables.jumpLabels.map(({ address }) => address)])
+        mark(site, 5);
       for (const site of [...tables.retpolines, ...tables.staticCalls.map(({ address }) => address)]) mark(site, 6);
       for (const site of tables.smpLocks) mark(site, 1);
       image.parts.forEach(({ part, bytes }, p) => {
         for (let at = 0; at < bytes.length; at++) {
           if (bytes[at] === before[p]![at]) continue;
           changed++;
-          if (listed[p]![at] === 0) throw new Error(`${file.name} ${part} + 0x${at.toString(16)} changed and no table lists it`);
+          if (listed[p]![at] === 0)
+            throw new Error(`${file.name} ${part} + 0x${at.toString(16)} changed and no table lists it`);
         }
       });
     }
@@ -177,15 +243,25 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     const at = scratch.put(message);
     for (const cpu of kernel.machine.cpuIds) {
       const caller = new KernelCaller(kernel, scratch, cpu);
-      for (const [name, symbol, reference] of [["crc_itu_t", "crc_itu_t", crc16], ["crc7", "crc7_be", crc7]] as const) {
+      for (const [name, symbol, reference] of [
+        ["crc_itu_t", "crc_itu_t", crc16],
+        ["crc7", "crc7_be", crc7],
+      ] as const) {
         const module = kernel.loader.find(name)!;
         caller.fetched.clear();
         const result = caller.call(module.symbol(symbol)!, [0, at, message.length]);
-        expect(`${name} on node ${caller.node}: ${result & 0xffffn}`).toBe(`${name} on node ${caller.node}: ${reference(message)}`);
+        expect(`${name} on node ${caller.node}: ${result & 0xffffn}`).toBe(
+          `${name} on node ${caller.node}: ${reference(message)}`,
+        );
         const text = module.memories.get("text")!.area;
-        const own = (area: typeof text): readonly Frame[] => (area.node === caller.node ? area.frames : area.copies.get(caller.node)!);
+        const own = (area: typeof text): readonly Frame[] =>
+          area.node === caller.node ? area.frames : area.copies.get(caller.node)!;
         expect(own(text).some((frame) => caller.fetched.has(frame))).toBe(true);
-        for (const frame of caller.fetched) if (kernel.machine.memory.nodeOf(frame) !== caller.node) throw new Error(`node ${caller.node} fetched frame ${frame} of node ${kernel.machine.memory.nodeOf(frame)}`);
+        for (const frame of caller.fetched)
+          if (kernel.machine.memory.nodeOf(frame) !== caller.node)
+            throw new Error(
+              `node ${caller.node} fetched frame ${frame} of node ${kernel.machine.memory.nodeOf(frame)}`,
+            );
         // The table is read from the copy as well: spoil the others', and the result stays.
         const rodata = module.memories.get("rodata")!.area;
         for (const frame of own(rodata)) expect(kernel.machine.memory.nodeOf(frame)).toBe(caller.node);
@@ -196,8 +272,14 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     const table = module.symbol("crc_itu_t_table")!;
     const rodata = module.memories.get("rodata")!.area;
     const frame = rodata.copies.get(2)![Number((table - rodata.start) / 4096n)]!;
-    for (let entry = 0n; entry < 512n; entry += 2n) kernel.machine.memory.writeBytes(BigInt(frame) * 4096n + (table & 0xfffn) + entry, Uint8Array.of(0xaa, 0x55));
-    const right = kernel.machine.cpuIds.map((cpu) => Number(new KernelCaller(kernel, scratch, cpu).call(module.symbol("crc_itu_t")!, [0, at, message.length]) & 0xffffn) === crc16(message));
+    for (let entry = 0n; entry < 512n; entry += 2n)
+      kernel.machine.memory.writeBytes(BigInt(frame) * 4096n + (table & 0xfffn) + entry, Uint8Array.of(0xaa, 0x55));
+    const right = kernel.machine.cpuIds.map(
+      (cpu) =>
+        Number(
+          new KernelCaller(kernel, scratch, cpu).call(module.symbol("crc_itu_t")!, [0, at, message.length]) & 0xffffn,
+        ) === crc16(message),
+    );
     expect(right).toEqual(kernel.machine.cpuIds.map((cpu) => kernel.machine.nodeOfCpu(cpu) !== 2));
   });
 
@@ -209,11 +291,12 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     const { area } = module.memories.get("text")!;
     const address = module.symbol("dummy_setup")!;
     const old = poke.read(address, 5);
-    const seen = (): number[] => kernel.view.holders.map((holder) => {
-      const byte = new Uint8Array(1);
-      kernel.vmalloc.read(holder, area, Number(address - area.start), byte);
-      return byte[0]!;
-    });
+    const seen = (): number[] =>
+      kernel.view.holders.map((holder) => {
+        const byte = new Uint8Array(1);
+        kernel.vmalloc.read(holder, area, Number(address - area.start), byte);
+        return byte[0]!;
+      });
     expect(old.slice(0, 2)).toEqual(Uint8Array.of(0x0f, 0x1f)); // the ftrace call, patched out while it was loaded
     poke.poke(address, Uint8Array.of(0xcc));
     expect(seen()).toEqual([0xcc, 0xcc, 0xcc]);
@@ -240,19 +323,27 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     for (let round = 2; round < 120; round++) {
       kernel.allocator.refuse(round >> 1, (round & 1) === 0);
       let module: LoadedModule | undefined;
-      try { module = kernel.loader.load(file!, 0); } catch (error) {
+      try {
+        module = kernel.loader.load(file!, 0);
+      } catch (error) {
         expect((error as ModuleError).errno).toBe("ENOMEM");
         seen.refused++;
       }
       kernel.allocator.refuse(0);
       expect(findings(kernel)).toEqual([]);
       if (module) {
-        seen[[...module.memories.values()].some(({ replication }) => replication === "no-memory") ? "shared" : "whole"]++;
+        seen[
+          [...module.memories.values()].some(({ replication }) => replication === "no-memory") ? "shared" : "whole"
+        ]++;
         kernel.loader.finishInit(module);
         expect(findings(kernel)).toEqual([]);
         kernel.loader.unload(module.name);
       }
-      expect([frames(kernel, "module"), kernel.vmalloc.counters.used, kernel.vmalloc.counters.areas]).toEqual([before, 0, 0]);
+      expect([frames(kernel, "module"), kernel.vmalloc.counters.used, kernel.vmalloc.counters.areas]).toEqual([
+        before,
+        0,
+        0,
+      ]);
     }
     expect(Object.values(seen).every((times) => times > 0)).toBe(true);
   });
@@ -266,7 +357,11 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
       try {
         kernel.allocator.refuse(n); // this one only: what comes after must go on with the damage
         module = kernel.loader.load(file!, 0);
-      } catch { /* refused: nothing to look at */ } finally { kernel.allocator.refuse(0); }
+      } catch {
+        /* refused: nothing to look at */
+      } finally {
+        kernel.allocator.refuse(0);
+      }
       for (const finding of findings(kernel)) caught.add(finding.slice(0, 2));
       if (caught.has("E2")) break; // frames are freed and mapped: from here on the kernel is broken
       if (module) kernel.loader.unload(module.name);
@@ -285,9 +380,17 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     const some = await named(["xfs", "nf_tables", "overlay", "tun"]);
     const costs = [1, 2, 4, 8].map((nodes) => {
       const total = totalOf(loadModules(bootOn(nodes), some, 0, () => 0).modules);
-      return { nodes, ...total.replication, bytes: total.bytesByNode.map(({ bytes }) => bytes), cycles: total.modelled.copies };
+      return {
+        nodes,
+        ...total.replication,
+        bytes: total.bytesByNode.map(({ bytes }) => bytes),
+        cycles: total.modelled.copies,
+      };
     });
-    for (const { nodes, stores, flushes, requests, cycles } of costs) console.log(`${nodes} nodes: ${stores} stores, ${requests} requests, ${flushes} flushes, ${Math.round(cycles.total.value)} cycles, ${Math.round(cycles.copying)} of them filling`);
+    for (const { nodes, stores, flushes, requests, cycles } of costs)
+      console.log(
+        `${nodes} nodes: ${stores} stores, ${requests} requests, ${flushes} flushes, ${Math.round(cycles.total.value)} cycles, ${Math.round(cycles.copying)} of them filling`,
+      );
     expect(costs[0]).toMatchObject({ stores: 0, flushes: 0, requests: 0 });
     const [, two, ...more] = costs;
     for (const { nodes, stores, flushes, requests, bytes, cycles } of more) {

@@ -1,13 +1,20 @@
-/** A CPU that calls kernel functions with probes in them: its INT3 goes through an interrupt table, and the test plays the handler. */
+/**
+ * A CPU that calls kernel functions with probes in them: its INT3 goes through an interrupt table, and the test plays
+ * the handler.
+ */
 import { KernelCaller, type Scratch } from "../real/kernel-calls.js";
 import type { CpuId } from "@kreplica/hw-x86";
 import type { ProbeAction } from "@kreplica/text-patch";
 import type { BootParts } from "../../src/boot.js";
 
 const ARGUMENTS = [7, 6, 2, 1, 8, 9] as const;
-const RAX = 0, RBX = 3, RSP = 4;
+const RAX = 0,
+  RBX = 3,
+  RSP = 4;
 /** In the scratch area's executable page: setup, handler of INT3, handler of everything else. */
-const SETUP = 0x300n, INT3_HANDLER = 0x400n, OTHER_HANDLER = 0x410n;
+const SETUP = 0x300n,
+  INT3_HANDLER = 0x400n,
+  OTHER_HANDLER = 0x410n;
 const RETURN = 0x100n;
 
 /** Tables every CPU of a kernel may share. @returns addresses of the two pseudo-descriptors */
@@ -21,10 +28,20 @@ export function interruptTables(scratch: Scratch): readonly [gdt: bigint, idt: b
   const idt = scratch.take(512);
   for (let vector = 0n; vector < 32n; vector++) {
     const target = start + (vector === 3n ? INT3_HANDLER : OTHER_HANDLER);
-    scratch.setQuad(idt + 16n * vector, (target & 0xffffn) | (0x10n << 16n) | (0x8e00n << 32n) | (((target >> 16n) & 0xffffn) << 48n));
+    scratch.setQuad(
+      idt + 16n * vector,
+      (target & 0xffffn) | (0x10n << 16n) | (0x8e00n << 32n) | (((target >> 16n) & 0xffffn) << 48n),
+    );
     scratch.setQuad(idt + 16n * vector + 8n, target >> 32n);
   }
-  const pointer = (limit: number, base: bigint): bigint => scratch.put(Uint8Array.of(limit & 255, limit >> 8, ...Array.from({ length: 8 }, (_, i) => Number((base >> BigInt(8 * i)) & 255n))));
+  const pointer = (limit: number, base: bigint): bigint =>
+    scratch.put(
+      Uint8Array.of(
+        limit & 255,
+        limit >> 8,
+        ...Array.from({ length: 8 }, (_, i) => Number((base >> BigInt(8 * i)) & 255n)),
+      ),
+    );
   return [pointer(23, gdt), pointer(511, idt)];
 }
 
@@ -34,7 +51,13 @@ export class ProbedCaller {
   readonly hits: bigint[] = [];
 
   /** @param answer what the kernel's handler does about an INT3 */
-  constructor(parts: BootParts, private readonly scratch: Scratch, cpu: CpuId, tables: readonly [bigint, bigint], private readonly answer: (site: bigint) => ProbeAction | undefined) {
+  constructor(
+    parts: BootParts,
+    private readonly scratch: Scratch,
+    cpu: CpuId,
+    tables: readonly [bigint, bigint],
+    private readonly answer: (site: bigint) => ProbeAction | undefined,
+  ) {
     this.caller = new KernelCaller(parts, scratch, cpu);
     const { interpreter } = this.caller;
     interpreter.setRegister(RAX, tables[0]);
@@ -58,9 +81,15 @@ export class ProbedCaller {
     for (;;) {
       interpreter.context.halted = false;
       const stop = interpreter.run(1_000_000);
-      if (stop !== "halted") throw new Error(`CPU ${this.caller.cpu} ended with "${stop}" ${interpreter.stopReason} at 0x${interpreter.rip.toString(16)}`);
+      if (stop !== "halted")
+        throw new Error(
+          `CPU ${this.caller.cpu} ended with "${stop}" ${interpreter.stopReason} at 0x${interpreter.rip.toString(16)}`,
+        );
       if (interpreter.rip === this.scratch.start + RETURN + 1n) return interpreter.register(RAX);
-      if (interpreter.rip !== this.scratch.start + INT3_HANDLER + 1n) throw new Error(`CPU ${this.caller.cpu} took an exception that is no breakpoint, at 0x${this.scratch.quad(interpreter.register(RSP)).toString(16)}`);
+      if (interpreter.rip !== this.scratch.start + INT3_HANDLER + 1n)
+        throw new Error(
+          `CPU ${this.caller.cpu} took an exception that is no breakpoint, at 0x${this.scratch.quad(interpreter.register(RSP)).toString(16)}`,
+        );
       this.handle();
     }
   }
@@ -91,7 +120,8 @@ export class ProbedCaller {
       rsp -= 8n;
       this.scratch.setQuad(rsp, action.effect.back);
       rip = action.effect.to;
-    } else if (action.effect.kind === "conditional") rip = holds(action.effect.condition, Number(interpreter.flags)) ? action.effect.to : action.effect.otherwise;
+    } else if (action.effect.kind === "conditional")
+      rip = holds(action.effect.condition, Number(interpreter.flags)) ? action.effect.to : action.effect.otherwise;
     else throw new Error(`no probe of these tests needs ${action.effect.kind}`);
     interpreter.setRegister(RSP, rsp);
     interpreter.rip = rip;
@@ -100,7 +130,15 @@ export class ProbedCaller {
 
 /** Whether a branch is taken. @param condition low four bits of the opcode @source SDM vol. 1, "Condition Codes" */
 function holds(condition: number, flags: number): boolean {
-  const [carry, parity, zero, sign, overflow] = [0, 2, 6, 7, 11].map((bit) => (flags >> bit & 1) === 1) as [boolean, boolean, boolean, boolean, boolean];
-  const base = [overflow, carry, zero, carry || zero, sign, parity, sign !== overflow, zero || sign !== overflow][condition >> 1]!;
+  const [carry, parity, zero, sign, overflow] = [0, 2, 6, 7, 11].map((bit) => ((flags >> bit) & 1) === 1) as [
+    boolean,
+    boolean,
+    boolean,
+    boolean,
+    boolean,
+  ];
+  const base = [overflow, carry, zero, carry || zero, sign, parity, sign !== overflow, zero || sign !== overflow][
+    condition >> 1
+  ]!;
   return (condition & 1) === 1 ? !base : base;
 }

@@ -1,6 +1,6 @@
 /**
- * D15 as a port of the series to 6.1 showed it: under KPTI the user tables of both nodes map logical node 0's frames of entry text, and
- * a CPU of node 1 goes on with them in the kernel, because the translation is global.
+ * D15 as a port of the series to 6.1 showed it: under KPTI the user tables of both nodes map logical node 0's frames of
+ * entry text, and a CPU of node 1 goes on with them in the kernel, because the translation is global.
  * Source: the port run under QEMU, tables read out after boot.
  */
 import { describe, expect, test } from "vitest";
@@ -46,7 +46,14 @@ describe.each([0, 1])("image on node %i", (masterNode) => {
 });
 
 test("check --defect D15 finds it by G11, and nothing where there is no KPTI", () => {
-  const found = (pti: boolean) => campaign({ families: CORE_FAMILIES, runs: 4, steps: 20, seed: 3, kernels: [withDefect({ ...small, pti, policy: "per-node" }, DEFECTS.D15!)] }).violations.map((each) => each.invariant);
+  const found = (pti: boolean) =>
+    campaign({
+      families: CORE_FAMILIES,
+      runs: 4,
+      steps: 20,
+      seed: 3,
+      kernels: [withDefect({ ...small, pti, policy: "per-node" }, DEFECTS.D15!)],
+    }).violations.map((each) => each.invariant);
   expect(found(true)).toEqual(["G11"]);
   expect(found(false)).toEqual([]);
 });

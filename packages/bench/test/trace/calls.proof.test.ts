@@ -5,7 +5,15 @@ import { CallCounter, readTraceBytes, TraceEncoder } from "@kreplica/trace";
 import { expect, test } from "vitest";
 import { loadTrace } from "../../src/replay/load.js";
 
-test.each([["fork1", 1], ["forkN", 1024], ["mmap", 1024], ["open", 1024], ["kill", 1], ["mount", 1], ["poke", undefined]])("%s: %s", (key, calls) => {
+test.each([
+  ["fork1", 1],
+  ["forkN", 1024],
+  ["mmap", 1024],
+  ["open", 1024],
+  ["kill", 1],
+  ["mount", 1],
+  ["poke", undefined],
+])("%s: %s", (key, calls) => {
   expect(loadTrace(dataFile(`traces/hsw-${key}.kt.zst`), (address) => address).calls).toBe(calls);
 });
 

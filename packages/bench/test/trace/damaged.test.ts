@@ -1,5 +1,8 @@
 /// <reference types="node" />
-/** Recordings with damaged bits, replayed as a comparison does: they run, or are refused with the byte; nothing else ever comes out. */
+/**
+ * Recordings with damaged bits, replayed as a comparison does: they run, or are refused with the byte; nothing else
+ * ever comes out.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -33,7 +36,13 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** What a comparison does with a recording, on a kernel that is there already. @returns references replayed */
 function replayed(bytes: Uint8Array): number {
   writeFileSync(file, bytes);
-  const { workload, measured } = loadTrace(file, (address, frame) => kernel.recorded.map(address, frame), visitedFunctions((name) => kernel.image.symbol(name)), undefined, gateTo([kernel]));
+  const { workload, measured } = loadTrace(
+    file,
+    (address, frame) => kernel.recorded.map(address, frame),
+    visitedFunctions((name) => kernel.image.symbol(name)),
+    undefined,
+    gateTo([kernel]),
+  );
   new Replayer(kernel, where.cpu, measured, otherCpus(e52690v3, where, measured)).run(workload);
   return workload.length;
 }
@@ -46,7 +55,9 @@ const refusal = (bytes: Uint8Array, replay: (bytes: Uint8Array) => unknown = rep
     if (!(error instanceof TraceError)) throw error;
     expect(error.offset, error.message).toBeGreaterThanOrEqual(0);
     expect(error.offset!).toBeLessThanOrEqual(plain.length);
-    expect(error.message).toContain(`${file} at byte ${error.offset}${error.unpacked ? " of what it unpacks to" : ""}: `);
+    expect(error.message).toContain(
+      `${file} at byte ${error.offset}${error.unpacked ? " of what it unpacks to" : ""}: `,
+    );
     return error;
   }
 };
@@ -67,13 +78,15 @@ describe("a recording with damaged bits", () => {
     const codes = new Map<string, number>();
     for (let i = 0; i < 300; i++) {
       const bytes = plain.slice();
-      for (let left = 1 + (i % 3); left > 0; left--) bytes[numbers.next().value! % bytes.length]! ^= 1 << (numbers.next().value! % 8);
+      for (let left = 1 + (i % 3); left > 0; left--)
+        bytes[numbers.next().value! % bytes.length]! ^= 1 << (numbers.next().value! % 8);
       const code = refusal(bytes)?.code ?? "replayed";
       codes.set(code, (codes.get(code) ?? 0) + 1);
     }
     // Most damage puts what follows at addresses that nothing has; what stays within the kernel no check can tell.
     expect(codes.get("replayed")!, JSON.stringify([...codes])).toBeLessThan(150);
-    for (const code of ["bad-frame", "bad-fetch", "bad-address", "refused"]) expect(codes.get(code) ?? 0, code).toBeGreaterThan(0);
+    for (const code of ["bad-frame", "bad-fetch", "bad-address", "refused"])
+      expect(codes.get(code) ?? 0, code).toBeGreaterThan(0);
   });
 
   test("on a machine that sets aside only what the recording names: the same", () => {
@@ -83,7 +96,15 @@ describe("a recording with damaged bits", () => {
       bytes[numbers.next().value! % bytes.length]! ^= 1 << (numbers.next().value! % 8);
       refusal(bytes, () => {
         writeFileSync(file, bytes);
-        measureTrace({ file, spec: tiny2Node, where: { cpu: 2, masterNode: 0, dataNode: 1 }, policies: ["single-copy", "per-node"], pti: true, levels: 4, seed: 1 });
+        measureTrace({
+          file,
+          spec: tiny2Node,
+          where: { cpu: 2, masterNode: 0, dataNode: 1 },
+          policies: ["single-copy", "per-node"],
+          pti: true,
+          levels: 4,
+          seed: 1,
+        });
       });
     }
   });
@@ -122,20 +143,64 @@ describe("a record that cannot be", () => {
     ["a fetch of 4 GiB", "bad-fetch", (to) => to.fetch(KERNEL, 0x2000_0000, 0xffff_ffff), /4294967295 bytes/],
     ["fewer bytes than instructions", "bad-fetch", (to) => to.fetch(KERNEL, 9, 8), /9 instructions/],
     ["a fetch that is not canonical", "bad-address", (to) => to.fetch(0x8000_0000_0000n, 1, 1), /0x800000000000/],
-    ["a load that is not canonical", "bad-address", (to) => to.access(false, 0xffff_7000_0000_0000n, 8, 1n), /0xffff700000000000/],
-    ["a fetch of data", "refused", (to) => to.fetch(0xffff_ffff_82a0_1000n, 1, 4, 0x2a01n), /fetch.*0xffffffff82a01000.*no code/],
+    [
+      "a load that is not canonical",
+      "bad-address",
+      (to) => to.access(false, 0xffff_7000_0000_0000n, 8, 1n),
+      /0xffff700000000000/,
+    ],
+    [
+      "a fetch of data",
+      "refused",
+      (to) => to.fetch(0xffff_ffff_82a0_1000n, 1, 4, 0x2a01n),
+      /fetch.*0xffffffff82a01000.*no code/,
+    ],
     ["a store to text", "refused", (to) => to.access(true, KERNEL, 8, 0x1100n), /store.*read-only/],
     ["a load behind the guest's memory", "bad-address", (to) => to.access(false, 0xffff_8880_4000_0000n, 8), /1 GiB/],
-    ["a descriptor behind the guest's memory", "bad-address", (to) => to.access(false, 0xffff_ea00_0100_0000n, 8), /1 GiB/],
+    [
+      "a descriptor behind the guest's memory",
+      "bad-address",
+      (to) => to.access(false, 0xffff_ea00_0100_0000n, 8),
+      /1 GiB/,
+    ],
     ["a page the guest does not have", "bad-frame", (to) => to.fetch(USER, 1, 4, 0x4_0000n), /0x40000/],
-    ["direct map that maps something else", "bad-frame", (to) => to.access(false, 0xffff_8880_0010_0000n, 8, 0x101n), /0x101.*0x100/],
+    [
+      "direct map that maps something else",
+      "bad-frame",
+      (to) => to.access(false, 0xffff_8880_0010_0000n, 8, 0x101n),
+      /0x101.*0x100/,
+    ],
     ["a page never named", "unnamed-page", (to) => to.fetch(USER, 1, 4), /0x401000/],
-    ["kernel memory from user mode", "refused", (to) => { to.fetch(USER, 1, 4, 9n); to.access(false, 0xffff_8880_0010_0000n, 8, 0x100n); }, /user mode/],
+    [
+      "kernel memory from user mode",
+      "refused",
+      (to) => {
+        to.fetch(USER, 1, 4, 9n);
+        to.access(false, 0xffff_8880_0010_0000n, 8, 0x100n);
+      },
+      /user mode/,
+    ],
     ["a CPU beyond the 64th", "too-many-cpus", (to) => to.vcpu(500), /virtual CPU 500/],
     ["a second start marker", "second-window", (to) => to.mark(0x5eed0601), /second start/],
     ["an end marker of another test", "other-window", (to) => to.mark(0x5eed0702), /kill.*mount/],
-    ["an end marker on another CPU", "other-window", (to) => { to.vcpu(3); to.mark(0x5eed0602); }, /CPU 3/],
-    ["two windows", "second-window", (to) => { to.mark(0x5eed0602); to.mark(0x5eed0601); }, /one test/],
+    [
+      "an end marker on another CPU",
+      "other-window",
+      (to) => {
+        to.vcpu(3);
+        to.mark(0x5eed0602);
+      },
+      /CPU 3/,
+    ],
+    [
+      "two windows",
+      "second-window",
+      (to) => {
+        to.mark(0x5eed0602);
+        to.mark(0x5eed0601);
+      },
+      /one test/,
+    ],
   ])("%s: %s", (_what, code, add, says) => {
     const { bytes, offset } = recording(add);
     const error = refusal(bytes)!;
@@ -170,7 +235,13 @@ describe("a record that cannot be", () => {
     const stack = 0xffff_ffff_82a0_0000n;
     kernel.tables.edit((editor) => editor.protect(stack, 16, { present: false }));
     try {
-      expect(() => replayer.run(workload)).toThrow(expect.objectContaining({ code: "refused", offset: expect.any(Number), reason: expect.stringContaining("the replay faulted") }));
+      expect(() => replayer.run(workload)).toThrow(
+        expect.objectContaining({
+          code: "refused",
+          offset: expect.any(Number),
+          reason: expect.stringContaining("the replay faulted"),
+        }),
+      );
     } finally {
       kernel.tables.edit((editor) => editor.protect(stack, 16, { present: true }));
     }

@@ -1,4 +1,7 @@
-/** The reader's statistics of the full recordings, which do not ship, against an independent decoder's; of the shipped ones: packages/trace/test/statistics.test.ts. */
+/**
+ * The reader's statistics of the full recordings, which do not ship, against an independent decoder's; of the shipped
+ * ones: packages/trace/test/statistics.test.ts.
+ */
 /// <reference types="node" />
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +20,10 @@ describe.skipIf(!existsSync(FULL))(`full recordings (in ${FULL}, not shipped)`, 
     const counter = new TraceCounter(DICTIONARY);
     readTraceFile(join(FULL, name), (batch) => counter.add(batch));
     const counted = counter.result();
-    const expected = JSON.parse(readFileSync(join(FULL, name.replace(".kt.zst", ".stat.json")), "utf8")) as Record<string, unknown>;
+    const expected = JSON.parse(readFileSync(join(FULL, name.replace(".kt.zst", ".stat.json")), "utf8")) as Record<
+      string,
+      unknown
+    >;
     expect(counted).toEqual(Object.fromEntries(Object.keys(counted).map((key) => [key, expected[key]])));
   });
 });

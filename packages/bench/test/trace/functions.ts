@@ -1,18 +1,34 @@
-/** Instructions, lines of text, loads and stores of a recording by function of the recorded kernel: the measured CPU's, in kernel mode. */
+/**
+ * Instructions, lines of text, loads and stores of a recording by function of the recorded kernel: the measured CPU's,
+ * in kernel mode.
+ */
 import { type Batch, Kind, MARKER, Phase } from "@kreplica/trace";
 import { readTraceFile } from "../../src/inputs/trace-file.js";
 
-export interface FunctionCounts { instructions: number; entries: number; readonly lines: Set<number>; loads: number; stores: number }
+export interface FunctionCounts {
+  instructions: number;
+  entries: number;
+  readonly lines: Set<number>;
+  loads: number;
+  stores: number;
+}
 
 /** @param symbols in any order @returns by name; names of one address share their counts */
-export function countFunctions(file: string, symbols: readonly { readonly name: string; readonly address: bigint }[]): Map<string, FunctionCounts> {
-  const text = symbols.filter(({ address }) => address >= 0xffff_ffff_8100_0000n).map(({ name, address }) => ({ name, at: Number(address & 0xffff_ffffn) })).sort((a, b) => a.at - b.at || (a.name < b.name ? -1 : 1));
+export function countFunctions(
+  file: string,
+  symbols: readonly { readonly name: string; readonly address: bigint }[],
+): Map<string, FunctionCounts> {
+  const text = symbols
+    .filter(({ address }) => address >= 0xffff_ffff_8100_0000n)
+    .map(({ name, address }) => ({ name, at: Number(address & 0xffff_ffffn) }))
+    .sort((a, b) => a.at - b.at || (a.name < b.name ? -1 : 1));
   const counts = new Map<number, FunctionCounts>();
   const of = (lo: number): FunctionCounts => {
     let below = 0;
-    for (let above = text.length; below < above; ) {
+    for (let above = text.length; below < above;) {
       const middle = (below + above) >>> 1;
-      if (text[middle]!.at <= lo) below = middle + 1; else above = middle;
+      if (text[middle]!.at <= lo) below = middle + 1;
+      else above = middle;
     }
     const { at } = text[below - 1]!;
     let found = counts.get(at);
@@ -36,8 +52,14 @@ export function countFunctions(file: string, symbols: readonly { readonly name: 
           for (let at = lo[i]! - (lo[i]! % 64); at < lo[i]! + b[i]!; at += 64) now.lines.add(at);
         }
         current = now;
-      } else if ((what === Kind.Load || what === Kind.Store) && current) current[what === Kind.Load ? "loads" : "stores"]++;
+      } else if ((what === Kind.Load || what === Kind.Store) && current)
+        current[what === Kind.Load ? "loads" : "stores"]++;
     }
   });
-  return new Map(text.flatMap(({ name, at }) => { const found = counts.get(at); return found ? [[name, found] as const] : []; }));
+  return new Map(
+    text.flatMap(({ name, at }) => {
+      const found = counts.get(at);
+      return found ? [[name, found] as const] : [];
+    }),
+  );
 }

@@ -21,26 +21,45 @@ export interface HelperHost {
   map(handle: bigint): BpfMap | undefined;
 }
 
-const FAULT = -14, INVALID = -22;
+const FAULT = -14,
+  INVALID = -22;
 const signed = (value: number): bigint => BigInt.asUintN(64, BigInt(value));
 
 /** @returns r0 of helper `id`, or undefined when it has no function here */
-export function callHelper(host: HelperHost, id: number, r1: bigint, r2: bigint, r3: bigint, r4: bigint, r5: bigint): bigint | undefined {
-  const { memory } = host, map = host.map(r1);
+export function callHelper(
+  host: HelperHost,
+  id: number,
+  r1: bigint,
+  r2: bigint,
+  r3: bigint,
+  r4: bigint,
+  r5: bigint,
+): bigint | undefined {
+  const { memory } = host,
+    map = host.map(r1);
   const key = (): Uint8Array | undefined => (map ? memory.read(r2, map.definition.keyBytes) : undefined);
   switch (id) {
-    case 1: { const k = key(); return map && k ? map.lookup(k, host.cpu()) : 0n; }
+    case 1: {
+      const k = key();
+      return map && k ? map.lookup(k, host.cpu()) : 0n;
+    }
     case 2: {
-      const k = key(), value = map ? memory.read(r3, map.definition.valueBytes) : undefined;
+      const k = key(),
+        value = map ? memory.read(r3, map.definition.valueBytes) : undefined;
       return signed(map && k && value ? map.update(k, value, Number(BigInt.asUintN(32, r4)), host.cpu()) : INVALID);
     }
-    case 3: { const k = key(); return signed(map && k ? map.delete(k) : INVALID); }
-    case 4: case 113: {
+    case 3: {
+      const k = key();
+      return signed(map && k ? map.delete(k) : INVALID);
+    }
+    case 4:
+    case 113: {
       const bytes = memory.read(r3, Number(r2));
       memory.write(r1, bytes ?? new Uint8Array(Number(r2)));
       return signed(bytes ? 0 : FAULT);
     }
-    case 5: return host.now();
+    case 5:
+      return host.now();
     case 6: {
       const format = memory.read(r1, Number(r2));
       if (!format) return signed(FAULT);
@@ -48,16 +67,22 @@ export function callHelper(host: HelperHost, id: number, r1: bigint, r2: bigint,
       host.trace(line);
       return BigInt(line.length);
     }
-    case 7: return BigInt(host.random() >>> 0);
-    case 8: return BigInt(host.cpu());
-    case 14: return host.task().pidTgid;
+    case 7:
+      return BigInt(host.random() >>> 0);
+    case 8:
+      return BigInt(host.cpu());
+    case 14:
+      return host.task().pidTgid;
     case 16: {
       const name = new Uint8Array(Number(r2));
-      for (let i = 0; i < Math.min(name.length - 1, host.task().name.length); i++) name[i] = host.task().name.charCodeAt(i);
+      for (let i = 0; i < Math.min(name.length - 1, host.task().name.length); i++)
+        name[i] = host.task().name.charCodeAt(i);
       return signed(memory.write(r1, name) ? 0 : FAULT);
     }
-    case 26: return signed(loadPacket(memory, r1, Number(BigInt.asUintN(32, r2)), r3, Number(BigInt.asUintN(32, r4))));
-    case 42: return BigInt(host.node());
+    case 26:
+      return signed(loadPacket(memory, r1, Number(BigInt.asUintN(32, r2)), r3, Number(BigInt.asUintN(32, r4))));
+    case 42:
+      return BigInt(host.node());
     case 130: {
       const bytes = memory.read(r2, Number(r3));
       if (!(map instanceof RingBuffer) || !bytes) return signed(INVALID);
@@ -67,17 +92,32 @@ export function callHelper(host: HelperHost, id: number, r1: bigint, r2: bigint,
       map.finish(at, false);
       return 0n;
     }
-    case 131: return map instanceof RingBuffer && r3 === 0n ? map.reserve(Number(r2)) : 0n;
-    case 132: case 133: return finishRecord(host, r1, id === 133);
-    case 134: return map instanceof RingBuffer ? (r2 === 0n ? BigInt(map.waiting) : r2 === 1n ? BigInt(map.definition.entries) : 0n) : signed(INVALID);
-    default: return undefined;
+    case 131:
+      return map instanceof RingBuffer && r3 === 0n ? map.reserve(Number(r2)) : 0n;
+    case 132:
+    case 133:
+      return finishRecord(host, r1, id === 133);
+    case 134:
+      return map instanceof RingBuffer
+        ? r2 === 0n
+          ? BigInt(map.waiting)
+          : r2 === 1n
+            ? BigInt(map.definition.entries)
+            : 0n
+        : signed(INVALID);
+    default:
+      return undefined;
   }
 }
 
 /** Bytes of the packet behind a socket buffer; what cannot be had is zeros and an error. Linux: bpf_skb_load_bytes() */
 function loadPacket(memory: BpfMemory, context: bigint, offset: number, to: bigint, bytes: number): number {
-  const word = (at: number): bigint => { const read = memory.read(context + BigInt(at), 8); return read ? new DataView(read.buffer).getBigUint64(0, true) : 0n; };
-  const data = word(SKB_PACKET.data), inside = BigInt(offset) + BigInt(bytes) <= word(SKB_PACKET.end) - data;
+  const word = (at: number): bigint => {
+    const read = memory.read(context + BigInt(at), 8);
+    return read ? new DataView(read.buffer).getBigUint64(0, true) : 0n;
+  };
+  const data = word(SKB_PACKET.data),
+    inside = BigInt(offset) + BigInt(bytes) <= word(SKB_PACKET.end) - data;
   const found = inside ? memory.read(data + BigInt(offset), bytes) : undefined;
   memory.write(to, found ?? new Uint8Array(bytes));
   return found ? 0 : FAULT;
@@ -92,11 +132,17 @@ function finishRecord(host: HelperHost & { rings?(): Iterable<RingBuffer> }, dat
 /** %d %i %u %x %ld %lu %lx %lld %llu %llx %p %%; an unknown conversion is left as it is. */
 function print(format: Uint8Array, values: readonly bigint[]): string {
   let text = "";
-  for (const byte of format) { if (byte === 0) break; text += String.fromCharCode(byte); }
+  for (const byte of format) {
+    if (byte === 0) break;
+    text += String.fromCharCode(byte);
+  }
   let next = 0;
   return text.replace(/%(?:%|(l{0,2})([diuxp]))/g, (whole, long: string | undefined, kind: string | undefined) => {
     if (whole === "%%") return "%";
-    const value = values[next++] ?? 0n, bits = long || kind === "p" ? 64 : 32;
-    return kind === "d" || kind === "i" ? `${BigInt.asIntN(bits, value)}` : BigInt.asUintN(bits, value).toString(kind === "u" ? 10 : 16);
+    const value = values[next++] ?? 0n,
+      bits = long || kind === "p" ? 64 : 32;
+    return kind === "d" || kind === "i"
+      ? `${BigInt.asIntN(bits, value)}`
+      : BigInt.asUintN(bits, value).toString(kind === "u" ? 10 : 16);
   });
 }

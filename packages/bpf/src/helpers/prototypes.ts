@@ -10,15 +10,18 @@ export type ArgumentKind =
   /** A map handle. */
   | "map"
   /** Memory to read, as long as the map's key or value. */
-  | "map_key" | "map_value"
+  | "map_key"
+  | "map_value"
   /** Memory the helper fills, as long as the map's value. */
   | "map_value_out"
   /** Memory to read or to fill, whose length is the next argument. */
-  | "memory" | "memory_out"
+  | "memory"
+  | "memory_out"
   /** As `memory`, or null when the length is 0. */
   | "memory_or_null"
   /** Length of the memory before it, at least 1; or at least 0. */
-  | "size" | "size_or_zero"
+  | "size"
+  | "size_or_zero"
   /** A constant the verifier knows, which becomes the length of the record returned. */
   | "constant_size"
   /** The record that a reserve call returned; released by this call. */
@@ -37,7 +40,12 @@ export interface HelperPrototype {
 }
 
 const KEYED = ["array", "hash", "percpu_array", "percpu_hash", "lru_hash", "lpm_trie"];
-const prototype = (name: string, args: readonly ArgumentKind[], result: ResultKind = "scalar", maps?: readonly string[]): HelperPrototype => ({ name, arguments: args, result, ...(maps ? { maps } : {}) });
+const prototype = (
+  name: string,
+  args: readonly ArgumentKind[],
+  result: ResultKind = "scalar",
+  maps?: readonly string[],
+): HelperPrototype => ({ name, arguments: args, result, ...(maps ? { maps } : {}) });
 
 const HELPERS: ReadonlyMap<number, HelperPrototype> = new Map([
   [1, prototype("map_lookup_elem", ["map", "map_key"], "map_value_or_null", KEYED)],
@@ -51,7 +59,13 @@ const HELPERS: ReadonlyMap<number, HelperPrototype> = new Map([
   [12, prototype("tail_call", ["context", "map", "anything"], "void", ["prog_array"])],
   [14, prototype("get_current_pid_tgid", [])],
   [16, prototype("get_current_comm", ["memory_out", "size"])],
-  [26, { ...prototype("skb_load_bytes", ["context", "anything", "memory_out", "size"]), types: ["sched_cls", "socket_filter"] }],
+  [
+    26,
+    {
+      ...prototype("skb_load_bytes", ["context", "anything", "memory_out", "size"]),
+      types: ["sched_cls", "socket_filter"],
+    },
+  ],
   [42, prototype("get_numa_node_id", [])],
   [113, prototype("probe_read_kernel", ["memory_out", "size_or_zero", "anything"])],
   [130, prototype("ringbuf_output", ["map", "memory", "size_or_zero", "anything"], "scalar", ["ringbuf"])],

@@ -1,6 +1,7 @@
 /**
- * Packs: 2 MiB of code for each node there may be, shared by programs, so that many small programs need few large pages and no permission
- * change each. Linux takes so much because a large area without a node of its own is spread over all: each has a 2 MiB page then.
+ * Packs: 2 MiB of code for each node there may be, shared by programs, so that many small programs need few large pages
+ * and no permission change each. Linux takes so much because a large area without a node of its own is spread over all:
+ * each has a 2 MiB page then.
  *
  *   pack: chunks of 64 bytes, one bit of a map each; free ones are full of int3 (0xcc)
  *
@@ -18,9 +19,14 @@ import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, PackSize } fro
 export const PACK_BYTES = 1 << 21;
 /** Bytes of a chunk, the unit in which a pack gives code memory out. */
 export const CHUNK_BYTES = 64;
-const TRAP = 0xcc, PAGE = 4096;
+const TRAP = 0xcc,
+  PAGE = 4096;
 
-interface Pack { readonly address: bigint; readonly taken: Uint8Array; free: number }
+interface Pack {
+  readonly address: bigint;
+  readonly taken: Uint8Array;
+  free: number;
+}
 
 /**
  * Code memory that many small programs share, replicated once a pack where asked for.
@@ -34,18 +40,23 @@ export class ProgramPacks implements Packs {
   private readonly placed = new Map<bigint, number>();
 
   constructor(
-    @inject(CodeAreas) private readonly areas: CodeAreas, @inject(CodePermissions) private readonly permissions: CodePermissions,
-    @inject(CodeWriter) private readonly writer: CodeWriter, @inject(CodeReplication) private readonly replication: CodeReplication,
+    @inject(CodeAreas) private readonly areas: CodeAreas,
+    @inject(CodePermissions) private readonly permissions: CodePermissions,
+    @inject(CodeWriter) private readonly writer: CodeWriter,
+    @inject(CodeReplication) private readonly replication: CodeReplication,
     @inject(PackSize) private readonly size: PackSize = { bytes: PACK_BYTES },
   ) {}
 
-  private get chunks(): number { return this.size.bytes / CHUNK_BYTES; }
+  private get chunks(): number {
+    return this.size.bytes / CHUNK_BYTES;
+  }
 
   /** Room for `bytes` of code, full of traps. @throws BpfError `image-no-space`; nothing is kept then */
   allocate(bytes: number): CodePlace {
     invariant(bytes > 0, "code of no bytes");
     if (bytes > this.size.bytes) {
-      const whole = Math.ceil(bytes / PAGE) * PAGE, address = this.area(whole, "bpf program");
+      const whole = Math.ceil(bytes / PAGE) * PAGE,
+        address = this.area(whole, "bpf program");
       const place = { address, bytes: whole, pack: false };
       this.single.set(address, place);
       return place;
@@ -70,11 +81,22 @@ export class ProgramPacks implements Packs {
     this.writer.copy(place.address, bytes);
   }
 
-  /** Traps over the code and the room free again; an empty pack goes back, but for the last. @throws BpfError `image-not-ours` */
+  /**
+   * Traps over the code and the room free again; an empty pack goes back, but for the last.
+   * @throws BpfError `image-not-ours`
+   */
   free(place: CodePlace): void {
     if (this.single.delete(place.address)) return this.areas.release(place.address);
-    const chunks = this.placed.get(place.address), pack = this.packs.find((each) => place.address >= each.address && place.address < each.address + BigInt(this.size.bytes));
-    if (chunks === undefined || !pack) throw new BpfError("image-not-ours", {}, `no code was placed at 0x${place.address.toString(16)}, or it was freed before`);
+    const chunks = this.placed.get(place.address),
+      pack = this.packs.find(
+        (each) => place.address >= each.address && place.address < each.address + BigInt(this.size.bytes),
+      );
+    if (chunks === undefined || !pack)
+      throw new BpfError(
+        "image-not-ours",
+        {},
+        `no code was placed at 0x${place.address.toString(16)}, or it was freed before`,
+      );
     this.placed.delete(place.address);
     this.writer.set(place.address, TRAP, chunks * CHUNK_BYTES);
     const at = Number(place.address - pack.address) / CHUNK_BYTES;
@@ -94,13 +116,24 @@ export class ProgramPacks implements Packs {
   }
 
   report(): PackReport[] {
-    return [...this.packs.map((pack) => ({ address: pack.address, usedBytes: (this.chunks - pack.free) * CHUNK_BYTES, bytes: this.size.bytes })),
-      ...[...this.single.values()].map(({ address, bytes }) => ({ address, usedBytes: bytes, bytes }))];
+    return [
+      ...this.packs.map((pack) => ({
+        address: pack.address,
+        usedBytes: (this.chunks - pack.free) * CHUNK_BYTES,
+        bytes: this.size.bytes,
+      })),
+      ...[...this.single.values()].map(({ address, bytes }) => ({ address, usedBytes: bytes, bytes })),
+    ];
   }
 
   private area(bytes: number, what: string): bigint {
     const address = this.areas.allocate(bytes, what);
-    if (address === undefined) throw new BpfError("image-no-space", { section: what }, `no room for ${bytes} bytes of code in the module range; unload programs or modules`);
+    if (address === undefined)
+      throw new BpfError(
+        "image-no-space",
+        { section: what },
+        `no room for ${bytes} bytes of code in the module range; unload programs or modules`,
+      );
     this.areas.write(address, new Uint8Array(bytes).fill(TRAP));
     this.replication.replicate(address);
     this.permissions.readOnlyExecutable(address, bytes / PAGE);
@@ -110,7 +143,7 @@ export class ProgramPacks implements Packs {
 
 /** First run of free chunks. @returns -1 when there is none */
 function find(taken: Uint8Array, chunks: number): number {
-  for (let at = taken.indexOf(0); at >= 0; ) {
+  for (let at = taken.indexOf(0); at >= 0;) {
     let end = at;
     while (end < taken.length && end - at < chunks && taken[end] === 0) end++;
     if (end - at === chunks) return at;

@@ -12,7 +12,8 @@ import type { StructOpsDefinition } from "../object/read-struct-ops.js";
 import { CodeAreas, CodePermissions, CodeReplication } from "../ports.js";
 
 const ARGUMENTS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.rcx, Reg.r8, Reg.r9] as const;
-const PAGE = 4096, ALIGN = 16;
+const PAGE = 4096,
+  ALIGN = 16;
 
 /**
  * A function for each function pointer of a kernel structure, which calls a program.
@@ -22,7 +23,8 @@ const PAGE = 4096, ALIGN = 16;
 export class StructOpsImages implements KernelStructOps {
   private readonly live = new Set<bigint>();
   constructor(
-    @inject(CodeAreas) private readonly areas: CodeAreas, @inject(CodePermissions) private readonly permissions: CodePermissions,
+    @inject(CodeAreas) private readonly areas: CodeAreas,
+    @inject(CodePermissions) private readonly permissions: CodePermissions,
     @inject(CodeReplication) private readonly replication: CodeReplication,
   ) {}
 
@@ -32,10 +34,22 @@ export class StructOpsImages implements KernelStructOps {
    */
   publish(definition: StructOpsDefinition, entries: ReadonlyMap<string, bigint>): StructOpsImage {
     const missing = definition.members.find((member) => !entries.has(member.program));
-    if (missing) throw new BpfError("struct-ops-no-program", { section: definition.name }, `member ${missing.name} wants program ${missing.program}, which is not loaded`);
+    if (missing)
+      throw new BpfError(
+        "struct-ops-no-program",
+        { section: definition.name },
+        `member ${missing.name} wants program ${missing.program}, which is not loaded`,
+      );
     const address = this.areas.allocate(PAGE, "bpf struct_ops");
-    if (address === undefined) throw new BpfError("struct-ops-no-space", { section: definition.name }, "no page for a struct_ops image in the module range");
-    const page = new Uint8Array(PAGE).fill(0xcc), value = definition.value.slice(), view = new DataView(value.buffer);
+    if (address === undefined)
+      throw new BpfError(
+        "struct-ops-no-space",
+        { section: definition.name },
+        "no page for a struct_ops image in the module range",
+      );
+    const page = new Uint8Array(PAGE).fill(0xcc),
+      value = definition.value.slice(),
+      view = new DataView(value.buffer);
     let at = 0;
     for (const member of definition.members) {
       const code = thunk(entries.get(member.program)!, address + BigInt(at));
@@ -52,7 +66,12 @@ export class StructOpsImages implements KernelStructOps {
 
   /** Takes a structure back: writable and not executable, then free. */
   retract(image: StructOpsImage): void {
-    if (!this.live.delete(image.address)) throw new BpfError("struct-ops-not-published", { section: image.name }, "it is not published, or was retracted before");
+    if (!this.live.delete(image.address))
+      throw new BpfError(
+        "struct-ops-not-published",
+        { section: image.name },
+        "it is not published, or was retracted before",
+      );
     this.permissions.writableNoExecute(image.address, 1);
     this.areas.release(image.address);
   }
@@ -69,7 +88,10 @@ function thunk(program: bigint, address: bigint): Uint8Array {
   out.addressOf(Reg.rdi, Reg.rbp, -8 * ARGUMENTS.length);
   const distance = program - (address + BigInt(out.length + 5));
   if (distance === BigInt.asIntN(32, distance)) out.call(Number(distance));
-  else { out.moveImmediate(Reg.rax, program); out.callRegister(Reg.rax); }
+  else {
+    out.moveImmediate(Reg.rax, program);
+    out.callRegister(Reg.rax);
+  }
   out.leave();
   out.ret();
   return out.bytes;

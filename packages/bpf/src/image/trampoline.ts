@@ -1,6 +1,7 @@
 /**
- * Trampolines: programs around a kernel function. The five-byte no-op at its entry becomes a call of an image that saves
- * the arguments, runs the entry programs, calls the function itself when there are exit programs, and returns for it.
+ * Trampolines: programs around a kernel function. The five-byte no-op at its entry becomes a call of an image that
+ * saves the arguments, runs the entry programs, calls the function itself when there are exit programs, and returns for
+ * it.
  *
  * Frame of an image, from rbp down: result (8 bytes) | arguments from last to first, so that the context (lowest
  * address) is an array of 64-bit words with the result behind the arguments
@@ -23,19 +24,33 @@ export const MOST_PROGRAMS = 38;
 const NOP5 = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00);
 
 /** Addresses of the programs that run before and after the traced function, in order. */
-export interface TrampolinePrograms { readonly entry: readonly bigint[]; readonly exit: readonly bigint[] }
+export interface TrampolinePrograms {
+  readonly entry: readonly bigint[];
+  readonly exit: readonly bigint[];
+}
 
 /** Machine code of an image at `address`. */
 export function trampolineCode(target: TraceTarget, programs: TrampolinePrograms, address: bigint): Uint8Array {
-  const out = new Emitter(), count = target.arguments, context = -8 * (count + 1);
+  const out = new Emitter(),
+    count = target.arguments,
+    context = -8 * (count + 1);
   const call = (to: bigint): void => {
     const distance = to - (address + BigInt(out.length + 5));
     if (distance === BigInt.asIntN(32, distance)) out.call(Number(distance));
-    else { out.moveImmediate(Reg.rax, to); out.callRegister(Reg.rax); }
+    else {
+      out.moveImmediate(Reg.rax, to);
+      out.callRegister(Reg.rax);
+    }
   };
-  const run = (program: bigint): void => { out.addressOf(Reg.rdi, Reg.rbp, context); call(program); };
-  const restore = (): void => { for (let i = 0; i < count; i++) out.load(8, false, ARGUMENTS[i]!, Reg.rbp, context + 8 * i); };
-  // The call at the function's entry pushed its return address on top of the caller's: rsp is a multiple of 16 here, so that an odd count of words follows rbp.
+  const run = (program: bigint): void => {
+    out.addressOf(Reg.rdi, Reg.rbp, context);
+    call(program);
+  };
+  const restore = (): void => {
+    for (let i = 0; i < count; i++) out.load(8, false, ARGUMENTS[i]!, Reg.rbp, context + 8 * i);
+  };
+  // The call at the function's entry pushed its return address on top of the caller's: rsp is a multiple of 16 here, so
+  // that an odd count of words follows rbp.
   out.push(Reg.rbp);
   out.move(true, Reg.rbp, Reg.rsp);
   const words = (count + 1) | 1;
@@ -43,7 +58,11 @@ export function trampolineCode(target: TraceTarget, programs: TrampolinePrograms
   for (let i = 0; i < count; i++) out.store(8, ARGUMENTS[i]!, Reg.rbp, context + 8 * i);
   for (const program of programs.entry) run(program);
   restore();
-  if (programs.exit.length === 0) { out.leave(); out.ret(); return out.bytes; }
+  if (programs.exit.length === 0) {
+    out.leave();
+    out.ret();
+    return out.bytes;
+  }
   call(target.address + 5n);
   out.store(8, Reg.rax, Reg.rbp, -8);
   for (const program of programs.exit) run(program);
@@ -55,7 +74,12 @@ export function trampolineCode(target: TraceTarget, programs: TrampolinePrograms
   return out.bytes;
 }
 
-interface Attached { readonly target: TraceTarget; entry: bigint[]; exit: bigint[]; image: bigint | undefined }
+interface Attached {
+  readonly target: TraceTarget;
+  entry: bigint[];
+  exit: bigint[];
+  image: bigint | undefined;
+}
 
 /**
  * Programs around kernel functions: the no-op at a function's entry calls an image made for them.
@@ -66,35 +90,63 @@ export class Trampolines implements KernelTrampolines {
   private readonly attached = new Map<bigint, Attached>();
 
   constructor(
-    @inject(CodeAreas) private readonly areas: CodeAreas, @inject(CodePermissions) private readonly permissions: CodePermissions,
-    @inject(CodeWriter) private readonly writer: CodeWriter, @inject(CodeReplication) private readonly replication: CodeReplication,
+    @inject(CodeAreas) private readonly areas: CodeAreas,
+    @inject(CodePermissions) private readonly permissions: CodePermissions,
+    @inject(CodeWriter) private readonly writer: CodeWriter,
+    @inject(CodeReplication) private readonly replication: CodeReplication,
   ) {}
 
-  /** @throws BpfError `trampoline-bad-site`, `trampoline-too-many`, `trampoline-no-space`; the function is as before then */
+  /**
+   * @throws BpfError `trampoline-bad-site`, `trampoline-too-many`, `trampoline-no-space`; the function is as before
+   *   then
+   */
   attach(target: TraceTarget, when: "entry" | "exit", program: bigint): void {
     const known = this.attached.get(target.address);
     if (!known && this.writer.read(target.address, 5).some((byte, i) => byte !== NOP5[i])) {
-      throw new BpfError("trampoline-bad-site", {}, `no five-byte no-op at 0x${target.address.toString(16)}: the function cannot be traced or another tracer has it`);
+      throw new BpfError(
+        "trampoline-bad-site",
+        {},
+        `no five-byte no-op at 0x${target.address.toString(16)}: the function cannot be traced or another tracer has it`,
+      );
     }
     const now = known ?? { target, entry: [], exit: [], image: undefined };
-    if (now.entry.length + now.exit.length >= MOST_PROGRAMS) throw new BpfError("trampoline-too-many", {}, `${MOST_PROGRAMS} programs are attached to 0x${target.address.toString(16)} already`);
-    this.update(now, { entry: when === "entry" ? [...now.entry, program] : now.entry, exit: when === "exit" ? [...now.exit, program] : now.exit });
+    if (now.entry.length + now.exit.length >= MOST_PROGRAMS)
+      throw new BpfError(
+        "trampoline-too-many",
+        {},
+        `${MOST_PROGRAMS} programs are attached to 0x${target.address.toString(16)} already`,
+      );
+    this.update(now, {
+      entry: when === "entry" ? [...now.entry, program] : now.entry,
+      exit: when === "exit" ? [...now.exit, program] : now.exit,
+    });
   }
 
   /** @throws BpfError `trampoline-not-attached` */
   detach(target: TraceTarget, program: bigint): void {
     const now = this.attached.get(target.address);
-    if (!now || !(now.entry.includes(program) || now.exit.includes(program))) throw new BpfError("trampoline-not-attached", {}, `program 0x${program.toString(16)} is not attached to 0x${target.address.toString(16)}`);
-    const without = (list: bigint[]): bigint[] => { const at = list.indexOf(program); return at < 0 ? list : list.toSpliced(at, 1); };
+    if (!now || !(now.entry.includes(program) || now.exit.includes(program)))
+      throw new BpfError(
+        "trampoline-not-attached",
+        {},
+        `program 0x${program.toString(16)} is not attached to 0x${target.address.toString(16)}`,
+      );
+    const without = (list: bigint[]): bigint[] => {
+      const at = list.indexOf(program);
+      return at < 0 ? list : list.toSpliced(at, 1);
+    };
     const entry = without(now.entry);
     this.update(now, { entry, exit: entry === now.entry ? without(now.exit) : now.exit });
   }
 
   /** Address of the image on a function, undefined when none is attached. */
-  imageOf(target: TraceTarget): bigint | undefined { return this.attached.get(target.address)?.image; }
+  imageOf(target: TraceTarget): bigint | undefined {
+    return this.attached.get(target.address)?.image;
+  }
 
   private update(now: Attached, next: { entry: bigint[]; exit: bigint[] }): void {
-    const { target } = now, old = now.image;
+    const { target } = now,
+      old = now.image;
     const image = next.entry.length + next.exit.length === 0 ? undefined : this.build(target, next);
     if (image === undefined) this.writer.live(target.address, NOP5);
     else {
@@ -113,7 +165,8 @@ export class Trampolines implements KernelTrampolines {
 
   private build(target: TraceTarget, programs: TrampolinePrograms): bigint {
     const image = this.areas.allocate(PAGE, "bpf trampoline");
-    if (image === undefined) throw new BpfError("trampoline-no-space", {}, "no page for a trampoline in the module range");
+    if (image === undefined)
+      throw new BpfError("trampoline-no-space", {}, "no page for a trampoline in the module range");
     const code = new Uint8Array(PAGE).fill(0xcc);
     code.set(trampolineCode(target, programs, image));
     this.areas.write(image, code);

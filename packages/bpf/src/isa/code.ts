@@ -70,12 +70,23 @@ export class Code {
  */
 export function decode(bytes: Uint8Array): Code {
   if (bytes.length % 8 !== 0) {
-    throw new BpfError("code-size", {}, `${bytes.length} bytes of code are no whole number of 8-byte instructions; was the section cut?`);
+    throw new BpfError(
+      "code-size",
+      {},
+      `${bytes.length} bytes of code are no whole number of 8-byte instructions; was the section cut?`,
+    );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const code = new Code(bytes.length / 8);
   for (let i = 0; i < code.length; i++) {
-    code.set(i, bytes[8 * i]!, bytes[8 * i + 1]! & 15, bytes[8 * i + 1]! >> 4, view.getInt16(8 * i + 2, true), view.getInt32(8 * i + 4, true));
+    code.set(
+      i,
+      bytes[8 * i]!,
+      bytes[8 * i + 1]! & 15,
+      bytes[8 * i + 1]! >> 4,
+      view.getInt16(8 * i + 2, true),
+      view.getInt32(8 * i + 4, true),
+    );
   }
   return code;
 }

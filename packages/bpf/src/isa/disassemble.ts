@@ -1,31 +1,88 @@
-/** Text of eBPF instructions in the notation that kernel, libbpf and LLVM share, one line a slot; `assemble` reads it back. */
-import { Alu, Atomic, bytesOf, CALL, CallKind, Class, EXIT, JA, JA_LONG, Jmp, LD_IMM64, Mode, Pseudo, SOURCE_REGISTER } from "./opcode.js";
+/**
+ * Text of eBPF instructions in the notation that kernel, libbpf and LLVM share, one line a slot; `assemble` reads it
+ * back.
+ */
+import {
+  Alu,
+  Atomic,
+  bytesOf,
+  CALL,
+  CallKind,
+  Class,
+  EXIT,
+  JA,
+  JA_LONG,
+  Jmp,
+  LD_IMM64,
+  Mode,
+  Pseudo,
+  SOURCE_REGISTER,
+} from "./opcode.js";
 import type { Code } from "./code.js";
 
 const ALU_SIGN: Readonly<Record<number, string>> = {
-  [Alu.Add]: "+=", [Alu.Sub]: "-=", [Alu.Mul]: "*=", [Alu.Div]: "/=", [Alu.Or]: "|=", [Alu.And]: "&=", [Alu.Lsh]: "<<=", [Alu.Rsh]: ">>=",
-  [Alu.Mod]: "%=", [Alu.Xor]: "^=", [Alu.Mov]: "=", [Alu.Arsh]: "s>>=",
+  [Alu.Add]: "+=",
+  [Alu.Sub]: "-=",
+  [Alu.Mul]: "*=",
+  [Alu.Div]: "/=",
+  [Alu.Or]: "|=",
+  [Alu.And]: "&=",
+  [Alu.Lsh]: "<<=",
+  [Alu.Rsh]: ">>=",
+  [Alu.Mod]: "%=",
+  [Alu.Xor]: "^=",
+  [Alu.Mov]: "=",
+  [Alu.Arsh]: "s>>=",
 };
 const JMP_SIGN: Readonly<Record<number, string>> = {
-  [Jmp.Jeq]: "==", [Jmp.Jgt]: ">", [Jmp.Jge]: ">=", [Jmp.Jset]: "&", [Jmp.Jne]: "!=", [Jmp.Jsgt]: "s>", [Jmp.Jsge]: "s>=",
-  [Jmp.Jlt]: "<", [Jmp.Jle]: "<=", [Jmp.Jslt]: "s<", [Jmp.Jsle]: "s<=",
+  [Jmp.Jeq]: "==",
+  [Jmp.Jgt]: ">",
+  [Jmp.Jge]: ">=",
+  [Jmp.Jset]: "&",
+  [Jmp.Jne]: "!=",
+  [Jmp.Jsgt]: "s>",
+  [Jmp.Jsge]: "s>=",
+  [Jmp.Jlt]: "<",
+  [Jmp.Jle]: "<=",
+  [Jmp.Jslt]: "s<",
+  [Jmp.Jsle]: "s<=",
 };
-const ATOMIC_SIGN: Readonly<Record<number, string>> = { [Atomic.Add]: "+=", [Atomic.Or]: "|=", [Atomic.And]: "&=", [Atomic.Xor]: "^=" };
-const ATOMIC_NAME: Readonly<Record<number, string>> = { [Atomic.Add]: "add", [Atomic.Or]: "or", [Atomic.And]: "and", [Atomic.Xor]: "xor" };
+const ATOMIC_SIGN: Readonly<Record<number, string>> = {
+  [Atomic.Add]: "+=",
+  [Atomic.Or]: "|=",
+  [Atomic.And]: "&=",
+  [Atomic.Xor]: "^=",
+};
+const ATOMIC_NAME: Readonly<Record<number, string>> = {
+  [Atomic.Add]: "add",
+  [Atomic.Or]: "or",
+  [Atomic.And]: "and",
+  [Atomic.Xor]: "xor",
+};
 const PSEUDO: Readonly<Record<number, string>> = {
-  [Pseudo.None]: "", [Pseudo.MapFd]: "map_fd ", [Pseudo.MapValue]: "map_value ", [Pseudo.BtfId]: "btf_id ", [Pseudo.Func]: "func ",
-  [Pseudo.MapIndex]: "map_index ", [Pseudo.MapIndexValue]: "map_index_value ",
+  [Pseudo.None]: "",
+  [Pseudo.MapFd]: "map_fd ",
+  [Pseudo.MapValue]: "map_value ",
+  [Pseudo.BtfId]: "btf_id ",
+  [Pseudo.Func]: "func ",
+  [Pseudo.MapIndex]: "map_index ",
+  [Pseudo.MapIndexValue]: "map_index_value ",
 };
 
 const signed = (n: number): string => (n < 0 ? `-${-n}` : `+${n}`);
-const place = (bits: number, prefix: string, register: number, offset: number): string => `*(${prefix}${bits} *)(r${register} ${signed(offset)})`;
+const place = (bits: number, prefix: string, register: number, offset: number): string =>
+  `*(${prefix}${bits} *)(r${register} ${signed(offset)})`;
 
 /**
  * The instruction in slot `at` as text. The second slot of a 64-bit load is the empty string; an opcode that is no
  * instruction shows as `.slot` with its raw fields, so that every stream has a text.
  */
 export function disassembleOne(code: Code, at: number): string {
-  const op = code.opcode[at]!, dst = code.dst[at]!, src = code.src[at]!, off = code.offset[at]!, imm = code.imm[at]!;
+  const op = code.opcode[at]!,
+    dst = code.dst[at]!,
+    src = code.src[at]!,
+    off = code.offset[at]!,
+    imm = code.imm[at]!;
   const raw = `.slot 0x${op.toString(16)} ${dst} ${src} ${off} ${imm}`;
   const clean = (text: string, canonical: boolean): string => (canonical ? text : raw);
   const bits = bytesOf(op) * 8;
@@ -33,12 +90,15 @@ export function disassembleOne(code: Code, at: number): string {
     case Class.Ld: {
       if (op === LD_IMM64) {
         if (at + 1 >= code.length || src > Pseudo.MapIndexValue || off !== 0) return raw;
-        if (code.opcode[at + 1] !== 0 || code.dst[at + 1] !== 0 || code.src[at + 1] !== 0 || code.offset[at + 1] !== 0) return raw;
+        if (code.opcode[at + 1] !== 0 || code.dst[at + 1] !== 0 || code.src[at + 1] !== 0 || code.offset[at + 1] !== 0)
+          return raw;
         const value = src === Pseudo.None ? `0x${code.imm64(at).toString(16)}` : `${imm} ${code.imm[at + 1]}`;
         return `r${dst} = ${PSEUDO[src]}${value} ll`;
       }
-      if ((op & 0xe0) === Mode.Abs && bits < 64) return clean(`r0 = *(u${bits} *)skb[${imm}]`, dst === 0 && src === 0 && off === 0);
-      if ((op & 0xe0) === Mode.Ind && bits < 64) return clean(`r0 = *(u${bits} *)skb[r${src} ${signed(imm)}]`, dst === 0 && off === 0);
+      if ((op & 0xe0) === Mode.Abs && bits < 64)
+        return clean(`r0 = *(u${bits} *)skb[${imm}]`, dst === 0 && src === 0 && off === 0);
+      if ((op & 0xe0) === Mode.Ind && bits < 64)
+        return clean(`r0 = *(u${bits} *)skb[r${src} ${signed(imm)}]`, dst === 0 && off === 0);
       return raw;
     }
     case Class.Ldx:
@@ -49,7 +109,7 @@ export function disassembleOne(code: Code, at: number): string {
       return (op & 0xe0) === Mode.Mem ? clean(`${place(bits, "u", dst, off)} = ${imm}`, src === 0) : raw;
     case Class.Stx:
       if ((op & 0xe0) === Mode.Mem) return clean(`${place(bits, "u", dst, off)} = r${src}`, imm === 0);
-      return (op & 0xe0) === Mode.Atomic && bits >= 32 ? atomicText(bits, dst, src, off, imm) ?? raw : raw;
+      return (op & 0xe0) === Mode.Atomic && bits >= 32 ? (atomicText(bits, dst, src, off, imm) ?? raw) : raw;
     case Class.Alu:
     case Class.Alu64:
       return aluText(op, dst, src, off, imm) ?? raw;
@@ -61,7 +121,8 @@ export function disassembleOne(code: Code, at: number): string {
 function atomicText(bits: number, dst: number, src: number, off: number, imm: number): string | undefined {
   const where = place(bits, "u", dst, off);
   const letter = bits === 64 ? "r" : "w";
-  const call = (name: string): string => `atomic${bits === 64 ? "64" : ""}_${name}((u${bits} *)(r${dst} ${signed(off)})`;
+  const call = (name: string): string =>
+    `atomic${bits === 64 ? "64" : ""}_${name}((u${bits} *)(r${dst} ${signed(off)})`;
   if (imm === Atomic.Cmpxchg) return `${letter}0 = ${call("cmpxchg")}, ${letter}0, ${letter}${src})`;
   if (imm === Atomic.Xchg) return `${letter}${src} = ${call("xchg")}, ${letter}${src})`;
   const name = ATOMIC_NAME[imm & ~Atomic.Fetch];
@@ -74,7 +135,8 @@ function aluText(op: number, dst: number, src: number, off: number, imm: number)
   const letter = wide ? "r" : "w";
   const fromRegister = (op & SOURCE_REGISTER) !== 0;
   const kind = op & 0xf0;
-  if (kind === Alu.Neg) return fromRegister || src !== 0 || off !== 0 || imm !== 0 ? undefined : `${letter}${dst} = -${letter}${dst}`;
+  if (kind === Alu.Neg)
+    return fromRegister || src !== 0 || off !== 0 || imm !== 0 ? undefined : `${letter}${dst} = -${letter}${dst}`;
   if (kind === Alu.End) {
     if (src !== 0 || off !== 0 || (imm !== 16 && imm !== 32 && imm !== 64) || (wide && fromRegister)) return undefined;
     return `r${dst} = ${wide ? "bswap" : fromRegister ? "be" : "le"}${imm} r${dst}`;

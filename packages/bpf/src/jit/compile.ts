@@ -5,7 +5,8 @@
  *   x86    rax  rdi  rsi  rdx  rcx  r8   rbx  r13  r14  r15  rbp     r10 r11 r12 scratch of the compiler
  *
  * Frame of a function, from rbp down: eBPF stack | tail-call counter (8 bytes) | saved rbx r13 r14 r15.
- * The counter goes in rax from the caller's frame to the callee's and survives tail calls, so that a chain ends after 33.
+ * The counter goes in rax from the caller's frame to the callee's and survives tail calls, so that a chain ends after
+ * 33.
  *
  * Jumps have 32-bit distances throughout: code does not change length when addresses become known, so that one pass of
  * writing and one of patching are enough. The kernel's JIT iterates to shorter jumps instead.
@@ -17,16 +18,45 @@ import type { Code } from "../isa/code.js";
 import { bytesOf, CALL, CallKind, EXIT, JA, JA_LONG, LD_IMM64, Pseudo } from "../isa/opcode.js";
 import { Condition, Emitter, Group, Reg, Shift } from "./emitter.js";
 
-const X: readonly number[] = [Reg.rax, Reg.rdi, Reg.rsi, Reg.rdx, Reg.rcx, Reg.r8, Reg.rbx, Reg.r13, Reg.r14, Reg.r15, Reg.rbp];
+const X: readonly number[] = [
+  Reg.rax,
+  Reg.rdi,
+  Reg.rsi,
+  Reg.rdx,
+  Reg.rcx,
+  Reg.r8,
+  Reg.rbx,
+  Reg.r13,
+  Reg.r14,
+  Reg.r15,
+  Reg.rbp,
+];
 const SAVED = [Reg.rbx, Reg.r13, Reg.r14, Reg.r15] as const;
-const SCRATCH = Reg.r11, SECOND = Reg.r10;
+const SCRATCH = Reg.r11,
+  SECOND = Reg.r10;
 const CONDITION: Readonly<Record<number, number>> = {
-  0x10: Condition.equal, 0x20: Condition.above, 0x30: Condition.aboveEqual, 0x40: Condition.notEqual, 0x50: Condition.notEqual, 0x60: Condition.greater,
-  0x70: Condition.greaterEqual, 0xa0: Condition.below, 0xb0: Condition.belowEqual, 0xc0: Condition.less, 0xd0: Condition.lessEqual,
+  0x10: Condition.equal,
+  0x20: Condition.above,
+  0x30: Condition.aboveEqual,
+  0x40: Condition.notEqual,
+  0x50: Condition.notEqual,
+  0x60: Condition.greater,
+  0x70: Condition.greaterEqual,
+  0xa0: Condition.below,
+  0xb0: Condition.belowEqual,
+  0xc0: Condition.less,
+  0xd0: Condition.lessEqual,
 };
-const GROUP: Readonly<Record<number, number>> = { 0x00: Group.add, 0x10: Group.sub, 0x40: Group.or, 0x50: Group.and, 0xa0: Group.xor };
+const GROUP: Readonly<Record<number, number>> = {
+  0x00: Group.add,
+  0x10: Group.sub,
+  0x40: Group.or,
+  0x50: Group.and,
+  0xa0: Group.xor,
+};
 const SHIFT: Readonly<Record<number, number>> = { 0x60: Shift.shl, 0x70: Shift.shr, 0xc0: Shift.sar };
-const TAIL_CALL_HELPER = 12, TAIL_CALLS = 33;
+const TAIL_CALL_HELPER = 12,
+  TAIL_CALLS = 33;
 
 /** A verified program to be compiled, and the addresses its code is to hold. */
 export interface CompileRequest {
@@ -54,8 +84,13 @@ export interface Compiled {
 /** Bytes of the prologue that a tail call skips: no-op and setting of the counter. */
 export const TAIL_CALL_SKIP = 5 + 2;
 
-/** @throws BpfError `jit-unsupported` for an instruction that this compiler has no code for, or that leads where none is: of a program that was not verified */
-export function compile(request: CompileRequest): Compiled { return new Compiler(request).run(); }
+/**
+ * @throws BpfError `jit-unsupported` for an instruction that this compiler has no code for, or that leads where none
+ *   is: of a program that was not verified
+ */
+export function compile(request: CompileRequest): Compiled {
+  return new Compiler(request).run();
+}
 
 class Compiler {
   private readonly out = new Emitter();
@@ -71,7 +106,8 @@ class Compiler {
   }
 
   run(): Compiled {
-    const { code, functions } = this.request, out = this.out;
+    const { code, functions } = this.request,
+      out = this.out;
     const entries: number[] = [];
     for (let i = 0; i < code.length; i++) {
       const index = functions.indexOf(i);
@@ -82,7 +118,10 @@ class Compiler {
       }
       this.offsets[i] = out.length;
       this.instruction(i);
-      if (code.opcode[i] === LD_IMM64) { this.offsets[++i] = out.length; this.second[i] = 1; }
+      if (code.opcode[i] === LD_IMM64) {
+        this.offsets[++i] = out.length;
+        this.second[i] = 1;
+      }
     }
     this.offsets[code.length] = out.length;
     for (const { at, slot, from } of this.fixups) {
@@ -98,7 +137,8 @@ class Compiler {
     const out = this.out;
     // Five bytes that a trampoline's call can replace, then the counter: zero on entry from outside.
     out.nop5();
-    if (index === 0) out.byte(0x31, 0xc0); // xor eax, eax
+    if (index === 0)
+      out.byte(0x31, 0xc0); // xor eax, eax
     else out.byte(0x66, 0x90); // two-byte no-op: a caller of ours has the counter in rax
     out.push(Reg.rbp);
     out.move(true, Reg.rbp, Reg.rsp);
@@ -111,33 +151,52 @@ class Compiler {
   }
 
   private restore(): void {
-    const out = this.out, stack = this.request.stackBytes[this.function]!;
+    const out = this.out,
+      stack = this.request.stackBytes[this.function]!;
     SAVED.forEach((register, i) => out.load(8, false, register, Reg.rbp, -stack - 16 - 8 * i));
   }
 
   private instruction(i: number): void {
-    const { code } = this.request, out = this.out;
+    const { code } = this.request,
+      out = this.out;
     if (code.dst[i]! >= X.length || code.src[i]! >= X.length) return this.unsupported(i);
-    const op = code.opcode[i]!, dst = X[code.dst[i]!]!, src = X[code.src[i]!]!, offset = code.offset[i]!, imm = code.imm[i]!;
+    const op = code.opcode[i]!,
+      dst = X[code.dst[i]!]!,
+      src = X[code.src[i]!]!,
+      offset = code.offset[i]!,
+      imm = code.imm[i]!;
     switch (op & 7) {
-      case 4: case 7: return this.alu(i, op, dst, src, offset, imm);
+      case 4:
+      case 7:
+        return this.alu(i, op, dst, src, offset, imm);
       case 0:
         if (op !== LD_IMM64 || code.src[i] !== Pseudo.None || i + 1 >= code.length) return this.unsupported(i);
         return out.moveImmediate(dst, code.imm64(i));
-      case 1: return out.load(bytesOf(op), (op & 0xe0) === 0x80, dst, src, offset);
-      case 2: return out.storeImmediate(bytesOf(op), imm, dst, offset);
+      case 1:
+        return out.load(bytesOf(op), (op & 0xe0) === 0x80, dst, src, offset);
+      case 2:
+        return out.storeImmediate(bytesOf(op), imm, dst, offset);
       case 3:
         if ((op & 0xe0) === 0xc0) return this.atomic(i, bytesOf(op) === 8, dst, src, offset, imm);
         return out.store(bytesOf(op), src, dst, offset);
     }
-    if (op === EXIT) { this.restore(); out.leave(); out.ret(); return; }
+    if (op === EXIT) {
+      this.restore();
+      out.leave();
+      out.ret();
+      return;
+    }
     if (op === JA) return this.jumpTo(i, out.jump(), i + 1 + offset);
     if (op === JA_LONG) return this.jumpTo(i, out.jump(), i + 1 + imm);
     if (op === CALL) return this.call(i, code.src[i]!, imm);
-    const kind = op & 0xf0, wide = (op & 7) === 5, fromRegister = (op & 8) !== 0;
+    const kind = op & 0xf0,
+      wide = (op & 7) === 5,
+      fromRegister = (op & 8) !== 0;
     if (CONDITION[kind] === undefined) return this.unsupported(i);
-    if (kind === 0x40) { if (fromRegister) out.test(wide, dst, src); else out.testImmediate(wide, dst, imm); }
-    else if (fromRegister) out.group(wide, Group.cmp, dst, src);
+    if (kind === 0x40) {
+      if (fromRegister) out.test(wide, dst, src);
+      else out.testImmediate(wide, dst, imm);
+    } else if (fromRegister) out.group(wide, Group.cmp, dst, src);
     else out.groupImmediate(wide, Group.cmp, dst, imm);
     this.jumpTo(i, out.jumpIf(CONDITION[kind]!), i + 1 + offset);
   }
@@ -146,48 +205,93 @@ class Compiler {
     if (slot < 0) this.unsupported(from);
     this.fixups.push({ at, slot, from });
   }
-  private unsupported(i: number): never { throw new BpfError("jit-unsupported", { instruction: i }, `opcode 0x${this.request.code.opcode[i]!.toString(16)} cannot be compiled; was the program verified and linked?`); }
+  private unsupported(i: number): never {
+    throw new BpfError(
+      "jit-unsupported",
+      { instruction: i },
+      `opcode 0x${this.request.code.opcode[i]!.toString(16)} cannot be compiled; was the program verified and linked?`,
+    );
+  }
 
   private alu(i: number, op: number, dst: number, src: number, offset: number, imm: number): void {
-    const out = this.out, wide = (op & 7) === 7, fromRegister = (op & 8) !== 0, kind = op & 0xf0;
+    const out = this.out,
+      wide = (op & 7) === 7,
+      fromRegister = (op & 8) !== 0,
+      kind = op & 0xf0;
     switch (kind) {
-      case 0x00: case 0x10: case 0x40: case 0x50: case 0xa0:
-        return fromRegister ? out.group(wide, GROUP[kind]!, dst, src) : out.groupImmediate(wide, GROUP[kind]!, dst, imm);
-      case 0x20: return fromRegister ? out.multiply(wide, dst, src) : out.multiplyImmediate(wide, dst, imm);
-      case 0x30: case 0x90: return this.divide(wide, offset === 1, kind === 0x90, dst, fromRegister ? src : undefined, imm);
-      case 0x60: case 0x70: case 0xc0: {
+      case 0x00:
+      case 0x10:
+      case 0x40:
+      case 0x50:
+      case 0xa0:
+        return fromRegister
+          ? out.group(wide, GROUP[kind]!, dst, src)
+          : out.groupImmediate(wide, GROUP[kind]!, dst, imm);
+      case 0x20:
+        return fromRegister ? out.multiply(wide, dst, src) : out.multiplyImmediate(wide, dst, imm);
+      case 0x30:
+      case 0x90:
+        return this.divide(wide, offset === 1, kind === 0x90, dst, fromRegister ? src : undefined, imm);
+      case 0x60:
+      case 0x70:
+      case 0xc0: {
         // A 32-bit shift clears the upper half on x86 as well, by a count of 0 too.
         if (!fromRegister) return out.shiftImmediate(wide, SHIFT[kind]!, dst, imm);
         return this.shiftByRegister(wide, SHIFT[kind]!, dst, src);
       }
-      case 0x80: return out.negate(wide, dst);
+      case 0x80:
+        return out.negate(wide, dst);
       case 0xb0:
         if (!fromRegister) return out.moveImmediate(dst, wide ? BigInt(imm) : BigInt(imm >>> 0));
         if (offset !== 0) return out.signExtend(wide, offset, dst, src);
         return out.move(wide, dst, src);
-      case 0xd0: return this.byteOrder(wide || fromRegister, dst, imm);
-      default: return this.unsupported(i);
+      case 0xd0:
+        return this.byteOrder(wide || fromRegister, dst, imm);
+      default:
+        return this.unsupported(i);
     }
   }
 
   private byteOrder(swap: boolean, dst: number, bits: number): void {
     const out = this.out;
-    if (bits === 64) { if (swap) out.swapBytes(true, dst); }
-    else if (bits === 32) { if (swap) out.swapBytes(false, dst); else out.move(false, dst, dst); }
-    else { if (swap) out.swapBytes16(dst); out.zeroExtend16(dst, dst); }
+    if (bits === 64) {
+      if (swap) out.swapBytes(true, dst);
+    } else if (bits === 32) {
+      if (swap) out.swapBytes(false, dst);
+      else out.move(false, dst, dst);
+    } else {
+      if (swap) out.swapBytes16(dst);
+      out.zeroExtend16(dst, dst);
+    }
   }
 
   private shiftByRegister(wide: boolean, digit: number, dst: number, src: number): void {
     const out = this.out;
     // The count must be in cl, which holds eBPF r4.
-    if (dst === Reg.rcx) { out.move(true, SCRATCH, Reg.rcx); out.move(true, Reg.rcx, src); out.shift(wide, digit, SCRATCH); out.move(true, Reg.rcx, SCRATCH); return; }
-    if (src !== Reg.rcx) { out.move(true, SCRATCH, Reg.rcx); out.move(true, Reg.rcx, src); }
+    if (dst === Reg.rcx) {
+      out.move(true, SCRATCH, Reg.rcx);
+      out.move(true, Reg.rcx, src);
+      out.shift(wide, digit, SCRATCH);
+      out.move(true, Reg.rcx, SCRATCH);
+      return;
+    }
+    if (src !== Reg.rcx) {
+      out.move(true, SCRATCH, Reg.rcx);
+      out.move(true, Reg.rcx, src);
+    }
     out.shift(wide, digit, dst);
     if (src !== Reg.rcx) out.move(true, Reg.rcx, SCRATCH);
   }
 
   /** rdx:rax / divisor with rax and rdx kept for the program; 0 and -1 as divisors do not reach the instruction. */
-  private divide(wide: boolean, signed: boolean, modulo: boolean, dst: number, src: number | undefined, imm: number): void {
+  private divide(
+    wide: boolean,
+    signed: boolean,
+    modulo: boolean,
+    dst: number,
+    src: number | undefined,
+    imm: number,
+  ): void {
     const out = this.out;
     if (src === undefined) out.moveImmediate(SCRATCH, wide ? BigInt(imm) : BigInt(imm >>> 0));
     else out.move(wide, SCRATCH, src);
@@ -199,14 +303,19 @@ class Compiler {
     const ends: number[] = [];
     out.test(wide, SCRATCH, SCRATCH);
     const notZero = out.jumpIfShort(Condition.notEqual);
-    if (modulo) out.move(wide, SECOND, Reg.rax); else out.moveImmediate(SECOND, 0n);
+    if (modulo) out.move(wide, SECOND, Reg.rax);
+    else out.moveImmediate(SECOND, 0n);
     ends.push(out.jumpShort());
     out.landShort(notZero);
     if (signed) {
       out.groupImmediate(wide, Group.cmp, SCRATCH, -1);
       const other = out.jumpIfShort(Condition.notEqual);
       // x / -1 is -x, which leaves the smallest number as it is; the instruction would trap on it.
-      if (modulo) out.moveImmediate(SECOND, 0n); else { out.move(wide, SECOND, Reg.rax); out.negate(wide, SECOND); }
+      if (modulo) out.moveImmediate(SECOND, 0n);
+      else {
+        out.move(wide, SECOND, Reg.rax);
+        out.negate(wide, SECOND);
+      }
       ends.push(out.jumpShort());
       out.landShort(other);
       out.signIntoRdx(wide);
@@ -220,18 +329,35 @@ class Compiler {
   }
 
   private atomic(i: number, wide: boolean, dst: number, src: number, offset: number, operation: number): void {
-    const out = this.out, zero = (register: number): void => { if (!wide) out.move(false, register, register); };
+    const out = this.out,
+      zero = (register: number): void => {
+        if (!wide) out.move(false, register, register);
+      };
     switch (operation) {
-      case 0x00: case 0x40: case 0x50: case 0xa0: return out.lockGroup(wide, GROUP[operation]!, src, dst, offset);
+      case 0x00:
+      case 0x40:
+      case 0x50:
+      case 0xa0:
+        return out.lockGroup(wide, GROUP[operation]!, src, dst, offset);
       // Add with fetch and exchange write their register with 32 or 64 bits, which also clears the upper half.
-      case 0x01: return out.lockExchangeAdd(wide, src, dst, offset);
-      case 0xe1: return out.exchangeMemory(wide, src, dst, offset);
+      case 0x01:
+        return out.lockExchangeAdd(wide, src, dst, offset);
+      case 0xe1:
+        return out.exchangeMemory(wide, src, dst, offset);
       // When the comparison succeeds x86 does not write eax: its upper half would stay.
-      case 0xf1: out.lockCompareExchange(wide, src, dst, offset); return zero(Reg.rax);
-      case 0x41: case 0x51: case 0xa1: {
+      case 0xf1:
+        out.lockCompareExchange(wide, src, dst, offset);
+        return zero(Reg.rax);
+      case 0x41:
+      case 0x51:
+      case 0xa1: {
         // No such instruction with the old value: compare and exchange until nothing came between.
-        const base = dst === Reg.rax ? Reg.r12 : dst, value = src === Reg.rax ? SECOND : src;
-        if (base === Reg.r12) { out.push(Reg.r12); out.move(true, Reg.r12, Reg.rax); }
+        const base = dst === Reg.rax ? Reg.r12 : dst,
+          value = src === Reg.rax ? SECOND : src;
+        if (base === Reg.r12) {
+          out.push(Reg.r12);
+          out.move(true, Reg.r12, Reg.rax);
+        }
         if (value === SECOND) out.move(true, SECOND, Reg.rax);
         out.push(Reg.rax);
         out.load(wide ? 8 : 4, false, Reg.rax, base, offset);
@@ -245,12 +371,14 @@ class Compiler {
         if (base === Reg.r12) out.pop(Reg.r12);
         return out.move(true, src, SCRATCH);
       }
-      default: return this.unsupported(i);
+      default:
+        return this.unsupported(i);
     }
   }
 
   private call(i: number, kind: number, imm: number): void {
-    const out = this.out, stack = this.request.stackBytes[this.function]!;
+    const out = this.out,
+      stack = this.request.stackBytes[this.function]!;
     if (kind === CallKind.Local) {
       out.load(8, false, Reg.rax, Reg.rbp, -stack - 8);
       const index = this.request.functions.indexOf(i + 1 + imm);
@@ -264,12 +392,16 @@ class Compiler {
     if (target === undefined) return this.unsupported(i);
     const distance = target - (this.request.address + BigInt(out.length + 5));
     if (distance === BigInt.asIntN(32, distance)) out.call(Number(distance));
-    else { out.moveImmediate(Reg.rax, target); out.callRegister(Reg.rax); }
+    else {
+      out.moveImmediate(Reg.rax, target);
+      out.callRegister(Reg.rax);
+    }
   }
 
   /** rdi context, rsi prog array, edx index: on to the program there, this frame gone; or past it. */
   private tailCall(stack: number): void {
-    const out = this.out, { count, slots } = this.request.progArray ?? { count: 0, slots: 8 };
+    const out = this.out,
+      { count, slots } = this.request.progArray ?? { count: 0, slots: 8 };
     const misses: number[] = [];
     out.compareMemory(false, Reg.rdx, Reg.rsi, count); // count <= index
     misses.push(out.jumpIf(Condition.belowEqual));

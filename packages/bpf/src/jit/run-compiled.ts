@@ -1,16 +1,23 @@
 /**
- * Runs compiled code on a CPU that executes x86-64, until it returns. Helpers are functions of the host: each has a halt
- * instruction and a return for an entry, so that the CPU stops there, the helper does its work, and the CPU goes on.
+ * Runs compiled code on a CPU that executes x86-64, until it returns. Helpers are functions of the host: each has a
+ * halt instruction and a return for an entry, so that the CPU stops there, the helper does its work, and the CPU goes
+ * on.
  *
  * Which CPU it is, and behind which page tables, is the caller's: everything the code touches goes through them.
  */
 
-/** What is needed of a CPU; hw-x86's interpreter has all of it but `wake`. Registers by hardware number: 0 rax, 4 rsp, 7 rdi. */
+/**
+ * What is needed of a CPU; hw-x86's interpreter has all of it but `wake`. Registers by hardware number: 0 rax, 4 rsp, 7
+ * rdi.
+ */
 export interface ExecutingCpu {
   rip: bigint;
   register(number: number): bigint;
   setRegister(number: number, value: bigint): void;
-  /** Executes until the budget is used up, a halt ("halted"), or a fault that nobody handles ("stopped"); any other answer means: go on. */
+  /**
+   * Executes until the budget is used up, a halt ("halted"), or a fault that nobody handles ("stopped"); any other
+   * answer means: go on.
+   */
   run(instructions: number): string;
   /** Ends a halt. */
   wake(): void;
@@ -58,12 +65,20 @@ export const stubAddress = (stubs: bigint, id: number): bigint => stubs + BigInt
 
 /** Calls `entry` and follows it to its end. Faults are outcomes. */
 export function runCompiled(call: CompiledCall): CompiledResult {
-  const { cpu, stubs } = call, before = cpu.executed, budget = call.budget ?? 10_000_000;
+  const { cpu, stubs } = call,
+    before = cpu.executed,
+    budget = call.budget ?? 10_000_000;
   call.writeWord(call.stackTop - 8n, stubs);
   cpu.setRegister(4, call.stackTop - 8n);
   cpu.setRegister(7, call.context);
   cpu.rip = call.entry;
-  const end = (outcome: CompiledResult["outcome"]): CompiledResult => ({ outcome, result: cpu.register(0), executed: cpu.executed - before, rip: cpu.rip, reason: cpu.stopReason });
+  const end = (outcome: CompiledResult["outcome"]): CompiledResult => ({
+    outcome,
+    result: cpu.register(0),
+    executed: cpu.executed - before,
+    rip: cpu.rip,
+    reason: cpu.stopReason,
+  });
   for (;;) {
     const left = budget - (cpu.executed - before);
     if (left <= 0) return end("budget");
@@ -74,7 +89,10 @@ export function runCompiled(call: CompiledCall): CompiledResult {
     // The halt is done: the instruction pointer stands behind it.
     const id = Number(cpu.rip - 1n - stubs) / STUB_BYTES;
     if (id === 0) return end("exit");
-    const value = Number.isInteger(id) && id > 0 ? call.helper(id, cpu.register(7), cpu.register(6), cpu.register(2), cpu.register(1), cpu.register(8)) : undefined;
+    const value =
+      Number.isInteger(id) && id > 0
+        ? call.helper(id, cpu.register(7), cpu.register(6), cpu.register(2), cpu.register(1), cpu.register(8))
+        : undefined;
     if (value === undefined) return end("no-helper");
     cpu.setRegister(0, value);
   }

@@ -1,6 +1,6 @@
 /**
- * Entries of helpers: a page of `hlt; ret` pairs that stands in for the kernel functions, whose work the host does. It has
- * a copy on every holder whatever is asked for BPF images, because helpers are kernel text, and that is replicated.
+ * Entries of helpers: a page of `hlt; ret` pairs that stands in for the kernel functions, whose work the host does. It
+ * has a copy on every holder whatever is asked for BPF images, because helpers are kernel text, and that is replicated.
  */
 import { inject, injectable } from "@kreplica/di";
 import { Vmalloc } from "@kreplica/vmalloc/api";
@@ -15,18 +15,26 @@ const PAGE = 4096;
 @injectable()
 export class HelperPage implements Helpers {
   private page: bigint | undefined;
-  constructor(@inject(CodeAreas) private readonly areas: CodeAreas, @inject(CodePermissions) private readonly permissions: CodePermissions, @inject(Vmalloc) private readonly vmalloc: Vmalloc) {}
+  constructor(
+    @inject(CodeAreas) private readonly areas: CodeAreas,
+    @inject(CodePermissions) private readonly permissions: CodePermissions,
+    @inject(Vmalloc) private readonly vmalloc: Vmalloc,
+  ) {}
 
   /**
-   * Where helper 0 begins; helper n lies 16 n bytes behind it. Made when first asked for: at assembly there is no vmalloc yet.
+   * Where helper 0 begins; helper n lies 16 n bytes behind it. Made when first asked for: at assembly there is no
+   * vmalloc yet.
    *
    * @throws BpfError `helper-page-no-space`
    */
-  get stubs(): bigint { return (this.page ??= this.make()); }
+  get stubs(): bigint {
+    return (this.page ??= this.make());
+  }
 
   private make(): bigint {
     const page = this.areas.allocate(PAGE, "bpf helpers");
-    if (page === undefined) throw new BpfError("helper-page-no-space", {}, "no page for the entries of helpers in the module range");
+    if (page === undefined)
+      throw new BpfError("helper-page-no-space", {}, "no page for the entries of helpers in the module range");
     const bytes = new Uint8Array(PAGE).fill(0xcc);
     for (let at = 0; at < PAGE; at += STUB_BYTES) bytes.set(HELPER_STUB, at);
     this.areas.write(page, bytes);
@@ -36,7 +44,9 @@ export class HelperPage implements Helpers {
     return page;
   }
   /** @returns undefined for a number that the page has no room for */
-  address(id: number): bigint | undefined { return id > 0 && id * STUB_BYTES < PAGE ? stubAddress(this.stubs, id) : undefined; }
+  address(id: number): bigint | undefined {
+    return id > 0 && id * STUB_BYTES < PAGE ? stubAddress(this.stubs, id) : undefined;
+  }
   dispose(): void {
     if (this.page !== undefined) this.areas.release(this.page);
     this.page = undefined;

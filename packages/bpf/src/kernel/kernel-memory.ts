@@ -1,8 +1,9 @@
 /**
- * Memory of programs in the kernel's vmalloc range: maps, contexts and stacks lie in frames of the machine, so that compiled
- * code reaches them through page tables and the interpreter finds the same bytes.
+ * Memory of programs in the kernel's vmalloc range: maps, contexts and stacks lie in frames of the machine, so that
+ * compiled code reaches them through page tables and the interpreter finds the same bytes.
  *
- * The interpreter's accesses go by table look-up on the lowest holder, with the leaf's own permission, and charge no CPU.
+ * The interpreter's accesses go by table look-up on the lowest holder, with the leaf's own permission, and charge no
+ * CPU.
  */
 import { inject, injectable } from "@kreplica/di";
 import { Machine } from "@kreplica/hw-x86/api";
@@ -13,7 +14,10 @@ import type { ProgramMemory } from "../images-api.js";
 
 const PAGE = 4096n;
 
-/** Maps, contexts and stacks in frames of the machine: compiled code reaches them through page tables, the interpreter finds the same bytes. */
+/**
+ * Maps, contexts and stacks in frames of the machine: compiled code reaches them through page tables, the interpreter
+ * finds the same bytes.
+ */
 @injectable()
 export class KernelMemory implements ProgramMemory {
   lo = 0;
@@ -23,14 +27,21 @@ export class KernelMemory implements ProgramMemory {
   private readonly areas = new Map<bigint, VmArea>();
 
   constructor(
-    @inject(Machine) private readonly machine: Machine, @inject(KernelTables) private readonly tables: KernelTables,
-    @inject(Vmalloc) private readonly vmalloc: Vmalloc, @inject(ReplicaView) private readonly replicas: ReplicaView,
+    @inject(Machine) private readonly machine: Machine,
+    @inject(KernelTables) private readonly tables: KernelTables,
+    @inject(Vmalloc) private readonly vmalloc: Vmalloc,
+    @inject(ReplicaView) private readonly replicas: ReplicaView,
   ) {}
 
   load(addressHi: number, addressLo: number, bytes: number): boolean {
     const address = (BigInt(addressHi >>> 0) << 32n) | BigInt(addressLo >>> 0);
     this.word.fill(0);
-    if (!this.each(address, bytes, false, (physical, from, count) => { this.machine.memory.readBytes(physical, this.word.subarray(from, from + count)); })) return false;
+    if (
+      !this.each(address, bytes, false, (physical, from, count) => {
+        this.machine.memory.readBytes(physical, this.word.subarray(from, from + count));
+      })
+    )
+      return false;
     this.lo = this.view.getInt32(0, true);
     this.hi = this.view.getInt32(4, true);
     return true;
@@ -40,7 +51,9 @@ export class KernelMemory implements ProgramMemory {
     const address = (BigInt(addressHi >>> 0) << 32n) | BigInt(addressLo >>> 0);
     this.view.setInt32(0, valueLo, true);
     this.view.setInt32(4, valueHi, true);
-    return this.each(address, bytes, true, (physical, from, count) => { this.machine.memory.writeBytes(physical, this.word.slice(from, from + count)); });
+    return this.each(address, bytes, true, (physical, from, count) => {
+      this.machine.memory.writeBytes(physical, this.word.slice(from, from + count));
+    });
   }
 
   /** @throws BpfError `map-no-memory` */
@@ -50,7 +63,11 @@ export class KernelMemory implements ProgramMemory {
       this.areas.set(area.start, area);
       return area.start;
     } catch (error) {
-      throw new BpfError("map-no-memory", { section: what }, `${bytes} bytes: ${error instanceof Error ? error.message : String(error)}`);
+      throw new BpfError(
+        "map-no-memory",
+        { section: what },
+        `${bytes} bytes: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
   release(address: bigint): void {
@@ -62,20 +79,34 @@ export class KernelMemory implements ProgramMemory {
 
   read(address: bigint, bytes: number): Uint8Array | undefined {
     const out = new Uint8Array(bytes);
-    return this.each(address, bytes, false, (physical, from, count) => { this.machine.memory.readBytes(physical, out.subarray(from, from + count)); }) ? out : undefined;
+    return this.each(address, bytes, false, (physical, from, count) => {
+      this.machine.memory.readBytes(physical, out.subarray(from, from + count));
+    })
+      ? out
+      : undefined;
   }
   write(address: bigint, bytes: Uint8Array): boolean {
-    return this.each(address, bytes.length, false, (physical, from, count) => { this.machine.memory.writeBytes(physical, bytes.slice(from, from + count)); });
+    return this.each(address, bytes.length, false, (physical, from, count) => {
+      this.machine.memory.writeBytes(physical, bytes.slice(from, from + count));
+    });
   }
 
   /** Count of areas handed out and not given back. */
-  get inUse(): number { return this.areas.size; }
+  get inUse(): number {
+    return this.areas.size;
+  }
 
   /** Visits the range page by page, after all of it was found mapped (and writable, if asked). */
-  private each(address: bigint, bytes: number, writing: boolean, visit: (physical: bigint, from: number, count: number) => void): boolean {
+  private each(
+    address: bigint,
+    bytes: number,
+    writing: boolean,
+    visit: (physical: bigint, from: number, count: number) => void,
+  ): boolean {
     const pieces: [bigint, number, number][] = [];
     for (let from = 0; from < bytes;) {
-      const at = BigInt.asUintN(64, address + BigInt(from)), count = Math.min(bytes - from, Number(PAGE - (at % PAGE)));
+      const at = BigInt.asUintN(64, address + BigInt(from)),
+        count = Math.min(bytes - from, Number(PAGE - (at % PAGE)));
       const leaf = this.tables.lookup(this.replicas.master, at);
       if (!leaf?.present || (writing && !leaf.writable)) return false;
       pieces.push([this.physical(at, leaf.frame, leaf.level), from, count]);

@@ -17,7 +17,13 @@ export class HashMap extends AllocatedMap {
 
   /** @throws BpfError `map-bad-shape` */
   constructor(definition: MapDefinition, memory: BpfMemory, cpus: number) {
-    if (definition.keyBytes === 0 || definition.keyBytes > 512 || definition.valueBytes === 0 || definition.entries === 0) badShape(definition, "a hash has keys of 1 to 512 bytes, values and at least one entry");
+    if (
+      definition.keyBytes === 0 ||
+      definition.keyBytes > 512 ||
+      definition.valueBytes === 0 ||
+      definition.entries === 0
+    )
+      badShape(definition, "a hash has keys of 1 to 512 bytes, values and at least one entry");
     const copies = definition.kind === "percpu_hash" ? cpus : 1;
     const stride = align8(definition.keyBytes) + align8(definition.valueBytes) * copies;
     super(definition, memory, stride * definition.entries);
@@ -29,9 +35,13 @@ export class HashMap extends AllocatedMap {
   }
 
   lookup(key: Uint8Array, cpu: number): bigint {
-    const name = text(key), element = this.elements.get(name);
+    const name = text(key),
+      element = this.elements.get(name);
     if (element === undefined) return 0n;
-    if (this.definition.kind === "lru_hash") { this.elements.delete(name); this.elements.set(name, element); }
+    if (this.definition.kind === "lru_hash") {
+      this.elements.delete(name);
+      this.elements.set(name, element);
+    }
     return this.valueAt(element, cpu);
   }
 
@@ -42,7 +52,8 @@ export class HashMap extends AllocatedMap {
     if (element !== undefined && flags === UpdateFlag.NoExist) return MapResult.Exists;
     if (element === undefined) {
       if (flags === UpdateFlag.Exist) return MapResult.NoEntry;
-      if (this.free.length === 0 && this.definition.kind === "lru_hash") this.delete(untext(this.elements.keys().next().value!));
+      if (this.free.length === 0 && this.definition.kind === "lru_hash")
+        this.delete(untext(this.elements.keys().next().value!));
       element = this.free.pop();
       if (element === undefined) return MapResult.TooBig;
       this.memory.write(this.handle + BigInt(element * this.stride), new Uint8Array(this.stride));
@@ -55,16 +66,21 @@ export class HashMap extends AllocatedMap {
   }
 
   delete(key: Uint8Array): number {
-    const name = text(key), element = this.elements.get(name);
+    const name = text(key),
+      element = this.elements.get(name);
     if (element === undefined) return MapResult.NoEntry;
     this.elements.delete(name);
     this.free.push(element);
     return MapResult.Ok;
   }
 
-  keys(): Uint8Array[] { return [...this.elements.keys()].map(untext); }
+  keys(): Uint8Array[] {
+    return [...this.elements.keys()].map(untext);
+  }
 
   private valueAt(element: number, cpu: number): bigint {
-    return this.handle + BigInt(element * this.stride + this.keyStride + (this.copies > 1 ? cpu * this.valueStride : 0));
+    return (
+      this.handle + BigInt(element * this.stride + this.keyStride + (this.copies > 1 ? cpu * this.valueStride : 0))
+    );
   }
 }

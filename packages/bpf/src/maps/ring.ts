@@ -10,7 +10,12 @@ import type { MapDefinition } from "../object/program-type.js";
 import { AllocatedMap, align8, badShape, MapResult } from "./map.js";
 
 const HEADER = 8;
-interface Entry { readonly at: number; readonly bytes: number; state: "busy" | "ready" | "discarded"; readonly span: number }
+interface Entry {
+  readonly at: number;
+  readonly bytes: number;
+  state: "busy" | "ready" | "discarded";
+  readonly span: number;
+}
 
 export class RingBuffer extends AllocatedMap {
   /** Reserved and not yet consumed, oldest first. */
@@ -20,25 +25,44 @@ export class RingBuffer extends AllocatedMap {
 
   /** @throws BpfError `map-bad-shape` */
   constructor(definition: MapDefinition, memory: BpfMemory) {
-    if (definition.keyBytes !== 0 || definition.valueBytes !== 0 || definition.entries < 4096 || (definition.entries & (definition.entries - 1)) !== 0) {
+    if (
+      definition.keyBytes !== 0 ||
+      definition.valueBytes !== 0 ||
+      definition.entries < 4096 ||
+      (definition.entries & (definition.entries - 1)) !== 0
+    ) {
       badShape(definition, "a ring buffer has neither key nor value and a size that is a power of two, 4096 or more");
     }
     super(definition, memory, definition.entries);
   }
-  lookup(): bigint { return 0n; }
-  update(): number { return MapResult.Invalid; }
-  delete(): number { return MapResult.Invalid; }
-  keys(): Uint8Array[] { return []; }
+  lookup(): bigint {
+    return 0n;
+  }
+  update(): number {
+    return MapResult.Invalid;
+  }
+  delete(): number {
+    return MapResult.Invalid;
+  }
+  keys(): Uint8Array[] {
+    return [];
+  }
 
   /** Bytes not yet consumed, headers included. */
-  get waiting(): number { return this.used; }
+  get waiting(): number {
+    return this.used;
+  }
 
   /** @returns address of the record's data, or 0n when there is no room */
   reserve(bytes: number): bigint {
-    const size = this.definition.entries, need = align8(bytes + HEADER);
+    const size = this.definition.entries,
+      need = align8(bytes + HEADER);
     const skip = this.head + need > size ? size - this.head : 0;
     if (need > size || this.used + skip + need > size) return 0n;
-    if (skip > 0) { this.entries.push({ at: this.head, bytes: 0, state: "discarded", span: skip }); this.head = 0; }
+    if (skip > 0) {
+      this.entries.push({ at: this.head, bytes: 0, state: "discarded", span: skip });
+      this.head = 0;
+    }
     const entry: Entry = { at: this.head, bytes, state: "busy", span: need };
     this.entries.push(entry);
     this.used += skip + need;

@@ -1,8 +1,9 @@
 /**
- * Longest-prefix-match trie. A key is a 32-bit prefix length and the data, most significant bit of the first byte first.
+ * Longest-prefix-match trie. A key is a 32-bit prefix length and the data, most significant bit of the first byte
+ * first.
  *
- * Elements are kept by length and looked up from the longest down: as many steps as there are lengths in use, not a walk
- * down a binary trie. The answers are the same; the model counts no cycles here.
+ * Elements are kept by length and looked up from the longest down: as many steps as there are lengths in use, not a
+ * walk down a binary trie. The answers are the same; the model counts no cycles here.
  */
 import type { BpfMemory } from "../memory.js";
 import type { MapDefinition } from "../object/program-type.js";
@@ -15,15 +16,26 @@ export class PrefixTrie extends AllocatedMap {
 
   /** @throws BpfError `map-bad-shape` */
   constructor(definition: MapDefinition, memory: BpfMemory) {
-    if (definition.keyBytes < 5 || definition.keyBytes > 260 || definition.valueBytes === 0 || definition.entries === 0 || !(definition.flags & 1)) {
-      badShape(definition, "a trie has keys of 5 to 260 bytes, values, at least one entry and the flag BPF_F_NO_PREALLOC (1)");
+    if (
+      definition.keyBytes < 5 ||
+      definition.keyBytes > 260 ||
+      definition.valueBytes === 0 ||
+      definition.entries === 0 ||
+      !(definition.flags & 1)
+    ) {
+      badShape(
+        definition,
+        "a trie has keys of 5 to 260 bytes, values, at least one entry and the flag BPF_F_NO_PREALLOC (1)",
+      );
     }
     super(definition, memory, align8(definition.valueBytes) * definition.entries);
     this.stride = align8(definition.valueBytes);
     for (let i = definition.entries - 1; i >= 0; i--) this.free.push(i);
   }
 
-  private get mostBits(): number { return (this.definition.keyBytes - 4) * 8; }
+  private get mostBits(): number {
+    return (this.definition.keyBytes - 4) * 8;
+  }
 
   /** The first `bits` of the data, the rest zero. */
   private prefix(key: Uint8Array, bits: number): string {
@@ -47,7 +59,8 @@ export class PrefixTrie extends AllocatedMap {
   update(key: Uint8Array, value: Uint8Array, flags: number): number {
     const bits = u32(key);
     if (bits > this.mostBits || flags > UpdateFlag.Exist) return MapResult.Invalid;
-    const level = this.byLength.get(bits) ?? new Map<string, number>(), name = this.prefix(key, bits);
+    const level = this.byLength.get(bits) ?? new Map<string, number>(),
+      name = this.prefix(key, bits);
     let element = level.get(name);
     if (element !== undefined && flags === UpdateFlag.NoExist) return MapResult.Exists;
     if (element === undefined) {
@@ -64,7 +77,9 @@ export class PrefixTrie extends AllocatedMap {
   delete(key: Uint8Array): number {
     const bits = u32(key);
     if (bits > this.mostBits) return MapResult.Invalid;
-    const level = this.byLength.get(bits), name = this.prefix(key, bits), element = level?.get(name);
+    const level = this.byLength.get(bits),
+      name = this.prefix(key, bits),
+      element = level?.get(name);
     if (!level || element === undefined) return MapResult.NoEntry;
     level.delete(name);
     if (level.size === 0) this.byLength.delete(bits);
@@ -73,6 +88,8 @@ export class PrefixTrie extends AllocatedMap {
   }
 
   keys(): Uint8Array[] {
-    return [...this.byLength].flatMap(([bits, level]) => [...level.keys()].map((name) => Uint8Array.of(...u32Bytes(bits), ...untext(name))));
+    return [...this.byLength].flatMap(([bits, level]) =>
+      [...level.keys()].map((name) => Uint8Array.of(...u32Bytes(bits), ...untext(name))),
+    );
   }
 }

@@ -23,17 +23,33 @@ export function readStructOps(elf: ElfObject, btf: Btf | undefined): StructOpsDe
     const relocations = elf.relocationsOf(section.index);
     for (const symbol of elf.symbols) {
       if (symbol.section !== section.index || symbol.type !== SymbolType.Object) continue;
-      const start = Number(symbol.value), size = Number(symbol.size);
-      const variable = datasec?.members.map((member) => btf!.resolve(member.type)).find((each) => each.name === symbol.name);
+      const start = Number(symbol.value),
+        size = Number(symbol.size);
+      const variable = datasec?.members
+        .map((member) => btf!.resolve(member.type))
+        .find((each) => each.name === symbol.name);
       const structure = variable && btf!.resolve(variable.type);
-      const members = relocations.filter(({ offset }) => offset >= start && offset < start + size).map(({ offset, symbol: program }) => ({
-        name: structure?.members.find((member) => member.offset === (offset - start) * 8)?.name ?? "", offset: offset - start, program: program.name,
-      }));
+      const members = relocations
+        .filter(({ offset }) => offset >= start && offset < start + size)
+        .map(({ offset, symbol: program }) => ({
+          name: structure?.members.find((member) => member.offset === (offset - start) * 8)?.name ?? "",
+          offset: offset - start,
+          program: program.name,
+        }));
       const odd = members.find((member) => member.name === "" || member.program === "");
       if (!structure || odd || start + size > section.size) {
-        throw new BpfError("struct-ops-bad-member", { section: section.name, offset: odd?.offset ?? start }, `${symbol.name} is no structure known to BTF with programs at its function pointers; compile with clang -g`);
+        throw new BpfError(
+          "struct-ops-bad-member",
+          { section: section.name, offset: odd?.offset ?? start },
+          `${symbol.name} is no structure known to BTF with programs at its function pointers; compile with clang -g`,
+        );
       }
-      out.push({ name: symbol.name, structure: structure.name, value: section.data.slice(start, start + size), members });
+      out.push({
+        name: symbol.name,
+        structure: structure.name,
+        value: section.data.slice(start, start + size),
+        members,
+      });
     }
   }
   return out;

@@ -1,10 +1,18 @@
-/** The kernel below BPF images as plain arrays, with every rule of their life checked: a write at the wrong time throws. */
+/**
+ * The kernel below BPF images as plain arrays, with every rule of their life checked: a write at the wrong time throws.
+ */
 import { invariant } from "../errors.js";
 import type { CodeAreas, CodePermissions, CodeReplication, CodeWriter } from "../ports.js";
 
 const PAGE = 4096n;
 /** Code that a test placed. */
-interface Area { readonly address: bigint; readonly bytes: Uint8Array; readonly what: string; executable: boolean; replicated: boolean }
+interface Area {
+  readonly address: bigint;
+  readonly bytes: Uint8Array;
+  readonly what: string;
+  executable: boolean;
+  replicated: boolean;
+}
 
 /** Implements all four ports. `log` tells what happened, in order. */
 export class FakeText implements CodeAreas, CodePermissions, CodeWriter, CodeReplication {
@@ -13,7 +21,9 @@ export class FakeText implements CodeAreas, CodePermissions, CodeWriter, CodeRep
   /** Areas that may still be allocated; for tests of running out. */
   left = Infinity;
   private next: bigint;
-  constructor(first = 0xffff_ffff_c000_0000n) { this.next = first; }
+  constructor(first = 0xffff_ffff_c000_0000n) {
+    this.next = first;
+  }
 
   allocate(bytes: number, what: string): bigint | undefined {
     if (this.left-- <= 0) return undefined;
@@ -40,23 +50,32 @@ export class FakeText implements CodeAreas, CodePermissions, CodeWriter, CodeRep
     area.replicated = true;
     this.log.push(`replicate ${area.what}`);
   }
-  readOnlyExecutable(address: bigint, pages: number): void { this.permit(address, pages, true); }
-  writableNoExecute(address: bigint, pages: number): void { this.permit(address, pages, false); }
+  readOnlyExecutable(address: bigint, pages: number): void {
+    this.permit(address, pages, true);
+  }
+  writableNoExecute(address: bigint, pages: number): void {
+    this.permit(address, pages, false);
+  }
   copy(address: bigint, bytes: Uint8Array): void {
     const area = this.at(address, bytes.length);
     invariant(area.executable, "the code writer is for code that is read-only");
     area.bytes.set(bytes, Number(address - area.address));
   }
-  set(address: bigint, byte: number, bytes: number): void { this.copy(address, new Uint8Array(bytes).fill(byte)); }
+  set(address: bigint, byte: number, bytes: number): void {
+    this.copy(address, new Uint8Array(bytes).fill(byte));
+  }
   live(address: bigint, bytes: Uint8Array): void {
     this.copy(address, bytes);
     this.log.push(`live ${bytes[0] === 0xe8 ? "call" : "nop"}`);
   }
   read(address: bigint, bytes: number): Uint8Array {
-    const area = this.at(address, bytes), from = Number(address - area.address);
+    const area = this.at(address, bytes),
+      from = Number(address - area.address);
     return area.bytes.slice(from, from + bytes);
   }
-  settle(): void { this.log.push("settle"); }
+  settle(): void {
+    this.log.push("settle");
+  }
 
   private permit(address: bigint, pages: number, executable: boolean): void {
     const area = this.at(address, 1);
@@ -66,7 +85,9 @@ export class FakeText implements CodeAreas, CodePermissions, CodeWriter, CodeRep
     this.log.push(`${executable ? "rox" : "rw-nx"} ${area.what}`);
   }
   private at(address: bigint, bytes: number): Area {
-    const area = this.areas.find((each) => address >= each.address && address + BigInt(bytes) <= each.address + BigInt(each.bytes.length));
+    const area = this.areas.find(
+      (each) => address >= each.address && address + BigInt(bytes) <= each.address + BigInt(each.bytes.length),
+    );
     invariant(area !== undefined, `0x${address.toString(16)} lies in no area`);
     return area;
   }

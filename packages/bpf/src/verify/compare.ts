@@ -28,23 +28,46 @@ export function covers(old: State, now: State, at: number, liveness: Liveness, l
   if (old.frames.length !== now.frames.length || old.held.length !== now.held.length) return false;
   const names = new Names();
   for (let depth = old.frames.length - 1; depth >= 0; depth--) {
-    const before = old.frames[depth]!, after = now.frames[depth]!;
+    const before = old.frames[depth]!,
+      after = now.frames[depth]!;
     if (before.start !== after.start || before.returnTo !== after.returnTo) return false;
     // A caller goes on where its call returns; what it needs is what lives there.
     const place = depth === old.frames.length - 1 ? at : old.frames[depth + 1]!.returnTo;
     const { live, exact, exactNear, exactFar } = liveness;
-    if (!frameCovers(before, after, live[place]!, loose ? exact[place]! : -1, loose ? exactNear[place]! : -1, loose ? exactFar[place]! : -1, names)) return false;
+    if (
+      !frameCovers(
+        before,
+        after,
+        live[place]!,
+        loose ? exact[place]! : -1,
+        loose ? exactNear[place]! : -1,
+        loose ? exactFar[place]! : -1,
+        names,
+      )
+    )
+      return false;
   }
   return old.held.every((held, i) => names.same(held.id, now.held[i]!.id));
 }
 
-function frameCovers(old: Frame, now: Frame, live: number, exact: number, near: number, far: number, names: Names): boolean {
+function frameCovers(
+  old: Frame,
+  now: Frame,
+  live: number,
+  exact: number,
+  near: number,
+  far: number,
+  names: Names,
+): boolean {
   for (let r = 0; r < 10; r++) {
-    if (live >> r & 1 && !registerCovers(old.registers[r]!, now.registers[r]!, (exact >> r & 1) !== 0, names)) return false;
+    if ((live >> r) & 1 && !registerCovers(old.registers[r]!, now.registers[r]!, ((exact >> r) & 1) !== 0, names))
+      return false;
   }
   for (let i = 0; i < old.stack.length; i++) {
-    const before = old.stack[i]!, after = now.stack[i]!;
-    if (before !== after && !slotCovers(before, after, ((i < 32 ? near >> i : far >> (i - 32)) & 1) !== 0, names)) return false;
+    const before = old.stack[i]!,
+      after = now.stack[i]!;
+    if (before !== after && !slotCovers(before, after, ((i < 32 ? near >> i : far >> (i - 32)) & 1) !== 0, names))
+      return false;
     if (before === after && before.spill && !registerCovers(before.spill, before.spill, true, names)) return false;
   }
   return true;
@@ -54,44 +77,83 @@ function registerCovers(old: Register, now: Register, exact: boolean, names: Nam
   if (old.kind === "unset") return true;
   if (old.kind !== now.kind) return false;
   if (old.kind === "scalar") return !exact || (names.same(old.id, now.id) && scalars.includes(old.number, now.number));
-  if (old.map !== now.map || old.frame !== now.frame || old.offset !== now.offset || !names.same(old.reference, now.reference)) return false;
+  if (
+    old.map !== now.map ||
+    old.frame !== now.frame ||
+    old.offset !== now.offset ||
+    !names.same(old.reference, now.reference)
+  )
+    return false;
   // Packet and record pointers: what was proven to lie behind the old one lies behind the new one too.
   if (old.kind === "mem" || old.kind === "mem_or_null" ? old.range !== now.range : old.range > now.range) return false;
-  return (old.reference !== 0 || names.same(old.id, now.id)) && (old.number === now.number || (old.number !== ZERO || now.number === ZERO ? scalars.includes(old.number, now.number) : false));
+  return (
+    (old.reference !== 0 || names.same(old.id, now.id)) &&
+    (old.number === now.number ||
+      (old.number !== ZERO || now.number === ZERO ? scalars.includes(old.number, now.number) : false))
+  );
 }
 
 function slotCovers(old: StackSlot, now: StackSlot, exact: boolean, names: Names): boolean {
   // A spill of eight bytes or of the lower four, on both sides the same.
-  const both = old.spill !== undefined && now.spill !== undefined && old.bytes.every((byte, i) => (byte === Byte.Spill) === (now.bytes[i] === Byte.Spill));
+  const both =
+    old.spill !== undefined &&
+    now.spill !== undefined &&
+    old.bytes.every((byte, i) => (byte === Byte.Spill) === (now.bytes[i] === Byte.Spill));
   if (both && !registerCovers(old.spill!, now.spill!, exact, names)) return false;
   return old.bytes.every((byte, i) => {
     const other = now.bytes[i]!;
     if (both && byte === Byte.Spill) return true;
     switch (byte) {
-      case Byte.Unset: return true;
-      case Byte.Misc: return other === Byte.Misc || other === Byte.Zero || (other === Byte.Spill && now.spill !== undefined && !isPointer(now.spill));
-      case Byte.Zero: return other === Byte.Zero || (!exact && other !== Byte.Unset && !(now.spill && isPointer(now.spill)));
-      case Byte.Spill: return false;
+      case Byte.Unset:
+        return true;
+      case Byte.Misc:
+        return (
+          other === Byte.Misc ||
+          other === Byte.Zero ||
+          (other === Byte.Spill && now.spill !== undefined && !isPointer(now.spill))
+        );
+      case Byte.Zero:
+        return other === Byte.Zero || (!exact && other !== Byte.Unset && !(now.spill && isPointer(now.spill)));
+      case Byte.Spill:
+        return false;
     }
   });
 }
 
-/** Whether nothing changed between two visits of the same slot that can still be read: a loop that makes no progress. */
+/**
+ * Whether nothing changed between two visits of the same slot that can still be read: a loop that makes no progress.
+ */
 export function unchanged(old: State, now: State, at: number, liveness: Liveness): boolean {
   if (old.frames.length !== now.frames.length || old.held.length !== now.held.length) return false;
   for (let depth = old.frames.length - 1; depth >= 0; depth--) {
-    const before = old.frames[depth]!, after = now.frames[depth]!;
+    const before = old.frames[depth]!,
+      after = now.frames[depth]!;
     if (before.start !== after.start || before.returnTo !== after.returnTo) return false;
     const live = liveness.live[depth === old.frames.length - 1 ? at : old.frames[depth + 1]!.returnTo]!;
-    for (let r = 0; r < 10; r++) if (live >> r & 1 && !same(before.registers[r]!, after.registers[r]!)) return false;
+    for (let r = 0; r < 10; r++) if ((live >> r) & 1 && !same(before.registers[r]!, after.registers[r]!)) return false;
     for (let i = 0; i < before.stack.length; i++) {
-      const a = before.stack[i]!, b = after.stack[i]!;
+      const a = before.stack[i]!,
+        b = after.stack[i]!;
       if (a === b) continue;
-      if ((a.spill === undefined) !== (b.spill === undefined) || (a.spill && b.spill && !same(a.spill, b.spill)) || a.bytes.some((byte, j) => byte !== b.bytes[j])) return false;
+      if (
+        (a.spill === undefined) !== (b.spill === undefined) ||
+        (a.spill && b.spill && !same(a.spill, b.spill)) ||
+        a.bytes.some((byte, j) => byte !== b.bytes[j])
+      )
+        return false;
     }
   }
   return true;
 }
 
-const same = (a: Register, b: Register): boolean => a === b || (a.kind === b.kind && a.offset === b.offset && a.map === b.map && a.frame === b.frame && a.range === b.range
-  && (a.number === b.number || (a.number.umin === b.number.umin && scalars.includes(a.number, b.number) && scalars.includes(b.number, a.number))));
+const same = (a: Register, b: Register): boolean =>
+  a === b ||
+  (a.kind === b.kind &&
+    a.offset === b.offset &&
+    a.map === b.map &&
+    a.frame === b.frame &&
+    a.range === b.range &&
+    (a.number === b.number ||
+      (a.number.umin === b.number.umin &&
+        scalars.includes(a.number, b.number) &&
+        scalars.includes(b.number, a.number))));

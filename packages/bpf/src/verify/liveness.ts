@@ -21,22 +21,38 @@ export interface Liveness {
   readonly exactFar: Int32Array;
 }
 
-const ALL_SLOTS = ((1n << 64n) - 1n) << 11n, ALL = ALL_SLOTS | 0x7ffn;
+const ALL_SLOTS = ((1n << 64n) - 1n) << 11n,
+  ALL = ALL_SLOTS | 0x7ffn;
 
 /** @param exactResult whether r0 of the whole program is checked at its end */
 export function analyseLiveness(code: Code, exactResult: boolean, functionOf: (slot: number) => number): Liveness {
-  const live = new Uint16Array(code.length), exact: bigint[] = Array.from({ length: code.length }, () => 0n);
+  const live = new Uint16Array(code.length),
+    exact: bigint[] = Array.from({ length: code.length }, () => 0n);
   for (let changed = true; changed;) {
     changed = false;
     for (let i = code.length - 1; i >= 0; i--) {
-      let after = 0, exactAfter = 0n;
-      for (const next of successors(code, i)) { after |= live[next] ?? 0; exactAfter |= exact[next] ?? 0n; }
-      const before = liveBefore(code, i, after), exactBefore = exactBits(code, i, exactAfter, exactResult || functionOf(i) !== 0);
-      if (before !== live[i] || exactBefore !== exact[i]) { live[i] = before; exact[i] = exactBefore; changed = true; }
+      let after = 0,
+        exactAfter = 0n;
+      for (const next of successors(code, i)) {
+        after |= live[next] ?? 0;
+        exactAfter |= exact[next] ?? 0n;
+      }
+      const before = liveBefore(code, i, after),
+        exactBefore = exactBits(code, i, exactAfter, exactResult || functionOf(i) !== 0);
+      if (before !== live[i] || exactBefore !== exact[i]) {
+        live[i] = before;
+        exact[i] = exactBefore;
+        changed = true;
+      }
     }
   }
   const half = (from: bigint): Int32Array => Int32Array.from(exact, (bits) => Number(BigInt.asIntN(32, bits >> from)));
-  return { live, exact: Uint16Array.from(exact, (bits) => Number(bits & 0x7ffn)), exactNear: half(11n), exactFar: half(43n) };
+  return {
+    live,
+    exact: Uint16Array.from(exact, (bits) => Number(bits & 0x7ffn)),
+    exactNear: half(11n),
+    exactFar: half(43n),
+  };
 }
 
 function successors(code: Code, i: number): number[] {
@@ -49,20 +65,27 @@ function successors(code: Code, i: number): number[] {
 }
 
 function liveBefore(code: Code, i: number, after: number): number {
-  const op = code.opcode[i]!, dst = 1 << code.dst[i]!, src = 1 << code.src[i]!;
+  const op = code.opcode[i]!,
+    dst = 1 << code.dst[i]!,
+    src = 1 << code.src[i]!;
   if (isAlu(op)) {
-    const moves = (op & 0xf0) === 0xb0, fromRegister = (op & 8) !== 0 && (op & 0xf0) !== 0xd0;
+    const moves = (op & 0xf0) === 0xb0,
+      fromRegister = (op & 8) !== 0 && (op & 0xf0) !== 0xd0;
     return (moves ? after & ~dst : after | dst) | (fromRegister ? src : 0);
   }
   switch (op & 7) {
-    case 0: return op === LD_IMM64 ? after & ~dst : (after & ~0x3f) | 0x40 | ((op & 0xe0) === 0x40 ? src : 0);
-    case 1: return (after & ~dst) | src;
-    case 2: return after | dst;
-    case 3: return after | dst | src | ((op & 0xe0) === 0xc0 && code.imm[i] === 0xf1 ? 1 : 0);
+    case 0:
+      return op === LD_IMM64 ? after & ~dst : (after & ~0x3f) | 0x40 | ((op & 0xe0) === 0x40 ? src : 0);
+    case 1:
+      return (after & ~dst) | src;
+    case 2:
+      return after | dst;
+    case 3:
+      return after | dst | src | ((op & 0xe0) === 0xc0 && code.imm[i] === 0xf1 ? 1 : 0);
     default:
       if (op === EXIT) return 1;
       if (op === CALL) {
-        const count = code.src[i] === CallKind.Helper ? helperPrototype(code.imm[i]!)?.arguments.length ?? 5 : 5;
+        const count = code.src[i] === CallKind.Helper ? (helperPrototype(code.imm[i]!)?.arguments.length ?? 5) : 5;
         return (after & ~0x3f) | (((1 << count) - 1) << 1);
       }
       return isConditional(op) ? after | dst | ((op & 8) !== 0 ? src : 0) : after;
@@ -70,9 +93,12 @@ function liveBefore(code: Code, i: number, after: number): number {
 }
 
 function exactBits(code: Code, i: number, after: bigint, exactExit: boolean): bigint {
-  const op = code.opcode[i]!, dst = 1n << BigInt(code.dst[i]!), src = 1n << BigInt(code.src[i]!);
+  const op = code.opcode[i]!,
+    dst = 1n << BigInt(code.dst[i]!),
+    src = 1n << BigInt(code.src[i]!);
   const slots = (base: number): bigint => {
-    const low = code.offset[i]!, high = low + bytesOf(op);
+    const low = code.offset[i]!,
+      high = low + bytesOf(op);
     if (base !== 10 || low < -512 || high > 0) return ALL_SLOTS;
     return (1n << BigInt(11 + Math.floor((-low - 1) / 8))) | (1n << BigInt(11 + Math.floor(-high / 8)));
   };
@@ -82,9 +108,12 @@ function exactBits(code: Code, i: number, after: bigint, exactExit: boolean): bi
     return ((op & 0xf0) === 0xb0 ? after & ~dst : after) | (fromRegister ? src : 0n);
   }
   switch (op & 7) {
-    case 0: return op === LD_IMM64 ? after & ~dst : (after & ~0x3fn) | (1n << 6n) | src;
-    case 1: return ((after & ~dst) | src) | ((after & dst) !== 0n ? slots(code.src[i]!) : 0n);
-    case 2: return after | dst;
+    case 0:
+      return op === LD_IMM64 ? after & ~dst : (after & ~0x3fn) | (1n << 6n) | src;
+    case 1:
+      return (after & ~dst) | src | ((after & dst) !== 0n ? slots(code.src[i]!) : 0n);
+    case 2:
+      return after | dst;
     case 3: {
       const touched = slots(code.dst[i]!);
       if ((op & 0xe0) === 0xc0) return after | dst | src | touched | 1n;

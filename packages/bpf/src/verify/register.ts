@@ -11,7 +11,18 @@ export const scalars = new Scalars(64);
 export const ZERO = scalars.constant(0n);
 
 export type RegisterKind =
-  | "unset" | "scalar" | "ctx" | "fp" | "map_ptr" | "map_value" | "map_value_or_null" | "pkt" | "pkt_meta" | "pkt_end" | "mem" | "mem_or_null";
+  | "unset"
+  | "scalar"
+  | "ctx"
+  | "fp"
+  | "map_ptr"
+  | "map_value"
+  | "map_value_or_null"
+  | "pkt"
+  | "pkt_meta"
+  | "pkt_end"
+  | "mem"
+  | "mem_or_null";
 
 /** What is known of a register or of a spilled value. Never changed in place: states share them. */
 export interface Register {
@@ -32,19 +43,35 @@ export interface Register {
   readonly range: number;
 }
 
-const BASE: Register = { kind: "unset", number: scalars.unknown, offset: 0, id: 0, reference: 0, frame: 0, map: -1, range: 0 };
+const BASE: Register = {
+  kind: "unset",
+  number: scalars.unknown,
+  offset: 0,
+  id: 0,
+  reference: 0,
+  frame: 0,
+  map: -1,
+  range: 0,
+};
 export const UNSET: Register = BASE;
 export const UNKNOWN: Register = { ...BASE, kind: "scalar" };
 export const scalar = (number: Scalar, id = 0): Register => ({ ...BASE, kind: "scalar", number, id });
 export const constant = (value: bigint): Register => scalar(scalars.constant(value));
-export const pointer = (kind: RegisterKind, fields: Partial<Register> = {}): Register => ({ ...BASE, kind, number: ZERO, ...fields });
+export const pointer = (kind: RegisterKind, fields: Partial<Register> = {}): Register => ({
+  ...BASE,
+  kind,
+  number: ZERO,
+  ...fields,
+});
 
 export const isPointer = (r: Register): boolean => r.kind !== "scalar" && r.kind !== "unset";
 export const isPacket = (r: Register): boolean => r.kind === "pkt" || r.kind === "pkt_meta";
 export const mayBeNull = (r: Register): boolean => r.kind === "map_value_or_null" || r.kind === "mem_or_null";
 
 const hex = (value: bigint): string => `0x${BigInt.asUintN(64, value).toString(16)}`;
-const LEAST = -(1n << 63n), MOST = (1n << 63n) - 1n, ALL = (1n << 64n) - 1n;
+const LEAST = -(1n << 63n),
+  MOST = (1n << 63n) - 1n,
+  ALL = (1n << 64n) - 1n;
 
 /** Bounds as the kernel's log writes them: only those that say something. */
 function parts(n: Scalar): string[] {
@@ -72,8 +99,11 @@ export function registerText(r: Register, maps: readonly MapDefinition[]): strin
   if (r.kind === "fp" && known === 0n) return `${r.frame ? `fp[${r.frame}]` : "fp"}${r.offset}`;
   const map = maps[r.map];
   const fields = [
-    ...(r.id ? [`id=${r.id}`] : []), ...(r.reference ? [`ref_obj_id=${r.reference}`] : []), `off=${r.offset}`,
-    ...(r.kind === "pkt" || r.kind === "pkt_meta" ? [`r=${r.range}`] : []), ...(map ? [`ks=${map.keyBytes}`, `vs=${map.valueBytes}`] : []),
+    ...(r.id ? [`id=${r.id}`] : []),
+    ...(r.reference ? [`ref_obj_id=${r.reference}`] : []),
+    `off=${r.offset}`,
+    ...(r.kind === "pkt" || r.kind === "pkt_meta" ? [`r=${r.range}`] : []),
+    ...(map ? [`ks=${map.keyBytes}`, `vs=${map.valueBytes}`] : []),
     ...(r.kind === "mem" || r.kind === "mem_or_null" ? [`mem_size=${r.range}`] : []),
     ...(known !== undefined ? [`imm=${BigInt.asIntN(64, known)}`] : parts(r.number)),
   ];

@@ -15,6 +15,9 @@ export interface VerifyStatistics {
 }
 export type RunningStatistics = { -readonly [Key in keyof VerifyStatistics]: number };
 
-/** The kernel's last line, after a refusal too. Its mark_read is the longest chain of liveness marks; here liveness needs no chains: 0. */
+/**
+ * The kernel's last line, after a refusal too. Its mark_read is the longest chain of liveness marks; here liveness
+ * needs no chains: 0.
+ */
 export const summaryLine = ({ processed, limit, mostStates, states, mostKept }: VerifyStatistics): string =>
   `processed ${processed} insns (limit ${limit}) max_states_per_insn ${mostStates} total_states ${states} peak_states ${mostKept} mark_read 0`;

@@ -7,7 +7,10 @@
  *
  * @source Vishwanathan et al., "Sound, Precise, and Fast Abstract Interpretation with Tristate Numbers" (CGO 2022)
  */
-export interface Tnum { readonly value: bigint; readonly mask: bigint }
+export interface Tnum {
+  readonly value: bigint;
+  readonly mask: bigint;
+}
 
 /** Operations on tnums of one width. */
 export class Tnums {
@@ -18,17 +21,24 @@ export class Tnums {
     this.unknown = { value: 0n, mask: this.all };
   }
 
-  known(value: bigint): Tnum { return { value: value & this.all, mask: 0n }; }
+  known(value: bigint): Tnum {
+    return { value: value & this.all, mask: 0n };
+  }
 
   /** Whether the concrete word is one of those described. */
-  contains(t: Tnum, word: bigint): boolean { return (word & ~t.mask & this.all) === t.value; }
+  contains(t: Tnum, word: bigint): boolean {
+    return (word & ~t.mask & this.all) === t.value;
+  }
 
   /** Whether every word of `inner` is one of `outer`. */
-  includes(outer: Tnum, inner: Tnum): boolean { return (inner.mask & ~outer.mask) === 0n && (inner.value & ~outer.mask) === outer.value; }
+  includes(outer: Tnum, inner: Tnum): boolean {
+    return (inner.mask & ~outer.mask) === 0n && (inner.value & ~outer.mask) === outer.value;
+  }
 
   /** Smallest tnum that holds every word from `min` to `max`, unsigned: their common upper bits. */
   range(min: bigint, max: bigint): Tnum {
-    const differ = min ^ max, upper = Number(differ >> 32n);
+    const differ = min ^ max,
+      upper = Number(differ >> 32n);
     const length = upper !== 0 ? 64 - Math.clz32(upper) : 32 - Math.clz32(Number(BigInt.asUintN(32, differ)));
     const mask = (1n << BigInt(length)) - 1n;
     return { value: min & ~mask, mask };
@@ -43,13 +53,16 @@ export class Tnums {
 
   add(a: Tnum, b: Tnum): Tnum {
     // A bit is unknown where an input is, or where carries of the smallest and the largest sum differ.
-    const least = a.value + b.value, most = least + a.mask + b.mask;
+    const least = a.value + b.value,
+      most = least + a.mask + b.mask;
     const mask = ((least ^ most) | a.mask | b.mask) & this.all;
     return { value: least & ~mask & this.all, mask };
   }
 
   subtract(a: Tnum, b: Tnum): Tnum {
-    const middle = a.value - b.value, most = middle + a.mask, least = middle - b.mask;
+    const middle = a.value - b.value,
+      most = middle + a.mask,
+      least = middle - b.mask;
     const mask = ((most ^ least) | a.mask | b.mask) & this.all;
     return { value: middle & ~mask & this.all, mask };
   }
@@ -72,7 +85,9 @@ export class Tnums {
   /** Sum over the bits of `a` of what each contributes: known ones exactly, unknown ones as "b or nothing". */
   multiply(a: Tnum, b: Tnum): Tnum {
     let sum: Tnum = this.known(a.value * b.value);
-    let value = a.value, mask = a.mask, shifted = b;
+    let value = a.value,
+      mask = a.mask,
+      shifted = b;
     while (value > 0n || mask > 0n) {
       if (value & 1n) sum = this.add(sum, { value: 0n, mask: shifted.mask });
       else if (mask & 1n) sum = this.add(sum, { value: 0n, mask: shifted.value | shifted.mask });
@@ -84,8 +99,12 @@ export class Tnums {
   }
 
   /** @param count 0 to the width */
-  shiftLeft(t: Tnum, count: number): Tnum { return { value: (t.value << BigInt(count)) & this.all, mask: (t.mask << BigInt(count)) & this.all }; }
-  shiftRight(t: Tnum, count: number): Tnum { return { value: t.value >> BigInt(count), mask: t.mask >> BigInt(count) }; }
+  shiftLeft(t: Tnum, count: number): Tnum {
+    return { value: (t.value << BigInt(count)) & this.all, mask: (t.mask << BigInt(count)) & this.all };
+  }
+  shiftRight(t: Tnum, count: number): Tnum {
+    return { value: t.value >> BigInt(count), mask: t.mask >> BigInt(count) };
+  }
   shiftRightSigned(t: Tnum, count: number): Tnum {
     const signed = (word: bigint): bigint => BigInt.asUintN(this.bits, BigInt.asIntN(this.bits, word) >> BigInt(count));
     return { value: signed(t.value), mask: signed(t.mask) };

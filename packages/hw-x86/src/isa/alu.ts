@@ -44,7 +44,8 @@ function subtractBorrow(c: Context, i: Instruction, cf: number, keep: boolean): 
 
 function addCarry64(c: Context, i: Instruction, cf: number): number {
   const s = c.s;
-  const aLo = s[i.dst]!, aHi = s[i.dst + 1]!;
+  const aLo = s[i.dst]!,
+    aHi = s[i.dst + 1]!;
   const bLo = i.imm ? i.immLo : s[i.src]!;
   const bHi = i.imm ? i.immHi : s[i.src + 1]!;
   const lo = (aLo + bLo + cf) | 0;
@@ -58,7 +59,8 @@ function addCarry64(c: Context, i: Instruction, cf: number): number {
 
 function subtractBorrow64(c: Context, i: Instruction, cf: number, keep: boolean): number {
   const s = c.s;
-  const aLo = s[i.dst]!, aHi = s[i.dst + 1]!;
+  const aLo = s[i.dst]!,
+    aHi = s[i.dst + 1]!;
   const bLo = i.imm ? i.immLo : s[i.src]!;
   const bHi = i.imm ? i.immHi : s[i.src + 1]!;
   const lo = (aLo - bLo - cf) | 0;
@@ -117,13 +119,27 @@ const cmp32 = (c: Context, i: Instruction): number => {
 /** dst += src; all six flags. */
 export const add: Sized = { narrow: (c, i) => addCarry(c, i, 0), word: add32, quad: (c, i) => addCarry64(c, i, 0) };
 /** dst += src + CF; all six flags. */
-export const adc: Sized = { narrow: (c, i) => addCarry(c, i, carry(c.s)), quad: (c, i) => addCarry64(c, i, carry(c.s)) };
+export const adc: Sized = {
+  narrow: (c, i) => addCarry(c, i, carry(c.s)),
+  quad: (c, i) => addCarry64(c, i, carry(c.s)),
+};
 /** dst -= src; all six flags. */
-export const sub: Sized = { narrow: (c, i) => subtractBorrow(c, i, 0, true), word: sub32, quad: (c, i) => subtractBorrow64(c, i, 0, true) };
+export const sub: Sized = {
+  narrow: (c, i) => subtractBorrow(c, i, 0, true),
+  word: sub32,
+  quad: (c, i) => subtractBorrow64(c, i, 0, true),
+};
 /** dst -= src + CF; all six flags. */
-export const sbb: Sized = { narrow: (c, i) => subtractBorrow(c, i, carry(c.s), true), quad: (c, i) => subtractBorrow64(c, i, carry(c.s), true) };
+export const sbb: Sized = {
+  narrow: (c, i) => subtractBorrow(c, i, carry(c.s), true),
+  quad: (c, i) => subtractBorrow64(c, i, carry(c.s), true),
+};
 /** Flags of dst - src; nothing is written. */
-export const cmp: Sized = { narrow: (c, i) => subtractBorrow(c, i, 0, false), word: cmp32, quad: (c, i) => subtractBorrow64(c, i, 0, false) };
+export const cmp: Sized = {
+  narrow: (c, i) => subtractBorrow(c, i, 0, false),
+  word: cmp32,
+  quad: (c, i) => subtractBorrow64(c, i, 0, false),
+};
 
 function logic(s: Int32Array, r: number, shift: number): number {
   s[Slot.Fc] = 0;
@@ -216,12 +232,14 @@ export const test: Sized = {
 
 /** INC and DEC are additions of an immediate 1 that leave CF; the decoder sets that immediate. */
 function keepingCarry(operation: Sized): Sized {
-  const around = (handler: Sized["narrow"]): Sized["narrow"] => (c, i) => {
-    const cf = carry(c.s);
-    handler(c, i);
-    c.s[Slot.Fc] = (cf << 31) | ((cf ^ overflow(c.s)) << 30);
-    return 0;
-  };
+  const around =
+    (handler: Sized["narrow"]): Sized["narrow"] =>
+    (c, i) => {
+      const cf = carry(c.s);
+      handler(c, i);
+      c.s[Slot.Fc] = (cf << 31) | ((cf ^ overflow(c.s)) << 30);
+      return 0;
+    };
   return { narrow: around(operation.narrow), quad: around(operation.quad) };
 }
 /** dst + 1; CF stays. */
@@ -240,7 +258,8 @@ export const neg: Sized = {
   },
   quad: (c, i) => {
     const s = c.s;
-    const bLo = s[i.dst]!, bHi = s[i.dst + 1]!;
+    const bLo = s[i.dst]!,
+      bHi = s[i.dst + 1]!;
     const lo = -bLo | 0;
     const hi = (-bHi - (bLo !== 0 ? 1 : 0)) | 0;
     s[i.dst] = lo;
@@ -252,7 +271,10 @@ export const neg: Sized = {
 
 /** Complement; no flags. */
 export const not: Sized = {
-  narrow: (c, i) => { put(c, i.size, i.dst, ~get(c, i.size, i.dst)); return 0; },
+  narrow: (c, i) => {
+    put(c, i.size, i.dst, ~get(c, i.size, i.dst));
+    return 0;
+  },
   quad: (c, i) => {
     c.s[i.dst] = ~c.s[i.dst]!;
     c.s[i.dst + 1] = ~c.s[i.dst + 1]!;
@@ -279,7 +301,8 @@ function setOne(s: Int32Array, isCarry: boolean, value: number): void {
 
 function throughOneFlag(c: Context, i: Instruction, isCarry: boolean): number {
   const s = c.s;
-  const a = s[i.dst]!, b = s[i.src]!;
+  const a = s[i.dst]!,
+    b = s[i.src]!;
   const r = (a + b + (isCarry ? carry(s) : overflow(s))) | 0;
   s[i.dst] = r;
   s[i.dst + 1] = 0;
@@ -289,7 +312,10 @@ function throughOneFlag(c: Context, i: Instruction, isCarry: boolean): number {
 
 function throughOneFlag64(c: Context, i: Instruction, isCarry: boolean): number {
   const s = c.s;
-  const aLo = s[i.dst]!, aHi = s[i.dst + 1]!, bLo = s[i.src]!, bHi = s[i.src + 1]!;
+  const aLo = s[i.dst]!,
+    aHi = s[i.dst + 1]!,
+    bLo = s[i.src]!,
+    bHi = s[i.src + 1]!;
   const lo = (aLo + bLo + (isCarry ? carry(s) : overflow(s))) | 0;
   const hi = (aHi + bHi + (((aLo & bLo) | ((aLo | bLo) & ~lo)) >>> 31)) | 0;
   s[i.dst] = lo;

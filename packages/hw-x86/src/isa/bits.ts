@@ -9,14 +9,23 @@ import { effectiveAddress, load, storeTemp } from "./memory.js";
 import { get, put, source, type Sized } from "./operand.js";
 
 /** What a bit test does to the bit. */
-export const enum BitChange { None, Set, Reset, Complement }
+export const enum BitChange {
+  None,
+  Set,
+  Reset,
+  Complement,
+}
 
 function changed(word: number, mask: number, change: BitChange): number {
   switch (change) {
-    case BitChange.Set: return word | mask;
-    case BitChange.Reset: return word & ~mask;
-    case BitChange.Complement: return word ^ mask;
-    default: return word;
+    case BitChange.Set:
+      return word | mask;
+    case BitChange.Reset:
+      return word & ~mask;
+    case BitChange.Complement:
+      return word ^ mask;
+    default:
+      return word;
   }
 }
 
@@ -39,7 +48,10 @@ export const bitTest = (change: BitChange): Sized => ({
   },
 });
 
-/** The same with a memory operand and a register offset, which reaches beyond the operand: a signed bit index from its address. */
+/**
+ * The same with a memory operand and a register offset, which reaches beyond the operand: a signed bit index from its
+ * address.
+ */
 export const bitTestString: Handler = (c, i) => {
   const s = c.s;
   effectiveAddress(c, i);
@@ -59,7 +71,8 @@ export const bitTestString: Handler = (c, i) => {
 };
 
 /** Index of the lowest set bit of a pair; 64 for none. */
-const lowest = (lo: number, hi: number): number => (lo !== 0 ? 31 - Math.clz32(lo & -lo) : hi !== 0 ? 63 - Math.clz32(hi & -hi) : 64);
+const lowest = (lo: number, hi: number): number =>
+  lo !== 0 ? 31 - Math.clz32(lo & -lo) : hi !== 0 ? 63 - Math.clz32(hi & -hi) : 64;
 /** Leading zeros of a pair; 64 for none set. */
 const leading = (lo: number, hi: number): number => (hi !== 0 ? Math.clz32(hi) : 32 + Math.clz32(lo));
 
@@ -72,7 +85,9 @@ function ones(word: number): number {
 /** Source of a narrow operand without the bits above it. */
 const clean = (c: Context, i: Instruction): number => (get(c, i.size, i.src) << i.shift) >>> i.shift;
 
-/** BSF and BSR leave the destination alone for a zero source, as processors do; ZF says so, other flags are undefined. */
+/**
+ * BSF and BSR leave the destination alone for a zero source, as processors do; ZF says so, other flags are undefined.
+ */
 const scan = (find32: (a: number) => number, find64: (lo: number, hi: number) => number): Sized => ({
   narrow: (c, i) => {
     const a = clean(c, i);
@@ -82,7 +97,8 @@ const scan = (find32: (a: number) => number, find64: (lo: number, hi: number) =>
   },
   quad: (c, i) => {
     const s = c.s;
-    const lo = s[i.src]!, hi = s[i.src + 1]!;
+    const lo = s[i.src]!,
+      hi = s[i.src + 1]!;
     s[Slot.Fz] = lo | hi;
     if ((lo | hi) !== 0) {
       s[i.dst] = find64(lo, hi);
@@ -94,7 +110,10 @@ const scan = (find32: (a: number) => number, find64: (lo: number, hi: number) =>
 /** Index of the lowest set bit. */
 export const bsf = scan((a) => lowest(a, 0), lowest);
 /** Index of the highest set bit. */
-export const bsr = scan((a) => 31 - Math.clz32(a), (lo, hi) => 63 - leading(lo, hi));
+export const bsr = scan(
+  (a) => 31 - Math.clz32(a),
+  (lo, hi) => 63 - leading(lo, hi),
+);
 
 /** Trailing zeros, the operand size for zero; CF says the source was zero, ZF that the result is. */
 export const tzcnt: Sized = {
@@ -165,17 +184,20 @@ const high = (c: Context, i: Instruction, slot: number): number => (i.size === 8
 export const andn: Handler = (c, i) => bmi(c, i, ~c.s[i.src]! & c.s[i.src2]!, ~c.s[i.src + 1]! & high(c, i, i.src2), 0);
 /** Lowest set bit alone; CF says there was one. */
 export const blsi: Handler = (c, i) => {
-  const lo = c.s[i.src]!, hi = high(c, i, i.src);
+  const lo = c.s[i.src]!,
+    hi = high(c, i, i.src);
   return bmi(c, i, lo & -lo, lo === 0 ? hi & -hi : 0, (lo | hi) !== 0 ? 1 : 0);
 };
 /** Without the lowest set bit; CF says there was none. */
 export const blsr: Handler = (c, i) => {
-  const lo = c.s[i.src]!, hi = high(c, i, i.src);
+  const lo = c.s[i.src]!,
+    hi = high(c, i, i.src);
   return bmi(c, i, lo & (lo - 1), lo === 0 ? hi & (hi - 1) : hi, (lo | hi) === 0 ? 1 : 0);
 };
 /** All ones up to the lowest set bit; CF says there was none. */
 export const blsmsk: Handler = (c, i) => {
-  const lo = c.s[i.src]!, hi = high(c, i, i.src);
+  const lo = c.s[i.src]!,
+    hi = high(c, i, i.src);
   return bmi(c, i, lo ^ (lo - 1), lo === 0 ? hi ^ (hi - 1) : 0, (lo | hi) === 0 ? 1 : 0);
 };
 /** Low half of a mask of n ones, n from 0 to 64. */
@@ -192,7 +214,8 @@ export const bzhi: Handler = (c, i) => {
 export const bextr: Handler = (c, i) => {
   const start = c.s[i.src2]! & 0xff;
   const length = (c.s[i.src2]! >>> 8) & 0xff;
-  let lo = c.s[i.src]!, hi = high(c, i, i.src);
+  let lo = c.s[i.src]!,
+    hi = high(c, i, i.src);
   if (start >= 64) lo = hi = 0;
   else if (start >= 32) {
     lo = hi >>> (start - 32);
@@ -206,7 +229,9 @@ export const bextr: Handler = (c, i) => {
 
 /** PDEP spreads the low bits of `src` over the mask `src2`; PEXT gathers them. No flags. */
 export const pdep: Handler = (c, i) => {
-  let from = 0, lo = 0, hi = 0;
+  let from = 0,
+    lo = 0,
+    hi = 0;
   const s = c.s;
   for (let n = 0; n < i.size * 8; n++) {
     if (((s[i.src2 + (n >>> 5)]! >>> (n & 31)) & 1) === 0) continue;
@@ -221,7 +246,9 @@ export const pdep: Handler = (c, i) => {
 };
 /** Gathers the bits of `src` under the mask `src2` into the low end. No flags. */
 export const pext: Handler = (c, i) => {
-  let to = 0, lo = 0, hi = 0;
+  let to = 0,
+    lo = 0,
+    hi = 0;
   const s = c.s;
   for (let n = 0; n < i.size * 8; n++) {
     if (((s[i.src2 + (n >>> 5)]! >>> (n & 31)) & 1) === 0) continue;
@@ -247,7 +274,7 @@ export const crc32: Handler = (c, i) => {
   let crc = c.s[i.dst]!;
   const from = i.size === 1 ? i.src : i.size === 2 ? i.src * 2 : i.src * 4;
   for (let n = 0; n < i.size; n++) crc = crcTable[(crc ^ c.u8[from + n]!) & 0xff]! ^ (crc >>> 8);
-  return put(c, 4, i.dst, crc), 0;
+  return (put(c, 4, i.dst, crc), 0);
 };
 
 const swapWord = (x: number): number => (x >>> 24) | ((x >>> 8) & 0xff00) | ((x & 0xff00) << 8) | (x << 24);

@@ -2,7 +2,14 @@
  * Decoded code: straight runs of instructions ("blocks"), cached by physical frame and offset and checked against the
  * frame's write counter, so that changed bytes are decoded again whoever changed them through whatever address.
  */
-import { Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction as Decoded } from "@kreplica/hw-x86/iced";
+import {
+  Code,
+  Decoder,
+  DecoderError,
+  DecoderOptions,
+  FlowControl,
+  Instruction as Decoded,
+} from "@kreplica/hw-x86/iced";
 import { Instruction } from "./instruction.js";
 import { lower } from "./lower-system.js";
 import type { CpuPort } from "./port.js";
@@ -11,14 +18,20 @@ import type { CpuPort } from "./port.js";
 const LONGEST = 15;
 
 const LEGACY_PREFIXES = Uint8Array.of(0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3);
-/** A far transfer with REX.W, which iced drops as it decodes for AMD: its offset has 4 bytes there too, but CALL pushes 8 (transfer.ts). */
+/**
+ * A far transfer with REX.W, which iced drops as it decodes for AMD: its offset has 4 bytes there too, but CALL pushes
+ * 8 (transfer.ts).
+ */
 function wideFar(code: number, bytes: Uint8Array, at: number): number {
   if (code !== Code.Call_m1632 && code !== Code.Jmp_m1632) return code;
   while (LEGACY_PREFIXES.includes(bytes[at]!)) at++;
   return (bytes[at]! & 0xf8) !== 0x48 ? code : code === Code.Call_m1632 ? Code.Call_m1664 : Code.Jmp_m1664;
 }
 
-/** Instructions that lie one after another in one page; only the last one may transfer control. One that crosses into the next page is a block of its own. */
+/**
+ * Instructions that lie one after another in one page; only the last one may transfer control. One that crosses into
+ * the next page is a block of its own.
+ */
 export class Block {
   readonly list: Instruction[] = [];
   /** Address after the last instruction. */
@@ -27,7 +40,12 @@ export class Block {
   /** Frame of the bytes beyond the page border, -1 for none. */
   secondFrame = -1;
   secondVersion = 0;
-  constructor(readonly lo: number, readonly hi: number, readonly frame: number, readonly version: number) {}
+  constructor(
+    readonly lo: number,
+    readonly hi: number,
+    readonly frame: number,
+    readonly version: number,
+  ) {}
 }
 
 /** Blocks of one physical memory; CPUs of one vendor that share the memory may share it. */
@@ -39,10 +57,19 @@ export class BlockCache {
   /** Blocks decoded so far: how often code changed under the cache. */
   decodes = 0;
 
-  /** @param longest most instructions in a block; 1 for a cache to single-step with @param capacity blocks kept; all are dropped beyond it */
-  constructor(readonly longest = 48, private readonly capacity = 1 << 17) {}
+  /**
+   * @param longest most instructions in a block; 1 for a cache to single-step with
+   * @param capacity blocks kept; all are dropped beyond it
+   */
+  constructor(
+    readonly longest = 48,
+    private readonly capacity = 1 << 17,
+  ) {}
 
-  /** The block at the address, from the cache when its bytes are unchanged. @returns a fault status when the code runs into a page that cannot be fetched */
+  /**
+   * The block at the address, from the cache when its bytes are unchanged.
+   * @returns a fault status when the code runs into a page that cannot be fetched
+   */
   at(port: CpuPort, frame: number, lo: number, hi: number): Block | number {
     const key = frame * 4096 + (lo & 0xfff);
     const known = this.blocks.get(key);
@@ -70,7 +97,7 @@ export class BlockCache {
       // The first instruction is cut off by the end of the page: its bytes come from two frames.
       const first = Math.min(bytes, LONGEST);
       this.tail.set(this.code.subarray(0, first));
-      const nextLo = (lo & ~0xfff) + 4096 | 0;
+      const nextLo = ((lo & ~0xfff) + 4096) | 0;
       const nextHi = (hi + (nextLo === 0 ? 1 : 0)) | 0;
       const second = port.translateFetch(nextLo, nextHi);
       if (second < 0) return -second;

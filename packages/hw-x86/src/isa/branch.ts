@@ -1,7 +1,8 @@
 /**
- * Near control transfer: jumps, calls, returns, loops. The decoder has worked out direct targets; RIP holds the next block already.
- * An operand-size prefix is ignored by Intel's processors; on AMD's the target has 16 bits, and CALL and RET move 2 bytes of stack (`size` 2).
- * Source: SDM vol. 2 and AMD64 APM vol. 3, "CALL (Near)", "JMP (Near)", "RET (Near)", "Jcc".
+ * Near control transfer: jumps, calls, returns, loops. The decoder has worked out direct targets; RIP holds the next
+ * block already. An operand-size prefix is ignored by Intel's processors; on AMD's the target has 16 bits, and CALL and
+ * RET move 2 bytes of stack (`size` 2). Source: SDM vol. 2 and AMD64 APM vol. 3, "CALL (Near)", "JMP (Near)", "RET
+ * (Near)", "Jcc".
  */
 import { Slot, type Context } from "./context.js";
 import { condition, overflow, parity } from "./flags.js";
@@ -34,7 +35,7 @@ function jumpTo(c: Context, lo: number, hi: number): number {
 
 /** The 2 bytes of a narrow target, else all 8, of a slot. */
 const targetIn = (c: Context, i: Instruction, slot: number): number =>
-  (i.size === 2 ? jumpTo(c, c.s[slot]! & 0xffff, 0) : jumpTo(c, c.s[slot]!, c.s[slot + 1]!));
+  i.size === 2 ? jumpTo(c, c.s[slot]! & 0xffff, 0) : jumpTo(c, c.s[slot]!, c.s[slot + 1]!);
 
 /** To the direct target. */
 export const jmp: Handler = jump;
@@ -46,9 +47,13 @@ export const call: Handler = (c, i) => {
   const status = push(c, i.size, i.nextLo, i.nextHi);
   return status !== 0 ? status : jump(c, i);
 };
-/** A refused target: Intel's processors have stored the return address by then, and RSP comes back; AMD's have only looked whether it could be. */
+/**
+ * A refused target: Intel's processors have stored the return address by then, and RSP comes back; AMD's have only
+ * looked whether it could be.
+ */
 export const callIndirect: Handler = (c, i) => {
-  const lo = i.size === 2 ? c.s[i.src]! & 0xffff : c.s[i.src]!, hi = i.size === 2 ? 0 : c.s[i.src + 1]!;
+  const lo = i.size === 2 ? c.s[i.src]! & 0xffff : c.s[i.src]!,
+    hi = i.size === 2 ? 0 : c.s[i.src + 1]!;
   if (c.amd && !isCanonical(c, hi)) {
     stackAddress(c, -i.size);
     const refused = load(c, i.size, Access.Write);
@@ -91,7 +96,8 @@ export const jcc: readonly Handler[] = [
 ];
 
 /** JRCXZ and JECXZ, by address size. */
-export const jrcxz: Handler = (c, i) => (c.s[Slot.Rcx] === 0 && (i.addressSize === 4 || c.s[Slot.Rcx + 1] === 0) ? jump(c, i) : 0);
+export const jrcxz: Handler = (c, i) =>
+  c.s[Slot.Rcx] === 0 && (i.addressSize === 4 || c.s[Slot.Rcx + 1] === 0) ? jump(c, i) : 0;
 
 /** LOOP, LOOPE (`cc` 4), LOOPNE (`cc` 5): counts RCX or ECX down. `cc` -1 asks for no flag. */
 export const loop: Handler = (c, i) => {

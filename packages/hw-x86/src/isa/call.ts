@@ -1,4 +1,6 @@
-/** Calls a function of the code in memory as a C caller would: System V registers, a return address nobody else uses. */
+/**
+ * Calls a function of the code in memory as a C caller would: System V registers, a return address nobody else uses.
+ */
 import { Access } from "./port.js";
 import type { Interpreter, Stop } from "./interpreter.js";
 
@@ -30,16 +32,33 @@ export interface CallResult {
  * @param words up to 14 integer arguments, 64 bits each; from the seventh on they go to the stack
  * @throws RangeError when the stack cannot be written
  */
-export function callFunction(cpu: Interpreter, address: bigint, words: readonly bigint[], { stackTop, returnTo, budget = 10_000_000 }: CallSite): CallResult {
+export function callFunction(
+  cpu: Interpreter,
+  address: bigint,
+  words: readonly bigint[],
+  { stackTop, returnTo, budget = 10_000_000 }: CallSite,
+): CallResult {
   const onStack = words.slice(ARGUMENTS.length);
   // At entry RSP + 8 is a multiple of 16.
   const stack = BigInt.asUintN(64, stackTop - 8n - BigInt((onStack.length + 1) & ~1) * 8n);
-  words.slice(0, ARGUMENTS.length).forEach((word, n) => { cpu.setRegister(ARGUMENTS[n]!, word); });
+  words.slice(0, ARGUMENTS.length).forEach((word, n) => {
+    cpu.setRegister(ARGUMENTS[n]!, word);
+  });
   [returnTo, ...onStack].forEach((word, n) => {
     const at = BigInt.asUintN(64, stack + BigInt(8 * n));
     const half = (value: bigint, shift: bigint): number => Number(BigInt.asIntN(32, value >> shift));
-    const status = cpu.port.write(half(at, 0n), half(at, 32n), 8, half(word, 0n), half(word, 32n), Access.Write | Access.System);
-    if (status !== 0) throw new RangeError(`stack address 0x${at.toString(16)} cannot be written (status 0x${status.toString(16)}); map a writable stack below stackTop`);
+    const status = cpu.port.write(
+      half(at, 0n),
+      half(at, 32n),
+      8,
+      half(word, 0n),
+      half(word, 32n),
+      Access.Write | Access.System,
+    );
+    if (status !== 0)
+      throw new RangeError(
+        `stack address 0x${at.toString(16)} cannot be written (status 0x${status.toString(16)}); map a writable stack below stackTop`,
+      );
   });
   cpu.setRegister(RSP, stack);
   cpu.rip = address;

@@ -1,8 +1,8 @@
 /**
  * Register state of one executing CPU: one Int32Array that every handler indexes, with byte and 16-bit views on it.
  *
- * A 64-bit register is two neighbouring words, low half first, so AL, AH, AX, EAX and RAX are the same memory seen through
- * the three views. Flags are kept as the values they are computed from:
+ * A 64-bit register is two neighbouring words, low half first, so AL, AH, AX, EAX and RAX are the same memory seen
+ * through the three views. Flags are kept as the values they are computed from:
  *
  *   ZF = Fz is 0       SF = bit 31 of Fs      PF = even parity of the low byte of Fp      AF = bit 4 of Fa
  *   CF = bit 31 of Fc  OF = bit 31 xor bit 30 of Fc      (Fc is the carry vector, aligned to the top)
@@ -13,7 +13,15 @@ import type { CpuPort, PageWindow, WindowHolder } from "./port.js";
 
 /** Word index of each piece of state. Two words each unless said. */
 export const enum Slot {
-  Rax = 0, Rcx = 2, Rdx = 4, Rbx = 6, Rsp = 8, Rbp = 10, Rsi = 12, Rdi = 14, R11 = 22,
+  Rax = 0,
+  Rcx = 2,
+  Rdx = 4,
+  Rbx = 6,
+  Rsp = 8,
+  Rbp = 10,
+  Rsi = 12,
+  Rdi = 14,
+  R11 = 22,
   /** Always zero: base or index "none", and the base of the flat segments. */
   Zero = 32,
   /** Memory operand of the instruction under way. */
@@ -23,14 +31,36 @@ export const enum Slot {
   Ea = 38,
   Rip = 40,
   /** One word each. */
-  Fz = 42, Fs = 43, Fp = 44, Fc = 45, Fa = 46,
+  Fz = 42,
+  Fs = 43,
+  Fp = 44,
+  Fc = 45,
+  Fa = 46,
   /** RFLAGS without the six arithmetic flags. One word. */
   Flags = 47,
-  FsBase = 48, GsBase = 50, KernelGsBase = 52,
-  Cr0 = 54, Cr2 = 56, Cr3 = 58, Cr4 = 60, Cr8 = 62,
-  Efer = 64, Star = 66, Lstar = 68, Cstar = 70, Fmask = 72, TscAux = 74,
+  FsBase = 48,
+  GsBase = 50,
+  KernelGsBase = 52,
+  Cr0 = 54,
+  Cr2 = 56,
+  Cr3 = 58,
+  Cr4 = 60,
+  Cr8 = 62,
+  Efer = 64,
+  Star = 66,
+  Lstar = 68,
+  Cstar = 70,
+  Fmask = 72,
+  TscAux = 74,
   /** Base, then limit in the word after it. */
-  Gdt = 76, GdtLimit = 78, Idt = 80, IdtLimit = 82, Tr = 84, TrLimit = 86, Ldt = 88, LdtLimit = 90,
+  Gdt = 76,
+  GdtLimit = 78,
+  Idt = 80,
+  IdtLimit = 82,
+  Tr = 84,
+  TrLimit = 86,
+  Ldt = 88,
+  LdtLimit = 90,
   Dr0 = 92,
   /** Descriptor last read. */
   Descriptor = 108,
@@ -40,14 +70,36 @@ export const enum Slot {
 
 /** RFLAGS bits held in {@link Slot.Flags}. @source SDM vol. 1, "EFLAGS Register" */
 export const enum Flag {
-  Carry = 1, Fixed = 2, Parity = 4, Adjust = 0x10, Zero = 0x40, Sign = 0x80,
-  Trap = 0x100, Interrupt = 0x200, Direction = 0x400, Overflow = 0x800, Iopl = 0x3000, Nested = 0x4000,
-  Resume = 0x1_0000, Virtual = 0x2_0000, Alignment = 0x4_0000, Id = 0x20_0000,
+  Carry = 1,
+  Fixed = 2,
+  Parity = 4,
+  Adjust = 0x10,
+  Zero = 0x40,
+  Sign = 0x80,
+  Trap = 0x100,
+  Interrupt = 0x200,
+  Direction = 0x400,
+  Overflow = 0x800,
+  Iopl = 0x3000,
+  Nested = 0x4000,
+  Resume = 0x1_0000,
+  Virtual = 0x2_0000,
+  Alignment = 0x4_0000,
+  Id = 0x20_0000,
   Arithmetic = 0x8d5,
 }
 
 /** Index into {@link Context.selectors}. */
-export const enum Segment { Es = 0, Cs = 1, Ss = 2, Ds = 3, Fs = 4, Gs = 5, Tr = 6, Ldt = 7 }
+export const enum Segment {
+  Es = 0,
+  Cs = 1,
+  Ss = 2,
+  Ds = 3,
+  Fs = 4,
+  Gs = 5,
+  Tr = 6,
+  Ldt = 7,
+}
 
 /** Entries of each window table; a power of two. 256 pages are 1 MiB of working set. */
 const WINDOWS = 256;
@@ -94,7 +146,10 @@ export class Context implements WindowHolder {
   repeatLimit = 4096;
   /** Whether this is an AMD processor: what it does otherwise than Intel's hangs on this alone. */
   readonly amd: boolean;
-  /** Whether a single-step trap follows the instruction under way: TF before it, unless it says otherwise (MOV SS, SYSCALL, SYSRET). */
+  /**
+   * Whether a single-step trap follows the instruction under way: TF before it, unless it says otherwise (MOV SS,
+   * SYSCALL, SYSRET).
+   */
   stepping = false;
   /** Events delivered so far: tells a single step whether its instruction ended in one. */
   deliveries = 0;
@@ -143,12 +198,23 @@ export class Context implements WindowHolder {
   /** A copy of the state, to go back to: interleavings are explored this way. */
   save(): SavedContext {
     const { privilege, halted, shadow, interruptLine, nonMaskable, nonMaskableBlocked, stop } = this;
-    return { words: this.s.slice(), selectors: this.selectors.slice(), privilege, halted, shadow, interruptLine, nonMaskable, nonMaskableBlocked, stop };
+    return {
+      words: this.s.slice(),
+      selectors: this.selectors.slice(),
+      privilege,
+      halted,
+      shadow,
+      interruptLine,
+      nonMaskable,
+      nonMaskableBlocked,
+      stop,
+    };
   }
 
   /** Goes back to a saved state. The port's registers (CR3, EFER, MSRs it holds) are the caller's to put back. */
   restore(saved: SavedContext): void {
-    const mode = this.privilege !== saved.privilege || ((this.s[Slot.Flags]! ^ saved.words[Slot.Flags]!) & Flag.Alignment) !== 0;
+    const mode =
+      this.privilege !== saved.privilege || ((this.s[Slot.Flags]! ^ saved.words[Slot.Flags]!) & Flag.Alignment) !== 0;
     this.s.set(saved.words);
     this.selectors.set(saved.selectors);
     this.privilege = saved.privilege;

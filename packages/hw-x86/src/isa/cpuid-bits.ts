@@ -1,4 +1,7 @@
-/** What the CPUID leaves of both vendors are made of: feature bits the interpreter stands behind, text in registers, cache and topology fields. */
+/**
+ * What the CPUID leaves of both vendors are made of: feature bits the interpreter stands behind, text in registers,
+ * cache and topology fields.
+ */
 import type { CacheSpec, CpuSpec, MachineSpec } from "../spec.js";
 
 /** A word with these bits set. */
@@ -30,15 +33,25 @@ export function characters(text: string): [number, number, number] {
 export const width = (n: number): number => 32 - Math.clz32(Math.max(1, n) - 1);
 
 /** How many of the machine's CPUs share what with one of them. */
-export interface Sharing { readonly own: CpuSpec; readonly threads: number; readonly inSocket: number; readonly inL3: number }
+export interface Sharing {
+  readonly own: CpuSpec;
+  readonly threads: number;
+  readonly inSocket: number;
+  readonly inL3: number;
+}
 
 export function sharingOf(spec: MachineSpec, id: number): Sharing {
   const own = spec.cpus.find((each) => each.id === id)!;
-  const count = (field: "core" | "socket" | "l3"): number => spec.cpus.filter((each) => each[field] === own[field]).length;
+  const count = (field: "core" | "socket" | "l3"): number =>
+    spec.cpus.filter((each) => each[field] === own[field]).length;
   return { own, threads: count("core"), inSocket: count("socket"), inL3: count("l3") };
 }
 
-/** Leaf 4 and 8000_001DH: one cache. @param type 1 data, 2 instruction, 3 unified @param sharers highest number of sharers, less 1 */
+/**
+ * Leaf 4 and 8000_001DH: one cache.
+ * @param type 1 data, 2 instruction, 3 unified
+ * @param sharers highest number of sharers, less 1
+ */
 export function cacheLeaf(cache: CacheSpec, type: number, level: number, sharers: number, out: Int32Array): void {
   out[0] = type | (level << 5) | (1 << 8) | (sharers << 14);
   out[1] = 63 | ((cache.ways - 1) << 22);
@@ -47,7 +60,13 @@ export function cacheLeaf(cache: CacheSpec, type: number, level: number, sharers
 }
 
 /** The four caches by subleaf 0 to 3; others give zeros. @param sharers from how many CPUs share one, the field */
-export function cacheBySubleaf(spec: MachineSpec, { threads, inL3 }: Sharing, subleaf: number, sharers: (cpus: number) => number, out: Int32Array): void {
+export function cacheBySubleaf(
+  spec: MachineSpec,
+  { threads, inL3 }: Sharing,
+  subleaf: number,
+  sharers: (cpus: number) => number,
+  out: Int32Array,
+): void {
   if (subleaf === 0) cacheLeaf(spec.l1d, 1, 1, sharers(threads), out);
   else if (subleaf === 1) cacheLeaf(spec.l1i, 2, 1, sharers(threads), out);
   else if (subleaf === 2) cacheLeaf(spec.l2, 3, 2, sharers(threads), out);

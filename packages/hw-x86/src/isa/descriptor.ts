@@ -38,7 +38,11 @@ function withinTable(c: Context, selector: number, wide: boolean): boolean {
   return (selector & 0xfff8) + (wide ? 15 : 7) <= limit;
 }
 
-/** Reads a descriptor into Slot.Descriptor. @param vector of the fault when it lies outside its table @returns status */
+/**
+ * Reads a descriptor into Slot.Descriptor.
+ * @param vector of the fault when it lies outside its table
+ * @returns status
+ */
 export function readDescriptor(c: Context, selector: number, vector = GP): number {
   if (!withinTable(c, selector, false)) return selectorFault(vector, selector);
   const s = c.s;
@@ -68,7 +72,8 @@ export function loadSegment(c: Context, segment: number, selector: number): numb
   const type = typeOf(hi);
   const level = levelOf(hi);
   if (segment === Segment.Ss) {
-    if ((type & 0x1a) !== 0x12 || level !== c.privilege || (selector & 3) !== c.privilege) return selectorFault(GP, selector);
+    if ((type & 0x1a) !== 0x12 || level !== c.privilege || (selector & 3) !== c.privilege)
+      return selectorFault(GP, selector);
     if (!isPresent(hi)) return selectorFault(12, selector);
   } else {
     const readable = (type & 0x18) === 0x10 || (type & 0x1a) === 0x1a;
@@ -85,8 +90,8 @@ export function loadSegment(c: Context, segment: number, selector: number): numb
 }
 
 /**
- * MOV to a segment register and POP FS/GS (through Temp): `dst` names the segment, `src` holds the selector. After MOV SS
- * neither interrupts nor the single-step trap come before the next instruction is done.
+ * MOV to a segment register and POP FS/GS (through Temp): `dst` names the segment, `src` holds the selector. After MOV
+ * SS neither interrupts nor the single-step trap come before the next instruction is done.
  */
 export const movToSegment: Handler = (c, i) => {
   if (i.dst === Segment.Cs) return faultStatus(6);
@@ -155,7 +160,8 @@ export const loadSystemSelector: Handler = (c, i) => {
   if ((selector & 4) !== 0 || !withinTable(c, selector, true)) return selectorFault(GP, selector);
   let status = readDescriptor(c, selector);
   if (status !== 0) return status;
-  const lo = c.s[Slot.Descriptor]!, hi = c.s[Slot.Descriptor + 1]!;
+  const lo = c.s[Slot.Descriptor]!,
+    hi = c.s[Slot.Descriptor + 1]!;
   if (typeOf(hi) !== (task ? 9 : 2)) return selectorFault(GP, selector);
   if (!isPresent(hi)) return selectorFault(11, selector);
   advance(c, 8);
@@ -180,7 +186,10 @@ function setZero(c: Context, zero: boolean): void {
   unpackArithmetic(c.s, zero ? flags | 0x40 : flags & ~0x40);
 }
 
-/** Whether a selector's descriptor exists and is visible from here. Leaves it in Slot.Descriptor. @returns -1, or a fault status */
+/**
+ * Whether a selector's descriptor exists and is visible from here. Leaves it in Slot.Descriptor.
+ * @returns -1, or a fault status
+ */
 function visible(c: Context, selector: number): number {
   if ((selector & 0xfffc) === 0 || !withinTable(c, selector, false)) return 0;
   const status = readDescriptor(c, selector);

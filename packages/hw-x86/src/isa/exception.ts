@@ -1,6 +1,7 @@
 /**
  * Exceptions and interrupts: delivery through IDT and TSS in modelled memory.
- * Source: SDM vol. 3A, "Interrupt and Exception Handling", "64-Bit Mode Stack Frame", "Interrupt and Exception Classes".
+ * Source: SDM vol. 3A, "Interrupt and Exception Handling", "64-Bit Mode Stack Frame", "Interrupt and Exception
+ * Classes".
  */
 import { isCanonical } from "./branch.js";
 import { Flag, Segment, Slot, type Context } from "./context.js";
@@ -13,7 +14,12 @@ import { Access, faultStatus } from "./port.js";
 const GP = 13;
 
 /** What is delivered: it decides RF, the gate's privilege check and the EXT bit of a fault during delivery. */
-export const enum Cause { Fault, Trap, Software, External }
+export const enum Cause {
+  Fault,
+  Trap,
+  Software,
+  External,
+}
 
 /** Vectors that push an error code. @source SDM vol. 3A, "Protected-Mode Exceptions and Interrupts" */
 const WITH_ERROR_CODE = (1 << 8) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13) | (1 << 14) | (1 << 17) | (1 << 21);
@@ -33,8 +39,10 @@ export function raise(c: Context, vector: number, code: number, cause: Cause, ip
   let status = deliver(c, vector, code, cause, ipLo, ipHi);
   while (status !== 0) {
     const second = vectorOf(status);
-    const escalates = first === PAGE_FAULT ? second === PAGE_FAULT || ((CONTRIBUTORY >> second) & 1) !== 0
-      : first < 32 && ((CONTRIBUTORY >> first) & 1) !== 0 && ((CONTRIBUTORY >> second) & 1) !== 0;
+    const escalates =
+      first === PAGE_FAULT
+        ? second === PAGE_FAULT || ((CONTRIBUTORY >> second) & 1) !== 0
+        : first < 32 && ((CONTRIBUTORY >> first) & 1) !== 0 && ((CONTRIBUTORY >> second) & 1) !== 0;
     if (first === DOUBLE_FAULT) {
       c.stop = `shutdown: vector ${second} while delivering a double fault`;
       return STOPPED;
@@ -64,7 +72,8 @@ function deliver(c: Context, vector: number, code: number, cause: Cause, ipLo: n
   advance(c, vector * 16);
   let status = load(c, 8, Access.System);
   if (status !== 0) return status;
-  const gateLo = s[Slot.Temp]!, gateHi = s[Slot.Temp + 1]!;
+  const gateLo = s[Slot.Temp]!,
+    gateHi = s[Slot.Temp + 1]!;
   advance(c, 8);
   status = load(c, 8, Access.System);
   if (status !== 0) return status;
@@ -80,12 +89,14 @@ function deliver(c: Context, vector: number, code: number, cause: Cause, ipLo: n
   if (status !== 0) return status | (((status >>> 16) & 0xff) === PAGE_FAULT ? 0 : external);
   const descriptor = s[Slot.Descriptor + 1]!;
   const codeType = typeOf(descriptor);
-  if ((codeType & 0x18) !== 0x18 || !isLong(descriptor) || levelOf(descriptor) > c.privilege) return faultStatus(GP, (selector & 0xfffc) | external);
+  if ((codeType & 0x18) !== 0x18 || !isLong(descriptor) || levelOf(descriptor) > c.privilege)
+    return faultStatus(GP, (selector & 0xfffc) | external);
   if (!isPresent(descriptor)) return faultStatus(11, (selector & 0xfffc) | external);
   const level = (codeType & 4) !== 0 ? c.privilege : levelOf(descriptor);
 
   const alternate = gateHi & 7;
-  let stackLo = s[Slot.Rsp]!, stackHi = s[Slot.Rsp + 1]!;
+  let stackLo = s[Slot.Rsp]!,
+    stackHi = s[Slot.Rsp + 1]!;
   if (alternate !== 0 || level < c.privilege) {
     const offset = alternate !== 0 ? 28 + 8 * alternate : 4 + 8 * level;
     if (offset + 7 > s[Slot.TrLimit]! >>> 0) return faultStatus(10, (c.selectors[Segment.Tr]! & 0xfffc) | external);
@@ -100,7 +111,8 @@ function deliver(c: Context, vector: number, code: number, cause: Cause, ipLo: n
   }
   if (!isCanonical(c, targetHi)) return faultStatus(GP, external);
   const flags = packFlags(s) | (cause === Cause.Fault ? Flag.Resume : 0);
-  const withCode = cause !== Cause.Software && cause !== Cause.External && vector < 32 && ((WITH_ERROR_CODE >> vector) & 1) !== 0;
+  const withCode =
+    cause !== Cause.Software && cause !== Cause.External && vector < 32 && ((WITH_ERROR_CODE >> vector) & 1) !== 0;
   const words = withCode ? 6 : 5;
   stackLo &= ~15;
   const topLo = (stackLo - 8 * words) | 0;
@@ -133,5 +145,9 @@ function deliver(c: Context, vector: number, code: number, cause: Cause, ipLo: n
   return 0;
 }
 
-/** INT n, INT3 and INT1: `immLo` is the vector. The saved RIP is the next instruction's, but this one's if the gate refuses. INT1 passes any gate. */
-export const softwareInterrupt: Handler = (c, i) => deliver(c, i.immLo, 0, i.cc === 1 ? Cause.Trap : Cause.Software, i.nextLo, i.nextHi);
+/**
+ * INT n, INT3 and INT1: `immLo` is the vector. The saved RIP is the next instruction's, but this one's if the gate
+ * refuses. INT1 passes any gate.
+ */
+export const softwareInterrupt: Handler = (c, i) =>
+  deliver(c, i.immLo, 0, i.cc === 1 ? Cause.Trap : Cause.Software, i.nextLo, i.nextHi);

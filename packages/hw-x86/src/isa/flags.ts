@@ -10,7 +10,7 @@ export const parity = (x: number): number => (EVEN >> ((x ^ (x >> 4)) & 15)) & 1
 /** @returns 0 or 1 */
 export const carry = (s: Int32Array): number => s[Slot.Fc]! >>> 31;
 /** @returns 0 or 1 */
-export const overflow = (s: Int32Array): number => ((s[Slot.Fc]! ^ (s[Slot.Fc]! << 1)) >>> 31);
+export const overflow = (s: Int32Array): number => (s[Slot.Fc]! ^ (s[Slot.Fc]! << 1)) >>> 31;
 
 /** Sets CF and OF, each 0 or 1, leaving the rest. */
 export function setCarryOverflow(s: Int32Array, cf: number, of: number): void {
@@ -47,8 +47,15 @@ export function setCarryZero(s: Int32Array, cf: number, zf: number): void {
 
 /** RFLAGS as PUSHF would store it, low 32 bits. */
 export function packFlags(s: Int32Array): number {
-  return s[Slot.Flags]! | carry(s) | (parity(s[Slot.Fp]!) << 2) | (s[Slot.Fa]! & 0x10) | (s[Slot.Fz] === 0 ? Flag.Zero : 0)
-    | ((s[Slot.Fs]! >>> 31) << 7) | (overflow(s) << 11);
+  return (
+    s[Slot.Flags]! |
+    carry(s) |
+    (parity(s[Slot.Fp]!) << 2) |
+    (s[Slot.Fa]! & 0x10) |
+    (s[Slot.Fz] === 0 ? Flag.Zero : 0) |
+    ((s[Slot.Fs]! >>> 31) << 7) |
+    (overflow(s) << 11)
+  );
 }
 
 /** The six arithmetic flags from an RFLAGS value. */
@@ -73,21 +80,37 @@ export function setFlags(c: Context, value: number, mask: number): void {
 /** @param code condition as encoded in Jcc, SETcc, CMOVcc. @source SDM vol. 1, "EFLAGS Condition Codes" */
 export function condition(s: Int32Array, code: number): boolean {
   switch (code) {
-    case 0: return overflow(s) !== 0;
-    case 1: return overflow(s) === 0;
-    case 2: return s[Slot.Fc]! < 0;
-    case 3: return s[Slot.Fc]! >= 0;
-    case 4: return s[Slot.Fz] === 0;
-    case 5: return s[Slot.Fz] !== 0;
-    case 6: return s[Slot.Fc]! < 0 || s[Slot.Fz] === 0;
-    case 7: return s[Slot.Fc]! >= 0 && s[Slot.Fz] !== 0;
-    case 8: return s[Slot.Fs]! < 0;
-    case 9: return s[Slot.Fs]! >= 0;
-    case 10: return parity(s[Slot.Fp]!) !== 0;
-    case 11: return parity(s[Slot.Fp]!) === 0;
-    case 12: return s[Slot.Fs]! >>> 31 !== overflow(s);
-    case 13: return s[Slot.Fs]! >>> 31 === overflow(s);
-    case 14: return s[Slot.Fz] === 0 || s[Slot.Fs]! >>> 31 !== overflow(s);
-    default: return s[Slot.Fz] !== 0 && s[Slot.Fs]! >>> 31 === overflow(s);
+    case 0:
+      return overflow(s) !== 0;
+    case 1:
+      return overflow(s) === 0;
+    case 2:
+      return s[Slot.Fc]! < 0;
+    case 3:
+      return s[Slot.Fc]! >= 0;
+    case 4:
+      return s[Slot.Fz] === 0;
+    case 5:
+      return s[Slot.Fz] !== 0;
+    case 6:
+      return s[Slot.Fc]! < 0 || s[Slot.Fz] === 0;
+    case 7:
+      return s[Slot.Fc]! >= 0 && s[Slot.Fz] !== 0;
+    case 8:
+      return s[Slot.Fs]! < 0;
+    case 9:
+      return s[Slot.Fs]! >= 0;
+    case 10:
+      return parity(s[Slot.Fp]!) !== 0;
+    case 11:
+      return parity(s[Slot.Fp]!) === 0;
+    case 12:
+      return s[Slot.Fs]! >>> 31 !== overflow(s);
+    case 13:
+      return s[Slot.Fs]! >>> 31 === overflow(s);
+    case 14:
+      return s[Slot.Fz] === 0 || s[Slot.Fs]! >>> 31 !== overflow(s);
+    default:
+      return s[Slot.Fz] !== 0 && s[Slot.Fs]! >>> 31 === overflow(s);
   }
 }

@@ -1,14 +1,32 @@
 /** A port without a machine: pages mapped by hand onto a small memory. For tests, fuzzing and the micro benchmark. */
 import type { Vendor } from "../spec.js";
-import { Access, faultStatus, NON_CANONICAL, pageFault, type CpuPort, type PageWindow, type WindowHolder } from "./port.js";
+import {
+  Access,
+  faultStatus,
+  NON_CANONICAL,
+  pageFault,
+  type CpuPort,
+  type PageWindow,
+  type WindowHolder,
+} from "./port.js";
 
 /** Rights of one page, as a page-table entry would give them. */
-export interface PageRights { readonly writable: boolean; readonly user: boolean; readonly executable: boolean }
-interface Page extends PageRights { readonly frame: number }
+export interface PageRights {
+  readonly writable: boolean;
+  readonly user: boolean;
+  readonly executable: boolean;
+}
+interface Page extends PageRights {
+  readonly frame: number;
+}
 
-const PRESENT = 1, WRITE = 2, USER = 4, FETCH = 16;
+const PRESENT = 1,
+  WRITE = 2,
+  USER = 4,
+  FETCH = 16;
 const WRITE_PROTECT = 1 << 16;
-const SMEP = 1 << 20, SMAP = 1 << 21;
+const SMEP = 1 << 20,
+  SMAP = 1 << 21;
 const BYTES = 4096;
 const pageNumber = (lo: number, hi: number): number => (hi >>> 0) * 0x10_0000 + (lo >>> 12);
 
@@ -26,12 +44,20 @@ export class FlatMemory {
     this.words = new Int32Array(buffer);
     this.versions = new Uint32Array(frames);
     this.windows = Array.from({ length: frames }, (_, slot) => ({
-      bytes: this.bytes, halves: this.halves, words: this.words, base: slot * BYTES, versions: this.versions, slot,
+      bytes: this.bytes,
+      halves: this.halves,
+      words: this.words,
+      base: slot * BYTES,
+      versions: this.versions,
+      slot,
     }));
   }
 }
 
-/** See the head of this file. CR0.WP, CR4.SMEP and CR4.SMAP are honoured; there are no TLBs, so mapping changes act at once. */
+/**
+ * See the head of this file. CR0.WP, CR4.SMEP and CR4.SMAP are honoured; there are no TLBs, so mapping changes act at
+ * once.
+ */
 export class FlatMemoryPort implements CpuPort {
   readonly data = new Int32Array(4);
   readonly timed = false;
@@ -53,13 +79,19 @@ export class FlatMemoryPort implements CpuPort {
   /** Log of TLB maintenance, for tests. */
   readonly invalidations: string[] = [];
 
-  constructor(readonly memory: FlatMemory, readonly vendor: Vendor = "intel") {}
+  constructor(
+    readonly memory: FlatMemory,
+    readonly vendor: Vendor = "intel",
+  ) {}
 
   /** Maps whole pages from an address onto frames that follow one another. */
   map(address: bigint, frame: number, pages: number, rights: PageRights): void {
     for (let n = 0; n < pages; n++) {
       const at = address + BigInt(n * BYTES);
-      this.pages.set(pageNumber(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))), { ...rights, frame: frame + n });
+      this.pages.set(pageNumber(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))), {
+        ...rights,
+        frame: frame + n,
+      });
     }
     this.holder?.dropWindows();
   }
@@ -69,10 +101,18 @@ export class FlatMemoryPort implements CpuPort {
     this.holder?.dropWindows();
   }
 
-  attach(holder: WindowHolder): void { this.holder = holder; }
-  version(frame: number): number { return this.memory.versions[frame]!; }
-  fetchLine(): number { return 0; }
-  retire(count: number): void { this.retired += count; }
+  attach(holder: WindowHolder): void {
+    this.holder = holder;
+  }
+  version(frame: number): number {
+    return this.memory.versions[frame]!;
+  }
+  fetchLine(): number {
+    return 0;
+  }
+  retire(count: number): void {
+    this.retired += count;
+  }
 
   modeChanged(privilege: number, alignmentCheck: boolean): void {
     this.privilege = privilege;
@@ -87,8 +127,18 @@ export class FlatMemoryPort implements CpuPort {
     const write = (access & Access.Write) !== 0;
     const code = (write ? WRITE : 0) | (user ? USER : 0) | (fetch ? FETCH : 0);
     if (page === undefined) return -this.fault(pageFault(code), lo, hi);
-    const kernelOnUser = !user && page.user && (fetch ? (this.cr4 & SMEP) !== 0 : (this.cr4 & SMAP) !== 0 && !(this.alignmentCheck && (access & Access.System) === 0));
-    if ((user && !page.user) || (write && !page.writable && (user || (this.cr0 & WRITE_PROTECT) !== 0)) || (fetch && !page.executable) || kernelOnUser) {
+    const kernelOnUser =
+      !user &&
+      page.user &&
+      (fetch
+        ? (this.cr4 & SMEP) !== 0
+        : (this.cr4 & SMAP) !== 0 && !(this.alignmentCheck && (access & Access.System) === 0));
+    if (
+      (user && !page.user) ||
+      (write && !page.writable && (user || (this.cr0 & WRITE_PROTECT) !== 0)) ||
+      (fetch && !page.executable) ||
+      kernelOnUser
+    ) {
       return -this.fault(pageFault(code | PRESENT), lo, hi);
     }
     return page.frame * BYTES + (lo & 0xfff);
@@ -126,7 +176,8 @@ export class FlatMemoryPort implements CpuPort {
     const here = Math.min(bytes, BYTES - (lo & 0xfff));
     const second = here < bytes ? this.beyond(lo, hi, access | Access.Write) : 0;
     if (second < 0) return -second;
-    for (let n = 0; n < bytes; n++) this.memory.bytes[n < here ? first + n : second + n - here] = (n < 4 ? valueLo : valueHi) >>> (8 * (n & 3));
+    for (let n = 0; n < bytes; n++)
+      this.memory.bytes[n < here ? first + n : second + n - here] = (n < 4 ? valueLo : valueHi) >>> (8 * (n & 3));
     this.memory.versions[Math.floor(first / BYTES)]!++;
     if (here < bytes) this.memory.versions[Math.floor(second / BYTES)]!++;
     return 0;
@@ -170,17 +221,25 @@ export class FlatMemoryPort implements CpuPort {
     return 0;
   }
 
-  invlpg(lo: number, hi: number): void { this.invalidations.push(`invlpg ${hi >>> 0}:${lo >>> 0}`); }
+  invlpg(lo: number, hi: number): void {
+    this.invalidations.push(`invlpg ${hi >>> 0}:${lo >>> 0}`);
+  }
   invpcid(type: number, pcid: number): number {
     this.invalidations.push(`invpcid ${type} ${pcid}`);
     return 0;
   }
 
-  cpuid(leaf: number): void { this.data.set(this.cpuidLeaves.get(leaf) ?? [0, 0, 0, 0]); }
+  cpuid(leaf: number): void {
+    this.data.set(this.cpuidLeaves.get(leaf) ?? [0, 0, 0, 0]);
+  }
   timeStamp(): void {
     this.data[0] = this.retired;
     this.data[1] = Math.floor(this.retired / 2 ** 32);
   }
-  random(): boolean { return false; }
-  acknowledge(): number { return this.interrupts.shift() ?? -1; }
+  random(): boolean {
+    return false;
+  }
+  acknowledge(): number {
+    return this.interrupts.shift() ?? -1;
+  }
 }

@@ -1,4 +1,7 @@
-/** One decoded instruction in the interpreter's own form: what to run, and every operand resolved to a slot or a constant. */
+/**
+ * One decoded instruction in the interpreter's own form: what to run, and every operand resolved to a slot or a
+ * constant.
+ */
 import type { Context } from "./context.js";
 
 /** Executes one instruction. @returns 0 or a status as in port.ts */
@@ -13,8 +16,8 @@ export const STOPPED = 1 << 26;
 const nothing: Handler = () => 0;
 
 /**
- * All fields are always present, so every handler sees one shape. Register operands are indices in units of their own size
- * (bytes into `u8`, 16-bit units into `u16`, words into `s`).
+ * All fields are always present, so every handler sees one shape. Register operands are indices in units of their own
+ * size (bytes into `u8`, 16-bit units into `u16`, words into `s`).
  */
 export class Instruction {
   /** Does the whole instruction. */

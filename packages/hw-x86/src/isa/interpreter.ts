@@ -1,6 +1,6 @@
 /**
- * Runs x86-64 machine code of one CPU: finds or decodes blocks, executes them, delivers what they raise and what arrives
- * from outside. The interrupt, trap and fault order is that of the SDM; one instruction is atomic.
+ * Runs x86-64 machine code of one CPU: finds or decodes blocks, executes them, delivers what they raise and what
+ * arrives from outside. The interrupt, trap and fault order is that of the SDM; one instruction is atomic.
  * Source: SDM vol. 3A, "Prioritization of Concurrent Events"; "Single-Step Exception Condition".
  */
 import { BlockCache, type Block } from "./block.js";
@@ -31,25 +31,47 @@ export class Interpreter {
   private synchronised = -1;
 
   /** @param blocks shared by all CPUs of one memory, or its own @param singles the same for single steps */
-  constructor(readonly port: CpuPort, private readonly blocks: BlockCache = new BlockCache(), singles?: BlockCache) {
+  constructor(
+    readonly port: CpuPort,
+    private readonly blocks: BlockCache = new BlockCache(),
+    singles?: BlockCache,
+  ) {
     this.context = new Context(port);
     this.singles = singles ?? new BlockCache(1);
   }
 
-  get rip(): bigint { return this.context.get(Slot.Rip); }
-  set rip(value: bigint) { this.context.set(Slot.Rip, value); }
-  get flags(): bigint { return BigInt(packFlags(this.context.s) >>> 0); }
-  set flags(value: bigint) { setFlags(this.context, Number(BigInt.asIntN(32, value)), -1); }
+  get rip(): bigint {
+    return this.context.get(Slot.Rip);
+  }
+  set rip(value: bigint) {
+    this.context.set(Slot.Rip, value);
+  }
+  get flags(): bigint {
+    return BigInt(packFlags(this.context.s) >>> 0);
+  }
+  set flags(value: bigint) {
+    setFlags(this.context, Number(BigInt.asIntN(32, value)), -1);
+  }
   /** @param number 0 RAX, 1 RCX, 2 RDX, 3 RBX, 4 RSP ... 15 R15 */
-  register(number: number): bigint { return this.context.get(2 * number); }
-  setRegister(number: number, value: bigint): void { this.context.set(2 * number, value); }
+  register(number: number): bigint {
+    return this.context.get(2 * number);
+  }
+  setRegister(number: number, value: bigint): void {
+    this.context.set(2 * number, value);
+  }
   /** Why nothing more can be executed, after "stopped". */
-  get stopReason(): string { return this.context.stop; }
+  get stopReason(): string {
+    return this.context.stop;
+  }
 
   /** Tells the CPU that the port has an interrupt for it. */
-  signal(): void { this.context.interruptLine = true; }
+  signal(): void {
+    this.context.interruptLine = true;
+  }
   /** Non-maskable interrupt, vector 2. */
-  nonMaskable(): void { this.context.nonMaskable = true; }
+  nonMaskable(): void {
+    this.context.nonMaskable = true;
+  }
   /** Delivers an exception as if the next instruction had raised it. @returns false after shutdown */
   raise(vector: number, errorCode: number): boolean {
     const s = this.context.s;
@@ -60,7 +82,8 @@ export class Interpreter {
   /**
    * Executes until the budget is used up, the CPU halts with nothing pending, or it cannot go on.
    * @param budget instructions
-   * @param until "reached" is returned before the instruction at this address, if control comes to it by a transfer: a return address
+   * @param until "reached" is returned before the instruction at this address, if control comes to it by a transfer: a
+   *   return address
    */
   run(budget: number, until?: bigint): Stop {
     const c = this.context;
@@ -161,7 +184,10 @@ export class Interpreter {
     return true;
   }
 
-  /** One instruction, with the single-step trap after it when TF was set before it; {@link Context.stepping} says where that is otherwise. */
+  /**
+   * One instruction, with the single-step trap after it when TF was set before it; {@link Context.stepping} says where
+   * that is otherwise.
+   */
   private single(): void {
     const c = this.context;
     const s = c.s;
@@ -192,7 +218,8 @@ export class Interpreter {
     c.s[Slot.Rip] = i.ipLo;
     c.s[Slot.Rip + 1] = i.ipHi;
     if ((status & FAULT_BIT) === 0) {
-      // Whatever interrupts a repeated instruction saves RF set (SDM vol. 3B, "Instruction-Breakpoint Exception Condition").
+      // Whatever interrupts a repeated instruction saves RF set (SDM vol. 3B, "Instruction-Breakpoint Exception
+      // Condition").
       if (status === REPEAT) c.s[Slot.Flags]! |= Flag.Resume;
       return;
     }
@@ -210,8 +237,15 @@ export class Interpreter {
     const slot = (lo ^ (lo >>> 12)) & (ENTRIES - 1);
     if (own && !port.timed) {
       const entry = this.entries[slot];
-      if (entry !== undefined && entry.lo === lo && entry.hi === hi && this.epochs[slot] === c.epoch && port.version(entry.frame) === entry.version
-        && (entry.secondFrame < 0 || port.version(entry.secondFrame) === entry.secondVersion)) return entry;
+      if (
+        entry !== undefined &&
+        entry.lo === lo &&
+        entry.hi === hi &&
+        this.epochs[slot] === c.epoch &&
+        port.version(entry.frame) === entry.version &&
+        (entry.secondFrame < 0 || port.version(entry.secondFrame) === entry.secondVersion)
+      )
+        return entry;
     }
     const frame = port.translateFetch(lo, hi);
     const found = frame < 0 ? -frame : cache.at(port, frame, lo, hi);
@@ -219,7 +253,7 @@ export class Interpreter {
     if (port.timed) {
       let status = 0;
       const bytes = ((lo & (LINE - 1)) + (found.endLo - lo)) | 0;
-      for (let at = LINE; at < bytes && status === 0; at += LINE) status = port.fetchLine((lo & -LINE) + at | 0, hi);
+      for (let at = LINE; at < bytes && status === 0; at += LINE) status = port.fetchLine(((lo & -LINE) + at) | 0, hi);
       if (status !== 0) return this.fetchFault(status, lo, hi);
     } else if (own) {
       this.entries[slot] = found;

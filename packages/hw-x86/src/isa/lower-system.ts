@@ -1,4 +1,7 @@
-/** Lowering of what privileged code does and users may not, or seldom: segments, tables, control registers, gates, cache control. */
+/**
+ * Lowering of what privileged code does and users may not, or seldom: segments, tables, control registers, gates, cache
+ * control.
+ */
 import { Code, Mnemonic, OpKind, Register, type Instruction as Decoded } from "@kreplica/hw-x86/iced";
 import * as descriptor from "./descriptor.js";
 import * as exception from "./exception.js";
@@ -11,16 +14,20 @@ import { isMemory, operandSlot, registerNumber, registerSize, registerSlot, setM
 import { moveStack, peek, undefinedInstruction } from "./stack.js";
 
 /** Ends the block: what follows may run under other rules. */
-const last = (lowering: Lowering): Lowering => (d, i) => {
-  lowering(d, i);
-  i.ends = true;
-};
+const last =
+  (lowering: Lowering): Lowering =>
+  (d, i) => {
+    lowering(d, i);
+    i.ends = true;
+  };
 
 /** A block of its own: instructions are counted by blocks, and it reads the count. */
-const alone = (lowering: Lowering): Lowering => (d, i) => {
-  lowering(d, i);
-  i.first = i.ends = true;
-};
+const alone =
+  (lowering: Lowering): Lowering =>
+  (d, i) => {
+    lowering(d, i);
+    i.first = i.ends = true;
+  };
 
 /** A 16-bit source register of whatever width it is written, or 2 bytes of memory, into `src`. */
 function selectorSource(d: Decoded, i: Instruction, n: number): void {
@@ -30,21 +37,25 @@ function selectorSource(d: Decoded, i: Instruction, n: number): void {
   } else i.src = registerNumber(d.opRegister(n)) * 4;
 }
 
-const takesSelector = (handler: Handler, dst: number, cc = 0): Lowering => (d, i) => {
-  plain(i, handler);
-  i.dst = dst;
-  i.cc = cc;
-  selectorSource(d, i, 0);
-};
+const takesSelector =
+  (handler: Handler, dst: number, cc = 0): Lowering =>
+  (d, i) => {
+    plain(i, handler);
+    i.dst = dst;
+    i.cc = cc;
+    selectorSource(d, i, 0);
+  };
 
 /** Stores 2 bytes to memory, or a register of its own size. */
-const givesSelector = (handler: Handler, src: number): Lowering => (d, i) => {
-  plain(i, handler);
-  i.src = src;
-  setSize(i, isMemory(d, 0) ? 2 : registerSize(d.opRegister(0)));
-  i.dst = operandSlot(d, i, 0, i.size);
-  if (isMemory(d, 0)) access(i, d, "store");
-};
+const givesSelector =
+  (handler: Handler, src: number): Lowering =>
+  (d, i) => {
+    plain(i, handler);
+    i.src = src;
+    setSize(i, isMemory(d, 0) ? 2 : registerSize(d.opRegister(0)));
+    i.dst = operandSlot(d, i, 0, i.size);
+    if (isMemory(d, 0)) access(i, d, "store");
+  };
 
 const isSegment = (register: number): boolean => register >= Register.ES && register <= Register.GS;
 const isControl = (register: number): boolean => register >= Register.CR0 && register < Register.DR0;
@@ -90,20 +101,32 @@ const lowerPop: Lowering = (d, i) => {
 };
 
 const FAR = new Map<number, number>([
-  [Code.Jmp_m1616, 2], [Code.Jmp_m1632, 4], [Code.Jmp_m1664, 8], [Code.Call_m1616, 2], [Code.Call_m1632, 4], [Code.Call_m1664, 8],
+  [Code.Jmp_m1616, 2],
+  [Code.Jmp_m1632, 4],
+  [Code.Jmp_m1664, 8],
+  [Code.Call_m1616, 2],
+  [Code.Call_m1632, 4],
+  [Code.Call_m1664, 8],
 ]);
-const maybeFar = (near: Lowering, cc: number): Lowering => (d, i) => {
-  const size = FAR.get(d.code);
-  if (size === undefined) return near(d, i);
-  setSize(i, size);
-  setMemory(d, i, size);
-  i.cc = cc;
-  i.writes = cc === 1;
-  plain(i, viaAddress(transfer.farTransfer));
-};
+const maybeFar =
+  (near: Lowering, cc: number): Lowering =>
+  (d, i) => {
+    const size = FAR.get(d.code);
+    if (size === undefined) return near(d, i);
+    setSize(i, size);
+    setMemory(d, i, size);
+    i.cc = cc;
+    i.writes = cc === 1;
+    plain(i, viaAddress(transfer.farTransfer));
+  };
 
 const RETURN_SIZE = new Map<number, number>([
-  [Code.Retfw, 2], [Code.Retfw_imm16, 2], [Code.Retfd, 4], [Code.Retfd_imm16, 4], [Code.Retfq, 8], [Code.Retfq_imm16, 8],
+  [Code.Retfw, 2],
+  [Code.Retfw_imm16, 2],
+  [Code.Retfd, 4],
+  [Code.Retfd_imm16, 4],
+  [Code.Retfq, 8],
+  [Code.Retfq_imm16, 8],
 ]);
 const lowerRetf: Lowering = (d, i) => {
   setSize(i, RETURN_SIZE.get(d.code)!);
@@ -111,23 +134,29 @@ const lowerRetf: Lowering = (d, i) => {
   plain(i, transfer.farReturn);
 };
 
-const lowerInt = (vector: number, cc = 0): Lowering => (d, i) => {
-  i.immLo = vector < 0 ? Number(d.immediate(0)) : vector;
-  i.cc = cc;
-  i.ends = true;
-  plain(i, exception.softwareInterrupt);
-};
+const lowerInt =
+  (vector: number, cc = 0): Lowering =>
+  (d, i) => {
+    i.immLo = vector < 0 ? Number(d.immediate(0)) : vector;
+    i.cc = cc;
+    i.ends = true;
+    plain(i, exception.softwareInterrupt);
+  };
 
 /** An address the handler computes itself. */
-const address = (handler: Handler, slot = 0, bytes = 1): Lowering => (d, i) => {
-  setMemory(d, i, bytes);
-  i.dst = i.src = slot;
-  plain(i, handler);
-};
-const stores = (lowering: Lowering): Lowering => (d, i) => {
-  lowering(d, i);
-  i.writes = true;
-};
+const address =
+  (handler: Handler, slot = 0, bytes = 1): Lowering =>
+  (d, i) => {
+    setMemory(d, i, bytes);
+    i.dst = i.src = slot;
+    plain(i, handler);
+  };
+const stores =
+  (lowering: Lowering): Lowering =>
+  (d, i) => {
+    lowering(d, i);
+    i.writes = true;
+  };
 
 const lowerInvpcid: Lowering = (d, i) => {
   i.dst = registerSlot(d.op0Register);
@@ -136,25 +165,31 @@ const lowerInvpcid: Lowering = (d, i) => {
 };
 
 /** A register destination and a state slot as source, or the other way. */
-const readsSlot = (handler: Handler, slot: number): Lowering => (d, i) => {
-  setSize(i, registerSize(d.op0Register));
-  i.dst = registerSlot(d.op0Register);
-  i.src = slot;
-  plain(i, handler);
-};
-const writesSlot = (handler: Handler, slot: number): Lowering => (d, i) => {
-  setSize(i, registerSize(d.op0Register));
-  i.src = registerSlot(d.op0Register);
-  i.dst = slot;
-  plain(i, handler);
-};
+const readsSlot =
+  (handler: Handler, slot: number): Lowering =>
+  (d, i) => {
+    setSize(i, registerSize(d.op0Register));
+    i.dst = registerSlot(d.op0Register);
+    i.src = slot;
+    plain(i, handler);
+  };
+const writesSlot =
+  (handler: Handler, slot: number): Lowering =>
+  (d, i) => {
+    setSize(i, registerSize(d.op0Register));
+    i.src = registerSlot(d.op0Register);
+    i.dst = slot;
+    plain(i, handler);
+  };
 
-const lowerLookup = (handler: Handler): Lowering => (d, i) => {
-  plain(i, handler);
-  setSize(i, registerSize(d.op0Register));
-  i.dst = registerSlot(d.op0Register);
-  selectorSource(d, i, 1);
-};
+const lowerLookup =
+  (handler: Handler): Lowering =>
+  (d, i) => {
+    plain(i, handler);
+    setSize(i, registerSize(d.op0Register));
+    i.dst = registerSlot(d.op0Register);
+    selectorSource(d, i, 1);
+  };
 
 const lowerInput: Lowering = (d, i) => {
   setSize(i, registerSize(d.op0Register));
@@ -162,64 +197,192 @@ const lowerInput: Lowering = (d, i) => {
 };
 
 const nothing = fixed(system.nothing);
-const stops: Lowering = (_d, i) => { plain(i, unmodelled); };
-
-/** What AMD's processors do not have, or not in long mode (SYSENTER, SYSEXIT): #UD there. */
-const intelOnly = (lowering: Lowering): Lowering => (d, i) => {
-  lowering(d, i);
-  const { run } = i;
-  i.run = (c, each) => (c.amd ? undefinedInstruction(c, each) : run(c, each));
+const stops: Lowering = (_d, i) => {
+  plain(i, unmodelled);
 };
 
+/** What AMD's processors do not have, or not in long mode (SYSENTER, SYSEXIT): #UD there. */
+const intelOnly =
+  (lowering: Lowering): Lowering =>
+  (d, i) => {
+    lowering(d, i);
+    const { run } = i;
+    i.run = (c, each) => (c.amd ? undefinedInstruction(c, each) : run(c, each));
+  };
+
 /**
- * Instructions of extensions that CPUID does not report here: #UD, as on a processor without them. Vector instructions are
- * not among them: the SSE bits are set, so they stop the machine by name.
+ * Instructions of extensions that CPUID does not report here: #UD, as on a processor without them. Vector instructions
+ * are not among them: the SSE bits are set, so they stop the machine by name.
  */
 const absent: readonly number[] = [
-  Mnemonic.Encls, Mnemonic.Enclu, Mnemonic.Enclv, Mnemonic.Vmcall, Mnemonic.Vmmcall, Mnemonic.Vmgexit, Mnemonic.Vmxon, Mnemonic.Vmxoff, Mnemonic.Vmlaunch,
-  Mnemonic.Vmresume, Mnemonic.Vmread, Mnemonic.Vmwrite, Mnemonic.Vmptrld, Mnemonic.Vmptrst, Mnemonic.Vmclear, Mnemonic.Vmfunc, Mnemonic.Invept, Mnemonic.Invvpid,
-  Mnemonic.Vmrun, Mnemonic.Vmload, Mnemonic.Vmsave, Mnemonic.Stgi, Mnemonic.Clgi, Mnemonic.Skinit, Mnemonic.Invlpga, Mnemonic.Invlpgb, Mnemonic.Tlbsync,
-  Mnemonic.Pvalidate, Mnemonic.Rmpadjust, Mnemonic.Rmpupdate, Mnemonic.Psmash, Mnemonic.Getsec, Mnemonic.Monitor, Mnemonic.Mwait, Mnemonic.Monitorx, Mnemonic.Mwaitx, Mnemonic.Tpause,
-  Mnemonic.Umonitor, Mnemonic.Umwait, Mnemonic.Rdpkru, Mnemonic.Wrpkru, Mnemonic.Rdpru, Mnemonic.Pconfig, Mnemonic.Xbegin, Mnemonic.Xend, Mnemonic.Xtest,
-  Mnemonic.Xsave, Mnemonic.Xsave64, Mnemonic.Xsaveopt, Mnemonic.Xsaveopt64, Mnemonic.Xsavec, Mnemonic.Xsavec64, Mnemonic.Xsaves, Mnemonic.Xsaves64,
-  Mnemonic.Xrstor, Mnemonic.Xrstor64, Mnemonic.Xrstors, Mnemonic.Xrstors64, Mnemonic.Tilerelease, Mnemonic.Enqcmd, Mnemonic.Enqcmds, Mnemonic.Movdir64b,
-  Mnemonic.Incsspd, Mnemonic.Incsspq, Mnemonic.Saveprevssp, Mnemonic.Rstorssp, Mnemonic.Wrssd, Mnemonic.Wrssq, Mnemonic.Wrussd, Mnemonic.Wrussq, Mnemonic.Setssbsy, Mnemonic.Clrssbsy,
+  Mnemonic.Encls,
+  Mnemonic.Enclu,
+  Mnemonic.Enclv,
+  Mnemonic.Vmcall,
+  Mnemonic.Vmmcall,
+  Mnemonic.Vmgexit,
+  Mnemonic.Vmxon,
+  Mnemonic.Vmxoff,
+  Mnemonic.Vmlaunch,
+  Mnemonic.Vmresume,
+  Mnemonic.Vmread,
+  Mnemonic.Vmwrite,
+  Mnemonic.Vmptrld,
+  Mnemonic.Vmptrst,
+  Mnemonic.Vmclear,
+  Mnemonic.Vmfunc,
+  Mnemonic.Invept,
+  Mnemonic.Invvpid,
+  Mnemonic.Vmrun,
+  Mnemonic.Vmload,
+  Mnemonic.Vmsave,
+  Mnemonic.Stgi,
+  Mnemonic.Clgi,
+  Mnemonic.Skinit,
+  Mnemonic.Invlpga,
+  Mnemonic.Invlpgb,
+  Mnemonic.Tlbsync,
+  Mnemonic.Pvalidate,
+  Mnemonic.Rmpadjust,
+  Mnemonic.Rmpupdate,
+  Mnemonic.Psmash,
+  Mnemonic.Getsec,
+  Mnemonic.Monitor,
+  Mnemonic.Mwait,
+  Mnemonic.Monitorx,
+  Mnemonic.Mwaitx,
+  Mnemonic.Tpause,
+  Mnemonic.Umonitor,
+  Mnemonic.Umwait,
+  Mnemonic.Rdpkru,
+  Mnemonic.Wrpkru,
+  Mnemonic.Rdpru,
+  Mnemonic.Pconfig,
+  Mnemonic.Xbegin,
+  Mnemonic.Xend,
+  Mnemonic.Xtest,
+  Mnemonic.Xsave,
+  Mnemonic.Xsave64,
+  Mnemonic.Xsaveopt,
+  Mnemonic.Xsaveopt64,
+  Mnemonic.Xsavec,
+  Mnemonic.Xsavec64,
+  Mnemonic.Xsaves,
+  Mnemonic.Xsaves64,
+  Mnemonic.Xrstor,
+  Mnemonic.Xrstor64,
+  Mnemonic.Xrstors,
+  Mnemonic.Xrstors64,
+  Mnemonic.Tilerelease,
+  Mnemonic.Enqcmd,
+  Mnemonic.Enqcmds,
+  Mnemonic.Movdir64b,
+  Mnemonic.Incsspd,
+  Mnemonic.Incsspq,
+  Mnemonic.Saveprevssp,
+  Mnemonic.Rstorssp,
+  Mnemonic.Wrssd,
+  Mnemonic.Wrssq,
+  Mnemonic.Wrussd,
+  Mnemonic.Wrussq,
+  Mnemonic.Setssbsy,
+  Mnemonic.Clrssbsy,
 ];
 
 /** All instructions by mnemonic: the general ones, those overlaid here, and the system's. */
 export const lowerings = new Map<number, Lowering>([
   ...general,
-  [Mnemonic.Mov, lowerMov], [Mnemonic.Pop, lowerPop], [Mnemonic.Jmp, maybeFar(generalJmp, 0)], [Mnemonic.Call, maybeFar(generalCall, 1)],
-  [Mnemonic.Retf, lowerRetf], [Mnemonic.Iret, fixed(transfer.iret, 2)], [Mnemonic.Iretd, fixed(transfer.iret, 4)], [Mnemonic.Iretq, fixed(transfer.iret, 8)],
-  [Mnemonic.Int, lowerInt(-1)], [Mnemonic.Int3, lowerInt(3)], [Mnemonic.Int1, lowerInt(1, 1)],
-  [Mnemonic.Ud0, last(fixed(undefinedInstruction))], [Mnemonic.Ud1, last(fixed(undefinedInstruction))], [Mnemonic.Ud2, last(fixed(undefinedInstruction))],
-  [Mnemonic.Syscall, last(fixed(transfer.syscall))], [Mnemonic.Sysret, last(fixed(transfer.sysret, 4))], [Mnemonic.Sysretq, last(fixed(transfer.sysret, 8))],
-  [Mnemonic.Swapgs, fixed(system.swapgs)], [Mnemonic.Rdmsr, alone(fixed(system.rdmsr))], [Mnemonic.Wrmsr, last(fixed(system.wrmsr))],
-  [Mnemonic.Rdfsbase, readsSlot(system.readBase, Slot.FsBase)], [Mnemonic.Rdgsbase, readsSlot(system.readBase, Slot.GsBase)],
-  [Mnemonic.Wrfsbase, writesSlot(system.writeBase, Slot.FsBase)], [Mnemonic.Wrgsbase, writesSlot(system.writeBase, Slot.GsBase)],
-  [Mnemonic.Lgdt, address(descriptor.loadTable, Slot.Gdt, 10)], [Mnemonic.Lidt, address(descriptor.loadTable, Slot.Idt, 10)],
-  [Mnemonic.Sgdt, stores(address(descriptor.storeTable, Slot.Gdt, 10))], [Mnemonic.Sidt, stores(address(descriptor.storeTable, Slot.Idt, 10))],
-  [Mnemonic.Lldt, takesSelector(descriptor.loadSystemSelector, Segment.Ldt)], [Mnemonic.Ltr, takesSelector(descriptor.loadSystemSelector, Segment.Tr)],
-  [Mnemonic.Sldt, givesSelector(descriptor.storeSystemSelector, Segment.Ldt)], [Mnemonic.Str, givesSelector(descriptor.storeSystemSelector, Segment.Tr)],
-  [Mnemonic.Smsw, givesSelector(system.smsw, 0)], [Mnemonic.Lmsw, last(takesSelector(system.lmsw, 0))], [Mnemonic.Clts, last(fixed(system.clts))],
-  [Mnemonic.Verr, takesSelector(descriptor.verify, 0, 0)], [Mnemonic.Verw, takesSelector(descriptor.verify, 0, 1)],
-  [Mnemonic.Lar, lowerLookup(descriptor.lar)], [Mnemonic.Lsl, lowerLookup(descriptor.lsl)],
-  [Mnemonic.Invlpg, last(address(system.invlpg))], [Mnemonic.Invpcid, last(lowerInvpcid)],
-  [Mnemonic.Cpuid, fixed(system.cpuid)], [Mnemonic.Rdtsc, alone(fixed(system.rdtsc))], [Mnemonic.Rdtscp, alone(fixed(system.rdtscp))], [Mnemonic.Rdpid, readsSlot(system.rdpid, 0)],
-  [Mnemonic.Rdrand, readsSlot(system.random, 0)], [Mnemonic.Rdseed, readsSlot(system.random, 0)],
-  [Mnemonic.Xgetbv, fixed(system.xgetbv)], [Mnemonic.Xsetbv, last(fixed(system.xsetbv))],
-  [Mnemonic.Cli, fixed(system.cli)], [Mnemonic.Sti, last(fixed(system.sti))], [Mnemonic.Clc, fixed(system.clc)], [Mnemonic.Stc, fixed(system.stc)],
-  [Mnemonic.Cmc, fixed(system.cmc)], [Mnemonic.Cld, fixed(system.cld)], [Mnemonic.Std, fixed(system.std)],
-  [Mnemonic.Clac, fixed(system.clac)], [Mnemonic.Stac, fixed(system.stac)], [Mnemonic.Hlt, last(fixed(system.hlt))],
-  [Mnemonic.Popf, last(general.get(Mnemonic.Popf)!)], [Mnemonic.Popfq, last(general.get(Mnemonic.Popfq)!)],
-  [Mnemonic.Nop, nothing], [Mnemonic.Reservednop, nothing], [Mnemonic.Endbr64, nothing], [Mnemonic.Endbr32, nothing], [Mnemonic.Rdsspd, nothing], [Mnemonic.Rdsspq, nothing],
-  [Mnemonic.Pause, last(nothing)], [Mnemonic.Lfence, nothing], [Mnemonic.Mfence, nothing], [Mnemonic.Sfence, nothing], [Mnemonic.Serialize, last(intelOnly(nothing))],
-  [Mnemonic.Movdiri, intelOnly(general.get(Mnemonic.Movdiri)!)], [Mnemonic.Sysenter, last(intelOnly(stops))], [Mnemonic.Sysexit, last(intelOnly(stops))],
-  [Mnemonic.Prefetch, nothing], [Mnemonic.Prefetchnta, nothing], [Mnemonic.Prefetcht0, nothing], [Mnemonic.Prefetcht1, nothing], [Mnemonic.Prefetcht2, nothing],
-  [Mnemonic.Prefetchw, nothing], [Mnemonic.Prefetchwt1, nothing], [Mnemonic.Cldemote, nothing],
-  [Mnemonic.Clflush, address(system.touch)], [Mnemonic.Clflushopt, address(system.touch)], [Mnemonic.Clwb, address(system.touch)],
-  [Mnemonic.Wbinvd, fixed(system.nothingPrivileged)], [Mnemonic.Wbnoinvd, fixed(system.nothingPrivileged)], [Mnemonic.Invd, fixed(system.nothingPrivileged)],
-  [Mnemonic.In, lowerInput], [Mnemonic.Out, fixed(system.output)],
+  [Mnemonic.Mov, lowerMov],
+  [Mnemonic.Pop, lowerPop],
+  [Mnemonic.Jmp, maybeFar(generalJmp, 0)],
+  [Mnemonic.Call, maybeFar(generalCall, 1)],
+  [Mnemonic.Retf, lowerRetf],
+  [Mnemonic.Iret, fixed(transfer.iret, 2)],
+  [Mnemonic.Iretd, fixed(transfer.iret, 4)],
+  [Mnemonic.Iretq, fixed(transfer.iret, 8)],
+  [Mnemonic.Int, lowerInt(-1)],
+  [Mnemonic.Int3, lowerInt(3)],
+  [Mnemonic.Int1, lowerInt(1, 1)],
+  [Mnemonic.Ud0, last(fixed(undefinedInstruction))],
+  [Mnemonic.Ud1, last(fixed(undefinedInstruction))],
+  [Mnemonic.Ud2, last(fixed(undefinedInstruction))],
+  [Mnemonic.Syscall, last(fixed(transfer.syscall))],
+  [Mnemonic.Sysret, last(fixed(transfer.sysret, 4))],
+  [Mnemonic.Sysretq, last(fixed(transfer.sysret, 8))],
+  [Mnemonic.Swapgs, fixed(system.swapgs)],
+  [Mnemonic.Rdmsr, alone(fixed(system.rdmsr))],
+  [Mnemonic.Wrmsr, last(fixed(system.wrmsr))],
+  [Mnemonic.Rdfsbase, readsSlot(system.readBase, Slot.FsBase)],
+  [Mnemonic.Rdgsbase, readsSlot(system.readBase, Slot.GsBase)],
+  [Mnemonic.Wrfsbase, writesSlot(system.writeBase, Slot.FsBase)],
+  [Mnemonic.Wrgsbase, writesSlot(system.writeBase, Slot.GsBase)],
+  [Mnemonic.Lgdt, address(descriptor.loadTable, Slot.Gdt, 10)],
+  [Mnemonic.Lidt, address(descriptor.loadTable, Slot.Idt, 10)],
+  [Mnemonic.Sgdt, stores(address(descriptor.storeTable, Slot.Gdt, 10))],
+  [Mnemonic.Sidt, stores(address(descriptor.storeTable, Slot.Idt, 10))],
+  [Mnemonic.Lldt, takesSelector(descriptor.loadSystemSelector, Segment.Ldt)],
+  [Mnemonic.Ltr, takesSelector(descriptor.loadSystemSelector, Segment.Tr)],
+  [Mnemonic.Sldt, givesSelector(descriptor.storeSystemSelector, Segment.Ldt)],
+  [Mnemonic.Str, givesSelector(descriptor.storeSystemSelector, Segment.Tr)],
+  [Mnemonic.Smsw, givesSelector(system.smsw, 0)],
+  [Mnemonic.Lmsw, last(takesSelector(system.lmsw, 0))],
+  [Mnemonic.Clts, last(fixed(system.clts))],
+  [Mnemonic.Verr, takesSelector(descriptor.verify, 0, 0)],
+  [Mnemonic.Verw, takesSelector(descriptor.verify, 0, 1)],
+  [Mnemonic.Lar, lowerLookup(descriptor.lar)],
+  [Mnemonic.Lsl, lowerLookup(descriptor.lsl)],
+  [Mnemonic.Invlpg, last(address(system.invlpg))],
+  [Mnemonic.Invpcid, last(lowerInvpcid)],
+  [Mnemonic.Cpuid, fixed(system.cpuid)],
+  [Mnemonic.Rdtsc, alone(fixed(system.rdtsc))],
+  [Mnemonic.Rdtscp, alone(fixed(system.rdtscp))],
+  [Mnemonic.Rdpid, readsSlot(system.rdpid, 0)],
+  [Mnemonic.Rdrand, readsSlot(system.random, 0)],
+  [Mnemonic.Rdseed, readsSlot(system.random, 0)],
+  [Mnemonic.Xgetbv, fixed(system.xgetbv)],
+  [Mnemonic.Xsetbv, last(fixed(system.xsetbv))],
+  [Mnemonic.Cli, fixed(system.cli)],
+  [Mnemonic.Sti, last(fixed(system.sti))],
+  [Mnemonic.Clc, fixed(system.clc)],
+  [Mnemonic.Stc, fixed(system.stc)],
+  [Mnemonic.Cmc, fixed(system.cmc)],
+  [Mnemonic.Cld, fixed(system.cld)],
+  [Mnemonic.Std, fixed(system.std)],
+  [Mnemonic.Clac, fixed(system.clac)],
+  [Mnemonic.Stac, fixed(system.stac)],
+  [Mnemonic.Hlt, last(fixed(system.hlt))],
+  [Mnemonic.Popf, last(general.get(Mnemonic.Popf)!)],
+  [Mnemonic.Popfq, last(general.get(Mnemonic.Popfq)!)],
+  [Mnemonic.Nop, nothing],
+  [Mnemonic.Reservednop, nothing],
+  [Mnemonic.Endbr64, nothing],
+  [Mnemonic.Endbr32, nothing],
+  [Mnemonic.Rdsspd, nothing],
+  [Mnemonic.Rdsspq, nothing],
+  [Mnemonic.Pause, last(nothing)],
+  [Mnemonic.Lfence, nothing],
+  [Mnemonic.Mfence, nothing],
+  [Mnemonic.Sfence, nothing],
+  [Mnemonic.Serialize, last(intelOnly(nothing))],
+  [Mnemonic.Movdiri, intelOnly(general.get(Mnemonic.Movdiri)!)],
+  [Mnemonic.Sysenter, last(intelOnly(stops))],
+  [Mnemonic.Sysexit, last(intelOnly(stops))],
+  [Mnemonic.Prefetch, nothing],
+  [Mnemonic.Prefetchnta, nothing],
+  [Mnemonic.Prefetcht0, nothing],
+  [Mnemonic.Prefetcht1, nothing],
+  [Mnemonic.Prefetcht2, nothing],
+  [Mnemonic.Prefetchw, nothing],
+  [Mnemonic.Prefetchwt1, nothing],
+  [Mnemonic.Cldemote, nothing],
+  [Mnemonic.Clflush, address(system.touch)],
+  [Mnemonic.Clflushopt, address(system.touch)],
+  [Mnemonic.Clwb, address(system.touch)],
+  [Mnemonic.Wbinvd, fixed(system.nothingPrivileged)],
+  [Mnemonic.Wbnoinvd, fixed(system.nothingPrivileged)],
+  [Mnemonic.Invd, fixed(system.nothingPrivileged)],
+  [Mnemonic.In, lowerInput],
+  [Mnemonic.Out, fixed(system.output)],
   // No performance counters: leaf 0AH of CPUID is empty.
   [Mnemonic.Rdpmc, fixed(system.noCounter)],
   ...absent.map((mnemonic) => [mnemonic, last(fixed(undefinedInstruction))] as const),
@@ -232,4 +395,3 @@ export function lower(d: Decoded, i: Instruction): void {
   if (lowering !== undefined) lowering(d, i);
   else plain(i, unmodelled);
 }
-

@@ -1,10 +1,10 @@
 /**
- * Memory as one hardware thread of a machine gives it to the interpreter: every fetch and access goes through the thread's
- * TLBs, page tables, permissions and caches.
+ * Memory as one hardware thread of a machine gives it to the interpreter: every fetch and access goes through the
+ * thread's TLBs, page tables, permissions and caches.
  *
  * With `timed`, each access is the thread's own load, store or fetch, and counters are exact. Without, an address is
- * translated by the thread once (faults, A and D bits and permissions are the thread's) and the frame is remembered until
- * the thread says that translations changed; results are the same, counters are not kept.
+ * translated by the thread once (faults, A and D bits and permissions are the thread's) and the frame is remembered
+ * until the thread says that translations changed; results are the same, counters are not kept.
  */
 import type { CpuId } from "../ids.js";
 import { FAULT, NOT_CANONICAL, type Cpu, type Machine } from "../machine-api.js";
@@ -22,7 +22,9 @@ const STORE = 1;
 const LOAD = 0;
 
 /** The part of a thread that counts translation changes; a CPU without it makes the port forget at every entry. */
-interface Counting { readonly translationChanges?: number }
+interface Counting {
+  readonly translationChanges?: number;
+}
 
 /** The memory half of MachinePort; see the head of this file. */
 export class MachineAccess {
@@ -44,13 +46,19 @@ export class MachineAccess {
   private pairedSecond = 0;
   private paired = false;
 
-  constructor(readonly machine: Machine, id: CpuId, readonly timed: boolean) {
+  constructor(
+    readonly machine: Machine,
+    id: CpuId,
+    readonly timed: boolean,
+  ) {
     this.cpu = machine.cpu(id);
     this.vendor = machine.spec.vendor ?? "intel";
     this.memory = machine.memory;
   }
 
-  attach(holder: WindowHolder): void { this.holder = holder; }
+  attach(holder: WindowHolder): void {
+    this.holder = holder;
+  }
 
   synchronise(privilege: number, alignmentCheck: boolean): void {
     const level = privilege === 3 ? 3 : 0;
@@ -83,7 +91,10 @@ export class MachineAccess {
     return status === NOT_CANONICAL ? NON_CANONICAL : pageFault(status & ~FAULT);
   }
 
-  /** Sets {@link located} to the frame of the address, through memory of earlier translations unless timed. @returns status */
+  /**
+   * Sets {@link located} to the frame of the address, through memory of earlier translations unless timed.
+   * @returns status
+   */
   private locate(lo: number, hi: number, kind: number): number {
     const { cpu } = this;
     const entry = kind * ENTRIES + ((lo >>> 12) & (ENTRIES - 1));
@@ -140,7 +151,8 @@ export class MachineAccess {
       return 0;
     }
     this.data[0] = this.gather(frame, second, offset, Math.min(bytes, 4));
-    if (bytes === 8) this.data[1] = this.gather(offset + 4 < PAGE ? frame : second, second, (offset + 4) & (PAGE - 1), 4);
+    if (bytes === 8)
+      this.data[1] = this.gather(offset + 4 < PAGE ? frame : second, second, (offset + 4) & (PAGE - 1), 4);
     return 0;
   }
 
@@ -214,7 +226,9 @@ export class MachineAccess {
     return status;
   }
 
-  window(): undefined { return undefined; }
+  window(): undefined {
+    return undefined;
+  }
 
   translateFetch(lo: number, hi: number): number {
     const status = this.locate(lo, hi, FETCH);
@@ -232,5 +246,7 @@ export class MachineAccess {
     return bytes;
   }
 
-  version(frame: number): number { return this.memory.version(frame); }
+  version(frame: number): number {
+    return this.memory.version(frame);
+  }
 }

@@ -21,7 +21,10 @@ const X2APIC_SELF = 0x83f;
 export interface MachinePortOptions {
   /** Exact account of every access; default false. */
   readonly timed?: boolean;
-  /** An interrupt command was written: deliver `vector` to a CPU, by {@link MachinePort.post} and {@link Interpreter.signal} of that CPU. */
+  /**
+   * An interrupt command was written: deliver `vector` to a CPU, by {@link MachinePort.post} and {@link
+   * Interpreter.signal} of that CPU.
+   */
   readonly onInterprocessor?: (vector: number, to: CpuId) => void;
   /** Called at end of interrupt. */
   readonly onEndOfInterrupt?: () => void;
@@ -37,14 +40,20 @@ export class MachinePort extends MachineAccess implements CpuPort {
   private retired = 0;
   private entropy: number;
 
-  constructor(machine: Machine, id: CpuId, private readonly options: MachinePortOptions = {}) {
+  constructor(
+    machine: Machine,
+    id: CpuId,
+    private readonly options: MachinePortOptions = {},
+  ) {
     super(machine, id, options.timed ?? false);
     this.msrs = options.msrs ?? new Map();
     this.entropy = Math.imul(id + 1, 0x9e37_79b9);
   }
 
   /** Makes an interrupt wait. The caller signals the interpreter too. @param vector 32 to 255 */
-  post(vector: number): void { this.pending.push(vector); }
+  post(vector: number): void {
+    this.pending.push(vector);
+  }
 
   controlValue(index: number): bigint | undefined {
     if (index === 0) return BigInt(this.cpu.cr0 >>> 0);
@@ -126,12 +135,17 @@ export class MachinePort extends MachineAccess implements CpuPort {
     return 0;
   }
 
-  cpuid(leaf: number, subleaf: number): void { cpuidLeaf(this.machine.spec, this.cpu, leaf, subleaf, this.data); }
+  cpuid(leaf: number, subleaf: number): void {
+    cpuidLeaf(this.machine.spec, this.cpu, leaf, subleaf, this.data);
+  }
 
-  /** Instructions retired times the machine's cycles per instruction: a clock that only goes forward and repeats with the run. */
+  /**
+   * Instructions retired times the machine's cycles per instruction: a clock that only goes forward and repeats with
+   * the run.
+   */
   timeStamp(): void {
     const cycles = Math.round(this.retired * this.machine.spec.costs.cyclesPerInstruction.value);
-    this.data[0] = cycles % 2 ** 32 | 0;
+    this.data[0] = (cycles % 2 ** 32) | 0;
     this.data[1] = Math.floor(cycles / 2 ** 32);
   }
 

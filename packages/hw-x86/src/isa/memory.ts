@@ -1,6 +1,7 @@
 /**
- * The interpreter's access path to memory: effective addresses, loads into the Temp slot, stores from it. Hot; allocates
- * nothing. A page whose window is held is touched directly; everything else, a page crossing included, asks the port.
+ * The interpreter's access path to memory: effective addresses, loads into the Temp slot, stores from it. Hot;
+ * allocates nothing. A page whose window is held is touched directly; everything else, a page crossing included, asks
+ * the port.
  */
 import { Slot, type Context } from "./context.js";
 import type { Instruction } from "./instruction.js";
@@ -147,43 +148,73 @@ function scatter(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value >> 24;
 }
 
-/** Loads `bytes` (1, 2, 4, 8) at Ea into Temp. @param access bits of Access; Write and Locked go to the port or a write window @returns status */
+/**
+ * Loads `bytes` (1, 2, 4, 8) at Ea into Temp.
+ * @param access bits of Access; Write and Locked go to the port or a write window
+ * @returns status
+ */
 export function load(c: Context, bytes: number, access: number): number {
   if (access === Access.Read) {
     switch (bytes) {
-      case 8: return load64(c);
-      case 4: return load32(c);
-      case 2: return load16(c);
-      default: return load8(c);
+      case 8:
+        return load64(c);
+      case 4:
+        return load32(c);
+      case 2:
+        return load16(c);
+      default:
+        return load8(c);
     }
   }
   const s = c.s;
   const lo = s[Slot.Ea]!;
   const k = (lo >>> 12) & MASK;
   const offset = lo & 0xfff;
-  if ((access & Access.System) === 0 && c.writeTags[2 * k] === (lo ^ offset) && c.writeTags[2 * k + 1] === s[Slot.Ea + 1] && offset + bytes <= 4096) {
+  if (
+    (access & Access.System) === 0 &&
+    c.writeTags[2 * k] === (lo ^ offset) &&
+    c.writeTags[2 * k + 1] === s[Slot.Ea + 1] &&
+    offset + bytes <= 4096
+  ) {
     const page = c.writePages[k]!;
     const at = page.base + offset;
     s[Slot.Temp + 1] = 0;
     switch (bytes) {
-      case 8: s[Slot.Temp] = gather(page.bytes, at); s[Slot.Temp + 1] = gather(page.bytes, at + 4); break;
-      case 4: s[Slot.Temp] = gather(page.bytes, at); break;
-      case 2: s[Slot.Temp] = page.bytes[at]! | (page.bytes[at + 1]! << 8); break;
-      default: s[Slot.Temp] = page.bytes[at]!;
+      case 8:
+        s[Slot.Temp] = gather(page.bytes, at);
+        s[Slot.Temp + 1] = gather(page.bytes, at + 4);
+        break;
+      case 4:
+        s[Slot.Temp] = gather(page.bytes, at);
+        break;
+      case 2:
+        s[Slot.Temp] = page.bytes[at]! | (page.bytes[at + 1]! << 8);
+        break;
+      default:
+        s[Slot.Temp] = page.bytes[at]!;
     }
     return 0;
   }
   return slowLoad(c, bytes, access);
 }
 
-/** Stores `bytes` (1, 2, 4, 8) of the value halves at Ea. @param access Write, with Locked or System added @returns status */
+/**
+ * Stores `bytes` (1, 2, 4, 8) of the value halves at Ea.
+ * @param access Write, with Locked or System added
+ * @returns status
+ */
 export function store(c: Context, bytes: number, valueLo: number, valueHi: number, access: number): number {
   const s = c.s;
   const lo = s[Slot.Ea]!;
   const hi = s[Slot.Ea + 1]!;
   const k = (lo >>> 12) & MASK;
   const offset = lo & 0xfff;
-  if (c.writeTags[2 * k] === (lo ^ offset) && c.writeTags[2 * k + 1] === hi && offset + bytes <= 4096 && (access & Access.System) === 0) {
+  if (
+    c.writeTags[2 * k] === (lo ^ offset) &&
+    c.writeTags[2 * k + 1] === hi &&
+    offset + bytes <= 4096 &&
+    (access & Access.System) === 0
+  ) {
     const page = c.writePages[k]!;
     const at = page.base + offset;
     page.versions[page.slot]!++;
@@ -222,5 +253,6 @@ export function advance(c: Context, bytes: number): void {
   const lo = s[Slot.Ea]!;
   const moved = (lo + bytes) | 0;
   s[Slot.Ea] = moved;
-  if (bytes < 0 ? moved >>> 0 > lo >>> 0 : moved >>> 0 < lo >>> 0) s[Slot.Ea + 1] = s[Slot.Ea + 1]! + (bytes < 0 ? -1 : 1);
+  if (bytes < 0 ? moved >>> 0 > lo >>> 0 : moved >>> 0 < lo >>> 0)
+    s[Slot.Ea + 1] = s[Slot.Ea + 1]! + (bytes < 0 ? -1 : 1);
 }

@@ -11,7 +11,10 @@ const AH = 1;
 
 /** Register or immediate to register (or Temp). */
 export const mov: Sized = {
-  narrow: (c, i) => { put(c, i.size, i.dst, source(c, i)); return 0; },
+  narrow: (c, i) => {
+    put(c, i.size, i.dst, source(c, i));
+    return 0;
+  },
   word: (c, i) => {
     c.s[i.dst] = i.imm ? i.immLo : c.s[i.src]!;
     c.s[i.dst + 1] = 0;
@@ -115,7 +118,8 @@ export const xchg: Sized = {
   },
   quad: (c, i) => {
     const s = c.s;
-    const lo = s[i.dst]!, hi = s[i.dst + 1]!;
+    const lo = s[i.dst]!,
+      hi = s[i.dst + 1]!;
     s[i.dst] = s[i.src]!;
     s[i.dst + 1] = s[i.src + 1]!;
     s[i.src] = lo;
@@ -145,8 +149,8 @@ export const setcc: Handler = (c, i) => {
 };
 
 /**
- * CMPXCHG: accumulator against `dst`; equal, `src` goes there, else `dst` goes to the accumulator. The caller stores `dst`
- * either way, as hardware does. Flags as CMP.
+ * CMPXCHG: accumulator against `dst`; equal, `src` goes there, else `dst` goes to the accumulator. The caller stores
+ * `dst` either way, as hardware does. Flags as CMP.
  */
 export const cmpxchg: Sized = {
   narrow: (c, i) => {
@@ -172,11 +176,13 @@ export const cmpxchgPair: Handler = (c, i) => {
   const s = c.s;
   const half = i.memory >> 1;
   effectiveAddress(c, i);
-  const lo = s[Slot.Ea]!, hi = s[Slot.Ea + 1]!;
+  const lo = s[Slot.Ea]!,
+    hi = s[Slot.Ea + 1]!;
   if (half === 8 && (lo & 15) !== 0) return faultStatus(13);
   let status = load(c, half, i.access);
   if (status !== 0) return status;
-  const firstLo = s[Slot.Temp]!, firstHi = s[Slot.Temp + 1]!;
+  const firstLo = s[Slot.Temp]!,
+    firstHi = s[Slot.Temp + 1]!;
   const at = (offset: number): void => {
     s[Slot.Ea] = lo + offset;
     s[Slot.Ea + 1] = hi + (s[Slot.Ea]! >>> 0 < lo >>> 0 ? 1 : 0);
@@ -184,12 +190,17 @@ export const cmpxchgPair: Handler = (c, i) => {
   at(half);
   status = load(c, half, i.access);
   if (status !== 0) return status;
-  const equal = half === 8
-    ? firstLo === s[Slot.Rax] && firstHi === s[Slot.Rax + 1] && s[Slot.Temp] === s[Slot.Rdx] && s[Slot.Temp + 1] === s[Slot.Rdx + 1]
-    : firstLo === s[Slot.Rax] && s[Slot.Temp] === s[Slot.Rdx];
+  const equal =
+    half === 8
+      ? firstLo === s[Slot.Rax] &&
+        firstHi === s[Slot.Rax + 1] &&
+        s[Slot.Temp] === s[Slot.Rdx] &&
+        s[Slot.Temp + 1] === s[Slot.Rdx + 1]
+      : firstLo === s[Slot.Rax] && s[Slot.Temp] === s[Slot.Rdx];
   const flags = packFlags(s);
   unpackArithmetic(s, equal ? flags | 0x40 : flags & ~0x40);
-  const secondLo = s[Slot.Temp]!, secondHi = s[Slot.Temp + 1]!;
+  const secondLo = s[Slot.Temp]!,
+    secondHi = s[Slot.Temp + 1]!;
   // Both halves were loaded for writing, so neither store can fault.
   store(c, half, equal ? s[Slot.Rcx]! : secondLo, equal ? s[Slot.Rcx + 1]! : secondHi, i.access);
   at(0);
@@ -217,7 +228,10 @@ export const spreadSign: Handler = (c, i) => {
 };
 
 /** AH from SF, ZF, AF, PF, CF and the fixed bit. */
-export const lahf: Handler = (c) => { c.u8[AH] = packFlags(c.s); return 0; };
+export const lahf: Handler = (c) => {
+  c.u8[AH] = packFlags(c.s);
+  return 0;
+};
 /** SF, ZF, AF, PF, CF from AH; OF stays. */
 export const sahf: Handler = (c) => {
   unpackArithmetic(c.s, (packFlags(c.s) & 0x800) | (c.u8[AH]! & 0xd5));

@@ -16,7 +16,10 @@ const divideError = faultStatus(0);
 
 /** High 32 bits of the unsigned product of two words, as a signed word. */
 export function highProduct(a: number, b: number): number {
-  const a0 = a & 0xffff, a1 = a >>> 16, b0 = b & 0xffff, b1 = b >>> 16;
+  const a0 = a & 0xffff,
+    a1 = a >>> 16,
+    b0 = b & 0xffff,
+    b1 = b >>> 16;
   const low = a1 * b0 + ((a0 * b0) >>> 16);
   const middle = (low & 0xffff) + a0 * b1;
   return (a1 * b1 + (low >>> 16) + (middle >>> 16)) | 0;
@@ -27,11 +30,15 @@ const product = new Int32Array(4);
 
 function multiplyPairs(aLo: number, aHi: number, bLo: number, bHi: number): void {
   const crossLow = (Math.imul(aLo, bHi) >>> 0) + (Math.imul(aHi, bLo) >>> 0) + (highProduct(aLo, bLo) >>> 0);
-  const upper = (highProduct(aLo, bHi) >>> 0) + (highProduct(aHi, bLo) >>> 0) + (Math.imul(aHi, bHi) >>> 0) + Math.floor(crossLow / TWO32);
+  const upper =
+    (highProduct(aLo, bHi) >>> 0) +
+    (highProduct(aHi, bLo) >>> 0) +
+    (Math.imul(aHi, bHi) >>> 0) +
+    Math.floor(crossLow / TWO32);
   product[0] = Math.imul(aLo, bLo);
   product[1] = crossLow | 0;
   product[2] = upper | 0;
-  product[3] = (highProduct(aHi, bHi) >>> 0) + Math.floor(upper / TWO32) | 0;
+  product[3] = ((highProduct(aHi, bHi) >>> 0) + Math.floor(upper / TWO32)) | 0;
 }
 
 /** As {@link multiplyPairs}, signed: a negative factor takes the other one off the upper half. */
@@ -104,7 +111,8 @@ function signedProduct(c: Context, i: Instruction, left: number, right: number):
 /** MUL and IMUL with one operand: accumulator times `src` into the double-width accumulator. */
 const wide = (signed: boolean): Sized => ({
   narrow: (c, i) => {
-    const a0 = get(c, i.size, AX), b0 = get(c, i.size, i.src);
+    const a0 = get(c, i.size, AX),
+      b0 = get(c, i.size, i.src);
     if (i.size === 4) {
       const lo = Math.imul(a0, b0);
       let hi = highProduct(a0, b0);
@@ -139,10 +147,13 @@ export const mul = wide(false);
 /** Signed; CF and OF when the product does not fit the lower half. */
 export const imul1 = wide(true);
 
-/** MULX: RDX times `src2` into `dst` (high) and `src` (low), no flags. When both are one register the high half stays. */
+/**
+ * MULX: RDX times `src2` into `dst` (high) and `src` (low), no flags. When both are one register the high half stays.
+ */
 export const mulx: Sized = {
   narrow: (c, i) => {
-    const a = c.s[Slot.Rdx]!, b = c.s[i.src2]!;
+    const a = c.s[Slot.Rdx]!,
+      b = c.s[i.src2]!;
     put(c, 4, i.src, Math.imul(a, b));
     put(c, 4, i.dst, highProduct(a, b));
     return 0;
@@ -175,7 +186,12 @@ const signedDivideNarrow: Handler = (c, i) => {
   const b = (get(c, i.size, i.src) << i.shift) >> i.shift;
   if (b === 0) return divideError;
   if (i.size === 4 && Math.abs(c.s[Slot.Rdx]!) >= 1 << 20) return divideBig(c, i, true);
-  const a = i.size === 1 ? (c.u16[AX]! << 16) >> 16 : i.size === 2 ? (c.u16[DX16]! << 16) | c.u16[AX]! : c.s[Slot.Rdx]! * TWO32 + (c.s[Slot.Rax]! >>> 0);
+  const a =
+    i.size === 1
+      ? (c.u16[AX]! << 16) >> 16
+      : i.size === 2
+        ? (c.u16[DX16]! << 16) | c.u16[AX]!
+        : c.s[Slot.Rdx]! * TWO32 + (c.s[Slot.Rax]! >>> 0);
   const rest = a % b;
   const quotient = (a - rest) / b;
   const half = 2 ** (31 - i.shift);
@@ -209,12 +225,16 @@ function divideBig(c: Context, i: Instruction, signed: boolean): number {
   return 0;
 }
 
-/** Unsigned division of the double-width accumulator by `src`: quotient and rest, or #DE. Flags are undefined; they stay. */
+/**
+ * Unsigned division of the double-width accumulator by `src`: quotient and rest, or #DE. Flags are undefined; they
+ * stay.
+ */
 export const div: Sized = {
   narrow: divideNarrow,
   quad: (c, i) => {
     const s = c.s;
-    const aHi = s[Slot.Rax + 1]! >>> 0, bHi = s[i.src + 1]! >>> 0;
+    const aHi = s[Slot.Rax + 1]! >>> 0,
+      bHi = s[i.src + 1]! >>> 0;
     if ((s[Slot.Rdx]! | s[Slot.Rdx + 1]!) !== 0 || aHi >= 1 << 21 || bHi >= 1 << 21) return divideBig(c, i, false);
     const a = aHi * TWO32 + (s[Slot.Rax]! >>> 0);
     const b = bHi * TWO32 + (s[i.src]! >>> 0);

@@ -1,4 +1,6 @@
-/** Register operands of 1, 2 and 4 bytes through the view of their size, and the two-operand shapes all handlers share. */
+/**
+ * Register operands of 1, 2 and 4 bytes through the view of their size, and the two-operand shapes all handlers share.
+ */
 import { Slot, type Context } from "./context.js";
 import type { Handler, Instruction } from "./instruction.js";
 import { effectiveAddress, load, store, storeTemp } from "./memory.js";
@@ -32,10 +34,15 @@ export function putAny(c: Context, size: number, slot: number, lo: number, hi: n
 export const slotFor = (word: number, size: number): number => (size === 1 ? word * 4 : size === 2 ? word * 2 : word);
 
 /** One implementation for 1, 2 and 4 bytes, or one for 4 alone, and one for 8. */
-export interface Sized { readonly narrow: Handler; readonly word?: Handler; readonly quad: Handler }
+export interface Sized {
+  readonly narrow: Handler;
+  readonly word?: Handler;
+  readonly quad: Handler;
+}
 
 /** @param size bytes */
-export const pick = (of: Sized, size: number): Handler => (size === 8 ? of.quad : size === 4 ? of.word ?? of.narrow : of.narrow);
+export const pick = (of: Sized, size: number): Handler =>
+  size === 8 ? of.quad : size === 4 ? (of.word ?? of.narrow) : of.narrow;
 
 /** Loads the memory operand into Temp, then the operation. */
 export function runLoad(c: Context, i: Instruction): number {

@@ -41,9 +41,13 @@ export function setSize(i: Instruction, size: number): void {
 }
 
 /** Slot of a segment's base: only FS and GS have one in 64-bit mode. */
-export const segmentSlot = (segment: number): number => (segment === Register.FS ? Slot.FsBase : segment === Register.GS ? Slot.GsBase : Slot.Zero);
+export const segmentSlot = (segment: number): number =>
+  segment === Register.FS ? Slot.FsBase : segment === Register.GS ? Slot.GsBase : Slot.Zero;
 
-const wordSlot = (register: number): number => (register === Register.None || register === Register.RIP || register === Register.EIP ? Slot.Zero : registerNumber(register) * 2);
+const wordSlot = (register: number): number =>
+  register === Register.None || register === Register.RIP || register === Register.EIP
+    ? Slot.Zero
+    : registerNumber(register) * 2;
 
 /** Resolves the memory operand. @param bytes accessed */
 export function setMemory(d: Decoded, i: Instruction, bytes: number): void {
@@ -57,7 +61,10 @@ export function setMemory(d: Decoded, i: Instruction, bytes: number): void {
   i.segment = segmentSlot(d.memorySegment);
   i.stack = d.memorySegment === Register.SS;
   const by = d.memoryBase !== Register.None ? d.memoryBase : d.memoryIndex;
-  const narrow = by === Register.None ? d.memoryDisplSize === 4 : by === Register.EIP || (by !== Register.RIP && registerSize(by) === 4);
+  const narrow =
+    by === Register.None
+      ? d.memoryDisplSize === 4
+      : by === Register.EIP || (by !== Register.RIP && registerSize(by) === 4);
   i.addressSize = narrow ? 4 : 8;
 }
 

@@ -12,7 +12,11 @@ import type { Vendor } from "../spec.js";
 
 const FAULT_BIT = 1 << 24;
 
-/** Status: an exception of the vector with an error code (0 where the exception has none). @param vector 0 to 31 @param errorCode 16 bits */
+/**
+ * Status: an exception of the vector with an error code (0 where the exception has none).
+ * @param vector 0 to 31
+ * @param errorCode 16 bits
+ */
 export const faultStatus = (vector: number, errorCode = 0): number => FAULT_BIT | (vector << 16) | errorCode;
 /** Status of a page fault. @param errorCode bits as in the SDM. @source SDM vol. 3A, "Page-Fault Error Code" */
 export const pageFault = (errorCode: number): number => FAULT_BIT | (14 << 16) | errorCode;
@@ -32,7 +36,8 @@ export const enum Access {
 
 /**
  * One page of memory that may be accessed without asking the port again, until the port calls
- * {@link WindowHolder.dropWindows}. The port hands one out only while neither permissions nor timing need its attention.
+ * {@link WindowHolder.dropWindows}. The port hands one out only while neither permissions nor timing need its
+ * attention.
  */
 export interface PageWindow {
   /** The storage three times over, on one buffer. */
@@ -48,7 +53,10 @@ export interface PageWindow {
 
 /** The side of the interpreter a port may call back. */
 export interface WindowHolder {
-  /** Forgets every page window and translated block entry: call it whenever a translation, a permission or the storage of a frame changed. */
+  /**
+   * Forgets every page window and translated block entry: call it whenever a translation, a permission or the storage
+   * of a frame changed.
+   */
   dropWindows(): void;
 }
 
@@ -56,17 +64,30 @@ export interface WindowHolder {
 export interface CpuPort {
   /** Whose processor this is; it never changes. */
   readonly vendor: Vendor;
-  /** Result of the last successful read or control call: value halves in 0 and 1; after a fault, its address in 2 and 3. CPUID leaves eax, ebx, ecx, edx in 0 to 3. */
+  /**
+   * Result of the last successful read or control call: value halves in 0 and 1; after a fault, its address in 2 and 3.
+   * CPUID leaves eax, ebx, ecx, edx in 0 to 3.
+   */
   readonly data: Int32Array;
-  /** Whether every fetch must pass through {@link fetchLine}, and no window is handed out: the exact account of caches and cycles. */
+  /**
+   * Whether every fetch must pass through {@link fetchLine}, and no window is handed out: the exact account of caches
+   * and cycles.
+   */
   readonly timed: boolean;
   /** Called once by the interpreter that will use this port. */
   attach(holder: WindowHolder): void;
   /** Asked whenever the interpreter is entered: others may have used the CPU since. Optional. */
   synchronise?(privilege: number, alignmentCheck: boolean): void;
-  /** CR0, CR3 or CR4 as the port has it, when it may change without the interpreter; undefined: as last written. Optional. */
+  /**
+   * CR0, CR3 or CR4 as the port has it, when it may change without the interpreter; undefined: as last written.
+   * Optional.
+   */
   controlValue?(index: number): bigint | undefined;
-  /** Loads `bytes` (1, 2, 4, 8) into `data`, zero-extended; may cross pages. @param access bits of {@link Access} @returns status */
+  /**
+   * Loads `bytes` (1, 2, 4, 8) into `data`, zero-extended; may cross pages.
+   * @param access bits of {@link Access}
+   * @returns status
+   */
   read(lo: number, hi: number, bytes: number, access: number): number;
   /** Stores `bytes` (1, 2, 4, 8); either all of it or, when it faults, none. @returns status */
   write(lo: number, hi: number, bytes: number, valueLo: number, valueHi: number, access: number): number;
@@ -74,7 +95,11 @@ export interface CpuPort {
   window(lo: number, hi: number, write: boolean): PageWindow | undefined;
   /** Translates for execution. @returns frame number, or a negative number: minus the fault status */
   translateFetch(lo: number, hi: number): number;
-  /** Copies code bytes of a frame. @param offset 0 to 4095 @returns bytes copied: up to `into.length` and the end of the frame */
+  /**
+   * Copies code bytes of a frame.
+   * @param offset 0 to 4095
+   * @returns bytes copied: up to `into.length` and the end of the frame
+   */
   readCode(frame: number, offset: number, into: Uint8Array): number;
   /** Times the frame was written, modulo 2^32. */
   version(frame: number): number;
@@ -84,7 +109,10 @@ export interface CpuPort {
   retire(count: number): void;
   /** Privilege level or RFLAGS.AC changed; the interpreter has dropped its windows. */
   modeChanged(privilege: number, alignmentCheck: boolean): void;
-  /** MOV to CR0, CR3, CR4 or CR8, EFER and the like were checked for reserved bits by the port. @returns status; on 0 the interpreter drops its windows. May throw for a mode that is not modelled. */
+  /**
+   * MOV to CR0, CR3, CR4 or CR8, EFER and the like were checked for reserved bits by the port.
+   * @returns status; on 0 the interpreter drops its windows. May throw for a mode that is not modelled.
+   */
   controlRegister(index: number, lo: number, hi: number): number;
   /** MSRs the interpreter does not hold itself. @returns status, #GP(0) for an unknown one */
   readMsr(index: number): number;
@@ -98,6 +126,9 @@ export interface CpuPort {
   timeStamp(): void;
   /** Next entropy word into `data` for RDRAND and RDSEED, deterministic. @returns whether there is any (CF) */
   random(): boolean;
-  /** Vector of the interrupt to take now, removed from the queue; -1 for none. Asked only after {@link Interpreter.signal}, with IF set. */
+  /**
+   * Vector of the interrupt to take now, removed from the queue; -1 for none. Asked only after {@link
+   * Interpreter.signal}, with IF set.
+   */
   acknowledge(): number;
 }

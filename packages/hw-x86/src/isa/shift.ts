@@ -1,7 +1,8 @@
 /**
  * Shifts and rotates. The count is an immediate, 1, or CL: `imm` says which, CL is byte 8 of the register file.
  * A count that masks to 0 changes nothing, flags included. OF is defined for a count of 1 only; for others it gets what
- * the formula for 1 gives, which tests exclude. Source: SDM vol. 2, "SAL/SAR/SHL/SHR", "RCL/RCR/ROL/ROR", "SHLD", "SHRD".
+ * the formula for 1 gives, which tests exclude. Source: SDM vol. 2, "SAL/SAR/SHL/SHR", "RCL/RCR/ROL/ROR", "SHLD",
+ * "SHRD".
  */
 import { Slot, type Context } from "./context.js";
 import { carry, setCarryOverflow, setResult, setResult64 } from "./flags.js";
@@ -37,12 +38,14 @@ function finish64(c: Context, i: Instruction, lo: number, hi: number, cf: number
 }
 
 /** Bit n (0 to 63) of a pair. */
-const bitOf = (lo: number, hi: number, n: number): number => ((n < 32 ? lo >>> n : hi >>> (n - 32)) & 1);
+const bitOf = (lo: number, hi: number, n: number): number => (n < 32 ? lo >>> n : hi >>> (n - 32)) & 1;
 /** Left shift of a pair by 0 to 63: halves. */
 const leftLo = (lo: number, n: number): number => (n < 32 ? lo << n : 0);
-const leftHi = (lo: number, hi: number, n: number): number => (n === 0 ? hi : n < 32 ? (hi << n) | (lo >>> (32 - n)) : lo << (n - 32));
+const leftHi = (lo: number, hi: number, n: number): number =>
+  n === 0 ? hi : n < 32 ? (hi << n) | (lo >>> (32 - n)) : lo << (n - 32);
 /** Right shift of a pair by 0 to 63: halves. */
-const rightLo = (lo: number, hi: number, n: number): number => (n === 0 ? lo : n < 32 ? (lo >>> n) | (hi << (32 - n)) : hi >>> (n - 32));
+const rightLo = (lo: number, hi: number, n: number): number =>
+  n === 0 ? lo : n < 32 ? (lo >>> n) | (hi << (32 - n)) : hi >>> (n - 32);
 const rightHi = (hi: number, n: number): number => (n < 32 ? hi >>> n : 0);
 
 /** Left shift; CF is the last bit out. */
@@ -59,8 +62,10 @@ export const shl: Sized = {
   quad: (c, i) => {
     const n = countOf(c, i, 63);
     if (n === 0) return 0;
-    const aLo = c.s[i.dst]!, aHi = c.s[i.dst + 1]!;
-    const lo = leftLo(aLo, n), hi = leftHi(aLo, aHi, n);
+    const aLo = c.s[i.dst]!,
+      aHi = c.s[i.dst + 1]!;
+    const lo = leftLo(aLo, n),
+      hi = leftHi(aLo, aHi, n);
     const cf = bitOf(aLo, aHi, 64 - n);
     return finish64(c, i, lo, hi, cf, cf ^ (hi >>> 31));
   },
@@ -77,7 +82,8 @@ export const shr: Sized = {
   quad: (c, i) => {
     const n = countOf(c, i, 63);
     if (n === 0) return 0;
-    const aLo = c.s[i.dst]!, aHi = c.s[i.dst + 1]!;
+    const aLo = c.s[i.dst]!,
+      aHi = c.s[i.dst + 1]!;
     return finish64(c, i, rightLo(aLo, aHi, n), rightHi(aHi, n), bitOf(aLo, aHi, n - 1), aHi >>> 31);
   },
 };
@@ -93,7 +99,8 @@ export const sar: Sized = {
   quad: (c, i) => {
     const n = countOf(c, i, 63);
     if (n === 0) return 0;
-    const aLo = c.s[i.dst]!, aHi = c.s[i.dst + 1]!;
+    const aLo = c.s[i.dst]!,
+      aHi = c.s[i.dst + 1]!;
     const lo = n < 32 ? rightLo(aLo, aHi, n) : aHi >> (n - 32);
     return finish64(c, i, lo, n < 32 ? aHi >> n : aHi >> 31, bitOf(aLo, aHi, n - 1), 0);
   },
@@ -135,8 +142,10 @@ export const rol: Sized = {
   quad: (c, i) => {
     const n = countOf(c, i, 63);
     if (n === 0) return 0;
-    const aLo = c.s[i.dst]!, aHi = c.s[i.dst + 1]!;
-    const lo = turn(aLo, aHi, n), hi = turn(aHi, aLo, n);
+    const aLo = c.s[i.dst]!,
+      aHi = c.s[i.dst + 1]!;
+    const lo = turn(aLo, aHi, n),
+      hi = turn(aHi, aLo, n);
     return rotated64(c, i, lo, hi, lo & 1, (lo & 1) ^ (hi >>> 31));
   },
 };
@@ -156,8 +165,10 @@ export const ror: Sized = {
   quad: (c, i) => {
     const n = countOf(c, i, 63);
     if (n === 0) return 0;
-    const aLo = c.s[i.dst]!, aHi = c.s[i.dst + 1]!;
-    const lo = turn(aLo, aHi, 64 - n), hi = turn(aHi, aLo, 64 - n);
+    const aLo = c.s[i.dst]!,
+      aHi = c.s[i.dst + 1]!;
+    const lo = turn(aLo, aHi, 64 - n),
+      hi = turn(aHi, aLo, 64 - n);
     return rotated64(c, i, lo, hi, hi >>> 31, (hi >>> 31) ^ ((hi >>> 30) & 1));
   },
 };
@@ -180,7 +191,9 @@ export const rcl: Sized = {
   quad: (c, i) => {
     const masked = countOf(c, i, 63);
     if (masked === 0) return 0;
-    let lo = c.s[i.dst]!, hi = c.s[i.dst + 1]!, cf = carry(c.s);
+    let lo = c.s[i.dst]!,
+      hi = c.s[i.dst + 1]!,
+      cf = carry(c.s);
     for (let n = masked; n > 0; n--) {
       const out = hi >>> 31;
       hi = (hi << 1) | (lo >>> 31);
@@ -209,7 +222,9 @@ export const rcr: Sized = {
   quad: (c, i) => {
     const masked = countOf(c, i, 63);
     if (masked === 0) return 0;
-    let lo = c.s[i.dst]!, hi = c.s[i.dst + 1]!, cf = carry(c.s);
+    let lo = c.s[i.dst]!,
+      hi = c.s[i.dst + 1]!,
+      cf = carry(c.s);
     for (let n = masked; n > 0; n--) {
       const out = lo & 1;
       lo = (lo >>> 1) | (hi << 31);
@@ -225,10 +240,12 @@ export const shld: Sized = {
   narrow: (c, i) => {
     const n = countOf(c, i, 31);
     if (n === 0) return unshifted(c, i);
-    const a = get(c, i.size, i.dst), b = get(c, i.size, i.src);
+    const a = get(c, i.size, i.dst),
+      b = get(c, i.size, i.src);
     const bits = 32 - i.shift;
     const joined = bits === 16 ? (a << 16) | b : 0;
-    const r = bits === 16 ? (n <= 16 ? (joined << n) >>> 16 : (b << (n - 16)) | (a >>> (32 - n))) : (a << n) | (b >>> (32 - n));
+    const r =
+      bits === 16 ? (n <= 16 ? (joined << n) >>> 16 : (b << (n - 16)) | (a >>> (32 - n))) : (a << n) | (b >>> (32 - n));
     const cf = n <= bits ? (a >>> (bits - n)) & 1 : (b >>> (32 - n)) & 1;
     return finish(c, i, r, cf, ((a ^ r) >>> (bits - 1)) & 1);
   },
@@ -236,7 +253,10 @@ export const shld: Sized = {
     const n = countOf(c, i, 63);
     if (n === 0) return 0;
     const s = c.s;
-    const aLo = s[i.dst]!, aHi = s[i.dst + 1]!, bLo = s[i.src]!, bHi = s[i.src + 1]!;
+    const aLo = s[i.dst]!,
+      aHi = s[i.dst + 1]!,
+      bLo = s[i.src]!,
+      bHi = s[i.src + 1]!;
     const lo = leftLo(aLo, n) | rightLo(bLo, bHi, 64 - n);
     const hi = leftHi(aLo, aHi, n) | rightHi(bHi, 64 - n);
     return finish64(c, i, lo, hi, bitOf(aLo, aHi, 64 - n), (aHi ^ hi) >>> 31);
@@ -248,7 +268,8 @@ export const shrd: Sized = {
   narrow: (c, i) => {
     const n = countOf(c, i, 31);
     if (n === 0) return unshifted(c, i);
-    const a = get(c, i.size, i.dst), b = get(c, i.size, i.src);
+    const a = get(c, i.size, i.dst),
+      b = get(c, i.size, i.src);
     const bits = 32 - i.shift;
     const joined = (b << 16) | a;
     const r = bits === 16 ? (n <= 16 ? joined >>> n : (b >>> (n - 16)) | (a << (32 - n))) : (a >>> n) | (b << (32 - n));
@@ -259,7 +280,10 @@ export const shrd: Sized = {
     const n = countOf(c, i, 63);
     if (n === 0) return 0;
     const s = c.s;
-    const aLo = s[i.dst]!, aHi = s[i.dst + 1]!, bLo = s[i.src]!, bHi = s[i.src + 1]!;
+    const aLo = s[i.dst]!,
+      aHi = s[i.dst + 1]!,
+      bLo = s[i.src]!,
+      bHi = s[i.src + 1]!;
     const lo = rightLo(aLo, aHi, n) | leftLo(bLo, 64 - n);
     const hi = rightHi(aHi, n) | leftHi(bLo, bHi, 64 - n);
     return finish64(c, i, lo, hi, bitOf(aLo, aHi, n - 1), (aHi ^ hi) >>> 31);
@@ -270,17 +294,28 @@ export const shrd: Sized = {
 const amount = (c: Context, i: Instruction, mask: number): number => (i.imm ? i.immLo : c.s[i.src2]!) & mask;
 /** `src` << `src2`. */
 export const shlx: Sized = {
-  narrow: (c, i) => { put(c, 4, i.dst, c.s[i.src]! << amount(c, i, 31)); return 0; },
-  quad: (c, i) => three(c, i, leftLo(c.s[i.src]!, amount(c, i, 63)), leftHi(c.s[i.src]!, c.s[i.src + 1]!, amount(c, i, 63))),
+  narrow: (c, i) => {
+    put(c, 4, i.dst, c.s[i.src]! << amount(c, i, 31));
+    return 0;
+  },
+  quad: (c, i) =>
+    three(c, i, leftLo(c.s[i.src]!, amount(c, i, 63)), leftHi(c.s[i.src]!, c.s[i.src + 1]!, amount(c, i, 63))),
 };
 /** `src` >>> `src2`. */
 export const shrx: Sized = {
-  narrow: (c, i) => { put(c, 4, i.dst, c.s[i.src]! >>> amount(c, i, 31)); return 0; },
-  quad: (c, i) => three(c, i, rightLo(c.s[i.src]!, c.s[i.src + 1]!, amount(c, i, 63)), rightHi(c.s[i.src + 1]!, amount(c, i, 63))),
+  narrow: (c, i) => {
+    put(c, 4, i.dst, c.s[i.src]! >>> amount(c, i, 31));
+    return 0;
+  },
+  quad: (c, i) =>
+    three(c, i, rightLo(c.s[i.src]!, c.s[i.src + 1]!, amount(c, i, 63)), rightHi(c.s[i.src + 1]!, amount(c, i, 63))),
 };
 /** `src` >> `src2`. */
 export const sarx: Sized = {
-  narrow: (c, i) => { put(c, 4, i.dst, c.s[i.src]! >> amount(c, i, 31)); return 0; },
+  narrow: (c, i) => {
+    put(c, 4, i.dst, c.s[i.src]! >> amount(c, i, 31));
+    return 0;
+  },
   quad: (c, i) => {
     const n = amount(c, i, 63);
     const hi = c.s[i.src + 1]!;

@@ -1,6 +1,6 @@
 /**
- * The stack: PUSH, POP, PUSHF, POPF, ENTER, LEAVE. Memory is touched before RSP moves, so a fault leaves nothing half done.
- * Operands are 8 bytes, or 2 with a 66 prefix.
+ * The stack: PUSH, POP, PUSHF, POPF, ENTER, LEAVE. Memory is touched before RSP moves, so a fault leaves nothing half
+ * done. Operands are 8 bytes, or 2 with a 66 prefix.
  */
 import { Flag, Slot, type Context } from "./context.js";
 import { packFlags, setFlags } from "./flags.js";
@@ -70,8 +70,10 @@ export const popMemory: Handler = (c, i) => {
   let status = peek(c, i.size, 0);
   if (status !== 0) return status;
   const s = c.s;
-  const lo = s[Slot.Temp]!, hi = s[Slot.Temp + 1]!;
-  const oldLo = s[Slot.Rsp]!, oldHi = s[Slot.Rsp + 1]!;
+  const lo = s[Slot.Temp]!,
+    hi = s[Slot.Temp + 1]!;
+  const oldLo = s[Slot.Rsp]!,
+    oldHi = s[Slot.Rsp + 1]!;
   moveStack(c, i.size);
   effectiveAddress(c, i);
   status = store(c, i.size, lo, hi, Access.Write);
@@ -138,7 +140,8 @@ function enterFrame(c: Context, i: Instruction): number {
   const bytes = i.size;
   let status = push(c, bytes, s[Slot.Rbp]!, s[Slot.Rbp + 1]!);
   if (status !== 0) return status;
-  const frameLo = s[Slot.Rsp]!, frameHi = s[Slot.Rsp + 1]!;
+  const frameLo = s[Slot.Rsp]!,
+    frameHi = s[Slot.Rsp + 1]!;
   for (let n = 1; n < level; n++) {
     const before = s[Slot.Rbp]!;
     s[Slot.Rbp] = before - bytes;

@@ -1,7 +1,7 @@
 /**
- * String instructions. One element at a time through the access path, registers updated after each, so that a fault or an
- * interrupt in the middle leaves exactly what hardware leaves and the instruction can be started again. Runs of bytes
- * within two held windows are moved at once.
+ * String instructions. One element at a time through the access path, registers updated after each, so that a fault or
+ * an interrupt in the middle leaves exactly what hardware leaves and the instruction can be started again. Runs of
+ * bytes within two held windows are moved at once.
  * Source: SDM vol. 2, "REP/REPE/REPZ/REPNE/REPNZ"; "MOVS", "STOS", "LODS", "CMPS", "SCAS".
  */
 import { compare, compare64 } from "./alu.js";
@@ -28,7 +28,8 @@ function step(c: Context, i: Instruction, register: number, bytes: number): void
   const moved = (lo + bytes) | 0;
   s[register] = moved;
   if (i.addressSize === 4) s[register + 1] = 0;
-  else if (bytes < 0 ? moved >>> 0 > lo >>> 0 : moved >>> 0 < lo >>> 0) s[register + 1] = s[register + 1]! + (bytes < 0 ? -1 : 1);
+  else if (bytes < 0 ? moved >>> 0 > lo >>> 0 : moved >>> 0 < lo >>> 0)
+    s[register + 1] = s[register + 1]! + (bytes < 0 ? -1 : 1);
 }
 
 const delta = (c: Context, i: Instruction): number => ((c.s[Slot.Flags]! & Flag.Direction) !== 0 ? -i.size : i.size);
@@ -68,7 +69,8 @@ function cmpsOne(c: Context, i: Instruction): number {
   pointAt(c, i, Slot.Rsi, i.segment);
   let status = load(c, i.size, Access.Read);
   if (status !== 0) return status;
-  const lo = s[Slot.Temp]!, hi = s[Slot.Temp + 1]!;
+  const lo = s[Slot.Temp]!,
+    hi = s[Slot.Temp + 1]!;
   pointAt(c, i, Slot.Rdi, Slot.Zero);
   status = load(c, i.size, Access.Read);
   if (status !== 0) return status;
@@ -100,11 +102,13 @@ function countDown(c: Context, i: Instruction, elements: number): void {
   else if (lo >>> 0 < elements) s[Slot.Rcx + 1]!--;
 }
 
-const exhausted = (c: Context, i: Instruction): boolean => c.s[Slot.Rcx] === 0 && (i.addressSize === 4 || c.s[Slot.Rcx + 1] === 0);
+const exhausted = (c: Context, i: Instruction): boolean =>
+  c.s[Slot.Rcx] === 0 && (i.addressSize === 4 || c.s[Slot.Rcx + 1] === 0);
 
 /** Elements a run may take: the count, the repeat limit, and what is left of the page at Ea. */
 function runLength(c: Context, i: Instruction, addressLo: number): number {
-  const wanted = i.addressSize === 8 && c.s[Slot.Rcx + 1] !== 0 ? c.repeatLimit : Math.min(c.s[Slot.Rcx]! >>> 0, c.repeatLimit);
+  const wanted =
+    i.addressSize === 8 && c.s[Slot.Rcx + 1] !== 0 ? c.repeatLimit : Math.min(c.s[Slot.Rcx]! >>> 0, c.repeatLimit);
   return Math.min(wanted, Math.floor((4096 - (addressLo & 0xfff)) / i.size));
 }
 
@@ -112,7 +116,9 @@ function runLength(c: Context, i: Instruction, addressLo: number): number {
 function writable(c: Context) {
   const lo = c.s[Slot.Ea]!;
   const k = (lo >>> 12) & 255;
-  return c.writeTags[2 * k] === (lo & ~0xfff) && c.writeTags[2 * k + 1] === c.s[Slot.Ea + 1] ? c.writePages[k] : undefined;
+  return c.writeTags[2 * k] === (lo & ~0xfff) && c.writeTags[2 * k + 1] === c.s[Slot.Ea + 1]
+    ? c.writePages[k]
+    : undefined;
 }
 
 function readable(c: Context) {
@@ -168,54 +174,62 @@ function storeRun(c: Context, i: Instruction): number {
 const noRun = (): number => 0;
 
 /** The loop around an element; `repeat` 0 does it once. */
-const repeated = (one: Handler, run: Handler): Handler => (c, i) => {
-  if (i.repeat === 0) return one(c, i);
-  for (let left = c.repeatLimit; left > 0;) {
-    if (exhausted(c, i)) return 0;
-    const many = run(c, i);
-    if (many > 0) {
-      countDown(c, i, many);
-      left -= many;
-      continue;
+const repeated =
+  (one: Handler, run: Handler): Handler =>
+  (c, i) => {
+    if (i.repeat === 0) return one(c, i);
+    for (let left = c.repeatLimit; left > 0;) {
+      if (exhausted(c, i)) return 0;
+      const many = run(c, i);
+      if (many > 0) {
+        countDown(c, i, many);
+        left -= many;
+        continue;
+      }
+      const status = one(c, i);
+      if (status !== 0) return status;
+      countDown(c, i, 1);
+      left--;
     }
-    const status = one(c, i);
-    if (status !== 0) return status;
-    countDown(c, i, 1);
-    left--;
-  }
-  return exhausted(c, i) ? 0 : REPEAT;
-};
+    return exhausted(c, i) ? 0 : REPEAT;
+  };
 
 /**
- * The loop of CMPS and SCAS, which also stops on ZF as its prefix says. What an interrupt, a trap or a fault in the middle
- * sees in the arithmetic flags is the vendor's: Intel's processors restore those from before the instruction, AMD's leave
- * those of the last comparison. Neither reads them when it goes on.
+ * The loop of CMPS and SCAS, which also stops on ZF as its prefix says. What an interrupt, a trap or a fault in the
+ * middle sees in the arithmetic flags is the vendor's: Intel's processors restore those from before the instruction,
+ * AMD's leave those of the last comparison. Neither reads them when it goes on.
  * Source: SDM vol. 2, "REP/REPE/REPZ/REPNE/REPNZ"; for AMD the outcomes in test/isa/data/amd-outcomes.jsonl.zst.
  */
-const comparing = (one: Handler): Handler => (c, i) => {
-  if (i.repeat === 0) return one(c, i);
-  const s = c.s;
-  const fz = s[Slot.Fz]!, fs = s[Slot.Fs]!, fp = s[Slot.Fp]!, fc = s[Slot.Fc]!, fa = s[Slot.Fa]!;
-  let status = 0;
-  for (let left = c.repeatLimit; left > 0; left--) {
-    if (exhausted(c, i)) return 0;
-    status = one(c, i);
-    if (status !== 0) break;
-    countDown(c, i, 1);
-    if ((s[Slot.Fz] === 0) !== (i.repeat === 1)) return 0;
-  }
-  if (status === 0) {
-    if (exhausted(c, i)) return 0;
-    status = REPEAT;
-  }
-  if (c.amd) return status;
-  s[Slot.Fz] = fz;
-  s[Slot.Fs] = fs;
-  s[Slot.Fp] = fp;
-  s[Slot.Fc] = fc;
-  s[Slot.Fa] = fa;
-  return status;
-};
+const comparing =
+  (one: Handler): Handler =>
+  (c, i) => {
+    if (i.repeat === 0) return one(c, i);
+    const s = c.s;
+    const fz = s[Slot.Fz]!,
+      fs = s[Slot.Fs]!,
+      fp = s[Slot.Fp]!,
+      fc = s[Slot.Fc]!,
+      fa = s[Slot.Fa]!;
+    let status = 0;
+    for (let left = c.repeatLimit; left > 0; left--) {
+      if (exhausted(c, i)) return 0;
+      status = one(c, i);
+      if (status !== 0) break;
+      countDown(c, i, 1);
+      if ((s[Slot.Fz] === 0) !== (i.repeat === 1)) return 0;
+    }
+    if (status === 0) {
+      if (exhausted(c, i)) return 0;
+      status = REPEAT;
+    }
+    if (c.amd) return status;
+    s[Slot.Fz] = fz;
+    s[Slot.Fs] = fs;
+    s[Slot.Fp] = fp;
+    s[Slot.Fc] = fc;
+    s[Slot.Fa] = fa;
+    return status;
+  };
 
 /** MOVS, by `size`. */
 export const movs = repeated(movsOne, moveRun);

@@ -19,17 +19,28 @@ const CR4_FSGSBASE = 1 << 16;
 const CR4_OSXSAVE = 1 << 18;
 const EFER = 0xc000_0080 | 0;
 const SLOT_OF_MSR = new Map<number, number>([
-  [EFER, Slot.Efer], [0xc000_0081 | 0, Slot.Star], [0xc000_0082 | 0, Slot.Lstar], [0xc000_0083 | 0, Slot.Cstar], [0xc000_0084 | 0, Slot.Fmask],
-  [0xc000_0100 | 0, Slot.FsBase], [0xc000_0101 | 0, Slot.GsBase], [0xc000_0102 | 0, Slot.KernelGsBase], [0xc000_0103 | 0, Slot.TscAux],
+  [EFER, Slot.Efer],
+  [0xc000_0081 | 0, Slot.Star],
+  [0xc000_0082 | 0, Slot.Lstar],
+  [0xc000_0083 | 0, Slot.Cstar],
+  [0xc000_0084 | 0, Slot.Fmask],
+  [0xc000_0100 | 0, Slot.FsBase],
+  [0xc000_0101 | 0, Slot.GsBase],
+  [0xc000_0102 | 0, Slot.KernelGsBase],
+  [0xc000_0103 | 0, Slot.TscAux],
 ]);
 const TIME_STAMP = 0x10;
 
 /** A handler only privilege level 0 may use. */
-const privileged = (handler: Handler): Handler => (c, i) => (c.privilege !== 0 ? generalProtection : handler(c, i));
+const privileged =
+  (handler: Handler): Handler =>
+  (c, i) =>
+    c.privilege !== 0 ? generalProtection : handler(c, i);
 
 /** EDX:EAX from the port's data. */
 function intoPair(c: Context): number {
-  const lo = c.port.data[0]!, hi = c.port.data[1]!;
+  const lo = c.port.data[0]!,
+    hi = c.port.data[1]!;
   put(c, 4, Slot.Rax, lo);
   put(c, 4, Slot.Rdx, hi);
   return 0;
@@ -55,10 +66,16 @@ export const rdmsr = privileged((c) => {
 /** WRMSR; addresses must be canonical. */
 export const wrmsr = privileged((c) => {
   const index = c.s[Slot.Rcx]!;
-  const lo = c.s[Slot.Rax]!, hi = c.s[Slot.Rdx]!;
+  const lo = c.s[Slot.Rax]!,
+    hi = c.s[Slot.Rdx]!;
   const slot = SLOT_OF_MSR.get(index);
   if (slot === undefined) return c.port.writeMsr(index >>> 0, lo, hi);
-  const address = slot === Slot.Lstar || slot === Slot.Cstar || slot === Slot.FsBase || slot === Slot.GsBase || slot === Slot.KernelGsBase;
+  const address =
+    slot === Slot.Lstar ||
+    slot === Slot.Cstar ||
+    slot === Slot.FsBase ||
+    slot === Slot.GsBase ||
+    slot === Slot.KernelGsBase;
   if (address && !isCanonical(c, hi)) return generalProtection;
   if (index === EFER) {
     const status = c.port.writeMsr(index >>> 0, lo, hi);
@@ -71,7 +88,18 @@ export const wrmsr = privileged((c) => {
 });
 
 /** Slot of a control register by number; -1 for one there is not. */
-const controlSlot = (index: number): number => (index === 0 ? Slot.Cr0 : index === 2 ? Slot.Cr2 : index === 3 ? Slot.Cr3 : index === 4 ? Slot.Cr4 : index === 8 ? Slot.Cr8 : -1);
+const controlSlot = (index: number): number =>
+  index === 0
+    ? Slot.Cr0
+    : index === 2
+      ? Slot.Cr2
+      : index === 3
+        ? Slot.Cr3
+        : index === 4
+          ? Slot.Cr4
+          : index === 8
+            ? Slot.Cr8
+            : -1;
 
 function writeControl(c: Context, index: number, lo: number, hi: number): number {
   const slot = controlSlot(index);
@@ -88,9 +116,16 @@ function writeControl(c: Context, index: number, lo: number, hi: number): number
 }
 
 /** Bits of CR0 and CR4 the port holds; the rest is only stored here. */
-const PORT_BITS = new Map([[0, 0x8001_0000n], [3, (1n << 63n) - 1n], [4, 0x20n | 0x80n | 0x1000n | 0x2_0000n | 0x10_0000n | 0x20_0000n]]);
+const PORT_BITS = new Map([
+  [0, 0x8001_0000n],
+  [3, (1n << 63n) - 1n],
+  [4, 0x20n | 0x80n | 0x1000n | 0x2_0000n | 0x10_0000n | 0x20_0000n],
+]);
 
-/** Takes over what the port's control register has become since it was last written from here. @param index 0, 3 or 4 */
+/**
+ * Takes over what the port's control register has become since it was last written from here.
+ * @param index 0, 3 or 4
+ */
 export function refreshControl(c: Context, index: number): void {
   const value = c.port.controlValue?.(index);
   const held = PORT_BITS.get(index);
@@ -152,7 +187,8 @@ export const invpcid = privileged((c, i) => {
   effectiveAddress(c, i);
   let status = load(c, 8, Access.Read);
   if (status !== 0) return status;
-  const pcid = c.s[Slot.Temp]!, rest = c.s[Slot.Temp + 1]!;
+  const pcid = c.s[Slot.Temp]!,
+    rest = c.s[Slot.Temp + 1]!;
   advance(c, 8);
   status = load(c, 8, Access.Read);
   if (status !== 0) return status;
@@ -247,7 +283,7 @@ export const xsetbv = privileged((c) => {
   return 0;
 });
 
-const mayTouchInterrupts = (c: Context): boolean => c.privilege <= ((c.s[Slot.Flags]! & Flag.Iopl) >> 12);
+const mayTouchInterrupts = (c: Context): boolean => c.privilege <= (c.s[Slot.Flags]! & Flag.Iopl) >> 12;
 /** CLI: #GP(0) above IOPL. */
 export const cli: Handler = (c) => {
   if (!mayTouchInterrupts(c)) return generalProtection;
@@ -263,22 +299,39 @@ export const sti: Handler = (c) => {
 };
 
 /** CF = 0. */
-export const clc: Handler = (c) => { setCarry(c.s, 0); return 0; };
-/** CF = 1. */
-export const stc: Handler = (c) => { setCarry(c.s, 1); return 0; };
-/** CF complemented. */
-export const cmc: Handler = (c) => { setCarry(c.s, c.s[Slot.Fc]! < 0 ? 0 : 1); return 0; };
-/** DF = 0. */
-export const cld: Handler = (c) => { c.s[Slot.Flags]! &= ~Flag.Direction; return 0; };
-/** DF = 1. */
-export const std: Handler = (c) => { c.s[Slot.Flags]! |= Flag.Direction; return 0; };
-
-/** CLAC and STAC: #UD outside level 0. */
-const access = (value: number): Handler => (c) => {
-  if (c.privilege !== 0) return undefinedOpcode;
-  setFlags(c, value, Flag.Alignment);
+export const clc: Handler = (c) => {
+  setCarry(c.s, 0);
   return 0;
 };
+/** CF = 1. */
+export const stc: Handler = (c) => {
+  setCarry(c.s, 1);
+  return 0;
+};
+/** CF complemented. */
+export const cmc: Handler = (c) => {
+  setCarry(c.s, c.s[Slot.Fc]! < 0 ? 0 : 1);
+  return 0;
+};
+/** DF = 0. */
+export const cld: Handler = (c) => {
+  c.s[Slot.Flags]! &= ~Flag.Direction;
+  return 0;
+};
+/** DF = 1. */
+export const std: Handler = (c) => {
+  c.s[Slot.Flags]! |= Flag.Direction;
+  return 0;
+};
+
+/** CLAC and STAC: #UD outside level 0. */
+const access =
+  (value: number): Handler =>
+  (c) => {
+    if (c.privilege !== 0) return undefinedOpcode;
+    setFlags(c, value, Flag.Alignment);
+    return 0;
+  };
 /** AC = 0. */
 export const clac = access(0);
 /** AC = 1. */

@@ -1,6 +1,6 @@
 /**
- * Transfers between privilege levels and code segments that are no events: IRET, far RET, JMP and CALL, SYSCALL, SYSRET.
- * Source: SDM vol. 2, "IRET", "SYSCALL", "SYSRET", "RET", "JMP", "CALL".
+ * Transfers between privilege levels and code segments that are no events: IRET, far RET, JMP and CALL, SYSCALL,
+ * SYSRET. Source: SDM vol. 2, "IRET", "SYSCALL", "SYSRET", "RET", "JMP", "CALL".
  */
 import { isCanonical } from "./branch.js";
 import { Flag, Segment, Slot, type Context } from "./context.js";
@@ -15,7 +15,10 @@ import { Access, faultStatus } from "./port.js";
 const GP = 13;
 const generalProtection = faultStatus(GP);
 
-/** Checks the code selector of a return. Leaves the descriptor read. @returns status; sets `c.stop` for a 32-bit target */
+/**
+ * Checks the code selector of a return. Leaves the descriptor read.
+ * @returns status; sets `c.stop` for a 32-bit target
+ */
 function checkReturn(c: Context, selector: number): number {
   if ((selector & 0xfffc) === 0) return generalProtection;
   const status = readDescriptor(c, selector);
@@ -39,11 +42,15 @@ function checkStack(c: Context, selector: number, level: number): number {
   const status = readDescriptor(c, selector);
   if (status !== 0) return status;
   const hi = c.s[Slot.Descriptor + 1]!;
-  if ((typeOf(hi) & 0x1a) !== 0x12 || levelOf(hi) !== level || (selector & 3) !== level) return selectorFault(GP, selector);
+  if ((typeOf(hi) & 0x1a) !== 0x12 || levelOf(hi) !== level || (selector & 3) !== level)
+    return selectorFault(GP, selector);
   return isPresent(hi) ? 0 : selectorFault(12, selector);
 }
 
-/** Data segments that the lower privilege may not keep become null. FS and GS bases stay, as on Intel processors only their selectors are checked. */
+/**
+ * Data segments that the lower privilege may not keep become null. FS and GS bases stay, as on Intel processors only
+ * their selectors are checked.
+ */
 function dropSegments(c: Context, level: number): void {
   for (const segment of [Segment.Es, Segment.Ds, Segment.Fs, Segment.Gs]) {
     const selector = c.selectors[segment]!;
@@ -64,7 +71,18 @@ export const iret: Handler = (c, i) => {
     if (status !== 0) return status;
     frame.push(s[Slot.Temp]!, s[Slot.Temp + 1]!);
   }
-  const [ipLo, ipHi, codeSelector, , flags, , stackLo, stackHi, stackSelector] = frame as [number, number, number, number, number, number, number, number, number, number];
+  const [ipLo, ipHi, codeSelector, , flags, , stackLo, stackHi, stackSelector] = frame as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   const selector = codeSelector & 0xffff;
   let status = checkReturn(c, selector);
   if (status !== 0) return status;
@@ -92,12 +110,15 @@ export const farReturn: Handler = (c, i) => {
   const bytes = i.size;
   let status = peek(c, bytes, 0);
   if (status !== 0) return status;
-  const ipLo = s[Slot.Temp]!, ipHi = s[Slot.Temp + 1]!;
+  const ipLo = s[Slot.Temp]!,
+    ipHi = s[Slot.Temp + 1]!;
   status = peek(c, bytes, bytes);
   if (status !== 0) return status;
   const selector = s[Slot.Temp]! & 0xffff;
   const level = selector & 3;
-  let stackLo = 0, stackHi = 0, stackSelector = 0;
+  let stackLo = 0,
+    stackHi = 0,
+    stackSelector = 0;
   if (level > c.privilege) {
     status = peek(c, bytes, 2 * bytes + i.immLo);
     if (status !== 0) return status;
@@ -128,8 +149,8 @@ export const farReturn: Handler = (c, i) => {
 
 /**
  * Far JMP (`cc` 0) and CALL (`cc` 1) through memory, to code of the same privilege level; `size` is the offset's.
- * REX.W makes it 8 bytes on Intel's processors only: AMD's read the 4 of a plain one (and write 8 all the same where CALL pushes).
- * Source: SDM vol. 2, "JMP", "CALL"; AMD64 APM vol. 3, "JMP (Far)", "CALL (Far)".
+ * REX.W makes it 8 bytes on Intel's processors only: AMD's read the 4 of a plain one (and write 8 all the same where
+ * CALL pushes). Source: SDM vol. 2, "JMP", "CALL"; AMD64 APM vol. 3, "JMP (Far)", "CALL (Far)".
  */
 export const farTransfer: Handler = (c, i: Instruction) => {
   const s = c.s;
@@ -155,7 +176,8 @@ export const farTransfer: Handler = (c, i: Instruction) => {
     }
     return selectorFault(GP, selector);
   }
-  if ((type & 4) === 0 ? levelOf(hi) !== c.privilege || (selector & 3) > c.privilege : levelOf(hi) > c.privilege) return selectorFault(GP, selector);
+  if ((type & 4) === 0 ? levelOf(hi) !== c.privilege || (selector & 3) > c.privilege : levelOf(hi) > c.privilege)
+    return selectorFault(GP, selector);
   if (!isPresent(hi)) return selectorFault(11, selector);
   if (!isLong(hi)) {
     c.stop = "far transfer to a 32-bit code segment: compatibility mode is not modelled";
@@ -180,7 +202,10 @@ export const farTransfer: Handler = (c, i: Instruction) => {
   return 0;
 };
 
-/** SYSCALL: RIP from LSTAR, flags masked, RCX and R11 keep what was. A single step goes by TF as masked: code at LSTAR that had it masked is not stepped into. */
+/**
+ * SYSCALL: RIP from LSTAR, flags masked, RCX and R11 keep what was. A single step goes by TF as masked: code at LSTAR
+ * that had it masked is not stepped into.
+ */
 export const syscall: Handler = (c, i) => {
   const s = c.s;
   if ((s[Slot.Efer]! & 1) === 0) return faultStatus(6);
@@ -201,9 +226,10 @@ export const syscall: Handler = (c, i) => {
 };
 
 /**
- * SYSRETQ: RIP from RCX, RFLAGS from R11, privilege 3. TF out of R11 traps at once, before the user's first instruction.
- * A non-canonical RCX is Intel's to refuse, #GP(0) with the CS of privilege 0 and the RSP of privilege 3; AMD's processors go there and the fetch faults at privilege 3.
- * Source: SDM vol. 2, "SYSRET"; AMD64 APM vol. 2, "Single Stepping"; US-CERT VU#649219, "SYSRET 64-bit operating system privilege escalation".
+ * SYSRETQ: RIP from RCX, RFLAGS from R11, privilege 3. TF out of R11 traps at once, before the user's first
+ * instruction. A non-canonical RCX is Intel's to refuse, #GP(0) with the CS of privilege 0 and the RSP of privilege 3;
+ * AMD's processors go there and the fetch faults at privilege 3. Source: SDM vol. 2, "SYSRET"; AMD64 APM vol. 2,
+ * "Single Stepping"; US-CERT VU#649219, "SYSRET 64-bit operating system privilege escalation".
  */
 export const sysret: Handler = (c, i) => {
   const s = c.s;

@@ -1,11 +1,17 @@
-/** What a contract suite throws: which promise of a port does not hold, how that was seen, and the shortest way there. */
+/**
+ * What a contract suite throws: which promise of a port does not hold, how that was seen, and the shortest way there.
+ */
 import * as fc from "fast-check";
 
 /** A promise of a port that an implementation does not keep. */
 export class BrokenPromise extends Error {
   override readonly name = "BrokenPromise";
   /** @param promise the sentence of the suite's docstring that does not hold */
-  constructor(readonly promise: string, readonly detail: string, options?: ErrorOptions) {
+  constructor(
+    readonly promise: string,
+    readonly detail: string,
+    options?: ErrorOptions,
+  ) {
     super(`${promise}: ${detail}`, options);
   }
 }
@@ -32,6 +38,7 @@ export function keepsPromises<T>(property: fc.IProperty<T>, { runs = 100, shrink
   if (!details.failed) return;
   const cause = details.errorInstance;
   const inputs = fc.stringify(details.counterexample);
-  if (cause instanceof BrokenPromise) throw new BrokenPromise(cause.promise, `${cause.detail}, after ${inputs}`, { cause });
+  if (cause instanceof BrokenPromise)
+    throw new BrokenPromise(cause.promise, `${cause.detail}, after ${inputs}`, { cause });
   throw new BrokenPromise("nothing is thrown but what the port names", `${String(cause)}, after ${inputs}`, { cause });
 }

@@ -14,7 +14,8 @@ const cycles = (value: number): Sourced => ({ value, source: "made up for the go
  */
 export function goldenMachine(inclusion: MachineSpec["l3"]["inclusion"] = "independent"): MachineSpec {
   return tinyMachine({
-    coresPerNode: 1, inclusion,
+    coresPerNode: 1,
+    inclusion,
     with: {
       name: "golden",
       description: "caches and TLBs of the golden",
@@ -37,8 +38,8 @@ export function goldenMachine(inclusion: MachineSpec["l3"]["inclusion"] = "indep
 const TABLES = 0x3_c000;
 
 /**
- * Maps the first GiB to itself in 4 KiB pages, accessed and dirty already, so that a first store takes no second walk, and
- * switches the CPU to 4-level paging.
+ * Maps the first GiB to itself in 4 KiB pages, accessed and dirty already, so that a first store takes no second walk,
+ * and switches the CPU to 4-level paging.
  */
 export function identityMap(memory: PhysMemory, cpu: Cpu): void {
   const bits = 0x63;

@@ -1,12 +1,15 @@
 /**
- * The deterministic trace behind the cache and TLB golden: 10 million instructions, each one fetch and one data reference, bit for
- * bit what the C program kept beside the golden writes (the mix "1", or the hostile one).
+ * The deterministic trace behind the cache and TLB golden: 10 million instructions, each one fetch and one data
+ * reference, bit for bit what the C program kept beside the golden writes (the mix "1", or the hostile one).
  *
  *   record = address << 2 | type       type 0 read, 1 write, 2 fetch; addresses are below 2^30
  */
 import { Random64 } from "./random64.js";
 
-/** `mixed` (the golden's K=1): text by zipf over 4096 functions, four data references of five in 24 KiB. `hostile`: text at random, data over 320 MiB. */
+/**
+ * `mixed` (the golden's K=1): text by zipf over 4096 functions, four data references of five in 24 KiB. `hostile`: text
+ * at random, data over 320 MiB.
+ */
 export type GoldenMix = "mixed" | "hostile";
 
 const TEXT = 0x0100_0000;
@@ -43,7 +46,10 @@ class ZipfRanks {
   }
 }
 
-/** The deterministic trace behind the cache and TLB golden, 10 million instructions: record = address << 2 | type (0 read, 1 write, 2 fetch). */
+/**
+ * The deterministic trace behind the cache and TLB golden, 10 million instructions: record = address << 2 | type (0
+ * read, 1 write, 2 fetch).
+ */
 export class GoldenTrace {
   private readonly random = new Random64(0x7f4a_7c15, 0x9e37_79b9);
   private readonly next: Uint32Array;
@@ -103,8 +109,10 @@ export class GoldenTrace {
   private advance(): void {
     let pc = this.pc + 4;
     if (this.step % 64 === 63) {
-      pc = this.mix === "hostile" ? TEXT + this.random.below(TEXT_BYTES / 64) * 64
-        : TEXT + this.text.rank(this.random.unit()) * 512;
+      pc =
+        this.mix === "hostile"
+          ? TEXT + this.random.below(TEXT_BYTES / 64) * 64
+          : TEXT + this.text.rank(this.random.unit()) * 512;
     }
     this.pc = pc >= TEXT + TEXT_BYTES ? TEXT : pc;
     this.step++;

@@ -2,11 +2,13 @@
  * What every implementation of PhysMemory must do, as a property over random operations against a map of bytes.
  * Run it with any test library: it throws when a promise is broken.
  *
- * Promised: what was written is read, in words and in bytes, little end first; a frame that nobody wrote reads as zero; a copy and its
- * source stay apart afterwards; frames are equal when their bytes are; a change of a frame's bytes shows in its version, and a frame that
- * nobody wrote keeps its own; runs ascend and owners follow them; addresses outside 0..2^44 are refused.
+ * Promised: what was written is read, in words and in bytes, little end first; a frame that nobody wrote reads as zero;
+ * a copy and its source stay apart afterwards; frames are equal when their bytes are; a change of a frame's bytes shows
+ * in its version, and a frame that nobody wrote keeps its own; runs ascend and owners follow them; addresses outside
+ * 0..2^44 are refused.
  *
- * Left to the implementation: what a write of many bytes adds to a version, what it costs the host, and frames that belong to no node.
+ * Left to the implementation: what a write of many bytes adds to a version, what it costs the host, and frames that
+ * belong to no node.
  */
 import * as fc from "fast-check";
 import type { Frame } from "../ids.js";
@@ -18,25 +20,48 @@ const PAGE = 4096;
 
 /** Frames that meet: the first two of each run and its last, and both sides of a 2 MiB border. */
 export function meetingFrames({ ranges }: PhysMemory): Frame[] {
-  return [...new Set(ranges.flatMap(({ first, frames }) => [first, first + 1, first + 511, first + 512, first + frames - 1].filter((frame) => frame < first + frames)))];
+  return [
+    ...new Set(
+      ranges.flatMap(({ first, frames }) =>
+        [first, first + 1, first + 511, first + 512, first + frames - 1].filter((frame) => frame < first + frames),
+      ),
+    ),
+  ];
 }
 
 const stepOn = (frames: readonly Frame[]) => {
   const frame = fc.constantFrom(...frames);
   const neighbours = frames.filter((each) => frames.includes(each + 1));
   return fc.oneof(
-    fc.record({ op: fc.constant("write32" as const), frame, word: fc.constantFrom(0, 1, 1023), value: fc.nat(0xffff_ffff) }),
+    fc.record({
+      op: fc.constant("write32" as const),
+      frame,
+      word: fc.constantFrom(0, 1, 1023),
+      value: fc.nat(0xffff_ffff),
+    }),
     fc.record({ op: fc.constant("copy" as const), from: frame, to: frame }),
     fc.record({ op: fc.constant("clear" as const), frame }),
-    fc.record({ op: fc.constant("bytes" as const), frame: fc.constantFrom(...(neighbours.length > 0 ? neighbours : frames)), offset: fc.constantFrom(0, 3, 4090), bytes: fc.uint8Array({ minLength: 1, maxLength: neighbours.length > 0 ? 4100 : 6, size: "max" }) }),
-    fc.record({ op: fc.constant("write64" as const), frame, offset: fc.constantFrom(0, 8, 4, 4088), value: fc.bigInt(0n, (1n << 64n) - 1n) }),
+    fc.record({
+      op: fc.constant("bytes" as const),
+      frame: fc.constantFrom(...(neighbours.length > 0 ? neighbours : frames)),
+      offset: fc.constantFrom(0, 3, 4090),
+      bytes: fc.uint8Array({ minLength: 1, maxLength: neighbours.length > 0 ? 4100 : 6, size: "max" }),
+    }),
+    fc.record({
+      op: fc.constant("write64" as const),
+      frame,
+      offset: fc.constantFrom(0, 8, 4, 4088),
+      value: fc.bigInt(0n, (1n << 64n) - 1n),
+    }),
   );
 };
 
 /** Pages as arrays, whatever was never written as zeros. */
 class Bytes {
   private readonly pages = new Map<Frame, Uint8Array>();
-  page(frame: Frame): Uint8Array { return this.pages.get(frame) ?? new Uint8Array(PAGE); }
+  page(frame: Frame): Uint8Array {
+    return this.pages.get(frame) ?? new Uint8Array(PAGE);
+  }
   /** @returns frames that were written */
   write(at: bigint, bytes: ArrayLike<number>): Set<Frame> {
     const written = new Set<Frame>();
@@ -50,7 +75,8 @@ class Bytes {
   }
 }
 
-const little = (value: bigint, count: number): number[] => Array.from({ length: count }, (_, n) => Number((value >> BigInt(8 * n)) & 255n));
+const little = (value: bigint, count: number): number[] =>
+  Array.from({ length: count }, (_, n) => Number((value >> BigInt(8 * n)) & 255n));
 const same = (a: Uint8Array, b: Uint8Array): boolean => a.every((byte, n) => byte === b[n]);
 const name = (frame: Frame): string => `frame 0x${frame.toString(16)}`;
 
@@ -59,85 +85,156 @@ const name = (frame: Frame): string => `frame 0x${frame.toString(16)}`;
  * @param frames where to write; {@link meetingFrames} when absent
  * @throws BrokenPromise with the shortest list of steps
  */
-export function physMemoryContract(make: () => PhysMemory, frames: readonly Frame[] = meetingFrames(make()), effort: SuiteEffort = {}): void {
+export function physMemoryContract(
+  make: () => PhysMemory,
+  frames: readonly Frame[] = meetingFrames(make()),
+  effort: SuiteEffort = {},
+): void {
   owners(make());
   borders(make());
-  keepsPromises(fc.property(fc.array(stepOn(frames), { maxLength: 40, size: "max" }), (steps) => {
-    const memory = make();
-    const model = new Bytes();
-    const versions = new Map<Frame, Set<number>>(frames.map((frame) => [frame, new Set([memory.version(frame)])]));
-    for (const each of steps) {
-      const before = frames.map((frame) => ({ frame, version: memory.version(frame), bytes: model.page(frame) }));
-      let written: Set<Frame>;
-      if (each.op === "write32") {
-        memory.write32(each.frame, each.word, each.value);
-        written = model.write(BigInt(each.frame) * 4096n + BigInt(each.word) * 4n, little(BigInt(each.value), 4));
-      } else if (each.op === "copy") {
-        memory.copyFrame(each.from, each.to);
-        written = model.write(BigInt(each.to) * 4096n, model.page(each.from));
-      } else if (each.op === "clear") {
-        memory.clearFrame(each.frame);
-        written = model.write(BigInt(each.frame) * 4096n, new Uint8Array(PAGE));
-      } else if (each.op === "bytes") {
-        const at = BigInt(each.frame) * 4096n + BigInt(each.offset);
-        memory.writeBytes(at, each.bytes);
-        written = model.write(at, each.bytes);
-        const back = new Uint8Array(each.bytes.length);
-        memory.readBytes(at, back);
-        promised(same(back, each.bytes), "what was written is read", `${each.bytes.length} bytes at 0x${at.toString(16)} differ`);
-      } else {
-        const at = BigInt(each.frame) * 4096n + BigInt(each.offset);
-        memory.write64(at, each.value);
-        written = model.write(at, little(each.value, 8));
-        promised(memory.read64(at) === each.value, "what was written is read", `0x${memory.read64(at).toString(16)} at 0x${at.toString(16)}, 0x${each.value.toString(16)} was written`);
+  keepsPromises(
+    fc.property(fc.array(stepOn(frames), { maxLength: 40, size: "max" }), (steps) => {
+      const memory = make();
+      const model = new Bytes();
+      const versions = new Map<Frame, Set<number>>(frames.map((frame) => [frame, new Set([memory.version(frame)])]));
+      for (const each of steps) {
+        const before = frames.map((frame) => ({ frame, version: memory.version(frame), bytes: model.page(frame) }));
+        let written: Set<Frame>;
+        if (each.op === "write32") {
+          memory.write32(each.frame, each.word, each.value);
+          written = model.write(BigInt(each.frame) * 4096n + BigInt(each.word) * 4n, little(BigInt(each.value), 4));
+        } else if (each.op === "copy") {
+          memory.copyFrame(each.from, each.to);
+          written = model.write(BigInt(each.to) * 4096n, model.page(each.from));
+        } else if (each.op === "clear") {
+          memory.clearFrame(each.frame);
+          written = model.write(BigInt(each.frame) * 4096n, new Uint8Array(PAGE));
+        } else if (each.op === "bytes") {
+          const at = BigInt(each.frame) * 4096n + BigInt(each.offset);
+          memory.writeBytes(at, each.bytes);
+          written = model.write(at, each.bytes);
+          const back = new Uint8Array(each.bytes.length);
+          memory.readBytes(at, back);
+          promised(
+            same(back, each.bytes),
+            "what was written is read",
+            `${each.bytes.length} bytes at 0x${at.toString(16)} differ`,
+          );
+        } else {
+          const at = BigInt(each.frame) * 4096n + BigInt(each.offset);
+          memory.write64(at, each.value);
+          written = model.write(at, little(each.value, 8));
+          promised(
+            memory.read64(at) === each.value,
+            "what was written is read",
+            `0x${memory.read64(at).toString(16)} at 0x${at.toString(16)}, 0x${each.value.toString(16)} was written`,
+          );
+        }
+        for (const { frame, version, bytes } of before) {
+          const now = memory.version(frame);
+          if (!written.has(frame))
+            promised(
+              now === version,
+              "a frame that nobody wrote keeps its version",
+              `${name(frame)} went from ${version} to ${now}`,
+            );
+          else if (each.op === "write32")
+            promised(
+              now === (version + 1) >>> 0,
+              "a change shows in the version",
+              `write32 took ${name(frame)} from ${version} to ${now}`,
+            );
+          else if (!same(bytes, model.page(frame)))
+            promised(
+              !versions.get(frame)!.has(now),
+              "a change shows in the version",
+              `${name(frame)} has version ${now} again`,
+            );
+          versions.get(frame)!.add(now);
+        }
       }
-      for (const { frame, version, bytes } of before) {
-        const now = memory.version(frame);
-        if (!written.has(frame)) promised(now === version, "a frame that nobody wrote keeps its version", `${name(frame)} went from ${version} to ${now}`);
-        else if (each.op === "write32") promised(now === ((version + 1) >>> 0), "a change shows in the version", `write32 took ${name(frame)} from ${version} to ${now}`);
-        else if (!same(bytes, model.page(frame))) promised(!versions.get(frame)!.has(now), "a change shows in the version", `${name(frame)} has version ${now} again`);
-        versions.get(frame)!.add(now);
+      for (const frame of frames) {
+        const wanted = model.page(frame);
+        const page = new Uint8Array(PAGE);
+        memory.readBytes(BigInt(frame) * 4096n, page);
+        promised(same(page, wanted), "what was written is read", `bytes of ${name(frame)} differ`);
+        for (const word of [0, 1, 2, 1022, 1023]) {
+          const value = [3, 2, 1, 0].reduce((sum, n) => sum * 256 + wanted[word * 4 + n]!, 0);
+          promised(
+            memory.read32(frame, word) === value,
+            "what was written is read",
+            `word ${word} of ${name(frame)} is ${memory.read32(frame, word)}, not ${value}`,
+          );
+        }
       }
-    }
-    for (const frame of frames) {
-      const wanted = model.page(frame);
-      const page = new Uint8Array(PAGE);
-      memory.readBytes(BigInt(frame) * 4096n, page);
-      promised(same(page, wanted), "what was written is read", `bytes of ${name(frame)} differ`);
-      for (const word of [0, 1, 2, 1022, 1023]) {
-        const value = [3, 2, 1, 0].reduce((sum, n) => sum * 256 + wanted[word * 4 + n]!, 0);
-        promised(memory.read32(frame, word) === value, "what was written is read", `word ${word} of ${name(frame)} is ${memory.read32(frame, word)}, not ${value}`);
+      for (const frame of frames) {
+        for (const other of frames) {
+          promised(
+            memory.equalFrames(frame, other) === same(model.page(frame), model.page(other)),
+            "frames are equal when their bytes are",
+            `${name(frame)} and ${name(other)}`,
+          );
+        }
       }
-    }
-    for (const frame of frames) {
-      for (const other of frames) {
-        promised(memory.equalFrames(frame, other) === same(model.page(frame), model.page(other)), "frames are equal when their bytes are", `${name(frame)} and ${name(other)}`);
-      }
-    }
-  }), { runs: 60, ...effort });
+    }),
+    { runs: 60, ...effort },
+  );
 }
 
 function owners(memory: PhysMemory): void {
   let end = 0;
   promised(memory.ranges.length > 0, "runs ascend", "there is none");
   for (const { node, first, frames } of memory.ranges) {
-    promised(first >= end && frames > 0, "runs ascend", `one of ${frames} frames begins at ${name(first)}, the last ended at ${name(end)}`);
-    if (first > end) promised(memory.nodeOf(first - 1) === NONE, "owners follow the runs", `${name(first - 1)} of a hole has node ${memory.nodeOf(first - 1)}`);
-    for (const frame of [first, first + frames - 1]) promised(memory.nodeOf(frame) === node, "owners follow the runs", `${name(frame)} has node ${memory.nodeOf(frame)}, its run node ${node}`);
+    promised(
+      first >= end && frames > 0,
+      "runs ascend",
+      `one of ${frames} frames begins at ${name(first)}, the last ended at ${name(end)}`,
+    );
+    if (first > end)
+      promised(
+        memory.nodeOf(first - 1) === NONE,
+        "owners follow the runs",
+        `${name(first - 1)} of a hole has node ${memory.nodeOf(first - 1)}`,
+      );
+    for (const frame of [first, first + frames - 1])
+      promised(
+        memory.nodeOf(frame) === node,
+        "owners follow the runs",
+        `${name(frame)} has node ${memory.nodeOf(frame)}, its run node ${node}`,
+      );
     end = first + frames;
   }
-  promised(memory.nodeOf(end) === NONE, "owners follow the runs", `${name(end)} behind the last run has node ${memory.nodeOf(end)}`);
+  promised(
+    memory.nodeOf(end) === NONE,
+    "owners follow the runs",
+    `${name(end)} behind the last run has node ${memory.nodeOf(end)}`,
+  );
 }
 
 function borders(memory: PhysMemory): void {
   const refused = (act: () => void): boolean => {
-    try { act(); } catch (error) { return error instanceof RangeError; }
+    try {
+      act();
+    } catch (error) {
+      return error instanceof RangeError;
+    }
     return false;
   };
   const end = 1n << 44n;
   for (const at of [-1n, -8n, end - 7n, end]) {
     const eight = new Uint8Array(8);
-    for (const [what, act] of Object.entries({ read64: () => memory.read64(at), write64: () => { memory.write64(at, 1n); }, readBytes: () => { memory.readBytes(at, eight); }, writeBytes: () => { memory.writeBytes(at, eight); } })) {
+    for (const [what, act] of Object.entries({
+      read64: () => memory.read64(at),
+      write64: () => {
+        memory.write64(at, 1n);
+      },
+      readBytes: () => {
+        memory.readBytes(at, eight);
+      },
+      writeBytes: () => {
+        memory.writeBytes(at, eight);
+      },
+    })) {
       promised(refused(act), "addresses outside 0..2^44 are refused", `${what} at ${at}`);
     }
   }

@@ -1,8 +1,17 @@
-/** The caches of a whole machine as lists of objects: slow, and plain enough to be read against coherence.ts's first paragraph. */
+/**
+ * The caches of a whole machine as lists of objects: slow, and plain enough to be read against coherence.ts's first
+ * paragraph.
+ */
 import { Kind } from "../counters.js";
 import type { CpuSpec, MachineSpec } from "../spec.js";
 
-interface Line { readonly frame: number; readonly line: number; modified: boolean; shared: boolean; prefetchedFrom?: string }
+interface Line {
+  readonly frame: number;
+  readonly line: number;
+  modified: boolean;
+  shared: boolean;
+  prefetchedFrom?: string;
+}
 
 /** One cache: each set a list, most recently used first. */
 export class SlowCache {
@@ -10,7 +19,10 @@ export class SlowCache {
   private readonly groups: number;
 
   /** @param lastLevel whose sets are numbered as last-level-cache.ts says, not as cache.ts does */
-  constructor(private readonly shape: { readonly bytes: number; readonly ways: number }, private readonly lastLevel = false) {
+  constructor(
+    private readonly shape: { readonly bytes: number; readonly ways: number },
+    private readonly lastLevel = false,
+  ) {
     this.groups = shape.bytes / (4096 * shape.ways);
   }
 
@@ -23,7 +35,11 @@ export class SlowCache {
   private set(frame: number, line: number): Line[] {
     const place = frame % this.groups;
     const powerOfTwo = (this.groups & (this.groups - 1)) === 0;
-    const group = powerOfTwo ? place : this.lastLevel ? (place + this.spread(Math.floor(frame / this.groups))) % this.groups : this.spread(frame);
+    const group = powerOfTwo
+      ? place
+      : this.lastLevel
+        ? (place + this.spread(Math.floor(frame / this.groups))) % this.groups
+        : this.spread(frame);
     const number = group * 64 + line;
     let set = this.sets.get(number);
     if (!set) this.sets.set(number, (set = []));
@@ -49,33 +65,67 @@ export class SlowCache {
     return at >= 0 ? set.splice(at, 1)[0] : undefined;
   }
 
-  clear(): void { this.sets.clear(); }
+  clear(): void {
+    this.sets.clear();
+  }
 
-  lines(): Line[] { return [...this.sets.values()].flat(); }
+  lines(): Line[] {
+    return [...this.sets.values()].flat();
+  }
 }
 
 /** A core's three caches. */
-interface SlowCore { readonly cpu: CpuSpec; readonly code: SlowCache; readonly data: SlowCache; readonly second: SlowCache }
+interface SlowCore {
+  readonly cpu: CpuSpec;
+  readonly code: SlowCache;
+  readonly data: SlowCache;
+  readonly second: SlowCache;
+}
 /** The cores that share an L3. */
-interface SlowDomain { readonly id: number; readonly socket: number; readonly third: SlowCache; readonly cores: SlowCore[] }
+interface SlowDomain {
+  readonly id: number;
+  readonly socket: number;
+  readonly third: SlowCache;
+  readonly cores: SlowCore[];
+}
 
 /** What happened in one access: reference events as `kind source`, write-backs as node indices. */
-export interface SlowEvents { readonly references: string[]; readonly writeBacks: number[] }
+export interface SlowEvents {
+  readonly references: string[];
+  readonly writeBacks: number[];
+}
 
-/** Sources are written as in {@link Source}, with `Memory 1` for node index 1 and `CleanOtherSocket 0` for a clean line of home 0. */
+/**
+ * Sources are written as in {@link Source}, with `Memory 1` for node index 1 and `CleanOtherSocket 0` for a clean line
+ * of home 0.
+ */
 export class SlowCaches {
   readonly domains: SlowDomain[] = [];
   private events: SlowEvents = { references: [], writeBacks: [] };
 
   /** @param home node index by frame */
-  constructor(private readonly spec: MachineSpec, private readonly home: (frame: number) => number) {}
+  constructor(
+    private readonly spec: MachineSpec,
+    private readonly home: (frame: number) => number,
+  ) {}
 
   /** The core comes into being: from now on it is asked. */
   core(cpu: CpuSpec): SlowCore {
     let domain = this.domains.find((each) => each.id === cpu.l3);
-    if (!domain) this.domains.push((domain = { id: cpu.l3, socket: cpu.socket, third: new SlowCache(this.spec.l3, true), cores: [] }));
+    if (!domain)
+      this.domains.push(
+        (domain = { id: cpu.l3, socket: cpu.socket, third: new SlowCache(this.spec.l3, true), cores: [] }),
+      );
     let core = domain.cores.find((each) => each.cpu.core === cpu.core);
-    if (!core) domain.cores.push((core = { cpu, code: new SlowCache(this.spec.l1i), data: new SlowCache(this.spec.l1d), second: new SlowCache(this.spec.l2) }));
+    if (!core)
+      domain.cores.push(
+        (core = {
+          cpu,
+          code: new SlowCache(this.spec.l1i),
+          data: new SlowCache(this.spec.l1d),
+          second: new SlowCache(this.spec.l2),
+        }),
+      );
     return core;
   }
 
@@ -101,7 +151,9 @@ export class SlowCaches {
   private fetch(core: SlowCore, frame: number, line: number): void {
     const { line: used, hit } = core.code.use(frame, line);
     if (hit) {
-      this.events.references.push(used.prefetchedFrom === undefined ? "Fetch L1" : `PrefetchedFetch ${used.prefetchedFrom}`);
+      this.events.references.push(
+        used.prefetchedFrom === undefined ? "Fetch L1" : `PrefetchedFetch ${used.prefetchedFrom}`,
+      );
       delete used.prefetchedFrom;
       return;
     }
@@ -160,7 +212,12 @@ export class SlowCaches {
     return found.source;
   }
 
-  private outside(core: SlowCore, frame: number, line: number, write: boolean): { source: string; modified: boolean; shared: boolean } {
+  private outside(
+    core: SlowCore,
+    frame: number,
+    line: number,
+    write: boolean,
+  ): { source: string; modified: boolean; shared: boolean } {
     const domain = this.domainOf(core);
     const home = this.homeOf(core, frame);
     let here: boolean;
@@ -174,7 +231,10 @@ export class SlowCaches {
       here = hit;
       if (victim) this.leavesL3(domain, core, victim);
     }
-    const siblings = domain.cores.filter((each) => each !== core).map((each) => this.ask(each, frame, line, write)).filter((answer) => answer !== "none");
+    const siblings = domain.cores
+      .filter((each) => each !== core)
+      .map((each) => this.ask(each, frame, line, write))
+      .filter((answer) => answer !== "none");
     let source = here ? "OwnL3" : siblings.length > 0 ? "Sibling" : `Memory ${home}`;
     if (siblings.includes("modified")) {
       source = "Sibling";
@@ -183,8 +243,11 @@ export class SlowCaches {
       else this.modificationReachesL3(domain, core, frame, line);
     }
     const held = here || siblings.length > 0;
-    if (held && !write) return { source, modified, shared: siblings.length > 0 || !(modified || this.domains.length === 1) };
-    const others = this.domains.filter((each) => each !== domain).map((each) => ({ near: each.socket === domain.socket, answer: this.askDomain(each, frame, line, write) }))
+    if (held && !write)
+      return { source, modified, shared: siblings.length > 0 || !(modified || this.domains.length === 1) };
+    const others = this.domains
+      .filter((each) => each !== domain)
+      .map((each) => ({ near: each.socket === domain.socket, answer: this.askDomain(each, frame, line, write) }))
       .filter(({ answer }) => answer !== "none");
     const near = others.some((each) => each.near) ? "SameSocket" : "OtherSocket";
     if (others.some(({ answer }) => answer === "modified")) {
@@ -198,14 +261,18 @@ export class SlowCaches {
   private upgrade(core: SlowCore, frame: number, line: number): string {
     const domain = this.domainOf(core);
     const siblings = domain.cores.filter((each) => each !== core).map((each) => this.ask(each, frame, line, true));
-    const others = this.domains.filter((each) => each !== domain).filter((each) => this.askDomain(each, frame, line, true) !== "none");
+    const others = this.domains
+      .filter((each) => each !== domain)
+      .filter((each) => this.askDomain(each, frame, line, true) !== "none");
     if (others.some((each) => each.socket !== domain.socket)) return "UpgradeOtherSocket";
     if (others.length > 0) return "UpgradeSameSocket";
     return siblings.some((answer) => answer !== "none") ? "UpgradeSibling" : "L1";
   }
 
   private ask(core: SlowCore, frame: number, line: number, remove: boolean): "none" | "clean" | "modified" {
-    const found = [core.data, core.second].map((cache) => (remove ? cache.take(frame, line) : cache.get(frame, line))).filter((each) => each !== undefined);
+    const found = [core.data, core.second]
+      .map((cache) => (remove ? cache.take(frame, line) : cache.get(frame, line)))
+      .filter((each) => each !== undefined);
     const code = remove ? core.code.take(frame, line) : core.code.get(frame, line);
     const modified = found.some((each) => each.modified);
     for (const each of found) {
@@ -245,7 +312,8 @@ export class SlowCaches {
   }
 
   private leavesL3(domain: SlowDomain, core: SlowCore, { frame, line, modified }: Line): void {
-    const answers = this.spec.l3.inclusion === "inclusive" ? domain.cores.map((each) => this.ask(each, frame, line, true)) : [];
+    const answers =
+      this.spec.l3.inclusion === "inclusive" ? domain.cores.map((each) => this.ask(each, frame, line, true)) : [];
     if (modified || answers.includes("modified")) this.events.writeBacks.push(this.homeOf(core, frame));
   }
 

@@ -1,4 +1,7 @@
-/** Translation of a core's threads with bigints and lists: slow, and plain enough to be read against the SDM's paging chapter. */
+/**
+ * Translation of a core's threads with bigints and lists: slow, and plain enough to be read against the SDM's paging
+ * chapter.
+ */
 import type { TlbSpec, TranslationSpec } from "../spec.js";
 
 /** Control registers of one thread, as plain fields. */
@@ -31,7 +34,11 @@ export interface SlowOutcome {
   readonly walkReferences: number;
 }
 
-interface Rights { writable: boolean; user: boolean; executable: boolean }
+interface Rights {
+  writable: boolean;
+  user: boolean;
+  executable: boolean;
+}
 interface Entry extends Rights {
   readonly thread: number;
   /** undefined: global. */
@@ -41,7 +48,13 @@ interface Entry extends Rights {
   readonly physical: bigint;
   readonly dirty: boolean;
 }
-interface Pointer extends Rights { readonly thread: number; readonly pcid: number; readonly level: number; readonly page: bigint; readonly table: bigint }
+interface Pointer extends Rights {
+  readonly thread: number;
+  readonly pcid: number;
+  readonly level: number;
+  readonly page: bigint;
+  readonly table: bigint;
+}
 
 const pageBits = (level: number): bigint => BigInt(12 + 9 * (level - 1));
 
@@ -53,12 +66,20 @@ class SlowTlb {
     this.sets = Array.from({ length: shape.entries / shape.ways }, () => []);
   }
 
-  private set(page: bigint): Entry[] { return this.sets[Number(page % BigInt(this.sets.length))]!; }
+  private set(page: bigint): Entry[] {
+    return this.sets[Number(page % BigInt(this.sets.length))]!;
+  }
 
   use(level: number, address: bigint, thread: number, pcid: number): Entry | undefined {
     const page = address >> pageBits(level);
     const set = this.set(page);
-    const at = set.findIndex((each) => each.level === level && each.page === page && each.thread === thread && (each.pcid === undefined || each.pcid === pcid));
+    const at = set.findIndex(
+      (each) =>
+        each.level === level &&
+        each.page === page &&
+        each.thread === thread &&
+        (each.pcid === undefined || each.pcid === pcid),
+    );
     if (at < 0) return undefined;
     set.unshift(set.splice(at, 1)[0]!);
     return set[0];
@@ -78,19 +99,45 @@ class SlowTlb {
 /** TLBs and paging-structure caches of a core, and the registers of its threads. */
 export class SlowTranslation {
   readonly registers: SlowRegisters[];
-  private readonly tlbs: Record<"code1" | "code2" | "data1" | "data2" | "data3" | "second" | "second3", SlowTlb | undefined>;
+  private readonly tlbs: Record<
+    "code1" | "code2" | "data1" | "data2" | "data3" | "second" | "second3",
+    SlowTlb | undefined
+  >;
   private readonly pointers: Record<1 | 2 | 3, Pointer[]> = { 1: [], 2: [], 3: [] };
 
-  /** @param words the tables: 64-bit words by physical address, changed where A and D are set @param width physical address bits */
-  constructor(private readonly spec: TranslationSpec, private readonly words: Map<bigint, bigint>, private readonly width: number, threads: number) {
+  /**
+   * @param words the tables: 64-bit words by physical address, changed where A and D are set
+   * @param width physical address bits
+   */
+  constructor(
+    private readonly spec: TranslationSpec,
+    private readonly words: Map<bigint, bigint>,
+    private readonly width: number,
+    threads: number,
+  ) {
     const make = (shape: TlbSpec | undefined): SlowTlb | undefined => (shape ? new SlowTlb(shape) : undefined);
     const { instruction, data, second } = spec;
     this.tlbs = {
-      code1: make(instruction.small), code2: make(instruction.large), data1: make(data.small), data2: make(data.large), data3: make(data.huge),
-      second: make(second), second3: make(second.huge),
+      code1: make(instruction.small),
+      code2: make(instruction.large),
+      data1: make(data.small),
+      data2: make(data.large),
+      data3: make(data.huge),
+      second: make(second),
+      second3: make(second.huge),
     };
     this.registers = Array.from({ length: threads }, () => ({
-      root: 0n, pcid: 0, user: false, writeProtect: true, noExecute: true, globals: false, pcids: false, smep: false, smap: false, accessAllowed: false, levels: 4 as const,
+      root: 0n,
+      pcid: 0,
+      user: false,
+      writeProtect: true,
+      noExecute: true,
+      globals: false,
+      pcids: false,
+      smep: false,
+      smap: false,
+      accessAllowed: false,
+      levels: 4 as const,
     }));
   }
 
@@ -101,12 +148,23 @@ export class SlowTranslation {
     if (top !== 0n && top !== -1n) return { fault: "GP", ...none };
     const { entry, second } = this.lookup(thread, address, access === "fetch");
     if (entry) {
-      if (!this.allowed(state, entry, access)) return { fault: this.fault(thread, address, access, 1), ...none, secondTlb: second };
-      if (access !== "store" || entry.dirty) return { physical: this.physical(entry, address), ...none, secondTlb: second };
-      this.dropTlb((each) => this.covers(each, address) && each.thread === thread && (each.pcid === undefined || each.pcid === state.pcid));
+      if (!this.allowed(state, entry, access))
+        return { fault: this.fault(thread, address, access, 1), ...none, secondTlb: second };
+      if (access !== "store" || entry.dirty)
+        return { physical: this.physical(entry, address), ...none, secondTlb: second };
+      this.dropTlb(
+        (each) =>
+          this.covers(each, address) && each.thread === thread && (each.pcid === undefined || each.pcid === state.pcid),
+      );
     }
     const { leaf, code, references } = this.walk(thread, address, access);
-    if (!leaf) return { fault: this.fault(thread, address, access, code), secondTlb: second, walked: true, walkReferences: references };
+    if (!leaf)
+      return {
+        fault: this.fault(thread, address, access, code),
+        secondTlb: second,
+        walked: true,
+        walkReferences: references,
+      };
     this.enter(leaf, access === "fetch");
     return { physical: this.physical(leaf, address), secondTlb: second, walked: true, walkReferences: references };
   }
@@ -132,16 +190,36 @@ export class SlowTranslation {
       const entry = tlb?.use(index + 1, address, thread, pcid);
       if (entry) return { entry, second: false };
     }
-    const second = this.tlbs.second!.use(1, address, thread, pcid) ?? (this.spec.second.large ? this.tlbs.second!.use(2, address, thread, pcid) : undefined)
-      ?? this.tlbs.second3?.use(3, address, thread, pcid);
+    const second =
+      this.tlbs.second!.use(1, address, thread, pcid) ??
+      (this.spec.second.large ? this.tlbs.second!.use(2, address, thread, pcid) : undefined) ??
+      this.tlbs.second3?.use(3, address, thread, pcid);
     if (second) first[second.level - 1]?.add(second);
     return { entry: second, second: second !== undefined };
   }
 
   private enter(entry: Entry, code: boolean): void {
     const { tlbs } = this;
-    const second = entry.level === 1 ? tlbs.second : entry.level === 2 ? (this.spec.second.large ? tlbs.second : undefined) : tlbs.second3;
-    const first = entry.level === 1 ? (code ? tlbs.code1 : tlbs.data1) : entry.level === 2 ? (code ? tlbs.code2 : tlbs.data2) : code ? undefined : tlbs.data3;
+    const second =
+      entry.level === 1
+        ? tlbs.second
+        : entry.level === 2
+          ? this.spec.second.large
+            ? tlbs.second
+            : undefined
+          : tlbs.second3;
+    const first =
+      entry.level === 1
+        ? code
+          ? tlbs.code1
+          : tlbs.data1
+        : entry.level === 2
+          ? code
+            ? tlbs.code2
+            : tlbs.data2
+          : code
+            ? undefined
+            : tlbs.data3;
     second?.add(entry);
     first?.add(entry);
   }
@@ -159,12 +237,26 @@ export class SlowTranslation {
 
   private fault(thread: number, address: bigint, access: SlowAccess, code: number): number {
     const state = this.registers[thread]!;
-    this.dropTlb((each) => this.covers(each, address) && each.thread === thread && (each.pcid === undefined || each.pcid === state.pcid));
-    this.dropPointers((each) => each.page === address >> pageBits(each.level + 1) && each.thread === thread && each.pcid === state.pcid);
-    return code | (access === "store" ? 2 : 0) | (state.user ? 4 : 0) | (access === "fetch" && (state.noExecute || state.smep) ? 16 : 0);
+    this.dropTlb(
+      (each) =>
+        this.covers(each, address) && each.thread === thread && (each.pcid === undefined || each.pcid === state.pcid),
+    );
+    this.dropPointers(
+      (each) => each.page === address >> pageBits(each.level + 1) && each.thread === thread && each.pcid === state.pcid,
+    );
+    return (
+      code |
+      (access === "store" ? 2 : 0) |
+      (state.user ? 4 : 0) |
+      (access === "fetch" && (state.noExecute || state.smep) ? 16 : 0)
+    );
   }
 
-  private walk(thread: number, address: bigint, access: SlowAccess): { leaf?: Entry; code: number; references: number } {
+  private walk(
+    thread: number,
+    address: bigint,
+    access: SlowAccess,
+  ): { leaf?: Entry; code: number; references: number } {
     const state = this.registers[thread]!;
     let references = 0;
     let table = state.root;
@@ -172,7 +264,9 @@ export class SlowTranslation {
     let rights: Rights = { writable: true, user: true, executable: true };
     for (const lower of [1, 2, 3] as const) {
       const list = this.pointers[lower];
-      const at = list.findIndex((each) => each.thread === thread && each.pcid === state.pcid && each.page === address >> pageBits(lower + 1));
+      const at = list.findIndex(
+        (each) => each.thread === thread && each.pcid === state.pcid && each.page === address >> pageBits(lower + 1),
+      );
       if (at < 0) continue;
       const found = list.splice(at, 1)[0]!;
       list.unshift(found);
@@ -187,10 +281,14 @@ export class SlowTranslation {
       references++;
       if ((entry & 1n) === 0n) return { code: 0, references };
       const leaf = level === 1 || (entry & 0x80n) !== 0n;
-      const tooWide = ((entry & 0x000f_ffff_ffff_ffffn) >> BigInt(Math.min(44, this.width))) !== 0n;
+      const tooWide = (entry & 0x000f_ffff_ffff_ffffn) >> BigInt(Math.min(44, this.width)) !== 0n;
       const misaligned = leaf && level > 1 && (level > 3 || (entry & ((1n << pageBits(level)) - 1n) & ~0x1fffn) !== 0n);
       if (tooWide || misaligned || (!state.noExecute && entry >> 63n !== 0n)) return { code: 9, references };
-      rights = { writable: rights.writable && (entry & 2n) !== 0n, user: rights.user && (entry & 4n) !== 0n, executable: rights.executable && entry >> 63n === 0n };
+      rights = {
+        writable: rights.writable && (entry & 2n) !== 0n,
+        user: rights.user && (entry & 4n) !== 0n,
+        executable: rights.executable && entry >> 63n === 0n,
+      };
       const mark = (bits: bigint): void => {
         if ((entry & bits) === bits) return;
         references++;
@@ -202,9 +300,16 @@ export class SlowTranslation {
         const size = 1n << pageBits(level);
         return {
           leaf: {
-            ...rights, thread, pcid: state.globals && (entry & 0x100n) !== 0n ? undefined : state.pcid, level, page: address >> pageBits(level),
-            physical: entry & 0x000f_ffff_ffff_f000n & ~(size - 1n), dirty: access === "store" || (entry & 0x40n) !== 0n,
-          }, code: 0, references,
+            ...rights,
+            thread,
+            pcid: state.globals && (entry & 0x100n) !== 0n ? undefined : state.pcid,
+            level,
+            page: address >> pageBits(level),
+            physical: entry & 0x000f_ffff_ffff_f000n & ~(size - 1n),
+            dirty: access === "store" || (entry & 0x40n) !== 0n,
+          },
+          code: 0,
+          references,
         };
       }
       mark(0x20n);

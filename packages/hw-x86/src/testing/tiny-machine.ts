@@ -19,16 +19,30 @@ export interface TinyShape {
 }
 
 /**
- * CPU ids count through the nodes: with 2 nodes of 2 cores, CPUs 0 and 1 are on node 0, 2 and 3 on node 1. Caches have 64 sets, L1 2 ways,
- * L2 4, L3 8; TLBs 8 entries of 2 ways, second level 16; latency 100 ns local, 200 remote, at 1 GHz, so that a nanosecond is a cycle.
+ * CPU ids count through the nodes: with 2 nodes of 2 cores, CPUs 0 and 1 are on node 0, 2 and 3 on node 1. Caches have
+ * 64 sets, L1 2 ways, L2 4, L3 8; TLBs 8 entries of 2 ways, second level 16; latency 100 ns local, 200 remote, at 1
+ * GHz, so that a nanosecond is a cycle.
  */
 export function tinyMachine(shape: TinyShape = {}): MachineSpec {
-  const { nodes = 2, coresPerNode = 2, threadsPerCore = 1, bytesPerNode = 512 * 0x10_0000, inclusion = "inclusive" } = shape;
+  const {
+    nodes = 2,
+    coresPerNode = 2,
+    threadsPerCore = 1,
+    bytesPerNode = 512 * 0x10_0000,
+    inclusion = "inclusive",
+  } = shape;
   const ids = Array.from({ length: nodes }, (_, id) => id);
-  const cpus: CpuSpec[] = ids.flatMap((node) => Array.from({ length: coresPerNode * threadsPerCore }, (_, n) => ({
-    id: node * coresPerNode * threadsPerCore + n, node, core: node * coresPerNode + Math.floor(n / threadsPerCore), l3: node, socket: node,
-  })));
-  const matrix = (local: number, remote: number): number[][] => ids.map((i) => ids.map((j) => (i === j ? local : remote)));
+  const cpus: CpuSpec[] = ids.flatMap((node) =>
+    Array.from({ length: coresPerNode * threadsPerCore }, (_, n) => ({
+      id: node * coresPerNode * threadsPerCore + n,
+      node,
+      core: node * coresPerNode + Math.floor(n / threadsPerCore),
+      l3: node,
+      socket: node,
+    })),
+  );
+  const matrix = (local: number, remote: number): number[][] =>
+    ids.map((i) => ids.map((j) => (i === j ? local : remote)));
   return {
     name: `tiny-${nodes}-node`,
     description: "for tests",

@@ -5,11 +5,18 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Linkers since binutils 2.39 warn of segments both writable and executable; older ones do not know the option that keeps them quiet. */
-export const quietLinker: readonly string[] = spawnSync("ld", ["--no-warn-rwx-segments", "--version"]).status === 0 ? ["--no-warn-rwx-segments"] : [];
+/**
+ * Linkers since binutils 2.39 warn of segments both writable and executable; older ones do not know the option that
+ * keeps them quiet.
+ */
+export const quietLinker: readonly string[] =
+  spawnSync("ld", ["--no-warn-rwx-segments", "--version"]).status === 0 ? ["--no-warn-rwx-segments"] : [];
 
 /** Code and where its labels are. */
-export interface Assembled { readonly bytes: Uint8Array; readonly symbols: ReadonlyMap<string, bigint> }
+export interface Assembled {
+  readonly bytes: Uint8Array;
+  readonly symbols: ReadonlyMap<string, bigint>;
+}
 
 /** @param text Intel syntax, one instruction a line @param base address of the first byte @throws with gas's message */
 export function assembleAt(text: string, base: bigint): Assembled {
@@ -27,12 +34,26 @@ function assembleNow(text: string, base: bigint): Assembled {
   try {
     writeFileSync(path("t.s"), `.intel_syntax noprefix\n.text\n.globl _start\n_start:\n${text}\n`);
     execFileSync("as", ["-o", path("t.o"), path("t.s")]);
-    execFileSync("ld", ["-o", path("t"), "-Ttext", `0x${BigInt.asUintN(64, base).toString(16)}`, "-z", "max-page-size=4096", ...quietLinker, path("t.o")]);
+    execFileSync("ld", [
+      "-o",
+      path("t"),
+      "-Ttext",
+      `0x${BigInt.asUintN(64, base).toString(16)}`,
+      "-z",
+      "max-page-size=4096",
+      ...quietLinker,
+      path("t.o"),
+    ]);
     execFileSync("objcopy", ["-O", "binary", "-j", ".text", path("t"), path("t.bin")]);
-    const symbols = new Map(execFileSync("nm", [path("t")], { encoding: "utf8" }).trim().split("\n").map((line) => {
-      const [value, , name] = line.split(" ");
-      return [name!, BigInt(`0x${value!}`)];
-    }));
+    const symbols = new Map(
+      execFileSync("nm", [path("t")], { encoding: "utf8" })
+        .trim()
+        .split("\n")
+        .map((line) => {
+          const [value, , name] = line.split(" ");
+          return [name!, BigInt(`0x${value!}`)];
+        }),
+    );
     return { bytes: readFileSync(path("t.bin")), symbols };
   } finally {
     rmSync(directory, { recursive: true, force: true });

@@ -1,4 +1,6 @@
-/** Code that changes, is stepped, traps or stops in the middle of an instruction, over a flat memory and over a machine. */
+/**
+ * Code that changes, is stepped, traps or stops in the middle of an instruction, over a flat memory and over a machine.
+ */
 import { describe, expect, test } from "vitest";
 import { FRAME, KERNEL_CODE, KERNEL_DATA_AT, KernelBench, RAX, RBX, RCX, grounds } from "./kernel-bench.js";
 import { whyNoAssembler } from "./native.js";
@@ -8,7 +10,9 @@ if (reason !== undefined) console.warn(`CODE CHANGE TESTS OF THE INTERPRETER SKI
 
 describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
   test("the trap flag stops after each instruction, as kprobes need it", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       pushfq; or qword ptr [rsp], 0x100; popfq
     one: inc rax
     two: inc rax
@@ -20,7 +24,8 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
       mov [r9+rdx*8], r8
       inc rdx
       mov r10, dr6
-      iretq`);
+      iretq`,
+    );
     bench.gate(1, "trap");
     bench.toHalt();
     const seen = Array.from({ length: Number(bench.cpu.register(2)) }, (_, n) => bench.word(FRAME.kernelData, 8 * n));
@@ -31,15 +36,20 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
   });
 
   test("code that writes into its own block executes the new bytes at once", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       lea rbx, [rip+target+1]
       mov dword ptr [rbx], 77
       nop
     target: mov eax, 11
-      hlt`);
+      hlt`,
+    );
     bench.toHalt();
     expect(bench.cpu.register(RAX)).toBe(77n);
-    const alias = new KernelBench(bench.ground, `
+    const alias = new KernelBench(
+      bench.ground,
+      `
       movabs rbx, 0xffffffff86000000
       add rbx, offset target - ${KERNEL_CODE} + 1
       mov ecx, 3
@@ -47,7 +57,8 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
       add dword ptr [rbx], 1
     target: mov eax, 11
       loop again
-      hlt`);
+      hlt`,
+    );
     bench.ground.map(0xffff_ffff_8600_0000n, FRAME.kernelCode, 1, { writable: true, user: false, executable: false });
     alias.toHalt();
     expect(alias.cpu.register(RAX)).toBe(14n);
@@ -55,16 +66,21 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
 
   test("another CPU's write is seen at the next block entry", () => {
     const ground = make();
-    const bench = new KernelBench(ground, `
+    const bench = new KernelBench(
+      ground,
+      `
     again: mov eax, 1
       jmp again
     store:
       lea rbx, [rip+again+1]
       mov dword ptr [rbx], 2
-      hlt`);
+      hlt`,
+    );
     bench.cpu.run(100);
     expect(bench.cpu.register(RAX)).toBe(1n);
-    const { Interpreter } = { Interpreter: bench.cpu.constructor as new (port: typeof ground.port) => typeof bench.cpu };
+    const { Interpreter } = {
+      Interpreter: bench.cpu.constructor as new (port: typeof ground.port) => typeof bench.cpu,
+    };
     const other = new Interpreter(ground.another());
     bench.prepare(other);
     other.rip = bench.label("store");
@@ -75,14 +91,17 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
 
   test("an instruction across two pages: changed in either, and with the second page away", () => {
     const ground = make();
-    const bench = new KernelBench(ground, `
+    const bench = new KernelBench(
+      ground,
+      `
       movabs rbx, ${KERNEL_CODE + 0x0ffdn}
       jmp rbx
     back: hlt
     handler: mov rcx, cr2; hlt
       .org 0xffd
       mov eax, 0x11223344
-      jmp back`);
+      jmp back`,
+    );
     bench.gate(14, "handler");
     const again = (): bigint => {
       bench.cpu.context.halted = false;
@@ -104,7 +123,9 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
 
   test("a REP MOVSB that meets an absent page stops on it, and goes on where it was", () => {
     const ground = make();
-    const bench = new KernelBench(ground, `
+    const bench = new KernelBench(
+      ground,
+      `
       movabs rsi, ${KERNEL_DATA_AT}
       mov rdi, 0x90ff0
       mov ecx, 64
@@ -114,10 +135,15 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
       pop rax
       mov rbx, rcx
       mov rdx, cr2
-      hlt`);
+      hlt`,
+    );
     ground.map(0x9_0000n, 20, 1, { writable: true, user: false, executable: false });
     bench.gate(14, "handler");
-    ground.write(FRAME.kernelData, 0, Uint8Array.from({ length: 64 }, (_, n) => n + 1));
+    ground.write(
+      FRAME.kernelData,
+      0,
+      Uint8Array.from({ length: 64 }, (_, n) => n + 1),
+    );
     bench.toHalt();
     expect(bench.cpu.register(RBX)).toBe(48n);
     expect(bench.cpu.register(2)).toBe(0x9_1000n);
@@ -131,7 +157,9 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
     bench.cpu.rip = KERNEL_CODE + 0x800n;
     bench.toHalt();
     expect(bench.cpu.register(RCX)).toBe(0n);
-    expect([...ground.read(20, 0xff0, 16), ...ground.read(21, 0, 48)]).toEqual(Array.from({ length: 64 }, (_, n) => n + 1));
+    expect([...ground.read(20, 0xff0, 16), ...ground.read(21, 0, 48)]).toEqual(
+      Array.from({ length: 64 }, (_, n) => n + 1),
+    );
   });
 
   test("what is not modelled stops with its name instead of pretending", () => {
@@ -142,11 +170,14 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
   });
 
   test("stepping executes exactly one instruction, one iteration of a repeated one", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       mov ecx, 3
       movabs rdi, ${KERNEL_DATA_AT}
       rep stosb
-      hlt`);
+      hlt`,
+    );
     const at: bigint[] = [];
     for (let n = 0; n < 6; n++) {
       bench.cpu.step();
@@ -156,7 +187,9 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
   });
 
   test("code overwritten by REP STOSB and REP MOVSB is executed as it has become", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       call area
       mov r8d, eax
       lea rdi, [rip+area]
@@ -178,18 +211,22 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
       hlt
       .org 0x900
     area: mov eax, 0x01010101
-      ret`);
+      ret`,
+    );
     bench.toHalt();
     expect([8, 9, RAX].map((n) => bench.cpu.register(n))).toEqual([0x0101_0101n, 0x0505_0505n, 0x0707_0707n]);
   });
 
   test("one frame executed at two addresses: each sees its own", () => {
     const ground = make();
-    const bench = new KernelBench(ground, `
+    const bench = new KernelBench(
+      ground,
+      `
       lea rax, [rip+target]
       jmp target
       nop
-    target: hlt`);
+    target: hlt`,
+    );
     ground.map(0x9_0000n, FRAME.kernelCode, 1, { writable: false, user: false, executable: true });
     for (const at of [KERNEL_CODE, 0x9_0000n, KERNEL_CODE]) {
       bench.cpu.context.halted = false;
@@ -202,10 +239,13 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
 
   test("an instruction across two pages, the second mapped to another frame that was written as often", () => {
     const ground = make();
-    const bench = new KernelBench(ground, `
+    const bench = new KernelBench(
+      ground,
+      `
       .org 0xffd
       mov eax, 0x11223344
-      hlt`);
+      hlt`,
+    );
     const other = 40;
     const bytes = ground.read(FRAME.kernelCode + 1, 0, 8);
     bytes[0] = 0x99;

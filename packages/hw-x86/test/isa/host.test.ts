@@ -3,7 +3,10 @@ import { expect, test } from "vitest";
 import { hostFrom } from "./host.js";
 
 test.each([
-  ["GenuineIntel", "intel"], ["AuthenticAMD", "amd"], ["HygonGenuine", undefined], ["CentaurHauls", undefined],
+  ["GenuineIntel", "intel"],
+  ["AuthenticAMD", "amd"],
+  ["HygonGenuine", undefined],
+  ["CentaurHauls", undefined],
 ] as const)("%s is %s", (vendorName, vendor) => {
   const text = `processor\t: 0\nvendor_id\t: ${vendorName}\ncpu family\t: 6\nflags\t\t: fpu vme bmi1  fsgsbase\nbugs\t\t: null_seg\n\nprocessor\t: 1\nvendor_id\t: Other\n`;
   expect(hostFrom(text)).toEqual({ vendorName, vendor, features: new Set(["fpu", "vme", "bmi1", "fsgsbase"]) });

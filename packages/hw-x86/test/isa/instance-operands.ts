@@ -1,4 +1,7 @@
-/** Operands of random instances: registers that may be mixed, memory operands in every addressing form, and the state that makes them point somewhere. */
+/**
+ * Operands of random instances: registers that may be mixed, memory operands in every addressing form, and the state
+ * that makes them point somewhere.
+ */
 import type { Random } from "./random.js";
 
 /** Layout shared with native/runner.c. */
@@ -36,8 +39,31 @@ export interface Shape {
 /** Operand sizes, bits. */
 export const SIZES = [8, 16, 32, 64] as const;
 export const WIDE = [16, 32, 64] as const;
-const PTR: Readonly<Record<number, string>> = { 8: "byte ptr", 16: "word ptr", 32: "dword ptr", 64: "qword ptr", 128: "xmmword ptr" };
-export const N8 = ["al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil", "r8b", "r9b", "r10b", "r11b", "r12b", "r13b", "r14b", "r15b"];
+const PTR: Readonly<Record<number, string>> = {
+  8: "byte ptr",
+  16: "word ptr",
+  32: "dword ptr",
+  64: "qword ptr",
+  128: "xmmword ptr",
+};
+export const N8 = [
+  "al",
+  "cl",
+  "dl",
+  "bl",
+  "spl",
+  "bpl",
+  "sil",
+  "dil",
+  "r8b",
+  "r9b",
+  "r10b",
+  "r11b",
+  "r12b",
+  "r13b",
+  "r14b",
+  "r15b",
+];
 const N16 = ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"];
 const HIGH = ["ah", "ch", "dh", "bh"];
 /** Conditions by code. */
@@ -53,8 +79,15 @@ export function name(n: number, bits: number): string {
 /** Registers an instruction may mix: without a REX prefix the high byte registers exist and nothing above RDI does. */
 export class Registers {
   readonly legacy: boolean;
-  constructor(private readonly r: Random, bits: number) { this.legacy = bits === 8 && r.chance(40); }
-  number(): number { return this.legacy ? this.r.below(8) : this.r.below(16); }
+  constructor(
+    private readonly r: Random,
+    bits: number,
+  ) {
+    this.legacy = bits === 8 && r.chance(40);
+  }
+  number(): number {
+    return this.legacy ? this.r.below(8) : this.r.below(16);
+  }
   operand(bits: number): string {
     if (bits !== 8) return name(this.number(), bits);
     if (!this.legacy) return N8[this.r.below(16)]!;
@@ -65,20 +98,34 @@ export class Registers {
 /** Modulo 2^64. */
 export const u64 = (x: bigint): bigint => BigInt.asUintN(64, x);
 
-/** Where a memory operand points: mostly inside the page, sometimes across its ends, into the sealed page, nowhere, or non-canonical. */
+/**
+ * Where a memory operand points: mostly inside the page, sometimes across its ends, into the sealed page, nowhere, or
+ * non-canonical.
+ */
 export function address(r: Random, bytes: number, odd: boolean): bigint {
   const kind = odd ? r.below(30) : 20;
   if (kind === 0) return DATA + 4096n - BigInt(r.below(bytes + 1));
   if (kind === 1) return SEALED + BigInt(r.below(4000));
   if (kind === 2) return SEALED + 4096n - BigInt(r.below(bytes + 1));
-  if (kind === 3) return r.chance(50) ? DATA - BigInt(1 + r.below(16)) : 0x8000_0001_0000n + BigInt(r.below(4096)) * (r.chance(50) ? 1n : 0x1_0000_0000n);
+  if (kind === 3)
+    return r.chance(50)
+      ? DATA - BigInt(1 + r.below(16))
+      : 0x8000_0001_0000n + BigInt(r.below(4096)) * (r.chance(50) ? 1n : 0x1_0000_0000n);
   return DATA + 64n + BigInt(r.below(3900));
 }
 
 /** Text of an operand and what a state needs for it. */
-export interface Operand { readonly text: string; readonly prepare: (state: State, r: Random) => void; readonly codeAt?: (length: number) => bigint }
+export interface Operand {
+  readonly text: string;
+  readonly prepare: (state: State, r: Random) => void;
+  readonly codeAt?: (length: number) => bigint;
+}
 
-/** A memory operand in a random addressing form. @param odd may fault @param skew bytes to add to the address asked for (bit strings) */
+/**
+ * A memory operand in a random addressing form.
+ * @param odd may fault
+ * @param skew bytes to add to the address asked for (bit strings)
+ */
 export function memory(r: Random, bits: number, registers: Registers, odd = true, label = PTR[bits]!): Operand {
   const bytes = bits / 8;
   const poke = (state: State, at: bigint, s: Random): void => {
@@ -94,7 +141,11 @@ export function memory(r: Random, bits: number, registers: Registers, odd = true
     const target = DATA + 64n + BigInt(r.below(3900));
     const near = CODE + 32n + BigInt(r.below(8000));
     const d = target - near;
-    return { text: `${label} [rip ${sign(d)}]`, prepare: (state, s) => poke(state, target, s), codeAt: (length) => target - d - BigInt(length) };
+    return {
+      text: `${label} [rip ${sign(d)}]`,
+      prepare: (state, s) => poke(state, target, s),
+      codeAt: (length) => target - d - BigInt(length),
+    };
   }
   if (form === 1) {
     const target = DATA + 64n + BigInt(r.below(3900));
@@ -110,7 +161,9 @@ export function memory(r: Random, bits: number, registers: Registers, odd = true
   const size = narrow ? 32 : 64;
   const small = form === 9;
   const inner = withIndex
-    ? small ? `${name(index, size)}*${scale} ${sign(displacement)}` : `${name(base, size)} + ${name(index, size)}*${scale} ${sign(displacement)}`
+    ? small
+      ? `${name(index, size)}*${scale} ${sign(displacement)}`
+      : `${name(base, size)} + ${name(index, size)}*${scale} ${sign(displacement)}`
     : `${name(base, size)} ${sign(displacement)}`;
   return {
     text: `${label} ${segment ? "gs:" : ""}[${inner}]`,
@@ -128,10 +181,17 @@ export function memory(r: Random, bits: number, registers: Registers, odd = true
       } else state.registers[base] = u64(rest);
       if (narrow) {
         // What lies above the low 32 bits must not matter.
-        if (!small || !withIndex) state.registers[base] = u64(BigInt.asUintN(32, state.registers[base]!) | (BigInt(s.word()) << 32n));
-        if (withIndex) state.registers[index] = u64(BigInt.asUintN(32, state.registers[index]!) | (BigInt(s.word()) << 32n));
+        if (!small || !withIndex)
+          state.registers[base] = u64(BigInt.asUintN(32, state.registers[base]!) | (BigInt(s.word()) << 32n));
+        if (withIndex)
+          state.registers[index] = u64(BigInt.asUintN(32, state.registers[index]!) | (BigInt(s.word()) << 32n));
       }
-      const at = u64(displacement + (segment ? DATA : 0n) + (withIndex && small ? 0n : state.registers[base]!) + (withIndex ? state.registers[index]! * BigInt(scale) : 0n));
+      const at = u64(
+        displacement +
+          (segment ? DATA : 0n) +
+          (withIndex && small ? 0n : state.registers[base]!) +
+          (withIndex ? state.registers[index]! * BigInt(scale) : 0n),
+      );
       poke(state, narrow ? BigInt.asUintN(32, at) : at, s);
     },
   };

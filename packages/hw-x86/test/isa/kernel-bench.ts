@@ -10,7 +10,11 @@ import { Slot } from "../../src/isa/context.js";
 import { BlockCache, FlatMemory, FlatMemoryPort, Interpreter, MachinePort, type CpuPort } from "../../src/isa/index.js";
 import { assembleAt } from "./assembly.js";
 
-export interface Rights { readonly writable: boolean; readonly user: boolean; readonly executable: boolean }
+export interface Rights {
+  readonly writable: boolean;
+  readonly user: boolean;
+  readonly executable: boolean;
+}
 const KERNEL_DATA: Rights = { writable: true, user: false, executable: false };
 
 /** What a bench stands on: bytes by frame, mappings, and a port for each CPU. */
@@ -33,12 +37,15 @@ export function flatGround(fast: boolean, vendor: Vendor = "intel"): Ground {
   port.fast = fast;
   const mapped: [bigint, number, number, Rights][] = [];
   return {
-    kind: fast ? "flat" : "flat, without windows", port,
+    kind: fast ? "flat" : "flat, without windows",
+    port,
     map(address, frame, pages, rights) {
       mapped.push([address, frame, pages, rights]);
       port.map(address, frame, pages, rights);
     },
-    unmap(address) { port.unmap(address); },
+    unmap(address) {
+      port.unmap(address);
+    },
     write(frame, offset, bytes) {
       memory.bytes.set(bytes, frame * 4096 + offset);
       memory.versions[frame]!++;
@@ -53,7 +60,10 @@ export function flatGround(fast: boolean, vendor: Vendor = "intel"): Ground {
 }
 
 /** A two-node machine; tables from frame 1000, node 1's memory from frame 131072. */
-export function machineGround(timed: boolean, vendor: Vendor = "intel"): Ground & { readonly machine: Machine; readonly port: MachinePort; setEntry(address: bigint, entry: bigint): void } {
+export function machineGround(
+  timed: boolean,
+  vendor: Vendor = "intel",
+): Ground & { readonly machine: Machine; readonly port: MachinePort; setEntry(address: bigint, entry: bigint): void } {
   const machine = assemble([hwX86(tinyMachine({ with: { vendor } }))]).get(Machine);
   const { memory } = machine;
   const ROOT = 1000;
@@ -77,16 +87,29 @@ export function machineGround(timed: boolean, vendor: Vendor = "intel"): Ground 
   };
   const port = boot(0);
   return {
-    kind: timed ? "machine, timed" : "machine", port, machine,
+    kind: timed ? "machine, timed" : "machine",
+    port,
+    machine,
     map(address, frame, pages, rights) {
       for (let n = 0; n < pages; n++) {
-        const entry = (BigInt(frame + n) << 12n) | 1n | (rights.writable ? 2n : 0n) | (rights.user ? 4n : 0n) | (rights.executable ? 0n : 1n << 63n);
+        const entry =
+          (BigInt(frame + n) << 12n) |
+          1n |
+          (rights.writable ? 2n : 0n) |
+          (rights.user ? 4n : 0n) |
+          (rights.executable ? 0n : 1n << 63n);
         memory.write64(slotOf(address + BigInt(n * 4096)), entry);
       }
     },
-    unmap(address) { memory.write64(slotOf(address), 0n); },
-    setEntry(address, entry) { memory.write64(slotOf(address), entry); },
-    write(frame, offset, bytes) { memory.writeBytes((BigInt(frame) << 12n) + BigInt(offset), bytes); },
+    unmap(address) {
+      memory.write64(slotOf(address), 0n);
+    },
+    setEntry(address, entry) {
+      memory.write64(slotOf(address), entry);
+    },
+    write(frame, offset, bytes) {
+      memory.writeBytes((BigInt(frame) << 12n) + BigInt(offset), bytes);
+    },
     read(frame, offset, bytes) {
       const out = new Uint8Array(bytes);
       memory.readBytes((BigInt(frame) << 12n) + BigInt(offset), out);
@@ -99,17 +122,37 @@ export function machineGround(timed: boolean, vendor: Vendor = "intel"): Ground 
 /** What {@link machineGround} gives. */
 export type MachineGround = ReturnType<typeof machineGround>;
 
-export const KERNEL_CODE = 0xffff_ffff_8100_0000n, USER_CODE = 0x40_0000n;
-export const KERNEL_DATA_AT = 0xffff_ffff_8200_0000n, USER_DATA = 0x60_0000n;
+export const KERNEL_CODE = 0xffff_ffff_8100_0000n,
+  USER_CODE = 0x40_0000n;
+export const KERNEL_DATA_AT = 0xffff_ffff_8200_0000n,
+  USER_DATA = 0x60_0000n;
 const TABLES = 0xffff_ffff_8300_0000n;
-export const STACK_TOP = 0xffff_ffff_8400_2000n, ALTERNATE_TOP = 0xffff_ffff_8500_1000n, USER_STACK_TOP = 0x70_1000n;
-const GDT = TABLES, TSS = TABLES + 0x800n, IDT = TABLES + 0x1000n;
-export const FRAME = { kernelCode: 1, userCode: 3, kernelData: 5, userData: 7, tables: 9, stack: 12, alternate: 14, userStack: 15 } as const;
+export const STACK_TOP = 0xffff_ffff_8400_2000n,
+  ALTERNATE_TOP = 0xffff_ffff_8500_1000n,
+  USER_STACK_TOP = 0x70_1000n;
+const GDT = TABLES,
+  TSS = TABLES + 0x800n,
+  IDT = TABLES + 0x1000n;
+export const FRAME = {
+  kernelCode: 1,
+  userCode: 3,
+  kernelData: 5,
+  userData: 7,
+  tables: 9,
+  stack: 12,
+  alternate: 14,
+  userStack: 15,
+} as const;
 
 const DESCRIPTORS: readonly (readonly [number, bigint])[] = [
-  [1, 0x00cf_9b00_0000_ffffn], [2, 0x00af_9b00_0000_ffffn], [3, 0x00cf_9300_0000_ffffn],
-  [4, 0x00cf_fb00_0000_ffffn], [5, 0x00cf_f300_0000_ffffn], [6, 0x00af_fb00_0000_ffffn],
-  [8, 0x0000_8b00_0000_0067n | ((TSS & 0xff_ffffn) << 16n) | (((TSS >> 24n) & 0xffn) << 56n)], [9, TSS >> 32n],
+  [1, 0x00cf_9b00_0000_ffffn],
+  [2, 0x00af_9b00_0000_ffffn],
+  [3, 0x00cf_9300_0000_ffffn],
+  [4, 0x00cf_fb00_0000_ffffn],
+  [5, 0x00cf_f300_0000_ffffn],
+  [6, 0x00af_fb00_0000_ffffn],
+  [8, 0x0000_8b00_0000_0067n | ((TSS & 0xff_ffffn) << 16n) | (((TSS >> 24n) & 0xffn) << 56n)],
+  [9, TSS >> 32n],
 ];
 
 /** One CPU with tables in place, at privilege 0, RIP at the kernel code. */
@@ -117,7 +160,11 @@ export class KernelBench {
   readonly cpu: Interpreter;
   readonly symbols = new Map<string, bigint>();
 
-  constructor(readonly ground: Ground, kernelText: string, userText = "nop") {
+  constructor(
+    readonly ground: Ground,
+    kernelText: string,
+    userText = "nop",
+  ) {
     ground.map(KERNEL_CODE, FRAME.kernelCode, 2, { writable: true, user: false, executable: true });
     ground.map(USER_CODE, FRAME.userCode, 1, { writable: true, user: true, executable: true });
     ground.map(KERNEL_DATA_AT, FRAME.kernelData, 2, KERNEL_DATA);
@@ -168,7 +215,11 @@ export class KernelBench {
   }
 
   /** Points a vector at a label. @param options gate privilege, IST number, type 14 interrupt or 15 trap */
-  gate(vector: number, label: string, options: { level?: number; alternate?: number; type?: number; present?: boolean } = {}): void {
+  gate(
+    vector: number,
+    label: string,
+    options: { level?: number; alternate?: number; type?: number; present?: boolean } = {},
+  ): void {
     const target = this.label(label);
     const { level = 0, alternate = 0, type = 14, present = true } = options;
     const view = new DataView(new ArrayBuffer(16));
@@ -176,7 +227,7 @@ export class KernelBench {
     view.setUint16(2, 0x10, true);
     view.setUint16(4, alternate | ((type | (level << 5) | (present ? 0x80 : 0)) << 8), true);
     view.setUint16(6, Number((target >> 16n) & 0xffffn), true);
-    view.setBigUint64(8, target >> 32n & 0xffff_ffffn, true);
+    view.setBigUint64(8, (target >> 32n) & 0xffff_ffffn, true);
     this.ground.write(FRAME.tables + 1, 16 * vector, new Uint8Array(view.buffer));
   }
 
@@ -194,15 +245,25 @@ export class KernelBench {
 
 /** What system tests run on. */
 export const grounds: readonly (readonly [string, () => Ground])[] = [
-  ["flat", () => flatGround(true)], ["flat without windows", () => flatGround(false)],
-  ["machine", () => machineGround(false)], ["machine timed", () => machineGround(true)],
+  ["flat", () => flatGround(true)],
+  ["flat without windows", () => flatGround(false)],
+  ["machine", () => machineGround(false)],
+  ["machine timed", () => machineGround(true)],
 ];
 /** Register numbers. */
-export const RAX = 0, RCX = 1, RBX = 3, RSP = 4, RSI = 6;
+export const RAX = 0,
+  RCX = 1,
+  RBX = 3,
+  RSP = 4,
+  RSI = 6;
 
 /** Goes to user mode at USER_CODE with IRETQ. */
 export const TO_USER = `
   push 0x2b; push ${USER_STACK_TOP}; push 0x202; push 0x33; push ${USER_CODE}
   iretq`;
 /** Stores the frame's words from RSP up into kernel data and halts. */
-export const KEEP_FRAME = (words: number): string => Array.from({ length: words }, (_, n) => `mov rax, [rsp+${8 * n}]; movabs [${KERNEL_DATA_AT + BigInt(8 * n)}], rax`).join("\n") + "\n hlt";
+export const KEEP_FRAME = (words: number): string =>
+  Array.from(
+    { length: words },
+    (_, n) => `mov rax, [rsp+${8 * n}]; movabs [${KERNEL_DATA_AT + BigInt(8 * n)}], rax`,
+  ).join("\n") + "\n hlt";

@@ -1,5 +1,8 @@
 /// <reference types="node" />
-/** The interpreter inside a machine: replicas of code by node, the account of a timed run, invalidations from outside, interrupts, CPUID. */
+/**
+ * The interpreter inside a machine: replicas of code by node, the account of a timed run, invalidations from outside,
+ * interrupts, CPUID.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,49 +19,68 @@ import { TwoNodes } from "./two-nodes.js";
 const reason = whyNoAssembler();
 if (reason !== undefined) console.warn(`MACHINE TESTS OF THE INTERPRETER SKIPPED: ${reason}`);
 
-test.skipIf(reason !== undefined)("compiled programs give the same memory on either node, timed or not, as on a flat memory", () => {
-  const directory = mkdtempSync(join(tmpdir(), "kreplica-machine-"));
-  const image = compile(directory, ["-O2"]);
-  rmSync(directory, { recursive: true });
-  const flat = new ProgramMachine(image);
-  const two = new TwoNodes();
-  two.place(image);
-  for (const [n, seed, timed] of [[1, 1, false], [4, 2, false], [5, 3, false], [9, 4, false], [9, 5, true], [5, 6, true]] as const) {
-    for (const [id, node] of [[0, 0], [2, 1]] as const) {
-      const cpu = two.cpu(id, node, timed);
-      const scratch = two.run(cpu, n, seed);
-      expect(Buffer.compare(scratch, flat.run(n, seed)), `${PROGRAMS[n]} on node ${node}`).toBe(0);
+test.skipIf(reason !== undefined)(
+  "compiled programs give the same memory on either node, timed or not, as on a flat memory",
+  () => {
+    const directory = mkdtempSync(join(tmpdir(), "kreplica-machine-"));
+    const image = compile(directory, ["-O2"]);
+    rmSync(directory, { recursive: true });
+    const flat = new ProgramMachine(image);
+    const two = new TwoNodes();
+    two.place(image);
+    for (const [n, seed, timed] of [
+      [1, 1, false],
+      [4, 2, false],
+      [5, 3, false],
+      [9, 4, false],
+      [9, 5, true],
+      [5, 6, true],
+    ] as const) {
+      for (const [id, node] of [
+        [0, 0],
+        [2, 1],
+      ] as const) {
+        const cpu = two.cpu(id, node, timed);
+        const scratch = two.run(cpu, n, seed);
+        expect(Buffer.compare(scratch, flat.run(n, seed)), `${PROGRAMS[n]} on node ${node}`).toBe(0);
+      }
     }
-  }
-});
+  },
+);
 
-test.skipIf(reason !== undefined)("each node executes its own replica, and a poke reaches only the copy it is made to", () => {
-  const two = new TwoNodes();
-  const { memory } = two.machine;
-  const at = 0xffff_ffff_8100_0000n;
-  const frames = [4000, 135_000];
-  for (const node of [0, 1]) {
-    two.map(node, at, frames[node]!, 1, 1n);
-    // mov eax, imm32; hlt
-    memory.writeBytes(BigInt(frames[node]!) << 12n, Uint8Array.of(0xb8, 7, 0, 0, 0, 0xf4));
-  }
-  const cpus = [two.cpu(0, 0, false), two.cpu(2, 1, false)];
-  const results = (): bigint[] => cpus.map((cpu) => {
-    cpu.context.halted = false;
-    cpu.rip = at;
-    expect(cpu.run(10)).toBe("halted");
-    return cpu.register(0);
-  });
-  expect(results()).toEqual([7n, 7n]);
-  memory.writeBytes((135_000n << 12n) + 1n, Uint8Array.of(9));
-  expect(results()).toEqual([7n, 9n]);
-  memory.copyFrame(135_000, 4000);
-  expect(results()).toEqual([9n, 9n]);
-});
+test.skipIf(reason !== undefined)(
+  "each node executes its own replica, and a poke reaches only the copy it is made to",
+  () => {
+    const two = new TwoNodes();
+    const { memory } = two.machine;
+    const at = 0xffff_ffff_8100_0000n;
+    const frames = [4000, 135_000];
+    for (const node of [0, 1]) {
+      two.map(node, at, frames[node]!, 1, 1n);
+      // mov eax, imm32; hlt
+      memory.writeBytes(BigInt(frames[node]!) << 12n, Uint8Array.of(0xb8, 7, 0, 0, 0, 0xf4));
+    }
+    const cpus = [two.cpu(0, 0, false), two.cpu(2, 1, false)];
+    const results = (): bigint[] =>
+      cpus.map((cpu) => {
+        cpu.context.halted = false;
+        cpu.rip = at;
+        expect(cpu.run(10)).toBe("halted");
+        return cpu.register(0);
+      });
+    expect(results()).toEqual([7n, 7n]);
+    memory.writeBytes((135_000n << 12n) + 1n, Uint8Array.of(9));
+    expect(results()).toEqual([7n, 9n]);
+    memory.copyFrame(135_000, 4000);
+    expect(results()).toEqual([9n, 9n]);
+  },
+);
 
 test.skipIf(reason !== undefined)("a timed run counts every access once", () => {
   const ground = machineGround(true);
-  const bench = new KernelBench(ground, `
+  const bench = new KernelBench(
+    ground,
+    `
     movabs rbx, ${KERNEL_DATA_AT}
     mov rax, [rbx]
     mov rcx, [rbx+60]
@@ -67,44 +89,53 @@ test.skipIf(reason !== undefined)("a timed run counts every access once", () => 
     push rax
     pop rdx
     mov rsi, [rbx+0xffc]
-    hlt`);
+    hlt`,
+  );
   const two = assemble([hwX86(tinyMachine())]);
   const { layout } = two.get(Counters);
   const counters = (ground.machine.cpu(0) as unknown as { counters: Float64Array }).counters;
-  const sum = (kind: Kind): number => counters.subarray(layout.row(0, kind), layout.row(0, kind) + layout.sources).reduce((a, b) => a + b, 0);
+  const sum = (kind: Kind): number =>
+    counters.subarray(layout.row(0, kind), layout.row(0, kind) + layout.sources).reduce((a, b) => a + b, 0);
   bench.toHalt();
-  // Loads: 1 + 2 (crosses a line) + 1 (of the locked addition) + 1 (pop) + 2 (crosses a page). Stores: 1 + 1 + 1 (push).
+  // Loads: 1 + 2 (crosses a line) + 1 (of the locked addition) + 1 (pop) + 2 (crosses a page). Stores: 1 + 1 + 1
+  // (push).
   expect([sum(Kind.Load), sum(Kind.Store)]).toEqual([7, 3]);
   expect(counters[layout.place(0, Place.Instructions)]).toBe(9);
   // 41 bytes of code in one line: one fetch of the line for each block entered.
   expect(sum(Kind.Fetch)).toBe(1);
 });
 
-test.skipIf(reason !== undefined)("a mapping changed from outside is seen after the CPU's INVLPG, whoever executes it", () => {
-  const ground = machineGround(false);
-  const bench = new KernelBench(ground, `
+test.skipIf(reason !== undefined)(
+  "a mapping changed from outside is seen after the CPU's INVLPG, whoever executes it",
+  () => {
+    const ground = machineGround(false);
+    const bench = new KernelBench(
+      ground,
+      `
     movabs rbx, ${KERNEL_DATA_AT}
   again:
     mov rax, [rbx]
-    jmp again`);
-  ground.write(FRAME.kernelData, 0, Uint8Array.of(1));
-  ground.write(30, 0, Uint8Array.of(2));
-  bench.cpu.run(100);
-  expect(bench.cpu.register(0)).toBe(1n);
-  ground.map(KERNEL_DATA_AT, 30, 1, { writable: true, user: false, executable: false });
-  ground.machine.cpu(0).invlpg(KERNEL_DATA_AT);
-  bench.cpu.run(100);
-  expect(bench.cpu.register(0)).toBe(2n);
-  // And the code page itself, with the same loop reading elsewhere.
-  const bytes = ground.read(FRAME.kernelCode, 0, 64);
-  bytes[bytes.indexOf(0x8b) - 1] = 0x90;
-  ground.write(31, 0, bytes);
-  ground.map(KERNEL_CODE, 31, 1, { writable: true, user: false, executable: true });
-  ground.machine.cpu(0).invlpg(KERNEL_CODE);
-  bench.cpu.setRegister(0, 0n);
-  bench.cpu.run(100);
-  expect(bench.cpu.register(0) >> 32n).toBe(0n);
-});
+    jmp again`,
+    );
+    ground.write(FRAME.kernelData, 0, Uint8Array.of(1));
+    ground.write(30, 0, Uint8Array.of(2));
+    bench.cpu.run(100);
+    expect(bench.cpu.register(0)).toBe(1n);
+    ground.map(KERNEL_DATA_AT, 30, 1, { writable: true, user: false, executable: false });
+    ground.machine.cpu(0).invlpg(KERNEL_DATA_AT);
+    bench.cpu.run(100);
+    expect(bench.cpu.register(0)).toBe(2n);
+    // And the code page itself, with the same loop reading elsewhere.
+    const bytes = ground.read(FRAME.kernelCode, 0, 64);
+    bytes[bytes.indexOf(0x8b) - 1] = 0x90;
+    ground.write(31, 0, bytes);
+    ground.map(KERNEL_CODE, 31, 1, { writable: true, user: false, executable: true });
+    ground.machine.cpu(0).invlpg(KERNEL_CODE);
+    bench.cpu.setRegister(0, 0n);
+    bench.cpu.run(100);
+    expect(bench.cpu.register(0) >> 32n).toBe(0n);
+  },
+);
 
 test.skipIf(reason !== undefined)("an interrupt command reaches the other CPU, which runs its handler", () => {
   const ground = machineGround(false);
@@ -116,7 +147,11 @@ test.skipIf(reason !== undefined)("an interrupt command reaches the other CPU, w
   handler: inc rbx; mov ecx, 0x80b; xor eax, eax; wrmsr; iretq`;
   const bench = new KernelBench(ground, text);
   bench.gate(0x42, "handler");
-  const port = new MachinePort(ground.machine, 0, { onInterprocessor: (vector, to) => { sent.push([vector, to]); } });
+  const port = new MachinePort(ground.machine, 0, {
+    onInterprocessor: (vector, to) => {
+      sent.push([vector, to]);
+    },
+  });
   const sender = new Interpreter(port);
   bench.prepare(sender);
   const otherPort = ground.another() as MachinePort;
@@ -167,25 +202,36 @@ test("a clock that repeats with the run, and entropy that repeats with the CPU",
   expect(draw(0).slice(1)).not.toEqual(draw(1).slice(1));
 });
 
-test.skipIf(reason !== undefined).each([false, true])("MOV CR3 in executed code goes on in the other node's replica (timed: %s)", (timed) => {
-  const two = new TwoNodes();
-  const at = 0xffff_ffff_8100_0000n;
-  // Both: mov cr3, rax; mov ebx, n; hlt
-  for (const [node, frame] of [[0, 4000], [1, 135_000]] as const) {
-    two.map(node, at, frame, 1, 1n);
-    two.machine.memory.writeBytes(BigInt(frame) << 12n, Uint8Array.of(0x0f, 0x22, 0xd8, 0xbb, node + 1, 0, 0, 0, 0xf4));
-  }
-  const cpu = two.cpu(0, 0, timed);
-  cpu.setRegister(0, BigInt(two.roots[1]!) << 12n);
-  cpu.rip = at;
-  expect(cpu.run(10)).toBe("halted");
-  expect(cpu.register(3)).toBe(2n);
-  expect(two.machine.cpu(0).cr3).toBe(BigInt(two.roots[1]!) << 12n);
-});
+test.skipIf(reason !== undefined).each([false, true])(
+  "MOV CR3 in executed code goes on in the other node's replica (timed: %s)",
+  (timed) => {
+    const two = new TwoNodes();
+    const at = 0xffff_ffff_8100_0000n;
+    // Both: mov cr3, rax; mov ebx, n; hlt
+    for (const [node, frame] of [
+      [0, 4000],
+      [1, 135_000],
+    ] as const) {
+      two.map(node, at, frame, 1, 1n);
+      two.machine.memory.writeBytes(
+        BigInt(frame) << 12n,
+        Uint8Array.of(0x0f, 0x22, 0xd8, 0xbb, node + 1, 0, 0, 0, 0xf4),
+      );
+    }
+    const cpu = two.cpu(0, 0, timed);
+    cpu.setRegister(0, BigInt(two.roots[1]!) << 12n);
+    cpu.rip = at;
+    expect(cpu.run(10)).toBe("halted");
+    expect(cpu.register(3)).toBe(2n);
+    expect(two.machine.cpu(0).cr3).toBe(BigInt(two.roots[1]!) << 12n);
+  },
+);
 
 test.skipIf(reason !== undefined)("INVLPG and INVPCID in executed code make a changed entry count", () => {
   const ground = machineGround(false);
-  const bench = new KernelBench(ground, `
+  const bench = new KernelBench(
+    ground,
+    `
     movabs rbx, ${KERNEL_DATA_AT + 0x1000n}
     movabs rcx, ${KERNEL_DATA_AT}
     mov [rcx+8], rbx
@@ -197,7 +243,8 @@ test.skipIf(reason !== undefined)("INVLPG and INVPCID in executed code make a ch
     xor eax, eax
     invpcid rax, [rcx]
     mov rdi, [rbx]
-    hlt`);
+    hlt`,
+  );
   const turn = (frame: number): void => {
     ground.map(KERNEL_DATA_AT + 0x1000n, frame, 1, { writable: true, user: false, executable: false });
     bench.cpu.context.halted = false;

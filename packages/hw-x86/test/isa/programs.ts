@@ -7,18 +7,56 @@ import { fileURLToPath } from "node:url";
 import { quietLinker } from "./assembly.js";
 import { FlatMemory, FlatMemoryPort, Interpreter } from "../../src/isa/index.js";
 
-export const PROGRAMS = ["sorting", "checksums", "sha256", "strings", "tree", "bitmaps", "wide", "text", "compressor", "recursion"] as const;
+export const PROGRAMS = [
+  "sorting",
+  "checksums",
+  "sha256",
+  "strings",
+  "tree",
+  "bitmaps",
+  "wide",
+  "text",
+  "compressor",
+  "recursion",
+] as const;
 export const SCRATCH_BYTES = 0x40000;
-const IMAGE = 0x3000_0000n, SCRATCH = 0x3100_0000n, STACK = 0x3200_0000n, RETURN = 0x3300_0000n;
-const IMAGE_PAGES = 64, STACK_PAGES = 64, SCRATCH_PAGES = SCRATCH_BYTES / 4096;
+const IMAGE = 0x3000_0000n,
+  SCRATCH = 0x3100_0000n,
+  STACK = 0x3200_0000n,
+  RETURN = 0x3300_0000n;
+const IMAGE_PAGES = 64,
+  STACK_PAGES = 64,
+  SCRATCH_PAGES = SCRATCH_BYTES / 4096;
 const here = fileURLToPath(new URL("native", import.meta.url));
 
-/** As kernels are compiled: no vector registers, no red zone. @param sources directory of the C files @returns the image's bytes */
+/**
+ * As kernels are compiled: no vector registers, no red zone.
+ * @param sources directory of the C files
+ * @returns the image's bytes
+ */
 export function compile(directory: string, flags: readonly string[], sources = here): Uint8Array {
   const object = join(directory, "programs.elf");
   const image = join(directory, "programs.bin");
-  execFileSync("gcc", [...flags, "-ffreestanding", "-fno-pic", "-no-pie", "-static", "-nostdlib", "-mgeneral-regs-only", "-mno-red-zone", "-fno-stack-protector",
-    "-fno-asynchronous-unwind-tables", "-w", `-Wl,${["--build-id=none", ...quietLinker].join(",")}`, "-T", join(sources, "programs.ld"), "-o", object, join(sources, "programs.c"), "-lgcc"]);
+  execFileSync("gcc", [
+    ...flags,
+    "-ffreestanding",
+    "-fno-pic",
+    "-no-pie",
+    "-static",
+    "-nostdlib",
+    "-mgeneral-regs-only",
+    "-mno-red-zone",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-w",
+    `-Wl,${["--build-id=none", ...quietLinker].join(",")}`,
+    "-T",
+    join(sources, "programs.ld"),
+    "-o",
+    object,
+    join(sources, "programs.c"),
+    "-lgcc",
+  ]);
   execFileSync("objcopy", ["-O", "binary", object, image]);
   return readFileSync(image);
 }
@@ -44,7 +82,11 @@ export class ProgramMachine {
     this.memory.bytes.set(image, 4096);
     this.port.map(IMAGE, 1, IMAGE_PAGES, { writable: true, user: false, executable: true });
     this.port.map(SCRATCH, 1 + IMAGE_PAGES, SCRATCH_PAGES, { writable: true, user: false, executable: false });
-    this.port.map(STACK, 1 + IMAGE_PAGES + SCRATCH_PAGES, STACK_PAGES, { writable: true, user: false, executable: false });
+    this.port.map(STACK, 1 + IMAGE_PAGES + SCRATCH_PAGES, STACK_PAGES, {
+      writable: true,
+      user: false,
+      executable: false,
+    });
     // Where the entry function returns to: HLT.
     this.port.map(RETURN, 0, 1, { writable: false, user: false, executable: true });
     this.memory.bytes[0] = 0xf4;
@@ -65,7 +107,10 @@ export class ProgramMachine {
     cpu.setRegister(2, BigInt(which));
     cpu.rip = IMAGE;
     const stop = cpu.run(budget);
-    if (stop !== "halted") throw new Error(`program ${PROGRAMS[which]!} ended with "${stop}" at 0x${cpu.rip.toString(16)}: ${cpu.stopReason}`);
+    if (stop !== "halted")
+      throw new Error(
+        `program ${PROGRAMS[which]!} ended with "${stop}" at 0x${cpu.rip.toString(16)}: ${cpu.stopReason}`,
+      );
     return scratch;
   }
 }

@@ -1,8 +1,9 @@
 /// <reference types="node" />
 /**
- * The instruction proof: random instances of every supported user-mode instruction run on this machine's processor and in
- * the interpreter, set to this processor's vendor; registers, defined flags, memory, faults, error codes and addresses must
- * agree. KREPLICA_PROOF=1 runs 240,000 instances, otherwise 24,000. Where it cannot run it is skipped, and says why.
+ * The instruction proof: random instances of every supported user-mode instruction run on this machine's processor and
+ * in the interpreter, set to this processor's vendor; registers, defined flags, memory, faults, error codes and
+ * addresses must agree. KREPLICA_PROOF=1 runs 240,000 instances, otherwise 24,000. Where it cannot run it is skipped,
+ * and says why.
  */
 import { Decoder, DecoderOptions, Mnemonic, OpKind, Register } from "iced-x86";
 import { expect, test } from "vitest";
@@ -22,28 +23,46 @@ const STATES = full ? 8 : 4;
 const seed = Number(process.env["KREPLICA_SEED"] ?? 20_231_228);
 
 const { vendor, vendorName, features } = host();
-const reason = whyNoNative()
-  ?? (vendor === undefined ? `processors of ${vendorName === "" ? "an unknown vendor" : vendorName} are not modelled, only GenuineIntel and AuthenticAMD; recorded.test.ts holds the model to recorded outcomes` : undefined);
+const reason =
+  whyNoNative() ??
+  (vendor === undefined
+    ? `processors of ${vendorName === "" ? "an unknown vendor" : vendorName} are not modelled, only GenuineIntel and AuthenticAMD; recorded.test.ts holds the model to recorded outcomes`
+    : undefined);
 if (reason !== undefined) console.warn(`INSTRUCTION PROOF SKIPPED: ${reason}`);
 const ALIGNMENT_CHECK = 17;
 
-/** What one instruction's bytes are to iced: mnemonic, encoding (which implies operand sizes), and how it addresses memory. */
+/**
+ * What one instruction's bytes are to iced: mnemonic, encoding (which implies operand sizes), and how it addresses
+ * memory.
+ */
 function identify(bytes: Uint8Array): { mnemonic: number; code: number; form: string } {
   const decoder = new Decoder(64, bytes, DecoderOptions.None);
   const d = decoder.decode();
   const { mnemonic, code } = d;
   const locked = d.hasLockPrefix;
   const memory = Array.from({ length: d.opCount }, (_, n) => d.opKind(n)).includes(OpKind.Memory);
-  const base = d.memoryBase === Register.None ? "" : d.memoryBase === Register.RIP ? "rip" : d.memoryBase < Register.RAX ? "base32" : "base";
+  const base =
+    d.memoryBase === Register.None
+      ? ""
+      : d.memoryBase === Register.RIP
+        ? "rip"
+        : d.memoryBase < Register.RAX
+          ? "base32"
+          : "base";
   const index = d.memoryIndex === Register.None ? "" : `*${d.memoryIndexScale}`;
-  const form = memory ? `${base}${index}${d.segmentPrefix === Register.None ? "" : " segment"} ${d.memoryDisplSize}` : d.hasRepPrefix || d.hasRepnePrefix ? "repeated" : "";
+  const form = memory
+    ? `${base}${index}${d.segmentPrefix === Register.None ? "" : " segment"} ${d.memoryDisplSize}`
+    : d.hasRepPrefix || d.hasRepnePrefix
+      ? "repeated"
+      : "";
   d.free();
   decoder.free();
   return { mnemonic, code, form: locked ? `lock ${form}` : form };
 }
 
 /** Whether the processor lacks the instruction. With FRED, SWAPGS and SYSRET are #UD, which is not modelled. */
-const lacks = ({ feature, text }: Shape): boolean => (feature !== undefined && !features.has(feature)) || (features.has("fred") && /^(swapgs|sysretq)$/.test(text));
+const lacks = ({ feature, text }: Shape): boolean =>
+  (feature !== undefined && !features.has(feature)) || (features.has("fred") && /^(swapgs|sysretq)$/.test(text));
 
 function draw(): { shapes: Shape[]; skipped: Map<string, number> } {
   const r = new Random(seed);
@@ -85,7 +104,9 @@ test.skipIf(reason !== undefined)("random instances do in the model what they do
       vectors.set(outcome.trap, (vectors.get(outcome.trap) ?? 0) + 1);
       // AC is never set: this is Linux killing a locked access across two lines (split_lock_detect=fatal).
       if (outcome.trap === ALIGNMENT_CHECK) return;
-      HYPERVISORS.forEach((each, n) => { if (each.vendor === vendor && each.undo(instance, outcome) !== outcome) excluded[n]!++; });
+      HYPERVISORS.forEach((each, n) => {
+        if (each.vendor === vendor && each.undo(instance, outcome) !== outcome) excluded[n]!++;
+      });
       let found: string[];
       try {
         found = differences(vendor!, instance, outcome, model.run(instance, (k & 1) === 0));
@@ -97,21 +118,38 @@ test.skipIf(reason !== undefined)("random instances do in the model what they do
       const key = `${instance.shape.mnemonic} ${found[0]!.split(":")[0]}`;
       if (wrong.has(key)) return;
       const before = instance.state.registers.map((value, n) => `${REGISTERS[n]}=${hex(value)}`).join(" ");
-      wrong.set(key, `${instance.shape.text}   (instance ${k}, vector ${outcome.trap})\n    ${found.join("\n    ")}\n    before: ${before} flags=${hex(instance.state.flags)} poke ${hex(instance.state.pokeAt)}: ${instance.state.poke.map(hex).join(" ")}`);
+      wrong.set(
+        key,
+        `${instance.shape.text}   (instance ${k}, vector ${outcome.trap})\n    ${found.join("\n    ")}\n    before: ${before} flags=${hex(instance.state.flags)} poke ${hex(instance.state.pokeAt)}: ${instance.state.poke.map(hex).join(" ")}`,
+      );
     });
     const identities = codes.map(identify);
     const decoded = new Set(identities.map((each) => each.mnemonic));
     const encodings = new Set(identities.map((each) => each.code)).size;
     const forms = new Set(identities.map((each) => `${each.code} ${each.form}`)).size;
-    const unproven = [...general.keys()].filter((mnemonic) => !decoded.has(mnemonic)).map((mnemonic) => Mnemonic[mnemonic]!);
-    const faults = [...vectors].filter(([vector]) => vector !== 255).sort(([a], [b]) => a - b).map(([vector, count]) => `#${vector}: ${count}`).join(", ");
-    console.log(`instruction proof on ${vendorName}: ${instances.length} instances of ${decoded.size} mnemonics in ${encodings} encodings, ${forms} with their addressing form (seed ${seed}), exceptions ${faults}`);
-    HYPERVISORS.forEach((each, n) => { if (excluded[n]! > 0) console.log(`the hypervisor's doing, ${excluded[n]} times: ${each.what}`); });
-    if (vectors.has(ALIGNMENT_CHECK)) console.warn(`not proven: ${vectors.get(ALIGNMENT_CHECK)} locked accesses across two lines, which this kernel forbids (split_lock_detect)`);
+    const unproven = [...general.keys()]
+      .filter((mnemonic) => !decoded.has(mnemonic))
+      .map((mnemonic) => Mnemonic[mnemonic]!);
+    const faults = [...vectors]
+      .filter(([vector]) => vector !== 255)
+      .sort(([a], [b]) => a - b)
+      .map(([vector, count]) => `#${vector}: ${count}`)
+      .join(", ");
+    console.log(
+      `instruction proof on ${vendorName}: ${instances.length} instances of ${decoded.size} mnemonics in ${encodings} encodings, ${forms} with their addressing form (seed ${seed}), exceptions ${faults}`,
+    );
+    HYPERVISORS.forEach((each, n) => {
+      if (excluded[n]! > 0) console.log(`the hypervisor's doing, ${excluded[n]} times: ${each.what}`);
+    });
+    if (vectors.has(ALIGNMENT_CHECK))
+      console.warn(
+        `not proven: ${vectors.get(ALIGNMENT_CHECK)} locked accesses across two lines, which this kernel forbids (split_lock_detect)`,
+      );
     if (skipped.size > 0) console.warn(`not on this processor, not proven: ${[...skipped.keys()].join(", ")}`);
     expect(failures, `${failures} of ${instances.length} instances differ:\n${[...wrong.values()].join("\n")}`).toBe(0);
     // A proof in which nothing faulted, or everything did, would prove little.
-    for (const vector of [0, 3, 6, 13, 14, 255]) expect(vectors.get(vector) ?? 0, `instances with vector ${vector}`).toBeGreaterThan(0);
+    for (const vector of [0, 3, 6, 13, 14, 255])
+      expect(vectors.get(vector) ?? 0, `instances with vector ${vector}`).toBeGreaterThan(0);
     // Every general instruction the interpreter knows is among them, but for what this processor lacks.
     if (skipped.size === 0) expect(unproven).toEqual(["Sal"]);
   } finally {

@@ -12,22 +12,38 @@ export class Random {
     return (z ^ (z >>> 16)) >>> 0;
   }
   /** @returns 0 to n - 1 */
-  below(n: number): number { return this.word() % n; }
-  chance(percent: number): boolean { return this.below(100) < percent; }
-  pick<T>(from: readonly T[]): T { return from[this.below(from.length)]!; }
-  wide(): bigint { return (BigInt(this.word()) << 32n) | BigInt(this.word()); }
+  below(n: number): number {
+    return this.word() % n;
+  }
+  chance(percent: number): boolean {
+    return this.below(100) < percent;
+  }
+  pick<T>(from: readonly T[]): T {
+    return from[this.below(from.length)]!;
+  }
+  wide(): bigint {
+    return (BigInt(this.word()) << 32n) | BigInt(this.word());
+  }
   /** A 64-bit value that is often special: small, near a power of two, a repeated byte, one half empty. */
   value(): bigint {
     const u = (x: bigint): bigint => BigInt.asUintN(64, x);
     switch (this.below(9)) {
-      case 0: return BigInt(this.below(4));
-      case 1: return u(-BigInt(this.below(4)));
-      case 2: return u((1n << BigInt(this.below(64))) - BigInt(this.below(3)));
-      case 3: return BigInt(this.below(300));
-      case 4: return BigInt(this.word());
-      case 5: return u(~BigInt(this.word()));
-      case 6: return 0x0101_0101_0101_0101n * BigInt(this.pick([0x7f, 0x80, 0xff, 0x55, 1]));
-      default: return this.wide();
+      case 0:
+        return BigInt(this.below(4));
+      case 1:
+        return u(-BigInt(this.below(4)));
+      case 2:
+        return u((1n << BigInt(this.below(64))) - BigInt(this.below(3)));
+      case 3:
+        return BigInt(this.below(300));
+      case 4:
+        return BigInt(this.word());
+      case 5:
+        return u(~BigInt(this.word()));
+      case 6:
+        return 0x0101_0101_0101_0101n * BigInt(this.pick([0x7f, 0x80, 0xff, 0x55, 1]));
+      default:
+        return this.wide();
     }
   }
 }

@@ -1,6 +1,19 @@
 /** Privilege changes, segments, tables and system registers, over a flat memory and over a machine. */
 import { describe, expect, test } from "vitest";
-import { FRAME, KERNEL_DATA_AT, KernelBench, RBX, RCX, RSI, TO_USER, USER_CODE, USER_DATA, USER_STACK_TOP, grounds, type MachineGround } from "./kernel-bench.js";
+import {
+  FRAME,
+  KERNEL_DATA_AT,
+  KernelBench,
+  RBX,
+  RCX,
+  RSI,
+  TO_USER,
+  USER_CODE,
+  USER_DATA,
+  USER_STACK_TOP,
+  grounds,
+  type MachineGround,
+} from "./kernel-bench.js";
 import { whyNoAssembler } from "./native.js";
 
 const reason = whyNoAssembler();
@@ -9,13 +22,16 @@ if (reason !== undefined) console.warn(`SYSTEM TESTS OF THE INTERPRETER SKIPPED:
 describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
   test("CR0.WP off lets the kernel write", () => {
     const ground = make();
-    const bench = new KernelBench(ground, `
+    const bench = new KernelBench(
+      ground,
+      `
       mov rax, cr0; btr rax, 16; mov cr0, rax
       movabs rbx, ${KERNEL_DATA_AT + 0x1000n}
       mov qword ptr [rbx], 7
       bts rax, 16; mov cr0, rax
       mov rcx, cr0
-      hlt`);
+      hlt`,
+    );
     ground.map(KERNEL_DATA_AT + 0x1000n, FRAME.kernelData + 1, 1, { writable: false, user: false, executable: false });
     bench.toHalt();
     expect(bench.word(FRAME.kernelData + 1, 0)).toBe(7n);
@@ -23,7 +39,9 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
   });
 
   test("SYSCALL and SYSRETQ with SWAPGS", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       mov ecx, 0xc0000081; xor eax, eax; mov edx, 0x230010; wrmsr
       mov ecx, 0xc0000082; mov eax, offset entry - _start + 0x81000000; mov edx, 0xffffffff; wrmsr
       mov ecx, 0xc0000084; mov eax, 0x600; xor edx, edx; wrmsr
@@ -36,7 +54,8 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
       pushfq
       pop r12
       sysretq
-    done: hlt`, `
+    done: hlt`,
+      `
       std
       mov rax, 5
       syscall
@@ -45,7 +64,8 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
       mov [${USER_DATA + 8n}], r11
       mov rsi, cs
       int 0x80
-      `);
+      `,
+    );
     bench.gate(0x80, "done", { level: 3 });
     // SYSCALL does not switch stacks; PUSHFQ in the entry code uses the user's, which SMAP would refuse: lift it.
     bench.cpu.context.s[60]! &= ~(1 << 21);
@@ -59,7 +79,9 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
   });
 
   test("tables and segments: LGDT, SGDT, LTR, LAR, VERW, MOV to SS and FS, far return", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       movabs rbx, ${KERNEL_DATA_AT}
       sgdt [rbx]
       movzx esi, word ptr [rbx]
@@ -80,31 +102,45 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
       push rax
       .byte 0x48, 0xcb
     beyond: mov r10d, cs
-      hlt`);
+      hlt`,
+    );
     bench.toHalt();
     const { cpu } = bench;
-    expect([RSI, 1, 7, 8, 9, 10].map((n) => cpu.register(n) & 0xff_ffffn)).toEqual([127n, 0x40n, 0xcf_f300n, 1n, 0x18n, 0x10n]);
+    expect([RSI, 1, 7, 8, 9, 10].map((n) => cpu.register(n) & 0xff_ffffn)).toEqual([
+      127n,
+      0x40n,
+      0xcf_f300n,
+      1n,
+      0x18n,
+      0x10n,
+    ]);
     expect(bench.word(FRAME.kernelData, 2)).toBe(0xffff_ffff_8300_0000n);
     expect(bench.word(FRAME.kernelData, 18)).toBe(0xffff_ffff_8300_1000n);
   });
 
   test("privileged registers: EFER, unknown MSRs, CR8, debug registers", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       mov ecx, 0xc0000080; rdmsr; mov rbx, rax
       mov eax, 9; mov cr8, rax; mov rsi, cr8
       mov eax, 0x1234; mov dr2, rax; mov rdi, dr2
       mov ecx, 0x12345; rdmsr
-    handler: pop r8; hlt`);
+    handler: pop r8; hlt`,
+    );
     bench.gate(13, "handler");
     bench.toHalt();
     expect([RBX, RSI, 7, 8].map((n) => bench.cpu.register(n))).toEqual([0xd01n, 9n, 0x1234n, 0n]);
   });
 
   test("a user changes neither IF nor IOPL, by POPF or by IRET; the kernel's data selectors do not follow it out", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       mov eax, 0x18; mov ds, eax
       ${TO_USER}
-    done: mov r8d, ds; hlt`, `
+    done: mov r8d, ds; hlt`,
+      `
       mov r9d, ds
       pushfq; pop rax; mov rbx, rax
       and eax, ~0x200; or eax, 0x3000
@@ -113,7 +149,8 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
       push 0x2b; push ${USER_STACK_TOP}; push 0x3000; push 0x33; lea rdx, [rip+next]; push rdx
       iretq
     next: pushfq; pop rsi
-      int 0x80`);
+      int 0x80`,
+    );
     bench.gate(0x80, "done", { level: 3 });
     bench.toHalt();
     expect([RBX, RCX, RSI].map((n) => bench.cpu.register(n) & 0x3200n)).toEqual([0x200n, 0x200n, 0x200n]);
@@ -132,11 +169,18 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
     ["GS base set to a non-canonical address", "mov ecx, 0xc0000101; xor eax, eax; mov edx, 0x8000; at: wrmsr", 0n],
     ["LTR of a busy task", "mov eax, 0x40; at: ltr ax", 0x40n],
     ["INVPCID of a type there is not", `mov eax, 4; movabs rbx, ${KERNEL_DATA_AT}; at: invpcid rax, [rbx]`, 0n],
-    ["a far jump to data", `movabs rbx, ${KERNEL_DATA_AT}; mov word ptr [rbx+8], 0x18; at: rex.w jmp fword ptr [rbx]`, 0x18n],
+    [
+      "a far jump to data",
+      `movabs rbx, ${KERNEL_DATA_AT}; mov word ptr [rbx+8], 0x18; at: rex.w jmp fword ptr [rbx]`,
+      0x18n,
+    ],
   ])("%s is #GP, with the saved address on the instruction", (_what, text, code) => {
-    const bench = new KernelBench(make(), `${text}
+    const bench = new KernelBench(
+      make(),
+      `${text}
       hlt
-    handler: pop rcx; mov rbx, [rsp]; hlt`);
+    handler: pop rcx; mov rbx, [rsp]; hlt`,
+    );
     bench.gate(13, "handler");
     bench.toHalt();
     expect(bench.cpu.register(RCX)).toBe(code);
@@ -144,17 +188,23 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
   });
 
   test("CR4.UMIP keeps SGDT from users", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       mov rax, cr4; bts rax, 11; mov cr4, rax
       ${TO_USER}
-    handler: pop rcx; mov rbx, [rsp]; hlt`, `sgdt [rsp-16]`);
+    handler: pop rcx; mov rbx, [rsp]; hlt`,
+      `sgdt [rsp-16]`,
+    );
     bench.gate(13, "handler");
     bench.toHalt();
     expect(bench.cpu.register(RBX)).toBe(USER_CODE);
   });
 
   test("LTR marks its descriptor busy; FS and GS bases; a far jump; RDTSC goes forward", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       movabs rbx, 0xffffffff83000045
       mov byte ptr [rbx], 0x89
       mov eax, 0x40; ltr ax
@@ -173,7 +223,8 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
     away:
       rdtsc; mov r11d, eax; nop; nop; nop; nop; rdtsc; sub eax, r11d; mov r12d, eax
       mov rax, cr3; bts rax, 63; mov cr3, rax; mov r13, cr3; shr r13, 63
-      hlt`);
+      hlt`,
+    );
     if (bench.ground.kind.startsWith("flat")) bench.cpu.context.set(58, 0x3e_8000n);
     bench.toHalt();
     expect([8, 9, 10].map((n) => bench.cpu.register(n))).toEqual([0x8bn, 0x77n, KERNEL_DATA_AT]);

@@ -1,11 +1,17 @@
-/** A tiny machine whose two nodes map the same addresses to different frames of code, and the programs of programs.ts on it. */
+/**
+ * A tiny machine whose two nodes map the same addresses to different frames of code, and the programs of programs.ts on
+ * it.
+ */
 import { assemble } from "@kreplica/di";
 import { hwX86, Machine } from "../../src/index.js";
 import { tinyMachine } from "../../src/testing.js";
 import { Interpreter, MachinePort } from "../../src/isa/index.js";
 import { SCRATCH_BYTES } from "./programs.js";
 
-const IMAGE = 0x3000_0000n, SCRATCH = 0x3100_0000n, STACK = 0x3200_0000n, RETURN = 0x3300_0000n;
+const IMAGE = 0x3000_0000n,
+  SCRATCH = 0x3100_0000n,
+  STACK = 0x3200_0000n,
+  RETURN = 0x3300_0000n;
 
 /** A tiny machine with one set of tables for each node: the same addresses, text from the node's own frames. */
 export class TwoNodes {
@@ -40,7 +46,10 @@ export class TwoNodes {
   /** Puts a program image onto both nodes, text from each node's own frames, data shared. */
   place(image: Uint8Array): void {
     const { memory } = this.machine;
-    for (const [node, frame] of [[0, 4000], [1, 135_000]] as const) {
+    for (const [node, frame] of [
+      [0, 4000],
+      [1, 135_000],
+    ] as const) {
       memory.writeBytes(BigInt(frame) << 12n, image);
       this.map(node, IMAGE, frame, 64, 3n);
       this.map(node, SCRATCH, 5000, 64, (1n << 63n) | 3n);
@@ -56,12 +65,18 @@ export class TwoNodes {
     const scratch = new Uint8Array(SCRATCH_BYTES);
     memory.writeBytes(5000n << 12n, scratch);
     memory.write64((6000n << 12n) + 64n * 4096n - 8n, RETURN);
-    const start = [[4, STACK + 64n * 4096n - 8n], [7, SCRATCH], [6, BigInt(seed)], [2, BigInt(which)]] as const;
+    const start = [
+      [4, STACK + 64n * 4096n - 8n],
+      [7, SCRATCH],
+      [6, BigInt(seed)],
+      [2, BigInt(which)],
+    ] as const;
     for (const [register, value] of start) cpu.setRegister(register, value);
     cpu.context.halted = false;
     cpu.rip = IMAGE;
     const stop = cpu.run(200_000_000);
-    if (stop !== "halted") throw new Error(`program ${which} ended with "${stop}" at 0x${cpu.rip.toString(16)}: ${cpu.stopReason}`);
+    if (stop !== "halted")
+      throw new Error(`program ${which} ended with "${stop}" at 0x${cpu.rip.toString(16)}: ${cpu.stopReason}`);
     memory.readBytes(5000n << 12n, scratch);
     return scratch;
   }

@@ -1,6 +1,6 @@
 /**
- * Instances beside the random ones, the same in every run: instructions in which the vendors differ and no compiler writes,
- * and what is easily got wrong for both. Bytes, not names: assemblers refuse or correct some of them.
+ * Instances beside the random ones, the same in every run: instructions in which the vendors differ and no compiler
+ * writes, and what is easily got wrong for both. Bytes, not names: assemblers refuse or correct some of them.
  */
 import { CODE, DATA, type Shape, type State } from "./instance-operands.js";
 import type { Random } from "./random.js";
@@ -10,9 +10,15 @@ const TAKEN = 14n;
 /** Nothing is mapped there, nor at its low 16 bits. */
 const NOWHERE = 0x1234_5678n;
 
-const shape = (text: string, mnemonic: string, prepare: (state: State, r: Random) => void = () => undefined, codeAt?: bigint): Shape =>
-  ({ text, mnemonic, bits: 64, prepare, ...(codeAt === undefined ? {} : { codeAt: () => codeAt }) });
-const toNowhere = (state: State): void => { state.registers[0] = NOWHERE; };
+const shape = (
+  text: string,
+  mnemonic: string,
+  prepare: (state: State, r: Random) => void = () => undefined,
+  codeAt?: bigint,
+): Shape => ({ text, mnemonic, bits: 64, prepare, ...(codeAt === undefined ? {} : { codeAt: () => codeAt }) });
+const toNowhere = (state: State): void => {
+  state.registers[0] = NOWHERE;
+};
 const stackNowhere = (state: State): void => {
   state.pokeAt = state.registers[4]!;
   state.pokeBytes = 8;
@@ -35,7 +41,9 @@ const stepped = (state: State): void => {
   state.flags |= 0x100n;
   state.registers[0] = 0x2bn;
 };
-const nonCanonical = (state: State): void => { state.registers[0] = 0x8000_0000_0000n; };
+const nonCanonical = (state: State): void => {
+  state.registers[0] = 0x8000_0000_0000n;
+};
 
 export const vendorShapes: readonly Shape[] = [
   shape(".byte 0x66, 0xeb, 0 # jmp rel8 with an operand-size prefix", "jmp"),
@@ -52,9 +60,20 @@ export const vendorShapes: readonly Shape[] = [
   shape(".byte 0x48, 0xff, 0x28 # jmp m16:64 over m16:32", "jmp", shortFarPointer, FAR_AT),
   shape(".byte 0x48, 0xff, 0x18 # call m16:64", "call", farPointer, FAR_AT),
   shape(".byte 0x48, 0xff, 0x18 # call m16:64 over m16:32", "call", shortFarPointer, FAR_AT),
-  shape(".byte 0xff, 0x18 # call m16:32", "call", (state) => { shortFarPointer(state); state.poke = [(FAR_AT + 2n + TAKEN) | (0x33n << 32n), 0n, 0n, 0n]; }, FAR_AT),
+  shape(
+    ".byte 0xff, 0x18 # call m16:32",
+    "call",
+    (state) => {
+      shortFarPointer(state);
+      state.poke = [(FAR_AT + 2n + TAKEN) | (0x33n << 32n), 0n, 0n, 0n];
+    },
+    FAR_AT,
+  ),
   shape("call rax # to a non-canonical address", "call", nonCanonical),
-  shape("call rax # to a non-canonical address, stack read-only", "call", (state) => { nonCanonical(state); state.registers[4] = DATA + 4096n + 800n; }),
+  shape("call rax # to a non-canonical address, stack read-only", "call", (state) => {
+    nonCanonical(state);
+    state.registers[4] = DATA + 4096n + 800n;
+  }),
   shape("mov ss, eax; nop # single-stepped", "mov", stepped),
   shape(".byte 0x0f, 0x01, 0xc8 # monitor", "privileged"),
   shape(".byte 0x0f, 0x01, 0xc9 # mwait", "privileged"),

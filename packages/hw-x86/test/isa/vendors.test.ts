@@ -1,11 +1,26 @@
-/** Where Intel's and AMD's processors differ below user mode, and the traps of a single step that both have alike: docs/decisions/016-two-vendors.md. */
+/**
+ * Where Intel's and AMD's processors differ below user mode, and the traps of a single step that both have alike:
+ * docs/decisions/016-two-vendors.md.
+ */
 import { assemble } from "@kreplica/di";
 import { describe, expect, test } from "vitest";
 import { hwX86, Machine } from "../../src/index.js";
 import { MachinePort } from "../../src/isa/index.js";
 import { tinyMachine } from "../../src/testing.js";
 import type { Vendor } from "../../src/spec.js";
-import { flatGround, FRAME, KEEP_FRAME, KERNEL_DATA_AT, KernelBench, machineGround, RBX, RCX, TO_USER, USER_CODE, type Ground } from "./kernel-bench.js";
+import {
+  flatGround,
+  FRAME,
+  KEEP_FRAME,
+  KERNEL_DATA_AT,
+  KernelBench,
+  machineGround,
+  RBX,
+  RCX,
+  TO_USER,
+  USER_CODE,
+  type Ground,
+} from "./kernel-bench.js";
 import { whyNoAssembler } from "./native.js";
 
 const reason = whyNoAssembler();
@@ -18,20 +33,25 @@ const SYSCALL_SETUP = (mask: number): string => `
   mov ecx, 0xc0000084; mov eax, ${mask}; xor edx, edx; wrmsr`;
 
 const grounds: readonly (readonly [string, Vendor, () => Ground])[] = (["intel", "amd"] as const).flatMap((vendor) => [
-  ["flat", vendor, () => flatGround(true, vendor)] as const, ["flat without windows", vendor, () => flatGround(false, vendor)] as const,
-  ["machine", vendor, () => machineGround(false, vendor)] as const, ["machine timed", vendor, () => machineGround(true, vendor)] as const,
+  ["flat", vendor, () => flatGround(true, vendor)] as const,
+  ["flat without windows", vendor, () => flatGround(false, vendor)] as const,
+  ["machine", vendor, () => machineGround(false, vendor)] as const,
+  ["machine timed", vendor, () => machineGround(true, vendor)] as const,
 ]);
 
 describe.skipIf(reason !== undefined).each(grounds)("on %s, %s", (_kind, vendor, make) => {
   const amd = vendor === "amd";
 
   test("SYSRET to a non-canonical address: refused in the kernel by Intel, taken and faulting at privilege 3 by AMD", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       mov ecx, 0xc0000081; xor eax, eax; mov edx, 0x230010; wrmsr
       mov rcx, 0x800000000000
       mov r11, 0x202
     at: sysretq
-    handler: ${KEEP_FRAME(6)}`);
+    handler: ${KEEP_FRAME(6)}`,
+    );
     bench.gate(13, "handler");
     bench.toHalt();
     const frame = [0, 8, 16, 48 - 8].map((at) => bench.word(FRAME.kernelData, at));
@@ -39,7 +59,9 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s, %s", (_kind, vendor,
   });
 
   test("REP CMPS with a page fault in the middle: the flags are the old ones on Intel's, the last comparison's on AMD's", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       movabs rsi, ${KERNEL_DATA_AT + 0x2000n - 2n}
       movabs rdi, ${KERNEL_DATA_AT}
       mov byte ptr [rsi], 1; mov byte ptr [rsi+1], 1
@@ -47,7 +69,8 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s, %s", (_kind, vendor,
       mov ecx, 5
       mov eax, 1; cmp eax, 2
       repe cmpsb
-    handler: ${KEEP_FRAME(6)}`);
+    handler: ${KEEP_FRAME(6)}`,
+    );
     bench.gate(14, "handler");
     bench.toHalt();
     // CF SF AF of 1 - 2, or ZF PF of 1 - 1; RF is set in both.
@@ -55,12 +78,17 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s, %s", (_kind, vendor,
   });
 
   test.each([
-    ["SERIALIZE", ".byte 0x0f, 0x01, 0xe8", true], ["MOVDIRI", `movabs rbx, ${KERNEL_DATA_AT}; at: movdiri [rbx], eax`, true],
-    ["MONITOR", ".byte 0x0f, 0x01, 0xc8", false], ["MWAIT", ".byte 0x0f, 0x01, 0xc9", false],
+    ["SERIALIZE", ".byte 0x0f, 0x01, 0xe8", true],
+    ["MOVDIRI", `movabs rbx, ${KERNEL_DATA_AT}; at: movdiri [rbx], eax`, true],
+    ["MONITOR", ".byte 0x0f, 0x01, 0xc8", false],
+    ["MWAIT", ".byte 0x0f, 0x01, 0xc9", false],
   ])("%s, where CPUID does not report it, is #UD", (_name, text, intels) => {
-    const bench = new KernelBench(make(), `${text.includes("at:") ? "" : "at: "}${text}
+    const bench = new KernelBench(
+      make(),
+      `${text.includes("at:") ? "" : "at: "}${text}
       mov ebx, 1; hlt
-    handler: mov ebx, 2; mov rcx, [rsp]; hlt`);
+    handler: mov ebx, 2; mov rcx, [rsp]; hlt`,
+    );
     bench.gate(6, "handler");
     bench.toHalt();
     expect(bench.cpu.register(RBX)).toBe(intels && !amd ? 1n : 2n);
@@ -75,18 +103,23 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s, %s", (_kind, vendor,
   });
 
   test("a null selector clears the base of FS and GS, as Intel's processors do, and AMD's since Zen 2", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       movabs rax, ${KERNEL_DATA_AT}; wrfsbase rax; wrgsbase rax
       xor eax, eax; mov fs, eax; mov gs, eax
       rdfsbase rbx; rdgsbase rcx
-      hlt`);
+      hlt`,
+    );
     bench.cpu.setRegister(RBX, 1n);
     bench.toHalt();
     expect([bench.cpu.register(RBX), bench.cpu.register(RCX)]).toEqual([0n, 0n]);
   });
 
   test("MOV SS holds the single-step trap back for one instruction, STI does not", () => {
-    const bench = new KernelBench(make(), `
+    const bench = new KernelBench(
+      make(),
+      `
       mov eax, 0x18
       pushfq; or qword ptr [rsp], 0x100; popfq
       mov ss, eax
@@ -94,25 +127,33 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s, %s", (_kind, vendor,
     first: sti
     second: nop
     handler: mov r10, dr6; pop rbx; push rbx; mov [r8], rbx; add r8, 8; cmp r8, r9; je done; iretq
-    done: hlt`);
+    done: hlt`,
+    );
     bench.gate(1, "handler");
     bench.cpu.setRegister(8, KERNEL_DATA_AT);
     bench.cpu.setRegister(9, KERNEL_DATA_AT + 16n);
     bench.toHalt();
-    expect([bench.word(FRAME.kernelData, 0), bench.word(FRAME.kernelData, 8)]).toEqual([bench.label("first"), bench.label("second")]);
+    expect([bench.word(FRAME.kernelData, 0), bench.word(FRAME.kernelData, 8)]).toEqual([
+      bench.label("first"),
+      bench.label("second"),
+    ]);
     expect(bench.cpu.register(10)).toBe(0x4000n);
   });
 
   test("SYSCALL with TF masked is not stepped into; SYSRET that sets TF traps before the user's next instruction", () => {
-    const bench = new KernelBench(make(), `${SYSCALL_SETUP(0x300)}
+    const bench = new KernelBench(
+      make(),
+      `${SYSCALL_SETUP(0x300)}
       ${TO_USER}
     entry: inc r12; cmp r12, 2; je over; or r11, 0x100; sysretq
     over: hlt
-    handler: inc r13; mov rbx, [rsp]; mov rdi, [rsp+16]; and qword ptr [rsp+16], ~0x100; iretq`, `
+    handler: inc r13; mov rbx, [rsp]; mov rdi, [rsp+16]; and qword ptr [rsp+16], ~0x100; iretq`,
+      `
       syscall
     back: nop
       pushfq; or qword ptr [rsp], 0x100; popfq
-      syscall`);
+      syscall`,
+    );
     bench.gate(1, "handler");
     bench.cpu.setRegister(12, 0n);
     bench.cpu.setRegister(13, 0n);
@@ -124,13 +165,16 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s, %s", (_kind, vendor,
 });
 
 describe("CPUID of an AMD machine", () => {
-  const machine = assemble([hwX86(tinyMachine({ nodes: 2, coresPerNode: 2, threadsPerCore: 2, with: { vendor: "amd" } }))]).get(Machine);
+  const machine = assemble([
+    hwX86(tinyMachine({ nodes: 2, coresPerNode: 2, threadsPerCore: 2, with: { vendor: "amd" } })),
+  ]).get(Machine);
   const port = new MachinePort(machine, 5);
   const ask = (leaf: number, subleaf = 0): number[] => {
     port.cpuid(leaf, subleaf);
     return [...port.data].map((word) => word >>> 0);
   };
-  const text = (...words: number[]): string => words.flatMap((word) => [0, 8, 16, 24].map((shift) => String.fromCharCode((word >>> shift) & 255))).join("");
+  const text = (...words: number[]): string =>
+    words.flatMap((word) => [0, 8, 16, 24].map((shift) => String.fromCharCode((word >>> shift) & 255))).join("");
 
   test("names AMD, in both first leaves, and a family of AMD's", () => {
     for (const leaf of [0, 0x8000_0000]) {
@@ -170,6 +214,9 @@ describe("CPUID of an AMD machine", () => {
     expect([intel.vendor, port.vendor]).toEqual(["intel", "amd"]);
     // MOVDIRI, CLDEMOTE, SERIALIZE.
     intel.cpuid(7, 0);
-    expect([intel.data[2]! & ((1 << 25) | (1 << 27)), intel.data[3]! & (1 << 14)]).toEqual([(1 << 25) | (1 << 27), 1 << 14]);
+    expect([intel.data[2]! & ((1 << 25) | (1 << 27)), intel.data[3]! & (1 << 14)]).toEqual([
+      (1 << 25) | (1 << 27),
+      1 << 14,
+    ]);
   });
 });

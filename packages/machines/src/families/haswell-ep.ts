@@ -6,19 +6,35 @@ const dump = "InstLatx64 CPUID dumps of E5-2660 v3, 2699 v3 and E7-4669 v3";
 const ladder = "InstLatx64 memory latency of 2x E5-2660 v3 (10 cores), 2.6 GHz, 4 KiB pages, page-random chase";
 
 export const haswellEp: Family = {
-  l1i: { bytes: 32 << 10, ways: 8, cycles: { value: 4, low: 4, high: 5, source: `${ladder}, for L1D; L1I taken as equal` , provisional: true } },
+  l1i: {
+    bytes: 32 << 10,
+    ways: 8,
+    cycles: { value: 4, low: 4, high: 5, source: `${ladder}, for L1D; L1I taken as equal`, provisional: true },
+  },
   l1d: { bytes: 32 << 10, ways: 8, cycles: { value: 4, source: ladder } },
   l2: { bytes: 256 << 10, ways: 8, cycles: { value: 12, low: 11, high: 12, source: ladder } },
   translation: {
     instruction: { small: { entries: 64, ways: 8 }, large: { entries: 8, ways: 8 } },
     data: { small: { entries: 64, ways: 4 }, large: { entries: 32, ways: 4 }, huge: { entries: 4, ways: 4 } },
     second: {
-      entries: 1024, ways: 8, large: true,
-      cycles: { value: 7, low: 7, high: 9, source: "recalled: Intel optimization reference manual, Haswell, \"STLB hit\"", provisional: true },
+      entries: 1024,
+      ways: 8,
+      large: true,
+      cycles: {
+        value: 7,
+        low: 7,
+        high: 9,
+        source: 'recalled: Intel optimization reference manual, Haswell, "STLB hit"',
+        provisional: true,
+      },
     },
     pagingStructure: {
-      pde: 32, pdpte: 4, pml4e: 0, provisional: true,
-      source: "RevAnC (vusec) for 4 PDPTE entries; 32 PDE entries recalled from van Schaik et al.; the PML4E cache is left out, its size is not known",
+      pde: 32,
+      pdpte: 4,
+      pml4e: 0,
+      provisional: true,
+      source:
+        "RevAnC (vusec) for 4 PDPTE entries; 32 PDE entries recalled from van Schaik et al.; the PML4E cache is left out, its size is not known",
     },
     source: `${dump}: ITLB 64/8 a thread and 8 for 2 MiB, DTLB 64/4, 32/4, 4/4, STLB 1024/8 for 4 KiB and 2 MiB`,
   },

@@ -1,4 +1,7 @@
-/** Sapphire Rapids (fourth Xeon Scalable): caches, TLBs and cycle account of one core; addresses of 57 bits, for five levels of page tables. */
+/**
+ * Sapphire Rapids (fourth Xeon Scalable): caches, TLBs and cycle account of one core; addresses of 57 bits, for five
+ * levels of page tables.
+ */
 import type { Family } from "./family.js";
 import { outOfOrderCosts } from "./exposure.js";
 
@@ -6,20 +9,32 @@ const dump = "InstLatx64 CPUID dump of Sapphire Rapids; Emerald Rapids reports t
 const recalled = "recalled: Intel optimization reference manual, Golden Cove";
 
 export const sapphireRapids: Family = {
-  l1i: { bytes: 32 << 10, ways: 8, cycles: { value: 5, low: 4, high: 6, source: `${recalled}, for L1D; L1I taken as equal`, provisional: true } },
+  l1i: {
+    bytes: 32 << 10,
+    ways: 8,
+    cycles: { value: 5, low: 4, high: 6, source: `${recalled}, for L1D; L1I taken as equal`, provisional: true },
+  },
   l1d: { bytes: 48 << 10, ways: 12, cycles: { value: 5, low: 5, high: 6, source: recalled, provisional: true } },
   l2: { bytes: 2 << 20, ways: 16, cycles: { value: 15, low: 14, high: 17, source: recalled, provisional: true } },
   translation: {
     instruction: { small: { entries: 256, ways: 8 }, large: { entries: 32, ways: 8 } },
     data: { small: { entries: 64, ways: 4 }, large: { entries: 32, ways: 4 }, huge: { entries: 8, ways: 8 } },
     second: {
-      // In hardware two arrays of 1024/8, one for 4 KiB and 2 MiB, one for 4 KiB and 1 GiB; a page of 4 KiB may lie in either.
-      entries: 2048, ways: 16, large: true, huge: { entries: 1024, ways: 8 },
+      // In hardware two arrays of 1024/8, one for 4 KiB and 2 MiB, one for 4 KiB and 1 GiB; a page of 4 KiB may lie in
+      // either.
+      entries: 2048,
+      ways: 16,
+      large: true,
+      huge: { entries: 1024, ways: 8 },
       cycles: { value: 7, low: 7, high: 9, source: recalled, provisional: true },
     },
     pagingStructure: {
-      pde: 32, pdpte: 4, pml4e: 0, provisional: true,
-      source: "recalled from van Schaik et al., as measured up to Kaby Lake; nothing newer was found; the PML4E and PML5E caches are left out, their sizes are not known",
+      pde: 32,
+      pdpte: 4,
+      pml4e: 0,
+      provisional: true,
+      source:
+        "recalled from van Schaik et al., as measured up to Kaby Lake; nothing newer was found; the PML4E and PML5E caches are left out, their sizes are not known",
     },
     source: `${dump}: ITLB 256/8 and 32/8, DTLB for loads 64/4, 32/4 and 8, STLB 1024/8 for 4 KiB and 2 MiB and 1024/8 for 4 KiB and 1 GiB, here one of 2048/16`,
   },

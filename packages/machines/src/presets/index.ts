@@ -1,4 +1,7 @@
-/** The machines that come with kreplica, by name. To add one: write its file, list it here, name a source for every number. */
+/**
+ * The machines that come with kreplica, by name. To add one: write its file, list it here, name a source for every
+ * number.
+ */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { e52690v3 } from "./e5-2690v3-2s.js";
 import { epyc7713 } from "./epyc-7713-2s.js";
@@ -9,13 +12,22 @@ import { xeon8280 } from "./xeon-8280-4s.js";
 import { xeon8480 } from "./xeon-8480-2s.js";
 
 /** In the order in which `kreplica machine` lists them. */
-export const presets: readonly MachineSpec[] = [e52690v3, epyc7713, xeon8280, xeon8260, xeon8480, recordedGuest, tiny2Node];
+export const presets: readonly MachineSpec[] = [
+  e52690v3,
+  epyc7713,
+  xeon8280,
+  xeon8260,
+  xeon8480,
+  recordedGuest,
+  tiny2Node,
+];
 
 /** The machine a command takes when none is named: the one the series was measured on. */
 export const defaultPreset: MachineSpec = e52690v3;
 
 /** Names of those whose addresses have 57 bits: five levels of page tables. */
-export const withFiveLevels = (): string[] => presets.filter((each) => each.virtualBits === 57).map((each) => each.name);
+export const withFiveLevels = (): string[] =>
+  presets.filter((each) => each.virtualBits === 57).map((each) => each.name);
 
 /** @returns undefined when no preset has the name */
 export const preset = (name: string): MachineSpec | undefined => presets.find((each) => each.name === name);

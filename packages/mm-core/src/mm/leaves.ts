@@ -8,8 +8,15 @@ export const LARGE = 0x20_0000n;
 /** Pages of 4 KiB that a leaf maps: 1, or 512. */
 export const pagesOf = (mapping: Mapping): number => (mapping.level === 2 ? 512 : 1);
 
-/** Leaves of a space in [start, end), by the address each begins at; one that crosses an end counts, and so does a page without access. */
-export function* leaves(space: AddressSpace, start: bigint, end: bigint): Generator<{ address: bigint; mapping: Mapping }> {
+/**
+ * Leaves of a space in [start, end), by the address each begins at; one that crosses an end counts, and so does a page
+ * without access.
+ */
+export function* leaves(
+  space: AddressSpace,
+  start: bigint,
+  end: bigint,
+): Generator<{ address: bigint; mapping: Mapping }> {
   for (let at = start; at < end;) {
     const hole = space.nextMapped(at, end);
     if (hole === undefined) return;

@@ -6,7 +6,10 @@ import type { NodeId } from "@kreplica/hw-x86/api";
 export interface MemoryHotplug {
   /** Nodes whose memory is there and not in use yet. */
   readonly offline: ReadonlySet<NodeId>;
-  /** Takes a node's memory into use. @returns false when there was no memory for its descriptors or tables; nothing is changed then */
+  /**
+   * Takes a node's memory into use.
+   * @returns false when there was no memory for its descriptors or tables; nothing is changed then
+   */
   online(node: NodeId): boolean;
 }
 export const MemoryHotplug = token<MemoryHotplug>("mm-core/MemoryHotplug");

@@ -21,14 +21,21 @@ export class PageFaults {
   /** Makes an access possible, or says why not. */
   handle(process: Process, cpu: CpuId, address: bigint, kind: AccessKind): AccessOutcome {
     let vma = process.vmas.atOrAbove(address);
-    if (vma && vma.start > address && vma.stack && vma.start - address <= STACK_GAP && process.vmas.meeting(address, vma.start).length === 0) {
+    if (
+      vma &&
+      vma.start > address &&
+      vma.stack &&
+      vma.start - address <= STACK_GAP &&
+      process.vmas.meeting(address, vma.start).length === 0
+    ) {
       process.vmas.remove(vma);
       if (vma.locked) process.locked += Number((vma.start - address) / PAGE);
       vma = { ...vma, start: address };
       process.vmas.insert(vma);
     }
     if (!vma || vma.start > address) return "segv";
-    if (kind === "write" ? !vma.writable : kind === "execute" ? !vma.executable : !(vma.readable || vma.writable)) return "segv";
+    if (kind === "write" ? !vma.writable : kind === "execute" ? !vma.executable : !(vma.readable || vma.writable))
+      return "segv";
     const mapping = process.space.lookup(address);
     if (!mapping) return this.firstTouch(process, cpu, address, vma);
     if (kind === "write" && !mapping.writable) return this.writeShared(process, cpu, address, mapping);
@@ -42,8 +49,20 @@ export class PageFaults {
   private firstTouch(process: Process, cpu: CpuId, address: bigint, vma: Vma): AccessOutcome {
     const node = this.machine.nodeOfCpu(cpu);
     const base = address & ~(LARGE - 1n);
-    const plain = { present: true, user: true, global: false, writable: vma.writable, executable: vma.executable, cache: "wb" as const };
-    if (vma.large && base >= vma.start && base + LARGE <= vma.end && leaves(process.space, base, base + LARGE).next().done) {
+    const plain = {
+      present: true,
+      user: true,
+      global: false,
+      writable: vma.writable,
+      executable: vma.executable,
+      cache: "wb" as const,
+    };
+    if (
+      vma.large &&
+      base >= vma.start &&
+      base + LARGE <= vma.end &&
+      leaves(process.space, base, base + LARGE).next().done
+    ) {
       const frame = this.frameFor(vma.policy, node, base, 9);
       if (frame !== NONE) {
         if (process.space.set(base, { ...plain, frame, level: 2 }, node)) {
@@ -66,9 +85,15 @@ export class PageFaults {
   /** @source Documentation/admin-guide/mm/numa_memory_policy.rst */
   private frameFor(policy: NumaPolicy, node: NodeId, address: bigint, order: 0 | 9): Frame {
     switch (policy.kind) {
-      case "local": return this.frames.allocate(node, order);
-      case "preferred": return this.frames.allocate(policy.node, order);
-      case "interleave": return this.frames.allocate(policy.nodes[Number((address >> (order === 9 ? 21n : 12n)) % BigInt(policy.nodes.length))]!, order);
+      case "local":
+        return this.frames.allocate(node, order);
+      case "preferred":
+        return this.frames.allocate(policy.node, order);
+      case "interleave":
+        return this.frames.allocate(
+          policy.nodes[Number((address >> (order === 9 ? 21n : 12n)) % BigInt(policy.nodes.length))]!,
+          order,
+        );
       case "bind":
         for (const each of policy.nodes) {
           const frame = this.frames.allocate(each, order, true);

@@ -72,26 +72,42 @@ export interface Processes {
   /** @param pages of 4 KiB @returns false where something is mapped already */
   mmap(process: Process, start: bigint, pages: number, properties: VmaProperties, cpu: CpuId): boolean;
   munmap(process: Process, start: bigint, pages: number, cpu: CpuId): boolean;
-  /** A page keeps its contents whatever is allowed, no access at all included. @returns false over a hole, or when there is no memory to split a large page */
-  mprotect(process: Process, start: bigint, pages: number, change: Pick<VmaProperties, "readable" | "writable" | "executable">, cpu: CpuId): boolean;
+  /**
+   * A page keeps its contents whatever is allowed, no access at all included.
+   * @returns false over a hole, or when there is no memory to split a large page
+   */
+  mprotect(
+    process: Process,
+    start: bigint,
+    pages: number,
+    change: Pick<VmaProperties, "readable" | "writable" | "executable">,
+    cpu: CpuId,
+  ): boolean;
   /** Moves a mapping. @returns false when the source is not one area or the target is taken */
   mremap(process: Process, start: bigint, pages: number, to: bigint, cpu: CpuId): boolean;
   setBrk(process: Process, end: bigint, cpu: CpuId): boolean;
   mlock(process: Process, start: bigint, pages: number, on: boolean, cpu: CpuId): boolean;
   /**
    * Sets one descriptor, in a new table that takes the place of the old one; a child gets a copy, exec starts without.
-   * @param entry 0 to 8191; 0 when absent @param descriptor 64 bits, 0 when absent @param cpu the current one when absent
+   * @param entry 0 to 8191; 0 when absent @param descriptor 64 bits, 0 when absent @param cpu the current one when
+   *   absent
    * @returns false for no such entry, or when memory could not be had; nothing is changed then
    */
   modifyLdt(process: Process, entry?: number, descriptor?: bigint, cpu?: CpuId): boolean;
   /** Runs a thread of the process on a CPU; any number of CPUs may. */
   run(process: Process, cpu: CpuId): void;
-  /** One access in user mode by what runs on the CPU, faults handled. @param value stored by a write; what a read found is in {@link lastValue} */
+  /**
+   * One access in user mode by what runs on the CPU, faults handled.
+   * @param value stored by a write; what a read found is in {@link lastValue}
+   */
   access(cpu: CpuId, address: bigint, kind: AccessKind, value?: number): AccessOutcome;
   readonly lastValue: number;
   /** Page faults taken, and those where nothing had to be done. */
   readonly faults: { readonly taken: number; readonly spurious: number };
-  /** Whether a kernel fault was raised by a stale entry: the tables allow what was refused. @patch 07/12 arch/x86/mm/fault.c spurious_kernel_fault */
+  /**
+   * Whether a kernel fault was raised by a stale entry: the tables allow what was refused.
+   * @patch 07/12 arch/x86/mm/fault.c spurious_kernel_fault
+   */
   isSpuriousKernelFault(cpu: CpuId, address: bigint, write: boolean, fetch: boolean): boolean;
   /** Takes a CPU off line: it leaves every address space. */
   offline(cpu: CpuId): void;

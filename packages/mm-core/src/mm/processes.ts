@@ -1,4 +1,6 @@
-/** Processes: areas, first touch, copy on write, fork, exec and exit, over address spaces with a PGD for each holder. */
+/**
+ * Processes: areas, first touch, copy on write, fork, exec and exit, over address spaces with a PGD for each holder.
+ */
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, type Frame, highOf, lowOf, Machine } from "@kreplica/hw-x86/api";
 import { type AddressSpace, AddressSpaces } from "../address-space-api.js";
@@ -11,7 +13,16 @@ import { lookup } from "../walk.js";
 import { LocalDescriptors } from "./ldt.js";
 import { LARGE, leaves, PAGE, pagesOf } from "./leaves.js";
 import { PageFaults } from "./page-faults.js";
-import type { AccessKind, AccessOutcome, Ldt, NumaPolicy, Process, Processes, Vma, VmaProperties } from "./process-api.js";
+import type {
+  AccessKind,
+  AccessOutcome,
+  Ldt,
+  NumaPolicy,
+  Process,
+  Processes,
+  Vma,
+  VmaProperties,
+} from "./process-api.js";
 import { SwitchMm } from "./switch-api.js";
 import { UserFrames } from "./user-frames-api.js";
 import { VmaTree } from "./vma-tree.js";
@@ -81,7 +92,8 @@ export class UserProcesses implements Processes {
       }
     }
     // Only now is the parent touched: from here on nothing can fail.
-    for (const { address, mapping } of shared) if (mapping.writable) parent.space.set(address, { ...mapping, writable: false }, node);
+    for (const { address, mapping } of shared)
+      if (mapping.writable) parent.space.set(address, { ...mapping, writable: false }, node);
     if (shared.length > 0) this.switcher.flush(parent.space, 0n, 1 << 20, false, cpu);
     const child = this.added(space, vmas, parent.brk, ldt);
     child.rss = shared.reduce((sum, { mapping }) => sum + pagesOf(mapping), 0);
@@ -126,15 +138,28 @@ export class UserProcesses implements Processes {
   }
 
   private dropAll(process: Process): void {
-    for (const vma of process.vmas.all()) for (const { mapping } of leaves(process.space, vma.start, vma.end)) this.frames.drop(mapping.frame);
+    for (const vma of process.vmas.all())
+      for (const { mapping } of leaves(process.space, vma.start, vma.end)) this.frames.drop(mapping.frame);
     process.rss = 0;
     process.locked = 0;
   }
 
   mmap(process: Process, start: bigint, pages: number, properties: VmaProperties, cpu: CpuId): boolean {
     const end = start + BigInt(pages) * PAGE;
-    if (pages < 1 || start % PAGE !== 0n || !this.isUser(end - 1n) || process.vmas.meeting(start, end).length > 0) return false;
-    const vma: Vma = { start, end, readable: true, writable: true, executable: false, locked: false, large: false, stack: false, policy: LOCAL, ...properties };
+    if (pages < 1 || start % PAGE !== 0n || !this.isUser(end - 1n) || process.vmas.meeting(start, end).length > 0)
+      return false;
+    const vma: Vma = {
+      start,
+      end,
+      readable: true,
+      writable: true,
+      executable: false,
+      locked: false,
+      large: false,
+      stack: false,
+      policy: LOCAL,
+      ...properties,
+    };
     process.vmas.insert(vma);
     if (vma.locked) {
       process.locked += pages;
@@ -146,7 +171,9 @@ export class UserProcesses implements Processes {
     return true;
   }
 
-  private isUser(address: bigint): boolean { return address >= 0n && address < 1n << (this.context.layout.levels === 5 ? 56n : 47n); }
+  private isUser(address: bigint): boolean {
+    return address >= 0n && address < 1n << (this.context.layout.levels === 5 ? 56n : 47n);
+  }
 
   munmap(process: Process, start: bigint, pages: number, cpu: CpuId): boolean {
     const end = start + BigInt(pages) * PAGE;
@@ -180,7 +207,10 @@ export class UserProcesses implements Processes {
     }
   }
 
-  /** Splits 2 MiB pages that cross either end of a range; a shared one is copied first. @returns false when there is no memory for it */
+  /**
+   * Splits 2 MiB pages that cross either end of a range; a shared one is copied first.
+   * @returns false when there is no memory for it
+   */
   private cutLarge(process: Process, start: bigint, end: bigint, cpu: CpuId): boolean {
     for (const at of [start, end]) {
       const mapping = process.space.lookup(at);
@@ -197,7 +227,9 @@ export class UserProcesses implements Processes {
 
   mprotect(process: Process, start: bigint, pages: number, change: VmaProperties, cpu: CpuId): boolean {
     const end = start + BigInt(pages) * PAGE;
-    const covered = process.vmas.meeting(start, end).reduce((sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start), 0n);
+    const covered = process.vmas
+      .meeting(start, end)
+      .reduce((sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start), 0n);
     if (covered !== end - start || !this.cutLarge(process, start, end, cpu)) return false;
     this.cutAreas(process, start, end);
     const node = this.machine.nodeOfCpu(cpu);
@@ -207,10 +239,15 @@ export class UserProcesses implements Processes {
       process.vmas.remove(vma);
       process.vmas.insert(next);
       for (const { address, mapping } of leaves(process.space, vma.start, vma.end)) {
-        // W is only taken away here; a write fault gives it back when the page is its owner's alone. No access at all: P goes, the page
-        // stays where it is and counts as resident. @source Linux 6.5 arch/x86/include/asm/pgtable_types.h _PAGE_PROTNONE
+        // W is only taken away here; a write fault gives it back when the page is its owner's alone. No access at all:
+        // P goes, the page stays where it is and counts as resident. @source Linux 6.5
+        // arch/x86/include/asm/pgtable_types.h _PAGE_PROTNONE
         const present = next.readable || next.writable || next.executable;
-        process.space.set(address, { ...mapping, present, writable: mapping.writable && next.writable, executable: next.executable }, node);
+        process.space.set(
+          address,
+          { ...mapping, present, writable: mapping.writable && next.writable, executable: next.executable },
+          node,
+        );
         touched = true;
       }
     }
@@ -222,7 +259,14 @@ export class UserProcesses implements Processes {
     const end = start + BigInt(pages) * PAGE;
     const toEnd = to + BigInt(pages) * PAGE;
     const vma = process.vmas.at(start);
-    if (!vma || vma.end < end || !this.isUser(toEnd - 1n) || (to < end && toEnd > start) || process.vmas.meeting(to, toEnd).length > 0) return false;
+    if (
+      !vma ||
+      vma.end < end ||
+      !this.isUser(toEnd - 1n) ||
+      (to < end && toEnd > start) ||
+      process.vmas.meeting(to, toEnd).length > 0
+    )
+      return false;
     if (!this.cutLarge(process, start, end, cpu)) return false;
     const node = this.machine.nodeOfCpu(cpu);
     const moved: { address: bigint; mapping: Mapping }[] = [...leaves(process.space, start, end)];
@@ -255,7 +299,8 @@ export class UserProcesses implements Processes {
     if (wanted < process.brkStart) return false;
     if (wanted < process.brk) {
       if (!this.munmap(process, wanted, Number((process.brk - wanted) / PAGE), cpu)) return false;
-    } else if (wanted > process.brk && !this.mmap(process, process.brk, Number((wanted - process.brk) / PAGE), {}, cpu)) return false;
+    } else if (wanted > process.brk && !this.mmap(process, process.brk, Number((wanted - process.brk) / PAGE), {}, cpu))
+      return false;
     process.brk = wanted;
     return true;
   }
@@ -263,7 +308,10 @@ export class UserProcesses implements Processes {
   mlock(process: Process, start: bigint, pages: number, on: boolean, cpu: CpuId): boolean {
     const end = start + BigInt(pages) * PAGE;
     const areas = process.vmas.meeting(start, end);
-    const covered = areas.reduce((sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start), 0n);
+    const covered = areas.reduce(
+      (sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start),
+      0n,
+    );
     if (covered !== end - start) return false;
     if (on && !this.populate(process, start, end, cpu)) return false;
     // No large page may cross from one area into the next.
@@ -322,7 +370,12 @@ export class UserProcesses implements Processes {
   }
 
   isSpuriousKernelFault(cpu: CpuId, address: bigint, write: boolean, fetch: boolean): boolean {
-    const found = lookup(this.context.entries.memory, this.view.kernelRoot(this.machine.nodeOfCpu(cpu)), this.context.layout.levels, address);
+    const found = lookup(
+      this.context.entries.memory,
+      this.view.kernelRoot(this.machine.nodeOfCpu(cpu)),
+      this.context.layout.levels,
+      address,
+    );
     return found !== undefined && (!write || found.writable) && (!fetch || found.executable);
   }
 

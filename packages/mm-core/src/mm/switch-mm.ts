@@ -1,11 +1,12 @@
 /**
  * Which address space a CPU has loaded, under which PCID, and who must be told when a mapping goes away.
  *
- * Each CPU remembers the last six spaces it ran, each with a PCID of its own, the root it had and the generation up to which its entries
- * are flushed. A switch back to one of them keeps its entries when both still are the same. A CPU that runs a kernel thread keeps the
- * last space loaded (lazily) and is told of freed tables only; one on temporary tables is told of nothing. So a flush may find a CPU that
- * missed an earlier one: the range it brings is not all the CPU has to forget.
- * Source: Linux 6.5 arch/x86/mm/tlb.c for the rules; numbers from there: TLB_NR_DYN_ASIDS is 6, a range flush ends at 33 pages.
+ * Each CPU remembers the last six spaces it ran, each with a PCID of its own, the root it had and the generation up to
+ * which its entries are flushed. A switch back to one of them keeps its entries when both still are the same. A CPU
+ * that runs a kernel thread keeps the last space loaded (lazily) and is told of freed tables only; one on temporary
+ * tables is told of nothing. So a flush may find a CPU that missed an earlier one: the range it brings is not all the
+ * CPU has to forget. Source: Linux 6.5 arch/x86/mm/tlb.c for the rules; numbers from there: TLB_NR_DYN_ASIDS is 6, a
+ * range flush ends at 33 pages.
  */
 import { inject, injectable } from "@kreplica/di";
 import { addressOfFrame, type CpuId, Machine, type NodeId } from "@kreplica/hw-x86/api";
@@ -44,7 +45,10 @@ interface CpuTlb {
   userPending: number;
 }
 
-/** Which space each CPU has loaded, under which PCID, and who is told when a mapping goes away. @source Linux 6.5 arch/x86/mm/tlb.c */
+/**
+ * Which space each CPU has loaded, under which PCID, and who is told when a mapping goes away.
+ * @source Linux 6.5 arch/x86/mm/tlb.c
+ */
 @injectable()
 export class PcidSwitch implements SwitchMm {
   readonly counts = { switches: 0, writes: 0, shootdowns: 0 };
@@ -62,23 +66,51 @@ export class PcidSwitch implements SwitchMm {
   private of(cpu: CpuId): CpuTlb {
     let tlb = this.cpus.get(cpu);
     if (!tlb) {
-      tlb = { space: undefined, slot: 0, lazy: false, away: undefined, next: 0, spaces: [], generations: new Float64Array(SLOTS), roots: new Float64Array(SLOTS), userPending: 0 };
+      tlb = {
+        space: undefined,
+        slot: 0,
+        lazy: false,
+        away: undefined,
+        next: 0,
+        spaces: [],
+        generations: new Float64Array(SLOTS),
+        roots: new Float64Array(SLOTS),
+        userPending: 0,
+      };
       this.cpus.set(cpu, tlb);
     }
     return tlb;
   }
 
-  private generation(space: AddressSpace): number { return this.generations.get(space) ?? 1; }
-  private node(cpu: CpuId): NodeId { return this.machine.nodeOfCpu(cpu); }
-  private pcid(slot: number): number { return this.options.pcid ? slot + 1 : 0; }
+  private generation(space: AddressSpace): number {
+    return this.generations.get(space) ?? 1;
+  }
+  private node(cpu: CpuId): NodeId {
+    return this.machine.nodeOfCpu(cpu);
+  }
+  private pcid(slot: number): number {
+    return this.options.pcid ? slot + 1 : 0;
+  }
 
-  loaded(cpu: CpuId): AddressSpace | undefined { return this.of(cpu).space; }
-  isLazy(cpu: CpuId): boolean { return this.of(cpu).lazy; }
-  temporary(cpu: CpuId): TemporaryTables | undefined { return this.of(cpu).away?.tables; }
+  loaded(cpu: CpuId): AddressSpace | undefined {
+    return this.of(cpu).space;
+  }
+  isLazy(cpu: CpuId): boolean {
+    return this.of(cpu).lazy;
+  }
+  temporary(cpu: CpuId): TemporaryTables | undefined {
+    return this.of(cpu).away?.tables;
+  }
 
-  /** What a CPU has loaded may change, or user mode run, only where the CPU's own thread does it: not below the firmware or a poke. */
+  /**
+   * What a CPU has loaded may change, or user mode run, only where the CPU's own thread does it: not below the firmware
+   * or a poke.
+   */
   private here(cpu: CpuId, tlb: CpuTlb, what: string): void {
-    invariant(tlb.away === undefined, `CPU ${cpu} is on the tables of ${tlb.away?.tables.name ?? ""} and cannot ${what}`);
+    invariant(
+      tlb.away === undefined,
+      `CPU ${cpu} is on the tables of ${tlb.away?.tables.name ?? ""} and cannot ${what}`,
+    );
   }
 
   switchTo(cpu: CpuId, space: AddressSpace): boolean {
@@ -123,7 +155,13 @@ export class PcidSwitch implements SwitchMm {
   private follow(space: AddressSpace, from: CpuId): void {
     const told: CpuId[] = [];
     for (const [cpu, tlb] of this.cpus) {
-      if (cpu === from || tlb.away || tlb.space !== space || this.machine.cpu(cpu).rootFrame === space.pgd(this.node(cpu))) continue;
+      if (
+        cpu === from ||
+        tlb.away ||
+        tlb.space !== space ||
+        this.machine.cpu(cpu).rootFrame === space.pgd(this.node(cpu))
+      )
+        continue;
       this.write(cpu, space, tlb.slot, true);
       told.push(cpu);
     }
@@ -195,7 +233,9 @@ export class PcidSwitch implements SwitchMm {
     if (this.layout.pti && tlb.space) {
       const pending = (tlb.userPending & (1 << tlb.slot)) !== 0;
       tlb.userPending &= ~(1 << tlb.slot);
-      core.writeCr3(tlb.space.cr3(this.node(cpu), "user", this.pcid(tlb.slot)) | (this.options.pcid && !pending ? NO_FLUSH : 0n));
+      core.writeCr3(
+        tlb.space.cr3(this.node(cpu), "user", this.pcid(tlb.slot)) | (this.options.pcid && !pending ? NO_FLUSH : 0n),
+      );
     }
     core.privilege = 3;
   }
@@ -204,7 +244,8 @@ export class PcidSwitch implements SwitchMm {
     const tlb = this.of(cpu);
     const core = this.machine.cpu(cpu);
     core.privilege = 0;
-    if (this.layout.pti && tlb.space) core.writeCr3(tlb.space.cr3(this.node(cpu), "kernel", this.pcid(tlb.slot)) | (this.options.pcid ? NO_FLUSH : 0n));
+    if (this.layout.pti && tlb.space)
+      core.writeCr3(tlb.space.cr3(this.node(cpu), "kernel", this.pcid(tlb.slot)) | (this.options.pcid ? NO_FLUSH : 0n));
   }
 
   flush(space: AddressSpace, start: bigint, pages: number, freedTables: boolean, from: CpuId): void {
@@ -222,17 +263,26 @@ export class PcidSwitch implements SwitchMm {
     this.machine.interrupt(from, told);
   }
 
-  private flushOn(cpu: CpuId, tlb: CpuTlb, space: AddressSpace, start: bigint, pages: number, generation: number): void {
+  private flushOn(
+    cpu: CpuId,
+    tlb: CpuTlb,
+    space: AddressSpace,
+    start: bigint,
+    pages: number,
+    generation: number,
+  ): void {
     const core = this.machine.cpu(cpu);
     const user = core.privilege === 3;
     if (user) this.enterKernel(cpu);
-    // Whoever missed an earlier flush, lazily, would count as up to date with stale entries of other pages. @source Linux commits 94b1b03b519b, b956575bed91
+    // Whoever missed an earlier flush, lazily, would count as up to date with stale entries of other pages. @source
+    // Linux commits 94b1b03b519b, b956575bed91
     const missed = tlb.generations[tlb.slot] !== generation - 1;
     if (missed || pages > SINGLE_PAGE_CEILING) this.write(cpu, space, tlb.slot, true);
     else {
       for (let page = 0; page < pages; page++) {
         core.invlpg(start + BigInt(page) * 4096n);
-        if (this.layout.pti && this.options.pcid) core.invpcid(0, this.pcid(tlb.slot) + USER_PCID, start + BigInt(page) * 4096n);
+        if (this.layout.pti && this.options.pcid)
+          core.invpcid(0, this.pcid(tlb.slot) + USER_PCID, start + BigInt(page) * 4096n);
       }
     }
     tlb.generations[tlb.slot] = generation;

@@ -10,7 +10,9 @@ export class CountedFrames implements UserFrames {
   /** First frame -> count * 16 + order. */
   private readonly counts = new Map<Frame, number>();
   constructor(@inject(PageAllocator) private readonly allocator: PageAllocator) {}
-  get size(): number { return this.counts.size; }
+  get size(): number {
+    return this.counts.size;
+  }
 
   allocate(node: NodeId, order: 0 | 9, exact = false): Frame {
     const frame = this.allocator.allocate(node, order, { purpose: "user", zero: true, thisNode: exact });
@@ -35,7 +37,9 @@ export class CountedFrames implements UserFrames {
     this.allocator.free(frame, entry % 16);
   }
 
-  count(frame: Frame): number { return Math.floor((this.counts.get(frame) ?? 0) / 16); }
+  count(frame: Frame): number {
+    return Math.floor((this.counts.get(frame) ?? 0) / 16);
+  }
 
   split(frame: Frame): void {
     invariant(this.counts.get(frame) === 16 + 9, `frame ${frame} is not a 2 MiB page of one owner`);

@@ -1,12 +1,21 @@
 /**
- * The areas of an address space, ordered and found in logarithmic time: a treap whose priorities come from the addresses, so that
- * the same areas always make the same tree. Linux keeps them in a maple tree; what matters here is order and cost.
+ * The areas of an address space, ordered and found in logarithmic time: a treap whose priorities come from the
+ * addresses, so that the same areas always make the same tree. Linux keeps them in a maple tree; what matters here is
+ * order and cost.
  */
 
 /** A half-open run of whole pages with one set of properties. */
-export interface Area { readonly start: bigint; readonly end: bigint }
+export interface Area {
+  readonly start: bigint;
+  readonly end: bigint;
+}
 
-interface Node<A> { area: A; priority: number; left: Node<A> | undefined; right: Node<A> | undefined }
+interface Node<A> {
+  area: A;
+  priority: number;
+  left: Node<A> | undefined;
+  right: Node<A> | undefined;
+}
 
 /** Mixes an address into 32 bits nobody can choose by choosing neighbours. */
 function priorityOf(start: bigint): number {
@@ -53,7 +62,9 @@ export class VmaTree<A extends Area> {
   }
 
   /** All areas, ascending. */
-  all(): A[] { return this.meeting(-1n, 1n << 65n); }
+  all(): A[] {
+    return this.meeting(-1n, 1n << 65n);
+  }
 
   /** The area must meet no other. */
   insert(area: A): void {

@@ -1,5 +1,16 @@
 /** Kernels for tests: a booting one on a stub machine, and one with fixed holders and empty tables. */
-import { assemble, type Assembly, bind, type Binding, bindValue, inject, injectable, override, plugin, type Plugin } from "@kreplica/di";
+import {
+  assemble,
+  type Assembly,
+  bind,
+  type Binding,
+  bindValue,
+  inject,
+  injectable,
+  override,
+  plugin,
+  type Plugin,
+} from "@kreplica/di";
 import { type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { AddressSpaces, EAGER_PGDS, PgdPlan } from "../address-space-api.js";
 import { KernelBoot } from "../boot-api.js";
@@ -13,7 +24,15 @@ import { Processes } from "../mm/process-api.js";
 import { SwitchMm } from "../mm/switch-api.js";
 import { UserFrames } from "../mm/user-frames-api.js";
 import { KernelOptions } from "../options.js";
-import { BootMemory, KernelImage, KernelLayout, KernelTables, PageAllocator, ReplicaView, type TableRoot } from "../ports.js";
+import {
+  BootMemory,
+  KernelImage,
+  KernelLayout,
+  KernelTables,
+  PageAllocator,
+  ReplicaView,
+  type TableRoot,
+} from "../ports.js";
 import { TableMemory } from "../table-memory-api.js";
 import { TextUsers } from "../text-users-api.js";
 import { frameAt } from "../walk.js";
@@ -65,35 +84,65 @@ export interface TestKernel {
 
 /** Assembles a kernel on a stub machine; nothing has booted yet. */
 export function testKernel(options: TestKernelOptions = {}): TestKernel {
-  const machine = options.machine ?? stubMachine(options.nodes ?? [{ id: 0, memoryMiB: 64, cpus: 2 }, { id: 1, memoryMiB: 64, cpus: 2 }], options.distance);
+  const machine =
+    options.machine ??
+    stubMachine(
+      options.nodes ?? [
+        { id: 0, memoryMiB: 64, cpus: 2 },
+        { id: 1, memoryMiB: 64, cpus: 2 },
+      ],
+      options.distance,
+    );
   const image = options.image ?? tinyImage(options.alignment);
   const master = options.master ?? machine.memory.ranges[0]!.node;
   const home = machine.memory.ranges.find((range) => range.node === master);
   invariant(home !== undefined, `node ${master} has no memory`);
   const last = machine.memory.ranges[machine.memory.ranges.length - 1]!;
   const layout = kernelLayout({
-    levels: options.levels ?? 4, pti: options.pti ?? false, imagePhysical: (BigInt(home.first) << 12n) + 0x100_0000n,
-    imageBytes: image.end - image.stext, memoryEnd: BigInt(last.first + last.frames) << 12n, seed: 1, ...options.layout,
+    levels: options.levels ?? 4,
+    pti: options.pti ?? false,
+    imagePhysical: (BigInt(home.first) << 12n) + 0x100_0000n,
+    imageBytes: image.end - image.stext,
+    memoryEnd: BigInt(last.first + last.frames) << 12n,
+    seed: 1,
+    ...options.layout,
   });
   const bootCpu = options.bootCpu ?? machine.cpuIds[0]!;
   const assembly = assemble([
     plugin("test", [
-      bindValue(Machine, machine), bindValue(KernelImage, image), bindValue(KernelLayout, layout),
+      bindValue(Machine, machine),
+      bindValue(KernelImage, image),
+      bindValue(KernelLayout, layout),
       bindValue(KernelOptions, { master, bootCpu, pcid: options.pcid ?? true, seed: 1, reserved: [] }),
     ]),
     ...override([mmCore, options.view ?? singleCopy], ...(options.instead ?? [])),
     ...(options.plugins ?? []),
   ]);
   return {
-    machine: machine as StubMachine, layout, image, early: assembly.get(BootMemory), allocator: assembly.get(PageAllocator), entries: assembly.get(TableMemory),
-    tables: assembly.get(KernelTables), view: assembly.get(ReplicaView), cpus: assembly.get(CpuState), boot: assembly.get(KernelBoot), spaces: assembly.get(AddressSpaces),
-    options: assembly.get(KernelOptions), processes: assembly.get(Processes), userFrames: assembly.get(UserFrames), switcher: assembly.get(SwitchMm), textUsers: assembly.get(TextUsers), assembly,
+    machine: machine as StubMachine,
+    layout,
+    image,
+    early: assembly.get(BootMemory),
+    allocator: assembly.get(PageAllocator),
+    entries: assembly.get(TableMemory),
+    tables: assembly.get(KernelTables),
+    view: assembly.get(ReplicaView),
+    cpus: assembly.get(CpuState),
+    boot: assembly.get(KernelBoot),
+    spaces: assembly.get(AddressSpaces),
+    options: assembly.get(KernelOptions),
+    processes: assembly.get(Processes),
+    userFrames: assembly.get(UserFrames),
+    switcher: assembly.get(SwitchMm),
+    textUsers: assembly.get(TextUsers),
+    assembly,
   };
 }
 
 /**
- * A replica view whose holders are given, with empty tables: what a subsystem's test needs to see its loop over holders work.
- * Roots, and the private path to the window of each (PUD and its last two PMD pages), exist from the start; the first holder is the master.
+ * A replica view whose holders are given, with empty tables: what a subsystem's test needs to see its loop over holders
+ * work. Roots, and the private path to the window of each (PUD and its last two PMD pages), exist from the start; the
+ * first holder is the master.
  */
 export const fixedHolders = (...nodes: readonly NodeId[]): Plugin => plannedHolders(EAGER_PGDS, ...nodes);
 
@@ -110,19 +159,30 @@ export function plannedHolders(plan: PgdPlan, ...nodes: readonly NodeId[]): Plug
       const boot = bootRoot(context.layout, context.image);
       this.roots = [
         { node: this.master, root: boot, kind: "boot" },
-        ...(nodes.length < 2 ? [] : nodes.map((node): TableRoot => ({
-          node, kind: "node", root: context.allocator.allocate(node, 0, { purpose: "page-table", zero: true, thisNode: true }),
-        }))),
+        ...(nodes.length < 2
+          ? []
+          : nodes.map((node): TableRoot => ({
+              node,
+              kind: "node",
+              root: context.allocator.allocate(node, 0, { purpose: "page-table", zero: true, thisNode: true }),
+            }))),
       ];
     }
-    nearest(node: NodeId): NodeId { return nodes.includes(node) ? node : this.master; }
-    isPrivate(address: bigint): boolean { return nodes.length > 1 && address >= 0xffff_ffff_8000_0000n; }
+    nearest(node: NodeId): NodeId {
+      return nodes.includes(node) ? node : this.master;
+    }
+    isPrivate(address: bigint): boolean {
+      return nodes.length > 1 && address >= 0xffff_ffff_8000_0000n;
+    }
     replicaFrame(address: bigint, node: NodeId): Frame | undefined {
       return frameAt(this.context.entries.memory, this.kernelRoot(node), this.context.layout.levels, address);
     }
-    addressInReplica(): bigint | undefined { return undefined; }
+    addressInReplica(): bigint | undefined {
+      return undefined;
+    }
     kernelRoot(node: NodeId): Frame {
-      return (this.roots.find((each) => each.kind === "node" && each.node === this.nearest(node)) ?? this.roots[0]!).root;
+      return (this.roots.find((each) => each.kind === "node" && each.node === this.nearest(node)) ?? this.roots[0]!)
+        .root;
     }
     reserve(): void {}
     replicateKernel(): void {}

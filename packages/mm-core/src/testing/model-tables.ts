@@ -10,20 +10,29 @@ export class ModelKernelTables {
   private readonly pages = new Map<string, Mapping>();
   constructor(private readonly holders: readonly NodeId[]) {}
 
-  private key(node: NodeId, address: bigint): string { return `${node}/${(address >> 12n).toString(16)}`; }
+  private key(node: NodeId, address: bigint): string {
+    return `${node}/${(address >> 12n).toString(16)}`;
+  }
 
   /** @returns whether any page of the leaf is mapped already, in which case nothing changes */
   map(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => number): boolean {
     const pages = PAGES[mapping.level];
-    for (let page = 0; page < pages; page++) if (this.pages.has(this.key(this.holders[0]!, address + BigInt(page) * 4096n))) return false;
+    for (let page = 0; page < pages; page++)
+      if (this.pages.has(this.key(this.holders[0]!, address + BigInt(page) * 4096n))) return false;
     for (const node of this.holders) {
-      for (let page = 0; page < pages; page++) this.pages.set(this.key(node, address + BigInt(page) * 4096n), { ...mapping, frame: frames(node) + page, level: 1 });
+      for (let page = 0; page < pages; page++)
+        this.pages.set(this.key(node, address + BigInt(page) * 4096n), {
+          ...mapping,
+          frame: frames(node) + page,
+          level: 1,
+        });
     }
     return true;
   }
 
   unmap(address: bigint, pages: number): void {
-    for (const node of this.holders) for (let page = 0; page < pages; page++) this.pages.delete(this.key(node, address + BigInt(page) * 4096n));
+    for (const node of this.holders)
+      for (let page = 0; page < pages; page++) this.pages.delete(this.key(node, address + BigInt(page) * 4096n));
   }
 
   protect(start: bigint, pages: number, change: Partial<Protection>): void {
@@ -37,8 +46,12 @@ export class ModelKernelTables {
   }
 
   /** One holder alone: its frame was changed under an existing leaf. */
-  setOne(node: NodeId, address: bigint, mapping: Mapping): void { this.pages.set(this.key(node, address), mapping); }
+  setOne(node: NodeId, address: bigint, mapping: Mapping): void {
+    this.pages.set(this.key(node, address), mapping);
+  }
 
   /** Mapping of the page, its frame that of the page itself; undefined for a hole. */
-  lookup(node: NodeId, address: bigint): Mapping | undefined { return this.pages.get(this.key(node, address)); }
+  lookup(node: NodeId, address: bigint): Mapping | undefined {
+    return this.pages.get(this.key(node, address));
+  }
 }

@@ -1,18 +1,25 @@
 /**
- * A machine without caches, TLBs or time, for tests of kernel code: memory is a map of frames, CPUs remember what they were told.
- * Slow and plain on purpose, so that nobody needs to doubt it.
+ * A machine without caches, TLBs or time, for tests of kernel code: memory is a map of frames, CPUs remember what they
+ * were told. Slow and plain on purpose, so that nobody needs to doubt it.
  */
 import type { Cpu, CpuId, FrameRange, Machine, MachineSpec, NodeId, PhysMemory } from "@kreplica/hw-x86/api";
 
 /** One node of a {@link stubMachine}. */
-export interface StubNode { readonly id: NodeId; readonly memoryMiB: number; readonly cpus: number; /** Absent: a socket of its own. */ readonly socket?: number }
+export interface StubNode {
+  readonly id: NodeId;
+  readonly memoryMiB: number;
+  readonly cpus: number;
+  /** Absent: a socket of its own. */ readonly socket?: number;
+}
 
 /** Memory as a map of frames: slow, and plain enough to be believed. */
 export class StubMemory implements PhysMemory {
   private readonly frames = new Map<number, Uint32Array>();
   private readonly versions = new Map<number, number>();
   constructor(readonly ranges: readonly FrameRange[]) {}
-  get hostBytes(): number { return this.frames.size * 4096; }
+  get hostBytes(): number {
+    return this.frames.size * 4096;
+  }
 
   nodeOf(frame: number): NodeId {
     for (const range of this.ranges) if (frame >= range.first && frame < range.first + range.frames) return range.node;
@@ -24,15 +31,23 @@ export class StubMemory implements PhysMemory {
     this.versions.set(frame, (this.versions.get(frame) ?? 0) + 1);
     return words;
   }
-  read32(frame: number, word: number): number { return this.frames.get(frame)?.[word] ?? 0; }
-  write32(frame: number, word: number, value: number): void { this.own(frame)[word] = value; }
-  version(frame: number): number { return this.versions.get(frame) ?? 0; }
+  read32(frame: number, word: number): number {
+    return this.frames.get(frame)?.[word] ?? 0;
+  }
+  write32(frame: number, word: number, value: number): void {
+    this.own(frame)[word] = value;
+  }
+  version(frame: number): number {
+    return this.versions.get(frame) ?? 0;
+  }
   copyFrame(from: number, to: number): void {
     const words = this.frames.get(from);
     if (words) this.own(to).set(words);
     else this.clearFrame(to);
   }
-  clearFrame(frame: number): void { if (this.frames.has(frame)) this.own(frame).fill(0); }
+  clearFrame(frame: number): void {
+    if (this.frames.has(frame)) this.own(frame).fill(0);
+  }
   equalFrames(a: number, b: number): boolean {
     const left = this.frames.get(a);
     const right = this.frames.get(b);
@@ -71,7 +86,8 @@ export class StubMemory implements PhysMemory {
 }
 
 function mustExist(physical: bigint, length: number): void {
-  if (physical < 0n || physical + BigInt(length) > 1n << 44n) throw new RangeError(`${length} bytes at 0x${physical.toString(16)} are outside 0..2^44`);
+  if (physical < 0n || physical + BigInt(length) > 1n << 44n)
+    throw new RangeError(`${length} bytes at 0x${physical.toString(16)} are outside 0..2^44`);
 }
 
 /** What a CPU of the stub was told, in order: `cr3 0x1000`, `invlpg 0xffff...`, `flush`. */
@@ -85,22 +101,41 @@ export class StubCpu implements Cpu {
   cr3 = 0n;
   lastFrame = 0;
   region = 0;
-  constructor(readonly id: CpuId, readonly node: NodeId) {}
-  get rootFrame(): number { return Number((this.cr3 & 0x000f_ffff_ffff_f000n) >> 12n); }
-  get pcid(): number { return Number(this.cr3 & 0xfffn); }
+  constructor(
+    readonly id: CpuId,
+    readonly node: NodeId,
+  ) {}
+  get rootFrame(): number {
+    return Number((this.cr3 & 0x000f_ffff_ffff_f000n) >> 12n);
+  }
+  get pcid(): number {
+    return Number(this.cr3 & 0xfffn);
+  }
   writeCr3(value: bigint): void {
     this.cr3 = value & ~(1n << 63n);
     this.told.push(`cr3 0x${value.toString(16)}`);
   }
-  fetch(_lo: number, _hi: number): number { return 0; }
-  load(_lo: number, _hi: number): number { return 0; }
-  store(_lo: number, _hi: number): number { return 0; }
+  fetch(_lo: number, _hi: number): number {
+    return 0;
+  }
+  load(_lo: number, _hi: number): number {
+    return 0;
+  }
+  store(_lo: number, _hi: number): number {
+    return 0;
+  }
   loadPhysical(): void {}
   storePhysical(): void {}
   retire(): void {}
-  invlpg(address: bigint): void { this.told.push(`invlpg 0x${address.toString(16)}`); }
-  invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void { this.told.push(`invpcid ${type} ${pcid} 0x${address.toString(16)}`); }
-  flushTranslations(): void { this.told.push("flush"); }
+  invlpg(address: bigint): void {
+    this.told.push(`invlpg 0x${address.toString(16)}`);
+  }
+  invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void {
+    this.told.push(`invpcid ${type} ${pcid} 0x${address.toString(16)}`);
+  }
+  flushTranslations(): void {
+    this.told.push("flush");
+  }
 }
 
 /** A machine without caches, TLBs or time, which remembers what its CPUs were told. */
@@ -116,7 +151,8 @@ export interface StubMachine extends Machine {
  * @param make another kind of CPU
  */
 export function stubMachine(
-  nodes: readonly StubNode[], distance?: readonly (readonly number[])[],
+  nodes: readonly StubNode[],
+  distance?: readonly (readonly number[])[],
   make: (id: CpuId, node: NodeId, memory: StubMemory) => StubCpu = (id, node) => new StubCpu(id, node),
 ): StubMachine {
   const ranges: FrameRange[] = [];
@@ -127,12 +163,22 @@ export function stubMachine(
     next += Math.max(1, Math.ceil(frames / 262144)) * 262144;
   }
   const memory = new StubMemory(ranges);
-  const cpus = nodes.flatMap((node) => Array.from({ length: node.cpus }, () => node.id)).map((node, id) => make(id, node, memory));
+  const cpus = nodes
+    .flatMap((node) => Array.from({ length: node.cpus }, () => node.id))
+    .map((node, id) => make(id, node, memory));
   const position = (node: NodeId): number => nodes.findIndex((each) => each.id === node);
   const interrupts: string[] = [];
   return {
     // All of a machine's description that the kernel asks for.
-    spec: { cpus: cpus.map(({ id, node }) => ({ id, node, core: id, l3: node, socket: nodes[position(node)]!.socket ?? node })) } as unknown as MachineSpec,
+    spec: {
+      cpus: cpus.map(({ id, node }) => ({
+        id,
+        node,
+        core: id,
+        l3: node,
+        socket: nodes[position(node)]!.socket ?? node,
+      })),
+    } as unknown as MachineSpec,
     memory,
     nodes: nodes.map((node) => node.id),
     cpuIds: cpus.map((cpu) => cpu.id),
@@ -144,7 +190,9 @@ export function stubMachine(
     },
     nodeOfCpu: (id) => cpus[id]!.node,
     distance: (from, to) => distance?.[position(from)]?.[position(to)] ?? (from === to ? 10 : 21),
-    interrupt(from, to) { interrupts.push(`${from} -> ${to.join(" ")}`); },
+    interrupt(from, to) {
+      interrupts.push(`${from} -> ${to.join(" ")}`);
+    },
     chill() {},
   };
 }

@@ -17,21 +17,48 @@ export function tinyImage(alignment: "recorded" | "patch-06" = "recorded", espfi
   const bss = TEXT + 0xa4_2000n;
   const brk = TEXT + 0xc0_0000n;
   const end = brk + 0x3_0000n;
-  const pages = ["init_top_pgt", "user_half", "level4_kernel_pgt", "level3_kernel_pgt", "level2_kernel_pgt", "level2_fixmap_pgt", "level1_fixmap_pgt", "vsyscall_page"];
+  const pages = [
+    "init_top_pgt",
+    "user_half",
+    "level4_kernel_pgt",
+    "level3_kernel_pgt",
+    "level2_kernel_pgt",
+    "level2_fixmap_pgt",
+    "level1_fixmap_pgt",
+    "vsyscall_page",
+  ];
   const symbols = new Map<string, bigint>([
-    ["_text", TEXT], ["_stext", TEXT], ["__entry_text_start", TEXT + 0x10n], ["__entry_text_end", TEXT + 0x1000n],
+    ["_text", TEXT],
+    ["_stext", TEXT],
+    ["__entry_text_start", TEXT + 0x10n],
+    ["__entry_text_end", TEXT + 0x1000n],
     ["_etext", TEXT + 0x20_0000n + 2n * PAGE - 0x30n],
-    ["__start_rodata", rodata], ["__start_ro_after_init", rodata + 0x3100n], ["__start___ex_table", rodata + 0x20_0040n],
+    ["__start_rodata", rodata],
+    ["__start_ro_after_init", rodata + 0x3100n],
+    ["__start___ex_table", rodata + 0x20_0040n],
     ["__end_rodata", rodata + 0x20_0000n + 3n * PAGE],
-    ["__init_begin", init], ["__init_end", initEnd], ["__bss_start", bss], ["idt_table", bss + PAGE], ["bm_pte", bss + 2n * PAGE],
-    ["__brk_base", brk], ["_end", end],
+    ["__init_begin", init],
+    ["__init_end", initEnd],
+    ["__bss_start", bss],
+    ["idt_table", bss + PAGE],
+    ["bm_pte", bss + 2n * PAGE],
+    ["__brk_base", brk],
+    ["_end", end],
     ...pages.map((name, index): [string, bigint] => [name, data + BigInt(index) * PAGE]),
     ...(espfix ? [["espfix_pud_page", bss + 3n * PAGE] as [string, bigint]] : []),
   ]);
-  const section = (name: string, address: bigint, to: bigint, writable: boolean, executable: boolean) =>
-    ({ name, address, bytes: to - address, writable, executable, occupies: true });
+  const section = (name: string, address: bigint, to: bigint, writable: boolean, executable: boolean) => ({
+    name,
+    address,
+    bytes: to - address,
+    writable,
+    executable,
+    occupies: true,
+  });
   return kernelImage({
-    name: "tiny", alignment, symbols,
+    name: "tiny",
+    alignment,
+    symbols,
     sections: [
       section(".text", TEXT, TEXT + 0x20_0000n + 2n * PAGE - 0x30n, false, true),
       section(".rodata", rodata, rodata + 0x20_0000n + 3n * PAGE, false, false),

@@ -5,7 +5,11 @@ import { join } from "node:path";
 import { readModule, type ModuleFile } from "../../src/index.js";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 
-export interface KernelPackage { readonly abi: string; readonly version: string; readonly modules: string }
+export interface KernelPackage {
+  readonly abi: string;
+  readonly version: string;
+  readonly modules: string;
+}
 
 /** @returns the package, or why it cannot be had; the reason is also printed, so that a skipped test is seen */
 export function kernelPackage(): KernelPackage | string {
@@ -24,7 +28,8 @@ export function modulePaths(root: string): Map<string, string> {
   const visit = (folder: string): void => {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       if (entry.isDirectory()) visit(join(folder, entry.name));
-      else if (entry.name.endsWith(".ko")) paths.set(entry.name.slice(0, -3).replaceAll("-", "_"), join(folder, entry.name));
+      else if (entry.name.endsWith(".ko"))
+        paths.set(entry.name.slice(0, -3).replaceAll("-", "_"), join(folder, entry.name));
     }
   };
   visit(root);

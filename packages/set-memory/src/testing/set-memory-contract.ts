@@ -1,18 +1,30 @@
 /**
- * What every implementation of SetMemory must do, as a property over random operations against a page-by-page model of the window and of its
- * view in the direct map, and with each table page refused. Run it with any test library: it throws when a promise is broken.
+ * What every implementation of SetMemory must do, as a property over random operations against a page-by-page model of
+ * the window and of its view in the direct map, and with each table page refused. Run it with any test library: it
+ * throws when a promise is broken.
  *
- * Promised: an operation changes what its name says of every page of the range on every root, and nothing else; the direct map follows in
- * writability, presence and memory type, never in execution; what was made absent keeps its bits and shows them when it comes back; joining
- * leaves changes nothing that a look-up shows; several changes happen all or not at all, as one by one; a refusal says why and leaves
- * every root as it was.
+ * Promised: an operation changes what its name says of every page of the range on every root, and nothing else; the
+ * direct map follows in writability, presence and memory type, never in execution; what was made absent keeps its bits
+ * and shows them when it comes back; joining leaves changes nothing that a look-up shows; several changes happen all or
+ * not at all, as one by one; a refusal says why and leaves every root as it was.
  *
- * Left to the implementation: which leaves are split and when, how many flushes a call takes, whether anything is joined.
+ * Left to the implementation: which leaves are split and when, how many flushes a call takes, whether anything is
+ * joined.
  */
 import * as fc from "fast-check";
 import { addressOfFrame, type Frame, type NodeId } from "@kreplica/hw-x86/api";
 import { keepsPromises, promised, type SuiteEffort } from "@kreplica/hw-x86/testing";
-import { KERNEL_DATA, type KernelLayout, type KernelTables, type Mapping, mappingOf, type PageAllocator, type ReplicaView, type TableMemory, walk } from "@kreplica/mm-core/api";
+import {
+  KERNEL_DATA,
+  type KernelLayout,
+  type KernelTables,
+  type Mapping,
+  mappingOf,
+  type PageAllocator,
+  type ReplicaView,
+  type TableMemory,
+  walk,
+} from "@kreplica/mm-core/api";
 import { type PageRange, type SetMemory, SetMemoryError } from "../api.js";
 
 /** One kernel to be tested, fresh for every run. */
@@ -29,64 +41,131 @@ export interface SetMemorySubject {
   readonly window: bigint;
 }
 
-type Operation = "executable" | "nonExecutable" | "readOnly" | "readWrite" | "readOnlyExecutable" | "readWriteNonExecutable" | "notPresent" | "notPresentHere" | "present" | "global" | "nonGlobal" | "uncached" | "writeCombined" | "writeBack";
+type Operation =
+  | "executable"
+  | "nonExecutable"
+  | "readOnly"
+  | "readWrite"
+  | "readOnlyExecutable"
+  | "readWriteNonExecutable"
+  | "notPresent"
+  | "notPresentHere"
+  | "present"
+  | "global"
+  | "nonGlobal"
+  | "uncached"
+  | "writeCombined"
+  | "writeBack";
 /** What each operation makes of a page, after its Linux name. */
 const EFFECT: Record<Operation, Partial<Mapping>> = {
-  executable: { executable: true }, nonExecutable: { executable: false }, readOnly: { writable: false }, readWrite: { writable: true },
-  readOnlyExecutable: { writable: false, executable: true }, readWriteNonExecutable: { writable: true, executable: false },
-  notPresent: { present: false, global: false }, notPresentHere: { present: false, global: false }, present: { present: true }, global: { global: true }, nonGlobal: { global: false },
-  uncached: { cache: "uc-" }, writeCombined: { cache: "wc" }, writeBack: { cache: "wb" },
+  executable: { executable: true },
+  nonExecutable: { executable: false },
+  readOnly: { writable: false },
+  readWrite: { writable: true },
+  readOnlyExecutable: { writable: false, executable: true },
+  readWriteNonExecutable: { writable: true, executable: false },
+  notPresent: { present: false, global: false },
+  notPresentHere: { present: false, global: false },
+  present: { present: true },
+  global: { global: true },
+  nonGlobal: { global: false },
+  uncached: { cache: "uc-" },
+  writeCombined: { cache: "wc" },
+  writeBack: { cache: "wb" },
 };
 const OPERATIONS = Object.keys(EFFECT) as Operation[];
 /** Two 2 MiB leaves and 16 small pages. */
 const PAGES = 1040;
 /** Pages that are looked at: the first and last, and both sides of each border. */
-const LOOKED_AT = [0, 1, 2, 3, 4, 5, 8, 255, 509, 510, 511, 512, 513, 514, 515, 517, 600, 1022, 1023, 1024, 1025, 1029, 1030, 1034, 1039];
+const LOOKED_AT = [
+  0, 1, 2, 3, 4, 5, 8, 255, 509, 510, 511, 512, 513, 514, 515, 517, 600, 1022, 1023, 1024, 1025, 1029, 1030, 1034, 1039,
+];
 
 const page = fc.constantFrom(0, 1, 3, 510, 511, 512, 513, 1023, 1024, 1030, 1039);
-const step = fc.record({ operation: fc.constantFrom(...OPERATIONS), page, pages: fc.constantFrom(1, 2, 5, 512, 513, 1024, 1040), join: fc.boolean() });
+const step = fc.record({
+  operation: fc.constantFrom(...OPERATIONS),
+  page,
+  pages: fc.constantFrom(1, 2, 5, 512, 513, 1024, 1040),
+  join: fc.boolean(),
+});
 
 /** @param make a subject that shares nothing with any other @throws BrokenPromise with the shortest list of steps */
 export function setMemoryContract(make: () => SetMemorySubject, effort: SuiteEffort = {}): void {
   refusals(make());
   together(make);
-  keepsPromises(fc.property(fc.array(step, { maxLength: 12, size: "max" }), (steps) => {
-    const kernel = mapped(make());
-    const model: Partial<Mapping>[] = Array.from({ length: PAGES }, () => ({ ...KERNEL_DATA }));
-    const alias: Partial<Mapping>[] = Array.from({ length: PAGES }, () => ({ ...KERNEL_DATA }));
-    for (const { operation, page: at, pages, join } of steps) {
-      const count = Math.min(pages, PAGES - at);
-      kernel.setMemory[operation](rangeOf(kernel, at, count));
-      if (join) kernel.setMemory.join(rangeOf(kernel, 0, 1024));
-      const { executable: _executable, global, ...follows } = EFFECT[operation];
-      for (let each = at; each < at + count; each++) {
-        // What is not present keeps its bits, and shows them when it comes back.
-        Object.assign(model[each]!, EFFECT[operation]);
-        if (operation === "notPresentHere") continue;
-        if (global === undefined || operation === "notPresent") Object.assign(alias[each]!, follows, operation === "notPresent" ? { global: false } : {});
+  keepsPromises(
+    fc.property(fc.array(step, { maxLength: 12, size: "max" }), (steps) => {
+      const kernel = mapped(make());
+      const model: Partial<Mapping>[] = Array.from({ length: PAGES }, () => ({ ...KERNEL_DATA }));
+      const alias: Partial<Mapping>[] = Array.from({ length: PAGES }, () => ({ ...KERNEL_DATA }));
+      for (const { operation, page: at, pages, join } of steps) {
+        const count = Math.min(pages, PAGES - at);
+        kernel.setMemory[operation](rangeOf(kernel, at, count));
+        if (join) kernel.setMemory.join(rangeOf(kernel, 0, 1024));
+        const { executable: _executable, global, ...follows } = EFFECT[operation];
+        for (let each = at; each < at + count; each++) {
+          // What is not present keeps its bits, and shows them when it comes back.
+          Object.assign(model[each]!, EFFECT[operation]);
+          if (operation === "notPresentHere") continue;
+          if (global === undefined || operation === "notPresent")
+            Object.assign(alias[each]!, follows, operation === "notPresent" ? { global: false } : {});
+        }
       }
-    }
-    for (const { root, node } of kernel.view.roots) {
-      for (const at of LOOKED_AT) {
-        const frame = kernel.frame(node) + at;
-        const here = kernel.window + BigInt(at) * 4096n;
-        agree(kernel, root, here, model[at]!, frame, "an operation changes what its name says of every page of the range on every root, and nothing else");
-        agree(kernel, root, directOf(kernel, frame), alias[at]!, frame, "the direct map follows in writability, presence and memory type, never in execution");
+      for (const { root, node } of kernel.view.roots) {
+        for (const at of LOOKED_AT) {
+          const frame = kernel.frame(node) + at;
+          const here = kernel.window + BigInt(at) * 4096n;
+          agree(
+            kernel,
+            root,
+            here,
+            model[at]!,
+            frame,
+            "an operation changes what its name says of every page of the range on every root, and nothing else",
+          );
+          agree(
+            kernel,
+            root,
+            directOf(kernel, frame),
+            alias[at]!,
+            frame,
+            "the direct map follows in writability, presence and memory type, never in execution",
+          );
+        }
       }
-    }
-  }), { runs: 40, ...effort });
+    }),
+    { runs: 40, ...effort },
+  );
 }
 
-const rangeOf = ({ window }: SetMemorySubject, at: number, pages: number): PageRange => ({ start: window + BigInt(at) * 4096n, pages });
+const rangeOf = ({ window }: SetMemorySubject, at: number, pages: number): PageRange => ({
+  start: window + BigInt(at) * 4096n,
+  pages,
+});
 const directOf = ({ layout }: SetMemorySubject, frame: Frame): bigint => layout.pageOffset + addressOfFrame(frame);
 
 /** The window with each holder's own frames, and their direct-map views, as 2 MiB leaves. */
 function mapped(kernel: SetMemorySubject): SetMemorySubject {
   kernel.tables.edit((editor) => {
-    for (const leaf of [0, 1]) editor.mapPerNode(kernel.window + BigInt(leaf) * 0x20_0000n, { ...KERNEL_DATA, level: 2 }, (node) => kernel.frame(node) + leaf * 512);
-    for (let small = 0; small < 16; small++) editor.mapPerNode(kernel.window + 0x40_0000n + BigInt(small) * 4096n, { ...KERNEL_DATA, level: 1 }, (node) => kernel.frame(node) + 1024 + small);
+    for (const leaf of [0, 1])
+      editor.mapPerNode(
+        kernel.window + BigInt(leaf) * 0x20_0000n,
+        { ...KERNEL_DATA, level: 2 },
+        (node) => kernel.frame(node) + leaf * 512,
+      );
+    for (let small = 0; small < 16; small++)
+      editor.mapPerNode(
+        kernel.window + 0x40_0000n + BigInt(small) * 4096n,
+        { ...KERNEL_DATA, level: 1 },
+        (node) => kernel.frame(node) + 1024 + small,
+      );
     for (const node of kernel.view.holders) {
-      for (let leaf = 0; leaf < 3; leaf++) editor.map(directOf(kernel, kernel.frame(node) + leaf * 512), { ...KERNEL_DATA, level: 2, frame: kernel.frame(node) + leaf * 512 });
+      for (let leaf = 0; leaf < 3; leaf++)
+        editor.map(directOf(kernel, kernel.frame(node) + leaf * 512), {
+          ...KERNEL_DATA,
+          level: 2,
+          frame: kernel.frame(node) + leaf * 512,
+        });
     }
   });
   return kernel;
@@ -97,26 +176,43 @@ function told({ entries, layout }: SetMemorySubject, root: Frame, address: bigin
   const end = walk(entries.memory, root, layout.levels, address);
   if (!end.present) return "absent";
   const { frame, level, writable, executable, global, cache } = mappingOf(end.lo, end.hi, end.level as 1 | 2 | 3);
-  return text({ writable, executable, global, cache }, frame + Number((address >> 12n) & BigInt(512 ** (level - 1) - 1)));
+  return text(
+    { writable, executable, global, cache },
+    frame + Number((address >> 12n) & BigInt(512 ** (level - 1) - 1)),
+  );
 }
 const text = ({ writable, executable, global, cache }: Partial<Mapping>, frame: Frame): string =>
   `frame ${frame}, ${writable ? "writable" : "read-only"}, ${executable ? "executable" : "not executable"}, ${global ? "global" : "not global"}, ${cache}`;
 
-function agree(kernel: SetMemorySubject, root: Frame, address: bigint, wanted: Partial<Mapping>, frame: Frame, promise: string): void {
+function agree(
+  kernel: SetMemorySubject,
+  root: Frame,
+  address: bigint,
+  wanted: Partial<Mapping>,
+  frame: Frame,
+  promise: string,
+): void {
   const found = told(kernel, root, address);
   const should = wanted.present ? text(wanted, frame) : "absent";
   promised(found === should, promise, `0x${address.toString(16)} on root ${root}: ${found}; it should be: ${should}`);
 }
 
 /** All that is looked at, on every root; and the table pages in use. */
-const state = (kernel: SetMemorySubject): string => [
-  ...kernel.view.roots.flatMap(({ root, node }) => LOOKED_AT.flatMap((at) => [told(kernel, root, kernel.window + BigInt(at) * 4096n), told(kernel, root, directOf(kernel, kernel.frame(node) + at))])),
-  ...kernel.view.holders.map((node) => `${kernel.allocator.usedFrames(node, "page-table")} tables`),
-].join("\n");
+const state = (kernel: SetMemorySubject): string =>
+  [
+    ...kernel.view.roots.flatMap(({ root, node }) =>
+      LOOKED_AT.flatMap((at) => [
+        told(kernel, root, kernel.window + BigInt(at) * 4096n),
+        told(kernel, root, directOf(kernel, kernel.frame(node) + at)),
+      ]),
+    ),
+    ...kernel.view.holders.map((node) => `${kernel.allocator.usedFrames(node, "page-table")} tables`),
+  ].join("\n");
 
 function together(make: () => SetMemorySubject): void {
   const changes = (kernel: SetMemorySubject) => [
-    { range: rangeOf(kernel, 1, 3), change: { writable: false }, alias: true }, { range: rangeOf(kernel, 512, 2), change: { writable: false, executable: true }, alias: true },
+    { range: rangeOf(kernel, 1, 3), change: { writable: false }, alias: true },
+    { range: rangeOf(kernel, 512, 2), change: { writable: false, executable: true }, alias: true },
   ];
   const [one, apart] = [mapped(make()), mapped(make())];
   one.setMemory.changeAll(changes(one));
@@ -127,10 +223,20 @@ function together(make: () => SetMemorySubject): void {
     const before = state(kernel);
     kernel.allocator.refuse(nth);
     let code: string | undefined;
-    try { kernel.setMemory.changeAll(changes(kernel)); } catch (error) { code = error instanceof SetMemoryError ? error.code : String(error); } finally { kernel.allocator.refuse(0); }
+    try {
+      kernel.setMemory.changeAll(changes(kernel));
+    } catch (error) {
+      code = error instanceof SetMemoryError ? error.code : String(error);
+    } finally {
+      kernel.allocator.refuse(0);
+    }
     if (code === undefined) return;
     promised(code === "out-of-frames", "a refusal says why", `${code} where table page ${nth} was refused`);
-    promised(state(kernel) === before, "a refusal leaves every root as it was", `not where table page ${nth} was refused`);
+    promised(
+      state(kernel) === before,
+      "a refusal leaves every root as it was",
+      `not where table page ${nth} was refused`,
+    );
   }
 }
 
@@ -138,12 +244,22 @@ function refusals(kernel: SetMemorySubject): void {
   mapped(kernel);
   const before = state(kernel);
   const wrong: [string, PageRange][] = [
-    ["misaligned", { start: kernel.window + 8n, pages: 1 }], ["empty-range", { start: kernel.window, pages: 0 }], ["not-mapped", { start: kernel.window + BigInt(PAGES - 1) * 4096n, pages: 2 }],
+    ["misaligned", { start: kernel.window + 8n, pages: 1 }],
+    ["empty-range", { start: kernel.window, pages: 0 }],
+    ["not-mapped", { start: kernel.window + BigInt(PAGES - 1) * 4096n, pages: 2 }],
   ];
   for (const [code, range] of wrong) {
     let found = "nothing";
-    try { kernel.setMemory.readOnly(range); } catch (error) { found = error instanceof SetMemoryError ? error.code : String(error); }
-    promised(found === code, "a refusal says why", `${found} for ${range.pages} pages at 0x${range.start.toString(16)}, which is ${code}`);
+    try {
+      kernel.setMemory.readOnly(range);
+    } catch (error) {
+      found = error instanceof SetMemoryError ? error.code : String(error);
+    }
+    promised(
+      found === code,
+      "a refusal says why",
+      `${found} for ${range.pages} pages at 0x${range.start.toString(16)}, which is ${code}`,
+    );
     promised(state(kernel) === before, "a refusal leaves every root as it was", `not for what is ${code}`);
   }
 }

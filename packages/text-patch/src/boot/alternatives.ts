@@ -8,10 +8,16 @@ import type { PatchableText, PatchState } from "./patchable-text.js";
 /**
  * Applies the sites in the order of the table: later ones may change what earlier ones wrote.
  * @patch 08/12 arch/x86/kernel/alternative.c apply_alternatives
- * @param inPlace where no-ops are made long after the bytes were written, as Linux does; with the view of one node it reproduces defect N1
+ * @param inPlace where no-ops are made long after the bytes were written, as Linux does; with the view of one node it
+ *   reproduces defect N1
  * @returns sites replaced; the others only had their no-ops made long
  */
-export function applyAlternatives(text: PatchableText, sites: readonly AlternativeSite[], state: PatchState, inPlace?: PatchableText): number {
+export function applyAlternatives(
+  text: PatchableText,
+  sites: readonly AlternativeSite[],
+  state: PatchState,
+  inPlace?: PatchableText,
+): number {
   let replaced = 0;
   for (const site of sites) {
     let bytes: Uint8Array;
@@ -57,7 +63,8 @@ function replacement(text: PatchableText, site: AlternativeSite): Uint8Array {
 /** From 6.7: a call through a pointer becomes a call of what the pointer holds. */
 function directCall(text: PatchableText, site: AlternativeSite): Uint8Array {
   const old = text.read(site.address, site.length);
-  if (site.length < 6 || old[0] !== 0xff || old[1] !== 0x15) throw new TextPatchError("unexpected-code", site.address, "a direct-call alternative is not an indirect call");
+  if (site.length < 6 || old[0] !== 0xff || old[1] !== 0x15)
+    throw new TextPatchError("unexpected-code", site.address, "a direct-call alternative is not an indirect call");
   const pointer = text.read(targetOf(old, 2, site.address + 6n), 8);
   const bytes = new Uint8Array(site.length).fill(0x90);
   bytes.set(branch32(CALL, site.address, new DataView(pointer.buffer).getBigUint64(0, true)));

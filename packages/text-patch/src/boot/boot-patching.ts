@@ -10,21 +10,34 @@ export type PatchCounts = Partial<Record<SiteClass, number>>;
 
 /** setup_arch: jump_label_init and static_call_init. */
 export function patchEarly(text: PatchableText, tables: PatchTables, state: PatchState): PatchCounts {
-  return { "jump-label": applyJumpLabels(text, tables.jumpLabels, state), "static-call": applyStaticCalls(text, tables.staticCalls, state) };
+  return {
+    "jump-label": applyJumpLabels(text, tables.jumpLabels, state),
+    "static-call": applyStaticCalls(text, tables.staticCalls, state),
+  };
 }
 
 /** After alternatives, whenever a static call was updated: the trampolines. */
-export const patchTrampolines = (text: PatchableText, tables: PatchTables, state: PatchState): PatchCounts => ({ "static-call": applyTrampolines(text, tables.trampolines, state) });
+export const patchTrampolines = (text: PatchableText, tables: PatchTables, state: PatchState): PatchCounts => ({
+  "static-call": applyTrampolines(text, tables.trampolines, state),
+});
 
 /** start_kernel: ftrace_init. */
-export const patchFtrace = (text: PatchableText, tables: PatchTables): PatchCounts => ({ ftrace: applyFtrace(text, tables.ftrace) });
+export const patchFtrace = (text: PatchableText, tables: PatchTables): PatchCounts => ({
+  ftrace: applyFtrace(text, tables.ftrace),
+});
 
 /**
  * arch_cpu_finalize_init: alternative_instructions.
  * @param inText whether an address is in text that stays
  * @param inPlace see {@link applyAlternatives}
  */
-export function patchAlternatives(text: PatchableText, tables: PatchTables, state: PatchState, inText: (address: bigint) => boolean, inPlace?: PatchableText): PatchCounts {
+export function patchAlternatives(
+  text: PatchableText,
+  tables: PatchTables,
+  state: PatchState,
+  inText: (address: bigint) => boolean,
+  inPlace?: PatchableText,
+): PatchCounts {
   const paravirt = applyParavirt(text, tables.paravirt, state);
   const retpoline = applyRetpolines(text, tables.retpolines, state);
   const returns = applyReturns(text, tables.returns, state);

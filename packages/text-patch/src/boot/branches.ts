@@ -1,4 +1,6 @@
-/** Retpolines and return thunks: what compilers emit for indirect branches and returns, turned into what this CPU needs. */
+/**
+ * Retpolines and return thunks: what compilers emit for indirect branches and returns, turned into what this CPU needs.
+ */
 import { CALL, INT3, JMP32, branch32, RET, targetOf } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import { optimiseNops } from "./optimise-nops.js";
@@ -28,11 +30,20 @@ export function applyRetpolines(text: PatchableText, sites: readonly bigint[], s
     const conditional = old[0] === 0x0f && (old[1]! & 0xf0) === 0x80;
     const length = prefix + (conditional ? 6 : 5);
     const call = old[0] === 0xe8;
-    if (!conditional && !call && old[0] !== JMP32) throw new TextPatchError("unexpected-code", site, `a retpoline site holds ${old[0]!.toString(16)}, not a call or jump`);
+    if (!conditional && !call && old[0] !== JMP32)
+      throw new TextPatchError(
+        "unexpected-code",
+        site,
+        `a retpoline site holds ${old[0]!.toString(16)}, not a call or jump`,
+      );
     const target = targetOf(old, conditional ? 2 : 1, site + BigInt(length));
     const register = Number((target - state.indirectThunks) / THUNK_BYTES);
     if (target < state.indirectThunks || (target - state.indirectThunks) % THUNK_BYTES !== 0n || register > 15) {
-      throw new TextPatchError("unexpected-code", site, `goes to 0x${target.toString(16)}, which is no thunk of the sixteen`);
+      throw new TextPatchError(
+        "unexpected-code",
+        site,
+        `goes to 0x${target.toString(16)}, which is no thunk of the sixteen`,
+      );
     }
     const code: number[] = [];
     if (conditional) code.push(0x70 | ((old[1]! & 15) ^ 1), length - 2);
@@ -42,7 +53,13 @@ export function applyRetpolines(text: PatchableText, sites: readonly bigint[], s
       const thunk = state.indirectItsThunk(register);
       const at = site + BigInt(conditional ? 1 : prefix);
       const branch = branch32(call ? CALL : JMP32, at, thunk);
-      text.write(site, conditional ? Uint8Array.of(0x0f, old[1]!, ...branch.subarray(1)) : Uint8Array.of(...whole.subarray(0, prefix), ...branch), "retpoline");
+      text.write(
+        site,
+        conditional
+          ? Uint8Array.of(0x0f, old[1]!, ...branch.subarray(1))
+          : Uint8Array.of(...whole.subarray(0, prefix), ...branch),
+        "retpoline",
+      );
       changed++;
       continue;
     }
@@ -70,7 +87,8 @@ export function applyReturns(text: PatchableText, sites: readonly bigint[], stat
   for (const site of sites) {
     const old = text.read(site, 5);
     if (old[0] !== JMP32) continue;
-    if (targetOf(old, 1, site + 5n) !== state.defaultReturnThunk) throw new TextPatchError("unexpected-code", site, "a return site does not jump to the return thunk");
+    if (targetOf(old, 1, site + 5n) !== state.defaultReturnThunk)
+      throw new TextPatchError("unexpected-code", site, "a return site does not jump to the return thunk");
     const bytes = returnAt(site, 5, state);
     if (bytes.every((byte, i) => byte === old[i])) continue;
     text.write(site, bytes, "return");
@@ -94,7 +112,12 @@ export function returnAt(site: bigint, length: number, state: PatchState): Uint8
  * @param to which prefix to write: 0x3e for one CPU, 0xf0 before the second comes up
  * @returns sites changed
  */
-export function switchSmpLocks(text: PatchableText, sites: readonly bigint[], to: 0x3e | 0xf0, inText: (address: bigint) => boolean): number {
+export function switchSmpLocks(
+  text: PatchableText,
+  sites: readonly bigint[],
+  to: 0x3e | 0xf0,
+  inText: (address: bigint) => boolean,
+): number {
   let changed = 0;
   const from = to === 0x3e ? 0xf0 : 0x3e;
   for (const site of sites) {
@@ -104,4 +127,3 @@ export function switchSmpLocks(text: PatchableText, sites: readonly bigint[], to
   }
   return changed;
 }
-

@@ -7,8 +7,8 @@ import type { PatchableText, PatchState } from "./patchable-text.js";
 
 const UD2 = [0x0f, 0x0b];
 /**
- * A tail call of nothing. Written by static_call_init, before the CPU's bugs are known, so that no thunk is asked for: on a recorded
- * Haswell with ITS thunks these stay plain returns.
+ * A tail call of nothing. Written by static_call_init, before the CPU's bugs are known, so that no thunk is asked for:
+ * on a recorded Haswell with ITS thunks these stay plain returns.
  */
 const PLAIN_RETURN = [RET, 0xcc, 0xcc, 0xcc, 0xcc];
 /** xor %eax,%eax behind three CS prefixes: a call of __static_call_return0. */
@@ -36,12 +36,15 @@ export function applyParavirt(text: PatchableText, sites: readonly ParavirtSite[
   return sites.length;
 }
 
-/** Bytes a static-call site must have. @param old the six bytes there now: a conditional tail call keeps its condition */
+/**
+ * Bytes a static-call site must have.
+ * @param old the six bytes there now: a conditional tail call keeps its condition
+ */
 export function staticCallBytes(site: StaticCallSite, old: Uint8Array, target: bigint, state: PatchState): Uint8Array {
   const { address, tail } = site;
   if (old[0] === 0x0f && (old[1]! & 0xf0) === 0x80) {
     // A Jcc: its target alone changes; none means the return thunk or a plain return somewhere.
-    const to = target !== 0n ? target : state.returnThunk(address) ?? state.defaultReturnThunk;
+    const to = target !== 0n ? target : (state.returnThunk(address) ?? state.defaultReturnThunk);
     const branch = branch32(JMP32, address + 1n, to);
     return Uint8Array.of(0x0f, old[1]!, ...branch.subarray(1));
   }
@@ -52,8 +55,14 @@ export function staticCallBytes(site: StaticCallSite, old: Uint8Array, target: b
 
 /** Whether five bytes are something a static-call site may hold. */
 export function isStaticCall(old: Uint8Array): boolean {
-  return old[0] === CALL || old[0] === JMP32 || old[0] === RET || (old[0] === 0x0f && (old[1]! & 0xf0) === 0x80)
-    || nops(5).every((byte, i) => byte === old[i]) || RETURN_ZERO.every((byte, i) => byte === old[i]);
+  return (
+    old[0] === CALL ||
+    old[0] === JMP32 ||
+    old[0] === RET ||
+    (old[0] === 0x0f && (old[1]! & 0xf0) === 0x80) ||
+    nops(5).every((byte, i) => byte === old[i]) ||
+    RETURN_ZERO.every((byte, i) => byte === old[i])
+  );
 }
 
 /** @patch 08/12 arch/x86/kernel/static_call.c arch_static_call_transform @returns sites changed */
@@ -61,7 +70,12 @@ export function applyStaticCalls(text: PatchableText, sites: readonly StaticCall
   let changed = 0;
   for (const site of sites) {
     const old = text.read(site.address, 6);
-    if (!isStaticCall(old)) throw new TextPatchError("unexpected-code", site.address, "a static-call site holds no call, jump, return or no-op");
+    if (!isStaticCall(old))
+      throw new TextPatchError(
+        "unexpected-code",
+        site.address,
+        "a static-call site holds no call, jump, return or no-op",
+      );
     const bytes = staticCallBytes(site, old, state.staticCallTarget(site.key), state);
     if (bytes.every((byte, i) => byte === old[i])) continue;
     text.write(site.address, bytes, "static-call");
@@ -74,7 +88,11 @@ export function applyStaticCalls(text: PatchableText, sites: readonly StaticCall
  * Trampolines whose key was updated. @patch 08/12 arch/x86/kernel/static_call.c arch_static_call_transform
  * @returns trampolines changed
  */
-export function applyTrampolines(text: PatchableText, trampolines: readonly StaticCallTrampoline[], state: PatchState): number {
+export function applyTrampolines(
+  text: PatchableText,
+  trampolines: readonly StaticCallTrampoline[],
+  state: PatchState,
+): number {
   let changed = 0;
   for (const { address, key } of trampolines) {
     const old = text.read(address, 5);
@@ -127,4 +145,3 @@ export function applyFtrace(text: PatchableText, sites: readonly bigint[]): numb
   }
   return changed;
 }
-

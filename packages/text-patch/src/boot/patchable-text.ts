@@ -9,7 +9,11 @@ export interface PatchableText {
   write(address: bigint, bytes: Uint8Array, why: SiteClass): void;
 }
 
-/** X86_FEATURE_* numbers that decide more than one alternative: word * 32 + bit, as from 5.19 (before, retpolines were in word 7). @source arch/x86/include/asm/cpufeatures.h */
+/**
+ * X86_FEATURE_* numbers that decide more than one alternative: word * 32 + bit, as from 5.19 (before, retpolines were
+ * in word 7).
+ * @source arch/x86/include/asm/cpufeatures.h
+ */
 export const FEATURE = { retpolineLfence: 11 * 32 + 13, retpoline: 11 * 32 + 12, rethunk: 11 * 32 + 14 } as const;
 
 /** What the kernel found out, or was told on its command line, before it patched itself. */
@@ -25,8 +29,8 @@ export interface PatchState {
   /** Where a return at this address must jump to; undefined for a plain RET. */
   returnThunk(site: bigint): bigint | undefined;
   /**
-   * A thunk for one indirect branch that may not end in the lower half of a line; absent where the CPU does not need that (ITS). May give
-   * each branch its own, so it is asked once a site. @param register 0 to 15
+   * A thunk for one indirect branch that may not end in the lower half of a line; absent where the CPU does not need
+   * that (ITS). May give each branch its own, so it is asked once a site. @param register 0 to 15
    */
   indirectItsThunk?(register: number): bigint;
   /** Whether a static key is on. */

@@ -16,13 +16,13 @@ export interface TextCopy {
 }
 
 /**
- * Distinct copies in the order of the holders: as many as holders for replicated text, one for a shared page, so that no copy is
- * written twice (the series makes a pass for every node whatever is behind the address).
+ * Distinct copies in the order of the holders: as many as holders for replicated text, one for a shared page, so that
+ * no copy is written twice (the series makes a pass for every node whatever is behind the address).
  * @throws TextPatchError not-mapped
  */
 export function copiesOf(tables: KernelTables, view: ReplicaView, address: bigint, length: number): TextCopy[] {
   const first = address & ~(PAGE - 1n);
-  const pages = Number(((address + BigInt(length) - 1n) & ~(PAGE - 1n)) - first >> 12n) + 1;
+  const pages = Number((((address + BigInt(length) - 1n) & ~(PAGE - 1n)) - first) >> 12n) + 1;
   const copies: TextCopy[] = [];
   for (const node of view.holders) {
     const frames: Frame[] = [];
@@ -31,12 +31,18 @@ export function copiesOf(tables: KernelTables, view: ReplicaView, address: bigin
     for (let page = 0; page < pages; page++) {
       const at = first + BigInt(page) * PAGE;
       const leaf = tables.lookup(node, at);
-      if (!leaf) throw new TextPatchError("not-mapped", at, `nothing is mapped there on node ${node}; map it, or give an address of text`);
+      if (!leaf)
+        throw new TextPatchError(
+          "not-mapped",
+          at,
+          `nothing is mapped there on node ${node}; map it, or give an address of text`,
+        );
       frames.push(leaf.frame + Number((at >> 12n) & BigInt(512 ** (leaf.level - 1) - 1)));
       writable &&= leaf.writable;
       executable &&= leaf.executable;
     }
-    if (!copies.some((copy) => copy.frames.every((frame, i) => frame === frames[i]))) copies.push({ node, frames, writable, executable });
+    if (!copies.some((copy) => copy.frames.every((frame, i) => frame === frames[i])))
+      copies.push({ node, frames, writable, executable });
   }
   return copies;
 }

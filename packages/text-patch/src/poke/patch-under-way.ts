@@ -1,13 +1,22 @@
-/** A patch as a keeper of addresses: text that is written, or waits to be written, cannot go before that is done. Linux: text_mutex. */
+/**
+ * A patch as a keeper of addresses: text that is written, or waits to be written, cannot go before that is done. Linux:
+ * text_mutex.
+ */
 import type { TextUser } from "@kreplica/mm-core/api";
 import type { PokeItem } from "./poke-api.js";
 
-interface Site { readonly address: bigint; readonly length: number }
+interface Site {
+  readonly address: bigint;
+  readonly length: number;
+}
 
 export class PatchUnderWay implements TextUser {
   readonly name = "a text patch";
   /** @param open sites being written @param queued sites gathered and not sent */
-  constructor(private readonly open: () => readonly Site[], private readonly queued: () => readonly PokeItem[]) {}
+  constructor(
+    private readonly open: () => readonly Site[],
+    private readonly queued: () => readonly PokeItem[],
+  ) {}
 
   *sites(): Iterable<bigint> {
     for (const { address } of this.open()) yield address;
@@ -23,5 +32,7 @@ export class PatchUnderWay implements TextUser {
   }
 
   /** Nothing is kept of what is neither open nor queued. */
-  forget(): void { /* whatever there was has refused */ }
+  forget(): void {
+    /* whatever there was has refused */
+  }
 }

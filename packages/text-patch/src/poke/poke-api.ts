@@ -35,7 +35,10 @@ export interface PokeCost {
   readonly rootSwitches: number;
 }
 
-/** Two pages of user addresses through which read-only text is written, in tables that no other CPU has loaded. Linux: poking_mm */
+/**
+ * Two pages of user addresses through which read-only text is written, in tables that no other CPU has loaded. Linux:
+ * poking_mm
+ */
 export interface PokingAlias {
   /** Of the first page. */
   readonly address: bigint;
@@ -48,13 +51,15 @@ export interface PokingAlias {
 /**
  * Text patching on every replica.
  *
- * Every operation throws {@link TextPatchError} before anything was written, and InvariantError when a copy does not hold the new bytes
- * afterwards.
+ * Every operation throws {@link TextPatchError} before anything was written, and InvariantError when a copy does not
+ * hold the new bytes afterwards.
  */
 export interface TextPoke {
   /** text_poke_early: boot and module load, while text is still writable. Plain stores, no lock. */
   early(address: bigint, bytes: Uint8Array): void;
-  /** text_poke: run time, one write in each copy; other CPUs must not execute the bytes meanwhile, or it is one byte. */
+  /**
+   * text_poke: run time, one write in each copy; other CPUs must not execute the bytes meanwhile, or it is one byte.
+   */
   poke(address: bigint, bytes: Uint8Array): void;
   /** text_poke_kgdb. */
   pokeStopped(address: bigint, bytes: Uint8Array): void;

@@ -1,14 +1,39 @@
 /**
- * The poking address space: a user-range alias through which read-only text is written, in tables of its own that no other CPU loads.
+ * The poking address space: a user-range alias through which read-only text is written, in tables of its own that no
+ * other CPU loads.
  *
  *   root of each holder --+
  *   root of each holder --+-> [P4D] -> PUD -> PMD -> PTE page with two entries: the page under the site, and the next one
  *
- * The series keeps one root, node 0's, so that a poking CPU runs another node's text (D15). Here every holder has a root, and all share
- * the lower tables.
+ * The series keeps one root, node 0's, so that a poking CPU runs another node's text (D15). Here every holder has a
+ * root, and all share the lower tables.
  */
-import { type CpuId, entryHigh, entryLow, Bit, type Frame, FAULT, highOf, lowOf, type Machine, NONE, type NodeId, tableIndex } from "@kreplica/hw-x86/api";
-import { type CpuState, invariant, type KernelLayout, type PageAllocator, type ReplicaView, seededRandom, type SwitchMm, TABLE_BITS, type TableMemory, type TemporaryTables } from "@kreplica/mm-core/api";
+import {
+  type CpuId,
+  entryHigh,
+  entryLow,
+  Bit,
+  type Frame,
+  FAULT,
+  highOf,
+  lowOf,
+  type Machine,
+  NONE,
+  type NodeId,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
+import {
+  type CpuState,
+  invariant,
+  type KernelLayout,
+  type PageAllocator,
+  type ReplicaView,
+  seededRandom,
+  type SwitchMm,
+  TABLE_BITS,
+  type TableMemory,
+  type TemporaryTables,
+} from "@kreplica/mm-core/api";
 import { TextPatchError } from "../errors.js";
 import { physicalOf, type TextCopy } from "./copies.js";
 
@@ -40,9 +65,12 @@ export class PokingSpace implements TemporaryTables {
   private readonly leaves: Frame;
 
   /** @throws TextPatchError no-slot when table pages cannot be had; nothing is kept then */
-  constructor(private readonly parts: PokingParts, seed: number) {
+  constructor(
+    private readonly parts: PokingParts,
+    seed: number,
+  ) {
     const random = seededRandom(seed ^ 0x706f_6b65);
-    const page = (BigInt(random(0x7fff_ffff)) * 16n + BigInt(random(16))) % ((USER_END >> 12n) - 4096n) + 1024n;
+    const page = ((BigInt(random(0x7fff_ffff)) * 16n + BigInt(random(16))) % ((USER_END >> 12n) - 4096n)) + 1024n;
     this.address = ((page & 511n) === 511n ? page - 1n : page) * PAGE;
     const { entries, layout, view, allocator } = parts;
     const made: Frame[] = [];
@@ -50,7 +78,11 @@ export class PokingSpace implements TemporaryTables {
       const frame = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
       if (frame === NONE) {
         for (const each of made) allocator.free(each, 0);
-        throw new TextPatchError("no-slot", this.address, "the poking address space's tables could not be had; free memory and boot again");
+        throw new TextPatchError(
+          "no-slot",
+          this.address,
+          "the poking address space's tables could not be had; free memory and boot again",
+        );
       }
       made.push(frame);
       return frame;
@@ -58,7 +90,7 @@ export class PokingSpace implements TemporaryTables {
     const holders = view.holders;
     // What all share lies where it is asked for: on the booting CPU's node.
     const here = parts.machine.nodeOfCpu(parts.cpus.current);
-    let lower = this.leaves = make(here);
+    let lower = (this.leaves = make(here));
     for (let level = 2; level < layout.levels; level++) {
       const table = make(here);
       entries.write(table, tableIndex(this.address, level), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
@@ -66,7 +98,12 @@ export class PokingSpace implements TemporaryTables {
     }
     for (const node of holders) {
       const root = make(holders.length > 1 ? node : here);
-      entries.write(root, tableIndex(this.address, layout.levels), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+      entries.write(
+        root,
+        tableIndex(this.address, layout.levels),
+        entryLow(lower, TABLE_BITS),
+        entryHigh(lower, false),
+      );
       this.roots.set(node, root);
     }
   }
@@ -81,7 +118,9 @@ export class PokingSpace implements TemporaryTables {
   }
 
   /** Root a CPU loads to poke. */
-  rootOf(cpu: CpuId): Frame { return this.root(this.parts.machine.nodeOfCpu(cpu)); }
+  rootOf(cpu: CpuId): Frame {
+    return this.root(this.parts.machine.nodeOfCpu(cpu));
+  }
 
   root(node: NodeId): Frame {
     const holder = this.parts.view.nearest(node);
@@ -99,10 +138,13 @@ export class PokingSpace implements TemporaryTables {
     const cpu = machine.cpu(poking);
     this.refresh(this.rootOf(poking), machine.nodeOfCpu(poking));
     const index = tableIndex(this.address, 1);
-    copy.frames.forEach((frame, page) => entries.write(this.leaves, index + page, entryLow(frame, ALIAS_BITS), entryHigh(frame, true)));
+    copy.frames.forEach((frame, page) =>
+      entries.write(this.leaves, index + page, entryLow(frame, ALIAS_BITS), entryHigh(frame, true)),
+    );
     // Both entries lie in one line, unless it ends between them.
     cpu.storePhysical(this.leaves, index >> 3);
-    // The switcher knows: a flush of the process below leaves these tables alone, and its PGD is not freed before the CPU is back.
+    // The switcher knows: a flush of the process below leaves these tables alone, and its PGD is not freed before the
+    // CPU is back.
     switcher.enterTemporary(poking, this);
     this.switches++;
     try {
@@ -112,8 +154,14 @@ export class PokingSpace implements TemporaryTables {
         // One access a line is charged; the first byte and each that begins a line.
         if (i === 0 || (at & 63n) === 0n) {
           const status = cpu.store(lowOf(at) | 0, highOf(at) | 0);
-          invariant((status & FAULT) === 0, `the poking alias of 0x${address.toString(16)} faults with ${status & ~FAULT}`);
-          invariant(BigInt(cpu.lastFrame) << 12n === (physicalOf(copy, address, i) & ~(PAGE - 1n)), "the poking alias leads to another frame than the copy's");
+          invariant(
+            (status & FAULT) === 0,
+            `the poking alias of 0x${address.toString(16)} faults with ${status & ~FAULT}`,
+          );
+          invariant(
+            BigInt(cpu.lastFrame) << 12n === (physicalOf(copy, address, i) & ~(PAGE - 1n)),
+            "the poking alias leads to another frame than the copy's",
+          );
         }
         machine.memory.writeBytes(physicalOf(copy, address, i), bytes.subarray(i, i + 1));
         yield;

@@ -1,7 +1,20 @@
 /** Writing kernel text: early, at run time, and under the INT3 protocol, always in every copy. */
 import { inject, injectable } from "@kreplica/di";
 import { type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
-import { CpuState, InvariantError, KernelBoot, KernelImage, KernelLayout, KernelOptions, KernelTables, PageAllocator, ReplicaView, SwitchMm, TableMemory, TextUsers } from "@kreplica/mm-core/api";
+import {
+  CpuState,
+  InvariantError,
+  KernelBoot,
+  KernelImage,
+  KernelLayout,
+  KernelOptions,
+  KernelTables,
+  PageAllocator,
+  ReplicaView,
+  SwitchMm,
+  TableMemory,
+  TextUsers,
+} from "@kreplica/mm-core/api";
 import { INT3 } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import { copiesOf, physicalOf, type TextCopy } from "./copies.js";
@@ -14,7 +27,11 @@ const PAGE = 4096n;
 /** Sites in one batch: a page of descriptors. @source arch/x86/kernel/alternative.c TP_VEC_MAX */
 const BATCH = 256;
 
-interface Descriptor { readonly address: bigint; readonly length: number; readonly emulation: Emulation }
+interface Descriptor {
+  readonly address: bigint;
+  readonly length: number;
+  readonly emulation: Emulation;
+}
 
 /** Writes kernel text early, at run time and under the INT3 protocol, always in every copy. */
 @injectable()
@@ -42,19 +59,34 @@ export class ReplicaTextPoke implements TextPoke {
     @inject(SwitchMm) private readonly switcher: SwitchMm,
     @inject(TextUsers) readonly users: TextUsers,
   ) {
-    users.add(new PatchUnderWay(() => this.open, () => this.queued));
+    users.add(
+      new PatchUnderWay(
+        () => this.open,
+        () => this.queued,
+      ),
+    );
     boot.during("poking-init", () => {
       this.poking();
       return `poking address space at 0x${this.poking().address.toString(16)}, one root for each of ${this.view.holders.length} holders`;
     });
   }
 
-  get cost(): PokeCost { return { ...this.counts, rootSwitches: 2 * (this.space?.switches ?? 0) }; }
-  get underWay(): readonly { readonly address: bigint; readonly length: number }[] { return this.open; }
-  get roots(): ReadonlyMap<NodeId, Frame> { return this.space?.roots ?? new Map(); }
-  get pokingSpace(): PokingSpace { return this.poking(); }
+  get cost(): PokeCost {
+    return { ...this.counts, rootSwitches: 2 * (this.space?.switches ?? 0) };
+  }
+  get underWay(): readonly { readonly address: bigint; readonly length: number }[] {
+    return this.open;
+  }
+  get roots(): ReadonlyMap<NodeId, Frame> {
+    return this.space?.roots ?? new Map();
+  }
+  get pokingSpace(): PokingSpace {
+    return this.poking();
+  }
 
-  copies(address: bigint, length: number): readonly TextCopy[] { return copiesOf(this.tables, this.view, address, length); }
+  copies(address: bigint, length: number): readonly TextCopy[] {
+    return copiesOf(this.tables, this.view, address, length);
+  }
 
   /** @patch 08/12 arch/x86/kernel/alternative.c text_poke_early */
   early(address: bigint, bytes: Uint8Array): void {
@@ -63,7 +95,11 @@ export class ReplicaTextPoke implements TextPoke {
       const found = this.copies(at, part.length);
       // After mark_rodata_ro the writable way is gone; before, it must be there on every holder.
       if (!found.every(({ writable }) => writable)) {
-        throw new TextPatchError("cleared", at, "this text is read-only already: early patching is over for it; use poke or batch");
+        throw new TextPatchError(
+          "cleared",
+          at,
+          "this text is read-only already: early patching is over for it; use poke or batch",
+        );
       }
     }
     const cpu = this.machine.cpu(this.cpus.current);
@@ -71,7 +107,8 @@ export class ReplicaTextPoke implements TextPoke {
       for (const copy of this.copies(at, part.length)) {
         for (let i = 0; i < part.length; i++) {
           const physical = physicalOf(copy, at, i);
-          if (i === 0 || (physical & 63n) === 0n) cpu.storePhysical(Number(physical >> 12n), Number((physical >> 6n) & 63n));
+          if (i === 0 || (physical & 63n) === 0n)
+            cpu.storePhysical(Number(physical >> 12n), Number((physical >> 6n) & 63n));
         }
         this.store(copy, at, part);
       }
@@ -79,11 +116,17 @@ export class ReplicaTextPoke implements TextPoke {
   }
 
   /** @patch 08/12 arch/x86/kernel/alternative.c __text_poke */
-  poke(address: bigint, bytes: Uint8Array): void { this.exclusively(address, () => drain(this.pokeSteps(address, bytes))); }
+  poke(address: bigint, bytes: Uint8Array): void {
+    this.exclusively(address, () => drain(this.pokeSteps(address, bytes)));
+  }
 
-  /** As {@link poke} without taking the lock: the debugger has stopped all CPUs, but the one that holds it may be among them. */
+  /**
+   * As {@link poke} without taking the lock: the debugger has stopped all CPUs, but the one that holds it may be among
+   * them.
+   */
   pokeStopped(address: bigint, bytes: Uint8Array): void {
-    if (this.locked) throw new TextPatchError("busy", address, "a patch was under way when the machine stopped; let it finish first");
+    if (this.locked)
+      throw new TextPatchError("busy", address, "a patch was under way when the machine stopped; let it finish first");
     drain(this.pokeSteps(address, bytes));
   }
 
@@ -96,7 +139,9 @@ export class ReplicaTextPoke implements TextPoke {
   }
 
   /** @patch 08/12 arch/x86/kernel/alternative.c text_poke_set */
-  set(address: bigint, value: number, length: number): void { this.copy(address, new Uint8Array(length).fill(value)); }
+  set(address: bigint, value: number, length: number): void {
+    this.copy(address, new Uint8Array(length).fill(value));
+  }
 
   batch(items: readonly PokeItem[]): void {
     for (let from = 0; from < items.length; from += BATCH) drain(this.batchSteps(items.slice(from, from + BATCH)));
@@ -120,11 +165,14 @@ export class ReplicaTextPoke implements TextPoke {
     if (items.length === 0) return;
     const first = items[0]!.address;
     if (this.locked) throw new TextPatchError("busy", first, "a batch meets another patch under way; wait for it");
-    if (items.length > BATCH) throw new TextPatchError("too-long", first, `${items.length} sites; a batch has at most ${BATCH}`);
+    if (items.length > BATCH)
+      throw new TextPatchError("too-long", first, `${items.length} sites; a batch has at most ${BATCH}`);
     const descriptors: Descriptor[] = items.map(({ address, bytes, emulate }, i) => {
-      if (i > 0 && address <= items[i - 1]!.address) throw new TextPatchError("unsorted", address, "sites of a batch must ascend; sort them, or use queue");
+      if (i > 0 && address <= items[i - 1]!.address)
+        throw new TextPatchError("unsorted", address, "sites of a batch must ascend; sort them, or use queue");
       for (const copy of this.copies(address, bytes.length)) {
-        if (!copy.executable) throw new TextPatchError("not-executable", address, `not executable on node ${copy.node}; it is no text`);
+        if (!copy.executable)
+          throw new TextPatchError("not-executable", address, `not executable on node ${copy.node}; it is no text`);
       }
       return { address, length: bytes.length, emulation: emulationOf(address, emulate ?? bytes) };
     });
@@ -173,7 +221,9 @@ export class ReplicaTextPoke implements TextPoke {
   }
 
   /** @patch 08/12 arch/x86/kernel/alternative.c text_poke_sync */
-  synchronise(): void { drain(this.sync("sync")); }
+  synchronise(): void {
+    drain(this.sync("sync"));
+  }
 
   verify(address: bigint, expected: Uint8Array): void {
     for (const { at, part } of this.runs(address, expected)) {
@@ -181,7 +231,9 @@ export class ReplicaTextPoke implements TextPoke {
         const found = this.load(copy, at, part.length);
         const wrong = part.findIndex((byte, i) => byte !== found[i]);
         if (wrong >= 0) {
-          throw new InvariantError(`the copy of node ${copy.node} holds 0x${found[wrong]!.toString(16)} at 0x${(at + BigInt(wrong)).toString(16)}, not 0x${part[wrong]!.toString(16)}`);
+          throw new InvariantError(
+            `the copy of node ${copy.node} holds 0x${found[wrong]!.toString(16)} at 0x${(at + BigInt(wrong)).toString(16)}, not 0x${part[wrong]!.toString(16)}`,
+          );
         }
       }
     }
@@ -198,10 +250,19 @@ export class ReplicaTextPoke implements TextPoke {
   }
 
   *pokeSteps(address: bigint, bytes: Uint8Array): Generator<PokeStep, void> {
-    if (bytes.length > Number(PAGE)) throw new TextPatchError("too-long", address, `${bytes.length} bytes; a poke reaches at most two pages, use copy`);
+    if (bytes.length > Number(PAGE))
+      throw new TextPatchError(
+        "too-long",
+        address,
+        `${bytes.length} bytes; a poke reaches at most two pages, use copy`,
+      );
     const before = this.open;
     this.open = [...before, { address, length: bytes.length }];
-    try { yield* this.phase("poke", address, bytes); } finally { this.open = before; }
+    try {
+      yield* this.phase("poke", address, bytes);
+    } finally {
+      this.open = before;
+    }
     this.verify(address, bytes);
   }
 
@@ -258,14 +319,22 @@ export class ReplicaTextPoke implements TextPoke {
   private refuseCoreText(address: bigint, length: number): void {
     const start = this.image.stext + this.layout.imageOffset;
     if (address < this.image.etext + this.layout.imageOffset && address + BigInt(length) > start) {
-      throw new TextPatchError("not-text", address, "this is the kernel's own text, whose running code a plain copy would tear; use batch");
+      throw new TextPatchError(
+        "not-text",
+        address,
+        "this is the kernel's own text, whose running code a plain copy would tear; use batch",
+      );
     }
   }
 
   private exclusively(address: bigint, work: () => void): void {
     if (this.locked) throw new TextPatchError("busy", address, "another patch is under way; wait for it");
     this.locked = true;
-    try { work(); } finally { this.locked = false; }
+    try {
+      work();
+    } finally {
+      this.locked = false;
+    }
   }
 
   private poking(): PokingSpace {

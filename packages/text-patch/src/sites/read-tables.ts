@@ -9,7 +9,8 @@
  *   __mcount_loc        u64 site
  *   all others          s32 site           every s32 or s64 counts from its own address
  *
- * Source: arch/x86/include/asm/alternative.h, paravirt_types.h; include/linux/jump_label.h, static_call_types.h (formats only).
+ * Source: arch/x86/include/asm/alternative.h, paravirt_types.h; include/linux/jump_label.h, static_call_types.h
+ * (formats only).
  */
 import { TextPatchError } from "../errors.js";
 import type { AlternativeSite, JumpLabelSite, ParavirtSite, StaticCallSite } from "./site.js";
@@ -23,7 +24,12 @@ const PARAVIRT_BYTES = 12;
 /** @param last bytes that the last entry may have instead */
 function whole(bytes: Uint8Array, address: bigint, entry: number, table: string, last = entry): void {
   const rest = bytes.length % entry;
-  if (rest !== 0 && rest !== last) throw new TextPatchError("bad-table", address, `${table} has ${bytes.length} bytes, not a multiple of ${entry}; the file is damaged or of an unknown kernel version`);
+  if (rest !== 0 && rest !== last)
+    throw new TextPatchError(
+      "bad-table",
+      address,
+      `${table} has ${bytes.length} bytes, not a multiple of ${entry}; the file is damaged or of an unknown kernel version`,
+    );
 }
 
 /** Addresses in a table of 32-bit distances. @param skipZero padding that is not an entry, as .smp_locks has */
@@ -55,7 +61,11 @@ export function readPointerSites(bytes: Uint8Array, address: bigint, table: stri
  * @param possible whether an address can be a site or a replacement
  * @throws TextPatchError unknown-layout when neither fits
  */
-export function readAlternatives(bytes: Uint8Array, address: bigint, possible: (address: bigint) => boolean): AlternativeSite[] {
+export function readAlternatives(
+  bytes: Uint8Array,
+  address: bigint,
+  possible: (address: bigint) => boolean,
+): AlternativeSite[] {
   const data = view(bytes);
   for (const entry of [12, 14]) {
     if (bytes.length % entry !== 0) continue;
@@ -75,19 +85,35 @@ export function readAlternatives(bytes: Uint8Array, address: bigint, possible: (
         replacementLength: bytes[at + (wide ? 13 : 11)]!,
       };
       sites.push(site);
-      fits = possible(site.address) && (site.replacementLength === 0 || possible(site.replacement)) && site.replacementLength <= site.length && site.feature < 64 * 32;
+      fits =
+        possible(site.address) &&
+        (site.replacementLength === 0 || possible(site.replacement)) &&
+        site.replacementLength <= site.length &&
+        site.feature < 64 * 32;
     }
     if (fits) return sites;
   }
-  throw new TextPatchError("unknown-layout", address, ".altinstructions fits neither the layout up to 6.2 nor that from 6.3; only these are known");
+  throw new TextPatchError(
+    "unknown-layout",
+    address,
+    ".altinstructions fits neither the layout up to 6.2 nor that from 6.3; only these are known",
+  );
 }
 
-/** Reads `.parainstructions`. @param address of the table's first byte @throws TextPatchError where an entry is cut off */
+/**
+ * Reads `.parainstructions`.
+ * @param address of the table's first byte
+ * @throws TextPatchError where an entry is cut off
+ */
 export function readParavirt(bytes: Uint8Array, address: bigint): ParavirtSite[] {
   // Entries are aligned to 8 bytes before, not behind: the last may lack its padding (up to 5.10 it does).
   whole(bytes, address, 16, ".parainstructions", PARAVIRT_BYTES);
   const data = view(bytes);
-  return Array.from({ length: Math.ceil(bytes.length / 16) }, (_, i) => ({ address: data.getBigUint64(16 * i, true), type: bytes[16 * i + 8]!, length: bytes[16 * i + 9]! }));
+  return Array.from({ length: Math.ceil(bytes.length / 16) }, (_, i) => ({
+    address: data.getBigUint64(16 * i, true),
+    type: bytes[16 * i + 8]!,
+    length: bytes[16 * i + 9]!,
+  }));
 }
 
 /** Reads `__jump_table`. @param address of the table's first byte @throws TextPatchError where an entry is cut off */
@@ -98,19 +124,31 @@ export function readJumpTable(bytes: Uint8Array, address: bigint): JumpLabelSite
     const place = address + BigInt(16 * i);
     const key = from(place + 8n, data.getBigInt64(16 * i + 8, true));
     return {
-      address: from(place, data.getInt32(16 * i, true)), target: from(place + 4n, data.getInt32(16 * i + 4, true)),
-      key: key & ~3n, branch: (key & 1n) !== 0n, init: (key & 2n) !== 0n,
+      address: from(place, data.getInt32(16 * i, true)),
+      target: from(place + 4n, data.getInt32(16 * i + 4, true)),
+      key: key & ~3n,
+      branch: (key & 1n) !== 0n,
+      init: (key & 2n) !== 0n,
     };
   });
 }
 
-/** Reads `.static_call_sites`. @param address of the table's first byte @throws TextPatchError where an entry is cut off */
+/**
+ * Reads `.static_call_sites`.
+ * @param address of the table's first byte
+ * @throws TextPatchError where an entry is cut off
+ */
 export function readStaticCalls(bytes: Uint8Array, address: bigint): StaticCallSite[] {
   whole(bytes, address, 8, ".static_call_sites");
   const data = view(bytes);
   return Array.from({ length: bytes.length / 8 }, (_, i) => {
     const place = address + BigInt(8 * i);
     const key = from(place + 4n, data.getInt32(8 * i + 4, true));
-    return { address: from(place, data.getInt32(8 * i, true)), key: key & ~3n, tail: (key & 1n) !== 0n, init: (key & 2n) !== 0n };
+    return {
+      address: from(place, data.getInt32(8 * i, true)),
+      key: key & ~3n,
+      tail: (key & 1n) !== 0n,
+      init: (key & 2n) !== 0n,
+    };
   });
 }

@@ -1,7 +1,17 @@
 /** Patch sites by class, as the tables of an image or module list them. All addresses virtual, as the table stands. */
 
 /** What lists a site, and what will be written there. */
-export type SiteClass = "alternative" | "paravirt" | "retpoline" | "return" | "smp-lock" | "jump-label" | "static-call" | "ftrace" | "call" | "ibt";
+export type SiteClass =
+  | "alternative"
+  | "paravirt"
+  | "retpoline"
+  | "return"
+  | "smp-lock"
+  | "jump-label"
+  | "static-call"
+  | "ftrace"
+  | "call"
+  | "ibt";
 
 /** An instruction run and what replaces it when the CPU has (or lacks) a feature. */
 export interface AlternativeSite {
@@ -33,7 +43,10 @@ export interface JumpLabelSite {
   readonly key: bigint;
   /** Whether the site jumps while the key is off. */
   readonly branch: boolean;
-  /** In init text. As read from a table it is the file's second bit, which has another meaning there: whoever knows where init text lies sets it. */
+  /**
+   * In init text. As read from a table it is the file's second bit, which has another meaning there: whoever knows
+   * where init text lies sets it.
+   */
   readonly init: boolean;
 }
 
@@ -46,7 +59,10 @@ export interface StaticCallSite {
 }
 
 /** The trampoline that callers without an inline site go through: a jump to what the key calls, or a return. */
-export interface StaticCallTrampoline { readonly address: bigint; readonly key: bigint }
+export interface StaticCallTrampoline {
+  readonly address: bigint;
+  readonly key: bigint;
+}
 
 /** Every table of an image or module; a table that does not exist is empty. */
 export interface PatchTables {
@@ -69,4 +85,16 @@ export interface PatchTables {
 }
 
 /** The tables of an image without a site to patch. */
-export const NO_TABLES: PatchTables = { alternatives: [], paravirt: [], retpolines: [], returns: [], smpLocks: [], jumpLabels: [], staticCalls: [], trampolines: [], ftrace: [], calls: [], ibtSeals: [] };
+export const NO_TABLES: PatchTables = {
+  alternatives: [],
+  paravirt: [],
+  retpolines: [],
+  returns: [],
+  smpLocks: [],
+  jumpLabels: [],
+  staticCalls: [],
+  trampolines: [],
+  ftrace: [],
+  calls: [],
+  ibtSeals: [],
+};

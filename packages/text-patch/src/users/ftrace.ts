@@ -1,4 +1,7 @@
-/** Function tracing: call sites at the entry of functions, off until somebody asks, and the trampolines they then call; live patching on top. */
+/**
+ * Function tracing: call sites at the entry of functions, off until somebody asks, and the trampolines they then call;
+ * live patching on top.
+ */
 import type { TextUser, TextUsers } from "@kreplica/mm-core/api";
 import { branch32, CALL, JMP32, nops } from "../encode.js";
 import { TextPatchError } from "../errors.js";
@@ -18,18 +21,31 @@ export class Ftrace implements TextUser {
    * @param sites of __mcount_loc, already no-ops
    * @param grace returns when nobody is in generated code any more that no site leads to: synchronize_rcu_tasks
    */
-  constructor(private readonly poke: TextPoke, private readonly trampolines: InsnPages, sites: readonly bigint[], private readonly grace: () => void = () => undefined) {
+  constructor(
+    private readonly poke: TextPoke,
+    private readonly trampolines: InsnPages,
+    sites: readonly bigint[],
+    private readonly grace: () => void = () => undefined,
+  ) {
     this.known = new Set(sites);
     poke.users.add(this);
   }
 
   /** Where those who stand on tracing are listed too. */
-  get users(): TextUsers { return this.poke.users; }
+  get users(): TextUsers {
+    return this.poke.users;
+  }
   /** Whether text is being patched: nothing can be given back meanwhile. */
-  get busy(): boolean { return this.poke.underWay.length > 0; }
+  get busy(): boolean {
+    return this.poke.underWay.length > 0;
+  }
 
-  sites(): Iterable<bigint> { return this.known; }
-  refusal(): undefined { return undefined; }
+  sites(): Iterable<bigint> {
+    return this.known;
+  }
+  refusal(): undefined {
+    return undefined;
+  }
 
   /** Sites of text that goes. Trampolines stay their owners'. @source kernel/trace/ftrace.c ftrace_release_mod */
   forget(start: bigint, end: bigint): void {
@@ -52,9 +68,14 @@ export class Ftrace implements TextUser {
     }
   }
 
-  /** Gives a trampoline back, after a grace period: a CPU may be in it still. @throws TextPatchError taken while a site calls it */
+  /**
+   * Gives a trampoline back, after a grace period: a CPU may be in it still.
+   * @throws TextPatchError taken while a site calls it
+   */
   dropTrampoline(trampoline: bigint): void {
-    for (const [site, target] of this.on) if (target === trampoline) throw new TextPatchError("taken", site, "still calls this trampoline; disable it first");
+    for (const [site, target] of this.on)
+      if (target === trampoline)
+        throw new TextPatchError("taken", site, "still calls this trampoline; disable it first");
     this.grace();
     this.trampolines.give(trampoline);
   }
@@ -64,12 +85,18 @@ export class Ftrace implements TextUser {
    * @patch 08/12 arch/x86/kernel/ftrace.c ftrace_replace_code
    * @throws TextPatchError no-site, unexpected-code
    */
-  enable(sites: readonly bigint[], trampoline: bigint): void { this.replace(sites, (site) => branch32(CALL, site, trampoline), trampoline); }
+  enable(sites: readonly bigint[], trampoline: bigint): void {
+    this.replace(sites, (site) => branch32(CALL, site, trampoline), trampoline);
+  }
 
-  disable(sites: readonly bigint[]): void { this.replace(sites, () => nops(SITE_BYTES), undefined); }
+  disable(sites: readonly bigint[]): void {
+    this.replace(sites, () => nops(SITE_BYTES), undefined);
+  }
 
   /** What a site calls now. */
-  target(site: bigint): bigint | undefined { return this.on.get(site); }
+  target(site: bigint): bigint | undefined {
+    return this.on.get(site);
+  }
 
   private replace(sites: readonly bigint[], bytes: (site: bigint) => Uint8Array, target: bigint | undefined): void {
     const sorted = [...new Set(sites)].sort((a, b) => (a < b ? -1 : 1));
@@ -78,7 +105,12 @@ export class Ftrace implements TextUser {
       const old = this.poke.read(site, SITE_BYTES);
       const known = this.on.get(site);
       const expected = known === undefined ? nops(SITE_BYTES) : branch32(CALL, site, known);
-      if (old.some((byte, i) => byte !== expected[i])) throw new TextPatchError("unexpected-code", site, "holds neither the no-op nor the call that was written there");
+      if (old.some((byte, i) => byte !== expected[i]))
+        throw new TextPatchError(
+          "unexpected-code",
+          site,
+          "holds neither the no-op nor the call that was written there",
+        );
     }
     this.poke.batch(sorted.map((site) => ({ address: site, bytes: bytes(site) })));
     for (const site of sorted) {
@@ -92,15 +124,21 @@ export class Ftrace implements TextUser {
 export class Livepatch implements TextUser {
   readonly name = "a live patch";
   private readonly patched = new Map<bigint, { readonly trampoline: bigint; readonly replacement: bigint }>();
-  constructor(private readonly ftrace: Ftrace) { ftrace.users.add(this); }
+  constructor(private readonly ftrace: Ftrace) {
+    ftrace.users.add(this);
+  }
 
-  *sites(): Iterable<bigint> { for (const { replacement } of this.patched.values()) yield replacement; }
+  *sites(): Iterable<bigint> {
+    for (const { replacement } of this.patched.values()) yield replacement;
+  }
 
   refusal(start: bigint, end: bigint): string | undefined {
     const goes = (address: bigint): boolean => address >= start && address < end;
     for (const [site, { replacement }] of this.patched) {
-      if (goes(replacement) && !goes(site)) return `a live patch leads from 0x${site.toString(16)} to 0x${replacement.toString(16)}: revert it first`;
-      if (goes(site) && this.ftrace.busy) return `the function at 0x${site.toString(16)} is live-patched, and its trampoline cannot be given back while a patch is under way: let it finish first`;
+      if (goes(replacement) && !goes(site))
+        return `a live patch leads from 0x${site.toString(16)} to 0x${replacement.toString(16)}: revert it first`;
+      if (goes(site) && this.ftrace.busy)
+        return `the function at 0x${site.toString(16)} is live-patched, and its trampoline cannot be given back while a patch is under way: let it finish first`;
     }
     return undefined;
   }
@@ -117,8 +155,11 @@ export class Livepatch implements TextUser {
   /** @param site the old function's call of __fentry__ @param replacement entry of the new function */
   apply(site: bigint, replacement: bigint): void {
     const trampoline = this.ftrace.trampoline((address) =>
-      Uint8Array.of(...DROP_RETURN, ...branch32(JMP32, address + BigInt(DROP_RETURN.length), replacement)));
-    try { this.ftrace.enable([site], trampoline); } catch (error) {
+      Uint8Array.of(...DROP_RETURN, ...branch32(JMP32, address + BigInt(DROP_RETURN.length), replacement)),
+    );
+    try {
+      this.ftrace.enable([site], trampoline);
+    } catch (error) {
       this.ftrace.dropTrampoline(trampoline);
       throw error;
     }
@@ -134,4 +175,3 @@ export class Livepatch implements TextUser {
     this.ftrace.dropTrampoline(patch.trampoline);
   }
 }
-

@@ -1,6 +1,6 @@
 /**
- * Pages of generated code in the module area: kprobe slots, ftrace trampolines, detours. Shared by all nodes, read-only and executable on
- * every holder from the first byte, written through the poking space.
+ * Pages of generated code in the module area: kprobe slots, ftrace trampolines, detours. Shared by all nodes, read-only
+ * and executable on every holder from the first byte, written through the poking space.
  *
  * The series converts kprobes' page and forgets ftrace's (D5): here all come from the same place.
  */
@@ -20,11 +20,17 @@ export class InsnPages {
 
   /** @param slotBytes a power of two, 16 to 4096 @param node where pages come from */
   constructor(
-    private readonly vmalloc: Vmalloc, private readonly setMemory: SetMemory, private readonly poke: TextPoke, private readonly layout: KernelLayout,
-    readonly slotBytes: number, private readonly node: NodeId,
+    private readonly vmalloc: Vmalloc,
+    private readonly setMemory: SetMemory,
+    private readonly poke: TextPoke,
+    private readonly layout: KernelLayout,
+    readonly slotBytes: number,
+    private readonly node: NodeId,
   ) {}
 
-  get areas(): readonly VmArea[] { return this.pages.map(({ area }) => area); }
+  get areas(): readonly VmArea[] {
+    return this.pages.map(({ area }) => area);
+  }
 
   /**
    * A free slot, filled with INT3. @patch 05/12 arch/x86/kernel/kprobes/core.c alloc_insn_page
@@ -38,7 +44,12 @@ export class InsnPages {
       return area.start + BigInt(slot * this.slotBytes);
     }
     const area = moduleArea(this.vmalloc, {
-      bytes: PAGE, low: this.layout.modulesStart, high: this.layout.modulesEnd, placement: { node: this.node }, purpose: "module", resetPermissions: true,
+      bytes: PAGE,
+      low: this.layout.modulesStart,
+      high: this.layout.modulesEnd,
+      placement: { node: this.node },
+      purpose: "module",
+      resetPermissions: true,
     });
     try {
       this.vmalloc.write(area, 0, new Uint8Array(PAGE).fill(INT3));
@@ -55,7 +66,8 @@ export class InsnPages {
 
   /** Writes a slot's code. @throws TextPatchError too-long */
   write(slot: bigint, code: Uint8Array): void {
-    if (code.length > this.slotBytes) throw new TextPatchError("too-long", slot, `${code.length} bytes do not fit a slot of ${this.slotBytes}`);
+    if (code.length > this.slotBytes)
+      throw new TextPatchError("too-long", slot, `${code.length} bytes do not fit a slot of ${this.slotBytes}`);
     this.poke.copy(slot, code);
   }
 

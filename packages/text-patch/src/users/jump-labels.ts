@@ -15,7 +15,11 @@ export class JumpLabels implements TextUser {
    * @param sites in any order; those of init text are left alone once it is freed
    * @param enabled a key's count when the table was read
    */
-  constructor(private readonly poke: TextPoke, sites: readonly JumpLabelSite[], enabled: (key: bigint) => number) {
+  constructor(
+    private readonly poke: TextPoke,
+    sites: readonly JumpLabelSite[],
+    enabled: (key: bigint) => number,
+  ) {
     for (const site of [...sites].sort((a, b) => (a.address < b.address ? -1 : 1))) {
       const list = this.byKey.get(site.key);
       if (list) list.push(site);
@@ -25,8 +29,12 @@ export class JumpLabels implements TextUser {
     poke.users.add(this);
   }
 
-  *sites(): Iterable<bigint> { for (const list of this.byKey.values()) for (const { address, init } of list) if (!init) yield address; }
-  refusal(): undefined { return undefined; }
+  *sites(): Iterable<bigint> {
+    for (const list of this.byKey.values()) for (const { address, init } of list) if (!init) yield address;
+  }
+  refusal(): undefined {
+    return undefined;
+  }
 
   /** Sites of text that goes, and keys of data that goes with it. @source kernel/jump_label.c jump_label_del_module */
   forget(start: bigint, end: bigint): void {
@@ -42,26 +50,43 @@ export class JumpLabels implements TextUser {
     }
   }
 
-  get keys(): readonly bigint[] { return [...this.byKey.keys()]; }
-  enabled(key: bigint): boolean { return (this.counts.get(key) ?? 0) > 0; }
-  sitesOf(key: bigint): readonly JumpLabelSite[] { return this.byKey.get(key) ?? []; }
+  get keys(): readonly bigint[] {
+    return [...this.byKey.keys()];
+  }
+  enabled(key: bigint): boolean {
+    return (this.counts.get(key) ?? 0) > 0;
+  }
+  sitesOf(key: bigint): readonly JumpLabelSite[] {
+    return this.byKey.get(key) ?? [];
+  }
 
   /** static_key_slow_inc: the first user switches the branches. @throws TextPatchError no-site */
-  increment(key: bigint): void { this.count(key, 1); }
+  increment(key: bigint): void {
+    this.count(key, 1);
+  }
   /** static_key_slow_dec: so does the last. */
-  decrement(key: bigint): void { this.count(key, -1); }
+  decrement(key: bigint): void {
+    this.count(key, -1);
+  }
 
   private count(key: bigint, by: 1 | -1): void {
     const before = this.counts.get(key);
-    if (before === undefined || before + by < 0) throw new TextPatchError("no-site", key, before === undefined ? "no jump label has this key" : "the key is off already");
+    if (before === undefined || before + by < 0)
+      throw new TextPatchError(
+        "no-site",
+        key,
+        before === undefined ? "no jump label has this key" : "the key is off already",
+      );
     this.counts.set(key, before + by);
     if (before > 0 === before + by > 0) return;
     try {
       for (const site of this.byKey.get(key)!) {
         if (site.init) continue;
         const length = jumpLabelLength(this.poke.read(site.address, 5), site.address);
-        this.poke.queue({ address: site.address, bytes: jumpLabelBytes(site, length, (by > 0) !== site.branch) });
+        this.poke.queue({ address: site.address, bytes: jumpLabelBytes(site, length, by > 0 !== site.branch) });
       }
-    } finally { this.poke.finish(); }
+    } finally {
+      this.poke.finish();
+    }
   }
 }

@@ -7,12 +7,20 @@ import type { TextPoke } from "../poke/poke-api.js";
 export class DebuggerBreakpoints implements TextUser {
   readonly name = "a debugger's breakpoint";
   private readonly saved = new Map<bigint, number>();
-  constructor(private readonly poke: TextPoke) { poke.users.add(this); }
+  constructor(private readonly poke: TextPoke) {
+    poke.users.add(this);
+  }
 
-  sites(): Iterable<bigint> { return this.saved.keys(); }
-  refusal(): undefined { return undefined; }
+  sites(): Iterable<bigint> {
+    return this.saved.keys();
+  }
+  refusal(): undefined {
+    return undefined;
+  }
   /** The code goes, and its breakpoints with it. */
-  forget(start: bigint, end: bigint): void { for (const address of [...this.saved.keys()]) if (address >= start && address < end) this.saved.delete(address); }
+  forget(start: bigint, end: bigint): void {
+    for (const address of [...this.saved.keys()]) if (address >= start && address < end) this.saved.delete(address);
+  }
 
   /** @patch 08/12 arch/x86/kernel/kgdb.c kgdb_arch_set_breakpoint @throws TextPatchError taken, busy */
   set(address: bigint): void {

@@ -1,8 +1,9 @@
 /**
- * Kprobes: an INT3 in every copy, the displaced instruction in a slot that all nodes share, and, where the code allows, a jump instead.
+ * Kprobes: an INT3 in every copy, the displaced instruction in a slot that all nodes share, and, where the code allows,
+ * a jump instead.
  *
- * Handlers are the caller's; this is what happens to text. What a CPU does that hits a probe is returned as data, so that the interpreter,
- * or a model of one, can do it.
+ * Handlers are the caller's; this is what happens to text. What a CPU does that hits a probe is returned as data, so
+ * that the interpreter, or a model of one, can do it.
  */
 import type { TextUser } from "@kreplica/mm-core/api";
 import { branch32, INT3, JMP32 } from "../encode.js";
@@ -35,7 +36,10 @@ interface Probe {
   detour: { readonly slot: bigint; readonly covered: Uint8Array } | undefined;
 }
 
-/** Kprobes: an INT3 in every copy, the displaced instruction in a slot that all nodes share, and a jump instead where the code allows. */
+/**
+ * Kprobes: an INT3 in every copy, the displaced instruction in a slot that all nodes share, and a jump instead where
+ * the code allows.
+ */
 export class Kprobes implements TextUser {
   readonly name = "a probe";
   private readonly probes = new Map<bigint, Probe>();
@@ -45,14 +49,26 @@ export class Kprobes implements TextUser {
    * @param detours at least 128 bytes each
    * @param grace returns when nobody is in a slot or detour any more that nothing leads to: synchronize_rcu_tasks
    */
-  constructor(private readonly poke: TextPoke, private readonly slots: InsnPages, private readonly detours: InsnPages, private readonly grace: () => void = () => undefined) { poke.users.add(this); }
+  constructor(
+    private readonly poke: TextPoke,
+    private readonly slots: InsnPages,
+    private readonly detours: InsnPages,
+    private readonly grace: () => void = () => undefined,
+  ) {
+    poke.users.add(this);
+  }
 
-  sites(): Iterable<bigint> { return this.probes.keys(); }
+  sites(): Iterable<bigint> {
+    return this.probes.keys();
+  }
 
   refusal(start: bigint, end: bigint): string | undefined {
     // Slots are given back by patching them.
     const [first] = this.poke.underWay.length > 0 ? this.within(start, end) : [];
-    return first && `a probe is at 0x${first.address.toString(16)}, and its slot cannot be given back while a patch is under way: let it finish first`;
+    return (
+      first &&
+      `a probe is at 0x${first.address.toString(16)}, and its slot cannot be given back while a patch is under way: let it finish first`
+    );
   }
 
   /** A probe of text that goes is gone: nothing is written where it was. @source kernel/kprobes.c kill_kprobe */
@@ -67,7 +83,10 @@ export class Kprobes implements TextUser {
   }
 
   private within(start: bigint, end: bigint): Probe[] {
-    return [...this.probes.values()].filter(({ address, detour, original }) => address < end && address + BigInt(detour?.covered.length ?? original.length) > start);
+    return [...this.probes.values()].filter(
+      ({ address, detour, original }) =>
+        address < end && address + BigInt(detour?.covered.length ?? original.length) > start,
+    );
   }
 
   /** @patch 08/12 arch/x86/kernel/kprobes/core.c arch_arm_kprobe @throws TextPatchError taken, not-decodable */
@@ -78,7 +97,8 @@ export class Kprobes implements TextUser {
       return;
     }
     for (const other of this.probes.values()) {
-      if (other.detour && address > other.address && address < other.address + BigInt(other.detour.covered.length)) this.unoptimise(other.address);
+      if (other.detour && address > other.address && address < other.address + BigInt(other.detour.covered.length))
+        this.unoptimise(other.address);
     }
     const bytes = this.poke.read(address, LONGEST);
     if (bytes[0] === INT3) throw new TextPatchError("taken", address, "holds a breakpoint already");
@@ -92,9 +112,13 @@ export class Kprobes implements TextUser {
       const copy = moveInstruction(bytes, address, slot).bytes;
       // An instruction that simply goes on is followed by a jump back: no second trap is needed.
       const boosted = copy.length + JUMP_BYTES <= this.slots.slotBytes;
-      this.slots.write(slot, boosted ? Uint8Array.of(...copy, ...branch32(JMP32, slot + BigInt(copy.length), next)) : copy);
+      this.slots.write(
+        slot,
+        boosted ? Uint8Array.of(...copy, ...branch32(JMP32, slot + BigInt(copy.length), next)) : copy,
+      );
       action = boosted ? { kind: "boosted", slot } : { kind: "single-step", slot, next };
-    } else if (moved.target !== undefined || moved.flow === "return") action = { kind: "emulate", effect: emulationOf(address, original) };
+    } else if (moved.target !== undefined || moved.flow === "return")
+      action = { kind: "emulate", effect: emulationOf(address, original) };
     else {
       slot = this.slots.take();
       this.slots.write(slot, moveInstruction(bytes, address, slot).bytes);
@@ -105,7 +129,11 @@ export class Kprobes implements TextUser {
     this.poke.synchronise();
   }
 
-  /** Puts the original back in every copy when the last user goes. @patch 08/12 arch/x86/kernel/kprobes/core.c arch_disarm_kprobe @throws TextPatchError no-site */
+  /**
+   * Puts the original back in every copy when the last user goes.
+   * @patch 08/12 arch/x86/kernel/kprobes/core.c arch_disarm_kprobe
+   * @throws TextPatchError no-site
+   */
   disarm(address: bigint): void {
     const probe = this.need(address);
     if (--probe.users > 0) return;
@@ -119,7 +147,9 @@ export class Kprobes implements TextUser {
   }
 
   /** What a CPU does whose INT3 was at the address; undefined for no probe of ours. */
-  hit(address: bigint): ProbeAction | undefined { return this.probes.get(address)?.action; }
+  hit(address: bigint): ProbeAction | undefined {
+    return this.probes.get(address)?.action;
+  }
 
   /**
    * Replaces the INT3 by a jump to a detour: `before`, the displaced instructions, a jump back.
@@ -134,12 +164,22 @@ export class Kprobes implements TextUser {
     const whole = this.clean(functionStart, functionBytes);
     const at = Number(address - functionStart);
     let displaced = 0;
-    while (displaced < JUMP_BYTES) displaced += moveInstruction(whole.subarray(at + displaced), address + BigInt(displaced), address + BigInt(displaced)).length;
+    while (displaced < JUMP_BYTES)
+      displaced += moveInstruction(
+        whole.subarray(at + displaced),
+        address + BigInt(displaced),
+        address + BigInt(displaced),
+      ).length;
     if (at + displaced > functionBytes || branchesInto(whole, functionStart, address, address + BigInt(displaced))) {
-      throw new TextPatchError("unexpected-code", address, "the function jumps into the instructions a jump would cover, or ends in them; the probe stays an INT3");
+      throw new TextPatchError(
+        "unexpected-code",
+        address,
+        "the function jumps into the instructions a jump would cover, or ends in them; the probe stays an INT3",
+      );
     }
     for (const other of this.probes.values()) {
-      if (other !== probe && other.address > address && other.address < address + BigInt(displaced)) throw new TextPatchError("taken", other.address, "another probe lies in the instructions a jump would cover");
+      if (other !== probe && other.address > address && other.address < address + BigInt(displaced))
+        throw new TextPatchError("taken", other.address, "another probe lies in the instructions a jump would cover");
     }
     const slot = this.detours.take();
     try {
@@ -154,7 +194,11 @@ export class Kprobes implements TextUser {
     }
   }
 
-  /** Back to the INT3. @patch 08/12 arch/x86/kernel/kprobes/opt.c arch_unoptimize_kprobe @throws TextPatchError no-site */
+  /**
+   * Back to the INT3.
+   * @patch 08/12 arch/x86/kernel/kprobes/opt.c arch_unoptimize_kprobe
+   * @throws TextPatchError no-site
+   */
   unoptimise(address: bigint): void {
     const probe = this.need(address);
     const { detour } = probe;
@@ -203,4 +247,3 @@ export class ReturnProbes {
     return back;
   }
 }
-

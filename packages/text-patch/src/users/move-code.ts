@@ -25,7 +25,10 @@ export function moveInstruction(bytes: Uint8Array, from: bigint, to: bigint): Mo
     const length = instruction.length;
     const copy = bytes.slice(0, length);
     const control = instruction.flowControl;
-    const direct = control === FlowControl.ConditionalBranch || control === FlowControl.UnconditionalBranch || control === FlowControl.Call;
+    const direct =
+      control === FlowControl.ConditionalBranch ||
+      control === FlowControl.UnconditionalBranch ||
+      control === FlowControl.Call;
     if (instruction.isIpRelMemoryOperand) {
       const offsets = decoder.getConstantOffsets(instruction);
       const at = offsets.displacementOffset;
@@ -33,9 +36,21 @@ export function moveInstruction(bytes: Uint8Array, from: bigint, to: bigint): Mo
       setRelative(copy, at, to + BigInt(length), instruction.ipRelMemoryAddress);
     }
     return {
-      bytes: copy, length, target: direct ? instruction.nearBranchTarget : undefined,
-      flow: control === FlowControl.Next ? "next" : control === FlowControl.Call || control === FlowControl.IndirectCall ? "call"
-        : control === FlowControl.Return ? "return" : control === FlowControl.ConditionalBranch || control === FlowControl.UnconditionalBranch || control === FlowControl.IndirectBranch ? "branch" : "other",
+      bytes: copy,
+      length,
+      target: direct ? instruction.nearBranchTarget : undefined,
+      flow:
+        control === FlowControl.Next
+          ? "next"
+          : control === FlowControl.Call || control === FlowControl.IndirectCall
+            ? "call"
+            : control === FlowControl.Return
+              ? "return"
+              : control === FlowControl.ConditionalBranch ||
+                  control === FlowControl.UnconditionalBranch ||
+                  control === FlowControl.IndirectBranch
+                ? "branch"
+                : "other",
     };
   });
 }
@@ -44,12 +59,22 @@ export function moveInstruction(bytes: Uint8Array, from: bigint, to: bigint): Mo
  * Moves whole instructions until `least` bytes are displaced, and jumps back behind them.
  * @throws TextPatchError unexpected-code for one that does not simply go on
  */
-export function moveRun(bytes: Uint8Array, from: bigint, to: bigint, least: number): { readonly code: Uint8Array; readonly displaced: number } {
+export function moveRun(
+  bytes: Uint8Array,
+  from: bigint,
+  to: bigint,
+  least: number,
+): { readonly code: Uint8Array; readonly displaced: number } {
   const parts: Uint8Array[] = [];
   let displaced = 0;
   while (displaced < least) {
     const moved = moveInstruction(bytes.subarray(displaced), from + BigInt(displaced), to + BigInt(displaced));
-    if (moved.flow !== "next") throw new TextPatchError("unexpected-code", from + BigInt(displaced), "an instruction that branches, calls or returns cannot be displaced");
+    if (moved.flow !== "next")
+      throw new TextPatchError(
+        "unexpected-code",
+        from + BigInt(displaced),
+        "an instruction that branches, calls or returns cannot be displaced",
+      );
     parts.push(moved.bytes);
     displaced += moved.length;
   }
@@ -63,10 +88,17 @@ export function moveRun(bytes: Uint8Array, from: bigint, to: bigint, least: numb
   return { code, displaced };
 }
 
-/** Whether any direct branch of a function goes into (start, end), which a jump over those bytes would break. @throws TextPatchError not-decodable */
+/**
+ * Whether any direct branch of a function goes into (start, end), which a jump over those bytes would break.
+ * @throws TextPatchError not-decodable
+ */
 export function branchesInto(bytes: Uint8Array, functionStart: bigint, start: bigint, end: bigint): boolean {
   for (let at = 0; at < bytes.length;) {
-    const { length, target } = moveInstruction(bytes.subarray(at), functionStart + BigInt(at), functionStart + BigInt(at));
+    const { length, target } = moveInstruction(
+      bytes.subarray(at),
+      functionStart + BigInt(at),
+      functionStart + BigInt(at),
+    );
     if (target !== undefined && target > start && target < end) return true;
     at += length;
   }

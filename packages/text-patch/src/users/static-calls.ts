@@ -15,7 +15,12 @@ export class StaticCalls implements TextUser {
   /** What a key was aimed at last. */
   private readonly targets = new Map<bigint, bigint>();
 
-  constructor(private readonly poke: TextPoke, sites: readonly StaticCallSite[], trampolines: readonly StaticCallTrampoline[], private readonly state: PatchState) {
+  constructor(
+    private readonly poke: TextPoke,
+    sites: readonly StaticCallSite[],
+    trampolines: readonly StaticCallTrampoline[],
+    private readonly state: PatchState,
+  ) {
     for (const site of sites) this.byKey.set(site.key, [...(this.byKey.get(site.key) ?? []), site]);
     for (const { key, address } of trampolines) this.trampolines.set(key, address);
     poke.users.add(this);
@@ -24,15 +29,19 @@ export class StaticCalls implements TextUser {
   *sites(): Iterable<bigint> {
     yield* this.trampolines.values();
     for (const list of this.byKey.values()) for (const { address, init } of list) if (!init) yield address;
-    for (const target of this.targets.values()) if (target !== 0n && target !== this.state.staticCallReturn0) yield target;
+    for (const target of this.targets.values())
+      if (target !== 0n && target !== this.state.staticCallReturn0) yield target;
   }
 
   /** A call from text that stays leads into what is to go: aim it elsewhere first. Linux leaves that to the module. */
   refusal(start: bigint, end: bigint): string | undefined {
     const goes = (address: bigint | undefined): boolean => address !== undefined && address >= start && address < end;
     for (const [key, target] of this.targets) {
-      const from = [this.trampolines.get(key), ...(this.byKey.get(key) ?? []).map(({ address }) => address)].find((address) => address !== undefined && !goes(address));
-      if (goes(target) && !goes(key) && from !== undefined) return `a static call at 0x${from.toString(16)} is aimed at 0x${target.toString(16)}: aim it elsewhere first`;
+      const from = [this.trampolines.get(key), ...(this.byKey.get(key) ?? []).map(({ address }) => address)].find(
+        (address) => address !== undefined && !goes(address),
+      );
+      if (goes(target) && !goes(key) && from !== undefined)
+        return `a static call at 0x${from.toString(16)} is aimed at 0x${target.toString(16)}: aim it elsewhere first`;
     }
     return undefined;
   }
@@ -46,10 +55,13 @@ export class StaticCalls implements TextUser {
       if (left.length > 0) this.byKey.set(key, left);
       else this.byKey.delete(key);
     }
-    for (const key of [...this.targets.keys()]) if (!this.byKey.has(key) && !this.trampolines.has(key)) this.targets.delete(key);
+    for (const key of [...this.targets.keys()])
+      if (!this.byKey.has(key) && !this.trampolines.has(key)) this.targets.delete(key);
   }
 
-  get keys(): readonly bigint[] { return [...new Set([...this.byKey.keys(), ...this.trampolines.keys()])]; }
+  get keys(): readonly bigint[] {
+    return [...new Set([...this.byKey.keys(), ...this.trampolines.keys()])];
+  }
 
   /**
    * Aims every site, and the trampoline, at another function; 0 for none.
@@ -59,18 +71,31 @@ export class StaticCalls implements TextUser {
   update(key: bigint, target: bigint): void {
     const sites = this.byKey.get(key) ?? [];
     const trampoline = this.trampolines.get(key);
-    if (sites.length === 0 && trampoline === undefined) throw new TextPatchError("no-site", key, "no static call has this key");
+    if (sites.length === 0 && trampoline === undefined)
+      throw new TextPatchError("no-site", key, "no static call has this key");
     if (trampoline !== undefined) {
-      this.poke.batch([{ address: trampoline, bytes: target === 0n ? returnAt(trampoline, 5, this.state) : branch32(JMP32, trampoline, target) }]);
+      this.poke.batch([
+        {
+          address: trampoline,
+          bytes: target === 0n ? returnAt(trampoline, 5, this.state) : branch32(JMP32, trampoline, target),
+        },
+      ]);
     }
     for (const site of sites) {
       if (site.init) continue;
       const old = this.poke.read(site.address, 6);
-      if (!isStaticCall(old)) throw new TextPatchError("unexpected-code", site.address, "a static-call site to be changed holds no call, jump, return or no-op");
+      if (!isStaticCall(old))
+        throw new TextPatchError(
+          "unexpected-code",
+          site.address,
+          "a static-call site to be changed holds no call, jump, return or no-op",
+        );
       const bytes = staticCallBytes(site, old, target, this.state);
       // A site that returns 0 in place is met half-written as the call it stands for.
       const zero = !site.tail && target === this.state.staticCallReturn0;
-      this.poke.batch([{ address: site.address, bytes, ...(zero ? { emulate: branch32(CALL, site.address, target) } : {}) }]);
+      this.poke.batch([
+        { address: site.address, bytes, ...(zero ? { emulate: branch32(CALL, site.address, target) } : {}) },
+      ]);
     }
     this.targets.set(key, target);
   }

@@ -1,4 +1,7 @@
-/** Kernel text as a kernel with one copy would have it: pages written to so far, in plain arrays, against which every copy is compared. */
+/**
+ * Kernel text as a kernel with one copy would have it: pages written to so far, in plain arrays, against which every
+ * copy is compared.
+ */
 import { type Frame, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import { frameAt, invariant, type KernelLayout, type ReplicaView, type TableMemory } from "@kreplica/mm-core/api";
 
@@ -48,7 +51,10 @@ export class TextReader {
       const count = Math.min(length - done, 4096 - (within & 4095));
       const frame = frames[within >> 12]!;
       invariant(frame !== NONE, `0x${(address + BigInt(done)).toString(16)} is not mapped on node ${node}`);
-      this.kernel.machine.memory.readBytes((BigInt(frame) << 12n) + BigInt(within & 4095), bytes.subarray(done, done + count));
+      this.kernel.machine.memory.readBytes(
+        (BigInt(frame) << 12n) + BigInt(within & 4095),
+        bytes.subarray(done, done + count),
+      );
       done += count;
     }
     return bytes;
@@ -62,15 +68,22 @@ export class SingleText {
   constructor(private readonly read: (page: bigint) => Uint8Array) {}
 
   bytes(address: bigint, length: number): Uint8Array {
-    return Uint8Array.from({ length }, (_, i) => this.page(address + BigInt(i))[Number((address + BigInt(i)) & (PAGE - 1n))]!);
+    return Uint8Array.from(
+      { length },
+      (_, i) => this.page(address + BigInt(i))[Number((address + BigInt(i)) & (PAGE - 1n))]!,
+    );
   }
 
   write(address: bigint, bytes: Uint8Array): void {
-    bytes.forEach((byte, i) => { this.page(address + BigInt(i))[Number((address + BigInt(i)) & (PAGE - 1n))] = byte; });
+    bytes.forEach((byte, i) => {
+      this.page(address + BigInt(i))[Number((address + BigInt(i)) & (PAGE - 1n))] = byte;
+    });
   }
 
   /** Every page that was looked at or written. */
-  get touched(): ReadonlyMap<bigint, Uint8Array> { return this.pages; }
+  get touched(): ReadonlyMap<bigint, Uint8Array> {
+    return this.pages;
+  }
 
   private page(address: bigint): Uint8Array {
     const start = address & ~(PAGE - 1n);

@@ -1,7 +1,7 @@
 /**
- * Text patching with a witness beside it: every operation is carried out by the one it stands before, and looked at from outside after
- * each stored byte, through every holder's tables and against a text of which there is one copy. Rules P1 to P3, P5 to P7, P11 and
- * P12; what needs CPUs, probes or a boot is its user's.
+ * Text patching with a witness beside it: every operation is carried out by the one it stands before, and looked at
+ * from outside after each stored byte, through every holder's tables and against a text of which there is one copy.
+ * Rules P1 to P3, P5 to P7, P11 and P12; what needs CPUs, probes or a boot is its user's.
  */
 import type { Frame } from "@kreplica/hw-x86/api";
 import type { Finding } from "@kreplica/invariants/api";
@@ -29,8 +29,15 @@ const PCIDE = 0x2_0000;
 const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 const equal = (a: Uint8Array, b: Uint8Array): boolean => a.every((byte, i) => byte === b[i]);
 
-/** Steps of the protocol a copy may be in: 0 old, 1 INT3 before the old tail, 2 INT3 before the new tail, 3 new; undefined when in none. */
-export function phasesOf(now: Uint8Array, old: Uint8Array, next: Uint8Array): readonly [lowest: number, highest: number] | undefined {
+/**
+ * Steps of the protocol a copy may be in: 0 old, 1 INT3 before the old tail, 2 INT3 before the new tail, 3 new;
+ * undefined when in none.
+ */
+export function phasesOf(
+  now: Uint8Array,
+  old: Uint8Array,
+  next: Uint8Array,
+): readonly [lowest: number, highest: number] | undefined {
   const possible: number[] = [];
   const tail = (bytes: Uint8Array): Uint8Array => bytes.subarray(1);
   if (equal(now, old)) possible.push(0);
@@ -38,40 +45,87 @@ export function phasesOf(now: Uint8Array, old: Uint8Array, next: Uint8Array): re
   if (now[0] === INT3 && equal(tail(now), tail(next))) possible.push(2);
   if (equal(now, next)) possible.push(3);
   // A tail half written is nobody's to execute: it lies behind an INT3, between the second step and the third.
-  if (possible.length === 0 && now[0] === INT3 && now.every((byte, i) => i === 0 || byte === old[i] || byte === next[i])) possible.push(1, 2);
+  if (
+    possible.length === 0 &&
+    now[0] === INT3 &&
+    now.every((byte, i) => i === 0 || byte === old[i] || byte === next[i])
+  )
+    possible.push(1, 2);
   return possible.length === 0 ? undefined : [possible[0]!, possible[possible.length - 1]!];
 }
 
 /** A site of a batch under way, with its frames on each holder: text is not mapped anew while it is patched. */
-interface Site extends PokeItem { readonly old: Uint8Array; readonly frames: readonly (readonly Frame[])[] }
+interface Site extends PokeItem {
+  readonly old: Uint8Array;
+  readonly frames: readonly (readonly Frame[])[];
+}
 
-/** Text patching with a witness: each operation is carried out by the one it stands before and looked at after each stored byte. */
+/**
+ * Text patching with a witness: each operation is carried out by the one it stands before and looked at after each
+ * stored byte.
+ */
 export class WitnessedTextPoke implements TextPoke {
   /** What a kernel with one copy would have now. */
   readonly single: SingleText;
   private readonly reader: TextReader;
   private queued: PokeItem[] = [];
 
-  constructor(private readonly target: TextPoke, private readonly kernel: WitnessedKernel, private readonly watcher: PatchWatcher) {
+  constructor(
+    private readonly target: TextPoke,
+    private readonly kernel: WitnessedKernel,
+    private readonly watcher: PatchWatcher,
+  ) {
     this.reader = new TextReader(kernel);
-    target.users.add(new PatchUnderWay(() => [], () => this.queued));
+    target.users.add(
+      new PatchUnderWay(
+        () => [],
+        () => this.queued,
+      ),
+    );
     this.single = new SingleText((page) => this.reader.bytes(kernel.view.master, page, 4096));
   }
 
-  get cost(): PokeCost { return this.target.cost; }
-  get underWay(): TextPoke["underWay"] { return this.target.underWay; }
-  get roots(): TextPoke["roots"] { return this.target.roots; }
-  get pokingSpace(): TextPoke["pokingSpace"] { return this.target.pokingSpace; }
-  get users(): TextPoke["users"] { return this.target.users; }
-  breakpoint(address: bigint): Emulation | undefined { return this.target.breakpoint(address); }
-  synchronise(): void { this.target.synchronise(); this.watcher.step?.({ phase: "sync", address: 0n, node: -1, synchronised: true }); }
-  verify(address: bigint, expected: Uint8Array): void { this.target.verify(address, expected); }
-  read(address: bigint, length: number): Uint8Array { return this.target.read(address, length); }
-  copies(address: bigint, length: number): readonly TextCopy[] { return this.target.copies(address, length); }
+  get cost(): PokeCost {
+    return this.target.cost;
+  }
+  get underWay(): TextPoke["underWay"] {
+    return this.target.underWay;
+  }
+  get roots(): TextPoke["roots"] {
+    return this.target.roots;
+  }
+  get pokingSpace(): TextPoke["pokingSpace"] {
+    return this.target.pokingSpace;
+  }
+  get users(): TextPoke["users"] {
+    return this.target.users;
+  }
+  breakpoint(address: bigint): Emulation | undefined {
+    return this.target.breakpoint(address);
+  }
+  synchronise(): void {
+    this.target.synchronise();
+    this.watcher.step?.({ phase: "sync", address: 0n, node: -1, synchronised: true });
+  }
+  verify(address: bigint, expected: Uint8Array): void {
+    this.target.verify(address, expected);
+  }
+  read(address: bigint, length: number): Uint8Array {
+    return this.target.read(address, length);
+  }
+  copies(address: bigint, length: number): readonly TextCopy[] {
+    return this.target.copies(address, length);
+  }
 
-  early(address: bigint, bytes: Uint8Array): void { this.whole(address, bytes, () => this.target.early(address, bytes)); }
-  pokeStopped(address: bigint, bytes: Uint8Array): void { this.whole(address, bytes, () => this.target.pokeStopped(address, bytes)); }
-  copy(address: bigint, bytes: Uint8Array): void { this.whole(address, bytes, () => this.target.copy(address, bytes)); }
+  early(address: bigint, bytes: Uint8Array): void {
+    this.whole(address, bytes, () => this.target.early(address, bytes));
+  }
+  pokeStopped(address: bigint, bytes: Uint8Array): void {
+    this.whole(address, bytes, () => this.target.pokeStopped(address, bytes));
+  }
+  copy(address: bigint, bytes: Uint8Array): void {
+    this.whole(address, bytes, () => this.target.copy(address, bytes));
+  }
   set(address: bigint, value: number, length: number): void {
     this.whole(address, new Uint8Array(length).fill(value), () => this.target.set(address, value, length));
   }
@@ -93,7 +147,8 @@ export class WitnessedTextPoke implements TextPoke {
   }
 
   batch(items: readonly PokeItem[]): void {
-    for (let from = 0; from < items.length; from += BATCH) for (const _ of this.batchSteps(items.slice(from, from + BATCH)));
+    for (let from = 0; from < items.length; from += BATCH)
+      for (const _ of this.batchSteps(items.slice(from, from + BATCH)));
   }
 
   queue(item: PokeItem): void {
@@ -109,7 +164,11 @@ export class WitnessedTextPoke implements TextPoke {
   }
 
   *batchSteps(items: readonly PokeItem[]): Generator<PokeStep, void> {
-    const sites = items.map((item): Site => ({ ...item, old: this.single.bytes(item.address, item.bytes.length), frames: this.kernel.view.holders.map((node) => this.reader.frames(node, item.address, item.bytes.length)) }));
+    const sites = items.map((item): Site => ({
+      ...item,
+      old: this.single.bytes(item.address, item.bytes.length),
+      frames: this.kernel.view.holders.map((node) => this.reader.frames(node, item.address, item.bytes.length)),
+    }));
     const written = new Written(this.reader, this.kernel, items);
     this.watcher.begin?.(items);
     for (const step of this.target.batchSteps(items)) {
@@ -122,19 +181,28 @@ export class WitnessedTextPoke implements TextPoke {
     this.after(items, written);
   }
 
-  /** P12 over every page that was ever looked at: what all copies hold is what one copy would. @param which pages, when not all are text still */
+  /**
+   * P12 over every page that was ever looked at: what all copies hold is what one copy would.
+   * @param which pages, when not all are text still
+   */
   compare(which: (page: bigint) => boolean = () => true): void {
     for (const [page, expected] of this.single.touched) {
       if (!which(page)) continue;
       for (const node of this.kernel.view.holders) {
         const found = this.reader.bytes(node, page, 4096);
         const at = expected.findIndex((byte, i) => byte !== found[i]);
-        if (at >= 0) this.fail("P12", `node ${node} holds 0x${found[at]!.toString(16)} at 0x${(page + BigInt(at)).toString(16)}, a single copy 0x${expected[at]!.toString(16)}`);
+        if (at >= 0)
+          this.fail(
+            "P12",
+            `node ${node} holds 0x${found[at]!.toString(16)} at 0x${(page + BigInt(at)).toString(16)}, a single copy 0x${expected[at]!.toString(16)}`,
+          );
       }
     }
   }
 
-  private fail(id: WitnessedId, detail: string): void { this.watcher.fail(witnessed(id, detail)); }
+  private fail(id: WitnessedId, detail: string): void {
+    this.watcher.fail(witnessed(id, detail));
+  }
 
   /** P2 and P3 for one site after one step. */
   private phases({ address, bytes, old, frames }: Site, step: PokeStep): void {
@@ -146,13 +214,20 @@ export class WitnessedTextPoke implements TextPoke {
       const now = this.reader.through(node, address, bytes.length, frames[which]!);
       const found = phasesOf(now, old, bytes);
       if (!found) {
-        this.fail("P3", `node ${node} holds ${hex(now)} at 0x${address.toString(16)} while ${hex(old)} becomes ${hex(bytes)}`);
+        this.fail(
+          "P3",
+          `node ${node} holds ${hex(now)} at 0x${address.toString(16)} while ${hex(old)} becomes ${hex(bytes)}`,
+        );
         continue;
       }
       behind = Math.min(behind, found[1]);
       ahead = Math.max(ahead, found[0]);
       first ??= now;
-      if (step.synchronised && !equal(now, first)) this.fail("P2", `after a synchronisation node ${node} holds ${hex(now)} at 0x${address.toString(16)}, node ${this.kernel.view.holders[0]} ${hex(first)}`);
+      if (step.synchronised && !equal(now, first))
+        this.fail(
+          "P2",
+          `after a synchronisation node ${node} holds ${hex(now)} at 0x${address.toString(16)}, node ${this.kernel.view.holders[0]} ${hex(first)}`,
+        );
     }
     if (ahead - behind > 1) this.fail("P3", `copies of 0x${address.toString(16)} are ${ahead - behind} phases apart`);
   }
@@ -164,7 +239,10 @@ export class WitnessedTextPoke implements TextPoke {
     const [low, high] = space.aliasEntries().map((entry) => Number((entry >> 12n) & 0xff_ffff_ffffn));
     const frames = this.reader.frames(step.node, step.address, high === 0 ? 1 : 4097 - Number(step.address & 4095n));
     if (low !== frames[0] || (high !== 0 && high !== frames[1])) {
-      this.fail("P5", `a poke of node ${step.node}'s copy of 0x${step.address.toString(16)} goes through frames ${low} and ${high}, its own are ${frames.join(" and ")}`);
+      this.fail(
+        "P5",
+        `a poke of node ${step.node}'s copy of 0x${step.address.toString(16)} goes through frames ${low} and ${high}, its own are ${frames.join(" and ")}`,
+      );
     }
   }
 
@@ -181,17 +259,25 @@ export class WitnessedTextPoke implements TextPoke {
       this.single.write(address, bytes);
       for (const node of this.kernel.view.holders) {
         const now = this.reader.bytes(node, address, bytes.length);
-        if (!equal(bytes, now)) this.fail("P1", `node ${node} holds ${hex(now.subarray(0, 16))} at 0x${address.toString(16)} after ${hex(bytes.subarray(0, 16))} was written`);
+        if (!equal(bytes, now))
+          this.fail(
+            "P1",
+            `node ${node} holds ${hex(now.subarray(0, 16))} at 0x${address.toString(16)} after ${hex(bytes.subarray(0, 16))} was written`,
+          );
       }
       this.verification(address, bytes);
     }
     const wrong = written.verdict();
     if (wrong !== undefined) this.fail("P7", wrong);
-    if (this.target.pokingSpace?.aliasEntries().some((entry) => entry !== 0n)) this.fail("P6", "an entry of the poking alias is left");
+    if (this.target.pokingSpace?.aliasEntries().some((entry) => entry !== 0n))
+      this.fail("P6", "an entry of the poking alias is left");
     this.translations();
   }
 
-  /** P6: no CPU still translates the alias. Looked up with its poking root loaded and nothing flushed, which needs PCIDs. */
+  /**
+   * P6: no CPU still translates the alias. Looked up with its poking root loaded and nothing flushed, which needs
+   * PCIDs.
+   */
   private translations(): void {
     const { machine } = this.kernel;
     const space = this.target.pokingSpace;
@@ -204,7 +290,8 @@ export class WitnessedTextPoke implements TextPoke {
       cpu.writeCr3((BigInt(space.rootOf(id)) << 12n) | KEEP);
       for (const page of [0n, 4096n]) {
         const at = space.address + page;
-        if (cpu.load(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))) === 0) this.fail("P6", `CPU ${id} still translates page ${page >> 12n} of the poking alias`);
+        if (cpu.load(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))) === 0)
+          this.fail("P6", `CPU ${id} still translates page ${page >> 12n} of the poking alias`);
       }
       cpu.writeCr3(cr3 | KEEP);
       cpu.privilege = privilege;
@@ -218,9 +305,17 @@ export class WitnessedTextPoke implements TextPoke {
       const physical = (BigInt(frames[0]!) << 12n) + (address & 4095n);
       memory.writeBytes(physical, Uint8Array.of(bytes[0]! ^ 1));
       let noticed = false;
-      try { this.target.verify(address, bytes); } catch { noticed = true; }
+      try {
+        this.target.verify(address, bytes);
+      } catch {
+        noticed = true;
+      }
       memory.writeBytes(physical, bytes.subarray(0, 1));
-      if (!noticed) this.fail("P11", `verification does not notice a wrong byte in node ${node}'s copy of 0x${address.toString(16)}`);
+      if (!noticed)
+        this.fail(
+          "P11",
+          `verification does not notice a wrong byte in node ${node}'s copy of 0x${address.toString(16)}`,
+        );
     }
   }
 }
@@ -233,7 +328,11 @@ class Written {
   private readonly passes = new Map<string, Set<number>>();
   private unchanged: string | undefined;
 
-  constructor(private readonly reader: TextReader, private readonly kernel: WitnessedKernel, items: readonly PokeItem[]) {
+  constructor(
+    private readonly reader: TextReader,
+    private readonly kernel: WitnessedKernel,
+    items: readonly PokeItem[],
+  ) {
     for (const { address, bytes } of items) {
       for (const { frames } of reader.copies(address, bytes.length)) {
         for (const frame of frames) this.frames.set(frame, kernel.machine.memory.version(frame));

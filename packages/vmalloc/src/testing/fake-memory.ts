@@ -1,4 +1,6 @@
-/** Physical memory and a page allocator small enough to be believed: maps and arrays, no buddy lists. For tests only. */
+/**
+ * Physical memory and a page allocator small enough to be believed: maps and arrays, no buddy lists. For tests only.
+ */
 import { NONE, type Frame, type FrameRange, type NodeId, type PhysMemory } from "@kreplica/hw-x86/api";
 import { InvariantError, type FramePurpose, type Gfp, type PageAllocator } from "@kreplica/mm-core/api";
 
@@ -9,18 +11,40 @@ export class FakeMemory implements PhysMemory {
 
   constructor(readonly ranges: readonly FrameRange[]) {}
 
-  get hostBytes(): number { return this.contents.size * 4096; }
+  get hostBytes(): number {
+    return this.contents.size * 4096;
+  }
   nodeOf(frame: Frame): NodeId {
     return this.ranges.find(({ first, frames }) => frame >= first && frame < first + frames)?.node ?? NONE;
   }
-  read32(frame: Frame, word: number): number { return new DataView(this.page(frame).buffer).getUint32(word * 4, true); }
-  write32(frame: Frame, word: number, value: number): void { new DataView(this.own(frame).buffer).setUint32(word * 4, value, true); }
-  version(frame: Frame): number { return this.versions.get(frame) ?? 0; }
-  copyFrame(from: Frame, to: Frame): void { this.own(to).set(this.page(from)); }
-  clearFrame(frame: Frame): void { this.own(frame).fill(0); }
-  equalFrames(a: Frame, b: Frame): boolean { return this.page(a).every((byte, i) => byte === this.page(b)[i]); }
-  readBytes(physical: bigint, bytes: Uint8Array): void { this.each(physical, bytes.length, (frame, within, from, n) => bytes.set(this.page(frame).subarray(within, within + n), from)); }
-  writeBytes(physical: bigint, bytes: Uint8Array): void { this.each(physical, bytes.length, (frame, within, from, n) => this.own(frame).set(bytes.subarray(from, from + n), within)); }
+  read32(frame: Frame, word: number): number {
+    return new DataView(this.page(frame).buffer).getUint32(word * 4, true);
+  }
+  write32(frame: Frame, word: number, value: number): void {
+    new DataView(this.own(frame).buffer).setUint32(word * 4, value, true);
+  }
+  version(frame: Frame): number {
+    return this.versions.get(frame) ?? 0;
+  }
+  copyFrame(from: Frame, to: Frame): void {
+    this.own(to).set(this.page(from));
+  }
+  clearFrame(frame: Frame): void {
+    this.own(frame).fill(0);
+  }
+  equalFrames(a: Frame, b: Frame): boolean {
+    return this.page(a).every((byte, i) => byte === this.page(b)[i]);
+  }
+  readBytes(physical: bigint, bytes: Uint8Array): void {
+    this.each(physical, bytes.length, (frame, within, from, n) =>
+      bytes.set(this.page(frame).subarray(within, within + n), from),
+    );
+  }
+  writeBytes(physical: bigint, bytes: Uint8Array): void {
+    this.each(physical, bytes.length, (frame, within, from, n) =>
+      this.own(frame).set(bytes.subarray(from, from + n), within),
+    );
+  }
   read64(physical: bigint): bigint {
     const bytes = new Uint8Array(8);
     this.readBytes(physical, bytes);
@@ -32,16 +56,23 @@ export class FakeMemory implements PhysMemory {
     this.writeBytes(physical, bytes);
   }
 
-  private page(frame: Frame): Uint8Array { return this.contents.get(frame) ?? ZEROES; }
+  private page(frame: Frame): Uint8Array {
+    return this.contents.get(frame) ?? ZEROES;
+  }
   private own(frame: Frame): Uint8Array {
     if (this.nodeOf(frame) === NONE) throw new InvariantError(`frame ${frame} is no memory`);
     let page = this.contents.get(frame);
-    if (!page) this.contents.set(frame, page = new Uint8Array(4096));
+    if (!page) this.contents.set(frame, (page = new Uint8Array(4096)));
     this.versions.set(frame, this.version(frame) + 1);
     return page;
   }
-  private each(physical: bigint, length: number, visit: (frame: Frame, within: number, from: number, n: number) => void): void {
-    if (physical < 0n || physical + BigInt(length) > 1n << 44n) throw new RangeError(`${length} bytes at 0x${physical.toString(16)} are outside 0..2^44`);
+  private each(
+    physical: bigint,
+    length: number,
+    visit: (frame: Frame, within: number, from: number, n: number) => void,
+  ): void {
+    if (physical < 0n || physical + BigInt(length) > 1n << 44n)
+      throw new RangeError(`${length} bytes at 0x${physical.toString(16)} are outside 0..2^44`);
     for (let from = 0; from < length;) {
       const at = Number(physical) + from;
       const n = Math.min(4096 - (at % 4096), length - from);
@@ -64,7 +95,10 @@ export class FakeAllocator implements PageAllocator {
   private repeat = false;
 
   /** @param held frames that nobody has and nobody is given before they are donated */
-  constructor(private readonly memory: FakeMemory, held: { readonly first: Frame; readonly frames: number } = { first: 0, frames: 0 }) {
+  constructor(
+    private readonly memory: FakeMemory,
+    held: { readonly first: Frame; readonly frames: number } = { first: 0, frames: 0 },
+  ) {
     for (let frame = held.first; frame < held.first + held.frames; frame++) this.taken.add(frame);
   }
 
@@ -74,7 +108,12 @@ export class FakeAllocator implements PageAllocator {
       if (this.repeat) this.countdown = 1;
       return NONE;
     }
-    const nodes = [node, ...(gfp.thisNode === true ? [] : [...new Set(this.memory.ranges.map((range) => range.node))].filter((other) => other !== node))];
+    const nodes = [
+      node,
+      ...(gfp.thisNode === true
+        ? []
+        : [...new Set(this.memory.ranges.map((range) => range.node))].filter((other) => other !== node)),
+    ];
     for (const each of nodes) {
       for (const range of this.memory.ranges.filter((candidate) => candidate.node === each)) {
         const size = 2 ** order;
@@ -96,13 +135,19 @@ export class FakeAllocator implements PageAllocator {
     return NONE;
   }
 
-  owns(frame: Frame, order: number): boolean { return this.out.get(frame)?.order === order; }
+  owns(frame: Frame, order: number): boolean {
+    return this.out.get(frame)?.order === order;
+  }
   purposeOf(frame: Frame): FramePurpose | "free" | undefined {
-    for (const [first, { order, purpose }] of this.out) if (frame >= first && frame < first + 2 ** order) return purpose;
-    return this.memory.ranges.some((range) => frame >= range.first && frame < range.first + range.frames) ? "free" : undefined;
+    for (const [first, { order, purpose }] of this.out)
+      if (frame >= first && frame < first + 2 ** order) return purpose;
+    return this.memory.ranges.some((range) => frame >= range.first && frame < range.first + range.frames)
+      ? "free"
+      : undefined;
   }
   free(frame: Frame, order: number): void {
-    if (this.out.get(frame)?.order !== order) throw new InvariantError(`frame ${frame} of order ${order} was not handed out so`);
+    if (this.out.get(frame)?.order !== order)
+      throw new InvariantError(`frame ${frame} of order ${order} was not handed out so`);
     for (let i = 0; i < 2 ** order; i++) {
       this.onFree(frame + i);
       this.taken.delete(frame + i);
@@ -130,17 +175,24 @@ export class FakeAllocator implements PageAllocator {
     return true;
   }
   freeFrames(node: NodeId): number {
-    return this.memory.ranges.filter((range) => range.node === node).reduce((sum, range) => sum + range.frames, 0)
-      - [...this.taken].filter((frame) => this.memory.nodeOf(frame) === node).length;
+    return (
+      this.memory.ranges.filter((range) => range.node === node).reduce((sum, range) => sum + range.frames, 0) -
+      [...this.taken].filter((frame) => this.memory.nodeOf(frame) === node).length
+    );
   }
   usedFrames(node: NodeId, purpose: FramePurpose): number {
     let used = 0;
-    for (const [frame, { order, purpose: its }] of this.out) if (its === purpose && this.memory.nodeOf(frame) === node) used += 2 ** order;
+    for (const [frame, { order, purpose: its }] of this.out)
+      if (its === purpose && this.memory.nodeOf(frame) === node) used += 2 ** order;
     return used;
   }
   /** Frames handed out in all. */
-  get used(): number { return this.taken.size; }
-  isFree(frame: Frame): boolean { return !this.taken.has(frame); }
+  get used(): number {
+    return this.taken.size;
+  }
+  isFree(frame: Frame): boolean {
+    return !this.taken.has(frame);
+  }
   refuse(nth: number, repeat = false): void {
     this.countdown = nth;
     this.repeat = repeat;

@@ -1,17 +1,32 @@
 /**
- * Kernel tables as one map of leaves a holder, and what a TLB might still hold: an entry that was changed lazily is remembered until a
- * flush covers it, so that a frame given back too early is seen. For tests only; slow and plain on purpose.
+ * Kernel tables as one map of leaves a holder, and what a TLB might still hold: an entry that was changed lazily is
+ * remembered until a flush covers it, so that a frame given back too early is seen. For tests only; slow and plain on
+ * purpose.
  */
 import { LEAF_BYTES, NONE, type Frame, type NodeId } from "@kreplica/hw-x86/api";
-import { InvariantError, MmError, type KernelLayout, type KernelTables, type Mapping, type Protection, type ReplicaView, type TableEditor } from "@kreplica/mm-core/api";
+import {
+  InvariantError,
+  MmError,
+  type KernelLayout,
+  type KernelTables,
+  type Mapping,
+  type Protection,
+  type ReplicaView,
+  type TableEditor,
+} from "@kreplica/mm-core/api";
 import type { FakeAllocator } from "./fake-memory.js";
 
 /** A page whose old translation some CPU may still hold. */
-export interface Owed { readonly address: bigint; readonly frame: Frame }
+export interface Owed {
+  readonly address: bigint;
+  readonly frame: Frame;
+}
 
 const pageOf = (address: bigint): bigint => address & ~0xfffn;
 
-/** Kernel tables as one map of leaves a holder, with what a TLB might still hold. For tests; slow and plain on purpose. */
+/**
+ * Kernel tables as one map of leaves a holder, with what a TLB might still hold. For tests; slow and plain on purpose.
+ */
 export class FakeTables implements KernelTables {
   readonly stores = { total: 0, replica: 0 };
   flushes = 0;
@@ -26,7 +41,11 @@ export class FakeTables implements KernelTables {
   /** Frame of the table page, by holder and 2 MiB. */
   private readonly tablePages = new Map<string, Frame>();
 
-  constructor(readonly view: Pick<ReplicaView, "holders" | "isPrivate" | "nearest">, private readonly layout: KernelLayout, private readonly allocator: FakeAllocator) {
+  constructor(
+    readonly view: Pick<ReplicaView, "holders" | "isPrivate" | "nearest">,
+    private readonly layout: KernelLayout,
+    private readonly allocator: FakeAllocator,
+  ) {
     for (const holder of view.holders) this.leaves.set(holder, new Map());
     allocator.onFree = (frame) => {
       const owed = this.owed.find((each) => each.frame === frame) ?? this.mapped(frame);
@@ -34,7 +53,9 @@ export class FakeTables implements KernelTables {
     };
   }
 
-  root(node: NodeId): Frame { return 1_000_000 + this.view.nearest(node); }
+  root(node: NodeId): Frame {
+    return 1_000_000 + this.view.nearest(node);
+  }
 
   lookup(node: NodeId, address: bigint): Mapping | undefined {
     const leaves = this.leavesOf(this.view.nearest(node), address);
@@ -43,7 +64,16 @@ export class FakeTables implements KernelTables {
       if (leaf && leaf.level === level) return leaf;
     }
     if (address >= this.layout.pageOffset && address < this.layout.vmallocStart && !this.absent.has(pageOf(address))) {
-      return { frame: Number((address - this.layout.pageOffset) >> 12n), level: 1, writable: true, executable: false, global: true, user: false, present: true, cache: "wb" };
+      return {
+        frame: Number((address - this.layout.pageOffset) >> 12n),
+        level: 1,
+        writable: true,
+        executable: false,
+        global: true,
+        user: false,
+        present: true,
+        cache: "wb",
+      };
     }
     return undefined;
   }
@@ -57,7 +87,9 @@ export class FakeTables implements KernelTables {
     return result;
   }
 
-  editLazily<T>(change: (editor: TableEditor) => T): T { return change(this.editor()); }
+  editLazily<T>(change: (editor: TableEditor) => T): T {
+    return change(this.editor());
+  }
 
   flush(start: bigint, end: bigint): void {
     this.flushes++;
@@ -71,7 +103,8 @@ export class FakeTables implements KernelTables {
 
   makeRoomForLarge(start: bigint, pages: number): boolean {
     const end = start + BigInt(pages) * 4096n;
-    for (const leaves of this.leaves.values()) for (const address of leaves.keys()) if (address >= start && address < end) return false;
+    for (const leaves of this.leaves.values())
+      for (const address of leaves.keys()) if (address >= start && address < end) return false;
     for (const [key, frame] of this.tablePages) {
       const address = BigInt(key.slice(key.indexOf("/") + 1)) << 21n;
       if (address < start || address >= end) continue;
@@ -82,18 +115,27 @@ export class FakeTables implements KernelTables {
   }
 
   /** All leaves a holder has outside the direct map, for comparison of states. */
-  snapshot(holder: NodeId): [bigint, Mapping][] { return [...this.leaves.get(holder)!].sort(([a], [b]) => (a < b ? -1 : 1)); }
+  snapshot(holder: NodeId): [bigint, Mapping][] {
+    return [...this.leaves.get(holder)!].sort(([a], [b]) => (a < b ? -1 : 1));
+  }
 
   private mapped(frame: Frame): Owed | undefined {
     for (const leaves of this.leaves.values()) {
       for (const [address, leaf] of leaves) {
-        if (address >= this.layout.vmallocStart && frame >= leaf.frame && frame < leaf.frame + Number(LEAF_BYTES[leaf.level] / 4096n)) return { address, frame };
+        if (
+          address >= this.layout.vmallocStart &&
+          frame >= leaf.frame &&
+          frame < leaf.frame + Number(LEAF_BYTES[leaf.level] / 4096n)
+        )
+          return { address, frame };
       }
     }
     return undefined;
   }
 
-  private drop(start: bigint, end: bigint): void { this.owed = this.owed.filter(({ address }) => address < start || address >= end); }
+  private drop(start: bigint, end: bigint): void {
+    this.owed = this.owed.filter(({ address }) => address < start || address >= end);
+  }
 
   private leavesOf(holder: NodeId, address: bigint): Map<bigint, Mapping> {
     return this.leaves.get(this.view.isPrivate(address) ? holder : this.view.holders[0]!)!;
@@ -108,7 +150,9 @@ export class FakeTables implements KernelTables {
   private set(holder: NodeId, address: bigint, leaf: Mapping | undefined, nth: number): void {
     const leaves = this.leavesOf(holder, address);
     const old = this.lookup(holder, address);
-    if (old) for (let i = 0n; i < LEAF_BYTES[old.level] / 4096n; i++) this.owed.push({ address: address + i * 4096n, frame: old.frame + Number(i) });
+    if (old)
+      for (let i = 0n; i < LEAF_BYTES[old.level] / 4096n; i++)
+        this.owed.push({ address: address + i * 4096n, frame: old.frame + Number(i) });
     if (leaf) leaves.set(address, leaf);
     else leaves.delete(address);
     if (!leaf && old) this.holes.push([holder, address]);
@@ -126,19 +170,32 @@ export class FakeTables implements KernelTables {
     return key;
   }
 
-  private tableKey(holder: NodeId, address: bigint): string { return `${this.view.isPrivate(address) ? holder : "all"}/${address >> 21n}`; }
+  private tableKey(holder: NodeId, address: bigint): string {
+    return `${this.view.isPrivate(address) ? holder : "all"}/${address >> 21n}`;
+  }
 
   private editor(): TableEditor {
-    const mapEach = (address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame, only?: NodeId): boolean => {
+    const mapEach = (
+      address: bigint,
+      mapping: Omit<Mapping, "frame">,
+      frames: (node: NodeId) => Frame,
+      only?: NodeId,
+    ): boolean => {
       if (address % LEAF_BYTES[mapping.level] !== 0n) throw new MmError("misaligned", address, "leaf");
       const targets = this.targets(address, only);
-      for (const holder of targets) if (this.lookup(holder, address)) throw new MmError("already-mapped", address, `on node ${holder}`);
-      if (mapping.level === 2 && targets.some((holder) => this.tablePages.has(this.tableKey(holder, address)))) throw new MmError("already-mapped", address, "a table page is in the way");
+      for (const holder of targets)
+        if (this.lookup(holder, address)) throw new MmError("already-mapped", address, `on node ${holder}`);
+      if (mapping.level === 2 && targets.some((holder) => this.tablePages.has(this.tableKey(holder, address))))
+        throw new MmError("already-mapped", address, "a table page is in the way");
       if (mapping.level === 1 && targets.some((holder) => this.tableFor(holder, address) === undefined)) return false;
       targets.forEach((holder, nth) => this.set(holder, address, { ...mapping, frame: frames(holder) }, nth));
       return true;
     };
-    const eachLeaf = (start: bigint, pages: number, visit: (holder: NodeId, address: bigint, leaf: Mapping, page: number, nth: number) => void): void => {
+    const eachLeaf = (
+      start: bigint,
+      pages: number,
+      visit: (holder: NodeId, address: bigint, leaf: Mapping, page: number, nth: number) => void,
+    ): void => {
       for (let page = 0; page < pages;) {
         const address = start + BigInt(page) * 4096n;
         let step = 1;
@@ -146,7 +203,8 @@ export class FakeTables implements KernelTables {
           const leaf = this.lookup(holder, address) ?? this.absent.get(address);
           if (!leaf) return;
           step = Math.max(step, Number(LEAF_BYTES[leaf.level] / 4096n));
-          if (leaf.level > 1 && (address % LEAF_BYTES[leaf.level] !== 0n || page + step > pages)) throw new InvariantError("this fake splits no leaves");
+          if (leaf.level > 1 && (address % LEAF_BYTES[leaf.level] !== 0n || page + step > pages))
+            throw new InvariantError("this fake splits no leaves");
           visit(holder, address, leaf, page, nth);
         });
         page += step;
@@ -155,11 +213,14 @@ export class FakeTables implements KernelTables {
     return {
       map: (address, mapping, only) => mapEach(address, mapping, () => mapping.frame, only),
       mapPerNode: (address, mapping, frames) => mapEach(address, mapping, frames),
-      unmap: (address, level, only) => this.targets(address, only).forEach((holder, nth) => {
-        if (this.lookup(holder, address)?.level === level) this.set(holder, address, undefined, nth);
-      }),
+      unmap: (address, level, only) =>
+        this.targets(address, only).forEach((holder, nth) => {
+          if (this.lookup(holder, address)?.level === level) this.set(holder, address, undefined, nth);
+        }),
       protect: (start, pages, change, alias) => {
-        eachLeaf(start, pages, (holder, address, leaf, _page, nth) => this.protectLeaf(holder, address, leaf, change, nth, alias === true));
+        eachLeaf(start, pages, (holder, address, leaf, _page, nth) =>
+          this.protectLeaf(holder, address, leaf, change, nth, alias === true),
+        );
         return true;
       },
       repoint: (start, pages, frames) => {
@@ -174,7 +235,14 @@ export class FakeTables implements KernelTables {
     };
   }
 
-  private protectLeaf(holder: NodeId, address: bigint, leaf: Mapping, change: Partial<Protection>, nth: number, alias: boolean): void {
+  private protectLeaf(
+    holder: NodeId,
+    address: bigint,
+    leaf: Mapping,
+    change: Partial<Protection>,
+    nth: number,
+    alias: boolean,
+  ): void {
     const next = { ...leaf, ...change };
     if (next.present) {
       // An absent entry is never cached, so making it present owes nothing.

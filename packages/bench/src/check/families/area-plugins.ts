@@ -16,12 +16,18 @@ class SmallHost implements ModuleHost {
   readonly symbols = this.host.symbols;
   readonly percpuStart = this.host.percpuStart;
   readonly patching = this.host.patching;
-  staticCallKey(): undefined { return undefined; }
+  staticCallKey(): undefined {
+    return undefined;
+  }
 }
 
 /** Areas. */
 export const AREA_PLUGINS: readonly Plugin[] = [setMemory, vmallocWith({ lazyPages: LAZY_PAGES })];
 /** Modules on them. */
 export const MODULE_PLUGINS: readonly Plugin[] = [
-  ...AREA_PLUGINS, textPatch, modulesWith(replicateAll), noPatching, plugin("small-module-host", [bind(ModuleHost, SmallHost)]),
+  ...AREA_PLUGINS,
+  textPatch,
+  modulesWith(replicateAll),
+  noPatching,
+  plugin("small-module-host", [bind(ModuleHost, SmallHost)]),
 ];

@@ -1,9 +1,20 @@
-/** Areas of vmalloc: made, copied, sealed, reached from CPUs, freed; E1, E2, E6, E7, E8 and E12 after every step on them. */
+/**
+ * Areas of vmalloc: made, copied, sealed, reached from CPUs, freed; E1, E2, E6, E7, E8 and E12 after every step on
+ * them.
+ */
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
 import type { Finding } from "@kreplica/invariants";
 import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
-import { type AreaRequest, checkArea, checkPageCounts, moduleArea, Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc";
+import {
+  type AreaRequest,
+  checkArea,
+  checkPageCounts,
+  moduleArea,
+  Vmalloc,
+  VmallocError,
+  type VmArea,
+} from "@kreplica/vmalloc";
 import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
@@ -12,7 +23,13 @@ import type { RefusalOperation } from "./refusal.js";
 import { dropEmptyTables, fullCheckNowAndThen, quietly, splitDirectMap } from "./splits.js";
 
 export type AreaOperation =
-  | { readonly op: "area"; readonly node: number; readonly pages: number; readonly where: Where; readonly base: "local" | "interleaved" }
+  | {
+      readonly op: "area";
+      readonly node: number;
+      readonly pages: number;
+      readonly where: Where;
+      readonly base: "local" | "interleaved";
+    }
   | { readonly op: "areaodd"; readonly node: number; readonly pages: number; readonly where: "window" | "vmalloc" }
   | { readonly op: "areacopy" | "areafree"; readonly area: number }
   | { readonly op: "areaseal"; readonly area: number; readonly as: "read-only" | "executable" | "writable" }
@@ -29,7 +46,15 @@ const pagesText = (pages: number): string => `${pages} ${pages === 1 ? "page" : 
 export const areaFamily: OperationFamily<AreaOperation> = {
   name: "areas",
   kinds: {
-    area: { weight: 2, fields: { node: "number", pages: "number", where: ["window", "window large", "vmalloc", "vmap"], base: ["local", "interleaved"] } },
+    area: {
+      weight: 2,
+      fields: {
+        node: "number",
+        pages: "number",
+        where: ["window", "window large", "vmalloc", "vmap"],
+        base: ["local", "interleaved"],
+      },
+    },
     areaodd: { weight: 1, fields: { node: "number", pages: "number", where: ["window", "vmalloc"] } },
     areacopy: { weight: 2, fields: { area: "number" } },
     areafree: { weight: 1, fields: { area: "number" } },
@@ -43,26 +68,58 @@ export const areaFamily: OperationFamily<AreaOperation> = {
   draw(op, drawing) {
     const area = drawing.random(MOST);
     switch (op) {
-      case "area": return { op, node: drawing.random(8), pages: drawing.pages(), where: drawing.random(150) === 0 ? "window large" : drawing.oneOf(["window", "window", "window", "vmalloc", "vmap"] as const), base: drawing.oneOf(["local", "local", "interleaved"] as const) };
-      case "areaodd": return { op, node: drawing.random(8), pages: drawing.pages(), where: drawing.oneOf(["window", "vmalloc"] as const) };
-      case "areacopy": case "areafree": return { op, area };
-      case "areaseal": return { op, area, as: drawing.oneOf(["read-only", "executable", "writable"] as const) };
-      case "arearead": return { op, area, cpu: drawing.cpu(), page: drawing.random(4) };
-      case "areaalias": return { op, area, cpu: drawing.cpu(), copy: drawing.random(8) };
-      case "areapurge": return { op };
+      case "area":
+        return {
+          op,
+          node: drawing.random(8),
+          pages: drawing.pages(),
+          where:
+            drawing.random(150) === 0
+              ? "window large"
+              : drawing.oneOf(["window", "window", "window", "vmalloc", "vmap"] as const),
+          base: drawing.oneOf(["local", "local", "interleaved"] as const),
+        };
+      case "areaodd":
+        return {
+          op,
+          node: drawing.random(8),
+          pages: drawing.pages(),
+          where: drawing.oneOf(["window", "vmalloc"] as const),
+        };
+      case "areacopy":
+      case "areafree":
+        return { op, area };
+      case "areaseal":
+        return { op, area, as: drawing.oneOf(["read-only", "executable", "writable"] as const) };
+      case "arearead":
+        return { op, area, cpu: drawing.cpu(), page: drawing.random(4) };
+      case "areaalias":
+        return { op, area, cpu: drawing.cpu(), copy: drawing.random(8) };
+      case "areapurge":
+        return { op };
     }
   },
   describe(o) {
     switch (o.op) {
-      case "area": return o.where === "vmap" ? `${pagesText(o.pages)} of node ${o.node} ${o.pages === 1 ? "is" : "are"} mapped in the window (vmap)` : `an area of ${o.where === "window large" ? "2 MiB with large leaves" : pagesText(o.pages)} in the ${o.where === "vmalloc" ? "vmalloc range" : "window"}, ${o.base === "local" ? `on node ${o.node}` : "interleaved"}`;
+      case "area":
+        return o.where === "vmap"
+          ? `${pagesText(o.pages)} of node ${o.node} ${o.pages === 1 ? "is" : "are"} mapped in the window (vmap)`
+          : `an area of ${o.where === "window large" ? "2 MiB with large leaves" : pagesText(o.pages)} in the ${o.where === "vmalloc" ? "vmalloc range" : "window"}, ${o.base === "local" ? `on node ${o.node}` : "interleaved"}`;
       // Only module_alloc asks for what lies in the window on x86, and it defers; nobody else does.
-      case "areaodd": return `code outside the kernel's tree (no caller in 6.5 for x86) asks for ${pagesText(o.pages)} in the ${o.where === "window" ? "window, with the leak tracker told at once" : "vmalloc range, to tell the leak tracker itself"}, on node ${o.node}`;
-      case "areacopy": return `area ${o.area} gets a copy on every node`;
-      case "areafree": return `area ${o.area} is freed`;
-      case "areaseal": return `area ${o.area} becomes ${o.as === "executable" ? "read-only and executable" : o.as}`;
-      case "arearead": return `CPU ${o.cpu} reads page ${o.page} of area ${o.area}`;
-      case "areaalias": return `CPU ${o.cpu} reads copy ${o.copy} of area ${o.area} through the direct map`;
-      case "areapurge": return "what was freed is flushed and given back";
+      case "areaodd":
+        return `code outside the kernel's tree (no caller in 6.5 for x86) asks for ${pagesText(o.pages)} in the ${o.where === "window" ? "window, with the leak tracker told at once" : "vmalloc range, to tell the leak tracker itself"}, on node ${o.node}`;
+      case "areacopy":
+        return `area ${o.area} gets a copy on every node`;
+      case "areafree":
+        return `area ${o.area} is freed`;
+      case "areaseal":
+        return `area ${o.area} becomes ${o.as === "executable" ? "read-only and executable" : o.as}`;
+      case "arearead":
+        return `CPU ${o.cpu} reads page ${o.page} of area ${o.area}`;
+      case "areaalias":
+        return `CPU ${o.cpu} reads copy ${o.copy} of area ${o.area} through the direct map`;
+      case "areapurge":
+        return "what was freed is flushed and given back";
     }
   },
   plugins: AREA_PLUGINS,
@@ -74,8 +131,12 @@ function sealedScene(drawing: Drawing): AreaOperation[] {
   const area = drawing.random(MOST);
   const cpu = drawing.cpu();
   return [
-    { op: "area", node: drawing.random(8), pages: 1 + drawing.random(2), where: "window", base: "local" }, { op: "areacopy", area }, { op: "areaseal", area, as: drawing.oneOf(["read-only", "executable"] as const) },
-    ...[0, 1, 2].map((copy): AreaOperation => ({ op: "areaalias", area, cpu, copy })), { op: "arearead", area, cpu, page: 0 }, { op: "areafree", area },
+    { op: "area", node: drawing.random(8), pages: 1 + drawing.random(2), where: "window", base: "local" },
+    { op: "areacopy", area },
+    { op: "areaseal", area, as: drawing.oneOf(["read-only", "executable"] as const) },
+    ...[0, 1, 2].map((copy): AreaOperation => ({ op: "areaalias", area, cpu, copy })),
+    { op: "arearead", area, cpu, page: 0 },
+    { op: "areafree", area },
   ];
 }
 
@@ -83,13 +144,27 @@ function sealedScene(drawing: Drawing): AreaOperation[] {
 function refusedScene(drawing: Drawing): Operation[] {
   const area = drawing.random(MOST);
   const steps: (AreaOperation | RefusalOperation)[] = [
-    { op: "area", node: drawing.random(8), pages: drawing.pages(), where: "window", base: drawing.oneOf(["local", "interleaved"] as const) },
-    { op: "refuse", nth: 1 + drawing.random(6) }, { op: "areacopy", area }, { op: "arearead", area, cpu: drawing.cpu(), page: 0 },
+    {
+      op: "area",
+      node: drawing.random(8),
+      pages: drawing.pages(),
+      where: "window",
+      base: drawing.oneOf(["local", "interleaved"] as const),
+    },
+    { op: "refuse", nth: 1 + drawing.random(6) },
+    { op: "areacopy", area },
+    { op: "arearead", area, cpu: drawing.cpu(), page: 0 },
   ];
   return steps;
 }
 
-interface Live { readonly area: VmArea; readonly own: readonly Frame[]; readonly seenBy: Set<CpuId>; readonly aliasSeenBy: Set<CpuId>; sealed: boolean }
+interface Live {
+  readonly area: VmArea;
+  readonly own: readonly Frame[];
+  readonly seenBy: Set<CpuId>;
+  readonly aliasSeenBy: Set<CpuId>;
+  sealed: boolean;
+}
 
 class AreasAtWork implements FamilyAtWork<AreaOperation> {
   private readonly live: Live[] = [];
@@ -103,21 +178,31 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     const { assembly } = system.parts;
     this.vmalloc = assembly.get(Vmalloc);
     this.setMemory = assembly.get(SetMemory);
-    this.ownRootsOnly = assembly.get(PgdPlan).initial(system.holders, system.holders[0]!).length === system.holders.length;
+    this.ownRootsOnly =
+      assembly.get(PgdPlan).initial(system.holders, system.holders[0]!).length === system.holders.length;
     splitDirectMap(system);
     // The first tables of both ranges are there before the first run.
-    for (const where of ["window", "vmalloc"] as const) this.make({ op: "area", node: 0, pages: 4, where, base: "local" });
+    for (const where of ["window", "vmalloc"] as const)
+      this.make({ op: "area", node: 0, pages: 4, where, base: "local" });
     this.undo();
   }
 
-  perform(o: AreaOperation): void { quietly(this.system, () => { this.do(o); }); }
+  perform(o: AreaOperation): void {
+    quietly(this.system, () => {
+      this.do(o);
+    });
+  }
 
   told(o: AreaOperation): Readonly<Record<string, number>> {
     if ("node" in o) return { node: this.holder(o.node) };
     if (!("area" in o) || this.live.length === 0) return {};
     const at = o.area % this.live.length;
     const { area } = this.live[at]!;
-    return { area: at, ...("page" in o ? { page: o.page % area.pages } : {}), ...("copy" in o ? { copy: o.copy % (1 + area.copies.size) } : {}) };
+    return {
+      area: at,
+      ...("page" in o ? { page: o.page % area.pages } : {}),
+      ...("copy" in o ? { copy: o.copy % (1 + area.copies.size) } : {}),
+    };
   }
 
   compare(): void {
@@ -125,7 +210,11 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     fullCheckNowAndThen(this.system);
   }
 
-  undo(): void { quietly(this.system, () => { this.clear(); }); }
+  undo(): void {
+    quietly(this.system, () => {
+      this.clear();
+    });
+  }
 
   private do(o: AreaOperation): void {
     if (o.op === "area") return this.make(o);
@@ -134,15 +223,22 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     const live = this.live[o.area % Math.max(1, this.live.length)];
     if (!live) return;
     switch (o.op) {
-      case "areacopy": return this.copy(live);
-      case "areafree": return this.free(live);
-      case "areaseal": return this.seal(live, o.as);
-      case "arearead": return this.read(live, this.system.cpu(o.cpu), o.page % live.area.pages);
-      case "areaalias": return this.readAlias(live, this.system.cpu(o.cpu), o.copy);
+      case "areacopy":
+        return this.copy(live);
+      case "areafree":
+        return this.free(live);
+      case "areaseal":
+        return this.seal(live, o.as);
+      case "arearead":
+        return this.read(live, this.system.cpu(o.cpu), o.page % live.area.pages);
+      case "areaalias":
+        return this.readAlias(live, this.system.cpu(o.cpu), o.copy);
     }
   }
 
-  private holder(number: number): NodeId { return this.system.holders[number % this.system.holders.length]!; }
+  private holder(number: number): NodeId {
+    return this.system.holders[number % this.system.holders.length]!;
+  }
 
   private clear(): void {
     for (const { area, own } of this.live.splice(0)) {
@@ -160,14 +256,36 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     const { layout, allocator, view } = this.system.parts;
     const node = this.holder(o.node);
     // Large leaves behind the first 2 MiB, whose tables every run is to find.
-    const range = o.where === "vmalloc" ? {} : { low: layout.modulesStart + (o.where === "window large" ? BigInt(LARGE_BYTES) : 0n), high: layout.modulesEnd };
+    const range =
+      o.where === "vmalloc"
+        ? {}
+        : {
+            low: layout.modulesStart + (o.where === "window large" ? BigInt(LARGE_BYTES) : 0n),
+            high: layout.modulesEnd,
+          };
     const placement = o.base === "local" ? { node } : { interleave: view.holders };
-    const own = o.where === "vmap" ? Array.from({ length: o.pages }, () => allocator.allocate(node, 0, { purpose: "data" })).filter((frame) => frame >= 0) : [];
+    const own =
+      o.where === "vmap"
+        ? Array.from({ length: o.pages }, () => allocator.allocate(node, 0, { purpose: "data" })).filter(
+            (frame) => frame >= 0,
+          )
+        : [];
     if (o.where === "vmap" && own.length < o.pages) return this.giveBack(own);
     this.wasLarge ||= o.where === "window large";
     try {
-      const area = o.where === "vmap" ? this.vmalloc.map({ frames: own, purpose: "data", ...range })
-        : this.request({ bytes: o.where === "window large" ? LARGE_BYTES : o.pages * 4096, huge: o.where === "window large", placement, purpose: "module", ...range }, o.where !== "vmalloc");
+      const area =
+        o.where === "vmap"
+          ? this.vmalloc.map({ frames: own, purpose: "data", ...range })
+          : this.request(
+              {
+                bytes: o.where === "window large" ? LARGE_BYTES : o.pages * 4096,
+                huge: o.where === "window large",
+                placement,
+                purpose: "module",
+                ...range,
+              },
+              o.where !== "vmalloc",
+            );
       this.keep(area, own);
     } catch (error) {
       this.refused(error);
@@ -181,9 +299,24 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     const { modulesStart: low, modulesEnd: high } = this.system.parts.layout;
     const node = this.holder(o.node);
     try {
-      this.keep(this.request({ bytes: o.pages * 4096, placement: { node }, purpose: "module", ...(o.where === "window" ? { low, high } : {}) }, o.where === "vmalloc"), []);
+      this.keep(
+        this.request(
+          {
+            bytes: o.pages * 4096,
+            placement: { node },
+            purpose: "module",
+            ...(o.where === "window" ? { low, high } : {}),
+          },
+          o.where === "vmalloc",
+        ),
+        [],
+      );
     } catch (error) {
-      if (error instanceof VmallocError && error.code === "taken") this.system.fail("E12", `an area in the vmalloc range whose maker defers telling the leak tracker was taken for a shared one: ${error.message}`);
+      if (error instanceof VmallocError && error.code === "taken")
+        this.system.fail(
+          "E12",
+          `an area in the vmalloc range whose maker defers telling the leak tracker was taken for a shared one: ${error.message}`,
+        );
       this.refused(error);
     }
   }
@@ -199,25 +332,41 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     this.check(area);
   }
 
-  private giveBack(frames: readonly Frame[]): void { for (const frame of frames) this.system.parts.allocator.free(frame, 0); }
+  private giveBack(frames: readonly Frame[]): void {
+    for (const frame of frames) this.system.parts.allocator.free(frame, 0);
+  }
 
-  /** E7: without memory for every copy the area stays shared and whole. Copies are made before an area is sealed, never after (E3). */
+  /**
+   * E7: without memory for every copy the area stays shared and whole. Copies are made before an area is sealed, never
+   * after (E3).
+   */
   private copy({ area, sealed }: Live): void {
     if (area.state !== "shared" || area.kind !== "allocated" || sealed) return;
     const outcome = this.vmalloc.replicate(area);
     if (outcome === "replicated") return this.check(area);
     const left = this.findings(area)[0];
-    if (area.state !== "shared" || left) this.system.fail("E7", `after copies were refused the area at 0x${area.start.toString(16)} is ${area.state}${left ? `, and ${left.detail}` : ""}`);
+    if (area.state !== "shared" || left)
+      this.system.fail(
+        "E7",
+        `after copies were refused the area at 0x${area.start.toString(16)} is ${area.state}${left ? `, and ${left.detail}` : ""}`,
+      );
   }
 
   private seal(live: Live, as: "read-only" | "executable" | "writable"): void {
     const { area } = live;
     live.sealed = true;
-    // Whoever changes permissions says so, that the direct map is put right when the area goes: set_vm_flush_reset_perms.
+    // Whoever changes permissions says so, that the direct map is put right when the area goes:
+    // set_vm_flush_reset_perms.
     if (area.kind === "allocated") this.vmalloc.resetPermissions(area);
     const range = { start: area.start, pages: area.pages };
     try {
-      this.setMemory.change(range, as === "writable" ? { writable: true, executable: false } : { writable: false, executable: as === "executable" }, area.kind === "allocated");
+      this.setMemory.change(
+        range,
+        as === "writable"
+          ? { writable: true, executable: false }
+          : { writable: false, executable: as === "executable" },
+        area.kind === "allocated",
+      );
     } catch (error) {
       if (!(error instanceof SetMemoryError) || error.code !== "out-of-frames") throw error;
     }
@@ -231,11 +380,16 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     const address = area.start + BigInt(page) * 4096n;
     seenBy.add(cpu);
     const core = machine.cpu(cpu);
-    if (core.load(Number(address & 0xffff_ffffn), Number(address >> 32n)) !== 0) system.fail("E1", `CPU ${cpu} cannot reach page ${page} of the area at 0x${area.start.toString(16)}`);
+    if (core.load(Number(address & 0xffff_ffffn), Number(address >> 32n)) !== 0)
+      system.fail("E1", `CPU ${cpu} cannot reach page ${page} of the area at 0x${area.start.toString(16)}`);
     const holder = view.nearest(machine.nodeOfCpu(cpu));
     const wanted = (area.copies.get(holder) ?? area.frames)[page];
     const any = [area.frames, ...area.copies.values()].some((frames) => frames[page] === core.lastFrame);
-    if (this.ownRootsOnly ? core.lastFrame !== wanted : !any) system.fail("E2", `CPU ${cpu} of node ${machine.nodeOfCpu(cpu)} reached frame ${core.lastFrame} for page ${page} of the area at 0x${area.start.toString(16)}, not ${wanted}`);
+    if (this.ownRootsOnly ? core.lastFrame !== wanted : !any)
+      system.fail(
+        "E2",
+        `CPU ${cpu} of node ${machine.nodeOfCpu(cpu)} reached frame ${core.lastFrame} for page ${page} of the area at 0x${area.start.toString(16)}, not ${wanted}`,
+      );
   }
 
   private readAlias({ area, aliasSeenBy }: Live, cpu: CpuId, copy: number): void {
@@ -258,19 +412,30 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     const at = `the area at 0x${area.start.toString(16)}`;
     for (const holder of system.holders) {
       for (let page = 0; page < area.pages; page++) {
-        if (tables.lookup(holder, area.start + BigInt(page) * 4096n)) system.fail("E6", `${at} was freed, and node ${holder} still maps page ${page}`);
+        if (tables.lookup(holder, area.start + BigInt(page) * 4096n))
+          system.fail("E6", `${at} was freed, and node ${holder} still maps page ${page}`);
       }
     }
     this.checkCounts();
     // Before the flush a CPU may go on reading what it has in its TLB.
     if (this.vmalloc.counters.lazyPages > 0) return;
-    for (const cpu of seenBy) if (cpus.online.has(cpu) && this.access(cpu, area.start, "load") === 0) system.fail("E6", `${at} was freed and flushed, and CPU ${cpu} still reaches it`);
+    for (const cpu of seenBy)
+      if (cpus.online.has(cpu) && this.access(cpu, area.start, "load") === 0)
+        system.fail("E6", `${at} was freed and flushed, and CPU ${cpu} still reaches it`);
     if (!resets) return;
     for (const frame of frames) {
       const alias = tables.lookup(system.holders[0]!, this.alias(frame));
-      if (!alias?.writable || alias.executable) system.fail("E6", `${at} was freed, and its frame ${frame} is ${alias ? "not writable" : "absent"} in the direct map`);
+      if (!alias?.writable || alias.executable)
+        system.fail(
+          "E6",
+          `${at} was freed, and its frame ${frame} is ${alias ? "not writable" : "absent"} in the direct map`,
+        );
       for (const cpu of aliasSeenBy) {
-        if (cpus.online.has(cpu) && this.access(cpu, this.alias(frame), "store") !== 0) system.fail("E6", `${at} was freed, and CPU ${cpu} still holds the sealed translation of its frame ${frame} of node ${system.parts.machine.memory.nodeOf(frame)} in the direct map`);
+        if (cpus.online.has(cpu) && this.access(cpu, this.alias(frame), "store") !== 0)
+          system.fail(
+            "E6",
+            `${at} was freed, and CPU ${cpu} still holds the sealed translation of its frame ${frame} of node ${system.parts.machine.memory.nodeOf(frame)} in the direct map`,
+          );
       }
     }
   }
@@ -279,7 +444,9 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     return this.system.parts.machine.cpu(cpu)[kind](Number(address & 0xffff_ffffn), Number(address >> 32n));
   }
 
-  private alias(frame: Frame): bigint { return this.system.parts.layout.pageOffset + BigInt(frame) * 4096n; }
+  private alias(frame: Frame): bigint {
+    return this.system.parts.layout.pageOffset + BigInt(frame) * 4096n;
+  }
 
   private findings(area: VmArea): Finding[] {
     const { parts } = this.system;
@@ -298,6 +465,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
   }
 
   private refused(error: unknown): void {
-    if (!(error instanceof VmallocError) || (error.code !== "out-of-frames" && error.code !== "out-of-tables")) throw error;
+    if (!(error instanceof VmallocError) || (error.code !== "out-of-frames" && error.code !== "out-of-tables"))
+      throw error;
   }
 }

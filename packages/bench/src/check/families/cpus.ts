@@ -8,7 +8,9 @@ export type CpuOperation =
   | { readonly op: "online"; readonly cpu: number }
   | { readonly op: "plug"; readonly node: number };
 
-/** A node to plug is one of as many: most of them no machine has, for a kernel whose memory came serves no further run. */
+/**
+ * A node to plug is one of as many: most of them no machine has, for a kernel whose memory came serves no further run.
+ */
 const PLUGGED = 32;
 
 export const cpuFamily: OperationFamily<CpuOperation> = {
@@ -20,7 +22,12 @@ export const cpuFamily: OperationFamily<CpuOperation> = {
     plug: { weight: 1, fields: { node: "number" } },
   },
   draw: (op, drawing) => (op === "plug" ? { op, node: drawing.random(PLUGGED) } : { op, cpu: drawing.cpu() }),
-  describe: (o) => (o.op === "plug" ? `memory of node ${o.node} comes on line` : o.op === "offline" ? `CPU ${o.cpu} goes off line` : `CPU ${o.cpu} comes on line`),
+  describe: (o) =>
+    o.op === "plug"
+      ? `memory of node ${o.node} comes on line`
+      : o.op === "offline"
+        ? `CPU ${o.cpu} goes off line`
+        : `CPU ${o.cpu} comes on line`,
 
   start(system) {
     const { machine, cpus, view } = system.parts;
@@ -37,7 +44,8 @@ export const cpuFamily: OperationFamily<CpuOperation> = {
           if (off.length === 0) return;
           const back = off[o.cpu % off.length]!;
           processes.online(back);
-          if (machine.cpu(back).rootFrame !== view.kernelRoot(machine.nodeOfCpu(back))) system.fail("G7", `CPU ${back} came back on another root than its node's`);
+          if (machine.cpu(back).rootFrame !== view.kernelRoot(machine.nodeOfCpu(back)))
+            system.fail("G7", `CPU ${back} came back on another root than its node's`);
         } else {
           if (!hotplug.offline.has(o.node)) return;
           system.forGood(() => system.unchangedWhenRefused(() => hotplug.online(o.node)));

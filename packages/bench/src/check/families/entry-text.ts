@@ -1,6 +1,7 @@
 /**
- * The entry text under KPTI, which both halves of every pair map: its large leaf is split, user halves are brought up to date (as pti_finalize
- * does), and the small leaves become one again while CPUs of every node enter and leave user mode. B11 after each: the table went from both halves, or it stays.
+ * The entry text under KPTI, which both halves of every pair map: its large leaf is split, user halves are brought up
+ * to date (as pti_finalize does), and the small leaves become one again while CPUs of every node enter and leave user
+ * mode. B11 after each: the table went from both halves, or it stays.
  */
 import type { CpuId } from "@kreplica/hw-x86";
 import { copyImageToUser, tableAt, userImageRange } from "@kreplica/mm-core";
@@ -25,14 +26,36 @@ export const entryTextFamily: OperationFamily<EntryTextOperation> = {
     entryjoin: { weight: 1, fields: {} },
     entryfetch: { weight: 2, fields: { cpu: "number", half: ["kernel", "user"] } },
   },
-  scenes: [(drawing) => {
-    const fetch = (): EntryTextOperation => ({ op: "entryfetch", cpu: drawing.cpu(), half: drawing.oneOf(["kernel", "user"] as const) });
-    const scene: EntryTextOperation[] = [{ op: "entrysplit", page: drawing.random(4) }, fetch(), fetch(), { op: "entryjoin" }, fetch(), fetch()];
-    return scene;
-  }],
-  draw: (op, drawing) => (op === "entrysplit" ? { op, page: drawing.random(4) } : op === "entryjoin" ? { op } : { op, cpu: drawing.cpu(), half: drawing.oneOf(["kernel", "user"] as const) }),
-  describe: (o) => (o.op === "entrysplit" ? `page ${o.page} of the entry text is changed and changed back: its large leaf splits, in both halves`
-    : o.op === "entryjoin" ? "the entry text's small leaves become one again" : `CPU ${o.cpu} fetches entry text on the ${o.half} half of its pair`),
+  scenes: [
+    (drawing) => {
+      const fetch = (): EntryTextOperation => ({
+        op: "entryfetch",
+        cpu: drawing.cpu(),
+        half: drawing.oneOf(["kernel", "user"] as const),
+      });
+      const scene: EntryTextOperation[] = [
+        { op: "entrysplit", page: drawing.random(4) },
+        fetch(),
+        fetch(),
+        { op: "entryjoin" },
+        fetch(),
+        fetch(),
+      ];
+      return scene;
+    },
+  ],
+  draw: (op, drawing) =>
+    op === "entrysplit"
+      ? { op, page: drawing.random(4) }
+      : op === "entryjoin"
+        ? { op }
+        : { op, cpu: drawing.cpu(), half: drawing.oneOf(["kernel", "user"] as const) },
+  describe: (o) =>
+    o.op === "entrysplit"
+      ? `page ${o.page} of the entry text is changed and changed back: its large leaf splits, in both halves`
+      : o.op === "entryjoin"
+        ? "the entry text's small leaves become one again"
+        : `CPU ${o.cpu} fetches entry text on the ${o.half} half of its pair`,
   plugins: AREA_PLUGINS,
   start: (system) => new EntryTextAtWork(system),
 };
@@ -52,14 +75,22 @@ class EntryTextAtWork implements FamilyAtWork<EntryTextOperation> {
     if (!this.system.parts.layout.pti) return;
     quietly(this.system, () => {
       switch (o.op) {
-        case "entrysplit": return this.divide(o.page);
-        case "entryjoin": return this.join();
-        case "entryfetch": return this.fetch(this.system.cpu(o.cpu), o.half);
+        case "entrysplit":
+          return this.divide(o.page);
+        case "entryjoin":
+          return this.join();
+        case "entryfetch":
+          return this.fetch(this.system.cpu(o.cpu), o.half);
       }
     });
   }
 
-  undo(): void { if (this.split) quietly(this.system, () => { this.join(); }); }
+  undo(): void {
+    if (this.split)
+      quietly(this.system, () => {
+        this.join();
+      });
+  }
 
   private divide(page: number): void {
     if (this.split) return;
@@ -76,14 +107,24 @@ class EntryTextAtWork implements FamilyAtWork<EntryTextOperation> {
     this.look("split");
   }
 
-  /** What pti_finalize does: entries of the kernel's half go to the user's. Where user halves share their tables, logical node 0's (D15). */
+  /**
+   * What pti_finalize does: entries of the kernel's half go to the user's. Where user halves share their tables,
+   * logical node 0's (D15).
+   */
   private toUserHalves(): void {
     const { context, view } = this.system.parts;
     const shared = view.copies.userTables === false;
     const range = { start: this.start, end: this.start + BigInt(LARGE_PAGES) * 4096n };
     for (const [nth, { root }] of view.roots.entries()) {
       if (shared && root !== view.kernelRoot(0)) continue;
-      copyImageToUser(context, root, root + 1, range, () => this.system.fail("C6", "a user half has no table for the entry text"), nth > 0);
+      copyImageToUser(
+        context,
+        root,
+        root + 1,
+        range,
+        () => this.system.fail("C6", "a user half has no table for the entry text"),
+        nth > 0,
+      );
     }
   }
 
@@ -93,7 +134,8 @@ class EntryTextAtWork implements FamilyAtWork<EntryTextOperation> {
     this.look("joined");
     const { view, entries, layout } = this.system.parts;
     for (const { root } of view.roots) {
-      if (tableAt(entries.memory, root, layout.levels, this.start, 1) !== undefined) this.system.fail("C5", "512 pages of entry text that agree stay small after a join");
+      if (tableAt(entries.memory, root, layout.levels, this.start, 1) !== undefined)
+        this.system.fail("C5", "512 pages of entry text that agree stay small after a join");
     }
   }
 
@@ -101,8 +143,14 @@ class EntryTextAtWork implements FamilyAtWork<EntryTextOperation> {
     this.system.checkRules(["B11", "H5"]);
     const { view, entries, layout } = this.system.parts;
     for (const { root, node } of view.roots) {
-      const small = [root, root + 1].map((each) => tableAt(entries.memory, each, layout.levels, this.start, 1) !== undefined);
-      if (small[0] !== small[1] && view.copies.userTables !== false) this.system.fail("H5", `the entry text is ${what}: on node ${node} the kernel's half has ${small[0] ? "small leaves" : "a large one"}, the user's ${small[1] ? "small ones" : "a large one"}`);
+      const small = [root, root + 1].map(
+        (each) => tableAt(entries.memory, each, layout.levels, this.start, 1) !== undefined,
+      );
+      if (small[0] !== small[1] && view.copies.userTables !== false)
+        this.system.fail(
+          "H5",
+          `the entry text is ${what}: on node ${node} the kernel's half has ${small[0] ? "small leaves" : "a large one"}, the user's ${small[1] ? "small ones" : "a large one"}`,
+        );
     }
   }
 
@@ -117,10 +165,18 @@ class EntryTextAtWork implements FamilyAtWork<EntryTextOperation> {
     const status = core.fetch(Number(BigInt.asIntN(32, this.start)), Number(BigInt.asIntN(32, this.start >> 32n)));
     const { lastFrame, rootFrame } = core;
     if (half === "user") switcher.enterKernel(cpu);
-    if (status !== 0) this.system.fail("G6", `CPU ${cpu} cannot fetch the entry text on the ${half} half of its pair (frame ${rootFrame})`);
+    if (status !== 0)
+      this.system.fail(
+        "G6",
+        `CPU ${cpu} cannot fetch the entry text on the ${half} half of its pair (frame ${rootFrame})`,
+      );
     const { entries } = this.system.parts;
     const bytes = entries.memory.equalFrames(lastFrame, this.original());
-    if (!bytes) this.system.fail("G6", `CPU ${cpu} fetches frame ${lastFrame} as entry text on the ${half} half of its pair, whose bytes are others than the kernel's`);
+    if (!bytes)
+      this.system.fail(
+        "G6",
+        `CPU ${cpu} fetches frame ${lastFrame} as entry text on the ${half} half of its pair, whose bytes are others than the kernel's`,
+      );
   }
 
   private original(): number {

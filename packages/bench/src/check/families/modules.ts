@@ -1,7 +1,19 @@
-/** Modules: loaded, brought to life, run on CPUs, unloaded; E3 to E6, E8 and strict permissions after every step on them. */
+/**
+ * Modules: loaded, brought to life, run on CPUs, unloaded; E3 to E6, E8 and strict permissions after every step on
+ * them.
+ */
 import type { NodeId } from "@kreplica/hw-x86";
 import type { Finding } from "@kreplica/invariants";
-import { checkLoaded, type LoadedModule, type ModuleFile, ModuleError, ModuleLoader, readModule, tinyModule, watchFormation } from "@kreplica/modules";
+import {
+  checkLoaded,
+  type LoadedModule,
+  type ModuleFile,
+  ModuleError,
+  ModuleLoader,
+  readModule,
+  tinyModule,
+  watchFormation,
+} from "@kreplica/modules";
 import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import { InsnPages, Kprobes, nops, TextPoke } from "@kreplica/text-patch";
@@ -20,7 +32,11 @@ export type ModuleOperation =
   | { readonly op: "modcall"; readonly module: number; readonly cpu: number };
 
 /** The second uses the first. */
-const FILES: readonly ModuleFile[] = [tinyModule({ name: "a", exports: ["from_a"] }), tinyModule({ name: "b", symbols: [{ name: "from_a" }] }), tinyModule({ name: "c" })].map((bytes) => readModule(bytes));
+const FILES: readonly ModuleFile[] = [
+  tinyModule({ name: "a", exports: ["from_a"] }),
+  tinyModule({ name: "b", symbols: [{ name: "from_a" }] }),
+  tinyModule({ name: "c" }),
+].map((bytes) => readModule(bytes));
 /** Refusals any order of operations may meet. */
 const EXPECTED = new Set(["already-loaded", "unknown-symbol", "no-memory", "not-loaded", "in-use", "text-in-use"]);
 
@@ -37,21 +53,33 @@ export const moduleFamily: OperationFamily<ModuleOperation> = {
   draw(op, drawing) {
     const module = drawing.random(FILES.length);
     switch (op) {
-      case "modload": return { op, module, node: drawing.random(8) };
-      case "modlive": case "modunload": case "modprobe": return { op, module };
-      case "modpatch": return { op, module, step: drawing.random(16) };
-      case "modcall": return { op, module, cpu: drawing.cpu() };
+      case "modload":
+        return { op, module, node: drawing.random(8) };
+      case "modlive":
+      case "modunload":
+      case "modprobe":
+        return { op, module };
+      case "modpatch":
+        return { op, module, step: drawing.random(16) };
+      case "modcall":
+        return { op, module, cpu: drawing.cpu() };
     }
   },
   describe(o) {
     const { name } = FILES[o.module % FILES.length]!;
     switch (o.op) {
-      case "modload": return `module ${name} is loaded on node ${o.node}`;
-      case "modlive": return `module ${name}'s init has run`;
-      case "modunload": return `module ${name} is unloaded`;
-      case "modprobe": return `a probe is armed or disarmed in module ${name}`;
-      case "modpatch": return `module ${name}'s text is patched, and in step ${o.step} somebody wants to unload it`;
-      case "modcall": return `CPU ${o.cpu} runs module ${name}`;
+      case "modload":
+        return `module ${name} is loaded on node ${o.node}`;
+      case "modlive":
+        return `module ${name}'s init has run`;
+      case "modunload":
+        return `module ${name} is unloaded`;
+      case "modprobe":
+        return `a probe is armed or disarmed in module ${name}`;
+      case "modpatch":
+        return `module ${name}'s text is patched, and in step ${o.step} somebody wants to unload it`;
+      case "modcall":
+        return `CPU ${o.cpu} runs module ${name}`;
     }
   },
   rare: true,
@@ -65,8 +93,14 @@ function refusedScene(drawing: Drawing): Operation[] {
   const module = drawing.random(FILES.length);
   const refuse = (): RefusalOperation => ({ op: "refuse", nth: 1 + drawing.random(40) });
   const steps: (ModuleOperation | RefusalOperation)[] = [
-    { op: "modunload", module }, refuse(), { op: "modload", module, node: drawing.random(8) }, refuse(), { op: "modlive", module },
-    { op: "modcall", module, cpu: drawing.cpu() }, { op: "modunload", module }, { op: "refuse", nth: 0 },
+    { op: "modunload", module },
+    refuse(),
+    { op: "modload", module, node: drawing.random(8) },
+    refuse(),
+    { op: "modlive", module },
+    { op: "modcall", module, cpu: drawing.cpu() },
+    { op: "modunload", module },
+    { op: "refuse", nth: 0 },
   ];
   return steps;
 }
@@ -76,8 +110,12 @@ function probedScene(drawing: Drawing): ModuleOperation[] {
   const module = drawing.random(FILES.length);
   const node = drawing.random(8);
   return [
-    { op: "modload", module, node }, { op: "modprobe", module }, { op: "modpatch", module, step: drawing.random(16) }, { op: "modunload", module },
-    { op: "modload", module: drawing.random(FILES.length), node }, { op: "modprobe", module },
+    { op: "modload", module, node },
+    { op: "modprobe", module },
+    { op: "modpatch", module, step: drawing.random(16) },
+    { op: "modunload", module },
+    { op: "modload", module: drawing.random(FILES.length), node },
+    { op: "modprobe", module },
   ];
 }
 
@@ -95,22 +133,43 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     const { assembly } = system.parts;
     this.loader = assembly.get(ModuleLoader);
     this.vmalloc = assembly.get(Vmalloc);
-    this.ownRootsOnly = assembly.get(PgdPlan).initial(system.holders, system.holders[0]!).length === system.holders.length;
+    this.ownRootsOnly =
+      assembly.get(PgdPlan).initial(system.holders, system.holders[0]!).length === system.holders.length;
     this.poke = assembly.get(TextPoke);
-    const slots = (bytes: number): InsnPages => new InsnPages(this.vmalloc, assembly.get(SetMemory), this.poke, system.parts.layout, bytes, system.parts.view.master);
+    const slots = (bytes: number): InsnPages =>
+      new InsnPages(
+        this.vmalloc,
+        assembly.get(SetMemory),
+        this.poke,
+        system.parts.layout,
+        bytes,
+        system.parts.view.master,
+      );
     this.probes = new Kprobes(this.poke, slots(32), slots(128));
     this.order = watchFormation({ ...system.parts, vmalloc: this.vmalloc });
     splitDirectMap(system);
     // The first table of the window is there before the first run; all modules fit under it.
     const { layout } = system.parts;
-    const area = moduleArea(this.vmalloc, { bytes: 4096, low: layout.modulesStart, high: layout.modulesEnd, placement: { node: system.holders[0]! }, purpose: "module" });
+    const area = moduleArea(this.vmalloc, {
+      bytes: 4096,
+      low: layout.modulesStart,
+      high: layout.modulesEnd,
+      placement: { node: system.holders[0]! },
+      purpose: "module",
+    });
     this.vmalloc.free(area);
     this.vmalloc.purge();
   }
 
-  told(o: ModuleOperation): Readonly<Record<string, number>> { return "node" in o ? { node: this.holder(o.node) } : {}; }
+  told(o: ModuleOperation): Readonly<Record<string, number>> {
+    return "node" in o ? { node: this.holder(o.node) } : {};
+  }
 
-  perform(o: ModuleOperation): void { quietly(this.system, () => { this.do(o); }); }
+  perform(o: ModuleOperation): void {
+    quietly(this.system, () => {
+      this.do(o);
+    });
+  }
 
   compare(): void {
     this.check();
@@ -126,19 +185,33 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     });
   }
 
-  private holder(number: number): NodeId { return this.system.holders[number % this.system.holders.length]!; }
+  private holder(number: number): NodeId {
+    return this.system.holders[number % this.system.holders.length]!;
+  }
 
   private do(o: ModuleOperation): void {
     const file = FILES[o.module % FILES.length]!;
     const module = this.loader.find(file.name);
     try {
       switch (o.op) {
-        case "modload": this.loader.load(file, this.holder(o.node)); break;
-        case "modlive": if (module?.state === "coming") this.loader.finishInit(module); break;
-        case "modunload": this.unload(file.name, module); break;
-        case "modprobe": if (module) this.probe(module); break;
-        case "modpatch": if (module) this.unloadWhilePatched(module, o.step); break;
-        case "modcall": if (module) this.call(module, o.cpu); return;
+        case "modload":
+          this.loader.load(file, this.holder(o.node));
+          break;
+        case "modlive":
+          if (module?.state === "coming") this.loader.finishInit(module);
+          break;
+        case "modunload":
+          this.unload(file.name, module);
+          break;
+        case "modprobe":
+          if (module) this.probe(module);
+          break;
+        case "modpatch":
+          if (module) this.unloadWhilePatched(module, o.step);
+          break;
+        case "modcall":
+          if (module) this.call(module, o.cpu);
+          return;
       }
     } catch (error) {
       const noMemory = error instanceof VmallocError || error instanceof SetMemoryError;
@@ -152,7 +225,8 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     const text = module?.memories.get("text")?.area;
     this.loader.unload(name);
     if (!text) return;
-    for (const address of [...this.armed.keys()]) if (address >= text.start && address < text.start + BigInt(text.pages) * 4096n) this.armed.delete(address);
+    for (const address of [...this.armed.keys()])
+      if (address >= text.start && address < text.start + BigInt(text.pages) * 4096n) this.armed.delete(address);
     this.system.checkRules(["P14"]);
   }
 
@@ -178,8 +252,16 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     for (const _ of this.poke.batchSteps([{ address: start, bytes, emulate: nops(5) }])) {
       if (nth++ !== step || this.poke.underWay.length === 0) continue;
       let refusal: string | undefined;
-      try { this.loader.unload(module.name); } catch (error) { refusal = error instanceof ModuleError ? error.code : undefined; }
-      if (refusal === undefined || !EXPECTED.has(refusal)) this.system.fail("P14", `module ${module.name} was unloaded while 0x${start.toString(16)} in its text is being patched`);
+      try {
+        this.loader.unload(module.name);
+      } catch (error) {
+        refusal = error instanceof ModuleError ? error.code : undefined;
+      }
+      if (refusal === undefined || !EXPECTED.has(refusal))
+        this.system.fail(
+          "P14",
+          `module ${module.name} was unloaded while 0x${start.toString(16)} in its text is being patched`,
+        );
     }
   }
 
@@ -193,13 +275,19 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     const outcome = core.fetch(Number(area.start & 0xffff_ffffn), Number(area.start >> 32n));
     if (outcome !== 0) system.fail("C1", `CPU ${cpu} cannot run module ${module.name}`);
     const wanted = (area.copies.get(view.nearest(machine.nodeOfCpu(cpu))) ?? area.frames)[0];
-    if (this.ownRootsOnly && core.lastFrame !== wanted) system.fail("E2", `CPU ${cpu} of node ${machine.nodeOfCpu(cpu)} runs module ${module.name} from frame ${core.lastFrame}, not ${wanted}`);
+    if (this.ownRootsOnly && core.lastFrame !== wanted)
+      system.fail(
+        "E2",
+        `CPU ${cpu} of node ${machine.nodeOfCpu(cpu)} runs module ${module.name} from frame ${core.lastFrame}, not ${wanted}`,
+      );
   }
 
   private check(): void {
     const { parts } = this.system;
     const subject = { ...parts, loader: this.loader, vmalloc: this.vmalloc, memory: parts.machine.memory };
-    const fail = (found: Finding | undefined): void => { if (found) this.system.fail(found.id, found.detail); };
+    const fail = (found: Finding | undefined): void => {
+      if (found) this.system.fail(found.id, found.detail);
+    };
     fail(this.order[0]);
     for (const module of this.loader.loaded) {
       for (const { area } of module.memories.values()) fail(checkArea(subject, area)[0]);

@@ -1,12 +1,21 @@
 /**
- * Code that checked kernels run and patch, laid into the small image's text while it boots: a loop over sites of every kind.
+ * Code that checked kernels run and patch, laid into the small image's text while it boots: a loop over sites of every
+ * kind.
  *
  *   LOOP   seven times: a site of 5 bytes, inc rax, 3 bytes of padding that do nothing; the fifth site crosses a page
  *          jmp LOOP
  *   LEAF   inc rcx; ret          OTHER  inc rdx; ret
  */
 import type { KernelImage } from "@kreplica/mm-core";
-import { branch32, CALL, JMP32, type JumpLabelSite, nops, type PatchState, type StaticCallSite } from "@kreplica/text-patch";
+import {
+  branch32,
+  CALL,
+  JMP32,
+  type JumpLabelSite,
+  nops,
+  type PatchState,
+  type StaticCallSite,
+} from "@kreplica/text-patch";
 
 const STRIDE = 11n;
 const SITES = 7;
@@ -28,18 +37,32 @@ export interface PatchedText {
 }
 
 /** Keys are names here: nothing lies behind them. */
-export const KEY = 0x10n, CALL_KEY = 0x20n;
+export const KEY = 0x10n,
+  CALL_KEY = 0x20n;
 
 /** @param offset what KASLR adds to linked addresses */
 export function patchedText(image: KernelImage, offset = 0n): PatchedText {
   const loop = image.stext + offset + 0x4fd0n;
   const sites = Array.from({ length: SITES }, (_, i) => loop + BigInt(i) * STRIDE);
   const leaf = image.stext + offset + 0x6000n;
-  const label = (i: number, branch: boolean): JumpLabelSite => ({ address: sites[i]!, target: sites[i]! + 8n, key: KEY, branch, init: false });
+  const label = (i: number, branch: boolean): JumpLabelSite => ({
+    address: sites[i]!,
+    target: sites[i]! + 8n,
+    key: KEY,
+    branch,
+    init: false,
+  });
   return {
-    sites, loop, leaf, other: leaf + 0x40n, end: loop + BigInt(SITES) * STRIDE + 5n,
+    sites,
+    loop,
+    leaf,
+    other: leaf + 0x40n,
+    end: loop + BigInt(SITES) * STRIDE + 5n,
     jumpLabels: [label(0, false), label(1, true), label(4, false)],
-    staticCalls: [{ address: sites[2]!, key: CALL_KEY, tail: false, init: false }, { address: sites[5]!, key: CALL_KEY, tail: false, init: false }],
+    staticCalls: [
+      { address: sites[2]!, key: CALL_KEY, tail: false, init: false },
+      { address: sites[5]!, key: CALL_KEY, tail: false, init: false },
+    ],
     ftrace: [sites[3]!, sites[6]!],
     probes: [sites[1]! + 5n, sites[4]! + 5n],
     breakpoints: [sites[2]! + 8n],
@@ -50,7 +73,15 @@ export function patchedText(image: KernelImage, offset = 0n): PatchedText {
 export function patchedCode(text: PatchedText): readonly (readonly [bigint, Uint8Array])[] {
   const { loop, sites, leaf, other } = text;
   const jumps = new Set(text.jumpLabels.filter(({ branch }) => branch).map(({ address }) => address));
-  const body = sites.flatMap((site) => [...(jumps.has(site) ? branch32(JMP32, site, site + 8n) : nops(5)), 0x48, 0xff, 0xc0, 0x66, 0x90, 0x90]);
+  const body = sites.flatMap((site) => [
+    ...(jumps.has(site) ? branch32(JMP32, site, site + 8n) : nops(5)),
+    0x48,
+    0xff,
+    0xc0,
+    0x66,
+    0x90,
+    0x90,
+  ]);
   return [
     [loop, Uint8Array.of(...body, ...branch32(JMP32, loop + BigInt(body.length), loop))],
     [leaf, Uint8Array.of(0x48, 0xff, 0xc1, 0xc3)],
@@ -59,11 +90,19 @@ export function patchedCode(text: PatchedText): readonly (readonly [bigint, Uint
 }
 
 /** What the static calls aim at once copies exist: written by early patching between replication and mark_rodata_ro. */
-export const lateCode = (text: PatchedText): readonly (readonly [bigint, Uint8Array])[] => text.staticCalls.map(({ address }) => [address, branch32(CALL, address, text.leaf)]);
+export const lateCode = (text: PatchedText): readonly (readonly [bigint, Uint8Array])[] =>
+  text.staticCalls.map(({ address }) => [address, branch32(CALL, address, text.leaf)]);
 
 /** A kernel that found out nothing: no thunks, no features. */
 export const PLAIN_STATE: PatchState = {
-  has: () => false, paravirt: () => undefined, indirectThunks: 0n, defaultReturnThunk: 0n, returnThunk: () => undefined, keyEnabled: () => false,
+  has: () => false,
+  paravirt: () => undefined,
+  indirectThunks: 0n,
+  defaultReturnThunk: 0n,
+  returnThunk: () => undefined,
+  keyEnabled: () => false,
   // No static call here returns 0 in place: the function that would is at an address nothing has.
-  staticCallTarget: () => 0n, staticCallReturn0: 1n, cpus: 2,
+  staticCallTarget: () => 0n,
+  staticCallReturn0: 1n,
+  cpus: 2,
 };

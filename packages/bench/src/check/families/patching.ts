@@ -1,13 +1,26 @@
 /**
- * Kernel text changed while CPUs of several nodes execute it: static keys, static calls, traced functions, probes, a debugger. Group P:
- * the witness beside text patching looks after each stored byte, this family at what CPUs meet, at probes and at what the boot patched.
+ * Kernel text changed while CPUs of several nodes execute it: static keys, static calls, traced functions, probes, a
+ * debugger. Group P: the witness beside text patching looks after each stored byte, this family at what CPUs meet, at
+ * probes and at what the boot patched.
  */
 import type { CpuId } from "@kreplica/hw-x86";
 import type { Finding } from "@kreplica/invariants";
 import { frameAt, imageAddress } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import {
-  DebuggerBreakpoints, type Emulation, Ftrace, InsnPages, JumpLabels, Kprobes, nops, type PokeItem, StaticCalls, textPatch, TextPoke, TextReader, WitnessedTextPoke,
+  DebuggerBreakpoints,
+  type Emulation,
+  Ftrace,
+  InsnPages,
+  JumpLabels,
+  Kprobes,
+  nops,
+  type PokeItem,
+  StaticCalls,
+  textPatch,
+  TextPoke,
+  TextReader,
+  WitnessedTextPoke,
 } from "@kreplica/text-patch";
 import { Vmalloc, VmallocError } from "@kreplica/vmalloc";
 import type { BootParts } from "../../boot-parts.js";
@@ -31,7 +44,9 @@ const EXECUTING = 3;
 const ROUND = 200;
 
 /** What was seen of patching while a kernel booted. */
-interface BootNotes { faults: Finding[] }
+interface BootNotes {
+  faults: Finding[];
+}
 const notes = new WeakMap<BootParts, BootNotes>();
 
 export const patchingFamily: OperationFamily<PatchingOperation> = {
@@ -41,10 +56,19 @@ export const patchingFamily: OperationFamily<PatchingOperation> = {
     patch: { weight: 4, fields: { change: CHANGES, nth: "number", cpu: "number" }, alone: true },
     execute: { weight: 4, fields: { cpu: "number", steps: "number" }, alone: true },
   },
-  draw: (op, drawing) => (op === "patch" ? { op, change: drawing.oneOf(CHANGES), nth: drawing.random(4), cpu: drawing.cpu() } : { op, cpu: drawing.cpu(), steps: 1 + drawing.random(12) }),
+  draw: (op, drawing) =>
+    op === "patch"
+      ? { op, change: drawing.oneOf(CHANGES), nth: drawing.random(4), cpu: drawing.cpu() }
+      : { op, cpu: drawing.cpu(), steps: 1 + drawing.random(12) },
   describe(o) {
     if (o.op === "execute") return `CPU ${o.cpu} executes ${o.steps} instructions of text that is patched`;
-    const what = { key: "a static key is switched", "static-call": `a static call is aimed at function ${o.nth % 3}`, trace: "tracing of two functions is switched", probe: `a probe is armed or disarmed (${o.nth % 2})`, debugger: "a debugger's breakpoint is set or removed" };
+    const what = {
+      key: "a static key is switched",
+      "static-call": `a static call is aimed at function ${o.nth % 3}`,
+      trace: "tracing of two functions is switched",
+      probe: `a probe is armed or disarmed (${o.nth % 2})`,
+      debugger: "a debugger's breakpoint is set or removed",
+    };
     return `${what[o.change]} by CPU ${o.cpu}, while others execute`;
   },
   plugins: [...AREA_PLUGINS, textPatch],
@@ -52,26 +76,45 @@ export const patchingFamily: OperationFamily<PatchingOperation> = {
   start: (system) => new PatchingAtWork(system),
 };
 
-/** Lays the code before there are copies (P8), patches it afterwards, and init text (P9); asks for text's addresses in copies (P13). */
+/**
+ * Lays the code before there are copies (P8), patches it afterwards, and init text (P9); asks for text's addresses in
+ * copies (P13).
+ */
 function beforeBoot(parts: BootParts): void {
   const poke = parts.assembly.get(TextPoke);
   const { image, layout, view, entries } = parts;
   const text = patchedText(image, layout.imageOffset);
   const seen: BootNotes = { faults: [] };
   notes.set(parts, seen);
-  const early = (code: ReturnType<typeof patchedCode>): void => { for (const [address, bytes] of code) poke.early(address, bytes); };
-  parts.boot.during("setup-arch", () => { early(patchedCode(text)); return "code laid that checks patch"; });
+  const early = (code: ReturnType<typeof patchedCode>): void => {
+    for (const [address, bytes] of code) poke.early(address, bytes);
+  };
+  parts.boot.during("setup-arch", () => {
+    early(patchedCode(text));
+    return "code laid that checks patch";
+  });
   parts.boot.during("alternatives", () => {
     early(lateCode(text));
     const init = imageAddress(layout, image.initBegin) + 0x40n;
     const before = poke.cost.framesWritten;
     poke.early(init, nops(5));
-    const frames = new Set(view.holders.map((node) => frameAt(entries.memory, view.kernelRoot(node), layout.levels, init)));
-    if (frames.size !== 1 || poke.cost.framesWritten - before !== 1) seen.faults.push(broken("P9", `a patch of init text wrote ${poke.cost.framesWritten - before} frames, ${frames.size} are behind it`));
+    const frames = new Set(
+      view.holders.map((node) => frameAt(entries.memory, view.kernelRoot(node), layout.levels, init)),
+    );
+    if (frames.size !== 1 || poke.cost.framesWritten - before !== 1)
+      seen.faults.push(
+        broken(
+          "P9",
+          `a patch of init text wrote ${poke.cost.framesWritten - before} frames, ${frames.size} are behind it`,
+        ),
+      );
     addressesInCopies(parts, true, seen);
     return "";
   });
-  parts.boot.during("numa-clear-linear", () => { addressesInCopies(parts, false, seen); return ""; });
+  parts.boot.during("numa-clear-linear", () => {
+    addressesInCopies(parts, false, seen);
+    return "";
+  });
 }
 
 /** P13: text of a holder, and nothing else, has an address in a copy, until the addresses are cleared. */
@@ -79,11 +122,26 @@ function addressesInCopies({ view, image, layout, machine }: BootParts, known: b
   const [start, end] = [imageAddress(layout, image.stext), imageAddress(layout, image.etext)];
   for (const node of machine.nodes) {
     const holds = known && view.holders.length > 1 && view.holders.includes(node);
-    for (const [address, inside] of [[start, true], [end - 1n, true], [start - 1n, false], [(end + 4095n) & ~4095n, false], [imageAddress(layout, image.startRodata), false]] as const) {
+    for (const [address, inside] of [
+      [start, true],
+      [end - 1n, true],
+      [start - 1n, false],
+      [(end + 4095n) & ~4095n, false],
+      [imageAddress(layout, image.startRodata), false],
+    ] as const) {
       const found = view.addressInReplica(address, node);
       const frame = view.replicaFrame(address, node);
-      const wanted = holds && inside && frame !== undefined ? layout.pageOffset + (BigInt(frame) << 12n) + (address & 4095n) : undefined;
-      if (found !== wanted) seen.faults.push(broken("P13", `0x${address.toString(16)} on node ${node} has ${found === undefined ? "no address" : `address 0x${found.toString(16)}`} in a copy, it should be ${wanted === undefined ? "none" : `0x${wanted.toString(16)}`}`));
+      const wanted =
+        holds && inside && frame !== undefined
+          ? layout.pageOffset + (BigInt(frame) << 12n) + (address & 4095n)
+          : undefined;
+      if (found !== wanted)
+        seen.faults.push(
+          broken(
+            "P13",
+            `0x${address.toString(16)} on node ${node} has ${found === undefined ? "no address" : `address 0x${found.toString(16)}`} in a copy, it should be ${wanted === undefined ? "none" : `0x${wanted.toString(16)}`}`,
+          ),
+        );
     }
   }
 }
@@ -116,7 +174,9 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     this.text = patchedText(parts.image, layout.imageOffset);
     this.poke = new WitnessedTextPoke(assembly.get(TextPoke), parts, {
       fail: ({ id, detail }) => system.fail(id, detail),
-      begin: (items: readonly PokeItem[]) => { this.pending = new Map(items.map(({ address, bytes }) => [address, bytes])); },
+      begin: (items: readonly PokeItem[]) => {
+        this.pending = new Map(items.map(({ address, bytes }) => [address, bytes]));
+      },
       step: (step) => {
         this.others(1 + (this.turn % 3));
         if (step.synchronised) this.settle();
@@ -124,18 +184,32 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     });
     this.vmalloc = assembly.get(Vmalloc);
     splitDirectMap(system);
-    const insns = (bytes: number): InsnPages => new InsnPages(this.vmalloc, assembly.get(SetMemory), this.poke, layout, bytes, parts.view.master);
+    const insns = (bytes: number): InsnPages =>
+      new InsnPages(this.vmalloc, assembly.get(SetMemory), this.poke, layout, bytes, parts.view.master);
     this.pages = insns(64);
-    this.probes = new Kprobes(this.poke, insns(32), insns(128), () => { this.leaveGenerated(); });
+    this.probes = new Kprobes(this.poke, insns(32), insns(128), () => {
+      this.leaveGenerated();
+    });
     this.keys = new JumpLabels(this.poke, this.text.jumpLabels, () => 0);
     this.calls = new StaticCalls(this.poke, this.text.staticCalls, [], PLAIN_STATE);
-    this.tracer = new Ftrace(this.poke, this.pages, this.text.ftrace, () => { this.leaveGenerated(); });
+    this.tracer = new Ftrace(this.poke, this.pages, this.text.ftrace, () => {
+      this.leaveGenerated();
+    });
     this.debuggers = new DebuggerBreakpoints(this.poke);
     this.aimed = this.text.leaf;
     this.bootPatches();
     const chosen = this.oneOfEachNode();
     const execution = new ExecutionPages(parts, chosen.length);
-    this.cpus = chosen.map((id, which) => new ExecutingCpu(execution, id, which, (site) => this.answer(site), (detail) => system.fail(/exception/.test(detail) ? "E11" : "P4", detail)));
+    this.cpus = chosen.map(
+      (id, which) =>
+        new ExecutingCpu(
+          execution,
+          id,
+          which,
+          (site) => this.answer(site),
+          (detail) => system.fail(/exception/.test(detail) ? "E11" : "P4", detail),
+        ),
+    );
     for (const cpu of this.cpus) cpu.goTo(this.text.loop, cpu.stack);
     // Tables for pages of generated code are there before the first run.
     this.perform({ op: "patch", change: "probe", nth: 0, cpu: 0 });
@@ -149,11 +223,16 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     const late = new Map(lateCode(this.text).map(([address, bytes]) => [address, bytes]));
     for (const [address, bytes] of [...patchedCode(this.text), ...late]) {
       const wanted = bytes.slice();
-      for (const [at, code] of late) if (at >= address && at < address + BigInt(bytes.length)) wanted.set(code, Number(at - address));
+      for (const [at, code] of late)
+        if (at >= address && at < address + BigInt(bytes.length)) wanted.set(code, Number(at - address));
       for (const node of view.holders) {
         const found = reader.bytes(node, address, bytes.length);
         const wrong = wanted.findIndex((byte, i) => byte !== found[i]);
-        if (wrong >= 0) this.system.fail("P8", `node ${node} has 0x${found[wrong]!.toString(16)} at 0x${(address + BigInt(wrong)).toString(16)} after the boot, which patched 0x${wanted[wrong]!.toString(16)} there`);
+        if (wrong >= 0)
+          this.system.fail(
+            "P8",
+            `node ${node} has 0x${found[wrong]!.toString(16)} at 0x${(address + BigInt(wrong)).toString(16)} after the boot, which patched 0x${wanted[wrong]!.toString(16)} there`,
+          );
       }
     }
   }
@@ -161,7 +240,9 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   /** The first CPU of each node, those of the first nodes and the last. */
   private oneOfEachNode(): CpuId[] {
     const { machine } = this.system.parts;
-    const first = machine.nodes.map((node) => machine.cpuIds.find((cpu) => machine.nodeOfCpu(cpu) === node)).filter((cpu) => cpu !== undefined);
+    const first = machine.nodes
+      .map((node) => machine.cpuIds.find((cpu) => machine.nodeOfCpu(cpu) === node))
+      .filter((cpu) => cpu !== undefined);
     return [...new Set([...first.slice(0, EXECUTING - 1), ...first.slice(-1)])];
   }
 
@@ -185,7 +266,9 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     }
   }
 
-  compare(): void { if (this.used) this.poke.compare((page) => this.inText(page)); }
+  compare(): void {
+    if (this.used) this.poke.compare((page) => this.inText(page));
+  }
 
   undo(): void {
     if (!this.used) return;
@@ -194,7 +277,11 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     for (const cpu of this.cpus) {
       let left = ROUND;
       while (cpu.rip !== this.text.loop && left-- > 0) cpu.step();
-      if (cpu.rip !== this.text.loop || cpu.rsp !== cpu.stack) this.system.fail("P4", `CPU ${cpu.id} does not come round to the start of its loop, but is at 0x${cpu.rip.toString(16)} with ${cpu.stack - cpu.rsp} bytes on its stack`);
+      if (cpu.rip !== this.text.loop || cpu.rsp !== cpu.stack)
+        this.system.fail(
+          "P4",
+          `CPU ${cpu.id} does not come round to the start of its loop, but is at 0x${cpu.rip.toString(16)} with ${cpu.stack - cpu.rsp} bytes on its stack`,
+        );
     }
     for (const address of [...this.armed]) this.disarm(address);
     for (const address of [...this.broken]) this.toggleBreakpoint(address);
@@ -207,14 +294,18 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   private patch(change: (typeof CHANGES)[number], nth: number): void {
     const { text } = this;
     switch (change) {
-      case "key": return this.keys.enabled(KEY) ? this.keys.decrement(KEY) : this.keys.increment(KEY);
-      case "static-call": return this.aim([text.leaf, text.other, 0n][nth % 3]!);
-      case "trace": return this.trace();
+      case "key":
+        return this.keys.enabled(KEY) ? this.keys.decrement(KEY) : this.keys.increment(KEY);
+      case "static-call":
+        return this.aim([text.leaf, text.other, 0n][nth % 3]!);
+      case "trace":
+        return this.trace();
       case "probe": {
         const address = text.probes[nth % text.probes.length]!;
         return this.armed.has(address) ? this.disarm(address) : this.arm(address);
       }
-      case "debugger": return this.toggleBreakpoint(text.breakpoints[nth % text.breakpoints.length]!);
+      case "debugger":
+        return this.toggleBreakpoint(text.breakpoints[nth % text.breakpoints.length]!);
     }
   }
 
@@ -242,7 +333,11 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     const { view, tables } = this.system.parts;
     for (const node of view.holders) {
       const leaf = tables.lookup(node, address);
-      if (!leaf?.executable || leaf.writable) this.system.fail("B6", `generated code at 0x${address.toString(16)} is ${leaf?.writable ? "writable" : "not executable"} on node ${node}`);
+      if (!leaf?.executable || leaf.writable)
+        this.system.fail(
+          "B6",
+          `generated code at 0x${address.toString(16)} is ${leaf?.writable ? "writable" : "not executable"} on node ${node}`,
+        );
     }
   }
 
@@ -259,7 +354,11 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
       cpu.goTo(address, rsp);
       let left = 6;
       for (cpu.step(); cpu.rip !== address + 3n && left-- > 0;) cpu.step();
-      if (this.hits !== hits + 1 || cpu.rip !== address + 3n) this.system.fail("P10", `CPU ${cpu.id} ran over the probe at 0x${address.toString(16)}: ${this.hits - hits} hits, it is at 0x${cpu.rip.toString(16)}`);
+      if (this.hits !== hits + 1 || cpu.rip !== address + 3n)
+        this.system.fail(
+          "P10",
+          `CPU ${cpu.id} ran over the probe at 0x${address.toString(16)}: ${this.hits - hits} hits, it is at 0x${cpu.rip.toString(16)}`,
+        );
       cpu.goTo(rip, rsp);
     }
   }
@@ -271,7 +370,11 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     const reader = new TextReader(this.system.parts);
     for (const node of this.system.parts.view.holders) {
       const found = reader.bytes(node, address, 1)[0]!;
-      if (found !== 0x48) this.system.fail("P10", `node ${node} has 0x${found.toString(16)} at 0x${address.toString(16)} after the probe was disarmed`);
+      if (found !== 0x48)
+        this.system.fail(
+          "P10",
+          `node ${node} has 0x${found.toString(16)} at 0x${address.toString(16)} after the probe was disarmed`,
+        );
     }
   }
 
@@ -300,7 +403,9 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     return undefined;
   }
 
-  private runs(cpu: ExecutingCpu): boolean { return this.system.parts.cpus.online.has(cpu.id) && cpu.id !== this.system.parts.cpus.current; }
+  private runs(cpu: ExecutingCpu): boolean {
+    return this.system.parts.cpus.online.has(cpu.id) && cpu.id !== this.system.parts.cpus.current;
+  }
 
   /** CPUs that do not patch execute, in turn. */
   private others(steps: number): void {
@@ -319,7 +424,11 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     const now = cpu.bytes(cpu.rip, next.length);
     const old = this.poke.single.bytes(cpu.rip, next.length);
     const is = (bytes: Uint8Array): boolean => now.every((byte, i) => byte === bytes[i]);
-    if (now[0] !== 0xcc && !is(next) && !is(old)) this.system.fail("P4", `CPU ${cpu.id} executes ${hex(now)} at 0x${cpu.rip.toString(16)}, neither ${hex(old)} nor ${hex(next)}`);
+    if (now[0] !== 0xcc && !is(next) && !is(old))
+      this.system.fail(
+        "P4",
+        `CPU ${cpu.id} executes ${hex(now)} at 0x${cpu.rip.toString(16)}, neither ${hex(old)} nor ${hex(next)}`,
+      );
   }
 
   /** A synchronisation waits until every CPU has left its handler. */
@@ -332,5 +441,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     for (const cpu of this.cpus) while (cpu.trapped || !this.inText(cpu.rip)) cpu.step();
   }
 
-  private inText(address: bigint): boolean { return address >= this.text.loop - 0x1000n && address < this.text.other + 0x1000n; }
+  private inText(address: bigint): boolean {
+    return address >= this.text.loop - 0x1000n && address < this.text.other + 0x1000n;
+  }
 }

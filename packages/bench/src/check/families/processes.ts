@@ -26,29 +26,54 @@ export const processFamily: OperationFamily<ProcessOperation> = {
   name: "processes",
   seenByUsers: true,
   kinds: {
-    spawn: { weight: 2, fields: on }, fork: { weight: 8, fields: { ...of, ...on } }, exec: { weight: 2, fields: { ...of, ...on } }, exit: { weight: 3, fields: of },
-    run: { weight: 12, fields: { ...of, ...on } }, idle: { weight: 6, fields: on }, shrink: { weight: 1, fields: { ...of, ...on } }, ldt: { weight: 2, fields: { ...of, ...on, entry: "number", value: "number" } },
+    spawn: { weight: 2, fields: on },
+    fork: { weight: 8, fields: { ...of, ...on } },
+    exec: { weight: 2, fields: { ...of, ...on } },
+    exit: { weight: 3, fields: of },
+    run: { weight: 12, fields: { ...of, ...on } },
+    idle: { weight: 6, fields: on },
+    shrink: { weight: 1, fields: { ...of, ...on } },
+    ldt: { weight: 2, fields: { ...of, ...on, entry: "number", value: "number" } },
   },
 
   draw(op, drawing) {
     switch (op) {
-      case "spawn": case "idle": return { op, cpu: drawing.cpu() };
-      case "exit": return { op, p: drawing.process() };
-      case "ldt": return { op, p: drawing.process(), cpu: drawing.cpu(), entry: drawing.oneOf(LDT_ENTRIES), value: 1 + drawing.random(1000) };
-      default: return { op, p: drawing.process(), cpu: drawing.cpu() };
+      case "spawn":
+      case "idle":
+        return { op, cpu: drawing.cpu() };
+      case "exit":
+        return { op, p: drawing.process() };
+      case "ldt":
+        return {
+          op,
+          p: drawing.process(),
+          cpu: drawing.cpu(),
+          entry: drawing.oneOf(LDT_ENTRIES),
+          value: 1 + drawing.random(1000),
+        };
+      default:
+        return { op, p: drawing.process(), cpu: drawing.cpu() };
     }
   },
 
   describe(o) {
     switch (o.op) {
-      case "spawn": return `a new process, asked for on CPU ${o.cpu}`;
-      case "fork": return `process ${o.p} forks on CPU ${o.cpu}`;
-      case "exec": return `process ${o.p} execs on CPU ${o.cpu}`;
-      case "exit": return `process ${o.p} exits`;
-      case "run": return `CPU ${o.cpu} switches to process ${o.p}`;
-      case "idle": return `CPU ${o.cpu} runs a kernel thread`;
-      case "shrink": return `process ${o.p} gives up its PGD for CPU ${o.cpu}'s node`;
-      case "ldt": return `process ${o.p} sets entry ${o.entry} of its LDT to ${o.value}, on CPU ${o.cpu}`;
+      case "spawn":
+        return `a new process, asked for on CPU ${o.cpu}`;
+      case "fork":
+        return `process ${o.p} forks on CPU ${o.cpu}`;
+      case "exec":
+        return `process ${o.p} execs on CPU ${o.cpu}`;
+      case "exit":
+        return `process ${o.p} exits`;
+      case "run":
+        return `CPU ${o.cpu} switches to process ${o.p}`;
+      case "idle":
+        return `CPU ${o.cpu} runs a kernel thread`;
+      case "shrink":
+        return `process ${o.p} gives up its PGD for CPU ${o.cpu}'s node`;
+      case "ldt":
+        return `process ${o.p} sets entry ${o.entry} of its LDT to ${o.value}, on CPU ${o.cpu}`;
     }
   },
 
@@ -72,7 +97,8 @@ export const processFamily: OperationFamily<ProcessOperation> = {
         const { process, model } = who;
         switch (o.op) {
           case "fork": {
-            const child = population.live.length < MOST && system.unchangedWhenRefused(() => processes.fork(process, cpu));
+            const child =
+              population.live.length < MOST && system.unchangedWhenRefused(() => processes.fork(process, cpu));
             if (!child) return;
             if (hasRoom) checkPlace(system, child, cpu);
             population.add(child, model.copy(), cpu);
@@ -84,7 +110,8 @@ export const processFamily: OperationFamily<ProcessOperation> = {
             model.clear();
             watch.touch(process.space);
             return;
-          case "exit": return population.remove(who);
+          case "exit":
+            return population.remove(who);
           case "run": {
             const same = switcher.loaded(cpu) === process.space && !switcher.isLazy(cpu);
             const { writes } = switcher.counts;
@@ -92,14 +119,19 @@ export const processFamily: OperationFamily<ProcessOperation> = {
             // A plan that makes PGDs at the first switch stores there; all others must not.
             const grown = process.space.pgdNodes.length;
             processes.run(process, cpu);
-            if (same && switcher.counts.writes !== writes) system.fail("G3", `CPU ${cpu} wrote CR3 for a thread of the process it ran`);
-            if (parts.entries.stores !== stores && process.space.pgdNodes.length === grown) system.fail("G4", `a migration to CPU ${cpu} stored to a page table`);
+            if (same && switcher.counts.writes !== writes)
+              system.fail("G3", `CPU ${cpu} wrote CR3 for a thread of the process it ran`);
+            if (parts.entries.stores !== stores && process.space.pgdNodes.length === grown)
+              system.fail("G4", `a migration to CPU ${cpu} stored to a page table`);
             checkToggle(system, cpu);
             return;
           }
           case "shrink": {
             const node = parts.view.nearest(parts.machine.nodeOfCpu(cpu));
-            const used = [...parts.cpus.online].some((each) => switcher.loaded(each) === process.space && parts.view.nearest(parts.machine.nodeOfCpu(each)) === node);
+            const used = [...parts.cpus.online].some(
+              (each) =>
+                switcher.loaded(each) === process.space && parts.view.nearest(parts.machine.nodeOfCpu(each)) === node,
+            );
             if (!used) process.space.shrink(node);
             return;
           }
@@ -113,7 +145,10 @@ export const processFamily: OperationFamily<ProcessOperation> = {
   },
 };
 
-/** G2: to user mode and back moves within the pair under KPTI, by bit 12 and the PCID's bit 11, and otherwise nowhere; the way back ends where it began. */
+/**
+ * G2: to user mode and back moves within the pair under KPTI, by bit 12 and the PCID's bit 11, and otherwise nowhere;
+ * the way back ends where it began.
+ */
 function checkToggle({ parts: { machine, layout }, population: { switcher }, fail }: Subject, cpu: CpuId): void {
   const core = machine.cpu(cpu);
   const before = core.cr3;
@@ -121,8 +156,10 @@ function checkToggle({ parts: { machine, layout }, population: { switcher }, fai
   const toggled = before ^ core.cr3;
   switcher.enterKernel(cpu);
   const wanted = !layout.pti ? 0n : (before & 0xfffn) === 0n ? 0x1000n : 0x1800n;
-  if (toggled !== wanted) fail("G2", `to user mode CR3 of CPU ${cpu} changes by 0x${toggled.toString(16)}, not 0x${wanted.toString(16)}`);
-  if (core.cr3 !== before) fail("G2", `CR3 of CPU ${cpu} is 0x${core.cr3.toString(16)} after user mode, was 0x${before.toString(16)}`);
+  if (toggled !== wanted)
+    fail("G2", `to user mode CR3 of CPU ${cpu} changes by 0x${toggled.toString(16)}, not 0x${wanted.toString(16)}`);
+  if (core.cr3 !== before)
+    fail("G2", `CR3 of CPU ${cpu} is 0x${core.cr3.toString(16)} after user mode, was 0x${before.toString(16)}`);
 }
 
 /** A node with fewer frames than that may have to send whoever asks elsewhere. */

@@ -1,9 +1,10 @@
 /**
- * Two things at once: an operation, and between two table stores of it a CPU that reads in user mode, or a whole second operation.
+ * Two things at once: an operation, and between two table stores of it a CPU that reads in user mode, or a whole second
+ * operation.
  *
- * The reader may fault, and may not reach a wrong frame (G5). The second operation comes in the middle only where no lock of the kernel
- * would keep it out: those of another process, and a switch to or from the process that is being changed. All others wait for the
- * end of the first, as mmap_lock would make them.
+ * The reader may fault, and may not reach a wrong frame (G5). The second operation comes in the middle only where no
+ * lock of the kernel would keep it out: those of another process, and a switch to or from the process that is being
+ * changed. All others wait for the end of the first, as mmap_lock would make them.
  */
 import type { Frame } from "@kreplica/hw-x86";
 import type { Subject } from "../subject.js";
@@ -13,7 +14,13 @@ import type { Live } from "../population.js";
 
 export type RacingOperation =
   /** @param store the reader comes right after this store of the operation, from 1 */
-  | { readonly op: "racing"; readonly during: Operation; readonly store: number; readonly cpu: number; readonly page: number }
+  | {
+      readonly op: "racing";
+      readonly during: Operation;
+      readonly store: number;
+      readonly cpu: number;
+      readonly page: number;
+    }
   | { readonly op: "between"; readonly during: Operation; readonly store: number; readonly second: Operation };
 
 export const racingFamily: OperationFamily<RacingOperation> = {
@@ -23,16 +30,33 @@ export const racingFamily: OperationFamily<RacingOperation> = {
     racing: { weight: 6, fields: { during: "operation", store: "number", cpu: "number", page: "number" }, alone: true },
     between: { weight: 4, fields: { during: "operation", store: "number", second: "operation" }, alone: true },
   },
-  draw: (op, drawing) => (op === "racing"
-    ? { op, during: drawing.nested(), store: 1 + drawing.random(8), cpu: drawing.cpu(), page: drawing.place() }
-    : { op, during: drawing.nested(), store: 1 + drawing.random(drawing.flag() ? 8 : 600), second: drawing.nested() }),
-  describe: (o, other) => (o.op === "racing"
-    ? `${other(o.during)}; after its ${o.store}. table store CPU ${o.cpu} reads ${placeText(o.page)}`
-    : `${other(o.during)}; after its ${o.store}. table store: ${other(o.second)}`),
-  simpler: (o) => (o.op === "racing" ? [o.during] : [o.during, o.second, ...(o.store > 1 ? [{ ...o, store: 1 }, { ...o, store: Math.floor(o.store / 2) }] : [])]),
+  draw: (op, drawing) =>
+    op === "racing"
+      ? { op, during: drawing.nested(), store: 1 + drawing.random(8), cpu: drawing.cpu(), page: drawing.place() }
+      : { op, during: drawing.nested(), store: 1 + drawing.random(drawing.flag() ? 8 : 600), second: drawing.nested() },
+  describe: (o, other) =>
+    o.op === "racing"
+      ? `${other(o.during)}; after its ${o.store}. table store CPU ${o.cpu} reads ${placeText(o.page)}`
+      : `${other(o.during)}; after its ${o.store}. table store: ${other(o.second)}`,
+  simpler: (o) =>
+    o.op === "racing"
+      ? [o.during]
+      : [
+          o.during,
+          o.second,
+          ...(o.store > 1
+            ? [
+                { ...o, store: 1 },
+                { ...o, store: Math.floor(o.store / 2) },
+              ]
+            : []),
+        ],
   start: (system) => ({
     told: (o) => ({ during: system.told(o.during), ...(o.op === "between" ? { second: system.told(o.second) } : {}) }),
-    perform(o) { if (o.op === "racing") read(system, o); else interleave(system, o); },
+    perform(o) {
+      if (o.op === "racing") read(system, o);
+      else interleave(system, o);
+    },
   }),
 };
 
@@ -46,7 +70,7 @@ export const processOf = (system: Subject, operation: Operation): Live | undefin
   const { p } = operation as Fields;
   if (p !== undefined) return system.population.pick(p);
   const cpu = operation.op === "touch" ? cpuOf(system, operation) : undefined;
-  return cpu === undefined ? undefined : system.population.runningOn(cpu) ?? system.population.pick(cpu);
+  return cpu === undefined ? undefined : (system.population.runningOn(cpu) ?? system.population.pick(cpu));
 };
 /** What takes no lock of the process it is about. */
 const LOCK_FREE: ReadonlySet<string> = new Set(["run", "idle"]);
@@ -102,14 +126,21 @@ function read(system: Subject, o: RacingOperation & { op: "racing" }): void {
     if (core.load(Number(address & 0xffff_ffffn), Number(address >> 32n)) === 0) reached = core.lastFrame;
     population.switcher.enterKernel(cpu);
     // A shared 2 MiB page is copied before part of it goes: another frame, the same bytes.
-    isCopy = reached !== undefined && before !== undefined && reached === frameNow() && parts.machine.memory.equalFrames(reached, before);
+    isCopy =
+      reached !== undefined &&
+      before !== undefined &&
+      reached === frameNow() &&
+      parts.machine.memory.equalFrames(reached, before);
   });
   population.probed.add(address >> 12n);
   system.perform(o.during);
   watch.stopProbe();
   if (!population.live.includes(who)) return;
   if (reached !== undefined && reached !== before && !isCopy && reached !== frameNow()) {
-    system.fail("G5", `during the operation CPU ${cpu} reached frame ${reached} for 0x${address.toString(16)}, which was mapped neither before nor after`);
+    system.fail(
+      "G5",
+      `during the operation CPU ${cpu} reached frame ${reached} for 0x${address.toString(16)}, which was mapped neither before nor after`,
+    );
   }
   // F4: after the operation the access comes to what it should, whatever the race left in the TLB.
   if (population.runningOn(cpu) === who) population.access(cpu, address, "read", 0);

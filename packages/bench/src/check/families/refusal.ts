@@ -1,7 +1,10 @@
 /** Memory runs out: the n-th allocation from now is refused, whoever asks. */
 import type { OperationFamily } from "../family.js";
 
-export interface RefusalOperation { readonly op: "refuse"; /** 1 is the next; 0 takes an earlier one back. */ readonly nth: number }
+export interface RefusalOperation {
+  readonly op: "refuse";
+  /** 1 is the next; 0 takes an earlier one back. */ readonly nth: number;
+}
 
 export const refusalFamily: OperationFamily<RefusalOperation> = {
   name: "refusal",

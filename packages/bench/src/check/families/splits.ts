@@ -1,6 +1,7 @@
 /**
- * Large leaves of the direct map that permission changes split, and empty tables of areas: both stay in a real kernel and are no leak,
- * but a run is to begin as the one before it did. So the leaves are split before the first run, and the tables go after each.
+ * Large leaves of the direct map that permission changes split, and empty tables of areas: both stay in a real kernel
+ * and are no leak, but a run is to begin as the one before it did. So the leaves are split before the first run, and
+ * the tables go after each.
  */
 import type { Subject } from "../subject.js";
 
@@ -34,17 +35,22 @@ const FULL_CHECK_EVERY = 32;
 const runs = new WeakMap<Subject, number>();
 
 /**
- * Does what stores to tables of the kernel's own, direct map and window. Each family looks at all it changed by itself after the step;
- * a full check of groups A to C after every run would cost ten times the run.
+ * Does what stores to tables of the kernel's own, direct map and window. Each family looks at all it changed by itself
+ * after the step; a full check of groups A to C after every run would cost ten times the run.
  */
 export function quietly(system: Subject, work: () => void): void {
   const before = system.watch.kernelStores;
-  try { work(); } finally { system.watch.kernelStores = before; }
+  try {
+    work();
+  } finally {
+    system.watch.kernelStores = before;
+  }
 }
 
 /**
- * At the end of a run: now and then the full check after all, while what the run made is still there (an area with copies, a module, a
- * sealed page) and once more when all is gone. A run's first end is one of them, or a campaign of few runs would have none.
+ * At the end of a run: now and then the full check after all, while what the run made is still there (an area with
+ * copies, a module, a sealed page) and once more when all is gone. A run's first end is one of them, or a campaign of
+ * few runs would have none.
  */
 export function fullCheckNowAndThen(system: Subject): void {
   const nth = runs.get(system) ?? 0;

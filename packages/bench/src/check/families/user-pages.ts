@@ -1,4 +1,7 @@
-/** Areas of a process and the pages in them: mapped, protected, moved, locked, touched; and the scenes in which a flush could be missing. */
+/**
+ * Areas of a process and the pages in them: mapped, protected, moved, locked, touched; and the scenes in which a flush
+ * could be missing.
+ */
 import type { AccessKind, NumaPolicy } from "@kreplica/mm-core";
 import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
@@ -6,16 +9,33 @@ import type { OperationFamily } from "../family.js";
 import { PLACES, placeText as at } from "../places.js";
 import type { ProcessOperation } from "./processes.js";
 
-interface Range { readonly p: number; readonly cpu: number; readonly page: number; readonly pages: number }
+interface Range {
+  readonly p: number;
+  readonly cpu: number;
+  readonly page: number;
+  readonly pages: number;
+}
 export type UserPageOperation =
-  | Range & { readonly op: "mmap"; readonly writable: boolean; readonly large: boolean; readonly locked: boolean; readonly policy: number }
-  | Range & { readonly op: "stack" }
-  | Range & { readonly op: "munmap" }
-  | Range & { readonly op: "mprotect"; readonly writable: boolean; readonly executable: boolean }
-  | Range & { readonly op: "mremap"; readonly to: number }
-  | Range & { readonly op: "mlock"; readonly on: boolean }
+  | (Range & {
+      readonly op: "mmap";
+      readonly writable: boolean;
+      readonly large: boolean;
+      readonly locked: boolean;
+      readonly policy: number;
+    })
+  | (Range & { readonly op: "stack" })
+  | (Range & { readonly op: "munmap" })
+  | (Range & { readonly op: "mprotect"; readonly writable: boolean; readonly executable: boolean })
+  | (Range & { readonly op: "mremap"; readonly to: number })
+  | (Range & { readonly op: "mlock"; readonly on: boolean })
   | { readonly op: "brk"; readonly p: number; readonly cpu: number; readonly pages: number }
-  | { readonly op: "touch"; readonly cpu: number; readonly page: number; readonly kind: AccessKind; readonly value: number };
+  | {
+      readonly op: "touch";
+      readonly cpu: number;
+      readonly page: number;
+      readonly kind: AccessKind;
+      readonly value: number;
+    };
 
 const range = { p: "number", cpu: "number", page: "number", pages: "number" } as const;
 /** Two 2 MiB pages and what surrounds them. */
@@ -25,42 +45,83 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
   name: "user-pages",
   seenByUsers: true,
   kinds: {
-    mmap: { weight: 10, fields: { ...range, writable: "boolean", large: "boolean", locked: "boolean", policy: "number" } },
+    mmap: {
+      weight: 10,
+      fields: { ...range, writable: "boolean", large: "boolean", locked: "boolean", policy: "number" },
+    },
     stack: { weight: 3, fields: range },
     munmap: { weight: 8, fields: range },
     mprotect: { weight: 10, fields: { ...range, writable: "boolean", executable: "boolean" } },
     mremap: { weight: 4, fields: { ...range, to: "number" } },
     mlock: { weight: 2, fields: { ...range, on: "boolean" } },
     brk: { weight: 2, fields: { p: "number", cpu: "number", pages: "number" } },
-    touch: { weight: 40, fields: { cpu: "number", page: "number", kind: ["read", "write", "execute"], value: "number" } },
+    touch: {
+      weight: 40,
+      fields: { cpu: "number", page: "number", kind: ["read", "write", "execute"], value: "number" },
+    },
   },
   scenes: [staleEntry, staleEntry, staleEntry, missedFlushes, growingStack],
 
   draw(op, drawing) {
-    if (op === "touch") return { op, cpu: drawing.cpu(), page: drawing.place(), kind: drawing.oneOf(["read", "write", "write", "execute"]), value: 1 + drawing.random(1000) };
+    if (op === "touch")
+      return {
+        op,
+        cpu: drawing.cpu(),
+        page: drawing.place(),
+        kind: drawing.oneOf(["read", "write", "write", "execute"]),
+        value: 1 + drawing.random(1000),
+      };
     const who = { p: drawing.process(), cpu: drawing.cpu() };
     if (op === "brk") return { op, ...who, pages: drawing.random(6) };
     const where = { ...who, page: drawing.place(), pages: drawing.pages() };
     switch (op) {
-      case "mmap": return { op, ...where, ...(drawing.random(6) === 0 ? { pages: MANY } : {}), writable: drawing.random(4) > 0, large: drawing.random(3) === 0, locked: drawing.random(6) === 0, policy: drawing.random(4) };
-      case "stack": return { op, ...where };
-      case "munmap": return { op, ...where, ...(drawing.random(4) === 0 ? { pages: MANY } : {}) };
-      case "mprotect": return { op, ...where, ...(drawing.flag() ? { pages: 1 } : {}), writable: drawing.flag(), executable: drawing.flag() };
-      case "mremap": return { op, ...where, to: drawing.random(PLACES) };
-      case "mlock": return { op, ...where, on: drawing.flag() };
+      case "mmap":
+        return {
+          op,
+          ...where,
+          ...(drawing.random(6) === 0 ? { pages: MANY } : {}),
+          writable: drawing.random(4) > 0,
+          large: drawing.random(3) === 0,
+          locked: drawing.random(6) === 0,
+          policy: drawing.random(4),
+        };
+      case "stack":
+        return { op, ...where };
+      case "munmap":
+        return { op, ...where, ...(drawing.random(4) === 0 ? { pages: MANY } : {}) };
+      case "mprotect":
+        return {
+          op,
+          ...where,
+          ...(drawing.flag() ? { pages: 1 } : {}),
+          writable: drawing.flag(),
+          executable: drawing.flag(),
+        };
+      case "mremap":
+        return { op, ...where, to: drawing.random(PLACES) };
+      case "mlock":
+        return { op, ...where, on: drawing.flag() };
     }
   },
 
   describe(o) {
     switch (o.op) {
-      case "mmap": return `process ${o.p} maps ${o.pages} pages at ${at(o.page)}, r${o.writable ? "w" : "-"}${o.large ? ", 2 MiB pages" : ""}${o.locked ? ", locked" : ""}, on CPU ${o.cpu}`;
-      case "stack": return `process ${o.p} maps a stack of ${o.pages} pages at ${at(o.page)}, on CPU ${o.cpu}`;
-      case "munmap": return `process ${o.p} unmaps ${o.pages} pages at ${at(o.page)}, on CPU ${o.cpu}`;
-      case "mprotect": return `process ${o.p} protects ${o.pages} pages at ${at(o.page)}: r${o.writable ? "w" : "-"}${o.executable ? "x" : "-"}, on CPU ${o.cpu}`;
-      case "mremap": return `process ${o.p} moves ${o.pages} pages from ${at(o.page)} to ${at(o.to)}, on CPU ${o.cpu}`;
-      case "mlock": return `process ${o.p} ${o.on ? "locks" : "unlocks"} ${o.pages} pages at ${at(o.page)}`;
-      case "brk": return `process ${o.p} sets its heap to ${o.pages} pages`;
-      case "touch": return `CPU ${o.cpu}: ${o.kind} ${at(o.page)}${o.kind === "write" ? ` <- ${o.value}` : ""}`;
+      case "mmap":
+        return `process ${o.p} maps ${o.pages} pages at ${at(o.page)}, r${o.writable ? "w" : "-"}${o.large ? ", 2 MiB pages" : ""}${o.locked ? ", locked" : ""}, on CPU ${o.cpu}`;
+      case "stack":
+        return `process ${o.p} maps a stack of ${o.pages} pages at ${at(o.page)}, on CPU ${o.cpu}`;
+      case "munmap":
+        return `process ${o.p} unmaps ${o.pages} pages at ${at(o.page)}, on CPU ${o.cpu}`;
+      case "mprotect":
+        return `process ${o.p} protects ${o.pages} pages at ${at(o.page)}: r${o.writable ? "w" : "-"}${o.executable ? "x" : "-"}, on CPU ${o.cpu}`;
+      case "mremap":
+        return `process ${o.p} moves ${o.pages} pages from ${at(o.page)} to ${at(o.to)}, on CPU ${o.cpu}`;
+      case "mlock":
+        return `process ${o.p} ${o.on ? "locks" : "unlocks"} ${o.pages} pages at ${at(o.page)}`;
+      case "brk":
+        return `process ${o.p} sets its heap to ${o.pages} pages`;
+      case "touch":
+        return `CPU ${o.cpu}: ${o.kind} ${at(o.page)}${o.kind === "write" ? ` <- ${o.value}` : ""}`;
     }
   },
 
@@ -85,10 +146,18 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
         const page = system.page(o.page);
         const address = page << 12n;
         switch (o.op) {
-          case "mmap": case "stack": {
+          case "mmap":
+          case "stack": {
             const free = model.isFree(page, o.pages);
             const stack = o.op === "stack";
-            const properties = stack ? { stack } : { writable: o.writable, large: o.large, locked: o.locked && o.pages < 100, policy: numaPolicy(system, o.policy) };
+            const properties = stack
+              ? { stack }
+              : {
+                  writable: o.writable,
+                  large: o.large,
+                  locked: o.locked && o.pages < 100,
+                  policy: numaPolicy(system, o.policy),
+                };
             if (!system.unchangedWhenRefused(() => processes.mmap(process, address, o.pages, properties, cpu))) return;
             if (!free) system.fail("F8", "mmap over pages that are mapped");
             model.map(page, o.pages, stack || o.writable, stack);
@@ -99,7 +168,8 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
             return;
           case "mprotect": {
             const covered = model.isCovered(page, o.pages);
-            if (!processes.mprotect(process, address, o.pages, { writable: o.writable, executable: o.executable }, cpu)) return;
+            if (!processes.mprotect(process, address, o.pages, { writable: o.writable, executable: o.executable }, cpu))
+              return;
             if (!covered) system.fail("F8", "mprotect over a hole");
             model.protect(page, o.pages, o.writable, o.executable);
             return;
@@ -112,7 +182,8 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
             model.move(page, o.pages, to);
             return;
           }
-          case "mlock": processes.mlock(process, address, o.pages, o.on, cpu);
+          case "mlock":
+            processes.mlock(process, address, o.pages, o.on, cpu);
         }
       },
     };
@@ -121,7 +192,14 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
 
 function numaPolicy(system: Subject, number: number): NumaPolicy {
   const nodes = [...new Set(system.parts.machine.memory.ranges.map((each) => each.node))];
-  return ([{ kind: "local" }, { kind: "bind", nodes }, { kind: "interleave", nodes }, { kind: "preferred", node: nodes.at(-1)! }] as const)[number % 4]!;
+  return (
+    [
+      { kind: "local" },
+      { kind: "bind", nodes },
+      { kind: "interleave", nodes },
+      { kind: "preferred", node: nodes.at(-1)! },
+    ] as const
+  )[number % 4]!;
 }
 
 /** A stack, used ever further down, by one CPU and another, with a child between them now and then. */
@@ -130,19 +208,34 @@ function growingStack({ random, focus }: Drawing): readonly Step[] {
   // The third page of a place's run of three: two lie below it.
   const page = (focus.page = 3 * random(PLACES / 3) + 2);
   const [cpu, other] = [random(4), random(4)];
-  const push = (at: number, by: number): Step => ({ op: "touch", cpu: by, page: at, kind: "write", value: 1 + random(1000) });
-  const between: readonly Step[] = ([[], [{ op: "fork", p, cpu: other }], [{ op: "mlock", p, cpu, page: page - 1, pages: 2, on: true }]] as const)[random(3)]!;
+  const push = (at: number, by: number): Step => ({
+    op: "touch",
+    cpu: by,
+    page: at,
+    kind: "write",
+    value: 1 + random(1000),
+  });
+  const between: readonly Step[] = (
+    [[], [{ op: "fork", p, cpu: other }], [{ op: "mlock", p, cpu, page: page - 1, pages: 2, on: true }]] as const
+  )[random(3)]!;
   return [
-    { op: "munmap", p, cpu, page: page - 2, pages: 4 }, { op: "stack", p, cpu, page, pages: 1 }, { op: "run", p, cpu }, push(page, cpu), push(page - 1, cpu), ...between,
-    { op: "run", p, cpu: other }, push(page - 2, other), { op: "touch", cpu, page: page - 1, kind: "read", value: 1 },
+    { op: "munmap", p, cpu, page: page - 2, pages: 4 },
+    { op: "stack", p, cpu, page, pages: 1 },
+    { op: "run", p, cpu },
+    push(page, cpu),
+    push(page - 1, cpu),
+    ...between,
+    { op: "run", p, cpu: other },
+    push(page - 2, other),
+    { op: "touch", cpu, page: page - 1, kind: "read", value: 1 },
   ];
 }
 
 type Step = UserPageOperation | ProcessOperation;
 
 /**
- * The adversary of every flush: one CPU uses a page, perhaps turns to something else, another changes the page, the first comes back.
- * Drawn as plain operations, so that a failure shrinks like any other.
+ * The adversary of every flush: one CPU uses a page, perhaps turns to something else, another changes the page, the
+ * first comes back. Drawn as plain operations, so that a failure shrinks like any other.
  */
 function staleEntry({ random, focus }: Drawing): readonly Step[] {
   const p = (focus.p = random(4));
@@ -151,21 +244,34 @@ function staleEntry({ random, focus }: Drawing): readonly Step[] {
   const changer = user + 1 + random(3);
   const pages = 1 + random(2);
   const touch = (kind: AccessKind): Step => ({ op: "touch", cpu: user, page, kind, value: 1 + random(1000) });
-  const away: readonly Step[] = ([[], [{ op: "idle", cpu: user }], [{ op: "run", p: p + 1, cpu: user }]] as const)[random(3)]!;
-  const change: Step = ([
-    { op: "munmap", p, cpu: changer, page, pages }, { op: "mprotect", p, cpu: changer, page, pages: 1, writable: false, executable: false },
-    { op: "fork", p, cpu: changer }, { op: "mremap", p, cpu: changer, page, pages, to: random(PLACES) }, { op: "munmap", p, cpu: changer, page, pages: MANY },
-  ] as const)[random(5)]!;
+  const away: readonly Step[] = ([[], [{ op: "idle", cpu: user }], [{ op: "run", p: p + 1, cpu: user }]] as const)[
+    random(3)
+  ]!;
+  const change: Step = (
+    [
+      { op: "munmap", p, cpu: changer, page, pages },
+      { op: "mprotect", p, cpu: changer, page, pages: 1, writable: false, executable: false },
+      { op: "fork", p, cpu: changer },
+      { op: "mremap", p, cpu: changer, page, pages, to: random(PLACES) },
+      { op: "munmap", p, cpu: changer, page, pages: MANY },
+    ] as const
+  )[random(5)]!;
   const run: Step = { op: "run", p, cpu: user };
   return [
     { op: "mmap", p, cpu: user, page, pages, writable: true, large: random(4) === 0, locked: false, policy: 0 },
-    run, touch("write"), ...away, change, ...(away.length > 0 ? [run] : []), touch("write"), touch("read"),
+    run,
+    touch("write"),
+    ...away,
+    change,
+    ...(away.length > 0 ? [run] : []),
+    touch("write"),
+    touch("read"),
   ];
 }
 
 /**
- * A CPU that only borrows its space is not told of a flush, and is of the next, which frees tables: what it has of the first must go too.
- * One change alone would not show it.
+ * A CPU that only borrows its space is not told of a flush, and is of the next, which frees tables: what it has of the
+ * first must go too. One change alone would not show it.
  */
 function missedFlushes({ random, focus }: Drawing): readonly Step[] {
   const p = (focus.p = random(4));
@@ -175,12 +281,44 @@ function missedFlushes({ random, focus }: Drawing): readonly Step[] {
   const lone = 3 * ((first + 1 + random(PLACES / 3 - 1)) % (PLACES / 3));
   const user = random(4);
   const changer = user + 1 + random(3);
-  const map = (at: number, pages: number): Step => ({ op: "mmap", p, cpu: changer, page: at, pages, writable: true, large: false, locked: false, policy: 0 });
-  const touch = (cpu: number, at: number, kind: AccessKind): Step => ({ op: "touch", cpu, page: at, kind, value: 1 + random(1000) });
-  const missed: Step = random(2) === 0 ? { op: "munmap", p, cpu: changer, page, pages: 1 } : { op: "mprotect", p, cpu: changer, page, pages: 1, writable: false, executable: false };
+  const map = (at: number, pages: number): Step => ({
+    op: "mmap",
+    p,
+    cpu: changer,
+    page: at,
+    pages,
+    writable: true,
+    large: false,
+    locked: false,
+    policy: 0,
+  });
+  const touch = (cpu: number, at: number, kind: AccessKind): Step => ({
+    op: "touch",
+    cpu,
+    page: at,
+    kind,
+    value: 1 + random(1000),
+  });
+  const missed: Step =
+    random(2) === 0
+      ? { op: "munmap", p, cpu: changer, page, pages: 1 }
+      : { op: "mprotect", p, cpu: changer, page, pages: 1, writable: false, executable: false };
   return [
-    { op: "munmap", p, cpu: changer, page, pages: 3 }, { op: "munmap", p, cpu: changer, page: lone, pages: 3 }, map(page, 2), map(lone, 1),
-    { op: "run", p, cpu: user }, { op: "run", p, cpu: changer }, touch(changer, page, "write"), touch(changer, page + 1, "write"), touch(changer, lone, "write"), touch(user, page, "write"),
-    { op: "idle", cpu: user }, missed, { op: "munmap", p, cpu: changer, page: lone, pages: 1 }, { op: "run", p, cpu: user }, touch(user, page, "write"), touch(user, page, "read"),
+    { op: "munmap", p, cpu: changer, page, pages: 3 },
+    { op: "munmap", p, cpu: changer, page: lone, pages: 3 },
+    map(page, 2),
+    map(lone, 1),
+    { op: "run", p, cpu: user },
+    { op: "run", p, cpu: changer },
+    touch(changer, page, "write"),
+    touch(changer, page + 1, "write"),
+    touch(changer, lone, "write"),
+    touch(user, page, "write"),
+    { op: "idle", cpu: user },
+    missed,
+    { op: "munmap", p, cpu: changer, page: lone, pages: 1 },
+    { op: "run", p, cpu: user },
+    touch(user, page, "write"),
+    touch(user, page, "read"),
   ];
 }

@@ -1,21 +1,36 @@
 /**
- * The checksum a bzImage ends with: a CRC-32 without the final complement, so that over the image and the checksum behind it the remainder is 0.
+ * The checksum a bzImage ends with: a CRC-32 without the final complement, so that over the image and the checksum
+ * behind it the remainder is 0.
  *
- * Source: Documentation/arch/x86/boot.rst, "The Image Checksum" (protocol 2.08 to 2.15) and "The Real-Mode Kernel Header": syssize at 0x1f4 in
- * paragraphs of 16 bytes, kernel_version at 0x20e. Kernels from 6.16 are built without one. PE fields: PE Format, "Optional Header".
+ * Source: Documentation/arch/x86/boot.rst, "The Image Checksum" (protocol 2.08 to 2.15) and "The Real-Mode Kernel
+ * Header": syssize at 0x1f4 in paragraphs of 16 bytes, kernel_version at 0x20e. Kernels from 6.16 are built without
+ * one. PE fields: PE Format, "Optional Header".
  */
 import { crc32 } from "./crc32.js";
 
 /** What does not agree: where the checksum lies in the file, what stands there, what the image before it amounts to. */
-export interface ChecksumMismatch { readonly offset: number; readonly written: number; readonly computed: number }
+export interface ChecksumMismatch {
+  readonly offset: number;
+  readonly written: number;
+  readonly computed: number;
+}
 
 /** Whether there is nothing to compare with. */
 export type ImageChecksum = "matches" | "none" | ChecksumMismatch;
 
-/** Bytes from the PE signature: the checksum, and place and length of the certificates; whoever signs the image fills these in, zero before. */
-const SIGNED_FIELDS = [[24 + 64, 4], [24 + 112 + 4 * 8, 8]] as const;
+/**
+ * Bytes from the PE signature: the checksum, and place and length of the certificates; whoever signs the image fills
+ * these in, zero before.
+ */
+const SIGNED_FIELDS = [
+  [24 + 64, 4],
+  [24 + 112 + 4 * 8, 8],
+] as const;
 
-/** @param end of the image in the file: the setup code and syssize paragraphs; what lies behind, a signature say, is not the image's */
+/**
+ * @param end of the image in the file: the setup code and syssize paragraphs; what lies behind, a signature say, is not
+ *   the image's
+ */
 export function imageChecksum(bytes: Uint8Array, end: number): ImageChecksum {
   if (builtWithout(bytes)) return "none";
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -46,7 +61,12 @@ function asBeforeSigning(image: Uint8Array): Uint8Array | undefined {
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
   const pe = view.getUint32(0x3c, true);
   const [, last] = SIGNED_FIELDS;
-  if (view.getUint16(0, true) !== 0x5a4d || pe + last[0] + last[1] > image.length || view.getUint32(pe, true) !== 0x4550) return undefined;
+  if (
+    view.getUint16(0, true) !== 0x5a4d ||
+    pe + last[0] + last[1] > image.length ||
+    view.getUint32(pe, true) !== 0x4550
+  )
+    return undefined;
   if (view.getUint32(pe + last[0] + 4, true) === 0) return undefined;
   const before = image.slice();
   for (const [at, length] of SIGNED_FIELDS) before.fill(0, pe + at, pe + at + length);

@@ -1,6 +1,6 @@
 /**
- * The symbol table a running kernel carries in its own rodata, read from the image, so that a vmlinuz without a System.map still
- * has names.
+ * The symbol table a running kernel carries in its own rodata, read from the image, so that a vmlinuz without a
+ * System.map still has names.
  *
  *   up to 6.3:  offsets s32[n] | relative_base u64 | num_syms u32 | names | markers u32[] | seqs u24[n] | token_table | token_index
  *   from 6.4:   num_syms | names | markers | token_table | token_index | offsets | relative_base | seqs      each on 8 bytes
@@ -8,9 +8,9 @@
  *
  * In the last an offset counts from the place it lies at itself, not from a base.
  *
- * Nothing points to these tables, so they are found by their shape: 256 strings, ten of which are the digits, followed by 256
- * ascending offsets that agree with the strings' lengths. Every step is checked; what does not fit gives undefined.
- * Source: scripts/kallsyms.c, kernel/kallsyms.c (format only).
+ * Nothing points to these tables, so they are found by their shape: 256 strings, ten of which are the digits, followed
+ * by 256 ascending offsets that agree with the strings' lengths. Every step is checked; what does not fit gives
+ * undefined. Source: scripts/kallsyms.c, kernel/kallsyms.c (format only).
  */
 
 const decoder = new TextDecoder("latin1");
@@ -21,7 +21,11 @@ const FIRST_DIGIT = 0x30;
 const LONGEST_AVERAGE = 128;
 
 /** A symbol with the letter `nm` gives it; upper case is global. */
-export interface KernelSymbol { readonly address: bigint; readonly type: string; readonly name: string }
+export interface KernelSymbol {
+  readonly address: bigint;
+  readonly type: string;
+  readonly name: string;
+}
 
 /**
  * @param memory the image's bytes, or those of its rodata
@@ -44,13 +48,19 @@ export function embeddedSymbols(memory: Uint8Array, base: bigint): KernelSymbol[
 /** Bytes on which each of the tables begins. */
 type Alignment = 8 | 4;
 
-interface Tokens { readonly start: number; readonly end: number; readonly alignment: Alignment; readonly text: readonly string[] }
+interface Tokens {
+  readonly start: number;
+  readonly end: number;
+  readonly alignment: Alignment;
+  readonly text: readonly string[];
+}
 
 const alignedUp = (at: number, alignment: Alignment): number => (at + alignment - 1) & -alignment;
 
 function tokenTable(memory: Uint8Array, view: DataView, digits: number, alignment: Alignment): Tokens | undefined {
   let second = digits;
-  // Back over the strings before the digits, each of which ends in a zero, to the second: before the first there need be none.
+  // Back over the strings before the digits, each of which ends in a zero, to the second: before the first there need
+  // be none.
   for (let strings = 1; strings < FIRST_DIGIT; strings++) {
     second--;
     do {
@@ -74,12 +84,16 @@ function tokenTable(memory: Uint8Array, view: DataView, digits: number, alignmen
   const first = view.getUint16(index + 2, true);
   const start = second - first;
   if (first === 0 || start < 0) return undefined;
-  for (let token = 1; token < 256; token++) if (view.getUint16(index + 2 * token, true) !== first + offsets[token - 1]!) return undefined;
+  for (let token = 1; token < 256; token++)
+    if (view.getUint16(index + 2 * token, true) !== first + offsets[token - 1]!) return undefined;
   text.unshift(decoder.decode(memory.subarray(start, second - 1)));
   return { start, end: index + 512, alignment, text };
 }
 
-interface Names { readonly start: number; readonly count: number }
+interface Names {
+  readonly start: number;
+  readonly count: number;
+}
 
 /** Looks below the tokens for the markers (offset of every 256th name), then for the names they describe. */
 function nameTable(memory: Uint8Array, view: DataView, tokens: Tokens): Names | undefined {
@@ -100,14 +114,24 @@ function nameTable(memory: Uint8Array, view: DataView, tokens: Tokens): Names | 
   return undefined;
 }
 
-function namesBefore(memory: Uint8Array, view: DataView, markers: number, blocks: number, alignment: Alignment): Names | undefined {
+function namesBefore(
+  memory: Uint8Array,
+  view: DataView,
+  markers: number,
+  blocks: number,
+  alignment: Alignment,
+): Names | undefined {
   // The last marker may belong to what follows: seqs_of_names can look like one more.
   for (const used of [blocks, blocks - 1]) {
     if (used < 1) continue;
     const lastMarker = view.getUint32(markers + 4 * (used - 1), true);
-    for (let start = (markers - lastMarker - 2) & -alignment; start >= 16 && start > markers - lastMarker - LONGEST_AVERAGE * 256; start -= alignment) {
+    for (
+      let start = (markers - lastMarker - 2) & -alignment;
+      start >= 16 && start > markers - lastMarker - LONGEST_AVERAGE * 256;
+      start -= alignment
+    ) {
       const count = view.getUint32(start - alignment, true);
-      if ((alignment === 8 && view.getUint32(start - 4, true) !== 0) || ((count + 255) >>> 8) !== used) continue;
+      if ((alignment === 8 && view.getUint32(start - 4, true) !== 0) || (count + 255) >>> 8 !== used) continue;
       let at = start;
       let fits = true;
       for (let i = 0; i < count && fits; i++) {
@@ -122,7 +146,9 @@ function namesBefore(memory: Uint8Array, view: DataView, markers: number, blocks
 }
 
 /** A name's length is one byte, or two with the first's top bit set. */
-function nameStart(memory: Uint8Array, at: number): number { return at + (memory[at]! & 0x80 ? 2 : 1); }
+function nameStart(memory: Uint8Array, at: number): number {
+  return at + (memory[at]! & 0x80 ? 2 : 1);
+}
 function nameEnd(memory: Uint8Array, at: number): number {
   const first = memory[at]!;
   return first & 0x80 ? at + 2 + ((first & 0x7f) | (memory[at + 1]! << 7)) : at + 1 + first;
@@ -148,7 +174,13 @@ function addresses(memory: Uint8Array, view: DataView, tokens: Tokens, names: Na
 }
 
 /** @param base linked address of the first byte */
-function addressesFromPlaces(memory: Uint8Array, view: DataView, tokens: Tokens, names: Names, base: bigint): KernelSymbol[] | undefined {
+function addressesFromPlaces(
+  memory: Uint8Array,
+  view: DataView,
+  tokens: Tokens,
+  names: Names,
+  base: bigint,
+): KernelSymbol[] | undefined {
   const offsets = tokens.end;
   if (offsets + 4 * names.count > memory.length) return undefined;
   const position = (i: number): number => offsets + 4 * i + view.getInt32(offsets + 4 * i, true);

@@ -13,7 +13,9 @@ import { readSymbolList } from "./symbol-list.js";
 const KERNEL_MAP = 0xffff_ffff_8000_0000n;
 const PAGE = 4096;
 
-/** A kernel read from a file. All addresses as linked; {@link KernelFile.relocated} gives bytes as at another address. */
+/**
+ * A kernel read from a file. All addresses as linked; {@link KernelFile.relocated} gives bytes as at another address.
+ */
 export interface KernelFile {
   readonly file: string;
   readonly packing: Packing;
@@ -33,31 +35,52 @@ export interface KernelFile {
   symbol(name: string): bigint | undefined;
   /** A view of linked addresses [start, end). @throws InputError outside the image */
   bytes(start: bigint, end: bigint): Uint8Array;
-  /** A copy of {@link memory} as KASLR moves it. @param delta bytes, a multiple of 2 MiB @throws InputError without relocation lists, unless 0 */
+  /**
+   * A copy of {@link memory} as KASLR moves it.
+   * @param delta bytes, a multiple of 2 MiB
+   * @throws InputError without relocation lists, unless 0
+   */
   relocated(delta: bigint): Uint8Array;
 }
 
 /** @param symbolFile System.map or kallsyms, when there is one @throws InputError for anything unusable */
 export async function readKernelFile(file: string, symbolFile?: string): Promise<KernelFile> {
   const bytes = await readBytes(file);
-  const list = symbolFile === undefined ? undefined : readSymbolList(textOf(await readBytes(symbolFile), symbolFile), symbolFile);
+  const list =
+    symbolFile === undefined ? undefined : readSymbolList(textOf(await readBytes(symbolFile), symbolFile), symbolFile);
   return kernelFromBytes(bytes, file, list);
 }
 
 async function readBytes(file: string): Promise<Uint8Array> {
-  try { return await readFile(file); } catch (error) {
-    throw new InputError({ file, reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`, remedy: "give the path of a readable file" });
+  try {
+    return await readFile(file);
+  } catch (error) {
+    throw new InputError({
+      file,
+      reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`,
+      remedy: "give the path of a readable file",
+    });
   }
 }
 
 /** As {@link readKernelFile} for bytes at hand. */
-export async function kernelFromBytes(bytes: Uint8Array, file: string, list?: readonly KernelSymbol[]): Promise<KernelFile> {
+export async function kernelFromBytes(
+  bytes: Uint8Array,
+  file: string,
+  list?: readonly KernelSymbol[],
+): Promise<KernelFile> {
   const { elf: whole, packing } = await unpackKernel(bytes, file);
   const name = packing === "none" ? file : `${file} (unpacked)`;
   try {
     const elf = readElf(whole);
     if (elf.header.machine !== MachineType.X86_64 || elf.header.type !== FileType.Executable) {
-      throw new InputError({ file: name, offset: 16, field: "e_type, e_machine", reason: `type ${elf.header.type} for machine ${elf.header.machine} is not an x86-64 kernel`, remedy: "give a vmlinux or vmlinuz for x86-64" });
+      throw new InputError({
+        file: name,
+        offset: 16,
+        field: "e_type, e_machine",
+        reason: `type ${elf.header.type} for machine ${elf.header.machine} is not an x86-64 kernel`,
+        remedy: "give a vmlinux or vmlinuz for x86-64",
+      });
     }
     const { base, memory } = load(elf, name);
     const sections = sectionHeaders(elf, base, memory.length, name);
@@ -66,38 +89,70 @@ export async function kernelFromBytes(bytes: Uint8Array, file: string, list?: re
     let symbolsFrom: KernelFile["symbolsFrom"] = "list";
     if (!symbols && fromElf.length > 1) {
       symbolsFrom = "ELF symbol table";
-      symbols = fromElf.filter((symbol) => symbol.section !== 0 && symbol.name !== "").map((symbol) => ({ address: symbol.value, type: symbol.binding === 0 ? "t" : "T", name: symbol.name }));
+      symbols = fromElf
+        .filter((symbol) => symbol.section !== 0 && symbol.name !== "")
+        .map((symbol) => ({ address: symbol.value, type: symbol.binding === 0 ? "t" : "T", name: symbol.name }));
     }
     if (!symbols) {
       symbols = embeddedSymbols(memory, base);
       symbolsFrom = symbols ? "kallsyms in the image" : "none";
     }
-    const tableEnd = Math.max(elf.header.sectionOffset + 64 * elf.header.sectionCount, ...elf.sections.map((section) => (elf.bytesOf(section).length > 0 ? section.offset + section.size : 0)));
-    const relocations = packing === "none" && elf.sections.length === 0 ? undefined : readRelocationLists(whole.subarray(tableEnd), name, tableEnd);
-    return makeKernelFile({ file, packing, elf, base, memory, sections, symbols: symbols ?? [], symbolsFrom, relocations }, name);
+    const tableEnd = Math.max(
+      elf.header.sectionOffset + 64 * elf.header.sectionCount,
+      ...elf.sections.map((section) => (elf.bytesOf(section).length > 0 ? section.offset + section.size : 0)),
+    );
+    const relocations =
+      packing === "none" && elf.sections.length === 0
+        ? undefined
+        : readRelocationLists(whole.subarray(tableEnd), name, tableEnd);
+    return makeKernelFile(
+      { file, packing, elf, base, memory, sections, symbols: symbols ?? [], symbolsFrom, relocations },
+      name,
+    );
   } catch (error) {
-    if (error instanceof ElfError) throw new InputError({ file: name, offset: error.offset, field: error.field, reason: error.reason, remedy: error.remedy });
+    if (error instanceof ElfError)
+      throw new InputError({
+        file: name,
+        offset: error.offset,
+        field: error.field,
+        reason: error.reason,
+        remedy: error.remedy,
+      });
     throw error;
   }
 }
 
-/** Segments go where their physical addresses say; the per-CPU segment is linked at 0 and lies with the others all the same. */
+/**
+ * Segments go where their physical addresses say; the per-CPU segment is linked at 0 and lies with the others all the
+ * same.
+ */
 function load(elf: ElfFile, file: string): { base: bigint; memory: Uint8Array } {
   const segments = elf.segments.filter((segment) => segment.type === SegmentType.Load && segment.memoryBytes > 0n);
-  const fault = (field: string, reason: string): never => { throw new InputError({ file, field, reason, remedy: "give a vmlinux or vmlinuz for x86-64" }); };
+  const fault = (field: string, reason: string): never => {
+    throw new InputError({ file, field, reason, remedy: "give a vmlinux or vmlinuz for x86-64" });
+  };
   if (segments.length === 0) return fault("program headers", "nothing to load");
   let low = segments[0]!.physicalAddress;
   let high = 0n;
   for (const segment of segments) {
     const end = segment.physicalAddress + segment.memoryBytes;
-    if (segment.memoryBytes < BigInt(segment.fileBytes)) fault("p_memsz", `${segment.memoryBytes} is less than p_filesz ${segment.fileBytes}`);
+    if (segment.memoryBytes < BigInt(segment.fileBytes))
+      fault("p_memsz", `${segment.memoryBytes} is less than p_filesz ${segment.fileBytes}`);
     if (segment.physicalAddress < low) low = segment.physicalAddress;
     if (end > high) high = end;
   }
   if (low % BigInt(PAGE) !== 0n) fault("p_paddr", `the image begins at ${hex(low)}, not on a page`);
-  if (high > 0x8000_0000n || high - low > BigInt(LARGEST_KERNEL)) fault("p_paddr + p_memsz", `the image spans ${hex(low)} to ${hex(high)}, more than ${LARGEST_KERNEL} bytes or beyond 2 GiB`);
+  if (high > 0x8000_0000n || high - low > BigInt(LARGEST_KERNEL))
+    fault(
+      "p_paddr + p_memsz",
+      `the image spans ${hex(low)} to ${hex(high)}, more than ${LARGEST_KERNEL} bytes or beyond 2 GiB`,
+    );
   const memory = new Uint8Array(Number(high - low));
-  for (const segment of segments) memory.set(elf.bytes.subarray(segment.offset, segment.offset + segment.fileBytes), Number(segment.physicalAddress - low));
+  for (const segment of segments)
+    memory.set(
+      elf.bytes.subarray(segment.offset, segment.offset + segment.fileBytes),
+      Number(segment.physicalAddress - low),
+    );
   return { base: KERNEL_MAP + low, memory };
 }
 
@@ -107,9 +162,22 @@ function sectionHeaders(elf: ElfFile, base: bigint, bytes: number, file: string)
     // The per-CPU section is linked at 0: not where it lies before its copies are made.
     if (!section.allocated || section.address < base) continue;
     if (section.address + BigInt(section.size) > base + BigInt(bytes)) {
-      throw new InputError({ file, offset: section.headerOffset + 16, field: `section ${section.index} sh_addr + sh_size`, reason: `${section.name} ends outside the segments`, remedy: "the file is damaged: fetch or build it again" });
+      throw new InputError({
+        file,
+        offset: section.headerOffset + 16,
+        field: `section ${section.index} sh_addr + sh_size`,
+        reason: `${section.name} ends outside the segments`,
+        remedy: "the file is damaged: fetch or build it again",
+      });
     }
-    headers.push({ name: section.name, address: section.address, bytes: BigInt(section.size), writable: section.writable, executable: section.executable, occupies: true });
+    headers.push({
+      name: section.name,
+      address: section.address,
+      bytes: BigInt(section.size),
+      writable: section.writable,
+      executable: section.executable,
+      occupies: true,
+    });
   }
   return headers;
 }
@@ -128,14 +196,24 @@ function makeKernelFile(parts: Parts, name: string): KernelFile {
       const from = Number(start - base);
       const to = Number(end - base);
       if (!(from >= 0 && to >= from && to <= memory.length)) {
-        throw new InputError({ file: name, reason: `addresses ${hex(start)} to ${hex(end)} are not in the image`, remedy: "use symbols of the same build" });
+        throw new InputError({
+          file: name,
+          reason: `addresses ${hex(start)} to ${hex(end)} are not in the image`,
+          remedy: "use symbols of the same build",
+        });
       }
       return memory.subarray(from, to);
     },
     relocated(delta) {
       const copy = memory.slice();
       if (delta === 0n) return copy;
-      if (!relocations) throw new InputError({ file: name, field: "relocation lists", reason: "has none, so that it cannot be moved", remedy: "give the vmlinuz, or boot without KASLR" });
+      if (!relocations)
+        throw new InputError({
+          file: name,
+          field: "relocation lists",
+          reason: "has none, so that it cannot be moved",
+          remedy: "give the vmlinuz, or boot without KASLR",
+        });
       applyRelocations(relocations, copy, base, delta, name);
       return copy;
     },
@@ -149,16 +227,26 @@ function releaseOf({ base, memory }: Parts, banner: bigint | undefined): string 
   return /^Linux version (\S{1,64}) /.exec(new TextDecoder("latin1").decode(memory.subarray(at, at + 96)))?.[1];
 }
 
-/** The kernel as the model boots it, with its real bytes. @throws MmError bad-image when symbols that bound its parts are missing */
+/**
+ * The kernel as the model boots it, with its real bytes.
+ * @throws MmError bad-image when symbols that bound its parts are missing
+ */
 export function imageOf(kernel: KernelFile, alignment: "recorded" | "patch-06" = "recorded"): KernelImage {
   const symbols = new Map<string, bigint>();
   for (const { name, address } of kernel.symbols) if (!symbols.has(name)) symbols.set(name, address);
   return kernelImage({
-    name: kernel.release === undefined ? kernel.file : `Linux ${kernel.release}`, sections: kernel.sections, symbols, alignment,
+    name: kernel.release === undefined ? kernel.file : `Linux ${kernel.release}`,
+    sections: kernel.sections,
+    symbols,
+    alignment,
     readPage(address, into) {
       const from = Number(address - kernel.base);
       into.fill(0);
-      if (from > -PAGE && from < kernel.memory.length) into.set(kernel.memory.subarray(Math.max(from, 0), Math.min(from + PAGE, kernel.memory.length)), Math.max(-from, 0));
+      if (from > -PAGE && from < kernel.memory.length)
+        into.set(
+          kernel.memory.subarray(Math.max(from, 0), Math.min(from + PAGE, kernel.memory.length)),
+          Math.max(-from, 0),
+        );
     },
   });
 }

@@ -1,8 +1,10 @@
 /**
- * The LZ4 "legacy frame" in which `make bzImage` packs kernels: magic, then blocks of a 32-bit length and LZ4 data, 8 MiB each when unpacked.
+ * The LZ4 "legacy frame" in which `make bzImage` packs kernels: magic, then blocks of a 32-bit length and LZ4 data, 8
+ * MiB each when unpacked.
  *
- * Ours because the npm libraries either do not read this frame or copy garbage silently from damaged data: docs/decisions/006.
- * Source: lz4 project, "LZ4 Frame Format Description", "Legacy frame"; "LZ4 Block Format Description".
+ * Ours because the npm libraries either do not read this frame or copy garbage silently from damaged data:
+ * docs/decisions/006. Source: lz4 project, "LZ4 Frame Format Description", "Legacy frame"; "LZ4 Block Format
+ * Description".
  */
 
 export const LZ4_LEGACY_MAGIC = 0x184c_2102;
@@ -10,7 +12,10 @@ const BLOCK_BYTES = 8 << 20;
 
 /** Where packed data stopped making sense: an offset into it, and why. */
 export class Lz4Fault {
-  constructor(readonly offset: number, readonly reason: string) {}
+  constructor(
+    readonly offset: number,
+    readonly reason: string,
+  ) {}
 }
 
 /** Unpacks a whole legacy frame into `out`. @returns bytes written, or the fault */
@@ -25,7 +30,8 @@ export function unpackLz4Legacy(packed: Uint8Array, out: Uint8Array): number | L
     at += 4;
     // The packer of large images may write several frames one behind the other.
     if (length === LZ4_LEGACY_MAGIC) continue;
-    if (length > packed.length - at) return new Lz4Fault(at - 4, `a block of ${length} bytes where ${packed.length - at} are left`);
+    if (length > packed.length - at)
+      return new Lz4Fault(at - 4, `a block of ${length} bytes where ${packed.length - at} are left`);
     const end = unpackBlock(packed, at, at + length, out, written, Math.min(out.length, written + BLOCK_BYTES));
     if (typeof end !== "number") return end;
     written = end;
@@ -35,7 +41,14 @@ export function unpackLz4Legacy(packed: Uint8Array, out: Uint8Array): number | L
 }
 
 /** @param to first byte of `out` this block may not write @returns where writing ended */
-function unpackBlock(packed: Uint8Array, at: number, end: number, out: Uint8Array, from: number, to: number): number | Lz4Fault {
+function unpackBlock(
+  packed: Uint8Array,
+  at: number,
+  end: number,
+  out: Uint8Array,
+  from: number,
+  to: number,
+): number | Lz4Fault {
   let put = from;
   while (at < end) {
     const start = at;
@@ -68,7 +81,8 @@ function unpackBlock(packed: Uint8Array, at: number, end: number, out: Uint8Arra
         length += more;
       }
     }
-    if (distance === 0 || distance > put - from) return new Lz4Fault(start, `a match ${distance} bytes back, ${put - from} bytes into the block`);
+    if (distance === 0 || distance > put - from)
+      return new Lz4Fault(start, `a match ${distance} bytes back, ${put - from} bytes into the block`);
     if (length > to - put) return new Lz4Fault(start, "unpacks to more than the declared length or 8 MiB a block");
     if (distance >= length) {
       out.copyWithin(put, put - distance, put - distance + length);

@@ -1,8 +1,9 @@
 /**
  * From a file somebody calls a kernel to the ELF image in it: vmlinux as it is, or the payload of a bzImage, unpacked.
  *
- * Source: Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header": setup_sects at 0x1f1, boot_flag 0xaa55 at 0x1fe,
- * "HdrS" at 0x202, version at 0x206, payload_offset and payload_length at 0x248 and 0x24c since protocol 2.08, syssize at 0x1f4.
+ * Source: Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header": setup_sects at 0x1f1, boot_flag 0xaa55 at
+ * 0x1fe, "HdrS" at 0x202, version at 0x206, payload_offset and payload_length at 0x248 and 0x24c since protocol 2.08,
+ * syssize at 0x1f4.
  */
 import { InputError } from "@kreplica/inputs";
 import { isZstd, unzstd, ZstdError } from "@kreplica/inputs/zstd";
@@ -18,7 +19,10 @@ export const LARGEST_KERNEL = 512 << 20;
 /** How the ELF image was packed. */
 export type Packing = "none" | "gzip" | "lz4" | "xz" | "zstd";
 
-export interface Unpacked { readonly elf: Uint8Array; readonly packing: Packing }
+export interface Unpacked {
+  readonly elf: Uint8Array;
+  readonly packing: Packing;
+}
 
 const GIVE = "give a vmlinux, plain or packed with zstd, or a vmlinuz (bzImage) packed with gzip, lz4, xz or zstd";
 const AGAIN = "the file is cut or damaged: fetch or build it again";
@@ -26,34 +30,59 @@ const AGAIN = "the file is cut or damaged: fetch or build it again";
 /**
  * The ELF image with the relocation lists behind it.
  *
- * Damage is found by the payload's own checks (gzip CRC, xz CRC, zstd's XXH64) and, for LZ4's payloads, which have none, and all that is not
- * payload, by the image's checksum. Kernels from 6.16 have no such checksum: what unpacks to its declared length passes there.
+ * Damage is found by the payload's own checks (gzip CRC, xz CRC, zstd's XXH64) and, for LZ4's payloads, which have
+ * none, and all that is not payload, by the image's checksum. Kernels from 6.16 have no such checksum: what unpacks to
+ * its declared length passes there.
  * @param file name for errors
  * @throws InputError with the offset in the file
  */
 export async function unpackKernel(bytes: Uint8Array, file: string): Promise<Unpacked> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const fault = (offset: number, field: string, reason: string, remedy: string): never => { throw new InputError({ file, offset, field, reason, remedy }); };
+  const fault = (offset: number, field: string, reason: string, remedy: string): never => {
+    throw new InputError({ file, offset, field, reason, remedy });
+  };
   if (bytes.length >= 4 && view.getUint32(0, true) === 0x464c_457f) return { elf: bytes, packing: "none" };
   if (isZstd(bytes)) return unpackWhole(bytes, file);
   if (bytes.length < 0x250 || view.getUint32(0x202, true) !== 0x5372_6448 || view.getUint16(0x1fe, true) !== 0xaa55) {
     return fault(0, "header", "neither an ELF file nor a bzImage", GIVE);
   }
   const version = view.getUint16(0x206, true);
-  if (version < 0x208) fault(0x206, "version", `boot protocol ${(version >> 8)}.${version & 255} has no payload fields`, "give the vmlinux of this kernel");
+  if (version < 0x208)
+    fault(
+      0x206,
+      "version",
+      `boot protocol ${version >> 8}.${version & 255} has no payload fields`,
+      "give the vmlinux of this kernel",
+    );
   // 0 means 4 for compatibility with the oldest loaders.
   const setup = ((view.getUint8(0x1f1) || 4) + 1) * 512;
   const start = setup + view.getUint32(0x248, true);
   const length = view.getUint32(0x24c, true);
   if (length < 8 || start + length > bytes.length) {
-    fault(0x248, "payload_offset, payload_length", `the payload, bytes ${start} to ${start + length}, is not in the file of ${bytes.length}`, AGAIN);
+    fault(
+      0x248,
+      "payload_offset, payload_length",
+      `the payload, bytes ${start} to ${start + length}, is not in the file of ${bytes.length}`,
+      AGAIN,
+    );
   }
   const declared = view.getUint32(start + length - 4, true);
-  if (declared < 64 || declared > LARGEST_KERNEL) fault(start + length - 4, "unpacked length", `${declared} bytes is not between 64 and ${LARGEST_KERNEL}`, AGAIN);
+  if (declared < 64 || declared > LARGEST_KERNEL)
+    fault(start + length - 4, "unpacked length", `${declared} bytes is not between 64 and ${LARGEST_KERNEL}`, AGAIN);
   const packed = bytes.subarray(start, start + length - 4);
   const magic = view.getUint32(start, true);
-  const packing: Packing | undefined = magic === LZ4_LEGACY_MAGIC ? "lz4" : (magic & 0xffff) === 0x8b1f ? "gzip" : magic === 0x587a_37fd ? "xz" : magic === 0xfd2f_b528 ? "zstd" : undefined;
-  if (packing === undefined) return fault(start, "payload", `packed with a method that begins ${magic.toString(16).padStart(8, "0")}`, GIVE);
+  const packing: Packing | undefined =
+    magic === LZ4_LEGACY_MAGIC
+      ? "lz4"
+      : (magic & 0xffff) === 0x8b1f
+        ? "gzip"
+        : magic === 0x587a_37fd
+          ? "xz"
+          : magic === 0xfd2f_b528
+            ? "zstd"
+            : undefined;
+  if (packing === undefined)
+    return fault(start, "payload", `packed with a method that begins ${magic.toString(16).padStart(8, "0")}`, GIVE);
   let elf: Uint8Array;
   try {
     if (packing === "lz4") {
@@ -66,20 +95,41 @@ export async function unpackKernel(bytes: Uint8Array, file: string): Promise<Unp
     else elf = await unxz(packed, declared);
   } catch (error) {
     if (error instanceof InputError) throw error;
-    return fault(start + (error instanceof ZstdError ? error.offset : 0), `${packing} payload`, `cannot be unpacked (${error instanceof Error ? error.message : String(error)})`, AGAIN);
+    return fault(
+      start + (error instanceof ZstdError ? error.offset : 0),
+      `${packing} payload`,
+      `cannot be unpacked (${error instanceof Error ? error.message : String(error)})`,
+      AGAIN,
+    );
   }
-  if (elf.length !== declared) fault(start + length - 4, "unpacked length", `the payload unpacks to ${elf.length} bytes, not ${declared}`, AGAIN);
+  if (elf.length !== declared)
+    fault(start + length - 4, "unpacked length", `the payload unpacks to ${elf.length} bytes, not ${declared}`, AGAIN);
   // Last: a payload that tells where it is damaged says more.
   const end = setup + 16 * view.getUint32(0x1f4, true);
-  if (end < start + length || end > bytes.length) fault(0x1f4, "syssize", `the image, bytes 0 to ${end}, does not hold its payload or is not in the file of ${bytes.length}`, AGAIN);
+  if (end < start + length || end > bytes.length)
+    fault(
+      0x1f4,
+      "syssize",
+      `the image, bytes 0 to ${end}, does not hold its payload or is not in the file of ${bytes.length}`,
+      AGAIN,
+    );
   const sum = imageChecksum(bytes, end);
-  if (typeof sum === "object") fault(sum.offset, "image checksum", `0x${hex(sum.written)} stands there, and the bytes before it amount to 0x${hex(sum.computed)}`, AGAIN);
+  if (typeof sum === "object")
+    fault(
+      sum.offset,
+      "image checksum",
+      `0x${hex(sum.written)} stands there, and the bytes before it amount to 0x${hex(sum.computed)}`,
+      AGAIN,
+    );
   return { elf, packing };
 }
 
 const hex = (word: number): string => word.toString(16).padStart(8, "0");
 
-/** gzip's own trailer is the declared length, so that the payload ends with it; the CRC before it is checked here, since fflate does not. */
+/**
+ * gzip's own trailer is the declared length, so that the payload ends with it; the CRC before it is checked here, since
+ * fflate does not.
+ */
 function gunzip(packed: Uint8Array, declared: number): Uint8Array {
   const out = gunzipSync(packed, { out: new Uint8Array(declared) });
   const wanted = new DataView(packed.buffer, packed.byteOffset + packed.length - 8, 4).getUint32(0, true);
@@ -90,11 +140,21 @@ function gunzip(packed: Uint8Array, declared: number): Uint8Array {
 /** A vmlinux, or a vmlinuz, that somebody packed as a file. */
 async function unpackWhole(bytes: Uint8Array, file: string): Promise<Unpacked> {
   let inner: Uint8Array;
-  try { inner = unzstd(bytes, LARGEST_KERNEL); } catch (error) {
+  try {
+    inner = unzstd(bytes, LARGEST_KERNEL);
+  } catch (error) {
     if (!(error instanceof ZstdError)) throw error;
     throw new InputError({ file, offset: error.offset, field: "zstd file", reason: error.reason, remedy: AGAIN });
   }
-  if (isZstd(inner)) throw new InputError({ file, offset: 0, unpacked: true, field: "header", reason: "packed with zstd once more", remedy: GIVE });
+  if (isZstd(inner))
+    throw new InputError({
+      file,
+      offset: 0,
+      unpacked: true,
+      field: "header",
+      reason: "packed with zstd once more",
+      remedy: GIVE,
+    });
   const { elf, packing } = await unpackKernel(inner, `${file} (unpacked)`);
   return { elf, packing: packing === "none" ? "zstd" : packing };
 }

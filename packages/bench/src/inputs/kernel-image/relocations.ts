@@ -4,9 +4,10 @@
  *   ... ELF | 0 | 64-bit places | 0 | inverse 32-bit places | 0 | 32-bit places | end      each 32 bits, read backwards
  *   ... ELF | 0 | 64-bit places | 0 | 32-bit places | end                                  from 6.15
  *
- * An inverse place is relative to a per-CPU address, which does not move, from text, which does; from 6.15 per-CPU addresses lie in the
- * image like all others. Places of a list ascend in the file, which is how two lists are told from three with a zero lost between them.
- * Source: arch/x86/boot/compressed/misc.c handle_relocations, arch/x86/tools/relocs.c (format only); commit "x86/boot: Remove inverse relocations".
+ * An inverse place is relative to a per-CPU address, which does not move, from text, which does; from 6.15 per-CPU
+ * addresses lie in the image like all others. Places of a list ascend in the file, which is how two lists are told from
+ * three with a zero lost between them. Source: arch/x86/boot/compressed/misc.c handle_relocations,
+ * arch/x86/tools/relocs.c (format only); commit "x86/boot: Remove inverse relocations".
  */
 import { InputError } from "@kreplica/inputs";
 
@@ -29,7 +30,15 @@ export interface KernelRelocations {
  */
 export function readRelocationLists(tail: Uint8Array, file: string, offset: number): KernelRelocations | undefined {
   if (tail.length === 0) return undefined;
-  const fault = (at: number, reason: string): never => { throw new InputError({ file, offset: offset + at, field: "relocation lists", reason, remedy: "the file is cut or damaged: fetch or build it again" }); };
+  const fault = (at: number, reason: string): never => {
+    throw new InputError({
+      file,
+      offset: offset + at,
+      field: "relocation lists",
+      reason,
+      remedy: "the file is cut or damaged: fetch or build it again",
+    });
+  };
   if (tail.length % 4 !== 0) fault(0, `${tail.length} bytes are not a number of 32-bit words`);
   const view = new DataView(tail.buffer, tail.byteOffset, tail.byteLength);
   let at = tail.length;
@@ -46,10 +55,17 @@ export function readRelocationLists(tail: Uint8Array, file: string, offset: numb
   const word32 = list("32-bit");
   const second = list("second");
   if (at === 0) {
-    for (const [name, places] of [["32-bit", word32], ["64-bit", second]] as const) {
+    for (const [name, places] of [
+      ["32-bit", word32],
+      ["64-bit", second],
+    ] as const) {
       // They were read backwards.
       const wrong = places.findIndex((place, i) => i > 0 && place > places[i - 1]!);
-      if (wrong >= 0) fault(0, `the ${name} list of two does not ascend at ${places[wrong]!.toString(16)}: a list's beginning is lost`);
+      if (wrong >= 0)
+        fault(
+          0,
+          `the ${name} list of two does not ascend at ${places[wrong]!.toString(16)}: a list's beginning is lost`,
+        );
     }
     return { word32, inverse32: new Uint32Array(0), word64: second };
   }
@@ -65,14 +81,25 @@ export function readRelocationLists(tail: Uint8Array, file: string, offset: numb
  * @returns places changed
  * @throws InputError for a place outside the image
  */
-export function applyRelocations(relocations: KernelRelocations, memory: Uint8Array, base: bigint, delta: bigint, file: string): number {
+export function applyRelocations(
+  relocations: KernelRelocations,
+  memory: Uint8Array,
+  base: bigint,
+  delta: bigint,
+  file: string,
+): number {
   const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
   const from = Number(base - TOP);
   const small = Number(BigInt.asIntN(32, delta));
   const position = (place: number, width: number): number => {
     const at = place - from;
     if (at < 0 || at + width > memory.length) {
-      throw new InputError({ file, field: "relocation lists", reason: `the place ffffffff${place.toString(16).padStart(8, "0")} is outside the image`, remedy: "the file is damaged: fetch or build it again" });
+      throw new InputError({
+        file,
+        field: "relocation lists",
+        reason: `the place ffffffff${place.toString(16).padStart(8, "0")} is outside the image`,
+        remedy: "the file is damaged: fetch or build it again",
+      });
     }
     return at;
   };

@@ -1,9 +1,11 @@
 /**
- * What a kernel that ran knew when it patched itself, read from its memory: CPU features, paravirt functions, static keys and calls.
+ * What a kernel that ran knew when it patched itself, read from its memory: CPU features, paravirt functions, static
+ * keys and calls.
  *
- * Where x86_capability lies in boot_cpu_data differs between versions: it is the first place whose words could be CPUID 1 EDX and whose
- * extended word has the long-mode bit.
- * Source: arch/x86/include/asm/processor.h, cpufeatures.h; include/linux/jump_label.h, static_call_types.h (layout only).
+ * Where x86_capability lies in boot_cpu_data differs between versions: it is the first place whose words could be CPUID
+ * 1 EDX and whose extended word has the long-mode bit.
+ * Source: arch/x86/include/asm/processor.h, cpufeatures.h; include/linux/jump_label.h, static_call_types.h (layout
+ * only).
  */
 import { InputError } from "@kreplica/inputs";
 import type { PatchState } from "@kreplica/text-patch/api";
@@ -24,7 +26,13 @@ export function stateOf(kernel: KernelFile, memory: Uint8Array, base: bigint, de
   const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
   const need = (name: string): bigint => {
     const address = kernel.symbol(name);
-    if (address === undefined) throw new InputError({ file: kernel.file, field: name, reason: "has no such symbol", remedy: "give the System.map of the same build" });
+    if (address === undefined)
+      throw new InputError({
+        file: kernel.file,
+        field: name,
+        reason: "has no such symbol",
+        remedy: "give the System.map of the same build",
+      });
     return address + delta;
   };
   const optional = (name: string): bigint | undefined => {
@@ -36,7 +44,8 @@ export function stateOf(kernel: KernelFile, memory: Uint8Array, base: bigint, de
   const cpu = need("boot_cpu_data");
   let capability = -1;
   for (let at = 8; at < 96 && capability < 0; at += 4) {
-    if ((word(cpu + BigInt(at)) & EVERY_64_BIT) === EVERY_64_BIT && (word(cpu + BigInt(at + 4)) & LONG_MODE) !== 0) capability = at;
+    if ((word(cpu + BigInt(at)) & EVERY_64_BIT) === EVERY_64_BIT && (word(cpu + BigInt(at + 4)) & LONG_MODE) !== 0)
+      capability = at;
   }
   const pvOps = kernel.symbol("pv_ops");
   const nop = kernel.symbol("_paravirt_nop") ?? kernel.symbol("paravirt_nop");
@@ -44,7 +53,8 @@ export function stateOf(kernel: KernelFile, memory: Uint8Array, base: bigint, de
   const thunkVariable = kernel.symbol("x86_return_thunk");
   const its = kernel.symbol("its_return_thunk");
   const thunk = thunkVariable === undefined ? defaultReturnThunk : quad(thunkVariable + delta);
-  const has = (feature: number): boolean => capability >= 0 && (word(cpu + BigInt(capability + 4 * (feature >> 5))) >>> (feature & 31) & 1) === 1;
+  const has = (feature: number): boolean =>
+    capability >= 0 && ((word(cpu + BigInt(capability + 4 * (feature >> 5))) >>> (feature & 31)) & 1) === 1;
   return {
     has,
     paravirt(type) {

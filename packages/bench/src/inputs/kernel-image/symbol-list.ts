@@ -9,13 +9,18 @@ const DEBIAN_STUB = /^[0-9a-f]+ [A-Za-z] The real System\.map is in the (\S+) pa
 /** Letters of a wrong line that are quoted. */
 const QUOTED = 160;
 
-/** @throws InputError naming the line; also when every address is 0, as an unprivileged reader of /proc/kallsyms sees them. */
+/**
+ * @throws InputError naming the line; also when every address is 0, as an unprivileged reader of /proc/kallsyms sees
+ *   them.
+ */
 export function readSymbolList(text: string, file: string): KernelSymbol[] {
   const symbols: KernelSymbol[] = [];
   const stub = DEBIAN_STUB.exec(text);
   if (stub) {
     throw new InputError({
-      file, line: 1, reason: `Debian's placeholder for a System.map: the real one is in the package ${stub[1]!}`,
+      file,
+      line: 1,
+      reason: `Debian's placeholder for a System.map: the real one is in the package ${stub[1]!}`,
       remedy: "leave the option out: the image's own kallsyms are used; or install that package and give its file",
     });
   }
@@ -24,11 +29,21 @@ export function readSymbolList(text: string, file: string): KernelSymbol[] {
     line++;
     if (each.trim() === "") continue;
     const match = LINE.exec(each.trimEnd());
-    if (!match) throw new InputError({ file, line, reason: `not "ADDRESS TYPE NAME": ${JSON.stringify(each.slice(0, QUOTED))}`, remedy: "give a System.map or a copy of /proc/kallsyms" });
+    if (!match)
+      throw new InputError({
+        file,
+        line,
+        reason: `not "ADDRESS TYPE NAME": ${JSON.stringify(each.slice(0, QUOTED))}`,
+        remedy: "give a System.map or a copy of /proc/kallsyms",
+      });
     if (match[4] === undefined) symbols.push({ address: BigInt(`0x${match[1]!}`), type: match[2]!, name: match[3]! });
   }
   if (!symbols.some(({ address }) => address !== 0n)) {
-    throw new InputError({ file, reason: symbols.length === 0 ? "no symbol in it" : "every address is 0", remedy: "give a System.map, or copy /proc/kallsyms as root" });
+    throw new InputError({
+      file,
+      reason: symbols.length === 0 ? "no symbol in it" : "every address is 0",
+      remedy: "give a System.map, or copy /proc/kallsyms as root",
+    });
   }
   return symbols;
 }

@@ -2,7 +2,8 @@
  * xz streams as kernels are packed in: LZMA2 behind the x86 branch filter, which the decoder library was built without.
  *
  * Each block is re-framed without filter and checksum for the library, its output filtered and its CRC32 checked here.
- * Source: "The .xz File Format" 1.1.0, sections 2.1 (stream), 3.1 (block header), 5.3.1 (LZMA2), 5.3.2 (branch filters).
+ * Source: "The .xz File Format" 1.1.0, sections 2.1 (stream), 3.1 (block header), 5.3.1 (LZMA2), 5.3.2 (branch
+ * filters).
  */
 import * as xz from "xz-decompress";
 import { crc32 } from "./crc32.js";
@@ -58,9 +59,14 @@ function integer(bytes: Uint8Array, at: number): { value: bigint; end: number } 
   throw new Error("a number of more than nine bytes");
 }
 
-function blockHeader(bytes: Uint8Array, start: number, block: number): { end: number; x86: boolean; dictionary: number } {
+function blockHeader(
+  bytes: Uint8Array,
+  start: number,
+  block: number,
+): { end: number; x86: boolean; dictionary: number } {
   const end = start + (bytes[start]! + 1) * 4;
-  if (end > bytes.length || u32(bytes, end - 4) !== crc32(bytes.subarray(start, end - 4))) throw new Error(`block ${block}: header checksum mismatch`);
+  if (end > bytes.length || u32(bytes, end - 4) !== crc32(bytes.subarray(start, end - 4)))
+    throw new Error(`block ${block}: header checksum mismatch`);
   const flags = bytes[start + 1]!;
   let at = start + 2;
   if (flags & 0x40) at = integer(bytes, at).end;
@@ -70,7 +76,8 @@ function blockHeader(bytes: Uint8Array, start: number, block: number): { end: nu
     const id = integer(bytes, at);
     const properties = integer(bytes, id.end);
     at = properties.end + Number(properties.value);
-    if (id.value === FILTER_LZMA2 && filter === (flags & 3) && properties.value === 1n) return { end, x86, dictionary: bytes[properties.end]! };
+    if (id.value === FILTER_LZMA2 && filter === (flags & 3) && properties.value === 1n)
+      return { end, x86, dictionary: bytes[properties.end]! };
     if (id.value !== FILTER_X86 || properties.value !== 0n || x86) break;
     x86 = true;
   }
@@ -98,7 +105,8 @@ function lzma2Extent(bytes: Uint8Array, start: number): { end: number; unpacked:
 
 /** A stream of one block with LZMA2 alone and no checksum. */
 function reframe(data: Uint8Array, dictionary: number, unpacked: number): Uint8Array {
-  const numbers = (value: number): number[] => (value < 128 ? [value] : [(value & 127) | 128, ...numbers(Math.floor(value / 128))]);
+  const numbers = (value: number): number[] =>
+    value < 128 ? [value] : [(value & 127) | 128, ...numbers(Math.floor(value / 128))];
   const words = (value: number): number[] => [value & 255, (value >>> 8) & 255, (value >>> 16) & 255, value >>> 24];
   const summed = (bytes: number[]): number[] => [...bytes, ...words(crc32(Uint8Array.from(bytes)))];
   const padded = (bytes: number[]): number[] => [...bytes, ...new Array<number>(-bytes.length & 3).fill(0)];
@@ -106,7 +114,14 @@ function reframe(data: Uint8Array, dictionary: number, unpacked: number): Uint8A
   const index = summed(padded([0, 1, ...numbers(head.length + data.length), ...numbers(unpacked)]));
   const backward = [...words(index.length / 4 - 1), 0, 0];
   const before = [...MAGIC, ...summed([0, 0]), ...head];
-  const after = [...new Array<number>(-data.length & 3).fill(0), ...index, ...words(crc32(Uint8Array.from(backward))), ...backward, 0x59, 0x5a];
+  const after = [
+    ...new Array<number>(-data.length & 3).fill(0),
+    ...index,
+    ...words(crc32(Uint8Array.from(backward))),
+    ...backward,
+    0x59,
+    0x5a,
+  ];
   const stream = new Uint8Array(before.length + data.length + after.length);
   stream.set(before);
   stream.set(data, before.length);

@@ -31,19 +31,33 @@ export function moduleDirectory(root: string): ModuleDirectory {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) visit(path);
       // A link to a module is one; where it leads nowhere, reading it says so.
-      else if ((entry.isFile() || entry.isSymbolicLink()) && isModule(entry.name)) paths.set(moduleName(entry.name), [...(paths.get(moduleName(entry.name)) ?? []), path]);
+      else if ((entry.isFile() || entry.isSymbolicLink()) && isModule(entry.name))
+        paths.set(moduleName(entry.name), [...(paths.get(moduleName(entry.name)) ?? []), path]);
     }
   };
   if (!existsSync(root) || !statSync(root).isDirectory()) {
-    throw new InputError({ file: root, reason: "is no folder", remedy: "give lib/modules/<release> of a kernel package" });
+    throw new InputError({
+      file: root,
+      reason: "is no folder",
+      remedy: "give lib/modules/<release> of a kernel package",
+    });
   }
   visit(root);
   const dependencies = join(root, "modules.dep");
-  const listed = existsSync(dependencies) ? new Set(readFileSync(dependencies, "utf8").split("\n").map((line) => line.slice(0, Math.max(line.indexOf(":"), 0)))) : undefined;
+  const listed = existsSync(dependencies)
+    ? new Set(
+        readFileSync(dependencies, "utf8")
+          .split("\n")
+          .map((line) => line.slice(0, Math.max(line.indexOf(":"), 0))),
+      )
+    : undefined;
   return ofPaths(new Map([...paths].map(([name, found]) => [name, foundAs(found, root, listed)])), dependencies);
 }
 
-/** Of several modules of one name, as with one in updates/, the one that modules.dep lists; where that does not decide, all of them. */
+/**
+ * Of several modules of one name, as with one in updates/, the one that modules.dep lists; where that does not decide,
+ * all of them.
+ */
 function foundAs(found: readonly string[], root: string, listed: ReadonlySet<string> | undefined): readonly string[] {
   const chosen = found.filter((path) => listed?.has(relative(root, path)));
   return chosen.length === 1 ? chosen : found;
@@ -51,7 +65,9 @@ function foundAs(found: readonly string[], root: string, listed: ReadonlySet<str
 
 /** Files named one by one. */
 export function moduleFiles(files: readonly string[]): ModuleDirectory {
-  for (const file of files) if (!existsSync(file)) throw new InputError({ file, reason: "there is no such file", remedy: "give the path of a .ko file" });
+  for (const file of files)
+    if (!existsSync(file))
+      throw new InputError({ file, reason: "there is no such file", remedy: "give the path of a .ko file" });
   return ofPaths(new Map(files.map((file) => [moduleName(basename(file)), [inputPath(file, "--load")]])), undefined);
 }
 
@@ -72,11 +88,24 @@ function ofPaths(paths: ReadonlyMap<string, readonly string[]>, dependencies: st
   return {
     names: [...paths.keys()],
     path: (name) => paths.get(name)?.[0],
-    needs: dependencies !== undefined && existsSync(dependencies) ? readModulesDep(readFileSync(dependencies, "utf8")) : undefined,
+    needs:
+      dependencies !== undefined && existsSync(dependencies)
+        ? readModulesDep(readFileSync(dependencies, "utf8"))
+        : undefined,
     async read(name) {
       const [path, twin] = paths.get(name) ?? [];
-      if (path === undefined) throw new InputError({ file: name, reason: "there is no such module", remedy: "name one of the kernel's package" });
-      if (twin !== undefined) throw new InputError({ file: path, reason: `is one of two modules ${name}, the other ${twin}, and no modules.dep says which`, remedy: "remove one of them, or name the file with --load" });
+      if (path === undefined)
+        throw new InputError({
+          file: name,
+          reason: "there is no such module",
+          remedy: "name one of the kernel's package",
+        });
+      if (twin !== undefined)
+        throw new InputError({
+          file: path,
+          reason: `is one of two modules ${name}, the other ${twin}, and no modules.dep says which`,
+          remedy: "remove one of them, or name the file with --load",
+        });
       const bytes = bytesOf(path);
       const plain = await unpack(bytes, path);
       return fileOf(plain, name, path, plain !== bytes);
@@ -85,7 +114,9 @@ function ofPaths(paths: ReadonlyMap<string, readonly string[]>, dependencies: st
 }
 
 function bytesOf(path: string): Uint8Array {
-  try { return new Uint8Array(readFileSync(path)); } catch (error) {
+  try {
+    return new Uint8Array(readFileSync(path));
+  } catch (error) {
     throw new InputError({ file: path, ...whyNot(error, "give the path of a .ko file") });
   }
 }
@@ -102,12 +133,23 @@ async function unpack(bytes: Uint8Array, path: string): Promise<Uint8Array> {
     try {
       return packing === "zstd" ? unzstd(bytes, LARGEST_MODULE) : await unxz(bytes, LARGEST_MODULE);
     } catch (error) {
-      throw new InputError({ file: path, reason: `cannot be unpacked (${packing}): ${error instanceof Error ? error.message : String(error)}`, remedy: "fetch it again" });
+      throw new InputError({
+        file: path,
+        reason: `cannot be unpacked (${packing}): ${error instanceof Error ? error.message : String(error)}`,
+        remedy: "fetch it again",
+      });
     }
   }
   if (begins(bytes, ELF)) return bytes;
-  const found = bytes.length === 0 ? "it is empty" : `it begins with ${[...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")}`;
-  throw new InputError({ file: path, reason: `is no kernel module: ${found}, not as an ELF file or one packed by xz or zstd`, remedy: "give a .ko, .ko.xz or .ko.zst file" });
+  const found =
+    bytes.length === 0
+      ? "it is empty"
+      : `it begins with ${[...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")}`;
+  throw new InputError({
+    file: path,
+    reason: `is no kernel module: ${found}, not as an ELF file or one packed by xz or zstd`,
+    remedy: "give a .ko, .ko.xz or .ko.zst file",
+  });
 }
 
 /** What of a file keeps it from being read is the file's fault, not that of the kernel it was built for. */
@@ -120,7 +162,8 @@ function fileOf(bytes: Uint8Array, name: string, path: string, unpacked: boolean
       const { offset, field, reason, remedy } = error.cause;
       throw new InputError({ file: path, offset, unpacked, field, reason, remedy });
     }
-    const remedy = error.code === "not-a-module" ? "give a module built for x86-64" : "give a complete module, not stripped";
+    const remedy =
+      error.code === "not-a-module" ? "give a module built for x86-64" : "give a complete module, not stripped";
     throw new InputError({ file: path, reason: error.message, remedy });
   }
 }

@@ -1,4 +1,7 @@
-/** Module files in an order in which they can be loaded; what cannot be used is set aside with its reason, and the rest goes on. */
+/**
+ * Module files in an order in which they can be loaded; what cannot be used is set aside with its reason, and the rest
+ * goes on.
+ */
 import { faultOf, InputError, type InputFault } from "@kreplica/inputs";
 import { loadOrder, moduleName, ModuleError, type ModuleFile } from "@kreplica/modules";
 import type { ModuleDirectory } from "./directory.js";
@@ -22,10 +25,15 @@ export interface ModulesInOrder {
 const ONE_PACKAGE = "take kernel and modules from one package";
 
 /** Reads the wanted modules and all they need. @param onRead told of each file that was looked at, good or bad */
-export async function readInOrder(directory: ModuleDirectory, wanted: readonly string[], onRead: (name: string) => void = () => {}): Promise<ModulesInOrder> {
+export async function readInOrder(
+  directory: ModuleDirectory,
+  wanted: readonly string[],
+  onRead: (name: string) => void = () => {},
+): Promise<ModulesInOrder> {
   const files = new Map<string, ModuleFile>();
   const faults = new Map<string, InputFault>();
-  const needsOf = (name: string): readonly string[] | undefined => directory.needs?.get(name) ?? files.get(name)?.depends.map(moduleName);
+  const needsOf = (name: string): readonly string[] | undefined =>
+    directory.needs?.get(name) ?? files.get(name)?.depends.map(moduleName);
   const queue = [...wanted];
   for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
     if (files.has(name) || faults.has(name) || directory.path(name) === undefined) continue;
@@ -53,13 +61,19 @@ export async function readInOrder(directory: ModuleDirectory, wanted: readonly s
       for (const each of loadOrder([name], needs)) placed.add(each);
     } catch (error) {
       if (!(error instanceof ModuleError)) throw error;
-      const reason = lacking !== undefined && faults.has(lacking) ? `needs ${lacking}, whose file cannot be used` : error.message;
-      faults.set(name, { file: directory.path(name) ?? name, reason, remedy: lacking !== undefined && faults.has(lacking) ? `give a good ${lacking}` : ONE_PACKAGE });
+      const reason =
+        lacking !== undefined && faults.has(lacking) ? `needs ${lacking}, whose file cannot be used` : error.message;
+      faults.set(name, {
+        file: directory.path(name) ?? name,
+        reason,
+        remedy: lacking !== undefined && faults.has(lacking) ? `give a good ${lacking}` : ONE_PACKAGE,
+      });
     }
   }
   const asked = new Set(wanted);
   return {
-    files: [...placed].map((name) => files.get(name)!), needed: [...placed].filter((name) => !asked.has(name)).length,
+    files: [...placed].map((name) => files.get(name)!),
+    needed: [...placed].filter((name) => !asked.has(name)).length,
     unusable: [...faults].map(([name, fault]) => ({ name, fault })),
   };
 }

@@ -1,10 +1,19 @@
-/** `--machine NAME|FILE|DIR`: a preset by name, or a machine from a file or a directory, whose format is told by its content. */
+/**
+ * `--machine NAME|FILE|DIR`: a preset by name, or a machine from a file or a directory, whose format is told by its
+ * content.
+ */
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { allFaults, fieldName, InputError, nearest, whyNot } from "@kreplica/inputs";
 import {
-  checkMachine, defaultPreset, isToolText, machineFromJson, machineFromTools, preset, presets,
+  checkMachine,
+  defaultPreset,
+  isToolText,
+  machineFromJson,
+  machineFromTools,
+  preset,
+  presets,
 } from "@kreplica/machines";
 import { MACHINE_SCHEMA_FILE } from "../../schema-file.js";
 import { shownPath } from "../input-file.js";
@@ -14,7 +23,10 @@ const files = new WeakMap<MachineSpec, string>();
 /** What a later fault of a machine is told about: the file it was read from, or its name. */
 export const sourceOf = (machine: MachineSpec): string => files.get(machine) ?? machine.name;
 
-/** The form most pastes in public reports have: `[root@host ~]# numactl -H`. No JSON that begins with a bracket has a prompt's sign before its first quote. */
+/**
+ * The form most pastes in public reports have: `[root@host ~]# numactl -H`. No JSON that begins with a bracket has a
+ * prompt's sign before its first quote.
+ */
 const BRACKETED_PROMPT = /^\uFEFF?\s*[{[][^\n"]{0,400}[#$%>]/;
 /** A machine file is a few hundred kilobytes at most. */
 const LARGEST = 2 << 20;
@@ -24,13 +36,24 @@ const names = presets.map((each) => each.name).join(", ");
 function presetNamed(name: string, option: string): MachineSpec {
   const found = preset(name);
   if (found) return found;
-  const meant = nearest(name, presets.map((each) => each.name));
-  throw new InputError({ file: option, reason: `no preset is called ${JSON.stringify(name)}`, remedy: meant ? `did you mean ${meant}?` : `the presets are ${names}` });
+  const meant = nearest(
+    name,
+    presets.map((each) => each.name),
+  );
+  throw new InputError({
+    file: option,
+    reason: `no preset is called ${JSON.stringify(name)}`,
+    remedy: meant ? `did you mean ${meant}?` : `the presets are ${names}`,
+  });
 }
 
 /** kebab-case of a file's name without its last extension. */
 function nameFor(path: string): string {
-  const stem = basename(/^\/(dev\/fd|proc\/)/.test(shownPath(path)) ? "pipe" : shownPath(path)).replace(/\.[^.]*$/, "").toLowerCase().replace(/[^a-z0-9.]+/g, "-").replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
+  const stem = basename(/^\/(dev\/fd|proc\/)/.test(shownPath(path)) ? "pipe" : shownPath(path))
+    .replace(/\.[^.]*$/, "")
+    .toLowerCase()
+    .replace(/[^a-z0-9.]+/g, "-")
+    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
   return stem.slice(0, 80) || "machine";
 }
 
@@ -40,10 +63,20 @@ function nameFor(path: string): string {
  * @throws InputError saying which file, line and field, and what to do
  */
 export function loadMachine(named: string, base?: string): MachineSpec {
-  if (named === "") throw new InputError({ file: "--machine", reason: "empty", remedy: `name a preset, a file or a directory; the presets are ${names}` });
+  if (named === "")
+    throw new InputError({
+      file: "--machine",
+      reason: "empty",
+      remedy: `name a preset, a file or a directory; the presets are ${names}`,
+    });
   const known = preset(named);
   if (known) {
-    if (base !== undefined) throw new InputError({ file: "--base", reason: `${named} is a preset and complete by itself`, remedy: "give --base with a file or directory only" });
+    if (base !== undefined)
+      throw new InputError({
+        file: "--base",
+        reason: `${named} is a preset and complete by itself`,
+        remedy: "give --base with a file or directory only",
+      });
     return known;
   }
   let status;
@@ -53,13 +86,25 @@ export function loadMachine(named: string, base?: string): MachineSpec {
     throw new InputError({ file: named, ...whyNot(error, "name a preset, a file or a directory") });
   }
   if (!status) {
-    const meant = nearest(named, presets.map((each) => each.name));
-    throw new InputError({ file: named, reason: "neither a preset nor a file", remedy: meant ? `did you mean ${meant}?` : `the presets are ${names}` });
+    const meant = nearest(
+      named,
+      presets.map((each) => each.name),
+    );
+    throw new InputError({
+      file: named,
+      reason: "neither a preset nor a file",
+      remedy: meant ? `did you mean ${meant}?` : `the presets are ${names}`,
+    });
   }
   const on = base === undefined ? defaultPreset : presetNamed(base, "--base");
-  const machine = status.isDirectory() ? machineFromSysfs(named, nameFor(named), on) : machineFromText(readText(named), named, on, base);
+  const machine = status.isDirectory()
+    ? machineFromSysfs(named, nameFor(named), on)
+    : machineFromText(readText(named), named, on, base);
   const faults = checkMachine(machine);
-  if (faults.length > 0) throw allFaults(faults.map(({ path, reason, remedy }) => ({ file: named, field: fieldName(path), reason, remedy })));
+  if (faults.length > 0)
+    throw allFaults(
+      faults.map(({ path, reason, remedy }) => ({ file: named, field: fieldName(path), reason, remedy })),
+    );
   files.set(machine, named);
   return machine;
 }
@@ -68,11 +113,16 @@ function readText(path: string): string {
   try {
     // Not by its size: a device or a pipe has none.
     const bytes = readUpTo(path, LARGEST + 1);
-    if (bytes.length > LARGEST) throw new InputError({ file: path, reason: "larger than 2 MiB", remedy: "name a machine file, not a recording" });
+    if (bytes.length > LARGEST)
+      throw new InputError({ file: path, reason: "larger than 2 MiB", remedy: "name a machine file, not a recording" });
     return textIn(bytes, path);
   } catch (error) {
     if (error instanceof InputError) throw error;
-    throw new InputError({ file: path, reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})`, remedy: "check its permissions" });
+    throw new InputError({
+      file: path,
+      reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})`,
+      remedy: "check its permissions",
+    });
   }
 }
 
@@ -81,7 +131,8 @@ function readUpTo(path: string, most: number): Uint8Array {
   const handle = openSync(path, "r");
   try {
     let length = 0;
-    for (let read = -1; read !== 0 && length < most; length += read) read = readSync(handle, bytes, length, most - length, null);
+    for (let read = -1; read !== 0 && length < most; length += read)
+      read = readSync(handle, bytes, length, most - length, null);
     return bytes.subarray(0, length);
   } finally {
     closeSync(handle);
@@ -90,8 +141,15 @@ function readUpTo(path: string, most: number): Uint8Array {
 
 /** UTF-8, or the UTF-16 that PowerShell's `>` writes: both begin with a mark that says so. */
 function textIn(bytes: Uint8Array, path: string): string {
-  const encoding = bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8";
-  if (encoding === "utf-8" && bytes.includes(0)) throw new InputError({ file: path, offset: bytes.indexOf(0), reason: "a byte of 0: this is no text", remedy: "name a machine file, saved as UTF-8" });
+  const encoding =
+    bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8";
+  if (encoding === "utf-8" && bytes.includes(0))
+    throw new InputError({
+      file: path,
+      offset: bytes.indexOf(0),
+      reason: "a byte of 0: this is no text",
+      remedy: "name a machine file, saved as UTF-8",
+    });
   return new TextDecoder(encoding).decode(bytes);
 }
 
@@ -103,12 +161,19 @@ function textIn(bytes: Uint8Array, path: string): string {
  */
 export function machineFromText(text: string, file: string, on: MachineSpec, base?: string): MachineSpec {
   if (/^\uFEFF?\s*[{[]/.test(text) && !BRACKETED_PROMPT.test(text)) {
-    if (base !== undefined) throw new InputError({ file: "--base", reason: "a JSON machine names its own base", remedy: 'write "base": "NAME" in the file' });
+    if (base !== undefined)
+      throw new InputError({
+        file: "--base",
+        reason: "a JSON machine names its own base",
+        remedy: 'write "base": "NAME" in the file',
+      });
     return machineFromJson(text.replace(/^\uFEFF/, ""), file, nameFor(file), presetNamed, MACHINE_SCHEMA_FILE);
   }
   if (isToolText(text)) return machineFromTools(text, file, nameFor(file), on);
   throw new InputError({
-    file, reason: text.trim() === "" ? "empty" : "not a machine in any known format",
-    remedy: "known are kreplica's JSON, the output of `numactl --hardware` and of Intel MLC, and a directory copied from /sys/devices/system/node",
+    file,
+    reason: text.trim() === "" ? "empty" : "not a machine in any known format",
+    remedy:
+      "known are kreplica's JSON, the output of `numactl --hardware` and of Intel MLC, and a directory copied from /sys/devices/system/node",
   });
 }

@@ -8,14 +8,19 @@ const LONGEST = 64 << 10;
 /** How a copy is made that ends: `cp -L` follows links in circles. */
 export const RECOPY = "copy it again: cp -r /sys/devices/system/node /sys/devices/system/cpu DIR";
 
-/** Reads files below a directory by paths that are spelt out; nothing is searched, and so no circle of links followed. */
+/**
+ * Reads files below a directory by paths that are spelt out; nothing is searched, and so no circle of links followed.
+ */
 export class SysfsFiles {
   private readonly faults: InputFault[] = [];
 
   /** @param root nodes' directory, in which node0, node1 ... lie */
   constructor(readonly root: string) {}
 
-  /** Text of a file; undefined where there is none, or it cannot be read, which is reported. @param path below the root */
+  /**
+   * Text of a file; undefined where there is none, or it cannot be read, which is reported.
+   * @param path below the root
+   */
   text(path: string): string | undefined {
     const file = join(this.root, path);
     if (!existsSync(file)) return undefined;
@@ -23,7 +28,11 @@ export class SysfsFiles {
       if (!statSync(file).isFile() || statSync(file).size > LONGEST) throw new Error("not a small file");
       return readFileSync(file, "utf8");
     } catch (error) {
-      this.faults.push({ file, reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`, remedy: RECOPY });
+      this.faults.push({
+        file,
+        reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`,
+        remedy: RECOPY,
+      });
       return undefined;
     }
   }
@@ -42,8 +51,12 @@ export class SysfsFiles {
   }
 
   /** Whether nothing was reported since. @param before what {@link count} was then */
-  soundSince(before: number): boolean { return this.faults.length === before; }
-  get count(): number { return this.faults.length; }
+  soundSince(before: number): boolean {
+    return this.faults.length === before;
+  }
+  get count(): number {
+    return this.faults.length;
+  }
 
   /** @throws InputError with all that was reported */
   settle(): void {
