@@ -1,5 +1,6 @@
 /**
- * Formats our sources: prettier at 120 columns, and comments, which prettier leaves as they are, wrapped at the same width.
+ * Formats our sources: prettier at 120 columns, and comments, which prettier leaves as they are, wrapped at the same
+ * width.
  *
  *   node scripts/format.mjs            writes
  *   node scripts/format.mjs --check    names what is not as it would write it; exit code 1
@@ -64,7 +65,9 @@ export async function formatted(source, file) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const check = process.argv.includes("--check");
-  const files = execFileSync("git", ["ls-files", "*.ts", "*.mts", "*.mjs"], { cwd: root, encoding: "utf8" }).split("\n");
+  const files = execFileSync("git", ["ls-files", "*.ts", "*.mts", "*.mjs"], { cwd: root, encoding: "utf8" }).split(
+    "\n",
+  );
   let different = 0;
   for (const file of files.filter((each) => each !== "" && existsSync(join(root, each)))) {
     const source = readFileSync(join(root, file), "utf8");

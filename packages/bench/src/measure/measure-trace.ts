@@ -15,7 +15,7 @@ import { loadTrace, scheduledFrames } from "../replay/load.js";
 import { type Carried, nothingCarried } from "../replay/other-kernel.js";
 import { framesToReserve } from "../replay/recorded-frames.js";
 import { NoOpFinder, runsShortNoOps } from "../no-ops.js";
-import { guestImage } from "../replay/recorded-kernel.js";
+import { guestImage, requireFit } from "../replay/recorded-kernel.js";
 import type { NamedKernels, ReplayKernel } from "../replay/replay-kernel.js";
 import { Replayer } from "../replay/replayer.js";
 import { type HotCold, measureHotCold } from "./hot-cold.js";
@@ -106,6 +106,7 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
   const { spec, where, file, policies } = job;
   const nodeIndex = indexOf(spec, spec.cpus.find((cpu) => cpu.id === where.cpu)!.node);
   const named = kernel?.named ?? false;
+  if (kernel !== undefined && named) requireFit(file, kernel.recorded);
   const { guest, copied } = surveyGuest(traceFile(file), kernel?.recorded.guest ?? shippedGuest, named);
   const reserved = framesToReserve(spec, [where.masterNode, where.dataNode], file, scheduledFrames(file), guest);
   const other = kernel?.other;

@@ -8,11 +8,12 @@ import { basename } from "node:path";
 import { InputError, whyNot } from "@kreplica/inputs";
 import { isZstd, ZstdError, ZstdStream } from "@kreplica/inputs/zstd";
 import { kernelImage, type KernelImage, MmError, type SectionHeader } from "@kreplica/mm-core";
-import { type GuestImage, type GuestNode, type RecordedGuest, shippedGuest } from "@kreplica/trace";
+import { functionEntries, type GuestImage, type GuestNode, type RecordedGuest, shippedGuest } from "@kreplica/trace";
 import { bootableImage, checkedImage } from "../inputs/kernel-image/bootable.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
 import { readSymbolList } from "../inputs/kernel-image/symbol-list.js";
 import { textOf } from "../inputs/system-map.js";
+import { traceFile } from "../inputs/trace-file.js";
 import { tracedKernel, tracedSymbols } from "../traced-kernel.js";
 import type { ImageSymbol } from "./other-kernel.js";
 
@@ -25,6 +26,8 @@ export interface NamedRecording {
 
 export interface RecordedKernel {
   readonly name: string;
+  /** Its file, as the user named it; undefined for the shipped one. */
+  readonly file?: string;
   /** To boot it: with its bytes where a kernel file was named. */
   image(alignment: "recorded" | "patch-06"): KernelImage;
   symbols(): readonly ImageSymbol[];
@@ -70,10 +73,38 @@ export async function readRecordedKernel({ kernel: file, nodes }: NamedRecording
   }
   return {
     name,
+    file,
     image,
     symbols: () => symbols,
     guest: { kernel: name, levels: 4, image: guestImage(bounds, shippedGuest.image.firstPage), nodes },
   };
+}
+
+/** Places below which a recording says too little of its kernel. */
+const FEWEST_PLACES = 500;
+/** Share of places that are first bytes of functions: at least 0.05 for the right kernel, at most 0.017 for others. */
+const LEAST_SHARE = 0.03;
+
+/**
+ * Addresses of another build fit as well, as long as they lie within its text: what tells is whether control came to
+ * where this kernel's functions begin.
+ *
+ * @param trace path of a recording that is said to be of this kernel
+ * @throws InputError when it is not
+ */
+export function requireFit(trace: string, { file, name, symbols }: RecordedKernel): void {
+  const { places, functions } = functionEntries(
+    traceFile(trace),
+    symbols().map(({ address }) => address),
+  );
+  if (places < FEWEST_PLACES || functions >= places * LEAST_SHARE) return;
+  const percent = ((100 * functions) / places).toFixed(1);
+  throw new InputError({
+    file: file ?? name,
+    field: OPTION,
+    reason: `not of the kernel that ${basename(trace)} is of: of ${places} places that control came to, ${percent} % are first bytes of its functions, where the right kernel has over 5 %`,
+    remedy: "name the vmlinux, vmlinuz or System.map of the very build that was recorded",
+  });
 }
 
 /**

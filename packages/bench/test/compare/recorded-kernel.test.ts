@@ -90,3 +90,21 @@ test("--kernel takes it packed too, and a packed list of symbols beside a kernel
     expect(kernel.symbol("vfs_read")).toBeDefined();
   }
 });
+
+test("the System.map of another build is refused, though all addresses lie within its text", async () => {
+  const { code, error } = await invoke([
+    "compare",
+    "--no-pti",
+    "--machine",
+    "tiny-2-node",
+    "--traces",
+    join(other, "on4-mount-cpu2.kt.zst"),
+    "--recorded-kernel",
+    join(other, "System.map-off.zst"),
+    "--json",
+  ]);
+  expect(code).toBe(2);
+  expect(error).toMatch(
+    /System\.map-off\.zst: --recorded-kernel: not of the kernel that on4-mount-cpu2\.kt\.zst is of: of 3284 places that control came to, 1\.7 % are/,
+  );
+});
