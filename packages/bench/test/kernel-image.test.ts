@@ -199,9 +199,10 @@ describe("a small kernel", () => {
       });
     });
 
-    test("is not looked for in kernels from 6.16, which have none", async () => {
+    test("is not looked for in kernels from 6.15, which have none", async () => {
       for (const [release, refused] of [
-        ["6.15.11-1", true],
+        ["6.14.11-1", true],
+        ["6.15.0-rc1", false],
         ["6.16.0", false],
         ["7.0.0-rc1", false],
         ["5.19.0", true],

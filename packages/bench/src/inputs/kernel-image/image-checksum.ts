@@ -3,7 +3,7 @@
  * behind it the remainder is 0.
  *
  * Source: Documentation/arch/x86/boot.rst, "The Image Checksum" (protocol 2.08 to 2.15) and "The Real-Mode Kernel
- * Header": syssize at 0x1f4 in paragraphs of 16 bytes, kernel_version at 0x20e. Kernels from 6.16 are built without
+ * Header": syssize at 0x1f4 in paragraphs of 16 bytes, kernel_version at 0x20e. Kernels from 6.15 are built without
  * one. PE fields: PE Format, "Optional Header".
  */
 import { crc32 } from "./crc32.js";
@@ -15,9 +15,6 @@ export interface ChecksumMismatch {
   readonly computed: number;
 }
 
-/** Whether there is nothing to compare with. */
-export type ImageChecksum = "matches" | "none" | ChecksumMismatch;
-
 /**
  * Bytes from the PE signature: the checksum, and place and length of the certificates; whoever signs the image fills
  * these in, zero before.
@@ -28,32 +25,36 @@ const SIGNED_FIELDS = [
 ] as const;
 
 /**
+ * Undefined where image and checksum agree.
+ *
  * @param end of the image in the file: the setup code and syssize paragraphs; what lies behind, a signature say, is not
  *   the image's
  */
-export function imageChecksum(bytes: Uint8Array, end: number): ImageChecksum {
-  if (builtWithout(bytes)) return "none";
+export function imageChecksum(bytes: Uint8Array, end: number): ChecksumMismatch | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const offset = end - 4;
   const written = view.getUint32(offset, true);
   const image = bytes.subarray(0, offset);
   const computed = remainder(image);
-  if (computed === written) return "matches";
+  if (computed === written) return undefined;
   const unsigned = asBeforeSigning(image);
-  return unsigned && remainder(unsigned) === written ? "matches" : { offset, written, computed };
+  return unsigned && remainder(unsigned) === written ? undefined : { offset, written, computed };
 }
 
 const remainder = (bytes: Uint8Array): number => ~crc32(bytes) >>> 0;
 
-/** The image's own word on its release decides; without one it is looked at as an older kernel. */
-function builtWithout(bytes: Uint8Array): boolean {
+/**
+ * Whether there is no checksum to compare with. The image's own word on its release decides; without one it is looked
+ * at as an older kernel.
+ */
+export function builtWithoutChecksum(bytes: Uint8Array): boolean {
   const pointer = bytes[0x20e]! | (bytes[0x20f]! << 8);
   if (pointer === 0) return false;
   const at = pointer + 0x200;
   const release = /^(\d+)\.(\d+)/.exec(new TextDecoder("latin1").decode(bytes.subarray(at, at + 16)));
   if (!release) return false;
   const [major, minor] = [Number(release[1]), Number(release[2])];
-  return major > 6 || (major === 6 && minor >= 16);
+  return major > 6 || (major === 6 && minor >= 15);
 }
 
 /** The image with the fields of a signature cleared; undefined where it has none. */
