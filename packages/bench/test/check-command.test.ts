@@ -6,6 +6,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SERIES_DEFECTS } from "@kreplica/series-as-posted";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { invoke, type Invoked } from "./invoke.js";
 
@@ -246,7 +247,7 @@ test("--defect: what its kernels need is drawn by itself; not seen is exit code 
   const missed = await invoke(few);
   expect([missed.code, missed.error]).toEqual([3, ""]);
   expect(missed.out).toMatch(
-    /^per-node with D8: 1 run, 1 operation on 1 kind of kernel: D8 not seen\n\nLooked for and not seen\n {2}D8 \(a failed fork .*\): not in 1 run\n$/,
+    /^per-node with D8: 1 run, 1 operation on 1 kind of kernel: D8 not seen\n\nLooked for and not seen\n {2}D8 \(a failed fork .*\): not in 1 run\n\nD8, 05\/12 /,
   );
   const document = await invoke([...few, "--json"]);
   expect([document.code, (JSON.parse(document.out) as Document).unseen]).toEqual([
@@ -266,6 +267,15 @@ test("--defect: what its kernels need is drawn by itself; not seen is exit code 
     expect([words, refused.code, refused.out]).toEqual([words, 2, ""]);
     expect(refused.error).toContain(reason);
   }
+});
+
+test("--defect says what the defect is, where it comes from and how it is known; the help has all of them", async () => {
+  const { out } = await invoke(["check", "--defect", "D4", "--only", "core", "--runs", "1"]);
+  expect(out.replaceAll(/\s+/g, " ")).toContain(
+    "D4, 03/12 mm/numa_replication.c numa_replicate_kernel: the boot table learns nothing after it was cloned. What comes of it: init_top_pgt keeps",
+  );
+  const { out: help } = await invoke(["check", "--help"]);
+  for (const { id } of SERIES_DEFECTS) expect(help).toMatch(new RegExp(`\n  ${id} +\\S`));
 });
 
 test("--defect D12: found on a kernel with KASAN but without KASAN_VMALLOC, by a caller that Linux does not have, which is said", async () => {

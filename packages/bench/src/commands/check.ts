@@ -18,6 +18,7 @@ import { configurationOf, configuredKinds, laidOn, SERIES_IDS, whatIs, withSerie
 import { type Finding, survey, type SurveyResult, told } from "../check/survey.js";
 import { findingsText, type Unseen } from "../report/check.js";
 import { outputFile } from "../report/output-file.js";
+import { type Screen, wrap } from "../report/terminal.js";
 import { countText } from "../report/units.js";
 import { replaySaved, savedText } from "./check-replay.js";
 import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
@@ -124,7 +125,9 @@ export function registerCheck(program: Command, context: CommandContext): void {
         ["kreplica check --kernel /boot/vmlinuz --runs 16", "a kernel of one's own in place of the small one"],
         ["kreplica check --defect D4", "one of its defects alone, over the corrected series"],
         ["kreplica check --policy rfc-v1 --save bad.json; kreplica check --replay bad.json", "and again"],
-      ) + exitCodes,
+      ) +
+        defectList() +
+        exitCodes,
     )
     .action(async (options: Options) => {
       const file = options.save === undefined ? undefined : outputFile(options.save, "--save");
@@ -328,6 +331,21 @@ function document(task: Task, result: Result, image: KernelImage | undefined): s
   });
 }
 
+/** What `--defect` takes, each with its sentence, for the help: at most 80 columns wide on any screen. */
+function defectList(): string {
+  const lines = Object.values(DEFECTS).flatMap(({ row: { id, sentence } }) =>
+    wrap(sentence, 62).map((part, at) => `  ${(at === 0 ? id : "").padEnd(14)}${part}`),
+  );
+  return `\nDefects (--defect), more of each in docs/series-as-posted.md:\n${lines.join("\n")}\n`;
+}
+
+/** What a defect that was asked for is. */
+const aboutDefect = (id: string, screen: Screen): string => {
+  const { sentence, patch, effect, confirmed } = DEFECTS[id]!.row;
+  const about = `${id}, ${patch}: ${sentence}. What comes of it: ${effect}. How it is known: ${confirmed}.`;
+  return `\n${wrap(about, screen.columns).join("\n")}\n`;
+};
+
 function text(task: Task, result: Result, image: KernelImage | undefined, { screen }: CommandContext): string {
   const { findings, runs, steps } = result;
   const found = findings.map((each) => ({
@@ -358,5 +376,5 @@ function text(task: Task, result: Result, image: KernelImage | undefined, { scre
   // One run boots one kind: fewer runs than kinds leave the rest unlooked at.
   const kinds = Math.min(runs, task.kinds.length);
   const more = findingsText(found, unseen, kinds, screen);
-  return `${checked}: ${countText(runs, "run")}, ${countText(steps, "operation")} on ${countText(kinds, "kind")} of kernel: ${verdict}\n${more === "" ? "" : `\n${more}`}`;
+  return `${checked}: ${countText(runs, "run")}, ${countText(steps, "operation")} on ${countText(kinds, "kind")} of kernel: ${verdict}\n${more === "" ? "" : `\n${more}`}${task.defect === undefined ? "" : aboutDefect(task.defect, screen)}`;
 }
