@@ -10,6 +10,7 @@ export const D1: SeriesDefect = {
   patch: "03/12 mm/numa_replication.c numa_replicate_kernel",
   effect:
     "CR3 is loaded with 0 by every CPU that is not on logical node 0 and comes up before the tables are copied: the kernel hangs silently in trap_init",
+  breaks: ["B7"],
   confirmed: "seen on a running kernel",
   configuration: "boot CPU elsewhere",
   overlays: [

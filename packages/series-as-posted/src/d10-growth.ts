@@ -16,6 +16,7 @@ export const D10_GROWTH: SeriesDefect = {
   patch: "03/12 mm/numa_replication.c numa_replicate_kernel",
   effect:
     "cloned PGDs are not on pgd_list: memory that comes later and takes another top-level slot is not mapped on the other nodes",
+  breaks: ["B3", "F2"],
   confirmed: "read in the patch",
   configuration: "late memory",
   overlays: [

@@ -9,6 +9,7 @@ export const D10: SeriesDefect = {
   sentence: "a node whose memory comes later counts as a holder, without tables",
   patch: "03/12 include/linux/numa_replication.h for_each_replica",
   effect: "loops over the nodes with memory meet one without a PGD",
+  breaks: ["I4"],
   confirmed: "read in the patch",
   configuration: "late memory",
   overlays: [

@@ -7,8 +7,9 @@ import type { SeriesDefect } from "./defect.js";
 export const D11: SeriesDefect = {
   id: "D11",
   sentence: "the LDT is mapped in one node's user half alone",
-  patch: "06/12 arch/x86/kernel/ldt.c map_ldt_struct_to_user",
+  patch: "none: arch/x86/kernel/ldt.c map_ldt_struct_to_user is not converted",
   effect: "with KPTI a process with an LDT faults on every node but the first",
+  breaks: ["F9"],
   confirmed: "seen on a running kernel",
   overlays: [
     overlay(AddressSpaces, (spaces, get) => {

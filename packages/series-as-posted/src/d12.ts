@@ -13,6 +13,7 @@ export const D12: SeriesDefect = {
   patch: "10/12 include/linux/vmalloc.h VM_NUMA_SHARED",
   effect:
     "an area with one node's memory for all is never told to the leak tracker, or one elsewhere is taken for a shared one",
+  breaks: ["E12"],
   confirmed: "read in the patch",
   configuration: "KASAN without vmalloc",
   overlays: [overlay(AreaBits, (corrected) => ({ shared: 0x800, deferTracking: corrected.deferTracking }))],

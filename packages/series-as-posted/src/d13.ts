@@ -25,6 +25,7 @@ export const D13: SeriesDefect = {
   sentence: "where copies lie is remembered in init data, which is given back before it is used",
   patch: "03/12 mm/numa_replication.c numa_pgt",
   effect: "a kernel without modules copies rodata to wherever poisoned memory says, and panics",
+  breaks: ["H6"],
   confirmed: "seen on a running kernel",
   configuration: "modules=off",
   onlyThere: true,

@@ -8,6 +8,7 @@ export const D14: SeriesDefect = {
   sentence: "memory of any node is taken for copies and tables",
   patch: "03/12 mm/numa_replication.c numa_pgt",
   effect: "a node too small for a copy silently runs one that lies elsewhere",
+  breaks: ["A2"],
   confirmed: "seen on a running kernel",
   configuration: "small node",
   overlays: [overlay(CopySteps, (steps): CopySteps => ({ ...steps, memory: "any node's" }))],

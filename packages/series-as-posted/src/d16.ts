@@ -17,6 +17,7 @@ export const D16: SeriesDefect = {
   sentence: "rodata is copied with rodata=off, and then written",
   patch: "03/12 mm/numa_replication.c numa_replicate_kernel_rodata",
   effect: "later stores reach one copy, and nodes go on with different constants",
+  breaks: ["A5"],
   confirmed: "seen on a running kernel",
   configuration: "rodata=off",
   onlyThere: true,

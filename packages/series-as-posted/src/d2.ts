@@ -9,9 +9,10 @@ const FIRST_SLOT = 0x7f_ffff_ffffn;
 export const D2: SeriesDefect = {
   id: "D2",
   sentence: "spurious kernel faults are never recognised",
-  patch: "04/12 arch/x86/mm/fault.c spurious_kernel_fault",
+  patch: "07/12 arch/x86/mm/fault.c spurious_kernel_fault",
   effect:
     "the index into the PGD was lost, so that the first slot is looked at: a fault that a stale translation caused is taken for a real one",
+  breaks: ["G9"],
   confirmed: "seen on a running kernel",
   overlays: [
     overlay(Processes, (processes) => {

@@ -9,6 +9,7 @@ export const D4: SeriesDefect = {
   patch: "03/12 mm/numa_replication.c numa_replicate_kernel",
   effect:
     "init_top_pgt keeps the original image writable and executable, past the check for such pages, and never has later modules: a crash dump that walks from there misses them",
+  breaks: ["C2", "C4"],
   confirmed: "seen on a running kernel",
   overlays: [overlay(CopySteps, (steps): CopySteps => ({ ...steps, master: "cloned tables" }))],
 };

@@ -12,9 +12,10 @@ const NO_EXECUTE = 0x8000_0000;
 export const D5: SeriesDefect = {
   id: "D5",
   sentence: "generated code becomes executable in one node's tables alone",
-  patch: "11/12 mm/vmalloc.c (calls of set_memory_rox that were not converted)",
+  patch: "none: set_memory_rox in arch/x86/kernel/ftrace.c and bpf_jit_binary_lock_ro are not converted",
   effect:
     "trampolines of ftrace and BPF images stay writable and not executable on every other node, whose CPUs fault on them",
+  breaks: ["B6", "E11"],
   confirmed: "seen on a running kernel",
   overlays: [
     overlay(SetMemory, (memory, get) => {

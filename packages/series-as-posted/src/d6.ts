@@ -12,6 +12,7 @@ export const D6: SeriesDefect = {
   patch: "10/12 mm/vmalloc.c __vmalloc_node_replicate_range",
   effect:
     "when a later node has no memory the copies of earlier ones are freed though those nodes still map them; and nobody is told that it failed",
+  breaks: ["E7", "E1", "E2"],
   confirmed: "read in the patch",
   overlays: [
     overlay(

@@ -8,6 +8,7 @@ export const D7: SeriesDefect = {
   sentence: "the flush after an area is freed forgets its copies",
   patch: "10/12 mm/vmalloc.c vm_reset_perms",
   effect: "CPUs keep translations of the direct map's view of copies that are free again",
+  breaks: ["E6"],
   confirmed: "read in the patch",
   overlays: [overlay(AliasFlush, () => ({ framesToFlush: (area) => area.frames }))],
 };

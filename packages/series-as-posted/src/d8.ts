@@ -6,9 +6,10 @@ import type { SeriesDefect } from "./defect.js";
 export const D8: SeriesDefect = {
   id: "D8",
   sentence: "a failed fork frees the parent's PGDs",
-  patch: "05/12 arch/x86/mm/pgtable.c pgd_alloc",
+  patch: "07/12 arch/x86/mm/pgtable.c pgd_alloc",
   effect:
     "the array of PGDs is the parent's until the child has its own: the error path frees tables that a running process uses",
+  breaks: ["F6"],
   confirmed: "read in the patch",
   overlays: [
     overlay(AddressSpaces, (spaces, get) => {

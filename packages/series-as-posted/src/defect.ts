@@ -23,8 +23,10 @@ export interface SeriesDefect {
   readonly id: string;
   /** In a clause, without its subject's name: what is wrong. */
   readonly sentence: string;
-  /** `NN/12 file function` of the series. */
+  /** `NN/12 file function` of the series; of what no patch converted, the place. */
   readonly patch: string;
+  /** Ids of the invariants that it breaks, the one it is found by first. */
+  readonly breaks: readonly string[];
   /** What comes of it on the machine. */
   readonly effect: string;
   readonly confirmed: Confirmation;

@@ -35,9 +35,10 @@ function writeInCopy(
 export const N1: SeriesDefect = {
   id: "N1",
   sentence: "no-ops optimised in place change one copy alone",
-  patch: "06/12 arch/x86/kernel/alternative.c (optimize_nops was not converted)",
+  patch: "08/12 arch/x86/kernel/alternative.c: optimize_nops is not converted",
   effect:
     "copies of text differ after every boot, and other nodes execute the padding of alternatives one byte at a time",
+  breaks: ["A1"],
   confirmed: "seen on a running kernel",
   overlays: [
     overlay(TextPoke, (poke, get) => {

@@ -16,8 +16,9 @@ const WRITABLE = 2;
 export const N2: SeriesDefect = {
   id: "N2",
   sentence: "idt_table becomes read-only on one root alone",
-  patch: "09/12 arch/x86/kernel/idt.c idt_setup_early_handler (a call of set_memory_ro that was not converted)",
+  patch: "05/12, which does not reach arch/x86/kernel/idt.c: its set_memory_ro is not converted",
   effect: "the table of interrupt handlers stays writable on every other node",
+  breaks: ["B6"],
   confirmed: "seen on a running kernel",
   overlays: [
     overlay(KernelBoot, (boot, get) => {
@@ -32,7 +33,7 @@ export const N2: SeriesDefect = {
           );
           entries.write(table, index, lo | WRITABLE, hi);
         }
-        return "the other roots keep idt_table writable";
+        return "that is, the first: the call reaches no other";
       });
       return boot;
     }),

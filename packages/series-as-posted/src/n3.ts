@@ -30,6 +30,7 @@ export const N3: SeriesDefect = {
   sentence: "the counter of vmalloc pages only grows",
   patch: "10/12 mm/vmalloc.c __vmalloc_node_replicate_range",
   effect: "VmallocUsed goes up with every load and unload of a module; no page leaks",
+  breaks: ["E6"],
   confirmed: "seen on a running kernel",
   overlays: [overlay(PageAccount, (_corrected, get) => new ForgetfulAccount(get(PhysMemory)))],
 };

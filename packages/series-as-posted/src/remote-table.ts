@@ -7,9 +7,10 @@ import type { SeriesDefect } from "./defect.js";
 export const REMOTE_TABLE: SeriesDefect = {
   id: "remote-table",
   sentence: "private tables come from the node of the CPU that runs",
-  patch: "08/12 arch/x86/mm/pat/set_memory.c numa_set_memory",
+  patch: "04/12 arch/x86/mm/pat/set_memory.c",
   effect:
     "tables that only one node walks lie on another: made when leaves of the image are split, and in the module area",
+  breaks: ["B2"],
   confirmed: "seen on a running kernel",
   overlays: [
     overlay(KernelTables, (tables, get) => {

@@ -8,7 +8,11 @@ import { invoke } from "../invoke.js";
 
 interface Document {
   readonly runs: number;
-  readonly violations: readonly { readonly name?: string; readonly operations: readonly unknown[] }[];
+  readonly violations: readonly {
+    readonly name?: string;
+    readonly invariant: string;
+    readonly operations: readonly unknown[];
+  }[];
   readonly unseen?: unknown;
 }
 
@@ -16,6 +20,7 @@ test.each(Object.keys(DEFECTS))("%s", async (id) => {
   const { code, out, error } = await invoke(["check", "--defect", id, "--json"]);
   const { runs, violations, unseen } = JSON.parse(out) as Document;
   expect([code, error, violations.map(({ name }) => name), unseen]).toEqual([1, "", [id], undefined]);
+  expect(DEFECTS[id]!.row.breaks).toContain(violations[0]!.invariant);
   expect(violations[0]!.operations.length).toBeLessThanOrEqual(6);
   // The default is 400: what takes most of them is found by luck.
   expect(runs).toBeLessThanOrEqual(40);
