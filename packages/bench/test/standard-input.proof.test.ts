@@ -45,7 +45,7 @@ const FILES = (await registered()).flatMap((command) => [
 /** What else a command needs before it reads that file. */
 const RECORDED = ["--traces", dataFile("traces/hsw-mount.kt.zst")];
 const NEEDED: Readonly<Record<string, readonly string[]>> = {
-  "--recorded-kernel": [...RECORDED, "--recorded-nodes", "0,1:512M/2,3:512M"],
+  "--recorded-kernel": ["--no-pti", ...RECORDED, "--recorded-nodes", "0,1:512M/2,3:512M"],
   "--recorded-nodes": [...RECORDED, "--recorded-kernel", dataFile("kernel/System.map-6.1.0-56-cloud-amd64.zst")],
   "--system-map": ["--kernel", "package.json"],
   policies: ["--measure"],

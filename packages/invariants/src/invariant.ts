@@ -9,8 +9,9 @@
 export type Where = "state" | "boot" | "areas" | "run" | "patching" | `test ${string}`;
 
 /**
- * One rule that a kernel with copies keeps. @template Subject what its check looks at; rows of any kind are
- * `Invariant<never>`
+ * One rule that a kernel with copies keeps; rows of any kind are `Invariant<never>`.
+ *
+ * @typeParam Subject what its check looks at
  */
 export interface Invariant<Subject> {
   /** A letter, which is its group's, and its number there. */
