@@ -64,7 +64,7 @@ export class Tlb implements TranslationBuffer {
   /** Whether anything was ever filled since the last time all was forgotten: an empty TLB need not be asked. */
   used: number;
 
-  /** @param regions keeps {@link regions} */
+  /** @param regions keeps {@link Tlb.regions} */
   constructor(shape: TlbSpec, regions = false) {
     const narrow = shape.ways <= 8;
     this.used = 0;
@@ -162,7 +162,7 @@ export class Tlb implements TranslationBuffer {
     this.used = left;
   }
 
-  /** From here on {@link regions} is right: until there is a large page nobody asks it. */
+  /** From here on {@link Tlb.regions} is right: until there is a large page nobody asks it. */
   countRegions(): void {
     if (this.counting !== 0 || this.regions.length === 0) return;
     this.counting = 1;
