@@ -25,6 +25,7 @@ const SAME_SOCKET = 12;
  */
 const OTHER_SOCKET = 20;
 
+/** Of values between nodes, row by row. */
 type Matrix = readonly (readonly number[])[];
 
 /**

@@ -77,6 +77,7 @@ export interface GuestMappings {
   readonly vmemmapEnd: bigint;
   readonly userBits: number;
 }
+/** By levels of page tables. */
 export const MAPPINGS: Readonly<Record<4 | 5, GuestMappings>> = {
   4: {
     pageOffset: 0xffff_8880_0000_0000n,
