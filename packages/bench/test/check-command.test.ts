@@ -247,7 +247,7 @@ test("--defect: what its kernels need is drawn by itself; not seen is exit code 
   const missed = await invoke(few);
   expect([missed.code, missed.error]).toEqual([3, ""]);
   expect(missed.out).toMatch(
-    /^per-node with D8: 1 run, 1 operation on 1 kind of kernel: D8 not seen\n\nLooked for and not seen\n {2}D8 \(a failed fork .*\): not in 1 run\n\nD8, 05\/12 /,
+    /^per-node with D8: 1 run, 1 operation on 1 kind of kernel: D8 not seen\n\nLooked for and not seen\n {2}D8 \(a failed fork .*\): not in 1 run\n\nD8, 07\/12 /,
   );
   const document = await invoke([...few, "--json"]);
   expect([document.code, (JSON.parse(document.out) as Document).unseen]).toEqual([

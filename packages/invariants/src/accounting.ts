@@ -23,7 +23,7 @@ export const ACCOUNTING: readonly Invariant<Subject>[] = [
   {
     id: "I3",
     when: "always",
-    where: ["state", "test packages/bench/test/boot.test.ts"],
+    where: ["state", "test packages/bench/test/boot.proof.test.ts"],
     sentence:
       "extra memory = Σ_{n∈R∖{master}} (size TEXT + size RO) + Σ_{n∈R} tables + Σ_mm (#R−1)·PGD + Σ_mm " +
       "(MAX_NUMNODES−1)·8 B + Σ_modules (#R−1)(text+rodata) — model's counters must equal this closed form",

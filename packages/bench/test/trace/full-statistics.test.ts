@@ -1,6 +1,6 @@
 /**
  * The reader's statistics of the full recordings, which do not ship, against an independent decoder's; of the shipped
- * ones: packages/trace/test/statistics.test.ts.
+ * ones: packages/trace/test/statistics.proof.test.ts.
  */
 /// <reference types="node" />
 import { existsSync, readdirSync, readFileSync } from "node:fs";
