@@ -22,7 +22,7 @@ import {
 import { BootWitness, checkInvariants, type InvariantReport } from "@kreplica/invariants";
 import { type RecordedGuest, shippedGuest } from "@kreplica/trace";
 import { type MemoryAccount, measureMemory } from "./accounting.js";
-import { POLICIES, withPolicy } from "./assemble.js";
+import { POLICIES, type Policy, withPolicy } from "./assemble.js";
 import type { BootParts } from "./boot-parts.js";
 import { bootableCpus, IMAGE_OFFSET, imageRuns, nodeOfAddress } from "./boot-place.js";
 import { checkedKernel } from "./checked-kernel.js";
@@ -124,12 +124,12 @@ export function prepare(options: BootOptions): BootParts {
       "this machine's addresses have 48 bits, too few for 5 levels",
       `choose 4 levels, or a machine with virtualBits 57, as ${withFiveLevels().join(", ")} has`,
     );
-  const policy =
+  const policy: Omit<Policy, "summary"> =
     typeof options.policy === "string"
       ? (POLICIES[options.policy] ??
         fault("--policy", `there is no policy ${options.policy}`, `choose one of ${Object.keys(POLICIES).join(", ")}`))
       : { plugin: options.policy };
-  const defects = options.defects ?? ("defects" in policy ? policy.defects : undefined);
+  const defects = options.defects ?? policy.defects;
   if (options.kasan && options.kaslr?.memory)
     fault(
       "--kasan",
@@ -158,7 +158,7 @@ export function prepare(options: BootOptions): BootParts {
   const wanted = options.masterNode ?? withMemory[0] ?? fault("nodes", "no node has memory", "give one node memory");
   if (!withMemory.includes(wanted))
     fault("--master-node", `node ${wanted} has no memory`, `choose one of ${withMemory.join(", ")}`);
-  const bootCpu = bootCpuOf(options, "bootNode" in policy ? policy.bootNode : undefined, fault);
+  const bootCpu = bootCpuOf(options, policy.bootNode, fault);
 
   const perNode = options.policy !== "single-copy";
   const image = options.image ?? tracedKernel(options.alignment ?? (perNode ? "patch-06" : "recorded"));

@@ -1,8 +1,10 @@
 /** D10: a node whose memory comes later counts as a holder, without tables. */
 import { overlay } from "@kreplica/di";
 import { ReplicaView } from "@kreplica/mm-core/api";
-import type { Changeable } from "./methods.js";
 import type { SeriesDefect } from "./defect.js";
+
+/** The view, whose holders are to change after the boot. */
+type Changeable = { -readonly [Key in keyof ReplicaView]: ReplicaView[Key] };
 
 export const D10: SeriesDefect = {
   id: "D10",
@@ -13,7 +15,7 @@ export const D10: SeriesDefect = {
   confirmed: "read in the patch",
   configuration: "late memory",
   overlays: [
-    overlay(ReplicaView, (view: Changeable<ReplicaView>) => {
+    overlay(ReplicaView, (view: Changeable) => {
       view.memoryAdded = (node) => {
         if (!view.copies.text && !view.copies.rodata) return;
         const nearest = view.nearest.bind(view);

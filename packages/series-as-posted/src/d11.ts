@@ -1,7 +1,6 @@
 /** D11: the LDT is mapped in one node's user half alone. */
 import { overlay } from "@kreplica/di";
 import { AddressSpaces, LDT_SLOT, TableMemory } from "@kreplica/mm-core/api";
-import { after } from "./methods.js";
 import type { SeriesDefect } from "./defect.js";
 
 export const D11: SeriesDefect = {
@@ -17,11 +16,13 @@ export const D11: SeriesDefect = {
       const create = spaces.create.bind(spaces);
       spaces.create = (...given) => {
         const space = create(...given);
-        if (space) {
-          after(space, "mapLdt", () => {
-            for (const node of space.pgdNodes.slice(1)) entries.write(space.pgd(node) + 1, LDT_SLOT, 0, 0);
-          });
-        }
+        if (!space) return undefined;
+        const mapLdt = space.mapLdt.bind(space);
+        space.mapLdt = (...ldt) => {
+          const mapped = mapLdt(...ldt);
+          for (const each of space.pgdNodes.slice(1)) entries.write(space.pgd(each) + 1, LDT_SLOT, 0, 0);
+          return mapped;
+        };
         return space;
       };
       return spaces;

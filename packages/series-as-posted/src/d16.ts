@@ -11,6 +11,7 @@ import {
   ReplicaView,
 } from "@kreplica/mm-core/api";
 import type { SeriesDefect } from "./defect.js";
+import { writeInCopy } from "./write-in-copy.js";
 
 export const D16: SeriesDefect = {
   id: "D16",
@@ -36,9 +37,8 @@ export const D16: SeriesDefect = {
         return "rodata stays writable";
       });
       boot.during("running", () => {
-        const frame = view.replicaFrame(start + 0x18n, view.holders[view.holders.length - 1]!);
-        if (frame !== undefined)
-          machine.memory.writeBytes((BigInt(frame) << 12n) + ((start + 0x18n) & 4095n), Uint8Array.of(0x6b, 0x72));
+        const last = view.holders[view.holders.length - 1]!;
+        writeInCopy({ view, machine }, last, start + 0x18n, Uint8Array.of(0x6b, 0x72));
         return "a driver wrote to rodata";
       });
       return boot;

@@ -1,13 +1,9 @@
 /** D5: generated code becomes executable in one node's tables alone. */
 import { overlay } from "@kreplica/di";
-import { isLeaf, isPresent } from "@kreplica/hw-x86/api";
+import { Bit, isLeaf, isPresent, NO_EXECUTE } from "@kreplica/hw-x86/api";
 import { KernelLayout, ReplicaView, TableMemory, walk } from "@kreplica/mm-core/api";
 import { SetMemory, type PageRange } from "@kreplica/set-memory/api";
 import type { SeriesDefect } from "./defect.js";
-
-const WRITABLE = 2;
-/** Of the high half. */
-const NO_EXECUTE = 0x8000_0000;
 
 export const D5: SeriesDefect = {
   id: "D5",
@@ -30,7 +26,7 @@ export const D5: SeriesDefect = {
           );
           const { table, index, lo, hi, level } = place;
           if (isPresent(lo) && isLeaf(lo, level))
-            entries.write(table, index, (lo & ~WRITABLE) >>> 0, (hi & ~NO_EXECUTE) >>> 0);
+            entries.write(table, index, (lo & ~Bit.Writable) >>> 0, (hi & ~NO_EXECUTE) >>> 0);
         }
       };
       return memory;

@@ -57,9 +57,14 @@ export const SERIES_DEFECTS: readonly SeriesDefect[] = [
 /** Of other designs, to be laid over the corrected kernel as those of the series are. */
 export const OTHER_DEFECTS: readonly SeriesDefect[] = [COPIED_SOURCE];
 
+/** All that can be laid. */
+export const DEFECTS: readonly SeriesDefect[] = [...SERIES_DEFECTS, ...OTHER_DEFECTS];
+
+/** The series' own way with areas. */
+export const AREA_DEFECTS: readonly SeriesDefect[] = [D6, D7, D12, N3];
+
 /** A defect by its id. @returns undefined for an id that is none */
-export const defectOf = (id: string): SeriesDefect | undefined =>
-  [...SERIES_DEFECTS, ...OTHER_DEFECTS].find((each) => each.id === id);
+export const defectOf = (id: string): SeriesDefect | undefined => DEFECTS.find((each) => each.id === id);
 
 /**
  * Plugins with defects laid over them, in the order given. Overlays over what no plugin of the list binds are left out:

@@ -1,6 +1,6 @@
 /** N1: no-ops optimised in place change one copy alone. */
 import { overlay } from "@kreplica/di";
-import { Machine, type NodeId } from "@kreplica/hw-x86/api";
+import { Machine } from "@kreplica/hw-x86/api";
 import {
   CpuState,
   imageAddress,
@@ -12,25 +12,9 @@ import {
 } from "@kreplica/mm-core/api";
 import { nops, TextPoke } from "@kreplica/text-patch/api";
 import type { SeriesDefect } from "./defect.js";
+import { writeInCopy } from "./write-in-copy.js";
 
 const ONE_BYTE_NOP = 0x90;
-
-/** Writes bytes of the image into one node's copy, page by page. */
-function writeInCopy(
-  { view, machine }: { readonly view: ReplicaView; readonly machine: Machine },
-  node: NodeId,
-  address: bigint,
-  bytes: Uint8Array,
-): void {
-  for (let at = 0; at < bytes.length;) {
-    const live = address + BigInt(at);
-    const within = Number(live & 4095n);
-    const part = bytes.subarray(at, at + 4096 - within);
-    const frame = view.replicaFrame(live, node);
-    if (frame !== undefined) machine.memory.writeBytes((BigInt(frame) << 12n) + BigInt(within), part);
-    at += part.length;
-  }
-}
 
 export const N1: SeriesDefect = {
   id: "N1",

@@ -1,5 +1,6 @@
 /** N2: idt_table becomes read-only on one root alone. */
 import { overlay } from "@kreplica/di";
+import { Bit } from "@kreplica/hw-x86/api";
 import {
   imageAddress,
   KernelBoot,
@@ -10,8 +11,6 @@ import {
   walk,
 } from "@kreplica/mm-core/api";
 import type { SeriesDefect } from "./defect.js";
-
-const WRITABLE = 2;
 
 export const N2: SeriesDefect = {
   id: "N2",
@@ -31,7 +30,7 @@ export const N2: SeriesDefect = {
             layout.levels,
             imageAddress(layout, image.symbol("idt_table")!),
           );
-          entries.write(table, index, lo | WRITABLE, hi);
+          entries.write(table, index, lo | Bit.Writable, hi);
         }
         return "that is, the first: the call reaches no other";
       });

@@ -2,10 +2,9 @@
 import { describe, expect, test } from "vitest";
 import { checkAreas, Vmalloc, vmalloc } from "@kreplica/vmalloc";
 import { fakeKernel, fakeLayout, type FakeKernel } from "@kreplica/vmalloc/testing";
-import { defectOf, layOver, type SeriesDefect } from "../src/index.js";
+import { AREA_DEFECTS, defectOf, layOver, type SeriesDefect } from "../src/index.js";
 
 const modules = { low: fakeLayout.modulesStart, high: fakeLayout.modulesEnd };
-const AREA_DEFECTS = ["D6", "D7", "D12", "N3"].map((id): SeriesDefect => defectOf(id)!);
 const boot = (
   holders: readonly number[],
   defects: readonly SeriesDefect[] = AREA_DEFECTS,

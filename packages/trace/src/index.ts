@@ -2,7 +2,7 @@
 export { Access, Batch, Kind } from "./batch.js";
 export { CallCounter } from "./calls.js";
 export { LONGEST_RECORD, MAGIC, TraceDecoder } from "./decoder.js";
-export { type Entries, functionEntries } from "./entries.js";
+export { EntryPlaces } from "./entries.js";
 export { TraceEncoder } from "./encoder.js";
 export {
   CPU_ENTRY_AREA,

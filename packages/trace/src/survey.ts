@@ -17,6 +17,7 @@ const MAPPED = [Region.DirectMap, Region.Vmalloc, Region.Vmemmap];
  * @param known what is known of it; its levels and place stay where the recording does not show them
  * @param image whether to look for the image's place, and for text that lay elsewhere: for this the recording is read
  *   to its end
+ * @param also is given every batch that is read
  * @returns the guest, and whether text was fetched from elsewhere than the image: from a copy
  * @throws TraceError as the reader does
  */
@@ -24,6 +25,7 @@ export function surveyGuest(
   recording: Recording,
   known: RecordedGuest,
   image: boolean,
+  also: (batch: Batch) => void = () => {},
 ): { readonly guest: RecordedGuest; readonly copied: boolean } {
   let levels: 4 | 5 | undefined;
   let place: number | undefined;
@@ -35,7 +37,9 @@ export function surveyGuest(
   const { regionOf } = at[0]!;
   const firstPage = (lo: number, page: number): number =>
     page - Math.floor((lo - Number(known.image.stext & 0xffff_ffffn)) / 4096);
-  const look = ({ kind, lo, hi, a, b, length }: Batch): void => {
+  const look = (batch: Batch): void => {
+    also(batch);
+    const { kind, lo, hi, a, b, length } = batch;
     for (let i = 0; i < length; i++) {
       const what = kind[i]!;
       if (what === Kind.Load || what === Kind.Store) {

@@ -1,6 +1,6 @@
 /** Places that control came to, and those of them that begin functions. */
 import { expect, test } from "vitest";
-import { functionEntries, recordingOf, TraceEncoder } from "../src/index.js";
+import { EntryPlaces, readTraceBytes, TraceEncoder } from "../src/index.js";
 
 test("each place counts once, in the kernel's top 2 GiB; a function once, if control came to its first byte", () => {
   const encoder = new TraceEncoder();
@@ -15,8 +15,9 @@ test("each place counts once, in the kernel's top 2 GiB; a function once, if con
   encoder.access(false, 0xffff_ffff_8100_0080n, 8, 0x1001n);
   encoder.mark(0x5eed0602);
   encoder.end();
-  const recording = recordingOf("mine.kt", encoder.bytes());
+  const places = new EntryPlaces();
+  readTraceBytes("mine.kt", encoder.bytes(), (batch) => places.add(batch));
   const functions = [0xffff_ffff_8100_0000n, 0xffff_ffff_8100_0000n, 0xffff_ffff_8100_0080n, 0x8100_0040n];
-  expect(functionEntries(recording, functions)).toEqual({ places: 2, functions: 1 });
-  expect(functionEntries(recording, [])).toEqual({ places: 2, functions: 0 });
+  expect([places.size, places.ofFunctions(functions)]).toEqual([2, 1]);
+  expect([places.size, places.ofFunctions([])]).toEqual([2, 0]);
 });

@@ -4,6 +4,7 @@
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
 import type { KernelImage } from "@kreplica/mm-core";
+import type { Configuration } from "@kreplica/series-as-posted";
 import type { BootOptions } from "../boot.js";
 import { lateMemory, smallImage, smallMachine } from "./small-kernel.js";
 
@@ -23,10 +24,14 @@ export const CONFIGURATIONS = {
   "KASAN without vmalloc": { fewest: 2, words: () => "KASAN without KASAN_VMALLOC" },
   "late memory": { fewest: 2, words: (nodes: number) => `memory of node ${nodes - 1} comes later` },
 } as const satisfies Record<
-  string,
+  Configuration,
   { /** Nodes it takes. */ readonly fewest: number; readonly words: (nodes: number) => string }
 >;
-export type Configuration = keyof typeof CONFIGURATIONS;
+export type { Configuration };
+
+/** Nodes a defect of a configuration takes to show: one whose memory comes later leaves two that hold copies. */
+export const fewestNodes = (configuration: Configuration): number =>
+  CONFIGURATIONS[configuration].fewest + (configuration === "late memory" ? 1 : 0);
 
 export interface Kind {
   readonly nodes: number;

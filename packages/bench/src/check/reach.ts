@@ -2,6 +2,7 @@
  * Where a defect of the series can show: on which kinds of kernel, and by whose operations. Looking for one draws
  * nothing else, and where what was asked for leaves no such kernel or no such operation, that is said before the work.
  */
+import { defectOf } from "@kreplica/series-as-posted";
 import { areaFamily } from "./families/areas.js";
 import { cpuFamily } from "./families/cpus.js";
 import { kernelPageFamily } from "./families/kernel-pages.js";
@@ -11,8 +12,7 @@ import { processFamily } from "./families/processes.js";
 import { refusalFamily } from "./families/refusal.js";
 import type { OperationFamily } from "./family.js";
 import { CORE_FAMILIES } from "./core-families.js";
-import { CONFIGURATIONS, type Kind } from "./kinds.js";
-import { configurationOf } from "./series.js";
+import { fewestNodes, type Kind } from "./kinds.js";
 
 /** Drawn all the time: in a whole repertoire it comes up now and then. */
 const often = (family: OperationFamily): OperationFamily => ({ ...family, rare: false });
@@ -57,15 +57,13 @@ const reachOf = (id: string): Reach => REACH[id] ?? {};
 
 /** Nodes it takes: two for anything to be copied, and one whose memory comes later holds nothing. */
 function fewestOf(id: string): number {
-  const configuration = configurationOf(id);
-  return configuration === undefined
-    ? (reachOf(id).fewest ?? 2)
-    : CONFIGURATIONS[configuration].fewest + (configuration === "late memory" ? 1 : 0);
+  const configuration = defectOf(id)?.configuration;
+  return configuration === undefined ? (reachOf(id).fewest ?? 2) : fewestNodes(configuration);
 }
 
 /** Whether a defect can show on a kind of kernel. */
 export function canShow(id: string, kind: Kind): boolean {
-  const configuration = configurationOf(id);
+  const configuration = defectOf(id)?.configuration;
   return (
     kind.nodes >= fewestOf(id) &&
     (configuration === undefined || configuration === kind.configuration) &&
@@ -79,7 +77,7 @@ export const familiesOf = (id: string): readonly OperationFamily[] => reachOf(id
 /** What must be so for a defect to show, where that is not so on any of the kinds; undefined otherwise. */
 export function outOfReach(id: string, kinds: readonly Kind[]): string | undefined {
   if (kinds.some((kind) => canShow(id, kind))) return undefined;
-  const configuration = configurationOf(id);
+  const configuration = defectOf(id)?.configuration;
   const { on, needs } = reachOf(id);
   // Of two reasons the kernel's own comes first: no number of nodes would help.
   if (on && needs !== undefined && !kinds.some((kind) => on(kind))) return `shows with ${needs}`;

@@ -5,7 +5,7 @@
 import { numaReplication } from "@kreplica/numa-replication";
 import { defectOf, SERIES_DEFECTS } from "@kreplica/series-as-posted";
 import type { BootOptions } from "../boot.js";
-import { CONFIGURATIONS, type Configuration, type Kind } from "./kinds.js";
+import { CONFIGURATIONS, type Configuration, fewestNodes, type Kind } from "./kinds.js";
 
 export const SERIES_IDS: readonly string[] = SERIES_DEFECTS.map(({ id }) => id);
 
@@ -30,15 +30,10 @@ export const withSeries = (plain: BootOptions, kind: Kind, ids: readonly string[
 export function configuredKinds(kinds: readonly Kind[]): Kind[] {
   return (Object.keys(CONFIGURATIONS) as Configuration[]).flatMap((configuration) => {
     if (kinds.some((kind) => kind.configuration === configuration)) return [];
-    // A node whose memory comes later leaves two that hold copies.
-    const fewest = CONFIGURATIONS[configuration].fewest + (configuration === "late memory" ? 1 : 0);
+    const fewest = fewestNodes(configuration);
     const fits = ({ kasan, levels }: Kind): boolean =>
       configuration === "late memory" ? !kasan : configuration !== "KASAN without vmalloc" || levels === 4;
     const base = kinds.find((kind) => kind.configuration === undefined && kind.nodes >= fewest && fits(kind));
     return base ? [{ ...base, configuration }] : [];
   });
 }
-
-/** What a defect is, in a clause; empty for one that is not of the series. */
-export const whatIs = (id: string): string => defectOf(id)?.sentence ?? "";
-export const configurationOf = (id: string): Configuration | undefined => defectOf(id)?.configuration;

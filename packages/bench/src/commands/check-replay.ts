@@ -3,10 +3,11 @@ import { readFileSync } from "node:fs";
 import { didYouMean, InputError, whyNot } from "@kreplica/inputs";
 import { z } from "zod";
 import type { KernelImage } from "@kreplica/mm-core";
+import { defectOf, DEFECTS } from "@kreplica/series-as-posted";
 import { POLICIES } from "../assemble.js";
 import type { BootOptions } from "../boot.js";
 import { sentenceOf } from "../check/check-failure.js";
-import { DEFECTS, withDefect } from "../check/defects.js";
+import { withDefect } from "../check/defects.js";
 import { repertoire } from "../check/families.js";
 import { CONFIGURATIONS, type Configuration, kernelOf, type Kind } from "../check/kinds.js";
 import { SERIES_IDS, withSeries } from "../check/series.js";
@@ -114,7 +115,12 @@ function faultsIn({
       fault(field, `there is no ${what} ${word}`, didYouMean(word, words));
   };
   known("policy", "policy", policy, Object.keys(POLICIES));
-  known("defect", "defect", defect, Object.keys(DEFECTS));
+  known(
+    "defect",
+    "defect",
+    defect,
+    DEFECTS.map(({ id }) => id),
+  );
   known(
     "invariant",
     "invariant",
@@ -154,5 +160,5 @@ function kernelFor(saved: Saved, image: KernelImage | undefined): BootOptions {
   };
   if (saved.laid) return withSeries(kernelOf("per-node", kind, image), kind, saved.laid);
   const sound = kernelOf(saved.policy, kind, image);
-  return saved.defect === undefined ? sound : withDefect(sound, DEFECTS[saved.defect]!);
+  return saved.defect === undefined ? sound : withDefect(sound, defectOf(saved.defect)!);
 }

@@ -5,16 +5,17 @@
 import { InputError } from "@kreplica/inputs";
 import { type Command, Option } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
+import { defectOf, DEFECTS } from "@kreplica/series-as-posted";
 import type { BootOptions } from "../boot.js";
 import { sentenceOf } from "../check/check-failure.js";
 import { CORE_FAMILIES } from "../check/core-families.js";
-import { DEFECTS, withDefect } from "../check/defects.js";
+import { withDefect } from "../check/defects.js";
 import type { Comparison } from "../check/differential.js";
 import { FAMILIES, repertoire } from "../check/families.js";
 import { kernelOf, type Kind, kindsOf, kindText } from "../check/kinds.js";
 import { exploreSchedules } from "../check/schedules.js";
 import { canShow, familiesOf, outOfReach, toward } from "../check/reach.js";
-import { configurationOf, configuredKinds, laidOn, SERIES_IDS, whatIs, withSeries } from "../check/series.js";
+import { configuredKinds, laidOn, SERIES_IDS, withSeries } from "../check/series.js";
 import { type Finding, survey, type SurveyResult, told } from "../check/survey.js";
 import { findingsText, type Unseen } from "../report/check.js";
 import { outputFile } from "../report/output-file.js";
@@ -85,7 +86,11 @@ export function registerCheck(program: Command, context: CommandContext): void {
     .addOption(numberOption("--runs <number>", "runs", { least: 1, most: 10_000_000 }, 400))
     .addOption(numberOption("--seed <number>", "seeds the runs", SEEDS, 1))
     .addOption(
-      choiceOption("--defect <id>", "lay a defect of the series over the corrected kernel", Object.keys(DEFECTS)),
+      choiceOption(
+        "--defect <id>",
+        "lay a defect of the series over the corrected kernel",
+        DEFECTS.map(({ id }) => id),
+      ),
     )
     .addOption(
       choiceOption(
@@ -199,7 +204,7 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
   const kinds =
     defect === undefined
       ? base
-      : kindsFor(defect, configurationOf(defect) === undefined ? base : [...configuredKinds(base), ...base]);
+      : kindsFor(defect, defectOf(defect)?.configuration === undefined ? base : [...configuredKinds(base), ...base]);
   if (defect !== undefined && options.only === "core" && toward([defect], kinds[0]!, CORE_FAMILIES).length === 0) {
     throw new InputError({
       file: "--only",
@@ -217,7 +222,7 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
     defects: defect === undefined ? [] : [defect],
     kernel(kind, laid) {
       const sound = kernelOf(policy, kinds[kind]!, image);
-      return laid.length === 0 ? sound : withDefect(sound, DEFECTS[defect!]!);
+      return laid.length === 0 ? sound : withDefect(sound, defectOf(defect!)!);
     },
     laidOn: (_kind, ids) => ids,
   };
@@ -305,7 +310,7 @@ const nameOf = ({ names }: Finding<string>): string | undefined =>
 const unseenOf = ({ kinds }: Task, { unseen, runs }: Result): Unseen[] =>
   unseen.map((name) => ({
     name,
-    what: whatIs(name),
+    what: defectOf(name)?.sentence ?? "",
     why: outOfReach(name, kinds) ?? `not in ${countText(runs, "run")}`,
   }));
 
@@ -333,7 +338,7 @@ function document(task: Task, result: Result, image: KernelImage | undefined): s
 
 /** What `--defect` takes, each with its sentence, for the help: at most 80 columns wide on any screen. */
 function defectList(): string {
-  const lines = Object.values(DEFECTS).flatMap(({ row: { id, sentence } }) =>
+  const lines = DEFECTS.flatMap(({ id, sentence }) =>
     wrap(sentence, 62).map((part, at) => `  ${(at === 0 ? id : "").padEnd(14)}${part}`),
   );
   return `\nDefects (--defect), more of each in docs/series-as-posted.md:\n${lines.join("\n")}\n`;
@@ -341,7 +346,7 @@ function defectList(): string {
 
 /** What a defect that was asked for is. */
 const aboutDefect = (id: string, screen: Screen): string => {
-  const { sentence, patch, effect, confirmed } = DEFECTS[id]!.row;
+  const { sentence, patch, effect, confirmed } = defectOf(id)!;
   const about = `${id}, ${patch}: ${sentence}. What comes of it: ${effect}. How it is known: ${confirmed}.`;
   return `\n${wrap(about, screen.columns).join("\n")}\n`;
 };
@@ -350,7 +355,7 @@ function text(task: Task, result: Result, image: KernelImage | undefined, { scre
   const { findings, runs, steps } = result;
   const found = findings.map((each) => ({
     name: nameOf(each),
-    what: each.names.map(whatIs).join("; "),
+    what: each.names.map((id) => defectOf(id)?.sentence ?? "").join("; "),
     invariant: each.invariant,
     sentence: sentenceOf(each.invariant),
     detail: each.detail,

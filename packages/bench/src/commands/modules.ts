@@ -2,7 +2,7 @@
 import { allFaults, didYouMean, InputError } from "@kreplica/inputs";
 import { type Command, Option } from "commander";
 import { modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
-import { defectOf, type SeriesDefect } from "@kreplica/series-as-posted";
+import { AREA_DEFECTS, type SeriesDefect } from "@kreplica/series-as-posted";
 import { POLICIES } from "../assemble.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
 import { ITS_FEATURES, moduleHost } from "../inputs/kernel-modules/host.js";
@@ -108,9 +108,6 @@ export function registerModules(program: Command, context: CommandContext): void
     });
 }
 
-/** The series' own way with areas. */
-const AREAS_AS_POSTED: readonly SeriesDefect[] = ["D6", "D7", "D12", "N3"].map((id) => defectOf(id)!);
-
 async function act(options: Options, context: CommandContext): Promise<void> {
   const { top } = options;
   const spec = readMachine(options);
@@ -166,7 +163,7 @@ async function act(options: Options, context: CommandContext): Promise<void> {
         host,
         modulePolicy,
         defects: [
-          ...(POLICIES[options.policy]!.defects ?? []).filter((each) => !AREAS_AS_POSTED.includes(each)),
+          ...(POLICIES[options.policy]!.defects ?? []).filter((each) => !AREA_DEFECTS.includes(each)),
           ...areas,
         ],
       });
@@ -182,8 +179,8 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   if (options.rfcV1) run("warm-up", [], policy, WARM_UP);
   // Under the series' own policy its way is the one asked for; beside ours only where both were asked for.
   const alone = fixed !== undefined && !options.rfcV1;
-  const runs = [run(alone ? "rfc-v1" : "ours", alone ? AREAS_AS_POSTED : [], policy)];
-  if (options.rfcV1) runs.push(run("rfc-v1", AREAS_AS_POSTED, postedPolicy));
+  const runs = [run(alone ? "rfc-v1" : "ours", alone ? AREA_DEFECTS : [], policy)];
+  if (options.rfcV1) runs.push(run("rfc-v1", AREA_DEFECTS, postedPolicy));
   const places = placesOf(spec, masterNode);
   const loader = places.find(({ node }) => node === spec.cpus.find((each) => each.id === cpu)!.node)!;
   if (options.json) {

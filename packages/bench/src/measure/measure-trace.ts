@@ -5,7 +5,14 @@
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
 import { invariant } from "@kreplica/mm-core";
-import { shippedGuest, surveyGuest, TraceError, type TraceStatistics, type TraceTest } from "@kreplica/trace";
+import {
+  EntryPlaces,
+  shippedGuest,
+  surveyGuest,
+  TraceError,
+  type TraceStatistics,
+  type TraceTest,
+} from "@kreplica/trace";
 import { boot } from "../boot.js";
 import { traceFile } from "../inputs/trace-file.js";
 import { visitedFunctions } from "../replay/kernel-visit.js";
@@ -106,8 +113,11 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
   const { spec, where, file, policies } = job;
   const nodeIndex = indexOf(spec, spec.cpus.find((cpu) => cpu.id === where.cpu)!.node);
   const named = kernel?.named ?? false;
-  if (kernel !== undefined && named) requireFit(file, kernel.recorded);
-  const { guest, copied } = surveyGuest(traceFile(file), kernel?.recorded.guest ?? shippedGuest, named);
+  const places = new EntryPlaces();
+  const { guest, copied } = surveyGuest(traceFile(file), kernel?.recorded.guest ?? shippedGuest, named, (batch) => {
+    if (named) places.add(batch);
+  });
+  if (kernel !== undefined && named) requireFit(file, places, kernel.recorded);
   const reserved = framesToReserve(spec, [where.masterNode, where.dataNode], file, scheduledFrames(file), guest);
   const other = kernel?.other;
   if (other && reserved.length > 0) {

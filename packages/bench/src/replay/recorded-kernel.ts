@@ -8,12 +8,11 @@ import { basename } from "node:path";
 import { InputError, whyNot } from "@kreplica/inputs";
 import { isZstd, ZstdError, ZstdStream } from "@kreplica/inputs/zstd";
 import { kernelImage, type KernelImage, MmError, type SectionHeader } from "@kreplica/mm-core";
-import { functionEntries, type GuestImage, type GuestNode, type RecordedGuest, shippedGuest } from "@kreplica/trace";
+import { type EntryPlaces, type GuestImage, type GuestNode, type RecordedGuest, shippedGuest } from "@kreplica/trace";
 import { bootableImage, checkedImage } from "../inputs/kernel-image/bootable.js";
 import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
 import { readSymbolList } from "../inputs/kernel-image/symbol-list.js";
 import { textOf } from "../inputs/system-map.js";
-import { traceFile } from "../inputs/trace-file.js";
 import { tracedKernel, tracedSymbols } from "../traced-kernel.js";
 import type { ImageSymbol } from "./other-kernel.js";
 
@@ -90,19 +89,17 @@ const LEAST_SHARE = 0.03;
  * where this kernel's functions begin.
  *
  * @param trace path of a recording that is said to be of this kernel
+ * @param places that control came to in it
  * @throws InputError when it is not
  */
-export function requireFit(trace: string, { file, name, symbols }: RecordedKernel): void {
-  const { places, functions } = functionEntries(
-    traceFile(trace),
-    symbols().map(({ address }) => address),
-  );
-  if (places < FEWEST_PLACES || functions >= places * LEAST_SHARE) return;
-  const percent = ((100 * functions) / places).toFixed(1);
+export function requireFit(trace: string, places: EntryPlaces, { file, name, symbols }: RecordedKernel): void {
+  const functions = places.ofFunctions(symbols().map(({ address }) => address));
+  if (places.size < FEWEST_PLACES || functions >= places.size * LEAST_SHARE) return;
+  const percent = ((100 * functions) / places.size).toFixed(1);
   throw new InputError({
     file: file ?? name,
     field: OPTION,
-    reason: `not of the kernel that ${basename(trace)} is of: of ${places} places that control came to, ${percent} % are first bytes of its functions, where the right kernel has over 5 %`,
+    reason: `not of the kernel that ${basename(trace)} is of: of ${places.size} places that control came to, ${percent} % are first bytes of its functions, where the right kernel has over 5 %`,
     remedy: "name the vmlinux, vmlinuz or System.map of the very build that was recorded",
   });
 }

@@ -9,7 +9,7 @@ import { Vmalloc } from "@kreplica/vmalloc";
 import { campaign, failureOf } from "../../src/check/campaign.js";
 import { CheckFailure } from "../../src/check/check-failure.js";
 import { CheckedSystem } from "../../src/check/checked-system.js";
-import { DEFECTS, withDefect } from "../../src/check/defects.js";
+import { withDefect } from "../../src/check/defects.js";
 import { defectOf, type SeriesDefect } from "@kreplica/series-as-posted";
 import { areaFamily, type AreaOperation } from "../../src/check/families/areas.js";
 import { moduleFamily, type ModuleOperation } from "../../src/check/families/modules.js";
@@ -100,7 +100,7 @@ describe("a defect of the series laid over areas is caught by the rule that name
   ] as const)("%s by %s in a campaign, shrunk to a few steps that fail again", (defect, rule) => {
     const kernel = withDefect(
       { spec: smallMachine(3), policy: "per-node", levels: 4, pti: false, image },
-      DEFECTS[defect]!,
+      defectOf(defect)!,
     );
     // It ends at the first: areas are in one run of 32, and what D7 takes in few of those.
     const { violations } = campaign({ runs: 800, steps: 200, seed: 1, comparison: "off", kernels: [kernel] });

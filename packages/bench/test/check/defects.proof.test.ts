@@ -3,7 +3,7 @@
  * within a few runs of the first seed.
  */
 import { expect, test } from "vitest";
-import { DEFECTS } from "../../src/check/defects.js";
+import { DEFECTS, defectOf } from "@kreplica/series-as-posted";
 import { invoke } from "../invoke.js";
 
 interface Document {
@@ -16,11 +16,11 @@ interface Document {
   readonly unseen?: unknown;
 }
 
-test.each(Object.keys(DEFECTS))("%s", async (id) => {
+test.each(DEFECTS.map(({ id }) => id))("%s", async (id) => {
   const { code, out, error } = await invoke(["check", "--defect", id, "--json"]);
   const { runs, violations, unseen } = JSON.parse(out) as Document;
   expect([code, error, violations.map(({ name }) => name), unseen]).toEqual([1, "", [id], undefined]);
-  expect(DEFECTS[id]!.row.breaks).toContain(violations[0]!.invariant);
+  expect(defectOf(id)!.breaks).toContain(violations[0]!.invariant);
   expect(violations[0]!.operations.length).toBeLessThanOrEqual(6);
   // The default is 400: what takes most of them is found by luck.
   expect(runs).toBeLessThanOrEqual(40);

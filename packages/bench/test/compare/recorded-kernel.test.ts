@@ -46,19 +46,16 @@ test.each(["vmlinux", "vmlinux.zst", "System.map.zst", "symbols"])(
   },
 );
 
+/** The command, on a recording of the series switched on. @param kernel that it is said to be of */
+const comparedBy = (kernel: string): ReturnType<typeof invoke> =>
+  invoke([
+    ...["compare", "--no-pti", "--machine", "tiny-2-node", "--json"],
+    ...["--traces", join(other, "on4-mount-cpu2.kt.zst"), "--recorded-kernel", kernel],
+  ]);
+
 test("a recording is replayed by it as by the System.map", async () => {
   const compared = async (kernel: string): Promise<unknown> => {
-    const { code, out } = await invoke([
-      "compare",
-      "--no-pti",
-      "--machine",
-      "tiny-2-node",
-      "--traces",
-      join(other, "on4-mount-cpu2.kt.zst"),
-      "--recorded-kernel",
-      kernel,
-      "--json",
-    ]);
+    const { code, out } = await comparedBy(kernel);
     expect(code).toBe(0);
     return (JSON.parse(out) as { tests: unknown }).tests;
   };
@@ -92,17 +89,7 @@ test("--kernel takes it packed too, and a packed list of symbols beside a kernel
 });
 
 test("the System.map of another build is refused, though all addresses lie within its text", async () => {
-  const { code, error } = await invoke([
-    "compare",
-    "--no-pti",
-    "--machine",
-    "tiny-2-node",
-    "--traces",
-    join(other, "on4-mount-cpu2.kt.zst"),
-    "--recorded-kernel",
-    join(other, "System.map-off.zst"),
-    "--json",
-  ]);
+  const { code, error } = await comparedBy(join(other, "System.map-off.zst"));
   expect(code).toBe(2);
   expect(error).toMatch(
     /System\.map-off\.zst: --recorded-kernel: not of the kernel that on4-mount-cpu2\.kt\.zst is of: of 3284 places that control came to, 1\.7 % are/,

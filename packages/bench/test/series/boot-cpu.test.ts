@@ -6,8 +6,9 @@
 import { tiny2Node } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { InvariantError } from "@kreplica/mm-core";
+import { defectOf } from "@kreplica/series-as-posted";
 import { boot, prepare } from "../../src/boot.js";
-import { withDefect, DEFECTS } from "../../src/check/defects.js";
+import { withDefect } from "../../src/check/defects.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 
 const posted = { spec: tiny2Node, policy: "rfc-v1" } as const;
@@ -49,7 +50,7 @@ test("without the refusal the step that loads CR3 is where it ends, and only the
         boot(
           withDefect(
             { spec: smallMachine(2), policy: "per-node", image: smallImage("patch-06"), masterNode, bootCpu },
-            DEFECTS.D1!,
+            defectOf("D1")!,
           ),
         ).boot.reached;
       if (bootCpu === 0) expect(boots()).toBe("running");

@@ -24,10 +24,9 @@ import {
 } from "@kreplica/modules";
 import { SetMemory } from "@kreplica/set-memory";
 import { TextPoke, textPatch } from "@kreplica/text-patch";
-import { defectOf } from "@kreplica/series-as-posted";
+import { AREA_DEFECTS } from "@kreplica/series-as-posted";
 import { checkAreas } from "@kreplica/vmalloc";
 
-const AREAS_AS_POSTED = ["D6", "D7", "D12", "N3"].map((id) => defectOf(id)!);
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { readKernelFile, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
 import { moduleDirectory, type ModuleDirectory } from "../../src/inputs/kernel-modules/directory.js";
@@ -350,7 +349,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
 
   test("the series' way under the same refusals is caught, and its counter grows", async () => {
     const [file] = await named(["crc_itu_t"]);
-    const kernel = bootOn(3, { defects: AREAS_AS_POSTED });
+    const kernel = bootOn(3, { defects: AREA_DEFECTS });
     const caught = new Set<string>();
     for (let n = 1; n < 60; n++) {
       let module: LoadedModule | undefined;
@@ -367,7 +366,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
       if (module) kernel.loader.unload(module.name);
     }
     expect([...caught].sort()).toEqual(expect.arrayContaining(["E2"]));
-    const fresh = bootOn(2, { defects: AREAS_AS_POSTED });
+    const fresh = bootOn(2, { defects: AREA_DEFECTS });
     for (let round = 0; round < 3; round++) {
       fresh.loader.load(file!, 0);
       fresh.loader.unload(file!.name);

@@ -5,10 +5,11 @@
  */
 import { describe, expect, test } from "vitest";
 import { Processes, userImageRange } from "@kreplica/mm-core";
+import { defectOf } from "@kreplica/series-as-posted";
 import { boot, type Booted } from "../../src/boot.js";
 import { campaign } from "../../src/check/campaign.js";
 import { CORE_FAMILIES } from "../../src/check/core-families.js";
-import { DEFECTS, withDefect } from "../../src/check/defects.js";
+import { withDefect } from "../../src/check/defects.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 
 /** Node that a CPU of node 1 fetches the entry text from, on its way into the kernel and then in it. */
@@ -52,7 +53,7 @@ test("check --defect D15 finds it by G11, and nothing where there is no KPTI", (
       runs: 4,
       steps: 20,
       seed: 3,
-      kernels: [withDefect({ ...small, pti, policy: "per-node" }, DEFECTS.D15!)],
+      kernels: [withDefect({ ...small, pti, policy: "per-node" }, defectOf("D15")!)],
     }).violations.map((each) => each.invariant);
   expect(found(true)).toEqual(["G11"]);
   expect(found(false)).toEqual([]);

@@ -1,0 +1,20 @@
+/** How defects write to one node's copy of the image and to no other. */
+import type { Machine, NodeId } from "@kreplica/hw-x86/api";
+import type { ReplicaView } from "@kreplica/mm-core/api";
+
+/** Writes bytes of the image into one node's copy, page by page. */
+export function writeInCopy(
+  { view, machine }: { readonly view: ReplicaView; readonly machine: Machine },
+  node: NodeId,
+  address: bigint,
+  bytes: Uint8Array,
+): void {
+  for (let at = 0; at < bytes.length;) {
+    const live = address + BigInt(at);
+    const within = Number(live & 4095n);
+    const part = bytes.subarray(at, at + 4096 - within);
+    const frame = view.replicaFrame(live, node);
+    if (frame !== undefined) machine.memory.writeBytes((BigInt(frame) << 12n) + BigInt(within), part);
+    at += part.length;
+  }
+}
