@@ -6,7 +6,7 @@ import { guestNodes } from "../inputs/guest-nodes.js";
 import { readReportedFile } from "../inputs/reported-file.js";
 import { traceFile } from "../inputs/trace-file.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
-import { compare } from "../measure/compare.js";
+import { compare, type CompareResult } from "../measure/compare.js";
 import { defaultDataNode } from "../measure/placement.js";
 import { type Reported, reportedIn } from "../measure/reported.js";
 import { runJobs } from "../measure/run-jobs.js";
@@ -30,10 +30,10 @@ import {
 import { remarkOn } from "./remarks.js";
 import { fileOption, NODE_IDS, numberOption } from "./values.js";
 
-type Options = MachineOptions &
+/** What a comparison is of, read from a command line. */
+export type CompareOptions = MachineOptions &
   KernelOption &
-  PlacementOptions &
-  JsonOption & {
+  PlacementOptions & {
     readonly dataNode?: number;
     readonly traces?: string;
     readonly test?: readonly string[];
@@ -47,14 +47,9 @@ type Options = MachineOptions &
     readonly recordedNodes?: string;
   };
 
-export function registerCompare(program: Command, context: CommandContext): void {
-  const command = program
-    .command("compare")
-    .summary("replay recorded kernel tests with and without replication (the main job)")
-    .description(
-      "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.",
-    );
-  addPlacementOptions(addKernelOption(addMachineOptions(command)))
+/** What a comparison is of, as options: `report` takes the same. */
+export function addCompareOptions(command: Command): Command {
+  return addPlacementOptions(addKernelOption(addMachineOptions(command)))
     .addOption(
       numberOption(
         "--data-node <number>",
@@ -99,7 +94,17 @@ export function registerCompare(program: Command, context: CommandContext): void
         "--alignment",
         "measure what patch 06's alignment gains by itself in the long run, too: a third run of it",
       ),
-    )
+    );
+}
+
+export function registerCompare(program: Command, context: CommandContext): void {
+  const command = program
+    .command("compare")
+    .summary("replay recorded kernel tests with and without replication (the main job)")
+    .description(
+      "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.",
+    );
+  addCompareOptions(command)
     .addOption(jsonOption())
     .addHelpText(
       "after",
@@ -117,49 +122,8 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --kernel /boot/vmlinuz", "on a kernel of one's own: recorded addresses by function"],
       ) + exitCodes,
     )
-    .action(async (options: Options) => {
-      const spec = readMachine(options);
-      remarkOn(context, spec, options.policy);
-      if (options.policy === "single-copy")
-        context.remark("--policy single-copy is what every policy is compared with: both columns are the same kernel");
-      const { cpu, masterNode } = readPlacement(options, spec);
-      const dataNode = options.dataNode ?? defaultDataNode(spec, cpu);
-      const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
-      if (!withMemory.includes(dataNode))
-        throw new InputError({
-          file: "--data-node",
-          reason: `${spec.name} has no node ${dataNode} with memory`,
-          remedy: `choose one of ${withMemory.join(", ")}`,
-        });
-      const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
-      const kernel = kernelNamed(options);
-      const recording = recordingNamed(options);
-      if (recording && options.pti)
-        context.remark(
-          "booted with page-table isolation, whatever the recorded kernel had, which a recording does not say; --no-pti boots without",
-        );
-      const given = {
-        ...(kernel ? { kernel } : {}),
-        ...(recording ? { recording } : {}),
-        spec,
-        where: { cpu, masterNode, dataNode },
-        pti: options.pti,
-        levels: options.levels === "5" ? (5 as const) : (4 as const),
-        seed: 1,
-        work: options.work,
-      };
-      const { recordings, refused, tests } = chosen(files, options.test, recording !== undefined);
-      if (recordings.length === 0) refuse(refused, context);
-      const reported = options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, tests);
-      const request = {
-        policy: options.policy,
-        files: recordings,
-        ...(reported ? { reported } : {}),
-        alignment: options.alignment ?? false,
-      };
-      const measured = await compare(given, request, (jobs) => runJobs(jobs, context.progress));
-      const result = { ...measured, refused: [...refused, ...measured.refused] };
-      context.progress.stop();
+    .action(async (options: CompareOptions & JsonOption) => {
+      const result = await comparison(options, context);
       if (result.tests.length > 0)
         context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));
       if (
@@ -172,8 +136,58 @@ export function registerCompare(program: Command, context: CommandContext): void
     });
 }
 
+/**
+ * Boots, replays and measures what the options ask for.
+ *
+ * @throws InputError for options that contradict the machine, and when no recording can be read
+ */
+export async function comparison(options: CompareOptions, context: CommandContext): Promise<CompareResult> {
+  const spec = readMachine(options);
+  remarkOn(context, spec, options.policy);
+  if (options.policy === "single-copy")
+    context.remark("--policy single-copy is what every policy is compared with: both columns are the same kernel");
+  const { cpu, masterNode } = readPlacement(options, spec);
+  const dataNode = options.dataNode ?? defaultDataNode(spec, cpu);
+  const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);
+  if (!withMemory.includes(dataNode))
+    throw new InputError({
+      file: "--data-node",
+      reason: `${spec.name} has no node ${dataNode} with memory`,
+      remedy: `choose one of ${withMemory.join(", ")}`,
+    });
+  const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
+  const kernel = kernelNamed(options);
+  const recording = recordingNamed(options);
+  if (recording && options.pti)
+    context.remark(
+      "booted with page-table isolation, whatever the recorded kernel had, which a recording does not say; --no-pti boots without",
+    );
+  const given = {
+    ...(kernel ? { kernel } : {}),
+    ...(recording ? { recording } : {}),
+    spec,
+    where: { cpu, masterNode, dataNode },
+    pti: options.pti,
+    levels: options.levels === "5" ? (5 as const) : (4 as const),
+    seed: 1,
+    work: options.work,
+  };
+  const { recordings, refused, tests } = chosen(files, options.test, recording !== undefined);
+  if (recordings.length === 0) refuse(refused, context);
+  const reported = options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, tests);
+  const request = {
+    policy: options.policy,
+    files: recordings,
+    ...(reported ? { reported } : {}),
+    alignment: options.alignment ?? false,
+  };
+  const measured = await compare(given, request, (jobs) => runJobs(jobs, context.progress));
+  context.progress.stop();
+  return { ...measured, refused: [...refused, ...measured.refused] };
+}
+
 /** Tells every fault, each once; the last by throwing, which makes the exit code 2. */
-function refuse(faults: readonly InputError[], context: CommandContext): void {
+export function refuse(faults: readonly InputError[], context: CommandContext): void {
   const each = faults.filter(({ message }, i) => faults.findIndex((other) => other.message === message) === i);
   for (const { message } of each.slice(0, -1)) context.remark(message);
   const last = each.at(-1);
@@ -206,7 +220,7 @@ function reportedOf(file: string, machine: string, tests: readonly string[]): Re
  * What was recorded, where it is not the traced kernel.
  * @throws InputError when the recordings or the guest's nodes are not named, too
  */
-function recordingNamed({ recordedKernel, recordedNodes, traces }: Options): NamedRecording | undefined {
+function recordingNamed({ recordedKernel, recordedNodes, traces }: CompareOptions): NamedRecording | undefined {
   if (recordedKernel === undefined) {
     if (recordedNodes !== undefined)
       throw new InputError({
