@@ -1,6 +1,51 @@
 /**
  * Everything another package may see of the kernel's core: ports, tokens, errors, and the pure functions over tables.
  */
+export * from "./errors.js";
+export { KernelOptions } from "./options-api.js";
+export { seededRandom } from "./random.js";
+export * from "./memory/boot-memory-api.js";
+export * from "./memory/page-allocator-api.js";
+export { type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image/image.js";
+export { shadowOf, shadowRange } from "./image/kasan-range.js";
+export * from "./image/kernel-image-api.js";
+export * from "./image/kernel-layout-api.js";
+export {
+  descriptorAddress,
+  directAddress,
+  FIXED,
+  imageAddress,
+  imageFrame,
+  kernelLayout,
+  type LayoutOptions,
+  type PhysicalRun,
+} from "./image/layout.js";
+export { type AddressRange, sameBytes } from "./image/same-bytes.js";
+export { type TextUser, TextUsers } from "./image/text-users-api.js";
+export { TextUserList } from "./image/text-users.js";
+export { CpuState } from "./tables/cpu-state-api.js";
+export { rootsOfBothHalves } from "./tables/empty-tables.js";
+export * from "./tables/kernel-tables-api.js";
+export { KERNEL_DATA, KERNEL_TABLE_BITS, leafEntry, mappingOf, TABLE_BITS } from "./tables/protection.js";
+export * from "./tables/replica-view-api.js";
+export { writeSplit } from "./tables/split-leaf.js";
+export { type ReplicaTraffic, type StoreObserver, TableMemory } from "./tables/table-memory-api.js";
+export {
+  entryValue,
+  frameAt,
+  lookup,
+  type RangeVisitor,
+  tableAt,
+  walk,
+  type WalkEnd,
+  walkRange,
+} from "./tables/walk.js";
+export * from "./boot/boot-api.js";
+export { BuildContext } from "./boot/build-context-api.js";
+export type { CpuUnits } from "./boot/cpu-areas.js";
+export { brkRoom } from "./boot/direct-map.js";
+export { bootRoot, symbolFrame } from "./boot/early-map.js";
+export { copyImageToUser, userImageRange } from "./boot/pti.js";
 export {
   type AddressSpace,
   AddressSpaces,
@@ -14,40 +59,9 @@ export {
   PGD_ORDER,
   PGD_PAGES,
   PgdPlan,
-} from "./address-space-api.js";
-export * from "./boot-api.js";
-export { BuildContext } from "./build-context-api.js";
-export { CpuState } from "./cpu-state-api.js";
-export type { CpuUnits } from "./cpu-areas.js";
-export { brkRoom } from "./direct-map.js";
-export { bootRoot, symbolFrame } from "./early-map.js";
-export { rootsOfBothHalves } from "./empty-tables.js";
-export * from "./errors.js";
-export { type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image.js";
-export { shadowOf, shadowRange } from "./kasan-range.js";
-export {
-  descriptorAddress,
-  directAddress,
-  FIXED,
-  imageAddress,
-  imageFrame,
-  kernelLayout,
-  type LayoutOptions,
-  type PhysicalRun,
-} from "./layout.js";
-export { MemoryHotplug } from "./mm/memory-hotplug-api.js";
-export * from "./mm/process-api.js";
-export { SwitchMm, type TemporaryTables } from "./mm/switch-api.js";
-export { UserFrames } from "./mm/user-frames-api.js";
-export type { Area, VmaTree } from "./mm/vma-tree.js";
-export { KernelOptions } from "./options.js";
-export * from "./ports.js";
-export { type AddressRange, sameBytes } from "./same-bytes.js";
-export { KERNEL_DATA, KERNEL_TABLE_BITS, leafEntry, mappingOf, TABLE_BITS } from "./protection.js";
-export { copyImageToUser, userImageRange } from "./pti.js";
-export { seededRandom } from "./random.js";
-export { writeSplit } from "./split-leaf.js";
-export { type ReplicaTraffic, type StoreObserver, TableMemory } from "./table-memory-api.js";
-export { TextUserList } from "./text-users.js";
-export { type TextUser, TextUsers } from "./text-users-api.js";
-export { entryValue, frameAt, lookup, type RangeVisitor, tableAt, walk, type WalkEnd, walkRange } from "./walk.js";
+} from "./processes/address-space-api.js";
+export { MemoryHotplug } from "./processes/memory-hotplug-api.js";
+export * from "./processes/process-api.js";
+export { SwitchMm, type TemporaryTables } from "./processes/switch-api.js";
+export { UserFrames } from "./processes/user-frames-api.js";
+export type { Area, VmaTree } from "./processes/vma-tree.js";

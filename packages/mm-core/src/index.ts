@@ -1,33 +1,36 @@
 /** Public surface of mm-core: the kernel's core as plugins. */
 import { bind, bindValue, plugin } from "@kreplica/di";
-import { AddressSpaces, EAGER_PGDS, PgdPlan } from "./address-space-api.js";
-import { PerHolderSpaces } from "./address-space.js";
-import { KernelBoot } from "./boot-api.js";
-import { OrderedBoot } from "./boot.js";
-import { BuildContext } from "./build-context-api.js";
-import { AssembledContext } from "./build-context.js";
-import { CpuState } from "./cpu-state-api.js";
-import { OnlineCpus } from "./cpu-state.js";
-import { LockstepTables } from "./kernel-tables.js";
-import { Memblock } from "./memblock.js";
-import { MemoryHotplug } from "./mm/memory-hotplug-api.js";
-import { DirectMapHotplug } from "./mm/memory-hotplug.js";
-import { Processes } from "./mm/process-api.js";
-import { UserProcesses } from "./mm/processes.js";
-import { SwitchMm } from "./mm/switch-api.js";
-import { PcidSwitch } from "./mm/switch-mm.js";
-import { UserFrames } from "./mm/user-frames-api.js";
-import { CountedFrames } from "./mm/user-frames.js";
-import { NodePageAllocator } from "./page-alloc.js";
-import { BootMemory, KernelTables, PageAllocator, ReplicaView } from "./ports.js";
-import { SingleCopy } from "./single-copy.js";
-import { TableMemory } from "./table-memory-api.js";
-import { CountedTableMemory } from "./table-memory.js";
-import { TextUsers } from "./text-users-api.js";
-import { TextUserList } from "./text-users.js";
+import { AddressSpaces, EAGER_PGDS, PgdPlan } from "./processes/address-space-api.js";
+import { PerHolderSpaces } from "./processes/address-space.js";
+import { KernelBoot } from "./boot/boot-api.js";
+import { OrderedBoot } from "./boot/boot.js";
+import { BuildContext } from "./boot/build-context-api.js";
+import { AssembledContext } from "./boot/build-context.js";
+import { CpuState } from "./tables/cpu-state-api.js";
+import { OnlineCpus } from "./tables/cpu-state.js";
+import { LockstepTables } from "./tables/kernel-tables.js";
+import { Memblock } from "./memory/memblock.js";
+import { MemoryHotplug } from "./processes/memory-hotplug-api.js";
+import { DirectMapHotplug } from "./processes/memory-hotplug.js";
+import { Processes } from "./processes/process-api.js";
+import { UserProcesses } from "./processes/processes.js";
+import { SwitchMm } from "./processes/switch-api.js";
+import { PcidSwitch } from "./processes/switch-mm.js";
+import { UserFrames } from "./processes/user-frames-api.js";
+import { CountedFrames } from "./processes/user-frames.js";
+import { NodePageAllocator } from "./memory/page-alloc.js";
+import { BootMemory } from "./memory/boot-memory-api.js";
+import { KernelTables } from "./tables/kernel-tables-api.js";
+import { PageAllocator } from "./memory/page-allocator-api.js";
+import { ReplicaView } from "./tables/replica-view-api.js";
+import { SingleCopy } from "./boot/single-copy.js";
+import { TableMemory } from "./tables/table-memory-api.js";
+import { CountedTableMemory } from "./tables/table-memory.js";
+import { TextUsers } from "./image/text-users-api.js";
+import { TextUserList } from "./image/text-users.js";
 
 export * from "./api.js";
-export { BuddyZone, MAX_ORDER } from "./buddy.js";
+export { BuddyZone, MAX_ORDER } from "./memory/buddy.js";
 export {
   AssembledContext,
   CountedTableMemory,
@@ -40,7 +43,7 @@ export {
   PerHolderSpaces,
   SingleCopy,
 };
-export { VmaTree } from "./mm/vma-tree.js";
+export { VmaTree } from "./processes/vma-tree.js";
 
 /** The kernel's core. Needs hw-x86/Machine, KernelImage, KernelLayout, KernelOptions and a ReplicaView. */
 export const mmCore = plugin("mm-core", [

@@ -6,7 +6,8 @@ import * as fc from "fast-check";
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
 import { keepsPromises, promised } from "@kreplica/hw-x86/testing";
 import { MmError } from "../errors.js";
-import type { KernelTables, Mapping, PageAllocator, Protection } from "../ports.js";
+import type { KernelTables, Mapping, Protection } from "../tables/kernel-tables-api.js";
+import type { PageAllocator } from "../memory/page-allocator-api.js";
 import { ModelKernelTables } from "./model-tables.js";
 
 /** One kernel to be tested, fresh for every run. */

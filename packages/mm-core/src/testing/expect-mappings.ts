@@ -1,9 +1,9 @@
 /** Compares what a node's tables map with a list, and shows both when they differ. */
 import type { Frame, NodeId, PhysMemory } from "@kreplica/hw-x86/api";
 import { InvariantError } from "../errors.js";
-import { mappingOf } from "../protection.js";
-import type { KernelLayout } from "../ports.js";
-import { walkRange } from "../walk.js";
+import { mappingOf } from "../tables/protection.js";
+import type { KernelLayout } from "../image/kernel-layout-api.js";
+import { walkRange } from "../tables/walk.js";
 
 /**
  * One run of leaves as text: `ffffffff81000000 2M x7 -> 1000 R-X G`. Runs of leaves that continue one another are one

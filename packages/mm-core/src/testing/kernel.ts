@@ -12,30 +12,27 @@ import {
   type Plugin,
 } from "@kreplica/di";
 import { type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
-import { AddressSpaces, EAGER_PGDS, PgdPlan } from "../address-space-api.js";
-import { KernelBoot } from "../boot-api.js";
-import { BuildContext } from "../build-context-api.js";
-import { CpuState } from "../cpu-state-api.js";
-import { bootRoot } from "../early-map.js";
+import { AddressSpaces, EAGER_PGDS, PgdPlan } from "../processes/address-space-api.js";
+import { KernelBoot } from "../boot/boot-api.js";
+import { BuildContext } from "../boot/build-context-api.js";
+import { CpuState } from "../tables/cpu-state-api.js";
+import { bootRoot } from "../boot/early-map.js";
 import { invariant } from "../errors.js";
 import { mmCore, singleCopy } from "../index.js";
-import { kernelLayout, type LayoutOptions } from "../layout.js";
-import { Processes } from "../mm/process-api.js";
-import { SwitchMm } from "../mm/switch-api.js";
-import { UserFrames } from "../mm/user-frames-api.js";
-import { KernelOptions } from "../options.js";
-import {
-  BootMemory,
-  KernelImage,
-  KernelLayout,
-  KernelTables,
-  PageAllocator,
-  ReplicaView,
-  type TableRoot,
-} from "../ports.js";
-import { TableMemory } from "../table-memory-api.js";
-import { TextUsers } from "../text-users-api.js";
-import { frameAt } from "../walk.js";
+import { kernelLayout, type LayoutOptions } from "../image/layout.js";
+import { Processes } from "../processes/process-api.js";
+import { SwitchMm } from "../processes/switch-api.js";
+import { UserFrames } from "../processes/user-frames-api.js";
+import { KernelOptions } from "../options-api.js";
+import { BootMemory } from "../memory/boot-memory-api.js";
+import { KernelImage } from "../image/kernel-image-api.js";
+import { KernelLayout } from "../image/kernel-layout-api.js";
+import { KernelTables } from "../tables/kernel-tables-api.js";
+import { PageAllocator } from "../memory/page-allocator-api.js";
+import { ReplicaView, type TableRoot } from "../tables/replica-view-api.js";
+import { TableMemory } from "../tables/table-memory-api.js";
+import { TextUsers } from "../image/text-users-api.js";
+import { frameAt } from "../tables/walk.js";
 import { type StubMachine, stubMachine, type StubNode } from "./stub-machine.js";
 import { tinyImage } from "./tiny-image.js";
 

@@ -1,6 +1,6 @@
 /** The slow model of KernelTables: one map from page to mapping for each holder. */
 import type { NodeId } from "@kreplica/hw-x86/api";
-import type { Mapping, Protection } from "../ports.js";
+import type { Mapping, Protection } from "../tables/kernel-tables-api.js";
 
 const PAGES = [0, 1, 512, 262144] as const;
 

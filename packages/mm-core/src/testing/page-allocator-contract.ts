@@ -16,7 +16,7 @@ import * as fc from "fast-check";
 import { type Frame, NONE, type NodeId, type PhysMemory } from "@kreplica/hw-x86/api";
 import { keepsPromises, promised, type SuiteEffort } from "@kreplica/hw-x86/testing";
 import { InvariantError } from "../errors.js";
-import type { FramePurpose, PageAllocator } from "../ports.js";
+import type { FramePurpose, PageAllocator } from "../memory/page-allocator-api.js";
 
 /** One allocator to be tested, fresh for every run, not started. */
 export interface AllocatorSubject {

@@ -16,11 +16,11 @@
 import { overlay, plugin, type Plugin } from "@kreplica/di";
 import { type Frame, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import { promised } from "@kreplica/hw-x86/testing";
-import { BOOT_STEPS, type BootStep } from "../boot-api.js";
+import { BOOT_STEPS, type BootStep } from "../boot/boot-api.js";
 import { MmError } from "../errors.js";
-import { imageAddress } from "../layout.js";
-import { BootMemory } from "../ports.js";
-import { frameAt } from "../walk.js";
+import { imageAddress } from "../image/layout.js";
+import { BootMemory } from "../memory/boot-memory-api.js";
+import { frameAt } from "../tables/walk.js";
 import type { TestKernel } from "./kernel.js";
 
 /** One kernel that has not booted, its view under test. */

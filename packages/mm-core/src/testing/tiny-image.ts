@@ -1,6 +1,6 @@
 /** A small kernel image with every symbol the boot needs and ragged ends, laid out as the traced kernel's is. */
-import { kernelImage } from "../image.js";
-import type { KernelImage } from "../ports.js";
+import { kernelImage } from "../image/image.js";
+import type { KernelImage } from "../image/kernel-image-api.js";
 
 const TEXT = 0xffff_ffff_8100_0000n;
 const PAGE = 0x1000n;

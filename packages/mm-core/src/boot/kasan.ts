@@ -1,0 +1,180 @@
+/**
+ * KASAN's shadow: one byte for each eight of the kernel's half, so that a checked access can ask whether its target is
+ * live.
+ *
+ * Memory, image and cpu_entry_area get shadow of their own; what no object ever lies in shares one read-only page of
+ * zeroes, through one chain of tables that all say the same; shadow of vmalloc and modules comes with their areas
+ * (packages/vmalloc), but the tables its top-level entries point to are made now, before any PGD copies them. Without
+ * CONFIG_KASAN_VMALLOC modules alone have such shadow, and all of vmalloc's is that page of zeroes.
+ *
+ *   4 levels  ffffec0000000000 .. fffffbffffffffff  16 TiB, PGD slots 472 to 503, shared by all nodes as they are
+ *   5 levels  ffdffc0000000000 .. fffffbffffffffff  8 PiB; the last of it under the PGD slot whose P4D page each node has for itself
+ *
+ * The series excludes KASAN with 5 levels; docs/decisions/010 says why and why ours need not.
+ * Source: Documentation/arch/x86/x86_64/mm.rst; Documentation/dev-tools/kasan.rst; what kasan_init of Linux 6.5
+ * (arch/x86/mm/kasan_init_64.c) populates.
+ */
+import {
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  NONE,
+  type NodeId,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
+import type { BuildContext } from "./build-context-api.js";
+import { install, newTable, reach } from "./early-map.js";
+import { invariant, MmError } from "../errors.js";
+import { shadowOf } from "../image/kasan-range.js";
+import { FIXED, imageAddress } from "../image/layout.js";
+import type { KernelLayout } from "../image/kernel-layout-api.js";
+import { KERNEL_DATA, leafEntry, TABLE_BITS } from "../tables/protection.js";
+import { walk } from "../tables/walk.js";
+
+const LARGE = 0x20_0000n;
+const LARGE_FRAMES = 512;
+/** Bytes of memory one shadow page stands for. */
+const PAGE_COVERS = 8n * 4096n;
+
+/** What was made. */
+export interface ShadowMade {
+  /** Frames of shadow that can be written. */
+  readonly frames: number;
+  /** Tables set aside below top-level entries for vmalloc. */
+  readonly prepared: number;
+}
+
+/**
+ * Builds the shadow in the boot table, once the direct map is there.
+ * @param cpuAreaPages pages of cpu_entry_area in use
+ * @throws MmError out-of-frames when a node has no room for an eighth of its own memory
+ */
+export function buildKasanShadow(context: BuildContext, root: Frame, cpuAreaPages: number): ShadowMade {
+  const { machine, layout, image, early, master } = context;
+  const shadow = layout.kasan;
+  invariant(shadow !== undefined, "shadow is built where the layout has none");
+  let frames = 0;
+  const mapped = (address: bigint): boolean => walk(context.entries.memory, root, layout.levels, address).present;
+  const take = (node: NodeId, count: number, align: number, what: string): Frame => {
+    const first = early.allocate(node, count, align, "kernel", true);
+    if (first === NONE)
+      throw new MmError(
+        "out-of-frames",
+        shadow.start,
+        `node ${node} has no room for KASAN's shadow of ${what}: an eighth of it`,
+      );
+    frames += count;
+    return first;
+  };
+  const protection = { ...KERNEL_DATA, global: !layout.pti };
+  for (const { node, first, frames: count } of machine.memory.ranges) {
+    if (context.offline.has(node)) continue;
+    const start = shadowOf(layout.pageOffset + (BigInt(first) << 12n)) & ~(LARGE - 1n);
+    const end = shadowOf(layout.pageOffset + (BigInt(first + count) << 12n));
+    for (let at = start; at < end; at += LARGE) {
+      // Two nodes may meet within what one leaf shadows.
+      if (mapped(at)) continue;
+      install(
+        context,
+        root,
+        at,
+        { ...protection, frame: take(node, LARGE_FRAMES, LARGE_FRAMES, "its own memory"), level: 2 },
+        () => newTable(context, node),
+      );
+    }
+  }
+  const small = (from: bigint, bytes: bigint, node: NodeId, what: string): void => {
+    for (let at = shadowOf(from) & ~4095n; at < shadowOf(from + bytes); at += 4096n) {
+      if (!mapped(at))
+        install(context, root, at, { ...protection, frame: take(node, 1, 1, what), level: 1 }, () =>
+          newTable(context, node),
+        );
+    }
+  };
+  small(imageAddress(layout, image.stext), image.end - image.stext, master, "the kernel image");
+  small(layout.cpuEntryArea, BigInt(cpuAreaPages) * 4096n, master, "cpu_entry_area");
+  const prepared = shadow.vmalloc ? prepareShadow(context, root) : 0;
+  zeroTheRest(context, root);
+  return { frames, prepared };
+}
+
+/**
+ * Tables for the late shadow of vmalloc: two levels below the top with 5, one with 4, as kasan_shallow_populate_pgds
+ * makes them.
+ */
+function prepareShadow(context: BuildContext, root: Frame): number {
+  const { layout, master } = context;
+  let made = 0;
+  const step = 1n << 39n;
+  for (let at = shadowOf(layout.vmallocStart) & ~(step - 1n); at <= shadowOf(layout.vmallocEnd); at += step) {
+    reach(context, root, at, 3, () => {
+      made++;
+      return newTable(context, master);
+    });
+  }
+  return made;
+}
+
+/** Maps every hole that no late shadow will fill to the page of zeroes. */
+function zeroTheRest(context: BuildContext, root: Frame): void {
+  const { entries, layout, master } = context;
+  const shadow = layout.kasan!;
+  const zero = context.early.allocate(master, 1, 1, "kernel");
+  if (zero === NONE) throw new MmError("out-of-frames", shadow.start, "no frame for the page of zeroes");
+  context.machine.memory.clearFrame(zero);
+  const leaf = leafEntry({ ...KERNEL_DATA, writable: false, global: !layout.pti, frame: zero, level: 1 });
+  // chain[level] is a table of that level that says zero everywhere; made when first needed.
+  const chain: Frame[] = [];
+  const zeroTable = (level: number): Frame => {
+    const known = chain[level];
+    if (known !== undefined) return known;
+    const table = newTable(context, master);
+    const lower = level === 1 ? undefined : zeroTable(level - 1);
+    for (let index = 0; index < 512; index++) {
+      if (lower === undefined) entries.write(table, index, leaf.lo, leaf.hi);
+      else entries.write(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+    }
+    return (chain[level] = table);
+  };
+  const fill = (table: Frame, level: number, base: bigint, start: bigint, end: bigint): void => {
+    const step = 1n << BigInt(12 + 9 * (level - 1));
+    const last = base + 512n * step - 1n < end ? 511 : tableIndex(end, level);
+    for (let index = start > base ? tableIndex(start, level) : 0; index <= last; index++) {
+      const from = base + BigInt(index) * step;
+      const lo = entries.low(table, index);
+      if (isPresent(lo)) {
+        if (!isLeaf(lo, level)) fill(frameOf(lo, entries.high(table, index)), level - 1, from, start, end);
+      } else if (level === 1) entries.write(table, index, leaf.lo, leaf.hi);
+      else if (from >= start && from + step - 1n <= end) {
+        const lower = zeroTable(level - 1);
+        entries.write(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+      } else {
+        const lower = newTable(context, master);
+        entries.write(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+        fill(lower, level - 1, from, start, end);
+      }
+    }
+  };
+  const top = (1n << 64n) - (1n << BigInt(12 + 9 * layout.levels));
+  for (const { start, end } of holes(layout)) fill(root, layout.levels, top, start, end);
+}
+
+/** The shadow without what comes late: vmalloc's, if it has any, and the modules'. Both ends on pages. */
+function holes(layout: KernelLayout): { readonly start: bigint; readonly end: bigint }[] {
+  const { start, end, vmalloc } = layout.kasan!;
+  const late = [
+    ...(vmalloc ? [{ start: shadowOf(layout.vmallocStart), end: shadowOf(layout.vmallocEnd) }] : []),
+    { start: shadowOf(FIXED.modulesStart), end: shadowOf(FIXED.modulesEnd + PAGE_COVERS - 1n) },
+  ];
+  const found: { start: bigint; end: bigint }[] = [];
+  let from = start;
+  for (const each of late) {
+    found.push({ start: from, end: (each.start & ~4095n) - 1n });
+    from = (each.end | 4095n) + 1n;
+  }
+  found.push({ start: from, end });
+  return found.filter((hole) => hole.start <= hole.end);
+}

@@ -1,0 +1,26 @@
+/** The list of those who keep addresses of kernel text. */
+import { MmError } from "../errors.js";
+import type { AddressRange } from "./same-bytes.js";
+import type { TextUser, TextUsers } from "./text-users-api.js";
+
+/** The text users of one kernel, in the order in which they came. */
+export class TextUserList implements TextUsers {
+  private readonly users = new Set<TextUser>();
+  get all(): Iterable<TextUser> {
+    return this.users;
+  }
+
+  add(user: TextUser): void {
+    this.users.add(user);
+  }
+
+  release(ranges: readonly AddressRange[]): void {
+    for (const { start, end } of ranges) {
+      for (const user of this.users) {
+        const refusal = user.refusal(start, end);
+        if (refusal !== undefined) throw new MmError("text-in-use", start, refusal);
+      }
+    }
+    for (const { start, end } of ranges) for (const user of this.users) user.forget(start, end);
+  }
+}

@@ -1,0 +1,385 @@
+/**
+ * A user address space: one PGD, a pair of pages, for each holder, everything below shared.
+ *
+ * Only a top-level slot is written more than once: into every PGD there is, into its user half too, and marked not
+ * executable in the kernel's half. All lower tables are reached through the canonical PGD, the first one made. Which
+ * holders get a PGD at once and which only when a CPU of theirs first runs the space is the plan's decision.
+ */
+import { inject, injectable } from "@kreplica/di";
+import {
+  addressOfFrame,
+  type CpuId,
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  Machine,
+  NONE,
+  type NodeId,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
+import {
+  type AddressSpace,
+  type AddressSpaces,
+  LDT_PAGES,
+  LDT_SLOT,
+  ldtAddress,
+  type LdtPlace,
+  PGD_ORDER,
+  PGD_PAGES,
+  PgdPlan,
+} from "./address-space-api.js";
+import { BuildContext } from "../boot/build-context-api.js";
+import { CpuState } from "../tables/cpu-state-api.js";
+import { invariant } from "../errors.js";
+import type { Mapping } from "../tables/kernel-tables-api.js";
+import { PageAllocator } from "../memory/page-allocator-api.js";
+import { ReplicaView } from "../tables/replica-view-api.js";
+import { leafEntry, mappingOf, TABLE_BITS } from "../tables/protection.js";
+import { writeSplit } from "../tables/split-leaf.js";
+import { walk } from "../tables/walk.js";
+
+/** A page of an LDT: where user mode's entry code finds it, and what nobody may write there. */
+const LDT_PAGE = {
+  level: 1,
+  present: true,
+  writable: false,
+  executable: false,
+  global: false,
+  user: false,
+  cache: "wb",
+} as const;
+
+/** User address spaces with a PGD for each holder and everything below shared. */
+@injectable()
+export class PerHolderSpaces implements AddressSpaces {
+  readonly all = new Set<AddressSpace>();
+  private next = 1;
+  constructor(
+    @inject(Machine) private readonly machine: Machine,
+    @inject(BuildContext) private readonly context: BuildContext,
+    @inject(PageAllocator) private readonly allocator: PageAllocator,
+    @inject(ReplicaView) private readonly view: ReplicaView,
+    @inject(PgdPlan) private readonly plan: PgdPlan,
+    @inject(CpuState) private readonly cpus: CpuState,
+  ) {}
+
+  create(node: NodeId = this.machine.nodeOfCpu(this.cpus.current)): AddressSpace | undefined {
+    const pgds = new Map<NodeId, Frame>();
+    const creator = this.view.nearest(node);
+    const initial = this.plan.initial(this.view.holders, creator);
+    const space = new HolderSpace(
+      this.next,
+      pgds,
+      initial.includes(creator) ? creator : initial[0]!,
+      node,
+      this.machine,
+      this.context,
+      this.view,
+      this.plan,
+      (gone) => this.all.delete(gone),
+    );
+    for (const holder of initial) {
+      if (space.add(holder)) continue;
+      // Only what this call made goes back.
+      for (const pgd of pgds.values()) this.allocator.free(pgd, PGD_ORDER);
+      return undefined;
+    }
+    this.next++;
+    this.all.add(space);
+    return space;
+  }
+}
+
+class HolderSpace implements AddressSpace {
+  private alive = true;
+  private holds = 0;
+
+  constructor(
+    readonly id: number,
+    private readonly pgds: Map<NodeId, Frame>,
+    /** Whose PGD a single copy would have made: where the space was asked for. The others are replicas. */
+    private readonly home: NodeId,
+    /** Where it was asked for, which need not hold a copy. */
+    private readonly asked: NodeId,
+    private readonly machine: Machine,
+    private readonly context: BuildContext,
+    private readonly view: ReplicaView,
+    private readonly plan: PgdPlan,
+    private readonly gone: (space: HolderSpace) => void,
+  ) {}
+
+  private get canonical(): Frame {
+    return this.pgds.values().next().value!;
+  }
+  get pgdNodes(): readonly NodeId[] {
+    return [...this.pgds.keys()];
+  }
+
+  /**
+   * A PGD for a holder: kernel slots of its own root, user slots of the canonical PGD.
+   * @patch 07/12 arch/x86/mm/pgtable.c pgd_ctor
+   */
+  add(holder: NodeId): boolean {
+    const { entries, layout, allocator } = this.context;
+    // A holder's serves its own CPUs and leads to its copy. Where there is one for all it lies where the caller runs,
+    // as any page does.
+    const own = this.view.holders.length > 1;
+    const pgd = allocator.allocate(own ? holder : this.asked, PGD_ORDER, { purpose: "page-table", thisNode: own });
+    if (pgd === NONE) return false;
+    const replica = holder !== this.home;
+    for (let half = 0; half < PGD_PAGES; half++) entries.clear(pgd + half, replica);
+    const from = this.view.kernelRoot(holder);
+    entries.copy(from, pgd, layout.kernelBoundary, 512, replica);
+    if (layout.pti) entries.copy(from + 1, pgd + 1, layout.kernelBoundary, 512, replica);
+    if (this.pgds.size > 0) {
+      for (let half = 0; half <= (layout.pti ? 1 : 0); half++) {
+        for (let slot = 0; slot < layout.kernelBoundary; slot++) {
+          const lo = entries.low(this.canonical + half, slot);
+          if (isPresent(lo)) entries.write(pgd + half, slot, lo, entries.high(this.canonical + half, slot), replica);
+        }
+      }
+    }
+    this.pgds.set(holder, pgd);
+    return true;
+  }
+
+  enter(node: NodeId): void {
+    const holder = this.view.nearest(node);
+    if (this.plan.growing && !this.pgds.has(holder)) this.add(holder);
+  }
+
+  shrink(node: NodeId): boolean {
+    const pgd = this.pgds.get(node);
+    if (pgd === undefined || pgd === this.canonical || !this.plan.growing) return false;
+    this.pgds.delete(node);
+    this.context.allocator.free(pgd, PGD_ORDER);
+    return true;
+  }
+
+  pgd(node: NodeId): Frame {
+    invariant(this.alive, `space ${this.id} is used after it was freed`);
+    return this.pgds.get(this.view.nearest(node)) ?? this.canonical;
+  }
+
+  cr3(node: NodeId, half: "kernel" | "user", pcid = 0): bigint {
+    const user = half === "user" && this.context.layout.pti;
+    return addressOfFrame(this.pgd(node) + (user ? 1 : 0)) | BigInt(pcid | (user && pcid !== 0 ? 0x800 : 0));
+  }
+
+  grow(address: bigint, node: NodeId): boolean {
+    return this.descend(address, 3, node) !== NONE;
+  }
+
+  set(address: bigint, mapping: Mapping, node: NodeId): boolean {
+    const { entries } = this.context;
+    const table = this.descend(address, mapping.level, node);
+    if (table === NONE) return false;
+    const { lo, hi } = leafEntry(mapping);
+    entries.write(table, tableIndex(address, mapping.level), lo, hi);
+    return true;
+  }
+
+  /** The table of a level, made with all above it; all of it or nothing. */
+  private descend(address: bigint, wanted: number, node: NodeId): Frame {
+    const { entries, layout, allocator } = this.context;
+    let table = this.canonical;
+    let level: number = layout.levels;
+    for (; level > wanted; level--) {
+      const index = tableIndex(address, level);
+      const lo = entries.low(table, index);
+      if (isLeaf(lo, level)) return NONE;
+      if (!isPresent(lo)) break;
+      table = frameOf(lo, entries.high(table, index));
+    }
+    const made: Frame[] = [];
+    for (let each = level; each > wanted; each--) {
+      const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
+      if (lower === NONE) {
+        for (const frame of made) allocator.free(frame, 0);
+        return NONE;
+      }
+      made.push(lower);
+    }
+    // Linked from below, so that no walker meets a table whose lower part is missing.
+    for (let each = wanted + 1; each < level; each++) {
+      const upper = made[level - each - 1]!;
+      const lower = made[level - each]!;
+      entries.write(upper, tableIndex(address, each), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+    }
+    if (made.length > 0) {
+      if (level === layout.levels) this.populate(tableIndex(address, level), made[0]!);
+      else entries.write(table, tableIndex(address, level), entryLow(made[0]!, TABLE_BITS), entryHigh(made[0]!, false));
+    }
+    return made.at(-1) ?? table;
+  }
+
+  /** A new top-level slot, in every PGD, one after the other. @patch 03/12 mm/memory.c __p4d_alloc, __pud_alloc */
+  private populate(index: number, lower: Frame): void {
+    const { entries, layout } = this.context;
+    const isLdt = index === LDT_SLOT;
+    for (const [holder, pgd] of this.pgds) {
+      const replica = holder !== this.home;
+      if (layout.pti) entries.write(pgd + 1, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), replica);
+      entries.write(pgd, index, entryLow(lower, TABLE_BITS), entryHigh(lower, layout.pti && !isLdt), replica);
+    }
+  }
+
+  /** Takes a top-level slot out of every PGD. @patch 03/12 mm/memory.c free_pud_range, free_p4d_range */
+  private depopulate(index: number): void {
+    const { entries, layout } = this.context;
+    for (const [holder, pgd] of this.pgds) {
+      const replica = holder !== this.home;
+      entries.write(pgd, index, 0, 0, replica);
+      if (layout.pti) entries.write(pgd + 1, index, 0, 0, replica);
+    }
+  }
+
+  clear(address: bigint): Mapping | undefined {
+    const found = this.lookup(address);
+    if (found) this.context.entries.write(this.tableOf(address, found.level), tableIndex(address, found.level), 0, 0);
+    return found;
+  }
+
+  private tableOf(address: bigint, wanted: number): Frame {
+    const { entries, layout } = this.context;
+    let table = this.canonical;
+    for (let level: number = layout.levels; level > wanted; level--) {
+      const index = tableIndex(address, level);
+      table = frameOf(entries.low(table, index), entries.high(table, index));
+    }
+    return table;
+  }
+
+  lookup(address: bigint): Mapping | undefined {
+    const { level, lo, hi } = walk(this.context.entries.memory, this.canonical, this.context.layout.levels, address);
+    return lo === 0 ? undefined : mappingOf(lo, hi, level as 1 | 2 | 3);
+  }
+
+  nextMapped(start: bigint, end: bigint): bigint | undefined {
+    const { entries, layout } = this.context;
+    for (let at = start; at < end;) {
+      let table = this.canonical;
+      let level: number = layout.levels;
+      for (; ; level--) {
+        const index = tableIndex(at, level);
+        const lo = entries.low(table, index);
+        if (lo === 0) break;
+        if (isLeaf(lo, level)) return at;
+        table = frameOf(lo, entries.high(table, index));
+      }
+      const step = 1n << BigInt(12 + 9 * (level - 1));
+      at = (at & ~(step - 1n)) + step;
+    }
+    return undefined;
+  }
+
+  splitLarge(address: bigint, node: NodeId): boolean {
+    const { entries, allocator, layout } = this.context;
+    const { level, table, index, lo, hi } = walk(entries.memory, this.canonical, layout.levels, address);
+    invariant(level === 2 && lo !== 0, `0x${address.toString(16)} is not a 2 MiB leaf`);
+    const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
+    if (lower === NONE) return false;
+    writeSplit(entries, lower, lo, hi, 2);
+    entries.write(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+    return true;
+  }
+
+  trim(start: bigint, end: bigint): Frame[] {
+    const { entries, layout } = this.context;
+    const freed: Frame[] = [];
+    const isEmpty = (table: Frame): boolean => {
+      // A page without access is not present, and still someone's.
+      for (let index = 0; index < 512; index++) if (entries.low(table, index) !== 0) return false;
+      return true;
+    };
+    const below = (table: Frame, level: number, base: bigint): void => {
+      const step = 1n << BigInt(12 + 9 * (level - 1));
+      const first = start > base ? Number((start - base) / step) : 0;
+      for (let index = first; index < 512 && base + BigInt(index) * step < end; index++) {
+        const lo = entries.low(table, index);
+        if (!isPresent(lo) || isLeaf(lo, level)) continue;
+        const lower = frameOf(lo, entries.high(table, index));
+        if (level > 2) below(lower, level - 1, base + BigInt(index) * step);
+        if (!isEmpty(lower)) continue;
+        // Slots go before the frame is freed: nothing may point to it when it is used again.
+        if (level === layout.levels) this.depopulate(index);
+        else entries.write(table, index, 0, 0);
+        freed.push(lower);
+      }
+    };
+    below(this.canonical, layout.levels, 0n);
+    return freed;
+  }
+
+  followKernel(): void {
+    const { entries, layout } = this.context;
+    for (const [holder, pgd] of this.pgds) {
+      const from = this.view.kernelRoot(holder);
+      for (let slot = layout.kernelBoundary; slot < 512; slot++) {
+        const lo = entries.low(from, slot);
+        if (isPresent(lo) && !isPresent(entries.low(pgd, slot)))
+          entries.write(pgd, slot, lo, entries.high(from, slot), holder !== this.home);
+      }
+    }
+  }
+
+  mapLdt(frames: readonly Frame[], place: LdtPlace, node: NodeId): boolean {
+    const { layout } = this.context;
+    if (!layout.pti) return true;
+    const start = ldtAddress(layout.levels, place);
+    // One table holds both places: only the first page may want tables.
+    return frames.every((frame, page) => this.set(start + BigInt(page) * 4096n, { ...LDT_PAGE, frame }, node));
+  }
+
+  unmapLdt(place: LdtPlace): void {
+    const { layout } = this.context;
+    const start = ldtAddress(layout.levels, place);
+    for (let page = 0n; layout.pti && page < BigInt(LDT_PAGES); page++) this.clear(start + page * 4096n);
+  }
+
+  load(cpu: CpuId): void {
+    this.machine.cpu(cpu).writeCr3(this.cr3(this.machine.nodeOfCpu(cpu), "kernel"));
+  }
+
+  free(): void {
+    invariant(this.alive, `space ${this.id} was freed twice`);
+    const { entries, layout, allocator } = this.context;
+    const below = (table: Frame, level: number): void => {
+      for (let index = 0; index < 512; index++) {
+        const lo = entries.low(table, index);
+        if (!isPresent(lo) || isLeaf(lo, level)) continue;
+        const lower = frameOf(lo, entries.high(table, index));
+        if (level > 2) below(lower, level - 1);
+        allocator.free(lower, 0);
+      }
+    };
+    for (let index = 0; index < layout.kernelBoundary; index++) {
+      const lo = entries.low(this.canonical, index);
+      if (!isPresent(lo)) continue;
+      const lower = frameOf(lo, entries.high(this.canonical, index));
+      this.depopulate(index);
+      below(lower, layout.levels - 1);
+      allocator.free(lower, 0);
+    }
+    this.alive = false;
+    this.gone(this);
+    if (this.holds === 0) this.freePgds();
+  }
+
+  private freePgds(): void {
+    for (const pgd of this.pgds.values()) this.context.allocator.free(pgd, PGD_ORDER);
+  }
+
+  hold(): void {
+    invariant(this.alive, `space ${this.id} is held after it was freed`);
+    this.holds++;
+  }
+
+  release(): void {
+    invariant(this.holds > 0, `space ${this.id} is released and nobody holds it`);
+    if (--this.holds === 0 && !this.alive) this.freePgds();
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Local descriptor tables of processes: pages of their own, a new table for every change, a copy for every child.
+ *
+ * A changed table is mapped beside the old one, loaded, and only then does the old one go: no CPU ever has half of one.
+ * Under KPTI the pages are mapped in the process's own slot, where the descriptors are found from user mode too.
+ * Source: Documentation/arch/x86/x86_64/mm.rst, "LDT remap for PTI"; Linux 6.5 arch/x86/kernel/ldt.c for sizes and
+ * order.
+ */
+import { addressOfFrame, type CpuId, type Frame, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { type AddressSpace, LDT_PAGES, ldtAddress } from "./address-space-api.js";
+import type { KernelLayout } from "../image/kernel-layout-api.js";
+import type { PageAllocator } from "../memory/page-allocator-api.js";
+import type { Ldt, Process } from "./process-api.js";
+import type { SwitchMm } from "./switch-api.js";
+
+const PER_PAGE = 512;
+
+export class LocalDescriptors {
+  constructor(
+    private readonly machine: Machine,
+    private readonly layout: KernelLayout,
+    private readonly allocator: PageAllocator,
+    private readonly switcher: SwitchMm,
+  ) {}
+
+  /** See {@link Processes.modifyLdt}. */
+  modify(process: Process, entry: number, descriptor: bigint, cpu: CpuId): boolean {
+    if (entry < 0 || entry >= LDT_PAGES * PER_PAGE) return false;
+    const old = process.ldt;
+    const made = this.make(process.space, Math.max(old?.entries ?? 0, entry + 1), old, this.machine.nodeOfCpu(cpu));
+    if (!made) return false;
+    this.machine.memory.write64(
+      addressOfFrame(made.frames[Math.floor(entry / PER_PAGE)]!) + BigInt((entry % PER_PAGE) * 8),
+      BigInt.asUintN(64, descriptor),
+    );
+    process.ldt = made;
+    if (old) {
+      process.space.unmapLdt(old.place);
+      if (this.layout.pti)
+        this.switcher.flush(process.space, ldtAddress(this.layout.levels, old.place), old.frames.length, false, cpu);
+      this.free(old);
+    }
+    return true;
+  }
+
+  /** A child's own, in its space. @returns false when memory could not be had; nothing is kept then */
+  copy(parent: Process, space: AddressSpace, node: NodeId): Ldt | undefined | false {
+    return parent.ldt && (this.make(space, parent.ldt.entries, parent.ldt, node, 0) ?? false);
+  }
+
+  /** Once no CPU has the space any more. */
+  free({ frames }: Ldt): void {
+    for (const frame of frames) this.allocator.free(frame, 0);
+  }
+
+  private make(
+    space: AddressSpace,
+    entries: number,
+    from: Ldt | undefined,
+    node: NodeId,
+    place = from?.place === 0 ? (1 as const) : (0 as const),
+  ): Ldt | undefined {
+    const frames: Frame[] = [];
+    for (let page = 0; page * PER_PAGE < entries; page++) {
+      const frame = this.allocator.allocate(node, 0, { purpose: "kernel", zero: true });
+      if (frame === NONE) break;
+      frames.push(frame);
+    }
+    const made: Ldt = { entries, frames, place };
+    if (frames.length * PER_PAGE < entries || !space.mapLdt(frames, place, node)) {
+      this.free(made);
+      return undefined;
+    }
+    from?.frames.forEach((frame, page) => {
+      this.machine.memory.copyFrame(frame, frames[page]!);
+    });
+    return made;
+  }
+}

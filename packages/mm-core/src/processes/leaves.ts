@@ -1,0 +1,29 @@
+/** Leaves of an address space, in order of address. */
+import type { AddressSpace } from "./address-space-api.js";
+import type { Mapping } from "../tables/kernel-tables-api.js";
+
+export const PAGE = 4096n;
+export const LARGE = 0x20_0000n;
+
+/** Pages of 4 KiB that a leaf maps: 1, or 512. */
+export const pagesOf = (mapping: Mapping): number => (mapping.level === 2 ? 512 : 1);
+
+/**
+ * Leaves of a space in [start, end), by the address each begins at; one that crosses an end counts, and so does a page
+ * without access.
+ */
+export function* leaves(
+  space: AddressSpace,
+  start: bigint,
+  end: bigint,
+): Generator<{ address: bigint; mapping: Mapping }> {
+  for (let at = start; at < end;) {
+    const hole = space.nextMapped(at, end);
+    if (hole === undefined) return;
+    const mapping = space.lookup(hole)!;
+    const size = mapping.level === 2 ? LARGE : PAGE;
+    const address = hole & ~(size - 1n);
+    yield { address, mapping };
+    at = address + size;
+  }
+}

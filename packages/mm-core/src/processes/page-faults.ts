@@ -1,0 +1,127 @@
+/** Page faults of user mode: first touch by NUMA policy, copy on write, stack growth, and faults that were none. */
+import { type CpuId, type Frame, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import type { Mapping } from "../tables/kernel-tables-api.js";
+import { LARGE, leaves, PAGE, pagesOf } from "./leaves.js";
+import type { AccessKind, AccessOutcome, NumaPolicy, Process, Vma } from "./process-api.js";
+import type { SwitchMm } from "./switch-api.js";
+import type { UserFrames } from "./user-frames-api.js";
+
+/** A stack may grow by a fault this far below it. */
+const STACK_GAP = 64n * PAGE;
+
+/** Handles one process's faults after the other; keeps nothing but counts. */
+export class PageFaults {
+  constructor(
+    private readonly machine: Machine,
+    private readonly switcher: SwitchMm,
+    private readonly frames: UserFrames,
+    private readonly counts: { spurious: number },
+  ) {}
+
+  /** Makes an access possible, or says why not. */
+  handle(process: Process, cpu: CpuId, address: bigint, kind: AccessKind): AccessOutcome {
+    let vma = process.vmas.atOrAbove(address);
+    if (
+      vma &&
+      vma.start > address &&
+      vma.stack &&
+      vma.start - address <= STACK_GAP &&
+      process.vmas.meeting(address, vma.start).length === 0
+    ) {
+      process.vmas.remove(vma);
+      if (vma.locked) process.locked += Number((vma.start - address) / PAGE);
+      vma = { ...vma, start: address };
+      process.vmas.insert(vma);
+    }
+    if (!vma || vma.start > address) return "segv";
+    if (kind === "write" ? !vma.writable : kind === "execute" ? !vma.executable : !(vma.readable || vma.writable))
+      return "segv";
+    const mapping = process.space.lookup(address);
+    if (!mapping) return this.firstTouch(process, cpu, address, vma);
+    if (kind === "write" && !mapping.writable) return this.writeShared(process, cpu, address, mapping);
+    // The tables allow it already: another CPU was faster, or this one held a stale entry.
+    this.counts.spurious++;
+    this.machine.cpu(cpu).invlpg(address);
+    this.switcher.flush(process.space, address, 1, false, cpu);
+    return "ok";
+  }
+
+  private firstTouch(process: Process, cpu: CpuId, address: bigint, vma: Vma): AccessOutcome {
+    const node = this.machine.nodeOfCpu(cpu);
+    const base = address & ~(LARGE - 1n);
+    const plain = {
+      present: true,
+      user: true,
+      global: false,
+      writable: vma.writable,
+      executable: vma.executable,
+      cache: "wb" as const,
+    };
+    if (
+      vma.large &&
+      base >= vma.start &&
+      base + LARGE <= vma.end &&
+      leaves(process.space, base, base + LARGE).next().done
+    ) {
+      const frame = this.frameFor(vma.policy, node, base, 9);
+      if (frame !== NONE) {
+        if (process.space.set(base, { ...plain, frame, level: 2 }, node)) {
+          process.rss += 512;
+          return "ok";
+        }
+        this.frames.drop(frame);
+      }
+    }
+    const frame = this.frameFor(vma.policy, node, address, 0);
+    if (frame === NONE) return "oom";
+    if (!process.space.set(address, { ...plain, frame, level: 1 }, node)) {
+      this.frames.drop(frame);
+      return "oom";
+    }
+    process.rss += 1;
+    return "ok";
+  }
+
+  /** @source Documentation/admin-guide/mm/numa_memory_policy.rst */
+  private frameFor(policy: NumaPolicy, node: NodeId, address: bigint, order: 0 | 9): Frame {
+    switch (policy.kind) {
+      case "local":
+        return this.frames.allocate(node, order);
+      case "preferred":
+        return this.frames.allocate(policy.node, order);
+      case "interleave":
+        return this.frames.allocate(
+          policy.nodes[Number((address >> (order === 9 ? 21n : 12n)) % BigInt(policy.nodes.length))]!,
+          order,
+        );
+      case "bind":
+        for (const each of policy.nodes) {
+          const frame = this.frames.allocate(each, order, true);
+          if (frame !== NONE) return frame;
+        }
+        return NONE;
+    }
+  }
+
+  private writeShared(process: Process, cpu: CpuId, address: bigint, mapping: Mapping): AccessOutcome {
+    const at = mapping.level === 2 ? address & ~(LARGE - 1n) : address;
+    if (this.frames.count(mapping.frame) > 1 && !this.ownCopy(process, at, mapping, cpu)) return "oom";
+    const own = process.space.lookup(at)!;
+    process.space.set(at, { ...own, writable: true }, this.machine.nodeOfCpu(cpu));
+    this.switcher.flush(process.space, at, 1, false, cpu);
+    return "ok";
+  }
+
+  /** Replaces a shared page by a copy, its protection kept. */
+  ownCopy(process: Process, address: bigint, mapping: Mapping, cpu: CpuId): boolean {
+    const node = this.machine.nodeOfCpu(cpu);
+    const pages = pagesOf(mapping);
+    const frame = this.frames.allocate(node, mapping.level === 2 ? 9 : 0);
+    if (frame === NONE) return false;
+    for (let each = 0; each < pages; each++) this.machine.memory.copyFrame(mapping.frame + each, frame + each);
+    process.space.set(address, { ...mapping, frame }, node);
+    this.switcher.flush(process.space, address, pages, false, cpu);
+    this.frames.drop(mapping.frame);
+    return true;
+  }
+}

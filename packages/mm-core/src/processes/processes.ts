@@ -1,0 +1,399 @@
+/**
+ * Processes: areas, first touch, copy on write, fork, exec and exit, over address spaces with a PGD for each holder.
+ */
+import { inject, injectable } from "@kreplica/di";
+import { addressOfFrame, type CpuId, type Frame, highOf, lowOf, Machine } from "@kreplica/hw-x86/api";
+import { type AddressSpace, AddressSpaces } from "./address-space-api.js";
+import { BuildContext } from "../boot/build-context-api.js";
+import { CpuState } from "../tables/cpu-state-api.js";
+import { bootRoot } from "../boot/early-map.js";
+import { invariant } from "../errors.js";
+import type { Mapping } from "../tables/kernel-tables-api.js";
+import { PageAllocator } from "../memory/page-allocator-api.js";
+import { ReplicaView } from "../tables/replica-view-api.js";
+import { lookup } from "../tables/walk.js";
+import { LocalDescriptors } from "./ldt.js";
+import { LARGE, leaves, PAGE, pagesOf } from "./leaves.js";
+import { PageFaults } from "./page-faults.js";
+import type {
+  AccessKind,
+  AccessOutcome,
+  Ldt,
+  NumaPolicy,
+  Process,
+  Processes,
+  Vma,
+  VmaProperties,
+} from "./process-api.js";
+import { SwitchMm } from "./switch-api.js";
+import { UserFrames } from "./user-frames-api.js";
+import { VmaTree } from "./vma-tree.js";
+
+const LOCAL: NumaPolicy = { kind: "local" };
+const HEAP = 0x5555_0000_0000n;
+
+@injectable()
+export class UserProcesses implements Processes {
+  readonly alive = new Set<Process>();
+  readonly faults = { taken: 0, spurious: 0 };
+  private readonly faultHandler: PageFaults;
+  private readonly descriptors: LocalDescriptors;
+  lastValue = 0;
+  private next = 1;
+  private readonly running = new Map<CpuId, Process>();
+
+  constructor(
+    @inject(Machine) private readonly machine: Machine,
+    @inject(BuildContext) private readonly context: BuildContext,
+    @inject(AddressSpaces) private readonly spaces: AddressSpaces,
+    @inject(SwitchMm) private readonly switcher: SwitchMm,
+    @inject(UserFrames) private readonly frames: UserFrames,
+    @inject(PageAllocator) private readonly allocator: PageAllocator,
+    @inject(ReplicaView) private readonly view: ReplicaView,
+    @inject(CpuState) private readonly cpus: CpuState,
+  ) {
+    this.faultHandler = new PageFaults(machine, switcher, frames, this.faults);
+    this.descriptors = new LocalDescriptors(machine, context.layout, allocator, switcher);
+  }
+
+  spawn(cpu: CpuId): Process | undefined {
+    const space = this.spaces.create(this.machine.nodeOfCpu(cpu));
+    if (!space) return undefined;
+    return this.added(space, new VmaTree(), HEAP, undefined);
+  }
+
+  private added(space: AddressSpace, vmas: VmaTree<Vma>, brk: bigint, ldt: Ldt | undefined): Process {
+    const process: Process = { id: this.next++, space, vmas, rss: 0, locked: 0, brkStart: HEAP, brk, ldt, alive: true };
+    this.alive.add(process);
+    return process;
+  }
+
+  fork(parent: Process, cpu: CpuId): Process | undefined {
+    const space = this.spaces.create(this.machine.nodeOfCpu(cpu), parent.space);
+    if (!space) return undefined;
+    const vmas = new VmaTree<Vma>();
+    const node = this.machine.nodeOfCpu(cpu);
+    const shared: { address: bigint; mapping: Mapping }[] = [];
+    const ldt = this.descriptors.copy(parent, space, node);
+    if (ldt === false) {
+      space.free();
+      return undefined;
+    }
+    for (const vma of parent.vmas.all()) {
+      vmas.insert({ ...vma, locked: false });
+      for (const { address, mapping } of leaves(parent.space, vma.start, vma.end)) {
+        const child = { ...mapping, writable: false };
+        if (!space.set(address, child, node)) {
+          for (const each of shared) this.frames.drop(each.mapping.frame);
+          space.free();
+          if (ldt) this.descriptors.free(ldt);
+          return undefined;
+        }
+        this.frames.share(mapping.frame);
+        shared.push({ address, mapping });
+      }
+    }
+    // Only now is the parent touched: from here on nothing can fail.
+    for (const { address, mapping } of shared)
+      if (mapping.writable) parent.space.set(address, { ...mapping, writable: false }, node);
+    if (shared.length > 0) this.switcher.flush(parent.space, 0n, 1 << 20, false, cpu);
+    const child = this.added(space, vmas, parent.brk, ldt);
+    child.rss = shared.reduce((sum, { mapping }) => sum + pagesOf(mapping), 0);
+    return child;
+  }
+
+  exec(process: Process, cpu: CpuId): boolean {
+    const space = this.spaces.create(this.machine.nodeOfCpu(cpu));
+    if (!space) return false;
+    const users = this.cpusOf(process);
+    this.end(process);
+    process.space = space;
+    process.vmas = new VmaTree();
+    process.brk = process.brkStart;
+    for (const each of users) {
+      // A worker that only borrowed the old space, and is below the firmware now, comes back to init_mm.
+      if (this.switcher.temporary(each)) this.running.delete(each);
+      else this.switcher.switchTo(each, space);
+    }
+    return true;
+  }
+
+  exit(process: Process): void {
+    invariant(process.alive, `process ${process.id} exits twice`);
+    for (const cpu of this.cpusOf(process)) this.running.delete(cpu);
+    this.end(process);
+    process.alive = false;
+    this.alive.delete(process);
+  }
+
+  private cpusOf(process: Process): CpuId[] {
+    return [...this.running].filter(([, each]) => each === process).map(([cpu]) => cpu);
+  }
+
+  /** Takes a process's space from it, from all CPUs, and frees all that is in it. */
+  private end(process: Process): void {
+    this.dropAll(process);
+    this.switcher.forget(process.space);
+    process.space.free();
+    if (process.ldt) this.descriptors.free(process.ldt);
+    process.ldt = undefined;
+  }
+
+  private dropAll(process: Process): void {
+    for (const vma of process.vmas.all())
+      for (const { mapping } of leaves(process.space, vma.start, vma.end)) this.frames.drop(mapping.frame);
+    process.rss = 0;
+    process.locked = 0;
+  }
+
+  mmap(process: Process, start: bigint, pages: number, properties: VmaProperties, cpu: CpuId): boolean {
+    const end = start + BigInt(pages) * PAGE;
+    if (pages < 1 || start % PAGE !== 0n || !this.isUser(end - 1n) || process.vmas.meeting(start, end).length > 0)
+      return false;
+    const vma: Vma = {
+      start,
+      end,
+      readable: true,
+      writable: true,
+      executable: false,
+      locked: false,
+      large: false,
+      stack: false,
+      policy: LOCAL,
+      ...properties,
+    };
+    process.vmas.insert(vma);
+    if (vma.locked) {
+      process.locked += pages;
+      if (!this.populate(process, vma.start, vma.end, cpu)) {
+        this.munmap(process, start, pages, cpu);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private isUser(address: bigint): boolean {
+    return address >= 0n && address < 1n << (this.context.layout.levels === 5 ? 56n : 47n);
+  }
+
+  munmap(process: Process, start: bigint, pages: number, cpu: CpuId): boolean {
+    const end = start + BigInt(pages) * PAGE;
+    if (!this.cutLarge(process, start, end, cpu)) return false;
+    this.cutAreas(process, start, end);
+    for (const vma of process.vmas.meeting(start, end)) {
+      process.vmas.remove(vma);
+      if (vma.locked) process.locked -= Number((vma.end - vma.start) / PAGE);
+    }
+    const gone: Frame[] = [];
+    for (const { address } of leaves(process.space, start, end)) {
+      const mapping = process.space.clear(address)!;
+      process.rss -= pagesOf(mapping);
+      gone.push(mapping.frame);
+    }
+    const tables = process.space.trim(start, end);
+    if (gone.length + tables.length > 0) this.switcher.flush(process.space, start, pages, tables.length > 0, cpu);
+    for (const frame of gone) this.frames.drop(frame);
+    for (const table of tables) this.allocator.free(table, 0);
+    return true;
+  }
+
+  /** Splits areas so that none crosses either end of a range. */
+  private cutAreas(process: Process, start: bigint, end: bigint): void {
+    for (const at of [start, end]) {
+      const vma = process.vmas.at(at);
+      if (!vma || vma.start === at) continue;
+      process.vmas.remove(vma);
+      process.vmas.insert({ ...vma, end: at });
+      process.vmas.insert({ ...vma, start: at });
+    }
+  }
+
+  /**
+   * Splits 2 MiB pages that cross either end of a range; a shared one is copied first.
+   * @returns false when there is no memory for it
+   */
+  private cutLarge(process: Process, start: bigint, end: bigint, cpu: CpuId): boolean {
+    for (const at of [start, end]) {
+      const mapping = process.space.lookup(at);
+      if (mapping?.level !== 2 || at % LARGE === 0n) continue;
+      const base = at & ~(LARGE - 1n);
+      if (this.frames.count(mapping.frame) > 1 && !this.faultHandler.ownCopy(process, base, mapping, cpu)) return false;
+      const own = process.space.lookup(base)!;
+      if (!process.space.splitLarge(base, this.machine.nodeOfCpu(cpu))) return false;
+      this.frames.split(own.frame);
+      this.switcher.flush(process.space, base, 512, false, cpu);
+    }
+    return true;
+  }
+
+  mprotect(process: Process, start: bigint, pages: number, change: VmaProperties, cpu: CpuId): boolean {
+    const end = start + BigInt(pages) * PAGE;
+    const covered = process.vmas
+      .meeting(start, end)
+      .reduce((sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start), 0n);
+    if (covered !== end - start || !this.cutLarge(process, start, end, cpu)) return false;
+    this.cutAreas(process, start, end);
+    const node = this.machine.nodeOfCpu(cpu);
+    let touched = false;
+    for (const vma of process.vmas.meeting(start, end)) {
+      const next = { ...vma, ...change };
+      process.vmas.remove(vma);
+      process.vmas.insert(next);
+      for (const { address, mapping } of leaves(process.space, vma.start, vma.end)) {
+        // W is only taken away here; a write fault gives it back when the page is its owner's alone. No access at all:
+        // P goes, the page stays where it is and counts as resident. @source Linux 6.5
+        // arch/x86/include/asm/pgtable_types.h _PAGE_PROTNONE
+        const present = next.readable || next.writable || next.executable;
+        process.space.set(
+          address,
+          { ...mapping, present, writable: mapping.writable && next.writable, executable: next.executable },
+          node,
+        );
+        touched = true;
+      }
+    }
+    if (touched) this.switcher.flush(process.space, start, pages, false, cpu);
+    return true;
+  }
+
+  mremap(process: Process, start: bigint, pages: number, to: bigint, cpu: CpuId): boolean {
+    const end = start + BigInt(pages) * PAGE;
+    const toEnd = to + BigInt(pages) * PAGE;
+    const vma = process.vmas.at(start);
+    if (
+      !vma ||
+      vma.end < end ||
+      !this.isUser(toEnd - 1n) ||
+      (to < end && toEnd > start) ||
+      process.vmas.meeting(to, toEnd).length > 0
+    )
+      return false;
+    if (!this.cutLarge(process, start, end, cpu)) return false;
+    const node = this.machine.nodeOfCpu(cpu);
+    const moved: { address: bigint; mapping: Mapping }[] = [...leaves(process.space, start, end)];
+    if (moved.some(({ mapping }) => mapping.level === 2) && (to - start) % LARGE !== 0n) return false;
+    const done: bigint[] = [];
+    for (const { address, mapping } of moved) {
+      if (!process.space.set(to + (address - start), mapping, node)) {
+        for (const each of done) process.space.clear(to + (each - start));
+        const unused = process.space.trim(to, toEnd);
+        // Another thread may have reached what was there for a moment, and a walker its tables.
+        if (done.length + unused.length > 0) this.switcher.flush(process.space, to, pages, unused.length > 0, cpu);
+        for (const table of unused) this.allocator.free(table, 0);
+        return false;
+      }
+      done.push(address);
+    }
+    this.cutAreas(process, start, end);
+    const source = process.vmas.at(start)!;
+    process.vmas.remove(source);
+    process.vmas.insert({ ...source, start: to, end: toEnd });
+    for (const { address } of moved) process.space.clear(address);
+    const tables = process.space.trim(start, end);
+    this.switcher.flush(process.space, start, pages, tables.length > 0, cpu);
+    for (const table of tables) this.allocator.free(table, 0);
+    return true;
+  }
+
+  setBrk(process: Process, end: bigint, cpu: CpuId): boolean {
+    const wanted = (end + PAGE - 1n) & ~(PAGE - 1n);
+    if (wanted < process.brkStart) return false;
+    if (wanted < process.brk) {
+      if (!this.munmap(process, wanted, Number((process.brk - wanted) / PAGE), cpu)) return false;
+    } else if (wanted > process.brk && !this.mmap(process, process.brk, Number((wanted - process.brk) / PAGE), {}, cpu))
+      return false;
+    process.brk = wanted;
+    return true;
+  }
+
+  mlock(process: Process, start: bigint, pages: number, on: boolean, cpu: CpuId): boolean {
+    const end = start + BigInt(pages) * PAGE;
+    const areas = process.vmas.meeting(start, end);
+    const covered = areas.reduce(
+      (sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start),
+      0n,
+    );
+    if (covered !== end - start) return false;
+    if (on && !this.populate(process, start, end, cpu)) return false;
+    // No large page may cross from one area into the next.
+    if (!this.cutLarge(process, start, end, cpu)) return false;
+    this.cutAreas(process, start, end);
+    for (const vma of process.vmas.meeting(start, end)) {
+      if (vma.locked === on) continue;
+      process.vmas.remove(vma);
+      process.vmas.insert({ ...vma, locked: on });
+      process.locked += (on ? 1 : -1) * Number((vma.end - vma.start) / PAGE);
+    }
+    return true;
+  }
+
+  private populate(process: Process, start: bigint, end: bigint, cpu: CpuId): boolean {
+    for (let at = start; at < end; at += PAGE) {
+      const vma = process.vmas.at(at)!;
+      const kind = vma.writable ? "write" : vma.readable ? "read" : vma.executable ? "execute" : undefined;
+      if (kind !== undefined && this.faultHandler.handle(process, cpu, at, kind) === "oom") return false;
+    }
+    return true;
+  }
+
+  modifyLdt(process: Process, entry = 0, descriptor = 0n, cpu: CpuId = this.cpus.current): boolean {
+    return this.descriptors.modify(process, entry, descriptor, cpu);
+  }
+
+  run(process: Process, cpu: CpuId): void {
+    invariant(this.cpus.online.has(cpu), `CPU ${cpu} is off line`);
+    this.switcher.switchTo(cpu, process.space);
+    this.running.set(cpu, process);
+  }
+
+  access(cpu: CpuId, address: bigint, kind: AccessKind, value = 0): AccessOutcome {
+    const process = this.running.get(cpu);
+    invariant(process !== undefined, `nothing runs on CPU ${cpu}`);
+    const core = this.machine.cpu(cpu);
+    const lo = lowOf(address);
+    const hi = highOf(address);
+    for (let round = 0; ; round++) {
+      invariant(round < 8, `an access to 0x${address.toString(16)} never ends`);
+      this.switcher.enterUser(cpu);
+      const outcome = kind === "read" ? core.load(lo, hi) : kind === "write" ? core.store(lo, hi) : core.fetch(lo, hi);
+      const frame = core.lastFrame;
+      this.switcher.enterKernel(cpu);
+      if (outcome === 0) {
+        const word = Number((address & 4095n) >> 2n);
+        if (kind === "write") this.machine.memory.write32(frame, word, value);
+        else this.lastValue = this.machine.memory.read32(frame, word);
+        return "ok";
+      }
+      this.faults.taken++;
+      const handled = this.faultHandler.handle(process, cpu, address & ~(PAGE - 1n), kind);
+      if (handled !== "ok") return handled;
+    }
+  }
+
+  isSpuriousKernelFault(cpu: CpuId, address: bigint, write: boolean, fetch: boolean): boolean {
+    const found = lookup(
+      this.context.entries.memory,
+      this.view.kernelRoot(this.machine.nodeOfCpu(cpu)),
+      this.context.layout.levels,
+      address,
+    );
+    return found !== undefined && (!write || found.writable) && (!fetch || found.executable);
+  }
+
+  offline(cpu: CpuId): void {
+    this.switcher.leave(cpu);
+    this.running.delete(cpu);
+    this.cpus.takeDown(cpu);
+    if (this.cpus.current === cpu) this.cpus.current = [...this.cpus.online][0]!;
+  }
+
+  online(cpu: CpuId): void {
+    this.cpus.bringUp(cpu);
+    const core = this.machine.cpu(cpu);
+    core.flushTranslations();
+    core.writeCr3(addressOfFrame(bootRoot(this.context.layout, this.context.image)));
+    this.view.setupCpu(cpu);
+    this.switcher.leave(cpu);
+  }
+}

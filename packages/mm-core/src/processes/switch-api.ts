@@ -1,0 +1,69 @@
+/** Which tables CPUs have loaded: interface and token. */
+import { token } from "@kreplica/di";
+import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { AddressSpace } from "./address-space-api.js";
+
+/**
+ * Tables of the kernel's own that a CPU loads for a while in place of what it has: the firmware's, the poking alias's.
+ * Linux: efi_mm, poking_mm.
+ */
+export interface TemporaryTables {
+  /** For messages. */
+  readonly name: string;
+  /** Root that CPUs of a node load. */
+  root(node: NodeId): Frame;
+}
+
+/** Address spaces on CPUs. */
+export interface SwitchMm {
+  /** The space a CPU has loaded, lazily or not, or comes back to from temporary tables; undefined is init_mm. */
+  loaded(cpu: CpuId): AddressSpace | undefined;
+  isLazy(cpu: CpuId): boolean;
+  /** What stands in CR3 in the place of {@link loaded}'s PGD; undefined nearly always. */
+  temporary(cpu: CpuId): TemporaryTables | undefined;
+  /**
+   * @patch 07/12 arch/x86/mm/tlb.c switch_mm_irqs_off
+   * @returns whether CR3 was written
+   * @throws InvariantError on temporary tables
+   */
+  switchTo(cpu: CpuId, space: AddressSpace): boolean;
+  /** A kernel thread: the space stays loaded, borrowed. */
+  idle(cpu: CpuId): void;
+  /**
+   * init_mm's own root: before a CPU goes away, or when the space it borrows dies.
+   * @patch 07/12 arch/x86/mm/tlb.c initialize_tlbstate_and_flush
+   * @throws InvariantError on temporary tables
+   */
+  leave(cpu: CpuId): void;
+  /**
+   * Loads tables of the kernel's own, under PCID 0 and with nothing kept of their last time. What the CPU had is held:
+   * its PGDs stay until {@link leaveTemporary}, no flush of it comes here meanwhile, and what was missed is made up on
+   * the way back.
+   * @throws InvariantError when the CPU is on temporary tables already
+   * @source Linux 6.5 arch/x86/kernel/alternative.c use_temporary_mm
+   */
+  enterTemporary(cpu: CpuId, tables: TemporaryTables): void;
+  /**
+   * Back to what {@link enterTemporary} found; to init_mm when that space has died meanwhile.
+   * @throws InvariantError when the CPU is not on temporary tables
+   */
+  leaveTemporary(cpu: CpuId): void;
+  /**
+   * Entry to and exit from user mode: under KPTI the other half of the pair.
+   * @throws InvariantError on temporary tables
+   */
+  enterUser(cpu: CpuId): void;
+  enterKernel(cpu: CpuId): void;
+  /**
+   * Flushes [start, start + pages) of a space from every CPU that may hold it.
+   * @param freedTables lazily loaded CPUs too
+   */
+  flush(space: AddressSpace, start: bigint, pages: number, freedTables: boolean, from: CpuId): void;
+  /** Lets no CPU keep the space; before its tables are freed. */
+  forget(space: AddressSpace): void;
+  /** Root a debug build expects in CR3. @patch 07/12 arch/x86/mm/tlb.c */
+  expectedRoot(cpu: CpuId): number;
+  /** CR3 writes that switches made, and flushes by interrupt. */
+  readonly counts: { readonly switches: number; readonly writes: number; readonly shootdowns: number };
+}
+export const SwitchMm = token<SwitchMm>("mm-core/SwitchMm");

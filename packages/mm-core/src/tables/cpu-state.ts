@@ -1,0 +1,57 @@
+/** CPUs that run the kernel, and the interrupts by which they are told to forget translations. */
+import { inject, injectable } from "@kreplica/di";
+import { type CpuId, Machine } from "@kreplica/hw-x86/api";
+import { type CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
+import { KernelLayout } from "../image/kernel-layout-api.js";
+
+/** Which CPUs run the kernel, which of them acts, and how they are told to forget translations. */
+@injectable()
+export class OnlineCpus implements CpuState {
+  current: CpuId = 0;
+  shootdowns = 0;
+  private readonly up = new Set<CpuId>();
+  get online(): ReadonlySet<CpuId> {
+    return this.up;
+  }
+
+  constructor(
+    @inject(Machine) private readonly machine: Machine,
+    @inject(KernelLayout) private readonly layout: KernelLayout,
+  ) {}
+
+  bringUp(cpu: CpuId): void {
+    this.up.add(cpu);
+  }
+  takeDown(cpu: CpuId): void {
+    this.up.delete(cpu);
+  }
+
+  flushKernel(start: bigint, pages: number): void {
+    this.flushRanges([{ start, pages }]);
+  }
+
+  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[], everyPcid = false): void {
+    const total = ranges.reduce((sum, range) => sum + range.pages, 0);
+    if (total === 0) return;
+    // Under KPTI the user PCID may hold the page too; one INVLPG reaches only the current one and global entries.
+    const all = everyPcid || total > SINGLE_PAGE_CEILING || this.layout.pti;
+    this.everywhere((cpu) => {
+      if (all) this.machine.cpu(cpu).flushTranslations();
+      else
+        for (const { start, pages } of ranges)
+          for (let page = 0; page < pages; page++) this.machine.cpu(cpu).invlpg(start + BigInt(page) * 4096n);
+    });
+  }
+
+  flushAll(): void {
+    this.everywhere((cpu) => this.machine.cpu(cpu).flushTranslations());
+  }
+
+  private everywhere(flush: (cpu: CpuId) => void): void {
+    if (this.up.size === 0) return;
+    this.shootdowns++;
+    const others = [...this.up].filter((cpu) => cpu !== this.current);
+    if (others.length > 0) this.machine.interrupt(this.current, others);
+    for (const cpu of this.up) flush(cpu);
+  }
+}

@@ -1,0 +1,94 @@
+/** Kernel mappings and what changes them: interfaces and token. */
+import { token } from "@kreplica/di";
+import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+
+/** What a leaf says, beside its frame. */
+export interface Protection {
+  readonly writable: boolean;
+  readonly executable: boolean;
+  readonly global: boolean;
+  readonly user: boolean;
+  readonly present: boolean;
+  /** Memory type. */
+  readonly cache: "wb" | "wt" | "uc-" | "uc" | "wc";
+}
+
+/** One leaf: frame, size and protection. */
+export interface Mapping extends Protection {
+  readonly frame: Frame;
+  /** 1: 4 KiB, 2: 2 MiB, 3: 1 GiB. */
+  readonly level: 1 | 2 | 3;
+}
+
+/** Kernel mappings, the same operation on every holder that needs it. Flushes are collected by {@link edit}. */
+export interface KernelTables {
+  /** Root (frame of the PGD) a node's CPUs run init_mm on. */
+  root(node: NodeId): Frame;
+  /** What the tables a node uses say about an address; undefined for a hole or a leaf that is not present. */
+  lookup(node: NodeId, address: bigint): Mapping | undefined;
+  /**
+   * Runs `change`, then flushes what it touched on all CPUs that may hold it. The only way to change a live mapping.
+   */
+  edit<T>(change: (editor: TableEditor) => T): T;
+  /**
+   * As {@link edit} without the flush: the caller owes {@link flush} before an address or frame it took away is used
+   * again. For lazy unmapping.
+   */
+  editLazily<T>(change: (editor: TableEditor) => T): T;
+  /** One shootdown of [start, end) on every CPU that may hold it. */
+  flush(start: bigint, end: bigint): void;
+  /** One shootdown of several ranges: page by page while they are few pages in all, everything otherwise. */
+  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void;
+  /**
+   * Gives back the empty tables that stand where 2 MiB leaves are to go, once no CPU can walk them any more. Linux:
+   * pmd_free_pte_page.
+   * @param start on 2 MiB @param pages a multiple of 512
+   * @returns whether 2 MiB leaves fit now; false, with nothing changed, where a leaf or a table in use is in the way
+   */
+  makeRoomForLarge(start: bigint, pages: number): boolean;
+  /** Shootdowns issued since boot. */
+  readonly flushes: number;
+  /** Table stores issued so far, in total and in addition to those a single copy would need. */
+  readonly stores: { readonly total: number; readonly replica: number };
+}
+export const KernelTables = token<KernelTables>("mm-core/KernelTables");
+
+/**
+ * Changes to kernel mappings; each goes to every root whose tables are private at that address, the boot table
+ * included.
+ */
+export interface TableEditor {
+  /**
+   * @returns false when a table page could not be had; nothing is changed then
+   * @param only on this holder alone, the counterpart of {@link unmap}'s: vmap_pages_range_noflush_pgd of patch 10/12
+   * @throws MmError already-mapped, misaligned
+   */
+  map(address: bigint, mapping: Mapping, only?: NodeId): boolean;
+  /**
+   * The same address, in the window, to a different frame on each holder; the boot table gets the master's.
+   * @param frames by node id of the holder
+   */
+  mapPerNode(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean;
+  /**
+   * Removes a leaf; a hole stays a hole. Table pages stay.
+   * @param only on this holder alone, which makes a hole there: vunmap_range_noflush_pgd of patch 10/12, for variants
+   *   that reproduce the series
+   */
+  unmap(address: bigint, level: 1 | 2 | 3, only?: NodeId): void;
+  /**
+   * Splits larger leaves where the range ends inside one; holes are passed over. With `alias`, the frames' direct-map
+   * view follows in W and G (Linux: cpa_process_alias).
+   * @returns false when a table page could not be had; nothing is changed then
+   */
+  protect(start: bigint, pages: number, change: Partial<Protection>, alias?: boolean): boolean;
+  /**
+   * Points existing leaves of text or rodata at other frames, protection kept.
+   * @param frames by page index and node id of the holder; undefined leaves a holder alone
+   */
+  repoint(start: bigint, pages: number, frames: (page: number, node: NodeId) => Frame | undefined): boolean;
+  /**
+   * Runs several of these changes so that all happen or none: what was done is taken back when `change` returns false
+   * or throws.
+   */
+  together(change: () => boolean): boolean;
+}

@@ -1,0 +1,501 @@
+/**
+ * Mappings of the kernel half, changed on every root at once.
+ *
+ * All roots are walked in lockstep. Where they still share a table, one store serves all; where they differ (the
+ * replicated window) each gets its own. A lower table made on the way is one for all when the address is shared, one
+ * for each when it is private, on the node it serves. Every store is kept in a journal until the call succeeds, so that
+ * a refused table page changes nothing.
+ */
+import { inject, injectable } from "@kreplica/di";
+import {
+  Bit,
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  leafFrame,
+  NONE,
+  type NodeId,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
+import { CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
+import { findEmptyTables, rootsOfBothHalves } from "./empty-tables.js";
+import { invariant, MmError } from "../errors.js";
+import { KernelLayout } from "../image/kernel-layout-api.js";
+import type { KernelTables, Mapping, Protection, TableEditor } from "./kernel-tables-api.js";
+import { PageAllocator } from "../memory/page-allocator-api.js";
+import { ReplicaView } from "./replica-view-api.js";
+import { KernelOptions } from "../options-api.js";
+import {
+  changedHigh,
+  changedLow,
+  invertHigh,
+  invertLow,
+  KERNEL_TABLE_BITS,
+  leafEntry,
+  TABLE_BITS,
+} from "./protection.js";
+import { writeSplit } from "./split-leaf.js";
+import { TableMemory } from "./table-memory-api.js";
+import { lookup } from "./walk.js";
+
+/**
+ * A table reached in lockstep: the node of the root whose way led there first, and whether that was not the first root
+ * of all.
+ */
+interface Place {
+  readonly table: Frame;
+  readonly node: NodeId;
+  /** A single copy would not have it. */
+  readonly replica: boolean;
+}
+interface Undo {
+  readonly table: Frame;
+  readonly index: number;
+  readonly lo: number;
+  readonly hi: number;
+  readonly replica: boolean;
+}
+
+const PAGES_AT = [0n, 1n, 512n, 262144n] as const;
+
+/** Pages of 4 KiB one after the other. */
+interface PageRun {
+  readonly start: bigint;
+  readonly pages: number;
+}
+const overlap = (a: PageRun, b: PageRun): boolean =>
+  a.start < b.start + BigInt(b.pages) * 4096n && b.start < a.start + BigInt(a.pages) * 4096n;
+
+/** Mappings of the kernel half, changed on every root at once; a refused table page changes nothing. */
+@injectable()
+export class LockstepTables implements KernelTables {
+  /**
+   * Pages whose leaves were not global when they were changed, not flushed since: CPUs may hold them under every PCID.
+   */
+  private readonly owed: PageRun[] = [];
+
+  constructor(
+    @inject(TableMemory) private readonly entries: TableMemory,
+    @inject(PageAllocator) private readonly allocator: PageAllocator,
+    @inject(KernelLayout) private readonly layout: KernelLayout,
+    @inject(ReplicaView) private readonly view: ReplicaView,
+    @inject(CpuState) private readonly cpus: CpuState,
+    @inject(KernelOptions) private readonly options: KernelOptions,
+  ) {}
+
+  root(node: NodeId): Frame {
+    return this.view.kernelRoot(node);
+  }
+
+  lookup(node: NodeId, address: bigint): Mapping | undefined {
+    return lookup(this.entries.memory, this.view.kernelRoot(node), this.layout.levels, address);
+  }
+
+  get stores(): { readonly total: number; readonly replica: number } {
+    return { total: this.entries.stores, replica: this.entries.replicaStores };
+  }
+
+  edit<T>(change: (editor: TableEditor) => T): T {
+    const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.cpus);
+    const result = change(editor);
+    this.note(editor);
+    this.flushRanges(editor.touched);
+    return result;
+  }
+
+  editLazily<T>(change: (editor: TableEditor) => T): T {
+    const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.cpus);
+    const result = change(editor);
+    this.note(editor);
+    return result;
+  }
+
+  /** Without PCIDs what is loaded is all there is; under KPTI everything goes in any case. */
+  private note(editor: Editor): void {
+    if (this.options.pcid && !this.layout.pti) this.owed.push(...editor.notGlobal);
+  }
+
+  flush(start: bigint, end: bigint): void {
+    this.flushRanges([{ start, pages: Number((end - start + 4095n) >> 12n) }]);
+  }
+
+  flushRanges(ranges: readonly PageRun[]): void {
+    const everyPcid = ranges.some((range) => this.owed.some((other) => overlap(range, other)));
+    this.cpus.flushRanges(ranges, everyPcid);
+    if (everyPcid || ranges.reduce((sum, { pages }) => sum + pages, 0) > SINGLE_PAGE_CEILING) this.owed.length = 0;
+  }
+
+  makeRoomForLarge(start: bigint, pages: number): boolean {
+    invariant(
+      (start & 0x1f_ffffn) === 0n && pages % 512 === 0,
+      `0x${start.toString(16)} and ${pages} pages: 2 MiB leaves need whole 2 MiB`,
+    );
+    const found = findEmptyTables(
+      this.entries,
+      this.allocator,
+      rootsOfBothHalves(this.view.roots, this.layout.pti),
+      this.layout.levels,
+      start,
+      start + BigInt(pages) * 4096n,
+    );
+    if (!found) return false;
+    for (const { table, index, replica } of found.entries) this.entries.write(table, index, 0, 0, replica);
+    // A paging-structure cache may still lead to the old table, whatever frame it becomes: flush before it is given
+    // back. Everything goes: INVLPG empties these caches for the current PCID alone, and kernel addresses are walked
+    // under every one.
+    if (found.tables.size > 0) {
+      this.cpus.flushAll();
+      this.owed.length = 0;
+    }
+    for (const table of found.tables) this.allocator.free(table, 0);
+    return true;
+  }
+
+  get flushes(): number {
+    return this.cpus.shootdowns;
+  }
+}
+
+class Editor implements TableEditor {
+  /** Live mappings that were changed, to be flushed. // out */
+  readonly touched: PageRun[] = [];
+  /** Those of them whose leaf was not global. // out */
+  readonly notGlobal: PageRun[] = [];
+  private journal: Undo[] = [];
+  private made: Frame[] = [];
+  private depth = 0;
+
+  constructor(
+    private readonly entries: TableMemory,
+    private readonly allocator: PageAllocator,
+    private readonly layout: KernelLayout,
+    private readonly view: ReplicaView,
+    private readonly cpus: CpuState,
+  ) {}
+
+  map(address: bigint, mapping: Mapping, only?: NodeId): boolean {
+    return this.mapEach(address, mapping, () => mapping.frame, this.rootsOf(only));
+  }
+
+  mapPerNode(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean {
+    return this.mapEach(address, mapping, frames, this.rootsOf(undefined));
+  }
+
+  /** Tables of the top level to change: every root, or the holder's own. */
+  private rootsOf(only: NodeId | undefined): Place[] {
+    const roots = this.view.roots.filter(
+      ({ node, kind }) => only === undefined || (node === only && (kind === "node" || this.view.roots.length === 1)),
+    );
+    return distinct(roots.map(({ root, node }, nth) => ({ table: root, node, replica: nth > 0 })));
+  }
+
+  private mapEach(
+    address: bigint,
+    mapping: Omit<Mapping, "frame">,
+    frames: (node: NodeId) => Frame,
+    roots: Place[],
+  ): boolean {
+    if (address % (PAGES_AT[mapping.level] << 12n) !== 0n)
+      throw new MmError("misaligned", address, `not on the size of a level-${mapping.level} leaf`);
+    return this.atomically(() => {
+      const places = this.descend(roots, address, mapping.level, true);
+      if (!places) return false;
+      const index = tableIndex(address, mapping.level);
+      for (const { table } of places) {
+        if (isPresent(this.entries.low(table, index)))
+          throw new MmError("already-mapped", address, "unmap it first, or protect it");
+      }
+      for (const { table, node, replica } of places) {
+        const { lo, hi } = leafEntry({ ...mapping, frame: frames(node) });
+        this.store(table, index, lo, hi, replica);
+      }
+      return true;
+    });
+  }
+
+  unmap(address: bigint, level: 1 | 2 | 3, only?: NodeId): void {
+    const places = this.descend(this.rootsOf(only), address, level, false) ?? [];
+    const index = tableIndex(address, level);
+    const pages = Number(PAGES_AT[level]);
+    for (const { table, replica } of places) {
+      const lo = this.entries.low(table, index);
+      if (!isPresent(lo)) continue;
+      this.note(lo, address, pages);
+      this.store(table, index, 0, 0, replica);
+    }
+    if (this.depth === 0) this.journal = [];
+    this.touched.push({ start: address, pages });
+  }
+
+  /** Remembers a leaf that CPUs may hold under more PCIDs than one. @param lo as it was */
+  private note(lo: number, start: bigint, pages: number): void {
+    if (!isPresent(lo) || (lo & Bit.Global) !== 0) return;
+    const last = this.notGlobal.length - 1;
+    const before = this.notGlobal[last];
+    if (before?.start === start && before.pages === pages) return;
+    if (before && before.start + BigInt(before.pages) * 4096n === start)
+      this.notGlobal[last] = { start: before.start, pages: before.pages + pages };
+    else this.notGlobal.push({ start, pages });
+  }
+
+  protect(start: bigint, pages: number, change: Partial<Protection>, alias = false): boolean {
+    return this.protectFor(start, pages, change, alias ? aliasChange(change) : undefined, false);
+  }
+
+  private protectFor(
+    start: bigint,
+    pages: number,
+    change: Partial<Protection>,
+    alias: Partial<Protection> | undefined,
+    replica: boolean,
+  ): boolean {
+    const next: LeafChange = (lo, hi, level) => {
+      const absent = !isPresent(lo);
+      // What was made absent still has its bits, and shows them when it comes back; only a hole is passed over.
+      if (lo === 0 && hi === 0) return undefined;
+      const rawLo = absent ? invertLow(lo) : lo;
+      const rawHi = absent ? invertHigh(hi) : hi;
+      const nextLo = changedLow(rawLo, level, change);
+      const nextHi = changedHigh(rawHi, change);
+      return isPresent(nextLo) ? { lo: nextLo, hi: nextHi } : { lo: invertLow(nextLo), hi: invertHigh(nextHi) };
+    };
+    return this.atomically(() => this.change({ start, pages, next, alias, replica }));
+  }
+
+  repoint(start: bigint, pages: number, frames: (page: number, node: NodeId) => Frame | undefined): boolean {
+    const next: LeafChange = (lo, hi, level, page, node) => {
+      const frame = frames(page, node);
+      if (frame === undefined || !isPresent(lo)) return undefined;
+      // A leaf keeps its bits 0 to 11, and PAT where the level has it in bit 12.
+      const bits = (lo & 0xfff) | (level > 1 ? lo & Bit.PatLarge : 0);
+      return { lo: entryLow(frame, bits), hi: entryHigh(frame, (hi & 0x8000_0000) !== 0) };
+    };
+    return this.atomically(() => this.change({ start, pages, next, alias: undefined, replica: false }));
+  }
+
+  together(change: () => boolean): boolean {
+    return this.atomically(change);
+  }
+
+  /** Runs a change of which nothing stays when it is refused or throws. */
+  private atomically(change: () => boolean): boolean {
+    const outer = this.depth++ > 0;
+    const flushes = this.touched.length;
+    let done = false;
+    try {
+      done = change();
+      return done;
+    } finally {
+      this.depth--;
+      if (!outer) {
+        if (!done && this.journal.length + this.made.length > 0) this.rollBack();
+        if (!done) this.touched.length = flushes;
+        this.journal = [];
+        this.made = [];
+      }
+    }
+  }
+
+  /**
+   * Linux leaves a split where it is when a later one is refused. Here nothing stays, and meanwhile any CPU may have
+   * walked a new table, or taken up a right that it is not to have: all of that goes before the tables do.
+   */
+  private rollBack(): void {
+    for (const { table, index, lo, hi, replica } of this.journal.reverse())
+      this.entries.write(table, index, lo, hi, replica);
+    this.cpus.flushAll();
+    for (const frame of this.made) this.allocator.free(frame, 0);
+  }
+
+  private store(table: Frame, index: number, lo: number, hi: number, replica: boolean): void {
+    this.journal.push({
+      table,
+      index,
+      lo: this.entries.low(table, index),
+      hi: this.entries.high(table, index),
+      replica,
+    });
+    this.entries.write(table, index, lo, hi, replica);
+  }
+
+  /** @param exact the table serves one node alone and must lie there */
+  private newTable(node: NodeId, exact: boolean): Frame {
+    const frame = this.allocator.allocate(node, 0, {
+      purpose: "page-table",
+      zero: true,
+      thisNode: exact && this.view.holders.length > 1,
+    });
+    if (frame !== NONE) this.made.push(frame);
+    return frame;
+  }
+
+  /**
+   * The distinct tables of a level on the way to an address.
+   * @returns undefined at a hole that was not to be filled, or refused
+   */
+  private descend(roots: Place[], address: bigint, wanted: number, make: boolean): Place[] | undefined {
+    let places = roots;
+    for (let level: number = this.layout.levels; level > wanted; level--) {
+      const index = tableIndex(address, level);
+      let shared: Frame = NONE;
+      const next: Place[] = [];
+      for (const { table, node, replica } of places) {
+        const lo = this.entries.low(table, index);
+        if (isPresent(lo)) {
+          if (isLeaf(lo, level)) {
+            if (make) throw new MmError("already-mapped", address, `a level-${level} leaf covers it`);
+            return undefined;
+          }
+          const lower = frameOf(lo, this.entries.high(table, index));
+          next.push({ table: lower, node, replica });
+          if (shared === NONE) shared = lower;
+          continue;
+        }
+        if (!make) continue;
+        const one = !this.view.isPrivate(address);
+        let lower = one ? shared : NONE;
+        if (lower === NONE) lower = this.newTable(node, !one);
+        if (lower === NONE) return undefined;
+        if (one) shared = lower;
+        this.store(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), replica);
+        next.push({ table: lower, node, replica });
+      }
+      places = distinct(next);
+      if (places.length === 0) return undefined;
+    }
+    return places;
+  }
+
+  /** Changes every leaf of a range, splitting those it covers in part. */
+  private change(work: LeafWork): boolean {
+    const { start, pages } = work;
+    if ((start & 4095n) !== 0n) throw new MmError("misaligned", start, "not on a 4 KiB boundary");
+    const done = this.changeBelow(this.rootsOf(undefined), this.layout.levels, start, work);
+    if (done) this.touched.push({ start, pages });
+    return done;
+  }
+
+  private changeBelow(places: Place[], level: number, at: bigint, work: LeafWork): boolean {
+    const { start, pages, next, alias } = work;
+    const end = start + BigInt(pages) * 4096n;
+    const step = (PAGES_AT[Math.min(level, 3) as 1 | 2 | 3] * (level > 3 ? 512n ** BigInt(level - 3) : 1n)) << 12n;
+    const tableEnd = (at & ~(step * 512n - 1n)) + step * 512n;
+    while (at < end && at < tableEnd) {
+      const index = tableIndex(at, level);
+      const entryStart = at & ~(step - 1n);
+      const following = entryStart + step;
+      const whole = entryStart >= start && following <= end;
+      const below: Place[] = [];
+      for (const { table, node, replica: forCopy } of places) {
+        const lo = this.entries.low(table, index);
+        const hi = this.entries.high(table, index);
+        const replica = work.replica || forCopy;
+        if (isPresent(lo) && !isLeaf(lo, level)) {
+          below.push({ table: frameOf(lo, hi), node, replica: forCopy });
+          continue;
+        }
+        // A large leaf that was made absent keeps PS, and can be made present again.
+        if (level > 3 || (!isPresent(lo) && !isLeaf(lo, level))) continue;
+        const first = entryStart > start ? entryStart : start;
+        const changed = next(lo, hi, level, Number((first - start) >> 12n), node);
+        if (!changed) continue;
+        const same = changed.lo === lo && changed.hi === hi;
+        if (!same) this.note(lo, first, Number(((following < end ? following : end) - first) >> 12n));
+        if (whole || same) {
+          if (!same) this.store(table, index, changed.lo, changed.hi, replica);
+          // The alias follows even where the leaf itself said so already: they may differ.
+          const frame = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
+          const covered = Number(((following < end ? following : end) - first) >> 12n);
+          if (alias && !this.changeAlias(frame + Number((first - entryStart) >> 12n), covered, alias, replica))
+            return false;
+          continue;
+        }
+        const lower = this.split(table, index, lo, hi, level, node, this.view.isPrivate(at), replica);
+        if (lower === NONE) return false;
+        below.push({ table: lower, node, replica: forCopy });
+      }
+      if (below.length > 0 && !this.changeBelow(distinct(below), level - 1, at, work)) return false;
+      at = following;
+    }
+    return true;
+  }
+
+  /** Replaces a leaf by a table of smaller leaves that say the same. @returns the table, NONE when refused */
+  private split(
+    table: Frame,
+    index: number,
+    lo: number,
+    hi: number,
+    level: number,
+    node: NodeId,
+    exact: boolean,
+    replica: boolean,
+  ): Frame {
+    // What all share lies, like the direct map's first tables, where the memory lies that it maps: a change over one
+    // node's copies takes nothing from another node.
+    const first = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
+    const home = exact ? NONE : this.entries.memory.nodeOf(first);
+    const lower = this.newTable(home === NONE ? node : home, exact);
+    if (lower === NONE) return NONE;
+    writeSplit(this.entries, lower, lo, hi, level, replica);
+    this.store(table, index, entryLow(lower, KERNEL_TABLE_BITS), entryHigh(lower, false), replica);
+    return lower;
+  }
+
+  /**
+   * Makes the direct map's view of frames follow. The direct map is shared, so this is done once for each run of
+   * frames.
+   * @param replica the leaf was in tables of a copy: what is left to do then is for the copy
+   */
+  private changeAlias(first: Frame, frames: number, change: Partial<Protection>, replica: boolean): boolean {
+    const address = this.layout.pageOffset + (BigInt(first) << 12n);
+    if (this.entries.memory.nodeOf(first) === NONE) return true;
+    const before = this.touched.length;
+    const done = this.protectFor(address, frames, change, undefined, replica);
+    invariant(!done || this.touched.length > before, "an alias was changed and not flushed");
+    return done;
+  }
+}
+
+/** New halves of a leaf, undefined to leave it. @param page counts from the start of the range */
+type LeafChange = (
+  lo: number,
+  hi: number,
+  level: number,
+  page: number,
+  node: NodeId,
+) => { readonly lo: number; readonly hi: number } | undefined;
+
+/** A change of all leaves of a range. */
+interface LeafWork {
+  readonly start: bigint;
+  readonly pages: number;
+  readonly next: LeafChange;
+  /** What the direct map's view of the frames follows in. */
+  readonly alias: Partial<Protection> | undefined;
+  /** No store of it would be made by a single copy. */
+  readonly replica: boolean;
+}
+
+/**
+ * NX has no alias: the direct map is never executable. G has one: recorded tables show it on the view of text that KPTI
+ * made global.
+ */
+function aliasChange(change: Partial<Protection>): Partial<Protection> | undefined {
+  const { writable, global, present, cache } = change;
+  const alias: Partial<Protection> = {
+    ...(writable === undefined ? {} : { writable }),
+    ...(global === undefined ? {} : { global }),
+    ...(present === undefined ? {} : { present }),
+    ...(cache === undefined ? {} : { cache }),
+  };
+  return Object.keys(alias).length === 0 ? undefined : alias;
+}
+
+function distinct(places: readonly Place[]): Place[] {
+  const seen = new Set<Frame>();
+  return places.filter(({ table }) => !seen.has(table) && seen.add(table));
+}

@@ -1,0 +1,101 @@
+/** Processes on a real machine: what mprotect does to pages that are there. */
+import { assemble } from "@kreplica/di";
+import { hwX86 } from "@kreplica/hw-x86";
+import { Machine } from "@kreplica/hw-x86/api";
+import { tinyMachine } from "@kreplica/hw-x86/testing";
+import { describe, expect, test } from "vitest";
+import { testKernel } from "../../src/testing.js";
+
+const NONE = { readable: false, writable: false, executable: false };
+const ALL = { readable: true, writable: true };
+const AT = 0x4000_0000n;
+const PAGE = 4096n;
+
+function booted(pti: boolean) {
+  const machine = assemble([hwX86(tinyMachine({ nodes: 2, coresPerNode: 1, bytesPerNode: 64 << 20 }))]).get(Machine);
+  const kernel = testKernel({ machine, pti });
+  kernel.boot.run();
+  const free = (): number[] => machine.nodes.map((node) => kernel.allocator.freeFrames(node));
+  const before = free();
+  const process = kernel.processes.spawn(0)!;
+  kernel.processes.run(process, 0);
+  return {
+    ...kernel,
+    process,
+    free,
+    before,
+    read: (address: bigint, cpu = 0) => [kernel.processes.access(cpu, address, "read"), kernel.processes.lastValue],
+  };
+}
+
+describe.each([false, true])("no access for a while, KPTI %s", (pti) => {
+  test.each([
+    ["small pages", false],
+    ["a large page", true],
+  ])("%s keep their frame, their bytes and their place in what is counted", (_, large) => {
+    const { processes, process, read, free, before } = booted(pti);
+    processes.mmap(process, AT, 512, { large }, 0);
+    for (const page of [0n, 7n, 511n])
+      expect(processes.access(0, AT + page * PAGE, "write", 42 + Number(page))).toBe("ok");
+    const { rss } = process;
+    expect(processes.mprotect(process, AT, 512, NONE, 0)).toBe(true);
+    for (const kind of ["read", "write", "execute"] as const) expect(processes.access(0, AT, kind, 1)).toBe("segv");
+    expect(process.rss).toBe(rss);
+    expect(processes.mprotect(process, AT, 512, ALL, 0)).toBe(true);
+    for (const page of [0n, 7n, 511n]) expect(read(AT + page * PAGE)).toEqual(["ok", 42 + Number(page)]);
+    expect([processes.access(0, AT, "write", 5), read(AT)]).toEqual(["ok", ["ok", 5]]);
+    processes.exit(process);
+    expect(free()).toEqual(before);
+  });
+
+  test("a part of a large page: the rest is as it was", () => {
+    const { processes, process, read, userFrames, free, before } = booted(pti);
+    processes.mmap(process, AT, 512, { large: true }, 0);
+    processes.access(0, AT, "write", 1);
+    processes.access(0, AT + 9n * PAGE, "write", 2);
+    processes.mprotect(process, AT + 8n * PAGE, 4, NONE, 0);
+    expect(read(AT)).toEqual(["ok", 1]);
+    expect(read(AT + 9n * PAGE)[0]).toBe("segv");
+    // And a part of that part, which has no access, made accessible again.
+    processes.mprotect(process, AT + 9n * PAGE, 1, ALL, 0);
+    expect(read(AT + 9n * PAGE)).toEqual(["ok", 2]);
+    expect(userFrames.count(process.space.lookup(AT + 8n * PAGE)!.frame)).toBe(1);
+    processes.exit(process);
+    expect(free()).toEqual(before);
+  });
+
+  test("a large page without access can be split, moved, and taken away in part", () => {
+    const { processes, process, read, free, before } = booted(pti);
+    processes.mmap(process, AT, 512, { large: true }, 0);
+    processes.access(0, AT + 300n * PAGE, "write", 3);
+    processes.mprotect(process, AT, 512, NONE, 0);
+    processes.munmap(process, AT, 256, 0);
+    expect(process.rss).toBe(256);
+    expect(processes.mremap(process, AT + 256n * PAGE, 256, 2n * AT, 0)).toBe(true);
+    processes.mprotect(process, 2n * AT, 256, ALL, 0);
+    expect(read(2n * AT + 44n * PAGE)).toEqual(["ok", 3]);
+    processes.exit(process);
+    expect(free()).toEqual(before);
+  });
+
+  test("a child has its own, and unmapping gives all back", () => {
+    const { processes, process, read, free, before } = booted(pti);
+    processes.mmap(process, AT, 2, {}, 0);
+    processes.access(0, AT, "write", 8);
+    processes.mprotect(process, AT, 2, NONE, 0);
+    const child = processes.fork(process, 0)!;
+    expect(child.rss).toBe(process.rss);
+    processes.mprotect(process, AT, 2, ALL, 0);
+    processes.access(0, AT, "write", 9);
+    processes.run(child, 1);
+    expect(read(AT, 1)[0]).toBe("segv");
+    processes.mprotect(child, AT, 2, ALL, 1);
+    expect(read(AT, 1)).toEqual(["ok", 8]);
+    processes.mprotect(process, AT, 2, NONE, 0);
+    processes.munmap(process, AT, 2, 0);
+    expect(process.rss).toBe(0);
+    processes.exit(child);
+    processes.exit(process);
+    expect(free()).toEqual(before);
+  });
+});
