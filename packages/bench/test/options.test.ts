@@ -3,7 +3,7 @@ import { defaultPreset, preset, presets } from "@kreplica/machines";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { readMachine, readPlacement, wholeNumber } from "../src/commands/options.js";
-import { jsonText } from "../src/commands/command.js";
+import { jsonText } from "../src/report/documents/json-text.js";
 
 const tiny = preset("tiny-2-node")!;
 

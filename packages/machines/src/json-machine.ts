@@ -1,4 +1,7 @@
-/** Reads and writes kreplica's own machine files: JSON, shape in schema.ts, published as data/machine.schema.json. */
+/**
+ * Reads and writes kreplica's own machine files: JSON, shape in schema.ts, published as schemas/kreplica.machine-1.json
+ * of bench.
+ */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import {
   allFaults,

@@ -181,10 +181,10 @@ export const machineOnBase = z.strictObject({
   ),
 }) as z.ZodType<{ base: string } & Partial<MachineSpec>>;
 
-/** The published JSON Schema; `data/machine.schema.json` is this, and a test holds them together. */
+/** The published JSON Schema; `schemas/kreplica.machine-1.json` of bench is this, and a test holds them together. */
 export const machineJsonSchema = (): unknown => ({
   $schema: "https://json-schema.org/draft/2020-12/schema",
-  $id: "https://github.com/kreplica/kreplica/packages/bench/data/machine.schema.json",
+  $id: "https://github.com/kreplica/kreplica/packages/bench/schemas/kreplica.machine-1.json",
   title: "kreplica machine",
   description:
     "A NUMA machine for `kreplica --machine FILE`: all of it, or a base preset and what differs. Every number names its source.",

@@ -8,6 +8,7 @@ import { registerMachine } from "./machine.js";
 import { registerModules } from "./modules.js";
 import { registerPatch } from "./patch.js";
 import { registerPolicies } from "./policies.js";
+import { registerSchema } from "./schema.js";
 import { registerTables } from "./tables.js";
 
 export const COMMANDS: readonly RegisterCommand[] = [
@@ -20,4 +21,5 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerMachine,
   registerModules,
   registerPatch,
+  registerSchema,
 ];

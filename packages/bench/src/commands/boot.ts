@@ -2,13 +2,15 @@
  * `kreplica boot`: the boot step by step, what each did, what it cost in memory, and whether the replicas are right.
  */
 import type { Command } from "commander";
-import { type MemoryAccount, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
+import { memoryCost, takeFootprint } from "../accounting.js";
 import type { Booted } from "../boot.js";
 import { memoryCostText } from "../report/memory-cost.js";
+import { bootDocument, type BootFindings } from "../report/documents/boot.js";
 import type { Screen } from "../report/terminal.js";
 import { hanging, renderTable, wrap } from "../report/terminal.js";
 import { bytesText } from "../report/units.js";
-import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { jsonText } from "../report/documents/json-text.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
 import {
   addKernelChoices,
   bootChoices,
@@ -54,42 +56,18 @@ export function registerBoot(program: Command, context: CommandContext): void {
       const cost = memoryCost(takeFootprint(bootChoices(single)), takeFootprint(kernel));
       const report = kernel.checkInvariants();
       const memory = kernel.memory();
+      const found = { memory, cost, report };
       if (report.violated.length > 0 || memory.extraBytes !== memory.closedForm || cost.unexplained !== 0)
         context.checkFailed();
       context.print(
         options.json
-          ? jsonText({
-              schema: "kreplica.boot/1",
-              machine: chosen.spec.name,
-              kernel: kernel.image.name,
-              policy: kernel.view.name,
-              levels: kernel.layout.levels,
-              pti: kernel.layout.pti,
-              kasan: kernel.layout.kasan !== undefined,
-              masterNode: kernel.view.master,
-              bootCpu: kernel.options.bootCpu,
-              image: {
-                physical: `0x${kernel.layout.imagePhysical.toString(16)}`,
-                offset: `0x${kernel.layout.imageOffset.toString(16)}`,
-              },
-              holders: kernel.view.holders,
-              timeline: kernel.timeline,
-              memory: { ...memory, cost },
-              invariants: report,
-            })
-          : bootText(kernel, { memory, cost, report }, chosen.spec.name, context.screen),
+          ? jsonText(bootDocument(kernel, chosen.spec.name, found))
+          : bootText(kernel, found, chosen.spec.name, context.screen),
       );
     });
 }
 
-/** What was found of a kernel that came up. */
-interface Found {
-  readonly memory: MemoryAccount;
-  readonly cost: MemoryCost;
-  readonly report: ReturnType<Booted["checkInvariants"]>;
-}
-
-function bootText(kernel: Booted, { memory, cost, report }: Found, machine: string, screen: Screen): string {
+function bootText(kernel: Booted, { memory, cost, report }: BootFindings, machine: string, screen: Screen): string {
   const { layout, view } = kernel;
   const title = `${kernel.image.name} on ${machine}: ${view.name}, ${layout.levels} levels, KPTI ${layout.pti ? "on" : "off"}${layout.kasan ? ", KASAN" : ""}, image on node ${view.master}, booted by CPU ${kernel.options.bootCpu} of node ${kernel.machine.nodeOfCpu(kernel.options.bootCpu)}`;
   const steps = kernel.timeline

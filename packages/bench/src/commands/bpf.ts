@@ -9,7 +9,9 @@ import { BpfError, type BpfObject, disassembleOne, helpersOf, readObject, verify
 import { inputPath } from "../inputs/input-file.js";
 import { runBpf, type BpfRun } from "../measure/run-bpf.js";
 import { bpfText, refusedText } from "../report/bpf.js";
-import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { bpfCodeDocument, bpfDocument, bpfVerifyDocument } from "../report/documents/bpf.js";
+import { jsonText } from "../report/documents/json-text.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
 import {
   addMachineOptions,
   jsonOption,
@@ -112,7 +114,7 @@ function act(file: string, options: Options, context: CommandContext): void {
     }));
     context.print(
       options.json
-        ? jsonText({ schema: "kreplica.bpf-code/1", programs: listings })
+        ? jsonText(bpfCodeDocument(listings))
         : listings
             .map((each) => `${each.name} (${each.section})\n${each.lines.map((line) => `  ${line}\n`).join("")}`)
             .join("\n"),
@@ -134,7 +136,7 @@ function act(file: string, options: Options, context: CommandContext): void {
   if (options.verifyOnly) {
     context.print(
       options.json
-        ? jsonText({ schema: "kreplica.bpf-verify/1", programs: verdicts })
+        ? jsonText(bpfVerifyDocument(verdicts))
         : verdicts
             .map(
               (each) => `${each.name}: ${each.refusal ?? "accepted"}\n${each.log.map((line) => `${line}\n`).join("")}`,
@@ -167,15 +169,7 @@ function act(file: string, options: Options, context: CommandContext): void {
   );
   context.print(
     options.json
-      ? jsonText({
-          schema: "kreplica.bpf/1",
-          machine: spec.name,
-          file,
-          policy: options.policy,
-          modelled: true,
-          runs,
-          refused,
-        })
+      ? jsonText(bpfDocument({ machine: spec.name, file, policy: options.policy, runs, refused }))
       : bpfText(runs, `${file} on ${spec.name}, ${options.policy}`, options.repeat, context.screen) +
           refusedText(refused, context.screen),
   );

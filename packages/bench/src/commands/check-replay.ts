@@ -1,4 +1,4 @@
-/** Counterexample files of `kreplica check`: what `--save` writes, and `--replay` runs again. */
+/** `kreplica check --replay`: reads what `--save` wrote, and runs it again. */
 import { readFileSync } from "node:fs";
 import { didYouMean, InputError, whyNot } from "@kreplica/inputs";
 import { z } from "zod";
@@ -11,10 +11,12 @@ import { withDefect } from "../check/defects.js";
 import { repertoire } from "../check/families.js";
 import { CONFIGURATIONS, type Configuration, kernelOf, type Kind } from "../check/kinds.js";
 import { SERIES_IDS, withSeries } from "../check/series.js";
-import { type Finding, outcome } from "../check/survey.js";
+import { outcome } from "../check/survey.js";
 import { shapedJson, type ShapeFault } from "../inputs/json-shape.js";
 import { INVARIANTS } from "../invariants.js";
-import { type CommandContext, jsonText } from "./command.js";
+import { replayDocument } from "../report/documents/check.js";
+import { jsonText } from "../report/documents/json-text.js";
+import { type CommandContext } from "./command.js";
 
 const Saved = z.strictObject({
   schema: z.literal("kreplica.counterexample/1"),
@@ -34,22 +36,6 @@ const Saved = z.strictObject({
 });
 type Saved = z.infer<typeof Saved>;
 
-/** @param defect that was laid over the corrected series by itself */
-export const savedText = (
-  policy: string,
-  kind: Kind,
-  { invariant, operations, laid }: Finding<string>,
-  defect?: string,
-): string =>
-  jsonText({
-    schema: "kreplica.counterexample/1",
-    policy,
-    ...kind,
-    ...(defect === undefined ? (laid.length > 0 ? { laid } : {}) : { defect }),
-    invariant,
-    operations,
-  });
-
 /** @throws InputError for a file that is none of ours */
 export function replaySaved(file: string, context: CommandContext, json: boolean, image?: KernelImage): void {
   const saved = read(file);
@@ -57,25 +43,9 @@ export function replaySaved(file: string, context: CommandContext, json: boolean
   // The rule the file is about, where it is among those that broke.
   const failure = seen.find((each) => each.invariant === saved.invariant) ?? seen[0];
   if (failure) context.checkFailed();
-  const violations = failure
-    ? [
-        {
-          invariant: failure.invariant,
-          sentence: sentenceOf(failure.invariant),
-          detail: failure.detail,
-          operations: saved.operations,
-        },
-      ]
-    : [];
   context.print(
     json
-      ? jsonText({
-          schema: "kreplica.check/1",
-          policy: saved.policy,
-          runs: 1,
-          steps: saved.operations.length,
-          violations,
-        })
+      ? jsonText(replayDocument(saved.policy, saved.operations, failure))
       : failure
         ? `${context.screen.bad(failure.invariant)} ${sentenceOf(failure.invariant)}\n  ${failure.detail}\n`
         : `${context.screen.good("nothing found")}: the counterexample for ${saved.invariant} no longer fails\n`,

@@ -17,12 +17,14 @@ import { exploreSchedules } from "../check/schedules.js";
 import { canShow, familiesOf, outOfReach, toward } from "../check/reach.js";
 import { configuredKinds, laidOn, SERIES_IDS, withSeries } from "../check/series.js";
 import { type Finding, survey, type SurveyResult, told } from "../check/survey.js";
+import { checkDocument, counterexampleDocument, nameOf } from "../report/documents/check.js";
+import { jsonText } from "../report/documents/json-text.js";
 import { findingsText, type Unseen } from "../report/check.js";
 import { outputFile } from "../report/output-file.js";
 import { type Screen, wrap } from "../report/terminal.js";
 import { countText } from "../report/units.js";
-import { replaySaved, savedText } from "./check-replay.js";
-import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { replaySaved } from "./check-replay.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
 import { jsonOption, type JsonOption, levelsOption, policyOption } from "./options.js";
 import { declareRules } from "./rules.js";
@@ -145,7 +147,8 @@ export function registerCheck(program: Command, context: CommandContext): void {
       context.print(options.json ? document(task, result, image) : text(task, result, image, context));
       const first = result.findings[0];
       // What was found is out by now, whatever becomes of the file.
-      if (first && file) file.write(savedText(options.policy, task.kinds[first.kind]!, first, options.defect));
+      if (first && file)
+        file.write(jsonText(counterexampleDocument(options.policy, task.kinds[first.kind]!, first, options.defect)));
     });
 }
 
@@ -303,9 +306,6 @@ async function schedules(task: Task, { progress }: CommandContext): Promise<Resu
   return { runs, steps, findings, unseen: findings.length === 0 ? task.defects : [] };
 }
 
-const nameOf = ({ names }: Finding<string>): string | undefined =>
-  names.length === 0 ? undefined : names.join(" with ");
-
 /** Why defects that were laid did not show. */
 const unseenOf = ({ kinds }: Task, { unseen, runs }: Result): Unseen[] =>
   unseen.map((name) => ({
@@ -314,27 +314,8 @@ const unseenOf = ({ kinds }: Task, { unseen, runs }: Result): Unseen[] =>
     why: outOfReach(name, kinds) ?? `not in ${countText(runs, "run")}`,
   }));
 
-function document(task: Task, result: Result, image: KernelImage | undefined): string {
-  const unseen = unseenOf(task, result);
-  return jsonText({
-    schema: "kreplica.check/1",
-    policy: task.policy,
-    ...(image ? { kernel: image.name } : {}),
-    runs: result.runs,
-    steps: result.steps,
-    violations: result.findings.map((each) => ({
-      name: nameOf(each),
-      invariant: each.invariant,
-      sentence: sentenceOf(each.invariant),
-      detail: each.detail,
-      ...task.kinds[each.kind]!,
-      ...(task.defects.length > 0 ? { laid: each.laid } : {}),
-      operations: each.operations,
-      seed: each.seed,
-    })),
-    ...(unseen.length > 0 ? { unseen } : {}),
-  });
-}
+const document = (task: Task, result: Result, image: KernelImage | undefined): string =>
+  jsonText(checkDocument({ ...task, kernel: image?.name }, { ...result, unseen: unseenOf(task, result) }));
 
 /** What `--defect` takes, each with its sentence, for the help: at most 80 columns wide on any screen. */
 function defectList(): string {

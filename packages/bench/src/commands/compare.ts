@@ -11,9 +11,10 @@ import { defaultDataNode } from "../measure/placement.js";
 import { type Reported, reportedIn } from "../measure/reported.js";
 import { runJobs } from "../measure/run-jobs.js";
 import type { NamedRecording } from "../replay/recorded-kernel.js";
-import { compareDocument } from "../report/compare-json.js";
+import { compareDocument } from "../report/documents/compare.js";
 import { compareText } from "../report/compare.js";
-import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { jsonText } from "../report/documents/json-text.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
 import {
   addMachineOptions,

@@ -5,7 +5,9 @@ import type { Command } from "commander";
 import { loadMachine } from "../inputs/machine/load.js";
 import { inputPath } from "../inputs/input-file.js";
 import { machineListText, machineText } from "../report/machine.js";
-import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { jsonText } from "../report/documents/json-text.js";
+import { machinesDocument } from "../report/documents/machines.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
 import { baseOption, jsonOption, type JsonOption } from "./options.js";
 import { remarkOn } from "./remarks.js";
 
@@ -18,7 +20,7 @@ export function registerMachine(program: Command, context: CommandContext): void
     )
     .argument(
       "[machine]",
-      "preset, or own machine: a JSON file (its schema: data/machine.schema.json in the package), the output of `numactl --hardware` or of Intel MLC, or a copy of /sys/devices/system/node; - is standard input",
+      "preset, or own machine: a JSON file (its schema: `kreplica schema machine`), the output of `numactl --hardware` or of Intel MLC, or a copy of /sys/devices/system/node; - is standard input",
       (path: string) => inputPath(path, "[machine]"),
     )
     .addOption(baseOption())
@@ -42,19 +44,7 @@ export function registerMachine(program: Command, context: CommandContext): void
             reason: "given without a machine",
             remedy: "name a file or directory to complete with it",
           });
-        if (options.json)
-          context.print(
-            jsonText({
-              schema: "kreplica.machines/1",
-              machines: presets.map(({ name, description, nodes, cpus, provisional }) => ({
-                name,
-                description,
-                nodes: nodes.length,
-                cpus: cpus.length,
-                provisional,
-              })),
-            }),
-          );
+        if (options.json) context.print(jsonText(machinesDocument(presets)));
         else context.print(machineListText(presets, context.screen));
         return;
       }

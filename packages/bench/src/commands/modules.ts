@@ -9,11 +9,13 @@ import { ITS_FEATURES, moduleHost } from "../inputs/kernel-modules/host.js";
 import { readInOrder } from "../inputs/kernel-modules/read-in-order.js";
 import { wantedModules } from "../inputs/kernel-modules/wanted.js";
 import { bootWithModules } from "../kernel-with-modules.js";
-import { loadModules, totalOf } from "../measure/load-modules.js";
+import { loadModules } from "../measure/load-modules.js";
 import { placesOf } from "../measure/standing.js";
 import { modulesText, type ModuleRun } from "../report/modules.js";
 import { otherNodesText, placeText } from "../report/node-places.js";
-import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { jsonText } from "../report/documents/json-text.js";
+import { modulesDocument } from "../report/documents/modules.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
 import {
   addMachineOptions,
   addPlacementOptions,
@@ -185,25 +187,20 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const loader = places.find(({ node }) => node === spec.cpus.find((each) => each.id === cpu)!.node)!;
   if (options.json) {
     context.print(
-      jsonText({
-        schema: "kreplica.modules/1",
-        machine: spec.name,
-        kernel: options.kernel,
-        policy: options.policy,
-        place,
-        replicate: options.replicate,
-        cpu,
-        node: loader.node,
-        masterNode,
-        unusable: unusable.map(({ name, fault }) => ({ name, reason: new InputError(fault).message })),
-        runs: runs.map(({ design, costs }) => ({
-          design,
-          total: totalOf(costs.modules),
-          milliseconds: costs.milliseconds,
-          refused: costs.refused,
-          modules: costs.modules,
-        })),
-      }),
+      jsonText(
+        modulesDocument({
+          machine: spec.name,
+          kernel: options.kernel,
+          policy: options.policy,
+          place,
+          replicate: options.replicate,
+          cpu,
+          node: loader.node,
+          masterNode,
+          unusable,
+          runs,
+        }),
+      ),
     );
   } else {
     const heading = `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`}${needed > 0 ? ` and ${needed} needed` : ""} on ${spec.name}, ${options.policy}`;

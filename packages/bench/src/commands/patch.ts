@@ -4,7 +4,9 @@ import { POLICIES } from "../assemble.js";
 import { PATCH_SITES, patchCosts, type PatchSite } from "../measure/patch-cost.js";
 import { placesOf } from "../measure/standing.js";
 import { patchText } from "../report/patch.js";
-import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { jsonText } from "../report/documents/json-text.js";
+import { patchDocument } from "../report/documents/patch.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
 import {
   addMachineOptions,
@@ -85,17 +87,17 @@ export function registerPatch(program: Command, context: CommandContext): void {
       });
       context.print(
         options.json
-          ? jsonText({
-              schema: "kreplica.patch/1",
-              machine: spec.name,
-              site: options.site,
-              changes: options.changes,
-              modelled: true,
-              cpu: first.id,
-              node: first.node,
-              online,
-              costs,
-            })
+          ? jsonText(
+              patchDocument({
+                machine: spec.name,
+                site: options.site,
+                changes: options.changes,
+                cpu: first.id,
+                node: first.node,
+                online,
+                costs,
+              }),
+            )
           : patchText(
               {
                 machine: spec.name,

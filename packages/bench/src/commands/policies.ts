@@ -4,7 +4,9 @@ import { POLICIES } from "../assemble.js";
 import { policyCosts } from "../measure/policy-cost.js";
 import { policyCostText } from "../report/policies.js";
 import { hanging } from "../report/terminal.js";
-import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { jsonText } from "../report/documents/json-text.js";
+import { measuredPoliciesDocument, policyListDocument } from "../report/documents/policies.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
 import {
   addMachineOptions,
   jsonOption,
@@ -50,7 +52,7 @@ export function registerPolicies(program: Command, context: CommandContext): voi
       if (options.measure !== true) {
         context.print(
           options.json
-            ? jsonText({ schema: "kreplica.policies/1", policies: all })
+            ? jsonText(policyListDocument(all))
             : all.map(({ name, summary }) => hanging(name, summary, context.screen, 14)).join(""),
         );
         return;
@@ -67,13 +69,7 @@ export function registerPolicies(program: Command, context: CommandContext): voi
       );
       context.print(
         options.json
-          ? jsonText({
-              schema: "kreplica.policies/1",
-              machine: kernel.spec.name,
-              levels: kernel.levels,
-              pti: kernel.pti,
-              policies: all.map((each, i) => ({ ...each, cost: costs[i] })),
-            })
+          ? jsonText(measuredPoliciesDocument(kernel, all, costs))
           : policyCostText(kernel, costs, context.screen),
       );
       if (costs.some((each) => each.bootBytes !== each.closedForm || each.memory.unexplained !== 0))

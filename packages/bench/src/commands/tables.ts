@@ -13,7 +13,14 @@ import { missingTables, readRecordedTables } from "../inputs/recorded-tables.js"
 import { ptdump } from "../report/ptdump.js";
 import { qemuTlbLine } from "../report/qemu-tlb.js";
 import { differences, picture, type PicturedRoot } from "../report/tables-picture.js";
-import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { jsonText } from "../report/documents/json-text.js";
+import {
+  nodeTableDocument,
+  recordedTablesDocument,
+  type TablePictures,
+  tablePicturesDocument,
+} from "../report/documents/tables.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
 import {
   addKernelChoices,
   bootChoices,
@@ -70,24 +77,19 @@ export function registerTables(program: Command, context: CommandContext): void 
         });
       if (options.node !== undefined) {
         const lines = ptdump(kernel.machine.memory, kernel.view.kernelRoot(options.node), kernel.layout);
-        return context.print(
-          options.json ? jsonText({ schema: "kreplica.tables/1", node: options.node, lines }) : `${lines.join("\n")}\n`,
-        );
+        return context.print(options.json ? jsonText(nodeTableDocument(options.node, lines)) : `${lines.join("\n")}\n`);
       }
       const shown = tablesReport(kernel);
       return context.print(
         options.json
-          ? jsonText({ schema: "kreplica.tables/1", ...shown })
+          ? jsonText(tablePicturesDocument(shown))
           : `${shown.pictures.join("\n")}\n${shown.differences.map(({ nodes, entries }) => `Entries of nodes ${nodes.join(" and ")} that differ: ${entries.length === 0 ? "none" : entries.join(", ")}\n`).join("")}`,
       );
     });
 }
 
 /** Pictures and differences of a booted kernel and one process of it, before and after its second top-level slot. */
-export function tablesReport(kernel: Booted): {
-  pictures: string[];
-  differences: { nodes: number[]; entries: string[] }[];
-} {
+export function tablesReport(kernel: Booted): TablePictures {
   const { view, layout, image, machine } = kernel;
   const { memory } = machine;
   const roots: PicturedRoot[] = view.holders.map((node) => ({ node, root: view.kernelRoot(node) }));
@@ -156,13 +158,14 @@ function recorded(directory: string, options: Options, context: CommandContext):
   const lines = Array.from(leaves(memory, chosen.root, chosen.levels), qemuTlbLine);
   context.print(
     options.json
-      ? jsonText({
-          schema: "kreplica.tables/1",
-          from: directory,
-          cpu: chosen.cpu,
-          missing: missing.map(({ frame }) => physical(frame)),
-          lines,
-        })
+      ? jsonText(
+          recordedTablesDocument({
+            from: directory,
+            cpu: chosen.cpu,
+            missing: missing.map(({ frame }) => physical(frame)),
+            lines,
+          }),
+        )
       : lines.map((line) => `${line}\n`).join(""),
   );
   if (missing.length > 0) {

@@ -10,7 +10,7 @@ import { InputError } from "@kreplica/inputs";
 import { checkMachine, machineDocument, preset, presets } from "@kreplica/machines";
 import * as fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
-import { jsonText } from "../../src/commands/command.js";
+import { jsonText } from "../../src/report/documents/json-text.js";
 import { loadMachine, machineFromText } from "../../src/inputs/machine/load.js";
 
 const root = mkdtempSync(join(tmpdir(), "kreplica-fuzz-"));

@@ -15,7 +15,7 @@ import {
 import { expect, test } from "vitest";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import type { z } from "zod";
-import { jsonText } from "../../src/commands/command.js";
+import { jsonText } from "../../src/report/documents/json-text.js";
 
 /** Names of all fields at all depths: `costs.ipiCycles.low`. */
 type Fields<T> = T extends readonly (infer Element)[]
@@ -45,7 +45,7 @@ const tiny = preset("tiny-2-node")!;
 
 // To renew it after a change of schema.ts: npx vitest run test/machine/json.test.ts -u
 test("the published schema is the one that is checked", async () => {
-  await expect(jsonText(machineJsonSchema())).toMatchFileSnapshot("../../data/machine.schema.json");
+  await expect(jsonText(machineJsonSchema())).toMatchFileSnapshot("../../schemas/kreplica.machine-1.json");
 });
 
 test.each(presets.map((each) => [each.name, each] as const))("%s is read back as it was written", (_name, machine) => {

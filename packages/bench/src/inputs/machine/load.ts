@@ -15,7 +15,7 @@ import {
   preset,
   presets,
 } from "@kreplica/machines";
-import { MACHINE_SCHEMA_FILE } from "../../schema-file.js";
+import { schemaFile } from "../../schema-file.js";
 import { shownPath } from "../input-file.js";
 import { machineFromSysfs } from "./sysfs-nodes.js";
 
@@ -167,7 +167,13 @@ export function machineFromText(text: string, file: string, on: MachineSpec, bas
         reason: "a JSON machine names its own base",
         remedy: 'write "base": "NAME" in the file',
       });
-    return machineFromJson(text.replace(/^\uFEFF/, ""), file, nameFor(file), presetNamed, MACHINE_SCHEMA_FILE);
+    return machineFromJson(
+      text.replace(/^\uFEFF/, ""),
+      file,
+      nameFor(file),
+      presetNamed,
+      schemaFile("kreplica.machine/1"),
+    );
   }
   if (isToolText(text)) return machineFromTools(text, file, nameFor(file), on);
   throw new InputError({

@@ -1,0 +1,56 @@
+/**
+ * Types of every JSON document that the kreplica command prints, writes or reads; `kreplica schema` has their schemas.
+ */
+export type { BootDocument, BootedImage, MemoryDocument } from "./report/documents/boot.js";
+export type {
+  BpfCodeDocument,
+  BpfDocument,
+  BpfVerifyDocument,
+  CalledHelper,
+  ListedProgram,
+  RefusedProgram,
+  VerifiedProgram,
+} from "./report/documents/bpf.js";
+export type {
+  CheckDocument,
+  CounterexampleDocument,
+  FoundViolation,
+  OperationDocument,
+  ReplayedViolation,
+} from "./report/documents/check.js";
+export type {
+  CompareDocument,
+  ComparedTest,
+  InvariantCounts,
+  LeftOut,
+  RecordedStatistics,
+  ReportedBeside,
+} from "./report/documents/compare.js";
+export type { ListedMachine, MachinesDocument } from "./report/documents/machines.js";
+export type { ModulesDocument, ModulesRun, ModulesTotal, UnusableFile } from "./report/documents/modules.js";
+export type { OnlineCpus, PatchDocument } from "./report/documents/patch.js";
+export type {
+  ListedPolicy,
+  MeasuredPoliciesDocument,
+  MeasuredPolicy,
+  PoliciesDocument,
+  PolicyListDocument,
+} from "./report/documents/policies.js";
+export type {
+  GainPercent,
+  ReportedCold,
+  ReportedDocument,
+  ReportedGain,
+  ReportedHot,
+} from "./report/documents/reported.js";
+export type { ListedSchema, SchemasDocument } from "./report/documents/schemas.js";
+export type {
+  NodeTableDocument,
+  RecordedTablesDocument,
+  TableDifference,
+  TablePictures,
+  TablePicturesDocument,
+  TablesDocument,
+} from "./report/documents/tables.js";
+export { type DocumentKind, DOCUMENTS, SCHEMAS } from "./report/documents/documents.js";
+export { schemaFile } from "./schema-file.js";

@@ -1,0 +1,45 @@
+/** Every document that kreplica prints, writes or reads, and the schema that says what is in it. */
+
+/** One kind of document. */
+export interface DocumentKind {
+  /** What its field `schema` says; the name it goes by where it has none. */
+  readonly name: string;
+  /** The exported type that its schema is made from. */
+  readonly type: string;
+  /** File of this folder with that type. */
+  readonly source: string;
+  /** Command that prints, writes or reads it. */
+  readonly command: string;
+}
+
+/**
+ * Made from types by scripts/document-schemas.mjs: a type here that changes changes its schema, and a test says so. The
+ * schema of machine files is made from what reads them, in the package machines.
+ */
+export const DOCUMENTS: readonly DocumentKind[] = [
+  { name: "kreplica.compare/1", type: "CompareDocument", source: "compare.ts", command: "compare --json" },
+  { name: "kreplica.boot/1", type: "BootDocument", source: "boot.ts", command: "boot --json" },
+  { name: "kreplica.tables/1", type: "TablesDocument", source: "tables.ts", command: "tables --json" },
+  { name: "kreplica.check/1", type: "CheckDocument", source: "check.ts", command: "check --json" },
+  {
+    name: "kreplica.counterexample/1",
+    type: "CounterexampleDocument",
+    source: "check.ts",
+    command: "check --save, --replay",
+  },
+  { name: "kreplica.policies/1", type: "PoliciesDocument", source: "policies.ts", command: "policies --json" },
+  { name: "kreplica.bpf/1", type: "BpfDocument", source: "bpf.ts", command: "bpf --json" },
+  { name: "kreplica.bpf-verify/1", type: "BpfVerifyDocument", source: "bpf.ts", command: "bpf --verify-only --json" },
+  { name: "kreplica.bpf-code/1", type: "BpfCodeDocument", source: "bpf.ts", command: "bpf --disassemble --json" },
+  { name: "kreplica.machines/1", type: "MachinesDocument", source: "machines.ts", command: "machine --json" },
+  { name: "kreplica.modules/1", type: "ModulesDocument", source: "modules.ts", command: "modules --json" },
+  { name: "kreplica.patch/1", type: "PatchDocument", source: "patch.ts", command: "patch --json" },
+  { name: "kreplica.reported/1", type: "ReportedDocument", source: "reported.ts", command: "compare --reported" },
+  { name: "kreplica.schemas/1", type: "SchemasDocument", source: "schemas.ts", command: "schema --json" },
+];
+
+/** Machine files: what `machine NAME --json` prints and `--machine` reads. */
+const MACHINE = { name: "kreplica.machine/1", command: "machine NAME --json, --machine" };
+
+/** Names of all schemas and the commands they are of, the machine file's included. */
+export const SCHEMAS: readonly Pick<DocumentKind, "name" | "command">[] = [...DOCUMENTS, MACHINE];

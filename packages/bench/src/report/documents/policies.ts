@@ -1,0 +1,54 @@
+/** What `kreplica policies --json` prints; with `--measure`, what each costs. */
+import type { PolicyCost, PolicyKernel } from "../../measure/policy-cost.js";
+
+/** The replication policies; measured ones say on which kernel. */
+export type PoliciesDocument = PolicyListDocument | MeasuredPoliciesDocument;
+
+/** The replication policies, by name. */
+export interface PolicyListDocument {
+  readonly schema: "kreplica.policies/1";
+  readonly policies: readonly ListedPolicy[];
+}
+
+/** A policy in one line. */
+export interface ListedPolicy {
+  /** What `--policy` takes. */
+  readonly name: string;
+  readonly summary: string;
+}
+
+/** What each policy costs beside a single copy, counted by doing it. */
+export interface MeasuredPoliciesDocument {
+  readonly schema: "kreplica.policies/1";
+  /** Name of the machine. */
+  readonly machine: string;
+  /** Of page tables. */
+  readonly levels: 4 | 5;
+  /** Kernel page-table isolation. */
+  readonly pti: boolean;
+  readonly policies: readonly MeasuredPolicy[];
+}
+
+/** A policy and its cost. */
+export interface MeasuredPolicy extends ListedPolicy {
+  readonly cost: PolicyCost;
+}
+
+/** @param policies in the order they are listed */
+export const policyListDocument = (policies: readonly ListedPolicy[]): PoliciesDocument => ({
+  schema: "kreplica.policies/1",
+  policies,
+});
+
+/** @param costs of the policies, in their order */
+export const measuredPoliciesDocument = (
+  { spec, levels, pti }: PolicyKernel,
+  policies: readonly ListedPolicy[],
+  costs: readonly PolicyCost[],
+): PoliciesDocument => ({
+  schema: "kreplica.policies/1",
+  machine: spec.name,
+  levels,
+  pti,
+  policies: policies.map((each, i) => ({ ...each, cost: costs[i]! })),
+});

@@ -1,0 +1,136 @@
+/// <reference types="node" />
+/** What the commands print with --json is what their schemas say, and what they read is too. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { presets } from "@kreplica/machines";
+import { afterAll, describe, expect, test } from "vitest";
+import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
+import { SCHEMAS } from "../../src/report/documents/documents.js";
+import { invoke, registered } from "../invoke.js";
+import { faultsOf } from "./validator.js";
+
+const folder = mkdtempSync(join(tmpdir(), "kreplica-documents-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const kernel = ((): string | undefined => {
+  try {
+    return (fetchKernel() as { vmlinuz: string }).vmlinuz;
+  } catch {
+    return undefined;
+  }
+})();
+const object = ((): string | undefined => {
+  if (spawnSync("clang", ["--version"]).status !== 0) return undefined;
+  const programs = join(import.meta.dirname, "../../../bpf/test/programs");
+  const out = join(folder, "maps.o");
+  execFileSync("clang", ["-O2", "-g", "-target", "bpf", "-c", join(programs, "maps.c"), "-o", out], { cwd: programs });
+  return out;
+})();
+const reported = join(folder, "reported.json");
+const REPORTED = { source: "somebody", machine: "tiny-2-node", figures: [{ test: "kill", hot: 1 }] };
+writeFileSync(reported, JSON.stringify(REPORTED));
+
+const TINY = ["--machine", "tiny-2-node"];
+const CORE = ["--only", "core", "--nodes", "2", "--levels", "4", "--pti", "off"];
+/** Calls of every command, by the document that they print. */
+const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
+  ["compare/1", "compare", ...TINY, "--test", "kill"],
+  ["compare/1", "compare", ...TINY, "--test", "kill", "--reported", reported, "--policy", "rfc-v1", "--no-pti"],
+  ["boot/1", "boot", ...TINY],
+  ["boot/1", "boot", ...TINY, "--policy", "rfc-v1", "--pti", "on", "--kaslr", "both", "--seed", "9"],
+  ["tables/1", "tables", ...TINY],
+  ["tables/1", "tables", ...TINY, "--node", "1"],
+  ["tables/1", "tables", "--from", "p4", "--cpu", "2"],
+  ["check/1", "check", ...CORE, "--runs", "1", "--steps", "20"],
+  ["check/1", "check", ...CORE, "--runs", "1", "--steps", "20", "--defect", "D4"],
+  ["check/1", "check", ...CORE, "--policy", "rfc-v1", "--runs", "1", "--steps", "1"],
+  ["check/1", "check", "--replay", join(import.meta.dirname, "../check/lazy-tlb.counterexample.json")],
+  ["policies/1", "policies"],
+  ["policies/1", "policies", "--measure", ...TINY],
+  ["patch/1", "patch", ...TINY, "--changes", "1"],
+  ["patch/1", "patch", ...TINY, "--changes", "1", "--site", "kprobe", "--policy", "rfc-v1"],
+  ["machines/1", "machine"],
+  ...presets.map(({ name }) => ["machine/1", "machine", name] as const),
+  ["schemas/1", "schema"],
+  ...(object === undefined
+    ? []
+    : ([
+        ["bpf/1", "bpf", object, ...TINY, "--bpf", "both", "--repeat", "1"],
+        ["bpf-verify/1", "bpf", object, "--verify-only"],
+        ["bpf-code/1", "bpf", object, "--disassemble"],
+      ] as const)),
+  ...(kernel === undefined
+    ? []
+    : ([
+        ["modules/1", "modules", "--kernel", kernel, "--load", "xfs", ...TINY],
+        ["modules/1", "modules", "--kernel", kernel, "--load", "xfs", ...TINY, "--rfc-v1"],
+      ] as const)),
+];
+
+describe("as the schema says", () => {
+  test.each(CALLS.map(([name, ...words]) => [words.map(shown).join(" "), `kreplica.${name}`, words] as const))(
+    "%s",
+    async (_text, name, words) => {
+      const { code, out, error } = await invoke([...words, "--json"]);
+      expect([0, 1, 3], error).toContain(code);
+      const document = JSON.parse(out) as Record<string, unknown>;
+      expect(document["schema"]).toBe(name);
+      expect(faultsOf(document, name)).toEqual([]);
+      // And would not be, had it a field that the schema does not name, at the top or anywhere inside.
+      for (const more of widened(document)) expect(faultsOf(more, name)).not.toEqual([]);
+    },
+  );
+});
+
+/** A word of a call without what is different on each computer. */
+function shown(word: string): string {
+  return word.replace(/^\/.*\//, "");
+}
+
+/** Fields whose members have names of their own: any is one more recording, node or field of an operation. */
+const NAMED_FREELY = ["textPokes", "operations", "data_refs_by_node"];
+
+/** A document once for each object in it (the first of a list), with a field more there. */
+function widened(value: unknown): unknown[] {
+  if (Array.isArray(value))
+    return value.length === 0 ? [] : widened(value[0]).map((first) => [first, ...value.slice(1)]);
+  if (typeof value !== "object" || value === null) return [];
+  const fields = Object.entries(value).filter(([key]) => !NAMED_FREELY.includes(key));
+  return [
+    { ...value, oneMore: {} },
+    ...fields.flatMap(([key, each]) => widened(each).map((more) => ({ ...value, [key]: more }))),
+  ];
+}
+
+test("every command and every document it prints has a call here", async () => {
+  const called = new Set(CALLS.map(([, command]) => command));
+  const missing = (await registered()).map((command) => command.name()).filter((name) => !called.has(name));
+  expect(missing).toEqual([...(object ? [] : ["bpf"]), ...(kernel ? [] : ["modules"])]);
+  const printed = new Set(CALLS.map(([name]) => `kreplica.${name}`));
+  expect(
+    SCHEMAS.filter(({ name, command }) => !printed.has(name) && command.includes("--json"))
+      .map(({ name }) => name)
+      .filter(
+        (name) =>
+          !(object === undefined && name.includes("bpf")) && !(kernel === undefined && name.includes("modules")),
+      ),
+  ).toEqual([]);
+});
+
+test("a counterexample that is saved, and what --replay reads", async () => {
+  const file = join(folder, "bad.json");
+  for (const more of [
+    ["--defect", "D4"],
+    ["--policy", "rfc-v1"],
+  ]) {
+    rmSync(file, { force: true });
+    const { code } = await invoke(["check", ...CORE, "--runs", "2", "--steps", "20", ...more, "--save", file]);
+    expect(code).toBe(1);
+    const saved = JSON.parse(readFileSync(file, "utf8")) as object;
+    expect(faultsOf(saved, "kreplica.counterexample/1")).toEqual([]);
+    expect(faultsOf({ ...saved, oneMore: 1 }, "kreplica.counterexample/1")).not.toEqual([]);
+    expect((await invoke(["check", "--replay", file])).code).toBe(1);
+  }
+});
