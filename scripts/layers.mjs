@@ -18,6 +18,7 @@ export const layers = {
   vmalloc: 4,
   "text-patch": 5,
   modules: 6,
+  "kernel-files": 7,
   bpf: 7,
   "series-as-posted": 8,
   bench: 9,

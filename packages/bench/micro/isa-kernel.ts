@@ -13,7 +13,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { readKernelFile } from "../src/inputs/kernel-image/kernel-file.js";
+import { readKernelFile } from "../src/inputs/kernel-file.js";
 import { KernelCaller, Scratch } from "../test/real/kernel-calls.js";
 import { bootPatched } from "../test/real/patched-kernel.js";
 

@@ -4,6 +4,7 @@
  */
 import { bindValue, plugin } from "@kreplica/di";
 import { InputError } from "@kreplica/inputs";
+import { imageOf, type KernelFile, withNoOps } from "@kreplica/kernel-files";
 import {
   ModuleHost,
   ModuleLoader,
@@ -16,8 +17,6 @@ import { setMemory } from "@kreplica/set-memory";
 import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
 import { POLICIES } from "./assemble.js";
 import { boot, type Booted, type BootOptions } from "./boot.js";
-import { imageOf, type KernelFile } from "./inputs/kernel-image/kernel-file.js";
-import { withNoOps } from "./inputs/kernel-image/no-op-runs.js";
 
 export interface ModuleKernelOptions extends Omit<BootOptions, "policy" | "image"> {
   /** A name of POLICIES. */

@@ -1,9 +1,7 @@
 /** The kernel the shipped recordings were made on: Debian's Linux 6.1.0-56 cloud, sections and symbols, no bytes. */
+import { readSections, readSymbolList, readSystemMap, textOf } from "@kreplica/kernel-files";
 import { type KernelImage, kernelImage, type SectionHeader } from "@kreplica/mm-core";
 import { dataFile, readDataFile } from "@kreplica/recordings";
-import { readSections } from "./inputs/readelf-sections.js";
-import { readSymbolList } from "./inputs/kernel-image/symbol-list.js";
-import { readSystemMap, textOf } from "./inputs/system-map.js";
 
 const NAME = "6.1.0-56-cloud-amd64";
 let files: { readonly sections: readonly SectionHeader[]; readonly symbols: ReadonlyMap<string, bigint> } | undefined;

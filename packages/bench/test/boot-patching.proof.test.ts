@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type KernelFile, patchTables, stateOf } from "@kreplica/kernel-files";
 import { beforeAll, describe, expect, test } from "vitest";
 import {
   patchAlternatives,
@@ -19,9 +20,7 @@ import {
 } from "@kreplica/text-patch/api";
 import { bootGuest } from "../../../scripts/boot-guest.mjs";
 import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
-import { type KernelFile, readKernelFile } from "../src/inputs/kernel-image/kernel-file.js";
-import { patchTables } from "../src/inputs/kernel-image/patch-tables.js";
-import { stateOf } from "../src/inputs/kernel-image/running-state.js";
+import { readKernelFile } from "../src/inputs/kernel-file.js";
 
 let real: { vmlinuz: string; version: string } | undefined;
 try {

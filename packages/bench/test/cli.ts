@@ -50,6 +50,8 @@ export async function buildCommand(): Promise<TestedCommand> {
     noExternal: [/^@kreplica\//],
     external: ["iced-x86"],
     tsconfig: join(root, "tsconfig.json"),
+    // A CommonJS library below asks for a module of Node's.
+    banner: { js: 'import { createRequire as ofNode } from "node:module"; const require = ofNode(import.meta.url);' },
     esbuildOptions(options) {
       options.conditions = ["@kreplica/source"];
     },

@@ -1,9 +1,9 @@
 /// <reference types="node" />
 /** The day's real kernel repacked by every tool that packs kernels. */
 import { readFileSync } from "node:fs";
+import { unpackKernel } from "@kreplica/kernel-files";
 import { expect, test } from "vitest";
 import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
-import { unpackKernel } from "../src/inputs/kernel-image/payload.js";
 import { bzImage, have, PACKERS } from "./fixtures/kernel-files.js";
 
 let real: { vmlinuz: string } | undefined;

@@ -1,89 +1,16 @@
-/**
- * One module that cannot be had keeps none of the others back: what is set aside and why, and what the report says of
- * it first.
- */
+/** What the report on modules says first of those that cannot be had. */
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tinyModule } from "@kreplica/modules";
 import { afterAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
-import { moduleDirectory } from "../src/inputs/kernel-modules/directory.js";
-import { readInOrder } from "../src/inputs/kernel-modules/read-in-order.js";
 import { modulesText } from "../src/report/modules.js";
 import { screenFor } from "../src/report/terminal.js";
 import { invoke } from "./invoke.js";
 
 const root = mkdtempSync(join(tmpdir(), "kreplica-refused-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
-let folders = 0;
-/** A folder of modules: each with what it needs, or "cut". */
-const folderOf = (modules: Readonly<Record<string, readonly string[] | "cut">>, dependencies?: string): string => {
-  const folder = join(root, String(folders++));
-  mkdirSync(folder);
-  for (const [name, needs] of Object.entries(modules)) {
-    const bytes = tinyModule({ name, depends: needs === "cut" ? "" : needs.join(",") });
-    writeFileSync(join(folder, `${name}.ko`), needs === "cut" ? bytes.subarray(0, 100) : bytes);
-  }
-  if (dependencies !== undefined) writeFileSync(join(folder, "modules.dep"), dependencies);
-  return folder;
-};
-const ordered = async (folder: string, wanted?: readonly string[]) => {
-  const directory = moduleDirectory(folder);
-  const read: string[] = [];
-  const { files, needed, unusable } = await readInOrder(directory, wanted ?? directory.names, (name) =>
-    read.push(name),
-  );
-  return {
-    names: files.map(({ name }) => name),
-    needed,
-    read: read.sort(),
-    unusable: unusable.map(({ name, fault }) => `${name}: ${fault.file.slice(folder.length + 1)}: ${fault.reason}`),
-  };
-};
-
-describe("in order", () => {
-  test("each after what it needs, which is counted; nothing is set aside", async () => {
-    const folder = folderOf({ a: ["c"], b: [], c: ["d"], d: [] });
-    expect(await ordered(folder, ["b", "a", "b"])).toEqual({
-      names: ["b", "d", "c", "a"],
-      needed: 2,
-      read: ["a", "b", "c", "d"],
-      unusable: [],
-    });
-  });
-
-  test("a cut file among good ones, and whatever needs it, directly or not", async () => {
-    const folder = folderOf({ a: ["c"], b: [], c: ["bad"], bad: "cut", e: ["b"] });
-    const { names, needed, unusable } = await ordered(folder);
-    expect([names, needed]).toEqual([["b", "e"], 0]);
-    expect(unusable.sort()).toEqual([
-      "a: a.ko: needs bad, whose file cannot be used",
-      expect.stringMatching(/^bad: bad\.ko: bytes 0x\w+ to 0x\w+ of a file of 0x64$/),
-      "c: c.ko: needs bad, whose file cannot be used",
-    ]);
-  });
-
-  test("what is not there, and a circle, hold up those alone that need it", async () => {
-    const folder = folderOf({ a: ["nowhere"], b: [], x: ["y"], y: ["x"] });
-    const { names, unusable } = await ordered(folder);
-    expect(names).toEqual(["b"]);
-    expect(unusable).toEqual([
-      "a: a.ko: a: needs nowhere, which is not there (-ENOENT)",
-      expect.stringMatching(/^x: x\.ko: x: needs itself: x -> y -> x/),
-      expect.stringMatching(/^y: y\.ko: y: needs itself: y -> x -> y/),
-    ]);
-  });
-
-  test("by modules.dep too, a cut file that nobody asked for included", async () => {
-    const folder = folderOf({ a: [], b: [], bad: "cut" }, "a.ko: bad.ko\nb.ko:\nbad.ko:\n");
-    expect(await ordered(folder, ["a", "b"])).toMatchObject({
-      names: ["b"],
-      needed: 0,
-      unusable: [expect.stringMatching(/^bad: /), "a: a.ko: needs bad, whose file cannot be used"],
-    });
-  });
-});
 
 describe("the report", () => {
   const screen = screenFor({}, {});

@@ -8,11 +8,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { unzstd } from "@kreplica/inputs/zstd";
+import { missingTables, readPages, readSymbolList } from "@kreplica/kernel-files";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
-import { readSymbolList } from "../src/inputs/kernel-image/symbol-list.js";
-import { missingTables, readPages, readRecordedTables } from "../src/inputs/recorded-tables.js";
+import { readRecordedTables } from "../src/inputs/recorded-tables.js";
 import { storedZstd } from "./fixtures/zstd-stored.js";
 import { invoke } from "./invoke.js";
 

@@ -1,9 +1,9 @@
 /** `--kernel` and `--system-map`: a real kernel in place of the traced one, for every command that boots. */
 import { InputError } from "@kreplica/inputs";
+import { bootableImage } from "@kreplica/kernel-files";
 import type { Command, Option } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
-import { bootableImage } from "../inputs/kernel-image/bootable.js";
-import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
+import { readKernelFile } from "../inputs/kernel-file.js";
 import { fileOption } from "./values.js";
 
 /** As commander fills them in. */

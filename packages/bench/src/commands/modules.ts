@@ -1,12 +1,11 @@
 /** `kreplica modules`: loads real modules of a real kernel, replicated as told, and shows what each costs. */
 import { allFaults, didYouMean, InputError } from "@kreplica/inputs";
+import { ITS_FEATURES, moduleHost, readInOrder } from "@kreplica/kernel-files";
 import { type Command, Option } from "commander";
 import { modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
 import { AREA_DEFECTS, type SeriesDefect } from "@kreplica/series-as-posted";
 import { POLICIES } from "../assemble.js";
-import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
-import { ITS_FEATURES, moduleHost } from "../inputs/kernel-modules/host.js";
-import { readInOrder } from "../inputs/kernel-modules/read-in-order.js";
+import { readKernelFile } from "../inputs/kernel-file.js";
 import { wantedModules } from "../inputs/kernel-modules/wanted.js";
 import { bootWithModules } from "../kernel-with-modules.js";
 import { loadModules } from "../measure/load-modules.js";

@@ -4,12 +4,13 @@
  */
 import { existsSync } from "node:fs";
 import { didYouMean, InputError } from "@kreplica/inputs";
+import { missingTables } from "@kreplica/kernel-files";
 import { dataFile } from "@kreplica/recordings";
 import { type Command, Option } from "commander";
 import { leaves } from "@kreplica/hw-x86";
 import { imageAddress } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
-import { missingTables, readRecordedTables } from "../inputs/recorded-tables.js";
+import { readRecordedTables } from "../inputs/recorded-tables.js";
 import { ptdump } from "../report/ptdump.js";
 import { qemuTlbLine } from "../report/qemu-tlb.js";
 import { differences, picture, type PicturedRoot } from "../report/tables-picture.js";

@@ -7,12 +7,10 @@ import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { InputError, whyNot } from "@kreplica/inputs";
 import { isZstd, ZstdError, ZstdStream } from "@kreplica/inputs/zstd";
+import { bootableImage, checkedImage, readSymbolList, textOf } from "@kreplica/kernel-files";
 import { kernelImage, type KernelImage, MmError, type SectionHeader } from "@kreplica/mm-core";
 import { type EntryPlaces, type GuestImage, type GuestNode, type RecordedGuest, shippedGuest } from "@kreplica/trace";
-import { bootableImage, checkedImage } from "../inputs/kernel-image/bootable.js";
-import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
-import { readSymbolList } from "../inputs/kernel-image/symbol-list.js";
-import { textOf } from "../inputs/system-map.js";
+import { readKernelFile } from "../inputs/kernel-file.js";
 import { tracedKernel, tracedSymbols } from "../traced-kernel.js";
 import type { ImageSymbol } from "./other-kernel.js";
 

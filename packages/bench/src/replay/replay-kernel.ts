@@ -2,9 +2,9 @@
  * The kernel a recording is replayed on, and the one it was made on, when they are not both the traced one: read from
  * their files once in a process, as workers do too.
  */
+import { bootableImage } from "@kreplica/kernel-files";
 import type { KernelImage } from "@kreplica/mm-core";
-import { bootableImage } from "../inputs/kernel-image/bootable.js";
-import { readKernelFile } from "../inputs/kernel-image/kernel-file.js";
+import { readKernelFile } from "../inputs/kernel-file.js";
 import { OtherKernel } from "./other-kernel.js";
 import { type NamedRecording, readRecordedKernel, type RecordedKernel, shippedKernel } from "./recorded-kernel.js";
 

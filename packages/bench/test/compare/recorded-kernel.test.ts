@@ -6,13 +6,12 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { readKernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
-import { readSymbolList } from "../../src/inputs/kernel-image/symbol-list.js";
-import { guestNodes } from "../../src/inputs/guest-nodes.js";
-import { textOf } from "../../src/inputs/system-map.js";
-import { readRecordedKernel } from "../../src/replay/recorded-kernel.js";
+import { readSymbolList, textOf } from "@kreplica/kernel-files";
 import { vmlinuxOf } from "../fixtures/vmlinux.js";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { guestNodes } from "../../src/inputs/guest-nodes.js";
+import { readKernelFile } from "../../src/inputs/kernel-file.js";
+import { readRecordedKernel } from "../../src/replay/recorded-kernel.js";
 import { storedZstd } from "../fixtures/zstd-stored.js";
 import { invoke } from "../invoke.js";
 

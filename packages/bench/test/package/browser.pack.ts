@@ -32,7 +32,15 @@ async function onAPage(name: string, program: string): Promise<{ result: unknown
   });
   // A page's module may await at its top level, a script may not.
   const text = `(async () => {${outputFiles[0]!.text}\n})()`;
-  const page = createContext({ TextDecoder, TextEncoder, setTimeout, clearTimeout, result: undefined });
+  const page = createContext({
+    TextDecoder,
+    TextEncoder,
+    ReadableStream,
+    atob,
+    setTimeout,
+    clearTimeout,
+    result: undefined,
+  });
   await new Script(text).runInContext(page);
   return { result: (page as { result: unknown }).result, bytes: text.length };
 }

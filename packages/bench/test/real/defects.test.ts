@@ -3,11 +3,12 @@
  * Defects of the series laid over a real kernel's patching and rodata are seen by the invariants; firmware calls run on
  * every node.
  */
+import type { KernelFile } from "@kreplica/kernel-files";
 import { beforeAll, describe, expect, test } from "vitest";
 import { NONE } from "@kreplica/hw-x86";
 import { EfiTables } from "@kreplica/efi";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { type KernelFile, readKernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
+import { readKernelFile } from "../../src/inputs/kernel-file.js";
 import { KernelCaller, Scratch } from "./kernel-calls.js";
 import { bootPatched, type PatchedKernel } from "./patched-kernel.js";
 

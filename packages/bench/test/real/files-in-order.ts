@@ -1,7 +1,6 @@
 /** Modules in an order in which they can be loaded, for tests that have no use for half of them. */
+import { type ModuleDirectory, readInOrder } from "@kreplica/kernel-files";
 import type { ModuleFile } from "@kreplica/modules";
-import type { ModuleDirectory } from "../../src/inputs/kernel-modules/directory.js";
-import { readInOrder } from "../../src/inputs/kernel-modules/read-in-order.js";
 
 /** @throws Error where one cannot be used */
 export async function filesInOrder(directory: ModuleDirectory, wanted: readonly string[]): Promise<ModuleFile[]> {

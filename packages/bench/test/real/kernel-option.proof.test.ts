@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InputError } from "@kreplica/inputs";
+import { bootableImage, type KernelFile, kernelFromBytes } from "@kreplica/kernel-files";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
@@ -16,8 +17,6 @@ import { registerCompare } from "../../src/commands/compare.js";
 import { bootChoices, readKernelChoices } from "../../src/commands/kernel-choices.js";
 import { registerTables } from "../../src/commands/tables.js";
 import { run } from "../../src/commands/run.js";
-import { bootableImage } from "../../src/inputs/kernel-image/bootable.js";
-import { kernelFromBytes, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
 import { progressOn, screenFor } from "../../src/report/terminal.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 

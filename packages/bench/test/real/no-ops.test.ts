@@ -3,11 +3,11 @@
  * The table of the traced kernel's no-ops is what boot patching leaves on a CPU like the recorded guest's; skipped
  * where another build is at hand.
  */
+import { type KernelFile, noOpsOf } from "@kreplica/kernel-files";
 import { expect, test } from "vitest";
 import { noOpRuns } from "@kreplica/text-patch";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { type KernelFile, readKernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
-import { noOpsOf } from "../../src/inputs/kernel-image/no-op-runs.js";
+import { readKernelFile } from "../../src/inputs/kernel-file.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 import { bootPatched } from "./patched-kernel.js";
 

@@ -1,4 +1,5 @@
 /** A real kernel booted in the model, patched on the way up as Linux patches itself, in every replica. */
+import { imageOf, type KernelFile, patchTables, stateOf } from "@kreplica/kernel-files";
 import { TextUsers } from "@kreplica/mm-core";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import {
@@ -13,9 +14,6 @@ import { ReplicaTextPoke } from "@kreplica/text-patch";
 import { setMemory } from "@kreplica/set-memory";
 import { vmalloc } from "@kreplica/vmalloc";
 import { boot, type Booted } from "../../src/boot.js";
-import { imageOf, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
-import { patchTables } from "../../src/inputs/kernel-image/patch-tables.js";
-import { stateOf } from "../../src/inputs/kernel-image/running-state.js";
 
 export interface PatchedKernel extends Booted {
   readonly poke: ReplicaTextPoke;

@@ -4,9 +4,10 @@
  * node's replica.
  */
 import { spawnSync } from "node:child_process";
+import type { KernelFile } from "@kreplica/kernel-files";
 import { beforeAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { type KernelFile, readKernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
+import { readKernelFile } from "../../src/inputs/kernel-file.js";
 import { check, COMPARE, COMPARE_AT, FUNCTIONS } from "./functions.js";
 import { KernelCaller, Scratch } from "./kernel-calls.js";
 import { bootPatched, type PatchedKernel } from "./patched-kernel.js";

@@ -5,13 +5,13 @@
  */
 import { readdirSync } from "node:fs";
 import { basename } from "node:path";
+import { embeddedSymbols } from "@kreplica/kernel-files";
 import { describe, expect, test } from "vitest";
 import { fetchReleaseKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { registerBoot } from "../../src/commands/boot.js";
 import { registerModules } from "../../src/commands/modules.js";
 import { run } from "../../src/commands/run.js";
-import { embeddedSymbols } from "../../src/inputs/kernel-image/kallsyms.js";
-import { readKernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
+import { readKernelFile } from "../../src/inputs/kernel-file.js";
 import { progressOn, screenFor } from "../../src/report/terminal.js";
 
 const invoke = async (...words: string[]): Promise<{ code: number; out: string; error: string }> => {

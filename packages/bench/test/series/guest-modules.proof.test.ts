@@ -8,6 +8,7 @@ import { execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, readSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { moduleHost, stateOf } from "@kreplica/kernel-files";
 import { describe, expect, test } from "vitest";
 import {
   layoutCoreInit,
@@ -26,11 +27,9 @@ import {
 import type { SiteClass } from "@kreplica/text-patch/api";
 import { bootGuest } from "../../../../scripts/boot-guest.mjs";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { readKernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
-import { stateOf } from "../../src/inputs/kernel-image/running-state.js";
+import { readKernelFile } from "../../src/inputs/kernel-file.js";
 import { moduleDirectory } from "../../src/inputs/kernel-modules/directory.js";
 import { filesInOrder } from "../real/files-in-order.js";
-import { moduleHost } from "../../src/inputs/kernel-modules/host.js";
 
 const missing = ["qemu-system-x86_64", "gcc"].filter((tool) => {
   try {

@@ -3,6 +3,7 @@
  * Probes, tracing, static keys and static calls in functions of real loaded modules: every copy has them, CPUs of every
  * node meet them.
  */
+import { ITS_FEATURES, type KernelFile, type ModuleDirectory, moduleHost } from "@kreplica/kernel-files";
 import { beforeAll, describe, expect, test } from "vitest";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { checkModules, layoutModule, type LoadedModule } from "@kreplica/modules";
@@ -19,9 +20,8 @@ import {
 } from "@kreplica/text-patch";
 import { checkAreas, VmallocError } from "@kreplica/vmalloc";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { readKernelFile, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
-import { moduleDirectory, type ModuleDirectory } from "../../src/inputs/kernel-modules/directory.js";
-import { ITS_FEATURES, moduleHost } from "../../src/inputs/kernel-modules/host.js";
+import { readKernelFile } from "../../src/inputs/kernel-file.js";
+import { moduleDirectory } from "../../src/inputs/kernel-modules/directory.js";
 import { bootWithModules, type ModuleKernel } from "../../src/kernel-with-modules.js";
 import { loadModules } from "../../src/measure/load-modules.js";
 import { filesInOrder } from "../real/files-in-order.js";

@@ -3,6 +3,7 @@
  * Every module of a real kernel package in a modelled kernel with real tables: loaded, checked, executed, patched,
  * unloaded.
  */
+import { type KernelFile, type ModuleDirectory, moduleHost } from "@kreplica/kernel-files";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Frame } from "@kreplica/hw-x86";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
@@ -28,9 +29,8 @@ import { AREA_DEFECTS } from "@kreplica/series-as-posted";
 import { checkAreas } from "@kreplica/vmalloc";
 
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { readKernelFile, type KernelFile } from "../../src/inputs/kernel-image/kernel-file.js";
-import { moduleDirectory, type ModuleDirectory } from "../../src/inputs/kernel-modules/directory.js";
-import { moduleHost } from "../../src/inputs/kernel-modules/host.js";
+import { readKernelFile } from "../../src/inputs/kernel-file.js";
+import { moduleDirectory } from "../../src/inputs/kernel-modules/directory.js";
 import { bootWithModules, type ModuleKernel, type ModuleKernelOptions } from "../../src/kernel-with-modules.js";
 import { loadModules, totalOf } from "../../src/measure/load-modules.js";
 import { filesInOrder } from "../real/files-in-order.js";

@@ -1,25 +1,10 @@
 /** Modules on disk: a kernel package's tree, or files named one by one, with modules.dep where there is one. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join, relative } from "node:path";
-import { ElfError } from "@kreplica/elf";
 import { InputError, whyNot } from "@kreplica/inputs";
-import { unzstd } from "@kreplica/inputs/zstd";
-import { moduleName, ModuleError, readModule, readModulesDep, type ModuleFile } from "@kreplica/modules";
+import { type ModuleDirectory, moduleFromBytes } from "@kreplica/kernel-files";
+import { moduleName, readModulesDep } from "@kreplica/modules";
 import { inputPath } from "../input-file.js";
-import { unxz } from "../kernel-image/xz.js";
-
-/** Larger than any module, small enough to read. */
-const LARGEST_MODULE = 256 << 20;
-
-/** Modules by name, read when asked for. */
-export interface ModuleDirectory {
-  readonly names: readonly string[];
-  /** @throws InputError when the file cannot be read, or is no module: it names what is wrong with the file */
-  read(name: string): Promise<ModuleFile>;
-  path(name: string): string | undefined;
-  /** What modules.dep says; undefined when there is none, and the modules must be asked. */
-  readonly needs: ReadonlyMap<string, readonly string[]> | undefined;
-}
 
 const isModule = (name: string): boolean => /\.ko(\.(zst|xz))?$/.test(name);
 
@@ -106,9 +91,7 @@ function ofPaths(paths: ReadonlyMap<string, readonly string[]>, dependencies: st
           reason: `is one of two modules ${name}, the other ${twin}, and no modules.dep says which`,
           remedy: "remove one of them, or name the file with --load",
         });
-      const bytes = bytesOf(path);
-      const plain = await unpack(bytes, path);
-      return fileOf(plain, name, path, plain !== bytes);
+      return moduleFromBytes(bytesOf(path), name, path);
     },
   };
 }
@@ -118,52 +101,5 @@ function bytesOf(path: string): Uint8Array {
     return new Uint8Array(readFileSync(path));
   } catch (error) {
     throw new InputError({ file: path, ...whyNot(error, "give the path of a .ko file") });
-  }
-}
-
-/** First bytes of what a module may be packed in. */
-const PACKED = { xz: [0xfd, 0x37, 0x7a, 0x58, 0x5a], zstd: [0x28, 0xb5, 0x2f, 0xfd] } as const;
-const ELF = [0x7f, 0x45, 0x4c, 0x46];
-const begins = (bytes: Uint8Array, magic: readonly number[]): boolean => magic.every((byte, at) => bytes[at] === byte);
-
-/** By what the file holds, whatever its name. */
-async function unpack(bytes: Uint8Array, path: string): Promise<Uint8Array> {
-  const packing = begins(bytes, PACKED.xz) ? "xz" : begins(bytes, PACKED.zstd) ? "zstd" : undefined;
-  if (packing) {
-    try {
-      return packing === "zstd" ? unzstd(bytes, LARGEST_MODULE) : await unxz(bytes, LARGEST_MODULE);
-    } catch (error) {
-      throw new InputError({
-        file: path,
-        reason: `cannot be unpacked (${packing}): ${error instanceof Error ? error.message : String(error)}`,
-        remedy: "fetch it again",
-      });
-    }
-  }
-  if (begins(bytes, ELF)) return bytes;
-  const found =
-    bytes.length === 0
-      ? "it is empty"
-      : `it begins with ${[...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")}`;
-  throw new InputError({
-    file: path,
-    reason: `is no kernel module: ${found}, not as an ELF file or one packed by xz or zstd`,
-    remedy: "give a .ko, .ko.xz or .ko.zst file",
-  });
-}
-
-/** What of a file keeps it from being read is the file's fault, not that of the kernel it was built for. */
-function fileOf(bytes: Uint8Array, name: string, path: string, unpacked: boolean): ModuleFile {
-  try {
-    return readModule(bytes, name);
-  } catch (error) {
-    if (!(error instanceof ModuleError)) throw error;
-    if (error.cause instanceof ElfError) {
-      const { offset, field, reason, remedy } = error.cause;
-      throw new InputError({ file: path, offset, unpacked, field, reason, remedy });
-    }
-    const remedy =
-      error.code === "not-a-module" ? "give a module built for x86-64" : "give a complete module, not stripped";
-    throw new InputError({ file: path, reason: error.message, remedy });
   }
 }

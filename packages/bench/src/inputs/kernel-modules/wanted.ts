@@ -2,8 +2,9 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { didYouMean, InputError } from "@kreplica/inputs";
+import type { ModuleDirectory } from "@kreplica/kernel-files";
 import { moduleName } from "@kreplica/modules";
-import { moduleDirectory, moduleFiles, withFiles, type ModuleDirectory } from "./directory.js";
+import { moduleDirectory, moduleFiles, withFiles } from "./directory.js";
 
 /** What was asked for. */
 export interface ModuleWishes {

@@ -1,6 +1,6 @@
 /** What `kreplica modules --json` prints. */
 import { InputError } from "@kreplica/inputs";
-import type { UnusableModule } from "../../inputs/kernel-modules/read-in-order.js";
+import type { UnusableModule } from "@kreplica/kernel-files";
 import { type ModuleCost, type ModuleCosts, type RefusedModule, totalOf } from "../../measure/load-modules.js";
 
 /** What loading modules cost, one by one and together. */

@@ -1,13 +1,10 @@
 /** A real kernel as input: unpacked, laid out as the boot loader lays it out, with its relocation lists and symbols. */
-import { readFile } from "node:fs/promises";
 import { ElfError, type ElfFile, FileType, MachineType, readElf, SegmentType } from "@kreplica/elf";
 import { InputError } from "@kreplica/inputs";
 import { kernelImage, type KernelImage, type SectionHeader } from "@kreplica/mm-core";
-import { textOf } from "../system-map.js";
 import { embeddedSymbols, type KernelSymbol } from "./kallsyms.js";
 import { LARGEST_KERNEL, type Packing, unpackKernel } from "./payload.js";
 import { applyRelocations, type KernelRelocations, readRelocationLists } from "./relocations.js";
-import { readSymbolList } from "./symbol-list.js";
 
 /** Where physical address 0 of the linked image is mapped: __START_KERNEL_map. */
 const KERNEL_MAP = 0xffff_ffff_8000_0000n;
@@ -43,27 +40,13 @@ export interface KernelFile {
   relocated(delta: bigint): Uint8Array;
 }
 
-/** @param symbolFile System.map or kallsyms, when there is one @throws InputError for anything unusable */
-export async function readKernelFile(file: string, symbolFile?: string): Promise<KernelFile> {
-  const bytes = await readBytes(file);
-  const list =
-    symbolFile === undefined ? undefined : readSymbolList(textOf(await readBytes(symbolFile), symbolFile), symbolFile);
-  return kernelFromBytes(bytes, file, list);
-}
-
-async function readBytes(file: string): Promise<Uint8Array> {
-  try {
-    return await readFile(file);
-  } catch (error) {
-    throw new InputError({
-      file,
-      reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`,
-      remedy: "give the path of a readable file",
-    });
-  }
-}
-
-/** As {@link readKernelFile} for bytes at hand. */
+/**
+ * Reads a vmlinux, or a vmlinuz as distributions pack it.
+ *
+ * @param file as errors name it
+ * @param list symbols to use in place of the file's own: those of a System.map
+ * @throws InputError for anything unusable, with the place
+ */
 export async function kernelFromBytes(
   bytes: Uint8Array,
   file: string,

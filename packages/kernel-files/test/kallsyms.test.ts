@@ -4,7 +4,7 @@
  */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { embeddedSymbols } from "../src/inputs/kernel-image/kallsyms.js";
+import { embeddedSymbols } from "../src/kernel-image/kallsyms.js";
 
 const BASE = 0xffff_ffff_8100_0000n;
 /** Where in the image the tables begin; not on 8, so that a layout on 4 is no accident. */
