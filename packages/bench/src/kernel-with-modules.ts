@@ -3,7 +3,6 @@
  * loader beside them.
  */
 import { bindValue, plugin } from "@kreplica/di";
-import { InputError } from "@kreplica/inputs";
 import { imageOf, type KernelFile, withNoOps } from "@kreplica/kernel-files";
 import {
   ModuleHost,
@@ -15,12 +14,10 @@ import {
 } from "@kreplica/modules";
 import { setMemory } from "@kreplica/set-memory";
 import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
-import { POLICIES } from "./assemble.js";
 import { boot, type Booted, type BootOptions } from "./boot.js";
+import { policyOf } from "./policies.js";
 
-export interface ModuleKernelOptions extends Omit<BootOptions, "policy" | "image"> {
-  /** A name of POLICIES. */
-  readonly policy: string;
+export interface ModuleKernelOptions extends Omit<BootOptions, "image"> {
   readonly kernel: KernelFile;
   readonly host: ModuleHost;
   readonly modulePolicy?: ModulePolicy;
@@ -34,19 +31,10 @@ export interface ModuleKernel extends Booted {
 
 /** @throws InputError for an unknown policy, or options that contradict the machine */
 export function bootWithModules(options: ModuleKernelOptions): ModuleKernel {
-  const { policy, kernel, host, ...more } = options;
-  const view = POLICIES[policy];
-  if (!view)
-    throw new InputError({
-      file: "--policy",
-      reason: `there is no policy ${policy}`,
-      remedy: `choose one of ${Object.keys(POLICIES).join(", ")}`,
-    });
-  const { modulePolicy = view.modules ?? replicateAll, ...rest } = more;
+  const { kernel, host, modulePolicy = policyOf(options.policy).modules ?? replicateAll, ...rest } = options;
   const booted = boot({
     ...rest,
-    policy,
-    image: withNoOps(imageOf(kernel, policy === "single-copy" ? "recorded" : "patch-06"), kernel),
+    image: (alignment) => withNoOps(imageOf(kernel, alignment), kernel),
     plugins: [
       setMemory,
       vmalloc,

@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { MmError, PageAllocator } from "@kreplica/mm-core";
 import { memoryCost, takeFootprint } from "../src/accounting.js";
 import { boot, type Booted, type BootOptions, prepare } from "../src/boot.js";
-import { POLICIES } from "../src/assemble.js";
+import { POLICIES } from "../src/policies.js";
 import { tracedKernel } from "../src/traced-kernel.js";
 
 const PAGE = 4096;

@@ -2,7 +2,7 @@
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { tiny2Node } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
-import { POLICIES } from "../src/assemble.js";
+import { POLICIES } from "../src/policies.js";
 import { policyCosts } from "../src/measure/policy-cost.js";
 
 const square = (size: number, near: number, far: number): number[][] =>

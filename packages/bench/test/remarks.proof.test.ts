@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { preset, presets } from "@kreplica/machines";
 import { afterAll, describe, expect, test } from "vitest";
 import { remarksOn } from "../src/commands/remarks.js";
+import { perNode } from "../src/policies.js";
 import { invoke } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-remarks-"));
@@ -34,7 +35,7 @@ const NEARER =
   "kreplica: odd_L3: memory of node 1 is nearer to the CPUs of node 0 (90 ns) than their own (100 ns); check the matrix, its rows are nodes of CPUs\n";
 
 test("of no machine that ships there is anything to say", () => {
-  for (const machine of presets) expect(remarksOn(machine, "per-node")).toEqual([]);
+  for (const machine of presets) expect(remarksOn(machine, perNode)).toEqual([]);
 });
 
 const guessed = own("guessed", { assumedTopology: "sockets, from distances" });
@@ -46,7 +47,7 @@ test("sockets that are a guess are said to be one wherever a policy is asked abo
   expect(
     remarksOn(
       { ...tiny, assumedTopology: "sockets: one node is one", nodes: [tiny.nodes[0]!], latencyNs: [[100]] },
-      "per-node",
+      perNode,
     ).filter((each) => each.includes("guess")),
   ).toEqual([]);
 });

@@ -6,7 +6,7 @@ export { KernelOptions } from "./options-api.js";
 export { seededRandom } from "./random.js";
 export * from "./memory/boot-memory-api.js";
 export * from "./memory/page-allocator-api.js";
-export { type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image/image.js";
+export { type Alignment, type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image/image.js";
 export { shadowOf, shadowRange } from "./image/kasan-range.js";
 export * from "./image/kernel-image-api.js";
 export * from "./image/kernel-layout-api.js";
@@ -41,6 +41,7 @@ export {
   walkRange,
 } from "./tables/walk.js";
 export * from "./boot/boot-api.js";
+export { type ChooseHolders, policy, type Policy } from "./boot/policy.js";
 export { BuildContext } from "./boot/build-context-api.js";
 export type { CpuUnits } from "./boot/cpu-areas.js";
 export { brkRoom } from "./boot/direct-map.js";

@@ -23,6 +23,7 @@ import { BootMemory } from "./memory/boot-memory-api.js";
 import { KernelTables } from "./tables/kernel-tables-api.js";
 import { PageAllocator } from "./memory/page-allocator-api.js";
 import { ReplicaView } from "./tables/replica-view-api.js";
+import { type Policy, policy } from "./boot/policy.js";
 import { SingleCopy } from "./boot/single-copy.js";
 import { TableMemory } from "./tables/table-memory-api.js";
 import { CountedTableMemory } from "./tables/table-memory.js";
@@ -63,4 +64,8 @@ export const mmCore = plugin("mm-core", [
 ]);
 
 /** A kernel without replication. */
-export const singleCopy = plugin("single-copy", [bind(ReplicaView, SingleCopy), bindValue(PgdPlan, EAGER_PGDS)]);
+export const singleCopy: Policy = policy(
+  "single-copy",
+  { summary: "one copy for all nodes: the kernel without the series", alignment: "recorded", holders: "master" },
+  [bind(ReplicaView, SingleCopy), bindValue(PgdPlan, EAGER_PGDS)],
+);

@@ -1,6 +1,7 @@
 /** What a replication policy decides, as data: who holds copies, and of what. */
 import { token } from "@kreplica/di";
 import type { Machine, NodeId } from "@kreplica/hw-x86/api";
+import type { ChooseHolders } from "@kreplica/mm-core/api";
 
 /** A replication policy: who holds copies, and of what. */
 export interface ReplicationPolicy {
@@ -9,8 +10,7 @@ export interface ReplicationPolicy {
   readonly summary: string;
   /** What each holder gets a copy of. */
   readonly copies: { readonly text: boolean; readonly rodata: boolean };
-  /** Nodes that should hold a copy; the master is added. Nodes without memory never hold one. */
-  chooseHolders(machine: Machine, master: NodeId): readonly NodeId[];
+  readonly chooseHolders: ChooseHolders;
 }
 export const ReplicationPolicy = token<ReplicationPolicy>("numa-replication/ReplicationPolicy");
 

@@ -2,7 +2,7 @@
  * Many runs on kernels of many kinds; a failure is shrunk to the shortest list of operations that still fails the same
  * way.
  */
-import type { BootOptions } from "../boot.js";
+import type { KernelSource } from "../kernel.js";
 import { CheckFailure } from "./check-failure.js";
 import { type Comparison, Differential } from "./differential.js";
 import { FAMILIES, Repertoire } from "./families.js";
@@ -18,7 +18,7 @@ export interface CampaignOptions {
   /** What may be done; all there is when absent. */
   readonly families?: readonly OperationFamily[];
   /** Kernels to check, in turn. */
-  readonly kernels: readonly BootOptions[];
+  readonly kernels: readonly KernelSource[];
   /** Called after each run. */
   readonly onRun?: (done: number) => void;
 }
@@ -42,7 +42,7 @@ export interface CampaignResult {
 
 /** Runs a list on a fresh kernel. @returns what failed, or undefined */
 export function failureOf(
-  kernel: BootOptions,
+  kernel: KernelSource,
   operations: readonly Operation[],
   comparison: Comparison = "end",
   families: readonly OperationFamily[] = FAMILIES,
@@ -67,7 +67,7 @@ export interface Shrunk {
 
 /** As {@link shrinkSteps}, all at once. */
 export function shrink(
-  kernel: BootOptions,
+  kernel: KernelSource,
   operations: readonly Operation[],
   invariant: string,
   trial: Trial = {},

@@ -8,8 +8,9 @@
 import type { CpuId, NodeId } from "@kreplica/hw-x86";
 import { BootWitness, checkInvariants, type Finding, type Invariant } from "@kreplica/invariants";
 import { InvariantError, MmError } from "@kreplica/mm-core";
-import { type BootOptions, type BootParts, prepare } from "../boot.js";
+import { type BootParts, prepare } from "../boot.js";
 import { checkedKernel } from "../checked-kernel.js";
+import { kernelFrom, type KernelSource } from "../kernel.js";
 import { CheckFailure } from "./check-failure.js";
 import { FAMILIES, familyIndex, pluginsOf } from "./families.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "./family.js";
@@ -61,21 +62,23 @@ export class CheckedSystem implements Subject {
   isSpent = false;
 
   /** @throws CheckFailure when the boot itself breaks a rule */
-  constructor(options: BootOptions, { families: all = FAMILIES, usersOnly = false, goOn = false }: SystemOptions = {}) {
+  constructor(source: KernelSource, { families: all = FAMILIES, usersOnly = false, goOn = false }: SystemOptions = {}) {
     this.checked = !usersOnly;
     const families = usersOnly ? all.filter((family) => family.seenByUsers) : all;
     this.indexOf = familyIndex(families);
     this.userOperations = new Set(
       families.filter((family) => family.seenByUsers).flatMap((family) => Object.keys(family.kinds)),
     );
-    const { plugins: given = [] } = options;
+    const kernel = kernelFrom(source);
+    const { plugins: given = [], before } = kernel.choices;
     // A plugin of the caller's takes the place of a family's of the same name: how a defect is laid over one.
-    this.parts = prepare({
-      ...options,
-      plugins: [...given, ...pluginsOf(families).filter(({ name }) => !given.some((each) => each.name === name))],
-    });
+    this.parts = prepare(
+      kernel.with({
+        plugins: [...given, ...pluginsOf(families).filter(({ name }) => !given.some((each) => each.name === name))],
+      }),
+    );
     this.witness = BootWitness.of(this.parts);
-    options.before?.(this.parts);
+    before?.(this.parts);
     for (const family of families) family.beforeBoot?.(this.parts);
     this.comeUp();
     this.holders = [...this.parts.view.holders];

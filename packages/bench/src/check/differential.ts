@@ -6,8 +6,8 @@
  * An allocation that was refused on the kernel under check is refused on the other too. Where the other runs out of
  * memory by itself, the run is compared no further and counted in `parted`.
  */
-import { walkRange } from "@kreplica/mm-core";
-import type { BootOptions } from "../boot.js";
+import { singleCopy, walkRange } from "@kreplica/mm-core";
+import { kernelFrom, type KernelSource } from "../kernel.js";
 import { AllocationRecord } from "./allocation-record.js";
 import { CheckFailure } from "./check-failure.js";
 import { CheckedSystem } from "./checked-system.js";
@@ -34,16 +34,16 @@ export class Differential {
 
   /** @throws CheckFailure when the boot breaks a rule */
   constructor(
-    options: BootOptions,
+    source: KernelSource,
     readonly comparison: Comparison,
     families: readonly OperationFamily[] = FAMILIES,
     { goOn = false }: { readonly goOn?: boolean } = {},
   ) {
-    this.subject = new CheckedSystem(options, { families, goOn });
+    const kernel = kernelFrom(source);
+    this.subject = new CheckedSystem(kernel, { families, goOn });
     this.repertoire = new Repertoire(families);
-    if (comparison === "off" || options.policy === "single-copy") return;
-    const { defects: _of, ...rest } = options;
-    this.twin = new CheckedSystem({ ...rest, policy: "single-copy" }, { families, usersOnly: true });
+    if (comparison === "off" || kernel.policy === singleCopy) return;
+    this.twin = new CheckedSystem(kernel.with({ policy: singleCopy, defects: [] }), { families, usersOnly: true });
     this.records = [new AllocationRecord(this.subject.parts), new AllocationRecord(this.twin.parts)];
   }
 

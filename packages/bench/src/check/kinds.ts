@@ -5,7 +5,9 @@
 import type { MachineSpec } from "@kreplica/hw-x86";
 import type { KernelImage } from "@kreplica/mm-core";
 import type { Configuration } from "@kreplica/series-as-posted";
-import type { BootOptions } from "../boot.js";
+import type { BootOptions } from "../boot-options.js";
+import { type Kernel, kernelFrom } from "../kernel.js";
+import type { PolicyChoice } from "../policies.js";
 import { lateMemory, smallImage, smallMachine } from "./small-kernel.js";
 
 /**
@@ -87,9 +89,9 @@ export const kindText = ({ nodes, levels, pti, kasan, configuration }: Kind): st
   `${nodes} ${nodes === 1 ? "node" : "nodes"}${configuration ? `, ${CONFIGURATIONS[configuration].words(nodes)}` : ""}, ${levels} levels, KPTI ${pti ? "on" : "off"}${kasan && configuration !== "KASAN without vmalloc" ? ", KASAN" : ""}`;
 
 /** A small kernel of a kind, or the user's, without any defect. */
-export function kernelOf(policy: string, kind: Kind, image?: KernelImage): BootOptions {
+export function kernelOf(policy: PolicyChoice, kind: Kind, image?: KernelImage): Kernel {
   const { spec, ...late } = machineOf(kind);
-  return {
+  return kernelFrom({
     ...late,
     spec: image ? roomy(spec) : spec,
     policy,
@@ -102,7 +104,7 @@ export function kernelOf(policy: string, kind: Kind, image?: KernelImage): BootO
         ? { kasan: true }
         : {}),
     ...(kind.configuration === "boot CPU elsewhere" ? { bootCpu: 2 } : {}),
-  };
+  });
 }
 
 /** The same machine with room for a kernel of full size and its copies. */

@@ -6,7 +6,7 @@
  * process being changed, an operation of another process. What locks keep apart is not put in the middle (see
  * racing.ts). After each schedule every page is compared, everything goes, and no frame may be missing.
  */
-import type { BootOptions } from "../boot.js";
+import type { KernelSource } from "../kernel.js";
 import { CheckFailure } from "./check-failure.js";
 import { CheckedSystem } from "./checked-system.js";
 import { CORE_FAMILIES } from "./core-families.js";
@@ -143,14 +143,14 @@ const plain = (each: Given): Operation => each;
  * Explores them all on one kernel.
  * @param stride looks at every n-th store only beyond the first 32, to save time; 1 is all of them
  */
-export function exploreSchedules(options: BootOptions, stride = 1): ScheduleReport {
+export function exploreSchedules(kernel: KernelSource, stride = 1): ScheduleReport {
   const broken: BrokenSchedule[] = [];
   let pairs = 0;
   let schedules = 0;
   let done = 0;
   let system: CheckedSystem;
   try {
-    system = booted(options);
+    system = booted(kernel);
   } catch (error) {
     if (!(error instanceof CheckFailure)) throw error;
     return {
@@ -174,7 +174,7 @@ export function exploreSchedules(options: BootOptions, stride = 1): ScheduleRepo
     } catch (error) {
       if (!(error instanceof CheckFailure)) throw error;
       broken.push({ invariant: error.invariant, detail: error.detail, operations });
-      system = booted(options);
+      system = booted(kernel);
       return false;
     }
   };
@@ -216,8 +216,8 @@ export function exploreSchedules(options: BootOptions, stride = 1): ScheduleRepo
   return { pairs, schedules, operations: done, broken };
 }
 
-const booted = (options: BootOptions): CheckedSystem =>
-  new CheckedSystem(options, { families: CORE_FAMILIES, goOn: true });
+const booted = (kernel: KernelSource): CheckedSystem =>
+  new CheckedSystem(kernel, { families: CORE_FAMILIES, goOn: true });
 
 /** Table stores an operation makes when nothing comes in between. */
 function storesOf(system: CheckedSystem, setup: readonly Operation[], during: Operation): number {

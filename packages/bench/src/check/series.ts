@@ -2,9 +2,8 @@
  * The defects of the series as posted, each so that it can be taken away: what `check --policy rfc-v1` lays over the
  * corrected series, less those it has found.
  */
-import { numaReplication } from "@kreplica/numa-replication";
 import { defectOf, SERIES_DEFECTS } from "@kreplica/series-as-posted";
-import type { BootOptions } from "../boot.js";
+import type { Kernel } from "../kernel.js";
 import { CONFIGURATIONS, type Configuration, fewestNodes, type Kind } from "./kinds.js";
 
 export const SERIES_IDS: readonly string[] = SERIES_DEFECTS.map(({ id }) => id);
@@ -17,11 +16,8 @@ export const laidOn = (kind: Kind, ids: readonly string[]): string[] =>
   });
 
 /** A kernel with defects of the series, and no others, over the corrected one. @param plain of the corrected series */
-export const withSeries = (plain: BootOptions, kind: Kind, ids: readonly string[]): BootOptions => ({
-  ...plain,
-  policy: numaReplication,
-  defects: laidOn(kind, ids).map((id) => defectOf(id)!),
-});
+export const withSeries = (plain: Kernel, kind: Kind, ids: readonly string[]): Kernel =>
+  plain.with({ defects: laidOn(kind, ids).map((id) => defectOf(id)!) });
 
 /**
  * A kind of each configuration that a defect needs, as a machine of that many nodes allows; on the first of the kinds

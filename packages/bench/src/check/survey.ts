@@ -7,7 +7,7 @@
  * them. A defect that has a finding is laid no more, so that it hides no other. What no defect of the series accounts
  * for is reported without a name, once for each rule and kind of kernel.
  */
-import type { BootOptions } from "../boot.js";
+import type { KernelSource } from "../kernel.js";
 import { shrinkSteps } from "./campaign.js";
 import { CheckFailure } from "./check-failure.js";
 import { CheckedSystem } from "./checked-system.js";
@@ -19,7 +19,7 @@ export interface SurveyOptions<Id extends string> {
   /** How many kinds of kernel there are. */
   readonly kinds: number;
   /** A kernel of a kind with defects laid over it. */
-  readonly kernel: (kind: number, laid: readonly Id[]) => BootOptions;
+  readonly kernel: (kind: number, laid: readonly Id[]) => KernelSource;
   /** Defects to look for, in the order they are tried as names; none for a policy whose ways have none. */
   readonly defects: readonly Id[];
   /** Those of a list that can make a difference on a kind. */
@@ -80,7 +80,7 @@ export interface Seen {
  * What a list comes to on a fresh kernel, compared with a single copy at its end: what the boot leaves broken, then the
  * first that the list breaks.
  */
-export function outcome(kernel: BootOptions, operations: readonly Operation[]): readonly Seen[] {
+export function outcome(kernel: KernelSource, operations: readonly Operation[]): readonly Seen[] {
   let system: Differential | undefined;
   const failure = failureIn(() => {
     system = new Differential(kernel, "end", FAMILIES, { goOn: true });
@@ -97,7 +97,7 @@ export function outcome(kernel: BootOptions, operations: readonly Operation[]): 
  * A list as it is printed: each operation with what its numbers come to when its turn is. Nothing beyond what breaks a
  * rule has its turn.
  */
-export function told(kernel: BootOptions, operations: readonly Operation[]): readonly Operation[] {
+export function told(kernel: KernelSource, operations: readonly Operation[]): readonly Operation[] {
   const done: Operation[] = [];
   failureIn(() => {
     if (operations.length === 0) return;

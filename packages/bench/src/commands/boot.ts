@@ -51,7 +51,7 @@ export function registerBoot(program: Command, context: CommandContext): void {
     )
     .action(async (options: KernelChoices & JsonOption) => {
       const { chosen, single } = await readKernelChoices(options);
-      remarkOn(context, chosen.spec, options.policy);
+      remarkOn(context, chosen.machine, options.policy);
       const kernel = bootChoices(chosen);
       const cost = memoryCost(takeFootprint(bootChoices(single)), takeFootprint(kernel));
       const report = kernel.checkInvariants();
@@ -61,8 +61,8 @@ export function registerBoot(program: Command, context: CommandContext): void {
         context.checkFailed();
       context.print(
         options.json
-          ? jsonText(bootDocument(kernel, chosen.spec.name, found))
-          : bootText(kernel, found, chosen.spec.name, context.screen),
+          ? jsonText(bootDocument(kernel, chosen.machine.name, found))
+          : bootText(kernel, found, chosen.machine.name, context.screen),
       );
     });
 }

@@ -8,6 +8,7 @@ import { type Command, Option } from "commander";
 import { BpfError, type BpfObject, disassembleOne, helpersOf, readObject, verify } from "@kreplica/bpf";
 import { inputPath } from "../inputs/input-file.js";
 import { runBpf, type BpfRun } from "../measure/run-bpf.js";
+import type { KernelPolicy } from "../policies.js";
 import { bpfText, refusedText } from "../report/bpf.js";
 import { bpfCodeDocument, bpfDocument, bpfVerifyDocument } from "../report/documents/bpf.js";
 import { jsonText } from "../report/documents/json-text.js";
@@ -32,7 +33,7 @@ interface Options extends MachineOptions, PlacementOptions, JsonOption {
   readonly program?: string;
   readonly verifyOnly?: boolean;
   readonly disassemble?: boolean;
-  readonly policy: string;
+  readonly policy: KernelPolicy;
   readonly bpf: "shared" | "replicate" | "both";
   readonly repeat: number;
 }
@@ -156,21 +157,15 @@ function act(file: string, options: Options, context: CommandContext): void {
   const accepted = names.filter((name) => !refused.some((each) => each.name === name));
   const designs = accepted.length === 0 ? [] : options.bpf === "both" ? [false, true] : [options.bpf === "replicate"];
   const runs: BpfRun[] = designs.map((replicate) =>
-    runBpf({
-      spec,
-      policy: options.policy,
-      masterNode,
-      replicate,
-      object,
-      programs: accepted,
-      input,
-      repeat: options.repeat,
-    }),
+    runBpf(
+      { spec, policy: options.policy, masterNode },
+      { replicate, object, programs: accepted, input, repeat: options.repeat },
+    ),
   );
   context.print(
     options.json
-      ? jsonText(bpfDocument({ machine: spec.name, file, policy: options.policy, runs, refused }))
-      : bpfText(runs, `${file} on ${spec.name}, ${options.policy}`, options.repeat, context.screen) +
+      ? jsonText(bpfDocument({ machine: spec.name, file, policy: options.policy.name, runs, refused }))
+      : bpfText(runs, `${file} on ${spec.name}, ${options.policy.name}`, options.repeat, context.screen) +
           refusedText(refused, context.screen),
   );
   if (

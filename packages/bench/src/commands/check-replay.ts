@@ -4,8 +4,8 @@ import { didYouMean, InputError, whyNot } from "@kreplica/inputs";
 import { z } from "zod";
 import type { KernelImage } from "@kreplica/mm-core";
 import { defectOf, DEFECTS } from "@kreplica/series-as-posted";
-import { POLICIES } from "../assemble.js";
-import type { BootOptions } from "../boot.js";
+import { type Kernel, kasanFault } from "../kernel.js";
+import { findPolicy, perNode, policyOf } from "../policies.js";
 import { sentenceOf } from "../check/check-failure.js";
 import { withDefect } from "../check/defects.js";
 import { repertoire } from "../check/families.js";
@@ -84,7 +84,9 @@ function faultsIn({
     if (word !== undefined && !words.includes(word))
       fault(field, `there is no ${what} ${word}`, didYouMean(word, words));
   };
-  known("policy", "policy", policy, Object.keys(POLICIES));
+  const found = findPolicy(policy);
+  if ("reason" in found) fault("policy", found.reason, found.remedy);
+  const chosen = "reason" in found ? undefined : found;
   known(
     "defect",
     "defect",
@@ -97,10 +99,10 @@ function faultsIn({
     invariant,
     INVARIANTS.map(({ id }) => id),
   );
-  if (laid && policy !== "rfc-v1")
-    fault("laid", `defects are laid so over rfc-v1 alone, not over ${policy}`, "remove it, or name one as defect");
-  if (defect !== undefined && policy !== "per-node")
-    fault("defect", `one is laid over per-node alone, not over ${policy}`, "remove it");
+  if (laid && chosen && !chosen.surveyed)
+    fault("laid", `defects are not laid so over ${policy}`, "remove it, or name one as defect");
+  if (defect !== undefined && chosen !== perNode)
+    fault("defect", `one is laid over ${perNode.name} alone, not over ${policy}`, "remove it");
   if (configuration !== undefined && nodes < CONFIGURATIONS[configuration].fewest)
     fault(
       "nodes",
@@ -111,15 +113,15 @@ function faultsIn({
     fault("memoryless", "configuration says what is not as usual", "remove it");
   if (kasan && (configuration === "late memory" || memoryless === 1))
     fault("kasan", "shadow of memory that comes later is not modelled", "write false");
-  if (policy === "rfc-v1" && kasan && levels === 5)
-    fault("kasan", "the series as posted cannot be configured with KASAN and 5 levels", "write false, or 4 levels");
+  const contradiction = chosen && kasanFault(chosen, levels, kasan ?? false);
+  if (contradiction) fault("kasan", contradiction.reason, "write false, or 4 levels");
   for (const [index, operation] of operations.entries())
     for (const { path, ...rest } of repertoire.faults(operation, didYouMean))
       faults.push({ path: ["operations", index, ...path], ...rest });
   return faults;
 }
 
-function kernelFor(saved: Saved, image: KernelImage | undefined): BootOptions {
+function kernelFor(saved: Saved, image: KernelImage | undefined): Kernel {
   const late = saved.memoryless === 1;
   const kind: Kind = {
     nodes: saved.nodes + (late ? 1 : 0),
@@ -128,7 +130,8 @@ function kernelFor(saved: Saved, image: KernelImage | undefined): BootOptions {
     kasan: saved.kasan,
     configuration: late ? "late memory" : saved.configuration,
   };
-  if (saved.laid) return withSeries(kernelOf("per-node", kind, image), kind, saved.laid);
-  const sound = kernelOf(saved.policy, kind, image);
+  const policy = policyOf(saved.policy);
+  if (saved.laid) return withSeries(kernelOf(policy.surveyed?.over ?? policy, kind, image), kind, saved.laid);
+  const sound = kernelOf(policy, kind, image);
   return saved.defect === undefined ? sound : withDefect(sound, defectOf(saved.defect)!);
 }

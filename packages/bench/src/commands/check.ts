@@ -6,7 +6,6 @@ import { InputError } from "@kreplica/inputs";
 import { type Command, Option } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
 import { defectOf, DEFECTS } from "@kreplica/series-as-posted";
-import type { BootOptions } from "../boot.js";
 import { sentenceOf } from "../check/check-failure.js";
 import { CORE_FAMILIES } from "../check/core-families.js";
 import { withDefect } from "../check/defects.js";
@@ -15,8 +14,10 @@ import { FAMILIES, repertoire } from "../check/families.js";
 import { kernelOf, type Kind, kindsOf, kindText } from "../check/kinds.js";
 import { exploreSchedules } from "../check/schedules.js";
 import { canShow, familiesOf, outOfReach, toward } from "../check/reach.js";
-import { configuredKinds, laidOn, SERIES_IDS, withSeries } from "../check/series.js";
+import { configuredKinds, laidOn, withSeries } from "../check/series.js";
 import { type Finding, survey, type SurveyResult, told } from "../check/survey.js";
+import { type Kernel, kasanFault } from "../kernel.js";
+import { type KernelPolicy, perNode } from "../policies.js";
 import { checkDocument, counterexampleDocument, nameOf } from "../report/documents/check.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { findingsText, type Unseen } from "../report/check.js";
@@ -31,7 +32,7 @@ import { declareRules } from "./rules.js";
 import { choiceOption, fileOption, numberOption, SEEDS } from "./values.js";
 
 interface Options extends JsonOption, KernelOption {
-  readonly policy: string;
+  readonly policy: KernelPolicy;
   readonly nodes?: number;
   readonly levels?: "4" | "5";
   readonly pti?: "on" | "off";
@@ -148,43 +149,40 @@ export function registerCheck(program: Command, context: CommandContext): void {
       const first = result.findings[0];
       // What was found is out by now, whatever becomes of the file.
       if (first && file)
-        file.write(jsonText(counterexampleDocument(options.policy, task.kinds[first.kind]!, first, options.defect)));
+        file.write(jsonText(counterexampleDocument(options.policy.name, task.kinds[first.kind]!, first, options.defect)));
     });
 }
 
 /** What is looked for, and on which kernels. */
 interface Task {
-  readonly policy: string;
+  readonly policy: KernelPolicy;
   readonly defect: string | undefined;
   readonly kinds: readonly Kind[];
   readonly defects: readonly string[];
-  kernel(kind: number, laid: readonly string[]): BootOptions;
+  kernel(kind: number, laid: readonly string[]): Kernel;
   laidOn(kind: number, ids: readonly string[]): readonly string[];
 }
 
 /** @throws InputError for options that cannot be together */
 function taskOf(options: Options, image: KernelImage | undefined): Task {
   const { policy, defect, nodes, kasan, lateMemory } = options;
-  const series = policy === "rfc-v1";
-  if (defect !== undefined && policy !== "per-node")
+  const { surveyed } = policy;
+  if (defect !== undefined && policy !== perNode)
     throw new InputError({
       file: "--defect",
-      reason: `laid over ${policy}, it could not be told from that policy's own ways`,
+      reason: `laid over ${policy.name}, it could not be told from that policy's own ways`,
       remedy: "leave --policy out",
     });
-  if (series && kasan && options.levels === "5")
-    throw new InputError({
-      file: "--kasan",
-      reason: "the series as posted cannot be configured with KASAN and 5 levels",
-      remedy: "choose --levels 4, or another policy",
-    });
+  const asked = options.levels === undefined ? undefined : options.levels === "5" ? 5 : 4;
+  const contradiction = asked && kasanFault(policy, asked, kasan ?? false);
+  if (contradiction) throw new InputError({ file: "--kasan", ...contradiction });
   if (lateMemory && nodes === 1)
     throw new InputError({
       file: "--late-memory",
       reason: "the one node holds the kernel's image, and cannot be without memory",
       remedy: "choose 2 nodes or more",
     });
-  const levels = options.levels === undefined ? (series && kasan ? 4 : undefined) : options.levels === "5" ? 5 : 4;
+  const levels = asked ?? (kasan && policy.kasanLevels?.length === 1 ? policy.kasanLevels[0] : undefined);
   const base = kindsOf({
     nodes,
     levels,
@@ -193,15 +191,16 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
     lateMemory,
     fullSize: image !== undefined,
   });
-  if (series) {
+  if (surveyed) {
+    const ids = surveyed.defects.map(({ id }) => id);
     const kinds = [...base.slice(0, 1), ...configuredKinds(base), ...base.slice(1)];
     return {
       policy,
       defect,
       kinds,
-      defects: SERIES_IDS,
-      kernel: (kind, laid) => withSeries(kernelOf("per-node", kinds[kind]!, image), kinds[kind]!, laid),
-      laidOn: (kind, ids) => laidOn(kinds[kind]!, ids),
+      defects: ids,
+      kernel: (kind, laid) => withSeries(kernelOf(surveyed.over, kinds[kind]!, image), kinds[kind]!, laid),
+      laidOn: (kind, some) => laidOn(kinds[kind]!, some),
     };
   }
   const kinds =
@@ -315,7 +314,7 @@ const unseenOf = ({ kinds }: Task, { unseen, runs }: Result): Unseen[] =>
   }));
 
 const document = (task: Task, result: Result, image: KernelImage | undefined): string =>
-  jsonText(checkDocument({ ...task, kernel: image?.name }, { ...result, unseen: unseenOf(task, result) }));
+  jsonText(checkDocument({ ...task, policy: task.policy.name, kernel: image?.name }, { ...result, unseen: unseenOf(task, result) }));
 
 /** What `--defect` takes, each with its sentence, for the help: at most 80 columns wide on any screen. */
 function defectList(): string {
@@ -346,7 +345,7 @@ function text(task: Task, result: Result, image: KernelImage | undefined, { scre
     ),
     alone: each.names.length === each.laid.length,
   }));
-  const checked = `${task.policy}${task.defect === undefined ? "" : ` with ${task.defect}`}${image ? ` on ${image.name}` : ""}`;
+  const checked = `${task.policy.name}${task.defect === undefined ? "" : ` with ${task.defect}`}${image ? ` on ${image.name}` : ""}`;
   const named = findings.filter(({ names }) => names.length > 0).length;
   const words = [
     ...(named > 0 ? [`${countText(named, "defect")} found`] : []),

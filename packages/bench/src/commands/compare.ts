@@ -1,5 +1,6 @@
 /** `kreplica compare`: the recorded tests on a kernel with one copy and on one with a copy per node. */
 import { didYouMean, InputError } from "@kreplica/inputs";
+import { singleCopy } from "@kreplica/mm-core";
 import { stemOf, testOf } from "@kreplica/trace";
 import { type Command, Option } from "commander";
 import { guestNodes } from "../inputs/guest-nodes.js";
@@ -11,6 +12,7 @@ import { defaultDataNode } from "../measure/placement.js";
 import { type Reported, reportedIn } from "../measure/reported.js";
 import { runJobs } from "../measure/run-jobs.js";
 import type { NamedRecording } from "../replay/recorded-kernel.js";
+import type { KernelPolicy } from "../policies.js";
 import { compareDocument } from "../report/documents/compare.js";
 import { compareText } from "../report/compare.js";
 import { jsonText } from "../report/documents/json-text.js";
@@ -38,7 +40,7 @@ export type CompareOptions = MachineOptions &
     readonly dataNode?: number;
     readonly traces?: string;
     readonly test?: readonly string[];
-    readonly policy: string;
+    readonly policy: KernelPolicy;
     readonly levels: string;
     readonly pti: boolean;
     readonly work: boolean;
@@ -145,8 +147,10 @@ export function registerCompare(program: Command, context: CommandContext): void
 export async function comparison(options: CompareOptions, context: CommandContext): Promise<CompareResult> {
   const spec = readMachine(options);
   remarkOn(context, spec, options.policy);
-  if (options.policy === "single-copy")
-    context.remark("--policy single-copy is what every policy is compared with: both columns are the same kernel");
+  if (options.policy === singleCopy)
+    context.remark(
+      `--policy ${options.policy.name} is what every policy is compared with: both columns are the same kernel`,
+    );
   const { cpu, masterNode } = readPlacement(options, spec);
   const dataNode = options.dataNode ?? defaultDataNode(spec, cpu);
   const withMemory = spec.nodes.filter((node) => node.memoryBytes > 0).map((node) => node.id);

@@ -4,8 +4,10 @@
  */
 import { InputError } from "@kreplica/inputs";
 import { type Command, Option } from "commander";
-import { MmError } from "@kreplica/mm-core";
-import { boot, type Booted, type BootOptions } from "../boot.js";
+import { type Alignment, MmError, singleCopy } from "@kreplica/mm-core";
+import { boot, type Booted } from "../boot.js";
+import { type Kernel, kernelFrom } from "../kernel.js";
+import type { KernelPolicy } from "../policies.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
 import {
   addMachineOptions,
@@ -19,7 +21,7 @@ import type { Rule } from "./rules.js";
 import { choiceOption, CPU_IDS, numberOption, SEEDS } from "./values.js";
 
 export interface KernelChoices extends MachineOptions, KernelOption {
-  readonly policy: string;
+  readonly policy: KernelPolicy;
   readonly levels: "4" | "5";
   readonly pti: "on" | "off";
   readonly pcid: "on" | "off";
@@ -27,7 +29,7 @@ export interface KernelChoices extends MachineOptions, KernelOption {
   readonly kasan?: boolean;
   readonly masterNode?: number;
   readonly bootCpu?: number;
-  readonly alignment?: "recorded" | "patch-06";
+  readonly alignment?: Alignment;
   readonly seed: number;
 }
 
@@ -63,14 +65,15 @@ export const KERNEL_CHOICE_RULES: readonly Rule[] = [{ option: "--seed", needs: 
 
 /** The kernel chosen, and the same without the series. */
 export interface ReadChoices {
-  readonly chosen: BootOptions;
-  readonly single: BootOptions;
+  readonly chosen: Kernel;
+  readonly single: Kernel;
 }
 
 /** @throws InputError */
 export async function readKernelChoices(choices: KernelChoices): Promise<ReadChoices> {
   const image = await readKernelOption(choices);
-  const both = {
+  const chosen = kernelFrom({
+    policy: choices.policy,
     spec: readMachine(choices),
     levels: choices.levels === "5" ? 5 : 4,
     pti: choices.pti === "on",
@@ -83,28 +86,21 @@ export async function readKernelChoices(choices: KernelChoices): Promise<ReadCho
     ...(choices.kasan === undefined ? {} : { kasan: choices.kasan }),
     ...(choices.masterNode === undefined ? {} : { masterNode: choices.masterNode }),
     ...(choices.bootCpu === undefined ? {} : { bootCpu: choices.bootCpu }),
-  } as const;
-  const aligned = (policy: string, alignment: "recorded" | "patch-06"): BootOptions => ({
-    ...both,
-    policy,
-    alignment,
-    ...(image ? { image: image(alignment) } : {}),
+    ...(choices.alignment === undefined ? {} : { alignment: choices.alignment }),
+    ...(image ? { image } : {}),
   });
   // Patch 06 comes with the series: a kernel with one copy ends where its symbols say.
-  return {
-    chosen: aligned(choices.policy, choices.alignment ?? (choices.policy === "single-copy" ? "recorded" : "patch-06")),
-    single: aligned("single-copy", "recorded"),
-  };
+  return { chosen, single: chosen.with({ policy: singleCopy, alignment: singleCopy.alignment }) };
 }
 
 /** Boots what was chosen. @throws InputError also for what the kernel itself refuses */
-export function bootChoices(options: BootOptions): Booted {
+export function bootChoices(kernel: Kernel): Booted {
   try {
-    return boot(options);
+    return boot(kernel);
   } catch (error) {
     if (!(error instanceof MmError)) throw error;
     throw new InputError({
-      file: options.image?.name ?? options.spec.name,
+      file: kernel.choices.image === undefined ? kernel.machine.name : kernel.image.name,
       reason: error.message,
       remedy:
         error.code === "bad-image"

@@ -4,12 +4,12 @@ import { ITS_FEATURES, moduleHost, readInOrder } from "@kreplica/kernel-files";
 import { type Command, Option } from "commander";
 import { modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
 import { AREA_DEFECTS, type SeriesDefect } from "@kreplica/series-as-posted";
-import { POLICIES } from "../assemble.js";
 import { readKernelFile } from "../inputs/kernel-file.js";
 import { wantedModules } from "../inputs/kernel-modules/wanted.js";
 import { bootWithModules } from "../kernel-with-modules.js";
 import { loadModules } from "../measure/load-modules.js";
 import { placesOf } from "../measure/standing.js";
+import type { KernelPolicy } from "../policies.js";
 import { modulesText, type ModuleRun } from "../report/modules.js";
 import { otherNodesText, placeText } from "../report/node-places.js";
 import { jsonText } from "../report/documents/json-text.js";
@@ -40,7 +40,7 @@ interface Options extends MachineOptions, PlacementOptions, JsonOption {
   readonly modules?: string;
   readonly load?: string;
   readonly all?: boolean;
-  readonly policy: string;
+  readonly policy: KernelPolicy;
   readonly place?: string;
   readonly replicate: string;
   readonly its?: boolean;
@@ -114,11 +114,11 @@ async function act(options: Options, context: CommandContext): Promise<void> {
   const spec = readMachine(options);
   const { cpu, masterNode } = readPlacement(options, spec);
   remarkOn(context, spec, options.policy);
-  const fixed = POLICIES[options.policy]!.modules;
+  const fixed = options.policy.modules;
   if (fixed && (options.place ?? "first") !== "first") {
     throw new InputError({
       file: "--place",
-      reason: `${options.policy} takes the base copy of every module from node 0`,
+      reason: `${options.policy.name} takes the base copy of every module from node 0`,
       remedy: "leave it out, or choose another policy",
     });
   }
@@ -163,10 +163,7 @@ async function act(options: Options, context: CommandContext): Promise<void> {
         kernel,
         host,
         modulePolicy,
-        defects: [
-          ...(POLICIES[options.policy]!.defects ?? []).filter((each) => !AREA_DEFECTS.includes(each)),
-          ...areas,
-        ],
+        defects: [...(options.policy.defects ?? []).filter((each) => !AREA_DEFECTS.includes(each)), ...areas],
       });
       const costs = loadModules(booted, files.slice(0, most), cpu, cpuMilliseconds, (name) =>
         context.progress.step(1, name),
@@ -190,7 +187,7 @@ async function act(options: Options, context: CommandContext): Promise<void> {
         modulesDocument({
           machine: spec.name,
           kernel: options.kernel,
-          policy: options.policy,
+          policy: options.policy.name,
           place,
           replicate: options.replicate,
           cpu,
@@ -202,7 +199,7 @@ async function act(options: Options, context: CommandContext): Promise<void> {
       ),
     );
   } else {
-    const heading = `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`}${needed > 0 ? ` and ${needed} needed` : ""} on ${spec.name}, ${options.policy}`;
+    const heading = `${wanted.length === 1 ? wanted[0]! : `${wanted.length} modules`}${needed > 0 ? ` and ${needed} needed` : ""} on ${spec.name}, ${options.policy.name}`;
     context.print(
       modulesText(
         {

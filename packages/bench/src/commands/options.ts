@@ -3,8 +3,8 @@ import { formatCpuList, InputError } from "@kreplica/inputs";
 import { defaultPreset, presets } from "@kreplica/machines";
 import { type Command, Option } from "commander";
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
-import { POLICIES } from "../assemble.js";
 import { loadMachine } from "../inputs/machine/load.js";
+import { type KernelPolicy, perNode, POLICIES, policyOf } from "../policies.js";
 import { choiceOption, CPU_IDS, fileOption, NODE_IDS, numberOption } from "./values.js";
 
 export { wholeNumber } from "./values.js";
@@ -47,9 +47,23 @@ export const addMachineOptions = (command: Command): Command =>
 export const masterNodeOption = (otherwise = "the first with memory"): Option =>
   numberOption("--master-node <number>", "node that holds the kernel image", NODE_IDS, otherwise);
 
-/** `--policy`. @param what it decides */
-export const policyOption = (what: string, fallback = "per-node"): Option =>
-  choiceOption("--policy <name>", `${what}; \`kreplica policies\` lists them`, Object.keys(POLICIES), fallback);
+/** `--policy`, whose value is the policy. @param what it decides */
+export const policyOption = (what: string): Option =>
+  listedPolicies(new Option("--policy <name>", `${what}; \`kreplica policies\` lists them`))
+    .default(perNode, JSON.stringify(perNode.name))
+    .argParser((name: string) => policyOf(name));
+
+/** `--policy` of several. @param fallback those meant where none is given */
+export const policiesOption = (what: string, fallback: readonly KernelPolicy[]): Option =>
+  listedPolicies(new Option("--policy <names...>", `${what}; \`kreplica policies\` lists them`))
+    .default(fallback, JSON.stringify(fallback.map(({ name }) => name)))
+    .argParser((name: string, before: unknown) => [
+      ...(before === fallback ? [] : (before as readonly KernelPolicy[])),
+      policyOf(name),
+    ]);
+
+/** With their names in its help. */
+const listedPolicies = (option: Option): Option => option.choices(Object.keys(POLICIES));
 
 /** `--levels`; 5 needs a machine whose addresses have 57 bits. */
 export const levelsOption = (fallback?: "4" | "5"): Option =>

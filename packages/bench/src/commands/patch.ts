@@ -1,8 +1,9 @@
 /** `kreplica patch`: what one change of kernel text costs, against copies and CPUs. */
 import type { Command } from "commander";
-import { POLICIES } from "../assemble.js";
+import { singleCopy } from "@kreplica/mm-core";
 import { PATCH_SITES, patchCosts, type PatchSite } from "../measure/patch-cost.js";
 import { placesOf } from "../measure/standing.js";
+import { type KernelPolicy, perNode, replicates } from "../policies.js";
 import { patchText } from "../report/patch.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { patchDocument } from "../report/documents/patch.js";
@@ -13,6 +14,7 @@ import {
   jsonOption,
   type JsonOption,
   type MachineOptions,
+  policiesOption,
   readMachine,
   readPlacement,
 } from "./options.js";
@@ -21,7 +23,7 @@ import { choiceOption, numberOption } from "./values.js";
 
 type Options = MachineOptions &
   KernelOption &
-  JsonOption & { readonly site: PatchSite; readonly policy: readonly string[]; readonly changes: number };
+  JsonOption & { readonly site: PatchSite; readonly policy: readonly KernelPolicy[]; readonly changes: number };
 
 export function registerPatch(program: Command, context: CommandContext): void {
   const command = program
@@ -36,12 +38,7 @@ export function registerPatch(program: Command, context: CommandContext): void {
     );
   addKernelOption(addMachineOptions(command))
     .addOption(choiceOption("--site <kind>", "what is changed", Object.keys(PATCH_SITES), "jump_label"))
-    .addOption(
-      choiceOption("--policy <names...>", "who holds copies; `kreplica policies` lists them", Object.keys(POLICIES), [
-        "single-copy",
-        "per-node",
-      ]),
-    )
+    .addOption(policiesOption("who holds copies", [singleCopy, perNode]))
     .addOption(
       numberOption(
         "--changes <number>",
@@ -61,11 +58,8 @@ export function registerPatch(program: Command, context: CommandContext): void {
     )
     .action(async (options: Options) => {
       const spec = readMachine(options);
-      remarkOn(
-        context,
-        spec,
-        options.policy.find((policy) => policy !== "single-copy"),
-      );
+      remarkOn(context, spec, options.policy.find(replicates));
+      // The same text under every policy.
       const image = (await readKernelOption(options))?.("patch-06");
       const byNumber = [...spec.cpus].sort((a, b) => a.id - b.id);
       const first = byNumber[0]!;
@@ -77,14 +71,10 @@ export function registerPatch(program: Command, context: CommandContext): void {
         cpus: count,
         nodes: [...new Set(byNumber.slice(0, count).map(({ node }) => node))].sort((a, b) => a - b),
       }));
-      const costs = patchCosts({
-        spec,
-        site: options.site,
-        policies: options.policy,
-        cpus,
-        changes: options.changes,
-        ...(image ? { image } : {}),
-      });
+      const costs = patchCosts(
+        { spec, ...(image ? { image } : {}) },
+        { site: options.site, policies: options.policy, cpus, changes: options.changes },
+      );
       context.print(
         options.json
           ? jsonText(

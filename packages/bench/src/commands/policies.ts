@@ -1,8 +1,9 @@
 /** `kreplica policies`: the replication policies, one line each; with `--measure`, what each costs. */
 import { type Command, Option } from "commander";
-import { POLICIES } from "../assemble.js";
+import { kernelFrom } from "../kernel.js";
 import { policyCosts } from "../measure/policy-cost.js";
 import { policyCostText } from "../report/policies.js";
+import { perNode, POLICIES } from "../policies.js";
 import { hanging } from "../report/terminal.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { measuredPoliciesDocument, policyListDocument } from "../report/documents/policies.js";
@@ -57,12 +58,12 @@ export function registerPolicies(program: Command, context: CommandContext): voi
         );
         return;
       }
-      const kernel = {
+      const kernel = kernelFrom({
         spec: readMachine(options),
-        levels: options.levels === "5" ? (5 as const) : (4 as const),
+        levels: options.levels === "5" ? 5 : 4,
         pti: options.pti !== "off",
-      };
-      remarkOn(context, kernel.spec, "per-node");
+      });
+      remarkOn(context, kernel.machine, perNode);
       const costs = policyCosts(
         kernel,
         all.map(({ name }) => name),

@@ -3,16 +3,13 @@
  * the same.
  */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { type KernelPolicy, replicates } from "../policies.js";
 import type { CommandContext } from "./command.js";
 
 /** @param policy that is asked about; absent where none is */
-export function remarksOn(spec: MachineSpec, policy?: string): string[] {
+export function remarksOn(spec: MachineSpec, policy?: KernelPolicy): string[] {
   const remarks: string[] = [];
-  if (
-    policy !== undefined &&
-    policy !== "single-copy" &&
-    spec.nodes.filter((node) => node.memoryBytes > 0).length === 1
-  ) {
+  if (policy !== undefined && replicates(policy) && spec.nodes.filter((node) => node.memoryBytes > 0).length === 1) {
     remarks.push(`${spec.name} has one node with memory: there is nothing to replicate, every policy is a single copy`);
   }
   // `machine` shows the guess itself: it asks about no policy.
@@ -34,6 +31,6 @@ export function remarksOn(spec: MachineSpec, policy?: string): string[] {
 }
 
 /** Says them. */
-export function remarkOn(context: CommandContext, spec: MachineSpec, policy?: string): void {
+export function remarkOn(context: CommandContext, spec: MachineSpec, policy?: KernelPolicy): void {
   for (const remark of remarksOn(spec, policy)) context.remark(remark);
 }

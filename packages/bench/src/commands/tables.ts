@@ -68,7 +68,7 @@ export function registerTables(program: Command, context: CommandContext): void 
     .action(async (options: Options) => {
       if (options.from !== undefined) return recorded(options.from, options, context);
       const { chosen } = await readKernelChoices(options);
-      remarkOn(context, chosen.spec, options.policy);
+      remarkOn(context, chosen.machine, options.policy);
       const kernel = bootChoices(chosen);
       if (options.node !== undefined && !kernel.machine.nodes.includes(options.node))
         throw new InputError({

@@ -4,7 +4,7 @@
  */
 import type { CpuId, CpuSpec, NodeId } from "@kreplica/hw-x86/api";
 import { InputError } from "@kreplica/inputs";
-import { Processes } from "@kreplica/mm-core";
+import { Processes, singleCopy } from "@kreplica/mm-core";
 import { type TraceStatistics, type TraceTest, traceTests } from "@kreplica/trace";
 import { type Booted, boot } from "../boot.js";
 import { isLongRun } from "../replay/load.js";
@@ -13,9 +13,10 @@ import type { WorkDone } from "../replay/replication-work.js";
 import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
 import { bound, type Gain, gain, nearGain } from "./gain.js";
 import type { Carried } from "../replay/other-kernel.js";
+import { type KernelPolicy, type PolicyChoice, policyOf } from "../policies.js";
 import { replayKernel } from "../replay/replay-kernel.js";
 import { tracedKernel } from "../traced-kernel.js";
-import { bootOptions, type KernelJob, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
+import { type KernelJob, jobKernel, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
 import { indexOf } from "./placement.js";
 import { type Reported, reportedFor } from "./reported.js";
 import { type Standing, standingOf } from "./standing.js";
@@ -77,7 +78,7 @@ export interface KernelFigures {
 export interface CompareResult {
   readonly job: KernelJob;
   /** Policy of the kernel that `perNode` names. */
-  readonly policy: string;
+  readonly policy: KernelPolicy;
   /** Kernel that was booted. */
   readonly kernel: string;
   /** Kernel the recordings were made on. */
@@ -109,7 +110,7 @@ export type JobRunner = (jobs: readonly TraceJob[]) => Promise<readonly (readonl
 /** What a comparison is asked for beyond its kernels. */
 export interface CompareRequest {
   /** Compared with a single copy. */
-  readonly policy: string;
+  readonly policy: PolicyChoice;
   /** Recordings; shown in the cover letter's order of their tests. */
   readonly files: readonly string[];
   /** Figures given by the user, in place of the authors'. */
@@ -121,13 +122,15 @@ export interface CompareRequest {
 /** @param run what executes the jobs @throws InputError of the only recordings there are, or of the kernel */
 export async function compare(
   given: KernelJob,
-  { policy, files, reported: own, alignment = false }: CompareRequest,
+  { policy: choice, files, reported: own, alignment = false }: CompareRequest,
   run: JobRunner,
 ): Promise<CompareResult> {
   // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on these.
   const kernel = await replayKernel(given);
-  const booted = boot(bootOptions(given, policy, kernel));
-  const cost = memoryCost(takeFootprint(boot(bootOptions(given, "single-copy", kernel))), takeFootprint(booted));
+  const policy = policyOf(choice);
+  const common = jobKernel(given, kernel);
+  const booted = boot(common.with({ policy }));
+  const cost = memoryCost(takeFootprint(boot(common.with({ policy: singleCopy }))), takeFootprint(booted));
   const memory = booted.memory();
   const invariants = booted.checkInvariants();
   const { spec, where } = given;
@@ -141,12 +144,12 @@ export async function compare(
   const pairs = files.map((file): TraceJob => ({
     ...given,
     alignment: "patch-06",
-    policies: ["single-copy", policy],
+    policies: [singleCopy, policy],
     file,
   }));
   const plain = files
     .filter((file) => alignment || !isLongRun(file))
-    .map((file): TraceJob => ({ ...given, alignment: "recorded", policies: ["single-copy"], file }));
+    .map((file): TraceJob => ({ ...given, alignment: "recorded", policies: [singleCopy], file }));
   const outcomes = await run([...pairs, ...plain]);
   const refused = outcomes.slice(0, files.length).filter((each) => each instanceof InputError);
   const measured = (index: number): readonly TraceMeasurement[] => {

@@ -4,7 +4,7 @@
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
-import { invariant } from "@kreplica/mm-core";
+import { type Alignment, invariant } from "@kreplica/mm-core";
 import {
   EntryPlaces,
   shippedGuest,
@@ -14,6 +14,8 @@ import {
   type TraceTest,
 } from "@kreplica/trace";
 import { boot } from "../boot.js";
+import { type Kernel, kernelFrom } from "../kernel.js";
+import { type PolicyChoice, policyOf } from "../policies.js";
 import { traceFile } from "../inputs/trace-file.js";
 import { visitedFunctions } from "../replay/kernel-visit.js";
 import { rightlyBlamed } from "../replay/blame.js";
@@ -42,14 +44,14 @@ export interface KernelJob extends NamedKernels {
    * Ends of text and rodata in all of them; when absent as recorded with one copy and as patch 06 has them with
    * several.
    */
-  readonly alignment?: "recorded" | "patch-06";
+  readonly alignment?: Alignment;
 }
 
 /** What is to be measured. */
 export interface TraceJob extends KernelJob {
   readonly file: string;
-  /** Names of policies of assemble.ts: a kernel each. */
-  readonly policies: readonly string[];
+  /** A kernel each. */
+  readonly policies: readonly PolicyChoice[];
 }
 
 /** One recording on one kernel. */
@@ -74,22 +76,18 @@ export interface TraceMeasurement extends HotCold {
   readonly carried?: Carried;
 }
 
-/** What a job's kernel is booted with. @param kernel what the job names, read */
-export const bootOptions = (
-  { spec, where, pti, levels, seed, alignment }: KernelJob,
-  policy: string,
-  kernel?: ReplayKernel,
-) => ({
-  spec,
-  policy,
-  pti,
-  levels,
-  seed,
-  masterNode: where.masterNode,
-  recordedNodes: [where.masterNode, where.dataNode] as const,
-  ...(alignment ? { alignment } : {}),
-  ...(kernel ? { image: kernel.image(alignment ?? (policy === "single-copy" ? "recorded" : "patch-06")) } : {}),
-});
+/** What a job's kernels have in common. @param named what the job names, read */
+export const jobKernel = ({ spec, where, pti, levels, seed, alignment }: KernelJob, named?: ReplayKernel): Kernel =>
+  kernelFrom({
+    spec,
+    pti,
+    levels,
+    seed,
+    masterNode: where.masterNode,
+    recordedNodes: [where.masterNode, where.dataNode],
+    ...(alignment ? { alignment } : {}),
+    ...(named ? { image: (ends) => named.image(ends) } : {}),
+  });
 
 /**
  * Measures a recording on kernels booted for it, so that no measurement depends on those before it. It is decoded once
@@ -129,10 +127,11 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
     });
   }
   const carried = nothingCarried();
-  const kernels = policies.map((policy) => ({
-    policy,
-    booted: boot({ ...bootOptions(job, policy, kernel), reserved, guest }),
-  }));
+  const common = jobKernel(job, kernel).with({ reserved, guest });
+  const kernels = policies.map((choice) => {
+    const policy = policyOf(choice);
+    return { policy: policy.name, booted: boot(common.with({ policy })) };
+  });
   for (const { booted } of kernels) booted.recorded.runsOn(where.cpu);
   const { image } = kernels[0]!.booted;
   // Addresses that were moved are the booted kernel's.

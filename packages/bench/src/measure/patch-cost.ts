@@ -3,11 +3,13 @@
  * out, in the booted kernel's copies, and the machine's counters say what it took. What runs and is no access to memory
  * comes from poke-pass.ts.
  */
-import { account, Counters, difference, type MachineSpec, Part, PARTS, REGIONS, type Sourced } from "@kreplica/hw-x86";
-import { type KernelImage, TextUsers } from "@kreplica/mm-core";
+import { account, Counters, difference, Part, PARTS, REGIONS, type Sourced } from "@kreplica/hw-x86";
+import { TextUsers } from "@kreplica/mm-core";
 import { ReplicaTextPoke } from "@kreplica/text-patch";
 import { branch32, CALL, INT3, JMP32, nops } from "@kreplica/text-patch/api";
 import { boot } from "../boot.js";
+import { type Kernel, kernelFrom, type KernelSource } from "../kernel.js";
+import type { PolicyChoice } from "../policies.js";
 import { CR3_WRITE_CYCLES, FIRST_PASS, FURTHER_PASS, RECORDED_POKES, SYNC_CORE_CYCLES } from "./poke-pass.js";
 
 /** What is written: which protocol, how many bytes. */
@@ -59,47 +61,49 @@ export interface PatchCost {
 }
 
 export interface PatchOptions {
-  readonly spec: MachineSpec;
   readonly site: PatchSite;
-  readonly policies: readonly string[];
+  readonly policies: readonly PolicyChoice[];
   /** Numbers of CPUs online to measure with, the patching one included. */
   readonly cpus: readonly number[];
   /** Changes measured, after as many to warm up. */
   readonly changes: number;
-  readonly image?: KernelImage;
 }
 
 /** A place in text that crosses no page and no line. */
 const OFFSET = 0x1_0040n;
 
-/** @throws InputError when a policy is unknown */
-export function patchCosts(options: PatchOptions): PatchCost[] {
-  return options.policies.flatMap((policy) => options.cpus.map((cpus) => measure(options, policy, cpus)));
+/** @param source a kernel, whose own policy does not matter @throws InputError when a policy is unknown */
+export function patchCosts(source: KernelSource, { policies, site, cpus, changes }: PatchOptions): PatchCost[] {
+  const kernel = kernelFrom(source);
+  return policies.flatMap((policy) =>
+    cpus.map((online) => measure(kernel.with({ policy }), { site, changes }, online)),
+  );
 }
 
-function measure({ spec, site, changes, image }: PatchOptions, policy: string, online: number): PatchCost {
+function measure(kernel: Kernel, { site, changes }: Pick<PatchOptions, "site" | "changes">, online: number): PatchCost {
+  const { machine: spec, policy } = kernel;
   let poke: ReplicaTextPoke | undefined;
-  const booted = boot({
-    spec,
-    policy,
-    ...(image ? { image } : {}),
-    before: (parts) => {
-      poke = new ReplicaTextPoke(
-        parts.machine,
-        parts.tables,
-        parts.view,
-        parts.cpus,
-        parts.entries,
-        parts.allocator,
-        parts.layout,
-        parts.image,
-        parts.options,
-        parts.boot,
-        parts.switcher,
-        parts.assembly.get(TextUsers),
-      );
-    },
-  });
+  const booted = boot(
+    kernel.with({
+      before: (parts) => {
+        kernel.choices.before?.(parts);
+        poke = new ReplicaTextPoke(
+          parts.machine,
+          parts.tables,
+          parts.view,
+          parts.cpus,
+          parts.entries,
+          parts.allocator,
+          parts.layout,
+          parts.image,
+          parts.options,
+          parts.boot,
+          parts.switcher,
+          parts.assembly.get(TextUsers),
+        );
+      },
+    }),
+  );
   const text = poke!;
   const { machine, cpus } = booted;
   for (const cpu of machine.cpuIds.slice(online)) cpus.takeDown(cpu);
@@ -193,7 +197,7 @@ function measure({ spec, site, changes, image }: PatchOptions, policy: string, o
     },
   ];
   return {
-    policy,
+    policy: policy.name,
     cpusOnline: Math.min(online, machine.cpuIds.length),
     copies,
     framesWritten: each((counts) => counts.framesWritten),

@@ -3,9 +3,11 @@
  * same done with a single copy.
  */
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86";
-import { invariant, type Process, Processes } from "@kreplica/mm-core";
+import { invariant, type Process, Processes, singleCopy } from "@kreplica/mm-core";
 import { type Footprint, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
 import { boot, type Booted } from "../boot.js";
+import { kernelFrom, type Kernel, type KernelSource } from "../kernel.js";
+import { type PolicyChoice, policyOf } from "../policies.js";
 
 /** All figures are what a policy adds to a single copy. */
 export interface PolicyCost {
@@ -37,19 +39,18 @@ export interface PolicyCost {
   };
 }
 
-export interface PolicyKernel {
-  readonly spec: MachineSpec;
-  readonly levels: 4 | 5;
-  readonly pti: boolean;
-}
-
 const LOW = 0x40_0000n;
 
-/** @throws InputError as {@link boot} does, MmError when the machine is too small */
-export function policyCosts(kernel: PolicyKernel, policies: readonly string[]): PolicyCost[] {
-  const plain = measureOne(kernel, "single-copy");
-  return policies.map((policy) => {
-    const of = policy === "single-copy" ? plain : measureOne(kernel, policy);
+/**
+ * @param source a kernel, whose own policy does not matter
+ * @throws InputError as {@link boot} does, MmError when the machine is too small
+ */
+export function policyCosts(source: KernelSource, policies: readonly PolicyChoice[]): PolicyCost[] {
+  const kernel = kernelFrom(source);
+  const plain = measureOne(kernel.with({ policy: singleCopy }));
+  return policies.map((choice) => {
+    const policy = policyOf(choice);
+    const of = policy === singleCopy ? plain : measureOne(kernel.with({ policy }));
     const { footprint, ...cost } = of;
     return {
       ...cost,
@@ -61,11 +62,10 @@ export function policyCosts(kernel: PolicyKernel, policies: readonly string[]): 
 }
 
 /** As {@link PolicyCost}, but for what the kernel takes and the bytes of a process, which are all it has. */
-function measureOne(
-  { spec, levels, pti }: PolicyKernel,
-  policy: string,
-): Omit<PolicyCost, "memory"> & { readonly footprint: Footprint } {
-  const kernel = boot({ spec, policy, levels, pti });
+function measureOne(given: Kernel): Omit<PolicyCost, "memory"> & { readonly footprint: Footprint } {
+  const { machine: spec, policy } = given;
+  const kernel = boot(given);
+  const { levels } = kernel.layout;
   const footprint = takeFootprint(kernel);
   const processes = kernel.assembly.get(Processes);
   const top = 1n << (levels === 5 ? 56n : 47n);
@@ -115,7 +115,7 @@ function measureOne(
   });
   const memory = kernel.memory();
   return {
-    policy,
+    policy: policy.name,
     holders: kernel.view.holders,
     footprint,
     bootBytes: memory.extraBytes,

@@ -13,19 +13,15 @@ import {
   Packs,
   ProgramMemory,
 } from "@kreplica/bpf";
-import type { MachineSpec } from "@kreplica/hw-x86";
 import { setMemory } from "@kreplica/set-memory";
 import { textPatch } from "@kreplica/text-patch";
 import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
-import { POLICIES } from "../assemble.js";
 import { boot } from "../boot.js";
+import { kernelFrom, type KernelSource } from "../kernel.js";
 import { type BpfPathRun, costOf, type ImageCost, runPaths } from "./bpf-images.js";
 import { type BpfBench, type BpfNodeRun, inputFor, runOnCpu } from "./bpf-node-run.js";
 
 export interface BpfRunOptions {
-  readonly spec: MachineSpec;
-  readonly policy: string;
-  readonly masterNode: number;
   /** A copy of packs, trampolines, dispatcher and struct_ops images on every node. */
   readonly replicate: boolean;
   readonly object: BpfObject;
@@ -71,15 +67,16 @@ export interface BpfRun {
 /** Elements of a map that are kept for the report. */
 export const MOST_ELEMENTS = 64;
 
-/** @throws BpfError what loading refuses @throws InputError for an unknown policy */
-export function runBpf(options: BpfRunOptions): BpfRun {
-  const { spec, object, input, repeat } = options;
-  const kernel = boot({
-    spec,
-    masterNode: options.masterNode,
-    policy: options.policy,
-    plugins: [setMemory, vmalloc, textPatch, bpf(options.replicate, POLICIES[options.policy]?.codeNode)],
-  });
+/** @param source a kernel without subsystems @throws BpfError what loading refuses @throws InputError as a boot does */
+export function runBpf(source: KernelSource, options: BpfRunOptions): BpfRun {
+  const { object, input, repeat } = options;
+  const given = kernelFrom(source);
+  const { machine: spec, policy, choices } = given;
+  const kernel = boot(
+    given.with({
+      plugins: [setMemory, vmalloc, textPatch, bpf(options.replicate, policy.codeNode), ...(choices.plugins ?? [])],
+    }),
+  );
   const { machine, assembly, allocator } = kernel,
     memory = assembly.get(ProgramMemory),
     helpers = assembly.get(Helpers),

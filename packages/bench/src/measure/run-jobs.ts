@@ -13,6 +13,7 @@ import { traceFile } from "../inputs/trace-file.js";
 import { isLongRun } from "../replay/load.js";
 import { replayKernel } from "../replay/replay-kernel.js";
 import type { Progress } from "../report/terminal.js";
+import { isNamed, policyOf } from "../policies.js";
 import { measureTrace, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
 
 /** What a worker says of the job it was sent. */
@@ -43,7 +44,7 @@ export async function runJobs(
   );
   // Two steps a part, so that the line moves when one begins: the longest takes most of the whole.
   const running = new Set<string>();
-  const nameOf = ({ job }: (typeof parts)[number]): string => `${shownName(job)}, ${job.policies.join(" and ")}`;
+  const nameOf = ({ job }: (typeof parts)[number]): string => `${shownName(job)}, ${namesOf(job).join(" and ")}`;
   const now = (): string => [...running].join("; ");
   progress.start(2 * parts.length, "booting");
   const begin = (part: (typeof parts)[number]): void => {
@@ -61,7 +62,9 @@ export async function runJobs(
     progress.step(1, now());
   };
   const file = fileURLToPath(new URL(WORKER, import.meta.url));
-  if (existsSync(file)) await inWorkers(file, queue, begin, keep);
+  // A worker is told of policies by name: it has none of the caller's own.
+  if (existsSync(file) && jobs.every(({ policies }) => policies.every(isNamed)))
+    await inWorkers(file, queue, begin, keep);
   else {
     for (const part of parts) {
       begin(part);
@@ -70,7 +73,7 @@ export async function runJobs(
   }
   return results.map(
     (each, i) =>
-      refused.get(i) ?? each.sort((a, b) => jobs[i]!.policies.indexOf(a.policy) - jobs[i]!.policies.indexOf(b.policy)),
+      refused.get(i) ?? each.sort((a, b) => namesOf(jobs[i]!).indexOf(a.policy) - namesOf(jobs[i]!).indexOf(b.policy)),
   );
 }
 
@@ -82,6 +85,8 @@ async function measured(job: TraceJob): Promise<TraceMeasurement[] | InputError>
     throw error;
   }
 }
+
+const namesOf = ({ policies }: TraceJob): string[] => policies.map((each) => policyOf(each).name);
 
 /** A recording's test; the file where it cannot be told, which is said when it is measured. */
 function shownName({ file, recording }: TraceJob): string {
@@ -126,5 +131,5 @@ const asked = (worker: Worker, job: TraceJob): Promise<TraceMeasurement[] | Inpu
     });
     worker.on("error", reject);
     worker.on("exit", (code) => reject(new Error(`a worker ended early, exit code ${code}`)));
-    worker.postMessage(job);
+    worker.postMessage({ ...job, policies: namesOf(job) } satisfies TraceJob);
   });

@@ -4,6 +4,7 @@
  */
 import { basename } from "node:path";
 import type { CacheState, CompareResult, Comparison } from "../measure/compare.js";
+import { replicates, wordsOf } from "../policies.js";
 import { ns, otherNodesText, placeText } from "./node-places.js";
 import { type Column, renderTable, type Screen, wrap } from "./terminal.js";
 
@@ -24,12 +25,6 @@ export const percentText = (value: number): string => (Math.abs(value) < 0.05 ? 
 const gainText = (value: number): string =>
   value < -100 ? `x${(1 - value / 100).toFixed(value < -900 ? 0 : 1)}` : percentText(value);
 
-/** What is compared with one copy. */
-export const designOf = (policy: string): string =>
-  policy === "per-node" ? "a copy on every node" : `the policy ${policy}`;
-const shortDesign = (policy: string): string =>
-  policy === "per-node" ? "copy per\nnode" : policy.includes("-") ? policy.replace("-", "-\n") : `\n${policy}`;
-
 const ofTheirLength = ({ test, iterations }: Comparison): boolean =>
   test.reported === undefined || test.iterations === iterations;
 
@@ -48,7 +43,7 @@ export function labelOf(each: Comparison, all: readonly Comparison[]): string {
 export function standingText({ job: { spec, where }, policy, standing: { own, nodes } }: CompareResult): string {
   const { node, relation, copyNs, copyOn } = own;
   const copy =
-    policy === "single-copy" || relation === "same node"
+    !replicates(policy) || relation === "same node"
       ? ""
       : copyOn === node
         ? `, ${ns(copyNs)} from its own copy`
@@ -60,12 +55,12 @@ export function standingText({ job: { spec, where }, policy, standing: { own, no
 export function gainsText({ tests, policy, reported, job: { spec } }: CompareResult, screen: Screen): string {
   // Where text is as near without replication, or there is none, what others gained is no more than a figure beside.
   const judged = (each: Comparison): each is Comparison & { readonly reported: number } =>
-    each.reported !== undefined && each.bound > 0 && policy !== "single-copy";
+    each.reported !== undefined && each.bound > 0 && replicates(policy);
   const beside = tests.some((each) => each.reported !== undefined);
   const columns = [
     { head: "" },
     right("one copy\n\ncycles"),
-    right(`${shortDesign(policy)}\ncycles`),
+    right(`${wordsOf(policy).column}\ncycles`),
     right("\ngain\n%"),
     right("\nlow .. high\n%"),
     right("by near\ntext\n%"),

@@ -2,6 +2,7 @@
  * What replication itself does in the tests, and what it costs: part of the comparison's report. Values in, text out.
  */
 import type { CompareResult, Comparison } from "../measure/compare.js";
+import { type KernelPolicy, replicates } from "../policies.js";
 import { renderTable, type Screen, wrap } from "./terminal.js";
 
 const amount = (value: number): string =>
@@ -31,11 +32,9 @@ export function workText(
           `Left out, so that the gains above are too high by it: a process' first switch to each further node, which makes its PGD there and stores ${amount(switchStores)} entries; no recording has one.`,
         ]
       : []),
-    ...(policy === "home-node"
-      ? [
-          "Left out, so that the gains above are too high by it: a process that has moved from the node it was made on, and runs that node's text from afar; no recording has one.",
-        ]
-      : []),
+    ...(policy.notCompared ?? []).map(
+      (clause) => `Left out, so that the gains above are too high by it: ${clause}; no recording has one.`,
+    ),
     ...poked(tests, policy),
   ]
     .map(paragraph)
@@ -105,9 +104,9 @@ export function workText(
 }
 
 /** Recordings that change text, whose copies the model does not change. */
-function poked(tests: readonly Comparison[], policy: string): string[] {
+function poked(tests: readonly Comparison[], policy: KernelPolicy): string[] {
   const some = tests.filter(({ cache, pokes }) => cache === "cold" && pokes > 0);
-  if (some.length === 0 || policy === "single-copy") return [];
+  if (some.length === 0 || !replicates(policy)) return [];
   return [
     `Left out, so that these gains are too high by it: ${some.map(({ test, pokes }) => `${test.name} changes kernel text ${pokes} times`).join("; ")}, and changing every copy is not modelled here; \`kreplica patch\` says what a change costs.`,
   ];

@@ -6,7 +6,8 @@ import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { total } from "../measure/cycle-account.js";
 import type { Carried, CarriedOver } from "../replay/other-kernel.js";
 import type { CacheState, CompareResult, KernelFigures } from "../measure/compare.js";
-import { designOf, gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
+import { wordsOf } from "../policies.js";
+import { gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
 import { recordedText } from "./compare-recorded.js";
 import { workText } from "./compare-work.js";
 import { memoryCostText } from "./memory-cost.js";
@@ -26,7 +27,7 @@ export function compareText(result: CompareResult, screen: Screen): string {
     policy,
   } = result;
   const head =
-    `${screen.bold("kreplica compare")}: kernel text and rodata once, against ${designOf(policy)}\n` +
+    `${screen.bold("kreplica compare")}: kernel text and rodata once, against ${wordsOf(policy).design}\n` +
     paragraph(
       `${spec.description}. ${result.kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}. CPU ${where.cpu} on node ${nodeOf(spec, where.cpu)}, ` +
         `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.`,
@@ -116,7 +117,7 @@ function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen
       ];
       return [
         side === 0 ? labelOf(each, tests) : "",
-        side === 0 ? "one" : policy === "per-node" ? "each" : "with",
+        side === 0 ? "one" : wordsOf(policy).row,
         ...cells.map((cycles) => short(cycles / unit)),
         ...(far ? [] : [short(of.lines.textFromMemory / each.iterations)]),
       ];
@@ -124,7 +125,7 @@ function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen
   );
   const evicted = shown.filter((each) => each.singleCopy.lines.textFromMemory / each.iterations >= 0.05);
   return (
-    title(`Why, ${cache}:`, `thousands of cycles per iteration; one copy, and ${designOf(policy)}`, screen) +
+    title(`Why, ${cache}:`, `thousands of cycles per iteration; one copy, and ${wordsOf(policy).design}`, screen) +
     renderTable(columns, rows, screen) +
     "\n" +
     (cache === "cold"
@@ -144,7 +145,7 @@ function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen
 function memory({ policy, memory, memoryCost }: CompareResult, screen: Screen): string {
   const columns = [{ head: "node" }, right("text"), right("rodata"), right("tables")];
   return (
-    title("Memory", `of the kernel with ${designOf(policy)}`, screen) +
+    title("Memory", `of the kernel with ${wordsOf(policy).design}`, screen) +
     renderTable(
       columns,
       memory.perNode.map(({ node, textBytes, rodataBytes, tableBytes }) => [

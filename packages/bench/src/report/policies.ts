@@ -1,5 +1,6 @@
 /** What the policies cost, as a table. Values in, text out. */
-import type { PolicyCost, PolicyKernel } from "../measure/policy-cost.js";
+import type { Kernel } from "../kernel.js";
+import type { PolicyCost } from "../measure/policy-cost.js";
 import { heading, renderTable, type Screen, wrap } from "./terminal.js";
 import { bytesText, countText } from "./units.js";
 
@@ -8,7 +9,7 @@ const some = (value: number): string => (value === 0 ? "-" : String(value));
 const bytes = (value: number): string => (value === 0 ? "-" : bytesText(value));
 
 export function policyCostText(
-  { spec, levels, pti }: PolicyKernel,
+  { machine, layout: { levels, pti } }: Kernel,
   costs: readonly PolicyCost[],
   screen: Screen,
 ): string {
@@ -34,7 +35,7 @@ export function policyCostText(
   return (
     heading(
       "What a policy adds to a single copy:",
-      `${spec.name}, ${countText(spec.nodes.length, "node")}, ${levels} levels, KPTI ${pti ? "on" : "off"}`,
+      `${machine.name}, ${countText(machine.nodes.length, "node")}, ${levels} levels, KPTI ${pti ? "on" : "off"}`,
       screen,
     ) +
     renderTable(

@@ -8,7 +8,7 @@ import { bootRoot } from "@kreplica/mm-core";
 import { everyNth, replicationBy } from "@kreplica/numa-replication";
 import { defectOf } from "@kreplica/series-as-posted";
 import { describe, expect, test } from "vitest";
-import { POLICIES } from "../../src/assemble.js";
+import { POLICIES } from "../../src/policies.js";
 import { boot, type BootOptions, prepare } from "../../src/boot.js";
 import { CORE_FAMILIES } from "../../src/check/core-families.js";
 import { Differential } from "../../src/check/differential.js";

@@ -5,7 +5,7 @@
 import { describe, expect, test } from "vitest";
 import type { Process } from "@kreplica/mm-core";
 import type { BootOptions } from "../../src/boot.js";
-import { POLICIES } from "../../src/assemble.js";
+import { POLICIES } from "../../src/policies.js";
 import { failureOf } from "../../src/check/campaign.js";
 import type { Subject } from "../../src/check/subject.js";
 import { Differential } from "../../src/check/differential.js";

@@ -5,7 +5,7 @@
 import { NONE } from "@kreplica/hw-x86";
 import { directAddress, frameAt } from "@kreplica/mm-core";
 import { describe, expect, test } from "vitest";
-import { POLICIES } from "../../src/assemble.js";
+import { POLICIES } from "../../src/policies.js";
 import type { BootOptions } from "../../src/boot.js";
 import { campaign } from "../../src/check/campaign.js";
 import { CheckedSystem } from "../../src/check/checked-system.js";

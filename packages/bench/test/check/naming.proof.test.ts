@@ -4,8 +4,8 @@
  */
 import { describe, expect, test } from "vitest";
 import { defectOf } from "@kreplica/series-as-posted";
-import { POLICIES } from "../../src/assemble.js";
-import type { BootOptions } from "../../src/boot.js";
+import { POLICIES } from "../../src/policies.js";
+import type { Kernel } from "../../src/kernel.js";
 import { FAMILIES } from "../../src/check/families.js";
 import { configuredKinds, SERIES_IDS, withSeries } from "../../src/check/series.js";
 import { kernelOf, type Kind, kindsOf, kindText } from "../../src/check/kinds.js";
@@ -52,9 +52,9 @@ describe("names", () => {
 
 describe("what no defect of the list accounts for", () => {
   /** Copies made and never mapped: broken from the boot on, whatever else is laid. */
-  const broken = (kind: Kind, laid: readonly string[]): BootOptions => {
-    const options = withSeries(kernelOf("per-node", kind), kind, laid);
-    return { ...options, defects: [...(options.defects ?? []), defectOf("copied-source")!] };
+  const broken = (kind: Kind, laid: readonly string[]): Kernel => {
+    const kernel = withSeries(kernelOf("per-node", kind), kind, laid);
+    return kernel.with({ defects: [...(kernel.choices.defects ?? []), defectOf("copied-source")!] });
   };
 
   test("is reported without a name, each rule once, and the runs go on from there", () => {
@@ -91,7 +91,7 @@ describe("kinds of kernel", () => {
   test("a number of nodes is all the nodes there are", () => {
     for (const nodes of [1, 2, 3]) {
       for (const kind of kindsOf({ nodes })) {
-        const { spec, offlineMemory } = kernelOf("per-node", kind);
+        const { spec, offlineMemory } = kernelOf("per-node", kind).choices;
         expect([spec.nodes.length, spec.nodes.every(({ memoryBytes }) => memoryBytes > 0), offlineMemory]).toEqual([
           nodes,
           true,
@@ -99,13 +99,16 @@ describe("kinds of kernel", () => {
         ]);
       }
       for (const kind of configuredKinds(kindsOf({ nodes })))
-        expect(kernelOf("per-node", kind).spec.nodes).toHaveLength(nodes);
+        expect(kernelOf("per-node", kind).machine.nodes).toHaveLength(nodes);
     }
   });
 
   test("one whose memory comes later is one of them, and is said", () => {
     const [kind] = kindsOf({ nodes: 2, lateMemory: true });
-    expect(kernelOf("per-node", kind!)).toMatchObject({ offlineMemory: [1], spec: { nodes: [{ id: 0 }, { id: 1 }] } });
+    expect(kernelOf("per-node", kind!).choices).toMatchObject({
+      offlineMemory: [1],
+      spec: { nodes: [{ id: 0 }, { id: 1 }] },
+    });
     expect(kindText(kind!)).toBe("2 nodes, memory of node 1 comes later, 4 levels, KPTI off");
     expect(kindsOf({}).map(kindText)).toHaveLength(20);
   });
@@ -128,7 +131,9 @@ describe("kinds of kernel", () => {
     expect(configuredKinds(kindsOf({ nodes: 2, kasan: true })).map(kindText)).toContain(
       "2 nodes, KASAN without KASAN_VMALLOC, 4 levels, KPTI off",
     );
-    expect(kernelOf("per-node", { ...PLAIN, configuration: "KASAN without vmalloc" }).kasan).toBe("without vmalloc");
+    expect(kernelOf("per-node", { ...PLAIN, configuration: "KASAN without vmalloc" }).choices.kasan).toBe(
+      "without vmalloc",
+    );
   });
 
   test("what a defect needs is on one kind, where the machine allows it", () => {

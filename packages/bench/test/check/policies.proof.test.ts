@@ -1,7 +1,7 @@
 /** Every policy under the same checker, on kernels where it does something; one node, where it must do nothing. */
 import { describe, expect, test } from "vitest";
 import { boot, type BootOptions } from "../../src/boot.js";
-import { POLICIES } from "../../src/assemble.js";
+import { POLICIES } from "../../src/policies.js";
 import { campaign } from "../../src/check/campaign.js";
 import { CORE_FAMILIES } from "../../src/check/core-families.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";

@@ -3,7 +3,7 @@
  * are there.
  */
 import { expect, test } from "vitest";
-import type { BootOptions } from "../../src/boot.js";
+import type { Kernel } from "../../src/kernel.js";
 import { FAMILIES } from "../../src/check/families.js";
 import { kernelOf } from "../../src/check/kinds.js";
 import { configuredKinds, SERIES_IDS, withSeries } from "../../src/check/series.js";
@@ -36,7 +36,7 @@ test("the series as posted: each defect once, by the rule that is its own, on th
   for (const { names, invariant, operations, kind, laid } of findings) {
     expect([names, operations.length <= 6]).toEqual([names, true]);
     expect(laid).toEqual(names);
-    const kernel = (ids: readonly string[]): BootOptions =>
+    const kernel = (ids: readonly string[]): Kernel =>
       withSeries(kernelOf("per-node", kinds[kind]!), kinds[kind]!, ids);
     expect(outcome(kernel(laid), operations).map((each) => each.invariant)).toContain(invariant);
     expect([names, outcome(kernel([]), operations)]).toEqual([names, []]);

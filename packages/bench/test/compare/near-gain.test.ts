@@ -8,7 +8,7 @@ import { dataFile } from "@kreplica/recordings";
 import * as fc from "fast-check";
 import { CounterLayout, Kind, type MachineSpec, Place, Source } from "@kreplica/hw-x86";
 import { describe, expect, test } from "vitest";
-import { POLICIES } from "../../src/assemble.js";
+import { POLICIES } from "../../src/policies.js";
 import { bound, gain, nearGain } from "../../src/measure/gain.js";
 import { measureTrace, type TraceMeasurement } from "../../src/measure/measure-trace.js";
 import { Region } from "../../src/replay/program.js";

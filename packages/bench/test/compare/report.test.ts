@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { CompareResult, Comparison, KernelFigures } from "../../src/measure/compare.js";
 import { type Reported, reportedFor } from "../../src/measure/reported.js";
 import { standingOf } from "../../src/measure/standing.js";
+import { policyOf } from "../../src/policies.js";
 import { compareText } from "../../src/report/compare.js";
 
 const levels = (cycles: number) => ({ l2: cycles, ownL3: cycles, otherL3: 0, local: cycles, remote: cycles });
@@ -75,7 +76,7 @@ function result(given: Partial<CompareResult> = {}, worked = true, other = 0): C
     );
   return {
     job: { spec: e52690v3, where: { cpu: 12, masterNode: 0, dataNode: 1 }, pti: true, levels: 4, seed: 1 },
-    policy: "per-node",
+    policy: policyOf("per-node"),
     kernel: "Linux",
     recordedOn: "Linux",
     tests,
@@ -101,7 +102,8 @@ const screen = {
 const widest = (text: string): number => Math.max(...text.split("\n").map((line) => line.length));
 
 describe("no line is longer than 100 columns", () => {
-  test.each(["per-node", "single-copy", "home-node"])("for policy %s, another L3 beside memory or not", (policy) => {
+  test.each(["per-node", "single-copy", "home-node"])("for policy %s, another L3 beside memory or not", (name) => {
+    const policy = policyOf(name);
     for (const other of [0, 4_000_000])
       expect(widest(compareText(result({ policy }, true, other), screen))).toBeLessThanOrEqual(100);
   });
@@ -159,7 +161,10 @@ test("what was reported is judged only where near text could gain anything", () 
   expect(compareText(result(), screen)).toMatch(
     /42\.7 {2}above bound[^]*on this machine not by the latency of text alone: fork-1 cold/,
   );
-  for (const given of [{ policy: "single-copy" }, { tests: result().tests.map((each) => ({ ...each, bound: 0 })) }]) {
+  for (const given of [
+    { policy: policyOf("single-copy") },
+    { tests: result().tests.map((each) => ({ ...each, bound: 0 })) },
+  ]) {
     const gains = compareText(result(given), screen).split("modelled: this machine's")[0]!;
     expect(gains).toContain("42.7");
     expect(gains).not.toMatch(verdicts);
@@ -203,7 +208,7 @@ describe("whom the CPU stands for, whose figures stand beside, and what is left 
       /the image's own, 76\.8 ns: node 0 \(--cpu 0\); other socket, 133\.8 to 200 ns: node \d+ \(--cpu \d+\).*and 10 more/,
     );
     const without = flat({
-      policy: "every-nth",
+      policy: policyOf("every-nth"),
       job: { ...result().job, spec: xeon, where },
       standing: standingOf(xeon, where, { nearest: (node) => node - (node % 2) }),
     });
@@ -232,13 +237,13 @@ describe("whom the CPU stands for, whose figures stand beside, and what is left 
   });
 
   test("a policy that makes PGDs later, one that runs far text, and changes of text", () => {
-    expect(flat({ policy: "lazy-pgd", switchStores: 482 })).toMatch(
+    expect(flat({ policy: policyOf("lazy-pgd"), switchStores: 482 })).toMatch(
       /too high by it: a process' first switch to each further node, which makes its PGD there and stores 482 entries/,
     );
     expect(
-      compareText(result({ policy: "lazy-pgd", switchStores: 482 }, false), screen).replace(/\s+/g, " "),
+      compareText(result({ policy: policyOf("lazy-pgd"), switchStores: 482 }, false), screen).replace(/\s+/g, " "),
     ).toContain("None of what was recorded: in no test");
-    expect(flat({ policy: "home-node" })).toContain("runs that node's text from afar");
+    expect(flat({ policy: policyOf("home-node") })).toContain("runs that node's text from afar");
     expect(flat({})).not.toContain("too high by it");
     expect(flat({ tests: result().tests.map((each) => ({ ...each, pokes: each.test.id === 1 ? 78 : 0 })) })).toMatch(
       /fork-1 changes kernel text 78 times, and changing every copy is not modelled here; `kreplica patch`/,

@@ -17,6 +17,7 @@ import { registerCompare } from "../../src/commands/compare.js";
 import { bootChoices, readKernelChoices } from "../../src/commands/kernel-choices.js";
 import { registerTables } from "../../src/commands/tables.js";
 import { run } from "../../src/commands/run.js";
+import { perNode } from "../../src/policies.js";
 import { progressOn, screenFor } from "../../src/report/terminal.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 
@@ -53,7 +54,7 @@ const invoke = async (...words: string[]): Promise<{ code: number; out: string; 
   return { code, out, error };
 };
 const choices = {
-  policy: "per-node",
+  policy: perNode,
   levels: "4",
   pti: "off",
   pcid: "on",
@@ -153,7 +154,7 @@ describe.skipIf(!cloud)("a kernel file", () => {
       0,
       {
         schema: "kreplica.check/1",
-        policy: "per-node",
+        policy: perNode,
         kernel: `Linux ${kernel.release!}`,
         runs: 34,
         steps: 1360,

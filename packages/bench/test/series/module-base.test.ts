@@ -12,7 +12,7 @@ import { setMemory } from "@kreplica/set-memory";
 import { textPatch } from "@kreplica/text-patch";
 import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
 import { describe, expect, test } from "vitest";
-import { POLICIES } from "../../src/assemble.js";
+import { POLICIES } from "../../src/policies.js";
 import { boot } from "../../src/boot.js";
 import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 

@@ -53,19 +53,20 @@ function kernelWith(
   defects: readonly SeriesDefect[] = [],
   place: Parameters<typeof modulePolicy>[1] = placements.local,
 ): Stressed {
-  const parts = [
-    numaReplication,
+  const plugins = [
     setMemory,
     vmalloc,
     modulesWith(modulePolicy("stress", place, replications.all)),
     noPatching,
     textPatch,
+    plugin("module host", [bindValue(ModuleHost, tinyHost())]),
   ];
   const booted = boot({
     spec: smallMachine(nodes),
     image: smallImage("patch-06"),
     defects,
-    policy: plugin("stress", [...parts.flatMap((each) => each.bindings), bindValue(ModuleHost, tinyHost())]),
+    policy: numaReplication,
+    plugins,
   });
   return {
     ...booted,

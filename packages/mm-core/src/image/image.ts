@@ -21,13 +21,15 @@ export interface SectionHeader {
   readonly occupies: boolean;
 }
 
+/** Ends of text and rodata: where the symbols say, or both filled up to 2 MiB as patch 06 does. */
+export type Alignment = "recorded" | "patch-06";
+
 /** What a kernel image is made from: section headers, symbols, and its bytes where the caller has them. */
 export interface ImageInput {
   readonly name: string;
   readonly sections: readonly SectionHeader[];
   readonly symbols: ReadonlyMap<string, bigint>;
-  /** `recorded`: text and rodata end where the symbols say; `patch-06`: both are filled up to 2 MiB. */
-  readonly alignment: "recorded" | "patch-06";
+  readonly alignment: Alignment;
   readonly noOps?: KernelImage["noOps"];
   /** The real bytes of a page, when there are any. */
   readonly readPage?: (address: bigint, into: Uint8Array) => void;

@@ -134,7 +134,7 @@ export function compareDocument({
     machine: spec.name,
     kernel,
     recordedOn,
-    policy,
+    policy: policy.name,
     cpu: where.cpu,
     masterNode: where.masterNode,
     dataNode: where.dataNode,

@@ -1,5 +1,6 @@
 /** What `kreplica policies --json` prints; with `--measure`, what each costs. */
-import type { PolicyCost, PolicyKernel } from "../../measure/policy-cost.js";
+import type { Kernel } from "../../kernel.js";
+import type { PolicyCost } from "../../measure/policy-cost.js";
 
 /** The replication policies; measured ones say on which kernel. */
 export type PoliciesDocument = PolicyListDocument | MeasuredPoliciesDocument;
@@ -42,12 +43,12 @@ export const policyListDocument = (policies: readonly ListedPolicy[]): PoliciesD
 
 /** @param costs of the policies, in their order */
 export const measuredPoliciesDocument = (
-  { spec, levels, pti }: PolicyKernel,
+  { machine, layout: { levels, pti } }: Kernel,
   policies: readonly ListedPolicy[],
   costs: readonly PolicyCost[],
 ): PoliciesDocument => ({
   schema: "kreplica.policies/1",
-  machine: spec.name,
+  machine: machine.name,
   levels,
   pti,
   policies: policies.map((each, i) => ({ ...each, cost: costs[i]! })),
