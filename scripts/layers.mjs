@@ -6,6 +6,7 @@ export const layers = {
   di: 0,
   elf: 0,
   recordings: 0,
+  report: 0,
   "hw-x86": 1,
   inputs: 1,
   "mm-core": 2,

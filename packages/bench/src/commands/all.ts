@@ -9,10 +9,12 @@ import { registerModules } from "./modules.js";
 import { registerPatch } from "./patch.js";
 import { registerPolicies } from "./policies.js";
 import { registerSchema } from "./schema.js";
+import { registerReport } from "./report.js";
 import { registerTables } from "./tables.js";
 
 export const COMMANDS: readonly RegisterCommand[] = [
   registerCompare,
+  registerReport,
   registerBoot,
   registerTables,
   registerCheck,

@@ -1,0 +1,142 @@
+/** `kreplica report`: the comparison as one page to look at, with the machine, the tables, the boot and the designs. */
+import { machineDocument } from "@kreplica/machines";
+import { type Assumption, type ReportDocument, reportPage, type Sourced, valueAt, whyBars } from "@kreplica/report";
+import { imageAddress } from "@kreplica/mm-core";
+import { type Command, Option } from "commander";
+import { POLICIES } from "../assemble.js";
+import { boot, type Booted } from "../boot.js";
+import type { CompareResult } from "../measure/compare.js";
+import { bootOptions } from "../measure/measure-trace.js";
+import { policyCosts } from "../measure/policy-cost.js";
+import { replayKernel } from "../replay/replay-kernel.js";
+import { compareDocument } from "../report/compare-json.js";
+import { outputFile } from "../report/output-file.js";
+import { type Part, tableTree } from "../report/table-trees.js";
+import { addCompareOptions, comparison, type CompareOptions, refuse } from "./compare.js";
+import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { jsonOption, type JsonOption } from "./options.js";
+
+const DEFAULT_FILE = "report.html";
+
+export function registerReport(program: Command, context: CommandContext): void {
+  addCompareOptions(
+    program
+      .command("report")
+      .summary("write the comparison as a page to look at")
+      .description(
+        "Does what compare does, and writes one self-contained HTML file: gains with intervals, why, the machine and what crosses its links, memory, page tables of every node before and after, the boot, all designs beside each other, what was assumed. It needs no network, and reads well without script, in the dark and on paper.",
+      ),
+  )
+    .addOption(new Option("-o, --output <file>", "the page").default(DEFAULT_FILE))
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica report", `the main job, as ${DEFAULT_FILE}`],
+        ["kreplica report --machine epyc-7713-2s -o epyc.html", "another machine"],
+        ["kreplica report --json > report.json", "the page, and every number in it as one JSON document"],
+      ) + exitCodes,
+    )
+    .action(async (options: CompareOptions & JsonOption & { readonly output: string }) => {
+      // Before the work: what cannot be written is known at once.
+      const file = outputFile(options.output, "--output");
+      const result = await comparison(options, context);
+      if (result.tests.length > 0) {
+        const document = await reportDocument(result, `kreplica report${told(options)}`);
+        if (options.json) context.print(jsonText(document));
+        file.write(reportPage(document));
+        context.remark(`${file.path} is written: open it in a browser`);
+      }
+      if (result.invariants.violated.length > 0) context.checkFailed();
+      refuse(result.refused, context);
+    });
+}
+
+/** The options that say what was compared, as they were given. */
+function told(options: CompareOptions): string {
+  const words = Object.entries(options).flatMap(([name, value]) => {
+    if (["output", "json"].includes(name) || value === undefined) return [];
+    const option = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    if (value === true) return name === "alignment" ? [option] : [];
+    if (value === false) return [`--no-${option.slice(2)}`];
+    return [`${option} ${Array.isArray(value) ? value.join(" ") : String(value)}`];
+  });
+  return words.length === 0 ? "" : ` ${words.join(" ")}`;
+}
+
+/** Boots both kernels once more for what a comparison does not keep: tables and steps. */
+async function reportDocument(result: CompareResult, command: string): Promise<ReportDocument> {
+  const { job } = result;
+  const kernel = await replayKernel(job);
+  const one = boot(bootOptions(job, "single-copy", kernel));
+  const copies = boot(bootOptions(job, result.policy, kernel));
+  const machine = machineDocument(job.spec);
+  const costs = policyCosts({ spec: job.spec, levels: job.levels ?? 4, pti: job.pti }, Object.keys(POLICIES));
+  // As a reader of the JSON has it: what is no value of JSON is gone.
+  const document = JSON.parse(
+    JSON.stringify({
+      schema: "kreplica.report/1",
+      command,
+      comparison: compareDocument(result),
+      machine,
+      timeline: copies.timeline,
+      tables: [
+        { kernel: "one copy", node: one.view.master, root: rootTree(one, one.view.master) },
+        ...copies.view.holders.map((node) => ({ kernel: "copies", node, root: rootTree(copies, node) })),
+      ],
+      policies: Object.entries(POLICIES).map(([name, { summary }], i) => ({ name, summary, cost: costs[i] })),
+      assumptions: assumptions(machine),
+    }),
+  ) as Omit<ReportDocument, "why">;
+  return { ...document, why: whyBars(document.comparison) };
+}
+
+/** The tree of a node's kernel root, down to the image. */
+function rootTree(kernel: Booted, node: number): ReturnType<typeof tableTree> {
+  const { image, layout, machine, view } = kernel;
+  const part = (what: string, start: bigint, end: bigint): Part => ({
+    what,
+    start: imageAddress(layout, start),
+    end: imageAddress(layout, end),
+  });
+  return tableTree(
+    {
+      memory: machine.memory,
+      nodeOf: (frame) => machine.memory.nodeOf(frame),
+      levels: layout.levels,
+      parts: [
+        part("text", image.stext, image.etext),
+        part("rodata", image.startRodata, image.endRodata),
+        part("data", image.endRodata, image.end),
+      ],
+    },
+    view.kernelRoot(node),
+  );
+}
+
+/** Every number of the machine that has a source, by its path. */
+function assumptions(machine: unknown): Assumption[] {
+  const found: Assumption[] = [];
+  const visit = (path: string, value: unknown): void => {
+    if (typeof value !== "object" || value === null) return;
+    if (isSourced(value)) {
+      const { value: number, low, high, source, provisional } = value;
+      found.push({
+        name: path,
+        value: number,
+        ...(low === undefined ? {} : { low }),
+        ...(high === undefined ? {} : { high }),
+        source,
+        ...(provisional ? { provisional } : {}),
+      });
+      return;
+    }
+    if (!Array.isArray(value))
+      for (const key of Object.keys(value)) visit(path === "" ? key : `${path}.${key}`, valueAt(value, key));
+  };
+  visit("", machine);
+  return found;
+}
+
+const isSourced = (value: object): value is Sourced =>
+  typeof (value as Partial<Sourced>).value === "number" && typeof (value as Partial<Sourced>).source === "string";

@@ -1,0 +1,214 @@
+/**
+ * What a page is made of: the documents that `kreplica compare`, `machine`, `boot` and `policies` print with `--json`,
+ * as far as the page shows them, page tables as trees, and what is summed up of them. Plain values, ready for JSON.
+ */
+
+/** Where the cycles of one kind of access beyond L1 went, by where the line came from. Cycles. */
+export interface Sources {
+  readonly l2: number;
+  readonly ownL3: number;
+  readonly otherL3: number;
+  readonly local: number;
+  readonly remote: number;
+}
+
+/** Cycles of one test on one kernel, by what they were spent on; the parts' sum is the whole. */
+export interface Account {
+  readonly instructions: number;
+  readonly text: Sources;
+  readonly rodata: Sources;
+  readonly data: Sources;
+  /** Page walks; the source `l1` beside the others. */
+  readonly walks: Sources & { readonly l1: number };
+  readonly modules: number;
+  readonly user: number;
+  readonly secondTlb: number;
+  readonly interrupts: number;
+  readonly replication: number;
+}
+
+/** One test, caches hot or cold, on both kernels. Percent of the single copy's cycles. */
+export interface ComparedTest {
+  readonly test: string;
+  readonly cache: "cold" | "hot";
+  readonly iterations: number;
+  readonly singleCopy: { readonly cycles: number; readonly account: Account };
+  readonly perNode: { readonly cycles: number; readonly account: Account };
+  readonly gainPercent: number;
+  readonly gainLow: number;
+  readonly gainHigh: number;
+  readonly nearPercent?: number;
+  readonly boundPercent: number;
+  /** Only fetches that miss L2 can gain from a near copy. */
+  readonly boundBeyondL2Percent?: number;
+  /** Spread by where functions lie. */
+  readonly layoutLow?: number;
+  readonly layoutHigh?: number;
+  /** By the series' authors, or whom the user names; null where nobody reported any. */
+  readonly reportedPercent?: number | null;
+}
+
+/** Bytes of the kernel on one node. */
+export interface NodeMemory {
+  readonly node: number;
+  readonly textBytes: number;
+  readonly rodataBytes: number;
+  readonly tableBytes: number;
+}
+
+/** What `kreplica compare --json` prints, as far as the page shows it. */
+export interface Comparison {
+  readonly machine: string;
+  readonly kernel: string;
+  readonly recordedOn: string;
+  readonly policy: string;
+  readonly cpu: number;
+  readonly masterNode: number;
+  readonly dataNode: number;
+  readonly levels: number;
+  readonly pti: boolean;
+  readonly reported: { readonly source: string } | null;
+  readonly tests: readonly ComparedTest[];
+  readonly memory: {
+    readonly perNode: readonly NodeMemory[];
+    readonly extraBytes: number;
+    readonly closedForm: number;
+  };
+  readonly invariants: {
+    readonly checked: number;
+    readonly violated: readonly { readonly id: string; readonly sentence: string; readonly detail: string }[];
+    readonly notReached: number;
+  };
+  /** What to do, in sentences; where the whole machine was measured. */
+  readonly verdict?: { readonly sentences: readonly string[] };
+}
+
+/** A number with its range and source. */
+export interface Sourced {
+  readonly value: number;
+  readonly low?: number;
+  readonly high?: number;
+  readonly source: string;
+  /** Assumed, not read or measured. */
+  readonly provisional?: boolean;
+}
+
+/** What `kreplica machine NAME --json` prints, as far as the page shows it. */
+export interface DrawnMachine {
+  readonly name: string;
+  readonly description: string;
+  readonly nodes: readonly { readonly id: number; readonly memoryBytes: number }[];
+  readonly cpus: readonly {
+    readonly id: number;
+    readonly node: number;
+    readonly core: number;
+    readonly l3: number;
+    readonly socket: number;
+  }[];
+  readonly l2: { readonly bytes: number };
+  readonly l3: { readonly bytes: number };
+  /** From the node of the row to the memory of the node of the column. */
+  readonly latencyNs: readonly (readonly number[])[];
+}
+
+/** One step of the boot. */
+export interface BootStep {
+  readonly step: string;
+  readonly row: number;
+  readonly fromSeries: boolean;
+  readonly did: string;
+  /** Stores of 8 bytes to page tables. */
+  readonly stores: number;
+  readonly replicaStores: number;
+}
+
+/** Entries of a table that stand side by side and are alike. */
+export interface TableEntries {
+  /** First and last index, 0 to 511. */
+  readonly first: number;
+  readonly last: number;
+  /** Leaves: bytes mapped by all of them; tables: absent. */
+  readonly bytes?: number;
+  /** Node of the frames the leaves map; absent for a table. */
+  readonly node?: number;
+  /** What lies there: text, rodata, data; absent where it is nothing of the image. */
+  readonly what?: string;
+  /** The table the entry leads to. */
+  readonly table?: Table;
+}
+
+/** One page of tables, and what is below it. */
+export interface Table {
+  /** PGD, P4D, PUD, PMD, PTE. */
+  readonly name: string;
+  /** Physical frame, hexadecimal. */
+  readonly frame: string;
+  /** Node the frame lies on. */
+  readonly node: number;
+  /** What is below, where it is shown. */
+  readonly entries: readonly TableEntries[];
+  /** Tables below that are not shown one by one, by node. */
+  readonly more?: readonly { readonly node: number; readonly tables: number }[];
+}
+
+/** The tables of one node's kernel root. */
+export interface RootTables {
+  /** One copy, or with copies. */
+  readonly kernel: "one copy" | "copies";
+  /** The node whose CPUs load it. */
+  readonly node: number;
+  readonly root: Table;
+}
+
+/** What `kreplica policies --measure --json` prints of one policy. */
+export interface PolicyRow {
+  readonly name: string;
+  readonly summary: string;
+  readonly cost: {
+    readonly bootBytes: number;
+    readonly processBytes: number;
+    readonly everywhereBytes: number;
+    readonly stores: {
+      readonly fork: number;
+      readonly exec: number;
+      readonly exit: number;
+    };
+  };
+}
+
+/** A parameter of the model. */
+export interface Assumption extends Sourced {
+  readonly name: string;
+}
+
+/** Cycles of one cause per iteration. */
+export interface CausePart {
+  readonly cause: string;
+  readonly cycles: number;
+}
+
+/** One bar of "why": a test on a kernel. */
+export interface WhyBar {
+  readonly test: string;
+  readonly cache: "cold" | "hot";
+  readonly kernel: "one copy" | "copies";
+  /** Cycles an iteration: the parts' sum. */
+  readonly cycles: number;
+  readonly parts: readonly CausePart[];
+  /** Cycles an iteration that waited on memory of another node, whatever they fetched or loaded. */
+  readonly farCycles: number;
+}
+
+/** All that a page shows; the document that `kreplica report --json` prints. */
+export interface ReportDocument {
+  readonly schema: "kreplica.report/1";
+  /** The command line that made it. */
+  readonly command: string;
+  readonly comparison: Comparison;
+  readonly machine: DrawnMachine;
+  readonly why: readonly WhyBar[];
+  readonly timeline: readonly BootStep[];
+  readonly tables: readonly RootTables[];
+  readonly policies: readonly PolicyRow[];
+  readonly assumptions: readonly Assumption[];
+}

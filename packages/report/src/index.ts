@@ -1,0 +1,8 @@
+/**
+ * The comparison as a page one can look at: documents of the commands in, one self-contained HTML file out. Runs
+ * anywhere; knows no machine and no kernel.
+ */
+export type * from "./document.js";
+export { valueAt } from "./html.js";
+export { reportPage } from "./page.js";
+export { whyBars } from "./sums.js";

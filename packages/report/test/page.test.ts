@@ -1,0 +1,200 @@
+/** The page says what the document says, and nothing else; it is one file, and reads well. */
+import { describe, expect, test } from "vitest";
+import { parse, type DefaultTreeAdapterTypes } from "parse5";
+import { type ReportDocument, reportPage, valueAt } from "../src/index.js";
+import { STYLE } from "../src/style.js";
+import { smallDocument } from "./small-document.js";
+
+type Node = DefaultTreeAdapterTypes.ChildNode;
+type Element = DefaultTreeAdapterTypes.Element;
+
+const isElement = (node: Node): node is Element => "tagName" in node;
+const attribute = (node: Element, name: string): string | undefined =>
+  node.attrs.find((each) => each.name.toLowerCase() === name)?.value;
+const textOf = (node: Node): string =>
+  "value" in node ? node.value : "childNodes" in node ? node.childNodes.map(textOf).join("") : "";
+
+/** All elements, outer ones first. */
+function* elements(nodes: readonly Node[]): Generator<Element> {
+  for (const node of nodes) {
+    if (!isElement(node)) continue;
+    yield node;
+    yield* elements(node.childNodes);
+  }
+}
+const all = (page: string): Element[] => [...elements(parse(page).childNodes as Node[])];
+const named = (page: string, tag: string): Element[] => all(page).filter(({ tagName }) => tagName === tag);
+
+/** Every figure or word that names its place, and whether the text is that value, rounded as it is written. */
+function claims(page: string, document: ReportDocument): { path: string; text: string; right: boolean }[] {
+  return all(page).flatMap((element) => {
+    const path = attribute(element, "data-from");
+    if (path === undefined) return [];
+    const text = textOf(element);
+    const value = valueAt(document, path);
+    if (typeof value === "string") return [{ path, text, right: text === value }];
+    const shown = Number(text.replaceAll(",", ""));
+    const digits = text.split(".")[1]?.length ?? 0;
+    const scale = Number(attribute(element, "data-scale") ?? 1);
+    const exact = typeof value === "number" ? value / scale : Number.NaN;
+    return [{ path, text, right: Math.abs(shown - exact) <= 0.500001 * 10 ** -digits }];
+  });
+}
+
+/** Text that names no place in the document, without ticks of an axis and counts of what the machine lists. */
+function freeText(nodes: readonly Node[]): string {
+  return nodes
+    .map((node) => {
+      if (!isElement(node)) return "value" in node ? node.value : "";
+      if (attribute(node, "data-from") !== undefined || ["style", "script", "title"].includes(node.tagName)) return "";
+      if (["tick", "count"].includes(attribute(node, "class") ?? "")) return "";
+      return `${freeText(node.childNodes)} `;
+    })
+    .join("");
+}
+
+describe("figures", () => {
+  const page = reportPage(smallDocument);
+
+  test("each is the document's value at the place it names", () => {
+    const made = claims(page, smallDocument);
+    expect(made.length).toBeGreaterThan(100);
+    expect(made.filter(({ right }) => !right)).toEqual([]);
+  });
+
+  test("there is no number that names no place", () => {
+    // L1, L2 and L3 are names of caches.
+    const rest = freeText(parse(page).childNodes as Node[]).replaceAll(/\bL[123]\b/g, "");
+    expect(rest.match(/\d[\d.,]*/g) ?? []).toEqual([]);
+  });
+
+  test("counts of CPUs are the machine's", () => {
+    const counts = all(page)
+      .filter((each) => attribute(each, "class") === "count")
+      .map(textOf);
+    expect(new Set(counts)).toEqual(new Set(["1", "2"]));
+  });
+
+  test("a document without a number that the page shows is refused", () => {
+    const { cpu: _, ...without } = smallDocument.comparison;
+    expect(() => reportPage({ ...smallDocument, comparison: without as ReportDocument["comparison"] })).toThrow(
+      "no number at comparison.cpu",
+    );
+  });
+
+  test("what was not reported is no nought", () => {
+    const row = named(page, "tr")
+      .map(textOf)
+      .find((text) => text.startsWith("kill") && text.includes("cold"))!;
+    expect(row).toMatch(/none$/);
+  });
+});
+
+describe("one file", () => {
+  const page = reportPage(smallDocument);
+
+  test("that asks for nothing else", () => {
+    for (const element of all(page)) {
+      expect(attribute(element, "src")).toBeUndefined();
+      expect(attribute(element, "href") ?? "#").toMatch(/^#/);
+    }
+    expect(page).not.toMatch(/https?:|@import|url\(/);
+  });
+
+  test("in which words of the document are words", () => {
+    expect(page).not.toContain("<somebody>");
+    expect(named(page, "p").map(textOf).join()).toContain("by <somebody> & others");
+    const evil = reportPage({ ...smallDocument, command: '"><script>alert(1)</script>' });
+    expect(named(evil, "script")).toHaveLength(1);
+  });
+
+  test("whose links lead to its sections, headings in order", () => {
+    const ids = new Set(all(page).flatMap((each) => attribute(each, "id") ?? []));
+    for (const link of named(page, "a")) expect(ids).toContain(attribute(link, "href")!.slice(1));
+    const levels = all(page).flatMap(({ tagName }) => (/^h[1-6]$/.test(tagName) ? [Number(tagName[1])] : []));
+    expect(levels[0]).toBe(1);
+    levels.slice(1).forEach((level, i) => expect(level).toBeLessThanOrEqual(levels[i]! + 1));
+  });
+
+  test("with a caption for each table, a head for each row, and words for each picture", () => {
+    for (const table of named(page, "table")) {
+      expect([...elements(table.childNodes)].filter(({ tagName }) => tagName === "caption")).toHaveLength(1);
+      for (const row of [...elements(table.childNodes)].filter(({ tagName }) => tagName === "tr"))
+        expect(row.childNodes.filter(isElement)[0]!.tagName).toBe("th");
+    }
+    for (const drawing of named(page, "svg"))
+      expect(attribute(drawing, "aria-hidden") === "true" || attribute(drawing, "role") === "img").toBe(true);
+  });
+
+  test("that says no name of a test or a step only by its place", () => {
+    expect(page).toContain("fork-1 cold");
+    expect(named(page, "th").map(textOf)).toContain("numa-replicate-kernel *");
+  });
+});
+
+describe("what is drawn", () => {
+  test("a bar's parts are as long as its cycles, the longer of a pair fills the picture", () => {
+    const page = reportPage(smallDocument);
+    const bars = named(page, "rect").filter(
+      (each) => /^cause c\d+$/.test(attribute(each, "class") ?? "") && attribute(each, "height") === "15",
+    );
+    const rows = new Map<string, Element[]>();
+    for (const each of bars) {
+      const row = attribute(each, "y")!;
+      rows.set(row, [...(rows.get(row) ?? []), each]);
+    }
+    const ends = [...rows.values()].map((row) =>
+      Math.max(...row.map((each) => Number(attribute(each, "x")) + Number(attribute(each, "width")))),
+    );
+    expect(Math.max(...ends)).toBeCloseTo(850, 0);
+  });
+
+  test("the link is wider where more cycles wait for it", () => {
+    const far = (remote: number): number => {
+      const document = { ...smallDocument, why: smallDocument.why.map((bar) => ({ ...bar, farCycles: remote })) };
+      const line = named(reportPage(document), "line").find((each) => attribute(each, "class") === "far");
+      return Number(attribute(line!, "stroke-width"));
+    };
+    expect(far(2000)).toBeGreaterThan(far(1000));
+  });
+});
+
+describe("contrast is at least WCAG AA's 4.5", () => {
+  const channel = (value: number): number => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const luminance = ([r, g, b]: readonly number[]): number =>
+    0.2126 * channel(r!) + 0.7152 * channel(g!) + 0.0722 * channel(b!);
+  const hex = (text: string): number[] => [1, 3, 5].map((at) => Number.parseInt(text.slice(at, at + 2), 16) / 255);
+  const hsl = (hue: number, saturation: number, light: number): number[] => {
+    const a = saturation * Math.min(light, 1 - light);
+    return [0, 8, 4].map((n) => {
+      const k = (n + hue / 30) % 12;
+      return light - a * Math.max(-1, Math.min(k - 3, 9 - k, 1));
+    });
+  };
+  const contrast = (one: readonly number[], other: readonly number[]): number => {
+    const [a, b] = [luminance(one), luminance(other)].sort((x, y) => y - x);
+    return (a! + 0.05) / (b! + 0.05);
+  };
+  const themes = [...STYLE.matchAll(/color-scheme:(light|dark);([^}]*)/g)].map((found) => ({
+    name: found[1]!,
+    value: new Map([...found[2]!.matchAll(/--([\w-]+):([^;]+);/g)].map((each) => [each[1]!, each[2]!] as const)),
+  }));
+
+  test.each(themes)("$name: text, links and node colours", ({ value }) => {
+    const page = hex(value.get("page")!);
+    for (const name of ["ink", "dim", "link"]) {
+      expect(contrast(hex(value.get(name)!), page)).toBeGreaterThanOrEqual(4.5);
+      expect(contrast(hex(value.get(name)!), hex(value.get("stripe")!))).toBeGreaterThanOrEqual(4.5);
+    }
+    // Marks of a picture: 3 is enough.
+    for (const name of ["gain", "bound", "reported", "far"])
+      expect(contrast(hex(value.get(name)!), page)).toBeGreaterThanOrEqual(3);
+    const light = Number.parseFloat(value.get("node-light")!) / 100;
+    for (const [, hue] of STYLE.matchAll(/\.n\d+\{fill:hsl\((\d+) /g))
+      expect(contrast(hex(value.get("node-ink")!), hsl(Number(hue), 0.6, light))).toBeGreaterThanOrEqual(4.5);
+  });
+
+  test("both themes were found", () => {
+    expect(new Set(themes.map(({ name }) => name))).toEqual(new Set(["light", "dark"]));
+  });
+});
