@@ -35,6 +35,7 @@ const object = ((): string | undefined => {
 /** Words that put a command into each of its modes. */
 const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   compare: [[]],
+  report: [[]],
   boot: [[]],
   machine: [[], ["tiny-2-node"]],
   patch: [[]],
@@ -66,6 +67,11 @@ const SHORT: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["--machine", "tiny-2-node"],
     ["--test", "kill"],
   ],
+  report: [
+    ["--machine", "tiny-2-node"],
+    ["--test", "kill"],
+    ["--output", join(folder, "page.html")],
+  ],
   boot: [["--machine", "tiny-2-node"]],
   patch: [["--machine", "tiny-2-node"]],
   tables: [["--machine", "tiny-2-node"]],
@@ -89,6 +95,7 @@ const VALUES: Readonly<Record<string, string>> = {
   "--run": "nothing",
   "--program": "filter",
   "--save": "nothing/there",
+  "--output": "nothing/there",
   "--replay": "nothing.json",
 };
 

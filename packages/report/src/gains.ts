@@ -20,7 +20,7 @@ const drawn = (each: ComparedTest): number[] => [
   each.gainLow,
   each.gainHigh,
   each.boundPercent,
-  ...(each.reportedPercent == null ? [] : [each.reportedPercent]),
+  ...(typeof each.reportedPercent !== "number" ? [] : [each.reportedPercent]),
   ...(each.layoutLow === undefined ? [] : [each.layoutLow]),
   ...(each.layoutHigh === undefined ? [] : [each.layoutHigh]),
 ];
@@ -45,7 +45,7 @@ export function gainPicture(figures: Figures): string {
     const bar = (from: number, to: number, name: string, thick: number): string =>
       `<rect class="${name}" x="${at(x(from))}" y="${at(y - thick / 2)}" width="${at(Math.max(1.5, x(to) - x(from)))}" height="${thick}" rx="2"/>`;
     const reported =
-      each.reportedPercent == null
+      typeof each.reportedPercent !== "number"
         ? ""
         : `<path class="reported" d="M${at(x(each.reportedPercent))} ${at(y - 7)}l6 7l-6 7l-6-7z"/>`;
     const layout =
@@ -56,7 +56,7 @@ export function gainPicture(figures: Figures): string {
       each.boundPercent > 0
         ? `<line class="bound" x1="${at(x(each.boundPercent))}" x2="${at(x(each.boundPercent))}" y1="${at(y - 10)}" y2="${at(y + 10)}"/>`
         : "";
-    const words = `${each.test} ${each.cache}: gain ${written(each.gainPercent, { digits: 1 })} percent, ${written(each.gainLow, { digits: 1 })} to ${written(each.gainHigh, { digits: 1 })}${each.reportedPercent == null ? "" : `, reported ${written(each.reportedPercent, { digits: 1 })}`}`;
+    const words = `${each.test} ${each.cache}: gain ${written(each.gainPercent, { digits: 1 })} percent, ${written(each.gainLow, { digits: 1 })} to ${written(each.gainHigh, { digits: 1 })}${typeof each.reportedPercent !== "number" ? "" : `, reported ${written(each.reportedPercent, { digits: 1 })}`}`;
     return `<g><title>${escaped(words)}</title>${row % 2 === 0 ? `<rect class="stripe" x="0" y="${at(y - ROW / 2)}" width="${WIDTH}" height="${ROW}"/>` : ""}<text x="4" y="${at(y + 4)}">${figures.text(`comparison.tests.${i}.test`, "tspan")} ${each.cache}</text>${layout}${bar(each.gainLow, each.gainHigh, "interval", 8)}${bound}<circle class="gain" cx="${at(x(each.gainPercent))}" cy="${at(y)}" r="5"/>${reported}</g>`;
   });
   return picture(
@@ -84,7 +84,7 @@ export const gainLegend = (tests: readonly ComparedTest[]): string => {
       '<line class="bound" x1="12" x2="12" y1="0" y2="16"/>',
       "bound: what near text could save, were every fetch beyond L1 to go to memory",
     ),
-    ...(tests.some(({ reportedPercent }) => reportedPercent != null)
+    ...(tests.some(({ reportedPercent }) => typeof reportedPercent === "number")
       ? [mark('<path class="reported" d="M12 1l6 7l-6 7l-6-7z"/>', "reported, not modelled")]
       : []),
   ].join("")}</ul>`;
@@ -99,7 +99,7 @@ export function gainTable(figures: Figures): string {
       : '<span class="none">none</span>';
   const beyond = tests.some(({ boundBeyondL2Percent }) => boundBeyondL2Percent !== undefined);
   const layout = tests.some(({ layoutLow }) => layoutLow !== undefined);
-  const reported = tests.some(({ reportedPercent }) => reportedPercent != null);
+  const reported = tests.some(({ reportedPercent }) => typeof reportedPercent === "number");
   return table(
     "Gain of replication, percent of the cycles with one copy; positive is faster",
     [
