@@ -26,6 +26,7 @@ export type {
   RecordedStatistics,
   ReportedBeside,
 } from "./report/documents/compare.js";
+export type { PageDocument } from "./report/documents/report.js";
 export type { ListedMachine, MachinesDocument } from "./report/documents/machines.js";
 export type { ModulesDocument, ModulesRun, ModulesTotal, UnusableFile } from "./report/documents/modules.js";
 export type { OnlineCpus, PatchDocument } from "./report/documents/patch.js";

@@ -9,6 +9,7 @@ import { type ReportDocument, reportPage, type Table } from "@kreplica/report";
 import { afterAll, describe, expect, test } from "vitest";
 import { boot } from "../src/boot.js";
 import { tableTree } from "../src/report/table-trees.js";
+import { faultsOf } from "./documents/validator.js";
 import { invoke } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-report-"));
@@ -19,6 +20,8 @@ test("the page is made of the document that --json prints, and of nothing else",
   const { code, out, error } = await invoke(["report", "--test", "kill", "-o", file, "--json"]);
   expect(error).toContain("page.html is written");
   expect(code).toBe(0);
+  expect(faultsOf(JSON.parse(out), "kreplica.report/1")).toEqual([]);
+  expect(faultsOf((JSON.parse(out) as ReportDocument).machine, "kreplica.machine/1")).toEqual([]);
   const document = JSON.parse(out) as ReportDocument;
   const page = readFileSync(file, "utf8");
   expect(page).toBe(reportPage(document));

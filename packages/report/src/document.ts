@@ -31,7 +31,8 @@ export interface Account {
 export interface ComparedTest {
   readonly test: string;
   readonly cache: "cold" | "hot";
-  readonly iterations: number;
+  /** Null where they could not be counted: figures are then of the whole run. */
+  readonly iterations: number | null;
   readonly singleCopy: { readonly cycles: number; readonly account: Account };
   readonly perNode: { readonly cycles: number; readonly account: Account };
   readonly gainPercent: number;

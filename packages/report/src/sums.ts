@@ -50,9 +50,9 @@ const bar = (
   test,
   cache,
   kernel,
-  cycles: rounded(cycles / iterations),
-  parts: causes(account).map((part, i) => ({ cause: CAUSES[i]!, cycles: rounded(part / iterations) })),
-  farCycles: rounded(far(account) / iterations),
+  cycles: rounded(cycles / (iterations ?? 1)),
+  parts: causes(account).map((part, i) => ({ cause: CAUSES[i]!, cycles: rounded(part / (iterations ?? 1)) })),
+  farCycles: rounded(far(account) / (iterations ?? 1)),
 });
 
 /** Two bars a test and state of the caches, cold ones first. Cycles an iteration, to a thousandth. */

@@ -1,6 +1,5 @@
 /** `kreplica report`: the comparison as one page to look at, with the machine, the tables, the boot and the designs. */
-import { machineDocument } from "@kreplica/machines";
-import { type Assumption, type ReportDocument, reportPage, type Sourced, valueAt, whyBars } from "@kreplica/report";
+import { reportPage } from "@kreplica/report";
 import { imageAddress } from "@kreplica/mm-core";
 import { type Command, Option } from "commander";
 import { POLICIES } from "../assemble.js";
@@ -9,11 +8,13 @@ import type { CompareResult } from "../measure/compare.js";
 import { bootOptions } from "../measure/measure-trace.js";
 import { policyCosts } from "../measure/policy-cost.js";
 import { replayKernel } from "../replay/replay-kernel.js";
-import { compareDocument } from "../report/compare-json.js";
+import { compareDocument } from "../report/documents/compare.js";
+import { jsonText } from "../report/documents/json-text.js";
+import { pageDocument } from "../report/documents/report.js";
 import { outputFile } from "../report/output-file.js";
 import { type Part, tableTree } from "../report/table-trees.js";
 import { addCompareOptions, comparison, type CompareOptions, refuse } from "./compare.js";
-import { type CommandContext, examples, exitCodes, jsonText } from "./command.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
 import { jsonOption, type JsonOption } from "./options.js";
 
 const DEFAULT_FILE = "report.html";
@@ -42,9 +43,9 @@ export function registerReport(program: Command, context: CommandContext): void 
       const file = outputFile(options.output, "--output");
       const result = await comparison(options, context);
       if (result.tests.length > 0) {
-        const document = await reportDocument(result, `kreplica report${told(options)}`);
-        if (options.json) context.print(jsonText(document));
-        file.write(reportPage(document));
+        const shown = await document(result, `kreplica report${told(options)}`);
+        if (options.json) context.print(jsonText(shown));
+        file.write(reportPage(shown));
         context.remark(`${file.path} is written: open it in a browser`);
       }
       if (result.invariants.violated.length > 0) context.checkFailed();
@@ -65,30 +66,23 @@ function told(options: CompareOptions): string {
 }
 
 /** Boots both kernels once more for what a comparison does not keep: tables and steps. */
-async function reportDocument(result: CompareResult, command: string): Promise<ReportDocument> {
+async function document(result: CompareResult, command: string): Promise<ReturnType<typeof pageDocument>> {
   const { job } = result;
   const kernel = await replayKernel(job);
   const one = boot(bootOptions(job, "single-copy", kernel));
   const copies = boot(bootOptions(job, result.policy, kernel));
-  const machine = machineDocument(job.spec);
   const costs = policyCosts({ spec: job.spec, levels: job.levels ?? 4, pti: job.pti }, Object.keys(POLICIES));
-  // As a reader of the JSON has it: what is no value of JSON is gone.
-  const document = JSON.parse(
-    JSON.stringify({
-      schema: "kreplica.report/1",
-      command,
-      comparison: compareDocument(result),
-      machine,
-      timeline: copies.timeline,
-      tables: [
-        { kernel: "one copy", node: one.view.master, root: rootTree(one, one.view.master) },
-        ...copies.view.holders.map((node) => ({ kernel: "copies", node, root: rootTree(copies, node) })),
-      ],
-      policies: Object.entries(POLICIES).map(([name, { summary }], i) => ({ name, summary, cost: costs[i] })),
-      assumptions: assumptions(machine),
-    }),
-  ) as Omit<ReportDocument, "why">;
-  return { ...document, why: whyBars(document.comparison) };
+  return pageDocument({
+    command,
+    comparison: compareDocument(result),
+    spec: job.spec,
+    timeline: copies.timeline,
+    tables: [
+      { kernel: "one copy", node: one.view.master, root: rootTree(one, one.view.master) },
+      ...copies.view.holders.map((node) => ({ kernel: "copies" as const, node, root: rootTree(copies, node) })),
+    ],
+    policies: Object.entries(POLICIES).map(([name, { summary }], i) => ({ name, summary, cost: costs[i]! })),
+  });
 }
 
 /** The tree of a node's kernel root, down to the image. */
@@ -113,30 +107,3 @@ function rootTree(kernel: Booted, node: number): ReturnType<typeof tableTree> {
     view.kernelRoot(node),
   );
 }
-
-/** Every number of the machine that has a source, by its path. */
-function assumptions(machine: unknown): Assumption[] {
-  const found: Assumption[] = [];
-  const visit = (path: string, value: unknown): void => {
-    if (typeof value !== "object" || value === null) return;
-    if (isSourced(value)) {
-      const { value: number, low, high, source, provisional } = value;
-      found.push({
-        name: path,
-        value: number,
-        ...(low === undefined ? {} : { low }),
-        ...(high === undefined ? {} : { high }),
-        source,
-        ...(provisional ? { provisional } : {}),
-      });
-      return;
-    }
-    if (!Array.isArray(value))
-      for (const key of Object.keys(value)) visit(path === "" ? key : `${path}.${key}`, valueAt(value, key));
-  };
-  visit("", machine);
-  return found;
-}
-
-const isSourced = (value: object): value is Sourced =>
-  typeof (value as Partial<Sourced>).value === "number" && typeof (value as Partial<Sourced>).source === "string";

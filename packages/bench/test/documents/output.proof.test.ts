@@ -38,6 +38,7 @@ const CORE = ["--only", "core", "--nodes", "2", "--levels", "4", "--pti", "off"]
 const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["compare/1", "compare", ...TINY, "--test", "kill"],
   ["compare/1", "compare", ...TINY, "--test", "kill", "--reported", reported, "--policy", "rfc-v1", "--no-pti"],
+  ["report/1", "report", ...TINY, "--test", "kill", "-o", join(folder, "page.html")],
   ["boot/1", "boot", ...TINY],
   ["boot/1", "boot", ...TINY, "--policy", "rfc-v1", "--pti", "on", "--kaslr", "both", "--seed", "9"],
   ["tables/1", "tables", ...TINY],
@@ -89,8 +90,11 @@ function shown(word: string): string {
   return word.replace(/^\/.*\//, "");
 }
 
-/** Fields whose members have names of their own: any is one more recording, node or field of an operation. */
-const NAMED_FREELY = ["textPokes", "operations", "data_refs_by_node"];
+/**
+ * Fields whose members have names of their own: any is one more recording, node or field of an operation; and a
+ * machine in another document, which has a schema of its own.
+ */
+const NAMED_FREELY = ["textPokes", "operations", "data_refs_by_node", "machine"];
 
 /** A document once for each object in it (the first of a list), with a field more there. */
 function widened(value: unknown): unknown[] {

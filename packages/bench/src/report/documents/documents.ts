@@ -18,6 +18,7 @@ export interface DocumentKind {
  */
 export const DOCUMENTS: readonly DocumentKind[] = [
   { name: "kreplica.compare/1", type: "CompareDocument", source: "compare.ts", command: "compare --json" },
+  { name: "kreplica.report/1", type: "PageDocument", source: "report.ts", command: "report --json" },
   { name: "kreplica.boot/1", type: "BootDocument", source: "boot.ts", command: "boot --json" },
   { name: "kreplica.tables/1", type: "TablesDocument", source: "tables.ts", command: "tables --json" },
   { name: "kreplica.check/1", type: "CheckDocument", source: "check.ts", command: "check --json" },
