@@ -80,4 +80,19 @@ export default {
     never(
       "reports-do-not-run-machines",
       { path: "^packages/bench/src/report/" },
-      { path: "^packages/(?!bench/|inputs/|trace/|machines/|kernel-files/)[^/]+/src/index\\.ts$" },
+      { path: "^packages/(?!bench/|inputs/|trace/|machines/|kernel-files/|report/)[^/]+/src/index\\.ts$" },
+      "values in, text out",
+    ),
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: ["^packages/[^/]+/(dist|etc|\\.reports|\\.cache)/"] },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.base.json" },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["@kreplica/source", "import", "types", "node", "default"],
+      extensions: [".ts", ".js", ".mjs", ".d.ts", ".json"],
+    },
+  },
+};

@@ -149,7 +149,9 @@ export function registerCheck(program: Command, context: CommandContext): void {
       const first = result.findings[0];
       // What was found is out by now, whatever becomes of the file.
       if (first && file)
-        file.write(jsonText(counterexampleDocument(options.policy.name, task.kinds[first.kind]!, first, options.defect)));
+        file.write(
+          jsonText(counterexampleDocument(options.policy.name, task.kinds[first.kind]!, first, options.defect)),
+        );
     });
 }
 
@@ -314,7 +316,12 @@ const unseenOf = ({ kinds }: Task, { unseen, runs }: Result): Unseen[] =>
   }));
 
 const document = (task: Task, result: Result, image: KernelImage | undefined): string =>
-  jsonText(checkDocument({ ...task, policy: task.policy.name, kernel: image?.name }, { ...result, unseen: unseenOf(task, result) }));
+  jsonText(
+    checkDocument(
+      { ...task, policy: task.policy.name, kernel: image?.name },
+      { ...result, unseen: unseenOf(task, result) },
+    ),
+  );
 
 /** What `--defect` takes, each with its sentence, for the help: at most 80 columns wide on any screen. */
 function defectList(): string {

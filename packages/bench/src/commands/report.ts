@@ -1,12 +1,12 @@
 /** `kreplica report`: the comparison as one page to look at, with the machine, the tables, the boot and the designs. */
 import { reportPage } from "@kreplica/report";
-import { imageAddress } from "@kreplica/mm-core";
+import { imageAddress, singleCopy } from "@kreplica/mm-core";
 import { type Command, Option } from "commander";
-import { POLICIES } from "../assemble.js";
 import { boot, type Booted } from "../boot.js";
 import type { CompareResult } from "../measure/compare.js";
-import { bootOptions } from "../measure/measure-trace.js";
+import { jobKernel } from "../measure/measure-trace.js";
 import { policyCosts } from "../measure/policy-cost.js";
+import { POLICIES } from "../policies.js";
 import { replayKernel } from "../replay/replay-kernel.js";
 import { compareDocument } from "../report/documents/compare.js";
 import { jsonText } from "../report/documents/json-text.js";
@@ -55,12 +55,12 @@ export function registerReport(program: Command, context: CommandContext): void 
 
 /** The options that say what was compared, as they were given. */
 function told(options: CompareOptions): string {
-  const words = Object.entries(options).flatMap(([name, value]) => {
+  const words = Object.entries(options as Readonly<Record<string, unknown>>).flatMap(([name, value]) => {
     if (["output", "json"].includes(name) || value === undefined) return [];
     const option = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     if (value === true) return name === "alignment" ? [option] : [];
     if (value === false) return [`--no-${option.slice(2)}`];
-    return [`${option} ${Array.isArray(value) ? value.join(" ") : String(value)}`];
+    return [`${option} ${Array.isArray(value) ? value.join(" ") : isNamed(value) ? value.name : String(value)}`];
   });
   return words.length === 0 ? "" : ` ${words.join(" ")}`;
 }
@@ -68,10 +68,10 @@ function told(options: CompareOptions): string {
 /** Boots both kernels once more for what a comparison does not keep: tables and steps. */
 async function document(result: CompareResult, command: string): Promise<ReturnType<typeof pageDocument>> {
   const { job } = result;
-  const kernel = await replayKernel(job);
-  const one = boot(bootOptions(job, "single-copy", kernel));
-  const copies = boot(bootOptions(job, result.policy, kernel));
-  const costs = policyCosts({ spec: job.spec, levels: job.levels ?? 4, pti: job.pti }, Object.keys(POLICIES));
+  const common = jobKernel(job, await replayKernel(job));
+  const one = boot(common.with({ policy: singleCopy }));
+  const copies = boot(common.with({ policy: result.policy }));
+  const costs = policyCosts({ spec: job.spec, levels: job.levels, pti: job.pti }, Object.keys(POLICIES));
   return pageDocument({
     command,
     comparison: compareDocument(result),
@@ -107,3 +107,7 @@ function rootTree(kernel: Booted, node: number): ReturnType<typeof tableTree> {
     view.kernelRoot(node),
   );
 }
+
+/** A policy goes by its name. */
+const isNamed = (value: unknown): value is { readonly name: string } =>
+  typeof value === "object" && value !== null && "name" in value;
