@@ -55,7 +55,7 @@ export function registerReport(program: Command, context: CommandContext): void 
 
 /** The options that say what was compared, as they were given. */
 function told(options: CompareOptions): string {
-  const words = Object.entries(options as Readonly<Record<string, unknown>>).flatMap(([name, value]) => {
+  const words = Object.entries<unknown>({ ...options }).flatMap(([name, value]) => {
     if (["output", "json"].includes(name) || value === undefined) return [];
     const option = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     if (value === true) return name === "alignment" ? [option] : [];
