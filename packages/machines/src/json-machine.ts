@@ -146,10 +146,13 @@ export function machineFromJson(
       if (!(error instanceof InputError)) throw error;
       return fail(["base"], error.reason, error.remedy);
     }
+    const { assumedTopology: _a, ...plain } = on;
     machine = {
-      ...on,
+      // What was guessed of the base's CPUs is not of these.
+      ...(own.cpus === undefined ? on : plain),
       name,
       description: `${file}, on ${on.name}`,
+      interconnectSource: interconnectSource(own, file, on),
       ...own,
       sources: own.sources ?? [
         `${file}, which gives ${Object.keys(own).join(", ") || "nothing"}`,
@@ -172,6 +175,17 @@ export function machineFromJson(
   if (faults.length > 0)
     throw allFaults(faults.map(({ path, reason, remedy }) => faultAt(path, `${inBase(path)}${reason}`, remedy)));
   return machine;
+}
+
+const INTERCONNECT = ["latencyNs", "bandwidthMBs", "distance", "latencySpread"] as const;
+
+/** The base's for what the file leaves to it. */
+function interconnectSource(own: Partial<MachineSpec>, file: string, on: MachineSpec): string {
+  const replaced = INTERCONNECT.filter((field) => own[field] !== undefined);
+  if (replaced.length === 0) return on.interconnectSource;
+  return replaced.length === INTERCONNECT.length
+    ? file
+    : `${replaced.join(", ")}: ${file}; the rest: ${on.interconnectSource}`;
 }
 
 function refused(

@@ -23,7 +23,8 @@ export const N2: SeriesDefect = {
     overlay(KernelBoot, (boot, get) => {
       const [view, entries, image, layout] = [get(ReplicaView), get(TableMemory), get(KernelImage), get(KernelLayout)];
       boot.during("init-irq", () => {
-        for (const { root } of view.roots.filter((each) => each.node !== view.holders[0])) {
+        const missed = view.roots.filter((each) => each.node !== view.holders[0]);
+        for (const { root } of missed) {
           const { table, index, lo, hi } = walk(
             entries.memory,
             root,
@@ -32,7 +33,9 @@ export const N2: SeriesDefect = {
           );
           entries.write(table, index, lo | Bit.Writable, hi);
         }
-        return "that is, the first: the call reaches no other";
+        return missed.length === 0
+          ? ""
+          : `then writable again on all but node ${view.holders[0]}'s, which alone the series' call reaches (N2)`;
       });
       return boot;
     }),

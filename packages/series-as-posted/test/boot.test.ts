@@ -47,6 +47,15 @@ describe("one at a time", () => {
     expect(report.violated.find((each) => each.id === id)?.detail).toMatch(/node|boot table/);
   });
 
+  test("N2 says what the series' call reaches, and what of the corrected step it takes back", () => {
+    const did = (count: number): string | undefined =>
+      boot("N2", { nodes: nodes(count) }).boot.timeline.find(({ step }) => step === "init-irq")?.did;
+    expect(did(2)).toBe(
+      "idt_table read-only on every root; then writable again on all but node 0's, which alone the series' call reaches (N2)",
+    );
+    expect(did(1)).toBe("idt_table read-only on every root");
+  });
+
   test("D1 stops the boot on a CPU off logical node 0, wherever the image is", () => {
     for (const master of [0, 1]) {
       expect(() => boot("D1", { nodes: nodes(2), master, bootCpu: 2 })).toThrow(/boot table/);

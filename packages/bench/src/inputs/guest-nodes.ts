@@ -7,6 +7,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { InputError, parseCpuList, whyNot } from "@kreplica/inputs";
 import type { GuestNode } from "@kreplica/trace";
+import { foundFile } from "./input-file.js";
 
 const OPTION = "--recorded-nodes";
 const HOW =
@@ -51,7 +52,7 @@ export function guestNodes(given: string | undefined, recordings: string): reado
 function besideOf(recordings: string): string | undefined {
   const folder = statSync(recordings, { throwIfNoEntry: false })?.isDirectory() ? recordings : dirname(recordings);
   const file = join(folder, NODES_FILE);
-  return existsSync(file) ? file : undefined;
+  return existsSync(file) ? foundFile(file) : undefined;
 }
 
 function fromWord(word: string): readonly GuestNode[] {

@@ -96,6 +96,23 @@ export function inputPath(path: string, option: string): string {
   }
 }
 
+/**
+ * A file that was found in a folder, as it is: at a FIFO's other end there is nobody, and opening it would wait for
+ * ever. What does not exist is said by whoever opens it.
+ *
+ * @returns the path
+ * @throws InputError when it is, or a link leads to, something that is neither file nor folder
+ */
+export function foundFile(path: string): string {
+  const found = statOf(path);
+  if (found === undefined || found.isFile() || found.isDirectory()) return path;
+  throw new InputError({
+    file: path,
+    reason: `${found.isFIFO() ? "a FIFO" : found.isSocket() ? "a socket" : "a device"}, not a file`,
+    remedy: "put a file there, or remove it",
+  });
+}
+
 const statOf = (of: string | number): ReturnType<typeof statSync> | undefined => {
   try {
     return statSync(typeof of === "number" ? `/dev/fd/${of}` : of, { throwIfNoEntry: false });

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InputError } from "@kreplica/inputs";
 import { readPackedPages, readRoots, type RecordedTables } from "@kreplica/kernel-files";
+import { foundFile } from "./input-file.js";
 
 /**
  * Reads `ptpages.bin.zst` and `registers.txt` (QEMU's `info registers -a`) of a directory.
@@ -19,8 +20,9 @@ export function readRecordedTables(directory: string): RecordedTables {
 
 function open(file: string): Buffer {
   try {
-    return readFileSync(file);
+    return readFileSync(foundFile(file));
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError({
       file,
       reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`,

@@ -1,12 +1,14 @@
 /** Recordings on disk. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { type BatchSink, readTrace, type Recording, TraceError } from "@kreplica/trace";
+import { foundFile } from "./input-file.js";
 
 /** The recording in a file. @param path of a KTRC1 recording, plain or zstd */
 export const traceFile = (path: string): Recording => ({
   name: path,
   open() {
     let handle: number;
+    foundFile(path);
     try {
       handle = openSync(path, "r");
     } catch (error) {

@@ -15,6 +15,8 @@ import {
 import { expect, test } from "vitest";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import type { z } from "zod";
+import { machineText } from "../../src/report/machine.js";
+import { screenFor } from "../../src/report/terminal.js";
 import { jsonText } from "../../src/report/documents/json-text.js";
 
 /** Names of all fields at all depths: `costs.ipiCycles.low`. */
@@ -84,12 +86,25 @@ test("on a base, what is given replaces, all else is the base's", () => {
       [300, 80],
     ],
     description: "m.json, on tiny-2-node",
+    interconnectSource: "latencyNs: m.json; the rest: invented for tests",
     sources: machine.sources,
   });
   expect(machine.sources.slice(0, 2)).toEqual([
     "m.json, which gives name, latencyNs",
     "everything else: tiny-2-node, whose sources follow",
   ]);
+});
+
+test("the report says of replaced fields that the file gives them, of no other", () => {
+  const { latencyNs, bandwidthMBs, distance, latencySpread, interconnectSource } = tiny;
+  const sourceOf = (own: object): string => read(JSON.stringify({ base: "tiny-2-node", ...own })).interconnectSource;
+  expect(sourceOf({})).toBe(interconnectSource);
+  expect(sourceOf({ physicalBits: 46 })).toBe(interconnectSource);
+  expect(sourceOf({ distance, bandwidthMBs })).toBe("bandwidthMBs, distance: m.json; the rest: invented for tests");
+  expect(sourceOf({ latencyNs, bandwidthMBs, distance, latencySpread })).toBe("m.json");
+  expect(sourceOf({ latencyNs, interconnectSource: "measured by me" })).toBe("measured by me");
+  const text = machineText(read(JSON.stringify({ base: "tiny-2-node", latencyNs })), screenFor({}, { COLUMNS: "200" }));
+  expect(text).toContain("latencyNs, bandwidthMBs, distance: latencyNs: m.json; the rest: invented for tests");
 });
 
 const document = jsonText(machineDocument(tiny));

@@ -30,7 +30,7 @@ export type BootStep = (typeof BOOT_STEPS)[number];
 /** One line of the timeline. */
 export interface BootEvent {
   readonly step: BootStep;
-  /** Row of series.md 0.1. */
+  /** Its place in the order of the boot, from 1; steps that Linux does at one place share it. */
   readonly row: number;
   /** Added by the series. */
   readonly fromSeries: boolean;

@@ -61,6 +61,17 @@ const FROM_SERIES: readonly BootStep[] = [
   "numa-clear-linear",
 ];
 
+/** What the timeline says of steps that did nothing: a kernel without the subsystem, or an image without the symbol. */
+const NOTHING: Partial<Record<BootStep, string>> = {
+  "sort-extable": "the image names no exception table",
+  "poking-init": "left out: this kernel is booted without text patching",
+  "ftrace-init": "left out: this kernel is booted without text patching",
+  "init-irq": "the image names no idt_table",
+  alternatives: "left out: this kernel is booted without text patching",
+  initcalls: "the image names no __ro_after_init",
+  "pti-finalize": "nothing to do: KPTI is off",
+};
+
 /** The boot, step by step in the order of Linux 6.5, with the series' four calls where it puts them. */
 @injectable()
 export class OrderedBoot implements KernelBoot {
@@ -108,7 +119,7 @@ export class OrderedBoot implements KernelBoot {
         step: now,
         row: ROWS[now],
         fromSeries: FROM_SERIES.includes(now),
-        did: said.join("; ") || "nothing in this model",
+        did: said.join("; ") || (NOTHING[now] ?? "nothing to do"),
         stores: this.tables.stores.total - before.total,
         replicaStores: this.tables.stores.replica - before.replica,
         tableFrames: this.tableFrames() - frames,
@@ -255,7 +266,9 @@ export class OrderedBoot implements KernelBoot {
     },
     "numa-clear-linear": () => {
       this.view.clearLinearAddresses();
-      return "";
+      return this.view.holders.length > 1
+        ? "addresses of the copies in the direct map forgotten"
+        : "no copies whose addresses were kept";
     },
     "pti-finalize": () => {
       if (!this.context.layout.pti) return "";

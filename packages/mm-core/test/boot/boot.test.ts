@@ -30,6 +30,21 @@ test("before and after: large RWX leaves first, then R-X, R--, RW-, with small l
   ]);
 });
 
+test("a step that did nothing says why: what this kernel is booted without, or what its image lacks", () => {
+  const said = (options: Parameters<typeof testKernel>[0]): Readonly<Record<string, string>> => {
+    const { boot } = testKernel(options);
+    boot.run();
+    return Object.fromEntries(boot.timeline.map(({ step, did }) => [step, did]));
+  };
+  const off = said({});
+  for (const step of ["poking-init", "ftrace-init", "alternatives"])
+    expect(off[step], step).toBe("left out: this kernel is booted without text patching");
+  expect(off["pti-finalize"]).toBe("nothing to do: KPTI is off");
+  expect(off["numa-clear-linear"]).toBe("no copies whose addresses were kept");
+  expect(said({ pti: true })["pti-finalize"]).toMatch(/^\d+ entries of user halves brought up to date$/);
+  expect(Object.values(off).filter((did) => did === "" || did === "nothing to do")).toEqual([]);
+});
+
 test("the direct map follows in writability and is never executable", () => {
   const kernel = testKernel({});
   kernel.boot.run();

@@ -4,7 +4,7 @@ import { basename, join, relative } from "node:path";
 import { InputError, whyNot } from "@kreplica/inputs";
 import { type ModuleDirectory, moduleFromBytes } from "@kreplica/kernel-files";
 import { moduleName, readModulesDep } from "@kreplica/modules";
-import { inputPath } from "../input-file.js";
+import { foundFile, inputPath } from "../input-file.js";
 
 const isModule = (name: string): boolean => /\.ko(\.(zst|xz))?$/.test(name);
 
@@ -31,7 +31,7 @@ export function moduleDirectory(root: string): ModuleDirectory {
   const dependencies = join(root, "modules.dep");
   const listed = existsSync(dependencies)
     ? new Set(
-        readFileSync(dependencies, "utf8")
+        readFileSync(foundFile(dependencies), "utf8")
           .split("\n")
           .map((line) => line.slice(0, Math.max(line.indexOf(":"), 0))),
       )
@@ -75,7 +75,7 @@ function ofPaths(paths: ReadonlyMap<string, readonly string[]>, dependencies: st
     path: (name) => paths.get(name)?.[0],
     needs:
       dependencies !== undefined && existsSync(dependencies)
-        ? readModulesDep(readFileSync(dependencies, "utf8"))
+        ? readModulesDep(readFileSync(foundFile(dependencies), "utf8"))
         : undefined,
     async read(name) {
       const [path, twin] = paths.get(name) ?? [];
@@ -98,8 +98,9 @@ function ofPaths(paths: ReadonlyMap<string, readonly string[]>, dependencies: st
 
 function bytesOf(path: string): Uint8Array {
   try {
-    return new Uint8Array(readFileSync(path));
+    return new Uint8Array(readFileSync(foundFile(path)));
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError({ file: path, ...whyNot(error, "give the path of a .ko file") });
   }
 }
