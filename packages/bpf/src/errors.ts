@@ -1,5 +1,6 @@
 /** Why the BPF subsystem refused something: one closed set of codes, with the place in program, file and source. */
 
+import { hex } from "@kreplica/hw-x86/api";
 /** Refusals while reading an object file or linking its programs. */
 export type ObjectErrorCode =
   | "code-size"
@@ -163,7 +164,7 @@ export class BpfError extends Error {
   ) {
     const where = [
       place.section === undefined ? "" : `section ${place.section}`,
-      place.offset === undefined ? "" : `offset 0x${place.offset.toString(16)}`,
+      place.offset === undefined ? "" : `offset ${hex(place.offset)}`,
       place.line === undefined ? "" : `line ${place.line}`,
       place.instruction === undefined ? "" : `instruction ${place.instruction}`,
     ]

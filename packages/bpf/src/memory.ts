@@ -4,6 +4,7 @@
  *
  * Loads and stores allocate nothing; the value of a load is left in `lo` and `hi`.
  */
+import { hex, PAGE } from "@kreplica/hw-x86/api";
 import { invariant } from "./errors.js";
 
 /** What interpreter, maps and helpers need of memory; the model's CPUs and page tables can stand behind it as well. */
@@ -39,8 +40,6 @@ interface Slot extends Region {
   readonly baseHi: number;
   readonly view: DataView;
 }
-
-const PAGE = 4096n;
 
 /**
  * Memory as a sorted list of regions that never touch: an unmapped guard page lies behind each that it places itself.
@@ -97,7 +96,7 @@ export class RegionMemory implements BpfMemory {
 
   release(address: bigint): void {
     const at = this.slots.findIndex((slot) => slot.base === address);
-    invariant(at >= 0, `0x${address.toString(16)} was not allocated here`);
+    invariant(at >= 0, `${hex(address)} was not allocated here`);
     this.slots.splice(at, 1);
     this.recent = undefined;
   }

@@ -1,6 +1,6 @@
 /** EFI runtime services: interface, token, refusals. */
 import { token } from "@kreplica/di";
-import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
+import { type CpuId, type Frame, hex, type NodeId } from "@kreplica/hw-x86/api";
 
 /** One code, one meaning; the detail names the place. */
 export type EfiErrorCode = "misaligned" | "no-room" | "out-of-frames";
@@ -13,7 +13,7 @@ export class EfiError extends Error {
     readonly address: bigint,
     detail: string,
   ) {
-    super(`${code}: 0x${address.toString(16)}: ${detail}`);
+    super(`${code}: ${hex(address)}: ${detail}`);
   }
 }
 

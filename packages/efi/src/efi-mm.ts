@@ -16,10 +16,11 @@ import {
   type Frame,
   frameOf,
   isPresent,
-  LEAF_BYTES,
+  LARGE,
   Machine,
-  NONE,
   type NodeId,
+  NONE,
+  PAGE,
   tableIndex,
 } from "@kreplica/hw-x86/api";
 import {
@@ -38,7 +39,6 @@ import {
 } from "@kreplica/mm-core/api";
 import { type Efi, EFI_VA_END, EFI_VA_START, EfiError, type EfiRegion, EfiRoots } from "./api.js";
 
-const LARGE = LEAF_BYTES[2];
 const FIRST_OWN = tableIndex(EFI_VA_END, 3);
 const AFTER_OWN = tableIndex(EFI_VA_START, 3);
 
@@ -77,8 +77,8 @@ export class EfiTables implements Efi {
 
   map(region: EfiRegion): bigint {
     const { physical, pages } = region;
-    if (physical % 4096n !== 0n) throw new EfiError("misaligned", physical, "not on a 4 KiB boundary");
-    const bytes = BigInt(pages) * 4096n;
+    if (physical % PAGE !== 0n) throw new EfiError("misaligned", physical, "not on a 4 KiB boundary");
+    const bytes = BigInt(pages) * PAGE;
     let address = this.bottom - bytes;
     // Down to the next place with the same offset in 2 MiB.
     address -= (address - physical) & (LARGE - 1n);
@@ -110,7 +110,7 @@ export class EfiTables implements Efi {
         });
         this.entries.write(table, tableIndex(at, level), lo, hi);
         written.push({ table, index: tableIndex(at, level) });
-        done += large ? LARGE : 4096n;
+        done += large ? LARGE : PAGE;
       }
     } catch (error) {
       for (const { table, index } of written) this.entries.write(table, index, 0, 0);

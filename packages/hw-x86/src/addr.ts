@@ -8,8 +8,29 @@
  * Source: Intel SDM vol. 3A, "4-Level Paging and 5-Level Paging".
  */
 
+/** Bytes of a 4 KiB page, as addresses are counted. */
+export const PAGE = 4096n;
+/** Bytes of a 4 KiB page, as lengths and offsets are counted. */
+export const PAGE_BYTES = 4096;
+/** Bytes of a 2 MiB page. */
+export const LARGE = 0x20_0000n;
+/** Pages of 4 KiB in one of 2 MiB; as many entries has a table. */
+export const LARGE_PAGES = 512;
+
+/** Bytes of a 1 GiB page. */
+export const HUGE = 0x4000_0000n;
+/** Pages of 4 KiB in one of 1 GiB. */
+export const HUGE_PAGES = 262144;
+
 /** Bytes one leaf maps, by level: 1 is a PTE (4 KiB), 2 a PMD (2 MiB), 3 a PUD (1 GiB). */
-export const LEAF_BYTES = { 1: 4096n, 2: 0x20_0000n, 3: 0x4000_0000n } as const;
+export const LEAF_BYTES = { 1: PAGE, 2: LARGE, 3: HUGE } as const;
+
+/**
+ * An address, a frame or a word as messages write it: `0xffffffff81000000`. A negative `bigint` is taken as its 64
+ * bits.
+ */
+export const hex = (value: bigint | number): string =>
+  `0x${(typeof value === "bigint" ? BigInt.asUintN(64, value) : value).toString(16)}`;
 
 /** Low half, unsigned. */
 export const lowOf = (address: bigint): number => Number(address & 0xffff_ffffn);

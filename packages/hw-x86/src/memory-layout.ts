@@ -1,4 +1,5 @@
 /** Where each node's memory lies in physical address space. */
+import { PAGE_BYTES } from "./addr.js";
 import type { FrameRange } from "./memory-api.js";
 import type { NodeSpec } from "./spec.js";
 
@@ -12,8 +13,8 @@ export function frameRanges(nodes: readonly NodeSpec[]): FrameRange[] {
   const ranges: FrameRange[] = [];
   let next = 0;
   for (const node of [...nodes].sort((a, b) => a.id - b.id)) {
-    const first = node.startAddress === undefined ? next : node.startAddress / 4096;
-    const frames = node.memoryBytes / 4096;
+    const first = node.startAddress === undefined ? next : node.startAddress / PAGE_BYTES;
+    const frames = node.memoryBytes / PAGE_BYTES;
     if (frames > 0) ranges.push({ node: node.id, first, frames });
     next = Math.max(next, Math.ceil((first + frames) / GIGABYTE_FRAMES) * GIGABYTE_FRAMES);
   }

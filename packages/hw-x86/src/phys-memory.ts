@@ -9,6 +9,7 @@
  * to the end of memory, which the host gives no page for until it is written; frames beyond that end (devices) have a
  * Map of their own. Three loads to any word: the walker makes two or more of these for every translation.
  */
+import { hex, PAGE, PAGE_BYTES } from "./addr.js";
 import { HOLE, OwnerTable, frameRanges } from "./memory-layout.js";
 import type { FrameRange, PhysMemory } from "./memory-api.js";
 import type { NodeSpec } from "./spec.js";
@@ -100,7 +101,7 @@ export class SparseMemory implements PhysMemory {
   readBytes(physical: bigint, bytes: Uint8Array): void {
     this.eachPiece(physical, bytes.length, (frame, offset, at, length) => {
       const slot = this.slots[this.place(frame)]!;
-      const start = slot * 4096 + offset;
+      const start = slot * PAGE_BYTES + offset;
       bytes.set(this.bytes.subarray(start, start + length), at);
     });
   }
@@ -108,7 +109,7 @@ export class SparseMemory implements PhysMemory {
   writeBytes(physical: bigint, bytes: Uint8Array): void {
     this.eachPiece(physical, bytes.length, (frame, offset, at, length) => {
       const slot = this.writable(frame);
-      this.bytes.set(bytes.subarray(at, at + length), slot * 4096 + offset);
+      this.bytes.set(bytes.subarray(at, at + length), slot * PAGE_BYTES + offset);
     });
   }
 
@@ -142,13 +143,13 @@ export class SparseMemory implements PhysMemory {
   ): void {
     if (physical < 0n || physical + BigInt(bytes) > LIMIT) {
       throw new RangeError(
-        `physical address 0x${physical.toString(16)} + ${bytes} bytes is outside 0..2^44; the model addresses 16 TiB`,
+        `physical address ${hex(physical)} + ${bytes} bytes is outside 0..2^44; the model addresses 16 TiB`,
       );
     }
     let frame = Number(physical >> 12n);
-    let offset = Number(physical & 4095n);
+    let offset = Number(physical & (PAGE - 1n));
     for (let at = 0; at < bytes; frame++, offset = 0) {
-      const length = Math.min(4096 - offset, bytes - at);
+      const length = Math.min(PAGE_BYTES - offset, bytes - at);
       visit(frame, offset, at, length);
       at += length;
     }

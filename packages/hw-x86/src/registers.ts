@@ -5,6 +5,7 @@
  * Source: Intel SDM vol. 3A, "Control Registers", "Operations that Invalidate TLBs and Paging-Structure Caches"; vol.
  * 2, "INVLPG", "INVPCID". Where the SDM allows more to be invalidated than required, no more is.
  */
+import { hex } from "./addr.js";
 import { CR0_KEPT, CR4_KEPT, EFER_KEPT } from "./control-bits.js";
 import type { Core } from "./core.js";
 import { cr3Frame, cr3Pcid } from "./cr3.js";
@@ -102,7 +103,7 @@ export abstract class ThreadRegisters {
     if (reserved !== 0n)
       this.refuse(
         "cr3",
-        `bits 0x${reserved.toString(16)} are reserved: no physical address is that wide`,
+        `bits ${hex(reserved)} are reserved: no physical address is that wide`,
         "load a root table that lies in memory",
       );
     this.cr3Value = BigInt.asUintN(63, value);
@@ -207,11 +208,7 @@ export abstract class ThreadRegisters {
       const lo = Number(BigInt.asIntN(32, address));
       const hi = Number(BigInt.asIntN(32, address >> 32n));
       if (!this.isCanonical(hi))
-        this.refuse(
-          "invpcid",
-          `address 0x${BigInt.asUintN(64, address).toString(16)} is not canonical`,
-          "sign-extend it from the paging width",
-        );
+        this.refuse("invpcid", `address ${hex(address)} is not canonical`, "sign-extend it from the paging width");
       const page = (lo >>> 12) | (hi << 20);
       const high = (hi >>> 12) & Tag.Page;
       tlbs.drop(page, Tag.Page | Tag.Thread | Tag.Pcid | Tag.Global, high | context);

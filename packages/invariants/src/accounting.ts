@@ -2,6 +2,7 @@
  * Group I: configuration and accounting. Most of it compares kernels, which tests do; the frames of copies are counted
  * here.
  */
+import { PAGE } from "@kreplica/hw-x86/api";
 import { pagesOf } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import { between, notWatched } from "./seen-steps.js";
@@ -34,7 +35,7 @@ export const ACCOUNTING: readonly Invariant<Subject>[] = [
         const purpose = part.name as "text" | "rodata";
         const counted = machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, purpose), 0);
         const wanted = view.copies[purpose]
-          ? (subject.holders.length - 1) * pagesOf(part.start, part.start + BigInt(part.pages) * 4096n)
+          ? (subject.holders.length - 1) * pagesOf(part.start, part.start + BigInt(part.pages) * PAGE)
           : 0;
         if (counted !== wanted)
           verdict.fail(

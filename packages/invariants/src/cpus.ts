@@ -1,5 +1,5 @@
 /** Group G, as far as a kernel at rest shows it: what CR3 of every CPU holds, and where the code it runs lies. */
-import { leafFrame } from "@kreplica/hw-x86/api";
+import { hex, leafFrame, PAGE } from "@kreplica/hw-x86/api";
 import { userImageRange, walkRange } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import type { Subject } from "./subject.js";
@@ -129,7 +129,7 @@ export const CPUS: readonly Invariant<Subject>[] = [
       if (!layout.pti || !subject.isReplicated || !view.copies.text || !subject.isPast("pti-finalize"))
         return verdict.skip();
       const { start, end } = userImageRange(layout, image, options.pcid);
-      const textEnd = subject.text.start + BigInt(subject.text.pages) * 4096n;
+      const textEnd = subject.text.start + BigInt(subject.text.pages) * PAGE;
       const halves = [
         ...subject.holders.map((node) => ({ node, root: subject.root(node) + 1, whose: `node ${node}` })),
         ...[...spaces.all].flatMap((space) =>
@@ -147,7 +147,7 @@ export const CPUS: readonly Invariant<Subject>[] = [
             const owner = entries.memory.nodeOf(leafFrame(lo, hi, level));
             if (owner !== node)
               verdict.fail(
-                `the user half of ${whose} leads to node ${owner} at 0x${address.toString(16)}: its CPUs fetch that node's copy when they enter the kernel, and the translation is global`,
+                `the user half of ${whose} leads to node ${owner} at ${hex(address)}: its CPUs fetch that node's copy when they enter the kernel, and the translation is global`,
               );
           },
         });

@@ -10,6 +10,7 @@ import {
   isLeaf,
   isPresent,
   leafFrame,
+  PAGE,
   type PhysMemory,
   tableIndex,
 } from "@kreplica/hw-x86/api";
@@ -97,7 +98,7 @@ export class PageReader {
     const frames = new Float64Array(pages);
     const flags = new Uint8Array(pages);
     for (let page = 0; page < pages;) {
-      const address = start + BigInt(page) * 4096n;
+      const address = start + BigInt(page) * PAGE;
       const within = Number((address >> 12n) & 511n);
       const count = Math.min(512 - within, pages - page);
       this.readLarge(root, address, within, count, frames, flags, page);

@@ -2,6 +2,7 @@
  * Group P: patching, as far as CPUs, probes, a boot or a kernel at rest show it. What shows in text as it is patched
  * has text-patch.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import { lookup } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import type { Subject } from "./subject.js";
@@ -58,9 +59,7 @@ export const PATCHING: readonly Invariant<Subject>[] = [
           for (const node of subject.holders) {
             const leaf = lookup(entries.memory, subject.root(node), layout.levels, site);
             if (!leaf?.executable)
-              verdict.fail(
-                `${name} keeps 0x${site.toString(16)}, where node ${node} has ${leaf ? "no code" : "nothing"}`,
-              );
+              verdict.fail(`${name} keeps ${hex(site)}, where node ${node} has ${leaf ? "no code" : "nothing"}`);
           }
         }
       }

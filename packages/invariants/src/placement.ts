@@ -1,14 +1,12 @@
 /** Group A: where copies are, what is in them, and what must not be copied. */
-import { isLeaf, isPresent } from "@kreplica/hw-x86/api";
+import { hex, isLeaf, isPresent, PAGE } from "@kreplica/hw-x86/api";
 import { descriptorAddress, directAddress, imageAddress, imageFrame, pagesOf, sameBytes } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import { Flag, type Pages } from "./page-reader.js";
 import type { Part, Subject } from "./subject.js";
 import { compareWindow } from "./window.js";
 
-const hex = (address: bigint): string => `0x${address.toString(16)}`;
-const at = (part: Part, page: number): string =>
-  `${part.name} page ${page} (${hex(part.start + BigInt(page) * 4096n)})`;
+const at = (part: Part, page: number): string => `${part.name} page ${page} (${hex(part.start + BigInt(page) * PAGE)})`;
 
 /** Calls `each` for every page of every copied part on every holder; `first` is the first holder's view. */
 function copies(
@@ -42,7 +40,7 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
               entries.memory,
               pages.frames[page]!,
               first.frames[page]!,
-              subject.text.start + BigInt(page) * 4096n,
+              subject.text.start + BigInt(page) * PAGE,
               patchedNow,
             )
           )
@@ -156,10 +154,10 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
       const { image, layout } = subject.kernel;
       for (const section of image.sections) {
         if (!["data", "bss", "brk"].includes(section.kind)) continue;
-        const first = imageFrame(layout, image.stext, section.start & ~4095n);
-        const pages = pagesOf(section.start & ~4095n, section.end);
+        const first = imageFrame(layout, image.stext, section.start & ~(PAGE - 1n));
+        const pages = pagesOf(section.start & ~(PAGE - 1n), section.end);
         for (const { root, name } of subject.liveRoots) {
-          const found = subject.reader.read(root, imageAddress(layout, section.start & ~4095n), pages);
+          const found = subject.reader.read(root, imageAddress(layout, section.start & ~(PAGE - 1n)), pages);
           for (let page = 0; page < pages; page++) {
             if (found.flags[page]! & Flag.Present && found.frames[page] !== first + page)
               verdict.fail(
@@ -201,7 +199,7 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
       for (const part of subject.copied) {
         for (const node of subject.holders) {
           for (let page = 0; page < part.pages; page += 512) {
-            const found = subject.reader.entry(subject.root(node), part.start + BigInt(page) * 4096n, 2);
+            const found = subject.reader.entry(subject.root(node), part.start + BigInt(page) * PAGE, 2);
             // Bits 13 to 20 of a 2 MiB leaf are reserved: a frame that is not on 2 MiB sets some.
             if (found && isPresent(found.lo) && isLeaf(found.lo, 2) && (found.lo & 0x1f_e000) !== 0)
               verdict.fail(`node ${node}: ${at(part, page)} is a 2 MiB leaf whose frame is not on 2 MiB`);
@@ -224,7 +222,7 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
         machine.cpuIds.map((cpu) => [subject.root(machine.nodeOfCpu(cpu)), machine.nodeOfCpu(cpu)]),
       );
       for (const part of [subject.text, subject.rodata]) {
-        const descriptors = descriptorAddress(layout, part.original) & ~4095n;
+        const descriptors = descriptorAddress(layout, part.original) & ~(PAGE - 1n);
         const pages = pagesOf(descriptors, descriptorAddress(layout, part.original + part.pages));
         let first: Pages | undefined;
         for (const [root, node] of roots) {
@@ -240,11 +238,11 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
           for (let page = 0; page < pages; page++) {
             if (!(found.flags[page]! & Flag.Present))
               verdict.fail(
-                `on node ${node} virt_to_page of ${part.name} has no descriptor at ${hex(descriptors + BigInt(page) * 4096n)}`,
+                `on node ${node} virt_to_page of ${part.name} has no descriptor at ${hex(descriptors + BigInt(page) * PAGE)}`,
               );
             else if (found.frames[page] !== first.frames[page])
               verdict.fail(
-                `on node ${node} virt_to_page of ${part.name} names another descriptor than elsewhere, at ${hex(descriptors + BigInt(page) * 4096n)}`,
+                `on node ${node} virt_to_page of ${part.name} names another descriptor than elsewhere, at ${hex(descriptors + BigInt(page) * PAGE)}`,
               );
           }
         }

@@ -1,5 +1,5 @@
 /** Group C: what may be written, what may be executed, on every root and through every alias. */
-import { Bit, isUser, leafFrame, type NodeId } from "@kreplica/hw-x86/api";
+import { Bit, hex, isUser, leafFrame, type NodeId, PAGE } from "@kreplica/hw-x86/api";
 import {
   directAddress,
   imageAddress,
@@ -14,7 +14,6 @@ import { Flag } from "./page-reader.js";
 import type { Part, Subject } from "./subject.js";
 import { describeFlags } from "./window.js";
 
-const hex = (address: bigint): string => `0x${address.toString(16)}`;
 const TOP = 0xffff_ffff_ffff_ffffn;
 
 /** Checks that text is R-X, rodata R--, and the rest of the image RW- or absent, in one root. */
@@ -23,7 +22,7 @@ function imageProtection(subject: Subject, root: number, name: string, verdict: 
   const RIGHTS = Flag.Present | Flag.Writable | Flag.NoExecute;
   // The one page of data that is read-only: idt_table, from init_IRQ on.
   const idt = image.symbol("idt_table");
-  const idtPage = idt === undefined ? undefined : imageAddress(layout, idt & ~4095n);
+  const idtPage = idt === undefined ? undefined : imageAddress(layout, idt & ~(PAGE - 1n));
   const isData = (flags: number, address: bigint): boolean =>
     (flags & Flag.Present) === 0 ||
     ((flags & Flag.NoExecute) !== 0 && ((flags & Flag.Writable) !== 0 || address === idtPage));
@@ -36,14 +35,14 @@ function imageProtection(subject: Subject, root: number, name: string, verdict: 
   for (const [part, fits, wanted] of wants) {
     const { flags } = subject.reader.read(root, part.start, part.pages);
     flags.forEach((found, page) => {
-      const address = part.start + BigInt(page) * 4096n;
+      const address = part.start + BigInt(page) * PAGE;
       if (!fits(found, address))
         verdict.fail(`${name}: ${part.name} at ${hex(address)} is ${describeFlags(found)}, not ${wanted}`);
     });
   }
 }
 
-const pageUp = (address: bigint): bigint => (address + 4095n) & ~4095n;
+const pageUp = (address: bigint): bigint => (address + PAGE - 1n) & ~(PAGE - 1n);
 
 function noWriteAndExecute(subject: Subject, root: number, name: string, verdict: Verdict): void {
   const { entries, layout } = subject.kernel;
@@ -180,7 +179,7 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
       ]) {
         walkRange(entries.memory, root + 1, layout.levels, 1n << 63n, TOP, {
           leaf(address, level, lo, hi) {
-            if (space !== undefined && address >= ldt && address < ldt + BigInt(2 * LDT_PAGES) * 4096n) {
+            if (space !== undefined && address >= ldt && address < ldt + BigInt(2 * LDT_PAGES) * PAGE) {
               const frame = leafFrame(lo, hi, level);
               // Whatever lies there is found from user mode: it must be made for that, and this process's alone.
               if (!allocator.owns(frame, 0))

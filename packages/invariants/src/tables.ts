@@ -1,5 +1,5 @@
 /** Group B: which tables are private, where they lie, and what they must agree on. */
-import { frameOf, isLeaf, isPresent, tableIndex } from "@kreplica/hw-x86/api";
+import { frameOf, hex, isLeaf, isPresent, LARGE, tableIndex } from "@kreplica/hw-x86/api";
 import type { Invariant } from "./invariant.js";
 import { smallTable, type WindowEntries } from "./page-reader.js";
 import { onlyTablesAreReached } from "./reach.js";
@@ -79,7 +79,7 @@ export const TABLES: readonly Invariant<Subject>[] = [
         for (const [slot, table] of privateSmallTables(root, windows)) {
           if (memory.nodeOf(table) !== node)
             verdict.fail(
-              `the PTE page of node ${node} over 0x${(subject.windowStart + BigInt(slot) * 0x20_0000n).toString(16)} lies on node ${memory.nodeOf(table)}`,
+              `the PTE page of node ${node} over ${hex(subject.windowStart + BigInt(slot) * LARGE)} lies on node ${memory.nodeOf(table)}`,
             );
         }
       }
@@ -149,9 +149,9 @@ export const TABLES: readonly Invariant<Subject>[] = [
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
       for (let step = 0n; step < 3n; step++) {
-        const address = subject.kernel.layout.fixmapStart + step * 0x20_0000n;
+        const address = subject.kernel.layout.fixmapStart + step * LARGE;
         const tables = subject.liveRoots.map(({ root }) => subject.reader.entry(root, address, 1)?.table);
-        if (new Set(tables).size > 1) verdict.fail(`the PTE page over 0x${address.toString(16)} is not one for all`);
+        if (new Set(tables).size > 1) verdict.fail(`the PTE page over ${hex(address)} is not one for all`);
       }
     },
   },
@@ -167,7 +167,7 @@ export const TABLES: readonly Invariant<Subject>[] = [
         (address, node, mine, theirs) => {
           if (mine.flags !== theirs.flags)
             verdict.fail(
-              `0x${address.toString(16)}: ${describeFlags(mine.flags)} on node ${node}, ${describeFlags(theirs.flags)} on node ${subject.holders[0]}`,
+              `${hex(address)}: ${describeFlags(mine.flags)} on node ${node}, ${describeFlags(theirs.flags)} on node ${subject.holders[0]}`,
             );
         },
         true,

@@ -1,5 +1,5 @@
 /** Compares what holders map in the replicated window, page by page, where their tables differ. */
-import { isPresent } from "@kreplica/hw-x86/api";
+import { isPresent, LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { Flag, smallTable } from "./page-reader.js";
 import type { Subject } from "./subject.js";
 
@@ -22,7 +22,7 @@ export function compareWindow(
     : [
         ...[subject.text, subject.rodata]
           .filter((part) => subject.copied.includes(part))
-          .map((part) => ({ start: part.start, end: part.start + BigInt(part.pages) * 4096n })),
+          .map((part) => ({ start: part.start, end: part.start + BigInt(part.pages) * PAGE })),
         ...(subject.kernel.replicatedAreas ?? []),
       ];
   const base = subject.root(subject.holders[0]!);
@@ -40,13 +40,13 @@ export function compareWindow(
           : mine.lo[slot] === theirs.lo[slot] && mine.hi[slot] === theirs.hi[slot]
       )
         continue;
-      const start = subject.windowStart + BigInt(slot) * 0x20_0000n;
+      const start = subject.windowStart + BigInt(slot) * LARGE;
       const pages = subject.reader.read(root, start, 512);
       const others = subject.reader.read(base, start, 512);
       for (let page = 0; page < 512; page++) {
         if (!(pages.flags[page]! | others.flags[page]!)) continue;
         if (pages.flags[page] === others.flags[page] && pages.frames[page] === others.frames[page]) continue;
-        const address = start + BigInt(page) * 4096n;
+        const address = start + BigInt(page) * PAGE;
         if (excluded.some((area) => address >= area.start && address < area.end)) continue;
         each(
           address,

@@ -1,5 +1,5 @@
 /** What can only be seen while booting: recorded at the end of each step, judged by the checker later. */
-import { type Frame, isPresent, type NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, isPresent, type NodeId, PAGE } from "@kreplica/hw-x86/api";
 import {
   BOOT_STEPS,
   bootRoot,
@@ -90,7 +90,7 @@ export class BootWitness {
     const frames = (node: NodeId, start: bigint, end: bigint): (Frame | undefined)[] => {
       const pages = pagesOf(start, end);
       return [0, pages >> 1, pages - 1].map((page) =>
-        view.replicaFrame(imageAddress(this.kernel.layout, start) + BigInt(page) * 4096n, node),
+        view.replicaFrame(imageAddress(this.kernel.layout, start) + BigInt(page) * PAGE, node),
       );
     };
     // Asked through the roots, as a CPU would: before there is anything to look at, nothing is anyone's own.

@@ -1,5 +1,6 @@
 /** Why a kernel memory operation was refused, and what a broken promise throws. */
 
+import { hex } from "@kreplica/hw-x86/api";
 /** One code, one meaning. Grep for the code finds every place that throws it, grep for the detail the one. */
 export type MmErrorCode =
   | "already-mapped"
@@ -21,7 +22,7 @@ export class MmError extends Error {
     readonly address: bigint,
     detail: string,
   ) {
-    super(`${code}: 0x${address.toString(16)}: ${detail}`);
+    super(`${code}: ${hex(address)}: ${detail}`);
   }
 }
 

@@ -4,8 +4,9 @@
  * exact doubles.
  */
 
+import { hex } from "@kreplica/hw-x86/api";
 /** @returns exact below 2^53 in size; the nearest double beyond, which no kernel address is */
 export const signedOf = (address: bigint): number => Number(BigInt.asIntN(64, address));
 /** The 64-bit address of a signed number. */
 export const addressOf = (signed: number): bigint => BigInt.asUintN(64, BigInt(signed));
-export const hex = (signed: number): string => `0x${addressOf(Math.trunc(signed)).toString(16)}`;
+export const signedHex = (signed: number): string => hex(addressOf(Math.trunc(signed)));

@@ -1,4 +1,5 @@
 /** Whether a module fits this kernel: version string and the checksum of the module structure. */
+import { hex } from "@kreplica/hw-x86/api";
 import { ModuleError } from "./errors.js";
 import type { ModuleFile } from "./module-file.js";
 import type { SymbolTable } from "./symbols.js";
@@ -35,7 +36,7 @@ export function checkModule(file: ModuleFile, kernel: KernelIdentity, symbols: S
     throw new ModuleError(
       "vermagic",
       file.name,
-      `disagrees about version of symbol ${MODULE_STRUCT}: 0x${built.toString(16)}, the kernel has 0x${known.toString(16)}`,
+      `disagrees about version of symbol ${MODULE_STRUCT}: ${hex(built)}, the kernel has ${hex(known)}`,
     );
   }
 }

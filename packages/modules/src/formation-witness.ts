@@ -3,6 +3,7 @@
  *
  * Afterwards the order no longer shows in any table, so this watches the calls. For tests and the checker.
  */
+import { hex, PAGE } from "@kreplica/hw-x86/api";
 import { type Finding, findingOf } from "@kreplica/invariants/api";
 import type { KernelTables, ReplicaView } from "@kreplica/mm-core/api";
 import type { Vmalloc, VmArea } from "@kreplica/vmalloc/api";
@@ -16,8 +17,6 @@ export interface FormationSubject {
   readonly view: ReplicaView;
 }
 
-const hex = (address: bigint): string => `0x${address.toString(16)}`;
-
 /** @returns findings, which grow while the kernel goes on */
 export function watchFormation({ vmalloc, tables, view }: FormationSubject): readonly Finding[] {
   const findings: Finding[] = [];
@@ -27,7 +26,7 @@ export function watchFormation({ vmalloc, tables, view }: FormationSubject): rea
   /** First page that some node may run, or may not write; undefined while the area is being made. */
   const sealed = (area: VmArea): string | undefined => {
     for (let page = 0; page < area.pages; page++) {
-      const address = area.start + BigInt(page) * 4096n;
+      const address = area.start + BigInt(page) * PAGE;
       for (const holder of view.holders) {
         const mapping = tables.lookup(holder, address);
         if (mapping && (mapping.executable || !mapping.writable))
@@ -39,7 +38,7 @@ export function watchFormation({ vmalloc, tables, view }: FormationSubject): rea
   const { write, replicateAll } = vmalloc;
   vmalloc.write = (area, offset, bytes) => {
     const late = area.state === "replicated" ? "it has copies" : sealed(area);
-    if (late !== undefined) find(`${hex(area.start)} + 0x${offset.toString(16)} is written directly when ${late}`);
+    if (late !== undefined) find(`${hex(area.start)} + ${hex(offset)} is written directly when ${late}`);
     write.call(vmalloc, area, offset, bytes);
   };
   vmalloc.replicateAll = (areas) => {

@@ -1,7 +1,7 @@
 /**
  * Invariants of group E about loaded modules, and their strict permissions, looked at by walking every holder's tables.
  */
-import type { NodeId } from "@kreplica/hw-x86/api";
+import { hex, type NodeId, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { type Finding, findings, inOrder, type Invariant, invariantOf } from "@kreplica/invariants/api";
 import type { AddressRange, KernelTables, Mapping, ReplicaView } from "@kreplica/mm-core/api";
 import type { Vmalloc, VmArea } from "@kreplica/vmalloc/api";
@@ -49,7 +49,7 @@ const STRICT_PERMISSIONS: Invariant<ModuleSubject> = {
       const [writable, executable] = wanted(type, module);
       for (let page = 0; page < area.pages; page++) {
         for (const holder of kernel.view.holders) {
-          const mapping = kernel.tables.lookup(holder, area.start + BigInt(page) * 4096n);
+          const mapping = kernel.tables.lookup(holder, area.start + BigInt(page) * PAGE);
           if (mapping?.writable === writable && mapping.executable === executable) continue;
           verdict.fail(
             `${name} page ${page} on node ${holder}: ${describe(mapping)}, wanted ${rights(writable, executable)}`,
@@ -71,7 +71,7 @@ const EQUAL_TEXT: Invariant<ModuleSubject> = {
     for (const { type, name, area } of memories) {
       if (!REPLICATED_TYPES.includes(type)) continue;
       const seen = (node: NodeId): Uint8Array => {
-        const bytes = new Uint8Array(area.pages * 4096);
+        const bytes = new Uint8Array(area.pages * PAGE_BYTES);
         vmalloc.read(node, area, 0, bytes);
         return bytes;
       };
@@ -80,7 +80,7 @@ const EQUAL_TEXT: Invariant<ModuleSubject> = {
       for (const holder of view.holders.slice(1)) {
         const other = seen(holder);
         const differs = first.findIndex((byte, i) => byte !== other[i] && !open(area.start + BigInt(i)));
-        if (differs >= 0) verdict.fail(`${name} + 0x${differs.toString(16)}: node ${holder} has another byte`);
+        if (differs >= 0) verdict.fail(`${name} + ${hex(differs)}: node ${holder} has another byte`);
       }
     }
   },

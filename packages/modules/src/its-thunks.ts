@@ -7,9 +7,9 @@
  * Source: Documentation/admin-guide/hw-vuln/indirect-target-selection.rst; arch/x86/kernel/alternative.c
  * its_allocate_thunk (layout only).
  */
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { VmArea } from "@kreplica/vmalloc/api";
 
-const PAGE = 4096;
 const LINE = 64;
 const HALF = 32;
 const INT3 = 0xcc;
@@ -17,7 +17,7 @@ const INT3 = 0xcc;
 /** Pages of one module. */
 export class ItsThunks {
   readonly pages: { readonly area: VmArea; readonly bytes: Uint8Array }[] = [];
-  private offset = PAGE;
+  private offset = PAGE_BYTES;
 
   /** @param page one page in the module range, or undefined when memory gave out */
   constructor(private readonly page: () => VmArea | undefined) {}
@@ -28,10 +28,10 @@ export class ItsThunks {
    */
   take(register: number): bigint | undefined {
     const code = [...(register >= 8 ? [0x41] : []), 0xff, 0xe0 + (register & 7), INT3];
-    if (this.offset + code.length > PAGE) {
+    if (this.offset + code.length > PAGE_BYTES) {
       const area = this.page();
       if (!area) return undefined;
-      this.pages.push({ area, bytes: new Uint8Array(PAGE).fill(INT3) });
+      this.pages.push({ area, bytes: new Uint8Array(PAGE_BYTES).fill(INT3) });
       this.offset = HALF;
     }
     // Neither begun in a lower half nor reaching into the next line's.

@@ -2,6 +2,7 @@
  * Where each section of a module goes, in the seven memories of 6.4 and later: offsets now, addresses when memory is
  * there.
  */
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { SpecialSection, type ElfSymbol } from "@kreplica/elf";
 import { ModuleError } from "./errors.js";
 import type { ModuleFile } from "./module-file.js";
@@ -124,7 +125,7 @@ export function layoutCoreInit(file: ModuleFile): CoreInitLayout {
         if (passOf(section) === pass && isInit(section) === (part === "init"))
           put(section.index, part, section.size, section.align);
       }
-      bytes[part] = alignTo(bytes[part], 4096);
+      bytes[part] = alignTo(bytes[part], PAGE_BYTES);
     }
   }
   const core = coreSymbols(file);
@@ -134,6 +135,6 @@ export function layoutCoreInit(file: ModuleFile): CoreInitLayout {
     4096,
   );
   put(file.strings.index, "init", file.strings.size, file.strings.align);
-  bytes.init = alignTo(alignTo(bytes.init, 8) + KALLSYMS_BYTES + file.symbols.length, 4096);
+  bytes.init = alignTo(alignTo(bytes.init, 8) + KALLSYMS_BYTES + file.symbols.length, PAGE_BYTES);
   return { places, bytes };
 }

@@ -8,7 +8,7 @@
  * protection (E3). Source: kernel/module/main.c load_module; @patch 11/12 kernel/module/main.c complete_formation
  */
 import { inject, injectable } from "@kreplica/di";
-import { Machine, type NodeId } from "@kreplica/hw-x86/api";
+import { Machine, type NodeId, PAGE } from "@kreplica/hw-x86/api";
 import {
   type AddressRange,
   KernelLayout,
@@ -189,7 +189,7 @@ export class ElfModuleLoader implements ModuleLoader {
       ...types.flatMap((type) => module.memories.get(type)?.area ?? []),
       ...(types === MEMORY_TYPES ? module.thunkPages : []),
     ];
-    return areas.map(({ start, pages }) => ({ start, end: start + BigInt(pages) * 4096n }));
+    return areas.map(({ start, pages }) => ({ start, end: start + BigInt(pages) * PAGE }));
   }
 
   /** @patch 11/12 arch/x86/kernel/module.c module_alloc */

@@ -1,4 +1,5 @@
 /** A .ko file read and checked as far as it can be without a kernel. */
+import { hex } from "@kreplica/hw-x86/api";
 import {
   ElfError,
   FileType,
@@ -81,7 +82,7 @@ function read(bytes: Uint8Array, label: string): ModuleFile {
       throw new ModuleError(
         "too-large",
         label,
-        `section ${section.index} "${section.name}" at 0x${section.headerOffset.toString(16)}: size ${section.size}, alignment ${section.align}`,
+        `section ${section.index} "${section.name}" at ${hex(section.headerOffset)}: size ${section.size}, alignment ${section.align}`,
       );
     }
   }

@@ -1,4 +1,5 @@
 /** A module's memory while it is being made: host bytes at kernel addresses, written freely until it is formed. */
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { SectionType, type ElfSection } from "@kreplica/elf";
 import { alignTo } from "./layout.js";
 import type { ModuleFile } from "./module-file.js";
@@ -32,7 +33,7 @@ export class ModuleImage<P extends string = string> implements ByteSource {
   ) {
     this.parts = (Object.entries(sizes) as [P, number][])
       .filter(([, bytes]) => bytes > 0)
-      .map(([part, bytes]) => ({ part, base: baseOf(part), bytes: new Uint8Array(alignTo(bytes, 4096)) }));
+      .map(([part, bytes]) => ({ part, base: baseOf(part), bytes: new Uint8Array(alignTo(bytes, PAGE_BYTES)) }));
     this.sectionAddress = new Float64Array(file.sections.length).fill(NaN);
     for (const section of file.sections) {
       const place = places[section.index];

@@ -2,6 +2,7 @@
  * A module's patch tables, read from its memory after relocation by text-patch's readers, each site checked to lie in
  * the module.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import {
   NO_TABLES,
   readAlternatives,
@@ -58,16 +59,12 @@ export function readPatchTables(image: ModuleImage): PatchTables {
         throw new ModuleError(
           "bad-site",
           image.file.name,
-          `a patch table names 0x${address.toString(16)}, which is not in the module`,
+          `a patch table names ${hex(address)}, which is not in the module`,
         );
     }
     for (const { replacement, replacementLength } of tables.alternatives) {
       if (replacementLength > 0 && !image.bytes(signedOf(replacement), replacementLength))
-        throw new ModuleError(
-          "bad-site",
-          image.file.name,
-          `a replacement at 0x${replacement.toString(16)} is not in the module`,
-        );
+        throw new ModuleError("bad-site", image.file.name, `a replacement at ${hex(replacement)} is not in the module`);
     }
     return tables;
   });

@@ -6,6 +6,7 @@
  * same, and done here they cost one write instead of one a node.
  */
 import { inject, injectable } from "@kreplica/di";
+import { hex } from "@kreplica/hw-x86/api";
 import {
   patchAlternatives,
   patchEarly,
@@ -106,7 +107,7 @@ class ImageText implements PatchableText {
       bytes.set(view);
       return bytes;
     }
-    throw new ModuleError("bad-site", this.image.file.name, `0x${address.toString(16)} is not in the module`);
+    throw new ModuleError("bad-site", this.image.file.name, `${hex(address)} is not in the module`);
   }
 
   write(address: bigint, bytes: Uint8Array): void {
@@ -115,7 +116,7 @@ class ImageText implements PatchableText {
       throw new ModuleError(
         "bad-site",
         this.image.file.name,
-        `a patch of ${bytes.length} bytes at 0x${address.toString(16)} leaves the module`,
+        `a patch of ${bytes.length} bytes at ${hex(address)} leaves the module`,
       );
     view.set(bytes);
   }

@@ -9,8 +9,9 @@
  * Kernel modules have no PLT: PLT32 is PC32. Source: System V ABI, AMD64 supplement, "Relocation Types";
  * arch/x86/kernel/module.c.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import { SectionType, X86Relocation, type Relocations } from "@kreplica/elf";
-import { hex } from "./addresses.js";
+import { signedHex } from "./addresses.js";
 import { ModuleError } from "./errors.js";
 import { readingElf, type ModuleFile } from "./module-file.js";
 import type { ModuleImage } from "./module-image.js";
@@ -85,14 +86,14 @@ function apply(
       throw new ModuleError(
         "unknown-relocation",
         file.name,
-        `Unknown rela relocation: ${kind} at ${name} + 0x${at.toString(16)}`,
+        `Unknown rela relocation: ${kind} at ${name} + ${hex(at)}`,
       );
     }
     if (at + (wide ? 8 : 4) > bytes.length)
       throw new ModuleError(
         "relocation-outside",
         file.name,
-        `relocation ${i} of ${name} is at 0x${at.toString(16)} of ${bytes.length} bytes`,
+        `relocation ${i} of ${name} is at ${hex(at)} of ${bytes.length} bytes`,
       );
     if (symbol[i]! >= values.length)
       throw new ModuleError(
@@ -107,14 +108,14 @@ function apply(
       throw new ModuleError(
         "relocation-target",
         file.name,
-        `Invalid relocation target, existing value is nonzero for type ${kind}, loc ${hex(place)} (${name} + 0x${at.toString(16)}), val ${hex(value)}`,
+        `Invalid relocation target, existing value is nonzero for type ${kind}, loc ${signedHex(place)} (${name} + ${hex(at)}), val ${signedHex(value)}`,
       );
     }
     if ((kind === ABS32 && value !== value >>> 0) || (kind === ABS32S && value !== (value | 0))) {
       throw new ModuleError(
         "relocation-overflow",
         file.name,
-        `overflow in relocation type ${kind} val ${hex(value)} at ${name} + 0x${at.toString(16)}`,
+        `overflow in relocation type ${kind} val ${signedHex(value)} at ${name} + ${hex(at)}`,
       );
     }
     view.setInt32(at, value | 0, true);

@@ -1,4 +1,5 @@
 /** Every symbol of a module gets its value: from its own sections, from the kernel, or from a module loaded earlier. */
+import { hex } from "@kreplica/hw-x86/api";
 import { SpecialSection, SymbolBinding } from "@kreplica/elf";
 import { signedOf } from "./addresses.js";
 import { ModuleError } from "./errors.js";
@@ -50,14 +51,14 @@ export function resolveSymbols(image: ModuleImage, table: SymbolTable, percpuOff
       throw new ModuleError(
         "bad-symbol",
         file.name,
-        `symbol ${symbol.index} "${symbol.name}" has value 0x${symbol.value.toString(16)}`,
+        `symbol ${symbol.index} "${symbol.name}" has value ${hex(symbol.value)}`,
       );
     if (symbol.section === SpecialSection.Absolute) values[symbol.index] = value;
     else if (symbol.section >= file.sections.length)
       throw new ModuleError(
         "bad-symbol",
         file.name,
-        `symbol ${symbol.index} "${symbol.name}" is in section 0x${symbol.section.toString(16)}`,
+        `symbol ${symbol.index} "${symbol.name}" is in section ${hex(symbol.section)}`,
       );
     else if (symbol.section === file.percpu?.index) values[symbol.index] = percpuOffset + value;
     // A symbol of a section that is not kept (.modinfo, .comment) is an offset from nowhere; nothing kept may use it,
@@ -99,7 +100,7 @@ function lookUp(file: ModuleFile, table: SymbolTable, name: string): ExportedSym
     throw new ModuleError(
       "version",
       file.name,
-      `disagrees about version of symbol ${name}: 0x${built.toString(16)}, exported is 0x${found.checksum.toString(16)}`,
+      `disagrees about version of symbol ${name}: ${hex(built)}, exported is ${hex(found.checksum)}`,
     );
   }
   if (

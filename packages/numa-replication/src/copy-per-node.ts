@@ -10,7 +10,7 @@
  * few pages itself: all before its first change, or it is refused as a whole.
  */
 import { inject, injectable } from "@kreplica/di";
-import { addressOfFrame, type CpuId, type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type CpuId, type Frame, Machine, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
 import {
   bootRoot,
   brkRoom,
@@ -209,7 +209,7 @@ export class CopyPerNode implements ReplicaView {
     const room = this.rooms.find((each) => each.node === node);
     if (!this.linearKnown || !room || address < text.start || page >= text.pages) return undefined;
     const first = this.policy.copies.text ? room.text : text.original;
-    return directAddress(this.context.layout, first + page) + (address & 4095n);
+    return directAddress(this.context.layout, first + page) + (address & (PAGE - 1n));
   }
 
   get copies(): ReplicaView["copies"] {

@@ -28,7 +28,5 @@ export interface HolderRoom {
   readonly root: Frame;
 }
 
-export const LARGE_PAGES = 512;
-
 /** Frames to ask for: whole 2 MiB would waste a tail, so the run is exact and only its start is aligned. */
 export const roomFor = (part: CopiedPart): number => part.pages;

@@ -11,13 +11,16 @@ import {
   entryLow,
   type Frame,
   frameOf,
+  hex,
   isLeaf,
   isPresent,
+  LARGE_PAGES,
   NO_EXECUTE,
+  PAGE,
   tableIndex,
 } from "@kreplica/hw-x86/api";
 import { invariant, KERNEL_TABLE_BITS, tableAt, type TableMemory, writeSplit } from "@kreplica/mm-core/api";
-import { type CopiedPart, LARGE_PAGES } from "./placement.js";
+import type { CopiedPart } from "./placement.js";
 
 /** Table pages {@link repointPart} will take from `make`. */
 export function countPartTables(
@@ -29,9 +32,9 @@ export function countPartTables(
 ): number {
   let count = 0;
   for (let page = 0; page < part.pages; page += LARGE_PAGES) {
-    const address = part.start + BigInt(page) * 4096n;
+    const address = part.start + BigInt(page) * PAGE;
     const pmd = tableAt(entries.memory, root, levels, address, 2);
-    invariant(pmd !== undefined, `no PMD page for 0x${address.toString(16)}`);
+    invariant(pmd !== undefined, `no PMD page for ${hex(address)}`);
     const index = tableIndex(address, 2);
     const lo = entries.low(pmd, index);
     if (!isPresent(lo)) continue;
@@ -59,10 +62,10 @@ export function repointPart(
   make: () => Frame,
 ): void {
   for (let page = 0; page < part.pages; page += LARGE_PAGES) {
-    const address = part.start + BigInt(page) * 4096n;
+    const address = part.start + BigInt(page) * PAGE;
     const index = tableIndex(address, 2);
     const pmd = tableAt(entries.memory, root, levels, address, 2);
-    invariant(pmd !== undefined, `no PMD page for 0x${address.toString(16)}`);
+    invariant(pmd !== undefined, `no PMD page for ${hex(address)}`);
     const lo = entries.low(pmd, index);
     const hi = entries.high(pmd, index);
     if (!isPresent(lo)) continue;

@@ -5,9 +5,9 @@
  * A node that cannot hold its own copy gets none and uses its nearest holder: the series took whatever memblock found
  * (defect D14).
  */
-import { type Frame, NONE, type Machine, type NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, LARGE_PAGES, NONE, type Machine, type NodeId } from "@kreplica/hw-x86/api";
 import type { BootMemory, FramePurpose } from "@kreplica/mm-core/api";
-import { type CopiedPart, type HolderRoom, LARGE_PAGES, roomFor } from "./placement.js";
+import { type CopiedPart, type HolderRoom, roomFor } from "./placement.js";
 
 /** What one holder needs. */
 export interface RoomPlan {

@@ -1,6 +1,6 @@
 /** D13: where copies lie is remembered in init data, which is given back before it is used. */
 import { overlay } from "@kreplica/di";
-import { Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { hex, Machine, type NodeId, NONE } from "@kreplica/hw-x86/api";
 import {
   BootMemory,
   directAddress,
@@ -57,7 +57,7 @@ export const D13: SeriesDefect = {
           const canonical = BigInt.asUintN(64, BigInt.asIntN(layout.levels === 5 ? 57 : 48, to)) === to;
           invariant(
             canonical && tables.lookup(view.holders[0]!, to) !== undefined,
-            `numa_pgt lay in init memory, which was given back: rodata of node ${node} is to be copied to 0x${to.toString(16)}, where nothing is mapped`,
+            `numa_pgt lay in init memory, which was given back: rodata of node ${node} is to be copied to ${hex(to)}, where nothing is mapped`,
           );
         }
         replicate();

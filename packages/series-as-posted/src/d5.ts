@@ -1,6 +1,6 @@
 /** D5: generated code becomes executable in one node's tables alone. */
 import { overlay } from "@kreplica/di";
-import { Bit, isLeaf, isPresent, NO_EXECUTE } from "@kreplica/hw-x86/api";
+import { Bit, isLeaf, isPresent, NO_EXECUTE, PAGE } from "@kreplica/hw-x86/api";
 import { KernelLayout, ReplicaView, TableMemory, walk } from "@kreplica/mm-core/api";
 import { SetMemory, type PageRange } from "@kreplica/set-memory/api";
 import type { SeriesDefect } from "./defect.js";
@@ -22,7 +22,7 @@ export const D5: SeriesDefect = {
             entries.memory,
             view.kernelRoot(view.holders[0]!),
             layout.levels,
-            start + BigInt(page) * 4096n,
+            start + BigInt(page) * PAGE,
           );
           const { table, index, lo, hi, level } = place;
           if (isPresent(lo) && isLeaf(lo, level))

@@ -1,5 +1,5 @@
 /** The series' own way of giving an area copies, which D6 lays over ours. */
-import { type Frame, NONE, type PhysMemory } from "@kreplica/hw-x86/api";
+import { type Frame, NONE, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
 import type { KernelTables, Mapping, PageAllocator } from "@kreplica/mm-core/api";
 import type { AreaCopy, AreaReplicator, FrameBlock, ReplicationJob } from "@kreplica/vmalloc/api";
 
@@ -38,7 +38,7 @@ export class UnmapThenMapReplicator implements AreaReplicator {
         blocks.push({ frame, order });
         for (let i = 0; i < step; i++) frames.push(frame + i);
       }
-      const addressOf = (page: number): bigint => area.start + BigInt(page) * 4096n;
+      const addressOf = (page: number): bigint => area.start + BigInt(page) * PAGE;
       const before: Mapping[] = [];
       this.tables.editLazily((editor) => {
         for (let page = 0; page < area.pages; page += step) {
@@ -55,7 +55,7 @@ export class UnmapThenMapReplicator implements AreaReplicator {
       if (!mapped) return freeAll();
       for (let page = 0; page < area.pages; page++) this.memory.copyFrame(area.frames[page]!, frames[page]!);
     }
-    this.tables.flush(area.start, area.start + BigInt(area.pages) * 4096n);
+    this.tables.flush(area.start, area.start + BigInt(area.pages) * PAGE);
     return copies;
   }
 }

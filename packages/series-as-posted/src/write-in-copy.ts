@@ -1,5 +1,5 @@
 /** How defects write to one node's copy of the image and to no other. */
-import type { Machine, NodeId } from "@kreplica/hw-x86/api";
+import { type Machine, type NodeId, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { ReplicaView } from "@kreplica/mm-core/api";
 
 /** Writes bytes of the image into one node's copy, page by page. */
@@ -11,8 +11,8 @@ export function writeInCopy(
 ): void {
   for (let at = 0; at < bytes.length;) {
     const live = address + BigInt(at);
-    const within = Number(live & 4095n);
-    const part = bytes.subarray(at, at + 4096 - within);
+    const within = Number(live & (PAGE - 1n));
+    const part = bytes.subarray(at, at + PAGE_BYTES - within);
     const frame = view.replicaFrame(live, node);
     if (frame !== undefined) machine.memory.writeBytes((BigInt(frame) << 12n) + BigInt(within), part);
     at += part.length;

@@ -1,5 +1,6 @@
 /** Why a change of permissions was refused. */
 
+import { hex } from "@kreplica/hw-x86/api";
 /** One code, one meaning; the detail names the place. */
 export type SetMemoryErrorCode = "misaligned" | "empty-range" | "not-mapped" | "out-of-frames";
 
@@ -12,6 +13,6 @@ export class SetMemoryError extends Error {
     readonly address: bigint,
     detail: string,
   ) {
-    super(`${code}: 0x${address.toString(16)}: ${detail}`);
+    super(`${code}: ${hex(address)}: ${detail}`);
   }
 }

@@ -1,6 +1,6 @@
 /** Permission changes on every root's tables: one loop over holders, and that is in KernelTables. */
 import { inject, injectable } from "@kreplica/di";
-import { isLeaf, isPresent } from "@kreplica/hw-x86/api";
+import { isLeaf, isPresent, PAGE } from "@kreplica/hw-x86/api";
 import {
   KernelImage,
   KernelLayout,
@@ -15,7 +15,6 @@ import type { JoinResult, PageRange, PermissionChange, SetMemory } from "./api.j
 import { SetMemoryError } from "./errors.js";
 import { joinLeaves } from "./join-leaves.js";
 
-const PAGE = 4096n;
 const TOP = 1n << 64n;
 
 /**

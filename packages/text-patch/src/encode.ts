@@ -4,6 +4,7 @@
  * Source: Intel SDM vol. 2, "CALL", "JMP", "RET", "INT n/INTO/INT3/INT1", "Jcc", "NOP" (table "Recommended Multi-Byte
  * Sequence of NOP Instruction").
  */
+import { hex } from "@kreplica/hw-x86/api";
 import { TextPatchError } from "./errors.js";
 
 /** Opcode of the breakpoint, one byte. */
@@ -58,11 +59,7 @@ export function branch32(opcode: typeof CALL | typeof JMP32, from: bigint, to: b
 export function jump8(from: bigint, to: bigint): Uint8Array {
   const distance = BigInt.asIntN(64, to - from - 2n);
   if (distance < -128n || distance > 127n)
-    throw new TextPatchError(
-      "out-of-reach",
-      from,
-      `0x${to.toString(16)} is ${distance} bytes away, a short jump reaches 127`,
-    );
+    throw new TextPatchError("out-of-reach", from, `${hex(to)} is ${distance} bytes away, a short jump reaches 127`);
   return Uint8Array.of(JMP8, Number(distance) & 255);
 }
 
@@ -74,7 +71,7 @@ export function setRelative(bytes: Uint8Array, at: number, next: bigint, to: big
 function relative(next: bigint, to: bigint): number {
   const distance = BigInt.asIntN(64, to - next);
   if (distance !== BigInt.asIntN(32, distance))
-    throw new TextPatchError("out-of-reach", next, `0x${to.toString(16)} is more than 2 GiB away`);
+    throw new TextPatchError("out-of-reach", next, `${hex(to)} is more than 2 GiB away`);
   return Number(distance);
 }
 

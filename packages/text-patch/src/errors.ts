@@ -1,5 +1,6 @@
 /** Why a patch was refused, and what a table that cannot be one says. */
 
+import { hex } from "@kreplica/hw-x86/api";
 /** Why; the address says where. Several places refuse for the same reason. */
 export type TextPatchErrorCode =
   | "bad-table"
@@ -27,6 +28,6 @@ export class TextPatchError extends Error {
     readonly address: bigint,
     detail: string,
   ) {
-    super(`${code}: 0x${address.toString(16)}: ${detail}`);
+    super(`${code}: ${hex(address)}: ${detail}`);
   }
 }

@@ -3,6 +3,7 @@
  *
  * Two regions, as on x86-64: the vmalloc range and the module range behind the image. A gap never spans both.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import { InvariantError } from "@kreplica/mm-core/api";
 import { RangeTree } from "./range-tree.js";
 
@@ -50,7 +51,7 @@ export class AddressSpace {
    */
   release(start: bigint, end: bigint): void {
     const region = this.regions.find((each) => start >= each.start && end <= each.end);
-    if (!region) throw new InvariantError(`0x${start.toString(16)}..0x${end.toString(16)} lies in no region`);
+    if (!region) throw new InvariantError(`${hex(start)}..${hex(end)} lies in no region`);
     let [low, high] = [start, end];
     const below = this.gaps.floor(start);
     if (below && below.end === start && below.start >= region.start) {

@@ -1,5 +1,5 @@
 /** What every holder maps of an area, looked up once for all checks of it. */
-import { type Frame, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
 import type { ReplicaView } from "@kreplica/mm-core/api";
 import type { Vmalloc, VmArea } from "./api.js";
 
@@ -30,6 +30,6 @@ export class AreaPages {
   }
 
   private address(page: number): bigint {
-    return this.area.start + BigInt(page) * 4096n;
+    return this.area.start + BigInt(page) * PAGE;
   }
 }

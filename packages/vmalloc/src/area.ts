@@ -1,5 +1,5 @@
 /** An area as vmalloc itself sees it: the public fields, which change, and the blocks its frames came in. */
-import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, type NodeId, PAGE } from "@kreplica/hw-x86/api";
 import type { FramePurpose } from "@kreplica/mm-core/api";
 import type { AreaCopy, AreaState, FrameBlock, VmArea } from "./api.js";
 
@@ -36,11 +36,11 @@ export class Area implements VmArea {
 
   /** First address behind the mapped pages. */
   get end(): bigint {
-    return this.start + BigInt(this.pages) * 4096n;
+    return this.start + BigInt(this.pages) * PAGE;
   }
   /** First address behind the guard page. */
   get limit(): bigint {
-    return this.guard ? this.end + 4096n : this.end;
+    return this.guard ? this.end + PAGE : this.end;
   }
 
   /** Another base copy; the old frames are the caller's to free. */

@@ -1,5 +1,6 @@
 /** Why an operation on an area was refused. */
 
+import { hex } from "@kreplica/hw-x86/api";
 /** One code, one meaning; the detail names the place. The errno Linux would give stands beside each. */
 export type VmallocErrorCode =
   /** The request itself cannot be served: no pages, a range that is empty or off a page. -EINVAL. */
@@ -30,6 +31,6 @@ export class VmallocError extends Error {
     readonly address: bigint,
     detail: string,
   ) {
-    super(`${code}: 0x${address.toString(16)}: ${detail}`);
+    super(`${code}: ${hex(address)}: ${detail}`);
   }
 }

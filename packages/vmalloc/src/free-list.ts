@@ -6,7 +6,7 @@
  * Linux gives the frames back at once and only the addresses late; here both wait, so that no stale entry ever reaches
  * a reused frame.
  */
-import type { Frame } from "@kreplica/hw-x86/api";
+import { type Frame, PAGE } from "@kreplica/hw-x86/api";
 import type { KernelTables, PageAllocator, ReplicaView } from "@kreplica/mm-core/api";
 import type { AddressSpace } from "./address-space.js";
 import type { AliasFlush } from "./api.js";
@@ -43,7 +43,7 @@ export class FreeList {
   add(area: Area): void {
     const runs = area.resetPermissions ? this.aliases.changed(this.view.holders[0]!, area.allFrames()) : [];
     this.pending.push({ area, runs, flushed: runs.length > 0 ? [...this.aliasFlush.framesToFlush(area)] : [] });
-    this.held += Number((area.limit - area.start) / 4096n);
+    this.held += Number((area.limit - area.start) / PAGE);
   }
 
   /**
@@ -73,7 +73,7 @@ export class FreeList {
       // be.
       if (!restored) {
         this.pending.push(entry);
-        this.held += Number((entry.area.limit - entry.area.start) / 4096n);
+        this.held += Number((entry.area.limit - entry.area.start) / PAGE);
         continue;
       }
       if (entry.area.kind === "allocated") {

@@ -2,7 +2,7 @@
  * Invariants of group E about areas, looked at by walking every holder's tables: what must be true when no operation is
  * in flight.
  */
-import { NONE, type NodeId, type PhysMemory } from "@kreplica/hw-x86/api";
+import { hex, type NodeId, NONE, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
 import { type Finding, findings, inOrder, type Invariant, invariantOf } from "@kreplica/invariants/api";
 import {
   type AddressRange,
@@ -34,8 +34,6 @@ export interface AreaSubject extends AreaWitnesses {
 /** What page counts are compared with. */
 type Book = Pick<AreaWitnesses, "vmalloc" | "memory">;
 
-const hex = (address: bigint): string => `0x${address.toString(16)}`;
-
 /** Rows about an area. */
 const OF_AN_AREA: readonly Invariant<AreaSubject>[] = [
   {
@@ -50,7 +48,7 @@ const OF_AN_AREA: readonly Invariant<AreaSubject>[] = [
         if (frames.includes(NONE))
           verdict.fail(`${hex(address)} is a hole on node ${view.holders[frames.indexOf(NONE)]}`);
       });
-      const guard = area.start + BigInt(area.pages) * 4096n;
+      const guard = area.start + BigInt(area.pages) * PAGE;
       for (const holder of area.guard ? view.holders : []) {
         if (vmalloc.toFrameOn(holder, guard) !== NONE)
           verdict.fail(`guard page ${hex(guard)} is mapped on node ${holder}`);

@@ -3,6 +3,7 @@
  * the longest range below them, so that a subtree without room is never entered. Linux keeps its free areas the same
  * way (mm/vmalloc.c, subtree_max_size). Serves for the gaps and, with values, for the areas in use.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import { InvariantError } from "@kreplica/mm-core/api";
 
 /** A half-open range [start, end) and what it stands for. */
@@ -84,9 +85,7 @@ export class RangeTree<T> {
   insert(start: bigint, end: bigint, value: T): void {
     const below = this.floor(end - 1n);
     if (end <= start || (below && below.end > start)) {
-      throw new InvariantError(
-        `range 0x${start.toString(16)}..0x${end.toString(16)} is empty or overlaps 0x${below?.start.toString(16)}`,
-      );
+      throw new InvariantError(`range ${hex(start)}..${hex(end)} is empty or overlaps ${below && hex(below.start)}`);
     }
     const add = (node: Node<T> | undefined): Node<T> => {
       if (!node)

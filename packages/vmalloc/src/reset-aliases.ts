@@ -6,7 +6,7 @@
  * writes.
  */
 import { inject, injectable } from "@kreplica/di";
-import type { Frame } from "@kreplica/hw-x86/api";
+import { type Frame, PAGE } from "@kreplica/hw-x86/api";
 import { KernelLayout, KernelTables, type TableEditor } from "@kreplica/mm-core/api";
 import type { AliasFlush, VmArea } from "./api.js";
 
@@ -50,7 +50,7 @@ export class DirectMapAliases {
   ) {}
 
   addressOf(frame: Frame): bigint {
-    return this.layout.pageOffset + BigInt(frame) * 4096n;
+    return this.layout.pageOffset + BigInt(frame) * PAGE;
   }
 
   /** Frames whose alias is not writable, or executable: those a permission change on the area reached. */

@@ -7,7 +7,7 @@
  * exception.
  */
 import { inject, injectable } from "@kreplica/di";
-import { NONE, type Frame, type NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
 import { KernelTables, PageAllocator } from "@kreplica/mm-core/api";
 import type { ShadowMemory } from "./api.js";
 
@@ -104,7 +104,7 @@ export class KasanShadow implements ShadowMemory {
   }
 
   private *pagesOf(start: bigint, pages: number): Generator<bigint> {
-    const end = shadowOf(start + BigInt(pages) * 4096n - 1n);
-    for (let page = shadowOf(start) & ~0xfffn; page <= end; page += 4096n) yield page;
+    const end = shadowOf(start + BigInt(pages) * PAGE - 1n);
+    for (let page = shadowOf(start) & ~(PAGE - 1n); page <= end; page += PAGE) yield page;
   }
 }

@@ -1,6 +1,6 @@
 /** Areas of kernel addresses on every holder: allocate, map, replicate, free. */
 import { inject, injectable } from "@kreplica/di";
-import { NONE, PhysMemory, type Frame, type NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, hex, LARGE, type NodeId, NONE, PAGE, PAGE_BYTES, PhysMemory } from "@kreplica/hw-x86/api";
 import {
   invariant,
   KernelLayout,
@@ -46,7 +46,6 @@ const PAGE_KERNEL: Protection = {
   present: true,
   cache: "wb",
 };
-const HUGE_BYTES = 0x20_0000n;
 
 /**
  * Keeps areas in one ordered tree and gaps in another. What differs between designs is bound: replicator, flush,
@@ -75,7 +74,7 @@ export class AreaVmalloc implements Vmalloc {
     @inject(TextUsers) private readonly textUsers: TextUsers,
   ) {
     this.space = new AddressSpace([
-      { start: layout.vmallocStart, end: (layout.vmallocEnd + 1n) & ~0xfffn },
+      { start: layout.vmallocStart, end: (layout.vmallocEnd + 1n) & ~(PAGE - 1n) },
       { start: layout.modulesStart, end: layout.modulesEnd },
     ]);
     this.freed = new FreeList(tables, allocator, view, this.space, new DirectMapAliases(tables, layout), aliasFlush);
@@ -96,7 +95,7 @@ export class AreaVmalloc implements Vmalloc {
   }
 
   allocate(request: AreaRequest): VmArea {
-    const pages = Math.ceil(request.bytes / 4096);
+    const pages = Math.ceil(request.bytes / PAGE_BYTES);
     if (!(pages >= 1) || !Number.isSafeInteger(pages))
       throw new VmallocError(
         "bad-request",
@@ -104,9 +103,9 @@ export class AreaVmalloc implements Vmalloc {
         `${request.bytes} bytes are no area; ask for at least one`,
       );
     const huge = request.huge === true && pages % HUGE_PAGES === 0;
-    const { start, limit } = this.takeAddresses(pages, request, huge ? HUGE_BYTES : 4096n);
+    const { start, limit } = this.takeAddresses(pages, request, huge ? LARGE : PAGE);
     // Small leaves that were here before have left their tables: they go back first, as in vmap_try_huge_pmd.
-    const level = huge && start % HUGE_BYTES === 0n && this.tables.makeRoomForLarge(start, pages) ? 2 : 1;
+    const level = huge && start % LARGE === 0n && this.tables.makeRoomForLarge(start, pages) ? 2 : 1;
     // Fragmentation is no reason to fail a large area: small leaves will do. @source mm/vmalloc.c __vmalloc_node_range,
     // "retry with smaller pages"
     return (
@@ -119,7 +118,7 @@ export class AreaVmalloc implements Vmalloc {
   map(request: MapRequest): VmArea {
     const pages = request.frames.length;
     if (pages === 0) throw new VmallocError("bad-request", request.at ?? 0n, "no frames to map");
-    const { start, limit } = this.takeAddresses(pages, request, 4096n);
+    const { start, limit } = this.takeAddresses(pages, request, PAGE);
     const node = this.view.nearest(Math.max(0, this.memory.nodeOf(request.frames[0]!)));
     const area = new Area(
       start,
@@ -140,7 +139,7 @@ export class AreaVmalloc implements Vmalloc {
   }
 
   freeAll(areas: readonly VmArea[]): void {
-    this.textUsers.release(areas.map(({ start, pages }) => ({ start, end: start + BigInt(pages) * 4096n })));
+    this.textUsers.release(areas.map(({ start, pages }) => ({ start, end: start + BigInt(pages) * PAGE })));
     for (const area of areas) {
       const own = area as Area;
       if (!own.alive || this.busy.containing(area.start)?.value !== area)
@@ -233,18 +232,18 @@ export class AreaVmalloc implements Vmalloc {
   write(area: VmArea, offset: number, bytes: Uint8Array): void {
     invariant(
       area.state !== "replicated",
-      `a direct write at 0x${area.start.toString(16)} would reach one copy of many; patch the text instead`,
+      `a direct write at ${hex(area.start)} would reach one copy of many; patch the text instead`,
     );
     this.eachPage(area, offset, bytes.length, (page, within, from, length) => {
-      this.memory.writeBytes(BigInt(area.frames[page]!) * 4096n + BigInt(within), bytes.subarray(from, from + length));
+      this.memory.writeBytes(BigInt(area.frames[page]!) * PAGE + BigInt(within), bytes.subarray(from, from + length));
     });
   }
 
   read(node: NodeId, area: VmArea, offset: number, into: Uint8Array): void {
     this.eachPage(area, offset, into.length, (page, within, from, length) => {
-      const frame = this.toFrameOn(node, area.start + BigInt(page) * 4096n);
-      invariant(frame !== NONE, `node ${node} has a hole at page ${page} of 0x${area.start.toString(16)}`);
-      this.memory.readBytes(BigInt(frame) * 4096n + BigInt(within), into.subarray(from, from + length));
+      const frame = this.toFrameOn(node, area.start + BigInt(page) * PAGE);
+      invariant(frame !== NONE, `node ${node} has a hole at page ${page} of ${hex(area.start)}`);
+      this.memory.readBytes(BigInt(frame) * PAGE + BigInt(within), into.subarray(from, from + length));
     });
   }
 
@@ -259,13 +258,13 @@ export class AreaVmalloc implements Vmalloc {
     visit: (page: number, within: number, from: number, length: number) => void,
   ): void {
     invariant(
-      offset >= 0 && offset + length <= area.pages * 4096,
+      offset >= 0 && offset + length <= area.pages * PAGE_BYTES,
       `${length} bytes at ${offset} leave the area of ${area.pages} pages`,
     );
     for (let from = 0; from < length;) {
-      const within = (offset + from) % 4096;
-      const step = Math.min(4096 - within, length - from);
-      visit(Math.floor((offset + from) / 4096), within, from, step);
+      const within = (offset + from) % PAGE_BYTES;
+      const step = Math.min(PAGE_BYTES - within, length - from);
+      visit(Math.floor((offset + from) / PAGE_BYTES), within, from, step);
       from += step;
     }
   }
@@ -275,24 +274,23 @@ export class AreaVmalloc implements Vmalloc {
     request: Omit<AreaRequest, "bytes" | "placement">,
     least: bigint,
   ): { start: bigint; limit: bigint } {
-    const length = BigInt(pages + (request.noGuard === true ? 0 : 1)) * 4096n;
+    const length = BigInt(pages + (request.noGuard === true ? 0 : 1)) * PAGE;
     if (request.at !== undefined) {
       const { at } = request;
-      if (at % 4096n !== 0n) throw new VmallocError("bad-request", at, "an area begins on a page");
+      if (at % PAGE !== 0n) throw new VmallocError("bad-request", at, "an area begins on a page");
       if (this.space.takeAt(at, at + length)) return { start: at, limit: at + length };
       this.purge();
       if (this.space.takeAt(at, at + length)) return { start: at, limit: at + length };
       throw new VmallocError("taken", at, `${length} bytes from there are not free`);
     }
-    const align = [request.align ?? 4096n, least, this.shadow.align].reduce((a, b) => (a > b ? a : b));
+    const align = [request.align ?? PAGE, least, this.shadow.align].reduce((a, b) => (a > b ? a : b));
     const [low, high] = [request.low ?? this.layout.vmallocStart, request.high ?? this.layout.vmallocEnd + 1n];
     let start = this.space.takeLowest(length, align, low, high);
     if (start === undefined) {
       this.purge();
       start = this.space.takeLowest(length, align, low, high);
     }
-    if (start === undefined)
-      throw new VmallocError("no-space", low, `no gap of ${length} bytes below 0x${high.toString(16)}`);
+    if (start === undefined) throw new VmallocError("no-space", low, `no gap of ${length} bytes below ${hex(high)}`);
     return { start, limit: start + length };
   }
 
@@ -384,7 +382,7 @@ export class AreaVmalloc implements Vmalloc {
     const mapped = this.tables.editLazily((editor) => {
       for (let page = 0; page < area.pages; page += step) {
         const mapping: Mapping = { ...protection, frame: area.frames[page]!, level: area.level };
-        if (!editor.map(area.start + BigInt(page) * 4096n, mapping)) return page;
+        if (!editor.map(area.start + BigInt(page) * PAGE, mapping)) return page;
       }
       return area.pages;
     });
@@ -393,7 +391,7 @@ export class AreaVmalloc implements Vmalloc {
       // used again.
       if (mapped > 0) {
         this.unmap(area, mapped);
-        this.tables.flush(area.start, area.start + BigInt(mapped) * 4096n);
+        this.tables.flush(area.start, area.start + BigInt(mapped) * PAGE);
       }
       this.shadow.uncover(area.start, area.pages);
       return false;
@@ -428,11 +426,11 @@ export class AreaVmalloc implements Vmalloc {
     const step = area.level === 2 ? HUGE_PAGES : 1;
     this.tables.editLazily((editor) => {
       for (let page = 0; page < pages; page += step) {
-        const address = area.start + BigInt(page) * 4096n;
+        const address = area.start + BigInt(page) * PAGE;
         const level = step === 1 ? 1 : (this.tables.lookup(this.view.holders[0]!, address)?.level ?? 2);
         if (level === area.level) editor.unmap(address, level);
         // A permission change may have split the leaf since.
-        else for (let i = 0; i < step; i++) editor.unmap(address + BigInt(i) * 4096n, 1);
+        else for (let i = 0; i < step; i++) editor.unmap(address + BigInt(i) * PAGE, 1);
       }
     });
   }

@@ -6,6 +6,7 @@
  *   rdi context | rsi instructions (unused here) | rdx address of the program to run
  */
 import { inject, injectable } from "@kreplica/di";
+import { hex } from "@kreplica/hw-x86/api";
 import { BpfError } from "../errors.js";
 import type { KernelDispatcher } from "../images-api.js";
 import { Condition, Emitter, Group, Reg } from "../jit/emitter.js";
@@ -88,8 +89,7 @@ export class Dispatcher implements KernelDispatcher {
   /** @throws BpfError `dispatcher-not-attached` */
   remove(program: bigint): void {
     const at = this.programs.findIndex((each) => each.address === program);
-    if (at < 0)
-      throw new BpfError("dispatcher-not-attached", {}, `program 0x${program.toString(16)} is not dispatched`);
+    if (at < 0) throw new BpfError("dispatcher-not-attached", {}, `program ${hex(program)} is not dispatched`);
     if (--this.programs[at]!.users > 0) return;
     this.programs.splice(at, 1);
     this.regenerate();

@@ -11,6 +11,7 @@
  * @patch 12/12 kernel/bpf/core.c alloc_new_pack, bpf_prog_pack_alloc, bpf_prog_pack_free
  */
 import { inject, injectable } from "@kreplica/di";
+import { hex } from "@kreplica/hw-x86/api";
 import { BpfError, invariant } from "../errors.js";
 import type { CodePlace, PackReport, Packs } from "../images-api.js";
 import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, PackSize } from "../ports.js";
@@ -92,11 +93,7 @@ export class ProgramPacks implements Packs {
         (each) => place.address >= each.address && place.address < each.address + BigInt(this.size.bytes),
       );
     if (chunks === undefined || !pack)
-      throw new BpfError(
-        "image-not-ours",
-        {},
-        `no code was placed at 0x${place.address.toString(16)}, or it was freed before`,
-      );
+      throw new BpfError("image-not-ours", {}, `no code was placed at ${hex(place.address)}, or it was freed before`);
     this.placed.delete(place.address);
     this.writer.set(place.address, TRAP, chunks * CHUNK_BYTES);
     const at = Number(place.address - pack.address) / CHUNK_BYTES;

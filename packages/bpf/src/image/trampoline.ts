@@ -12,13 +12,13 @@
  * @patch 12/12 kernel/bpf/trampoline.c bpf_trampoline_update
  */
 import { inject, injectable } from "@kreplica/di";
+import { hex, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { BpfError } from "../errors.js";
 import type { KernelTrampolines, TraceTarget } from "../images-api.js";
 import { Emitter, Group, Reg } from "../jit/emitter.js";
 import { CodeAreas, CodePermissions, CodeReplication, CodeWriter } from "../ports.js";
 
 const ARGUMENTS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.rcx, Reg.r8, Reg.r9] as const;
-const PAGE = 4096;
 /** Programs on one function. @source Linux, include/linux/bpf.h, BPF_MAX_TRAMP_LINKS */
 export const MOST_PROGRAMS = 38;
 const NOP5 = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00);
@@ -106,7 +106,7 @@ export class Trampolines implements KernelTrampolines {
       throw new BpfError(
         "trampoline-bad-site",
         {},
-        `no five-byte no-op at 0x${target.address.toString(16)}: the function cannot be traced or another tracer has it`,
+        `no five-byte no-op at ${hex(target.address)}: the function cannot be traced or another tracer has it`,
       );
     }
     const now = known ?? { target, entry: [], exit: [], image: undefined };
@@ -114,7 +114,7 @@ export class Trampolines implements KernelTrampolines {
       throw new BpfError(
         "trampoline-too-many",
         {},
-        `${MOST_PROGRAMS} programs are attached to 0x${target.address.toString(16)} already`,
+        `${MOST_PROGRAMS} programs are attached to ${hex(target.address)} already`,
       );
     this.update(now, {
       entry: when === "entry" ? [...now.entry, program] : now.entry,
@@ -129,7 +129,7 @@ export class Trampolines implements KernelTrampolines {
       throw new BpfError(
         "trampoline-not-attached",
         {},
-        `program 0x${program.toString(16)} is not attached to 0x${target.address.toString(16)}`,
+        `program ${hex(program)} is not attached to ${hex(target.address)}`,
       );
     const without = (list: bigint[]): bigint[] => {
       const at = list.indexOf(program);
@@ -164,10 +164,10 @@ export class Trampolines implements KernelTrampolines {
   }
 
   private build(target: TraceTarget, programs: TrampolinePrograms): bigint {
-    const image = this.areas.allocate(PAGE, "bpf trampoline");
+    const image = this.areas.allocate(PAGE_BYTES, "bpf trampoline");
     if (image === undefined)
       throw new BpfError("trampoline-no-space", {}, "no page for a trampoline in the module range");
-    const code = new Uint8Array(PAGE).fill(0xcc);
+    const code = new Uint8Array(PAGE_BYTES).fill(0xcc);
     code.set(trampolineCode(target, programs, image));
     this.areas.write(image, code);
     this.replication.replicate(image);

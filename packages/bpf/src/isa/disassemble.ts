@@ -2,6 +2,7 @@
  * Text of eBPF instructions in the notation that kernel, libbpf and LLVM share, one line a slot; `assemble` reads it
  * back.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import {
   Alu,
   Atomic,
@@ -83,7 +84,7 @@ export function disassembleOne(code: Code, at: number): string {
     src = code.src[at]!,
     off = code.offset[at]!,
     imm = code.imm[at]!;
-  const raw = `.slot 0x${op.toString(16)} ${dst} ${src} ${off} ${imm}`;
+  const raw = `.slot ${hex(op)} ${dst} ${src} ${off} ${imm}`;
   const clean = (text: string, canonical: boolean): string => (canonical ? text : raw);
   const bits = bytesOf(op) * 8;
   switch (op & 7) {
@@ -92,7 +93,7 @@ export function disassembleOne(code: Code, at: number): string {
         if (at + 1 >= code.length || src > Pseudo.MapIndexValue || off !== 0) return raw;
         if (code.opcode[at + 1] !== 0 || code.dst[at + 1] !== 0 || code.src[at + 1] !== 0 || code.offset[at + 1] !== 0)
           return raw;
-        const value = src === Pseudo.None ? `0x${code.imm64(at).toString(16)}` : `${imm} ${code.imm[at + 1]}`;
+        const value = src === Pseudo.None ? hex(code.imm64(at)) : `${imm} ${code.imm[at + 1]}`;
         return `r${dst} = ${PSEUDO[src]}${value} ll`;
       }
       if ((op & 0xe0) === Mode.Abs && bits < 64)

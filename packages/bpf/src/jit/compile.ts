@@ -13,6 +13,7 @@
  *
  * @source System V ABI AMD64, "Register Usage"; Linux documentation, "Classic BPF vs eBPF" on the register mapping
  */
+import { hex } from "@kreplica/hw-x86/api";
 import { BpfError } from "../errors.js";
 import type { Code } from "../isa/code.js";
 import { bytesOf, CALL, CallKind, EXIT, JA, JA_LONG, LD_IMM64, Pseudo } from "../isa/opcode.js";
@@ -209,7 +210,7 @@ class Compiler {
     throw new BpfError(
       "jit-unsupported",
       { instruction: i },
-      `opcode 0x${this.request.code.opcode[i]!.toString(16)} cannot be compiled; was the program verified and linked?`,
+      `opcode ${hex(this.request.code.opcode[i]!)} cannot be compiled; was the program verified and linked?`,
     );
   }
 

@@ -3,7 +3,7 @@
  * by text-patch.
  */
 import { bind, bindValue, inject, injectable, type Plugin, plugin } from "@kreplica/di";
-import { Machine, type NodeId } from "@kreplica/hw-x86/api";
+import { hex, Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { KernelLayout, ReplicaView, type TextUser } from "@kreplica/mm-core/api";
 import { SetMemory } from "@kreplica/set-memory/api";
 import { CALL, TextPoke } from "@kreplica/text-patch/api";
@@ -53,7 +53,7 @@ export class ModuleRangeAreas implements CodeAreas {
   }
   private area(address: bigint) {
     const area = this.vmalloc.find(address);
-    invariant(area !== undefined, `0x${address.toString(16)} is no code area`);
+    invariant(area !== undefined, `${hex(address)} is no code area`);
     return area;
   }
 }
@@ -91,9 +91,7 @@ export class PokeWriter implements CodeWriter, TextUser {
   }
   refusal(start: bigint, end: bigint): string | undefined {
     const attached = [...this.entries].find((address) => address >= start && address < end);
-    return attached === undefined
-      ? undefined
-      : `a BPF program is attached to 0x${attached.toString(16)}: detach it first`;
+    return attached === undefined ? undefined : `a BPF program is attached to ${hex(attached)}: detach it first`;
   }
   forget(): void {
     /* whoever is attached has refused */

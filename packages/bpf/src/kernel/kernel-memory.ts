@@ -6,13 +6,11 @@
  * CPU.
  */
 import { inject, injectable } from "@kreplica/di";
-import { Machine } from "@kreplica/hw-x86/api";
+import { hex, Machine, PAGE } from "@kreplica/hw-x86/api";
 import { KernelTables, ReplicaView } from "@kreplica/mm-core/api";
 import { Vmalloc, type VmArea } from "@kreplica/vmalloc/api";
 import { BpfError, invariant } from "../errors.js";
 import type { ProgramMemory } from "../images-api.js";
-
-const PAGE = 4096n;
 
 /**
  * Maps, contexts and stacks in frames of the machine: compiled code reaches them through page tables, the interpreter
@@ -72,7 +70,7 @@ export class KernelMemory implements ProgramMemory {
   }
   release(address: bigint): void {
     const area = this.areas.get(address);
-    invariant(area !== undefined, `0x${address.toString(16)} was not allocated here`);
+    invariant(area !== undefined, `${hex(address)} was not allocated here`);
     this.areas.delete(address);
     this.vmalloc.free(area);
   }

@@ -5,6 +5,7 @@
  * A reference to map k is left as a 64-bit load with `src` MapIndex (the map itself) or MapIndexValue (an address
  * inside the first value of global data), `imm` k, and the offset in the second slot; the loader puts addresses there.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import { BpfError } from "../errors.js";
 import { Code, decode } from "../isa/code.js";
 import { CALL, CallKind, LD_IMM64, Pseudo } from "../isa/opcode.js";
@@ -206,7 +207,7 @@ class Linker {
       throw new BpfError(
         "object-bad-relocation",
         { section: home, offset, instruction: slot },
-        `relocation type ${type} does not fit opcode ${opcode === undefined ? "between instructions" : `0x${opcode.toString(16)}`}`,
+        `relocation type ${type} does not fit opcode ${opcode === undefined ? "between instructions" : hex(opcode)}`,
       );
     if (symbol.section === SpecialSection.Undefined)
       throw new BpfError(

@@ -1,10 +1,10 @@
 /**
  * The kernel below BPF images as plain arrays, with every rule of their life checked: a write at the wrong time throws.
  */
+import { hex, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { invariant } from "../errors.js";
 import type { CodeAreas, CodePermissions, CodeReplication, CodeWriter } from "../ports.js";
 
-const PAGE = 4096n;
 /** Code that a test placed. */
 interface Area {
   readonly address: bigint;
@@ -79,7 +79,10 @@ export class FakeText implements CodeAreas, CodePermissions, CodeWriter, CodeRep
 
   private permit(address: bigint, pages: number, executable: boolean): void {
     const area = this.at(address, 1);
-    invariant(area.address === address && pages * 4096 >= area.bytes.length, "permissions change for whole areas");
+    invariant(
+      area.address === address && pages * PAGE_BYTES >= area.bytes.length,
+      "permissions change for whole areas",
+    );
     invariant(area.executable !== executable, "permissions are already so");
     area.executable = executable;
     this.log.push(`${executable ? "rox" : "rw-nx"} ${area.what}`);
@@ -88,7 +91,7 @@ export class FakeText implements CodeAreas, CodePermissions, CodeWriter, CodeRep
     const area = this.areas.find(
       (each) => address >= each.address && address + BigInt(bytes) <= each.address + BigInt(each.bytes.length),
     );
-    invariant(area !== undefined, `0x${address.toString(16)} lies in no area`);
+    invariant(area !== undefined, `${hex(address)} lies in no area`);
     return area;
   }
 }

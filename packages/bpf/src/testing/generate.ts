@@ -4,6 +4,7 @@
  *
  * Context: {@link CONTEXT_BYTES} writable bytes (type syscall). Map 0: {@link VALUE_BYTES} bytes of global data.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import { assemble } from "../isa/assemble.js";
 import type { Code } from "../isa/code.js";
 import type { MapDefinition } from "../object/program-type.js";
@@ -51,9 +52,7 @@ export function generateProgram(seed: number, options: GenerateOptions = {}): { 
   const lines = ["r6 = r1", `r7 = map_index_value 0 ${8 * random.below(3)} ll`];
   for (const r of NUMBERS)
     lines.push(
-      random.chance(70)
-        ? `r${r} = *(u64 *)(r6 + ${8 * random.below(8)})`
-        : `r${r} = 0x${random.word().toString(16)} ll`,
+      random.chance(70) ? `r${r} = *(u64 *)(r6 + ${8 * random.below(8)})` : `r${r} = ${hex(random.word())} ll`,
     );
   for (let i = 1; i <= 4; i++)
     lines.push(`*(u64 *)(r10 - ${8 * i}) = ${random.chance(50) ? `r${random.pick(NUMBERS)}` : random.below(100)}`);
@@ -247,7 +246,7 @@ function statement(
       ];
     }
     default: {
-      if (!options.helpers?.length) return [`r${r()} = 0x${random.word().toString(16)} ll`];
+      if (!options.helpers?.length) return [`r${r()} = ${hex(random.word())} ll`];
       return [`r1 = r${r()}`, `call ${random.pick(options.helpers)}`, "r2 = r0", "r3 = 3", "r4 = r8", "r5 = r9"];
     }
   }

@@ -3,6 +3,7 @@
  *
  * A pointer is: where it points (`kind` and its data) + `offset` (known) + the scalar `number` (the variable part).
  */
+import { hex } from "@kreplica/hw-x86/api";
 import type { MapDefinition } from "../object/program-type.js";
 import { type Scalar, Scalars } from "./scalar.js";
 
@@ -68,7 +69,6 @@ export const isPointer = (r: Register): boolean => r.kind !== "scalar" && r.kind
 export const isPacket = (r: Register): boolean => r.kind === "pkt" || r.kind === "pkt_meta";
 export const mayBeNull = (r: Register): boolean => r.kind === "map_value_or_null" || r.kind === "mem_or_null";
 
-const hex = (value: bigint): string => `0x${BigInt.asUintN(64, value).toString(16)}`;
 const LEAST = -(1n << 63n),
   MOST = (1n << 63n) - 1n,
   ALL = (1n << 64n) - 1n;

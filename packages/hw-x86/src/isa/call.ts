@@ -1,6 +1,7 @@
 /**
  * Calls a function of the code in memory as a C caller would: System V registers, a return address nobody else uses.
  */
+import { hex } from "../addr.js";
 import { Access } from "./port.js";
 import type { Interpreter, Stop } from "./interpreter.js";
 
@@ -57,7 +58,7 @@ export function callFunction(
     );
     if (status !== 0)
       throw new RangeError(
-        `stack address 0x${at.toString(16)} cannot be written (status 0x${status.toString(16)}); map a writable stack below stackTop`,
+        `stack address ${hex(at)} cannot be written (status ${hex(status)}); map a writable stack below stackTop`,
       );
   });
   cpu.setRegister(RSP, stack);

@@ -2,6 +2,7 @@
  * Transfers between privilege levels and code segments that are no events: IRET, far RET, JMP and CALL, SYSCALL,
  * SYSRET. Source: SDM vol. 2, "IRET", "SYSCALL", "SYSRET", "RET", "JMP", "CALL".
  */
+import { hex } from "../addr.js";
 import { isCanonical } from "./branch.js";
 import { Flag, Segment, Slot, type Context } from "./context.js";
 import { isLong, isPresent, levelOf, loadSegment, readDescriptor, selectorFault, typeOf } from "./descriptor.js";
@@ -30,7 +31,7 @@ function checkReturn(c: Context, selector: number): number {
   if ((type & 4) === 0 ? levelOf(hi) !== level : levelOf(hi) > level) return selectorFault(GP, selector);
   if (!isPresent(hi)) return selectorFault(11, selector);
   if (!isLong(hi)) {
-    c.stop = `return to a 32-bit code segment (selector 0x${selector.toString(16)}): compatibility mode is not modelled`;
+    c.stop = `return to a 32-bit code segment (selector ${hex(selector)}): compatibility mode is not modelled`;
     return STOPPED;
   }
   return 0;

@@ -10,13 +10,12 @@
  * Left to the implementation: what a write of many bytes adds to a version, what it costs the host, and frames that
  * belong to no node.
  */
+import { hex, PAGE, PAGE_BYTES } from "../addr.js";
 import * as fc from "fast-check";
 import type { Frame } from "../ids.js";
 import { NONE } from "../ids.js";
 import type { PhysMemory } from "../memory-api.js";
 import { keepsPromises, promised, type SuiteEffort } from "./broken-promise.js";
-
-const PAGE = 4096;
 
 /** Frames that meet: the first two of each run and its last, and both sides of a 2 MiB border. */
 export function meetingFrames({ ranges }: PhysMemory): Frame[] {
@@ -60,7 +59,7 @@ const stepOn = (frames: readonly Frame[]) => {
 class Bytes {
   private readonly pages = new Map<Frame, Uint8Array>();
   page(frame: Frame): Uint8Array {
-    return this.pages.get(frame) ?? new Uint8Array(PAGE);
+    return this.pages.get(frame) ?? new Uint8Array(PAGE_BYTES);
   }
   /** @returns frames that were written */
   write(at: bigint, bytes: ArrayLike<number>): Set<Frame> {
@@ -69,7 +68,7 @@ class Bytes {
       const frame = Number((at + BigInt(n)) >> 12n);
       if (!written.has(frame)) this.pages.set(frame, this.page(frame).slice());
       written.add(frame);
-      this.pages.get(frame)![Number((at + BigInt(n)) & 4095n)] = bytes[n]!;
+      this.pages.get(frame)![Number((at + BigInt(n)) & (PAGE - 1n))] = bytes[n]!;
     }
     return written;
   }
@@ -78,7 +77,7 @@ class Bytes {
 const little = (value: bigint, count: number): number[] =>
   Array.from({ length: count }, (_, n) => Number((value >> BigInt(8 * n)) & 255n));
 const same = (a: Uint8Array, b: Uint8Array): boolean => a.every((byte, n) => byte === b[n]);
-const name = (frame: Frame): string => `frame 0x${frame.toString(16)}`;
+const name = (frame: Frame): string => `frame ${hex(frame)}`;
 
 /**
  * @param make memory that shares nothing with any other, with at least one run
@@ -102,15 +101,15 @@ export function physMemoryContract(
         let written: Set<Frame>;
         if (each.op === "write32") {
           memory.write32(each.frame, each.word, each.value);
-          written = model.write(BigInt(each.frame) * 4096n + BigInt(each.word) * 4n, little(BigInt(each.value), 4));
+          written = model.write(BigInt(each.frame) * PAGE + BigInt(each.word) * 4n, little(BigInt(each.value), 4));
         } else if (each.op === "copy") {
           memory.copyFrame(each.from, each.to);
-          written = model.write(BigInt(each.to) * 4096n, model.page(each.from));
+          written = model.write(BigInt(each.to) * PAGE, model.page(each.from));
         } else if (each.op === "clear") {
           memory.clearFrame(each.frame);
-          written = model.write(BigInt(each.frame) * 4096n, new Uint8Array(PAGE));
+          written = model.write(BigInt(each.frame) * PAGE, new Uint8Array(PAGE_BYTES));
         } else if (each.op === "bytes") {
-          const at = BigInt(each.frame) * 4096n + BigInt(each.offset);
+          const at = BigInt(each.frame) * PAGE + BigInt(each.offset);
           memory.writeBytes(at, each.bytes);
           written = model.write(at, each.bytes);
           const back = new Uint8Array(each.bytes.length);
@@ -118,16 +117,16 @@ export function physMemoryContract(
           promised(
             same(back, each.bytes),
             "what was written is read",
-            `${each.bytes.length} bytes at 0x${at.toString(16)} differ`,
+            `${each.bytes.length} bytes at ${hex(at)} differ`,
           );
         } else {
-          const at = BigInt(each.frame) * 4096n + BigInt(each.offset);
+          const at = BigInt(each.frame) * PAGE + BigInt(each.offset);
           memory.write64(at, each.value);
           written = model.write(at, little(each.value, 8));
           promised(
             memory.read64(at) === each.value,
             "what was written is read",
-            `0x${memory.read64(at).toString(16)} at 0x${at.toString(16)}, 0x${each.value.toString(16)} was written`,
+            `${hex(memory.read64(at))} at ${hex(at)}, ${hex(each.value)} was written`,
           );
         }
         for (const { frame, version, bytes } of before) {
@@ -155,8 +154,8 @@ export function physMemoryContract(
       }
       for (const frame of frames) {
         const wanted = model.page(frame);
-        const page = new Uint8Array(PAGE);
-        memory.readBytes(BigInt(frame) * 4096n, page);
+        const page = new Uint8Array(PAGE_BYTES);
+        memory.readBytes(BigInt(frame) * PAGE, page);
         promised(same(page, wanted), "what was written is read", `bytes of ${name(frame)} differ`);
         for (const word of [0, 1, 2, 1022, 1023]) {
           const value = [3, 2, 1, 0].reduce((sum, n) => sum * 256 + wanted[word * 4 + n]!, 0);

@@ -6,7 +6,7 @@
  * out, and steps other packages own (text patching) are empty until their plugin adds to them.
  */
 import { inject, injectable } from "@kreplica/di";
-import { Cr0, Cr4, cr3Value, Efer, type Frame, Machine } from "@kreplica/hw-x86/api";
+import { Cr0, cr3Value, Cr4, Efer, type Frame, hex, LARGE, Machine, PAGE } from "@kreplica/hw-x86/api";
 import { BOOT_STEPS, type BootEvent, type BootStep, type KernelBoot } from "./boot-api.js";
 import { BuildContext } from "./build-context-api.js";
 import { CpuState } from "../tables/cpu-state-api.js";
@@ -32,7 +32,6 @@ import { ReplicaView } from "../tables/replica-view-api.js";
 import { TextUsers } from "../image/text-users-api.js";
 import { buildUserHalf, copyImageToUser, userImageRange } from "./pti.js";
 
-const LARGE = 0x20_0000n;
 const ROWS: Record<BootStep, number> = {
   "load-image": 1,
   "setup-arch": 2,
@@ -155,7 +154,7 @@ export class OrderedBoot implements KernelBoot {
       this.cpus.current = this.options.bootCpu;
       this.cpus.bringUp(this.options.bootCpu);
       this.enterBootTable(this.options.bootCpu);
-      return `image at 0x${layout.imagePhysical.toString(16)} on node ${this.options.master}, ${pages} pages of text and rodata; init_top_pgt is live`;
+      return `image at ${hex(layout.imagePhysical)} on node ${this.options.master}, ${pages} pages of text and rodata; init_top_pgt is live`;
     },
     "setup-arch": () => {
       const direct = buildDirectMap(this.context, this.root);
@@ -337,7 +336,7 @@ export class OrderedBoot implements KernelBoot {
     const pages = pagesOf(start, end);
     if (pages === 0) return 0;
     const at = this.live(start);
-    this.textUsers.release([{ start: at, end: at + BigInt(pages) * 4096n }]);
+    this.textUsers.release([{ start: at, end: at + BigInt(pages) * PAGE }]);
     this.mustHave(
       this.tables.edit((editor) =>
         editor.together(
@@ -373,4 +372,4 @@ export class OrderedBoot implements KernelBoot {
 }
 
 const roundUp = (address: bigint): bigint => (address + LARGE - 1n) & ~(LARGE - 1n);
-const pageUp = (address: bigint): bigint => (address + 4095n) & ~4095n;
+const pageUp = (address: bigint): bigint => (address + PAGE - 1n) & ~(PAGE - 1n);

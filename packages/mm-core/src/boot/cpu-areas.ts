@@ -5,7 +5,7 @@
  * Page numbers within an area are those of the recorded kernel. Source: arch/x86/include/asm/cpu_entry_area.h,
  * Documentation/arch/x86/pti.rst.
  */
-import { type CpuId, type Frame, NONE, tableIndex } from "@kreplica/hw-x86/api";
+import { type CpuId, type Frame, NONE, PAGE, tableIndex } from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
 import { install, newTable, reach, symbolFrame } from "./early-map.js";
 import { MmError } from "../errors.js";
@@ -56,7 +56,7 @@ export function buildCpuEntryAreas(context: BuildContext, root: Frame, units: Cp
   const { layout, image, machine, master } = context;
   let leaves = 0;
   const leaf = (page: number, frame: Frame, writable: boolean, node: number): void => {
-    const address = layout.cpuEntryArea + BigInt(page) * 4096n;
+    const address = layout.cpuEntryArea + BigInt(page) * PAGE;
     // Global even under KPTI: both halves of the pair map it alike.
     install(context, root, address, { ...KERNEL_DATA, writable, frame, level: 1 }, () => newTable(context, node));
     leaves++;

@@ -5,7 +5,7 @@
  * Source: Linux 6.5 arch/x86/mm/init.c (split_mem_range) and init_64.c; checked against recorded tables of a 1 GiB
  * guest.
  */
-import { type Frame, type FrameRange, NONE } from "@kreplica/hw-x86/api";
+import { type Frame, type FrameRange, LARGE_PAGES, NONE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
 import { install, newTable, symbolFrame } from "./early-map.js";
 import { MmError } from "../errors.js";
@@ -14,7 +14,6 @@ import type { KernelImage } from "../image/kernel-image-api.js";
 import type { KernelLayout } from "../image/kernel-layout-api.js";
 import { KERNEL_DATA } from "../tables/protection.js";
 
-const LARGE = 512;
 const HUGE = 262144;
 /**
  * Frames of a memory section: descriptors come for whole sections of 128 MiB.
@@ -65,14 +64,14 @@ export function* leavesOf(range: FrameRange): Generator<{ readonly frame: Frame;
   // The first megabyte was mapped on its own, so its gigabyte is in smaller pieces for good.
   const fits = (frame: Frame, size: number): boolean => frame % size === 0 && end - frame >= size && frame !== 0;
   for (let frame = range.first; frame < end;) {
-    const level = fits(frame, HUGE) ? 3 : fits(frame, LARGE) ? 2 : 1;
+    const level = fits(frame, HUGE) ? 3 : fits(frame, LARGE_PAGES) ? 2 : 1;
     yield { frame, level };
-    frame += level === 3 ? HUGE : level === 2 ? LARGE : 1;
+    frame += level === 3 ? HUGE : level === 2 ? LARGE_PAGES : 1;
   }
 }
 
 /** Frames whose descriptors one 2 MiB leaf holds. */
-export const LEAF_DESCRIBES = (LARGE * 4096) / DESCRIPTOR_BYTES;
+export const LEAF_DESCRIBES = (LARGE_PAGES * PAGE_BYTES) / DESCRIPTOR_BYTES;
 
 /** First frame described, and 2 MiB leaves of descriptors, for a range: whole sections. */
 export function descriptorRange(range: FrameRange): { readonly first: Frame; readonly leaves: number } {
@@ -89,7 +88,7 @@ export function buildVmemmap(context: BuildContext, root: Frame): number {
   for (const range of machine.memory.ranges) {
     if (context.offline.has(range.node)) continue;
     const { first, leaves } = descriptorRange(range);
-    const block = early.allocate(range.node, leaves * LARGE, LARGE, "kernel");
+    const block = early.allocate(range.node, leaves * LARGE_PAGES, LARGE_PAGES, "kernel");
     if (block === NONE)
       throw new MmError(
         "out-of-frames",
@@ -98,11 +97,11 @@ export function buildVmemmap(context: BuildContext, root: Frame): number {
       );
     for (let leaf = 0; leaf < leaves; leaf++) {
       const address = descriptorAddress(layout, first + leaf * LEAF_DESCRIBES);
-      install(context, root, address, { ...protection, frame: block + leaf * LARGE, level: 2 }, () =>
+      install(context, root, address, { ...protection, frame: block + leaf * LARGE_PAGES, level: 2 }, () =>
         newTable(context, range.node),
       );
     }
-    frames += leaves * LARGE;
+    frames += leaves * LARGE_PAGES;
   }
   return frames;
 }

@@ -7,10 +7,11 @@ import {
   entryLow,
   type Frame,
   frameOf,
+  hex,
   isLeaf,
   isPresent,
-  NONE,
   type NodeId,
+  NONE,
   tableIndex,
 } from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
@@ -60,7 +61,7 @@ export function reach(
     const index = tableIndex(address, level);
     const lo = context.entries.low(table, index);
     if (isPresent(lo)) {
-      invariant(!isLeaf(lo, level), `0x${address.toString(16)} is covered by a leaf of level ${level}`);
+      invariant(!isLeaf(lo, level), `${hex(address)} is covered by a leaf of level ${level}`);
       table = frameOf(lo, context.entries.high(table, index));
       continue;
     }

@@ -5,7 +5,7 @@
  * Source: Linux 6.5 arch/x86/kernel/head_64.S and head64.c as far as their effect on tables goes; checked against
  * recorded tables.
  */
-import { Bit, entryHigh, entryLow, type Frame, tableIndex } from "@kreplica/hw-x86/api";
+import { Bit, entryHigh, entryLow, type Frame, LARGE, PAGE, PAGE_BYTES, tableIndex } from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
 import { bootRoot, symbolFrame } from "./early-map.js";
 import { imageAddress } from "../image/layout.js";
@@ -13,7 +13,6 @@ import { KERNEL_TABLE_BITS, TABLE_BITS } from "../tables/protection.js";
 
 /** RWX, global, 2 MiB: everything the image has until mark_rodata_ro. */
 const IMAGE_LEAF = Bit.Present | Bit.Writable | Bit.Accessed | Bit.Dirty | Bit.PageSize | Bit.Global;
-const LARGE = 0x20_0000n;
 
 /**
  * Puts the image's bytes where it was loaded. Pages of data, bss and brk stay zero: the model keeps no kernel
@@ -21,13 +20,13 @@ const LARGE = 0x20_0000n;
  */
 export function loadImage(context: BuildContext): number {
   const { image, layout, machine } = context;
-  const page = new Uint8Array(4096);
+  const page = new Uint8Array(PAGE_BYTES);
   let pages = 0;
   for (const [start, end] of [
     [image.stext, image.etext],
     [image.startRodata, image.endRodata],
   ] as const) {
-    for (let address = start; address < end; address += 4096n) {
+    for (let address = start; address < end; address += PAGE) {
       image.readPage(address, page);
       machine.memory.writeBytes(layout.imagePhysical + (address - image.stext), page);
       pages++;

@@ -21,8 +21,11 @@ import {
   frameOf,
   isLeaf,
   isPresent,
-  NONE,
+  LARGE,
+  LARGE_PAGES,
   type NodeId,
+  NONE,
+  PAGE,
   tableIndex,
 } from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
@@ -34,10 +37,8 @@ import type { KernelLayout } from "../image/kernel-layout-api.js";
 import { KERNEL_DATA, leafEntry, TABLE_BITS } from "../tables/protection.js";
 import { walk } from "../tables/walk.js";
 
-const LARGE = 0x20_0000n;
-const LARGE_FRAMES = 512;
 /** Bytes of memory one shadow page stands for. */
-const PAGE_COVERS = 8n * 4096n;
+const PAGE_COVERS = 8n * PAGE;
 
 /** What was made. */
 export interface ShadowMade {
@@ -81,13 +82,13 @@ export function buildKasanShadow(context: BuildContext, root: Frame, cpuAreaPage
         context,
         root,
         at,
-        { ...protection, frame: take(node, LARGE_FRAMES, LARGE_FRAMES, "its own memory"), level: 2 },
+        { ...protection, frame: take(node, LARGE_PAGES, LARGE_PAGES, "its own memory"), level: 2 },
         () => newTable(context, node),
       );
     }
   }
   const small = (from: bigint, bytes: bigint, node: NodeId, what: string): void => {
-    for (let at = shadowOf(from) & ~4095n; at < shadowOf(from + bytes); at += 4096n) {
+    for (let at = shadowOf(from) & ~(PAGE - 1n); at < shadowOf(from + bytes); at += PAGE) {
       if (!mapped(at))
         install(context, root, at, { ...protection, frame: take(node, 1, 1, what), level: 1 }, () =>
           newTable(context, node),
@@ -95,7 +96,7 @@ export function buildKasanShadow(context: BuildContext, root: Frame, cpuAreaPage
     }
   };
   small(imageAddress(layout, image.stext), image.end - image.stext, master, "the kernel image");
-  small(layout.cpuEntryArea, BigInt(cpuAreaPages) * 4096n, master, "cpu_entry_area");
+  small(layout.cpuEntryArea, BigInt(cpuAreaPages) * PAGE, master, "cpu_entry_area");
   const prepared = shadow.vmalloc ? prepareShadow(context, root) : 0;
   zeroTheRest(context, root);
   return { frames, prepared };
@@ -172,8 +173,8 @@ function holes(layout: KernelLayout): { readonly start: bigint; readonly end: bi
   const found: { start: bigint; end: bigint }[] = [];
   let from = start;
   for (const each of late) {
-    found.push({ start: from, end: (each.start & ~4095n) - 1n });
-    from = (each.end | 4095n) + 1n;
+    found.push({ start: from, end: (each.start & ~(PAGE - 1n)) - 1n });
+    from = (each.end | (PAGE - 1n)) + 1n;
   }
   found.push({ start: from, end });
   return found.filter((hole) => hole.start <= hole.end);

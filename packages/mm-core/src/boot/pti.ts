@@ -6,7 +6,7 @@
  * may stay global. Source: Documentation/arch/x86/pti.rst; Linux 6.5 arch/x86/mm/pti.c for which parts; checked against
  * recorded tables.
  */
-import { Bit, type Frame, isPresent, tableIndex } from "@kreplica/hw-x86/api";
+import { Bit, type Frame, isPresent, LARGE, tableIndex } from "@kreplica/hw-x86/api";
 import type { CpuUnits } from "./cpu-areas.js";
 import { TSS_PAGE } from "./cpu-areas.js";
 import type { BuildContext } from "./build-context-api.js";
@@ -16,8 +16,6 @@ import { KERNEL_DATA, KERNEL_TABLE_BITS } from "../tables/protection.js";
 import type { KernelImage } from "../image/kernel-image-api.js";
 import type { KernelLayout } from "../image/kernel-layout-api.js";
 import { tableAt } from "../tables/walk.js";
-
-const LARGE = 0x20_0000n;
 
 /**
  * Addresses the user half maps of the image: [start, end), whole 2 MiB. The entry text; at the end of the boot, without

@@ -5,11 +5,9 @@
  * The traced kernel's bytes are GPL and not ours to ship, so pages of text and rodata are filled with words that depend
  * on their address: enough to see whether a copy is the right one. A caller that has the real bytes hands in a reader.
  */
+import { LARGE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { MmError } from "../errors.js";
 import type { ImageSection, KernelImage, SectionKind } from "./kernel-image-api.js";
-
-const LARGE = 0x20_0000n;
-const PAGE = 4096n;
 
 /** A section header as `readelf -S` prints it. */
 export interface SectionHeader {
@@ -118,7 +116,7 @@ export function kernelImage(input: ImageInput): KernelImage {
 
 /** Words that differ between any two addresses of an image below 4 GiB. */
 function synthetic(address: bigint, into: Uint8Array): void {
-  const words = new DataView(into.buffer, into.byteOffset, 4096);
+  const words = new DataView(into.buffer, into.byteOffset, PAGE_BYTES);
   const base = Number(address & 0xffff_ffffn);
   for (let offset = 0; offset < 4096; offset += 4) {
     let word = (base + offset) | 0;

@@ -1,7 +1,5 @@
 /** Whether two frames say the same, but for places where they may differ: the sites of a patch that is under way. */
-import type { Frame, PhysMemory } from "@kreplica/hw-x86/api";
-
-const PAGE = 4096n;
+import { type Frame, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
 
 /** [start, end), virtual. */
 export interface AddressRange {

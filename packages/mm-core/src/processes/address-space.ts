@@ -13,11 +13,13 @@ import {
   entryLow,
   type Frame,
   frameOf,
+  hex,
   isLeaf,
   isPresent,
   Machine,
-  NONE,
   type NodeId,
+  NONE,
+  PAGE,
   tableIndex,
 } from "@kreplica/hw-x86/api";
 import {
@@ -279,7 +281,7 @@ class HolderSpace implements AddressSpace {
   splitLarge(address: bigint, node: NodeId): boolean {
     const { entries, allocator, layout } = this.context;
     const { level, table, index, lo, hi } = walk(entries.memory, this.canonical, layout.levels, address);
-    invariant(level === 2 && lo !== 0, `0x${address.toString(16)} is not a 2 MiB leaf`);
+    invariant(level === 2 && lo !== 0, `${hex(address)} is not a 2 MiB leaf`);
     const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
     if (lower === NONE) return false;
     writeSplit(entries, lower, lo, hi, 2);
@@ -331,13 +333,13 @@ class HolderSpace implements AddressSpace {
     if (!layout.pti) return true;
     const start = ldtAddress(layout.levels, place);
     // One table holds both places: only the first page may want tables.
-    return frames.every((frame, page) => this.set(start + BigInt(page) * 4096n, { ...LDT_PAGE, frame }, node));
+    return frames.every((frame, page) => this.set(start + BigInt(page) * PAGE, { ...LDT_PAGE, frame }, node));
   }
 
   unmapLdt(place: LdtPlace): void {
     const { layout } = this.context;
     const start = ldtAddress(layout.levels, place);
-    for (let page = 0n; layout.pti && page < BigInt(LDT_PAGES); page++) this.clear(start + page * 4096n);
+    for (let page = 0n; layout.pti && page < BigInt(LDT_PAGES); page++) this.clear(start + page * PAGE);
   }
 
   load(cpu: CpuId): void {

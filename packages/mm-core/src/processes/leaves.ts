@@ -1,9 +1,7 @@
 /** Leaves of an address space, in order of address. */
+import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "./address-space-api.js";
 import type { Mapping } from "../tables/kernel-tables-api.js";
-
-export const PAGE = 4096n;
-export const LARGE = 0x20_0000n;
 
 /** Pages of 4 KiB that a leaf maps: 1, or 512. */
 export const pagesOf = (mapping: Mapping): number => (mapping.level === 2 ? 512 : 1);

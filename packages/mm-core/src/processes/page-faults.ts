@@ -1,7 +1,8 @@
 /** Page faults of user mode: first touch by NUMA policy, copy on write, stack growth, and faults that were none. */
 import { type CpuId, type Frame, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import type { Mapping } from "../tables/kernel-tables-api.js";
-import { LARGE, leaves, PAGE, pagesOf } from "./leaves.js";
+import { LARGE, PAGE } from "@kreplica/hw-x86/api";
+import { leaves, pagesOf } from "./leaves.js";
 import type { AccessKind, AccessOutcome, NumaPolicy, Process, Vma } from "./process-api.js";
 import type { SwitchMm } from "./switch-api.js";
 import type { UserFrames } from "./user-frames-api.js";

@@ -2,7 +2,7 @@
  * Processes: areas, first touch, copy on write, fork, exec and exit, over address spaces with a PGD for each holder.
  */
 import { inject, injectable } from "@kreplica/di";
-import { addressOfFrame, type CpuId, type Frame, highOf, lowOf, Machine } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type CpuId, type Frame, hex, highOf, LARGE, lowOf, Machine, PAGE } from "@kreplica/hw-x86/api";
 import { type AddressSpace, AddressSpaces } from "./address-space-api.js";
 import { BuildContext } from "../boot/build-context-api.js";
 import { CpuState } from "../tables/cpu-state-api.js";
@@ -13,7 +13,7 @@ import { PageAllocator } from "../memory/page-allocator-api.js";
 import { ReplicaView } from "../tables/replica-view-api.js";
 import { lookup } from "../tables/walk.js";
 import { LocalDescriptors } from "./ldt.js";
-import { LARGE, leaves, PAGE, pagesOf } from "./leaves.js";
+import { leaves, pagesOf } from "./leaves.js";
 import { PageFaults } from "./page-faults.js";
 import type {
   AccessKind,
@@ -354,13 +354,13 @@ export class UserProcesses implements Processes {
     const lo = lowOf(address);
     const hi = highOf(address);
     for (let round = 0; ; round++) {
-      invariant(round < 8, `an access to 0x${address.toString(16)} never ends`);
+      invariant(round < 8, `an access to ${hex(address)} never ends`);
       this.switcher.enterUser(cpu);
       const outcome = kind === "read" ? core.load(lo, hi) : kind === "write" ? core.store(lo, hi) : core.fetch(lo, hi);
       const frame = core.lastFrame;
       this.switcher.enterKernel(cpu);
       if (outcome === 0) {
-        const word = Number((address & 4095n) >> 2n);
+        const word = Number((address & (PAGE - 1n)) >> 2n);
         if (kind === "write") this.machine.memory.write32(frame, word, value);
         else this.lastValue = this.machine.memory.read32(frame, word);
         return "ok";

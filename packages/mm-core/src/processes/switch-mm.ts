@@ -9,7 +9,7 @@
  * range flush ends at 33 pages.
  */
 import { inject, injectable } from "@kreplica/di";
-import { addressOfFrame, type CpuId, Machine, type NodeId } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type CpuId, Machine, type NodeId, PAGE } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "./address-space-api.js";
 import { CpuState, SINGLE_PAGE_CEILING } from "../tables/cpu-state-api.js";
 import { invariant } from "../errors.js";
@@ -281,9 +281,9 @@ export class PcidSwitch implements SwitchMm {
     if (missed || pages > SINGLE_PAGE_CEILING) this.write(cpu, space, tlb.slot, true);
     else {
       for (let page = 0; page < pages; page++) {
-        core.invlpg(start + BigInt(page) * 4096n);
+        core.invlpg(start + BigInt(page) * PAGE);
         if (this.layout.pti && this.options.pcid)
-          core.invpcid(0, this.pcid(tlb.slot) + USER_PCID, start + BigInt(page) * 4096n);
+          core.invpcid(0, this.pcid(tlb.slot) + USER_PCID, start + BigInt(page) * PAGE);
       }
     }
     tlb.generations[tlb.slot] = generation;

@@ -1,6 +1,6 @@
 /** CPUs that run the kernel, and the interrupts by which they are told to forget translations. */
 import { inject, injectable } from "@kreplica/di";
-import { type CpuId, Machine } from "@kreplica/hw-x86/api";
+import { type CpuId, Machine, PAGE } from "@kreplica/hw-x86/api";
 import { type CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
 import { KernelLayout } from "../image/kernel-layout-api.js";
 
@@ -39,7 +39,7 @@ export class OnlineCpus implements CpuState {
       if (all) this.machine.cpu(cpu).flushTranslations();
       else
         for (const { start, pages } of ranges)
-          for (let page = 0; page < pages; page++) this.machine.cpu(cpu).invlpg(start + BigInt(page) * 4096n);
+          for (let page = 0; page < pages; page++) this.machine.cpu(cpu).invlpg(start + BigInt(page) * PAGE);
     });
   }
 

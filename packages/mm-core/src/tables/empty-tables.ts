@@ -4,13 +4,11 @@
  * Only those the page allocator handed out are taken: tables of early boot and of the replicas' rooms were never its
  * own.
  */
-import { type Frame, frameOf, isLeaf, isPresent, tableIndex } from "@kreplica/hw-x86/api";
+import { type Frame, frameOf, isLeaf, isPresent, LARGE, tableIndex } from "@kreplica/hw-x86/api";
 import type { PageAllocator } from "../memory/page-allocator-api.js";
 import type { TableRoot } from "./replica-view-api.js";
 import type { TableMemory } from "./table-memory-api.js";
 import { tableAt } from "./walk.js";
-
-const LARGE = 0x20_0000n;
 
 /**
  * Every top-level table of init_mm under which kernel tables hang: under KPTI the user half of each pair too, since its

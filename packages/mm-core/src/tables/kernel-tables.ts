@@ -13,11 +13,14 @@ import {
   entryLow,
   type Frame,
   frameOf,
+  hex,
   isLeaf,
   isPresent,
+  LARGE,
   leafFrame,
-  NONE,
   type NodeId,
+  NONE,
+  PAGE,
   tableIndex,
 } from "@kreplica/hw-x86/api";
 import { CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
@@ -67,7 +70,7 @@ interface PageRun {
   readonly pages: number;
 }
 const overlap = (a: PageRun, b: PageRun): boolean =>
-  a.start < b.start + BigInt(b.pages) * 4096n && b.start < a.start + BigInt(a.pages) * 4096n;
+  a.start < b.start + BigInt(b.pages) * PAGE && b.start < a.start + BigInt(a.pages) * PAGE;
 
 /** Mappings of the kernel half, changed on every root at once; a refused table page changes nothing. */
 @injectable()
@@ -119,7 +122,7 @@ export class LockstepTables implements KernelTables {
   }
 
   flush(start: bigint, end: bigint): void {
-    this.flushRanges([{ start, pages: Number((end - start + 4095n) >> 12n) }]);
+    this.flushRanges([{ start, pages: Number((end - start + PAGE - 1n) >> 12n) }]);
   }
 
   flushRanges(ranges: readonly PageRun[]): void {
@@ -130,8 +133,8 @@ export class LockstepTables implements KernelTables {
 
   makeRoomForLarge(start: bigint, pages: number): boolean {
     invariant(
-      (start & 0x1f_ffffn) === 0n && pages % 512 === 0,
-      `0x${start.toString(16)} and ${pages} pages: 2 MiB leaves need whole 2 MiB`,
+      (start & (LARGE - 1n)) === 0n && pages % 512 === 0,
+      `${hex(start)} and ${pages} pages: 2 MiB leaves need whole 2 MiB`,
     );
     const found = findEmptyTables(
       this.entries,
@@ -139,7 +142,7 @@ export class LockstepTables implements KernelTables {
       rootsOfBothHalves(this.view.roots, this.layout.pti),
       this.layout.levels,
       start,
-      start + BigInt(pages) * 4096n,
+      start + BigInt(pages) * PAGE,
     );
     if (!found) return false;
     for (const { table, index, replica } of found.entries) this.entries.write(table, index, 0, 0, replica);
@@ -236,7 +239,7 @@ class Editor implements TableEditor {
     const last = this.notGlobal.length - 1;
     const before = this.notGlobal[last];
     if (before?.start === start && before.pages === pages) return;
-    if (before && before.start + BigInt(before.pages) * 4096n === start)
+    if (before && before.start + BigInt(before.pages) * PAGE === start)
       this.notGlobal[last] = { start: before.start, pages: before.pages + pages };
     else this.notGlobal.push({ start, pages });
   }
@@ -372,7 +375,7 @@ class Editor implements TableEditor {
   /** Changes every leaf of a range, splitting those it covers in part. */
   private change(work: LeafWork): boolean {
     const { start, pages } = work;
-    if ((start & 4095n) !== 0n) throw new MmError("misaligned", start, "not on a 4 KiB boundary");
+    if ((start & (PAGE - 1n)) !== 0n) throw new MmError("misaligned", start, "not on a 4 KiB boundary");
     const done = this.changeBelow(this.rootsOf(undefined), this.layout.levels, start, work);
     if (done) this.touched.push({ start, pages });
     return done;
@@ -380,7 +383,7 @@ class Editor implements TableEditor {
 
   private changeBelow(places: Place[], level: number, at: bigint, work: LeafWork): boolean {
     const { start, pages, next, alias } = work;
-    const end = start + BigInt(pages) * 4096n;
+    const end = start + BigInt(pages) * PAGE;
     const step = (PAGES_AT[Math.min(level, 3) as 1 | 2 | 3] * (level > 3 ? 512n ** BigInt(level - 3) : 1n)) << 12n;
     const tableEnd = (at & ~(step * 512n - 1n)) + step * 512n;
     while (at < end && at < tableEnd) {

@@ -3,7 +3,7 @@
  * ModelKernelTables}. Run it with any test library: it throws when a promise is broken.
  */
 import * as fc from "fast-check";
-import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, hex, LARGE, type NodeId, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { keepsPromises, promised } from "@kreplica/hw-x86/testing";
 import { MmError } from "../errors.js";
 import type { KernelTables, Mapping, Protection } from "../tables/kernel-tables-api.js";
@@ -51,8 +51,8 @@ export function kernelTablesContract(make: () => ContractSubject, runs = 100): v
       const { tables, allocator, holders, areas } = make();
       const model = new ModelKernelTables(holders);
       const address = (at: { area: number; page: number }): bigint =>
-        areas[at.area % areas.length]! + BigInt(at.page) * 4096n;
-      const large = (at: bigint): bigint => at & ~0x1f_ffffn;
+        areas[at.area % areas.length]! + BigInt(at.page) * PAGE;
+      const large = (at: bigint): bigint => at & ~(LARGE - 1n);
       // 2 MiB under which small leaves have been: a table may hang there still, or be gone; the contract leaves that
       // open.
       const divided = new Set<bigint>();
@@ -63,7 +63,7 @@ export function kernelTablesContract(make: () => ContractSubject, runs = 100): v
           const base: Frame = 0x4_0000 + each.frame * 512;
           // Outside the window there is one leaf for all.
           const perNode = each.perNode && each.at.area === 0;
-          const frames = (node: NodeId): Frame => (perNode ? base + (node + 1) * 4096 : base);
+          const frames = (node: NodeId): Frame => (perNode ? base + (node + 1) * PAGE_BYTES : base);
           const mapping = { ...plain, level: each.level };
           let refusal: string | undefined;
           try {
@@ -77,9 +77,9 @@ export function kernelTablesContract(make: () => ContractSubject, runs = 100): v
           const free = tableFree(model, holders[0]!, start, each.level);
           // A leaf over an area where a table page already hangs is refused as well: nothing under it is dropped in
           // silence.
-          if (!free) same(refusal, "already-mapped", `mapping 0x${start.toString(16)} twice`);
+          if (!free) same(refusal, "already-mapped", `mapping ${hex(start)} twice`);
           else if (each.level === 1 || !divided.has(start))
-            same(refusal, undefined, `mapping 0x${start.toString(16)}, level ${each.level}, where nothing is`);
+            same(refusal, undefined, `mapping ${hex(start)}, level ${each.level}, where nothing is`);
           if (refusal === undefined) model.map(start, mapping, frames);
           if (refusal === undefined && each.level === 1) divided.add(large(start));
         } else if (each.op === "unmap") {
@@ -96,11 +96,11 @@ export function kernelTablesContract(make: () => ContractSubject, runs = 100): v
           );
           model.protect(at, each.pages, each.change);
           // A large leaf that the range covers in part is split.
-          divided.add(large(at)).add(large(at + BigInt(each.pages - 1) * 4096n));
+          divided.add(large(at)).add(large(at + BigInt(each.pages - 1) * PAGE));
         } else if (each.op === "repoint") {
           const found = tables.lookup(holders[0]!, at);
           if (found?.level !== 1 || each.at.area !== 0) continue;
-          const frames = (_page: number, node: NodeId): Frame => 0x8_0000 + each.frame + node * 4096;
+          const frames = (_page: number, node: NodeId): Frame => 0x8_0000 + each.frame + node * PAGE_BYTES;
           tables.edit((editor) => editor.repoint(at, 1, frames));
           for (const node of holders) model.setOne(node, at, { ...found, frame: frames(0, node), level: 1 });
         } else {
@@ -126,7 +126,7 @@ export function kernelTablesContract(make: () => ContractSubject, runs = 100): v
         }
         for (const base of areas) {
           for (const page of [0, 1, 2, 3, 255, 510, 511, 512, 513, 514, 1023]) {
-            for (const node of holders) compare(tables, model, node, base + BigInt(page) * 4096n);
+            for (const node of holders) compare(tables, model, node, base + BigInt(page) * PAGE);
           }
         }
       }
@@ -137,7 +137,7 @@ export function kernelTablesContract(make: () => ContractSubject, runs = 100): v
 
 function tableFree(model: ModelKernelTables, node: NodeId, start: bigint, level: 1 | 2): boolean {
   for (let page = 0; page < (level === 2 ? 512 : 1); page++)
-    if (model.lookup(node, start + BigInt(page) * 4096n)) return false;
+    if (model.lookup(node, start + BigInt(page) * PAGE)) return false;
   return true;
 }
 
@@ -149,7 +149,7 @@ function compare(tables: KernelTables, model: ModelKernelTables, node: NodeId, a
     const within = mapping.level === 2 ? Number((address >> 12n) & 511n) : 0;
     return `${(mapping.frame + within).toString(16)} w=${mapping.writable} x=${mapping.executable} g=${mapping.global}`;
   };
-  same(text(found), text(wanted), `node ${node}, 0x${address.toString(16)}`);
+  same(text(found), text(wanted), `node ${node}, ${hex(address)}`);
 }
 
 function same<T>(found: T, wanted: T, what: string): void {

@@ -1,5 +1,5 @@
 /** Compares what a node's tables map with a list, and shows both when they differ. */
-import type { Frame, NodeId, PhysMemory } from "@kreplica/hw-x86/api";
+import { type Frame, type NodeId, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
 import { InvariantError } from "../errors.js";
 import { mappingOf } from "../tables/protection.js";
 import type { KernelLayout } from "../image/kernel-layout-api.js";
@@ -23,7 +23,7 @@ export function listMappings(memory: PhysMemory, root: Frame, levels: 4 | 5, sta
         last.level === level &&
         last.flags === flags &&
         last.frame + last.count * step === mapping.frame &&
-        last.at + BigInt(last.count * step) * 4096n === address
+        last.at + BigInt(last.count * step) * PAGE === address
       )
         last.count++;
       else runs.push({ at: address, level, count: 1, frame: mapping.frame, flags });

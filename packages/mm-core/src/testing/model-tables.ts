@@ -1,5 +1,5 @@
 /** The slow model of KernelTables: one map from page to mapping for each holder. */
-import type { NodeId } from "@kreplica/hw-x86/api";
+import { type NodeId, PAGE } from "@kreplica/hw-x86/api";
 import type { Mapping, Protection } from "../tables/kernel-tables-api.js";
 
 const PAGES = [0, 1, 512, 262144] as const;
@@ -18,10 +18,10 @@ export class ModelKernelTables {
   map(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => number): boolean {
     const pages = PAGES[mapping.level];
     for (let page = 0; page < pages; page++)
-      if (this.pages.has(this.key(this.holders[0]!, address + BigInt(page) * 4096n))) return false;
+      if (this.pages.has(this.key(this.holders[0]!, address + BigInt(page) * PAGE))) return false;
     for (const node of this.holders) {
       for (let page = 0; page < pages; page++)
-        this.pages.set(this.key(node, address + BigInt(page) * 4096n), {
+        this.pages.set(this.key(node, address + BigInt(page) * PAGE), {
           ...mapping,
           frame: frames(node) + page,
           level: 1,
@@ -32,13 +32,13 @@ export class ModelKernelTables {
 
   unmap(address: bigint, pages: number): void {
     for (const node of this.holders)
-      for (let page = 0; page < pages; page++) this.pages.delete(this.key(node, address + BigInt(page) * 4096n));
+      for (let page = 0; page < pages; page++) this.pages.delete(this.key(node, address + BigInt(page) * PAGE));
   }
 
   protect(start: bigint, pages: number, change: Partial<Protection>): void {
     for (const node of this.holders) {
       for (let page = 0; page < pages; page++) {
-        const key = this.key(node, start + BigInt(page) * 4096n);
+        const key = this.key(node, start + BigInt(page) * PAGE);
         const old = this.pages.get(key);
         if (old) this.pages.set(key, { ...old, ...change });
       }

@@ -14,7 +14,7 @@
  * how many are private.
  */
 import { overlay, plugin, type Plugin } from "@kreplica/di";
-import { type Frame, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, hex, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
 import { promised } from "@kreplica/hw-x86/testing";
 import { BOOT_STEPS, type BootStep } from "../boot/boot-api.js";
 import { MmError } from "../errors.js";
@@ -30,7 +30,6 @@ export type ViewSubject = Pick<
 >;
 
 const at = (step: BootStep): number => BOOT_STEPS.indexOf(step);
-const hex = (address: bigint): string => `0x${address.toString(16)}`;
 
 /** @param make a subject that shares nothing with any other, with these plugins assembled @throws BrokenPromise */
 export function replicaViewContract(make: (plugins: readonly Plugin[]) => ViewSubject): void {
@@ -192,7 +191,7 @@ function frames({ view, machine, layout, image, entries }: ViewSubject, step: Bo
     },
   ];
   for (const { start, end, copied } of parts) {
-    for (const linked of new Set([start, start + 4096n, (end - 1n) & ~4095n])) {
+    for (const linked of new Set([start, start + PAGE, (end - 1n) & ~(PAGE - 1n)])) {
       const address = imageAddress(layout, linked);
       const original = view.replicaFrame(address, view.master);
       promised(
@@ -230,7 +229,7 @@ function frames({ view, machine, layout, image, entries }: ViewSubject, step: Bo
       }
     }
   }
-  const samples = [image.stext, image.startRodata, image.end - 4096n].map((linked) => imageAddress(layout, linked));
+  const samples = [image.stext, image.startRodata, image.end - PAGE].map((linked) => imageAddress(layout, linked));
   const elsewhere =
     at(step) < at("setup-arch")
       ? []
@@ -260,7 +259,8 @@ function linear({ view, machine, layout, image }: ViewSubject, step: BootStep): 
     const address = imageAddress(layout, linked);
     for (const node of machine.nodes) {
       const frame = inside && holds(node) ? view.replicaFrame(address, node) : undefined;
-      const wanted = frame === undefined ? undefined : layout.pageOffset + (BigInt(frame) << 12n) + (address & 4095n);
+      const wanted =
+        frame === undefined ? undefined : layout.pageOffset + (BigInt(frame) << 12n) + (address & (PAGE - 1n));
       const found = view.addressInReplica(address, node);
       promised(
         found === wanted,

@@ -2,7 +2,18 @@
  * A machine without caches, TLBs or time, for tests of kernel code: memory is a map of frames, CPUs remember what they
  * were told. Slow and plain on purpose, so that nobody needs to doubt it.
  */
-import type { Cpu, CpuId, FrameRange, Machine, MachineSpec, NodeId, PhysMemory } from "@kreplica/hw-x86/api";
+import {
+  type Cpu,
+  type CpuId,
+  type FrameRange,
+  hex,
+  type Machine,
+  type MachineSpec,
+  type NodeId,
+  PAGE,
+  PAGE_BYTES,
+  type PhysMemory,
+} from "@kreplica/hw-x86/api";
 
 /** One node of a {@link stubMachine}. */
 export interface StubNode {
@@ -18,7 +29,7 @@ export class StubMemory implements PhysMemory {
   private readonly versions = new Map<number, number>();
   constructor(readonly ranges: readonly FrameRange[]) {}
   get hostBytes(): number {
-    return this.frames.size * 4096;
+    return this.frames.size * PAGE_BYTES;
   }
 
   nodeOf(frame: number): NodeId {
@@ -60,15 +71,15 @@ export class StubMemory implements PhysMemory {
     for (let at = 0; at < into.length; at++) {
       const address = physical + BigInt(at);
       const words = this.frames.get(Number(address >> 12n));
-      into[at] = words ? new Uint8Array(words.buffer)[Number(address & 4095n)]! : 0;
+      into[at] = words ? new Uint8Array(words.buffer)[Number(address & (PAGE - 1n))]! : 0;
     }
   }
   writeBytes(physical: bigint, bytes: Uint8Array): void {
     mustExist(physical, bytes.length);
     for (let at = 0; at < bytes.length;) {
       const address = physical + BigInt(at);
-      const offset = Number(address & 4095n);
-      const count = Math.min(4096 - offset, bytes.length - at);
+      const offset = Number(address & (PAGE - 1n));
+      const count = Math.min(PAGE_BYTES - offset, bytes.length - at);
       new Uint8Array(this.own(Number(address >> 12n)).buffer).set(bytes.subarray(at, at + count), offset);
       at += count;
     }
@@ -87,7 +98,7 @@ export class StubMemory implements PhysMemory {
 
 function mustExist(physical: bigint, length: number): void {
   if (physical < 0n || physical + BigInt(length) > 1n << 44n)
-    throw new RangeError(`${length} bytes at 0x${physical.toString(16)} are outside 0..2^44`);
+    throw new RangeError(`${length} bytes at ${hex(physical)} are outside 0..2^44`);
 }
 
 /** What a CPU of the stub was told, in order: `cr3 0x1000`, `invlpg 0xffff...`, `flush`. */
@@ -113,7 +124,7 @@ export class StubCpu implements Cpu {
   }
   writeCr3(value: bigint): void {
     this.cr3 = value & ~(1n << 63n);
-    this.told.push(`cr3 0x${value.toString(16)}`);
+    this.told.push(`cr3 ${hex(value)}`);
   }
   fetch(_lo: number, _hi: number): number {
     return 0;
@@ -128,10 +139,10 @@ export class StubCpu implements Cpu {
   storePhysical(): void {}
   retire(): void {}
   invlpg(address: bigint): void {
-    this.told.push(`invlpg 0x${address.toString(16)}`);
+    this.told.push(`invlpg ${hex(address)}`);
   }
   invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void {
-    this.told.push(`invpcid ${type} ${pcid} 0x${address.toString(16)}`);
+    this.told.push(`invpcid ${type} ${pcid} ${hex(address)}`);
   }
   flushTranslations(): void {
     this.told.push("flush");

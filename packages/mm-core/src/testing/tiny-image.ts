@@ -1,9 +1,9 @@
 /** A small kernel image with every symbol the boot needs and ragged ends, laid out as the traced kernel's is. */
+import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { kernelImage } from "../image/image.js";
 import type { KernelImage } from "../image/kernel-image-api.js";
 
 const TEXT = 0xffff_ffff_8100_0000n;
-const PAGE = 0x1000n;
 
 /**
  * 2 MiB of text, a tail of 2 pages; 2 MiB of rodata, a tail of 3; data, init, bss, brk.
@@ -32,11 +32,11 @@ export function tinyImage(alignment: "recorded" | "patch-06" = "recorded", espfi
     ["_stext", TEXT],
     ["__entry_text_start", TEXT + 0x10n],
     ["__entry_text_end", TEXT + 0x1000n],
-    ["_etext", TEXT + 0x20_0000n + 2n * PAGE - 0x30n],
+    ["_etext", TEXT + LARGE + 2n * PAGE - 0x30n],
     ["__start_rodata", rodata],
     ["__start_ro_after_init", rodata + 0x3100n],
     ["__start___ex_table", rodata + 0x20_0040n],
-    ["__end_rodata", rodata + 0x20_0000n + 3n * PAGE],
+    ["__end_rodata", rodata + LARGE + 3n * PAGE],
     ["__init_begin", init],
     ["__init_end", initEnd],
     ["__bss_start", bss],
@@ -60,8 +60,8 @@ export function tinyImage(alignment: "recorded" | "patch-06" = "recorded", espfi
     alignment,
     symbols,
     sections: [
-      section(".text", TEXT, TEXT + 0x20_0000n + 2n * PAGE - 0x30n, false, true),
-      section(".rodata", rodata, rodata + 0x20_0000n + 3n * PAGE, false, false),
+      section(".text", TEXT, TEXT + LARGE + 2n * PAGE - 0x30n, false, true),
+      section(".rodata", rodata, rodata + LARGE + 3n * PAGE, false, false),
       section(".data", data, data + 0x1_0000n, true, false),
       section(".init.text", init, initEnd, false, true),
       section(".bss", bss, brk, true, false),

@@ -13,7 +13,7 @@
  * Left to the implementation: where memories lie, which are replicated, in which order they are made.
  */
 import * as fc from "fast-check";
-import type { NodeId } from "@kreplica/hw-x86/api";
+import { hex, type NodeId, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { keepsPromises, promised, type SuiteEffort } from "@kreplica/hw-x86/testing";
 import type { KernelTables, PageAllocator, ReplicaView } from "@kreplica/mm-core/api";
 import type { Vmalloc } from "@kreplica/vmalloc/api";
@@ -164,7 +164,7 @@ class Loaded {
       promised(
         this.subject.vm.find(start) === undefined,
         "what goes takes everything with it",
-        `an area of ${name} at 0x${start.toString(16)} is left`,
+        `an area of ${name} at ${hex(start)} is left`,
       );
     promised(loader.find(name) === undefined, "what goes takes everything with it", `${name} is found`);
     if (name === "base")
@@ -233,7 +233,7 @@ class Loaded {
             "code is executable and not writable, constants neither, data writable and not executable, on every node",
             `${type} of ${name} on node ${holder}: ${leaf ? `${leaf.writable ? "writable" : "read-only"}, ${leaf.executable ? "executable" : "not executable"}` : "a hole"}`,
           );
-          const into = new Uint8Array(area.pages * 4096);
+          const into = new Uint8Array(area.pages * PAGE_BYTES);
           vm.read(holder, area, 0, into);
           return { into, frame: leaf.frame };
         });

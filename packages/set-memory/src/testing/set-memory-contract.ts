@@ -12,7 +12,7 @@
  * joined.
  */
 import * as fc from "fast-check";
-import { addressOfFrame, type Frame, type NodeId } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type Frame, hex, LARGE, type NodeId, PAGE } from "@kreplica/hw-x86/api";
 import { keepsPromises, promised, type SuiteEffort } from "@kreplica/hw-x86/testing";
 import {
   KERNEL_DATA,
@@ -114,7 +114,7 @@ export function setMemoryContract(make: () => SetMemorySubject, effort: SuiteEff
       for (const { root, node } of kernel.view.roots) {
         for (const at of LOOKED_AT) {
           const frame = kernel.frame(node) + at;
-          const here = kernel.window + BigInt(at) * 4096n;
+          const here = kernel.window + BigInt(at) * PAGE;
           agree(
             kernel,
             root,
@@ -139,7 +139,7 @@ export function setMemoryContract(make: () => SetMemorySubject, effort: SuiteEff
 }
 
 const rangeOf = ({ window }: SetMemorySubject, at: number, pages: number): PageRange => ({
-  start: window + BigInt(at) * 4096n,
+  start: window + BigInt(at) * PAGE,
   pages,
 });
 const directOf = ({ layout }: SetMemorySubject, frame: Frame): bigint => layout.pageOffset + addressOfFrame(frame);
@@ -149,13 +149,13 @@ function mapped(kernel: SetMemorySubject): SetMemorySubject {
   kernel.tables.edit((editor) => {
     for (const leaf of [0, 1])
       editor.mapPerNode(
-        kernel.window + BigInt(leaf) * 0x20_0000n,
+        kernel.window + BigInt(leaf) * LARGE,
         { ...KERNEL_DATA, level: 2 },
         (node) => kernel.frame(node) + leaf * 512,
       );
     for (let small = 0; small < 16; small++)
       editor.mapPerNode(
-        kernel.window + 0x40_0000n + BigInt(small) * 4096n,
+        kernel.window + 0x40_0000n + BigInt(small) * PAGE,
         { ...KERNEL_DATA, level: 1 },
         (node) => kernel.frame(node) + 1024 + small,
       );
@@ -194,7 +194,7 @@ function agree(
 ): void {
   const found = told(kernel, root, address);
   const should = wanted.present ? text(wanted, frame) : "absent";
-  promised(found === should, promise, `0x${address.toString(16)} on root ${root}: ${found}; it should be: ${should}`);
+  promised(found === should, promise, `${hex(address)} on root ${root}: ${found}; it should be: ${should}`);
 }
 
 /** All that is looked at, on every root; and the table pages in use. */
@@ -202,7 +202,7 @@ const state = (kernel: SetMemorySubject): string =>
   [
     ...kernel.view.roots.flatMap(({ root, node }) =>
       LOOKED_AT.flatMap((at) => [
-        told(kernel, root, kernel.window + BigInt(at) * 4096n),
+        told(kernel, root, kernel.window + BigInt(at) * PAGE),
         told(kernel, root, directOf(kernel, kernel.frame(node) + at)),
       ]),
     ),
@@ -246,7 +246,7 @@ function refusals(kernel: SetMemorySubject): void {
   const wrong: [string, PageRange][] = [
     ["misaligned", { start: kernel.window + 8n, pages: 1 }],
     ["empty-range", { start: kernel.window, pages: 0 }],
-    ["not-mapped", { start: kernel.window + BigInt(PAGES - 1) * 4096n, pages: 2 }],
+    ["not-mapped", { start: kernel.window + BigInt(PAGES - 1) * PAGE, pages: 2 }],
   ];
   for (const [code, range] of wrong) {
     let found = "nothing";
@@ -258,7 +258,7 @@ function refusals(kernel: SetMemorySubject): void {
     promised(
       found === code,
       "a refusal says why",
-      `${found} for ${range.pages} pages at 0x${range.start.toString(16)}, which is ${code}`,
+      `${found} for ${range.pages} pages at ${hex(range.start)}, which is ${code}`,
     );
     promised(state(kernel) === before, "a refusal leaves every root as it was", `not for what is ${code}`);
   }

@@ -1,6 +1,7 @@
 /**
  * Retpolines and return thunks: what compilers emit for indirect branches and returns, turned into what this CPU needs.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import { CALL, INT3, JMP32, branch32, RET, targetOf } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import { optimiseNops } from "./optimise-nops.js";
@@ -39,11 +40,7 @@ export function applyRetpolines(text: PatchableText, sites: readonly bigint[], s
     const target = targetOf(old, conditional ? 2 : 1, site + BigInt(length));
     const register = Number((target - state.indirectThunks) / THUNK_BYTES);
     if (target < state.indirectThunks || (target - state.indirectThunks) % THUNK_BYTES !== 0n || register > 15) {
-      throw new TextPatchError(
-        "unexpected-code",
-        site,
-        `goes to 0x${target.toString(16)}, which is no thunk of the sixteen`,
-      );
+      throw new TextPatchError("unexpected-code", site, `goes to ${hex(target)}, which is no thunk of the sixteen`);
     }
     const code: number[] = [];
     if (conditional) code.push(0x70 | ((old[1]! & 15) ^ 1), length - 2);

@@ -1,9 +1,7 @@
 /** Which physical copies stand behind a run of text: one for each holder whose tables name frames of their own. */
-import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, type NodeId, PAGE } from "@kreplica/hw-x86/api";
 import type { KernelTables, ReplicaView } from "@kreplica/mm-core/api";
 import { TextPatchError } from "../errors.js";
-
-const PAGE = 4096n;
 
 /** One copy of a run of at most two pages. */
 export interface TextCopy {

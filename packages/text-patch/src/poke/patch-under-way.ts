@@ -2,6 +2,7 @@
  * A patch as a keeper of addresses: text that is written, or waits to be written, cannot go before that is done. Linux:
  * text_mutex.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import type { TextUser } from "@kreplica/mm-core/api";
 import type { PokeItem } from "./poke-api.js";
 
@@ -26,9 +27,9 @@ export class PatchUnderWay implements TextUser {
   refusal(start: bigint, end: bigint): string | undefined {
     const meets = (address: bigint, length: number): boolean => address < end && address + BigInt(length) > start;
     const open = this.open().find(({ address, length }) => meets(address, length));
-    if (open) return `a patch of 0x${open.address.toString(16)} is under way: let it finish first`;
+    if (open) return `a patch of ${hex(open.address)} is under way: let it finish first`;
     const queued = this.queued().find(({ address, bytes }) => meets(address, bytes.length));
-    return queued && `a patch of 0x${queued.address.toString(16)} is queued: finish it first`;
+    return queued && `a patch of ${hex(queued.address)} is queued: finish it first`;
   }
 
   /** Nothing is kept of what is neither open nor queued. */

@@ -9,17 +9,19 @@
  * root, and all share the lower tables.
  */
 import {
+  Bit,
   type CpuId,
   entryHigh,
   entryLow,
-  Bit,
-  type Frame,
   FAULT,
+  type Frame,
+  hex,
   highOf,
   lowOf,
   type Machine,
-  NONE,
   type NodeId,
+  NONE,
+  PAGE,
   tableIndex,
 } from "@kreplica/hw-x86/api";
 import {
@@ -37,7 +39,6 @@ import {
 import { TextPatchError } from "../errors.js";
 import { physicalOf, type TextCopy } from "./copies.js";
 
-const PAGE = 4096n;
 /** RW, not global, not user: PAGE_KERNEL without G. */
 const ALIAS_BITS = Bit.Present | Bit.Writable | Bit.Accessed | Bit.Dirty;
 /** User addresses end here with 4 levels. */
@@ -70,7 +71,7 @@ export class PokingSpace implements TemporaryTables {
     seed: number,
   ) {
     const random = seededRandom(seed ^ 0x706f_6b65);
-    const page = ((BigInt(random(0x7fff_ffff)) * 16n + BigInt(random(16))) % ((USER_END >> 12n) - 4096n)) + 1024n;
+    const page = ((BigInt(random(0x7fff_ffff)) * 16n + BigInt(random(16))) % ((USER_END >> 12n) - PAGE)) + 1024n;
     this.address = ((page & 511n) === 511n ? page - 1n : page) * PAGE;
     const { entries, layout, view, allocator } = parts;
     const made: Frame[] = [];
@@ -154,10 +155,7 @@ export class PokingSpace implements TemporaryTables {
         // One access a line is charged; the first byte and each that begins a line.
         if (i === 0 || (at & 63n) === 0n) {
           const status = cpu.store(lowOf(at) | 0, highOf(at) | 0);
-          invariant(
-            (status & FAULT) === 0,
-            `the poking alias of 0x${address.toString(16)} faults with ${status & ~FAULT}`,
-          );
+          invariant((status & FAULT) === 0, `the poking alias of ${hex(address)} faults with ${status & ~FAULT}`);
           invariant(
             BigInt(cpu.lastFrame) << 12n === (physicalOf(copy, address, i) & ~(PAGE - 1n)),
             "the poking alias leads to another frame than the copy's",

@@ -1,6 +1,6 @@
 /** Writing kernel text: early, at run time, and under the INT3 protocol, always in every copy. */
 import { inject, injectable } from "@kreplica/di";
-import { type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, hex, Machine, type NodeId, PAGE } from "@kreplica/hw-x86/api";
 import {
   CpuState,
   InvariantError,
@@ -23,7 +23,6 @@ import type { PokeCost, PokeItem, PokeStep, TextPoke } from "./poke-api.js";
 import { PatchUnderWay } from "./patch-under-way.js";
 import { PokingSpace } from "./poking-space.js";
 
-const PAGE = 4096n;
 /** Sites in one batch: a page of descriptors. @source arch/x86/kernel/alternative.c TP_VEC_MAX */
 const BATCH = 256;
 
@@ -67,7 +66,7 @@ export class ReplicaTextPoke implements TextPoke {
     );
     boot.during("poking-init", () => {
       this.poking();
-      return `poking address space at 0x${this.poking().address.toString(16)}, one root for each of ${this.view.holders.length} holders`;
+      return `poking address space at ${hex(this.poking().address)}, one root for each of ${this.view.holders.length} holders`;
     });
   }
 
@@ -232,7 +231,7 @@ export class ReplicaTextPoke implements TextPoke {
         const wrong = part.findIndex((byte, i) => byte !== found[i]);
         if (wrong >= 0) {
           throw new InvariantError(
-            `the copy of node ${copy.node} holds 0x${found[wrong]!.toString(16)} at 0x${(at + BigInt(wrong)).toString(16)}, not 0x${part[wrong]!.toString(16)}`,
+            `the copy of node ${copy.node} holds ${hex(found[wrong]!)} at ${hex(at + BigInt(wrong))}, not ${hex(part[wrong]!)}`,
           );
         }
       }

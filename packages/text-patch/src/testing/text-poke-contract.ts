@@ -12,6 +12,7 @@
  * Left to the implementation: through what it writes, in which order of copies, which refusals have which code, what it
  * costs.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { keepsPromises, promised, type SuiteEffort } from "@kreplica/hw-x86/testing";
 import type { CpuState } from "@kreplica/mm-core/api";
@@ -81,7 +82,7 @@ export function textPokeContract(make: () => PokeSubject, effort: SuiteEffort = 
             promised(
               told === wanted,
               "a CPU that meets the INT3 is told what to do",
-              `at 0x${address.toString(16)}: ${told}, not ${wanted}`,
+              `at ${hex(address)}: ${told}, not ${wanted}`,
             );
           }
         },
@@ -99,7 +100,7 @@ export function textPokeContract(make: () => PokeSubject, effort: SuiteEffort = 
             promised(
               equal(poke.read(address, bytes.length), bytes),
               "what is queued is patched when it is finished",
-              `0x${address.toString(16)} is as it was`,
+              `${hex(address)} is as it was`,
             );
             witness.single.write(address, bytes);
           }
@@ -136,7 +137,7 @@ export function textPokeContract(make: () => PokeSubject, effort: SuiteEffort = 
           promised(
             poke.breakpoint(address) === undefined,
             "nobody is told anything once the batch is over",
-            `0x${address.toString(16)}`,
+            hex(address),
           );
         open = [];
       }
@@ -145,7 +146,7 @@ export function textPokeContract(make: () => PokeSubject, effort: SuiteEffort = 
   );
 }
 
-const big = (_key: string, value: unknown): unknown => (typeof value === "bigint" ? `0x${value.toString(16)}` : value);
+const big = (_key: string, value: unknown): unknown => (typeof value === "bigint" ? hex(value) : value);
 const equal = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && a.every((byte, index) => byte === b[index]);
 

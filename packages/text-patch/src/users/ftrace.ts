@@ -2,6 +2,7 @@
  * Function tracing: call sites at the entry of functions, off until somebody asks, and the trampolines they then call;
  * live patching on top.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import type { TextUser, TextUsers } from "@kreplica/mm-core/api";
 import { branch32, CALL, JMP32, nops } from "../encode.js";
 import { TextPatchError } from "../errors.js";
@@ -136,9 +137,9 @@ export class Livepatch implements TextUser {
     const goes = (address: bigint): boolean => address >= start && address < end;
     for (const [site, { replacement }] of this.patched) {
       if (goes(replacement) && !goes(site))
-        return `a live patch leads from 0x${site.toString(16)} to 0x${replacement.toString(16)}: revert it first`;
+        return `a live patch leads from ${hex(site)} to ${hex(replacement)}: revert it first`;
       if (goes(site) && this.ftrace.busy)
-        return `the function at 0x${site.toString(16)} is live-patched, and its trampoline cannot be given back while a patch is under way: let it finish first`;
+        return `the function at ${hex(site)} is live-patched, and its trampoline cannot be given back while a patch is under way: let it finish first`;
     }
     return undefined;
   }

@@ -4,15 +4,13 @@
  *
  * The series converts kprobes' page and forgets ftrace's (D5): here all come from the same place.
  */
-import type { NodeId } from "@kreplica/hw-x86/api";
+import { type NodeId, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { KernelLayout } from "@kreplica/mm-core/api";
 import type { SetMemory } from "@kreplica/set-memory/api";
 import { moduleArea, type Vmalloc, type VmArea } from "@kreplica/vmalloc/api";
 import { INT3 } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import type { TextPoke } from "../poke/poke-api.js";
-
-const PAGE = 4096;
 
 /** Slots of one size. */
 export class InsnPages {
@@ -44,7 +42,7 @@ export class InsnPages {
       return area.start + BigInt(slot * this.slotBytes);
     }
     const area = moduleArea(this.vmalloc, {
-      bytes: PAGE,
+      bytes: PAGE_BYTES,
       low: this.layout.modulesStart,
       high: this.layout.modulesEnd,
       placement: { node: this.node },
@@ -52,13 +50,13 @@ export class InsnPages {
       resetPermissions: true,
     });
     try {
-      this.vmalloc.write(area, 0, new Uint8Array(PAGE).fill(INT3));
+      this.vmalloc.write(area, 0, new Uint8Array(PAGE_BYTES).fill(INT3));
       this.setMemory.readOnlyExecutable({ start: area.start, pages: 1 });
     } catch (error) {
       this.vmalloc.free(area);
       throw error;
     }
-    const used = new Array<boolean>(PAGE / this.slotBytes).fill(false);
+    const used = new Array<boolean>(PAGE_BYTES / this.slotBytes).fill(false);
     used[0] = true;
     this.pages.push({ area, used });
     return area.start;
@@ -73,7 +71,7 @@ export class InsnPages {
 
   /** Gives a slot back; a page without used slots goes too. @throws TextPatchError no-slot */
   give(slot: bigint): void {
-    const at = this.pages.findIndex(({ area }) => slot >= area.start && slot < area.start + BigInt(PAGE));
+    const at = this.pages.findIndex(({ area }) => slot >= area.start && slot < area.start + BigInt(PAGE_BYTES));
     const page = this.pages[at];
     const index = page ? Number(slot - page.area.start) / this.slotBytes : -1;
     if (!page || page.used[index] !== true) throw new TextPatchError("no-slot", slot, "is no slot in use");

@@ -5,6 +5,7 @@
  * Handlers are the caller's; this is what happens to text. What a CPU does that hits a probe is returned as data, so
  * that the interpreter, or a model of one, can do it.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import type { TextUser } from "@kreplica/mm-core/api";
 import { branch32, INT3, JMP32 } from "../encode.js";
 import { LONGEST } from "../decode.js";
@@ -67,7 +68,7 @@ export class Kprobes implements TextUser {
     const [first] = this.poke.underWay.length > 0 ? this.within(start, end) : [];
     return (
       first &&
-      `a probe is at 0x${first.address.toString(16)}, and its slot cannot be given back while a patch is under way: let it finish first`
+      `a probe is at ${hex(first.address)}, and its slot cannot be given back while a patch is under way: let it finish first`
     );
   }
 

@@ -1,4 +1,5 @@
 /** Static calls: calls whose target is written into them. */
+import { hex } from "@kreplica/hw-x86/api";
 import type { TextUser } from "@kreplica/mm-core/api";
 import { staticCallBytes, isStaticCall } from "../boot/calls.js";
 import { returnAt } from "../boot/branches.js";
@@ -41,7 +42,7 @@ export class StaticCalls implements TextUser {
         (address) => address !== undefined && !goes(address),
       );
       if (goes(target) && !goes(key) && from !== undefined)
-        return `a static call at 0x${from.toString(16)} is aimed at 0x${target.toString(16)}: aim it elsewhere first`;
+        return `a static call at ${hex(from)} is aimed at ${hex(target)}: aim it elsewhere first`;
     }
     return undefined;
   }

@@ -2,10 +2,8 @@
  * Kernel text as a kernel with one copy would have it: pages written to so far, in plain arrays, against which every
  * copy is compared.
  */
-import { type Frame, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, hex, type Machine, type NodeId, NONE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { frameAt, invariant, type KernelLayout, type ReplicaView, type TableMemory } from "@kreplica/mm-core/api";
-
-const PAGE = 4096n;
 
 /** The parts of a kernel that are looked at. */
 export interface WitnessedKernel {
@@ -48,9 +46,9 @@ export class TextReader {
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length;) {
       const within = Number(address & (PAGE - 1n)) + done;
-      const count = Math.min(length - done, 4096 - (within & 4095));
+      const count = Math.min(length - done, PAGE_BYTES - (within & 4095));
       const frame = frames[within >> 12]!;
-      invariant(frame !== NONE, `0x${(address + BigInt(done)).toString(16)} is not mapped on node ${node}`);
+      invariant(frame !== NONE, `${hex(address + BigInt(done))} is not mapped on node ${node}`);
       this.kernel.machine.memory.readBytes(
         (BigInt(frame) << 12n) + BigInt(within & 4095),
         bytes.subarray(done, done + count),

@@ -3,7 +3,7 @@
  * from outside after each stored byte, through every holder's tables and against a text of which there is one copy.
  * Rules P1 to P3, P5 to P7, P11 and P12; what needs CPUs, probes or a boot is its user's.
  */
-import type { Frame } from "@kreplica/hw-x86/api";
+import { type Frame, hex, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { Finding } from "@kreplica/invariants/api";
 import { INT3 } from "../encode.js";
 import { PatchUnderWay } from "../poke/patch-under-way.js";
@@ -26,7 +26,7 @@ export interface PatchWatcher {
 const BATCH = 256;
 const KEEP = 1n << 63n;
 const PCIDE = 0x2_0000;
-const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const hexBytes = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 const equal = (a: Uint8Array, b: Uint8Array): boolean => a.every((byte, i) => byte === b[i]);
 
 /**
@@ -82,7 +82,7 @@ export class WitnessedTextPoke implements TextPoke {
         () => this.queued,
       ),
     );
-    this.single = new SingleText((page) => this.reader.bytes(kernel.view.master, page, 4096));
+    this.single = new SingleText((page) => this.reader.bytes(kernel.view.master, page, PAGE_BYTES));
   }
 
   get cost(): PokeCost {
@@ -189,12 +189,12 @@ export class WitnessedTextPoke implements TextPoke {
     for (const [page, expected] of this.single.touched) {
       if (!which(page)) continue;
       for (const node of this.kernel.view.holders) {
-        const found = this.reader.bytes(node, page, 4096);
+        const found = this.reader.bytes(node, page, PAGE_BYTES);
         const at = expected.findIndex((byte, i) => byte !== found[i]);
         if (at >= 0)
           this.fail(
             "P12",
-            `node ${node} holds 0x${found[at]!.toString(16)} at 0x${(page + BigInt(at)).toString(16)}, a single copy 0x${expected[at]!.toString(16)}`,
+            `node ${node} holds ${hex(found[at]!)} at ${hex(page + BigInt(at))}, a single copy ${hex(expected[at]!)}`,
           );
       }
     }
@@ -216,7 +216,7 @@ export class WitnessedTextPoke implements TextPoke {
       if (!found) {
         this.fail(
           "P3",
-          `node ${node} holds ${hex(now)} at 0x${address.toString(16)} while ${hex(old)} becomes ${hex(bytes)}`,
+          `node ${node} holds ${hexBytes(now)} at ${hex(address)} while ${hexBytes(old)} becomes ${hexBytes(bytes)}`,
         );
         continue;
       }
@@ -226,10 +226,10 @@ export class WitnessedTextPoke implements TextPoke {
       if (step.synchronised && !equal(now, first))
         this.fail(
           "P2",
-          `after a synchronisation node ${node} holds ${hex(now)} at 0x${address.toString(16)}, node ${this.kernel.view.holders[0]} ${hex(first)}`,
+          `after a synchronisation node ${node} holds ${hexBytes(now)} at ${hex(address)}, node ${this.kernel.view.holders[0]} ${hexBytes(first)}`,
         );
     }
-    if (ahead - behind > 1) this.fail("P3", `copies of 0x${address.toString(16)} are ${ahead - behind} phases apart`);
+    if (ahead - behind > 1) this.fail("P3", `copies of ${hex(address)} are ${ahead - behind} phases apart`);
   }
 
   /** P5: the alias, where there is one, names frames of one copy, the same holder's for both pages. */
@@ -237,11 +237,15 @@ export class WitnessedTextPoke implements TextPoke {
     const space = this.target.pokingSpace;
     if (step.synchronised || !space) return;
     const [low, high] = space.aliasEntries().map((entry) => Number((entry >> 12n) & 0xff_ffff_ffffn));
-    const frames = this.reader.frames(step.node, step.address, high === 0 ? 1 : 4097 - Number(step.address & 4095n));
+    const frames = this.reader.frames(
+      step.node,
+      step.address,
+      high === 0 ? 1 : 4097 - Number(step.address & (PAGE - 1n)),
+    );
     if (low !== frames[0] || (high !== 0 && high !== frames[1])) {
       this.fail(
         "P5",
-        `a poke of node ${step.node}'s copy of 0x${step.address.toString(16)} goes through frames ${low} and ${high}, its own are ${frames.join(" and ")}`,
+        `a poke of node ${step.node}'s copy of ${hex(step.address)} goes through frames ${low} and ${high}, its own are ${frames.join(" and ")}`,
       );
     }
   }
@@ -262,7 +266,7 @@ export class WitnessedTextPoke implements TextPoke {
         if (!equal(bytes, now))
           this.fail(
             "P1",
-            `node ${node} holds ${hex(now.subarray(0, 16))} at 0x${address.toString(16)} after ${hex(bytes.subarray(0, 16))} was written`,
+            `node ${node} holds ${hexBytes(now.subarray(0, 16))} at ${hex(address)} after ${hexBytes(bytes.subarray(0, 16))} was written`,
           );
       }
       this.verification(address, bytes);
@@ -288,7 +292,7 @@ export class WitnessedTextPoke implements TextPoke {
       const { cr3, privilege } = cpu;
       cpu.privilege = 0;
       cpu.writeCr3((BigInt(space.rootOf(id)) << 12n) | KEEP);
-      for (const page of [0n, 4096n]) {
+      for (const page of [0n, PAGE]) {
         const at = space.address + page;
         if (cpu.load(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))) === 0)
           this.fail("P6", `CPU ${id} still translates page ${page >> 12n} of the poking alias`);
@@ -302,7 +306,7 @@ export class WitnessedTextPoke implements TextPoke {
   private verification(address: bigint, bytes: Uint8Array): void {
     const { memory } = this.kernel.machine;
     for (const { node, frames } of this.reader.copies(address, bytes.length)) {
-      const physical = (BigInt(frames[0]!) << 12n) + (address & 4095n);
+      const physical = (BigInt(frames[0]!) << 12n) + (address & (PAGE - 1n));
       memory.writeBytes(physical, Uint8Array.of(bytes[0]! ^ 1));
       let noticed = false;
       try {
@@ -312,10 +316,7 @@ export class WitnessedTextPoke implements TextPoke {
       }
       memory.writeBytes(physical, bytes.subarray(0, 1));
       if (!noticed)
-        this.fail(
-          "P11",
-          `verification does not notice a wrong byte in node ${node}'s copy of 0x${address.toString(16)}`,
-        );
+        this.fail("P11", `verification does not notice a wrong byte in node ${node}'s copy of ${hex(address)}`);
     }
   }
 }
@@ -342,7 +343,7 @@ class Written {
 
   note(step: PokeStep): void {
     if (step.synchronised) return;
-    const key = `${step.phase} of 0x${step.address.toString(16)}`;
+    const key = `${step.phase} of ${hex(step.address)}`;
     const nodes = this.passes.get(key) ?? new Set();
     nodes.add(step.node);
     this.passes.set(key, nodes);

@@ -1,7 +1,7 @@
 /**
  * Physical memory and a page allocator small enough to be believed: maps and arrays, no buddy lists. For tests only.
  */
-import { NONE, type Frame, type FrameRange, type NodeId, type PhysMemory } from "@kreplica/hw-x86/api";
+import { type Frame, type FrameRange, hex, type NodeId, NONE, PAGE_BYTES, type PhysMemory } from "@kreplica/hw-x86/api";
 import { InvariantError, type FramePurpose, type Gfp, type PageAllocator } from "@kreplica/mm-core/api";
 
 /** A frame nobody wrote reads as zero. */
@@ -12,7 +12,7 @@ export class FakeMemory implements PhysMemory {
   constructor(readonly ranges: readonly FrameRange[]) {}
 
   get hostBytes(): number {
-    return this.contents.size * 4096;
+    return this.contents.size * PAGE_BYTES;
   }
   nodeOf(frame: Frame): NodeId {
     return this.ranges.find(({ first, frames }) => frame >= first && frame < first + frames)?.node ?? NONE;
@@ -62,7 +62,7 @@ export class FakeMemory implements PhysMemory {
   private own(frame: Frame): Uint8Array {
     if (this.nodeOf(frame) === NONE) throw new InvariantError(`frame ${frame} is no memory`);
     let page = this.contents.get(frame);
-    if (!page) this.contents.set(frame, (page = new Uint8Array(4096)));
+    if (!page) this.contents.set(frame, (page = new Uint8Array(PAGE_BYTES)));
     this.versions.set(frame, this.version(frame) + 1);
     return page;
   }
@@ -72,16 +72,16 @@ export class FakeMemory implements PhysMemory {
     visit: (frame: Frame, within: number, from: number, n: number) => void,
   ): void {
     if (physical < 0n || physical + BigInt(length) > 1n << 44n)
-      throw new RangeError(`${length} bytes at 0x${physical.toString(16)} are outside 0..2^44`);
+      throw new RangeError(`${length} bytes at ${hex(physical)} are outside 0..2^44`);
     for (let from = 0; from < length;) {
       const at = Number(physical) + from;
-      const n = Math.min(4096 - (at % 4096), length - from);
-      visit(Math.floor(at / 4096), at % 4096, from, n);
+      const n = Math.min(PAGE_BYTES - (at % PAGE_BYTES), length - from);
+      visit(Math.floor(at / PAGE_BYTES), at % PAGE_BYTES, from, n);
       from += n;
     }
   }
 }
-const ZEROES = new Uint8Array(4096);
+const ZEROES = new Uint8Array(PAGE_BYTES);
 
 /** Lowest aligned run first; remembers what was handed out, so that a wrong or second free is caught. */
 export class FakeAllocator implements PageAllocator {

@@ -3,7 +3,7 @@
  * remembered until a flush covers it, so that a frame given back too early is seen. For tests only; slow and plain on
  * purpose.
  */
-import { LEAF_BYTES, NONE, type Frame, type NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, LEAF_BYTES, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
 import {
   InvariantError,
   MmError,
@@ -22,7 +22,7 @@ export interface Owed {
   readonly frame: Frame;
 }
 
-const pageOf = (address: bigint): bigint => address & ~0xfffn;
+const pageOf = (address: bigint): bigint => address & ~(PAGE - 1n);
 
 /**
  * Kernel tables as one map of leaves a holder, with what a TLB might still hold. For tests; slow and plain on purpose.
@@ -98,11 +98,11 @@ export class FakeTables implements KernelTables {
 
   flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void {
     this.flushes++;
-    for (const { start, pages } of ranges) this.drop(start, start + BigInt(pages) * 4096n);
+    for (const { start, pages } of ranges) this.drop(start, start + BigInt(pages) * PAGE);
   }
 
   makeRoomForLarge(start: bigint, pages: number): boolean {
-    const end = start + BigInt(pages) * 4096n;
+    const end = start + BigInt(pages) * PAGE;
     for (const leaves of this.leaves.values())
       for (const address of leaves.keys()) if (address >= start && address < end) return false;
     for (const [key, frame] of this.tablePages) {
@@ -125,7 +125,7 @@ export class FakeTables implements KernelTables {
         if (
           address >= this.layout.vmallocStart &&
           frame >= leaf.frame &&
-          frame < leaf.frame + Number(LEAF_BYTES[leaf.level] / 4096n)
+          frame < leaf.frame + Number(LEAF_BYTES[leaf.level] / PAGE)
         )
           return { address, frame };
       }
@@ -151,8 +151,8 @@ export class FakeTables implements KernelTables {
     const leaves = this.leavesOf(holder, address);
     const old = this.lookup(holder, address);
     if (old)
-      for (let i = 0n; i < LEAF_BYTES[old.level] / 4096n; i++)
-        this.owed.push({ address: address + i * 4096n, frame: old.frame + Number(i) });
+      for (let i = 0n; i < LEAF_BYTES[old.level] / PAGE; i++)
+        this.owed.push({ address: address + i * PAGE, frame: old.frame + Number(i) });
     if (leaf) leaves.set(address, leaf);
     else leaves.delete(address);
     if (!leaf && old) this.holes.push([holder, address]);
@@ -197,12 +197,12 @@ export class FakeTables implements KernelTables {
       visit: (holder: NodeId, address: bigint, leaf: Mapping, page: number, nth: number) => void,
     ): void => {
       for (let page = 0; page < pages;) {
-        const address = start + BigInt(page) * 4096n;
+        const address = start + BigInt(page) * PAGE;
         let step = 1;
         this.targets(address).forEach((holder, nth) => {
           const leaf = this.lookup(holder, address) ?? this.absent.get(address);
           if (!leaf) return;
-          step = Math.max(step, Number(LEAF_BYTES[leaf.level] / 4096n));
+          step = Math.max(step, Number(LEAF_BYTES[leaf.level] / PAGE));
           if (leaf.level > 1 && (address % LEAF_BYTES[leaf.level] !== 0n || page + step > pages))
             throw new InvariantError("this fake splits no leaves");
           visit(holder, address, leaf, page, nth);
@@ -255,8 +255,8 @@ export class FakeTables implements KernelTables {
       this.absent.set(address, next);
     }
     if (alias && change.writable !== undefined) {
-      for (let i = 0; i < Number(LEAF_BYTES[leaf.level] / 4096n); i++) {
-        const at = this.layout.pageOffset + BigInt(leaf.frame + i) * 4096n;
+      for (let i = 0; i < Number(LEAF_BYTES[leaf.level] / PAGE); i++) {
+        const at = this.layout.pageOffset + BigInt(leaf.frame + i) * PAGE;
         const seen = this.lookup(holder, at);
         if (seen) this.protectLeaf(holder, at, seen, { writable: change.writable }, 0, false);
       }

@@ -13,7 +13,7 @@
  * and how many flushes it takes.
  */
 import * as fc from "fast-check";
-import { type Frame, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, hex, type NodeId, NONE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { keepsPromises, promised, type SuiteEffort } from "@kreplica/hw-x86/testing";
 import type { KernelLayout, PageAllocator, ReplicaView } from "@kreplica/mm-core/api";
 import { type Vmalloc, VmallocError, type VmArea } from "../api.js";
@@ -30,7 +30,6 @@ export interface VmallocSubject {
   readonly frames: readonly Frame[];
 }
 
-const PAGE = 4096n;
 const step = fc.record({
   op: fc.constantFrom(
     "vmalloc",
@@ -54,7 +53,6 @@ const step = fc.record({
 });
 const bytesOf = (seed: number, length: number): Uint8Array =>
   Uint8Array.from({ length }, (_, i) => (seed * 31 + i * 7 + 1) & 255);
-const hex = (address: bigint): string => `0x${address.toString(16)}`;
 
 /** @param make a subject that shares nothing with any other @throws BrokenPromise with the shortest list of steps */
 export function vmallocContract(make: () => VmallocSubject, effort: SuiteEffort = {}): void {
@@ -100,7 +98,7 @@ class Areas {
     const placement = interleave ? { interleave: holders } : { node: home };
     if (op === "vmalloc" || op === "module")
       this.made(
-        vm.allocate({ ...request, bytes: pages * 4096 - 100, placement }),
+        vm.allocate({ ...request, bytes: pages * PAGE_BYTES - 100, placement }),
         pages,
         guard,
         op === "module",
@@ -126,7 +124,7 @@ class Areas {
     } else if (op === "refused")
       this.short(
         () => {
-          vm.allocate({ ...request, bytes: pages * 4096, placement });
+          vm.allocate({ ...request, bytes: pages * PAGE_BYTES, placement });
         },
         nth,
         (done) => {
@@ -189,7 +187,7 @@ class Areas {
       "an area inside the window is shared between several holders",
       `${hex(area.start)} is ${area.state}`,
     );
-    const bytes = bytesOf(seed, pages * 4096);
+    const bytes = bytesOf(seed, pages * PAGE_BYTES);
     vm.write(area, 0, bytes);
     if (!own) this.shareMapped(bytes);
     this.held.push({ area, bytes, own });
