@@ -6,12 +6,10 @@
  * keeps the ends of text and rodata from the page allocator, and leaves of the direct map are split over the copies, in
  * tables that all nodes share.
  */
+import { LARGE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, tableIndex } from "@kreplica/hw-x86";
 import { bootRoot, imageAddress, imageFrame, type KernelImage, pagesOf, PGD_PAGES, tableAt } from "@kreplica/mm-core";
 import type { BootParts } from "./boot-parts.js";
-
-const PAGE = 4096;
-const LARGE = 0x20_0000n;
 
 export interface NodeMemory {
   readonly node: NodeId;
@@ -37,7 +35,7 @@ export function measureMemory(parts: BootParts): MemoryAccount {
   const { machine, entries } = parts;
   const { frames, tables, extraBytes } = countExtra(parts);
   const on = (set: ReadonlySet<Frame>, node: NodeId): number =>
-    [...set].filter((frame) => entries.memory.nodeOf(frame) === node).length * PAGE;
+    [...set].filter((frame) => entries.memory.nodeOf(frame) === node).length * PAGE_BYTES;
   return {
     perNode: machine.nodes.map((node) => ({
       node,
@@ -63,18 +61,20 @@ function countExtra(parts: BootParts) {
   }
   const first = imageFrame(layout, image.stext, image.stext);
   const end = first + pagesOf(image.stext, image.end);
-  const copies = [...frames.text, ...frames.rodata].filter((frame) => frame < first || frame >= end).length * PAGE;
+  const copies =
+    [...frames.text, ...frames.rodata].filter((frame) => frame < first || frame >= end).length * PAGE_BYTES;
   const tables = new Set([...sharedTables.keys(), ...own]);
   // Not simply in the image: what it gave back may have been taken for tables again.
   const brk = imageFrame(layout, image.stext, image.symbol("__brk_base") ?? image.end);
-  const inImage = [...own].filter((table) => !sharedTables.has(table) && table >= brk && table < end).length * PAGE;
+  const inImage =
+    [...own].filter((table) => !sharedTables.has(table) && table >= brk && table < end).length * PAGE_BYTES;
   return {
     frames,
     sharedTables,
     tables,
     copies,
     inImage,
-    extraBytes: copies + (tables.size - sharedTables.size) * PAGE,
+    extraBytes: copies + (tables.size - sharedTables.size) * PAGE_BYTES,
   };
 }
 
@@ -122,7 +122,7 @@ export function takeFootprint(parts: BootParts): Footprint {
   const { machine, allocator, image } = parts;
   const { extraBytes, copies, inImage, sharedTables } = countExtra(parts);
   const onAll = (frames: (node: NodeId) => number): number =>
-    machine.nodes.reduce((sum, node) => sum + frames(node), 0) * PAGE;
+    machine.nodes.reduce((sum, node) => sum + frames(node), 0) * PAGE_BYTES;
   return {
     freeBytes: onAll((node) => allocator.freeFrames(node)),
     tableBytes: onAll((node) => allocator.usedFrames(node, "page-table")),
@@ -133,16 +133,16 @@ export function takeFootprint(parts: BootParts): Footprint {
     tails:
       (tailOf(image.etext, image.startRodata) +
         tailOf(image.endRodata, (image.endRodata + LARGE - 1n) & ~(LARGE - 1n))) *
-      PAGE,
+      PAGE_BYTES,
   };
 }
 
-const tailOf = (end: bigint, next: bigint): number => pagesOf((end + 4095n) & ~4095n, next);
+const tailOf = (end: bigint, next: bigint): number => pagesOf((end + PAGE - 1n) & ~(PAGE - 1n), next);
 
 /** @param single the same kernel on the same machine without the series */
 export function memoryCost(single: Footprint, kernel: Footprint): MemoryCost {
   const onlyIn = (one: Footprint, other: Footprint): number =>
-    [...one.sharedTables].filter((table) => !other.sharedTables.has(table)).length * PAGE;
+    [...one.sharedTables].filter((table) => !other.sharedTables.has(table)).length * PAGE_BYTES;
   const lessFree = single.freeBytes - kernel.freeBytes;
   const copies = kernel.copies - single.copies;
   const tables = kernel.ownTables - single.ownTables;
@@ -151,7 +151,7 @@ export function memoryCost(single: Footprint, kernel: Footprint): MemoryCost {
   const splits = onlyIn(kernel, single);
   // What lies in the image or was there before the allocators is the same in both.
   const inNoRoot = ({ tableBytes, ownTables, inImage: there, sharedTables }: Footprint): number =>
-    tableBytes - (ownTables - there) - sharedTables.size * PAGE;
+    tableBytes - (ownTables - there) - sharedTables.size * PAGE_BYTES;
   const spare = inNoRoot(kernel) - inNoRoot(single);
   return {
     lessFree,
@@ -191,7 +191,7 @@ function reachable({ entries, layout }: BootParts, root: Frame): Map<Frame, stri
 function collect({ entries, layout }: BootParts, root: Frame, start: bigint, end: bigint, into: Set<Frame>): void {
   const pages = pagesOf(start, end);
   for (let page = 0; page < pages;) {
-    const address = imageAddress(layout, start) + BigInt(page) * 4096n;
+    const address = imageAddress(layout, start) + BigInt(page) * PAGE;
     const pmd = tableAt(entries.memory, root, layout.levels, address, 2);
     if (pmd === undefined) {
       page++;
@@ -228,12 +228,12 @@ function closedForm({ view, layout, image }: BootParts): number {
   // The master keeps its booted tables below a PGD of its own; where the series clones them, the boot table is no root
   // any more (D4).
   const cloned = view.roots.some(({ kind }) => kind === "boot") ? holders - 1 : holders;
-  return PAGE * ((holders - 1) * content + holders * pgd + cloned * tables);
+  return PAGE_BYTES * ((holders - 1) * content + holders * pgd + cloned * tables);
 }
 
 /** 2 MiB leaves of the image a protection border falls into: each costs a PTE page in every root. */
 function splitLeaves(image: KernelImage): number {
-  const up = (address: bigint): bigint => (address + 4095n) & ~4095n;
+  const up = (address: bigint): bigint => (address + PAGE - 1n) & ~(PAGE - 1n);
   const idt = image.symbol("idt_table");
   const unused = image.symbol("__start_bss_decrypted_unused");
   const unusedEnd = image.symbol("__end_bss_decrypted");
@@ -242,7 +242,7 @@ function splitLeaves(image: KernelImage): number {
     up(image.endRodata),
     image.initBegin,
     image.initEnd,
-    ...(idt === undefined ? [] : [idt, idt + 4096n]),
+    ...(idt === undefined ? [] : [idt, idt + PAGE]),
     ...(unused === undefined || unusedEnd === undefined || unusedEnd <= unused ? [] : [unused, unusedEnd]),
   ];
   return new Set(borders.filter((border) => border % LARGE !== 0n).map((border) => border / LARGE)).size;

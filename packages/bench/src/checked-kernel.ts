@@ -1,4 +1,5 @@
 /** What a check of the invariants is told of a booted kernel: its parts, and the exceptions its subsystems make. */
+import { PAGE } from "@kreplica/hw-x86/api";
 import { Efi } from "@kreplica/efi";
 import { TextUsers } from "@kreplica/mm-core";
 import type { BootWitness, CheckedKernel, OtherRoot } from "@kreplica/invariants";
@@ -21,7 +22,7 @@ export function checkedKernel(parts: BootParts, witness?: BootWitness): CheckedK
     ...(witness ? { witness } : {}),
     replicatedAreas: areas
       .filter(({ state }) => state === "replicated")
-      .map(({ start, pages }) => ({ start, end: start + BigInt(pages) * 4096n })),
+      .map(({ start, pages }) => ({ start, end: start + BigInt(pages) * PAGE })),
     otherRoots: rootsByNode("EFI's root", assembly.find(Efi)?.made),
     ...(textUsers ? { textUsers } : {}),
     pokingRoots: rootsByNode("the poking root", poke?.roots),

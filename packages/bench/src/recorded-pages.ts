@@ -7,6 +7,7 @@
  * on the image's, every other on the data's. What the model's kernel maps itself is addressed through its own tables:
  * the image at its offset, the direct map and the page descriptors at the frame's new place.
  */
+import { PAGE } from "@kreplica/hw-x86/api";
 import { addressOfFrame, type CpuId, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
 import { type AddressSpace, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
 import {
@@ -178,7 +179,7 @@ export class RecordedPages {
       writable: page.writable ?? true,
       executable: page.executable ?? (user || this.isModule(moved.address)),
     };
-    const start = moved.address & ~4095n;
+    const start = moved.address & ~(PAGE - 1n);
     if (user) this.setUser(page.space ?? this.userSpace, start, mapping, this.node(recorded));
     else this.setKernel(start, mapping);
     return moved.address;
@@ -249,7 +250,9 @@ export class RecordedPages {
     if (address >= pageOffset && address < directMapEnd) {
       return {
         address:
-          layout.pageOffset + addressOfFrame(this.frame(Number((address - pageOffset) >> 12n))) + (address & 4095n),
+          layout.pageOffset +
+          addressOfFrame(this.frame(Number((address - pageOffset) >> 12n))) +
+          (address & (PAGE - 1n)),
         builtIn: true,
       };
     }

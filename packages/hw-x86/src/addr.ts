@@ -14,6 +14,8 @@ export const PAGE = 4096n;
 export const PAGE_BYTES = 4096;
 /** Bytes of a 2 MiB page. */
 export const LARGE = 0x20_0000n;
+/** The same, as lengths and offsets are counted. */
+export const LARGE_BYTES = 0x20_0000;
 /** Pages of 4 KiB in one of 2 MiB; as many entries has a table. */
 export const LARGE_PAGES = 512;
 

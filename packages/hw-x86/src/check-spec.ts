@@ -1,4 +1,5 @@
 /** Whether a machine specification holds together: every number the model divides by, indexes with or trusts. */
+import { LARGE_BYTES, PAGE_BYTES } from "./addr.js";
 import { MachineError } from "./errors.js";
 import { frameRanges } from "./memory-layout.js";
 import {
@@ -32,10 +33,10 @@ export function machineSpecFaults(spec: MachineSpec): SpecFault[] {
   for (const name of ["l1i", "l1d", "l2", "l3"] as const) checkCache(spec[name], name, need);
   for (const name of ["l1i", "l1d"] as const) {
     need(
-      isPowerOfTwo(spec[name].bytes / (4096 * spec[name].ways)),
+      isPowerOfTwo(spec[name].bytes / (PAGE_BYTES * spec[name].ways)),
       `${name}.bytes`,
       "sets are no power of two",
-      "L1 is indexed by low address bits: bytes = 4096 * ways * 2^n",
+      `L1 is indexed by low address bits: bytes = ${PAGE_BYTES} * ways * 2^n`,
     );
   }
   const { translation, costs } = spec;
@@ -125,14 +126,14 @@ function checkNodes(spec: MachineSpec, need: Need): void {
     need(!seen.has(node.id), `${field}.id`, `node ${node.id} is described twice`, "give each node one entry");
     seen.add(node.id);
     need(
-      Number.isInteger(node.memoryBytes / 0x20_0000) && node.memoryBytes >= 0,
+      Number.isInteger(node.memoryBytes / LARGE_BYTES) && node.memoryBytes >= 0,
       `${field}.memoryBytes`,
       `${node.memoryBytes} bytes`,
       "a multiple of 2 MiB, or 0 for a node without memory",
     );
     const start = node.startAddress;
     need(
-      start === undefined || (start >= 0 && Number.isInteger(start / 0x20_0000)),
+      start === undefined || (start >= 0 && Number.isInteger(start / LARGE_BYTES)),
       `${field}.startAddress`,
       `${start} is not aligned`,
       "a multiple of 2 MiB",
@@ -220,12 +221,12 @@ function checkCache(cache: CacheSpec, name: string, need: Need): void {
     `${cache.ways} ways`,
     "1 to 32",
   );
-  const groups = cache.bytes / (4096 * cache.ways);
+  const groups = cache.bytes / (PAGE_BYTES * cache.ways);
   need(
     Number.isInteger(groups) && groups >= 1,
     `${name}.bytes`,
     `${cache.bytes} bytes in ${cache.ways} ways are ${groups * 64} sets`,
-    "a multiple of 4096 * ways: sets come in multiples of 64",
+    `a multiple of ${PAGE_BYTES} * ways: sets come in multiples of 64`,
   );
   need(groups <= 65536, `${name}.bytes`, `${groups * 64} sets`, "at most 4194304 sets");
   checkSourced(cache.cycles, `${name}.cycles`, Infinity, need);

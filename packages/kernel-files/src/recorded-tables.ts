@@ -1,5 +1,5 @@
 /** Page tables recorded from a running guest, its table pages and its CPUs' control registers, as modelled memory. */
-import { SparseMemory, cr3Frame, type Frame, frameOf, isLeaf, isPresent } from "@kreplica/hw-x86";
+import { SparseMemory, cr3Frame, type Frame, frameOf, isLeaf, isPresent, PAGE } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
 import { unzstd, ZstdError } from "@kreplica/inputs/zstd";
 
@@ -61,7 +61,7 @@ export function readPages(file: string, bytes: Uint8Array): Pick<RecordedTables,
       });
     }
     const physical = view.getBigUint64(offset, true);
-    if ((physical & 4095n) !== 0n || physical >= LIMIT) {
+    if ((physical & (PAGE - 1n)) !== 0n || physical >= LIMIT) {
       throw new InputError({
         file,
         offset,

@@ -5,8 +5,10 @@
  */
 import {
   type CacheSpec,
+  LARGE_BYTES,
   machineSpecFaults,
   type MachineSpec,
+  PAGE_BYTES,
   type Replacement,
   type Sourced,
   type TlbSpec,
@@ -21,10 +23,9 @@ export interface MachineFault {
 }
 
 /** Bytes of one way of 64 sets of 64-byte lines: the model chooses the set by the line in its page first. */
-const SET_GROUP = 4096;
+const SET_GROUP = PAGE_BYTES;
 /** Entries of the model's TLBs tell this many threads of a core apart. */
 const MOST_THREADS = 8;
-const LARGE_PAGE = 2 ** 21;
 const GIB = 2 ** 30;
 /** Frames are unsigned 32-bit numbers of 4 KiB pages in the model. */
 const MODEL_LIMIT = 2 ** 44;
@@ -65,13 +66,13 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
         `node ${id} comes after node ${machine.nodes[index - 1]!.id}`,
         "list nodes by ascending id",
       );
-    if (memoryBytes % LARGE_PAGE !== 0)
+    if (memoryBytes % LARGE_BYTES !== 0)
       fault(
         ["nodes", index, "memoryBytes"],
         `${memoryBytes} is not a multiple of 2 MiB`,
-        `write ${Math.floor(memoryBytes / LARGE_PAGE) * LARGE_PAGE}`,
+        `write ${Math.floor(memoryBytes / LARGE_BYTES) * LARGE_BYTES}`,
       );
-    if (startAddress !== undefined && startAddress % LARGE_PAGE !== 0)
+    if (startAddress !== undefined && startAddress % LARGE_BYTES !== 0)
       fault(
         ["nodes", index, "startAddress"],
         `${startAddress} is not a multiple of 2 MiB`,

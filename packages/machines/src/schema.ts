@@ -2,7 +2,7 @@
  * The shape of a machine file, as zod sees it and as the published JSON Schema says it; what fields mean is said here,
  * once.
  */
-import { type MachineSpec, REPLACEMENTS } from "@kreplica/hw-x86/api";
+import { type MachineSpec, PAGE_BYTES, REPLACEMENTS } from "@kreplica/hw-x86/api";
 import { z } from "zod";
 
 /** Value of the field `schema` in a machine file. */
@@ -42,7 +42,7 @@ const cache = z.strictObject({
   bytes: count
     .min(64)
     .max(2 ** 40)
-    .describe("a multiple of ways * 4096: the sets are a multiple of 64"),
+    .describe(`a multiple of ways * ${PAGE_BYTES}: the sets are a multiple of 64`),
   ways: count.min(1).max(32),
   cycles: sourced.describe("core cycles from access to use on a hit"),
   replacement,

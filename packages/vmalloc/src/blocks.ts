@@ -10,7 +10,6 @@ import type { FrameBlock } from "./api.js";
 const LARGEST_ORDER = 10;
 /** Order of a 2 MiB block. */
 export const HUGE_ORDER = 9;
-export const HUGE_PAGES = 512;
 
 export interface Blocks {
   readonly frames: Frame[];

@@ -1,6 +1,16 @@
 /** Areas of kernel addresses on every holder: allocate, map, replicate, free. */
 import { inject, injectable } from "@kreplica/di";
-import { type Frame, hex, LARGE, type NodeId, NONE, PAGE, PAGE_BYTES, PhysMemory } from "@kreplica/hw-x86/api";
+import {
+  type Frame,
+  hex,
+  LARGE,
+  LARGE_PAGES,
+  type NodeId,
+  NONE,
+  PAGE,
+  PAGE_BYTES,
+  PhysMemory,
+} from "@kreplica/hw-x86/api";
 import {
   invariant,
   KernelLayout,
@@ -30,7 +40,7 @@ import {
   type VmArea,
 } from "./api.js";
 import { Area } from "./area.js";
-import { allocateBlocks, freeBlocks, HUGE_ORDER, HUGE_PAGES, type Blocks } from "./blocks.js";
+import { allocateBlocks, freeBlocks, HUGE_ORDER, type Blocks } from "./blocks.js";
 import { VmallocError } from "./errors.js";
 import { FreeList } from "./free-list.js";
 import { LeakBook } from "./leak-book.js";
@@ -102,7 +112,7 @@ export class AreaVmalloc implements Vmalloc {
         request.at ?? 0n,
         `${request.bytes} bytes are no area; ask for at least one`,
       );
-    const huge = request.huge === true && pages % HUGE_PAGES === 0;
+    const huge = request.huge === true && pages % LARGE_PAGES === 0;
     const { start, limit } = this.takeAddresses(pages, request, huge ? LARGE : PAGE);
     // Small leaves that were here before have left their tables: they go back first, as in vmap_try_huge_pmd.
     const level = huge && start % LARGE === 0n && this.tables.makeRoomForLarge(start, pages) ? 2 : 1;
@@ -346,7 +356,7 @@ export class AreaVmalloc implements Vmalloc {
     const gfp = { purpose: request.purpose, zero: true };
     if ("node" in placement)
       return allocateBlocks(this.allocator, placement.node, pages, gfp, level === 2 ? HUGE_ORDER : 0);
-    const step = level === 2 ? HUGE_PAGES : 1;
+    const step = level === 2 ? LARGE_PAGES : 1;
     const frames: Frame[] = [];
     const blocks: FrameBlock[] = [];
     for (let page = 0; page < pages; page += step) {
@@ -371,7 +381,7 @@ export class AreaVmalloc implements Vmalloc {
     request: Pick<AreaRequest, "protection" | "resetPermissions" | "deferTracking">,
   ): boolean {
     const protection = { ...PAGE_KERNEL, ...request.protection };
-    const step = area.level === 2 ? HUGE_PAGES : 1;
+    const step = area.level === 2 ? LARGE_PAGES : 1;
     area.flags =
       (this.view.isPrivate(area.start) ? this.bits.shared : 0) |
       (request.deferTracking === true ? this.bits.deferTracking : 0);
@@ -423,7 +433,7 @@ export class AreaVmalloc implements Vmalloc {
 
   /** @patch 10/12 mm/vmalloc.c free_unmap_vmap_area_per_pgd */
   private unmap(area: Area, pages: number): void {
-    const step = area.level === 2 ? HUGE_PAGES : 1;
+    const step = area.level === 2 ? LARGE_PAGES : 1;
     this.tables.editLazily((editor) => {
       for (let page = 0; page < pages; page += step) {
         const address = area.start + BigInt(page) * PAGE;

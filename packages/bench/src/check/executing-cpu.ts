@@ -7,13 +7,13 @@
  *   page 2        handler: never executed, a CPU that stands there has trapped; setup code at 0x100
  *   page 3 ..     a stack for each CPU
  */
+import { PAGE } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
 import { frameAt, invariant, KERNEL_DATA } from "@kreplica/mm-core";
 import type { Emulation } from "@kreplica/text-patch";
 import type { BootParts } from "../boot-parts.js";
 
-const PAGE = 4096n;
 const RAX = 0,
   RBX = 3,
   RSP = 4;
@@ -94,7 +94,7 @@ export class ExecutionPages {
     const own = this.frames[Number((address - this.start) / PAGE)];
     const frame = own ?? frameAt(entries.memory, view.kernelRoot(view.master), layout.levels, address) ?? NONE;
     invariant(frame !== NONE, `nothing is mapped at 0x${address.toString(16)}, where a CPU should have its stack`);
-    return (BigInt(frame) << 12n) + (address & 4095n);
+    return (BigInt(frame) << 12n) + (address & (PAGE - 1n));
   }
 }
 
@@ -151,7 +151,7 @@ export class ExecutingCpu {
       const at = address + BigInt(i);
       const frame = frameAt(entries.memory, machine.cpu(this.id).rootFrame, layout.levels, at);
       if (frame === undefined) this.crash(`CPU ${this.id} has nothing mapped at 0x${at.toString(16)}`);
-      machine.memory.readBytes((BigInt(frame) << 12n) + (at & 4095n), bytes.subarray(i, i + 1));
+      machine.memory.readBytes((BigInt(frame) << 12n) + (at & (PAGE - 1n)), bytes.subarray(i, i + 1));
     }
     return bytes;
   }

@@ -2,6 +2,7 @@
  * The processes of a kernel under check, each with the model of what it may see; and what a user's access comes to,
  * against that model.
  */
+import { PAGE } from "@kreplica/hw-x86/api";
 import type { CpuId } from "@kreplica/hw-x86";
 import {
   type AccessKind,
@@ -168,7 +169,7 @@ export class Population {
             entries.memory,
             space.pgd(node) + half,
             layout.levels,
-            ldtAddress(layout.levels, 0) + BigInt(page) * 4096n,
+            ldtAddress(layout.levels, 0) + BigInt(page) * PAGE,
           );
         const mapped = Array.from({ length: 2 * LDT_PAGES }, (_, page) => page).filter(
           (page) => at(page) !== undefined,

@@ -2,13 +2,12 @@
  * A kernel and a machine small enough to boot in milliseconds, for runs that boot thousands of times. Everything
  * invented.
  */
+import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { tiny2Node } from "@kreplica/machines";
 import { kernelImage, type KernelImage } from "@kreplica/mm-core";
 
 const TEXT = 0xffff_ffff_8100_0000n;
-const PAGE = 0x1000n;
-const LARGE = 0x20_0000n;
 /** Pages of the image's data that hold the first tables, in their order. */
 const TABLES = [
   "init_top_pgt",

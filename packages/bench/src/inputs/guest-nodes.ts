@@ -3,6 +3,7 @@
  * between, or a file with what QEMU's `info numa` or `numactl --hardware` says: `node N cpus: ...` and `node N size:
  * ... MB`.
  */
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { InputError, parseCpuList, whyNot } from "@kreplica/inputs";
@@ -12,7 +13,6 @@ import { foundFile } from "./input-file.js";
 const OPTION = "--recorded-nodes";
 const HOW =
   "write CPUS:SIZE for each node, 0,1:512M/2,3:512M, or name a file with the guest's `info numa` or `numactl --hardware`";
-const PAGE = 4096;
 const UNITS: Readonly<Record<string, number>> = { M: 2 ** 20, G: 2 ** 30 };
 /** Nodes, and CPUs a replay follows. */
 const MOST_NODES = 64;
@@ -153,13 +153,13 @@ function checked(drafts: readonly Draft[], file: string): readonly GuestNode[] {
       seen.add(cpu);
     }
     const start = address ?? next;
-    if (start < next || start % PAGE !== 0)
+    if (start < next || start % PAGE_BYTES !== 0)
       fail(
         node,
         `its memory cannot begin at 0x${start.toString(16)}, where that of the node before ends at 0x${next.toString(16)}`,
       );
     next = start + bytes;
     if (next > MOST_BYTES) fail(node, "its memory ends beyond 16 TiB");
-    return { firstPage: start / PAGE, pages: bytes / PAGE, cpus };
+    return { firstPage: start / PAGE_BYTES, pages: bytes / PAGE_BYTES, cpus };
   });
 }

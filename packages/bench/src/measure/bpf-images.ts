@@ -3,6 +3,7 @@
  * trampoline, XDP programs behind the dispatcher, struct_ops programs behind their structure's image. What each kind of
  * image costs in memory, writes and shootdowns is counted while it is made.
  */
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import {
   type BpfObject,
   CodeAreas,
@@ -48,8 +49,7 @@ export interface BpfPathRun {
   readonly nodes: readonly BpfNodeRun[];
 }
 
-const PAGE = 4096,
-  MOST_ARGUMENTS = 6;
+const MOST_ARGUMENTS = 6;
 /** nop5; lea rax, [rdi + 2 rdi]; ret: the kernel function that programs are attached to. */
 const TRACED = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00, 0x48, 0x8d, 0x04, 0x7f, 0xc3);
 
@@ -76,7 +76,7 @@ export function costOf(kernel: Booted, kind: ImageKind, make: () => readonly big
   return {
     kind,
     images: images.length,
-    bytes: machine.nodes.map((node, i) => ({ node, bytes: (now[i]! - frames[i]!) * PAGE })),
+    bytes: machine.nodes.map((node, i) => ({ node, bytes: (now[i]! - frames[i]!) * PAGE_BYTES })),
     framesWritten: after.framesWritten - before.framesWritten,
     bytesWritten: after.bytesWritten - before.bytesWritten,
     flushes: tables.flushes - flushes,
@@ -190,7 +190,7 @@ function tracedFunction(kernel: Booted): bigint {
   const { assembly } = kernel,
     areas = assembly.get(CodeAreas),
     vmalloc = assembly.get(Vmalloc),
-    address = areas.allocate(PAGE, "traced function")!;
+    address = areas.allocate(PAGE_BYTES, "traced function")!;
   areas.write(address, TRACED);
   const area = vmalloc.find(address)!;
   if (area.state === "shared") vmalloc.replicate(area);

@@ -2,6 +2,7 @@
  * One call after another of compiled BPF code on one CPU, cold and then warm, and where the lines of its code came
  * from.
  */
+import { PAGE } from "@kreplica/hw-x86/api";
 import {
   type BpfHost,
   contextShape,
@@ -64,7 +65,6 @@ export interface Callee {
 }
 
 const STACK_BYTES = 8192,
-  PAGE = 4096n,
   LONGEST_RUN = 10_000_000;
 /** Hardware numbers of the argument registers behind rdi. @source System V ABI AMD64, "Register Usage" */
 const ARGUMENTS = [6, 2, 1, 8, 9];

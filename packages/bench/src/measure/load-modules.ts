@@ -1,5 +1,5 @@
 /** Loads modules one after another and counts what each cost. */
-import type { CpuId, NodeId } from "@kreplica/hw-x86/api";
+import { type CpuId, type NodeId, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import {
   type LoadedModule,
   ModuleError,
@@ -113,7 +113,7 @@ function measure(
   const byNode = new Map<NodeId, number>(kernel.machine.nodes.map((node) => [node, 0]));
   let kept = 0;
   for (const area of [...[...module.memories.values()].map((memory) => memory.area), ...module.thunkPages]) {
-    kept += area.pages * 4096;
+    kept += area.pages * PAGE_BYTES;
     for (const frames of [area.frames, ...area.copies.values()]) {
       for (const frame of frames) {
         const node = kernel.machine.memory.nodeOf(frame);

@@ -2,6 +2,7 @@
  * What each policy costs in memory and in stores to page tables: counted by doing it on a booted kernel, beside the
  * same done with a single copy.
  */
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86";
 import { invariant, type Process, Processes, singleCopy } from "@kreplica/mm-core";
 import { type Footprint, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
@@ -94,7 +95,7 @@ function measureOne(given: Kernel): Omit<PolicyCost, "memory"> & { readonly foot
   processes.run(parent, cpu);
   map(parent, LOW);
   map(parent, top - slotBytes);
-  const processBytes = (tableFrames(kernel) - before) * 4096;
+  const processBytes = (tableFrames(kernel) - before) * PAGE_BYTES;
   const slot = stores(() => map(parent, slotBytes));
   const slotGone = stores(() => {
     processes.munmap(parent, slotBytes, 1, cpu);
@@ -121,7 +122,7 @@ function measureOne(given: Kernel): Omit<PolicyCost, "memory"> & { readonly foot
     bootBytes: memory.extraBytes,
     closedForm: memory.closedForm,
     processBytes,
-    everywhereBytes: (tableFrames(kernel) - before) * 4096,
+    everywhereBytes: (tableFrames(kernel) - before) * PAGE_BYTES,
     stores: { fork, exec, exit, slot, slotGone, switches },
   };
 }

@@ -2,6 +2,7 @@
  * Runs programs of a BPF object on one CPU of each node, called as they are and attached to hot paths, their code
  * shared or with a copy on every node.
  */
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import {
   bpf,
   type BpfHost,
@@ -96,7 +97,8 @@ export function runBpf(source: KernelSource, options: BpfRunOptions): BpfRun {
     task: () => ({ pidTgid: (1n << 32n) | 1n, name: "kreplica" }),
     trace: () => undefined,
   };
-  const used = (): number => machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "module"), 0) * 4096,
+  const used = (): number =>
+      machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "module"), 0) * PAGE_BYTES,
     before = used();
   const { stubs } = helpers,
     loading: { loaded?: LoadedObject } = {};
@@ -155,7 +157,7 @@ export function runBpf(source: KernelSource, options: BpfRunOptions): BpfRun {
 
 function elementsOf(map: BpfMap, memory: ProgramMemory, cpus: readonly number[]): BpfMapState["elements"] {
   const { kind, valueBytes } = map.definition,
-    hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    hexBytes = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   // What prog arrays hold are addresses of code, what rings hold are records.
   if (kind === "prog_array" || kind === "ringbuf") return [];
   const perCpu = kind.startsWith("percpu"),
@@ -165,7 +167,7 @@ function elementsOf(map: BpfMap, memory: ProgramMemory, cpus: readonly number[])
       const at = map.lookup(key, cpu),
         value = at === 0n ? undefined : memory.read(at, valueBytes);
       if (value?.some((byte) => byte !== 0) && out.length < MOST_ELEMENTS)
-        out.push({ key: hex(key), value: hex(value), ...(perCpu ? { cpu } : {}) });
+        out.push({ key: hexBytes(key), value: hexBytes(value), ...(perCpu ? { cpu } : {}) });
     }
   return out;
 }

@@ -2,6 +2,7 @@
  * Which pages and accesses of a recording a replay takes: those of the recorded guest that the booted kernels' tables
  * allow.
  */
+import { hex } from "@kreplica/hw-x86/api";
 import {
   DESCRIPTOR_BYTES,
   guestEnd,
@@ -17,7 +18,6 @@ import { type Gate, type Refusal } from "./program-builder.js";
 import { Op } from "./program.js";
 
 const DAMAGED = "the file is damaged here: copy or record it again";
-const hex = (address: bigint): string => `0x${BigInt.asUintN(64, address).toString(16)}`;
 /** Whose fault an address is that the guest cannot have had. */
 const otherwise = ({ kernel }: RecordedGuest): string =>
   `unless the file is damaged here, it is not of ${kernel} and its guest without KASLR: name what was recorded with --recorded-kernel and --recorded-nodes`;
@@ -86,7 +86,7 @@ export function pagesOfGuest(guest: RecordedGuest, levels: 4 | 5 = guest.levels)
     if (frame >= 0 && guestNodeOfPage(guest, frame) < 0)
       return {
         code: "bad-frame",
-        reason: `${hex(address)} is said to be in physical page 0x${frame.toString(16)}, beyond ${size}`,
+        reason: `${hex(address)} is said to be in physical page ${hex(frame)}, beyond ${size}`,
         remedy: otherwise(guest),
       };
     const fixed = frameFixed(region, address);
@@ -100,7 +100,7 @@ export function pagesOfGuest(guest: RecordedGuest, levels: 4 | 5 = guest.levels)
       ? undefined
       : {
           code: "bad-frame",
-          reason: `${hex(address)} is said to be in physical page 0x${frame.toString(16)} and lies in 0x${fixed.toString(16)}`,
+          reason: `${hex(address)} is said to be in physical page ${hex(frame)} and lies in ${hex(fixed)}`,
           remedy: otherwise(guest),
         };
   };

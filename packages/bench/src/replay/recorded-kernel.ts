@@ -2,6 +2,7 @@
  * The kernel a recording was made on: the traced one, or one the user names by its file or its System.map. What a
  * replay asks of it: where text, rodata and data lie, symbols, and an image to boot when no other kernel is named.
  */
+import { LARGE } from "@kreplica/hw-x86/api";
 import { closeSync, openSync, readSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
@@ -41,7 +42,6 @@ export const shippedKernel = (): RecordedKernel => ({
 });
 
 const OPTION = "--recorded-kernel";
-const LARGE = 0x20_0000n;
 
 /** Bounds of an image as the guest had it. @param firstPage physical page of its first byte */
 export const guestImage = (

@@ -24,8 +24,8 @@ export function ptdumpLine(start: bigint, end: bigint, flags: string, levelName:
     size /= 1024n;
     unit++;
   }
-  const hex = (address: bigint): string => `0x${BigInt.asUintN(64, address).toString(16).padStart(16, "0")}`;
-  return `${hex(start)}-${hex(end)}   ${size.toString().padStart(9)}${UNITS[unit]!} ${flags.padEnd(30)}${levelName}`;
+  const digits = (address: bigint): string => `0x${BigInt.asUintN(64, address).toString(16).padStart(16, "0")}`;
+  return `${digits(start)}-${digits(end)}   ${size.toString().padStart(9)}${UNITS[unit]!} ${flags.padEnd(30)}${levelName}`;
 }
 
 /** Columns USR, RW, PWT, PCD, PSE, PAT, GLB, NX. W and NX are what the whole way allows. */

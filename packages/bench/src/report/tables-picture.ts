@@ -20,7 +20,7 @@ export interface PicturedRoot {
 }
 
 const NAMES = ["", "PTE", "PMD", "PUD", "P4D", "PGD"];
-const hex = (frame: Frame): string => frame.toString(16);
+const digits = (frame: Frame): string => frame.toString(16);
 
 /**
  * The way to an address in one root: `PGD[511] 2a10 -> PUD[510] ...`.
@@ -34,9 +34,9 @@ export function wayTo(memory: PhysMemory, root: Frame, levels: 4 | 5, address: b
     const lo = memory.read32(table, index * 2);
     const hi = memory.read32(table, index * 2 + 1);
     const name = level === levels ? "PGD" : NAMES[level]!;
-    cells.push(`${name} ${hex(table)}[${index}]`);
+    cells.push(`${name} ${digits(table)}[${index}]`);
     if (!isPresent(lo)) return [...cells, "nothing"];
-    if (isLeaf(lo, level)) return [...cells, `frame ${hex(leafFrame(lo, hi, level))}`];
+    if (isLeaf(lo, level)) return [...cells, `frame ${digits(leafFrame(lo, hi, level))}`];
     table = frameOf(lo, hi);
   }
 }

@@ -6,7 +6,7 @@
  *   rdi context | rsi instructions (unused here) | rdx address of the program to run
  */
 import { inject, injectable } from "@kreplica/di";
-import { hex } from "@kreplica/hw-x86/api";
+import { hex, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { BpfError } from "../errors.js";
 import type { KernelDispatcher } from "../images-api.js";
 import { Condition, Emitter, Group, Reg } from "../jit/emitter.js";
@@ -14,8 +14,7 @@ import { CodeAreas, CodePermissions, CodeReplication, CodeWriter } from "../port
 
 /** @source Linux, include/linux/bpf.h, BPF_DISPATCHER_MAX */
 export const MOST_DISPATCHED = 48;
-const PAGE = 4096,
-  HALF = PAGE / 2;
+const HALF = PAGE_BYTES / 2;
 
 /** Code that jumps to whichever of `programs` rdx names. @param programs ascending */
 export function dispatcherCode(programs: readonly bigint[], address: bigint): Uint8Array {
@@ -74,10 +73,10 @@ export class Dispatcher implements KernelDispatcher {
     if (this.programs.length >= MOST_DISPATCHED)
       throw new BpfError("dispatcher-full", {}, `${MOST_DISPATCHED} programs are dispatched already`);
     if (this.page === undefined) {
-      const page = this.areas.allocate(PAGE, "bpf dispatcher");
+      const page = this.areas.allocate(PAGE_BYTES, "bpf dispatcher");
       if (page === undefined)
         throw new BpfError("dispatcher-no-space", {}, "no page for a dispatcher in the module range");
-      this.areas.write(page, new Uint8Array(PAGE).fill(0xcc));
+      this.areas.write(page, new Uint8Array(PAGE_BYTES).fill(0xcc));
       this.replication.replicate(page);
       this.permissions.readOnlyExecutable(page, 1);
       this.page = page;

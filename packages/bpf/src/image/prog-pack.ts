@@ -11,17 +11,16 @@
  * @patch 12/12 kernel/bpf/core.c alloc_new_pack, bpf_prog_pack_alloc, bpf_prog_pack_free
  */
 import { inject, injectable } from "@kreplica/di";
-import { hex } from "@kreplica/hw-x86/api";
+import { hex, LARGE_BYTES, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { BpfError, invariant } from "../errors.js";
 import type { CodePlace, PackReport, Packs } from "../images-api.js";
 import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, PackSize } from "../ports.js";
 
 /** Bytes of a pack for each node. @source kernel/bpf/core.c BPF_PROG_PACK_SIZE: PMD_SIZE * num_possible_nodes() */
-export const PACK_BYTES = 1 << 21;
+export const PACK_BYTES = LARGE_BYTES;
 /** Bytes of a chunk, the unit in which a pack gives code memory out. */
 export const CHUNK_BYTES = 64;
-const TRAP = 0xcc,
-  PAGE = 4096;
+const TRAP = 0xcc;
 
 interface Pack {
   readonly address: bigint;
@@ -56,7 +55,7 @@ export class ProgramPacks implements Packs {
   allocate(bytes: number): CodePlace {
     invariant(bytes > 0, "code of no bytes");
     if (bytes > this.size.bytes) {
-      const whole = Math.ceil(bytes / PAGE) * PAGE,
+      const whole = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES,
         address = this.area(whole, "bpf program");
       const place = { address, bytes: whole, pack: false };
       this.single.set(address, place);
@@ -133,7 +132,7 @@ export class ProgramPacks implements Packs {
       );
     this.areas.write(address, new Uint8Array(bytes).fill(TRAP));
     this.replication.replicate(address);
-    this.permissions.readOnlyExecutable(address, bytes / PAGE);
+    this.permissions.readOnlyExecutable(address, bytes / PAGE_BYTES);
     return address;
   }
 }

@@ -5,6 +5,7 @@
  * @patch 12/12 kernel/bpf/bpf_struct_ops.c bpf_struct_ops_map_update_elem
  */
 import { inject, injectable } from "@kreplica/di";
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { BpfError } from "../errors.js";
 import type { KernelStructOps, StructOpsImage } from "../images-api.js";
 import { Emitter, Group, Reg } from "../jit/emitter.js";
@@ -12,8 +13,7 @@ import type { StructOpsDefinition } from "../object/read-struct-ops.js";
 import { CodeAreas, CodePermissions, CodeReplication } from "../ports.js";
 
 const ARGUMENTS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.rcx, Reg.r8, Reg.r9] as const;
-const PAGE = 4096,
-  ALIGN = 16;
+const ALIGN = 16;
 
 /**
  * A function for each function pointer of a kernel structure, which calls a program.
@@ -40,14 +40,14 @@ export class StructOpsImages implements KernelStructOps {
         { section: definition.name },
         `member ${missing.name} wants program ${missing.program}, which is not loaded`,
       );
-    const address = this.areas.allocate(PAGE, "bpf struct_ops");
+    const address = this.areas.allocate(PAGE_BYTES, "bpf struct_ops");
     if (address === undefined)
       throw new BpfError(
         "struct-ops-no-space",
         { section: definition.name },
         "no page for a struct_ops image in the module range",
       );
-    const page = new Uint8Array(PAGE).fill(0xcc),
+    const page = new Uint8Array(PAGE_BYTES).fill(0xcc),
       value = definition.value.slice(),
       view = new DataView(value.buffer);
     let at = 0;

@@ -6,13 +6,13 @@
  * translated by the thread once (faults, A and D bits and permissions are the thread's) and the frame is remembered
  * until the thread says that translations changed; results are the same, counters are not kept.
  */
+import { PAGE_BYTES } from "../addr.js";
 import type { CpuId } from "../ids.js";
 import { FAULT, NOT_CANONICAL, type Cpu, type Machine } from "../machine-api.js";
 import type { PhysMemory } from "../memory-api.js";
 import type { Vendor } from "../spec.js";
 import { Access, NON_CANONICAL, pageFault, type WindowHolder } from "./port.js";
 
-const PAGE = 4096;
 const LINE = 64;
 /** Remembered translations of each kind; a power of two. */
 const ENTRIES = 256;
@@ -98,7 +98,7 @@ export class MachineAccess {
   private locate(lo: number, hi: number, kind: number): number {
     const { cpu } = this;
     const entry = kind * ENTRIES + ((lo >>> 12) & (ENTRIES - 1));
-    if (!this.timed && this.tags[2 * entry] === (lo & -PAGE) && this.tags[2 * entry + 1] === hi) {
+    if (!this.timed && this.tags[2 * entry] === (lo & -PAGE_BYTES) && this.tags[2 * entry + 1] === hi) {
       this.located = this.frames[entry]!;
       return 0;
     }
@@ -106,7 +106,7 @@ export class MachineAccess {
     if (status !== 0) return this.failed(status, lo, hi);
     this.located = cpu.lastFrame;
     if (!this.timed) {
-      this.tags[2 * entry] = lo & -PAGE;
+      this.tags[2 * entry] = lo & -PAGE_BYTES;
       this.tags[2 * entry + 1] = hi;
       this.frames[entry] = this.located;
     }
@@ -120,7 +120,7 @@ export class MachineAccess {
 
   private readAs(lo: number, hi: number, bytes: number, access: number): number {
     const write = (access & Access.Write) !== 0;
-    const offset = lo & (PAGE - 1);
+    const offset = lo & (PAGE_BYTES - 1);
     const crosses = (lo & (LINE - 1)) + bytes > LINE;
     let status = this.locate(lo, hi, write ? STORE : LOAD);
     if (status !== 0) return status;
@@ -146,13 +146,13 @@ export class MachineAccess {
       this.data[0] = this.memory.read32(frame >>> 0, offset >>> 2);
       if (bytes === 8) {
         const next = offset + 4;
-        this.data[1] = this.memory.read32((next < PAGE ? frame : second) >>> 0, (next & (PAGE - 1)) >>> 2);
+        this.data[1] = this.memory.read32((next < PAGE_BYTES ? frame : second) >>> 0, (next & (PAGE_BYTES - 1)) >>> 2);
       }
       return 0;
     }
     this.data[0] = this.gather(frame, second, offset, Math.min(bytes, 4));
     if (bytes === 8)
-      this.data[1] = this.gather(offset + 4 < PAGE ? frame : second, second, (offset + 4) & (PAGE - 1), 4);
+      this.data[1] = this.gather(offset + 4 < PAGE_BYTES ? frame : second, second, (offset + 4) & (PAGE_BYTES - 1), 4);
     return 0;
   }
 
@@ -162,7 +162,8 @@ export class MachineAccess {
     let value = this.memory.read32(frame >>> 0, offset >>> 2) >>> shift;
     if (shift + bytes * 8 > 32) {
       const next = (offset & ~3) + 4;
-      value |= this.memory.read32((next < PAGE ? frame : second) >>> 0, (next & (PAGE - 1)) >>> 2) << (32 - shift);
+      value |=
+        this.memory.read32((next < PAGE_BYTES ? frame : second) >>> 0, (next & (PAGE_BYTES - 1)) >>> 2) << (32 - shift);
     }
     return bytes === 4 ? value : value & ((1 << (bytes * 8)) - 1);
   }
@@ -174,7 +175,7 @@ export class MachineAccess {
 
   private writeAs(lo: number, hi: number, bytes: number, valueLo: number, valueHi: number): number {
     const crosses = (lo & (LINE - 1)) + bytes > LINE;
-    const offset = lo & (PAGE - 1);
+    const offset = lo & (PAGE_BYTES - 1);
     const nextLo = ((lo & -LINE) + LINE) | 0;
     const nextHi = (hi + (nextLo === 0 ? 1 : 0)) | 0;
     const already = this.paired && lo === this.pairedLo && hi === this.pairedHi;
@@ -195,14 +196,14 @@ export class MachineAccess {
       this.memory.write32(frame >>> 0, offset >>> 2, valueLo);
       if (bytes === 8) {
         const next = offset + 4;
-        this.memory.write32((next < PAGE ? frame : second) >>> 0, (next & (PAGE - 1)) >>> 2, valueHi);
+        this.memory.write32((next < PAGE_BYTES ? frame : second) >>> 0, (next & (PAGE_BYTES - 1)) >>> 2, valueHi);
       }
       return 0;
     }
     for (let n = 0; n < bytes; n++) {
       const at = offset + n;
-      const owner = (at < PAGE ? frame : second) >>> 0;
-      const word = (at & (PAGE - 1)) >>> 2;
+      const owner = (at < PAGE_BYTES ? frame : second) >>> 0;
+      const word = (at & (PAGE_BYTES - 1)) >>> 2;
       const shift = (at & 3) * 8;
       const byte = ((n < 4 ? valueLo : valueHi) >>> (8 * (n & 3))) & 0xff;
       this.memory.write32(owner, word, (this.memory.read32(owner, word) & ~(0xff << shift)) | (byte << shift));
@@ -241,7 +242,7 @@ export class MachineAccess {
   }
 
   readCode(frame: number, offset: number, into: Uint8Array): number {
-    const bytes = Math.min(into.length, PAGE - offset);
+    const bytes = Math.min(into.length, PAGE_BYTES - offset);
     this.memory.readBytes((BigInt(frame) << 12n) + BigInt(offset), into.subarray(0, bytes));
     return bytes;
   }

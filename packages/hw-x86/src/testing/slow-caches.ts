@@ -2,6 +2,7 @@
  * The caches of a whole machine as lists of objects: slow, and plain enough to be read against coherence.ts's first
  * paragraph.
  */
+import { PAGE_BYTES } from "../addr.js";
 import { Kind } from "../counters.js";
 import type { CpuSpec, MachineSpec } from "../spec.js";
 
@@ -23,7 +24,7 @@ export class SlowCache {
     private readonly shape: { readonly bytes: number; readonly ways: number },
     private readonly lastLevel = false,
   ) {
-    this.groups = shape.bytes / (4096 * shape.ways);
+    this.groups = shape.bytes / (PAGE_BYTES * shape.ways);
   }
 
   /** Below `groups`, for numbers that are no power of two. */

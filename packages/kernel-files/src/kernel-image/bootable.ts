@@ -2,6 +2,7 @@
  * A kernel file as an image the model can boot: symbols that say where the first page tables lie are there, and lie
  * where they can.
  */
+import { PAGE } from "@kreplica/hw-x86/api";
 import { InputError } from "@kreplica/inputs";
 import { type KernelImage, MmError } from "@kreplica/mm-core";
 import { imageOf, type KernelFile } from "./kernel-file.js";
@@ -63,7 +64,7 @@ export function checkedImage(image: KernelImage, file: string): KernelImage {
         name,
         `0x${address.toString(16)} is outside the image, which lies from 0x${image.stext.toString(16)} to 0x${image.end.toString(16)}`,
       );
-    if (!(PLACES as readonly string[]).includes(name) && name !== "__brk_base" && address % 4096n !== 0n)
+    if (!(PLACES as readonly string[]).includes(name) && name !== "__brk_base" && address % PAGE !== 0n)
       fault(name, `0x${address.toString(16)} is not on a page`);
   }
   return image;

@@ -1,4 +1,5 @@
 /** A real kernel as input: unpacked, laid out as the boot loader lays it out, with its relocation lists and symbols. */
+import { hex, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { ElfError, type ElfFile, FileType, MachineType, readElf, SegmentType } from "@kreplica/elf";
 import { InputError } from "@kreplica/inputs";
 import { kernelImage, type KernelImage, type SectionHeader } from "@kreplica/mm-core";
@@ -8,7 +9,6 @@ import { applyRelocations, type KernelRelocations, readRelocationLists } from ".
 
 /** Where physical address 0 of the linked image is mapped: __START_KERNEL_map. */
 const KERNEL_MAP = 0xffff_ffff_8000_0000n;
-const PAGE = 4096;
 
 /**
  * A kernel read from a file. All addresses as linked; {@link KernelFile.relocated} gives bytes as at another address.
@@ -124,7 +124,7 @@ function load(elf: ElfFile, file: string): { base: bigint; memory: Uint8Array } 
     if (segment.physicalAddress < low) low = segment.physicalAddress;
     if (end > high) high = end;
   }
-  if (low % BigInt(PAGE) !== 0n) fault("p_paddr", `the image begins at ${hex(low)}, not on a page`);
+  if (low % BigInt(PAGE_BYTES) !== 0n) fault("p_paddr", `the image begins at ${hex(low)}, not on a page`);
   if (high > 0x8000_0000n || high - low > BigInt(LARGEST_KERNEL))
     fault(
       "p_paddr + p_memsz",
@@ -225,13 +225,11 @@ export function imageOf(kernel: KernelFile, alignment: "recorded" | "patch-06" =
     readPage(address, into) {
       const from = Number(address - kernel.base);
       into.fill(0);
-      if (from > -PAGE && from < kernel.memory.length)
+      if (from > -PAGE_BYTES && from < kernel.memory.length)
         into.set(
-          kernel.memory.subarray(Math.max(from, 0), Math.min(from + PAGE, kernel.memory.length)),
+          kernel.memory.subarray(Math.max(from, 0), Math.min(from + PAGE_BYTES, kernel.memory.length)),
           Math.max(-from, 0),
         );
     },
   });
 }
-
-const hex = (value: bigint): string => `0x${value.toString(16)}`;

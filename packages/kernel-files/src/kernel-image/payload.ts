@@ -119,13 +119,13 @@ export async function unpackKernel(bytes: Uint8Array, file: string): Promise<Unp
     fault(
       sum.offset,
       "image checksum",
-      `0x${hex(sum.written)} stands there, and the bytes before it amount to 0x${hex(sum.computed)}`,
+      `0x${digits(sum.written)} stands there, and the bytes before it amount to 0x${digits(sum.computed)}`,
       AGAIN,
     );
   return { elf, packing };
 }
 
-const hex = (word: number): string => word.toString(16).padStart(8, "0");
+const digits = (word: number): string => word.toString(16).padStart(8, "0");
 
 /**
  * gzip's own trailer is the declared length, so that the payload ends with it; the CRC before it is checked here, since

@@ -5,7 +5,7 @@
  * Source: Linux 6.5 arch/x86/mm/init.c (split_mem_range) and init_64.c; checked against recorded tables of a 1 GiB
  * guest.
  */
-import { type Frame, type FrameRange, LARGE_PAGES, NONE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { type Frame, type FrameRange, HUGE_PAGES, LARGE_PAGES, NONE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
 import { install, newTable, symbolFrame } from "./early-map.js";
 import { MmError } from "../errors.js";
@@ -14,7 +14,6 @@ import type { KernelImage } from "../image/kernel-image-api.js";
 import type { KernelLayout } from "../image/kernel-layout-api.js";
 import { KERNEL_DATA } from "../tables/protection.js";
 
-const HUGE = 262144;
 /**
  * Frames of a memory section: descriptors come for whole sections of 128 MiB.
  * @source Documentation/mm/memory-model.rst
@@ -64,9 +63,9 @@ export function* leavesOf(range: FrameRange): Generator<{ readonly frame: Frame;
   // The first megabyte was mapped on its own, so its gigabyte is in smaller pieces for good.
   const fits = (frame: Frame, size: number): boolean => frame % size === 0 && end - frame >= size && frame !== 0;
   for (let frame = range.first; frame < end;) {
-    const level = fits(frame, HUGE) ? 3 : fits(frame, LARGE_PAGES) ? 2 : 1;
+    const level = fits(frame, HUGE_PAGES) ? 3 : fits(frame, LARGE_PAGES) ? 2 : 1;
     yield { frame, level };
-    frame += level === 3 ? HUGE : level === 2 ? LARGE_PAGES : 1;
+    frame += level === 3 ? HUGE_PAGES : level === 2 ? LARGE_PAGES : 1;
   }
 }
 

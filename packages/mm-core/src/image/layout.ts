@@ -4,7 +4,7 @@
  * Source: Documentation/arch/x86/x86_64/mm.rst; randomisation after arch/x86/mm/kaslr.c (regions keep their order, each
  * base is moved by whole PUDs) and boot/compressed/kaslr.c (image by whole 2 MiB).
  */
-import { LARGE, tableIndex } from "@kreplica/hw-x86/api";
+import { HUGE, LARGE, tableIndex } from "@kreplica/hw-x86/api";
 import { MmError } from "../errors.js";
 import { shadowRange } from "./kasan-range.js";
 import type { KernelLayout } from "./kernel-layout-api.js";
@@ -12,7 +12,6 @@ import { seededRandom } from "../random.js";
 
 /** Size of the window the image may be linked or moved in, with CONFIG_RANDOMIZE_BASE: modules begin behind it. */
 const KERNEL_IMAGE_BYTES = 0x4000_0000n;
-const HUGE = 0x4000_0000n;
 const TERABYTE = 1n << 40n;
 
 /** Fixed by the architecture code, the same at 4 and 5 levels. */

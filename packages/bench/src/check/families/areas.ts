@@ -2,6 +2,7 @@
  * Areas of vmalloc: made, copied, sealed, reached from CPUs, freed; E1, E2, E6, E7, E8 and E12 after every step on
  * them.
  */
+import { LARGE, LARGE_BYTES, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
 import type { Finding } from "@kreplica/invariants";
 import { PgdPlan } from "@kreplica/mm-core";
@@ -40,7 +41,6 @@ type Where = "window" | "window large" | "vmalloc" | "vmap";
 
 /** Areas alive at once; with few pages each all small ones fit under one table. */
 const MOST = 6;
-const LARGE_BYTES = 0x20_0000;
 const pagesText = (pages: number): string => `${pages} ${pages === 1 ? "page" : "pages"}`;
 
 export const areaFamily: OperationFamily<AreaOperation> = {
@@ -260,7 +260,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
       o.where === "vmalloc"
         ? {}
         : {
-            low: layout.modulesStart + (o.where === "window large" ? BigInt(LARGE_BYTES) : 0n),
+            low: layout.modulesStart + (o.where === "window large" ? LARGE : 0n),
             high: layout.modulesEnd,
           };
     const placement = o.base === "local" ? { node } : { interleave: view.holders };
@@ -278,7 +278,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
           ? this.vmalloc.map({ frames: own, purpose: "data", ...range })
           : this.request(
               {
-                bytes: o.where === "window large" ? LARGE_BYTES : o.pages * 4096,
+                bytes: o.where === "window large" ? LARGE_BYTES : o.pages * PAGE_BYTES,
                 huge: o.where === "window large",
                 placement,
                 purpose: "module",
@@ -302,7 +302,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
       this.keep(
         this.request(
           {
-            bytes: o.pages * 4096,
+            bytes: o.pages * PAGE_BYTES,
             placement: { node },
             purpose: "module",
             ...(o.where === "window" ? { low, high } : {}),
@@ -377,7 +377,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
   private read({ area, seenBy }: Live, cpu: CpuId, page: number): void {
     const { system } = this;
     const { machine, view } = system.parts;
-    const address = area.start + BigInt(page) * 4096n;
+    const address = area.start + BigInt(page) * PAGE;
     seenBy.add(cpu);
     const core = machine.cpu(cpu);
     if (core.load(Number(address & 0xffff_ffffn), Number(address >> 32n)) !== 0)
@@ -412,7 +412,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     const at = `the area at 0x${area.start.toString(16)}`;
     for (const holder of system.holders) {
       for (let page = 0; page < area.pages; page++) {
-        if (tables.lookup(holder, area.start + BigInt(page) * 4096n))
+        if (tables.lookup(holder, area.start + BigInt(page) * PAGE))
           system.fail("E6", `${at} was freed, and node ${holder} still maps page ${page}`);
       }
     }
@@ -445,7 +445,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
   }
 
   private alias(frame: Frame): bigint {
-    return this.system.parts.layout.pageOffset + BigInt(frame) * 4096n;
+    return this.system.parts.layout.pageOffset + BigInt(frame) * PAGE;
   }
 
   private findings(area: VmArea): Finding[] {

@@ -3,6 +3,7 @@
  * to date (as pti_finalize does), and the small leaves become one again while CPUs of every node enter and leave user
  * mode. B11 after each: the table went from both halves, or it stays.
  */
+import { LARGE_PAGES, PAGE } from "@kreplica/hw-x86/api";
 import type { CpuId } from "@kreplica/hw-x86";
 import { copyImageToUser, tableAt, userImageRange } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
@@ -15,8 +16,6 @@ export type EntryTextOperation =
   | { readonly op: "entrysplit"; readonly page: number }
   | { readonly op: "entryjoin" }
   | { readonly op: "entryfetch"; readonly cpu: number; readonly half: "kernel" | "user" };
-
-const LARGE_PAGES = 512;
 
 export const entryTextFamily: OperationFamily<EntryTextOperation> = {
   name: "entry-text",
@@ -94,7 +93,7 @@ class EntryTextAtWork implements FamilyAtWork<EntryTextOperation> {
 
   private divide(page: number): void {
     if (this.split) return;
-    const range = { start: this.start + BigInt(1 + page) * 4096n, pages: 1 };
+    const range = { start: this.start + BigInt(1 + page) * PAGE, pages: 1 };
     try {
       this.setMemory.nonGlobal(range);
     } catch (error) {
@@ -114,7 +113,7 @@ class EntryTextAtWork implements FamilyAtWork<EntryTextOperation> {
   private toUserHalves(): void {
     const { context, view } = this.system.parts;
     const shared = view.copies.userTables === false;
-    const range = { start: this.start, end: this.start + BigInt(LARGE_PAGES) * 4096n };
+    const range = { start: this.start, end: this.start + BigInt(LARGE_PAGES) * PAGE };
     for (const [nth, { root }] of view.roots.entries()) {
       if (shared && root !== view.kernelRoot(0)) continue;
       copyImageToUser(

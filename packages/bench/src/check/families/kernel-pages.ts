@@ -1,6 +1,7 @@
 /**
  * Pages of the module area, the same frame on every node or one for each: mapped, protected, reached from every CPU.
  */
+import { PAGE } from "@kreplica/hw-x86/api";
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
 import { type AddressRange, KERNEL_DATA, PgdPlan } from "@kreplica/mm-core";
 import type { Subject } from "../subject.js";
@@ -108,7 +109,7 @@ class KernelPagesAtWork implements FamilyAtWork<KernelPageOperation> {
   replicated(): readonly AddressRange[] {
     return [...this.mapped]
       .filter(([, frames]) => new Set(frames.values()).size > 1)
-      .map(([page]) => ({ start: this.address(page), end: this.address(page) + 4096n }));
+      .map(([page]) => ({ start: this.address(page), end: this.address(page) + PAGE }));
   }
 
   undo(): void {
@@ -116,7 +117,7 @@ class KernelPagesAtWork implements FamilyAtWork<KernelPageOperation> {
   }
 
   private address(page: number): bigint {
-    return this.system.parts.layout.modulesStart + (FIRST + BigInt(page)) * 4096n;
+    return this.system.parts.layout.modulesStart + (FIRST + BigInt(page)) * PAGE;
   }
 
   private map(page: number, perNode: boolean): void {
@@ -179,7 +180,7 @@ class KernelPagesAtWork implements FamilyAtWork<KernelPageOperation> {
         "G9",
         `a store of CPU ${cpu} to module page ${page} was refused by a stale entry, and the fault handler would not see that`,
       );
-    tables.flush(address, address + 4096n);
+    tables.flush(address, address + PAGE);
     if (core.store(lo, hi) !== 0) system.fail("G6", `CPU ${cpu} still holds the entry after the flush`);
   }
 }

@@ -2,6 +2,7 @@
  * Modules: loaded, brought to life, run on CPUs, unloaded; E3 to E6, E8 and strict permissions after every step on
  * them.
  */
+import { PAGE } from "@kreplica/hw-x86/api";
 import type { NodeId } from "@kreplica/hw-x86";
 import type { Finding } from "@kreplica/invariants";
 import {
@@ -226,7 +227,7 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     this.loader.unload(name);
     if (!text) return;
     for (const address of [...this.armed.keys()])
-      if (address >= text.start && address < text.start + BigInt(text.pages) * 4096n) this.armed.delete(address);
+      if (address >= text.start && address < text.start + BigInt(text.pages) * PAGE) this.armed.delete(address);
     this.system.checkRules(["P14"]);
   }
 

@@ -3,6 +3,7 @@
  * debugger. Group P: the witness beside text patching looks after each stored byte, this family at what CPUs meet, at
  * probes and at what the boot patched.
  */
+import { PAGE } from "@kreplica/hw-x86/api";
 import type { CpuId } from "@kreplica/hw-x86";
 import type { Finding } from "@kreplica/invariants";
 import { frameAt, imageAddress } from "@kreplica/mm-core";
@@ -32,7 +33,7 @@ import { AREA_PLUGINS } from "./area-plugins.js";
 import { splitDirectMap } from "./splits.js";
 import { CALL_KEY, KEY, lateCode, patchedCode, patchedText, type PatchedText, PLAIN_STATE } from "./patched-text.js";
 
-const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const hexBytes = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 const CHANGES = ["key", "static-call", "trace", "probe", "debugger"] as const;
 export type PatchingOperation =
   | { readonly op: "patch"; readonly change: (typeof CHANGES)[number]; readonly nth: number; readonly cpu: number }
@@ -126,14 +127,14 @@ function addressesInCopies({ view, image, layout, machine }: BootParts, known: b
       [start, true],
       [end - 1n, true],
       [start - 1n, false],
-      [(end + 4095n) & ~4095n, false],
+      [(end + PAGE - 1n) & ~(PAGE - 1n), false],
       [imageAddress(layout, image.startRodata), false],
     ] as const) {
       const found = view.addressInReplica(address, node);
       const frame = view.replicaFrame(address, node);
       const wanted =
         holds && inside && frame !== undefined
-          ? layout.pageOffset + (BigInt(frame) << 12n) + (address & 4095n)
+          ? layout.pageOffset + (BigInt(frame) << 12n) + (address & (PAGE - 1n))
           : undefined;
       if (found !== wanted)
         seen.faults.push(
@@ -427,7 +428,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     if (now[0] !== 0xcc && !is(next) && !is(old))
       this.system.fail(
         "P4",
-        `CPU ${cpu.id} executes ${hex(now)} at 0x${cpu.rip.toString(16)}, neither ${hex(old)} nor ${hex(next)}`,
+        `CPU ${cpu.id} executes ${hexBytes(now)} at 0x${cpu.rip.toString(16)}, neither ${hexBytes(old)} nor ${hexBytes(next)}`,
       );
   }
 

@@ -4,6 +4,7 @@
  * nothing is writable and executable (C1), the direct map follows (C3), a refusal has changed nothing (C5), and CPUs
  * see it at once (G6).
  */
+import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import { imageAddress, KERNEL_DATA, lookup, type Protection } from "@kreplica/mm-core";
 import { findWritableExecutable, SetMemory, SetMemoryError } from "@kreplica/set-memory";
@@ -37,7 +38,6 @@ const PAGES = 512;
 const LOOKED_AT = Array.from({ length: PAGES }, (_, page) => page).filter(
   (page) => page % 64 === 37 || PLACES.some((place) => page >= place - 1 && page <= place + 4),
 );
-const LARGE = 0x20_0000n;
 /** CR3 bit 63: what is cached under the PCID stays. */
 const KEEP = 1n << 63n;
 /** Beyond those the kernel gives to processes and to user halves. */
@@ -137,7 +137,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
     const { assembly, allocator, tables, layout, view } = system.parts;
     splitDirectMap(system);
     this.setMemory = assembly.get(SetMemory);
-    this.start = layout.modulesStart + 0x1_c000n * 4096n;
+    this.start = layout.modulesStart + 0x1_c000n * PAGE;
     this.first = allocator.allocate(view.master, 9, { purpose: "module" });
     if (this.first === NONE) throw new RangeError("no 2 MiB for the pages of the family protection");
     this.alias = layout.pageOffset + (BigInt(this.first) << 12n);
@@ -188,7 +188,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
   undo(): void {
     const { from, end } = this.touched;
     if (end === 0) return;
-    const range = { start: this.start + BigInt(from) * 4096n, pages: end - from };
+    const range = { start: this.start + BigInt(from) * PAGE, pages: end - from };
     const { page, alias } = this.initial;
     quietly(this.system, () => {
       this.restore(range, from, page, alias);
@@ -203,7 +203,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
   ): void {
     this.setMemory.changeAll([
       { range, change: { ...page }, alias: false },
-      { range: { ...range, start: this.alias + BigInt(from) * 4096n }, change: { ...alias }, alias: false },
+      { range: { ...range, start: this.alias + BigInt(from) * PAGE }, change: { ...alias }, alias: false },
     ]);
     this.begin();
     this.join();
@@ -212,7 +212,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
 
   private change(change: Change, from: number, pages: number): void {
     const count = Math.min(pages, PAGES - from);
-    const range = { start: this.start + BigInt(from) * 4096n, pages: count };
+    const range = { start: this.start + BigInt(from) * PAGE, pages: count };
     const run = this.pages.slice(from, from + count);
     const becomes = (page: Page): Page => changed(page, change);
     // The kernel's callers never ask for what is writable and executable: this family is no exception.
@@ -293,7 +293,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
           [this.start, this.pages[i]!, rule],
           [this.alias, this.aliases[i]!, "C3"],
         ] as const) {
-          const at = address + BigInt(i) * 4096n;
+          const at = address + BigInt(i) * PAGE;
           const found = lookup(entries.memory, root, layout.levels, at);
           const frame = found && found.frame + Number((at >> 12n) & BigInt(512 ** (found.level - 1) - 1));
           const right = found
@@ -332,7 +332,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
   /** G6: a CPU may do at once what the tables allow, and nothing else. */
   private use(cpu: CpuId, page: number, kind: "read" | "write" | "execute"): void {
     const core = this.system.parts.machine.cpu(cpu);
-    const at = this.start + BigInt(page) * 4096n;
+    const at = this.start + BigInt(page) * PAGE;
     const [lo, hi] = [Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n))];
     const { present, writable, executable } = this.pages[page]!;
     const allowed = present && (kind === "read" || (kind === "write" ? writable : executable));
@@ -374,13 +374,13 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
     const core = parts.machine.cpu(cpu);
     const { startRodata, endRodata } = parts.image;
     const at =
-      imageAddress(parts.layout, startRodata) + (BigInt(page) % ((endRodata - startRodata) >> 12n)) * 4096n + 0x18n;
+      imageAddress(parts.layout, startRodata) + (BigInt(page) % ((endRodata - startRodata) >> 12n)) * PAGE + 0x18n;
     const { privilege } = core;
     core.privilege = 0;
     const status = core.store(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n)));
     core.privilege = privilege;
     if (status !== 0) return;
-    parts.machine.memory.writeBytes((BigInt(core.lastFrame) << 12n) + (at & 4095n), Uint8Array.of(0x6b, 0x72));
+    parts.machine.memory.writeBytes((BigInt(core.lastFrame) << 12n) + (at & (PAGE - 1n)), Uint8Array.of(0x6b, 0x72));
     const frames = new Set(parts.view.holders.map((node) => parts.view.replicaFrame(at, node)));
     if (frames.size > 1)
       this.system.fail(

@@ -3,9 +3,9 @@
  * and are no leak, but a run is to begin as the one before it did. So the leaves are split before the first run, and
  * the tables go after each.
  */
+import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import type { Subject } from "../subject.js";
 
-const LARGE = 0x20_0000n;
 const PAGES = 512;
 /** 2 MiB pieces of a range, behind the first, that large areas and what took their place may have left tables in. */
 const PIECES = 16n;
@@ -20,7 +20,7 @@ export function splitDirectMap(system: Subject): void {
   tables.edit((editor) => {
     for (const { first, frames } of machine.memory.ranges) {
       for (let frame = first; frame + PAGES <= first + frames; frame += PAGES) {
-        const address = layout.pageOffset + BigInt(frame) * 4096n;
+        const address = layout.pageOffset + BigInt(frame) * PAGE;
         const leaf = tables.lookup(view.holders[0]!, address);
         if (leaf?.level !== 2 || !leaf.writable) continue;
         editor.protect(address, 1, { writable: false });
