@@ -50,6 +50,12 @@ test("a page that cannot be written is told before the work, with exit code 2", 
   expect(existsSync(join(folder, "none"))).toBe(false);
 });
 
+test("page and document cannot both be the output", async () => {
+  const { code, error } = await invoke(["report", "-o", "-", "--json"]);
+  expect(code).toBe(2);
+  expect(error).toMatch(/--output: the page and the document cannot both go to standard output/);
+});
+
 describe("a tree of tables", () => {
   const kernel = boot({ spec: tiny2Node, policy: "per-node" });
   const { image, layout, machine, tables, view } = kernel;

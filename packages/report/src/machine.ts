@@ -52,9 +52,11 @@ function drawnMachine(figures: Figures, bar: number): string {
         boxes.length <= 4 || carries
           ? `<text class="onlink" x="${at((from.x + to.x) / 2)}" y="${at(Math.min(from.y, to.y) + Math.abs(from.y - to.y) / 2 - 6 - (share > 0 ? 2 + 20 * share : 0))}" text-anchor="middle">${figures.label(`machine.latencyNs.${row}.${column}`, { digits: 1, unit: "ns" })}</text>`
           : "";
-      return line + label;
+      return { line, label, carries };
     }),
   );
+  // What carries the test's traffic lies on top.
+  const drawn = [...links].sort((a, b) => Number(a.carries) - Number(b.carries));
   const nodes = machine.nodes.map((node, i) => {
     const cpus = machine.cpus.filter((cpu) => cpu.node === node.id);
     const cores = new Set(cpus.map(({ core }) => core)).size;
@@ -68,7 +70,7 @@ function drawnMachine(figures: Figures, bar: number): string {
     width,
     height,
     `The machine's nodes and links; the link from the image's node to the test's CPU is as wide as its share of cycles`,
-    links.join("") + nodes.join("\n"),
+    drawn.map(({ line, label }) => line + label).join("") + nodes.join("\n"),
   );
 }
 
@@ -93,7 +95,9 @@ export function machineSection(figures: Figures): string {
     `<figure><figcaption>${why[bar]!.kernel}: ${figures.number(`why.${bar}.farCycles`)} of ${figures.number(`why.${bar}.cycles`)} cycles of ${figures.text(`why.${bar}.test`)}, caches cold, wait for another node's memory</figcaption>${drawnMachine(figures, bar)}</figure>`;
   return (
     `<p>${figures.text("machine.description")}.</p>` +
-    (most ? `<div class="pair">${traffic(most.one)}${traffic(most.copies)}</div>` : "") +
+    (most
+      ? `<div class="${machine.nodes.length > 4 ? "column" : "pair"}">${traffic(most.one)}${traffic(most.copies)}</div>`
+      : "") +
     latencies(figures, machine)
   );
 }

@@ -40,7 +40,7 @@ th,td{padding:.2em .7em;border-bottom:1px solid var(--line);text-align:right;ver
 td.left,th.left{text-align:left}td.left{min-width:20em}th[scope=row],caption{white-space:nowrap}.drawing{overflow-x:auto}.drawing svg{min-width:560px}.bar{width:140px;height:12px;display:inline-block}
 .sortable thead button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-align:inherit;text-decoration:underline dotted}
 summary{cursor:pointer;color:var(--link);margin:.5em 0}:focus-visible{outline:3px solid var(--link);outline-offset:2px}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:1em 2em}figure{margin:0}figcaption{margin-bottom:.5em}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:1em 2em}figure{margin:0 0 1em}figcaption{margin-bottom:.5em}
 .tree ul{list-style:none;margin:0;padding-left:1.1em;border-left:1px solid var(--line)}.tree li{padding:.1em 0}.tree code{font-size:.85em}
 footer{margin:3em auto 2em;color:var(--dim);font-size:.9rem}
 #theme{float:right;font:inherit;color:var(--ink);background:var(--stripe);border:1px solid var(--line);border-radius:6px;padding:.2em .7em;cursor:pointer}

@@ -1,4 +1,5 @@
 /** `kreplica report`: the comparison as one page to look at, with the machine, the tables, the boot and the designs. */
+import { InputError } from "@kreplica/inputs";
 import { reportPage } from "@kreplica/report";
 import { imageAddress, singleCopy } from "@kreplica/mm-core";
 import { type Command, Option } from "commander";
@@ -28,7 +29,7 @@ export function registerReport(program: Command, context: CommandContext): void 
         "Does what compare does, and writes one self-contained HTML file: gains with intervals, why, the machine and what crosses its links, memory, page tables of every node before and after, the boot, all designs beside each other, what was assumed. It needs no network, and reads well without script, in the dark and on paper.",
       ),
   )
-    .addOption(new Option("-o, --output <file>", "the page").default(DEFAULT_FILE))
+    .addOption(new Option("-o, --output <file>", "the page; - is standard output").default(DEFAULT_FILE))
     .addOption(jsonOption())
     .addHelpText(
       "after",
@@ -40,13 +41,22 @@ export function registerReport(program: Command, context: CommandContext): void 
     )
     .action(async (options: CompareOptions & JsonOption & { readonly output: string }) => {
       // Before the work: what cannot be written is known at once.
-      const file = outputFile(options.output, "--output");
+      const file = options.output === "-" ? undefined : outputFile(options.output, "--output");
+      if (!file && options.json)
+        throw new InputError({
+          file: "--output",
+          reason: "the page and the document cannot both go to standard output",
+          remedy: "name a file for the page, or leave --json out",
+        });
       const result = await comparison(options, context);
       if (result.tests.length > 0) {
         const shown = await document(result, `kreplica report${told(options)}`);
         if (options.json) context.print(jsonText(shown));
-        file.write(reportPage(shown));
-        context.remark(`${file.path} is written: open it in a browser`);
+        const page = reportPage(shown);
+        if (file) {
+          file.write(page);
+          context.remark(`${file.path} is written: open it in a browser`);
+        } else context.print(page);
       }
       if (result.invariants.violated.length > 0) context.checkFailed();
       refuse(result.refused, context);
