@@ -1,4 +1,6 @@
-/** Free frames of one run of memory as bits: a free block is a run of ones, so that neighbours never have to be joined. */
+/**
+ * Free frames of one run of memory as bits: a free block is a run of ones, so that neighbours never have to be joined.
+ */
 import { type Frame, NONE } from "@kreplica/hw-x86/api";
 
 /** Frames [first, first + frames), all taken at first. */

@@ -1,4 +1,6 @@
-/** Boots a kernel with a copy on every node twice, by buddy lists and by bitmaps, and shows where the copies lie. */
+/**
+ * Boots a kernel with a copy on every node twice, by buddy lists and by bitmaps, and shows where the next page goes.
+ */
 import { boot, preset } from "@kreplica/bench";
 import { bitmapAllocator } from "./plugin.js";
 
@@ -8,12 +10,13 @@ for (const [name, plugins] of [
   ["bitmaps", [bitmapAllocator]],
 ] as const) {
   const kernel = boot({ spec, policy: "per-node", plugins });
-  const { allocator, image, machine, view } = kernel;
+  const { allocator, machine } = kernel;
   const { checked, violated } = kernel.checkInvariants();
   console.log(`${name}: ${checked.length - violated.length} of ${checked.length} invariants checked hold`);
   for (const node of machine.nodes) {
     const range = machine.memory.ranges.find((each) => each.node === node)!;
-    const mebibytes = ((view.replicaFrame(image.stext, node)! - range.first) * 4096) / 2 ** 20;
-    console.log(`  node ${node}: text ${mebibytes} MiB into its memory, ${allocator.freeFrames(node)} frames free`);
+    const free = allocator.freeFrames(node);
+    const into = Math.floor((allocator.allocate(node, 0, { purpose: "user" }) - range.first) / 256);
+    console.log(`  node ${node}: ${free} frames free, the next page ${into} MiB into its memory`);
   }
 }

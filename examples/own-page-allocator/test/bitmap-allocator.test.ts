@@ -37,7 +37,12 @@ test("gives the lowest block, and free neighbours are one block at once", () => 
   expect([0, 0, 1, 5].map((order) => bitmap.take(order))).toEqual([4128, 4129, 4130, 4160]);
   bitmap.set(4129, 1, true);
   expect(bitmap.take(10)).toBe(5120);
-  for (const [first, frames] of [[4128, 1], [4130, 2], [4160, 32]] as const) bitmap.set(first, frames, true);
+  for (const [first, frames] of [
+    [4128, 1],
+    [4130, 2],
+    [4160, 32],
+  ] as const)
+    bitmap.set(first, frames, true);
   expect(bitmap.take(5)).toBe(4128);
   expect(bitmap.free).toBe(2016 - 1024 - 32);
 });

@@ -4,7 +4,13 @@
  */
 import { token } from "@kreplica/di";
 import type { Machine, NodeId } from "@kreplica/hw-x86/api";
-import { imageAddress, type KernelImage, type KernelLayout, type KernelTables, type ReplicaView } from "@kreplica/mm-core/api";
+import {
+  imageAddress,
+  type KernelImage,
+  type KernelLayout,
+  type KernelTables,
+  type ReplicaView,
+} from "@kreplica/mm-core/api";
 
 /** A page of one node's copy that is not what the most of the copies have, or not what it was. */
 export interface ChangedPage {

@@ -1,4 +1,6 @@
-/** Checksums are equal on all holders, differ by one bit, and name node and page; with one copy, three, and far nodes. */
+/**
+ * Checksums are equal on all holders, differ by one bit, and name node and page; with one copy, three, and far nodes.
+ */
 import { boot, preset } from "@kreplica/bench";
 import { type Plugin } from "@kreplica/di";
 import { singleCopy } from "@kreplica/mm-core";

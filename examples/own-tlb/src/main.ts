@@ -22,7 +22,9 @@ for (const [name, pages] of [
   const made: FifoTlb[] = [];
   const lru = walkerReads(spec, pages);
   const fifo = walkerReads(spec, pages, fifoTlbs(made));
-  const { found, missed, evicted } = made.filter(({ ways }) => ways === 16).reduce((most, each) => (each.asked.missed > most.asked.missed ? each : most)).asked;
+  const { found, missed, evicted } = made
+    .filter(({ ways }) => ways === 16)
+    .reduce((most, each) => (each.asked.missed > most.asked.missed ? each : most)).asked;
   console.log(`${name}: the walker read ${lru} table entries by LRU, ${fifo} by FIFO`);
   console.log(`  the queue was asked ${found + missed} times, had the page ${found} times, put ${evicted} out`);
 }

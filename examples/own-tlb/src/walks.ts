@@ -1,6 +1,17 @@
 /** What a run of accesses costs in page walks, on a machine with given plugins beside its own. */
 import { assemble, type Plugin } from "@kreplica/di";
-import { Counters, Cr0, Cr4, cr3Value, Efer, hwX86, Kind, Machine, type MachineSpec, references } from "@kreplica/hw-x86";
+import {
+  Counters,
+  Cr0,
+  Cr4,
+  cr3Value,
+  Efer,
+  hwX86,
+  Kind,
+  Machine,
+  type MachineSpec,
+  references,
+} from "@kreplica/hw-x86";
 
 /** Frames of four tables, one below another, and of 512 pages that the last one maps. */
 const TABLES = 16;

@@ -297,8 +297,7 @@ export class FirstFitVmalloc implements Vmalloc {
       throw new VmallocError(code, area.start, why);
     };
     if (own.state === "replicated") return no("already-replicated", "every holder has its copy");
-    if (own.state === "unshared" && this.on.view.holders.length > 1)
-      return no("not-in-window", "all nodes share the tables there");
+    if (own.state === "unshared") return no("not-in-window", "all nodes share the tables there");
     if (own.kind === "mapped") return no("not-owned", "mapped frames stay their owner's");
     return own;
   }

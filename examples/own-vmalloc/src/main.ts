@@ -1,4 +1,7 @@
-/** Takes and frees a hundred areas on a booted kernel with kreplica's vmalloc and with ours, and copies one to every node. */
+/**
+ * Takes and frees a hundred areas on a booted kernel with kreplica's vmalloc and with ours, and copies one to every
+ * node.
+ */
 import { boot, preset } from "@kreplica/bench";
 import { vmalloc } from "@kreplica/vmalloc";
 import { Vmalloc } from "@kreplica/vmalloc/api";
@@ -20,5 +23,7 @@ for (const plugin of [vmalloc, firstFitVmalloc]) {
   const code = areas.allocate({ bytes: 8192, low, high, placement: { node: 0 }, purpose: "module" });
   const outcome = areas.replicate(code);
   const nodes = view.holders.map((node) => machine.memory.nodeOf(areas.toFrameOn(node, code.start)));
-  console.log(`  an area of code is ${outcome}: nodes ${view.holders.join(", ")} read it from nodes ${nodes.join(", ")}`);
+  console.log(
+    `  an area of code is ${outcome}: nodes ${view.holders.join(", ")} read it from nodes ${nodes.join(", ")}`,
+  );
 }

@@ -11,7 +11,11 @@ test.each(["lru", "tree-plru", "fifo", "random", "nru", "srrip"] as const)("ours
     [16, 16],
     [4, 1],
   ] as const)
-    translationBufferContract(() => ({ buffer: standardParts.tlb({ entries, ways, replacement }, true), entries, ways }));
+    translationBufferContract(() => ({
+      buffer: standardParts.tlb({ entries, ways, replacement }, true),
+      entries,
+      ways,
+    }));
 });
 
 describe("is not kept by a buffer", () => {
@@ -28,7 +32,9 @@ describe("is not kept by a buffer", () => {
           override lookup(index: number, page: number, tag: number, globalTag: number): number {
             const at = super.lookup(index, page, tag, globalTag);
             if (at !== -1) return at;
-            const any = this.entries.findIndex((each, word) => word % 4 === 0 && each === page && this.entries[word + 1] !== -1);
+            const any = this.entries.findIndex(
+              (each, word) => word % 4 === 0 && each === page && this.entries[word + 1] !== -1,
+            );
             return any;
           }
         })(SHAPE, true),

@@ -58,7 +58,8 @@ class Truth {
     this.buffer = buffer;
     const shape = [buffer.ways, (buffer.setMask + 1) * buffer.ways, buffer.entries.length, buffer.order.length];
     promised(
-      shape.join() === [ways, entries, 4 * entries, entries / ways].join() && (buffer.setMask & (buffer.setMask + 1)) === 0,
+      shape.join() === [ways, entries, 4 * entries, entries / ways].join() &&
+        (buffer.setMask & (buffer.setMask + 1)) === 0,
       "sets, ways and entries have the shape asked for",
       `ways, entries, words and sets are ${shape.join(", ")} for ${entries} entries of ${ways} ways`,
     );
