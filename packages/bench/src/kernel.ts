@@ -188,6 +188,8 @@ function refuseContradictions(choices: BootOptions, policy: KernelPolicy, fault:
     );
   if (kasan && offlineMemory.length > 0)
     fault("--kasan", "shadow of memory that is plugged in later is not modelled", "leave one of the two out");
+  const unfit = policy.unfit?.(spec);
+  if (unfit) fault("--policy", unfit.reason, unfit.remedy);
   const faulty = kasanFault(policy, levels, kasan !== undefined && kasan !== false);
   if (faulty) fault("--kasan", faulty.reason, faulty.remedy);
 }

@@ -1,10 +1,11 @@
 /** The policies that come with kreplica, by name: who holds copies, and what else of a kernel follows from that. */
-import type { NodeId } from "@kreplica/hw-x86";
+import type { MachineSpec, NodeId } from "@kreplica/hw-x86";
 import { didYouMean, InputError } from "@kreplica/inputs";
 import { HOME_PGDS, LAZY_PGDS, type Policy, singleCopy } from "@kreplica/mm-core";
 import { asPosted, type ModulePolicy } from "@kreplica/modules";
 import { everyNth, numaReplication, PER_NODE, perSocket, replicationBy, TEXT_ONLY } from "@kreplica/numa-replication";
 import { SERIES_DEFECTS, type SeriesDefect } from "@kreplica/series-as-posted";
+import { PARAMETERS } from "./policy-parameters.js";
 
 /** A policy with what more than the core's ports may hang on it; all of it may be left out. */
 export interface KernelPolicy extends Policy {
@@ -29,6 +30,8 @@ export interface KernelPolicy extends Policy {
   readonly surveyed?: { readonly over: Policy; readonly defects: readonly SeriesDefect[] };
   /** Levels of page tables that it can be configured with beside KASAN; both when absent. */
   readonly kasanLevels?: readonly (4 | 5)[];
+  /** Why no kernel of a machine can have it; undefined where one can. */
+  readonly unfit?: (machine: MachineSpec) => PolicyFault | undefined;
   /** What it is called in a sentence; "the policy NAME" when absent. */
   readonly called?: string;
   /** Words of a comparison's tables. */
@@ -116,14 +119,14 @@ const own: readonly KernelPolicy[] = [
   replicationBy(perSocket()),
 ];
 
-/** Those that come with kreplica. */
+/** Those that come with kreplica, as they are without a parameter. */
 export const POLICIES: Readonly<Record<string, KernelPolicy>> = Object.fromEntries(
   own.map((policy) => [policy.name, policy]),
 );
 
 /** Whether its name says all about it, as it does of those that come with kreplica. */
 export const isNamed = (choice: PolicyChoice): boolean =>
-  typeof choice === "string" || (Object.hasOwn(POLICIES, choice.name) && POLICIES[choice.name] === choice);
+  typeof choice === "string" || findPolicy(choice.name) === choice;
 
 /** Where a policy's name was written: the option, or a file and its field. */
 export interface Place {
@@ -145,12 +148,33 @@ export interface PolicyFault {
   readonly remedy: string;
 }
 
-/** The policy of a name, or why there is none. */
+/** What may be written for a policy: names, and with a colon those that take a parameter. */
+export const policyForms = (): string[] => [
+  ...Object.keys(POLICIES),
+  ...Object.entries(PARAMETERS).map(([name, { form }]) => `${name}:${form}`),
+];
+
+const withParameter = new Map<string, KernelPolicy>();
+
+/** The policy of a name, or of a name and its parameter, or why there is none: the same object for the same name. */
 export function findPolicy(name: string): KernelPolicy | PolicyFault {
-  const names = Object.keys(POLICIES);
   if (Object.hasOwn(POLICIES, name)) return POLICIES[name]!;
+  const colon = name.indexOf(":");
+  const family = colon < 0 ? name : name.slice(0, colon);
+  const parameter = Object.hasOwn(PARAMETERS, family) ? PARAMETERS[family] : undefined;
+  if (parameter) {
+    const remedy = `write ${family}:${parameter.form}, as in ${family}:${parameter.example}: ${parameter.about}`;
+    if (colon < 0) return { reason: `${name} is named without its parameter`, remedy };
+    const made = withParameter.get(name) ?? parameter.make(name.slice(colon + 1), name);
+    if (typeof made === "string") return { reason: `${JSON.stringify(name.slice(colon + 1))} ${made}`, remedy };
+    withParameter.set(name, made);
+    return made;
+  }
+  if (colon >= 0 && Object.hasOwn(POLICIES, family))
+    return { reason: `the policy ${family} takes no parameter`, remedy: `write ${family}` };
+  const names = [...new Set([...Object.keys(POLICIES), ...Object.keys(PARAMETERS)])];
   return {
-    reason: `there is no policy ${name}`,
-    remedy: didYouMean(name, names, `choose one of ${names.join(", ")}`),
+    reason: `there is no policy ${family}`,
+    remedy: didYouMean(family, names, `choose one of ${policyForms().join(", ")}`),
   };
 }

@@ -174,12 +174,14 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
     where: ["state"],
     sentence:
       "memoryless node k: pgd_numa[k] is the same pointer as pgd_numa[near(k)], near(k) minimises " +
-      "node_distance over R (lowest id on ties)",
+      "node_distance over R, over those of k's group where the policy groups nodes (lowest id on ties)",
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
       const { machine, view } = subject.kernel;
       for (const node of machine.nodes) {
-        const nearest = [...subject.holders].sort(
+        const group = view.groups?.find((each) => each.includes(node));
+        const shared = subject.holders.filter((each) => group?.includes(each));
+        const nearest = [...(shared.length > 0 ? shared : subject.holders)].sort(
           (a, b) => machine.distance(node, a) - machine.distance(node, b) || a - b,
         )[0]!;
         if (subject.root(node) !== subject.root(nearest))

@@ -45,6 +45,7 @@ export class CopyPerNode implements ReplicaView {
   readonly name: string;
   readonly master: NodeId;
   holders: readonly NodeId[];
+  groups: readonly (readonly NodeId[])[] = [];
   roots: readonly TableRoot[];
   private readonly bootTable: Frame;
   private readonly parts: Record<"text" | "rodata", CopiedPart>;
@@ -128,8 +129,11 @@ export class CopyPerNode implements ReplicaView {
       }
     }
     const nodes = this.rooms.map((room) => room.node);
+    this.groups = this.policy.groups?.(this.machine) ?? [];
     for (const node of this.machine.nodes) {
-      this.near[node] = nodes.reduce((best, each) =>
+      const group = this.groups.find((each) => each.includes(node));
+      const shared = nodes.filter((each) => group?.includes(each));
+      this.near[node] = (shared.length > 0 ? shared : nodes).reduce((best, each) =>
         this.machine.distance(node, each) < this.machine.distance(node, best) ? each : best,
       );
     }

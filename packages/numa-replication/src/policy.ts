@@ -11,6 +11,8 @@ export interface ReplicationPolicy {
   /** What each holder gets a copy of. */
   readonly copies: { readonly text: boolean; readonly rodata: boolean };
   readonly chooseHolders: ChooseHolders;
+  /** Nodes that use a copy of their own group's, whatever is nearer; all use the nearest when absent. */
+  readonly groups?: (machine: Machine) => readonly (readonly NodeId[])[];
 }
 export const ReplicationPolicy = token<ReplicationPolicy>("numa-replication/ReplicationPolicy");
 
@@ -40,8 +42,8 @@ export const TEXT_ONLY: ReplicationPolicy = {
  * A copy on every n-th node with memory, counted from the master, as IRIX's numa_kernel_replication_ratio.
  * @param nth at least 1
  */
-export const everyNth = (nth: number): ReplicationPolicy => ({
-  name: "every-nth",
+export const everyNth = (nth: number, name = "every-nth"): ReplicationPolicy => ({
+  name,
   summary: `a copy on one in ${nth} nodes with memory, counted from the master`,
   copies: BOTH,
   chooseHolders(machine, master) {

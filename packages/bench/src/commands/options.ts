@@ -4,7 +4,7 @@ import { defaultPreset, presets } from "@kreplica/machines";
 import { type Command, Option } from "commander";
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
 import { loadMachine } from "../inputs/machine/load.js";
-import { type KernelPolicy, perNode, POLICIES, policyOf } from "../policies.js";
+import { type KernelPolicy, perNode, policyForms, policyOf } from "../policies.js";
 import { choiceOption, CPU_IDS, fileOption, NODE_IDS, numberOption } from "./values.js";
 
 export { wholeNumber } from "./values.js";
@@ -63,7 +63,7 @@ export const policiesOption = (what: string, fallback: readonly KernelPolicy[]):
     ]);
 
 /** With their names in its help. */
-const listedPolicies = (option: Option): Option => option.choices(Object.keys(POLICIES));
+const listedPolicies = (option: Option): Option => option.choices(policyForms());
 
 /** `--levels`; 5 needs a machine whose addresses have 57 bits. */
 export const levelsOption = (fallback?: "4" | "5"): Option =>

@@ -2,9 +2,9 @@
 import { type Command, Option } from "commander";
 import { kernelFrom } from "../kernel.js";
 import { policyCosts } from "../measure/policy-cost.js";
-import { policyCostText } from "../report/policies.js";
+import { policyCostText, policyListText } from "../report/policies.js";
 import { perNode, POLICIES } from "../policies.js";
-import { hanging } from "../report/terminal.js";
+import { PARAMETERS } from "../policy-parameters.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { measuredPoliciesDocument, policyListDocument } from "../report/documents/policies.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
@@ -45,16 +45,18 @@ export function registerPolicies(program: Command, context: CommandContext): voi
         ["kreplica policies", "all of them"],
         ["kreplica policies --measure --machine xeon-8260-8s", "what each costs on 16 nodes"],
         ["kreplica boot --policy text-only", "one of them at work"],
+        ["kreplica boot --machine xeon-8280-4s --policy groups:0-1,2-3", "one with a parameter: two copies"],
         ["kreplica compare --policy lazy-pgd", "what one of them gains"],
       ) + exitCodes,
     )
     .action((options: Options) => {
-      const all = Object.entries(POLICIES).map(([name, { summary }]) => ({ name, summary }));
+      const all = Object.values(POLICIES).map(({ name, summary }) => ({ name, summary }));
       if (options.measure !== true) {
+        const parameters = Object.entries(PARAMETERS).map(([name, { form, about }]) => ({ name, form, about }));
         context.print(
           options.json
-            ? jsonText(policyListDocument(all))
-            : all.map(({ name, summary }) => hanging(name, summary, context.screen, 14)).join(""),
+            ? jsonText(policyListDocument(all, parameters))
+            : policyListText(all, parameters, context.screen),
         );
         return;
       }

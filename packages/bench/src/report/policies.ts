@@ -1,12 +1,23 @@
 /** What the policies cost, as a table. Values in, text out. */
 import type { Kernel } from "../kernel.js";
 import type { PolicyCost } from "../measure/policy-cost.js";
-import { heading, renderTable, type Screen, wrap } from "./terminal.js";
+import type { ListedParameter, ListedPolicy } from "./documents/policies.js";
+import { hanging, heading, renderTable, type Screen, wrap } from "./terminal.js";
 import { bytesText, countText } from "./units.js";
 
 const right = (head: string) => ({ head, align: "right" as const });
 const some = (value: number): string => (value === 0 ? "-" : String(value));
 const bytes = (value: number): string => (value === 0 ? "-" : bytesText(value));
+
+/** A line each, and what may follow a name. */
+export const policyListText = (
+  policies: readonly ListedPolicy[],
+  parameters: readonly ListedParameter[],
+  screen: Screen,
+): string =>
+  policies.map(({ name, summary }) => hanging(name, summary, screen, 14)).join("") +
+  "\nWith a parameter:\n" +
+  parameters.map(({ name, form, about }) => hanging(`${name}:${form}`, about, screen, 20)).join("");
 
 export function policyCostText(
   { machine, layout: { levels, pti } }: Kernel,

@@ -36,6 +36,8 @@ export interface ReplicaView {
     /** Tables below the user half of its PGD under KPTI; the series shares one holder's (defect D15). */
     readonly userTables?: boolean;
   };
+  /** Nodes that share a copy whatever their distances; each uses the nearest holder of its own group, where it has one. */
+  readonly groups?: readonly (readonly NodeId[])[];
   /** Every root a change to kernel mappings must reach, the boot table first. */
   readonly roots: readonly TableRoot[];
   /** Holder whose tables a node's CPUs use. @patch 03/12 numa_closest_memory_node */

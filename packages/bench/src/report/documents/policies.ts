@@ -9,6 +9,16 @@ export type PoliciesDocument = PolicyListDocument | MeasuredPoliciesDocument;
 export interface PolicyListDocument {
   readonly schema: "kreplica.policies/1";
   readonly policies: readonly ListedPolicy[];
+  readonly parameters: readonly ListedParameter[];
+}
+
+/** What may follow a policy's name and a colon. */
+export interface ListedParameter {
+  /** Of the policy; one that is in no list of policies cannot be without its parameter. */
+  readonly name: string;
+  /** As in `name:form`. */
+  readonly form: string;
+  readonly about: string;
 }
 
 /** A policy in one line. */
@@ -36,9 +46,13 @@ export interface MeasuredPolicy extends ListedPolicy {
 }
 
 /** @param policies in the order they are listed */
-export const policyListDocument = (policies: readonly ListedPolicy[]): PoliciesDocument => ({
+export const policyListDocument = (
+  policies: readonly ListedPolicy[],
+  parameters: readonly ListedParameter[],
+): PoliciesDocument => ({
   schema: "kreplica.policies/1",
   policies,
+  parameters,
 });
 
 /** @param costs of the policies, in their order */
