@@ -31,9 +31,7 @@ export const PARAMETERS: Readonly<Record<string, PolicyParameter>> = {
     example: "4",
     make(parameter, name) {
       const nth = numberIn(parameter, 1, MOST_NODES);
-      return nth === undefined
-        ? `is no whole number from 1 to ${MOST_NODES}`
-        : replicationBy(everyNth(nth, name));
+      return nth === undefined ? `is no whole number from 1 to ${MOST_NODES}` : replicationBy(everyNth(nth, name));
     },
   },
   groups: {
@@ -89,7 +87,10 @@ function unfit(groups: readonly NodeGroup[], { name, nodes }: MachineSpec): Poli
     return { reason: `${name} has no node ${stranger}`, remedy: `its nodes are ${list}: name each in one group` };
   const missing = nodes.find(({ id }) => !groups.some((group) => group.includes(id)));
   if (missing)
-    return { reason: `node ${missing.id} of ${name} is in no group`, remedy: `its nodes are ${list}: name each in one group` };
+    return {
+      reason: `node ${missing.id} of ${name} is in no group`,
+      remedy: `its nodes are ${list}: name each in one group`,
+    };
   const empty = groups.find((group) => nodes.every(({ id, memoryBytes }) => !group.includes(id) || memoryBytes === 0));
   if (empty)
     return {

@@ -23,13 +23,37 @@ function boot(policy: ReplicationPolicy, options: TestKernelOptions) {
 describe("groups", () => {
   test("one copy a group, on its first node with memory, the master's in its own; equal distances decide nothing", () => {
     const four = { nodes: nodes(64, 64, 64, 64), distance: even(4) };
-    expect(boot(byGroups([[0, 1], [2, 3]]), four)).toEqual({ violated: [], holders: [0, 2], uses: [0, 0, 2, 2] });
-    expect(boot(byGroups([[0, 1], [2, 3]]), { ...four, master: 3 })).toEqual({
+    expect(
+      boot(
+        byGroups([
+          [0, 1],
+          [2, 3],
+        ]),
+        four,
+      ),
+    ).toEqual({ violated: [], holders: [0, 2], uses: [0, 0, 2, 2] });
+    expect(
+      boot(
+        byGroups([
+          [0, 1],
+          [2, 3],
+        ]),
+        { ...four, master: 3 },
+      ),
+    ).toEqual({
       violated: [],
       holders: [0, 3],
       uses: [0, 0, 3, 3],
     });
-    expect(boot(byGroups([[0, 2], [1, 3]]), four)).toEqual({ violated: [], holders: [0, 1], uses: [0, 1, 0, 1] });
+    expect(
+      boot(
+        byGroups([
+          [0, 2],
+          [1, 3],
+        ]),
+        four,
+      ),
+    ).toEqual({ violated: [], holders: [0, 1], uses: [0, 1, 0, 1] });
     expect(boot(byGroups([[0, 1, 2, 3]]), four)).toEqual({ violated: [], holders: [0], uses: [0, 0, 0, 0] });
   });
 

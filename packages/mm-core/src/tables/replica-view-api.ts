@@ -36,7 +36,9 @@ export interface ReplicaView {
     /** Tables below the user half of its PGD under KPTI; the series shares one holder's (defect D15). */
     readonly userTables?: boolean;
   };
-  /** Nodes that share a copy whatever their distances; each uses the nearest holder of its own group, where it has one. */
+  /**
+   * Nodes that share a copy whatever their distances; each uses the nearest holder of its own group, where it has one.
+   */
   readonly groups?: readonly (readonly NodeId[])[];
   /** Every root a change to kernel mappings must reach, the boot table first. */
   readonly roots: readonly TableRoot[];
