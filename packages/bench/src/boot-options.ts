@@ -5,7 +5,7 @@ import type { Alignment, KernelImage, KernelOptions } from "@kreplica/mm-core";
 import type { SeriesDefect } from "@kreplica/series-as-posted";
 import type { RecordedGuest } from "@kreplica/trace";
 import type { BootParts } from "./boot-parts.js";
-import type { PolicyChoice } from "./policies.js";
+import type { PolicyChoice } from "./kernel-policy.js";
 
 /** Choices; what is left out is as usual. */
 export interface BootOptions {

@@ -1,7 +1,7 @@
 /** What may follow a policy's name and a colon: `every-nth:4`, `groups:0-1,2-3`, `per-socket:21`. */
 import type { MachineSpec, NodeId } from "@kreplica/hw-x86";
 import { byGroups, everyNth, type NodeGroup, perDistance, replicationBy } from "@kreplica/numa-replication";
-import type { KernelPolicy, PolicyFault } from "./policies.js";
+import type { KernelPolicy, PolicyFault } from "./kernel-policy.js";
 
 /** A parameter of a policy. */
 export interface PolicyParameter {
