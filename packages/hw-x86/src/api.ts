@@ -1,5 +1,6 @@
 /** Everything another package may see of the machine: interfaces, tokens, bit functions. */
 export * from "./addr.js";
+export type { CachedEntry, CachedTranslations } from "./cached.js";
 export { Cr0, Cr4, Efer } from "./control-bits.js";
 export * from "./cr3.js";
 export * from "./errors.js";

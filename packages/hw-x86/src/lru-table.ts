@@ -40,6 +40,12 @@ export class LruTable {
     this.older = new Int16Array(capacity + 1).map((_, slot) => (slot === capacity ? 0 : slot + 1));
   }
 
+  /** Visits every entry, in no order. Off the access path. */
+  forEach(visit: (key: number, tag: number, value: number, extra: number) => void): void {
+    for (let slot = 1; slot <= this.capacity; slot++)
+      if (this.tag[slot] !== EMPTY) visit(this.key[slot]!, this.tag[slot]!, this.value[slot]!, this.extra[slot]!);
+  }
+
   /** Uses an entry. @param tag not -1 @returns its slot, or {@link NO_SLOT} */
   lookup(key: number, tag: number): number {
     const newest = this.older[0]!;

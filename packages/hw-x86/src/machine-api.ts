@@ -1,5 +1,6 @@
 /** The assembled machine and one of its CPUs, as other packages see them. */
 import { token } from "@kreplica/di";
+import type { CachedTranslations } from "./cached.js";
 import type { CpuId, NodeId } from "./ids.js";
 import type { PhysMemory } from "./memory-api.js";
 import type { MachineSpec } from "./spec.js";
@@ -93,6 +94,8 @@ export interface Cpu {
   invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void;
   /** Everything this thread's core caches about translations. */
   flushTranslations(): void;
+  /** What it has cached of page tables, for checks; reading it changes nothing. */
+  readonly cached: CachedTranslations;
 }
 
 /** The box. */

@@ -76,6 +76,15 @@ export class PagingStructureCaches {
     this.pml4e?.flush(mask, bits);
   }
 
+  /** Visits every entry: level of the table it leads to, page bits 31..0, tag, table, denials. Off the access path. */
+  forEach(visit: (level: number, page: number, tag: number, table: number, denials: number) => void): void {
+    [this.pde, this.pdpte, this.pml4e].forEach((each, below) =>
+      each?.forEach((page, tag, table, denials) => {
+        visit(below + 1, page, tag, table, denials);
+      }),
+    );
+  }
+
   private take(from: LruTable, page: number, tag: number): boolean {
     const slot = from.lookup(page, tag);
     if (slot === 0) return false;

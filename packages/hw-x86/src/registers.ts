@@ -6,6 +6,7 @@
  * 2, "INVLPG", "INVPCID". Where the SDM allows more to be invalidated than required, no more is.
  */
 import { hex } from "./addr.js";
+import { ThreadTranslations } from "./cached.js";
 import { CR0_KEPT, CR4_KEPT, EFER_KEPT } from "./control-bits.js";
 import type { Core } from "./core.js";
 import { cr3Frame, cr3Pcid } from "./cr3.js";
@@ -44,6 +45,8 @@ const NEVER = 1 << 30;
  */
 export abstract class ThreadRegisters {
   readonly core: Core;
+  /** What is cached, for who looks at it from outside. */
+  readonly cached: ThreadTranslations;
   protected readonly walker: PageWalker;
   /** Number within the core, in its place of a TLB tag. */
   protected readonly thread: number;
@@ -85,6 +88,7 @@ export abstract class ThreadRegisters {
     this.cr3Reserved = (1n << 63n) - (1n << BigInt(physicalBits));
     this.walker = core.parts.walker(memory, core, physicalBits, counters);
     this.thread = thread << 25;
+    this.cached = new ThreadTranslations(core.tlbs, this.thread);
     this.derive();
   }
 
@@ -109,7 +113,9 @@ export abstract class ThreadRegisters {
     this.cr3Value = BigInt.asUintN(63, value);
     this.derive();
     const keep = (this.cr4Value & CR4_PCIDE) !== 0 && value >> 63n !== 0n;
-    if (!keep) this.flushContext(this.pcid);
+    const pcid = this.pcid;
+    if (!keep) this.flushContext(pcid);
+    this.cached.loaded(pcid, this.rootFrame, keep);
   }
 
   get privilege(): 0 | 3 {
@@ -216,6 +222,7 @@ export abstract class ThreadRegisters {
     } else if (type === 1) this.flushContext(pcid);
     else if (type === 2) this.flushTranslations();
     else {
+      this.cached.forgot(undefined, this.pcid);
       tlbs.flush(Tag.Thread | Tag.Global, this.thread);
       tlbs.structures.flush(Tag.Thread, this.thread);
     }
@@ -224,6 +231,7 @@ export abstract class ThreadRegisters {
 
   flushTranslations(): void {
     this.translationChanges++;
+    this.cached.forgot(undefined, this.pcid);
     this.core.tlbs.flush(Tag.Thread, this.thread);
     this.core.tlbs.structures.flush(Tag.Thread, this.thread);
     this.core.fetchThread = NOBODY;
@@ -240,6 +248,7 @@ export abstract class ThreadRegisters {
 
   /** Non-global entries of one PCID of this thread. */
   private flushContext(pcid: number): void {
+    this.cached.forgot(pcid, this.pcid);
     const context = this.thread | (pcid << 13);
     this.core.tlbs.flush(Tag.Thread | Tag.Pcid | Tag.Global, context);
     this.core.tlbs.structures.flush(Tag.Thread | Tag.Pcid, context);

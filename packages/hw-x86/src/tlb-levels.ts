@@ -32,6 +32,8 @@ export class CoreTlbs {
   /** Where {@link find} and {@link findSecond} found the page. */
   hitFrame: number;
   hitDenials: number;
+  /** Walks that entered something, modulo 2^32: while it stands still nothing new is here. */
+  fills: number;
   /** Tag of the entry {@link takeFrom} found. */
   private hitTag: number;
 
@@ -43,6 +45,7 @@ export class CoreTlbs {
     this.hitFrame = 0;
     this.hitDenials = 0;
     this.hitTag = 0;
+    this.fills = 0;
     this.codeSmall = parts.tlb(spec.instruction.small, true);
     this.codeLarge = tlb(spec.instruction.large);
     this.dataSmall = parts.tlb(spec.data.small, true);
@@ -171,6 +174,7 @@ export class CoreTlbs {
    * @param frame first frame of the page
    */
   insert(code: number, level: number, page: number, tag: number, frame: number, denials: number): void {
+    this.fills = (this.fills + 1) | 0;
     if (level === 1) {
       if (code !== 0) this.codeKept = 1;
       this.second.insert(page, page, tag, frame, denials);
@@ -211,6 +215,22 @@ export class CoreTlbs {
   /** Forgets every translation whose tag has these bits. Paging-structure caches are {@link structures}' own. */
   flush(mask: number, bits: number): void {
     for (const each of this.all) each.flush(mask, bits);
+  }
+
+  /** Visits every translation: level of the leaf, page bits 31..0, tag, frame, denials. Off the access path. */
+  forEach(visit: (level: number, page: number, tag: number, frame: number, denials: number) => void): void {
+    const { codeLarge, dataLarge, dataHuge, secondHuge } = this;
+    for (const each of this.all) {
+      if (each.used === 0) continue;
+      const own = each === dataHuge || each === secondHuge ? 3 : each === codeLarge || each === dataLarge ? 2 : 1;
+      const { entries } = each;
+      for (let at = 0; at < entries.length; at += 4) {
+        const tag = entries[at + 1]!;
+        if (tag === -1) continue;
+        // The second level holds 2 MiB pages among the small ones.
+        visit(own === 1 && (tag & Tag.Large) !== 0 ? 2 : own, entries[at]!, tag, entries[at + 2]!, entries[at + 3]!);
+      }
+    }
   }
 
   private takeFrom(

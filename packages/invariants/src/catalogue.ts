@@ -3,7 +3,9 @@
  */
 import { ACCOUNTING } from "./accounting.js";
 import { GENERATED_CODE } from "./areas.js";
+import { CACHED } from "./cached.js";
 import { CPUS } from "./cpus.js";
+import { HALVES } from "./halves.js";
 import type { Invariant } from "./invariant.js";
 import { ORDER } from "./order.js";
 import { PATCHING } from "./patching.js";
@@ -31,10 +33,12 @@ export const KERNEL_INVARIANTS: readonly Invariant<Subject>[] = [
   ...PLACEMENT,
   ...TABLES,
   ...PROTECTION,
+  ...HALVES,
   ...PATCHING,
   ...GENERATED_CODE,
   ...SPACES,
   ...CPUS,
+  ...CACHED,
   ...ORDER,
   ...ACCOUNTING,
 ];

@@ -1,6 +1,14 @@
 /** What a check looks at: the machine's bytes, the roots its CPUs use, and what was witnessed while booting. */
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
-import type { AddressRange, AddressSpaces, BootStep, SwitchMm, TextUsers } from "@kreplica/mm-core/api";
+import type {
+  AddressRange,
+  AddressSpaces,
+  BootStep,
+  CpuState,
+  KernelTables,
+  SwitchMm,
+  TextUsers,
+} from "@kreplica/mm-core/api";
 import { BOOT_STEPS, bootRoot, imageAddress, imageFrame, pagesOf } from "@kreplica/mm-core/api";
 import { PageReader } from "./page-reader.js";
 import type { WatchedKernel } from "./watched.js";
@@ -10,7 +18,11 @@ import type { BootWitness } from "./witness.js";
 export interface CheckedKernel extends WatchedKernel {
   readonly spaces: AddressSpaces;
   /** Which address space, or other tables for a while, each CPU has loaded: what CR3 is held against. */
-  readonly switcher: Pick<SwitchMm, "loaded" | "temporary">;
+  readonly switcher: Pick<SwitchMm, "loaded" | "temporary" | "useOf">;
+  /** What was changed and not flushed yet. */
+  readonly tables: Pick<KernelTables, "unflushed">;
+  /** CPUs whose caches are looked at. */
+  readonly cpus: Pick<CpuState, "online">;
   /** Roots beside those of init_mm and of processes that a CPU may load: EFI's. */
   readonly otherRoots?: readonly OtherRoot[];
   /** Roots CPUs load while they patch text; what they map of the kernel is brought up to date when they are. */

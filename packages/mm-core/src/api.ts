@@ -63,6 +63,6 @@ export {
 } from "./processes/address-space-api.js";
 export { MemoryHotplug } from "./processes/memory-hotplug-api.js";
 export * from "./processes/process-api.js";
-export { SwitchMm, type TemporaryTables } from "./processes/switch-api.js";
+export { type PcidUse, SwitchMm, type TemporaryTables } from "./processes/switch-api.js";
 export { UserFrames } from "./processes/user-frames-api.js";
 export type { Area, VmaTree } from "./processes/vma-tree.js";

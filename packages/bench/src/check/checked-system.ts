@@ -11,6 +11,7 @@ import { InvariantError, MmError } from "@kreplica/mm-core";
 import { type BootParts, prepare } from "../boot.js";
 import { checkedKernel } from "../checked-kernel.js";
 import { kernelFrom, type KernelSource } from "../kernel.js";
+import { CachedWatch } from "./cached-watch.js";
 import { CheckFailure } from "./check-failure.js";
 import { FAMILIES, familyIndex, pluginsOf } from "./families.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "./family.js";
@@ -35,6 +36,8 @@ export interface SystemOptions {
 export class CheckedSystem implements Subject {
   readonly parts: BootParts;
   readonly watch: TableWatch;
+  /** What CPUs have cached. */
+  readonly cached: CachedWatch;
   readonly population: Population;
   /** Replica nodes as of the end of the boot. */
   readonly holders: readonly NodeId[];
@@ -85,6 +88,7 @@ export class CheckedSystem implements Subject {
     this.broken = goOn ? this.violated() : [];
     this.fullCheck();
     this.watch = new TableWatch(this.parts);
+    this.cached = new CachedWatch(this.parts);
     this.population = new Population(this.parts, this.watch);
     this.families = this.started(families);
     this.baseline = this.freeFrames();
@@ -272,6 +276,7 @@ export class CheckedSystem implements Subject {
     this.checkHolders();
     this.watch.afterStep();
     this.checkRoots();
+    this.cached.afterStep(this.broken);
     this.population.compareInTurn();
     for (const family of this.families) family.afterStep?.();
   }
@@ -320,7 +325,7 @@ export class CheckedSystem implements Subject {
       );
     if (this.population.userFrames.size !== 0)
       this.fail("F6", `${this.population.userFrames.size} user frames are still counted`);
-    if (!quick) this.checkRules(["A4", "B2", "B6", "B11"]);
+    if (!quick) this.checkRules(["A4", "B2", "B6", "B11", "C8"]);
     if (this.watch.kernelStores) this.fullCheck();
     this.watch.kernelStores = false;
   }

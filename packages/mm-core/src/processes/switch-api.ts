@@ -14,6 +14,15 @@ export interface TemporaryTables {
   root(node: NodeId): Frame;
 }
 
+/**
+ * What becomes of the translations a CPU has under a PCID.
+ *
+ * used: it is loaded, or will be without a flush, so that they must say what the tables say; lazy: it is loaded by a
+ * CPU that only borrows the space and was not told of a flush, so that pages may be out of date, and no table; owed:
+ * all of it is flushed before it is used.
+ */
+export type PcidUse = "used" | "lazy" | "owed";
+
 /** Address spaces on CPUs. */
 export interface SwitchMm {
   /** The space a CPU has loaded, lazily or not, or comes back to from temporary tables; undefined is init_mm. */
@@ -61,6 +70,8 @@ export interface SwitchMm {
   flush(space: AddressSpace, start: bigint, pages: number, freedTables: boolean, from: CpuId): void;
   /** Lets no CPU keep the space; before its tables are freed. */
   forget(space: AddressSpace): void;
+  /** What the CPU will do with what it has cached under a PCID; for checks. */
+  useOf(cpu: CpuId, pcid: number): PcidUse;
   /** Root a debug build expects in CR3. @patch 07/12 arch/x86/mm/tlb.c */
   expectedRoot(cpu: CpuId): number;
   /** CR3 writes that switches made, and flushes by interrupt. */

@@ -16,7 +16,7 @@ import { invariant } from "../errors.js";
 import { KernelOptions } from "../options-api.js";
 import { KernelLayout } from "../image/kernel-layout-api.js";
 import { ReplicaView } from "../tables/replica-view-api.js";
-import type { SwitchMm, TemporaryTables } from "./switch-api.js";
+import type { PcidUse, SwitchMm, TemporaryTables } from "./switch-api.js";
 
 const SLOTS = 6;
 const NO_FLUSH = 1n << 63n;
@@ -299,6 +299,22 @@ export class PcidSwitch implements SwitchMm {
       const slot = tlb.spaces.indexOf(space);
       if (slot >= 0) tlb.spaces[slot] = undefined;
     }
+  }
+
+  useOf(cpu: CpuId, pcid: number): PcidUse {
+    const tlb = this.of(cpu);
+    const { space, slot } = tlb;
+    const missed = space !== undefined && !tlb.away && tlb.lazy && tlb.generations[slot] !== this.generation(space);
+    // PCID 0 is init_mm's and that of temporary tables, and loaded with a flush always; without PCIDs it is
+    // everybody's.
+    if (pcid === 0) return missed && !this.options.pcid ? "lazy" : this.machine.cpu(cpu).pcid === 0 ? "used" : "owed";
+    const of = (pcid % USER_PCID) - 1;
+    const owner = tlb.spaces[of];
+    if (!owner) return "owed";
+    const isUser = pcid >= USER_PCID;
+    if (isUser && (tlb.userPending & (1 << of)) !== 0) return "owed";
+    if (owner === space && of === slot && !tlb.away) return !missed ? "used" : isUser ? "owed" : "lazy";
+    return this.isFresh(cpu, tlb, of, owner) ? "used" : "owed";
   }
 
   expectedRoot(cpu: CpuId): number {

@@ -35,6 +35,8 @@ export interface KernelTables {
    * again. For lazy unmapping.
    */
   editLazily<T>(change: (editor: TableEditor) => T): T;
+  /** What {@link editLazily} changed and nothing flushed since: CPUs may hold what was there. For checks. */
+  readonly unflushed: readonly { readonly start: bigint; readonly pages: number }[];
   /** One shootdown of [start, end) on every CPU that may hold it. */
   flush(start: bigint, end: bigint): void;
   /** One shootdown of several ranges: page by page while they are few pages in all, everything otherwise. */

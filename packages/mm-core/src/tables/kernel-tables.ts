@@ -42,6 +42,7 @@ import {
 } from "./protection.js";
 import { writeSplit } from "./split-leaf.js";
 import { TableMemory } from "./table-memory-api.js";
+import { overlap, type PageRun, UnflushedRuns } from "./unflushed-runs.js";
 import { lookup } from "./walk.js";
 
 /**
@@ -64,14 +65,6 @@ interface Undo {
 
 const PAGES_AT = [0n, 1n, 512n, 262144n] as const;
 
-/** Pages of 4 KiB one after the other. */
-interface PageRun {
-  readonly start: bigint;
-  readonly pages: number;
-}
-const overlap = (a: PageRun, b: PageRun): boolean =>
-  a.start < b.start + BigInt(b.pages) * PAGE && b.start < a.start + BigInt(a.pages) * PAGE;
-
 /** Mappings of the kernel half, changed on every root at once; a refused table page changes nothing. */
 @injectable()
 export class LockstepTables implements KernelTables {
@@ -79,6 +72,7 @@ export class LockstepTables implements KernelTables {
    * Pages whose leaves were not global when they were changed, not flushed since: CPUs may hold them under every PCID.
    */
   private readonly owed: PageRun[] = [];
+  private readonly lazily = new UnflushedRuns();
 
   constructor(
     @inject(TableMemory) private readonly entries: TableMemory,
@@ -113,7 +107,12 @@ export class LockstepTables implements KernelTables {
     const editor = new Editor(this.entries, this.allocator, this.layout, this.view, this.cpus);
     const result = change(editor);
     this.note(editor);
+    this.lazily.add(editor.touched);
     return result;
+  }
+
+  get unflushed(): readonly PageRun[] {
+    return this.lazily.runs;
   }
 
   /** Without PCIDs what is loaded is all there is; under KPTI everything goes in any case. */
@@ -128,7 +127,11 @@ export class LockstepTables implements KernelTables {
   flushRanges(ranges: readonly PageRun[]): void {
     const everyPcid = ranges.some((range) => this.owed.some((other) => overlap(range, other)));
     this.cpus.flushRanges(ranges, everyPcid);
-    if (everyPcid || ranges.reduce((sum, { pages }) => sum + pages, 0) > SINGLE_PAGE_CEILING) this.owed.length = 0;
+    const total = ranges.reduce((sum, { pages }) => sum + pages, 0);
+    const all = everyPcid || total > SINGLE_PAGE_CEILING;
+    if (all) this.owed.length = 0;
+    if (all || (this.layout.pti && total > 0)) this.lazily.clear();
+    else this.lazily.remove(ranges);
   }
 
   makeRoomForLarge(start: bigint, pages: number): boolean {
@@ -152,6 +155,7 @@ export class LockstepTables implements KernelTables {
     if (found.tables.size > 0) {
       this.cpus.flushAll();
       this.owed.length = 0;
+      this.lazily.clear();
     }
     for (const table of found.tables) this.allocator.free(table, 0);
     return true;

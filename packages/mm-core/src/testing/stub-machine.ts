@@ -9,6 +9,7 @@ import {
   hex,
   type Machine,
   type MachineSpec,
+  NONE,
   type NodeId,
   PAGE,
   PAGE_BYTES,
@@ -147,6 +148,8 @@ export class StubCpu implements Cpu {
   flushTranslations(): void {
     this.told.push("flush");
   }
+  /** It caches nothing. */
+  readonly cached = { fills: 0, forEach: () => undefined, rootOf: () => NONE, keptFrom: () => NONE };
 }
 
 /** A machine without caches, TLBs or time, which remembers what its CPUs were told. */

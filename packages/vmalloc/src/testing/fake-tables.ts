@@ -87,6 +87,7 @@ export class FakeTables implements KernelTables {
     return result;
   }
 
+  readonly unflushed = [];
   editLazily<T>(change: (editor: TableEditor) => T): T {
     return change(this.editor());
   }

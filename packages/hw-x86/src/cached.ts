@@ -1,0 +1,125 @@
+/**
+ * What a CPU has cached of page tables, entry by entry, and which root each PCID stands for: for checks. Nothing here
+ * is on an access path.
+ */
+import { type Frame, NONE } from "./ids.js";
+import type { CoreTlbs } from "./tlb-levels.js";
+import { Tag } from "./tlb.js";
+
+// Denials, walker.ts.
+const NOT_WRITABLE = 1;
+const NOT_USER = 2;
+const NO_EXECUTE = 8;
+const NOT_DIRTY = 16;
+
+/** One entry of a TLB or of a paging-structure cache. The same object at each visit: keep what you need. */
+export interface CachedEntry {
+  /** Virtual page number, bits 31..0 and 44..32; bits below the entry's size are 0. */
+  readonly page: number;
+  readonly pageHigh: number;
+  /** Of a paging-structure cache: {@link frame} is a table, not a page. */
+  readonly structure: boolean;
+  /** 1 to 3: of the leaf, 4 KiB, 2 MiB or 1 GiB; of a structure, of the table it leads to. */
+  readonly level: number;
+  /** 0 where {@link global}. */
+  readonly pcid: number;
+  readonly global: boolean;
+  /** First frame of the page, or the table. */
+  readonly frame: Frame;
+  /** Over all levels of the way. */
+  readonly writable: boolean;
+  readonly user: boolean;
+  readonly executable: boolean;
+  /** Of a leaf: a store through it sets no D bit any more. */
+  readonly dirty: boolean;
+}
+
+/** What one CPU has cached of page tables. A root is a frame; -1 stands for none. */
+export interface CachedTranslations {
+  /** Grows with whatever its core enters: while it stands still nothing new is cached. Wraps at 32 bits. */
+  readonly fills: number;
+  /** Every translation and paging-structure entry of this CPU, its core's other threads' left out. */
+  forEach(visit: (entry: CachedEntry) => void): void;
+  /** The root that was loaded last under a PCID since its entries were flushed; -1: nothing is cached under it. */
+  rootOf(pcid: number): Frame;
+  /** Another root, loaded under the PCID before and not flushed since; -1, which is right, when there is none. */
+  keptFrom(pcid: number): Frame;
+}
+
+/** {@link CachedTranslations} of one thread of a core. */
+export class ThreadTranslations implements CachedTranslations {
+  /** By PCID: what was loaded last. */
+  private readonly roots = new Map<number, Frame>();
+  /** By PCID: what was loaded before that, its entries kept. */
+  private readonly kept = new Map<number, Frame>();
+
+  /** @param thread in its place of a TLB tag */
+  constructor(
+    private readonly tlbs: CoreTlbs,
+    private readonly thread: number,
+  ) {}
+
+  get fills(): number {
+    return this.tlbs.fills;
+  }
+  rootOf(pcid: number): Frame {
+    return this.roots.get(pcid) ?? NONE;
+  }
+  keptFrom(pcid: number): Frame {
+    return this.kept.get(pcid) ?? NONE;
+  }
+
+  /** CR3 was written. @param keep with what is cached under the PCID kept */
+  loaded(pcid: number, root: Frame, keep: boolean): void {
+    const known = keep ? this.roots.get(pcid) : undefined;
+    if (known === root) return;
+    if (known !== undefined && !this.kept.has(pcid)) this.kept.set(pcid, known);
+    this.roots.set(pcid, root);
+  }
+
+  /** Entries of a PCID are gone, or of all of them. @param loaded PCID that CR3 names, under which all goes on */
+  forgot(pcid: number | undefined, loaded: number): void {
+    const root = this.roots.get(loaded);
+    if (pcid === undefined) {
+      this.roots.clear();
+      this.kept.clear();
+    } else {
+      this.roots.delete(pcid);
+      this.kept.delete(pcid);
+    }
+    if (root !== undefined) this.roots.set(loaded, root);
+  }
+
+  forEach(visit: (entry: CachedEntry) => void): void {
+    const entry = {
+      page: 0,
+      pageHigh: 0,
+      structure: false,
+      level: 0,
+      pcid: 0,
+      global: false,
+      frame: 0,
+      writable: false,
+      user: false,
+      executable: false,
+      dirty: false,
+    };
+    const each = (level: number, page: number, tag: number, frame: number, denials: number): void => {
+      if ((tag & Tag.Thread) !== this.thread) return;
+      entry.level = level;
+      entry.page = page >>> 0;
+      entry.pageHigh = tag & Tag.Page;
+      entry.global = !entry.structure && (tag & Tag.Global) !== 0;
+      entry.pcid = entry.global ? 0 : (tag & Tag.Pcid) >>> 13;
+      entry.frame = frame >>> 0;
+      entry.writable = (denials & NOT_WRITABLE) === 0;
+      entry.user = (denials & NOT_USER) === 0;
+      entry.executable = (denials & NO_EXECUTE) === 0;
+      entry.dirty = (denials & NOT_DIRTY) === 0;
+      visit(entry);
+    };
+    this.tlbs.forEach(each);
+    entry.structure = true;
+    this.tlbs.structures.forEach(each);
+  }
+}
