@@ -238,6 +238,14 @@ test("paravirt, static calls, trampolines, jump labels, ftrace and lock prefixes
     `0f84${hex(branch32(JMP32, site + 1n, target)).slice(2)}`,
   );
   expect(() => call(Uint8Array.of(1, 2, 3, 4, 5), false, target)).toThrow(TextPatchError);
+  text.put(site, [0x0f, 0x84, 0, 0, 0, 0]);
+  expect(() =>
+    applyStaticCalls(
+      text,
+      [{ address: site, key: 1n, tail: true, init: false }],
+      state({ defaultReturnThunk: undefined }),
+    ),
+  ).toThrow("a conditional static call of nothing");
   text.put(site, branch32(JMP32, site, BASE));
   applyTrampolines(text, [{ address: site, key: 1n }], state({ staticCallTarget: () => target }));
   expect(text.hex(site, 5)).toBe(hex(branch32(JMP32, site, target)));

@@ -49,7 +49,8 @@ export function stateOf(kernel: KernelFile, memory: Uint8Array, base: bigint, de
   }
   const pvOps = kernel.symbol("pv_ops");
   const nop = kernel.symbol("_paravirt_nop") ?? kernel.symbol("paravirt_nop");
-  const defaultReturnThunk = need("__x86_return_thunk");
+  // Kernels before 5.19 have none, nor lists of returns that lead there.
+  const defaultReturnThunk = optional("__x86_return_thunk");
   const thunkVariable = kernel.symbol("x86_return_thunk");
   const its = kernel.symbol("its_return_thunk");
   const thunk = thunkVariable === undefined ? defaultReturnThunk : quad(thunkVariable + delta);

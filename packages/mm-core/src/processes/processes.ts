@@ -106,13 +106,15 @@ export class UserProcesses implements Processes {
     const space = this.spaces.create(this.machine.nodeOfCpu(cpu));
     if (!space) return false;
     const users = this.cpusOf(process);
+    const borrowers = users.filter((each) => this.switcher.isLazy(each));
     this.end(process);
     process.space = space;
     process.vmas = new VmaTree();
     process.brk = process.brkStart;
     for (const each of users) {
-      // A worker that only borrowed the old space, and is below the firmware now, comes back to init_mm.
-      if (this.switcher.temporary(each)) this.running.delete(each);
+      // A kernel thread that only borrowed the old space is no thread of the process: its CPU is left on init_mm, or
+      // comes back to that from below the firmware.
+      if (borrowers.includes(each) || this.switcher.temporary(each)) this.running.delete(each);
       else this.switcher.switchTo(each, space);
     }
     return true;

@@ -99,3 +99,19 @@ describe.each([false, true])("no access for a while, KPTI %s", (pti) => {
     expect(free()).toEqual(before);
   });
 });
+
+test.each([false, true])("exec: a CPU that only borrowed the old space goes to init_mm, KPTI %s", (pti) => {
+  const { processes, process, switcher, machine, view } = booted(pti);
+  processes.run(process, 1);
+  switcher.idle(1);
+  const old = process.space;
+  expect(switcher.loaded(1)).toBe(old);
+  expect(processes.exec(process, 0)).toBe(true);
+  expect(process.space).not.toBe(old);
+  expect([switcher.loaded(0), switcher.loaded(1)]).toEqual([process.space, undefined]);
+  expect(machine.cpu(1).rootFrame).toBe(view.kernelRoot(machine.nodeOfCpu(1)));
+  expect(() => processes.access(1, AT, "read")).toThrow("nothing runs on CPU 1");
+  // And comes to the new space when a thread of the process runs there.
+  processes.run(process, 1);
+  expect(switcher.loaded(1)).toBe(process.space);
+});

@@ -45,6 +45,12 @@ export function staticCallBytes(site: StaticCallSite, old: Uint8Array, target: b
   if (old[0] === 0x0f && (old[1]! & 0xf0) === 0x80) {
     // A Jcc: its target alone changes; none means the return thunk or a plain return somewhere.
     const to = target !== 0n ? target : (state.returnThunk(address) ?? state.defaultReturnThunk);
+    if (to === undefined)
+      throw new TextPatchError(
+        "unexpected-code",
+        address,
+        "a conditional static call of nothing, in a kernel without a return thunk to lead it to",
+      );
     const branch = branch32(JMP32, address + 1n, to);
     return Uint8Array.of(0x0f, old[1]!, ...branch.subarray(1));
   }

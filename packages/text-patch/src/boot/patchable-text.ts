@@ -24,8 +24,8 @@ export interface PatchState {
   paravirt(type: number): bigint | "nop" | undefined;
   /** First of the sixteen __x86_indirect_thunk_* of 32 bytes each. */
   readonly indirectThunks: bigint;
-  /** __x86_return_thunk: what compilers jump to. */
-  readonly defaultReturnThunk: bigint;
+  /** __x86_return_thunk: what compilers jump to; undefined in kernels that have none (before 5.19). */
+  readonly defaultReturnThunk: bigint | undefined;
   /** Where a return at this address must jump to; undefined for a plain RET. */
   returnThunk(site: bigint): bigint | undefined;
   /**
