@@ -8,11 +8,14 @@ import {
   type LatencyCheckerMatrix,
 } from "./memory-latency-checker.js";
 import { isNumactlHardware, parseNumactlHardware, type NumactlHardware } from "./numactl-hardware.js";
-import { cutOff, type FoundNode } from "./found-node.js";
+import { isTextOfOthers } from "./accounts/readers.js";
+import { cutOff } from "./found-node.js";
+import { distancesFromLatency, nodesAsInBase, tooManyCpus, withOwn } from "./from-latencies.js";
 import { machineOnFound } from "./on-base.js";
 
-/** Whether either tool's output is in the text. */
-export const isToolText = (text: string): boolean => isNumactlHardware(text) || isLatencyChecker(text);
+/** Whether either tool's output is in the text, and no other's. */
+export const isToolText = (text: string): boolean =>
+  (isNumactlHardware(text) || isLatencyChecker(text)) && !isTextOfOthers(text);
 
 /**
  * @param name of the machine
@@ -57,20 +60,6 @@ export function machineFromTools(source: string, file: string, name: string, bas
   );
 }
 
-/**
- * A node without CPUs has no row, hence no latency to itself: nobody will ever ask; the least anybody measured to it
- * stands there.
- */
-function withOwn(latency: readonly (readonly (number | undefined)[])[]): (number | undefined)[][] {
-  return latency.map((row, i) =>
-    row.map((value, j) => {
-      if (value !== undefined || i !== j) return value;
-      const column = latency.flatMap((each) => each[j] ?? []);
-      return column.length > 0 ? Math.min(...column) : undefined;
-    }),
-  );
-}
-
 /** Both tools: the matrices must be about the nodes that numactl lists. */
 function alongside(numactl: NumactlHardware, measured: LatencyChecker | undefined, text: TextLines): NumactlHardware {
   const ids = numactl.nodes.map((node) => node.id);
@@ -102,50 +91,13 @@ function alongside(numactl: NumactlHardware, measured: LatencyChecker | undefine
   return numactl;
 }
 
-/**
- * The Memory Latency Checker alone: a node with a row gets the CPUs of a node of the base, one without is memory only.
- */
+/** The Memory Latency Checker alone. */
 function fromLatencies({ latencyNs }: LatencyChecker, base: MachineSpec, text: TextLines): NumactlHardware {
   const ids = [...new Set([...latencyNs.columns, ...latencyNs.rows.keys()])].sort((a, b) => a - b);
-  const like = base.nodes.find((node) => base.cpus.some((cpu) => cpu.node === node.id))!;
-  const cpus = base.cpus.filter((cpu) => cpu.node === like.id);
-  const cores = new Set(cpus.map((cpu) => cpu.core)).size;
-  const threads = Math.round(cpus.length / cores);
-  const allCores = cores * latencyNs.rows.size;
-  if (allCores * threads > 4096)
-    throw text.fault(
-      latencyNs.line,
-      undefined,
-      `${latencyNs.rows.size} nodes like those of ${base.name} have more than 4096 CPUs`,
-      "name a --base with fewer",
-    );
-  let core = 0;
-  const nodes = ids.map((id): FoundNode => {
-    if (!latencyNs.rows.has(id)) return { id, cpus: [], memoryBytes: like.memoryBytes };
-    const first = core;
-    core += cores;
-    // First threads of all cores come first, as Linux numbers them.
-    return {
-      id,
-      cores,
-      memoryBytes: like.memoryBytes,
-      cpus: Array.from({ length: cores * threads }, (_, i) => Math.floor(i / cores) * allCores + first + (i % cores)),
-    };
-  });
-  const latency = (from: number, to: number): number | undefined =>
-    latencyNs.rows.get(from)?.[latencyNs.columns.indexOf(to)];
-  const distance = ids.map((from) =>
-    ids.map((to) => {
-      if (from === to) return 10;
-      const there = latency(from, to);
-      const local = latency(from, from);
-      if (there !== undefined && local !== undefined)
-        return Math.min(254, Math.max(11, Math.round((10 * there) / local)));
-      const back = latency(to, from);
-      const far = latency(to, to);
-      // Neither measured: as far as a table can say, short of unreachable.
-      return back !== undefined && far !== undefined ? Math.min(254, Math.max(11, Math.round((10 * back) / far))) : 254;
-    }),
-  );
-  return { nodes, distance };
+  const tooMany = tooManyCpus(latencyNs.rows.size, base);
+  if (tooMany) throw text.fault(latencyNs.line, undefined, tooMany, "name a --base with fewer");
+  return {
+    nodes: nodesAsInBase(ids, new Set(latencyNs.rows.keys()), base),
+    distance: distancesFromLatency(ids, (from, to) => latencyNs.rows.get(from)?.[latencyNs.columns.indexOf(to)]),
+  };
 }

@@ -1,4 +1,16 @@
 /** NUMA machines as descriptions: presets with their sources, and readers of the texts in which people have theirs. */
+export {
+  type CacheName,
+  type Fact,
+  type FactKind,
+  type FactValues,
+  type MachineAccount,
+  type Place,
+  type TlbName,
+} from "./accounts/account.js";
+export { AccountOf } from "./accounts/account.js";
+export { type Fallback, machineFromAccounts } from "./accounts/machine.js";
+export { accountsFromText, accountTexts, isAccountText } from "./accounts/readers.js";
 export { checkMachine, type MachineFault, sourcedNumbers } from "./check.js";
 export { type CpuPlace, socketGroups } from "./cpu-places.js";
 export { distanceScale } from "./distance-scale.js";

@@ -29,6 +29,12 @@ export interface LatencyCheckerMatrix {
 export interface LatencyChecker {
   readonly latencyNs: LatencyCheckerMatrix;
   readonly bandwidthMBs?: LatencyCheckerMatrix;
+  /** Clean lines of another L2, nanoseconds; `line` from 1. */
+  readonly cacheToCache: readonly {
+    readonly of: "sameSocket" | "otherSocket";
+    readonly value: number;
+    readonly line: number;
+  }[];
 }
 
 const LATENCY = /Measuring idle latenc/i;
@@ -63,7 +69,35 @@ export function parseLatencyChecker(text: TextLines): LatencyChecker {
   if (!latencyNs) throw text.fault(undefined, "idle latencies", "no latency matrix", rerun);
   const bandwidthMBs = matrix(BANDWIDTH, "memory bandwidths");
   text.settle();
-  return { latencyNs, ...(bandwidthMBs ? { bandwidthMBs } : {}) };
+  return { latencyNs, ...(bandwidthMBs ? { bandwidthMBs } : {}), cacheToCache: cacheToCacheIn(text) };
+}
+
+/**
+ * `Local Socket L2->L2 HIT latency 42.1` is a core of the same socket; below `Remote Socket L2->L2 HITM latency` stand
+ * matrices by reader and writer, of which the mean of what is not a dash counts.
+ */
+function cacheToCacheIn(text: TextLines): LatencyChecker["cacheToCache"] {
+  const found: { of: "sameSocket" | "otherSocket"; value: number; line: number }[] = [];
+  for (const [index, line] of text.lines.entries()) {
+    const local = /^\s*Local Socket L2->L2 HIT\s+latency\s+(\S+)\s*$/i.exec(line);
+    if (local && isFigure(local[1]!) && !found.some(({ of }) => of === "sameSocket"))
+      found.push({ of: "sameSocket", value: Number(local[1]), line: index + 1 });
+    if (!/^\s*Remote Socket L2->L2 HITM\s+latency/i.test(line) || found.some(({ of }) => of === "otherSocket"))
+      continue;
+    const cells: number[] = [];
+    for (const row of text.lines.slice(index + 1, index + 1 + 2 * 64 + 12)) {
+      if (/^\s*(?:Local|Measuring)/i.test(row)) break;
+      const words = /^\s*\d{1,2}\s+((?:-|\d{1,5}\.\d+)(?:\s+(?:-|\d{1,5}\.\d+))*)\s*$/.exec(row);
+      if (words) cells.push(...wordsOf(words[1]).flatMap((cell) => (isFigure(cell) ? [Number(cell)] : [])));
+    }
+    if (cells.length > 0)
+      found.push({
+        of: "otherSocket",
+        value: Math.round((10 * cells.reduce((sum, each) => sum + each, 0)) / cells.length) / 10,
+        line: index + 1,
+      });
+  }
+  return found;
 }
 
 function parseMatrix(text: TextLines, heading: number, field: string): LatencyCheckerMatrix {

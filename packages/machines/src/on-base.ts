@@ -1,6 +1,6 @@
 /** Builds a machine from what a tool printed about nodes and a base preset for all it did not print. */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
-import { placeCpus, type CpuPlace } from "./cpu-places.js";
+import { placeCpus, type CpuPlace, type PlacedCpus } from "./cpu-places.js";
 import { distanceScale } from "./distance-scale.js";
 import type { FoundNode } from "./found-node.js";
 
@@ -20,6 +20,8 @@ export interface FoundMachine {
   readonly fromFirmware: boolean;
   /** Package and core of every CPU, where the firmware says so. */
   readonly places?: ReadonlyMap<number, CpuPlace>;
+  /** The CPUs, where somebody has placed them already. */
+  readonly placed?: PlacedCpus;
   /** Where the nodes, and where the measured figures come from. */
   readonly sources: readonly string[];
   /** Nodes and CPUs were printed, and none of the figures is an estimate. */
@@ -54,7 +56,8 @@ export function machineOnFound(found: FoundMachine, base: MachineSpec): MachineS
   ];
   const scaledSource =
     scaled.length === 0 ? [] : [`${scaled.join(" and ")} where not measured: distances scaled, ${scale.rule}`];
-  const { cpus, assumed } = placeCpus(found.nodes, found.distance, base, found.fromFirmware, found.places);
+  const { cpus, assumed } =
+    found.placed ?? placeCpus(found.nodes, found.distance, base, found.fromFirmware, found.places);
   const { assumedTopology: _, ...rest } = base;
   return {
     ...rest,

@@ -1,6 +1,6 @@
 /** `kreplica machine`: lists the machines that come with kreplica, or shows one, the user's own included. */
 import { InputError } from "@kreplica/inputs";
-import { machineDocument, presets } from "@kreplica/machines";
+import { accountTexts, machineDocument, presets } from "@kreplica/machines";
 import type { Command } from "commander";
 import { loadMachine } from "../inputs/machine/load.js";
 import { inputPath } from "../inputs/input-file.js";
@@ -19,9 +19,9 @@ export function registerMachine(program: Command, context: CommandContext): void
       "Without an argument: the machines that come with kreplica. With one: its nodes, CPUs, caches, TLBs, latency and bandwidth between nodes, costs, what is provisional, and what each number rests on.",
     )
     .argument(
-      "[machine]",
-      "preset, or own machine: a JSON file (its schema: `kreplica schema machine`), the output of `numactl --hardware` or of Intel MLC, or a copy of /sys/devices/system/node; - is standard input",
-      (path: string) => inputPath(path, "[machine]"),
+      "[machines...]",
+      `preset, or own machine: a JSON file (its schema: \`kreplica schema machine\`), the output of ${accountTexts.join(", ")}, or a copy of /sys/devices/system/node; - is standard input; later ones refine earlier ones, of which the first may be a preset`,
+      (path: string, before: readonly string[] | undefined) => [...(before ?? []), inputPath(path, "[machine]")],
     )
     .addOption(baseOption())
     .addOption(jsonOption())
@@ -33,11 +33,15 @@ export function registerMachine(program: Command, context: CommandContext): void
         ["kreplica machine e5-2690v3-2s --json > mine.json", "a file to start an own machine from"],
         ["numactl --hardware | kreplica machine -", "this computer, latencies from distances"],
         ["mlc >> box.txt; kreplica machine box.txt", "the same with measured latencies"],
+        [
+          "kreplica machine lscpu.txt mlc.txt",
+          "several together: contradictions are listed, what nobody says is assumed",
+        ],
         ["kreplica machine /sys/devices/system/node", "this computer, its sockets and cores as the firmware says"],
       ) + exitCodes,
     )
-    .action((named: string | undefined, options: JsonOption & { base?: string }) => {
-      if (named === undefined) {
+    .action((named: readonly string[], options: JsonOption & { base?: string }) => {
+      if (named.length === 0) {
         if (options.base !== undefined)
           throw new InputError({
             file: "--base",

@@ -5,13 +5,13 @@ import { type Command, Option } from "commander";
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
 import { loadMachine } from "../inputs/machine/load.js";
 import { type KernelPolicy, perNode, policyForms, policyOf } from "../policies.js";
-import { choiceOption, CPU_IDS, fileOption, NODE_IDS, numberOption } from "./values.js";
+import { choiceOption, CPU_IDS, filesOption, NODE_IDS, numberOption } from "./values.js";
 
 export { wholeNumber } from "./values.js";
 
 /** As commander fills them in. */
 export interface MachineOptions {
-  readonly machine?: string;
+  readonly machine?: string | readonly string[];
   readonly base?: string;
 }
 export interface PlacementOptions {
@@ -26,7 +26,7 @@ export interface JsonOption {
 export const baseOption = (): Option =>
   new Option(
     "--base <name>",
-    `preset for what numactl, MLC or sysfs output leaves open (default: ${defaultPreset.name})`,
+    `preset for what the machine's files leave open (default: the nearest to the processor they name, else ${defaultPreset.name})`,
   );
 
 /** `--json`; read it through {@link JsonOption}. */
@@ -36,9 +36,9 @@ export const jsonOption = (): Option => new Option("--json", "print one JSON doc
 export const addMachineOptions = (command: Command): Command =>
   command
     .addOption(
-      fileOption(
+      filesOption(
         "--machine <name|file|dir>",
-        `preset, or own machine: JSON, output of \`numactl --hardware\` or Intel MLC, or a copy of /sys/devices/system/node (default: ${defaultPreset.name})`,
+        `preset, or own machine: JSON, output of tools (\`kreplica machine --help\` lists them), or a copy of /sys/devices/system/node; may be given again, later ones refine earlier ones (default: ${defaultPreset.name})`,
       ),
     )
     .addOption(baseOption());

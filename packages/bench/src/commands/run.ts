@@ -3,6 +3,7 @@ import { InputError, nearest } from "@kreplica/inputs";
 import { Command, CommanderError } from "commander";
 import { beginInputs, withShownPaths } from "../inputs/input-file.js";
 import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";
+import { isRepeatable } from "./values.js";
 
 /** Exit codes of every command. */
 export const enum ExitCode {
@@ -110,7 +111,7 @@ export async function run(
 /** An option with one value means what it was given: a second value would silently take the place of the first. */
 function refuseRepetition(command: Command): void {
   for (const option of command.options) {
-    if (!option.required || option.variadic) continue;
+    if (!option.required || option.variadic || isRepeatable(option)) continue;
     let first: string | undefined;
     command.on(`option:${option.name()}`, (value: string) => {
       if (first !== undefined && first !== value)

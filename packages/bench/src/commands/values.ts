@@ -77,6 +77,21 @@ export function fileOption(flags: string, description: string): Option {
   return option.argParser((path: string) => inputPath(path, option.long!));
 }
 
+/** Options that take one value each time and may be given again: `--machine a --machine b`. */
+const repeatable = new WeakSet<Option>();
+/** Whether a second value joins the first, though the option takes one at a time. */
+export const isRepeatable = (option: Option): boolean => repeatable.has(option);
+
+/** As {@link fileOption}, and may be given again: its value is a list, in the order given. */
+export function filesOption(flags: string, description: string): Option {
+  const option = new Option(flags, description);
+  repeatable.add(option);
+  return option.argParser((path: string, before: unknown) => [
+    ...((before as string[] | undefined) ?? []),
+    inputPath(path, option.long!),
+  ]);
+}
+
 /**
  * An option whose value is one of several words, or with `<names...>` several of them; a word that is none gets a
  * suggestion.

@@ -2,14 +2,19 @@
  * `--machine NAME|FILE|DIR`: a preset by name, or a machine from a file or a directory, whose format is told by its
  * content.
  */
-import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { allFaults, fieldName, InputError, nearest, whyNot } from "@kreplica/inputs";
 import {
+  accountsFromText,
+  accountTexts,
   checkMachine,
   defaultPreset,
+  isAccountText,
   isToolText,
+  type MachineAccount,
+  machineFromAccounts,
   machineFromJson,
   machineFromTools,
   preset,
@@ -17,6 +22,7 @@ import {
 } from "@kreplica/machines";
 import { schemaFile } from "../../schema-file.js";
 import { shownPath } from "../input-file.js";
+import { sysfsAccount } from "./sysfs-account.js";
 import { machineFromSysfs } from "./sysfs-nodes.js";
 
 const files = new WeakMap<MachineSpec, string>();
@@ -57,12 +63,70 @@ function nameFor(path: string): string {
   return stem.slice(0, 80) || "machine";
 }
 
+/** A preset or a file that says everything, or what else an input says. */
+type Input = { readonly machine: MachineSpec } | { readonly accounts: readonly MachineAccount[] };
+
 /**
- * @param named a preset's name, else a path
- * @param base preset that supplies what numactl, MLC or sysfs do not tell; absent: the default preset
+ * @param named a preset's name, else a path; several: later ones refine earlier ones, and only the first may be a
+ *   preset or JSON
+ * @param base preset that supplies what the inputs do not tell; absent: the nearest to the processor that they name, or
+ *   the default preset
  * @throws InputError saying which file, line and field, and what to do
  */
-export function loadMachine(named: string, base?: string): MachineSpec {
+export function loadMachine(named: string | readonly string[], base?: string): MachineSpec {
+  const [first, ...others] = typeof named === "string" ? [named] : named;
+  if (others.length === 0) return loadOne(first!, base);
+  const inputs = [first!, ...others].map((each) => ({ path: each, input: readInput(each, base) }));
+  const late = inputs.slice(1).find(({ input }) => "machine" in input);
+  if (late)
+    throw new InputError({
+      file: late.path,
+      reason: "a whole machine, which would replace all that was given before it",
+      remedy: "name it first: what follows refines it",
+    });
+  const whole = inputs[0]!.input;
+  const on = "machine" in whole ? whole.machine : base === undefined ? undefined : presetNamed(base, "--base");
+  return sound(
+    machineFromAccounts(
+      inputs.flatMap(({ input }) => ("accounts" in input ? input.accounts : [])),
+      "machine" in whole ? whole.machine.name : nameFor(first!),
+      { ...(on ? { base: on } : {}), whole: "machine" in whole },
+    ),
+    inputs.map(({ path }) => path).join(", "),
+  );
+}
+
+function loadOne(named: string, base?: string): MachineSpec {
+  const known = presetAlone(named, base);
+  if (known) return known;
+  const on = base === undefined ? undefined : presetNamed(base, "--base");
+  const machine = statusOf(named).isDirectory()
+    ? machineFromSysfs(named, nameFor(named), on ?? defaultPreset)
+    : machineFromText(readText(named), named, on, base);
+  return sound(machine, named);
+}
+
+/** @throws InputError with all that does not hold between the fields */
+function sound(machine: MachineSpec, file: string): MachineSpec {
+  const faults = checkMachine(machine);
+  if (faults.length > 0)
+    throw allFaults(faults.map(({ path, reason, remedy }) => ({ file, field: fieldName(path), reason, remedy })));
+  files.set(machine, file);
+  return machine;
+}
+
+/** One of several inputs. */
+function readInput(path: string, base: string | undefined): Input {
+  const known = presetAlone(path, base);
+  if (known) return { machine: known };
+  if (statusOf(path).isDirectory()) return { accounts: [sysfsAccount(path)] };
+  const text = readText(path);
+  return isJsonMachine(text)
+    ? { machine: machineFromText(text, path, undefined, base) }
+    : { accounts: accountsFromText(text, path) };
+}
+
+function presetAlone(named: string, base: string | undefined): MachineSpec | undefined {
   if (named === "")
     throw new InputError({
       file: "--machine",
@@ -70,43 +134,32 @@ export function loadMachine(named: string, base?: string): MachineSpec {
       remedy: `name a preset, a file or a directory; the presets are ${names}`,
     });
   const known = preset(named);
-  if (known) {
-    if (base !== undefined)
-      throw new InputError({
-        file: "--base",
-        reason: `${named} is a preset and complete by itself`,
-        remedy: "give --base with a file or directory only",
-      });
-    return known;
-  }
+  if (known && base !== undefined)
+    throw new InputError({
+      file: "--base",
+      reason: `${named} is a preset and complete by itself`,
+      remedy: "give --base with a file or directory only",
+    });
+  return known;
+}
+
+function statusOf(named: string): Stats {
   let status;
   try {
     status = statSync(named, { throwIfNoEntry: false });
   } catch (error) {
     throw new InputError({ file: named, ...whyNot(error, "name a preset, a file or a directory") });
   }
-  if (!status) {
-    const meant = nearest(
-      named,
-      presets.map((each) => each.name),
-    );
-    throw new InputError({
-      file: named,
-      reason: "neither a preset nor a file",
-      remedy: meant ? `did you mean ${meant}?` : `the presets are ${names}`,
-    });
-  }
-  const on = base === undefined ? defaultPreset : presetNamed(base, "--base");
-  const machine = status.isDirectory()
-    ? machineFromSysfs(named, nameFor(named), on)
-    : machineFromText(readText(named), named, on, base);
-  const faults = checkMachine(machine);
-  if (faults.length > 0)
-    throw allFaults(
-      faults.map(({ path, reason, remedy }) => ({ file: named, field: fieldName(path), reason, remedy })),
-    );
-  files.set(machine, named);
-  return machine;
+  if (status) return status;
+  const meant = nearest(
+    named,
+    presets.map((each) => each.name),
+  );
+  throw new InputError({
+    file: named,
+    reason: "neither a preset nor a file",
+    remedy: meant ? `did you mean ${meant}?` : `the presets are ${names}`,
+  });
 }
 
 function readText(path: string): string {
@@ -153,14 +206,19 @@ function textIn(bytes: Uint8Array, path: string): string {
   return new TextDecoder(encoding).decode(bytes);
 }
 
+/** Kreplica's own JSON; `lscpu -J` is JSON, too. Sources in a machine file may quote any tool's words. */
+const isJsonMachine = (text: string): boolean =>
+  /^\uFEFF?\s*[{[]/.test(text) && !BRACKETED_PROMPT.test(text) && !/^\uFEFF?\s*\{\s*"lscpu"\s*:/.test(text);
+
 /**
- * The machine in a text: JSON when it begins with a brace, else output of numactl or of the Memory Latency Checker.
+ * The machine in a text: kreplica's JSON, else the output of one or several tools.
  *
+ * @param on the base; absent: the nearest to the processor that the text names, or the default preset
  * @param base as the user named it; a JSON file names its own
  * @throws InputError
  */
-export function machineFromText(text: string, file: string, on: MachineSpec, base?: string): MachineSpec {
-  if (/^\uFEFF?\s*[{[]/.test(text) && !BRACKETED_PROMPT.test(text)) {
+export function machineFromText(text: string, file: string, on?: MachineSpec, base?: string): MachineSpec {
+  if (isJsonMachine(text)) {
     if (base !== undefined)
       throw new InputError({
         file: "--base",
@@ -175,11 +233,12 @@ export function machineFromText(text: string, file: string, on: MachineSpec, bas
       schemaFile("kreplica.machine/1"),
     );
   }
-  if (isToolText(text)) return machineFromTools(text, file, nameFor(file), on);
+  if (isToolText(text)) return machineFromTools(text, file, nameFor(file), on ?? defaultPreset);
+  if (isAccountText(text))
+    return machineFromAccounts(accountsFromText(text, file), nameFor(file), on ? { base: on } : {});
   throw new InputError({
     file,
     reason: text.trim() === "" ? "empty" : "not a machine in any known format",
-    remedy:
-      "known are kreplica's JSON, the output of `numactl --hardware` and of Intel MLC, and a directory copied from /sys/devices/system/node",
+    remedy: `known are kreplica's JSON, the output of ${accountTexts.join(", ")}, and a directory copied from /sys/devices/system/node`,
   });
 }

@@ -16,7 +16,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { InputError, parseCpuList, parseCpuMask, quoted, whyNot } from "@kreplica/inputs";
-import { cutOff, distanceScale, type FoundNode, machineOnFound, sharedCpus } from "@kreplica/machines";
+import { type CpuPlace, cutOff, distanceScale, type FoundNode, machineOnFound, sharedCpus } from "@kreplica/machines";
 import { SysfsFiles } from "./sysfs-files.js";
 import { readTopology } from "./sysfs-topology.js";
 
@@ -44,14 +44,15 @@ function nodesDirectory(directory: string): string {
 }
 
 /** What a class of initiators sees of a node's memory. */
-interface Access {
+export interface Access {
   readonly kind: 0 | 1;
   readonly from: readonly number[];
   readonly latencyNs?: number;
   readonly bandwidthMBs?: number;
 }
 
-interface NodeFiles extends FoundNode {
+/** A node as its files tell it. */
+export interface NodeFiles extends FoundNode {
   readonly distance: readonly number[];
   /** CPUs' own class first. */
   readonly access: readonly Access[];
@@ -178,8 +179,12 @@ function measured(
   return { matrix, passedOver };
 }
 
-/** @throws InputError naming the file in the directory and the field of every fault */
-export function machineFromSysfs(directory: string, name: string, base: MachineSpec): MachineSpec {
+/** What a copy of sysfs says of nodes and places. @throws InputError naming the file and the field of every fault */
+export function readSysfs(directory: string): {
+  readonly files: SysfsFiles;
+  readonly nodes: readonly NodeFiles[];
+  readonly places: ReadonlyMap<number, CpuPlace> | undefined;
+} {
   const files = new SysfsFiles(nodesDirectory(directory));
   const ids = readdirSync(files.root)
     .flatMap((entry) => (/^node\d+$/.test(entry) ? [Number(entry.slice(4))] : []))
@@ -192,6 +197,12 @@ export function machineFromSysfs(directory: string, name: string, base: MachineS
   agree(files, nodes);
   const places = readTopology(files, nodes);
   files.settle();
+  return { files, nodes, places };
+}
+
+/** @throws InputError naming the file in the directory and the field of every fault */
+export function machineFromSysfs(directory: string, name: string, base: MachineSpec): MachineSpec {
+  const { nodes, places } = readSysfs(directory);
   const scale = distanceScale(base);
   const hasAccess = nodes.some((node) => node.access.length > 0);
   const latency = measured(nodes, "latencyNs", scale.latencyNs);
