@@ -1,4 +1,6 @@
-/** Several inputs as one machine, on the command line: later ones refine earlier ones, and every number has its source. */
+/**
+ * Several inputs as one machine, on the command line: later ones refine earlier ones, and every number has its source.
+ */
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -43,7 +45,11 @@ test("lscpu and MLC together: nodes of the one, latencies of the other, each wit
     [101, 132],
     [141.2, 98.8],
   ]);
-  expect([machine.cpus.length, machine.l3.bytes, machine.cacheToCacheNs.sameSocket.value]).toEqual([36, 45 << 20, 42.1]);
+  expect([machine.cpus.length, machine.l3.bytes, machine.cacheToCacheNs.sameSocket.value]).toEqual([
+    36,
+    45 << 20,
+    42.1,
+  ]);
   expect(machine.sources).toContain(`latencyNs: Intel MLC (${fixture("haswell-2s.mlc.txt")}:5-6)`);
   expect(machine.sources).toContain(`CPUs of nodes: lscpu (${lscpu}:11-12)`);
 });

@@ -15,13 +15,7 @@ export type CacheName = "l1i" | "l1d" | "l2" | "l3";
 
 /** The TLBs of a core, as the machine's description names them. */
 export type TlbName =
-  | "instruction.small"
-  | "instruction.large"
-  | "data.small"
-  | "data.large"
-  | "data.huge"
-  | "second"
-  | "second.huge";
+  "instruction.small" | "instruction.large" | "data.small" | "data.large" | "data.huge" | "second" | "second.huge";
 
 /** Kinds of facts, and what the value of each is. `of` in a {@link Fact} says whose it is. */
 export interface FactValues {
@@ -95,7 +89,12 @@ export class AccountOf implements MachineAccount {
 
   /** @param at line from 1, or what else is known of the place */
   say<K extends FactKind>(kind: K, of: string | number, value: FactValues[K], at: number | Place): void {
-    this.facts.push({ kind, of: String(of), value, place: typeof at === "number" ? { file: this.file, line: at } : at });
+    this.facts.push({
+      kind,
+      of: String(of),
+      value,
+      place: typeof at === "number" ? { file: this.file, line: at } : at,
+    });
   }
 
   /** Something the machine's description has no place for, or that had to be taken for granted. */

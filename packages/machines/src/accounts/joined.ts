@@ -104,7 +104,8 @@ function named(fact: Fact): string {
 
 function shown({ value }: Fact): string {
   if (Array.isArray(value)) return value.length === 0 ? "none" : formatCpuList(value as number[]);
-  if (typeof value === "object") return `${(value as FactValues["tlb"]).entries} / ${(value as FactValues["tlb"]).ways}`;
+  if (typeof value === "object")
+    return `${(value as FactValues["tlb"]).entries} / ${(value as FactValues["tlb"]).ways}`;
   return String(value);
 }
 
@@ -113,7 +114,10 @@ const MEMORY_SHARE = 1 / 12;
 
 function agree(a: Fact, b: Fact): boolean {
   if (a.kind === "nodeMemory")
-    return Math.abs((a.value as number) - (b.value as number)) <= MEMORY_SHARE * Math.max(a.value as number, b.value as number);
+    return (
+      Math.abs((a.value as number) - (b.value as number)) <=
+      MEMORY_SHARE * Math.max(a.value as number, b.value as number)
+    );
   if (Array.isArray(a.value) && Array.isArray(b.value)) {
     const [left, right] = [a.value as readonly number[], b.value as readonly number[]];
     return left === right || (left.length === right.length && left.every((each, i) => each === right[i]));
@@ -131,7 +135,9 @@ function placesText(places: readonly Place[]): string {
     [...new Set(places.flatMap((place) => place[of] ?? []))].sort((a, b) => a - b);
   const offsets = sorted("offset");
   if (offsets.length > 0)
-    return offsets.length === 1 ? `${file} at byte ${offsets[0]!}` : `${file} at bytes ${offsets[0]!} to ${offsets.at(-1)!}`;
+    return offsets.length === 1
+      ? `${file} at byte ${offsets[0]!}`
+      : `${file} at bytes ${offsets[0]!} to ${offsets.at(-1)!}`;
   const lines = sorted("line");
   if (lines.length === 0) return file;
   const list = formatCpuList(lines);

@@ -93,7 +93,12 @@ function fromJson(source: string, file: string, text: TextLines): Entry[] {
   const entries: Entry[] = [];
   const walk = (list: unknown, path: readonly PropertyKey[]): void => {
     if (!Array.isArray(list))
-      throw text.fault(document.lineOf(path) - 1, fieldName(path), "not a list of fields", "give what `lscpu -J` prints");
+      throw text.fault(
+        document.lineOf(path) - 1,
+        fieldName(path),
+        "not a list of fields",
+        "give what `lscpu -J` prints",
+      );
     for (const [i, each] of list.entries()) {
       const here = [...path, i];
       const { field, data, children } = (each ?? {}) as { field?: unknown; data?: unknown; children?: unknown };
@@ -190,7 +195,12 @@ function readCaches(
     const bytes = size ? Number(size[1]) * UNITS[size[2]!]! : NaN;
     const divided = size?.[4] === undefined ? 1 : Number(size[4]);
     if (!size || divided === 0 || !(bytes / divided >= 64 && bytes / divided <= MOST_CACHE)) {
-      text.report(entry.index, entry.name, `${quoted(entry.value)} is not a size`, "write it like `32 KiB (24 instances)`");
+      text.report(
+        entry.index,
+        entry.name,
+        `${quoted(entry.value)} is not a size`,
+        "write it like `32 KiB (24 instances)`",
+      );
       continue;
     }
     // 2.34 to 2.36 print the sum in KiB and MiB, and no number of instances.
@@ -201,7 +211,9 @@ function readCaches(
         continue;
       }
       share = cache === "l3" ? sockets : cores * sockets;
-      account.remark(`${entry.name}: the sum over ${share} caches, one a ${cache === "l3" ? "socket" : "core"}, taken for granted`);
+      account.remark(
+        `${entry.name}: the sum over ${share} caches, one a ${cache === "l3" ? "socket" : "core"}, taken for granted`,
+      );
     }
     account.say("cacheBytes", cache, Math.round(bytes / share), entry.index + 1);
   }
@@ -227,7 +239,12 @@ function placeByCounts(
     const perSocket = withCpus.length / sockets;
     for (let socket = 0; socket < sockets; socket++) {
       const own = withCpus.slice(socket * perSocket, (socket + 1) * perSocket).flatMap(([, list]) => list);
-      if (own.length === threads * cores) account.group("packageOf", own.sort((a, b) => a - b), line);
+      if (own.length === threads * cores)
+        account.group(
+          "packageOf",
+          own.sort((a, b) => a - b),
+          line,
+        );
     }
     if (perSocket > 1) account.remark(`${perSocket} nodes a socket, in the order of their ids: taken for granted`);
   }
@@ -239,7 +256,9 @@ function placeByCounts(
       const half = list.length / 2;
       const twoRuns = half === 1 || list[half]! !== list[half - 1]! + 1;
       if (!twoRuns) {
-        account.remark("which CPUs are threads of one core, lscpu does not say: left open where a node's CPUs are one run");
+        account.remark(
+          "which CPUs are threads of one core, lscpu does not say: left open where a node's CPUs are one run",
+        );
         continue;
       }
       for (let i = 0; i < half; i++) account.group("coreOf", [list[i]!, list[i + half]!], line);

@@ -85,10 +85,11 @@ export function machineFromAccounts(
     bandwidthMBs: onNodes.bandwidthMBs,
     distance: onNodes.distance,
     ...core.fields,
-    interconnectSource: [
-      ...said.sources().filter((each) => /^(?:distance|latencyNs|bandwidthMBs): /.test(each)),
-      ...(onNodes.interconnectSource === "" ? [] : [onNodes.interconnectSource]),
-    ].join("; ") || `assumed, as ${base.name}: ${base.interconnectSource}`,
+    interconnectSource:
+      [
+        ...said.sources().filter((each) => /^(?:distance|latencyNs|bandwidthMBs): /.test(each)),
+        ...(onNodes.interconnectSource === "" ? [] : [onNodes.interconnectSource]),
+      ].join("; ") || `assumed, as ${base.name}: ${base.interconnectSource}`,
     sources,
   };
 }
@@ -106,12 +107,7 @@ const pairsOf = (said: JoinedAccount): [number, number][] =>
     .map((of) => of.split(" ").map(Number) as [number, number]);
 
 /** Nodes that anybody names, with their CPUs and memory. @throws InputError */
-function nodesOf(
-  said: JoinedAccount,
-  base: MachineSpec,
-  whole: boolean,
-  accounts: readonly MachineAccount[],
-): Nodes {
+function nodesOf(said: JoinedAccount, base: MachineSpec, whole: boolean, accounts: readonly MachineAccount[]): Nodes {
   const listed = [...said.whose("nodeCpus"), ...said.whose("nodeMemory")].map(Number);
   const pairs = pairsOf(said);
   const ids = [...new Set([...listed, ...(listed.length > 0 ? [] : pairs.flat())])].sort((a, b) => a - b);
@@ -126,7 +122,11 @@ function nodesOf(
       remedy: "give inputs of one machine",
     });
   if (ids.some((id) => id > MOST_NODE))
-    throw new InputError({ file: last.file, reason: `node ids go from 0 to ${MOST_NODE}`, remedy: "leave the node out" });
+    throw new InputError({
+      file: last.file,
+      reason: `node ids go from 0 to ${MOST_NODE}`,
+      remedy: "leave the node out",
+    });
   const asBase = base.nodes.map(({ id, memoryBytes }) => ({
     id,
     memoryBytes,
@@ -172,7 +172,11 @@ function nodesOf(
       home.set(cpu, id);
     }
   if (home.size === 0)
-    throw new InputError({ file: last.file, reason: "no node has a CPU", remedy: "give an input that lists the nodes' CPUs" });
+    throw new InputError({
+      file: last.file,
+      reason: "no node has a CPU",
+      remedy: "give an input that lists the nodes' CPUs",
+    });
   return {
     nodes,
     assumed: unsaid.length > 0 ? [`memory of node ${unsaid.join(", ")}, as a node of ${base.name}`] : [],

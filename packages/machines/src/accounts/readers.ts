@@ -4,6 +4,7 @@ import { isLatencyChecker } from "../memory-latency-checker.js";
 import { isNumactlHardware } from "../numactl-hardware.js";
 import type { MachineAccount } from "./account.js";
 import { isLscpu, readLscpu } from "./lscpu.js";
+import { isLstopoXml, readLstopoXml } from "./lstopo-xml.js";
 import { readLatencyChecker, readNumactl } from "./text-tools.js";
 
 interface Reader {
@@ -12,7 +13,10 @@ interface Reader {
   read(text: string, file: string): MachineAccount;
 }
 
-const OTHERS: readonly Reader[] = [{ name: "`lscpu`", matches: isLscpu, read: readLscpu }];
+const OTHERS: readonly Reader[] = [
+  { name: "`lscpu`", matches: isLscpu, read: readLscpu },
+  { name: "`lstopo --of xml`", matches: isLstopoXml, read: readLstopoXml },
+];
 
 /** In the order in which a text is offered to them; a file may hold outputs of several. */
 const READERS: readonly Reader[] = [

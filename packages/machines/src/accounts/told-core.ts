@@ -46,7 +46,8 @@ export function coreAsTold(said: JoinedAccount, base: MachineSpec): ToldCore {
     if (bytes === undefined) assumed.push(`${name}.bytes`);
     if (toldWays === undefined) assumed.push(`${name}.ways`);
     const fitted = fitCache(bytes ?? of.bytes, toldWays, of.ways, name.startsWith("l1"));
-    if (!fitted) remarks.push(`${name}: ${bytes!} bytes in ${toldWays ?? of.ways} ways cannot be modelled; ${base.name}'s stands`);
+    if (!fitted)
+      remarks.push(`${name}: ${bytes!} bytes in ${toldWays ?? of.ways} ways cannot be modelled; ${base.name}'s stands`);
     else if (fitted.bytes !== (bytes ?? of.bytes) || fitted.ways !== (toldWays ?? of.ways))
       remarks.push(
         `${name}: ${bytes ?? of.bytes} bytes in ${toldWays ?? of.ways} ways is modelled as ${fitted.bytes} in ${fitted.ways}`,
@@ -60,7 +61,9 @@ export function coreAsTold(said: JoinedAccount, base: MachineSpec): ToldCore {
   if (inclusion === undefined) assumed.push("l3.inclusion");
   // "Not inclusive" is all that CPUID says; the base may know that it is a victim cache.
   const l3Inclusion =
-    inclusion === "independent" && base.l3.inclusion !== "inclusive" ? base.l3.inclusion : (inclusion ?? base.l3.inclusion);
+    inclusion === "independent" && base.l3.inclusion !== "inclusive"
+      ? base.l3.inclusion
+      : (inclusion ?? base.l3.inclusion);
   const vendor = said.get("vendor") ?? base.vendor;
   const bits = (kind: "physicalBits" | "virtualBits"): number => {
     const told = said.get(kind);
@@ -95,10 +98,7 @@ export function fitCache(
   powerOfTwo: boolean,
 ): { readonly bytes: number; readonly ways: number } | undefined {
   const fits = (ways: number): boolean => bytes % (ways * SET_GROUP) === 0;
-  const ways = Math.min(
-    MOST_WAYS,
-    told ?? [baseWays, 16, 8, 12, 11, 15, 20, 4].find(fits) ?? baseWays,
-  );
+  const ways = Math.min(MOST_WAYS, told ?? [baseWays, 16, 8, 12, 11, 15, 20, 4].find(fits) ?? baseWays);
   const groups = Math.floor(bytes / (ways * SET_GROUP));
   if (groups === 0) return undefined;
   return { bytes: (powerOfTwo ? powerBelow(groups) : groups) * ways * SET_GROUP, ways };
@@ -178,10 +178,16 @@ function translationAsTold(
       cycles: assumedFrom(base, second.cycles),
       ...optional("huge", tlb("second.huge", huge)),
     },
-    pagingStructure: { ...pagingStructure, source: `assumed, as ${base.name}: ${pagingStructure.source}`, provisional: true },
+    pagingStructure: {
+      ...pagingStructure,
+      source: `assumed, as ${base.name}: ${pagingStructure.source}`,
+      provisional: true,
+    },
     source: [
       ...told,
-      ...(told.length < TLBS.length ? [`${told.length === 0 ? "all" : "the others"} assumed, as ${base.name}: ${base.translation.source}`] : []),
+      ...(told.length < TLBS.length
+        ? [`${told.length === 0 ? "all" : "the others"} assumed, as ${base.name}: ${base.translation.source}`]
+        : []),
     ].join("; "),
   };
 }

@@ -53,16 +53,32 @@ test("the JSON of lscpu -J says the same, flat or nested, with the colon or with
     .flatMap((line) => /^ *([A-Z][^:]*: ) *(.+)$/.exec(line)?.slice(1) ?? [])
     .reduce<{ field: string; data: string }[]>(
       (list, word, i) =>
-        i % 2 === 0 ? [...list, { field: word.trim(), data: "" }] : [...list.slice(0, -1), { ...list.at(-1)!, data: word }],
+        i % 2 === 0
+          ? [...list, { field: word.trim(), data: "" }]
+          : [...list.slice(0, -1), { ...list.at(-1)!, data: word }],
       [],
     );
   const flat = JSON.stringify({ lscpu: fields }, undefined, 3);
   const nested = JSON.stringify(
-    { lscpu: [{ ...fields[0]!, children: fields.slice(1).map(({ field, data }) => ({ field: field.replace(":", ""), data })) }] },
+    {
+      lscpu: [
+        {
+          ...fields[0]!,
+          children: fields.slice(1).map(({ field, data }) => ({ field: field.replace(":", ""), data })),
+        },
+      ],
+    },
     undefined,
     3,
   );
-  const { sources: _s, hertz: _h, description: _d, interconnectSource: _i, translation: _t, ...expected } = machine(twoSockets);
+  const {
+    sources: _s,
+    hertz: _h,
+    description: _d,
+    interconnectSource: _i,
+    translation: _t,
+    ...expected
+  } = machine(twoSockets);
   for (const text of [flat, nested]) {
     const { sources: _a, hertz: _b, description: _c, interconnectSource: _e, translation: _f, ...read } = machine(text);
     expect(read).toEqual(expected);
@@ -88,10 +104,18 @@ test("CRLF, memory-only nodes, gaps in the ids, and sizes of one cache as before
 test.each([
   ["another architecture", "Architecture:  aarch64\n", /^box\.txt:1: Architecture: "aarch64": kreplica models x86-64/],
   ["a list", twoSockets.replace("0-11,24-35", "0-11;24"), /^box\.txt:21: NUMA node0 CPU\(s\): "0-11;24" is not a list/],
-  ["a size", twoSockets.replace("6 MiB (24", "6 XiB (24"), /^box\.txt:18: L2 cache: "6 XiB \(24 instances\)" is not a size/],
+  [
+    "a size",
+    twoSockets.replace("6 MiB (24", "6 XiB (24"),
+    /^box\.txt:18: L2 cache: "6 XiB \(24 instances\)" is not a size/,
+  ],
   ["widths", twoSockets.replace("46 bits physical", "64 bits physical"), /^box\.txt:3: Address sizes: /],
   ["two runs", twoSockets + twoSockets, /^box\.txt:23: Architecture: given twice/],
-  ["a count", twoSockets.replace("Socket(s):           2", "Socket(s): 0"), /^box\.txt:12: Socket\(s\): "0" is not a count/],
+  [
+    "a count",
+    twoSockets.replace("Socket(s):           2", "Socket(s): 0"),
+    /^box\.txt:12: Socket\(s\): "0" is not a count/,
+  ],
   ["JSON that is no list", '{\n"lscpu": {}}', /^box\.txt:2: lscpu: not a list of fields/],
 ])("refused: %s", (_what, text, message) => {
   expect(() => accountsFromText(text, "box.txt")).toThrow(InputError);
@@ -107,7 +131,11 @@ test("a later input refines an earlier one, and what differs is told with both p
     [21, 10],
   ]);
   expect(both.sources.filter((each) => each.startsWith("contradiction"))).toEqual([]);
-  const other = machine(twoSockets, numactl, twoSockets.replace("0-11,24-35", "0-10,24-35").replace("12-23,", "11-23,"));
+  const other = machine(
+    twoSockets,
+    numactl,
+    twoSockets.replace("0-11,24-35", "0-10,24-35").replace("12-23,", "11-23,"),
+  );
   expect(other.sources.filter((each) => each.startsWith("contradiction"))).toEqual([
     "contradiction: CPUs of node 0 is 0-11,24-35 in in1.txt:2 (numactl --hardware) and 0-10,24-35 in in2.txt:21 (lscpu), which stands; 2 of 2 such figures differ",
   ]);

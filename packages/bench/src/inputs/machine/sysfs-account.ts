@@ -64,7 +64,12 @@ function sayAccess(account: AccountOf, nodes: readonly NodeFiles[], at: (path: s
       );
       const file = kind === "latencyNs" ? "read_latency" : "read_bandwidth";
       for (const { id } of from)
-        account.say(kind, `${id} ${node.id}`, access[kind]!, at(`node${node.id}/access${access.kind}/initiators/${file}`));
+        account.say(
+          kind,
+          `${id} ${node.id}`,
+          access[kind]!,
+          at(`node${node.id}/access${access.kind}/initiators/${file}`),
+        );
     }
   }
 }
@@ -97,4 +102,14 @@ function readCaches(files: SysfsFiles, account: AccountOf, node: number, cpu: nu
 }
 
 const nameOf = (level: string, type: string): CacheName | undefined =>
-  level === "1" ? (type === "Data" ? "l1d" : type === "Instruction" ? "l1i" : undefined) : level === "2" ? "l2" : level === "3" ? "l3" : undefined;
+  level === "1"
+    ? type === "Data"
+      ? "l1d"
+      : type === "Instruction"
+        ? "l1i"
+        : undefined
+    : level === "2"
+      ? "l2"
+      : level === "3"
+        ? "l3"
+        : undefined;
