@@ -98,7 +98,7 @@ function bootText(kernel: Booted, { memory, cost, report }: BootFindings, machin
     screen,
   );
   const broken = report.violated
-    .map((each) => `  ${screen.bad(each.id)} ${each.sentence}\n     ${each.detail}\n`)
+    .map((each) => hanging(screen.bad(each.id), each.sentence, screen, 4) + hanging("", each.detail, screen, 4))
     .join("");
   return (
     `${screen.bold(wrap(title, screen.columns).join("\n"))}\n\n${steps}\n${table}\n${memoryCostText(memory, cost, screen)}` +

@@ -134,7 +134,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
         ["kreplica check --defect D4", "one of its defects alone, over the corrected series"],
         ["kreplica check --policy rfc-v1 --save bad.json; kreplica check --replay bad.json", "and again"],
       ) +
-        defectList() +
+        defectList(context.screen) +
         exitCodes,
     )
     .action(async (options: Options) => {
@@ -324,11 +324,11 @@ const document = (task: Task, result: Result, image: KernelImage | undefined): s
   );
 
 /** What `--defect` takes, each with its sentence, for the help: at most 80 columns wide on any screen. */
-function defectList(): string {
+function defectList({ columns }: Screen): string {
   const lines = DEFECTS.flatMap(({ id, sentence }) =>
-    wrap(sentence, 62).map((part, at) => `  ${(at === 0 ? id : "").padEnd(14)}${part}`),
+    wrap(sentence, Math.min(columns, 78) - 16).map((part, at) => `  ${(at === 0 ? id : "").padEnd(14)}${part}`),
   );
-  return `\nDefects (--defect), more of each in docs/series-as-posted.md:\n${lines.join("\n")}\n`;
+  return `\nDefects (--defect); more in docs/series-as-posted.md:\n${lines.join("\n")}\n`;
 }
 
 /** What a defect that was asked for is. */
@@ -368,5 +368,6 @@ function text(task: Task, result: Result, image: KernelImage | undefined, { scre
   // One run boots one kind: fewer runs than kinds leave the rest unlooked at.
   const kinds = Math.min(runs, task.kinds.length);
   const more = findingsText(found, unseen, kinds, screen);
-  return `${checked}: ${countText(runs, "run")}, ${countText(steps, "operation")} on ${countText(kinds, "kind")} of kernel: ${verdict}\n${more === "" ? "" : `\n${more}`}${task.defect === undefined ? "" : aboutDefect(task.defect, screen)}`;
+  const said = `${checked}: ${countText(runs, "run")}, ${countText(steps, "operation")} on ${countText(kinds, "kind")} of kernel: ${verdict}`;
+  return `${wrap(said, screen.columns).join("\n")}\n${more === "" ? "" : `\n${more}`}${task.defect === undefined ? "" : aboutDefect(task.defect, screen)}`;
 }

@@ -11,6 +11,7 @@ import { leaves } from "@kreplica/hw-x86";
 import { imageAddress } from "@kreplica/mm-core";
 import type { Booted } from "../boot.js";
 import { readRecordedTables } from "../inputs/recorded-tables.js";
+import { wrap } from "../report/terminal.js";
 import { ptdump } from "../report/ptdump.js";
 import { qemuTlbLine } from "../report/qemu-tlb.js";
 import { differences, picture, type PicturedRoot } from "../report/tables-picture.js";
@@ -18,6 +19,7 @@ import { jsonText } from "../report/documents/json-text.js";
 import {
   nodeTableDocument,
   recordedTablesDocument,
+  type TableDifference,
   type TablePictures,
   tablePicturesDocument,
 } from "../report/documents/tables.js";
@@ -80,28 +82,35 @@ export function registerTables(program: Command, context: CommandContext): void 
         const lines = ptdump(kernel.machine.memory, kernel.view.kernelRoot(options.node), kernel.layout);
         return context.print(options.json ? jsonText(nodeTableDocument(options.node, lines)) : `${lines.join("\n")}\n`);
       }
-      const shown = tablesReport(kernel);
+      const shown = tablesReport(kernel, options.json ? Infinity : context.screen.columns);
       return context.print(
         options.json
           ? jsonText(tablePicturesDocument(shown))
-          : `${shown.pictures.join("\n")}\n${shown.differences.map(({ nodes, entries }) => `Entries of nodes ${nodes.join(" and ")} that differ: ${entries.length === 0 ? "none" : entries.join(", ")}\n`).join("")}`,
+          : `${shown.pictures.join("\n")}\n${shown.differences.map((each) => differenceText(each, context)).join("")}`,
       );
     });
 }
 
+const differenceText = ({ nodes, entries }: TableDifference, { screen }: CommandContext): string =>
+  wrap(
+    `Entries of nodes ${nodes.join(" and ")} that differ: ${entries.length === 0 ? "none" : entries.join(", ")}`,
+    screen.columns - 2,
+  ).join("\n  ") + "\n";
+
 /** Pictures and differences of a booted kernel and one process of it, before and after its second top-level slot. */
-export function tablesReport(kernel: Booted): TablePictures {
+export function tablesReport(kernel: Booted, columns = Infinity): TablePictures {
   const { view, layout, image, machine } = kernel;
   const { memory } = machine;
   const roots: PicturedRoot[] = view.holders.map((node) => ({ node, root: view.kernelRoot(node) }));
   const live = (linked: bigint): bigint => imageAddress(layout, linked);
   const space = kernel.spaces.create();
   const pgds = space ? view.holders.map((node) => ({ node, root: space.pgd(node) })) : [];
-  const user = (before: string): string => picture(memory, pgds, layout.levels, 0x40_0000n, `A user page, ${before}`);
+  const user = (before: string): string =>
+    picture(memory, pgds, layout.levels, 0x40_0000n, `A user page, ${before}`, columns);
   const pictures = [
-    picture(memory, roots, layout.levels, live(image.stext), "Kernel text"),
-    picture(memory, roots, layout.levels, live(image.startRodata), "Kernel rodata"),
-    picture(memory, roots, layout.levels, live(image.initEnd), "Kernel data"),
+    picture(memory, roots, layout.levels, live(image.stext), "Kernel text", columns),
+    picture(memory, roots, layout.levels, live(image.startRodata), "Kernel rodata", columns),
+    picture(memory, roots, layout.levels, live(image.initEnd), "Kernel data", columns),
   ];
   if (space) {
     pictures.push(user("before its PUD is allocated"));

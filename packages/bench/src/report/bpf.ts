@@ -1,7 +1,7 @@
 /** `kreplica bpf` as text: verdicts, results by node, and where the code was fetched from with and without copies. */
 import type { BpfMapState, BpfRun } from "../measure/run-bpf.js";
 import type { BpfNodeRun, Fetches } from "../measure/bpf-node-run.js";
-import { hanging, renderTable, type Column, type Screen } from "./terminal.js";
+import { hanging, note, renderTable, type Column, type Screen, wrap } from "./terminal.js";
 import { bytesText } from "./units.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
@@ -25,14 +25,28 @@ const cells = (node: BpfNodeRun, repeat: number): string[] => [
   ...(repeat > 0 ? [whole(node.warm.remote), whole(node.warmCycles)] : []),
 ];
 
+/** A name and what is said of it, wrapped. */
+const titled = (name: string, rest: string, screen: Screen): string => {
+  const [first = "", ...more] = wrap(`${name}${rest}`, screen.columns - 2);
+  return [
+    `${screen.bold(first.slice(0, name.length))}${first.slice(name.length)}`,
+    ...more.map((line) => `  ${line}`),
+    "",
+  ].join("\n");
+};
+
 /** @param runs shared images, replicated ones, or both */
 export function bpfText(runs: readonly BpfRun[], heading: string, repeat: number, screen: Screen): string {
   const first = runs[0];
   if (!first) return "";
   const outcome = (node: BpfNodeRun): string => (node.outcome === "exit" ? `${node.result}` : screen.bad(node.outcome));
-  let text = `${screen.bold(heading)}\n`;
+  let text = `${wrap(heading, screen.columns).map(screen.bold).join("\n")}\n`;
   for (const program of first.programs) {
-    text += `\n${screen.bold(program.name)} (${program.section}): accepted after ${program.processed} instructions followed; ${program.slots} slots, ${program.bytes} bytes of x86-64\n`;
+    text += `\n${titled(
+      program.name,
+      ` (${program.section}): accepted after ${program.processed} instructions followed; ${program.slots} slots, ${program.bytes} bytes of x86-64`,
+      screen,
+    )}`;
     text += renderTable(
       [{ head: "images" }, right("cpu"), right("code on"), right("r0"), ...columns(repeat)],
       runs.flatMap((run) =>
@@ -44,7 +58,11 @@ export function bpfText(runs: readonly BpfRun[], heading: string, repeat: number
     );
   }
   for (const [i, path] of first.paths.entries()) {
-    text += `\n${screen.bold(path.program)} attached: ${path.path}, through ${path.through === "struct_ops" ? "a struct_ops image" : `a ${path.through}`}, called on every node\n`;
+    text += `\n${titled(
+      path.program,
+      ` attached: ${path.path}, through ${path.through === "struct_ops" ? "a struct_ops image" : `a ${path.through}`}, called on every node`,
+      screen,
+    )}`;
     text += renderTable(
       [{ head: "images" }, right("cpu"), right("image on"), right("code on"), right("result"), ...columns(repeat)],
       runs.flatMap((run) =>
@@ -101,11 +119,17 @@ export function bpfText(runs: readonly BpfRun[], heading: string, repeat: number
   const shared = runs.find((run) => !run.replicate),
     copied = runs.find((run) => run.replicate);
   if (shared && copied) text += bought(shared, copied, screen);
-  text += `  Left when all was given back: ${runs.map((run) => `${how(run)} ${bytesText(run.leftBytes)}`).join(", ")}.\n`;
+  text += hanging(
+    "",
+    `Left when all was given back: ${runs.map((run) => `${how(run)} ${bytesText(run.leftBytes)}`).join(", ")}.`,
+    screen,
+    0,
+  );
   return (
     text +
-    screen.dim(
-      "  Lines of code by where they were fetched from: the CPU's own caches, caches of others, memory of its node, of another. Cold: every\n  cache emptied before; what stays in the caches needs no copy. Entries of helpers are among the lines. Cycles are the model's.\n",
+    note(
+      "Lines of code by where they were fetched from: the CPU's own caches, caches of others, memory of its node, of another. Cold: every cache emptied before; what stays in the caches needs no copy. Entries of helpers are among the lines. Cycles are the model's.",
+      screen,
     )
   );
 }

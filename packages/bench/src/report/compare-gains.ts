@@ -6,7 +6,7 @@ import { basename } from "node:path";
 import type { CacheState, CompareResult, Comparison } from "../measure/compare.js";
 import { replicates, wordsOf } from "../policies.js";
 import { ns, otherNodesText, placeText } from "./node-places.js";
-import { type Column, renderTable, type Screen, wrap } from "./terminal.js";
+import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
 const grouped = (value: number): string =>
@@ -102,7 +102,7 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
     reported?.file === undefined ? [] : reported.tests.filter((name) => !tests.some((each) => each.test.name === name));
   const say = (text: string): string => paragraph(text, screen);
   return (
-    `${screen.bold("Gain")} ${screen.dim("of replication, percent of the cycles without it; positive is faster")}\n` +
+    heading("Gain", "of replication, percent of the cycles without it; positive is faster", screen) +
     renderTable(columns, rows, screen) +
     "\n" +
     say(

@@ -3,7 +3,7 @@
  */
 import type { CompareResult, Comparison } from "../measure/compare.js";
 import { type KernelPolicy, replicates } from "../policies.js";
-import { renderTable, type Screen, wrap } from "./terminal.js";
+import { heading, renderTable, type Screen, wrap } from "./terminal.js";
 
 const amount = (value: number): string =>
   value === 0
@@ -25,7 +25,7 @@ export function workText(
     wrap(text, screen.columns - 2)
       .map((line) => `  ${line}\n`)
       .join("");
-  const title = `${screen.bold("Replication's own work:")} ${screen.dim('per iteration, in the cycles above as "repl"')}\n`;
+  const title = heading("Replication's own work:", 'per iteration, in the cycles above as "repl"', screen);
   const left = [
     ...(switchStores > 0
       ? [

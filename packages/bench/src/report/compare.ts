@@ -12,7 +12,7 @@ import { recordedText } from "./compare-recorded.js";
 import { workText } from "./compare-work.js";
 import { memoryCostText } from "./memory-cost.js";
 import { bytesText } from "./units.js";
-import { type Column, renderTable, type Screen, wrap } from "./terminal.js";
+import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
 /** Thousands of cycles, or lines, per iteration: three figures where there are any. */
@@ -27,7 +27,7 @@ export function compareText(result: CompareResult, screen: Screen): string {
     policy,
   } = result;
   const head =
-    `${screen.bold("kreplica compare")}: kernel text and rodata once, against ${wordsOf(policy).design}\n` +
+    `${wrap(`${screen.bold("kreplica compare")}: kernel text and rodata once, against ${wordsOf(policy).design}`, screen.columns).join("\n")}\n` +
     paragraph(
       `${spec.description}. ${result.kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}. CPU ${where.cpu} on node ${nodeOf(spec, where.cpu)}, ` +
         `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.`,
@@ -68,7 +68,7 @@ const paragraph = (text: string, screen: Screen): string =>
   wrap(text, screen.columns - 2)
     .map((line) => `  ${line}\n`)
     .join("");
-const title = (text: string, rest: string, screen: Screen): string => `${screen.bold(text)} ${screen.dim(rest)}\n`;
+const title = heading;
 
 function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen): string {
   const shown = tests.filter((each) => each.cache === cache);

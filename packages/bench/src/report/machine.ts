@@ -63,7 +63,8 @@ export function machineListText(machines: readonly MachineSpec[], screen: Screen
         const [first, ...more] = wrap(facts, screen.columns - nameWidth - 2);
         return `${screen.bold(machine.name.padEnd(nameWidth))}${[first!, ...more.map((line) => " ".repeat(nameWidth) + line)].join("\n")}${machine.provisional ? ` ${screen.warn(MARK)}` : ""}\n${hanging("", machine.description, screen, nameWidth - 2)}`;
       })
-      .join("") + `\n${MARK} provisional: latency, bandwidth or topology is recalled or assumed\n`
+      .join("") +
+    `\n${wrap(`${MARK} provisional: latency, bandwidth or topology is recalled or assumed`, screen.columns).join("\n  ")}\n`
   );
 }
 
@@ -210,8 +211,12 @@ function translationText({ translation }: MachineSpec, screen: Screen): string {
       ],
       screen,
     ) +
-    `  paging-structure caches: ${pagingStructure.pde} PDE, ${pagingStructure.pdpte} PDPTE, ${pagingStructure.pml4e} PML4E entries ${mark(pagingStructure)}`.trimEnd() +
-    "\n"
+    hanging(
+      "paging-structure caches:",
+      `${pagingStructure.pde} PDE, ${pagingStructure.pdpte} PDPTE, ${pagingStructure.pml4e} PML4E entries ${mark(pagingStructure)}`.trimEnd(),
+      screen,
+      25,
+    )
   );
 }
 

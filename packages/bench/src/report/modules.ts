@@ -2,7 +2,7 @@
 import { InputError } from "@kreplica/inputs";
 import type { UnusableModule } from "@kreplica/kernel-files";
 import { OF_ANOTHER_KERNEL, totalOf, type ModuleCost, type ModuleCosts } from "../measure/load-modules.js";
-import { hanging, renderTable, wrap, type Column, type Screen } from "./terminal.js";
+import { hanging, note, renderTable, wrap, type Column, type Screen } from "./terminal.js";
 import { bytesText } from "./units.js";
 
 /** A run under one design. */
@@ -46,7 +46,7 @@ export interface ModulesReport {
 /** What was refused stands first, and alone where nothing was loaded. */
 export function modulesText({ heading, unusable, runs, top, hertz, standing }: ModulesReport, screen: Screen): string {
   const [main, ...others] = runs;
-  const text = `${screen.bold(heading)}\n\n${refusedText(unusable, runs, screen)}`;
+  const text = `${wrap(heading, screen.columns).map(screen.bold).join("\n")}\n\n${refusedText(unusable, runs, screen)}`;
   return main === undefined || runs.every(({ costs }) => costs.modules.length === 0)
     ? text.replace(/\n\n$/, "\n")
     : text + costsText(main, others, { top, hertz, standing }, screen);
@@ -112,20 +112,17 @@ function costsText(
     screen,
   );
   const unit = others.length > 0 ? ", in microseconds" : "";
-  text += screen.dim(
-    `  Stores, flushes and modelled time of a module are those that giving copies took${unit}.\n  Counts are the model's; modelled time is its machine's: stores, copied lines and interrupts, not\n  the instructions around them. CPU time is this computer's, the model's own work included.\n`,
+  text += note(
+    `Stores, flushes and modelled time of a module are those that giving copies took${unit}. Counts are the model's; modelled time is its machine's: stores, copied lines and interrupts, not the instructions around them. CPU time is this computer's, the model's own work included.`,
+    screen,
   );
   if (others.length > 0)
-    text += screen.dim(
-      "  Pairs are ours / rfc-v1. rfc-v1 does not keep the boot table in step (D4); ours does at no\n  store, its boot table leads to the master's tables. On its way rfc-v1 leaves a hole for every page\n  it replaces.\n",
+    text += note(
+      "Pairs are ours / rfc-v1. rfc-v1 does not keep the boot table in step (D4); ours does at no store, its boot table leads to the master's tables. On its way rfc-v1 leaves a hole for every page it replaces.",
+      screen,
     );
-  return text + paragraph(standing, screen);
+  return text + note(standing, screen);
 }
-
-const paragraph = (sentences: string, screen: Screen): string =>
-  wrap(sentences, screen.columns - 2)
-    .map((line) => screen.dim(`  ${line}`) + "\n")
-    .join("");
 
 /** Modules of one reason stand together: a kernel of another build refuses all for the same. */
 function refusedText(unusable: readonly UnusableModule[], runs: readonly ModuleRun[], screen: Screen): string {

@@ -3,7 +3,7 @@ import type { CpuId, NodeId } from "@kreplica/hw-x86/api";
 import type { PatchCost } from "../measure/patch-cost.js";
 import type { NodePlace } from "../measure/standing.js";
 import { placeText } from "./node-places.js";
-import { hanging, renderTable, type Screen } from "./terminal.js";
+import { hanging, renderTable, type Screen, wrap } from "./terminal.js";
 
 /** What is shown. */
 export interface PatchReport {
@@ -97,6 +97,11 @@ function wayOfCycles(
     whole(cycles.value),
     `${whole(cycles.low)}-${whole(cycles.high)}`,
   ];
+  // Beside the labels at least one column of figures.
+  const figures = Math.max(
+    ...shown.flatMap((cost) => cost.lines.flatMap((line) => cell(line).map((text) => text.length))),
+  );
+  const room = screen.columns - Math.max(...shown.map(({ policy }) => policy.length)) - Math.max(figures, 6) - 9;
   return [
     `${screen.bold(`What the cycles are, with ${most} ${most === 1 ? "CPU" : "CPUs"}`)}\n`,
     renderTable(
@@ -108,7 +113,11 @@ function wayOfCycles(
         { head: "range", align: "right" },
       ],
       lines.flatMap((line, nth) =>
-        shown.map((cost, at) => [at === 0 ? `${nth + 1}. ${line.what}` : "", cost.policy, ...cell(cost.lines[nth]!)]),
+        shown.map((cost, at) => [
+          at === 0 ? wrap(`${nth + 1}. ${line.what}`, room).join("\n   ") : "",
+          cost.policy,
+          ...cell(cost.lines[nth]!),
+        ]),
       ),
       screen,
     ),

@@ -41,9 +41,14 @@ export function wayTo(memory: PhysMemory, root: Frame, levels: 4 | 5, address: b
   }
 }
 
+/** Before the first level of a row, the node's name; between two levels. */
+const MARGIN = 10;
+const ARROW = " -> ";
+
 /**
  * Rows of nodes, columns of levels; a cell that another node has too is set off by `=`: shared, not copied.
  * @param title what the address is
+ * @param columns of the screen: levels that do not fit stand below, of all nodes at the same one
  */
 export function picture(
   memory: PhysMemory,
@@ -51,6 +56,7 @@ export function picture(
   levels: 4 | 5,
   address: bigint,
   title: string,
+  columns = Infinity,
 ): string {
   const rows = roots.map(({ node, root }) => ({ name: `node ${node}`, cells: wayTo(memory, root, levels, address) }));
   const depth = Math.max(...rows.map((row) => row.cells.length));
@@ -66,7 +72,29 @@ export function picture(
   const widths = Array.from({ length: depth }, (_, column) =>
     Math.max(...marked.map((row) => (row.cells[column] ?? "").length)),
   );
-  return `${title}, 0x${address.toString(16)}\n${marked.map((row) => `  ${row.name.padEnd(8)}${row.cells.map((cell, column) => cell.padEnd(widths[column]!)).join(" -> ")}`.trimEnd()).join("\n")}\n`;
+  // Of each line of a row, the columns it has.
+  const lines: number[][] = [[]];
+  let width = MARGIN;
+  for (const [column, each] of widths.entries()) {
+    width += each + ARROW.length;
+    if (width > columns && lines.at(-1)!.length > 0) {
+      lines.push([]);
+      width = MARGIN + each + ARROW.length;
+    }
+    lines.at(-1)!.push(column);
+  }
+  const rowText = ({ name, cells }: (typeof marked)[number]): string =>
+    lines
+      .map((shown, nth) => {
+        const there = shown.filter((column) => cells[column] !== undefined);
+        const text = there.map((column) => cells[column]!.padEnd(widths[column]!)).join(ARROW);
+        const onward = cells.length > shown.at(-1)! + 1 ? ARROW : "";
+        return there.length === 0
+          ? ""
+          : `  ${(nth === 0 ? name : "").padEnd(MARGIN - 2)}${text}${onward}`.trimEnd() + "\n";
+      })
+      .join("");
+  return `${title}, 0x${address.toString(16)}\n${marked.map(rowText).join("")}`;
 }
 
 /** What differs between two roots, by the slot of each level on the way to the window. */

@@ -127,7 +127,7 @@ export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
   for (const word of text.split(/\s+/)) {
-    if (line !== "" && line.length + 1 + word.length > width) {
+    if (line !== "" && visibleLength(line) + 1 + visibleLength(word) > width) {
       lines.push(line);
       line = word;
     } else line = line === "" ? word : `${line} ${word}`;
@@ -151,6 +151,12 @@ export function heading(title: string, rest: string, screen: Screen, between = "
       .join("")
   );
 }
+
+/** A remark below a table, wrapped and dim. @returns lines, each ending in a line break */
+export const note = (text: string, screen: Screen): string =>
+  wrap(text, screen.columns - INDENT)
+    .map((line) => `${" ".repeat(INDENT)}${screen.dim(line)}\n`)
+    .join("");
 
 /** Text after a label, its further lines set below the first. @returns lines, each ending in a line break */
 export function hanging(label: string, text: string, screen: Screen, labelWidth = visibleLength(label) + GAP): string {
