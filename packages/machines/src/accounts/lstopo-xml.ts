@@ -20,7 +20,8 @@ import { AccountOf, type CacheName, MOST_CACHE, MOST_CPU, MOST_MEMORY, MOST_NODE
 type Attributes = Readonly<Record<string, SaxesAttributePlain | string | undefined>>;
 
 /** Whether the text is such a document. */
-export const isLstopoXml = (text: string): boolean => /^\uFEFF?\s*<(?:\?xml|!DOCTYPE topology|topology)/.test(text.slice(0, 4096));
+export const isLstopoXml = (text: string): boolean =>
+  /^\uFEFF?\s*<(?:\?xml|!DOCTYPE topology|topology)/.test(text.slice(0, 4096));
 
 const WHOLE = "give what `lstopo --of xml` writes, whole";
 /** Objects within objects beyond this are no machine. */
@@ -40,7 +41,12 @@ export function readLstopoXml(source: string, file: string): AccountOf {
   const reader = new LstopoReader(file);
   const parser = new SaxesParser({ position: true });
   parser.on("error", (error) => {
-    throw new InputError({ file, line: parser.line, reason: error.message.replace(/^\d+:\d+: /, "").replace(/\.$/, ""), remedy: WHOLE });
+    throw new InputError({
+      file,
+      line: parser.line,
+      reason: error.message.replace(/^\d+:\d+: /, "").replace(/\.$/, ""),
+      remedy: WHOLE,
+    });
   });
   parser.on("opentag", ({ name, attributes }) => reader.open(name, attributes, parser.line));
   parser.on("closetag", ({ name }) => reader.close(name));
@@ -68,8 +74,7 @@ class LstopoReader {
 
   open(name: string, attributes: Attributes, line: number): void {
     this.line = line;
-    if (this.stack.length === 0 && name !== "topology")
-      throw this.fault(name, "the document is no topology", WHOLE);
+    if (this.stack.length === 0 && name !== "topology") throw this.fault(name, "the document is no topology", WHOLE);
     if (this.stack.length > DEEPEST) throw this.fault(name, `nested deeper than ${DEEPEST}`, WHOLE);
     this.stack.push(name);
     const say = (key: string): string | undefined => {
@@ -86,7 +91,10 @@ class LstopoReader {
   }
 
   text(text: string): void {
-    const words = text.trim().split(/\s+/).filter((word) => word !== "");
+    const words = text
+      .trim()
+      .split(/\s+/)
+      .filter((word) => word !== "");
     if (this.stack.at(-1) === "indexes") this.matrix?.indexes.push(...words);
     if (this.stack.at(-1) === "u64values") this.matrix?.values.push(...words);
   }
@@ -106,7 +114,12 @@ class LstopoReader {
   finish(): AccountOf {
     if (this.cpus.size === 0)
       throw new InputError({ file: this.file, reason: "no object of type PU: no CPU", remedy: WHOLE });
-    this.account.say("cpus", "", [...this.cpus].sort((a, b) => a - b), 1);
+    this.account.say(
+      "cpus",
+      "",
+      [...this.cpus].sort((a, b) => a - b),
+      1,
+    );
     for (const matrix of this.matrices) this.distances(matrix);
     return this.account;
   }
@@ -139,7 +152,15 @@ class LstopoReader {
     const kind = say("cache_type");
     // 0 unified, 1 data, 2 instruction.
     const name: CacheName | undefined =
-      level === "1" ? (kind === "2" || type === "L1iCache" ? "l1i" : "l1d") : level === "2" && kind !== "2" ? "l2" : level === "3" ? "l3" : undefined;
+      level === "1"
+        ? kind === "2" || type === "L1iCache"
+          ? "l1i"
+          : "l1d"
+        : level === "2" && kind !== "2"
+          ? "l2"
+          : level === "3"
+            ? "l3"
+            : undefined;
     if (!name) return;
     if (name === "l3") this.account.group("l3Of", cpus, this.line);
     if (this.seen.has(name)) return;
@@ -149,7 +170,8 @@ class LstopoReader {
     if (bytes > 0) this.account.say("cacheBytes", name, bytes, this.line);
     const ways = say("cache_associativity") ?? "0";
     // -1: fully associative, 0: not known.
-    if (!/^-1$|^\d{1,4}$/.test(ways)) throw this.fault("cache_associativity", `${quoted(ways)} is not a number of ways`, WHOLE);
+    if (!/^-1$|^\d{1,4}$/.test(ways))
+      throw this.fault("cache_associativity", `${quoted(ways)} is not a number of ways`, WHOLE);
     if (Number(ways) > 0) this.account.say("cacheWays", name, Number(ways), this.line);
   }
 
@@ -157,10 +179,15 @@ class LstopoReader {
     const { account, line } = this;
     if (this.inObjects.length > 2) return;
     const once = (kind: "family" | "model"): void => {
-      if (/^\d{1,4}$/.test(value) && !account.facts.some((fact) => fact.kind === kind)) account.say(kind, "", Number(value), line);
+      if (/^\d{1,4}$/.test(value) && !account.facts.some((fact) => fact.kind === kind))
+        account.say(kind, "", Number(value), line);
     };
     if (name === "Architecture" && !/^(?:x86_64|i[3-6]86|amd64)$/.test(value))
-      throw this.fault("Architecture", `${quoted(value)}: kreplica models x86-64 machines only`, "give the output of an x86-64 machine");
+      throw this.fault(
+        "Architecture",
+        `${quoted(value)}: kreplica models x86-64 machines only`,
+        "give the output of an x86-64 machine",
+      );
     if (name === "CPUFamilyNumber") once("family");
     if (name === "CPUModelNumber") once("model");
     if (name === "CPUVendor" && !account.facts.some(({ kind }) => kind === "vendor")) {
@@ -184,7 +211,8 @@ class LstopoReader {
       throw this.fault("distances", `${ids.length} indexes and ${values.length} values for ${size} nodes`, WHOLE);
     const figures = values.map((word) => {
       const value = /^\d{1,6}(?:\.\d{1,9})?$/.test(word) ? Math.round(Number(word) * base) : NaN;
-      if (!(value >= 10 && value <= 255)) throw this.fault("distances", `${quoted(word)} is not a distance`, "a distance is 10 to 255");
+      if (!(value >= 10 && value <= 255))
+        throw this.fault("distances", `${quoted(word)} is not a distance`, "a distance is 10 to 255");
       return value;
     });
     for (const [i, from] of ids.entries())
@@ -197,13 +225,19 @@ class LstopoReader {
       throw this.fault("cpuset", `${quoted(cpuset)} is not a set of CPUs from 0 to ${MOST_CPU}`, WHOLE);
     return words.reverse().flatMap((word, index) => {
       const bits = word === "" ? 0 : Number.parseInt(word, 16);
-      return Array.from({ length: 32 }, (_, bit) => bit).flatMap((bit) => ((bits >>> bit) & 1 ? [index * 32 + bit] : []));
+      return Array.from({ length: 32 }, (_, bit) => bit).flatMap((bit) =>
+        (bits >>> bit) & 1 ? [index * 32 + bit] : [],
+      );
     });
   }
 
   private number(field: string, text: string | undefined, most: number): number {
     if (text !== undefined && /^\d{1,15}$/.test(text) && Number(text) <= most) return Number(text);
-    throw this.fault(field, text === undefined ? "missing" : `${quoted(text)} is not a number from 0 to ${most}`, WHOLE);
+    throw this.fault(
+      field,
+      text === undefined ? "missing" : `${quoted(text)} is not a number from 0 to ${most}`,
+      WHOLE,
+    );
   }
 
   private fault(field: string, reason: string, remedy: string): InputError {

@@ -4,6 +4,10 @@ import { expect, test } from "vitest";
 import { readDamaged } from "./mutations.js";
 import { samples } from "./samples.js";
 
-test.each(Object.entries(samples))("%s", (_name, text) => {
-  expect(readDamaged(text, 100_000, 11).refused).toBeGreaterThan(1000);
-}, 3_600_000);
+test.each(Object.entries(samples))(
+  "%s",
+  (_name, text) => {
+    expect(readDamaged(text, 100_000, 11).refused).toBeGreaterThan(1000);
+  },
+  3_600_000,
+);

@@ -4,9 +4,13 @@ import { expect, test } from "vitest";
 import { readDamaged } from "./mutations.js";
 import { samples } from "./samples.js";
 
-test.each(Object.entries(samples))("%s", (_name, text) => {
-  const { read, refused } = readDamaged(text, 2000, 7);
-  // Both must happen, or the damage is too tame or too wild to show anything.
-  expect(read).toBeGreaterThan(100);
-  expect(refused).toBeGreaterThan(100);
-}, 300_000);
+test.each(Object.entries(samples))(
+  "%s",
+  (_name, text) => {
+    const { read, refused } = readDamaged(text, 2000, 7);
+    // Both must happen, or the damage is too tame or too wild to show anything.
+    expect(read).toBeGreaterThan(100);
+    expect(refused).toBeGreaterThan(100);
+  },
+  300_000,
+);

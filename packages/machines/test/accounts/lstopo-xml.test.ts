@@ -55,19 +55,19 @@ test("distances in pieces as hwloc 2 writes them, and as factors as hwloc 1 does
 });
 
 test("processor and ways; -1 and 0 ways say nothing; a cpuset of several words, and node without CPUs", () => {
-  const small = `<topology version="2.0"><object type="Machine" cpuset="0x00000001,,0x00000001">
+  const small = `<topology version="2.0"><object type="Machine" cpuset="0x00000003,,0x0">
 <info name="CPUVendor" value="AuthenticAMD"/><info name="CPUFamilyNumber" value="25"/><info name="CPUModelNumber" value="1"/>
-<object type="NUMANode" os_index="0" cpuset="0x00000001,,0x00000001" local_memory="4294967296"/>
+<object type="NUMANode" os_index="0" cpuset="0x00000003,,0x0" local_memory="4294967296"/>
 <object type="NUMANode" os_index="7" cpuset="0x0" local_memory="8589934592"/>
 <object type="L2Cache" cpuset="0x00000001" cache_size="1048576" depth="2" cache_associativity="8" cache_type="0">
 <object type="L1Cache" cpuset="0x00000001" cache_size="32768" depth="1" cache_associativity="-1" cache_type="1">
-<object type="PU" os_index="0" cpuset="0x00000001"/></object></object>
+<object type="PU" os_index="65" cpuset="0x00000002,,0x0"/></object></object>
 <object type="PU" os_index="64" cpuset="0x00000001,,0x0"/></object></topology>`;
   const read = machine(small);
   expect(read.nodes.map(({ id }) => id)).toEqual([0, 7]);
   expect(read.cpus.map(({ id, node }) => [id, node])).toEqual([
-    [0, 0],
     [64, 0],
+    [65, 0],
   ]);
   expect([read.l2.bytes, read.l2.ways, read.l1d.ways, read.vendor]).toEqual([1 << 20, 8, 8, "amd"]);
   expect(read.sources).toContain("l2.ways: lstopo XML (box.xml:5)");

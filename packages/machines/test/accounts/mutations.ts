@@ -2,7 +2,28 @@
 import { InputError } from "@kreplica/inputs";
 import { accountsFromText, checkMachine, machineFromAccounts } from "../../src/index.js";
 
-const PIECES = ["", " ", "\n", "\0", "-", ",", ":", "0", "-1", "99999999999", "1e999", "NaN", "0xffffffff", "<", ">", '"', "&lt;", "{", "]", "\u00e9"];
+const PIECES = [
+  "",
+  " ",
+  "\n",
+  "\0",
+  "-",
+  ",",
+  ":",
+  "0",
+  "-1",
+  "99999999999",
+  "1e999",
+  "NaN",
+  "0xffffffff",
+  "<",
+  ">",
+  '"',
+  "&lt;",
+  "{",
+  "]",
+  "\u00e9",
+];
 
 /** A generator of 32-bit numbers (mulberry32). */
 function numbers(seed: number): (below: number) => number {
