@@ -27,6 +27,14 @@ export type {
   ReportedBeside,
 } from "./report/documents/compare.js";
 export type { PageDocument } from "./report/documents/report.js";
+export type {
+  BoundedTest,
+  CompareVerdict,
+  MachineCompareDocument,
+  NodeGainsDocument,
+  NodeTest,
+  ProcessBytes,
+} from "./report/documents/compare-nodes.js";
 export type { ListedMachine, MachinesDocument } from "./report/documents/machines.js";
 export type { ModulesDocument, ModulesRun, ModulesTotal, UnusableFile } from "./report/documents/modules.js";
 export type { OnlineCpus, PatchDocument } from "./report/documents/patch.js";

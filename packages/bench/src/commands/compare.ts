@@ -14,6 +14,7 @@ import { runJobs } from "../measure/run-jobs.js";
 import type { NamedRecording } from "../replay/recorded-kernel.js";
 import type { KernelPolicy } from "../policies.js";
 import { compareDocument } from "../report/documents/compare.js";
+import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { compareText } from "../report/compare.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
@@ -31,7 +32,8 @@ import {
   readPlacement,
 } from "./options.js";
 import { remarkOn } from "./remarks.js";
-import { fileOption, NODE_IDS, numberOption } from "./values.js";
+import { declareRules } from "./rules.js";
+import { choiceOption, fileOption, NODE_IDS, numberOption } from "./values.js";
 
 /** What a comparison is of, read from a command line. */
 export type CompareOptions = MachineOptions &
@@ -107,14 +109,17 @@ export function registerCompare(program: Command, context: CommandContext): void
     .description(
       "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.",
     );
-  addCompareOptions(command)
+  declareRules(addCompareOptions(command), [{ option: "--schema", needs: "--json" }])
     .addOption(jsonOption())
+    .addOption(
+      choiceOption("--schema <1|2>", "form of the JSON document: 1 is without nodes and verdict", ["1", "2"], "2"),
+    )
     .addHelpText(
       "after",
       examples(
         ["kreplica compare", "two E5-2690 v3, the machine of the RFC"],
         ["kreplica compare --machine epyc-7713-2s", "a machine with many small L3"],
-        ["kreplica compare --cpu 0", "on the node that holds the image: nothing to gain"],
+        ["kreplica compare --cpu 0", "one CPU in full, and no other node"],
         ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
         ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
         ["kreplica compare --traces recordings/", "recordings of one's own"],
@@ -125,10 +130,14 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --kernel /boot/vmlinuz", "on a kernel of one's own: recorded addresses by function"],
       ) + exitCodes,
     )
-    .action(async (options: CompareOptions & JsonOption) => {
-      const result = await comparison(options, context);
+    .action(async (options: CompareOptions & JsonOption & { readonly schema: "1" | "2" }) => {
+      const result = await comparison(options, context, options.cpu === undefined);
       if (result.tests.length > 0)
-        context.print(options.json ? jsonText(compareDocument(result)) : compareText(result, context.screen));
+        context.print(
+          options.json
+            ? jsonText(options.schema === "1" ? compareDocument(result) : machineCompareDocument(result))
+            : compareText(result, context.screen),
+        );
       if (
         result.invariants.violated.length > 0 ||
         result.memory.extraBytes !== result.memory.closedForm ||
@@ -142,9 +151,14 @@ export function registerCompare(program: Command, context: CommandContext): void
 /**
  * Boots, replays and measures what the options ask for.
  *
+ * @param wholeMachine every node of it, not the CPU's alone
  * @throws InputError for options that contradict the machine, and when no recording can be read
  */
-export async function comparison(options: CompareOptions, context: CommandContext): Promise<CompareResult> {
+export async function comparison(
+  options: CompareOptions,
+  context: CommandContext,
+  wholeMachine = false,
+): Promise<CompareResult> {
   const spec = readMachine(options);
   remarkOn(context, spec, options.policy);
   if (options.policy === singleCopy)
@@ -185,6 +199,8 @@ export async function comparison(options: CompareOptions, context: CommandContex
     files: recordings,
     ...(reported ? { reported } : {}),
     alignment: options.alignment ?? false,
+    wholeMachine,
+    ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
   };
   const measured = await compare(given, request, (jobs) => runJobs(jobs, context.progress));
   context.progress.stop();

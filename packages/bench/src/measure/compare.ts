@@ -11,17 +11,21 @@ import { isLongRun } from "../replay/load.js";
 import { type MemoryAccount, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
 import type { WorkDone } from "../replay/replication-work.js";
 import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
-import { bound, type Gain, gain, nearGain } from "./gain.js";
+import { bound, boundBeyondL2, type Gain, gain, nearGain } from "./gain.js";
 import type { Carried } from "../replay/other-kernel.js";
 import { type KernelPolicy, type PolicyChoice, policyOf } from "../policies.js";
 import { replayKernel } from "../replay/replay-kernel.js";
+import { hasRoom } from "../replay/recorded-frames.js";
 import { tracedKernel } from "../traced-kernel.js";
 import { type KernelJob, jobKernel, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
-import { indexOf } from "./placement.js";
+import { type DataOf, nodeClasses } from "./node-classes.js";
+import { defaultDataNode, indexOf } from "./placement.js";
+import { processBytes } from "./policy-cost.js";
 import { type Reported, reportedFor } from "./reported.js";
 import { type Standing, standingOf } from "./standing.js";
+import { type CacheState, type WholeMachine, wholeMachine } from "./whole-machine.js";
 
-export type CacheState = "hot" | "cold";
+export type { CacheState } from "./whole-machine.js";
 
 /** One test in one state of the caches. */
 export interface Comparison {
@@ -47,6 +51,8 @@ export interface Comparison {
   readonly near: number;
   /** Most that the place of the text can explain, percent: never below {@link near}. */
   readonly bound: number;
+  /** The same where the core keeps what its L1 and L2 hold. */
+  readonly boundBeyondL2: number;
   /**
    * What patch 06's alignment of text and rodata gains one copy, percent: both kernels compared have it. Undefined
    * where it was not measured.
@@ -95,6 +101,10 @@ export interface CompareResult {
    * not.
    */
   readonly switchStores: number;
+  /** All nodes; undefined where one CPU alone was asked for, or no test could be measured. */
+  readonly machine: WholeMachine | undefined;
+  /** Bytes of page tables that a process on one node has more, and one that ran on every node. */
+  readonly process: { readonly bytes: number; readonly everywhereBytes: number };
   readonly memory: MemoryAccount;
   /** Against a booted kernel with one copy. */
   readonly memoryCost: MemoryCost;
@@ -115,6 +125,10 @@ export interface CompareRequest {
   readonly files: readonly string[];
   /** Figures given by the user, in place of the authors'. */
   readonly reported?: Reported;
+  /** Measures every node of the machine, not the CPU's alone. */
+  readonly wholeMachine?: boolean;
+  /** Node of the data on all of them; each one's own, or the nearest with memory, when absent. */
+  readonly dataNode?: NodeId;
   /** Measures what alignment gains in long runs, too. */
   readonly alignment?: boolean;
 }
@@ -122,7 +136,7 @@ export interface CompareRequest {
 /** @param run what executes the jobs @throws InputError of the only recordings there are, or of the kernel */
 export async function compare(
   given: KernelJob,
-  { policy: choice, files, reported: own, alignment = false }: CompareRequest,
+  { policy: choice, files, reported: own, alignment = false, wholeMachine: all = false, dataNode }: CompareRequest,
   run: JobRunner,
 ): Promise<CompareResult> {
   // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on these.
@@ -130,7 +144,8 @@ export async function compare(
   const policy = policyOf(choice);
   const common = jobKernel(given, kernel);
   const booted = boot(common.with({ policy }));
-  const cost = memoryCost(takeFootprint(boot(common.with({ policy: singleCopy }))), takeFootprint(booted));
+  const plain = boot(common.with({ policy: singleCopy }));
+  const cost = memoryCost(takeFootprint(plain), takeFootprint(booted));
   const memory = booted.memory();
   const invariants = booted.checkInvariants();
   const { spec, where } = given;
@@ -140,63 +155,69 @@ export async function compare(
     far: indexOf(spec, where.masterNode),
     near: indexOf(spec, booted.view.nearest(node)),
   };
-  // Both sides are built with patch 06: what its alignment spares is no gain of replication.
-  const pairs = files.map((file): TraceJob => ({
+  const standing = standingOf(spec, where, booted.view);
+  // A small node may be too small for all that the guest had: then the data lies where it lies for the CPU looked at.
+  const dataOf: DataOf = ({ cpu }) => {
+    const beside = dataNode ?? defaultDataNode(spec, cpu);
+    return hasRoom(spec, [where.masterNode, beside], kernel?.recorded.guest) ? beside : where.dataNode;
+  };
+  const classes = all ? nodeClasses(spec, where.masterNode, standing.own, standing.nodes, dataOf) : [];
+  const elsewhere = classes.filter(({ measured }) => measured.node !== node);
+  const jobs = files.map((file): TraceJob => ({
     ...given,
+    // Both sides are built with patch 06: what its alignment spares is no gain of replication.
     alignment: "patch-06",
     policies: [singleCopy, policy],
+    unaligned: alignment || !isLongRun(file),
+    elsewhere: elsewhere.map(({ measured }) => ({
+      cpu: measured.cpu,
+      masterNode: where.masterNode,
+      dataNode: dataOf(measured),
+    })),
     file,
   }));
-  const plain = files
-    .filter((file) => alignment || !isLongRun(file))
-    .map((file): TraceJob => ({ ...given, alignment: "recorded", policies: [singleCopy], file }));
-  const outcomes = await run([...pairs, ...plain]);
-  const refused = outcomes.slice(0, files.length).filter((each) => each instanceof InputError);
-  const measured = (index: number): readonly TraceMeasurement[] => {
-    const found = outcomes[index];
-    return found === undefined || found instanceof InputError ? [] : found;
-  };
+  const outcomes = await run(jobs);
+  const refused = outcomes.filter((each) => each instanceof InputError);
   const reported = reportedFor(spec, own);
-  const tests = files
-    .flatMap((file, index) => {
-      const [single, perNode] = measured(index);
-      if (!single || !perNode) return [];
-      const nth = plain.findIndex((job) => job.file === file);
-      const unaligned = nth < 0 ? undefined : measured(files.length + nth)[0];
-      return [{ single, perNode, unaligned }];
+  const pairs = outcomes
+    .flatMap((outcome) => {
+      if (outcome instanceof InputError) return [];
+      const [single, perNode, unaligned] = outcome;
+      return single && perNode ? [{ single, perNode, unaligned }] : [];
     })
-    .sort((a, b) => orderOf(a.single) - orderOf(b.single))
-    .flatMap(({ single, perNode, unaligned }) =>
-      (["hot", "cold"] as const).map((cache): Comparison => {
-        const { test } = single;
-        const figures = (of: TraceMeasurement): KernelFigures => ({
-          ...cycleAccount(of[cache], spec, place.nodeIndex),
-          lines: lineCounts(of[cache], spec.nodes.length),
-          work: of.work[cache],
-          runs: cache === "cold" ? 1 : of.runs,
-          settled: cache === "cold" || of.settled,
-        });
-        return {
-          test,
-          file: single.file,
-          cache,
-          modelled: single.modelled,
-          iterations: single.calls ?? 1,
-          counted: test.call === undefined || single.calls !== undefined,
-          pokes: single.pokes,
-          singleCopy: figures(single),
-          perNode: figures(perNode),
-          gain: gain(single[cache], perNode[cache], spec, place.nodeIndex),
-          near: nearGain(single[cache], perNode[cache], spec, place),
-          bound: bound(single[cache], spec, place),
-          alignment: unaligned && gain(unaligned[cache], single[cache], spec, place.nodeIndex).percent,
-          reported: reported?.of(test, cache, single.calls ?? 1),
-          carried: single.carried,
-          statistics: single.statistics,
-          copied: single.copied,
-        };
-      }),
-    );
+    .sort((a, b) => orderOf(a.single) - orderOf(b.single));
+  const tests = pairs.flatMap(({ single, perNode, unaligned }) =>
+    (["hot", "cold"] as const).map((cache): Comparison => {
+      const { test } = single;
+      const figures = (of: TraceMeasurement): KernelFigures => ({
+        ...cycleAccount(of[cache], spec, place.nodeIndex),
+        lines: lineCounts(of[cache], spec.nodes.length),
+        work: of.work[cache],
+        runs: cache === "cold" ? 1 : of.runs,
+        settled: cache === "cold" || of.settled,
+      });
+      return {
+        test,
+        file: single.file,
+        cache,
+        modelled: single.modelled,
+        iterations: single.calls ?? 1,
+        counted: test.call === undefined || single.calls !== undefined,
+        pokes: single.pokes,
+        singleCopy: figures(single),
+        perNode: figures(perNode),
+        gain: gain(single[cache], perNode[cache], spec, place.nodeIndex),
+        near: nearGain(single[cache], perNode[cache], spec, place),
+        bound: bound(single[cache], spec, place),
+        boundBeyondL2: boundBeyondL2(single[cache], spec, place),
+        alignment: unaligned && gain(unaligned[cache], single[cache], spec, place.nodeIndex).percent,
+        reported: reported?.of(test, cache, single.calls ?? 1),
+        carried: single.carried,
+        statistics: single.statistics,
+        copied: single.copied,
+      };
+    }),
+  );
   return {
     job: given,
     policy,
@@ -204,9 +225,14 @@ export async function compare(
     recordedOn: kernel?.recorded.name ?? tracedKernel("recorded").name,
     tests,
     refused,
-    standing: standingOf(spec, where, booted.view),
+    standing,
     reported,
     switchStores: firstSwitchStores(booted, spec.cpus, node),
+    machine:
+      all && pairs.length > 0
+        ? wholeMachine({ spec, master: where.masterNode, dataOf, own: standing.own, classes, elsewhere }, pairs)
+        : undefined,
+    process: processBytes(plain, booted, where.cpu),
     memory,
     memoryCost: cost,
     invariants,

@@ -1,15 +1,7 @@
 /** Gain of one kernel over another, between which limits it lies, and the most it could be. Counts in, percent out. */
-import {
-  account,
-  CounterLayout,
-  eventPrices,
-  eventTotals,
-  Kind,
-  type MachineSpec,
-  type Point,
-  Source,
-} from "@kreplica/hw-x86";
-import { cycleAccount, REPLICABLE, total } from "./cycle-account.js";
+import { account, CounterLayout, eventPrices, Kind, type MachineSpec, type Point, Source } from "@kreplica/hw-x86";
+import { gainsAtCorners, PARAMETERS, percentGained } from "./corners.js";
+import { cycleAccount, type LevelCycles, REPLICABLE, total } from "./cycle-account.js";
 
 /** Percent; positive is faster, as in the cover letter. */
 export interface Gain {
@@ -19,59 +11,21 @@ export interface Gain {
 }
 
 /**
- * The uncertain parameters. Each stands at the low or the high end of its stated range, independently of the others.
- */
-const PARAMETERS = [
-  "clock",
-  "latency",
-  "caches",
-  "cacheToCache",
-  "cyclesPerInstruction",
-  "fetchExposure",
-  "loadExposure",
-  "storeExposure",
-  "walkExposure",
-  "prefetchHidden",
-  "interrupt",
-] as const satisfies readonly (keyof Point)[];
-
-/**
- * Every corner of the parameters' ranges: 2 to the power of their number. The ranges come with the machine; no test has
- * its own.
- */
-const corners: readonly Point[] = Array.from(
-  { length: 2 ** PARAMETERS.length },
-  (_, corner) =>
-    Object.fromEntries(PARAMETERS.map((name, bit) => [name, (corner >> bit) & 1 ? "high" : "low"])) as Point,
-);
-
-const percent = (single: number, perNode: number): number => (single === 0 ? 0 : ((single - perNode) / single) * 100);
-
-function cost(totals: Float64Array, prices: Float64Array): number {
-  let cycles = 0;
-  for (let event = 0; event < totals.length; event++) cycles += totals[event]! * prices[event]!;
-  return cycles;
-}
-
-/**
  * (single - perNode) / single, and the least and most of it over all corners of the uncertain parameters.
  *
  * @param nodeIndex of the CPU's node in `spec.nodes`
  */
 export function gain(single: Float64Array, perNode: Float64Array, spec: MachineSpec, nodeIndex: number): Gain {
-  const middle = percent(account(single, spec, nodeIndex).cycles, account(perNode, spec, nodeIndex).cycles);
-  // A corner asks for nothing but the two sums: regions are added up before, not at each of the corners.
-  const [one, other] = [eventTotals(single, spec.nodes.length), eventTotals(perNode, spec.nodes.length)];
-  let low = middle;
-  let high = middle;
-  for (const corner of corners) {
-    const prices = eventPrices(spec, nodeIndex, corner);
-    const each = percent(cost(one, prices), cost(other, prices));
-    low = Math.min(low, each);
-    high = Math.max(high, each);
-  }
-  return { percent: middle, low, high };
+  const middle = percentGained(account(single, spec, nodeIndex).cycles, account(perNode, spec, nodeIndex).cycles);
+  return within(middle, gainsAtCorners(single, perNode, spec, nodeIndex));
 }
+
+/** A figure and the least and most of it over all corners. */
+export const within = (middle: number, atCorners: Float64Array): Gain => ({
+  percent: middle,
+  low: atCorners.reduce((least, each) => Math.min(least, each), middle),
+  high: atCorners.reduce((most, each) => Math.max(most, each), middle),
+});
 
 /** Where text came from before and where it comes from now: indices in `spec.nodes`. */
 export interface FarAndNear {
@@ -132,25 +86,55 @@ export function nearGain(
  *
  * @param single counts of the kernel with one copy
  */
-export function bound(single: Float64Array, spec: MachineSpec, { nodeIndex, far, near }: FarAndNear): number {
+export const bound = (single: Float64Array, spec: MachineSpec, place: FarAndNear): number =>
+  mostSaved(single, spec, place, Source.L2);
+
+/**
+ * {@link bound} for a CPU that keeps what its L1 and L2 hold: every fetch of kernel text, load of rodata and read of
+ * the page walker that L2 does not answer goes to memory, whatever L3 did; what L2 answered stays as it is, as cheap as
+ * the ranges allow. {@link nearGain} is nowhere in the ranges larger; where memory is farther than L2 this is not above
+ * {@link bound}. A gain between
+ * the two asks for something that empties the core's own caches: a sibling thread, interrupts, an inclusive L3 that
+ * others fill.
+ *
+ * @param single counts of the kernel with one copy
+ */
+export const boundBeyondL2 = (single: Float64Array, spec: MachineSpec, place: FarAndNear): number =>
+  mostSaved(single, spec, place, Source.OwnL3);
+
+/** @param beyond first source whose lines are taken to come from memory */
+function mostSaved(
+  single: Float64Array,
+  spec: MachineSpec,
+  { nodeIndex, far, near }: FarAndNear,
+  beyond: Source.L2 | Source.OwnL3,
+): number {
   const latency = spec.latencyNs[nodeIndex]!;
   if (latency[far]! <= latency[near]!) return 0;
   const layout = new CounterLayout(spec.nodes.length);
   const [prefetched, plain] = [true, false].map((wanted) =>
     REPLICABLE.filter(([, kind]) => (kind === Kind.PrefetchedFetch) === wanted).reduce((sum, [region, kind]) => {
-      for (let source = Source.L2 as number; source < layout.sources; source++)
+      for (let source = beyond as number; source < layout.sources; source++)
         sum += single[layout.row(region, kind) + source]!;
       return sum;
     }, 0),
   ) as [number, number];
   const hit = Math.max(spec.l1i.cycles.high ?? spec.l1i.cycles.value, spec.l1d.cycles.high ?? spec.l1d.cycles.value);
-  const at = (point: { readonly clock: "low" | "high"; readonly latency: "low" | "high" }): number => {
+  const at = (point: {
+    readonly clock: "low" | "high";
+    readonly latency: "low" | "high";
+    readonly caches: "low" | "high";
+  }): number => {
     const cheapest: Point = {
       ...Object.fromEntries(PARAMETERS.map((name) => [name, name === "prefetchHidden" ? "high" : "low"])),
       clock: point.clock,
+      caches: point.caches,
     };
     const { cycles, account: parts } = cycleAccount(single, spec, nodeIndex, cheapest);
-    const rest = cycles - total(parts.text) - total(parts.rodata) - total(parts.walks);
+    // What stays as it was: the walker's hits in L1 are too few to be told apart where all beyond L1 is taken to move.
+    const replaced = (levels: LevelCycles & { readonly l1?: number }): number =>
+      total(levels) - (beyond === Source.L2 ? 0 : levels.l2 + (levels.l1 ?? 0));
+    const rest = cycles - replaced(parts.text) - replaced(parts.rodata) - replaced(parts.walks);
     const perNs =
       ((spec.hertz[point.clock] ?? spec.hertz.value) / 1e9) *
       (point.latency === "high" ? 1 + spec.latencySpread : 1 - spec.latencySpread);
@@ -169,11 +153,10 @@ export function bound(single: Float64Array, spec: MachineSpec, { nodeIndex, far,
     // A ratio of two straight lines has its peak in a corner: all of the lines, or of either kind.
     return Math.max(ratio(prefetched, plain), ratio(prefetched, 0), ratio(0, plain));
   };
-  // So has it along clock and latency.
+  // So has it along clock, latency and caches: a slower L1 hides more of what lies behind it.
+  const sides = ["low", "high"] as const;
   return Math.max(
-    ...(["low", "high"] as const).flatMap((clock) =>
-      (["low", "high"] as const).map((side) => at({ clock, latency: side })),
-    ),
+    ...sides.flatMap((clock) => sides.flatMap((latency) => sides.map((caches) => at({ clock, latency, caches })))),
   );
 }
 

@@ -1,6 +1,6 @@
 /** One workload on one kernel, caches cold and hot. */
 import { account, type MachineSpec } from "@kreplica/hw-x86";
-import type { Replayer, Run, Workload } from "../replay/replayer.js";
+import type { Replayer, Run, WindowCounts, Workload } from "../replay/replayer.js";
 import type { WorkDone } from "../replay/replication-work.js";
 
 /** A run has settled when the cycles of its second half differ from the run before by less than this part of a run. */
@@ -12,6 +12,8 @@ export const MOST_RUNS = 8;
 export interface HotCold {
   readonly cold: Float64Array;
   readonly hot: Float64Array;
+  /** What of these runs happened in the workload's windows. */
+  readonly windows: { readonly cold: WindowCounts; readonly hot: WindowCounts };
   /** What replication did in these runs. */
   readonly work: { readonly cold: WorkDone; readonly hot: WorkDone };
   /** Runs made in all, the cold one included. */
@@ -41,7 +43,14 @@ export function measureHotCold(
     ran();
     const settled = Math.abs(cycles(now.secondHalf) - cycles(before.secondHalf)) <= SETTLED * cycles(now.counters);
     if (settled || runs === MOST_RUNS)
-      return { cold: cold.counters, hot: now.counters, work: { cold: cold.work, hot: now.work }, runs, settled };
+      return {
+        cold: cold.counters,
+        hot: now.counters,
+        windows: { cold: cold.windows, hot: now.windows },
+        work: { cold: cold.work, hot: now.work },
+        runs,
+        settled,
+      };
     before = now;
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
-import { type Alignment, invariant } from "@kreplica/mm-core";
+import { type Alignment, singleCopy } from "@kreplica/mm-core";
 import {
   EntryPlaces,
   shippedGuest,
@@ -27,6 +27,8 @@ import { NoOpFinder, runsShortNoOps } from "../no-ops.js";
 import { guestImage, requireFit } from "../replay/recorded-kernel.js";
 import type { NamedKernels, ReplayKernel } from "../replay/replay-kernel.js";
 import { Replayer } from "../replay/replayer.js";
+import { shareOf, wholeOf } from "../replay/sampled-run.js";
+import { type NodeRun, placeIn, runElsewhere } from "./elsewhere.js";
 import { type HotCold, measureHotCold } from "./hot-cold.js";
 import { tracedKernel } from "../traced-kernel.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
@@ -52,15 +54,25 @@ export interface TraceJob extends KernelJob {
   readonly file: string;
   /** A kernel each. */
   readonly policies: readonly PolicyChoice[];
+  /** One copy with the ends of text and rodata as recorded, too: what patch 06's alignment gains by itself. */
+  readonly unaligned?: boolean;
+  /** CPUs of other nodes, with their data: each policy is run there, too. */
+  readonly elsewhere?: readonly Where[];
 }
 
 /** One recording on one kernel. */
 export interface TraceMeasurement extends HotCold {
   readonly file: string;
   readonly policy: string;
+  /** The kernel of {@link TraceJob.unaligned}. */
+  readonly unaligned: boolean;
   readonly test: TraceTest;
   /** The long run is modelled from recorded stretches. */
   readonly modelled: boolean;
+  /** What {@link TraceJob.elsewhere} asked for, in its order. */
+  readonly elsewhere: readonly NodeRun[];
+  /** What the same part of the run as elsewhere says of it; undefined where nothing is run in part. */
+  readonly sampled: { readonly cold: Float64Array; readonly hot: Float64Array } | undefined;
   /** References of one run. */
   readonly references: number;
   readonly devices: number;
@@ -94,7 +106,7 @@ export const jobKernel = ({ spec, where, pti, levels, seed, alignment }: KernelJ
  * and its pages are placed in all of the kernels alike, so that they differ in their policy and in nothing else.
  *
  * @param kernel what the job names, read
- * @returns a measurement for each policy
+ * @returns a measurement for each policy, and behind them the unaligned kernel's
  * @throws TraceError, InputError, MmError
  */
 export function measureTrace(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
@@ -127,11 +139,30 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
     });
   }
   const carried = nothingCarried();
-  const common = jobKernel(job, kernel).with({ reserved, guest });
-  const kernels = policies.map((choice) => {
-    const policy = policyOf(choice);
-    return { policy: policy.name, booted: boot(common.with({ policy })) };
-  });
+  const kernelAt = (there: Where, more: Partial<KernelJob> = {}): Kernel =>
+    jobKernel({ ...job, ...more, where: there }, kernel).with({
+      reserved:
+        there === where
+          ? reserved
+          : framesToReserve(spec, [there.masterNode, there.dataNode], file, scheduledFrames(file), guest),
+      guest,
+    });
+  const common = kernelAt(where);
+  const kernels = [
+    ...policies.map((choice) => {
+      const policy = policyOf(choice);
+      return { policy: policy.name, unaligned: false, booted: boot(common.with({ policy })) };
+    }),
+    ...(job.unaligned
+      ? [
+          {
+            policy: singleCopy.name,
+            unaligned: true,
+            booted: boot(kernelAt(where, { alignment: "recorded" }).with({ policy: singleCopy })),
+          },
+        ]
+      : []),
+  ];
   for (const { booted } of kernels) booted.recorded.runsOn(where.cpu);
   const { image } = kernels[0]!.booted;
   // Addresses that were moved are the booted kernel's.
@@ -140,7 +171,8 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
     (kernel?.recorded.image("recorded") ?? tracedKernel("recorded")).symbol(name);
   // What a kernel with copies did for them is in its recording.
   const functions = job.work === false || copied ? undefined : visitedFunctions((name) => image.symbol(name));
-  const shortNoOps = kernels.some(({ booted }) => runsShortNoOps(booted, where.cpu))
+  const elsewhere = job.elsewhere ?? [];
+  const shortNoOps = kernels.some(({ booted }) => [where, ...elsewhere].some(({ cpu }) => runsShortNoOps(booted, cpu)))
     ? new NoOpFinder(image.noOps ?? [])
     : undefined;
   const {
@@ -154,15 +186,7 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
     statistics,
   } = loadTrace(
     file,
-    (address, frame) => {
-      const [first, ...others] = kernels.map(({ booted }) => booted.recorded.map(address, frame));
-      for (const other of others)
-        invariant(
-          other === first,
-          `page 0x${address.toString(16)} has two places, 0x${first!.toString(16)} and 0x${other.toString(16)}, in kernels that differ in their policy alone`,
-        );
-      return first!;
-    },
+    placeIn(kernels),
     functions,
     other &&
       ((batch) => {
@@ -175,12 +199,17 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
     shortNoOps,
     { guest, moved, symbol, named },
   );
-  return kernels.map(({ policy, booted }) => {
+  const share = shareOf(workload);
+  const measurements = kernels.map(({ policy, unaligned, booted }) => {
     const replayer = new Replayer(booted, where.cpu, vcpu, otherCpus(spec, where, vcpu, guest));
+    const measured = measureHotCold(replayer, workload, spec, nodeIndex);
+    const instructions = replayer.instructionsOf(workload);
     return {
-      ...measureHotCold(replayer, workload, spec, nodeIndex),
+      ...measured,
       file,
       policy,
+      unaligned,
+      sampled: share === 1 ? undefined : wholeOf(measured.windows, workload, instructions),
       test,
       modelled,
       references: workload.length,
@@ -192,4 +221,17 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
       ...(other ? { carried } : {}),
     };
   });
+  // Behind the others, whose figures must be what they are without.
+  const runs = elsewhere.map((there) => {
+    const common = kernelAt(there);
+    return runElsewhere(
+      { spec, workload, vcpu, guest },
+      there,
+      policies.map((choice) => common.with({ policy: policyOf(choice) })),
+    );
+  });
+  return measurements.map((each, nth) => ({
+    ...each,
+    elsewhere: each.unaligned ? [] : runs.map((run) => run[nth]!),
+  }));
 }

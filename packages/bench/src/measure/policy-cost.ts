@@ -127,6 +127,30 @@ function measureOne(given: Kernel): Omit<PolicyCost, "memory"> & { readonly foot
   };
 }
 
+/**
+ * Bytes of page tables that a process with two top-level slots has more in one kernel than in another: when it has run
+ * on one node, and on every node.
+ * @param plain with one copy @param cpu that makes and runs it
+ */
+export function processBytes(
+  plain: Booted,
+  kernel: Booted,
+  cpu: CpuId,
+): { readonly bytes: number; readonly everywhereBytes: number } {
+  const [one, other] = [plain, kernel].map((booted) => {
+    const before = tableFrames(booted);
+    const grown = (): number => (tableFrames(booted) - before) * 4096;
+    const processes = booted.assembly.get(Processes);
+    const process = processes.spawn(cpu);
+    invariant(process !== undefined, "no memory for a measured process");
+    processes.run(process, cpu);
+    const bytes = grown();
+    for (const each of cpuOfEachNode(booted.machine.spec)) processes.run(process, each);
+    return { bytes, everywhereBytes: grown() };
+  }) as [{ bytes: number; everywhereBytes: number }, { bytes: number; everywhereBytes: number }];
+  return { bytes: other.bytes - one.bytes, everywhereBytes: other.everywhereBytes - one.everywhereBytes };
+}
+
 const tableFrames = ({ allocator, machine }: Booted): number =>
   machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "page-table"), 0);
 

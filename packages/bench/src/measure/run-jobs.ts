@@ -36,7 +36,7 @@ export async function runJobs(
 ): Promise<readonly (TraceMeasurement[] | InputError)[]> {
   // A long run's kernels are measured side by side; the others' one after the other, because they share the decoding.
   const parts = jobs.flatMap((job, index) =>
-    (isLongRun(job.file) ? job.policies.map((policy) => ({ ...job, policies: [policy] })) : [job]).map((part) => ({
+    (isLongRun(job.file) ? sideBySide(job) : [job]).map((part) => ({
       index,
       job: part,
       work: workOf(part),
@@ -44,7 +44,7 @@ export async function runJobs(
   );
   // Two steps a part, so that the line moves when one begins: the longest takes most of the whole.
   const running = new Set<string>();
-  const nameOf = ({ job }: (typeof parts)[number]): string => `${shownName(job)}, ${namesOf(job).join(" and ")}`;
+  const nameOf = ({ job }: (typeof parts)[number]): string => `${shownName(job)}, ${kernelsOf(job).join(" and ")}`;
   const now = (): string => [...running].join("; ");
   progress.start(2 * parts.length, "booting");
   const begin = (part: (typeof parts)[number]): void => {
@@ -73,7 +73,12 @@ export async function runJobs(
   }
   return results.map(
     (each, i) =>
-      refused.get(i) ?? each.sort((a, b) => namesOf(jobs[i]!).indexOf(a.policy) - namesOf(jobs[i]!).indexOf(b.policy)),
+      refused.get(i) ??
+      each.sort(
+        (a, b) =>
+          Number(a.unaligned) - Number(b.unaligned) ||
+          kernelsOf(jobs[i]!).indexOf(a.policy) - kernelsOf(jobs[i]!).indexOf(b.policy),
+      ),
   );
 }
 
@@ -86,7 +91,14 @@ async function measured(job: TraceJob): Promise<TraceMeasurement[] | InputError>
   }
 }
 
-const namesOf = ({ policies }: TraceJob): string[] => policies.map((each) => policyOf(each).name);
+/** A job for each of its kernels. */
+const sideBySide = (job: TraceJob): TraceJob[] => [
+  ...job.policies.map((policy) => ({ ...job, policies: [policy], unaligned: false })),
+  ...(job.unaligned ? [{ ...job, policies: [], elsewhere: [] }] : []),
+];
+
+const policyNames = ({ policies }: TraceJob): string[] => policies.map((each) => policyOf(each).name);
+const kernelsOf = (job: TraceJob): string[] => [...policyNames(job), ...(job.unaligned ? ["unaligned"] : [])];
 
 /** A recording's test; the file where it cannot be told, which is said when it is measured. */
 function shownName({ file, recording }: TraceJob): string {
@@ -98,8 +110,8 @@ function shownName({ file, recording }: TraceJob): string {
   }
 }
 
-const workOf = ({ file, policies }: TraceJob): number =>
-  (statSync(file, { throwIfNoEntry: false })?.size ?? 0) * policies.length * (isLongRun(file) ? LONG : 1);
+const workOf = (job: TraceJob): number =>
+  (statSync(job.file, { throwIfNoEntry: false })?.size ?? 0) * kernelsOf(job).length * (isLongRun(job.file) ? LONG : 1);
 
 async function inWorkers<T extends { readonly job: TraceJob }>(
   file: string,
@@ -131,5 +143,5 @@ const asked = (worker: Worker, job: TraceJob): Promise<TraceMeasurement[] | Inpu
     });
     worker.on("error", reject);
     worker.on("exit", (code) => reject(new Error(`a worker ended early, exit code ${code}`)));
-    worker.postMessage({ ...job, policies: namesOf(job) } satisfies TraceJob);
+    worker.postMessage({ ...job, policies: policyNames(job) } satisfies TraceJob);
   });

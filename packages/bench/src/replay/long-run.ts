@@ -15,7 +15,7 @@ import { TraceError } from "@kreplica/trace";
 import type { LineSchedule } from "./line-schedule.js";
 import { Control, Op, Program, type ProgramPage } from "./program.js";
 import type { PlacePage } from "./program-builder.js";
-import type { Replayer, Workload } from "./replayer.js";
+import { PARTS, type Replayer, type Window, type Workload } from "./replayer.js";
 
 const LOW_48 = (1n << 48n) - 1n;
 const USER_END = 1n << 47n;
@@ -30,6 +30,8 @@ const CPU_ENTRY_AREA = 0xffff_fe00_0000_0000n;
  * same.
  */
 const CLASSES = 6;
+/** Places at which stretches are looked at, where not all are run; a power of two. */
+const WINDOWS = 32;
 /** Low 48 bits of where vmalloc and the descriptors begin, as lines. */
 const VMALLOC_LINE = 0xc900_0000_0000 / 64;
 const VMEMMAP_LINE = 0xea00_0000_0000 / 64;
@@ -69,15 +71,17 @@ export class LongRun implements Workload {
    * @param source the templates one behind the other, then the bursts of other CPUs, with the operations at which each
    *   begins but the first
    * @param perCut instructions of each template, laid out like Program.instructions
+   * @param made templates, where they were cut before
    * @throws TraceError other-lines when recording and schedule do not belong together
    */
   constructor(
     private readonly source: Program,
-    cuts: readonly number[],
-    perCut: readonly Float64Array[],
+    private readonly cuts: readonly number[],
+    private readonly perCut: readonly Float64Array[],
     private readonly schedule: LineSchedule,
     place: PlacePage,
-    file: string,
+    private readonly file: string,
+    made?: readonly Template[],
   ) {
     const { templates, bursts, stretches, template, origin, pages, frames, lineStart } = schedule;
     if (cuts.length + 1 !== templates + bursts) {
@@ -120,11 +124,13 @@ export class LongRun implements Workload {
       this.lineLo[i] = lo | ((line % 64) << 6);
       this.lineHi[i] = hi;
     }
-    this.templates = Array.from({ length: templates }, (_, i) => {
-      const own = lines.subarray(lineStart[origin[i]!]!, lineStart[origin[i]! + 1]!);
-      const { program, mapped } = cut(source, cuts[i - 1] ?? 0, cuts[i] ?? source.length, own);
-      return { program, mapped, origin: origin[i]!, kernelEnd: kernelEnd(program) };
-    });
+    this.templates =
+      made ??
+      Array.from({ length: templates }, (_, i) => {
+        const own = lines.subarray(lineStart[origin[i]!]!, lineStart[origin[i]! + 1]!);
+        const { program, mapped } = cut(source, cuts[i - 1] ?? 0, cuts[i] ?? source.length, own);
+        return { program, mapped, origin: origin[i]!, kernelEnd: kernelEnd(program) };
+      });
     let length = source.length - this.burstAt[0]!;
     for (const counts of perCut.slice(templates))
       counts.forEach((count, slot) => {
@@ -139,7 +145,26 @@ export class LongRun implements Workload {
     this.length = length;
   }
 
-  play(replayer: Replayer, half: 0 | 1): void {
+  readonly loop = false;
+  /** Stretches differ, and what they are changes from the first to the last: a few of them at as many places. */
+  readonly windows: readonly Window[] = Array.from({ length: WINDOWS }, (_, nth): Window => {
+    const each = PARTS / WINDOWS;
+    return [nth * each, nth * each + each / 8];
+  });
+
+  placed(place: PlacePage): LongRun {
+    return new LongRun(
+      this.source.placed(place),
+      this.cuts,
+      this.perCut,
+      this.schedule,
+      place,
+      this.file,
+      this.templates.map((each) => ({ ...each, program: each.program.placed(place) })),
+    );
+  }
+
+  play(replayer: Replayer, from: number, to: number): void {
     const { stretches, template, burstStart } = this.schedule;
     let last = this.mappedLast.get(replayer);
     if (!last) {
@@ -150,8 +175,8 @@ export class LongRun implements Workload {
         last.set(page.recorded, page);
       }
     }
-    const middle = stretches >>> 1;
-    for (let i = half === 0 ? 0 : middle; i < (half === 0 ? middle : stretches); i++) {
+    const at = (part: number): number => Math.floor((stretches * part) / PARTS);
+    for (let i = at(from); i < at(to); i++) {
       const { program, mapped, origin, kernelEnd } = this.templates[template[i]!]!;
       const lacking = this.mapPages(replayer, program, mapped, i, last);
       for (let which = 0; which < CLASSES; which++) this.fill(program, origin, i, which);

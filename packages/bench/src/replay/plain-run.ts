@@ -1,6 +1,10 @@
 /** A recording run from its first operation to its last. */
+import type { PlacePage } from "./program-builder.js";
 import type { Program } from "./program.js";
-import type { Replayer, Workload } from "./replayer.js";
+import { PARTS, type Replayer, type Window, type Workload } from "./replayer.js";
+
+/** References up to which a recording is short. */
+const SHORT = 1_000_000;
 
 export class PlainRun implements Workload {
   constructor(private readonly program: Program) {}
@@ -12,9 +16,23 @@ export class PlainRun implements Workload {
     return this.program.instructions;
   }
 
-  play(replayer: Replayer, half: 0 | 1): void {
-    const middle = this.program.length >>> 1;
-    if (half === 0) replayer.execute(this.program, 0, middle);
-    else replayer.execute(this.program, middle, this.program.length);
+  readonly loop = true;
+  /** A long one is a loop: its first two parts. */
+  get windows(): readonly Window[] {
+    return this.length < SHORT
+      ? []
+      : [
+          [0, 1],
+          [1, 2],
+        ];
+  }
+
+  play(replayer: Replayer, from: number, to: number): void {
+    const at = (part: number): number => Math.floor((this.program.length * part) / PARTS);
+    replayer.execute(this.program, at(from), at(to));
+  }
+
+  placed(place: PlacePage): PlainRun {
+    return new PlainRun(this.program.placed(place));
   }
 }

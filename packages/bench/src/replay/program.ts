@@ -102,6 +102,26 @@ export class Program {
     return number;
   }
 
+  /**
+   * The same operations with the pages where another kernel has them.
+   * @param place asked for each page in the order of their numbers
+   */
+  placed(place: (recorded: bigint, frame: number) => bigint): Program {
+    const other = new Program();
+    other.chunks.push(...this.chunks);
+    other.length = this.length;
+    for (const page of this.pages) {
+      // A page that a long run fills in has no place of its own; one that stands for a line keeps the line.
+      const line = page.address & 4095n;
+      other.addPage({ ...page, address: page.address === 0n ? 0n : place(page.recorded, page.frame) | line });
+    }
+    other.visits.push(...this.visits);
+    other.instructions.set(this.instructions);
+    other.blame = this.blame;
+    other.devices = this.devices;
+    return other;
+  }
+
   word(at: number): number {
     return this.chunks[Math.floor(at / CHUNK)]![at % CHUNK]!;
   }

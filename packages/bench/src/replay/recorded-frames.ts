@@ -2,11 +2,11 @@
  * Room for a recording's frames. On a machine with memory to spare the boot sets a window aside for each of the
  * recorded guest's nodes; on a smaller one the kernel may use what the recording leaves.
  */
-import { type Frame, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
+import { type Frame, type FrameRange, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
 import { Access, guestNodeOfPage, imagePages, Kind, type RecordedGuest, shippedGuest } from "@kreplica/trace";
 import { readTraceFile } from "../inputs/trace-file.js";
-import { guestWindows, sparedWindows } from "../recorded-pages.js";
+import { type GuestWindow, guestWindows, sparedWindows } from "../recorded-pages.js";
 
 /** A run of frames. */
 export interface FrameRun {
@@ -29,13 +29,9 @@ export function framesToReserve(
   const { ranges } = new SparseMemory(spec.nodes);
   if (sparedWindows(ranges, guest, nodes).length === guest.nodes.length) return [];
   const windows = guestWindows(ranges, guest, nodes);
-  for (const { node, first, frames } of windows) {
-    if (
-      ranges.some(
-        (range) => range.node === node && first >= range.first && first + frames <= range.first + range.frames,
-      )
-    )
-      continue;
+  for (const window of windows) {
+    if (fits(ranges, window)) continue;
+    const { node } = window;
     const need = windows.reduce((sum, each) => sum + (each.node === node ? each.frames : 0), 0) / 256;
     throw new InputError({
       file: spec.name,
@@ -57,6 +53,15 @@ export function framesToReserve(
   }
   return runs;
 }
+
+/** Whether a machine's nodes can hold what the recorded guest had: else {@link framesToReserve} refuses them. */
+export function hasRoom(spec: MachineSpec, nodes: readonly [NodeId, NodeId], guest = shippedGuest): boolean {
+  const { ranges } = new SparseMemory(spec.nodes);
+  return guestWindows(ranges, guest, nodes).every((window) => fits(ranges, window));
+}
+
+const fits = (ranges: readonly FrameRange[], { node, first, frames }: GuestWindow): boolean =>
+  ranges.some((range) => range.node === node && first >= range.first && first + frames <= range.first + range.frames);
 
 /** Frames a recording names. */
 export function framesIn(file: string): Set<Frame> {

@@ -10,6 +10,7 @@ import type { Booted } from "../boot.js";
 import { runsShortNoOps } from "../no-ops.js";
 import { RECORDED_PCID } from "../recorded-pages.js";
 import { ReplicationWork, type WorkDone } from "./replication-work.js";
+import type { PlacePage } from "./program-builder.js";
 import { CHUNK, Control, Op, type Program, type ProgramPage, Region, SHORT_NO_OPS } from "./program.js";
 
 const CR4_PCIDE = 0x2_0000;
@@ -21,8 +22,22 @@ export interface Run {
   readonly counters: Float64Array;
   /** The same for the part from the middle operation on. */
   readonly secondHalf: Float64Array;
+  /** What of it happened in the workload's windows. */
+  readonly windows: WindowCounts;
   /** What the kernel did in the run that the recorded one did not. */
   readonly work: WorkDone;
+}
+
+/** What a place in a workload is told in: its whole is 0 to this. */
+export const PARTS = 16;
+
+/** From where to where, in {@link PARTS}ths, fractions too. */
+export type Window = readonly [from: number, to: number];
+
+/** Counts within a workload's windows, instructions aside. */
+export interface WindowCounts {
+  readonly first: Float64Array;
+  readonly others: Float64Array;
 }
 
 /** What can be run: a program, or a long run of many. */
@@ -31,8 +46,17 @@ export interface Workload {
   readonly length: number;
   /** Instructions by virtual CPU and region, `[vcpu * 8 + region]`. */
   readonly instructions: Float64Array;
-  /** Runs its first or second half. */
-  play(replayer: Replayer, half: 0 | 1): void;
+  /**
+   * Runs a part of it.
+   * @param from, to in {@link PARTS}ths of the whole, fractions too: 0 to {@link PARTS}
+   */
+  play(replayer: Replayer, from: number, to: number): void;
+  /** It does the same again and again. */
+  readonly loop: boolean;
+  /** Parts that are like the rest, in order, none over its middle; none at all where it is short. */
+  readonly windows: readonly Window[];
+  /** The same with its pages where another kernel has them; what it executes is shared. */
+  placed(place: PlacePage): Workload;
 }
 
 /** A CPU and what it loads when it changes privilege. */
@@ -76,10 +100,47 @@ export class Replayer {
     this.select(this.measured);
     const before = this.bank.snapshot(this.cpu);
     const workBefore = this.work.done;
-    workload.play(this, 0);
+    const windows = { first: new Float64Array(before.length), others: new Float64Array(before.length) };
+    const played = this.playTo(PARTS / 2, 0, workload, windows);
     const half = this.bank.snapshot(this.cpu);
-    workload.play(this, 1);
+    this.playTo(PARTS, played, workload, windows);
     this.select(this.measured);
+    this.retire(workload);
+    const after = this.bank.snapshot(this.cpu);
+    return {
+      counters: difference(before, after),
+      secondHalf: difference(half, after),
+      windows,
+      work: workSince(workBefore, this.work.done),
+    };
+  }
+
+  /** Plays what is left up to a place, and adds what its windows count. @returns the place */
+  private playTo(to: number, from: number, workload: Workload, counts: WindowCounts): number {
+    let at = from;
+    for (const [nth, [first, end]] of workload.windows.entries()) {
+      if (first < at || end > to) continue;
+      if (first > at) workload.play(this, at, first);
+      const before = this.bank.snapshot(this.cpu);
+      workload.play(this, first, end);
+      const after = this.bank.snapshot(this.cpu);
+      const sum = nth === 0 ? counts.first : counts.others;
+      for (let place = 0; place < sum.length; place++) sum[place]! += after[place]! - before[place]!;
+      at = end;
+    }
+    if (at < to) workload.play(this, at, to);
+    return to;
+  }
+
+  /** What a run of the workload counts beside its references: the measured CPU's recorded instructions. */
+  instructionsOf(workload: Workload): Float64Array {
+    this.select(this.measured);
+    const before = this.bank.snapshot(this.cpu);
+    this.retire(workload);
+    return difference(before, this.bank.snapshot(this.cpu));
+  }
+
+  private retire(workload: Workload): void {
     for (let region = 0; region < SHORT_NO_OPS; region++) {
       const instructions = workload.instructions[this.measured * 8 + region]!;
       if (instructions === 0) continue;
@@ -90,12 +151,6 @@ export class Replayer {
       this.current.region = Region.Kernel;
       this.current.retire(workload.instructions[this.measured * 8 + SHORT_NO_OPS]!);
     }
-    const after = this.bank.snapshot(this.cpu);
-    return {
-      counters: difference(before, after),
-      secondHalf: difference(half, after),
-      work: workSince(workBefore, this.work.done),
-    };
   }
 
   private at = 0;

@@ -40,7 +40,12 @@ export function labelOf(each: Comparison, all: readonly Comparison[]): string {
 }
 
 /** Whom the CPU stands for, and which nodes it says nothing about. */
-export function standingText({ job: { spec, where }, policy, standing: { own, nodes } }: CompareResult): string {
+export function standingText({
+  job: { spec, where },
+  policy,
+  standing: { own, nodes },
+  machine,
+}: CompareResult): string {
   const { node, relation, copyNs, copyOn } = own;
   const copy =
     !replicates(policy) || relation === "same node"
@@ -48,7 +53,10 @@ export function standingText({ job: { spec, where }, policy, standing: { own, no
       : copyOn === node
         ? `, ${ns(copyNs)} from its own copy`
         : `; it has no copy under this policy and uses node ${copyOn}'s, ${ns(copyNs)} away`;
-  return `All figures are of CPU ${where.cpu} and stand for the CPUs of node ${node}, ${placeText(own)}${copy}. ${otherNodesText(spec.name, own, nodes, "They say")}`;
+  const stand = `stand for the CPUs of node ${node}, ${placeText(own)}${copy}`;
+  if (machine)
+    return `The tables below are of CPU ${where.cpu} and ${stand}; "Every node" and the verdict are of all ${nodes.length}.`;
+  return `All figures are of CPU ${where.cpu} and ${stand}. ${otherNodesText(spec.name, own, nodes, "They say")}`;
 }
 
 /** The table of gains and what its columns mean. */
@@ -63,9 +71,9 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
     right(`${wordsOf(policy).column}\ncycles`),
     right("\ngain\n%"),
     right("\nlow .. high\n%"),
-    right("by near\ntext\n%"),
-    right("\nbound\n%"),
-    ...(beside ? [right("\nreported\n%"), { head: "\nreported\nis" }] : []),
+    right("near\ntext\n%"),
+    right("bound past\nL1    L2\n%     %"),
+    ...(beside ? [right("re-\nported\n%"), { head: "\nreported\nis" }] : []),
   ];
   const rows = states.flatMap((cache) => [
     [screen.bold(cache), ...columns.slice(1).map(() => "")],
@@ -82,7 +90,7 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
             : gainText(each.gain.percent),
         `${gainText(each.gain.low)} .. ${gainText(each.gain.high)}`,
         percentText(each.near),
-        boundMatters(each) ? percentText(each.bound) : "-",
+        `${(boundMatters(each) ? percentText(each.bound) : "-").padStart(5)} ${percentText(each.boundBeyondL2).padStart(5)}`,
         ...(beside
           ? [each.reported === undefined ? "-" : percentText(each.reported), judged(each) ? verdict(each, screen) : ""]
           : []),
@@ -107,9 +115,9 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
     "\n" +
     say(
       "All of it is modelled but what is reported. gain: this machine's model, all parameters at their values; low .. high: all of them at whichever end of their ranges gives least and most. " +
-        "by near text: what of it is the place of kernel text, rodata and tables alone; the rest is replication's own work and where its tables lie. " +
+        "near text: what of it is the place of kernel text, rodata and tables alone; the rest is replication's own work and where its tables lie. " +
         "bound: the most near instead of far text could save here, were every fetch of text, load of rodata and page walker's read beyond L1 to go to memory, nothing of it hidden" +
-        `${tests.some((each) => !boundMatters(each)) ? "; - where none does" : ""}. ` +
+        `${tests.some((each) => !boundMatters(each)) ? "; - where none does" : ""}; past L2: the same of what L2 does not answer, as while nothing empties the core's own caches. ` +
         (tests.some((each) => each.gain.low < -100) ? "xN: takes N times as long. " : "") +
         (beside && reported
           ? `reported: ${reported.source}.`

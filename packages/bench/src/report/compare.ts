@@ -10,6 +10,7 @@ import { wordsOf } from "../policies.js";
 import { gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
 import { recordedText } from "./compare-recorded.js";
 import { workText } from "./compare-work.js";
+import { nodesText, verdictText } from "./compare-verdict.js";
 import { memoryCostText } from "./memory-cost.js";
 import { bytesText } from "./units.js";
 import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
@@ -26,8 +27,10 @@ export function compareText(result: CompareResult, screen: Screen): string {
     job: { spec, where, pti, levels },
     policy,
   } = result;
+  const verdict = verdictText(result, screen);
   const head =
     `${wrap(`${screen.bold("kreplica compare")}: kernel text and rodata once, against ${wordsOf(policy).design}`, screen.columns).join("\n")}\n` +
+    (verdict === "" ? "" : `${verdict}\n`) +
     paragraph(
       `${spec.description}. ${result.kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}. CPU ${where.cpu} on node ${nodeOf(spec, where.cpu)}, ` +
         `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.`,
@@ -39,10 +42,12 @@ export function compareText(result: CompareResult, screen: Screen): string {
     head,
     ...[recordedText(result, screen)].filter((text) => text !== ""),
     gainsText(result, screen),
+    ...[nodesText(result, screen)].filter((text) => text !== ""),
     ...states.map((cache) => why(result, cache, screen)),
     workText(result, (each) => labelOf(each, result.tests), screen),
     memory(result, screen),
     invariants(result, screen),
+    ...(verdict === "" ? [] : [verdict]),
   ].join("\n");
 }
 

@@ -54,7 +54,7 @@ const memoryCost = z.strictObject({
   unexplained: z.literal(0),
 });
 const document = z.looseObject({
-  schema: z.literal("kreplica.compare/1"),
+  schema: z.literal("kreplica.compare/2"),
   machine: z.string(),
   kernel: z.string(),
   cpu: z.int(),

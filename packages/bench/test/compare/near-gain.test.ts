@@ -9,7 +9,7 @@ import * as fc from "fast-check";
 import { CounterLayout, Kind, type MachineSpec, Place, Source } from "@kreplica/hw-x86";
 import { describe, expect, test } from "vitest";
 import { POLICIES } from "../../src/policies.js";
-import { bound, gain, nearGain } from "../../src/measure/gain.js";
+import { bound, boundBeyondL2, gain, nearGain } from "../../src/measure/gain.js";
 import { measureTrace, type TraceMeasurement } from "../../src/measure/measure-trace.js";
 import { Region } from "../../src/replay/program.js";
 
@@ -189,6 +189,7 @@ test("never more than the bound: recorded counts, at every corner of the ranges 
         const [single, perNode] = [measured[test]![0]![state], measured[test]![1 + policy]![state]];
         const of = nearGain(single, perNode, spec, PLACE, point);
         if (of > 1) positive++;
+        expect(of).toBeLessThanOrEqual(boundBeyondL2(single, spec, PLACE) + ROUNDING);
         expect(of).toBeLessThanOrEqual(bound(single, spec, PLACE) + ROUNDING);
       },
     ),
@@ -201,7 +202,7 @@ test("never more than the bound: counts that are nothing but a few far lines, pr
   let close = 0;
   fc.assert(
     fc.property(machines, points, counts, (spec, point, { single, perNode }) => {
-      const [of, most] = [nearGain(single, perNode, spec, PLACE, point), bound(single, spec, PLACE)];
+      const [of, most] = [nearGain(single, perNode, spec, PLACE, point), boundBeyondL2(single, spec, PLACE)];
       if (most > 0 && of > 0.9 * most) close++;
       // Where a line costs next to nothing, a 1024th of a cycle is a large part of it.
       expect(of).toBeLessThanOrEqual(most + Math.max(ROUNDING, most * 0.01));
@@ -209,6 +210,28 @@ test("never more than the bound: counts that are nothing but a few far lines, pr
     { numRuns: 1500, seed: 12, endOnFailure: true },
   );
   expect(close).toBeGreaterThan(5);
+});
+
+test("the bound beyond L2 is the lower one, hot by much", () => {
+  for (const [single] of measured) {
+    for (const state of states)
+      expect(boundBeyondL2(single![state], e52690v3, PLACE)).toBeLessThanOrEqual(
+        bound(single![state], e52690v3, PLACE),
+      );
+  }
+  const [, mount] = measured;
+  expect(boundBeyondL2(mount![0]!.hot, e52690v3, PLACE)).toBeLessThan(1);
+  expect(bound(mount![0]!.hot, e52690v3, PLACE)).toBeGreaterThan(25);
+});
+
+test("what L2 answers is beyond reach of the bound beyond L2, and within that of the other", () => {
+  const counters = new Float64Array(layout.length);
+  counters[layout.row(Region.Kernel, Kind.Fetch) + Source.L2] = 1000;
+  counters[layout.place(Region.Kernel, Place.Instructions)] = 1000;
+  expect(bound(counters, e52690v3, PLACE)).toBeGreaterThan(25);
+  expect(boundBeyondL2(counters, e52690v3, PLACE)).toBe(0);
+  counters[layout.row(Region.Kernel, Kind.Fetch) + Source.OwnL3] = 10;
+  expect(boundBeyondL2(counters, e52690v3, PLACE)).toBeGreaterThan(1);
 });
 
 test("a run of nothing but prefetched far lines, beside many that L2 answers, is bounded by its prefetched lines alone", () => {

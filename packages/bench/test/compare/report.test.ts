@@ -70,6 +70,7 @@ function result(given: Partial<CompareResult> = {}, worked = true, other = 0): C
         gain: { percent: -2.7, low: -13.8, high: 21.7 },
         near: 19.4,
         bound: 29.1,
+        boundBeyondL2: 12.3,
         alignment: each.iterations > 1 ? undefined : 0.4,
         reported: cache === "cold" ? 42.7 : -20,
       })),
@@ -83,6 +84,8 @@ function result(given: Partial<CompareResult> = {}, worked = true, other = 0): C
     refused: [],
     switchStores: 0,
     standing: standingOf(e52690v3, { cpu: 12, masterNode: 0, dataNode: 1 }, { nearest: (node) => node }),
+    machine: undefined,
+    process: { bytes: 8192, everywhereBytes: 8192 },
     reported: reportedFor(e52690v3),
     memory: { perNode: [{ node: 0, textBytes: 0, rodataBytes: 0, tableBytes: 0 }], extraBytes: 0, closedForm: 0 },
     memoryCost: NO_COST,
@@ -230,7 +233,7 @@ describe("whom the CPU stands for, whose figures stand beside, and what is left 
   test("the verdict is the reported figure's, by its column's head; a file's source and what of it was not compared are told", () => {
     const own: Reported = { source: "by me (mine.csv)", file: "mine.csv", tests: ["fork-1", "lmbench"], of: () => 1 };
     const text = compareText(result({ reported: own }), screen);
-    expect(text).toMatch(/reported +reported *\n.*% +is\n/);
+    expect(text).toMatch(/re- *\n.*ported +reported *\n.*% +is *\n/);
     expect(text.replace(/\s+/g, " ")).toMatch(
       /reported: by me \(mine\.csv\)\..*reported is: the reported figure.*not compared: lmbench\./,
     );
@@ -291,7 +294,7 @@ describe("whom the CPU stands for, whose figures stand beside, and what is left 
         .filter((line) => / fork-1 /.test(line))
         .slice(0, 2)
         .join("\n");
-    expect(rows(near)).toMatch(/x142 +x201 \.\. x7\.1 +19\.4 +29\.1 [^]*19\.4 +- /);
+    expect(rows(near)).toMatch(/x142 +x201 \.\. x7\.1 +19\.4 +29\.1 +12\.3 [^]*19\.4 +- +12\.3 /);
     expect(rows(cheap)).not.toMatch(/19\.4 +- /);
   });
 

@@ -36,8 +36,10 @@ const TINY = ["--machine", "tiny-2-node"];
 const CORE = ["--only", "core", "--nodes", "2", "--levels", "4", "--pti", "off"];
 /** Calls of every command, by the document that they print. */
 const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
-  ["compare/1", "compare", ...TINY, "--test", "kill"],
-  ["compare/1", "compare", ...TINY, "--test", "kill", "--reported", reported, "--policy", "rfc-v1", "--no-pti"],
+  ["compare/2", "compare", ...TINY, "--test", "kill"],
+  ["compare/2", "compare", ...TINY, "--test", "kill", "--cpu", "2"],
+  ["compare/1", "compare", ...TINY, "--test", "kill", "--schema", "1"],
+  ["compare/2", "compare", ...TINY, "--test", "kill", "--reported", reported, "--policy", "rfc-v1", "--no-pti"],
   ["report/1", "report", ...TINY, "--test", "kill", "-o", join(folder, "page.html")],
   ["boot/1", "boot", ...TINY],
   ["boot/1", "boot", ...TINY, "--policy", "rfc-v1", "--pti", "on", "--kaslr", "both", "--seed", "9"],

@@ -56,7 +56,7 @@ test("the command works from its package", () => {
   expect(run(bin, ["--version"], project).trim()).toMatch(/^\d+\.\d+\.\d+/);
   expect(run(bin, ["machine", "tiny-2-node"], project)).toContain("tiny-2-node");
   const comparison = JSON.parse(run(bin, ["compare", "--json"], project)) as { schema: string; tests: unknown[] };
-  expect(comparison.schema).toBe("kreplica.compare/1");
+  expect(comparison.schema).toBe("kreplica.compare/2");
   expect(comparison.tests).toHaveLength(14);
 });
 

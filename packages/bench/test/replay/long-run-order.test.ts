@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import type { LineSchedule } from "../../src/replay/line-schedule.js";
 import { LongRun } from "../../src/replay/long-run.js";
 import { Control, Op, Program, type ProgramPage } from "../../src/replay/program.js";
-import type { Replayer } from "../../src/replay/replayer.js";
+import { PARTS, type Replayer } from "../../src/replay/replayer.js";
 
 const DIRECT = 0xffff_8880_0000_0000n;
 const [A, B, C] = [DIRECT + 0x1000n, DIRECT + 0x2000n, DIRECT + 0x3000n];
@@ -78,7 +78,7 @@ class Told {
 const address = (lo: number, hi: number): string => ((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)).toString(16);
 const told = (half: 0 | 1, run: LongRun, replayer: Told): string[] => {
   replayer.steps.length = 0;
-  run.play(replayer as unknown as Replayer, half);
+  run.play(replayer as unknown as Replayer, half * (PARTS / 2), (half + 1) * (PARTS / 2));
   return [...replayer.steps];
 };
 const make = (): LongRun => {

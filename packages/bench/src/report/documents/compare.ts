@@ -112,7 +112,7 @@ export interface InvariantCounts {
 }
 
 /** At most six decimals: enough to add up again, few enough to read. */
-const rounded = (value: number): number => Math.round(value * 1e6) / 1e6;
+export const rounded = (value: number): number => Math.round(value * 1e6) / 1e6;
 
 /** A plain value, ready for JSON. Cycles are exact: multiples of 1/1024. What each field is says docs/model.md. */
 export function compareDocument({

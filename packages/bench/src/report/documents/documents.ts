@@ -13,11 +13,13 @@ export interface DocumentKind {
 }
 
 /**
- * Made from types by scripts/document-schemas.mjs: a type here that changes changes its schema, and a test says so. The
- * schema of machine files is made from what reads them, in the package machines.
+ * Newer forms of a document first: its short name is theirs. Made from types by scripts/document-schemas.mjs: a type
+ * here that changes changes its schema, and a test says so. The schema of machine files is made from what reads them,
+ * in the package machines.
  */
 export const DOCUMENTS: readonly DocumentKind[] = [
-  { name: "kreplica.compare/1", type: "CompareDocument", source: "compare.ts", command: "compare --json" },
+  { name: "kreplica.compare/2", type: "MachineCompareDocument", source: "compare-nodes.ts", command: "compare --json" },
+  { name: "kreplica.compare/1", type: "CompareDocument", source: "compare.ts", command: "compare --json --schema 1" },
   { name: "kreplica.report/1", type: "PageDocument", source: "report.ts", command: "report --json" },
   { name: "kreplica.boot/1", type: "BootDocument", source: "boot.ts", command: "boot --json" },
   { name: "kreplica.tables/1", type: "TablesDocument", source: "tables.ts", command: "tables --json" },

@@ -1,0 +1,158 @@
+/**
+ * The comparison in five lines, and every node's gains. Values in, text out; a line of the verdict fits a screen of 100
+ * columns.
+ */
+import type { CacheState, CompareResult } from "../measure/compare.js";
+import type { Gain } from "../measure/gain.js";
+import type { NodeGains, WholeMachine } from "../measure/whole-machine.js";
+import { replicates } from "../policies.js";
+import { ns } from "./node-places.js";
+import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
+import { bytesText, countText } from "./units.js";
+
+const states: readonly CacheState[] = ["cold", "hot"];
+const percentText = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);
+const grouped = (value: number): string =>
+  Math.round(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, ",");
+const range = ({ percent, low, high }: Gain): string =>
+  `${percentText(percent)} (${percentText(low)} .. ${percentText(high)})`;
+
+/**
+ * What the comparison comes to, at most five sentences; none where one CPU alone was looked at, or the policy is the
+ * single copy that it is compared with.
+ */
+export function verdictSentences(result: CompareResult): string[] {
+  const { machine, policy, memoryCost, process } = result;
+  if (!machine || !replicates(policy)) return [];
+  const { gain, near, best, worst, nodes, sampling } = machine;
+  const cpus = nodes.reduce((sum, each) => sum + each.cpus, 0);
+  const tests = new Set(result.tests.map(({ file }) => file)).size;
+  const about = ({ node, relation, imageNs, mean }: NodeGains): string =>
+    `node ${node}, ${relation === "same node" ? "the image's" : `${ns(imageNs)} away`}, ${percentText(mean.cold)} cold, ${percentText(mean.hot)} hot`;
+  const fork = forkCycles(result);
+  return [
+    `Whole machine, ${countText(cpus, "CPU")}: ${range(gain.cold)} % cold, ${range(gain.hot)} hot; mean of ${countText(tests, "test")}.`,
+    nodes.length === 1 ? "It has one node with CPUs." : `Best: ${about(best)}; worst: ${about(worst)}.`,
+    `Costs ${bytesText(memoryCost.lessFree)} at boot, ${bytesText(process.bytes)} a process${fork ? `; a fork takes ${grouped(fork.cold)} cycles longer cold, ${grouped(fork.hot)} hot` : ""}.`,
+    `Near text alone: ${percentText(near.cold)} cold, ${percentText(near.hot)} hot. Another design: \`kreplica compare --policy NAME\`.`,
+    `How sure: the brackets${sampling === undefined ? "" : `; long tests of other nodes are told from an eighth of them, error ${sampling < 0.05 ? "below 0.1" : percentText(sampling)}`}.`,
+  ];
+}
+
+/**
+ * Cycles of replication's own work a fork: of the single fork where it was measured, else of the first test that forks.
+ */
+function forkCycles({ tests }: CompareResult): { readonly cold: number; readonly hot: number } | undefined {
+  const forking = tests.filter(({ cache, perNode }) => cache === "cold" && perNode.work.pgdsMade > 0);
+  const cold = forking.find(({ test }) => test.key === "fork1") ?? forking[0];
+  const hot = tests.find((each) => each.cache === "hot" && each.file === cold?.file);
+  if (!cold || !hot) return undefined;
+  const of = ({ perNode, iterations }: typeof cold): number => perNode.account.replication / iterations;
+  return { cold: of(cold), hot: of(hot) };
+}
+
+/** The sentences under a title; nothing where there are none. */
+export function verdictText(result: CompareResult, screen: Screen): string {
+  const sentences = verdictSentences(result);
+  if (sentences.length === 0) return "";
+  return (
+    `${screen.bold("Verdict")}\n` +
+    sentences
+      .flatMap((sentence) => wrap(sentence, screen.columns - 2))
+      .map((line) => `  ${line}\n`)
+      .join("")
+  );
+}
+
+/** Gains of every node, those that are alike in one line; nothing where one CPU alone was looked at. */
+export function nodesText({ machine, tests: compared }: CompareResult, screen: Screen): string {
+  if (!machine) return "";
+  const tests = [...new Map(compared.map((each) => [each.file, each.test.name])).values()];
+  const right = (head: string): Column => ({ head, align: "right" });
+  const columns = [
+    { head: "node" },
+    right("CPUs"),
+    right("image\nns"),
+    ...tests.map((name) => right(name.replace("/", "/\n"))),
+    right("mean"),
+  ];
+  const rows = states.flatMap((cache) => [
+    [screen.bold(cache), ...columns.slice(1).map(() => "")],
+    ...alike(machine, cache).map(({ nodes, cells }) => [ranges(nodes.map(({ node }) => node)), ...cells]),
+    [
+      "all",
+      grouped(machine.nodes.reduce((sum, each) => sum + each.cpus, 0)),
+      "",
+      ...meansByTest(machine, cache).map(percentText),
+      percentText(machine.gain[cache].percent),
+    ],
+  ]);
+  const copies = machine.nodes.filter((each) => each.measuredOn !== each.node).length;
+  return (
+    heading("Every node:", "gain in percent, by the node of the CPU that runs the test", screen) +
+    renderTable(columns, rows, screen) +
+    "\n" +
+    wrap(
+      "all: mean over the machine's CPUs. " +
+        (copies === 0
+          ? "Every node was run. "
+          : `${countText(copies, "node")} of ${machine.nodes.length} shared the run of one that is alike (relation to image, copy and data; caches), each at its own latencies. `) +
+        (machine.sampling === undefined
+          ? ""
+          : `Tests of more than a million references ran whole on the CPU of the table above and for an eighth elsewhere; told from an eighth, its gains would be off by ${machine.sampling.toFixed(2)} at most. `) +
+        "--cpu N shows one CPU in full.",
+      screen.columns - 2,
+    )
+      .map((line) => `  ${line}\n`)
+      .join("")
+  );
+}
+
+/** Nodes that follow one another with the same figures, as they are shown. */
+function alike(
+  { nodes }: WholeMachine,
+  cache: CacheState,
+): { readonly nodes: readonly NodeGains[]; readonly cells: readonly string[] }[] {
+  const rows = new Map<string, { nodes: NodeGains[]; cells: string[] }>();
+  for (const each of nodes) {
+    const cells = [
+      String(each.cpus),
+      each.imageNs.toFixed(1),
+      ...each.tests.filter((test) => test.cache === cache).map(({ gain }) => percentText(gain.percent)),
+      percentText(each.mean[cache]),
+    ];
+    const key = cells.join(" ");
+    const row = rows.get(key);
+    if (row) row.nodes.push(each);
+    else rows.set(key, { nodes: [each], cells });
+  }
+  return [...rows.values()];
+}
+
+/** Mean over all CPUs, by test. */
+function meansByTest({ nodes }: WholeMachine, cache: CacheState): number[] {
+  const all = nodes.reduce((sum, each) => sum + each.cpus, 0);
+  const [first] = nodes;
+  return first!.tests
+    .filter((each) => each.cache === cache)
+    .map(({ file }) =>
+      nodes.reduce(
+        (sum, { cpus, tests }) =>
+          sum + (cpus / all) * tests.find((each) => each.file === file && each.cache === cache)!.gain.percent,
+        0,
+      ),
+    );
+}
+
+/** `0-3,8` */
+function ranges(ids: readonly number[]): string {
+  const runs: [number, number][] = [];
+  for (const id of ids) {
+    const last = runs.at(-1);
+    if (last?.[1] === id - 1) last[1] = id;
+    else runs.push([id, id]);
+  }
+  return runs.map(([from, to]) => (from === to ? String(from) : `${from}-${to}`)).join(",");
+}

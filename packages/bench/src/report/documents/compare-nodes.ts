@@ -1,0 +1,146 @@
+/** What `kreplica compare --json` prints by default: schema kreplica.compare/2, which has all nodes and a verdict. */
+import { basename } from "node:path";
+import type { CacheState, CompareResult } from "../../measure/compare.js";
+import { verdictSentences } from "../compare-verdict.js";
+import { type CompareDocument, compareDocument, type ComparedTest, rounded } from "./compare.js";
+
+/** The recorded tests on a kernel with one copy and on one with copies, on one CPU in full and on every node. */
+export interface MachineCompareDocument extends Omit<CompareDocument, "schema" | "tests"> {
+  readonly schema: "kreplica.compare/2";
+  /** What it comes to for the whole machine; null where one CPU alone was asked for. */
+  readonly verdict: CompareVerdict | null;
+  /** Every node with CPUs; none where one CPU alone was asked for. */
+  readonly nodes: readonly NodeGainsDocument[];
+  /** Page tables that a process has more. */
+  readonly process: ProcessBytes;
+  /** Every test twice on the CPU looked at: hot, cold. */
+  readonly tests: readonly BoundedTest[];
+}
+
+/** Page tables that a process has more than with one copy, bytes. */
+export interface ProcessBytes {
+  /** When it has run on one node. */
+  readonly bytes: number;
+  /** When it has run on every node. */
+  readonly everywhereBytes: number;
+}
+
+/** One test on the CPU looked at. */
+export interface BoundedTest extends ComparedTest {
+  /** Most that the place of the text can explain while the core keeps what its L1 and L2 hold. */
+  readonly boundBeyondL2Percent: number;
+}
+
+/** Gains over the whole machine: means over tests and CPUs, percent; least and most over all uncertain costs. */
+export interface CompareVerdict {
+  readonly coldPercent: number;
+  readonly coldLow: number;
+  readonly coldHigh: number;
+  /** What of it is near instead of far text. */
+  readonly coldNearPercent: number;
+  readonly hotPercent: number;
+  readonly hotLow: number;
+  readonly hotHigh: number;
+  readonly hotNearPercent: number;
+  /** Node with the highest mean over the tests, cold. */
+  readonly bestNode: number;
+  readonly worstNode: number;
+  /** A policy that does better on this machine; null where none was measured. */
+  readonly betterPolicy: string | null;
+  /**
+   * Most by which a gain told from part of a long test differs from the whole's, percentage points, on the CPU looked
+   * at; null where nothing was told from a part.
+   */
+  readonly samplingErrorPercent: number | null;
+  /** The verdict as it is printed. */
+  readonly sentences: readonly string[];
+}
+
+/** Gains of the CPUs of one node. */
+export interface NodeGainsDocument {
+  readonly node: number;
+  /** How many CPUs it has. */
+  readonly cpus: number;
+  /** From them to the image's memory, idle, ns. */
+  readonly imageNs: number;
+  /** The node whose run was counted: itself, or one that is alike. */
+  readonly measuredOn: number;
+  /** Mean over the tests. */
+  readonly coldPercent: number;
+  readonly hotPercent: number;
+  readonly tests: readonly NodeTest[];
+}
+
+/** One test in one state of the caches on a node. As of the CPU looked at. */
+export interface NodeTest {
+  readonly test: string;
+  readonly cache: CacheState;
+  readonly recording: string;
+  readonly gainPercent: number;
+  readonly gainLow: number;
+  readonly gainHigh: number;
+  readonly nearPercent: number;
+  readonly boundPercent: number;
+  readonly boundBeyondL2Percent: number;
+  /** Part of the recording that was run; 1 for the whole. */
+  readonly share: number;
+}
+
+/** A plain value, ready for JSON. */
+export function machineCompareDocument(result: CompareResult): MachineCompareDocument {
+  const document = compareDocument(result);
+  return {
+    ...document,
+    schema: "kreplica.compare/2",
+    verdict: verdictOf(result),
+    nodes: nodesOf(result),
+    process: result.process,
+    tests: document.tests.map((each, nth) => ({
+      ...each,
+      boundBeyondL2Percent: rounded(result.tests[nth]!.boundBeyondL2),
+    })),
+  };
+}
+
+function verdictOf(result: CompareResult): CompareVerdict | null {
+  const { machine } = result;
+  if (!machine) return null;
+  const { gain, near, best, worst, sampling } = machine;
+  return {
+    coldPercent: rounded(gain.cold.percent),
+    coldLow: rounded(gain.cold.low),
+    coldHigh: rounded(gain.cold.high),
+    coldNearPercent: rounded(near.cold),
+    hotPercent: rounded(gain.hot.percent),
+    hotLow: rounded(gain.hot.low),
+    hotHigh: rounded(gain.hot.high),
+    hotNearPercent: rounded(near.hot),
+    bestNode: best.node,
+    worstNode: worst.node,
+    betterPolicy: null,
+    samplingErrorPercent: sampling === undefined ? null : rounded(sampling),
+    sentences: verdictSentences(result),
+  };
+}
+
+const nodesOf = ({ machine }: CompareResult): NodeGainsDocument[] =>
+  (machine?.nodes ?? []).map(({ node, cpus, imageNs, measuredOn, mean, tests }) => ({
+    node,
+    cpus,
+    imageNs,
+    measuredOn,
+    coldPercent: rounded(mean.cold),
+    hotPercent: rounded(mean.hot),
+    tests: tests.map((each) => ({
+      test: each.test.name,
+      cache: each.cache,
+      recording: basename(each.file),
+      gainPercent: rounded(each.gain.percent),
+      gainLow: rounded(each.gain.low),
+      gainHigh: rounded(each.gain.high),
+      nearPercent: rounded(each.near),
+      boundPercent: rounded(each.bound),
+      boundBeyondL2Percent: rounded(each.boundBeyondL2),
+      share: each.share,
+    })),
+  }));
