@@ -12,6 +12,7 @@ import { type RecordedGuest, shippedGuest } from "@kreplica/trace";
 import type { BootOptions } from "./boot-options.js";
 import { bootableCpus, IMAGE_OFFSET, imageRuns, nodeOfAddress } from "./boot-place.js";
 import { sourceOf } from "./inputs/machine/load.js";
+import { extensions } from "./extensions.js";
 import { calledOf, type KernelPolicy, policyOf } from "./policies.js";
 import { defaultGuestNodes, framesBeyond, sparedWindows } from "./recorded-pages.js";
 import { tracedKernel } from "./traced-kernel.js";
@@ -92,10 +93,11 @@ function pluginsOf({ machine, image, layout, options, policy, choices }: Kernel)
     bindValue(KernelLayout, layout),
     bindValue(KernelOptions, options),
   ]);
-  return layOver(
-    [hwX86(machine), inputs, mmCore, policy, ...(choices.plugins ?? [])],
-    choices.defects ?? policy.defects ?? [],
-  );
+  const base = [hwX86(machine), inputs, mmCore, policy, ...(choices.plugins ?? [])];
+  const laid = layOver(base, choices.defects ?? policy.defects ?? []);
+  const bound = new Set(base.flatMap(({ bindings }) => bindings.map(({ token }) => token.key)));
+  const overlays = extensions().overlays.filter(({ token }) => bound.has(token.key));
+  return overlays.length === 0 ? laid : [...laid, plugin("plugin files", overlays)];
 }
 
 type Fault = (field: string, reason: string, remedy: string) => never;

@@ -1,10 +1,15 @@
 /** Jobs of a comparison, in a worker thread: an entry of its own in dist, started by measure/run-jobs.ts. */
 import "@kreplica/di"; // first, as in cli.ts
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { faultOf, InputError } from "@kreplica/inputs";
+import { useExtensions } from "./extensions.js";
+import { loadPlugins } from "./plugin-file.js";
 import { measureTrace, type TraceJob } from "./measure/measure-trace.js";
 import { replayKernel } from "./replay/replay-kernel.js";
 import type { WorkerMessage } from "./measure/run-jobs.js";
+
+/** Plugin files, once for all jobs. */
+const loaded = loadPlugins(workerData as readonly string[]).then(useExtensions);
 
 const say = (message: WorkerMessage): void => parentPort?.postMessage(message);
 
@@ -14,6 +19,7 @@ parentPort?.on("message", (job: TraceJob) => {
 
 async function answer(job: TraceJob): Promise<void> {
   try {
+    await loaded;
     say({ kind: "result", measurements: measureTrace(job, await replayKernel(job)) });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;

@@ -4,6 +4,7 @@ import { HOME_PGDS, LAZY_PGDS, type Policy, singleCopy } from "@kreplica/mm-core
 import { asPosted } from "@kreplica/modules";
 import { everyNth, numaReplication, PER_NODE, perSocket, replicationBy, TEXT_ONLY } from "@kreplica/numa-replication";
 import { SERIES_DEFECTS } from "@kreplica/series-as-posted";
+import { extensions } from "./extensions.js";
 import type { KernelPolicy, PolicyChoice, PolicyFault } from "./kernel-policy.js";
 import { PARAMETERS } from "./policy-parameters.js";
 
@@ -101,9 +102,13 @@ export function policyOf(choice: PolicyChoice = perNode, place: Place = { file: 
   return found;
 }
 
+/** Names that are taken by what comes with kreplica. */
+export const policyNames = (): string[] => [...new Set([...Object.keys(POLICIES), ...Object.keys(PARAMETERS)])];
+
 /** What may be written for a policy: names, and with a colon those that take a parameter. */
 export const policyForms = (): string[] => [
   ...Object.keys(POLICIES),
+  ...extensions().policies.keys(),
   ...Object.entries(PARAMETERS).map(([name, { form }]) => `${name}:${form}`),
 ];
 
@@ -112,6 +117,8 @@ const withParameter = new Map<string, KernelPolicy>();
 /** The policy of a name, or of a name and its parameter, or why there is none: the same object for the same name. */
 export function findPolicy(name: string): KernelPolicy | PolicyFault {
   if (Object.hasOwn(POLICIES, name)) return POLICIES[name]!;
+  const own = extensions().policies.get(name);
+  if (own) return own;
   const colon = name.indexOf(":");
   const family = colon < 0 ? name : name.slice(0, colon);
   const parameter = Object.hasOwn(PARAMETERS, family) ? PARAMETERS[family] : undefined;
@@ -125,7 +132,7 @@ export function findPolicy(name: string): KernelPolicy | PolicyFault {
   }
   if (colon >= 0 && Object.hasOwn(POLICIES, family))
     return { reason: `the policy ${family} takes no parameter`, remedy: `write ${family}` };
-  const names = [...new Set([...Object.keys(POLICIES), ...Object.keys(PARAMETERS)])];
+  const names = [...policyNames(), ...extensions().policies.keys()];
   return {
     reason: `there is no policy ${family}`,
     remedy: didYouMean(family, names, `choose one of ${policyForms().join(", ")}`),

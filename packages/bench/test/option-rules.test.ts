@@ -136,7 +136,8 @@ test("every command has its modes here", () => {
 const cases = commands.flatMap((command) =>
   (MODES[command.name()] ?? []).flatMap((mode) =>
     command.options
-      .filter((option) => !mode.includes(option.long!) && option.long !== "--json")
+      // --plugin is read from the words, before any option is: the test below.
+      .filter((option) => !mode.includes(option.long!) && option.long !== "--json" && option.long !== "--plugin")
       .map(
         (option) =>
           [
@@ -162,6 +163,12 @@ describe("read or refused", () => {
     );
     if (said !== "read") expect(said.split("\n")[0]).toMatch(new RegExp(`^kreplica: .*${option.long}`));
   });
+});
+
+test.each(commands.map((command) => command.name()))("%s reads --plugin", async (name) => {
+  const { code, error } = await invoke([name, ...(MODES[name]?.[0] ?? []), "--plugin", "nothing.mjs"]);
+  expect(code).toBe(2);
+  expect(error).toMatch(/^kreplica: nothing\.mjs: no such file/);
 });
 
 test("what the table would say of an option that nobody reads", async () => {

@@ -1,6 +1,6 @@
 /** An invariant that was found broken while a kernel was checked. */
 import { type Finding, findingOf, type Invariant } from "@kreplica/invariants";
-import { broken, INVARIANTS } from "../invariants.js";
+import { broken, invariantOf } from "../invariants.js";
 
 /** Thrown by the harness and by every operation family; caught by the campaign, which shrinks the way to it. */
 export class CheckFailure extends Error {
@@ -33,4 +33,4 @@ export class CheckFailure extends Error {
 }
 
 /** The sentence behind an id; empty when there is none. */
-export const sentenceOf = (id: string): string => INVARIANTS.find((each) => each.id === id)?.sentence ?? "";
+export const sentenceOf = (id: string): string => invariantOf(id)?.sentence ?? "";

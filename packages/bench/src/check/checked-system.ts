@@ -11,6 +11,7 @@ import { InvariantError, MmError } from "@kreplica/mm-core";
 import { type BootParts, prepare } from "../boot.js";
 import { checkedKernel } from "../checked-kernel.js";
 import { kernelFrom, type KernelSource } from "../kernel.js";
+import { stateInvariants } from "../invariants.js";
 import { CachedWatch } from "./cached-watch.js";
 import { CheckFailure } from "./check-failure.js";
 import { FAMILIES, familyIndex, pluginsOf } from "./families.js";
@@ -256,8 +257,8 @@ export class CheckedSystem implements Subject {
     if (!this.checked) return [];
     const kernel = checkedKernel(this.parts, this.witness);
     const mapped = this.families.flatMap((family) => family.replicated?.() ?? []);
-    return checkInvariants({ ...kernel, replicatedAreas: [...(kernel.replicatedAreas ?? []), ...mapped] }, only)
-      .violated;
+    const areas = [...(kernel.replicatedAreas ?? []), ...mapped];
+    return checkInvariants({ ...kernel, replicatedAreas: areas }, only, { rows: stateInvariants() }).violated;
   }
 
   /**

@@ -13,6 +13,7 @@ import { CONFIGURATIONS, type Configuration, kernelOf, type Kind } from "../chec
 import { SERIES_IDS, withSeries } from "../check/series.js";
 import { outcome } from "../check/survey.js";
 import { shapedJson, type ShapeFault } from "../inputs/json-shape.js";
+import { extensions } from "../extensions.js";
 import { INVARIANTS } from "../invariants.js";
 import { replayDocument } from "../report/documents/check.js";
 import { jsonText } from "../report/documents/json-text.js";
@@ -97,7 +98,7 @@ function faultsIn({
     "invariant",
     "invariant",
     invariant,
-    INVARIANTS.map(({ id }) => id),
+    [...INVARIANTS, ...extensions().invariants].map(({ id }) => id),
   );
   if (laid && chosen && !chosen.surveyed)
     fault("laid", `defects are not laid so over ${policy}`, "remove it, or name one as defect");

@@ -1,6 +1,7 @@
 /** `kreplica machine`: lists the machines that come with kreplica, or shows one, the user's own included. */
 import { InputError } from "@kreplica/inputs";
 import { accountTexts, machineDocument, presets } from "@kreplica/machines";
+import { extensions } from "../extensions.js";
 import type { Command } from "commander";
 import { loadMachine } from "../inputs/machine/load.js";
 import { inputPath } from "../inputs/input-file.js";
@@ -10,6 +11,9 @@ import { machinesDocument } from "../report/documents/machines.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { baseOption, jsonOption, type JsonOption } from "./options.js";
 import { remarkOn } from "./remarks.js";
+
+/** Presets, and those of plugin files. */
+const machines = () => [...presets, ...extensions().machines.values()];
 
 export function registerMachine(program: Command, context: CommandContext): void {
   program
@@ -48,8 +52,8 @@ export function registerMachine(program: Command, context: CommandContext): void
             reason: "given without a machine",
             remedy: "name a file or directory to complete with it",
           });
-        if (options.json) context.print(jsonText(machinesDocument(presets)));
-        else context.print(machineListText(presets, context.screen));
+        if (options.json) context.print(jsonText(machinesDocument(machines())));
+        else context.print(machineListText(machines(), context.screen));
         return;
       }
       const machine = loadMachine(named, options.base);

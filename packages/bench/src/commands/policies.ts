@@ -1,5 +1,6 @@
 /** `kreplica policies`: the replication policies, one line each; with `--measure`, what each costs. */
 import { type Command, Option } from "commander";
+import { extensions } from "../extensions.js";
 import { kernelFrom } from "../kernel.js";
 import { policyCosts } from "../measure/policy-cost.js";
 import { policyCostText, policyListText } from "../report/policies.js";
@@ -50,7 +51,10 @@ export function registerPolicies(program: Command, context: CommandContext): voi
       ) + exitCodes,
     )
     .action((options: Options) => {
-      const all = Object.values(POLICIES).map(({ name, summary }) => ({ name, summary }));
+      const all = [...Object.values(POLICIES), ...extensions().policies.values()].map(({ name, summary }) => ({
+        name,
+        summary,
+      }));
       if (options.measure !== true) {
         const parameters = Object.entries(PARAMETERS).map(([name, { form, about }]) => ({ name, form, about }));
         context.print(

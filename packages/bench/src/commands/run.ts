@@ -1,7 +1,9 @@
 /** Runs one command line: registers the commands, turns what is thrown into one line and an exit code. */
 import { InputError, nearest } from "@kreplica/inputs";
 import { Command, CommanderError } from "commander";
+import { NO_EXTENSIONS, useExtensions } from "../extensions.js";
 import { beginInputs, withShownPaths } from "../inputs/input-file.js";
+import { loadPlugins } from "../plugin-file.js";
 import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";
 import { isRepeatable } from "./values.js";
 
@@ -69,8 +71,22 @@ export async function run(
     },
   };
   beginInputs((text) => context.remark(text));
+  useExtensions(NO_EXTENSIONS);
+  let pluginFault: unknown;
+  try {
+    // Before anything else is read: what the other options may say depends on it.
+    useExtensions(await loadPlugins(pluginFiles(words)));
+  } catch (thrown) {
+    pluginFault = thrown;
+  }
   for (const register of commands) register(program, context);
   for (const command of program.commands) refuseRepetition(command);
+  // May stand several times. Read already.
+  for (const command of program.commands)
+    command.option(
+      "--plugin <file>",
+      "JavaScript or TypeScript that adds policies, machines, overlays and invariants: see docs/own-plugins.md",
+    );
   for (const command of program.commands) command.showHelpAfterError(`Try: kreplica ${command.name()} --help`);
   program.showHelpAfterError("Try: kreplica --help");
   program.addHelpText(
@@ -82,6 +98,7 @@ export async function run(
   );
 
   try {
+    if (pluginFault !== undefined) throw pluginFault;
     if (words.length === 0) {
       program.outputHelp({ error: true });
       return ExitCode.BadInput;
@@ -106,6 +123,16 @@ export async function run(
     );
     return ExitCode.Fault;
   }
+}
+
+/** The files that `--plugin` names, as commander will read them. */
+function pluginFiles(words: readonly string[]): string[] {
+  const end = words.indexOf("--");
+  const before = end < 0 ? words : words.slice(0, end);
+  return before.flatMap((word, at) => {
+    if (word.startsWith("--plugin=")) return [word.slice("--plugin=".length)];
+    return word === "--plugin" && at + 1 < before.length ? [before[at + 1]!] : [];
+  });
 }
 
 /** An option with one value means what it was given: a second value would silently take the place of the first. */

@@ -13,6 +13,7 @@ import { traceFile } from "../inputs/trace-file.js";
 import { isLongRun } from "../replay/load.js";
 import { replayKernel } from "../replay/replay-kernel.js";
 import type { Progress } from "../report/terminal.js";
+import { extensions } from "../extensions.js";
 import { isNamed, policyOf } from "../policies.js";
 import { measureTrace, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
 
@@ -119,7 +120,10 @@ async function inWorkers<T extends { readonly job: TraceJob }>(
   begin: (part: T) => void,
   keep: (part: T, answer: readonly TraceMeasurement[] | InputError) => void,
 ): Promise<void> {
-  const workers = Array.from({ length: Math.min(queue.length, availableParallelism()) }, () => new Worker(file));
+  const workers = Array.from(
+    { length: Math.min(queue.length, availableParallelism()) },
+    () => new Worker(file, { workerData: extensions().files }),
+  );
   try {
     await Promise.all(
       workers.map(async (worker) => {

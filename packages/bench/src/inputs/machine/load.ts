@@ -21,6 +21,7 @@ import {
   presets,
 } from "@kreplica/machines";
 import { schemaFile } from "../../schema-file.js";
+import { extensions } from "../../extensions.js";
 import { shownPath } from "../input-file.js";
 import { sysfsAccount } from "./sysfs-account.js";
 import { machineFromSysfs } from "./sysfs-nodes.js";
@@ -40,7 +41,7 @@ const names = presets.map((each) => each.name).join(", ");
 
 /** @throws InputError when no preset has the name */
 function presetNamed(name: string, option: string): MachineSpec {
-  const found = preset(name);
+  const found = preset(name) ?? extensions().machines.get(name);
   if (found) return found;
   const meant = nearest(
     name,
@@ -133,7 +134,7 @@ function presetAlone(named: string, base: string | undefined): MachineSpec | und
       reason: "empty",
       remedy: `name a preset, a file or a directory; the presets are ${names}`,
     });
-  const known = preset(named);
+  const known = preset(named) ?? extensions().machines.get(named);
   if (known && base !== undefined)
     throw new InputError({
       file: "--base",
