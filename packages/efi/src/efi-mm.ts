@@ -152,15 +152,20 @@ export class EfiTables implements Efi {
     const made: Frame[] = [];
     try {
       const nodes = this.choice.nodes(this.view.holders, this.view.master);
-      const roots = nodes.map((node) => {
+      const roots = nodes.map((node, nth) => {
+        // A single copy would have made the first alone.
+        const own = (table: Frame): Frame => {
+          if (nth > 0) this.entries.adopt(table);
+          return table;
+        };
         // A root of a holder's own lies there; one for all where it is asked for.
         const place = nodes.length > 1 ? node : this.here;
         // As any PGD of a kernel built with KPTI, two pages, the second of which nobody uses. Linux:
         // efi_alloc_page_tables.
-        const root = this.table(place, pgds, PGD_ORDER);
-        const pud = this.table(place, made);
+        const root = own(this.table(place, pgds, PGD_ORDER));
+        const pud = own(this.table(place, made));
         if (this.layout.levels === 5) {
-          const p4d = this.table(place, made);
+          const p4d = own(this.table(place, made));
           this.point(root, 511, p4d);
           this.point(p4d, 511, pud);
         } else this.point(root, 511, pud);
@@ -168,6 +173,7 @@ export class EfiTables implements Efi {
       });
       for (const { node, root } of roots) this.byNode.set(node, root);
     } catch (error) {
+      for (const table of [...made, ...pgds]) this.entries.disown(table);
       for (const frame of made) this.allocator.free(frame, 0);
       for (const pgd of pgds) this.allocator.free(pgd, PGD_ORDER);
       throw error;
@@ -203,7 +209,7 @@ export class EfiTables implements Efi {
   private copyOwn(pud: Frame): void {
     for (const root of this.byNode.values()) {
       const other = this.pudOf(root);
-      if (other !== pud) this.entries.copy(pud, other, FIRST_OWN, AFTER_OWN, true);
+      if (other !== pud) this.entries.copy(pud, other, FIRST_OWN, AFTER_OWN);
     }
   }
 

@@ -29,7 +29,7 @@ export function cloneRoot(
   to: Frame,
   make: () => Frame,
 ): void {
-  entries.copy(from, to, boundary, 512, true);
+  entries.copy(from, to, boundary, 512);
   cloneBelow(entries, levels, to, make);
 }
 
@@ -41,14 +41,8 @@ export function cloneBelow(entries: TableMemory, level: number, table: Frame, ma
     if (!isPresent(lo) || isLeaf(lo, level)) continue;
     const hi = entries.high(table, index);
     const lower = make();
-    entries.copy(frameOf(lo, hi), lower, 0, 512, true);
-    entries.write(
-      table,
-      index,
-      entryLow(lower, lo & 0xfff),
-      (entryHigh(lower, false) | (hi & 0x8000_0000)) >>> 0,
-      true,
-    );
+    entries.copy(frameOf(lo, hi), lower, 0, 512);
+    entries.write(table, index, entryLow(lower, lo & 0xfff), (entryHigh(lower, false) | (hi & 0x8000_0000)) >>> 0);
     cloneBelow(entries, level - 1, lower, make);
   }
 }

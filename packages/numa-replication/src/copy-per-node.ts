@@ -107,17 +107,25 @@ export class CopyPerNode implements ReplicaView {
     const { entries, layout, image } = this.context;
     const { steps } = this;
     if (this.rooms.length === 0) return;
+    const masterTables: Frame[] = [];
     for (const room of this.rooms) {
-      const make = (): Frame => nextPage(room.tables);
+      const own: Frame[] = Array.from({ length: PGD_PAGES }, (_, half) => room.root + half);
+      for (const table of own) entries.adopt(table);
+      const make = (): Frame => {
+        const table = nextPage(room.tables);
+        entries.adopt(table);
+        own.push(table);
+        return table;
+      };
+      if (room.node === this.master) masterTables.push(...own);
       if (room.node === this.master && steps.master === "booted tables") {
         for (let half = 0; half <= (layout.pti ? 1 : 0); half++)
-          entries.copy(this.bootTable + half, room.root + half, layout.kernelBoundary, 512, true);
+          entries.copy(this.bootTable + half, room.root + half, layout.kernelBoundary, 512);
         continue;
       }
       cloneRoot(entries, layout.levels, layout.kernelBoundary, this.bootTable, room.root, make);
       if (layout.pti) {
-        if (steps.userHalf !== "its own")
-          entries.copy(this.bootTable + 1, room.root + 1, layout.kernelBoundary, 512, true);
+        if (steps.userHalf !== "its own") entries.copy(this.bootTable + 1, room.root + 1, layout.kernelBoundary, 512);
         else cloneRoot(entries, layout.levels, layout.kernelBoundary, this.bootTable + 1, room.root + 1, make);
       }
       if (room.node === this.master || !this.policy.copies.text) continue;
@@ -125,7 +133,7 @@ export class CopyPerNode implements ReplicaView {
       copyPages(entries.memory, text.original, room.text, text.pages);
       if (steps.mapsCopies) repointPart(entries, layout.levels, room.root, this.bootTable, text, room.text, make);
       if (layout.pti && steps.userHalf === "its own") {
-        copyImageToUser(this.context, room.root, room.root + 1, userImageRange(layout, image, true), make, true);
+        copyImageToUser(this.context, room.root, room.root + 1, userImageRange(layout, image, true), make);
       }
     }
     const nodes = this.rooms.map((room) => room.node);
@@ -142,6 +150,8 @@ export class CopyPerNode implements ReplicaView {
     this.holders = nodes;
     const own = this.rooms.map(({ node, root }): TableRoot => ({ node, root, kind: "node" }));
     this.roots = steps.master === "booted tables" ? [this.roots[0]!, ...own] : own;
+    // The boot table is no root any more: what a single copy would store there goes to the master's clones now.
+    if (steps.master === "cloned tables") for (const table of masterTables) entries.disown(table);
     this.replicated = true;
     this.linearKnown = true;
   }
@@ -190,9 +200,14 @@ export class CopyPerNode implements ReplicaView {
     works.forEach(({ room, aliases }, nth) => {
       const [forPart, forAliases] = [pages[2 * nth]!, pages[2 * nth + 1]!];
       if (copies.rodata) copyPages(entries.memory, rodata.original, room.rodata, rodata.pages);
-      if (repoints)
+      if (repoints) {
+        for (const table of forPart) entries.adopt(table);
         repointPart(entries, layout.levels, room.root, this.bootTable, rodata, room.rodata, () => nextPage(forPart));
-      for (const run of aliases) protectAlias(this.context, this.bootTable, run, () => nextPage(forAliases));
+      }
+      // The direct map is everybody's; what it says of a copy's frames is the copy's.
+      entries.forCopy(() => {
+        for (const run of aliases) protectAlias(this.context, this.bootTable, run, () => nextPage(forAliases));
+      });
     });
   }
 

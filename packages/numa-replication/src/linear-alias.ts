@@ -95,11 +95,11 @@ export function protectAlias(context: BuildContext, root: Frame, run: FrameRun, 
     const { table, index, lo, hi, level, first, frames } = leaf;
     if (isWritableLeaf(leaf) && !(first >= run.first && first + frames <= end)) {
       const lower = make();
-      writeSplit(entries, lower, lo, hi, level, true);
-      entries.write(table, index, entryLow(lower, KERNEL_TABLE_BITS), entryHigh(lower, false), true);
+      writeSplit(entries, lower, lo, hi, level);
+      entries.write(table, index, entryLow(lower, KERNEL_TABLE_BITS), entryHigh(lower, false));
       continue;
     }
-    if (isWritableLeaf(leaf)) entries.write(table, index, (lo & ~Bit.Writable) >>> 0, hi, true);
+    if (isWritableLeaf(leaf)) entries.write(table, index, (lo & ~Bit.Writable) >>> 0, hi);
     frame = first + frames;
   }
 }

@@ -76,12 +76,11 @@ export function repointPart(
         index,
         entryLow(copy + page, lo & (0xfff | Bit.PatLarge)),
         entryHigh(copy + page, (hi & NO_EXECUTE) !== 0),
-        true,
       );
       continue;
     }
     const small = isLeaf(lo, 2) ? make() : ownPage(entries, levels, bootTable, address, frameOf(lo, hi), make);
-    if (isLeaf(lo, 2)) writeSplit(entries, small, lo, hi, 2, true);
+    if (isLeaf(lo, 2)) writeSplit(entries, small, lo, hi, 2);
     for (let each = 0; each < here; each++) {
       const leaf = entries.low(small, each);
       if (!isPresent(leaf)) continue;
@@ -90,12 +89,11 @@ export function repointPart(
         each,
         entryLow(copy + page + each, leaf & 0xfff),
         entryHigh(copy + page + each, (entries.high(small, each) & NO_EXECUTE) !== 0),
-        true,
       );
     }
-    if (isLeaf(lo, 2)) entries.write(pmd, index, entryLow(small, KERNEL_TABLE_BITS), entryHigh(small, false), true);
+    if (isLeaf(lo, 2)) entries.write(pmd, index, entryLow(small, KERNEL_TABLE_BITS), entryHigh(small, false));
     else if (small !== frameOf(lo, hi))
-      entries.write(pmd, index, entryLow(small, lo & 0xfff), (entryHigh(small, false) | (hi & NO_EXECUTE)) >>> 0, true);
+      entries.write(pmd, index, entryLow(small, lo & 0xfff), (entryHigh(small, false) | (hi & NO_EXECUTE)) >>> 0);
   }
 }
 
@@ -114,6 +112,6 @@ function ownPage(
 ): Frame {
   if (!isShared(entries, levels, bootTable, address, page)) return page;
   const own = make();
-  entries.copy(page, own, 0, 512, true);
+  entries.copy(page, own, 0, 512);
   return own;
 }

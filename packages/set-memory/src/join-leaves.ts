@@ -27,7 +27,6 @@ interface Candidate {
   readonly lower: Frame;
   readonly lo: number;
   readonly hi: number;
-  readonly replica: boolean;
 }
 
 /** The last 512 GiB: EFI's tables have a copy of the kernel's PUD entries there, which nobody would change along. */
@@ -46,7 +45,7 @@ export function joinLeaves(
   const retired = new Set<Frame>();
   for (const level of [2, 3] as const) {
     const found = new Map<string, Candidate>();
-    for (const { root, nth } of rootsOfBothHalves(view.roots, pti)) {
+    for (const root of rootsOfBothHalves(view.roots, pti)) {
       walkRange(entries.memory, root, levels, start, end - 1n, {
         table(address, at, lower, table, index) {
           if (at !== level) return true;
@@ -55,13 +54,13 @@ export function joinLeaves(
           if (address < start || address + size > end || (level === 3 && address >= LAST_SLOT)) return false;
           const name = `${table}/${index}`;
           const leaf = found.has(name) ? undefined : uniform(entries, lower, level);
-          if (leaf) found.set(name, { table, index, lower, ...leaf, replica: nth > 0 });
+          if (leaf) found.set(name, { table, index, lower, ...leaf });
           return false;
         },
       });
     }
-    for (const { table, index, lower, lo, hi, replica } of found.values()) {
-      entries.write(table, index, lo, hi, replica);
+    for (const { table, index, lower, lo, hi } of found.values()) {
+      entries.write(table, index, lo, hi);
       retired.add(lower);
       joined++;
     }
@@ -72,6 +71,7 @@ export function joinLeaves(
   for (const frame of retired) {
     // Tables of early boot and of the replicas' rooms were never the allocator's to take back.
     if (!allocator.owns(frame, 0)) continue;
+    entries.disown(frame);
     allocator.free(frame, 0);
     freed++;
   }

@@ -277,9 +277,13 @@ export class OrderedBoot implements KernelBoot {
       // gets node 0's frames (defect D15).
       const shared = this.view.copies.userTables === false;
       const first = this.view.kernelRoot(0);
-      this.view.roots.forEach(({ root }, nth) => {
-        if (!shared || root === first) copied += this.copyUserImage(root, this.options.pcid, nth > 0);
-      });
+      const { entries } = this.context;
+      for (const { root } of this.view.roots) {
+        if (shared && root !== first) continue;
+        const copy = (): number => this.copyUserImage(root, this.options.pcid);
+        // A copy's root may lead to tables that are not its own: a single copy would not come by here again.
+        copied += entries.isCopy(root) ? entries.forCopy(copy) : copy();
+      }
       if (!this.options.pcid) {
         this.mustHave(
           this.tables.edit((editor) =>
@@ -314,17 +318,14 @@ export class OrderedBoot implements KernelBoot {
     core.privilege = 0;
   }
 
-  private copyUserImage(root: Frame, entryOnly: boolean, replica = false): number {
-    const { layout, image, master } = this.context;
+  private copyUserImage(root: Frame, entryOnly: boolean): number {
+    const { entries, layout, image, master } = this.context;
     const node = this.view.roots.find((each) => each.root === root)?.node ?? master;
-    return copyImageToUser(
-      this.context,
-      root,
-      root + 1,
-      userImageRange(layout, image, entryOnly),
-      () => newTable(this.context, node),
-      replica,
-    );
+    return copyImageToUser(this.context, root, root + 1, userImageRange(layout, image, entryOnly), () => {
+      const table = newTable(this.context, node);
+      if (entries.isCopy(root)) entries.adopt(table);
+      return table;
+    });
   }
 
   /**

@@ -45,7 +45,6 @@ export function newTable(context: BuildContext, node: NodeId): Frame {
 /**
  * The table of a level on the way to an address, made with all above it where it is missing.
  * @param make source of table pages
- * @param replica whether a single copy would not need it
  */
 export function reach(
   context: BuildContext,
@@ -54,7 +53,6 @@ export function reach(
   wanted: number,
   make: () => Frame,
   bits = TABLE_BITS,
-  replica = false,
 ): Frame {
   let table = root;
   for (let level: number = context.layout.levels; level > wanted; level--) {
@@ -66,7 +64,7 @@ export function reach(
       continue;
     }
     const lower = make();
-    context.entries.write(table, index, entryLow(lower, bits), entryHigh(lower, false), replica);
+    context.entries.write(table, index, entryLow(lower, bits), entryHigh(lower, false));
     table = lower;
   }
   return table;

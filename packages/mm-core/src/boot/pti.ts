@@ -71,7 +71,6 @@ export function buildUserHalf(context: BuildContext, root: Frame, units: CpuUnit
  * @param root kernel PGD to copy from
  * @param user user PGD to copy to: `root + 1`, but where a defect is modelled
  * @param make source of table pages for what the user half lacks
- * @param replica whether a single copy would not have this pair
  * @returns entries copied
  */
 export function copyImageToUser(
@@ -80,7 +79,6 @@ export function copyImageToUser(
   user: Frame,
   range: { readonly start: bigint; readonly end: bigint },
   make: () => Frame,
-  replica = false,
 ): number {
   const { entries, layout } = context;
   let copied = 0;
@@ -92,9 +90,9 @@ export function copyImageToUser(
     if (!isPresent(lo)) continue;
     const hi = entries.high(from, index);
     const marked = (lo | Bit.Global) >>> 0;
-    if (marked !== lo) entries.write(from, index, marked, hi, replica);
-    const to = reach(context, user, address, 2, make, KERNEL_TABLE_BITS, replica);
-    entries.write(to, index, marked, hi, replica);
+    if (marked !== lo) entries.write(from, index, marked, hi);
+    const to = reach(context, user, address, 2, make, KERNEL_TABLE_BITS);
+    entries.write(to, index, marked, hi);
     copied++;
   }
   return copied;

@@ -37,7 +37,6 @@ import { BuildContext } from "../boot/build-context-api.js";
 import { CpuState } from "../tables/cpu-state-api.js";
 import { invariant } from "../errors.js";
 import type { Mapping } from "../tables/kernel-tables-api.js";
-import { PageAllocator } from "../memory/page-allocator-api.js";
 import { ReplicaView } from "../tables/replica-view-api.js";
 import { leafEntry, mappingOf, TABLE_BITS } from "../tables/protection.js";
 import { writeSplit } from "../tables/split-leaf.js";
@@ -62,7 +61,6 @@ export class PerHolderSpaces implements AddressSpaces {
   constructor(
     @inject(Machine) private readonly machine: Machine,
     @inject(BuildContext) private readonly context: BuildContext,
-    @inject(PageAllocator) private readonly allocator: PageAllocator,
     @inject(ReplicaView) private readonly view: ReplicaView,
     @inject(PgdPlan) private readonly plan: PgdPlan,
     @inject(CpuState) private readonly cpus: CpuState,
@@ -86,13 +84,19 @@ export class PerHolderSpaces implements AddressSpaces {
     for (const holder of initial) {
       if (space.add(holder)) continue;
       // Only what this call made goes back.
-      for (const pgd of pgds.values()) this.allocator.free(pgd, PGD_ORDER);
+      for (const pgd of pgds.values()) freePgd(this.context, pgd);
       return undefined;
     }
     this.next++;
     this.all.add(space);
     return space;
   }
+}
+
+/** Gives a PGD back: whoever gets its pages next may be no copy. */
+function freePgd({ entries, allocator }: BuildContext, pgd: Frame): void {
+  for (let half = 0; half < PGD_PAGES; half++) entries.disown(pgd + half);
+  allocator.free(pgd, PGD_ORDER);
 }
 
 class HolderSpace implements AddressSpace {
@@ -131,16 +135,18 @@ class HolderSpace implements AddressSpace {
     const own = this.view.holders.length > 1;
     const pgd = allocator.allocate(own ? holder : this.asked, PGD_ORDER, { purpose: "page-table", thisNode: own });
     if (pgd === NONE) return false;
-    const replica = holder !== this.home;
-    for (let half = 0; half < PGD_PAGES; half++) entries.clear(pgd + half, replica);
+    for (let half = 0; half < PGD_PAGES; half++) {
+      if (holder !== this.home) entries.adopt(pgd + half);
+      entries.clear(pgd + half);
+    }
     const from = this.view.kernelRoot(holder);
-    entries.copy(from, pgd, layout.kernelBoundary, 512, replica);
-    if (layout.pti) entries.copy(from + 1, pgd + 1, layout.kernelBoundary, 512, replica);
+    entries.copy(from, pgd, layout.kernelBoundary, 512);
+    if (layout.pti) entries.copy(from + 1, pgd + 1, layout.kernelBoundary, 512);
     if (this.pgds.size > 0) {
       for (let half = 0; half <= (layout.pti ? 1 : 0); half++) {
         for (let slot = 0; slot < layout.kernelBoundary; slot++) {
           const lo = entries.low(this.canonical + half, slot);
-          if (isPresent(lo)) entries.write(pgd + half, slot, lo, entries.high(this.canonical + half, slot), replica);
+          if (isPresent(lo)) entries.write(pgd + half, slot, lo, entries.high(this.canonical + half, slot));
         }
       }
     }
@@ -157,7 +163,7 @@ class HolderSpace implements AddressSpace {
     const pgd = this.pgds.get(node);
     if (pgd === undefined || pgd === this.canonical || !this.plan.growing) return false;
     this.pgds.delete(node);
-    this.context.allocator.free(pgd, PGD_ORDER);
+    freePgd(this.context, pgd);
     return true;
   }
 
@@ -222,20 +228,18 @@ class HolderSpace implements AddressSpace {
   private populate(index: number, lower: Frame): void {
     const { entries, layout } = this.context;
     const isLdt = index === LDT_SLOT;
-    for (const [holder, pgd] of this.pgds) {
-      const replica = holder !== this.home;
-      if (layout.pti) entries.write(pgd + 1, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), replica);
-      entries.write(pgd, index, entryLow(lower, TABLE_BITS), entryHigh(lower, layout.pti && !isLdt), replica);
+    for (const pgd of this.pgds.values()) {
+      if (layout.pti) entries.write(pgd + 1, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+      entries.write(pgd, index, entryLow(lower, TABLE_BITS), entryHigh(lower, layout.pti && !isLdt));
     }
   }
 
   /** Takes a top-level slot out of every PGD. @patch 03/12 mm/memory.c free_pud_range, free_p4d_range */
   private depopulate(index: number): void {
     const { entries, layout } = this.context;
-    for (const [holder, pgd] of this.pgds) {
-      const replica = holder !== this.home;
-      entries.write(pgd, index, 0, 0, replica);
-      if (layout.pti) entries.write(pgd + 1, index, 0, 0, replica);
+    for (const pgd of this.pgds.values()) {
+      entries.write(pgd, index, 0, 0);
+      if (layout.pti) entries.write(pgd + 1, index, 0, 0);
     }
   }
 
@@ -322,8 +326,7 @@ class HolderSpace implements AddressSpace {
       const from = this.view.kernelRoot(holder);
       for (let slot = layout.kernelBoundary; slot < 512; slot++) {
         const lo = entries.low(from, slot);
-        if (isPresent(lo) && !isPresent(entries.low(pgd, slot)))
-          entries.write(pgd, slot, lo, entries.high(from, slot), holder !== this.home);
+        if (isPresent(lo) && !isPresent(entries.low(pgd, slot))) entries.write(pgd, slot, lo, entries.high(from, slot));
       }
     }
   }
@@ -372,7 +375,7 @@ class HolderSpace implements AddressSpace {
   }
 
   private freePgds(): void {
-    for (const pgd of this.pgds.values()) this.context.allocator.free(pgd, PGD_ORDER);
+    for (const pgd of this.pgds.values()) freePgd(this.context, pgd);
   }
 
   hold(): void {

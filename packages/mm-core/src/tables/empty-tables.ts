@@ -14,28 +14,15 @@ import { tableAt } from "./walk.js";
  * Every top-level table of init_mm under which kernel tables hang: under KPTI the user half of each pair too, since its
  * entries of the image and of cpu_entry_area name the same lower tables. Who gives a table back looks under all of
  * them.
- * @returns with the place in `roots`, counted from 0
  */
-export function rootsOfBothHalves(
-  roots: readonly TableRoot[],
-  pti: boolean,
-): readonly { readonly root: Frame; readonly nth: number }[] {
-  return roots.flatMap(({ root }, nth) =>
-    pti
-      ? [
-          { root, nth },
-          { root: root + 1, nth },
-        ]
-      : [{ root, nth }],
-  );
+export function rootsOfBothHalves(roots: readonly TableRoot[], pti: boolean): readonly Frame[] {
+  return roots.flatMap(({ root }) => (pti ? [root, root + 1] : [root]));
 }
 
 /** An entry that leads to an empty table. */
 interface EmptyEntry {
   readonly table: Frame;
   readonly index: number;
-  /** It is in tables of a copy. */
-  readonly replica: boolean;
 }
 
 /** What was found over a range: entries that lead to empty tables. */
@@ -54,7 +41,7 @@ export interface EmptyTables {
 export function findEmptyTables(
   entries: TableMemory,
   allocator: PageAllocator,
-  roots: ReturnType<typeof rootsOfBothHalves>,
+  roots: readonly Frame[],
   levels: 4 | 5,
   start: bigint,
   end: bigint,
@@ -63,7 +50,7 @@ export function findEmptyTables(
   const tables = new Set<Frame>();
   for (let address = start; address < end; address += LARGE) {
     const index = tableIndex(address, 2);
-    for (const { root, nth } of roots) {
+    for (const root of roots) {
       const table = tableAt(entries.memory, root, levels, address, 2);
       if (table === undefined) continue;
       const lo = entries.low(table, index);
@@ -73,7 +60,7 @@ export function findEmptyTables(
       if (!tables.has(lower) && !(allocator.owns(lower, 0) && isEmpty(entries, lower))) return undefined;
       tables.add(lower);
       const name = `${table}/${index}`;
-      if (!found.has(name)) found.set(name, { table, index, replica: nth > 0 });
+      if (!found.has(name)) found.set(name, { table, index });
     }
   }
   return { entries: [...found.values()], tables };

@@ -45,22 +45,18 @@ import { TableMemory } from "./table-memory-api.js";
 import { overlap, type PageRun, UnflushedRuns } from "./unflushed-runs.js";
 import { lookup } from "./walk.js";
 
-/**
- * A table reached in lockstep: the node of the root whose way led there first, and whether that was not the first root
- * of all.
- */
+/** A table reached in lockstep, and the node of the root whose way led there first. */
 interface Place {
   readonly table: Frame;
   readonly node: NodeId;
-  /** A single copy would not have it. */
-  readonly replica: boolean;
 }
 interface Undo {
   readonly table: Frame;
   readonly index: number;
   readonly lo: number;
   readonly hi: number;
-  readonly replica: boolean;
+  /** It was stored for a copy, in a table that may be all copies'. */
+  readonly forCopy: boolean;
 }
 
 const PAGES_AT = [0n, 1n, 512n, 262144n] as const;
@@ -148,7 +144,7 @@ export class LockstepTables implements KernelTables {
       start + BigInt(pages) * PAGE,
     );
     if (!found) return false;
-    for (const { table, index, replica } of found.entries) this.entries.write(table, index, 0, 0, replica);
+    for (const { table, index } of found.entries) this.entries.write(table, index, 0, 0);
     // A paging-structure cache may still lead to the old table, whatever frame it becomes: flush before it is given
     // back. Everything goes: INVLPG empties these caches for the current PCID alone, and kernel addresses are walked
     // under every one.
@@ -157,7 +153,10 @@ export class LockstepTables implements KernelTables {
       this.owed.length = 0;
       this.lazily.clear();
     }
-    for (const table of found.tables) this.allocator.free(table, 0);
+    for (const table of found.tables) {
+      this.entries.disown(table);
+      this.allocator.free(table, 0);
+    }
     return true;
   }
 
@@ -174,6 +173,8 @@ class Editor implements TableEditor {
   private journal: Undo[] = [];
   private made: Frame[] = [];
   private depth = 0;
+  /** What is stored now is what shared tables say of a copy's memory. */
+  private forCopy = false;
 
   constructor(
     private readonly entries: TableMemory,
@@ -196,7 +197,7 @@ class Editor implements TableEditor {
     const roots = this.view.roots.filter(
       ({ node, kind }) => only === undefined || (node === only && (kind === "node" || this.view.roots.length === 1)),
     );
-    return distinct(roots.map(({ root, node }, nth) => ({ table: root, node, replica: nth > 0 })));
+    return distinct(roots.map(({ root, node }) => ({ table: root, node })));
   }
 
   private mapEach(
@@ -215,9 +216,9 @@ class Editor implements TableEditor {
         if (isPresent(this.entries.low(table, index)))
           throw new MmError("already-mapped", address, "unmap it first, or protect it");
       }
-      for (const { table, node, replica } of places) {
+      for (const { table, node } of places) {
         const { lo, hi } = leafEntry({ ...mapping, frame: frames(node) });
-        this.store(table, index, lo, hi, replica);
+        this.store(table, index, lo, hi);
       }
       return true;
     });
@@ -227,11 +228,11 @@ class Editor implements TableEditor {
     const places = this.descend(this.rootsOf(only), address, level, false) ?? [];
     const index = tableIndex(address, level);
     const pages = Number(PAGES_AT[level]);
-    for (const { table, replica } of places) {
+    for (const { table } of places) {
       const lo = this.entries.low(table, index);
       if (!isPresent(lo)) continue;
       this.note(lo, address, pages);
-      this.store(table, index, 0, 0, replica);
+      this.store(table, index, 0, 0);
     }
     if (this.depth === 0) this.journal = [];
     this.touched.push({ start: address, pages });
@@ -249,7 +250,7 @@ class Editor implements TableEditor {
   }
 
   protect(start: bigint, pages: number, change: Partial<Protection>, alias = false): boolean {
-    return this.protectFor(start, pages, change, alias ? aliasChange(change) : undefined, false);
+    return this.protectFor(start, pages, change, alias ? aliasChange(change) : undefined);
   }
 
   private protectFor(
@@ -257,7 +258,6 @@ class Editor implements TableEditor {
     pages: number,
     change: Partial<Protection>,
     alias: Partial<Protection> | undefined,
-    replica: boolean,
   ): boolean {
     const next: LeafChange = (lo, hi, level) => {
       const absent = !isPresent(lo);
@@ -269,7 +269,7 @@ class Editor implements TableEditor {
       const nextHi = changedHigh(rawHi, change);
       return isPresent(nextLo) ? { lo: nextLo, hi: nextHi } : { lo: invertLow(nextLo), hi: invertHigh(nextHi) };
     };
-    return this.atomically(() => this.change({ start, pages, next, alias, replica }));
+    return this.atomically(() => this.change({ start, pages, next, alias }));
   }
 
   repoint(start: bigint, pages: number, frames: (page: number, node: NodeId) => Frame | undefined): boolean {
@@ -280,7 +280,7 @@ class Editor implements TableEditor {
       const bits = (lo & 0xfff) | (level > 1 ? lo & Bit.PatLarge : 0);
       return { lo: entryLow(frame, bits), hi: entryHigh(frame, (hi & 0x8000_0000) !== 0) };
     };
-    return this.atomically(() => this.change({ start, pages, next, alias: undefined, replica: false }));
+    return this.atomically(() => this.change({ start, pages, next, alias: undefined }));
   }
 
   together(change: () => boolean): boolean {
@@ -311,31 +311,42 @@ class Editor implements TableEditor {
    * walked a new table, or taken up a right that it is not to have: all of that goes before the tables do.
    */
   private rollBack(): void {
-    for (const { table, index, lo, hi, replica } of this.journal.reverse())
-      this.entries.write(table, index, lo, hi, replica);
+    for (const { table, index, lo, hi, forCopy } of this.journal.reverse()) {
+      const restore = (): void => this.entries.write(table, index, lo, hi);
+      if (forCopy) this.entries.forCopy(restore);
+      else restore();
+    }
     this.cpus.flushAll();
-    for (const frame of this.made) this.allocator.free(frame, 0);
+    for (const frame of this.made) {
+      this.entries.disown(frame);
+      this.allocator.free(frame, 0);
+    }
   }
 
-  private store(table: Frame, index: number, lo: number, hi: number, replica: boolean): void {
+  private store(table: Frame, index: number, lo: number, hi: number): void {
     this.journal.push({
       table,
       index,
       lo: this.entries.low(table, index),
       hi: this.entries.high(table, index),
-      replica,
+      forCopy: this.forCopy,
     });
-    this.entries.write(table, index, lo, hi, replica);
+    this.entries.write(table, index, lo, hi);
   }
 
-  /** @param exact the table serves one node alone and must lie there */
-  private newTable(node: NodeId, exact: boolean): Frame {
+  /**
+   * @param above the table that is to lead there
+   * @param exact the table serves one node alone and must lie there; it is a copy's if that above is
+   */
+  private newTable(node: NodeId, above: Frame, exact: boolean): Frame {
     const frame = this.allocator.allocate(node, 0, {
       purpose: "page-table",
       zero: true,
       thisNode: exact && this.view.holders.length > 1,
     });
-    if (frame !== NONE) this.made.push(frame);
+    if (frame === NONE) return NONE;
+    this.made.push(frame);
+    if (exact && this.entries.isCopy(above)) this.entries.adopt(frame);
     return frame;
   }
 
@@ -349,7 +360,7 @@ class Editor implements TableEditor {
       const index = tableIndex(address, level);
       let shared: Frame = NONE;
       const next: Place[] = [];
-      for (const { table, node, replica } of places) {
+      for (const { table, node } of places) {
         const lo = this.entries.low(table, index);
         if (isPresent(lo)) {
           if (isLeaf(lo, level)) {
@@ -357,18 +368,18 @@ class Editor implements TableEditor {
             return undefined;
           }
           const lower = frameOf(lo, this.entries.high(table, index));
-          next.push({ table: lower, node, replica });
+          next.push({ table: lower, node });
           if (shared === NONE) shared = lower;
           continue;
         }
         if (!make) continue;
         const one = !this.view.isPrivate(address);
         let lower = one ? shared : NONE;
-        if (lower === NONE) lower = this.newTable(node, !one);
+        if (lower === NONE) lower = this.newTable(node, table, !one);
         if (lower === NONE) return undefined;
         if (one) shared = lower;
-        this.store(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false), replica);
-        next.push({ table: lower, node, replica });
+        this.store(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+        next.push({ table: lower, node });
       }
       places = distinct(next);
       if (places.length === 0) return undefined;
@@ -396,12 +407,11 @@ class Editor implements TableEditor {
       const following = entryStart + step;
       const whole = entryStart >= start && following <= end;
       const below: Place[] = [];
-      for (const { table, node, replica: forCopy } of places) {
+      for (const { table, node } of places) {
         const lo = this.entries.low(table, index);
         const hi = this.entries.high(table, index);
-        const replica = work.replica || forCopy;
         if (isPresent(lo) && !isLeaf(lo, level)) {
-          below.push({ table: frameOf(lo, hi), node, replica: forCopy });
+          below.push({ table: frameOf(lo, hi), node });
           continue;
         }
         // A large leaf that was made absent keeps PS, and can be made present again.
@@ -412,17 +422,17 @@ class Editor implements TableEditor {
         const same = changed.lo === lo && changed.hi === hi;
         if (!same) this.note(lo, first, Number(((following < end ? following : end) - first) >> 12n));
         if (whole || same) {
-          if (!same) this.store(table, index, changed.lo, changed.hi, replica);
+          if (!same) this.store(table, index, changed.lo, changed.hi);
           // The alias follows even where the leaf itself said so already: they may differ.
           const frame = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
           const covered = Number(((following < end ? following : end) - first) >> 12n);
-          if (alias && !this.changeAlias(frame + Number((first - entryStart) >> 12n), covered, alias, replica))
-            return false;
+          const aliased = frame + Number((first - entryStart) >> 12n);
+          if (alias && !this.changeAlias(aliased, covered, alias, this.entries.isCopy(table))) return false;
           continue;
         }
-        const lower = this.split(table, index, lo, hi, level, node, this.view.isPrivate(at), replica);
+        const lower = this.split(table, index, lo, hi, level, node, this.view.isPrivate(at));
         if (lower === NONE) return false;
-        below.push({ table: lower, node, replica: forCopy });
+        below.push({ table: lower, node });
       }
       if (below.length > 0 && !this.changeBelow(distinct(below), level - 1, at, work)) return false;
       at = following;
@@ -439,29 +449,32 @@ class Editor implements TableEditor {
     level: number,
     node: NodeId,
     exact: boolean,
-    replica: boolean,
   ): Frame {
     // What all share lies, like the direct map's first tables, where the memory lies that it maps: a change over one
     // node's copies takes nothing from another node.
     const first = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
     const home = exact ? NONE : this.entries.memory.nodeOf(first);
-    const lower = this.newTable(home === NONE ? node : home, exact);
+    const lower = this.newTable(home === NONE ? node : home, table, exact);
     if (lower === NONE) return NONE;
-    writeSplit(this.entries, lower, lo, hi, level, replica);
-    this.store(table, index, entryLow(lower, KERNEL_TABLE_BITS), entryHigh(lower, false), replica);
+    writeSplit(this.entries, lower, lo, hi, level);
+    this.store(table, index, entryLow(lower, KERNEL_TABLE_BITS), entryHigh(lower, false));
     return lower;
   }
 
   /**
    * Makes the direct map's view of frames follow. The direct map is shared, so this is done once for each run of
    * frames.
-   * @param replica the leaf was in tables of a copy: what is left to do then is for the copy
+   * @param forCopy the leaf was in a copy's table: so is the memory it names, and a single copy would not do this
    */
-  private changeAlias(first: Frame, frames: number, change: Partial<Protection>, replica: boolean): boolean {
+  private changeAlias(first: Frame, frames: number, change: Partial<Protection>, forCopy: boolean): boolean {
     const address = this.layout.pageOffset + (BigInt(first) << 12n);
     if (this.entries.memory.nodeOf(first) === NONE) return true;
     const before = this.touched.length;
-    const done = this.protectFor(address, frames, change, undefined, replica);
+    const protect = (): boolean => this.protectFor(address, frames, change, undefined);
+    const outer = this.forCopy;
+    this.forCopy ||= forCopy;
+    const done = this.forCopy ? this.entries.forCopy(protect) : protect();
+    this.forCopy = outer;
     invariant(!done || this.touched.length > before, "an alias was changed and not flushed");
     return done;
   }
@@ -483,8 +496,6 @@ interface LeafWork {
   readonly next: LeafChange;
   /** What the direct map's view of the frames follows in. */
   readonly alias: Partial<Protection> | undefined;
-  /** No store of it would be made by a single copy. */
-  readonly replica: boolean;
 }
 
 /**

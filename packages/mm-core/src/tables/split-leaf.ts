@@ -7,16 +7,8 @@ import type { TableMemory } from "./table-memory-api.js";
  * Fills a table. The caller links it in the leaf's place, and flushes.
  * @param lo @param hi the large leaf, present or made absent
  * @param level of the large leaf: 2 or 3
- * @param replica whether a single copy would not need it
  */
-export function writeSplit(
-  entries: TableMemory,
-  table: Frame,
-  lo: number,
-  hi: number,
-  level: number,
-  replica = false,
-): void {
+export function writeSplit(entries: TableMemory, table: Frame, lo: number, hi: number, level: number): void {
   const absent = !isPresent(lo);
   if (absent) [lo, hi] = [invertLow(lo), invertHigh(hi)];
   const first = leafFrame(lo, hi, level);
@@ -27,6 +19,6 @@ export function writeSplit(
   for (let each = 0; each < 512; each++) {
     const low = entryLow(first + each * size, bits);
     const high = entryHigh(first + each * size, (hi & NO_EXECUTE) !== 0);
-    entries.write(table, each, absent ? invertLow(low) : low, absent ? invertHigh(high) : high, replica);
+    entries.write(table, each, absent ? invertLow(low) : low, absent ? invertHigh(high) : high);
   }
 }

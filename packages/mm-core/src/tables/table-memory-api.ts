@@ -21,16 +21,30 @@ export interface TableMemory {
   readonly memory: PhysMemory;
   /** Entry stores so far; a copied table counts 512. */
   readonly stores: number;
-  /** Of these, stores a kernel with a single copy would not have made. */
+  /** Of these, stores a kernel with a single copy would not have made: to tables of a copy, and {@link forCopy}. */
   readonly replicaStores: number;
   low(table: Frame, index: number): number;
   high(table: Frame, index: number): number;
-  /** Stores one entry. @param replica whether a single copy would not need it */
-  write(table: Frame, index: number, lo: number, hi: number, replica?: boolean): void;
+  /** Stores one entry. */
+  write(table: Frame, index: number, lo: number, hi: number): void;
   /** Copies entries [first, end) from one table to another. */
-  copy(from: Frame, to: Frame, first: number, end: number, replica?: boolean): void;
+  copy(from: Frame, to: Frame, first: number, end: number): void;
   /** Makes a new table empty; not counted among the stores. */
-  clear(table: Frame, replica?: boolean): void;
+  clear(table: Frame): void;
+  /**
+   * Says that a table is a copy's, which a kernel with a single copy would not have: stores to it count as replica
+   * stores from now on, until it is {@link disown}ed. Whoever makes such a table says so before the first store.
+   */
+  adopt(table: Frame): void;
+  /** A table is no copy's any more: it is given back, or stands for a single copy's from now on. */
+  disown(table: Frame): void;
+  /** Whether a table is a copy's. */
+  isCopy(table: Frame): boolean;
+  /**
+   * Counts every store of `work` as a copy's, whichever table it hits: what the tables that all share say about a
+   * copy's own memory.
+   */
+  forCopy<T>(work: () => T): T;
   /**
    * At most one listener; undefined takes it away. Reads that no copy makes are not told: the walks of callers, which
    * any kernel makes.

@@ -14,6 +14,10 @@ export class CountedTableMemory implements TableMemory {
   replicaStores = 0;
   private observer: StoreObserver | undefined;
   private traffic: ReplicaTraffic | undefined;
+  /** Tables of copies. */
+  private readonly copies = new Set<Frame>();
+  /** How many {@link forCopy} are under way, one within another. */
+  private forCopies = 0;
 
   constructor(@inject(Machine) machine: Machine) {
     this.memory = machine.memory;
@@ -26,27 +30,53 @@ export class CountedTableMemory implements TableMemory {
     return this.memory.read32(table, index * 2 + 1);
   }
 
-  write(table: Frame, index: number, lo: number, hi: number, replica = false): void {
+  write(table: Frame, index: number, lo: number, hi: number): void {
     this.memory.write32(table, index * 2 + 1, hi >>> 0);
     this.memory.write32(table, index * 2, lo >>> 0);
     this.stores++;
-    if (replica) {
+    if (this.counts(table)) {
       this.replicaStores++;
       this.traffic?.store(table, index);
     }
     this.observer?.(table, index);
   }
 
-  copy(from: Frame, to: Frame, first: number, end: number, replica = false): void {
+  copy(from: Frame, to: Frame, first: number, end: number): void {
+    const counts = this.counts(to);
     for (let index = first; index < end; index++) {
-      if (replica) this.traffic?.load(from, index);
-      this.write(to, index, this.low(from, index), this.high(from, index), replica);
+      if (counts) this.traffic?.load(from, index);
+      this.write(to, index, this.low(from, index), this.high(from, index));
     }
   }
 
-  clear(table: Frame, replica = false): void {
+  clear(table: Frame): void {
     this.memory.clearFrame(table);
-    if (replica) this.traffic?.clear(table);
+    if (this.counts(table)) this.traffic?.clear(table);
+  }
+
+  adopt(table: Frame): void {
+    this.copies.add(table);
+  }
+
+  disown(table: Frame): void {
+    this.copies.delete(table);
+  }
+
+  isCopy(table: Frame): boolean {
+    return this.copies.has(table);
+  }
+
+  forCopy<T>(work: () => T): T {
+    this.forCopies++;
+    try {
+      return work();
+    } finally {
+      this.forCopies--;
+    }
+  }
+
+  private counts(table: Frame): boolean {
+    return this.forCopies > 0 || this.copies.has(table);
   }
 
   listen(traffic: ReplicaTraffic | undefined): void {

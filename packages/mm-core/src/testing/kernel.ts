@@ -164,6 +164,7 @@ export function plannedHolders(plan: PgdPlan, ...nodes: readonly NodeId[]): Plug
               root: context.allocator.allocate(node, 0, { purpose: "page-table", zero: true, thisNode: true }),
             }))),
       ];
+      for (const { kind, root } of this.roots) if (kind === "node") context.entries.adopt(root);
     }
     nearest(node: NodeId): NodeId {
       return nodes.includes(node) ? node : this.master;

@@ -78,7 +78,10 @@ export class PokingSpace implements TemporaryTables {
     const make = (node: NodeId): Frame => {
       const frame = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
       if (frame === NONE) {
-        for (const each of made) allocator.free(each, 0);
+        for (const each of made) {
+          entries.disown(each);
+          allocator.free(each, 0);
+        }
         throw new TextPatchError(
           "no-slot",
           this.address,
@@ -99,6 +102,8 @@ export class PokingSpace implements TemporaryTables {
     }
     for (const node of holders) {
       const root = make(holders.length > 1 ? node : here);
+      // A single copy would have one root.
+      if (node !== view.master) entries.adopt(root);
       entries.write(
         root,
         tableIndex(this.address, layout.levels),

@@ -114,15 +114,10 @@ class EntryTextAtWork implements FamilyAtWork<EntryTextOperation> {
     const { context, view } = this.system.parts;
     const shared = view.copies.userTables === false;
     const range = { start: this.start, end: this.start + BigInt(LARGE_PAGES) * PAGE };
-    for (const [nth, { root }] of view.roots.entries()) {
+    for (const { root } of view.roots) {
       if (shared && root !== view.kernelRoot(0)) continue;
-      copyImageToUser(
-        context,
-        root,
-        root + 1,
-        range,
-        () => this.system.fail("C6", "a user half has no table for the entry text"),
-        nth > 0,
+      copyImageToUser(context, root, root + 1, range, () =>
+        this.system.fail("C6", "a user half has no table for the entry text"),
       );
     }
   }
