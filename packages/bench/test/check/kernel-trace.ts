@@ -31,9 +31,9 @@ export function traced(options: BootOptions, seeds: readonly number[]): Traced {
         options.before?.(parts);
         const { entries, allocator } = parts;
         const write = entries.write.bind(entries);
-        entries.write = (table, index, lo, hi, replica) => {
+        entries.write = (table, index, lo, hi) => {
           trace.push(table, index, lo >>> 0, hi >>> 0);
-          write(table, index, lo, hi, replica);
+          write(table, index, lo, hi);
         };
         const allocate = allocator.allocate.bind(allocator);
         allocator.allocate = (node, order, gfp) => {
