@@ -2,7 +2,7 @@
  * Reads what one CPU has cached and holds each entry against the tables that its PCID stands for. Cheap enough to be
  * done after every operation: entries are few, and a walk reads words.
  */
-import { type CachedEntry, type CpuId, type Frame, type Machine, NONE } from "@kreplica/hw-x86/api";
+import { type CachedEntry, type CpuId, type Frame, type Machine, NONE, PAGE } from "@kreplica/hw-x86/api";
 import type {
   KernelLayout,
   KernelTables,
@@ -188,8 +188,8 @@ export class CachedReader {
     const { unflushed } = this.kernel.tables;
     if (unflushed.length === 0) return false;
     const start = addressOf(entry);
-    const end = start + (4096n << BigInt(9 * (entry.level - 1)));
-    return unflushed.some((run) => run.start < end && start < run.start + BigInt(run.pages) * 4096n);
+    const end = start + (PAGE << BigInt(9 * (entry.level - 1)));
+    return unflushed.some((run) => run.start < end && start < run.start + BigInt(run.pages) * PAGE);
   }
 
   private at(entry: CachedEntry): string {

@@ -139,7 +139,7 @@ export function processBytes(
 ): { readonly bytes: number; readonly everywhereBytes: number } {
   const [one, other] = [plain, kernel].map((booted) => {
     const before = tableFrames(booted);
-    const grown = (): number => (tableFrames(booted) - before) * 4096;
+    const grown = (): number => (tableFrames(booted) - before) * PAGE_BYTES;
     const processes = booted.assembly.get(Processes);
     const process = processes.spawn(cpu);
     invariant(process !== undefined, "no memory for a measured process");

@@ -7,6 +7,7 @@
  *   argument     control        3
  */
 
+import { PAGE } from "@kreplica/hw-x86/api";
 import type { KernelVisit } from "./kernel-visit.js";
 
 /** Low bits of an operation. */
@@ -112,7 +113,7 @@ export class Program {
     other.length = this.length;
     for (const page of this.pages) {
       // A page that a long run fills in has no place of its own; one that stands for a line keeps the line.
-      const line = page.address & 4095n;
+      const line = page.address & (PAGE - 1n);
       other.addPage({ ...page, address: page.address === 0n ? 0n : place(page.recorded, page.frame) | line });
     }
     other.visits.push(...this.visits);

@@ -1,4 +1,5 @@
 /** Runs of pages whose mappings were changed lazily: what CPUs may hold that the tables no longer say. */
+import { PAGE } from "@kreplica/hw-x86/api";
 
 /** Pages of 4 KiB one after the other. */
 export interface PageRun {
@@ -6,7 +7,7 @@ export interface PageRun {
   readonly pages: number;
 }
 
-const endOf = ({ start, pages }: PageRun): bigint => start + BigInt(pages) * 4096n;
+const endOf = ({ start, pages }: PageRun): bigint => start + BigInt(pages) * PAGE;
 
 /** Whether two runs have a page in common. */
 export const overlap = (a: PageRun, b: PageRun): boolean => a.start < endOf(b) && b.start < endOf(a);

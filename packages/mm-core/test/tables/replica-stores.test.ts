@@ -52,7 +52,9 @@ class SlowAttribution {
     const { entries } = this.kernel;
     const lo = entries.low(table, index);
     const lower = frameOf(lo, entries.high(table, index));
-    return isPresent(lo) && !isLeaf(lo, 3) && this.kernel.allocator.purposeOf(lower) === "page-table" ? lower : undefined;
+    return isPresent(lo) && !isLeaf(lo, 3) && this.kernel.allocator.purposeOf(lower) === "page-table"
+      ? lower
+      : undefined;
   }
 
   made(space: AddressSpace, home: number): void {
@@ -88,7 +90,19 @@ class SlowAttribution {
 }
 
 const op = fc.record({
-  kind: fc.constantFrom("map", "map", "per node", "unmap", "protect", "large", "room", "fork", "exit", "user", "refuse"),
+  kind: fc.constantFrom(
+    "map",
+    "map",
+    "per node",
+    "unmap",
+    "protect",
+    "large",
+    "room",
+    "fork",
+    "exit",
+    "user",
+    "refuse",
+  ),
   window: fc.boolean(),
   at: fc.nat(5),
   pages: fc.integer({ min: 1, max: 4 }),
