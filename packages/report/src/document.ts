@@ -80,8 +80,29 @@ export interface Comparison {
     readonly violated: readonly { readonly id: string; readonly sentence: string; readonly detail: string }[];
     readonly notReached: number;
   };
-  /** What to do, in sentences; where the whole machine was measured. */
-  readonly verdict?: { readonly sentences: readonly string[] };
+  /** What it comes to, in sentences; null where one CPU alone was measured. */
+  readonly verdict?: { readonly sentences: readonly string[] } | null;
+  /** Every node with CPUs; none where one CPU alone was measured. */
+  readonly nodes?: readonly NodeGains[];
+}
+
+/** Gains of the CPUs of one node, percent. */
+export interface NodeGains {
+  readonly node: number;
+  /** How many CPUs it has. */
+  readonly cpus: number;
+  /** From them to the image's memory, idle, ns. */
+  readonly imageNs: number;
+  /** The node whose run was counted: itself, or one that is alike. */
+  readonly measuredOn: number;
+  /** Mean over the tests. */
+  readonly coldPercent: number;
+  readonly hotPercent: number;
+  readonly tests: readonly {
+    readonly test: string;
+    readonly cache: "cold" | "hot";
+    readonly gainPercent: number;
+  }[];
 }
 
 /** A number with its range and source. */

@@ -5,6 +5,7 @@ import type { ReportDocument } from "./document.js";
 import { gainLegend, gainPicture, gainTable } from "./gains.js";
 import { escaped, Figures, folded, table } from "./html.js";
 import { machineSection } from "./machine.js";
+import { nodeSection } from "./nodes.js";
 import { SCRIPT, STYLE } from "./style.js";
 import { tablesSection } from "./tables.js";
 
@@ -29,6 +30,7 @@ export function reportPage(document: ReportDocument): string {
       title: "What replication gains",
       content: gainPicture(figures) + gainLegend(comparison.tests) + gainTable(figures) + reported(figures),
     },
+    { id: "nodes", title: "Every node", content: nodeSection(figures) },
     { id: "why", title: "Why: where the cycles went", content: causeSection(figures) },
     { id: "machine", title: "The machine, and what crosses its links", content: machineSection(figures) },
     { id: "memory", title: "What it costs in memory", content: memorySection(figures) },
@@ -42,7 +44,7 @@ export function reportPage(document: ReportDocument): string {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>kreplica: ${escaped(comparison.policy)} on ${escaped(comparison.machine)}</title><style>${STYLE}</style></head>
 <body><header><button id="theme" type="button" hidden>light or dark</button><h1>Kernel text and rodata: once, or a copy on every node</h1>
-<p>${figures.text("machine.description")}. ${figures.text("comparison.kernel")}, ${figures.number("comparison.levels")} levels of page tables, page-table isolation ${comparison.pti ? "on" : "off"}, policy ${figures.text("comparison.policy")}. CPU ${figures.number("comparison.cpu")} runs the tests; the image lies on node ${figures.number("comparison.masterNode")}, the tests' data on node ${figures.number("comparison.dataNode")}.</p>
+<p>${figures.text("machine.description")}. ${figures.text("comparison.kernel")}, ${figures.number("comparison.levels")} levels of page tables, page-table isolation ${comparison.pti ? "on" : "off"}, policy ${figures.text("comparison.policy")}. The image lies on node ${figures.number("comparison.masterNode")}; figures of single tests are of CPU ${figures.number("comparison.cpu")}, the tests' data on node ${figures.number("comparison.dataNode")}.</p>
 <nav aria-label="Sections">${sections.map(({ id, title }) => `<a href="#${id}">${title}</a>`).join(" ")}</nav></header>
 <main>
 ${sections.map(({ id, title, content }) => `<section id="${id}"><h2>${title}</h2>${content}</section>`).join("\n")}

@@ -82,6 +82,16 @@ describe("figures", () => {
     );
   });
 
+  test("every node has a row, and the verdict its sentences; without them the page says whose the figures are", () => {
+    const rows = named(page, "tr").map(textOf);
+    expect(rows).toContainEqual(expect.stringMatching(/^125141\.518\.5-2\.115\.8-0\.3$/));
+    expect(page).toContain("Whole machine: 4.3 (2.4 .. 5.8) % cold, &lt;b&gt;.");
+    const { nodes: _, verdict: __, ...one } = smallDocument.comparison;
+    const alone = reportPage({ ...smallDocument, comparison: { ...one, verdict: null } });
+    expect(alone).toContain("One CPU alone was measured");
+    expect(alone).toContain("With cold caches");
+  });
+
   test("what was not reported is no nought", () => {
     const row = named(page, "tr")
       .map(textOf)

@@ -66,6 +66,19 @@ const comparison: ReportDocument["comparison"] = {
     extraBytes: 27_312_128,
     closedForm: 27_312_129,
   },
+  verdict: { sentences: ["Whole machine: 4.3 (2.4 .. 5.8) % cold, <b>."] },
+  nodes: [0, 1].map((node) => ({
+    node,
+    cpus: 24 + node,
+    imageNs: 101.5 + 40 * node,
+    measuredOn: node,
+    coldPercent: 9.41 * node - 0.92,
+    hotPercent: -1.13 - node,
+    tests: [
+      { test: "fork-1", cache: "cold", gainPercent: 19.04 * node - 3.21 },
+      { test: "kill", cache: "hot", gainPercent: -0.26 * node },
+    ],
+  })),
   invariants: {
     checked: 37,
     violated: [{ id: "A2", sentence: "a sentence with <b>", detail: "frame 0x1234" }],

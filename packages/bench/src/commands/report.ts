@@ -9,7 +9,7 @@ import { jobKernel } from "../measure/measure-trace.js";
 import { policyCosts } from "../measure/policy-cost.js";
 import { POLICIES } from "../policies.js";
 import { replayKernel } from "../replay/replay-kernel.js";
-import { compareDocument } from "../report/documents/compare.js";
+import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { pageDocument } from "../report/documents/report.js";
 import { outputFile } from "../report/output-file.js";
@@ -48,7 +48,7 @@ export function registerReport(program: Command, context: CommandContext): void 
           reason: "the page and the document cannot both go to standard output",
           remedy: "name a file for the page, or leave --json out",
         });
-      const result = await comparison(options, context);
+      const result = await comparison(options, context, options.cpu === undefined);
       if (result.tests.length > 0) {
         const shown = await document(result, `kreplica report${told(options)}`);
         if (options.json) context.print(jsonText(shown));
@@ -58,7 +58,12 @@ export function registerReport(program: Command, context: CommandContext): void 
           context.remark(`${file.path} is written: open it in a browser`);
         } else context.print(page);
       }
-      if (result.invariants.violated.length > 0) context.checkFailed();
+      if (
+        result.invariants.violated.length > 0 ||
+        result.memory.extraBytes !== result.memory.closedForm ||
+        result.memoryCost.unexplained !== 0
+      )
+        context.checkFailed();
       refuse(result.refused, context);
     });
 }
@@ -84,7 +89,7 @@ async function document(result: CompareResult, command: string): Promise<ReturnT
   const costs = policyCosts({ spec: job.spec, levels: job.levels, pti: job.pti }, Object.keys(POLICIES));
   return pageDocument({
     command,
-    comparison: compareDocument(result),
+    comparison: machineCompareDocument(result),
     spec: job.spec,
     timeline: copies.timeline,
     tables: [

@@ -11,7 +11,7 @@ import {
   whyBars,
 } from "@kreplica/report";
 import { machineDocument } from "@kreplica/machines";
-import type { CompareDocument } from "./compare.js";
+import type { MachineCompareDocument } from "./compare-nodes.js";
 import type { MeasuredPolicy } from "./policies.js";
 
 /** The comparison, and what is shown beside it. Every figure of the page names its place in this document. */
@@ -19,7 +19,7 @@ export interface PageDocument {
   readonly schema: "kreplica.report/1";
   /** The command line that made it. */
   readonly command: string;
-  readonly comparison: CompareDocument;
+  readonly comparison: MachineCompareDocument;
   /** What `kreplica machine NAME --json` prints. */
   readonly machine: Readonly<Record<string, unknown>>;
   /** Where the cycles went, two bars a test and state of the caches. */
