@@ -34,7 +34,7 @@ describe.each([1, 2, 3, 8])("%i nodes", (count) => {
         expect(report.violated).toEqual([]);
         expect(view.holders).toHaveLength(count);
         expect(report.checked.length + report.notReached.length).toBe(KERNEL_INVARIANTS.length);
-        expect(report.checked.length).toBe((count === 1 ? 14 : 34) + (pti ? 2 : 0) + (pti && count > 1 ? 1 : 0));
+        expect(report.checked.length).toBe((count === 1 ? 17 : 37) + (pti ? 3 : 0) + (pti && count > 1 ? 1 : 0));
       }
     }
   });
