@@ -70,6 +70,7 @@ async function exported(file: string): Promise<KreplicaPlugin> {
   const fault = (reason: string, remedy: string, field?: string): never => {
     throw new InputError({ file, ...(field === undefined ? {} : { field }), reason, remedy });
   };
+  if (file === "-") fault("a module is loaded from a file, not from standard input", "name a file", "--plugin");
   if (!existsSync(file)) fault("no such file", "name a JavaScript or TypeScript module");
   const strips = Boolean((process.features as { readonly typescript?: unknown }).typescript);
   if (/^\.[cm]?ts$/.test(extname(file)) && !strips)

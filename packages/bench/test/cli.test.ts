@@ -57,8 +57,8 @@ test.each<[string, string[], string]>([
   ],
   [
     "too many arguments",
-    ["machine", "a", "b"],
-    "kreplica: too many arguments for 'machine'. Expected 1 argument but got 2.\nTry: kreplica machine --help\n",
+    ["schema", "a", "b"],
+    "kreplica: too many arguments for 'schema'. Expected 1 argument but got 2.\nTry: kreplica schema --help\n",
   ],
   [
     "no such machine",

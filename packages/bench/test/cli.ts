@@ -35,6 +35,7 @@ export async function buildCommand(): Promise<TestedCommand> {
   const directory = mkdtempSync(join(cache, "cli-test-"));
   // As in the packages: the bundle in dist, the recordings' data beside it.
   symlinkSync(dataFile(""), join(directory, "data"));
+  symlinkSync(join(root, "schemas"), join(directory, "schemas"));
   await build({
     config: false,
     silent: true,

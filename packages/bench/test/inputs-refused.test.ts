@@ -154,7 +154,7 @@ describe("machines", () => {
     ).toContain("Write a number of more than 0.");
     expect(json({ name: "My Box" })).toContain("Write letters, digits");
     const unknown = json({ l2: { bytes: "much" } });
-    expect(existsSync(/(\S*machine\.schema\.json)/.exec(unknown)![1]!)).toBe(true);
+    expect(existsSync(/(\S*kreplica\.machine-1\.json)/.exec(unknown)![1]!)).toBe(true);
   });
 
   test("a matrix of one CPU node gives it a node of the base: cores and second threads; a node without a row is said to be taken for memory", () => {

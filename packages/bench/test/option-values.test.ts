@@ -56,8 +56,12 @@ describe.each(numbers)("%s", (_name, command, option) => {
 describe.each(choices)("%s", (_name, command, option) => {
   test("a word that is none is refused; one that is nearly one gets it suggested", async () => {
     const given = (value: string): string[] => [command.name(), ...(needed[command.name()] ?? []), option.long!, value];
+    const first = option.argChoices!.slice(0, 3).join(", ");
+    // What there is of policies, plugin files add to.
     expect(await refusal(given("qqqqqqqq"))).toContain(
-      `${option.long}: "qqqqqqqq" is none of its values. Choose from ${option.argChoices!.slice(0, 3).join(", ")}`,
+      option.long === "--policy"
+        ? `--policy: there is no policy qqqqqqqq. Choose one of ${first}`
+        : `${option.long}: "qqqqqqqq" is none of its values. Choose from ${first}`,
     );
     const long = option.argChoices!.find((each) => each.length > 3);
     if (long !== undefined) expect(await refusal(given(`${long}x`))).toContain(`Did you mean ${long}?`);

@@ -57,29 +57,38 @@ test("there are such arguments to go through", () => {
 });
 
 describe("- is standard input, and is called so", () => {
-  test.each(FILES.filter(([name]) => !["bpf --run", "bpf --machine"].includes(name)))(
-    "%s",
-    (_name, command, option) => {
-      const kernel = command === "modules" && option !== "--kernel" ? ["--kernel", "package.json"] : [];
-      const words = [
-        command,
-        ...(NEEDED[option ?? ""] ?? []),
-        ...(NEEDED[command] ?? []),
-        ...kernel,
-        ...(option === undefined ? [] : [option]),
-        "-",
-      ];
-      const { status, stdout, stderr } = fed(words, "no such thing as this begins any file that kreplica reads\n");
-      expect([words, status, stdout]).toEqual([words, 2, ""]);
-      // A kernel is looked at before its map: that it is none may be what is said.
-      expect(stderr).toMatch(
-        option === "--system-map" || (command === "modules" && option !== "--kernel")
-          ? /standard input|package\.json/
-          : /^kreplica: standard input[: ]/,
-      );
-      expect(stderr).not.toContain("/proc/self");
-    },
-  );
+  test.each(
+    FILES.filter(
+      ([name, , option]) => !["bpf --run", "bpf --machine", "report --output"].includes(name) && option !== "--plugin",
+    ),
+  )("%s", (_name, command, option) => {
+    const kernel = command === "modules" && option !== "--kernel" ? ["--kernel", "package.json"] : [];
+    const words = [
+      command,
+      ...(NEEDED[option ?? ""] ?? []),
+      ...(NEEDED[command] ?? []),
+      ...kernel,
+      ...(option === undefined ? [] : [option]),
+      "-",
+    ];
+    const { status, stdout, stderr } = fed(words, "no such thing as this begins any file that kreplica reads\n");
+    expect([words, status, stdout]).toEqual([words, 2, ""]);
+    // A kernel is looked at before its map: that it is none may be what is said.
+    expect(stderr).toMatch(
+      option === "--system-map" || (command === "modules" && option !== "--kernel")
+        ? /standard input|package\.json/
+        : /^kreplica: standard input[: ]/,
+    );
+    expect(stderr).not.toContain("/proc/self");
+  });
+
+  test("a module is none of what can be read from it, and the page is written to standard output", () => {
+    const plugin = fed(["machine", "--plugin", "-"], "");
+    expect([plugin.status, plugin.stdout]).toEqual([2, ""]);
+    expect(plugin.stderr).toMatch(/--plugin: a module is loaded from a file, not from standard input\. Name a file\./);
+    const page = fed(["report", "--machine", "tiny-2-node", "--test", "mount", "--output", "-"], "");
+    expect([page.status, page.stdout.slice(0, 15)]).toEqual([0, "<!doctype html>"]);
+  });
 
   test("a machine from it and from a pipe of the shell; neither is named after a number, and nothing stays in the folder for temporary files", () => {
     const temporary = mkdtempSync(join(folder, "tmp-"));

@@ -5,7 +5,7 @@ import { NO_EXTENSIONS, useExtensions } from "../extensions.js";
 import { beginInputs, withShownPaths } from "../inputs/input-file.js";
 import { loadPlugins } from "../plugin-file.js";
 import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";
-import { isRepeatable } from "./values.js";
+import { isRepeatable, repeatedOption } from "./values.js";
 
 /** Exit codes of every command. */
 export const enum ExitCode {
@@ -83,9 +83,11 @@ export async function run(
   for (const command of program.commands) refuseRepetition(command);
   // May stand several times. Read already.
   for (const command of program.commands)
-    command.option(
-      "--plugin <file>",
-      "JavaScript or TypeScript that adds policies, machines, overlays and invariants: see docs/own-plugins.md",
+    command.addOption(
+      repeatedOption(
+        "--plugin <file>",
+        "JavaScript or TypeScript that adds policies, machines, overlays and invariants: see docs/own-plugins.md",
+      ),
     );
   for (const command of program.commands) command.showHelpAfterError(`Try: kreplica ${command.name()} --help`);
   program.showHelpAfterError("Try: kreplica --help");

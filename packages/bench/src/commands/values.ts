@@ -82,10 +82,16 @@ const repeatable = new WeakSet<Option>();
 /** Whether a second value joins the first, though the option takes one at a time. */
 export const isRepeatable = (option: Option): boolean => repeatable.has(option);
 
-/** As {@link fileOption}, and may be given again: its value is a list, in the order given. */
-export function filesOption(flags: string, description: string): Option {
+/** An option with one value each time that whoever registers it reads himself, however often it stands. */
+export function repeatedOption(flags: string, description: string): Option {
   const option = new Option(flags, description);
   repeatable.add(option);
+  return option;
+}
+
+/** As {@link fileOption}, and may be given again: its value is a list, in the order given. */
+export function filesOption(flags: string, description: string): Option {
+  const option = repeatedOption(flags, description);
   return option.argParser((path: string, before: unknown) => [
     ...((before as string[] | undefined) ?? []),
     inputPath(path, option.long!),

@@ -61,7 +61,13 @@ const flip =
   (system: Subject, process: Process): void => {
     const { table, index, lo, hi } = leaf(system, process, page);
     system.parts.entries.write(table, index, lo ^ bits, hi);
+    forget(system);
   };
+
+/** CPUs hold nothing of what was changed behind the kernel's back, so that G12 has nothing to say of it. */
+const forget = ({ parts }: Subject): void => {
+  parts.cpus.flushRanges([{ start: 0x20_0000n, pages: 3 }], true);
+};
 
 describe("a difference is seen:", () => {
   test.each<[string, (system: Subject, process: Process) => void, RegExp]>([

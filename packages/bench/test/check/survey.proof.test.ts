@@ -24,7 +24,7 @@ test("the series as posted: each defect once, by the rule that is its own, on th
     D9: "C3",
     D11: "F9",
     D13: "H6",
-    D15: "G11",
+    D15: "C8",
     D16: "A5",
     N1: "A1",
     N2: "B6",

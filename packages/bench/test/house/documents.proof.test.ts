@@ -5,7 +5,7 @@
  * is skipped.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
@@ -31,10 +31,29 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
+/** What `lscpu` says of two sockets of two cores. */
+const LSCPU = `Architecture: x86_64
+On-line CPU(s) list: 0-7
+Vendor ID: GenuineIntel
+CPU family: 6
+Model: 63
+Thread(s) per core: 2
+Core(s) per socket: 2
+Socket(s): 2
+L1d cache: 128 KiB (4 instances)
+L2 cache: 1 MiB (4 instances)
+L3 cache: 60 MiB (2 instances)
+NUMA node0 CPU(s): 0,1,4,5
+NUMA node1 CPU(s): 2,3,6,7
+`;
 /** A reader's folder: what the examples name lies in it. */
 beforeAll(async () => {
   cpSync(join(root, "packages/bench/test/fixtures/machine/haswell-2s.numactl.txt"), join(folder, "box.txt"));
   symlinkSync(dataFile("traces"), join(folder, "recordings"));
+  cpSync(join(root, "packages/bench/test/fixtures/machine/haswell-2s.mlc.txt"), join(folder, "mlc.txt"));
+  writeFileSync(join(folder, "lscpu.txt"), LSCPU);
+  const page = readFileSync(join(root, "docs/own-plugins.md"), "utf8");
+  writeFileSync(join(folder, "odd.mjs"), /```js\n([^]*?)```/.exec(page)![1]!);
   writeFileSync(join(folder, "packet.bin"), new Uint8Array(64).fill(9));
   writeFileSync(join(folder, "mine.json"), (await kreplica.run(["machine", "e5-2690v3-2s", "--json"])).out);
   if (haveClang) {

@@ -154,7 +154,7 @@ describe.skipIf(!cloud)("a kernel file", () => {
       0,
       {
         schema: "kreplica.check/1",
-        policy: perNode,
+        policy: "per-node",
         kernel: `Linux ${kernel.release!}`,
         runs: 34,
         steps: 1360,
