@@ -11,6 +11,7 @@ import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, tableIn
 import { bootRoot, imageAddress, imageFrame, type KernelImage, pagesOf, PGD_PAGES, tableAt } from "@kreplica/mm-core";
 import type { BootParts } from "./boot-parts.js";
 
+/** Bytes of the kernel on one node, read from its tables. */
 export interface NodeMemory {
   readonly node: NodeId;
   readonly textBytes: number;

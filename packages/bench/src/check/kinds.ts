@@ -35,6 +35,7 @@ export type { Configuration };
 export const fewestNodes = (configuration: Configuration): number =>
   CONFIGURATIONS[configuration].fewest + (configuration === "late memory" ? 1 : 0);
 
+/** What a checked kernel is booted as, beside its policy. */
 export interface Kind {
   readonly nodes: number;
   readonly levels: 4 | 5;

@@ -21,6 +21,7 @@ import { Vmalloc } from "@kreplica/vmalloc";
 import type { Booted } from "../boot.js";
 import { type BpfBench, type BpfNodeRun, homeOf, inputFor, runOnCpu } from "./bpf-node-run.js";
 
+/** What an image of generated code is. */
 export type ImageKind = "pack" | "trampoline" | "dispatcher" | "struct_ops";
 /** What making images of one kind took. */
 export interface ImageCost {

@@ -23,6 +23,7 @@ export interface Fetches {
   readonly local: number;
   readonly remote: number;
 }
+/** One program run on one CPU of a node. */
 export interface BpfNodeRun {
   readonly node: number;
   readonly cpu: number;

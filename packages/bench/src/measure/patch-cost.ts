@@ -20,6 +20,7 @@ export const PATCH_SITES = {
   kprobe: "a probe armed and disarmed: one byte, then one synchronisation",
   text_poke: "five bytes that nobody executes: no protocol, no synchronisation",
 } as const;
+/** What of the kernel's text is changed: a name of {@link PATCH_SITES}. */
 export type PatchSite = keyof typeof PATCH_SITES;
 
 /** Cycles with the ends of their range. */

@@ -32,6 +32,7 @@ export interface BpfRunOptions {
   /** Runs after the cold one. */
   readonly repeat: number;
 }
+/** One program of an object, compiled and run on every node. */
 export interface BpfProgramRun {
   readonly name: string;
   readonly section: string;
@@ -53,6 +54,7 @@ export interface BpfMapState {
    */
   readonly elements: readonly { readonly key: string; readonly value: string; readonly cpu?: number }[];
 }
+/** An object's programs, compiled and run on a booted kernel. */
 export interface BpfRun {
   readonly replicate: boolean;
   readonly programs: readonly BpfProgramRun[];

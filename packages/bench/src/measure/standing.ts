@@ -27,6 +27,7 @@ export interface NodeStanding extends NodePlace {
   readonly copyOn: NodeId;
 }
 
+/** Whom the CPU of the tests stands for, and where all nodes stand to the image. */
 export interface Standing {
   /** The node of the CPU that runs the tests. */
   readonly own: NodeStanding;

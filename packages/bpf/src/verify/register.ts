@@ -11,6 +11,7 @@ import { type Scalar, Scalars } from "./scalar.js";
 export const scalars = new Scalars(64);
 export const ZERO = scalars.constant(0n);
 
+/** What the verifier knows a register to hold. */
 export type RegisterKind =
   | "unset"
   | "scalar"

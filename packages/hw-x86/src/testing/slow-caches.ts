@@ -6,6 +6,7 @@ import { PAGE_BYTES } from "../addr.js";
 import { Kind } from "../counters.js";
 import type { CpuSpec, MachineSpec } from "../spec.js";
 
+/** A line that a cache holds. */
 interface Line {
   readonly frame: number;
   readonly line: number;

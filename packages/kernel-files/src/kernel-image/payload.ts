@@ -19,6 +19,7 @@ export const LARGEST_KERNEL = 512 << 20;
 /** How the ELF image was packed. */
 export type Packing = "none" | "gzip" | "lz4" | "xz" | "zstd";
 
+/** An ELF image, and how it was packed. */
 export interface Unpacked {
   readonly elf: Uint8Array;
   readonly packing: Packing;

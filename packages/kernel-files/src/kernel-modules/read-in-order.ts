@@ -12,6 +12,7 @@ export interface UnusableModule {
   readonly fault: InputFault;
 }
 
+/** Module files in the order in which they can be loaded. */
 export interface ModulesInOrder {
   /** What can be loaded, each after what it needs; otherwise in the order given. */
   readonly files: readonly ModuleFile[];

@@ -57,6 +57,7 @@ export interface FactValues {
   readonly hertz: number;
   readonly mostHertz: number;
 }
+/** What an account can say of a machine. */
 export type FactKind = keyof FactValues;
 
 /** One thing that was said. */

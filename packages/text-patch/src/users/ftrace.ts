@@ -13,6 +13,7 @@ const SITE_BYTES = 5;
 /** lea 8(%rsp),%rsp: drops the return address the call site pushed. */
 const DROP_RETURN = [0x48, 0x8d, 0x64, 0x24, 0x08];
 
+/** ftrace: calls at the beginning of functions, made where somebody traces and no-ops elsewhere. */
 export class Ftrace implements TextUser {
   readonly name = "a traced function";
   private readonly known: Set<bigint>;

@@ -9,6 +9,7 @@ import { TextPatchError } from "../errors.js";
 import type { TextPoke } from "../poke/poke-api.js";
 import type { StaticCallSite, StaticCallTrampoline } from "../sites/site.js";
 
+/** Static calls: sites that call what a key names, rewritten when it changes. */
 export class StaticCalls implements TextUser {
   readonly name = "a static call";
   private readonly byKey = new Map<bigint, StaticCallSite[]>();
