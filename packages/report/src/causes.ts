@@ -1,4 +1,5 @@
 /** Why: stacked bars of where the cycles went, one copy against copies; and as a table. */
+import { legend } from "./axis.js";
 import { at, escaped, type Figures, folded, picture, table, written } from "./html.js";
 import { CAUSES } from "./sums.js";
 
@@ -38,7 +39,6 @@ function causePicture(figures: Figures, cache: string): string {
 /** Both pictures, what the colours mean, and the table. */
 export function causeSection(figures: Figures): string {
   const { why } = figures.document;
-  const legend = `<ul class="legend">${CAUSES.map((cause, i) => `<li><svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><rect class="cause c${i}" width="16" height="16"/></svg> ${escaped(cause)}</li>`).join("")}</ul>`;
   const states = (["cold", "hot"] as const).filter((cache) => why.some((bar) => bar.cache === cache));
   const rows = why.map((bar, i) => [
     `${figures.text(`why.${i}.test`)} ${bar.cache}`,
@@ -48,7 +48,11 @@ export function causeSection(figures: Figures): string {
     figures.number(`why.${i}.farCycles`),
   ]);
   return (
-    legend +
+    legend(
+      16,
+      16,
+      CAUSES.map((cause, i) => [`<rect class="cause c${i}" width="16" height="16"/>`, escaped(cause)] as const),
+    ) +
     states.map((cache) => `<h3>Caches ${cache}</h3>${causePicture(figures, cache)}`).join("\n") +
     folded(
       "The same as a table",

@@ -1,11 +1,9 @@
 /** The gain of each test as a picture: interval, layout, bounds and reported figure on one axis; and as a table. */
+import { AXIS_TOP, AXIS_WIDTH, legend, percentAxis } from "./axis.js";
 import { at, escaped, type Figures, picture, table, written } from "./html.js";
 import type { ComparedTest } from "./document.js";
 
-const LEFT = 110;
-const WIDTH = 860;
 const ROW = 30;
-const TOP = 26;
 
 /** Tests in the order they are shown: cold ones first. */
 export const inOrder = (
@@ -29,19 +27,10 @@ const drawn = (each: ComparedTest): number[] => [
 export function gainPicture(figures: Figures): string {
   const { tests } = figures.document.comparison;
   const rows = inOrder(tests);
-  const values = [0, ...tests.flatMap(drawn)];
-  const low = Math.floor(Math.min(...values) / 10) * 10;
-  const high = Math.max(low + 10, Math.ceil(Math.max(...values) / 10) * 10);
-  const x = (percent: number): number => LEFT + ((percent - low) / (high - low)) * (WIDTH - LEFT - 20);
-  const height = TOP + rows.length * ROW + 10;
-  const ticks: string[] = [];
-  const step = high - low > 100 ? 20 : 10;
-  for (let value = low; value <= high; value += step)
-    ticks.push(
-      `<line class="${value === 0 ? "zero" : "grid"}" x1="${at(x(value))}" x2="${at(x(value))}" y1="${TOP - 6}" y2="${height - 8}"/><text class="tick" x="${at(x(value))}" y="14" text-anchor="middle">${value} %</text>`,
-    );
+  const height = AXIS_TOP + rows.length * ROW + 10;
+  const { x, ticks } = percentAxis(tests.flatMap(drawn), 10, (span) => (span > 100 ? 20 : 10), height - 8);
   const marks = rows.map(({ each, i }, row) => {
-    const y = TOP + row * ROW + ROW / 2;
+    const y = AXIS_TOP + row * ROW + ROW / 2;
     const bar = (from: number, to: number, name: string, thick: number): string =>
       `<rect class="${name}" x="${at(x(from))}" y="${at(y - thick / 2)}" width="${at(Math.max(1.5, x(to) - x(from)))}" height="${thick}" rx="2"/>`;
     const reported =
@@ -57,38 +46,37 @@ export function gainPicture(figures: Figures): string {
         ? `<line class="bound" x1="${at(x(each.boundPercent))}" x2="${at(x(each.boundPercent))}" y1="${at(y - 10)}" y2="${at(y + 10)}"/>`
         : "";
     const words = `${each.test} ${each.cache}: gain ${written(each.gainPercent, { digits: 1 })} percent, ${written(each.gainLow, { digits: 1 })} to ${written(each.gainHigh, { digits: 1 })}${typeof each.reportedPercent !== "number" ? "" : `, reported ${written(each.reportedPercent, { digits: 1 })}`}`;
-    return `<g><title>${escaped(words)}</title>${row % 2 === 0 ? `<rect class="stripe" x="0" y="${at(y - ROW / 2)}" width="${WIDTH}" height="${ROW}"/>` : ""}<text x="4" y="${at(y + 4)}">${figures.text(`comparison.tests.${i}.test`, "tspan")} ${each.cache}</text>${layout}${bar(each.gainLow, each.gainHigh, "interval", 8)}${bound}<circle class="gain" cx="${at(x(each.gainPercent))}" cy="${at(y)}" r="5"/>${reported}</g>`;
+    return `<g><title>${escaped(words)}</title>${row % 2 === 0 ? `<rect class="stripe" x="0" y="${at(y - ROW / 2)}" width="${AXIS_WIDTH}" height="${ROW}"/>` : ""}<text x="4" y="${at(y + 4)}">${figures.text(`comparison.tests.${i}.test`, "tspan")} ${each.cache}</text>${layout}${bar(each.gainLow, each.gainHigh, "interval", 8)}${bound}<circle class="gain" cx="${at(x(each.gainPercent))}" cy="${at(y)}" r="5"/>${reported}</g>`;
   });
   return picture(
-    WIDTH,
+    AXIS_WIDTH,
     height,
     "Gain of replication in percent, a row for each test; the table below has the same figures",
-    ticks.join("") + marks.join("\n"),
+    ticks + marks.join("\n"),
   );
 }
 
 /** Marks of the picture, explained. */
-export const gainLegend = (tests: readonly ComparedTest[]): string => {
-  const mark = (shape: string, words: string): string =>
-    `<li><svg viewBox="0 0 24 16" width="24" height="16" aria-hidden="true">${shape}</svg> ${words}</li>`;
-  return `<ul class="legend">${[
-    mark('<circle class="gain" cx="12" cy="8" r="5"/>', "gain in this model, every parameter at its value"),
-    mark(
+export const gainLegend = (tests: readonly ComparedTest[]): string =>
+  legend(24, 16, [
+    ['<circle class="gain" cx="12" cy="8" r="5"/>', "gain in this model, every parameter at its value"],
+    [
       '<rect class="interval" x="1" y="4" width="22" height="8" rx="2"/>',
       "all parameters at whichever end of their ranges gives least and most",
-    ),
+    ],
     ...(tests.some(({ layoutLow }) => layoutLow !== undefined)
-      ? [mark('<rect class="layout" x="1" y="0" width="22" height="16" rx="2"/>', "spread by where functions lie")]
+      ? ([
+          ['<rect class="layout" x="1" y="0" width="22" height="16" rx="2"/>', "spread by where functions lie"],
+        ] as const)
       : []),
-    mark(
+    [
       '<line class="bound" x1="12" x2="12" y1="0" y2="16"/>',
       "bound: what near text could save, were every fetch beyond L1 to go to memory",
-    ),
+    ],
     ...(tests.some(({ reportedPercent }) => typeof reportedPercent === "number")
-      ? [mark('<path class="reported" d="M12 1l6 7l-6 7l-6-7z"/>', "reported, not modelled")]
+      ? ([['<path class="reported" d="M12 1l6 7l-6 7l-6-7z"/>', "reported, not modelled"]] as const)
       : []),
-  ].join("")}</ul>`;
-};
+  ]);
 
 /** The same as a table. */
 export function gainTable(figures: Figures): string {

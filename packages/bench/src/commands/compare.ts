@@ -7,7 +7,7 @@ import { guestNodes } from "../inputs/guest-nodes.js";
 import { readReportedFile } from "../inputs/reported-file.js";
 import { traceFile } from "../inputs/trace-file.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
-import { compare, type CompareResult } from "../measure/compare.js";
+import { compare, type CompareRequest, type CompareResult } from "../measure/compare.js";
 import { defaultDataNode } from "../measure/placement.js";
 import { type Reported, reportedIn } from "../measure/reported.js";
 import { runJobs } from "../measure/run-jobs.js";
@@ -138,26 +138,21 @@ export function registerCompare(program: Command, context: CommandContext): void
             ? jsonText(options.schema === "1" ? compareDocument(result) : machineCompareDocument(result))
             : compareText(result, context.screen),
         );
-      if (
-        result.invariants.violated.length > 0 ||
-        result.memory.extraBytes !== result.memory.closedForm ||
-        result.memoryCost.unexplained !== 0
-      )
-        context.checkFailed();
-      refuse(result.refused, context);
+      finish(result, context);
     });
 }
 
 /**
  * Boots, replays and measures what the options ask for.
  *
- * @param wholeMachine every node of it, not the CPU's alone
+ * @param wholeMachine every node of it, not the CPU's alone @param look called with both booted kernels
  * @throws InputError for options that contradict the machine, and when no recording can be read
  */
 export async function comparison(
   options: CompareOptions,
   context: CommandContext,
   wholeMachine = false,
+  look?: CompareRequest["look"],
 ): Promise<CompareResult> {
   const spec = readMachine(options);
   remarkOn(context, spec, options.policy);
@@ -200,6 +195,7 @@ export async function comparison(
     ...(reported ? { reported } : {}),
     alignment: options.alignment ?? false,
     wholeMachine,
+    ...(look ? { look } : {}),
     ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
   };
   const measured = await compare(given, request, (jobs) => runJobs(jobs, context.progress));
@@ -207,8 +203,19 @@ export async function comparison(
   return { ...measured, refused: [...refused, ...measured.refused] };
 }
 
+/**
+ * What a comparison ends with once it is shown: the exit code by its checks and its refused recordings.
+ *
+ * @throws InputError the last of the recordings' faults
+ */
+export function finish({ invariants, memory, memoryCost, refused }: CompareResult, context: CommandContext): void {
+  if (invariants.violated.length > 0 || memory.extraBytes !== memory.closedForm || memoryCost.unexplained !== 0)
+    context.checkFailed();
+  refuse(refused, context);
+}
+
 /** Tells every fault, each once; the last by throwing, which makes the exit code 2. */
-export function refuse(faults: readonly InputError[], context: CommandContext): void {
+function refuse(faults: readonly InputError[], context: CommandContext): void {
   const each = faults.filter(({ message }, i) => faults.findIndex((other) => other.message === message) === i);
   for (const { message } of each.slice(0, -1)) context.remark(message);
   const last = each.at(-1);

@@ -1,20 +1,17 @@
 /** `kreplica report`: the comparison as one page to look at, with the machine, the tables, the boot and the designs. */
 import { InputError } from "@kreplica/inputs";
 import { reportPage } from "@kreplica/report";
-import { imageAddress, singleCopy } from "@kreplica/mm-core";
+import { imageAddress } from "@kreplica/mm-core";
 import { type Command, Option } from "commander";
-import { boot, type Booted } from "../boot.js";
-import type { CompareResult } from "../measure/compare.js";
-import { jobKernel } from "../measure/measure-trace.js";
+import type { Booted } from "../boot.js";
 import { policyCosts } from "../measure/policy-cost.js";
 import { POLICIES } from "../policies.js";
-import { replayKernel } from "../replay/replay-kernel.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { jsonText } from "../report/documents/json-text.js";
-import { pageDocument } from "../report/documents/report.js";
+import { pageDocument, type PageParts } from "../report/documents/report.js";
 import { outputFile } from "../report/output-file.js";
 import { type Part, tableTree } from "../report/table-trees.js";
-import { addCompareOptions, comparison, type CompareOptions, refuse } from "./compare.js";
+import { addCompareOptions, comparison, type CompareOptions, finish } from "./compare.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { jsonOption, type JsonOption } from "./options.js";
 
@@ -48,9 +45,26 @@ export function registerReport(program: Command, context: CommandContext): void 
           reason: "the page and the document cannot both go to standard output",
           remedy: "name a file for the page, or leave --json out",
         });
-      const result = await comparison(options, context, options.cpu === undefined);
-      if (result.tests.length > 0) {
-        const shown = await document(result, `kreplica report${told(options)}`);
+      let seen: Pick<PageParts, "timeline" | "tables"> | undefined;
+      const result = await comparison(options, context, options.cpu === undefined, (one, copies) => {
+        seen = {
+          timeline: copies.timeline,
+          tables: [
+            { kernel: "one copy", node: one.view.master, root: rootTree(one, one.view.master) },
+            ...copies.view.holders.map((node) => ({ kernel: "copies" as const, node, root: rootTree(copies, node) })),
+          ],
+        };
+      });
+      if (seen && result.tests.length > 0) {
+        const { job } = result;
+        const costs = policyCosts({ spec: job.spec, levels: job.levels, pti: job.pti }, Object.keys(POLICIES));
+        const shown = pageDocument({
+          command: `kreplica report${told(options)}`,
+          comparison: machineCompareDocument(result),
+          spec: job.spec,
+          ...seen,
+          policies: Object.entries(POLICIES).map(([name, { summary }], i) => ({ name, summary, cost: costs[i]! })),
+        });
         if (options.json) context.print(jsonText(shown));
         const page = reportPage(shown);
         if (file) {
@@ -58,13 +72,7 @@ export function registerReport(program: Command, context: CommandContext): void 
           context.remark(`${file.path} is written: open it in a browser`);
         } else context.print(page);
       }
-      if (
-        result.invariants.violated.length > 0 ||
-        result.memory.extraBytes !== result.memory.closedForm ||
-        result.memoryCost.unexplained !== 0
-      )
-        context.checkFailed();
-      refuse(result.refused, context);
+      finish(result, context);
     });
 }
 
@@ -78,26 +86,6 @@ function told(options: CompareOptions): string {
     return [`${option} ${Array.isArray(value) ? value.join(" ") : isNamed(value) ? value.name : String(value)}`];
   });
   return words.length === 0 ? "" : ` ${words.join(" ")}`;
-}
-
-/** Boots both kernels once more for what a comparison does not keep: tables and steps. */
-async function document(result: CompareResult, command: string): Promise<ReturnType<typeof pageDocument>> {
-  const { job } = result;
-  const common = jobKernel(job, await replayKernel(job));
-  const one = boot(common.with({ policy: singleCopy }));
-  const copies = boot(common.with({ policy: result.policy }));
-  const costs = policyCosts({ spec: job.spec, levels: job.levels, pti: job.pti }, Object.keys(POLICIES));
-  return pageDocument({
-    command,
-    comparison: machineCompareDocument(result),
-    spec: job.spec,
-    timeline: copies.timeline,
-    tables: [
-      { kernel: "one copy", node: one.view.master, root: rootTree(one, one.view.master) },
-      ...copies.view.holders.map((node) => ({ kernel: "copies" as const, node, root: rootTree(copies, node) })),
-    ],
-    policies: Object.entries(POLICIES).map(([name, { summary }], i) => ({ name, summary, cost: costs[i]! })),
-  });
 }
 
 /** The tree of a node's kernel root, down to the image. */

@@ -131,12 +131,22 @@ export interface CompareRequest {
   readonly dataNode?: NodeId;
   /** Measures what alignment gains in long runs, too. */
   readonly alignment?: boolean;
+  /** Called with both kernels as they booted: what a comparison does not keep of them. */
+  readonly look?: (one: Booted, copies: Booted) => void;
 }
 
 /** @param run what executes the jobs @throws InputError of the only recordings there are, or of the kernel */
 export async function compare(
   given: KernelJob,
-  { policy: choice, files, reported: own, alignment = false, wholeMachine: all = false, dataNode }: CompareRequest,
+  {
+    policy: choice,
+    files,
+    reported: own,
+    alignment = false,
+    wholeMachine: all = false,
+    dataNode,
+    look,
+  }: CompareRequest,
   run: JobRunner,
 ): Promise<CompareResult> {
   // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on these.
@@ -148,6 +158,7 @@ export async function compare(
   const cost = memoryCost(takeFootprint(plain), takeFootprint(booted));
   const memory = booted.memory();
   const invariants = booted.checkInvariants();
+  look?.(plain, booted);
   const { spec, where } = given;
   const node = spec.cpus.find((cpu) => cpu.id === where.cpu)!.node;
   const place = {

@@ -8,9 +8,27 @@ import { TextUsers } from "@kreplica/mm-core";
 import { ReplicaTextPoke } from "@kreplica/text-patch";
 import { branch32, CALL, INT3, JMP32, nops } from "@kreplica/text-patch/api";
 import { boot } from "../boot.js";
+import type { BootParts } from "../boot-parts.js";
 import { type Kernel, kernelFrom, type KernelSource } from "../kernel.js";
 import type { PolicyChoice } from "../policies.js";
 import { CR3_WRITE_CYCLES, FIRST_PASS, FURTHER_PASS, RECORDED_POKES, SYNC_CORE_CYCLES } from "./poke-pass.js";
+
+/** Patching of a kernel's text in every copy, before the kernel boots. */
+export const textPokeOf = (parts: BootParts): ReplicaTextPoke =>
+  new ReplicaTextPoke(
+    parts.machine,
+    parts.tables,
+    parts.view,
+    parts.cpus,
+    parts.entries,
+    parts.allocator,
+    parts.layout,
+    parts.image,
+    parts.options,
+    parts.boot,
+    parts.switcher,
+    parts.assembly.get(TextUsers),
+  );
 
 /** What is written: which protocol, how many bytes. */
 export const PATCH_SITES = {
@@ -88,20 +106,7 @@ function measure(kernel: Kernel, { site, changes }: Pick<PatchOptions, "site" | 
     kernel.with({
       before: (parts) => {
         kernel.choices.before?.(parts);
-        poke = new ReplicaTextPoke(
-          parts.machine,
-          parts.tables,
-          parts.view,
-          parts.cpus,
-          parts.entries,
-          parts.allocator,
-          parts.layout,
-          parts.image,
-          parts.options,
-          parts.boot,
-          parts.switcher,
-          parts.assembly.get(TextUsers),
-        );
+        poke = textPokeOf(parts);
       },
     }),
   );

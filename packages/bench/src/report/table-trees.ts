@@ -2,10 +2,19 @@
  * The tables below a kernel's root as a tree: what leads to the image is shown entry by entry, what hangs beside it is
  * counted.
  */
-import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, type PhysMemory } from "@kreplica/hw-x86/api";
+import {
+  canonical,
+  type Frame,
+  frameOf,
+  hex,
+  isLeaf,
+  isPresent,
+  leafFrame,
+  type NodeId,
+  type PhysMemory,
+} from "@kreplica/hw-x86/api";
 import type { Table, TableEntries } from "@kreplica/report";
-
-const NAMES = ["", "PTE", "PMD", "PUD", "P4D", "PGD"];
+import { tableName } from "./tables-picture.js";
 
 /** A part of the image, live addresses; `end` is the first beyond it. */
 export interface Part {
@@ -25,9 +34,6 @@ export interface TreeOf {
 
 /** Bytes an entry of a level maps: 4 KiB at level 1. */
 const span = (level: number): bigint => 1n << BigInt(12 + 9 * (level - 1));
-/** Entries of the upper half are at addresses whose upper bits are all set. */
-const canonical = (address: bigint, levels: number): bigint =>
-  address >> BigInt(11 + 9 * levels) === 0n ? address : address | (-1n << BigInt(12 + 9 * levels));
 
 /** The tree of one root. */
 export function tableTree(of: TreeOf, root: Frame): Table {
@@ -44,7 +50,7 @@ function below(of: TreeOf, table: Frame, level: number, base: bigint): Table {
     const lo = of.memory.read32(table, index * 2);
     const hi = of.memory.read32(table, index * 2 + 1);
     if (!isPresent(lo)) continue;
-    const start = unsigned(canonical(base + BigInt(index) * span(level), of.levels));
+    const start = canonical(base + BigInt(index) * span(level), of.levels);
     const part = partAt(of, start, start + span(level));
     if (!isLeaf(lo, level)) {
       const next = frameOf(lo, hi);
@@ -62,8 +68,8 @@ function below(of: TreeOf, table: Frame, level: number, base: bigint): Table {
     else entries.push({ first: index, last: index, bytes: Number(span(level)), node, what: part.what });
   }
   return {
-    name: level === of.levels ? "PGD" : NAMES[level]!,
-    frame: `0x${table.toString(16)}`,
+    name: tableName(level, of.levels),
+    frame: hex(table),
     node: of.nodeOf(table),
     entries,
     ...(more.size === 0
@@ -71,8 +77,6 @@ function below(of: TreeOf, table: Frame, level: number, base: bigint): Table {
       : { more: [...more].sort(([a], [b]) => a - b).map(([node, tables]) => ({ node, tables })) }),
   };
 }
-
-const unsigned = (address: bigint): bigint => BigInt.asUintN(64, address);
 
 /** Adds a table and all below it to the counts. */
 function count(of: TreeOf, table: Frame, level: number, tables: Map<NodeId, number>): void {

@@ -20,6 +20,8 @@ export interface PicturedRoot {
 }
 
 const NAMES = ["", "PTE", "PMD", "PUD", "P4D", "PGD"];
+/** What a table of a level is called: the uppermost is the PGD, of 4 levels or 5. */
+export const tableName = (level: number, levels: 4 | 5): string => (level === levels ? "PGD" : NAMES[level]!);
 const digits = (frame: Frame): string => frame.toString(16);
 
 /**
@@ -33,7 +35,7 @@ export function wayTo(memory: PhysMemory, root: Frame, levels: 4 | 5, address: b
     const index = tableIndex(address, level);
     const lo = memory.read32(table, index * 2);
     const hi = memory.read32(table, index * 2 + 1);
-    const name = level === levels ? "PGD" : NAMES[level]!;
+    const name = tableName(level, levels);
     cells.push(`${name} ${digits(table)}[${index}]`);
     if (!isPresent(lo)) return [...cells, "nothing"];
     if (isLeaf(lo, level)) return [...cells, `frame ${digits(leafFrame(lo, hi, level))}`];
@@ -106,7 +108,7 @@ export function differences(memory: PhysMemory, a: PicturedRoot, b: PicturedRoot
       const [lo, hi] = [memory.read32(left, index * 2), memory.read32(left, index * 2 + 1)];
       const [otherLo, otherHi] = [memory.read32(right, index * 2), memory.read32(right, index * 2 + 1)];
       if (lo === otherLo && hi === otherHi) continue;
-      const here = `${path}${level === levels ? "PGD" : NAMES[level]!}[${index}]`;
+      const here = `${path}${tableName(level, levels)}[${index}]`;
       const tables = isPresent(lo) && isPresent(otherLo) && !isLeaf(lo, level) && !isLeaf(otherLo, level);
       if (tables) compare(frameOf(lo, hi), frameOf(otherLo, otherHi), level - 1, `${here} `);
       else found.push(here);

@@ -9,6 +9,7 @@ import * as fc from "fast-check";
 import { CounterLayout, Kind, type MachineSpec, Place, Source } from "@kreplica/hw-x86";
 import { describe, expect, test } from "vitest";
 import { POLICIES } from "../../src/policies.js";
+import { PARAMETERS } from "../../src/measure/corners.js";
 import { bound, boundBeyondL2, gain, nearGain } from "../../src/measure/gain.js";
 import { measureTrace, type TraceMeasurement } from "../../src/measure/measure-trace.js";
 import { Region } from "../../src/replay/program.js";
@@ -123,19 +124,6 @@ const machines = fc
       ...(drawn.hidden ? { prefetchHiddenCycles: drawn.hidden } : {}),
     },
   }));
-const PARAMETERS = [
-  "clock",
-  "latency",
-  "caches",
-  "cacheToCache",
-  "cyclesPerInstruction",
-  "fetchExposure",
-  "loadExposure",
-  "storeExposure",
-  "walkExposure",
-  "prefetchHidden",
-  "interrupt",
-] as const;
 const points = fc
   .tuple(...PARAMETERS.map(() => fc.constantFrom("low", "value", "high")))
   .map((sides) => Object.fromEntries(PARAMETERS.map((name, i) => [name, sides[i]])));

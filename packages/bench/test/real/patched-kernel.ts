@@ -1,6 +1,5 @@
 /** A real kernel booted in the model, patched on the way up as Linux patches itself, in every replica. */
 import { imageOf, type KernelFile, patchTables, stateOf } from "@kreplica/kernel-files";
-import { TextUsers } from "@kreplica/mm-core";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import {
   patchAlternatives,
@@ -10,10 +9,11 @@ import {
   type PatchState,
   type PatchTables,
 } from "@kreplica/text-patch/api";
-import { ReplicaTextPoke } from "@kreplica/text-patch";
+import type { ReplicaTextPoke } from "@kreplica/text-patch";
 import { setMemory } from "@kreplica/set-memory";
 import { vmalloc } from "@kreplica/vmalloc";
 import { boot, type Booted } from "../../src/boot.js";
+import { textPokeOf } from "../../src/measure/patch-cost.js";
 
 export interface PatchedKernel extends Booted {
   readonly poke: ReplicaTextPoke;
@@ -59,20 +59,7 @@ export function bootPatched(
     plugins: [setMemory, vmalloc],
     ...(options.bootCpu === undefined ? {} : { bootCpu: options.bootCpu }),
     before(parts) {
-      poke = new ReplicaTextPoke(
-        parts.machine,
-        parts.tables,
-        parts.view,
-        parts.cpus,
-        parts.entries,
-        parts.allocator,
-        parts.layout,
-        parts.image,
-        parts.options,
-        parts.boot,
-        parts.switcher,
-        parts.assembly.get(TextUsers),
-      );
+      poke = textPokeOf(parts);
       const text: PatchableText = {
         read: (address, length) => poke!.read(address, length),
         write: (address, bytes) => poke!.early(address, bytes),
