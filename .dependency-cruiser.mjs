@@ -30,7 +30,7 @@ export default {
     ),
     never(
       "only-api-across-packages",
-      { path: "^packages/(?!bench/|kernel-files/)([^/]+)/src/" },
+      { path: "^packages/(?!bench/|kernel-files/|kernel/|check/)([^/]+)/src/" },
       {
         path: "^packages/(?!di/|elf/|inputs/|trace/|machines/)([^/]+)/src/(index|isa/index)\\.ts$",
         pathNot: "^packages/$1/",
@@ -80,7 +80,9 @@ export default {
     never(
       "reports-do-not-run-machines",
       { path: "^packages/bench/src/report/" },
-      { path: "^packages/(?!bench/|inputs/|trace/|machines/|kernel-files/|report/)[^/]+/src/index\\.ts$" },
+      {
+        path: "^packages/(?!bench/|inputs/|trace/|machines/|kernel-files/|kernel/|check/|report/)[^/]+/src/index\\.ts$",
+      },
       "values in, text out",
     ),
   ],

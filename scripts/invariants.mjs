@@ -86,7 +86,7 @@ async function rowsOfSources(root) {
     const outfile = join(folder, "rows.mjs");
     await build({
       stdin: {
-        contents: 'export { INVARIANTS } from "./src/invariants.js"; export { GROUPS } from "@kreplica/invariants";',
+        contents: 'export { INVARIANTS } from "@kreplica/kernel"; export { GROUPS } from "@kreplica/invariants";',
         resolveDir: join(root, "packages/bench"),
         loader: "ts",
       },

@@ -22,5 +22,7 @@ export const layers = {
   "kernel-files": 7,
   bpf: 7,
   "series-as-posted": 8,
-  bench: 9,
+  kernel: 9,
+  check: 10,
+  bench: 11,
 };

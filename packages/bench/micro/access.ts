@@ -16,8 +16,8 @@ import { e52690v3 } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { boot } from "../src/boot.js";
 import { inlineMore } from "../src/inlining.js";
-import { loadTrace } from "../src/replay/load.js";
 import { Replayer } from "../src/replay/replayer.js";
+import { loadFile } from "../test/load-file.js";
 import { nanoseconds, report } from "./timing.js";
 
 const wanted = process.argv.slice(2).filter((word) => word !== "v8-default");
@@ -51,7 +51,7 @@ if (chosen("traces")) {
   const kinds = [Kind.Fetch, Kind.PrefetchedFetch, Kind.Load, Kind.Store];
   for (const name of readdirSync(dataFile("traces")).filter((file) => file.endsWith(".kt.zst"))) {
     const booted = boot({ spec: e52690v3, policy: "single-copy", pti: true, masterNode: 0, recordedNodes: [0, 1] });
-    const { workload, measured } = loadTrace(dataFile(`traces/${name}`), (address, frame) =>
+    const { workload, measured } = loadFile(dataFile(`traces/${name}`), (address, frame) =>
       booted.recorded.map(address, frame),
     );
     const replayer = new Replayer(booted, 12, measured, (vcpu) => (vcpu < 2 ? vcpu : vcpu === 3 ? 13 : 12));

@@ -9,8 +9,8 @@
  * each further node.
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
+import { smallMachine } from "@kreplica/kernel";
 import { boot } from "../src/boot.js";
-import { smallMachine } from "../src/check/small-kernel.js";
 
 /** The small machine with more CPUs on each node. */
 function machine(nodes: number, cpusEach: number): MachineSpec {

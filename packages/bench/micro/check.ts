@@ -9,11 +9,9 @@
  * to 75, 2 nodes 43 to 86, 3 nodes 40 to 60, 8 nodes 28 to 34. With every run done on a single-copy kernel too, 60 to
  * 70 % of that. All families, 96 runs, on two nodes, with other work on both cores: 24 to 41.
  */
+import { CheckedSystem, CORE_FAMILIES, FAMILIES, Repertoire } from "@kreplica/check";
+import { smallImage, smallMachine } from "@kreplica/kernel";
 import type { BootOptions } from "../src/boot.js";
-import { CheckedSystem } from "../src/check/checked-system.js";
-import { CORE_FAMILIES } from "../src/check/core-families.js";
-import { FAMILIES, Repertoire } from "../src/check/families.js";
-import { smallImage, smallMachine } from "../src/check/small-kernel.js";
 
 const runs = Number(process.argv[2] ?? 50);
 const nodes = process.argv[3] === undefined ? [1, 2, 3, 8] : [Number(process.argv[3])];

@@ -1,26 +1,25 @@
-/** Jobs of a comparison, in a worker thread: an entry of its own in dist, started by measure/run-jobs.ts. */
+/** Jobs of a comparison, in a worker thread: an entry of its own in dist, started by run-jobs.ts. */
 import "@kreplica/di"; // first, as in cli.ts
 import { parentPort, workerData } from "node:worker_threads";
 import { faultOf, InputError } from "@kreplica/inputs";
-import { useExtensions } from "./extensions.js";
+import { useExtensions } from "@kreplica/kernel";
+import { replayKernel } from "./inputs/replay-kernel.js";
 import { loadPlugins } from "./plugin-file.js";
-import { measureTrace, type TraceJob } from "./measure/measure-trace.js";
-import { replayKernel } from "./replay/replay-kernel.js";
-import type { WorkerMessage } from "./measure/run-jobs.js";
+import { type FileJob, measureFile, type WorkerMessage } from "./run-jobs.js";
 
 /** Plugin files, once for all jobs. */
 const loaded = loadPlugins(workerData as readonly string[]).then(useExtensions);
 
 const say = (message: WorkerMessage): void => parentPort?.postMessage(message);
 
-parentPort?.on("message", (job: TraceJob) => {
+parentPort?.on("message", (job: FileJob) => {
   void answer(job);
 });
 
-async function answer(job: TraceJob): Promise<void> {
+async function answer(job: FileJob): Promise<void> {
   try {
     await loaded;
-    say({ kind: "result", measurements: measureTrace(job, await replayKernel(job)) });
+    say({ kind: "result", measurements: measureFile(job, await replayKernel(job)) });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     // Errors lose their class on the way: their fields are sent.

@@ -17,16 +17,13 @@ import type { Invariant, Subject } from "@kreplica/invariants";
 import * as machines from "@kreplica/machines";
 import { checkMachine, defaultPreset, preset } from "@kreplica/machines";
 import * as mmCore from "@kreplica/mm-core";
+import { type Extensions, INVARIANTS, type KernelPolicy, NO_EXTENSIONS, policyNames } from "@kreplica/kernel";
 import { modulesWith, replicateAll } from "@kreplica/modules";
 import * as numaReplication from "@kreplica/numa-replication";
 import { setMemory } from "@kreplica/set-memory";
 import { textPatch } from "@kreplica/text-patch";
 import { vmalloc } from "@kreplica/vmalloc";
-import { type Extensions, NO_EXTENSIONS } from "./extensions.js";
-import { INVARIANTS } from "./invariants.js";
-import type { KernelPolicy } from "./kernel-policy.js";
-import { kernelFrom } from "./kernel.js";
-import { policyNames } from "./policies.js";
+import { kernelFrom } from "./boot.js";
 
 /** kreplica's own packages, for a plugin file that lies where it cannot import them. */
 export interface PluginKit {

@@ -2,12 +2,11 @@
  * The boot facade on the machines that come with kreplica: memory against the closed form, invariants, refusals, bad
  * combinations.
  */
+import { type Booted, memoryCost, POLICIES, takeFootprint } from "@kreplica/kernel";
 import { e52690v3, presets, tiny2Node } from "@kreplica/machines";
 import { beforeAll, describe, expect, test } from "vitest";
 import { MmError, PageAllocator } from "@kreplica/mm-core";
-import { memoryCost, takeFootprint } from "../src/accounting.js";
-import { boot, type Booted, type BootOptions, prepare } from "../src/boot.js";
-import { POLICIES } from "../src/policies.js";
+import { boot, type BootOptions, prepare } from "../src/boot.js";
 import { tracedKernel } from "../src/traced-kernel.js";
 
 const PAGE = 4096;

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BpfError, readObject } from "@kreplica/bpf";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
+import { kernelFrom } from "../src/boot.js";
 import { runBpf } from "../src/measure/run-bpf.js";
 import { buildCommand, type TestedCommand } from "./cli.js";
 
@@ -37,16 +38,13 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
   test("shared code is fetched from its node's memory, replicated code from the own node's; results are equal", () => {
     const parsed = readObject(new Uint8Array(readFileSync(object("calls"))));
     const run = (replicate: boolean) =>
-      runBpf(
-        { spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0 },
-        {
-          replicate,
-          object: parsed,
-          programs: ["main_program"],
-          input: Uint8Array.of(9),
-          repeat: 2,
-        },
-      );
+      runBpf(kernelFrom({ spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0 }), {
+        replicate,
+        object: parsed,
+        programs: ["main_program"],
+        input: Uint8Array.of(9),
+        repeat: 2,
+      });
     const shared = run(false).programs[0]!.nodes,
       copied = run(true).programs[0]!.nodes;
     expect(shared.map((each) => [each.codeOn, each.outcome])).toEqual([
@@ -76,16 +74,13 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
       const parsed = readObject(new Uint8Array(readFileSync(object(file)))),
         input = new Uint8Array(60).fill(9);
       const run = (replicate: boolean) =>
-        runBpf(
-          { spec: tinyMachine({ nodes: 3 }), policy: "per-node", masterNode: 0 },
-          {
-            replicate,
-            object: parsed,
-            programs: names.split(","),
-            input,
-            repeat: 3,
-          },
-        );
+        runBpf(kernelFrom({ spec: tinyMachine({ nodes: 3 }), policy: "per-node", masterNode: 0 }), {
+          replicate,
+          object: parsed,
+          programs: names.split(","),
+          input,
+          repeat: 3,
+        });
       const shared = run(false),
         copied = run(true);
       expect(shared.paths.map(({ program, through }) => [program, through])).toEqual(
@@ -123,16 +118,13 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
 
   test("maps are shown as the calls left them, per-CPU ones by CPU", () => {
     const parsed = readObject(new Uint8Array(readFileSync(object("maps")))),
-      run = runBpf(
-        { spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0 },
-        {
-          replicate: false,
-          object: parsed,
-          programs: ["count", "send"],
-          input: Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0),
-          repeat: 4,
-        },
-      );
+      run = runBpf(kernelFrom({ spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0 }), {
+        replicate: false,
+        object: parsed,
+        programs: ["count", "send"],
+        input: Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0),
+        repeat: 4,
+      });
     const elements = (name: string) => run.maps.find((map) => map.name === name)!.elements;
     // Five calls on each of two CPUs: one counter for all, two for each CPU.
     expect(elements("counts")).toEqual([{ key: "03000000", value: "0a00000000000000" }]);
@@ -144,16 +136,13 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
     const parsed = readObject(new Uint8Array(readFileSync(object("packet"))));
     let refused: unknown;
     try {
-      runBpf(
-        { spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0 },
-        {
-          replicate: true,
-          object: parsed,
-          programs: ["filter", "careless"],
-          input: new Uint8Array(),
-          repeat: 0,
-        },
-      );
+      runBpf(kernelFrom({ spec: tinyMachine({ nodes: 2 }), policy: "per-node", masterNode: 0 }), {
+        replicate: true,
+        object: parsed,
+        programs: ["filter", "careless"],
+        input: new Uint8Array(),
+        repeat: 0,
+      });
     } catch (error) {
       refused = error;
     }

@@ -3,11 +3,11 @@
  * all nodes.
  */
 import { isLeaf, isPresent, type MachineSpec, NONE, tableIndex } from "@kreplica/hw-x86";
+import { type Booted, smallImage, smallMachine } from "@kreplica/kernel";
 import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { directAddress, imageAddress, lookup, shadowOf, shadowRange, tableAt, walk } from "@kreplica/mm-core";
 import { describe, expect, test } from "vitest";
-import { boot, type Booted, type BootOptions, prepare } from "../src/boot.js";
-import { smallImage, smallMachine } from "../src/check/small-kernel.js";
+import { boot, type BootOptions, prepare } from "../src/boot.js";
 import { ptdump } from "../src/report/ptdump.js";
 
 const small = (options: Partial<BootOptions> = {}): Booted =>

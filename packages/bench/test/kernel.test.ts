@@ -5,12 +5,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { InputError } from "@kreplica/inputs";
+import { type Booted, perNode, POLICIES, policyOf } from "@kreplica/kernel";
 import { singleCopy } from "@kreplica/mm-core";
 import { preset } from "@kreplica/machines";
 import { expect, test } from "vitest";
-import { boot, type Booted } from "../src/boot.js";
-import { kernelFrom } from "../src/kernel.js";
-import { perNode, POLICIES, policyOf } from "../src/policies.js";
+import { boot, kernelFrom } from "../src/boot.js";
 import { ptdump } from "../src/report/ptdump.js";
 
 const spec = preset("tiny-2-node")!;
@@ -87,9 +86,11 @@ test("nothing asks for a policy by its name", () => {
       ),
   );
   expect(found).toEqual([]);
-  const refusals = readdirSync(join(packages, "bench/src"), { recursive: true, encoding: "utf8" }).filter(
-    (file) =>
-      file.endsWith(".ts") && readFileSync(join(packages, "bench/src", file), "utf8").includes("there is no policy"),
+  const refusals = ["bench", "kernel"].flatMap((name) =>
+    readdirSync(join(packages, name, "src"), { recursive: true, encoding: "utf8" }).filter(
+      (file) =>
+        file.endsWith(".ts") && readFileSync(join(packages, name, "src", file), "utf8").includes("there is no policy"),
+    ),
   );
   expect(refusals).toEqual(["policies.ts"]);
 });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
+import { kernelFrom } from "../src/boot.js";
 import { registerPatch } from "../src/commands/patch.js";
 import { run } from "../src/commands/run.js";
 import { patchCosts, PATCH_SITES, type PatchSite } from "../src/measure/patch-cost.js";
@@ -31,7 +32,12 @@ const spec = tinyMachine({ nodes: 3, coresPerNode: 2 });
 
 describe.each(Object.keys(PATCH_SITES) as PatchSite[])("%s", (site) => {
   test("work grows with copies, interrupts with CPUs, and nothing else", () => {
-    const costs = patchCosts({ spec }, { site, policies: ["single-copy", "per-node"], cpus: [1, 2, 6], changes: 4 });
+    const costs = patchCosts(kernelFrom({ spec }), {
+      site,
+      policies: ["single-copy", "per-node"],
+      cpus: [1, 2, 6],
+      changes: 4,
+    });
     expect(costs.map(({ copies }) => copies)).toEqual([1, 1, 1, 3, 3, 3]);
     // INT3, tail, first byte: three writes and synchronisations a change; a probe one of each; a plain poke one write.
     const [writes, syncs] = site === "kprobe" ? [1, 1] : site === "text_poke" ? [1, 0] : [3, 3];

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { extensions } from "../src/extensions.js";
+import { extensions } from "@kreplica/kernel";
 import { buildCommand, type TestedCommand } from "./cli.js";
 import { invoke } from "./invoke.js";
 

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { unzstd } from "@kreplica/inputs/zstd";
 import { preset } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
+import { kernelFrom } from "../src/boot.js";
 import { patchCosts, type PatchCost } from "../src/measure/patch-cost.js";
 import {
   CR3_WRITE_CYCLES,
@@ -86,15 +87,12 @@ describe("the table, derived again from the recordings", () => {
 
 describe("patch", () => {
   const spec = preset("e5-2690v3-2s")!;
-  const [single, copied] = patchCosts(
-    { spec },
-    {
-      site: "text_poke",
-      policies: ["single-copy", "per-node"],
-      cpus: [1],
-      changes: 1,
-    },
-  ) as [PatchCost, PatchCost];
+  const [single, copied] = patchCosts(kernelFrom({ spec }), {
+    site: "text_poke",
+    policies: ["single-copy", "per-node"],
+    cpus: [1],
+    changes: 1,
+  }) as [PatchCost, PatchCost];
 
   test("a copy more is a pass more: its instructions, two writes of CR3, and a plausible number of cycles", () => {
     expect([single.instructions, copied.instructions]).toEqual([FIRST_PASS[0], FIRST_PASS[0] + FURTHER_PASS[0]]);
@@ -108,10 +106,12 @@ describe("patch", () => {
   });
 
   test("every line has a source and a range, and lines add up to the cycles", () => {
-    for (const cost of patchCosts(
-      { spec },
-      { site: "jump_label", policies: ["per-node"], cpus: [1, 24], changes: 2 },
-    )) {
+    for (const cost of patchCosts(kernelFrom({ spec }), {
+      site: "jump_label",
+      policies: ["per-node"],
+      cpus: [1, 24],
+      changes: 2,
+    })) {
       for (const side of ["low", "value", "high"] as const)
         expect(cost.lines.reduce((sum, { cycles }) => sum + cycles[side], 0)).toBeCloseTo(cost.cycles[side], 6);
       for (const { what, source, count, cycles } of cost.lines) {

@@ -1,8 +1,9 @@
 /** What each policy costs, counted on booted kernels, against arithmetic. */
 import type { MachineSpec } from "@kreplica/hw-x86";
+import { POLICIES } from "@kreplica/kernel";
 import { tiny2Node } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
-import { POLICIES } from "../src/policies.js";
+import { kernelFrom } from "../src/boot.js";
 import { policyCosts } from "../src/measure/policy-cost.js";
 
 const square = (size: number, near: number, far: number): number[][] =>
@@ -45,7 +46,7 @@ describe.each([
   [3, 4, false],
   [4, 5, true],
 ] as const)("on %i nodes, %i levels, KPTI %j", (nodes, levels, pti) => {
-  const costs = policyCosts({ spec: machine(nodes), levels, pti }, names);
+  const costs = policyCosts(kernelFrom({ spec: machine(nodes), levels, pti }), names);
   const of = (name: string) => costs.find(({ policy }) => policy === name)!;
   const halves = pti ? 2 : 1;
   const eager = (holders: number) => {
@@ -106,7 +107,7 @@ describe.each([
 
 test("on one node every policy costs nothing but the tails that patch 06 keeps: no frame, no byte of a process, no store", () => {
   for (const pti of [true, false])
-    for (const cost of policyCosts({ spec: machine(1), levels: 4, pti }, names)) {
+    for (const cost of policyCosts(kernelFrom({ spec: machine(1), levels: 4, pti }), names)) {
       expect(cost).toEqual({
         policy: cost.policy,
         holders: [0],

@@ -1,9 +1,8 @@
 /** Policies take parameters wherever one can be named; a wrong one is a typed error that says what to write. */
+import { findPolicy, policyOf, smallImage, smallMachine } from "@kreplica/kernel";
 import { preset } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { boot } from "../src/boot.js";
-import { findPolicy, policyOf } from "../src/policies.js";
-import { smallImage, smallMachine } from "../src/check/small-kernel.js";
 import { invoke } from "./invoke.js";
 
 const holders = (policy: string, nodes: number): readonly number[] =>

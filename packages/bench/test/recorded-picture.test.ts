@@ -1,10 +1,11 @@
 /// <reference types="node" />
 /** The booted tables against those a real kernel had at the end of its boot: every leaf of the image, bit for bit. */
 import { readFileSync } from "node:fs";
+import type { Booted } from "@kreplica/kernel";
 import { recordedGuest } from "@kreplica/machines";
 import { beforeAll, describe, expect, test } from "vitest";
 import { frameOf, isLeaf, isPresent } from "@kreplica/hw-x86";
-import { boot, type Booted } from "../src/boot.js";
+import { boot } from "../src/boot.js";
 
 const golden = (name: string): string[] =>
   readFileSync(new URL(`fixtures/picture/${name}.txt`, import.meta.url), "utf8")

@@ -3,10 +3,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { perNode } from "@kreplica/kernel";
 import { preset, presets } from "@kreplica/machines";
 import { afterAll, describe, expect, test } from "vitest";
 import { remarksOn } from "../src/commands/remarks.js";
-import { perNode } from "../src/policies.js";
 import { invoke } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-remarks-"));

@@ -3,6 +3,7 @@
  * written in.
  */
 export { formatCpuList, parseCpuList, parseCpuMask } from "./cpu-list.js";
+export { fileName } from "./file-name.js";
 export { allFaults, faultOf, InputError, type InputFault, whyNot } from "./input-error.js";
 export { type JsonText, parseJsonText } from "./json-text.js";
 export { didYouMean, nearest } from "./nearest.js";

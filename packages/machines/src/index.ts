@@ -25,3 +25,4 @@ export { defaultPreset, preset, presets, withFiveLevels } from "./presets/index.
 export { recordedGuest } from "./presets/recorded-guest.js";
 export { tiny2Node } from "./presets/tiny-2-node.js";
 export { machineJsonSchema, wholeMachine } from "./schema.js";
+export { readFrom, sourceOf } from "./source-of.js";

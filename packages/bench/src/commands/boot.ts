@@ -1,9 +1,8 @@
 /**
  * `kreplica boot`: the boot step by step, what each did, what it cost in memory, and whether the replicas are right.
  */
+import { type Booted, memoryCost, takeFootprint } from "@kreplica/kernel";
 import type { Command } from "commander";
-import { memoryCost, takeFootprint } from "../accounting.js";
-import type { Booted } from "../boot.js";
 import { memoryCostText } from "../report/memory-cost.js";
 import { bootDocument, type BootFindings } from "../report/documents/boot.js";
 import type { Screen } from "../report/terminal.js";

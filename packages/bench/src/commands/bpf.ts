@@ -4,11 +4,12 @@
  */
 import { readFileSync } from "node:fs";
 import { didYouMean, InputError } from "@kreplica/inputs";
+import type { KernelPolicy } from "@kreplica/kernel";
 import { type Command, Option } from "commander";
 import { BpfError, type BpfObject, disassembleOne, helpersOf, readObject, verify } from "@kreplica/bpf";
+import { kernelFrom } from "../boot.js";
 import { inputPath } from "../inputs/input-file.js";
 import { runBpf, type BpfRun } from "../measure/run-bpf.js";
-import type { KernelPolicy } from "../policies.js";
 import { bpfText, refusedText } from "../report/bpf.js";
 import { bpfCodeDocument, bpfDocument, bpfVerifyDocument } from "../report/documents/bpf.js";
 import { jsonText } from "../report/documents/json-text.js";
@@ -157,10 +158,13 @@ function act(file: string, options: Options, context: CommandContext): void {
   const accepted = names.filter((name) => !refused.some((each) => each.name === name));
   const designs = accepted.length === 0 ? [] : options.bpf === "both" ? [false, true] : [options.bpf === "replicate"];
   const runs: BpfRun[] = designs.map((replicate) =>
-    runBpf(
-      { spec, policy: options.policy, masterNode },
-      { replicate, object, programs: accepted, input, repeat: options.repeat },
-    ),
+    runBpf(kernelFrom({ spec, policy: options.policy, masterNode }), {
+      replicate,
+      object,
+      programs: accepted,
+      input,
+      repeat: options.repeat,
+    }),
   );
   context.print(
     options.json

@@ -1,20 +1,24 @@
 /** `kreplica check --replay`: reads what `--save` wrote, and runs it again. */
 import { readFileSync } from "node:fs";
+import {
+  type Configuration,
+  CONFIGURATIONS,
+  kernelOf,
+  type Kind,
+  outcome,
+  repertoire,
+  sentenceOf,
+  SERIES_IDS,
+  withDefect,
+  withSeries,
+} from "@kreplica/check";
 import { didYouMean, InputError, whyNot } from "@kreplica/inputs";
+import { findPolicy, INVARIANTS, kasanFault, type Kernel, perNode, policyOf } from "@kreplica/kernel";
 import { z } from "zod";
 import type { KernelImage } from "@kreplica/mm-core";
 import { defectOf, DEFECTS } from "@kreplica/series-as-posted";
-import { type Kernel, kasanFault } from "../kernel.js";
-import { findPolicy, perNode, policyOf } from "../policies.js";
-import { sentenceOf } from "../check/check-failure.js";
-import { withDefect } from "../check/defects.js";
-import { repertoire } from "../check/families.js";
-import { CONFIGURATIONS, type Configuration, kernelOf, type Kind } from "../check/kinds.js";
-import { SERIES_IDS, withSeries } from "../check/series.js";
-import { outcome } from "../check/survey.js";
 import { shapedJson, type ShapeFault } from "../inputs/json-shape.js";
-import { extensions } from "../extensions.js";
-import { INVARIANTS } from "../invariants.js";
+import { extensions } from "@kreplica/kernel";
 import { replayDocument } from "../report/documents/check.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { type CommandContext } from "./command.js";

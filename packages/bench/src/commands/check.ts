@@ -2,22 +2,35 @@
  * `kreplica check`: random interleavings against the invariants; what fails is shrunk, named, printed and can be
  * replayed.
  */
+import {
+  canShow,
+  type Comparison,
+  configuredKinds,
+  CORE_FAMILIES,
+  exploreSchedules,
+  FAMILIES,
+  familiesOf,
+  type Finding,
+  kernelOf,
+  type Kind,
+  kindsOf,
+  kindText,
+  laidOn,
+  outOfReach,
+  repertoire,
+  sentenceOf,
+  survey,
+  type SurveyResult,
+  told,
+  toward,
+  withDefect,
+  withSeries,
+} from "@kreplica/check";
 import { InputError } from "@kreplica/inputs";
+import { kasanFault, type Kernel, type KernelPolicy, perNode } from "@kreplica/kernel";
 import { type Command, Option } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
 import { defectOf, DEFECTS } from "@kreplica/series-as-posted";
-import { sentenceOf } from "../check/check-failure.js";
-import { CORE_FAMILIES } from "../check/core-families.js";
-import { withDefect } from "../check/defects.js";
-import type { Comparison } from "../check/differential.js";
-import { FAMILIES, repertoire } from "../check/families.js";
-import { kernelOf, type Kind, kindsOf, kindText } from "../check/kinds.js";
-import { exploreSchedules } from "../check/schedules.js";
-import { canShow, familiesOf, outOfReach, toward } from "../check/reach.js";
-import { configuredKinds, laidOn, withSeries } from "../check/series.js";
-import { type Finding, survey, type SurveyResult, told } from "../check/survey.js";
-import { type Kernel, kasanFault } from "../kernel.js";
-import { type KernelPolicy, perNode } from "../policies.js";
 import { checkDocument, counterexampleDocument, nameOf } from "../report/documents/check.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { findingsText, type Unseen } from "../report/check.js";

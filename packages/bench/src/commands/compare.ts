@@ -1,18 +1,19 @@
 /** `kreplica compare`: the recorded tests on a kernel with one copy and on one with a copy per node. */
 import { didYouMean, InputError } from "@kreplica/inputs";
+import type { KernelPolicy } from "@kreplica/kernel";
 import { singleCopy } from "@kreplica/mm-core";
 import { stemOf, testOf } from "@kreplica/trace";
 import { type Command, Option } from "commander";
 import { guestNodes } from "../inputs/guest-nodes.js";
+import { type NamedKernels, type NamedRecording, replayKernel } from "../inputs/replay-kernel.js";
 import { readReportedFile } from "../inputs/reported-file.js";
-import { traceFile } from "../inputs/trace-file.js";
+import { isLongRun, traceFile } from "../inputs/trace-file.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
 import { compare, type CompareRequest, type CompareResult } from "../measure/compare.js";
+import type { KernelJob } from "../measure/measure-trace.js";
 import { defaultDataNode } from "../measure/placement.js";
 import { type Reported, reportedIn } from "../measure/reported.js";
-import { runJobs } from "../measure/run-jobs.js";
-import type { NamedRecording } from "../replay/recorded-kernel.js";
-import type { KernelPolicy } from "../policies.js";
+import { runJobs } from "../run-jobs.js";
 import { compareDocument } from "../report/documents/compare.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { compareText } from "../report/compare.js";
@@ -153,7 +154,7 @@ export async function comparison(
   context: CommandContext,
   wholeMachine = false,
   look?: CompareRequest["look"],
-): Promise<CompareResult> {
+): Promise<CompareResult<KernelJob & NamedKernels>> {
   const spec = readMachine(options);
   remarkOn(context, spec, options.policy);
   if (options.policy === singleCopy)
@@ -192,13 +193,14 @@ export async function comparison(
   const request = {
     policy: options.policy,
     files: recordings,
+    isLong: isLongRun,
     ...(reported ? { reported } : {}),
     alignment: options.alignment ?? false,
     wholeMachine,
     ...(look ? { look } : {}),
     ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
   };
-  const measured = await compare(given, request, (jobs) => runJobs(jobs, context.progress));
+  const measured = await compare(given, await replayKernel(given), request, (jobs) => runJobs(jobs, context.progress));
   context.progress.stop();
   return { ...measured, refused: [...refused, ...measured.refused] };
 }

@@ -3,11 +3,11 @@
  * and the boot CPU are.
  */
 import { InputError } from "@kreplica/inputs";
+import type { Booted, Kernel, KernelPolicy } from "@kreplica/kernel";
 import { type Command, Option } from "commander";
 import { type Alignment, MmError, singleCopy } from "@kreplica/mm-core";
-import { boot, type Booted } from "../boot.js";
-import { type Kernel, kernelFrom } from "../kernel.js";
-import type { KernelPolicy } from "../policies.js";
+import { tracedKernel } from "../traced-kernel.js";
+import { boot, kernelFrom } from "../boot.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
 import {
   addMachineOptions,
@@ -100,7 +100,7 @@ export function bootChoices(kernel: Kernel): Booted {
   } catch (error) {
     if (!(error instanceof MmError)) throw error;
     throw new InputError({
-      file: kernel.choices.image === undefined ? kernel.machine.name : kernel.image.name,
+      file: kernel.choices.image === tracedKernel ? kernel.machine.name : kernel.image.name,
       reason: error.message,
       remedy:
         error.code === "bad-image"

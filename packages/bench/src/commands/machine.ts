@@ -1,7 +1,7 @@
 /** `kreplica machine`: lists the machines that come with kreplica, or shows one, the user's own included. */
 import { InputError } from "@kreplica/inputs";
 import { accountTexts, machineDocument, presets } from "@kreplica/machines";
-import { extensions } from "../extensions.js";
+import { extensions } from "@kreplica/kernel";
 import type { Command } from "commander";
 import { loadMachine } from "../inputs/machine/load.js";
 import { inputPath } from "../inputs/input-file.js";

@@ -1,10 +1,10 @@
 /** Options that several commands share: same name, same words, same check everywhere. */
 import { formatCpuList, InputError } from "@kreplica/inputs";
+import { type KernelPolicy, perNode, policyForms, policyOf } from "@kreplica/kernel";
 import { defaultPreset, presets } from "@kreplica/machines";
 import { type Command, Option } from "commander";
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
 import { loadMachine } from "../inputs/machine/load.js";
-import { type KernelPolicy, perNode, policyForms, policyOf } from "../policies.js";
 import { choiceOption, CPU_IDS, filesOption, NODE_IDS, numberOption } from "./values.js";
 
 export { wholeNumber } from "./values.js";

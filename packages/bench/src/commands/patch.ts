@@ -1,9 +1,10 @@
 /** `kreplica patch`: what one change of kernel text costs, against copies and CPUs. */
+import { type KernelPolicy, perNode, replicates } from "@kreplica/kernel";
 import type { Command } from "commander";
 import { singleCopy } from "@kreplica/mm-core";
+import { kernelFrom } from "../boot.js";
 import { PATCH_SITES, patchCosts, type PatchSite } from "../measure/patch-cost.js";
 import { placesOf } from "../measure/standing.js";
-import { type KernelPolicy, perNode, replicates } from "../policies.js";
 import { patchText } from "../report/patch.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { patchDocument } from "../report/documents/patch.js";
@@ -71,10 +72,12 @@ export function registerPatch(program: Command, context: CommandContext): void {
         cpus: count,
         nodes: [...new Set(byNumber.slice(0, count).map(({ node }) => node))].sort((a, b) => a - b),
       }));
-      const costs = patchCosts(
-        { spec, ...(image ? { image } : {}) },
-        { site: options.site, policies: options.policy, cpus, changes: options.changes },
-      );
+      const costs = patchCosts(kernelFrom({ spec, image }), {
+        site: options.site,
+        policies: options.policy,
+        cpus,
+        changes: options.changes,
+      });
       context.print(
         options.json
           ? jsonText(

@@ -1,11 +1,10 @@
 /** `kreplica policies`: the replication policies, one line each; with `--measure`, what each costs. */
+import { PARAMETERS, perNode, POLICIES } from "@kreplica/kernel";
 import { type Command, Option } from "commander";
-import { extensions } from "../extensions.js";
-import { kernelFrom } from "../kernel.js";
+import { kernelFrom } from "../boot.js";
+import { extensions } from "@kreplica/kernel";
 import { policyCosts } from "../measure/policy-cost.js";
 import { policyCostText, policyListText } from "../report/policies.js";
-import { perNode, POLICIES } from "../policies.js";
-import { PARAMETERS } from "../policy-parameters.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { measuredPoliciesDocument, policyListDocument } from "../report/documents/policies.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";

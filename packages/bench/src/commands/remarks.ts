@@ -3,7 +3,7 @@
  * the same.
  */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
-import { type KernelPolicy, replicates } from "../policies.js";
+import { type KernelPolicy, replicates } from "@kreplica/kernel";
 import type { CommandContext } from "./command.js";
 
 /** @param policy that is asked about; absent where none is */

@@ -1,11 +1,11 @@
 /** `kreplica report`: the comparison as one page to look at, with the machine, the tables, the boot and the designs. */
 import { InputError } from "@kreplica/inputs";
+import { type Booted, POLICIES } from "@kreplica/kernel";
 import { reportPage } from "@kreplica/report";
 import { imageAddress } from "@kreplica/mm-core";
 import { type Command, Option } from "commander";
-import type { Booted } from "../boot.js";
+import { kernelFrom } from "../boot.js";
 import { policyCosts } from "../measure/policy-cost.js";
-import { POLICIES } from "../policies.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { pageDocument, type PageParts } from "../report/documents/report.js";
@@ -57,7 +57,10 @@ export function registerReport(program: Command, context: CommandContext): void 
       });
       if (seen && result.tests.length > 0) {
         const { job } = result;
-        const costs = policyCosts({ spec: job.spec, levels: job.levels, pti: job.pti }, Object.keys(POLICIES));
+        const costs = policyCosts(
+          kernelFrom({ spec: job.spec, levels: job.levels, pti: job.pti }),
+          Object.keys(POLICIES),
+        );
         const shown = pageDocument({
           command: `kreplica report${told(options)}`,
           comparison: machineCompareDocument(result),

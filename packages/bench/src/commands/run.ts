@@ -1,7 +1,7 @@
 /** Runs one command line: registers the commands, turns what is thrown into one line and an exit code. */
 import { InputError, nearest } from "@kreplica/inputs";
 import { Command, CommanderError } from "commander";
-import { NO_EXTENSIONS, useExtensions } from "../extensions.js";
+import { NO_EXTENSIONS, useExtensions } from "@kreplica/kernel";
 import { beginInputs, withShownPaths } from "../inputs/input-file.js";
 import { loadPlugins } from "../plugin-file.js";
 import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";

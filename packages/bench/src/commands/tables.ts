@@ -4,12 +4,12 @@
  */
 import { existsSync } from "node:fs";
 import { didYouMean, InputError } from "@kreplica/inputs";
+import type { Booted } from "@kreplica/kernel";
 import { missingTables } from "@kreplica/kernel-files";
 import { dataFile } from "@kreplica/recordings";
 import { type Command, Option } from "commander";
 import { leaves } from "@kreplica/hw-x86";
 import { imageAddress } from "@kreplica/mm-core";
-import type { Booted } from "../boot.js";
 import { readRecordedTables } from "../inputs/recorded-tables.js";
 import { wrap } from "../report/terminal.js";
 import { ptdump } from "../report/ptdump.js";

@@ -7,21 +7,7 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import { didYouMean, InputError, type InputFault, parseJsonText, whyNot } from "@kreplica/inputs";
-
-/** Gains of one test, percent. */
-export interface ReportedFigure {
-  readonly test: string;
-  readonly hot?: number;
-  readonly cold?: number;
-}
-export interface ReportedFigures {
-  readonly file: string;
-  /** Who reported them: a clause for the legend. */
-  readonly source: string;
-  /** Name of the machine they are of; undefined when the file does not say. */
-  readonly machine: string | undefined;
-  readonly figures: readonly ReportedFigure[];
-}
+import type { ReportedFigure, ReportedFigures } from "../measure/reported.js";
 
 /** Figures of a few tests: kilobytes. */
 const LARGEST = 1 << 20;

@@ -1,6 +1,7 @@
 /** Recordings on disk. */
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
 import { type BatchSink, readTrace, type Recording, TraceError } from "@kreplica/trace";
+import type { RecordedRun } from "../replay/load.js";
 import { foundFile } from "./input-file.js";
 
 /** The recording in a file. @param path of a KTRC1 recording, plain or zstd */
@@ -27,6 +28,20 @@ export const traceFile = (path: string): Recording => ({
       },
     };
   },
+});
+
+/** Name a schedule has beside `X.kt.zst` or `X.kt`: `X.lines.zst`. */
+const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst)?$/, ".lines.zst");
+
+/** Whether a schedule lies beside the recording, so that it runs for long. */
+export const isLongRun = (file: string): boolean => scheduleBeside(file) !== file && existsSync(scheduleBeside(file));
+
+/** The recording in a file, with the schedule that lies beside it. */
+export const recordedRun = (path: string): RecordedRun => ({
+  recording: traceFile(path),
+  ...(isLongRun(path)
+    ? { schedule: { name: scheduleBeside(path), read: () => readFileSync(scheduleBeside(path)) } }
+    : {}),
 });
 
 /** Reads the recording in a file to its END. @throws TraceError as the reader does */

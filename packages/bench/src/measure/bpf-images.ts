@@ -15,10 +15,10 @@ import {
   type StructOpsImage,
   type TraceTarget,
 } from "@kreplica/bpf";
+import type { Booted } from "@kreplica/kernel";
 import { KernelTables } from "@kreplica/mm-core";
 import { TextPoke } from "@kreplica/text-patch";
 import { Vmalloc } from "@kreplica/vmalloc";
-import type { Booted } from "../boot.js";
 import { type BpfBench, type BpfNodeRun, homeOf, inputFor, runOnCpu } from "./bpf-node-run.js";
 
 /** What an image of generated code is. */

@@ -13,8 +13,8 @@ import {
 } from "@kreplica/bpf";
 import { account, Counters, difference, Kind, type MachineSpec, Source } from "@kreplica/hw-x86";
 import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
+import type { Booted } from "@kreplica/kernel";
 import { KernelTables } from "@kreplica/mm-core";
-import type { Booted } from "../boot.js";
 
 /** Lines of code fetched, by where they came from. */
 export interface Fetches {

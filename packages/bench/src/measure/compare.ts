@@ -4,19 +4,25 @@
  */
 import type { CpuId, CpuSpec, NodeId } from "@kreplica/hw-x86/api";
 import { InputError } from "@kreplica/inputs";
+import {
+  boot,
+  type Booted,
+  type KernelPolicy,
+  type MemoryAccount,
+  memoryCost,
+  type MemoryCost,
+  type PolicyChoice,
+  policyOf,
+  takeFootprint,
+} from "@kreplica/kernel";
 import { Processes, singleCopy } from "@kreplica/mm-core";
 import { type TraceStatistics, type TraceTest, traceTests } from "@kreplica/trace";
-import { type Booted, boot } from "../boot.js";
-import { isLongRun } from "../replay/load.js";
-import { type MemoryAccount, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
 import type { WorkDone } from "../replay/replication-work.js";
 import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
 import { bound, boundBeyondL2, type Gain, gain, nearGain } from "./gain.js";
 import type { Carried } from "../replay/other-kernel.js";
-import { type KernelPolicy, type PolicyChoice, policyOf } from "../policies.js";
-import { replayKernel } from "../replay/replay-kernel.js";
 import { hasRoom } from "../replay/recorded-frames.js";
-import { tracedKernel } from "../traced-kernel.js";
+import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { type KernelJob, jobKernel, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
 import { type DataOf, nodeClasses } from "./node-classes.js";
 import { defaultDataNode, indexOf } from "./placement.js";
@@ -81,8 +87,8 @@ export interface KernelFigures {
 }
 
 /** Everything the report shows. */
-export interface CompareResult {
-  readonly job: KernelJob;
+export interface CompareResult<Job extends KernelJob = KernelJob> {
+  readonly job: Job;
   /** Policy of the kernel that `perNode` names. */
   readonly policy: KernelPolicy;
   /** Kernel that was booted. */
@@ -115,7 +121,9 @@ export interface CompareResult {
  * Runs jobs; {@link measureTrace} one after the other, or in workers.
  * @returns what each job's policies measured, in their order, or why its recording was refused
  */
-export type JobRunner = (jobs: readonly TraceJob[]) => Promise<readonly (readonly TraceMeasurement[] | InputError)[]>;
+export type JobRunner<Job extends TraceJob = TraceJob> = (
+  jobs: readonly Job[],
+) => Promise<readonly (readonly TraceMeasurement[] | InputError)[]>;
 
 /** What a comparison is asked for beyond its kernels. */
 export interface CompareRequest {
@@ -123,6 +131,8 @@ export interface CompareRequest {
   readonly policy: PolicyChoice;
   /** Recordings; shown in the cover letter's order of their tests. */
   readonly files: readonly string[];
+  /** Whether one of them runs for long, by a schedule beside it. */
+  readonly isLong: (file: string) => boolean;
   /** Figures given by the user, in place of the authors'. */
   readonly reported?: Reported;
   /** Measures every node of the machine, not the CPU's alone. */
@@ -135,22 +145,28 @@ export interface CompareRequest {
   readonly look?: (one: Booted, copies: Booted) => void;
 }
 
-/** @param run what executes the jobs @throws InputError of the only recordings there are, or of the kernel */
-export async function compare(
-  given: KernelJob,
+/**
+ * @param given what all jobs have in common, and whatever more their runner wants of it
+ * @param kernel what is booted, and what was recorded
+ * @param run what executes the jobs
+ * @throws InputError of the only recordings there are, or of the kernel
+ */
+export async function compare<Given extends KernelJob>(
+  given: Given,
+  kernel: ReplayKernel,
   {
     policy: choice,
     files,
+    isLong,
     reported: own,
     alignment = false,
     wholeMachine: all = false,
     dataNode,
     look,
   }: CompareRequest,
-  run: JobRunner,
-): Promise<CompareResult> {
+  run: JobRunner<Given & TraceJob>,
+): Promise<CompareResult<Given>> {
   // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on these.
-  const kernel = await replayKernel(given);
   const policy = policyOf(choice);
   const common = jobKernel(given, kernel);
   const booted = boot(common.with({ policy }));
@@ -170,16 +186,16 @@ export async function compare(
   // A small node may be too small for all that the guest had: then the data lies where it lies for the CPU looked at.
   const dataOf: DataOf = ({ cpu }) => {
     const beside = dataNode ?? defaultDataNode(spec, cpu);
-    return hasRoom(spec, [where.masterNode, beside], kernel?.recorded.guest) ? beside : where.dataNode;
+    return hasRoom(spec, [where.masterNode, beside], kernel.recorded.guest) ? beside : where.dataNode;
   };
   const classes = all ? nodeClasses(spec, where.masterNode, standing.own, standing.nodes, dataOf) : [];
   const elsewhere = classes.filter(({ measured }) => measured.node !== node);
-  const jobs = files.map((file): TraceJob => ({
+  const jobs = files.map((file): Given & TraceJob => ({
     ...given,
     // Both sides are built with patch 06: what its alignment spares is no gain of replication.
     alignment: "patch-06",
     policies: [singleCopy, policy],
-    unaligned: alignment || !isLongRun(file),
+    unaligned: alignment || !isLong(file),
     elsewhere: elsewhere.map(({ measured }) => ({
       cpu: measured.cpu,
       masterNode: where.masterNode,
@@ -233,7 +249,7 @@ export async function compare(
     job: given,
     policy,
     kernel: booted.image.name,
-    recordedOn: kernel?.recorded.name ?? tracedKernel("recorded").name,
+    recordedOn: kernel.recorded.name,
     tests,
     refused,
     standing,

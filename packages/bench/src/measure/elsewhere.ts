@@ -3,10 +3,9 @@
  * nodes' kernels have them. Long ones are run in part.
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
+import { boot, type Booted, type Kernel } from "@kreplica/kernel";
 import { invariant } from "@kreplica/mm-core";
 import type { RecordedGuest } from "@kreplica/trace";
-import { type Booted, boot } from "../boot.js";
-import type { Kernel } from "../kernel.js";
 import type { PlacePage } from "../replay/program-builder.js";
 import { Replayer, type Workload } from "../replay/replayer.js";
 import { SampledRun, shareOf, wholeOf } from "../replay/sampled-run.js";

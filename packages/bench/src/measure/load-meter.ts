@@ -18,8 +18,8 @@ import {
   type Point,
   REGIONS,
 } from "@kreplica/hw-x86";
+import type { ModuleKernel } from "@kreplica/kernel";
 import type { VmArea } from "@kreplica/vmalloc";
-import type { ModuleKernel } from "../kernel-with-modules.js";
 
 /** Core cycles of the CPU that loads, by cause, except `elsewhere`. */
 export interface ModelledCycles {

@@ -1,5 +1,6 @@
 /** Loads modules one after another and counts what each cost. */
 import { type CpuId, type NodeId, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import type { ModuleKernel } from "@kreplica/kernel";
 import {
   type LoadedModule,
   ModuleError,
@@ -7,7 +8,6 @@ import {
   type ModuleFile,
   type ReplicationCost,
 } from "@kreplica/modules";
-import type { ModuleKernel } from "../kernel-with-modules.js";
 import { LoadMeter, type ModelledCycles, sumCycles } from "./load-meter.js";
 
 /** One module's cost. */

@@ -1,40 +1,36 @@
 /**
- * One recording on one or several kernels, cold and hot: the part of a comparison that takes time. Plain data in and
- * out, so that it can run in a worker.
+ * One recording on one or several kernels, cold and hot: the part of a comparison that takes time. Job and measurement
+ * are plain data, so that it can run in a worker.
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
-import { type Alignment, singleCopy } from "@kreplica/mm-core";
 import {
-  EntryPlaces,
-  shippedGuest,
-  surveyGuest,
-  TraceError,
-  type TraceStatistics,
-  type TraceTest,
-} from "@kreplica/trace";
-import { boot } from "../boot.js";
-import { type Kernel, kernelFrom } from "../kernel.js";
-import { type PolicyChoice, policyOf } from "../policies.js";
-import { traceFile } from "../inputs/trace-file.js";
+  boot,
+  type Kernel,
+  kernelFrom,
+  NoOpFinder,
+  type PolicyChoice,
+  policyOf,
+  runsShortNoOps,
+} from "@kreplica/kernel";
+import { type Alignment, singleCopy } from "@kreplica/mm-core";
+import { EntryPlaces, surveyGuest, TraceError, type TraceStatistics, type TraceTest } from "@kreplica/trace";
 import { visitedFunctions } from "../replay/kernel-visit.js";
 import { rightlyBlamed } from "../replay/blame.js";
 import { gateTo } from "../replay/gate.js";
-import { loadTrace, scheduledFrames } from "../replay/load.js";
+import { loadTrace, type RecordedRun, scheduledFrames } from "../replay/load.js";
 import { type Carried, nothingCarried } from "../replay/other-kernel.js";
 import { framesToReserve } from "../replay/recorded-frames.js";
-import { NoOpFinder, runsShortNoOps } from "../no-ops.js";
 import { guestImage, requireFit } from "../replay/recorded-kernel.js";
-import type { NamedKernels, ReplayKernel } from "../replay/replay-kernel.js";
+import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { Replayer } from "../replay/replayer.js";
 import { shareOf, wholeOf } from "../replay/sampled-run.js";
 import { type NodeRun, placeIn, runElsewhere } from "./elsewhere.js";
 import { type HotCold, measureHotCold } from "./hot-cold.js";
-import { tracedKernel } from "../traced-kernel.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
 
 /** What the kernels compared have in common. */
-export interface KernelJob extends NamedKernels {
+export interface KernelJob {
   readonly spec: MachineSpec;
   readonly where: Where;
   readonly pti: boolean;
@@ -51,6 +47,7 @@ export interface KernelJob extends NamedKernels {
 
 /** What is to be measured. */
 export interface TraceJob extends KernelJob {
+  /** As its measurements and errors name it. */
   readonly file: string;
   /** A kernel each. */
   readonly policies: readonly PolicyChoice[];
@@ -88,48 +85,53 @@ export interface TraceMeasurement extends HotCold {
   readonly carried?: Carried;
 }
 
-/** What a job's kernels have in common. @param named what the job names, read */
-export const jobKernel = ({ spec, where, pti, levels, seed, alignment }: KernelJob, named?: ReplayKernel): Kernel =>
+/** What a job's kernels have in common. @param replayed what is booted */
+export const jobKernel = ({ spec, where, pti, levels, seed, alignment }: KernelJob, replayed: ReplayKernel): Kernel =>
   kernelFrom({
     spec,
+    image: (ends) => replayed.image(ends),
     pti,
     levels,
     seed,
     masterNode: where.masterNode,
     recordedNodes: [where.masterNode, where.dataNode],
     ...(alignment ? { alignment } : {}),
-    ...(named ? { image: (ends) => named.image(ends) } : {}),
   });
 
 /**
  * Measures a recording on kernels booted for it, so that no measurement depends on those before it. It is decoded once
  * and its pages are placed in all of the kernels alike, so that they differ in their policy and in nothing else.
  *
- * @param kernel what the job names, read
+ * @param run the recording
+ * @param kernel what is booted, and what was recorded
  * @returns a measurement for each policy, and behind them the unaligned kernel's
  * @throws TraceError, InputError, MmError
  */
-export function measureTrace(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
+export function measureTrace(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceMeasurement[] {
   try {
-    return measured(job, kernel);
+    return measured(job, run, kernel);
   } catch (error) {
-    throw error instanceof TraceError
-      ? rightlyBlamed(error, kernel?.recorded.name ?? tracedKernel("recorded").name)
-      : error;
+    throw error instanceof TraceError ? rightlyBlamed(error, run.recording, kernel.recorded.name) : error;
   }
 }
 
-function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
+function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceMeasurement[] {
   const { spec, where, file, policies } = job;
   const nodeIndex = indexOf(spec, spec.cpus.find((cpu) => cpu.id === where.cpu)!.node);
-  const named = kernel?.named ?? false;
+  const { named } = kernel;
   const places = new EntryPlaces();
-  const { guest, copied } = surveyGuest(traceFile(file), kernel?.recorded.guest ?? shippedGuest, named, (batch) => {
+  const { guest, copied } = surveyGuest(run.recording, kernel.recorded.guest, named, (batch) => {
     if (named) places.add(batch);
   });
-  if (kernel !== undefined && named) requireFit(file, places, kernel.recorded);
-  const reserved = framesToReserve(spec, [where.masterNode, where.dataNode], file, scheduledFrames(file), guest);
-  const other = kernel?.other;
+  if (named) requireFit(file, places, kernel.recorded);
+  const reserved = framesToReserve(
+    spec,
+    [where.masterNode, where.dataNode],
+    run.recording,
+    scheduledFrames(run),
+    guest,
+  );
+  const { other } = kernel;
   if (other && reserved.length > 0) {
     throw new InputError({
       file: spec.name,
@@ -144,7 +146,7 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
       reserved:
         there === where
           ? reserved
-          : framesToReserve(spec, [there.masterNode, there.dataNode], file, scheduledFrames(file), guest),
+          : framesToReserve(spec, [there.masterNode, there.dataNode], run.recording, scheduledFrames(run), guest),
       guest,
     });
   const common = kernelAt(where);
@@ -167,8 +169,7 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
   const { image } = kernels[0]!.booted;
   // Addresses that were moved are the booted kernel's.
   const moved = other ? { ...guest, image: guestImage(image, guest.image.firstPage) } : guest;
-  const symbol = (name: string): bigint | undefined =>
-    (kernel?.recorded.image("recorded") ?? tracedKernel("recorded")).symbol(name);
+  const symbol = (name: string): bigint | undefined => kernel.recorded.image("recorded").symbol(name);
   // What a kernel with copies did for them is in its recording.
   const functions = job.work === false || copied ? undefined : visitedFunctions((name) => image.symbol(name));
   const elsewhere = job.elsewhere ?? [];
@@ -185,7 +186,8 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
     pokes,
     statistics,
   } = loadTrace(
-    file,
+    run,
+    { guest, moved, symbol, named },
     placeIn(kernels),
     functions,
     other &&
@@ -197,7 +199,6 @@ function measured(job: TraceJob, kernel?: ReplayKernel): TraceMeasurement[] {
       moved,
     ),
     shortNoOps,
-    { guest, moved, symbol, named },
   );
   const share = shareOf(workload);
   const measurements = kernels.map(({ policy, unaligned, booted }) => {

@@ -4,13 +4,10 @@
  * comes from poke-pass.ts.
  */
 import { account, Counters, difference, Part, PARTS, REGIONS, type Sourced } from "@kreplica/hw-x86";
+import { boot, type BootParts, type Kernel, kernelFrom, type KernelSource, type PolicyChoice } from "@kreplica/kernel";
 import { TextUsers } from "@kreplica/mm-core";
 import { ReplicaTextPoke } from "@kreplica/text-patch";
 import { branch32, CALL, INT3, JMP32, nops } from "@kreplica/text-patch/api";
-import { boot } from "../boot.js";
-import type { BootParts } from "../boot-parts.js";
-import { type Kernel, kernelFrom, type KernelSource } from "../kernel.js";
-import type { PolicyChoice } from "../policies.js";
 import { CR3_WRITE_CYCLES, FIRST_PASS, FURTHER_PASS, RECORDED_POKES, SYNC_CORE_CYCLES } from "./poke-pass.js";
 
 /** Patching of a kernel's text in every copy, before the kernel boots. */

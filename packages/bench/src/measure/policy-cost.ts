@@ -4,11 +4,20 @@
  */
 import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86";
+import {
+  boot,
+  type Booted,
+  type Footprint,
+  type Kernel,
+  kernelFrom,
+  type KernelSource,
+  memoryCost,
+  type MemoryCost,
+  type PolicyChoice,
+  policyOf,
+  takeFootprint,
+} from "@kreplica/kernel";
 import { invariant, type Process, Processes, singleCopy } from "@kreplica/mm-core";
-import { type Footprint, memoryCost, type MemoryCost, takeFootprint } from "../accounting.js";
-import { boot, type Booted } from "../boot.js";
-import { kernelFrom, type Kernel, type KernelSource } from "../kernel.js";
-import { type PolicyChoice, policyOf } from "../policies.js";
 
 /** All figures are what a policy adds to a single copy. */
 export interface PolicyCost {

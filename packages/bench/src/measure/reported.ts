@@ -5,7 +5,21 @@
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { e52690v3 } from "@kreplica/machines";
 import { type TraceTest, traceTests } from "@kreplica/trace";
-import type { ReportedFigures } from "../inputs/reported-file.js";
+
+/** Gains of one test, percent. */
+export interface ReportedFigure {
+  readonly test: string;
+  readonly hot?: number;
+  readonly cold?: number;
+}
+export interface ReportedFigures {
+  readonly file: string;
+  /** Who reported them: a clause for the legend. */
+  readonly source: string;
+  /** Name of the machine they are of; undefined when the file does not say. */
+  readonly machine: string | undefined;
+  readonly figures: readonly ReportedFigure[];
+}
 
 /** Whose figures, and which. */
 export interface Reported {

@@ -14,11 +14,10 @@ import {
   Packs,
   ProgramMemory,
 } from "@kreplica/bpf";
+import { boot, kernelFrom, type KernelSource } from "@kreplica/kernel";
 import { setMemory } from "@kreplica/set-memory";
 import { textPatch } from "@kreplica/text-patch";
 import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
-import { boot } from "../boot.js";
-import { kernelFrom, type KernelSource } from "../kernel.js";
 import { type BpfPathRun, costOf, type ImageCost, runPaths } from "./bpf-images.js";
 import { type BpfBench, type BpfNodeRun, inputFor, runOnCpu } from "./bpf-node-run.js";
 

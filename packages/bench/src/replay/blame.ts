@@ -1,10 +1,8 @@
 /**
  * Whose fault it is that a recording cannot be replayed: the file's, or that of whoever took it for one of this kernel.
  */
-import { closeSync, openSync, readSync } from "node:fs";
 import { isZstd } from "@kreplica/inputs/zstd";
-import { TraceError, type TraceErrorCode } from "@kreplica/trace";
-import { readTraceFile } from "../inputs/trace-file.js";
+import { readTrace, type Recording, TraceError, type TraceErrorCode } from "@kreplica/trace";
 
 /** What a damaged recording may say as well as one of another kernel. */
 const EITHER: readonly TraceErrorCode[] = ["bad-address", "bad-frame", "unnamed-page", "refused"];
@@ -15,10 +13,11 @@ const DESCRIPTOR = 4;
 
 /**
  * The error with the remedy that helps: a file that is whole by its checksum is not told to be damaged.
+ * @param recording the error is of, unless it is of the schedule beside
  * @param kernel it was taken for
  */
-export function rightlyBlamed(error: TraceError, kernel: string): TraceError {
-  if (!EITHER.includes(error.code) || !isWhole(error.file)) return error;
+export function rightlyBlamed(error: TraceError, recording: Recording, kernel: string): TraceError {
+  if (!EITHER.includes(error.code) || error.file !== recording.name || !isWhole(recording)) return error;
   return new TraceError(
     error.code,
     error.file,
@@ -29,17 +28,17 @@ export function rightlyBlamed(error: TraceError, kernel: string): TraceError {
   );
 }
 
-function isWhole(file: string): boolean {
+function isWhole(recording: Recording): boolean {
   const head = new Uint8Array(8);
-  const handle = openSync(file, "r");
+  const source = recording.open();
   try {
-    readSync(handle, head);
+    source.read(head);
   } finally {
-    closeSync(handle);
+    source.close();
   }
   if (!isZstd(head) || (head[DESCRIPTOR]! & CHECKSUM) === 0) return false;
   try {
-    readTraceFile(file, () => undefined);
+    readTrace(recording, () => undefined);
     return true;
   } catch (error) {
     if (error instanceof TraceError) return false;

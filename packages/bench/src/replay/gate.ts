@@ -3,6 +3,7 @@
  * allow.
  */
 import { hex } from "@kreplica/hw-x86/api";
+import type { Booted } from "@kreplica/kernel";
 import {
   DESCRIPTOR_BYTES,
   guestEnd,
@@ -13,7 +14,6 @@ import {
   regionsOf,
   shippedGuest,
 } from "@kreplica/trace";
-import type { Booted } from "../boot.js";
 import { type Gate, type Refusal } from "./program-builder.js";
 import { Op } from "./program.js";
 

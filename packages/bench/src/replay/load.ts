@@ -1,22 +1,20 @@
-/** A recording from disk, ready to run; with a schedule of lines beside it, as the long run it was cut from. */
-import { existsSync, readFileSync } from "node:fs";
+/** A recording, ready to run; with a schedule of lines beside it, as the long run it was cut from. */
 import { unzstd, ZstdError } from "@kreplica/inputs/zstd";
+import type { NoOpFinder } from "@kreplica/kernel";
 import { InvariantError } from "@kreplica/mm-core";
 import {
   Batch,
   CallCounter,
   Kind,
+  readTrace,
   type RecordedGuest,
-  shippedGuest,
+  type Recording,
   testOf,
   TraceCounter,
   TraceError,
   type TraceStatistics,
   type TraceTest,
 } from "@kreplica/trace";
-import { readTraceFile, traceFile } from "../inputs/trace-file.js";
-import { tracedKernel } from "../traced-kernel.js";
-import type { NoOpFinder } from "../no-ops.js";
 import type { VisitedFunctions } from "./kernel-visit.js";
 import { type LineSchedule, readLineSchedule } from "./line-schedule.js";
 import { LongRun } from "./long-run.js";
@@ -27,6 +25,20 @@ import type { Workload } from "./replayer.js";
 /** Upper half of every address of an image, and lines under one such half. */
 const IMAGE_HIGH = 0xffff_ffff;
 const LINES_4G = 0x400_0000;
+
+/** A schedule of lines, wherever it lies. */
+export interface ScheduleBeside {
+  /** As errors name it. */
+  readonly name: string;
+  /** Its bytes, packed with zstd. @throws Error where they cannot be had */
+  read(): Uint8Array;
+}
+
+/** A recording to replay, and the schedule that makes a long run of it. */
+export interface RecordedRun {
+  readonly recording: Recording;
+  readonly schedule?: ScheduleBeside;
+}
 
 /** A recording's test and what runs it. */
 export interface LoadedTrace {
@@ -60,11 +72,6 @@ export interface Recorded {
   /** A kernel that the user named: tests are named after their files, and statistics are counted. */
   readonly named: boolean;
 }
-const shipped: Recorded = {
-  guest: shippedGuest,
-  symbol: (name) => tracedKernel("recorded").symbol(name),
-  named: false,
-};
 
 /** Writes one piece of kernel text. Source: Linux 6.1 arch/x86/kernel/alternative.c. */
 const POKE = "__text_poke";
@@ -74,35 +81,34 @@ const POKE = "__text_poke";
  */
 const NEARLY = 0.01;
 
-/** Name a schedule has beside `X.kt.zst` or `X.kt`: `X.lines.zst`. */
-export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst)?$/, ".lines.zst");
-
 /**
+ * @param recorded what was recorded
  * @param place where the model has a recorded page
  * @param functions where the recorded kernel has the functions that replication adds to; without them nothing is
  *   spliced in
  * @param change done to every batch before it is looked at: recorded addresses moved to another kernel's
  * @param gate what may be replayed; anything without it
  * @param noOps of the image replayed on
- * @param recorded what was recorded; as the shipped recordings when absent
  * @throws TraceError
  */
 export function loadTrace(
-  file: string,
+  run: RecordedRun,
+  recorded: Recorded,
   place: PlacePage,
   functions?: VisitedFunctions,
   change?: (batch: Batch) => void,
   gate?: Gate,
   noOps?: NoOpFinder,
-  recorded: Recorded = shipped,
 ): LoadedTrace {
-  const test = testOf(traceFile(file), recorded.named);
+  const { recording } = run;
+  const file = recording.name;
+  const test = testOf(recording, recorded.named);
   const { guest, moved = guest } = recorded;
   const builder = new ProgramBuilder(file, place, functions, gate, noOps, moved);
   const counter = counterOf(recorded, test.call);
   const pokes = counterOf(recorded, POKE);
   const statistics = recorded.named ? new TraceCounter(0, guest) : undefined;
-  readTraceFile(file, (batch) => {
+  readTrace(recording, (batch) => {
     statistics?.add(batch);
     counter?.add(batch);
     pokes?.add(batch);
@@ -111,11 +117,11 @@ export function loadTrace(
   });
   const { program, measured } = builder.finish();
   program.blame = (operation, what) =>
-    blame(file, operation, what, new ProgramBuilder(file, place, functions, undefined, undefined, moved), change);
-  const schedule = scheduleOf(file);
+    blame(recording, operation, what, new ProgramBuilder(file, place, functions, undefined, undefined, moved), change);
+  const schedule = scheduleOf(run);
   if (schedule && change) moveText(schedule.text, change);
   const workload = schedule
-    ? new LongRun(program, builder.cuts, builder.perCut, schedule, place, scheduleBeside(file))
+    ? new LongRun(program, builder.cuts, builder.perCut, schedule, place, run.schedule!.name)
     : new PlainRun(program);
   return {
     file,
@@ -158,14 +164,14 @@ function callsOf(
  * nothing while all is well.
  */
 function blame(
-  file: string,
+  recording: Recording,
   operation: number,
   what: string,
   builder: ProgramBuilder,
   change?: (batch: Batch) => void,
 ): never {
   const one = new Batch(1);
-  readTraceFile(file, (batch) => {
+  readTrace(recording, (batch) => {
     change?.(batch);
     one.length = 1;
     for (let i = 0; i < batch.length; i++) {
@@ -174,14 +180,14 @@ function blame(
       if (builder.program.length > operation)
         throw new TraceError(
           "refused",
-          file,
+          recording.name,
           batch.base + batch.at[i]!,
           what,
           "the file is damaged here: copy or record it again",
         );
     }
   });
-  throw new InvariantError(`operation ${operation} comes from no record of ${file}`);
+  throw new InvariantError(`operation ${operation} comes from no record of ${recording.name}`);
 }
 
 /** Puts lines of the recorded kernel's text where another kernel has them, as if they had been in the recording. */
@@ -200,30 +206,26 @@ function moveText(lines: Float64Array, change: (batch: Batch) => void): void {
   }
 }
 
-/** Whether a schedule lies beside the recording, so that it runs for long. */
-export const isLongRun = (file: string): boolean => scheduleBeside(file) !== file && existsSync(scheduleBeside(file));
+/** Physical pages the schedule beside a recording names; none without one. @throws TraceError */
+export const scheduledFrames = (run: RecordedRun): Iterable<number> => scheduleOf(run)?.frames ?? [];
 
-/** Physical pages the schedule beside a recording names; none without one. */
-export const scheduledFrames = (file: string): Iterable<number> => scheduleOf(file)?.frames ?? [];
-
-function scheduleOf(file: string): LineSchedule | undefined {
-  const beside = scheduleBeside(file);
-  if (!isLongRun(file)) return undefined;
-  const bytes = unpacked(beside);
+function scheduleOf({ schedule }: RecordedRun): LineSchedule | undefined {
+  if (schedule === undefined) return undefined;
+  const bytes = unpacked(schedule);
   try {
-    return readLineSchedule(bytes, beside);
+    return readLineSchedule(bytes, schedule.name);
   } catch (error) {
     throw error instanceof TraceError ? error.ofPacked() : error;
   }
 }
 
-function unpacked(file: string): Uint8Array {
+function unpacked(schedule: ScheduleBeside): Uint8Array {
   try {
-    return unzstd(readFileSync(file));
+    return unzstd(schedule.read());
   } catch (error) {
     throw new TraceError(
       "unreadable-lines",
-      file,
+      schedule.name,
       error instanceof ZstdError ? error.offset : 0,
       `it cannot be read (${(error as Error).message})`,
       "copy the file again, in full",

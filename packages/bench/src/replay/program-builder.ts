@@ -7,6 +7,7 @@
  * used of its TLB set, the line of its L1 set). And accesses of other virtual CPUs in user mode, whose address spaces
  * the recording does not tell apart.
  */
+import type { NoOpFinder } from "@kreplica/kernel";
 import { MmError } from "@kreplica/mm-core";
 import {
   Access,
@@ -21,7 +22,6 @@ import {
   traceTests,
 } from "@kreplica/trace";
 import { VisitFinder, type VisitedFunctions } from "./kernel-visit.js";
-import { type NoOpFinder } from "../no-ops.js";
 import { Control, MAX_PAGES, Op, Program, Region, SHORT_NO_OPS } from "./program.js";
 
 /** Where a recorded page is in the model; maps it when nothing does. */

@@ -4,9 +4,17 @@
  */
 import { type Frame, type FrameRange, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
-import { Access, guestNodeOfPage, imagePages, Kind, type RecordedGuest, shippedGuest } from "@kreplica/trace";
-import { readTraceFile } from "../inputs/trace-file.js";
-import { type GuestWindow, guestWindows, sparedWindows } from "../recorded-pages.js";
+import { type GuestWindow, guestWindows, sparedWindows } from "@kreplica/kernel";
+import {
+  Access,
+  guestNodeOfPage,
+  imagePages,
+  Kind,
+  readTrace,
+  type RecordedGuest,
+  type Recording,
+  shippedGuest,
+} from "@kreplica/trace";
 
 /** A run of frames. */
 export interface FrameRun {
@@ -22,7 +30,7 @@ export interface FrameRun {
 export function framesToReserve(
   spec: MachineSpec,
   nodes: readonly [NodeId, NodeId],
-  file: string,
+  recording: Recording,
   more: Iterable<number> = [],
   guest: RecordedGuest = shippedGuest,
 ): FrameRun[] {
@@ -40,7 +48,7 @@ export function framesToReserve(
       remedy: `give it at least ${need} MiB in one piece`,
     });
   }
-  const used = new Set([...framesIn(file), ...more]);
+  const used = new Set([...framesIn(recording), ...more]);
   const runs: { first: Frame; frames: number }[] = [];
   const imageEnd = guest.image.firstPage + imagePages(guest.image);
   for (const recorded of [...used].sort((x, y) => x - y)) {
@@ -64,9 +72,9 @@ const fits = (ranges: readonly FrameRange[], { node, first, frames }: GuestWindo
   ranges.some((range) => range.node === node && first >= range.first && first + frames <= range.first + range.frames);
 
 /** Frames a recording names. */
-export function framesIn(file: string): Set<Frame> {
+export function framesIn(recording: Recording): Set<Frame> {
   const used = new Set<Frame>();
-  readTraceFile(file, ({ kind, a, b, length }) => {
+  readTrace(recording, ({ kind, a, b, length }) => {
     for (let i = 0; i < length; i++) {
       if (
         kind[i] === Kind.FetchPage ||

@@ -3,25 +3,14 @@
  * replay asks of it: where text, rodata and data lie, symbols, and an image to boot when no other kernel is named.
  */
 import { LARGE } from "@kreplica/hw-x86/api";
-import { closeSync, openSync, readSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
-import { InputError, whyNot } from "@kreplica/inputs";
+import { fileName, InputError } from "@kreplica/inputs";
 import { isZstd, ZstdError, ZstdStream } from "@kreplica/inputs/zstd";
-import { bootableImage, checkedImage, readSymbolList, textOf } from "@kreplica/kernel-files";
+import { bootableImage, checkedImage, kernelFromBytes, readSymbolList, textOf } from "@kreplica/kernel-files";
 import { kernelImage, type KernelImage, MmError, type SectionHeader } from "@kreplica/mm-core";
 import { type EntryPlaces, type GuestImage, type GuestNode, type RecordedGuest, shippedGuest } from "@kreplica/trace";
-import { readKernelFile } from "../inputs/kernel-file.js";
-import { tracedKernel, tracedSymbols } from "../traced-kernel.js";
 import type { ImageSymbol } from "./other-kernel.js";
 
-/** What was recorded, as a job carries it: plain data. */
-export interface NamedRecording {
-  /** vmlinux, vmlinuz or System.map. */
-  readonly kernel: string;
-  readonly nodes: readonly GuestNode[];
-}
-
+/** The kernel of a recording, and the guest it ran on. */
 export interface RecordedKernel {
   readonly name: string;
   /** Its file, as the user named it; undefined for the shipped one. */
@@ -32,14 +21,6 @@ export interface RecordedKernel {
   /** Levels and the image's physical page are the recordings' to say: those of the shipped guest here. */
   readonly guest: RecordedGuest;
 }
-
-/** The kernel of the recordings that ship. */
-export const shippedKernel = (): RecordedKernel => ({
-  name: tracedKernel("recorded").name,
-  image: tracedKernel,
-  symbols: tracedSymbols,
-  guest: shippedGuest,
-});
 
 const OPTION = "--recorded-kernel";
 
@@ -56,9 +37,19 @@ export const guestImage = (
   copied: true,
 });
 
-/** @throws InputError for a file that is neither a kernel nor a System.map, or lacks symbols that bound its parts */
-export async function readRecordedKernel({ kernel: file, nodes }: NamedRecording): Promise<RecordedKernel> {
-  const { name, image, symbols } = isText(file) ? await fromMap(file) : await fromKernel(file);
+/**
+ * The kernel of a recording, from its vmlinux, vmlinuz or System.map.
+ *
+ * @param file as errors name it
+ * @param nodes of the guest it ran on
+ * @throws InputError for a file that is neither a kernel nor a System.map, or lacks symbols that bound its parts
+ */
+export async function recordedKernelFrom(
+  bytes: Uint8Array,
+  file: string,
+  nodes: readonly GuestNode[],
+): Promise<RecordedKernel> {
+  const { name, image, symbols } = isText(bytes) ? fromMap(bytes, file) : await fromKernel(bytes, file);
   const bounds = image("recorded");
   if (bounds.stext !== shippedGuest.image.stext) {
     throw new InputError({
@@ -97,7 +88,7 @@ export function requireFit(trace: string, places: EntryPlaces, { file, name, sym
   throw new InputError({
     file: file ?? name,
     field: OPTION,
-    reason: `not of the kernel that ${basename(trace)} is of: of ${places.size} places that control came to, ${percent} % are first bytes of its functions, where the right kernel has over 5 %`,
+    reason: `not of the kernel that ${fileName(trace)} is of: of ${places.size} places that control came to, ${percent} % are first bytes of its functions, where the right kernel has over 5 %`,
     remedy: "name the vmlinux, vmlinuz or System.map of the very build that was recorded",
   });
 }
@@ -106,61 +97,55 @@ export function requireFit(trace: string, places: EntryPlaces, { file, name, sym
  * By what the file holds, packed or not. What is neither a kernel nor a list of symbols is called no list where it is
  * packed, else no kernel.
  */
-function isText(file: string): boolean {
-  const packed = Buffer.alloc(PIECE);
-  let length: number;
-  try {
-    const handle = openSync(file, "r");
-    try {
-      length = readSync(handle, packed);
-    } finally {
-      closeSync(handle);
-    }
-  } catch (error) {
-    throw new InputError({
-      file,
-      field: OPTION,
-      ...whyNot(error, "name the vmlinux, vmlinuz or System.map of the recorded kernel"),
-    });
-  }
-  const begin = packed.subarray(0, length);
-  return isZstd(begin) ? !isKernel(headOf(begin)) : /^[0-9a-f]{8,16} [A-Za-z?] /.test(begin.toString("latin1", 0, 64));
+function isText(bytes: Uint8Array): boolean {
+  const begin = bytes.subarray(0, PIECE);
+  return isZstd(begin) ? !isKernel(headOf(begin)) : /^[0-9a-f]{8,16} [A-Za-z?] /.test(latin1(begin, 0, 64));
 }
+
+const latin1 = (bytes: Uint8Array, from: number, to: number): string =>
+  String.fromCharCode(...bytes.subarray(from, to));
 
 /** More than a packed block's first part, which unpacks to more than the header of a kernel. */
 const PIECE = 1 << 18;
-const isKernel = (head: Buffer): boolean =>
-  head.toString("latin1", 0, 4) === "\x7fELF" || head.toString("latin1", 0x202, 0x206) === "HdrS";
+/** Bytes of an unpacked kernel that say it is one. */
+const HEAD = 0x206;
+const isKernel = (head: Uint8Array): boolean =>
+  latin1(head, 0, 4) === "\x7fELF" || latin1(head, 0x202, HEAD) === "HdrS";
 
 /**
  * What the first piece of a packed file unpacks to; nothing where it is damaged, which whoever reads it all will say.
  */
-function headOf(packed: Uint8Array): Buffer {
-  const parts: Uint8Array[] = [];
+function headOf(packed: Uint8Array): Uint8Array {
+  const head = new Uint8Array(HEAD);
+  let length = 0;
   try {
-    new ZstdStream((part) => parts.push(part.slice())).push(packed);
+    new ZstdStream((part) => {
+      const some = part.subarray(0, HEAD - length);
+      head.set(some, length);
+      length += some.length;
+    }).push(packed);
   } catch (error) {
     if (!(error instanceof ZstdError)) throw error;
   }
-  return Buffer.concat(parts);
+  return head.subarray(0, length);
 }
 
-async function fromKernel(file: string) {
-  const kernel = await readKernelFile(file);
+async function fromKernel(bytes: Uint8Array, file: string) {
+  const kernel = await kernelFromBytes(bytes, file);
   const release = kernel.release;
   return {
-    name: release === undefined ? basename(file) : `Linux ${release}`,
+    name: release === undefined ? fileName(file) : `Linux ${release}`,
     image: (alignment: "recorded" | "patch-06") => bootableImage(kernel, alignment),
     symbols: kernel.symbols,
   };
 }
 
 /** Without a file, sections are what the symbols bound. */
-async function fromMap(file: string) {
-  const symbols = readSymbolList(textOf(await readFile(file), file), file);
+function fromMap(bytes: Uint8Array, file: string) {
+  const symbols = readSymbolList(textOf(bytes, file), file);
   const byName = new Map<string, bigint>();
   for (const { name, address } of symbols) if (!byName.has(name)) byName.set(name, address);
-  const name = basename(file).replace(/\.zst$/, "");
+  const name = fileName(file).replace(/\.zst$/, "");
   const image = (alignment: "recorded" | "patch-06"): KernelImage => {
     try {
       return checkedImage(kernelImage({ name, alignment, symbols: byName, sections: sectionsOf(byName) }), file);

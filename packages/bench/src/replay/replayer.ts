@@ -5,10 +5,8 @@
  */
 import { Counters, difference } from "@kreplica/hw-x86";
 import type { Cpu, CpuId } from "@kreplica/hw-x86/api";
+import { type Booted, RECORDED_PCID, runsShortNoOps } from "@kreplica/kernel";
 import { invariant, InvariantError } from "@kreplica/mm-core";
-import type { Booted } from "../boot.js";
-import { runsShortNoOps } from "../no-ops.js";
-import { RECORDED_PCID } from "../recorded-pages.js";
 import { ReplicationWork, type WorkDone } from "./replication-work.js";
 import type { PlacePage } from "./program-builder.js";
 import { CHUNK, Control, Op, type Program, type ProgramPage, Region, SHORT_NO_OPS } from "./program.js";

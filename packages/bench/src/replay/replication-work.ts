@@ -13,8 +13,8 @@
  */
 import type { Cpu } from "@kreplica/hw-x86/api";
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { Booted } from "@kreplica/kernel";
 import { type AddressSpace, invariant, type ReplicaTraffic } from "@kreplica/mm-core";
-import type { Booted } from "../boot.js";
 import { type KernelVisit, VisitKind } from "./kernel-visit.js";
 import { Op, type Program, Region } from "./program.js";
 

@@ -3,8 +3,8 @@
  * Values in, text out.
  */
 import { basename } from "node:path";
+import { replicates, wordsOf } from "@kreplica/kernel";
 import type { CacheState, CompareResult, Comparison } from "../measure/compare.js";
-import { replicates, wordsOf } from "../policies.js";
 import { ns, otherNodesText, placeText } from "./node-places.js";
 import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
 

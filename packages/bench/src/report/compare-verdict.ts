@@ -2,10 +2,10 @@
  * The comparison in five lines, and every node's gains. Values in, text out; a line of the verdict fits a screen of 100
  * columns.
  */
+import { replicates } from "@kreplica/kernel";
 import type { CacheState, CompareResult } from "../measure/compare.js";
 import type { Gain } from "../measure/gain.js";
 import type { NodeGains, WholeMachine } from "../measure/whole-machine.js";
-import { replicates } from "../policies.js";
 import { ns } from "./node-places.js";
 import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
 import { bytesText, countText } from "./units.js";

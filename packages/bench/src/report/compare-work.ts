@@ -1,8 +1,8 @@
 /**
  * What replication itself does in the tests, and what it costs: part of the comparison's report. Values in, text out.
  */
+import { type KernelPolicy, replicates } from "@kreplica/kernel";
 import type { CompareResult, Comparison } from "../measure/compare.js";
-import { type KernelPolicy, replicates } from "../policies.js";
 import { heading, renderTable, type Screen, wrap } from "./terminal.js";
 
 const amount = (value: number): string =>

@@ -3,10 +3,10 @@
  * columns.
  */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { wordsOf } from "@kreplica/kernel";
 import { total } from "../measure/cycle-account.js";
 import type { Carried, CarriedOver } from "../replay/other-kernel.js";
 import type { CacheState, CompareResult, KernelFigures } from "../measure/compare.js";
-import { wordsOf } from "../policies.js";
 import { gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
 import { recordedText } from "./compare-recorded.js";
 import { workText } from "./compare-work.js";

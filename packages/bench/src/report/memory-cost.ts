@@ -1,5 +1,5 @@
 /** What replication costs in memory, cause by cause. Values in, text out. */
-import type { MemoryAccount, MemoryCost } from "../accounting.js";
+import type { MemoryAccount, MemoryCost } from "@kreplica/kernel";
 import { renderTable, type Screen, wrap } from "./terminal.js";
 
 const grouped = (value: number): string => value.toString().replace(/\B(?=(\d{3})+$)/g, ",");

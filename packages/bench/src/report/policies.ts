@@ -1,5 +1,5 @@
 /** What the policies cost, as a table. Values in, text out. */
-import type { Kernel } from "../kernel.js";
+import type { Kernel } from "@kreplica/kernel";
 import type { PolicyCost } from "../measure/policy-cost.js";
 import type { ListedParameter, ListedPolicy } from "./documents/policies.js";
 import { hanging, heading, renderTable, type Screen, wrap } from "./terminal.js";

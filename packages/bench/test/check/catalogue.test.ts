@@ -4,9 +4,9 @@
  * checked by code.
  */
 import { existsSync, readFileSync } from "node:fs";
+import { INVARIANTS } from "@kreplica/kernel";
 import { expect, test } from "vitest";
 import { DEFECTS } from "@kreplica/series-as-posted";
-import { INVARIANTS } from "../../src/invariants.js";
 
 const ROOT = new URL("../../../../", import.meta.url);
 const tested = INVARIANTS.flatMap(({ id, where }) =>

@@ -3,17 +3,14 @@
  * seen: H6 whichever node boots and holds the image, I1 the option off is the kernel without the series, I2 where there
  * is no such option, I6 determinism.
  */
+import { CORE_FAMILIES, Differential, Repertoire } from "@kreplica/check";
 import type { MachineSpec, NodeId } from "@kreplica/hw-x86";
+import { boot, type BootOptions, POLICIES, smallImage, smallMachine } from "@kreplica/kernel";
 import { bootRoot } from "@kreplica/mm-core";
 import { everyNth, replicationBy } from "@kreplica/numa-replication";
 import { defectOf } from "@kreplica/series-as-posted";
 import { describe, expect, test } from "vitest";
-import { POLICIES } from "../../src/policies.js";
-import { boot, type BootOptions, prepare } from "../../src/boot.js";
-import { CORE_FAMILIES } from "../../src/check/core-families.js";
-import { Differential } from "../../src/check/differential.js";
-import { Repertoire } from "../../src/check/families.js";
-import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
+import { prepare } from "../../src/boot.js";
 import { ptdump } from "../../src/report/ptdump.js";
 import { parting, traced } from "./kernel-trace.js";
 

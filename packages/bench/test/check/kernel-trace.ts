@@ -1,9 +1,6 @@
 /** What a kernel did, in order, as one list of numbers: two kernels behave alike when their lists are equal. */
-import type { BootOptions } from "../../src/boot.js";
-import { CheckFailure } from "../../src/check/check-failure.js";
-import { CheckedSystem } from "../../src/check/checked-system.js";
-import { CORE_FAMILIES } from "../../src/check/core-families.js";
-import { Repertoire } from "../../src/check/families.js";
+import { CheckedSystem, CheckFailure, CORE_FAMILIES, Repertoire } from "@kreplica/check";
+import type { BootOptions } from "@kreplica/kernel";
 
 const repertoire = new Repertoire(CORE_FAMILIES);
 /** Stands in the list where a rule was broken. */

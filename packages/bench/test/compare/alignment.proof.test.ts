@@ -4,8 +4,11 @@
 import { preset } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { expect, test } from "vitest";
+import { shippedReplay } from "../../src/inputs/replay-kernel.js";
+import { isLongRun } from "../../src/inputs/trace-file.js";
 import { compare } from "../../src/measure/compare.js";
-import { measureTrace, type TraceJob, type TraceMeasurement } from "../../src/measure/measure-trace.js";
+import type { TraceJob, TraceMeasurement } from "../../src/measure/measure-trace.js";
+import { measureFile } from "../../src/run-jobs.js";
 
 const [long, short] = [dataFile("traces/hsw-forkN.kt.zst"), dataFile("traces/hsw-mount.kt.zst")];
 const given = {
@@ -19,14 +22,19 @@ const given = {
 /** Measures the short recording whatever is asked for: only which run answers for which matters here. */
 async function alignments(alignment: boolean): Promise<[string, number | undefined][]> {
   const asked: TraceJob[] = [];
-  const { tests } = await compare(given, { policy: "per-node", files: [long, short], alignment }, (jobs) => {
-    asked.push(...jobs);
-    return Promise.resolve(
-      jobs.map((job) =>
-        measureTrace({ ...job, file: short }).map((each): TraceMeasurement => ({ ...each, file: job.file })),
-      ),
-    );
-  });
+  const { tests } = await compare(
+    given,
+    shippedReplay(),
+    { policy: "per-node", files: [long, short], isLong: isLongRun, alignment },
+    (jobs) => {
+      asked.push(...jobs);
+      return Promise.resolve(
+        jobs.map((job) =>
+          measureFile({ ...job, file: short }).map((each): TraceMeasurement => ({ ...each, file: job.file })),
+        ),
+      );
+    },
+  );
   expect(asked.map((job) => [job.file, job.alignment, job.unaligned])).toEqual([
     [long, "patch-06", alignment],
     [short, "patch-06", true],

@@ -3,16 +3,17 @@
  * machine.
  */
 /// <reference types="node" />
+import { POLICIES } from "@kreplica/kernel";
 import { e52690v3 } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import * as fc from "fast-check";
 import { CounterLayout, Kind, type MachineSpec, Place, Source } from "@kreplica/hw-x86";
 import { describe, expect, test } from "vitest";
-import { POLICIES } from "../../src/policies.js";
 import { PARAMETERS } from "../../src/measure/corners.js";
 import { bound, boundBeyondL2, gain, nearGain } from "../../src/measure/gain.js";
-import { measureTrace, type TraceMeasurement } from "../../src/measure/measure-trace.js";
+import type { TraceMeasurement } from "../../src/measure/measure-trace.js";
 import { Region } from "../../src/replay/program.js";
+import { measureFile } from "../../src/run-jobs.js";
 
 const away = { cpu: 12, masterNode: 0, dataNode: 1 };
 const PLACE = { nodeIndex: 1, far: 0, near: 1 };
@@ -28,7 +29,7 @@ const equal: MachineSpec = {
 
 /** One copy built alike, and every policy; by recording. */
 const measured: TraceMeasurement[][] = ["fork1", "mount", "kill", "n16-touch"].map((key) =>
-  measureTrace({
+  measureFile({
     spec: e52690v3,
     policies: ["single-copy", ...POLICY_NAMES],
     where: away,

@@ -7,11 +7,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readSymbolList, textOf } from "@kreplica/kernel-files";
+import { readRecordedKernel } from "../../src/inputs/replay-kernel.js";
 import { vmlinuxOf } from "../fixtures/vmlinux.js";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { guestNodes } from "../../src/inputs/guest-nodes.js";
 import { readKernelFile } from "../../src/inputs/kernel-file.js";
-import { readRecordedKernel } from "../../src/replay/recorded-kernel.js";
 import { storedZstd } from "../fixtures/zstd-stored.js";
 import { invoke } from "../invoke.js";
 

@@ -8,8 +8,9 @@ import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { describe, expect, test } from "vitest";
 import { accountTotal, cycleAccount, lineCounts } from "../../src/measure/cycle-account.js";
-import { measureTrace, type TraceJob, type TraceMeasurement } from "../../src/measure/measure-trace.js";
+import type { TraceJob, TraceMeasurement } from "../../src/measure/measure-trace.js";
 import { Region } from "../../src/replay/program.js";
+import { measureFile } from "../../src/run-jobs.js";
 
 type CycleTotal = ReturnType<typeof cycleAccount>;
 const GIB = 2 ** 30;
@@ -48,7 +49,7 @@ const square = (size: number, near: number, far: number): number[][] =>
   Array.from({ length: size }, (_, i) => Array.from({ length: size }, (_, j) => (i === j ? near : far)));
 
 const measure = (key: string, given: Partial<TraceJob> = {}): TraceMeasurement[] =>
-  measureTrace({
+  measureFile({
     spec: machine(2),
     policies: ["single-copy", "per-node"],
     where: { cpu: 1, masterNode: 0, dataNode: 1 },
@@ -174,8 +175,8 @@ test("on the image's own node the work is all there is between the kernels, to a
     seed: 1,
     file: dataFile("traces/hsw-fork1.kt.zst"),
   };
-  const [single, perNode] = measureTrace(given);
-  const [, idle] = measureTrace({ ...given, work: false });
+  const [single, perNode] = measureFile(given);
+  const [, idle] = measureFile({ ...given, work: false });
   const [one, each, unworked] = [single!, perNode!, idle!].map(({ cold }) => cycleAccount(cold, e52690v3, 0)) as [
     CycleTotal,
     CycleTotal,

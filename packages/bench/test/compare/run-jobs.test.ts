@@ -3,7 +3,7 @@
 import { tiny2Node } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { expect, test } from "vitest";
-import { runJobs } from "../../src/measure/run-jobs.js";
+import { runJobs } from "../../src/run-jobs.js";
 
 test("the line names what runs now, moves when it begins and when it ends, and is full at the end", async () => {
   const told: (readonly [number, string])[] = [];

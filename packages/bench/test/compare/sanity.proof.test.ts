@@ -8,11 +8,12 @@ import { boot } from "../../src/boot.js";
 import { accountTotal, cycleAccount, lineCounts } from "../../src/measure/cycle-account.js";
 import { bound, gain } from "../../src/measure/gain.js";
 import { measureHotCold } from "../../src/measure/hot-cold.js";
-import { measureTrace, type TraceJob, type TraceMeasurement } from "../../src/measure/measure-trace.js";
+import type { TraceJob, TraceMeasurement } from "../../src/measure/measure-trace.js";
 import { defaultDataNode, indexOf, otherCpus, type Where } from "../../src/measure/placement.js";
-import { loadTrace } from "../../src/replay/load.js";
 import { Region } from "../../src/replay/program.js";
 import { Replayer } from "../../src/replay/replayer.js";
+import { measureFile } from "../../src/run-jobs.js";
+import { loadFile } from "../load-file.js";
 
 const files = ["fork1", "mount"].map((key) => dataFile(`traces/hsw-${key}.kt.zst`));
 /** Percent: what the place of a node's own page tables alone moves a cold result by, docs/model.md. */
@@ -29,7 +30,7 @@ const measure = (
   which = files,
   shape: Shape = {},
 ): TraceMeasurement[][] =>
-  which.map((file) => measureTrace({ spec, policies, where, pti: true, levels: 4, seed: 1, file, ...shape }));
+  which.map((file) => measureFile({ spec, policies, where, pti: true, levels: 4, seed: 1, file, ...shape }));
 const pair = (spec: MachineSpec, where: Where, which = files, shape: Shape = {}) =>
   measure(spec, ["single-copy", "per-node"], where, which, shape).map(([single, perNode]) => ({
     single: single!,
@@ -87,7 +88,7 @@ describe("a CPU away from the image", () => {
 
   test("cold is cold whatever ran before", () => {
     const booted = boot({ spec: e52690v3, policy: "single-copy", pti: true, masterNode: 0, recordedNodes: [0, 1] });
-    const { workload, measured: vcpu } = loadTrace(files[1]!, (address, frame) => booted.recorded.map(address, frame));
+    const { workload, measured: vcpu } = loadFile(files[1]!, (address, frame) => booted.recorded.map(address, frame));
     const replayer = new Replayer(booted, 12, vcpu, otherCpus(e52690v3, away, vcpu));
     const memoryLines = [0, 1].map(
       () => lineCounts(measureHotCold(replayer, workload, e52690v3, 1).cold, 2).textFromMemory,

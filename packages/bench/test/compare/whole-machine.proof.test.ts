@@ -5,10 +5,10 @@ import { e52690v3, preset } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { expect, test } from "vitest";
 import { percentGained } from "../../src/measure/corners.js";
-import { measureTrace } from "../../src/measure/measure-trace.js";
 import { type DataOf, toldOf } from "../../src/measure/node-classes.js";
 import { defaultDataNode } from "../../src/measure/placement.js";
 import { standingOf } from "../../src/measure/standing.js";
+import { measureFile } from "../../src/run-jobs.js";
 
 const eight = preset("xeon-8260-8s")!;
 const own = { nearest: (node: number) => node };
@@ -24,8 +24,8 @@ test("what is told of a node is what a run there gives, cold to a fifth of a per
   const on = (node: number) => ({ cpu: nodes[node]!.cpu, masterNode: 0, dataNode: node });
   const policies = ["single-copy", "per-node"];
   const file = dataFile("traces/hsw-fork1.kt.zst");
-  const [single, perNode] = measureTrace({ ...job, policies, file, where, elsewhere: [on(2)] });
-  const [there, thereToo] = measureTrace({ ...job, policies, file, where: on(15) });
+  const [single, perNode] = measureFile({ ...job, policies, file, where, elsewhere: [on(2)] });
+  const [there, thereToo] = measureFile({ ...job, policies, file, where: on(15) });
   for (const cache of ["cold", "hot"] as const) {
     const told = (of: typeof single) =>
       account(toldOf(of!.elsewhere[0]![cache], eight, [nodes[2]!, nodes[15]!], 0, dataOf(eight)), eight, 15).cycles;
@@ -44,8 +44,8 @@ test("of a long loop an eighth is run elsewhere; what it tells is near what the 
   const file = dataFile("traces/hsw-open.kt.zst");
   const at = where;
   const image = { cpu: 0, masterNode: 0, dataNode: 0 };
-  const [single, perNode] = measureTrace({ ...job, file, where: at, elsewhere: [image] });
-  const [whole, wholeToo] = measureTrace({ ...job, file, where: image });
+  const [single, perNode] = measureFile({ ...job, file, where: at, elsewhere: [image] });
+  const [whole, wholeToo] = measureFile({ ...job, file, where: image });
   const cycles = (of: Float64Array, node: number): number => account(of, e52690v3, node).cycles;
   for (const cache of ["cold", "hot"] as const) {
     expect(single!.elsewhere[0]!.share).toBe(1 / 8);

@@ -4,13 +4,15 @@ import { CounterLayout, Kind, type MachineSpec, Source } from "@kreplica/hw-x86"
 import { e52690v3, preset } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { beforeAll, describe, expect, test } from "vitest";
+import { shippedReplay } from "../../src/inputs/replay-kernel.js";
+import { isLongRun } from "../../src/inputs/trace-file.js";
 import { compare, type CompareResult } from "../../src/measure/compare.js";
-import { measureTrace } from "../../src/measure/measure-trace.js";
 import { type DataOf, nodeClasses, toldOf } from "../../src/measure/node-classes.js";
 import { defaultDataNode } from "../../src/measure/placement.js";
 import { standingOf } from "../../src/measure/standing.js";
 import { verdictSentences, verdictText } from "../../src/report/compare-verdict.js";
 import { compareText } from "../../src/report/compare.js";
+import { measureFile } from "../../src/run-jobs.js";
 
 const eight = preset("xeon-8260-8s")!;
 const own = { nearest: (node: number) => node };
@@ -66,12 +68,14 @@ describe("the whole machine", () => {
   const measured = (spec: MachineSpec, all: boolean, at = where): Promise<CompareResult> =>
     compare(
       { spec, where: at, pti: true, levels: 4, seed: 1 },
+      shippedReplay(),
       {
         policy: "per-node",
         files: names.map((key) => dataFile(`traces/hsw-${key}.kt.zst`)),
+        isLong: isLongRun,
         wholeMachine: all,
       },
-      (jobs) => Promise.resolve(jobs.map((job) => measureTrace(job))),
+      (jobs) => Promise.resolve(jobs.map((job) => measureFile(job))),
     );
   let all: CompareResult;
   let alone: CompareResult;

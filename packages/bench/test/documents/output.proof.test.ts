@@ -49,7 +49,7 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["check/1", "check", ...CORE, "--runs", "1", "--steps", "20"],
   ["check/1", "check", ...CORE, "--runs", "1", "--steps", "20", "--defect", "D4"],
   ["check/1", "check", ...CORE, "--policy", "rfc-v1", "--runs", "1", "--steps", "1"],
-  ["check/1", "check", "--replay", join(import.meta.dirname, "../check/lazy-tlb.counterexample.json")],
+  ["check/1", "check", "--replay", join(import.meta.dirname, "../../../check/test/lazy-tlb.counterexample.json")],
   ["policies/1", "policies"],
   ["policies/1", "policies", "--measure", ...TINY],
   ["patch/1", "patch", ...TINY, "--changes", "1"],

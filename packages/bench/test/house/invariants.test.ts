@@ -3,9 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GROUPS, type Invariant } from "@kreplica/invariants";
+import { INVARIANTS } from "@kreplica/kernel";
 import { expect, test } from "vitest";
 import { PAGE, withTables } from "../../../../scripts/invariants.mjs";
-import { INVARIANTS } from "../../src/invariants.js";
 
 const root = resolve(fileURLToPath(new URL("../../../..", import.meta.url)));
 const page = readFileSync(join(root, PAGE), "utf8");

@@ -90,7 +90,7 @@ describe.each(recipes(root))("$title", ({ title, steps, byHand }) => {
     // That a family takes part is seen where what it does is wrong.
     if (title === "Add operations to `kreplica check`") {
       const broken = {
-        file: "packages/bench/src/check/families/spare.ts",
+        file: "packages/check/src/families/spare.ts",
         place: "if (frame !== NONE)",
         text: "if (frame === NONE)",
       };

@@ -1,9 +1,9 @@
 /// <reference types="node" />
 /** docs/series-as-posted.md is made from the rows of the package of that name, and the rows name what is there. */
 import { readFileSync } from "node:fs";
+import { INVARIANTS } from "@kreplica/kernel";
 import { DEFECTS } from "@kreplica/series-as-posted";
 import { expect, test } from "vitest";
-import { INVARIANTS } from "../../src/invariants.js";
 
 test("docs/series-as-posted.md has these rows", () => {
   const rows = DEFECTS.map(

@@ -5,6 +5,7 @@
  * bytes; larger ones: random schedules. Each call must give what the old code gives or what the new code gives, and
  * every copy passes through the protocol's steps.
  */
+import { ExecutingCpu, ExecutionPages } from "@kreplica/check";
 import type { KernelFile } from "@kreplica/kernel-files";
 import { SetMemory } from "@kreplica/set-memory";
 import {
@@ -22,7 +23,6 @@ import { Vmalloc } from "@kreplica/vmalloc";
 import { createHash } from "node:crypto";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { ExecutingCpu, ExecutionPages } from "../../src/check/executing-cpu.js";
 import { readKernelFile } from "../../src/inputs/kernel-file.js";
 import { Scratch } from "./kernel-calls.js";
 import { bootPatched, type PatchedKernel } from "./patched-kernel.js";

@@ -1,8 +1,8 @@
 /** Calls functions of a booted real kernel on a CPU of the model, from the replica of that CPU's node. */
 import { type CpuId, type Frame, NONE, type NodeId } from "@kreplica/hw-x86";
 import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
+import type { BootParts } from "@kreplica/kernel";
 import { KERNEL_DATA } from "@kreplica/mm-core";
-import type { BootParts } from "../../src/boot.js";
 
 const PAGE = 4096n;
 const ARGUMENTS = [7, 6, 2, 1, 8, 9] as const;

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InputError } from "@kreplica/inputs";
+import { perNode } from "@kreplica/kernel";
 import { bootableImage, type KernelFile, kernelFromBytes } from "@kreplica/kernel-files";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -17,7 +18,6 @@ import { registerCompare } from "../../src/commands/compare.js";
 import { bootChoices, readKernelChoices } from "../../src/commands/kernel-choices.js";
 import { registerTables } from "../../src/commands/tables.js";
 import { run } from "../../src/commands/run.js";
-import { perNode } from "../../src/policies.js";
 import { progressOn, screenFor } from "../../src/report/terminal.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 

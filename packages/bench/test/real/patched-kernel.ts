@@ -1,4 +1,5 @@
 /** A real kernel booted in the model, patched on the way up as Linux patches itself, in every replica. */
+import type { Booted } from "@kreplica/kernel";
 import { imageOf, type KernelFile, patchTables, stateOf } from "@kreplica/kernel-files";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import {
@@ -12,7 +13,7 @@ import {
 import type { ReplicaTextPoke } from "@kreplica/text-patch";
 import { setMemory } from "@kreplica/set-memory";
 import { vmalloc } from "@kreplica/vmalloc";
-import { boot, type Booted } from "../../src/boot.js";
+import { boot } from "../../src/boot.js";
 import { textPokeOf } from "../../src/measure/patch-cost.js";
 
 export interface PatchedKernel extends Booted {

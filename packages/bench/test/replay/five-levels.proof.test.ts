@@ -12,7 +12,7 @@ import { MAPPINGS, shippedGuest, surveyGuest, TraceEncoder } from "@kreplica/tra
 import { afterAll, expect, test } from "vitest";
 import { traceFile } from "../../src/inputs/trace-file.js";
 import { cycleAccount } from "../../src/measure/cycle-account.js";
-import { measureTrace } from "../../src/measure/measure-trace.js";
+import { measureFile } from "../../src/run-jobs.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-levels-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -46,7 +46,7 @@ function recording(levels: 4 | 5, user = 0x7fff_0000_1000n): string {
   return file;
 }
 const measure = (file: string, levels: 4 | 5) =>
-  measureTrace({
+  measureFile({
     spec,
     where: { cpu: 12, masterNode: 0, dataNode: 1 },
     pti: false,

@@ -8,9 +8,9 @@ import { dataFile } from "@kreplica/recordings";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
 import { cycleAccount } from "../../src/measure/cycle-account.js";
-import { loadTrace } from "../../src/replay/load.js";
 import { Region } from "../../src/replay/program.js";
 import { Replayer } from "../../src/replay/replayer.js";
+import { loadFile } from "../load-file.js";
 
 const FULL = join(import.meta.dirname, "../../../../../shared/data/traces-full/hsw-forkN.kt.zst");
 /** Figures of the model may differ from the recording's by this much. */
@@ -72,7 +72,7 @@ function figures(counters: Float64Array): Figures {
 /** Cold, then once more, one copy. */
 function perFork(file: string): [cold: Figures, hot: Figures] {
   const booted = boot({ spec: e52690v3, policy: "single-copy", pti: true, masterNode: 0, recordedNodes: [0, 1] });
-  const { workload, measured } = loadTrace(file, (address, frame) => booted.recorded.map(address, frame));
+  const { workload, measured } = loadFile(file, (address, frame) => booted.recorded.map(address, frame));
   const replayer = new Replayer(booted, 12, measured, (vcpu) => (vcpu < 2 ? vcpu : 13));
   replayer.chill();
   return [figures(replayer.run(workload).counters), figures(replayer.run(workload).counters)];

@@ -1,10 +1,10 @@
 /**
  * Recorded addresses in another kernel: against a map of symbols written down slowly, and nothing that cannot be there.
  */
+import { smallImage } from "@kreplica/kernel";
 import { Access, Batch, Kind } from "@kreplica/trace";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { smallImage } from "../../src/check/small-kernel.js";
 import { type NamedImage, nothingCarried, OtherKernel } from "../../src/replay/other-kernel.js";
 
 const image = smallImage();

@@ -15,11 +15,13 @@ import { e52690v3 } from "@kreplica/machines";
 import { TraceCounter } from "@kreplica/trace";
 import { beforeAll, describe, expect, test } from "vitest";
 import { guestNodes } from "../../src/inputs/guest-nodes.js";
+import { replayKernel } from "../../src/inputs/replay-kernel.js";
 import { readTraceFile } from "../../src/inputs/trace-file.js";
 import { cycleAccount } from "../../src/measure/cycle-account.js";
 import { gain, nearGain } from "../../src/measure/gain.js";
-import { measureTrace, type TraceMeasurement } from "../../src/measure/measure-trace.js";
-import { type ReplayKernel, replayKernel } from "../../src/replay/replay-kernel.js";
+import type { TraceMeasurement } from "../../src/measure/measure-trace.js";
+import type { ReplayKernel } from "../../src/replay/replay-kernel.js";
+import { measureFile } from "../../src/run-jobs.js";
 import { countFunctions, type FunctionCounts } from "../trace/functions.js";
 
 const folder = join(import.meta.dirname, "../fixtures/other-kernel");
@@ -100,7 +102,7 @@ const ALLOCATOR = /^slob_/;
 
 const away = { cpu: 12, masterNode: 0, dataNode: 1 };
 const measure = (side: Side, key: string, policies: readonly string[]): TraceMeasurement[] =>
-  measureTrace(
+  measureFile(
     {
       spec: e52690v3,
       where: away,
@@ -109,7 +111,6 @@ const measure = (side: Side, key: string, policies: readonly string[]): TraceMea
       seed: 1,
       alignment: "patch-06",
       policies,
-      recording: named(side),
       file: at(`${side}4-${key}-cpu2.kt.zst`),
     },
     kernels[side],

@@ -10,9 +10,11 @@ import { dataFile } from "@kreplica/recordings";
 import { guestEnd, imagePages, shippedGuest } from "@kreplica/trace";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
-import { loadTrace, scheduledFrames } from "../../src/replay/load.js";
+import { recordedRun } from "../../src/inputs/trace-file.js";
+import { scheduledFrames } from "../../src/replay/load.js";
 import { framesIn, framesToReserve } from "../../src/replay/recorded-frames.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
+import { loadFile } from "../load-file.js";
 
 test("the recorded image has one end: that of the traced kernel, both alignments", () => {
   for (const alignment of ["recorded", "patch-06"] as const) {
@@ -32,7 +34,8 @@ describe.each<[string, MachineSpec, readonly [number, number], string[]]>([
     "%s: each recorded frame has a place of its own, which the allocator neither holds nor gave out",
     (key) => {
       const file = dataFile(`traces/hsw-${key}.kt.zst`);
-      const reserved = framesToReserve(spec, nodes, file, scheduledFrames(file));
+      const run = recordedRun(file);
+      const reserved = framesToReserve(spec, nodes, run.recording, scheduledFrames(run));
       for (const policy of ["single-copy", "per-node"]) {
         const { recorded, allocator, image, layout } = boot({
           spec,
@@ -42,7 +45,7 @@ describe.each<[string, MachineSpec, readonly [number, number], string[]]>([
           recordedNodes: nodes,
           reserved,
         });
-        const used = [...framesIn(file)].filter((frame) => frame < guestEnd(shippedGuest));
+        const used = [...framesIn(run.recording)].filter((frame) => frame < guestEnd(shippedGuest));
         const places = new Set(used.map((frame) => recorded.frame(frame)));
         expect([places.size, places.size > 100]).toEqual([used.length, true]);
         // The boot did not give them out, and nothing does from now on.
@@ -50,7 +53,7 @@ describe.each<[string, MachineSpec, readonly [number, number], string[]]>([
           for (let order = 0; order <= 10; order++)
             expect(allocator.owns(place - (place % (1 << order)), order)).toBe(false);
         recorded.runsOn(0);
-        loadTrace(file, (address, frame) => recorded.map(address, frame));
+        loadFile(file, (address, frame) => recorded.map(address, frame));
         const first = imageFrame(layout, image.stext, image.stext);
         const end = imageFrame(layout, image.stext, image.end);
         for (const frame of used) {

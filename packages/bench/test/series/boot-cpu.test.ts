@@ -3,13 +3,13 @@
  * wherever the image is. Source: the port run under QEMU; init_mm.pgd_numa is a union with init_mm.pgd, so that before
  * there are clones node 0's entry alone is set.
  */
+import { withDefect } from "@kreplica/check";
+import { smallImage, smallMachine } from "@kreplica/kernel";
 import { tiny2Node } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { InvariantError } from "@kreplica/mm-core";
 import { defectOf } from "@kreplica/series-as-posted";
 import { boot, prepare } from "../../src/boot.js";
-import { withDefect } from "../../src/check/defects.js";
-import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 
 const posted = { spec: tiny2Node, policy: "rfc-v1" } as const;
 

@@ -2,11 +2,10 @@
  * KASLR moves the image to any node's memory, as in two of three boots of the port: places are drawn over all of
  * memory, nodes aside. Source: arch/x86/boot/compressed/kaslr.c; the port of the series to 6.1 run under QEMU.
  */
+import { imageRuns, smallImage, smallMachine } from "@kreplica/kernel";
 import { tiny2Node } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { boot, prepare } from "../../src/boot.js";
-import { imageRuns } from "../../src/boot-place.js";
-import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 
 const text = { kaslr: { text: true } } as const;
 const seeds = Array.from({ length: 24 }, (_, seed) => seed);

@@ -12,9 +12,9 @@ import { setMemory } from "@kreplica/set-memory";
 import { textPatch } from "@kreplica/text-patch";
 import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
 import { describe, expect, test } from "vitest";
-import { POLICIES } from "../../src/policies.js";
-import { boot } from "../../src/boot.js";
-import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
+import { POLICIES } from "@kreplica/kernel";
+import { boot } from "@kreplica/kernel";
+import { smallImage, smallMachine } from "@kreplica/kernel";
 
 /** Node of every base page of a module's memories, loaded from node 1. */
 function basesOf(policy: string, masterNode: number): number[] {

@@ -3,6 +3,7 @@
  * Probes, tracing, static keys and static calls in functions of real loaded modules: every copy has them, CPUs of every
  * node meet them.
  */
+import { bootWithModules, type ModuleKernel } from "@kreplica/kernel";
 import { ITS_FEATURES, type KernelFile, type ModuleDirectory, moduleHost } from "@kreplica/kernel-files";
 import { beforeAll, describe, expect, test } from "vitest";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
@@ -22,7 +23,6 @@ import { checkAreas, VmallocError } from "@kreplica/vmalloc";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { readKernelFile } from "../../src/inputs/kernel-file.js";
 import { moduleDirectory } from "../../src/inputs/kernel-modules/directory.js";
-import { bootWithModules, type ModuleKernel } from "../../src/kernel-with-modules.js";
 import { loadModules } from "../../src/measure/load-modules.js";
 import { filesInOrder } from "../real/files-in-order.js";
 import { Scratch } from "../real/kernel-calls.js";

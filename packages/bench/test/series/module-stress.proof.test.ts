@@ -3,6 +3,7 @@
  * tables: after every step E1 to E8 and strict permissions hold on every node, and at the end everything is back (E9).
  * Small made-up modules, no package needed.
  */
+import { type Booted, smallImage, smallMachine } from "@kreplica/kernel";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { bindValue, plugin } from "@kreplica/di";
@@ -25,8 +26,7 @@ import { setMemory } from "@kreplica/set-memory";
 import { TextPoke, textPatch } from "@kreplica/text-patch";
 import { defectOf, type SeriesDefect } from "@kreplica/series-as-posted";
 import { checkAreas, Vmalloc, vmalloc } from "@kreplica/vmalloc";
-import { boot, type Booted } from "../../src/boot.js";
-import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
+import { boot } from "../../src/boot.js";
 
 /**
  * Four modules: the second uses the first, the fourth the third; the third is larger than a page of tables would show.

@@ -3,6 +3,7 @@
  * Every module of a real kernel package in a modelled kernel with real tables: loaded, checked, executed, patched,
  * unloaded.
  */
+import { bootWithModules, type ModuleKernel, type ModuleKernelOptions } from "@kreplica/kernel";
 import { type KernelFile, type ModuleDirectory, moduleHost } from "@kreplica/kernel-files";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Frame } from "@kreplica/hw-x86";
@@ -31,7 +32,6 @@ import { checkAreas } from "@kreplica/vmalloc";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { readKernelFile } from "../../src/inputs/kernel-file.js";
 import { moduleDirectory } from "../../src/inputs/kernel-modules/directory.js";
-import { bootWithModules, type ModuleKernel, type ModuleKernelOptions } from "../../src/kernel-with-modules.js";
 import { loadModules, totalOf } from "../../src/measure/load-modules.js";
 import { filesInOrder } from "../real/files-in-order.js";
 import { KernelCaller, Scratch } from "../real/kernel-calls.js";

@@ -4,17 +4,16 @@
  * Source: the port run under QEMU, text compared and instructions counted; arch/x86/kernel/alternative.c optimize_nops.
  */
 import { CounterLayout } from "@kreplica/hw-x86";
+import { NoOpFinder, noOpsSpared, smallImage, smallMachine } from "@kreplica/kernel";
 import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { imageAddress } from "@kreplica/mm-core";
 import { dataFile } from "@kreplica/recordings";
 import { Kind, MARKER, Phase } from "@kreplica/trace";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
-import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
 import { readTraceFile } from "../../src/inputs/trace-file.js";
-import { measureTrace } from "../../src/measure/measure-trace.js";
-import { NoOpFinder, noOpsSpared } from "../../src/no-ops.js";
 import { Region } from "../../src/replay/program.js";
+import { measureFile } from "../../src/run-jobs.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 
 const violated = (kernel: ReturnType<typeof boot>): string[] => kernel.checkInvariants().violated.map(({ id }) => id);
@@ -107,7 +106,7 @@ describe("compare --policy rfc-v1", () => {
       const file = dataFile(`traces/hsw-${key}.kt.zst`);
       const layout = new CounterLayout(2);
       const instructions = (cpu: number, policy: string): number[] => {
-        const [measured] = measureTrace({
+        const [measured] = measureFile({
           spec: e52690v3,
           policies: [policy],
           where: { cpu, masterNode: 0, dataNode: 1 },

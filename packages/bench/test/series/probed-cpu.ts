@@ -2,10 +2,10 @@
  * A CPU that calls kernel functions with probes in them: its INT3 goes through an interrupt table, and the test plays
  * the handler.
  */
+import type { BootParts } from "@kreplica/kernel";
 import { KernelCaller, type Scratch } from "../real/kernel-calls.js";
 import type { CpuId } from "@kreplica/hw-x86";
 import type { ProbeAction } from "@kreplica/text-patch";
-import type { BootParts } from "../../src/boot.js";
 
 const ARGUMENTS = [7, 6, 2, 1, 8, 9] as const;
 const RAX = 0,

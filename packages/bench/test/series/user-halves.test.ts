@@ -3,14 +3,12 @@
  * entry text, and a CPU of node 1 goes on with them in the kernel, because the translation is global.
  * Source: the port run under QEMU, tables read out after boot.
  */
+import { campaign, CORE_FAMILIES, withDefect } from "@kreplica/check";
+import { type Booted, smallImage, smallMachine } from "@kreplica/kernel";
 import { describe, expect, test } from "vitest";
 import { Processes, userImageRange } from "@kreplica/mm-core";
 import { defectOf } from "@kreplica/series-as-posted";
-import { boot, type Booted } from "../../src/boot.js";
-import { campaign } from "../../src/check/campaign.js";
-import { CORE_FAMILIES } from "../../src/check/core-families.js";
-import { withDefect } from "../../src/check/defects.js";
-import { smallImage, smallMachine } from "../../src/check/small-kernel.js";
+import { boot } from "../../src/boot.js";
 
 /** Node that a CPU of node 1 fetches the entry text from, on its way into the kernel and then in it. */
 function fetchedFrom(kernel: Booted): { readonly entering: number; readonly inside: number } {

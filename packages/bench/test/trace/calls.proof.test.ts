@@ -3,7 +3,7 @@
 import { dataFile } from "@kreplica/recordings";
 import { CallCounter, readTraceBytes, TraceEncoder } from "@kreplica/trace";
 import { expect, test } from "vitest";
-import { loadTrace } from "../../src/replay/load.js";
+import { loadFile } from "../load-file.js";
 
 test.each([
   ["fork1", 1],
@@ -14,7 +14,7 @@ test.each([
   ["mount", 1],
   ["poke", undefined],
 ])("%s: %s", (key, calls) => {
-  expect(loadTrace(dataFile(`traces/hsw-${key}.kt.zst`), (address) => address).calls).toBe(calls);
+  expect(loadFile(dataFile(`traces/hsw-${key}.kt.zst`), (address) => address).calls).toBe(calls);
 });
 
 test("calls count on the CPU of the start marker, between the markers, when they begin at the first byte", () => {

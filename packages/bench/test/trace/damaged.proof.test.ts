@@ -7,17 +7,18 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { unzstd } from "@kreplica/inputs/zstd";
+import type { Booted } from "@kreplica/kernel";
 import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { TraceEncoder, TraceError } from "@kreplica/trace";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { boot, type Booted } from "../../src/boot.js";
-import { measureTrace } from "../../src/measure/measure-trace.js";
+import { boot } from "../../src/boot.js";
 import { otherCpus } from "../../src/measure/placement.js";
 import { gateTo } from "../../src/replay/gate.js";
 import { visitedFunctions } from "../../src/replay/kernel-visit.js";
-import { loadTrace } from "../../src/replay/load.js";
 import { Replayer } from "../../src/replay/replayer.js";
+import { measureFile } from "../../src/run-jobs.js";
+import { loadFile } from "../load-file.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-damaged-"));
 const file = join(folder, "a.kt");
@@ -36,7 +37,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** What a comparison does with a recording, on a kernel that is there already. @returns references replayed */
 function replayed(bytes: Uint8Array): number {
   writeFileSync(file, bytes);
-  const { workload, measured } = loadTrace(
+  const { workload, measured } = loadFile(
     file,
     (address, frame) => kernel.recorded.map(address, frame),
     visitedFunctions((name) => kernel.image.symbol(name)),
@@ -96,7 +97,7 @@ describe("a recording with damaged bits", () => {
       bytes[numbers.next().value! % bytes.length]! ^= 1 << (numbers.next().value! % 8);
       refusal(bytes, () => {
         writeFileSync(file, bytes);
-        measureTrace({
+        measureFile({
           file,
           spec: tiny2Node,
           where: { cpu: 2, masterNode: 0, dataNode: 1 },
@@ -229,7 +230,7 @@ describe("a record that cannot be", () => {
 
   test("what only the tables can tell while it runs is refused at the record, too", () => {
     writeFileSync(file, plain);
-    const { workload, measured } = loadTrace(file, (address, frame) => kernel.recorded.map(address, frame));
+    const { workload, measured } = loadFile(file, (address, frame) => kernel.recorded.map(address, frame));
     const replayer = new Replayer(kernel, where.cpu, measured, otherCpus(e52690v3, where, measured));
     // The kernel takes away what the recording needs, after it was looked at.
     const stack = 0xffff_ffff_82a0_0000n;

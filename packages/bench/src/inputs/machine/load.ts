@@ -19,16 +19,13 @@ import {
   machineFromTools,
   preset,
   presets,
+  readFrom,
 } from "@kreplica/machines";
 import { schemaFile } from "../../schema-file.js";
-import { extensions } from "../../extensions.js";
+import { extensions } from "@kreplica/kernel";
 import { shownPath } from "../input-file.js";
 import { sysfsAccount } from "./sysfs-account.js";
 import { machineFromSysfs } from "./sysfs-nodes.js";
-
-const files = new WeakMap<MachineSpec, string>();
-/** What a later fault of a machine is told about: the file it was read from, or its name. */
-export const sourceOf = (machine: MachineSpec): string => files.get(machine) ?? machine.name;
 
 /**
  * The form most pastes in public reports have: `[root@host ~]# numactl -H`. No JSON that begins with a bracket has a
@@ -112,8 +109,7 @@ function sound(machine: MachineSpec, file: string): MachineSpec {
   const faults = checkMachine(machine);
   if (faults.length > 0)
     throw allFaults(faults.map(({ path, reason, remedy }) => ({ file, field: fieldName(path), reason, remedy })));
-  files.set(machine, file);
-  return machine;
+  return readFrom(machine, file);
 }
 
 /** One of several inputs. */

@@ -1,8 +1,7 @@
 /** What `kreplica boot --json` prints. */
+import type { Booted, MemoryAccount, MemoryCost } from "@kreplica/kernel";
 import type { BootEvent } from "@kreplica/mm-core/api";
 import type { InvariantReport } from "@kreplica/invariants/api";
-import type { MemoryAccount, MemoryCost } from "../../accounting.js";
-import type { Booted } from "../../boot.js";
 
 /** A kernel that came up: what each step did, what it cost in memory, and whether the replicas are right. */
 export interface BootDocument {

@@ -1,8 +1,5 @@
 /** What `kreplica check --json` prints, and what `--save` writes. */
-import type { Kind } from "../../check/kinds.js";
-import type { Operation } from "../../check/operation.js";
-import type { Finding } from "../../check/survey.js";
-import { sentenceOf } from "../../check/check-failure.js";
+import { type Finding, type Kind, type Operation, sentenceOf } from "@kreplica/check";
 import type { Unseen } from "../check.js";
 
 /** What a check found: every way a policy goes wrong, as short as it could be made. */

@@ -1,5 +1,5 @@
 /** What `kreplica policies --json` prints; with `--measure`, what each costs. */
-import type { Kernel } from "../../kernel.js";
+import type { Kernel } from "@kreplica/kernel";
 import type { PolicyCost } from "../../measure/policy-cost.js";
 
 /** The replication policies; measured ones say on which kernel. */

@@ -1,0 +1,158 @@
+/**
+ * Runs jobs in as many workers as there are CPUs, where the built worker lies beside this file; one after the other
+ * where it does not (from source). Same results.
+ */
+import { existsSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { InputError, type InputFault } from "@kreplica/inputs";
+import { isNamed, policyOf } from "@kreplica/kernel";
+import { testOf } from "@kreplica/trace";
+import { extensions } from "@kreplica/kernel";
+import { type NamedKernels, replayKernel, shippedReplay } from "./inputs/replay-kernel.js";
+import { isLongRun, recordedRun, traceFile } from "./inputs/trace-file.js";
+import { measureTrace, type TraceJob, type TraceMeasurement } from "./measure/measure-trace.js";
+import type { ReplayKernel } from "./replay/replay-kernel.js";
+import type { Progress } from "./report/terminal.js";
+
+/** A job whose recording and kernels lie in files: plain data. */
+export interface FileJob extends TraceJob, NamedKernels {}
+
+/** Measures the recording in a job's file. @param kernel what the job names, read; the traced one when absent */
+export const measureFile = (job: TraceJob, kernel: ReplayKernel = shippedReplay()): TraceMeasurement[] =>
+  measureTrace(job, recordedRun(job.file), kernel);
+
+/** What a worker says of the job it was sent. */
+export type WorkerMessage =
+  | { readonly kind: "result"; readonly measurements: TraceMeasurement[] }
+  | { readonly kind: "bad-input"; readonly fault: InputFault };
+
+/** The worker's file name in dist; an entry of tsup.config.ts. */
+const WORKER = "measure-worker.js";
+/** A long run takes about so many times what another recording of its size does. Decides only what is begun first. */
+const LONG = 20;
+
+/**
+ * @returns measurements of each job, in the order of the jobs, or why its recording was refused
+ * @throws what a job threw otherwise
+ */
+export async function runJobs(
+  jobs: readonly FileJob[],
+  progress: Progress,
+): Promise<readonly (TraceMeasurement[] | InputError)[]> {
+  // A long run's kernels are measured side by side; the others' one after the other, because they share the decoding.
+  const parts = jobs.flatMap((job, index) =>
+    (isLongRun(job.file) ? sideBySide(job) : [job]).map((part) => ({
+      index,
+      job: part,
+      work: workOf(part),
+    })),
+  );
+  // Two steps a part, so that the line moves when one begins: the longest takes most of the whole.
+  const running = new Set<string>();
+  const nameOf = ({ job }: (typeof parts)[number]): string => `${shownName(job)}, ${kernelsOf(job).join(" and ")}`;
+  const now = (): string => [...running].join("; ");
+  progress.start(2 * parts.length, "booting");
+  const begin = (part: (typeof parts)[number]): void => {
+    running.add(nameOf(part));
+    progress.step(1, now());
+  };
+  const results = jobs.map((): TraceMeasurement[] => []);
+  const refused = new Map<number, InputError>();
+  const queue = [...parts].sort((a, b) => b.work - a.work);
+  const keep = (part: (typeof parts)[number], answer: readonly TraceMeasurement[] | InputError): void => {
+    // One recording that cannot be used says nothing of the others.
+    if (answer instanceof InputError) refused.set(part.index, refused.get(part.index) ?? answer);
+    else results[part.index]!.push(...answer);
+    running.delete(nameOf(part));
+    progress.step(1, now());
+  };
+  const file = fileURLToPath(new URL(WORKER, import.meta.url));
+  // A worker is told of policies by name: it has none of the caller's own.
+  if (existsSync(file) && jobs.every(({ policies }) => policies.every(isNamed)))
+    await inWorkers(file, queue, begin, keep);
+  else {
+    for (const part of parts) {
+      begin(part);
+      keep(part, await measured(part.job));
+    }
+  }
+  return results.map(
+    (each, i) =>
+      refused.get(i) ??
+      each.sort(
+        (a, b) =>
+          Number(a.unaligned) - Number(b.unaligned) ||
+          kernelsOf(jobs[i]!).indexOf(a.policy) - kernelsOf(jobs[i]!).indexOf(b.policy),
+      ),
+  );
+}
+
+async function measured(job: FileJob): Promise<TraceMeasurement[] | InputError> {
+  try {
+    return measureFile(job, await replayKernel(job));
+  } catch (error) {
+    if (error instanceof InputError) return error;
+    throw error;
+  }
+}
+
+/** A job for each of its kernels. */
+const sideBySide = (job: TraceJob): TraceJob[] => [
+  ...job.policies.map((policy) => ({ ...job, policies: [policy], unaligned: false })),
+  ...(job.unaligned ? [{ ...job, policies: [], elsewhere: [] }] : []),
+];
+
+const policyNames = ({ policies }: TraceJob): string[] => policies.map((each) => policyOf(each).name);
+const kernelsOf = (job: TraceJob): string[] => [...policyNames(job), ...(job.unaligned ? ["unaligned"] : [])];
+
+/** A recording's test; the file where it cannot be told, which is said when it is measured. */
+function shownName({ file, recording }: FileJob): string {
+  try {
+    return testOf(traceFile(file), recording !== undefined).name;
+  } catch (error) {
+    if (error instanceof InputError) return basename(file);
+    throw error;
+  }
+}
+
+const workOf = (job: TraceJob): number =>
+  (statSync(job.file, { throwIfNoEntry: false })?.size ?? 0) * kernelsOf(job).length * (isLongRun(job.file) ? LONG : 1);
+
+async function inWorkers<T extends { readonly job: FileJob }>(
+  file: string,
+  queue: T[],
+  begin: (part: T) => void,
+  keep: (part: T, answer: readonly TraceMeasurement[] | InputError) => void,
+): Promise<void> {
+  const workers = Array.from(
+    { length: Math.min(queue.length, availableParallelism()) },
+    () => new Worker(file, { workerData: extensions().files }),
+  );
+  try {
+    await Promise.all(
+      workers.map(async (worker) => {
+        for (let part = queue.shift(); part; part = queue.shift()) {
+          begin(part);
+          keep(part, await asked(worker, part.job));
+        }
+      }),
+    );
+  } finally {
+    await Promise.all(workers.map((each) => each.terminate()));
+  }
+}
+
+const asked = (worker: Worker, job: FileJob): Promise<TraceMeasurement[] | InputError> =>
+  new Promise((resolve, reject) => {
+    worker.removeAllListeners();
+    worker.on("message", (message: WorkerMessage) => {
+      if (message.kind === "result") resolve(message.measurements);
+      else resolve(new InputError(message.fault));
+    });
+    worker.on("error", reject);
+    worker.on("exit", (code) => reject(new Error(`a worker ended early, exit code ${code}`)));
+    worker.postMessage({ ...job, policies: policyNames(job) } satisfies FileJob);
+  });

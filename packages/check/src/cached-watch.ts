@@ -1,0 +1,46 @@
+/**
+ * Looks after each operation at what CPUs have cached (G12 to G14), and at both halves of pairs (C8), as far as either
+ * may have changed.
+ *
+ * A CPU's entries can begin to be wrong in three ways: a table changes, the kernel comes to believe something else
+ * about a PCID, or a walk enters something. The first two are counted for the kernel as a whole, and then every CPU is
+ * looked at; the third by each core. Most operations are accesses that hit, and cost a few comparisons a CPU.
+ */
+import type { CpuId } from "@kreplica/hw-x86";
+import { CachedReader, type Finding } from "@kreplica/invariants";
+import type { BootParts } from "@kreplica/kernel";
+import { CheckFailure } from "./check-failure.js";
+
+/** Of one kernel. */
+export class CachedWatch {
+  private readonly reader: CachedReader;
+  /** Of each CPU alone. */
+  private readonly own = new Map<CpuId, number>();
+  /** Of the kernel as a whole, when CPUs were looked at last. */
+  private seen: readonly number[] = [];
+  /** CPUs looked at so far: the price of it all. */
+  looks = 0;
+
+  constructor(private readonly parts: BootParts) {
+    this.reader = new CachedReader(parts);
+  }
+
+  /** @throws CheckFailure with the first entry that breaks a rule, and is not among `known` */
+  afterStep(known: readonly Finding[] = []): void {
+    const { machine, cpus, entries, switcher } = this.parts;
+    const { counts } = switcher;
+    const now = [entries.stores, cpus.shootdowns, cpus.online.size, counts.writes, counts.shootdowns];
+    const all = now.some((count, index) => count !== this.seen[index]);
+    this.seen = now;
+    for (const cpu of cpus.online) {
+      // A CPU that is not lazy any more answers for what it missed.
+      const own = machine.cpu(cpu).cached.fills * 2 + (switcher.isLazy(cpu) ? 1 : 0);
+      if (!all && this.own.get(cpu) === own) continue;
+      this.own.set(cpu, own);
+      this.looks++;
+      this.reader.look(cpu, (id, detail) => {
+        if (!known.some((each) => each.id === id)) throw new CheckFailure(id, detail);
+      });
+    }
+  }
+}

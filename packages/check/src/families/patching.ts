@@ -1,0 +1,447 @@
+/**
+ * Kernel text changed while CPUs of several nodes execute it: static keys, static calls, traced functions, probes, a
+ * debugger. Group P: the witness beside text patching looks after each stored byte, this family at what CPUs meet, at
+ * probes and at what the boot patched.
+ */
+import { PAGE } from "@kreplica/hw-x86/api";
+import type { CpuId } from "@kreplica/hw-x86";
+import type { Finding } from "@kreplica/invariants";
+import { type BootParts, broken } from "@kreplica/kernel";
+import { frameAt, imageAddress } from "@kreplica/mm-core";
+import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
+import {
+  DebuggerBreakpoints,
+  type Emulation,
+  Ftrace,
+  InsnPages,
+  JumpLabels,
+  Kprobes,
+  nops,
+  type PokeItem,
+  StaticCalls,
+  textPatch,
+  TextPoke,
+  TextReader,
+  WitnessedTextPoke,
+} from "@kreplica/text-patch";
+import { Vmalloc, VmallocError } from "@kreplica/vmalloc";
+import type { Subject } from "../subject.js";
+import { ExecutingCpu, ExecutionPages } from "../executing-cpu.js";
+import type { FamilyAtWork, OperationFamily } from "../family.js";
+import { AREA_PLUGINS } from "./area-plugins.js";
+import { splitDirectMap } from "./splits.js";
+import { CALL_KEY, KEY, lateCode, patchedCode, patchedText, type PatchedText, PLAIN_STATE } from "./patched-text.js";
+
+const hexBytes = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const CHANGES = ["key", "static-call", "trace", "probe", "debugger"] as const;
+export type PatchingOperation =
+  | { readonly op: "patch"; readonly change: (typeof CHANGES)[number]; readonly nth: number; readonly cpu: number }
+  | { readonly op: "execute"; readonly cpu: number; readonly steps: number };
+
+/** CPUs that execute: more would not meet more. */
+const EXECUTING = 3;
+/** Longest way round the loop with everything switched on, in instructions and traps. */
+const ROUND = 200;
+
+/** What was seen of patching while a kernel booted. */
+interface BootNotes {
+  faults: Finding[];
+}
+const notes = new WeakMap<BootParts, BootNotes>();
+
+export const patchingFamily: OperationFamily<PatchingOperation> = {
+  name: "patching",
+  rare: true,
+  kinds: {
+    patch: { weight: 4, fields: { change: CHANGES, nth: "number", cpu: "number" }, alone: true },
+    execute: { weight: 4, fields: { cpu: "number", steps: "number" }, alone: true },
+  },
+  draw: (op, drawing) =>
+    op === "patch"
+      ? { op, change: drawing.oneOf(CHANGES), nth: drawing.random(4), cpu: drawing.cpu() }
+      : { op, cpu: drawing.cpu(), steps: 1 + drawing.random(12) },
+  describe(o) {
+    if (o.op === "execute") return `CPU ${o.cpu} executes ${o.steps} instructions of text that is patched`;
+    const what = {
+      key: "a static key is switched",
+      "static-call": `a static call is aimed at function ${o.nth % 3}`,
+      trace: "tracing of two functions is switched",
+      probe: `a probe is armed or disarmed (${o.nth % 2})`,
+      debugger: "a debugger's breakpoint is set or removed",
+    };
+    return `${what[o.change]} by CPU ${o.cpu}, while others execute`;
+  },
+  plugins: [...AREA_PLUGINS, textPatch],
+  beforeBoot,
+  start: (system) => new PatchingAtWork(system),
+};
+
+/**
+ * Lays the code before there are copies (P8), patches it afterwards, and init text (P9); asks for text's addresses in
+ * copies (P13).
+ */
+function beforeBoot(parts: BootParts): void {
+  const poke = parts.assembly.get(TextPoke);
+  const { image, layout, view, entries } = parts;
+  const text = patchedText(image, layout.imageOffset);
+  const seen: BootNotes = { faults: [] };
+  notes.set(parts, seen);
+  const early = (code: ReturnType<typeof patchedCode>): void => {
+    for (const [address, bytes] of code) poke.early(address, bytes);
+  };
+  parts.boot.during("setup-arch", () => {
+    early(patchedCode(text));
+    return "code laid that checks patch";
+  });
+  parts.boot.during("alternatives", () => {
+    early(lateCode(text));
+    const init = imageAddress(layout, image.initBegin) + 0x40n;
+    const before = poke.cost.framesWritten;
+    poke.early(init, nops(5));
+    const frames = new Set(
+      view.holders.map((node) => frameAt(entries.memory, view.kernelRoot(node), layout.levels, init)),
+    );
+    if (frames.size !== 1 || poke.cost.framesWritten - before !== 1)
+      seen.faults.push(
+        broken(
+          "P9",
+          `a patch of init text wrote ${poke.cost.framesWritten - before} frames, ${frames.size} are behind it`,
+        ),
+      );
+    addressesInCopies(parts, true, seen);
+    return "";
+  });
+  parts.boot.during("numa-clear-linear", () => {
+    addressesInCopies(parts, false, seen);
+    return "";
+  });
+}
+
+/** P13: text of a holder, and nothing else, has an address in a copy, until the addresses are cleared. */
+function addressesInCopies({ view, image, layout, machine }: BootParts, known: boolean, seen: BootNotes): void {
+  const [start, end] = [imageAddress(layout, image.stext), imageAddress(layout, image.etext)];
+  for (const node of machine.nodes) {
+    const holds = known && view.holders.length > 1 && view.holders.includes(node);
+    for (const [address, inside] of [
+      [start, true],
+      [end - 1n, true],
+      [start - 1n, false],
+      [(end + PAGE - 1n) & ~(PAGE - 1n), false],
+      [imageAddress(layout, image.startRodata), false],
+    ] as const) {
+      const found = view.addressInReplica(address, node);
+      const frame = view.replicaFrame(address, node);
+      const wanted =
+        holds && inside && frame !== undefined
+          ? layout.pageOffset + (BigInt(frame) << 12n) + (address & (PAGE - 1n))
+          : undefined;
+      if (found !== wanted)
+        seen.faults.push(
+          broken(
+            "P13",
+            `0x${address.toString(16)} on node ${node} has ${found === undefined ? "no address" : `address 0x${found.toString(16)}`} in a copy, it should be ${wanted === undefined ? "none" : `0x${wanted.toString(16)}`}`,
+          ),
+        );
+    }
+  }
+}
+
+class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
+  private readonly text: PatchedText;
+  private readonly poke: WitnessedTextPoke;
+  private readonly cpus: readonly ExecutingCpu[];
+  private readonly keys: JumpLabels;
+  private readonly calls: StaticCalls;
+  private readonly tracer: Ftrace;
+  private readonly probes: Kprobes;
+  private readonly debuggers: DebuggerBreakpoints;
+  private readonly pages: InsnPages;
+  private readonly vmalloc: Vmalloc;
+  private readonly armed = new Set<bigint>();
+  private readonly broken = new Set<bigint>();
+  private aimed: bigint;
+  private trampoline: bigint | undefined;
+  private pending = new Map<bigint, Uint8Array>();
+  private hits = 0;
+  /** Whether the run has done anything here. */
+  private used = false;
+  private turn = 0;
+
+  constructor(private readonly system: Subject) {
+    const { parts } = system;
+    const { assembly, layout } = parts;
+    for (const { id, detail } of notes.get(parts)?.faults ?? []) system.fail(id, detail);
+    this.text = patchedText(parts.image, layout.imageOffset);
+    this.poke = new WitnessedTextPoke(assembly.get(TextPoke), parts, {
+      fail: ({ id, detail }) => system.fail(id, detail),
+      begin: (items: readonly PokeItem[]) => {
+        this.pending = new Map(items.map(({ address, bytes }) => [address, bytes]));
+      },
+      step: (step) => {
+        this.others(1 + (this.turn % 3));
+        if (step.synchronised) this.settle();
+      },
+    });
+    this.vmalloc = assembly.get(Vmalloc);
+    splitDirectMap(system);
+    const insns = (bytes: number): InsnPages =>
+      new InsnPages(this.vmalloc, assembly.get(SetMemory), this.poke, layout, bytes, parts.view.master);
+    this.pages = insns(64);
+    this.probes = new Kprobes(this.poke, insns(32), insns(128), () => {
+      this.leaveGenerated();
+    });
+    this.keys = new JumpLabels(this.poke, this.text.jumpLabels, () => 0);
+    this.calls = new StaticCalls(this.poke, this.text.staticCalls, [], PLAIN_STATE);
+    this.tracer = new Ftrace(this.poke, this.pages, this.text.ftrace, () => {
+      this.leaveGenerated();
+    });
+    this.debuggers = new DebuggerBreakpoints(this.poke);
+    this.aimed = this.text.leaf;
+    this.bootPatches();
+    const chosen = this.oneOfEachNode();
+    const execution = new ExecutionPages(parts, chosen.length);
+    this.cpus = chosen.map(
+      (id, which) =>
+        new ExecutingCpu(
+          execution,
+          id,
+          which,
+          (site) => this.answer(site),
+          (detail) => system.fail(/exception/.test(detail) ? "E11" : "P4", detail),
+        ),
+    );
+    for (const cpu of this.cpus) cpu.goTo(this.text.loop, cpu.stack);
+    // Tables for pages of generated code are there before the first run.
+    this.perform({ op: "patch", change: "probe", nth: 0, cpu: 0 });
+    this.undo();
+  }
+
+  /** P8: what was patched before and after there were copies is in all of them. */
+  private bootPatches(): void {
+    const { view } = this.system.parts;
+    const reader = new TextReader(this.system.parts);
+    const late = new Map(lateCode(this.text).map(([address, bytes]) => [address, bytes]));
+    for (const [address, bytes] of [...patchedCode(this.text), ...late]) {
+      const wanted = bytes.slice();
+      for (const [at, code] of late)
+        if (at >= address && at < address + BigInt(bytes.length)) wanted.set(code, Number(at - address));
+      for (const node of view.holders) {
+        const found = reader.bytes(node, address, bytes.length);
+        const wrong = wanted.findIndex((byte, i) => byte !== found[i]);
+        if (wrong >= 0)
+          this.system.fail(
+            "P8",
+            `node ${node} has 0x${found[wrong]!.toString(16)} at 0x${(address + BigInt(wrong)).toString(16)} after the boot, which patched 0x${wanted[wrong]!.toString(16)} there`,
+          );
+      }
+    }
+  }
+
+  /** The first CPU of each node, those of the first nodes and the last. */
+  private oneOfEachNode(): CpuId[] {
+    const { machine } = this.system.parts;
+    const first = machine.nodes
+      .map((node) => machine.cpuIds.find((cpu) => machine.nodeOfCpu(cpu) === node))
+      .filter((cpu) => cpu !== undefined);
+    return [...new Set([...first.slice(0, EXECUTING - 1), ...first.slice(-1)])];
+  }
+
+  perform(o: PatchingOperation): void {
+    const { watch, parts } = this.system;
+    const { kernelStores } = watch;
+    this.used = true;
+    const before = parts.cpus.current;
+    parts.cpus.current = this.system.cpu(o.cpu);
+    try {
+      if (o.op === "execute") this.others(o.steps);
+      else this.patch(o.change, o.nth);
+    } catch (error) {
+      // No page for a slot: nothing was changed.
+      if (!(error instanceof VmallocError || error instanceof SetMemoryError)) throw error;
+    } finally {
+      parts.cpus.current = before;
+      this.pending.clear();
+      // The poking alias and pages of generated code: both are looked at here.
+      watch.kernelStores = kernelStores;
+    }
+  }
+
+  compare(): void {
+    if (this.used) this.poke.compare((page) => this.inText(page));
+  }
+
+  undo(): void {
+    if (!this.used) return;
+    this.used = false;
+    this.settle();
+    for (const cpu of this.cpus) {
+      let left = ROUND;
+      while (cpu.rip !== this.text.loop && left-- > 0) cpu.step();
+      if (cpu.rip !== this.text.loop || cpu.rsp !== cpu.stack)
+        this.system.fail(
+          "P4",
+          `CPU ${cpu.id} does not come round to the start of its loop, but is at 0x${cpu.rip.toString(16)} with ${cpu.stack - cpu.rsp} bytes on its stack`,
+        );
+    }
+    for (const address of [...this.armed]) this.disarm(address);
+    for (const address of [...this.broken]) this.toggleBreakpoint(address);
+    if (this.keys.enabled(KEY)) this.keys.decrement(KEY);
+    if (this.aimed !== this.text.leaf) this.aim(this.text.leaf);
+    if (this.trampoline !== undefined) this.trace();
+    this.vmalloc.purge();
+  }
+
+  private patch(change: (typeof CHANGES)[number], nth: number): void {
+    const { text } = this;
+    switch (change) {
+      case "key":
+        return this.keys.enabled(KEY) ? this.keys.decrement(KEY) : this.keys.increment(KEY);
+      case "static-call":
+        return this.aim([text.leaf, text.other, 0n][nth % 3]!);
+      case "trace":
+        return this.trace();
+      case "probe": {
+        const address = text.probes[nth % text.probes.length]!;
+        return this.armed.has(address) ? this.disarm(address) : this.arm(address);
+      }
+      case "debugger":
+        return this.toggleBreakpoint(text.breakpoints[nth % text.breakpoints.length]!);
+    }
+  }
+
+  private aim(target: bigint): void {
+    this.calls.update(CALL_KEY, target);
+    this.aimed = target;
+  }
+
+  private trace(): void {
+    if (this.trampoline === undefined) {
+      // inc rcx; ret
+      const trampoline = this.tracer.trampoline(() => Uint8Array.of(0x48, 0xff, 0xc1, 0xc3));
+      this.executableEverywhere(trampoline);
+      this.tracer.enable(this.text.ftrace, trampoline);
+      this.trampoline = trampoline;
+      return;
+    }
+    this.tracer.disable(this.text.ftrace);
+    this.tracer.dropTrampoline(this.trampoline);
+    this.trampoline = undefined;
+  }
+
+  /** B6 for generated code: read-only and executable, on every root. */
+  private executableEverywhere(address: bigint): void {
+    const { view, tables } = this.system.parts;
+    for (const node of view.holders) {
+      const leaf = tables.lookup(node, address);
+      if (!leaf?.executable || leaf.writable)
+        this.system.fail(
+          "B6",
+          `generated code at 0x${address.toString(16)} is ${leaf?.writable ? "writable" : "not executable"} on node ${node}`,
+        );
+    }
+  }
+
+  /** P10, first half: armed by one CPU, hit by CPUs of every node. */
+  private arm(address: bigint): void {
+    this.probes.arm(address);
+    this.armed.add(address);
+    const action = this.probes.hit(address);
+    if (action && action.kind !== "emulate") this.executableEverywhere(action.slot);
+    for (const cpu of this.cpus) {
+      if (!this.runs(cpu)) continue;
+      const { rip, rsp } = cpu;
+      const hits = this.hits;
+      cpu.goTo(address, rsp);
+      let left = 6;
+      for (cpu.step(); cpu.rip !== address + 3n && left-- > 0;) cpu.step();
+      if (this.hits !== hits + 1 || cpu.rip !== address + 3n)
+        this.system.fail(
+          "P10",
+          `CPU ${cpu.id} ran over the probe at 0x${address.toString(16)}: ${this.hits - hits} hits, it is at 0x${cpu.rip.toString(16)}`,
+        );
+      cpu.goTo(rip, rsp);
+    }
+  }
+
+  /** P10, second half: the original is back in every copy. */
+  private disarm(address: bigint): void {
+    this.probes.disarm(address);
+    this.armed.delete(address);
+    const reader = new TextReader(this.system.parts);
+    for (const node of this.system.parts.view.holders) {
+      const found = reader.bytes(node, address, 1)[0]!;
+      if (found !== 0x48)
+        this.system.fail(
+          "P10",
+          `node ${node} has 0x${found.toString(16)} at 0x${address.toString(16)} after the probe was disarmed`,
+        );
+    }
+  }
+
+  private toggleBreakpoint(address: bigint): void {
+    // All CPUs stand still, none of them in a handler.
+    this.settle();
+    if (this.broken.delete(address)) this.debuggers.remove(address);
+    else {
+      this.debuggers.set(address);
+      this.broken.add(address);
+    }
+  }
+
+  /** What the kernel's handler does about a breakpoint. */
+  private answer(site: bigint): Emulation | undefined {
+    const patch = this.poke.breakpoint(site);
+    if (patch) return patch;
+    const probe = this.probes.hit(site);
+    if (probe) {
+      this.hits++;
+      if (probe.kind === "emulate") return probe.effect;
+      return { kind: "jump", to: probe.slot };
+    }
+    // The debugger steps over a no-op of two bytes.
+    if (this.broken.has(site)) return { kind: "jump", to: site + 2n };
+    return undefined;
+  }
+
+  private runs(cpu: ExecutingCpu): boolean {
+    return this.system.parts.cpus.online.has(cpu.id) && cpu.id !== this.system.parts.cpus.current;
+  }
+
+  /** CPUs that do not patch execute, in turn. */
+  private others(steps: number): void {
+    for (let step = 0; step < steps; step++) {
+      const cpu = this.cpus[this.turn++ % this.cpus.length]!;
+      if (!this.runs(cpu)) continue;
+      this.meets(cpu);
+      cpu.step();
+    }
+  }
+
+  /** P4: what a CPU is about to execute at a site is the old code, the trap or the new code. */
+  private meets(cpu: ExecutingCpu): void {
+    const next = this.pending.get(cpu.rip);
+    if (!next) return;
+    const now = cpu.bytes(cpu.rip, next.length);
+    const old = this.poke.single.bytes(cpu.rip, next.length);
+    const is = (bytes: Uint8Array): boolean => now.every((byte, i) => byte === bytes[i]);
+    if (now[0] !== 0xcc && !is(next) && !is(old))
+      this.system.fail(
+        "P4",
+        `CPU ${cpu.id} executes ${hexBytes(now)} at 0x${cpu.rip.toString(16)}, neither ${hexBytes(old)} nor ${hexBytes(next)}`,
+      );
+  }
+
+  /** A synchronisation waits until every CPU has left its handler. */
+  private settle(): void {
+    for (const cpu of this.cpus) if (cpu.trapped) cpu.step();
+  }
+
+  /** What a grace period waits for: nobody is in generated code. */
+  private leaveGenerated(): void {
+    for (const cpu of this.cpus) while (cpu.trapped || !this.inText(cpu.rip)) cpu.step();
+  }
+
+  private inText(address: bigint): boolean {
+    return address >= this.text.loop - 0x1000n && address < this.text.other + 0x1000n;
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * The processes of a kernel under check, each with the model of what it may see; and what a user's access comes to,
+ * against that model.
+ */
+import { PAGE } from "@kreplica/hw-x86/api";
+import type { CpuId } from "@kreplica/hw-x86";
+import type { BootParts } from "@kreplica/kernel";
+import {
+  type AccessKind,
+  frameAt,
+  LDT_PAGES,
+  ldtAddress,
+  type Process,
+  Processes,
+  SwitchMm,
+  UserFrames,
+  walkRange,
+} from "@kreplica/mm-core";
+import { CheckFailure } from "./check-failure.js";
+import type { TableWatch } from "./table-watch.js";
+import { type UserModel, WORD_BYTES, WORDS } from "./user-model.js";
+
+/** Steps between two walks through all pages of a process. */
+const PAGES_EVERY = 25;
+
+/** A process and what it may see. */
+export interface Live {
+  readonly process: Process;
+  readonly model: UserModel;
+}
+
+export class Population {
+  readonly processes: Processes;
+  readonly switcher: SwitchMm;
+  readonly userFrames: UserFrames;
+  live: readonly Live[] = [];
+  /** Pages that a reader reached in the middle of an operation, in this run. */
+  readonly probed = new Set<bigint>();
+  private turn = 0;
+  private faultsBefore = { taken: 0, spurious: 0 };
+
+  constructor(
+    private readonly parts: BootParts,
+    private readonly watch: TableWatch,
+  ) {
+    this.processes = parts.assembly.get(Processes);
+    this.switcher = parts.assembly.get(SwitchMm);
+    this.userFrames = parts.assembly.get(UserFrames);
+  }
+
+  /** Page faults since the run began. */
+  get faultsOfRun(): { readonly taken: number; readonly spurious: number } {
+    const { taken, spurious } = this.processes.faults;
+    return { taken: taken - this.faultsBefore.taken, spurious: spurious - this.faultsBefore.spurious };
+  }
+
+  /** The process a number stands for; undefined when none is alive. */
+  pick(p: number): Live | undefined {
+    return this.live[p % Math.max(1, this.live.length)];
+  }
+
+  /** What runs on a CPU, unless that runs a kernel thread. */
+  runningOn(cpu: CpuId): Live | undefined {
+    const space = this.switcher.loaded(cpu);
+    return space && !this.switcher.isLazy(cpu) ? this.live.find((each) => each.process.space === space) : undefined;
+  }
+
+  /** Takes a new process in and runs it. */
+  add(process: Process, model: UserModel, cpu: CpuId): void {
+    this.live = [...this.live, { process, model }];
+    this.watch.touch(process.space);
+    this.processes.run(process, cpu);
+    this.checkSlotsOf(process);
+  }
+
+  /** F2, of every process: after the kernel's own slots changed. */
+  checkKernelSlots(): void {
+    for (const { process } of this.live) this.checkSlotsOf(process);
+  }
+
+  /** F2: kernel slots are those of each node's root. */
+  private checkSlotsOf({ space }: Process): void {
+    const { entries, layout, view } = this.parts;
+    for (const node of space.pgdNodes) {
+      const pgd = space.pgd(node);
+      const root = view.kernelRoot(node);
+      for (let slot = layout.kernelBoundary; slot < 512; slot++) {
+        if (entries.low(pgd, slot) !== entries.low(root, slot) || entries.high(pgd, slot) !== entries.high(root, slot))
+          throw new CheckFailure("F2", `kernel slot ${slot} of a PGD differs from node ${node}'s root`);
+      }
+    }
+  }
+
+  /** Lets a process end. */
+  remove(who: Live): void {
+    this.processes.exit(who.process);
+    this.live = this.live.filter((each) => each !== who);
+  }
+
+  /** One access in user mode by what runs on the CPU, or by a process put there. F4, F7, G6. */
+  access(cpu: CpuId, address: bigint, kind: AccessKind, value: number): void {
+    const who = this.runningOn(cpu) ?? this.pick(cpu);
+    if (!who) return;
+    this.processes.run(who.process, cpu);
+    const word = value % WORDS;
+    const outcome = this.processes.access(cpu, address + BigInt(word * WORD_BYTES), kind, value);
+    who.model.grow(address >> 12n);
+    const page = who.model.pages.get(address >> 12n);
+    const allowed = who.model.allows(address >> 12n, kind);
+    if (outcome === "oom") return;
+    if ((outcome === "ok") !== allowed)
+      throw new CheckFailure(
+        "F4",
+        `${kind} of 0x${address.toString(16)} on CPU ${cpu} came to ${outcome}, and ${allowed ? "is" : "is not"} allowed`,
+      );
+    if (outcome !== "ok" || !page) return;
+    if (kind === "write") page.values[word] = value;
+    else if (this.processes.lastValue !== page.values[word])
+      throw new CheckFailure(
+        "F7",
+        `0x${address.toString(16)} on CPU ${cpu} reads ${this.processes.lastValue}, was written ${page.values[word]!}`,
+      );
+    const frame = this.parts.machine.cpu(cpu).lastFrame;
+    const truth = who.process.space.lookup(address);
+    const within = truth?.level === 2 ? Number((address >> 12n) & 511n) : 0;
+    if (!truth || truth.frame + within !== frame)
+      throw new CheckFailure(
+        "G6",
+        `CPU ${cpu} reached frame ${frame} for 0x${address.toString(16)}, the tables say ${truth ? truth.frame + within : "nothing"}`,
+      );
+  }
+
+  /** Every page of every process against its model, and what is counted against what is mapped. */
+  compare(): void {
+    for (const { process, model } of this.live) {
+      this.comparePages(process, model);
+      this.compareDescriptors(process, model);
+      this.compareAccounts(process);
+    }
+  }
+
+  /** F7: the LDT's own pages, and under KPTI what each half of each PGD leads to at one of its two places. */
+  private compareDescriptors({ id, space, ldt }: Process, { descriptors }: UserModel): void {
+    const { entries, layout, machine } = this.parts;
+    const read = (frames: readonly (number | undefined)[], whose: string): void => {
+      const pages = descriptors.size === 0 ? 0 : Math.floor(Math.max(...descriptors.keys()) / 512) + 1;
+      if (frames.length !== pages || frames.includes(undefined))
+        throw new CheckFailure(
+          "F7",
+          `the LDT of process ${id}, ${whose}, has ${frames.length} pages, and should have ${pages}`,
+        );
+      frames.forEach((frame, page) => {
+        for (const entry of [0, 1, 510, 511].map((each) => page * 512 + each)) {
+          const found = machine.memory.read64((BigInt(frame!) << 12n) + BigInt((entry % 512) * 8));
+          if (found !== (descriptors.get(entry) ?? 0n))
+            throw new CheckFailure(
+              "F7",
+              `entry ${entry} of the LDT of process ${id}, ${whose}, is 0x${found.toString(16)}, was set to 0x${(descriptors.get(entry) ?? 0n).toString(16)}`,
+            );
+        }
+      });
+    };
+    read(ldt?.frames ?? [], "in memory");
+    if (!layout.pti) return;
+    for (const node of space.pgdNodes) {
+      for (const half of [0, 1]) {
+        const at = (page: number) =>
+          frameAt(
+            entries.memory,
+            space.pgd(node) + half,
+            layout.levels,
+            ldtAddress(layout.levels, 0) + BigInt(page) * PAGE,
+          );
+        const mapped = Array.from({ length: 2 * LDT_PAGES }, (_, page) => page).filter(
+          (page) => at(page) !== undefined,
+        );
+        read(mapped.map(at), `in the ${half ? "user" : "kernel"} half on node ${node}`);
+      }
+    }
+  }
+
+  private comparePages(process: Process, model: UserModel): void {
+    for (const [page, wanted] of model.pages) {
+      const found = process.space.lookup(page << 12n);
+      wanted.values.forEach((value, word) => {
+        const frame = found && found.frame + (found.level === 2 ? Number(page & 511n) : 0);
+        const held = frame === undefined ? 0 : this.parts.machine.memory.read32(frame, (word * WORD_BYTES) / 4);
+        if (held !== value)
+          throw new CheckFailure(
+            found ? "F7" : "F8",
+            `page 0x${page.toString(16)} ${found ? `holds ${held}` : "is not mapped"}, was written ${value}`,
+          );
+      });
+      if (found?.writable && !wanted.writable)
+        throw new CheckFailure("F8", `page 0x${page.toString(16)} is writable and should not be`);
+    }
+  }
+
+  /** After a step: what is counted as locked, of one process in turn; now and then its pages too. F8. */
+  compareInTurn(): void {
+    const who = this.pick(this.turn++);
+    if (!who) return;
+    this.compareLocked(who.process);
+    if (this.turn % PAGES_EVERY === 0) this.compareAccounts(who.process);
+  }
+
+  private compareAccounts(process: Process): void {
+    const { entries, layout } = this.parts;
+    let mapped = 0;
+    walkRange(
+      entries.memory,
+      process.space.pgd(process.space.pgdNodes[0]!),
+      layout.levels,
+      0n,
+      (1n << 47n) * (layout.levels === 5 ? 512n : 1n) - 1n,
+      {
+        leaf(_address, level) {
+          mapped += level === 2 ? 512 : 1;
+        },
+      },
+    );
+    if (mapped !== process.rss)
+      throw new CheckFailure("F8", `process ${process.id} counts ${process.rss} pages, its tables map ${mapped}`);
+    this.compareLocked(process);
+  }
+
+  private compareLocked(process: Process): void {
+    const locked = process.vmas
+      .all()
+      .reduce((sum, vma) => sum + (vma.locked ? Number((vma.end - vma.start) >> 12n) : 0), 0);
+    if (locked !== process.locked)
+      throw new CheckFailure("F8", `process ${process.id} counts ${process.locked} locked pages, its areas ${locked}`);
+  }
+
+  /** Every process ends, every CPU is on line and on its node's root. */
+  clear(): void {
+    for (const { process } of this.live) this.processes.exit(process);
+    this.live = [];
+    for (const cpu of this.parts.machine.cpuIds) {
+      if (!this.parts.cpus.online.has(cpu)) this.processes.online(cpu);
+      this.switcher.leave(cpu);
+    }
+    this.probed.clear();
+    this.faultsBefore = { ...this.processes.faults };
+  }
+}

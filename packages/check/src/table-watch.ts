@@ -1,0 +1,182 @@
+/**
+ * Watches a kernel's table stores and table pages, and checks the address spaces whose top level they touched: F1, F3,
+ * F5, F9, C7, and that each PGD of a space is alive and on its node (F6).
+ *
+ * A space is looked at after a step only when one of its PGDs was stored to; a table page when it is freed.
+ */
+import { type Frame, NONE } from "@kreplica/hw-x86";
+import type { BootParts } from "@kreplica/kernel";
+import { type AddressSpace, LDT_SLOT, PGD_PAGES } from "@kreplica/mm-core";
+import { CheckFailure } from "./check-failure.js";
+
+export class TableWatch {
+  /** Table stores since the step began. */
+  stores = 0;
+  /** Whether a table that belongs to the kernel, not to a process, was stored to. The reader resets it. */
+  kernelStores = false;
+  private readonly dirty = new Set<AddressSpace>();
+  private readonly tables = new Set<Frame>();
+  /** Space of each PGD page, user halves included. */
+  private readonly owners = new Map<Frame, AddressSpace>();
+  /** User slots of PGDs that ever held something: few, and all others are empty since the page was cleared. */
+  private readonly slots = new Set<number>();
+  /** Whether table pages came or went since `owners` was filled. */
+  private stale = true;
+  private probe: { readonly store: number; readonly run: () => void } | undefined;
+
+  constructor(private readonly parts: BootParts) {
+    const { entries, allocator } = parts;
+    const allocate = allocator.allocate.bind(allocator);
+    const free = allocator.free.bind(allocator);
+    allocator.allocate = (node, order, gfp) => {
+      const frame = allocate(node, order, gfp);
+      if (frame !== NONE && gfp.purpose === "page-table") {
+        this.stale = true;
+        for (let each = 0; each < 1 << order; each++) this.tables.add(frame + each);
+      }
+      return frame;
+    };
+    allocator.free = (frame, order) => {
+      for (let each = frame; each < frame + (1 << order); each++) {
+        if (!this.tables.delete(each)) continue;
+        this.stale = true;
+        this.notPointedTo(each);
+      }
+      free(frame, order);
+    };
+    entries.observe((table, index) => {
+      this.stores++;
+      const space = this.owners.get(table);
+      if (space) {
+        this.dirty.add(space);
+        if (index < parts.layout.kernelBoundary) this.slots.add(index);
+      } else if (!this.tables.has(table)) this.kernelStores = true;
+      const { probe } = this;
+      if (probe && this.stores === probe.store) {
+        this.probe = undefined;
+        probe.run();
+      }
+    });
+  }
+
+  /** Starts to count the stores of a step. */
+  begin(): void {
+    this.stores = 0;
+  }
+
+  /** Runs something, once, right after the n-th table store of what follows. Until {@link stopProbe}. */
+  probeAt(store: number, run: () => void): void {
+    this.probe = { store: this.stores + store, run };
+  }
+  stopProbe(): void {
+    this.probe = undefined;
+  }
+
+  /** Looks at a space after this step, whatever was stored. */
+  touch(space: AddressSpace): void {
+    this.dirty.add(space);
+  }
+
+  /** Whether a frame is a table page that was allocated and not freed. */
+  isTable(frame: Frame): boolean {
+    return this.tables.has(frame);
+  }
+
+  /** @throws CheckFailure */
+  afterStep(): void {
+    if (this.stale) this.noteOwners();
+    for (const space of this.dirty) if (this.parts.spaces.all.has(space)) this.checkSpace(space);
+    this.dirty.clear();
+  }
+
+  private fail(invariant: string, detail: string): never {
+    throw new CheckFailure(invariant, detail);
+  }
+
+  /** Remembers which pages are PGDs; spaces come, go, grow and shrink in few operations. */
+  private noteOwners(): void {
+    this.stale = false;
+    const known = new Set(this.owners.keys());
+    this.owners.clear();
+    for (const space of this.parts.spaces.all) {
+      for (const node of space.pgdNodes) {
+        const pgd = space.pgd(node);
+        if (!this.tables.has(pgd))
+          this.fail("F6", `the PGD of node ${node} of a live process (space ${space.id}) was freed`);
+        for (let page = pgd; page < pgd + PGD_PAGES; page++) {
+          this.owners.set(page, space);
+          if (!known.has(page)) this.noteSlots(page);
+        }
+      }
+    }
+  }
+
+  /** What was stored before anyone knew the page is a PGD. */
+  private noteSlots(pgd: Frame): void {
+    for (let slot = 0; slot < this.parts.layout.kernelBoundary; slot++)
+      if (this.parts.entries.low(pgd, slot) & 1) this.slots.add(slot);
+  }
+
+  /** F5: when a table page is freed no PGD of any live space names it, in either half. */
+  private notPointedTo(frame: Frame): void {
+    const { entries, spaces } = this.parts;
+    const low = (frame << 12) >>> 0;
+    for (const [pgd, space] of this.owners) {
+      for (const slot of this.slots) {
+        const lo = entries.low(pgd, slot);
+        if ((lo & 1) === 0 || (lo & 0xffff_f000) >>> 0 !== low || (entries.high(pgd, slot) & 0xfffff) !== frame >>> 20)
+          continue;
+        if (spaces.all.has(space))
+          this.fail(
+            "F5",
+            `table frame ${frame} is freed while slot ${slot} of a PGD of space ${space.id} (frame ${pgd}) names it`,
+          );
+      }
+    }
+  }
+
+  private checkSpace(space: AddressSpace): void {
+    const { entries, layout, machine, view } = this.parts;
+    const [first, ...others] = space.pgdNodes;
+    const canonical = space.pgd(first!);
+    for (const node of space.pgdNodes) {
+      const pgd = space.pgd(node);
+      if (machine.memory.nodeOf(pgd) !== node && view.holders.length > 1)
+        this.fail("F6", `the PGD of node ${node} of space ${space.id} lies on node ${machine.memory.nodeOf(pgd)}`);
+      if (!layout.pti) continue;
+      for (let slot = 0; slot < 256; slot++) {
+        const lo = entries.low(pgd, slot);
+        if (!(lo & 1)) continue;
+        if (!(entries.high(pgd, slot) >>> 31))
+          this.fail("C7", `slot ${slot} of node ${node}'s PGD of space ${space.id} is executable in the kernel's half`);
+        if (entries.low(pgd + 1, slot) !== lo || entries.high(pgd + 1, slot) >>> 31)
+          this.fail(
+            "C7",
+            `slot ${slot} of node ${node}'s PGD of space ${space.id} is missing or not executable in the user half`,
+          );
+      }
+    }
+    for (const node of others) {
+      const pgd = space.pgd(node);
+      for (let half = 0; half <= (layout.pti ? 1 : 0); half++) {
+        for (let slot = 0; slot < layout.kernelBoundary; slot++) {
+          if (
+            entries.low(pgd + half, slot) === entries.low(canonical + half, slot) &&
+            entries.high(pgd + half, slot) === entries.high(canonical + half, slot)
+          )
+            continue;
+          const present = (entries.low(pgd + half, slot) & 1) !== 0;
+          if (slot === LDT_SLOT)
+            this.fail(
+              "F9",
+              `the LDT's slot of space ${space.id} is ${present ? "another" : "missing"} in the ${half ? "user" : "kernel"} half of node ${node}'s pair`,
+            );
+          this.fail(
+            present && !(entries.low(canonical + half, slot) & 1) ? "F3" : "F1",
+            `slot ${slot} of space ${space.id} differs between nodes ${first} and ${node} (${half ? "user" : "kernel"} half)`,
+          );
+        }
+      }
+    }
+  }
+}
