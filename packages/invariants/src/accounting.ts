@@ -60,7 +60,7 @@ export const ACCOUNTING: readonly Invariant<Subject>[] = [
   {
     id: "I5",
     when: "always",
-    where: ["test packages/bench/test/check/claims.test.ts"],
+    where: ["test packages/check/test/claims.test.ts"],
     sentence:
       "work per user top-level slot change = #R stores; per poke = #R writes; per module load = " +
       "(#R−1)·pages copies; each permission/map change inside W = #R passes; all other mm operations have " +

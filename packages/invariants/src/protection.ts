@@ -80,7 +80,7 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
   {
     id: "C2",
     when: "after boot",
-    where: ["state", "test packages/bench/test/efi-roots.test.ts"],
+    where: ["state", "test packages/kernel/test/efi-roots.test.ts"],
     sentence: "no other live root (init_top_pgt, trampoline, efi) maps TEXT/RO writable or data executable",
     check(subject, verdict) {
       if (!subject.isPast("mark-rodata-ro")) return verdict.skip();

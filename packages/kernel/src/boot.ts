@@ -18,7 +18,7 @@ import { BootWitness, checkInvariants, type InvariantReport } from "@kreplica/in
 import { type MemoryAccount, measureMemory } from "./accounting.js";
 import type { BootParts } from "./boot-parts.js";
 import { checkedKernel } from "./checked-kernel.js";
-import { SUBSYSTEM_INVARIANTS } from "./invariants.js";
+import { stateInvariants, SUBSYSTEM_INVARIANTS } from "./invariants.js";
 import { kernelFrom, type KernelSource } from "./kernel.js";
 import { RecordedPages } from "./recorded-pages.js";
 
@@ -54,7 +54,11 @@ export function boot(source: KernelSource): Booted {
     timeline: parts.boot.timeline,
     recorded: new RecordedPages(parts, kernel.recorded.nodes, kernel.recorded.guest),
     memory: () => measureMemory(parts),
-    checkInvariants: () => checkInvariants(checkedKernel(parts, witness), undefined, { others: SUBSYSTEM_INVARIANTS }),
+    checkInvariants: () =>
+      checkInvariants(checkedKernel(parts, witness), undefined, {
+        rows: stateInvariants(),
+        others: SUBSYSTEM_INVARIANTS,
+      }),
   };
 }
 
