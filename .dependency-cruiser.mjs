@@ -30,7 +30,7 @@ export default {
     ),
     never(
       "only-api-across-packages",
-      { path: "^packages/(?!bench/|kernel-files/|kernel/|check/)([^/]+)/src/" },
+      { path: "^packages/(?!bench/|kernel-files/|kernel/|check/|replay/)([^/]+)/src/" },
       {
         path: "^packages/(?!di/|elf/|inputs/|trace/|machines/)([^/]+)/src/(index|isa/index)\\.ts$",
         pathNot: "^packages/$1/",
@@ -43,7 +43,7 @@ export default {
       { path: "^packages/([^/]+)/" },
       {
         path: "^packages/([^/]+)/src/",
-        pathNot: ["^packages/$1/", "^packages/[^/]+/src/(index|api|testing|iced|zstd|isa/index)\\.ts$"],
+        pathNot: ["^packages/$1/", "^packages/[^/]+/src/(index|api|testing|iced|zstd|program|isa/index)\\.ts$"],
       },
       "another package is entered through its doors",
     ),
@@ -81,7 +81,7 @@ export default {
       "reports-do-not-run-machines",
       { path: "^packages/bench/src/report/" },
       {
-        path: "^packages/(?!bench/|inputs/|trace/|machines/|kernel-files/|kernel/|check/|report/)[^/]+/src/index\\.ts$",
+        path: "^packages/(?!bench/|inputs/|trace/|machines/|kernel-files/|kernel/|check/|replay/|report/)[^/]+/src/index\\.ts$",
       },
       "values in, text out",
     ),

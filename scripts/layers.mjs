@@ -24,5 +24,6 @@ export const layers = {
   "series-as-posted": 8,
   kernel: 9,
   check: 10,
+  replay: 10,
   bench: 11,
 };

@@ -14,9 +14,9 @@ import { type CounterLayout, Counters, Kind, Machine, type NumaMachine, hwX86, r
 import { GoldenTrace, goldenMachine, identityMap, runGolden } from "@kreplica/hw-x86/testing";
 import { e52690v3 } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
+import { Replayer } from "@kreplica/replay/program";
 import { boot } from "../src/boot.js";
 import { inlineMore } from "../src/inlining.js";
-import { Replayer } from "../src/replay/replayer.js";
 import { loadFile } from "../test/load-file.js";
 import { nanoseconds, report } from "./timing.js";
 

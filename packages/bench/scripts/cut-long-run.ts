@@ -6,8 +6,8 @@
  *   npx esbuild scripts/cut-long-run.ts --bundle --platform=node --format=esm --alias:fzstd=./node_modules/fzstd/esm/index.mjs --outfile=/tmp/cut.mjs
  *   node /tmp/cut.mjs FULL.kt.zst System.map OUT   # writes OUT.kt and OUT.lines; compress both with zstd -19
  *
- * A stretch ends where the CPU enters a system call or switches stacks (__switch_to_asm). See src/replay/long-run.ts
- * for what is made of the result and docs/model.md for why it is right.
+ * A stretch ends where the CPU enters a system call or switches stacks (__switch_to_asm). See
+ * packages/replay/src/replay/long-run.ts for what is made of the result and docs/model.md for why it is right.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { Access, Kind, MARKER, Phase, TraceEncoder } from "@kreplica/trace";

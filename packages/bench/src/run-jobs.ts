@@ -9,12 +9,11 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { InputError, type InputFault } from "@kreplica/inputs";
 import { isNamed, policyOf } from "@kreplica/kernel";
+import { measureTrace, type ReplayKernel, type TraceJob, type TraceMeasurement } from "@kreplica/replay";
 import { testOf } from "@kreplica/trace";
 import { extensions } from "@kreplica/kernel";
 import { type NamedKernels, replayKernel, shippedReplay } from "./inputs/replay-kernel.js";
 import { isLongRun, recordedRun, traceFile } from "./inputs/trace-file.js";
-import { measureTrace, type TraceJob, type TraceMeasurement } from "./measure/measure-trace.js";
-import type { ReplayKernel } from "./replay/replay-kernel.js";
 import type { Progress } from "./report/terminal.js";
 
 /** A job whose recording and kernels lie in files: plain data. */

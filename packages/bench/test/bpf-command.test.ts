@@ -6,11 +6,11 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runBpf } from "@kreplica/replay";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BpfError, readObject } from "@kreplica/bpf";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { kernelFrom } from "../src/boot.js";
-import { runBpf } from "../src/measure/run-bpf.js";
 import { buildCommand, type TestedCommand } from "./cli.js";
 
 const haveClang = spawnSync("clang", ["--version"]).status === 0;

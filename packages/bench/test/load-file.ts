@@ -1,7 +1,7 @@
 /** Recordings in files, loaded as a replay wants them. */
+import { loadTrace } from "@kreplica/replay/program";
 import { shippedGuest } from "@kreplica/trace";
 import { recordedRun } from "../src/inputs/trace-file.js";
-import { loadTrace } from "../src/replay/load.js";
 import { tracedKernel } from "../src/traced-kernel.js";
 
 type Rest<Of> = Of extends readonly [unknown, unknown, ...infer More] ? More : never;

@@ -3,12 +3,12 @@
 import { writeFileSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PATCH_SITES, patchCosts, type PatchSite } from "@kreplica/replay";
 import { describe, expect, test } from "vitest";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { kernelFrom } from "../src/boot.js";
 import { registerPatch } from "../src/commands/patch.js";
 import { run } from "../src/commands/run.js";
-import { patchCosts, PATCH_SITES, type PatchSite } from "../src/measure/patch-cost.js";
 import { progressOn, screenFor } from "../src/report/terminal.js";
 
 const invoke = async (...words: string[]): Promise<{ code: number; out: string; error: string }> => {

@@ -6,16 +6,17 @@
 import { readFileSync } from "node:fs";
 import { unzstd } from "@kreplica/inputs/zstd";
 import { preset } from "@kreplica/machines";
-import { describe, expect, test } from "vitest";
-import { kernelFrom } from "../src/boot.js";
-import { patchCosts, type PatchCost } from "../src/measure/patch-cost.js";
 import {
   CR3_WRITE_CYCLES,
   FIRST_PASS,
   FURTHER_PASS,
+  type PatchCost,
+  patchCosts,
   POKE_FUNCTIONS,
   SYNC_CORE_CYCLES,
-} from "../src/measure/poke-pass.js";
+} from "@kreplica/replay";
+import { describe, expect, test } from "vitest";
+import { kernelFrom } from "../src/boot.js";
 
 const POKES = 78;
 /** Name, instructions, entries, lines of text, loads, stores. */

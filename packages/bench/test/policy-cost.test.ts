@@ -2,9 +2,9 @@
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { POLICIES } from "@kreplica/kernel";
 import { tiny2Node } from "@kreplica/machines";
+import { policyCosts } from "@kreplica/replay";
 import { describe, expect, test } from "vitest";
 import { kernelFrom } from "../src/boot.js";
-import { policyCosts } from "../src/measure/policy-cost.js";
 
 const square = (size: number, near: number, far: number): number[][] =>
   Array.from({ length: size }, (_, i) => Array.from({ length: size }, (_, j) => (i === j ? near : far)));

@@ -8,10 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InputError } from "@kreplica/inputs";
 import { presets } from "@kreplica/machines";
+import { reportedFor, reportedIn } from "@kreplica/replay";
 import { traceTests } from "@kreplica/trace";
 import { afterAll, describe, expect, test } from "vitest";
 import { readReportedFile } from "../src/inputs/reported-file.js";
-import { reportedFor, reportedIn } from "../src/measure/reported.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-reported-"));
 afterAll(() => rmSync(folder, { recursive: true }));

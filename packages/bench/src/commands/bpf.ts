@@ -5,11 +5,11 @@
 import { readFileSync } from "node:fs";
 import { didYouMean, InputError } from "@kreplica/inputs";
 import type { KernelPolicy } from "@kreplica/kernel";
+import { type BpfRun, runBpf } from "@kreplica/replay";
 import { type Command, Option } from "commander";
 import { BpfError, type BpfObject, disassembleOne, helpersOf, readObject, verify } from "@kreplica/bpf";
 import { kernelFrom } from "../boot.js";
 import { inputPath } from "../inputs/input-file.js";
-import { runBpf, type BpfRun } from "../measure/run-bpf.js";
 import { bpfText, refusedText } from "../report/bpf.js";
 import { bpfCodeDocument, bpfDocument, bpfVerifyDocument } from "../report/documents/bpf.js";
 import { jsonText } from "../report/documents/json-text.js";

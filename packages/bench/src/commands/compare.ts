@@ -2,6 +2,15 @@
 import { didYouMean, InputError } from "@kreplica/inputs";
 import type { KernelPolicy } from "@kreplica/kernel";
 import { singleCopy } from "@kreplica/mm-core";
+import {
+  compare,
+  type CompareRequest,
+  type CompareResult,
+  defaultDataNode,
+  type KernelJob,
+  type Reported,
+  reportedIn,
+} from "@kreplica/replay";
 import { stemOf, testOf } from "@kreplica/trace";
 import { type Command, Option } from "commander";
 import { guestNodes } from "../inputs/guest-nodes.js";
@@ -9,10 +18,6 @@ import { type NamedKernels, type NamedRecording, replayKernel } from "../inputs/
 import { readReportedFile } from "../inputs/reported-file.js";
 import { isLongRun, traceFile } from "../inputs/trace-file.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
-import { compare, type CompareRequest, type CompareResult } from "../measure/compare.js";
-import type { KernelJob } from "../measure/measure-trace.js";
-import { defaultDataNode } from "../measure/placement.js";
-import { type Reported, reportedIn } from "../measure/reported.js";
 import { runJobs } from "../run-jobs.js";
 import { compareDocument } from "../report/documents/compare.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";

@@ -2,13 +2,12 @@
 import { allFaults, didYouMean, InputError } from "@kreplica/inputs";
 import { bootWithModules, type KernelPolicy } from "@kreplica/kernel";
 import { ITS_FEATURES, moduleHost, readInOrder } from "@kreplica/kernel-files";
+import { loadModules, placesOf } from "@kreplica/replay";
 import { type Command, Option } from "commander";
 import { modulePolicy, placements, replications, type ModulePolicy } from "@kreplica/modules";
 import { AREA_DEFECTS, type SeriesDefect } from "@kreplica/series-as-posted";
 import { readKernelFile } from "../inputs/kernel-file.js";
 import { wantedModules } from "../inputs/kernel-modules/wanted.js";
-import { loadModules } from "../measure/load-modules.js";
-import { placesOf } from "../measure/standing.js";
 import { modulesText, type ModuleRun } from "../report/modules.js";
 import { otherNodesText, placeText } from "../report/node-places.js";
 import { jsonText } from "../report/documents/json-text.js";

@@ -1,10 +1,9 @@
 /** `kreplica patch`: what one change of kernel text costs, against copies and CPUs. */
 import { type KernelPolicy, perNode, replicates } from "@kreplica/kernel";
+import { PATCH_SITES, patchCosts, type PatchSite, placesOf } from "@kreplica/replay";
 import type { Command } from "commander";
 import { singleCopy } from "@kreplica/mm-core";
 import { kernelFrom } from "../boot.js";
-import { PATCH_SITES, patchCosts, type PatchSite } from "../measure/patch-cost.js";
-import { placesOf } from "../measure/standing.js";
 import { patchText } from "../report/patch.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { patchDocument } from "../report/documents/patch.js";

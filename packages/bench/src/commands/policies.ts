@@ -1,9 +1,9 @@
 /** `kreplica policies`: the replication policies, one line each; with `--measure`, what each costs. */
 import { PARAMETERS, perNode, POLICIES } from "@kreplica/kernel";
+import { policyCosts } from "@kreplica/replay";
 import { type Command, Option } from "commander";
 import { kernelFrom } from "../boot.js";
 import { extensions } from "@kreplica/kernel";
-import { policyCosts } from "../measure/policy-cost.js";
 import { policyCostText, policyListText } from "../report/policies.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { measuredPoliciesDocument, policyListDocument } from "../report/documents/policies.js";

@@ -1,11 +1,11 @@
 /** `kreplica report`: the comparison as one page to look at, with the machine, the tables, the boot and the designs. */
 import { InputError } from "@kreplica/inputs";
 import { type Booted, POLICIES } from "@kreplica/kernel";
+import { policyCosts } from "@kreplica/replay";
 import { reportPage } from "@kreplica/report";
 import { imageAddress } from "@kreplica/mm-core";
 import { type Command, Option } from "commander";
 import { kernelFrom } from "../boot.js";
-import { policyCosts } from "../measure/policy-cost.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { pageDocument, type PageParts } from "../report/documents/report.js";

@@ -1,9 +1,8 @@
 /** Kernels of a replay by their files' names, read once in a process, as workers do too. */
 import { readFileSync } from "node:fs";
 import { InputError, whyNot } from "@kreplica/inputs";
+import { type RecordedKernel, recordedKernelFrom, type ReplayKernel, replayKernelOf } from "@kreplica/replay";
 import { type GuestNode, shippedGuest } from "@kreplica/trace";
-import { recordedKernelFrom, type RecordedKernel } from "../replay/recorded-kernel.js";
-import { type ReplayKernel, replayKernelOf } from "../replay/replay-kernel.js";
 import { tracedKernel, tracedSymbols } from "../traced-kernel.js";
 import { readKernelFile } from "./kernel-file.js";
 

@@ -7,7 +7,7 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import { didYouMean, InputError, type InputFault, parseJsonText, whyNot } from "@kreplica/inputs";
-import type { ReportedFigure, ReportedFigures } from "../measure/reported.js";
+import type { ReportedFigure, ReportedFigures } from "@kreplica/replay";
 
 /** Figures of a few tests: kilobytes. */
 const LARGEST = 1 << 20;

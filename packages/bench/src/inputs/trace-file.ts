@@ -1,7 +1,7 @@
 /** Recordings on disk. */
 import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
+import type { RecordedRun } from "@kreplica/replay";
 import { type BatchSink, readTrace, type Recording, TraceError } from "@kreplica/trace";
-import type { RecordedRun } from "../replay/load.js";
 import { foundFile } from "./input-file.js";
 
 /** The recording in a file. @param path of a KTRC1 recording, plain or zstd */

@@ -1,6 +1,5 @@
 /** `kreplica bpf` as text: verdicts, results by node, and where the code was fetched from with and without copies. */
-import type { BpfMapState, BpfRun } from "../measure/run-bpf.js";
-import type { BpfNodeRun, Fetches } from "../measure/bpf-node-run.js";
+import type { BpfMapState, BpfNodeRun, BpfRun, Fetches } from "@kreplica/replay";
 import { hanging, note, renderTable, type Column, type Screen, wrap } from "./terminal.js";
 import { bytesText } from "./units.js";
 

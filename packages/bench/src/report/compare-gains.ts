@@ -4,7 +4,7 @@
  */
 import { basename } from "node:path";
 import { replicates, wordsOf } from "@kreplica/kernel";
-import type { CacheState, CompareResult, Comparison } from "../measure/compare.js";
+import type { CacheState, CompareResult, Comparison } from "@kreplica/replay";
 import { ns, otherNodesText, placeText } from "./node-places.js";
 import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
 

@@ -2,7 +2,7 @@
  * What recordings of a kernel that the user named contain, and where it lay there: part of the comparison's report.
  * Values in, text out.
  */
-import type { CompareResult } from "../measure/compare.js";
+import type { CompareResult } from "@kreplica/replay";
 import { labelOf } from "./compare-gains.js";
 import { type Column, renderTable, type Screen, wrap } from "./terminal.js";
 

@@ -3,9 +3,7 @@
  * columns.
  */
 import { replicates } from "@kreplica/kernel";
-import type { CacheState, CompareResult } from "../measure/compare.js";
-import type { Gain } from "../measure/gain.js";
-import type { NodeGains, WholeMachine } from "../measure/whole-machine.js";
+import type { CacheState, CompareResult, Gain, NodeGains, WholeMachine } from "@kreplica/replay";
 import { ns } from "./node-places.js";
 import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
 import { bytesText, countText } from "./units.js";

@@ -2,7 +2,7 @@
  * What replication itself does in the tests, and what it costs: part of the comparison's report. Values in, text out.
  */
 import { type KernelPolicy, replicates } from "@kreplica/kernel";
-import type { CompareResult, Comparison } from "../measure/compare.js";
+import type { CompareResult, Comparison } from "@kreplica/replay";
 import { heading, renderTable, type Screen, wrap } from "./terminal.js";
 
 const amount = (value: number): string =>

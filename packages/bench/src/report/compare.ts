@@ -4,9 +4,14 @@
  */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { wordsOf } from "@kreplica/kernel";
-import { total } from "../measure/cycle-account.js";
-import type { Carried, CarriedOver } from "../replay/other-kernel.js";
-import type { CacheState, CompareResult, KernelFigures } from "../measure/compare.js";
+import {
+  type CacheState,
+  type Carried,
+  type CarriedOver,
+  type CompareResult,
+  type KernelFigures,
+  total,
+} from "@kreplica/replay";
 import { gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
 import { recordedText } from "./compare-recorded.js";
 import { workText } from "./compare-work.js";

@@ -1,7 +1,7 @@
 /** `kreplica modules` as text: one line a module, the largest first, and what all cost together. */
 import { InputError } from "@kreplica/inputs";
 import type { UnusableModule } from "@kreplica/kernel-files";
-import { OF_ANOTHER_KERNEL, totalOf, type ModuleCost, type ModuleCosts } from "../measure/load-modules.js";
+import { type ModuleCost, type ModuleCosts, OF_ANOTHER_KERNEL, totalOf } from "@kreplica/replay";
 import { hanging, note, renderTable, wrap, type Column, type Screen } from "./terminal.js";
 import { bytesText } from "./units.js";
 

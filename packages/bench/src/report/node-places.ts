@@ -2,7 +2,7 @@
  * One CPU's node among the machine's, in words: how far it is from the image's, and which nodes its figures say nothing
  * about.
  */
-import type { NodePlace, Relation } from "../measure/standing.js";
+import type { NodePlace, Relation } from "@kreplica/replay";
 
 const RELATIONS: readonly Relation[] = ["same node", "same socket", "other socket"];
 export const ns = (value: number): string => `${Number(value.toFixed(1))} ns`;

@@ -1,7 +1,6 @@
 /** The text of `kreplica patch`. */
 import type { CpuId, NodeId } from "@kreplica/hw-x86/api";
-import type { PatchCost } from "../measure/patch-cost.js";
-import type { NodePlace } from "../measure/standing.js";
+import type { NodePlace, PatchCost } from "@kreplica/replay";
 import { placeText } from "./node-places.js";
 import { hanging, renderTable, type Screen, wrap } from "./terminal.js";
 

@@ -1,6 +1,6 @@
 /** What the policies cost, as a table. Values in, text out. */
 import type { Kernel } from "@kreplica/kernel";
-import type { PolicyCost } from "../measure/policy-cost.js";
+import type { PolicyCost } from "@kreplica/replay";
 import type { ListedParameter, ListedPolicy } from "./documents/policies.js";
 import { hanging, heading, renderTable, type Screen, wrap } from "./terminal.js";
 import { bytesText, countText } from "./units.js";

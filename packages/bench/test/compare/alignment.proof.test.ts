@@ -3,11 +3,10 @@
  */
 import { preset } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
+import { compare, type TraceJob, type TraceMeasurement } from "@kreplica/replay";
 import { expect, test } from "vitest";
 import { shippedReplay } from "../../src/inputs/replay-kernel.js";
 import { isLongRun } from "../../src/inputs/trace-file.js";
-import { compare } from "../../src/measure/compare.js";
-import type { TraceJob, TraceMeasurement } from "../../src/measure/measure-trace.js";
 import { measureFile } from "../../src/run-jobs.js";
 
 const [long, short] = [dataFile("traces/hsw-forkN.kt.zst"), dataFile("traces/hsw-mount.kt.zst")];

@@ -6,13 +6,11 @@
 import { POLICIES } from "@kreplica/kernel";
 import { e52690v3 } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
+import { bound, boundBeyondL2, gain, nearGain, PARAMETERS, type TraceMeasurement } from "@kreplica/replay";
+import { Region } from "@kreplica/replay/program";
 import * as fc from "fast-check";
 import { CounterLayout, Kind, type MachineSpec, Place, Source } from "@kreplica/hw-x86";
 import { describe, expect, test } from "vitest";
-import { PARAMETERS } from "../../src/measure/corners.js";
-import { bound, boundBeyondL2, gain, nearGain } from "../../src/measure/gain.js";
-import type { TraceMeasurement } from "../../src/measure/measure-trace.js";
-import { Region } from "../../src/replay/program.js";
 import { measureFile } from "../../src/run-jobs.js";
 
 const away = { cpu: 12, masterNode: 0, dataNode: 1 };

@@ -6,10 +6,9 @@
 import { CounterLayout, Kind, type MachineSpec, Place, Source } from "@kreplica/hw-x86";
 import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
+import { accountTotal, cycleAccount, lineCounts, type TraceJob, type TraceMeasurement } from "@kreplica/replay";
+import { Region } from "@kreplica/replay/program";
 import { describe, expect, test } from "vitest";
-import { accountTotal, cycleAccount, lineCounts } from "../../src/measure/cycle-account.js";
-import type { TraceJob, TraceMeasurement } from "../../src/measure/measure-trace.js";
-import { Region } from "../../src/replay/program.js";
 import { measureFile } from "../../src/run-jobs.js";
 
 type CycleTotal = ReturnType<typeof cycleAccount>;

@@ -1,11 +1,16 @@
 /** The comparison's text at its widest: long names, nine digits, every verdict, work in each test. */
 import { policyOf } from "@kreplica/kernel";
 import { e52690v3, preset } from "@kreplica/machines";
+import {
+  type CompareResult,
+  type Comparison,
+  type KernelFigures,
+  type Reported,
+  reportedFor,
+  standingOf,
+} from "@kreplica/replay";
 import { traceTests } from "@kreplica/trace";
 import { describe, expect, test } from "vitest";
-import type { CompareResult, Comparison, KernelFigures } from "../../src/measure/compare.js";
-import { type Reported, reportedFor } from "../../src/measure/reported.js";
-import { standingOf } from "../../src/measure/standing.js";
 import { compareText } from "../../src/report/compare.js";
 
 const levels = (cycles: number) => ({ l2: cycles, ownL3: cycles, otherL3: 0, local: cycles, remote: cycles });

@@ -3,15 +3,23 @@
 import { CounterLayout, Event, Kind, KINDS, type MachineSpec, Place, REGIONS } from "@kreplica/hw-x86";
 import { e52690v3, recordedGuest } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
+import {
+  accountTotal,
+  bound,
+  cycleAccount,
+  defaultDataNode,
+  gain,
+  indexOf,
+  lineCounts,
+  measureHotCold,
+  otherCpus,
+  type TraceJob,
+  type TraceMeasurement,
+  type Where,
+} from "@kreplica/replay";
+import { Region, Replayer } from "@kreplica/replay/program";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
-import { accountTotal, cycleAccount, lineCounts } from "../../src/measure/cycle-account.js";
-import { bound, gain } from "../../src/measure/gain.js";
-import { measureHotCold } from "../../src/measure/hot-cold.js";
-import type { TraceJob, TraceMeasurement } from "../../src/measure/measure-trace.js";
-import { defaultDataNode, indexOf, otherCpus, type Where } from "../../src/measure/placement.js";
-import { Region } from "../../src/replay/program.js";
-import { Replayer } from "../../src/replay/replayer.js";
 import { measureFile } from "../../src/run-jobs.js";
 import { loadFile } from "../load-file.js";
 

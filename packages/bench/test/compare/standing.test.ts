@@ -1,8 +1,8 @@
 /** Whom the one CPU stands for: relations and distances by hand, and the sentence on the screen. */
 import { preset } from "@kreplica/machines";
+import { standingOf } from "@kreplica/replay";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
-import { standingOf } from "../../src/measure/standing.js";
 
 const own = { nearest: (node: number) => node };
 

@@ -3,11 +3,8 @@
 import { account, type MachineSpec } from "@kreplica/hw-x86";
 import { e52690v3, preset } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
+import { type DataOf, defaultDataNode, percentGained, standingOf, toldOf } from "@kreplica/replay";
 import { expect, test } from "vitest";
-import { percentGained } from "../../src/measure/corners.js";
-import { type DataOf, toldOf } from "../../src/measure/node-classes.js";
-import { defaultDataNode } from "../../src/measure/placement.js";
-import { standingOf } from "../../src/measure/standing.js";
 import { measureFile } from "../../src/run-jobs.js";
 
 const eight = preset("xeon-8260-8s")!;

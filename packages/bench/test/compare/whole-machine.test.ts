@@ -3,13 +3,18 @@
 import { CounterLayout, Kind, type MachineSpec, Source } from "@kreplica/hw-x86";
 import { e52690v3, preset } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
+import {
+  compare,
+  type CompareResult,
+  type DataOf,
+  defaultDataNode,
+  nodeClasses,
+  standingOf,
+  toldOf,
+} from "@kreplica/replay";
 import { beforeAll, describe, expect, test } from "vitest";
 import { shippedReplay } from "../../src/inputs/replay-kernel.js";
 import { isLongRun } from "../../src/inputs/trace-file.js";
-import { compare, type CompareResult } from "../../src/measure/compare.js";
-import { type DataOf, nodeClasses, toldOf } from "../../src/measure/node-classes.js";
-import { defaultDataNode } from "../../src/measure/placement.js";
-import { standingOf } from "../../src/measure/standing.js";
 import { verdictSentences, verdictText } from "../../src/report/compare-verdict.js";
 import { compareText } from "../../src/report/compare.js";
 import { measureFile } from "../../src/run-jobs.js";

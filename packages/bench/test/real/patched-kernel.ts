@@ -2,6 +2,7 @@
 import type { Booted } from "@kreplica/kernel";
 import { imageOf, type KernelFile, patchTables, stateOf } from "@kreplica/kernel-files";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
+import { textPokeOf } from "@kreplica/replay";
 import {
   patchAlternatives,
   type PatchableText,
@@ -14,7 +15,6 @@ import type { ReplicaTextPoke } from "@kreplica/text-patch";
 import { setMemory } from "@kreplica/set-memory";
 import { vmalloc } from "@kreplica/vmalloc";
 import { boot } from "../../src/boot.js";
-import { textPokeOf } from "../../src/measure/patch-cost.js";
 
 export interface PatchedKernel extends Booted {
   readonly poke: ReplicaTextPoke;

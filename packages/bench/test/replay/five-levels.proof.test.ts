@@ -8,10 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Kind as Count, CounterLayout, type MachineSpec, REGIONS } from "@kreplica/hw-x86";
 import { e52690v3 } from "@kreplica/machines";
+import { cycleAccount } from "@kreplica/replay";
 import { MAPPINGS, shippedGuest, surveyGuest, TraceEncoder } from "@kreplica/trace";
 import { afterAll, expect, test } from "vitest";
 import { traceFile } from "../../src/inputs/trace-file.js";
-import { cycleAccount } from "../../src/measure/cycle-account.js";
 import { measureFile } from "../../src/run-jobs.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-levels-"));

@@ -1,10 +1,9 @@
 /** Visits found in invented sequences of records, and in the recordings that ship. */
 /// <reference types="node" />
 import { dataFile } from "@kreplica/recordings";
+import { type KernelVisit, ProgramBuilder, visitedFunctions, VisitFinder, VisitKind } from "@kreplica/replay/program";
 import { describe, expect, test } from "vitest";
 import { readTraceFile } from "../../src/inputs/trace-file.js";
-import { type KernelVisit, VisitFinder, visitedFunctions, VisitKind } from "../../src/replay/kernel-visit.js";
-import { ProgramBuilder } from "../../src/replay/program-builder.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 
 const UPPER = 0xffff_ffff;

@@ -5,14 +5,20 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
+import {
+  Control,
+  type KernelVisit,
+  Op,
+  ProgramBuilder,
+  readLineSchedule,
+  visitedFunctions,
+  VisitFinder,
+  VisitKind,
+} from "@kreplica/replay/program";
 import { Access, Kind } from "@kreplica/trace";
 import { decompress } from "fzstd";
 import { expect, test } from "vitest";
 import { readTraceFile } from "../../src/inputs/trace-file.js";
-import { type KernelVisit, VisitFinder, visitedFunctions, VisitKind } from "../../src/replay/kernel-visit.js";
-import { readLineSchedule } from "../../src/replay/line-schedule.js";
-import { Control, Op } from "../../src/replay/program.js";
-import { ProgramBuilder } from "../../src/replay/program-builder.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 
 const FULL = join(import.meta.dirname, "../../../../../shared/data/traces-full/hsw-forkN.kt.zst");

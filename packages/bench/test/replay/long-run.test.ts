@@ -5,11 +5,10 @@ import { join } from "node:path";
 import { CounterLayout, Kind, Place, Source } from "@kreplica/hw-x86";
 import { e52690v3 } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
+import { cycleAccount } from "@kreplica/replay";
+import { Region, Replayer } from "@kreplica/replay/program";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
-import { cycleAccount } from "../../src/measure/cycle-account.js";
-import { Region } from "../../src/replay/program.js";
-import { Replayer } from "../../src/replay/replayer.js";
 import { loadFile } from "../load-file.js";
 
 const FULL = join(import.meta.dirname, "../../../../../shared/data/traces-full/hsw-forkN.kt.zst");

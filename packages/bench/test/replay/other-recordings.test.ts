@@ -12,15 +12,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { unzstd } from "@kreplica/inputs/zstd";
 import { e52690v3 } from "@kreplica/machines";
+import { cycleAccount, gain, nearGain, type ReplayKernel, type TraceMeasurement } from "@kreplica/replay";
 import { TraceCounter } from "@kreplica/trace";
 import { beforeAll, describe, expect, test } from "vitest";
 import { guestNodes } from "../../src/inputs/guest-nodes.js";
 import { replayKernel } from "../../src/inputs/replay-kernel.js";
 import { readTraceFile } from "../../src/inputs/trace-file.js";
-import { cycleAccount } from "../../src/measure/cycle-account.js";
-import { gain, nearGain } from "../../src/measure/gain.js";
-import type { TraceMeasurement } from "../../src/measure/measure-trace.js";
-import type { ReplayKernel } from "../../src/replay/replay-kernel.js";
 import { measureFile } from "../../src/run-jobs.js";
 import { countFunctions, type FunctionCounts } from "../trace/functions.js";
 

@@ -7,12 +7,11 @@ import type { MachineSpec } from "@kreplica/hw-x86";
 import { e52690v3, recordedGuest, tiny2Node } from "@kreplica/machines";
 import { imageFrame, pagesOf } from "@kreplica/mm-core";
 import { dataFile } from "@kreplica/recordings";
+import { framesIn, framesToReserve, scheduledFrames } from "@kreplica/replay/program";
 import { guestEnd, imagePages, shippedGuest } from "@kreplica/trace";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
 import { recordedRun } from "../../src/inputs/trace-file.js";
-import { scheduledFrames } from "../../src/replay/load.js";
-import { framesIn, framesToReserve } from "../../src/replay/recorded-frames.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 import { loadFile } from "../load-file.js";
 

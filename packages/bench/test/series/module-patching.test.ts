@@ -5,6 +5,7 @@
  */
 import { bootWithModules, type ModuleKernel } from "@kreplica/kernel";
 import { ITS_FEATURES, type KernelFile, type ModuleDirectory, moduleHost } from "@kreplica/kernel-files";
+import { loadModules } from "@kreplica/replay";
 import { beforeAll, describe, expect, test } from "vitest";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { checkModules, layoutModule, type LoadedModule } from "@kreplica/modules";
@@ -23,7 +24,6 @@ import { checkAreas, VmallocError } from "@kreplica/vmalloc";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { readKernelFile } from "../../src/inputs/kernel-file.js";
 import { moduleDirectory } from "../../src/inputs/kernel-modules/directory.js";
-import { loadModules } from "../../src/measure/load-modules.js";
 import { filesInOrder } from "../real/files-in-order.js";
 import { Scratch } from "../real/kernel-calls.js";
 import { interruptTables, ProbedCaller } from "./probed-cpu.js";

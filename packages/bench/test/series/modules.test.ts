@@ -5,6 +5,7 @@
  */
 import { bootWithModules, type ModuleKernel, type ModuleKernelOptions } from "@kreplica/kernel";
 import { type KernelFile, type ModuleDirectory, moduleHost } from "@kreplica/kernel-files";
+import { loadModules, totalOf } from "@kreplica/replay";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Frame } from "@kreplica/hw-x86";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
@@ -32,7 +33,6 @@ import { checkAreas } from "@kreplica/vmalloc";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { readKernelFile } from "../../src/inputs/kernel-file.js";
 import { moduleDirectory } from "../../src/inputs/kernel-modules/directory.js";
-import { loadModules, totalOf } from "../../src/measure/load-modules.js";
 import { filesInOrder } from "../real/files-in-order.js";
 import { KernelCaller, Scratch } from "../real/kernel-calls.js";
 

@@ -8,11 +8,11 @@ import { NoOpFinder, noOpsSpared, smallImage, smallMachine } from "@kreplica/ker
 import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { imageAddress } from "@kreplica/mm-core";
 import { dataFile } from "@kreplica/recordings";
+import { Region } from "@kreplica/replay/program";
 import { Kind, MARKER, Phase } from "@kreplica/trace";
 import { describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
 import { readTraceFile } from "../../src/inputs/trace-file.js";
-import { Region } from "../../src/replay/program.js";
 import { measureFile } from "../../src/run-jobs.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 

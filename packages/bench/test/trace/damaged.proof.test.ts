@@ -10,13 +10,11 @@ import { unzstd } from "@kreplica/inputs/zstd";
 import type { Booted } from "@kreplica/kernel";
 import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
+import { otherCpus } from "@kreplica/replay";
+import { gateTo, Replayer, visitedFunctions } from "@kreplica/replay/program";
 import { TraceEncoder, TraceError } from "@kreplica/trace";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { boot } from "../../src/boot.js";
-import { otherCpus } from "../../src/measure/placement.js";
-import { gateTo } from "../../src/replay/gate.js";
-import { visitedFunctions } from "../../src/replay/kernel-visit.js";
-import { Replayer } from "../../src/replay/replayer.js";
 import { measureFile } from "../../src/run-jobs.js";
 import { loadFile } from "../load-file.js";
 

@@ -1,7 +1,7 @@
 /**
  * What `kreplica bpf --json` prints: what was run, with `--verify-only` the verifier's log, with `--disassemble` code.
  */
-import type { BpfRun } from "../../measure/run-bpf.js";
+import type { BpfRun } from "@kreplica/replay";
 
 /** Programs of a BPF object, run on a CPU of every node. */
 export interface BpfDocument {

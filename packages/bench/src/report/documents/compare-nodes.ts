@@ -1,6 +1,6 @@
 /** What `kreplica compare --json` prints by default: schema kreplica.compare/2, which has all nodes and a verdict. */
 import { basename } from "node:path";
-import type { CacheState, CompareResult } from "../../measure/compare.js";
+import type { CacheState, CompareResult } from "@kreplica/replay";
 import { verdictSentences } from "../compare-verdict.js";
 import { type CompareDocument, compareDocument, type ComparedTest, rounded } from "./compare.js";
 

@@ -1,10 +1,8 @@
 /** What `kreplica compare --json` prints. */
 import { basename } from "node:path";
 import { faultOf, type InputFault } from "@kreplica/inputs";
+import type { CacheState, Carried, CompareResult, KernelFigures, Standing } from "@kreplica/replay";
 import type { TraceStatistics } from "@kreplica/trace";
-import type { CacheState, CompareResult, KernelFigures } from "../../measure/compare.js";
-import type { Standing } from "../../measure/standing.js";
-import type { Carried } from "../../replay/other-kernel.js";
 import type { Finding } from "@kreplica/invariants/api";
 import type { MemoryDocument } from "./boot.js";
 

@@ -1,7 +1,7 @@
 /** What `kreplica modules --json` prints. */
 import { InputError } from "@kreplica/inputs";
 import type { UnusableModule } from "@kreplica/kernel-files";
-import { type ModuleCost, type ModuleCosts, type RefusedModule, totalOf } from "../../measure/load-modules.js";
+import { type ModuleCost, type ModuleCosts, type RefusedModule, totalOf } from "@kreplica/replay";
 
 /** What loading modules cost, one by one and together. */
 export interface ModulesDocument {

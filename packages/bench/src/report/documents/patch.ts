@@ -1,5 +1,5 @@
 /** What `kreplica patch --json` prints. */
-import type { PatchCost, PatchSite } from "../../measure/patch-cost.js";
+import type { PatchCost, PatchSite } from "@kreplica/replay";
 
 /** What one change of kernel text costs, against copies and CPUs. */
 export interface PatchDocument {

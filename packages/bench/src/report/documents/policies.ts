@@ -1,6 +1,6 @@
 /** What `kreplica policies --json` prints; with `--measure`, what each costs. */
 import type { Kernel } from "@kreplica/kernel";
-import type { PolicyCost } from "../../measure/policy-cost.js";
+import type { PolicyCost } from "@kreplica/replay";
 
 /** The replication policies; measured ones say on which kernel. */
 export type PoliciesDocument = PolicyListDocument | MeasuredPoliciesDocument;

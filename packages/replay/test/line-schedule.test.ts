@@ -6,7 +6,7 @@ import { TraceError } from "@kreplica/trace";
 import * as fc from "fast-check";
 import { decompress } from "fzstd";
 import { expect, test } from "vitest";
-import { readLineSchedule } from "../../src/replay/line-schedule.js";
+import { readLineSchedule } from "../src/replay/line-schedule.js";
 
 const shipped = decompress(readFileSync(dataFile("traces/hsw-forkN.lines.zst")));
 

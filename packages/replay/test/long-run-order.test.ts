@@ -2,10 +2,10 @@
  * A long run of two stretches, told operation by operation: what a stretch runs, on which lines, and what follows it.
  */
 import { expect, test } from "vitest";
-import type { LineSchedule } from "../../src/replay/line-schedule.js";
-import { LongRun } from "../../src/replay/long-run.js";
-import { Control, Op, Program, type ProgramPage } from "../../src/replay/program.js";
-import { PARTS, type Replayer } from "../../src/replay/replayer.js";
+import type { LineSchedule } from "../src/replay/line-schedule.js";
+import { LongRun } from "../src/replay/long-run.js";
+import { Control, Op, Program, type ProgramPage } from "../src/replay/program.js";
+import { PARTS, type Replayer } from "../src/replay/replayer.js";
 
 const DIRECT = 0xffff_8880_0000_0000n;
 const [A, B, C] = [DIRECT + 0x1000n, DIRECT + 0x2000n, DIRECT + 0x3000n];

@@ -2,7 +2,7 @@
 import { account, CounterLayout, Kind, type MachineSpec, Place, type Point, type Side, Source } from "@kreplica/hw-x86";
 import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
-import { bound, gain } from "../../src/measure/gain.js";
+import { bound, gain } from "../src/measure/gain.js";
 
 const layout = new CounterLayout(2);
 const KERNEL = 1;

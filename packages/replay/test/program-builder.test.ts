@@ -2,8 +2,8 @@
 import { readTraceBytes, TraceEncoder } from "@kreplica/trace";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { Control, Op, Region, type Program } from "../../src/replay/program.js";
-import { ProgramBuilder } from "../../src/replay/program-builder.js";
+import { Control, Op, Region, type Program } from "../src/replay/program.js";
+import { ProgramBuilder } from "../src/replay/program-builder.js";
 
 /**
  * References as plain rows: CPU, what, line address in the model, region, privilege, frame mapped last for the page.

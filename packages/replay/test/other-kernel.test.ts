@@ -5,7 +5,7 @@ import { smallImage } from "@kreplica/kernel";
 import { Access, Batch, Kind } from "@kreplica/trace";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type NamedImage, nothingCarried, OtherKernel } from "../../src/replay/other-kernel.js";
+import { type NamedImage, nothingCarried, OtherKernel } from "../src/replay/other-kernel.js";
 
 const image = smallImage();
 const PARTS = [

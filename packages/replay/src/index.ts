@@ -1,0 +1,45 @@
+/**
+ * Recordings replayed on modelled kernels, and what is measured: cycles and fetches by where they were served, gains
+ * between two kernels and their bounds, every node of a machine, the price of a policy, of a patch, of modules.
+ */
+export { type BpfNodeRun, type Fetches } from "./measure/bpf-node-run.js";
+export {
+  type CacheState,
+  compare,
+  type CompareRequest,
+  type CompareResult,
+  type Comparison,
+  type KernelFigures,
+} from "./measure/compare.js";
+export { PARAMETERS, percentGained } from "./measure/corners.js";
+export { accountTotal, cycleAccount, lineCounts, total } from "./measure/cycle-account.js";
+export { bound, boundBeyondL2, type Gain, gain, nearGain } from "./measure/gain.js";
+export { measureHotCold } from "./measure/hot-cold.js";
+export {
+  loadModules,
+  type ModuleCost,
+  type ModuleCosts,
+  OF_ANOTHER_KERNEL,
+  type RefusedModule,
+  totalOf,
+} from "./measure/load-modules.js";
+export { type KernelJob, measureTrace, type TraceJob, type TraceMeasurement } from "./measure/measure-trace.js";
+export { type DataOf, nodeClasses, toldOf } from "./measure/node-classes.js";
+export { PATCH_SITES, type PatchCost, patchCosts, type PatchSite, textPokeOf } from "./measure/patch-cost.js";
+export { defaultDataNode, indexOf, otherCpus, type Where } from "./measure/placement.js";
+export { CR3_WRITE_CYCLES, FIRST_PASS, FURTHER_PASS, POKE_FUNCTIONS, SYNC_CORE_CYCLES } from "./measure/poke-pass.js";
+export { type PolicyCost, policyCosts } from "./measure/policy-cost.js";
+export {
+  type Reported,
+  type ReportedFigure,
+  type ReportedFigures,
+  reportedFor,
+  reportedIn,
+} from "./measure/reported.js";
+export { type BpfMapState, type BpfRun, runBpf } from "./measure/run-bpf.js";
+export { type NodePlace, placesOf, type Relation, type Standing, standingOf } from "./measure/standing.js";
+export { type NodeGains, type WholeMachine } from "./measure/whole-machine.js";
+export { type Carried, type CarriedOver } from "./replay/other-kernel.js";
+export { type RecordedRun } from "./replay/load.js";
+export { type RecordedKernel, recordedKernelFrom } from "./replay/recorded-kernel.js";
+export { type ReplayKernel, replayKernelOf } from "./replay/replay-kernel.js";
