@@ -26,6 +26,14 @@ export type {
   RecordedStatistics,
   ReportedBeside,
 } from "./report/documents/compare.js";
+export type {
+  FunctionCycles,
+  OtherPlaces,
+  PageCycles,
+  PlaceCycles,
+  TestFunctions,
+  TestPages,
+} from "./report/documents/compare-places.js";
 export type { PageDocument } from "./report/documents/report.js";
 export type {
   BoundedTest,

@@ -37,6 +37,7 @@ import {
   readMachine,
   readPlacement,
 } from "./options.js";
+import { addPlacesOptions, listedPlaces, type PlacesOptions } from "./places-options.js";
 import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
 import { choiceOption, fileOption, NODE_IDS, numberOption } from "./values.js";
@@ -56,7 +57,7 @@ export type CompareOptions = MachineOptions &
     readonly alignment?: boolean;
     readonly recordedKernel?: string;
     readonly recordedNodes?: string;
-  };
+  } & PlacesOptions;
 
 /** What a comparison is of, as options: `report` takes the same. */
 export function addCompareOptions(command: Command): Command {
@@ -115,7 +116,7 @@ export function registerCompare(program: Command, context: CommandContext): void
     .description(
       "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.",
     );
-  declareRules(addCompareOptions(command), [{ option: "--schema", needs: "--json" }])
+  declareRules(addPlacesOptions(addCompareOptions(command)), [{ option: "--schema", needs: "--json" }])
     .addOption(jsonOption())
     .addOption(
       choiceOption("--schema <1|2>", "form of the JSON document: 1 is without nodes and verdict", ["1", "2"], "2"),
@@ -128,6 +129,7 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --cpu 0", "one CPU in full, and no other node"],
         ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
         ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
+        ["kreplica compare --test fork --functions 10 --pages 5", "which functions and pages of the text it is about"],
         ["kreplica compare --traces recordings/", "recordings of one's own"],
         [
           "kreplica compare --traces recordings/ --recorded-kernel System.map",
@@ -202,6 +204,7 @@ export async function comparison(
     ...(reported ? { reported } : {}),
     alignment: options.alignment ?? false,
     wholeMachine,
+    ...listedPlaces(options),
     ...(look ? { look } : {}),
     ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
   };

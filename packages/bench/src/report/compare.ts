@@ -14,6 +14,7 @@ import {
 } from "@kreplica/replay";
 import { gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
 import { recordedText } from "./compare-recorded.js";
+import { placesText } from "./compare-places.js";
 import { workText } from "./compare-work.js";
 import { nodesText, verdictText } from "./compare-verdict.js";
 import { memoryCostText } from "./memory-cost.js";
@@ -49,6 +50,7 @@ export function compareText(result: CompareResult, screen: Screen): string {
     gainsText(result, screen),
     ...[nodesText(result, screen)].filter((text) => text !== ""),
     ...states.map((cache) => why(result, cache, screen)),
+    ...[placesText(result, screen)].filter((text) => text !== ""),
     workText(result, (each) => labelOf(each, result.tests), screen),
     memory(result, screen),
     invariants(result, screen),

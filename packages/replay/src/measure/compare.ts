@@ -28,6 +28,8 @@ import { type DataOf, nodeClasses } from "./node-classes.js";
 import { defaultDataNode, indexOf } from "./placement.js";
 import { processBytes } from "./policy-cost.js";
 import { type Reported, reportedFor } from "./reported.js";
+import type { Located } from "./located.js";
+import { TextSymbols } from "./text-symbols.js";
 import { type Standing, standingOf } from "./standing.js";
 import { type CacheState, type WholeMachine, wholeMachine } from "./whole-machine.js";
 
@@ -86,6 +88,12 @@ export interface KernelFigures {
   readonly settled: boolean;
 }
 
+/** How many functions and pages of the text are to be listed. */
+export interface ListedPlaces {
+  readonly functions?: number;
+  readonly pages?: number;
+}
+
 /** Everything the report shows. */
 export interface CompareResult<Job extends KernelJob = KernelJob> {
   readonly job: Job;
@@ -107,6 +115,10 @@ export interface CompareResult<Job extends KernelJob = KernelJob> {
    * not.
    */
   readonly switchStores: number;
+  /** Whose text the cycles went to, on the CPU looked at; undefined unless asked for. */
+  readonly located?: Located;
+  /** How much of it is shown. */
+  readonly listed?: ListedPlaces;
   /** All nodes; undefined where one CPU alone was asked for, or no test could be measured. */
   readonly machine: WholeMachine | undefined;
   /** Bytes of page tables that a process on one node has more, and one that ran on every node. */
@@ -141,6 +153,8 @@ export interface CompareRequest {
   readonly dataNode?: NodeId;
   /** Measures what alignment gains in long runs, too. */
   readonly alignment?: boolean;
+  /** Tells whose text the cycles went to, and how much of that is to be shown. */
+  readonly listed?: ListedPlaces;
   /** Called with both kernels as they booted: what a comparison does not keep of them. */
   readonly look?: (one: Booted, copies: Booted) => void;
 }
@@ -162,6 +176,7 @@ export async function compare<Given extends KernelJob>(
     alignment = false,
     wholeMachine: all = false,
     dataNode,
+    listed,
     look,
   }: CompareRequest,
   run: JobRunner<Given & TraceJob>,
@@ -201,6 +216,7 @@ export async function compare<Given extends KernelJob>(
       masterNode: where.masterNode,
       dataNode: dataOf(measured),
     })),
+    ...(listed ? { located: true } : {}),
     file,
   }));
   const outcomes = await run(jobs);
@@ -259,10 +275,30 @@ export async function compare<Given extends KernelJob>(
       all && pairs.length > 0
         ? wholeMachine({ spec, master: where.masterNode, dataOf, own: standing.own, classes, elsewhere }, pairs)
         : undefined,
+    ...(listed ? { listed, located: locatedIn(pairs, new TextSymbols(booted.image, kernel.symbols())) } : {}),
     process: processBytes(plain, booted, where.cpu),
     memory,
     memoryCost: cost,
     invariants,
+  };
+}
+
+function locatedIn(
+  pairs: readonly { readonly single: TraceMeasurement; readonly perNode: TraceMeasurement }[],
+  symbols: TextSymbols,
+): Located {
+  return {
+    symbols,
+    tests: pairs.flatMap(({ single, perNode }) =>
+      (["hot", "cold"] as const).map((cache) => ({
+        test: single.test,
+        file: single.file,
+        cache,
+        iterations: single.calls ?? 1,
+        singleCopy: single.located![cache],
+        perNode: perNode.located![cache],
+      })),
+    ),
   };
 }
 

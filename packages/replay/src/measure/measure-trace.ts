@@ -26,6 +26,8 @@ import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { Replayer } from "../replay/replayer.js";
 import { shareOf, wholeOf } from "../replay/sampled-run.js";
 import { type NodeRun, placeIn, runElsewhere } from "./elsewhere.js";
+import { type LocatedCycles, LocatedReplayer } from "../replay/located-replayer.js";
+import { pricingOf } from "./causes.js";
 import { type HotCold, measureHotCold } from "./hot-cold.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
 
@@ -55,6 +57,8 @@ export interface TraceJob extends KernelJob {
   readonly unaligned?: boolean;
   /** CPUs of other nodes, with their data: each policy is run there, too. */
   readonly elsewhere?: readonly Where[];
+  /** Whose text the cycles go to is told, too. */
+  readonly located?: boolean;
 }
 
 /** One recording on one kernel. */
@@ -83,6 +87,8 @@ export interface TraceMeasurement extends HotCold {
   readonly copied: boolean;
   /** On a kernel that is not the traced one: what became of recorded addresses of its image. */
   readonly carried?: Carried;
+  /** Whose text the cycles went to, by {@link CAUSES}; undefined unless asked for. */
+  readonly located?: { readonly cold: LocatedCycles; readonly hot: LocatedCycles };
 }
 
 /** What a job's kernels have in common. @param replayed what is booted */
@@ -185,9 +191,10 @@ function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceM
     calls,
     pokes,
     statistics,
+    retired,
   } = loadTrace(
     run,
-    { guest, moved, symbol, named },
+    { guest, moved, symbol, named, located: job.located ?? false },
     placeIn(kernels),
     functions,
     other &&
@@ -200,10 +207,17 @@ function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceM
     ),
     shortNoOps,
   );
+  const pricing = retired && pricingOf(spec, nodeIndex);
   const share = shareOf(workload);
   const measurements = kernels.map(({ policy, unaligned, booted }) => {
-    const replayer = new Replayer(booted, where.cpu, vcpu, otherCpus(spec, where, vcpu, guest));
-    const measured = measureHotCold(replayer, workload, spec, nodeIndex);
+    const others = otherCpus(spec, where, vcpu, guest);
+    const located: LocatedCycles[] = [];
+    const watched =
+      pricing && !unaligned ? new LocatedReplayer(booted, where.cpu, vcpu, others, pricing, retired) : undefined;
+    const replayer = watched ?? new Replayer(booted, where.cpu, vcpu, others);
+    const measured = measureHotCold(replayer, workload, spec, nodeIndex, () => {
+      if (watched) located.push(watched.located);
+    });
     const instructions = replayer.instructionsOf(workload);
     return {
       ...measured,
@@ -220,6 +234,7 @@ function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceM
       statistics,
       copied,
       ...(other ? { carried } : {}),
+      ...(watched ? { located: { cold: located[0]!, hot: located.at(-1)! } } : {}),
     };
   });
   // Behind the others, whose figures must be what they are without.

@@ -60,6 +60,8 @@ export interface LoadedTrace {
   readonly pokes: number;
   /** What lies where in it, as recorded; undefined unless asked for. */
   readonly statistics: TraceStatistics | undefined;
+  /** Instructions of the measured CPU in one run by address of the first of their run; undefined unless asked for. */
+  readonly retired: ReadonlyMap<number, number> | undefined;
 }
 
 /** What was recorded, as a replay has to know it. */
@@ -71,6 +73,8 @@ export interface Recorded {
   symbol(name: string): bigint | undefined;
   /** A kernel that the user named: tests are named after their files, and statistics are counted. */
   readonly named: boolean;
+  /** It is noted whose text is executed. */
+  readonly located?: boolean;
 }
 
 /** Writes one piece of kernel text. Source: Linux 6.1 arch/x86/kernel/alternative.c. */
@@ -105,6 +109,7 @@ export function loadTrace(
   const test = testOf(recording, recorded.named);
   const { guest, moved = guest } = recorded;
   const builder = new ProgramBuilder(file, place, functions, gate, noOps, moved);
+  if (recorded.located) builder.locate();
   const counter = counterOf(recorded, test.call);
   const pokes = counterOf(recorded, POKE);
   const statistics = recorded.named ? new TraceCounter(0, guest) : undefined;
@@ -133,7 +138,25 @@ export function loadTrace(
     calls: callsOf(counter, schedule, test),
     pokes: pokes?.total ?? 0,
     statistics: statistics?.result(),
+    retired: builder.retired && retiredIn(builder.retired, schedule, measured),
   };
+}
+
+/**
+ * A long run retires what the templates of its stretches do, as often as they are run, and what is behind them once.
+ */
+function retiredIn(
+  perCut: readonly (readonly (ReadonlyMap<number, number> | undefined)[])[],
+  schedule: LineSchedule | undefined,
+  measured: number,
+): Map<number, number> {
+  const sum = new Map<number, number>();
+  const add = (cut: number): void => {
+    for (const [address, count] of perCut[cut]?.[measured] ?? []) sum.set(address, (sum.get(address) ?? 0) + count);
+  };
+  schedule?.template.forEach(add);
+  for (let cut = schedule?.templates ?? 0; cut < perCut.length; cut++) add(cut);
+  return sum;
 }
 
 /** @returns undefined for a test that is not counted in calls */

@@ -318,6 +318,7 @@ function cut(
   own: Float64Array,
 ): { program: Program; mapped: Map<bigint, number[]> } {
   const program = new Program();
+  if (source.entries) program.entries = [];
   program.visits.push(...source.visits);
   const slots = new Map<number, number>();
   const mapped = new Map<bigint, number[]>();
@@ -366,6 +367,7 @@ function cut(
     const page = source.pages[word >>> 8]!;
     if (page.recorded < USER_END && !mapped.has(page.recorded)) mapHere(page);
     program.push(lineOf(word));
+    program.enterAt(source.entryAt(at));
   }
   invariant(program.length > 0, "a template is empty");
   return { program, mapped };

@@ -22,6 +22,7 @@ import {
   traceTests,
 } from "@kreplica/trace";
 import { VisitFinder, type VisitedFunctions } from "./kernel-visit.js";
+import { placeOf } from "./text-place.js";
 import { Control, MAX_PAGES, Op, Program, Region, SHORT_NO_OPS } from "./program.js";
 
 /** Where a recorded page is in the model; maps it when nothing does. */
@@ -72,6 +73,11 @@ export class ProgramBuilder {
   readonly cuts: number[] = [];
   /** Instructions of each stretch between two cuts, laid out like Program.instructions. */
   readonly perCut: Float64Array[] = [];
+  /**
+   * Instructions of each stretch by virtual CPU and address of the first of their run; undefined where nobody asked
+   * with {@link locate}.
+   */
+  retired: Map<number, number>[][] | undefined;
   private counted = new Float64Array(64 * 8);
   private ended = false;
   /** Number in the start marker, and instructions of the CPU that carried it until then. */
@@ -124,6 +130,13 @@ export class ProgramBuilder {
     this.visits = functions && new VisitFinder(functions, guest.levels);
     this.rodataEnd = Number(guest.image.startData & 0xffff_ffffn);
     this.gate = gate;
+  }
+
+  /** From here on it is noted whose text is executed. @returns the builder */
+  locate(): this {
+    this.program.entries = [];
+    this.retired = [[]];
+    return this;
   }
 
   /** Appends what the batch holds. @throws TraceError naming the record's byte */
@@ -232,6 +245,7 @@ export class ProgramBuilder {
     const now = this.program.instructions.slice();
     this.perCut.push(now.map((count, slot) => count - this.counted[slot]!));
     this.counted = now;
+    this.retired?.push([]);
   }
 
   /** Whether references to this half, on this CPU, are replayed. */
@@ -265,6 +279,11 @@ export class ProgramBuilder {
         ? Region.Module
         : Region.Kernel;
     this.program.instructions[this.vcpu * 8 + region]! += instructions;
+    if (this.retired) {
+      const own = (this.retired.at(-1)![this.vcpu] ??= new Map<number, number>());
+      const address = placeOf(lo | 0, hi | 0);
+      own.set(address, (own.get(address) ?? 0) + instructions);
+    }
     if (this.noOps && region === Region.Kernel)
       this.program.instructions[this.vcpu * 8 + SHORT_NO_OPS]! += this.noOps.in(lo, bytes);
     if (bytes === 0) return;
@@ -279,6 +298,7 @@ export class ProgramBuilder {
         this.inRegion(region);
         if ((this.passed[number]! & (1 << Op.Fetch)) === 0) this.pass(number, Op.Fetch);
         this.program.push((number << 8) | (line << 2) | Op.Fetch);
+        this.program.enterAt(at & 63);
         this.fetchedPage = page;
         this.fetchedLine = line;
       }

@@ -84,6 +84,19 @@ export class Program {
   blame: ((operation: number, what: string) => never) | undefined;
   /** Device accesses left out: they go past the caches. */
   devices = 0;
+  /**
+   * By operation, in chunks: which byte of a fetched line is executed first, so that a line that two functions share
+   * is the one's that was entered. Undefined where nobody asks.
+   */
+  entries: Uint8Array[] | undefined;
+
+  /** The operation pushed last fetches a line for its byte `offset`, 0 to 63. */
+  enterAt(offset: number): void {
+    if (this.entries === undefined) return;
+    const at = this.length - 1;
+    while (this.entries.length < this.chunks.length) this.entries.push(new Uint8Array(CHUNK));
+    this.entries[Math.floor(at / CHUNK)]![at % CHUNK] = offset;
+  }
 
   push(word: number): void {
     const at = this.length++ % CHUNK;
@@ -111,6 +124,7 @@ export class Program {
     const other = new Program();
     other.chunks.push(...this.chunks);
     other.length = this.length;
+    other.entries = this.entries;
     for (const page of this.pages) {
       // A page that a long run fills in has no place of its own; one that stands for a line keeps the line.
       const line = page.address & (PAGE - 1n);
@@ -121,6 +135,11 @@ export class Program {
     other.blame = this.blame;
     other.devices = this.devices;
     return other;
+  }
+
+  /** What {@link enterAt} said of an operation; 0 where nobody asks. */
+  entryAt(at: number): number {
+    return this.entries?.[Math.floor(at / CHUNK)]?.[at % CHUNK] ?? 0;
   }
 
   word(at: number): number {

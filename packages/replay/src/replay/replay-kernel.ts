@@ -1,7 +1,7 @@
 /** The kernel a recording is replayed on, and the one it was made on. */
 import { bootableImage, type KernelFile } from "@kreplica/kernel-files";
 import type { KernelImage } from "@kreplica/mm-core";
-import { OtherKernel } from "./other-kernel.js";
+import { type ImageSymbol, OtherKernel } from "./other-kernel.js";
 import type { RecordedKernel } from "./recorded-kernel.js";
 
 /** What is booted for a replay, and where recorded addresses are in it. */
@@ -12,6 +12,8 @@ export interface ReplayKernel {
    * Where recorded addresses are in it; undefined for the build that was recorded, in which they are where they were.
    */
   readonly other: OtherKernel | undefined;
+  /** Of the kernel to boot. */
+  symbols(): readonly ImageSymbol[];
   readonly recorded: RecordedKernel;
   /** The user named what was recorded. */
   readonly named: boolean;
@@ -24,7 +26,13 @@ export interface ReplayKernel {
  */
 export function replayKernelOf(recorded: RecordedKernel, named: boolean, kernel?: KernelFile): ReplayKernel {
   if (kernel === undefined)
-    return { image: (alignment) => recorded.image(alignment), other: undefined, recorded, named };
+    return {
+      image: (alignment) => recorded.image(alignment),
+      other: undefined,
+      symbols: () => recorded.symbols(),
+      recorded,
+      named,
+    };
   const other = new OtherKernel(
     { image: recorded.image("recorded"), symbols: recorded.symbols() },
     { image: bootableImage(kernel, "recorded"), symbols: kernel.symbols },
@@ -32,6 +40,7 @@ export function replayKernelOf(recorded: RecordedKernel, named: boolean, kernel?
   return {
     image: (alignment) => bootableImage(kernel, alignment),
     other: other.isSame ? undefined : other,
+    symbols: () => kernel.symbols,
     recorded,
     named,
   };

@@ -66,7 +66,7 @@ interface Runner {
 
 /** One kernel with the CPUs a recording's virtual CPUs run on. */
 export class Replayer {
-  private readonly bank: Counters;
+  protected readonly bank: Counters;
   private readonly runners = new Map<number, Runner>();
   private readonly pti: boolean;
   private readonly shortNoOps: boolean;
@@ -79,7 +79,7 @@ export class Replayer {
   constructor(
     readonly booted: Booted,
     readonly cpu: CpuId,
-    private readonly measured: number,
+    protected readonly measured: number,
     private readonly others: (vcpu: number) => CpuId,
   ) {
     this.bank = booted.assembly.get(Counters);
@@ -151,9 +151,9 @@ export class Replayer {
     }
   }
 
-  private at = 0;
-  private current!: Cpu;
-  private vcpu = 0;
+  protected at = 0;
+  protected current!: Cpu;
+  protected vcpu = 0;
 
   /** Runs operations `[from, to)`. */
   execute(program: Program, from: number, to: number): void {
@@ -169,7 +169,7 @@ export class Replayer {
   }
 
   /** Hot: runs references up to a control operation, which it executes too. @returns the index behind it */
-  private references(program: Program, chunk: Uint32Array, from: number, end: number): number {
+  protected references(program: Program, chunk: Uint32Array, from: number, end: number): number {
     const { pageLo, pageHi } = program;
     const cpu = this.current;
     for (let i = from; i < end; i++) {
@@ -191,7 +191,7 @@ export class Replayer {
     return end;
   }
 
-  private control(program: Program, what: Control, argument: number): void {
+  protected control(program: Program, what: Control, argument: number): void {
     switch (what) {
       case Control.Region:
         this.current.region = argument;
@@ -270,7 +270,7 @@ export class Replayer {
     return runner;
   }
 
-  private faulted(
+  protected faulted(
     program: Program,
     at: number,
     op: number,

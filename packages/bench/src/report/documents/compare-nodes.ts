@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import type { CacheState, CompareResult } from "@kreplica/replay";
 import { verdictSentences } from "../compare-verdict.js";
+import { placesOf, type TestFunctions, type TestPages } from "./compare-places.js";
 import { type CompareDocument, compareDocument, type ComparedTest, rounded } from "./compare.js";
 
 /** The recorded tests on a kernel with one copy and on one with copies, on one CPU in full and on every node. */
@@ -15,6 +16,10 @@ export interface MachineCompareDocument extends Omit<CompareDocument, "schema" |
   readonly process: ProcessBytes;
   /** Every test twice on the CPU looked at: hot, cold. */
   readonly tests: readonly BoundedTest[];
+  /** Functions of the text that its cycles went to on the CPU looked at; none unless asked for. */
+  readonly functions: readonly TestFunctions[];
+  /** Pages likewise. */
+  readonly pages: readonly TestPages[];
 }
 
 /** Page tables that a process has more than with one copy, bytes. */
@@ -99,6 +104,7 @@ export function machineCompareDocument(result: CompareResult): MachineCompareDoc
       ...each,
       boundBeyondL2Percent: rounded(result.tests[nth]!.boundBeyondL2),
     })),
+    ...placesOf(result.located, result.listed ?? {}),
   };
 }
 
