@@ -7,7 +7,8 @@
  * memory by itself, the run is compared no further and counted in `parted`.
  */
 import { kernelFrom, type KernelSource } from "@kreplica/kernel";
-import { singleCopy, walkRange } from "@kreplica/mm-core";
+import { slotRange, walkRange } from "@kreplica/hw-x86";
+import { singleCopy } from "@kreplica/mm-core";
 import { AllocationRecord } from "./allocation-record.js";
 import { CheckFailure } from "./check-failure.js";
 import { CheckedSystem } from "./checked-system.js";
@@ -125,8 +126,8 @@ export class Differential {
         `area 0x${vma.start.toString(16)} to 0x${vma.end.toString(16)} ${vma.readable ? "r" : "-"}${vma.writable ? "w" : "-"}${vma.executable ? "x" : "-"}${vma.locked ? " locked" : ""}${vma.large ? " large" : ""}${vma.stack ? " stack" : ""} ${vma.policy.kind}`,
       );
     }
-    const last = (1n << (layout.levels === 5 ? 56n : 47n)) - 1n;
-    walkRange(entries.memory, process.space.pgd(process.space.pgdNodes[0]!), layout.levels, 0n, last, {
+    const user = slotRange(layout.levels, 0, 255);
+    walkRange(entries.memory, process.space.pgd(process.space.pgdNodes[0]!), layout.levels, user, {
       leaf: (address, level, lo, hi) => {
         const page = address >> 12n;
         const frame = process.space.lookup(address)!.frame;

@@ -2,7 +2,7 @@
  * The processes of a kernel under check, each with the model of what it may see; and what a user's access comes to,
  * against that model.
  */
-import { PAGE } from "@kreplica/hw-x86/api";
+import { PAGE, slotRange, walkRange } from "@kreplica/hw-x86/api";
 import type { CpuId } from "@kreplica/hw-x86";
 import type { BootParts } from "@kreplica/kernel";
 import {
@@ -14,7 +14,6 @@ import {
   Processes,
   SwitchMm,
   UserFrames,
-  walkRange,
 } from "@kreplica/mm-core";
 import { CheckFailure } from "./check-failure.js";
 import type { TableWatch } from "./table-watch.js";
@@ -211,8 +210,7 @@ export class Population {
       entries.memory,
       process.space.pgd(process.space.pgdNodes[0]!),
       layout.levels,
-      0n,
-      (1n << 47n) * (layout.levels === 5 ? 512n : 1n) - 1n,
+      slotRange(layout.levels, 0, 255),
       {
         leaf(_address, level) {
           mapped += level === 2 ? 512 : 1;

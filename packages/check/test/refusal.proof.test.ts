@@ -5,8 +5,8 @@
  */
 import { boot, type Booted, type BootOptions, smallImage, smallMachine } from "@kreplica/kernel";
 import { describe, expect, test } from "vitest";
-import { NONE } from "@kreplica/hw-x86";
-import { MmError, walkRange } from "@kreplica/mm-core";
+import { NONE, slotRange, walkRange } from "@kreplica/hw-x86";
+import { MmError } from "@kreplica/mm-core";
 import { CheckedSystem } from "../src/checked-system.js";
 import type { Operation } from "../src/family.js";
 
@@ -125,8 +125,7 @@ function snapshot(system: CheckedSystem): { readonly seen: readonly string[]; re
       entries.memory,
       process.space.pgd(process.space.pgdNodes[0]!),
       layout.levels,
-      0n,
-      (1n << (layout.levels === 5 ? 56n : 47n)) - 1n,
+      slotRange(layout.levels, 0, 255),
       {
         leaf(address, level, lo, hi) {
           const frame = process.space.lookup(address)!.frame;

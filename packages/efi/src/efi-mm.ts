@@ -11,6 +11,8 @@
 import { inject, injectable } from "@kreplica/di";
 import {
   type CpuId,
+  entryAddress,
+  entryBytes,
   entryHigh,
   entryLow,
   type Frame,
@@ -21,7 +23,9 @@ import {
   type NodeId,
   NONE,
   PAGE,
+  slotRange,
   tableIndex,
+  walkTables,
 } from "@kreplica/hw-x86/api";
 import {
   CpuState,
@@ -94,24 +98,22 @@ export class EfiTables implements Efi {
     // The window's tables are shared by all roots, so that one change serves them.
     const pud = this.pudOf(this.byNode.values().next().value!);
     try {
-      for (let done = 0n; done < bytes;) {
-        const at = address + done;
-        const large = at % LARGE === 0n && bytes - done >= LARGE;
-        const pmd = this.lower(pud, tableIndex(at, 3), made, written);
-        const table = large ? pmd : this.lower(pmd, tableIndex(at, 2), made, written);
-        const level = large ? 2 : 1;
+      walkTables<Frame>(3, { start: address, pages }, pud, (table, level, index, base) => {
+        const at = entryAddress(base, level, index);
+        const whole = at >= address && at + entryBytes(level) <= address + bytes;
+        if (level === 3 || (level === 2 && !whole)) return this.lower(table, index, made, written);
         const { lo, hi } = leafEntry({
           ...KERNEL_DATA,
           global: false,
           writable: region.writable,
           executable: region.executable,
-          level,
-          frame: Number((physical + done) >> 12n),
+          level: level as 1 | 2,
+          frame: Number((physical + at - address) >> 12n),
         });
-        this.entries.write(table, tableIndex(at, level), lo, hi);
-        written.push({ table, index: tableIndex(at, level) });
-        done += large ? LARGE : PAGE;
-      }
+        this.entries.write(table, index, lo, hi);
+        written.push({ table, index });
+        return undefined;
+      });
     } catch (error) {
       for (const { table, index } of written) this.entries.write(table, index, 0, 0);
       this.copyOwn(pud);
@@ -182,27 +184,25 @@ export class EfiTables implements Efi {
   }
 
   private copyKernel(node: NodeId, root: Frame): void {
-    const from = this.view.kernelRoot(node);
-    const copy = (source: Frame, target: Frame, first: number, end: number): void => {
-      for (let index = first; index < end; index++) {
-        const lo = this.entries.low(source, index);
-        const hi = this.entries.high(source, index);
-        if (this.entries.low(target, index) !== lo || this.entries.high(target, index) !== hi)
-          this.entries.write(target, index, lo, hi);
-      }
-    };
-    copy(from, root, this.layout.kernelBoundary, 511);
-    let source = this.next(from, 511);
-    let target = this.next(root, 511);
-    if (source === NONE) return;
-    if (this.layout.levels === 5) {
-      copy(source, target, 0, 511);
-      source = this.next(source, 511);
-      target = this.next(target, 511);
-      if (source === NONE) return;
+    interface Pair {
+      readonly source: Frame;
+      readonly target: Frame;
     }
-    copy(source, target, 0, FIRST_OWN);
-    copy(source, target, AFTER_OWN, 512);
+    const { entries, layout } = this;
+    const kernel = slotRange(layout.levels, layout.kernelBoundary, 511);
+    const top = { source: this.view.kernelRoot(node), target: root };
+    walkTables<Pair>(layout.levels, kernel, top, ({ source, target }, level, index) => {
+      // The way to EFI's own part leads through tables of this root's own.
+      if (level > 3 && index === 511) {
+        const pair = { source: this.next(source, index), target: this.next(target, index) };
+        return pair.source === NONE ? undefined : pair;
+      }
+      if (level === 3 && index >= FIRST_OWN && index < AFTER_OWN) return undefined;
+      const lo = entries.low(source, index);
+      const hi = entries.high(source, index);
+      if (entries.low(target, index) !== lo || entries.high(target, index) !== hi) entries.write(target, index, lo, hi);
+      return undefined;
+    });
   }
 
   /** EFI's own part of the first root, for the others. */

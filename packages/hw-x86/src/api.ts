@@ -8,6 +8,8 @@ export * from "./ids.js";
 export * from "./leaves.js";
 export * from "./machine-api.js";
 export * from "./memory-api.js";
+export * from "./page-range.js";
 export * from "./pte.js";
 export { machineSpecFaults, type SpecFault } from "./check-spec.js";
 export * from "./spec.js";
+export * from "./table-walk.js";

@@ -2,7 +2,15 @@
  * Reads what one CPU has cached and holds each entry against the tables that its PCID stands for. Cheap enough to be
  * done after every operation: entries are few, and a walk reads words.
  */
-import { type CachedEntry, type CpuId, type Frame, type Machine, NONE, PAGE } from "@kreplica/hw-x86/api";
+import {
+  type CachedEntry,
+  type CpuId,
+  entryPages,
+  type Frame,
+  type Machine,
+  NONE,
+  overlap,
+} from "@kreplica/hw-x86/api";
 import type {
   KernelLayout,
   KernelTables,
@@ -187,9 +195,8 @@ export class CachedReader {
   private isUnflushed(entry: CachedEntry): boolean {
     const { unflushed } = this.kernel.tables;
     if (unflushed.length === 0) return false;
-    const start = addressOf(entry);
-    const end = start + (PAGE << BigInt(9 * (entry.level - 1)));
-    return unflushed.some((run) => run.start < end && start < run.start + BigInt(run.pages) * PAGE);
+    const range = { start: addressOf(entry), pages: entryPages(entry.level) };
+    return unflushed.some((run) => overlap(run, range));
   }
 
   private at(entry: CachedEntry): string {

@@ -1,6 +1,6 @@
 /** Group G, as far as a kernel at rest shows it: what CR3 of every CPU holds, and where the code it runs lies. */
-import { hex, leafFrame, PAGE } from "@kreplica/hw-x86/api";
-import { userImageRange, walkRange } from "@kreplica/mm-core/api";
+import { hex, leafFrame, PAGE, pagesBetween, walkRange } from "@kreplica/hw-x86/api";
+import { userImageRange } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import type { Subject } from "./subject.js";
 
@@ -141,7 +141,7 @@ export const CPUS: readonly Invariant<Subject>[] = [
         ),
       ];
       for (const { node, root, whose } of halves) {
-        walkRange(entries.memory, root, layout.levels, start, (end < textEnd ? end : textEnd) - 1n, {
+        walkRange(entries.memory, root, layout.levels, pagesBetween(start, end < textEnd ? end : textEnd), {
           leaf(address, level, lo, hi) {
             // 2 MiB of memory lie on one node, so that the first frame of a leaf speaks for all.
             const owner = entries.memory.nodeOf(leafFrame(lo, hi, level));

@@ -1,8 +1,8 @@
 /**
  * Group C, under KPTI: what both halves of a pair map of the kernel they map alike, so that one may be cached for both.
  */
-import { Bit, type Frame, frameOf, isPresent, leafFrame } from "@kreplica/hw-x86/api";
-import { walk, walkRange } from "@kreplica/mm-core/api";
+import { Bit, type Frame, frameOf, isPresent, leafFrame, slotRange, walkRange } from "@kreplica/hw-x86/api";
+import { pageWithin, walk } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import type { Subject } from "./subject.js";
 
@@ -15,7 +15,7 @@ type Leaf = readonly [level: number, lo: number, hi: number];
 /** What a leaf of the user half says otherwise than the kernel half's for the same address. */
 function whatDiffers(address: bigint, [level, lo, hi]: Leaf, kernel: Leaf): string | undefined {
   const [kernelLevel, kernelLow, kernelHigh] = kernel;
-  const within = Number((address >> 12n) & ((1n << BigInt(9 * (kernelLevel - 1))) - 1n));
+  const within = pageWithin(address, kernelLevel);
   if (((lo ^ kernelLow) & Bit.Global) !== 0) return "G";
   if (level > kernelLevel || (level < kernelLevel && (lo & Bit.Global) !== 0)) return "size";
   if (leafFrame(lo, hi, level) !== leafFrame(kernelLow, kernelHigh, kernelLevel) + within) return "frame";
@@ -52,9 +52,7 @@ export const HALVES: readonly Invariant<Subject>[] = [
           // The tables are the same: so are the leaves. Or they were looked at for another pair.
           if (tables[0] === tables[1] || seen.has(tables.join())) continue;
           seen.add(tables.join());
-          const bits = BigInt(12 + 9 * (layout.levels - 1));
-          const start = BigInt.asUintN(64, BigInt.asIntN(Number(bits) + 9, BigInt(slot) << bits));
-          walkRange(memory, root + 1, layout.levels, start, start + (1n << bits) - 1n, {
+          walkRange(memory, root + 1, layout.levels, slotRange(layout.levels, slot, slot), {
             leaf(address, level, userLow, userHigh) {
               const { level: kernelLevel, lo, hi } = walk(memory, root, layout.levels, address);
               if (!isPresent(lo)) return;

@@ -1,6 +1,6 @@
 /** Group H: the order of the boot, as it was witnessed at the end of each step. */
-import { frameAt, userImageRange, walkRange } from "@kreplica/mm-core/api";
-import { frameOf, hex, leafFrame, PAGE } from "@kreplica/hw-x86/api";
+import { frameAt, userImageRange } from "@kreplica/mm-core/api";
+import { entryPages, frameOf, hex, leafFrame, PAGE, pagesBetween, walkRange } from "@kreplica/hw-x86/api";
 import type { Invariant } from "./invariant.js";
 import { between, notWatched } from "./seen-steps.js";
 import type { Subject } from "./subject.js";
@@ -91,13 +91,13 @@ export const ORDER: readonly Invariant<Subject>[] = [
       if (!layout.pti || !subject.isPast("pti-finalize")) return verdict.skip();
       const { start, end } = userImageRange(layout, image, options.pcid);
       for (const { root, name } of subject.liveRoots) {
-        walkRange(entries.memory, root + 1, layout.levels, start, end - 1n, {
+        walkRange(entries.memory, root + 1, layout.levels, pagesBetween(start, end), {
           leaf(address, level, lo, hi) {
-            for (let page = 0n; page < 1n << BigInt(9 * (level - 1)); page++) {
-              const at = address + page * PAGE;
+            for (let page = 0; page < entryPages(level); page++) {
+              const at = address + BigInt(page) * PAGE;
               if (at < start || at >= end) continue;
               const kernels = frameAt(entries.memory, root, layout.levels, at);
-              const users = (level === 1 ? frameOf(lo, hi) : leafFrame(lo, hi, level)) + Number(page);
+              const users = (level === 1 ? frameOf(lo, hi) : leafFrame(lo, hi, level)) + page;
               if (kernels === undefined || !entries.memory.equalFrames(users, kernels))
                 verdict.fail(`${name}: user mode reads other bytes than the kernel at ${hex(at)}`);
             }

@@ -1,20 +1,10 @@
 /** Group C: what may be written, what may be executed, on every root and through every alias. */
-import { Bit, hex, isUser, leafFrame, type NodeId, PAGE } from "@kreplica/hw-x86/api";
-import {
-  directAddress,
-  imageAddress,
-  LDT_PAGES,
-  ldtAddress,
-  pagesOf,
-  userImageRange,
-  walkRange,
-} from "@kreplica/mm-core/api";
+import { Bit, hex, isUser, leafFrame, type NodeId, PAGE, UPPER_HALF, walkRange } from "@kreplica/hw-x86/api";
+import { directAddress, imageAddress, LDT_PAGES, ldtAddress, pagesOf, userImageRange } from "@kreplica/mm-core/api";
 import type { Invariant, Verdict } from "./invariant.js";
 import { Flag } from "./page-reader.js";
 import type { Part, Subject } from "./subject.js";
 import { describeFlags } from "./window.js";
-
-const TOP = 0xffff_ffff_ffff_ffffn;
 
 /** Checks that text is R-X, rodata R--, and the rest of the image RW- or absent, in one root. */
 function imageProtection(subject: Subject, root: number, name: string, verdict: Verdict): void {
@@ -49,7 +39,7 @@ function noWriteAndExecute(subject: Subject, root: number, name: string, verdict
   // Tables met before, from this root or another, say what they said: nearly all are common, and KASAN's shadow of
   // nothing is a few met billions of times.
   const seen = subject.searched;
-  walkRange(entries.memory, root, layout.levels, 1n << 63n, TOP, {
+  walkRange(entries.memory, root, layout.levels, UPPER_HALF, {
     table(_address, _level, lower) {
       if (seen.has(lower)) return false;
       seen.add(lower);
@@ -177,7 +167,7 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
         ...subject.liveRoots.map((each) => ({ ...each, space: undefined })),
         ...processes,
       ]) {
-        walkRange(entries.memory, root + 1, layout.levels, 1n << 63n, TOP, {
+        walkRange(entries.memory, root + 1, layout.levels, UPPER_HALF, {
           leaf(address, level, lo, hi) {
             if (space !== undefined && address >= ldt && address < ldt + BigInt(2 * LDT_PAGES) * PAGE) {
               const frame = leafFrame(lo, hi, level);

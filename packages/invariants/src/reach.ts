@@ -2,7 +2,7 @@
  * The check of B11: what can be reached from a root is a page table, never a frame that was given back or is somebody
  * else's by now.
  */
-import { type Frame, frameOf, isLeaf, isPresent } from "@kreplica/hw-x86/api";
+import { ALL_PAGES, type Frame, frameOf, isLeaf, isPresent, walkTables } from "@kreplica/hw-x86/api";
 import type { Verdict } from "./invariant.js";
 import type { Subject } from "./subject.js";
 
@@ -32,26 +32,33 @@ export function onlyTablesAreReached(subject: Subject, verdict: Verdict): void {
   const { entries, allocator, layout, machine } = subject.kernel;
   // A table met before, from another root, says what it said.
   const seen = new Set<Frame>();
-  const visit = (name: string, table: Frame, level: number, path: string): void => {
-    if (seen.has(table)) return;
+  interface Step {
+    readonly table: Frame;
+    readonly path: string;
+  }
+  /** Whether a table was not met before, and is one that may be gone into. */
+  const isTable = (name: string, { table, path }: Step, level: number): boolean => {
+    if (seen.has(table)) return false;
     seen.add(table);
+    const whose = `${name}${path === "" ? "" : `, slot ${path},`} leads to frame ${table} as a table`;
     const purpose = allocator.purposeOf(table);
-    if (purpose !== undefined && purpose !== "page-table") {
-      verdict.fail(
-        `${name}${path === "" ? "" : `, slot ${path},`} leads to frame ${table} as a table of level ${level}, which is ${purpose === "free" ? "free" : `handed out as ${purpose}`}`,
-      );
-      return;
-    }
-    if (machine.memory.nodeOf(table) < 0)
-      return verdict.fail(
-        `${name}${path === "" ? "" : `, slot ${path},`} leads to frame ${table} as a table, where no memory is`,
-      );
-    if (level === 1) return;
-    for (let index = 0; index < 512; index++) {
-      const lo = entries.low(table, index);
-      if (!isPresent(lo) || isLeaf(lo, level)) continue;
-      visit(name, frameOf(lo, entries.high(table, index)), level - 1, path === "" ? String(index) : `${path}/${index}`);
-    }
+    if (purpose !== undefined && purpose !== "page-table")
+      verdict.fail(`${whose} of level ${level}, which is ${purpose === "free" ? "free" : `handed out as ${purpose}`}`);
+    else if (machine.memory.nodeOf(table) < 0) verdict.fail(`${whose}, where no memory is`);
+    else return level > 1;
+    return false;
   };
-  for (const { name, root } of everyRoot(subject)) visit(name, root, layout.levels, "");
+  for (const { name, root } of everyRoot(subject)) {
+    const top = { table: root, path: "" };
+    if (!isTable(name, top, layout.levels)) continue;
+    walkTables<Step>(layout.levels, ALL_PAGES, top, ({ table, path }, level, index) => {
+      const lo = entries.low(table, index);
+      if (!isPresent(lo) || isLeaf(lo, level)) return undefined;
+      const below = {
+        table: frameOf(lo, entries.high(table, index)),
+        path: path === "" ? String(index) : `${path}/${index}`,
+      };
+      return isTable(name, below, level - 1) ? below : undefined;
+    });
+  }
 }

@@ -1,5 +1,5 @@
 /** Group B: which tables are private, where they lie, and what they must agree on. */
-import { frameOf, hex, isLeaf, isPresent, LARGE, tableIndex } from "@kreplica/hw-x86/api";
+import { frameOf, hex, isLeaf, isPresent, LARGE, pagesBetween, walkTables } from "@kreplica/hw-x86/api";
 import type { Invariant } from "./invariant.js";
 import { smallTable, type WindowEntries } from "./page-reader.js";
 import { onlyTablesAreReached } from "./reach.js";
@@ -11,17 +11,18 @@ function privatePath(subject: Subject, root: number): Map<string, number> {
   const { entries, layout } = subject.kernel;
   const found = new Map<string, number>([["PGD", root]]);
   const names = ["", "PTE", "PMD", "PUD", "P4D"];
-  const visit = (table: number, level: number, path: string): void => {
-    if (level <= 2) return;
-    for (let index = tableIndex(subject.windowStart, level); index < 512; index++) {
-      const lo = entries.low(table, index);
-      if (!isPresent(lo) || isLeaf(lo, level)) continue;
-      const lower = frameOf(lo, entries.high(table, index));
-      found.set(`${names[level - 1]} under ${path}${index}`, lower);
-      visit(lower, level - 1, `${path}${index}/`);
-    }
-  };
-  visit(root, layout.levels, "");
+  interface Step {
+    readonly table: number;
+    readonly path: string;
+  }
+  const window = pagesBetween(subject.windowStart, 1n << 64n);
+  walkTables<Step>(layout.levels, window, { table: root, path: "" }, ({ table, path }, level, index) => {
+    const lo = entries.low(table, index);
+    if (level <= 2 || !isPresent(lo) || isLeaf(lo, level)) return undefined;
+    const lower = frameOf(lo, entries.high(table, index));
+    found.set(`${names[level - 1]} under ${path}${index}`, lower);
+    return level > 3 ? { table: lower, path: `${path}${index}/` } : undefined;
+  });
   return found;
 }
 

@@ -11,7 +11,7 @@ import {
   type KernelBoot,
   pagesOf,
 } from "@kreplica/mm-core/api";
-import { frameOf, isLeaf, tableIndex } from "@kreplica/hw-x86/api";
+import { frameOf, isLeaf, pagesBetween, walkTables } from "@kreplica/hw-x86/api";
 import { PageReader } from "./page-reader.js";
 import type { WatchedKernel } from "./watched.js";
 
@@ -148,7 +148,7 @@ export class BootWitness {
     const boot = bootRoot(layout, image);
     for (const node of view.holders) {
       const root = view.kernelRoot(node);
-      if (root !== boot) this.tablesAfterClone.set(node, this.countPath(root, layout.levels));
+      if (root !== boot) this.tablesAfterClone.set(node, this.countPath(root));
     }
     const { before } = this;
     if (!before) return;
@@ -163,15 +163,16 @@ export class BootWitness {
   }
 
   /** Tables from a root to the PMD pages of the window, the root included. */
-  private countPath(table: Frame, level: number): number {
+  private countPath(root: Frame): number {
     const { entries, layout } = this.kernel;
     let count = 1;
-    if (level <= 2) return count;
-    for (let index = tableIndex(layout.kernelMap, level); index < 512; index++) {
+    const window = pagesBetween(layout.kernelMap, 1n << 64n);
+    walkTables<Frame>(layout.levels, window, root, (table, level, index) => {
       const lo = entries.low(table, index);
-      if (isPresent(lo) && !isLeaf(lo, level))
-        count += this.countPath(frameOf(lo, entries.high(table, index)), level - 1);
-    }
+      if (level <= 2 || !isPresent(lo) || isLeaf(lo, level)) return undefined;
+      count++;
+      return level > 3 ? frameOf(lo, entries.high(table, index)) : undefined;
+    });
     return count;
   }
 }

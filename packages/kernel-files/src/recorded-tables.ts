@@ -1,5 +1,15 @@
 /** Page tables recorded from a running guest, its table pages and its CPUs' control registers, as modelled memory. */
-import { SparseMemory, cr3Frame, type Frame, frameOf, isLeaf, isPresent, PAGE } from "@kreplica/hw-x86";
+import {
+  ALL_PAGES,
+  SparseMemory,
+  cr3Frame,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  PAGE,
+  walkTables,
+} from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
 import { unzstd, ZstdError } from "@kreplica/inputs/zstd";
 
@@ -98,19 +108,20 @@ export function missingTables(
 ): MissingTable[] {
   const seen = new Set<Frame>();
   const missing: MissingTable[] = [];
-  const visit = (table: Frame, level: number): void => {
-    if (seen.has(table)) return;
+  /** Whether a table was not met before, and is there. */
+  const isRecorded = (table: Frame, level: number): boolean => {
+    if (seen.has(table)) return false;
     seen.add(table);
-    if (!recorded.has(table)) {
-      missing.push({ frame: table, level: level + 1 });
-      return;
-    }
-    for (let index = 0; level > 1 && index < 512; index++) {
-      const lo = memory.read32(table, index * 2);
-      if (isPresent(lo) && !isLeaf(lo, level)) visit(frameOf(lo, memory.read32(table, index * 2 + 1)), level - 1);
-    }
+    if (!recorded.has(table)) missing.push({ frame: table, level: level + 1 });
+    return recorded.has(table);
   };
-  visit(root, levels);
+  if (!isRecorded(root, levels)) return missing;
+  walkTables<Frame>(levels, ALL_PAGES, root, (table, level, index) => {
+    const lo = memory.read32(table, index * 2);
+    if (!isPresent(lo) || isLeaf(lo, level)) return undefined;
+    const lower = frameOf(lo, memory.read32(table, index * 2 + 1));
+    return isRecorded(lower, level - 1) && level > 2 ? lower : undefined;
+  });
   return missing;
 }
 

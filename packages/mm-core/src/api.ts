@@ -30,16 +30,7 @@ export { KERNEL_DATA, KERNEL_TABLE_BITS, leafEntry, mappingOf, TABLE_BITS } from
 export * from "./tables/replica-view-api.js";
 export { writeSplit } from "./tables/split-leaf.js";
 export { type ReplicaTraffic, type StoreObserver, TableMemory } from "./tables/table-memory-api.js";
-export {
-  entryValue,
-  frameAt,
-  lookup,
-  type RangeVisitor,
-  tableAt,
-  walk,
-  type WalkEnd,
-  walkRange,
-} from "./tables/walk.js";
+export { entryValue, frameAt, lookup, pageWithin, tableAt, walk, type WalkEnd } from "./tables/walk.js";
 export * from "./boot/boot-api.js";
 export { type ChooseHolders, policy, type Policy } from "./boot/policy.js";
 export { BuildContext } from "./boot/build-context-api.js";

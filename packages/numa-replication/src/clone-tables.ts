@@ -5,7 +5,16 @@
  * page behind the ragged end of text, where there is one, becomes the holder's own, because two of its leaves must
  * differ.
  */
-import { type Frame, frameOf, isLeaf, isPresent, entryHigh, entryLow, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  pagesBetween,
+  walkTables,
+} from "@kreplica/hw-x86/api";
 import type { TableMemory } from "@kreplica/mm-core/api";
 
 /**
@@ -35,26 +44,35 @@ export function cloneRoot(
 
 /** Gives a table private lower tables where its entries lead to the window, down to PMD pages. */
 export function cloneBelow(entries: TableMemory, level: number, table: Frame, make: () => Frame): void {
-  if (level <= 2) return;
-  for (let index = tableIndex(WINDOW_START, level); index < 512; index++) {
-    const lo = entries.low(table, index);
-    if (!isPresent(lo) || isLeaf(lo, level)) continue;
-    const hi = entries.high(table, index);
+  eachBelow(entries, level, table, (above, at, index, lo, hi) => {
     const lower = make();
     entries.copy(frameOf(lo, hi), lower, 0, 512);
-    entries.write(table, index, entryLow(lower, lo & 0xfff), (entryHigh(lower, false) | (hi & 0x8000_0000)) >>> 0);
-    cloneBelow(entries, level - 1, lower, make);
-  }
+    entries.write(above, index, entryLow(lower, lo & 0xfff), (entryHigh(lower, false) | (hi & 0x8000_0000)) >>> 0);
+    return at > 3 ? lower : undefined;
+  });
 }
 
 /** Table pages {@link cloneRoot} takes from `make` for a root. */
 export function countBelow(entries: TableMemory, level: number, table: Frame): number {
-  if (level <= 2) return 0;
   let count = 0;
-  for (let index = tableIndex(WINDOW_START, level); index < 512; index++) {
-    const lo = entries.low(table, index);
-    if (!isPresent(lo) || isLeaf(lo, level)) continue;
-    count += 1 + countBelow(entries, level - 1, frameOf(lo, entries.high(table, index)));
-  }
+  eachBelow(entries, level, table, (_above, at, _index, lo, hi) => {
+    count++;
+    return at > 3 ? frameOf(lo, hi) : undefined;
+  });
   return count;
+}
+
+/** The pointers that lead to the window, down to those to PMD pages. @param visit says where the walk goes on */
+function eachBelow(
+  entries: TableMemory,
+  levels: number,
+  top: Frame,
+  visit: (table: Frame, level: number, index: number, lo: number, hi: number) => Frame | undefined,
+): void {
+  if (levels <= 2) return;
+  walkTables<Frame>(levels, pagesBetween(WINDOW_START, 1n << 64n), top, (table, level, index) => {
+    const lo = entries.low(table, index);
+    if (!isPresent(lo) || isLeaf(lo, level)) return undefined;
+    return visit(table, level, index, lo, entries.high(table, index));
+  });
 }

@@ -4,20 +4,8 @@
  * The series does this for text only, as a side effect of set_memory_ro walking each replica's table, and leaves rodata
  * copies writable through their alias (defect D9).
  */
-import {
-  Bit,
-  entryHigh,
-  entryLow,
-  type Frame,
-  frameOf,
-  isLeaf,
-  isPresent,
-  leafFrame,
-  tableIndex,
-} from "@kreplica/hw-x86/api";
-import { type BuildContext, directAddress, KERNEL_TABLE_BITS, writeSplit } from "@kreplica/mm-core/api";
-
-const FRAMES_AT = [0, 1, 512, 262144] as const;
+import { Bit, entryHigh, entryLow, entryPages, type Frame, isPresent, leafFrame } from "@kreplica/hw-x86/api";
+import { type BuildContext, directAddress, KERNEL_TABLE_BITS, walk, writeSplit } from "@kreplica/mm-core/api";
 
 /** Frames in a row: a copy. */
 export interface FrameRun {
@@ -38,21 +26,15 @@ interface AliasLeaf {
 
 /** The entry over a frame, by the tables all roots share. */
 function aliasOf({ entries, layout }: BuildContext, root: Frame, frame: Frame): AliasLeaf {
-  const address = directAddress(layout, frame);
-  let table = root;
-  for (let level: number = layout.levels; ; level--) {
-    const index = tableIndex(address, level);
-    const lo = entries.low(table, index);
-    const hi = entries.high(table, index);
-    if (isPresent(lo) && !isLeaf(lo, level)) {
-      table = frameOf(lo, hi);
-      continue;
-    }
-    const frames = FRAMES_AT[Math.min(level, 3)]!;
-    return isPresent(lo)
-      ? { table, index, lo, hi, level, first: leafFrame(lo, hi, level), frames }
-      : { table, index, lo, hi, level, first: frame, frames: 1 };
-  }
+  const { table, index, lo, hi, level, present } = walk(
+    entries.memory,
+    root,
+    layout.levels,
+    directAddress(layout, frame),
+  );
+  return present
+    ? { table, index, lo, hi, level, first: leafFrame(lo, hi, level), frames: entryPages(level) }
+    : { table, index, lo, hi, level, first: frame, frames: 1 };
 }
 
 const isWritableLeaf = ({ lo }: AliasLeaf): boolean => isPresent(lo) && (lo & Bit.Writable) !== 0;
@@ -66,7 +48,7 @@ export function countAliasTables(context: BuildContext, root: Frame, run: FrameR
   let count = 0;
   /** A leaf, there now or made by a split, that the run meets. */
   const visit = (level: number, first: Frame): void => {
-    const frames = FRAMES_AT[level as 1 | 2 | 3];
+    const frames = entryPages(level);
     if (first >= run.first && first + frames <= end) return;
     const name = `${level}/${first}`;
     if (!divided.has(name)) count++;

@@ -7,6 +7,7 @@
  */
 import {
   Bit,
+  entryAddress,
   entryHigh,
   entryLow,
   type Frame,
@@ -16,8 +17,7 @@ import {
   isPresent,
   LARGE_PAGES,
   NO_EXECUTE,
-  PAGE,
-  tableIndex,
+  walkTables,
 } from "@kreplica/hw-x86/api";
 import { invariant, KERNEL_TABLE_BITS, tableAt, type TableMemory, writeSplit } from "@kreplica/mm-core/api";
 import type { CopiedPart } from "./placement.js";
@@ -31,21 +31,45 @@ export function countPartTables(
   part: CopiedPart,
 ): number {
   let count = 0;
-  for (let page = 0; page < part.pages; page += LARGE_PAGES) {
-    const address = part.start + BigInt(page) * PAGE;
-    const pmd = tableAt(entries.memory, root, levels, address, 2);
-    invariant(pmd !== undefined, `no PMD page for ${hex(address)}`);
-    const index = tableIndex(address, 2);
-    const lo = entries.low(pmd, index);
-    if (!isPresent(lo)) continue;
+  eachLarge(entries, levels, root, part, ({ address, page, lo, hi }) => {
     if (
-      isLeaf(lo, 2)
-        ? page + LARGE_PAGES > part.pages
-        : isShared(entries, levels, bootTable, address, frameOf(lo, entries.high(pmd, index)))
+      isLeaf(lo, 2) ? page + LARGE_PAGES > part.pages : isShared(entries, levels, bootTable, address, frameOf(lo, hi))
     )
       count++;
-  }
+  });
   return count;
+}
+
+/** A present PMD entry over a part. */
+interface LargeEntry {
+  readonly pmd: Frame;
+  readonly index: number;
+  readonly address: bigint;
+  /** Where it begins within the part. */
+  readonly page: number;
+  readonly lo: number;
+  readonly hi: number;
+}
+
+/** Visits the present PMD entries over a part. */
+function eachLarge(
+  entries: TableMemory,
+  levels: 4 | 5,
+  root: Frame,
+  part: CopiedPart,
+  visit: (entry: LargeEntry) => void,
+): void {
+  walkTables<Frame>(levels, part, root, (table, level, index, base) => {
+    const address = entryAddress(base, level, index);
+    const lo = entries.low(table, index);
+    const hi = entries.high(table, index);
+    if (level > 2) {
+      invariant(isPresent(lo) && !isLeaf(lo, level), `no PMD page for ${hex(address)}`);
+      return frameOf(lo, hi);
+    }
+    if (isPresent(lo)) visit({ pmd: table, index, address, page: Number((address - part.start) >> 12n), lo, hi });
+    return undefined;
+  });
 }
 
 /**
@@ -61,14 +85,7 @@ export function repointPart(
   copy: Frame,
   make: () => Frame,
 ): void {
-  for (let page = 0; page < part.pages; page += LARGE_PAGES) {
-    const address = part.start + BigInt(page) * PAGE;
-    const index = tableIndex(address, 2);
-    const pmd = tableAt(entries.memory, root, levels, address, 2);
-    invariant(pmd !== undefined, `no PMD page for ${hex(address)}`);
-    const lo = entries.low(pmd, index);
-    const hi = entries.high(pmd, index);
-    if (!isPresent(lo)) continue;
+  eachLarge(entries, levels, root, part, ({ pmd, index, address, page, lo, hi }) => {
     const here = Math.min(LARGE_PAGES, part.pages - page);
     if (isLeaf(lo, 2) && here === LARGE_PAGES) {
       entries.write(
@@ -77,7 +94,7 @@ export function repointPart(
         entryLow(copy + page, lo & (0xfff | Bit.PatLarge)),
         entryHigh(copy + page, (hi & NO_EXECUTE) !== 0),
       );
-      continue;
+      return;
     }
     const small = isLeaf(lo, 2) ? make() : ownPage(entries, levels, bootTable, address, frameOf(lo, hi), make);
     if (isLeaf(lo, 2)) writeSplit(entries, small, lo, hi, 2);
@@ -94,7 +111,7 @@ export function repointPart(
     if (isLeaf(lo, 2)) entries.write(pmd, index, entryLow(small, KERNEL_TABLE_BITS), entryHigh(small, false));
     else if (small !== frameOf(lo, hi))
       entries.write(pmd, index, entryLow(small, lo & 0xfff), (entryHigh(small, false) | (hi & NO_EXECUTE)) >>> 0);
-  }
+  });
 }
 
 /** Whether the boot table uses a PTE page too. */

@@ -1,17 +1,11 @@
 /** Permission and memory-type changes on kernel memory: interface, token, refusals, and the W+X check. */
 import { token } from "@kreplica/di";
+import type { PageRange } from "@kreplica/hw-x86/api";
 import type { Protection } from "@kreplica/mm-core/api";
 
 export * from "./errors.js";
+export type { PageRange } from "@kreplica/hw-x86/api";
 export { findWritableExecutable, type CheckedRoot, type WritableExecutable } from "./wx-check.js";
-
-/** Half-open run of whole pages. */
-export interface PageRange {
-  /** First address, 4 KiB aligned. */
-  readonly start: bigint;
-  /** Count of 4 KiB pages, at least 1. */
-  readonly pages: number;
-}
 
 /** What a join did. */
 export interface JoinResult {

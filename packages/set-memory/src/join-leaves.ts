@@ -6,7 +6,20 @@
  * given back: a CPU that still walked the old table would read whatever its frame becomes next. Under KPTI user mode
  * walks it through the other half of each pair, which gets the large leaf too, as it got the pointer.
  */
-import { Bit, entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, NO_EXECUTE } from "@kreplica/hw-x86/api";
+import {
+  Bit,
+  endOf,
+  entryBytes,
+  entryHigh,
+  entryLow,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  NO_EXECUTE,
+  type PageRange,
+  walkRange,
+} from "@kreplica/hw-x86/api";
 import {
   type KernelLayout,
   type KernelTables,
@@ -14,7 +27,6 @@ import {
   type ReplicaView,
   rootsOfBothHalves,
   type TableMemory,
-  walkRange,
 } from "@kreplica/mm-core/api";
 import type { JoinResult } from "./api.js";
 
@@ -38,18 +50,19 @@ export function joinLeaves(
   view: ReplicaView,
   allocator: PageAllocator,
   { levels, pti }: Pick<KernelLayout, "levels" | "pti">,
-  start: bigint,
-  end: bigint,
+  range: PageRange,
 ): JoinResult {
+  const { start } = range;
+  const end = endOf(range);
   let joined = 0;
   const retired = new Set<Frame>();
   for (const level of [2, 3] as const) {
     const found = new Map<string, Candidate>();
     for (const root of rootsOfBothHalves(view.roots, pti)) {
-      walkRange(entries.memory, root, levels, start, end - 1n, {
+      walkRange(entries.memory, root, levels, range, {
         table(address, at, lower, table, index) {
           if (at !== level) return true;
-          const size = 1n << BigInt(12 + 9 * (level - 1));
+          const size = entryBytes(level);
           // Only what lies in the range as a whole: the caller owns no more.
           if (address < start || address + size > end || (level === 3 && address >= LAST_SLOT)) return false;
           const name = `${table}/${index}`;

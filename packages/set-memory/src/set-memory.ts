@@ -1,6 +1,16 @@
 /** Permission changes on every root's tables: one loop over holders, and that is in KernelTables. */
 import { inject, injectable } from "@kreplica/di";
-import { isLeaf, isPresent, PAGE } from "@kreplica/hw-x86/api";
+import {
+  endOf,
+  entryAddress,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  PAGE,
+  type PageRange,
+  walkTables,
+} from "@kreplica/hw-x86/api";
 import {
   KernelImage,
   KernelLayout,
@@ -9,9 +19,8 @@ import {
   type Protection,
   ReplicaView,
   TableMemory,
-  walk,
 } from "@kreplica/mm-core/api";
-import type { JoinResult, PageRange, PermissionChange, SetMemory } from "./api.js";
+import type { JoinResult, PermissionChange, SetMemory } from "./api.js";
 import { SetMemoryError } from "./errors.js";
 import { joinLeaves } from "./join-leaves.js";
 
@@ -116,39 +125,30 @@ export class TableSetMemory implements SetMemory {
 
   join(range: PageRange): JoinResult {
     this.check(range);
-    return joinLeaves(
-      this.tables,
-      this.entries,
-      this.view,
-      this.allocator,
-      this.layout,
-      range.start,
-      range.start + BigInt(range.pages) * PAGE,
-    );
+    return joinLeaves(this.tables, this.entries, this.view, this.allocator, this.layout, range);
   }
 
   /** Every page must be mapped on every root; holes of the direct map, which no memory is behind, are passed over. */
   private check(range: PageRange): void {
     const { start, pages } = range;
     if (start % PAGE !== 0n) throw new SetMemoryError("misaligned", start, "not on a 4 KiB boundary; round it down");
-    const end = start + BigInt(pages) * PAGE;
-    if (!Number.isInteger(pages) || pages < 1 || end > TOP)
+    if (!Number.isInteger(pages) || pages < 1 || endOf(range) > TOP)
       throw new SetMemoryError("empty-range", start, `${pages} pages are none, or end beyond the address space`);
     if (this.inDirectMap(start)) return;
     for (const { root, node, kind } of this.view.roots) {
-      for (let at = start; at < end;) {
-        const found = walk(this.entries.memory, root, this.layout.levels, at);
+      walkTables<Frame>(this.layout.levels, range, root, (table, level, index, base) => {
+        const lo = this.entries.low(table, index);
+        const hi = this.entries.high(table, index);
+        if (isPresent(lo)) return isLeaf(lo, level) ? undefined : frameOf(lo, hi);
         // An entry that was made absent still says what it maps.
-        if (!isPresent(found.lo) && !(isLeaf(found.lo, found.level) && (found.lo !== 0 || found.hi !== 0))) {
-          throw new SetMemoryError(
-            "not-mapped",
-            at,
-            `the ${kind === "boot" ? "boot table" : `table of node ${node}`} maps nothing there; map it first`,
-          );
-        }
-        const size = 1n << BigInt(12 + 9 * (found.level - 1));
-        at = (at & ~(size - 1n)) + size;
-      }
+        if (isLeaf(lo, level) && (lo !== 0 || hi !== 0)) return undefined;
+        const address = entryAddress(base, level, index);
+        throw new SetMemoryError(
+          "not-mapped",
+          address > start ? address : start,
+          `the ${kind === "boot" ? "boot table" : `table of node ${node}`} maps nothing there; map it first`,
+        );
+      });
     }
   }
 

@@ -8,6 +8,9 @@
  * @patch 07/12 arch/x86/mm/dump_pagetables.c ptdump_walk_pgd_level_checkwx
  */
 import {
+  ALL_PAGES,
+  entryAddress,
+  entryBytes,
   type Frame,
   frameOf,
   isExecutable,
@@ -15,6 +18,7 @@ import {
   isPresent,
   isWritable,
   type PhysMemory,
+  walkTables,
 } from "@kreplica/hw-x86/api";
 
 /** A root to be checked, and what to call it. */
@@ -49,31 +53,29 @@ export function findWritableExecutable(
       if (last) found.push({ root: name, ...last });
       last = undefined;
     };
-    const below = (table: Frame, level: number, base: bigint): void => {
-      // Only paths that are writable and executable so far are followed: nothing below others can be both.
+    const isNew = (table: Frame, level: number): boolean => {
       const key = table * 8 + level;
-      if (seen.has(key)) return;
-      seen.add(key);
-      const step = 1n << BigInt(12 + 9 * (level - 1));
-      for (let index = 0; index < 512; index++) {
-        const lo = memory.read32(table, index * 2);
-        if (!isPresent(lo) || !isWritable(lo)) continue;
-        const hi = memory.read32(table, index * 2 + 1);
-        if (!isExecutable(hi)) continue;
-        const raw = base + BigInt(index) * step;
-        if (!isLeaf(lo, level)) {
-          below(frameOf(lo, hi), level - 1, raw);
-          continue;
-        }
-        const start = BigInt.asUintN(64, BigInt.asIntN(levels === 5 ? 57 : 48, raw));
-        if (last && last.end === start) last.end = start + step;
-        else {
-          flush();
-          last = { start, end: start + step };
-        }
-      }
+      return !seen.has(key) && seen.add(key) !== undefined;
     };
-    below(root, levels, 0n);
+    if (!isNew(root, levels)) continue;
+    walkTables<Frame>(levels, ALL_PAGES, root, (table, level, index, base) => {
+      // Only paths that are writable and executable so far are followed: nothing below others can be both.
+      const lo = memory.read32(table, index * 2);
+      if (!isPresent(lo) || !isWritable(lo)) return undefined;
+      const hi = memory.read32(table, index * 2 + 1);
+      if (!isExecutable(hi)) return undefined;
+      if (!isLeaf(lo, level)) {
+        const lower = frameOf(lo, hi);
+        return isNew(lower, level - 1) ? lower : undefined;
+      }
+      const start = entryAddress(base, level, index);
+      if (last?.end !== start) {
+        flush();
+        last = { start, end: start };
+      }
+      last.end += entryBytes(level);
+      return undefined;
+    });
     flush();
   }
   return found;

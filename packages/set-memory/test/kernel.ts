@@ -1,7 +1,7 @@
 /** A kernel with given holders and a SetMemory, for the tests of this folder. */
-import { Bit, type Frame, type NodeId } from "@kreplica/hw-x86/api";
+import { ALL_PAGES, Bit, type Frame, type NodeId, walkRange } from "@kreplica/hw-x86/api";
 import { addressOfFrame } from "@kreplica/hw-x86/api";
-import { type KernelLayout, type Mapping, mappingOf, type WalkEnd, walk, walkRange } from "@kreplica/mm-core/api";
+import { type KernelLayout, type Mapping, mappingOf, type WalkEnd, walk } from "@kreplica/mm-core/api";
 import { fixedHolders, testKernel, type TestKernel } from "@kreplica/mm-core/testing";
 import type { SetMemory } from "../src/api.js";
 import { TableSetMemory } from "../src/index.js";
@@ -49,7 +49,7 @@ export function makeKernel(holders: readonly NodeId[], pti = false): SetMemoryKe
     snapshot() {
       const lines: string[] = [];
       for (const { root } of kernel.view.roots) {
-        walkRange(kernel.entries.memory, root, 4, 0n, (1n << 64n) - 1n, {
+        walkRange(kernel.entries.memory, root, 4, ALL_PAGES, {
           leaf: (address, level, lo, hi) => {
             lines.push(
               `${root} ${address.toString(16)} ${level} ${(lo & ~(Bit.Accessed | Bit.Dirty)).toString(16)} ${hi.toString(16)}`,

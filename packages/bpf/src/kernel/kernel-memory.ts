@@ -6,7 +6,7 @@
  * CPU.
  */
 import { inject, injectable } from "@kreplica/di";
-import { hex, Machine, PAGE } from "@kreplica/hw-x86/api";
+import { entryBytes, hex, Machine, PAGE } from "@kreplica/hw-x86/api";
 import { KernelTables, ReplicaView } from "@kreplica/mm-core/api";
 import { Vmalloc, type VmArea } from "@kreplica/vmalloc/api";
 import { BpfError, invariant } from "../errors.js";
@@ -116,7 +116,6 @@ export class KernelMemory implements ProgramMemory {
 
   /** A leaf of level 2 or 3 begins at its own first frame. */
   private physical(address: bigint, frame: number, level: number): bigint {
-    const size = PAGE << BigInt(9 * (level - 1));
-    return BigInt(frame) * PAGE + (level === 1 ? address % PAGE : address % size);
+    return BigInt(frame) * PAGE + (address % entryBytes(level));
   }
 }

@@ -5,7 +5,7 @@
  */
 import { LARGE_PAGES, PAGE } from "@kreplica/hw-x86/api";
 import type { CpuId } from "@kreplica/hw-x86";
-import { copyImageToUser, tableAt, userImageRange } from "@kreplica/mm-core";
+import { copyImageToUser, pageWithin, tableAt, userImageRange } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
 import type { Subject } from "../subject.js";
@@ -176,6 +176,6 @@ class EntryTextAtWork implements FamilyAtWork<EntryTextOperation> {
   private original(): number {
     const { view, tables } = this.system.parts;
     const leaf = tables.lookup(view.master, this.start)!;
-    return leaf.frame + Number((this.start >> 12n) & BigInt(512 ** (leaf.level - 1) - 1));
+    return leaf.frame + pageWithin(this.start, leaf.level);
   }
 }

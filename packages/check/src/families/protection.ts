@@ -6,7 +6,7 @@
  */
 import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
-import { imageAddress, KERNEL_DATA, lookup, type Protection } from "@kreplica/mm-core";
+import { imageAddress, KERNEL_DATA, lookup, pageWithin, type Protection } from "@kreplica/mm-core";
 import { findWritableExecutable, SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import type { Subject } from "../subject.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
@@ -295,7 +295,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
         ] as const) {
           const at = address + BigInt(i) * PAGE;
           const found = lookup(entries.memory, root, layout.levels, at);
-          const frame = found && found.frame + Number((at >> 12n) & BigInt(512 ** (found.level - 1) - 1));
+          const frame = found && found.frame + pageWithin(at, found.level);
           const right = found
             ? wanted.present &&
               found.writable === wanted.writable &&

@@ -5,7 +5,7 @@
  * Page numbers within an area are those of the recorded kernel. Source: arch/x86/include/asm/cpu_entry_area.h,
  * Documentation/arch/x86/pti.rst.
  */
-import { type CpuId, type Frame, NONE, PAGE, tableIndex } from "@kreplica/hw-x86/api";
+import { type CpuId, entryBytes, type Frame, NONE, PAGE, tableIndex } from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
 import { install, newTable, reach, symbolFrame } from "./early-map.js";
 import { MmError } from "../errors.js";
@@ -76,7 +76,7 @@ export function buildCpuEntryAreas(context: BuildContext, root: Frame, units: Cp
 /** Top-level entries of vmalloc space, made for good before any address space copies them. @returns tables made */
 export function prepareVmalloc(context: BuildContext, root: Frame): number {
   const { layout } = context;
-  const step = 1n << BigInt(12 + 9 * (layout.levels - 1));
+  const step = entryBytes(layout.levels);
   let tables = 0;
   for (let address = layout.vmallocStart & ~(step - 1n); address <= layout.vmallocEnd; address += step) {
     reach(context, root, address, layout.levels - 1, () => {

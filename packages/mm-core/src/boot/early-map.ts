@@ -9,7 +9,6 @@ import {
   frameOf,
   hex,
   isLeaf,
-  isPresent,
   type NodeId,
   NONE,
   tableIndex,
@@ -21,6 +20,7 @@ import type { KernelImage } from "../image/kernel-image-api.js";
 import type { KernelLayout } from "../image/kernel-layout-api.js";
 import type { Mapping } from "../tables/kernel-tables-api.js";
 import { leafEntry, TABLE_BITS } from "../tables/protection.js";
+import { walk } from "../tables/walk.js";
 
 /** Frame of the boot table, init_top_pgt: a page of the image's own data. The next frame is its user half. */
 export function bootRoot(layout: KernelLayout, image: KernelImage): Frame {
@@ -54,17 +54,15 @@ export function reach(
   make: () => Frame,
   bits = TABLE_BITS,
 ): Frame {
-  let table = root;
-  for (let level: number = context.layout.levels; level > wanted; level--) {
-    const index = tableIndex(address, level);
-    const lo = context.entries.low(table, index);
-    if (isPresent(lo)) {
-      invariant(!isLeaf(lo, level), `${hex(address)} is covered by a leaf of level ${level}`);
-      table = frameOf(lo, context.entries.high(table, index));
-      continue;
-    }
+  const { entries, layout } = context;
+  if (wanted === layout.levels) return root;
+  const end = walk(entries.memory, root, layout.levels, address, wanted + 1);
+  invariant(!end.present || !isLeaf(end.lo, end.level), `${hex(address)} is covered by a leaf of level ${end.level}`);
+  if (end.present) return frameOf(end.lo, end.hi);
+  let { table } = end;
+  for (let { level } = end; level > wanted; level--) {
     const lower = make();
-    context.entries.write(table, index, entryLow(lower, bits), entryHigh(lower, false));
+    entries.write(table, tableIndex(address, level), entryLow(lower, bits), entryHigh(lower, false));
     table = lower;
   }
   return table;

@@ -15,6 +15,9 @@
  * (arch/x86/mm/kasan_init_64.c) populates.
  */
 import {
+  endOf,
+  entryAddress,
+  entryBytes,
   entryHigh,
   entryLow,
   type Frame,
@@ -26,7 +29,9 @@ import {
   type NodeId,
   NONE,
   PAGE,
-  tableIndex,
+  type PageRange,
+  pagesBetween,
+  walkTables,
 } from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
 import { install, newTable, reach } from "./early-map.js";
@@ -109,7 +114,7 @@ export function buildKasanShadow(context: BuildContext, root: Frame, cpuAreaPage
 function prepareShadow(context: BuildContext, root: Frame): number {
   const { layout, master } = context;
   let made = 0;
-  const step = 1n << 39n;
+  const step = entryBytes(4);
   for (let at = shadowOf(layout.vmallocStart) & ~(step - 1n); at <= shadowOf(layout.vmallocEnd); at += step) {
     reach(context, root, at, 3, () => {
       made++;
@@ -140,42 +145,37 @@ function zeroTheRest(context: BuildContext, root: Frame): void {
     }
     return (chain[level] = table);
   };
-  const fill = (table: Frame, level: number, base: bigint, start: bigint, end: bigint): void => {
-    const step = 1n << BigInt(12 + 9 * (level - 1));
-    const last = base + 512n * step - 1n < end ? 511 : tableIndex(end, level);
-    for (let index = start > base ? tableIndex(start, level) : 0; index <= last; index++) {
-      const from = base + BigInt(index) * step;
+  for (const range of holes(layout)) {
+    const end = endOf(range);
+    walkTables<Frame>(layout.levels, range, root, (table, level, index, base) => {
       const lo = entries.low(table, index);
-      if (isPresent(lo)) {
-        if (!isLeaf(lo, level)) fill(frameOf(lo, entries.high(table, index)), level - 1, from, start, end);
-      } else if (level === 1) entries.write(table, index, leaf.lo, leaf.hi);
-      else if (from >= start && from + step - 1n <= end) {
-        const lower = zeroTable(level - 1);
-        entries.write(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
-      } else {
-        const lower = newTable(context, master);
-        entries.write(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
-        fill(lower, level - 1, from, start, end);
+      if (isPresent(lo)) return isLeaf(lo, level) ? undefined : frameOf(lo, entries.high(table, index));
+      if (level === 1) {
+        entries.write(table, index, leaf.lo, leaf.hi);
+        return undefined;
       }
-    }
-  };
-  const top = (1n << 64n) - (1n << BigInt(12 + 9 * layout.levels));
-  for (const { start, end } of holes(layout)) fill(root, layout.levels, top, start, end);
+      const from = entryAddress(base, level, index);
+      const whole = from >= range.start && from + entryBytes(level) <= end;
+      const lower = whole ? zeroTable(level - 1) : newTable(context, master);
+      entries.write(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
+      return whole ? undefined : lower;
+    });
+  }
 }
 
-/** The shadow without what comes late: vmalloc's, if it has any, and the modules'. Both ends on pages. */
-function holes(layout: KernelLayout): { readonly start: bigint; readonly end: bigint }[] {
+/** The shadow without what comes late: vmalloc's, if it has any, and the modules'. */
+function holes(layout: KernelLayout): PageRange[] {
   const { start, end, vmalloc } = layout.kasan!;
   const late = [
     ...(vmalloc ? [{ start: shadowOf(layout.vmallocStart), end: shadowOf(layout.vmallocEnd) }] : []),
     { start: shadowOf(FIXED.modulesStart), end: shadowOf(FIXED.modulesEnd + PAGE_COVERS - 1n) },
   ];
-  const found: { start: bigint; end: bigint }[] = [];
+  const found: PageRange[] = [];
   let from = start;
   for (const each of late) {
-    found.push({ start: from, end: (each.start & ~(PAGE - 1n)) - 1n });
+    found.push(pagesBetween(from, each.start & ~(PAGE - 1n)));
     from = (each.end | (PAGE - 1n)) + 1n;
   }
-  found.push({ start: from, end });
-  return found.filter((hole) => hole.start <= hole.end);
+  found.push(pagesBetween(from, end + 1n));
+  return found.filter(({ pages }) => pages > 0);
 }

@@ -6,7 +6,18 @@
  * may stay global. Source: Documentation/arch/x86/pti.rst; Linux 6.5 arch/x86/mm/pti.c for which parts; checked against
  * recorded tables.
  */
-import { Bit, type Frame, isPresent, LARGE, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  Bit,
+  entryAddress,
+  type Frame,
+  frameOf,
+  isLeaf,
+  isPresent,
+  LARGE,
+  pagesBetween,
+  tableIndex,
+  walkTables,
+} from "@kreplica/hw-x86/api";
 import type { CpuUnits } from "./cpu-areas.js";
 import { TSS_PAGE } from "./cpu-areas.js";
 import type { BuildContext } from "./build-context-api.js";
@@ -82,18 +93,17 @@ export function copyImageToUser(
 ): number {
   const { entries, layout } = context;
   let copied = 0;
-  for (let address = range.start; address < range.end; address += LARGE) {
-    const from = tableAt(entries.memory, root, layout.levels, address, 2);
-    if (from === undefined) continue;
-    const index = tableIndex(address, 2);
-    const lo = entries.low(from, index);
-    if (!isPresent(lo)) continue;
-    const hi = entries.high(from, index);
+  walkTables<Frame>(layout.levels, pagesBetween(range.start, range.end), root, (table, level, index, base) => {
+    const lo = entries.low(table, index);
+    if (!isPresent(lo)) return undefined;
+    const hi = entries.high(table, index);
+    if (level > 2) return isLeaf(lo, level) ? undefined : frameOf(lo, hi);
     const marked = (lo | Bit.Global) >>> 0;
-    if (marked !== lo) entries.write(from, index, marked, hi);
-    const to = reach(context, user, address, 2, make, KERNEL_TABLE_BITS);
+    if (marked !== lo) entries.write(table, index, marked, hi);
+    const to = reach(context, user, entryAddress(base, level, index), 2, make, KERNEL_TABLE_BITS);
     entries.write(to, index, marked, hi);
     copied++;
-  }
+    return undefined;
+  });
   return copied;
 }

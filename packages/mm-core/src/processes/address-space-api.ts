@@ -1,6 +1,6 @@
 /** User address spaces: interfaces and tokens, the plans for PGDs, and where the LDT lies. */
 import { token } from "@kreplica/di";
-import { canonical, type CpuId, type Frame, type NodeId, PAGE } from "@kreplica/hw-x86/api";
+import { type CpuId, type Frame, type NodeId, PAGE, slotRange } from "@kreplica/hw-x86/api";
 import type { Mapping } from "../tables/kernel-tables-api.js";
 
 /** The tables of one process. */
@@ -118,4 +118,4 @@ export type LdtPlace = 0 | 1;
 
 /** First address of a place for an LDT. */
 export const ldtAddress = (levels: 4 | 5, place: LdtPlace): bigint =>
-  canonical(BigInt(LDT_SLOT) << BigInt(12 + 9 * (levels - 1)), levels) + BigInt(place * LDT_PAGES) * PAGE;
+  slotRange(levels, LDT_SLOT, LDT_SLOT).start + BigInt(place * LDT_PAGES) * PAGE;

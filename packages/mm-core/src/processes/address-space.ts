@@ -9,6 +9,7 @@ import { inject, injectable } from "@kreplica/di";
 import {
   addressOfFrame,
   type CpuId,
+  entryAddress,
   entryHigh,
   entryLow,
   type Frame,
@@ -20,7 +21,11 @@ import {
   type NodeId,
   NONE,
   PAGE,
+  pagesBetween,
+  slotRange,
   tableIndex,
+  walkRange,
+  walkTables,
 } from "@kreplica/hw-x86/api";
 import {
   type AddressSpace,
@@ -40,7 +45,7 @@ import type { Mapping } from "../tables/kernel-tables-api.js";
 import { ReplicaView } from "../tables/replica-view-api.js";
 import { leafEntry, mappingOf, TABLE_BITS } from "../tables/protection.js";
 import { writeSplit } from "../tables/split-leaf.js";
-import { walk } from "../tables/walk.js";
+import { walk, type WalkEnd } from "../tables/walk.js";
 
 /** A page of an LDT: where user mode's entry code finds it, and what nobody may write there. */
 const LDT_PAGE = {
@@ -193,15 +198,11 @@ class HolderSpace implements AddressSpace {
   /** The table of a level, made with all above it; all of it or nothing. */
   private descend(address: bigint, wanted: number, node: NodeId): Frame {
     const { entries, layout, allocator } = this.context;
-    let table = this.canonical;
-    let level: number = layout.levels;
-    for (; level > wanted; level--) {
-      const index = tableIndex(address, level);
-      const lo = entries.low(table, index);
-      if (isLeaf(lo, level)) return NONE;
-      if (!isPresent(lo)) break;
-      table = frameOf(lo, entries.high(table, index));
-    }
+    const end = walk(entries.memory, this.canonical, layout.levels, address, wanted + 1);
+    // A leaf is in the way, even one without access.
+    if (isLeaf(end.lo, end.level)) return NONE;
+    if (end.present) return frameOf(end.lo, end.hi);
+    const { level, table } = end;
     const made: Frame[] = [];
     for (let each = level; each > wanted; each--) {
       const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
@@ -217,11 +218,10 @@ class HolderSpace implements AddressSpace {
       const lower = made[level - each]!;
       entries.write(upper, tableIndex(address, each), entryLow(lower, TABLE_BITS), entryHigh(lower, false));
     }
-    if (made.length > 0) {
-      if (level === layout.levels) this.populate(tableIndex(address, level), made[0]!);
-      else entries.write(table, tableIndex(address, level), entryLow(made[0]!, TABLE_BITS), entryHigh(made[0]!, false));
-    }
-    return made.at(-1) ?? table;
+    const [first] = made;
+    if (level === layout.levels) this.populate(end.index, first!);
+    else entries.write(table, end.index, entryLow(first!, TABLE_BITS), entryHigh(first!, false));
+    return made.at(-1)!;
   }
 
   /** A new top-level slot, in every PGD, one after the other. @patch 03/12 mm/memory.c __p4d_alloc, __pud_alloc */
@@ -244,47 +244,38 @@ class HolderSpace implements AddressSpace {
   }
 
   clear(address: bigint): Mapping | undefined {
-    const found = this.lookup(address);
-    if (found) this.context.entries.write(this.tableOf(address, found.level), tableIndex(address, found.level), 0, 0);
-    return found;
+    const { table, index, level, lo, hi } = this.walk(address);
+    if (lo === 0) return undefined;
+    this.context.entries.write(table, index, 0, 0);
+    return mappingOf(lo, hi, level as 1 | 2 | 3);
   }
 
-  private tableOf(address: bigint, wanted: number): Frame {
-    const { entries, layout } = this.context;
-    let table = this.canonical;
-    for (let level: number = layout.levels; level > wanted; level--) {
-      const index = tableIndex(address, level);
-      table = frameOf(entries.low(table, index), entries.high(table, index));
-    }
-    return table;
+  private walk(address: bigint): WalkEnd {
+    return walk(this.context.entries.memory, this.canonical, this.context.layout.levels, address);
   }
 
   lookup(address: bigint): Mapping | undefined {
-    const { level, lo, hi } = walk(this.context.entries.memory, this.canonical, this.context.layout.levels, address);
+    const { level, lo, hi } = this.walk(address);
     return lo === 0 ? undefined : mappingOf(lo, hi, level as 1 | 2 | 3);
   }
 
   nextMapped(start: bigint, end: bigint): bigint | undefined {
     const { entries, layout } = this.context;
-    for (let at = start; at < end;) {
-      let table = this.canonical;
-      let level: number = layout.levels;
-      for (; ; level--) {
-        const index = tableIndex(at, level);
-        const lo = entries.low(table, index);
-        if (lo === 0) break;
-        if (isLeaf(lo, level)) return at;
-        table = frameOf(lo, entries.high(table, index));
-      }
-      const step = 1n << BigInt(12 + 9 * (level - 1));
-      at = (at & ~(step - 1n)) + step;
-    }
-    return undefined;
+    let found: bigint | undefined;
+    walkTables<Frame>(layout.levels, pagesBetween(start, end), this.canonical, (table, level, index, base) => {
+      const lo = entries.low(table, index);
+      if (lo === 0) return undefined;
+      if (!isLeaf(lo, level)) return frameOf(lo, entries.high(table, index));
+      const address = entryAddress(base, level, index);
+      found = address > start ? address : start;
+      return false;
+    });
+    return found;
   }
 
   splitLarge(address: bigint, node: NodeId): boolean {
-    const { entries, allocator, layout } = this.context;
-    const { level, table, index, lo, hi } = walk(entries.memory, this.canonical, layout.levels, address);
+    const { entries, allocator } = this.context;
+    const { level, table, index, lo, hi } = this.walk(address);
     invariant(level === 2 && lo !== 0, `${hex(address)} is not a 2 MiB leaf`);
     const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
     if (lower === NONE) return false;
@@ -301,22 +292,15 @@ class HolderSpace implements AddressSpace {
       for (let index = 0; index < 512; index++) if (entries.low(table, index) !== 0) return false;
       return true;
     };
-    const below = (table: Frame, level: number, base: bigint): void => {
-      const step = 1n << BigInt(12 + 9 * (level - 1));
-      const first = start > base ? Number((start - base) / step) : 0;
-      for (let index = first; index < 512 && base + BigInt(index) * step < end; index++) {
-        const lo = entries.low(table, index);
-        if (!isPresent(lo) || isLeaf(lo, level)) continue;
-        const lower = frameOf(lo, entries.high(table, index));
-        if (level > 2) below(lower, level - 1, base + BigInt(index) * step);
-        if (!isEmpty(lower)) continue;
+    walkRange(entries.memory, this.canonical, layout.levels, pagesBetween(start, end), {
+      left: (level, lower, table, index) => {
+        if (!isEmpty(lower)) return;
         // Slots go before the frame is freed: nothing may point to it when it is used again.
         if (level === layout.levels) this.depopulate(index);
         else entries.write(table, index, 0, 0);
         freed.push(lower);
-      }
-    };
-    below(this.canonical, layout.levels, 0n);
+      },
+    });
     return freed;
   }
 
@@ -352,23 +336,12 @@ class HolderSpace implements AddressSpace {
   free(): void {
     invariant(this.alive, `space ${this.id} was freed twice`);
     const { entries, layout, allocator } = this.context;
-    const below = (table: Frame, level: number): void => {
-      for (let index = 0; index < 512; index++) {
-        const lo = entries.low(table, index);
-        if (!isPresent(lo) || isLeaf(lo, level)) continue;
-        const lower = frameOf(lo, entries.high(table, index));
-        if (level > 2) below(lower, level - 1);
-        allocator.free(lower, 0);
-      }
-    };
-    for (let index = 0; index < layout.kernelBoundary; index++) {
-      const lo = entries.low(this.canonical, index);
-      if (!isPresent(lo)) continue;
-      const lower = frameOf(lo, entries.high(this.canonical, index));
-      this.depopulate(index);
-      below(lower, layout.levels - 1);
-      allocator.free(lower, 0);
-    }
+    walkRange(entries.memory, this.canonical, layout.levels, slotRange(layout.levels, 0, layout.kernelBoundary - 1), {
+      table: (_address, level, _lower, _table, index) => {
+        if (level === layout.levels) this.depopulate(index);
+      },
+      left: (_level, lower) => allocator.free(lower, 0),
+    });
     this.alive = false;
     this.gone(this);
     if (this.holds === 0) this.freePgds();

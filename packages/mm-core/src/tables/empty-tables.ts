@@ -4,11 +4,10 @@
  * Only those the page allocator handed out are taken: tables of early boot and of the replicas' rooms were never its
  * own.
  */
-import { type Frame, frameOf, isLeaf, isPresent, LARGE, tableIndex } from "@kreplica/hw-x86/api";
+import { type Frame, frameOf, isLeaf, isPresent, type PageRange, walkTables } from "@kreplica/hw-x86/api";
 import type { PageAllocator } from "../memory/page-allocator-api.js";
 import type { TableRoot } from "./replica-view-api.js";
 import type { TableMemory } from "./table-memory-api.js";
-import { tableAt } from "./walk.js";
 
 /**
  * Every top-level table of init_mm under which kernel tables hang: under KPTI the user half of each pair too, since its
@@ -34,7 +33,7 @@ export interface EmptyTables {
 
 /**
  * @param roots both halves of each
- * @param start on 2 MiB
+ * @param range whole 2 MiB
  * @returns what has to go before 2 MiB leaves fit on every root; undefined where a leaf is in the way, or a table that
  *   is in use or not ours
  */
@@ -43,27 +42,29 @@ export function findEmptyTables(
   allocator: PageAllocator,
   roots: readonly Frame[],
   levels: 4 | 5,
-  start: bigint,
-  end: bigint,
+  range: PageRange,
 ): EmptyTables | undefined {
   const found = new Map<string, EmptyEntry>();
   const tables = new Set<Frame>();
-  for (let address = start; address < end; address += LARGE) {
-    const index = tableIndex(address, 2);
-    for (const root of roots) {
-      const table = tableAt(entries.memory, root, levels, address, 2);
-      if (table === undefined) continue;
+  const fits = walkTables<readonly Frame[]>(levels, range, roots, (above, level, index) => {
+    const lowers: Frame[] = [];
+    for (const table of above) {
       const lo = entries.low(table, index);
       if (!isPresent(lo)) continue;
-      if (isLeaf(lo, 2)) return undefined;
+      if (isLeaf(lo, level)) return false;
       const lower = frameOf(lo, entries.high(table, index));
-      if (!tables.has(lower) && !(allocator.owns(lower, 0) && isEmpty(entries, lower))) return undefined;
+      if (level > 2) {
+        lowers.push(lower);
+        continue;
+      }
+      if (!tables.has(lower) && !(allocator.owns(lower, 0) && isEmpty(entries, lower))) return false;
       tables.add(lower);
       const name = `${table}/${index}`;
       if (!found.has(name)) found.set(name, { table, index });
     }
-  }
-  return { entries: [...found.values()], tables };
+    return lowers.length > 0 ? lowers : undefined;
+  });
+  return fits ? { entries: [...found.values()], tables } : undefined;
 }
 
 /** An entry that was made absent still has its bits and will be wanted again: only zeroes are nothing. */

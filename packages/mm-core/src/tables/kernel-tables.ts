@@ -9,8 +9,12 @@
 import { inject, injectable } from "@kreplica/di";
 import {
   Bit,
+  endOf,
+  entryAddress,
+  entryBytes,
   entryHigh,
   entryLow,
+  entryPages,
   type Frame,
   frameOf,
   hex,
@@ -21,7 +25,11 @@ import {
   type NodeId,
   NONE,
   PAGE,
+  overlap,
+  type PageRange,
+  pagesBetween,
   tableIndex,
+  walkTables,
 } from "@kreplica/hw-x86/api";
 import { CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
 import { findEmptyTables, rootsOfBothHalves } from "./empty-tables.js";
@@ -42,7 +50,7 @@ import {
 } from "./protection.js";
 import { writeSplit } from "./split-leaf.js";
 import { TableMemory } from "./table-memory-api.js";
-import { overlap, type PageRun, UnflushedRuns } from "./unflushed-runs.js";
+import { UnflushedRuns } from "./unflushed-runs.js";
 import { lookup } from "./walk.js";
 
 /** A table reached in lockstep, and the node of the root whose way led there first. */
@@ -59,15 +67,13 @@ interface Undo {
   readonly forCopy: boolean;
 }
 
-const PAGES_AT = [0n, 1n, 512n, 262144n] as const;
-
 /** Mappings of the kernel half, changed on every root at once; a refused table page changes nothing. */
 @injectable()
 export class LockstepTables implements KernelTables {
   /**
    * Pages whose leaves were not global when they were changed, not flushed since: CPUs may hold them under every PCID.
    */
-  private readonly owed: PageRun[] = [];
+  private readonly owed: PageRange[] = [];
   private readonly lazily = new UnflushedRuns();
 
   constructor(
@@ -107,7 +113,7 @@ export class LockstepTables implements KernelTables {
     return result;
   }
 
-  get unflushed(): readonly PageRun[] {
+  get unflushed(): readonly PageRange[] {
     return this.lazily.runs;
   }
 
@@ -117,10 +123,10 @@ export class LockstepTables implements KernelTables {
   }
 
   flush(start: bigint, end: bigint): void {
-    this.flushRanges([{ start, pages: Number((end - start + PAGE - 1n) >> 12n) }]);
+    this.flushRanges([pagesBetween(start, end)]);
   }
 
-  flushRanges(ranges: readonly PageRun[]): void {
+  flushRanges(ranges: readonly PageRange[]): void {
     const everyPcid = ranges.some((range) => this.owed.some((other) => overlap(range, other)));
     this.cpus.flushRanges(ranges, everyPcid);
     const total = ranges.reduce((sum, { pages }) => sum + pages, 0);
@@ -140,8 +146,7 @@ export class LockstepTables implements KernelTables {
       this.allocator,
       rootsOfBothHalves(this.view.roots, this.layout.pti),
       this.layout.levels,
-      start,
-      start + BigInt(pages) * PAGE,
+      { start, pages },
     );
     if (!found) return false;
     for (const { table, index } of found.entries) this.entries.write(table, index, 0, 0);
@@ -167,9 +172,9 @@ export class LockstepTables implements KernelTables {
 
 class Editor implements TableEditor {
   /** Live mappings that were changed, to be flushed. // out */
-  readonly touched: PageRun[] = [];
+  readonly touched: PageRange[] = [];
   /** Those of them whose leaf was not global. // out */
-  readonly notGlobal: PageRun[] = [];
+  readonly notGlobal: PageRange[] = [];
   private journal: Undo[] = [];
   private made: Frame[] = [];
   private depth = 0;
@@ -206,7 +211,7 @@ class Editor implements TableEditor {
     frames: (node: NodeId) => Frame,
     roots: Place[],
   ): boolean {
-    if (address % (PAGES_AT[mapping.level] << 12n) !== 0n)
+    if (address % entryBytes(mapping.level) !== 0n)
       throw new MmError("misaligned", address, `not on the size of a level-${mapping.level} leaf`);
     return this.atomically(() => {
       const places = this.descend(roots, address, mapping.level, true);
@@ -227,7 +232,7 @@ class Editor implements TableEditor {
   unmap(address: bigint, level: 1 | 2 | 3, only?: NodeId): void {
     const places = this.descend(this.rootsOf(only), address, level, false) ?? [];
     const index = tableIndex(address, level);
-    const pages = Number(PAGES_AT[level]);
+    const pages = entryPages(level);
     for (const { table } of places) {
       const lo = this.entries.low(table, index);
       if (!isPresent(lo)) continue;
@@ -244,8 +249,7 @@ class Editor implements TableEditor {
     const last = this.notGlobal.length - 1;
     const before = this.notGlobal[last];
     if (before?.start === start && before.pages === pages) return;
-    if (before && before.start + BigInt(before.pages) * PAGE === start)
-      this.notGlobal[last] = { start: before.start, pages: before.pages + pages };
+    if (before && endOf(before) === start) this.notGlobal[last] = { start: before.start, pages: before.pages + pages };
     else this.notGlobal.push({ start, pages });
   }
 
@@ -355,9 +359,12 @@ class Editor implements TableEditor {
    * @returns undefined at a hole that was not to be filled, or refused
    */
   private descend(roots: Place[], address: bigint, wanted: number, make: boolean): Place[] | undefined {
-    let places = roots;
-    for (let level: number = this.layout.levels; level > wanted; level--) {
-      const index = tableIndex(address, level);
+    let found: Place[] | undefined;
+    walkTables<Place[]>(this.layout.levels, { start: address, pages: 1 }, roots, (places, level, index) => {
+      if (level === wanted) {
+        found = places;
+        return false;
+      }
       let shared: Frame = NONE;
       const next: Place[] = [];
       for (const { table, node } of places) {
@@ -365,7 +372,7 @@ class Editor implements TableEditor {
         if (isPresent(lo)) {
           if (isLeaf(lo, level)) {
             if (make) throw new MmError("already-mapped", address, `a level-${level} leaf covers it`);
-            return undefined;
+            return false;
           }
           const lower = frameOf(lo, this.entries.high(table, index));
           next.push({ table: lower, node });
@@ -376,68 +383,72 @@ class Editor implements TableEditor {
         const one = !this.view.isPrivate(address);
         let lower = one ? shared : NONE;
         if (lower === NONE) lower = this.newTable(node, table, !one);
-        if (lower === NONE) return undefined;
+        if (lower === NONE) return false;
         if (one) shared = lower;
         this.store(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
         next.push({ table: lower, node });
       }
-      places = distinct(next);
-      if (places.length === 0) return undefined;
-    }
-    return places;
+      return next.length > 0 && distinct(next);
+    });
+    return found;
   }
 
   /** Changes every leaf of a range, splitting those it covers in part. */
   private change(work: LeafWork): boolean {
     const { start, pages } = work;
     if ((start & (PAGE - 1n)) !== 0n) throw new MmError("misaligned", start, "not on a 4 KiB boundary");
-    const done = this.changeBelow(this.rootsOf(undefined), this.layout.levels, start, work);
+    const roots = this.rootsOf(undefined);
+    const done = walkTables<Place[]>(this.layout.levels, { start, pages }, roots, (places, level, index, base) =>
+      this.changeEntry(places, level, index, entryAddress(base, level, index), work),
+    );
     if (done) this.touched.push({ start, pages });
     return done;
   }
 
-  private changeBelow(places: Place[], level: number, at: bigint, work: LeafWork): boolean {
-    const { start, pages, next, alias } = work;
-    const end = start + BigInt(pages) * PAGE;
-    const step = (PAGES_AT[Math.min(level, 3) as 1 | 2 | 3] * (level > 3 ? 512n ** BigInt(level - 3) : 1n)) << 12n;
-    const tableEnd = (at & ~(step * 512n - 1n)) + step * 512n;
-    while (at < end && at < tableEnd) {
-      const index = tableIndex(at, level);
-      const entryStart = at & ~(step - 1n);
-      const following = entryStart + step;
-      const whole = entryStart >= start && following <= end;
-      const below: Place[] = [];
-      for (const { table, node } of places) {
-        const lo = this.entries.low(table, index);
-        const hi = this.entries.high(table, index);
-        if (isPresent(lo) && !isLeaf(lo, level)) {
-          below.push({ table: frameOf(lo, hi), node });
-          continue;
-        }
-        // A large leaf that was made absent keeps PS, and can be made present again.
-        if (level > 3 || (!isPresent(lo) && !isLeaf(lo, level))) continue;
-        const first = entryStart > start ? entryStart : start;
-        const changed = next(lo, hi, level, Number((first - start) >> 12n), node);
-        if (!changed) continue;
-        const same = changed.lo === lo && changed.hi === hi;
-        if (!same) this.note(lo, first, Number(((following < end ? following : end) - first) >> 12n));
-        if (whole || same) {
-          if (!same) this.store(table, index, changed.lo, changed.hi);
-          // The alias follows even where the leaf itself said so already: they may differ.
-          const frame = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
-          const covered = Number(((following < end ? following : end) - first) >> 12n);
-          const aliased = frame + Number((first - entryStart) >> 12n);
-          if (alias && !this.changeAlias(aliased, covered, alias, this.entries.isCopy(table))) return false;
-          continue;
-        }
-        const lower = this.split(table, index, lo, hi, level, node, this.view.isPrivate(at));
-        if (lower === NONE) return false;
-        below.push({ table: lower, node });
+  /**
+   * Changes what one entry of each of these tables says, if it is a leaf.
+   * @returns tables it leads to, or leads to now; `false` where one was refused
+   */
+  private changeEntry(
+    places: Place[],
+    level: number,
+    index: number,
+    address: bigint,
+    work: LeafWork,
+  ): Place[] | undefined | false {
+    const { start, next, alias } = work;
+    const end = endOf(work);
+    const following = address + entryBytes(level);
+    const whole = address >= start && following <= end;
+    const first = address > start ? address : start;
+    const below: Place[] = [];
+    for (const { table, node } of places) {
+      const lo = this.entries.low(table, index);
+      const hi = this.entries.high(table, index);
+      if (isPresent(lo) && !isLeaf(lo, level)) {
+        below.push({ table: frameOf(lo, hi), node });
+        continue;
       }
-      if (below.length > 0 && !this.changeBelow(distinct(below), level - 1, at, work)) return false;
-      at = following;
+      // A large leaf that was made absent keeps PS, and can be made present again.
+      if (level > 3 || (!isPresent(lo) && !isLeaf(lo, level))) continue;
+      const changed = next(lo, hi, level, Number((first - start) >> 12n), node);
+      if (!changed) continue;
+      const covered = Number(((following < end ? following : end) - first) >> 12n);
+      const same = changed.lo === lo && changed.hi === hi;
+      if (!same) this.note(lo, first, covered);
+      if (whole || same) {
+        if (!same) this.store(table, index, changed.lo, changed.hi);
+        // The alias follows even where the leaf itself said so already: they may differ.
+        const frame = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
+        const aliased = frame + Number((first - address) >> 12n);
+        if (alias && !this.changeAlias(aliased, covered, alias, this.entries.isCopy(table))) return false;
+        continue;
+      }
+      const lower = this.split(table, index, lo, hi, level, node, this.view.isPrivate(first));
+      if (lower === NONE) return false;
+      below.push({ table: lower, node });
     }
-    return true;
+    return below.length > 0 ? distinct(below) : undefined;
   }
 
   /** Replaces a leaf by a table of smaller leaves that say the same. @returns the table, NONE when refused */

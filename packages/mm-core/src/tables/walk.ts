@@ -1,9 +1,11 @@
 /**
- * Software walks of page tables: one address, or every leaf of a range. Reads the machine's own bytes and nothing else.
+ * Software walks of page tables to one address; a range is walked by the machine's walkTables. Reads the machine's own
+ * bytes and nothing else.
  *
  *   level 5 PGD | 4 PGD or P4D | 3 PUD | 2 PMD | 1 PTE
  */
 import {
+  entryPages,
   type Frame,
   fromHalves,
   isLeaf,
@@ -27,15 +29,18 @@ export interface WalkEnd {
   readonly present: boolean;
 }
 
-/** Walks to the entry that decides about an address. */
-export function walk(memory: PhysMemory, root: Frame, levels: 4 | 5, address: bigint): WalkEnd {
+/**
+ * Walks to the entry that decides about an address.
+ * @param wanted level at which the walk ends at the latest, at a pointer to a lower table, too
+ */
+export function walk(memory: PhysMemory, root: Frame, levels: 4 | 5, address: bigint, wanted = 1): WalkEnd {
   let table = root;
   for (let level: number = levels; ; level--) {
     const index = tableIndex(address, level);
     const lo = memory.read32(table, index * 2);
     const hi = memory.read32(table, index * 2 + 1);
     const present = isPresent(lo);
-    if (!present || isLeaf(lo, level)) return { level, table, index, lo, hi, present };
+    if (!present || level <= wanted || isLeaf(lo, level)) return { level, table, index, lo, hi, present };
     table = frameOf(lo, hi);
   }
 }
@@ -50,9 +55,12 @@ export function lookup(memory: PhysMemory, root: Frame, levels: 4 | 5, address: 
 export function frameAt(memory: PhysMemory, root: Frame, levels: 4 | 5, address: bigint): Frame | undefined {
   const end = walk(memory, root, levels, address);
   if (!end.present) return undefined;
-  const within = (address >> 12n) & ((1n << BigInt(9 * (end.level - 1))) - 1n);
-  return leafFrame(end.lo, end.hi, end.level) + Number(within);
+  return leafFrame(end.lo, end.hi, end.level) + pageWithin(address, end.level);
 }
+
+/** Which of the 4 KiB pages of an entry of a level an address is in. */
+export const pageWithin = (address: bigint, level: number): number =>
+  Number((address >> 12n) & BigInt(entryPages(level) - 1));
 
 /** A table of the level on the way to an address, or undefined where the way ends before. */
 export function tableAt(
@@ -62,57 +70,8 @@ export function tableAt(
   address: bigint,
   wanted: number,
 ): Frame | undefined {
-  let table = root;
-  for (let level: number = levels; level > wanted; level--) {
-    const index = tableIndex(address, level);
-    const lo = memory.read32(table, index * 2);
-    if (!isPresent(lo) || isLeaf(lo, level)) return undefined;
-    table = frameOf(lo, memory.read32(table, index * 2 + 1));
-  }
-  return table;
-}
-
-/** Told of each thing a range walk meets, in address order. Return false from `table` to pass over what lies below. */
-export interface RangeVisitor {
-  /** A present entry that ends the walk. @param address first byte it maps, canonical */
-  leaf?(address: bigint, level: 1 | 2 | 3, lo: number, hi: number, table: Frame, index: number): void;
-  /** A pointer to a lower table. @param level of the entry */
-  table?(
-    address: bigint,
-    level: number,
-    lower: Frame,
-    table: Frame,
-    index: number,
-    lo: number,
-    hi: number,
-  ): boolean | void;
-}
-
-/** Visits [start, end] of a root. @param end last byte, so that the top of the address space can be named */
-export function walkRange(
-  memory: PhysMemory,
-  root: Frame,
-  levels: 4 | 5,
-  start: bigint,
-  end: bigint,
-  visitor: RangeVisitor,
-): void {
-  const sign = levels === 5 ? 57 : 48;
-  const below = (table: Frame, level: number, base: bigint): void => {
-    const step = 1n << BigInt(12 + 9 * (level - 1));
-    for (let index = 0; index < 512; index++) {
-      const lo = memory.read32(table, index * 2);
-      if (!isPresent(lo)) continue;
-      const raw = base + BigInt(index) * step;
-      const address = BigInt.asUintN(64, BigInt.asIntN(sign, raw));
-      if (address + step - 1n < start || address > end) continue;
-      const hi = memory.read32(table, index * 2 + 1);
-      if (isLeaf(lo, level)) visitor.leaf?.(address, level as 1 | 2 | 3, lo, hi, table, index);
-      else if (visitor.table?.(address, level, frameOf(lo, hi), table, index, lo, hi) !== false)
-        below(frameOf(lo, hi), level - 1, raw);
-    }
-  };
-  below(root, levels, 0n);
+  const { level, table } = walk(memory, root, levels, address, wanted);
+  return level === wanted ? table : undefined;
 }
 
 /** An entry as one number, for messages and dumps. */

@@ -1,9 +1,16 @@
 /** Compares what a node's tables map with a list, and shows both when they differ. */
-import { type Frame, type NodeId, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
+import {
+  entryPages,
+  type Frame,
+  type NodeId,
+  PAGE,
+  pagesBetween,
+  type PhysMemory,
+  walkRange,
+} from "@kreplica/hw-x86/api";
 import { InvariantError } from "../errors.js";
 import { mappingOf } from "../tables/protection.js";
 import type { KernelLayout } from "../image/kernel-layout-api.js";
-import { walkRange } from "../tables/walk.js";
 
 /**
  * One run of leaves as text: `ffffffff81000000 2M x7 -> 1000 R-X G`. Runs of leaves that continue one another are one
@@ -12,12 +19,12 @@ import { walkRange } from "../tables/walk.js";
 export function listMappings(memory: PhysMemory, root: Frame, levels: 4 | 5, start: bigint, end: bigint): string[] {
   const sizes = ["", "4K", "2M", "1G"];
   const runs: { at: bigint; level: number; count: number; frame: Frame; flags: string }[] = [];
-  walkRange(memory, root, levels, start, end, {
+  walkRange(memory, root, levels, pagesBetween(start, end), {
     leaf(address, level, lo, hi) {
       const mapping = mappingOf(lo, hi, level);
       const flags = `R${mapping.writable ? "W" : "-"}${mapping.executable ? "X" : "-"}${mapping.user ? " U" : ""}${mapping.global ? " G" : ""}${mapping.cache === "wb" ? "" : ` ${mapping.cache}`}`;
       const last = runs[runs.length - 1];
-      const step = 512 ** (level - 1);
+      const step = entryPages(level);
       if (
         last &&
         last.level === level &&

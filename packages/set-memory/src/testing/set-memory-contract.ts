@@ -23,6 +23,7 @@ import {
   type PageAllocator,
   type ReplicaView,
   type TableMemory,
+  pageWithin,
   walk,
 } from "@kreplica/mm-core/api";
 import { type PageRange, type SetMemory, SetMemoryError } from "../api.js";
@@ -176,10 +177,7 @@ function told({ entries, layout }: SetMemorySubject, root: Frame, address: bigin
   const end = walk(entries.memory, root, layout.levels, address);
   if (!end.present) return "absent";
   const { frame, level, writable, executable, global, cache } = mappingOf(end.lo, end.hi, end.level as 1 | 2 | 3);
-  return text(
-    { writable, executable, global, cache },
-    frame + Number((address >> 12n) & BigInt(512 ** (level - 1) - 1)),
-  );
+  return text({ writable, executable, global, cache }, frame + pageWithin(address, level));
 }
 const text = ({ writable, executable, global, cache }: Partial<Mapping>, frame: Frame): string =>
   `frame ${frame}, ${writable ? "writable" : "read-only"}, ${executable ? "executable" : "not executable"}, ${global ? "global" : "not global"}, ${cache}`;

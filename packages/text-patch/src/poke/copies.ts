@@ -1,6 +1,6 @@
 /** Which physical copies stand behind a run of text: one for each holder whose tables name frames of their own. */
 import { type Frame, type NodeId, PAGE } from "@kreplica/hw-x86/api";
-import type { KernelTables, ReplicaView } from "@kreplica/mm-core/api";
+import { type KernelTables, pageWithin, type ReplicaView } from "@kreplica/mm-core/api";
 import { TextPatchError } from "../errors.js";
 
 /** One copy of a run of at most two pages. */
@@ -35,7 +35,7 @@ export function copiesOf(tables: KernelTables, view: ReplicaView, address: bigin
           at,
           `nothing is mapped there on node ${node}; map it, or give an address of text`,
         );
-      frames.push(leaf.frame + Number((at >> 12n) & BigInt(512 ** (leaf.level - 1) - 1)));
+      frames.push(leaf.frame + pageWithin(at, leaf.level));
       writable &&= leaf.writable;
       executable &&= leaf.executable;
     }
