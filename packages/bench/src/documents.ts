@@ -43,6 +43,13 @@ export type {
   NodeTest,
   ProcessBytes,
 } from "./report/documents/compare-nodes.js";
+export type {
+  ComparedPoliciesDocument,
+  ComparedPolicyRow,
+  FirstSwitchFigures,
+  PolicyCycles,
+  PolicyGain,
+} from "./report/documents/compared-policies.js";
 export type { ListedMachine, MachinesDocument } from "./report/documents/machines.js";
 export type { ModulesDocument, ModulesRun, ModulesTotal, UnusableFile } from "./report/documents/modules.js";
 export type { OnlineCpus, PatchDocument } from "./report/documents/patch.js";

@@ -41,9 +41,10 @@ export async function runJobs(
   jobs: readonly FileJob[],
   progress: Progress,
 ): Promise<readonly (TraceMeasurement[] | InputError)[]> {
-  // A long run's kernels are measured side by side; the others' one after the other, because they share the decoding.
+  // A long run's kernels are measured side by side; the others', and those run in part, one after the other, because
+  // they share the decoding.
   const parts = jobs.flatMap((job, index) =>
-    (isLongRun(job.file) ? sideBySide(job) : [job]).map((part) => ({
+    (isLongRun(job.file) && job.inPart !== true ? sideBySide(job) : [job]).map((part) => ({
       index,
       job: part,
       work: workOf(part),

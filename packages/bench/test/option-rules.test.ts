@@ -41,7 +41,7 @@ const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   patch: [[]],
   tables: [[], ["--node", "1"], ["--from", "p4"]],
   check: [[], ["--schedules"], ["--replay", "nothing.json"]],
-  policies: [[], ["--measure"]],
+  policies: [[], ["--measure"], ["--compare"]],
   schema: [[], ["boot"]],
   ...(object === undefined ? {} : { bpf: [[object], [object, "--verify-only"], [object, "--disassemble"]] }),
   ...(kernel === undefined

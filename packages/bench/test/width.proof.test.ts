@@ -40,6 +40,7 @@ const REPORTS: readonly (readonly string[])[] = [
   ["machine", "xeon-8260-8s"],
   ["policies"],
   ["policies", "--measure", ...TINY],
+  ["policies", "--compare", ...TINY, "--test", "fork-1"],
   ["boot", ...TINY],
   ["boot", ...TINY, "--policy", "rfc-v1", "--pti", "on"],
   ["tables", ...TINY],

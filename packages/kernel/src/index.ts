@@ -27,6 +27,7 @@ export {
   policyNames,
   wordsOf,
 } from "./policies.js";
+export { policyLikeness } from "./policy-likeness.js";
 export { PARAMETERS } from "./policy-parameters.js";
 export { type GuestWindow, guestWindows, RECORDED_PCID, RecordedPages, sparedWindows } from "./recorded-pages.js";
 export { lateMemory, smallImage, smallMachine } from "./small-kernel.js";

@@ -11,6 +11,14 @@ export {
   type Comparison,
   type KernelFigures,
 } from "./measure/compare.js";
+export {
+  type ColdHot,
+  type ComparedPolicy,
+  comparePolicies,
+  type FirstSwitch,
+  type PoliciesRequest,
+  type PolicyComparison,
+} from "./measure/compare-policies.js";
 export { PARAMETERS, percentGained } from "./measure/corners.js";
 export { accountTotal, cycleAccount, lineCounts, total } from "./measure/cycle-account.js";
 export { bound, boundBeyondL2, type Gain, gain, nearGain } from "./measure/gain.js";

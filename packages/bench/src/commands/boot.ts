@@ -1,7 +1,7 @@
 /**
  * `kreplica boot`: the boot step by step, what each did, what it cost in memory, and whether the replicas are right.
  */
-import { type Booted, memoryCost, takeFootprint } from "@kreplica/kernel";
+import { type Booted, type Kernel, memoryCost, takeFootprint } from "@kreplica/kernel";
 import type { Command } from "commander";
 import { memoryCostText } from "../report/memory-cost.js";
 import { bootDocument, type BootFindings } from "../report/documents/boot.js";
@@ -59,16 +59,19 @@ export function registerBoot(program: Command, context: CommandContext): void {
       if (report.violated.length > 0 || memory.extraBytes !== memory.closedForm || cost.unexplained !== 0)
         context.checkFailed();
       context.print(
-        options.json
-          ? jsonText(bootDocument(kernel, chosen.machine.name, found))
-          : bootText(kernel, found, chosen.machine.name, context.screen),
+        options.json ? jsonText(bootDocument(kernel, chosen, found)) : bootText(kernel, found, chosen, context.screen),
       );
     });
 }
 
-function bootText(kernel: Booted, { memory, cost, report }: BootFindings, machine: string, screen: Screen): string {
+function bootText(
+  kernel: Booted,
+  { memory, cost, report }: BootFindings,
+  { machine, policy }: Kernel,
+  screen: Screen,
+): string {
   const { layout, view } = kernel;
-  const title = `${kernel.image.name} on ${machine}: ${view.name}, ${layout.levels} levels, KPTI ${layout.pti ? "on" : "off"}${layout.kasan ? ", KASAN" : ""}, image on node ${view.master}, booted by CPU ${kernel.options.bootCpu} of node ${kernel.machine.nodeOfCpu(kernel.options.bootCpu)}`;
+  const title = `${kernel.image.name} on ${machine.name}: ${policy.name}, ${layout.levels} levels, KPTI ${layout.pti ? "on" : "off"}${layout.kasan ? ", KASAN" : ""}, image on node ${view.master}, booted by CPU ${kernel.options.bootCpu} of node ${kernel.machine.nodeOfCpu(kernel.options.bootCpu)}`;
   const steps = kernel.timeline
     .map((event) =>
       hanging(

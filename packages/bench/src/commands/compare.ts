@@ -1,5 +1,5 @@
 /** `kreplica compare`: the recorded tests on a kernel with one copy and on one with a copy per node. */
-import { didYouMean, InputError } from "@kreplica/inputs";
+import { InputError } from "@kreplica/inputs";
 import type { KernelPolicy } from "@kreplica/kernel";
 import { singleCopy } from "@kreplica/mm-core";
 import {
@@ -11,18 +11,18 @@ import {
   type Reported,
   reportedIn,
 } from "@kreplica/replay";
-import { stemOf, testOf } from "@kreplica/trace";
 import { type Command, Option } from "commander";
 import { guestNodes } from "../inputs/guest-nodes.js";
 import { type NamedKernels, type NamedRecording, replayKernel } from "../inputs/replay-kernel.js";
 import { readReportedFile } from "../inputs/reported-file.js";
-import { isLongRun, traceFile } from "../inputs/trace-file.js";
+import { isLongRun } from "../inputs/trace-file.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
 import { runJobs } from "../run-jobs.js";
 import { compareDocument } from "../report/documents/compare.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { compareText } from "../report/compare.js";
 import { jsonText } from "../report/documents/json-text.js";
+import { chosenRecordings, refuse } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
 import {
@@ -194,7 +194,7 @@ export async function comparison(
     seed: 1,
     work: options.work,
   };
-  const { recordings, refused, tests } = chosen(files, options.test, recording !== undefined);
+  const { recordings, refused, tests } = chosenRecordings(files, options.test, recording !== undefined);
   if (recordings.length === 0) refuse(refused, context);
   const reported = options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, tests);
   const request = {
@@ -222,14 +222,6 @@ export function finish({ invariants, memory, memoryCost, refused }: CompareResul
   if (invariants.violated.length > 0 || memory.extraBytes !== memory.closedForm || memoryCost.unexplained !== 0)
     context.checkFailed();
   refuse(refused, context);
-}
-
-/** Tells every fault, each once; the last by throwing, which makes the exit code 2. */
-function refuse(faults: readonly InputError[], context: CommandContext): void {
-  const each = faults.filter(({ message }, i) => faults.findIndex((other) => other.message === message) === i);
-  for (const { message } of each.slice(0, -1)) context.remark(message);
-  const last = each.at(-1);
-  if (last) throw last;
 }
 
 /** @param tests names of those compared @throws InputError for figures of another machine, or of none of the tests */
@@ -275,47 +267,4 @@ function recordingNamed({ recordedKernel, recordedNodes, traces }: CompareOption
       remedy: "name recordings of that kernel with --traces",
     });
   return { kernel: recordedKernel, nodes: guestNodes(recordedNodes, traces) };
-}
-
-/** What is compared: recordings, and the names of their tests; and what cannot be read. */
-interface Chosen {
-  readonly recordings: readonly string[];
-  readonly tests: readonly string[];
-  readonly refused: readonly InputError[];
-}
-
-/** By test, or by file with or without its folder and ending. */
-const isNamed = ({ names }: { readonly names: readonly [string, string] }, name: string): boolean =>
-  names.includes(name) || (/\.kt(\.zst)?$/.test(name) && stemOf(name) === names[1]);
-
-/**
- * The recordings of the tests named, by test or by file; all when none is.
- * @throws InputError when a name is none of theirs
- */
-function chosen(files: readonly string[], names: readonly string[] | undefined, free: boolean): Chosen {
-  const refused: InputError[] = [];
-  const found = files.flatMap((file) => {
-    try {
-      return [{ file, names: [testOf(traceFile(file), free).name, stemOf(file)] as const }];
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      refused.push(error);
-      return [];
-    }
-  });
-  const known = [...new Set(found.map((each) => each.names[0]))];
-  for (const name of names ?? []) {
-    if (found.some((each) => isNamed(each, name))) continue;
-    throw new InputError({
-      file: "--test",
-      reason: `no recording is of ${JSON.stringify(name)}`,
-      remedy: didYouMean(name, known),
-    });
-  }
-  const taken = found.filter((each) => names === undefined || names.some((name) => isNamed(each, name)));
-  return {
-    recordings: taken.map((each) => each.file),
-    tests: [...new Set(taken.map((each) => each.names[0]))],
-    refused,
-  };
 }

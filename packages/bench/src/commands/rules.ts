@@ -11,8 +11,13 @@ export type Rule =
    * Beside `beside`, no options but these (and `--json`): all others are about something else that the command does.
    */
   | { readonly beside: string; readonly only: readonly string[]; readonly because: string }
-  /** `option` means nothing without `needs`, or with these values of it. */
-  | { readonly option: string; readonly needs: string; readonly otherThan?: readonly string[] }
+  /** `option` means nothing without `needs` (or the other one named), or with these values of it. */
+  | {
+      readonly option: string;
+      readonly needs: string;
+      readonly or?: string;
+      readonly otherThan?: readonly string[];
+    }
   /** The two exclude each other. */
   | { readonly option: string; readonly not: string; readonly because: string };
 
@@ -48,8 +53,11 @@ function apply(rule: Rule, command: Command): void {
     return;
   }
   const attribute = command.options.find((option) => option.long === rule.needs)!.attributeName();
-  if (!given.includes(rule.needs))
-    refuse(rule.option, `given without ${rule.needs}`, `add ${rule.needs}, or leave it out`);
+  if (rule.or !== undefined && given.includes(rule.or)) return;
+  if (!given.includes(rule.needs)) {
+    const needed = rule.or === undefined ? rule.needs : `${rule.needs} or ${rule.or}`;
+    refuse(rule.option, `given without ${needed}`, `add ${needed}, or leave it out`);
+  }
   const value = String(command.getOptionValue(attribute));
   if (rule.otherThan?.includes(value))
     refuse(rule.option, `given with ${rule.needs} ${value}`, `choose another value of ${rule.needs}, or leave it out`);

@@ -29,11 +29,12 @@ export function workText(
   const left = [
     ...(switchStores > 0
       ? [
-          `Left out, so that the gains above are too high by it: a process' first switch to each further node, which makes its PGD there and stores ${amount(switchStores)} entries; no recording has one.`,
+          `Left out, so that the gains above are too high by it: a process' first switch to each further node, which makes its PGD there and stores ${amount(switchStores)} entries; no recording has one: \`kreplica policies --compare\` runs it.`,
         ]
       : []),
     ...(policy.notCompared ?? []).map(
-      (clause) => `Left out, so that the gains above are too high by it: ${clause}; no recording has one.`,
+      (clause) =>
+        `Left out, so that the gains above are too high by it: ${clause}; no recording has one: \`kreplica policies --compare\` runs it.`,
     ),
     ...poked(tests, policy),
   ]

@@ -53,6 +53,8 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["check/1", "check", "--replay", join(import.meta.dirname, "../../../check/test/lazy-tlb.counterexample.json")],
   ["policies/1", "policies"],
   ["policies/1", "policies", "--measure", ...TINY],
+  ["policies/2", "policies", "--compare", ...TINY, "--test", "fork-1", "--policy", "per-node", "home-node"],
+  ["policies/1", "policies", "--compare", ...TINY, "--test", "kill", "--policy", "text-only", "--schema", "1"],
   ["patch/1", "patch", ...TINY, "--changes", "1"],
   ["patch/1", "patch", ...TINY, "--changes", "1", "--site", "kprobe", "--policy", "rfc-v1"],
   ["machines/1", "machine"],

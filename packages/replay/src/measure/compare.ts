@@ -2,7 +2,7 @@
  * The main job: the recorded tests on a kernel with one copy and on one with a copy per node, and what the difference
  * is.
  */
-import type { CpuId, CpuSpec, NodeId } from "@kreplica/hw-x86/api";
+import type { CpuId, CpuSpec, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
 import { InputError } from "@kreplica/inputs";
 import {
   boot,
@@ -16,7 +16,7 @@ import {
   takeFootprint,
 } from "@kreplica/kernel";
 import { Processes, singleCopy } from "@kreplica/mm-core";
-import { type TraceStatistics, type TraceTest, traceTests } from "@kreplica/trace";
+import { type RecordedGuest, type TraceStatistics, type TraceTest, traceTests } from "@kreplica/trace";
 import type { WorkDone } from "../replay/replication-work.js";
 import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
 import { bound, boundBeyondL2, type Gain, gain, nearGain } from "./gain.js";
@@ -25,7 +25,7 @@ import { hasRoom } from "../replay/recorded-frames.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { type KernelJob, jobKernel, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
 import { type DataOf, nodeClasses } from "./node-classes.js";
-import { defaultDataNode, indexOf } from "./placement.js";
+import { defaultDataNode, indexOf, type Where } from "./placement.js";
 import { processBytes } from "./policy-cost.js";
 import { type Reported, reportedFor } from "./reported.js";
 import type { Located } from "./located.js";
@@ -198,11 +198,7 @@ export async function compare<Given extends KernelJob>(
     near: indexOf(spec, booted.view.nearest(node)),
   };
   const standing = standingOf(spec, where, booted.view);
-  // A small node may be too small for all that the guest had: then the data lies where it lies for the CPU looked at.
-  const dataOf: DataOf = ({ cpu }) => {
-    const beside = dataNode ?? defaultDataNode(spec, cpu);
-    return hasRoom(spec, [where.masterNode, beside], kernel.recorded.guest) ? beside : where.dataNode;
-  };
+  const dataOf = dataBeside(spec, where, dataNode, kernel.recorded.guest);
   const classes = all ? nodeClasses(spec, where.masterNode, standing.own, standing.nodes, dataOf) : [];
   const elsewhere = classes.filter(({ measured }) => measured.node !== node);
   const jobs = files.map((file): Given & TraceJob => ({
@@ -301,6 +297,17 @@ function locatedIn(
     ),
   };
 }
+
+/**
+ * Where the data of a test lies that CPUs of other nodes run: beside them, or where it was said to. A small node may be
+ * too small for all that the guest had: then it lies where it does for the CPU looked at.
+ */
+export const dataBeside =
+  (spec: MachineSpec, where: Where, dataNode: NodeId | undefined, guest?: RecordedGuest): DataOf =>
+  ({ cpu }) => {
+    const beside = dataNode ?? defaultDataNode(spec, cpu);
+    return hasRoom(spec, [where.masterNode, beside], guest) ? beside : where.dataNode;
+  };
 
 /** The cover letter's tests in its order; the others behind them, as their files are. */
 function orderOf({ test }: TraceMeasurement): number {

@@ -9,6 +9,7 @@ import type { RecordedGuest } from "@kreplica/trace";
 import type { PlacePage } from "../replay/program-builder.js";
 import { Replayer, type Workload } from "../replay/replayer.js";
 import { SampledRun, shareOf, wholeOf } from "../replay/sampled-run.js";
+import { type Arrival, arrivalOf } from "./arrival.js";
 import { measureHotCold } from "./hot-cold.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
 
@@ -19,6 +20,10 @@ export interface NodeRun {
   readonly hot: Float64Array;
   /** Part of the workload that was run, from which the rest is told; 1 where it was run whole. */
   readonly share: number;
+  /**
+   * What the process' arrival there comes to; where {@link Where.madeOn} asks for it and the workload was run whole.
+   */
+  readonly arrival?: Arrival;
 }
 
 /** A kernel that came up. */
@@ -55,7 +60,7 @@ export function runElsewhere(
   choices: readonly Kernel[],
 ): NodeRun[] {
   const kernels = choices.map((each) => ({ booted: boot(each) }));
-  for (const { booted } of kernels) booted.recorded.runsOn(where.cpu);
+  for (const { booted } of kernels) booted.recorded.runsOn(where.madeOn ?? where.cpu);
   const here = workload.placed(placeIn(kernels));
   const share = shareOf(workload);
   const node = indexOf(spec, spec.cpus.find(({ id }) => id === where.cpu)!.node);
@@ -63,7 +68,8 @@ export function runElsewhere(
     const replayer = new Replayer(booted, where.cpu, vcpu, otherCpus(spec, where, vcpu, guest));
     if (share === 1) {
       const { cold, hot } = measureHotCold(replayer, here, spec, node);
-      return { where, cold, hot, share };
+      const moved = where.madeOn === undefined ? {} : { arrival: arrivalOf(replayer, here) };
+      return { where, cold, hot, share, ...moved };
     }
     const instructions = replayer.instructionsOf(here);
     const { windows } = measureHotCold(replayer, new SampledRun(here), spec, node);

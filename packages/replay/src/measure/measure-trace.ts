@@ -24,7 +24,7 @@ import { framesToReserve } from "../replay/recorded-frames.js";
 import { guestImage, requireFit } from "../replay/recorded-kernel.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { Replayer } from "../replay/replayer.js";
-import { shareOf, wholeOf } from "../replay/sampled-run.js";
+import { SampledRun, shareOf, wholeOf } from "../replay/sampled-run.js";
 import { type NodeRun, placeIn, runElsewhere } from "./elsewhere.js";
 import { type LocatedCycles, LocatedReplayer } from "../replay/located-replayer.js";
 import { pricingOf } from "./causes.js";
@@ -59,6 +59,8 @@ export interface TraceJob extends KernelJob {
   readonly elsewhere?: readonly Where[];
   /** Whose text the cycles go to is told, too. */
   readonly located?: boolean;
+  /** Long recordings are run in part on the first CPU, as they are elsewhere. */
+  readonly inPart?: boolean;
 }
 
 /** One recording on one kernel. */
@@ -171,7 +173,7 @@ function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceM
         ]
       : []),
   ];
-  for (const { booted } of kernels) booted.recorded.runsOn(where.cpu);
+  for (const { booted } of kernels) booted.recorded.runsOn(where.madeOn ?? where.cpu);
   const { image } = kernels[0]!.booted;
   // Addresses that were moved are the booted kernel's.
   const moved = other ? { ...guest, image: guestImage(image, guest.image.firstPage) } : guest;
@@ -215,16 +217,19 @@ function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceM
     const watched =
       pricing && !unaligned ? new LocatedReplayer(booted, where.cpu, vcpu, others, pricing, retired) : undefined;
     const replayer = watched ?? new Replayer(booted, where.cpu, vcpu, others);
-    const measured = measureHotCold(replayer, workload, spec, nodeIndex, () => {
+    const inPart = job.inPart === true && share !== 1;
+    const played = inPart ? new SampledRun(workload) : workload;
+    const measured = measureHotCold(replayer, played, spec, nodeIndex, () => {
       if (watched) located.push(watched.located);
     });
     const instructions = replayer.instructionsOf(workload);
     return {
       ...measured,
+      ...(inPart ? wholeOf(measured.windows, workload, instructions) : {}),
       file,
       policy,
       unaligned,
-      sampled: share === 1 ? undefined : wholeOf(measured.windows, workload, instructions),
+      sampled: share === 1 || inPart ? undefined : wholeOf(measured.windows, workload, instructions),
       test,
       modelled,
       references: workload.length,

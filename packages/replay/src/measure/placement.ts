@@ -7,6 +7,8 @@ export interface Where {
   readonly cpu: CpuId;
   readonly masterNode: NodeId;
   readonly dataNode: NodeId;
+  /** CPU that made the recorded process, where another runs it: it has moved. */
+  readonly madeOn?: CpuId;
 }
 
 const nodeOf = (spec: MachineSpec, cpu: CpuId): NodeId => spec.cpus.find((each) => each.id === cpu)!.node;

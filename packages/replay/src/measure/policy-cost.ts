@@ -10,6 +10,7 @@ import {
   type Footprint,
   type Kernel,
   kernelFrom,
+  type KernelPolicy,
   type KernelSource,
   memoryCost,
   type MemoryCost,
@@ -53,14 +54,19 @@ const LOW = 0x40_0000n;
 
 /**
  * @param source a kernel, whose own policy does not matter
+ * @param look called with each policy's kernel when all of it has been counted
  * @throws InputError as {@link boot} does, MmError when the machine is too small
  */
-export function policyCosts(source: KernelSource, policies: readonly PolicyChoice[]): PolicyCost[] {
+export function policyCosts(
+  source: KernelSource,
+  policies: readonly PolicyChoice[],
+  look: (policy: KernelPolicy, booted: Booted) => void = () => undefined,
+): PolicyCost[] {
   const kernel = kernelFrom(source);
-  const plain = measureOne(kernel.with({ policy: singleCopy }));
+  const plain = measureOne(kernel.with({ policy: singleCopy }), look);
   return policies.map((choice) => {
     const policy = policyOf(choice);
-    const of = policy === singleCopy ? plain : measureOne(kernel.with({ policy }));
+    const of = policy === singleCopy ? plain : measureOne(kernel.with({ policy }), look);
     const { footprint, ...cost } = of;
     return {
       ...cost,
@@ -72,7 +78,10 @@ export function policyCosts(source: KernelSource, policies: readonly PolicyChoic
 }
 
 /** As {@link PolicyCost}, but for what the kernel takes and the bytes of a process, which are all it has. */
-function measureOne(given: Kernel): Omit<PolicyCost, "memory"> & { readonly footprint: Footprint } {
+function measureOne(
+  given: Kernel,
+  look: (policy: KernelPolicy, booted: Booted) => void,
+): Omit<PolicyCost, "memory"> & { readonly footprint: Footprint } {
   const { machine: spec, policy } = given;
   const kernel = boot(given);
   const { levels } = kernel.layout;
@@ -124,6 +133,8 @@ function measureOne(given: Kernel): Omit<PolicyCost, "memory"> & { readonly foot
     for (const each of onePerNode) processes.run(parent, each);
   });
   const memory = kernel.memory();
+  const everywhereBytes = (tableFrames(kernel) - before) * PAGE_BYTES;
+  look(policy, kernel);
   return {
     policy: policy.name,
     holders: kernel.view.holders,
@@ -131,7 +142,7 @@ function measureOne(given: Kernel): Omit<PolicyCost, "memory"> & { readonly foot
     bootBytes: memory.extraBytes,
     closedForm: memory.closedForm,
     processBytes,
-    everywhereBytes: (tableFrames(kernel) - before) * PAGE_BYTES,
+    everywhereBytes,
     stores: { fork, exec, exit, slot, slotGone, switches },
   };
 }

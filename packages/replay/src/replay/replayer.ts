@@ -4,10 +4,10 @@
  * The measured virtual CPU runs on the chosen CPU; the others run on CPUs of the nodes that stand for theirs.
  */
 import { Counters, difference } from "@kreplica/hw-x86";
-import type { Cpu, CpuId } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type Cpu, type CpuId } from "@kreplica/hw-x86/api";
 import { type Booted, RECORDED_PCID, runsShortNoOps } from "@kreplica/kernel";
 import { invariant, InvariantError } from "@kreplica/mm-core";
-import { ReplicationWork, type WorkDone } from "./replication-work.js";
+import { type ArrivalWork, ReplicationWork, type WorkDone, workSince } from "./replication-work.js";
 import type { PlacePage } from "./program-builder.js";
 import { CHUNK, Control, Op, type Program, type ProgramPage, Region, SHORT_NO_OPS } from "./program.js";
 
@@ -111,6 +111,28 @@ export class Replayer {
       windows,
       work: workSince(workBefore, this.work.done),
     };
+  }
+
+  /**
+   * As {@link run}, with what the process' arrival on the measured CPU takes in the counters: the switch makes the PGD
+   * that the policy has for this node, and the CPU has no translation of the process.
+   */
+  runOnArrival(workload: Workload): Run & { readonly arrival: ArrivalWork } {
+    this.select(this.measured);
+    const before = this.bank.snapshot(this.cpu);
+    const { cpu, userRoot, kernelRoot } = this.runner(this.measured);
+    const { machine, recorded, view } = this.booted;
+    const node = machine.nodeOfCpu(this.cpu);
+    cpu.privilege = 0;
+    // Nothing kept of either half. Then the CPU is in the kernel with no process, as it is for the one before this one.
+    for (const root of this.pti ? [userRoot, kernelRoot] : [kernelRoot]) cpu.writeCr3(root & ~KEEP);
+    cpu.writeCr3(addressOfFrame(view.kernelRoot(node)));
+    const arrival = this.work.arrive(recorded.userSpace, cpu);
+    this.runners.delete(this.measured);
+    this.select(this.measured);
+    const arrived = difference(before, this.bank.snapshot(this.cpu));
+    const run = this.run(workload);
+    return { ...run, counters: run.counters.map((count, at) => count + arrived[at]!), arrival };
   }
 
   /** Plays what is left up to a place, and adds what its windows count. @returns the place */
@@ -285,10 +307,3 @@ export class Replayer {
     throw new InvariantError(`operation ${at} of the replay faulted: ${what}`);
   }
 }
-
-const workSince = (before: WorkDone, after: WorkDone): WorkDone => ({
-  pgdsMade: after.pgdsMade - before.pgdsMade,
-  pgdsFreed: after.pgdsFreed - before.pgdsFreed,
-  entryStores: after.entryStores - before.entryStores,
-  tablesCleared: after.tablesCleared - before.tablesCleared,
-});

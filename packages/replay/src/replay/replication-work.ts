@@ -27,6 +27,13 @@ export interface WorkDone {
   readonly tablesCleared: number;
 }
 
+/** What a process' arrival on a node came to. */
+export interface ArrivalWork {
+  readonly work: WorkDone;
+  /** A PGD made was given what the recorded kernel does beside it, instructions included: the run had one to repeat. */
+  readonly repeated: boolean;
+}
+
 const LINES = 64;
 /** Of a recorded top-level slot's address, by the levels of the recorded kernel. */
 const SLOT_SHIFT = { 4: 39n, 5: 48n } as const;
@@ -51,6 +58,8 @@ export class ReplicationWork implements ReplicaTraffic {
   private freed = 0;
   private stored = 0;
   private cleared = 0;
+  /** The last PGD that the recorded kernel made, and the program it is in. */
+  private creation: { readonly visit: KernelVisit; readonly program: Program } | undefined;
 
   constructor(private readonly booted: Booted) {
     const { layout } = booted;
@@ -72,9 +81,41 @@ export class ReplicationWork implements ReplicaTraffic {
     cpu.region = Region.Replication;
     const further = this.run(visit, cpu.node);
     this.stored += entries.replicaStores - before;
-    if (further > 0) cpu.retire(further * visit.instructions);
-    for (let each = 0; each < further; each++) this.repeat(visit, program);
+    this.repeatFor(further, visit, program);
     cpu.region = region;
+    if (visit.kind === VisitKind.Create) this.creation = { visit, program };
+  }
+
+  /**
+   * Does on a CPU what the kernel does where a process that ran elsewhere comes to it: the PGD it has here already is
+   * given back before, unseen, and made again as at a first switch.
+   */
+  arrive(space: AddressSpace, cpu: Cpu): ArrivalWork {
+    const { entries, view } = this.booted;
+    const before = this.done;
+    const { region } = cpu;
+    this.cpu = cpu;
+    this.lastLoad = this.lastStore = -1;
+    cpu.region = Region.Replication;
+    this.quietly(() => space.shrink(view.nearest(cpu.node)));
+    const had = new Set(space.pgdNodes);
+    const stores = entries.replicaStores;
+    this.heard(() => {
+      space.enter(cpu.node);
+    });
+    const made = space.pgdNodes.filter((node) => !had.has(node));
+    for (const node of made) this.descriptor(space.pgd(node));
+    this.made += made.length;
+    this.stored += entries.replicaStores - stores;
+    const { creation } = this;
+    if (creation) this.repeatFor(made.length, creation.visit, creation.program);
+    cpu.region = region;
+    return { work: workSince(before, this.done), repeated: creation !== undefined };
+  }
+
+  private repeatFor(further: number, visit: KernelVisit, program: Program): void {
+    if (further > 0) this.cpu.retire(further * visit.instructions);
+    for (let each = 0; each < further; each++) this.repeat(visit, program);
   }
 
   /** @returns PGDs there are beyond the one a single copy has */
@@ -124,7 +165,7 @@ export class ReplicationWork implements ReplicaTraffic {
   }
 
   /** What brings the model's process to where the recorded one was: no CPU did it in the recording. */
-  private quietly(work: () => void): void {
+  private quietly(work: () => unknown): void {
     const { entries } = this.booted;
     const before = entries.replicaStores;
     work();
@@ -228,3 +269,11 @@ interface Base {
   readonly high: number;
 }
 const baseOf = (address: bigint): Base => ({ low: Number((address >> 12n) & 0xf_ffffn), high: Number(address >> 32n) });
+
+/** What was done between two moments. */
+export const workSince = (before: WorkDone, after: WorkDone): WorkDone => ({
+  pgdsMade: after.pgdsMade - before.pgdsMade,
+  pgdsFreed: after.pgdsFreed - before.pgdsFreed,
+  entryStores: after.entryStores - before.entryStores,
+  tablesCleared: after.tablesCleared - before.tablesCleared,
+});

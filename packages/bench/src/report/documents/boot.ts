@@ -1,5 +1,5 @@
 /** What `kreplica boot --json` prints. */
-import type { Booted, MemoryAccount, MemoryCost } from "@kreplica/kernel";
+import type { Booted, Kernel, MemoryAccount, MemoryCost } from "@kreplica/kernel";
 import type { BootEvent } from "@kreplica/mm-core/api";
 import type { InvariantReport } from "@kreplica/invariants/api";
 
@@ -52,16 +52,16 @@ export interface BootFindings {
   readonly report: InvariantReport;
 }
 
-/** @param machine its name */
+/** @param of what was booted: the names that the user knows both by */
 export const bootDocument = (
   { image, layout, options, timeline, view }: Booted,
-  machine: string,
+  { machine, policy }: Kernel,
   { memory, cost, report }: BootFindings,
 ): BootDocument => ({
   schema: "kreplica.boot/1",
-  machine,
+  machine: machine.name,
   kernel: image.name,
-  policy: view.name,
+  policy: policy.name,
   levels: layout.levels,
   pti: layout.pti,
   kasan: layout.kasan !== undefined,

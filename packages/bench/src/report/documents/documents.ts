@@ -30,6 +30,12 @@ export const DOCUMENTS: readonly DocumentKind[] = [
     source: "check.ts",
     command: "check --save, --replay",
   },
+  {
+    name: "kreplica.policies/2",
+    type: "ComparedPoliciesDocument",
+    source: "compared-policies.ts",
+    command: "policies --compare --json",
+  },
   { name: "kreplica.policies/1", type: "PoliciesDocument", source: "policies.ts", command: "policies --json" },
   { name: "kreplica.bpf/1", type: "BpfDocument", source: "bpf.ts", command: "bpf --json" },
   { name: "kreplica.bpf-verify/1", type: "BpfVerifyDocument", source: "bpf.ts", command: "bpf --verify-only --json" },
