@@ -21,6 +21,7 @@ export const layers = {
   modules: 6,
   "kernel-files": 7,
   bpf: 7,
+  museum: 8,
   "series-as-posted": 8,
   kernel: 9,
   check: 10,

@@ -40,8 +40,20 @@ const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   machine: [[], ["tiny-2-node"]],
   patch: [[]],
   tables: [[], ["--node", "1"], ["--from", "p4"]],
+<<<<<<< HEAD
   check: [[], ["--schedules"], ["--replay", "nothing.json"]],
   policies: [[], ["--measure"], ["--compare"]],
+=======
+  check: [
+    [],
+    ["--schedules"],
+    ["--replay", "nothing.json"],
+    ["--bug", "ldt-exec"],
+    ["--bug", "ldt-exec", "--shortest"],
+  ],
+  bugs: [[], ["ldt-exec"]],
+  policies: [[], ["--measure"]],
+>>>>>>> 4097bd9 (The museum: bugs that Linux had, each an overlay with its path; kreplica bugs, check --bug)
   schema: [[], ["boot"]],
   ...(object === undefined ? {} : { bpf: [[object], [object, "--verify-only"], [object, "--disassemble"]] }),
   ...(kernel === undefined

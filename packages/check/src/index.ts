@@ -2,6 +2,7 @@
  * Checks that replication is right: operations of many families are drawn, interleaved and done on a kernel and on a
  * single copy; what breaks is shrunk, and named after the defect behind it.
  */
+export { familiesOfBug, kernelOfBug, kindOfBug, pathOfBug, policyOfBug } from "./bugs.js";
 export { campaign, type CampaignOptions, type CampaignResult, type Counterexample } from "./campaign.js";
 export { CheckFailure, sentenceOf } from "./check-failure.js";
 export { CheckedSystem } from "./checked-system.js";

@@ -51,11 +51,6 @@ const system = (overlays: readonly Binding[] = [], more: Partial<BootOptions> = 
       defects: [
         {
           id: "planted",
-          sentence: "",
-          patch: "",
-          effect: "",
-          breaks: [],
-          confirmed: "known of another design",
           overlays,
         },
       ],

@@ -2,7 +2,7 @@
 import type { Plugin } from "@kreplica/di";
 import type { MachineSpec, NodeId } from "@kreplica/hw-x86";
 import type { Alignment, KernelImage, KernelOptions } from "@kreplica/mm-core";
-import type { SeriesDefect } from "@kreplica/series-as-posted";
+import type { LaidFault } from "@kreplica/series-as-posted";
 import type { RecordedGuest } from "@kreplica/trace";
 import type { BootParts } from "./boot-parts.js";
 import type { PolicyChoice } from "./kernel-policy.js";
@@ -41,7 +41,7 @@ export interface BootOptions {
   /** The guest of the recording that this kernel is to replay; the shipped ones' when absent. */
   readonly guest?: RecordedGuest;
   /** Defects of the series laid over the kernel, in place of those that come with the policy. */
-  readonly defects?: readonly SeriesDefect[];
+  readonly defects?: readonly LaidFault[];
   /**
    * Further frames the kernel may not have: those a recording uses on a machine too small to set the whole guest aside.
    */

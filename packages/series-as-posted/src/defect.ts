@@ -17,8 +17,15 @@ export type Confirmation =
 export type Configuration =
   "late memory" | "modules=off" | "rodata=off" | "small node" | "KASAN without vmalloc" | "boot CPU elsewhere";
 
+/** What lays a fault over a correct kernel, and what it is called. */
+export interface LaidFault {
+  readonly id: string;
+  /** What is laid over the corrected kernel; those over parts that a kernel does not have are left out. */
+  readonly overlays: readonly Binding[];
+}
+
 /** One defect of the series as posted. */
-export interface SeriesDefect {
+export interface SeriesDefect extends LaidFault {
   /** D1 to D16 were found by reading, N1 to N3 by running; those without a number by both. */
   readonly id: string;
   /** In a clause, without its subject's name: what is wrong. */
@@ -34,6 +41,4 @@ export interface SeriesDefect {
   readonly configuration?: Configuration;
   /** The overlay makes the configuration what it is, and is laid on such kernels alone. */
   readonly onlyThere?: true;
-  /** What is laid over the corrected kernel; those over parts that a kernel does not have are left out. */
-  readonly overlays: readonly Binding[];
 }

@@ -21,13 +21,13 @@ import { D6 } from "./d6.js";
 import { D7 } from "./d7.js";
 import { D8 } from "./d8.js";
 import { D9 } from "./d9.js";
-import type { SeriesDefect } from "./defect.js";
+import type { LaidFault, SeriesDefect } from "./defect.js";
 import { N1 } from "./n1.js";
 import { N2 } from "./n2.js";
 import { N3 } from "./n3.js";
 import { REMOTE_TABLE } from "./remote-table.js";
 
-export type { Configuration, Confirmation, SeriesDefect } from "./defect.js";
+export type { Configuration, Confirmation, LaidFault, SeriesDefect } from "./defect.js";
 
 /** The defects of the series as posted, in the order of their numbers. */
 export const SERIES_DEFECTS: readonly SeriesDefect[] = [
@@ -70,7 +70,7 @@ export const defectOf = (id: string): SeriesDefect | undefined => DEFECTS.find((
  * Plugins with defects laid over them, in the order given. Overlays over what no plugin of the list binds are left out:
  * a kernel without vmalloc has no areas to get wrong.
  */
-export function layOver(plugins: readonly Plugin[], defects: readonly SeriesDefect[]): Plugin[] {
+export function layOver(plugins: readonly Plugin[], defects: readonly LaidFault[]): Plugin[] {
   const bound = new Set(plugins.flatMap((each) => each.bindings.map((binding) => binding.token.key)));
   const laid = defects.map(({ id, overlays }) =>
     plugin(

@@ -1,6 +1,7 @@
 /** Every command there is, in the order of the help. */
 import { registerBoot } from "./boot.js";
 import { registerBpf } from "./bpf.js";
+import { registerBugs } from "./bugs.js";
 import { registerCheck } from "./check.js";
 import type { RegisterCommand } from "./command.js";
 import { registerCompare } from "./compare.js";
@@ -18,6 +19,7 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerBoot,
   registerTables,
   registerCheck,
+  registerBugs,
   registerPolicies,
   registerBpf,
   registerMachine,

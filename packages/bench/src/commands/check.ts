@@ -10,13 +10,18 @@ import {
   exploreSchedules,
   FAMILIES,
   familiesOf,
+  familiesOfBug,
   type Finding,
   kernelOf,
+  kernelOfBug,
   type Kind,
+  kindOfBug,
   kindsOf,
   kindText,
   laidOn,
   outOfReach,
+  pathOfBug,
+  policyOfBug,
   repertoire,
   sentenceOf,
   survey,
@@ -30,6 +35,7 @@ import { InputError } from "@kreplica/inputs";
 import { kasanFault, type Kernel, type KernelPolicy, perNode } from "@kreplica/kernel";
 import { type Command, Option } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
+import { type Bug, bugOf, BUGS } from "@kreplica/museum";
 import { defectOf, DEFECTS } from "@kreplica/series-as-posted";
 import { checkDocument, counterexampleDocument, nameOf } from "../report/documents/check.js";
 import { jsonText } from "../report/documents/json-text.js";
@@ -57,6 +63,8 @@ interface Options extends JsonOption, KernelOption {
   readonly replay?: string;
   readonly save?: string;
   readonly defect?: string;
+  readonly bug?: string;
+  readonly shortest?: boolean;
   readonly only: "all" | "core";
   readonly compare: Comparison;
   readonly schedules?: boolean;
@@ -78,6 +86,17 @@ export function registerCheck(program: Command, context: CommandContext): void {
         not: "--schedules",
         because: "every schedule is gone through once, nothing is drawn",
       })),
+      ...["--runs", "--steps", "--seed", "--compare"].map((option) => ({
+        option,
+        not: "--shortest",
+        because: "the recorded path is gone through once, nothing is drawn",
+      })),
+      { option: "--shortest", needs: "--bug" },
+      {
+        beside: "--bug",
+        only: ["--shortest", "--runs", "--steps", "--seed", "--compare"],
+        because: "a bug has its own kernel, policy and operations",
+      },
       {
         beside: "--replay",
         only: ["--kernel", "--system-map"],
@@ -108,6 +127,14 @@ export function registerCheck(program: Command, context: CommandContext): void {
         DEFECTS.map(({ id }) => id),
       ),
     )
+    .addOption(
+      choiceOption(
+        "--bug <name>",
+        "lay a known bug of Linux over a correct kernel (kreplica bugs lists them)",
+        BUGS.map(({ id }) => id),
+      ),
+    )
+    .addOption(new Option("--shortest", "of a bug go the recorded shortest path in place of a search"))
     .addOption(
       choiceOption(
         "--only <what>",
@@ -145,6 +172,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
         ],
         ["kreplica check --kernel /boot/vmlinuz --runs 16", "a kernel of one's own in place of the small one"],
         ["kreplica check --defect D4", "one of its defects alone, over the corrected series"],
+        ["kreplica check --bug mremap-flush", "a bug that Linux had, found again"],
         ["kreplica check --policy rfc-v1 --save bad.json; kreplica check --replay bad.json", "and again"],
       ) +
         defectList(context.screen) +
@@ -155,7 +183,11 @@ export function registerCheck(program: Command, context: CommandContext): void {
       const image = (await readKernelOption(options))?.("recorded");
       if (options.replay !== undefined) return replaySaved(options.replay, context, options.json === true, image);
       const task = taskOf(options, image);
-      const result = options.schedules ? await schedules(task, context) : await search(task, options, context);
+      const result = options.schedules
+        ? await schedules(task, context)
+        : task.bug && options.shortest
+          ? shortest(task, task.bug)
+          : await search(task, options, context);
       if (result.findings.length > 0) context.checkFailed();
       else if (result.unseen.length > 0) context.notSeen();
       context.print(options.json ? document(task, result, image) : text(task, result, image, context));
@@ -171,6 +203,8 @@ export function registerCheck(program: Command, context: CommandContext): void {
 /** What is looked for, and on which kernels. */
 interface Task {
   readonly policy: KernelPolicy;
+  /** Of the museum; its operations alone are drawn. */
+  readonly bug?: Bug;
   readonly defect: string | undefined;
   readonly kinds: readonly Kind[];
   readonly defects: readonly string[];
@@ -181,6 +215,8 @@ interface Task {
 /** @throws InputError for options that cannot be together */
 function taskOf(options: Options, image: KernelImage | undefined): Task {
   const { policy, defect, nodes, kasan, lateMemory } = options;
+  const bug = options.bug === undefined ? undefined : bugOf(options.bug);
+  if (bug) return taskOfBug(bug);
   const { surveyed } = policy;
   if (defect !== undefined && policy !== perNode)
     throw new InputError({
@@ -245,6 +281,17 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
   };
 }
 
+/** A bug on its own kernel. */
+const taskOfBug = (bug: Bug): Task => ({
+  policy: policyOfBug(bug),
+  bug,
+  defect: bug.id,
+  kinds: [kindOfBug(bug)],
+  defects: [bug.id],
+  kernel: (_kind, laid) => kernelOfBug(bug, laid.length > 0, policyOfBug(bug)),
+  laidOn: (_kind, ids) => ids,
+});
+
 /** The kinds a defect can show on. @throws InputError when there are none: nothing would be looked for */
 function kindsFor(defect: string, kinds: readonly Kind[]): readonly Kind[] {
   const reason = outOfReach(defect, kinds);
@@ -267,10 +314,10 @@ const breathe = (): Promise<void> =>
 
 async function search(task: Task, options: Options, { progress }: CommandContext): Promise<Result> {
   progress.start(options.runs, "checking");
-  const families = options.only === "core" ? CORE_FAMILIES : FAMILIES;
+  const families = task.bug ? familiesOfBug(task.bug) : options.only === "core" ? CORE_FAMILIES : FAMILIES;
   const work = survey({
     kinds: task.kinds.length,
-    toward: (kind, ids) => toward(ids, task.kinds[kind]!, families),
+    toward: (kind, ids) => (task.bug ? [] : toward(ids, task.kinds[kind]!, families)),
     kernel: (kind, laid) => task.kernel(kind, laid),
     defects: task.defects,
     laidOn: (kind, ids) => task.laidOn(kind, ids),
@@ -290,6 +337,20 @@ async function search(task: Task, options: Options, { progress }: CommandContext
   } finally {
     progress.stop();
   }
+}
+
+/** As a survey reports it: the one run is the bug's recorded path. */
+function shortest({ policy }: Task, bug: Bug): Result {
+  const failure = pathOfBug(bug, true, policy);
+  const [names, { path: operations }] = [[bug.id], bug];
+  return {
+    runs: 1,
+    steps: operations.length,
+    findings: failure
+      ? [{ names, invariant: failure.invariant, detail: failure.detail, operations, kind: 0, laid: names, seed: 0 }]
+      : [],
+    unseen: failure ? [] : names,
+  };
 }
 
 /** As a survey reports it: a run is a schedule. */
@@ -320,11 +381,14 @@ async function schedules(task: Task, { progress }: CommandContext): Promise<Resu
   return { runs, steps, findings, unseen: findings.length === 0 ? task.defects : [] };
 }
 
+/** What a defect or a bug is. */
+const sentenceOfFault = (id: string): string => (defectOf(id) ?? bugOf(id))?.sentence ?? "";
+
 /** Why defects that were laid did not show. */
 const unseenOf = ({ kinds }: Task, { unseen, runs }: Result): Unseen[] =>
   unseen.map((name) => ({
     name,
-    what: defectOf(name)?.sentence ?? "",
+    what: sentenceOfFault(name),
     why: outOfReach(name, kinds) ?? `not in ${countText(runs, "run")}`,
   }));
 
@@ -346,6 +410,8 @@ function defectList({ columns }: Screen): string {
 
 /** What a defect that was asked for is. */
 const aboutDefect = (id: string, screen: Screen): string => {
+  const bug = bugOf(id);
+  if (bug) return `\n${wrap(`${bug.happened} kreplica bugs ${id} says more.`, screen.columns).join("\n")}\n`;
   const { sentence, patch, effect, confirmed } = defectOf(id)!;
   const about = `${id}, ${patch}: ${sentence}. What comes of it: ${effect}. How it is known: ${confirmed}.`;
   return `\n${wrap(about, screen.columns).join("\n")}\n`;
@@ -355,7 +421,7 @@ function text(task: Task, result: Result, image: KernelImage | undefined, { scre
   const { findings, runs, steps } = result;
   const found = findings.map((each) => ({
     name: nameOf(each),
-    what: each.names.map((id) => defectOf(id)?.sentence ?? "").join("; "),
+    what: each.names.map(sentenceOfFault).join("; "),
     invariant: each.invariant,
     sentence: sentenceOf(each.invariant),
     detail: each.detail,

@@ -37,7 +37,8 @@ export type AreaOperation =
   | { readonly op: "arearead"; readonly area: number; readonly cpu: number; readonly page: number }
   | { readonly op: "areaalias"; readonly area: number; readonly cpu: number; readonly copy: number }
   | { readonly op: "areapurge" };
-type Where = "window" | "window large" | "vmalloc" | "vmap";
+/** "window behind": a small one where large ones begin. */
+type Where = "window" | "window behind" | "window large" | "vmalloc" | "vmap";
 
 /** Areas alive at once; with few pages each all small ones fit under one table. */
 const MOST = 6;
@@ -51,7 +52,7 @@ export const areaFamily: OperationFamily<AreaOperation> = {
       fields: {
         node: "number",
         pages: "number",
-        where: ["window", "window large", "vmalloc", "vmap"],
+        where: ["window", "window behind", "window large", "vmalloc", "vmap"],
         base: ["local", "interleaved"],
       },
     },
@@ -260,7 +261,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
       o.where === "vmalloc"
         ? {}
         : {
-            low: layout.modulesStart + (o.where === "window large" ? LARGE : 0n),
+            low: layout.modulesStart + (o.where === "window large" || o.where === "window behind" ? LARGE : 0n),
             high: layout.modulesEnd,
           };
     const placement = o.base === "local" ? { node } : { interleave: view.holders };
@@ -271,7 +272,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
           )
         : [];
     if (o.where === "vmap" && own.length < o.pages) return this.giveBack(own);
-    this.wasLarge ||= o.where === "window large";
+    this.wasLarge ||= o.where === "window large" || o.where === "window behind";
     try {
       const area =
         o.where === "vmap"

@@ -4,6 +4,7 @@ import type { CpuId } from "@kreplica/hw-x86";
 import type { Process } from "@kreplica/mm-core";
 import type { Subject } from "../subject.js";
 import type { OperationFamily } from "../family.js";
+import { fullCheckNowAndThen } from "./splits.js";
 
 export type ProcessOperation =
   | { readonly op: "spawn"; readonly cpu: number }
@@ -140,6 +141,10 @@ export const processFamily: OperationFamily<ProcessOperation> = {
             model.descriptors.set(o.entry, BigInt(o.value));
             watch.touch(process.space);
         }
+      },
+      // C6, F2 and B11 are about processes that are there.
+      compare: () => {
+        fullCheckNowAndThen(system);
       },
     };
   },

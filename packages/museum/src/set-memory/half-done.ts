@@ -1,0 +1,37 @@
+/** set-memory-half-done: a refused change leaves what it had done so far. */
+import { overlay } from "@kreplica/di";
+import { SetMemory, SetMemoryError } from "@kreplica/set-memory/api";
+import type { Bug } from "../bug.js";
+
+export const HALF_DONE: Bug = {
+  id: "set-memory-half-done",
+  room: "set_memory",
+  sentence: "a change of several pages is refused in the middle and leaves the first ones changed",
+  happened:
+    "set_memory goes leaf by leaf. When the split of a later one is refused it returns an error and leaves the earlier ones as they are by then; a caller that frees the range hands out pages whose direct-map view is read-only or absent.",
+  mended:
+    "Not mended as such: callers are told to treat the range as spoilt (see the comments in arch/x86/mm/pat/set_memory.c).",
+  commits: [],
+  invariant: "C5",
+  kernel: {},
+  path: [
+    { op: "refuse", nth: 1 },
+    { op: "setmem", change: "ro", page: 0, pages: 2 },
+  ],
+  copies: { without: "C5", with: "C5", words: "Worse: with a copy a node, half done means that nodes disagree." },
+  overlays: [
+    overlay(SetMemory, (memory) => {
+      const readOnly = memory.readOnly.bind(memory);
+      memory.readOnly = (range) => {
+        try {
+          readOnly(range);
+        } catch (error) {
+          if (!(error instanceof SetMemoryError)) throw error;
+          memory.change({ ...range, pages: 1 }, { writable: false }, true);
+          throw error;
+        }
+      };
+      return memory;
+    }),
+  ],
+};
