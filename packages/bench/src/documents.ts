@@ -77,5 +77,12 @@ export type {
   TablePicturesDocument,
   TablesDocument,
 } from "./report/documents/tables.js";
+export type {
+  CheckedRecording,
+  NamedWindow,
+  RecordingContents,
+  TraceCheckDocument,
+  TraceDocument,
+} from "./report/documents/trace.js";
 export { type DocumentKind, DOCUMENTS, SCHEMAS } from "./report/documents/documents.js";
 export { schemaFile } from "./schema-file.js";

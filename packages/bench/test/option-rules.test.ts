@@ -6,6 +6,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { dataFile } from "@kreplica/recordings";
 import { Command } from "commander";
 import { afterAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
@@ -32,6 +33,7 @@ const object = ((): string | undefined => {
   return join(folder, "f.o");
 })();
 
+const RECORDED = dataFile("traces/hsw-mount.kt.zst");
 /** Words that put a command into each of its modes. */
 const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   compare: [[]],
@@ -55,6 +57,13 @@ const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   policies: [[], ["--measure"]],
 >>>>>>> 4097bd9 (The museum: bugs that Linux had, each an overlay with its path; kreplica bugs, check --bug)
   schema: [[], ["boot"]],
+  trace: [
+    ["info", RECORDED],
+    ["check", RECORDED],
+    ["cut", RECORDED],
+    ["merge", RECORDED],
+    ["convert", RECORDED],
+  ],
   ...(object === undefined ? {} : { bpf: [[object], [object, "--verify-only"], [object, "--disassemble"]] }),
   ...(kernel === undefined
     ? {}
@@ -109,6 +118,8 @@ const VALUES: Readonly<Record<string, string>> = {
   "--save": "nothing/there",
   "--output": "nothing/there",
   "--replay": "nothing.json",
+  "--cpus": "2",
+  "--instructions": "0-5",
 };
 
 /** Thrown out of a command when it reads the option that is watched: what it then does with it is another test's. */

@@ -50,6 +50,7 @@ const NEEDED: Readonly<Record<string, readonly string[]>> = {
   "--system-map": ["--kernel", "package.json"],
   policies: ["--measure"],
   modules: ["--all"],
+  trace: ["info"],
 };
 
 test("there are such arguments to go through", () => {

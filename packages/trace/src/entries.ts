@@ -4,6 +4,12 @@
  */
 import { type Batch, Kind } from "./batch.js";
 
+/**
+ * Share of places that are first bytes of functions, from which on they may be a kernel's: at least 0.05 for the right
+ * kernel, at most 0.017 for others.
+ */
+export const LEAST_SHARE_OF_FUNCTIONS = 0.03;
+
 /** Places where control came to in the kernel's top 2 GiB, collected from the batches of a recording. */
 export class EntryPlaces {
   /** Low halves of the addresses at which a record of instructions begins. */
@@ -29,5 +35,10 @@ export class EntryPlaces {
   ofFunctions(functions: Iterable<bigint>): number {
     const starts = new Set([...functions].filter((each) => each >> 32n === 0xffff_ffffn));
     return [...starts].filter((each) => this.places.has(Number(each & 0xffff_ffffn))).length;
+  }
+
+  /** Whether they may be of the kernel with these functions; where nothing was seen, of none. */
+  fit(functions: Iterable<bigint>): boolean {
+    return this.size > 0 && this.ofFunctions(functions) >= this.size * LEAST_SHARE_OF_FUNCTIONS;
   }
 }

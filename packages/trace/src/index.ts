@@ -1,9 +1,13 @@
 /** KTRC1 recordings: bytes to columns and back, what a recording is of, and what is counted in it. */
 export { Access, Batch, Kind } from "./batch.js";
+export { checkTrace, type TraceCheck } from "./check.js";
 export { CallCounter } from "./calls.js";
 export { LONGEST_RECORD, MAGIC, TraceDecoder } from "./decoder.js";
-export { EntryPlaces } from "./entries.js";
+export { EntryPlaces, LEAST_SHARE_OF_FUNCTIONS } from "./entries.js";
 export { TraceEncoder } from "./encoder.js";
+export { type CutRequest, type CutResult, cutTrace, mergeTraces } from "./cut.js";
+export { type ByteSink, TraceWriter } from "./writer.js";
+export { PageBook, pageOf } from "./page-book.js";
 export {
   CPU_ENTRY_AREA,
   DESCRIPTOR_BYTES,
@@ -21,6 +25,15 @@ export {
   regionsOf,
   shippedGuest,
 } from "./guest.js";
+export {
+  type CpuCount,
+  type FunctionCount,
+  type InventoryCount,
+  type RecordedWindow,
+  type RegionCount,
+  type TraceInventory,
+  TraceTaker,
+} from "./inventory.js";
 export { stemOf, testOf } from "./peek.js";
 export {
   type BatchSink,

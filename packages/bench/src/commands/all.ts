@@ -12,6 +12,7 @@ import { registerPolicies } from "./policies.js";
 import { registerSchema } from "./schema.js";
 import { registerReport } from "./report.js";
 import { registerTables } from "./tables.js";
+import { registerTrace } from "./trace.js";
 
 export const COMMANDS: readonly RegisterCommand[] = [
   registerCompare,
@@ -25,5 +26,6 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerMachine,
   registerModules,
   registerPatch,
+  registerTrace,
   registerSchema,
 ];

@@ -6,14 +6,18 @@ import {
   accessSync,
   closeSync,
   constants,
+  copyFileSync,
   openSync,
   realpathSync,
   renameSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { InputError } from "@kreplica/inputs";
 
 /** A path that was found writable. */
@@ -25,6 +29,14 @@ export interface OutputFile {
    * @throws InputError naming option and path
    */
   write(text: string): void;
+  /**
+   * The same piece by piece, for what does not fit into memory; what it throws comes out as it is, and nothing stays.
+   *
+   * @param fill gets what writes a piece; the piece may be used again
+   * @param pack makes another file of the written one before it takes its place, and gives that one's path
+   * @throws InputError naming option and path
+   */
+  writePieces(fill: (write: (piece: Uint8Array) => void) => void, pack?: (file: string) => string): void;
 }
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
@@ -105,6 +117,28 @@ export function outputFile(path: string, option: string): OutputFile {
           throw error;
         }
       });
+    },
+    writePieces(fill, pack = (file) => file) {
+      // A packed device would be a file first: what packs it needs one.
+      const part = inPlace || folderIsShut ? join(tmpdir(), `kreplica-${process.pid}.part`) : beside;
+      let made = part;
+      const handle = attempt(() => openSync(part, "wx", before ? before.mode & 0o777 : 0o666));
+      try {
+        try {
+          fill((piece) => {
+            attempt(() => {
+              for (let at = 0; at < piece.length;) at += writeSync(handle, piece, at);
+            });
+          });
+        } finally {
+          closeSync(handle);
+        }
+        made = pack(part);
+        if (part === beside) attempt(() => renameSync(made, target));
+        else attempt(() => copyFileSync(made, path));
+      } finally {
+        for (const left of new Set([part, made])) rmSync(left, { force: true });
+      }
     },
   };
 }

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { presets } from "@kreplica/machines";
+import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { SCHEMAS } from "../../src/report/documents/documents.js";
@@ -64,6 +65,8 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["machines/1", "machine"],
   ...presets.map(({ name }) => ["machine/1", "machine", name] as const),
   ["schemas/1", "schema"],
+  ["trace/1", "trace", "info", dataFile("traces/hsw-mount.kt.zst")],
+  ["trace-check/1", "trace", "check", dataFile("traces/hsw-mount.kt.zst"), join(import.meta.dirname, "validator.ts")],
   ...(object === undefined
     ? []
     : ([
@@ -84,7 +87,7 @@ describe("as the schema says", () => {
     "%s",
     async (_text, name, words) => {
       const { code, out, error } = await invoke([...words, "--json"]);
-      expect([0, 1, 3], error).toContain(code);
+      expect([0, 1, 3, ...(words.includes("check") && words.includes("trace") ? [2] : [])], error).toContain(code);
       const document = JSON.parse(out) as Record<string, unknown>;
       expect(document["schema"]).toBe(name);
       expect(faultsOf(document, name)).toEqual([]);

@@ -7,7 +7,14 @@ import { fileName, InputError } from "@kreplica/inputs";
 import { isZstd, ZstdError, ZstdStream } from "@kreplica/inputs/zstd";
 import { bootableImage, checkedImage, kernelFromBytes, readSymbolList, textOf } from "@kreplica/kernel-files";
 import { kernelImage, type KernelImage, MmError, type SectionHeader } from "@kreplica/mm-core";
-import { type EntryPlaces, type GuestImage, type GuestNode, type RecordedGuest, shippedGuest } from "@kreplica/trace";
+import {
+  type EntryPlaces,
+  LEAST_SHARE_OF_FUNCTIONS,
+  type GuestImage,
+  type GuestNode,
+  type RecordedGuest,
+  shippedGuest,
+} from "@kreplica/trace";
 import type { ImageSymbol } from "./other-kernel.js";
 
 /** The kernel of a recording, and the guest it ran on. */
@@ -70,8 +77,6 @@ export async function recordedKernelFrom(
 
 /** Places below which a recording says too little of its kernel. */
 const FEWEST_PLACES = 500;
-/** Share of places that are first bytes of functions: at least 0.05 for the right kernel, at most 0.017 for others. */
-const LEAST_SHARE = 0.03;
 
 /**
  * Addresses of another build fit as well, as long as they lie within its text: what tells is whether control came to
@@ -83,7 +88,7 @@ const LEAST_SHARE = 0.03;
  */
 export function requireFit(trace: string, places: EntryPlaces, { file, name, symbols }: RecordedKernel): void {
   const functions = places.ofFunctions(symbols().map(({ address }) => address));
-  if (places.size < FEWEST_PLACES || functions >= places.size * LEAST_SHARE) return;
+  if (places.size < FEWEST_PLACES || functions >= places.size * LEAST_SHARE_OF_FUNCTIONS) return;
   const percent = ((100 * functions) / places.size).toFixed(1);
   throw new InputError({
     file: file ?? name,

@@ -48,6 +48,8 @@ export const DOCUMENTS: readonly DocumentKind[] = [
   { name: "kreplica.modules/1", type: "ModulesDocument", source: "modules.ts", command: "modules --json" },
   { name: "kreplica.patch/1", type: "PatchDocument", source: "patch.ts", command: "patch --json" },
   { name: "kreplica.reported/1", type: "ReportedDocument", source: "reported.ts", command: "compare --reported" },
+  { name: "kreplica.trace/1", type: "TraceDocument", source: "trace.ts", command: "trace info --json" },
+  { name: "kreplica.trace-check/1", type: "TraceCheckDocument", source: "trace.ts", command: "trace check --json" },
   { name: "kreplica.schemas/1", type: "SchemasDocument", source: "schemas.ts", command: "schema --json" },
 ];
 

@@ -1,0 +1,113 @@
+/// <reference types="node" />
+/** `kreplica trace`: what it says, what it writes, and that a part of a recording replays as the recording does. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { dataFile } from "@kreplica/recordings";
+import { unzstd } from "@kreplica/inputs/zstd";
+import { afterAll, expect, test } from "vitest";
+import { invoke } from "../invoke.js";
+
+const folder = mkdtempSync(join(tmpdir(), "kreplica-trace-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const MOUNT = dataFile("traces/hsw-mount.kt.zst");
+const KILL = dataFile("traces/hsw-kill.kt.zst");
+const zstd = spawnSync("zstd", ["--version"]).status === 0;
+
+interface Contents {
+  readonly recordings: readonly {
+    readonly instructions: number;
+    readonly tests: readonly { readonly name: string; readonly instructions: number }[];
+    readonly cpus: readonly { readonly instructions: number }[];
+    readonly regions: readonly { readonly instructions: number; readonly region: string }[];
+    readonly functions: readonly { readonly name: string }[];
+  }[];
+}
+const contents = async (...words: readonly string[]): Promise<Contents["recordings"]> => {
+  const { code, out, error } = await invoke(["trace", "info", ...words, "--json"]);
+  expect([code, error]).toEqual([0, ""]);
+  return (JSON.parse(out) as Contents).recordings;
+};
+const figures = async (...words: readonly string[]): Promise<unknown> => {
+  const { out } = await invoke(["compare", "--machine", "tiny-2-node", "--cpu", "2", "--json", ...words]);
+  return (JSON.parse(out) as { tests: object[] }).tests.map((each) => ({ ...each, recording: "" }));
+};
+
+test("what is in one: parts add up, and the kernel's functions are named where it is known", async () => {
+  const [mount] = await contents(MOUNT, "--top", "3");
+  const sum = (of: readonly { readonly instructions: number }[]): number =>
+    of.reduce((total, { instructions }) => total + instructions, 0);
+  expect(mount!.tests).toEqual([expect.objectContaining({ name: "mount", instructions: mount!.instructions })]);
+  expect([sum(mount!.cpus), sum(mount!.regions)]).toEqual([mount!.instructions, mount!.instructions]);
+  expect(mount!.functions.map(({ name }) => name)).toContain("__kmem_cache_alloc_node");
+  const { out } = await invoke(["trace", "info", MOUNT, "--top", "3"]);
+  expect(out).toMatch(/mount \(6\) +2 +21,037/);
+});
+
+test("merged and cut apart again, a test replays to the same figures", async () => {
+  const both = join(folder, "both.kt");
+  const kill = join(folder, "kill.kt");
+  expect((await invoke(["trace", "merge", MOUNT, KILL, "-o", both])).code).toBe(0);
+  expect((await contents(both))[0]!.tests.map(({ name }) => name)).toEqual(["mount", "kill"]);
+  expect((await invoke(["trace", "cut", both, "--test", "kill", "-o", kill])).code).toBe(0);
+  expect(await figures("--traces", kill)).toEqual(await figures("--traces", KILL));
+});
+
+test.skipIf(!zstd)("converted, packed and plain hold the same", async () => {
+  const [plain, packed] = [join(folder, "plain.kt"), join(folder, "packed.kt.zst")];
+  expect((await invoke(["trace", "convert", MOUNT, "-o", plain])).code).toBe(0);
+  expect((await invoke(["trace", "convert", plain, "-o", packed])).code).toBe(0);
+  expect(Buffer.compare(unzstd(readFileSync(packed)), readFileSync(plain))).toBe(0);
+  expect((await contents(plain))[0]!.instructions).toBe((await contents(MOUNT))[0]!.instructions);
+});
+
+test("damage is told with its byte, of every file, and is exit code 2", async () => {
+  const plain = join(folder, "whole.kt");
+  await invoke(["trace", "convert", MOUNT, "-o", plain]);
+  const bad = join(folder, "bad.kt");
+  writeFileSync(bad, readFileSync(plain).subarray(0, 5000));
+  const { code, out, error } = await invoke(["trace", "check", plain, bad, "--json"]);
+  expect(code).toBe(2);
+  const { recordings } = JSON.parse(out) as { recordings: { file: string; damage?: string; offset?: number }[] };
+  expect(recordings[0]).toMatchObject({ file: plain, whole: 1, open: 0, unnamed: 0 });
+  expect(recordings[1]!.damage).toContain("bad.kt at byte ");
+  expect(recordings[1]!.offset).toBeLessThanOrEqual(5000);
+  expect(error).toContain(recordings[1]!.damage!);
+  expect((await invoke(["trace", "check", plain])).code).toBe(0);
+});
+
+test("nothing is written that holds nothing, nor half of anything, nor over what was there", async () => {
+  const out = join(folder, "kept.kt");
+  writeFileSync(out, "kept");
+  const plain = join(folder, "source.kt");
+  await invoke(["trace", "convert", MOUNT, "-o", plain]);
+  const bad = join(folder, "cut.kt");
+  writeFileSync(bad, readFileSync(plain).subarray(0, 30_000));
+  for (const words of [
+    ["cut", MOUNT, "--test", "kill"],
+    ["convert", bad],
+    ["merge", MOUNT, bad],
+  ]) {
+    const { code, error } = await invoke(["trace", ...words, "-o", out]);
+    expect([code, readFileSync(out, "utf8")], error).toEqual([2, "kept"]);
+  }
+  expect(readdirSync(folder).filter((name) => name.includes(".part"))).toEqual([]);
+});
+
+test.each([
+  [["info", MOUNT, "--test", "kill"], /^kreplica: --test: means nothing to trace info: it is for cut\./],
+  [["show", MOUNT], /^kreplica: <what>: "show" is nothing that trace does\./],
+  [["cut", MOUNT], /^kreplica: --output: not given\./],
+  [["cut", MOUNT, KILL, "-o", "x.kt"], /^kreplica: <files>: 2 recordings, and cut takes one\./],
+  [["cut", MOUNT, "--test", "monut", "-o", "x.kt"], /^kreplica: --test: there is no test "monut"\..*mount/],
+  [["cut", MOUNT, "--cpus", "2-", "-o", "x.kt"], /^kreplica: --cpus: "2-" is no list of CPUs\./],
+  [["cut", MOUNT, "--instructions", "5-5", "-o", "x.kt"], /^kreplica: --instructions: "5-5" is no range/],
+  [["convert", MOUNT, "-o", "-"], /^kreplica: --output: a recording is not written to standard output/],
+  [["convert", MOUNT, "-o", "nothing/there.kt"], /^kreplica: nothing\/there\.kt: --output: cannot be written/],
+])("%j is refused", async (words, message) => {
+  const { code, out, error } = await invoke(["trace", ...words]);
+  expect([code, out]).toEqual([2, ""]);
+  expect(error).toMatch(message);
+  expect(existsSync("x.kt")).toBe(false);
+});
