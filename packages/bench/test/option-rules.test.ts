@@ -42,10 +42,6 @@ const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   machine: [[], ["tiny-2-node"]],
   patch: [[]],
   tables: [[], ["--node", "1"], ["--from", "p4"]],
-<<<<<<< HEAD
-  check: [[], ["--schedules"], ["--replay", "nothing.json"]],
-  policies: [[], ["--measure"], ["--compare"]],
-=======
   check: [
     [],
     ["--schedules"],
@@ -54,8 +50,7 @@ const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["--bug", "ldt-exec", "--shortest"],
   ],
   bugs: [[], ["ldt-exec"]],
-  policies: [[], ["--measure"]],
->>>>>>> 4097bd9 (The museum: bugs that Linux had, each an overlay with its path; kreplica bugs, check --bug)
+  policies: [[], ["--measure"], ["--compare"]],
   schema: [[], ["boot"]],
   trace: [
     ["info", RECORDED],

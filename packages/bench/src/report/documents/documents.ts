@@ -30,16 +30,13 @@ export const DOCUMENTS: readonly DocumentKind[] = [
     source: "check.ts",
     command: "check --save, --replay",
   },
-<<<<<<< HEAD
+  { name: "kreplica.bugs/1", type: "BugsDocument", source: "bugs.ts", command: "bugs --json" },
   {
     name: "kreplica.policies/2",
     type: "ComparedPoliciesDocument",
     source: "compared-policies.ts",
     command: "policies --compare --json",
   },
-=======
-  { name: "kreplica.bugs/1", type: "BugsDocument", source: "bugs.ts", command: "bugs --json" },
->>>>>>> 4097bd9 (The museum: bugs that Linux had, each an overlay with its path; kreplica bugs, check --bug)
   { name: "kreplica.policies/1", type: "PoliciesDocument", source: "policies.ts", command: "policies --json" },
   { name: "kreplica.bpf/1", type: "BpfDocument", source: "bpf.ts", command: "bpf --json" },
   { name: "kreplica.bpf-verify/1", type: "BpfVerifyDocument", source: "bpf.ts", command: "bpf --verify-only --json" },
