@@ -3,6 +3,7 @@
  * between two kernels and their bounds, every node of a machine, the price of a policy, of a patch, of modules.
  */
 export { type BpfNodeRun, type Fetches } from "./measure/bpf-node-run.js";
+export { accountOf, CAUSES, leavesOf } from "./measure/causes.js";
 export {
   type CacheState,
   compare,
@@ -10,6 +11,7 @@ export {
   type CompareResult,
   type Comparison,
   type KernelFigures,
+  type ListedPlaces,
 } from "./measure/compare.js";
 export {
   type ColdHot,
@@ -20,7 +22,7 @@ export {
   type PolicyComparison,
 } from "./measure/compare-policies.js";
 export { PARAMETERS, percentGained } from "./measure/corners.js";
-export { accountTotal, cycleAccount, lineCounts, total } from "./measure/cycle-account.js";
+export { accountTotal, cycleAccount, type LevelCycles, lineCounts, total } from "./measure/cycle-account.js";
 export { bound, boundBeyondL2, type Gain, gain, nearGain } from "./measure/gain.js";
 export { measureHotCold } from "./measure/hot-cold.js";
 export {
@@ -31,6 +33,18 @@ export {
   type RefusedModule,
   totalOf,
 } from "./measure/load-modules.js";
+export {
+  addressText,
+  byFarCycles,
+  farCycles,
+  functionRows,
+  type Located,
+  type LocatedRow,
+  type LocatedTest,
+  NOWHERE,
+  pageRows,
+  textCycles,
+} from "./measure/located.js";
 export { type KernelJob, measureTrace, type TraceJob, type TraceMeasurement } from "./measure/measure-trace.js";
 export { type DataOf, nodeClasses, toldOf } from "./measure/node-classes.js";
 export { PATCH_SITES, type PatchCost, patchCosts, type PatchSite, textPokeOf } from "./measure/patch-cost.js";
@@ -46,6 +60,7 @@ export {
 } from "./measure/reported.js";
 export { type BpfMapState, type BpfRun, runBpf } from "./measure/run-bpf.js";
 export { type NodePlace, placesOf, type Relation, type Standing, standingOf } from "./measure/standing.js";
+export { type TextFunction, TextSymbols } from "./measure/text-symbols.js";
 export { type NodeGains, type WholeMachine } from "./measure/whole-machine.js";
 export { type Carried, type CarriedOver } from "./replay/other-kernel.js";
 export { type RecordedRun } from "./replay/load.js";

@@ -1,6 +1,6 @@
 /** `--functions` and `--pages`: how much is told of where in the text the cycles of a comparison went. */
 import type { Command } from "commander";
-import type { ListedPlaces } from "../measure/compare.js";
+import type { ListedPlaces } from "@kreplica/replay";
 import { numberOption } from "./values.js";
 
 /** As commander fills them in. */

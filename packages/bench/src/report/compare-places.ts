@@ -2,16 +2,16 @@
  * Where the far cycles went, as text: functions and pages of each test, cold and hot, before and after; and how few
  * pieces of 2 MiB hold them.
  */
-import type { CompareResult } from "../measure/compare.js";
 import {
   addressText,
+  type CompareResult,
   farCycles,
   functionRows,
   type LocatedRow,
   type LocatedTest,
   pageRows,
   textCycles,
-} from "../measure/located.js";
+} from "@kreplica/replay";
 import { labelOf, percentText } from "./compare-gains.js";
 import { type Column, heading, note, renderTable, type Screen } from "./terminal.js";
 

@@ -3,14 +3,9 @@
 import { e52690v3 } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { traceTests } from "@kreplica/trace";
+import { CAUSES, cycleAccount, functionRows, leavesOf, NOWHERE, TextSymbols } from "@kreplica/replay";
 import { expect, test } from "vitest";
-import { shippedReplay } from "../../src/inputs/replay-kernel.js";
-import { recordedRun } from "../../src/inputs/trace-file.js";
-import { CAUSES, leavesOf } from "../../src/measure/causes.js";
-import { cycleAccount } from "../../src/measure/cycle-account.js";
-import { functionRows, NOWHERE } from "../../src/measure/located.js";
-import { measureTrace } from "../../src/measure/measure-trace.js";
-import { TextSymbols } from "../../src/measure/text-symbols.js";
+import { measureFile } from "../../src/run-jobs.js";
 import { tracedKernel, tracedSymbols } from "../../src/traced-kernel.js";
 
 test("functions of the long run, a loop and a kernel that replicates sum to the account exactly", () => {
@@ -27,7 +22,7 @@ test("functions of the long run, a loop and a kernel that replicates sum to the 
       file,
       located: true,
     };
-    const measured = measureTrace(job, recordedRun(file), shippedReplay());
+    const measured = measureFile(job);
     for (const cache of ["cold", "hot"] as const) {
       const [singleCopy, perNode] = measured.map((each) => each.located![cache]);
       const rows = functionRows(

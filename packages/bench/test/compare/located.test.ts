@@ -3,18 +3,26 @@
 import { e52690v3 } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { Kind, traceTests } from "@kreplica/trace";
+import {
+  accountOf,
+  CAUSES,
+  type Comparison,
+  cycleAccount,
+  farCycles,
+  functionRows,
+  leavesOf,
+  type LocatedTest,
+  NOWHERE,
+  pageRows,
+  TextSymbols,
+  total,
+} from "@kreplica/replay";
 import { expect, test } from "vitest";
-import { shippedReplay } from "../../src/inputs/replay-kernel.js";
-import { readTraceFile, recordedRun } from "../../src/inputs/trace-file.js";
-import { accountOf, CAUSES, leavesOf } from "../../src/measure/causes.js";
-import { cycleAccount, total } from "../../src/measure/cycle-account.js";
-import { farCycles, functionRows, type LocatedTest, NOWHERE, pageRows } from "../../src/measure/located.js";
-import { measureTrace } from "../../src/measure/measure-trace.js";
-import { TextSymbols } from "../../src/measure/text-symbols.js";
+import { readTraceFile } from "../../src/inputs/trace-file.js";
 import { placesText } from "../../src/report/compare-places.js";
 import { screenFor } from "../../src/report/terminal.js";
-import type { Comparison } from "../../src/measure/compare.js";
 import { placesOf } from "../../src/report/documents/compare-places.js";
+import { measureFile } from "../../src/run-jobs.js";
 import { tracedKernel, tracedSymbols } from "../../src/traced-kernel.js";
 
 const file = dataFile("traces/hsw-kill.kt.zst");
@@ -28,7 +36,7 @@ const job = {
   policies: ["single-copy", "per-node"],
   file,
 };
-const [one, copies] = measureTrace({ ...job, located: true }, recordedRun(file), shippedReplay());
+const [one, copies] = measureFile({ ...job, located: true });
 const symbols = new TextSymbols(tracedKernel("patch-06"), tracedSymbols());
 const STATES = ["cold", "hot"] as const;
 const located = {
@@ -46,7 +54,7 @@ const accounts = (cache: "cold" | "hot") =>
   [one!, copies!].map((each) => cycleAccount(each[cache], e52690v3, 1).account);
 
 test("a run that is watched counts what one that is not counts", () => {
-  const plain = measureTrace(job, recordedRun(file), shippedReplay());
+  const plain = measureFile(job);
   for (const [nth, watched] of [one!, copies!].entries())
     for (const cache of STATES) expect(watched[cache]).toEqual(plain[nth]![cache]);
   expect(plain[0]!.located).toBeUndefined();

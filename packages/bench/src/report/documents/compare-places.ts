@@ -1,17 +1,18 @@
 /** Which functions and pages of the kernel's text cycles went to: part of what `kreplica compare --json` prints. */
 import { basename } from "node:path";
-import type { CacheState, ListedPlaces } from "../../measure/compare.js";
-import { accountOf } from "../../measure/causes.js";
-import type { LevelCycles } from "../../measure/cycle-account.js";
 import {
+  accountOf,
   addressText,
   byFarCycles,
+  type CacheState,
   functionRows,
+  type LevelCycles,
+  type ListedPlaces,
   type Located,
   type LocatedRow,
   type LocatedTest,
   pageRows,
-} from "../../measure/located.js";
+} from "@kreplica/replay";
 
 /**
  * Functions of one test in one state of the caches: what is listed, others and what has no symbol sum to the test's
