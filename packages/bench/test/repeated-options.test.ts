@@ -50,3 +50,13 @@ test("compare --test takes a recording's file name with its ending, and says of 
     /--test: no recording is of "on4-kill\.kt\.zst"/,
   );
 }, 300_000);
+
+test("--no-pti is --pti off on every command that has it, and a second value beside --pti", async () => {
+  const boot = ["boot", "--machine", "tiny-2-node"];
+  const short = await invoke([...boot, "--no-pti"]);
+  expect(short).toEqual(await invoke([...boot, "--pti", "off"]));
+  expect(short).not.toEqual(await invoke([...boot, "--pti", "on"]));
+  const twice = await invoke([...boot, "--pti", "on", "--no-pti"]);
+  expect([twice.code, twice.error]).toEqual([2, expect.stringMatching(/--pti/)]);
+  expect((await invoke(["machine", "--no-pti"])).code).toBe(2);
+}, 60_000);

@@ -46,7 +46,7 @@ import { countText } from "../report/units.js";
 import { replaySaved } from "./check-replay.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
-import { jsonOption, type JsonOption, levelsOption, policyOption } from "./options.js";
+import { jsonOption, type JsonOption, levelsOption, policyOption, ptiOn, ptiOption } from "./options.js";
 import { declareRules } from "./rules.js";
 import { choiceOption, fileOption, numberOption, SEEDS } from "./values.js";
 
@@ -115,7 +115,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
     )
     .addOption(new Option("--late-memory", "memory of the last node comes on line while the kernel runs"))
     .addOption(levelsOption())
-    .addOption(choiceOption("--pti <on|off>", "kernel page-table isolation (default: both in turn)", ["on", "off"]))
+    .addOption(ptiOption())
     .addOption(new Option("--kasan", "kernels with KASAN's shadow"))
     .addOption(numberOption("--steps <number>", "operations of a run", { least: 1, most: 100_000 }, 200))
     .addOption(numberOption("--runs <number>", "runs", { least: 1, most: 10_000_000 }, 400))
@@ -237,7 +237,7 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
   const base = kindsOf({
     nodes,
     levels,
-    pti: options.pti === undefined ? undefined : options.pti === "on",
+    pti: ptiOn(options.pti),
     kasan,
     lateMemory,
     fullSize: image !== undefined,

@@ -34,6 +34,8 @@ import {
   type MachineOptions,
   type PlacementOptions,
   policyOption,
+  ptiOn,
+  ptiOption,
   readMachine,
   readPlacement,
 } from "./options.js";
@@ -51,7 +53,7 @@ export type CompareOptions = MachineOptions &
     readonly test?: readonly string[];
     readonly policy: KernelPolicy;
     readonly levels: string;
-    readonly pti: boolean;
+    readonly pti: "on" | "off";
     readonly work: boolean;
     readonly reported?: string;
     readonly alignment?: boolean;
@@ -88,7 +90,7 @@ export function addCompareOptions(command: Command): Command {
     .addOption(new Option("--test <names...>", "only these tests, by name (fork-1, mount, ...) or file"))
     .addOption(policyOption("what is compared with a single copy"))
     .addOption(levelsOption("4"))
-    .addOption(new Option("--no-pti", "boot without page-table isolation; the recorded kernel had it"))
+    .addOption(ptiOption("on"))
     .addOption(
       new Option(
         "--no-work",
@@ -180,16 +182,16 @@ export async function comparison(
   const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
   const kernel = kernelNamed(options);
   const recording = recordingNamed(options);
-  if (recording && options.pti)
+  if (recording && options.pti === "on")
     context.remark(
-      "booted with page-table isolation, whatever the recorded kernel had, which a recording does not say; --no-pti boots without",
+      "booted with page-table isolation, whatever the recorded kernel had, which a recording does not say; --pti off boots without",
     );
   const given = {
     ...(kernel ? { kernel } : {}),
     ...(recording ? { recording } : {}),
     spec,
     where: { cpu, masterNode, dataNode },
-    pti: options.pti,
+    pti: ptiOn(options.pti),
     levels: options.levels === "5" ? (5 as const) : (4 as const),
     seed: 1,
     work: options.work,

@@ -15,6 +15,8 @@ import {
   type MachineOptions,
   masterNodeOption,
   policyOption,
+  ptiOn,
+  ptiOption,
   readMachine,
 } from "./options.js";
 import type { Rule } from "./rules.js";
@@ -38,7 +40,7 @@ export const addKernelChoices = (command: Command): Command =>
   addKernelOption(addMachineOptions(command))
     .addOption(policyOption("who holds copies"))
     .addOption(levelsOption("4"))
-    .addOption(choiceOption("--pti <on|off>", "kernel page-table isolation", ["on", "off"], "off"))
+    .addOption(ptiOption("off"))
     .addOption(choiceOption("--pcid <on|off>", "CPUs have PCIDs", ["on", "off"], "on"))
     .addOption(
       choiceOption(
@@ -76,7 +78,7 @@ export async function readKernelChoices(choices: KernelChoices): Promise<ReadCho
     policy: choices.policy,
     spec: readMachine(choices),
     levels: choices.levels === "5" ? 5 : 4,
-    pti: choices.pti === "on",
+    pti: ptiOn(choices.pti),
     pcid: choices.pcid === "on",
     seed: choices.seed,
     kaslr: {

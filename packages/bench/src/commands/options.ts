@@ -74,6 +74,19 @@ export const levelsOption = (fallback?: "4" | "5"): Option =>
     fallback,
   );
 
+/** `--pti`; read it with {@link ptiOn}. `--no-pti` is the same as `--pti off`, on every command that has it. */
+export const ptiOption = (fallback?: "on" | "off"): Option =>
+  choiceOption(
+    "--pti <on|off>",
+    `kernel page-table isolation; --no-pti is --pti off${fallback === undefined ? " (default: both in turn)" : ""}`,
+    ["on", "off"],
+    fallback,
+  );
+
+/** What `--pti` says; undefined: both in turn. */
+export const ptiOn = <T extends "on" | "off" | undefined>(value: T): T extends undefined ? undefined : boolean =>
+  (value === undefined ? undefined : value === "on") as T extends undefined ? undefined : boolean;
+
 /** Adds `--cpu` and `--master-node`; read them with {@link readPlacement}. */
 export const addPlacementOptions = (command: Command): Command =>
   command

@@ -21,6 +21,8 @@ import {
   levelsOption,
   type MachineOptions,
   policiesOption,
+  ptiOn,
+  ptiOption,
   readMachine,
   readPlacement,
 } from "./options.js";
@@ -36,7 +38,7 @@ type Options = JsonOption &
     readonly test?: readonly string[];
     readonly traces?: string;
     readonly levels?: "4" | "5";
-    readonly pti?: "on" | "off";
+    readonly pti: "on" | "off";
     readonly schema: "1" | "2";
   };
 
@@ -67,7 +69,7 @@ export function registerPolicies(program: Command, context: CommandContext): voi
     .addOption(fileOption("--traces <dir|file>", "KTRC1 recordings (default: the RFC's seven tests, shipped)"))
     .addOption(new Option("--test <names...>", "only these tests, by name (fork-1, mount, ...) or file"))
     .addOption(levelsOption("4"))
-    .addOption(choiceOption("--pti <on|off>", "kernel page-table isolation", ["on", "off"], "on"))
+    .addOption(ptiOption("on"))
     .addOption(jsonOption())
     .addOption(choiceOption("--schema <1|2>", "form of the JSON document: 1 has the costs alone", ["1", "2"], "2"))
     .addHelpText(
@@ -106,7 +108,7 @@ const kernelOf = (options: Options): Kernel =>
   kernelFrom({
     spec: readMachine(options),
     levels: options.levels === "5" ? 5 : 4,
-    pti: options.pti !== "off",
+    pti: ptiOn(options.pti),
   });
 
 const isWrong = (each: PolicyCost): boolean => each.bootBytes !== each.closedForm || each.memory.unexplained !== 0;
@@ -136,7 +138,7 @@ async function compared(options: Options, policies: readonly KernelPolicy[], con
   const given = {
     spec,
     where: { cpu, masterNode, dataNode: defaultDataNode(spec, cpu) },
-    pti: options.pti !== "off",
+    pti: ptiOn(options.pti),
     levels: options.levels === "5" ? (5 as const) : (4 as const),
     seed: 1,
   };

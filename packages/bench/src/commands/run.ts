@@ -29,7 +29,7 @@ export interface RunSurroundings {
 
 /** @returns the exit code; never throws */
 export async function run(
-  words: readonly string[],
+  given: readonly string[],
   commands: readonly RegisterCommand[],
   surroundings: RunSurroundings,
 ): Promise<number> {
@@ -58,6 +58,9 @@ export async function run(
     })
     .showSuggestionAfterError(true)
     .exitOverride();
+  const words = [...given];
+  const last = words.indexOf("--");
+  for (const [at, word] of words.entries()) if (word === "--no-pti" && (last < 0 || at < last)) words[at] = "--pti=off";
   const context: CommandContext = {
     print: out,
     remark: (text) => error(`kreplica: ${text}\n`),
