@@ -1,5 +1,7 @@
 /** An option with one value is given once: a second value is refused, naming both, whatever the command. */
+import { Command } from "commander";
 import { expect, test } from "vitest";
+import { listOption } from "../src/commands/values.js";
 import { isRepeatable } from "../src/commands/values.js";
 import { invoke, registered } from "./invoke.js";
 
@@ -60,3 +62,14 @@ test("--no-pti is --pti off on every command that has it, and a second value bes
   expect([twice.code, twice.error]).toEqual([2, expect.stringMatching(/--pti/)]);
   expect((await invoke(["machine", "--no-pti"])).code).toBe(2);
 }, 60_000);
+
+test("a list is separated by commas or given again, and either is the same; an empty name is none", async () => {
+  const given = async (...words: string[]): Promise<unknown> => {
+    const command = new Command().addOption(listOption("--program <names>", "programs")).argument("<file>");
+    await command.parseAsync([...words, "file.o"], { from: "user" });
+    return command.opts()["program"];
+  };
+  expect(await given("--program", "one,two", "--program=three")).toEqual(["one", "two", "three"]);
+  expect(await given("--program", "one", "--program", "two,,three,")).toEqual(["one", "two", "three"]);
+  expect(await given()).toBeUndefined();
+});

@@ -26,12 +26,17 @@ beforeAll(() => {
   put("other/fat.ko");
   put("other/zfat.ko");
 });
-const wanted = (words: { load?: string; all?: boolean; modules?: string; kernel?: string; release?: string }) =>
-  wantedModules({ kernel: "/nowhere/vmlinuz", release: undefined, ...words });
+const wanted = (words: {
+  load?: readonly string[];
+  all?: boolean;
+  modules?: string;
+  kernel?: string;
+  release?: string;
+}) => wantedModules({ kernel: "/nowhere/vmlinuz", release: undefined, ...words });
 
 describe("a file is the file", () => {
   test("beside a folder that has a module of its name, which is used for all else", () => {
-    const { directory, wanted: names } = wanted({ modules: folder, load: `${join(root, "other/fat.ko")},vfat` });
+    const { directory, wanted: names } = wanted({ modules: folder, load: [join(root, "other/fat.ko"), "vfat"] });
     expect(names).toEqual(["fat", "vfat"]);
     expect([directory.path("fat"), directory.path("vfat")]).toEqual([
       join(root, "other/fat.ko"),
@@ -42,16 +47,16 @@ describe("a file is the file", () => {
   });
 
   test("of a name the folder lacks; and one without a path, where no such file is", () => {
-    expect(wanted({ modules: folder, load: join(root, "other/zfat.ko") }).directory.path("zfat")).toBe(
+    expect(wanted({ modules: folder, load: [join(root, "other/zfat.ko")] }).directory.path("zfat")).toBe(
       join(root, "other/zfat.ko"),
     );
-    expect(wanted({ modules: folder, load: "fat.ko,two-words" }).directory.path("two_words")).toBe(
+    expect(wanted({ modules: folder, load: ["fat.ko", "two-words"] }).directory.path("two_words")).toBe(
       join(folder, "kernel/fs/two-words.ko"),
     );
-    expect(() => wanted({ modules: folder, load: join(root, "absent/fat.ko") })).toThrow(
+    expect(() => wanted({ modules: folder, load: [join(root, "absent/fat.ko")] })).toThrow(
       /absent\/fat\.ko: there is no such file/,
     );
-    expect(() => wanted({ modules: folder, load: "fatt" })).toThrow(
+    expect(() => wanted({ modules: folder, load: ["fatt"] })).toThrow(
       /no module fatt in the folder\. Did you mean fat\?/,
     );
   });
@@ -61,14 +66,14 @@ describe("a file is the file", () => {
       expect(() =>
         wanted({
           ...(modules ? { modules } : {}),
-          load: `${join(root, "other/fat.ko")},${join(folder, "kernel/fs/fat.ko")}`,
+          load: [join(root, "other/fat.ko"), join(folder, "kernel/fs/fat.ko")],
         }),
       ).toThrow(/are both module fat\. Load one of them/);
     }
   });
 
   test("alone, without a folder", () => {
-    const { directory, wanted: names } = wanted({ load: join(root, "other/fat.ko") });
+    const { directory, wanted: names } = wanted({ load: [join(root, "other/fat.ko")] });
     expect([names, directory.path("vfat")]).toEqual([["fat"], undefined]);
   });
 });

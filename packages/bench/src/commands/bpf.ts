@@ -27,11 +27,11 @@ import {
 } from "./options.js";
 import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
-import { choiceOption, fileOption, numberOption } from "./values.js";
+import { choiceOption, fileOption, listOption, numberOption } from "./values.js";
 
 interface Options extends MachineOptions, PlacementOptions, JsonOption {
   readonly run?: string;
-  readonly program?: string;
+  readonly program?: readonly string[];
   readonly verifyOnly?: boolean;
   readonly disassemble?: boolean;
   readonly policy: KernelPolicy;
@@ -50,7 +50,7 @@ export function registerBpf(program: Command, context: CommandContext): void {
     .addOption(
       fileOption("--run <file>", "bytes of the context, or the packet for programs that have one (default: zeros)"),
     )
-    .addOption(new Option("--program <names>", "programs, separated by commas (default: all)"))
+    .addOption(listOption("--program <names>", "programs to take (default: all)"))
     .addOption(new Option("--verify-only", "print the verifier's log and stop"))
     .addOption(new Option("--disassemble", "print the instructions as linked and stop"))
     .addOption(
@@ -99,7 +99,7 @@ export function registerBpf(program: Command, context: CommandContext): void {
 
 function act(file: string, options: Options, context: CommandContext): void {
   const object = readObject(bytesOf(file)),
-    names = options.program?.split(",").filter((name) => name !== "") ?? object.programs.map((each) => each.name);
+    names = options.program ?? object.programs.map((each) => each.name);
   if (names.length === 0)
     throw new InputError({
       file: "--program",

@@ -27,7 +27,7 @@ import {
 import { systemMapOption } from "./kernel-option.js";
 import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
-import { fileOption, numberOption } from "./values.js";
+import { fileOption, listOption, numberOption } from "./values.js";
 
 /** Modules loaded, and forgotten, before times are compared. */
 const WARM_UP = 100;
@@ -36,7 +36,7 @@ interface Options extends MachineOptions, PlacementOptions, JsonOption {
   readonly kernel: string;
   readonly systemMap?: string;
   readonly modules?: string;
-  readonly load?: string;
+  readonly load?: readonly string[];
   readonly all?: boolean;
   readonly policy: KernelPolicy;
   readonly place?: string;
@@ -56,12 +56,7 @@ export function registerModules(program: Command, context: CommandContext): void
     .addOption(fileOption("--kernel <file>", "vmlinux or vmlinuz the modules were built for").makeOptionMandatory())
     .addOption(systemMapOption())
     .addOption(new Option("--modules <folder>", "lib/modules/<release> (default: the one beside the kernel's package)"))
-    .addOption(
-      new Option(
-        "--load <names>",
-        "modules to load, by name or .ko file, separated by commas; what they need is loaded first",
-      ),
-    )
+    .addOption(listOption("--load <names>", "modules to load, by name or .ko file; what they need is loaded first"))
     .addOption(new Option("--all", "every module of the folder"))
     .addOption(policyOption("who holds copies of the kernel"))
     .addOption(

@@ -99,6 +99,19 @@ export function filesOption(flags: string, description: string): Option {
 }
 
 /**
+ * An option that names several: separated by commas, or given again. Not by spaces, where a file may follow it.
+ *
+ * @returns one whose value is a list, in the order given, without empty names
+ */
+export function listOption(flags: string, description: string): Option {
+  const option = repeatedOption(flags, `${description}; separated by commas, or given again`);
+  return option.argParser((text: string, before: unknown) => [
+    ...((before as string[] | undefined) ?? []),
+    ...text.split(",").filter((name) => name !== ""),
+  ]);
+}
+
+/**
  * An option whose value is one of several words, or with `<names...>` several of them; a word that is none gets a
  * suggestion.
  *

@@ -9,7 +9,7 @@ import { moduleDirectory, moduleFiles, withFiles } from "./directory.js";
 /** What was asked for. */
 export interface ModuleWishes {
   /** Names or .ko files, separated by commas. */
-  readonly load?: string;
+  readonly load?: readonly string[];
   readonly all?: boolean;
   /** The folder, where one was named. */
   readonly modules?: string;
@@ -30,7 +30,7 @@ export function wantedModules(wishes: ModuleWishes): {
   readonly directory: ModuleDirectory;
   readonly wanted: readonly string[];
 } {
-  const words = (wishes.load ?? "").split(",").filter((word) => word !== "");
+  const words = wishes.load ?? [];
   if (words.length === 0 && !wishes.all)
     throw new InputError({
       file: "--load",
