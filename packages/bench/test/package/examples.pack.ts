@@ -45,6 +45,15 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+test("the command takes a policy of its own from a plugin file, as the example's script has it", () => {
+  const at = join(folder, "own-policy");
+  const { holders, policy } = JSON.parse(run("npm", ["run", "--silent", "command", "--", "--json"], at)) as {
+    readonly holders: readonly number[];
+    readonly policy: string;
+  };
+  expect([policy, holders]).toEqual(["on-0-3", [0, 3]]);
+});
+
 describe.each(examples)("%s", (name) => {
   test("compiles against the published declarations, and prints what its page says", () => {
     const page = readFileSync(join(folder, name, "README.md"), "utf8");
