@@ -99,7 +99,8 @@ const VALUES: Readonly<Record<string, string>> = {
   "--kernel": "nothing",
   "--system-map": "nothing",
   "--modules": ".",
-  "--load": "ext4",
+  // Of modules a name, of compare shares: what it means is told by who reads it.
+  "--load": "0.5",
   "--place": "0",
   "--replicate": "none",
   "--traces": "nothing",

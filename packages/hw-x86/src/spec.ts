@@ -132,6 +132,18 @@ export interface CostSpec {
  */
 export type Vendor = "intel" | "amd";
 
+/** How latency grows with use, of memory controllers and of links alike. */
+export interface LoadedLatency {
+  /**
+   * Ascending by utilisation: a share of the peak read bandwidth, 0 to 1, and the latency there over the idle one, at
+   * least 1 and never falling. Straight lines between; (0, 1) stands before the first.
+   */
+  readonly points: readonly { readonly utilisation: number; readonly timesIdle: number }[];
+  readonly source: string;
+  /** Of another machine, or assumed. */
+  readonly provisional?: boolean;
+}
+
 /** A whole machine. */
 export interface MachineSpec {
   /** kebab-case; what `--machine` takes. */
@@ -159,6 +171,8 @@ export interface MachineSpec {
   readonly latencySpread: number;
   /** Read bandwidth, MB/s, same shape. */
   readonly bandwidthMBs: readonly (readonly number[])[];
+  /** Absent: the shape that four published curves share. */
+  readonly loadedLatency?: LoadedLatency;
   /** SLIT, same shape: 10 is local, 255 unreachable. */
   readonly distance: readonly (readonly number[])[];
   /**

@@ -158,6 +158,22 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
     if (!share && low < 0) fault(path, `${low} is negative`, "write a number from 0");
   }
 
+  for (const [i, { utilisation, timesIdle }] of (machine.loadedLatency?.points ?? []).entries()) {
+    const before = machine.loadedLatency!.points[i - 1];
+    if (before && utilisation <= before.utilisation)
+      fault(
+        ["loadedLatency", "points", i, "utilisation"],
+        `${utilisation} does not come after ${before.utilisation}`,
+        "list points by ascending utilisation",
+      );
+    if (before && timesIdle < before.timesIdle)
+      fault(
+        ["loadedLatency", "points", i, "timesIdle"],
+        `latency falls from ${before.timesIdle} to ${timesIdle} as use grows`,
+        "write the highest latency up to there",
+      );
+  }
+
   const count = machine.nodes.length;
   for (const name of ["latencyNs", "bandwidthMBs", "distance"] as const) {
     const rows = machine[name];

@@ -11,6 +11,7 @@ import { isNumactlHardware, parseNumactlHardware, type NumactlHardware } from ".
 import { isTextOfOthers } from "./accounts/readers.js";
 import { cutOff } from "./found-node.js";
 import { distancesFromLatency, nodesAsInBase, tooManyCpus, withOwn } from "./from-latencies.js";
+import { loadedLatencyOf } from "./loaded-latencies.js";
 import { machineOnFound } from "./on-base.js";
 
 /** Whether either tool's output is in the text, and no other's. */
@@ -26,12 +27,12 @@ export function machineFromTools(source: string, file: string, name: string, bas
   const numactl = isNumactlHardware(source) ? parseNumactlHardware(text) : undefined;
   const measured = isLatencyChecker(source) ? parseLatencyChecker(text) : undefined;
   const tools = [...(numactl ? ["numactl --hardware"] : []), ...(measured ? ["Intel MLC"] : [])].join(" and ");
+  const curve = measured?.loaded && curveOf(measured, file);
+  if (measured && !measured.latencyNs && !numactl) return { ...base, ...onlyLoaded(base, file, name), ...curve };
   const { nodes, distance } = numactl ? alongside(numactl, measured, text) : fromLatencies(measured!, base, text);
   const sources = [
     ...(numactl ? [`nodes, CPUs, memory and distances: numactl --hardware (${file})`] : []),
-    ...(measured
-      ? [`latency${measured.bandwidthMBs ? " and bandwidth" : ""}: Intel Memory Latency Checker (${file})`]
-      : []),
+    ...(measured ? [`${toldBy(measured)}: Intel Memory Latency Checker (${file})`] : []),
     ...nodes.flatMap(({ id, cpus }) =>
       numactl || cpus.length > 0
         ? []
@@ -44,20 +45,52 @@ export function machineFromTools(source: string, file: string, name: string, bas
   const ids = nodes.map((node) => node.id);
   const inOrder = (matrix: LatencyCheckerMatrix): (number | undefined)[][] =>
     ids.map((row) => ids.map((column) => matrix.rows.get(row)?.[matrix.columns.indexOf(column)]));
-  return machineOnFound(
+  const machine = machineOnFound(
     {
       name,
       nodes,
       distance,
       sources,
       description: `${tools} of ${file}, on ${base.name}`,
-      ...(measured ? { latencyNs: withOwn(inOrder(measured.latencyNs)) } : {}),
+      ...(measured?.latencyNs ? { latencyNs: withOwn(inOrder(measured.latencyNs)) } : {}),
       ...(measured?.bandwidthMBs ? { bandwidthMBs: inOrder(measured.bandwidthMBs) } : {}),
       certain: numactl !== undefined,
       fromFirmware: numactl !== undefined,
     },
     base,
   );
+  return { ...machine, ...curve };
+}
+
+/** What of a machine it measured. */
+const toldBy = ({ latencyNs, bandwidthMBs, loaded }: LatencyChecker): string =>
+  [
+    ...(latencyNs ? ["latency"] : []),
+    ...(bandwidthMBs ? ["bandwidth"] : []),
+    ...(loaded ? ["loaded latency"] : []),
+  ].join(" and ");
+
+/** A table of loaded latencies alone: the base with that curve. */
+const onlyLoaded = (base: MachineSpec, file: string, name: string): Partial<MachineSpec> => ({
+  name,
+  description: `loaded latencies of ${file}, on ${base.name}`,
+  sources: [
+    `loaded latency: Intel Memory Latency Checker (${file})`,
+    `everything else: ${base.name}, whose sources follow`,
+    ...base.sources,
+  ],
+});
+
+function curveOf({ loaded, latencyNs }: LatencyChecker, file: string): Pick<MachineSpec, "loadedLatency"> {
+  const local = [...(latencyNs?.rows ?? [])].flatMap(([from, row]) => row[latencyNs!.columns.indexOf(from)] ?? []);
+  const idle = local.length > 0 ? local.reduce((sum, each) => sum + each, 0) / local.length : undefined;
+  return {
+    loadedLatency: loadedLatencyOf(
+      loaded!.rows,
+      `Intel Memory Latency Checker (${file}:${loaded!.lines.join("-")})`,
+      idle,
+    ),
+  };
 }
 
 /** Both tools: the matrices must be about the nodes that numactl lists. */
@@ -92,7 +125,8 @@ function alongside(numactl: NumactlHardware, measured: LatencyChecker | undefine
 }
 
 /** The Memory Latency Checker alone. */
-function fromLatencies({ latencyNs }: LatencyChecker, base: MachineSpec, text: TextLines): NumactlHardware {
+function fromLatencies({ latencyNs: given }: LatencyChecker, base: MachineSpec, text: TextLines): NumactlHardware {
+  const latencyNs = given!;
   const ids = [...new Set([...latencyNs.columns, ...latencyNs.rows.keys()])].sort((a, b) => a - b);
   const tooMany = tooManyCpus(latencyNs.rows.size, base);
   if (tooMany) throw text.fault(latencyNs.line, undefined, tooMany, "name a --base with fewer");

@@ -16,6 +16,7 @@ export { type CpuPlace, socketGroups } from "./cpu-places.js";
 export { distanceScale } from "./distance-scale.js";
 export { cutOff, type FoundNode, sharedCpus } from "./found-node.js";
 export { isToolText, machineFromTools } from "./from-tools.js";
+export { COMMON_SHAPE_SOURCE, timesIdle } from "./loaded-latency.js";
 export { machineDocument, machineFromJson } from "./json-machine.js";
 export { parseLatencyChecker } from "./memory-latency-checker.js";
 export { parseNumactlHardware } from "./numactl-hardware.js";

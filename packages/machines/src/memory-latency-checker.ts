@@ -8,6 +8,7 @@
  *            1         139.4    70.7
  *
  *     Measuring Memory Bandwidths between nodes within system      MB/s of 1,000,000 bytes; may be absent
+ *     Measuring Loaded Latencies for the system                    loaded-latencies.ts; may be absent, or alone
  *
  * Row: node of the CPU, column: node of the memory. Rows may go on in the next line. Other tables of the tool are
  * passed over.
@@ -15,6 +16,7 @@
  * @source Intel Memory Latency Checker readme, "What does the tool measure"
  */
 import { quoted, type TextLines } from "@kreplica/inputs";
+import { LOADED, type LoadedLatencies, parseLoadedLatencies } from "./loaded-latencies.js";
 
 /** A matrix as printed: rows only for nodes that have CPUs. */
 export interface LatencyCheckerMatrix {
@@ -27,7 +29,8 @@ export interface LatencyCheckerMatrix {
 
 /** What was measured. */
 export interface LatencyChecker {
-  readonly latencyNs: LatencyCheckerMatrix;
+  /** Absent only where the loaded latencies stand alone. */
+  readonly latencyNs?: LatencyCheckerMatrix;
   readonly bandwidthMBs?: LatencyCheckerMatrix;
   /** Clean lines of another L2, nanoseconds; `line` from 1. */
   readonly cacheToCache: readonly {
@@ -35,6 +38,7 @@ export interface LatencyChecker {
     readonly value: number;
     readonly line: number;
   }[];
+  readonly loaded?: LoadedLatencies;
 }
 
 const LATENCY = /Measuring idle latenc/i;
@@ -50,7 +54,8 @@ const isFigure = (cell: string): boolean => /^\d{1,12}(?:\.\d{1,6})?$/.test(cell
 const rerun = "run `mlc --latency_matrix` (and `mlc --bandwidth_matrix`) and give the whole output";
 
 /** Whether the text holds such output. */
-export const isLatencyChecker = (text: string): boolean => /Memory Latency Checker/i.test(text) || LATENCY.test(text);
+export const isLatencyChecker = (text: string): boolean =>
+  /Memory Latency Checker/i.test(text) || LATENCY.test(text) || LOADED.test(text);
 
 /** @throws InputError naming line and field of every fault */
 export function parseLatencyChecker(text: TextLines): LatencyChecker {
@@ -66,10 +71,16 @@ export function parseLatencyChecker(text: TextLines): LatencyChecker {
     return at.length === 1 ? parseMatrix(text, at[0]!, field) : undefined;
   };
   const latencyNs = matrix(LATENCY, "idle latencies");
-  if (!latencyNs) throw text.fault(undefined, "idle latencies", "no latency matrix", rerun);
   const bandwidthMBs = matrix(BANDWIDTH, "memory bandwidths");
+  const loaded = parseLoadedLatencies(text);
+  if (!latencyNs && !loaded) throw text.fault(undefined, "idle latencies", "no latency matrix", rerun);
   text.settle();
-  return { latencyNs, ...(bandwidthMBs ? { bandwidthMBs } : {}), cacheToCache: cacheToCacheIn(text) };
+  return {
+    ...(latencyNs ? { latencyNs } : {}),
+    ...(bandwidthMBs ? { bandwidthMBs } : {}),
+    ...(loaded ? { loaded } : {}),
+    cacheToCache: cacheToCacheIn(text),
+  };
 }
 
 /**

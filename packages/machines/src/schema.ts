@@ -132,6 +132,26 @@ export const machineShape = {
   bandwidthMBs: matrix(positive.max(1e9)).describe(
     "read bandwidth, MB/s (1 MB = 1,000,000 bytes); row: node of the CPU, column: node of the memory",
   ),
+  loadedLatency: z
+    .exactOptional(
+      z.strictObject({
+        points: z
+          .array(
+            z.strictObject({
+              utilisation: z.number().min(0).max(1).describe("share of the peak read bandwidth"),
+              timesIdle: z.number().min(1).max(1000).describe("latency there over the idle latency"),
+            }),
+          )
+          .min(1)
+          .max(1000)
+          .describe("ascending by utilisation, latencies never falling"),
+        source: text,
+        provisional: z.exactOptional(z.boolean()),
+      }),
+    )
+    .describe(
+      "how latency grows with use, of memory controllers and links alike; absent: the shape that four published curves share",
+    ),
   distance: matrix(count.min(10).max(255)).describe("SLIT; 10 is local, 255 unreachable"),
   cacheToCacheNs: z
     .strictObject({

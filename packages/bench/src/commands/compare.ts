@@ -24,6 +24,7 @@ import { compareText } from "../report/compare.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { chosenRecordings, refuse } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
+import { type LoadOption, loadOption, readLoad } from "./load-option.js";
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
 import {
   addMachineOptions,
@@ -47,6 +48,7 @@ import { choiceOption, fileOption, NODE_IDS, numberOption } from "./values.js";
 /** What a comparison is of, read from a command line. */
 export type CompareOptions = MachineOptions &
   KernelOption &
+  LoadOption &
   PlacementOptions & {
     readonly dataNode?: number;
     readonly traces?: string;
@@ -87,6 +89,7 @@ export function addCompareOptions(command: Command): Command {
         "nodes of the recorded guest, CPUS:SIZE each, 0,1:512M/2,3:512M, or a file with its `info numa` or `numactl --hardware` (default: numa.txt beside the recordings)",
       ),
     )
+    .addOption(loadOption())
     .addOption(new Option("--test <names...>", "only these tests, by name (fork-1, mount, ...) or file"))
     .addOption(policyOption("what is compared with a single copy"))
     .addOption(levelsOption("4"))
@@ -130,6 +133,7 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --machine epyc-7713-2s", "a machine with many small L3"],
         ["kreplica compare --cpu 0", "one CPU in full, and no other node"],
         ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
+        ["kreplica compare --load link=0.7", "links between sockets busy with other traffic"],
         ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
         ["kreplica compare --test fork --functions 10 --pages 5", "which functions and pages of the text it is about"],
         ["kreplica compare --traces recordings/", "recordings of one's own"],
@@ -199,7 +203,9 @@ export async function comparison(
   const { recordings, refused, tests } = chosenRecordings(files, options.test, recording !== undefined);
   if (recordings.length === 0) refuse(refused, context);
   const reported = options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, tests);
+  const load = readLoad(options, spec);
   const request = {
+    ...(load ? { load } : {}),
     policy: options.policy,
     files: recordings,
     isLong: isLongRun,

@@ -13,6 +13,7 @@ import {
   total,
 } from "@kreplica/replay";
 import { gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
+import { idleText, loadText } from "./compare-load.js";
 import { recordedText } from "./compare-recorded.js";
 import { placesText } from "./compare-places.js";
 import { workText } from "./compare-work.js";
@@ -39,7 +40,7 @@ export function compareText(result: CompareResult, screen: Screen): string {
     (verdict === "" ? "" : `${verdict}\n`) +
     paragraph(
       `${spec.description}. ${result.kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}. CPU ${where.cpu} on node ${nodeOf(spec, where.cpu)}, ` +
-        `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.`,
+        `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.${idleText(result)}`,
       screen,
     ) +
     paragraph(standingText(result), screen) +
@@ -48,7 +49,7 @@ export function compareText(result: CompareResult, screen: Screen): string {
     head,
     ...[recordedText(result, screen)].filter((text) => text !== ""),
     gainsText(result, screen),
-    ...[nodesText(result, screen)].filter((text) => text !== ""),
+    ...[nodesText(result, screen), loadText(result, screen)].filter((text) => text !== ""),
     ...states.map((cache) => why(result, cache, screen)),
     ...[placesText(result, screen)].filter((text) => text !== ""),
     workText(result, (each) => labelOf(each, result.tests), screen),

@@ -72,7 +72,7 @@ test("every version's heading, tabs or blanks, nodes without CPUs, with or witho
           " 00000\t294.10\t 115842.0",
         ].join(ending);
         const read = parse(text);
-        for (const each of bandwidth ? [read.latencyNs, read.bandwidthMBs!] : [read.latencyNs]) {
+        for (const each of bandwidth ? [read.latencyNs!, read.bandwidthMBs!] : [read.latencyNs!]) {
           expect(each.columns).toEqual(ids);
           expect([...each.rows]).toEqual(ids.slice(0, rows).map((id, i) => [id, values[i]]));
         }

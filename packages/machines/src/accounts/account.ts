@@ -1,5 +1,6 @@
 /** What one tool or table says about a machine: facts, each with the place it was read from, and nothing filled in. */
 import type { TlbSpec, Vendor } from "@kreplica/hw-x86/api";
+import type { LoadedRow } from "../loaded-latencies.js";
 
 /** Where a fact stands. */
 export interface Place {
@@ -35,6 +36,8 @@ export interface FactValues {
   readonly latencyNs: number;
   /** Read bandwidth, MB/s of 1,000,000 bytes; of "FROM TO". */
   readonly bandwidthMBs: number;
+  /** Latency beside the bandwidth drawn, row by row; of "". */
+  readonly loadedLatencies: readonly LoadedRow[];
   /** Of a {@link CacheName}: one cache, not all of a machine. */
   readonly cacheBytes: number;
   readonly cacheWays: number;

@@ -71,6 +71,7 @@ const LABELS: Readonly<Record<FactKind, string>> = {
   distance: "distance",
   latencyNs: "latencyNs",
   bandwidthMBs: "bandwidthMBs",
+  loadedLatencies: "loadedLatency",
   cacheBytes: "bytes",
   cacheWays: "ways",
   inclusion: "inclusion",
@@ -102,7 +103,11 @@ function named(fact: Fact): string {
   return label(fact);
 }
 
-function shown({ value }: Fact): string {
+function shown({ kind, value }: Fact): string {
+  if (kind === "loadedLatencies")
+    return (value as FactValues["loadedLatencies"])
+      .map(({ latencyNs, bandwidthMBs }) => `${latencyNs} ns at ${bandwidthMBs} MB/s`)
+      .join(", ");
   if (Array.isArray(value)) return value.length === 0 ? "none" : formatCpuList(value as number[]);
   if (typeof value === "object")
     return `${(value as FactValues["tlb"]).entries} / ${(value as FactValues["tlb"]).ways}`;
@@ -118,7 +123,7 @@ function agree(a: Fact, b: Fact): boolean {
       Math.abs((a.value as number) - (b.value as number)) <=
       MEMORY_SHARE * Math.max(a.value as number, b.value as number)
     );
-  if (Array.isArray(a.value) && Array.isArray(b.value)) {
+  if (Array.isArray(a.value) && Array.isArray(b.value) && a.kind !== "loadedLatencies") {
     const [left, right] = [a.value as readonly number[], b.value as readonly number[]];
     return left === right || (left.length === right.length && left.every((each, i) => each === right[i]));
   }

@@ -3,6 +3,7 @@ import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { InputError } from "@kreplica/inputs";
 import type { FoundNode } from "../found-node.js";
 import { distancesFromLatency, nodeOfBase, nodesAsInBase, tooManyCpus, withOwn } from "../from-latencies.js";
+import { loadedLatencyOf } from "../loaded-latencies.js";
 import { machineOnFound } from "../on-base.js";
 import { defaultPreset } from "../presets/index.js";
 import { MOST_NODE, type MachineAccount } from "./account.js";
@@ -85,6 +86,7 @@ export function machineFromAccounts(
     bandwidthMBs: onNodes.bandwidthMBs,
     distance: onNodes.distance,
     ...core.fields,
+    ...loadedAsTold(said, ids),
     interconnectSource:
       [
         ...said.sources().filter((each) => /^(?:distance|latencyNs|bandwidthMBs): /.test(each)),
@@ -92,6 +94,15 @@ export function machineFromAccounts(
       ].join("; ") || `assumed, as ${base.name}: ${base.interconnectSource}`,
     sources,
   };
+}
+
+/** The curve, over the mean latency of the nodes to themselves where that was told. */
+function loadedAsTold(said: JoinedAccount, ids: readonly number[]): Partial<MachineSpec> {
+  const rows = said.get("loadedLatencies");
+  if (!rows) return {};
+  const local = ids.flatMap((id) => said.get("latencyNs", `${id} ${id}`) ?? []);
+  const idle = local.length > 0 ? local.reduce((sum, each) => sum + each, 0) / local.length : undefined;
+  return { loadedLatency: loadedLatencyOf(rows, said.source("loadedLatencies"), idle) };
 }
 
 const sameIds = (ids: readonly number[], base: MachineSpec): boolean =>

@@ -27,7 +27,7 @@ export function readNumactl(source: string, file: string): AccountOf {
 export function readLatencyChecker(source: string, file: string): AccountOf {
   const text = new TextLines(file, source);
   const account = new AccountOf("Intel MLC", file);
-  const { latencyNs, bandwidthMBs, cacheToCache } = parseLatencyChecker(text);
+  const { latencyNs, bandwidthMBs, cacheToCache, loaded } = parseLatencyChecker(text);
   const matrix = (kind: "latencyNs" | "bandwidthMBs", { rows, columns, line }: LatencyCheckerMatrix): void => {
     for (const [from, row] of rows) {
       const at = lineOf(text.lines, new RegExp(`^\\s*0*${from}\\s`), line + 1);
@@ -35,8 +35,9 @@ export function readLatencyChecker(source: string, file: string): AccountOf {
         if (value !== undefined) account.say(kind, `${from} ${columns[j]!}`, value, at);
     }
   };
-  matrix("latencyNs", latencyNs);
+  if (latencyNs) matrix("latencyNs", latencyNs);
   if (bandwidthMBs) matrix("bandwidthMBs", bandwidthMBs);
   for (const { of, value, line } of cacheToCache) account.say("cacheToCacheNs", of, value, line);
+  if (loaded) account.say("loadedLatencies", "", loaded.rows, loaded.lines[0]);
   return account;
 }

@@ -24,6 +24,7 @@ import type { Carried } from "../replay/other-kernel.js";
 import { hasRoom } from "../replay/recorded-frames.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { type KernelJob, jobKernel, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
+import { type Load, type LoadedResult, LoadedTests } from "./loaded-tests.js";
 import { type DataOf, nodeClasses } from "./node-classes.js";
 import { defaultDataNode, indexOf, type Where } from "./placement.js";
 import { processBytes } from "./policy-cost.js";
@@ -121,6 +122,8 @@ export interface CompareResult<Job extends KernelJob = KernelJob> {
   readonly listed?: ListedPlaces;
   /** All nodes; undefined where one CPU alone was asked for, or no test could be measured. */
   readonly machine: WholeMachine | undefined;
+  /** How busy links and memory controllers are; undefined on an idle machine. */
+  readonly loaded?: LoadedResult | undefined;
   /** Bytes of page tables that a process on one node has more, and one that ran on every node. */
   readonly process: { readonly bytes: number; readonly everywhereBytes: number };
   readonly memory: MemoryAccount;
@@ -151,6 +154,8 @@ export interface CompareRequest {
   readonly wholeMachine?: boolean;
   /** Node of the data on all of them; each one's own, or the nearest with memory, when absent. */
   readonly dataNode?: NodeId;
+  /** Traffic beside the CPU that is measured; absent: none, and its own does not count. */
+  readonly load?: Load;
   /** Measures what alignment gains in long runs, too. */
   readonly alignment?: boolean;
   /** Tells whose text the cycles went to, and how much of that is to be shown. */
@@ -177,6 +182,7 @@ export async function compare<Given extends KernelJob>(
     wholeMachine: all = false,
     dataNode,
     listed,
+    load,
     look,
   }: CompareRequest,
   run: JobRunner<Given & TraceJob>,
@@ -225,11 +231,15 @@ export async function compare<Given extends KernelJob>(
       return single && perNode ? [{ single, perNode, unaligned }] : [];
     })
     .sort((a, b) => orderOf(a.single) - orderOf(b.single));
-  const tests = pairs.flatMap(({ single, perNode, unaligned }) =>
+  const nodes = { spec, master: where.masterNode, dataOf, own: standing.own, classes, elsewhere };
+  const loaded = new LoadedTests(nodes, load);
+  const tests = pairs.flatMap((pair) =>
     (["hot", "cold"] as const).map((cache): Comparison => {
+      const { single, perNode, unaligned } = pair;
       const { test } = single;
+      const { single: before, perNode: after } = loaded.sides(pair, cache);
       const figures = (of: TraceMeasurement): KernelFigures => ({
-        ...cycleAccount(of[cache], spec, place.nodeIndex),
+        ...cycleAccount(of[cache], of === perNode ? after : before, place.nodeIndex),
         lines: lineCounts(of[cache], spec.nodes.length),
         work: of.work[cache],
         runs: cache === "cold" ? 1 : of.runs,
@@ -245,11 +255,11 @@ export async function compare<Given extends KernelJob>(
         pokes: single.pokes,
         singleCopy: figures(single),
         perNode: figures(perNode),
-        gain: gain(single[cache], perNode[cache], spec, place.nodeIndex),
-        near: nearGain(single[cache], perNode[cache], spec, place),
-        bound: bound(single[cache], spec, place),
-        boundBeyondL2: boundBeyondL2(single[cache], spec, place),
-        alignment: unaligned && gain(unaligned[cache], single[cache], spec, place.nodeIndex).percent,
+        gain: gain(single[cache], perNode[cache], before, place.nodeIndex, after),
+        near: nearGain(single[cache], perNode[cache], before, place, {}, after),
+        bound: bound(single[cache], before, place),
+        boundBeyondL2: boundBeyondL2(single[cache], before, place),
+        alignment: unaligned && gain(unaligned[cache], single[cache], before, place.nodeIndex).percent,
         reported: reported?.of(test, cache, single.calls ?? 1),
         carried: single.carried,
         statistics: single.statistics,
@@ -268,10 +278,7 @@ export async function compare<Given extends KernelJob>(
     reported,
     switchStores: firstSwitchStores(booted, spec.cpus, node),
     machine:
-      all && pairs.length > 0
-        ? wholeMachine({ spec, master: where.masterNode, dataOf, own: standing.own, classes, elsewhere }, pairs)
-        : undefined,
-    ...(listed ? { listed, located: locatedIn(pairs, new TextSymbols(booted.image, kernel.symbols())) } : {}),
+        ? wholeMachine(nodes, pairs, (pair, cache) => loaded.sides(pair, cache))
     process: processBytes(plain, booted, where.cpu),
     memory,
     memoryCost: cost,

@@ -55,24 +55,27 @@ export const percentGained = (single: number, perNode: number): number =>
  * tests, so that gains may be added up corner by corner.
  *
  * @param single, perNode counters of two runs @param nodeIndex of the CPU's node in `spec.nodes`
+ * @param after the machine as the second run finds it, where the first leaves it busier
  */
 export function gainsAtCorners(
   single: Float64Array,
   perNode: Float64Array,
   spec: MachineSpec,
   nodeIndex: number,
+  after: MachineSpec = spec,
 ): Float64Array {
   // A corner asks for nothing but two sums: regions are added up before, and what never happened is left out.
   const [one, other] = [eventTotals(single, spec.nodes.length), eventTotals(perNode, spec.nodes.length)];
   const prices = pricesOf(spec, nodeIndex, one.length);
+  const lower = after === spec ? prices : pricesOf(after, nodeIndex, one.length);
   const happened = Array.from(one.keys()).filter((event) => one[event] !== 0 || other[event] !== 0);
   return Float64Array.from({ length: CORNERS }, (_, corner) => {
-    let [before, after] = [0, 0];
+    let [before, behind] = [0, 0];
     for (const event of happened) {
-      const price = prices[corner * one.length + event]!;
-      before += one[event]! * price;
-      after += other[event]! * price;
+      const at = corner * one.length + event;
+      before += one[event]! * prices[at]!;
+      behind += other[event]! * lower[at]!;
     }
-    return percentGained(before, after);
+    return percentGained(before, behind);
   });
 }

@@ -14,10 +14,17 @@ export interface Gain {
  * (single - perNode) / single, and the least and most of it over all corners of the uncertain parameters.
  *
  * @param nodeIndex of the CPU's node in `spec.nodes`
+ * @param after the machine as the second kernel finds it, where that leaves it less busy
  */
-export function gain(single: Float64Array, perNode: Float64Array, spec: MachineSpec, nodeIndex: number): Gain {
-  const middle = percentGained(account(single, spec, nodeIndex).cycles, account(perNode, spec, nodeIndex).cycles);
-  return within(middle, gainsAtCorners(single, perNode, spec, nodeIndex));
+export function gain(
+  single: Float64Array,
+  perNode: Float64Array,
+  spec: MachineSpec,
+  nodeIndex: number,
+  after: MachineSpec = spec,
+): Gain {
+  const middle = percentGained(account(single, spec, nodeIndex).cycles, account(perNode, after, nodeIndex).cycles);
+  return within(middle, gainsAtCorners(single, perNode, spec, nodeIndex, after));
 }
 
 /** A figure and the least and most of it over all corners. */
@@ -44,6 +51,7 @@ export interface FarAndNear {
  * else differs between the kernels, and never more than {@link bound}.
  *
  * @param single, perNode counts of the two kernels @param point where the uncertain parameters stand
+ * @param after the machine as the second kernel finds it, where that leaves it less busy
  */
 export function nearGain(
   single: Float64Array,
@@ -51,16 +59,17 @@ export function nearGain(
   spec: MachineSpec,
   { nodeIndex, far, near }: FarAndNear,
   point: Point = {},
+  after: MachineSpec = spec,
 ): number {
-  const alike: MachineSpec = {
-    ...spec,
-    latencyNs: spec.latencyNs.map((row, from) =>
-      from === nodeIndex ? row.map((ns, to) => (to === far ? row[near]! : ns)) : row,
-    ),
-  };
-  const [dear, cheap] = [eventPrices(spec, nodeIndex, point), eventPrices(alike, nodeIndex, point)];
   const layout = new CounterLayout(spec.nodes.length);
-  const farness = (counters: Float64Array): number => {
+  const farness = (counters: Float64Array, on: MachineSpec): number => {
+    const alike: MachineSpec = {
+      ...on,
+      latencyNs: on.latencyNs.map((row, from) =>
+        from === nodeIndex ? row.map((ns, to) => (to === far ? row[near]! : ns)) : row,
+      ),
+    };
+    const [dear, cheap] = [eventPrices(on, nodeIndex, point), eventPrices(alike, nodeIndex, point)];
     let cycles = 0;
     for (const [region, kind] of REPLICABLE) {
       const row = layout.row(region, kind);
@@ -71,7 +80,7 @@ export function nearGain(
     return cycles;
   };
   const { cycles } = account(single, spec, nodeIndex, point);
-  return cycles === 0 ? 0 : ((farness(single) - farness(perNode)) / cycles) * 100;
+  return cycles === 0 ? 0 : ((farness(single, spec) - farness(perNode, after)) / cycles) * 100;
 }
 
 /**

@@ -78,8 +78,18 @@ export interface MachineNodes {
   readonly elsewhere: readonly NodeClass[];
 }
 
-/** @param pairs a pair for each test, in the order in which they are shown; at least one */
-export function wholeMachine(machine: MachineNodes, pairs: readonly Pair[]): WholeMachine {
+/**
+ * @param pairs a pair for each test, in the order in which they are shown; at least one
+ * @param sides the machine as each kernel finds it in a test; idle where absent
+ */
+export function wholeMachine(
+  machine: MachineNodes,
+  pairs: readonly Pair[],
+  sides: (pair: Pair, cache: CacheState) => { readonly single: MachineSpec; readonly perNode: MachineSpec } = () => ({
+    single: machine.spec,
+    perNode: machine.spec,
+  }),
+): WholeMachine {
   const { spec, classes } = machine;
   const cpusOf = (node: NodeId): number => spec.cpus.filter((cpu) => cpu.node === node).length;
   const all = spec.cpus.length;
@@ -97,12 +107,13 @@ export function wholeMachine(machine: MachineNodes, pairs: readonly Pair[]): Who
       const tests = pairs.flatMap((pair) =>
         STATES.map((cache): NodeGain => {
           const { single, perNode, share } = countsOf(machine, of, standing, pair, cache);
-          const atCorners = gainsAtCorners(single, perNode, spec, nodeIndex);
+          const { single: before, perNode: after } = sides(pair, cache);
+          const atCorners = gainsAtCorners(single, perNode, before, nodeIndex, after);
           const middle = percentGained(
-            account(single, spec, nodeIndex).cycles,
-            account(perNode, spec, nodeIndex).cycles,
+            account(single, before, nodeIndex).cycles,
+            account(perNode, after, nodeIndex).cycles,
           );
-          const near = nearGain(single, perNode, spec, place);
+          const near = nearGain(single, perNode, before, place, {}, after);
           atCorners.forEach((each, corner) => (sums[cache][corner]! += weight * each));
           means[cache] += weight * middle;
           nears[cache] += weight * near;
@@ -113,8 +124,8 @@ export function wholeMachine(machine: MachineNodes, pairs: readonly Pair[]): Who
             cache,
             gain: within(middle, atCorners),
             near,
-            bound: bound(single, spec, place),
-            boundBeyondL2: boundBeyondL2(single, spec, place),
+            bound: bound(single, before, place),
+            boundBeyondL2: boundBeyondL2(single, before, place),
             share,
           };
         }),
@@ -142,7 +153,7 @@ export function wholeMachine(machine: MachineNodes, pairs: readonly Pair[]): Who
 }
 
 /** Counters of a test on a CPU of a node. */
-function countsOf(
+export function countsOf(
   { spec, own, master, dataOf, elsewhere }: MachineNodes,
   of: NodeClass,
   standing: NodeStanding,

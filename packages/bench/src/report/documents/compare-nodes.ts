@@ -4,6 +4,7 @@ import type { CacheState, CompareResult } from "@kreplica/replay";
 import { verdictSentences } from "../compare-verdict.js";
 import { placesOf, type TestFunctions, type TestPages } from "./compare-places.js";
 import { type CompareDocument, compareDocument, type ComparedTest, rounded } from "./compare.js";
+import { type LoadDocument, loadDocument } from "./compare-load.js";
 
 /** The recorded tests on a kernel with one copy and on one with copies, on one CPU in full and on every node. */
 export interface MachineCompareDocument extends Omit<CompareDocument, "schema" | "tests"> {
@@ -12,6 +13,8 @@ export interface MachineCompareDocument extends Omit<CompareDocument, "schema" |
   readonly verdict: CompareVerdict | null;
   /** Every node with CPUs; none where one CPU alone was asked for. */
   readonly nodes: readonly NodeGainsDocument[];
+  /** How busy links and memory controllers are; null on an idle machine. */
+  readonly load: LoadDocument | null;
   /** Page tables that a process has more. */
   readonly process: ProcessBytes;
   /** Every test twice on the CPU looked at: hot, cold. */
@@ -99,6 +102,7 @@ export function machineCompareDocument(result: CompareResult): MachineCompareDoc
     schema: "kreplica.compare/2",
     verdict: verdictOf(result),
     nodes: nodesOf(result),
+    load: loadDocument(result),
     process: result.process,
     tests: document.tests.map((each, nth) => ({
       ...each,
