@@ -1,4 +1,6 @@
-/** How much longer memory takes to answer when a controller or a link is busy: a machine's curve, or the common shape. */
+/**
+ * How much longer memory takes to answer when a controller or a link is busy: a machine's curve, or the common shape.
+ */
 import type { LoadedLatency } from "@kreplica/hw-x86/api";
 
 /** Where the common shape ends and the climb to saturation begins. */
@@ -37,14 +39,13 @@ export function timesIdle(curve: LoadedLatency | undefined, utilisation: number)
   return between(before, [1, atPeak], utilisation);
 }
 
-/** A curve that was not measured up to the peak goes on to the common saturation, where it is not above that already. */
+/**
+ * A curve that was not measured up to the peak goes on to the common saturation, where it is not above that already.
+ */
 function lastOf(curve: LoadedLatency | undefined): readonly [number, number] {
   const last = curve?.points.at(-1);
   return [1, last ? (last.utilisation === 1 ? last.timesIdle : Math.max(last.timesIdle, SATURATED)) : SATURATED];
 }
 
-const between = (
-  [x0, y0]: readonly [number, number],
-  [x1, y1]: readonly [number, number],
-  x: number,
-): number => y0 + ((y1 - y0) * (x - x0)) / (x1 - x0);
+const between = ([x0, y0]: readonly [number, number], [x1, y1]: readonly [number, number], x: number): number =>
+  y0 + ((y1 - y0) * (x - x0)) / (x1 - x0);

@@ -1,6 +1,6 @@
 /**
- * Loaded latencies: four published curves read from the tool's text and had again, the shape they share, and tables that
- * are refused.
+ * Loaded latencies: four published curves read from the tool's text and had again, the shape they share, and tables
+ * that are refused.
  */
 import { TextLines } from "@kreplica/inputs";
 import { describe, expect, test } from "vitest";
@@ -71,7 +71,10 @@ const tableOf = ({ peak, idle, points }: Curve): string =>
   `Measuring Loaded Latencies for the system\nUsing all the threads from each core if Hyper-threading is enabled\nUsing Read-only traffic type\nInject\tLatency\tBandwidth\nDelay\t(ns)\tMB/sec\n==========================\n` +
   [...points]
     .reverse()
-    .map(([share, times], i) => ` ${String(i * 100).padStart(5, "0")}\t${(idle * times).toFixed(2)}\t ${(peak * share).toFixed(1)}\n`)
+    .map(
+      ([share, times], i) =>
+        ` ${String(i * 100).padStart(5, "0")}\t${(idle * times).toFixed(2)}\t ${(peak * share).toFixed(1)}\n`,
+    )
     .join("");
 const idleOf = ({ idle }: Curve): string =>
   `Measuring idle latencies (in ns)...\n\t\tNuma node\nNuma node\t     0\t     1\n       0\t  ${idle.toFixed(1)}\t 143.0\n       1\t 143.0\t  ${idle.toFixed(1)}\n\n`;

@@ -2,6 +2,7 @@
  * Recordings replayed on modelled kernels, and what is measured: cycles and fetches by where they were served, gains
  * between two kernels and their bounds, every node of a machine, the price of a policy, of a patch, of modules.
  */
+export { balance, type Balance, type User } from "./measure/balance.js";
 export { type BpfNodeRun, type Fetches } from "./measure/bpf-node-run.js";
 export { accountOf, CAUSES, leavesOf } from "./measure/causes.js";
 export {
@@ -25,6 +26,8 @@ export { PARAMETERS, percentGained } from "./measure/corners.js";
 export { accountTotal, cycleAccount, type LevelCycles, lineCounts, total } from "./measure/cycle-account.js";
 export { bound, boundBeyondL2, type Gain, gain, nearGain } from "./measure/gain.js";
 export { measureHotCold } from "./measure/hot-cold.js";
+export { Interconnect, type Resource } from "./measure/interconnect.js";
+export { type Load, type LoadedResult, type LoadedTest } from "./measure/loaded-tests.js";
 export {
   loadModules,
   type ModuleCost,

@@ -1,9 +1,8 @@
 /** `--load`: how busy links and memory controllers are beside the test, in the user's words. */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { InputError } from "@kreplica/inputs";
+import { Interconnect, type Load } from "@kreplica/replay";
 import { Option } from "commander";
-import { Interconnect } from "../measure/interconnect.js";
-import type { Load } from "../measure/loaded-tests.js";
 
 /** What is above that gives way to whoever else asks, and is no background any more. */
 const MOST = 0.95;

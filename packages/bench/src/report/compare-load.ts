@@ -1,7 +1,8 @@
-/** The comparison's table of a busy machine: shares of links and controllers, latencies, relief. Values in, text out. */
+/**
+ * The comparison's table of a busy machine: shares of links and controllers, latencies, relief. Values in, text out.
+ */
 import { COMMON_SHAPE_SOURCE } from "@kreplica/machines";
-import type { CacheState, CompareResult } from "../measure/compare.js";
-import type { Balance } from "../measure/balance.js";
+import type { Balance, CacheState, CompareResult } from "@kreplica/replay";
 import { labelOf, percentText } from "./compare-gains.js";
 import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
 

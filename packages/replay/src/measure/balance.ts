@@ -3,15 +3,7 @@
  * run longer, a longer run asks for less a second, and less asked for makes memory faster; so that there is one answer,
  * which is looked for resource by resource, always in the same order and a bounded number of times.
  */
-import {
-  account,
-  CounterLayout,
-  eventPrices,
-  eventTotals,
-  KINDS,
-  type MachineSpec,
-  Source,
-} from "@kreplica/hw-x86";
+import { account, CounterLayout, eventPrices, eventTotals, KINDS, type MachineSpec, Source } from "@kreplica/hw-x86";
 import { timesIdle } from "@kreplica/machines";
 import type { Interconnect } from "./interconnect.js";
 
@@ -84,8 +76,7 @@ function runOf(spec: MachineSpec, paths: Interconnect, { node, cpus, counters }:
     if (link >= 0) slope[link]! += memory[home]! * spec.latencyNs[node]![home]!;
   }
   const between = paths.betweenCaches();
-  for (const link of between)
-    slope[link]! += (caches * spec.cacheToCacheNs.otherSocket.value) / between.length;
+  for (const link of between) slope[link]! += (caches * spec.cacheToCacheNs.otherSocket.value) / between.length;
   return { cpus, bytes: paths.bytes(counters, node), seconds, slope };
 }
 
@@ -114,7 +105,9 @@ export function balance(
         const more = timesIdle(spec.loadedLatency, share) - 1;
         return runs.reduce((sum, { cpus, bytes, slope }, nth) => {
           const seconds = without[nth]! + slope[resource]! * more;
-          return bytes[resource] === 0 || seconds <= 0 ? sum : sum + (cpus * bytes[resource]!) / seconds / 1e6 / peakMBs;
+          return bytes[resource] === 0 || seconds <= 0
+            ? sum
+            : sum + (cpus * bytes[resource]!) / seconds / 1e6 / peakMBs;
         }, background[resource]!);
       };
       let [low, high] = [background[resource]!, asked(background[resource]!)];

@@ -54,7 +54,9 @@ export class Interconnect {
     const names = spec.nodes.map(({ id }) => groupOf(spec, id));
     this.names = [...new Set(names)];
     this.groups = names.map((name) => this.names.indexOf(name));
-    this.withCpus = this.names.map((_, group) => group).filter((group) => readers.some((i) => this.groups[i] === group));
+    this.withCpus = this.names
+      .map((_, group) => group)
+      .filter((group) => readers.some((i) => this.groups[i] === group));
     const links = new Map<string, number>();
     const members = (group: number): number[] => spec.nodes.map((_, i) => i).filter((i) => this.groups[i] === group);
     for (const from of this.names.keys())

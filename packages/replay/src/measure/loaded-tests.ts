@@ -31,8 +31,8 @@ export interface LoadedTest {
   readonly single: Balance;
   readonly perNode: Balance;
   /**
-   * Percent of the cycles with one copy that the CPU looked at is spared because the policy leaves links and controllers
-   * less busy, text and data alike: part of the gain.
+   * Percent of the cycles with one copy that the CPU looked at is spared because the policy leaves links and
+   * controllers less busy, text and data alike: part of the gain.
    */
   readonly relief: number;
 }

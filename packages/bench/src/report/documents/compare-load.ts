@@ -1,7 +1,7 @@
 /** The part of `kreplica compare --json` about traffic: how busy links and memory controllers are, test by test. */
 import { COMMON_SHAPE_SOURCE } from "@kreplica/machines";
+import type { CacheState, CompareResult } from "@kreplica/replay";
 import { basename } from "node:path";
-import type { CacheState, CompareResult } from "../../measure/compare.js";
 import { rounded } from "./compare.js";
 
 /** A busy machine. Shares are of the peak read bandwidth, 0 to 1 and more where more is asked for. */
