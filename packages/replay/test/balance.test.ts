@@ -41,7 +41,10 @@ describe("bytes", () => {
   });
   test("of a prefetched line are counted once, when it is brought; an upgrade moves none", () => {
     expect(bytes((counters) => (counters[at(Kind.PrefetchedFetch, Source.Memory)] = 1))).toEqual({});
-    expect(bytes((counters) => (counters[at(Kind.Prefetch, Source.Memory)] = 1))).toEqual({ "memory 0": 64, "0>1": 64 });
+    expect(bytes((counters) => (counters[at(Kind.Prefetch, Source.Memory)] = 1))).toEqual({
+      "memory 0": 64,
+      "0>1": 64,
+    });
     expect(bytes((counters) => (counters[at(Kind.Store, Source.UpgradeOtherSocket)] = 1))).toEqual({});
   });
 
@@ -66,7 +69,12 @@ describe("the balance", () => {
   });
 
   test("of a background alone is the curve: near memory waits for its controller, far memory for both", () => {
-    const { spec } = balance(busy, paths, [], none.map(() => 0.6));
+    const { spec } = balance(
+      busy,
+      paths,
+      [],
+      none.map(() => 0.6),
+    );
     const more = timesIdle(undefined, 0.6) - 1;
     expect(spec.latencyNs[1]![1]).toBeCloseTo(100 * (1 + more), 9);
     expect(spec.latencyNs[1]![0]).toBeCloseTo(200 * (1 + more) + 100 * more, 9);
@@ -104,4 +112,3 @@ describe("the balance", () => {
     expect(new Set(shares).size).toBe(4);
   });
 });
-

@@ -121,7 +121,14 @@ export function registerCompare(program: Command, context: CommandContext): void
     .description(
       "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.",
     );
-  declareRules(addPlacesOptions(addCompareOptions(command)), [{ option: "--schema", needs: "--json" }])
+  declareRules(addPlacesOptions(addCompareOptions(command)), [
+    { option: "--schema", needs: "--json" },
+    ...["--functions", "--pages"].map((option) => ({
+      option,
+      not: "--load",
+      because: "its cycles are those of an idle machine",
+    })),
+  ])
     .addOption(jsonOption())
     .addOption(
       choiceOption("--schema <1|2>", "form of the JSON document: 1 is without nodes and verdict", ["1", "2"], "2"),

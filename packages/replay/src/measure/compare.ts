@@ -278,7 +278,9 @@ export async function compare<Given extends KernelJob>(
     reported,
     switchStores: firstSwitchStores(booted, spec.cpus, node),
     machine:
-        ? wholeMachine(nodes, pairs, (pair, cache) => loaded.sides(pair, cache))
+      all && pairs.length > 0 ? wholeMachine(nodes, pairs, (pair, cache) => loaded.sides(pair, cache)) : undefined,
+    loaded: loaded.result(),
+    ...(listed ? { listed, located: locatedIn(pairs, new TextSymbols(booted.image, kernel.symbols())) } : {}),
     process: processBytes(plain, booted, where.cpu),
     memory,
     memoryCost: cost,
