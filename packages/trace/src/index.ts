@@ -3,6 +3,9 @@ export { Access, Batch, Kind } from "./batch.js";
 export { checkTrace, type TraceCheck } from "./check.js";
 export { CallCounter } from "./calls.js";
 export { LONGEST_RECORD, MAGIC, TraceDecoder } from "./decoder.js";
+export { exportChampSim, exportDin } from "./foreign/champsim.js";
+export { type ForeignFormat, foreignFormatOf, foreignFormats, importTrace } from "./foreign/formats.js";
+export { type ImportResult } from "./foreign/import-writer.js";
 export { EntryPlaces, LEAST_SHARE_OF_FUNCTIONS } from "./entries.js";
 export { TraceEncoder } from "./encoder.js";
 export { type CutRequest, type CutResult, cutTrace, mergeTraces } from "./cut.js";
@@ -34,7 +37,7 @@ export {
   type TraceInventory,
   TraceTaker,
 } from "./inventory.js";
-export { stemOf, testOf } from "./peek.js";
+export { markedCpu, stemOf, testOf } from "./peek.js";
 export {
   type BatchSink,
   readTrace,

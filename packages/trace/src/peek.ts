@@ -57,3 +57,25 @@ export function testOf(recording: Recording, free = false): TraceTest {
   }
   return test!;
 }
+
+/**
+ * Virtual CPU of the first start marker; of the first record where there is none.
+ * @throws TraceError as the reader does
+ */
+export function markedCpu(recording: Recording): number {
+  let vcpu = 0;
+  let first: number | undefined;
+  try {
+    readTrace(recording, ({ kind, a, length }) => {
+      for (let i = 0; i < length; i++) {
+        if (kind[i] === Kind.Vcpu) vcpu = a[i]!;
+        else if (kind[i] === Kind.Fetch) first ??= vcpu;
+        else if (kind[i] === Kind.Mark && a[i]! >>> 16 === MARKER && (a[i]! & 0xff) === Phase.Start) throw FOUND;
+      }
+    });
+  } catch (thrown) {
+    if (thrown !== FOUND) throw thrown;
+    return vcpu;
+  }
+  return first ?? 0;
+}

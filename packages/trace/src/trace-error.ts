@@ -26,7 +26,9 @@ export type TraceErrorCode =
   | "empty-window" // nothing was recorded between the markers
   | "unreadable-lines" // it cannot be read or decompressed
   | "bad-lines" // it is damaged
-  | "other-lines"; // it belongs to another recording
+  | "other-lines" // it belongs to another recording
+  | "bad-line" // a line of a text that is no reference
+  | "long-line"; // a line longer than any of a text
 
 /**
  * A recording that cannot be used. `offset` counts bytes of the recording from 0: of what the file unpacks to where

@@ -1,6 +1,20 @@
 /** `kreplica trace`: what is in recordings, whether they are whole, parts of them, several as one. */
 import { didYouMean, InputError, parseCpuList } from "@kreplica/inputs";
-import { type CutRequest, type CutResult, cutTrace, mergeTraces, type Recording, traceTests } from "@kreplica/trace";
+import {
+  type CutRequest,
+  type CutResult,
+  cutTrace,
+  exportChampSim,
+  exportDin,
+  type ForeignFormat,
+  foreignFormatOf,
+  foreignFormats,
+  importTrace,
+  markedCpu,
+  mergeTraces,
+  type Recording,
+  traceTests,
+} from "@kreplica/trace";
 import { type Command, Option } from "commander";
 import { inputPath, shownPath } from "../inputs/input-file.js";
 import { traceFile } from "../inputs/trace-file.js";
@@ -20,6 +34,8 @@ interface Options extends JsonOption {
   readonly instructions?: string;
   readonly systemMap?: string;
   readonly top: number;
+  readonly from?: ForeignFormat["name"];
+  readonly to?: "champsim" | "din";
   readonly output?: string;
 }
 
@@ -29,15 +45,18 @@ const ACTIONS: Readonly<Record<string, readonly (keyof Options)[]>> = {
   check: ["json"],
   cut: ["test", "cpus", "mode", "instructions", "output"],
   merge: ["output"],
-  convert: ["output"],
+  convert: ["from", "to", "cpus", "output"],
 };
+
+const FROM = foreignFormats.map(({ name }) => name);
+const TO = ["champsim", "din"] as const;
 
 export function registerTrace(program: Command, context: CommandContext): void {
   const command = program
     .command("trace")
     .summary("look into recordings, check, cut and merge them")
     .description(
-      "info: what is in a recording, by test, CPU, mode, region and function. check: whether it is whole, and where not. cut: a part of it, with its pages and markers, as a recording of its own. merge: several, one behind the other. convert: the same packed by zstd or plain, as the name of the output says.",
+      "info: what is in a recording, by test, CPU, mode, region and function. check: whether it is whole, and where not. cut: a part of it, with its pages and markers, as a recording of its own. merge: several, one behind the other. convert: the same packed by zstd or plain, as the name of the output says; traces of other programs (--from) as recordings, and recordings as traces of theirs (--to).",
     )
     .argument("<what>", Object.keys(ACTIONS).join(", "))
     .argument(
@@ -46,7 +65,12 @@ export function registerTrace(program: Command, context: CommandContext): void {
       (path: string, before: readonly string[] | undefined) => [...(before ?? []), inputPath(path, "<files>")],
     )
     .addOption(new Option("--test <name>", "cut: only this test, by name (fork-1, mount, ...) or number in its marker"))
-    .addOption(new Option("--cpus <list>", "cut: only these virtual CPUs, 0,2-3"))
+    .addOption(
+      new Option(
+        "--cpus <list>",
+        "cut: only these virtual CPUs, 0,2-3; convert --to: the one to write (default: the test's)",
+      ),
+    )
     .addOption(choiceOption("--mode <kernel|user>", "cut: only what ran in this mode", ["kernel", "user"]))
     .addOption(
       new Option(
@@ -62,6 +86,20 @@ export function registerTrace(program: Command, context: CommandContext): void {
     )
     .addOption(numberOption("--top <count>", "info: functions to list", { least: 1, most: 100_000 }, 10))
     .addOption(
+      choiceOption(
+        `--from <${FROM.join("|")}>`,
+        "convert: format of the trace (default: as the end of its name says, else KTRC1)",
+        FROM,
+      ),
+    )
+    .addOption(
+      choiceOption(
+        `--to <${TO.join("|")}>`,
+        "convert: format to write (default: as the end of the output's name says, else KTRC1)",
+        TO,
+      ),
+    )
+    .addOption(
       new Option("-o, --output <file>", "cut, merge, convert: the recording to write; packed where it ends in .zst"),
     )
     .addOption(jsonOption());
@@ -75,6 +113,14 @@ export function registerTrace(program: Command, context: CommandContext): void {
         ["kreplica trace cut long.kt.zst --cpus 2 --instructions 0-1000000 -o short.kt", "its beginning on one CPU"],
         ["kreplica trace merge a.kt b.kt -o both.kt.zst", "one behind the other"],
         ["kreplica trace convert a.kt.zst -o a.kt", "unpacked"],
+        [
+          "gunzip -c mcf.gz | kreplica trace convert - --from champsim -o mcf.kt.zst",
+          "of ChampSim; `compare --traces` takes it",
+        ],
+        [
+          "kreplica trace convert mount.kt.zst -o mount.din",
+          "for Dinero: kernel addresses of instructions, loads, stores",
+        ],
       ) + exitCodes,
     )
     .action((what: string, files: readonly string[], options: Options) => {
@@ -125,11 +171,55 @@ function act(what: string, files: readonly string[], options: Options, context: 
     }
     case "merge":
       return written(options, context, (sink) => mergeTraces(files.map(traceFile), sink));
-    default: {
-      const request = what === "cut" ? requestOf(options) : {};
+    case "cut": {
+      const request = requestOf(options);
       return written(options, context, (sink) => cutTrace(single(files, what), request, sink));
     }
+    default:
+      return written(options, context, conversion(single(files, what), options, context));
   }
+}
+
+/** What writes the output of `convert`. @throws InputError for formats that do not go together */
+function conversion(
+  recording: Recording,
+  { from, to, output = "", cpus }: Options,
+  context: CommandContext,
+): (sink: (piece: Uint8Array) => void) => CutResult {
+  const source = from ?? foreignFormatOf(recording.name)?.name;
+  const target = to ?? TO.find((each) => each === foreignFormatOf(output)?.name);
+  if (target === undefined && cpus !== undefined)
+    throw new InputError({
+      file: "--cpus",
+      reason: "a recording is converted with all of its CPUs",
+      remedy: "cut it, or name the format of another program with --to",
+    });
+  if (source !== undefined && target !== undefined)
+    throw new InputError({
+      file: "--to",
+      reason: `from ${source} to ${target} leads through a recording`,
+      remedy: "convert to a .kt file first, and that one then",
+    });
+  if (source !== undefined) {
+    const { description } = foreignFormats.find(({ name }) => name === source)!;
+    return (sink) => {
+      const imported = importTrace(recording, source, sink);
+      context.remark(
+        `${description}. Filled: physical pages in order of first touch on the data's node (${imported.pages} pages), lengths by the next instruction, sizes of 1 byte; all on one CPU`,
+      );
+      return { ...imported, windows: 1 };
+    };
+  }
+  if (target === undefined) return (sink) => cutTrace(recording, {}, sink);
+  const cpu = cpus === undefined ? markedCpu(recording) : [...cpusIn(cpus)];
+  if (typeof cpu !== "number" && cpu.length > 1)
+    throw new InputError({
+      file: "--cpus",
+      reason: `${cpu.length} CPUs, and a trace for ${target} is of one`,
+      remedy: "write one file for each",
+    });
+  const write = target === "din" ? exportDin : exportChampSim;
+  return (sink) => ({ ...write(recording, typeof cpu === "number" ? cpu : cpu[0]!, sink), windows: 0 });
 }
 
 /** @throws InputError for more than one file */

@@ -62,6 +62,32 @@ test.skipIf(!zstd)("converted, packed and plain hold the same", async () => {
   expect((await contents(plain))[0]!.instructions).toBe((await contents(MOUNT))[0]!.instructions);
 });
 
+test("a trace of another program is a recording with its file's name, and replays", async () => {
+  const din = join(folder, "my-loop.din");
+  const lines = Array.from(
+    { length: 300 },
+    (_, i) => `2 ${(0x401000 + 4 * (i % 40)).toString(16)}\n0 ${(0x7f0000 + 64 * i).toString(16)}\n`,
+  );
+  writeFileSync(din, lines.join(""));
+  const kt = join(folder, "my-loop.kt");
+  const { code, out, error } = await invoke(["trace", "convert", din, "-o", kt]);
+  expect([code, out]).toEqual([0, `${kt}: 300 instructions, 300 loads, 0 stores, 1 test\n`]);
+  expect(error).toMatch(/without physical pages\. Filled: physical pages in order of first touch/);
+  expect(await figures("--traces", kt)).toMatchObject([{ test: "my-loop" }, { test: "my-loop" }]);
+});
+
+test("a recording as another program's trace: one CPU, by the output's name or by --to", async () => {
+  const [din, champ] = [join(folder, "mount.din"), join(folder, "mount.bin")];
+  expect((await invoke(["trace", "convert", MOUNT, "-o", din])).code).toBe(0);
+  const text = readFileSync(din, "utf8");
+  expect([..."012"].map((label) => text.split("\n").filter((line) => line.startsWith(label)).length)).toEqual([
+    5134, 3870, 21037,
+  ]);
+  expect((await invoke(["trace", "convert", MOUNT, "--to", "champsim", "--cpus", "2", "-o", champ])).code).toBe(0);
+  expect(readFileSync(champ).length % 64).toBe(0);
+  expect(readFileSync(champ).length / 64).toBeGreaterThanOrEqual(21037);
+});
+
 test("damage is told with its byte, of every file, and is exit code 2", async () => {
   const plain = join(folder, "whole.kt");
   await invoke(["trace", "convert", MOUNT, "-o", plain]);
@@ -103,6 +129,13 @@ test.each([
   [["cut", MOUNT, "--test", "monut", "-o", "x.kt"], /^kreplica: --test: there is no test "monut"\..*mount/],
   [["cut", MOUNT, "--cpus", "2-", "-o", "x.kt"], /^kreplica: --cpus: "2-" is no list of CPUs\./],
   [["cut", MOUNT, "--instructions", "5-5", "-o", "x.kt"], /^kreplica: --instructions: "5-5" is no range/],
+  [
+    ["convert", MOUNT, "--cpus", "2", "-o", "x.kt"],
+    /^kreplica: --cpus: a recording is converted with all of its CPUs\./,
+  ],
+  [["convert", MOUNT, "--from", "din", "-o", "x.din"], /^kreplica: --to: from din to din leads through a recording\./],
+  [["convert", MOUNT, "--cpus", "1-2", "-o", "x.din"], /^kreplica: --cpus: 2 CPUs, and a trace for din is of one\./],
+  [["convert", MOUNT, "--from", "din", "-o", "x.kt"], /at byte 0: line 1 is .* no reference\./],
   [["convert", MOUNT, "-o", "-"], /^kreplica: --output: a recording is not written to standard output/],
   [["convert", MOUNT, "-o", "nothing/there.kt"], /^kreplica: nothing\/there\.kt: --output: cannot be written/],
 ])("%j is refused", async (words, message) => {
