@@ -171,7 +171,7 @@ function refuseContradictions(choices: BootOptions, policy: KernelPolicy, fault:
     fault(
       "--levels",
       "this machine's addresses have 48 bits, too few for 5 levels",
-      `choose 4 levels, or a machine with virtualBits 57, as ${withFiveLevels().join(", ")} has`,
+      `choose 4 levels, or a machine with virtualBits 57: ${withFiveLevels().join(", ")}`,
     );
   if (kasan && choices.kaslr?.memory)
     fault(

@@ -67,10 +67,14 @@ test("machines of one family share every cost", () => {
   expect(named("recorded-guest").costs).toBe(named("e5-2690v3-2s").costs);
 });
 
-// Oracle: InstLatx64 CPUID dumps: of the processors here only Sapphire Rapids reports 57 bits (CPUID 8000_0008,
-// linear-address bits).
+// Oracle: InstLatx64 CPUID dumps: of the processors here Sapphire Rapids, Emerald Rapids and Genoa report 57 bits
+// (CPUID 8000_0008, linear-address bits).
 test("57-bit addresses where the processor has them; the help's example of five levels names such a machine", () => {
-  expect(presets.filter((each) => each.virtualBits === 57).map((each) => each.name)).toEqual(["xeon-8480-2s"]);
+  expect(presets.filter((each) => each.virtualBits === 57).map((each) => each.name)).toEqual([
+    "epyc-9654-2s",
+    "xeon-8480-2s",
+    "xeon-8592-2s",
+  ]);
   const machine = named("xeon-8480-2s");
   expect([
     distinct(machine, "socket"),
@@ -96,6 +100,37 @@ test("e5-2690v3-2s is the box whose lscpu was posted", () => {
   expect(inAll).toEqual([768 << 10, 768 << 10, 6 << 20, 60 << 20]);
   expect(machine.l3.bytes / machine.l3.ways / 64).toBe(24576);
   expect([machine.physicalBits, machine.virtualBits]).toEqual([46, 48]);
+});
+
+test("two-socket servers of five generations: which L3 includes what L1 and L2 hold, how large an L2, how many L3s", () => {
+  const of = (name: string): unknown[] => {
+    const machine = named(name);
+    return [
+      machine.l3.inclusion,
+      machine.l2.bytes >> 10,
+      machine.l3.bytes >> 20,
+      distinct(machine, "l3"),
+      distinct(machine, "core"),
+      machine.nodes.length,
+    ];
+  };
+  expect(of("e5-2682v4-2s")).toEqual(["inclusive", 256, 40, 2, 32, 2]);
+  expect(of("xeon-8180-2s")).toEqual(["victim", 1024, 38, 2, 56, 2]);
+  expect(of("xeon-8592-2s")).toEqual(["victim", 2048, 320, 2, 128, 2]);
+  expect(of("epyc-9654-2s")).toEqual(["victim", 1024, 32, 24, 192, 2]);
+});
+
+// Oracle: Intel MLC's matrices of such machines, as posted.
+test("measured latencies are the posted ones; what is taken from another machine is provisional", () => {
+  expect(named("e5-2682v4-2s").latencyNs).toEqual([
+    [85.0, 136.3],
+    [137.2, 84.2],
+  ]);
+  expect(named("xeon-8180-2s").latencyNs[0]).toEqual([81.4, 131.1]);
+  expect(named("xeon-8180-2s").loadedLatency!.points.at(-1)).toEqual({ utilisation: 1, timesIdle: 3.47 });
+  expect(
+    ["xeon-8180-2s", "e5-2682v4-2s", "xeon-8592-2s", "epyc-9654-2s"].map((name) => named(name).provisional),
+  ).toEqual([false, true, true, true]);
 });
 
 test("epyc-7713-2s has sixteen L3s of eight cores, 32 MiB each, and one node a socket", () => {

@@ -4,20 +4,28 @@
  */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { e52690v3 } from "./e5-2690v3-2s.js";
+import { e52682v4 } from "./e5-2682v4-2s.js";
 import { epyc7713 } from "./epyc-7713-2s.js";
+import { epyc9654 } from "./epyc-9654-2s.js";
 import { recordedGuest } from "./recorded-guest.js";
 import { tiny2Node } from "./tiny-2-node.js";
+import { xeon8180 } from "./xeon-8180-2s.js";
 import { xeon8260 } from "./xeon-8260-8s.js";
 import { xeon8280 } from "./xeon-8280-4s.js";
 import { xeon8480 } from "./xeon-8480-2s.js";
+import { xeon8592 } from "./xeon-8592-2s.js";
 
 /** In the order in which `kreplica machine` lists them. */
 export const presets: readonly MachineSpec[] = [
   e52690v3,
+  e52682v4,
   epyc7713,
+  epyc9654,
+  xeon8180,
   xeon8280,
   xeon8260,
   xeon8480,
+  xeon8592,
   recordedGuest,
   tiny2Node,
 ];
