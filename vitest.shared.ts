@@ -7,17 +7,34 @@ import { configDefaults, defineConfig } from "vitest/config";
 
 const conditions = ["@kreplica/source"];
 
+/** A fault that scripts/planted.mjs wants planted: in what is loaded, not in the file. */
+const planted = JSON.parse(process.env["KREPLICA_PLANTED"] || "null") as {
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+} | null;
+const plantedReport = process.env["KREPLICA_PLANTED_REPORT"];
+const plant = planted && {
+  name: "planted fault",
+  enforce: "pre" as const,
+  transform: (code: string, id: string): string | undefined =>
+    id === planted.file ? code.replace(planted.find, () => planted.replace) : undefined,
+};
+
 export const packageTests = defineConfig({
+  plugins: plant ? [plant] : [],
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
     include: ["test/**/*.test.ts"],
     exclude: [...configDefaults.exclude, ...(process.env["KREPLICA_PROOF"] === "1" ? [] : ["test/**/*.proof.test.ts"])],
     // Under turbo, a line a package; alone, the runner's own screen.
-    reporters: [
-      process.env["TURBO_HASH"] ? fileURLToPath(new URL("scripts/package-line.mjs", import.meta.url)) : "default",
-      ["json", { outputFile: ".reports/vitest.json" }],
-    ],
+    reporters: plantedReport
+      ? [["json", { outputFile: plantedReport }]]
+      : [
+          process.env["TURBO_HASH"] ? fileURLToPath(new URL("scripts/package-line.mjs", import.meta.url)) : "default",
+          ["json", { outputFile: ".reports/vitest.json" }],
+        ],
     // For what hangs alone: a host of one busy core takes ten times what an idle one does.
     testTimeout: 600_000,
     hookTimeout: 600_000,

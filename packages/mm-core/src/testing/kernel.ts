@@ -46,6 +46,8 @@ export interface TestKernelOptions {
   readonly pcid?: boolean;
   readonly master?: NodeId;
   readonly bootCpu?: CpuId;
+  /** Nodes whose memory comes later. */
+  readonly offlineMemory?: readonly NodeId[];
   readonly alignment?: "recorded" | "patch-06";
   readonly image?: KernelImage;
   readonly layout?: Partial<LayoutOptions>;
@@ -110,7 +112,14 @@ export function testKernel(options: TestKernelOptions = {}): TestKernel {
       bindValue(Machine, machine),
       bindValue(KernelImage, image),
       bindValue(KernelLayout, layout),
-      bindValue(KernelOptions, { master, bootCpu, pcid: options.pcid ?? true, seed: 1, reserved: [] }),
+      bindValue(KernelOptions, {
+        master,
+        bootCpu,
+        pcid: options.pcid ?? true,
+        seed: 1,
+        reserved: [],
+        ...(options.offlineMemory === undefined ? {} : { offlineMemory: options.offlineMemory }),
+      }),
     ]),
     ...override([mmCore, options.view ?? singleCopy], ...(options.instead ?? [])),
     ...(options.plugins ?? []),

@@ -171,3 +171,14 @@ test("a PGD goes with the last who holds it, tables below at once", () => {
     space.free();
   }).toThrow(/freed twice/);
 });
+
+test("a space that lacks memory for one holder's PGD gives back the others', whichever it is", () => {
+  for (let nth = 1; nth <= 3; nth++) {
+    const kernel = make(EAGER_PGDS, [0, 1, 2]);
+    const before = free(kernel);
+    kernel.allocator.refuse(nth);
+    expect(kernel.spaces.create(1)).toBeUndefined();
+    expect(free(kernel), `the ${nth}. PGD refused`).toEqual(before);
+    expect(kernel.spaces.all.size).toBe(0);
+  }
+});

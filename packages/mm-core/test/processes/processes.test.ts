@@ -115,3 +115,29 @@ test.each([false, true])("exec: a CPU that only borrowed the old space goes to i
   processes.run(process, 1);
   expect(switcher.loaded(1)).toBe(process.space);
 });
+
+test.each([false, true])(
+  "a fork that lacks memory at any point leaves nothing behind and the parent alone, KPTI %s",
+  (pti) => {
+    for (let nth = 1; ; nth++) {
+      const { processes, process, userFrames, free, read, allocator } = booted(pti);
+      processes.mmap(process, AT, 4, ALL, 0);
+      processes.mmap(process, AT + 0x4000_0000n, 1, ALL, 0);
+      for (const page of [AT, AT + PAGE, AT + 0x4000_0000n]) processes.access(0, page, "write", 7);
+      expect(processes.modifyLdt(process, 0, 0x1234n, 0)).toBe(true);
+      const frame = process.space.lookup(AT)!.frame;
+      const before = free();
+      allocator.refuse(nth);
+      const child = processes.fork(process, 0);
+      allocator.refuse(0);
+      expect(read(AT)).toEqual(["ok", 7]);
+      expect(userFrames.count(frame)).toBe(child ? 2 : 1);
+      if (child) {
+        expect(nth).toBeGreaterThan(3);
+        break;
+      }
+      expect(free(), `the ${nth}. allocation refused`).toEqual(before);
+      expect(process.space.lookup(AT)!.writable).toBe(true);
+    }
+  },
+);
