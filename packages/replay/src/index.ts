@@ -3,9 +3,11 @@
  * between two kernels and their bounds, every node of a machine, the price of a policy, of a patch, of modules.
  */
 export { balance, type Balance, type User } from "./measure/balance.js";
+export { betterPolicy } from "./measure/better-policy.js";
 export { type BpfNodeRun, type Fetches } from "./measure/bpf-node-run.js";
 export { accountOf, CAUSES, leavesOf } from "./measure/causes.js";
 export {
+  type BetterPolicy,
   type CacheState,
   compare,
   type CompareRequest,

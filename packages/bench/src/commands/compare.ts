@@ -1,9 +1,12 @@
 /** `kreplica compare`: the recorded tests on a kernel with one copy and on one with a copy per node. */
 import { InputError } from "@kreplica/inputs";
-import type { KernelPolicy } from "@kreplica/kernel";
+import { extensions, type KernelPolicy, POLICIES } from "@kreplica/kernel";
 import { singleCopy } from "@kreplica/mm-core";
 import {
+  type BetterPolicy,
+  betterPolicy,
   compare,
+  comparePolicies,
   type CompareRequest,
   type CompareResult,
   defaultDataNode,
@@ -59,6 +62,7 @@ export type CompareOptions = MachineOptions &
     readonly work: boolean;
     readonly reported?: string;
     readonly alignment?: boolean;
+    readonly policies?: boolean;
     readonly recordedKernel?: string;
     readonly recordedNodes?: string;
   } & PlacesOptions;
@@ -128,7 +132,19 @@ export function registerCompare(program: Command, context: CommandContext): void
       not: "--load",
       because: "its cycles are those of an idle machine",
     })),
+    { option: "--policies", not: "--cpu", because: "which does better is asked of the whole machine" },
+    ...["--no-work", "--data-node", "--load"].map((option) => ({
+      option,
+      not: "--policies",
+      because: "`kreplica policies --compare` has no such choice",
+    })),
   ])
+    .addOption(
+      new Option(
+        "--policies",
+        "run all other policies, too, long tests in part, and say which does better: takes three times as long",
+      ),
+    )
     .addOption(jsonOption())
     .addOption(
       choiceOption("--schema <1|2>", "form of the JSON document: 1 is without nodes and verdict", ["1", "2"], "2"),
@@ -142,6 +158,7 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
         ["kreplica compare --load link=0.7", "links between sockets busy with other traffic"],
         ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
+        ["kreplica compare --policies", "and whether another design does better"],
         ["kreplica compare --test fork --functions 10 --pages 5", "which functions and pages of the text it is about"],
         ["kreplica compare --traces recordings/", "recordings of one's own"],
         [
@@ -224,8 +241,26 @@ export async function comparison(
     ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
   };
   const measured = await compare(given, await replayKernel(given), request, (jobs) => runJobs(jobs, context.progress));
+  const better = options.policies === true ? await betterOf(options.policy) : undefined;
   context.progress.stop();
-  return { ...measured, refused: [...refused, ...measured.refused] };
+  return {
+    ...measured,
+    ...(better === undefined ? {} : { better }),
+    refused: [...refused, ...measured.refused],
+  };
+
+  async function betterOf(policy: KernelPolicy): Promise<BetterPolicy | null> {
+    const usable = recordings.filter((file) => measured.tests.some((each) => each.file === file));
+    if (usable.length === 0) return null;
+    const policies = [...new Set([...Object.values(POLICIES), ...extensions().policies.values(), policy])];
+    const compared = await comparePolicies(
+      given,
+      await replayKernel(given),
+      { policies, files: usable, isLong: isLongRun },
+      (jobs) => runJobs(jobs, context.progress),
+    );
+    return betterPolicy(compared, policy) ?? null;
+  }
 }
 
 /**

@@ -34,9 +34,23 @@ export function verdictSentences(result: CompareResult): string[] {
     `Whole machine, ${countText(cpus, "CPU")}: ${range(gain.cold)} % cold, ${range(gain.hot)} hot; mean of ${countText(tests, "test")}.`,
     nodes.length === 1 ? "It has one node with CPUs." : `Best: ${about(best)}; worst: ${about(worst)}.`,
     `Costs ${bytesText(memoryCost.lessFree)} at boot, ${bytesText(process.bytes)} a process${fork ? `; a fork takes ${grouped(fork.cold)} cycles longer cold, ${grouped(fork.hot)} hot` : ""}.`,
-    `Near text alone: ${percentText(near.cold)} cold, ${percentText(near.hot)} hot. Another design: \`kreplica compare --policy NAME\`.`,
+    `Near text alone: ${percentText(near.cold)} cold, ${percentText(near.hot)} hot. ${otherDesign(result)}`,
     `How sure: the brackets${sampling === undefined ? "" : `; long tests of other nodes are told from an eighth of them, error ${sampling < 0.05 ? "below 0.1" : percentText(sampling)}`}.`,
   ];
+}
+
+/** Which other policy does better, where that was asked. */
+function otherDesign({ better }: CompareResult): string {
+  if (better === undefined) return "Another design: `kreplica compare --policy NAME`.";
+  if (better === null) return "No other policy does better.";
+  const { name, coldPercent, hotPercent, movedColdPercent, firstSwitchStores } = better;
+  const price =
+    movedColdPercent !== undefined
+      ? `; ${percentText(movedColdPercent)} if moved`
+      : firstSwitchStores > 0
+        ? `; ${grouped(firstSwitchStores)} stores a first switch`
+        : "";
+  return `Better: ${name}, ${percentText(coldPercent)} / ${percentText(hotPercent)}${price}.`;
 }
 
 /**

@@ -17,6 +17,7 @@ import { shippedReplay } from "../../src/inputs/replay-kernel.js";
 import { isLongRun } from "../../src/inputs/trace-file.js";
 import { verdictSentences, verdictText } from "../../src/report/compare-verdict.js";
 import { compareText } from "../../src/report/compare.js";
+import { machineCompareDocument } from "../../src/report/documents/compare-nodes.js";
 import { measureFile } from "../../src/run-jobs.js";
 
 const eight = preset("xeon-8260-8s")!;
@@ -142,8 +143,29 @@ describe("the whole machine", () => {
     expect(verdict).toMatch(/Best: node 1, 141\.2 ns away, .*; worst: node 0, the image's, -/);
     expect(verdict).toMatch(/29\.9 MiB at boot, 8 KiB a process; a fork takes 14,402 cycles longer cold/);
     expect(text).toContain("Every node: ");
+    expect(verdict).toContain("Another design: `kreplica compare --policy NAME`");
     const one = compareText(alone, screen);
     expect(one).not.toMatch(/Verdict|Every node:/);
     expect(one).toContain("They say nothing of other nodes");
+  });
+
+  test("where all policies were compared, the verdict names the better one and its price, on a line of its own; the document its name", () => {
+    const named = { name: "lazy-pgd", coldPercent: 15.1, hotPercent: -10.2 };
+    const price = { movedColdPercent: undefined, firstSwitchStores: 7230 };
+    const sentence = (better: CompareResult["better"]): string =>
+      verdictSentences({ ...all, better: better! }).find((each) => each.startsWith("Near text"))!;
+    for (const better of [
+      { ...named, ...price },
+      { ...named, ...price, movedColdPercent: -14.9 },
+    ])
+      expect(sentence(better).length).toBeLessThanOrEqual(98);
+    expect(sentence({ ...named, ...price })).toMatch(
+      /Better: lazy-pgd, 15\.1 \/ -10\.2; 7,230 stores a first switch\.$/,
+    );
+    expect(sentence({ ...named, ...price, movedColdPercent: -14.9 })).toMatch(/; -14\.9 if moved\.$/);
+    expect(sentence(null)).toMatch(/No other policy does better\.$/);
+    const betterOf = (better: CompareResult["better"]) =>
+      machineCompareDocument({ ...all, better: better! }).verdict!.betterPolicy;
+    expect([betterOf({ ...named, ...price }), betterOf(null), betterOf(undefined)]).toEqual(["lazy-pgd", null, null]);
   });
 });

@@ -95,6 +95,18 @@ export interface ListedPlaces {
   readonly pages?: number;
 }
 
+/** A policy that does better than the one compared. */
+export interface BetterPolicy {
+  readonly name: string;
+  /** Means over the whole machine. */
+  readonly coldPercent: number;
+  readonly hotPercent: number;
+  /** Cold, for processes that have moved, where they go on running another node's text. */
+  readonly movedColdPercent: number | undefined;
+  /** Entries that a process' first switch to a node stores. */
+  readonly firstSwitchStores: number;
+}
+
 /** Everything the report shows. */
 export interface CompareResult<Job extends KernelJob = KernelJob> {
   readonly job: Job;
@@ -124,6 +136,8 @@ export interface CompareResult<Job extends KernelJob = KernelJob> {
   readonly machine: WholeMachine | undefined;
   /** How busy links and memory controllers are; undefined on an idle machine. */
   readonly loaded?: LoadedResult | undefined;
+  /** Of all policies the one that does better, null where none does; absent where only one was compared. */
+  readonly better?: BetterPolicy | null;
   /** Bytes of page tables that a process on one node has more, and one that ran on every node. */
   readonly process: { readonly bytes: number; readonly everywhereBytes: number };
   readonly memory: MemoryAccount;

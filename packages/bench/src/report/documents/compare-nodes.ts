@@ -53,7 +53,7 @@ export interface CompareVerdict {
   /** Node with the highest mean over the tests, cold. */
   readonly bestNode: number;
   readonly worstNode: number;
-  /** A policy that does better on this machine; null where none was measured. */
+  /** A policy that does better on this machine; null where none does, or none was compared (--policies). */
   readonly betterPolicy: string | null;
   /**
    * Most by which a gain told from part of a long test differs from the whole's, percentage points, on the CPU looked
@@ -127,7 +127,7 @@ function verdictOf(result: CompareResult): CompareVerdict | null {
     hotNearPercent: rounded(near.hot),
     bestNode: best.node,
     worstNode: worst.node,
-    betterPolicy: null,
+    betterPolicy: result.better?.name ?? null,
     samplingErrorPercent: sampling === undefined ? null : rounded(sampling),
     sentences: verdictSentences(result),
   };
