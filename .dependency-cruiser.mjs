@@ -30,7 +30,7 @@ export default {
     ),
     never(
       "only-api-across-packages",
-      { path: "^packages/(?!bench/|kernel-files/|kernel/|check/|replay/)([^/]+)/src/" },
+      { path: "^packages/(?!bench/|explorer/|kernel-files/|kernel/|check/|replay/)([^/]+)/src/" },
       {
         path: "^packages/(?!di/|elf/|inputs/|trace/|machines/)([^/]+)/src/(index|isa/index)\\.ts$",
         pathNot: "^packages/$1/",
@@ -94,7 +94,7 @@ export default {
     enhancedResolveOptions: {
       exportsFields: ["exports"],
       conditionNames: ["@kreplica/source", "import", "types", "node", "default"],
-      extensions: [".ts", ".js", ".mjs", ".d.ts", ".json"],
+      extensions: [".ts", ".tsx", ".js", ".mjs", ".d.ts", ".json"],
     },
   },
 };

@@ -9,7 +9,7 @@ export default typescript.config(
   js.configs.recommended,
   ...typescript.configs.recommended,
   {
-    files: ["packages/**/*.ts"],
+    files: ["packages/**/*.ts", "packages/**/*.tsx"],
     rules: {
       "@typescript-eslint/no-non-null-assertion": "off", // typed-array reads under noUncheckedIndexedAccess
       "@typescript-eslint/no-redeclare": "off", // a token and its interface share a name
@@ -36,7 +36,7 @@ export default typescript.config(
   { files: ["packages/di/src/**/*.ts"], rules: { "no-restricted-imports": "off" } },
   {
     files: ["packages/*/src/**/*.ts"],
-    ignores: ["packages/bench/**"],
+    ignores: ["packages/bench/**", "packages/explorer/src/page/**"],
     rules: {
       "no-restricted-globals": [
         "error",

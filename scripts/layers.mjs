@@ -26,5 +26,6 @@ export const layers = {
   kernel: 9,
   check: 10,
   replay: 10,
-  bench: 11,
+  explorer: 11,
+  bench: 12,
 };

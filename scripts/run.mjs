@@ -2,6 +2,7 @@
  * Does all set-up, then the main job or the tests: what `npm start` and `npm test` call. Needs only Node and npm.
  *
  *   node scripts/run.mjs start [COMMAND] [OPTIONS]   the kreplica command; `compare` when none is named
+ *   node scripts/run.mjs site [FOLDER]              builds the explorer's site into packages/explorer/dist/site, or FOLDER
  *   node scripts/run.mjs test [--all] [TURBO OPTIONS]  every package's tests, with --all the long proofs too; at once when they passed and nothing has changed since, --force runs them
  *   node scripts/run.mjs turbo TASK...               any turbo task (`.ci/run` uses it)
  *   node scripts/run.mjs publish                     what changesets say is new, to npm; everything is built before, whole (`npm run release` does both)
@@ -9,7 +10,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { MARK } from "./package-line.mjs";
@@ -150,6 +151,7 @@ const TOOLS = [
   "xz",
   "qemu-system-x86_64",
   "script",
+  "chromium",
 ];
 
 /**
@@ -244,13 +246,22 @@ async function runTests(options) {
 }
 
 const [job, ...rest] = process.argv.slice(2);
-if (job !== "start" && job !== "test" && job !== "turbo" && job !== "publish") {
-  process.stderr.write("usage: node scripts/run.mjs start|test|turbo|publish [arguments]\n");
+if (job !== "start" && job !== "test" && job !== "turbo" && job !== "publish" && job !== "site") {
+  process.stderr.write("usage: node scripts/run.mjs start|site|test|turbo|publish [arguments]\n");
   process.exit(2);
 }
-install(job === "start" ? "command" : "all");
+const explores = job === "site" || (job === "start" && rest[0] === "explore");
+install(job === "start" && !explores ? "command" : "all");
+if (job === "site")
+  process.exit(
+    run(process.execPath, [join(root, "packages/explorer/scripts/site.mjs"), ...rest.map((folder) => resolve(folder))]),
+  );
 if (job === "start") {
   await build();
+  if (explores) {
+    say("building the explorer (about 2 s)");
+    orExit(run(process.execPath, [join(root, "packages/explorer/scripts/site.mjs")], { quiet: true }));
+  }
   const words =
     rest.length > 0 && !rest[0].startsWith("-")
       ? rest

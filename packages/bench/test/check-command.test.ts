@@ -6,6 +6,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { placeOf } from "@kreplica/explorer";
 import { SERIES_DEFECTS } from "@kreplica/series-as-posted";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { invoke, type Invoked } from "./invoke.js";
@@ -54,9 +55,20 @@ beforeAll(async () => {
   told = await invoke([...SERIES, "1", "--json"]);
 }, 900_000);
 
+test("the link that --save prints leads the explorer to what the file says", () => {
+  const { hash } = new URL(/http:\S+/.exec(shown.error)![0]);
+  const saved = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+  const { moment: _moment, ...place } = placeOf(hash, {} as never);
+  const { schema: _schema, invariant: _invariant, ...rest } = saved;
+  expect(place).toEqual({ laid: [], ...rest });
+});
+
 test("rfc-v1: exit code 1, a line for each defect with its rule and its way, then each in full; what did not show is said", () => {
   const { code, out, error } = shown;
-  expect([code, error]).toEqual([1, ""]);
+  expect([code, error]).toEqual([
+    1,
+    expect.stringMatching(/^kreplica: to look at it, start kreplica explore and open \S+\n$/),
+  ]);
   expect(out).toMatch(/^rfc-v1: 4 runs, \d+ operations on 4 kinds of kernel: \d+ defects found\n/);
   expect(out).toMatch(/\n {2}name +rule +way +what\n/);
   for (const line of [

@@ -38,6 +38,7 @@ const RECORDED = dataFile("traces/hsw-mount.kt.zst");
 const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   compare: [[]],
   report: [[]],
+  explore: [[], ["--output", join(folder, "site")]],
   boot: [[]],
   machine: [[], ["tiny-2-node"]],
   patch: [[]],

@@ -84,8 +84,9 @@ test("every command that has a report of its own has one here", () => {
   expect(names.filter((name) => !shown.has(name))).toEqual([
     ...(objects.length > 0 ? [] : ["bpf"]),
     ...(kernel === undefined ? ["modules"] : []),
-    // Writes a file for a browser.
+    // Write files for a browser, or serve them.
     ...(names.includes("report") ? ["report"] : []),
+    "explore",
   ]);
 });
 

@@ -15,7 +15,7 @@ import {
   prepare,
   stateInvariants,
 } from "@kreplica/kernel";
-import { InvariantError, MmError } from "@kreplica/mm-core";
+import { BOOT_STEPS, InvariantError, MmError } from "@kreplica/mm-core";
 import { CachedWatch } from "./cached-watch.js";
 import { CheckFailure } from "./check-failure.js";
 import { FAMILIES, familyIndex, pluginsOf } from "./families.js";
@@ -36,6 +36,8 @@ export interface SystemOptions {
    * is new is a failure.
    */
   readonly goOn?: boolean;
+  /** Called before the boot, and after each step of it that came to its end. */
+  readonly onBoot?: (parts: BootParts) => void;
 }
 
 export class CheckedSystem implements Subject {
@@ -70,7 +72,10 @@ export class CheckedSystem implements Subject {
   isSpent = false;
 
   /** @throws CheckFailure when the boot itself breaks a rule */
-  constructor(source: KernelSource, { families: all = FAMILIES, usersOnly = false, goOn = false }: SystemOptions = {}) {
+  constructor(
+    source: KernelSource,
+    { families: all = FAMILIES, usersOnly = false, goOn = false, onBoot }: SystemOptions = {},
+  ) {
     this.checked = !usersOnly;
     const families = usersOnly ? all.filter((family) => family.seenByUsers) : all;
     this.indexOf = familyIndex(families);
@@ -88,7 +93,7 @@ export class CheckedSystem implements Subject {
     this.witness = BootWitness.of(this.parts);
     before?.(this.parts);
     for (const family of families) family.beforeBoot?.(this.parts);
-    this.comeUp();
+    this.comeUp(onBoot);
     this.holders = [...this.parts.view.holders];
     this.broken = goOn ? this.violated() : [];
     this.fullCheck();
@@ -244,10 +249,14 @@ export class CheckedSystem implements Subject {
    * A boot that ends half-way breaks a rule too: B7 where a node's root was asked for before there was one, H6
    * everywhere else.
    */
-  private comeUp(): void {
+  private comeUp(onBoot: SystemOptions["onBoot"]): void {
     const { boot } = this.parts;
     try {
-      boot.run();
+      onBoot?.(this.parts);
+      for (const step of BOOT_STEPS) {
+        boot.runTo(step);
+        onBoot?.(this.parts);
+      }
     } catch (error) {
       if (error instanceof InvariantError && boot.reached === "sort-extable")
         throw new CheckFailure("B7", error.message);
@@ -257,7 +266,8 @@ export class CheckedSystem implements Subject {
     }
   }
 
-  private violated(only?: readonly string[]): readonly Finding[] {
+  /** Rules of the state that do not hold now. @param only some of them, by id; all when absent */
+  violated(only?: readonly string[]): readonly Finding[] {
     if (!this.checked) return [];
     const kernel = checkedKernel(this.parts, this.witness);
     const mapped = this.families.flatMap((family) => family.replicated?.() ?? []);

@@ -5,14 +5,14 @@
 export { familiesOfBug, kernelOfBug, kindOfBug, pathOfBug, policyOfBug } from "./bugs.js";
 export { campaign, type CampaignOptions, type CampaignResult, type Counterexample } from "./campaign.js";
 export { CheckFailure, sentenceOf } from "./check-failure.js";
-export { CheckedSystem } from "./checked-system.js";
+export { CheckedSystem, type SystemOptions } from "./checked-system.js";
 export { CORE_FAMILIES } from "./core-families.js";
 export { withDefect } from "./defects.js";
 export { type Comparison, Differential } from "./differential.js";
 export { ExecutingCpu, ExecutionPages } from "./executing-cpu.js";
 export { FAMILIES, Repertoire, repertoire } from "./families.js";
 export type { OperationFamily } from "./family.js";
-export { type Configuration, CONFIGURATIONS, kernelOf, type Kind, kindsOf, kindText } from "./kinds.js";
+export { type Configuration, CONFIGURATIONS, fewestNodes, kernelOf, type Kind, kindsOf, kindText } from "./kinds.js";
 export { type Operation } from "./operation.js";
 export { canShow, familiesOf, outOfReach, toward } from "./reach.js";
 export { exploreSchedules } from "./schedules.js";

@@ -5,6 +5,7 @@ import { registerBugs } from "./bugs.js";
 import { registerCheck } from "./check.js";
 import type { RegisterCommand } from "./command.js";
 import { registerCompare } from "./compare.js";
+import { registerExplore } from "./explore.js";
 import { registerMachine } from "./machine.js";
 import { registerModules } from "./modules.js";
 import { registerPatch } from "./patch.js";
@@ -17,6 +18,7 @@ import { registerTrace } from "./trace.js";
 export const COMMANDS: readonly RegisterCommand[] = [
   registerCompare,
   registerReport,
+  registerExplore,
   registerBoot,
   registerTables,
   registerCheck,

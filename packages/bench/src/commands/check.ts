@@ -46,6 +46,7 @@ import { countText } from "../report/units.js";
 import { replaySaved } from "./check-replay.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
+import { linkTo } from "./explorer-link.js";
 import { jsonOption, type JsonOption, levelsOption, policyOption, ptiOn, ptiOption } from "./options.js";
 import { declareRules } from "./rules.js";
 import { choiceOption, fileOption, numberOption, SEEDS } from "./values.js";
@@ -157,7 +158,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
         "in place of random runs, small scenes with a second operation after every single table store of the first",
       ),
     )
-    .addOption(new Option("--save <file>", "write the first counterexample there"))
+    .addOption(new Option("--save <file>", "write the first counterexample there, and say where to look at it"))
     .addOption(fileOption("--replay <file>", "run a saved counterexample again"))
     .addOption(jsonOption())
     .addHelpText(
@@ -193,10 +194,13 @@ export function registerCheck(program: Command, context: CommandContext): void {
       context.print(options.json ? document(task, result, image) : text(task, result, image, context));
       const first = result.findings[0];
       // What was found is out by now, whatever becomes of the file.
-      if (first && file)
-        file.write(
-          jsonText(counterexampleDocument(options.policy.name, task.kinds[first.kind]!, first, options.defect)),
-        );
+      if (first && file) {
+        const saved = counterexampleDocument(options.policy.name, task.kinds[first.kind]!, first, options.defect);
+        file.write(jsonText(saved));
+        // The explorer boots small kernels, not one of the user's.
+        const link = image ? undefined : linkTo(saved);
+        if (link !== undefined) context.remark(`to look at it, start kreplica explore and open ${link}`);
+      }
     });
 }
 

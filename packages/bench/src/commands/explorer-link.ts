@@ -1,0 +1,32 @@
+/** Links into the explorer, as `kreplica explore` serves it where no port is named. */
+import { hashOf } from "@kreplica/explorer";
+import type { CounterexampleDocument } from "../report/documents/check.js";
+
+/** Nobody but this machine is answered. */
+export const LOOPBACK = "127.0.0.1";
+/** Where the explorer is served unless another port is named. */
+export const DEFAULT_PORT = 6510;
+
+/** Steps of the boot, behind which operations begin; the page goes to the last step there is. */
+const BEHIND_ALL = 100_000;
+
+/** The most nodes that the explorer has room for. */
+const MOST_NODES = 8;
+
+/** The last step of a counterexample; undefined for a machine that the explorer has no room for. */
+export function linkTo(saved: CounterexampleDocument): string | undefined {
+  const { nodes, levels, pti, kasan, configuration, policy, laid = [], defect, operations } = saved;
+  if (nodes > MOST_NODES) return undefined;
+  const hash = hashOf({
+    nodes,
+    levels,
+    pti,
+    ...(kasan ? { kasan } : {}),
+    ...(configuration === undefined ? {} : { configuration }),
+    policy,
+    laid: [...laid, ...(defect === undefined ? [] : [defect])],
+    operations,
+    moment: { step: BEHIND_ALL, store: 0 },
+  });
+  return `http://${LOOPBACK}:${DEFAULT_PORT}/#${hash}`;
+}

@@ -1,0 +1,10 @@
+/**
+ * Where the explorer's site lies: a folder of static files, made by `scripts/site.mjs`, that needs no server of its
+ * own. The packages inside run in the browser.
+ */
+
+/** The folder of the built site, as a URL that ends with a slash: `index.html` and all it names lie in it. */
+export const siteFolder = (): URL => new URL("../dist/site/", import.meta.url);
+
+export { hashOf, type Place, placeOf } from "./hash.js";
+export type { Moment } from "./model/view.js";

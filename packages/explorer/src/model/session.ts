@@ -1,0 +1,331 @@
+/**
+ * A story told on a kernel: its boot, then its operations, then the end of the run; any moment of it can be looked at,
+ * between two steps or between two stores of one. Going back is doing it again: the same story makes the same bytes.
+ */
+import {
+  CheckedSystem,
+  CheckFailure,
+  CORE_FAMILIES,
+  FAMILIES,
+  type OperationFamily,
+  repertoire,
+  sentenceOf,
+} from "@kreplica/check";
+import { type BootParts, stateInvariants } from "@kreplica/kernel";
+import { BOOT_STEPS } from "@kreplica/mm-core";
+import { look } from "./look.js";
+import { kernelFor, type Story } from "./setup.js";
+import { StoreLog } from "./stores.js";
+import type { BrokenRule, Moment, StoryStep, View } from "./view.js";
+
+/** Steps of the boot. */
+export const BOOTED = BOOT_STEPS.length;
+const FROM_SERIES = new Set([
+  "numa-reserve-memory",
+  "numa-replicate-kernel",
+  "numa-replicate-rodata",
+  "numa-clear-linear",
+]);
+/** Moments between stores that are looked at in one go: the next ones are likely asked for next. */
+const AHEAD = 12;
+
+/** What a step broke. */
+export interface Failure {
+  /** Steps done when it showed. */
+  readonly step: number;
+  readonly rule: BrokenRule;
+}
+
+/** A kernel on its way through the story. */
+interface Live {
+  readonly system: CheckedSystem;
+  readonly log: StoreLog;
+  /** Steps done, those of the boot included. */
+  done: number;
+}
+
+/** One story, looked at as often as wanted. */
+export class Session {
+  /** By step, of the page that is looked into. */
+  private readonly views = new Map<number, View>();
+  private readonly between = new Map<string, View>();
+  private live: Live | undefined;
+  private page: bigint | undefined;
+  private bootWords: readonly string[] = [];
+  /** What the boot left broken. */
+  private atBoot: readonly BrokenRule[] = [];
+  private failed: Failure | undefined;
+
+  constructor(readonly story: Story) {}
+
+  /** What broke, as far as the story was told. Nothing is done after it. */
+  get failure(): Failure | undefined {
+    return this.failed;
+  }
+
+  /** Steps of the whole story: the boot, its operations, the end. */
+  get length(): number {
+    return BOOTED + this.story.operations.length + 1;
+  }
+
+  /** The story's steps in words. */
+  get steps(): readonly StoryStep[] {
+    return [
+      ...BOOT_STEPS.map((name, index): StoryStep => ({
+        kind: "boot",
+        name,
+        words: this.bootWords[index] ?? "",
+        fromSeries: FROM_SERIES.has(name),
+      })),
+      ...this.story.operations.map((operation): StoryStep => ({
+        kind: "operation",
+        name: operation.op,
+        words: repertoire.describe(operation),
+        fromSeries: false,
+      })),
+      {
+        kind: "end",
+        name: "end",
+        words: "all is compared, every process exits, nothing may be missing",
+        fromSeries: false,
+      },
+    ];
+  }
+
+  /** @param page an address to look into @throws InputError for a kernel that cannot be */
+  look(moment: Moment, page?: bigint): View {
+    if (page !== this.page) {
+      this.page = page;
+      this.views.clear();
+      this.between.clear();
+      this.live = undefined;
+    }
+    const step = Math.max(0, Math.min(moment.step, this.length));
+    if (moment.store > 0 && step < this.length) {
+      const found = this.between.get(`${step}.${moment.store}`) ?? this.within(step, moment.store);
+      if (found) return found;
+    }
+    return this.views.get(step) ?? this.after(step);
+  }
+
+  /** The same kernel with another list of operations: what was seen of their common beginning is kept. */
+  with(story: Story): Session {
+    const session = new Session(story);
+    const { operations, ...setup } = this.story;
+    const { operations: others, ...otherSetup } = story;
+    // Another family brings subsystems that its kernel boots with.
+    if (JSON.stringify(setup) !== JSON.stringify(otherSetup) || !sameFamilies(this.story, story)) return session;
+    let common = 0;
+    while (
+      common < Math.min(operations.length, others.length) &&
+      JSON.stringify(operations[common]) === JSON.stringify(others[common])
+    )
+      common++;
+    const kept = BOOTED + common;
+    for (const [step, view] of this.views) if (step <= kept) session.views.set(step, view);
+    session.page = this.page;
+    session.bootWords = this.bootWords;
+    session.atBoot = this.atBoot;
+    if (this.failed && this.failed.step <= kept) session.failed = this.failed;
+    if (this.live && this.live.done <= kept) session.live = this.live;
+    return session;
+  }
+
+  private after(step: number): View {
+    if (!this.live || this.live.done > step) this.live = this.boot();
+    const { live } = this;
+    // A boot that ends half-way, and a step that broke a rule, are the story's last.
+    if (!live || this.failed) return this.views.get(Math.min(step, this.failed?.step ?? BOOTED))!;
+    while (live.done < step && !this.failed) this.next(live);
+    return this.views.get(Math.min(step, this.failedAt))!;
+  }
+
+  private get failedAt(): number {
+    return (this.failed as Failure | undefined)?.step ?? Infinity;
+  }
+
+  /** Does one step after the boot and looks. */
+  private next(live: Live): void {
+    live.log.begin();
+    const failure = failureIn(() => {
+      this.perform(live);
+    });
+    live.done++;
+    if (failure) this.failed = { step: live.done, rule: ruleOf(failure, "now") };
+    const broken = failure ? [] : live.system.violated().map((each): BrokenRule => ({ ...each, since: "now" }));
+    const isOld = ({ id, detail }: BrokenRule): boolean =>
+      this.atBoot.some((each) => each.id === id && each.detail === detail);
+    const fresh = broken.filter((each) => !isOld(each));
+    if (!failure && fresh[0]) this.failed = { step: live.done, rule: fresh[0] };
+    this.views.set(
+      live.done,
+      this.view(live, { step: live.done, store: 0 }, [
+        ...(failure ? [ruleOf(failure, "now")] : []),
+        ...fresh,
+        ...this.atBoot,
+      ]),
+    );
+  }
+
+  private perform({ system, done }: Live): void {
+    const operation = this.story.operations[done - BOOTED];
+    if (operation) system.step(operation);
+    else system.finish();
+  }
+
+  private view({ system, log }: Live, moment: Moment, broken: readonly BrokenRule[]): View {
+    return {
+      ...look(system.parts, {
+        processes: system.population.live.map(({ process }) => process),
+        ...(this.page === undefined ? {} : { page: this.page }),
+      }),
+      moment,
+      stores: log.count,
+      changes: log.changes.slice(),
+      stored: [...log.stored],
+      broken,
+      checked: stateInvariants().length,
+    };
+  }
+
+  /** Boots, and keeps what is seen after each step; undefined when the boot ends half-way. */
+  private boot(): Live | undefined {
+    const seen = this.hearBoot((parts, log) => {
+      const step = bootSteps(parts);
+      if (!this.views.has(step)) this.views.set(step, this.bootView(parts, log, { step, store: 0 }));
+      log.begin();
+    });
+    this.bootWords = seen.words;
+    const { system } = seen;
+    const last = this.views.get(seen.steps)!;
+    if (!system) {
+      this.failed = { step: seen.steps, rule: seen.broken.at(-1)! };
+      this.views.set(seen.steps, { ...last, broken: seen.broken });
+      return undefined;
+    }
+    this.atBoot = seen.broken;
+    this.views.set(BOOTED, { ...last, broken: seen.broken, checked: stateInvariants().length });
+    return { system, log: seen.log!, done: BOOTED };
+  }
+
+  private bootView(parts: BootParts, log: StoreLog, moment: Moment): View {
+    return {
+      ...look(parts, { processes: [], ...(this.page === undefined ? {} : { page: this.page }) }),
+      moment,
+      stores: log.count,
+      changes: log.changes.slice(),
+      stored: [...log.stored],
+      broken: [],
+      checked: 0,
+    };
+  }
+
+  /** @param onStep called before the boot and after each step of it */
+  private hearBoot(onStep: (parts: BootParts, log: StoreLog) => void): {
+    readonly system: CheckedSystem | undefined;
+    readonly log: StoreLog | undefined;
+    readonly broken: readonly BrokenRule[];
+    readonly words: readonly string[];
+    readonly steps: number;
+  } {
+    let log: StoreLog | undefined;
+    let words: readonly string[] = [];
+    let steps = 0;
+    let system: CheckedSystem | undefined;
+    const failure = failureIn(() => {
+      system = new CheckedSystem(kernelFor(this.story), {
+        families: familiesFor(this.story),
+        goOn: true,
+        onBoot: (parts) => {
+          log ??= new StoreLog(parts);
+          words = parts.boot.timeline.map(({ did }) => did);
+          steps = bootSteps(parts);
+          onStep(parts, log);
+        },
+      });
+    });
+    const before = (failure?.before ?? system?.broken ?? []).map((each): BrokenRule => ({ ...each, since: "boot" }));
+    return { system, log, words, steps, broken: failure ? [...before, ruleOf(failure, "boot")] : before };
+  }
+
+  /** Tells the story again up to the middle of a step, and looks between its stores from one on. */
+  private within(step: number, store: number): View | undefined {
+    const wanted = (count: number): boolean => count >= store && count < store + AHEAD;
+    const keep = (count: number, view: View): void => {
+      this.between.set(`${step}.${count}`, view);
+    };
+    if (step < BOOTED) {
+      let at = 0;
+      this.hearBoot((parts, log) => {
+        at = bootSteps(parts);
+        log.begin();
+        log.onStore =
+          at === step
+            ? () => {
+                if (wanted(log.count)) keep(log.count, this.bootView(parts, log, { step, store: log.count }));
+              }
+            : undefined;
+      });
+    } else {
+      this.after(step);
+      if (this.failed && this.failed.step <= step) return undefined;
+      const live = this.live?.done === step ? this.live : this.retold(step);
+      // It goes on to the step's end, where the next look may go on from.
+      live.log.onStore = () => {
+        const { count } = live.log;
+        if (wanted(count)) keep(count, this.view(live, { step, store: count }, this.atBoot));
+      };
+      try {
+        this.next(live);
+      } finally {
+        live.log.onStore = undefined;
+      }
+      this.live = live;
+    }
+    const found = this.between.get(`${step}.${store}`);
+    return found && { ...found, stores: this.look({ step: step + 1, store: 0 }, this.page).stores };
+  }
+
+  private retold(step: number): Live {
+    this.live = undefined;
+    this.failed = undefined;
+    const live = this.boot()!;
+    while (live.done < step) this.next(live);
+    return live;
+  }
+}
+
+const bootSteps = ({ boot }: BootParts): number => boot.timeline.length;
+
+/** The core's, and those of the story's operations where it has others: a kernel with fewer boots sooner. */
+function familiesFor({ operations, laid }: Story): readonly OperationFamily[] {
+  const words = JSON.stringify(operations);
+  const used = FAMILIES.filter(
+    (family) =>
+      CORE_FAMILIES.includes(family) || Object.keys(family.kinds).some((op) => words.includes(`"op":"${op}"`)),
+  );
+  // Defects of areas and of patching are laid over subsystems that only their families bring.
+  return laid.some((id) => ["D5", "D6", "D7", "D12", "N1", "N3"].includes(id)) ? FAMILIES : used;
+}
+
+function sameFamilies(a: Story, b: Story): boolean {
+  const [these, those] = [familiesFor(a), familiesFor(b)];
+  return these.length === those.length && these.every((family) => those.includes(family));
+}
+
+const ruleOf = ({ invariant, detail }: CheckFailure, since: BrokenRule["since"]): BrokenRule => ({
+  id: invariant,
+  sentence: sentenceOf(invariant),
+  detail,
+  since,
+});
+
+function failureIn(work: () => void): CheckFailure | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    if (error instanceof CheckFailure) return error;
+    throw error;
+  }
+}

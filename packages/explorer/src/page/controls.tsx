@@ -1,0 +1,323 @@
+/** What is explored: the kernel, the lesson, the next operation; and what is dropped onto the page. */
+import { useState } from "preact/hooks";
+import type { VNode } from "preact";
+import type { Place } from "../hash.js";
+import { type Catalogue, type OperationChoice, plainOperation } from "../model/choices.js";
+import { Panel } from "./shown.jsx";
+
+/** Nodes, levels, KPTI, policy and defects. @param change takes the kernel's values that are to be others */
+export function KernelChoice({
+  place,
+  catalogue,
+  change,
+}: {
+  place: Place;
+  catalogue: Catalogue;
+  change: (values: Partial<Place>) => void;
+}): VNode {
+  const toggle = (id: string): void => {
+    const laid = place.laid.includes(id) ? place.laid.filter((each) => each !== id) : [...place.laid, id];
+    const wanted = catalogue.defects.filter((each) => laid.includes(each.id));
+    const configured = wanted.find(({ configuration }) => configuration !== undefined);
+    const { configuration: _, ...rest } = place;
+    change({
+      ...rest,
+      laid,
+      nodes: Math.max(place.nodes, ...wanted.map(({ fewestNodes }) => fewestNodes)),
+      ...(configured?.configuration === undefined ? {} : { configuration: configured.configuration }),
+    });
+  };
+  return (
+    <Panel name="kernel" title="The kernel">
+      <div class="fields">
+        <label>
+          nodes
+          <select
+            value={place.nodes}
+            onChange={({ currentTarget }) => {
+              change({ nodes: Number(currentTarget.value) });
+            }}
+          >
+            {[1, 2, 3, 4, 5, 6, 7, 8].map((nodes) => (
+              <option key={nodes} value={nodes}>
+                {nodes}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label>
+          levels
+          <select
+            value={place.levels}
+            onChange={({ currentTarget }) => {
+              change({ levels: currentTarget.value === "5" ? 5 : 4 });
+            }}
+          >
+            <option value={4}>4</option>
+            <option value={5}>5</option>
+          </select>
+        </label>
+        <label>
+          KPTI
+          <select
+            value={place.pti ? "on" : "off"}
+            onChange={({ currentTarget }) => {
+              change({ pti: currentTarget.value === "on" });
+            }}
+          >
+            <option value="off">off</option>
+            <option value="on">on</option>
+          </select>
+        </label>
+        <label class="wide">
+          who holds copies
+          <select
+            value={place.policy}
+            onChange={({ currentTarget }) => {
+              change({ policy: currentTarget.value });
+            }}
+          >
+            {catalogue.policies.map(({ name, summary }) => (
+              <option key={name} value={name} title={summary}>
+                {name}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+      <p class="note">{catalogue.policies.find(({ name }) => name === place.policy)?.summary}</p>
+      <details>
+        <summary>Defects of the series as posted{place.laid.length > 0 ? `: ${place.laid.join(", ")} on` : ""}</summary>
+        <ul class="defects">
+          {catalogue.defects.map(({ id, sentence }) => (
+            <li key={id}>
+              <label>
+                <input
+                  type="checkbox"
+                  checked={place.laid.includes(id)}
+                  onChange={() => {
+                    toggle(id);
+                  }}
+                />
+                <span>
+                  <b>{id}</b> {sentence}
+                </span>
+              </label>
+            </li>
+          ))}
+        </ul>
+      </details>
+    </Panel>
+  );
+}
+
+/** What people call the operations they look for; each is one of the checker's, or a few. */
+const QUICK: readonly { readonly name: string; readonly operations: readonly { readonly op: string }[] }[] = [
+  { name: "new process", operations: [{ op: "spawn", cpu: 0 } as never] },
+  { name: "fork", operations: [{ op: "fork", p: 0, cpu: 2 } as never] },
+  { name: "exec", operations: [{ op: "exec", p: 0, cpu: 0 } as never] },
+  {
+    name: "first touch",
+    operations: [
+      { op: "mmap", p: 0, cpu: 0, page: 0, pages: 2, writable: true, large: false, locked: false, policy: 0 } as never,
+      { op: "touch", cpu: 0, page: 0, kind: "write", value: 7 } as never,
+    ],
+  },
+  {
+    name: "PUD allocation",
+    operations: [
+      { op: "mmap", p: 0, cpu: 0, page: 6, pages: 1, writable: true, large: false, locked: false, policy: 0 } as never,
+      { op: "touch", cpu: 0, page: 6, kind: "write", value: 1 } as never,
+    ],
+  },
+  { name: "migrate to node 1", operations: [{ op: "run", p: 0, cpu: 2 } as never] },
+  {
+    name: "load a module",
+    operations: [{ op: "modload", module: 0, node: 1 } as never, { op: "modlive", module: 0 } as never],
+  },
+  { name: "text poke with INT3", operations: [{ op: "patch", change: "key", nth: 0, cpu: 0 } as never] },
+  { name: "CPU off line", operations: [{ op: "offline", cpu: 1 } as never] },
+  { name: "CPU on line", operations: [{ op: "online", cpu: 0 } as never] },
+];
+
+/** Adds operations to the story. @param add takes them, to be done one after the other */
+export function Operations({
+  catalogue,
+  nodes,
+  add,
+}: {
+  catalogue: Catalogue;
+  nodes: number;
+  add: (operations: readonly { readonly op: string }[]) => void;
+}): VNode {
+  const [chosen, setChosen] = useState<OperationChoice | undefined>(undefined);
+  const [values, setValues] = useState<Readonly<Record<string, unknown>>>({});
+  const choice = chosen ?? catalogue.operations[0]!;
+  const operation = { ...plainOperation(choice.op, choice.fields), ...values };
+  const families = [...new Set(catalogue.operations.map(({ family }) => family))];
+  return (
+    <Panel name="operations" title="Do something" note="Adds to the story behind the step you are at, and does it.">
+      <div class="quick">
+        {QUICK.filter(({ name }) => nodes > 1 || name !== "migrate to node 1").map(({ name, operations }) => (
+          <button
+            key={name}
+            type="button"
+            onClick={() => {
+              add(operations);
+            }}
+          >
+            {name}
+          </button>
+        ))}
+      </div>
+      <details>
+        <summary>Any operation of the checker</summary>
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            add([operation]);
+          }}
+        >
+          <label>
+            operation
+            <select
+              value={choice.op}
+              onChange={({ currentTarget }) => {
+                setChosen(catalogue.operations.find(({ op }) => op === currentTarget.value));
+                setValues({});
+              }}
+            >
+              {families.map((family) => (
+                <optgroup key={family} label={family}>
+                  {catalogue.operations
+                    .filter((each) => each.family === family)
+                    .map(({ op, example }) => (
+                      <option key={op} value={op}>
+                        {op}: {example}
+                      </option>
+                    ))}
+                </optgroup>
+              ))}
+            </select>
+          </label>
+          <div class="fields">
+            {Object.entries(choice.fields).map(([field, type]) => (
+              <Field
+                key={`${choice.op}.${field}`}
+                name={field}
+                type={type}
+                value={(operation as Readonly<Record<string, unknown>>)[field]}
+                set={(value) => {
+                  setValues({ ...values, [field]: value });
+                }}
+              />
+            ))}
+          </div>
+          <button type="submit">do it</button>
+        </form>
+      </details>
+    </Panel>
+  );
+}
+
+function Field({
+  name,
+  type,
+  value,
+  set,
+}: {
+  name: string;
+  type: OperationChoice["fields"][string];
+  value: unknown;
+  set: (value: unknown) => void;
+}): VNode {
+  if (type === "operation")
+    return (
+      <label class="wide">
+        {name}
+        <span class="note">CPU 0 runs a kernel thread</span>
+      </label>
+    );
+  return (
+    <label>
+      {name}
+      {type === "number" ? (
+        <input
+          type="number"
+          min={0}
+          max={65_535}
+          required
+          value={String(value)}
+          onInput={({ currentTarget }) => {
+            if (currentTarget.validity.valid) set(Number(currentTarget.value));
+          }}
+        />
+      ) : type === "boolean" ? (
+        <select
+          value={String(value)}
+          onChange={({ currentTarget }) => {
+            set(currentTarget.value === "true");
+          }}
+        >
+          <option value="false">no</option>
+          <option value="true">yes</option>
+        </select>
+      ) : (
+        <select
+          value={String(value)}
+          onChange={({ currentTarget }) => {
+            set(currentTarget.value);
+          }}
+        >
+          {type.map((word) => (
+            <option key={word} value={word}>
+              {word}
+            </option>
+          ))}
+        </select>
+      )}
+    </label>
+  );
+}
+
+/** Lessons to choose from, and the one that is told now. */
+export function Lessons({
+  catalogue,
+  current,
+  choose,
+}: {
+  catalogue: Catalogue;
+  current: Catalogue["lessons"][number] | undefined;
+  choose: (lesson: Catalogue["lessons"][number] | undefined) => void;
+}): VNode {
+  return (
+    <Panel
+      name="lessons"
+      title="Lessons"
+      note="Each defect of the series as posted, by the shortest way to see it. Step until a rule breaks."
+    >
+      <select
+        aria-label="Lesson"
+        value={current?.id ?? ""}
+        onChange={({ currentTarget }) => {
+          choose(catalogue.lessons.find(({ id }) => id === currentTarget.value));
+        }}
+      >
+        <option value="">none: the corrected series, free to explore</option>
+        {catalogue.lessons.map(({ id, title, sentence }) => (
+          <option key={id} value={id}>
+            {title}: {sentence}
+          </option>
+        ))}
+      </select>
+      {current ? (
+        <div class="lesson">
+          <h3>{current.title}</h3>
+          <p>{current.sentence}.</p>
+          <p class="note">{current.about}</p>
+          <p class="note">It ends where this rule breaks: {current.rule}.</p>
+        </div>
+      ) : null}
+    </Panel>
+  );
+}

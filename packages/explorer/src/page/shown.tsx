@@ -1,0 +1,32 @@
+/** Small pieces that everything on the page is made of. */
+import type { ComponentChildren, VNode } from "preact";
+
+/** Hexadecimal as it stands in a table: with 0x. */
+export const hex = (value: number): string => `0x${value.toString(16)}`;
+
+/** A node, in its colour and with its number: nobody has to tell colours apart. */
+export const NodeChip = ({ node, children }: { node: number; children?: ComponentChildren }): VNode => (
+  <span class={`chip n${node < 0 ? "none" : node % 8}`}>{children ?? (node < 0 ? "no memory" : `node ${node}`)}</span>
+);
+
+/** A part of the page with its heading. */
+export const Panel = ({
+  title,
+  note,
+  name,
+  children,
+}: {
+  title: string;
+  note?: ComponentChildren;
+  name: string;
+  children: ComponentChildren;
+}): VNode => (
+  <section class={`panel ${name}`} aria-labelledby={`${name}-title`}>
+    <h2 id={`${name}-title`}>{title}</h2>
+    {note ? <p class="note">{note}</p> : null}
+    {children}
+  </section>
+);
+
+/** `1 store`, `2 stores`. */
+export const counted = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;

@@ -1,0 +1,64 @@
+/** A story looked at from its beginning to its end, forward, back, and between two stores. */
+import { expect, test } from "vitest";
+import { BOOTED, Session } from "../src/model/session.js";
+import { FIRST_STORY } from "../src/model/setup.js";
+
+const story = {
+  ...FIRST_STORY,
+  operations: [
+    { op: "spawn", cpu: 0 },
+    { op: "mmap", p: 0, cpu: 0, page: 0, pages: 2, writable: true, large: false, locked: false, policy: 0 },
+    { op: "touch", cpu: 0, page: 0, kind: "write", value: 7 },
+    { op: "fork", p: 0, cpu: 2 },
+  ] as never[],
+};
+
+test("each step of the boot shows its own tables, and copies on every node after them", () => {
+  const session = new Session(story);
+  expect(session.look({ step: 0, store: 0 }).tables).toEqual([]);
+  const before = session.look({ step: 6, store: 0 });
+  const after = session.look({ step: 7, store: 0 });
+  expect(before.roots.map(({ name }) => name)).toEqual(["kernel"]);
+  expect(new Set(after.roots.map(({ frame }) => frame)).size).toBe(2);
+  expect(after.tables.filter(({ node }) => node === 1).length).toBeGreaterThan(2);
+  expect(after.stores).toBeGreaterThan(500);
+  expect(session.steps[6]!.words).not.toBe("");
+});
+
+test("going back shows what was seen going forward, from kept moments and from a new telling alike", () => {
+  const session = new Session(story);
+  const { length } = session;
+  const forward = Array.from({ length: length + 1 }, (_, step) => session.look({ step, store: 0 }));
+  const again = new Session(story);
+  for (let step = length; step >= 0; step--) expect(again.look({ step, store: 0 })).toEqual(forward[step]);
+  expect(session.failure).toBeUndefined();
+});
+
+test("between two stores the entry is there or is not yet", () => {
+  const session = new Session(story);
+  const step = BOOTED + 2;
+  const whole = session.look({ step: step + 1, store: 0 });
+  expect(whole.stores).toBeGreaterThan(1);
+  const seen = Array.from({ length: whole.stores }, (_, at) => session.look({ step, store: at + 1 }));
+  seen.forEach((view, at) => {
+    expect(view.moment).toEqual({ step, store: at + 1 });
+    expect(view.changes).toEqual(whole.changes.filter(({ nth }) => nth <= at + 1));
+  });
+  expect(seen.at(-1)!.tables.length).toBe(whole.tables.length);
+});
+
+test("a step more goes on from what was seen", () => {
+  const session = new Session({ ...story, operations: story.operations.slice(0, 3) });
+  session.look({ step: BOOTED + 3, store: 0 });
+  const longer = session.with(story);
+  expect(longer.look({ step: BOOTED + 4, store: 0 })).toEqual(new Session(story).look({ step: BOOTED + 4, store: 0 }));
+});
+
+test("a page is read in each copy", () => {
+  const session = new Session(story);
+  const { places } = session.look({ step: BOOTED, store: 0 });
+  const { page } = session.look({ step: BOOTED, store: 0 }, BigInt(places[0]!.address));
+  expect(page!.copies.map(({ lies }) => lies)).toEqual([0, 1]);
+  expect(page!.copies[0]!.bytes).toBe(page!.copies[1]!.bytes);
+  expect(page!.copies[0]!.code.length).toBeGreaterThan(0);
+});
