@@ -39,6 +39,7 @@ const CORE = ["--only", "core", "--nodes", "2", "--levels", "4", "--pti", "off"]
 const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["compare/2", "compare", ...TINY, "--test", "kill"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--cpu", "2"],
+  ["compare/2", "compare", ...TINY, "--test", "kill", "--load", "0.5,cpus=all"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--functions", "3", "--pages", "2"],
   ["compare/1", "compare", ...TINY, "--test", "kill", "--schema", "1"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--reported", reported, "--policy", "rfc-v1", "--no-pti"],
