@@ -11,7 +11,7 @@ export type {
   RefusedProgram,
   VerifiedProgram,
 } from "./report/documents/bpf.js";
-export type { BugDocument, BugListDocument, BugsDocument, ListedBug } from "./report/documents/bugs.js";
+export type { BugDocument, BugListDocument, BugsDocument, DefectDocument, ListedBug } from "./report/documents/bugs.js";
 export type {
   CheckDocument,
   CounterexampleDocument,

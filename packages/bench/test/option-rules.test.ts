@@ -50,7 +50,7 @@ const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["--bug", "ldt-exec"],
     ["--bug", "ldt-exec", "--shortest"],
   ],
-  bugs: [[], ["ldt-exec"]],
+  bugs: [[], ["ldt-exec"], ["D4"]],
   policies: [[], ["--measure"], ["--compare"]],
   schema: [[], ["boot"]],
   trace: [

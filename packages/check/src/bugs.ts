@@ -8,6 +8,7 @@ import { CORE_FAMILIES } from "./core-families.js";
 import { FAMILIES } from "./families.js";
 import type { OperationFamily } from "./family.js";
 import { kernelOf, type Kind } from "./kinds.js";
+import { REPORT_SCENES } from "./report-scenes.js";
 
 /** The kernel a bug's path was found on. */
 export const kindOfBug = ({ kernel: { nodes = 2, levels = 4, pti = false, configuration } }: Bug): Kind => ({
@@ -31,11 +32,37 @@ function operationsOf(steps: readonly object[]): Set<string> {
   return names;
 }
 
-/** Families whose operations a bug's path has; those of the core where the boot itself breaks the rule. */
+/** Families whose scenes hold operations of others. */
+const BESIDE: Readonly<Record<string, readonly string[]>> = {
+  areas: ["refusal"],
+  modules: ["refusal"],
+  "borrowed-tables": ["processes", "user-pages"],
+  racing: ["processes", "user-pages"],
+};
+/** An operation of the path is drawn as many times as often. */
+const OFTEN = 4;
+
+/**
+ * Families whose operations a bug's path has, those operations often; with scenes that reports suggest, as far as the
+ * path has what they are about. Those of the core where the boot itself breaks the rule.
+ */
 export function familiesOfBug({ path }: Bug): readonly OperationFamily[] {
   const names = operationsOf(path);
   const met = FAMILIES.filter(({ kinds }) => Object.keys(kinds).some((op) => names.has(op)));
-  return met.length === 0 ? CORE_FAMILIES : met.map((family) => ({ ...family, rare: false }));
+  if (met.length === 0) return CORE_FAMILIES;
+  const wanted = new Set(met.flatMap(({ name }) => [name, ...(BESIDE[name] ?? [])]));
+  const suggested = REPORT_SCENES.filter(({ needs }) => needs.every((op) => names.has(op))).map(({ scene }) => scene);
+  return FAMILIES.filter(({ name }) => wanted.has(name)).map((family, nth) => ({
+    ...family,
+    rare: false,
+    kinds: Object.fromEntries(
+      Object.entries(family.kinds).map(([op, kind]) => [
+        op,
+        names.has(op) ? { ...kind, weight: OFTEN * kind.weight } : kind,
+      ]),
+    ),
+    scenes: [...(family.scenes ?? []), ...(nth === 0 ? [...suggested, ...suggested] : [])],
+  }));
 }
 
 /** The bug's kernel, with the bug or without. */

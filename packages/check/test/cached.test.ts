@@ -263,6 +263,55 @@ describe("what a translation may not say", () => {
   });
 });
 
+describe("clauses of G12 that take a translation of another kind", () => {
+  test("a right to execute that was taken away", () => {
+    const executable: Step = { ...readOnly(0, 1), executable: true };
+    const fetch: Step = { op: "touch", cpu: 2, page: 0, kind: "execute", value: 1 };
+    const checked = system();
+    expect(failure(checked, [...used, executable, fetch])).toBeUndefined();
+    const { entries, layout } = checked.parts;
+    const { space } = checked.population.live[0]!.process;
+    const { table, index, lo, hi } = walk(entries.memory, space.pgd(0), layout.levels, checked.address(0));
+    entries.write(table, index, lo, (hi | 0x8000_0000) >>> 0);
+    expect(failure(checked, [{ op: "idle", cpu: 0 }])?.message).toMatch(
+      /^G12: CPU 2 .*, executable, the tables say NX$/,
+    );
+  });
+
+  test("G that was taken away", () => {
+    const steps: readonly Step[] = [
+      { op: "kmap", page: 1, perNode: false },
+      { op: "kread", page: 1, cpu: 2 },
+    ];
+    const checked = system();
+    expect(failure(checked, steps)).toBeUndefined();
+    const { entries, view, layout } = checked.parts;
+    // Of every root: a global translation is right where any holder's tables say the same.
+    for (const { root } of view.roots) {
+      const { table, index, lo, hi } = walk(
+        entries.memory,
+        root,
+        layout.levels,
+        layout.modulesStart + 0x1_0041n * 4096n,
+      );
+      entries.write(table, index, (lo & ~Bit.Global) >>> 0, hi);
+    }
+    expect(failure(checked, [{ op: "idle", cpu: 0 }])?.message).toMatch(
+      /^G12: CPU 2 .*, global, the tables say it is not$/,
+    );
+  });
+
+  test("a size that is another: a large page that was split", () => {
+    const checked = system();
+    const steps = [spawn, { ...mmap(0, 512), large: true }, run(0, 2), touch(2, 0)];
+    expect(failure(checked, steps)).toBeUndefined();
+    expect(checked.population.live[0]!.process.space.splitLarge(checked.address(0), 0)).toBe(true);
+    expect(failure(checked, [{ op: "idle", cpu: 0 }])?.message).toMatch(
+      /^G12: CPU 2 has cached 0x200000 as 2 MiB at frame \d+ .*, the tables have a 4 KiB page there$/,
+    );
+  });
+});
+
 describe("windows that the rules leave", () => {
   test("a lazy CPU keeps a page that is gone while its table stays", () => {
     const gone: Step = { op: "munmap", p: 0, cpu: 0, page: 0, pages: 1 };

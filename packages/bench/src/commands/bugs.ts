@@ -3,8 +3,9 @@ import { kernelOfBug, kindOfBug, kindText, policyOfBug, repertoire, sentenceOf, 
 import { didYouMean, InputError } from "@kreplica/inputs";
 import { bugOf, BUGS } from "@kreplica/museum";
 import type { Command } from "commander";
-import { bugListText, bugText } from "../report/bugs.js";
-import { type BugDocument, bugDocument, bugListDocument, type BugListDocument } from "../report/documents/bugs.js";
+import { SERIES_DEFECTS } from "@kreplica/series-as-posted";
+import { bugListText, bugText, defectText } from "../report/bugs.js";
+import { bugDocument, bugListDocument, defectDocument } from "../report/documents/bugs.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { jsonOption, type JsonOption } from "./options.js";
@@ -23,14 +24,23 @@ export function registerBugs(program: Command, context: CommandContext): void {
       examples(
         ["kreplica bugs", "all of them, room by room"],
         ["kreplica bugs mremap-flush", "one of them whole"],
+        ["kreplica bugs D4", "a defect of the series, the first room"],
         ["kreplica check --bug mremap-flush", "found again from a seed"],
         ["kreplica check --bug mremap-flush --shortest", "by the recorded shortest way"],
       ) + exitCodes,
     )
     .action((name: string | undefined, options: JsonOption) => {
       if (name === undefined) {
-        const list = bugListDocument(BUGS) as BugListDocument;
+        const list = bugListDocument(SERIES_DEFECTS, BUGS);
         context.print(options.json ? jsonText(list) : bugListText(list.bugs, context.screen));
+        return;
+      }
+      const defect = SERIES_DEFECTS.find(({ id }) => id === name);
+      if (defect) {
+        const document = defectDocument(defect);
+        context.print(
+          options.json ? jsonText(document) : defectText(document, document.breaks.map(sentenceOf), context.screen),
+        );
         return;
       }
       const bug = bugOf(name);
@@ -40,10 +50,10 @@ export function registerBugs(program: Command, context: CommandContext): void {
           reason: `there is no bug ${JSON.stringify(name)}`,
           remedy: didYouMean(
             name,
-            BUGS.map(({ id }) => id),
+            [...SERIES_DEFECTS, ...BUGS].map(({ id }) => id),
           ),
         });
-      const document = bugDocument(bug) as BugDocument;
+      const document = bugDocument(bug);
       if (options.json) {
         context.print(jsonText(document));
         return;

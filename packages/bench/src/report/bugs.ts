@@ -1,5 +1,5 @@
 /** The museum as text: a list by rooms, or one bug whole. Values in, text out. */
-import type { BugDocument, ListedBug } from "./documents/bugs.js";
+import type { BugDocument, DefectDocument, ListedBug } from "./documents/bugs.js";
 import { hanging, type Screen, wrap } from "./terminal.js";
 
 const LABEL = 26;
@@ -23,6 +23,25 @@ const verdict = ({ copies }: BugDocument): string => {
   return `with a copy a node the path ${ends(copies.with)}, with a single copy it ${ends(copies.without)}. ${copies.words}`;
 };
 
+/** A title, and what is said below labels. */
+const page = (title: string, parts: readonly (readonly [label: string, text: string])[], screen: Screen): string =>
+  `${wrap(title, screen.columns)
+    .map((line) => screen.bold(line))
+    .join("\n")}\n\n${parts.map(([label, text]) => hanging(label, text, screen, 12)).join("")}`;
+
+/** One defect of the series whole. @param sentences of the rules it breaks */
+export const defectText = (defect: DefectDocument, sentences: readonly string[], screen: Screen): string =>
+  page(
+    `${defect.name}: ${defect.sentence}`,
+    [
+      ["where", defect.where],
+      ["comes of it", defect.effect],
+      ["known", `${defect.known}${defect.configuration ? `; on kernels with: ${defect.configuration}` : ""}`],
+      ...defect.breaks.map((rule, nth) => [nth === 0 ? "caught by" : "", `${rule}: ${sentences[nth]!}`] as const),
+    ],
+    screen,
+  ) + `\nkreplica check --defect ${defect.name} finds it from a seed.\n`;
+
 /**
  * One bug whole.
  * @param sentence of its invariant @param kernel in words @param steps of its path in words
@@ -36,22 +55,24 @@ export function bugText(
   }: { readonly sentence: string; readonly kernel: string; readonly steps: readonly string[] },
   screen: Screen,
 ): string {
-  const part = (label: string, text: string): string => hanging(label, text, screen, 12);
   const commits =
     bug.commits.length === 0
       ? "not found"
       : bug.commits.map(({ id, subject }) => `${id ?? "(id not found)"} ${subject}`).join("; ");
   return (
-    `${wrap(`${bug.name}: ${bug.sentence}`, screen.columns)
-      .map((line) => screen.bold(line))
-      .join("\n")}\n\n` +
-    part("happened", bug.happened) +
-    part("mended", bug.mended) +
-    part("commits", commits) +
-    part("caught by", `${bug.invariant}: ${sentence}`) +
-    part("copies", verdict(bug)) +
-    part("kernel", kernel) +
+    page(
+      `${bug.name}: ${bug.sentence}`,
+      [
+        ["happened", bug.happened],
+        ["mended", bug.mended],
+        ["commits", commits],
+        ["caught by", `${bug.invariant}: ${sentence}`],
+        ["copies", verdict(bug)],
+        ["kernel", kernel],
+      ],
+      screen,
+    ) +
     `\n${steps.length === 0 ? "The boot itself breaks the rule.\n" : `The shortest way:\n${steps.map((step, nth) => hanging(`${nth + 1}.`, step, screen, 4)).join("")}`}` +
-    `\nkreplica check --bug ${bug.name} finds it from a seed; with --shortest it goes that way.\n`
+    `\n${wrap(`kreplica check --bug ${bug.name} finds it from a seed; with --shortest it goes that way.`, screen.columns).join("\n")}\n`
   );
 }

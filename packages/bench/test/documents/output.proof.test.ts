@@ -57,6 +57,7 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["bugs/1", "bugs"],
   ["bugs/1", "bugs", "mremap-flush"],
   ["bugs/1", "bugs", "pgd-on-one-node"],
+  ["bugs/1", "bugs", "D13"],
   ["policies/1", "policies"],
   ["policies/1", "policies", "--measure", ...TINY],
   ["policies/2", "policies", "--compare", ...TINY, "--test", "fork-1", "--policy", "per-node", "home-node"],

@@ -6,7 +6,7 @@
  */
 import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
-import { imageAddress, KERNEL_DATA, lookup, pageWithin, type Protection } from "@kreplica/mm-core";
+import { type AddressSpace, imageAddress, KERNEL_DATA, lookup, pageWithin, type Protection } from "@kreplica/mm-core";
 import { findWritableExecutable, SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import type { Subject } from "../subject.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
@@ -38,11 +38,6 @@ const PAGES = 512;
 const LOOKED_AT = Array.from({ length: PAGES }, (_, page) => page).filter(
   (page) => page % 64 === 37 || PLACES.some((place) => page >= place - 1 && page <= place + 4),
 );
-/** CR3 bit 63: what is cached under the PCID stays. */
-const KEEP = 1n << 63n;
-/** Beyond those the kernel gives to processes and to user halves. */
-const pcidOf = (nth: number): number => 0xf00 + (nth & 1);
-
 /** What one page is to be; its view in the direct map has writability, presence and memory type of its own. */
 interface Page {
   writable: boolean;
@@ -95,7 +90,7 @@ export const protectionFamily: OperationFamily<ProtectionOperation> = {
       case "usemem":
         return `CPU ${o.cpu}: ${o.kind} page ${PLACES[o.page % PLACES.length]!} of the 2 MiB`;
       case "pcidmem":
-        return `CPU ${o.cpu}, under PCID ${pcidOf(o.pcid)}: ${o.kind} page ${PLACES[o.page % PLACES.length]!} of the 2 MiB`;
+        return `CPU ${o.cpu}, in process ${o.pcid & 1} of two that only run the kernel: ${o.kind} page ${PLACES[o.page % PLACES.length]!} of the 2 MiB`;
       case "scribble":
         return `CPU ${o.cpu} writes page ${o.page} of rodata`;
     }
@@ -132,10 +127,17 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
   /** Pages a run has changed. */
   private touched = { from: PAGES, end: 0 };
   private readonly initial: { readonly page: Page; readonly alias: Page };
+  /** Two processes that never run user mode: each has a PCID on every CPU that ran the kernel in it. */
+  private readonly spaces: readonly AddressSpace[];
 
   constructor(private readonly system: Subject) {
-    const { assembly, allocator, tables, layout, view } = system.parts;
+    const { assembly, allocator, tables, layout, view, spaces } = system.parts;
     splitDirectMap(system);
+    this.spaces = [0, 1].map(() => {
+      const space = spaces.create(view.master);
+      if (!space) throw new RangeError("no memory for the two processes of the family protection");
+      return space;
+    });
     this.setMemory = assembly.get(SetMemory);
     this.start = layout.modulesStart + 0x1_c000n * PAGE;
     this.first = allocator.allocate(view.master, 9, { purpose: "module" });
@@ -173,7 +175,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
       case "usemem":
         return this.use(this.system.cpu(o.cpu), PLACES[o.page % PLACES.length]!, o.kind);
       case "pcidmem":
-        return this.useUnder(this.system.cpu(o.cpu), PLACES[o.page % PLACES.length]!, o.kind, pcidOf(o.pcid));
+        return this.useUnder(this.system.cpu(o.cpu), PLACES[o.page % PLACES.length]!, o.kind, this.spaces[o.pcid & 1]!);
       case "scribble":
         return this.scribble(this.system.cpu(o.cpu), o.page);
     }
@@ -353,18 +355,20 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
   }
 
   /**
-   * The same under a PCID that no process has: as one that ran the kernel before, and runs it again. Nothing where
-   * there are no PCIDs.
+   * The same in a process: under a PCID that its CPU knows from before, and comes back to. Nothing where there are no
+   * PCIDs, or while the CPU is away.
    */
-  private useUnder(cpu: CpuId, page: number, kind: "read" | "write" | "execute", pcid: number): void {
-    if (!this.system.parts.options.pcid) return;
-    const core = this.system.parts.machine.cpu(cpu);
-    const before = core.cr3;
-    core.writeCr3((before & ~0xfffn) | BigInt(pcid) | KEEP);
+  private useUnder(cpu: CpuId, page: number, kind: "read" | "write" | "execute", space: AddressSpace): void {
+    const { options, switcher } = this.system.parts;
+    if (!options.pcid || switcher.temporary(cpu)) return;
+    const [before, lazy] = [switcher.loaded(cpu), switcher.isLazy(cpu)];
+    switcher.switchTo(cpu, space);
     try {
       this.use(cpu, page, kind);
     } finally {
-      core.writeCr3(before | KEEP);
+      if (before) switcher.switchTo(cpu, before);
+      else switcher.leave(cpu);
+      if (lazy) switcher.idle(cpu);
     }
   }
 

@@ -14,15 +14,14 @@ export const NON_GLOBAL: Bug = {
   mended:
     "In 4.15 (December 2017) KPTI marks all other PCIDs to be flushed at their next use. Without KPTI Linux goes on relying on the G bit.",
   commits: [{ id: "2ea907c4fe7b", subject: "x86/mm: Allow flushing for future ASID switches" }],
-  invariant: "G6",
+  invariant: "G12",
   kernel: {},
   path: [
     { op: "setmem", change: "nonglobal", page: 0, pages: 1 },
     use(0),
     { op: "setmem", change: "ro", page: 0, pages: 1 },
-    use(0),
   ],
-  copies: { without: "G6", with: "G6", words: "The same: what a CPU keeps under a PCID is of its own root." },
+  copies: { without: "G12", with: "G12", words: "The same: what a CPU keeps under a PCID is of its own root." },
   overlays: [
     overlay(CpuState, (cpus) => {
       const flushRanges = cpus.flushRanges.bind(cpus);

@@ -1,9 +1,10 @@
 /** What `kreplica bugs --json` prints: the museum as a list, or one bug whole. */
 import type { Bug } from "@kreplica/museum";
+import type { SeriesDefect } from "@kreplica/series-as-posted";
 import type { OperationDocument } from "./check.js";
 
 /** The museum: a list of its bugs, or one of them whole. */
-export type BugsDocument = BugListDocument | BugDocument;
+export type BugsDocument = BugListDocument | BugDocument | DefectDocument;
 
 /** Every bug in one line. */
 export interface BugListDocument {
@@ -50,16 +51,51 @@ export interface BugDocument extends ListedBug {
   };
 }
 
+/** A defect of the series whole. */
+export interface DefectDocument extends ListedBug {
+  readonly schema: "kreplica.bugs/1";
+  /** Patch, file and function. */
+  readonly where: string;
+  /** What comes of it. */
+  readonly effect: string;
+  readonly known: string;
+  /** Invariants that it breaks, the one it is found by first. */
+  readonly breaks: readonly string[];
+  /** Kernels on which it shows, where it does not on every one. */
+  readonly configuration?: string;
+}
+
+/** The first room: what `check --defect` takes. */
+export const SERIES_ROOM = "the series as posted";
+
+const defectListed = ({ id, sentence, breaks }: SeriesDefect): ListedBug => ({
+  name: id,
+  room: SERIES_ROOM,
+  sentence,
+  invariant: breaks[0]!,
+});
+
 const listed = ({ id, room, sentence, invariant }: Bug): ListedBug => ({ name: id, room, sentence, invariant });
 
-/** @param bugs in the order they are listed */
-export const bugListDocument = (bugs: readonly Bug[]): BugsDocument => ({
+/** @param defects of the series, the first room @param bugs in the order they are listed */
+export const bugListDocument = (defects: readonly SeriesDefect[], bugs: readonly Bug[]): BugListDocument => ({
   schema: "kreplica.bugs/1",
-  bugs: bugs.map(listed),
+  bugs: [...defects.map(defectListed), ...bugs.map(listed)],
+});
+
+/** One of the series. */
+export const defectDocument = (defect: SeriesDefect): DefectDocument => ({
+  schema: "kreplica.bugs/1",
+  ...defectListed(defect),
+  where: defect.patch,
+  effect: defect.effect,
+  known: defect.confirmed,
+  breaks: defect.breaks,
+  ...(defect.configuration ? { configuration: defect.configuration } : {}),
 });
 
 /** One of them. */
-export const bugDocument = (bug: Bug): BugsDocument => {
+export const bugDocument = (bug: Bug): BugDocument => {
   const { nodes = 2, levels = 4, pti = false, configuration } = bug.kernel;
   return {
     schema: "kreplica.bugs/1",

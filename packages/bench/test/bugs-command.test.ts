@@ -1,0 +1,42 @@
+/**
+ * kreplica bugs as a person runs it: the list by rooms, one whole, JSON, a name that is none; check --bug goes the
+ * path.
+ */
+import { BUGS } from "@kreplica/museum";
+import { SERIES_DEFECTS } from "@kreplica/series-as-posted";
+import { expect, test } from "vitest";
+import { invoke } from "./invoke.js";
+
+test("every bug once, the series' room first, 80 columns wide", async () => {
+  const { code, out } = await invoke(["bugs"], { COLUMNS: "80" });
+  expect(code).toBe(0);
+  expect(out.split("\n")[0]).toBe("the series as posted");
+  for (const { id } of [...SERIES_DEFECTS, ...BUGS])
+    expect(out.split(new RegExp(`^  ${id}  `, "m")), id).toHaveLength(2);
+  expect(out.split("\n").filter((line) => line.length > 80)).toEqual([]);
+  const { bugs } = JSON.parse((await invoke(["bugs", "--json"])).out) as { bugs: { name: string }[] };
+  expect(bugs.map(({ name }) => name)).toEqual([...SERIES_DEFECTS, ...BUGS].map(({ id }) => id));
+});
+
+test("one whole, of Linux and of the series, in text and JSON", async () => {
+  const { out } = await invoke(["bugs", "ldt-exec"], { COLUMNS: "80" });
+  expect(out).toMatch(/a4828f81037f x86\/ldt: Prevent LDT inheritance on exec/);
+  expect(out).toMatch(/1\. {2}a new process, asked for on CPU 0\n {2}2\. .*\n {2}3\. {2}process 0 execs on CPU 0/);
+  expect(out.split("\n").filter((line) => line.length > 80)).toEqual([]);
+  const whole = JSON.parse((await invoke(["bugs", "ldt-exec", "--json"])).out) as Record<string, unknown>;
+  expect([whole["invariant"], (whole["path"] as unknown[]).length]).toEqual(["F7", 3]);
+  expect((await invoke(["bugs", "D4"])).out).toMatch(/caught by {3}C2: [^]*kreplica check --defect D4/);
+});
+
+test("a name that is none is refused with one that is near", async () => {
+  const { code, error } = await invoke(["bugs", "ldt-exex"]);
+  expect([code, error]).toEqual([2, expect.stringContaining("ldt-exec")]);
+});
+
+test("check --bug --shortest goes the path, exit code 1; what it says goes on to the bug", async () => {
+  const { code, out } = await invoke(["check", "--bug", "ldt-exec", "--shortest"]);
+  expect(code).toBe(1);
+  expect(out).toMatch(
+    /ldt-exec: 1 run, 3 operations on 1 kind of kernel: 1 defect found[^]*ldt-exec: F7 [^]*kreplica bugs/,
+  );
+});
