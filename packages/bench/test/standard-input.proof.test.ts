@@ -51,6 +51,8 @@ const NEEDED: Readonly<Record<string, readonly string[]>> = {
   policies: ["--measure"],
   modules: ["--all"],
   trace: ["info"],
+  "policies --traces": ["--compare"],
+  "trace --system-map": ["info", dataFile("traces/hsw-mount.kt.zst")],
 };
 
 test("there are such arguments to go through", () => {
@@ -60,14 +62,14 @@ test("there are such arguments to go through", () => {
 describe("- is standard input, and is called so", () => {
   test.each(
     FILES.filter(
-      ([name, , option]) => !["bpf --run", "bpf --machine", "report --output"].includes(name) && option !== "--plugin",
+      ([name, , option]) =>
+        !["bpf --run", "bpf --machine", "report --output", "trace --output"].includes(name) && option !== "--plugin",
     ),
-  )("%s", (_name, command, option) => {
+  )("%s", (name, command, option) => {
     const kernel = command === "modules" && option !== "--kernel" ? ["--kernel", "package.json"] : [];
     const words = [
       command,
-      ...(NEEDED[option ?? ""] ?? []),
-      ...(NEEDED[command] ?? []),
+      ...(NEEDED[name] ?? [...(NEEDED[option ?? ""] ?? []), ...(NEEDED[command] ?? [])]),
       ...kernel,
       ...(option === undefined ? [] : [option]),
       "-",
