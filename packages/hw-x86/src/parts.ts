@@ -21,8 +21,8 @@ export interface TranslationBuffer {
   /** Sets - 1, sets being a power of two. */
   readonly setMask: number;
   /**
-   * By regionAt of tlb.ts, from {@link countRegions} on: 0 says that no page of the region is here. Empty where it was
-   * not asked for.
+   * REGIONS counts, by regionAt of tlb.ts, from {@link countRegions} on: 0 says that no page of the region is here.
+   * Empty where it was not asked for.
    */
   readonly regions: Uint16Array;
   /** 0: nothing is here. */

@@ -61,6 +61,15 @@ describe("is not kept by a view", () => {
       () => ({ nearest: (node) => node }),
     ],
     "that sends all to the master": ["a holder's nearest is itself", (right) => ({ nearest: () => right.master })],
+    "that does not adopt its roots": [
+      "roots that a single copy would not have are adopted",
+      (right, _context, entries) => ({
+        get roots() {
+          for (const { root } of right.roots) entries.disown(root);
+          return right.roots;
+        },
+      }),
+    ],
     "that forgets the boot table": [
       "the boot table is the first root",
       (right) => ({

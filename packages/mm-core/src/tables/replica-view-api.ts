@@ -40,7 +40,11 @@ export interface ReplicaView {
    * Nodes that share a copy whatever their distances; each uses the nearest holder of its own group, where it has one.
    */
   readonly groups?: readonly (readonly NodeId[])[];
-  /** Every root a change to kernel mappings must reach, the boot table first. */
+  /**
+   * Every root a change to kernel mappings must reach, the boot table first. Roots that a single copy would not have,
+   * and private tables below them, are adopted (TableMemory.adopt) before anything is stored in them: that is how
+   * stores for copies are told from others.
+   */
   readonly roots: readonly TableRoot[];
   /** Holder whose tables a node's CPUs use. @patch 03/12 numa_closest_memory_node */
   nearest(node: NodeId): NodeId;

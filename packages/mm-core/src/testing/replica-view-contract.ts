@@ -4,11 +4,11 @@
  *
  * Promised: holders ascend, exist and have memory, the master among them; until something is replicated there is one;
  * each node's nearest is a holder, a holder's itself; the boot table is the first root, and what a node's CPUs load is
- * a root of its holder; addresses that are not private lead to one frame on every root; a holder's frames of what is
- * copied are its own node's and hold the master's bytes, of what is not copied the master's; frames are those that the
- * tables name; CPUs stand on their node's root once they are set up; an address in a copy is that of a text frame by
- * the direct map, known from the replication to the clearing; with memory refused at any request the boot ends with
- * MmError, or all of this holds still.
+ * a root of its holder, adopted where it is another than the master's; addresses that are not private lead to one frame
+ * on every root; a holder's frames of what is copied are its own node's and hold the master's bytes, of what is not
+ * copied the master's; frames are those that the tables name; CPUs stand on their node's root once they are set up; an
+ * address in a copy is that of a text frame by the direct map, known from the replication to the clearing; with memory
+ * refused at any request the boot ends with MmError, or all of this holds still.
  *
  * Left to the implementation: which nodes hold what, which holder serves a node without copies, where tables lie and
  * how many are private.
@@ -146,7 +146,13 @@ function look(subject: ViewSubject, step: BootStep): void {
   linear(subject, step);
 }
 
-function roots({ view, machine, cpus }: ViewSubject, step: BootStep): void {
+function roots({ view, machine, cpus, entries }: ViewSubject, step: BootStep): void {
+  for (const { root, node, kind } of view.roots)
+    promised(
+      kind === "boot" || node === view.master || entries.isCopy(root),
+      "roots that a single copy would not have are adopted",
+      `frame ${root} of node ${node} is not, after ${step}: stores there would count as a single copy's`,
+    );
   promised(
     view.roots[0]?.kind === "boot" && view.roots[0].node === view.master,
     "the boot table is the first root",
