@@ -11,6 +11,7 @@ export const layers = {
   inputs: 1,
   "mm-core": 2,
   trace: 2,
+  sweep: 2,
   machines: 2,
   invariants: 3,
   "numa-replication": 4,

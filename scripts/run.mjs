@@ -150,6 +150,7 @@ const TOOLS = [
   "lz4",
   "xz",
   "qemu-system-x86_64",
+  "parallel",
   "script",
   "chromium",
 ];

@@ -6,15 +6,14 @@ import { existsSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Worker } from "node:worker_threads";
 import { InputError, type InputFault } from "@kreplica/inputs";
 import { isNamed, policyOf } from "@kreplica/kernel";
 import { measureTrace, type ReplayKernel, type TraceJob, type TraceMeasurement } from "@kreplica/replay";
 import { testOf } from "@kreplica/trace";
-import { extensions } from "@kreplica/kernel";
 import { type NamedKernels, replayKernel, shippedReplay } from "./inputs/replay-kernel.js";
 import { isLongRun, recordedRun, traceFile } from "./inputs/trace-file.js";
 import type { Progress } from "./report/terminal.js";
+import { inWorkers } from "./worker-pool.js";
 
 /** A job whose recording and kernels lie in files: plain data. */
 export interface FileJob extends TraceJob, NamedKernels {}
@@ -72,7 +71,10 @@ export async function runJobs(
   const file = fileURLToPath(new URL(WORKER, import.meta.url));
   // A worker is told of policies by name: it has none of the caller's own.
   if (existsSync(file) && jobs.every(({ policies }) => policies.every(isNamed)))
-    await inWorkers(file, queue, begin, keep);
+    await inWorkers(file, availableParallelism(), queue, begin, async (part, ask) => {
+      const message = await ask<WorkerMessage>({ ...part.job, policies: policyNames(part.job) } satisfies FileJob);
+      keep(part, message.kind === "result" ? message.measurements : new InputError(message.fault));
+    });
   else {
     for (const part of parts) {
       begin(part);
@@ -120,39 +122,3 @@ function shownName({ file, recording }: FileJob): string {
 
 const workOf = (job: TraceJob): number =>
   (statSync(job.file, { throwIfNoEntry: false })?.size ?? 0) * kernelsOf(job).length * (isLongRun(job.file) ? LONG : 1);
-
-async function inWorkers<T extends { readonly job: FileJob }>(
-  file: string,
-  queue: T[],
-  begin: (part: T) => void,
-  keep: (part: T, answer: readonly TraceMeasurement[] | InputError) => void,
-): Promise<void> {
-  const workers = Array.from(
-    { length: Math.min(queue.length, availableParallelism()) },
-    () => new Worker(file, { workerData: extensions().files }),
-  );
-  try {
-    await Promise.all(
-      workers.map(async (worker) => {
-        for (let part = queue.shift(); part; part = queue.shift()) {
-          begin(part);
-          keep(part, await asked(worker, part.job));
-        }
-      }),
-    );
-  } finally {
-    await Promise.all(workers.map((each) => each.terminate()));
-  }
-}
-
-const asked = (worker: Worker, job: FileJob): Promise<TraceMeasurement[] | InputError> =>
-  new Promise((resolve, reject) => {
-    worker.removeAllListeners();
-    worker.on("message", (message: WorkerMessage) => {
-      if (message.kind === "result") resolve(message.measurements);
-      else resolve(new InputError(message.fault));
-    });
-    worker.on("error", reject);
-    worker.on("exit", (code) => reject(new Error(`a worker ended early, exit code ${code}`)));
-    worker.postMessage({ ...job, policies: policyNames(job) } satisfies FileJob);
-  });

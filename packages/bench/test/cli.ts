@@ -28,35 +28,42 @@ export interface Outcome {
   readonly error: string;
 }
 
-/** Bundles src/cli.ts inside the package, so that its dependencies resolve; workspace packages come from source. */
-export async function buildCommand(): Promise<TestedCommand> {
+/**
+ * Bundles src/cli.ts inside the package, so that its dependencies resolve; workspace packages come from source.
+ *
+ * @param workers source files of workers, bundled beside it; without one its work is done in the command's own thread
+ */
+export async function buildCommand(workers: readonly string[] = []): Promise<TestedCommand> {
   const cache = join(root, ".cache");
   await mkdir(cache, { recursive: true });
   const directory = mkdtempSync(join(cache, "cli-test-"));
   // As in the packages: the bundle in dist, the recordings' data beside it.
   symlinkSync(dataFile(""), join(directory, "data"));
   symlinkSync(join(root, "schemas"), join(directory, "schemas"));
-  await build({
-    config: false,
-    silent: true,
-    entry: { cli: join(root, "src/cli.ts") },
-    outDir: join(directory, "dist"),
-    format: "esm",
-    target: "node20",
-    dts: false,
-    clean: false,
-    splitting: false,
-    sourcemap: false,
-    outExtension: () => ({ js: ".mjs" }),
-    noExternal: [/^@kreplica\//],
-    external: ["iced-x86"],
-    tsconfig: join(root, "tsconfig.json"),
-    // A CommonJS library below asks for a module of Node's.
-    banner: { js: 'import { createRequire as ofNode } from "node:module"; const require = ofNode(import.meta.url);' },
-    esbuildOptions(options) {
-      options.conditions = ["@kreplica/source"];
-    },
-  });
+  const bundle = (entry: Record<string, string>, ending: string): Promise<void> =>
+    build({
+      config: false,
+      silent: true,
+      entry,
+      outDir: join(directory, "dist"),
+      format: "esm",
+      target: "node20",
+      dts: false,
+      clean: false,
+      splitting: false,
+      sourcemap: false,
+      outExtension: () => ({ js: ending }),
+      noExternal: [/^@kreplica\//],
+      external: ["iced-x86"],
+      tsconfig: join(root, "tsconfig.json"),
+      // A CommonJS library below asks for a module of Node's.
+      banner: { js: 'import { createRequire as ofNode } from "node:module"; const require = ofNode(import.meta.url);' },
+      esbuildOptions(options) {
+        options.conditions = ["@kreplica/source"];
+      },
+    });
+  await bundle({ cli: join(root, "src/cli.ts") }, ".mjs");
+  for (const name of workers) await bundle({ [name]: join(root, `src/${name}.ts`) }, ".js");
   const file = join(directory, "dist/cli.mjs");
   return {
     file,

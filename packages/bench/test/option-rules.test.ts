@@ -34,11 +34,15 @@ const object = ((): string | undefined => {
 })();
 
 const RECORDED = dataFile("traces/hsw-mount.kt.zst");
+const plan = join(folder, "plan.yaml");
+writeFileSync(plan, "schema: kreplica.sweep/1\naxes: { machine: [tiny-2-node], recording: [kill] }\n");
+
 /** Words that put a command into each of its modes. */
 const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   compare: [[]],
   report: [[]],
   explore: [[], ["--output", join(folder, "site")]],
+  sweep: [[plan], ["merge", "nothing"]],
   boot: [[]],
   machine: [[], ["tiny-2-node"]],
   patch: [[]],
@@ -117,6 +121,7 @@ const VALUES: Readonly<Record<string, string>> = {
   "--replay": "nothing.json",
   "--cpus": "2",
   "--instructions": "0-5",
+  "--shard": "1/2",
 };
 
 /** Thrown out of a command when it reads the option that is watched: what it then does with it is another test's. */

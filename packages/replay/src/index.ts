@@ -27,7 +27,7 @@ export {
 export { PARAMETERS, percentGained } from "./measure/corners.js";
 export { accountTotal, cycleAccount, type LevelCycles, lineCounts, total } from "./measure/cycle-account.js";
 export { bound, boundBeyondL2, type Gain, gain, nearGain } from "./measure/gain.js";
-export { measureHotCold } from "./measure/hot-cold.js";
+export { type HotCold, measureHotCold } from "./measure/hot-cold.js";
 export { Interconnect, type Resource } from "./measure/interconnect.js";
 export { type Load, type LoadedResult, type LoadedTest } from "./measure/loaded-tests.js";
 export {
@@ -50,7 +50,13 @@ export {
   pageRows,
   textCycles,
 } from "./measure/located.js";
-export { type KernelJob, measureTrace, type TraceJob, type TraceMeasurement } from "./measure/measure-trace.js";
+export {
+  jobKernel,
+  type KernelJob,
+  measureTrace,
+  type TraceJob,
+  type TraceMeasurement,
+} from "./measure/measure-trace.js";
 export { type DataOf, nodeClasses, toldOf } from "./measure/node-classes.js";
 export { PATCH_SITES, type PatchCost, patchCosts, type PatchSite, textPokeOf } from "./measure/patch-cost.js";
 export { defaultDataNode, indexOf, otherCpus, type Where } from "./measure/placement.js";

@@ -12,6 +12,7 @@ import { registerPatch } from "./patch.js";
 import { registerPolicies } from "./policies.js";
 import { registerSchema } from "./schema.js";
 import { registerReport } from "./report.js";
+import { registerSweep } from "./sweep.js";
 import { registerTables } from "./tables.js";
 import { registerTrace } from "./trace.js";
 
@@ -19,6 +20,7 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerCompare,
   registerReport,
   registerExplore,
+  registerSweep,
   registerBoot,
   registerTables,
   registerCheck,

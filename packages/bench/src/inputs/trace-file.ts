@@ -31,7 +31,7 @@ export const traceFile = (path: string): Recording => ({
 });
 
 /** Name a schedule has beside `X.kt.zst` or `X.kt`: `X.lines.zst`. */
-const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst)?$/, ".lines.zst");
+export const scheduleBeside = (file: string): string => file.replace(/\.kt(\.zst)?$/, ".lines.zst");
 
 /** Whether a schedule lies beside the recording, so that it runs for long. */
 export const isLongRun = (file: string): boolean => scheduleBeside(file) !== file && existsSync(scheduleBeside(file));

@@ -33,6 +33,9 @@ const reported = join(folder, "reported.json");
 const REPORTED = { source: "somebody", machine: "tiny-2-node", figures: [{ test: "kill", hot: 1 }] };
 writeFileSync(reported, JSON.stringify(REPORTED));
 
+const plan = join(folder, "plan.yaml");
+writeFileSync(plan, "schema: kreplica.sweep/1\naxes: { machine: [tiny-2-node], recording: [kill] }\n");
+
 const TINY = ["--machine", "tiny-2-node"];
 const CORE = ["--only", "core", "--nodes", "2", "--levels", "4", "--pti", "off"];
 /** Calls of every command, by the document that they print. */
@@ -44,6 +47,8 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["compare/1", "compare", ...TINY, "--test", "kill", "--schema", "1"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--reported", reported, "--policy", "rfc-v1", "--no-pti"],
   ["report/1", "report", ...TINY, "--test", "kill", "-o", join(folder, "page.html")],
+  ["sweep-run/1", "sweep", plan, "-o", join(folder, "cells")],
+  ["sweep-run/1", "sweep", plan, "--dry-run"],
   ["boot/1", "boot", ...TINY],
   ["boot/1", "boot", ...TINY, "--policy", "rfc-v1", "--pti", "on", "--kaslr", "both", "--seed", "9"],
   ["tables/1", "tables", ...TINY],
@@ -151,4 +156,11 @@ test("a counterexample that is saved, and what --replay reads", async () => {
     expect(faultsOf({ ...saved, oneMore: 1 }, "kreplica.counterexample/1")).not.toEqual([]);
     expect((await invoke(["check", "--replay", file])).code).toBe(1);
   }
+});
+
+test("the manifest of a sweep", async () => {
+  await invoke(["sweep", plan, "-o", join(folder, "cells")]);
+  const manifest = JSON.parse(readFileSync(join(folder, "cells/manifest.json"), "utf8")) as object;
+  expect(faultsOf(manifest, "kreplica.sweep-manifest/1")).toEqual([]);
+  expect(faultsOf({ ...manifest, oneMore: 1 }, "kreplica.sweep-manifest/1")).not.toEqual([]);
 });

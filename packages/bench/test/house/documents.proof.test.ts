@@ -54,6 +54,12 @@ beforeAll(async () => {
   writeFileSync(join(folder, "lscpu.txt"), LSCPU);
   const page = readFileSync(join(root, "docs/own-plugins.md"), "utf8");
   writeFileSync(join(folder, "odd.mjs"), /```js\n([^]*?)```/.exec(page)![1]!);
+  writeFileSync(
+    join(folder, "plan.yaml"),
+    /```yaml\n([^]*?)```/.exec(readFileSync(join(root, "docs/sweeps.md"), "utf8"))![1]!,
+  );
+  for (const nth of [1, 2])
+    await kreplica.run(["sweep", "plan.yaml", "--shard", `${nth}/2`, "-o", `part${nth}`], { cwd: folder });
   writeFileSync(join(folder, "packet.bin"), new Uint8Array(64).fill(9));
   writeFileSync(join(folder, "mine.json"), (await kreplica.run(["machine", "e5-2690v3-2s", "--json"])).out);
   if (haveClang) {
@@ -77,7 +83,7 @@ beforeAll(async () => {
 });
 
 const helps = await Promise.all(
-  ["compare", "boot", "tables", "check", "policies", "bpf", "machine", "modules", "patch"].map(
+  ["compare", "sweep", "boot", "tables", "check", "policies", "bpf", "machine", "modules", "patch"].map(
     async (name) => (await kreplica.run(["help", name], { env: { COLUMNS: "200" } })).out,
   ),
 );
@@ -91,6 +97,13 @@ const shown = helps.flatMap((help) =>
 /** Commands on files that no host has: their own tests run them. */
 const ELSEWHERE = new Map([
   ["compare --traces recordings/ --recorded-kernel System.map", "test/compare/recorded-kernel.test.ts"],
+  // The shell knows what part* is; as many variables as a scheduler sets.
+  ["sweep merge part* -o whole", "test/sweep/crash.proof.test.ts"],
+  [
+    'sweep plan.yaml --shard "$SLURM_ARRAY_TASK_ID/8" --workers "${SLURM_CPUS_PER_TASK:-1}" --output "parts/$SLURM_ARRAY_TASK_ID"',
+    "test/sweep/crash.proof.test.ts",
+  ],
+  ["sweep merge parts/* --output whole", "test/sweep/crash.proof.test.ts"],
 ]);
 /** Words of each command, once; ABI and file names of a reader's own replaced by what there is here. */
 const all = [

@@ -26,31 +26,50 @@ export interface HotCold {
  * one another until one has settled, which is the one reported. Second halves are compared, because the first half of a
  * long loop's first run is where a cold start shows.
  */
-export function measureHotCold(
+export const measureHotCold = (
   replayer: Replayer,
   workload: Workload,
   spec: MachineSpec,
   nodeIndex: number,
   ran: () => void = () => undefined,
-): HotCold {
-  const cycles = (counters: Float64Array): number => account(counters, spec, nodeIndex).cycles;
+): HotCold => measureHotColdAt(replayer, workload, [spec], nodeIndex, ran)[0]!;
+
+/**
+ * The same for machines that count alike and differ in what an event costs: runs are made until the last of them has
+ * settled, and each gets what it would have got alone.
+ *
+ * @param specs what events cost; all else in them is as in the replayer's machine
+ */
+export function measureHotColdAt(
+  replayer: Replayer,
+  workload: Workload,
+  specs: readonly MachineSpec[],
+  nodeIndex: number,
+  ran: () => void = () => undefined,
+): HotCold[] {
   replayer.chill();
   const cold = replayer.run(workload);
   ran();
+  const found = new Map<MachineSpec, HotCold>();
   let before: Run = cold;
-  for (let runs = 2; ; runs++) {
+  for (let runs = 2; found.size < specs.length; runs++) {
     const now = replayer.run(workload);
     ran();
-    const settled = Math.abs(cycles(now.secondHalf) - cycles(before.secondHalf)) <= SETTLED * cycles(now.counters);
-    if (settled || runs === MOST_RUNS)
-      return {
-        cold: cold.counters,
-        hot: now.counters,
-        windows: { cold: cold.windows, hot: now.windows },
-        work: { cold: cold.work, hot: now.work },
-        runs,
-        settled,
-      };
+    for (const spec of specs) {
+      if (found.has(spec)) continue;
+      const cycles = (counters: Float64Array): number => account(counters, spec, nodeIndex).cycles;
+      const settled = Math.abs(cycles(now.secondHalf) - cycles(before.secondHalf)) <= SETTLED * cycles(now.counters);
+      if (settled || runs === MOST_RUNS)
+        found.set(spec, {
+          cold: cold.counters,
+          hot: now.counters,
+          windows: { cold: cold.windows, hot: now.windows },
+          work: { cold: cold.work, hot: now.work },
+          runs,
+          settled,
+        });
+    }
     before = now;
   }
+  return specs.map((spec) => found.get(spec)!);
 }

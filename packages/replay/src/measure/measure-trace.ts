@@ -28,7 +28,7 @@ import { SampledRun, shareOf, wholeOf } from "../replay/sampled-run.js";
 import { type NodeRun, placeIn, runElsewhere } from "./elsewhere.js";
 import { type LocatedCycles, LocatedReplayer } from "../replay/located-replayer.js";
 import { pricingOf } from "./causes.js";
-import { type HotCold, measureHotCold } from "./hot-cold.js";
+import { type HotCold, measureHotColdAt } from "./hot-cold.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
 
 /** What the kernels compared have in common. */
@@ -59,6 +59,11 @@ export interface TraceJob extends KernelJob {
   readonly elsewhere?: readonly Where[];
   /** Whose text the cycles go to is told, too. */
   readonly located?: boolean;
+  /**
+   * Machines that differ from `spec` in latencies and costs alone, which no count depends on: each measurement says
+   * what it would be on them, too.
+   */
+  readonly alsoPriced?: readonly MachineSpec[];
   /** Long recordings are run in part on the first CPU, as they are elsewhere. */
   readonly inPart?: boolean;
 }
@@ -76,6 +81,8 @@ export interface TraceMeasurement extends HotCold {
   readonly elsewhere: readonly NodeRun[];
   /** What the same part of the run as elsewhere says of it; undefined where nothing is run in part. */
   readonly sampled: { readonly cold: Float64Array; readonly hot: Float64Array } | undefined;
+  /** What {@link TraceJob.alsoPriced} asked for, in its order. */
+  readonly priced: readonly HotCold[];
   /** References of one run. */
   readonly references: number;
   readonly devices: number;
@@ -218,18 +225,26 @@ function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceM
       pricing && !unaligned ? new LocatedReplayer(booted, where.cpu, vcpu, others, pricing, retired) : undefined;
     const replayer = watched ?? new Replayer(booted, where.cpu, vcpu, others);
     const inPart = job.inPart === true && share !== 1;
-    const played = inPart ? new SampledRun(workload) : workload;
-    const measured = measureHotCold(replayer, played, spec, nodeIndex, () => {
-      if (watched) located.push(watched.located);
-    });
+    const runs = measureHotColdAt(
+      replayer,
+      inPart ? new SampledRun(workload) : workload,
+      [spec, ...(job.alsoPriced ?? [])],
+      nodeIndex,
+      () => {
+        if (watched) located.push(watched.located);
+      },
+    );
     const instructions = replayer.instructionsOf(workload);
+    const [measured, ...priced] = inPart
+      ? runs.map((each) => ({ ...each, ...wholeOf(each.windows, workload, instructions) }))
+      : runs;
     return {
-      ...measured,
-      ...(inPart ? wholeOf(measured.windows, workload, instructions) : {}),
+      ...measured!,
+      priced,
       file,
       policy,
       unaligned,
-      sampled: share === 1 || inPart ? undefined : wholeOf(measured.windows, workload, instructions),
+      sampled: share === 1 || inPart ? undefined : wholeOf(measured!.windows, workload, instructions),
       test,
       modelled,
       references: workload.length,

@@ -14,8 +14,8 @@ export interface DocumentKind {
 
 /**
  * Newer forms of a document first: its short name is theirs. Made from types by scripts/document-schemas.mjs: a type
- * here that changes changes its schema, and a test says so. The schema of machine files is made from what reads them,
- * in the package machines.
+ * here that changes changes its schema, and a test says so. The schemas of machine files and of plans are made from
+ * what reads them, in the packages machines and sweep.
  */
 export const DOCUMENTS: readonly DocumentKind[] = [
   { name: "kreplica.compare/2", type: "MachineCompareDocument", source: "compare-nodes.ts", command: "compare --json" },
@@ -47,11 +47,21 @@ export const DOCUMENTS: readonly DocumentKind[] = [
   { name: "kreplica.reported/1", type: "ReportedDocument", source: "reported.ts", command: "compare --reported" },
   { name: "kreplica.trace/1", type: "TraceDocument", source: "trace.ts", command: "trace info --json" },
   { name: "kreplica.trace-check/1", type: "TraceCheckDocument", source: "trace.ts", command: "trace check --json" },
+  {
+    name: "kreplica.sweep-manifest/1",
+    type: "SweepManifest",
+    source: "sweep.ts",
+    command: "sweep, manifest.json in its folder",
+  },
+  { name: "kreplica.sweep-run/1", type: "SweepDocument", source: "sweep.ts", command: "sweep --json" },
   { name: "kreplica.schemas/1", type: "SchemasDocument", source: "schemas.ts", command: "schema --json" },
 ];
 
 /** Machine files: what `machine NAME --json` prints and `--machine` reads. */
 const MACHINE = { name: "kreplica.machine/1", command: "machine NAME --json, --machine" };
 
-/** Names of all schemas and the commands they are of, the machine file's included. */
-export const SCHEMAS: readonly Pick<DocumentKind, "name" | "command">[] = [...DOCUMENTS, MACHINE];
+/** Plans: what `sweep` reads. */
+const PLAN = { name: "kreplica.sweep/1", command: "sweep PLAN" };
+
+/** Names of all schemas and the commands they are of, the machine file's and the plan's included. */
+export const SCHEMAS: readonly Pick<DocumentKind, "name" | "command">[] = [...DOCUMENTS, MACHINE, PLAN];

@@ -1,0 +1,156 @@
+/** `kreplica sweep`: a plan of many runs, done cell by cell; `kreplica sweep merge` joins what was done in parts. */
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { InputError, whyNot } from "@kreplica/inputs";
+import { planFromText } from "@kreplica/sweep";
+import { type Command, Option } from "commander";
+import { inputPath, shownPath, STANDARD_INPUT } from "../inputs/input-file.js";
+import { jsonText } from "../report/documents/json-text.js";
+import type { SweepDocument, SweepShard } from "../report/documents/sweep.js";
+import { schemaFile } from "../schema-file.js";
+import { cellsOf } from "../sweep/cells.js";
+import { codeVersion } from "../sweep/code-version.js";
+import { merge, outlook, sweep } from "../sweep/sweep.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
+import { jsonOption, type JsonOption } from "./options.js";
+import { numberOption } from "./values.js";
+
+const MERGE = "merge";
+const MOST_WORKERS = 1024;
+const MOST_SHARDS = 1_000_000;
+
+type SweepOptions = JsonOption & {
+  readonly output?: string;
+  readonly dryRun?: boolean;
+  readonly workers?: number;
+  readonly shard?: SweepShard;
+};
+
+/** @throws InputError for what is no part of a whole */
+function shardNamed(text: string): SweepShard {
+  const [, nth, of] = /^(\d{1,7})\/(\d{1,7})$/.exec(text) ?? [];
+  const shard = { nth: Number(nth), of: Number(of) };
+  if (nth === undefined || shard.of < 1 || shard.of > MOST_SHARDS || shard.nth < 1 || shard.nth > shard.of)
+    throw new InputError({
+      file: "--shard",
+      reason: `${JSON.stringify(text)} is no part of a plan`,
+      remedy: "write I/N, 1/8 to 8/8: the first to the last of eight",
+    });
+  return shard;
+}
+
+export function registerSweep(program: Command, context: CommandContext): void {
+  program
+    .command("sweep")
+    .summary("run a plan of many machines, kernels, recordings and policies")
+    .description(
+      "Takes a plan, YAML or JSON (its schema: `kreplica schema sweep`), and measures each of its cells: a policy against a single copy, on a machine, for a recording. Cells that differ in policy, latencies or costs alone share a replay. What is done is kept in the output folder cell by cell: the same command goes on where it was stopped. `kreplica sweep merge` joins folders of shards.",
+    )
+    .argument("<plan...>", "the plan, - is standard input; or the word merge and the folders of all shards")
+    .addOption(
+      new Option("-o, --output <dir>", "folder of the results (default: the plan's name with .results behind it)"),
+    )
+    .addOption(new Option("--dry-run", "count the cells, and measure one replay to tell what all may take"))
+    .addOption(new Option("--shard <i/n>", "only the I-th of N parts, each with whole replays").argParser(shardNamed))
+    .addOption(
+      numberOption("--workers <number>", "replays at a time", { least: 1, most: MOST_WORKERS }, "as many as CPUs"),
+    )
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica sweep plan.yaml", "all of it, into plan.results"],
+        ["kreplica sweep plan.yaml --dry-run", "how many cells, about how long"],
+        ["kreplica sweep plan.yaml --shard 3/8 -o part3", "a part, on a machine of its own"],
+        ["kreplica sweep merge part* -o whole", "what one run would have written"],
+      ) + exitCodes,
+    )
+    .action(async (words: readonly string[], options: SweepOptions) => {
+      if (words[0] === MERGE) {
+        joined(words.slice(1), options, context);
+        return;
+      }
+      if (words.length > 1)
+        throw new InputError({
+          file: words[1]!,
+          reason: "a second plan",
+          remedy: "give one plan; `kreplica sweep merge` takes folders",
+        });
+      const file = inputPath(words[0]!, "[plan]");
+      const text = planFromText(readPlan(file), shownPath(file), schemaFile("kreplica.sweep/1"));
+      const version = codeVersion();
+      const request = {
+        plan: text.plan,
+        cells: cellsOf(text, file, version),
+        version,
+        folder: options.output ?? folderFor(shownPath(file)),
+        shard: options.shard ?? null,
+        ...(options.workers === undefined ? {} : { workers: options.workers }),
+      };
+      const found = options.dryRun ? await outlook(request) : await sweep(request, context.progress);
+      const document: SweepDocument = { schema: "kreplica.sweep-run/1", folder: request.folder, ...found };
+      context.print(options.json ? jsonText(document) : sweepText(document));
+    });
+}
+
+function readPlan(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new InputError({
+      file,
+      ...whyNot(error, "name a plan, YAML or JSON; `kreplica schema sweep` says what is in one"),
+    });
+  }
+}
+
+function joined(folders: readonly string[], options: SweepOptions, context: CommandContext): void {
+  const useless = (["dryRun", "shard", "workers"] as const).find((name) => options[name] !== undefined);
+  if (useless !== undefined)
+    throw new InputError({
+      file: useless === "dryRun" ? "--dry-run" : `--${useless}`,
+      reason: "means nothing beside merge: nothing is measured",
+      remedy: "leave it out",
+    });
+  if (folders.length === 0)
+    throw new InputError({ file: "merge", reason: "no folder is named", remedy: "name the folders of all shards" });
+  if (options.output === undefined)
+    throw new InputError({ file: "--output", reason: "merge needs it", remedy: "name the folder of the whole" });
+  const { cells, results } = merge(folders, options.output);
+  const document: SweepDocument = {
+    schema: "kreplica.sweep-run/1",
+    folder: options.output,
+    cells,
+    replays: 0,
+    doneBefore: cells,
+    results,
+  };
+  context.print(options.json ? jsonText(document) : sweepText(document));
+}
+
+const folderFor = (plan: string): string =>
+  `${plan === STANDARD_INPUT ? "sweep" : basename(plan).replace(/\.(ya?ml|json)$/, "")}.results`;
+
+const some = (count: number, one: string): string =>
+  `${String(count).replace(/\B(?=(\d{3})+$)/g, ",")} ${one}${count === 1 ? "" : "s"}`;
+
+/** What was done, a few lines. */
+function sweepText({ folder, cells, replays, doneBefore, estimatedSeconds, results }: SweepDocument): string {
+  const lines = [
+    `${some(cells, "cell")}${doneBefore > 0 ? `, ${doneBefore} of them done before` : ""}; ${some(replays, "replay")}`,
+    ...(estimatedSeconds === undefined
+      ? []
+      : [`about ${durationText(estimatedSeconds)} here, to within a factor of two; results would be in ${folder}`]),
+    ...(results === undefined
+      ? []
+      : [`${folder}/${results.file}: ${some(results.rows, "row")}, sha256 ${results.sha256.slice(0, 16)}`]),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+const durationText = (seconds: number): string =>
+  seconds < 120
+    ? some(seconds, "second")
+    : seconds < 7200
+      ? some(Math.round(seconds / 60), "minute")
+      : some(Math.round(seconds / 3600), "hour");

@@ -1,0 +1,48 @@
+/** Parts of a work in worker threads: each takes the next part when it is done with one, until there is none. */
+import { Worker } from "node:worker_threads";
+import { extensions } from "@kreplica/kernel";
+
+/** Sends a message to the worker and waits for its answer. */
+export type Ask = <Answer>(message: unknown) => Promise<Answer>;
+
+/**
+ * @param file of the worker; it is told of the plugin files in use
+ * @param most workers at a time
+ * @param queue emptied from the front
+ * @param begin a part is taken @param work done with it; asks the worker
+ * @throws what a worker or `work` threw; no further part is begun then, and all workers are ended
+ */
+export async function inWorkers<Part>(
+  file: string,
+  most: number,
+  queue: Part[],
+  begin: (part: Part) => void,
+  work: (part: Part, ask: Ask) => Promise<void>,
+): Promise<void> {
+  const workers = Array.from(
+    { length: Math.min(queue.length, most) },
+    () => new Worker(file, { workerData: extensions().files }),
+  );
+  try {
+    await Promise.all(
+      workers.map(async (worker) => {
+        for (let part = queue.shift(); part; part = queue.shift()) {
+          begin(part);
+          await work(part, (message) => asked(worker, message));
+        }
+      }),
+    );
+  } finally {
+    queue.length = 0;
+    await Promise.all(workers.map((each) => each.terminate()));
+  }
+}
+
+const asked = <Answer>(worker: Worker, sent: unknown): Promise<Answer> =>
+  new Promise((resolve, reject) => {
+    worker.removeAllListeners();
+    worker.on("message", resolve);
+    worker.on("error", reject);
+    worker.on("exit", (code) => reject(new Error(`a worker ended early, exit code ${code}`)));
+    worker.postMessage(sent);
+  });

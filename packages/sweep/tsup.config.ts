@@ -1,0 +1,3 @@
+import { doors } from "../../tsup.shared.js";
+
+export default doors("src/index.ts");
