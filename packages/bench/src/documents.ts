@@ -69,6 +69,7 @@ export type {
   ReportedHot,
 } from "./report/documents/reported.js";
 export type { ListedSchema, SchemasDocument } from "./report/documents/schemas.js";
+export type { ResultsDocument } from "./report/documents/results.js";
 export type { SweepDocument, SweepManifest, SweepResults, SweepShard } from "./report/documents/sweep.js";
 export type {
   NodeTableDocument,

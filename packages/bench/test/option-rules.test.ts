@@ -43,6 +43,7 @@ const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   report: [[]],
   explore: [[], ["--output", join(folder, "site")]],
   sweep: [[plan], ["merge", "nothing"]],
+  results: [["nothing"]],
   boot: [[]],
   machine: [[], ["tiny-2-node"]],
   patch: [[]],
@@ -122,6 +123,10 @@ const VALUES: Readonly<Record<string, string>> = {
   "--cpus": "2",
   "--instructions": "0-5",
   "--shard": "1/2",
+  "--column": "cycles",
+  "--where": "policy=per-node",
+  "--sql": "select 1",
+  "--map": "policy,recording",
 };
 
 /** Thrown out of a command when it reads the option that is watched: what it then does with it is another test's. */

@@ -6,3 +6,4 @@ export type * from "./document.js";
 export { valueAt } from "./html.js";
 export { reportPage } from "./page.js";
 export { whyBars } from "./sums.js";
+export { sweepPage, type SweepPicture } from "./sweep-page.js";

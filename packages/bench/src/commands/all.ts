@@ -10,6 +10,7 @@ import { registerMachine } from "./machine.js";
 import { registerModules } from "./modules.js";
 import { registerPatch } from "./patch.js";
 import { registerPolicies } from "./policies.js";
+import { registerResults } from "./results.js";
 import { registerSchema } from "./schema.js";
 import { registerReport } from "./report.js";
 import { registerSweep } from "./sweep.js";
@@ -21,6 +22,7 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerReport,
   registerExplore,
   registerSweep,
+  registerResults,
   registerBoot,
   registerTables,
   registerCheck,

@@ -49,6 +49,7 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["report/1", "report", ...TINY, "--test", "kill", "-o", join(folder, "page.html")],
   ["sweep-run/1", "sweep", plan, "-o", join(folder, "cells")],
   ["sweep-run/1", "sweep", plan, "--dry-run"],
+  ["results/1", "results", join(folder, "cells")],
   ["boot/1", "boot", ...TINY],
   ["boot/1", "boot", ...TINY, "--policy", "rfc-v1", "--pti", "on", "--kaslr", "both", "--seed", "9"],
   ["tables/1", "tables", ...TINY],

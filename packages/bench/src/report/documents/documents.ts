@@ -54,6 +54,7 @@ export const DOCUMENTS: readonly DocumentKind[] = [
     command: "sweep, manifest.json in its folder",
   },
   { name: "kreplica.sweep-run/1", type: "SweepDocument", source: "sweep.ts", command: "sweep --json" },
+  { name: "kreplica.results/1", type: "ResultsDocument", source: "results.ts", command: "results --json" },
   { name: "kreplica.schemas/1", type: "SchemasDocument", source: "schemas.ts", command: "schema --json" },
 ];
 

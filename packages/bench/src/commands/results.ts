@@ -1,0 +1,208 @@
+/** `kreplica results`: what a sweep found, by ready-made questions, by SQL, as CSV, as a map over two axes. */
+import { InputError } from "@kreplica/inputs";
+import { presets } from "@kreplica/machines";
+import { sweepPage } from "@kreplica/report";
+import { csvOf, gridOf, type Row } from "@kreplica/sweep";
+import { Argument, type Command, Option } from "commander";
+import { jsonText } from "../report/documents/json-text.js";
+import type { ResultsDocument } from "../report/documents/results.js";
+import { outputFile } from "../report/output-file.js";
+import { renderTable } from "../report/terminal.js";
+import { type Answer, asked, columnNamed, QUESTIONS, readResults, type Results } from "../sweep/results.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
+import { jsonOption, type JsonOption } from "./options.js";
+import { declareRules } from "./rules.js";
+import { choiceOption, repeatedOption } from "./values.js";
+
+type ResultsOptions = JsonOption & {
+  readonly column: string;
+  readonly where?: readonly Condition[];
+  readonly sql?: string;
+  readonly csv?: boolean;
+  readonly map?: string;
+  readonly output: string;
+  readonly cache: "hot" | "cold" | "both";
+};
+
+interface Condition {
+  readonly axis: string;
+  readonly value: string;
+}
+
+const DEFAULT_QUESTION = "deciding";
+const DEFAULT_FILE = "map.html";
+
+const words = Object.entries(QUESTIONS).map(([name, { about }]) => `${name}: ${about}`);
+
+export function registerResults(program: Command, context: CommandContext): void {
+  declareRules(program.command("results"), [
+    { option: "--csv", not: "--json", because: "both are the answer's form" },
+    { option: "--csv", not: "--map", because: "a map is a page" },
+    { option: "--json", not: "--map", because: "a map is a page" },
+    { option: "--sql", not: "--map", because: "a map is of the rows themselves" },
+    { option: "--column", not: "--sql", because: "the query names its columns" },
+    { option: "--where", not: "--sql", because: "the query has a where of its own" },
+    { option: "--cache", not: "--sql", because: "the query says which, by the column cache" },
+    { option: "--output", needs: "--map" },
+  ])
+    .summary("ask what a sweep found")
+    .description(
+      `Reads the folder that \`kreplica sweep\` wrote. Questions: ${words.join("; ")}. SQL needs DuckDB, which is installed apart; the rest does not.`,
+    )
+    .argument("<folder>", "of a sweep that is done")
+    .addArgument(new Argument("[question]", `default: ${DEFAULT_QUESTION}`).choices(Object.keys(QUESTIONS)))
+    .addOption(new Option("--column <name>", "figure that is asked about").default("gainPercent"))
+    .addOption(choiceOption("--cache <state>", "rows of this state of the caches", ["hot", "cold", "both"], "both"))
+    .addOption(
+      repeatedOption("--where <axis=value>", "only rows with this value; may be given again").argParser(
+        (text: string, before: unknown) => [...((before as Condition[] | undefined) ?? []), conditionIn(text)],
+      ),
+    )
+    .addOption(new Option("--sql <query>", "a query on the table `results`"))
+    .addOption(new Option("--csv", "print the answer as CSV"))
+    .addOption(new Option("--map <x,y>", "write a page with the figure over two axes, as colours and as curves"))
+    .addOption(new Option("-o, --output <file>", "the page; - is standard output").default(DEFAULT_FILE))
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica results plan.results", "what decides the gain"],
+        ["kreplica results plan.results best --cache cold", "where most is gained"],
+        ["kreplica results plan.results rows --csv", "everything, for a table of your own"],
+        ["kreplica results plan.results --map machine.l3.inclusion,farOverNear", "a page, map.html"],
+      ) + exitCodes,
+    )
+    .action(async (folder: string, question: string | undefined, options: ResultsOptions) => {
+      const all = await readResults(folder);
+      if (options.sql !== undefined) {
+        if (question !== undefined)
+          throw new InputError({
+            file: "--sql",
+            reason: `means nothing beside the question ${question}`,
+            remedy: "leave one of them out",
+          });
+        print(context, options, all, options.sql, await asked(all, options.sql));
+        return;
+      }
+      const results = chosen(all, options);
+      const column = columnNamed(all, options.column, "--column", true);
+      if (options.map !== undefined) {
+        map(context, results, column, options);
+        return;
+      }
+      const name = question ?? DEFAULT_QUESTION;
+      print(context, options, all, name, QUESTIONS[name]!.answer(results, column));
+    });
+}
+
+function conditionIn(text: string): Condition {
+  const [, axis, value] = /^([^=]+)=(.*)$/.exec(text) ?? [];
+  if (axis === undefined || value === undefined)
+    throw new InputError({
+      file: "--where",
+      reason: `${JSON.stringify(text)} is no condition`,
+      remedy: "write AXIS=VALUE, policy=per-node",
+    });
+  return { axis, value };
+}
+
+/** Rows that the options leave. @throws InputError where there are none */
+function chosen(results: Results, { where = [], cache }: ResultsOptions): Results {
+  const conditions = [...where, ...(cache === "both" ? [] : [{ axis: "cache", value: cache }])];
+  let { rows } = results;
+  for (const { axis, value } of conditions) {
+    columnNamed(results, axis, "--where");
+    const has = (row: Row): boolean => String(row[axis] ?? null) === value;
+    const left = rows.filter(has);
+    if (left.length === 0)
+      throw new InputError({
+        file: "--where",
+        reason: `no row has ${axis} ${value}`,
+        remedy: `its values are ${[...new Set(rows.map((row) => String(row[axis] ?? null)))].slice(0, 20).join(", ")}`,
+      });
+    rows = left;
+  }
+  return { ...results, rows };
+}
+
+const SHOWN_DIGITS = 2;
+const cellText = (value: string | number | boolean | null): string =>
+  value === null
+    ? "-"
+    : typeof value === "number" && !Number.isInteger(value)
+      ? value.toFixed(SHOWN_DIGITS)
+      : String(value);
+
+function print(
+  context: CommandContext,
+  { json, csv, column }: ResultsOptions,
+  { folder }: Results,
+  question: string,
+  { columns, rows }: Answer,
+): void {
+  if (json) {
+    const document: ResultsDocument = { schema: "kreplica.results/1", folder, question, column, columns, rows };
+    context.print(jsonText(document));
+  } else if (csv) context.print(csvOf(columns, rows));
+  else
+    context.print(
+      renderTable(
+        columns.map((head, i) => ({ head, align: rows.every((row) => typeof row[i] !== "string") ? "right" : "left" })),
+        rows.map((row) => row.map(cellText)),
+        context.screen,
+      ),
+    );
+}
+
+function map(
+  context: CommandContext,
+  results: Results,
+  column: string,
+  { map: axes, output, where = [], cache }: ResultsOptions,
+): void {
+  const [x, y, ...more] = axes!.split(",");
+  if (x === undefined || y === undefined || more.length > 0 || x === y)
+    throw new InputError({
+      file: "--map",
+      reason: `${JSON.stringify(axes)} are not two axes`,
+      remedy: "write X,Y, machine.l2.bytes,farOverNear",
+    });
+  for (const axis of [x, y]) columnNamed(results, axis, "--map");
+  const file = output === "-" ? undefined : outputFile(output, "--output");
+  const only = [
+    ...where.map(({ axis, value }) => `${axis} ${value}`),
+    ...(cache === "both" ? [] : [`caches ${cache}`]),
+  ];
+  const page = sweepPage({
+    title: results.title,
+    about: `Modelled. ${column}: mean of ${results.rows.length} rows over all that is not on an axis${only.length === 0 ? "" : `; only ${only.join(", ")}`}.`,
+    ...gridOf(results.rows, x, y, column),
+    marks: presetMarks(x, y),
+  });
+  if (file) {
+    file.write(page);
+    context.remark(`${file.path} is written: open it in a browser`);
+  } else context.print(page);
+}
+
+/** Where the presets' processors stand on two axes, if both are numbers of a machine. */
+function presetMarks(
+  x: string,
+  y: string,
+): readonly { readonly name: string; readonly x: number; readonly y: number }[] {
+  return presets.flatMap((spec) => {
+    const value = (axis: string): number | undefined => {
+      if (axis === "farOverNear") {
+        const [row] = spec.latencyNs;
+        return Math.max(...row!) / row![0]!;
+      }
+      const found = axis
+        .split(".")
+        .slice(1)
+        .reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], spec);
+      return axis.startsWith("machine.") && typeof found === "number" ? found : undefined;
+    };
+    const [here, there] = [value(x), value(y)];
+    return here === undefined || there === undefined ? [] : [{ name: spec.name, x: here, y: there }];
+  });
+}
