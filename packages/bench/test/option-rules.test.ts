@@ -11,6 +11,7 @@ import { Command } from "commander";
 import { afterAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
 import { isNumberOption } from "../src/commands/values.js";
+import { SweepFolder } from "../src/sweep/folder.js";
 import { invoke, registered } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-rules-"));
@@ -37,13 +38,29 @@ const RECORDED = dataFile("traces/hsw-mount.kt.zst");
 const plan = join(folder, "plan.yaml");
 writeFileSync(plan, "schema: kreplica.sweep/1\naxes: { machine: [tiny-2-node], recording: [kill] }\n");
 
+/** A sweep that is done, of one cell. */
+const swept = join(folder, "swept");
+const cells = new SweepFolder(swept, {
+  schema: "kreplica.sweep-manifest/1",
+  title: null,
+  plan: "{}",
+  version: "0",
+  axes: ["policy", "recording"],
+  shard: null,
+  cells: ["cell"],
+});
+const row = { policy: "per-node", recording: "kill", cache: "hot", gainPercent: 1, cycles: 2 };
+cells.add([{ cell: "cell", rows: [row, { ...row, cache: "cold" }] }]);
+cells.finish();
+cells.close();
+
 /** Words that put a command into each of its modes. */
 const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   compare: [[]],
   report: [[]],
   explore: [[], ["--output", join(folder, "site")]],
   sweep: [[plan], ["merge", "nothing"]],
-  results: [["nothing"]],
+  results: [[swept]],
   boot: [[]],
   machine: [[], ["tiny-2-node"]],
   patch: [[]],

@@ -1,6 +1,7 @@
 /** `kreplica results`: what a sweep found, by ready-made questions, by SQL, as CSV, as a map over two axes. */
 import { InputError } from "@kreplica/inputs";
 import { presets } from "@kreplica/machines";
+import { indexOf } from "@kreplica/replay";
 import { sweepPage } from "@kreplica/report";
 import { csvOf, gridOf, type Row } from "@kreplica/sweep";
 import { Argument, type Command, Option } from "commander";
@@ -10,7 +11,7 @@ import { outputFile } from "../report/output-file.js";
 import { renderTable } from "../report/terminal.js";
 import { type Answer, asked, columnNamed, QUESTIONS, readResults, type Results } from "../sweep/results.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
-import { jsonOption, type JsonOption } from "./options.js";
+import { jsonOption, type JsonOption, readPlacement } from "./options.js";
 import { declareRules } from "./rules.js";
 import { choiceOption, repeatedOption } from "./values.js";
 
@@ -193,8 +194,11 @@ function presetMarks(
   return presets.flatMap((spec) => {
     const value = (axis: string): number | undefined => {
       if (axis === "farOverNear") {
-        const [row] = spec.latencyNs;
-        return Math.max(...row!) / row![0]!;
+        // As the plan's axis: seen from the CPU that runs a test, to the node of the image.
+        const { cpu, masterNode } = readPlacement({}, spec);
+        const node = indexOf(spec, spec.cpus.find(({ id }) => id === cpu)!.node);
+        const row = spec.latencyNs[node]!;
+        return row[indexOf(spec, masterNode)]! / row[node]!;
       }
       const found = axis
         .split(".")

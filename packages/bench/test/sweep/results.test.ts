@@ -92,7 +92,9 @@ test("what is wrong is said", async () => {
     return error;
   };
   expect(await said(root)).toMatch(/has no manifest\.json that can be read \(ENOENT\)\. Name a folder/);
-  expect(await said(folder, "--column", "gainPercnt")).toMatch(/--column: .* has no column "gainPercnt"\. Did you mean gainPercent\?/);
+  expect(await said(folder, "--column", "gainPercnt")).toMatch(
+    /--column: .* has no column "gainPercnt"\. Did you mean gainPercent\?/,
+  );
   expect(await said(folder, "--column", "policy")).toMatch(/--column: policy has no numbers/);
   expect(await said(folder, "--where", "policy")).toMatch(/--where: "policy" is no condition/);
   expect(await said(folder, "--where", "policy=x")).toMatch(/no row has policy x\. Its values are per-node, text-only/);
@@ -114,7 +116,9 @@ test.skipIf(installed)("SQL without DuckDB says what to install", async () => {
   expect([code, error]).toEqual([2, expect.stringMatching(/--sql: needs @duckdb\/node-api, which is not installed/)]);
 });
 test.skipIf(!installed)("SQL", async () => {
-  expect(await answer("--sql", "select policy, max(\"gainPercent\") from results group by policy order by policy")).toEqual([
+  expect(
+    await answer("--sql", 'select policy, max("gainPercent") from results group by policy order by policy'),
+  ).toEqual([
     ["per-node", 40],
     ["text-only", 41],
   ]);
