@@ -61,6 +61,7 @@ const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   explore: [[], ["--output", join(folder, "site")]],
   sweep: [[plan], ["merge", "nothing"]],
   results: [[swept]],
+  export: [[]],
   boot: [[]],
   machine: [[], ["tiny-2-node"]],
   patch: [[]],
@@ -110,6 +111,10 @@ const SHORT: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["--machine", "tiny-2-node"],
     ["--test", "kill"],
     ["--output", join(folder, "page.html")],
+  ],
+  export: [
+    ["--machine", "tiny-2-node"],
+    ["--test", "kill"],
   ],
   boot: [["--machine", "tiny-2-node"]],
   patch: [["--machine", "tiny-2-node"]],

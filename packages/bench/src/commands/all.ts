@@ -6,6 +6,7 @@ import { registerCheck } from "./check.js";
 import type { RegisterCommand } from "./command.js";
 import { registerCompare } from "./compare.js";
 import { registerExplore } from "./explore.js";
+import { registerExport } from "./export.js";
 import { registerMachine } from "./machine.js";
 import { registerModules } from "./modules.js";
 import { registerPatch } from "./patch.js";
@@ -23,6 +24,7 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerExplore,
   registerSweep,
   registerResults,
+  registerExport,
   registerBoot,
   registerTables,
   registerCheck,

@@ -1,0 +1,61 @@
+/** `kreplica export`: cycles of a comparison by function and cause, in a form that a viewer of profiles reads. */
+import { InputError } from "@kreplica/inputs";
+import { type Command, Option } from "commander";
+import { outputFile } from "../report/output-file.js";
+import { type Format, FORMATS } from "../report/export/formats.js";
+import { kernelsOf, samplesOf } from "../report/export/samples.js";
+import { addCompareOptions, comparison, type CompareOptions, finish } from "./compare.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
+import { choiceOption } from "./values.js";
+
+export function registerExport(program: Command, context: CommandContext): void {
+  addCompareOptions(
+    program
+      .command("export")
+      .summary("write where the cycles went for a viewer of profiles")
+      .description(
+        "Does what compare does on one CPU, and writes where the cycles went, by test, function and cause, with one copy and with the policy, cold and hot: for speedscope, KCachegrind (callgrind), flame graphs (collapsed stacks), or as a table (csv).",
+      ),
+  )
+    .addOption(
+      choiceOption("--format <name>", "form", Object.keys(FORMATS) as [string, ...string[]], "speedscope"),
+    )
+    .addOption(new Option("-o, --output <file>", "the file; - is standard output").default("-"))
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica export -o fork.speedscope.json --test fork", "then open it in speedscope"],
+        ["kreplica export --format callgrind -o callgrind.out.kreplica", "then kcachegrind callgrind.out.kreplica"],
+        ["kreplica export --format collapsed --test kill | flamegraph.pl > kill.svg", "a flame graph"],
+        ["kreplica export --format csv --test mount", "a row a function and cause"],
+      ) + exitCodes,
+    )
+    .action(async (options: CompareOptions & { readonly format: Format; readonly output: string }) => {
+      for (const [option, given] of [
+        ["--reported", options.reported],
+        ["--alignment", options.alignment],
+      ] as const)
+        if (given !== undefined)
+          throw new InputError({
+            file: option,
+            reason: "means nothing to an export, which has cycles and no gains",
+            remedy: "leave it out, or use compare",
+          });
+      // Before the work: what cannot be written is known at once.
+      const file = options.output === "-" ? undefined : outputFile(options.output, "--output");
+      const result = await comparison({ ...options, functions: 1 }, context);
+      if (result.tests.length > 0) {
+        const { job, policy, kernel } = result;
+        const text = FORMATS[options.format]({
+          title: `${kernel} on ${job.spec.name}, CPU ${job.where.cpu}: one copy against ${policy.name}`,
+          kernels: kernelsOf(result),
+          samples: samplesOf(result),
+        });
+        if (file) {
+          file.write(text);
+          context.remark(`${file.path} is written`);
+        } else context.print(text);
+      }
+      finish(result, context);
+    });
+}

@@ -1,0 +1,79 @@
+/** What an export is made of: cycles of each test, state of the caches and kernel, by function and cause. */
+import { addressText, CAUSES, type CompareResult, functionRows } from "@kreplica/replay";
+
+/** Causes in words, by their names in the account. */
+const LEVELS: Readonly<Record<string, string>> = {
+  l1: "L1",
+  l2: "L2",
+  ownL3: "L3",
+  otherL3: "another L3",
+  local: "local memory",
+  remote: "remote memory",
+};
+const causeText = (cause: string): string => {
+  const [part, level] = cause.split(".") as [string, string?];
+  if (level !== undefined) return `${part} from ${LEVELS[level]!}`;
+  return part === "secondTlb" ? "second-level TLB" : part;
+};
+
+/** One figure. */
+export interface Sample {
+  readonly test: string;
+  readonly cache: "hot" | "cold";
+  /** Which of the two kernels, as {@link kernelsOf} calls them. */
+  readonly kernel: string;
+  readonly function: string;
+  /** Of its first byte, hexadecimal; empty for what stands for a function in brackets. */
+  readonly address: string;
+  /** In words. */
+  readonly cause: string;
+  /** Whole numbers of 1/1024. */
+  readonly cycles: number;
+}
+
+/** Names of the causes, in the account's order. */
+export const CAUSE_TEXTS: readonly string[] = CAUSES.map(causeText);
+
+/** What the two kernels are called: one copy first, then the policy by name. */
+export const kernelsOf = ({ policy }: Pick<CompareResult, "policy">): readonly [string, string] => [
+  "one copy",
+  policy.name,
+];
+
+/**
+ * All figures that are not 0: of a test in one state on one kernel they add up to the run's cycles, exactly.
+ * By test and state as compared, kernel, function by address, cause.
+ */
+export function samplesOf(result: Pick<CompareResult, "located" | "policy">): Sample[] {
+  const { located } = result;
+  const kernels = kernelsOf(result);
+  return (located?.tests ?? []).flatMap((each) => {
+    const rows = functionRows(each, located!.symbols).sort(
+      (a, b) => (a.start ?? -1) - (b.start ?? -1) || (a.name < b.name ? -1 : 1),
+    );
+    return kernels.flatMap((kernel, side) =>
+      rows.flatMap(({ name, start, before, after }) =>
+        CAUSE_TEXTS.flatMap((cause, at): Sample[] => {
+          const cycles = (side === 0 ? before : after)[at]!;
+          const address = start === undefined ? "" : addressText(start);
+          return cycles === 0
+            ? []
+            : [{ test: each.test.name, cache: each.cache, kernel, function: name, address, cause, cycles }];
+        }),
+      ),
+    );
+  });
+}
+
+/**
+ * Whole numbers for figures in order: each differs from its own by less than 1, and any run of them from the figures'
+ * sum by less than 1.
+ */
+export function wholeNumbers(figures: readonly number[]): number[] {
+  let sum = 0;
+  return figures.map((each) => {
+    const before = Math.round(sum);
+    sum += each;
+    return Math.round(sum) - before;
+  });
+}
