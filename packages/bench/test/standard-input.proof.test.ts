@@ -63,7 +63,15 @@ describe("- is standard input, and is called so", () => {
   test.each(
     FILES.filter(
       ([name, , option]) =>
-        !["bpf --run", "bpf --machine", "report --output", "trace --output"].includes(name) && option !== "--plugin",
+        ![
+          "bpf --run",
+          "bpf --machine",
+          "report --output",
+          "trace --output",
+          "results --output",
+          "export --output",
+          "export --reported",
+        ].includes(name) && option !== "--plugin",
     ),
   )("%s", (name, command, option) => {
     const kernel = command === "modules" && option !== "--kernel" ? ["--kernel", "package.json"] : [];

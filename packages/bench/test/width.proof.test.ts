@@ -87,6 +87,8 @@ test("every command that has a report of its own has one here", () => {
     // Write files for a browser, or serve them.
     ...(names.includes("report") ? ["report"] : []),
     "explore",
+    // Writes for viewers.
+    "export",
   ]);
 });
 

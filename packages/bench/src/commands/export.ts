@@ -17,16 +17,14 @@ export function registerExport(program: Command, context: CommandContext): void 
         "Does what compare does on one CPU, and writes where the cycles went, by test, function and cause, with one copy and with the policy, cold and hot: for speedscope, KCachegrind (callgrind), flame graphs (collapsed stacks), or as a table (csv).",
       ),
   )
-    .addOption(
-      choiceOption("--format <name>", "form", Object.keys(FORMATS) as [string, ...string[]], "speedscope"),
-    )
+    .addOption(choiceOption("--format <name>", "form", Object.keys(FORMATS) as [string, ...string[]], "speedscope"))
     .addOption(new Option("-o, --output <file>", "the file; - is standard output").default("-"))
     .addHelpText(
       "after",
       examples(
         ["kreplica export -o fork.speedscope.json --test fork", "then open it in speedscope"],
         ["kreplica export --format callgrind -o callgrind.out.kreplica", "then kcachegrind callgrind.out.kreplica"],
-        ["kreplica export --format collapsed --test kill | flamegraph.pl > kill.svg", "a flame graph"],
+        ["kreplica export --format collapsed --test kill > kill.txt", "then flamegraph.pl kill.txt > kill.svg"],
         ["kreplica export --format csv --test mount", "a row a function and cause"],
       ) + exitCodes,
     )

@@ -135,7 +135,8 @@ function lighter(each: readonly string[]): readonly string[] {
   // A reader's kernel lies beside its modules; here it is a link to one.
   if (each[0] === "modules" && !each.includes("--modules") && !each.some((word) => word.startsWith("boot/")))
     return [...each, "--modules", join("lib/modules", kernel?.abi ?? "")];
-  if ((each[0] === "compare" || each[0] === "report") && !each.includes("--test")) return [...each, "--test", "mount"];
+  if (["compare", "report", "export"].includes(each[0]!) && !each.includes("--test"))
+    return [...each, "--test", "mount"];
   if (each[0] === "check")
     return counted ? each.map((word, i) => (each[i - 1] === "--runs" ? "20" : word)) : [...each, "--runs", "20"];
   return each;

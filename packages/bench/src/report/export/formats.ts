@@ -1,5 +1,5 @@
 /** Forms in which viewers of profiles read cycles by function and cause. Samples in, text out. */
-import { kernelsOf, type Sample, wholeNumbers } from "./samples.js";
+import { type kernelsOf, type Sample, wholeNumbers } from "./samples.js";
 
 /** What all forms are told beside the samples. */
 export interface Exported {
