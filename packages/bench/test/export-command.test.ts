@@ -116,10 +116,15 @@ test("callgrind: both kernels' causes as events, their sums the summary; callgri
 });
 
 test("what an export has no use for is refused; a file that cannot be written is known before the work", async () => {
-  for (const words of [["--alignment"], ["--reported", import.meta.filename], ["-o", join(folder, "none/there")]]) {
+  for (const words of [
+    ["--alignment"],
+    ["--load", "0.5"],
+    ["--reported", import.meta.filename],
+    ["-o", join(folder, "none/there")],
+  ]) {
     const { code, out, error } = await invoke(["export", ...WHAT, ...words]);
     expect([code, out]).toEqual([2, ""]);
-    expect(error).toMatch(/^kreplica: (--alignment|--reported|.*none\/there)/);
+    expect(error).toMatch(/^kreplica: (--alignment|--load|--reported|.*none\/there)/);
   }
 });
 

@@ -32,11 +32,12 @@ export function registerExport(program: Command, context: CommandContext): void 
       for (const [option, given] of [
         ["--reported", options.reported],
         ["--alignment", options.alignment],
+        ["--load", options.load],
       ] as const)
         if (given !== undefined)
           throw new InputError({
             file: option,
-            reason: "means nothing to an export, which has cycles and no gains",
+            reason: "means nothing to an export, which has an idle machine's cycles and no gains",
             remedy: "leave it out, or use compare",
           });
       // Before the work: what cannot be written is known at once.
