@@ -10,7 +10,7 @@ import { tracedKernel, tracedSymbols } from "../../src/traced-kernel.js";
 
 test("functions of the long run, a loop and a kernel that replicates sum to the account exactly", () => {
   const symbols = new TextSymbols(tracedKernel("patch-06"), tracedSymbols());
-  for (const name of ["fork", "open"]) {
+  for (const name of ["forkN", "open"]) {
     const file = dataFile(`traces/hsw-${name}.kt.zst`);
     const job = {
       spec: e52690v3,
