@@ -2,6 +2,7 @@
  * Where the far cycles went, as text: functions and pages of each test, cold and hot, before and after; and how few
  * pieces of 2 MiB hold them.
  */
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import {
   addressText,
   type CompareResult,
@@ -18,7 +19,6 @@ import { type Column, heading, note, renderTable, type Screen } from "./terminal
 const right = (head: string): Column => ({ head, align: "right" });
 const short = (value: number): string =>
   value === 0 ? "-" : value < 0.05 ? "0.0" : value < 100 ? value.toFixed(1) : value.toFixed(0);
-const PAGE = 4096;
 const LARGE = 2 ** 21;
 /** Shares of the far cycles for which the fewest pieces of 2 MiB are told. */
 const SHARES = [0.8, 0.95, 1];
@@ -73,7 +73,7 @@ export function placesText(result: Pick<CompareResult, "tests" | "located" | "li
         most === undefined ? [] : [table(`Where, ${label}:`, what, rowsOf(of(cold), of(hot)), most, cold, screen)];
       return [
         ...part("functions", listed.functions, (test) => functionRows(test, located.symbols)),
-        ...part("pages of 4 KiB", listed.pages, (test) => pageRows(test, PAGE)).map(
+        ...part("pages of 4 KiB", listed.pages, (test) => pageRows(test, PAGE_BYTES)).map(
           (text) => text + piecesText(cold, screen),
         ),
       ];

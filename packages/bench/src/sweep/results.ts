@@ -149,8 +149,9 @@ export async function asked({ folder }: Results, sql: string): Promise<Answer> {
   }
   const connection = await (await module.DuckDBInstance.create(":memory:")).connect();
   const file = join(folder, RESULTS).replaceAll("'", "''");
-  await connection.run(`create view results as select * from read_parquet('${file}')`);
-  // A query reads this table, and no other file of the reader's.
+  await connection.run(`create table results as select * from read_parquet('${file}')`);
+  // From here on a query reads this table, and no other file of the reader's.
+  await connection.run("set enable_external_access = false");
   await connection.run("set lock_configuration = true");
   try {
     const reader = await connection.runAndReadAll(sql);
