@@ -92,7 +92,22 @@ export function registerResults(program: Command, context: CommandContext): void
         return;
       }
       const name = question ?? DEFAULT_QUESTION;
-      print(context, options, all, name, QUESTIONS[name]!.answer(results, column));
+      const answer = QUESTIONS[name]!.answer(results, column);
+      if (name !== "rows" || options.json || options.csv) print(context, options, all, name, answer);
+      else {
+        // Thirty columns fit no screen.
+        const shown = ["cache", ...all.axes, column];
+        const places = shown.map((head) => answer.columns.indexOf(head)).filter((at) => at >= 0);
+        print(context, options, all, name, {
+          columns: places.map((at) => answer.columns[at]!),
+          rows: answer.rows.map((row) => places.map((at) => row[at] ?? null)),
+        });
+        const left = answer.columns.length - places.length;
+        if (left > 0)
+          context.remark(
+            `${left} columns more with --csv or --json: ${answer.columns.filter((_, at) => !places.includes(at)).join(", ")}`,
+          );
+      }
     });
 }
 

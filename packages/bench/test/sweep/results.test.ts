@@ -68,6 +68,13 @@ test("along axes, best, worst, all rows", async () => {
   expect(await answer("rows")).toHaveLength(12);
 });
 
+test("all rows as text: axes and the figure asked about, and which columns are left out", async () => {
+  const { out, error } = await invoke(["results", folder, "rows", "--column", "gainPercent"]);
+  expect(out.trim().split("\n")).toHaveLength(13);
+  expect(out).toMatch(/^ *cache +farOverNear +policy +gainPercent/);
+  expect(error).toMatch(/columns? more with --csv or --json: .*cell/);
+});
+
 test("as CSV and as text", async () => {
   const csv = (await invoke(["results", folder, "best", "--where", "farOverNear=4", "--csv"])).out.split("\r\n");
   expect(csv.slice(0, 2)).toEqual(["farOverNear,policy,cache,gainPercent", "4,text-only,cold,41"]);

@@ -1,4 +1,7 @@
-/** Two EPYC 9654 (Genoa) with one node a socket: many small L3s, and addresses of 57 bits for five levels of page tables. */
+/**
+ * Two EPYC 9654 (Genoa) with one node a socket: many small L3s, and addresses of 57 bits for five levels of page
+ * tables.
+ */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { zen4 } from "../families/zen4.js";
 import { regularCpus } from "../topology.js";

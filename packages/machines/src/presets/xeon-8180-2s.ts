@@ -1,4 +1,7 @@
-/** Two Xeon Platinum 8180 (Skylake-SP): the first server generation whose L3 includes nothing; all its figures measured on one machine. */
+/**
+ * Two Xeon Platinum 8180 (Skylake-SP): the first server generation whose L3 includes nothing; all its figures measured
+ * on one machine.
+ */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { skylakeServer } from "../families/skylake-server.js";
 import { regularCpus } from "../topology.js";

@@ -1,4 +1,6 @@
-/** Two Xeon Platinum 8592+ (Emerald Rapids): Sapphire Rapids' cores under a much larger L3; five levels of page tables. */
+/**
+ * Two Xeon Platinum 8592+ (Emerald Rapids): Sapphire Rapids' cores under a much larger L3; five levels of page tables.
+ */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { sapphireRapids } from "../families/sapphire-rapids.js";
 import { regularCpus } from "../topology.js";
