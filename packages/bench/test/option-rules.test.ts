@@ -133,6 +133,7 @@ const VALUES: Readonly<Record<string, string>> = {
   "--replicate": "none",
   "--traces": "nothing",
   "--reported": "nothing",
+  "--mix": "nothing",
   "--recorded-kernel": "nothing",
   "--recorded-nodes": "0,1:512M/2,3:512M",
   "--test": "kill",

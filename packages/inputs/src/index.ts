@@ -2,6 +2,8 @@
  * What readers of files share: one error that names file, place and remedy, and the texts that most descriptions are
  * written in.
  */
+export { readCallCounts } from "./call-counts.js";
+export type { CallCount } from "./call-summary.js";
 export { formatCpuList, parseCpuList, parseCpuMask } from "./cpu-list.js";
 export { fileName } from "./file-name.js";
 export { allFaults, faultOf, InputError, type InputFault, whyNot } from "./input-error.js";

@@ -57,11 +57,21 @@ export {
   type TraceJob,
   type TraceMeasurement,
 } from "./measure/measure-trace.js";
+export { hasRecordedCall, mixGain, RECORDED_CALLS, type RecordedCalls } from "./measure/mix.js";
+export {
+  type CpuTime,
+  type Mix,
+  type MixedTest,
+  type MixResult,
+  type RateCosts,
+  type Rates,
+} from "./measure/mix-figures.js";
 export { type DataOf, nodeClasses, toldOf } from "./measure/node-classes.js";
 export { PATCH_SITES, type PatchCost, patchCosts, type PatchSite, textPokeOf } from "./measure/patch-cost.js";
 export { defaultDataNode, indexOf, otherCpus, type Where } from "./measure/placement.js";
 export { CR3_WRITE_CYCLES, FIRST_PASS, FURTHER_PASS, POKE_FUNCTIONS, SYNC_CORE_CYCLES } from "./measure/poke-pass.js";
 export { type PolicyCost, policyCosts } from "./measure/policy-cost.js";
+export { forkCycles, rateCosts } from "./measure/rates.js";
 export {
   type Reported,
   type ReportedFigure,

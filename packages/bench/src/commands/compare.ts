@@ -10,7 +10,10 @@ import {
   type CompareRequest,
   type CompareResult,
   defaultDataNode,
+  type FirstSwitch,
   type KernelJob,
+  mixGain,
+  rateCosts,
   type Reported,
   reportedIn,
 } from "@kreplica/replay";
@@ -43,6 +46,7 @@ import {
   readMachine,
   readPlacement,
 } from "./options.js";
+import { addMixOptions, type MixOptions, readMix, readRates } from "./mix-options.js";
 import { addPlacesOptions, listedPlaces, type PlacesOptions } from "./places-options.js";
 import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
@@ -65,7 +69,8 @@ export type CompareOptions = MachineOptions &
     readonly policies?: boolean;
     readonly recordedKernel?: string;
     readonly recordedNodes?: string;
-  } & PlacesOptions;
+  } & PlacesOptions &
+  MixOptions;
 
 /** What a comparison is of, as options: `report` takes the same. */
 export function addCompareOptions(command: Command): Command {
@@ -125,8 +130,9 @@ export function registerCompare(program: Command, context: CommandContext): void
     .description(
       "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.",
     );
-  declareRules(addPlacesOptions(addCompareOptions(command)), [
+  declareRules(addMixOptions(addPlacesOptions(addCompareOptions(command))), [
     { option: "--schema", needs: "--json" },
+    { option: "--cold-share", needs: "--mix" },
     ...["--functions", "--pages"].map((option) => ({
       option,
       not: "--load",
@@ -137,6 +143,11 @@ export function registerCompare(program: Command, context: CommandContext): void
       option,
       not: "--policies",
       because: "`kreplica policies --compare` has no such choice",
+    })),
+    ...["--no-work", "--data-node", "--load"].map((option) => ({
+      option,
+      not: "--migrations-per-second",
+      because: "a first switch is run as `kreplica policies --compare` runs it, which has no such choice",
     })),
   ])
     .addOption(
@@ -157,6 +168,8 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --cpu 0", "one CPU in full, and no other node"],
         ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
         ["kreplica compare --load link=0.7", "links between sockets busy with other traffic"],
+        ["kreplica compare --mix strace.txt --cold-share 10", "weighted by the calls of one's own program"],
+        ["kreplica compare --processes 2000 --forks-per-second 300", "what that many cost"],
         ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
         ["kreplica compare --policies", "and whether another design does better"],
         ["kreplica compare --test fork --functions 10 --pages 5", "which functions and pages of the text it is about"],
@@ -226,6 +239,8 @@ export async function comparison(
   };
   const { recordings, refused, tests } = chosenRecordings(files, options.test, recording !== undefined);
   if (recordings.length === 0) refuse(refused, context);
+  const mix = readMix(options);
+  const rates = readRates(options);
   const reported = options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, tests);
   const load = readLoad(options, spec);
   const request = {
@@ -242,12 +257,30 @@ export async function comparison(
   };
   const measured = await compare(given, await replayKernel(given), request, (jobs) => runJobs(jobs, context.progress));
   const better = options.policies === true ? await betterOf(options.policy) : undefined;
+  const firstSwitch = rates?.migrationsPerSecond === undefined ? undefined : await switchOf(options.policy);
   context.progress.stop();
   return {
     ...measured,
+    ...(mix ? { mix: mixGain(mix, measured.tests, measured.machine) } : {}),
+    ...(rates ? { rates: rateCosts(rates, measured, firstSwitch) } : {}),
     ...(better === undefined ? {} : { better }),
     refused: [...refused, ...measured.refused],
   };
+
+  /** On the single fork, which says what making a PGD takes, else on all recordings that are run whole. */
+  async function switchOf(policy: KernelPolicy): Promise<FirstSwitch | undefined> {
+    const short = measured.tests.filter(({ file, cache }) => cache === "cold" && !isLongRun(file));
+    const fork = short.filter(({ test }) => test.key === "fork1");
+    const used = (fork.length > 0 ? fork : short).map(({ file }) => file);
+    if (used.length === 0 || policy === singleCopy) return undefined;
+    const compared = await comparePolicies(
+      given,
+      await replayKernel(given),
+      { policies: [singleCopy, policy], files: used, isLong: isLongRun },
+      (jobs) => runJobs(jobs, context.progress),
+    );
+    return compared.policies.find((each) => each.policy === policy)?.firstSwitch;
+  }
 
   async function betterOf(policy: KernelPolicy): Promise<BetterPolicy | null> {
     const usable = recordings.filter((file) => measured.tests.some((each) => each.file === file));

@@ -3,7 +3,14 @@
  * columns.
  */
 import { replicates } from "@kreplica/kernel";
-import type { CacheState, CompareResult, Gain, NodeGains, WholeMachine } from "@kreplica/replay";
+import {
+  type CacheState,
+  type CompareResult,
+  forkCycles,
+  type Gain,
+  type NodeGains,
+  type WholeMachine,
+} from "@kreplica/replay";
 import { ns } from "./node-places.js";
 import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
 import { bytesText, countText } from "./units.js";
@@ -29,7 +36,7 @@ export function verdictSentences(result: CompareResult): string[] {
   const tests = new Set(result.tests.map(({ file }) => file)).size;
   const about = ({ node, relation, imageNs, mean }: NodeGains): string =>
     `node ${node}, ${relation === "same node" ? "the image's" : `${ns(imageNs)} away`}, ${percentText(mean.cold)} cold, ${percentText(mean.hot)} hot`;
-  const fork = forkCycles(result);
+  const fork = forkCycles(result.tests);
   return [
     `Whole machine, ${countText(cpus, "CPU")}: ${range(gain.cold)} % cold, ${range(gain.hot)} hot; mean of ${countText(tests, "test")}.`,
     nodes.length === 1 ? "It has one node with CPUs." : `Best: ${about(best)}; worst: ${about(worst)}.`,
@@ -51,18 +58,6 @@ function otherDesign({ better }: CompareResult): string {
         ? `; ${grouped(firstSwitchStores)} stores a first switch`
         : "";
   return `Better: ${name}, ${percentText(coldPercent)} / ${percentText(hotPercent)}${price}.`;
-}
-
-/**
- * Cycles of replication's own work a fork: of the single fork where it was measured, else of the first test that forks.
- */
-function forkCycles({ tests }: CompareResult): { readonly cold: number; readonly hot: number } | undefined {
-  const forking = tests.filter(({ cache, perNode }) => cache === "cold" && perNode.work.pgdsMade > 0);
-  const cold = forking.find(({ test }) => test.key === "fork1") ?? forking[0];
-  const hot = tests.find((each) => each.cache === "hot" && each.file === cold?.file);
-  if (!cold || !hot) return undefined;
-  const of = ({ perNode, iterations }: typeof cold): number => perNode.account.replication / iterations;
-  return { cold: of(cold), hot: of(hot) };
 }
 
 /** The sentences under a title; nothing where there are none. */

@@ -15,6 +15,7 @@ import {
 import { gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
 import { idleText, loadText } from "./compare-load.js";
 import { recordedText } from "./compare-recorded.js";
+import { mixText } from "./compare-mix.js";
 import { placesText } from "./compare-places.js";
 import { workText } from "./compare-work.js";
 import { nodesText, verdictText } from "./compare-verdict.js";
@@ -49,7 +50,7 @@ export function compareText(result: CompareResult, screen: Screen): string {
     head,
     ...[recordedText(result, screen)].filter((text) => text !== ""),
     gainsText(result, screen),
-    ...[nodesText(result, screen), loadText(result, screen)].filter((text) => text !== ""),
+    ...[nodesText(result, screen), mixText(result, screen), loadText(result, screen)].filter((text) => text !== ""),
     ...states.map((cache) => why(result, cache, screen)),
     ...[placesText(result, screen)].filter((text) => text !== ""),
     workText(result, (each) => labelOf(each, result.tests), screen),

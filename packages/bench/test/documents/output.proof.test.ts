@@ -32,6 +32,8 @@ const object = ((): string | undefined => {
 const reported = join(folder, "reported.json");
 const REPORTED = { source: "somebody", machine: "tiny-2-node", figures: [{ test: "kill", hot: 1 }] };
 writeFileSync(reported, JSON.stringify(REPORTED));
+const mix = join(folder, "mix.json");
+writeFileSync(mix, JSON.stringify({ calls: { kill: 3, read: { calls: 5, seconds: 1 } } }));
 
 const plan = join(folder, "plan.yaml");
 writeFileSync(plan, "schema: kreplica.sweep/1\naxes: { machine: [tiny-2-node], recording: [kill] }\n");
@@ -44,6 +46,8 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["compare/2", "compare", ...TINY, "--test", "kill", "--cpu", "2"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--load", "0.5,cpus=all"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--functions", "3", "--pages", "2"],
+  ["compare/2", "compare", ...TINY, "--test", "kill", "--mix", mix, "--cold-share", "25", "--processes", "9"],
+  ["compare/2", "compare", ...TINY, "--test", "fork-1", "--forks-per-second", "9", "--migrations-per-second", "9"],
   ["compare/1", "compare", ...TINY, "--test", "kill", "--schema", "1"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--reported", reported, "--policy", "rfc-v1", "--no-pti"],
   ["report/1", "report", ...TINY, "--test", "kill", "-o", join(folder, "page.html")],

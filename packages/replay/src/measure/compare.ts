@@ -24,6 +24,7 @@ import type { Carried } from "../replay/other-kernel.js";
 import { hasRoom } from "../replay/recorded-frames.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { type KernelJob, jobKernel, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
+import type { MixResult, RateCosts } from "./mix-figures.js";
 import { type Load, type LoadedResult, LoadedTests } from "./loaded-tests.js";
 import { type DataOf, nodeClasses } from "./node-classes.js";
 import { defaultDataNode, indexOf, type Where } from "./placement.js";
@@ -138,6 +139,10 @@ export interface CompareResult<Job extends KernelJob = KernelJob> {
   readonly loaded?: LoadedResult | undefined;
   /** Of all policies the one that does better, null where none does; absent where only one was compared. */
   readonly better?: BetterPolicy | null;
+  /** What a mix of system calls gains; absent unless asked for. */
+  readonly mix?: MixResult;
+  /** What so many processes, forks, migrations cost; absent unless asked for. */
+  readonly rates?: RateCosts;
   /** Bytes of page tables that a process on one node has more, and one that ran on every node. */
   readonly process: { readonly bytes: number; readonly everywhereBytes: number };
   readonly memory: MemoryAccount;

@@ -19,6 +19,8 @@ export interface NodeGain {
   readonly file: string;
   readonly cache: CacheState;
   readonly gain: Gain;
+  /** Of the whole recording with one copy. */
+  readonly singleCycles: number;
   /** As in a comparison of one CPU. */
   readonly near: number;
   readonly bound: number;
@@ -109,10 +111,8 @@ export function wholeMachine(
           const { single, perNode, share } = countsOf(machine, of, standing, pair, cache);
           const { single: before, perNode: after } = sides(pair, cache);
           const atCorners = gainsAtCorners(single, perNode, before, nodeIndex, after);
-          const middle = percentGained(
-            account(single, before, nodeIndex).cycles,
-            account(perNode, after, nodeIndex).cycles,
-          );
+          const singleCycles = account(single, before, nodeIndex).cycles;
+          const middle = percentGained(singleCycles, account(perNode, after, nodeIndex).cycles);
           const near = nearGain(single, perNode, before, place, {}, after);
           atCorners.forEach((each, corner) => (sums[cache][corner]! += weight * each));
           means[cache] += weight * middle;
@@ -123,6 +123,7 @@ export function wholeMachine(
             file: pair.single.file,
             cache,
             gain: within(middle, atCorners),
+            singleCycles,
             near,
             bound: bound(single, before, place),
             boundBeyondL2: boundBeyondL2(single, before, place),

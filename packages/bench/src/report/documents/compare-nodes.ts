@@ -5,6 +5,7 @@ import { verdictSentences } from "../compare-verdict.js";
 import { placesOf, type TestFunctions, type TestPages } from "./compare-places.js";
 import { type CompareDocument, compareDocument, type ComparedTest, rounded } from "./compare.js";
 import { type LoadDocument, loadDocument } from "./compare-load.js";
+import { type MixDocument, mixDocument, type RatesDocument, ratesDocument } from "./compare-mix.js";
 
 /** The recorded tests on a kernel with one copy and on one with copies, on one CPU in full and on every node. */
 export interface MachineCompareDocument extends Omit<CompareDocument, "schema" | "tests"> {
@@ -15,6 +16,10 @@ export interface MachineCompareDocument extends Omit<CompareDocument, "schema" |
   readonly nodes: readonly NodeGainsDocument[];
   /** How busy links and memory controllers are; null on an idle machine. */
   readonly load: LoadDocument | null;
+  /** What a mix of system calls gains; null unless asked for (--mix). */
+  readonly mix: MixDocument | null;
+  /** What so many processes, forks and migrations cost; null unless asked for. */
+  readonly rates: RatesDocument | null;
   /** Page tables that a process has more. */
   readonly process: ProcessBytes;
   /** Every test twice on the CPU looked at: hot, cold. */
@@ -103,6 +108,8 @@ export function machineCompareDocument(result: CompareResult): MachineCompareDoc
     verdict: verdictOf(result),
     nodes: nodesOf(result),
     load: loadDocument(result),
+    mix: mixDocument(result),
+    rates: ratesDocument(result),
     process: result.process,
     tests: document.tests.map((each, nth) => ({
       ...each,
