@@ -48,6 +48,7 @@ import {
 } from "./options.js";
 import { addMixOptions, type MixOptions, readMix, readRates } from "./mix-options.js";
 import { addPlacesOptions, listedPlaces, type PlacesOptions } from "./places-options.js";
+import { type PressureOption, pressureOption, readPressure } from "./pressure-option.js";
 import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
 import { choiceOption, fileOption, NODE_IDS, numberOption } from "./values.js";
@@ -56,6 +57,7 @@ import { choiceOption, fileOption, NODE_IDS, numberOption } from "./values.js";
 export type CompareOptions = MachineOptions &
   KernelOption &
   LoadOption &
+  PressureOption &
   PlacementOptions & {
     readonly dataNode?: number;
     readonly traces?: string;
@@ -99,6 +101,7 @@ export function addCompareOptions(command: Command): Command {
       ),
     )
     .addOption(loadOption())
+    .addOption(pressureOption())
     .addOption(new Option("--test <names...>", "only these tests, by name (fork-1, mount, ...) or file"))
     .addOption(policyOption("what is compared with a single copy"))
     .addOption(levelsOption("4"))
@@ -138,8 +141,13 @@ export function registerCompare(program: Command, context: CommandContext): void
       not: "--load",
       because: "its cycles are those of an idle machine",
     })),
+    ...["--functions", "--pages"].map((option) => ({
+      option,
+      not: "--pressure",
+      because: "its cycles are those of a machine whose other CPUs ask for nothing",
+    })),
     { option: "--policies", not: "--cpu", because: "which does better is asked of the whole machine" },
-    ...["--no-work", "--data-node", "--load"].map((option) => ({
+    ...["--no-work", "--data-node", "--load", "--pressure"].map((option) => ({
       option,
       not: "--policies",
       because: "`kreplica policies --compare` has no such choice",
@@ -170,6 +178,7 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --load link=0.7", "links between sockets busy with other traffic"],
         ["kreplica compare --mix strace.txt --cold-share 10", "weighted by the calls of one's own program"],
         ["kreplica compare --processes 2000 --forks-per-second 300", "what that many cost"],
+        ["kreplica compare --pressure 2000", "other CPUs' data going through the last-level cache"],
         ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
         ["kreplica compare --policies", "and whether another design does better"],
         ["kreplica compare --test fork --functions 10 --pages 5", "which functions and pages of the text it is about"],
@@ -227,6 +236,7 @@ export async function comparison(
     context.remark(
       "booted with page-table isolation, whatever the recorded kernel had, which a recording does not say; --pti off boots without",
     );
+  const pressure = readPressure(options, spec, cpu);
   const given = {
     ...(kernel ? { kernel } : {}),
     ...(recording ? { recording } : {}),
@@ -235,6 +245,7 @@ export async function comparison(
     pti: ptiOn(options.pti),
     levels: options.levels === "5" ? (5 as const) : (4 as const),
     seed: 1,
+    ...(pressure ? { pressure } : {}),
     work: options.work,
   };
   const { recordings, refused, tests } = chosenRecordings(files, options.test, recording !== undefined);

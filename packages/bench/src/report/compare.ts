@@ -14,6 +14,7 @@ import {
 } from "@kreplica/replay";
 import { gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
 import { idleText, loadText } from "./compare-load.js";
+import { pressureSentence, pressureText } from "./compare-pressure.js";
 import { recordedText } from "./compare-recorded.js";
 import { mixText } from "./compare-mix.js";
 import { placesText } from "./compare-places.js";
@@ -41,7 +42,7 @@ export function compareText(result: CompareResult, screen: Screen): string {
     (verdict === "" ? "" : `${verdict}\n`) +
     paragraph(
       `${spec.description}. ${result.kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}. CPU ${where.cpu} on node ${nodeOf(spec, where.cpu)}, ` +
-        `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.${idleText(result)}`,
+        `image on node ${where.masterNode}, the test's data on node ${where.dataNode}.${idleText(result)}${pressureSentence(result)}`,
       screen,
     ) +
     paragraph(standingText(result), screen) +
@@ -50,7 +51,12 @@ export function compareText(result: CompareResult, screen: Screen): string {
     head,
     ...[recordedText(result, screen)].filter((text) => text !== ""),
     gainsText(result, screen),
-    ...[nodesText(result, screen), mixText(result, screen), loadText(result, screen)].filter((text) => text !== ""),
+    ...[
+      nodesText(result, screen),
+      mixText(result, screen),
+      loadText(result, screen),
+      pressureText(result, screen),
+    ].filter((text) => text !== ""),
     ...states.map((cache) => why(result, cache, screen)),
     ...[placesText(result, screen)].filter((text) => text !== ""),
     workText(result, (each) => labelOf(each, result.tests), screen),

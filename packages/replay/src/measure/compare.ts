@@ -88,6 +88,8 @@ export interface KernelFigures {
   /** Runs until the figures settled; 1 when cold. */
   readonly runs: number;
   readonly settled: boolean;
+  /** Lines of other CPUs' data that came in one run; undefined where there are none. */
+  readonly foreignLines?: number | undefined;
 }
 
 /** How many functions and pages of the text are to be listed. */
@@ -263,6 +265,7 @@ export async function compare<Given extends KernelJob>(
         work: of.work[cache],
         runs: cache === "cold" ? 1 : of.runs,
         settled: cache === "cold" || of.settled,
+        foreignLines: of.foreignLines?.[cache],
       });
       return {
         test,

@@ -2,15 +2,15 @@
  * A recording that was measured on one CPU, run on CPUs of other nodes, too: decoded once, its pages placed where those
  * nodes' kernels have them. Long ones are run in part.
  */
-import type { MachineSpec } from "@kreplica/hw-x86";
 import { boot, type Booted, type Kernel } from "@kreplica/kernel";
 import { invariant } from "@kreplica/mm-core";
 import type { RecordedGuest } from "@kreplica/trace";
 import type { PlacePage } from "../replay/program-builder.js";
-import { Replayer, type Workload } from "../replay/replayer.js";
+import type { Workload } from "../replay/replayer.js";
 import { SampledRun, shareOf, wholeOf } from "../replay/sampled-run.js";
 import { type Arrival, arrivalOf } from "./arrival.js";
 import { measureHotCold } from "./hot-cold.js";
+import { type Pressed, replayerBeside } from "./pressed.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
 
 /** Counters of a whole run on one CPU, as far as it was run. */
@@ -45,8 +45,7 @@ export const placeIn =
   };
 
 /** What is run elsewhere, and how it was recorded. */
-export interface Recording {
-  readonly spec: MachineSpec;
+export interface Recording extends Pressed {
   readonly workload: Workload;
   /** Virtual CPU that is measured. */
   readonly vcpu: number;
@@ -55,17 +54,19 @@ export interface Recording {
 
 /** @param choices a kernel for each policy @returns a run for each policy, in their order */
 export function runElsewhere(
-  { spec, workload, vcpu, guest }: Recording,
+  recording: Recording,
   where: Where,
   choices: readonly Kernel[],
 ): NodeRun[] {
+  const { spec, workload, vcpu, guest } = recording;
   const kernels = choices.map((each) => ({ booted: boot(each) }));
   for (const { booted } of kernels) booted.recorded.runsOn(where.madeOn ?? where.cpu);
   const here = workload.placed(placeIn(kernels));
   const share = shareOf(workload);
   const node = indexOf(spec, spec.cpus.find(({ id }) => id === where.cpu)!.node);
   return kernels.map(({ booted }): NodeRun => {
-    const replayer = new Replayer(booted, where.cpu, vcpu, otherCpus(spec, where, vcpu, guest));
+    const others = otherCpus(spec, where, vcpu, guest);
+    const replayer = replayerBeside(recording, node, booted, where.cpu, vcpu, others, here);
     if (share === 1) {
       const { cold, hot } = measureHotCold(replayer, here, spec, node);
       const moved = where.madeOn === undefined ? {} : { arrival: arrivalOf(replayer, here) };

@@ -1,7 +1,9 @@
 /** One workload on one kernel, caches cold and hot. */
 import { account, type MachineSpec } from "@kreplica/hw-x86";
+import { PressedReplayer } from "../replay/pressed-replayer.js";
 import type { Replayer, Run, WindowCounts, Workload } from "../replay/replayer.js";
 import type { WorkDone } from "../replay/replication-work.js";
+import { measurePressed } from "./pressed.js";
 
 /** A run has settled when the cycles of its second half differ from the run before by less than this part of a run. */
 export const SETTLED = 0.001;
@@ -19,12 +21,14 @@ export interface HotCold {
   /** Runs made in all, the cold one included. */
   readonly runs: number;
   readonly settled: boolean;
+  /** Lines that other CPUs' data brought into the last-level cache during one run; absent where there are none. */
+  readonly foreignLines?: { readonly cold: number; readonly hot: number };
 }
 
 /**
  * Cold: the first run after every cache, TLB and paging-structure cache of the machine was emptied. Hot: runs follow
  * one another until one has settled, which is the one reported. Second halves are compared, because the first half of a
- * long loop's first run is where a cold start shows.
+ * long loop's first run is where a cold start shows. Beside other CPUs' data: {@link measurePressed}.
  */
 export const measureHotCold = (
   replayer: Replayer,
@@ -47,6 +51,10 @@ export function measureHotColdAt(
   nodeIndex: number,
   ran: () => void = () => undefined,
 ): HotCold[] {
+  if (replayer instanceof PressedReplayer) {
+    const beside = measurePressed(replayer, workload);
+    return specs.map(() => beside);
+  }
   replayer.chill();
   const cold = replayer.run(workload);
   ran();

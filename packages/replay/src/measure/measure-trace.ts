@@ -22,13 +22,14 @@ import { loadTrace, type RecordedRun, scheduledFrames } from "../replay/load.js"
 import { type Carried, nothingCarried } from "../replay/other-kernel.js";
 import { framesToReserve } from "../replay/recorded-frames.js";
 import { guestImage, requireFit } from "../replay/recorded-kernel.js";
+import type { Pressure } from "../replay/foreign-stream.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
-import { Replayer } from "../replay/replayer.js";
 import { SampledRun, shareOf, wholeOf } from "../replay/sampled-run.js";
 import { type NodeRun, placeIn, runElsewhere } from "./elsewhere.js";
 import { type LocatedCycles, LocatedReplayer } from "../replay/located-replayer.js";
 import { pricingOf } from "./causes.js";
 import { type HotCold, measureHotColdAt } from "./hot-cold.js";
+import { replayerBeside } from "./pressed.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
 
 /** What the kernels compared have in common. */
@@ -38,6 +39,8 @@ export interface KernelJob {
   readonly pti: boolean;
   readonly levels: 4 | 5;
   readonly seed: number;
+  /** Data of other CPUs that goes through the last-level cache meanwhile; none when absent. */
+  readonly pressure?: Pressure;
   /** False leaves replication's own work out, and with it what its lines push out of the caches. */
   readonly work?: boolean;
   /**
@@ -223,7 +226,7 @@ function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceM
     const located: LocatedCycles[] = [];
     const watched =
       pricing && !unaligned ? new LocatedReplayer(booted, where.cpu, vcpu, others, pricing, retired) : undefined;
-    const replayer = watched ?? new Replayer(booted, where.cpu, vcpu, others);
+    const replayer = watched ?? replayerBeside(job, nodeIndex, booted, where.cpu, vcpu, others, workload);
     const inPart = job.inPart === true && share !== 1;
     const runs = measureHotColdAt(
       replayer,
@@ -261,7 +264,7 @@ function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceM
   const runs = elsewhere.map((there) => {
     const common = kernelAt(there);
     return runElsewhere(
-      { spec, workload, vcpu, guest },
+      { spec, pressure: job.pressure, seed: job.seed, workload, vcpu, guest },
       there,
       policies.map((choice) => common.with({ policy: policyOf(choice) })),
     );

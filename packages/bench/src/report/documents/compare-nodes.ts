@@ -6,6 +6,7 @@ import { placesOf, type TestFunctions, type TestPages } from "./compare-places.j
 import { type CompareDocument, compareDocument, type ComparedTest, rounded } from "./compare.js";
 import { type LoadDocument, loadDocument } from "./compare-load.js";
 import { type MixDocument, mixDocument, type RatesDocument, ratesDocument } from "./compare-mix.js";
+import { type PressureDocument, pressureDocument } from "./compare-pressure.js";
 
 /** The recorded tests on a kernel with one copy and on one with copies, on one CPU in full and on every node. */
 export interface MachineCompareDocument extends Omit<CompareDocument, "schema" | "tests"> {
@@ -20,6 +21,8 @@ export interface MachineCompareDocument extends Omit<CompareDocument, "schema" |
   readonly mix: MixDocument | null;
   /** What so many processes, forks and migrations cost; null unless asked for. */
   readonly rates: RatesDocument | null;
+  /** Data of other CPUs in the last-level cache; null where there are none. */
+  readonly pressure: PressureDocument | null;
   /** Page tables that a process has more. */
   readonly process: ProcessBytes;
   /** Every test twice on the CPU looked at: hot, cold. */
@@ -110,6 +113,7 @@ export function machineCompareDocument(result: CompareResult): MachineCompareDoc
     load: loadDocument(result),
     mix: mixDocument(result),
     rates: ratesDocument(result),
+    pressure: pressureDocument(result),
     process: result.process,
     tests: document.tests.map((each, nth) => ({
       ...each,
