@@ -18,7 +18,13 @@ export function pressureSentence({ job: { spec, where, pressure } }: CompareResu
 /** Lines that came, test by test. */
 export function pressureText({ job: { spec, pressure }, tests }: CompareResult, screen: Screen): string {
   if (!pressure) return "";
-  const columns = [{ head: "" }, right("lines\none"), right("lines\ncopies"), right("runs\none"), right("runs\ncopies")];
+  const columns = [
+    { head: "" },
+    right("lines\none"),
+    right("lines\ncopies"),
+    right("runs\none"),
+    right("runs\ncopies"),
+  ];
   const rows = states.flatMap((cache) => [
     [screen.bold(cache), ...columns.slice(1).map(() => "")],
     ...tests

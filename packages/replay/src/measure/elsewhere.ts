@@ -53,11 +53,7 @@ export interface Recording extends Pressed {
 }
 
 /** @param choices a kernel for each policy @returns a run for each policy, in their order */
-export function runElsewhere(
-  recording: Recording,
-  where: Where,
-  choices: readonly Kernel[],
-): NodeRun[] {
+export function runElsewhere(recording: Recording, where: Where, choices: readonly Kernel[]): NodeRun[] {
   const { spec, workload, vcpu, guest } = recording;
   const kernels = choices.map((each) => ({ booted: boot(each) }));
   for (const { booted } of kernels) booted.recorded.runsOn(where.madeOn ?? where.cpu);

@@ -50,7 +50,7 @@ export class PressedReplayer extends Replayer {
   }
 
   override execute(program: Program, from: number, to: number): void {
-    for (let at = from; at < to; ) {
+    for (let at = from; at < to;) {
       const end = Math.min(to, at + STEP);
       super.execute(program, at, end);
       const cycles = this.cycles();

@@ -25,10 +25,7 @@ export interface PressedTest {
 }
 
 /** A plain value, ready for JSON. */
-export function pressureDocument({
-  tests,
-  job: { spec, where, pressure },
-}: CompareResult): PressureDocument | null {
+export function pressureDocument({ tests, job: { spec, where, pressure } }: CompareResult): PressureDocument | null {
   if (!pressure) return null;
   return {
     mbsPerCore: pressure.mbsPerCore,
