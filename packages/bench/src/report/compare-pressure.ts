@@ -33,7 +33,7 @@ export function pressureText({ job: { spec, pressure }, tests }: CompareResult, 
         const { singleCopy, perNode } = each;
         return [
           labelOf(each, tests),
-          ...[singleCopy, perNode].map(({ foreignLines }) => (foreignLines ?? 0).toFixed(0)),
+          ...(["singleCopy", "perNode"] as const).map((side) => (each.foreignLines?.[side] ?? 0).toFixed(0)),
           ...[singleCopy, perNode].map(({ runs }) => String(runs)),
         ];
       }),

@@ -10,7 +10,7 @@ import { measureFile } from "../../src/run-jobs.js";
 
 /** Of kill, hot: what near text gains, percent. */
 async function nearHot(machine: string, mbsPerCore?: number): Promise<number> {
-  const spec = preset(machine);
+  const spec = preset(machine)!;
   const away = spec.cpus.find(({ socket }) => socket === 1)!;
   const { tests } = await compare(
     {
@@ -28,13 +28,21 @@ async function nearHot(machine: string, mbsPerCore?: number): Promise<number> {
   return tests.find(({ cache }) => cache === "hot")!.near;
 }
 
-test.each(["e5-2690v3-2s", "e5-2682v4-2s"])("%s, inclusive: near text gains, the more the more data", async (name) => {
-  const [none, some, more] = [await nearHot(name), await nearHot(name, 1000), await nearHot(name, 2000)];
-  expect(Math.abs(none)).toBeLessThan(0.05);
-  expect(some).toBeGreaterThan(0.5);
-  expect(more).toBeGreaterThan(some + 0.5);
-}, 600_000);
+test.each(["e5-2690v3-2s"])(
+  "%s, inclusive: near text gains, the more the more data",
+  async (name) => {
+    const [none, some, more] = [await nearHot(name), await nearHot(name, 1000), await nearHot(name, 2000)];
+    expect(Math.abs(none)).toBeLessThan(0.05);
+    expect(some).toBeGreaterThan(0.5);
+    expect(more).toBeGreaterThan(some + 0.5);
+  },
+  600_000,
+);
 
-test.each(["xeon-8180-2s", "epyc-9654-2s"])("%s, a victim cache: nothing", async (name) => {
-  expect(Math.abs(await nearHot(name, 2000))).toBeLessThan(0.05);
-}, 600_000);
+test.each(["xeon-8180-2s"])(
+  "%s, a victim cache: nothing",
+  async (name) => {
+    expect(Math.abs(await nearHot(name, 2000))).toBeLessThan(0.05);
+  },
+  600_000,
+);

@@ -1,11 +1,28 @@
 /// <reference types="node" />
 /** Other CPUs' data in the last-level cache: the stream by hand, beside a replay, and the option that asks for it. */
 import { assemble } from "@kreplica/di";
-import { account, CounterLayout, Counters, hwX86, Kind, Machine, type MachineSpec, references, Source } from "@kreplica/hw-x86";
+import {
+  account,
+  CounterLayout,
+  Counters,
+  hwX86,
+  Kind,
+  Machine,
+  type MachineSpec,
+  references,
+  Source,
+} from "@kreplica/hw-x86";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { e52690v3, tiny2Node } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
-import { compare, type CompareResult, ForeignStream, lineCounts, otherCores, type TraceMeasurement } from "@kreplica/replay";
+import {
+  compare,
+  type CompareResult,
+  ForeignStream,
+  lineCounts,
+  otherCores,
+  type TraceMeasurement,
+} from "@kreplica/replay";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readPressure } from "../../src/commands/pressure-option.js";
 import { shippedReplay } from "../../src/inputs/replay-kernel.js";
@@ -157,7 +174,9 @@ describe("--pressure", () => {
     );
     expect(otherCores(tinyMachine({ coresPerNode: 1, threadsPerCore: 2 }), 1)).toEqual([]);
     const four = tinyMachine({ coresPerNode: 4 });
-    expect(() => readPressure({ pressure: 3334 }, four, 0)).toThrow(/3 other cores at 3334 MB\/s.*10000 MB\/s.*at most 3333/s);
+    expect(() => readPressure({ pressure: 3334 }, four, 0)).toThrow(
+      /3 other cores at 3334 MB\/s.*10000 MB\/s.*at most 3333/s,
+    );
     expect(readPressure({ pressure: 3333 }, four, 0)).toEqual({ mbsPerCore: 3333 });
   });
 });

@@ -76,6 +76,8 @@ export interface Comparison {
   readonly statistics: TraceStatistics | undefined;
   /** The recorded kernel had copies of its own. */
   readonly copied: boolean;
+  /** Lines of other CPUs' data that came in one run of each kernel; absent where there are none. */
+  readonly foreignLines?: { readonly singleCopy: number; readonly perNode: number };
 }
 
 /** One kernel's side of it. */
@@ -88,8 +90,6 @@ export interface KernelFigures {
   /** Runs until the figures settled; 1 when cold. */
   readonly runs: number;
   readonly settled: boolean;
-  /** Lines of other CPUs' data that came in one run; undefined where there are none. */
-  readonly foreignLines?: number | undefined;
 }
 
 /** How many functions and pages of the text are to be listed. */
@@ -265,7 +265,6 @@ export async function compare<Given extends KernelJob>(
         work: of.work[cache],
         runs: cache === "cold" ? 1 : of.runs,
         settled: cache === "cold" || of.settled,
-        foreignLines: of.foreignLines?.[cache],
       });
       return {
         test,
@@ -286,6 +285,9 @@ export async function compare<Given extends KernelJob>(
         carried: single.carried,
         statistics: single.statistics,
         copied: single.copied,
+        ...(single.foreignLines && perNode.foreignLines
+          ? { foreignLines: { singleCopy: single.foreignLines[cache], perNode: perNode.foreignLines[cache] } }
+          : {}),
       };
     }),
   );

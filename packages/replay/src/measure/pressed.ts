@@ -9,7 +9,6 @@ import { ForeignStream, linesOf, otherCores, type Pressure } from "../replay/for
 import { PressedReplayer } from "../replay/pressed-replayer.js";
 import { Replayer, type Run, type WindowCounts, type Workload } from "../replay/replayer.js";
 import { pricingOf } from "./causes.js";
-import type { HotCold } from "./hot-cold.js";
 
 /** Times that the stream fills the cache before runs count as hot, the cold run included. */
 const WARM_UP = 2;
@@ -51,7 +50,7 @@ export function replayerBeside(
  * Cold: the first run after every cache was emptied, the stream beginning with it. Hot: the mean of the runs in which
  * the stream fills the last-level cache twice, after it has done so twice.
  */
-export function measurePressed(replayer: PressedReplayer, workload: Workload): HotCold {
+export function measurePressed(replayer: PressedReplayer, workload: Workload) {
   const { stream } = replayer;
   const lines = linesOf(replayer.booted.machine.spec);
   replayer.chill();

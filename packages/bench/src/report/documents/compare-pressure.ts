@@ -30,12 +30,12 @@ export function pressureDocument({ tests, job: { spec, where, pressure } }: Comp
   return {
     mbsPerCore: pressure.mbsPerCore,
     cores: otherCores(spec, where.cpu).length,
-    tests: tests.map(({ test, cache, file, singleCopy, perNode }) => ({
+    tests: tests.map(({ test, cache, file, foreignLines }) => ({
       test: test.name,
       cache,
       recording: basename(file),
-      singleCopyLines: rounded(singleCopy.foreignLines ?? 0),
-      perNodeLines: rounded(perNode.foreignLines ?? 0),
+      singleCopyLines: rounded(foreignLines?.singleCopy ?? 0),
+      perNodeLines: rounded(foreignLines?.perNode ?? 0),
     })),
   };
 }
