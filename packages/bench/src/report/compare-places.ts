@@ -2,7 +2,7 @@
  * Where the far cycles went, as text: functions and pages of each test, cold and hot, before and after; and how few
  * pieces of 2 MiB hold them.
  */
-import { PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { LARGE_BYTES, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import {
   addressText,
   type CompareResult,
@@ -19,7 +19,6 @@ import { type Column, heading, note, renderTable, type Screen } from "./terminal
 const right = (head: string): Column => ({ head, align: "right" });
 const short = (value: number): string =>
   value === 0 ? "-" : value < 0.05 ? "0.0" : value < 100 ? value.toFixed(1) : value.toFixed(0);
-const LARGE = 2 ** 21;
 /** Shares of the far cycles for which the fewest pieces of 2 MiB are told. */
 const SHARES = [0.8, 0.95, 1];
 
@@ -122,7 +121,7 @@ function table(
 
 /** How few pieces of 2 MiB of text hold how much of a cold run's far cycles: what a copy of these alone would move. */
 function piecesText(cold: LocatedTest, screen: Screen): string {
-  const pieces = pageRows(cold, LARGE)
+  const pieces = pageRows(cold, LARGE_BYTES)
     .filter(({ start, before }) => start !== undefined && farCycles(before) > 0)
     .sort((a, b) => farCycles(b.before) - farCycles(a.before) || a.start! - b.start!);
   const all = pieces.reduce((sum, { before }) => sum + farCycles(before), 0);

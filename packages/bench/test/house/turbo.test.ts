@@ -31,6 +31,7 @@ test("some packages do look outside, and some do not", () => {
   expect(packages.filter((name) => taskOf(name).cache === false)).toEqual([
     "bench",
     "bpf",
+    "check",
     "elf",
     "explorer",
     "hw-x86",

@@ -1,6 +1,6 @@
 /** Bytes of a page in each of its copies, disassembled. */
 import { frameAt, type KernelLayout } from "@kreplica/mm-core";
-import type { PhysMemory } from "@kreplica/hw-x86/api";
+import { PAGE_BYTES, type PhysMemory } from "@kreplica/hw-x86/api";
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax } from "iced-x86";
 import type { CopyView, PageView, RootView } from "./view.js";
 
@@ -25,7 +25,7 @@ export function pageAt(
     address: `0x${address.toString(16)}`,
     copies: [...copies].map(([frame, nodes]): CopyView => {
       const offset = address & 0xfffn;
-      const bytes = new Uint8Array(Math.min(SHOWN, 4096 - Number(offset)));
+      const bytes = new Uint8Array(Math.min(SHOWN, PAGE_BYTES - Number(offset)));
       memory.readBytes((BigInt(frame) << 12n) + offset, bytes);
       return { nodes, frame, lies: memory.nodeOf(frame), bytes: text(bytes), code: disassembled(address, bytes) };
     }),

@@ -1,11 +1,10 @@
 /** What is seen of a kernel now: read from the machine's bytes and the CPUs' registers. */
+import { hex, LARGE } from "@kreplica/hw-x86/api";
 import type { BootParts } from "@kreplica/kernel";
 import { BOOT_STEPS, imageAddress, type Process, type SwitchMm } from "@kreplica/mm-core";
 import { pageAt } from "./code.js";
 import { TableReader } from "./tables.js";
 import type { CachedView, CpuView, RootView, View } from "./view.js";
-
-const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
 /** Beyond the memory of any machine here, within the direct map of 4 levels. */
 const MEMORY = 1n << 42n;
@@ -62,7 +61,7 @@ export function look(parts: BootParts, { processes, page }: Seen): Look {
     places: [
       { name: "first page of text", address: address(image.stext) },
       { name: "first page of rodata", address: address(image.startRodata) },
-      { name: "first page of data", address: address(image.end - 0x20_0000n) },
+      { name: "first page of data", address: address(image.end - LARGE) },
       ...processes.flatMap(({ vmas }, id) =>
         vmas
           .all()

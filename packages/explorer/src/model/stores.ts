@@ -1,10 +1,10 @@
 /** Hears of every store to page tables and of every write of bytes on a machine, in their order. */
+import { hex } from "@kreplica/hw-x86/api";
 import type { BootParts } from "@kreplica/kernel";
 import type { ChangeView } from "./view.js";
 
 /** Stores that are kept in words; of more there is a count. */
 const KEPT = 200;
-const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 const word = (lo: number, hi: number): string => hex((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0));
 const text = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
 

@@ -1,5 +1,5 @@
 /** Page tables read from the machine's bytes, each once, however many roots lead to it. */
-import { frameOf, isExecutable, isLeaf, isPresent, leafFrame, type PhysMemory } from "@kreplica/hw-x86/api";
+import { entryPages, frameOf, isExecutable, isLeaf, isPresent, leafFrame, type PhysMemory } from "@kreplica/hw-x86/api";
 import type { EntryRun, TableView } from "./view.js";
 
 /** Bits of a low half, and their words. */
@@ -53,7 +53,7 @@ export class TableReader {
         continue;
       }
       const before = entries.at(-1);
-      const pages = 1 << (9 * (level - 1));
+      const pages = entryPages(level);
       if (
         before &&
         !before.table &&
