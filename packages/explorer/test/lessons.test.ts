@@ -16,6 +16,11 @@ test("D11 breaks its rule in its last step, and the page would say where", () =>
   expect(session.look({ step: BOOTED + length, store: 0 }).broken).toMatchObject([
     { id: lesson.invariant, detail: lesson.detail, since: "now" },
   ]);
+  // A page is looked into there as anywhere.
+  const { places } = session.look({ step: BOOTED + length, store: 0 });
+  const again = session.look({ step: BOOTED + length, store: 0 }, BigInt(places[0]!.address));
+  expect(again.page?.copies).toHaveLength(2);
+  expect(again.broken).toMatchObject([{ id: lesson.invariant }]);
   // Nothing is done after it.
   expect(session.look({ step: BOOTED + length + 1, store: 0 }).moment.step).toBe(BOOTED + length);
 });

@@ -64,7 +64,7 @@ async function opened(
   colorScheme: "light" | "dark" = "light",
 ): Promise<{ page: Page; said: string[] }> {
   const page = await browser!.newPage({ viewport: { width, height: 900 }, colorScheme });
-  page.setDefaultTimeout(300_000);
+  page.setDefaultTimeout(60_000);
   const said: string[] = [];
   page.on("console", (message) => said.push(message.text()));
   page.on("pageerror", (error) => said.push(error.message));
@@ -75,7 +75,11 @@ async function opened(
 
 /** Waits until the page shows a step. */
 const shows = (page: Page, step: number): Promise<unknown> =>
-  page.waitForFunction(`document.querySelector(".where").textContent.startsWith("step ${step} of")`);
+  page.waitForFunction((words) => document.querySelector(".where")!.textContent.startsWith(words), `step ${step} of`);
+
+/** Waits until it shows a moment behind the first store of a step. */
+const inStore = (page: Page): Promise<unknown> =>
+  page.waitForFunction(() => document.querySelector(".where")!.textContent.includes("then store 1 of"));
 
 async function complaints(page: Page): Promise<string[]> {
   // Evaluated by the debugger, which the page's content policy does not bind.
@@ -127,7 +131,7 @@ describe.skipIf(!program)("in chromium", () => {
       expect(await complaints(page)).toEqual([]);
       await page.selectOption(".lessons select", "D7");
       await shows(page, 19);
-      await page.keyboard.press("End");
+      await page.click(".transport button:last-of-type");
       await page.waitForSelector(".violation");
       await page.selectOption(".page select", { index: 1 });
       await page.waitForSelector(".copy");
@@ -153,9 +157,9 @@ describe.skipIf(!program)("in chromium", () => {
     await page.keyboard.press("ArrowLeft");
     await shows(page, 27);
     await page.keyboard.press("Shift+ArrowRight");
-    await page.waitForFunction('document.querySelector(".where").textContent.includes("then store 1 of")');
+    await inStore(page);
     const other = await opened(new URL(page.url()).hash.slice(1));
-    await other.page.waitForFunction('document.querySelector(".where").textContent.includes("then store 1 of")');
+    await inStore(other.page);
     const seen = (each: Page): Promise<string | null> => each.textContent(".middle");
     expect(await seen(other.page)).toBe(await seen(page));
   });

@@ -99,6 +99,7 @@ export class Session {
       this.views.clear();
       this.between.clear();
       this.live = undefined;
+      this.failed = undefined;
     }
     const step = Math.max(0, Math.min(moment.step, this.length));
     if (moment.store > 0 && step < this.length) {

@@ -1,5 +1,5 @@
 /** The page: what is seen now, and what may be done about it. The state is in the address. */
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { VNode } from "preact";
 import { hashOf, type Place, placeOf } from "../hash.js";
 import type { Catalogue } from "../model/choices.js";
@@ -14,6 +14,8 @@ import { Tables } from "./tables.jsx";
 
 /** Steps of the boot: where a story without operations begins to be of interest. */
 const AFTER_BOOT = 19;
+/** Beyond the last step of any story: what is seen is the last there is, of whichever story is told by then. */
+const BEHIND_ALL = 100_000;
 const FIRST: Place = {
   nodes: 2,
   levels: 4,
@@ -56,6 +58,7 @@ export function App({ worker }: { worker: Worker }): VNode {
   const [cpu, setCpu] = useState(0);
   const [dragged, setDragged] = useState(false);
   const asked = useRef(0);
+  const askedAbout = useRef<Place | undefined>(undefined);
 
   useEffect(() => {
     const hear = ({ data }: MessageEvent<Reply>): void => {
@@ -65,6 +68,14 @@ export function App({ worker }: { worker: Worker }): VNode {
       else {
         setTrouble(undefined);
         setAnswer(data);
+        // Behind the end is the end, behind a step's last store the step: the address names the step that is seen.
+        const { moment: seen } = data.view;
+        setPlace((now) =>
+          // Somebody may have gone on meanwhile.
+          now !== askedAbout.current || (now.moment.step === seen.step && now.moment.store === seen.store)
+            ? now
+            : { ...now, moment: seen },
+        );
       }
     };
     worker.addEventListener("message", hear);
@@ -81,6 +92,7 @@ export function App({ worker }: { worker: Worker }): VNode {
   useEffect(() => {
     const hash = `#${hashOf(place)}`;
     if (location.hash !== hash) history.replaceState(null, "", hash);
+    askedAbout.current = place;
     const question: Question = { number: ++asked.current, place };
     worker.postMessage(question);
   }, [place, worker]);
@@ -94,7 +106,8 @@ export function App({ worker }: { worker: Worker }): VNode {
   }, []);
   const moment = answer?.view.moment ?? place.moment;
 
-  useEffect(() => {
+  // Before the next key can come: a step later it would go on from the step before.
+  useLayoutEffect(() => {
     const press = (event: KeyboardEvent): void => {
       if (event.target instanceof Element && event.target.matches("input, select, textarea")) return;
       if (event.altKey || event.ctrlKey || event.metaKey) return;
@@ -113,7 +126,7 @@ export function App({ worker }: { worker: Worker }): VNode {
               : { step: step - 1, store: 0 },
         );
       else if (event.key === "Home") go({ step: 0, store: 0 });
-      else if (event.key === "End") go({ step: most, store: 0 });
+      else if (event.key === "End") go({ step: BEHIND_ALL, store: 0 });
       else return;
       event.preventDefault();
     };
@@ -198,7 +211,17 @@ export function App({ worker }: { worker: Worker }): VNode {
         </p>
       )}
       <nav class="bar" aria-label="Where in the story">
-        <Transport moment={moment} stores={view.stores} length={length} most={most} go={go} took={answer.took} />
+        <Transport
+          moment={moment}
+          stores={view.stores}
+          length={length}
+          most={most}
+          go={go}
+          end={() => {
+            go({ step: BEHIND_ALL, store: 0 });
+          }}
+          took={answer.took}
+        />
         <p class={view.broken.length > 0 ? "now broken" : "now"}>{now}</p>
       </nav>
       <main>

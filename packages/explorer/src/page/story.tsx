@@ -85,6 +85,7 @@ export function Transport({
   length,
   most,
   go,
+  end,
   took,
 }: {
   moment: Moment;
@@ -94,6 +95,8 @@ export function Transport({
   /** The last step there is to go to. */
   most: number;
   go: (moment: Moment) => void;
+  /** Goes to the last step there is. */
+  end: () => void;
   took: number;
 }): VNode {
   const { step, store } = moment;
@@ -154,7 +157,7 @@ export function Transport({
         type="button"
         title="to the end (End)"
         onClick={() => {
-          go({ step: most, store: 0 });
+          end();
         }}
         disabled={step >= most}
       >
