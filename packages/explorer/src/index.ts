@@ -3,7 +3,9 @@
  * own. The packages inside run in the browser.
  */
 
-/** The folder of the built site, as the text of a URL that ends with a slash: `index.html` and all it names lie in it. */
+/**
+ * The folder of the built site, as the text of a URL that ends with a slash: `index.html` and all it names lie in it.
+ */
 export const siteFolder = (): string => new URL("../dist/site/", import.meta.url).href;
 
 export { hashOf, type Place, placeOf } from "./hash.js";

@@ -80,7 +80,7 @@ const ordered = (values: readonly AxisValue[]): AxisValue[] =>
     ? [...values].sort((a, b) => (a as number) - (b as number))
     : [...values];
 
-/** @param x, y axes, or any columns with few values */
+/** @param x an axis, or any column with few values @param y another */
 export function gridOf(rows: readonly Row[], x: string, y: string, column: string): Grid {
   const byRow = groups(rows, y);
   const xs = ordered([...groups(rows, x).keys()]);

@@ -78,7 +78,7 @@ export class TraceWriter {
     this.number(page, 0);
   }
 
-  /** @param lo, hi first byte of a run of instructions one behind the other */
+  /** @param lo low half of the first byte of a run of instructions one behind the other */
   fetch(lo: number, hi: number, instructions: number, bytes: number): void {
     this.room();
     const slot = this.current * 3;

@@ -46,7 +46,7 @@ export interface Workload {
   readonly instructions: Float64Array;
   /**
    * Runs a part of it.
-   * @param from, to in {@link PARTS}ths of the whole, fractions too: 0 to {@link PARTS}
+   * @param from in {@link PARTS}ths of the whole, fractions too: 0 to {@link PARTS}
    */
   play(replayer: Replayer, from: number, to: number): void;
   /** It does the same again and again. */
