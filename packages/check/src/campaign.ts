@@ -32,6 +32,8 @@ export interface Counterexample {
   readonly kernel: number;
   readonly seed: number;
 }
+
+/** What a campaign came to. */
 export interface CampaignResult {
   readonly runs: number;
   readonly steps: number;

@@ -40,6 +40,7 @@ export interface SystemOptions {
   readonly onBoot?: (parts: BootParts) => void;
 }
 
+/** A kernel that operations are done on, and all that is looked at after each. */
 export class CheckedSystem implements Subject {
   readonly parts: BootParts;
   readonly watch: TableWatch;

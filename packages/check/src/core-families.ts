@@ -10,6 +10,7 @@ import { refusalFamily } from "./families/refusal.js";
 import { userPageFamily } from "./families/user-pages.js";
 import type { OperationFamily } from "./family.js";
 
+/** Families of the kernel's own core: no modules, areas, patching or firmware. */
 export const CORE_FAMILIES: readonly OperationFamily[] = [
   processFamily,
   userPageFamily,

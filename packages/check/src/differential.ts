@@ -24,6 +24,7 @@ export type Comparison = "off" | "end" | "step";
 const SEEN = 0x087;
 const ACCESSED_DIRTY = 0x060;
 
+/** A run on a kernel and, where it is compared, on one with a single copy beside it. */
 export class Differential {
   readonly subject: CheckedSystem;
   /** The kernel with a single copy; undefined when nothing is compared. */

@@ -6,6 +6,7 @@ import { seededRandom } from "@kreplica/mm-core";
 import type { Operation } from "./operation.js";
 import { PLACES } from "./places.js";
 
+/** What a run draws from: one seeded generator, with the choices operations need. */
 export class Drawing {
   /** A whole number below `bound`. */
   readonly random: (bound: number) => number;

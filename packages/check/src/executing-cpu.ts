@@ -98,6 +98,7 @@ export class ExecutionPages {
   }
 }
 
+/** A CPU that executes what lies in memory: pages of code of its own, a stack, an interpreter. */
 export class ExecutingCpu {
   readonly interpreter: Interpreter;
   readonly stack: bigint;

@@ -54,6 +54,7 @@ const NODES = [2, 1, 3, 8];
 /** With an image of full size, which boots in a second or two. */
 const NODES_OF_FULL_SIZE = [2, 3];
 
+/** What of a kind is given; all else is drawn in turn. */
 export interface KindChoices {
   readonly nodes?: number | undefined;
   readonly levels?: 4 | 5 | undefined;

@@ -28,6 +28,7 @@ export interface Live {
   readonly model: UserModel;
 }
 
+/** The processes of a run, each with the slow model of what its user may see. */
 export class Population {
   readonly processes: Processes;
   readonly switcher: SwitchMm;

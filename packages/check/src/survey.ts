@@ -59,6 +59,7 @@ export interface SurveyProgress {
   readonly doing: "checking" | "shrinking" | "naming";
 }
 
+/** What a survey came to: which defects were seen, and how soon. */
 export interface SurveyResult<Id extends string> {
   /** Runs done: fewer than asked for when every defect was found. */
   readonly runs: number;

@@ -14,6 +14,7 @@ export interface Extensions {
   readonly invariants: readonly Invariant<Subject>[];
 }
 
+/** Without any plugin file. */
 export const NO_EXTENSIONS: Extensions = {
   files: [],
   policies: new Map(),

@@ -17,6 +17,7 @@ import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
 import { boot, type Booted, type BootOptions } from "./boot.js";
 import { policyOf } from "./policies.js";
 
+/** A kernel with its real bytes, where its modules come from, and what of them is copied. */
 export interface ModuleKernelOptions extends Omit<BootOptions, "image"> {
   readonly kernel: KernelFile;
   readonly host: ModuleHost;

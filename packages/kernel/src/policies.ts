@@ -17,6 +17,7 @@ export const wordsOf = ({ name, words }: KernelPolicy): NonNullable<KernelPolicy
     column: name.includes("-") ? name.replace("-", "-\n") : `\n${name}`,
     row: "with",
   };
+/** What a policy is called in a sentence. */
 export const calledOf = ({ name, called }: KernelPolicy): string => called ?? `the policy ${name}`;
 
 /** Whether there is more than one copy of anything under it, given the memory. */

@@ -76,6 +76,7 @@ export interface PatchCost {
   readonly elsewhere: number;
 }
 
+/** What is patched, under which policies. */
 export interface PatchOptions {
   readonly site: PatchSite;
   readonly policies: readonly PolicyChoice[];

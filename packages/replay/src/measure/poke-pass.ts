@@ -44,7 +44,10 @@ const sum = (which: "first" | "further"): Executed =>
     (total, each) => [total[0] + each[which][0], total[1] + each[which][1], total[2] + each[which][2]],
     NONE,
   );
+
+/** Instructions, loads and stores of a patch's first pass, all functions together. */
 export const FIRST_PASS = sum("first");
+/** The same of each further pass: one for every further copy. */
 export const FURTHER_PASS = sum("further");
 export const RECORDED_POKES =
   "counted in recordings of a 6.1 kernel with the series ported to it, 78 pokes, one pass and two; loads and stores taken to hit L1";

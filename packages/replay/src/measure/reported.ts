@@ -12,6 +12,8 @@ export interface ReportedFigure {
   readonly hot?: number;
   readonly cold?: number;
 }
+
+/** Gains that somebody reported, by test. */
 export interface ReportedFigures {
   readonly file: string;
   /** Who reported them: a clause for the legend. */

@@ -21,6 +21,7 @@ import { Vmalloc, vmalloc } from "@kreplica/vmalloc";
 import { type BpfPathRun, costOf, type ImageCost, runPaths } from "./bpf-images.js";
 import { type BpfBench, type BpfNodeRun, inputFor, runOnCpu } from "./bpf-node-run.js";
 
+/** What is run, and how its images lie. */
 export interface BpfRunOptions {
   /** A copy of packs, trampolines, dispatcher and struct_ops images on every node. */
   readonly replicate: boolean;
