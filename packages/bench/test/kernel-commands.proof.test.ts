@@ -214,7 +214,7 @@ test("policies --measure: a table, or the figures in JSON; options of it alone a
   expect([refused.code, refused.out, refused.error.trim()]).toEqual([
     2,
     "",
-    "kreplica: --levels: given without --measure. Add --measure, or leave it out.",
+    "kreplica: --levels: given without --measure or --compare. Add --measure or --compare, or leave it out.",
   ]);
 });
 

@@ -5,9 +5,10 @@
  * source lines, JSON Schemas.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
 import { invoke, registered } from "./invoke.js";
@@ -33,7 +34,16 @@ const objects = ((): readonly string[] => {
   });
 })();
 
+const mix = join(folder, "mix.json");
+writeFileSync(mix, JSON.stringify({ calls: { openat: 1200, kill: 30, futex: 77, epoll_wait: 5 } }));
+const plan = join(folder, "plan.yaml");
+writeFileSync(
+  plan,
+  "schema: kreplica.sweep/1\naxes:\n  machine: [tiny-2-node]\n  recording: [kill]\n  policy: [per-node, lazy-pgd]\n",
+);
+
 const TINY = ["--machine", "tiny-2-node"];
+const swept = await invoke(["sweep", plan, "--output", join(folder, "swept")]);
 const CORE = ["--only", "core", "--nodes", "2", "--levels", "4", "--pti", "off", "--runs", "1", "--steps", "1"];
 const REPORTS: readonly (readonly string[])[] = [
   ["machine"],
@@ -51,9 +61,15 @@ const REPORTS: readonly (readonly string[])[] = [
   ["tables", "--from", "p4"],
   ["check", ...CORE],
   ["check", ...CORE, "--policy", "rfc-v1"],
-  ["check", "--replay", join(import.meta.dirname, "check/lazy-tlb.counterexample.json")],
+  ["check", "--replay", join(import.meta.dirname, "../../check/test/lazy-tlb.counterexample.json")],
   ["patch", ...TINY, "--changes", "1"],
   ["compare", ...TINY, "--test", "kill"],
+  ["compare", ...TINY, "--test", "kill", "--load", "0.5"],
+  ["compare", ...TINY, "--test", "kill", "--functions", "3", "--pages", "3"],
+  ["compare", ...TINY, "--test", "kill", "--mix", mix, "--processes", "2000", "--forks-per-second", "300"],
+  ["trace", "info", dataFile("traces/hsw-mount.kt.zst")],
+  ["results", join(folder, "swept")],
+  ["results", join(folder, "swept"), "rows"],
   ["schema"],
   ...objects.flatMap((object) => [["bpf", object, ...TINY, "--bpf", "both", "--repeat", "1"]]),
   ...(kernel === undefined
@@ -80,6 +96,7 @@ describe.each(WIDTHS)("help at %s columns", (COLUMNS) => {
 });
 
 test("every command that has a report of its own has one here", () => {
+  expect([swept.code, swept.error]).toEqual([0, ""]);
   const shown = new Set(REPORTS.map(([name]) => name));
   expect(names.filter((name) => !shown.has(name))).toEqual([
     ...(objects.length > 0 ? [] : ["bpf"]),
@@ -87,6 +104,8 @@ test("every command that has a report of its own has one here", () => {
     // Write files for a browser, or serve them.
     ...(names.includes("report") ? ["report"] : []),
     "explore",
+    // Says where its results lie.
+    "sweep",
     // Writes for viewers.
     "export",
   ]);

@@ -1,5 +1,5 @@
 /**
- * What a bug of the museum is: what happened in Linux, what lays it over a correct kernel, and the shortest way to it.
+ * What a bug of the museum is: what happened in Linux, what lays it over a correct kernel, and a short way to it.
  */
 import type { Binding } from "@kreplica/di";
 

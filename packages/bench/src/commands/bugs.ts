@@ -15,7 +15,7 @@ export function registerBugs(program: Command, context: CommandContext): void {
     .command("bugs")
     .summary("list known bugs of Linux that can be laid over a correct kernel")
     .description(
-      "Bugs that Linux had in page tables, translations, text patching and what is around them, each an overlay of a few lines: what happened, how it was mended, the invariant that catches it, the shortest way to it, and what copies a node do to it.",
+      "Bugs that Linux had in page tables, translations, text patching and what is around them, each an overlay of a few lines: what happened, how it was mended, the invariant that catches it, a short way to it, and what copies a node do to it.",
     )
     .argument("[name]", "one of them, whole")
     .addOption(jsonOption())
@@ -26,7 +26,7 @@ export function registerBugs(program: Command, context: CommandContext): void {
         ["kreplica bugs mremap-flush", "one of them whole"],
         ["kreplica bugs D4", "a defect of the series, the first room"],
         ["kreplica check --bug mremap-flush", "found again from a seed"],
-        ["kreplica check --bug mremap-flush --shortest", "by the recorded shortest way"],
+        ["kreplica check --bug mremap-flush --shortest", "by the recorded way"],
       ) + exitCodes,
     )
     .action((name: string | undefined, options: JsonOption) => {

@@ -135,7 +135,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
         BUGS.map(({ id }) => id),
       ),
     )
-    .addOption(new Option("--shortest", "of a bug go the recorded shortest path in place of a search"))
+    .addOption(new Option("--shortest", "of a bug go the recorded short path in place of a search"))
     .addOption(
       choiceOption(
         "--only <what>",

@@ -103,10 +103,7 @@ export function registerResults(program: Command, context: CommandContext): void
           rows: answer.rows.map((row) => places.map((at) => row[at] ?? null)),
         });
         const left = answer.columns.length - places.length;
-        if (left > 0)
-          context.remark(
-            `${left} columns more with --csv or --json: ${answer.columns.filter((_, at) => !places.includes(at)).join(", ")}`,
-          );
+        if (left > 0) context.print(`${left} more with --csv or --json: cycles, lines, bounds, ...\n`);
       }
     });
 }

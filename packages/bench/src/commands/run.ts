@@ -44,7 +44,7 @@ export async function run(
     .version(version, "-v, --version", "print the version")
     .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show a command's help")
-    .configureHelp({ helpWidth: screen.columns, minWidthToWrap: 20, showGlobalOptions: false })
+    .configureHelp({ helpWidth: screen.columns, minWidthToWrap: 16, showGlobalOptions: false })
     .configureOutput({
       writeOut: (text) => out(helpOn(screen.columns, text)),
       writeErr: (text) => error(helpOn(screen.columns, text)),

@@ -113,10 +113,7 @@ export function registerTrace(program: Command, context: CommandContext): void {
         ["kreplica trace cut long.kt.zst --cpus 2 --instructions 0-1000000 -o short.kt", "its beginning on one CPU"],
         ["kreplica trace merge a.kt b.kt -o both.kt.zst", "one behind the other"],
         ["kreplica trace convert a.kt.zst -o a.kt", "unpacked"],
-        [
-          "gunzip -c mcf.gz | kreplica trace convert - --from champsim -o mcf.kt.zst",
-          "of ChampSim; `compare --traces` takes it",
-        ],
+        ["zcat x.gz | kreplica trace convert - --from din -o x.kt", "of Dinero; `compare --traces` takes it"],
         [
           "kreplica trace convert mount.kt.zst -o mount.din",
           "for Dinero: kernel addresses of instructions, loads, stores",

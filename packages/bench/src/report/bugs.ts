@@ -72,7 +72,7 @@ export function bugText(
       ],
       screen,
     ) +
-    `\n${steps.length === 0 ? "The boot itself breaks the rule.\n" : `The shortest way:\n${steps.map((step, nth) => hanging(`${nth + 1}.`, step, screen, 4)).join("")}`}` +
+    `\n${steps.length === 0 ? "The boot itself breaks the rule.\n" : `A short way:\n${steps.map((step, nth) => hanging(`${nth + 1}.`, step, screen, 4)).join("")}`}` +
     `\n${wrap(`kreplica check --bug ${bug.name} finds it from a seed; with --shortest it goes that way.`, screen.columns).join("\n")}\n`
   );
 }

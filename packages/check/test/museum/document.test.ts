@@ -11,7 +11,7 @@ const HEAD = `# The museum: bugs that kernels really had
 
 Known bugs of Linux in page tables, translations, text patching and what is around them, each an overlay of a few lines over a correct kernel: a file each in
 \`packages/museum\`. \`kreplica bugs NAME\` tells one whole; \`kreplica check --bug NAME\` finds it from a seed, \`--shortest\` by the way recorded here. A bug hangs here only
-if an invariant catches it: a test plays every path with the bug and without, with a copy a node and with a single copy, and leaves each step out once. The defects of
+if an invariant catches it: a test plays every path with the bug and without, with a copy a node and with a single copy; of 19 a step could be left out. The defects of
 the series itself are in [series-as-posted.md](series-as-posted.md).
 
 "With copies" and "with one" say which rule the same path breaks on a kernel with a copy a node and on one with a single copy; \`-\` where it breaks none. Commits are
