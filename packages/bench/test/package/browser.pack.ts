@@ -12,8 +12,10 @@ import { expect, inject, test } from "vitest";
 import { doorsOf, packages } from "./packed.js";
 
 const project = join(inject("consumer"), "browser");
-/** The command's package reads files, the recordings' says where some lie; all others run anywhere. */
-const anywhere = packages.filter((name) => name !== "bench" && name !== "recordings");
+/**
+ * The command's package reads files, the recordings' and the explorer's say where some lie; all others run anywhere.
+ */
+const anywhere = packages.filter((name) => !["bench", "recordings", "explorer"].includes(name));
 
 /** Bundles a program and runs it as a page would. @returns what it put into `result` */
 async function onAPage(name: string, program: string): Promise<{ result: unknown; bytes: number }> {
