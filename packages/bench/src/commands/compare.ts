@@ -181,7 +181,10 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --pressure 2000", "other CPUs' data going through the last-level cache"],
         ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
         ["kreplica compare --policies", "and whether another design does better"],
-        ["kreplica compare --test fork --functions 10 --pages 5", "which functions and pages of the text it is about"],
+        [
+          "kreplica compare --test fork-1 --functions 10 --pages 5",
+          "which functions and pages of the text it is about",
+        ],
         ["kreplica compare --traces recordings/", "recordings of one's own"],
         [
           "kreplica compare --traces recordings/ --recorded-kernel System.map",

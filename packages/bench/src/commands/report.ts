@@ -82,7 +82,8 @@ export function registerReport(program: Command, context: CommandContext): void 
 /** The options that say what was compared, as they were given. */
 function told(options: CompareOptions): string {
   const words = Object.entries<unknown>({ ...options }).flatMap(([name, value]) => {
-    if (["output", "json"].includes(name) || value === undefined) return [];
+    // As the recorded kernel had it.
+    if (["output", "json"].includes(name) || value === undefined || (name === "pti" && value === "on")) return [];
     const option = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     if (value === true) return name === "alignment" ? [option] : [];
     if (value === false) return [`--no-${option.slice(2)}`];

@@ -23,7 +23,7 @@ type SweepOptions = JsonOption & {
   readonly output?: string;
   readonly dryRun?: boolean;
   readonly workers?: number;
-  readonly shard?: SweepShard;
+  readonly shard?: string;
 };
 
 /** @throws InputError for what is no part of a whole */
@@ -51,7 +51,7 @@ export function registerSweep(program: Command, context: CommandContext): void {
       new Option("-o, --output <dir>", "folder of the results (default: the plan's name with .results behind it)"),
     )
     .addOption(new Option("--dry-run", "count the cells, and measure one replay to tell what all may take"))
-    .addOption(new Option("--shard <i/n>", "only the I-th of N parts, each with whole replays").argParser(shardNamed))
+    .addOption(new Option("--shard <i/n>", "only the I-th of N parts, each with whole replays"))
     .addOption(
       numberOption("--workers <number>", "replays at a time", { least: 1, most: MOST_WORKERS }, "as many as CPUs"),
     )
@@ -84,7 +84,7 @@ export function registerSweep(program: Command, context: CommandContext): void {
         cells: cellsOf(text, file, version),
         version,
         folder: options.output ?? folderFor(shownPath(file)),
-        shard: options.shard ?? null,
+        shard: options.shard === undefined ? null : shardNamed(options.shard),
         ...(options.workers === undefined ? {} : { workers: options.workers }),
       };
       const found = options.dryRun ? await outlook(request) : await sweep(request, context.progress);
