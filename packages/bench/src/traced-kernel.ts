@@ -6,10 +6,12 @@ import { dataFile, readDataFile } from "@kreplica/recordings";
 const NAME = "6.1.0-56-cloud-amd64";
 let files: { readonly sections: readonly SectionHeader[]; readonly symbols: ReadonlyMap<string, bigint> } | undefined;
 
+let symbols: ReturnType<typeof readSymbolList> | undefined;
+
 /** Every symbol of it: several may share a name. */
 export function tracedSymbols(): ReturnType<typeof readSymbolList> {
   const name = `kernel/System.map-${NAME}.zst`;
-  return readSymbolList(textOf(readDataFile(name), dataFile(name)), dataFile(name));
+  return (symbols ??= readSymbolList(textOf(readDataFile(name), dataFile(name)), dataFile(name)));
 }
 
 /** @param alignment ends of text and rodata as recorded, or filled to 2 MiB as patch 06 does */

@@ -3,7 +3,7 @@
  * way.
  */
 import type { KernelSource } from "@kreplica/kernel";
-import { CheckFailure } from "./check-failure.js";
+import { CheckFailure, failureIn } from "./check-failure.js";
 import { type Comparison, Differential } from "./differential.js";
 import { FAMILIES, Repertoire } from "./families.js";
 import type { Operation, OperationFamily } from "./family.js";
@@ -49,13 +49,9 @@ export function failureOf(
   comparison: Comparison = "end",
   families: readonly OperationFamily[] = FAMILIES,
 ): CheckFailure | undefined {
-  try {
+  return failureIn(() => {
     new Differential(kernel, comparison, families).run(operations);
-    return undefined;
-  } catch (error) {
-    if (error instanceof CheckFailure) return error;
-    throw error;
-  }
+  });
 }
 
 /** How a list is tried. */

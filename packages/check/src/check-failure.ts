@@ -32,5 +32,16 @@ export class CheckFailure extends Error {
   }
 }
 
+/** Does some work. @returns what it was found to break; undefined where it came to its end */
+export function failureIn(work: () => void): CheckFailure | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    if (error instanceof CheckFailure) return error;
+    throw error;
+  }
+}
+
 /** The sentence behind an id; empty when there is none. */
 export const sentenceOf = (id: string): string => invariantOf(id)?.sentence ?? "";

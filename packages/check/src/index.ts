@@ -4,7 +4,7 @@
  */
 export { familiesOfBug, kernelOfBug, kindOfBug, pathOfBug, policyOfBug } from "./bugs.js";
 export { campaign, type CampaignOptions, type CampaignResult, type Counterexample } from "./campaign.js";
-export { CheckFailure, sentenceOf } from "./check-failure.js";
+export { CheckFailure, failureIn, sentenceOf } from "./check-failure.js";
 export { CheckedSystem, type SystemOptions } from "./checked-system.js";
 export { CORE_FAMILIES } from "./core-families.js";
 export { withDefect } from "./defects.js";

@@ -9,7 +9,7 @@
  */
 import type { KernelSource } from "@kreplica/kernel";
 import { shrinkSteps } from "./campaign.js";
-import { CheckFailure } from "./check-failure.js";
+import { CheckFailure, failureIn } from "./check-failure.js";
 import { CheckedSystem } from "./checked-system.js";
 import { type Comparison, Differential } from "./differential.js";
 import { FAMILIES, Repertoire } from "./families.js";
@@ -335,15 +335,5 @@ class Survey<Id extends string> {
       if (done) return value && { operations: value.operations, detail: value.failure.detail };
       yield { runs: 0, doing: "shrinking" };
     }
-  }
-}
-
-function failureIn(work: () => void): CheckFailure | undefined {
-  try {
-    work();
-    return undefined;
-  } catch (error) {
-    if (error instanceof CheckFailure) return error;
-    throw error;
   }
 }

@@ -6,7 +6,8 @@ import { type Binding, overlay } from "@kreplica/di";
 import { Bit, Machine } from "@kreplica/hw-x86";
 import { checkInvariants } from "@kreplica/invariants";
 import { type BootOptions, checkedKernel, smallImage, smallMachine } from "@kreplica/kernel";
-import { CpuState, KernelTables, Processes, SwitchMm, walk } from "@kreplica/mm-core";
+import { CpuState, KernelTables, SwitchMm, walk } from "@kreplica/mm-core";
+import { bugOf } from "@kreplica/museum";
 import { describe, expect, test } from "vitest";
 import { CheckFailure } from "../src/check-failure.js";
 import { CheckedSystem } from "../src/checked-system.js";
@@ -98,32 +99,14 @@ const FAULTS: readonly [string, string, boolean, () => readonly Binding[], reado
     "a flush that reaches the current PCID only",
     "G12",
     true,
-    () => [
-      overlay(Machine, (machine) => {
-        for (const id of machine.cpuIds) machine.cpu(id).invpcid = () => undefined;
-        return machine;
-      }),
-    ],
+    () => bugOf("kpti-kernel-pcid-only")!.overlays,
     [...used, readOnly(0, 1)],
   ],
   [
     "pages moved by mremap without a flush",
     "G12",
     false,
-    () => [
-      overlay(Processes, (processes, get) => {
-        const switcher = get(SwitchMm);
-        const mremap = processes.mremap.bind(processes);
-        processes.mremap = (...given) => {
-          const flush = switcher.flush.bind(switcher);
-          switcher.flush = () => undefined;
-          const moved = mremap(...given);
-          switcher.flush = flush;
-          return moved;
-        };
-        return processes;
-      }),
-    ],
+    () => bugOf("mremap-flush")!.overlays,
     [...used, { op: "mremap", p: 0, cpu: 0, page: 0, pages: 1, to: 12 }],
   ],
   [

@@ -42,6 +42,7 @@ export {
   type AddressSpace,
   AddressSpaces,
   EAGER_PGDS,
+  eachNewSpace,
   HOME_PGDS,
   LAZY_PGDS,
   LDT_PAGES,

@@ -1,6 +1,6 @@
 /** D11: the LDT is mapped in one node's user half alone. */
 import { overlay } from "@kreplica/di";
-import { AddressSpaces, LDT_SLOT, TableMemory } from "@kreplica/mm-core/api";
+import { AddressSpaces, eachNewSpace, LDT_SLOT, TableMemory } from "@kreplica/mm-core/api";
 import type { SeriesDefect } from "./defect.js";
 
 export const D11: SeriesDefect = {
@@ -13,19 +13,14 @@ export const D11: SeriesDefect = {
   overlays: [
     overlay(AddressSpaces, (spaces, get) => {
       const entries = get(TableMemory);
-      const create = spaces.create.bind(spaces);
-      spaces.create = (...given) => {
-        const space = create(...given);
-        if (!space) return undefined;
+      return eachNewSpace(spaces, (space) => {
         const mapLdt = space.mapLdt.bind(space);
         space.mapLdt = (...ldt) => {
           const mapped = mapLdt(...ldt);
           for (const each of space.pgdNodes.slice(1)) entries.write(space.pgd(each) + 1, LDT_SLOT, 0, 0);
           return mapped;
         };
-        return space;
-      };
-      return spaces;
+      });
     }),
   ],
 };

@@ -1,5 +1,4 @@
 /** `kreplica check --replay`: reads what `--save` wrote, and runs it again. */
-import { readFileSync } from "node:fs";
 import {
   type Configuration,
   CONFIGURATIONS,
@@ -12,12 +11,13 @@ import {
   withDefect,
   withSeries,
 } from "@kreplica/check";
-import { didYouMean, InputError, whyNot } from "@kreplica/inputs";
+import { didYouMean } from "@kreplica/inputs";
 import { findPolicy, INVARIANTS, kasanFault, type Kernel, perNode, policyOf } from "@kreplica/kernel";
 import { z } from "zod";
 import type { KernelImage } from "@kreplica/mm-core";
 import { defectOf, DEFECTS } from "@kreplica/series-as-posted";
 import { shapedJson, type ShapeFault } from "../inputs/json-shape.js";
+import { readInput } from "../inputs/read-input.js";
 import { extensions } from "@kreplica/kernel";
 import { replayDocument } from "../report/documents/check.js";
 import { jsonText } from "../report/documents/json-text.js";
@@ -58,14 +58,8 @@ export function replaySaved(file: string, context: CommandContext, json: boolean
 }
 
 function read(file: string): Saved {
-  let text: string;
   const remedy = "give a file that `kreplica check --save` wrote";
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new InputError({ file, field: "--replay", ...whyNot(error, remedy) });
-  }
-  return shapedJson(text, file, Saved, remedy, faultsIn);
+  return shapedJson(readInput(file, remedy, "--replay").toString("utf8"), file, Saved, remedy, faultsIn);
 }
 
 /** What fits the shape and yet says nothing that can be run. */

@@ -1,8 +1,8 @@
 /** `--mix` and what goes with it: what the user's machine does, to weight and to multiply a comparison's figures by. */
-import { readFileSync, statSync } from "node:fs";
-import { InputError, readCallCounts, whyNot } from "@kreplica/inputs";
+import { InputError, readCallCounts } from "@kreplica/inputs";
 import { hasRecordedCall, type Mix, RECORDED_CALLS, type Rates } from "@kreplica/replay";
 import type { Command } from "commander";
+import { readText } from "../inputs/read-input.js";
 import { fileOption, numberOption } from "./values.js";
 
 /** As commander fills them in. */
@@ -11,8 +11,8 @@ export interface MixOptions extends Rates {
   readonly coldShare?: number;
 }
 
-/** A summary has a line for each of a few hundred calls and thread: megabytes at most. */
-const LARGEST = 16 * 2 ** 20;
+/** MiB: a summary has a line for each of a few hundred calls and thread. */
+const LARGEST = 16;
 const RATES = { least: 1, most: 1_000_000_000 };
 const REMEDY = "name a file with what strace -c, strace -cf or perf trace -s printed, or JSON";
 
@@ -46,7 +46,7 @@ export const addMixOptions = (command: Command): Command =>
 /** @throws InputError for a file that is no such summary, or has no call that a recording is of */
 export function readMix({ mix: file, coldShare = 0 }: MixOptions): Mix | undefined {
   if (file === undefined) return undefined;
-  const calls = readCallCounts(textOf(file), file);
+  const calls = readCallCounts(readText(file, "--mix", LARGEST, REMEDY), file);
   if (!hasRecordedCall(calls))
     throw new InputError({
       file,
@@ -64,18 +64,4 @@ export function readRates({ processes, forksPerSecond, migrationsPerSecond }: Mi
     ...(forksPerSecond === undefined ? {} : { forksPerSecond }),
     ...(migrationsPerSecond === undefined ? {} : { migrationsPerSecond }),
   };
-}
-
-function textOf(file: string): string {
-  const refuse = (reason: string): InputError => new InputError({ file, field: "--mix", reason, remedy: REMEDY });
-  try {
-    const found = statSync(file);
-    if (found.isDirectory()) throw refuse("is a folder");
-    if (found.size > LARGEST) throw refuse("larger than 16 MiB");
-    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file));
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    if (error instanceof TypeError) throw refuse("is no text in UTF-8");
-    throw new InputError({ file, field: "--mix", ...whyNot(error, REMEDY) });
-  }
 }

@@ -1,16 +1,17 @@
 /** `kreplica sweep`: a plan of many runs, done cell by cell; `kreplica sweep merge` joins what was done in parts. */
-import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { InputError, whyNot } from "@kreplica/inputs";
+import { InputError } from "@kreplica/inputs";
 import { planFromText } from "@kreplica/sweep";
 import { type Command, Option } from "commander";
 import { inputPath, shownPath, STANDARD_INPUT } from "../inputs/input-file.js";
+import { readInput } from "../inputs/read-input.js";
 import { jsonText } from "../report/documents/json-text.js";
 import type { SweepDocument, SweepShard } from "../report/documents/sweep.js";
 import { schemaFile } from "../schema-file.js";
 import { cellsOf } from "../sweep/cells.js";
 import { codeVersion } from "../sweep/code-version.js";
 import { merge, outlook, sweep } from "../sweep/sweep.js";
+import { groupedCount } from "../report/units.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { jsonOption, type JsonOption } from "./options.js";
 import { numberOption } from "./values.js";
@@ -93,16 +94,8 @@ export function registerSweep(program: Command, context: CommandContext): void {
     });
 }
 
-function readPlan(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new InputError({
-      file,
-      ...whyNot(error, "name a plan, YAML or JSON; `kreplica schema sweep` says what is in one"),
-    });
-  }
-}
+const readPlan = (file: string): string =>
+  readInput(file, "name a plan, YAML or JSON; `kreplica schema sweep` says what is in one").toString("utf8");
 
 function joined(folders: readonly string[], options: SweepOptions, context: CommandContext): void {
   const useless = (["dryRun", "shard", "workers"] as const).find((name) => options[name] !== undefined);
@@ -131,26 +124,23 @@ function joined(folders: readonly string[], options: SweepOptions, context: Comm
 const folderFor = (plan: string): string =>
   `${plan === STANDARD_INPUT ? "sweep" : basename(plan).replace(/\.(ya?ml|json)$/, "")}.results`;
 
-const some = (count: number, one: string): string =>
-  `${String(count).replace(/\B(?=(\d{3})+$)/g, ",")} ${one}${count === 1 ? "" : "s"}`;
-
 /** What was done, a few lines. */
 function sweepText({ folder, cells, replays, doneBefore, estimatedSeconds, results }: SweepDocument): string {
   const lines = [
-    `${some(cells, "cell")}${doneBefore > 0 ? `, ${doneBefore} of them done before` : ""}; ${some(replays, "replay")}`,
+    `${groupedCount(cells, "cell")}${doneBefore > 0 ? `, ${doneBefore} of them done before` : ""}; ${groupedCount(replays, "replay")}`,
     ...(estimatedSeconds === undefined
       ? []
       : [`about ${durationText(estimatedSeconds)} here, to within a factor of two; results would be in ${folder}`]),
     ...(results === undefined
       ? []
-      : [`${folder}/${results.file}: ${some(results.rows, "row")}, sha256 ${results.sha256.slice(0, 16)}`]),
+      : [`${folder}/${results.file}: ${groupedCount(results.rows, "row")}, sha256 ${results.sha256.slice(0, 16)}`]),
   ];
   return `${lines.join("\n")}\n`;
 }
 
 const durationText = (seconds: number): string =>
   seconds < 120
-    ? some(seconds, "second")
+    ? groupedCount(seconds, "second")
     : seconds < 7200
-      ? some(Math.round(seconds / 60), "minute")
-      : some(Math.round(seconds / 3600), "hour");
+      ? groupedCount(Math.round(seconds / 60), "minute")
+      : groupedCount(Math.round(seconds / 3600), "hour");

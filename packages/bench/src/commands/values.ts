@@ -5,6 +5,7 @@
 import { didYouMean, InputError } from "@kreplica/inputs";
 import { Option } from "commander";
 import { inputPath } from "../inputs/input-file.js";
+import { grouped } from "../report/units.js";
 
 /** Whole numbers from `least` to `most`, both included. */
 export interface Range {
@@ -18,7 +19,6 @@ export const NODE_IDS: Range = { least: 0, most: 63 };
 /** The generator has 32 bits of state: larger seeds would repeat what smaller ones draw. */
 export const SEEDS: Range = { least: 0, most: 2 ** 32 - 1 };
 
-const grouped = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, ",");
 /**
  * Of the numbers that stand for themselves (CPUs, nodes, seeds) no digit is grouped: they are typed as they are
  * printed.

@@ -1,10 +1,9 @@
 /** Kernels of a replay by their files' names, read once in a process, as workers do too. */
-import { readFileSync } from "node:fs";
-import { InputError, whyNot } from "@kreplica/inputs";
 import { type RecordedKernel, recordedKernelFrom, type ReplayKernel, replayKernelOf } from "@kreplica/replay";
 import { type GuestNode, shippedGuest } from "@kreplica/trace";
 import { tracedKernel, tracedSymbols } from "../traced-kernel.js";
 import { readKernelFile } from "./kernel-file.js";
+import { readInput } from "./read-input.js";
 
 /** What was recorded, as a job carries it: plain data. */
 export interface NamedRecording {
@@ -38,17 +37,8 @@ export const shippedReplay = (): ReplayKernel => replayKernelOf(shippedKernel(),
 
 /** @throws InputError for a file that is neither a kernel nor a System.map, or cannot be read */
 export function readRecordedKernel({ kernel: file, nodes }: NamedRecording): Promise<RecordedKernel> {
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(file);
-  } catch (error) {
-    throw new InputError({
-      file,
-      field: "--recorded-kernel",
-      ...whyNot(error, "name the vmlinux, vmlinuz or System.map of the recorded kernel"),
-    });
-  }
-  return recordedKernelFrom(bytes, file, nodes);
+  const remedy = "name the vmlinux, vmlinuz or System.map of the recorded kernel";
+  return recordedKernelFrom(readInput(file, remedy, "--recorded-kernel"), file, nodes);
 }
 
 const read = new Map<string, Promise<ReplayKernel>>();

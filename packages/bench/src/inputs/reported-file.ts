@@ -5,12 +5,12 @@
  * test, hot and cold (and, where they are wanted, source and machine, alike in every row). hot or cold may be absent,
  * and an empty cell is.
  */
-import { readFileSync, statSync } from "node:fs";
-import { didYouMean, InputError, type InputFault, parseJsonText, whyNot } from "@kreplica/inputs";
+import { didYouMean, InputError, type InputFault, parseJsonText } from "@kreplica/inputs";
 import type { ReportedFigure, ReportedFigures } from "@kreplica/replay";
+import { readText } from "./read-input.js";
 
-/** Figures of a few tests: kilobytes. */
-const LARGEST = 1 << 20;
+/** MiB: figures of a few tests are kilobytes. */
+const LARGEST = 1;
 /** A gain is below 100 %, and nobody reports a loss of more than a thousandfold. */
 const MOST = 100;
 const LEAST = -100_000;
@@ -21,7 +21,7 @@ type Fault = Omit<InputFault, "file">;
 
 /** @throws InputError with line, column or field; all faults in one, the first with its place */
 export function readReportedFile(file: string): ReportedFigures {
-  const text = textOf(file);
+  const text = readText(file, "--reported", LARGEST, "name a JSON or CSV file of reported gains");
   const faults: Fault[] = [];
   const read =
     text.trimStart().startsWith("{") || text.trimStart().startsWith("[")
@@ -43,23 +43,6 @@ export function readReportedFile(file: string): ReportedFigures {
       ].join("; "),
     });
   return { file, ...read };
-}
-
-function textOf(file: string): string {
-  const remedy = "name a JSON or CSV file of reported gains";
-  try {
-    if (statSync(file).isDirectory())
-      throw new InputError({ file, field: "--reported", reason: "is a folder", remedy });
-    const bytes = readFileSync(file);
-    if (bytes.length > LARGEST)
-      throw new InputError({ file, field: "--reported", reason: "larger than 1 MiB", remedy });
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    if (error instanceof TypeError)
-      throw new InputError({ file, field: "--reported", reason: "is no text in UTF-8", remedy });
-    throw new InputError({ file, field: "--reported", ...whyNot(error, remedy) });
-  }
 }
 
 const figureFault = (value: number): string | undefined =>

@@ -1,6 +1,5 @@
 /** What is in recordings on disk, function by function where the kernel is known, and whether they are whole. */
-import { readFileSync } from "node:fs";
-import { allFaults, InputError, whyNot } from "@kreplica/inputs";
+import { allFaults, type InputError } from "@kreplica/inputs";
 import { readSymbolList, textOf } from "@kreplica/kernel-files";
 import {
   checkTrace,
@@ -13,6 +12,7 @@ import {
 } from "@kreplica/trace";
 import type { CheckedRecording } from "../report/documents/trace.js";
 import { tracedSymbols } from "../traced-kernel.js";
+import { readInput } from "./read-input.js";
 import { readTraceFile, traceFile } from "./trace-file.js";
 
 /**
@@ -34,19 +34,8 @@ export function takeInventory(
   });
 }
 
-function symbolsIn(file: string): ReturnType<typeof readSymbolList> {
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(file);
-  } catch (error) {
-    throw new InputError({
-      file,
-      field: "--system-map",
-      ...whyNot(error, "name the System.map of the recorded kernel"),
-    });
-  }
-  return readSymbolList(textOf(bytes, file), file);
-}
+const symbolsIn = (file: string): ReturnType<typeof readSymbolList> =>
+  readSymbolList(textOf(readInput(file, "name the System.map of the recorded kernel", "--system-map"), file), file);
 
 /** Reads every recording to its end. @returns what was found of each; the fault of all that are damaged */
 export function checkRecordings(files: readonly string[]): {

@@ -6,18 +6,11 @@ import { basename } from "node:path";
 import { replicates, wordsOf } from "@kreplica/kernel";
 import type { CacheState, CompareResult, Comparison } from "@kreplica/replay";
 import { ns, otherNodesText, placeText } from "./node-places.js";
-import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
+import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { grouped } from "./units.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
-const grouped = (value: number): string =>
-  Math.round(value)
-    .toString()
-    .replace(/\B(?=(\d{3})+$)/g, ",");
 const states: readonly CacheState[] = ["cold", "hot"];
-const paragraph = (text: string, screen: Screen): string =>
-  wrap(text, screen.columns - 2)
-    .map((line) => `  ${line}\n`)
-    .join("");
 
 /** One decimal, no negative zero. */
 export const percentText = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);

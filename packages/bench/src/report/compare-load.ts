@@ -4,7 +4,7 @@
 import { COMMON_SHAPE_SOURCE } from "@kreplica/machines";
 import type { Balance, CacheState, CompareResult } from "@kreplica/replay";
 import { labelOf, percentText } from "./compare-gains.js";
-import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
+import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
 
 const states: readonly CacheState[] = ["cold", "hot"];
 const right = (head: string): Column => ({ head, align: "right" });
@@ -65,8 +65,6 @@ export function loadText(result: CompareResult, screen: Screen): string {
     heading("Load:", "how busy links and memory controllers are, with one copy and with copies", screen) +
     renderTable(columns, rows, screen) +
     "\n" +
-    wrap(note, screen.columns - 2)
-      .map((line) => `  ${line}\n`)
-      .join("")
+    paragraph(note, screen)
   );
 }

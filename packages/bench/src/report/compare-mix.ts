@@ -5,13 +5,9 @@
 import type { CompareResult, CpuTime, MixResult, RateCosts } from "@kreplica/replay";
 import { labelOf, percentText } from "./compare-gains.js";
 import { type Column, heading, note, renderTable, type Screen } from "./terminal.js";
-import { bytesText, countText } from "./units.js";
+import { bytesText, countText, grouped } from "./units.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
-const grouped = (value: number): string =>
-  Math.round(value)
-    .toString()
-    .replace(/\B(?=(\d{3})+$)/g, ",");
 /** Percent of a whole: three figures of what is small. */
 const shareText = (percent: number): string =>
   percent === 0 ? "0" : Math.abs(percent) < 0.001 ? "below 0.001" : `${Number(percent.toPrecision(3))}`;

@@ -2,7 +2,7 @@
 import type { CacheState, CompareResult } from "@kreplica/replay";
 import { otherCores } from "@kreplica/replay";
 import { labelOf } from "./compare-gains.js";
-import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
+import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
 
 const states: readonly CacheState[] = ["cold", "hot"];
 const right = (head: string): Column => ({ head, align: "right" });
@@ -46,8 +46,6 @@ export function pressureText({ job: { spec, pressure }, tests }: CompareResult, 
     heading("Pressure:", "other CPUs' data in the last-level cache, with one copy and with copies", screen) +
     renderTable(columns, rows, screen) +
     "\n" +
-    wrap(note, screen.columns - 2)
-      .map((line) => `  ${line}\n`)
-      .join("")
+    paragraph(note, screen)
   );
 }

@@ -4,10 +4,10 @@
  */
 import type { CompareResult } from "@kreplica/replay";
 import { labelOf } from "./compare-gains.js";
-import { type Column, renderTable, type Screen, wrap } from "./terminal.js";
+import { type Column, paragraph, renderTable, type Screen } from "./terminal.js";
+import { grouped } from "./units.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
-const grouped = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, ",");
 
 /** Nothing where no recording was of a named kernel. */
 export function recordedText({ tests, recordedOn }: CompareResult, screen: Screen): string {
@@ -54,14 +54,12 @@ export function recordedText({ tests, recordedOn }: CompareResult, screen: Scree
     `${screen.bold("Recorded:")} ${screen.dim(`what ran on ${recordedOn}, and on which node of its guest it lay`)}\n` +
     renderTable(columns, rows, screen) +
     "\n" +
-    wrap(
+    paragraph(
       "Counted in the recordings, on the CPU that carries the markers; loads and stores are of all memory; lines are of 64 bytes, each counted once. text %: kernel instructions by the node they were fetched from; data %: loads and stores outside text and rodata." +
         (copied.length === 0
           ? ""
           : ` ${copied.join(", ")}: text was fetched from copies, so this kernel had the series or its like in it. What it did for its copies is recorded, and runs on both kernels here; replication's own work is not added to it.`),
-      screen.columns - 2,
+      screen,
     )
-      .map((line) => `  ${line}\n`)
-      .join("")
   );
 }

@@ -12,15 +12,11 @@ import {
   type WholeMachine,
 } from "@kreplica/replay";
 import { ns } from "./node-places.js";
-import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
-import { bytesText, countText } from "./units.js";
+import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { bytesText, countText, grouped } from "./units.js";
 
 const states: readonly CacheState[] = ["cold", "hot"];
 const percentText = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);
-const grouped = (value: number): string =>
-  Math.round(value)
-    .toString()
-    .replace(/\B(?=(\d{3})+$)/g, ",");
 const range = ({ percent, low, high }: Gain): string =>
   `${percentText(percent)} (${percentText(low)} .. ${percentText(high)})`;
 
@@ -64,13 +60,7 @@ function otherDesign({ better }: CompareResult): string {
 export function verdictText(result: CompareResult, screen: Screen): string {
   const sentences = verdictSentences(result);
   if (sentences.length === 0) return "";
-  return (
-    `${screen.bold("Verdict")}\n` +
-    sentences
-      .flatMap((sentence) => wrap(sentence, screen.columns - 2))
-      .map((line) => `  ${line}\n`)
-      .join("")
-  );
+  return `${screen.bold("Verdict")}\n` + sentences.map((sentence) => paragraph(sentence, screen)).join("");
 }
 
 /** Gains of every node, those that are alike in one line; nothing where one CPU alone was looked at. */
@@ -101,7 +91,7 @@ export function nodesText({ machine, tests: compared }: CompareResult, screen: S
     heading("Every node:", "gain in percent, by the node of the CPU that runs the test", screen) +
     renderTable(columns, rows, screen) +
     "\n" +
-    wrap(
+    paragraph(
       "all: mean over the machine's CPUs. " +
         (copies === 0
           ? "Every node was run. "
@@ -110,10 +100,8 @@ export function nodesText({ machine, tests: compared }: CompareResult, screen: S
           ? ""
           : `Tests of more than a million references ran whole on the CPU of the table above and for an eighth elsewhere; told from an eighth, its gains would be off by ${machine.sampling.toFixed(2)} at most. `) +
         "--cpu N shows one CPU in full.",
-      screen.columns - 2,
+      screen,
     )
-      .map((line) => `  ${line}\n`)
-      .join("")
   );
 }
 

@@ -3,14 +3,11 @@
  */
 import { type KernelPolicy, replicates } from "@kreplica/kernel";
 import type { CompareResult, Comparison } from "@kreplica/replay";
-import { heading, renderTable, type Screen, wrap } from "./terminal.js";
+import { heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { grouped } from "./units.js";
 
 const amount = (value: number): string =>
-  value === 0
-    ? "-"
-    : value < 10
-      ? String(Math.round(value * 100) / 100)
-      : String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ",");
+  value === 0 ? "-" : value < 10 ? String(Math.round(value * 100) / 100) : grouped(value);
 
 /**
  * The table of replication's own work.
@@ -21,10 +18,6 @@ export function workText(
   label: (each: Comparison) => string,
   screen: Screen,
 ): string {
-  const paragraph = (text: string): string =>
-    wrap(text, screen.columns - 2)
-      .map((line) => `  ${line}\n`)
-      .join("");
   const title = heading("Replication's own work:", 'per iteration, in the cycles above as "repl"', screen);
   const left = [
     ...(switchStores > 0
@@ -38,9 +31,9 @@ export function workText(
     ),
     ...poked(tests, policy),
   ]
-    .map(paragraph)
+    .map((text) => paragraph(text, screen))
     .join("");
-  if (job.work === false) return title + paragraph("Left out: --no-work.") + left;
+  if (job.work === false) return title + paragraph("Left out: --no-work.", screen) + left;
   const rows = tests
     .filter(({ cache }) => cache === "cold")
     .flatMap((cold) => {
@@ -73,6 +66,7 @@ export function workText(
       title +
       paragraph(
         `None${left === "" ? "" : " of what was recorded"}: in no test does this kernel make a PGD or store a slot that one copy would not.`,
+        screen,
       ) +
       left
     );
@@ -99,6 +93,7 @@ export function workText(
     "\n" +
     paragraph(
       "The booted kernel's own functions ran where the recorded one made, freed or filled a PGD; what they did beyond one copy's went through the CPU. What their lines push out of the caches shows in the other columns; --no-work leaves out both.",
+      screen,
     ) +
     left
   );

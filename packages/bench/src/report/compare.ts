@@ -22,7 +22,7 @@ import { workText } from "./compare-work.js";
 import { nodesText, verdictText } from "./compare-verdict.js";
 import { memoryCostText } from "./memory-cost.js";
 import { bytesText } from "./units.js";
-import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
+import { type Column, heading, paragraph, renderTable, type Screen, wrap } from "./terminal.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
 /** Thousands of cycles, or lines, per iteration: three figures where there are any. */
@@ -84,10 +84,6 @@ function carriedOver({ tests, kernel, recordedOn }: CompareResult, screen: Scree
 }
 
 const nodeOf = (spec: MachineSpec, cpu: number): number => spec.cpus.find((each) => each.id === cpu)!.node;
-const paragraph = (text: string, screen: Screen): string =>
-  wrap(text, screen.columns - 2)
-    .map((line) => `  ${line}\n`)
-    .join("");
 const title = heading;
 
 function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen): string {

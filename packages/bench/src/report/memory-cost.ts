@@ -1,14 +1,9 @@
 /** What replication costs in memory, cause by cause. Values in, text out. */
 import type { MemoryAccount, MemoryCost } from "@kreplica/kernel";
-import { renderTable, type Screen, wrap } from "./terminal.js";
-
-const grouped = (value: number): string => value.toString().replace(/\B(?=(\d{3})+$)/g, ",");
+import { paragraph, renderTable, type Screen, wrap } from "./terminal.js";
+import { grouped } from "./units.js";
 
 export function memoryCostText({ extraBytes, closedForm }: MemoryAccount, cost: MemoryCost, screen: Screen): string {
-  const paragraph = (text: string): string =>
-    wrap(text, screen.columns - 2)
-      .map((line) => `  ${line}\n`)
-      .join("");
   const rows: [number, string][] = [
     [cost.copies, "copies of text and rodata"],
     [cost.tables, "tables of each node's own"],
@@ -25,7 +20,7 @@ export function memoryCostText({ extraBytes, closedForm }: MemoryAccount, cost: 
   ].map(([bytes, what]): [string, string] => [grouped(bytes), what]);
   const figures = Math.max(...all.map(([bytes]) => bytes.length));
   return (
-    paragraph(`Free memory is ${grouped(cost.lessFree)} bytes less than after a boot with one copy:`) +
+    paragraph(`Free memory is ${grouped(cost.lessFree)} bytes less than after a boot with one copy:`, screen) +
     renderTable(
       [{ head: "", align: "right" }, { head: "" }],
       all.map(([bytes, what]) => [bytes, wrap(what, screen.columns - figures - 4).join("\n")]),
@@ -33,6 +28,7 @@ export function memoryCostText({ extraBytes, closedForm }: MemoryAccount, cost: 
     ) +
     paragraph(
       `Copies and tables are ${grouped(extraBytes)} bytes, counted in the tables. Closed form (I3): ${grouped(closedForm)} bytes, ${extraBytes === closedForm ? screen.good("equal") : screen.bad("not equal")}.`,
+      screen,
     )
   );
 }

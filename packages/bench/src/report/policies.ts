@@ -2,7 +2,7 @@
 import type { Kernel } from "@kreplica/kernel";
 import type { PolicyCost } from "@kreplica/replay";
 import type { ListedParameter, ListedPolicy } from "./documents/policies.js";
-import { hanging, heading, renderTable, type Screen, wrap } from "./terminal.js";
+import { hanging, heading, paragraph, renderTable, type Screen } from "./terminal.js";
 import { bytesText, countText } from "./units.js";
 
 const right = (head: string) => ({ head, align: "right" as const });
@@ -39,10 +39,6 @@ export function policyCostText(
       some(stores.switches),
     ],
   );
-  const paragraph = (text: string): string =>
-    wrap(text, screen.columns - 2)
-      .map((line) => `  ${line}\n`)
-      .join("");
   return (
     heading(
       "What a policy adds to a single copy:",
@@ -71,6 +67,7 @@ export function policyCostText(
       `Counted on booted kernels. After boot: what is free less, tails of text and rodata that patch 06 keeps included (${bytes(Math.max(...costs.map((each) => each.memory.tails)))}); ` +
         `copies and tables in it equal the closed form (I3)${costs.every((each) => each.bootBytes === each.closedForm && each.memory.unexplained === 0) ? "" : " but where marked !"}. ` +
         "Bytes of a process: its tables. Stores: entries of 8 bytes, clearing new tables aside; of a process with two top-level slots; first switches: of one process to every node.",
+      screen,
     )
   );
 }

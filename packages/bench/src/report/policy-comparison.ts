@@ -1,14 +1,10 @@
 /** All policies side by side, gain and cost, as a table. Values in, text out. */
 import type { ColdHot, ComparedPolicy, Gain, PolicyComparison, WholeMachine } from "@kreplica/replay";
-import { type Column, heading, renderTable, type Screen, wrap } from "./terminal.js";
-import { countText } from "./units.js";
+import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { countText, grouped } from "./units.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
 const percent = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);
-const grouped = (value: number): string =>
-  Math.round(value)
-    .toString()
-    .replace(/\B(?=(\d{3})+$)/g, ",");
 const orNone = (value: number, text: (value: number) => string): string =>
   Math.round(value) === 0 ? "-" : text(value);
 const gainCells = ({ gain }: WholeMachine): string[] =>
@@ -40,10 +36,6 @@ function rowsOf(each: ComparedPolicy): string[][] {
 export function policyComparisonText(comparison: PolicyComparison, screen: Screen): string {
   const { job, policies, tests, share } = comparison;
   const { spec, levels, pti, where } = job;
-  const paragraph = (text: string): string =>
-    wrap(text, screen.columns - 2)
-      .map((line) => `  ${line}\n`)
-      .join("");
   return (
     heading(
       "Policies side by side:",
@@ -77,6 +69,7 @@ export function policyComparisonText(comparison: PolicyComparison, screen: Scree
         (share < 1
           ? "Long tests are told from an eighth of them, everywhere: `kreplica compare --policy NAME` runs them whole on one CPU, and says how far off an eighth is. "
           : ""),
+      screen,
     )
   );
 }

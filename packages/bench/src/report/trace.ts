@@ -2,9 +2,8 @@
 import type { InventoryCount, TraceInventory } from "@kreplica/trace";
 import type { CheckedRecording } from "./documents/trace.js";
 import { type Column, heading, note, renderTable, type Screen } from "./terminal.js";
-import { countText } from "./units.js";
+import { countText, grouped } from "./units.js";
 
-const grouped = (value: number): string => value.toLocaleString("en-US");
 const FIGURES: readonly Column[] = ["instructions", "loads", "stores"].map((head) => ({ head, align: "right" }));
 const figures = ({ instructions, loads, stores }: InventoryCount): string[] =>
   [instructions, loads, stores].map(grouped);

@@ -18,5 +18,16 @@ export const hertzText = (hertz: number): string => `${Number((hertz / 1e9).toFi
 /** At most three decimals, no trailing zeros. */
 export const numberText = (value: number): string => `${Number(value.toFixed(3))}`;
 
+/** To whole numbers, digits in threes: `12,345`. */
+export const grouped = (value: number): string =>
+  Math.round(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, ",");
+
 /** `1 run`, `4 runs` */
-export const countText = (count: number, one: string): string => `${count} ${one}${count === 1 ? "" : "s"}`;
+export const countText = (count: number, one: string): string => `${count} ${pluralOf(count, one)}`;
+
+/** The same with digits in threes: `12,345 cells`. */
+export const groupedCount = (count: number, one: string): string => `${grouped(count)} ${pluralOf(count, one)}`;
+
+const pluralOf = (count: number, one: string): string => (count === 1 ? one : `${one}s`);

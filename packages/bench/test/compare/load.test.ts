@@ -9,6 +9,7 @@ import { shippedReplay } from "../../src/inputs/replay-kernel.js";
 import { isLongRun } from "../../src/inputs/trace-file.js";
 import { compareText } from "../../src/report/compare.js";
 import { loadDocument } from "../../src/report/documents/compare-load.js";
+import { screenFor } from "../../src/report/terminal.js";
 import { measureFile } from "../../src/run-jobs.js";
 
 describe("a comparison", () => {
@@ -34,14 +35,7 @@ describe("a comparison", () => {
     busy = await compared("link=0.7,cpus=12");
   }, 120_000);
   const cold = (of: CompareResult) => of.tests.find(({ cache }) => cache === "cold")!;
-  const screen = {
-    columns: 100,
-    bold: (text: string) => text,
-    dim: (text: string) => text,
-    good: (text: string) => text,
-    bad: (text: string) => text,
-    warn: (text: string) => text,
-  };
+  const screen = screenFor({}, { COLUMNS: "100" });
 
   test("on an idle machine says so and has no load", () => {
     expect(idle!.loaded).toBeUndefined();

@@ -12,6 +12,7 @@ import {
 import { traceTests } from "@kreplica/trace";
 import { describe, expect, test } from "vitest";
 import { compareText } from "../../src/report/compare.js";
+import { screenFor } from "../../src/report/terminal.js";
 
 const levels = (cycles: number) => ({ l2: cycles, ownL3: cycles, otherL3: 0, local: cycles, remote: cycles });
 const NO_COST = { lessFree: 0, copies: 0, tables: 0, inImage: 0, tails: 0, splits: 0, spare: 0, unexplained: 0 };
@@ -99,14 +100,7 @@ function result(given: Partial<CompareResult> = {}, worked = true, other = 0): C
   };
 }
 
-const screen = {
-  columns: 100,
-  bold: (text: string) => text,
-  dim: (text: string) => text,
-  good: (text: string) => text,
-  bad: (text: string) => text,
-  warn: (text: string) => text,
-};
+const screen = screenFor({}, { COLUMNS: "100" });
 const widest = (text: string): number => Math.max(...text.split("\n").map((line) => line.length));
 
 describe("no line is longer than 100 columns", () => {

@@ -18,6 +18,7 @@ import { isLongRun } from "../../src/inputs/trace-file.js";
 import { verdictSentences, verdictText } from "../../src/report/compare-verdict.js";
 import { compareText } from "../../src/report/compare.js";
 import { machineCompareDocument } from "../../src/report/documents/compare-nodes.js";
+import { screenFor } from "../../src/report/terminal.js";
 import { measureFile } from "../../src/run-jobs.js";
 
 const eight = preset("xeon-8260-8s")!;
@@ -27,14 +28,7 @@ const dataOf =
   ({ cpu }) =>
     defaultDataNode(spec, cpu);
 const where = { cpu: 12, masterNode: 0, dataNode: 1 };
-const screen = {
-  columns: 100,
-  bold: (text: string) => text,
-  dim: (text: string) => text,
-  good: (text: string) => text,
-  bad: (text: string) => text,
-  warn: (text: string) => text,
-};
+const screen = screenFor({}, { COLUMNS: "100" });
 
 describe("nodes that are alike", () => {
   test("share a run by relation to image, copy and data; the node looked at stands for its own", () => {

@@ -4,8 +4,9 @@
  */
 import {
   CheckedSystem,
-  CheckFailure,
+  type CheckFailure,
   CORE_FAMILIES,
+  failureIn,
   FAMILIES,
   type OperationFamily,
   repertoire,
@@ -320,13 +321,3 @@ const ruleOf = ({ invariant, detail }: CheckFailure, since: BrokenRule["since"])
   detail,
   since,
 });
-
-function failureIn(work: () => void): CheckFailure | undefined {
-  try {
-    work();
-    return undefined;
-  } catch (error) {
-    if (error instanceof CheckFailure) return error;
-    throw error;
-  }
-}

@@ -197,7 +197,7 @@ function groupsOf(table: TableView, base: bigint, { byFrame, reachedBy, blamed, 
     const start = canonical(base + BigInt(first) * span, view.levels);
     return regionAt(view, start, start + span) === "text";
   };
-  const many = view.roots.filter(({ process }) => process === undefined).length > 1;
+  const many = haveManyRoots(view);
   const plain = (entry: EntryRun): boolean =>
     entry.table &&
     !leadsToText(entry) &&
@@ -212,6 +212,35 @@ function groupsOf(table: TableView, base: bigint, { byFrame, reachedBy, blamed, 
     else groups.push([entry]);
   }
   return groups.flatMap((group) => (group.length < FOLDED ? group.map((entry) => [entry]) : [group]));
+}
+
+/** Several roots of the kernel's: then it shows which tables they share. */
+const haveManyRoots = ({ roots }: View): boolean => roots.filter(({ process }) => process === undefined).length > 1;
+
+/** A row that opens and closes what lies below it. */
+function Fold({
+  open,
+  path,
+  around,
+  children,
+}: {
+  open: boolean;
+  path: string;
+  around: Around;
+  children: ComponentChildren;
+}): VNode {
+  return (
+    <button
+      type="button"
+      class="row"
+      aria-expanded={open}
+      onClick={() => {
+        around.toggle(path, !open);
+      }}
+    >
+      {children}
+    </button>
+  );
 }
 
 function Group({
@@ -233,14 +262,7 @@ function Group({
   return (
     <>
       <li class={stored > 0 ? "changed" : ""}>
-        <button
-          type="button"
-          class="row"
-          aria-expanded={open}
-          onClick={() => {
-            around.toggle(path, !open);
-          }}
-        >
+        <Fold open={open} path={path} around={around}>
           <span class="index">
             {first.first}–{last.last}
           </span>
@@ -250,7 +272,7 @@ function Group({
           <span class="what">
             {stored > 0 ? <span class="sign">● {stored} stored</span> : null} <Allows flags={first.flags} />
           </span>
-        </button>
+        </Fold>
       </li>
       {open ? children : null}
     </>
@@ -288,19 +310,12 @@ function Entry({
   if (entry.table) {
     const below = around.byFrame.get(entry.frame);
     const alone = (around.reachedBy.get(entry.frame)?.size ?? 1) === 1;
-    const many = around.view.roots.filter(({ process }) => process === undefined).length > 1;
+    const many = haveManyRoots(around.view);
     const first = table.level === levels || table.level > 2;
     const open = around.open.get(path) ?? (many ? alone : what === "text" && first);
     return (
       <li class={marks}>
-        <button
-          type="button"
-          class="row"
-          aria-expanded={open}
-          onClick={() => {
-            around.toggle(path, !open);
-          }}
-        >
+        <Fold open={open} path={path} around={around}>
           <span class="index">{place}</span>
           <span class="to">
             → {nameOf(table.level - 1, levels)} <code>{hex(entry.frame)}</code> <NodeChip node={entry.node} />
@@ -308,7 +323,7 @@ function Entry({
           <span class="what">
             {sign} {what} {alone || !many ? "" : <i>shared</i>} <Allows flags={entry.flags} />
           </span>
-        </button>
+        </Fold>
         {open && below ? (
           <Table frame={entry.frame} base={base + BigInt(entry.first) * span} path={path} around={around} />
         ) : null}

@@ -78,6 +78,20 @@ export interface AddressSpaces {
 }
 export const AddressSpaces = token<AddressSpaces>("mm-core/AddressSpaces");
 
+/**
+ * For what is laid over {@link AddressSpaces}: changes every space as it is made.
+ * @returns the same spaces
+ */
+export function eachNewSpace(spaces: AddressSpaces, change: (space: AddressSpace) => void): AddressSpaces {
+  const create = spaces.create.bind(spaces);
+  spaces.create = (...given) => {
+    const space = create(...given);
+    if (space) change(space);
+    return space;
+  };
+  return spaces;
+}
+
 /** Which holders get a PGD for a space, and when. */
 export interface PgdPlan {
   readonly name: string;

@@ -1,6 +1,6 @@
 /** ldt-in-direct-map: with 5 levels the LDT's slot lies where the direct map may begin. */
 import { overlay } from "@kreplica/di";
-import { AddressSpaces, KernelLayout, LDT_SLOT, TableMemory } from "@kreplica/mm-core/api";
+import { AddressSpaces, eachNewSpace, KernelLayout, LDT_SLOT, TableMemory } from "@kreplica/mm-core/api";
 import type { Bug } from "../bug.js";
 import { spawn } from "../steps.js";
 
@@ -19,10 +19,7 @@ export const LDT_PLACE: Bug = {
   overlays: [
     overlay(AddressSpaces, (spaces, get) => {
       const [entries, layout] = [get(TableMemory), get(KernelLayout)];
-      const create = spaces.create.bind(spaces);
-      spaces.create = (...given) => {
-        const space = create(...given);
-        if (!space) return undefined;
+      return eachNewSpace(spaces, (space) => {
         const mapLdt = space.mapLdt.bind(space);
         space.mapLdt = (...ldt) => {
           const mapped = mapLdt(...ldt);
@@ -35,9 +32,7 @@ export const LDT_PLACE: Bug = {
             );
           return mapped;
         };
-        return space;
-      };
-      return spaces;
+      });
     }),
   ],
 };

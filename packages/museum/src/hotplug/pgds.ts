@@ -1,6 +1,6 @@
 /** hotplug-pgds: memory that comes later is not in the tables of those who were there before. */
 import { overlay } from "@kreplica/di";
-import { AddressSpaces } from "@kreplica/mm-core/api";
+import { AddressSpaces, eachNewSpace } from "@kreplica/mm-core/api";
 import type { Bug } from "../bug.js";
 import { spawn } from "../steps.js";
 
@@ -24,14 +24,10 @@ export const PGDS: Bug = {
       "Worse: PGDs of nodes are on no list of their own; the series forgets init_mm's own clones as well (its D10-growth).",
   },
   overlays: [
-    overlay(AddressSpaces, (spaces) => {
-      const create = spaces.create.bind(spaces);
-      spaces.create = (...given) => {
-        const space = create(...given);
-        if (space) space.followKernel = () => undefined;
-        return space;
-      };
-      return spaces;
-    }),
+    overlay(AddressSpaces, (spaces) =>
+      eachNewSpace(spaces, (space) => {
+        space.followKernel = () => undefined;
+      }),
+    ),
   ],
 };

@@ -1,6 +1,6 @@
 /** ldt-freed-mapped: an LDT's pages are freed while the process still maps them. */
 import { overlay } from "@kreplica/di";
-import { AddressSpaces } from "@kreplica/mm-core/api";
+import { AddressSpaces, eachNewSpace } from "@kreplica/mm-core/api";
 import type { Bug } from "../bug.js";
 import { spawn } from "../steps.js";
 
@@ -23,14 +23,10 @@ export const LDT_UNMAPPED: Bug = {
     words: "The same: the table below the slot is shared by all PGDs of a process.",
   },
   overlays: [
-    overlay(AddressSpaces, (spaces) => {
-      const create = spaces.create.bind(spaces);
-      spaces.create = (...given) => {
-        const space = create(...given);
-        if (space) space.unmapLdt = () => undefined;
-        return space;
-      };
-      return spaces;
-    }),
+    overlay(AddressSpaces, (spaces) =>
+      eachNewSpace(spaces, (space) => {
+        space.unmapLdt = () => undefined;
+      }),
+    ),
   ],
 };

@@ -1,7 +1,7 @@
 /** ldt-writable: user mode's view of an LDT can be written. */
 import { overlay } from "@kreplica/di";
 import { Bit, isPresent } from "@kreplica/hw-x86/api";
-import { AddressSpaces, KernelLayout, TableMemory, ldtAddress, walk } from "@kreplica/mm-core/api";
+import { AddressSpaces, eachNewSpace, KernelLayout, TableMemory, ldtAddress, walk } from "@kreplica/mm-core/api";
 import type { Bug } from "../bug.js";
 import { spawn } from "../steps.js";
 
@@ -25,10 +25,7 @@ export const LDT_WRITABLE: Bug = {
   overlays: [
     overlay(AddressSpaces, (spaces, get) => {
       const [entries, { levels }] = [get(TableMemory), get(KernelLayout)];
-      const create = spaces.create.bind(spaces);
-      spaces.create = (...given) => {
-        const space = create(...given);
-        if (!space) return undefined;
+      return eachNewSpace(spaces, (space) => {
         const mapLdt = space.mapLdt.bind(space);
         space.mapLdt = (frames, place, node) => {
           const mapped = mapLdt(frames, place, node);
@@ -41,9 +38,7 @@ export const LDT_WRITABLE: Bug = {
           if (isPresent(lo)) entries.write(table, index, (lo | Bit.Writable) >>> 0, hi);
           return mapped;
         };
-        return space;
-      };
-      return spaces;
+      });
     }),
   ],
 };

@@ -1,7 +1,7 @@
 /** kpti-no-poison: user slots are executable in the kernel's half. */
 import { overlay } from "@kreplica/di";
 import { isPresent, NO_EXECUTE, tableIndex } from "@kreplica/hw-x86/api";
-import { AddressSpaces, KernelLayout, TableMemory } from "@kreplica/mm-core/api";
+import { AddressSpaces, eachNewSpace, KernelLayout, TableMemory } from "@kreplica/mm-core/api";
 import type { Bug } from "../bug.js";
 import { mmap, run, spawn, touch } from "../steps.js";
 
@@ -21,10 +21,7 @@ export const NO_POISON: Bug = {
   overlays: [
     overlay(AddressSpaces, (spaces, get) => {
       const [entries, layout] = [get(TableMemory), get(KernelLayout)];
-      const create = spaces.create.bind(spaces);
-      spaces.create = (...given) => {
-        const space = create(...given);
-        if (!space) return undefined;
+      return eachNewSpace(spaces, (space) => {
         const set = space.set.bind(space);
         space.set = (address, mapping, node) => {
           const done = set(address, mapping, node);
@@ -35,9 +32,7 @@ export const NO_POISON: Bug = {
           }
           return done;
         };
-        return space;
-      };
-      return spaces;
+      });
     }),
   ],
 };

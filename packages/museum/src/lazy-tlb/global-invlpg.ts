@@ -1,8 +1,7 @@
 /** global-invlpg: INVLPG leaves a global translation where PCIDs are on. */
-import { overlay } from "@kreplica/di";
-import { Machine } from "@kreplica/hw-x86/api";
 import type { Bug } from "../bug.js";
 import { run, spawn } from "../steps.js";
+import { someInvlpg } from "./some-invlpg.js";
 
 export const GLOBAL_INVLPG: Bug = {
   id: "global-invlpg",
@@ -27,16 +26,5 @@ export const GLOBAL_INVLPG: Bug = {
     words:
       "Worse in kind: where each node has its own frame behind an address, what stays leads to a copy that may be free while the others' are not.",
   },
-  overlays: [
-    overlay(Machine, (machine) => {
-      for (const id of machine.cpuIds) {
-        const cpu = machine.cpu(id);
-        const invlpg = cpu.invlpg.bind(cpu);
-        cpu.invlpg = (address) => {
-          if (address >> 63n === 0n || cpu.pcid === 0) invlpg(address);
-        };
-      }
-      return machine;
-    }),
-  ],
+  overlays: [someInvlpg((address, pcid) => address >> 63n === 0n || pcid === 0)],
 };

@@ -1,7 +1,6 @@
 /** poke-alias-stale: the address that text was written through can be written through again. */
-import { overlay } from "@kreplica/di";
-import { Machine } from "@kreplica/hw-x86/api";
 import type { Bug } from "../bug.js";
+import { someInvlpg } from "../lazy-tlb/some-invlpg.js";
 import { run, spawn } from "../steps.js";
 
 export const ALIAS_STALE: Bug = {
@@ -22,16 +21,5 @@ export const ALIAS_STALE: Bug = {
     words:
       "Worse by their number: one alias is pointed at each copy in turn, so that what stays leads to the last one written.",
   },
-  overlays: [
-    overlay(Machine, (machine) => {
-      for (const id of machine.cpuIds) {
-        const cpu = machine.cpu(id);
-        const invlpg = cpu.invlpg.bind(cpu);
-        cpu.invlpg = (address) => {
-          if (address >> 63n !== 0n || cpu.pcid !== 0) invlpg(address);
-        };
-      }
-      return machine;
-    }),
-  ],
+  overlays: [someInvlpg((address, pcid) => address >> 63n !== 0n || pcid !== 0)],
 };

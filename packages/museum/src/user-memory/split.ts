@@ -1,6 +1,6 @@
 /** huge-split-flush: a huge page is split and its large translation stays beside the small ones. */
 import { overlay } from "@kreplica/di";
-import { AddressSpaces, SwitchMm } from "@kreplica/mm-core/api";
+import { AddressSpaces, eachNewSpace, SwitchMm } from "@kreplica/mm-core/api";
 import type { Bug } from "../bug.js";
 import { mmap, run, spawn, touch } from "../steps.js";
 
@@ -25,11 +25,8 @@ export const SPLIT: Bug = {
   copies: { without: "G12", with: "G12", words: "The same: user pages have no copies." },
   overlays: [
     overlay(AddressSpaces, (spaces, get) => {
-      const create = spaces.create.bind(spaces);
       let switcher: SwitchMm | undefined;
-      spaces.create = (...given) => {
-        const space = create(...given);
-        if (!space) return undefined;
+      return eachNewSpace(spaces, (space) => {
         const splitLarge = space.splitLarge.bind(space);
         space.splitLarge = (...where) => {
           switcher ??= get(SwitchMm);
@@ -41,9 +38,7 @@ export const SPLIT: Bug = {
           };
           return splitLarge(...where);
         };
-        return space;
-      };
-      return spaces;
+      });
     }),
   ],
 };
