@@ -8,7 +8,13 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InputError, type InputFault } from "@kreplica/inputs";
 import { isNamed, policyOf } from "@kreplica/kernel";
-import { measureTrace, type ReplayKernel, type TraceJob, type TraceMeasurement } from "@kreplica/replay";
+import {
+  type KernelMeasurement,
+  measureTrace,
+  type ReplayKernel,
+  type TraceJob,
+  type TraceMeasurement,
+} from "@kreplica/replay";
 import { testOf } from "@kreplica/trace";
 import { type NamedKernels, replayKernel, shippedReplay } from "./inputs/replay-kernel.js";
 import { isLongRun, recordedRun, traceFile } from "./inputs/trace-file.js";
@@ -18,9 +24,15 @@ import { inWorkers } from "./worker-pool.js";
 /** A job whose recording and kernels lie in files: plain data. */
 export interface FileJob extends TraceJob, NamedKernels {}
 
-/** Measures the recording in a job's file. @param kernel what the job names, read; the traced one when absent */
-export const measureFile = (job: TraceJob, kernel: ReplayKernel = shippedReplay()): TraceMeasurement[] =>
-  measureTrace(job, recordedRun(job.file), kernel);
+/**
+ * Measures the recording in a job's file.
+ * @param kernel what the job names, read; the traced one when absent @param hear is told of each as it is made
+ */
+export const measureFile = (
+  job: TraceJob,
+  kernel: ReplayKernel = shippedReplay(),
+  hear?: (measurement: KernelMeasurement) => void,
+): TraceMeasurement[] => measureTrace(job, recordedRun(job.file), kernel, hear);
 
 /** What a worker says of the job it was sent. */
 export type WorkerMessage =

@@ -19,7 +19,8 @@ parentPort?.on("message", (batch: Batch) => {
 async function answer(batch: Batch): Promise<void> {
   try {
     await loaded;
-    say({ kind: "rows", rows: await measureBatch(batch) });
+    await measureBatch(batch, (cells) => say({ kind: "cells", cells }));
+    say({ kind: "done" });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     // Errors lose their class on the way: their fields are sent.

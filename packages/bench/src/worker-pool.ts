@@ -2,8 +2,11 @@
 import { Worker } from "node:worker_threads";
 import { extensions } from "@kreplica/kernel";
 
-/** Sends a message to the worker and waits for its answer. */
-export type Ask = <Answer>(message: unknown) => Promise<Answer>;
+/**
+ * Sends a message to the worker and waits for its answer.
+ * @param isLast of answers that come in parts, told of each; absent: there is one
+ */
+export type Ask = <Answer>(message: unknown, isLast?: (answer: Answer) => boolean) => Promise<Answer>;
 
 /**
  * @param file of the worker; it is told of the plugin files in use
@@ -28,7 +31,7 @@ export async function inWorkers<Part>(
       workers.map(async (worker) => {
         for (let part = queue.shift(); part; part = queue.shift()) {
           begin(part);
-          await work(part, (message) => asked(worker, message));
+          await work(part, (message, isLast) => askedOf(worker, message, isLast));
         }
       }),
     );
@@ -38,10 +41,21 @@ export async function inWorkers<Part>(
   }
 }
 
-const asked = <Answer>(worker: Worker, sent: unknown): Promise<Answer> =>
+/** As {@link Ask}, of a worker. @throws what the worker threw, or what `isLast` did */
+export const askedOf = <Answer>(
+  worker: Worker,
+  sent: unknown,
+  isLast: (answer: Answer) => boolean = () => true,
+): Promise<Answer> =>
   new Promise((resolve, reject) => {
     worker.removeAllListeners();
-    worker.on("message", resolve);
+    worker.on("message", (answer: Answer) => {
+      try {
+        if (isLast(answer)) resolve(answer);
+      } catch (error) {
+        reject(error as Error);
+      }
+    });
     worker.on("error", reject);
     worker.on("exit", (code) => reject(new Error(`a worker ended early, exit code ${code}`)));
     worker.postMessage(sent);

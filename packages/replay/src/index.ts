@@ -53,6 +53,7 @@ export {
 export {
   jobKernel,
   type KernelJob,
+  type KernelMeasurement,
   measureTrace,
   type TraceJob,
   type TraceMeasurement,

@@ -14,10 +14,10 @@ import {
   indexOf,
   jobKernel,
   type KernelJob,
+  type KernelMeasurement,
   lineCounts,
   nearGain,
   total,
-  type TraceMeasurement,
 } from "@kreplica/replay";
 import type { Row } from "@kreplica/sweep";
 import { type NamedKernels, replayKernel } from "../inputs/replay-kernel.js";
@@ -35,34 +35,54 @@ export interface Batch extends Omit<KernelJob, "spec">, NamedKernels {
   readonly inPart: boolean;
 }
 
+/** Cells that are done: places in {@link Batch.wanted}, and rows with caches hot and cold. */
+export type BatchCells = readonly (readonly [at: number, rows: readonly Row[]])[];
+
 /**
- * Rows of each cell that is wanted, in the order of {@link Batch.wanted}: caches hot and cold.
+ * Measures every cell that is wanted.
+ *
+ * @param keep takes the cells of a policy as soon as it is measured, before the next one is
  * @throws InputError where the recording or the kernel cannot be used
  */
-export async function measureBatch({ specs, policies, wanted, ...job }: Batch): Promise<Row[][]> {
+export async function measureBatch(
+  { specs, policies, wanted, ...job }: Batch,
+  keep: (cells: BatchCells) => void,
+): Promise<void> {
   const [spec, ...alsoPriced] = specs;
   const kernel = await replayKernel(job);
   const given = { ...job, spec: spec!, alsoPriced, alignment: "patch-06" as const };
-  const [single, ...others] = measureFile({ ...given, policies: [singleCopy, ...policies] }, kernel);
   const common = jobKernel(given, kernel);
   const node = spec!.cpus.find(({ id }) => id === job.where.cpu)!.node;
   const nearest = policies.map((policy) => boot(common.with({ policy: policyOf(policy) })).view.nearest(node));
-  return wanted.map(([at, policy]) => {
-    const machine = specs[at]!;
-    const place = {
-      nodeIndex: indexOf(machine, node),
-      far: indexOf(machine, job.where.masterNode),
-      near: indexOf(machine, nearest[policy]!),
-    };
-    return rowsOf(single!, pricedAt(single!, at), pricedAt(others[policy]!, at), machine, place);
+  let single: KernelMeasurement | undefined;
+  let policy = 0;
+  measureFile({ ...given, policies: [singleCopy, ...policies] }, kernel, (measurement) => {
+    if (single === undefined) {
+      single = measurement;
+      return;
+    }
+    const one = single;
+    keep(
+      wanted.flatMap(([at, of], nth) => {
+        if (of !== policy) return [];
+        const machine = specs[at]!;
+        const place = {
+          nodeIndex: indexOf(machine, node),
+          far: indexOf(machine, job.where.masterNode),
+          near: indexOf(machine, nearest[policy]!),
+        };
+        return [[nth, rowsOf(one, pricedAt(one, at), pricedAt(measurement, at), machine, place)] as const];
+      }),
+    );
+    policy++;
   });
 }
 
-const pricedAt = (of: TraceMeasurement, at: number): HotCold => (at === 0 ? of : of.priced[at - 1]!);
+const pricedAt = (of: KernelMeasurement, at: number): HotCold => (at === 0 ? of : of.priced[at - 1]!);
 
 /** What a measured cell says. */
 function rowsOf(
-  { calls, references, modelled }: TraceMeasurement,
+  { calls, references, modelled }: KernelMeasurement,
   one: HotCold,
   copies: HotCold,
   spec: MachineSpec,

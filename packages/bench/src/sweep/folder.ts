@@ -1,6 +1,6 @@
 /**
  * The folder of a sweep: a manifest that says what was asked, a journal to which every cell is added as it is done, and
- * behind the last cell all rows as one Parquet file. A crash loses the cells that were in work, wherever it comes.
+ * behind the last cell all rows as one Parquet file. A crash loses the cell that was in work, wherever it comes.
  */
 import {
   closeSync,

@@ -5,16 +5,20 @@
 import { existsSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { InputError, type InputFault } from "@kreplica/inputs";
-import type { DoneCell, Row } from "@kreplica/sweep";
+import type { DoneCell } from "@kreplica/sweep";
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { isLongRun } from "../inputs/trace-file.js";
 import { inWorkers } from "../worker-pool.js";
-import { type Batch, measureBatch } from "./batch.js";
+import { type Batch, type BatchCells, measureBatch } from "./batch.js";
 import type { Cell } from "./cells.js";
 
-/** What a worker says of the batch it was sent. */
+/**
+ * What a worker says of the batch it was sent: cells as they are done, and then that all are, or why they cannot be.
+ */
 export type BatchAnswer =
-  { readonly kind: "rows"; readonly rows: Row[][] } | { readonly kind: "bad-input"; readonly fault: InputFault };
+  | { readonly kind: "cells"; readonly cells: BatchCells }
+  | { readonly kind: "done" }
+  | { readonly kind: "bad-input"; readonly fault: InputFault };
 
 /** The worker's file name in dist; an entry of tsup.config.ts. */
 const WORKER = "sweep-worker.js";
@@ -49,7 +53,8 @@ export function worksOf(cells: readonly Cell[], inPart: boolean): readonly Work[
 }
 
 /**
- * @param workers how many at most @param begin a work is taken @param keep its cells are measured
+ * @param workers how many at most @param begin a work is taken @param keep cells of it are measured
+ * @param end all of its cells are
  * @throws InputError where a recording or a kernel cannot be used
  */
 export async function runWorks(
@@ -57,24 +62,31 @@ export async function runWorks(
   workers: number,
   begin: (work: Work) => void,
   keep: (work: Work, done: readonly DoneCell[]) => void,
+  end: (work: Work) => void,
 ): Promise<void> {
   const queue = [...works].sort((a, b) => b.effort - a.effort);
   const file = fileURLToPath(new URL(WORKER, import.meta.url));
-  const finish = (work: Work, rows: readonly Row[][]): void =>
-    keep(
-      work,
-      work.cells.map(({ name, point }, at) => ({ cell: name, rows: rows[at]!.map((row) => ({ ...point, ...row })) })),
-    );
   if (!existsSync(file)) {
     for (const work of queue) {
       begin(work);
-      finish(work, await measureBatch(work.batch));
+      await measureBatch(work.batch, (cells) => keep(work, doneOf(work, cells)));
+      end(work);
     }
     return;
   }
   await inWorkers(file, workers, queue, begin, async (work, ask) => {
-    const answer = await ask<BatchAnswer>(work.batch);
-    if (answer.kind === "bad-input") throw new InputError(answer.fault);
-    finish(work, answer.rows);
+    const last = await ask<BatchAnswer>(work.batch, (answer) => {
+      if (answer.kind !== "cells") return true;
+      keep(work, doneOf(work, answer.cells));
+      return false;
+    });
+    if (last.kind === "bad-input") throw new InputError(last.fault);
+    end(work);
   });
 }
+
+const doneOf = ({ cells }: Work, done: BatchCells): DoneCell[] =>
+  done.map(([at, rows]) => {
+    const { name, point } = cells[at]!;
+    return { cell: name, rows: rows.map((row) => ({ ...point, ...row })) };
+  });

@@ -76,9 +76,9 @@ export async function outlook(request: SweepRequest): Promise<Outlook> {
   let seconds = 0;
   if (least) {
     // Once for what is compiled and read, once for what it takes.
-    await measureBatch(least.batch);
+    await measureBatch(least.batch, () => undefined);
     const begin = performance.now();
-    await measureBatch(least.batch);
+    await measureBatch(least.batch, () => undefined);
     const each = (performance.now() - begin) / 1000 / least.effort;
     const workers = Math.min(request.workers ?? availableParallelism(), works.length);
     seconds = Math.max(
@@ -125,11 +125,11 @@ export async function sweep(
           running.add(work);
           progress.step(0, now());
         },
-        (work, done: readonly DoneCell[]) => {
+        (_, done: readonly DoneCell[]) => {
           folder.add(done);
-          running.delete(work);
           progress.step(done.length, now());
         },
+        (work) => running.delete(work),
       );
       progress.stop();
     }

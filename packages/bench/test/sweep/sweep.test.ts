@@ -4,8 +4,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { planJsonSchema, rowsOf } from "@kreplica/sweep";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { jsonText } from "../../src/report/documents/json-text.js";
+import { doneIn, SweepFolder } from "../../src/sweep/folder.js";
 import type { SweepDocument, SweepManifest } from "../../src/report/documents/sweep.js";
 import { invoke } from "../invoke.js";
 
@@ -102,6 +103,28 @@ test("what was done is not done again: the same command and a larger plan go on,
     `kreplica: ${at("whole")}: --output: holds 4 cells that are none of this plan's. Name another folder, or remove this one to measure all of it again.\n`,
   ]);
   expect(bytesIn("whole")).toEqual(before);
+});
+
+test("cells of a replay are kept one policy after the other: the one in work is all that is lost", async () => {
+  const text =
+    "axes: { machine: [tiny-2-node], recording: [kill], farOverNear: [1.5, 4], policy: [per-node, text-only] }\n";
+  const file = plan("one-replay.yaml", text);
+  const add = SweepFolder.prototype.add;
+  let calls = 0;
+  const spy = vi.spyOn(SweepFolder.prototype, "add").mockImplementation(function (this: SweepFolder, cells) {
+    if (++calls === 2) throw new Error("crashed");
+    add.call(this, cells);
+  });
+  try {
+    const { code, error } = await invoke(["sweep", file, "-o", at("one-replay")]);
+    expect([code, error.split("\n")[0]]).toEqual([70, expect.stringContaining("crashed")]);
+  } finally {
+    spy.mockRestore();
+  }
+  expect(doneIn(at("one-replay")).map(({ rows }) => rows[0]!["policy"])).toEqual(["per-node", "per-node"]);
+  expect(await done(file, "-o", at("one-replay"))).toMatchObject({ cells: 4, replays: 1, doneBefore: 2 });
+  await done(file, "-o", at("undisturbed"));
+  expect(bytesIn("one-replay")).toEqual(bytesIn("undisturbed"));
 });
 
 describe("shards", () => {

@@ -103,6 +103,9 @@ export interface TraceMeasurement extends HotCold {
   readonly located?: { readonly cold: LocatedCycles; readonly hot: LocatedCycles };
 }
 
+/** A measurement before anything is run elsewhere. */
+export type KernelMeasurement = Omit<TraceMeasurement, "elsewhere">;
+
 /** What a job's kernels have in common. @param replayed what is booted */
 export const jobKernel = ({ spec, where, pti, levels, seed, alignment }: KernelJob, replayed: ReplayKernel): Kernel =>
   kernelFrom({
@@ -122,18 +125,29 @@ export const jobKernel = ({ spec, where, pti, levels, seed, alignment }: KernelJ
  *
  * @param run the recording
  * @param kernel what is booted, and what was recorded
+ * @param hear is told of each measurement as it is made, so that it can be kept should the next not come to its end
  * @returns a measurement for each policy, and behind them the unaligned kernel's
  * @throws TraceError, InputError, MmError
  */
-export function measureTrace(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceMeasurement[] {
+export function measureTrace(
+  job: TraceJob,
+  run: RecordedRun,
+  kernel: ReplayKernel,
+  hear?: (measurement: KernelMeasurement) => void,
+): TraceMeasurement[] {
   try {
-    return measured(job, run, kernel);
+    return measured(job, run, kernel, hear);
   } catch (error) {
     throw error instanceof TraceError ? rightlyBlamed(error, run.recording, kernel.recorded.name) : error;
   }
 }
 
-function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceMeasurement[] {
+function measured(
+  job: TraceJob,
+  run: RecordedRun,
+  kernel: ReplayKernel,
+  hear?: (measurement: KernelMeasurement) => void,
+): TraceMeasurement[] {
   const { spec, where, file, policies } = job;
   const nodeIndex = indexOf(spec, spec.cpus.find((cpu) => cpu.id === where.cpu)!.node);
   const { named } = kernel;
@@ -221,7 +235,7 @@ function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceM
   );
   const pricing = retired && pricingOf(spec, nodeIndex);
   const share = shareOf(workload);
-  const measurements = kernels.map(({ policy, unaligned, booted }) => {
+  const measurements = kernels.map(({ policy, unaligned, booted }): KernelMeasurement => {
     const others = otherCpus(spec, where, vcpu, guest);
     const located: LocatedCycles[] = [];
     const watched =
@@ -241,7 +255,7 @@ function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceM
     const [measured, ...priced] = inPart
       ? runs.map((each) => ({ ...each, ...wholeOf(each.windows, workload, instructions) }))
       : runs;
-    return {
+    const measurement = {
       ...measured!,
       priced,
       file,
@@ -259,6 +273,8 @@ function measured(job: TraceJob, run: RecordedRun, kernel: ReplayKernel): TraceM
       ...(other ? { carried } : {}),
       ...(watched ? { located: { cold: located[0]!, hot: located.at(-1)! } } : {}),
     };
+    hear?.(measurement);
+    return measurement;
   });
   // Behind the others, whose figures must be what they are without.
   const runs = elsewhere.map((there) => {
