@@ -43,6 +43,8 @@ export class Core implements LineHolder {
   /** What the walkers of its threads are made with. */
   readonly parts: MachineParts;
   private readonly prefetchLines: number;
+  /** 1: L1I is to hear of the next use of a line it was filled with, which so is no fetch to pass over. */
+  readonly codeUsedAfterFill: number;
   /** Others ask it for lines: from its first miss on, so that cores which only booted cost nothing. */
   private joined: number;
 
@@ -97,6 +99,7 @@ export class Core implements LineHolder {
     this.outer = outer;
     this.parts = parts;
     this.prefetchLines = spec.costs.prefetchLines;
+    this.codeUsedAfterFill = this.l1i.usedAfterFill ?? 0;
     this.fetchThread = NOBODY;
     this.fetchLo = 0;
     this.fetchHi = 0;

@@ -159,6 +159,10 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     } else {
       const index = this.fetchRow + core.fetchMiss(frame, line, counters, this.prefetchRow);
       counters[index] = counters[index]! + 1;
+      if (core.codeUsedAfterFill !== 0) {
+        core.fetchThread = NOBODY;
+        return 0;
+      }
     }
     // A page no code TLB keeps is looked up anew at every fetch.
     core.fetchThread = core.tlbs.codeKept !== 0 ? this.thread : NOBODY;

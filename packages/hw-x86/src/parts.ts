@@ -27,6 +27,11 @@ export interface TranslationBuffer {
   readonly regions: Uint16Array;
   /** 0: nothing is here. */
   readonly used: number;
+  /**
+   * 1: using an entry that was entered and not used since changes something, so the core does not keep the next fetch
+   * from it. Left out: it changes nothing, as any further use in a row never does.
+   */
+  readonly usedAfterFill?: 0 | 1;
   readonly hostBytes: number;
   /**
    * Uses an entry.
@@ -65,6 +70,8 @@ export interface CoreCache {
    * tags.
    */
   readonly narrow: number;
+  /** As {@link TranslationBuffer.usedAfterFill}, of a line that was brought in. */
+  readonly usedAfterFill?: 0 | 1;
   readonly orderMask: number;
   readonly oldestShift: number;
   /** Way in which {@link touch} left the line. */

@@ -9,7 +9,7 @@
 import { Pattern } from "./bit-patterns.js";
 import { ABSENT } from "./cache.js";
 import type { CoreCache, SharedCache } from "./parts.js";
-import { type Victims, victimsOf } from "./replacement.js";
+import { usedAfterFill, type Victims, victimsOf } from "./replacement.js";
 import type { CacheSpec, Replacement } from "./spec.js";
 
 const EMPTY = -1;
@@ -26,6 +26,7 @@ export class PolicyCache implements CoreCache {
   readonly hints: Uint8Array;
   readonly groupMask: number;
   readonly narrow = 0;
+  readonly usedAfterFill: 0 | 1;
   readonly orderMask = 0;
   readonly oldestShift = 0;
   way = 0;
@@ -44,6 +45,7 @@ export class PolicyCache implements CoreCache {
     this.origins = new Uint8Array(origins ? this.words.length : 0);
     this.hints = new Uint8Array(hints ? HINTS : 0).fill(this.ways);
     this.victims = victimsOf(replacement, this.groups * 64, this.ways);
+    this.usedAfterFill = usedAfterFill(replacement);
     this.clear();
   }
 

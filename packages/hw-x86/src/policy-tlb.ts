@@ -3,7 +3,7 @@
  * nothing.
  */
 import type { TranslationBuffer } from "./parts.js";
-import { type Victims, victimsOf } from "./replacement.js";
+import { usedAfterFill, type Victims, victimsOf } from "./replacement.js";
 import type { Replacement, TlbSpec } from "./spec.js";
 import { MISS, regionAt, REGIONS } from "./tlb.js";
 
@@ -12,13 +12,17 @@ const EMPTY = -1;
 /** One translation look-aside buffer by a replacement policy. */
 export class PolicyTlb implements TranslationBuffer {
   readonly entries: Int32Array;
-  /** The way used last, by set: every policy here is as it was when that one is used again. */
+  /**
+   * The way used last, by set: every policy here is as it was when that one is used again. The first way of the next
+   * set, which never has a page of this one, after a fill that the next use is to be told of.
+   */
   readonly order: Int32Array;
   readonly lastMask = 255;
   readonly ways: number;
   readonly setMask: number;
   readonly regions: Uint16Array;
   used = 0;
+  readonly usedAfterFill: 0 | 1;
   private counting = 0;
   private readonly victims: Victims;
 
@@ -30,6 +34,7 @@ export class PolicyTlb implements TranslationBuffer {
     this.order = new Int32Array(this.setMask + 1);
     this.regions = new Uint16Array(regions ? REGIONS : 0);
     this.victims = victimsOf(replacement, this.setMask + 1, this.ways);
+    this.usedAfterFill = usedAfterFill(replacement);
   }
 
   get hostBytes(): number {
@@ -63,7 +68,7 @@ export class PolicyTlb implements TranslationBuffer {
     this.entries[at + 1] = tag;
     this.entries[at + 2] = frame;
     this.entries[at + 3] = denials;
-    this.order[set] = way;
+    this.order[set] = this.usedAfterFill !== 0 ? this.ways : way;
     this.used = 1;
     this.victims.filled(set, way);
   }

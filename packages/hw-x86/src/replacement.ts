@@ -177,6 +177,9 @@ class Srrip implements Victims {
   }
 }
 
+/** Whether a policy tells a line that was filled from one that was used since: SRRIP alone fills as not used yet. */
+export const usedAfterFill = ({ policy }: Replacement): 0 | 1 => (policy === "srrip" ? 1 : 0);
+
 /** @param replacement any but lru, which has no state of its own @param ways of a set */
 export function victimsOf({ policy, seed = 0 }: Replacement, sets: number, ways: number): Victims {
   switch (policy) {

@@ -22,9 +22,12 @@ export class CoreTlbs {
   readonly secondHuge: TranslationBuffer | null;
   readonly structures: PagingStructureCaches;
   private readonly all: TranslationBuffer[];
+  /** {@link codeKept} after a page was entered, by the first level that took it: 0, too, where its next use is told. */
+  private readonly smallKept: number;
+  private readonly largeKept: number;
   /**
-   * Whether the page of the last code translation is in the first level: not, where its size has no TLB of its own
-   * there.
+   * Whether the page of the last code translation is in the first level, and using it again there changes nothing: not,
+   * where its size has no TLB of its own there.
    */
   codeKept: number;
   /** A page larger than 4 KiB was ever entered: else nobody need look for one. */
@@ -48,6 +51,8 @@ export class CoreTlbs {
     this.fills = 0;
     this.codeSmall = parts.tlb(spec.instruction.small, true);
     this.codeLarge = tlb(spec.instruction.large);
+    this.smallKept = this.codeSmall.usedAfterFill === 1 ? 0 : 1;
+    this.largeKept = this.codeLarge === null || this.codeLarge.usedAfterFill === 1 ? 0 : 1;
     this.dataSmall = parts.tlb(spec.data.small, true);
     this.dataLarge = tlb(spec.data.large);
     this.dataHuge = tlb(spec.data.huge);
@@ -112,7 +117,7 @@ export class CoreTlbs {
       const entries = this.second.entries;
       this.hitFrame = entries[at + 2]!;
       this.hitDenials = entries[at + 3]!;
-      if (code !== 0) this.codeKept = 1;
+      if (code !== 0) this.codeKept = this.smallKept;
       (code !== 0 ? this.codeSmall : this.dataSmall).insert(
         page,
         page,
@@ -136,7 +141,7 @@ export class CoreTlbs {
     ) {
       const first = code !== 0 ? this.codeLarge : this.dataLarge;
       const large = page & ~Below.TwoMegabytes;
-      if (code !== 0) this.codeKept = first !== null ? 1 : 0;
+      if (code !== 0) this.codeKept = this.largeKept;
       if (first !== null)
         first.insert(page >>> 9, large, this.hitTag, this.hitFrame - (page & Below.TwoMegabytes), this.hitDenials);
       return 1;
@@ -176,7 +181,7 @@ export class CoreTlbs {
   insert(code: number, level: number, page: number, tag: number, frame: number, denials: number): void {
     this.fills = (this.fills + 1) | 0;
     if (level === 1) {
-      if (code !== 0) this.codeKept = 1;
+      if (code !== 0) this.codeKept = this.smallKept;
       this.second.insert(page, page, tag, frame, denials);
       (code !== 0 ? this.codeSmall : this.dataSmall).insert(page, page, tag, frame, denials);
       return;
@@ -191,7 +196,7 @@ export class CoreTlbs {
       const large = page & ~Below.TwoMegabytes;
       if (this.secondLarge !== 0) this.second.insert(page >>> 9, large, largeTag, frame, denials);
       const first = code !== 0 ? this.codeLarge : this.dataLarge;
-      if (code !== 0) this.codeKept = first !== null ? 1 : 0;
+      if (code !== 0) this.codeKept = this.largeKept;
       if (first !== null) first.insert(page >>> 9, large, largeTag, frame, denials);
       return;
     }
