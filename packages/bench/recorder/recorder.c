@@ -41,6 +41,8 @@ struct cpu {
   uint64_t expected;
   uint64_t last[3];
   uint64_t run_start, run_bytes, run_instructions;
+  /* Of the instruction executed last. */
+  uint64_t address;
   struct named text[PAGES], data[PAGES];
 };
 
@@ -148,6 +150,7 @@ static void executed(unsigned id, void *data) {
     c->run_start = i->address;
     c->run_bytes = 0;
   }
+  c->address = i->address;
   c->run_instructions++;
   c->run_bytes += i->bytes;
 done:
@@ -162,10 +165,12 @@ static void accessed(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, 
   bool device = qemu_plugin_hwaddr_is_io(where);
   uint64_t physical = qemu_plugin_hwaddr_phys_addr(where);
   pthread_mutex_lock(&lock);
-  if (!closed) {
+  struct cpu *c = cpu_of(id);
+  /* What the CPU pushes for an exception comes as if the user's instruction had stored it: KTRC1 leaves it out. */
+  bool pushed = address >> 63 != 0 && c->address >> 63 == 0;
+  if (!closed && !pushed) {
     on_cpu(id);
     end_run();
-    struct cpu *c = cpu_of(id);
     int kind = qemu_plugin_mem_is_store(info) ? STORE : LOAD;
     uint64_t page = address >> 12;
     struct named *n = &c->data[page % PAGES];
