@@ -41,11 +41,15 @@ typedef void (*plugin_block)(qemu_plugin_id_t, struct qemu_plugin_tb *);
 typedef void (*plugin_executed)(unsigned vcpu, void *data);
 typedef void (*plugin_accessed)(unsigned vcpu, qemu_plugin_meminfo_t, uint64_t address, void *data);
 typedef void (*plugin_ended)(qemu_plugin_id_t, void *data);
+typedef void (*plugin_forgotten)(qemu_plugin_id_t);
 
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, plugin_block);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, plugin_executed, int flags, void *data);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, plugin_accessed, int flags, int which, void *data);
 void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, plugin_ended, void *data);
+
+/* Forgets all callbacks and all translated blocks as soon as no CPU runs, then calls back. */
+void qemu_plugin_reset(qemu_plugin_id_t, plugin_forgotten);
 
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
