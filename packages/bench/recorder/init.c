@@ -115,8 +115,9 @@ int main(int argc, char **argv) {
   CPU_ZERO(&cpus);
   CPU_SET(option(line, "kreplica.cpu="), &cpus);
   if (sched_setaffinity(0, sizeof cpus, &cpus) != 0) fail("no-cpu");
-  /* What the boot left to do for later is done meanwhile. */
-  usleep(300000);
+  KREPLICA_LOOK();
+  /* What the boot left to do for later is done meanwhile, and what runs for ever is translated. */
+  usleep(500000);
 
   if (strcmp(words[0], "kreplica-tests") == 0) {
     for (int i = 2; i < count; i++) {

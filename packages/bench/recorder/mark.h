@@ -11,6 +11,8 @@
 #define KREPLICA_MARK(test, phase) \
   __asm__ volatile(".byte 0x0f, 0x1f, 0x80\n\t.long %c0" : : "i"(0x5eed0000 | (test) << 8 | (phase)) : "memory")
 #define KREPLICA_START(test) KREPLICA_MARK(test, 1)
+/* To be passed some time before a start marker: from here on the guest is as slow as it will be when it is recorded. */
+#define KREPLICA_LOOK() KREPLICA_MARK(0, 3)
 #define KREPLICA_END(test) KREPLICA_MARK(test, 2)
 
 #endif

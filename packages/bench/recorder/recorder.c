@@ -6,7 +6,8 @@
  *
  * A marker is the 7-byte no-op 0f 1f 80 imm32 with imm32 = 0x5eed0000 | test << 8 | phase. Outside of markers only blocks
  * that hold one are looked at, so that the guest boots as fast as without: the blocks translated so far are forgotten at
- * a start marker, and translated anew. The file ends in an end marker, where one is open, and an END record however QEMU
+ * the first start marker, or one of phase 3 before it, and translated anew. Never again: QEMU 7.2 uses a CPU's callbacks of loads and stores after it
+ * forgot them, where an exception left them set. The file ends in an end marker, where one is open, and an END record however QEMU
  * ends, so that what was recorded up to there is whole.
  *
  * Part of kreplica, MIT licence.
@@ -25,7 +26,7 @@ enum { FETCH = 0, LOAD = 1, STORE = 2, META = 3 };
 #define IMAGE 0xffffffff80000000ull
 #define MODULES 0xffffffffa0000000ull
 enum { END = 0, ON_CPU = 1, MARK = 2, FETCH_PAGE = 3, REPEATED = 4 };
-enum { STARTS = 1, ENDS = 2 };
+enum { STARTS = 1, ENDS = 2, LOOKS = 3 };
 
 /* One instruction of a translated block, for as long as QEMU may run it: QEMU does not say when it forgets a block. */
 struct instruction {
@@ -60,6 +61,8 @@ static FILE *out;
 static uint8_t buffer[BUFFER];
 static size_t filled;
 static bool closed;
+/* The first start marker was executed: every block is looked at. */
+static bool everything;
 static qemu_plugin_id_t self;
 /* Read without the lock: a record more or less of another CPU does not matter. */
 static volatile bool recording;
@@ -162,21 +165,26 @@ static void forgotten(qemu_plugin_id_t id) {
   qemu_plugin_register_atexit_cb(id, ended, NULL);
 }
 
+static void look_at_everything(void) {
+  if (!everything) qemu_plugin_reset(self, forgotten);
+  everything = true;
+}
+
 static void passed(unsigned id, uint32_t marker) {
   unsigned phase = marker & 0xff;
+  if (!recording && phase == LOOKS) look_at_everything();
   if (phase == STARTS && !recording) {
     measured = id;
     open_marker = marker;
     mark(id, marker);
     recording = true;
-    qemu_plugin_reset(self, forgotten);
+    look_at_everything();
   } else if (recording) {
     mark(id, marker);
     if (phase != ENDS || id != measured || (marker ^ open_marker) >> 8 != 0) return;
     recording = false;
     flush();
     fflush(out);
-    qemu_plugin_reset(self, forgotten);
   }
 }
 
@@ -329,14 +337,16 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
     all[i].repeats = repeats(code, looked);
     marked |= all[i].marker != 0;
   }
-  if (!marked && !recording) {
+  if (!marked && !everything) {
     free(all);
     return;
   }
+  bool behind = everything;
   for (size_t i = 0; i < count; i++) {
     struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
+    behind |= all[i].marker != 0;
     qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, PLUGIN_NO_REGISTERS, &all[i]);
-    qemu_plugin_register_vcpu_mem_cb(insn, accessed, PLUGIN_NO_REGISTERS, PLUGIN_MEMORY_BOTH, NULL);
+    if (behind) qemu_plugin_register_vcpu_mem_cb(insn, accessed, PLUGIN_NO_REGISTERS, PLUGIN_MEMORY_BOTH, NULL);
   }
 }
 

@@ -17,7 +17,7 @@
 
 #include "mark.h"
 
-enum { WARM = 3, PAGE = 4096 };
+enum { WARM = 3, PAGE = 4096, MOST_CHILDREN = 1024 };
 
 static volatile sig_atomic_t *handled;
 static void handler(int signal) {
@@ -25,10 +25,26 @@ static void handler(int signal) {
   *handled = 1;
 }
 
+/* Children stay until the window is over, so that each has frames of its own. */
+static pid_t children[MOST_CHILDREN];
+static int forked;
 static int fork_once(void) {
   pid_t child = fork();
-  if (child == 0) _exit(0);
-  return child < 0 || waitpid(child, NULL, 0) != child;
+  if (child == 0)
+    for (;;) pause();
+  if (child > 0 && forked < MOST_CHILDREN) children[forked++] = child;
+  return child < 0;
+}
+static void reap(void) {
+  for (; forked > 0; forked--) {
+    kill(children[forked - 1], SIGKILL);
+    waitpid(children[forked - 1], NULL, 0);
+  }
+}
+static int fork_and_reap(void) {
+  int failed = fork_once();
+  reap();
+  return failed;
 }
 static int map_once(int flags) {
   void *at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
@@ -68,27 +84,29 @@ static int kill_once(pid_t child) {
 }
 
 /* A macro: a marker's number is a constant. */
-#define RECORDED(test, times, once)                                \
-  do {                                                             \
-    for (int warm = 0; warm < WARM && !failed; warm++) failed = once; \
-    KREPLICA_START(test);                                          \
-    for (int i = 0; i < (times) && !failed; i++) failed = once;    \
-    KREPLICA_END(test);                                            \
+#define RECORDED(test, times, warming, once)                             \
+  do {                                                                  \
+    for (int warm = 0; warm < WARM && !failed; warm++) failed = warming; \
+    KREPLICA_START(test);                                               \
+    for (int i = 0; i < (times) && !failed; i++) failed = once;         \
+    KREPLICA_END(test);                                                 \
   } while (0)
 
 /* @param count iterations of the tests that are loops @returns not 0 when a call failed, or there is no such test */
 int run_test(const char *key, int count) {
   int failed = 0;
   if (strcmp(key, "fork1") == 0) {
-    RECORDED(1, 1, fork_once());
+    RECORDED(1, 1, fork_and_reap(), fork_once());
+    reap();
   } else if (strcmp(key, "forkN") == 0) {
-    RECORDED(2, count, fork_once());
+    RECORDED(2, count, fork_and_reap(), fork_once());
+    reap();
   } else if (strcmp(key, "mmap") == 0) {
-    RECORDED(3, count, map_once(0));
+    RECORDED(3, count, map_once(0), map_once(0));
   } else if (strcmp(key, "mlock") == 0) {
-    RECORDED(4, count, map_once(MAP_LOCKED));
+    RECORDED(4, count, map_once(MAP_LOCKED), map_once(MAP_LOCKED));
   } else if (strcmp(key, "open") == 0) {
-    RECORDED(5, count, open_once());
+    RECORDED(5, count, open_once(), open_once());
   } else if (strcmp(key, "mount") == 0) {
     for (int warm = 0; warm < WARM && !failed; warm++)
       failed = mount("proc", "/mnt", "proc", 0, NULL) != 0 || umount("/mnt") != 0;
@@ -99,7 +117,7 @@ int run_test(const char *key, int count) {
   } else if (strcmp(key, "kill") == 0) {
     pid_t child = waiting_child();
     if (child < 0) return 1;
-    RECORDED(7, 1, kill_once(child));
+    RECORDED(7, 1, kill_once(child), kill_once(child));
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
   } else {

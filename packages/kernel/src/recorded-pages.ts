@@ -7,7 +7,7 @@
  * on the image's, every other on the data's. What the model's kernel maps itself is addressed through its own tables:
  * the image at its offset, the direct map and the page descriptors at the frame's new place.
  */
-import { PAGE } from "@kreplica/hw-x86/api";
+import { LARGE_PAGES, PAGE } from "@kreplica/hw-x86/api";
 import { addressOfFrame, type CpuId, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
 import { type AddressSpace, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
 import {
@@ -76,9 +76,6 @@ export const sparedWindows = (
     ranges.some((range) => first >= range.first && first + 2 * guest.nodes[i]!.pages <= range.first + range.frames),
   );
 
-/** Frames of a large page. */
-const LARGE_FRAMES = 512;
-
 /**
  * Where the tails of the recorded image lie, which its kernel gave back and used for anything, while of the booted
  * image they may be text or rodata (patch 06): a large page each, so that page descriptors keep their places among one
@@ -96,9 +93,9 @@ export function tailsWindow(
     return undefined;
   const node = windows[guestNodeOfPage(guest, guest.image.firstPage)]!.node;
   const last = windows.findLastIndex((each) => each.node === node);
-  const frames = guest.image.tails.length * LARGE_FRAMES;
+  const frames = guest.image.tails.length * LARGE_PAGES;
   const end = windows[last]!.first + 2 * guest.nodes[last]!.pages;
-  const first = Math.floor((end - frames) / LARGE_FRAMES) * LARGE_FRAMES;
+  const first = Math.floor((end - frames) / LARGE_PAGES) * LARGE_PAGES;
   return first < windows[last]!.first + windows[last]!.frames ? undefined : { node, first, frames };
 }
 
@@ -176,7 +173,7 @@ export class RecordedPages {
     if (recorded >= first && recorded < first + Math.min(imagePages(image), imagePages(guest.image))) {
       const tail = this.tails ? tailOfPage(guest, recorded) : -1;
       return tail >= 0
-        ? this.tails!.first + tail * LARGE_FRAMES + (recorded % LARGE_FRAMES)
+        ? this.tails!.first + tail * LARGE_PAGES + (recorded % LARGE_PAGES)
         : imageFrame(layout, image.stext, image.stext) + recorded - first;
     }
     const node = guestNodeOfPage(guest, recorded);
