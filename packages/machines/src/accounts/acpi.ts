@@ -32,12 +32,15 @@ export function readAcpi(tables: readonly AcpiTable[]): AccountOf {
   const affinity = srat && readAffinity(srat);
   const listed = madt && readMadt(madt);
   const domains = affinity ? domainsOf(affinity, account) : undefined;
-  const node = (domain: number): number | undefined => (domains ? domains.get(domain) : domain <= MOST_NODE ? domain : undefined);
+  const node = (domain: number): number | undefined =>
+    domains ? domains.get(domain) : domain <= MOST_NODE ? domain : undefined;
   if (affinity) sayNodes(affinity, listed, domains!, account, (offset) => at("SRAT", offset), srat);
-  else if (listed && listed.length > 0) account.say("cpus", "", listed.map((_, i) => i).slice(0, MOST_CPU + 1), at("APIC", listed[0]!.at));
+  else if (listed && listed.length > 0)
+    account.say("cpus", "", listed.map((_, i) => i).slice(0, MOST_CPU + 1), at("APIC", listed[0]!.at));
   for (const { from, to, value, at: where } of slit ? readSlit(slit) : []) {
     const [row, column] = [node(from), node(to)];
-    if (row !== undefined && column !== undefined) account.say("distance", `${row} ${column}`, value, at("SLIT", where));
+    if (row !== undefined && column !== undefined)
+      account.say("distance", `${row} ${column}`, value, at("SLIT", where));
   }
   const withCpus = affinity && new Set(affinity.cpus.map(({ domain }) => domain));
   const memory = hmat ? readHmat(hmat) : { latencyNs: [], bandwidthMBs: [] };
@@ -48,7 +51,9 @@ export function readAcpi(tables: readonly AcpiTable[]): AccountOf {
       account.say(kind, `${row} ${column}`, value, at("HMAT", where));
     }
   if (affinity && affinity.initiators.length > 0)
-    account.remark(`domains ${affinity.initiators.join(", ")} are of devices that are no CPUs (generic initiators): passed over`);
+    account.remark(
+      `domains ${affinity.initiators.join(", ")} are of devices that are no CPUs (generic initiators): passed over`,
+    );
   if (account.facts.length === 0)
     throw new InputError({ file: account.file, reason: "the tables say nothing of nodes or CPUs", remedy: LIKE });
   return account;
@@ -56,7 +61,9 @@ export function readAcpi(tables: readonly AcpiTable[]): AccountOf {
 
 /** Proximity domains as node ids: themselves, where all of them can be; else in their order. */
 function domainsOf({ cpus, memory }: Affinity, account: AccountOf): Map<number, number> {
-  const all = [...new Set([...cpus.map(({ domain }) => domain!), ...memory.map(({ domain }) => domain)])].sort((a, b) => a - b);
+  const all = [...new Set([...cpus.map(({ domain }) => domain!), ...memory.map(({ domain }) => domain)])].sort(
+    (a, b) => a - b,
+  );
   if ((all.at(-1) ?? 0) <= MOST_NODE) return new Map(all.map((each) => [each, each]));
   account.remark(`proximity domains ${all.join(", ")} are numbered as nodes from 0, in their order`);
   return new Map(all.slice(0, MOST_NODE + 1).map((each, i) => [each, i]));
@@ -89,7 +96,12 @@ function sayNodes(
     const bytes = ranges.reduce((sum, range) => sum + range.bytes, 0);
     const where = at(first?.at ?? ranges[0]!.at);
     if (bytes > MOST_MEMORY)
-      throw table.fault(ranges[0]!.at, `memory of domain ${domain}`, `${bytes} bytes are more than a node may have`, "leave the node out");
+      throw table.fault(
+        ranges[0]!.at,
+        `memory of domain ${domain}`,
+        `${bytes} bytes are more than a node may have`,
+        "leave the node out",
+      );
     account.say("nodeCpus", id, of.get(id) ?? [], where);
     account.say("nodeMemory", id, bytes, ranges[0] ? at(ranges[0].at) : where);
   }

@@ -15,12 +15,26 @@ export const bits = (register: number, low: number, count: number): number =>
 
 /** Caches of a CPU by Intel's leaf 4, or AMD's of the same form. */
 export function cacheLeaves(cpu: CpuidOfCpu): { readonly name: CacheName; readonly leaf: CpuidLeaf }[] {
-  const all = [4, 0x8000_001d].map((number) => cpu.subLeaves(number)).find(([first]) => first && bits(first.eax, 0, 5) !== 0);
+  const all = [4, 0x8000_001d]
+    .map((number) => cpu.subLeaves(number))
+    .find(([first]) => first && bits(first.eax, 0, 5) !== 0);
   return (all ?? []).flatMap((leaf) => {
     const type = bits(leaf.eax, 0, 5);
     const level = bits(leaf.eax, 5, 3);
     const name: CacheName | undefined =
-      level === 1 ? (type === 2 ? "l1i" : type === 1 ? "l1d" : undefined) : type !== 3 ? undefined : level === 2 ? "l2" : level === 3 ? "l3" : undefined;
+      level === 1
+        ? type === 2
+          ? "l1i"
+          : type === 1
+            ? "l1d"
+            : undefined
+        : type !== 3
+          ? undefined
+          : level === 2
+            ? "l2"
+            : level === 3
+              ? "l3"
+              : undefined;
     return name ? [{ name, leaf }] : [];
   });
 }
@@ -34,7 +48,8 @@ export function sayCaches(cpu: CpuidOfCpu, account: AccountOf): void {
     if (bytes > 2 ** 32 || account.facts.some(({ kind, of }) => kind === "cacheBytes" && of === name)) continue;
     account.say("cacheBytes", name, bytes, leaf.line);
     account.say("cacheWays", name, ways, leaf.line);
-    if (name === "l3") account.say("inclusion", name, bits(leaf.edx, 1, 1) === 1 ? "inclusive" : "independent", leaf.line);
+    if (name === "l3")
+      account.say("inclusion", name, bits(leaf.edx, 1, 1) === 1 ? "inclusive" : "independent", leaf.line);
   }
   const [first, second] = [cpu.leaf(0x8000_0005), cpu.leaf(0x8000_0006)];
   if (leaves.length > 0) return;
@@ -74,7 +89,10 @@ export function sayTlbs(cpu: CpuidOfCpu, account: AccountOf): void {
       const both = { entries: before.spec.entries + entries, ways: before.spec.ways + spec.ways };
       account.remark(`the second-level TLB is two arrays, taken as one of ${both.entries} / ${both.ways}`);
       said.set(name, { spec: both, from: 0x18 });
-      account.facts.splice(account.facts.findIndex((fact) => fact.kind === "tlb" && fact.of === name), 1);
+      account.facts.splice(
+        account.facts.findIndex((fact) => fact.kind === "tlb" && fact.of === name),
+        1,
+      );
       account.say("tlb", name, both, line);
     } else if (!before) {
       said.set(name, { spec, from: source });
@@ -97,9 +115,12 @@ function fromLeaf18(cpu: CpuidOfCpu): Told[] {
     if (type === 0 || type > 4 || entries === 0 || entries > 65_536) return [];
     const [small, two, four, huge] = [0, 1, 2, 3].map((bit) => bits(ebx, bit, 1) === 1);
     const names: ToldTlb["name"][] = [];
-    if (level === 1 && type !== 2) names.push(...of(small, "data.small"), ...of(two || four, "data.large"), ...of(huge, "data.huge"));
-    if (level === 1 && type !== 1 && type !== 4) names.push(...of(small, "instruction.small"), ...of(two || four, "instruction.large"));
-    if (level === 2 && type !== 2) names.push(...of(small, "second"), ...of(two, "second.large"), ...of(huge, "second.huge"));
+    if (level === 1 && type !== 2)
+      names.push(...of(small, "data.small"), ...of(two || four, "data.large"), ...of(huge, "data.huge"));
+    if (level === 1 && type !== 1 && type !== 4)
+      names.push(...of(small, "instruction.small"), ...of(two || four, "instruction.large"));
+    if (level === 2 && type !== 2)
+      names.push(...of(small, "second"), ...of(two, "second.large"), ...of(huge, "second.huge"));
     return names.map((name) => ({ name, entries, ways, source: 0x18, line }));
   });
 }

@@ -57,14 +57,16 @@ export class CpuidOfCpu {
 const TOOL = /^\s*0x([0-9a-f]{8}) 0x([0-9a-f]{2,8}): (.*)$/i;
 const TOOL_REGISTERS = /^eax=0x([0-9a-f]{8}) ebx=0x([0-9a-f]{8}) ecx=0x([0-9a-f]{8}) edx=0x([0-9a-f]{8})\s*$/i;
 const DUMP = /^\s*CPUID ([0-9a-f]{8})(?::|\s)\s*(.*)$/i;
-const DUMP_REGISTERS = /^([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{8})(?:\s*\[(?:SL ([0-9a-f]{2})|[^\]]*)\])?/i;
+const DUMP_REGISTERS =
+  /^([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{8})(?:\s*\[(?:SL ([0-9a-f]{2})|[^\]]*)\])?/i;
 const OF_CPU = /^CPU(?: (\d{1,5}))?:\s*$|CPU ?#(\d{1,5})\b/;
 const OF_GROUP = /^\s*Group: 0x[0-9a-f]+ Affinity mask: 0x/i;
 const WHOLE = "give the whole output of `cpuid -r`, or the whole dump";
 
 /** Whether the text is such a dump. */
 export const isCpuidDump = (text: string): boolean =>
-  /^[ \t]*0x[0-9a-f]{8} 0x[0-9a-f]{2,8}: eax=0x/im.test(text) || /^[ \t]*CPUID [0-9a-f]{8}(?::|[ \t])[ \t]*[0-9a-f]{8}-/im.test(text);
+  /^[ \t]*0x[0-9a-f]{8} 0x[0-9a-f]{2,8}: eax=0x/im.test(text) ||
+  /^[ \t]*CPUID [0-9a-f]{8}(?::|[ \t])[ \t]*[0-9a-f]{8}-/im.test(text);
 
 /** @returns leaves by CPU, in the order of the text @throws InputError naming the line of every fault */
 export function parseCpuidDump(text: TextLines): Map<number, CpuidOfCpu> {
@@ -96,10 +98,22 @@ export function parseCpuidDump(text: TextLines): Map<number, CpuidOfCpu> {
       text.report(index, field, `${quoted((tool?.[3] ?? dump![2])!)} are not four registers`, WHOLE);
       continue;
     }
-    const [eax, ebx, ecx, edx] = registers.slice(1, 5).map((each) => Number.parseInt(each, 16)) as [number, number, number, number];
+    const [eax, ebx, ecx, edx] = registers.slice(1, 5).map((each) => Number.parseInt(each, 16)) as [
+      number,
+      number,
+      number,
+      number,
+    ];
     // Without a number the sub-leaves come in order; leaves 0 and 1 have none.
     const next = counted.get(number) ?? 0;
-    const sub = number <= 1 ? 0 : tool ? Number.parseInt(tool[2]!, 16) : registers[5] === undefined ? next : Number.parseInt(registers[5], 16);
+    const sub =
+      number <= 1
+        ? 0
+        : tool
+          ? Number.parseInt(tool[2]!, 16)
+          : registers[5] === undefined
+            ? next
+            : Number.parseInt(registers[5], 16);
     counted.set(number, next + 1);
     if (!cpu!.add(number, sub, { eax, ebx, ecx, edx, line: index + 1 }))
       text.report(index, field, "given twice, with different registers", "keep the dump of one machine");

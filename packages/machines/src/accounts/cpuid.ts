@@ -21,7 +21,12 @@ export function readCpuid(source: string, file: string): AccountOf {
   const [first] = cpus.values();
   const [name, features] = [first?.leaf(0), first?.leaf(1)];
   if (!first || !name || !features)
-    throw text.fault(undefined, undefined, "no leaf 0 or no leaf 1", "give the whole output of `cpuid -r`, or the whole dump");
+    throw text.fault(
+      undefined,
+      undefined,
+      "no leaf 0 or no leaf 1",
+      "give the whole output of `cpuid -r`, or the whole dump",
+    );
   sayProcessor(first, account);
   sayCaches(first, account);
   sayTlbs(first, account);
@@ -73,7 +78,9 @@ interface Numbers {
 
 /** By the extended topology leaf: the APIC id and how far it is to be shifted for a core and a package. */
 function numbersOf(cpu: CpuidOfCpu): Numbers | undefined {
-  const levels = [0x1f, 0xb].map((number) => cpu.subLeaves(number)).find(([first]) => first && bits(first.ecx, 8, 8) !== 0);
+  const levels = [0x1f, 0xb]
+    .map((number) => cpu.subLeaves(number))
+    .find(([first]) => first && bits(first.ecx, 8, 8) !== 0);
   if (!levels) return undefined;
   const apic = levels[0]!.edx;
   const known = levels.filter(({ ecx }) => bits(ecx, 8, 8) !== 0);
@@ -95,7 +102,9 @@ function sayPlaces(cpus: ReadonlyMap<number, CpuidOfCpu>, account: AccountOf): v
     return account.remark("no leaf 0Bh for every CPU: which of them share a core, an L3 or a package is left open");
   const apics = new Set(ids.map((id) => (cpus.get(id)!.leaf(0x1f) ?? cpus.get(id)!.leaf(0xb))?.edx));
   if (apics.size < ids.length)
-    return account.remark("two CPUs have one APIC id (the tool did not move between them): cores and packages are left open");
+    return account.remark(
+      "two CPUs have one APIC id (the tool did not move between them): cores and packages are left open",
+    );
   account.say("cpus", "", ids, numbers.get(ids[0]!)!.line);
   const groups = (kind: "coreOf" | "l3Of" | "packageOf", of: (each: Numbers) => number | undefined): void => {
     const by = new Map<number, number[]>();

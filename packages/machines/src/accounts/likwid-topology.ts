@@ -19,7 +19,8 @@ import { quoted, TextLines } from "@kreplica/inputs";
 import { AccountOf, type CacheName, MOST_CACHE, MOST_CPU, MOST_MEMORY, MOST_NODE } from "./account.js";
 
 /** Whether the text is likwid-topology's. */
-export const isLikwid = (text: string): boolean => /^Hardware Thread Topology\s*$/m.test(text) && /^HWThread\s+Thread/m.test(text);
+export const isLikwid = (text: string): boolean =>
+  /^Hardware Thread Topology\s*$/m.test(text) && /^HWThread\s+Thread/m.test(text);
 
 const WHOLE = "give the whole output of `likwid-topology -c`";
 const UNITS: Readonly<Record<string, number>> = { kB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 };
@@ -73,7 +74,12 @@ function readProcessor(text: TextLines, account: AccountOf): void {
   const architecture = /^CPU type:\s*.*\b(ARM|Cortex|ThunderX|POWER\d*|Neoverse|A64FX|Apple)\b/i;
   const other = text.lines.findIndex((line) => architecture.test(line));
   if (other >= 0)
-    throw text.fault(other, "CPU type", `${quoted(text.lines[other]!.replace(/^CPU type:\s*/, ""))}: kreplica models x86-64 machines only`, "give the output of an x86-64 machine");
+    throw text.fault(
+      other,
+      "CPU type",
+      `${quoted(text.lines[other]!.replace(/^CPU type:\s*/, ""))}: kreplica models x86-64 machines only`,
+      "give the output of an x86-64 machine",
+    );
 }
 
 function readThreads(text: TextLines, account: AccountOf): void {
@@ -89,8 +95,18 @@ function readThreads(text: TextLines, account: AccountOf): void {
   for (; /^\d/.test(text.lines[index] ?? ""); index++) {
     const cells = text.lines[index]!.trim().split(/\s+/);
     const numbers = cells.slice(0, columns.length - 1);
-    if (numbers.length < columns.length - 1 || numbers.some((cell) => !/^\d{1,5}$/.test(cell)) || Number(cells[0]) > MOST_CPU || cpus.includes(Number(cells[0]))) {
-      text.report(index, "HWThread", `${quoted(text.lines[index]!)} is no row of ${columns.slice(0, -1).join(", ")}, each thread once`, WHOLE);
+    if (
+      numbers.length < columns.length - 1 ||
+      numbers.some((cell) => !/^\d{1,5}$/.test(cell)) ||
+      Number(cells[0]) > MOST_CPU ||
+      cpus.includes(Number(cells[0]))
+    ) {
+      text.report(
+        index,
+        "HWThread",
+        `${quoted(text.lines[index]!)} is no row of ${columns.slice(0, -1).join(", ")}, each thread once`,
+        WHOLE,
+      );
       continue;
     }
     const cpu = Number(cells[0]);
@@ -131,11 +147,20 @@ function readCache(block: ReadonlyMap<string, Field>, account: AccountOf, text: 
   const level = block.get("Level")!;
   const type = block.get("Type")?.value ?? "";
   const name: CacheName | undefined =
-    level.value === "1" ? (/instruction/i.test(type) ? "l1i" : "l1d") : level.value === "2" ? "l2" : level.value === "3" ? "l3" : undefined;
+    level.value === "1"
+      ? /instruction/i.test(type)
+        ? "l1i"
+        : "l1d"
+      : level.value === "2"
+        ? "l2"
+        : level.value === "3"
+          ? "l3"
+          : undefined;
   const size = block.get("Size");
   if (!name || !size) return;
   const bytes = sizeOf(size.value);
-  if (!(bytes >= 64 && bytes <= MOST_CACHE)) text.report(size.index, "Size", `${quoted(size.value)} is not a size`, WHOLE);
+  if (!(bytes >= 64 && bytes <= MOST_CACHE))
+    text.report(size.index, "Size", `${quoted(size.value)} is not a size`, WHOLE);
   else account.say("cacheBytes", name, Math.round(bytes), size.index + 1);
   const ways = block.get("Associativity");
   if (ways && /^[1-9]\d{0,3}$/.test(ways.value)) account.say("cacheWays", name, Number(ways.value), ways.index + 1);
@@ -144,7 +169,8 @@ function readCache(block: ReadonlyMap<string, Field>, account: AccountOf, text: 
   if (kind) account.say("inclusion", name, /non/i.test(kind.value) ? "independent" : "inclusive", kind.index + 1);
   const groups = block.get("Cache groups");
   const lists = groups && groupsOf(groups.value);
-  if (groups && !lists) text.report(groups.index, "Cache groups", `${quoted(groups.value)} are no groups of CPUs`, WHOLE);
+  if (groups && !lists)
+    text.report(groups.index, "Cache groups", `${quoted(groups.value)} are no groups of CPUs`, WHOLE);
   for (const list of lists ?? [])
     if (list.every((cpu) => cpu <= MOST_CPU)) account.group("l3Of", list, groups!.index + 1);
 }
@@ -159,8 +185,19 @@ function readNode(block: ReadonlyMap<string, Field>, account: AccountOf, text: T
   const cpus = block.get("Processors");
   const list = cpus && (cpus.value === "" || /^\(\s*\)$/.test(cpus.value) ? [] : groupsOf(cpus.value)?.flat());
   if (!list || list.some((cpu) => cpu > MOST_CPU))
-    text.report((cpus ?? domain).index, "Processors", cpus ? `${quoted(cpus.value)} is no list of CPUs` : "missing", WHOLE);
-  else account.say("nodeCpus", id, [...new Set(list)].sort((a, b) => a - b), cpus.index + 1);
+    text.report(
+      (cpus ?? domain).index,
+      "Processors",
+      cpus ? `${quoted(cpus.value)} is no list of CPUs` : "missing",
+      WHOLE,
+    );
+  else
+    account.say(
+      "nodeCpus",
+      id,
+      [...new Set(list)].sort((a, b) => a - b),
+      cpus.index + 1,
+    );
   const total = block.get("Total memory");
   const bytes = total ? sizeOf(total.value) : NaN;
   if (total && !(bytes >= 0 && bytes <= MOST_MEMORY))
@@ -182,6 +219,8 @@ function readDistances(nodes: readonly Node[], account: AccountOf, text: TextLin
         wrong === undefined ? `${words.length} for ${ids.length} nodes` : `${quoted(wrong)} is not a distance`,
         "a distance is 10 to 255, one for each node",
       );
-    else for (const [j, each] of words.entries()) account.say("distance", `${id} ${ids[j]!}`, Number(each), distances.index + 1);
+    else
+      for (const [j, each] of words.entries())
+        account.say("distance", `${id} ${ids[j]!}`, Number(each), distances.index + 1);
   }
 }

@@ -24,7 +24,6 @@ export interface MemoryFigure {
   readonly initiator: string | undefined;
 }
 
-
 /** @param say an attribute of the element */
 export const memoryFigure = (kind: MemoryFigure["kind"], say: (key: string) => string | undefined): MemoryFigure => ({
   kind,

@@ -4,6 +4,7 @@ import { isLatencyChecker } from "../memory-latency-checker.js";
 import { isNumactlHardware } from "../numactl-hardware.js";
 import { isAcpiDump, tablesFromDump } from "../acpi/tables.js";
 import { readAcpi } from "./acpi.js";
+import { isCpuinfo, readCpuinfo } from "./cpuinfo.js";
 import { isCpuidDump } from "./cpuid-dump.js";
 import { readCpuid } from "./cpuid.js";
 import { isLikwid, readLikwid } from "./likwid-topology.js";
@@ -23,6 +24,7 @@ const OTHERS: readonly Reader[] = [
   { name: "`lstopo --of xml`", matches: isLstopoXml, read: readLstopoXml },
   { name: "`likwid-topology`", matches: isLikwid, read: readLikwid },
   { name: "`cpuid -r` and InstLatx64", matches: isCpuidDump, read: readCpuid },
+  { name: "`cat /proc/cpuinfo`", matches: isCpuinfo, read: readCpuinfo },
   { name: "`acpidump`", matches: isAcpiDump, read: (text, file) => readAcpi(tablesFromDump(text, file)) },
 ];
 

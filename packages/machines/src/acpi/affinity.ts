@@ -75,7 +75,8 @@ export function readAffinity(table: AcpiTable): Affinity {
         bytes: table.wide(at + 16),
         at,
       });
-    if (type === 2 && enabled(12)) cpus.push({ apic: view.getUint32(at + 8, true), domain: view.getUint32(at + 4, true), at });
+    if (type === 2 && enabled(12))
+      cpus.push({ apic: view.getUint32(at + 8, true), domain: view.getUint32(at + 4, true), at });
     if (type === 5 && enabled(24)) initiators.push(view.getUint32(at + 4, true));
   }
   return { cpus, memory, initiators };

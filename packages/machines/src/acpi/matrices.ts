@@ -57,7 +57,8 @@ export function readHmat(table: AcpiTable): HeterogeneousMemory {
   const { view, bytes } = table;
   const found = new Map<number, FirmwareFigure[]>();
   for (let at = HEADER_BYTES + HMAT_MORE; at < bytes.length; at += view.getUint32(at + 4, true)) {
-    if (at + 8 > bytes.length) throw table.fault(at, "structure", `${bytes.length - at} bytes are left for its head of 8`);
+    if (at + 8 > bytes.length)
+      throw table.fault(at, "structure", `${bytes.length - at} bytes are left for its head of 8`);
     const [type, length] = [view.getUint16(at, true), view.getUint32(at + 4, true)];
     if (length < 8 || at + length > bytes.length)
       throw table.fault(at + 4, "structure", `type ${type} of ${length} bytes, ${bytes.length - at} are left`);
@@ -68,7 +69,11 @@ export function readHmat(table: AcpiTable): HeterogeneousMemory {
     const kind = bytes[at + 9]!;
     const [initiators, targets] = [view.getUint32(at + 12, true), view.getUint32(at + 16, true)];
     if (32 + 4 * (initiators + targets) + 2 * initiators * targets > length)
-      throw table.fault(at + 12, "structure", `${initiators} initiators and ${targets} targets do not fit into ${length} bytes`);
+      throw table.fault(
+        at + 12,
+        "structure",
+        `${initiators} initiators and ${targets} targets do not fit into ${length} bytes`,
+      );
     const unit = table.wide(at + 24);
     const first = at + 32 + 4 * (initiators + targets);
     const isLatency = kind <= 2;
@@ -81,7 +86,8 @@ export function readHmat(table: AcpiTable): HeterogeneousMemory {
         const entry = view.getUint16(where, true);
         if (entry === 0 || entry === 0xffff) continue;
         const value = (entry * unit) / divisor;
-        if (!(value > 0 && value < 1e9)) throw table.fault(where, "entry", `${entry} of a unit of ${unit} is no figure`);
+        if (!(value > 0 && value < 1e9))
+          throw table.fault(where, "entry", `${entry} of a unit of ${unit} is no figure`);
         figures.push({
           from: view.getUint32(at + 32 + 4 * i, true),
           to: view.getUint32(at + 32 + 4 * (initiators + j), true),

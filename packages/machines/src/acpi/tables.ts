@@ -65,11 +65,16 @@ export function tableFromBytes(bytes: Uint8Array, file: string): AcpiTable {
   return tableAt(bytes, file, (offset) => ({ offset }));
 }
 
-function tableAt(bytes: Uint8Array, file: string, whereOf: (offset: number) => { line?: number; offset?: number }): AcpiTable {
+function tableAt(
+  bytes: Uint8Array,
+  file: string,
+  whereOf: (offset: number) => { line?: number; offset?: number },
+): AcpiTable {
   const name = latin1(bytes.subarray(0, 4)) as TableName;
   const fault = (offset: number, reason: string): InputError =>
     new InputError({ file, ...whereOf(offset), field: name, reason, remedy: WHOLE });
-  if (bytes.length < HEADER_BYTES) throw fault(bytes.length, `${bytes.length} bytes, and the header alone has ${HEADER_BYTES}`);
+  if (bytes.length < HEADER_BYTES)
+    throw fault(bytes.length, `${bytes.length} bytes, and the header alone has ${HEADER_BYTES}`);
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true);
   if (length < HEADER_BYTES || length > bytes.length)
     throw fault(4, `its length says ${length} bytes, and ${bytes.length} are there`);
@@ -95,7 +100,13 @@ export function tablesFromDump(text: string, file: string): AcpiTable[] {
       });
       const table = Uint8Array.from(bytes);
       if (latin1(table.subarray(0, 4)) !== name)
-        throw new InputError({ file, line: heading + 2, field: name, reason: "the bytes below have another signature", remedy: WHOLE });
+        throw new InputError({
+          file,
+          line: heading + 2,
+          field: name,
+          reason: "the bytes below have another signature",
+          remedy: WHOLE,
+        });
       tables.push(tableAt(table, file, lineOf));
     }
     [name, bytes, starts] = ["", [], []];
@@ -114,11 +125,18 @@ export function tablesFromDump(text: string, file: string): AcpiTable[] {
         file,
         line: index + 1,
         field: name,
-        reason: row ? `the row at byte ${Number.parseInt(row[1]!, 16)} comes after ${bytes.length} bytes` : "no row of hexadecimal bytes",
+        reason: row
+          ? `the row at byte ${Number.parseInt(row[1]!, 16)} comes after ${bytes.length} bytes`
+          : "no row of hexadecimal bytes",
         remedy: WHOLE,
       });
     starts.push(index);
-    bytes.push(...row[2]!.trim().split(" ").map((each) => Number.parseInt(each, 16)));
+    bytes.push(
+      ...row[2]!
+        .trim()
+        .split(" ")
+        .map((each) => Number.parseInt(each, 16)),
+    );
   }
   settle();
   return tables;

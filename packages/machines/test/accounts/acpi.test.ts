@@ -72,7 +72,10 @@ test("acpidump's text: the same facts by line; other tables in it are passed ove
   const rows = (name: TableName): string =>
     `${name} @ 0x0000000000000000\n${Array.from({ length: Math.ceil(bytesOf(name).length / 16) }, (_, i) => {
       const part = [...bytesOf(name).subarray(16 * i, 16 * i + 16)];
-      return `    ${(16 * i).toString(16).toUpperCase().padStart(4, "0")}: ${part.map((each) => each.toString(16).toUpperCase().padStart(2, "0")).join(" ").padEnd(47)}  ${part.map(() => ".").join("")}`;
+      return `    ${(16 * i).toString(16).toUpperCase().padStart(4, "0")}: ${part
+        .map((each) => each.toString(16).toUpperCase().padStart(2, "0"))
+        .join(" ")
+        .padEnd(47)}  ${part.map(() => ".").join("")}`;
     }).join("\n")}\n\n`;
   const text = `DSDT @ 0x0000000000000000\n    0000: 44 53 44 54  DSDT\n\n${all.map(rows).join("")}`;
   for (const each of [text, text.replaceAll("\n", "\r\n")]) {
@@ -106,13 +109,25 @@ test("HMAT's first revision counts tenths; an entry of 0 or FFFFh says nothing",
 });
 
 test.each([
-  ["cut off", () => bytesOf("SRAT").subarray(0, 100), /^T at byte 4: SRAT: its length says 312 bytes, and 100 are there/],
+  [
+    "cut off",
+    () => bytesOf("SRAT").subarray(0, 100),
+    /^T at byte 4: SRAT: its length says 312 bytes, and 100 are there/,
+  ],
   ["a header alone", () => bytesOf("SLIT").subarray(0, 20), /^T at byte 20: SLIT: 20 bytes, and the header alone/],
-  ["a changed byte", () => bytesOf("SLIT").map((each, i) => (i === 45 ? each + 1 : each)), /^T at byte 9: SLIT: the checksum is wrong/],
+  [
+    "a changed byte",
+    () => bytesOf("SLIT").map((each, i) => (i === 45 ? each + 1 : each)),
+    /^T at byte 9: SLIT: the checksum is wrong/,
+  ],
   ["a distance", () => changed("SLIT", 45, 9), /^T at byte 45: SLIT distance from 0 to 1: 9 is none/],
   ["too many localities", () => changed("SLIT", 36, 200), /^T at byte 36: SLIT localities: 200, and 9 distances/],
   ["a structure of no length", () => changed("SRAT", 49, 0), /^T at byte 48: SRAT structure: type 0 of 0 bytes/],
-  ["a structure beyond the end", () => changed("HMAT", 44, 0xff), /^T at byte 44: HMAT structure: type 0 of 255 bytes|^T at byte 4/],
+  [
+    "a structure beyond the end",
+    () => changed("HMAT", 44, 0xff),
+    /^T at byte 44: HMAT structure: type 0 of 255 bytes|^T at byte 4/,
+  ],
 ])("refused: %s", (_what, bytes, message) => {
   const read = (): unknown => readAcpi([tableFromBytes(bytes(), "T")]);
   expect(read).toThrow(InputError);
@@ -121,9 +136,9 @@ test.each([
 
 test("a table twice; what is no such table", () => {
   expect(() => readAcpi(tables("SRAT", "SRAT"))).toThrow(/SRAT table: given twice/);
-  expect([isAcpiTable(bytesOf("SRAT")), isAcpiTable(new TextEncoder().encode("DSDT    ")), isAcpiTable(new Uint8Array(3))]).toEqual([
-    true,
-    false,
-    false,
-  ]);
+  expect([
+    isAcpiTable(bytesOf("SRAT")),
+    isAcpiTable(new TextEncoder().encode("DSDT    ")),
+    isAcpiTable(new Uint8Array(3)),
+  ]).toEqual([true, false, false]);
 });

@@ -2,7 +2,13 @@
 /** Dumps of CPUID, as cpuid -r and InstLatx64 write them, against the geometry that is published of the processors. */
 import { expect, test } from "vitest";
 import { InputError } from "@kreplica/inputs";
-import { accountsFromText, checkMachine, type FactKind, type MachineAccount, machineFromAccounts } from "../../src/index.js";
+import {
+  accountsFromText,
+  checkMachine,
+  type FactKind,
+  type MachineAccount,
+  machineFromAccounts,
+} from "../../src/index.js";
 import { genoa, haswell, kabyLake, sapphireRapids, withTwoCpus } from "./cpuid-samples.js";
 
 const account = (text: string): MachineAccount => accountsFromText(text, "cpu.txt")[0]!;
@@ -11,7 +17,9 @@ const said = (text: string, kind: FactKind, of = ""): unknown =>
 
 test("Haswell by leaves 2 and 4: caches with ways, inclusive L3, TLBs, widths, and the preset by its model", () => {
   expect([said(haswell, "vendor"), said(haswell, "family"), said(haswell, "model")]).toEqual(["intel", 6, 63]);
-  expect(["l1i", "l1d", "l2", "l3"].map((name) => [said(haswell, "cacheBytes", name), said(haswell, "cacheWays", name)])).toEqual([
+  expect(
+    ["l1i", "l1d", "l2", "l3"].map((name) => [said(haswell, "cacheBytes", name), said(haswell, "cacheWays", name)]),
+  ).toEqual([
     [32 << 10, 8],
     [32 << 10, 8],
     [256 << 10, 8],
@@ -23,7 +31,11 @@ test("Haswell by leaves 2 and 4: caches with ways, inclusive L3, TLBs, widths, a
   expect(said(haswell, "tlb", "data.small")).toEqual({ entries: 64, ways: 4 });
   expect(said(haswell, "tlb", "data.huge")).toEqual({ entries: 4, ways: 4 });
   expect(said(haswell, "tlb", "second")).toEqual({ entries: 1024, ways: 8 });
-  expect([said(haswell, "secondLarge"), said(haswell, "physicalBits"), said(haswell, "virtualBits")]).toEqual([true, 46, 48]);
+  expect([said(haswell, "secondLarge"), said(haswell, "physicalBits"), said(haswell, "virtualBits")]).toEqual([
+    true,
+    46,
+    48,
+  ]);
   const machine = machineFromAccounts([account(haswell)], "box");
   expect(checkMachine(machine)).toEqual([]);
   expect(machine.l3).toMatchObject({ bytes: 25 << 20, ways: 20, inclusion: "inclusive" });
@@ -62,25 +74,59 @@ test("AMD's own leaves; 3072 entries in 8 ways are no sets the model has, so the
   expect(machine.translation.second).toMatchObject({ entries: 3072, ways: 24 });
   expect(machine.sources.join("\n")).toContain("as epyc-9654-2s, the nearest to AMD family 25 model 17");
   // Turin counts the second level's entries in 32s, and says so in a bit.
-  const turin = genoa.replace("0x80000021 0x00: eax=0x00000204", "0x80000021 0x00: eax=0x00004204").replace("ebx=0x6c004200", "ebx=0x60804010");
+  const turin = genoa
+    .replace("0x80000021 0x00: eax=0x00000204", "0x80000021 0x00: eax=0x00004204")
+    .replace("ebx=0x6c004200", "ebx=0x60804010");
   expect(said(turin, "tlb", "second")).toEqual({ entries: 4096, ways: 8 });
 });
 
 test("all CPUs: who shares a core, an L3 and a package, by APIC id", () => {
   const groups = (kind: FactKind): unknown => ["0", "1", "2", "3"].map((cpu) => said(withTwoCpus, kind, cpu));
-  expect(groups("coreOf")).toEqual([[0, 1], [0, 1], [2, 3], [2, 3]]);
-  expect(groups("packageOf")).toEqual([[0, 1], [0, 1], [2, 3], [2, 3]]);
-  expect(groups("l3Of")).toEqual([[0, 1], [0, 1], [2, 3], [2, 3]]);
+  expect(groups("coreOf")).toEqual([
+    [0, 1],
+    [0, 1],
+    [2, 3],
+    [2, 3],
+  ]);
+  expect(groups("packageOf")).toEqual([
+    [0, 1],
+    [0, 1],
+    [2, 3],
+    [2, 3],
+  ]);
+  expect(groups("l3Of")).toEqual([
+    [0, 1],
+    [0, 1],
+    [2, 3],
+    [2, 3],
+  ]);
   // `cpuid -r` where the CPU cannot be chosen: the same answers four times.
-  const stuck = withTwoCpus.replaceAll(/edx=0x0000002[01]/g, "edx=0x00000000").replaceAll("edx=0x00000001", "edx=0x00000000");
+  const stuck = withTwoCpus
+    .replaceAll(/edx=0x0000002[01]/g, "edx=0x00000000")
+    .replaceAll("edx=0x00000001", "edx=0x00000000");
   expect(account(stuck).remarks.join()).toContain("two CPUs have one APIC id");
   expect(account(stuck).facts.some(({ kind }) => kind === "coreOf")).toBe(false);
 });
 
 test.each([
-  ["registers", haswell.replace("76036301-00F0B5FF", "76036301-00F0B5F"), /^cpu\.txt:4: leaf 0x00000002: "76036301-00F0B5F-/],
-  ["two machines", `${haswell}${kabyLake.slice(kabyLake.indexOf("\n") + 1)}`, /leaf 0x00000000: given twice, with different registers/],
-  ["no processor", haswell.split("\n").filter((line) => !line.includes("CPUID 00000001")).join("\n"), /^cpu\.txt: no leaf 0 or no leaf 1/],
+  [
+    "registers",
+    haswell.replace("76036301-00F0B5FF", "76036301-00F0B5F"),
+    /^cpu\.txt:4: leaf 0x00000002: "76036301-00F0B5F-/,
+  ],
+  [
+    "two machines",
+    `${haswell}${kabyLake.slice(kabyLake.indexOf("\n") + 1)}`,
+    /leaf 0x00000000: given twice, with different registers/,
+  ],
+  [
+    "no processor",
+    haswell
+      .split("\n")
+      .filter((line) => !line.includes("CPUID 00000001"))
+      .join("\n"),
+    /^cpu\.txt: no leaf 0 or no leaf 1/,
+  ],
 ])("refused: %s", (_what, text, message) => {
   expect(() => accountsFromText(text, "cpu.txt")).toThrow(InputError);
   expect(() => accountsFromText(text, "cpu.txt")).toThrow(message);

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { TABLES } from "@kreplica/machines";
 
 /** Of one machine at most: SRAT2, SRAT3 are of others. */
-const isTable = (name: string): boolean => TABLES.some((table) => name.replace(/\.(?:bin|dat|aml)$/i, "").toUpperCase() === table);
+const isTable = (name: string): boolean =>
+  TABLES.some((table) => name.replace(/\.(?:bin|dat|aml)$/i, "").toUpperCase() === table);
 
 /** @returns files of the tables that are read; undefined where there is none */
 export function acpiDirectory(directory: string): string[] | undefined {

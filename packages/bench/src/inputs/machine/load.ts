@@ -31,6 +31,7 @@ import { shownPath } from "../input-file.js";
 import { sysfsAccount } from "./sysfs-account.js";
 import { machineFromSysfs } from "./sysfs-nodes.js";
 import { acpiDirectory } from "./acpi-directory.js";
+import { THIS, thisMachine } from "./this-machine.js";
 
 /**
  * The form most pastes in public reports have: `[root@host ~]# numactl -H`. No JSON that begins with a bracket has a
@@ -81,7 +82,7 @@ type Input =
  */
 export function loadMachine(named: string | readonly string[], base?: string): MachineSpec {
   const [first, ...others] = typeof named === "string" ? [named] : named;
-  if (others.length === 0 && !hasTables(first!)) return loadOne(first!, base);
+  if (others.length === 0 && first !== THIS && !hasTables(first!)) return loadOne(first!, base);
   const inputs = [first!, ...others].map((each) => ({ path: each, input: readInput(each, base) }));
   const late = inputs.slice(1).find(({ input }) => "machine" in input);
   if (late)
@@ -95,7 +96,7 @@ export function loadMachine(named: string | readonly string[], base?: string): M
   return sound(
     machineFromAccounts(
       accountsOf(inputs.map(({ input }) => input)),
-      "machine" in whole ? whole.machine.name : nameFor(first!),
+      "machine" in whole ? whole.machine.name : first === THIS ? "this-machine" : nameFor(first!),
       { ...(on ? { base: on } : {}), whole: "machine" in whole },
     ),
     inputs.map(({ path }) => path).join(", "),
@@ -142,6 +143,7 @@ function sound(machine: MachineSpec, file: string): MachineSpec {
 function readInput(path: string, base: string | undefined): Input {
   const known = presetAlone(path, base);
   if (known) return { machine: known };
+  if (path === THIS) return { accounts: thisMachine() };
   if (statusOf(path).isDirectory()) {
     const tables = acpiDirectory(path);
     return tables
