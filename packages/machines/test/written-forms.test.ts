@@ -3,7 +3,16 @@
  */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { describe, expect, test } from "vitest";
-import { acpiTables, checkMachine, machineFromAccounts, presets, qemuOptions, readAcpi, tableFromBytes, tiny2Node } from "../src/index.js";
+import {
+  acpiTables,
+  checkMachine,
+  machineFromAccounts,
+  presets,
+  qemuOptions,
+  readAcpi,
+  tableFromBytes,
+  tiny2Node,
+} from "../src/index.js";
 
 const back = (machine: MachineSpec): MachineSpec =>
   machineFromAccounts(
@@ -20,7 +29,13 @@ const sparse: MachineSpec = {
     { id: 2, memoryBytes: 0 },
     { id: 4, memoryBytes: 2 ** 31, startAddress: 2 ** 33 },
   ],
-  cpus: [0, 1, 2].map((id) => ({ id, node: id === 2 ? 2 : 0, core: id, l3: id === 2 ? 1 : 0, socket: id === 2 ? 1 : 0 })),
+  cpus: [0, 1, 2].map((id) => ({
+    id,
+    node: id === 2 ? 2 : 0,
+    core: id,
+    l3: id === 2 ? 1 : 0,
+    socket: id === 2 ? 1 : 0,
+  })),
   distance: [
     [10, 21, 30],
     [21, 10, 40],

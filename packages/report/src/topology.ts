@@ -81,13 +81,24 @@ export function topologyPicture(machine: DrawnMachine): string {
   const l3s = (cpus: readonly Cpu[]): Box[] =>
     distinct(cpus.map(({ l3 }) => l3)).map((l3) => {
       const own = cpus.filter((cpu) => cpu.l3 === l3);
-      const cores = distinct(own.map((cpu) => cpu.core)).map((id) => core(id, own.filter((cpu) => cpu.core === id)));
-      return around(`L3 ${l3}: ${bytes(machine.l3.bytes)}, L2 ${bytes(machine.l2.bytes)} a core`, "l3", cores, CORES_WIDE);
+      const cores = distinct(own.map((cpu) => cpu.core)).map((id) =>
+        core(
+          id,
+          own.filter((cpu) => cpu.core === id),
+        ),
+      );
+      return around(
+        `L3 ${l3}: ${bytes(machine.l3.bytes)}, L2 ${bytes(machine.l2.bytes)} a core`,
+        "l3",
+        cores,
+        CORES_WIDE,
+      );
     });
   const node = (id: number, cpus: readonly Cpu[], whole: boolean): Box => {
     const index = machine.nodes.findIndex((each) => each.id === id);
     const { memoryBytes } = machine.nodes[index]!;
-    const own = memoryBytes > 0 && cpus.length > 0 ? `, ${written(machine.latencyNs[index]![index]!, { digits: 1 })} ns` : "";
+    const own =
+      memoryBytes > 0 && cpus.length > 0 ? `, ${written(machine.latencyNs[index]![index]!, { digits: 1 })} ns` : "";
     return around(
       `node ${id}${whole ? "" : " (a part)"}: ${memoryBytes === 0 ? "no memory" : bytes(memoryBytes)}${own}`,
       cpus.length === 0 ? "memory" : "node",

@@ -1,4 +1,6 @@
-/** The picture of a machine's topology: every box once, inside the one around it; well-formed; nothing foreign in it. */
+/**
+ * The picture of a machine's topology: every box once, inside the one around it; well-formed; nothing foreign in it.
+ */
 import { expect, test } from "vitest";
 import type { DrawnMachine } from "../src/index.js";
 import { topologyPicture } from "../src/index.js";
@@ -24,9 +26,16 @@ const machine: DrawnMachine = {
 
 /** Rectangles by their class. */
 const boxes = (svg: string, kind: string): { x: number; y: number; right: number; below: number }[] =>
-  [...svg.matchAll(new RegExp(`<rect class="${kind}" x="([\\d.]+)" y="([\\d.]+)" width="([\\d.]+)" height="([\\d.]+)"`, "g"))].map(
-    ([, x, y, width, height]) => ({ x: Number(x), y: Number(y), right: Number(x) + Number(width), below: Number(y) + Number(height) }),
-  );
+  [
+    ...svg.matchAll(
+      new RegExp(`<rect class="${kind}" x="([\\d.]+)" y="([\\d.]+)" width="([\\d.]+)" height="([\\d.]+)"`, "g"),
+    ),
+  ].map(([, x, y, width, height]) => ({
+    x: Number(x),
+    y: Number(y),
+    right: Number(x) + Number(width),
+    below: Number(y) + Number(height),
+  }));
 
 test("boxes: how many, each inside one of the next larger kind, none over another of its kind", () => {
   const svg = topologyPicture(machine);
@@ -37,7 +46,8 @@ test("boxes: how many, each inside one of the next larger kind, none over anothe
     for (const inner of boxes(svg, kind))
       expect(
         boxes(svg, kinds[i + 1]!).filter(
-          (outer) => outer.x <= inner.x && outer.y <= inner.y && outer.right >= inner.right && outer.below >= inner.below,
+          (outer) =>
+            outer.x <= inner.x && outer.y <= inner.y && outer.right >= inner.right && outer.below >= inner.below,
         ),
       ).toHaveLength(1);
   for (const kind of kinds)
@@ -49,7 +59,13 @@ test("boxes: how many, each inside one of the next larger kind, none over anothe
 test("texts: memory, CPUs, what has none; letters that mean something are written out", () => {
   const svg = topologyPicture(machine);
   expect(svg).toContain("box&lt;1&gt;: two sockets &amp; &quot;more&quot;");
-  for (const text of ["node 0: 4 GiB, 90.0 ns", "node 1: no memory", "node 3: 8 GiB", "0, 4", "L3 1: 16 MiB, L2 256 KiB a core"])
+  for (const text of [
+    "node 0: 4 GiB, 90.0 ns",
+    "node 1: no memory",
+    "node 3: 8 GiB",
+    "0, 4",
+    "L3 1: 16 MiB, L2 256 KiB a core",
+  ])
     expect(svg).toContain(`>${text}<`);
   expect(svg).not.toMatch(/<script|href|url\(|on\w+=/);
   expect(svg.match(/<g>/g)!.length).toBe(svg.match(/<\/g>/g)!.length);

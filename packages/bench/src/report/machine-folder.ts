@@ -31,7 +31,8 @@ export function machineFiles(machine: MachineSpec): ReadonlyMap<string, string |
 
 /** @param option under which it was given @throws InputError for one that holds something, or is no folder */
 export function machineFolder(path: string, option: string): MachineFolder {
-  const refuse = (reason: string, remedy: string): InputError => new InputError({ file: path || option, field: option, reason, remedy });
+  const refuse = (reason: string, remedy: string): InputError =>
+    new InputError({ file: path || option, field: option, reason, remedy });
   if (path === "") throw refuse("empty", "name a folder");
   let [found, entries]: [boolean, number] = [false, 0];
   try {

@@ -30,7 +30,14 @@ describe("--write", () => {
     const { code, out, error } = await invoke(["machine", "tiny-2-node", "--write", written]);
     expect(code, error).toBe(0);
     expect(out).toContain("Latency under load");
-    expect(readdirSync(written).sort()).toEqual(["HMAT", "SLIT", "SRAT", "machine.json", "machine.svg", "qemu-options.txt"]);
+    expect(readdirSync(written).sort()).toEqual([
+      "HMAT",
+      "SLIT",
+      "SRAT",
+      "machine.json",
+      "machine.svg",
+      "qemu-options.txt",
+    ]);
     expect(error).toContain(`${written} is written: machine.json, SRAT, SLIT, HMAT, qemu-options.txt, machine.svg`);
     const tiny = await json("tiny-2-node");
     expect(await json(join(written, "machine.json"))).toEqual(tiny);
@@ -69,7 +76,9 @@ describe("tables of ACPI", () => {
     const both = await json(join(tables, "SRAT"), mlc, join(tables, "APIC"), join(tables, "HMAT"));
     expect(both.latencyNs[0]![0]).toBe(95.5);
     expect(both.sources.filter((each) => each.startsWith("contradiction: latencyNs"))).toEqual([
-      expect.stringMatching(/^contradiction: latencyNs from 0 to 0 is 90 in .*HMAT at byte \d+ \(ACPI SRAT, MADT, HMAT\) and 95\.5 in .*mlc\.txt:4 \(Intel MLC\), which stands$/),
+      expect.stringMatching(
+        /^contradiction: latencyNs from 0 to 0 is 90 in .*HMAT at byte \d+ \(ACPI SRAT, MADT, HMAT\) and 95\.5 in .*mlc\.txt:4 \(Intel MLC\), which stands$/,
+      ),
     ]);
   });
 

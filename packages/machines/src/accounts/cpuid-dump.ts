@@ -11,7 +11,8 @@
  *
  * @source cpuid(1), "-r"; InstLatx64 and AIDA64 dumps as published
  */
-import { quoted, TextLines } from "@kreplica/inputs";
+import type { TextLines } from "@kreplica/inputs";
+import { quoted } from "@kreplica/inputs";
 import { MOST_CPU } from "./account.js";
 
 /** Registers that CPUID gave back. */

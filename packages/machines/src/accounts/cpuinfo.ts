@@ -14,7 +14,8 @@ import { quoted, TextLines } from "@kreplica/inputs";
 import { AccountOf, MOST_CPU } from "./account.js";
 
 /** Whether the text is that of an x86 machine. */
-export const isCpuinfo = (text: string): boolean => /^processor\t*:\s*\d+\s*$/m.test(text) && /^(?:vendor_id|cpu family)\s*:/m.test(text);
+export const isCpuinfo = (text: string): boolean =>
+  /^processor\t*:\s*\d+\s*$/m.test(text) && /^(?:vendor_id|cpu family)\s*:/m.test(text);
 
 const WHOLE = "give the whole of /proc/cpuinfo";
 
@@ -43,17 +44,28 @@ export function readCpuinfo(source: string, file: string): AccountOf {
       socket = value!;
       packages.set(socket, [...(packages.get(socket) ?? []), cpu]);
     }
-    if (name === "core id" && socket !== "") cores.set(`${socket} ${value}`, [...(cores.get(`${socket} ${value}`) ?? []), cpu]);
+    if (name === "core id" && socket !== "")
+      cores.set(`${socket} ${value}`, [...(cores.get(`${socket} ${value}`) ?? []), cpu]);
     if (cpus.length === 1) sayProcessor(name, value!, index, account);
   }
   text.settle();
-  account.say("cpus", "", [...cpus].sort((a, b) => a - b), line);
+  account.say(
+    "cpus",
+    "",
+    [...cpus].sort((a, b) => a - b),
+    line,
+  );
   for (const [kind, groups] of [
     ["packageOf", packages],
     ["coreOf", cores],
   ] as const) {
     if ([...groups.values()].flat().length !== cpus.length) continue;
-    for (const group of groups.values()) account.group(kind, group.sort((a, b) => a - b), line);
+    for (const group of groups.values())
+      account.group(
+        kind,
+        group.sort((a, b) => a - b),
+        line,
+      );
   }
   return account;
 }

@@ -76,7 +76,10 @@ function hmat({ nodes, cpus, latencyNs, bandwidthMBs }: MachineSpec): Uint8Array
   const structure = (kind: number, figures: readonly (readonly number[])[], perUnit: number): void => {
     const most = Math.max(...from.flatMap((i) => to.map((j) => figures[i]![j]! * perUnit)));
     const unit = Math.max(kind === 1 ? 100 : 1, Math.ceil(most / ENTRY_MOST));
-    table.number(1, 2).number(0, 2).number(32 + 4 * (from.length + to.length) + 2 * from.length * to.length, 4);
+    table
+      .number(1, 2)
+      .number(0, 2)
+      .number(32 + 4 * (from.length + to.length) + 2 * from.length * to.length, 4);
     table.number(0, 1).number(kind, 1).number(0, 2).number(from.length, 4).number(to.length, 4).number(0, 4);
     table.number(unit, 8);
     for (const index of [...from, ...to]) table.number(nodes[index]!.id, 4);
@@ -95,4 +98,3 @@ export const acpiTables = (machine: MachineSpec): ReadonlyMap<TableName, Uint8Ar
     ["SLIT", slit(machine)],
     ["HMAT", hmat(machine)],
   ]);
-

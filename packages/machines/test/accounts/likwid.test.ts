@@ -58,7 +58,7 @@ test.each([
   [
     "a row",
     likwid.replace(/^3 .*$/m, "3   0   x   0   1   *"),
-    /^likwid\.txt:16: HWThread: "3   0   x   0   1   \*" is no row/,
+    /^likwid\.txt:16: HWThread: "3 {3}0 {3}x {3}0 {3}1 {3}\*" is no row/,
   ],
   ["a thread twice", likwid.replace(/^3 .*$/m, "2   0   3   0   1   *"), /^likwid\.txt:16: HWThread/],
   ["a size", likwid.replace("30 MB", "30 XB"), /^likwid\.txt:45: Size: "30 XB" is not a size/],

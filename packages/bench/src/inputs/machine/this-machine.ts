@@ -5,7 +5,14 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { InputError } from "@kreplica/inputs";
-import { AccountOf, accountsFromText, isAcpiTable, type MachineAccount, readAcpi, tableFromBytes } from "@kreplica/machines";
+import {
+  AccountOf,
+  accountsFromText,
+  isAcpiTable,
+  type MachineAccount,
+  readAcpi,
+  tableFromBytes,
+} from "@kreplica/machines";
 import { acpiDirectory } from "./acpi-directory.js";
 import { sysfsAccount } from "./sysfs-account.js";
 
@@ -26,7 +33,9 @@ export function thisMachine(): MachineAccount[] {
     const paths = acpiDirectory(TABLES);
     if (!paths) return missing.remark(`${TABLES}: no SRAT, SLIT, HMAT or APIC`);
     const tables = paths.map((path) => ({ path, bytes: new Uint8Array(readFileSync(path)) }));
-    const whole = tables.filter(({ bytes }) => isAcpiTable(bytes)).map(({ path, bytes }) => tableFromBytes(bytes, path));
+    const whole = tables
+      .filter(({ bytes }) => isAcpiTable(bytes))
+      .map(({ path, bytes }) => tableFromBytes(bytes, path));
     parts.push(readAcpi(whole));
   });
   for (const [command, ...words] of [["cpuid", "-r"], ["lscpu"]] as const)
@@ -61,7 +70,10 @@ function printed(command: string, words: readonly string[]): MachineAccount[] {
     maxBuffer: LARGEST_OUTPUT,
     timeout: 20_000,
   });
-  if (error) throw (error as NodeJS.ErrnoException).code === "ENOENT" ? new Error(`not installed (package ${command === "lscpu" ? "util-linux" : command})`) : error;
+  if (error)
+    throw (error as NodeJS.ErrnoException).code === "ENOENT"
+      ? new Error(`not installed (package ${command === "lscpu" ? "util-linux" : command})`)
+      : error;
   if (status !== 0) throw new Error(`ended with ${status}`);
   return accountsFromText(stdout, `\`${[command, ...words].join(" ")}\` here`);
 }
