@@ -2,6 +2,12 @@
 const tables = "src/tables/kernel-tables.ts";
 const tablesTest = "test/tables/kernel-tables.test.ts";
 const failure = "test/tables/failure-paths.test.ts";
+const kasan = "src/boot/kasan.ts";
+const kasanTest = "test/boot/kasan.test.ts";
+const protection = "src/tables/protection.ts";
+const protectionTest = "test/tables/protection.test.ts";
+const cpus = "src/tables/cpu-state.ts";
+const cpusTest = "test/tables/cpu-state.test.ts";
 
 export default [
   {
@@ -160,5 +166,146 @@ export default [
     replace: "",
     test: "test/processes/processes.test.ts",
     pattern: "a fork that lacks",
+  },
+  {
+    promise: "memory that is not there yet has no shadow",
+    file: kasan,
+    find: "    if (context.offline.has(node)) continue;\n",
+    replace: "",
+    test: kasanTest,
+  },
+  {
+    promise: "the page of zeroes is one of zeroes, whoever had it before",
+    file: kasan,
+    find: "  context.machine.memory.clearFrame(zero);\n",
+    replace: "",
+    test: kasanTest,
+  },
+  {
+    promise: "nobody writes to the page of zeroes",
+    file: kasan,
+    find: "writable: false, global: !layout.pti, frame: zero",
+    replace: "writable: true, global: !layout.pti, frame: zero",
+    test: kasanTest,
+  },
+  {
+    promise: "late shadow of modules ends where they do",
+    file: kasan,
+    find: "shadowOf(FIXED.modulesEnd - 1n)",
+    replace: "shadowOf(FIXED.modulesEnd)",
+    test: kasanTest,
+  },
+  {
+    promise: "shadow that a node has no room for ends the boot",
+    file: kasan,
+    find: "    if (first === NONE)\n      throw",
+    replace: "    if (first === NONE && node < 0)\n      throw",
+    test: kasanTest,
+  },
+  {
+    promise: "memory's shadow lies on its node or nowhere",
+    file: kasan,
+    find: 'early.allocate(node, count, align, "kernel", true)',
+    replace: 'early.allocate(node, count, align, "kernel")',
+    test: kasanTest,
+    pattern: "is named",
+  },
+  {
+    promise: "tables for vmalloc's shadow stand below every top-level entry",
+    file: kasan,
+    find: "  const step = entryBytes(4);",
+    replace: "  const step = 2n * entryBytes(4);",
+    test: kasanTest,
+  },
+  {
+    promise: "shadow is global where the kernel's pages are",
+    file: kasan,
+    find: "  const protection = { ...KERNEL_DATA, global: !layout.pti };",
+    replace: "  const protection = KERNEL_DATA;",
+    test: kasanTest,
+  },
+  {
+    promise: "an absent leaf is no longer global",
+    file: protection,
+    find: "change.present === false ? false : change.global",
+    replace: "change.global",
+    test: protectionTest,
+  },
+  {
+    promise: "a large leaf's memory type has its own place in the entry",
+    file: protection,
+    find: "(level === 1 ? Bit.PatSmall : Bit.PatLarge) : 0)",
+    replace: "Bit.PatSmall : 0)",
+    test: protectionTest,
+  },
+  {
+    promise: "a change of memory type takes the old one's bits out",
+    file: protection,
+    find: "    set(Bit.CacheDisable, (pat & 2) !== 0);",
+    replace: "    if ((pat & 2) !== 0) set(Bit.CacheDisable, true);",
+    test: protectionTest,
+  },
+  {
+    promise: "an absent leaf shows no frame",
+    file: protection,
+    find: "hi: invertHigh(hi) };",
+    replace: "hi };",
+    test: protectionTest,
+  },
+  {
+    promise: "small leaves are executable where the large one was",
+    file: "src/tables/split-leaf.ts",
+    find: "(hi & NO_EXECUTE) !== 0",
+    replace: "false",
+    test: "test/tables/split-leaf.test.ts",
+  },
+  {
+    promise: "what was absent is absent once divided",
+    file: "src/tables/split-leaf.ts",
+    find: "absent ? invertLow(low) : low, absent",
+    replace: "low, absent",
+    test: "test/tables/split-leaf.test.ts",
+  },
+  {
+    promise: "small leaves have the large one's memory type where theirs is kept",
+    file: "src/tables/split-leaf.ts",
+    find: "level === 2 ? Bit.PatSmall : Bit.PatLarge;",
+    replace: "Bit.PatLarge;",
+    test: "test/tables/split-leaf.test.ts",
+  },
+  {
+    promise: "33 pages are flushed one by one",
+    file: cpus,
+    find: "total > SINGLE_PAGE_CEILING ||",
+    replace: "total >= SINGLE_PAGE_CEILING ||",
+    test: cpusTest,
+  },
+  {
+    promise: "the ceiling is for all ranges together",
+    file: cpus,
+    find: "ranges.reduce((sum, range) => sum + range.pages, 0)",
+    replace: "ranges.reduce((most, range) => Math.max(most, range.pages), 0)",
+    test: cpusTest,
+  },
+  {
+    promise: "under KPTI no page is flushed alone: the user's PCID may hold it",
+    file: cpus,
+    find: " || this.layout.pti;",
+    replace: ";",
+    test: cpusTest,
+  },
+  {
+    promise: "nothing to flush interrupts nobody",
+    file: cpus,
+    find: "    if (total === 0) return;\n",
+    replace: "",
+    test: cpusTest,
+  },
+  {
+    promise: "a page that is held under every PCID goes under every PCID",
+    file: cpus,
+    find: "everyPcid || total",
+    replace: "total",
+    test: cpusTest,
   },
 ];

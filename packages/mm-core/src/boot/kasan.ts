@@ -42,9 +42,6 @@ import type { KernelLayout } from "../image/kernel-layout-api.js";
 import { KERNEL_DATA, leafEntry, TABLE_BITS } from "../tables/protection.js";
 import { walk } from "../tables/walk.js";
 
-/** Bytes of memory one shadow page stands for. */
-const PAGE_COVERS = 8n * PAGE;
-
 /** What was made. */
 export interface ShadowMade {
   /** Frames of shadow that can be written. */
@@ -168,7 +165,7 @@ function holes(layout: KernelLayout): PageRange[] {
   const { start, end, vmalloc } = layout.kasan!;
   const late = [
     ...(vmalloc ? [{ start: shadowOf(layout.vmallocStart), end: shadowOf(layout.vmallocEnd) }] : []),
-    { start: shadowOf(FIXED.modulesStart), end: shadowOf(FIXED.modulesEnd + PAGE_COVERS - 1n) },
+    { start: shadowOf(FIXED.modulesStart), end: shadowOf(FIXED.modulesEnd - 1n) },
   ];
   const found: PageRange[] = [];
   let from = start;
