@@ -10,6 +10,7 @@ import {
   PGD_ORDER,
   symbolFrame,
   walk,
+  KERNEL_DATA,
 } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
 import { PER_NODE, replicationBy } from "../src/index.js";
@@ -77,23 +78,11 @@ const cases: readonly [string, string, (kernel: Kernel) => void, TestKernelOptio
   [
     "A4",
     "a mapping in the module area on one node alone",
-    (kernel) =>
-      kernel.tables.edit((editor) =>
-        editor.map(
-          0xffff_ffff_c000_0000n,
-          {
-            frame: 9,
-            level: 1,
-            writable: true,
-            executable: false,
-            global: true,
-            user: false,
-            present: true,
-            cache: "wb",
-          },
-          1,
-        ),
-      ),
+    (kernel) => {
+      const page = 0xffff_ffff_c000_0000n;
+      kernel.tables.edit((editor) => editor.map(page, { ...KERNEL_DATA, frame: 9, level: 1 }));
+      for (const node of [-1, 0]) change(kernel, node, page, 1, () => [0, 0]);
+    },
   ],
   [
     "A5",

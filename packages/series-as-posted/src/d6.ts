@@ -1,7 +1,7 @@
 /** D6: copies of an area are freed while mapped when memory gives out. */
 import { overlay } from "@kreplica/di";
 import { PhysMemory } from "@kreplica/hw-x86/api";
-import { KernelTables, PageAllocator } from "@kreplica/mm-core/api";
+import { KernelLayout, KernelTables, PageAllocator, ReplicaView, TableMemory } from "@kreplica/mm-core/api";
 import { AreaReplicator } from "@kreplica/vmalloc/api";
 import { UnmapThenMapReplicator } from "./unmap-then-map.js";
 import type { SeriesDefect } from "./defect.js";
@@ -17,7 +17,15 @@ export const D6: SeriesDefect = {
   overlays: [
     overlay(
       AreaReplicator,
-      (_corrected, get) => new UnmapThenMapReplicator(get(PageAllocator), get(PhysMemory), get(KernelTables)),
+      (_corrected, get) =>
+        new UnmapThenMapReplicator({
+          allocator: get(PageAllocator),
+          memory: get(PhysMemory),
+          tables: get(KernelTables),
+          entries: get(TableMemory),
+          view: get(ReplicaView),
+          layout: get(KernelLayout),
+        }),
     ),
   ],
 };

@@ -1,7 +1,24 @@
 /** The series' own way of giving an area copies, which D6 lays over ours. */
-import { type Frame, NONE, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
-import type { KernelTables, Mapping, PageAllocator } from "@kreplica/mm-core/api";
-import type { AreaCopy, AreaReplicator, FrameBlock, ReplicationJob } from "@kreplica/vmalloc/api";
+import { Bit, endOf, entryHigh, entryLow, type Frame, NONE, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
+import {
+  type KernelLayout,
+  type KernelTables,
+  type PageAllocator,
+  type ReplicaView,
+  type TableMemory,
+  walk,
+} from "@kreplica/mm-core/api";
+import type { AreaCopy, AreaReplicator, FrameBlock, ReplicationJob, VmArea } from "@kreplica/vmalloc/api";
+
+/** What of the kernel it takes. */
+export interface UnmapThenMapParts {
+  readonly allocator: PageAllocator;
+  readonly memory: PhysMemory;
+  readonly tables: KernelTables;
+  readonly entries: TableMemory;
+  readonly view: ReplicaView;
+  readonly layout: KernelLayout;
+}
 
 /**
  * Node by node: pages one at a time, unmap, map, copy; one flush at the end.
@@ -10,22 +27,15 @@ import type { AreaCopy, AreaReplicator, FrameBlock, ReplicationJob } from "@krep
  * @patch 10/12 mm/vmalloc.c __vmalloc_node_replicate_range
  */
 export class UnmapThenMapReplicator implements AreaReplicator {
-  constructor(
-    private readonly allocator: PageAllocator,
-    private readonly memory: PhysMemory,
-    private readonly tables: KernelTables,
-  ) {}
+  constructor(private readonly parts: UnmapThenMapParts) {}
 
   replicate(jobs: readonly ReplicationJob[]): readonly (readonly AreaCopy[] | undefined)[] {
     return jobs.map((job) => this.one(job));
   }
 
   private one({ area, targets }: ReplicationJob): readonly AreaCopy[] | undefined {
+    const { allocator, memory, tables } = this.parts;
     const copies: AreaCopy[] = [];
-    const freeAll = (): undefined => {
-      for (const copy of copies) for (const block of copy.blocks) this.allocator.free(block.frame, block.order);
-      return undefined;
-    };
     const step = area.level === 2 ? 512 : 1;
     const order = area.level === 2 ? 9 : 0;
     for (const node of targets) {
@@ -33,29 +43,38 @@ export class UnmapThenMapReplicator implements AreaReplicator {
       const blocks: FrameBlock[] = [];
       copies.push({ node, frames, blocks });
       for (let page = 0; page < area.pages; page += step) {
-        const frame = this.allocator.allocate(node, order, { purpose: area.purpose });
-        if (frame === NONE) return freeAll();
+        const frame = allocator.allocate(node, order, { purpose: area.purpose });
+        if (frame === NONE) {
+          for (const copy of copies) for (const block of copy.blocks) allocator.free(block.frame, block.order);
+          return undefined;
+        }
         blocks.push({ frame, order });
         for (let i = 0; i < step; i++) frames.push(frame + i);
       }
-      const addressOf = (page: number): bigint => area.start + BigInt(page) * PAGE;
-      const before: Mapping[] = [];
-      this.tables.editLazily((editor) => {
-        for (let page = 0; page < area.pages; page += step) {
-          before.push(this.tables.lookup(node, addressOf(page))!);
-          editor.unmap(addressOf(page), area.level, node);
-        }
-      });
-      const mapped = this.tables.editLazily((editor) => {
-        for (let page = 0; page < area.pages; page += step) {
-          if (!editor.map(addressOf(page), { ...before[page / step]!, frame: frames[page]! }, node)) return false;
-        }
-        return true;
-      });
-      if (!mapped) return freeAll();
-      for (let page = 0; page < area.pages; page++) this.memory.copyFrame(area.frames[page]!, frames[page]!);
+      this.mapOn(node, area, frames, step);
+      for (let page = 0; page < area.pages; page++) memory.copyFrame(area.frames[page]!, frames[page]!);
     }
-    this.tables.flush(area.start, area.start + BigInt(area.pages) * PAGE);
+    tables.flush(area.start, endOf(area));
     return copies;
+  }
+
+  /**
+   * One node's leaves: all out, then all in, so that the node has a hole in between. The tables stay, so none is
+   * wanted.
+   * @patch 10/12 mm/vmalloc.c vunmap_range_noflush_pgd, vmap_pages_range_noflush_pgd
+   */
+  private mapOn(node: number, area: VmArea, frames: readonly Frame[], step: number): void {
+    const { entries, tables, view, layout } = this.parts;
+    const leaves = Array.from({ length: area.pages / step }, (_, nth) => ({
+      ...walk(entries.memory, view.kernelRoot(node), layout.levels, area.start + BigInt(nth * step) * PAGE, area.level),
+      frame: frames[nth * step]!,
+    }));
+    for (const { table, index } of leaves) entries.write(table, index, 0, 0);
+    // Nothing is said of the leaves but that a flush is owed.
+    tables.editLazily((editor) => editor.repoint(area.start, area.pages, () => undefined));
+    // A leaf keeps its bits 0 to 11, and PAT where a large one has it.
+    const kept = 0xfff | (area.level > 1 ? Bit.PatLarge : 0);
+    for (const { table, index, lo, hi, frame } of leaves)
+      entries.write(table, index, entryLow(frame, lo & kept), entryHigh(frame, hi >>> 31 === 1));
   }
 }

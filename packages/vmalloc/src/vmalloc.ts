@@ -420,9 +420,7 @@ export class AreaVmalloc implements Vmalloc {
     if (area.state !== "shared" || this.view.isPrivate(area.start)) return false;
     const mapping: Mapping = { ...protection, frame: area.frames[0]!, level: area.level };
     try {
-      this.tables.editLazily((editor) =>
-        this.view.holders.slice(1).every((holder) => editor.map(area.start, mapping, holder)),
-      );
+      if (this.view.holders.length > 1) this.tables.editLazily((editor) => editor.map(area.start, mapping));
       return false;
     } catch (error) {
       if (!(error instanceof MmError) || error.code !== "already-mapped") throw error;

@@ -62,21 +62,16 @@ export const KernelTables = token<KernelTables>("mm-core/KernelTables");
 export interface TableEditor {
   /**
    * @returns false when a table page could not be had; nothing is changed then
-   * @param only on this holder alone, the counterpart of {@link unmap}'s: vmap_pages_range_noflush_pgd of patch 10/12
    * @throws MmError already-mapped, misaligned
    */
-  map(address: bigint, mapping: Mapping, only?: NodeId): boolean;
+  map(address: bigint, mapping: Mapping): boolean;
   /**
    * The same address, in the window, to a different frame on each holder; the boot table gets the master's.
    * @param frames by node id of the holder
    */
   mapPerNode(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean;
-  /**
-   * Removes a leaf; a hole stays a hole. Table pages stay.
-   * @param only on this holder alone, which makes a hole there: vunmap_range_noflush_pgd of patch 10/12, for variants
-   *   that reproduce the series
-   */
-  unmap(address: bigint, level: 1 | 2 | 3, only?: NodeId): void;
+  /** Removes a leaf; a hole stays a hole. Table pages stay. */
+  unmap(address: bigint, level: 1 | 2 | 3): void;
   /**
    * Splits larger leaves where the range ends inside one; holes are passed over. With `alias`, the frames' direct-map
    * view follows in W and G (Linux: cpa_process_alias).

@@ -189,32 +189,24 @@ class Editor implements TableEditor {
     private readonly cpus: CpuState,
   ) {}
 
-  map(address: bigint, mapping: Mapping, only?: NodeId): boolean {
-    return this.mapEach(address, mapping, () => mapping.frame, this.rootsOf(only));
+  map(address: bigint, mapping: Mapping): boolean {
+    return this.mapEach(address, mapping, () => mapping.frame);
   }
 
   mapPerNode(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean {
-    return this.mapEach(address, mapping, frames, this.rootsOf(undefined));
+    return this.mapEach(address, mapping, frames);
   }
 
-  /** Tables of the top level to change: every root, or the holder's own. */
-  private rootsOf(only: NodeId | undefined): Place[] {
-    const roots = this.view.roots.filter(
-      ({ node, kind }) => only === undefined || (node === only && (kind === "node" || this.view.roots.length === 1)),
-    );
-    return distinct(roots.map(({ root, node }) => ({ table: root, node })));
+  /** Tables of the top level. */
+  private roots(): Place[] {
+    return distinct(this.view.roots.map(({ root, node }) => ({ table: root, node })));
   }
 
-  private mapEach(
-    address: bigint,
-    mapping: Omit<Mapping, "frame">,
-    frames: (node: NodeId) => Frame,
-    roots: Place[],
-  ): boolean {
+  private mapEach(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean {
     if (address % entryBytes(mapping.level) !== 0n)
       throw new MmError("misaligned", address, `not on the size of a level-${mapping.level} leaf`);
     return this.atomically(() => {
-      const places = this.descend(roots, address, mapping.level, true);
+      const places = this.descend(address, mapping.level, true);
       if (!places) return false;
       const index = tableIndex(address, mapping.level);
       for (const { table } of places) {
@@ -229,8 +221,8 @@ class Editor implements TableEditor {
     });
   }
 
-  unmap(address: bigint, level: 1 | 2 | 3, only?: NodeId): void {
-    const places = this.descend(this.rootsOf(only), address, level, false) ?? [];
+  unmap(address: bigint, level: 1 | 2 | 3): void {
+    const places = this.descend(address, level, false) ?? [];
     const index = tableIndex(address, level);
     const pages = entryPages(level);
     for (const { table } of places) {
@@ -358,9 +350,9 @@ class Editor implements TableEditor {
    * The distinct tables of a level on the way to an address.
    * @returns undefined at a hole that was not to be filled, or refused
    */
-  private descend(roots: Place[], address: bigint, wanted: number, make: boolean): Place[] | undefined {
+  private descend(address: bigint, wanted: number, make: boolean): Place[] | undefined {
     let found: Place[] | undefined;
-    walkTables<Place[]>(this.layout.levels, { start: address, pages: 1 }, roots, (places, level, index) => {
+    walkTables<Place[]>(this.layout.levels, { start: address, pages: 1 }, this.roots(), (places, level, index) => {
       if (level === wanted) {
         found = places;
         return false;
@@ -397,8 +389,7 @@ class Editor implements TableEditor {
   private change(work: LeafWork): boolean {
     const { start, pages } = work;
     if ((start & (PAGE - 1n)) !== 0n) throw new MmError("misaligned", start, "not on a 4 KiB boundary");
-    const roots = this.rootsOf(undefined);
-    const done = walkTables<Place[]>(this.layout.levels, { start, pages }, roots, (places, level, index, base) =>
+    const done = walkTables<Place[]>(this.layout.levels, { start, pages }, this.roots(), (places, level, index, base) =>
       this.changeEntry(places, level, index, entryAddress(base, level, index), work),
     );
     if (done) this.touched.push({ start, pages });

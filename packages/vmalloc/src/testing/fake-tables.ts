@@ -143,9 +143,8 @@ export class FakeTables implements KernelTables {
   }
 
   /** The holders whose tables a change at the address goes to. */
-  private targets(address: bigint, only?: NodeId): readonly NodeId[] {
-    if (!this.view.isPrivate(address)) return [this.view.holders[0]!];
-    return only === undefined ? this.view.holders : [only];
+  private targets(address: bigint): readonly NodeId[] {
+    return this.view.isPrivate(address) ? this.view.holders : [this.view.holders[0]!];
   }
 
   private set(holder: NodeId, address: bigint, leaf: Mapping | undefined, nth: number): void {
@@ -176,14 +175,9 @@ export class FakeTables implements KernelTables {
   }
 
   private editor(): TableEditor {
-    const mapEach = (
-      address: bigint,
-      mapping: Omit<Mapping, "frame">,
-      frames: (node: NodeId) => Frame,
-      only?: NodeId,
-    ): boolean => {
+    const mapEach = (address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean => {
       if (address % LEAF_BYTES[mapping.level] !== 0n) throw new MmError("misaligned", address, "leaf");
-      const targets = this.targets(address, only);
+      const targets = this.targets(address);
       for (const holder of targets)
         if (this.lookup(holder, address)) throw new MmError("already-mapped", address, `on node ${holder}`);
       if (mapping.level === 2 && targets.some((holder) => this.tablePages.has(this.tableKey(holder, address))))
@@ -212,10 +206,10 @@ export class FakeTables implements KernelTables {
       }
     };
     return {
-      map: (address, mapping, only) => mapEach(address, mapping, () => mapping.frame, only),
+      map: (address, mapping) => mapEach(address, mapping, () => mapping.frame),
       mapPerNode: (address, mapping, frames) => mapEach(address, mapping, frames),
-      unmap: (address, level, only) =>
-        this.targets(address, only).forEach((holder, nth) => {
+      unmap: (address, level) =>
+        this.targets(address).forEach((holder, nth) => {
           if (this.lookup(holder, address)?.level === level) this.set(holder, address, undefined, nth);
         }),
       protect: (start, pages, change, alias) => {
