@@ -124,6 +124,7 @@ const SHORT: Readonly<Record<string, readonly (readonly string[])[]>> = {
 const VALUES: Readonly<Record<string, string>> = {
   "--machine": "tiny-2-node",
   "--base": "tiny-2-node",
+  "--write": join(folder, "machine-written"),
   "--kernel": "nothing",
   "--system-map": "nothing",
   "--modules": ".",

@@ -87,3 +87,26 @@ test("modules and devices of the recording are mapped for every node", () => {
   const apic = recorded.map(0xffff_ffff_ff5f_d000n, 0xfee00);
   for (const node of [0, 1]) expect(tables.lookup(node, apic)!.frame).toBe(0xfee00);
 });
+
+test("tails of the recorded image, which its kernel freed, are writable and near in every kernel, at one place", () => {
+  const places = (["single-copy", "per-node"] as const).map((policy) => {
+    const { recorded, tables, machine, layout, allocator } = boot({ spec: e52690v3, policy });
+    const descriptor = recorded.map(0xffff_ea00_0000_0000n + 0x29c0n * 64n + 24n, 0x1f600);
+    expect(descriptor).toBe(layout.vmemmapStart + BigInt(recorded.frame(0x29c0)) * 64n + 24n);
+    return [0x1e02, 0x1fff, 0x2827, 0x29f1].map((frame) => {
+      const moved = recorded.map(DIRECT + (BigInt(frame) << 12n) + 8n, frame);
+      expect(recorded.denies(moved, "store")).toBeUndefined();
+      expect(tables.lookup(0, moved)!.writable).toBe(true);
+      const place = recorded.frame(frame);
+      expect(place).not.toBe(frame);
+      expect(machine.memory.nodeOf(place)).toBe(recorded.node(frame));
+      expect(allocator.claim(place, "data")).toBe(false);
+      return [moved, place];
+    });
+  });
+  expect(places[0]).toEqual(places[1]);
+  expect(new Set(places[0]!.flat()).size).toBe(8);
+  // What it kept lies where the booted kernel has it.
+  const { recorded } = kernel();
+  for (const frame of [0x1e01, 0x2826]) expect(recorded.frame(frame)).toBe(frame);
+});

@@ -13,7 +13,7 @@ import type { BootOptions } from "./boot-options.js";
 import { bootableCpus, IMAGE_OFFSET, imageRuns, nodeOfAddress } from "./boot-place.js";
 import { extensions } from "./extensions.js";
 import { calledOf, type KernelPolicy, policyOf } from "./policies.js";
-import { defaultGuestNodes, framesBeyond, sparedWindows } from "./recorded-pages.js";
+import { defaultGuestNodes, framesBeyond, sparedWindows, tailsWindow } from "./recorded-pages.js";
 
 /** A kernel, before it is booted. */
 export interface Kernel {
@@ -120,7 +120,9 @@ function worked(kernel: Kernel): Made {
   const home = ranges.find((range) => range.node === wanted)!;
   const imageBytes = image.end - image.stext;
   const { guest, nodes } = kernel.recorded;
-  const windows = sparedWindows(ranges, guest, nodes, framesBeyond(image, guest));
+  const beyond = framesBeyond(image, guest);
+  const tails = tailsWindow(ranges, guest, nodes, beyond);
+  const windows = [...sparedWindows(ranges, guest, nodes, beyond), ...(tails ? [tails] : [])];
   const seed = choices.seed ?? 1;
   const layout = kernelLayout({
     levels,

@@ -7,7 +7,7 @@
  * on the image's, every other on the data's. What the model's kernel maps itself is addressed through its own tables:
  * the image at its offset, the direct map and the page descriptors at the frame's new place.
  */
-import { PAGE } from "@kreplica/hw-x86/api";
+import { LARGE_PAGES, PAGE } from "@kreplica/hw-x86/api";
 import { addressOfFrame, type CpuId, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
 import { type AddressSpace, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
 import {
@@ -19,6 +19,7 @@ import {
   MAPPINGS,
   type RecordedGuest,
   shippedGuest,
+  tailOfPage,
 } from "@kreplica/trace";
 import type { BootParts } from "./boot-parts.js";
 
@@ -75,6 +76,29 @@ export const sparedWindows = (
     ranges.some((range) => first >= range.first && first + 2 * guest.nodes[i]!.pages <= range.first + range.frames),
   );
 
+/**
+ * Where the tails of the recorded image lie, which its kernel gave back and used for anything, while of the booted
+ * image they may be text or rodata (patch 06): a large page each, so that page descriptors keep their places among one
+ * another, at the end of the memory that the image's node must have to spare behind its windows. Undefined where
+ * windows are not set aside: there the tails stay in the image.
+ */
+export function tailsWindow(
+  ranges: readonly FrameRange[],
+  guest: RecordedGuest,
+  nodes: readonly [NodeId, NodeId],
+  beyond = 0,
+): GuestWindow | undefined {
+  const windows = guestWindows(ranges, guest, nodes, beyond);
+  if (guest.image.tails.length === 0 || sparedWindows(ranges, guest, nodes, beyond).length < windows.length)
+    return undefined;
+  const node = windows[guestNodeOfPage(guest, guest.image.firstPage)]!.node;
+  const last = windows.findLastIndex((each) => each.node === node);
+  const frames = guest.image.tails.length * LARGE_PAGES;
+  const end = windows[last]!.first + 2 * guest.nodes[last]!.pages;
+  const first = Math.floor((end - frames) / LARGE_PAGES) * LARGE_PAGES;
+  return first < windows[last]!.first + windows[last]!.frames ? undefined : { node, first, frames };
+}
+
 /** The nodes that stand for those of the image and of the data, unless told otherwise: the first two with memory. */
 export function defaultGuestNodes(ranges: readonly FrameRange[]): readonly [NodeId, NodeId] {
   const nodes = [...new Set(ranges.map((range) => range.node))];
@@ -96,6 +120,7 @@ export interface RecordedPage {
  */
 export class RecordedPages {
   private readonly windows: readonly GuestWindow[];
+  private readonly tails: GuestWindow | undefined;
   private readonly beyond: number;
   private readonly mappings: GuestMappings;
   private shared: AddressSpace | undefined;
@@ -110,6 +135,7 @@ export class RecordedPages {
   ) {
     this.beyond = framesBeyond(parts.image, guest);
     this.windows = guestWindows(parts.machine.memory.ranges, guest, nodes, this.beyond);
+    this.tails = tailsWindow(parts.machine.memory.ranges, guest, nodes, this.beyond);
     this.mappings = MAPPINGS[guest.levels];
   }
 
@@ -144,8 +170,12 @@ export class RecordedPages {
     const { image, layout } = this.parts;
     const { guest } = this;
     const first = guest.image.firstPage;
-    if (recorded >= first && recorded < first + Math.min(imagePages(image), imagePages(guest.image)))
-      return imageFrame(layout, image.stext, image.stext) + recorded - first;
+    if (recorded >= first && recorded < first + Math.min(imagePages(image), imagePages(guest.image))) {
+      const tail = this.tails ? tailOfPage(guest, recorded) : -1;
+      return tail >= 0
+        ? this.tails!.first + tail * LARGE_PAGES + (recorded % LARGE_PAGES)
+        : imageFrame(layout, image.stext, image.stext) + recorded - first;
+    }
     const node = guestNodeOfPage(guest, recorded);
     if (node < 0) return recorded;
     const behindImage = recorded >= first && guestNodeOfPage(guest, first) === node;

@@ -9,6 +9,10 @@ export {
   type TlbName,
 } from "./accounts/account.js";
 export { AccountOf } from "./accounts/account.js";
+export { readAcpi } from "./accounts/acpi.js";
+export { type AcpiTable, isAcpiTable, type TableName, TABLES, tableFromBytes } from "./acpi/tables.js";
+export { acpiTables } from "./acpi/write.js";
+export { type QemuOptions, qemuOptions } from "./qemu-options.js";
 export { type Fallback, machineFromAccounts } from "./accounts/machine.js";
 export { accountsFromText, accountTexts, isAccountText } from "./accounts/readers.js";
 export { checkMachine, type MachineFault, sourcedNumbers } from "./check.js";

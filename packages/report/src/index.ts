@@ -5,5 +5,6 @@
 export type * from "./document.js";
 export { valueAt } from "./html.js";
 export { reportPage } from "./page.js";
+export { topologyPicture } from "./topology.js";
 export { whyBars } from "./sums.js";
 export { sweepPage, type SweepPicture } from "./sweep-page.js";

@@ -51,6 +51,14 @@ export interface GuestImage {
   readonly firstPage: number;
   /** Text and rodata may be fetched from elsewhere: the kernel had copies. */
   readonly copied: boolean;
+  /** Behind text and rodata, up to the next large page: its kernel gave these back, and they were anybody's. */
+  readonly tails: readonly ImageTail[];
+}
+
+/** Whole pages of an image, addresses as linked: from `start` up to, not including, `end`. */
+export interface ImageTail {
+  readonly start: bigint;
+  readonly end: bigint;
 }
 
 /** A recorded guest, without KASLR. */
@@ -118,6 +126,10 @@ export const shippedGuest: RecordedGuest = {
     end: 0xffff_ffff_8383_0000n,
     firstPage: 0x1000,
     copied: false,
+    tails: [
+      { start: 0xffff_ffff_81e0_2000n, end: 0xffff_ffff_8200_0000n },
+      { start: 0xffff_ffff_8282_7000n, end: 0xffff_ffff_82a0_0000n },
+    ],
   },
   nodes: [
     { firstPage: 0, pages: 0x2_0000, cpus: [0, 1] },
@@ -137,6 +149,11 @@ export const guestNodeOfCpu = ({ nodes }: RecordedGuest, vcpu: number): number =
 /** First physical page behind all of its memory. */
 export const guestEnd = ({ nodes }: RecordedGuest): number =>
   Math.max(...nodes.map((each) => each.firstPage + each.pages));
+/** In which tail of the image a physical page lies; -1 for none. */
+export const tailOfPage = ({ image }: RecordedGuest, page: number): number => {
+  const address = image.stext + (BigInt(page - image.firstPage) << 12n);
+  return image.tails.findIndex(({ start, end }) => address >= start && address < end);
+};
 /** Pages of the image. */
 export const imagePages = ({ stext, end }: Pick<GuestImage, "stext" | "end">): number =>
   Number((end - stext + 4095n) >> 12n);

@@ -21,12 +21,14 @@ export {
   guestNodeOfCpu,
   guestNodeOfPage,
   imagePages,
+  type ImageTail,
   MAPPINGS,
   type RecordedGuest,
   Region,
   regionNames,
   regionsOf,
   shippedGuest,
+  tailOfPage,
 } from "./guest.js";
 export {
   type CpuCount,

@@ -2,8 +2,10 @@
 import { InputError } from "@kreplica/inputs";
 import { accountTexts, machineDocument, presets } from "@kreplica/machines";
 import { extensions } from "@kreplica/kernel";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { loadMachine } from "../inputs/machine/load.js";
+import { THIS } from "../inputs/machine/this-machine.js";
+import { machineFolder } from "../report/machine-folder.js";
 import { inputPath } from "../inputs/input-file.js";
 import { machineListText, machineText } from "../report/machine.js";
 import { jsonText } from "../report/documents/json-text.js";
@@ -24,10 +26,17 @@ export function registerMachine(program: Command, context: CommandContext): void
     )
     .argument(
       "[machines...]",
-      `preset, or own machine: a JSON file (its schema: \`kreplica schema machine\`), the output of ${accountTexts.join(", ")}, or a copy of /sys/devices/system/node; - is standard input; later ones refine earlier ones, of which the first may be a preset`,
+      `preset, or own machine: a JSON file (its schema: \`kreplica schema machine\`), the output of ${accountTexts.join(", ")}, tables of ACPI or a folder of them, a copy of /sys/devices/system/node, or \`this\`, the machine kreplica runs on; - is standard input; later ones refine earlier ones, of which the first may be a preset`,
       (path: string, before: readonly string[] | undefined) => [...(before ?? []), inputPath(path, "[machine]")],
     )
+    .addOption(new Option("--this", "the machine kreplica runs on: the same as the name `this`"))
     .addOption(baseOption())
+    .addOption(
+      new Option(
+        "--write <folder>",
+        "write the machine there: machine.json, SRAT, SLIT and HMAT, options of QEMU, a picture (machine.svg)",
+      ),
+    )
     .addOption(jsonOption())
     .addHelpText(
       "after",
@@ -41,10 +50,12 @@ export function registerMachine(program: Command, context: CommandContext): void
           "kreplica machine lscpu.txt mlc.txt",
           "several together: contradictions are listed, what nobody says is assumed",
         ],
-        ["kreplica machine /sys/devices/system/node", "this computer, its sockets and cores as the firmware says"],
+        ["kreplica machine --this", "this computer: its files, and lscpu and cpuid where they are installed"],
+        ["kreplica machine --this --write box", "its tables, options of QEMU for such a guest, its picture"],
       ) + exitCodes,
     )
-    .action((named: readonly string[], options: JsonOption & { base?: string }) => {
+    .action((given: readonly string[], options: JsonOption & { base?: string; this?: boolean; write?: string }) => {
+      const named = options.this ? [...given, THIS] : given;
       if (named.length === 0) {
         if (options.base !== undefined)
           throw new InputError({
@@ -52,12 +63,20 @@ export function registerMachine(program: Command, context: CommandContext): void
             reason: "given without a machine",
             remedy: "name a file or directory to complete with it",
           });
+        if (options.write !== undefined)
+          throw new InputError({
+            file: "--write",
+            reason: "given without a machine",
+            remedy: "name the machine to write",
+          });
         if (options.json) context.print(jsonText(machinesDocument(machines())));
         else context.print(machineListText(machines(), context.screen));
         return;
       }
       const machine = loadMachine(named, options.base);
+      const folder = options.write === undefined ? undefined : machineFolder(options.write, "--write");
       remarkOn(context, machine);
       context.print(options.json ? jsonText(machineDocument(machine)) : machineText(machine, context.screen));
+      if (folder) context.remark(folder.write(machine));
     });
 }

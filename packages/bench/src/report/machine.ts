@@ -1,7 +1,7 @@
 /** A machine as text: what it consists of, what its accesses cost, and what each number rests on. */
 import type { CacheSpec, MachineSpec, Sourced, TlbSpec } from "@kreplica/hw-x86/api";
 import { formatCpuList } from "@kreplica/inputs";
-import { sourcedNumbers } from "@kreplica/machines";
+import { COMMON_SHAPE_SOURCE, sourcedNumbers } from "@kreplica/machines";
 import { hanging, heading as titled, renderMatrix, renderTable, type Screen, wrap } from "./terminal.js";
 import { bytesText, countText, hertzText, numberText } from "./units.js";
 
@@ -264,6 +264,7 @@ function interconnectText(machine: MachineSpec, screen: Screen): string {
     measured("Memory read bandwidth, GB/s", `1 GB = 1,000,000,000 bytes${tilde}`, machine.bandwidthMBs, (mbs) =>
       (mbs / 1000).toFixed(1),
     ) +
+    loadedText(machine, screen) +
     matrix("Distances (SLIT)", "10 local, 255 unreachable", machine.distance, String) +
     heading("Lines from another core or another L3", "", screen) +
     renderTable(
@@ -275,6 +276,35 @@ function interconnectText(machine: MachineSpec, screen: Screen): string {
       ],
       screen,
     )
+  );
+}
+
+/** Points of a curve that are shown: some of a long one. */
+const MOST_POINTS = 12;
+
+/** How latency grows with use. */
+function loadedText({ loadedLatency }: MachineSpec, screen: Screen): string {
+  const title = "Latency under load";
+  if (!loadedLatency)
+    return (
+      heading(title, "", screen) + hanging(" ", `the shape that published curves share: ${COMMON_SHAPE_SOURCE}`, screen)
+    );
+  const { points } = loadedLatency;
+  const step = Math.ceil((points.length - 1) / (MOST_POINTS - 1)) || 1;
+  const shown = points.filter((_, i) => i % step === 0 || i === points.length - 1);
+  return (
+    heading(title, `share of the peak read bandwidth, times the idle latency${mark(loadedLatency)}`, screen) +
+    renderTable(
+      [
+        { head: "in use, %", align: "right" },
+        { head: "times idle", align: "right" },
+      ],
+      shown.map(({ utilisation, timesIdle }) => [(100 * utilisation).toFixed(1), timesIdle.toFixed(2)]),
+      screen,
+    ) +
+    (shown.length < points.length
+      ? hanging(" ", `${shown.length} of ${points.length} points; --json has all`, screen)
+      : "")
   );
 }
 
@@ -318,6 +348,8 @@ function sourcesText(machine: MachineSpec, screen: Screen): string {
     add(path.join("."), number.source, number.provisional ?? false);
   add("translation", machine.translation.source, false);
   add("latencyNs, bandwidthMBs, distance", machine.interconnectSource, machine.provisional);
+  if (machine.loadedLatency)
+    add("loadedLatency", machine.loadedLatency.source, machine.loadedLatency.provisional ?? false);
   let text = heading("What the numbers rest on", `${MARK} recalled or assumed, not read or measured`, screen);
   for (const [source, { names, provisional }] of fields) {
     text += hanging(provisional ? MARK : " ", `${names.join(", ")}: ${source}`, screen);

@@ -7,6 +7,7 @@
  *         <object type="L3Cache" cpuset="..." cache_size="..." cache_associativity="20"/>     hwloc 1: type="Cache" depth="3"
  *         <object type="Core"/> <object type="PU" os_index="0"/>
  *       <distances2 type="NUMANode" nbobjs="2" name="NUMALatency"> <indexes>0 1</indexes> <u64values>10 21 21 10</u64values>
+ *       <memattr name="Latency"> <memattr_value target_obj_gp_index="8" value="90" initiator_cpuset="0x3"/>     hwloc 2.3: ns, MiB/s
  *       <distances nbobjs="2" latency_base="10.0"> <latency value="1.0"/> ...                  hwloc 1
  *
  * A cpuset is words of 32 bits, most significant first: 0x0000ffff,0xffffffff; 0xf...f begins one without end.
@@ -16,6 +17,7 @@
 import { InputError, quoted } from "@kreplica/inputs";
 import { type SaxesAttributePlain, SaxesParser } from "saxes";
 import { AccountOf, type CacheName, MOST_CACHE, MOST_CPU, MOST_MEMORY, MOST_NODE } from "./account.js";
+import { inUnits, MEMORY_ATTRIBUTES, type MemoryFigure, memoryFigure, ownersOf, seenFrom } from "./lstopo-memory.js";
 
 type Attributes = Readonly<Record<string, SaxesAttributePlain | string | undefined>>;
 
@@ -62,10 +64,20 @@ class LstopoReader {
   /** CPUs of the objects around, innermost last. */
   private readonly cpusets: (readonly number[])[] = [];
   private readonly nodes = new Set<number>();
+  private readonly homes = new Map<number, { readonly cpus: readonly number[]; readonly line: number }>();
+  /** CPUs of the nodes that have any of their own. */
+  private owners: ReadonlyMap<number, readonly number[]> = new Map();
   private readonly cpus = new Set<number>();
   private readonly seen = new Set<CacheName>();
   private readonly matrices: Matrix[] = [];
   private matrix: Matrix | undefined;
+  /** CPUs and node of objects by their number in the document. */
+  private readonly numbered = new Map<
+    string,
+    { readonly cpus: readonly number[]; readonly node: number | undefined }
+  >();
+  private readonly figures: { readonly figure: MemoryFigure; readonly line: number }[] = [];
+  private attribute: MemoryFigure["kind"] | undefined;
   private line = 0;
 
   constructor(private readonly file: string) {
@@ -82,6 +94,9 @@ class LstopoReader {
       return typeof value === "string" ? value : value?.value;
     };
     if (name === "object") this.object(say);
+    else if (name === "memattr") this.attribute = MEMORY_ATTRIBUTES[say("name") ?? ""];
+    else if (name === "memattr_value" && this.attribute)
+      this.figures.push({ figure: memoryFigure(this.attribute, say), line });
     else if (name === "info") this.info(say("name"), say("value") ?? "");
     else if (name === "distances2" && say("type") === "NUMANode" && /latency/i.test(say("name") ?? "latency"))
       this.matrix = this.matrixOf(say("nbobjs"), 1);
@@ -120,7 +135,18 @@ class LstopoReader {
       [...this.cpus].sort((a, b) => a - b),
       1,
     );
+    this.owners = ownersOf(this.homes);
+    for (const [id, { cpus, line }] of this.homes) {
+      const own = this.owners.get(id) ?? [];
+      this.account.say("nodeCpus", id, own, line);
+      if (cpus.length > own.length)
+        this.account.remark(`node ${id} is memory beside CPUs that are another node's: it has none of its own`);
+    }
     for (const matrix of this.matrices) this.distances(matrix);
+    for (const { figure, line } of this.figures) {
+      this.line = line;
+      this.memoryFigure(figure);
+    }
     return this.account;
   }
 
@@ -130,6 +156,9 @@ class LstopoReader {
     const cpus = cpuset === undefined ? (this.cpusets.at(-1) ?? []) : this.cpusOf(cpuset);
     this.inObjects.push(type);
     this.cpusets.push(cpus);
+    const number = say("gp_index");
+    if (number !== undefined)
+      this.numbered.set(number, { cpus, node: type === "NUMANode" ? Number(say("os_index")) : undefined });
     const { account, line } = this;
     if (type === "PU") {
       const id = this.number("os_index", say("os_index"), MOST_CPU);
@@ -139,7 +168,7 @@ class LstopoReader {
       const id = this.number("os_index", say("os_index"), MOST_NODE);
       if (this.nodes.has(id)) throw this.fault("os_index", `node ${id} is there twice`, WHOLE);
       this.nodes.add(id);
-      account.say("nodeCpus", id, cpus, line);
+      this.homes.set(id, { cpus, line });
       const memory = say("local_memory");
       account.say("nodeMemory", id, memory === undefined ? 0 : this.number("local_memory", memory, MOST_MEMORY), line);
     } else if (type === "Package" || type === "Socket") account.group("packageOf", cpus, line);
@@ -217,6 +246,16 @@ class LstopoReader {
     });
     for (const [i, from] of ids.entries())
       for (const [j, to] of ids.entries()) this.account.say("distance", `${from} ${to}`, figures[i * size + j]!, line);
+  }
+
+  private memoryFigure({ kind, target, value, cpuset, initiator }: MemoryFigure): void {
+    const node = this.numbered.get(target)?.node;
+    if (node === undefined) throw this.fault("target_obj_gp_index", `${quoted(target)} is no NUMANode`, WHOLE);
+    const figure = this.number("value", value, 1e9);
+    const cpus = cpuset !== undefined ? this.cpusOf(cpuset) : this.numbered.get(initiator ?? "")?.cpus;
+    if (figure === 0 || !cpus) return;
+    for (const id of seenFrom(this.owners, cpus))
+      this.account.say(kind, `${id} ${node}`, inUnits(kind, figure), this.line);
   }
 
   private cpusOf(cpuset: string): number[] {

@@ -37,7 +37,7 @@ export function machineFromAccounts(
   { base: given, whole = false }: Fallback = {},
 ): MachineSpec {
   const said = new JoinedAccount(accounts);
-  const near = nearestFamily(said.get("vendor"), said.get("family"), said.get("model"));
+  const near = nearestFamily(said.get("vendor"), said.get("family"), said.get("model"), socketsOf(said));
   const base = given ?? near?.base ?? defaultPreset;
   const why = given ? "" : near ? `, the nearest to ${near.why}` : ", since no input names the processor";
   const { nodes, assumed } = nodesOf(said, base, whole, accounts);
@@ -104,6 +104,12 @@ function loadedAsTold(said: JoinedAccount, ids: readonly number[]): Partial<Mach
   const idle = local.length > 0 ? local.reduce((sum, each) => sum + each, 0) / local.length : undefined;
   return { loadedLatency: loadedLatencyOf(rows, said.source("loadedLatencies"), idle) };
 }
+
+/** As many as were told; undefined where nobody told. */
+const socketsOf = (said: JoinedAccount): number | undefined => {
+  const firsts = new Set(said.whose("packageOf").map((cpu) => said.get("packageOf", cpu)![0]));
+  return firsts.size > 0 ? firsts.size : undefined;
+};
 
 const sameIds = (ids: readonly number[], base: MachineSpec): boolean =>
   ids.length === base.nodes.length && base.nodes.every(({ id }, i) => ids[i] === id);

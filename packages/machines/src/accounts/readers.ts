@@ -2,6 +2,12 @@
 import { InputError } from "@kreplica/inputs";
 import { isLatencyChecker } from "../memory-latency-checker.js";
 import { isNumactlHardware } from "../numactl-hardware.js";
+import { isAcpiDump, tablesFromDump } from "../acpi/tables.js";
+import { readAcpi } from "./acpi.js";
+import { isCpuinfo, readCpuinfo } from "./cpuinfo.js";
+import { isCpuidDump } from "./cpuid-dump.js";
+import { readCpuid } from "./cpuid.js";
+import { isLikwid, readLikwid } from "./likwid-topology.js";
 import type { MachineAccount } from "./account.js";
 import { isLscpu, readLscpu } from "./lscpu.js";
 import { isLstopoXml, readLstopoXml } from "./lstopo-xml.js";
@@ -16,6 +22,10 @@ interface Reader {
 const OTHERS: readonly Reader[] = [
   { name: "`lscpu`", matches: isLscpu, read: readLscpu },
   { name: "`lstopo --of xml`", matches: isLstopoXml, read: readLstopoXml },
+  { name: "`likwid-topology`", matches: isLikwid, read: readLikwid },
+  { name: "`cpuid -r` and InstLatx64", matches: isCpuidDump, read: readCpuid },
+  { name: "`cat /proc/cpuinfo`", matches: isCpuinfo, read: readCpuinfo },
+  { name: "`acpidump`", matches: isAcpiDump, read: (text, file) => readAcpi(tablesFromDump(text, file)) },
 ];
 
 /** In the order in which a text is offered to them; a file may hold outputs of several. */

@@ -149,6 +149,14 @@ function translationAsTold(
       return of;
     }
     told.push(`${name}: ${said.source("tlb", name)}`);
+    // Sets that are no power of two the base's author has met before: 3072 entries in 8 ways stand as its 24.
+    const odd = !Number.isInteger(Math.log2(spec.entries / spec.ways));
+    if (odd && of?.entries === spec.entries) {
+      remarks.push(
+        `translation.${name}: ${spec.entries} entries in ${spec.ways} ways are modelled in ${of.ways}, as in ${base.name}`,
+      );
+      return of;
+    }
     const sets = Math.max(1, powerBelow(Math.max(1, spec.entries / spec.ways)));
     const entries = sets * spec.ways;
     if (entries !== spec.entries)

@@ -1,5 +1,5 @@
 /// <reference types="node" />
-/** 2,000 damaged texts a reader; `fuzz.proof.test.ts` reads 100,000. */
+/** 400 damaged texts a reader; `fuzz.proof.test.ts` reads 100,000. */
 import { expect, test } from "vitest";
 import { readDamaged } from "./mutations.js";
 import { samples } from "./samples.js";
@@ -7,10 +7,10 @@ import { samples } from "./samples.js";
 test.each(Object.entries(samples))(
   "%s",
   (_name, text) => {
-    const { read, refused } = readDamaged(text, 2000, 7);
+    const { read, refused } = readDamaged(text, 400, 7);
     // Both must happen, or the damage is too tame or too wild to show anything.
-    expect(read).toBeGreaterThan(100);
-    expect(refused).toBeGreaterThan(100);
+    expect(read).toBeGreaterThan(20);
+    expect(refused).toBeGreaterThan(20);
   },
   300_000,
 );

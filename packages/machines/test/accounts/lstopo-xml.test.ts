@@ -71,10 +71,49 @@ test("processor and ways; -1 and 0 ways say nothing; a cpuset of several words, 
   ]);
   expect([read.l2.bytes, read.l2.ways, read.l1d.ways, read.vendor]).toEqual([1 << 20, 8, 8, "amd"]);
   expect(read.sources).toContain("l2.ways: lstopo XML (box.xml:5)");
-  expect(read.sources.join("\n")).toContain("as epyc-7713-2s, the nearest to the only AMD processor there is");
+  expect(read.sources.join("\n")).toContain("as epyc-7713-2s, the nearest to AMD family 25 model 1");
+});
+
+const attributes = (node: number, cpuset: string): string => `<memattr name="Latency" flags="6">
+<memattr_value target_obj_type="NUMANode" target_obj_gp_index="${node}" value="90" initiator_cpuset="${cpuset}"/>
+<memattr_value target_obj_type="NUMANode" target_obj_gp_index="9" value="130" initiator_cpuset="${cpuset}"/></memattr>
+<memattr name="Bandwidth" flags="5"><memattr_value target_obj_gp_index="9" value="100000" initiator_obj_gp_index="1"/></memattr>
+<memattr name="Capacity" flags="1"><memattr_value target_obj_gp_index="9" value="1"/></memattr></topology>`;
+/** One node with CPUs, HBM beside it. */
+const besideIt = (
+  more: string,
+): string => `<topology version="2.0"><object type="Machine" cpuset="0x00000003" gp_index="1">
+<object type="NUMANode" os_index="0" gp_index="8" cpuset="0x00000003" local_memory="4294967296"/>
+<object type="NUMANode" os_index="1" gp_index="9" cpuset="0x00000003" local_memory="8589934592"/>
+<object type="PU" os_index="0" cpuset="0x00000001"/><object type="PU" os_index="1" cpuset="0x00000002"/></object>
+${more}`;
+
+test("memory beside a node (HBM, CXL) has its cpuset and no CPUs; what hwloc says of latency and bandwidth", () => {
+  const read = machine(besideIt(attributes(8, "0x00000003")));
+  expect(checkMachine(read)).toEqual([]);
+  expect(read.cpus.map(({ node }) => node)).toEqual([0, 0]);
+  expect(read.nodes.map(({ memoryBytes }) => memoryBytes)).toEqual([2 ** 32, 2 ** 33]);
+  expect(read.latencyNs[0]).toEqual([90, 130]);
+  // MiB/s there, MB/s here.
+  expect(read.bandwidthMBs[0]![1]).toBe(104_858);
+  expect(read.sources).toContain(
+    "lstopo XML (box.xml): node 1 is memory beside CPUs that are another node's: it has none of its own",
+  );
+  // An initiator of half the node's CPUs says nothing of the node.
+  expect(machine(besideIt(attributes(8, "0x00000001"))).latencyNs[0]).not.toContain(90);
 });
 
 test.each([
+  [
+    "a figure of no node",
+    besideIt(attributes(7, "0x00000003")),
+    /^box\.xml:6: target_obj_gp_index: "7" is no NUMANode/,
+  ],
+  [
+    "a figure that is none",
+    besideIt(attributes(8, "0x00000003").replace('"90"', '"-1"')),
+    /^box\.xml:6: value: "-1" is not a number/,
+  ],
   ["cut off", v2.slice(0, 2000), /^box\.xml:\d+: unclosed tag/],
   ["another document", "<?xml version='1.0'?>\n<svg/>", /^box\.xml:2: svg: the document is no topology/],
   ["no CPU", '<topology version="2.0"></topology>', /^box\.xml: no object of type PU/],

@@ -1,6 +1,9 @@
 /// <reference types="node" />
 /** One sound text for each reader of accounts. */
 
+import { genoa, haswell, sapphireRapids, withTwoCpus } from "./cpuid-samples.js";
+import { likwid } from "./likwid-samples.js";
+
 /** By the tool's name. */
 export const samples: Readonly<Record<string, string>> = {
   lscpu: `Architecture:            x86_64
@@ -42,6 +45,11 @@ node   0   1
 <distances2 type="NUMANode" nbobjs="2" name="NUMALatency"><indexes length="4">0 1 </indexes><u64values length="12">10 21 21 10 </u64values></distances2>
 </topology>
 `,
+  cpuid: withTwoCpus,
+  "cpuid of AMD": genoa,
+  InstLatx64: haswell,
+  "leaf 18h": sapphireRapids,
+  likwid,
   mlc: `Intel(R) Memory Latency Checker - v3.11
 Measuring idle latencies for random access (in ns)...
                 Numa node

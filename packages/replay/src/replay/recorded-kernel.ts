@@ -2,7 +2,7 @@
  * The kernel a recording was made on: the traced one, or one the user names by its file or its System.map. What a
  * replay asks of it: where text, rodata and data lie, symbols, and an image to boot when no other kernel is named.
  */
-import { LARGE } from "@kreplica/hw-x86/api";
+import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { fileName, InputError } from "@kreplica/inputs";
 import { isZstd, ZstdError, ZstdStream } from "@kreplica/inputs/zstd";
 import { bootableImage, checkedImage, kernelFromBytes, readSymbolList, textOf } from "@kreplica/kernel-files";
@@ -32,17 +32,20 @@ export interface RecordedKernel {
 const OPTION = "--recorded-kernel";
 
 /** Bounds of an image as the guest had it. @param firstPage physical page of its first byte */
-export const guestImage = (
-  { stext, startRodata, endRodata, end }: Pick<KernelImage, "stext" | "startRodata" | "endRodata" | "end">,
+export function guestImage(
+  image: Pick<KernelImage, "stext" | "etext" | "startRodata" | "endRodata" | "end">,
   firstPage: number,
-): GuestImage => ({
-  stext,
-  startRodata,
-  startData: (endRodata + LARGE - 1n) & ~(LARGE - 1n),
-  end,
-  firstPage,
-  copied: true,
-});
+): GuestImage {
+  const { stext, startRodata, end } = image;
+  const startData = upTo(image.endRodata, LARGE);
+  const tails = [
+    { start: upTo(image.etext, PAGE), end: upTo(image.etext, LARGE) },
+    { start: upTo(image.endRodata, PAGE), end: startData },
+  ].filter((each) => each.end > each.start);
+  return { stext, startRodata, startData, end, firstPage, copied: true, tails };
+}
+
+const upTo = (address: bigint, unit: bigint): bigint => (address + unit - 1n) & ~(unit - 1n);
 
 /**
  * The kernel of a recording, from its vmlinux, vmlinuz or System.map.

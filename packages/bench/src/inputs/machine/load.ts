@@ -7,6 +7,10 @@ import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { allFaults, fieldName, InputError, nearest, whyNot } from "@kreplica/inputs";
 import {
+  type AcpiTable,
+  isAcpiTable,
+  readAcpi,
+  tableFromBytes,
   accountsFromText,
   accountTexts,
   checkMachine,
@@ -26,6 +30,8 @@ import { extensions } from "@kreplica/kernel";
 import { shownPath } from "../input-file.js";
 import { sysfsAccount } from "./sysfs-account.js";
 import { machineFromSysfs } from "./sysfs-nodes.js";
+import { acpiDirectory } from "./acpi-directory.js";
+import { THIS, thisMachine } from "./this-machine.js";
 
 /**
  * The form most pastes in public reports have: `[root@host ~]# numactl -H`. No JSON that begins with a bracket has a
@@ -61,8 +67,11 @@ function nameFor(path: string): string {
   return stem.slice(0, 80) || "machine";
 }
 
-/** A preset or a file that says everything, or what else an input says. */
-type Input = { readonly machine: MachineSpec } | { readonly accounts: readonly MachineAccount[] };
+/** A preset or a file that says everything, or what else an input says. Tables of ACPI are read together. */
+type Input =
+  | { readonly machine: MachineSpec }
+  | { readonly accounts: readonly MachineAccount[] }
+  | { readonly tables: readonly AcpiTable[] };
 
 /**
  * @param named a preset's name, else a path; several: later ones refine earlier ones, and only the first may be a
@@ -73,7 +82,7 @@ type Input = { readonly machine: MachineSpec } | { readonly accounts: readonly M
  */
 export function loadMachine(named: string | readonly string[], base?: string): MachineSpec {
   const [first, ...others] = typeof named === "string" ? [named] : named;
-  if (others.length === 0) return loadOne(first!, base);
+  if (others.length === 0 && first !== THIS && !hasTables(first!)) return loadOne(first!, base);
   const inputs = [first!, ...others].map((each) => ({ path: each, input: readInput(each, base) }));
   const late = inputs.slice(1).find(({ input }) => "machine" in input);
   if (late)
@@ -86,13 +95,31 @@ export function loadMachine(named: string | readonly string[], base?: string): M
   const on = "machine" in whole ? whole.machine : base === undefined ? undefined : presetNamed(base, "--base");
   return sound(
     machineFromAccounts(
-      inputs.flatMap(({ input }) => ("accounts" in input ? input.accounts : [])),
-      "machine" in whole ? whole.machine.name : nameFor(first!),
+      accountsOf(inputs.map(({ input }) => input)),
+      "machine" in whole ? whole.machine.name : first === THIS ? "this-machine" : nameFor(first!),
       { ...(on ? { base: on } : {}), whole: "machine" in whole },
     ),
     inputs.map(({ path }) => path).join(", "),
   );
 }
+
+/** In the order of the inputs; all tables of ACPI stand where the first of them is. */
+function accountsOf(inputs: readonly Input[]): MachineAccount[] {
+  const tables = inputs.flatMap((input) => ("tables" in input ? input.tables : []));
+  let told = false;
+  return inputs.flatMap((input) => {
+    if ("accounts" in input) return input.accounts;
+    if (!("tables" in input) || told) return [];
+    told = true;
+    return [readAcpi(tables)];
+  });
+}
+
+/** Whether an input is a table of ACPI or a folder of them. */
+const hasTables = (path: string): boolean => {
+  if (presetAlone(path, undefined)) return false;
+  return statusOf(path).isDirectory() ? acpiDirectory(path) !== undefined : isAcpiTable(readBytes(path));
+};
 
 function loadOne(named: string, base?: string): MachineSpec {
   const known = presetAlone(named, base);
@@ -116,8 +143,16 @@ function sound(machine: MachineSpec, file: string): MachineSpec {
 function readInput(path: string, base: string | undefined): Input {
   const known = presetAlone(path, base);
   if (known) return { machine: known };
-  if (statusOf(path).isDirectory()) return { accounts: [sysfsAccount(path)] };
-  const text = readText(path);
+  if (path === THIS) return { accounts: thisMachine() };
+  if (statusOf(path).isDirectory()) {
+    const tables = acpiDirectory(path);
+    return tables
+      ? { tables: tables.map((each) => tableFromBytes(readBytes(each), each)) }
+      : { accounts: [sysfsAccount(path)] };
+  }
+  const bytes = readBytes(path);
+  if (isAcpiTable(bytes)) return { tables: [tableFromBytes(bytes, path)] };
+  const text = textIn(bytes, path);
   return isJsonMachine(text)
     ? { machine: machineFromText(text, path, undefined, base) }
     : { accounts: accountsFromText(text, path) };
@@ -159,13 +194,15 @@ function statusOf(named: string): Stats {
   });
 }
 
-function readText(path: string): string {
+const readText = (path: string): string => textIn(readBytes(path), path);
+
+function readBytes(path: string): Uint8Array {
   try {
     // Not by its size: a device or a pipe has none.
     const bytes = readUpTo(path, LARGEST + 1);
     if (bytes.length > LARGEST)
       throw new InputError({ file: path, reason: "larger than 2 MiB", remedy: "name a machine file, not a recording" });
-    return textIn(bytes, path);
+    return bytes;
   } catch (error) {
     if (error instanceof InputError) throw error;
     throw new InputError({
@@ -236,6 +273,6 @@ export function machineFromText(text: string, file: string, on?: MachineSpec, ba
   throw new InputError({
     file,
     reason: text.trim() === "" ? "empty" : "not a machine in any known format",
-    remedy: `known are kreplica's JSON, the output of ${accountTexts.join(", ")}, and a directory copied from /sys/devices/system/node`,
+    remedy: `known are kreplica's JSON, the output of ${accountTexts.join(", ")}, a directory copied from /sys/devices/system/node, and ACPI's SRAT, SLIT, HMAT and APIC, each or a directory of them`,
   });
 }

@@ -1,0 +1,391 @@
+/*
+ * Records what a guest under QEMU executes as KTRC1: every instruction, load and store of all CPUs, kernel and user, with
+ * physical pages. A TCG plugin; plugin.h says which versions of the interface it is built for.
+ *
+ *   -plugin recorder.so,out=FILE   what is between the markers of a test, and of the next
+ *
+ * A marker is the 7-byte no-op 0f 1f 80 imm32 with imm32 = 0x5eed0000 | test << 8 | phase. Outside of markers only blocks
+ * that hold one are looked at, so that the guest boots as fast as without: the blocks translated so far are forgotten at
+ * the first start marker, or one of phase 3 before it, and translated anew. Never again: QEMU 7.2 uses a CPU's callbacks of loads and stores after it
+ * forgot them, where an exception left them set. The file ends in an end marker, where one is open, and an END record however QEMU
+ * ends, so that what was recorded up to there is whole.
+ *
+ * Part of kreplica, MIT licence.
+ */
+#include "plugin.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+__attribute__((visibility("default"))) int qemu_plugin_version = KREPLICA_PLUGIN_API;
+
+enum { CPUS = 64, PAGES = 65536, BUFFER = 1 << 20, LONGEST = 31, LONGEST_RUN = 4000 };
+enum { FETCH = 0, LOAD = 1, STORE = 2, META = 3 };
+#define IMAGE 0xffffffff80000000ull
+#define MODULES 0xffffffffa0000000ull
+enum { END = 0, ON_CPU = 1, MARK = 2, FETCH_PAGE = 3, REPEATED = 4 };
+enum { STARTS = 1, ENDS = 2, LOOKS = 3 };
+
+/* One instruction of a translated block, for as long as QEMU may run it: QEMU does not say when it forgets a block. */
+struct instruction {
+  uint64_t address;
+  uint64_t physical_page;
+  uint32_t marker;
+  uint8_t bytes;
+  /* A string instruction with a REP prefix: QEMU executes it once an iteration. */
+  bool repeats;
+};
+
+/* A direct-mapped memory of pages already named; what it forgets is named again. */
+struct named {
+  uint64_t page;
+  uint64_t physical;
+};
+struct cpu {
+  uint64_t expected;
+  uint64_t last[3];
+  uint64_t run_start, run_bytes, run_instructions;
+  /* Of the instruction executed last. */
+  uint64_t address;
+  /* Iterations of the REP instruction that is being executed, 0 for none, and the line of its last load and store. */
+  uint64_t iterations;
+  uint64_t line[3];
+  struct named text[PAGES], data[PAGES];
+};
+
+static struct cpu *cpus[CPUS];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static FILE *out;
+static uint8_t buffer[BUFFER];
+static size_t filled;
+static bool closed;
+/* The first start marker was executed: every block is looked at. */
+static bool everything;
+static qemu_plugin_id_t self;
+/* Read without the lock: a record more or less of another CPU does not matter. */
+static volatile bool recording;
+static unsigned current;
+/* CPU and test of the start marker. */
+static unsigned measured;
+static uint32_t open_marker;
+
+static void flush(void) {
+  if (filled > 0 && fwrite(buffer, 1, filled, out) != filled) {
+    perror("recorder: out");
+    _Exit(1);
+  }
+  filled = 0;
+}
+static void byte(uint8_t value) { buffer[filled++] = value; }
+static void number(uint64_t value) {
+  while (value >= 128) {
+    byte((uint8_t)(value | 128));
+    value >>= 7;
+  }
+  byte((uint8_t)value);
+}
+static void difference(uint64_t to, uint64_t from) {
+  int64_t d = (int64_t)(to - from);
+  number(((uint64_t)d << 1) ^ (uint64_t)(d >> 63));
+}
+static void room(void) {
+  if (filled + 4 * LONGEST > BUFFER) flush();
+}
+static void meta(int what) { byte((uint8_t)(what << 2 | META)); }
+
+static struct cpu *cpu_of(unsigned id) {
+  if (cpus[id] == NULL) {
+    cpus[id] = calloc(1, sizeof(struct cpu));
+    if (cpus[id] == NULL) abort();
+    memset(cpus[id]->text, 0xff, sizeof cpus[id]->text);
+    memset(cpus[id]->data, 0xff, sizeof cpus[id]->data);
+  }
+  return cpus[id];
+}
+
+/*
+ * Bytes of an instruction or access that lie in pages whose physical page was named: QEMU says that of the first byte
+ * only, and of the next page somebody who begins there.
+ */
+static uint64_t within_page(const struct named *names, uint64_t address, uint64_t bytes) {
+  uint64_t left = 4096 - (address & 4095), next = (address >> 12) + 1;
+  return bytes <= left || names[next % PAGES].page == next ? bytes : left;
+}
+
+/* Writes the run of instructions that was collected for the CPU whose records are being written. */
+static void end_run(void) {
+  struct cpu *c = cpus[current];
+  if (c == NULL || c->run_instructions == 0) return;
+  room();
+  bool jump = c->run_start != c->expected;
+  uint64_t n = c->run_instructions;
+  byte((uint8_t)((n < 31 ? n : 31) << 3 | (jump ? 4 : 0)));
+  if (n >= 31) number(n - 31);
+  if (jump) difference(c->run_start, c->expected);
+  number(c->run_bytes);
+  c->expected = c->run_start + c->run_bytes;
+  c->run_instructions = 0;
+}
+static void on_cpu(unsigned id) {
+  if (id == current) return;
+  end_run();
+  room();
+  current = id;
+  meta(ON_CPU);
+  number(id);
+}
+
+/* Says how often the REP instruction ran that a CPU is done with. */
+static void end_repeat(unsigned id) {
+  struct cpu *c = cpus[id];
+  if (c == NULL || c->iterations == 0) return;
+  on_cpu(id);
+  end_run();
+  room();
+  meta(REPEATED);
+  number(c->iterations);
+  c->iterations = 0;
+}
+
+static void mark(unsigned id, uint32_t marker) {
+  end_repeat(id);
+  on_cpu(id);
+  end_run();
+  room();
+  meta(MARK);
+  number(marker);
+}
+
+static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block);
+static void ended(qemu_plugin_id_t id, void *data);
+static void forgotten(qemu_plugin_id_t id) {
+  qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+  qemu_plugin_register_atexit_cb(id, ended, NULL);
+}
+
+static void look_at_everything(void) {
+  if (!everything) qemu_plugin_reset(self, forgotten);
+  everything = true;
+}
+
+static void passed(unsigned id, uint32_t marker) {
+  unsigned phase = marker & 0xff;
+  if (!recording && phase == LOOKS) look_at_everything();
+  if (phase == STARTS && !recording) {
+    measured = id;
+    open_marker = marker;
+    mark(id, marker);
+    recording = true;
+    look_at_everything();
+  } else if (recording) {
+    mark(id, marker);
+    if (phase != ENDS || id != measured || (marker ^ open_marker) >> 8 != 0) return;
+    recording = false;
+    flush();
+    fflush(out);
+  }
+}
+
+static void executed(unsigned id, void *data) {
+  const struct instruction *i = data;
+  if (id >= CPUS || (!recording && i->marker == 0)) return;
+  pthread_mutex_lock(&lock);
+  if (closed || (!recording && i->marker == 0)) goto done;
+  struct cpu *c = cpu_of(id);
+  if (i->marker != 0) {
+    passed(id, i->marker);
+    goto done;
+  }
+  if (i->repeats && c->iterations > 0 && c->address == i->address) {
+    c->iterations++;
+    goto done;
+  }
+  end_repeat(id);
+  on_cpu(id);
+  uint64_t page = i->address >> 12;
+  struct named *n = &c->text[page % PAGES];
+  bool fresh = n->page != page || n->physical != i->physical_page;
+  if (c->run_instructions > 0 && (fresh || i->address != c->run_start + c->run_bytes || c->run_bytes > LONGEST_RUN))
+    end_run();
+  if (fresh && i->physical_page != UINT64_MAX) {
+    n->page = page;
+    n->physical = i->physical_page;
+    room();
+    meta(FETCH_PAGE);
+    difference(page, c->expected >> 12);
+    number(i->physical_page);
+  }
+  if (c->run_instructions == 0) {
+    c->run_start = i->address;
+    c->run_bytes = 0;
+  }
+  c->address = i->address;
+  c->run_instructions++;
+  c->run_bytes += within_page(c->text, i->address, i->bytes);
+  if (i->repeats) {
+    c->iterations = 1;
+    c->line[LOAD] = c->line[STORE] = UINT64_MAX;
+  }
+done:
+  pthread_mutex_unlock(&lock);
+}
+
+static void accessed(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
+  (void)data;
+  if (!recording || id >= CPUS) return;
+  struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, address);
+  if (where == NULL) return;
+  bool device = qemu_plugin_hwaddr_is_io(where);
+  uint64_t physical = qemu_plugin_hwaddr_phys_addr(where);
+  pthread_mutex_lock(&lock);
+  struct cpu *c = cpu_of(id);
+  int kind = qemu_plugin_mem_is_store(info) ? STORE : LOAD;
+  /* What the CPU pushes for an exception comes as if the user's instruction had stored it: KTRC1 leaves it out. */
+  bool pushed = address >> 63 != 0 && c->address >> 63 == 0;
+  /* Of a REP instruction the first access of each line. */
+  bool again = c->iterations > 0 && !device && c->line[kind] == address >> 6;
+  if (closed || !recording || pushed || again) goto done;
+  c->line[kind] = address >> 6;
+  on_cpu(id);
+  end_run();
+  uint64_t page = address >> 12;
+  struct named *n = &c->data[page % PAGES];
+  bool fresh = !device && (n->page != page || n->physical != physical >> 12);
+  unsigned shift = qemu_plugin_mem_size_shift(info) & 7;
+  while (shift > 0 && within_page(c->data, address, 1ull << shift) < 1ull << shift) shift--;
+  room();
+  byte((uint8_t)(kind | (int)shift << 2 | (device ? 32 : 0) | (fresh ? 64 : 0)));
+  difference(address, c->last[kind]);
+  c->last[kind] = address;
+  if (device) number(physical);
+  if (fresh) {
+    n->page = page;
+    n->physical = physical >> 12;
+    number(physical >> 12);
+  }
+done:
+  pthread_mutex_unlock(&lock);
+}
+
+/*
+ * The physical page of an instruction. From version 5 on QEMU says it. Before, it says only where in its own memory the
+ * instruction lies: the kernel's image, loaded without KASLR, has its physical address in its virtual one, which tells
+ * where the guest's memory begins there. So before version 5 guests have one block of memory, below 3 GiB.
+ */
+static uint64_t page_of(const struct qemu_plugin_insn *insn, uint64_t address) {
+#if KREPLICA_PLUGIN_API >= 5
+  (void)insn;
+  uint64_t physical;
+  return qemu_plugin_translate_vaddr(address, &physical) ? physical >> 12 : UINT64_MAX;
+#else
+  static uintptr_t base;
+  uintptr_t host = (uintptr_t)qemu_plugin_insn_haddr(insn);
+  if (address >= IMAGE && address < MODULES) {
+    if (host != 0 && base == 0) base = host - (address - IMAGE);
+    return (address - IMAGE) >> 12;
+  }
+  return host == 0 || base == 0 || host < base ? UINT64_MAX : (uint64_t)(host - base) >> 12;
+#endif
+}
+
+/* Whether these are the bytes of a string instruction with a REP prefix. @source Intel SDM vol. 2B, "REP/REPE/..." */
+static bool repeats(const uint8_t *code, size_t bytes) {
+  bool prefixed = false;
+  for (size_t i = 0; i < bytes; i++) {
+    switch (code[i]) {
+      case 0xf2: case 0xf3:
+        prefixed = true;
+        break;
+      case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
+        break;
+      default:
+        if ((code[i] & 0xf0) == 0x40) break;
+        return prefixed && ((code[i] >= 0xa4 && code[i] <= 0xa7) || (code[i] >= 0xaa && code[i] <= 0xaf) ||
+                            (code[i] >= 0x6c && code[i] <= 0x6f));
+    }
+  }
+  return false;
+}
+
+static uint32_t marker_of(const uint8_t *code, size_t bytes) {
+  if (bytes != 7 || code[0] != 0x0f || code[1] != 0x1f || code[2] != 0x80 || code[5] != 0xed || code[6] != 0x5e) return 0;
+  return (uint32_t)code[3] | (uint32_t)code[4] << 8 | 0x5eed0000u;
+}
+
+static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
+  (void)id;
+  size_t count = qemu_plugin_tb_n_insns(block);
+  struct instruction *all = calloc(count, sizeof *all);
+  if (all == NULL) abort();
+  bool marked = false;
+  for (size_t i = 0; i < count; i++) {
+    struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
+    uint8_t code[16] = {0};
+    size_t bytes = qemu_plugin_insn_size(insn);
+    size_t looked = bytes < sizeof code ? bytes : sizeof code;
+#if KREPLICA_PLUGIN_API < 3
+    memcpy(code, qemu_plugin_insn_data(insn), looked);
+#else
+    looked = qemu_plugin_insn_data(insn, code, looked);
+#endif
+    all[i].address = qemu_plugin_insn_vaddr(insn);
+    all[i].bytes = (uint8_t)bytes;
+    all[i].physical_page = page_of(insn, all[i].address);
+    all[i].marker = marker_of(code, looked);
+    all[i].repeats = repeats(code, looked);
+    marked |= all[i].marker != 0;
+  }
+  if (!marked && !everything) {
+    free(all);
+    return;
+  }
+  bool behind = everything;
+  for (size_t i = 0; i < count; i++) {
+    struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
+    behind |= all[i].marker != 0;
+    qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, PLUGIN_NO_REGISTERS, &all[i]);
+    if (behind) qemu_plugin_register_vcpu_mem_cb(insn, accessed, PLUGIN_NO_REGISTERS, PLUGIN_MEMORY_BOTH, NULL);
+  }
+}
+
+static void ended(qemu_plugin_id_t id, void *data) {
+  (void)id;
+  (void)data;
+  pthread_mutex_lock(&lock);
+  if (!closed) {
+    if (recording) mark(measured, (open_marker & ~0xffu) | ENDS);
+    end_run();
+    room();
+    meta(END);
+    flush();
+    if (fclose(out) != 0) perror("recorder: out");
+    closed = true;
+  }
+  pthread_mutex_unlock(&lock);
+}
+
+__attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t id, const kreplica_info *info, int argc, char **argv) {
+  const char *path = NULL;
+  for (int i = 0; i < argc; i++) {
+    if (strncmp(argv[i], "out=", 4) == 0) {
+      path = argv[i] + 4;
+    } else {
+      fprintf(stderr, "recorder: %s is none of its options\n", argv[i]);
+      return -1;
+    }
+  }
+  if (strcmp(info->target_name, "x86_64") != 0 || !info->system_emulation) {
+    fprintf(stderr, "recorder: for qemu-system-x86_64 only\n");
+    return -1;
+  }
+  if (path == NULL || (out = fopen(path, "wb")) == NULL) {
+    fprintf(stderr, "recorder: out=FILE cannot be written\n");
+    return -1;
+  }
+  for (const char *magic = "KTRC1\n"; *magic != 0; magic++) byte((uint8_t)*magic);
+  self = id;
+  forgotten(id);
+  return 0;
+}
