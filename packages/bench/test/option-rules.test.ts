@@ -54,12 +54,16 @@ cells.add([{ cell: "cell", rows: [row, { ...row, cache: "cold" }] }]);
 cells.finish();
 cells.close();
 
+/** Port 1 is nobody's. */
+const NO_QUEUE = "redis://127.0.0.1:1";
+
 /** Words that put a command into each of its modes. */
 const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   compare: [[]],
   report: [[]],
   explore: [[], ["--output", join(folder, "site")]],
-  sweep: [[plan], ["merge", "nothing"]],
+  sweep: [[plan], ["merge", "nothing"], [plan, "--queue", NO_QUEUE]],
+  worker: [["--queue", NO_QUEUE]],
   results: [[swept]],
   export: [[]],
   boot: [[]],
@@ -150,6 +154,7 @@ const VALUES: Readonly<Record<string, string>> = {
   "--column": "cycles",
   "--where": "policy=per-node",
   "--sql": "select 1",
+  "--queue": NO_QUEUE,
   "--map": "policy,recording",
 };
 

@@ -106,6 +106,8 @@ test("every command that has a report of its own has one here", () => {
     "explore",
     // Says where its results lie.
     "sweep",
+    // Wants a Redis.
+    "worker",
     // Writes for viewers.
     "export",
   ]);

@@ -17,12 +17,14 @@ import { registerReport } from "./report.js";
 import { registerSweep } from "./sweep.js";
 import { registerTables } from "./tables.js";
 import { registerTrace } from "./trace.js";
+import { registerWorker } from "./worker.js";
 
 export const COMMANDS: readonly RegisterCommand[] = [
   registerCompare,
   registerReport,
   registerExplore,
   registerSweep,
+  registerWorker,
   registerResults,
   registerExport,
   registerBoot,

@@ -5,18 +5,24 @@ import { planFromText } from "@kreplica/sweep";
 import { type Command, Option } from "commander";
 import { inputPath, shownPath, STANDARD_INPUT } from "../inputs/input-file.js";
 import { readInput } from "../inputs/read-input.js";
+import { Gatherer } from "../queue/gather.js";
+import { watch } from "../queue/watch.js";
 import { jsonText } from "../report/documents/json-text.js";
 import type { SweepDocument, SweepShard } from "../report/documents/sweep.js";
 import { schemaFile } from "../schema-file.js";
 import { cellsOf } from "../sweep/cells.js";
 import { codeVersion } from "../sweep/code-version.js";
-import { merge, outlook, sweep } from "../sweep/sweep.js";
+import { merge, outlook, sweep, sweepName, type SweepRequest } from "../sweep/sweep.js";
 import { groupedCount } from "../report/units.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { jsonOption, type JsonOption } from "./options.js";
+import { declareRules } from "./rules.js";
 import { numberOption } from "./values.js";
+import { queueOption } from "./worker.js";
 
 const MERGE = "merge";
+/** From a line of --watch to the next. */
+const WATCH_SECONDS = 2;
 const MOST_WORKERS = 1024;
 const MOST_SHARDS = 1_000_000;
 
@@ -25,6 +31,8 @@ type SweepOptions = JsonOption & {
   readonly dryRun?: boolean;
   readonly workers?: number;
   readonly shard?: string;
+  readonly queue?: URL;
+  readonly watch?: boolean;
 };
 
 /** @throws InputError for what is no part of a whole */
@@ -41,8 +49,14 @@ function shardNamed(text: string): SweepShard {
 }
 
 export function registerSweep(program: Command, context: CommandContext): void {
-  program
-    .command("sweep")
+  declareRules(program.command("sweep"), [
+    { option: "--shard", not: "--queue", because: "a queue deals its replays out itself" },
+    { option: "--workers", not: "--queue", because: "`kreplica worker` measures, as many as there are" },
+    { option: "--dry-run", not: "--queue", because: "it measures here" },
+    { option: "--watch", needs: "--queue" },
+    { option: "--json", not: "--watch", because: "what is watched is printed line by line" },
+    { option: "--output", not: "--watch", because: "whoever looks on keeps nothing" },
+  ])
     .summary("run a plan of many machines, kernels, recordings and policies")
     .description(
       "Takes a plan, YAML or JSON (its schema: `kreplica schema sweep`), and measures each of its cells: a policy against a single copy, on a machine, for a recording. Cells that differ in policy, latencies or costs alone share a replay. What is done is kept in the output folder cell by cell: the same command goes on where it was stopped. `kreplica sweep merge` joins folders of shards.",
@@ -56,6 +70,10 @@ export function registerSweep(program: Command, context: CommandContext): void {
     .addOption(
       numberOption("--workers <number>", "replays at a time", { least: 1, most: MOST_WORKERS }, "as many as CPUs"),
     )
+    .addOption(queueOption("give the replays to a queue, for `kreplica worker` on any machine"))
+    .addOption(
+      new Option("--watch", "look on at a sweep that was given to a queue: progress, rates, what was set aside"),
+    )
     .addOption(jsonOption())
     .addHelpText(
       "after",
@@ -64,6 +82,7 @@ export function registerSweep(program: Command, context: CommandContext): void {
         ["kreplica sweep plan.yaml --dry-run", "how many cells, about how long"],
         ["kreplica sweep plan.yaml --shard 3/8 -o part3", "a part, on a machine of its own"],
         ["kreplica sweep merge part* -o whole", "what one run would have written"],
+        ["kreplica sweep plan.yaml --queue redis://queue.example", "by workers on other machines"],
       ) + exitCodes,
     )
     .action(async (words: readonly string[], options: SweepOptions) => {
@@ -88,17 +107,54 @@ export function registerSweep(program: Command, context: CommandContext): void {
         shard: options.shard === undefined ? null : shardNamed(options.shard),
         ...(options.workers === undefined ? {} : { workers: options.workers }),
       };
-      const found = options.dryRun ? await outlook(request) : await sweep(request, context.progress);
+      if (options.watch) {
+        await watch({
+          address: options.queue!,
+          name: sweepName(request),
+          version,
+          every: WATCH_SECONDS,
+          remark: context.remark,
+          print: context.print,
+        });
+        return;
+      }
+      const found = options.dryRun
+        ? await outlook(request)
+        : options.queue
+          ? await queued(request, options.queue, context)
+          : await sweep(request, context.progress);
       const document: SweepDocument = { schema: "kreplica.sweep-run/1", folder: request.folder, ...found };
       context.print(options.json ? jsonText(document) : sweepText(document));
     });
+}
+
+/** The sweep, measured by workers. */
+async function queued(request: SweepRequest, address: URL, context: CommandContext): ReturnType<typeof sweep> {
+  const gatherer = await Gatherer.open({
+    address,
+    name: sweepName(request),
+    version: request.version,
+    title: request.plan.title ?? null,
+    cells: request.cells.length,
+    remark: context.remark,
+  });
+  let isDone = false;
+  try {
+    const found = await sweep(request, context.progress, gatherer.run);
+    isDone = true;
+    return found;
+  } finally {
+    await gatherer.close(isDone);
+  }
 }
 
 const readPlan = (file: string): string =>
   readInput(file, "name a plan, YAML or JSON; `kreplica schema sweep` says what is in one").toString("utf8");
 
 function joined(folders: readonly string[], options: SweepOptions, context: CommandContext): void {
-  const useless = (["dryRun", "shard", "workers"] as const).find((name) => options[name] !== undefined);
+  const useless = (["dryRun", "shard", "workers", "queue", "watch"] as const).find(
+    (name) => options[name] !== undefined,
+  );
   if (useless !== undefined)
     throw new InputError({
       file: useless === "dryRun" ? "--dry-run" : `--${useless}`,

@@ -31,7 +31,7 @@ const LOCK = "lock";
 const PART = ".part";
 
 /** Enough of a digest for a line of a journal: it guards against a cut, not against somebody. */
-const lineDigest = (text: string): string => sha256(text).slice(0, 16);
+export const lineDigest = (text: string): string => sha256(text).slice(0, 16);
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 

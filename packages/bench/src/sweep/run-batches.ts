@@ -21,7 +21,7 @@ export type BatchAnswer =
   | { readonly kind: "bad-input"; readonly fault: InputFault };
 
 /** The worker's file name in dist; an entry of tsup.config.ts. */
-const WORKER = "sweep-worker.js";
+export const SWEEP_WORKER = "sweep-worker.js";
 /** A long run takes about so many times what another recording of its size does, whole and in part. */
 const LONG = 20;
 const LONG_IN_PART = 4;
@@ -52,24 +52,26 @@ export function worksOf(cells: readonly Cell[], inPart: boolean): readonly Work[
   });
 }
 
-/**
- * @param workers how many at most @param begin a work is taken @param keep cells of it are measured
- * @param end all of its cells are
- * @throws InputError where a recording or a kernel cannot be used
- */
-export async function runWorks(
-  works: readonly Work[],
-  workers: number,
-  begin: (work: Work) => void,
-  keep: (work: Work, done: readonly DoneCell[]) => void,
-  end: (work: Work) => void,
-): Promise<void> {
+/** Is told of what becomes of works. */
+export interface Told {
+  begin(work: Work): void;
+  /** Some cells are measured: when this returns they are kept. */
+  keep(done: readonly DoneCell[]): void;
+  /** All cells of a work are. */
+  end(work: Work): void;
+}
+
+/** Does works, in whatever order and wherever. @throws InputError where a recording or a kernel cannot be used */
+export type Runner = (works: readonly Work[], told: Told) => Promise<void>;
+
+/** In threads of this process. @param workers how many at most */
+export async function runWorks(works: readonly Work[], workers: number, { begin, keep, end }: Told): Promise<void> {
   const queue = [...works].sort((a, b) => b.effort - a.effort);
-  const file = fileURLToPath(new URL(WORKER, import.meta.url));
+  const file = fileURLToPath(new URL(SWEEP_WORKER, import.meta.url));
   if (!existsSync(file)) {
     for (const work of queue) {
       begin(work);
-      await measureBatch(work.batch, (cells) => keep(work, doneOf(work, cells)));
+      await measureBatch(work.batch, (cells) => keep(doneOf(work, cells)));
       end(work);
     }
     return;
@@ -77,7 +79,7 @@ export async function runWorks(
   await inWorkers(file, workers, queue, begin, async (work, ask) => {
     const last = await ask<BatchAnswer>(work.batch, (answer) => {
       if (answer.kind !== "cells") return true;
-      keep(work, doneOf(work, answer.cells));
+      keep(doneOf(work, answer.cells));
       return false;
     });
     if (last.kind === "bad-input") throw new InputError(last.fault);

@@ -5,9 +5,9 @@ import { axesOf, canonicalText, type DoneCell, type SweepPlan } from "@kreplica/
 import type { Progress } from "../report/terminal.js";
 import type { SweepManifest, SweepResults, SweepShard } from "../report/documents/sweep.js";
 import { measureBatch } from "./batch.js";
-import type { Cell } from "./cells.js";
+import { type Cell, sha256 } from "./cells.js";
 import { doneIn, readManifest, SweepFolder } from "./folder.js";
-import { runWorks, type Work, worksOf } from "./run-batches.js";
+import { type Runner, runWorks, type Work, worksOf } from "./run-batches.js";
 
 /** What is to be done. */
 export interface SweepRequest {
@@ -55,6 +55,9 @@ const manifestOf = ({ plan, cells, version, shard }: SweepRequest): SweepManifes
   cells: cells.map(({ name }) => name),
 });
 
+/** What a queue calls a sweep: equal where plan, code and all files are. */
+export const sweepName = (request: SweepRequest): string => sha256(canonicalText(manifestOf(request)));
+
 /** The replays that are left. */
 function left(cells: readonly Cell[], done: ReadonlySet<string>, { plan }: SweepRequest): readonly Work[] {
   return worksOf(
@@ -97,6 +100,7 @@ export async function outlook(request: SweepRequest): Promise<Outlook> {
 /**
  * Does the cells that are not done, and writes the results when all are.
  *
+ * @param run does what is left: here, or by a queue
  * @returns what was done before, and the results
  * @throws InputError where the folder is another sweep's or cannot be written, or a recording cannot be used; what is
  *   done stays done
@@ -104,6 +108,7 @@ export async function outlook(request: SweepRequest): Promise<Outlook> {
 export async function sweep(
   request: SweepRequest,
   progress: Progress,
+  run: Runner = (works, told) => runWorks(works, request.workers ?? availableParallelism(), told),
 ): Promise<Omit<Outlook, "estimatedSeconds"> & { readonly results: SweepResults }> {
   const own = shardOf(worksOf(request.cells, request.plan.inPart ?? false), request.cells, request.shard);
   const folder = new SweepFolder(
@@ -118,19 +123,17 @@ export async function sweep(
       progress.start(own.length - before.size, "booting");
       const running = new Set<Work>();
       const now = (): string => [...running].map(nameOf).join("; ");
-      await runWorks(
-        works,
-        request.workers ?? availableParallelism(),
-        (work) => {
+      await run(works, {
+        begin(work) {
           running.add(work);
           progress.step(0, now());
         },
-        (_, done: readonly DoneCell[]) => {
+        keep(done: readonly DoneCell[]) {
           folder.add(done);
           progress.step(done.length, now());
         },
-        (work) => running.delete(work),
-      );
+        end: (work) => running.delete(work),
+      });
       progress.stop();
     }
     folder.finish();

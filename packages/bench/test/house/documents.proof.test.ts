@@ -104,7 +104,7 @@ const shown = helps.flatMap((help) =>
     .filter((line) => line !== undefined),
 );
 /** Commands on files that no host has: their own tests run them. */
-const ELSEWHERE = new Map([
+const ELSEWHERE = new Map<string, string>([
   ["compare --traces recordings/ --recorded-kernel System.map", "test/compare/recorded-kernel.test.ts"],
   // Serves until it is interrupted.
   ["explore", "test/explore-command.test.ts"],
@@ -115,6 +115,12 @@ const ELSEWHERE = new Map([
     "test/sweep/crash.proof.test.ts",
   ],
   ["sweep merge parts/* --output whole", "test/sweep/crash.proof.test.ts"],
+  // With a Redis.
+  ...[
+    "sweep plan.yaml --queue redis://queue.example",
+    'sweep plan.yaml --queue "$QUEUE" --output gathered',
+    'worker --queue "$QUEUE" --jobs "${SLURM_CPUS_PER_TASK:-1}" --idle 60',
+  ].map((each) => [each, "test/queue/queue.proof.test.ts"] as const),
 ]);
 /** Words of each command, once; ABI and file names of a reader's own replaced by what there is here. */
 const all = [
