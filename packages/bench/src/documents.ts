@@ -39,6 +39,8 @@ export type { PageDocument } from "./report/documents/report.js";
 export type {
   BoundedTest,
   CompareVerdict,
+  LayoutRange,
+  LayoutsDocument,
   MachineCompareDocument,
   NodeGainsDocument,
   NodeTest,

@@ -6,20 +6,23 @@ import { useExtensions } from "@kreplica/kernel";
 import { replayKernel } from "./inputs/replay-kernel.js";
 import { loadPlugins } from "./plugin-file.js";
 import { type FileJob, measureFile, type WorkerMessage } from "./run-jobs.js";
+import { type LayoutFileJob, layoutsOfFile } from "./run-layouts.js";
 
 /** Plugin files, once for all jobs. */
 const loaded = loadPlugins(workerData as readonly string[]).then(useExtensions);
 
 const say = (message: WorkerMessage): void => parentPort?.postMessage(message);
 
-parentPort?.on("message", (job: FileJob) => {
+parentPort?.on("message", (job: FileJob | LayoutFileJob) => {
   void answer(job);
 });
 
-async function answer(job: FileJob): Promise<void> {
+async function answer(job: FileJob | LayoutFileJob): Promise<void> {
   try {
     await loaded;
-    say({ kind: "result", measurements: measureFile(job, await replayKernel(job)) });
+    const kernel = await replayKernel(job);
+    if ("layouts" in job) say({ kind: "layouts", runs: layoutsOfFile(job, kernel) });
+    else say({ kind: "result", measurements: measureFile(job, kernel) });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     // Errors lose their class on the way: their fields are sent.

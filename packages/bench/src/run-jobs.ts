@@ -10,6 +10,7 @@ import { InputError, type InputFault } from "@kreplica/inputs";
 import { isNamed, policyOf } from "@kreplica/kernel";
 import {
   type KernelMeasurement,
+  type LayoutRun,
   measureTrace,
   type ReplayKernel,
   type TraceJob,
@@ -37,10 +38,11 @@ export const measureFile = (
 /** What a worker says of the job it was sent. */
 export type WorkerMessage =
   | { readonly kind: "result"; readonly measurements: TraceMeasurement[] }
+  | { readonly kind: "layouts"; readonly runs: LayoutRun[][] }
   | { readonly kind: "bad-input"; readonly fault: InputFault };
 
 /** The worker's file name in dist; an entry of tsup.config.ts. */
-const WORKER = "measure-worker.js";
+export const WORKER = "measure-worker.js";
 /** A long run takes about so many times what another recording of its size does. Decides only what is begun first. */
 const LONG = 20;
 
@@ -85,7 +87,8 @@ export async function runJobs(
   if (existsSync(file) && jobs.every(({ policies }) => policies.every(isNamed)))
     await inWorkers(file, availableParallelism(), queue, begin, async (part, ask) => {
       const message = await ask<WorkerMessage>({ ...part.job, policies: policyNames(part.job) } satisfies FileJob);
-      keep(part, message.kind === "result" ? message.measurements : new InputError(message.fault));
+      if (message.kind === "bad-input") keep(part, new InputError(message.fault));
+      else if (message.kind === "result") keep(part, message.measurements);
     });
   else {
     for (const part of parts) {
@@ -119,11 +122,13 @@ const sideBySide = (job: TraceJob): TraceJob[] => [
   ...(job.unaligned ? [{ ...job, policies: [], elsewhere: [] }] : []),
 ];
 
-const policyNames = ({ policies }: TraceJob): string[] => policies.map((each) => policyOf(each).name);
+/** As a worker is told of them. */
+export const policyNames = ({ policies }: Pick<TraceJob, "policies">): string[] =>
+  policies.map((each) => policyOf(each).name);
 const kernelsOf = (job: TraceJob): string[] => [...policyNames(job), ...(job.unaligned ? ["unaligned"] : [])];
 
 /** A recording's test; the file where it cannot be told, which is said when it is measured. */
-function shownName({ file, recording }: FileJob): string {
+export function shownName({ file, recording }: Pick<FileJob, "file" | "recording">): string {
   try {
     return testOf(traceFile(file), recording !== undefined).name;
   } catch (error) {

@@ -1,6 +1,6 @@
 /** What a kernel is asked for: a machine, a policy, and whatever is not as usual. */
 import type { Plugin } from "@kreplica/di";
-import type { MachineSpec, NodeId } from "@kreplica/hw-x86";
+import type { Frame, MachineSpec, NodeId } from "@kreplica/hw-x86";
 import type { Alignment, KernelImage, KernelOptions } from "@kreplica/mm-core";
 import type { LaidFault } from "@kreplica/series-as-posted";
 import type { RecordedGuest } from "@kreplica/trace";
@@ -40,6 +40,11 @@ export interface BootOptions {
   readonly recordedNodes?: readonly [NodeId, NodeId];
   /** The guest of the recording that this kernel is to replay; the shipped ones' when absent. */
   readonly guest?: RecordedGuest;
+  /**
+   * Another order of the recorded guest's frames, as if its allocator had handed out others: one for one, within a node
+   * of the guest, its image left where it is. As recorded when absent.
+   */
+  readonly recordedFrames?: (recorded: Frame) => Frame;
   /** Defects of the series laid over the kernel, in place of those that come with the policy. */
   readonly defects?: readonly LaidFault[];
   /**

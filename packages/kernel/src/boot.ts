@@ -52,7 +52,7 @@ export function boot(source: KernelSource): Booted {
   return {
     ...parts,
     timeline: parts.boot.timeline,
-    recorded: new RecordedPages(parts, kernel.recorded.nodes, kernel.recorded.guest),
+    recorded: new RecordedPages(parts, kernel.recorded.nodes, kernel.recorded.guest, kernel.choices.recordedFrames),
     memory: () => measureMemory(parts),
     checkInvariants: () =>
       checkInvariants(checkedKernel(parts, witness), undefined, {

@@ -127,11 +127,15 @@ export class RecordedPages {
   /** CPUs that run recordings: only they can have translated a recorded page. */
   private readonly running = new Set<CpuId>();
 
-  /** @param nodes that stand for those of the recorded image and of all other memory */
+  /**
+   * @param nodes that stand for those of the recorded image and of all other memory
+   * @param order of the guest's frames, where it is not as recorded; page descriptors stay where they were
+   */
   constructor(
     private readonly parts: BootParts,
     private readonly nodes: readonly [NodeId, NodeId],
     readonly guest: RecordedGuest = shippedGuest,
+    private readonly order: (recorded: Frame) => Frame = (recorded) => recorded,
   ) {
     this.beyond = framesBeyond(parts.image, guest);
     this.windows = guestWindows(parts.machine.memory.ranges, guest, nodes, this.beyond);
@@ -167,6 +171,11 @@ export class RecordedPages {
 
   /** Frame of the model that stands for a recorded frame; devices stay where they are. */
   frame(recorded: Frame): Frame {
+    return this.placeOf(this.order(recorded));
+  }
+
+  /** The same where the guest's frames are in the order in which they were recorded. */
+  private placeOf(recorded: Frame): Frame {
     const { image, layout } = this.parts;
     const { guest } = this;
     const first = guest.image.firstPage;
@@ -288,7 +297,8 @@ export class RecordedPages {
     }
     if (address >= vmemmapStart && address < vmemmapEnd) {
       const byte = address - vmemmapStart;
-      const frame = this.frame(Number(byte / DESCRIPTOR_BYTES));
+      // Pages of descriptors are placed whole.
+      const frame = this.placeOf(Number(byte / DESCRIPTOR_BYTES));
       return {
         address: layout.vmemmapStart + BigInt(frame) * DESCRIPTOR_BYTES + (byte % DESCRIPTOR_BYTES),
         builtIn: true,

@@ -2,6 +2,11 @@
  * Recordings replayed on modelled kernels, and what is measured: cycles and fetches by where they were served, gains
  * between two kernels and their bounds, every node of a machine, the price of a policy, of a patch, of modules.
  */
+export { type DrawnLayouts, type LayoutRequest, type LayoutRunner } from "./layout/draw-layouts.js";
+export { type LayoutGains, spreadBy } from "./layout/layout-gains.js";
+export { AS_LINKED, type LayoutJob, type LayoutRun, measureLayouts } from "./layout/measure-layouts.js";
+export { MovableText } from "./layout/movable-text.js";
+export { TextLayout } from "./layout/text-layout.js";
 export { balance, type Balance, type User } from "./measure/balance.js";
 export { betterPolicy } from "./measure/better-policy.js";
 export { type BpfNodeRun, type Fetches } from "./measure/bpf-node-run.js";
@@ -50,14 +55,8 @@ export {
   pageRows,
   textCycles,
 } from "./measure/located.js";
-export {
-  jobKernel,
-  type KernelJob,
-  type KernelMeasurement,
-  measureTrace,
-  type TraceJob,
-  type TraceMeasurement,
-} from "./measure/measure-trace.js";
+export { jobKernel, type KernelJob } from "./measure/kernel-job.js";
+export { type KernelMeasurement, measureTrace, type TraceJob, type TraceMeasurement } from "./measure/measure-trace.js";
 export { hasRecordedCall, mixGain, RECORDED_CALLS, type RecordedCalls } from "./measure/mix.js";
 export {
   type CpuTime,

@@ -27,6 +27,7 @@ export type TraceErrorCode =
   | "unreadable-lines" // it cannot be read or decompressed
   | "bad-lines" // it is damaged
   | "other-lines" // it belongs to another recording
+  | "text-elsewhere" // text is reached through another mapping than its own
   | "bad-line" // a line of a text that is no reference
   | "long-line"; // a line longer than any of a text
 

@@ -24,6 +24,7 @@ import { readReportedFile } from "../inputs/reported-file.js";
 import { isLongRun } from "../inputs/trace-file.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
 import { runJobs } from "../run-jobs.js";
+import { runLayouts } from "../run-layouts.js";
 import { compareDocument } from "../report/documents/compare.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { compareText } from "../report/compare.js";
@@ -50,6 +51,7 @@ import { addMixOptions, type MixOptions, readMix, readRates } from "./mix-option
 import { addPlacesOptions, listedPlaces, type PlacesOptions } from "./places-options.js";
 import { type PressureOption, pressureOption, readPressure } from "./pressure-option.js";
 import { remarkOn } from "./remarks.js";
+import { addLayoutsOptions, type LayoutsOptions } from "./layouts-option.js";
 import { declareRules } from "./rules.js";
 import { choiceOption, fileOption, NODE_IDS, numberOption } from "./values.js";
 
@@ -72,6 +74,7 @@ export type CompareOptions = MachineOptions &
     readonly recordedKernel?: string;
     readonly recordedNodes?: string;
   } & PlacesOptions &
+  LayoutsOptions &
   MixOptions;
 
 /** What a comparison is of, as options: `report` takes the same. */
@@ -133,8 +136,9 @@ export function registerCompare(program: Command, context: CommandContext): void
     .description(
       "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.",
     );
-  declareRules(addMixOptions(addPlacesOptions(addCompareOptions(command))), [
+  declareRules(addLayoutsOptions(addMixOptions(addPlacesOptions(addCompareOptions(command)))), [
     { option: "--schema", needs: "--json" },
+    { option: "--layout-seed", needs: "--layouts" },
     { option: "--cold-share", needs: "--mix" },
     ...["--functions", "--pages"].map((option) => ({
       option,
@@ -179,6 +183,7 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --mix strace.txt --cold-share 10", "weighted by the calls of one's own program"],
         ["kreplica compare --processes 2000 --forks-per-second 300", "what that many cost"],
         ["kreplica compare --pressure 2000", "other CPUs' data going through the last-level cache"],
+        ["kreplica compare --layouts 8", "and how far another place of functions, pages and tables moves each figure"],
         ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
         ["kreplica compare --policies", "and whether another design does better"],
         [
@@ -266,6 +271,15 @@ export async function comparison(
     alignment: options.alignment ?? false,
     wholeMachine,
     ...listedPlaces(options),
+    ...(options.layouts === undefined
+      ? {}
+      : {
+          layouts: {
+            count: options.layouts,
+            seed: options.layoutSeed ?? 1,
+            run: (jobs: Parameters<typeof runLayouts>[0]) => runLayouts(jobs, context.progress),
+          },
+        }),
     ...(look ? { look } : {}),
     ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
   };

@@ -58,12 +58,14 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
   const judged = (each: Comparison): each is Comparison & { readonly reported: number } =>
     each.reported !== undefined && each.bound > 0 && replicates(policy);
   const beside = tests.some((each) => each.reported !== undefined);
+  const laid = tests.some((each) => each.layout);
   const columns = [
     { head: "" },
     right("one copy\n\ncycles"),
     right(`${wordsOf(policy).column}\ncycles`),
     right("\ngain\n%"),
     right("\nlow .. high\n%"),
+    ...(laid ? [right("by layout\nlow .. high\n%")] : []),
     right("near\ntext\n%"),
     right("bound past\nL1    L2\n%     %"),
     ...(beside ? [right("re-\nported\n%"), { head: "\nreported\nis" }] : []),
@@ -82,6 +84,7 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
             ? screen.bad(gainText(each.gain.percent))
             : gainText(each.gain.percent),
         `${gainText(each.gain.low)} .. ${gainText(each.gain.high)}`,
+        ...(laid ? [each.layout ? `${gainText(each.layout.low)} .. ${gainText(each.layout.high)}` : "-"] : []),
         percentText(each.near),
         `${(boundMatters(each) ? percentText(each.bound) : "-").padStart(5)} ${percentText(each.boundBeyondL2).padStart(5)}`,
         ...(beside
@@ -94,7 +97,8 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
       .filter(wanted)
       .map((each) => `${each.test.name} ${each.cache}`)
       .join(", ");
-  const above = named((each) => judged(each) && each.reported > each.bound);
+  const beyond = named((each) => judged(each) && outOfReach(each));
+  const above = named((each) => judged(each) && !outOfReach(each) && each.reported > each.bound);
   const unsettled = named((each) => !each.singleCopy.settled || !each.perNode.settled);
   const otherLength = tests.filter(
     (each) => each.cache === "cold" && each.test.reported !== undefined && !ofTheirLength(each),
@@ -122,6 +126,11 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
       ? say(`reported is: the reported figure, against the bound and the range that this model has for ${spec.name}.`)
       : "") +
     alignmentText(tests, screen) +
+    (beyond
+      ? say(
+          `Out of reach of any near copy, because reported above the bound past L2: ${beyond}. Warm, a core has in its L1 and L2 what these tests fetch, and a copy is as far from there as the original.`,
+        )
+      : "") +
     (above ? say(`Reported above the bound, so on this machine not by the latency of text alone: ${above}.`) : "") +
     (notCompared.length > 0 ? say(`Reported of what was not compared: ${notCompared.join(", ")}.`) : "") +
     (otherLength.length > 0
@@ -170,7 +179,14 @@ function alignmentText(tests: readonly Comparison[], screen: Screen): string {
   );
 }
 
-function verdict({ reported, bound, gain }: Comparison & { readonly reported: number }, screen: Screen): string {
+/** Warm, more than all that the core's own caches do not answer could save. */
+const outOfReach = ({ cache, reported, boundBeyondL2 }: Comparison & { readonly reported: number }): boolean =>
+  cache === "hot" && reported > boundBeyondL2;
+
+function verdict(each: Comparison & { readonly reported: number }, screen: Screen): string {
+  const { reported, bound, gain, layout } = each;
+  if (layout && reported >= layout.low && reported <= layout.high) return screen.good("within layout");
+  if (outOfReach(each)) return screen.warn("out of reach");
   if (reported > bound) return screen.warn("above bound");
   if (reported > gain.high) return screen.dim("above range");
   return reported < gain.low ? screen.dim("below range") : screen.good("in range");

@@ -13,6 +13,7 @@ import {
   total,
 } from "@kreplica/replay";
 import { gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
+import { layoutsText } from "./compare-layouts.js";
 import { idleText, loadText } from "./compare-load.js";
 import { pressureSentence, pressureText } from "./compare-pressure.js";
 import { recordedText } from "./compare-recorded.js";
@@ -52,6 +53,7 @@ export function compareText(result: CompareResult, screen: Screen): string {
     ...[recordedText(result, screen)].filter((text) => text !== ""),
     gainsText(result, screen),
     ...[
+      layoutsText(result, screen),
       nodesText(result, screen),
       mixText(result, screen),
       loadText(result, screen),

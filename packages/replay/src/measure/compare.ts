@@ -23,7 +23,11 @@ import { bound, boundBeyondL2, type Gain, gain, nearGain } from "./gain.js";
 import type { Carried } from "../replay/other-kernel.js";
 import { hasRoom } from "../replay/recorded-frames.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
-import { type KernelJob, jobKernel, type TraceJob, type TraceMeasurement } from "./measure-trace.js";
+import { type LayoutGains, spreadBy } from "../layout/layout-gains.js";
+import { type DrawnLayouts, drawLayouts, type LayoutRequest } from "../layout/draw-layouts.js";
+import type { LayoutJob } from "../layout/measure-layouts.js";
+import { type KernelJob, jobKernel } from "./kernel-job.js";
+import type { TraceJob, TraceMeasurement } from "./measure-trace.js";
 import type { MixResult, RateCosts } from "./mix-figures.js";
 import { type Load, type LoadedResult, LoadedTests } from "./loaded-tests.js";
 import { type DataOf, nodeClasses } from "./node-classes.js";
@@ -78,6 +82,8 @@ export interface Comparison {
   readonly copied: boolean;
   /** Lines of other CPUs' data that came in one run of each kernel; absent where there are none. */
   readonly foreignLines?: { readonly singleCopy: number; readonly perNode: number };
+  /** Where the gain lies over layouts, which its limits then have in them; absent unless asked for. */
+  readonly layout?: LayoutGains;
 }
 
 /** One kernel's side of it. */
@@ -139,6 +145,8 @@ export interface CompareResult<Job extends KernelJob = KernelJob> {
   readonly machine: WholeMachine | undefined;
   /** How busy links and memory controllers are; undefined on an idle machine. */
   readonly loaded?: LoadedResult | undefined;
+  /** What was drawn for `layout` in tests and machine; absent unless asked for. */
+  readonly layouts?: DrawnLayouts;
   /** Of all policies the one that does better, null where none does; absent where only one was compared. */
   readonly better?: BetterPolicy | null;
   /** What a mix of system calls gains; absent unless asked for. */
@@ -162,7 +170,7 @@ export type JobRunner<Job extends TraceJob = TraceJob> = (
 ) => Promise<readonly (readonly TraceMeasurement[] | InputError)[]>;
 
 /** What a comparison is asked for beyond its kernels. */
-export interface CompareRequest {
+export interface CompareRequest<Given extends KernelJob = KernelJob> {
   /** Compared with a single copy. */
   readonly policy: PolicyChoice;
   /** Recordings; shown in the cover letter's order of their tests. */
@@ -179,6 +187,8 @@ export interface CompareRequest {
   readonly load?: Load;
   /** Measures what alignment gains in long runs, too. */
   readonly alignment?: boolean;
+  /** Runs every test in so many drawn layouts, too. */
+  readonly layouts?: LayoutRequest<Given & LayoutJob>;
   /** Tells whose text the cycles went to, and how much of that is to be shown. */
   readonly listed?: ListedPlaces;
   /** Called with both kernels as they booted: what a comparison does not keep of them. */
@@ -204,8 +214,9 @@ export async function compare<Given extends KernelJob>(
     dataNode,
     listed,
     load,
+    layouts,
     look,
-  }: CompareRequest,
+  }: CompareRequest<Given>,
   run: JobRunner<Given & TraceJob>,
 ): Promise<CompareResult<Given>> {
   // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on these.
@@ -254,6 +265,13 @@ export async function compare<Given extends KernelJob>(
     .sort((a, b) => orderOf(a.single) - orderOf(b.single));
   const nodes = { spec, master: where.masterNode, dataOf, own: standing.own, classes, elsewhere };
   const loaded = new LoadedTests(nodes, load);
+  const drawn =
+    layouts &&
+    (await drawLayouts(
+      layouts,
+      jobs.filter((_, nth) => !(outcomes[nth] instanceof InputError)),
+      { nodes, pairs, sides: (pair, cache) => loaded.sides(pair, cache) },
+    ));
   const tests = pairs.flatMap((pair) =>
     (["hot", "cold"] as const).map((cache): Comparison => {
       const { single, perNode, unaligned } = pair;
@@ -266,6 +284,8 @@ export async function compare<Given extends KernelJob>(
         runs: cache === "cold" ? 1 : of.runs,
         settled: cache === "cold" || of.settled,
       });
+      const own = gain(single[cache], perNode[cache], before, place.nodeIndex, after);
+      const layout = drawn?.spread.of(pair, cache, standing.own, undefined, own.percent);
       return {
         test,
         file: single.file,
@@ -276,7 +296,8 @@ export async function compare<Given extends KernelJob>(
         pokes: single.pokes,
         singleCopy: figures(single),
         perNode: figures(perNode),
-        gain: gain(single[cache], perNode[cache], before, place.nodeIndex, after),
+        gain: spreadBy(own, layout),
+        ...(layout ? { layout } : {}),
         near: nearGain(single[cache], perNode[cache], before, place, {}, after),
         bound: bound(single[cache], before, place),
         boundBeyondL2: boundBeyondL2(single[cache], before, place),
@@ -291,18 +312,20 @@ export async function compare<Given extends KernelJob>(
       };
     }),
   );
+  const machine =
+    all && pairs.length > 0 ? wholeMachine(nodes, pairs, (pair, cache) => loaded.sides(pair, cache)) : undefined;
   return {
     job: given,
     policy,
     kernel: booted.image.name,
     recordedOn: kernel.recorded.name,
     tests,
-    refused,
+    refused: [...refused, ...(drawn?.refused ?? [])],
     standing,
     reported,
     switchStores: firstSwitchStores(booted, spec.cpus, node),
-    machine:
-      all && pairs.length > 0 ? wholeMachine(nodes, pairs, (pair, cache) => loaded.sides(pair, cache)) : undefined,
+    machine: machine && drawn ? drawn.spread.over(machine, pairs) : machine,
+    ...(drawn ? { layouts: drawn.layouts } : {}),
     loaded: loaded.result(),
     ...(listed ? { listed, located: locatedIn(pairs, new TextSymbols(booted.image, kernel.symbols())) } : {}),
     process: processBytes(plain, booted, where.cpu),

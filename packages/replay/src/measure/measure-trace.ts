@@ -3,52 +3,25 @@
  * are plain data, so that it can run in a worker.
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
-import { InputError } from "@kreplica/inputs";
-import {
-  boot,
-  type Kernel,
-  kernelFrom,
-  NoOpFinder,
-  type PolicyChoice,
-  policyOf,
-  runsShortNoOps,
-} from "@kreplica/kernel";
-import { type Alignment, singleCopy } from "@kreplica/mm-core";
-import { EntryPlaces, surveyGuest, TraceError, type TraceStatistics, type TraceTest } from "@kreplica/trace";
+import { boot, NoOpFinder, type PolicyChoice, policyOf, runsShortNoOps } from "@kreplica/kernel";
+import { singleCopy } from "@kreplica/mm-core";
+import { TraceError, type TraceStatistics, type TraceTest } from "@kreplica/trace";
 import { visitedFunctions } from "../replay/kernel-visit.js";
 import { rightlyBlamed } from "../replay/blame.js";
 import { gateTo } from "../replay/gate.js";
-import { loadTrace, type RecordedRun, scheduledFrames } from "../replay/load.js";
+import { loadTrace, type RecordedRun } from "../replay/load.js";
 import { type Carried, nothingCarried } from "../replay/other-kernel.js";
-import { framesToReserve } from "../replay/recorded-frames.js";
-import { guestImage, requireFit } from "../replay/recorded-kernel.js";
-import type { Pressure } from "../replay/foreign-stream.js";
+import { guestImage } from "../replay/recorded-kernel.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { SampledRun, shareOf, wholeOf } from "../replay/sampled-run.js";
 import { type NodeRun, placeIn, runElsewhere } from "./elsewhere.js";
 import { type LocatedCycles, LocatedReplayer } from "../replay/located-replayer.js";
 import { pricingOf } from "./causes.js";
 import { type HotCold, measureHotColdAt } from "./hot-cold.js";
+import { type KernelJob } from "./kernel-job.js";
 import { replayerBeside } from "./pressed.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
-
-/** What the kernels compared have in common. */
-export interface KernelJob {
-  readonly spec: MachineSpec;
-  readonly where: Where;
-  readonly pti: boolean;
-  readonly levels: 4 | 5;
-  readonly seed: number;
-  /** Data of other CPUs that goes through the last-level cache meanwhile; none when absent. */
-  readonly pressure?: Pressure;
-  /** False leaves replication's own work out, and with it what its lines push out of the caches. */
-  readonly work?: boolean;
-  /**
-   * Ends of text and rodata in all of them; when absent as recorded with one copy and as patch 06 has them with
-   * several.
-   */
-  readonly alignment?: Alignment;
-}
+import { replaySetup } from "./replay-setup.js";
 
 /** What is to be measured. */
 export interface TraceJob extends KernelJob {
@@ -106,19 +79,6 @@ export interface TraceMeasurement extends HotCold {
 /** A measurement before anything is run elsewhere. */
 export type KernelMeasurement = Omit<TraceMeasurement, "elsewhere">;
 
-/** What a job's kernels have in common. @param replayed what is booted */
-export const jobKernel = ({ spec, where, pti, levels, seed, alignment }: KernelJob, replayed: ReplayKernel): Kernel =>
-  kernelFrom({
-    spec,
-    image: (ends) => replayed.image(ends),
-    pti,
-    levels,
-    seed,
-    masterNode: where.masterNode,
-    recordedNodes: [where.masterNode, where.dataNode],
-    ...(alignment ? { alignment } : {}),
-  });
-
 /**
  * Measures a recording on kernels booted for it, so that no measurement depends on those before it. It is decoded once
  * and its pages are placed in all of the kernels alike, so that they differ in their policy and in nothing else.
@@ -150,37 +110,9 @@ function measured(
 ): TraceMeasurement[] {
   const { spec, where, file, policies } = job;
   const nodeIndex = indexOf(spec, spec.cpus.find((cpu) => cpu.id === where.cpu)!.node);
-  const { named } = kernel;
-  const places = new EntryPlaces();
-  const { guest, copied } = surveyGuest(run.recording, kernel.recorded.guest, named, (batch) => {
-    if (named) places.add(batch);
-  });
-  if (named) requireFit(file, places, kernel.recorded);
-  const reserved = framesToReserve(
-    spec,
-    [where.masterNode, where.dataNode],
-    run.recording,
-    scheduledFrames(run),
-    guest,
-  );
-  const { other } = kernel;
-  if (other && reserved.length > 0) {
-    throw new InputError({
-      file: spec.name,
-      field: "nodes",
-      reason: "too small for recordings beside a kernel other than the traced one",
-      remedy: "give the nodes of the image and of the data 1 GiB each, or leave --kernel out",
-    });
-  }
+  const { named, other } = kernel;
+  const { guest, copied, kernelAt } = replaySetup(job, run, kernel);
   const carried = nothingCarried();
-  const kernelAt = (there: Where, more: Partial<KernelJob> = {}): Kernel =>
-    jobKernel({ ...job, ...more, where: there }, kernel).with({
-      reserved:
-        there === where
-          ? reserved
-          : framesToReserve(spec, [there.masterNode, there.dataNode], run.recording, scheduledFrames(run), guest),
-      guest,
-    });
   const common = kernelAt(where);
   const kernels = [
     ...policies.map((choice) => {

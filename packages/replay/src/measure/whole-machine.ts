@@ -3,6 +3,7 @@
  */
 import { account, type MachineSpec, type NodeId } from "@kreplica/hw-x86";
 import type { TraceTest } from "@kreplica/trace";
+import type { LayoutGains } from "../layout/layout-gains.js";
 import { CORNERS, gainsAtCorners, percentGained } from "./corners.js";
 import { bound, boundBeyondL2, type Gain, nearGain, within } from "./gain.js";
 import type { TraceMeasurement } from "./measure-trace.js";
@@ -27,6 +28,8 @@ export interface NodeGain {
   readonly boundBeyondL2: number;
   /** Part of the recording that was run: 1, or an eighth. */
   readonly share: number;
+  /** Where it lies over layouts, which its limits then have in them; absent unless asked for. */
+  readonly layout?: LayoutGains;
 }
 
 /** A node with CPUs. */
@@ -50,6 +53,8 @@ export interface WholeMachine {
   readonly nodes: readonly NodeGains[];
   /** Mean over tests and CPUs. Least and most are at one corner for all nodes and tests alike. */
   readonly gain: Readonly<Record<CacheState, Gain>>;
+  /** Where that lies over layouts, each kernel in one for all nodes and tests; absent unless asked for. */
+  readonly layout?: Readonly<Record<CacheState, LayoutGains>>;
   /** The same of near text alone. */
   readonly near: Readonly<Record<CacheState, number>>;
   /** With the highest mean, cold; hot where two are alike. */

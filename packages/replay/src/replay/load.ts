@@ -213,8 +213,11 @@ function blame(
   throw new InvariantError(`operation ${operation} comes from no record of ${recording.name}`);
 }
 
-/** Puts lines of the recorded kernel's text where another kernel has them, as if they had been in the recording. */
-function moveText(lines: Float64Array, change: (batch: Batch) => void): void {
+/**
+ * Puts lines of the recorded kernel's text where another kernel has them, as if they had been in the recording: a line
+ * by its first byte.
+ */
+export function moveText(lines: Float64Array, change: (batch: Batch) => void): void {
   const batch = new Batch(1);
   for (let i = 0; i < lines.length; i++) {
     batch.length = 1;
@@ -232,7 +235,8 @@ function moveText(lines: Float64Array, change: (batch: Batch) => void): void {
 /** Physical pages the schedule beside a recording names; none without one. @throws TraceError */
 export const scheduledFrames = (run: RecordedRun): Iterable<number> => scheduleOf(run)?.frames ?? [];
 
-function scheduleOf({ schedule }: RecordedRun): LineSchedule | undefined {
+/** The schedule beside a recording, read; undefined without one. @throws TraceError */
+export function scheduleOf({ schedule }: RecordedRun): LineSchedule | undefined {
   if (schedule === undefined) return undefined;
   const bytes = unpacked(schedule);
   try {

@@ -25,6 +25,7 @@ export interface FrameRun {
 /**
  * Frames to keep from the kernel so that the recording's have a place; none where the boot sets whole windows aside.
  *
+ * @param order in which the guest's frames are, where it is not as recorded
  * @throws InputError when a node is smaller than the guest's, TraceError as the reader does
  */
 export function framesToReserve(
@@ -33,6 +34,7 @@ export function framesToReserve(
   recording: Recording,
   more: Iterable<number> = [],
   guest: RecordedGuest = shippedGuest,
+  order: (recorded: Frame) => Frame = (recorded) => recorded,
 ): FrameRun[] {
   const { ranges } = new SparseMemory(spec.nodes);
   if (sparedWindows(ranges, guest, nodes).length === guest.nodes.length) return [];
@@ -48,7 +50,7 @@ export function framesToReserve(
       remedy: `give it at least ${need} MiB in one piece`,
     });
   }
-  const used = new Set([...framesIn(recording), ...more]);
+  const used = new Set([...framesIn(recording), ...more].map(order));
   const runs: { first: Frame; frames: number }[] = [];
   const imageEnd = guest.image.firstPage + imagePages(guest.image);
   for (const recorded of [...used].sort((x, y) => x - y)) {

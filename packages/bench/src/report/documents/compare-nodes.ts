@@ -1,6 +1,6 @@
 /** What `kreplica compare --json` prints by default: schema kreplica.compare/2, which has all nodes and a verdict. */
 import { basename } from "node:path";
-import type { CacheState, CompareResult } from "@kreplica/replay";
+import type { CacheState, CompareResult, LayoutGains } from "@kreplica/replay";
 import { verdictSentences } from "../compare-verdict.js";
 import { placesOf, type TestFunctions, type TestPages } from "./compare-places.js";
 import { type CompareDocument, compareDocument, type ComparedTest, rounded } from "./compare.js";
@@ -23,6 +23,8 @@ export interface MachineCompareDocument extends Omit<CompareDocument, "schema" |
   readonly rates: RatesDocument | null;
   /** Data of other CPUs in the last-level cache; null where there are none. */
   readonly pressure: PressureDocument | null;
+  /** What was drawn for the layouts; null unless asked for (--layouts). */
+  readonly layouts: LayoutsDocument | null;
   /** Page tables that a process has more. */
   readonly process: ProcessBytes;
   /** Every test twice on the CPU looked at: hot, cold. */
@@ -41,8 +43,33 @@ export interface ProcessBytes {
   readonly everywhereBytes: number;
 }
 
+/** Where a gain lies over layouts, percent; null each unless layouts were drawn (--layouts). */
+export interface LayoutRange {
+  /** Least and most where each of the two kernels has a layout of its own, as two builds have. */
+  readonly layoutLow: number | null;
+  readonly layoutHigh: number | null;
+  /** The same where both have the same. */
+  readonly sameLayoutLow: number | null;
+  readonly sameLayoutHigh: number | null;
+}
+
+/** What was drawn for the layouts. */
+export interface LayoutsDocument {
+  /** Beside the one as linked. */
+  readonly count: number;
+  readonly seed: number;
+  /**
+   * Most by which a gain told from the part of a long test that is run in each layout differs from the whole's,
+   * percentage points, on the CPU looked at; null where all were run whole.
+   */
+  readonly samplingErrorPercent: number | null;
+  /** Of the whole machine's mean; null where one CPU alone was asked for. */
+  readonly cold: LayoutRange | null;
+  readonly hot: LayoutRange | null;
+}
+
 /** One test on the CPU looked at. */
-export interface BoundedTest extends ComparedTest {
+export interface BoundedTest extends ComparedTest, LayoutRange {
   /** Most that the place of the text can explain while the core keeps what its L1 and L2 hold. */
   readonly boundBeyondL2Percent: number;
 }
@@ -88,7 +115,7 @@ export interface NodeGainsDocument {
 }
 
 /** One test in one state of the caches on a node. As of the CPU looked at. */
-export interface NodeTest {
+export interface NodeTest extends LayoutRange {
   readonly test: string;
   readonly cache: CacheState;
   readonly recording: string;
@@ -114,12 +141,33 @@ export function machineCompareDocument(result: CompareResult): MachineCompareDoc
     mix: mixDocument(result),
     rates: ratesDocument(result),
     pressure: pressureDocument(result),
+    layouts: layoutsOf(result),
     process: result.process,
     tests: document.tests.map((each, nth) => ({
       ...each,
       boundBeyondL2Percent: rounded(result.tests[nth]!.boundBeyondL2),
+      ...layoutRange(result.tests[nth]!.layout),
     })),
     ...placesOf(result.located, result.listed ?? {}),
+  };
+}
+
+const layoutRange = (layout: LayoutGains | undefined): LayoutRange => ({
+  layoutLow: layout ? rounded(layout.low) : null,
+  layoutHigh: layout ? rounded(layout.high) : null,
+  sameLayoutLow: layout ? rounded(layout.sameLow) : null,
+  sameLayoutHigh: layout ? rounded(layout.sameHigh) : null,
+});
+
+function layoutsOf({ layouts, machine }: CompareResult): LayoutsDocument | null {
+  if (!layouts) return null;
+  const { count, seed, sampling } = layouts;
+  return {
+    count,
+    seed,
+    samplingErrorPercent: sampling === undefined ? null : rounded(sampling),
+    cold: machine?.layout ? layoutRange(machine.layout.cold) : null,
+    hot: machine?.layout ? layoutRange(machine.layout.hot) : null,
   };
 }
 
@@ -163,5 +211,6 @@ const nodesOf = ({ machine }: CompareResult): NodeGainsDocument[] =>
       boundPercent: rounded(each.bound),
       boundBeyondL2Percent: rounded(each.boundBeyondL2),
       share: each.share,
+      ...layoutRange(each.layout),
     })),
   }));

@@ -1,0 +1,79 @@
+/**
+ * Runs recordings in layouts, a few layouts a job, in as many workers as there are CPUs where the built worker lies
+ * beside this file; one after the other where it does not (from source). Same results.
+ */
+import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { InputError } from "@kreplica/inputs";
+import { isNamed } from "@kreplica/kernel";
+import { type LayoutJob, type LayoutRun, measureLayouts, type ReplayKernel } from "@kreplica/replay";
+import { type NamedKernels, replayKernel } from "./inputs/replay-kernel.js";
+import { recordedRun } from "./inputs/trace-file.js";
+import type { Progress } from "./report/terminal.js";
+import { policyNames, shownName, WORKER, type WorkerMessage } from "./run-jobs.js";
+import { inWorkers } from "./worker-pool.js";
+
+/** A job whose recording and kernels lie in files: plain data. */
+export interface LayoutFileJob extends LayoutJob, NamedKernels {}
+
+/** Layouts that share a job, and with it the decoding; each takes memory for its program until the job is done. */
+const TOGETHER = 4;
+
+/** Runs the recording in a job's file. @param kernel what the job names, read */
+export const layoutsOfFile = (job: LayoutJob, kernel: ReplayKernel): LayoutRun[][] =>
+  measureLayouts(job, recordedRun(job.file), kernel);
+
+/**
+ * @returns for each job what its policies counted in each layout, or why its recording was refused
+ * @throws what a job threw otherwise
+ */
+export async function runLayouts(
+  jobs: readonly LayoutFileJob[],
+  progress: Progress,
+): Promise<readonly (LayoutRun[][] | InputError)[]> {
+  const parts = jobs.flatMap((job, index) => {
+    const { numbers, seed } = job.layouts;
+    return Array.from({ length: Math.ceil(numbers.length / TOGETHER) }, (_, nth) => ({
+      index,
+      job: { ...job, layouts: { seed, numbers: numbers.slice(nth * TOGETHER, (nth + 1) * TOGETHER) } },
+    }));
+  });
+  progress.start(parts.length, "layouts");
+  const results = jobs.map(({ policies }): LayoutRun[][] => policies.map(() => []));
+  const refused = new Map<number, InputError>();
+  const begin = ({ job }: (typeof parts)[number]): void => {
+    progress.step(1, `${shownName(job)}, layouts ${job.layouts.numbers[0]} to ${job.layouts.numbers.at(-1)}`);
+  };
+  const keep = ({ index }: (typeof parts)[number], answer: readonly LayoutRun[][] | InputError): void => {
+    // One recording that no layout can be had of says nothing of the others.
+    if (answer instanceof InputError) refused.set(index, refused.get(index) ?? answer);
+    else answer.forEach((runs, policy) => results[index]![policy]!.push(...runs));
+  };
+  const file = fileURLToPath(new URL(WORKER, import.meta.url));
+  // A worker is told of policies by name: it has none of the caller's own.
+  if (existsSync(file) && jobs.every(({ policies }) => policies.every(isNamed)))
+    await inWorkers(file, availableParallelism(), [...parts], begin, async (part, ask) => {
+      const message = await ask<WorkerMessage>({
+        ...part.job,
+        policies: policyNames(part.job),
+      } satisfies LayoutFileJob);
+      if (message.kind === "bad-input") keep(part, new InputError(message.fault));
+      else if (message.kind === "layouts") keep(part, message.runs);
+    });
+  else
+    for (const part of parts) {
+      begin(part);
+      keep(part, await run(part.job));
+    }
+  return results.map((each, i) => refused.get(i) ?? each.map((runs) => [...runs].sort((a, b) => a.layout - b.layout)));
+}
+
+async function run(job: LayoutFileJob): Promise<LayoutRun[][] | InputError> {
+  try {
+    return layoutsOfFile(job, await replayKernel(job));
+  } catch (error) {
+    if (error instanceof InputError) return error;
+    throw error;
+  }
+}
