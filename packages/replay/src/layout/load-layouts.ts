@@ -20,10 +20,12 @@ import { PlainRun } from "../replay/plain-run.js";
 import { type Gate, type PlacePage, ProgramBuilder } from "../replay/program-builder.js";
 import type { Workload } from "../replay/replayer.js";
 import type { MovableText } from "./movable-text.js";
-import { TextLayout } from "./text-layout.js";
+import type { TextLayout } from "./text-layout.js";
 
 /** Upper half of every address of an image. */
 const IMAGE_HIGH = 0xffff_ffff;
+/** Pages below one upper half. */
+const PAGES_4G = 0x10_0000;
 
 /** What a layout's program is built with: as it is for the text where it was linked. */
 export interface LaidOut {
@@ -72,7 +74,8 @@ function textElsewhere({ name }: Recording, guest: RecordedGuest, { image }: Rec
   const { firstPage } = guest.image;
   const pages = Number((image.startRodata - image.stext) >> 12n);
   const direct = MAPPINGS[guest.levels].pageOffset;
-  const [directHi, directLo] = [Number(direct >> 32n), Number(direct & 0xffff_ffffn)];
+  // It begins at a multiple of 4 GiB.
+  const directHi = Number(direct >> 32n);
   return (batch) => {
     const { kind, lo, hi, a, b, length } = batch;
     for (let i = 0; i < length; i++) {
@@ -82,7 +85,7 @@ function textElsewhere({ name }: Recording, guest: RecordedGuest, { image }: Rec
         (a[i]! & Access.NewPage) !== 0
           ? b[i]!
           : hi[i]! >= directHi && hi[i]! < directHi + 0x1000
-            ? Math.floor(((hi[i]! - directHi) * 0x1_0000_0000 + lo[i]! - directLo) / 4096)
+            ? (hi[i]! - directHi) * PAGES_4G + (lo[i]! >>> 12)
             : -1;
       if (frame >= firstPage && frame < firstPage + pages)
         throw new TraceError(
