@@ -51,7 +51,6 @@ export {
   type Located,
   type LocatedRow,
   type LocatedTest,
-  NOWHERE,
   pageRows,
   textCycles,
 } from "./measure/located.js";
@@ -81,10 +80,12 @@ export {
 } from "./measure/reported.js";
 export { type BpfMapState, type BpfRun, runBpf } from "./measure/run-bpf.js";
 export { type NodePlace, placesOf, type Relation, type Standing, standingOf } from "./measure/standing.js";
+export { NOWHERE } from "./measure/text-names.js";
 export { type TextFunction, TextSymbols } from "./measure/text-symbols.js";
 export { type NodeGains, type WholeMachine } from "./measure/whole-machine.js";
 export { ForeignStream, otherCores, type Pressure } from "./replay/foreign-stream.js";
 export { type Carried, type CarriedOver } from "./replay/other-kernel.js";
 export { type RecordedRun } from "./replay/load.js";
+export { STRETCH_PARTS, type TimeLine } from "./replay/time-line.js";
 export { type RecordedKernel, recordedKernelFrom } from "./replay/recorded-kernel.js";
 export { type ReplayKernel, replayKernelOf } from "./replay/replay-kernel.js";

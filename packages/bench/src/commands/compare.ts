@@ -214,6 +214,7 @@ export function registerCompare(program: Command, context: CommandContext): void
  * Boots, replays and measures what the options ask for.
  *
  * @param wholeMachine every node of it, not the CPU's alone @param look called with both booted kernels
+ * @param timeLines of each run, where the text's cycles are told
  * @throws InputError for options that contradict the machine, and when no recording can be read
  */
 export async function comparison(
@@ -221,6 +222,7 @@ export async function comparison(
   context: CommandContext,
   wholeMachine = false,
   look?: CompareRequest["look"],
+  timeLines = false,
 ): Promise<CompareResult<KernelJob & NamedKernels>> {
   const spec = readMachine(options);
   remarkOn(context, spec, options.policy);
@@ -280,6 +282,7 @@ export async function comparison(
             run: (jobs: Parameters<typeof runLayouts>[0]) => runLayouts(jobs, context.progress),
           },
         }),
+    timeLines,
     ...(look ? { look } : {}),
     ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
   };

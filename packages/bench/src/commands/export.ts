@@ -1,11 +1,13 @@
 /** `kreplica export`: cycles of a comparison by function and cause, in a form that a viewer of profiles reads. */
 import { InputError } from "@kreplica/inputs";
+import type { Booted } from "@kreplica/kernel";
 import { type Command, Option } from "commander";
 import { outputFile } from "../report/output-file.js";
-import { type Format, FORMATS } from "../report/export/formats.js";
 import { kernelsOf, samplesOf } from "../report/export/samples.js";
+import { timesOf } from "../report/export/times.js";
 import { addCompareOptions, comparison, type CompareOptions, finish } from "./compare.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
+import { type ExportForm, type Format, FORMATS } from "./export-forms.js";
 import { choiceOption } from "./values.js";
 
 export function registerExport(program: Command, context: CommandContext): void {
@@ -14,7 +16,7 @@ export function registerExport(program: Command, context: CommandContext): void 
       .command("export")
       .summary("write where the cycles went for a viewer of profiles")
       .description(
-        "Does what compare does on one CPU, and writes where the cycles went, by test, function and cause, with one copy and with the policy, cold and hot: for speedscope, KCachegrind (callgrind), flame graphs (collapsed stacks), or as a table (csv).",
+        "Does what compare does on one CPU, and writes where the cycles went, by test, function and cause, with one copy and with the policy, cold and hot: for speedscope, KCachegrind (callgrind), flame graphs (collapsed stacks), pprof and what reads its files, as lines of time for Perfetto, or as a table (csv, parquet).",
       ),
   )
     .addOption(choiceOption("--format <name>", "form", Object.keys(FORMATS) as [string, ...string[]], "speedscope"))
@@ -25,6 +27,8 @@ export function registerExport(program: Command, context: CommandContext): void 
         ["kreplica export -o fork.speedscope.json --test fork", "then open it in speedscope"],
         ["kreplica export --format callgrind -o callgrind.out.kreplica", "then kcachegrind callgrind.out.kreplica"],
         ["kreplica export --format collapsed --test kill > kill.txt", "then flamegraph.pl kill.txt > kill.svg"],
+        ["kreplica export --format pprof -o kill.pb.gz --test kill", "then pprof -http : kill.pb.gz"],
+        ["kreplica export --format perfetto -o kill.pftrace --test kill", "then open it in ui.perfetto.dev"],
         ["kreplica export --format csv --test mount", "a row a function and cause"],
       ) + exitCodes,
     )
@@ -40,20 +44,37 @@ export function registerExport(program: Command, context: CommandContext): void 
             reason: "means nothing to an export, which has an idle machine's cycles and no gains",
             remedy: "leave it out, or use compare",
           });
+      const { text, timed, write }: ExportForm = FORMATS[options.format];
+      if (!text && options.output === "-")
+        throw new InputError({
+          file: "--output",
+          reason: `${options.format} is no text, and standard output is for text`,
+          remedy: "name a file with -o",
+        });
       // Before the work: what cannot be written is known at once.
       const file = options.output === "-" ? undefined : outputFile(options.output, "--output");
-      const result = await comparison({ ...options, functions: 1 }, context);
+      let boots: readonly Booted[] = [];
+      const result = await comparison(
+        { ...options, functions: 1 },
+        context,
+        false,
+        (...both) => {
+          boots = both;
+        },
+        timed,
+      );
       if (result.tests.length > 0) {
         const { job, policy, kernel } = result;
-        const text = FORMATS[options.format]({
+        const written = await write({
           title: `${kernel} on ${job.spec.name}, CPU ${job.where.cpu}: one copy against ${policy.name}`,
           kernels: kernelsOf(result),
           samples: samplesOf(result),
+          ...(timed ? { times: timesOf(result, boots) } : {}),
         });
         if (file) {
-          file.write(text);
+          file.write(written);
           context.remark(`${file.path} is written`);
-        } else context.print(text);
+        } else context.print(String(written));
       }
       finish(result, context);
     });

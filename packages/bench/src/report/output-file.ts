@@ -25,10 +25,10 @@ export interface OutputFile {
   /** As the user gave it. */
   readonly path: string;
   /**
-   * Writes all of the text; what the file held before is replaced in one step, or stays.
+   * Writes all of the text, or of the bytes; what the file held before is replaced in one step, or stays.
    * @throws InputError naming option and path
    */
-  write(text: string): void;
+  write(content: string | Uint8Array): void;
   /**
    * The same piece by piece, for what does not fit into memory; what it throws comes out as it is, and nothing stays.
    *
@@ -102,11 +102,11 @@ export function outputFile(path: string, option: string): OutputFile {
   }
   return {
     path,
-    write(text) {
-      if (inPlace || folderIsShut) return attempt(() => writeFileSync(path, text));
+    write(content) {
+      if (inPlace || folderIsShut) return attempt(() => writeFileSync(path, content));
       attempt(() => {
         try {
-          writeFileSync(beside, text, { flag: "wx", ...(before ? { mode: before.mode & 0o777 } : {}) });
+          writeFileSync(beside, content, { flag: "wx", ...(before ? { mode: before.mode & 0o777 } : {}) });
           renameSync(beside, target);
         } catch (error) {
           try {

@@ -191,6 +191,8 @@ export interface CompareRequest<Given extends KernelJob = KernelJob> {
   readonly layouts?: LayoutRequest<Given & LayoutJob>;
   /** Tells whose text the cycles went to, and how much of that is to be shown. */
   readonly listed?: ListedPlaces;
+  /** Tells when, too: a time line of each run. Means nothing without {@link CompareRequest.listed}. */
+  readonly timeLines?: boolean;
   /** Called with both kernels as they booted: what a comparison does not keep of them. */
   readonly look?: (one: Booted, copies: Booted) => void;
 }
@@ -213,6 +215,7 @@ export async function compare<Given extends KernelJob>(
     wholeMachine: all = false,
     dataNode,
     listed,
+    timeLines = false,
     load,
     layouts,
     look,
@@ -250,7 +253,7 @@ export async function compare<Given extends KernelJob>(
       masterNode: where.masterNode,
       dataNode: dataOf(measured),
     })),
-    ...(listed ? { located: true } : {}),
+    ...(listed ? { located: true, timeLines } : {}),
     file,
   }));
   const outcomes = await run(jobs);

@@ -1,8 +1,8 @@
 /** Which functions and pages of the kernel's text cycles went to: what two replays charged to places, put together. */
 import type { TraceTest } from "@kreplica/trace";
 import type { LocatedCycles } from "../replay/located-replayer.js";
-import { NO_PLACE, OUTSIDE_PLACE, USER_PLACE } from "../replay/text-place.js";
 import { CAUSES } from "./causes.js";
+import { bracketed, functionAt } from "./text-names.js";
 import type { TextSymbols } from "./text-symbols.js";
 import type { CacheState } from "./whole-machine.js";
 
@@ -33,15 +33,6 @@ export interface LocatedRow {
   readonly after: Float64Array;
 }
 
-/** Text without a symbol: module text and what lies outside the image's 4 GiB. */
-export const NO_SYMBOL = "[no symbol]";
-export const USER = "[user]";
-/** Charged to no text. */
-export const NOWHERE = "[nowhere]";
-
-const bracketed = (place: number): string | undefined =>
-  place === USER_PLACE ? USER : place === NO_PLACE ? NOWHERE : place === OUTSIDE_PLACE ? NO_SYMBOL : undefined;
-
 type Key = Pick<LocatedRow, "name" | "start" | "bytes">;
 
 function rowsBy(test: LocatedTest, keyOf: (place: number) => Key): LocatedRow[] {
@@ -66,10 +57,7 @@ function rowsBy(test: LocatedTest, keyOf: (place: number) => Key): LocatedRow[] 
 
 /** A row a function; text without a symbol, user text and what went nowhere a row each. */
 export const functionRows = (test: LocatedTest, symbols: TextSymbols): LocatedRow[] =>
-  rowsBy(test, (place) => {
-    const found = place < 0 ? undefined : symbols.at(place);
-    return found ?? { name: bracketed(place) ?? NO_SYMBOL, start: undefined, bytes: 0 };
-  });
+  rowsBy(test, (place) => functionAt(place, symbols));
 
 /** As {@link functionRows}, by runs of `bytes` bytes, a power of two: 4 KiB pages, 2 MiB pages. */
 export const pageRows = (test: LocatedTest, bytes: number): LocatedRow[] =>

@@ -20,6 +20,8 @@ import { pricingOf } from "./causes.js";
 import { type HotCold, measureHotColdAt } from "./hot-cold.js";
 import { type KernelJob } from "./kernel-job.js";
 import { replayerBeside } from "./pressed.js";
+import { timeLineRecorder } from "./text-names.js";
+import { TextSymbols } from "./text-symbols.js";
 import { indexOf, otherCpus, type Where } from "./placement.js";
 import { replaySetup } from "./replay-setup.js";
 
@@ -35,6 +37,8 @@ export interface TraceJob extends KernelJob {
   readonly elsewhere?: readonly Where[];
   /** Whose text the cycles go to is told, too. */
   readonly located?: boolean;
+  /** And when: each run's time line. Means nothing without {@link TraceJob.located}. */
+  readonly timeLines?: boolean;
   /**
    * Machines that differ from `spec` in latencies and costs alone, which no count depends on: each measurement says
    * what it would be on them, too.
@@ -166,12 +170,16 @@ function measured(
     shortNoOps,
   );
   const pricing = retired && pricingOf(spec, nodeIndex);
+  const symbols = job.timeLines ? new TextSymbols(image, kernel.symbols()) : undefined;
+  const recorderOf = symbols && (() => timeLineRecorder(symbols));
   const share = shareOf(workload);
   const measurements = kernels.map(({ policy, unaligned, booted }): KernelMeasurement => {
     const others = otherCpus(spec, where, vcpu, guest);
     const located: LocatedCycles[] = [];
     const watched =
-      pricing && !unaligned ? new LocatedReplayer(booted, where.cpu, vcpu, others, pricing, retired) : undefined;
+      pricing && !unaligned
+        ? new LocatedReplayer(booted, where.cpu, vcpu, others, pricing, retired, recorderOf)
+        : undefined;
     const replayer = watched ?? replayerBeside(job, nodeIndex, booted, where.cpu, vcpu, others, workload);
     const inPart = job.inPart === true && share !== 1;
     const runs = measureHotColdAt(

@@ -8,6 +8,7 @@ import type { Booted } from "@kreplica/kernel";
 import { CHUNK, Control, Op, type Program, Region } from "./program.js";
 import { Replayer, type Run, type Workload } from "./replayer.js";
 import { NO_PLACE, placeOf } from "./text-place.js";
+import type { TimeLine, TimeLineRecorder } from "./time-line.js";
 
 /** What each count costs, and whose cause it is, by its index in the counters. */
 export interface Pricing {
@@ -25,6 +26,8 @@ export interface LocatedCycles {
   readonly places: Float64Array;
   /** `[place * causes + cause]`. */
   readonly cycles: Float64Array;
+  /** One behind the other; absent unless asked for. */
+  readonly line?: TimeLine;
 }
 
 export class LocatedReplayer extends Replayer {
@@ -35,11 +38,14 @@ export class LocatedReplayer extends Replayer {
   private cycles = new Float64Array(0);
   private hereLo = 0;
   private hereHi = 0;
+  private recorder: TimeLineRecorder | undefined;
+  private line: TimeLine | undefined;
 
   /**
    * @param cpu runs the measured virtual CPU
    * @param others CPU for each other virtual CPU
    * @param retired instructions of one run by place
+   * @param recorderOf gives each run what makes its time line
    */
   constructor(
     booted: Booted,
@@ -48,6 +54,7 @@ export class LocatedReplayer extends Replayer {
     others: (vcpu: number) => CpuId,
     private readonly pricing: Pricing,
     private readonly retired: ReadonlyMap<number, number>,
+    private readonly recorderOf?: () => TimeLineRecorder,
   ) {
     super(booted, cpu, measured, others);
     this.layout = new CounterLayout(booted.machine.spec.nodes.length);
@@ -58,26 +65,37 @@ export class LocatedReplayer extends Replayer {
   /** Where the cycles of the last run went. */
   get located(): LocatedCycles {
     const places = Float64Array.from(this.numbers.keys());
-    return { places, cycles: this.cycles.slice(0, places.length * this.pricing.causes) };
+    return {
+      places,
+      cycles: this.cycles.slice(0, places.length * this.pricing.causes),
+      ...(this.line ? { line: this.line } : {}),
+    };
   }
 
   override run(workload: Workload): Run {
     this.numbers = new Map();
     this.cycles = new Float64Array(this.pricing.causes << 10);
     this.seen = this.live.slice();
+    this.recorder = this.recorderOf?.();
     const run = super.run(workload);
     // Instructions are added up at the end of a run: here they are told apart.
     const left = difference(this.seen, this.live);
     const instruction = this.layout.place(Region.Kernel, Place.Instructions);
     const price = this.pricing.price[instruction]!;
+    const instructions = new Map<number, number>();
     for (const [place, count] of this.retired) {
       this.add(place, this.pricing.cause[instruction]!, count * price);
+      instructions.set(place, count * price);
       left[instruction]! -= count;
     }
+    const nowhere: [cause: number, cycles: number][] = [];
     left.forEach((count, index) => {
       const cause = this.pricing.cause[index]!;
-      if (count !== 0 && cause >= 0) this.add(NO_PLACE, cause, count * this.pricing.price[index]!);
+      if (count === 0 || cause < 0) return;
+      nowhere.push([cause, count * this.pricing.price[index]!]);
+      this.add(NO_PLACE, ...nowhere.at(-1)!);
     });
+    this.line = this.recorder?.finish(instructions, nowhere);
     return run;
   }
 
@@ -112,6 +130,7 @@ export class LocatedReplayer extends Replayer {
         fault = cpu.fetch(lo, hi);
         this.hereLo = lo | (entered?.[i] ?? 0);
         this.hereHi = hi;
+        this.recorder?.enter(placeOf(this.hereLo, hi));
       }
       if (fault !== 0) this.faulted(program, this.at + i, op, lo, hi, page, fault);
       // A hit in L1 whose translation was at hand costs nothing beyond its instruction.
@@ -133,6 +152,7 @@ export class LocatedReplayer extends Replayer {
     if (op === Op.Fetch) {
       this.hereLo = lo;
       this.hereHi = hi;
+      this.recorder?.enter(placeOf(lo, hi));
     }
     this.charge(hi < 0 ? Region.Kernel : Region.User, op);
   }
@@ -158,6 +178,7 @@ export class LocatedReplayer extends Replayer {
       if (count === 0 || cause[index]! < 0) continue;
       seen[index] = live[index]!;
       this.add(placeOf(this.hereLo, this.hereHi), cause[index]!, count * price[index]!);
+      this.recorder?.charge(cause[index]!, count * price[index]!);
     }
   }
 

@@ -1,15 +1,5 @@
-/** Forms in which viewers of profiles read cycles by function and cause. Samples in, text out. */
-import { type kernelsOf, type Sample, wholeNumbers } from "./samples.js";
-
-/** What all forms are told beside the samples. */
-export interface Exported {
-  /** What was compared: a clause. */
-  readonly title: string;
-  readonly kernels: ReturnType<typeof kernelsOf>;
-  readonly samples: readonly Sample[];
-}
-
-const STATES = ["cold", "hot"] as const;
+/** Forms in which viewers of profiles read cycles by function and cause. Samples in, text or bytes out. */
+import { type Exported, STATES, wholeNumbers } from "./samples.js";
 
 /** @source speedscope, "Importing from custom sources": its file format's schema, file-format-schema.json */
 export function speedscope({ title, kernels, samples }: Exported): string {
@@ -110,16 +100,14 @@ export function callgrind({ title, kernels, samples }: Exported): string {
 const eventName = (kernel: string, cause: string): string =>
   [kernel, cause === "" ? "Cycles" : cause].join("_").replaceAll(/[^A-Za-z0-9]+/g, "_");
 
+/** Columns of an export as a table. */
+export const COLUMNS = ["test", "cache", "kernel", "function", "address", "cause", "cycles"] as const;
+
 /** @source RFC 4180, with line feeds */
 export function csv({ samples }: Exported): string {
-  const columns = ["test", "cache", "kernel", "function", "address", "cause", "cycles"] as const;
   const cell = (value: string | number): string =>
     /[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value);
-  return [columns.join(","), ...samples.map((each) => columns.map((name) => cell(each[name])).join(",")), ""].join(
+  return [COLUMNS.join(","), ...samples.map((each) => COLUMNS.map((name) => cell(each[name])).join(",")), ""].join(
     "\n",
   );
 }
-
-/** By the name that `--format` takes. */
-export const FORMATS = { speedscope, callgrind, collapsed, csv } as const;
-export type Format = keyof typeof FORMATS;

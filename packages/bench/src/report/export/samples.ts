@@ -1,5 +1,6 @@
 /** What an export is made of: cycles of each test, state of the caches and kernel, by function and cause. */
-import { addressText, CAUSES, type CompareResult, functionRows } from "@kreplica/replay";
+import type { BootEvent } from "@kreplica/mm-core/api";
+import { addressText, CAUSES, type CompareResult, functionRows, type TimeLine } from "@kreplica/replay";
 
 /** Causes in words, by their names in the account. */
 const LEVELS: Readonly<Record<string, string>> = {
@@ -31,6 +32,9 @@ export interface Sample {
   readonly cycles: number;
 }
 
+/** States of the caches, in the order in which they are shown. */
+export const STATES = ["cold", "hot"] as const;
+
 /** Names of the causes, in the account's order. */
 export const CAUSE_TEXTS: readonly string[] = CAUSES.map(causeText);
 
@@ -39,6 +43,28 @@ export const kernelsOf = ({ policy }: Pick<CompareResult, "policy">): readonly [
   "one copy",
   policy.name,
 ];
+
+/** One kernel: its boot, and its runs one behind the other. */
+export interface KernelTimes {
+  readonly kernel: string;
+  /** Which boots. */
+  readonly bootCpu: number;
+  readonly boot: readonly BootEvent[];
+  /** Which runs the tests. */
+  readonly cpu: number;
+  /** Runs of all kernels stand in the same order. */
+  readonly runs: readonly { readonly test: string; readonly cache: string; readonly line: TimeLine }[];
+}
+
+/** What all forms are told beside the samples. */
+export interface Exported {
+  /** What was compared: a clause. */
+  readonly title: string;
+  readonly kernels: ReturnType<typeof kernelsOf>;
+  readonly samples: readonly Sample[];
+  /** When it was, for the forms that are about time. */
+  readonly times?: readonly KernelTimes[];
+}
 
 /**
  * All figures that are not 0: of a test in one state on one kernel they add up to the run's cycles, exactly.
