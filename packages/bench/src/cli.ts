@@ -27,19 +27,21 @@ if (!isMainThread) {
     });
   }
   const words = process.argv.slice(2);
-  process.exitCode = isWatched(process.stderr, process.env)
-    ? await runOnTerminal(new URL(import.meta.url), words)
-    : await (
-        await import("./command-line.js")
-      ).commandLine(words, {
-        out: (text) => {
-          process.stdout.write(text);
-        },
-        error: (text) => {
-          process.stderr.write(text);
-        },
-        screen: screenFor(process.stdout, process.env),
-        progress: progressOn(process.stderr, process.env),
-        debug: Boolean(process.env["KREPLICA_DEBUG"]),
-      });
+  // A recording waits for its guest and is ended by Ctrl-C, whole: signals reach no worker.
+  process.exitCode =
+    isWatched(process.stderr, process.env) && words[0] !== "record"
+      ? await runOnTerminal(new URL(import.meta.url), words)
+      : await (
+          await import("./command-line.js")
+        ).commandLine(words, {
+          out: (text) => {
+            process.stdout.write(text);
+          },
+          error: (text) => {
+            process.stderr.write(text);
+          },
+          screen: screenFor(process.stdout, process.env),
+          progress: progressOn(process.stderr, process.env),
+          debug: Boolean(process.env["KREPLICA_DEBUG"]),
+        });
 }

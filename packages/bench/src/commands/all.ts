@@ -11,6 +11,7 @@ import { registerMachine } from "./machine.js";
 import { registerModules } from "./modules.js";
 import { registerPatch } from "./patch.js";
 import { registerPolicies } from "./policies.js";
+import { registerRecord } from "./record.js";
 import { registerResults } from "./results.js";
 import { registerSchema } from "./schema.js";
 import { registerReport } from "./report.js";
@@ -37,5 +38,6 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerModules,
   registerPatch,
   registerTrace,
+  registerRecord,
   registerSchema,
 ];

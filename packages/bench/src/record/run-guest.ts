@@ -1,0 +1,91 @@
+/** Runs a guest with the recorder from switching on to switching off; told to stop, it leaves a whole recording. */
+import { spawn } from "node:child_process";
+import { type GuestMachine, machineArguments } from "./guest-machine.js";
+import type { RecordTools } from "./tools.js";
+
+/** What runs. Paths. */
+export interface GuestRun {
+  readonly tools: RecordTools;
+  readonly machine: GuestMachine;
+  readonly kernel: string;
+  readonly initrd: string;
+  /** Words of the kernel's command line besides our own. */
+  readonly append: readonly string[];
+  /** Where the recording goes, not packed. */
+  readonly output: string;
+}
+
+/** How it ended. */
+export interface GuestEnd {
+  /** By a signal to us. */
+  readonly interrupted: boolean;
+  /** Of QEMU; null where a signal ended it. */
+  readonly code: number | null;
+  /** The end of what the guest's console and QEMU said. */
+  readonly said: string;
+}
+
+const KEPT = 4000;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** QEMU speaks of features of the processor that it does not emulate. */
+const NOISE = /TCG doesn't support requested feature|terminating on signal/;
+/** First interface of which the recorder needs no single block of memory. */
+const BLOCKS_FROM = 5;
+
+/**
+ * @param heard gets each line that the guest's first process says of itself: `start 0`, `exit 0`
+ * @returns when QEMU has ended
+ */
+export function runGuest(
+  { tools, machine, kernel, initrd, append, output }: GuestRun,
+  heard: (word: string, value: number) => void,
+): Promise<GuestEnd> {
+  const guest = spawn(
+    tools.qemu,
+    [
+      // One thread: a CPU that waits for another's lock would spin while the host runs neither.
+      ...["-accel", "tcg,thread=single", "-cpu", "Haswell-noTSX", ...machineArguments(machine, tools.api >= BLOCKS_FROM)],
+      ...["-nodefaults", "-vga", "none", "-display", "none", "-no-reboot", "-monitor", "none", "-serial", "stdio"],
+      ...["-kernel", kernel, "-initrd", initrd, "-append"],
+      // Physical pages of the kernel are told by its addresses; the console is for those who ask why it ended.
+      ["console=ttyS0 nokaslr panic=-1 loglevel=4", `kreplica.cpu=${machine.cpu}`, ...append].join(" "),
+      ...["-plugin", `${tools.recorder},out=${output.replaceAll(",", ",,")}`],
+    ],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  let [said, line, interrupted] = ["", "", false];
+  const keep = (text: string): void => {
+    said = (said + text).slice(-KEPT);
+  };
+  guest.stdout.setEncoding("latin1").on("data", (text: string) => {
+    const lines = (line + text).split(/\r?\n/);
+    line = lines.pop()!;
+    for (const each of lines) {
+      const [, word, value] = /^KREPLICA (\S+) (\d+)$/.exec(each) ?? [];
+      if (word === undefined) keep(`${each}\n`);
+      else heard(word, Number(value));
+    }
+  });
+  guest.stderr.setEncoding("utf8").on("data", (text: string) => {
+    keep(
+      text
+        .split("\n")
+        .filter((each) => !NOISE.test(each))
+        .join("\n"),
+    );
+  });
+  const stop = (): void => {
+    interrupted = true;
+    guest.kill("SIGTERM");
+  };
+  for (const signal of SIGNALS) process.on(signal, stop);
+  return new Promise<GuestEnd>((resolve) => {
+    guest.on("error", (error) => {
+      keep(error.message);
+      resolve({ interrupted, code: 1, said });
+    });
+    guest.on("close", (code) => resolve({ interrupted, code, said: said + line }));
+  }).finally(() => {
+    for (const signal of SIGNALS) process.removeListener(signal, stop);
+  });
+}
