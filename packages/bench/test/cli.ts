@@ -40,6 +40,7 @@ export async function buildCommand(workers: readonly string[] = []): Promise<Tes
   // As in the packages: the bundle in dist, the recordings' data beside it.
   symlinkSync(dataFile(""), join(directory, "data"));
   symlinkSync(join(root, "schemas"), join(directory, "schemas"));
+  symlinkSync(join(root, "recorder"), join(directory, "recorder"));
   const bundle = (entry: Record<string, string>, ending: string): Promise<void> =>
     build({
       config: false,

@@ -80,6 +80,11 @@ const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   bugs: [[], ["ldt-exec"], ["D4"]],
   policies: [[], ["--measure"], ["--compare"]],
   schema: [[], ["boot"]],
+  record: [
+    ["--kernel", "nothing", "--run", "true", "--output", "nothing/there"],
+    ["--kernel", "nothing", "--rfc", "--output", "nothing/there"],
+    ["--kernel", "nothing", "--initrd", "nothing", "--output", "nothing/there"],
+  ],
   trace: [
     ["info", RECORDED],
     ["check", RECORDED],
@@ -132,6 +137,8 @@ const VALUES: Readonly<Record<string, string>> = {
   "--kernel": "nothing",
   "--system-map": "nothing",
   "--modules": ".",
+  "--initrd": "nothing",
+  "--root": ".",
   // Of modules a name, of compare shares: what it means is told by who reads it.
   "--load": "0.5",
   "--place": "0",

@@ -52,6 +52,9 @@ const NEEDED: Readonly<Record<string, readonly string[]>> = {
   modules: ["--all"],
   trace: ["info"],
   "policies --traces": ["--compare"],
+  "record --kernel": ["--rfc", "--output", "nothing/there"],
+  "record --machine": ["--kernel", "package.json", "--rfc", "--output", "nothing/there"],
+  "record --initrd": ["--kernel", "package.json", "--output", "nothing/there"],
   "trace --system-map": ["info", dataFile("traces/hsw-mount.kt.zst")],
 };
 
@@ -68,6 +71,7 @@ describe("- is standard input, and is called so", () => {
           "bpf --machine",
           "report --output",
           "trace --output",
+          "record --output",
           "results --output",
           "export --output",
           "export --reported",

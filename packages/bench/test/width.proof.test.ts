@@ -110,6 +110,8 @@ test("every command that has a report of its own has one here", () => {
     "worker",
     // Writes for viewers.
     "export",
+    // Needs QEMU and minutes: record.proof.
+    "record",
   ]);
 });
 

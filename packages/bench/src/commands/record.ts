@@ -7,15 +7,15 @@ import { checkTrace, cutTrace, type CutRequest, traceTests } from "@kreplica/tra
 import type { Command } from "commander";
 import { Option } from "commander";
 import { NODES_FILE } from "../inputs/guest-nodes.js";
+import { shownPath } from "../inputs/input-file.js";
 import { readInput } from "../inputs/read-input.js";
 import { traceFile } from "../inputs/trace-file.js";
 import { type GuestMachine, guestOf, nodesText, plainGuest } from "../record/guest-machine.js";
 import { guestRoot, TESTS } from "../record/guest-root.js";
 import { rootArchive } from "../record/root-archive.js";
 import { type GuestEnd, runGuest } from "../record/run-guest.js";
-import { cacheFolder, type RecordTools, recordTools } from "../record/tools.js";
+import { cacheFolder, recordTools } from "../record/tools.js";
 import { type OutputRecording, outputRecording } from "../report/output-recording.js";
-import { shownPath } from "../report/shown-path.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addMachineOptions, type MachineOptions, readMachine } from "./options.js";
 import { declareRules } from "./rules.js";
@@ -57,9 +57,7 @@ export function registerRecord(program: Command, context: CommandContext): void 
         "record only what the program marks itself (recorder/mark.h), not all from its start to its end",
       ),
     )
-    .addOption(
-      fileOption("--initrd <file>", "boot this one in place of --run: what a program in it marks is recorded"),
-    )
+    .addOption(fileOption("--initrd <file>", "boot this one in place of --run: what a program in it marks is recorded"))
     .addOption(new Option("--modules <dir>", "load the .ko files of this folder first"))
     .addOption(new Option("--rfc", "record the seven tests of the RFC, a file each in the folder that -o names"))
     .addOption(
@@ -90,44 +88,42 @@ export function registerRecord(program: Command, context: CommandContext): void 
 }
 
 async function recorded(options: Options, context: CommandContext): Promise<void> {
-  const { kernel, run, rfc, initrd, output } = options;
+  const { kernel, run, root, modules, marked, rfc, iterations, initrd, output, machine, base } = options;
   if (output === undefined)
     throw new InputError({ file: "--output", reason: "not given", remedy: "name the recording to write with -o" });
   if (kernel === undefined)
     throw new InputError({ file: "--kernel", reason: "not given", remedy: "name the vmlinuz to record" });
   if (run === undefined && rfc !== true && initrd === undefined)
     throw new InputError({ file: "--run", reason: "not given", remedy: "name the command to record, or say --rfc" });
+  const guest = machine === undefined && base === undefined ? plainGuest : guestOf(readMachine(options));
+  if (initrd !== undefined) refuseOtherThanInitrd(initrd);
   refuseOtherThanVmlinuz(kernel);
-  const machine = options.machine === undefined ? plainGuest : guestOf(readMachine(options));
-  const tests = RFC.map(({ id, key }) => ({ id, key }));
-  const outputs = rfc === true ? folderOf(output, tests) : [{ file: output, request: {} }];
-  const nodes = nodesBeside(outputs[0]!.file, machine);
-  const targets = outputs.map(({ file, request }) => ({ file, request, to: outputRecording(file) }));
+  const command = rfc === true ? [TESTS, `${iterations}`, ...RFC.map(({ key }) => key)] : wordsOf(run ?? TESTS);
   const tools = recordTools(cacheFolder(process.env));
+  const request = {
+    init: tools.init,
+    command,
+    ...(root === undefined ? {} : { root }),
+    ...(modules === undefined ? {} : { modules }),
+  };
+  const files = initrd === undefined ? guestRoot(request) : [];
+  const targets: readonly Target[] =
+    rfc === true ? testsIn(output) : [{ file: output, request: {}, to: outputRecording(output) }];
+  const nodes = nodesBeside(targets[0]!.file, guest);
   const work = mkdtempSync(join(tmpdir(), "kreplica-record-"));
   try {
     const archive = initrd ?? join(work, "initrd");
-    if (initrd === undefined)
-      writeFileSync(
-        archive,
-        rootArchive(
-          guestRoot({
-            init: tools.init,
-            command:
-              rfc === true ? [TESTS, `${options.iterations}`, ...tests.map(({ key }) => key)] : wordsOf(run ?? ""),
-            ...(options.root === undefined ? {} : { root: options.root }),
-            ...(options.modules === undefined ? {} : { modules: options.modules }),
-          }),
-        ),
-      );
+    if (initrd === undefined) writeFileSync(archive, rootArchive(files));
     const raw = join(work, "recording.kt");
-    const append = options.marked === true ? ["kreplica.marked=1"] : [];
-    const end = await ran({ tools, machine, kernel, initrd: archive, append, output: raw }, context);
-    written(raw, end, targets, context);
-    if (nodes.fresh) writeFileSync(nodes.file, nodesText(machine));
-    const beside = targets.length === 1 ? shownPath(targets[0]!.file) : shownPath(output);
+    const append = marked === true ? ["kreplica.marked=1"] : [];
+    const end = await ran({ tools, machine: guest, kernel, initrd: archive, append, output: raw }, context);
+    refuseNothing(raw, end);
+    if (nodes.fresh) writeFileSync(nodes.file, nodesText(guest));
+    written(raw, targets, context);
+    if (end.interrupted) context.remark("interrupted: the end marker stands where the guest was stopped");
+    const traces = shownPath(rfc === true ? output : targets[0]!.file);
     context.print(
-      `${shownPath(nodes.file)}: the nodes of the guest\nnext: kreplica compare --traces ${beside} --recorded-kernel ${shownPath(kernel)}\n`,
+      `${shownPath(nodes.file)}: the nodes of the guest\nTo compare:\n  kreplica compare --traces ${traces} --recorded-kernel ${shownPath(kernel)}\n`,
     );
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -155,42 +151,50 @@ interface Target {
   readonly to: OutputRecording;
 }
 
-/** Checks what was recorded, and writes it where it is wanted. @throws InputError when that is nothing */
-function written(raw: string, end: GuestEnd, targets: readonly Target[], context: CommandContext): void {
-  const fail = (reason: string, remedy: string): never => {
-    throw new InputError({ file: "the guest", reason, remedy });
-  };
-  const last = end.said.trim().split("\n").slice(-6).join("\n  ");
-  if (end.code !== 0 || statSync(raw, { throwIfNoEntry: false }) === undefined)
-    fail(`QEMU ended with ${end.code}. The last it said:\n  ${last}`, "see what it says");
-  const { whole } = checkTrace(traceFile(raw));
-  if (whole === 0)
-    fail(
-      end.interrupted
-        ? "ended before anything was recorded"
-        : `nothing was recorded: no marker was passed. The last the console said:\n  ${last}`,
-      "give it time to boot, and see that the kernel has a serial console and unpacks an initrd",
-    );
+const refuse = (reason: string, remedy: string): never => {
+  throw new InputError({ file: "the guest", reason, remedy });
+};
+
+/** @throws InputError when QEMU failed, or no test was recorded @throws TraceError for a recording that is not whole */
+function refuseNothing(raw: string, { said, code, interrupted }: GuestEnd): void {
+  const last = said.trim().split("\n").slice(-6).join("\n  ");
+  if (code !== 0 || statSync(raw, { throwIfNoEntry: false }) === undefined)
+    refuse(`QEMU ended with ${code}. The last it said:\n  ${last}`, "see what it says");
+  if (checkTrace(traceFile(raw)).whole > 0) return;
+  refuse(
+    interrupted
+      ? "ended before anything was recorded"
+      : `nothing was recorded: no marker was passed. The last the console said:\n  ${last}`,
+    "give it time to boot, and see that the kernel has a serial console and unpacks an initrd",
+  );
+}
+
+/** Writes what was recorded where it is wanted. @throws InputError for a test that is missing */
+function written(raw: string, targets: readonly Target[], context: CommandContext): void {
   for (const { file, request, to } of targets) {
     let made = { instructions: 0, loads: 0, stores: 0, windows: 0 };
     to.write((sink) => {
       made = cutTrace(traceFile(raw), request, sink);
       if (made.instructions === 0)
-        fail(`ended before ${file} was recorded`, "let it run to its end; what was recorded before is there");
+        refuse(`ended before ${file} was recorded`, "let it run to its end; what was recorded before is there");
     });
-    context.print(`${shownPath(file)}: ${made.instructions} instructions, ${made.loads} loads, ${made.stores} stores\n`);
+    context.print(
+      `${shownPath(file)}: ${made.instructions} instructions, ${made.loads} loads, ${made.stores} stores\n`,
+    );
   }
-  if (end.interrupted) context.remark("interrupted: the end marker stands where the guest was stopped");
 }
 
-/** @throws InputError for a folder that cannot be made */
-function folderOf(folder: string, tests: readonly { readonly id: number; readonly key: string }[]) {
+/** A file for each of the seven tests. @throws InputError for a folder that cannot be made */
+function testsIn(folder: string): Target[] {
   try {
     mkdirSync(folder, { recursive: true });
   } catch (error) {
     throw new InputError({ file: folder, field: "--output", ...whyNot(error, "name a folder to write into") });
   }
-  return tests.map(({ id, key }) => ({ file: join(folder, `${key}.kt.zst`), request: { test: id } }));
+  return RFC.map(({ id, key }) => {
+    const file = join(folder, `${key}.kt.zst`);
+    return { file, request: { test: id }, to: outputRecording(file) };
+  });
 }
 
 /** @throws InputError where the recordings beside are of another guest */
@@ -216,6 +220,26 @@ function refuseOtherThanVmlinuz(file: string): void {
     reason: "is no vmlinuz (no HdrS at byte 514)",
     remedy: "name the packed kernel that a boot loader boots: /boot/vmlinuz-*",
   });
+}
+
+/** First bytes of an archive, plain or packed. @source Documentation/driver-api/early-userspace/buffer-format.rst */
+const ARCHIVES = [
+  "070701",
+  "070702",
+  "\x1f\x8b",
+  "\xfd7zXZ",
+  "\x28\xb5\x2f\xfd",
+  "BZh",
+  "\x02\x21\x4c\x18",
+  "\x5d\0\0",
+];
+
+/** @throws InputError for what Linux cannot unpack */
+function refuseOtherThanInitrd(file: string): void {
+  const remedy = "name a cpio archive in newc form, plain or packed";
+  const head = readInput(file, remedy, "--initrd").toString("latin1", 0, 6);
+  if (ARCHIVES.some((each) => head.startsWith(each))) return;
+  throw new InputError({ file, field: "--initrd", reason: "is no archive that Linux unpacks at boot", remedy });
 }
 
 /** Words of a command; quotes keep blanks. @throws InputError for none, or an open quote */

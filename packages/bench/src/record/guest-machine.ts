@@ -69,7 +69,8 @@ export function guestOf({ name, nodes, cpus, distance }: MachineSpec): GuestMach
 /**
  * Options of QEMU.
  *
- * @param blocks a block of memory for each node, which QEMU's later machines want; otherwise all in one, as the recorder
+ * @param blocks a block of memory for each node, which QEMU's later machines want; otherwise all in one, as the
+ *   recorder
  *   needs it before interface 5
  */
 export function machineArguments({ nodes, distance }: GuestMachine, blocks: boolean): string[] {

@@ -58,7 +58,9 @@ export const TESTS = "kreplica-tests";
 /** Path of a program in the guest, put there where it is not. */
 function programOf(word: string, files: ReadonlyMap<string, RootFile>, add: (file: RootFile) => void): string {
   if (word === TESTS) return word;
-  const candidates = word.startsWith("/") ? [word.slice(1)] : ["bin", "usr/bin", "sbin", "usr/sbin"].map((each) => posix.join(each, word));
+  const candidates = word.startsWith("/")
+    ? [word.slice(1)]
+    : ["bin", "usr/bin", "sbin", "usr/sbin"].map((each) => posix.join(each, word));
   if (candidates.some((each) => files.has(each))) return word;
   const bytes = readInput(word, "name a program here, or one in the folder that --root names", RUN);
   const path = `bin/${basename(word)}`;
@@ -123,7 +125,8 @@ function modulesIn(folder: string): string[] {
   } catch (error) {
     throw new InputError({ file: folder, field: "--modules", ...whyNot(error, remedy) });
   }
-  if (found.length === 0) throw new InputError({ file: folder, field: "--modules", reason: "holds no .ko file", remedy });
+  if (found.length === 0)
+    throw new InputError({ file: folder, field: "--modules", reason: "holds no .ko file", remedy });
   if (found.length > MOST_MODULES)
     throw new InputError({
       file: folder,

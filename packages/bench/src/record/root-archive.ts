@@ -22,7 +22,10 @@ export function rootArchive(files: readonly RootFile[]): Buffer {
   return Buffer.concat([...files.map(entry), entry({ path: "TRAILER!!!", kind: "file" })]);
 }
 
-function entry({ path, kind, bytes = new Uint8Array(), device = [0, 0], executable = false }: RootFile, at = 0): Buffer {
+function entry(
+  { path, kind, bytes = new Uint8Array(), device = [0, 0], executable = false }: RootFile,
+  at = 0,
+): Buffer {
   const mode = MODES[kind] | (executable ? 0o111 : 0);
   const name = Buffer.from(`${path}\0`);
   const fields = [at + 1, mode, 0, 0, 1, 0, bytes.length, 0, 0, ...device, name.length, 0];

@@ -44,7 +44,13 @@ export function runGuest(
     tools.qemu,
     [
       // One thread: a CPU that waits for another's lock would spin while the host runs neither.
-      ...["-accel", "tcg,thread=single", "-cpu", "Haswell-noTSX", ...machineArguments(machine, tools.api >= BLOCKS_FROM)],
+      ...[
+        "-accel",
+        "tcg,thread=single",
+        "-cpu",
+        "Haswell-noTSX",
+        ...machineArguments(machine, tools.api >= BLOCKS_FROM),
+      ],
       ...["-nodefaults", "-vga", "none", "-display", "none", "-no-reboot", "-monitor", "none", "-serial", "stdio"],
       ...["-kernel", kernel, "-initrd", initrd, "-append"],
       // Physical pages of the kernel are told by its addresses; the console is for those who ask why it ended.

@@ -63,7 +63,8 @@ function answerOf(program: string, words: readonly string[], debian: string): st
   if (status === 0) return stdout;
   throw new InputError({
     file: program,
-    reason: error === undefined ? `ends with ${status} when asked for its version` : "is not here, and a recording needs it",
+    reason:
+      error === undefined ? `ends with ${status} when asked for its version` : "is not here, and a recording needs it",
     remedy: `install the package ${debian}`,
   });
 }

@@ -1,0 +1,133 @@
+/// <reference types="node" />
+/**
+ * A new user's path: a program of his own is recorded with Debian's kernel under Debian's QEMU, and compared. The RFC's
+ * tests; Ctrl-C; the recorder for every version of QEMU's plugin interface.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { checkTrace } from "@kreplica/trace";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
+import { traceFile } from "../src/inputs/trace-file.js";
+import { buildCommand, type TestedCommand } from "./cli.js";
+
+const folder = mkdtempSync(join(tmpdir(), "kreplica-record-proof-"));
+const at = (name: string): string => join(folder, name);
+const recorder = fileURLToPath(new URL("../recorder", import.meta.url));
+const has = (program: string): boolean => spawnSync(program, ["--version"]).status === 0;
+const kernel = ((): string | undefined => {
+  try {
+    return (fetchKernel() as { vmlinuz: string }).vmlinuz;
+  } catch {
+    return undefined;
+  }
+})();
+const missing = [
+  ...(kernel === undefined ? ["Debian's kernel"] : []),
+  ...["qemu-system-x86_64", "gcc", "zstd"].filter((program) => !has(program)),
+];
+const PATIENCE = 300_000;
+
+let kreplica: TestedCommand | undefined;
+beforeAll(async () => {
+  if (missing.length > 0) return;
+  kreplica = await buildCommand();
+  const source = fileURLToPath(new URL("fixtures/record/pipes.c", import.meta.url));
+  expect(spawnSync("gcc", ["-O2", "-static", "-o", at("pipes"), source]).status).toBe(0);
+}, PATIENCE);
+afterAll(() => {
+  kreplica?.remove();
+  rmSync(folder, { recursive: true, force: true });
+});
+const env = { XDG_CACHE_HOME: at("cache") };
+const run = (...words: readonly string[]) => kreplica!.run(words, { cwd: folder, env });
+
+test.skipIf(!has("gcc"))("the recorder compiles for interfaces 1 to 6, without a warning, and for no other", () => {
+  const compiled = (api: number): number | null =>
+    spawnSync("gcc", [
+      ...["-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-o", at("recorder.so")],
+      ...[`-DKREPLICA_PLUGIN_API=${api}`, join(recorder, "recorder.c")],
+    ]).status;
+  expect([1, 2, 3, 4, 5, 6].map(compiled)).toEqual([0, 0, 0, 0, 0, 0]);
+  expect([0, 7].map(compiled)).toEqual([1, 1]);
+});
+
+const where = missing.length === 0 ? "" : ` (skipped: without ${missing.join(", ")})`;
+describe.skipIf(missing.length > 0)(`under QEMU${where}`, () => {
+  test(
+    "a program that forks and execs is recorded, and compared by its own name",
+    async () => {
+      const { code, out, error } = await run("record", "--kernel", kernel!, "--run", "./pipes 2", "-o", "pipes.kt.zst");
+      expect([code, error]).toEqual([0, "kreplica: 2 nodes, 4 CPUs; recorded is CPU 2. Booting\nkreplica: recording\n"]);
+      expect(out).toMatch(/^pipes\.kt\.zst: \d{6,} instructions, \d{5,} loads, \d{5,} stores\nnuma\.txt: /);
+      const found = checkTrace(traceFile(at("pipes.kt.zst")));
+      expect(found).toMatchObject({ whole: 1, open: 0, unnamed: 0 });
+      const compared = await run(
+        ...["compare", "--cpu", "12", "--traces", "pipes.kt.zst", "--recorded-kernel", kernel!],
+      );
+      expect(compared.code, compared.error).toBe(0);
+      expect(compared.out).toMatch(/^ {2}pipes +[\d,]+ +[\d,]+ +[\d,]+/m);
+      // Its image lay on the first node, and itself on the other.
+      expect(compared.out).toMatch(/text % {2}text %[^]*?pipes .* 100\.0 +0\.0 /);
+      // User and kernel: what it executed itself is in it, and the three programs of each round.
+      const info = await run("trace", "info", "pipes.kt.zst");
+      expect(info.out).toMatch(/^ {2}2 +user +[\d,]{6,}/m);
+    },
+    PATIENCE,
+  );
+
+  test(
+    "--rfc records the seven, each with the calls it is named after",
+    async () => {
+      const { code, error } = await run("record", "--kernel", kernel!, "--rfc", "--iterations", "2", "-o", "rfc");
+      expect(code, error).toBe(0);
+      expect(readdirSync(at("rfc")).sort()).toEqual(
+        ["fork1", "forkN", "kill", "mlock", "mmap", "mount", "open"].map((key) => `${key}.kt.zst`).concat("numa.txt"),
+      );
+      for (const file of readdirSync(at("rfc")).filter((name) => name.endsWith(".zst")))
+        expect(checkTrace(traceFile(at(`rfc/${file}`)))).toMatchObject({ whole: 1, open: 0, unnamed: 0 });
+      const compared = await run(
+        ...["compare", "--cpu", "12", "--traces", "rfc", "--test", "fork1", "kill", "mount"],
+        ...["--recorded-kernel", kernel!, "--json"],
+      );
+      expect(compared.code, compared.error).toBe(0);
+      const { tests } = JSON.parse(compared.out) as { tests: readonly { readonly test: string }[] };
+      expect(new Set(tests.map((each) => each.test))).toEqual(new Set(["fork1", "kill", "mount"]));
+    },
+    PATIENCE,
+  );
+
+  test(
+    "Ctrl-C leaves a whole recording up to there",
+    async () => {
+      const child = spawn(
+        process.execPath,
+        [kreplica!.file, "record", "--kernel", kernel!, "--run", "./pipes 100000", "-o", "cut.kt"],
+        { cwd: folder, env: { ...process.env, ...env, TMPDIR: folder }, stdio: ["ignore", "ignore", "pipe"] },
+      );
+      let said = "";
+      child.stderr.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+      });
+      const begun = (): boolean =>
+        readdirSync(folder).some(
+          (name) =>
+            name.startsWith("kreplica-record-") &&
+            (statSync(join(folder, name, "recording.kt"), { throwIfNoEntry: false })?.size ?? 0) > 1 << 20,
+        );
+      const ended = new Promise<number | null>((resolve) => child.on("exit", resolve));
+      while (!begun() && child.exitCode === null) await new Promise((wait) => setTimeout(wait, 100));
+      child.kill("SIGINT");
+      expect([await ended, said]).toEqual([0, expect.stringContaining("interrupted: the end marker stands where")]);
+      expect(checkTrace(traceFile(at("cut.kt")))).toMatchObject({ whole: 1, open: 0, unnamed: 0 });
+      expect(readdirSync(folder).filter((name) => name.startsWith("kreplica-record-"))).toEqual([]);
+      expect(readFileSync(at("numa.txt"), "utf8")).toBe(
+        "node 0 cpus: 0 1\nnode 0 size: 512 MB\nnode 1 cpus: 2 3\nnode 1 size: 512 MB\n",
+      );
+    },
+    PATIENCE,
+  );
+});
