@@ -61,7 +61,10 @@ describe.skipIf(missing.length > 0)(`under QEMU${where}`, () => {
     "a program that forks and execs is recorded, and compared by its own name",
     async () => {
       const { code, out, error } = await run("record", "--kernel", kernel!, "--run", "./pipes 2", "-o", "pipes.kt.zst");
-      expect([code, error]).toEqual([0, "kreplica: 2 nodes, 4 CPUs; recorded is CPU 2. Booting\nkreplica: recording\n"]);
+      expect([code, error]).toEqual([
+        0,
+        "kreplica: 2 nodes, 4 CPUs; recorded is CPU 2. Booting\nkreplica: recording\n",
+      ]);
       expect(out).toMatch(/^pipes\.kt\.zst: \d{6,} instructions, \d{5,} loads, \d{5,} stores\nnuma\.txt: /);
       const found = checkTrace(traceFile(at("pipes.kt.zst")));
       expect(found).toMatchObject({ whole: 1, open: 0, unnamed: 0 });
@@ -85,7 +88,10 @@ describe.skipIf(missing.length > 0)(`under QEMU${where}`, () => {
       const { code, error } = await run("record", "--kernel", kernel!, "--rfc", "--iterations", "2", "-o", "rfc");
       expect(code, error).toBe(0);
       expect(readdirSync(at("rfc")).sort()).toEqual(
-        ["fork1", "forkN", "kill", "mlock", "mmap", "mount", "open"].map((key) => `${key}.kt.zst`).concat("numa.txt"),
+        [
+          ...["fork1", "forkN", "kill", "mlock", "mmap", "mount", "open"].map((key) => `${key}.kt.zst`),
+          "numa.txt",
+        ].sort(),
       );
       for (const file of readdirSync(at("rfc")).filter((name) => name.endsWith(".zst")))
         expect(checkTrace(traceFile(at(`rfc/${file}`)))).toMatchObject({ whole: 1, open: 0, unnamed: 0 });
