@@ -2,11 +2,14 @@
 import "@kreplica/di"; // first, as in cli.ts
 import { parentPort, workerData } from "node:worker_threads";
 import { faultOf, InputError } from "@kreplica/inputs";
-import { useExtensions } from "@kreplica/kernel";
+import { useExtensions, useTextProfile } from "@kreplica/kernel";
 import { replayKernel } from "./inputs/replay-kernel.js";
 import { loadPlugins } from "./plugin-file.js";
 import { type FileJob, measureFile, type WorkerMessage } from "./run-jobs.js";
 import { type LayoutFileJob, layoutsOfFile } from "./run-layouts.js";
+import { shippedTextProfile } from "./text-profile.js";
+
+useTextProfile(shippedTextProfile);
 
 /** Plugin files, once for all jobs. */
 const loaded = loadPlugins(workerData as readonly string[]).then(useExtensions);

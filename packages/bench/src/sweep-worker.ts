@@ -2,10 +2,13 @@
 import "@kreplica/di"; // first, as in cli.ts
 import { parentPort, workerData } from "node:worker_threads";
 import { faultOf, InputError } from "@kreplica/inputs";
-import { useExtensions } from "@kreplica/kernel";
+import { useExtensions, useTextProfile } from "@kreplica/kernel";
 import { loadPlugins } from "./plugin-file.js";
 import { type Batch, measureBatch } from "./sweep/batch.js";
 import type { BatchAnswer } from "./sweep/run-batches.js";
+import { shippedTextProfile } from "./text-profile.js";
+
+useTextProfile(shippedTextProfile);
 
 /** Plugin files, once for all batches. */
 const loaded = loadPlugins(workerData as readonly string[]).then(useExtensions);

@@ -18,13 +18,27 @@ test("who holds copies, as the parameter says", () => {
   expect(holders("per-socket:19", 4)).toEqual([0, 1, 2, 3]);
 });
 
+test("what is copied, as the parameter says: pages of text in runs", () => {
+  const copied = (policy: string): unknown =>
+    boot({ spec: smallMachine(2), image: smallImage(), policy }).view.copies.textRanges?.map(({ start, pages }) => [
+      Number(start & 0xff_ffffn) >> 12,
+      pages,
+    ]);
+  expect(copied("hot-subset:0")).toEqual([[0, 1]]);
+  expect(copied("hot-subset:3+0-1")).toEqual([
+    [0, 2],
+    [3, 1],
+  ]);
+  expect(copied("hot-subset:3+4-5")).toEqual([[3, 3]]);
+});
+
 test("the same name is the same policy, so that workers can be told of it", () => {
   expect(findPolicy("every-nth:3")).toBe(findPolicy("every-nth:3"));
   expect(policyOf("groups:0-1,2-3").name).toBe("groups:0-1,2-3");
 });
 
 describe("a wrong parameter", () => {
-  const forms = /Write (every-nth:N|groups:NODES,NODES|per-socket:SLIT), as in /;
+  const forms = /Write (every-nth:N|hot-subset:PAGES|groups:NODES,NODES|per-socket:SLIT), as in /;
   test.each([
     ["every-nth:0", /"0" is no whole number from 1 to 64/, forms],
     ["every-nth:65", /"65" is no whole/, forms],
@@ -32,6 +46,12 @@ describe("a wrong parameter", () => {
     ["every-nth:", /"" is no whole/, forms],
     ["per-socket:9", /"9" is no SLIT distance, 10 to 254/, forms],
     ["per-socket:255", /"255" is no SLIT distance/, forms],
+    ["hot-subset", /hot-subset is named without its parameter/, forms],
+    ["hot-subset:", /has "", which is neither a test of a shipped recording nor a page/, forms],
+    ["hot-subset:fork-2", /has "fork-2", which is neither a test of a shipped recording nor/, forms],
+    ["hot-subset:5-3", /a range that goes down, 5-3/, forms],
+    ["hot-subset:1-4+4", /names page 4 twice/, forms],
+    ["hot-subset:65536", /names page 65536: pages are 0 to 65535/, forms],
     ["groups", /groups is named without its parameter/, forms],
     ["groups:", /has "" where a node or a range/, forms],
     ["groups:0-1,,2", /has "" where a node/, forms],
@@ -68,12 +88,12 @@ describe("a wrong parameter", () => {
 
 test("`kreplica policies` lists them, in text and JSON, and so does the help", async () => {
   const { out } = await invoke(["policies"]);
-  for (const form of ["every-nth:N", "groups:NODES,NODES", "per-socket:SLIT"]) {
+  for (const form of ["every-nth:N", "hot-subset:PAGES", "groups:NODES,NODES", "per-socket:SLIT"]) {
     expect(out).toContain(`  ${form} `);
     expect((await invoke(["boot", "--help"])).out.replace(/\s+/g, " ")).toContain(form);
   }
   const { parameters } = JSON.parse((await invoke(["policies", "--json"])).out) as { parameters: { name: string }[] };
-  expect(parameters.map(({ name }) => name)).toEqual(["every-nth", "groups", "per-socket"]);
+  expect(parameters.map(({ name }) => name)).toEqual(["every-nth", "hot-subset", "groups", "per-socket"]);
 });
 
 test.each([

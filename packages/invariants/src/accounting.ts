@@ -2,8 +2,6 @@
  * Group I: configuration and accounting. Most of it compares kernels, which tests do; the frames of copies are counted
  * here.
  */
-import { PAGE } from "@kreplica/hw-x86/api";
-import { pagesOf } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import { between, notWatched } from "./seen-steps.js";
 import type { Subject } from "./subject.js";
@@ -26,17 +24,16 @@ export const ACCOUNTING: readonly Invariant<Subject>[] = [
     when: "always",
     where: ["state", "test packages/bench/test/boot.proof.test.ts"],
     sentence:
-      "extra memory = Σ_{n∈R∖{master}} (size TEXT + size RO) + Σ_{n∈R} tables + Σ_mm (#R−1)·PGD + Σ_mm " +
+      "extra memory = Σ_{n∈R∖{master}} (what is copied of TEXT and RO) + Σ_{n∈R} tables + Σ_mm (#R−1)·PGD + Σ_mm " +
       "(MAX_NUMNODES−1)·8 B + Σ_modules (#R−1)(text+rodata) — model's counters must equal this closed form",
     check(subject, verdict) {
       if (!subject.isPast("numa-replicate-rodata")) return verdict.skip();
-      const { machine, allocator, view } = subject.kernel;
+      const { machine, allocator } = subject.kernel;
       for (const part of [subject.text, subject.rodata]) {
         const purpose = part.name as "text" | "rodata";
         const counted = machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, purpose), 0);
-        const wanted = view.copies[purpose]
-          ? (subject.holders.length - 1) * pagesOf(part.start, part.start + BigInt(part.pages) * PAGE)
-          : 0;
+        const copied = subject.copied.filter(({ name }) => name === part.name);
+        const wanted = (subject.holders.length - 1) * copied.reduce((sum, { pages }) => sum + pages, 0);
         if (counted !== wanted)
           verdict.fail(
             `${counted} frames are used for copies of ${part.name}, ${subject.holders.length - 1} copies need ${wanted}`,

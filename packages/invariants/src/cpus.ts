@@ -1,5 +1,5 @@
 /** Group G, as far as a kernel at rest shows it: what CR3 of every CPU holds, and where the code it runs lies. */
-import { hex, leafFrame, PAGE, pagesBetween, walkRange } from "@kreplica/hw-x86/api";
+import { entryPages, hex, leafFrame, overlap, PAGE, pagesBetween, walkRange } from "@kreplica/hw-x86/api";
 import { userImageRange } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import type { Subject } from "./subject.js";
@@ -122,7 +122,7 @@ export const CPUS: readonly Invariant<Subject>[] = [
     when: "KPTI, after pti_finalize",
     where: ["state"],
     sentence:
-      "entry text that the user half of node n's pair maps lies on node n: what a CPU of n fetches on its " +
+      "entry text that is copied, and that the user half of node n's pair maps, lies on node n: what a CPU of n fetches on its " +
       "way into the kernel, and keeps as a global translation in it, is its own node's frame",
     check(subject, verdict) {
       const { layout, image, entries, options, view, spaces } = subject.kernel;
@@ -143,6 +143,7 @@ export const CPUS: readonly Invariant<Subject>[] = [
       for (const { node, root, whose } of halves) {
         walkRange(entries.memory, root, layout.levels, pagesBetween(start, end < textEnd ? end : textEnd), {
           leaf(address, level, lo, hi) {
+            if (!subject.copied.some((part) => overlap(part, { start: address, pages: entryPages(level) }))) return;
             // 2 MiB of memory lie on one node, so that the first frame of a leaf speaks for all.
             const owner = entries.memory.nodeOf(leafFrame(lo, hi, level));
             if (owner !== node)

@@ -1,5 +1,5 @@
 /** What a check looks at: the machine's bytes, the roots its CPUs use, and what was witnessed while booting. */
-import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, type NodeId, PAGE } from "@kreplica/hw-x86/api";
 import type {
   AddressRange,
   AddressSpaces,
@@ -74,9 +74,17 @@ export class Subject {
     this.text = this.part("text", image.stext, image.etext);
     this.rodata = this.part("rodata", image.startRodata, image.endRodata);
     this.copied = [
-      ...(view.copies.text && this.isPast("numa-replicate-kernel") ? [this.text] : []),
+      ...(view.copies.text && this.isPast("numa-replicate-kernel") ? this.copiedText() : []),
       ...(view.copies.rodata && this.isPast("numa-replicate-rodata") ? [this.rodata] : []),
     ];
+  }
+
+  /** Text, or the pages of it that are copied. */
+  private copiedText(): readonly Part[] {
+    const { name, start, original } = this.text;
+    const ranges = this.kernel.view.copies.textRanges;
+    if (!ranges) return [this.text];
+    return ranges.map((range) => ({ ...range, name, original: original + Number((range.start - start) / PAGE) }));
   }
 
   part(name: string, start: bigint, end: bigint): Part {

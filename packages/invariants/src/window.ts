@@ -20,9 +20,7 @@ export function compareWindow(
   const excluded = withCopied
     ? []
     : [
-        ...[subject.text, subject.rodata]
-          .filter((part) => subject.copied.includes(part))
-          .map((part) => ({ start: part.start, end: part.start + BigInt(part.pages) * PAGE })),
+        ...subject.copied.map((part) => ({ start: part.start, end: part.start + BigInt(part.pages) * PAGE })),
         ...(subject.kernel.replicatedAreas ?? []),
       ];
   const base = subject.root(subject.holders[0]!);

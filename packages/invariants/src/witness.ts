@@ -1,5 +1,5 @@
 /** What can only be seen while booting: recorded at the end of each step, judged by the checker later. */
-import { type Frame, isPresent, type NodeId, PAGE } from "@kreplica/hw-x86/api";
+import { type Frame, isPresent, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
 import {
   BOOT_STEPS,
   bootRoot,
@@ -87,16 +87,17 @@ export class BootWitness {
   private see(step: BootStep): StepSeen {
     const { view, image, allocator, machine, entries } = this.kernel;
     const others = view.holders.filter((node) => node !== view.master);
-    const frames = (node: NodeId, start: bigint, end: bigint): (Frame | undefined)[] => {
-      const pages = pagesOf(start, end);
-      return [0, pages >> 1, pages - 1].map((page) =>
-        view.replicaFrame(imageAddress(this.kernel.layout, start) + BigInt(page) * PAGE, node),
+    const frames = (node: NodeId, ranges: readonly PageRange[]): (Frame | undefined)[] =>
+      ranges.flatMap(({ start, pages }) =>
+        [0, pages >> 1, pages - 1].map((page) => view.replicaFrame(start + BigInt(page) * PAGE, node)),
       );
-    };
+    const whole = (start: bigint, end: bigint): PageRange[] => [
+      { start: imageAddress(this.kernel.layout, start), pages: pagesOf(start, end) },
+    ];
     // Asked through the roots, as a CPU would: before there is anything to look at, nothing is anyone's own.
-    const part = (start: bigint, end: bigint): { own: boolean; same: boolean; equal: boolean } => {
-      const wanted = frames(view.master, start, end);
-      const found = others.map((node) => frames(node, start, end));
+    const part = (ranges: readonly PageRange[]): { own: boolean; same: boolean; equal: boolean } => {
+      const wanted = frames(view.master, ranges);
+      const found = others.map((node) => frames(node, ranges));
       const each = (fits: (frame: Frame | undefined, first: Frame | undefined) => boolean): boolean =>
         found.every((mine) => mine.every((frame, at) => fits(frame, wanted[at])));
       return {
@@ -107,8 +108,8 @@ export class BootWitness {
         ),
       };
     };
-    const text = part(image.stext, image.etext);
-    const rodata = part(image.startRodata, image.endRodata);
+    const text = part(view.copies.textRanges ?? whole(image.stext, image.etext));
+    const rodata = part(whole(image.startRodata, image.endRodata));
     return {
       step,
       holders: [...view.holders],

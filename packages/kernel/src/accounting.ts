@@ -6,7 +6,7 @@
  * keeps the ends of text and rodata from the page allocator, and leaves of the direct map are split over the copies, in
  * tables that all nodes share.
  */
-import { LARGE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { endOf, LARGE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, tableIndex } from "@kreplica/hw-x86";
 import { bootRoot, imageAddress, imageFrame, type KernelImage, pagesOf, PGD_PAGES, tableAt } from "@kreplica/mm-core";
 import type { BootParts } from "./boot-parts.js";
@@ -218,27 +218,41 @@ function closedForm({ view, layout, image }: BootParts): number {
   const holders = view.holders.length;
   if (holders < 2) return 0;
   const copied = view.copies;
+  const text = { start: imageAddress(layout, image.stext), pages: pagesOf(image.stext, image.etext) };
+  const ranges = copied.textRanges ?? [text];
   const content =
-    (copied.text ? pagesOf(image.stext, image.etext) : 0) +
+    (copied.text ? ranges.reduce((sum, { pages }) => sum + pages, 0) : 0) +
     (copied.rodata ? pagesOf(image.startRodata, image.endRodata) : 0);
   const pgd = PGD_PAGES;
   // P4D with 5 levels, PUD, two PMD pages; under KPTI the user half's P4D, PUD and one PMD page.
   const path = (layout.levels === 5 ? 1 : 0) + 1 + 2;
   const userPath = layout.pti && copied.userTables !== false ? (layout.levels === 5 ? 1 : 0) + 1 + 1 : 0;
-  const tables = path + userPath + splitLeaves(image);
+  // Where only some pages are copied, a leaf with some and others is divided.
+  const parts = copied.text && copied.textRanges ? ranges.flatMap((range) => [range.start, endOf(range)]) : [];
+  const tables =
+    path +
+    userPath +
+    splitLeaves(
+      image,
+      parts.map((address) => address - text.start + image.stext),
+    );
   // The master keeps its booted tables below a PGD of its own; where the series clones them, the boot table is no root
   // any more (D4).
   const cloned = view.roots.some(({ kind }) => kind === "boot") ? holders - 1 : holders;
   return PAGE_BYTES * ((holders - 1) * content + holders * pgd + cloned * tables);
 }
 
-/** 2 MiB leaves of the image a protection border falls into: each costs a PTE page in every root. */
-function splitLeaves(image: KernelImage): number {
+/**
+ * 2 MiB leaves of the image that a border of protection or of what is copied falls into: each costs a PTE page in every
+ * root.
+ */
+function splitLeaves(image: KernelImage, copied: readonly bigint[]): number {
   const up = (address: bigint): bigint => (address + PAGE - 1n) & ~(PAGE - 1n);
   const idt = image.symbol("idt_table");
   const unused = image.symbol("__start_bss_decrypted_unused");
   const unusedEnd = image.symbol("__end_bss_decrypted");
   const borders = [
+    ...copied,
     up(image.etext),
     up(image.endRodata),
     image.initBegin,

@@ -13,9 +13,12 @@ export const policyLikeness = ({ bindings }: KernelPolicy): unknown[] => binding
 const numbers = new WeakMap<object, number>();
 let next = 0;
 
-/** Of a replication policy its copies, which with the holders are all it decides; of all else what is bound. */
+/** Of a replication policy what it copies, which with the holders are all it decides; of all else what is bound. */
 function bound({ token, make }: Binding): unknown {
-  if (token.key === ReplicationPolicy.key && "value" in make) return (make.value as ReplicationPolicy).copies;
+  if (token.key === ReplicationPolicy.key && "value" in make) {
+    const { copies, textPages } = make.value as ReplicationPolicy;
+    return [copies, textPages ?? []];
+  }
   const [of] = Object.values(make) as [unknown];
   if (typeof of !== "object" && typeof of !== "function") return of;
   if (of === null) return of;

@@ -1,6 +1,14 @@
 /** What may follow a policy's name and a colon: `every-nth:4`, `groups:0-1,2-3`, `per-socket:21`. */
 import type { MachineSpec, NodeId } from "@kreplica/hw-x86";
-import { byGroups, everyNth, type NodeGroup, perDistance, replicationBy } from "@kreplica/numa-replication";
+import {
+  byGroups,
+  everyNth,
+  hotSubset,
+  type NodeGroup,
+  type PageRun,
+  perDistance,
+  replicationBy,
+} from "@kreplica/numa-replication";
 import type { KernelPolicy, PolicyFault } from "./kernel-policy.js";
 
 /** A parameter of a policy. */
@@ -34,6 +42,17 @@ export const PARAMETERS: Readonly<Record<string, PolicyParameter>> = {
       return nth === undefined ? `is no whole number from 1 to ${MOST_NODES}` : replicationBy(everyNth(nth, name));
     },
   },
+  "hot-subset": {
+    form: "PAGES",
+    about:
+      "only these pages of text are copied: tests of shipped recordings, for what they fetch, and pages or ranges of " +
+      "pages of 4 KiB from the first of the kernel's text, 0 to 65535, joined by +",
+    example: "fork-1+kill",
+    make(parameter, name) {
+      const pages = textPages(parameter);
+      return typeof pages === "string" ? pages : replicationBy(hotSubset(pages, name));
+    },
+  },
   groups: {
     form: "NODES,NODES",
     about: "nodes of a group share one copy; each node stands in one group: 0-1 is a range, 0+2 two nodes",
@@ -55,6 +74,53 @@ export const PARAMETERS: Readonly<Record<string, PolicyParameter>> = {
     },
   },
 };
+
+/** Pages of text that a piece of work fetches, by its name; undefined for a name that nothing is known of. */
+export type TextProfile = (name: string) => readonly PageRun[] | undefined;
+
+let textProfile: TextProfile = () => undefined;
+
+/** Says which pages a name after `hot-subset:` stands for: a command's, from its beginning to its end. */
+export const useTextProfile = (profile: TextProfile): void => {
+  textProfile = profile;
+};
+
+const MOST_PAGES = 65536;
+
+/** @returns runs that ascend and do not touch, or why there are none, a clause */
+function textPages(text: string): readonly PageRun[] | string {
+  const pages = new Set<number>();
+  const written = new Set<number>();
+  for (const part of text.split("+")) {
+    const profile = textProfile(part);
+    for (const { first, pages: many } of profile ?? [])
+      for (let page = first; page < first + many; page++) pages.add(page);
+    if (profile) continue;
+    const [, from, to] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part) ?? [];
+    if (from === undefined)
+      return `has ${JSON.stringify(part)}, which is neither a test of a shipped recording nor a page or a range of pages`;
+    const [first, last] = [Number(from), Number(to ?? from)];
+    if (first > last) return `has a range that goes down, ${part}`;
+    if (last >= MOST_PAGES) return `names page ${last}: pages are 0 to ${MOST_PAGES - 1}`;
+    for (let page = first; page <= last; page++) {
+      if (written.has(page)) return `names page ${page} twice`;
+      written.add(page);
+      pages.add(page);
+    }
+  }
+  return runsOf(pages);
+}
+
+/** @returns runs of pages, ascending and apart from each other */
+export function runsOf(pages: Iterable<number>): PageRun[] {
+  const runs: { first: number; pages: number }[] = [];
+  for (const page of [...pages].sort((a, b) => a - b)) {
+    const last = runs.at(-1);
+    if (last && page === last.first + last.pages) last.pages++;
+    else runs.push({ first: page, pages: 1 });
+  }
+  return runs;
+}
 
 /** @returns the groups, or why there are none, a clause */
 function groupsIn(text: string): readonly NodeGroup[] | string {

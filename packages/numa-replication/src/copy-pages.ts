@@ -1,7 +1,13 @@
 /** Bytes of text and rodata from the booted copy to a holder's. */
 import type { Frame, PhysMemory } from "@kreplica/hw-x86/api";
+import type { CopiedPart } from "./placement.js";
 
-/** @patch 03/12 mm/numa_replication.c replicate_kernel_text, replicate_kernel_rodata */
-export function copyPages(memory: PhysMemory, from: Frame, to: Frame, pages: number): void {
-  for (let page = 0; page < pages; page++) memory.copyFrame(from + page, to + page);
+/**
+ * @param to first frame of the holder's copy
+ * @patch 03/12 mm/numa_replication.c replicate_kernel_text, replicate_kernel_rodata
+ */
+export function copyPages(memory: PhysMemory, { original, places }: CopiedPart, to: Frame): void {
+  places.forEach((place, page) => {
+    if (place !== -1) memory.copyFrame(original + page, to + place);
+  });
 }

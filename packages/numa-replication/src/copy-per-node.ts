@@ -29,8 +29,8 @@ import {
 import { cloneRoot, countBelow, WINDOW_START } from "./clone-tables.js";
 import { copyPages } from "./copy-pages.js";
 import { countAliasTables, protectAlias } from "./linear-alias.js";
-import type { CopiedPart, HolderRoom } from "./placement.js";
-import { memoryNodes, ReplicationPolicy } from "./policy.js";
+import { type CopiedPart, copiedRanges, type HolderRoom, placesOf } from "./placement.js";
+import { memoryNodes, type PageRun, ReplicationPolicy } from "./policy.js";
 import { CopySteps } from "./copy-steps.js";
 import { countPartTables, repointPart } from "./repoint.js";
 import { reserveRooms } from "./reserve.js";
@@ -66,14 +66,19 @@ export class CopyPerNode implements ReplicaView {
     this.holders = [master];
     this.bootTable = bootRoot(layout, image);
     this.roots = [{ node: master, root: this.bootTable, kind: "boot" }];
-    const part = (purpose: "text" | "rodata", start: bigint, end: bigint): CopiedPart => ({
-      purpose,
-      start: imageAddress(layout, start),
-      pages: pagesOf(start, end),
-      original: imageFrame(layout, image.stext, start),
-    });
+    const part = (purpose: "text" | "rodata", start: bigint, end: bigint, runs?: readonly PageRun[]): CopiedPart => {
+      const places = placesOf(pagesOf(start, end), runs);
+      return {
+        purpose,
+        start: imageAddress(layout, start),
+        pages: places.length,
+        original: imageFrame(layout, image.stext, start),
+        places,
+        copied: places.reduce((sum, place) => sum + Number(place !== -1), 0),
+      };
+    };
     this.parts = {
-      text: part("text", image.stext, image.etext),
+      text: part("text", image.stext, image.etext, policy.textPages),
       rodata: part("rodata", image.startRodata, image.endRodata),
     };
   }
@@ -88,11 +93,11 @@ export class CopyPerNode implements ReplicaView {
     const kernelTables = countBelow(context.entries, levels, this.bootTable);
     // The user half gets P4D (5 levels), PUD and one PMD page; nothing of it exists yet that could be counted.
     const userTables = pti && steps.userHalf === "its own" ? levels - 2 : 0;
-    const tails = policy.copies.text
+    const tails = this.copiesText
       ? countPartTables(context.entries, levels, this.bootTable, this.bootTable, this.parts.text)
       : 0;
     this.rooms = reserveRooms(context.early, this.machine, candidates, {
-      parts: [...(policy.copies.text ? [this.parts.text] : []), ...(policy.copies.rodata ? [this.parts.rodata] : [])],
+      parts: [...(this.copiesText ? [this.parts.text] : []), ...(policy.copies.rodata ? [this.parts.rodata] : [])],
       rootFrames: PGD_PAGES,
       tables: kernelTables + userTables + tails,
       master: this.master,
@@ -128,9 +133,9 @@ export class CopyPerNode implements ReplicaView {
         if (steps.userHalf !== "its own") entries.copy(this.bootTable + 1, room.root + 1, layout.kernelBoundary, 512);
         else cloneRoot(entries, layout.levels, layout.kernelBoundary, this.bootTable + 1, room.root + 1, make);
       }
-      if (room.node === this.master || !this.policy.copies.text) continue;
+      if (room.node === this.master || !this.copiesText) continue;
       const { text } = this.parts;
-      copyPages(entries.memory, text.original, room.text, text.pages);
+      copyPages(entries.memory, text, room.text);
       if (steps.mapsCopies) repointPart(entries, layout.levels, room.root, this.bootTable, text, room.text, make);
       if (layout.pti && steps.userHalf === "its own") {
         copyImageToUser(this.context, room.root, room.root + 1, userImageRange(layout, image, true), make);
@@ -178,8 +183,8 @@ export class CopyPerNode implements ReplicaView {
       .map((room) => ({
         room,
         aliases: [
-          ...(copies.text && steps.sealed.text ? [{ first: room.text, frames: text.pages }] : []),
-          ...(copies.rodata && steps.sealed.rodata ? [{ first: room.rodata, frames: rodata.pages }] : []),
+          ...(this.copiesText && steps.sealed.text ? [{ first: room.text, frames: text.copied }] : []),
+          ...(copies.rodata && steps.sealed.rodata ? [{ first: room.rodata, frames: rodata.copied }] : []),
         ],
       }));
     const pages = takeTablePages(
@@ -199,7 +204,7 @@ export class CopyPerNode implements ReplicaView {
     );
     works.forEach(({ room, aliases }, nth) => {
       const [forPart, forAliases] = [pages[2 * nth]!, pages[2 * nth + 1]!];
-      if (copies.rodata) copyPages(entries.memory, rodata.original, room.rodata, rodata.pages);
+      if (copies.rodata) copyPages(entries.memory, rodata, room.rodata);
       if (repoints) {
         for (const table of forPart) entries.adopt(table);
         repointPart(entries, layout.levels, room.root, this.bootTable, rodata, room.rodata, () => nextPage(forPart));
@@ -227,13 +232,24 @@ export class CopyPerNode implements ReplicaView {
     const page = Number((address - text.start) >> 12n);
     const room = this.rooms.find((each) => each.node === node);
     if (!this.linearKnown || !room || address < text.start || page >= text.pages) return undefined;
-    const first = this.policy.copies.text ? room.text : text.original;
-    return directAddress(this.context.layout, first + page) + (address & (PAGE - 1n));
+    const place = room.node === this.master || !this.copiesText ? -1 : text.places[page]!;
+    const frame = place === -1 ? text.original + page : room.text + place;
+    return directAddress(this.context.layout, frame) + (address & (PAGE - 1n));
+  }
+
+  /** Not when no page that the policy names is of this kernel's text. */
+  private get copiesText(): boolean {
+    return this.policy.copies.text && this.parts.text.copied > 0;
   }
 
   get copies(): ReplicaView["copies"] {
     return this.replicated
-      ? { ...this.policy.copies, userTables: this.steps.userHalf === "its own" }
+      ? {
+          text: this.copiesText,
+          rodata: this.policy.copies.rodata,
+          ...(this.policy.textPages ? { textRanges: copiedRanges(this.parts.text) } : {}),
+          userTables: this.steps.userHalf === "its own",
+        }
       : { text: false, rodata: false };
   }
 

@@ -15,7 +15,7 @@ export const replicationBy = (decided: ReplicationPolicy, plan: PgdPlan = EAGER_
     decided.name,
     {
       summary: decided.summary,
-      alignment: "patch-06",
+      alignment: decided.alignment ?? "patch-06",
       holders: (machine, master) => decided.chooseHolders(machine, master),
     },
     [

@@ -3,18 +3,58 @@
  *
  * A part that ends inside 2 MiB has a tail of small leaves; patch 06 fills the tail so that none is needed.
  */
-import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import { type Frame, LARGE_PAGES, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
+import type { PageRun } from "./policy.js";
 
-/** Bytes of the image that get a copy on each holder. */
+/** Bytes of the image of which each holder gets a copy, whole or of some pages. */
 export interface CopiedPart {
   readonly purpose: "text" | "rodata";
   /** Live address of the first byte, on 2 MiB. */
   readonly start: bigint;
-  /** 4 KiB pages. */
+  /** 4 KiB pages, copied or not. */
   readonly pages: number;
   /** First frame of the booted copy. */
   readonly original: Frame;
+  /** Where the copy has each page, counted from its first; -1 for one that is not copied. */
+  readonly places: Int32Array;
+  /** Pages of a copy. */
+  readonly copied: number;
 }
+
+/**
+ * Where a copy has each page of a part: all in their order, or those of some runs, with every 2 MiB that is copied as a
+ * whole on 2 MiB and before all others, so that one leaf can map it.
+ */
+export function placesOf(pages: number, runs?: readonly PageRun[]): Int32Array {
+  const places = new Int32Array(pages).fill(-1);
+  if (!runs) return places.map((_, page) => page);
+  for (const { first, pages: length } of runs) places.fill(0, first, Math.min(first + length, pages));
+  let next = 0;
+  const place = (page: number): void => {
+    places[page] = next++;
+  };
+  const isWhole = (large: number): boolean =>
+    large + LARGE_PAGES <= pages && !places.subarray(large, large + LARGE_PAGES).includes(-1);
+  const wholes = new Set<number>();
+  for (let large = 0; large < pages; large += LARGE_PAGES) if (isWhole(large)) wholes.add(large);
+  for (const large of wholes) for (let page = large; page < large + LARGE_PAGES; page++) place(page);
+  places.forEach((copied, page) => {
+    if (copied !== -1 && !wholes.has(page - (page % LARGE_PAGES))) place(page);
+  });
+  return places;
+}
+
+/** Whether one leaf of 2 MiB can map the pages of a part from this one on, which is on 2 MiB. */
+export const isLargeCopy = ({ places }: CopiedPart, page: number): boolean => {
+  const first = places[page]!;
+  if (first === -1 || first % LARGE_PAGES !== 0 || page + LARGE_PAGES > places.length) return false;
+  for (let each = 1; each < LARGE_PAGES; each++) if (places[page + each] !== first + each) return false;
+  return true;
+};
+
+/** Whether any of the pages below one PMD entry is copied. */
+export const isCopiedBelow = ({ places }: CopiedPart, page: number): boolean =>
+  places.subarray(page, page + LARGE_PAGES).some((place) => place !== -1);
 
 /** Frames set aside for one holder. */
 export interface HolderRoom {
@@ -28,5 +68,13 @@ export interface HolderRoom {
   readonly root: Frame;
 }
 
-/** Frames to ask for: whole 2 MiB would waste a tail, so the run is exact and only its start is aligned. */
-export const roomFor = (part: CopiedPart): number => part.pages;
+/** What is copied of a part, live addresses, ascending. */
+export function copiedRanges({ start, places }: CopiedPart): PageRange[] {
+  const ranges: { start: bigint; pages: number }[] = [];
+  places.forEach((place, page) => {
+    if (place === -1) return;
+    if (page > 0 && places[page - 1] !== -1) ranges.at(-1)!.pages++;
+    else ranges.push({ start: start + BigInt(page) * PAGE, pages: 1 });
+  });
+  return ranges;
+}

@@ -1,7 +1,14 @@
 /** What a replication policy decides, as data: who holds copies, and of what. */
 import { token } from "@kreplica/di";
 import type { Machine, NodeId } from "@kreplica/hw-x86/api";
-import type { ChooseHolders } from "@kreplica/mm-core/api";
+import type { Alignment, ChooseHolders } from "@kreplica/mm-core/api";
+
+/** Pages of 4 KiB in a row, counted from the first of the kernel's text. */
+export interface PageRun {
+  readonly first: number;
+  /** At least one. */
+  readonly pages: number;
+}
 
 /** A replication policy: who holds copies, and of what. */
 export interface ReplicationPolicy {
@@ -10,6 +17,10 @@ export interface ReplicationPolicy {
   readonly summary: string;
   /** What each holder gets a copy of. */
   readonly copies: { readonly text: boolean; readonly rodata: boolean };
+  /** Pages of text that are copied, on every holder the same; all of it where absent. */
+  readonly textPages?: readonly PageRun[];
+  /** Where text and rodata end; as patch 06 fills them where absent. */
+  readonly alignment?: Alignment;
   readonly chooseHolders: ChooseHolders;
   /** Nodes that use a copy of their own group's, whatever is nearer; all use the nearest when absent. */
   readonly groups?: (machine: Machine) => readonly (readonly NodeId[])[];
@@ -37,6 +48,21 @@ export const TEXT_ONLY: ReplicationPolicy = {
   copies: { text: true, rodata: false },
   chooseHolders: memoryNodes,
 };
+
+/**
+ * Text that somebody's work touches, on every node with memory; the rest of it, and rodata, stay the master's. Every
+ * 2 MiB of text with a copied page and one that is not is mapped by leaves of 4 KiB on the holders.
+ * @param textPages what is copied; pages beyond the end of a kernel's text mean nothing
+ */
+export const hotSubset = (textPages: readonly PageRun[], name = "hot-subset"): ReplicationPolicy => ({
+  name,
+  summary: "as text-only, of the pages of text alone that are named",
+  copies: { text: true, rodata: false },
+  textPages,
+  // What patch 06 fills is there to be copied by whole leaves: here small ones do.
+  alignment: "recorded",
+  chooseHolders: memoryNodes,
+});
 
 /**
  * A copy on every n-th node with memory, counted from the master, as IRIX's numa_kernel_replication_ratio.

@@ -1,9 +1,9 @@
 /**
  * Makes one holder's leaves over a part of the image name the holder's own frames, protection kept.
  *
- * A 2 MiB leaf the part fills is repointed whole. One it fills in part is replaced by a PTE page of the holder's own,
- * whose leaves beyond the part go on naming the booted frames; a PTE page still shared with the boot table is made the
- * holder's own first.
+ * A 2 MiB leaf that is copied as a whole is repointed whole. One that is copied in part is replaced by a PTE page of
+ * the holder's own, whose other leaves go on naming the booted frames; a PTE page still shared with the boot table is
+ * made the holder's own first.
  */
 import {
   Bit,
@@ -20,7 +20,7 @@ import {
   walkTables,
 } from "@kreplica/hw-x86/api";
 import { invariant, KERNEL_TABLE_BITS, tableAt, type TableMemory, writeSplit } from "@kreplica/mm-core/api";
-import type { CopiedPart } from "./placement.js";
+import { type CopiedPart, isCopiedBelow, isLargeCopy } from "./placement.js";
 
 /** Table pages {@link repointPart} will take from `make`. */
 export function countPartTables(
@@ -32,9 +32,7 @@ export function countPartTables(
 ): number {
   let count = 0;
   eachLarge(entries, levels, root, part, ({ address, page, lo, hi }) => {
-    if (
-      isLeaf(lo, 2) ? page + LARGE_PAGES > part.pages : isShared(entries, levels, bootTable, address, frameOf(lo, hi))
-    )
+    if (isLeaf(lo, 2) ? !isLargeCopy(part, page) : isShared(entries, levels, bootTable, address, frameOf(lo, hi)))
       count++;
   });
   return count;
@@ -51,7 +49,7 @@ interface LargeEntry {
   readonly hi: number;
 }
 
-/** Visits the present PMD entries over a part. */
+/** Visits the present PMD entries over what is copied of a part. */
 function eachLarge(
   entries: TableMemory,
   levels: 4 | 5,
@@ -67,7 +65,8 @@ function eachLarge(
       invariant(isPresent(lo) && !isLeaf(lo, level), `no PMD page for ${hex(address)}`);
       return frameOf(lo, hi);
     }
-    if (isPresent(lo)) visit({ pmd: table, index, address, page: Number((address - part.start) >> 12n), lo, hi });
+    const page = Number((address - part.start) >> 12n);
+    if (isPresent(lo) && isCopiedBelow(part, page)) visit({ pmd: table, index, address, page, lo, hi });
     return undefined;
   });
 }
@@ -86,26 +85,28 @@ export function repointPart(
   make: () => Frame,
 ): void {
   eachLarge(entries, levels, root, part, ({ pmd, index, address, page, lo, hi }) => {
-    const here = Math.min(LARGE_PAGES, part.pages - page);
-    if (isLeaf(lo, 2) && here === LARGE_PAGES) {
+    const { places } = part;
+    if (isLeaf(lo, 2) && isLargeCopy(part, page)) {
+      const frame = copy + places[page]!;
       entries.write(
         pmd,
         index,
-        entryLow(copy + page, lo & (0xfff | Bit.PatLarge)),
-        entryHigh(copy + page, (hi & NO_EXECUTE) !== 0),
+        entryLow(frame, lo & (0xfff | Bit.PatLarge)),
+        entryHigh(frame, (hi & NO_EXECUTE) !== 0),
       );
       return;
     }
     const small = isLeaf(lo, 2) ? make() : ownPage(entries, levels, bootTable, address, frameOf(lo, hi), make);
     if (isLeaf(lo, 2)) writeSplit(entries, small, lo, hi, 2);
-    for (let each = 0; each < here; each++) {
+    for (let each = 0; each < Math.min(LARGE_PAGES, part.pages - page); each++) {
       const leaf = entries.low(small, each);
-      if (!isPresent(leaf)) continue;
+      const place = places[page + each]!;
+      if (!isPresent(leaf) || place === -1) continue;
       entries.write(
         small,
         each,
-        entryLow(copy + page + each, leaf & 0xfff),
-        entryHigh(copy + page + each, (entries.high(small, each) & NO_EXECUTE) !== 0),
+        entryLow(copy + place, leaf & 0xfff),
+        entryHigh(copy + place, (entries.high(small, each) & NO_EXECUTE) !== 0),
       );
     }
     if (isLeaf(lo, 2)) entries.write(pmd, index, entryLow(small, KERNEL_TABLE_BITS), entryHigh(small, false));

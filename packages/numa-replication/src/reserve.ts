@@ -7,7 +7,7 @@
  */
 import { type Frame, LARGE_PAGES, NONE, type Machine, type NodeId } from "@kreplica/hw-x86/api";
 import type { BootMemory, FramePurpose } from "@kreplica/mm-core/api";
-import { type CopiedPart, type HolderRoom, roomFor } from "./placement.js";
+import type { CopiedPart, HolderRoom } from "./placement.js";
 
 /** What one holder needs. */
 export interface RoomPlan {
@@ -71,7 +71,8 @@ function reserveRoom(
   };
   const copies: Partial<Record<"text" | "rodata", number>> = {};
   for (const part of plan.parts) {
-    copies[part.purpose] = node === plan.master ? part.original : take(roomFor(part), LARGE_PAGES, part.purpose);
+    // Whole 2 MiB would waste a tail: the run is exact, and only its start is aligned.
+    copies[part.purpose] = node === plan.master ? part.original : take(part.copied, LARGE_PAGES, part.purpose);
   }
   const keeps = node === plan.master && plan.masterRoot !== undefined;
   const root =

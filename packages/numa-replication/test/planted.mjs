@@ -52,7 +52,7 @@ export default [
   {
     promise: "text is copied in the step that shows the copy",
     file: copies,
-    find: "      copyPages(entries.memory, text.original, room.text, text.pages);\n",
+    find: "      copyPages(entries.memory, text, room.text);\n",
     replace: "      setTimeout(() => copyPages(entries.memory, text.original, room.text, text.pages));\n",
     ...order,
   },

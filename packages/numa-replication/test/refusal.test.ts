@@ -7,7 +7,7 @@ import { BootWitness, checkInvariants } from "@kreplica/invariants";
 import { type AddressSpaces, BOOT_STEPS, MmError } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
 import { describe, expect, test } from "vitest";
-import { PER_NODE, replicationBy, type ReplicationPolicy, TEXT_ONLY } from "../src/index.js";
+import { hotSubset, PER_NODE, replicationBy, type ReplicationPolicy, TEXT_ONLY } from "../src/index.js";
 
 const spaces = { all: new Set<never>() } as unknown as AddressSpaces;
 const nodes = (count: number) => Array.from({ length: count }, (_, id) => ({ id, memoryMiB: 64, cpus: 1 }));
@@ -47,6 +47,7 @@ describe.each<[string, TestKernelOptions, ReplicationPolicy]>([
   ["ends inside 2 MiB", { alignment: "recorded" }, PER_NODE],
   ["ends inside 2 MiB, KPTI, 5 levels", { alignment: "recorded", pti: true, levels: 5 }, PER_NODE],
   ["ends on 2 MiB, text alone", { alignment: "patch-06" }, TEXT_ONLY],
+  ["some pages of text, KPTI", { alignment: "patch-06", pti: true }, hotSubset([{ first: 3, pages: 4 }])],
 ])("%s", (_, options, policy) => {
   const undisturbed = make(options, policy);
   undisturbed.boot.run();

@@ -6,7 +6,7 @@ import { BuildContext, imageAddress, ReplicaView, TableMemory } from "@kreplica/
 import { singleCopy } from "@kreplica/mm-core";
 import { replicaViewContract, testKernel, type TestKernel } from "@kreplica/mm-core/testing";
 import { describe, expect, test } from "vitest";
-import { everyNth, numaReplication, perSocket, PER_NODE, replicationBy, TEXT_ONLY } from "../src/index.js";
+import { everyNth, hotSubset, numaReplication, perSocket, PER_NODE, replicationBy, TEXT_ONLY } from "../src/index.js";
 
 const NODES = [
   { id: 0, memoryMiB: 64, cpus: 1, socket: 0 },
@@ -19,7 +19,9 @@ const kernel = (view: Plugin, pti = false, ...plugins: readonly Plugin[]): TestK
 
 describe.each([
   ["single-copy", singleCopy],
-  ...[PER_NODE, TEXT_ONLY, everyNth(2), perSocket()].map((policy) => [policy.name, replicationBy(policy)] as const),
+  ...[PER_NODE, TEXT_ONLY, everyNth(2), perSocket(), hotSubset([{ first: 1, pages: 2 }])].map(
+    (policy) => [policy.name, replicationBy(policy)] as const,
+  ),
 ] as const)("%s", (_name, view) => {
   test.each([false, true])("keeps it, KPTI %s", (pti) => {
     replicaViewContract((plugins) => kernel(view, pti, ...plugins));

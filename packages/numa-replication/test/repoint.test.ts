@@ -3,6 +3,7 @@ import { type Frame, LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { KERNEL_DATA, lookup, tableAt } from "@kreplica/mm-core/api";
 import { fixedHolders, testKernel } from "@kreplica/mm-core/testing";
 import { expect, test } from "vitest";
+import { placesOf } from "../src/placement.js";
 import { countPartTables, repointPart } from "../src/repoint.js";
 
 const nodes = [0, 1].map((id) => ({ id, memoryMiB: 64, cpus: 1 }));
@@ -34,7 +35,8 @@ test.each([
   ["a PTE page the boot table uses too", true],
 ])("%s", (_, small) => {
   const { entries, boot, root, allocator } = mapped(small);
-  const part = { purpose: "text", start: START, pages: PAGES, original: BOOTED } as const;
+  const places = placesOf(PAGES);
+  const part = { purpose: "text", start: START, pages: PAGES, original: BOOTED, places, copied: PAGES } as const;
   const frameOn = (of: Frame, page: number): Frame | undefined => {
     const found = lookup(entries.memory, of, 4, START + BigInt(page) * PAGE);
     return found && (found.level === 1 ? found.frame : found.frame + (page % 512));

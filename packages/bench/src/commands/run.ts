@@ -1,11 +1,12 @@
 /** Runs one command line: registers the commands, turns what is thrown into one line and an exit code. */
 import { InputError, nearest } from "@kreplica/inputs";
 import { Command, CommanderError } from "commander";
-import { NO_EXTENSIONS, useExtensions } from "@kreplica/kernel";
+import { NO_EXTENSIONS, useExtensions, useTextProfile } from "@kreplica/kernel";
 import { beginInputs, withShownPaths } from "../inputs/input-file.js";
 import { loadPlugins } from "../plugin-file.js";
 import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";
 import { isRepeatable, repeatedOption } from "./values.js";
+import { shippedTextProfile } from "../text-profile.js";
 
 /** Exit codes of every command. */
 export const enum ExitCode {
@@ -75,6 +76,7 @@ export async function run(
   };
   beginInputs((text) => context.remark(text));
   useExtensions(NO_EXTENSIONS);
+  useTextProfile(shippedTextProfile);
   let pluginFault: unknown;
   try {
     // Before anything else is read: what the other options may say depends on it.

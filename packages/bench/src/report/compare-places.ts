@@ -119,21 +119,31 @@ function table(
   );
 }
 
-/** How few pieces of 2 MiB of text hold how much of a cold run's far cycles: what a copy of these alone would move. */
+/** How few pieces of text hold how much of a cold run's far cycles: what a copy of these alone would move. */
 function piecesText(cold: LocatedTest, screen: Screen): string {
-  const pieces = pageRows(cold, LARGE_BYTES)
-    .filter(({ start, before }) => start !== undefined && farCycles(before) > 0)
-    .sort((a, b) => farCycles(b.before) - farCycles(a.before) || a.start! - b.start!);
-  const all = pieces.reduce((sum, { before }) => sum + farCycles(before), 0);
+  const large = farPieces(cold, LARGE_BYTES);
+  const all = large.reduce((sum, { far }) => sum + far, 0);
   if (all === 0) return "";
-  const enough = SHARES.map((share) => {
-    let [count, sum] = [0, 0];
-    while (count < pieces.length && sum < share * all) sum += farCycles(pieces[count++]!.before);
-    return `${count} for ${100 * share} %`;
-  });
-  const first = pieces[0]!;
+  const first = large[0]!;
+  const takes = (pieces: readonly { readonly far: number }[]): string =>
+    [...new Set(SHARES.map((share) => `${enough(pieces, share * all)} for ${100 * share} %`))].join(", ");
   return note(
-    `By 2 MiB: ${addressText(first.start!)} alone has ${percentText((100 * farCycles(first.before)) / all)} % of the far cycles, cold; it takes ${[...new Set(enough)].join(", ")}.`,
+    `By 2 MiB: ${addressText(first.start)} alone has ${percentText((100 * first.far) / all)} % of the far cycles, cold; it takes ${takes(large)}. ` +
+      `By 4 KiB: it takes ${takes(farPieces(cold, PAGE_BYTES))}.`,
     screen,
   );
+}
+
+/** Pieces of text with far cycles, those with most of them first. */
+const farPieces = (cold: LocatedTest, bytes: number): { readonly start: number; readonly far: number }[] =>
+  pageRows(cold, bytes)
+    .flatMap(({ start, before }) => (start === undefined ? [] : [{ start, far: farCycles(before) }]))
+    .filter(({ far }) => far > 0)
+    .sort((a, b) => b.far - a.far || a.start - b.start);
+
+/** How many of the first pieces have at least so many far cycles. */
+function enough(pieces: readonly { readonly far: number }[], wanted: number): number {
+  let [count, sum] = [0, 0];
+  while (count < pieces.length && sum < wanted) sum += pieces[count++]!.far;
+  return count;
 }

@@ -148,7 +148,7 @@ test("as text: a table a test and kind, sums below, and how few pieces of 2 MiB 
   const far = accounts("cold")[0]!.text.remote / 1000;
   expect(lines.find((line) => /^ {2}all /.test(line))).toMatch(new RegExp(`^  all +${far.toFixed(0)} .* 100\\.0$`));
   expect(text.replace(/\s+/g, " ")).toMatch(
-    /By 2 MiB: 0xffffffff81[0-9a-f]{6} alone has \d+\.\d % of the far cycles, cold; it takes \d for 80 %, \d+ for 95 %, \d+ for 100 %\./,
+    /By 2 MiB: 0xffffffff81[0-9a-f]{6} alone has \d+\.\d % of the far cycles, cold; it takes \d for 80 %, \d+ for 95 %, \d+ for 100 %\. By 4 KiB: it takes \d+ for 80 %, \d+ for 95 %, \d+ for 100 %\./,
   );
   for (const line of lines) expect(line.length).toBeLessThanOrEqual(100);
 });

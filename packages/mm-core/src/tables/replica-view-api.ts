@@ -5,7 +5,7 @@
  * Here that is ReplicaView with several bindings: no subsystem asks whether replication is on, it loops over `holders`.
  */
 import { token } from "@kreplica/di";
-import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { CpuId, Frame, NodeId, PageRange } from "@kreplica/hw-x86/api";
 
 /** A top-level table of init_mm that has to agree with the others. */
 export interface TableRoot {
@@ -33,6 +33,8 @@ export interface ReplicaView {
   readonly copies: {
     readonly text: boolean;
     readonly rodata: boolean;
+    /** Of text only these pages, live addresses, ascending; all of it where absent. */
+    readonly textRanges?: readonly PageRange[];
     /** Tables below the user half of its PGD under KPTI; the series shares one holder's (defect D15). */
     readonly userTables?: boolean;
   };

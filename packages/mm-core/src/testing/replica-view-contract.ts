@@ -14,7 +14,7 @@
  * how many are private.
  */
 import { overlay, plugin, type Plugin } from "@kreplica/di";
-import { type Frame, hex, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
+import { endOf, type Frame, hex, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
 import { promised } from "@kreplica/hw-x86/testing";
 import { BOOT_STEPS, type BootStep } from "../boot/boot-api.js";
 import { MmError } from "../errors.js";
@@ -188,17 +188,19 @@ function frames({ view, machine, layout, image, entries }: ViewSubject, step: Bo
   const behind = (root: Frame, address: bigint): Frame | undefined =>
     frameAt(entries.memory, root, layout.levels, address);
   const parts = [
-    { start: image.stext, end: image.etext, copied: view.copies.text },
+    { start: image.stext, end: image.etext, copied: view.copies.text, only: view.copies.textRanges },
     // Rodata is copied when nothing writes it any more.
     {
       start: image.startRodata,
       end: image.endRodata,
       copied: view.copies.rodata && at(step) >= at("numa-replicate-rodata"),
+      only: undefined,
     },
   ];
-  for (const { start, end, copied } of parts) {
+  for (const { start, end, copied: whole, only } of parts) {
     for (const linked of new Set([start, start + PAGE, (end - 1n) & ~(PAGE - 1n)])) {
       const address = imageAddress(layout, linked);
+      const copied = whole && (only?.some((range) => address >= range.start && address < endOf(range)) ?? true);
       const original = view.replicaFrame(address, view.master);
       promised(
         original !== undefined,
