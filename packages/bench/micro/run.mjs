@@ -44,6 +44,8 @@ async function bundle(name) {
     conditions: ["@kreplica/source"],
     minifySyntax: true,
     plugins: [recordings],
+    // A CommonJS library below asks for a module of Node's.
+    banner: { js: 'import { createRequire as ofNode } from "node:module"; const require = ofNode(import.meta.url);' },
     external: [
       ...Object.keys({ ...dependencies, ...devDependencies }).filter((each) => !each.startsWith("@kreplica/")),
       "vitest",

@@ -7,7 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { InputError } from "@kreplica/inputs";
 import { journalLine } from "@kreplica/sweep";
 import type { Job } from "bullmq";
-import type { BatchCells } from "../sweep/batch.js";
+import type { Batch, BatchCells } from "../sweep/batch.js";
 import { lineDigest } from "../sweep/folder.js";
 import { FileCache } from "./files.js";
 import { jobShape, pluginDigests, type QueueJob } from "./job.js";
@@ -30,6 +30,8 @@ export interface WorkerRequest {
   /** Seconds without a job after which it ends; absent: never. */
   readonly idle?: number;
   readonly remark: (text: string) => void;
+  /** Measures a job; absent: in threads of its own. */
+  readonly measure?: (batch: Batch, keep: (cells: BatchCells) => void) => Promise<void>;
 }
 
 /** What a worker did. */
@@ -147,7 +149,7 @@ async function measured(
   redis: Redis,
   files: FileCache,
   threads: Threads,
-  { address, remark }: WorkerRequest,
+  { address, remark, measure }: WorkerRequest,
   count: (cells: number) => void,
 ): Promise<void> {
   const sent = await patiently(address, () => redis.smismember(sentKey(job.sweep), ...job.cells), remark);
@@ -178,7 +180,7 @@ async function measured(
         failure ??= error;
       });
   };
-  await threads.measure(batch, send);
+  await (measure ? measure(batch, send) : threads.measure(batch, send));
   await sending;
   if (failure !== undefined) throw failure as Error;
 }
