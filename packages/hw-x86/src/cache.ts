@@ -20,10 +20,9 @@
 import { Pattern } from "./bit-patterns.js";
 import type { CoreCache } from "./parts.js";
 import type { CacheSpec } from "./spec.js";
+import { Line } from "./literals.js";
 
 const EMPTY = -1;
-const MODIFIED = 1;
-const SHARED = 2;
 /** Words before the tags, up to 8 ways. */
 const NARROW_FIRST = 5;
 
@@ -195,8 +194,8 @@ export class LineCache implements CoreCache {
   setState(base: number, way: number, bits: number): void {
     const words = this.words;
     const bit = 1 << way;
-    words[base] = (bits & MODIFIED) === 0 ? words[base]! & ~bit : words[base]! | bit;
-    words[base + 1] = (bits & SHARED) === 0 ? words[base + 1]! & ~bit : words[base + 1]! | bit;
+    words[base] = (bits & Line.Modified) === 0 ? words[base]! & ~bit : words[base]! | bit;
+    words[base + 1] = (bits & Line.Shared) === 0 ? words[base + 1]! & ~bit : words[base + 1]! | bit;
   }
 
   /** Empties it. */

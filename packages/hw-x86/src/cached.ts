@@ -5,12 +5,7 @@
 import { type Frame, NONE } from "./ids.js";
 import type { CoreTlbs } from "./tlb-levels.js";
 import { Tag } from "./tlb.js";
-
-// Denials, walker.ts.
-const NOT_WRITABLE = 1;
-const NOT_USER = 2;
-const NO_EXECUTE = 8;
-const NOT_DIRTY = 16;
+import { Denial } from "./literals.js";
 
 /** One entry of a TLB or of a paging-structure cache. The same object at each visit: keep what you need. */
 export interface CachedEntry {
@@ -112,10 +107,10 @@ export class ThreadTranslations implements CachedTranslations {
       entry.global = !entry.structure && (tag & Tag.Global) !== 0;
       entry.pcid = entry.global ? 0 : (tag & Tag.Pcid) >>> 13;
       entry.frame = frame >>> 0;
-      entry.writable = (denials & NOT_WRITABLE) === 0;
-      entry.user = (denials & NOT_USER) === 0;
-      entry.executable = (denials & NO_EXECUTE) === 0;
-      entry.dirty = (denials & NOT_DIRTY) === 0;
+      entry.writable = (denials & Denial.NotWritable) === 0;
+      entry.user = (denials & Denial.NotUser) === 0;
+      entry.executable = (denials & Denial.NoExecute) === 0;
+      entry.dirty = (denials & Denial.NotDirty) === 0;
       visit(entry);
     };
     this.tlbs.forEach(each);

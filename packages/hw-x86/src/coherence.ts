@@ -11,28 +11,13 @@
  * evicts and gives it up when a core takes it; "independent" is filled on the way and forces nothing.
  */
 import { ABSENT } from "./cache.js";
-import type { CounterLayout } from "./counters.js";
+import { type CounterLayout, Source } from "./counters.js";
 import type { OwnerTable } from "./memory-layout.js";
 import type { MachineParts, SharedCache } from "./parts.js";
 import type { LineHolder, OuterCaches } from "./sharing.js";
 import type { MachineSpec } from "./spec.js";
+import { Line } from "./literals.js";
 
-// States of a line, cache.ts; an L3 uses MODIFIED only.
-const MODIFIED = 1;
-const SHARED = 2;
-/** Answer of a probe; MODIFIED may be added. */
-const HELD = 4;
-
-// Source of counters.ts; literal here because imported constants cost on this path. caches.test.ts compares them.
-const L1 = 0;
-const OWN_L3 = 2;
-const SIBLING = 3;
-const DIRTY_SAME_SOCKET = 4;
-const DIRTY_OTHER_SOCKET = 5;
-const UPGRADE_SIBLING = 6;
-const UPGRADE_SAME_SOCKET = 7;
-const UPGRADE_OTHER_SOCKET = 8;
-const MEMORY = 9;
 const HOLE = 255;
 
 /** What all domains of a machine share. */
@@ -128,16 +113,16 @@ export class Domain implements OuterCaches {
     }
     if (this.alone !== 0) {
       this.granted = modified;
-      return here ? OWN_L3 : MEMORY + this.fabric.home(frame, core.nodeIndex);
+      return here ? Source.OwnL3 : Source.Memory + this.fabric.home(frame, core.nodeIndex);
     }
     return this.fetchShared(core, frame, line, write, here, modified, counters);
   }
 
   upgrade(core: LineHolder, frame: number, line: number): number {
-    let source = this.probeSiblings(core, frame, line, 1) !== 0 ? UPGRADE_SIBLING : L1;
+    let source = this.probeSiblings(core, frame, line, 1) !== 0 ? Source.UpgradeSibling : Source.L1;
     for (const domain of this.fabric.domains) {
       if (domain !== this && domain.probe(frame, line, 1) !== 0) {
-        const found = domain.socket === this.socket ? UPGRADE_SAME_SOCKET : UPGRADE_OTHER_SOCKET;
+        const found = domain.socket === this.socket ? Source.UpgradeSameSocket : Source.UpgradeOtherSocket;
         if (found > source) source = found;
       }
     }
@@ -159,13 +144,13 @@ export class Domain implements OuterCaches {
 
   /**
    * What another domain asks: who here has the line? `remove` takes it away, else it stays here, clean and shared.
-   * @returns 0 or HELD, with MODIFIED if it was
+   * @returns 0 or Line.Held, with Line.Modified if it was
    */
   private probe(frame: number, line: number, remove: number): number {
     const l3 = this.l3;
     const here = remove !== 0 ? l3.remove(frame, line) : l3.clean(frame, line);
     let found = 0;
-    if (here !== ABSENT) found = HELD | here;
+    if (here !== ABSENT) found = Line.Held | here;
     else if (this.inclusive !== 0) return 0;
     for (const core of this.cores) found |= core.probe(frame, line, remove);
     return found;
@@ -188,18 +173,18 @@ export class Domain implements OuterCaches {
   ): number {
     const home = this.fabric.home(frame, core.nodeIndex);
     const siblings = this.probeSiblings(core, frame, line, write);
-    let source = here ? OWN_L3 : MEMORY + home;
-    if ((siblings & MODIFIED) !== 0) {
-      source = SIBLING;
-      if (write !== 0) modified = MODIFIED;
+    let source = here ? Source.OwnL3 : Source.Memory + home;
+    if ((siblings & Line.Modified) !== 0) {
+      source = Source.Sibling;
+      if (write !== 0) modified = Line.Modified;
       else this.takeOver(core, frame, line, counters);
-    } else if (siblings !== 0 && !here) source = SIBLING;
+    } else if (siblings !== 0 && !here) source = Source.Sibling;
     const held = here || siblings !== 0;
     if (held && write === 0) {
       // Another domain may have it as well, unless it is modified here: whoever wants to write a shared line asks
       // again.
       const alone = siblings === 0 && (modified !== 0 || this.fabric.domains.length === 1);
-      this.granted = modified | (alone ? 0 : SHARED);
+      this.granted = modified | (alone ? 0 : Line.Shared);
       return source;
     }
     let others = 0;
@@ -211,15 +196,15 @@ export class Domain implements OuterCaches {
       others |= found;
       sameSocket ||= domain.socket === this.socket;
     }
-    if ((others & MODIFIED) !== 0) {
-      source = sameSocket ? DIRTY_SAME_SOCKET : DIRTY_OTHER_SOCKET;
-      if (write !== 0) modified = MODIFIED;
+    if ((others & Line.Modified) !== 0) {
+      source = sameSocket ? Source.DirtySameSocket : Source.DirtyOtherSocket;
+      if (write !== 0) modified = Line.Modified;
       else this.writeBack(core, frame, counters);
     } else if (others !== 0) {
-      if (held) source = sameSocket ? UPGRADE_SAME_SOCKET : UPGRADE_OTHER_SOCKET;
+      if (held) source = sameSocket ? Source.UpgradeSameSocket : Source.UpgradeOtherSocket;
       else source = (sameSocket ? this.cleanSameSocket : this.cleanOtherSocket) + home;
     }
-    this.granted = modified | (write !== 0 || others === 0 ? 0 : SHARED);
+    this.granted = modified | (write !== 0 || others === 0 ? 0 : Line.Shared);
     return source;
   }
 
@@ -238,7 +223,7 @@ export class Domain implements OuterCaches {
     let found = modified | 0;
     const cores = this.cores;
     if (this.inclusive !== 0) for (let n = 0; n < cores.length; n++) found |= cores[n]!.probe(frame, line, 1);
-    if ((found & MODIFIED) !== 0) this.writeBack(core, frame, counters);
+    if ((found & Line.Modified) !== 0) this.writeBack(core, frame, counters);
   }
 
   private writeBack(core: LineHolder, frame: number, counters: Float64Array): void {

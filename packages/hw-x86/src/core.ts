@@ -11,17 +11,8 @@ import type { CoreCache, MachineParts } from "./parts.js";
 import type { LineHolder, OuterCaches } from "./sharing.js";
 import type { MachineSpec } from "./spec.js";
 import { CoreTlbs } from "./tlb-levels.js";
-
-// States of a line, cache.ts.
-const MODIFIED = 1;
-const SHARED = 2;
-/** Answer to a probe, sharing.ts. */
-const HELD = 4;
-// Source of counters.ts.
-const L1 = 0;
-const L2 = 1;
-/** {@link Core.fetchThread} when the next fetch has to look. */
-const NOBODY = -1;
+import { Line, Thread } from "./literals.js";
+import { Source } from "./counters.js";
 
 /**
  * One core: L1I, L1D and L2, the TLBs its threads share, and what happens when a line is not in L1. Allocates nothing.
@@ -100,7 +91,7 @@ export class Core implements LineHolder {
     this.parts = parts;
     this.prefetchLines = spec.costs.prefetchLines;
     this.codeUsedAfterFill = this.l1i.usedAfterFill ?? 0;
-    this.fetchThread = NOBODY;
+    this.fetchThread = Thread.Nobody;
     this.fetchLo = 0;
     this.fetchHi = 0;
     this.joined = 0;
@@ -176,7 +167,7 @@ export class Core implements LineHolder {
       (((first2 - Pattern.Bytes) & ~first2 & Pattern.ByteTops) >>> 7) |
       (((second2 - Pattern.Bytes) & ~second2 & Pattern.ByteTops) >>> 6);
     const order2 = words2[base2 + 2]! | 0;
-    let source = L2;
+    let source = Source.L2;
     let way2 = -1;
     while (fits2 !== 0) {
       const bit = 31 - Math.clz32(fits2 & -fits2);
@@ -209,7 +200,7 @@ export class Core implements LineHolder {
     if (((words2[base2 + 1]! >>> way2) & 1) !== 0) words[base + 1] = words[base + 1]! | bit;
     if (write !== 0) {
       const upgrade = this.firstStore(frame, line, base, way);
-      if (upgrade !== L1) source = upgrade;
+      if (upgrade !== Source.L1) source = upgrade;
     }
     const index = (row + source) | 0;
     counters[index] = counters[index]! + 1;
@@ -219,7 +210,7 @@ export class Core implements LineHolder {
   private dataAnyShape(frame: number, line: number, write: number, counters: Float64Array, row: number): void {
     const { l1d, l2 } = this;
     const base = l1d.baseOf(frame, line);
-    let source = L1;
+    let source = Source.L1;
     if (l1d.touch(base, frame) !== 0) {
       if (write !== 0 && ((l1d.words[base]! >>> l1d.way) & 1) === 0)
         source = this.firstStore(frame, line, base, l1d.way);
@@ -228,14 +219,14 @@ export class Core implements LineHolder {
       if (this.counting !== 0) this.replaced(l1d.victimFrame, frame, line);
       if (l1d.victimModified !== 0) this.fromL1(l1d.victimFrame, line, counters);
       const below = l2.baseOf(frame, line);
-      source = L2;
+      source = Source.L2;
       if (l2.touch(below, frame) === 0)
         source = this.outside(frame, line, below, l2.way, l2.victimFrame, l2.victimModified, write, counters);
       const shared = l2.words[below + 1]!;
-      if (shared !== 0 && ((shared >>> l2.way) & 1) !== 0) l1d.setState(base, way, SHARED);
+      if (shared !== 0 && ((shared >>> l2.way) & 1) !== 0) l1d.setState(base, way, Line.Shared);
       if (write !== 0) {
         const upgrade = this.firstStore(frame, line, base, way);
-        if (upgrade !== L1) source = upgrade;
+        if (upgrade !== Source.L1) source = upgrade;
       }
     }
     const index = row + source;
@@ -275,9 +266,9 @@ export class Core implements LineHolder {
     if (l1i.mayHold(base, marks)) {
       const code = remove !== 0 ? l1i.remove(base, frame) : l1i.find(base, frame);
       if (code !== ABSENT) {
-        found = HELD;
+        found = Line.Held;
         if (remove !== 0) {
-          this.fetchThread = NOBODY;
+          this.fetchThread = Thread.Nobody;
           this.left(frame, line);
         }
       }
@@ -297,18 +288,18 @@ export class Core implements LineHolder {
     this.tlbs.flush(0, 0);
     this.tlbs.structures.flush(0, 0);
     this.present.fill(0);
-    this.fetchThread = NOBODY;
+    this.fetchThread = Thread.Nobody;
   }
 
   /** A store to a line of L1D that is not modified yet. @returns L1, or an upgrade source */
   private firstStore(frame: number, line: number, base: number, way: number): number {
     const { l1d, l1i, outer } = this;
     const words = l1d.words;
-    let source = L1;
+    let source = Source.L1;
     if (((words[base + 1]! >>> way) & 1) !== 0) {
       source = outer.upgrade(this, frame, line);
       words[base + 1] = words[base + 1]! & ~(1 << way);
-      this.changeState(this.l2, frame, line, ~SHARED, 0);
+      this.changeState(this.l2, frame, line, ~Line.Shared, 0);
     }
     words[base] = words[base]! | (1 << way);
     const code = l1i.baseOf(frame, line);
@@ -316,7 +307,7 @@ export class Core implements LineHolder {
       l1i.mayHold(code, Math.imul(Math.imul(frame, Pattern.Hash) >>> 24, Pattern.Bytes)) &&
       l1i.remove(code, frame) !== ABSENT
     ) {
-      this.fetchThread = NOBODY;
+      this.fetchThread = Thread.Nobody;
       this.left(frame, line);
     }
     return source;
@@ -342,13 +333,13 @@ export class Core implements LineHolder {
     const { l1d, l2 } = this;
     const base = l1d.baseOf(frame, line);
     const way = l1d.find(base, frame);
-    if (way !== ABSENT && (l1d.stateOf(base, way) & MODIFIED) !== 0) {
+    if (way !== ABSENT && (l1d.stateOf(base, way) & Line.Modified) !== 0) {
       l1d.setState(base, way, 0);
       this.fromL1(frame, line, counters);
     }
     const below = l2.baseOf(frame, line);
     return l2.touch(below, frame) !== 0
-      ? L2
+      ? Source.L2
       : this.outside(frame, line, below, l2.way, l2.victimFrame, l2.victimModified, 0, counters);
   }
 
@@ -379,7 +370,7 @@ export class Core implements LineHolder {
 
   /** A modified line leaves L1D, or is cleaned there. */
   private fromL1(frame: number, line: number, counters: Float64Array): void {
-    if (!this.changeState(this.l2, frame, line, -1, MODIFIED)) this.outer.fromL2(this, frame, line, 1, counters);
+    if (!this.changeState(this.l2, frame, line, -1, Line.Modified)) this.outer.fromL2(this, frame, line, 1, counters);
   }
 
   /** After a cache's touch missed: the line came, its victim went. */
@@ -415,12 +406,12 @@ export class Core implements LineHolder {
       const modified = cache.remove(base, frame);
       if (modified === ABSENT) return 0;
       this.left(frame, line);
-      return HELD | modified;
+      return Line.Held | modified;
     }
     const way = cache.find(base, frame);
     if (way === ABSENT) return 0;
-    const found = HELD | (cache.stateOf(base, way) & MODIFIED);
-    cache.setState(base, way, SHARED);
+    const found = Line.Held | (cache.stateOf(base, way) & Line.Modified);
+    cache.setState(base, way, Line.Shared);
     return found;
   }
 }

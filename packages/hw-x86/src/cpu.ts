@@ -11,36 +11,25 @@ import type { Cpu } from "./machine-api.js";
 import type { PhysMemory } from "./memory-api.js";
 import { ThreadRegisters } from "./registers.js";
 import { MISS, Tag, regionAt } from "./tlb.js";
+import { Denial, Thread } from "./literals.js";
+import { FaultBit } from "./fault-bit.js";
+import { Kind } from "./counters.js";
 
 const LOAD = 0;
 const STORE = 1;
 const FETCH = 2;
-
-/** Denial of walker.ts: the page was never stored to. */
-const NOT_DIRTY = 16;
 
 // machine-api.ts.
 const enum Code {
   Fault = 0x8000_0000 | 0,
   NotCanonical = Fault | 0x1_0000,
 }
-const FAULT_PROTECTION = 1;
-const FAULT_WRITE = 2;
-const FAULT_USER = 4;
-const FAULT_FETCH = 16;
 
 // Kinds, places and events of counters.ts.
-const KIND_FETCH = 0;
-const KIND_PREFETCHED = 1;
-const KIND_LOAD = 2;
-const KIND_STORE = 3;
-const KIND_WALK = 4;
-const KIND_PREFETCH = 5;
 const KINDS = 6;
 const PLACES = 5;
 const FAULTS = 2;
 
-const NOBODY = -1;
 /** Set in a context while paging is off, registers.ts. */
 const enum Context {
   Never = 1 << 30,
@@ -160,12 +149,12 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
       const index = this.fetchRow + core.fetchMiss(frame, line, counters, this.prefetchRow);
       counters[index] = counters[index]! + 1;
       if (core.codeUsedAfterFill !== 0) {
-        core.fetchThread = NOBODY;
+        core.fetchThread = Thread.Nobody;
         return 0;
       }
     }
     // A page no code TLB keeps is looked up anew at every fetch.
-    core.fetchThread = core.tlbs.codeKept !== 0 ? this.thread : NOBODY;
+    core.fetchThread = core.tlbs.codeKept !== 0 ? this.thread : Thread.Nobody;
     core.fetchLo = lo | 0;
     core.fetchHi = hi | 0;
     this.fetchFrame = frame;
@@ -257,12 +246,12 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     const { sources, placesAt } = this.layout;
     const row = region * KINDS;
     this.regionValue = region;
-    this.fetchRow = (row + KIND_FETCH) * sources;
-    this.prefetchedRow = (row + KIND_PREFETCHED) * sources;
-    this.loadRow = (row + KIND_LOAD) * sources;
-    this.storeRow = (row + KIND_STORE) * sources;
-    this.walker.row = (row + KIND_WALK) * sources;
-    this.prefetchRow = (row + KIND_PREFETCH) * sources;
+    this.fetchRow = (row + Kind.Fetch) * sources;
+    this.prefetchedRow = (row + Kind.PrefetchedFetch) * sources;
+    this.loadRow = (row + Kind.Load) * sources;
+    this.storeRow = (row + Kind.Store) * sources;
+    this.walker.row = (row + Kind.Walk) * sources;
+    this.prefetchRow = (row + Kind.Prefetch) * sources;
     this.placeRow = placesAt + region * PLACES;
   }
 
@@ -301,7 +290,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
       denials = tlbs.hitDenials & deny;
     } else return this.walk(lo, hi, access, deny);
     if (denials === 0) return 0;
-    if (denials !== NOT_DIRTY) return this.fault(page, high, access, FAULT_PROTECTION);
+    if (denials !== Denial.NotDirty) return this.fault(page, high, access, FaultBit.Protection);
     // The entry allows the store but was made by a load: the walk sets D, then the entry is made anew.
     this.dropPage(page, high);
     return this.walk(lo, hi, access, deny);
@@ -357,9 +346,9 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     return (
       Code.Fault |
       bits |
-      (access === STORE ? FAULT_WRITE : 0) |
-      (this.privilege === 3 ? FAULT_USER : 0) |
-      (access === FETCH && this.fetchReported ? FAULT_FETCH : 0)
+      (access === STORE ? FaultBit.Write : 0) |
+      (this.privilege === 3 ? FaultBit.User : 0) |
+      (access === FETCH && this.fetchReported ? FaultBit.Fetch : 0)
     );
   }
 }

@@ -5,21 +5,13 @@ import type { CpuId, NodeId } from "./ids.js";
 import type { PhysMemory } from "./memory-api.js";
 import type { MachineSpec } from "./spec.js";
 
+export { FaultBit } from "./fault-bit.js";
+
 /** What an access may end in: 0, or {@link FAULT} with the architectural error-code bits. */
 export const FAULT = 0x8000_0000 | 0;
 
 /** What an access to a non-canonical address ends in: a general-protection fault with error code 0, no page fault. */
 export const NOT_CANONICAL = FAULT | 0x1_0000;
-
-/** Page-fault error code. @source SDM vol. 3A, "Page-Fault Error Code" */
-export enum FaultBit {
-  Protection = 1,
-  Write = 2,
-  User = 4,
-  Reserved = 8,
-  Fetch = 16,
-  ProtectionKey = 32,
-}
 
 /**
  * One hardware thread: control registers and the access path through its TLBs, the tables and its caches.

@@ -14,13 +14,7 @@ import { MachineError } from "./errors.js";
 import type { PhysMemory } from "./memory-api.js";
 import { Tag } from "./tlb.js";
 import type { PageWalker } from "./parts.js";
-
-// Denials, walker.ts.
-const NOT_WRITABLE = 1;
-const NOT_USER = 2;
-const USER_PAGE = 4;
-const NO_EXECUTE = 8;
-const NOT_DIRTY = 16;
+import { Denial, Thread } from "./literals.js";
 
 const CR0_WP = 0x1_0000;
 const CR0_PG = 0x8000_0000;
@@ -35,7 +29,6 @@ const EFER_LMA = 0x400;
 const EFER_NXE = 0x800;
 
 /** {@link Core.fetchThread} when the next fetch has to look. */
-const NOBODY = -1;
 /** A tag bit no entry has: with it nothing hits. */
 const NEVER = 1 << 30;
 
@@ -226,7 +219,7 @@ export abstract class ThreadRegisters {
       tlbs.flush(Tag.Thread | Tag.Global, this.thread);
       tlbs.structures.flush(Tag.Thread, this.thread);
     }
-    this.core.fetchThread = NOBODY;
+    this.core.fetchThread = Thread.Nobody;
   }
 
   flushTranslations(): void {
@@ -234,7 +227,7 @@ export abstract class ThreadRegisters {
     this.cached.forgot(undefined, this.pcid);
     this.core.tlbs.flush(Tag.Thread, this.thread);
     this.core.tlbs.structures.flush(Tag.Thread, this.thread);
-    this.core.fetchThread = NOBODY;
+    this.core.fetchThread = Thread.Nobody;
   }
 
   /** Entries of this PCID and global ones for one page, of every size that covers it. @param high page number 44..32 */
@@ -243,7 +236,7 @@ export abstract class ThreadRegisters {
     tlbs.drop(page, Tag.Page | Tag.Thread | Tag.Pcid | Tag.Global, high | this.thread | (this.pcid << 13));
     tlbs.drop(page, Tag.Page | Tag.Thread | Tag.Global, high | this.thread | Tag.Global);
     // A store may forget the page that is being fetched from: the next fetch has to look it up.
-    this.core.fetchThread = NOBODY;
+    this.core.fetchThread = Thread.Nobody;
   }
 
   /** Non-global entries of one PCID of this thread. */
@@ -252,7 +245,7 @@ export abstract class ThreadRegisters {
     const context = this.thread | (pcid << 13);
     this.core.tlbs.flush(Tag.Thread | Tag.Pcid | Tag.Global, context);
     this.core.tlbs.structures.flush(Tag.Thread | Tag.Pcid, context);
-    this.core.fetchThread = NOBODY;
+    this.core.fetchThread = Thread.Nobody;
   }
 
   private isCanonical(hi: number): boolean {
@@ -276,13 +269,14 @@ export abstract class ThreadRegisters {
     this.walker.root = cr3Frame(this.cr3Value) | 0;
     this.context = this.paging ? this.thread | (this.pcid << 13) : NEVER;
     this.globalContext = this.paging ? this.thread | Tag.Global : NEVER;
-    const smap = !user && (cr4 & CR4_SMAP) !== 0 && !this.accessAllowed ? USER_PAGE : 0;
-    this.denyLoad = user ? NOT_USER : smap;
+    const smap = !user && (cr4 & CR4_SMAP) !== 0 && !this.accessAllowed ? Denial.UserPage : 0;
+    this.denyLoad = user ? Denial.NotUser : smap;
     this.denyStore =
-      NOT_DIRTY | (user ? NOT_USER | NOT_WRITABLE : smap | ((this.cr0Value & CR0_WP) !== 0 ? NOT_WRITABLE : 0));
-    this.denyFetch = NO_EXECUTE | (user ? NOT_USER : (cr4 & CR4_SMEP) !== 0 ? USER_PAGE : 0);
+      Denial.NotDirty |
+      (user ? Denial.NotUser | Denial.NotWritable : smap | ((this.cr0Value & CR0_WP) !== 0 ? Denial.NotWritable : 0));
+    this.denyFetch = Denial.NoExecute | (user ? Denial.NotUser : (cr4 & CR4_SMEP) !== 0 ? Denial.UserPage : 0);
     this.fetchReported = (cr4 & CR4_SMEP) !== 0 || noExecute;
     this.walker.setNoExecute(noExecute);
-    this.core.fetchThread = NOBODY;
+    this.core.fetchThread = Thread.Nobody;
   }
 }

@@ -14,12 +14,8 @@
  */
 import type { PhysMemory } from "./memory-api.js";
 import type { PageWalker, WalkedCore } from "./parts.js";
-
-const NOT_WRITABLE = 1;
-const NOT_USER = 2;
-const USER_PAGE = 4;
-const NO_EXECUTE = 8;
-const NOT_DIRTY = 16;
+import { Denial } from "./literals.js";
+import { FaultBit } from "./fault-bit.js";
 
 // Bits of an entry, pte.ts.
 const PRESENT = 1;
@@ -29,10 +25,6 @@ const ACCESSED = 0x20;
 const DIRTY = 0x40;
 const PAGE_SIZE = 0x80;
 const GLOBAL = 0x100;
-
-// Error code, FaultBit of machine-api.ts.
-const FAULT_PROTECTION = 1;
-const FAULT_RESERVED = 8;
 
 /**
  * The hardware page walk of one thread, as ours is: one reference through the data caches for each entry read.
@@ -118,21 +110,21 @@ export class Walker implements PageWalker {
         (high & this.reserved) !== 0 ||
         (leaf && level > 1 && (level > 3 || (entry & (level === 2 ? 0x001f_e000 : 0x3fff_e000)) !== 0))
       ) {
-        return WALK_FAULT | FAULT_PROTECTION | FAULT_RESERVED;
+        return WALK_FAULT | FaultBit.Protection | FaultBit.Reserved;
       }
-      if ((entry & WRITABLE) === 0) denials |= NOT_WRITABLE;
-      if ((entry & USER) === 0) denials |= NOT_USER;
-      if (high < 0) denials |= NO_EXECUTE;
+      if ((entry & WRITABLE) === 0) denials |= Denial.NotWritable;
+      if ((entry & USER) === 0) denials |= Denial.NotUser;
+      if (high < 0) denials |= Denial.NoExecute;
       const frame = (entry >>> 12) | (high << 20);
       if (leaf) {
-        if ((denials & NOT_USER) === 0) denials |= USER_PAGE;
-        if ((denials & deny & ~NOT_DIRTY) !== 0) return WALK_FAULT | FAULT_PROTECTION;
+        if ((denials & Denial.NotUser) === 0) denials |= Denial.UserPage;
+        if ((denials & deny & ~Denial.NotDirty) !== 0) return WALK_FAULT | FaultBit.Protection;
         const wanted = entry | (write !== 0 ? ACCESSED | DIRTY : ACCESSED);
         if (wanted !== entry) this.mark(table, index, wanted);
         this.level = level;
         this.frame = level === 1 ? frame : level === 2 ? frame & ~0x1ff : frame & ~0x3_ffff;
         this.global = entry & GLOBAL;
-        this.denials = (wanted & DIRTY) === 0 ? denials | NOT_DIRTY : denials;
+        this.denials = (wanted & DIRTY) === 0 ? denials | Denial.NotDirty : denials;
         return 0;
       }
       if ((entry & ACCESSED) === 0) this.mark(table, index, entry | ACCESSED);

@@ -96,6 +96,10 @@ describe("is not kept by a view", () => {
         },
       }),
     ],
+    "that calls the window private from the start": [
+      "nothing is private",
+      () => ({ isPrivate: (address: bigint) => address >= 0xffff_ffff_8000_0000n }),
+    ],
     "that calls the window common": ["addresses that are not private", () => ({ isPrivate: () => false })],
     "that thinks of the original": [
       "frames are those that the tables name",

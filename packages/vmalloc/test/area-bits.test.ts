@@ -98,6 +98,11 @@ describe("D12", () => {
     const area = moduleArea(kernel.vm, elsewhere);
     expect(area.state).toBe("shared");
     expect(findings(kernel)).toEqual([`E12: 0x${area.start.toString(16)} is shared, and lies outside the window`]);
+    // Who asks for copies of it on that account is told that there is nobody to copy to; nothing is stored or taken.
+    const before = [kernel.tables.stores.total, kernel.allocator.freeFrames(0)];
+    expect(kernel.vm.replicate(area)).toBe("single");
+    expect(area.state).toBe("shared");
+    expect([kernel.tables.stores.total, kernel.allocator.freeFrames(0)]).toEqual(before);
   });
 
   test("does not show by module_alloc, which asks for both, nor where one of the two has no bit", () => {

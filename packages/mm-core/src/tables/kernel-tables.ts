@@ -338,7 +338,7 @@ class Editor implements TableEditor {
     const frame = this.allocator.allocate(node, 0, {
       purpose: "page-table",
       zero: true,
-      thisNode: exact && this.view.holders.length > 1,
+      thisNode: exact,
     });
     if (frame === NONE) return NONE;
     this.made.push(frame);

@@ -50,7 +50,10 @@ export interface ReplicaView {
   readonly roots: readonly TableRoot[];
   /** Holder whose tables a node's CPUs use. @patch 03/12 numa_closest_memory_node */
   nearest(node: NodeId): NodeId;
-  /** Whether tables differ between holders at this address: the window test. @patch 03/12 numa_addr_has_replica */
+  /**
+   * Whether tables differ between holders at this address: nowhere, while there is one holder. The window test.
+   * @patch 03/12 numa_addr_has_replica
+   */
   isPrivate(address: bigint): boolean;
   /** Frame behind an address of text or rodata on a holder. */
   replicaFrame(address: bigint, node: NodeId): Frame | undefined;

@@ -4,11 +4,12 @@
  *
  * Promised: holders ascend, exist and have memory, the master among them; until something is replicated there is one;
  * each node's nearest is a holder, a holder's itself; the boot table is the first root, and what a node's CPUs load is
- * a root of its holder, adopted where it is another than the master's; addresses that are not private lead to one frame
- * on every root; a holder's frames of what is copied are its own node's and hold the master's bytes, of what is not
- * copied the master's; frames are those that the tables name; CPUs stand on their node's root once they are set up; an
- * address in a copy is that of a text frame by the direct map, known from the replication to the clearing; with memory
- * refused at any request the boot ends with MmError, or all of this holds still.
+ * a root of its holder, adopted where it is another than the master's; nothing is private while there is one holder;
+ * addresses that are not private lead to one frame on every root; a holder's frames of what is copied are its own
+ * node's and hold the master's bytes, of what is not copied the master's; frames are those that the tables name; CPUs
+ * stand on their node's root once they are set up; an address in a copy is that of a text frame by the direct map,
+ * known from the replication to the clearing; with memory refused at any request the boot ends with MmError, or all of
+ * this holds still.
  *
  * Left to the implementation: which nodes hold what, which holder serves a node without copies, where tables lie and
  * how many are private.
@@ -18,7 +19,7 @@ import { endOf, type Frame, hex, type NodeId, NONE, PAGE } from "@kreplica/hw-x8
 import { promised } from "@kreplica/hw-x86/testing";
 import { BOOT_STEPS, type BootStep } from "../boot/boot-api.js";
 import { MmError } from "../errors.js";
-import { imageAddress } from "../image/layout.js";
+import { FIXED, imageAddress } from "../image/layout.js";
 import { BootMemory } from "../memory/boot-memory-api.js";
 import { frameAt } from "../tables/walk.js";
 import type { TestKernel } from "./kernel.js";
@@ -124,6 +125,17 @@ function look(subject: ViewSubject, step: BootStep): void {
   const replicated = holders.length > 1;
   if (at(step) < at("numa-replicate-kernel"))
     promised(!replicated, "until something is replicated there is one holder", `${holders.length} after ${step}`);
+  if (!replicated)
+    for (const address of [
+      imageAddress(subject.layout, subject.image.stext),
+      FIXED.modulesStart,
+      FIXED.modulesEnd - PAGE,
+    ])
+      promised(
+        !view.isPrivate(address),
+        "nothing is private while there is one holder",
+        `${hex(address)} after ${step}`,
+      );
   if (!replicated)
     promised(
       !view.copies.text && !view.copies.rodata,
