@@ -137,7 +137,7 @@ test("every command and every document it prints has a call here", async () => {
   const called = new Set(CALLS.map(([, command]) => command));
   // explore serves a page, export writes what other programs read.
   const silent = (await registered()).filter(({ options }) => !options.some(({ long }) => long === "--json"));
-  expect(silent.map((command) => command.name())).toEqual(["explore", "export", "record"]);
+  expect(silent.map((command) => command.name())).toEqual(["explore", "worker", "export", "record"]);
   const missing = (await registered())
     .filter((command) => !silent.some((each) => each.name() === command.name()))
     .map((command) => command.name())
