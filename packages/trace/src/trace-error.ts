@@ -28,6 +28,7 @@ export type TraceErrorCode =
   | "bad-lines" // it is damaged
   | "other-lines" // it belongs to another recording
   | "text-elsewhere" // text is reached through another mapping than its own
+  | "bad-record" // an entry of another program's trace that its format does not have, or that cannot be replayed
   | "bad-line" // a line of a text that is no reference
   | "long-line"; // a line longer than any of a text
 

@@ -137,12 +137,12 @@ describe("round trips", () => {
 });
 
 describe("input that is none", () => {
-  const small: Readonly<Record<ForeignFormat["name"], Uint8Array>> = {
+  const small: Readonly<Record<"din" | "lackey" | "champsim", Uint8Array>> = {
     din: text("2 1000\n0 7fff00001234\ni 1003 4\n"),
     lackey: text("==1== x\nI  04001000,3\n M 0421,4\n"),
     champsim: Uint8Array.from({ length: 192 }, (_, i) => (i * 37) & 0xff),
   };
-  const outcome = (bytes: Uint8Array, format: ForeignFormat["name"]): void => {
+  const outcome = (bytes: Uint8Array, format: keyof typeof small): void => {
     try {
       checkTrace(recordingOf("it.kt", imported(bytes, format)));
     } catch (error) {
@@ -213,11 +213,9 @@ test("more pages than the guest has for it are refused where they come", () => {
 });
 
 test("formats by the end of a name", () => {
-  expect(["a.din", "b.XDIN", "c.lackey", "d.champsim", "e.kt"].map((name) => foreignFormatOf(name)?.name)).toEqual([
-    "din",
-    "din",
-    "lackey",
-    "champsim",
-    undefined,
-  ]);
+  expect(
+    ["a.din", "b.XDIN", "c.lackey", "d.champsim", "e.kt", "f.trace.zip", "g.trace", "h.perf"].map(
+      (name) => foreignFormatOf(name)?.name,
+    ),
+  ).toEqual(["din", "din", "lackey", "champsim", undefined, "drmemtrace", "champsim", "perf-script"]);
 });

@@ -6,6 +6,7 @@ import {
   cutTrace,
   exportChampSim,
   exportDin,
+  exportDrmemtrace,
   type ForeignFormat,
   foreignFormatOf,
   foreignFormats,
@@ -35,7 +36,7 @@ interface Options extends JsonOption {
   readonly systemMap?: string;
   readonly top: number;
   readonly from?: ForeignFormat["name"];
-  readonly to?: "champsim" | "din";
+  readonly to?: (typeof TO)[number];
   readonly output?: string;
 }
 
@@ -49,7 +50,7 @@ const ACTIONS: Readonly<Record<string, readonly (keyof Options)[]>> = {
 };
 
 const FROM = foreignFormats.map(({ name }) => name);
-const TO = ["champsim", "din"] as const;
+const TO = ["champsim", "din", "drmemtrace"] as const;
 
 export function registerTrace(program: Command, context: CommandContext): void {
   const command = program
@@ -113,7 +114,12 @@ export function registerTrace(program: Command, context: CommandContext): void {
         ["kreplica trace cut long.kt.zst --cpus 2 --instructions 0-1000000 -o short.kt", "its beginning on one CPU"],
         ["kreplica trace merge a.kt b.kt -o both.kt.zst", "one behind the other"],
         ["kreplica trace convert a.kt.zst -o a.kt", "unpacked"],
-        ["zcat x.gz | kreplica trace convert - --from din -o x.kt", "of Dinero; `compare --traces` takes it"],
+        ["kreplica trace convert x.gz --from din -o x.kt", "of Dinero; `compare --traces` takes it"],
+        ["kreplica trace convert app.trace.zip -o app.kt.zst", "of DynamoRIO's drmemtrace"],
+        [
+          "kreplica trace convert kill.kt.zst --to drmemtrace -o kill.trace",
+          "for it: the kernel's loads and stores, too",
+        ],
         [
           "kreplica trace convert mount.kt.zst -o mount.din",
           "for Dinero: kernel addresses of instructions, loads, stores",
@@ -202,7 +208,7 @@ function conversion(
     return (sink) => {
       const imported = importTrace(recording, source, sink);
       context.remark(
-        `${description}. Filled: physical pages in order of first touch on the data's node (${imported.pages} pages), lengths by the next instruction, sizes of 1 byte; all on one CPU`,
+        `${description}. Filled: physical pages in order of first touch on the data's node (${imported.pages} pages), lengths and sizes that it does not tell, by the next instruction and as 1 byte; all on one CPU`,
       );
       return { ...imported, windows: 1 };
     };
@@ -215,7 +221,7 @@ function conversion(
       reason: `${cpu.length} CPUs, and a trace for ${target} is of one`,
       remedy: "write one file for each",
     });
-  const write = target === "din" ? exportDin : exportChampSim;
+  const write = { din: exportDin, champsim: exportChampSim, drmemtrace: exportDrmemtrace }[target];
   return (sink) => ({ ...write(recording, typeof cpu === "number" ? cpu : cpu[0]!, sink), windows: 0 });
 }
 

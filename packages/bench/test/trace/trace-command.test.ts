@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { dataFile } from "@kreplica/recordings";
 import { unzstd } from "@kreplica/inputs/zstd";
 import { afterAll, expect, test } from "vitest";
@@ -74,6 +75,26 @@ test("a trace of another program is a recording with its file's name, and replay
   expect([code, out]).toEqual([0, `${kt}: 300 instructions, 300 loads, 0 stores, 1 test\n`]);
   expect(error).toMatch(/without physical pages\. Filled: physical pages in order of first touch/);
   expect(await figures("--traces", kt)).toMatchObject([{ test: "my-loop" }, { test: "my-loop" }]);
+});
+
+test("to drmemtrace and back: the same instructions, loads and stores; packed, by the end of its name", async () => {
+  const [kt, trace, packed] = ["cut.kt", "cut.drmemtrace", "cut.trace.gz"].map((name) => join(folder, name));
+  expect((await invoke(["trace", "cut", MOUNT, "--instructions", "0-2000", "-o", kt!])).code).toBe(0);
+  const there = await invoke(["trace", "convert", kt!, "-o", trace!]);
+  expect(there.code, there.error).toBe(0);
+  writeFileSync(packed!, gzipSync(readFileSync(trace!)));
+  for (const [i, from] of [trace!, packed!].entries()) {
+    const back = await invoke(["trace", "convert", from, "-o", join(folder, `back${i}.kt`)]);
+    expect(back.code, back.error).toBe(0);
+    expect(back.error).toContain("DynamoRIO's drmemtrace");
+    const counts = (out: string): string => out.replace(/^.*?: /, "").replace(/, \d+ tests?\n/, "");
+    expect(counts(back.out)).toBe(counts(there.out));
+  }
+  const cut = join(folder, "damaged.trace.gz");
+  writeFileSync(cut, gzipSync(readFileSync(trace!)).subarray(0, 1000));
+  const { code, error } = await invoke(["trace", "convert", cut, "-o", join(folder, "none.kt")]);
+  expect([code, existsSync(join(folder, "none.kt"))]).toEqual([2, false]);
+  expect(error).toMatch(/damaged\.trace\.gz at byte \d+.*: it is damaged or cut/);
 });
 
 test("a recording as another program's trace: one CPU, by the output's name or by --to", async () => {

@@ -8,11 +8,14 @@ import type { ByteSink } from "../writer.js";
 import { CHAMPSIM_BYTES, champSimRecord } from "./champsim.js";
 import { ImportWriter, type ImportResult } from "./import-writer.js";
 import { LineSplitter } from "./lines.js";
+import { DrmemtraceReader } from "./drmemtrace.js";
+import { perfScriptLine } from "./perf-script.js";
 import { dinLine, lackeyLine } from "./text-formats.js";
+import { readUnpacked } from "./unpacked.js";
 
 /** A format of another program's traces. */
 export interface ForeignFormat {
-  readonly name: "champsim" | "din" | "lackey";
+  readonly name: "champsim" | "din" | "lackey" | "drmemtrace" | "perf-script";
   /** Whose it is, and what it lacks. */
   readonly description: string;
   /** Ends of file names that mean it. */
@@ -23,8 +26,7 @@ export interface ForeignFormat {
 export const foreignFormats: readonly ForeignFormat[] = [
   {
     name: "champsim",
-    description:
-      "ChampSim's 64-byte instructions, unpacked; without lengths of instructions, sizes of accesses, physical pages",
+    description: "ChampSim's 64-byte instructions; without lengths of instructions, sizes of accesses, physical pages",
     endings: [".champsim", ".champsimtrace", ".trace"],
   },
   {
@@ -38,53 +40,104 @@ export const foreignFormats: readonly ForeignFormat[] = [
     description: "Valgrind's lackey --trace-mem=yes; user mode, without physical pages",
     endings: [".lackey"],
   },
+  {
+    name: "drmemtrace",
+    description:
+      "DynamoRIO's drmemtrace, final traces, with kernel regions or without; threads one behind the other, no loads and stores of the kernel",
+    endings: [".drmemtrace", ".trace.zip", ".trace.gz", ".trace.lz4", ".memtrace"],
+  },
+  {
+    name: "perf-script",
+    description:
+      "perf script's text of Intel PT (instructions alone) and of perf mem (samples); without lengths, sizes, physical pages",
+    endings: [".perf", ".perf-script"],
+  },
 ];
 
 /** The format that a file's name means; undefined for none. */
 export const foreignFormatOf = (file: string): ForeignFormat | undefined =>
   foreignFormats.find(({ endings }) => endings.some((each) => file.toLowerCase().endsWith(each)));
 
-const PIECE = 1 << 16;
-
 /**
- * Reads another program's trace as a recording, piece by piece.
+ * Reads another program's trace as a recording, piece by piece, plain or packed as gzip, zip or lz4.
  *
  * @param sink gets the recording's bytes
- * @throws TraceError bad-line, long-line, cut, empty-window, too-many-pages, unreadable
+ * @throws TraceError bad-line, long-line, bad-record, not-a-trace, cut, empty-window, too-many-pages, bad-compression,
+ *   unreadable
  */
 export function importTrace(recording: Recording, format: ForeignFormat["name"], sink: ByteSink): ImportResult {
   const { name: file } = recording;
   const writer = new ImportWriter(file, sink);
-  const reader = recording.open();
-  const piece = new Uint8Array(PIECE);
-  try {
-    if (format === "champsim") {
-      let [at, filled] = [0, 0];
-      for (let length = 0; (length = reader.read(piece.subarray(filled))) > 0;) {
-        filled += length;
-        let from = 0;
-        for (; from + CHAMPSIM_BYTES <= filled; from += CHAMPSIM_BYTES) champSimRecord(piece, from, writer, at + from);
-        piece.copyWithin(0, from, filled);
-        filled -= from;
-        at += from;
-      }
-      if (filled > 0)
-        throw new TraceError(
-          "cut",
-          file,
-          at,
-          `${filled} bytes are left for a record of ${CHAMPSIM_BYTES}`,
-          "copy the trace again, in full, and unpack it",
-        );
-      return writer.finish(at);
+  switch (format) {
+    case "champsim": {
+      const records = new RecordCutter(file, CHAMPSIM_BYTES, (bytes, from, at) =>
+        champSimRecord(bytes, from, writer, at),
+      );
+      readUnpacked(recording, (part) => records.push(part));
+      return writer.finish(records.finish());
     }
-    const parse = format === "din" ? dinLine : lackeyLine;
-    let read = 0;
-    const lines = new LineSplitter(file, (text, line, at) => parse(text, line, at, file, writer));
-    for (let length = 0; (length = reader.read(piece)) > 0; read += length) lines.push(piece.subarray(0, length));
-    lines.finish();
-    return writer.finish(read);
-  } finally {
-    reader.close();
+    case "drmemtrace": {
+      const entries = new DrmemtraceReader(file, writer);
+      readUnpacked(recording, (part) => entries.push(part));
+      return writer.finish(entries.finish());
+    }
+    default: {
+      const parse = LINES[format];
+      let read = 0;
+      const lines = new LineSplitter(file, (text, line, at) => parse(text, line, at, file, writer));
+      readUnpacked(recording, (part) => {
+        read += part.length;
+        lines.push(part);
+      });
+      lines.finish();
+      return writer.finish(read);
+    }
+  }
+}
+
+const LINES = { din: dinLine, lackey: lackeyLine, "perf-script": perfScriptLine } as const;
+
+/** Cuts bytes into records of one length. */
+class RecordCutter {
+  private readonly rest: Uint8Array;
+  private filled = 0;
+  private at = 0;
+
+  constructor(
+    private readonly file: string,
+    private readonly length: number,
+    private readonly sink: (bytes: Uint8Array, from: number, at: number) => void,
+  ) {
+    this.rest = new Uint8Array(length);
+  }
+
+  push(part: Uint8Array): void {
+    let from = 0;
+    if (this.filled > 0) {
+      from = Math.min(this.length - this.filled, part.length);
+      this.rest.set(part.subarray(0, from), this.filled);
+      this.filled += from;
+      if (this.filled < this.length) return;
+      this.sink(this.rest, 0, this.at);
+      this.at += this.length;
+      this.filled = 0;
+    }
+    for (; from + this.length <= part.length; from += this.length, this.at += this.length)
+      this.sink(part, from, this.at);
+    this.rest.set(part.subarray(from), 0);
+    this.filled = part.length - from;
+  }
+
+  /** @returns bytes read @throws TraceError cut */
+  finish(): number {
+    if (this.filled > 0)
+      throw new TraceError(
+        "cut",
+        this.file,
+        this.at,
+        `${this.filled} bytes are left for a record of ${this.length}`,
+        "copy the trace again, in full",
+      );
+    return this.at;
   }
 }

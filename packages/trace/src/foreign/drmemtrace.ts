@@ -1,0 +1,158 @@
+/**
+ * Traces of DynamoRIO's drmemtrace, one thread or several behind each other: entries of 12 bytes, little endian.
+ *
+ *   0 type (2)   2 size, or kind of a marker (2)   4 address, or value of a marker (8)
+ *
+ *   type   0 load, 1 store; 2-9, 27, 32-46 prefetches   10-16, 31, 48, 49 instruction   17 bundle: so many more
+ *          instructions, their lengths in the address   22 thread, 23 its exit, 24 process   25 header, 26 footer
+ *          28 marker   29, 30 instruction without a fetch (a REP's next round)   47 encoding of the next instruction
+ *   marker 9 type of file   12 version   15, 17 physical and virtual address of a page   27, 28 a system call's trace
+ *
+ * @source DynamoRIO, "Trace Format"; drmemtrace's trace_entry_t, versions 2 to 7
+ */
+import { TraceError } from "../trace-error.js";
+import type { ImportWriter } from "./import-writer.js";
+
+/** Of one entry. */
+export const ENTRY_BYTES = 12;
+
+/** Types of entries that are read or written; all others up to the last are passed over. */
+export enum Entry {
+  Load = 0,
+  Store = 1,
+  Instruction = 10,
+  IndirectJump = 12,
+  Return = 16,
+  Bundle = 17,
+  Thread = 22,
+  ThreadExit = 23,
+  Process = 24,
+  Header = 25,
+  Footer = 26,
+  Marker = 28,
+  Sysenter = 31,
+  Encoding = 47,
+  TakenJump = 48,
+  UntakenJump = 49,
+}
+
+/** Kinds of markers. */
+export enum Marker {
+  Timestamp = 2,
+  CpuId = 3,
+  FileType = 9,
+  CacheLineSize = 10,
+  Version = 12,
+  PhysicalAddress = 15,
+  VirtualAddress = 17,
+  PageSize = 18,
+  SystemCall = 25,
+  SystemCallStart = 27,
+  SystemCallEnd = 28,
+}
+
+/** Bits of the type of file. */
+export enum FileType {
+  Foreign = 0x08 | 0x10 | 0x20,
+  X8664 = 0x40,
+  Filtered = 0x01 | 0x80 | 0x100,
+  SystemCallNumbers = 0x400,
+  KernelSystemCalls = 0x1000,
+}
+
+const LAST = Entry.UntakenJump;
+const LAST_VERSION = 9;
+const REMEDY = "give a final trace (`drrun -t drmemtrace -indir DIR` makes it of raw files) of an x86-64 program";
+
+/** Reads entries as they come, cut anywhere. */
+export class DrmemtraceReader {
+  private readonly rest = new Uint8Array(ENTRY_BYTES);
+  private readonly entry = new DataView(this.rest.buffer);
+  private filled = 0;
+  private at = 0;
+  private begun = false;
+  private ended = false;
+  // Where a bundle's first instruction begins.
+  private nextLo = 0;
+  private nextHi = 0;
+
+  /** @param file as errors name it */
+  constructor(
+    private readonly file: string,
+    private readonly to: ImportWriter,
+  ) {}
+
+  /** @throws TraceError not-a-trace, bad-record */
+  push(part: Uint8Array): void {
+    let from = 0;
+    if (this.filled > 0) {
+      from = Math.min(ENTRY_BYTES - this.filled, part.length);
+      this.rest.set(part.subarray(0, from), this.filled);
+      this.filled += from;
+      if (this.filled < ENTRY_BYTES) return;
+      this.one(this.entry, 0);
+      this.filled = 0;
+    }
+    const view = new DataView(part.buffer, part.byteOffset, part.length);
+    for (; from + ENTRY_BYTES <= part.length; from += ENTRY_BYTES) this.one(view, from);
+    this.rest.set(part.subarray(from), 0);
+    this.filled = part.length - from;
+  }
+
+  /** @returns bytes read @throws TraceError cut */
+  finish(): number {
+    if (this.filled > 0 || !this.ended)
+      throw new TraceError(
+        "cut",
+        this.file,
+        this.at + this.filled,
+        this.filled > 0 ? `${this.filled} bytes are left for an entry of ${ENTRY_BYTES}` : "it ends without a footer",
+        "copy the trace again, in full",
+      );
+    return this.at;
+  }
+
+  private one(view: DataView, from: number): void {
+    const type = view.getUint16(from, true);
+    const size = view.getUint16(from + 2, true);
+    const lo = view.getUint32(from + 4, true);
+    const hi = view.getUint32(from + 8, true);
+    if (!this.begun && type !== Entry.Header)
+      throw new TraceError("not-a-trace", this.file, this.at, "it does not begin with drmemtrace's header", REMEDY);
+    if (type > LAST) throw this.bad(`there is no type ${type} of entries`);
+    this.begun = true;
+    if (type !== Entry.Footer && this.ended && type !== Entry.Header) throw this.bad("it goes on behind its footer");
+    this.ended = type === Entry.Footer;
+    if (type <= Entry.Store) this.to.reference(type === Entry.Store, lo, hi, size, this.at);
+    else if ((type >= Entry.Instruction && type <= Entry.Return) || type === Entry.Sysenter || type >= Entry.TakenJump)
+      this.instruction(lo, hi, size);
+    else if (type === Entry.Bundle) this.bundle(view, from, size);
+    else if (type === Entry.Marker) this.marker(size, lo);
+    this.at += ENTRY_BYTES;
+  }
+
+  private instruction(lo: number, hi: number, length: number): void {
+    if (length === 0 || length > 15) throw this.bad(`an instruction of ${length} bytes`);
+    this.to.instruction(lo, hi, length, this.at);
+    this.nextLo = (lo + length) >>> 0;
+    this.nextHi = lo + length > 0xffff_ffff ? hi + 1 : hi;
+  }
+
+  private bundle(view: DataView, from: number, count: number): void {
+    if (count > 8) throw this.bad(`a bundle of ${count} instructions`);
+    for (let i = 0; i < count; i++) this.instruction(this.nextLo, this.nextHi, view.getUint8(from + 4 + i));
+  }
+
+  private marker(kind: number, value: number): void {
+    if (kind === Marker.Version && value > LAST_VERSION)
+      throw this.bad(`version ${value} of the format, and ${LAST_VERSION} is the last that is known`);
+    if (kind === Marker.FileType && (value & FileType.Foreign) !== 0)
+      throw this.bad("recorded on another architecture: kreplica models x86-64 machines only");
+    if (kind === Marker.FileType && (value & FileType.Filtered) !== 0)
+      throw this.bad("a filtered trace, of which the hits of a cache are missing");
+  }
+
+  private bad(reason: string): TraceError {
+    return new TraceError("bad-record", this.file, this.at, reason, REMEDY);
+  }
+}
