@@ -1,6 +1,7 @@
 /**
  * CPUs that execute kernel text one instruction at a time, while others change it: descriptor tables in modelled
- * memory, breakpoints delivered through them, and the kernel's breakpoint handler played by its caller.
+ * memory, breakpoints delivered through them, and the kernel's breakpoint handler played by its caller. They execute
+ * what they have fetched until a rule of the manual ends that, not what memory holds.
  *
  *   page 0        GDT at 0, operands of LGDT and LIDT at 0xf00
  *   page 1        IDT: vector 3 to HANDLER, all others 16 bytes behind it
@@ -9,7 +10,7 @@
  */
 import { PAGE } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
-import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
+import { type FetchedCode, type FetchedCodeOptions, FetchingPort, Interpreter } from "@kreplica/hw-x86/isa";
 import type { BootParts } from "@kreplica/kernel";
 import { frameAt, invariant, KERNEL_DATA } from "@kreplica/mm-core";
 import type { Emulation } from "@kreplica/text-patch";
@@ -98,10 +99,22 @@ export class ExecutionPages {
   }
 }
 
-/** A CPU that executes what lies in memory: pages of code of its own, a stack, an interpreter. */
+/**
+ * What CPUs keep of fetched instructions, one after the other: few windows, so that some bytes of an instruction are
+ * fetched again while others are old, and all there are, as the manual allows; narrow ones, which an instruction
+ * crosses more often.
+ */
+const FETCHES: readonly FetchedCodeOptions[] = [
+  { windowBytes: 8, windows: 2 },
+  { windowBytes: 8 },
+  { windowBytes: 16, windows: 3 },
+];
+
+/** A CPU that executes what it has fetched: pages of code of its own, a stack, an interpreter. */
 export class ExecutingCpu {
   readonly interpreter: Interpreter;
   readonly stack: bigint;
+  readonly fetched: FetchedCode;
 
   /**
    * @param which stack
@@ -116,7 +129,9 @@ export class ExecutingCpu {
     private readonly crash: (detail: string) => never,
   ) {
     this.stack = pages.stackOf(which);
-    this.interpreter = new Interpreter(new MachinePort(pages.parts.machine, id));
+    const port = new FetchingPort(pages.parts.machine, id, FETCHES[which % FETCHES.length]);
+    this.interpreter = new Interpreter(port);
+    this.fetched = port.fetched;
     this.interpreter.setRegister(RAX, pages.start + 0xf00n);
     this.interpreter.setRegister(RBX, pages.start + 0xf10n);
     this.goTo(pages.handler + 0x100n, this.stack);
@@ -144,12 +159,17 @@ export class ExecutingCpu {
     return this.rip === this.pages.handler;
   }
 
-  /** Bytes it would execute, through the root it runs on. */
+  /** Bytes it would execute: those it holds, and of memory, through the root it runs on, what it does not. */
   bytes(address: bigint, length: number): Uint8Array {
     const { machine, entries, layout } = this.pages.parts;
     const bytes = new Uint8Array(length);
     for (let i = 0; i < length; i++) {
       const at = address + BigInt(i);
+      const held = this.fetched.byteAt(at);
+      if (held !== undefined) {
+        bytes[i] = held;
+        continue;
+      }
       const frame = frameAt(entries.memory, machine.cpu(this.id).rootFrame, layout.levels, at);
       if (frame === undefined) this.crash(`CPU ${this.id} has nothing mapped at 0x${at.toString(16)}`);
       machine.memory.readBytes((BigInt(frame) << 12n) + (at & (PAGE - 1n)), bytes.subarray(i, i + 1));
@@ -174,8 +194,9 @@ export class ExecutingCpu {
     }
   }
 
-  /** exc_int3: the frame holds the address behind the INT3, and the stack to go back to. */
+  /** exc_int3: the frame holds the address behind the INT3, and the stack to go back to; it returns by IRET. */
   private handle(): void {
+    this.fetched.serialise();
     const frame = this.rsp;
     const site = this.pages.quad(frame) - 1n;
     const effect =

@@ -1,7 +1,7 @@
 /** The assembled machine and one of its CPUs, as other packages see them. */
 import { token } from "@kreplica/di";
 import type { CachedTranslations } from "./cached.js";
-import type { CpuId, NodeId } from "./ids.js";
+import type { CpuId, Frame, NodeId } from "./ids.js";
 import type { PhysMemory } from "./memory-api.js";
 import type { MachineSpec } from "./spec.js";
 
@@ -12,6 +12,21 @@ export const FAULT = 0x8000_0000 | 0;
 
 /** What an access to a non-canonical address ends in: a general-protection fault with error code 0, no page fault. */
 export const NOT_CANONICAL = FAULT | 0x1_0000;
+
+/** Bytes that a CPU executes as it fetched them, whatever memory holds meanwhile. */
+export interface FetchedBytes {
+  /** Linear, of the first byte. */
+  readonly address: bigint;
+  /** Where it came from; all of it lies in this frame. */
+  readonly frame: Frame;
+  readonly bytes: Uint8Array;
+}
+
+/** What a CPU keeps of the instructions it has fetched. */
+export interface FetchedInstructions {
+  /** Oldest first. */
+  save(): readonly FetchedBytes[];
+}
 
 /**
  * One hardware thread: control registers and the access path through its TLBs, the tables and its caches.
@@ -88,6 +103,8 @@ export interface Cpu {
   flushTranslations(): void;
   /** What it has cached of page tables, for checks; reading it changes nothing. */
   readonly cached: CachedTranslations;
+  /** What it keeps of instructions, for checks; absent where nothing runs on it that keeps any. */
+  readonly fetched?: FetchedInstructions | undefined;
 }
 
 /** The box. */

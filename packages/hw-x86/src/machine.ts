@@ -119,7 +119,7 @@ export class NumaMachine implements Machine {
     const taken = this.counters.layout.event(Event.InterruptsTaken);
     const sender = this.counters.of(from);
     for (const id of to) {
-      this.cpu(id);
+      this.cpu(id).serialisations++;
       const receiver = this.counters.of(id);
       sender[sent] = sender[sent]! + 1;
       receiver[taken] = receiver[taken]! + 1;

@@ -11,6 +11,7 @@ import { CR0_KEPT, CR4_KEPT, EFER_KEPT } from "./control-bits.js";
 import type { Core } from "./core.js";
 import { cr3Frame, cr3Pcid } from "./cr3.js";
 import { MachineError } from "./errors.js";
+import type { FetchedInstructions } from "./machine-api.js";
 import type { PhysMemory } from "./memory-api.js";
 import { Tag } from "./tlb.js";
 import type { PageWalker } from "./parts.js";
@@ -49,6 +50,14 @@ export abstract class ThreadRegisters {
    * its own.
    */
   translationChanges = 0;
+  /**
+   * Counts serialising events: control registers written, pages invalidated, interrupts taken (their handlers end in
+   * IRET). Ends what an interpreter keeps of fetched instructions.
+   * @source SDM vol. 3A, "Serializing Instructions"
+   */
+  serialisations = 0;
+
+  fetched: FetchedInstructions | undefined;
 
   private privilegeValue: 0 | 3 = 0;
   private cr0Value = 0;
@@ -103,6 +112,7 @@ export abstract class ThreadRegisters {
         `bits ${hex(reserved)} are reserved: no physical address is that wide`,
         "load a root table that lies in memory",
       );
+    this.serialisations++;
     this.cr3Value = BigInt.asUintN(63, value);
     this.derive();
     const keep = (this.cr4Value & CR4_PCIDE) !== 0 && value >> 63n !== 0n;
@@ -145,6 +155,7 @@ export abstract class ThreadRegisters {
       this.refuse("cr0", "paging in long mode needs CR4.PAE", "set CR4.PAE before CR0.PG");
     if (was >= CR0_PG && now < CR0_PG && (this.cr4Value & CR4_PCIDE) !== 0)
       this.refuse("cr0", "PG cannot be cleared while CR4.PCIDE is set", "clear CR4.PCIDE first");
+    this.serialisations++;
     this.cr0Value = now;
     this.eferValue = now >= CR0_PG ? this.eferValue | EFER_LMA : this.eferValue & ~EFER_LMA;
     if (was >= CR0_PG && now < CR0_PG) this.flushTranslations();
@@ -164,6 +175,7 @@ export abstract class ThreadRegisters {
     if ((now & ~was & CR4_PCIDE) !== 0 && cr3Pcid(this.cr3Value) !== 0)
       this.refuse("cr4", "PCIDE cannot be set while CR3 bits 11..0 are not zero", "load a CR3 with PCID 0 first");
     const pcid = this.pcid;
+    this.serialisations++;
     this.cr4Value = now;
     if (((now ^ was) & CR4_PGE) !== 0 || (was & ~now & CR4_PCIDE) !== 0) this.flushTranslations();
     else if ((now & ~was & CR4_SMEP) !== 0) {
@@ -181,12 +193,14 @@ export abstract class ThreadRegisters {
   set efer(value: number) {
     if (this.paging && ((value ^ this.eferValue) & EFER_LME) !== 0)
       this.refuse("efer", "LME cannot change while paging is on", "clear CR0.PG first");
+    this.serialisations++;
     this.eferValue = (value & EFER_KEPT & ~EFER_LMA) | (this.eferValue & EFER_LMA);
     this.derive();
   }
 
   invlpg(address: bigint): void {
     this.translationChanges++;
+    this.serialisations++;
     const lo = Number(BigInt.asIntN(32, address));
     const hi = Number(BigInt.asIntN(32, address >> 32n));
     // A non-canonical address is no page: INVLPG does nothing.

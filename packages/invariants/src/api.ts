@@ -7,4 +7,5 @@ export { GROUPS, groupOf, inOrder, invariantOf, KERNEL_INVARIANTS } from "./cata
 export type { Finding, Invariant, InvariantReport, Verdict, Where } from "./invariant.js";
 export { findingOf, findings, report } from "./look.js";
 export { type CheckedKernel, type OtherRoot, type Part, Subject } from "./subject.js";
+export { staleInstructions } from "./stale-instructions.js";
 export type { WatchedKernel } from "./watched.js";

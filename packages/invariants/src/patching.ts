@@ -2,9 +2,10 @@
  * Group P: patching, as far as CPUs, probes, a boot or a kernel at rest show it. What shows in text as it is patched
  * has text-patch.
  */
-import { hex } from "@kreplica/hw-x86/api";
+import { hex, PAGE } from "@kreplica/hw-x86/api";
 import { lookup } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
+import { staleInstructions } from "./stale-instructions.js";
 import type { Subject } from "./subject.js";
 
 export const PATCHING: readonly Invariant<Subject>[] = [
@@ -63,6 +64,26 @@ export const PATCHING: readonly Invariant<Subject>[] = [
           }
         }
       }
+    },
+  },
+  {
+    id: "P15",
+    when: "always",
+    where: ["state", "run"],
+    sentence:
+      "between patches, and when a synchronisation of one returns, no CPU on line keeps instruction bytes that " +
+      "the kernel's text no longer holds: whoever changes code that others execute makes each of them serialise",
+    check(subject, verdict) {
+      const { machine, cpus, patchedNow = [] } = subject.kernel;
+      const { start, pages } = subject.text;
+      const counts = (at: bigint): boolean =>
+        at >= start &&
+        at < start + BigInt(pages) * PAGE &&
+        !patchedNow.some((patch) => at >= patch.start && at < patch.end);
+      const keeping = [...cpus.online].filter((cpu) => machine.cpu(cpu).fetched);
+      if (keeping.length === 0) return verdict.skip();
+      for (const cpu of keeping)
+        for (const stale of staleInstructions(subject.kernel, cpu, counts)) verdict.fail(stale);
     },
   },
 ];

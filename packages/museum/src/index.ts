@@ -34,10 +34,12 @@ import { IMAGE_GAP } from "./set-memory/image-gap.js";
 import { NON_GLOBAL } from "./set-memory/non-global.js";
 import { PRESENT_GLOBAL } from "./set-memory/present-global.js";
 import { ALIAS_STALE } from "./text-patching/alias-stale.js";
+import { FTRACE_CALLER } from "./text-patching/ftrace-caller.js";
 import { HANDLER_GONE } from "./text-patching/handler-gone.js";
 import { PATCH_LEFT } from "./text-patching/patch-left.js";
 import { POKING_UNKNOWN } from "./text-patching/poking-unknown.js";
 import { PROBE_LEFT } from "./text-patching/probe-left.js";
+import { PROBE_UNSYNCHRONISED } from "./text-patching/probe-unsynchronised.js";
 import { SLOT_WRITABLE } from "./text-patching/slot-writable.js";
 import { TAIL_FIRST } from "./text-patching/tail-first.js";
 import { COW } from "./user-memory/cow.js";
@@ -84,10 +86,12 @@ export const BUGS: readonly Bug[] = [
   ENDED_MEANWHILE,
   FLUSHED_MEANWHILE,
   ALIAS_STALE,
+  FTRACE_CALLER,
   HANDLER_GONE,
   PATCH_LEFT,
   POKING_UNKNOWN,
   PROBE_LEFT,
+  PROBE_UNSYNCHRONISED,
   SLOT_WRITABLE,
   TAIL_FIRST,
   AFTER_INIT,

@@ -66,7 +66,7 @@ describe.each([
        * are all there is to explore.
        */
       const reach = running.map((cpu): Map<string, { position: Position; newest: number }> => {
-        const start = { position: { rip: site, rsp: cpu.stack, stack: [] }, newest: 0 };
+        const start = { position: { rip: site, rsp: cpu.stack, stack: [], held: [] }, newest: 0 };
         return new Map([[key(start), start]]);
       });
       const outcomes = new Set<string>();

@@ -3,7 +3,7 @@
  * played by the test.
  */
 import type { CpuId } from "@kreplica/hw-x86";
-import { Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
+import { type FetchedCode, FetchingPort, Interpreter, MachinePort, type SavedFetches } from "@kreplica/hw-x86/isa";
 import { KERNEL_DATA } from "@kreplica/mm-core/api";
 import type { Emulation } from "../src/api.js";
 import type { PatchKernel } from "./kernel.js";
@@ -20,18 +20,25 @@ export interface Position {
   readonly rsp: bigint;
   /** Words of the stack in use, from the top down to RSP. */
   readonly stack: readonly bigint[];
+  /** Instructions it has fetched; none where it keeps none. */
+  readonly held: SavedFetches;
 }
 
 export class RunningCpu {
   readonly interpreter: Interpreter;
   readonly stack: bigint;
+  readonly fetched: FetchedCode | undefined;
+  /** @param keeps it executes what it has fetched until a rule of the manual ends that, not what memory holds */
   constructor(
     private readonly kernel: PatchKernel,
     readonly id: CpuId,
     private readonly answer: (site: bigint) => Emulation | undefined,
+    keeps = false,
   ) {
     this.stack = STACKS + BigInt(id) * 0x1000n + 0x800n;
-    this.interpreter = new Interpreter(new MachinePort(kernel.machine, id));
+    const port = keeps ? new FetchingPort(kernel.machine, id) : new MachinePort(kernel.machine, id);
+    this.interpreter = new Interpreter(port);
+    this.fetched = port instanceof FetchingPort ? port.fetched : undefined;
     // lgdt [rax]; lidt [rbx], from the setup page.
     this.interpreter.setRegister(0, SYSTEM + 0xf00n);
     this.interpreter.setRegister(3, SYSTEM + 0xf10n);
@@ -52,10 +59,11 @@ export class RunningCpu {
     const rsp = this.interpreter.register(RSP);
     const stack: bigint[] = [];
     for (let at = this.stack - 8n; at >= rsp; at -= 8n) stack.push(this.word(at));
-    return { rip: this.interpreter.rip, rsp, stack };
+    return { rip: this.interpreter.rip, rsp, stack, held: this.fetched?.save() ?? [] };
   }
-  set position({ rip, rsp, stack }: Position) {
+  set position({ rip, rsp, stack, held }: Position) {
     this.goTo(rip, rsp);
+    this.fetched?.restore(held);
     stack.forEach((word, i) => this.setWord(this.stack - BigInt(8 * (i + 1)), word));
   }
   goTo(rip: bigint, rsp: bigint): void {
@@ -85,8 +93,15 @@ export class RunningCpu {
       );
   }
 
-  /** What exc_int3 does: the frame holds the address behind the INT3. */
+  /** Bytes it would execute: those it holds, and of memory what it does not. */
+  bytes(address: bigint, length: number): Uint8Array {
+    const memory = this.kernel.bytes(this.kernel.view.nearest(this.node), address, length);
+    return memory.map((byte, i) => this.fetched?.byteAt(address + BigInt(i)) ?? byte);
+  }
+
+  /** What exc_int3 does: the frame holds the address behind the INT3; it returns by IRET. */
   private handle(): void {
+    this.fetched?.serialise();
     const frame = this.interpreter.register(RSP);
     const site = this.word(frame) - 1n;
     const effect = this.answer(site);
@@ -125,6 +140,7 @@ export function startCpus(
   kernel: PatchKernel,
   ids: readonly CpuId[],
   answer: (site: bigint) => Emulation | undefined,
+  keeps = false,
 ): RunningCpu[] {
   const first = kernel.frame(kernel.view.master, 64);
   kernel.tables.edit((editor) => {
@@ -164,7 +180,7 @@ export function startCpus(
   memory.writeBytes(physical(HANDLER), Uint8Array.of(0xeb, 0xfe));
   memory.writeBytes(physical(HANDLER + 0x10n), Uint8Array.of(0xeb, 0xfe));
   memory.writeBytes(physical(HANDLER + 0x100n), Uint8Array.of(0x0f, 0x01, 0x10, 0x0f, 0x01, 0x1b));
-  return ids.map((id) => new RunningCpu(kernel, id, answer));
+  return ids.map((id) => new RunningCpu(kernel, id, answer, keeps));
 }
 
 /** Writes code into every holder's copy, before anything runs. */

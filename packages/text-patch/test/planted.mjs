@@ -4,6 +4,7 @@ const space = "src/poke/poking-space.ts";
 const probes = "src/users/kprobes.ts";
 const pages = "src/users/insn-pages.ts";
 const order = { test: "test/order.test.ts" };
+const fetched = (pattern) => ({ test: "test/fetched.test.ts", pattern });
 const concurrency = { test: "test/concurrency.test.ts", pattern: "every interleaving" };
 
 export default [
@@ -12,14 +13,49 @@ export default [
     file: poke,
     find: '      yield* this.sync("int3");\n      let wrote = false;',
     replace: "      let wrote = false;",
-    test: "test/poke.test.ts",
+    ...fetched("a batch turns .* nothing torn"),
   },
   {
     promise: "the first byte only after the tail is everywhere",
     file: poke,
     find: '      if (wrote) yield* this.sync("tail");\n',
     replace: "",
-    test: "test/poke.test.ts",
+    ...fetched("a batch turns .* nothing torn"),
+  },
+  {
+    promise: "the first byte is everywhere when a batch returns",
+    file: poke,
+    find: '      if (wrote) yield* this.sync("first");\n',
+    replace: "",
+    ...fetched("a batch turns .* nothing torn"),
+  },
+  {
+    promise: "every CPU on line is interrupted by a synchronisation",
+    file: poke,
+    find: "    if (others.length > 0) this.machine.interrupt(this.cpus.current, others);",
+    replace: "    if (others.length > 0) this.machine.interrupt(this.cpus.current, others.slice(1));",
+    ...fetched("a batch turns .* nothing torn"),
+  },
+  {
+    promise: "a probe's INT3 is everywhere when it is armed",
+    file: probes,
+    find: "    this.poke.poke(address, Uint8Array.of(INT3));\n    this.poke.synchronise();\n  }\n\n  /**\n   * Puts",
+    replace: "    this.poke.poke(address, Uint8Array.of(INT3));\n  }\n\n  /**\n   * Puts",
+    ...fetched("probes with their synchronisations"),
+  },
+  {
+    promise: "a probe's original is everywhere when it is disarmed",
+    file: probes,
+    find: "    this.poke.synchronise();\n    this.probes.delete(address);",
+    replace: "    this.probes.delete(address);",
+    ...fetched("probes with their synchronisations"),
+  },
+  {
+    promise: "an unoptimised probe's tail is everywhere before the original comes back",
+    file: probes,
+    find: "    this.poke.synchronise();\n    probe.detour = undefined;",
+    replace: "    probe.detour = undefined;",
+    ...fetched("probes with their synchronisations"),
   },
   {
     promise: "the tail before the first byte",
@@ -114,7 +150,7 @@ export default [
     file: probes,
     find: "    this.poke.synchronise();\n    this.poke.poke(address + 1n, detour",
     replace: "    this.poke.poke(address + 1n, detour",
-    ...order,
+    ...fetched("probes with their synchronisations"),
   },
   {
     promise: "a detour goes back only after a grace period",

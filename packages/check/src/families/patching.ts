@@ -5,7 +5,7 @@
  */
 import { PAGE } from "@kreplica/hw-x86/api";
 import type { CpuId } from "@kreplica/hw-x86";
-import type { Finding } from "@kreplica/invariants";
+import { type Finding, staleInstructions } from "@kreplica/invariants";
 import { type BootParts, broken } from "@kreplica/kernel";
 import { frameAt, imageAddress } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
@@ -42,6 +42,8 @@ export type PatchingOperation =
 const EXECUTING = 3;
 /** Longest way round the loop with everything switched on, in instructions and traps. */
 const ROUND = 200;
+/** A way round it with nothing switched on. */
+const LOOP_STEPS = 30;
 
 /** What was seen of patching while a kernel booted. */
 interface BootNotes {
@@ -166,6 +168,11 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   /** Whether the run has done anything here. */
   private used = false;
   private turn = 0;
+  private begun = false;
+  private phase = "";
+  private batches = -1;
+  /** A CPU that stands still at a site, for so many steps of the patch. */
+  private stalled: { readonly cpu: ExecutingCpu; left: number } | undefined;
 
   constructor(private readonly system: Subject) {
     const { parts } = system;
@@ -176,8 +183,14 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
       fail: ({ id, detail }) => system.fail(id, detail),
       begin: (items: readonly PokeItem[]) => {
         this.pending = new Map(items.map(({ address, bytes }) => [address, bytes]));
+        if (this.begun) this.batches++;
+        this.stall("before");
       },
       step: (step) => {
+        if (step.synchronised) this.serialised();
+        this.goOn();
+        if (step.phase === "tail" && this.phase !== "tail") this.stall("behind");
+        this.phase = step.phase;
         this.others(1 + (this.turn % 3));
         if (step.synchronised) this.settle();
       },
@@ -214,6 +227,9 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     // Tables for pages of generated code are there before the first run.
     this.perform({ op: "patch", change: "probe", nth: 0, cpu: 0 });
     this.undo();
+    // What comes of that is looked for when operations do it: CPUs begin with nothing fetched.
+    for (const cpu of this.cpus) cpu.fetched.serialise();
+    this.begun = true;
   }
 
   /** P8: what was patched before and after there were copies is in all of them. */
@@ -261,6 +277,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     } finally {
       parts.cpus.current = before;
       this.pending.clear();
+      this.stalled = undefined;
       // The poking alias and pages of generated code: both are looked at here.
       watch.kernelStores = kernelStores;
     }
@@ -270,11 +287,17 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     if (this.used) this.poke.compare((page) => this.inText(page));
   }
 
+  afterStep(): void {
+    if (this.used) this.serialised();
+  }
+
   undo(): void {
     if (!this.used) return;
     this.used = false;
     this.settle();
     for (const cpu of this.cpus) {
+      // One that is off line comes back through a reset.
+      if (!this.system.parts.cpus.online.has(cpu.id)) cpu.fetched.serialise();
       let left = ROUND;
       while (cpu.rip !== this.text.loop && left-- > 0) cpu.step();
       if (cpu.rip !== this.text.loop || cpu.rsp !== cpu.stack)
@@ -386,6 +409,8 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
       this.debuggers.set(address);
       this.broken.add(address);
     }
+    // They stood still in an NMI, and come back from it by IRET.
+    for (const cpu of this.cpus) cpu.fetched.serialise();
   }
 
   /** What the kernel's handler does about a breakpoint. */
@@ -403,7 +428,37 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     return undefined;
   }
 
+  /**
+   * One CPU has come as far as a site, and fetched what lies before it and with it, or has gone over the last one's
+   * INT3 and fetched what lies behind it and with its tail; there it stands, as one whose hypervisor runs another,
+   * until some later step of the patch. Of three patches one is without, and each CPU has its turn.
+   */
+  private stall(where: "before" | "behind"): void {
+    if (!this.begun || ["", "before", "behind"][this.batches % 3] !== where) return;
+    const cpu = this.cpus[Math.floor(this.batches / 3) % this.cpus.length]!;
+    if (!this.runs(cpu)) return;
+    const [last, bytes] = [...this.pending].at(-1)!;
+    const there = (): boolean =>
+      where === "before" ? this.pending.has(cpu.rip) : cpu.rip === last + BigInt(bytes.length);
+    for (let left = ROUND; !there() && left > 0; left--) this.go(cpu);
+    if (where === "behind") this.go(cpu);
+    // One that stands behind goes on when first bytes are written: before that nothing new is there to meet.
+    const stores = [...this.pending.values()].reduce((sum, each) => sum + each.length, 0);
+    const left =
+      where === "behind" ? stores * this.system.parts.view.holders.length - 1 : 1 + ((5 * this.batches) % 23);
+    this.stalled = { cpu, left };
+  }
+
+  /** Counts down, and has the CPU that stood still go round the loop once. */
+  private goOn(): void {
+    const { stalled } = this;
+    if (!stalled || --stalled.left > 0) return;
+    this.stalled = undefined;
+    for (let left = LOOP_STEPS; left > 0; left--) this.go(stalled.cpu);
+  }
+
   private runs(cpu: ExecutingCpu): boolean {
+    if (this.stalled?.cpu === cpu) return false;
     return this.system.parts.cpus.online.has(cpu.id) && cpu.id !== this.system.parts.cpus.current;
   }
 
@@ -411,10 +466,13 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   private others(steps: number): void {
     for (let step = 0; step < steps; step++) {
       const cpu = this.cpus[this.turn++ % this.cpus.length]!;
-      if (!this.runs(cpu)) continue;
-      this.meets(cpu);
-      cpu.step();
+      if (this.runs(cpu)) this.go(cpu);
     }
+  }
+
+  private go(cpu: ExecutingCpu): void {
+    this.meets(cpu);
+    cpu.step();
   }
 
   /** P4: what a CPU is about to execute at a site is the old code, the trap or the new code. */
@@ -429,6 +487,17 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
         "P4",
         `CPU ${cpu.id} executes ${hexBytes(now)} at 0x${cpu.rip.toString(16)}, neither ${hexBytes(old)} nor ${hexBytes(next)}`,
       );
+  }
+
+  /** P15, of CPUs that execute: the one that patches serialises as it leaves the poking tables. */
+  private serialised(): void {
+    if (!this.begun) return;
+    const { parts } = this.system;
+    for (const { id } of this.cpus) {
+      if (!parts.cpus.online.has(id) || id === parts.cpus.current) continue;
+      for (const stale of staleInstructions(parts, id, (address) => this.inText(address)))
+        this.system.fail("P15", stale);
+    }
   }
 
   /** A synchronisation waits until every CPU has left its handler. */

@@ -87,6 +87,19 @@ export class BlockCache {
     return block;
   }
 
+  /**
+   * A block of the first instruction of some bytes, whatever memory holds; not kept.
+   * @returns undefined where the bytes end before it does
+   */
+  first(port: CpuPort, bytes: Uint8Array, frame: number, lo: number, hi: number): Block | undefined {
+    this.decodes++;
+    const block = new Block(lo, hi, frame, port.version(frame));
+    this.fill(block, bytes, lo, hi, port.vendor === "amd", 1);
+    if (block.list.length === 0) return undefined;
+    this.close(block);
+    return block;
+  }
+
   private decode(port: CpuPort, frame: number, lo: number, hi: number): Block | number {
     this.decodes++;
     const block = new Block(lo, hi, frame, port.version(frame));
@@ -107,10 +120,14 @@ export class BlockCache {
       block.secondFrame = second;
       block.secondVersion = port.version(second);
     }
+    this.close(block);
+    return block;
+  }
+
+  private close(block: Block): void {
     const last = block.list[block.list.length - 1]!;
     block.endLo = last.nextLo;
     block.endHi = last.nextHi;
-    return block;
   }
 
   /** @param amd an operand-size prefix on a near branch counts; LOCK MOV CR0 is CR8 */

@@ -3,9 +3,11 @@
  * arrives from outside. The interrupt, trap and fault order is that of the SDM; one instruction is atomic.
  * Source: SDM vol. 3A, "Prioritization of Concurrent Events"; "Single-Step Exception Condition".
  */
+import { Mnemonic } from "@kreplica/hw-x86/iced";
 import { BlockCache, type Block } from "./block.js";
 import { Context, Flag, Slot } from "./context.js";
 import { Cause, raise, singleStepTrap } from "./exception.js";
+import type { FetchedCode } from "./fetched-code.js";
 import { packFlags, setFlags } from "./flags.js";
 import { REPEAT, STOPPED, type Instruction } from "./instruction.js";
 import { faulted } from "./memory.js";
@@ -29,6 +31,9 @@ export class Interpreter {
   private readonly epochs = new Int32Array(ENTRIES).fill(-1);
   private readonly singles: BlockCache;
   private synchronised = -1;
+  private readonly fetched: FetchedCode | undefined;
+  /** What was executed last, where fetched instructions are kept. */
+  private previous: Instruction | undefined;
 
   /** @param blocks shared by all CPUs of one memory, or its own @param singles the same for single steps */
   constructor(
@@ -38,6 +43,7 @@ export class Interpreter {
   ) {
     this.context = new Context(port);
     this.singles = singles ?? new BlockCache(1);
+    this.fetched = port.fetched;
   }
 
   get rip(): bigint {
@@ -233,6 +239,7 @@ export class Interpreter {
     const port = this.port;
     const lo = c.s[Slot.Rip]!;
     const hi = c.s[Slot.Rip + 1]!;
+    if (this.fetched !== undefined) return this.held(this.fetched, lo, hi);
     const own = cache === this.blocks;
     const slot = (lo ^ (lo >>> 12)) & (ENTRIES - 1);
     if (own && !port.timed) {
@@ -262,9 +269,25 @@ export class Interpreter {
     return found;
   }
 
+  /** The instruction at RIP as the CPU has fetched it; undefined when fetching it faulted, which is delivered. */
+  private held(fetched: FetchedCode, lo: number, hi: number): Block | undefined {
+    const { port, previous } = this;
+    fetched.arrive(previous !== undefined && transfers(previous, lo, hi));
+    const found = fetched.block(port, lo, hi, (bytes, frame) => this.singles.first(port, bytes, frame, lo, hi));
+    if (typeof found === "number") return this.fetchFault(found, lo, hi);
+    this.previous = found.list[0];
+    return found;
+  }
+
   private fetchFault(status: number, lo: number, hi: number): undefined {
     faulted(this.context, status);
     raise(this.context, (status >>> 16) & 0xff, status & 0xffff, Cause.Fault, lo, hi);
     return undefined;
   }
+}
+
+/** Whether control came to an address by a transfer rather than by going on, or by repeating, from an instruction. */
+function transfers({ ipLo, ipHi, nextLo, nextHi, repeat, mnemonic }: Instruction, lo: number, hi: number): boolean {
+  if (lo === nextLo && hi === nextHi) return mnemonic === Mnemonic.Jmp || mnemonic === Mnemonic.Call;
+  return repeat === 0 || lo !== ipLo || hi !== ipHi;
 }

@@ -21,6 +21,28 @@ const last =
     i.ends = true;
   };
 
+/**
+ * Nothing that was fetched before the instruction is executed after it.
+ * @param unless operands with which it does not serialise
+ * @source SDM vol. 3A, "Serializing Instructions"
+ */
+const serialising =
+  (lowering: Lowering, unless?: (c: Context, i: Instruction) => boolean): Lowering =>
+  (d, i) => {
+    lowering(d, i);
+    const { run } = i;
+    i.run = (c, same) => {
+      const exempt = unless?.(c, same) ?? false;
+      const status = run(c, same);
+      if (status === 0 && !exempt) c.port.fetched?.serialise();
+      return status;
+    };
+  };
+/** Of the x2APIC, and the deadline of its timer. */
+const ofInterruptController = ({ s }: Context): boolean =>
+  (s[Slot.Rcx]! >= 0x802 && s[Slot.Rcx]! <= 0x83f) || s[Slot.Rcx] === 0x6e0;
+const isTaskPriority = (_: Context, i: Instruction): boolean => i.dst === 8;
+
 /** A block of its own: instructions are counted by blocks, and it reads the count. */
 const alone =
   (lowering: Lowering): Lowering =>
@@ -72,7 +94,8 @@ const lowerMov: Lowering = (d, i) => {
     selectorSource(d, i, 1);
   } else if (isSegment(from)) givesSelector(descriptor.movFromSegment, from - Register.ES)(d, i);
   else if (isControl(to) || isDebug(to)) {
-    plain(i, isControl(to) ? system.movToControl : system.movToDebug);
+    const move = isControl(to) ? system.movToControl : system.movToDebug;
+    serialising((_, same) => plain(same, move), isControl(to) ? isTaskPriority : undefined)(d, i);
     i.dst = to - (isControl(to) ? Register.CR0 : Register.DR0);
     i.src = registerSlot(from);
     i.ends = true;
@@ -297,9 +320,9 @@ export const lowerings = new Map<number, Lowering>([
   [Mnemonic.Jmp, maybeFar(generalJmp, 0)],
   [Mnemonic.Call, maybeFar(generalCall, 1)],
   [Mnemonic.Retf, lowerRetf],
-  [Mnemonic.Iret, fixed(transfer.iret, 2)],
-  [Mnemonic.Iretd, fixed(transfer.iret, 4)],
-  [Mnemonic.Iretq, fixed(transfer.iret, 8)],
+  [Mnemonic.Iret, serialising(fixed(transfer.iret, 2))],
+  [Mnemonic.Iretd, serialising(fixed(transfer.iret, 4))],
+  [Mnemonic.Iretq, serialising(fixed(transfer.iret, 8))],
   [Mnemonic.Int, lowerInt(-1)],
   [Mnemonic.Int3, lowerInt(3)],
   [Mnemonic.Int1, lowerInt(1, 1)],
@@ -311,17 +334,17 @@ export const lowerings = new Map<number, Lowering>([
   [Mnemonic.Sysretq, last(fixed(transfer.sysret, 8))],
   [Mnemonic.Swapgs, fixed(system.swapgs)],
   [Mnemonic.Rdmsr, alone(fixed(system.rdmsr))],
-  [Mnemonic.Wrmsr, last(fixed(system.wrmsr))],
+  [Mnemonic.Wrmsr, last(serialising(fixed(system.wrmsr), ofInterruptController))],
   [Mnemonic.Rdfsbase, readsSlot(system.readBase, Slot.FsBase)],
   [Mnemonic.Rdgsbase, readsSlot(system.readBase, Slot.GsBase)],
   [Mnemonic.Wrfsbase, writesSlot(system.writeBase, Slot.FsBase)],
   [Mnemonic.Wrgsbase, writesSlot(system.writeBase, Slot.GsBase)],
-  [Mnemonic.Lgdt, address(descriptor.loadTable, Slot.Gdt, 10)],
-  [Mnemonic.Lidt, address(descriptor.loadTable, Slot.Idt, 10)],
+  [Mnemonic.Lgdt, serialising(address(descriptor.loadTable, Slot.Gdt, 10))],
+  [Mnemonic.Lidt, serialising(address(descriptor.loadTable, Slot.Idt, 10))],
   [Mnemonic.Sgdt, stores(address(descriptor.storeTable, Slot.Gdt, 10))],
   [Mnemonic.Sidt, stores(address(descriptor.storeTable, Slot.Idt, 10))],
-  [Mnemonic.Lldt, takesSelector(descriptor.loadSystemSelector, Segment.Ldt)],
-  [Mnemonic.Ltr, takesSelector(descriptor.loadSystemSelector, Segment.Tr)],
+  [Mnemonic.Lldt, serialising(takesSelector(descriptor.loadSystemSelector, Segment.Ldt))],
+  [Mnemonic.Ltr, serialising(takesSelector(descriptor.loadSystemSelector, Segment.Tr))],
   [Mnemonic.Sldt, givesSelector(descriptor.storeSystemSelector, Segment.Ldt)],
   [Mnemonic.Str, givesSelector(descriptor.storeSystemSelector, Segment.Tr)],
   [Mnemonic.Smsw, givesSelector(system.smsw, 0)],
@@ -331,9 +354,9 @@ export const lowerings = new Map<number, Lowering>([
   [Mnemonic.Verw, takesSelector(descriptor.verify, 0, 1)],
   [Mnemonic.Lar, lowerLookup(descriptor.lar)],
   [Mnemonic.Lsl, lowerLookup(descriptor.lsl)],
-  [Mnemonic.Invlpg, last(address(system.invlpg))],
+  [Mnemonic.Invlpg, last(serialising(address(system.invlpg)))],
   [Mnemonic.Invpcid, last(lowerInvpcid)],
-  [Mnemonic.Cpuid, fixed(system.cpuid)],
+  [Mnemonic.Cpuid, serialising(fixed(system.cpuid))],
   [Mnemonic.Rdtsc, alone(fixed(system.rdtsc))],
   [Mnemonic.Rdtscp, alone(fixed(system.rdtscp))],
   [Mnemonic.Rdpid, readsSlot(system.rdpid, 0)],
@@ -363,7 +386,7 @@ export const lowerings = new Map<number, Lowering>([
   [Mnemonic.Lfence, nothing],
   [Mnemonic.Mfence, nothing],
   [Mnemonic.Sfence, nothing],
-  [Mnemonic.Serialize, last(intelOnly(nothing))],
+  [Mnemonic.Serialize, last(serialising(intelOnly(nothing)))],
   [Mnemonic.Movdiri, intelOnly(general.get(Mnemonic.Movdiri)!)],
   [Mnemonic.Sysenter, last(intelOnly(stops))],
   [Mnemonic.Sysexit, last(intelOnly(stops))],
@@ -378,9 +401,9 @@ export const lowerings = new Map<number, Lowering>([
   [Mnemonic.Clflush, address(system.touch)],
   [Mnemonic.Clflushopt, address(system.touch)],
   [Mnemonic.Clwb, address(system.touch)],
-  [Mnemonic.Wbinvd, fixed(system.nothingPrivileged)],
+  [Mnemonic.Wbinvd, serialising(fixed(system.nothingPrivileged))],
   [Mnemonic.Wbnoinvd, fixed(system.nothingPrivileged)],
-  [Mnemonic.Invd, fixed(system.nothingPrivileged)],
+  [Mnemonic.Invd, serialising(fixed(system.nothingPrivileged))],
   [Mnemonic.In, lowerInput],
   [Mnemonic.Out, fixed(system.output)],
   // No performance counters: leaf 0AH of CPUID is empty.

@@ -9,6 +9,7 @@
  * 0 is success. A page fault is FAULT | 14 << 16 | error code.
  */
 import type { Vendor } from "../spec.js";
+import type { FetchedCode } from "./fetched-code.js";
 
 const FAULT_BIT = 1 << 24;
 
@@ -74,6 +75,11 @@ export interface CpuPort {
    * and cycles.
    */
   readonly timed: boolean;
+  /**
+   * What the CPU keeps of the instructions it has fetched; absent: it executes what memory holds. Such a port hands out
+   * no window.
+   */
+  readonly fetched?: FetchedCode;
   /** Called once by the interpreter that will use this port. */
   attach(holder: WindowHolder): void;
   /** Asked whenever the interpreter is entered: others may have used the CPU since. Optional. */
