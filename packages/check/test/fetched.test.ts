@@ -32,7 +32,9 @@ const firstOnly = overlay(Machine, (machine) => {
   return machine;
 });
 
-/** What patching comes to: static calls aimed in turn by every CPU, one of which stands still in two patches of three. */
+/**
+ * What patching comes to: static calls aimed in turn by every CPU, one of which stands still in two patches of three.
+ */
 function outcome(overlays: readonly Binding[]): string | undefined {
   const operations = Array.from({ length: 36 }, (_, i) => ({
     op: "patch",

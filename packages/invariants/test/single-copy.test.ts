@@ -1,4 +1,5 @@
 /** The checker on a kernel without copies, and with a row more: no replication is needed to be judged. */
+import { frameAt } from "@kreplica/mm-core";
 import { testKernel, type TestKernel } from "@kreplica/mm-core/testing";
 import { expect, test } from "vitest";
 import {
@@ -64,4 +65,21 @@ test("a row more is checked, reported and named like ours; rows about something 
   expect(report.violated).toEqual([findingOf(mine, "it lies on node 0")]);
   expect(report.checked.filter((id) => id.startsWith("A")).at(-1)).toBe("A50");
   expect(report.notReached).toContain("E50");
+});
+
+test("P15: fetched instructions of the kernel's text are what it holds, but for those of a patch under way", () => {
+  const kernel = boot();
+  const cpu = [...kernel.cpus.online][0]!;
+  const p15 = (more: object = {}) => checkInvariants({ ...kernel, reached: "running", ...more }, ["P15"]);
+  expect(p15().notReached).toEqual(["P15"]);
+  const { rootFrame } = kernel.machine.cpu(cpu);
+  const frame = frameAt(kernel.entries.memory, rootFrame, kernel.layout.levels, TEXT)!;
+  const bytes = new Uint8Array(16);
+  kernel.machine.memory.readBytes(BigInt(frame) << 12n, bytes);
+  Object.assign(kernel.machine.cpu(cpu), { fetched: { save: () => [{ address: TEXT, frame, bytes }] } });
+  expect(p15()).toEqual({ checked: ["P15"], notReached: [], violated: [] });
+  bytes[3]! ^= 0xff;
+  expect(p15().violated.map(({ id }) => id)).toEqual(["P15"]);
+  expect(p15({ patchedNow: [{ start: TEXT + 3n, end: TEXT + 4n }] }).violated).toEqual([]);
+  expect(p15({ patchedNow: [{ start: TEXT + 4n, end: TEXT + 9n }] }).violated).toHaveLength(1);
 });

@@ -9,7 +9,9 @@ import { placeCode, startCpus } from "./cpus.js";
 import { Explorer, wrong } from "./fetched.js";
 import { makeKernel, type PatchKernel, TEXT } from "./kernel.js";
 
-/** `inc rax`, then the site with its first byte in one window of 16 bytes and its tail in the next, then a jump back. */
+/**
+ * `inc rax`, then the site with its first byte in one window of 16 bytes and its tail in the next, then a jump back.
+ */
 const LOOP = TEXT + 0x4cn;
 const SITE = LOOP + 3n;
 const LEAF = TEXT + 0x3000n;

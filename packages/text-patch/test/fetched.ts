@@ -9,7 +9,10 @@ import type { Position, RunningCpu } from "./cpus.js";
 const equal = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i]);
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 const keyOf = ({ rip, stack, held }: Position): string =>
-  `${rip}/${stack.join(",")}/${held.map(({ address, bytes }) => `${address}:${hexOf(bytes)}`).sort().join(",")}`;
+  `${rip}/${stack.join(",")}/${held
+    .map(({ address, bytes }) => `${address}:${hexOf(bytes)}`)
+    .sort()
+    .join(",")}`;
 
 export class Explorer {
   /** What was executed at the site: a form's name, `trap`, or what should not be. */

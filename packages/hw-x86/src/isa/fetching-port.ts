@@ -8,8 +8,8 @@ import { FetchedCode, type FetchedCodeOptions } from "./fetched-code.js";
 import { MachinePort, type MachinePortOptions } from "./machine-port.js";
 
 /**
- * The part of a thread that counts serialising events, and shows what is kept; a CPU without it is serialised by its own
- * instructions only.
+ * The part of a thread that counts serialising events, and shows what is kept; a CPU without it is serialised by its
+ * own instructions only.
  */
 interface Serialised {
   readonly serialisations?: number;

@@ -14,7 +14,9 @@ const TARGET = TEXT + 0x40n;
 /** What is executed in between. */
 const BETWEEN = TEXT + 0x80n;
 
-/** One page of text that its CPU may write, by two addresses; a CPU that keeps what it fetches, or one that does not. */
+/**
+ * One page of text that its CPU may write, by two addresses; a CPU that keeps what it fetches, or one that does not.
+ */
 function bench(options: { keeps?: boolean; windows?: number; windowBytes?: number } = {}) {
   const two = new TwoNodes();
   const { machine } = two;
@@ -51,7 +53,10 @@ test("another CPU's store is executed at once by a CPU that keeps nothing, and n
 });
 
 describe("instructions", () => {
-  const between = (code: readonly number[], prepare: (b: ReturnType<typeof bench>) => void = () => undefined): number => {
+  const between = (
+    code: readonly number[],
+    prepare: (b: ReturnType<typeof bench>) => void = () => undefined,
+  ): number => {
     const b = bench();
     b.store(BETWEEN, ...code);
     expect(b.target()).toBe(1);
@@ -126,10 +131,14 @@ test.each<[string, (b: ReturnType<typeof bench>) => void, number]>([
   ["an interrupt is taken", ({ machine }) => machine.interrupt(2, [0]), 2],
   ["an interrupt is sent to another CPU", ({ machine }) => machine.interrupt(0, [2]), 1],
   ["a PCID is invalidated", ({ machine }) => machine.cpu(0).invpcid(2, 0, 0n), 1],
-  ["the thread's privilege changes and changes back", ({ machine }) => {
-    machine.cpu(0).privilege = 3;
-    machine.cpu(0).privilege = 0;
-  }, 1],
+  [
+    "the thread's privilege changes and changes back",
+    ({ machine }) => {
+      machine.cpu(0).privilege = 3;
+      machine.cpu(0).privilege = 0;
+    },
+    1,
+  ],
 ])("from outside: %s", (_name, event, expected) => {
   const b = bench();
   expect(b.target()).toBe(1);

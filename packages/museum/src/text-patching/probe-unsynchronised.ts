@@ -13,9 +13,7 @@ export const PROBE_UNSYNCHRONISED: Bug = {
   commits: [{ id: "5c02ece81848", subject: "x86/kprobes: Fix ordering while text-patching" }],
   invariant: "P15",
   kernel: {},
-  path: [
-    { op: "patch", change: "probe", nth: 0, cpu: 0 },
-  ],
+  path: [{ op: "patch", change: "probe", nth: 0, cpu: 0 }],
   copies: {
     with: "P15",
     without: "P15",
