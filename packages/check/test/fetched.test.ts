@@ -42,7 +42,12 @@ function outcome(overlays: readonly Binding[]): string | undefined {
     nth: i % 3,
     cpu: (i >> 1) % 4,
   }));
-  const kernel = { spec: smallMachine(2), policy: "per-node", image: smallImage(), defects: [{ overlays }] };
+  const kernel = {
+    spec: smallMachine(2),
+    policy: "per-node",
+    image: smallImage(),
+    defects: [{ id: "fewer synchronisations", overlays }],
+  };
   return failureOf(kernel, operations, "off", [patchingFamily])?.message;
 }
 

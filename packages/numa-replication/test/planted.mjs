@@ -60,8 +60,7 @@ export default [
     promise: "rodata is copied before a holder's leaves lead to the copy",
     file: copies,
     find: "      if (copies.rodata) copyPages(entries.memory, rodata, room.rodata);\n",
-    replace:
-      "      if (copies.rodata) setTimeout(() => copyPages(entries.memory, rodata, room.rodata));\n",
+    replace: "      if (copies.rodata) setTimeout(() => copyPages(entries.memory, rodata, room.rodata));\n",
     ...order,
   },
   {
