@@ -1,9 +1,10 @@
 /// <reference types="node" />
 /**
  * What a queue adds to a cell: 10,000 cells, a job each, measured by nobody. Gatherer, journal, Redis with its
- * append-only file and a worker of 16 jobs at a time, on one machine; wall-clock and processor time of all of them.
+ * append-only file and a worker of 16 jobs at a time, on one machine; wall-clock and processor time of all of them. It
+ * needs redis-server.
  *
- * In packages/bench: npm run micro -- queue [CELLS]     needs redis-server
+ * In packages/bench: npm run micro -- queue [CELLS]
  *
  * Measured (Node 20.20.2, Redis 7.0.15, 2 cores shared with much other work): 4.1 ms a cell from the first job given to
  * the last cell on the disk; of a processor 0.9 ms for gatherer and worker together and 0.25 ms for Redis.
@@ -30,9 +31,13 @@ const port = await new Promise<number>((resolve) => {
     server.close(() => resolve(free));
   });
 });
-const redis = spawn("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--appendonly", "yes"], {
-  stdio: "ignore",
-});
+const redis = spawn(
+  "redis-server",
+  ["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--appendonly", "yes"],
+  {
+    stdio: "ignore",
+  },
+);
 const address = queueAddress(`redis://127.0.0.1:${port}`);
 const client = await (async () => {
   for (;;) {
@@ -44,7 +49,10 @@ const client = await (async () => {
   }
 })();
 const redisSeconds = async (): Promise<number> =>
-  [...(await client.info("cpu")).matchAll(/used_cpu_(?:user|sys):([\d.]+)/g)].reduce((sum, [, each]) => sum + Number(each), 0);
+  [...(await client.info("cpu")).matchAll(/used_cpu_(?:user|sys):([\d.]+)/g)].reduce(
+    (sum, [, each]) => sum + Number(each),
+    0,
+  );
 
 const version = sha256("micro");
 const text = "schema: kreplica.sweep/1\naxes: { machine: [tiny-2-node], recording: [kill] }\n";

@@ -10,7 +10,12 @@ import { LZ4 } from "./lz4-sample.js";
 const text = (lines: string): Uint8Array => new TextEncoder().encode(lines);
 
 const drmemtrace = ((): Uint8Array => {
-  const entries: [number, number, number][] = [[25, 0, 4], [28, 12, 4], [28, 9, 0x40], [22, 0, 1]];
+  const entries: [number, number, number][] = [
+    [25, 0, 4],
+    [28, 12, 4],
+    [28, 9, 0x40],
+    [22, 0, 1],
+  ];
   for (let i = 0; i < 20; i++) entries.push([10, 3, 0x40_1000 + 3 * i], [i % 2, 8, 0x7000_0000 + 8 * i]);
   entries.push([17, 2, 0x0201], [28, 27, 39], [16, 1, 0x40_2000], [28, 28, 39], [23, 0, 1], [26, 0, 0]);
   const view = new DataView(new ArrayBuffer(12 * entries.length));
@@ -33,7 +38,9 @@ export const traces: Readonly<Record<string, readonly [ForeignFormat["name"], Ui
   "drmemtrace, lz4": ["drmemtrace", LZ4],
   "perf script": [
     "perf-script",
-    text("ls 1 [000] 1.25: 1 instructions: 401000 a+0x0 (b)\nls 1 [000] 1.26: 1 cpu/mem-loads/P: 7ffd00001000 5080021 |OP LOAD|LVL L1 hit| 12 ffffffff81234567 f+0x1 (k)\n"),
+    text(
+      "ls 1 [000] 1.25: 1 instructions: 401000 a+0x0 (b)\nls 1 [000] 1.26: 1 cpu/mem-loads/P: 7ffd00001000 5080021 |OP LOAD|LVL L1 hit| 12 ffffffff81234567 f+0x1 (k)\n",
+    ),
   ],
 };
 

@@ -13,8 +13,14 @@
  * Source: Intel SDM vol. 3A, "Handling Self- and Cross-Modifying Code", "Serializing Instructions".
  */
 import type { FetchedBytes, FetchedInstructions } from "../machine-api.js";
-import type { Block } from "./block.js";
-import type { CpuPort } from "./port.js";
+
+/** Where a CPU fetches from. */
+export interface CodeSource {
+  /** Frame behind an address that is executed, or minus a fault status. */
+  translateFetch(lo: number, hi: number): number;
+  /** Bytes of a frame from an offset on. */
+  readCode(frame: number, offset: number, into: Uint8Array): void;
+}
 
 /** How much is fetched at once, and how much is kept. */
 export interface FetchedCodeOptions {
@@ -48,8 +54,8 @@ export class FetchedCode implements FetchedInstructions {
   private readonly windows: number;
   /** Oldest first. */
   private readonly held = new Map<bigint, FetchedWindow>();
-  /** Decoded from what is held. */
-  private readonly blocks = new Map<bigint, Block>();
+  /** Decoded from what is held, as the one interpreter that uses it decodes. */
+  private readonly blocks = new Map<bigint, object>();
   private readonly code = new Uint8Array(LONGEST);
   private seen: number;
   private overwrites = false;
@@ -127,15 +133,15 @@ export class FetchedCode implements FetchedInstructions {
    * @param decode undefined where the bytes end before the instruction does
    * @returns a fault status when bytes it needs cannot be fetched
    */
-  block(
-    port: CpuPort,
+  block<Block extends object>(
+    port: CodeSource,
     lo: number,
     hi: number,
     decode: (bytes: Uint8Array, frame: number) => Block | undefined,
   ): Block | number {
     const start = addressOf(lo, hi);
     const known = this.blocks.get(start);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known as Block;
     let frame = -1;
     for (let filled = 0; ;) {
       const at = BigInt.asUintN(64, start + BigInt(filled));
@@ -154,7 +160,7 @@ export class FetchedCode implements FetchedInstructions {
   }
 
   /** A window as it is held, or as memory has it now. @returns a fault status when it cannot be fetched */
-  private fetch(port: CpuPort, address: bigint): FetchedWindow | number {
+  private fetch(port: CodeSource, address: bigint): FetchedWindow | number {
     const known = this.held.get(address);
     if (known !== undefined) return known;
     const frame = port.translateFetch(low(address), high(address));

@@ -30,7 +30,8 @@ test("damaged bytes in one table of the four", () => {
       checkMachine(machineFromAccounts([readAcpi(tables)], "box"));
       read++;
     } catch (error) {
-      if (!(error instanceof InputError)) throw new Error(`${i}: ${Buffer.from(bytes).toString("hex")}`, { cause: error });
+      if (!(error instanceof InputError))
+        throw new Error(`${i}: ${Buffer.from(bytes).toString("hex")}`, { cause: error });
     }
   }
   expect(read).toBeGreaterThan(COUNT / 10);

@@ -19,7 +19,8 @@ const CALLS: Readonly<Record<number, number>> = { 1: 57, 2: 57, 3: 9, 4: 149, 5:
 const NO_CALL = 511;
 const VERSION = 3;
 const PROCESS = 1;
-const PIECE = 4096 * ENTRY_BYTES;
+const ENTRIES = 4096;
+const PIECE = ENTRIES * ENTRY_BYTES;
 /** Kernel addresses have the highest bit set. */
 const KERNEL = 0x8000_0000;
 
@@ -73,7 +74,14 @@ export function exportDrmemtrace(recording: Recording, cpu: number, sink: ByteSi
     if (!held) return;
     out.put(follows ? Entry.Instruction : Entry.IndirectJump, length, lo0, hi0);
     for (let i = 0; i < references.length; i += 6) {
-      const [kind, lo, hi, size, fresh, page] = references.slice(i, i + 6) as [number, number, number, number, number, number];
+      const [kind, lo, hi, size, fresh, page] = references.slice(i, i + 6) as [
+        number,
+        number,
+        number,
+        number,
+        number,
+        number,
+      ];
       if (fresh) physical(page, lo, hi);
       out.put(kind === Kind.Store ? Entry.Store : Entry.Load, size, lo, hi);
     }
