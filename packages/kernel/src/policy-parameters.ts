@@ -8,6 +8,7 @@ import {
   type PageRun,
   perDistance,
   replicationBy,
+  withinBudget,
 } from "@kreplica/numa-replication";
 import type { KernelPolicy, PolicyFault } from "./kernel-policy.js";
 
@@ -51,6 +52,19 @@ export const PARAMETERS: Readonly<Record<string, PolicyParameter>> = {
     make(parameter, name) {
       const pages = textPages(parameter);
       return typeof pages === "string" ? pages : replicationBy(hotSubset(pages, name));
+    },
+  },
+  budget: {
+    form: "PERCENT",
+    about:
+      "a copy takes at most this share of the memory of the nodes that share it, above 0 to 100, with up to four " +
+      "decimals; nodes that cannot pay alone share one with the nearest",
+    example: "0.05",
+    make(parameter, name) {
+      const percent = /^\d{1,3}(\.\d{1,4})?$/.test(parameter) ? Number(parameter) : NaN;
+      return percent > 0 && percent <= 100
+        ? replicationBy(withinBudget(percent, name))
+        : "is no percentage above 0, up to 100, with up to four decimals";
     },
   },
   groups: {

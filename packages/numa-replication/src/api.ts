@@ -1,5 +1,6 @@
 /** Everything another package may see of replication: the policies as data, and the window. */
 export { WINDOW_START } from "./clone-tables.js";
 export { CopySteps, OWN_STEPS } from "./copy-steps.js";
-export * from "./node-groups.js";
+export * from "./budget.js";
+export { byGroups, type NodeGroup, perDistance } from "./node-groups.js";
 export * from "./policy.js";

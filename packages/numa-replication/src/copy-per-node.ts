@@ -10,7 +10,16 @@
  * few pages itself: all before its first change, or it is refused as a whole.
  */
 import { inject, injectable } from "@kreplica/di";
-import { addressOfFrame, type CpuId, type Frame, Machine, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
+import {
+  addressOfFrame,
+  type CpuId,
+  type Frame,
+  Machine,
+  type NodeId,
+  NONE,
+  PAGE,
+  PAGE_BYTES,
+} from "@kreplica/hw-x86/api";
 import {
   bootRoot,
   brkRoom,
@@ -87,7 +96,7 @@ export class CopyPerNode implements ReplicaView {
   reserve(): void {
     const { context, policy, steps } = this;
     const { levels, pti } = context.layout;
-    const wanted = new Set([this.master, ...policy.chooseHolders(this.machine, this.master)]);
+    const wanted = new Set([this.master, ...policy.chooseHolders(this.machine, this.master, this.copyBytes)]);
     const candidates = memoryNodes(this.machine).filter((node) => wanted.has(node));
     if (candidates.length < 2) return;
     const kernelTables = countBelow(context.entries, levels, this.bootTable);
@@ -142,7 +151,7 @@ export class CopyPerNode implements ReplicaView {
       }
     }
     const nodes = this.rooms.map((room) => room.node);
-    this.groups = this.policy.groups?.(this.machine) ?? [];
+    this.groups = this.policy.groups?.(this.machine, this.master, this.copyBytes) ?? [];
     for (const node of this.machine.nodes) {
       const group = this.groups.find((each) => each.includes(node));
       const shared = nodes.filter((each) => group?.includes(each));
@@ -240,6 +249,12 @@ export class CopyPerNode implements ReplicaView {
   /** Not when no page that the policy names is of this kernel's text. */
   private get copiesText(): boolean {
     return this.policy.copies.text && this.parts.text.copied > 0;
+  }
+
+  /** Bytes of one holder's copies. */
+  private get copyBytes(): number {
+    const { text, rodata } = this.parts;
+    return PAGE_BYTES * ((this.copiesText ? text.copied : 0) + (this.policy.copies.rodata ? rodata.copied : 0));
   }
 
   get copies(): ReplicaView["copies"] {

@@ -16,7 +16,7 @@ export const replicationBy = (decided: ReplicationPolicy, plan: PgdPlan = EAGER_
     {
       summary: decided.summary,
       alignment: decided.alignment ?? "patch-06",
-      holders: (machine, master) => decided.chooseHolders(machine, master),
+      holders: (machine, master, copyBytes) => decided.chooseHolders(machine, master, copyBytes),
     },
     [
       bindValue(ReplicationPolicy, decided),

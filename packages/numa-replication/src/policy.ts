@@ -23,7 +23,7 @@ export interface ReplicationPolicy {
   readonly alignment?: Alignment;
   readonly chooseHolders: ChooseHolders;
   /** Nodes that use a copy of their own group's, whatever is nearer; all use the nearest when absent. */
-  readonly groups?: (machine: Machine) => readonly (readonly NodeId[])[];
+  readonly groups?: (machine: Machine, master: NodeId, copyBytes: number) => readonly (readonly NodeId[])[];
 }
 export const ReplicationPolicy = token<ReplicationPolicy>("numa-replication/ReplicationPolicy");
 

@@ -2,7 +2,13 @@
 export { Block, BlockCache } from "./block.js";
 export { callFunction, type CallResult, type CallSite } from "./call.js";
 export type { Context, SavedContext } from "./context.js";
-export { type CodeSource, FetchedCode, type FetchedCodeOptions, type FetchedWindow, type SavedFetches } from "./fetched-code.js";
+export {
+  type CodeSource,
+  FetchedCode,
+  type FetchedCodeOptions,
+  type FetchedWindow,
+  type SavedFetches,
+} from "./fetched-code.js";
 export { FetchingPort } from "./fetching-port.js";
 export { FlatMemory, FlatMemoryPort, type PageRights } from "./flat-port.js";
 export { Interpreter, type Stop } from "./interpreter.js";

@@ -3,8 +3,12 @@ import { type Binding, plugin, type Plugin } from "@kreplica/di";
 import type { Machine, NodeId } from "@kreplica/hw-x86/api";
 import type { Alignment } from "../image/image.js";
 
-/** Nodes that should hold a copy, in any order; the master is added, and nodes without memory never hold one. */
-export type ChooseHolders = (machine: Machine, master: NodeId) => readonly NodeId[];
+/**
+ * Nodes that should hold a copy, in any order; the master is added, and nodes without memory never hold one.
+ *
+ * `copyBytes` are those of one holder's copies.
+ */
+export type ChooseHolders = (machine: Machine, master: NodeId, copyBytes: number) => readonly NodeId[];
 
 /** A plugin that binds {@link ReplicaView} and {@link PgdPlan}, with what a kernel under it differs in beside them. */
 export interface Policy extends Plugin {
