@@ -174,6 +174,26 @@ test("what was reported is judged only where near text could gain anything", () 
   }
 });
 
+test("hot, what was reported above all that L2 does not answer is out of reach of any near copy; cold it is not asked", () => {
+  const told = (over: number): string =>
+    compareText(
+      result({
+        tests: result().tests.map((each) => ({
+          ...each,
+          bound: 100,
+          reported: 10,
+          boundBeyondL2: each.test.name === "kill" ? 10 - over : 100,
+        })),
+      }),
+      screen,
+    ).replace(/\s+/g, " ");
+  const sentence = /Out of reach of any near copy, because reported above the bound past L2: ([^.]*)\./;
+  expect(sentence.exec(told(0.1))?.[1]).toBe("kill hot");
+  expect(told(0.1).match(/ out of reach/g)).toHaveLength(1);
+  expect(told(0)).not.toMatch(sentence);
+  expect(told(0)).not.toContain("out of reach");
+});
+
 test("a recording of another length says so, has figures per recorded call, and nothing reported beside it", () => {
   const shorter = (of: Partial<Comparison>): CompareResult =>
     result({
