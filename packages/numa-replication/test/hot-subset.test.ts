@@ -76,24 +76,26 @@ describe("booted", () => {
     const { view, entries, layout, image, machine, allocator } = kernel;
     expect(kernel.violated()).toEqual([]);
     expect(view.holders).toEqual([0, 1, 2]);
-    const frames = (node: number): readonly Frame[] =>
-      Array.from({ length: pagesOf(image.stext, image.etext) }, (___, page) => {
+    const pages = pagesOf(image.stext, image.etext);
+    const frames = view.holders.map((node) =>
+      Array.from({ length: pages }, (__, page): Frame => {
         const address = imageAddress(layout, image.stext) + BigInt(page) * PAGE;
         return view.replicaFrame(address, node)!;
-      });
-    const named = new Set([...placesOf(frames(0).length, runs)].flatMap((place, page) => (place === -1 ? [] : [page])));
+      }),
+    );
+    const named = new Set(
+      runs.flatMap(({ first, pages: many }) => Array.from({ length: many }, (__, nth) => first + nth)),
+    );
+    const copied = [...named].filter((page) => page < pages).length;
+    const booted = frames[0]!;
     for (const node of [1, 2]) {
-      const wrong = frames(node).flatMap((frame, page) =>
-        named.has(page)
-          ? machine.memory.nodeOf(frame) === node && machine.memory.equalFrames(frame, frames(0)[page]!)
-            ? []
-            : [page]
-          : frame === frames(0)[page]
-            ? []
-            : [page],
-      );
+      const wrong = frames[node]!.flatMap((frame, page) => {
+        const right = named.has(page)
+          ? machine.memory.nodeOf(frame) === node && machine.memory.equalFrames(frame, booted[page]!)
+          : frame === booted[page];
+        return right ? [] : [page];
+      });
       expect(wrong).toEqual([]);
-      const copied = placesOf(frames(0).length, runs).filter((place) => place !== -1).length;
       expect(allocator.usedFrames(node, "text")).toBe(copied);
       expect(allocator.usedFrames(node, "rodata")).toBe(0);
     }
