@@ -23,6 +23,7 @@ function groupBy<T>(all: readonly T[], key: (each: T) => number): T[][] {
   return [...groups.values()];
 }
 
+/** A machine's nodes, CPUs, distances, latencies and caches as options of QEMU, and what it cannot be told. */
 export function qemuOptions(machine: MachineSpec): QemuOptions {
   const remarks: string[] = [];
   const { nodes } = machine;

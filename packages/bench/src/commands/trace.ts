@@ -88,14 +88,14 @@ export function registerTrace(program: Command, context: CommandContext): void {
     .addOption(numberOption("--top <count>", "info: functions to list", { least: 1, most: 100_000 }, 10))
     .addOption(
       choiceOption(
-        `--from <${FROM.join("|")}>`,
+        "--from <format>",
         "convert: format of the trace (default: as the end of its name says, else KTRC1)",
         FROM,
       ),
     )
     .addOption(
       choiceOption(
-        `--to <${TO.join("|")}>`,
+        "--to <format>",
         "convert: format to write (default: as the end of the output's name says, else KTRC1)",
         TO,
       ),

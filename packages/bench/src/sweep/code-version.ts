@@ -1,13 +1,14 @@
 /** Which code measures: a digest of every file that may run, of this package and of those of kreplica below it. */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { extensions } from "@kreplica/kernel";
 import { dataFile } from "@kreplica/recordings";
 
 /** Code, and none of what is made from it beside it. */
 const CODE = /\.(js|mjs|ts)$/;
+const KINDS = ["src", "dist"];
 const DECLARATIONS = /\.d\.[cm]?ts$/;
 
 const filesBelow = (folder: string): string[] =>
@@ -31,9 +32,12 @@ export function codeVersion(): string {
 
 /** @param here a folder of this package's code: src/ or dist/, or one below */
 function versionOf(here: string): string {
-  let root = here;
+  // Of several bundles below one package, as tests make them, this one's alone.
+  let code = here;
+  while (!KINDS.includes(basename(code)) && code !== dirname(code)) code = dirname(code);
+  const kind = basename(code);
+  let root = dirname(code);
   while (!existsSync(join(root, "package.json"))) root = dirname(root);
-  const kind = here.slice(root.length + 1).split(/[\\/]/)[0]!;
   const hash = createHash("sha256");
   const add = (name: string, folder: string): void => {
     for (const file of filesBelow(folder).sort()) {
@@ -43,7 +47,7 @@ function versionOf(here: string): string {
         .update("\0");
     }
   };
-  add("bench", join(root, kind));
+  add("bench", code);
   const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
     dependencies: Record<string, string>;
   };

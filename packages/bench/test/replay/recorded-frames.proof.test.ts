@@ -22,13 +22,20 @@ test("the recorded image has one end: that of the traced kernel, both alignments
   }
 });
 
+/** Whether a frame lies in what the recorded kernel gave back of its image's, behind text and behind rodata. */
+const inTail = (frame: number): boolean => {
+  const { stext, firstPage, tails } = shippedGuest.image;
+  const address = stext + BigInt(frame - firstPage) * 4096n;
+  return tails.some(({ start, end }) => address >= start && address < end);
+};
+
 describe.each<[string, MachineSpec, readonly [number, number], string[]]>([
   ["the guest's own size", recordedGuest, [0, 1], ["fork1", "mount", "insmod"]],
   ["the guest's own size, image on node 1", recordedGuest, [1, 0], ["fork1"]],
   ["tiny", tiny2Node, [0, 1], ["kill", "poke"]],
   ["with windows", e52690v3, [0, 1], ["fork1"]],
   ["with windows, image on node 1", e52690v3, [1, 1], ["fork1", "poke"]],
-])("a machine of %s", (_name, spec, nodes, keys) => {
+])("a machine of %s", (name, spec, nodes, keys) => {
   test.each(keys)(
     "%s: each recorded frame has a place of its own, which the allocator neither holds nor gave out",
     (key) => {
@@ -58,8 +65,11 @@ describe.each<[string, MachineSpec, readonly [number, number], string[]]>([
         for (const frame of used) {
           const place = recorded.frame(frame);
           expect(allocator.claim(place, "kernel")).toBe(false);
+          // What the recorded kernel gave back of its image was anybody's: nowhere in this one, where there is room.
           expect(place >= first && place < end).toBe(
-            frame >= 0x1000 && frame < 0x1000 + imagePages(shippedGuest.image),
+            frame >= 0x1000 &&
+              frame < 0x1000 + imagePages(shippedGuest.image) &&
+              !(name.startsWith("with windows") && inTail(frame)),
           );
         }
       }
