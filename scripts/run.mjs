@@ -289,7 +289,7 @@ if (job === "test") {
   process.stdout.write(
     proofs
       ? "All tests of all packages, long proofs too: about a quarter of an hour on two cores\n"
-      : "Tests of all packages, about 6 minutes on two cores; the long proofs run with npm test -- --all\n",
+      : "Tests of all packages, about 7 minutes on two cores; the long proofs run with npm test -- --all\n",
   );
   const status = await runTests(options);
   // Afterwards: tests fetch a kernel where there is none.
