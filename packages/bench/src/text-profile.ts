@@ -1,6 +1,5 @@
 /** Which pages of the traced kernel's text a shipped recording fetches: what `hot-subset:fork-1` stands for. */
-import { runsOf } from "@kreplica/kernel";
-import type { PageRun } from "@kreplica/numa-replication";
+import { type PageRun, runsOf } from "@kreplica/numa-replication";
 import { Kind, testOf, traceTests } from "@kreplica/trace";
 import { shippedTraces } from "./inputs/traces.js";
 import { readTraceFile, traceFile } from "./inputs/trace-file.js";

@@ -7,7 +7,7 @@
  */
 import { hex } from "./addr.js";
 import { ThreadTranslations } from "./cached.js";
-import { CR0_KEPT, CR4_KEPT, EFER_KEPT } from "./control-bits.js";
+import { Cr0, CR0_KEPT, Cr4, CR4_KEPT, Efer, EFER_KEPT } from "./control-bits.js";
 import type { Core } from "./core.js";
 import { cr3Frame, cr3Pcid } from "./cr3.js";
 import { MachineError } from "./errors.js";
@@ -17,19 +17,6 @@ import { Tag } from "./tlb.js";
 import type { PageWalker } from "./parts.js";
 import { Denial, Thread } from "./literals.js";
 
-const CR0_WP = 0x1_0000;
-const CR0_PG = 0x8000_0000;
-const CR4_PAE = 0x20;
-const CR4_PGE = 0x80;
-const CR4_LA57 = 0x1000;
-const CR4_PCIDE = 0x2_0000;
-const CR4_SMEP = 0x10_0000;
-const CR4_SMAP = 0x20_0000;
-const EFER_LME = 0x100;
-const EFER_LMA = 0x400;
-const EFER_NXE = 0x800;
-
-/** {@link Core.fetchThread} when the next fetch has to look. */
 /** A tag bit no entry has: with it nothing hits. */
 const NEVER = 1 << 30;
 
@@ -98,7 +85,7 @@ export abstract class ThreadRegisters {
     return this.walker.root >>> 0;
   }
   get pcid(): number {
-    return (this.cr4Value & CR4_PCIDE) === 0 ? 0 : cr3Pcid(this.cr3Value);
+    return (this.cr4Value & Cr4.ProcessContext) === 0 ? 0 : cr3Pcid(this.cr3Value);
   }
   get cr3(): bigint {
     return this.cr3Value;
@@ -115,7 +102,7 @@ export abstract class ThreadRegisters {
     this.serialisations++;
     this.cr3Value = BigInt.asUintN(63, value);
     this.derive();
-    const keep = (this.cr4Value & CR4_PCIDE) !== 0 && value >> 63n !== 0n;
+    const keep = (this.cr4Value & Cr4.ProcessContext) !== 0 && value >> 63n !== 0n;
     const pcid = this.pcid;
     if (!keep) this.flushContext(pcid);
     this.cached.loaded(pcid, this.rootFrame, keep);
@@ -143,7 +130,7 @@ export abstract class ThreadRegisters {
   set cr0(value: number) {
     const now = (value & CR0_KEPT) >>> 0;
     const was = this.cr0Value;
-    if (now >= CR0_PG && (this.eferValue & EFER_LME) === 0) {
+    if (now >= Cr0.Paging && (this.eferValue & Efer.LongModeEnable) === 0) {
       throw new MachineError(
         "not-modelled",
         "cr0",
@@ -151,14 +138,14 @@ export abstract class ThreadRegisters {
         "set CR4.PAE, then EFER.LME, then CR0.PG",
       );
     }
-    if (now >= CR0_PG && (this.cr4Value & CR4_PAE) === 0)
+    if (now >= Cr0.Paging && (this.cr4Value & Cr4.PhysicalAddressExtension) === 0)
       this.refuse("cr0", "paging in long mode needs CR4.PAE", "set CR4.PAE before CR0.PG");
-    if (was >= CR0_PG && now < CR0_PG && (this.cr4Value & CR4_PCIDE) !== 0)
+    if (was >= Cr0.Paging && now < Cr0.Paging && (this.cr4Value & Cr4.ProcessContext) !== 0)
       this.refuse("cr0", "PG cannot be cleared while CR4.PCIDE is set", "clear CR4.PCIDE first");
     this.serialisations++;
     this.cr0Value = now;
-    this.eferValue = now >= CR0_PG ? this.eferValue | EFER_LMA : this.eferValue & ~EFER_LMA;
-    if (was >= CR0_PG && now < CR0_PG) this.flushTranslations();
+    this.eferValue = now >= Cr0.Paging ? this.eferValue | Efer.LongModeActive : this.eferValue & ~Efer.LongModeActive;
+    if (was >= Cr0.Paging && now < Cr0.Paging) this.flushTranslations();
     this.derive();
   }
 
@@ -168,17 +155,17 @@ export abstract class ThreadRegisters {
   set cr4(value: number) {
     const now = value & CR4_KEPT;
     const was = this.cr4Value;
-    if (this.paging && ((now ^ was) & (CR4_LA57 | CR4_PAE)) !== 0)
+    if (this.paging && ((now ^ was) & (Cr4.FiveLevels | Cr4.PhysicalAddressExtension)) !== 0)
       this.refuse("cr4", "LA57 and PAE cannot change while paging is on in long mode", "clear CR0.PG first");
-    if ((now & ~was & CR4_PCIDE) !== 0 && (this.eferValue & EFER_LMA) === 0)
+    if ((now & ~was & Cr4.ProcessContext) !== 0 && (this.eferValue & Efer.LongModeActive) === 0)
       this.refuse("cr4", "PCIDE cannot be set outside long mode", "set CR0.PG with EFER.LME first");
-    if ((now & ~was & CR4_PCIDE) !== 0 && cr3Pcid(this.cr3Value) !== 0)
+    if ((now & ~was & Cr4.ProcessContext) !== 0 && cr3Pcid(this.cr3Value) !== 0)
       this.refuse("cr4", "PCIDE cannot be set while CR3 bits 11..0 are not zero", "load a CR3 with PCID 0 first");
     const pcid = this.pcid;
     this.serialisations++;
     this.cr4Value = now;
-    if (((now ^ was) & CR4_PGE) !== 0 || (was & ~now & CR4_PCIDE) !== 0) this.flushTranslations();
-    else if ((now & ~was & CR4_SMEP) !== 0) {
+    if (((now ^ was) & Cr4.PageGlobal) !== 0 || (was & ~now & Cr4.ProcessContext) !== 0) this.flushTranslations();
+    else if ((now & ~was & Cr4.SupervisorExecutePrevention) !== 0) {
       // "All TLB entries and all entries in all paging-structure caches for the current PCID": global ones are used
       // with it.
       this.flushContext(pcid);
@@ -191,10 +178,10 @@ export abstract class ThreadRegisters {
     return this.eferValue;
   }
   set efer(value: number) {
-    if (this.paging && ((value ^ this.eferValue) & EFER_LME) !== 0)
+    if (this.paging && ((value ^ this.eferValue) & Efer.LongModeEnable) !== 0)
       this.refuse("efer", "LME cannot change while paging is on", "clear CR0.PG first");
     this.serialisations++;
-    this.eferValue = (value & EFER_KEPT & ~EFER_LMA) | (this.eferValue & EFER_LMA);
+    this.eferValue = (value & EFER_KEPT & ~Efer.LongModeActive) | (this.eferValue & Efer.LongModeActive);
     this.derive();
   }
 
@@ -213,7 +200,7 @@ export abstract class ThreadRegisters {
   invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void {
     this.translationChanges++;
     const { tlbs } = this.core;
-    if (type <= 1 && (pcid < 0 || pcid > 4095 || (pcid !== 0 && (this.cr4Value & CR4_PCIDE) === 0))) {
+    if (type <= 1 && (pcid < 0 || pcid > 4095 || (pcid !== 0 && (this.cr4Value & Cr4.ProcessContext) === 0))) {
       this.refuse("invpcid", `PCID ${pcid} does not exist`, "0 to 4095, and only 0 without CR4.PCIDE");
     }
     const context = this.thread | (pcid << 13);
@@ -275,21 +262,24 @@ export abstract class ThreadRegisters {
     this.translationChanges++;
     const user = this.privilegeValue === 3;
     const cr4 = this.cr4Value;
-    const noExecute = (this.eferValue & EFER_NXE) !== 0;
-    this.paging = this.cr0Value >= CR0_PG;
-    this.walker.levels = (cr4 & CR4_LA57) === 0 ? 4 : 5;
-    this.canonicalShift = (cr4 & CR4_LA57) === 0 ? 16 : 7;
-    this.globals = (cr4 & CR4_PGE) !== 0;
+    const noExecute = (this.eferValue & Efer.NoExecuteEnable) !== 0;
+    this.paging = this.cr0Value >= Cr0.Paging;
+    this.walker.levels = (cr4 & Cr4.FiveLevels) === 0 ? 4 : 5;
+    this.canonicalShift = (cr4 & Cr4.FiveLevels) === 0 ? 16 : 7;
+    this.globals = (cr4 & Cr4.PageGlobal) !== 0;
     this.walker.root = cr3Frame(this.cr3Value) | 0;
     this.context = this.paging ? this.thread | (this.pcid << 13) : NEVER;
     this.globalContext = this.paging ? this.thread | Tag.Global : NEVER;
-    const smap = !user && (cr4 & CR4_SMAP) !== 0 && !this.accessAllowed ? Denial.UserPage : 0;
+    const smap = !user && (cr4 & Cr4.SupervisorAccessPrevention) !== 0 && !this.accessAllowed ? Denial.UserPage : 0;
     this.denyLoad = user ? Denial.NotUser : smap;
     this.denyStore =
       Denial.NotDirty |
-      (user ? Denial.NotUser | Denial.NotWritable : smap | ((this.cr0Value & CR0_WP) !== 0 ? Denial.NotWritable : 0));
-    this.denyFetch = Denial.NoExecute | (user ? Denial.NotUser : (cr4 & CR4_SMEP) !== 0 ? Denial.UserPage : 0);
-    this.fetchReported = (cr4 & CR4_SMEP) !== 0 || noExecute;
+      (user
+        ? Denial.NotUser | Denial.NotWritable
+        : smap | ((this.cr0Value & Cr0.WriteProtect) !== 0 ? Denial.NotWritable : 0));
+    this.denyFetch =
+      Denial.NoExecute | (user ? Denial.NotUser : (cr4 & Cr4.SupervisorExecutePrevention) !== 0 ? Denial.UserPage : 0);
+    this.fetchReported = (cr4 & Cr4.SupervisorExecutePrevention) !== 0 || noExecute;
     this.walker.setNoExecute(noExecute);
     this.core.fetchThread = Thread.Nobody;
   }

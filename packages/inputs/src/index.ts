@@ -8,5 +8,6 @@ export { formatCpuList, parseCpuList, parseCpuMask } from "./cpu-list.js";
 export { fileName } from "./file-name.js";
 export { allFaults, faultOf, InputError, type InputFault, whyNot } from "./input-error.js";
 export { type JsonText, parseJsonText } from "./json-text.js";
+export { Lz4Fault, type Lz4Room, unpackLz4Block } from "./lz4-block.js";
 export { didYouMean, nearest } from "./nearest.js";
 export { fieldName, quoted, TextLines } from "./text-lines.js";

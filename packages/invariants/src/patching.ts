@@ -2,7 +2,7 @@
  * Group P: patching, as far as CPUs, probes, a boot or a kernel at rest show it. What shows in text as it is patched
  * has text-patch.
  */
-import { hex, PAGE } from "@kreplica/hw-x86/api";
+import { endOf, hex } from "@kreplica/hw-x86/api";
 import { lookup } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import { staleInstructions } from "./stale-instructions.js";
@@ -75,11 +75,9 @@ export const PATCHING: readonly Invariant<Subject>[] = [
       "the kernel's text no longer holds: whoever changes code that others execute makes each of them serialise",
     check(subject, verdict) {
       const { machine, cpus, patchedNow = [] } = subject.kernel;
-      const { start, pages } = subject.text;
+      const { text } = subject;
       const counts = (at: bigint): boolean =>
-        at >= start &&
-        at < start + BigInt(pages) * PAGE &&
-        !patchedNow.some((patch) => at >= patch.start && at < patch.end);
+        at >= text.start && at < endOf(text) && !patchedNow.some((patch) => at >= patch.start && at < patch.end);
       const keeping = [...cpus.online].filter((cpu) => machine.cpu(cpu).fetched);
       if (keeping.length === 0) return verdict.skip();
       for (const cpu of keeping)

@@ -1,5 +1,5 @@
 /** Compares what holders map in the replicated window, page by page, where their tables differ. */
-import { isPresent, LARGE, PAGE } from "@kreplica/hw-x86/api";
+import { endOf, isPresent, LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { Flag, smallTable } from "./page-reader.js";
 import type { Subject } from "./subject.js";
 
@@ -20,7 +20,7 @@ export function compareWindow(
   const excluded = withCopied
     ? []
     : [
-        ...subject.copied.map((part) => ({ start: part.start, end: part.start + BigInt(part.pages) * PAGE })),
+        ...subject.copied.map((part) => ({ start: part.start, end: endOf(part) })),
         ...(subject.kernel.replicatedAreas ?? []),
       ];
   const base = subject.root(subject.holders[0]!);

@@ -28,6 +28,6 @@ export {
   wordsOf,
 } from "./policies.js";
 export { policyLikeness } from "./policy-likeness.js";
-export { PARAMETERS, runsOf, type TextProfile, useTextProfile } from "./policy-parameters.js";
+export { PARAMETERS, type TextProfile, useTextProfile } from "./policy-parameters.js";
 export { type GuestWindow, guestWindows, RECORDED_PCID, RecordedPages, sparedWindows } from "./recorded-pages.js";
 export { lateMemory, smallImage, smallMachine } from "./small-kernel.js";

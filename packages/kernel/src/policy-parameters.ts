@@ -8,6 +8,7 @@ import {
   type PageRun,
   perDistance,
   replicationBy,
+  runsOf,
   withinBudget,
 } from "@kreplica/numa-replication";
 import type { KernelPolicy, PolicyFault } from "./kernel-policy.js";
@@ -31,6 +32,20 @@ function numberIn(text: string, least: number, most: number): number | undefined
 }
 
 const MOST_NODES = 64;
+
+/**
+ * A number, or a range with a hyphen.
+ * @param what they number
+ * @returns first and last; what is wrong with them, a clause; undefined for anything else
+ */
+function rangeIn(text: string, what: "node" | "page", count: number): readonly [number, number] | string | undefined {
+  const digits = String(count - 1).length;
+  const [, from, to] = new RegExp(`^(\\d{1,${digits}})(?:-(\\d{1,${digits}}))?$`).exec(text) ?? [];
+  if (from === undefined) return undefined;
+  const [first, last] = [Number(from), Number(to ?? from)];
+  if (first > last) return `has a range that goes down, ${text}`;
+  return last < count ? [first, last] : `names ${what} ${last}: ${what}s are 0 to ${count - 1}`;
+}
 
 /** By policy. */
 export const PARAMETERS: Readonly<Record<string, PolicyParameter>> = {
@@ -110,30 +125,17 @@ function textPages(text: string): readonly PageRun[] | string {
     for (const { first, pages: many } of profile ?? [])
       for (let page = first; page < first + many; page++) pages.add(page);
     if (profile) continue;
-    const [, from, to] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part) ?? [];
-    if (from === undefined)
+    const range = rangeIn(part, "page", MOST_PAGES);
+    if (range === undefined)
       return `has ${JSON.stringify(part)}, which is neither a test of a shipped recording nor a page or a range of pages`;
-    const [first, last] = [Number(from), Number(to ?? from)];
-    if (first > last) return `has a range that goes down, ${part}`;
-    if (last >= MOST_PAGES) return `names page ${last}: pages are 0 to ${MOST_PAGES - 1}`;
-    for (let page = first; page <= last; page++) {
+    if (typeof range === "string") return range;
+    for (let [page, last] = range; page <= last; page++) {
       if (written.has(page)) return `names page ${page} twice`;
       written.add(page);
       pages.add(page);
     }
   }
   return runsOf(pages);
-}
-
-/** @returns runs of pages, ascending and apart from each other */
-export function runsOf(pages: Iterable<number>): PageRun[] {
-  const runs: { first: number; pages: number }[] = [];
-  for (const page of [...pages].sort((a, b) => a - b)) {
-    const last = runs.at(-1);
-    if (last && page === last.first + last.pages) last.pages++;
-    else runs.push({ first: page, pages: 1 });
-  }
-  return runs;
 }
 
 /** @returns the groups, or why there are none, a clause */
@@ -143,12 +145,10 @@ function groupsIn(text: string): readonly NodeGroup[] | string {
   for (const part of text.split(",")) {
     const group: NodeId[] = [];
     for (const range of part.split("+")) {
-      const [, from, to] = /^(\d{1,2})(?:-(\d{1,2}))?$/.exec(range) ?? [];
-      if (from === undefined) return `has ${JSON.stringify(range)} where a node or a range of nodes is expected`;
-      const [first, last] = [Number(from), Number(to ?? from)];
-      if (first > last) return `has a range that goes down, ${range}`;
-      if (last >= MOST_NODES) return `names node ${last}: nodes are 0 to ${MOST_NODES - 1}`;
-      for (let node = first; node <= last; node++) {
+      const found = rangeIn(range, "node", MOST_NODES);
+      if (found === undefined) return `has ${JSON.stringify(range)} where a node or a range of nodes is expected`;
+      if (typeof found === "string") return found;
+      for (let [node, last] = found; node <= last; node++) {
         if (seen.has(node)) return `names node ${node} twice`;
         seen.add(node);
         group.push(node);

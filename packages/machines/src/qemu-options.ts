@@ -6,6 +6,7 @@
  * @source QEMU, "qemu-system-x86_64 options": -smp, -numa
  */
 import type { CpuSpec, MachineSpec } from "@kreplica/hw-x86/api";
+import { groupBy } from "./group-by.js";
 
 /** The options, and what of the machine they cannot say. */
 export interface QemuOptions {
@@ -15,13 +16,6 @@ export interface QemuOptions {
 }
 
 const MIB = 2 ** 20;
-
-/** Members of groups, in the order in which the groups are first met. */
-function groupBy<T>(all: readonly T[], key: (each: T) => number): T[][] {
-  const groups = new Map<number, T[]>();
-  for (const each of all) groups.set(key(each), [...(groups.get(key(each)) ?? []), each]);
-  return [...groups.values()];
-}
 
 /** A machine's nodes, CPUs, distances, latencies and caches as options of QEMU, and what it cannot be told. */
 export function qemuOptions(machine: MachineSpec): QemuOptions {

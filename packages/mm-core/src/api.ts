@@ -3,7 +3,7 @@
  */
 export * from "./errors.js";
 export { KernelOptions } from "./options-api.js";
-export { seededRandom } from "./random.js";
+export { seededRandom, shuffle } from "./random.js";
 export * from "./memory/boot-memory-api.js";
 export * from "./memory/page-allocator-api.js";
 export { type Alignment, type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image/image.js";

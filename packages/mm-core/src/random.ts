@@ -10,3 +10,11 @@ export function seededRandom(seed: number): (below: number) => number {
     return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000) * below);
   };
 }
+
+/** Puts elements in an order that is drawn, every order as likely. @param random as {@link seededRandom} makes it */
+export function shuffle(elements: { length: number; [at: number]: unknown }, random: (below: number) => number): void {
+  for (let left = elements.length; left > 1; left--) {
+    const drawn = random(left);
+    [elements[left - 1], elements[drawn]] = [elements[drawn], elements[left - 1]];
+  }
+}

@@ -4,7 +4,7 @@
  * A part that ends inside 2 MiB has a tail of small leaves; patch 06 fills the tail so that none is needed.
  */
 import { type Frame, LARGE_PAGES, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
-import type { PageRun } from "./policy.js";
+import { type PageRun, runsOf } from "./policy.js";
 
 /** Bytes of the image of which each holder gets a copy, whole or of some pages. */
 export interface CopiedPart {
@@ -69,12 +69,8 @@ export interface HolderRoom {
 }
 
 /** What is copied of a part, live addresses, ascending. */
-export function copiedRanges({ start, places }: CopiedPart): PageRange[] {
-  const ranges: { start: bigint; pages: number }[] = [];
-  places.forEach((place, page) => {
-    if (place === -1) return;
-    if (page > 0 && places[page - 1] !== -1) ranges.at(-1)!.pages++;
-    else ranges.push({ start: start + BigInt(page) * PAGE, pages: 1 });
-  });
-  return ranges;
-}
+export const copiedRanges = ({ start, places }: CopiedPart): PageRange[] =>
+  runsOf([...places.keys()].filter((page) => places[page] !== -1)).map(({ first, pages }) => ({
+    start: start + BigInt(first) * PAGE,
+    pages,
+  }));

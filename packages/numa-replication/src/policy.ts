@@ -10,6 +10,17 @@ export interface PageRun {
   readonly pages: number;
 }
 
+/** @returns pages in runs that ascend and are apart from each other */
+export function runsOf(pages: Iterable<number>): PageRun[] {
+  const runs: { first: number; pages: number }[] = [];
+  for (const page of [...pages].sort((a, b) => a - b)) {
+    const last = runs.at(-1);
+    if (last && page === last.first + last.pages) last.pages++;
+    else runs.push({ first: page, pages: 1 });
+  }
+  return runs;
+}
+
 /** A replication policy: who holds copies, and of what. */
 export interface ReplicationPolicy {
   /** As `kreplica policies` lists it. */

@@ -2,7 +2,6 @@
  * Files by their digests: put into Redis by whoever has them, fetched by a worker that lacks them. What arrives is held
  * to the digest it was asked for by.
  */
-import { createHash } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
@@ -19,6 +18,7 @@ import { InputError } from "@kreplica/inputs";
 import { scheduleBeside } from "../inputs/trace-file.js";
 import { shippedTraces } from "../inputs/traces.js";
 import type { Batch } from "../sweep/batch.js";
+import { sha256 as sha256Of } from "../sweep/cells.js";
 import type { NamedFile, QueueJob, WantedFile } from "./job.js";
 import { PREFIX, type Redis } from "./redis.js";
 
@@ -29,7 +29,6 @@ const MOST_BYTES = 1 << 30;
 const KEPT_SECONDS = 7 * 24 * 3600;
 
 const keyOf = (sha256: string): string => `${PREFIX}:file:${sha256}`;
-const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 /** Recordings and schedules that every kreplica has, by name. */
 const shipped = (): ReadonlyMap<string, string> =>

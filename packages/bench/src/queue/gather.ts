@@ -11,8 +11,8 @@ import { lineDigest } from "../sweep/folder.js";
 import type { Runner, Work } from "../sweep/run-batches.js";
 import { offerFiles } from "./files.js";
 import { JobMaker, jobName } from "./job.js";
-import { announceSweep, forgetSweep, gathererKey, type OpenSweep, queueName, resultsKey, sentKey } from "./keys.js";
-import { connected, patiently, PREFIX, queueLibraries, type Redis, shownAddress } from "./redis.js";
+import { announceSweep, forgetSweep, gathererKey, type OpenSweep, queueOf, resultsKey, sentKey } from "./keys.js";
+import { connected, patiently, type Redis, shownAddress } from "./redis.js";
 
 /** Tries of a job that fails before it is set aside, each twice as long after the one before. */
 const TRIES = 3;
@@ -55,11 +55,8 @@ export class Gatherer {
 
   /** @throws InputError where Redis cannot be used, or another one gathers the same sweep */
   static async open(sweep: QueuedSweep): Promise<Gatherer> {
-    const { Queue: Jobs } = await queueLibraries();
     const redis = await connected(sweep.address, sweep.remark);
-    const queue = new Jobs(queueName(sweep.version), { connection: redis, prefix: PREFIX });
-    // Connections say it of themselves, once.
-    queue.on("error", () => undefined);
+    const queue = await queueOf(redis, sweep.version);
     const gatherer = new Gatherer(sweep, redis, queue);
     try {
       await gatherer.lock();

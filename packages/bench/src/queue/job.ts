@@ -2,7 +2,6 @@
  * A job of a sweep's queue: data and digests of files, no code. What a worker takes is held to this shape before
  * anything is done with it.
  */
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86";
@@ -11,9 +10,9 @@ import { checkMachine } from "@kreplica/machines";
 import { canonicalText } from "@kreplica/sweep";
 import { z } from "zod";
 import { isLongRun, scheduleBeside } from "../inputs/trace-file.js";
+import { sha256 } from "../sweep/cells.js";
 import type { Work } from "../sweep/run-batches.js";
 
-const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const whole = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 

@@ -1,9 +1,19 @@
 /** What lies in Redis for a sweep beside its jobs, and what a worker says of itself; all names begin with kreplica. */
+import type { Queue } from "bullmq";
 import { z } from "zod";
-import { PREFIX, type Redis } from "./redis.js";
+import { PREFIX, queueLibraries, type Redis } from "./redis.js";
 
 /** The queue of a version of the code: a worker of another one never sees its jobs. */
 export const queueName = (version: string): string => `sweep-${version.slice(0, 16)}`;
+
+/** That queue, by a connection that stands. @throws InputError where the libraries are not installed */
+export async function queueOf(redis: Redis, version: string): Promise<Queue> {
+  const { Queue: Jobs } = await queueLibraries();
+  const queue = new Jobs(queueName(version), { connection: redis, prefix: PREFIX });
+  // Connections say it of themselves, once.
+  queue.on("error", () => undefined);
+  return queue;
+}
 
 /** Results not yet taken: a line of a journal each. */
 export const resultsKey = (sweep: string): string => `${PREFIX}:results:${sweep}`;

@@ -3,8 +3,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { InputError } from "@kreplica/inputs";
 import type { Job, Queue } from "bullmq";
 import { grouped, groupedCount } from "../report/units.js";
-import { type FoundSweep, type KnownWorker, knownWorkers, openSweeps, queueName } from "./keys.js";
-import { connected, patiently, PREFIX, queueLibraries, type Redis, shownAddress } from "./redis.js";
+import { type FoundSweep, type KnownWorker, knownWorkers, openSweeps, queueOf } from "./keys.js";
+import { connected, patiently, type Redis, shownAddress } from "./redis.js";
 
 /** What is looked at. */
 export interface Watched {
@@ -33,10 +33,8 @@ export interface Sight {
  * @throws InputError where Redis cannot be used, or knows no such sweep
  */
 export async function watch({ address, name, version, every, remark, print }: Watched): Promise<void> {
-  const { Queue: Jobs } = await queueLibraries();
   const redis = await connected(address, remark);
-  const queue = new Jobs(queueName(version), { connection: redis, prefix: PREFIX });
-  queue.on("error", () => undefined);
+  const queue = await queueOf(redis, version);
   try {
     let before: { readonly done: number; readonly at: number } | undefined;
     for (;;) {

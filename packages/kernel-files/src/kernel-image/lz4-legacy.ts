@@ -7,16 +7,11 @@
  * Description".
  */
 
+import { Lz4Fault, unpackLz4Block } from "@kreplica/inputs";
+
 export const LZ4_LEGACY_MAGIC = 0x184c_2102;
 const BLOCK_BYTES = 8 << 20;
-
-/** Where packed data stopped making sense: an offset into it, and why. */
-export class Lz4Fault {
-  constructor(
-    readonly offset: number,
-    readonly reason: string,
-  ) {}
-}
+const TOO_MUCH = "unpacks to more than the declared length or 8 MiB a block";
 
 /** Unpacks a whole legacy frame into `out`. @returns bytes written, or the fault */
 export function unpackLz4Legacy(packed: Uint8Array, out: Uint8Array): number | Lz4Fault {
@@ -32,65 +27,11 @@ export function unpackLz4Legacy(packed: Uint8Array, out: Uint8Array): number | L
     if (length === LZ4_LEGACY_MAGIC) continue;
     if (length > packed.length - at)
       return new Lz4Fault(at - 4, `a block of ${length} bytes where ${packed.length - at} are left`);
-    const end = unpackBlock(packed, at, at + length, out, written, Math.min(out.length, written + BLOCK_BYTES));
+    const room = { from: written, to: Math.min(out.length, written + BLOCK_BYTES), lowest: written };
+    const end = unpackLz4Block(packed, at, at + length, out, room, TOO_MUCH);
     if (typeof end !== "number") return end;
     written = end;
     at += length;
   }
   return written;
-}
-
-/** @param to first byte of `out` this block may not write @returns where writing ended */
-function unpackBlock(
-  packed: Uint8Array,
-  at: number,
-  end: number,
-  out: Uint8Array,
-  from: number,
-  to: number,
-): number | Lz4Fault {
-  let put = from;
-  while (at < end) {
-    const start = at;
-    const token = packed[at++]!;
-    let literals = token >>> 4;
-    if (literals === 15) {
-      let more = 255;
-      while (more === 255) {
-        if (at >= end) return new Lz4Fault(start, "cut inside a length");
-        more = packed[at++]!;
-        literals += more;
-      }
-    }
-    if (literals > end - at) return new Lz4Fault(start, `${literals} literal bytes where ${end - at} are left`);
-    if (literals > to - put) return new Lz4Fault(start, "unpacks to more than the declared length or 8 MiB a block");
-    out.set(packed.subarray(at, at + literals), put);
-    at += literals;
-    put += literals;
-    // The last sequence of a block has no match.
-    if (at === end) break;
-    if (at + 2 > end) return new Lz4Fault(start, "cut inside a match");
-    const distance = packed[at]! | (packed[at + 1]! << 8);
-    at += 2;
-    let length = (token & 15) + 4;
-    if (length === 19) {
-      let more = 255;
-      while (more === 255) {
-        if (at >= end) return new Lz4Fault(start, "cut inside a length");
-        more = packed[at++]!;
-        length += more;
-      }
-    }
-    if (distance === 0 || distance > put - from)
-      return new Lz4Fault(start, `a match ${distance} bytes back, ${put - from} bytes into the block`);
-    if (length > to - put) return new Lz4Fault(start, "unpacks to more than the declared length or 8 MiB a block");
-    if (distance >= length) {
-      out.copyWithin(put, put - distance, put - distance + length);
-      put += length;
-    } else {
-      // A match may overlap what it writes: that is how runs are packed.
-      for (const stop = put + length; put < stop; put++) out[put] = out[put - distance]!;
-    }
-  }
-  return put;
 }

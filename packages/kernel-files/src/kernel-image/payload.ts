@@ -10,7 +10,7 @@ import { isZstd, unzstd, ZstdError } from "@kreplica/inputs/zstd";
 import { gunzipSync } from "fflate";
 import { crc32 } from "./crc32.js";
 import { builtWithoutChecksum, imageChecksum } from "./image-checksum.js";
-import { LZ4_LEGACY_MAGIC, Lz4Fault, unpackLz4Legacy } from "./lz4-legacy.js";
+import { LZ4_LEGACY_MAGIC, unpackLz4Legacy } from "./lz4-legacy.js";
 import { unxz } from "./xz.js";
 
 /** More than any kernel; a file that declares more is refused before memory is asked for. */
@@ -89,7 +89,7 @@ export async function unpackKernel(bytes: Uint8Array, file: string): Promise<Unp
     if (packing === "lz4") {
       elf = new Uint8Array(declared);
       const end = unpackLz4Legacy(packed, elf);
-      if (end instanceof Lz4Fault) return fault(start + end.offset, "LZ4 payload", end.reason, AGAIN);
+      if (typeof end !== "number") return fault(start + end.offset, "LZ4 payload", end.reason, AGAIN);
       elf = elf.subarray(0, end);
     } else if (packing === "gzip") elf = gunzip(bytes.subarray(start, start + length), declared);
     else if (packing === "zstd") elf = unzstd(packed, declared, declared);

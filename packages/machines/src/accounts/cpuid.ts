@@ -9,6 +9,8 @@ import { TextLines } from "@kreplica/inputs";
 import { AccountOf } from "./account.js";
 import { bits, cacheLeaves, sayCaches, sayTlbs } from "./cpuid-caches.js";
 import { type CpuidOfCpu, parseCpuidDump } from "./cpuid-dump.js";
+import { groupBy } from "../group-by.js";
+import { vendorOf } from "./processor-names.js";
 
 const word = (...registers: readonly number[]): string =>
   registers.flatMap((register) => [0, 8, 16, 24].map((low) => String.fromCharCode(bits(register, low, 8)))).join("");
@@ -45,8 +47,8 @@ export function readCpuid(source: string, file: string): AccountOf {
 function sayProcessor(cpu: CpuidOfCpu, account: AccountOf): void {
   const [name, features] = [cpu.leaf(0)!, cpu.leaf(1)!];
   const vendor = word(name.ebx, name.edx, name.ecx);
-  const known = { GenuineIntel: "intel", AuthenticAMD: "amd", HygonGenuine: "amd" } as const;
-  if (vendor in known) account.say("vendor", "", known[vendor as keyof typeof known], name.line);
+  const known = vendorOf(vendor);
+  if (known) account.say("vendor", "", known, name.line);
   else account.remark(`vendor ${JSON.stringify(vendor)} is not among those modelled`);
   const base = bits(features.eax, 8, 4);
   account.say("family", "", base === 15 ? base + bits(features.eax, 20, 8) : base, features.line);
@@ -107,13 +109,9 @@ function sayPlaces(cpus: ReadonlyMap<number, CpuidOfCpu>, account: AccountOf): v
     );
   account.say("cpus", "", ids, numbers.get(ids[0]!)!.line);
   const groups = (kind: "coreOf" | "l3Of" | "packageOf", of: (each: Numbers) => number | undefined): void => {
-    const by = new Map<number, number[]>();
-    for (const id of ids) {
-      const key = of(numbers.get(id)!);
-      if (key === undefined) return;
-      by.set(key, [...(by.get(key) ?? []), id]);
-    }
-    for (const group of by.values()) account.group(kind, group, numbers.get(group[0]!)!.line);
+    if (ids.some((id) => of(numbers.get(id)!) === undefined)) return;
+    for (const group of groupBy(ids, (id) => of(numbers.get(id)!)))
+      account.group(kind, group, numbers.get(group[0]!)!.line);
   };
   groups("coreOf", (each) => each.core);
   groups("l3Of", (each) => each.l3);

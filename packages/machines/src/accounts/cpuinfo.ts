@@ -12,6 +12,7 @@
  */
 import { quoted, TextLines } from "@kreplica/inputs";
 import { AccountOf, MOST_CPU } from "./account.js";
+import { hertzIn, vendorOf } from "./processor-names.js";
 
 /** Whether the text is that of an x86 machine. */
 export const isCpuinfo = (text: string): boolean =>
@@ -71,15 +72,15 @@ export function readCpuinfo(source: string, file: string): AccountOf {
 }
 
 function sayProcessor(name: string, value: string, index: number, account: AccountOf): void {
-  const vendors = { GenuineIntel: "intel", AuthenticAMD: "amd", HygonGenuine: "amd" } as const;
   if (name === "vendor_id") {
-    if (value in vendors) account.say("vendor", "", vendors[value as keyof typeof vendors], index + 1);
+    const vendor = vendorOf(value);
+    if (vendor) account.say("vendor", "", vendor, index + 1);
     else account.remark(`vendor ${quoted(value)} is not among those modelled`);
   }
   if ((name === "cpu family" || name === "model") && /^\d{1,4}$/.test(value))
     account.say(name === "model" ? "model" : "family", "", Number(value), index + 1);
-  const gigahertz = name === "model name" ? /@ (\d{1,2}(?:\.\d{1,3})?)GHz/.exec(value) : undefined;
-  if (gigahertz) account.say("hertz", "", Math.round(Number(gigahertz[1]) * 1e9), index + 1);
+  const hertz = name === "model name" ? hertzIn(value) : undefined;
+  if (hertz !== undefined) account.say("hertz", "", hertz, index + 1);
   const bits = name === "address sizes" ? /^(\d{2}) bits physical, (48|57) bits virtual$/.exec(value) : undefined;
   if (bits && Number(bits[1]) >= 36 && Number(bits[1]) <= 52) {
     account.say("physicalBits", "", Number(bits[1]), index + 1);

@@ -17,6 +17,8 @@
  */
 import { quoted, TextLines } from "@kreplica/inputs";
 import { AccountOf, type CacheName, MOST_CACHE, MOST_CPU, MOST_MEMORY, MOST_NODE } from "./account.js";
+import { groupBy } from "../group-by.js";
+import { hertzIn } from "./processor-names.js";
 
 /** Whether the text is likwid-topology's. */
 export const isLikwid = (text: string): boolean =>
@@ -69,8 +71,8 @@ function readProcessor(text: TextLines, account: AccountOf): void {
   const name = text.lines[index] ?? "";
   if (/Intel\(R\)/.test(name)) account.say("vendor", "", "intel", index + 1);
   if (/\bAMD\b/.test(name)) account.say("vendor", "", "amd", index + 1);
-  const gigahertz = /@ (\d{1,2}(?:\.\d{1,3})?)GHz/.exec(name);
-  if (gigahertz) account.say("hertz", "", Math.round(Number(gigahertz[1]) * 1e9), index + 1);
+  const hertz = hertzIn(name);
+  if (hertz !== undefined) account.say("hertz", "", hertz, index + 1);
   const architecture = /^CPU type:\s*.*\b(ARM|Cortex|ThunderX|POWER\d*|Neoverse|A64FX|Apple)\b/i;
   const other = text.lines.findIndex((line) => architecture.test(line));
   if (other >= 0)
@@ -88,9 +90,8 @@ function readThreads(text: TextLines, account: AccountOf): void {
   const [core, socket, thread] = ["Core", "Socket", "Thread"].map((name) => columns.indexOf(name));
   if (core === undefined || socket === undefined || core < 0 || socket < 0)
     return text.report(head, "HWThread", "no columns Core and Socket", WHOLE);
-  const cores = new Map<string, number[]>();
-  const sockets = new Map<string, number[]>();
-  const cpus: number[] = [];
+  const rows: { readonly cpu: number; readonly core: string; readonly socket: string }[] = [];
+  const seen = new Set<number>();
   let index = head + 1;
   for (; /^\d/.test(text.lines[index] ?? ""); index++) {
     const cells = text.lines[index]!.trim().split(/\s+/);
@@ -99,7 +100,7 @@ function readThreads(text: TextLines, account: AccountOf): void {
       numbers.length < columns.length - 1 ||
       numbers.some((cell) => !/^\d{1,5}$/.test(cell)) ||
       Number(cells[0]) > MOST_CPU ||
-      cpus.includes(Number(cells[0]))
+      seen.has(Number(cells[0]))
     ) {
       text.report(
         index,
@@ -110,20 +111,19 @@ function readThreads(text: TextLines, account: AccountOf): void {
       continue;
     }
     const cpu = Number(cells[0]);
-    cpus.push(cpu);
-    const add = (map: Map<string, number[]>, key: string): void => void map.set(key, [...(map.get(key) ?? []), cpu]);
-    add(cores, `${cells[socket]} ${cells[core]}`);
-    add(sockets, cells[socket]!);
+    seen.add(cpu);
+    rows.push({ cpu, core: cells[core]!, socket: cells[socket]! });
   }
-  if (cpus.length === 0) return text.report(head, "HWThread", "no row below", WHOLE);
-  const ascending = (list: readonly number[]): number[] => [...list].sort((a, b) => a - b);
-  account.say("cpus", "", ascending(cpus), head + 2);
+  if (rows.length === 0) return text.report(head, "HWThread", "no row below", WHOLE);
+  const cpusOf = (of: typeof rows): number[] => of.map(({ cpu }) => cpu).sort((a, b) => a - b);
+  account.say("cpus", "", cpusOf(rows), head + 2);
+  const cores = groupBy(rows, (each) => `${each.socket} ${each.core}`);
   // Cores are numbered from 0 in each die by some versions: two threads at most share one.
   const threads = new Set(text.lines.slice(head + 1, index).map((line) => line.trim().split(/\s+/)[thread ?? 1])).size;
-  if ([...cores.values()].every((list) => list.length <= threads))
-    for (const list of cores.values()) account.group("coreOf", ascending(list), head + 2);
+  if (cores.every((list) => list.length <= threads))
+    for (const list of cores) account.group("coreOf", cpusOf(list), head + 2);
   else account.remark("numbers of cores repeat within a socket: which CPUs are threads of one core is left open");
-  for (const list of sockets.values()) account.group("packageOf", ascending(list), head + 2);
+  for (const list of groupBy(rows, (each) => each.socket)) account.group("packageOf", cpusOf(list), head + 2);
 }
 
 /** Groups of numbers in parentheses; numbers without any are one group. @returns undefined for anything else */

@@ -12,6 +12,7 @@
  */
 import { fieldName, parseCpuList, parseJsonText, quoted, TextLines } from "@kreplica/inputs";
 import { AccountOf, type CacheName, MOST_CACHE, MOST_CPU, MOST_NODE } from "./account.js";
+import { hertzIn, vendorOf } from "./processor-names.js";
 
 /** A line, or a field of the JSON. */
 interface Entry {
@@ -125,9 +126,8 @@ function listOf({ name, value, index }: Entry, text: TextLines): readonly number
 
 function readProcessor(said: ReadonlyMap<string, Entry>, account: AccountOf, text: TextLines): void {
   const vendor = said.get("Vendor ID");
-  const known = { GenuineIntel: "intel", AuthenticAMD: "amd", HygonGenuine: "amd" } as const;
-  if (vendor && vendor.value in known)
-    account.say("vendor", "", known[vendor.value as keyof typeof known], vendor.index + 1);
+  const known = vendor && vendorOf(vendor.value);
+  if (known) account.say("vendor", "", known, vendor.index + 1);
   else if (vendor) account.remark(`vendor ${vendor.value} is not among those modelled`);
   for (const [name, kind] of [
     ["CPU family", "family"],
@@ -152,8 +152,8 @@ function readProcessor(said: ReadonlyMap<string, Entry>, account: AccountOf, tex
     }
   }
   const nominal = said.get("Model name");
-  const gigahertz = /@ (\d{1,2}(?:\.\d{1,3})?)GHz/.exec(nominal?.value ?? "");
-  if (nominal && gigahertz) account.say("hertz", "", Math.round(Number(gigahertz[1]) * 1e9), nominal.index + 1);
+  const hertz = nominal && hertzIn(nominal.value);
+  if (hertz !== undefined) account.say("hertz", "", hertz, nominal!.index + 1);
   const most = said.get("CPU max MHz");
   if (most && /^\d{3,5}(?:\.\d{1,6})?$/.test(most.value))
     account.say("mostHertz", "", Math.round(Number(most.value) * 1e6), most.index + 1);

@@ -18,6 +18,7 @@ import { InputError, quoted } from "@kreplica/inputs";
 import { type SaxesAttributePlain, SaxesParser } from "saxes";
 import { AccountOf, type CacheName, MOST_CACHE, MOST_CPU, MOST_MEMORY, MOST_NODE } from "./account.js";
 import { inUnits, MEMORY_ATTRIBUTES, type MemoryFigure, memoryFigure, ownersOf, seenFrom } from "./lstopo-memory.js";
+import { vendorOf } from "./processor-names.js";
 
 type Attributes = Readonly<Record<string, SaxesAttributePlain | string | undefined>>;
 
@@ -220,8 +221,8 @@ class LstopoReader {
     if (name === "CPUFamilyNumber") once("family");
     if (name === "CPUModelNumber") once("model");
     if (name === "CPUVendor" && !account.facts.some(({ kind }) => kind === "vendor")) {
-      if (value === "GenuineIntel") account.say("vendor", "", "intel", line);
-      if (value === "AuthenticAMD" || value === "HygonGenuine") account.say("vendor", "", "amd", line);
+      const vendor = vendorOf(value);
+      if (vendor) account.say("vendor", "", vendor, line);
     }
   }
 

@@ -2,7 +2,7 @@
 import { InputError } from "@kreplica/inputs";
 import type { KernelJob } from "../measure/kernel-job.js";
 import type { TraceJob } from "../measure/measure-trace.js";
-import type { MachineNodes, Pair } from "../measure/whole-machine.js";
+import { type MachineNodes, type Pair, STATES } from "../measure/whole-machine.js";
 import { type LaidPair, laidPair, LayoutSpread, type Sides } from "./layout-spread.js";
 import { AS_LINKED, type LayoutJob, type LayoutRun } from "./measure-layouts.js";
 
@@ -34,8 +34,6 @@ export interface DrawnLayouts {
    */
   readonly sampling: number | undefined;
 }
-
-const STATES = ["cold", "hot"] as const;
 
 /**
  * @param jobs of the comparison whose recordings could be measured

@@ -3,7 +3,7 @@
  * kernel is kept from, so that its tables come to lie in others.
  */
 import { type Frame, type FrameRange, type MachineSpec, SparseMemory } from "@kreplica/hw-x86";
-import { seededRandom } from "@kreplica/mm-core";
+import { seededRandom, shuffle } from "@kreplica/mm-core";
 import { guestNodeOfPage, imagePages, type RecordedGuest } from "@kreplica/trace";
 
 /** Frames of a large page: frames change places within one, so that the direct map's leaves stay what they are. */
@@ -28,10 +28,7 @@ export function frameOrder(guest: RecordedGuest, seed: number): (recorded: Frame
     if (node < 0 || guestNodeOfPage(guest, last) !== node || (first < end && last >= firstPage)) return undefined;
     const random = seededRandom(seed ^ Math.imul(region + 1, 0x9e37_79b1));
     const order = Uint16Array.from({ length: REGION }, (_, at) => at);
-    for (let left = REGION; left > 1; left--) {
-      const drawn = random(left);
-      [order[left - 1], order[drawn]] = [order[drawn]!, order[left - 1]!];
-    }
+    shuffle(order, random);
     return order;
   };
   return (recorded) => {

@@ -11,7 +11,14 @@ import type { Gain } from "../measure/gain.js";
 import { type NodeClass, toldOf } from "../measure/node-classes.js";
 import { indexOf } from "../measure/placement.js";
 import type { NodeStanding } from "../measure/standing.js";
-import type { CacheState, MachineNodes, NodeGain, Pair, WholeMachine } from "../measure/whole-machine.js";
+import {
+  type CacheState,
+  type MachineNodes,
+  type NodeGain,
+  type Pair,
+  STATES,
+  type WholeMachine,
+} from "../measure/whole-machine.js";
 import { type LayoutGains, spreadBy } from "./layout-gains.js";
 import { AS_LINKED, type LayoutRun } from "./measure-layouts.js";
 
@@ -79,7 +86,6 @@ export class LayoutSpread {
   /** All nodes with the spreads in their gains' limits, and the means'. */
   over(whole: WholeMachine, pairs: readonly Pair[]): WholeMachine {
     const { classes, spec } = this.machine;
-    const states = ["cold", "hot"] as const;
     const places = classes.flatMap((of) => of.nodes.map((standing) => ({ of, standing })));
     const at = (node: number) => places.find(({ standing }) => standing.node === node)!;
     const nodes = whole.nodes.map((each) => {
@@ -99,7 +105,7 @@ export class LayoutSpread {
         whole.gain[cache].percent,
       );
     const layout = { cold: mean("cold"), hot: mean("hot") };
-    const [cold, hot] = states.map((cache) => spreadBy(whole.gain[cache], layout[cache])) as [Gain, Gain];
+    const [cold, hot] = STATES.map((cache) => spreadBy(whole.gain[cache], layout[cache])) as [Gain, Gain];
     const same = (node: NodeId) => nodes.find((each) => each.node === node)!;
     return {
       ...whole,

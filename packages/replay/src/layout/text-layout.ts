@@ -7,7 +7,7 @@
  * not; and less than a large page, so that a CPU needs about as many translations for text as before: what a linker
  * does across an image depends on the order of its files, and is not drawn.
  */
-import { seededRandom } from "@kreplica/mm-core";
+import { seededRandom, shuffle } from "@kreplica/mm-core";
 import { type Batch, Kind, Access } from "@kreplica/trace";
 import { FUNCTION_BYTES, type MovableText } from "./movable-text.js";
 
@@ -38,10 +38,7 @@ export class TextLayout {
     const place = (end: number): void => {
       let at = starts[groups[0]!]!;
       const order = groups.map((first, nth) => ({ first, end: groups[nth + 1] ?? end }));
-      for (let left = order.length; left > 1; left--) {
-        const drawn = random(left);
-        [order[left - 1], order[drawn]] = [order[drawn]!, order[left - 1]!];
-      }
+      shuffle(order, random);
       for (const group of order) {
         const from = starts[group.first]!;
         const to = starts[group.end] ?? text.end;

@@ -12,7 +12,8 @@ import { indexOf } from "./placement.js";
 import type { NodeStanding, Relation } from "./standing.js";
 
 export type CacheState = "hot" | "cold";
-const STATES = ["cold", "hot"] as const;
+/** In the order in which they are shown. */
+export const STATES = ["cold", "hot"] as const;
 
 /** One test on the CPUs of one node, in one state of the caches. */
 export interface NodeGain {

@@ -12,6 +12,7 @@
  */
 import { TraceError } from "../trace-error.js";
 import type { ImportWriter } from "./import-writer.js";
+import { RecordCutter } from "./record-cutter.js";
 
 /** Of one entry. */
 export const ENTRY_BYTES = 12;
@@ -64,11 +65,13 @@ const LAST = Entry.UntakenJump;
 const LAST_VERSION = 9;
 const REMEDY = "give a final trace (`drrun -t drmemtrace -indir DIR` makes it of raw files) of an x86-64 program";
 
+const wordAt = (bytes: Uint8Array, at: number): number =>
+  (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+
 /** Reads entries as they come, cut anywhere. */
 export class DrmemtraceReader {
-  private readonly rest = new Uint8Array(ENTRY_BYTES);
-  private readonly entry = new DataView(this.rest.buffer);
-  private filled = 0;
+  private readonly entries: RecordCutter;
+  /** Byte of the entry that is read. */
   private at = 0;
   private begun = false;
   private ended = false;
@@ -80,43 +83,37 @@ export class DrmemtraceReader {
   constructor(
     private readonly file: string,
     private readonly to: ImportWriter,
-  ) {}
+  ) {
+    this.entries = new RecordCutter(ENTRY_BYTES, (bytes, from, at) => {
+      this.at = at;
+      this.one(bytes, from);
+    });
+  }
 
   /** @throws TraceError not-a-trace, bad-record */
   push(part: Uint8Array): void {
-    let from = 0;
-    if (this.filled > 0) {
-      from = Math.min(ENTRY_BYTES - this.filled, part.length);
-      this.rest.set(part.subarray(0, from), this.filled);
-      this.filled += from;
-      if (this.filled < ENTRY_BYTES) return;
-      this.one(this.entry, 0);
-      this.filled = 0;
-    }
-    const view = new DataView(part.buffer, part.byteOffset, part.length);
-    for (; from + ENTRY_BYTES <= part.length; from += ENTRY_BYTES) this.one(view, from);
-    this.rest.set(part.subarray(from), 0);
-    this.filled = part.length - from;
+    this.entries.push(part);
   }
 
   /** @returns bytes read @throws TraceError cut */
   finish(): number {
-    if (this.filled > 0 || !this.ended)
+    const { read, left } = this.entries;
+    if (left > 0 || !this.ended)
       throw new TraceError(
         "cut",
         this.file,
-        this.at + this.filled,
-        this.filled > 0 ? `${this.filled} bytes are left for an entry of ${ENTRY_BYTES}` : "it ends without a footer",
+        read + left,
+        left > 0 ? `${left} bytes are left for an entry of ${ENTRY_BYTES}` : "it ends without a footer",
         "copy the trace again, in full",
       );
-    return this.at;
+    return read;
   }
 
-  private one(view: DataView, from: number): void {
-    const type = view.getUint16(from, true);
-    const size = view.getUint16(from + 2, true);
-    const lo = view.getUint32(from + 4, true);
-    const hi = view.getUint32(from + 8, true);
+  private one(bytes: Uint8Array, from: number): void {
+    const type = bytes[from]! | (bytes[from + 1]! << 8);
+    const size = bytes[from + 2]! | (bytes[from + 3]! << 8);
+    const lo = wordAt(bytes, from + 4);
+    const hi = wordAt(bytes, from + 8);
     if (!this.begun && type !== Entry.Header)
       throw new TraceError("not-a-trace", this.file, this.at, "it does not begin with drmemtrace's header", REMEDY);
     if (type > LAST) throw this.bad(`there is no type ${type} of entries`);
@@ -126,9 +123,8 @@ export class DrmemtraceReader {
     if (type <= Entry.Store) this.to.reference(type === Entry.Store, lo, hi, size, this.at);
     else if ((type >= Entry.Instruction && type <= Entry.Return) || type === Entry.Sysenter || type >= Entry.TakenJump)
       this.instruction(lo, hi, size);
-    else if (type === Entry.Bundle) this.bundle(view, from, size);
+    else if (type === Entry.Bundle) this.bundle(bytes, from, size);
     else if (type === Entry.Marker) this.marker(size, lo);
-    this.at += ENTRY_BYTES;
   }
 
   private instruction(lo: number, hi: number, length: number): void {
@@ -138,9 +134,9 @@ export class DrmemtraceReader {
     this.nextHi = lo + length > 0xffff_ffff ? hi + 1 : hi;
   }
 
-  private bundle(view: DataView, from: number, count: number): void {
+  private bundle(bytes: Uint8Array, from: number, count: number): void {
     if (count > 8) throw this.bad(`a bundle of ${count} instructions`);
-    for (let i = 0; i < count; i++) this.instruction(this.nextLo, this.nextHi, view.getUint8(from + 4 + i));
+    for (let i = 0; i < count; i++) this.instruction(this.nextLo, this.nextHi, bytes[from + 4 + i]!);
   }
 
   private marker(kind: number, value: number): void {

@@ -3,14 +3,15 @@
  * it stands in import-writer.ts.
  */
 import type { Recording } from "../read-trace.js";
-import { TraceError } from "../trace-error.js";
 import type { ByteSink } from "../writer.js";
+import { TraceError } from "../trace-error.js";
 import { CHAMPSIM_BYTES, champSimRecord } from "./champsim.js";
 import { ImportWriter, type ImportResult } from "./import-writer.js";
 import { LineSplitter } from "./lines.js";
 import { DrmemtraceReader } from "./drmemtrace.js";
 import { perfScriptLine } from "./perf-script.js";
 import { dinLine, lackeyLine } from "./text-formats.js";
+import { RecordCutter } from "./record-cutter.js";
 import { readUnpacked } from "./unpacked.js";
 
 /** A format of another program's traces. */
@@ -70,11 +71,17 @@ export function importTrace(recording: Recording, format: ForeignFormat["name"],
   const writer = new ImportWriter(file, sink);
   switch (format) {
     case "champsim": {
-      const records = new RecordCutter(file, CHAMPSIM_BYTES, (bytes, from, at) =>
-        champSimRecord(bytes, from, writer, at),
-      );
+      const records = new RecordCutter(CHAMPSIM_BYTES, (bytes, from, at) => champSimRecord(bytes, from, writer, at));
       readUnpacked(recording, (part) => records.push(part));
-      return writer.finish(records.finish());
+      if (records.left > 0)
+        throw new TraceError(
+          "cut",
+          file,
+          records.read,
+          `${records.left} bytes are left for a record of ${CHAMPSIM_BYTES}`,
+          "copy the trace again, in full",
+        );
+      return writer.finish(records.read);
     }
     case "drmemtrace": {
       const entries = new DrmemtraceReader(file, writer);
@@ -96,48 +103,3 @@ export function importTrace(recording: Recording, format: ForeignFormat["name"],
 }
 
 const LINES = { din: dinLine, lackey: lackeyLine, "perf-script": perfScriptLine } as const;
-
-/** Cuts bytes into records of one length. */
-class RecordCutter {
-  private readonly rest: Uint8Array;
-  private filled = 0;
-  private at = 0;
-
-  constructor(
-    private readonly file: string,
-    private readonly length: number,
-    private readonly sink: (bytes: Uint8Array, from: number, at: number) => void,
-  ) {
-    this.rest = new Uint8Array(length);
-  }
-
-  push(part: Uint8Array): void {
-    let from = 0;
-    if (this.filled > 0) {
-      from = Math.min(this.length - this.filled, part.length);
-      this.rest.set(part.subarray(0, from), this.filled);
-      this.filled += from;
-      if (this.filled < this.length) return;
-      this.sink(this.rest, 0, this.at);
-      this.at += this.length;
-      this.filled = 0;
-    }
-    for (; from + this.length <= part.length; from += this.length, this.at += this.length)
-      this.sink(part, from, this.at);
-    this.rest.set(part.subarray(from), 0);
-    this.filled = part.length - from;
-  }
-
-  /** @returns bytes read @throws TraceError cut */
-  finish(): number {
-    if (this.filled > 0)
-      throw new TraceError(
-        "cut",
-        this.file,
-        this.at,
-        `${this.filled} bytes are left for a record of ${this.length}`,
-        "copy the trace again, in full",
-      );
-    return this.at;
-  }
-}

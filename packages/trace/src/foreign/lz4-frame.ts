@@ -10,13 +10,14 @@
  * @source LZ4 Frame Format Description; LZ4 Block Format Description
  */
 
+import { unpackLz4Block } from "@kreplica/inputs";
+
 /** Why a frame cannot be unpacked. */
 export class Lz4Error extends Error {}
 
 const MAGIC = 0x184d_2204;
 const SKIPPABLE = 0x184d_2a50;
 const WINDOW = 1 << 16;
-const MIN_MATCH = 4;
 
 /** Whether the bytes begin like a frame. */
 export const isLz4 = (bytes: Uint8Array): boolean =>
@@ -110,7 +111,7 @@ export class Lz4Stream {
     const from = this.window;
     const stored = word !== length;
     if (stored) this.out.set(packed, from);
-    const end = stored ? from + length : unpack(packed, this.out, from);
+    const end = stored ? from + length : this.unpacked(packed, from);
     this.sink(this.out.subarray(from, end));
     // What later blocks may refer back to: nothing where they are independent.
     if ((this.flags & 32) !== 0) this.window = 0;
@@ -121,35 +122,19 @@ export class Lz4Stream {
     }
     return true;
   }
-}
 
-/** One block behind what is there. @returns where it ends @throws Lz4Error */
-function unpack(packed: Uint8Array, out: Uint8Array, from: number): number {
-  let at = 0;
-  let to = from;
-  const more = (length: number): number => {
-    for (let byte = 255; byte === 255; length += byte) {
-      if (at >= packed.length) throw new Lz4Error("a length is cut off");
-      byte = packed[at++]!;
-    }
-    return length;
-  };
-  while (at < packed.length) {
-    const token = packed[at++]!;
-    const literals = token >> 4 === 15 ? more(15) : token >> 4;
-    if (at + literals > packed.length || to + literals > out.length)
-      throw new Lz4Error("literals reach out of the block");
-    out.set(packed.subarray(at, at + literals), to);
-    at += literals;
-    to += literals;
-    if (at === packed.length) return to;
-    if (at + 2 > packed.length) throw new Lz4Error("a match is cut off");
-    const back = packed[at]! | (packed[at + 1]! << 8);
-    at += 2;
-    const length = MIN_MATCH + ((token & 15) === 15 ? more(15) : token & 15);
-    if (back === 0 || back > to || to + length > out.length)
-      throw new Lz4Error("a match reaches out of what was unpacked");
-    for (let i = 0; i < length; i++, to++) out[to] = out[to - back]!;
+  /** A block behind what is there. @returns where it ends @throws Lz4Error */
+  private unpacked(packed: Uint8Array, from: number): number {
+    const room = { from, to: this.out.length, lowest: 0 };
+    const end = unpackLz4Block(
+      packed,
+      0,
+      packed.length,
+      this.out,
+      room,
+      "a block unpacks to more than its frame allows",
+    );
+    if (typeof end !== "number") throw new Lz4Error(end.reason);
+    return end;
   }
-  return to;
 }

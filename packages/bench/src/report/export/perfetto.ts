@@ -2,6 +2,7 @@
 import type { BootEvent } from "@kreplica/mm-core/api";
 import { STRETCH_PARTS } from "@kreplica/replay";
 import { PbfWriter } from "pbf";
+import { message } from "./protobuf.js";
 import type { Exported, KernelTimes } from "./samples.js";
 
 /**
@@ -57,36 +58,28 @@ class TraceWriter {
   track(name: string, parent?: number, more?: (pbf: PbfWriter) => void): number {
     const uuid = ++this.tracks;
     this.packet((pbf) =>
-      pbf.writeMessage(
-        Field.PacketTrackDescriptor,
-        () => {
-          pbf.writeVarintField(Field.TrackUuid, uuid);
-          pbf.writeStringField(Field.TrackName, name);
-          if (parent !== undefined) pbf.writeVarintField(Field.TrackParent, parent);
-          more?.(pbf);
-        },
-        undefined,
-      ),
+      message(pbf, Field.PacketTrackDescriptor, () => {
+        pbf.writeVarintField(Field.TrackUuid, uuid);
+        pbf.writeStringField(Field.TrackName, name);
+        if (parent !== undefined) pbf.writeVarintField(Field.TrackParent, parent);
+        more?.(pbf);
+      }),
     );
     return uuid;
   }
 
   process(name: string, pid: number): number {
     return this.track(name, undefined, (pbf) =>
-      pbf.writeMessage(
-        Field.TrackProcess,
-        () => {
-          pbf.writeVarintField(Field.ProcessPid, pid);
-          pbf.writeStringField(Field.ProcessName, name);
-        },
-        undefined,
-      ),
+      message(pbf, Field.TrackProcess, () => {
+        pbf.writeVarintField(Field.ProcessPid, pid);
+        pbf.writeStringField(Field.ProcessName, name);
+      }),
     );
   }
 
   counter(name: string, parent: number, unit: string): number {
     return this.track(name, parent, (pbf) =>
-      pbf.writeMessage(Field.TrackCounter, () => pbf.writeStringField(Field.CounterUnitName, unit), undefined),
+      message(pbf, Field.TrackCounter, () => pbf.writeStringField(Field.CounterUnitName, unit)),
     );
   }
 
@@ -101,14 +94,10 @@ class TraceWriter {
       (pbf) => {
         pbf.writeVarintField(Field.EventNameNumber, number);
         for (const [key, value] of Object.entries(told))
-          pbf.writeMessage(
-            Field.EventAnnotation,
-            () => {
-              pbf.writeStringField(Field.AnnotationName, key);
-              pbf.writeStringField(Field.AnnotationText, value);
-            },
-            undefined,
-          );
+          message(pbf, Field.EventAnnotation, () => {
+            pbf.writeStringField(Field.AnnotationName, key);
+            pbf.writeStringField(Field.AnnotationText, value);
+          });
       },
       known === undefined ? [number, name] : undefined,
     );
@@ -137,42 +126,27 @@ class TraceWriter {
     this.packet((pbf) => {
       pbf.writeVarintField(Field.PacketTimestamp, time);
       if (interned)
-        pbf.writeMessage(
-          Field.PacketInternedData,
-          () =>
-            pbf.writeMessage(
-              Field.InternedEventNames,
-              () => {
-                pbf.writeVarintField(Field.NameNumber, interned[0]);
-                pbf.writeStringField(Field.NameText, interned[1]);
-              },
-              undefined,
-            ),
-          undefined,
+        message(pbf, Field.PacketInternedData, () =>
+          message(pbf, Field.InternedEventNames, () => {
+            pbf.writeVarintField(Field.NameNumber, interned[0]);
+            pbf.writeStringField(Field.NameText, interned[1]);
+          }),
         );
-      pbf.writeMessage(
-        Field.PacketTrackEvent,
-        () => {
-          pbf.writeVarintField(Field.EventType, type);
-          pbf.writeVarintField(Field.EventTrack, track);
-          more?.(pbf);
-        },
-        undefined,
-      );
+      message(pbf, Field.PacketTrackEvent, () => {
+        pbf.writeVarintField(Field.EventType, type);
+        pbf.writeVarintField(Field.EventTrack, track);
+        more?.(pbf);
+      });
     });
   }
 
   private packet(fill: (pbf: PbfWriter) => void): void {
-    this.pbf.writeMessage(
-      Field.TracePacket,
-      (_, pbf) => {
-        pbf.writeVarintField(Field.PacketSequence, SEQUENCE);
-        pbf.writeVarintField(Field.PacketSequenceFlags, this.cleared ? SequenceFlag.Needs : SequenceFlag.Cleared);
-        this.cleared = true;
-        fill(pbf);
-      },
-      undefined,
-    );
+    message(this.pbf, Field.TracePacket, (pbf) => {
+      pbf.writeVarintField(Field.PacketSequence, SEQUENCE);
+      pbf.writeVarintField(Field.PacketSequenceFlags, this.cleared ? SequenceFlag.Needs : SequenceFlag.Cleared);
+      this.cleared = true;
+      fill(pbf);
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 /** Cycles by function and cause as a profile that pprof and what reads its files shows: protobuf, packed by gzip. */
 import { gzipSync } from "node:zlib";
 import { PbfWriter } from "pbf";
+import { message } from "./protobuf.js";
 import { type Exported, type Sample, STATES, wholeNumbers } from "./samples.js";
 
 /** Numbers of the fields used. @source pprof, proto/profile.proto */
@@ -68,14 +69,10 @@ export function pprof({ title, kernels, samples }: Exported): Uint8Array {
 
   const profile = new PbfWriter();
   const typed = (field: number, name: string): void =>
-    profile.writeMessage(
-      field,
-      (_, pbf) => {
-        pbf.writeVarintField(Field.TypeName, texts.of(name));
-        pbf.writeVarintField(Field.TypeUnit, texts.of("cycles"));
-      },
-      undefined,
-    );
+    message(profile, field, (pbf) => {
+      pbf.writeVarintField(Field.TypeName, texts.of(name));
+      pbf.writeVarintField(Field.TypeUnit, texts.of("cycles"));
+    });
   for (const { name } of types) typed(Field.ProfileSampleType, name);
   for (const { first, values } of rows.values()) {
     // Functions of one name at two places are two.
@@ -83,55 +80,35 @@ export function pprof({ title, kernels, samples }: Exported): Uint8Array {
       (name) => functions.of(name),
     );
     if (first.address !== "") addresses.set(stack[1]!, first.address);
-    profile.writeMessage(
-      Field.ProfileSample,
-      (_, pbf) => {
-        pbf.writePackedVarint(Field.SampleLocation, stack);
-        pbf.writePackedVarint(Field.SampleValue, values);
-        for (const key of ["test", "cause"] as const)
-          pbf.writeMessage(
-            Field.SampleLabel,
-            () => {
-              pbf.writeVarintField(Field.LabelKey, texts.of(key));
-              pbf.writeVarintField(Field.LabelText, texts.of(first[key]));
-            },
-            undefined,
-          );
-      },
-      undefined,
-    );
+    message(profile, Field.ProfileSample, (pbf) => {
+      pbf.writePackedVarint(Field.SampleLocation, stack);
+      pbf.writePackedVarint(Field.SampleValue, values);
+      for (const key of ["test", "cause"] as const)
+        message(pbf, Field.SampleLabel, () => {
+          pbf.writeVarintField(Field.LabelKey, texts.of(key));
+          pbf.writeVarintField(Field.LabelText, texts.of(first[key]));
+        });
+    });
   }
   for (const [key, number] of functions.names) {
-    profile.writeMessage(
-      Field.ProfileLocation,
-      (_, pbf) => {
-        pbf.writeVarintField(Field.LocationId, number);
-        const address = addresses.get(number);
-        // Unsigned, of 64 bits, of which a number keeps 53: as a negative number of the same bits it is exact.
-        if (address !== undefined)
-          pbf.writeVarintField(Field.LocationAddress, Number(BigInt.asIntN(64, BigInt(address))));
-        pbf.writeMessage(
-          Field.LocationLine,
-          () => {
-            pbf.writeVarintField(Field.LineFunction, number);
-          },
-          undefined,
-        );
-      },
-      undefined,
-    );
+    message(profile, Field.ProfileLocation, (pbf) => {
+      pbf.writeVarintField(Field.LocationId, number);
+      const address = addresses.get(number);
+      // Unsigned, of 64 bits, of which a number keeps 53: as a negative number of the same bits it is exact.
+      if (address !== undefined)
+        pbf.writeVarintField(Field.LocationAddress, Number(BigInt.asIntN(64, BigInt(address))));
+      message(pbf, Field.LocationLine, () => {
+        pbf.writeVarintField(Field.LineFunction, number);
+      });
+    });
     const [kind] = key.split(" ") as [keyof typeof FILES];
     const name = key.slice(kind.length + 1).split("\n")[0]!;
-    profile.writeMessage(
-      Field.ProfileFunction,
-      (_, pbf) => {
-        pbf.writeVarintField(Field.FunctionId, number);
-        pbf.writeVarintField(Field.FunctionName, texts.of(name));
-        pbf.writeVarintField(Field.FunctionSystemName, texts.of(name));
-        pbf.writeVarintField(Field.FunctionFile, texts.of(FILES[kind]));
-      },
-      undefined,
-    );
+    message(profile, Field.ProfileFunction, (pbf) => {
+      pbf.writeVarintField(Field.FunctionId, number);
+      pbf.writeVarintField(Field.FunctionName, texts.of(name));
+      pbf.writeVarintField(Field.FunctionSystemName, texts.of(name));
+      pbf.writeVarintField(Field.FunctionFile, texts.of(FILES[kind]));
+    });
   }
   typed(Field.ProfilePeriodType, types[0]!.name);
   profile.writeVarintField(Field.ProfilePeriod, 1);
