@@ -20,11 +20,18 @@ const NO_REGISTRY = { YARN_NPM_REGISTRY_SERVER: NOBODY, YARN_REGISTRY: NOBODY, n
 const folder = mkdtempSync(join(tmpdir(), "kreplica-managers-"));
 /** Path of a tarball by the full name of its package: ours, and all that they lead to. */
 let tarballs: ReadonlyMap<string, string>;
+/** `[who asks, package, path of a tarball]`, for whoever asks for another version of a package than the rest. */
+let besides: readonly (readonly [string, string, string])[];
 
 beforeAll(() => {
   npmInstall("managers", ["yarn-1@npm:yarn@1.22.22", "yarn-4@npm:@yarnpkg/cli-dist@4.18.1"]);
   const ours = new Map(inject("tarballs").map(([name, file]) => [`@kreplica/${name}`, file]));
-  tarballs = new Map([...ours, ...fetched(closure(inject("consumer")), new Set(ours.keys()))]);
+  const all = closure(inject("consumer"));
+  const theirs = [...all.versions].filter(([name]) => !ours.has(name));
+  const wanted = [...theirs, ...all.besides.map(([, name, version]) => [name, version] as const)];
+  const files = fetched([...new Set(wanted.map(([name, version]) => `${name}@${version}`))]);
+  tarballs = new Map([...ours, ...theirs.map(([name, version]) => [name, files.get(`${name}@${version}`)!] as const)]);
+  besides = all.besides.map(([who, name, version]) => [who, name, files.get(`${name}@${version}`)!]);
 });
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
@@ -40,39 +47,61 @@ function npmInstall(project: string, what: readonly string[]): void {
   );
 }
 
-/**
- * Name and version of everything npm put into a project.
- * @throws Error when a package is there in two versions: a resolution by name names one
- */
-function closure(project: string): ReadonlyMap<string, string> {
-  const { packages: placed } = JSON.parse(readFileSync(join(project, "package-lock.json"), "utf8")) as {
-    packages: Record<string, { version: string }>;
-  };
-  const versions = new Map<string, string>();
-  for (const [path, { version }] of Object.entries(placed)) {
-    const name = path.split("node_modules/").at(-1)!;
-    if (name === "") continue;
-    if ((versions.get(name) ?? version) !== version)
-      throw new Error(`${name} is needed in two versions, ${versions.get(name)!} and ${version}`);
-    versions.set(name, version);
-  }
-  return versions;
+/** What npm put into a project: the version of every package, and who was given another one than the rest. */
+interface Closure {
+  readonly versions: ReadonlyMap<string, string>;
+  /** `[who asks, package, version]`, where npm laid a second version of a package beside the one that asks for it. */
+  readonly besides: readonly (readonly [string, string, string])[];
 }
 
-/** Tarballs of packages that are not ours, taken by npm, which knows where the registry of this machine is. */
-function fetched(versions: ReadonlyMap<string, string>, ours: ReadonlySet<string>): ReadonlyMap<string, string> {
+interface Placed {
+  readonly version: string;
+  readonly dependencies?: Record<string, string>;
+}
+
+function closure(project: string): Closure {
+  const { packages: placed } = JSON.parse(readFileSync(join(project, "package-lock.json"), "utf8")) as {
+    packages: Record<string, Placed>;
+  };
+  const nameOf = (path: string): string => path.split("node_modules/").at(-1)!;
+  const versions = new Map<string, string>();
+  for (const [path, { version }] of Object.entries(placed))
+    if (path === `node_modules/${nameOf(path)}`) versions.set(nameOf(path), version);
+  const besides = Object.entries(placed).flatMap(([path, { dependencies = {} }]) =>
+    Object.keys(dependencies).flatMap((name) => {
+      const given = foundFrom(placed, path, name);
+      return given === undefined || given === versions.get(name) ? [] : [[nameOf(path), name, given] as const];
+    }),
+  );
+  return { versions, besides };
+}
+
+/** The version that a package at a path finds under a name: its own, else what lies beside it, and so on outwards. */
+function foundFrom(placed: Record<string, Placed>, path: string, name: string): string | undefined {
+  for (let at = path; at !== ""; at = at.slice(0, Math.max(0, at.lastIndexOf("/node_modules/")))) {
+    const own = placed[`${at}/node_modules/${name}`];
+    if (own !== undefined) return own.version;
+  }
+  return placed[`node_modules/${name}`]?.version;
+}
+
+/**
+ * Tarballs of packages that are not ours, taken by npm, which knows where the registry of this machine is.
+ * @param wanted names with versions, as npm is asked for them
+ * @returns path of the tarball, by name and version
+ */
+function fetched(wanted: readonly string[]): ReadonlyMap<string, string> {
   const into = join(folder, "theirs");
   mkdirSync(into, { recursive: true });
-  const wanted = [...versions].filter(([name]) => !ours.has(name)).map(([name, version]) => `${name}@${version}`);
   const packed = JSON.parse(
     run("npm", ["pack", "--json", "--prefer-offline", "--pack-destination", into, ...wanted], folder),
-  ) as { name: string; filename: string }[];
-  return new Map(packed.map(({ name, filename }) => [name, join(into, filename)]));
+  ) as { name: string; version: string; filename: string }[];
+  return new Map(packed.map(({ name, version, filename }) => [`${name}@${version}`, join(into, filename)]));
 }
 
 /** An empty project that asks for one package; whatever it or its neighbours ask for is a tarball beside it. */
-function project(name: string, kind: string, files: Record<string, string>): string {
-  const where = join(folder, kind, name);
+function project(name: string, { kind, files, inside }: Manager): string {
+  const where = join(folder, kind.replaceAll(/\W+/g, "-"), name);
   mkdirSync(where, { recursive: true });
   const asked = [`@kreplica/${name}`, ...Object.keys(manifestOf(name).peerDependencies ?? {})];
   writeFileSync(
@@ -84,7 +113,11 @@ function project(name: string, kind: string, files: Record<string, string>): str
       type: "module",
       license: "MIT",
       dependencies: Object.fromEntries(asked.map((each) => [each, `file:${tarballs.get(each)!}`])),
-      resolutions: Object.fromEntries([...tarballs].map(([each, file]) => [each, `file:${file}`])),
+      // The first that fits counts, in both managers.
+      resolutions: Object.fromEntries([
+        ...besides.map(([who, each, file]) => [inside(who, each), `file:${file}`]),
+        ...[...tarballs].map(([each, file]) => [each, `file:${file}`]),
+      ]),
     }),
   );
   for (const [file, text] of Object.entries(files)) writeFileSync(join(where, file), text);
@@ -102,6 +135,8 @@ interface Manager {
   readonly program: string;
   readonly install: readonly string[];
   readonly node: readonly string[];
+  /** How a resolution is written that is about what one package asks for. */
+  readonly inside: (who: string, name: string) => string;
 }
 const YARN_1 = join(folder, "managers/node_modules/yarn-1/bin/yarn.js");
 const YARN_4 = join(folder, "managers/node_modules/yarn-4/bin/yarn.js");
@@ -112,8 +147,10 @@ const managers: readonly Manager[] = [
     kind: "yarn 1",
     files: {},
     program: YARN_1,
-    install: ["install", "--non-interactive", "--no-lockfile", "--ignore-engines"],
+    // A resolution makes yarn 1 forget that a package was optional: one for another system would end the installation.
+    install: ["install", "--non-interactive", "--no-lockfile", "--ignore-engines", "--ignore-platform"],
     node: [],
+    inside: (who, name) => `**/${who}/${name}`,
   },
   {
     kind: "yarn 4",
@@ -121,6 +158,7 @@ const managers: readonly Manager[] = [
     program: YARN_4,
     install: ["install"],
     node: [],
+    inside: (who, name) => `${who}/${name}`,
   },
   {
     kind: "yarn 4, Plug'n'Play",
@@ -128,12 +166,14 @@ const managers: readonly Manager[] = [
     program: YARN_4,
     install: ["install"],
     node: [YARN_4, "node"],
+    inside: (who, name) => `${who}/${name}`,
   },
 ];
 
-describe.each(managers)("$kind", ({ kind, files, program, install, node }) => {
+describe.each(managers)("$kind", (manager) => {
+  const { program, install, node } = manager;
   test.each(packages)("%s is installed alone, with no registry to ask, and each of its doors is imported", (name) => {
-    const where = project(name, kind.replaceAll(/\W+/g, "-"), files);
+    const where = project(name, manager);
     // A cache of this run's own, shared by its packages: yarn 1 takes a tarball of the same name and version from its
     // cache, whatever is in it.
     const caches = {
