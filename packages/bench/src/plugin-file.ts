@@ -2,9 +2,7 @@
  * `--plugin FILE`: a JavaScript or TypeScript module whose default export adds policies, machines, overlays,
  * invariants.
  */
-import { existsSync } from "node:fs";
-import { extname, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { resolve } from "node:path";
 import * as di from "@kreplica/di";
 import type { Binding } from "@kreplica/di";
 import { efi } from "@kreplica/efi";
@@ -24,6 +22,7 @@ import { setMemory } from "@kreplica/set-memory";
 import { textPatch } from "@kreplica/text-patch";
 import { vmalloc } from "@kreplica/vmalloc";
 import { kernelFrom } from "./boot.js";
+import { loadCode } from "./code-file.js";
 
 /** kreplica's own packages, for a plugin file that lies where it cannot import them. */
 export interface PluginKit {
@@ -58,35 +57,20 @@ const NAME = /^[a-z0-9][a-z0-9_.-]*$/i;
 /** Loads them in order. @throws InputError naming file and field */
 export async function loadPlugins(files: readonly string[]): Promise<Extensions> {
   let all = NO_EXTENSIONS;
-  for (const file of files) all = added(all, file, await exported(file));
+  for (const file of files) {
+    const { plugin, read } = await loaded(file);
+    all = added(all, file, plugin, read);
+  }
   return all;
 }
 
 /** @throws InputError for a file that is not there, cannot be loaded, or exports something else */
-async function exported(file: string): Promise<KreplicaPlugin> {
+async function loaded(file: string): Promise<{ readonly plugin: KreplicaPlugin; readonly read: readonly string[] }> {
   const fault = (reason: string, remedy: string, field?: string): never => {
     throw new InputError({ file, ...(field === undefined ? {} : { field }), reason, remedy });
   };
   if (file === "-") fault("a module is loaded from a file, not from standard input", "name a file", "--plugin");
-  if (!existsSync(file)) fault("no such file", "name a JavaScript or TypeScript module");
-  const strips = Boolean((process.features as { readonly typescript?: unknown }).typescript);
-  if (/^\.[cm]?ts$/.test(extname(file)) && !strips)
-    fault(
-      `Node ${process.versions.node} does not read TypeScript`,
-      "run kreplica with Node 22.18 or later, or compile the file to JavaScript first (npx tsc, npx esbuild)",
-    );
-  let module: { readonly default?: unknown };
-  try {
-    module = (await import(/* @vite-ignore */ pathToFileURL(resolve(file)).href)) as typeof module;
-  } catch (error) {
-    const { name, message } = error as Error;
-    return fault(
-      `cannot be loaded: ${name}: ${message.split("\n")[0]!}`,
-      name === "SyntaxError" ? "mend it; `node --check` says where" : "mend what it does when it is imported",
-    );
-  }
-  const given = module.default;
-  if (given === undefined) fault("has no default export", `write ${SHAPE}`, "default");
+  const { exported: given, read } = await loadCode(file, SHAPE);
   let made: unknown = given;
   if (typeof given === "function") {
     try {
@@ -99,11 +83,11 @@ async function exported(file: string): Promise<KreplicaPlugin> {
     return fault("exports no object", `write ${SHAPE}`, "default");
   const other = Object.keys(made).find((key) => !(FIELDS as readonly string[]).includes(key));
   if (other !== undefined) fault("is no field of a plugin", `a plugin has ${FIELDS.join(", ")}`, other);
-  return made as KreplicaPlugin;
+  return { plugin: made as KreplicaPlugin, read };
 }
 
 /** @throws InputError for what is none of its kind, or has a name that is taken */
-function added(before: Extensions, file: string, given: KreplicaPlugin): Extensions {
+function added(before: Extensions, file: string, given: KreplicaPlugin, read: readonly string[]): Extensions {
   const fault = (field: string, reason: string, remedy: string): never => {
     throw new InputError({ file, field, reason, remedy });
   };
@@ -168,6 +152,7 @@ function added(before: Extensions, file: string, given: KreplicaPlugin): Extensi
   });
   return {
     files: [...before.files, resolve(file)],
+    read: [...new Set([...before.read, ...read])],
     policies,
     machines: known,
     overlays: [...before.overlays, ...overlays],

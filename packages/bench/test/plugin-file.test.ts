@@ -1,9 +1,12 @@
 /** `--plugin FILE`: what a file adds is in every command; whatever is wrong with one is told by file and field. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { extensions } from "@kreplica/kernel";
+import { extensions, NO_EXTENSIONS, useExtensions } from "@kreplica/kernel";
+import { loadPlugins } from "../src/plugin-file.js";
+import { pluginDigests } from "../src/queue/job.js";
+import { codeVersion } from "../src/sweep/code-version.js";
 import { buildCommand, type TestedCommand } from "./cli.js";
 import { invoke } from "./invoke.js";
 
@@ -48,6 +51,11 @@ describe("docs/own-plugins.md's example", () => {
   });
 });
 
+test("a CommonJS file's default is what it exports", async () => {
+  const own = file(`module.exports = { policies: { "a b": {} } };`, "own.cjs");
+  expect((await invoke(["policies", "--plugin", own])).error).toMatch(/own\.cjs: policies\.a b: is no name/);
+});
+
 test("its machine is one by name, and is listed", async () => {
   const own = file(
     `export default ({ machines }) => ({ machines: { "our-lab": { ...machines.preset("tiny-2-node"), summary: "ours" } } });`,
@@ -88,6 +96,7 @@ describe("what is wrong with a file", () => {
       /default: has no default export. Write export default/,
     ],
     ["no object", () => file("export default 7;"), /default: exports no object/],
+    ["exports nothing", () => file("globalThis.x = 1;", "nothing.js"), /default: has no default export/],
     ["a list", () => file("export default [];"), /default: exports no object/],
     [
       "its function throws",
@@ -153,7 +162,7 @@ describe("what is wrong with a file", () => {
 describe("the built command", () => {
   let kreplica: TestedCommand;
   beforeAll(async () => {
-    kreplica = await buildCommand();
+    kreplica = await buildCommand(["measure-worker"]);
   });
   afterAll(() => kreplica?.remove());
 
@@ -165,14 +174,116 @@ describe("the built command", () => {
     expect((JSON.parse(out) as { policy: string }).policy).toBe("odd-nodes");
   });
 
-  test("what does not parse, or is TypeScript that this Node does not read, is told", async () => {
-    const run = (path: string) => kreplica.run(["policies", "--plugin", path]);
-    expect(await run(file("export default {"))).toMatchObject({
-      code: 2,
-      error: expect.stringMatching(/own-\d+\.mjs: cannot be loaded: SyntaxError/) as string,
-    });
-    const typed = await run(file("export default { policies: {} as Record<string, never> };", "typed.mts"));
-    if ((process.features as { typescript?: unknown }).typescript) expect(typed.code).toBe(0);
-    else expect([typed.code, typed.error]).toEqual([2, expect.stringContaining("does not read TypeScript")]);
+  test("what does not parse is told with line and column", async () => {
+    const { code, error } = await kreplica.run(["policies", "--plugin", file("export default {\n")]);
+    expect([code, error]).toEqual([2, expect.stringMatching(/own-\d+\.mjs:2:1: cannot be loaded: unexpected token/)]);
+  });
+
+  test("TypeScript on any Node, and in the worker threads too", async () => {
+    const words = ["compare", "--test", "kill", "--plugin", typed(), "--policy", "first-two", "--json"];
+    const { code, out, error } = await kreplica.run(words);
+    expect([code, error]).toEqual([0, ""]);
+    expect((JSON.parse(out) as { policy: string }).policy).toBe("first-two");
+  });
+});
+
+/** A plugin of three files, whose overlay is of the command's own token, with no package beside it. */
+function typed(): string {
+  file(`module.exports = { SUMMARY: "copies on the first two nodes" };`, "words.cjs");
+  file(
+    `import { PER_NODE, replicationBy } from "@kreplica/numa-replication";
+     import type { NodeId } from "@kreplica/hw-x86";
+     import { SUMMARY } from "./words.cjs";
+     export enum Most { Two = 2 }
+     export const few = (name: string, most: Most) => replicationBy({ ...PER_NODE, name, summary: SUMMARY as string,
+       chooseHolders: (machine: { nodes: readonly NodeId[] }): NodeId[] => machine.nodes.slice(0, most) });`,
+    "few.ts",
+  );
+  return file(
+    `import { overlay } from "@kreplica/di";
+     import { PgdPlan } from "@kreplica/mm-core/api";
+     import type { KreplicaPluginExport } from "@kreplica/bench";
+     import { few, Most } from "./few.ts";
+     export default {
+       policies: { "first-two": few("first-two", Most.Two) },
+       overlays: [overlay(PgdPlan, (base) => ({ ...base, name: "typed" }))],
+     } satisfies KreplicaPluginExport;`,
+    "typed.mts",
+  );
+}
+
+describe("a file in TypeScript, and what it imports", () => {
+  test("its packages are the command's own: its token is bound, its policy boots", async () => {
+    const words = ["boot", "--plugin", typed(), "--machine", "xeon-8280-4s", "--policy", "first-two", "--json"];
+    const { code, out, error } = await invoke(words);
+    expect([code, error]).toEqual([0, ""]);
+    expect((JSON.parse(out) as { holders: number[] }).holders).toEqual([0, 1]);
+  });
+
+  test("JavaScript modules, what they import and what they wait for, too", async () => {
+    typed();
+    file(`export { few as made } from "./few.ts";`, "made.mjs");
+    const own = file(
+      `import { made } from "./made.mjs";\nexport default { policies: { waits: await Promise.resolve(made("waits", 1)) } };`,
+    );
+    useExtensions(await loadPlugins([own]));
+    expect(
+      extensions()
+        .read.map((each) => basename(each))
+        .slice(1),
+    ).toEqual(["made.mjs", "few.ts", "words.cjs"]);
+    expect([...extensions().policies.keys()]).toEqual(["waits"]);
+    useExtensions(NO_EXTENSIONS);
+  });
+
+  test("a change of any file that it imports is another digest and other code", async () => {
+    const digests = async () => {
+      useExtensions(await loadPlugins([typed()]));
+      return { plugins: pluginDigests(), version: codeVersion() };
+    };
+    const path = typed();
+    const before = await digests();
+    expect(await digests()).toEqual(before);
+    expect(extensions().read.map((each) => basename(each))).toEqual(["typed.mts", "few.ts", "words.cjs"]);
+    expect(extensions().files).toEqual([path]);
+    expect(before.plugins).toHaveLength(3);
+    useExtensions(await loadPlugins([typed()]));
+    for (const name of ["few.ts", "words.cjs"]) {
+      appendFileSync(join(folder, name), "\n");
+      expect(pluginDigests()).not.toEqual(before.plugins);
+      expect(codeVersion()).not.toBe(before.version);
+      typed();
+      expect(codeVersion()).toBe(before.version);
+    }
+    useExtensions(NO_EXTENSIONS);
+  });
+
+  test.each([
+    [
+      "its types stay where they are",
+      "interface A {\n  a: 1;\n}\nthrow new Error('mine');",
+      /own-\d+\.ts:4: cannot be loaded: Error: mine/,
+    ],
+    [
+      "in a file it imports",
+      `import { few } from "./breaks.ts";\nexport default few;`,
+      /own-\d+\.ts: cannot be loaded: RangeError: deep \(.*breaks\.ts:3\)/,
+    ],
+    [
+      "what it imports does not parse",
+      `import { few } from "./unparsed.ts";\nexport default few;`,
+      /unparsed\.ts:2:7: cannot be loaded: unexpected token/,
+    ],
+    [
+      "what it imports is not there",
+      `import { few } from "./none.ts";\nexport default few;`,
+      /own-\d+\.ts:1: cannot be loaded: Error: Cannot find module '\.\/none\.ts'/,
+    ],
+  ])("%s", async (_what, text, message) => {
+    file("\ntype A = 1;\nthrow new RangeError('deep');", "breaks.ts");
+    file("\nconst :", "unparsed.ts");
+    const { code, out, error } = await invoke(["policies", "--plugin", file(text, `own-${written++}.ts`)]);
+    expect(error).toMatch(message);
+    expect([code, out]).toEqual([2, ""]);
   });
 });

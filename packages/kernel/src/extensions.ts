@@ -8,6 +8,8 @@ import type { KernelPolicy } from "./kernel-policy.js";
 export interface Extensions {
   /** Paths, absolute: what a worker loads again. */
   readonly files: readonly string[];
+  /** All that was read for them, themselves and what they import: what their digest is of. */
+  readonly read: readonly string[];
   readonly policies: ReadonlyMap<string, KernelPolicy>;
   readonly machines: ReadonlyMap<string, MachineSpec>;
   readonly overlays: readonly Binding[];
@@ -17,6 +19,7 @@ export interface Extensions {
 /** Without any plugin file. */
 export const NO_EXTENSIONS: Extensions = {
   files: [],
+  read: [],
   policies: new Map(),
   machines: new Map(),
   overlays: [],

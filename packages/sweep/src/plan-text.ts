@@ -1,5 +1,6 @@
 /**
- * Reads a plan from YAML 1.2, of which JSON is a part: all that is wrong with it, each fault with its line and field.
+ * Reads a plan from YAML 1.2, of which JSON is a part, or from what a program made: all that is wrong with it, each
+ * fault with its field, and its line where it has one.
  */
 import { allFaults, didYouMean, fieldName, type InputFault, InputError } from "@kreplica/inputs";
 import { isNode, LineCounter, parseDocument } from "yaml";
@@ -13,7 +14,7 @@ const MOST_ALIASES = 100;
 /** A plan and the places of its parts. */
 export interface PlanText {
   readonly plan: SweepPlan;
-  /** A fault of the plan at a path, `["axes", "policy", 2]`, with line, column and field. */
+  /** A fault of the plan at a path, `["axes", "policy", 2]`, with its field; in a text with line and column. */
   faultAt(path: readonly PropertyKey[], reason: string, remedy: string): InputFault;
 }
 
@@ -68,6 +69,26 @@ export function planFromText(text: string, file: string, schemaFile: string): Pl
   } catch {
     throw new InputError({ file, reason: "its aliases stand for too much", remedy: "write the values out" });
   }
+  return checkedPlan(value, faultAt, schemaFile);
+}
+
+/**
+ * A plan that a program made, a TypeScript file say: data from here on.
+ *
+ * @param value what it exports @param file as the user named it @param schemaFile as {@link planFromText}
+ * @throws InputError with every fault
+ */
+export function planFromValue(value: unknown, file: string, schemaFile: string): PlanText {
+  const faultAt: PlanText["faultAt"] = (path, reason, remedy) => ({
+    file,
+    ...(path.length === 0 ? {} : { field: fieldName(path) }),
+    reason,
+    remedy,
+  });
+  return checkedPlan(value, faultAt, schemaFile);
+}
+
+function checkedPlan(value: unknown, faultAt: PlanText["faultAt"], schemaFile: string): PlanText {
   const read = planShape.safeParse(value);
   if (!read.success) {
     const there = (path: readonly PropertyKey[]): unknown =>
@@ -79,7 +100,7 @@ export function planFromText(text: string, file: string, schemaFile: string): Pl
             faultAt([...issue.path, key], "no such field", didYouMean(key, Object.keys(planShape.shape))),
           );
         const found = there(issue.path);
-        const shown = found === undefined ? "missing" : `${JSON.stringify(found).slice(0, 60)} cannot stand here`;
+        const shown = found === undefined ? "missing" : `${wordFor(found)} cannot stand here`;
         return [faultAt(issue.path, shown, `${schemaFile} says what a plan is`)];
       }),
     );
@@ -88,6 +109,20 @@ export function planFromText(text: string, file: string, schemaFile: string): Pl
   if (faults.length > 0) throw allFaults(faults);
   return { plan: read.data, faultAt };
 }
+
+/** A value in a message; a program's need not be JSON. */
+const wordFor = (value: unknown): string =>
+  typeof value === "object" && value !== null
+    ? Array.isArray(value)
+      ? value.length === 0
+        ? "an empty list"
+        : "a list"
+      : "an object"
+    : typeof value === "function"
+      ? "a function"
+      : typeof value === "string"
+        ? JSON.stringify(value).slice(0, 60)
+        : String(value);
 
 interface PlanFault {
   readonly path: readonly PropertyKey[];

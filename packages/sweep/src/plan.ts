@@ -36,7 +36,7 @@ export const planShape = z.strictObject({
     .describe("long recordings are run in part, an eighth, from which the whole is told; absent: whole"),
 });
 
-/** A plan as it is written. */
+/** A plan as it is written: `export default { ... } satisfies SweepPlan` in a TypeScript file. */
 export type SweepPlan = z.infer<typeof planShape>;
 
 /** A value on an axis. */

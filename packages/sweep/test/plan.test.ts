@@ -1,7 +1,7 @@
 /** Plans as text: what is in one, and every fault with its line. */
 import { InputError } from "@kreplica/inputs";
 import { describe, expect, test } from "vitest";
-import { axesOf, planFromText, pointsOf, sizeOf } from "../src/index.js";
+import { axesOf, planFromText, planFromValue, pointsOf, sizeOf } from "../src/index.js";
 
 const HEAD = "schema: kreplica.sweep/1\n";
 const planOf = (text: string) => planFromText(text, "plan.yaml", "the schema").plan;
@@ -56,7 +56,7 @@ describe("every fault, with its place", () => {
     ["axes: {}\n", /^plan\.yaml:1:1: schema: missing/],
     [`${HEAD}axes: { a: [1] }\nmore: 1\n`, /^plan\.yaml:3:7: more: no such field/],
     [`${HEAD}axes: { a: [1, 1] }\n`, /^plan\.yaml:2:16: axes\.a\[1\]: 1 stands there twice\. Remove one\./],
-    [`${HEAD}axes:\n  a: []\n`, /^plan\.yaml:3:6: axes\.a: \[\] cannot stand here\. The schema says/],
+    [`${HEAD}axes:\n  a: []\n`, /^plan\.yaml:3:6: axes\.a: an empty list cannot stand here\. The schema says/],
     [`${HEAD}axes:\n  a: [1\n`, /^plan\.yaml:4:1: no YAML: flow sequence/],
     [`${HEAD}axes: { a: [1], a: [2] }\n`, /^plan\.yaml:2:\d+: no YAML: map keys must be unique/],
     [`${HEAD}axes: { a: [1] }\ntogether: [{ a: [1] }]\n`, /together\[0\]\.a: an axis twice/],
@@ -84,5 +84,28 @@ describe("every fault, with its place", () => {
 
   test("two at once", () => {
     expect(said(`${HEAD}axes: { a: [1, 1], b: [2, 2] }\n`).split("\n")).toHaveLength(2);
+  });
+});
+
+describe("a plan that a program made", () => {
+  const made = (value: unknown) => planFromValue(value, "plan.ts", "the schema").plan;
+  test("is data, the same as from text, and no longer the program's", () => {
+    const axes = { a: [1, 2], b: ["x"] };
+    const plan = made({ schema: "kreplica.sweep/1", axes });
+    expect(plan).toEqual(planOf(`${HEAD}axes: { a: [1, 2], b: [x] }`));
+    axes.a.push(3);
+    expect(plan.axes["a"]).toEqual([1, 2]);
+  });
+
+  test.each<[unknown, RegExp]>([
+    [7, /^plan\.ts: 7 cannot stand here\. The schema says/],
+    [{ schema: "kreplica.sweep/1" }, /^plan\.ts: axes: missing/],
+    [{ schema: "kreplica.sweep/1", axes: { a: [() => 1] } }, /^plan\.ts: axes\.a\[0\]: a function cannot stand here/],
+    [{ schema: "kreplica.sweep/1", axes: { a: [NaN] } }, /^plan\.ts: axes\.a\[0\]: NaN cannot stand here/],
+    [{ schema: "kreplica.sweep/1", axes: { a: [1n] } }, /^plan\.ts: axes\.a\[0\]: 1 cannot stand here/],
+    [{ schema: "kreplica.sweep/1", axes: { a: [1, 1] } }, /^plan\.ts: axes\.a\[1\]: 1 stands there twice/],
+    [{ schema: "kreplica.sweep/1", axes: {}, stopp: 1 }, /^plan\.ts: stopp: no such field/],
+  ])("%s", (value, message) => {
+    expect(() => made(value)).toThrow(message);
   });
 });

@@ -1,8 +1,9 @@
 /** `kreplica sweep`: a plan of many runs, done cell by cell; `kreplica sweep merge` joins what was done in parts. */
 import { basename } from "node:path";
 import { InputError } from "@kreplica/inputs";
-import { planFromText } from "@kreplica/sweep";
+import { PLAN_SCHEMA, planFromText, planFromValue, type PlanText } from "@kreplica/sweep";
 import { type Command, Option } from "commander";
+import { isCode, loadCode } from "../code-file.js";
 import { inputPath, shownPath, STANDARD_INPUT } from "../inputs/input-file.js";
 import { readInput } from "../inputs/read-input.js";
 import { Gatherer } from "../queue/gather.js";
@@ -59,7 +60,7 @@ export function registerSweep(program: Command, context: CommandContext): void {
   ])
     .summary("run a plan of many machines, kernels, recordings and policies")
     .description(
-      "Takes a plan, YAML or JSON (its schema: `kreplica schema sweep`), and measures each of its cells: a policy against a single copy, on a machine, for a recording. Cells that differ in policy, latencies or costs alone share a replay. What is done is kept in the output folder cell by cell: the same command goes on where it was stopped. `kreplica sweep merge` joins folders of shards.",
+      "Takes a plan, YAML, JSON or TypeScript (its schema: `kreplica schema sweep`), and measures each of its cells: a policy against a single copy, on a machine, for a recording. Cells that differ in policy, latencies or costs alone share a replay. What is done is kept in the output folder cell by cell: the same command goes on where it was stopped. `kreplica sweep merge` joins folders of shards.",
     )
     .argument("<plan...>", "the plan, - is standard input; or the word merge and the folders of all shards")
     .addOption(
@@ -97,7 +98,7 @@ export function registerSweep(program: Command, context: CommandContext): void {
           remedy: "give one plan; `kreplica sweep merge` takes folders",
         });
       const file = inputPath(words[0]!, "[plan]");
-      const text = planFromText(readPlan(file), shownPath(file), schemaFile("kreplica.sweep/1"));
+      const text = await planOf(file);
       const version = codeVersion();
       const request = {
         plan: text.plan,
@@ -148,8 +149,16 @@ async function queued(request: SweepRequest, address: URL, context: CommandConte
   }
 }
 
-const readPlan = (file: string): string =>
-  readInput(file, "name a plan, YAML or JSON; `kreplica schema sweep` says what is in one").toString("utf8");
+/** A plan that is code is run once, here; what it exports is data. */
+async function planOf(file: string): Promise<PlanText> {
+  const schema = schemaFile(PLAN_SCHEMA);
+  if (!isCode(file)) {
+    const remedy = "name a plan, YAML, JSON or TypeScript; `kreplica schema sweep` says what is in one";
+    return planFromText(readInput(file, remedy).toString("utf8"), shownPath(file), schema);
+  }
+  const { exported } = await loadCode(file, "export default { schema, axes, ... } satisfies SweepPlan");
+  return planFromValue(exported, file, schema);
+}
 
 function joined(folders: readonly string[], options: SweepOptions, context: CommandContext): void {
   const useless = (["dryRun", "shard", "workers", "queue", "watch"] as const).find(
@@ -178,7 +187,7 @@ function joined(folders: readonly string[], options: SweepOptions, context: Comm
 }
 
 const folderFor = (plan: string): string =>
-  `${plan === STANDARD_INPUT ? "sweep" : basename(plan).replace(/\.(ya?ml|json)$/, "")}.results`;
+  `${plan === STANDARD_INPUT ? "sweep" : basename(plan).replace(/\.(ya?ml|json|[cm]?[jt]s)$/, "")}.results`;
 
 /** What was done, a few lines. */
 function sweepText({ folder, cells, replays, doneBefore, estimatedSeconds, results }: SweepDocument): string {

@@ -25,8 +25,8 @@ export const jobShape = z.strictObject({
   sweep: digest,
   /** Of the code that measures. */
   version: digest,
-  /** Of the plugin files in use, in their order. */
-  plugins: z.array(digest).max(100),
+  /** Of the plugin files in use and all that they import, in their order. */
+  plugins: z.array(digest).max(10_000),
   /** Names of the cells that are wanted, as many as `wanted`. */
   cells: z.array(digest).min(1),
   recording: namedFile,
@@ -64,8 +64,8 @@ export interface WantedFile extends NamedFile {
   readonly path: string;
 }
 
-/** Digests of the plugin files in use. */
-export const pluginDigests = (): readonly string[] => extensions().files.map((file) => sha256(readFileSync(file)));
+/** Digests of the plugin files in use, and of what they import. */
+export const pluginDigests = (): readonly string[] => extensions().read.map((file) => sha256(readFileSync(file)));
 
 /** What becomes of works as jobs; files are read once. */
 export class JobMaker {

@@ -19,14 +19,15 @@ const filesBelow = (folder: string): string[] =>
 let known: string | undefined;
 
 /**
- * Equal where the same code runs, on whatever machine; another where any of it changed, plugin files included.
+ * Equal where the same code runs, on whatever machine; another where any of it changed, plugin files and what they
+ * import included.
  * @returns 64 hexadecimal digits
  */
 export function codeVersion(): string {
   known ??= versionOf(dirname(fileURLToPath(import.meta.url)));
-  if (extensions().files.length === 0) return known;
+  if (extensions().read.length === 0) return known;
   const hash = createHash("sha256").update(known);
-  for (const file of extensions().files) hash.update(readFileSync(file)).update("\0");
+  for (const file of extensions().read) hash.update(readFileSync(file)).update("\0");
   return hash.digest("hex");
 }
 

@@ -203,3 +203,28 @@ describe("what is wrong with a plan is said with its line, before anything is me
     expect(await first(at("plan.yaml"), "-o", at("plan.yaml"))).toMatch(/--output: cannot be written \(EEXIST\)/);
   });
 });
+
+test("a plan in TypeScript is resolved to data: the same cells, jobs and bytes as in YAML", async () => {
+  writeFileSync(at("far.ts"), "export const FAR: readonly number[] = [1.5, 4];\n");
+  writeFileSync(
+    at("typed.ts"),
+    `import type { SweepPlan } from "@kreplica/sweep";
+     import { preset } from "@kreplica/machines";
+     import { FAR } from "./far.ts";
+     export default { schema: "kreplica.sweep/1", axes: {
+       machine: [preset("tiny-2-node")!.name], farOverNear: [...FAR], "machine.l2.bytes": [1 << 16, 1 << 17],
+       recording: ["kill"], policy: ["per-node", "text-only"] } } satisfies SweepPlan;`,
+  );
+  await done(at("typed.ts"), "-o", at("typed"));
+  expect(bytesIn("typed")).toEqual(bytesIn("whole"));
+  writeFileSync(at("wrong.ts"), 'export default { schema: "kreplica.sweep/1", axes: { polices: ["per-node"] } };');
+  writeFileSync(at("thrown.ts"), '\nthrow new Error("mine");');
+  for (const [name, message] of [
+    ["wrong.ts", /wrong\.ts: axes\.polices: no such axis/],
+    ["thrown.ts", /thrown\.ts:2: cannot be loaded: Error: mine/],
+    ["none.ts", /none\.ts: no such file/],
+  ] as const) {
+    const { code, error } = await invoke(["sweep", at(name), "-o", at("nothing")]);
+    expect([code, error]).toEqual([2, expect.stringMatching(message)]);
+  }
+});
