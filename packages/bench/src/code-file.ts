@@ -55,8 +55,13 @@ export async function loadCode(file: string, wanted: string): Promise<LoadedCode
   try {
     module = await (isCommonJs
       ? jiti.import(path)
-      : (jiti.evalModule(text, { filename: path, id: path, ext: extname(path), async: true, forceTranspile: true }) as
-          Promise<typeof module>));
+      : (jiti.evalModule(text, {
+          filename: path,
+          id: path,
+          ext: extname(path),
+          async: true,
+          forceTranspile: true,
+        }) as Promise<typeof module>));
   } catch (error) {
     throw faultOf(error as Error, file, path, read);
   } finally {

@@ -3,7 +3,7 @@
  */
 export { InputError } from "@kreplica/inputs";
 export { type Booted, type BootParts, POLICIES } from "@kreplica/kernel";
-export type { KreplicaPlugin, KreplicaPluginExport, PluginKit } from "./plugin-file.js";
+export type { KreplicaPlugin, KreplicaPluginExport, PluginKit } from "./plugin.js";
 export { defaultPreset, preset, presets } from "@kreplica/machines";
 export { Batch, readTraceBytes, TraceError } from "@kreplica/trace";
 export { boot, type BootOptions } from "./boot.js";

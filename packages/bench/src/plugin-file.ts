@@ -23,31 +23,7 @@ import { textPatch } from "@kreplica/text-patch";
 import { vmalloc } from "@kreplica/vmalloc";
 import { kernelFrom } from "./boot.js";
 import { loadCode } from "./code-file.js";
-
-/** kreplica's own packages, for a plugin file that lies where it cannot import them. */
-export interface PluginKit {
-  readonly di: typeof di;
-  readonly hwX86: typeof hwX86;
-  readonly mmCore: typeof mmCore;
-  readonly numaReplication: typeof numaReplication;
-  readonly invariants: typeof invariants;
-  readonly machines: typeof machines;
-}
-
-/** What a plugin file exports as default; all of it may be left out. */
-export interface KreplicaPlugin {
-  /** By the name that `--policy` takes. */
-  readonly policies?: Readonly<Record<string, Omit<KernelPolicy, "name">>>;
-  /** By the name that `--machine` takes. */
-  readonly machines?: Readonly<Record<string, Omit<MachineSpec, "name">>>;
-  /** Laid over every kernel that has what they stand over; see `overlay` of `@kreplica/di`. */
-  readonly overlays?: readonly Binding[];
-  /** Checked along with ours. */
-  readonly invariants?: readonly Invariant<Subject>[];
-}
-
-/** The export itself, or a function that makes it of kreplica's packages. */
-export type KreplicaPluginExport = KreplicaPlugin | ((kit: PluginKit) => KreplicaPlugin);
+import type { KreplicaPlugin, PluginKit } from "./plugin.js";
 
 const KIT: PluginKit = { di, hwX86, mmCore, numaReplication, invariants, machines };
 const FIELDS = ["policies", "machines", "overlays", "invariants"] as const;
