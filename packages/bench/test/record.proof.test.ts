@@ -69,7 +69,7 @@ describe.skipIf(missing.length > 0)(`under QEMU${where}`, () => {
       const found = checkTrace(traceFile(at("pipes.kt.zst")));
       expect(found).toMatchObject({ whole: 1, open: 0, unnamed: 0 });
       const compared = await run(
-        ...["compare", "--cpu", "12", "--traces", "pipes.kt.zst", "--recorded-kernel", kernel!],
+        ...["compare", "-v", "--cpu", "12", "--traces", "pipes.kt.zst", "--recorded-kernel", kernel!],
       );
       expect(compared.code, compared.error).toBe(0);
       expect(compared.out).toMatch(/^ {2}pipes +[\d,]+ +[\d,]+ +[\d,]+/m);

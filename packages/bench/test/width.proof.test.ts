@@ -64,6 +64,7 @@ const REPORTS: readonly (readonly string[])[] = [
   ["check", "--replay", join(import.meta.dirname, "../../check/test/lazy-tlb.counterexample.json")],
   ["patch", ...TINY, "--changes", "1"],
   ["compare", ...TINY, "--test", "kill"],
+  ["compare", ...TINY, "--test", "kill", "--verbose"],
   ["compare", ...TINY, "--test", "kill", "--load", "0.5"],
   ["compare", ...TINY, "--test", "kill", "--functions", "3", "--pages", "3"],
   ["compare", ...TINY, "--test", "kill", "--mix", mix, "--processes", "2000", "--forks-per-second", "300"],

@@ -28,6 +28,7 @@ import { runLayouts } from "../run-layouts.js";
 import { compareDocument } from "../report/documents/compare.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { compareText } from "../report/compare.js";
+import { compareShortText } from "../report/compare-short.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { chosenRecordings, refuse } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
@@ -76,6 +77,14 @@ export type CompareOptions = MachineOptions &
   } & PlacesOptions &
   LayoutsOptions &
   MixOptions;
+
+/** What is shown of it. */
+interface DetailOptions {
+  readonly schema: "1" | "2";
+  readonly why?: boolean;
+  readonly memory?: boolean;
+  readonly verbose?: boolean;
+}
 
 /** What a comparison is of, as options: `report` takes the same. */
 export function addCompareOptions(command: Command): Command {
@@ -132,12 +141,29 @@ export function addCompareOptions(command: Command): Command {
 export function registerCompare(program: Command, context: CommandContext): void {
   const command = program
     .command("compare")
+    // Before --no-work, which by itself would mean that the work's table is asked for by default.
+    .addOption(new Option("--why", "show the gains in full with their bounds, every node, and where the cycles went"))
+    .addOption(new Option("--memory", "show what the copies take, cause by cause, and the rules that were checked"))
+    .addOption(new Option("--work", "show what replication itself does in the tests"))
+    .addOption(
+      new Option("-v, --verbose", "show all of that, what the figures are of, and the verdict again at the end"),
+    )
     .summary("replay recorded kernel tests with and without replication (the main job)")
     .description(
-      "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, where the cycles went, what it costs in memory, and whether the replicas are right.",
+      "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, on one screen; with --why, --memory, --work or -v also where the cycles went, what it costs, and whether the replicas are right.",
     );
   declareRules(addLayoutsOptions(addMixOptions(addPlacesOptions(addCompareOptions(command)))), [
     { option: "--schema", needs: "--json" },
+    ...["--why", "--memory", "--work", "--verbose"].map((option) => ({
+      option,
+      not: "--json",
+      because: "the document has all of it",
+    })),
+    ...["--why", "--memory", "--work"].map((option) => ({
+      option,
+      not: "--verbose",
+      because: "-v shows it, too",
+    })),
     { option: "--layout-seed", needs: "--layouts" },
     { option: "--cold-share", needs: "--mix" },
     ...["--functions", "--pages"].map((option) => ({
@@ -177,6 +203,7 @@ export function registerCompare(program: Command, context: CommandContext): void
       examples(
         ["kreplica compare", "two E5-2690 v3, the machine of the RFC"],
         ["kreplica compare --machine epyc-7713-2s", "a machine with many small L3"],
+        ["kreplica compare --why", "and where the cycles went"],
         ["kreplica compare --cpu 0", "one CPU in full, and no other node"],
         ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
         ["kreplica compare --load link=0.7", "links between sockets busy with other traffic"],
@@ -198,13 +225,24 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --kernel /boot/vmlinuz", "on a kernel of one's own: recorded addresses by function"],
       ) + exitCodes,
     )
-    .action(async (options: CompareOptions & JsonOption & { readonly schema: "1" | "2" }) => {
+    .action(async (options: CompareOptions & JsonOption & DetailOptions) => {
       const result = await comparison(options, context, options.cpu === undefined);
       if (result.tests.length > 0)
         context.print(
           options.json
             ? jsonText(options.schema === "1" ? compareDocument(result) : machineCompareDocument(result))
-            : compareText(result, context.screen),
+            : options.verbose
+              ? compareText(result, context.screen)
+              : compareShortText(
+                  result,
+                  {
+                    why: options.why ?? false,
+                    memory: options.memory ?? false,
+                    work: options.work ?? false,
+                    alignment: options.alignment ?? false,
+                  },
+                  context.screen,
+                ),
         );
       finish(result, context);
     });
@@ -256,7 +294,7 @@ export async function comparison(
     levels: options.levels === "5" ? (5 as const) : (4 as const),
     seed: 1,
     ...(pressure ? { pressure } : {}),
-    work: options.work,
+    work: options.work ?? true,
   };
   const { recordings, refused, tests } = chosenRecordings(files, options.test, recording !== undefined);
   if (recordings.length === 0) refuse(refused, context);

@@ -43,6 +43,8 @@ export async function run(
       "An executable model of kernel text and rodata replication on NUMA machines (x86-64, a Linux RFC of 12 patches): boots a kernel on a modelled machine, replays recorded kernel traces, and says what replication gains and costs.",
     )
     .version(version, "-v, --version", "print the version")
+    // Behind a command's name, -v is the command's.
+    .enablePositionalOptions()
     .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show a command's help")
     .configureHelp({ helpWidth: screen.columns, minWidthToWrap: 16, showGlobalOptions: false })

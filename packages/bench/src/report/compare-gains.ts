@@ -15,8 +15,12 @@ const states: readonly CacheState[] = ["cold", "hot"];
 /** One decimal, no negative zero. */
 export const percentText = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);
 /** A gain; a loss of more than all there was as how many times as long it takes. */
-const gainText = (value: number): string =>
+export const gainText = (value: number): string =>
   value < -100 ? `x${(1 - value / 100).toFixed(value < -900 ? 0 : 1)}` : percentText(value);
+
+/** The same, good or bad where it is either. */
+export const paintedGain = (value: number, screen: Screen): string =>
+  value > 0.05 ? screen.good(gainText(value)) : value < -0.05 ? screen.bad(gainText(value)) : gainText(value);
 
 const ofTheirLength = ({ test, iterations }: Comparison): boolean =>
   test.reported === undefined || test.iterations === iterations;
@@ -78,11 +82,7 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
         labelOf(each, tests),
         grouped(each.singleCopy.cycles),
         grouped(each.perNode.cycles),
-        each.gain.percent > 0.05
-          ? screen.good(gainText(each.gain.percent))
-          : each.gain.percent < -0.05
-            ? screen.bad(gainText(each.gain.percent))
-            : gainText(each.gain.percent),
+        paintedGain(each.gain.percent, screen),
         `${gainText(each.gain.low)} .. ${gainText(each.gain.high)}`,
         ...(laid ? [each.layout ? `${gainText(each.layout.low)} .. ${gainText(each.layout.high)}` : "-"] : []),
         percentText(each.near),
@@ -99,10 +99,6 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
       .join(", ");
   const beyond = named((each) => judged(each) && outOfReach(each));
   const above = named((each) => judged(each) && !outOfReach(each) && each.reported > each.bound);
-  const unsettled = named((each) => !each.singleCopy.settled || !each.perNode.settled);
-  const otherLength = tests.filter(
-    (each) => each.cache === "cold" && each.test.reported !== undefined && !ofTheirLength(each),
-  );
   const notCompared =
     reported?.file === undefined ? [] : reported.tests.filter((name) => !tests.some((each) => each.test.name === name));
   const say = (text: string): string => paragraph(text, screen);
@@ -133,13 +129,28 @@ export function gainsText({ tests, policy, reported, job: { spec } }: CompareRes
       : "") +
     (above ? say(`Reported above the bound, so on this machine not by the latency of text alone: ${above}.`) : "") +
     (notCompared.length > 0 ? say(`Reported of what was not compared: ${notCompared.join(", ")}.`) : "") +
-    (otherLength.length > 0
-      ? say(
-          `* Of another length than the authors' runs, so that nothing of theirs stands beside them: ${otherLength.map(({ test, iterations, counted }) => `${test.name}, ${counted ? `${iterations} of ${test.iterations} calls` : "no call of which was found: its figures are totals"}`).join("; ")}.`,
-        )
-      : "") +
-    (unsettled ? say(`Did not settle, taken as they were: ${unsettled}.`) : "")
+    warningsOf(tests).map(say).join("")
   );
+}
+
+/** What somebody must know before believing figures: sentences. */
+export function warningsOf(tests: readonly Comparison[]): string[] {
+  const otherLength = tests.filter(
+    (each) => each.cache === "cold" && each.test.reported !== undefined && !ofTheirLength(each),
+  );
+  const unsettled = tests.filter((each) => !each.singleCopy.settled || !each.perNode.settled);
+  return [
+    ...(otherLength.length === 0
+      ? []
+      : [
+          `* Of another length than the authors' runs, so that nothing of theirs stands beside them: ${otherLength.map(({ test, iterations, counted }) => `${test.name}, ${counted ? `${iterations} of ${test.iterations} calls` : "no call of which was found: its figures are totals"}`).join("; ")}.`,
+        ]),
+    ...(unsettled.length === 0
+      ? []
+      : [
+          `Did not settle, taken as they were: ${unsettled.map(({ test, cache }) => `${test.name} ${cache}`).join(", ")}.`,
+        ]),
+  ];
 }
 
 /**
@@ -159,7 +170,7 @@ function boundMatters({
 }
 
 /** What patch 06 gains by itself. */
-function alignmentText(tests: readonly Comparison[], screen: Screen): string {
+export function alignmentText(tests: readonly Comparison[], screen: Screen): string {
   const measured = tests.filter((each) => each.alignment !== undefined);
   const shown = measured
     .filter((each) => Math.abs(each.alignment!) >= 0.05)

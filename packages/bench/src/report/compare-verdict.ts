@@ -20,11 +20,11 @@ const percentText = (value: number): string => (Math.abs(value) < 0.05 ? 0 : val
 const range = ({ percent, low, high }: Gain): string =>
   `${percentText(percent)} (${percentText(low)} .. ${percentText(high)})`;
 
-/**
- * What the comparison comes to, at most five sentences; none where one CPU alone was looked at, or the policy is the
- * single copy that it is compared with.
- */
-export function verdictSentences(result: CompareResult): string[] {
+/** A sentence, and shorter ones that leave out what its reader can spare: the first in full. */
+type Forms = readonly [string, ...string[]];
+
+/** None where one CPU alone was looked at, or the policy is the single copy that it is compared with. */
+function verdictForms(result: CompareResult): Forms[] {
   const { machine, policy, memoryCost, process } = result;
   if (!machine || !replicates(policy)) return [];
   const { gain, near, best, worst, nodes, sampling } = machine;
@@ -32,14 +32,49 @@ export function verdictSentences(result: CompareResult): string[] {
   const tests = new Set(result.tests.map(({ file }) => file)).size;
   const about = ({ node, relation, imageNs, mean }: NodeGains): string =>
     `node ${node}, ${relation === "same node" ? "the image's" : `${ns(imageNs)} away`}, ${percentText(mean.cold)} cold, ${percentText(mean.hot)} hot`;
+  const brief = ({ node, mean }: NodeGains): string =>
+    `node ${node}, ${percentText(mean.cold)} cold, ${percentText(mean.hot)} hot`;
   const fork = forkCycles(result.tests);
+  const whole = `Whole machine, ${countText(cpus, "CPU")}: ${range(gain.cold)} % cold, ${range(gain.hot)} hot`;
+  const cost = `Costs ${bytesText(memoryCost.lessFree)} at boot, ${bytesText(process.bytes)} a process`;
+  const alone = `Near text alone: ${percentText(near.cold)} cold, ${percentText(near.hot)} hot.`;
+  const error = sampling === undefined ? undefined : `error ${sampling < 0.05 ? "below 0.1" : percentText(sampling)}`;
   return [
-    `Whole machine, ${countText(cpus, "CPU")}: ${range(gain.cold)} % cold, ${range(gain.hot)} hot; mean of ${countText(tests, "test")}.`,
-    nodes.length === 1 ? "It has one node with CPUs." : `Best: ${about(best)}; worst: ${about(worst)}.`,
-    `Costs ${bytesText(memoryCost.lessFree)} at boot, ${bytesText(process.bytes)} a process${fork ? `; a fork takes ${grouped(fork.cold)} cycles longer cold, ${grouped(fork.hot)} hot` : ""}.`,
-    `Near text alone: ${percentText(near.cold)} cold, ${percentText(near.hot)} hot. ${otherDesign(result)}`,
-    `How sure: the brackets${sampling === undefined ? "" : `; long tests of other nodes are told from an eighth of them, error ${sampling < 0.05 ? "below 0.1" : percentText(sampling)}`}.`,
+    [`${whole}; mean of ${countText(tests, "test")}.`, `${whole}.`, `${whole.replace("Whole machine,", "All")}.`],
+    nodes.length === 1
+      ? ["It has one node with CPUs."]
+      : [`Best: ${about(best)}; worst: ${about(worst)}.`, `Best: ${brief(best)}; worst: ${brief(worst)}.`],
+    fork
+      ? [
+          `${cost}; a fork takes ${grouped(fork.cold)} cycles longer cold, ${grouped(fork.hot)} hot.`,
+          `${cost.replace(" at boot", "")}; cycles a fork: ${grouped(fork.cold)} cold, ${grouped(fork.hot)} hot.`,
+        ]
+      : [`${cost}.`],
+    [
+      `${alone} ${otherDesign(result)}`,
+      ...(result.better === undefined ? [`${alone} Another design: --policy NAME.`] : []),
+    ],
+    error === undefined
+      ? ["How sure: the brackets."]
+      : [
+          `How sure: the brackets; long tests of other nodes are told from an eighth of them, ${error}.`,
+          `How sure: the brackets; long tests elsewhere by an eighth of them, ${error}.`,
+        ],
   ];
+}
+
+/** What the comparison comes to, at most five sentences; none where there is no verdict. */
+export const verdictSentences = (result: CompareResult): string[] => verdictForms(result).map(([full]) => full);
+
+/**
+ * The same, each in the longest of its forms that fits a line of the screen; title and all, at most six lines of 80.
+ */
+export function shortVerdictText(result: CompareResult, screen: Screen): string {
+  const forms = verdictForms(result);
+  const fitting = (all: Forms): string => all.find((each) => each.length + 2 <= screen.columns) ?? all.at(-1)!;
+  return forms.length === 0
+    ? ""
+    : `${screen.bold("Verdict")}\n${forms.map((each) => paragraph(fitting(each), screen)).join("")}`;
 }
 
 /** Which other policy does better, where that was asked. */

@@ -1,6 +1,6 @@
 /**
- * The comparison as text: gains, why, what it costs, whether the replicas are right. Values in, text out, at most 100
- * columns.
+ * The comparison as text, all of it: gains, why, what it costs, whether the replicas are right. Values in, text out, at
+ * most 100 columns. The short form is in compare-short.ts.
  */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { wordsOf } from "@kreplica/kernel";
@@ -31,7 +31,7 @@ const short = (value: number): string =>
   value === 0 ? "-" : value < 0.05 ? "0.0" : value < 100 ? value.toFixed(1) : value.toFixed(0);
 const states: readonly CacheState[] = ["cold", "hot"];
 
-/** The whole report. */
+/** The whole report: verdict first and last. */
 export function compareText(result: CompareResult, screen: Screen): string {
   const {
     job: { spec, where, pti, levels },
@@ -59,17 +59,21 @@ export function compareText(result: CompareResult, screen: Screen): string {
       loadText(result, screen),
       pressureText(result, screen),
     ].filter((text) => text !== ""),
-    ...states.map((cache) => why(result, cache, screen)),
+    whyText(result, screen),
     ...[placesText(result, screen)].filter((text) => text !== ""),
     workText(result, (each) => labelOf(each, result.tests), screen),
-    memory(result, screen),
-    invariants(result, screen),
+    memoryText(result, screen),
+    invariantsText(result, screen),
     ...(verdict === "" ? [] : [verdict]),
   ].join("\n");
 }
 
+/** Where the cycles of each test went, cold and hot. */
+export const whyText = (result: CompareResult, screen: Screen): string =>
+  states.map((cache) => why(result, cache, screen)).join("\n");
+
 /** On another kernel than the traced one: how much of what was recorded could be found in it. */
-function carriedOver({ tests, kernel, recordedOn }: CompareResult, screen: Screen): string {
+export function carriedOver({ tests, kernel, recordedOn }: CompareResult, screen: Screen): string {
   const all = tests.flatMap(({ cache, carried }) => (cache === "cold" && carried ? [carried] : []));
   if (all.length === 0) return "";
   const shares = (which: keyof Carried): string => {
@@ -160,7 +164,8 @@ function why({ tests, policy }: CompareResult, cache: CacheState, screen: Screen
   );
 }
 
-function memory({ policy, memory, memoryCost }: CompareResult, screen: Screen): string {
+/** What the copies take, node by node and cause by cause. */
+export function memoryText({ policy, memory, memoryCost }: CompareResult, screen: Screen): string {
   const columns = [{ head: "node" }, right("text"), right("rodata"), right("tables")];
   return (
     title("Memory", `of the kernel with ${wordsOf(policy).design}`, screen) +
@@ -179,7 +184,11 @@ function memory({ policy, memory, memoryCost }: CompareResult, screen: Screen): 
   );
 }
 
-function invariants({ invariants: { checked, violated, notReached } }: CompareResult, screen: Screen): string {
+/** Which rules were checked after boot, and each that does not hold. */
+export function invariantsText(
+  { invariants: { checked, violated, notReached } }: CompareResult,
+  screen: Screen,
+): string {
   const hold = checked.length - violated.length;
   return (
     title("Invariants", "after boot", screen) +

@@ -9,6 +9,8 @@ import picocolors from "picocolors";
 export interface Screen {
   /** Letters a line may have. */
   readonly columns: number;
+  /** Whether it shows block characters, for bars. */
+  readonly blocks: boolean;
   readonly bold: (text: string) => string;
   readonly dim: (text: string) => string;
   readonly good: (text: string) => string;
@@ -22,27 +24,25 @@ export interface StreamLike {
   readonly columns?: number | undefined;
 }
 
-/** Reports are laid out for this width; a wider terminal does not make them easier to read. */
-const WIDEST = 100;
+/** Where nobody says how wide: what a page or a mail takes. */
+const USUAL = 100;
 const NARROWEST = 60;
-/** Whoever asks for a width by COLUMNS gets it, up to this. */
-const WIDEST_ASKED = 250;
+/** Beyond this nobody follows a line. */
+const WIDEST = 250;
 
 /**
- * Width: what COLUMNS says where it is set, else the terminal's, else 100.
+ * Width: what COLUMNS says where it is set, else the terminal's, else 100; from 60 to 250.
  * Colours on a terminal unless NO_COLOR is set (to anything but nothing) or TERM is dumb; never in a pipe.
+ * Block characters on a terminal whose locale is one of UTF-8; never in a pipe, which has the same bytes everywhere.
  */
 export function screenFor(stream: StreamLike, environment: Readonly<Record<string, string | undefined>>): Screen {
-  const colours = picocolors.createColors(
-    Boolean(stream.isTTY) && !environment["NO_COLOR"] && environment["TERM"] !== "dumb",
-  );
+  const able = Boolean(stream.isTTY) && environment["TERM"] !== "dumb";
+  const colours = picocolors.createColors(able && !environment["NO_COLOR"]);
   const asked = /^\d{1,5}$/.test(environment["COLUMNS"] ?? "") ? Number(environment["COLUMNS"]) : 0;
-  const columns =
-    asked > 0
-      ? Math.min(WIDEST_ASKED, asked)
-      : Math.min(WIDEST, stream.isTTY && stream.columns ? stream.columns : WIDEST);
+  const columns = asked > 0 ? asked : stream.isTTY && stream.columns ? stream.columns : USUAL;
   return {
-    columns: Math.max(NARROWEST, columns),
+    columns: Math.min(WIDEST, Math.max(NARROWEST, columns)),
+    blocks: able && isUtf8(environment),
     bold: colours.bold,
     dim: colours.dim,
     good: colours.green,
@@ -51,6 +51,10 @@ export function screenFor(stream: StreamLike, environment: Readonly<Record<strin
   };
 }
 
+/** As the C library has it: the first of the three that is set, to anything but nothing, decides. */
+const isUtf8 = (environment: Readonly<Record<string, string | undefined>>): boolean =>
+  /utf-?8/i.test(environment["LC_ALL"] || environment["LC_CTYPE"] || environment["LANG"] || "");
+
 /** One column of a table. */
 export interface Column {
   readonly head: string;
@@ -58,9 +62,10 @@ export interface Column {
   readonly align?: "left" | "right";
 }
 
-/** Blanks before every line of a table, and between its columns. */
+/** Blanks before every line of a table. */
 const INDENT = 2;
-const GAP = 2;
+/** Blanks between its columns. */
+export const GAP = 2;
 
 /**
  * A table without frames, its head dim. Cells may hold line breaks; nothing is cut or wrapped. What is too wide for the
@@ -88,7 +93,7 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
 
 /** Letters of a text without its colours. */
 // eslint-disable-next-line no-control-regex -- escape sequences begin with a control character
-const visibleLength = (text: string): number => text.replace(/\u001b\[[0-9;]*m/g, "").length;
+export const visibleLength = (text: string): number => text.replace(/\u001b\[[0-9;]*m/g, "").length;
 
 function onePanel(columns: readonly Column[], rows: readonly (readonly string[])[], screen: Screen): string {
   const none = {

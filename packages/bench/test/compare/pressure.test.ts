@@ -147,7 +147,7 @@ describe("a comparison beside it", () => {
         (jobs) => Promise.resolve(jobs.map((each) => measureFile(each))),
       );
     const same = (text: string): string => text;
-    const screen = { columns: 100, bold: same, dim: same, good: same, bad: same, warn: same };
+    const screen = { columns: 100, blocks: false, bold: same, dim: same, good: same, bad: same, warn: same };
     const flat = (result: CompareResult): string => compareText(result, screen).replace(/\s+/g, " ");
     const [without, beside] = [await compared({}), await compared({ pressure })];
     expect(pressureDocument(without)).toBeNull();
