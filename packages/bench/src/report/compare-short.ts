@@ -15,7 +15,17 @@ import { recordedText } from "./compare-recorded.js";
 import { nodesText, shortVerdictText } from "./compare-verdict.js";
 import { workText } from "./compare-work.js";
 import { carriedOver, invariantsText, memoryText, whyText } from "./compare.js";
-import { type Column, GAP, heading, note, paragraph, renderTable, type Screen, visibleLength, wrap } from "./terminal.js";
+import {
+  type Column,
+  GAP,
+  heading,
+  note,
+  paragraph,
+  renderTable,
+  type Screen,
+  visibleLength,
+  wrap,
+} from "./terminal.js";
 
 /** Which parts stand below the first screen. */
 export interface Details {
@@ -82,7 +92,7 @@ function shortGains(result: CompareResult, screen: Screen): string {
   const sentences = [
     `All modelled${layout.reported ? " but what is reported" : ""}; low .. high: by the ranges of the model's parameters.`,
     ...(tests.some(({ gain }) => gain.low < -100) ? ["xN: takes N times as long."] : []),
-    `${spec.name}, ${kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}, ${loaded || pressure ? "busy" : "idle"}; image on node ${where.masterNode}, data on node ${where.dataNode}.`,
+    `${spec.name}, ${kernel}, ${levels} levels, KPTI ${pti ? "on" : "off"}, ${loaded || pressure ? "busy" : "idle"}; image on node ${where.masterNode}, data on ${where.dataNode}.`,
     ...(machine ? [] : ["Of this CPU's node alone."]),
   ];
   return (

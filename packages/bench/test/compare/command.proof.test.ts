@@ -212,7 +212,8 @@ describe("kreplica compare", () => {
           ],
         }),
       );
-    const run = () => kreplica.run(["compare", "--machine", "tiny-2-node", "--test", "mount", "--reported", file, "-v"]);
+    const run = () =>
+      kreplica.run(["compare", "--machine", "tiny-2-node", "--test", "mount", "--reported", file, "-v"]);
     give("tiny-2-node", "mount");
     const { code, out } = await run();
     expect(code).toBe(0);

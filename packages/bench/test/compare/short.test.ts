@@ -11,7 +11,11 @@ const COST = { ...result().memoryCost, lessFree: 311_318_016 };
 const NONE: Details = { why: false, memory: false, work: false, alignment: false };
 const piped = (columns: number) => screenFor({}, { COLUMNS: String(columns) });
 const short = (given: Partial<CompareResult> = {}, details: Partial<Details> = {}, columns = 80): string =>
-  compareShortText(result({ machine: wholeMachine(), memoryCost: COST, ...given }), { ...NONE, ...details }, piped(columns));
+  compareShortText(
+    result({ machine: wholeMachine(), memoryCost: COST, ...given }),
+    { ...NONE, ...details },
+    piped(columns),
+  );
 const lines = (text: string): string[] => text.trimEnd().split("\n");
 const widest = (text: string): number => Math.max(...lines(text).map((line) => line.length));
 const PARTS = /^(Every node|Why, cold|Why, hot|Replication's own work|Memory|Invariants)/gm;
@@ -65,11 +69,13 @@ describe("is never left out", () => {
 
   test("runs of another length, runs that did not settle, and whose the figures are where one CPU was looked at", () => {
     const { tests } = result();
-    expect(flat({ tests: tests.map((each) => (each.test.key === "forkN" ? { ...each, iterations: 16 } : each)) })).toMatch(
-      /fork-1024\* .*fork-1024, 16 of 1024 calls/,
-    );
     expect(
-      flat({ tests: tests.map((each, at) => (at === 0 ? { ...each, perNode: { ...each.perNode, settled: false } } : each)) }),
+      flat({ tests: tests.map((each) => (each.test.key === "forkN" ? { ...each, iterations: 16 } : each)) }),
+    ).toMatch(/fork-1024\* .*fork-1024, 16 of 1024 calls/);
+    expect(
+      flat({
+        tests: tests.map((each, at) => (at === 0 ? { ...each, perNode: { ...each.perNode, settled: false } } : each)),
+      }),
     ).toContain("Did not settle, taken as they were: fork-1 cold.");
     expect(flat({ machine: undefined })).toContain("Of this CPU's node alone.");
     expect(flat({})).not.toContain("Of this CPU's node alone.");
@@ -79,8 +85,7 @@ describe("is never left out", () => {
 describe("bars", () => {
   const utf8 = screenFor({ isTTY: true, columns: 80 }, { LANG: "en_US.UTF-8", NO_COLOR: "1" });
   test("are as long as the value, in letters or eighths of them, and of other letters below zero", () => {
-    const row = (screen: typeof utf8): string[] =>
-      [10, 5, 0.7, 0, -5, -20].map((value) => bar(value, 10, 4, screen));
+    const row = (screen: typeof utf8): string[] => [10, 5, 0.7, 0, -5, -20].map((value) => bar(value, 10, 4, screen));
     expect(row(utf8)).toEqual(["████", "██", "▎", "", "░░", "░░░░"]);
     expect(row(piped(80))).toEqual(["####", "##", "", "", "--", "----"]);
   });
