@@ -2,6 +2,7 @@
  * kreplica bugs as a person runs it: the list by rooms, one whole, JSON, a name that is none; check --bug goes the
  * path.
  */
+import { placeOf } from "@kreplica/explorer";
 import { BUGS } from "@kreplica/museum";
 import { SERIES_DEFECTS } from "@kreplica/series-as-posted";
 import { expect, test } from "vitest";
@@ -23,6 +24,8 @@ test("one whole, of Linux and of the series, in text and JSON", async () => {
   expect(out).toMatch(/a4828f81037f x86\/ldt: Prevent LDT inheritance on exec/);
   expect(out).toMatch(/1\. {2}a new process, asked for on CPU 0\n {2}2\. .*\n {2}3\. {2}process 0 execs on CPU 0/);
   expect(out.split("\n").filter((line) => line.length > 80)).toEqual([]);
+  expect(out).toMatch(/\n {2}http:\/\/127\.0\.0\.1:6510\/#lesson=ldt-exec\n$/);
+  expect((await invoke(["bugs", "D4"])).out).toMatch(/#lesson=D4\n$/);
   const whole = JSON.parse((await invoke(["bugs", "ldt-exec", "--json"])).out) as Record<string, unknown>;
   expect([whole["invariant"], (whole["path"] as unknown[]).length]).toEqual(["F7", 3]);
   expect((await invoke(["bugs", "D4"])).out).toMatch(/caught by {3}C2: [^]*kreplica check --defect D4/);
@@ -34,8 +37,11 @@ test("a name that is none is refused with one that is near", async () => {
 });
 
 test("check --bug --shortest goes the path, exit code 1; what it says goes on to the bug", async () => {
-  const { code, out } = await invoke(["check", "--bug", "ldt-exec", "--shortest"]);
+  const { code, out, error } = await invoke(["check", "--bug", "ldt-exec", "--shortest"]);
   expect(code).toBe(1);
+  // Where to look at it: the bug laid, its path done.
+  const { laid, operations } = placeOf(new URL(/http:\S+/.exec(error)![0]).hash, {} as never);
+  expect([laid, operations.map(({ op }) => op)]).toEqual([["ldt-exec"], ["spawn", "ldt", "exec"]]);
   expect(out).toMatch(
     /ldt-exec: 1 run, 3 operations on 1 kind of kernel: 1 defect found[^]*ldt-exec: F7 [^]*kreplica bugs/,
   );

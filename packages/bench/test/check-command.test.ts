@@ -293,7 +293,10 @@ test("--defect says what the defect is, where it comes from and how it is known;
 test("--defect D12: found on a kernel with KASAN but without KASAN_VMALLOC, by a caller that Linux does not have, which is said", async () => {
   const words = ["check", "--defect", "D12", "--nodes", "2", "--pti", "off", "--runs", "40", "--compare", "off"];
   const { code, out, error } = await invoke([...words, "--levels", "4"]);
-  expect([code, error]).toEqual([1, ""]);
+  expect([code, error]).toEqual([
+    1,
+    expect.stringMatching(/^kreplica: to look at it, start kreplica explore and open \S+laid=D12\S+\n$/),
+  ]);
   expect(out).toMatch(/1 defect found\n\nD12: E12 area is SHARED exactly if/);
   expect(out.replaceAll(/\s+/g, " ")).toMatch(
     / 2 nodes, KASAN without KASAN_VMALLOC, 4 levels, KPTI off: .* 1\. code outside the kernel's tree \(no caller in 6\.5 for x86\) asks for/,

@@ -48,6 +48,13 @@ export function hashOf(place: Place): string {
   }).toString();
 }
 
+/** The lesson that an address asks for by name alone, `#lesson=mremap-flush`; undefined for any other address. */
+export const lessonIn = (hash: string): string | undefined =>
+  new URLSearchParams(hash.replace(/^#/, "")).get("lesson") ?? undefined;
+
+/** The part behind `#` that leads to a lesson's beginning, without it. @param id of a defect, or of the museum's bug */
+export const hashOfLesson = (id: string): string => new URLSearchParams({ lesson: id }).toString();
+
 const whole = (text: string | null, least: number, most: number): number | undefined =>
   text !== null && /^\d{1,6}$/.test(text) && Number(text) >= least && Number(text) <= most ? Number(text) : undefined;
 

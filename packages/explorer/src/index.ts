@@ -8,5 +8,5 @@
  */
 export const siteFolder = (): string => new URL("../dist/site/", import.meta.url).href;
 
-export { hashOf, type Place, placeOf } from "./hash.js";
+export { hashOf, hashOfLesson, type Place, placeOf } from "./hash.js";
 export type { Moment } from "./model/view.js";

@@ -17,6 +17,7 @@ import {
   type KernelChoices,
   readKernelChoices,
 } from "./kernel-choices.js";
+import { linkToBoot } from "./explorer-link.js";
 import { jsonOption, type JsonOption } from "./options.js";
 import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
@@ -61,6 +62,11 @@ export function registerBoot(program: Command, context: CommandContext): void {
       context.print(
         options.json ? jsonText(bootDocument(kernel, chosen, found)) : bootText(kernel, found, chosen, context.screen),
       );
+      const { nodes, levels, pti, kasan } = { ...kernel.layout, nodes: kernel.machine.nodes.length };
+      const link = linkToBoot({ nodes, levels, pti, ...(kasan ? { kasan: true } : {}), policy: options.policy.name });
+      // It boots a small kernel on a small machine: of one's own, other things are seen.
+      if (!options.json && options.kernel === undefined && nodes > 1 && link !== undefined)
+        context.remark(`to step through such a boot, start kreplica explore and open ${link}`);
     });
 }
 

@@ -8,6 +8,7 @@ import { bugListText, bugText, defectText } from "../report/bugs.js";
 import { bugDocument, bugListDocument, defectDocument } from "../report/documents/bugs.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
+import { linkToLesson } from "./explorer-link.js";
 import { jsonOption, type JsonOption } from "./options.js";
 
 export function registerBugs(program: Command, context: CommandContext): void {
@@ -39,7 +40,9 @@ export function registerBugs(program: Command, context: CommandContext): void {
       if (defect) {
         const document = defectDocument(defect);
         context.print(
-          options.json ? jsonText(document) : defectText(document, document.breaks.map(sentenceOf), context.screen),
+          options.json
+            ? jsonText(document)
+            : defectText(document, document.breaks.map(sentenceOf), linkToLesson(name), context.screen),
         );
         return;
       }
@@ -61,6 +64,7 @@ export function registerBugs(program: Command, context: CommandContext): void {
       const words = {
         sentence: sentenceOf(bug.invariant),
         kernel: `${policyOfBug(bug).name}, ${kindText(kindOfBug(bug))}`,
+        link: linkToLesson(bug.id),
         steps: told(kernelOfBug(bug, true), bug.path).map((step) => repertoire.describe(step)),
       };
       context.print(bugText(document, words, context.screen));

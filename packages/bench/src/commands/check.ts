@@ -158,7 +158,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
         "in place of random runs, small scenes with a second operation after every single table store of the first",
       ),
     )
-    .addOption(new Option("--save <file>", "write the first counterexample there, and say where to look at it"))
+    .addOption(new Option("--save <file>", "write the first counterexample there"))
     .addOption(fileOption("--replay <file>", "run a saved counterexample again"))
     .addOption(jsonOption())
     .addHelpText(
@@ -193,14 +193,13 @@ export function registerCheck(program: Command, context: CommandContext): void {
       else if (result.unseen.length > 0) context.notSeen();
       context.print(options.json ? document(task, result, image) : text(task, result, image, context));
       const first = result.findings[0];
+      if (!first) return;
+      const saved = counterexampleDocument(task.policy.name, task.kinds[first.kind]!, first, options.defect);
       // What was found is out by now, whatever becomes of the file.
-      if (first && file) {
-        const saved = counterexampleDocument(options.policy.name, task.kinds[first.kind]!, first, options.defect);
-        file.write(jsonText(saved));
-        // The explorer boots small kernels, not one of the user's.
-        const link = image ? undefined : linkTo(saved);
-        if (link !== undefined) context.remark(`to look at it, start kreplica explore and open ${link}`);
-      }
+      file?.write(jsonText(saved));
+      // The explorer boots small kernels, not one of the user's.
+      const link = image || (options.json && !file) ? undefined : linkTo(saved);
+      if (link !== undefined) context.remark(`to look at it, start kreplica explore and open ${link}`);
     });
 }
 

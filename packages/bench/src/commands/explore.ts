@@ -29,7 +29,7 @@ export function registerExplore(program: Command, context: CommandContext): void
       .command("explore")
       .summary("step through page tables and replication in a browser")
       .description(
-        "Serves the explorer on this machine alone until it is interrupted (Ctrl-C): a kernel boots in the browser and is stepped through, store by store, with the page tables of every node, what each CPU has cached, all rules, and the series' defects as lessons. It can be written as a folder of static files, too.",
+        "Serves the explorer on this machine alone until it is interrupted (Ctrl-C): a kernel boots in the browser and is stepped through, store by store, with the page tables of every node, what each CPU has cached, all rules, and the series' defects and bugs of Linux as lessons. It can be written as a folder of static files, too.",
       ),
     [{ option: "--port", not: "--output", because: "the site is written, not served" }],
   )

@@ -29,8 +29,17 @@ const page = (title: string, parts: readonly (readonly [label: string, text: str
     .map((line) => screen.bold(line))
     .join("\n")}\n\n${parts.map(([label, text]) => hanging(label, text, screen, 12)).join("")}`;
 
-/** One defect of the series whole. @param sentences of the rules it breaks */
-export const defectText = (defect: DefectDocument, sentences: readonly string[], screen: Screen): string =>
+/** Where the way is to be stepped through. */
+const lessonText = (link: string, screen: Screen): string =>
+  `${wrap("Step through it: start kreplica explore and open", screen.columns).join("\n")}\n  ${link}\n`;
+
+/** One defect of the series whole. @param sentences of the rules it breaks @param link to its lesson */
+export const defectText = (
+  defect: DefectDocument,
+  sentences: readonly string[],
+  link: string,
+  screen: Screen,
+): string =>
   page(
     `${defect.name}: ${defect.sentence}`,
     [
@@ -40,11 +49,12 @@ export const defectText = (defect: DefectDocument, sentences: readonly string[],
       ...defect.breaks.map((rule, nth) => [nth === 0 ? "caught by" : "", `${rule}: ${sentences[nth]!}`] as const),
     ],
     screen,
-  ) + `\nkreplica check --defect ${defect.name} finds it from a seed.\n`;
+  ) + `\nkreplica check --defect ${defect.name} finds it from a seed.\n${lessonText(link, screen)}`;
 
 /**
  * One bug whole.
- * @param sentence of its invariant @param kernel in words @param steps of its path in words
+ * @param sentence of its invariant @param kernel in words @param steps of its path in words @param link to
+ * its lesson
  */
 export function bugText(
   bug: BugDocument,
@@ -52,7 +62,13 @@ export function bugText(
     sentence,
     kernel,
     steps,
-  }: { readonly sentence: string; readonly kernel: string; readonly steps: readonly string[] },
+    link,
+  }: {
+    readonly sentence: string;
+    readonly kernel: string;
+    readonly steps: readonly string[];
+    readonly link: string;
+  },
   screen: Screen,
 ): string {
   const commits =
@@ -73,6 +89,6 @@ export function bugText(
       screen,
     ) +
     `\n${steps.length === 0 ? "The boot itself breaks the rule.\n" : `A short way:\n${steps.map((step, nth) => hanging(`${nth + 1}.`, step, screen, 4)).join("")}`}` +
-    `\n${wrap(`kreplica check --bug ${bug.name} finds it from a seed; with --shortest it goes that way.`, screen.columns).join("\n")}\n`
+    `\n${wrap(`kreplica check --bug ${bug.name} finds it from a seed; with --shortest it goes that way.`, screen.columns).join("\n")}\n${lessonText(link, screen)}`
   );
 }

@@ -1,20 +1,33 @@
 /** The catalogue of what can be chosen on the page. */
 import { CONFIGURATIONS, FAMILIES, fewestNodes, repertoire } from "@kreplica/check";
 import { INVARIANTS, POLICIES } from "@kreplica/kernel";
+import { BUGS } from "@kreplica/museum";
 import { DEFECTS } from "@kreplica/series-as-posted";
 import { type Catalogue, type OperationChoice, plainOperation } from "./choices.js";
-import { type Lesson, LESSONS, wordsOf } from "./lessons.js";
+import { LESSONS, SERIES_ROOM, wordsOf } from "./lessons.js";
 
-/** The catalogue. @param more lessons behind those of the series */
-export const catalogue = (more: readonly Lesson[] = []): Catalogue => ({
-  lessons: [...LESSONS, ...more].map((lesson) => ({ ...lesson, ...wordsOf(lesson) })),
+/** The catalogue. */
+export const catalogue = (): Catalogue => ({
+  lessons: LESSONS.map((lesson) => ({ ...lesson, ...wordsOf(lesson) })),
   policies: Object.values(POLICIES).map(({ name, summary }) => ({ name, summary })),
-  defects: DEFECTS.map(({ id, sentence, configuration }) => ({
-    id,
-    sentence,
-    ...(configuration === undefined ? {} : { configuration }),
-    fewestNodes: configuration === undefined ? 1 : fewestNodes(configuration),
-  })),
+  faults: [
+    ...DEFECTS.map(({ id, sentence, configuration }) => ({
+      id,
+      room: SERIES_ROOM,
+      sentence,
+      ...(configuration === undefined ? {} : { configuration }),
+      fewestNodes: configuration === undefined ? 1 : fewestNodes(configuration),
+    })),
+    ...BUGS.map(({ id, room, sentence, kernel: { nodes = 1, levels, pti, configuration } }) => ({
+      id,
+      room,
+      sentence,
+      ...(configuration === undefined ? {} : { configuration }),
+      ...(levels === undefined ? {} : { levels }),
+      ...(pti === undefined ? {} : { pti }),
+      fewestNodes: nodes,
+    })),
+  ],
   operations: FAMILIES.flatMap(({ name, kinds }) =>
     Object.entries(kinds).map(([op, { fields }]) => ({ family: name, op, fields, example: exampleOf(op, fields) })),
   ),

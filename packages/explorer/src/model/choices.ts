@@ -10,11 +10,14 @@ export interface OperationChoice {
   readonly example: string;
 }
 
-/** A defect that can be switched on. */
-export interface DefectChoice {
+/** A defect of the series or a bug of the museum that can be switched on. */
+export interface FaultChoice {
   readonly id: string;
+  readonly room: string;
   readonly sentence: string;
   readonly configuration?: string;
+  readonly levels?: 4 | 5;
+  readonly pti?: boolean;
   readonly fewestNodes: number;
 }
 
@@ -22,7 +25,7 @@ export interface DefectChoice {
 export interface Catalogue {
   readonly lessons: readonly (Lesson & LessonWords)[];
   readonly policies: readonly { readonly name: string; readonly summary: string }[];
-  readonly defects: readonly DefectChoice[];
+  readonly faults: readonly FaultChoice[];
   readonly operations: readonly OperationChoice[];
   readonly configurations: readonly { readonly name: string; readonly fewest: number }[];
   readonly rules: readonly { readonly id: string; readonly sentence: string }[];

@@ -16,10 +16,10 @@ export function pageAt(
   roots: readonly RootView[],
   address: bigint,
 ): PageView {
-  const copies = new Map<number, number[]>();
+  const copies = new Map<number, Set<number>>();
   for (const { frame: root, serves } of roots) {
     const frame = frameAt(memory, root, levels, address);
-    if (frame !== undefined) copies.set(frame, [...(copies.get(frame) ?? []), serves]);
+    if (frame !== undefined) copies.set(frame, (copies.get(frame) ?? new Set<number>()).add(serves));
   }
   return {
     address: `0x${address.toString(16)}`,
@@ -27,7 +27,13 @@ export function pageAt(
       const offset = address & 0xfffn;
       const bytes = new Uint8Array(Math.min(SHOWN, PAGE_BYTES - Number(offset)));
       memory.readBytes((BigInt(frame) << 12n) + offset, bytes);
-      return { nodes, frame, lies: memory.nodeOf(frame), bytes: text(bytes), code: disassembled(address, bytes) };
+      return {
+        nodes: [...nodes],
+        frame,
+        lies: memory.nodeOf(frame),
+        bytes: text(bytes),
+        code: disassembled(address, bytes),
+      };
     }),
   };
 }

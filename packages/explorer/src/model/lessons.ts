@@ -1,16 +1,25 @@
-/** Lessons: stories that end where a rule breaks, recorded by `scripts/lessons.mjs`. */
+/**
+ * Lessons: stories that end where a rule breaks. Those of the series are recorded by `scripts/lessons.mjs`, those of
+ * Linux are the museum's.
+ */
 import { sentenceOf } from "@kreplica/check";
 import { defectOf } from "@kreplica/series-as-posted";
 import recorded from "../../lessons/series.json" with { type: "json" };
+import { MUSEUM_LESSONS, wordsOfBug } from "./museum.js";
 import type { Story } from "./setup.js";
+
+/** Where the lessons of the series hang; those of the museum have its own rooms. */
+export const SERIES_ROOM = "the series as posted";
 
 /** A story that ends at its violation. */
 export interface Lesson extends Story {
-  /** Of the defect. */
+  /** Of the defect, or of the museum's bug. */
   readonly id: string;
+  readonly room: string;
   /** Rule that breaks at the end. */
   readonly invariant: string;
-  readonly detail: string;
+  /** What is seen then, where it was recorded. */
+  readonly detail?: string;
 }
 
 /** What is told around a lesson. */
@@ -20,10 +29,22 @@ export interface LessonWords {
   /** Where it is from, and what comes of it on a real machine. */
   readonly about: string;
   readonly rule: string;
+  /**
+   * What a copy of the kernel on each node does to it; the series' defects are all about that, and need no such words.
+   */
+  readonly copies?: string;
 }
 
-/** All lessons; another list of bugs is put behind this one. */
-export const LESSONS: readonly Lesson[] = recorded as readonly unknown[] as readonly Lesson[];
+/** A lesson as it is recorded. */
+export type RecordedLesson = Omit<Lesson, "room" | "detail"> & { readonly detail: string };
+
+/** The series' own. */
+export const SERIES_LESSONS: readonly Lesson[] = (recorded as readonly unknown[] as readonly RecordedLesson[]).map(
+  (lesson) => ({ ...lesson, room: SERIES_ROOM }),
+);
+
+/** All, room by room, the series' first. */
+export const LESSONS: readonly Lesson[] = [...SERIES_LESSONS, ...MUSEUM_LESSONS];
 
 const COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
 
@@ -36,8 +57,12 @@ export function wordsOf({ id, operations, invariant }: Lesson): LessonWords {
       length === 0
         ? `${id}: the boot alone shows it`
         : `${id} in ${COUNTS[length] ?? String(length)} ${length === 1 ? "step" : "steps"}`,
-    sentence: defect?.sentence ?? "",
-    about: defect ? `${defect.patch}. What comes of it: ${defect.effect}. How it is known: ${defect.confirmed}.` : "",
+    ...(defect
+      ? {
+          sentence: defect.sentence,
+          about: `${defect.patch}. What comes of it: ${defect.effect}. How it is known: ${defect.confirmed}.`,
+        }
+      : (wordsOfBug(id) ?? { sentence: "", about: "" })),
     rule: `${invariant}: ${sentenceOf(invariant)}`,
   };
 }

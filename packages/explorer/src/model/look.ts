@@ -17,7 +17,7 @@ export interface Seen {
 }
 
 /** Everything but what belongs to the story: moment, changes, rules. */
-export type Look = Omit<View, "moment" | "stores" | "changes" | "stored" | "broken" | "checked">;
+export type Look = Omit<View, "moment" | "stores" | "changes" | "stored" | "broken" | "leads" | "checked">;
 
 export function look(parts: BootParts, { processes, page }: Seen): Look {
   const { machine, layout, view, allocator, cpus, switcher, boot, image } = parts;
@@ -76,7 +76,7 @@ export function look(parts: BootParts, { processes, page }: Seen): Look {
 }
 
 /** The kernel's roots, then each process's, node by node. */
-function rootsOf({ view, machine }: BootParts, processes: readonly Process[]): RootView[] {
+function rootsOf({ view, machine, layout }: BootParts, processes: readonly Process[]): RootView[] {
   const nodes = view.holders.length > 1 ? view.holders : [view.master];
   const kernel = nodes.map((node): RootView => ({
     name: nodes.length > 1 ? `kernel, node ${node}` : "kernel",
@@ -91,8 +91,16 @@ function rootsOf({ view, machine }: BootParts, processes: readonly Process[]): R
       frame: space.pgd(node),
     })),
   );
+  const all = [...kernel, ...users];
+  // A PGD pair is two frames, the user half behind the kernel's.
+  const withHalves = layout.pti
+    ? all.flatMap((root): RootView[] => [
+        root,
+        { ...root, name: `${root.name}, user half`, frame: root.frame + 1, userHalf: true },
+      ])
+    : all;
   // A root that was asked for before it was there is frame 0xffffffff: nothing to read (D1).
-  return [...kernel, ...users].filter(({ frame }) => machine.memory.nodeOf(frame) >= 0);
+  return withHalves.filter(({ frame }) => machine.memory.nodeOf(frame) >= 0);
 }
 
 function runsOn(switcher: SwitchMm, processes: readonly Process[], cpu: number): string {

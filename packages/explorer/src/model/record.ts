@@ -5,7 +5,7 @@
 import { canShow, configuredKinds, familiesOf, type Finding, kernelOf, kindsOf, survey, told } from "@kreplica/check";
 import type { Kernel } from "@kreplica/kernel";
 import { defectOf, DEFECTS } from "@kreplica/series-as-posted";
-import type { Lesson } from "./lessons.js";
+import type { RecordedLesson } from "./lessons.js";
 import { BOOTED, Session } from "./session.js";
 
 /** Kinds of kernel from the plainest on. */
@@ -21,7 +21,7 @@ const KINDS = (() => {
 })();
 
 /** @param tell called with each lesson that is found, or with the id of a defect that was not seen */
-export function record(tell: (id: string, lesson: Lesson | undefined) => void): Lesson[] {
+export function record(tell: (id: string, lesson: RecordedLesson | undefined) => void): RecordedLesson[] {
   return DEFECTS.flatMap(({ id }) => {
     const kind = KINDS.find((each) => canShow(id, each));
     const defect = defectOf(id)!;
@@ -48,7 +48,7 @@ export function record(tell: (id: string, lesson: Lesson | undefined) => void): 
       const { done, value } = work.next();
       if (!done) continue;
       const found = value.findings.find((each: Finding<string>) => each.names.includes(id));
-      const lesson: Lesson | undefined = found && {
+      const lesson: RecordedLesson | undefined = found && {
         id,
         nodes: kind.nodes,
         levels: kind.levels,
@@ -70,7 +70,7 @@ export function record(tell: (id: string, lesson: Lesson | undefined) => void): 
 /**
  * With the words that the page will show: on its kernel, which has other families' subsystems, frames are other ones.
  */
-function asShown(lesson: Lesson): Lesson {
+function asShown(lesson: RecordedLesson): RecordedLesson {
   const { broken } = new Session(lesson).look({ step: BOOTED + lesson.operations.length, store: 0 });
   return { ...lesson, detail: broken.find(({ id }) => id === lesson.invariant)?.detail ?? lesson.detail };
 }

@@ -2,22 +2,15 @@
  * A story told on a kernel: its boot, then its operations, then the end of the run; any moment of it can be looked at,
  * between two steps or between two stores of one. Going back is doing it again: the same story makes the same bytes.
  */
-import {
-  CheckedSystem,
-  type CheckFailure,
-  CORE_FAMILIES,
-  failureIn,
-  FAMILIES,
-  type OperationFamily,
-  repertoire,
-  sentenceOf,
-} from "@kreplica/check";
+import { CheckedSystem, type CheckFailure, failureIn, repertoire, sentenceOf } from "@kreplica/check";
 import { type BootParts, stateInvariants } from "@kreplica/kernel";
 import { BOOT_STEPS } from "@kreplica/mm-core";
-import { look } from "./look.js";
+import { familiesFor, sameFamilies } from "./families.js";
+import { leadsOf } from "./leads.js";
+import { type Look, look } from "./look.js";
 import { kernelFor, type Story } from "./setup.js";
 import { StoreLog } from "./stores.js";
-import type { BrokenRule, Moment, StoryStep, View } from "./view.js";
+import type { BrokenRule, LeadView, Moment, StoryStep, View } from "./view.js";
 
 /** Steps of the boot. */
 export const BOOTED = BOOT_STEPS.length;
@@ -176,11 +169,13 @@ export class Session {
   }
 
   private view({ system, log }: Live, moment: Moment, broken: readonly BrokenRule[]): View {
+    const seen = look(system.parts, {
+      processes: system.population.live.map(({ process }) => process),
+      ...(this.page === undefined ? {} : { page: this.page }),
+    });
     return {
-      ...look(system.parts, {
-        processes: system.population.live.map(({ process }) => process),
-        ...(this.page === undefined ? {} : { page: this.page }),
-      }),
+      ...seen,
+      leads: leadsIn(system.parts, seen, broken),
       moment,
       stores: log.count,
       changes: log.changes.slice(),
@@ -202,11 +197,16 @@ export class Session {
     const last = this.views.get(seen.steps)!;
     if (!system) {
       this.failed = { step: seen.steps, rule: seen.broken.at(-1)! };
-      this.views.set(seen.steps, { ...last, broken: seen.broken });
+      this.views.set(seen.steps, { ...last, broken: seen.broken, leads: leadsIn(seen.parts!, last, seen.broken) });
       return undefined;
     }
     this.atBoot = seen.broken;
-    this.views.set(BOOTED, { ...last, broken: seen.broken, checked: stateInvariants().length });
+    this.views.set(BOOTED, {
+      ...last,
+      broken: seen.broken,
+      leads: leadsIn(seen.parts!, last, seen.broken),
+      checked: stateInvariants().length,
+    });
     return { system, log: seen.log!, done: BOOTED };
   }
 
@@ -218,6 +218,7 @@ export class Session {
       changes: log.changes.slice(),
       stored: [...log.stored],
       broken: [],
+      leads: [],
       checked: 0,
     };
   }
@@ -226,11 +227,13 @@ export class Session {
   private hearBoot(onStep: (parts: BootParts, log: StoreLog) => void): {
     readonly system: CheckedSystem | undefined;
     readonly log: StoreLog | undefined;
+    readonly parts: BootParts | undefined;
     readonly broken: readonly BrokenRule[];
     readonly words: readonly string[];
     readonly steps: number;
   } {
     let log: StoreLog | undefined;
+    let seen: BootParts | undefined;
     let words: readonly string[] = [];
     let steps = 0;
     let system: CheckedSystem | undefined;
@@ -240,6 +243,7 @@ export class Session {
         goOn: true,
         onBoot: (parts) => {
           log ??= new StoreLog(parts);
+          seen = parts;
           words = parts.boot.timeline.map(({ did }) => did);
           steps = bootSteps(parts);
           onStep(parts, log);
@@ -247,7 +251,7 @@ export class Session {
       });
     });
     const before = (failure?.before ?? system?.broken ?? []).map((each): BrokenRule => ({ ...each, since: "boot" }));
-    return { system, log, words, steps, broken: failure ? [...before, ruleOf(failure, "boot")] : before };
+    return { system, log, parts: seen, words, steps, broken: failure ? [...before, ruleOf(failure, "boot")] : before };
   }
 
   /** Tells the story again up to the middle of a step, and looks between its stores from one on. */
@@ -299,21 +303,8 @@ export class Session {
 
 const bootSteps = ({ boot }: BootParts): number => boot.timeline.length;
 
-/** The core's, and those of the story's operations where it has others: a kernel with fewer boots sooner. */
-function familiesFor({ operations, laid }: Story): readonly OperationFamily[] {
-  const words = JSON.stringify(operations);
-  const used = FAMILIES.filter(
-    (family) =>
-      CORE_FAMILIES.includes(family) || Object.keys(family.kinds).some((op) => words.includes(`"op":"${op}"`)),
-  );
-  // Defects of areas and of patching are laid over subsystems that only their families bring.
-  return laid.some((id) => ["D5", "D6", "D7", "D12", "N1", "N3"].includes(id)) ? FAMILIES : used;
-}
-
-function sameFamilies(a: Story, b: Story): boolean {
-  const [these, those] = [familiesFor(a), familiesFor(b)];
-  return these.length === those.length && these.every((family) => those.includes(family));
-}
+const leadsIn = ({ machine }: BootParts, { levels, roots, cpus }: Look, broken: readonly BrokenRule[]): LeadView[] =>
+  leadsOf(machine.memory, levels, roots, cpus, broken);
 
 const ruleOf = ({ invariant, detail }: CheckFailure, since: BrokenRule["since"]): BrokenRule => ({
   id: invariant,

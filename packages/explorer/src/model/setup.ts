@@ -1,7 +1,8 @@
 /** Which kernel a story is about: plain values, and the kernel they come to. */
 import { CONFIGURATIONS, type Configuration, kernelOf, type Kind, type Operation, laidOn } from "@kreplica/check";
 import { type Kernel, policyOf } from "@kreplica/kernel";
-import { defectOf } from "@kreplica/series-as-posted";
+import { type Bug, bugOf } from "@kreplica/museum";
+import { type SeriesDefect, defectOf } from "@kreplica/series-as-posted";
 
 /** A kernel, as plain values. */
 export interface Setup {
@@ -13,7 +14,7 @@ export interface Setup {
   readonly configuration?: Configuration;
   /** Name of a policy. */
   readonly policy: string;
-  /** Defects of the series that are laid over it, by id. */
+  /** Defects of the series and bugs of the museum that are laid over it, by id. */
   readonly laid: readonly string[];
 }
 
@@ -39,8 +40,11 @@ export function kernelFor({ policy: name, laid, ...kind }: Setup): Kernel {
           kind as Kind,
           (policy.surveyed?.defects ?? []).map(({ id }) => id),
         );
-  return ids.length === 0 ? kernel : kernel.with({ defects: ids.flatMap((id) => defectOf(id) ?? []) });
+  return ids.length === 0 ? kernel : kernel.with({ defects: ids.flatMap((id) => faultOf(id) ?? []) });
 }
+
+/** What can be laid over a kernel: a defect of the series or a bug of the museum; undefined for a name of neither. */
+export const faultOf = (id: string): SeriesDefect | Bug | undefined => defectOf(id) ?? bugOf(id);
 
 /** Why a setup cannot be, in a sentence; undefined where it can. */
 export function wrongWith({ nodes, configuration }: Setup): string | undefined {

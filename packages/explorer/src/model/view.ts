@@ -53,6 +53,8 @@ export interface RootView {
   readonly process?: number;
   /** Node whose CPUs load it. */
   readonly serves: number;
+  /** What CPUs load in user mode under KPTI. */
+  readonly userHalf?: true;
   readonly frame: number;
 }
 
@@ -111,6 +113,25 @@ export interface BrokenRule {
   readonly since: "boot" | "now";
 }
 
+/** An entry on the way to an address; nothing more is said of one that is not present. */
+export interface EntryView {
+  readonly level: number;
+  /** The table it stands in. */
+  readonly frame: number;
+  readonly index: number;
+  /** Frame of the table below, or the frame mapped. */
+  readonly to?: number;
+  readonly node?: number;
+  readonly flags?: string;
+}
+
+/** Where an address that a broken rule names leads: from each root, and in what CPUs have cached. */
+export interface LeadView {
+  readonly address: string;
+  readonly ways: readonly { readonly root: string; readonly entries: readonly EntryView[] }[];
+  readonly cached: readonly (CachedView & { readonly cpu: number })[];
+}
+
 /** A copy of a page on a node, as it is reached from that node's root. */
 export interface CopyView {
   readonly nodes: readonly number[];
@@ -146,6 +167,8 @@ export interface View {
   /** Entries of tables that the step changed, all of them, as frame * 512 + index. */
   readonly stored: readonly number[];
   readonly broken: readonly BrokenRule[];
+  /** The entries behind {@link broken}. */
+  readonly leads: readonly LeadView[];
   /** Rules that were looked at. */
   readonly checked: number;
   readonly page?: PageView;

@@ -1,46 +1,18 @@
 /** The page: what is seen now, and what may be done about it. The state is in the address. */
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { VNode } from "preact";
-import { hashOf, type Place, placeOf } from "../hash.js";
+import { hashOf, lessonIn, type Place, placeOf } from "../hash.js";
 import type { Catalogue } from "../model/choices.js";
 import type { Moment, StoryStep, View } from "../model/view.js";
 import type { Answer, Question, Reply } from "../protocol.js";
-import { KernelChoice, Lessons, Operations } from "./controls.jsx";
+import { KernelChoice, Operations } from "./controls.jsx";
 import { placeOfFile } from "./dropped.js";
 import { Cached, Changes, Page, Rules } from "./inspect.jsx";
+import { Lessons } from "./lessons.jsx";
 import { MachinePicture } from "./machine.jsx";
+import { AFTER_BOOT, BEHIND_ALL, FIRST, placeOfLesson, sameStory } from "./place.js";
 import { Story, Transport } from "./story.jsx";
 import { Tables } from "./tables.jsx";
-
-/** Steps of the boot: where a story without operations begins to be of interest. */
-const AFTER_BOOT = 19;
-/** Beyond the last step of any story: what is seen is the last there is, of whichever story is told by then. */
-const BEHIND_ALL = 100_000;
-const FIRST: Place = {
-  nodes: 2,
-  levels: 4,
-  pti: false,
-  policy: "per-node",
-  laid: [],
-  operations: [],
-  moment: { step: AFTER_BOOT, store: 0 },
-};
-
-/** Where a lesson begins: at the end of the boot, or, where the boot alone shows it, with it. */
-const placeOfLesson = (lesson: Catalogue["lessons"][number]): Place => ({
-  nodes: lesson.nodes,
-  levels: lesson.levels,
-  pti: lesson.pti,
-  ...(lesson.kasan ? { kasan: true } : {}),
-  ...(lesson.configuration === undefined ? {} : { configuration: lesson.configuration }),
-  policy: lesson.policy,
-  laid: lesson.laid,
-  operations: lesson.operations,
-  moment: { step: lesson.operations.length === 0 ? 0 : AFTER_BOOT, store: 0 },
-});
-
-const sameStory = (a: Place, b: Place): boolean =>
-  hashOf({ ...a, moment: FIRST.moment, page: "" }) === hashOf({ ...b, moment: FIRST.moment, page: "" });
 
 /** Frames that a broken rule's words name: `frame 4660`, `root 4660`. */
 const blamedBy = ({ broken }: View): ReadonlySet<number> =>
@@ -58,6 +30,7 @@ export function App({ worker }: { worker: Worker }): VNode {
   const [cpu, setCpu] = useState(0);
   const [dragged, setDragged] = useState(false);
   const asked = useRef(0);
+  const [wanted, setWanted] = useState(() => lessonIn(location.hash));
   const askedAbout = useRef<Place | undefined>(undefined);
 
   useEffect(() => {
@@ -80,6 +53,7 @@ export function App({ worker }: { worker: Worker }): VNode {
     };
     worker.addEventListener("message", hear);
     const gone = (): void => {
+      setWanted(lessonIn(location.hash));
       setPlace(placeOf(location.hash, FIRST));
     };
     addEventListener("hashchange", gone);
@@ -89,13 +63,26 @@ export function App({ worker }: { worker: Worker }): VNode {
     };
   }, [worker]);
 
+  // A lesson that is asked for by name is known once the catalogue is.
   useEffect(() => {
+    if (!catalogue || wanted === undefined) return;
+    const lesson = catalogue.lessons.find(({ id }) => id === wanted);
+    if (!lesson) {
+      setTrouble(`There is no lesson ${wanted}: choose one from the list.`);
+      return;
+    }
+    setPlace(placeOfLesson(lesson));
+    setWanted(undefined);
+  }, [catalogue, wanted]);
+
+  useEffect(() => {
+    if (wanted !== undefined) return;
     const hash = `#${hashOf(place)}`;
     if (location.hash !== hash) history.replaceState(null, "", hash);
     askedAbout.current = place;
     const question: Question = { number: ++asked.current, place };
     worker.postMessage(question);
-  }, [place, worker]);
+  }, [place, wanted, worker]);
 
   const steps: readonly StoryStep[] = answer?.steps ?? [];
   const failedAt = answer?.failure?.step;
@@ -229,8 +216,12 @@ export function App({ worker }: { worker: Worker }): VNode {
           <Lessons
             catalogue={catalogue}
             current={lesson}
+            policy={place.policy}
             choose={(chosen) => {
               setPlace(chosen ? placeOfLesson(chosen) : FIRST);
+            }}
+            tellWith={(policy) => {
+              setPlace({ ...place, policy, moment: { step: BEHIND_ALL, store: 0 } });
             }}
           />
           <Story
@@ -250,7 +241,7 @@ export function App({ worker }: { worker: Worker }): VNode {
           <KernelChoice place={place} catalogue={catalogue} change={change} />
         </div>
         <div class="middle">
-          <Rules view={view} catalogue={catalogue} />
+          <Rules view={view} catalogue={catalogue} blamed={blamedBy(view)} />
           <MachinePicture view={view} cpu={cpu} choose={setCpu} />
           <Tables
             view={view}

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import type { VNode } from "preact";
 import type { Place } from "../hash.js";
 import { type Catalogue, type OperationChoice, plainOperation } from "../model/choices.js";
-import { Panel } from "./shown.jsx";
+import { Panel, roomsOf } from "./shown.jsx";
 
 /** Nodes, levels, KPTI, policy and defects. @param change takes the kernel's values that are to be others */
 export function KernelChoice({
@@ -17,12 +17,15 @@ export function KernelChoice({
 }): VNode {
   const toggle = (id: string): void => {
     const laid = place.laid.includes(id) ? place.laid.filter((each) => each !== id) : [...place.laid, id];
-    const wanted = catalogue.defects.filter((each) => laid.includes(each.id));
+    const wanted = catalogue.faults.filter((each) => laid.includes(each.id));
     const configured = wanted.find(({ configuration }) => configuration !== undefined);
+    const { levels } = wanted.find((each) => each.levels !== undefined) ?? place;
     const { configuration: _, ...rest } = place;
     change({
       ...rest,
       laid,
+      ...(levels === undefined ? {} : { levels }),
+      pti: place.pti || wanted.some(({ pti }) => pti),
       nodes: Math.max(place.nodes, ...wanted.map(({ fewestNodes }) => fewestNodes)),
       ...(configured?.configuration === undefined ? {} : { configuration: configured.configuration }),
     });
@@ -87,11 +90,14 @@ export function KernelChoice({
       </div>
       <p class="note">{catalogue.policies.find(({ name }) => name === place.policy)?.summary}</p>
       <details>
-        <summary>Defects of the series as posted{place.laid.length > 0 ? `: ${place.laid.join(", ")} on` : ""}</summary>
-        <ul class="defects">
-          {catalogue.defects.map(({ id, sentence }) => (
-            <li key={id}>
-              <label>
+        <summary>
+          Defects of the series and bugs of Linux{place.laid.length > 0 ? `: ${place.laid.join(", ")} on` : ""}
+        </summary>
+        {roomsOf(catalogue.faults).map(([room, faults]) => (
+          <fieldset key={room} class="defects">
+            <legend>{room}</legend>
+            {faults.map(({ id, sentence }) => (
+              <label key={id}>
                 <input
                   type="checkbox"
                   checked={place.laid.includes(id)}
@@ -103,9 +109,9 @@ export function KernelChoice({
                   <b>{id}</b> {sentence}
                 </span>
               </label>
-            </li>
-          ))}
-        </ul>
+            ))}
+          </fieldset>
+        ))}
       </details>
     </Panel>
   );
@@ -277,47 +283,5 @@ function Field({
         </select>
       )}
     </label>
-  );
-}
-
-/** Lessons to choose from, and the one that is told now. */
-export function Lessons({
-  catalogue,
-  current,
-  choose,
-}: {
-  catalogue: Catalogue;
-  current: Catalogue["lessons"][number] | undefined;
-  choose: (lesson: Catalogue["lessons"][number] | undefined) => void;
-}): VNode {
-  return (
-    <Panel
-      name="lessons"
-      title="Lessons"
-      note="Each defect of the series as posted, by the shortest way to see it. Step until a rule breaks."
-    >
-      <select
-        aria-label="Lesson"
-        value={current?.id ?? ""}
-        onChange={({ currentTarget }) => {
-          choose(catalogue.lessons.find(({ id }) => id === currentTarget.value));
-        }}
-      >
-        <option value="">none: the corrected series, free to explore</option>
-        {catalogue.lessons.map(({ id, title, sentence }) => (
-          <option key={id} value={id}>
-            {title}: {sentence}
-          </option>
-        ))}
-      </select>
-      {current ? (
-        <div class="lesson">
-          <h3>{current.title}</h3>
-          <p>{current.sentence}.</p>
-          <p class="note">{current.about}</p>
-          <p class="note">It ends where this rule breaks: {current.rule}.</p>
-        </div>
-      ) : null}
-    </Panel>
   );
 }

@@ -2,6 +2,7 @@
 import type { VNode } from "preact";
 import type { Catalogue } from "../model/choices.js";
 import type { View } from "../model/view.js";
+import { Leads } from "./leads.jsx";
 import { counted, hex, NodeChip, Panel } from "./shown.jsx";
 
 /** Frames in a rule's words are decimal; the tables show hexadecimal ones: both, and the node. */
@@ -31,7 +32,15 @@ function Detail({ text, view }: { text: string; view: View }): VNode {
 }
 
 /** Rules that do not hold, each with its sentence and what was seen; and how many hold. */
-export function Rules({ view, catalogue }: { view: View; catalogue: Catalogue }): VNode {
+export function Rules({
+  view,
+  catalogue,
+  blamed,
+}: {
+  view: View;
+  catalogue: Catalogue;
+  blamed: ReadonlySet<number>;
+}): VNode {
   const { broken, checked } = view;
   return (
     <Panel name="rules" title="Rules">
@@ -54,6 +63,7 @@ export function Rules({ view, catalogue }: { view: View; catalogue: Catalogue })
           ))
         )}
       </div>
+      <Leads view={view} blamed={blamed} />
       <details>
         <summary>All rules, with their sentences</summary>
         <dl class="sentences">

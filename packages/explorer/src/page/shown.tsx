@@ -4,6 +4,10 @@ import type { ComponentChildren, VNode } from "preact";
 /** Hexadecimal as it stands in a table: with 0x. */
 export const hex = (value: number): string => `0x${value.toString(16)}`;
 
+/** What a table of a level is called: the top one is the PGD, of whichever level it is. */
+export const levelName = (level: number, levels: number): string =>
+  level === levels ? "PGD" : ["", "PTE", "PMD", "PUD", "P4D"][level]!;
+
 /** A node, in its colour and with its number: nobody has to tell colours apart. */
 export const NodeChip = ({ node, children }: { node: number; children?: ComponentChildren }): VNode => (
   <span class={`chip n${node < 0 ? "none" : node % 8}`}>{children ?? (node < 0 ? "no memory" : `node ${node}`)}</span>
@@ -30,3 +34,10 @@ export const Panel = ({
 
 /** `1 store`, `2 stores`. */
 export const counted = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+/** Neighbours of one room together, room by room. */
+export function roomsOf<T extends { readonly room: string }>(all: readonly T[]): [string, T[]][] {
+  const rooms = new Map<string, T[]>();
+  for (const each of all) rooms.set(each.room, [...(rooms.get(each.room) ?? []), each]);
+  return [...rooms];
+}

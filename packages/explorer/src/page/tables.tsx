@@ -2,11 +2,9 @@
 import { useMemo, useState } from "preact/hooks";
 import type { ComponentChildren, VNode } from "preact";
 import type { EntryRun, RootView, TableView, View } from "../model/view.js";
-import { hex, NodeChip, Panel } from "./shown.jsx";
+import { hex, levelName, NodeChip, Panel } from "./shown.jsx";
 
 const SIZES = ["", "4 KiB", "2 MiB", "1 GiB"];
-const nameOf = (level: number, levels: number): string =>
-  level === levels ? "PGD" : ["", "PTE", "PMD", "PUD", "P4D"][level]!;
 const spanOf = (level: number): bigint => 1n << BigInt(12 + 9 * (level - 1));
 const canonical = (address: bigint, levels: number): bigint =>
   BigInt.asUintN(64, BigInt.asIntN(levels === 5 ? 57 : 48, address));
@@ -152,7 +150,7 @@ function Table({ frame, base, path, around }: { frame: number; base: bigint; pat
   return (
     <div class={`table edge${table.node % 8} ${around.blamed.has(frame) ? "blamed" : ""}`}>
       <p class="head">
-        <b>{nameOf(table.level, levels)}</b> <code>{hex(frame)}</code> <NodeChip node={table.node} />{" "}
+        <b>{levelName(table.level, levels)}</b> <code>{hex(frame)}</code> <NodeChip node={table.node} />{" "}
         {roots > 1 ? <span class="shared">shared by {roots}</span> : null}
       </p>
       <ul>
@@ -267,7 +265,7 @@ function Group({
             {first.first}–{last.last}
           </span>
           <span class="to">
-            {entries.length} × {nameOf(table.level - 1, around.view.levels)} <NodeChip node={first.node} />
+            {entries.length} × {levelName(table.level - 1, around.view.levels)} <NodeChip node={first.node} />
           </span>
           <span class="what">
             {stored > 0 ? <span class="sign">● {stored} stored</span> : null} <Allows flags={first.flags} />
@@ -318,7 +316,7 @@ function Entry({
         <Fold open={open} path={path} around={around}>
           <span class="index">{place}</span>
           <span class="to">
-            → {nameOf(table.level - 1, levels)} <code>{hex(entry.frame)}</code> <NodeChip node={entry.node} />
+            → {levelName(table.level - 1, levels)} <code>{hex(entry.frame)}</code> <NodeChip node={entry.node} />
           </span>
           <span class="what">
             {sign} {what} {alone || !many ? "" : <i>shared</i>} <Allows flags={entry.flags} />

@@ -1,12 +1,10 @@
 /** The worker: kernels run here, so that the page never waits. */
 import { CONFIGURATIONS, type Operation, repertoire } from "@kreplica/check";
 import { findPolicy } from "@kreplica/kernel";
-import { defectOf } from "@kreplica/series-as-posted";
 import type { Place } from "../hash.js";
 import { catalogue } from "../model/catalogue.js";
 import { Session } from "../model/session.js";
-import type { Story } from "../model/setup.js";
-import { wrongWith } from "../model/setup.js";
+import { faultOf, type Story, wrongWith } from "../model/setup.js";
 import type { Question, Reply } from "../protocol.js";
 
 const tell = (reply: Reply): void => {
@@ -20,7 +18,7 @@ let told = "";
 function storyOf({ moment: _moment, page: _page, ...place }: Place): Story {
   const found = findPolicy(place.policy);
   if ("reason" in found) throw new Error(`${found.reason}: ${found.remedy}`);
-  for (const id of place.laid) if (!defectOf(id)) throw new Error(`There is no defect ${id}.`);
+  for (const id of place.laid) if (!faultOf(id)) throw new Error(`There is no defect and no bug ${id}.`);
   if (place.configuration !== undefined && !(place.configuration in CONFIGURATIONS))
     throw new Error(`There is no configuration ${place.configuration}.`);
   place.operations.forEach((operation, at) => {
