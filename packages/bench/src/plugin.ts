@@ -34,4 +34,3 @@ export interface KreplicaPlugin {
 
 /** The export itself, or a function that makes it of kreplica's packages. */
 export type KreplicaPluginExport = KreplicaPlugin | ((kit: PluginKit) => KreplicaPlugin);
-

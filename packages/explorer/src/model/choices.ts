@@ -1,5 +1,5 @@
 /** What can be chosen on the page, as plain values: no kernel stands behind this file, so that the page stays small. */
-import type { Lesson, LessonWords } from "./lessons.js";
+import type { Lesson, LessonWords } from "./lesson.js";
 
 /** One kind of operation with its fields. */
 export interface OperationChoice {

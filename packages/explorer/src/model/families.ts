@@ -7,8 +7,8 @@ import type { Story } from "./setup.js";
 const WITH_ALL = ["D5", "D6", "D7", "D12", "N1", "N3"];
 
 /**
- * The core's, those of the story's operations where it has others, and those that a bug of the museum is about: a kernel
- * with fewer boots sooner. Always in the order of {@link FAMILIES}.
+ * The core's, those of the story's operations where it has others, and those that a bug of the museum is about: a
+ * kernel with fewer boots sooner. Always in the order of {@link FAMILIES}.
  */
 export function familiesFor({ operations, laid }: Pick<Story, "operations" | "laid">): readonly OperationFamily[] {
   if (laid.some((id) => WITH_ALL.includes(id))) return FAMILIES;

@@ -42,7 +42,9 @@ export function leadsOf(
       .map(({ name, frame }) => ({ root: name, entries: wayDown(memory, frame, levels, address) })),
     cached: cpus.flatMap((cpu) => {
       // The first and the second TLB may hold the same.
-      const seen = new Map(cpu.cached.filter((entry) => covers(entry, address)).map((entry) => [JSON.stringify(entry), entry]));
+      const seen = new Map(
+        cpu.cached.filter((entry) => covers(entry, address)).map((entry) => [JSON.stringify(entry), entry]),
+      );
       return [...seen.values()].map((entry) => ({ cpu: cpu.id, ...entry }));
     }),
   }));

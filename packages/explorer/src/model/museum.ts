@@ -1,28 +1,28 @@
 /** Lessons of the museum: bugs that Linux had, each by the short way to it that the museum keeps. */
 import { kindOfBug, policyOfBug } from "@kreplica/check";
 import { type Bug, type BugCopies, bugOf, BUGS } from "@kreplica/museum";
-import type { Lesson } from "./lessons.js";
+import type { Lesson } from "./lesson.js";
 
 /**
- * The page looks at every rule after each step, the check at those that the step may have broken: of these bugs the page
- * sees another rule broken, and sooner.
+ * The page looks at every rule after each step, the check at those that the step may have broken: of these bugs the
+ * page sees another rule broken, and sooner.
  */
 const SEEN_FIRST: Readonly<Record<string, string>> = { "ldt-freed-mapped": "C6", "offline-keeps-mm": "G1" };
 
 const lessonOf = (bug: Bug): Lesson => {
   const { nodes, levels, pti, configuration } = kindOfBug(bug);
   return {
-  id: bug.id,
-  room: bug.room,
-  nodes,
-  levels,
-  pti,
-  ...(configuration === undefined ? {} : { configuration }),
-  policy: policyOfBug(bug).name,
-  laid: [bug.id],
-  operations: bug.path,
-  invariant: SEEN_FIRST[bug.id] ?? bug.invariant,
-};
+    id: bug.id,
+    room: bug.room,
+    nodes,
+    levels,
+    pti,
+    ...(configuration === undefined ? {} : { configuration }),
+    policy: policyOfBug(bug).name,
+    laid: [bug.id],
+    operations: bug.path,
+    invariant: SEEN_FIRST[bug.id] ?? bug.invariant,
+  };
 };
 
 /** Room by room, as the museum has them. */
