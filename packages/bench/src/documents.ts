@@ -63,6 +63,7 @@ export type {
   PoliciesDocument,
   PolicyListDocument,
 } from "./report/documents/policies.js";
+export type { CellVerdict, CheckedCell, ProbeCheckDocument, ProbeDocument } from "./report/documents/probe.js";
 export type {
   GainPercent,
   ReportedCold,

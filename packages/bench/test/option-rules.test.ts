@@ -68,6 +68,7 @@ const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   export: [[]],
   boot: [[]],
   machine: [[], ["tiny-2-node"]],
+  probe: [[], ["--check", join(import.meta.dirname, "fixtures/machine/epyc-vm.probe.json")]],
   patch: [[]],
   tables: [[], ["--node", "1"], ["--from", "p4"]],
   check: [
@@ -155,6 +156,7 @@ const VALUES: Readonly<Record<string, string>> = {
   "--save": "nothing/there",
   "--output": "nothing/there",
   "--replay": "nothing.json",
+  "--check": "nothing",
   "--cpus": "2",
   "--instructions": "0-5",
   "--shard": "1/2",

@@ -48,6 +48,7 @@ const CORE = ["--only", "core", "--nodes", "2", "--levels", "4", "--pti", "off",
 const REPORTS: readonly (readonly string[])[] = [
   ["machine"],
   ["machine", "xeon-8260-8s"],
+  ["probe", "--check", join(import.meta.dirname, "fixtures/machine/epyc-vm.probe.json")],
   ["bugs"],
   ["bugs", "mid-switch-window"],
   ["check", "--bug", "ldt-exec", "--shortest"],

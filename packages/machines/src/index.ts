@@ -14,6 +14,18 @@ export { type AcpiTable, isAcpiTable, type TableName, TABLES, tableFromBytes } f
 export { acpiTables } from "./acpi/write.js";
 export { type QemuOptions, qemuOptions } from "./qemu-options.js";
 export { type Fallback, machineFromAccounts } from "./accounts/machine.js";
+export { measuredAccount } from "./accounts/measured.js";
+export {
+  isMeasurement,
+  type MeasuredCache,
+  type MeasuredCell,
+  type MeasuredNode,
+  type MeasuredProcessor,
+  type Measurement,
+  measurementFrom,
+  type NotMeasured,
+} from "./measured/measurement.js";
+export { MEASURED_BY, measurementFromProgram } from "./measured/program-lines.js";
 export { accountsFromText, accountTexts, isAccountText } from "./accounts/readers.js";
 export { checkMachine, type MachineFault, sourcedNumbers } from "./check.js";
 export { type CpuPlace, socketGroups } from "./cpu-places.js";

@@ -2,6 +2,8 @@
  * Recordings replayed on modelled kernels, and what is measured: cycles and fetches by where they were served, gains
  * between two kernels and their bounds, every node of a machine, the price of a policy, of a patch, of modules.
  */
+export { type ChainOrder, chainOrder } from "./probe/chain-order.js";
+export { type ModelledCell, walkChain, type WalkedCell, whyNotWalked } from "./probe/chain-walk.js";
 export { type DrawnLayouts, type LayoutRequest, type LayoutRunner } from "./layout/draw-layouts.js";
 export { type LayoutGains, spreadBy } from "./layout/layout-gains.js";
 export { AS_LINKED, type LayoutJob, type LayoutRun, measureLayouts } from "./layout/measure-layouts.js";

@@ -11,6 +11,7 @@ import { registerMachine } from "./machine.js";
 import { registerModules } from "./modules.js";
 import { registerPatch } from "./patch.js";
 import { registerPolicies } from "./policies.js";
+import { registerProbe } from "./probe.js";
 import { registerRecord } from "./record.js";
 import { registerResults } from "./results.js";
 import { registerSchema } from "./schema.js";
@@ -35,6 +36,7 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerPolicies,
   registerBpf,
   registerMachine,
+  registerProbe,
   registerModules,
   registerPatch,
   registerTrace,

@@ -77,6 +77,7 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["patch/1", "patch", ...TINY, "--changes", "1", "--site", "kprobe", "--policy", "rfc-v1"],
   ["machines/1", "machine"],
   ...presets.map(({ name }) => ["machine/1", "machine", name] as const),
+  ["probe-check/1", "probe", "--check", join(import.meta.dirname, "../fixtures/machine/epyc-vm.probe.json")],
   ["schemas/1", "schema"],
   ["trace/1", "trace", "info", dataFile("traces/hsw-mount.kt.zst")],
   ["trace-check/1", "trace", "check", dataFile("traces/hsw-mount.kt.zst"), join(import.meta.dirname, "validator.ts")],

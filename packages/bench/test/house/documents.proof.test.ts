@@ -106,6 +106,11 @@ const shown = helps.flatMap((help) =>
 /** Commands on files that no host has: their own tests run them. */
 const ELSEWHERE = new Map<string, string>([
   ["compare --traces recordings/ --recorded-kernel System.map", "test/compare/recorded-kernel.test.ts"],
+  // Measures for half a minute, or walks millions of lines.
+  ["probe -o machine.json", "test/probe.proof.test.ts"],
+  ["probe --json", "test/probe.proof.test.ts"],
+  ["probe --check cells.json", "test/probe.test.ts"],
+  ["probe --check emerald-rapids", "test/probe.test.ts"],
   // Serves until it is interrupted.
   ["explore", "test/explore-command.test.ts"],
   // The shell knows what part* is; as many variables as a scheduler sets.

@@ -41,6 +41,8 @@ export interface FactValues {
   /** Of a {@link CacheName}: one cache, not all of a machine. */
   readonly cacheBytes: number;
   readonly cacheWays: number;
+  /** Core cycles from access to use on a hit; of l1d, l2 or l3. */
+  readonly cacheCycles: { readonly value: number; readonly low: number; readonly high: number };
   /** Of l3. */
   readonly inclusion: "inclusive" | "independent";
   /** Of a {@link TlbName}. */

@@ -74,6 +74,7 @@ const LABELS: Readonly<Record<FactKind, string>> = {
   loadedLatencies: "loadedLatency",
   cacheBytes: "bytes",
   cacheWays: "ways",
+  cacheCycles: "cycles",
   inclusion: "inclusion",
   tlb: "translation",
   secondLarge: "translation.second.large",
@@ -89,7 +90,8 @@ const LABELS: Readonly<Record<FactKind, string>> = {
 
 /** What a line of the sources is about. */
 function label({ kind, of }: Fact): string {
-  if (kind === "cacheBytes" || kind === "cacheWays" || kind === "inclusion") return `${of}.${LABELS[kind]}`;
+  if (kind === "cacheBytes" || kind === "cacheWays" || kind === "cacheCycles" || kind === "inclusion")
+    return `${of}.${LABELS[kind]}`;
   return kind === "tlb" || kind === "cacheToCacheNs" ? `${LABELS[kind]}.${of}` : LABELS[kind];
 }
 
@@ -109,6 +111,7 @@ function shown({ kind, value }: Fact): string {
       .map(({ latencyNs, bandwidthMBs }) => `${latencyNs} ns at ${bandwidthMBs} MB/s`)
       .join(", ");
   if (Array.isArray(value)) return value.length === 0 ? "none" : formatCpuList(value as number[]);
+  if (kind === "cacheCycles") return String((value as FactValues["cacheCycles"]).value);
   if (typeof value === "object")
     return `${(value as FactValues["tlb"]).entries} / ${(value as FactValues["tlb"]).ways}`;
   return String(value);

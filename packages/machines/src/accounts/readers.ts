@@ -9,6 +9,7 @@ import { isCpuidDump } from "./cpuid-dump.js";
 import { readCpuid } from "./cpuid.js";
 import { isLikwid, readLikwid } from "./likwid-topology.js";
 import type { MachineAccount } from "./account.js";
+import { isMeasurement, readMeasurement } from "./measured.js";
 import { isLscpu, readLscpu } from "./lscpu.js";
 import { isLstopoXml, readLstopoXml } from "./lstopo-xml.js";
 import { readLatencyChecker, readNumactl } from "./text-tools.js";
@@ -20,6 +21,7 @@ interface Reader {
 }
 
 const OTHERS: readonly Reader[] = [
+  { name: "`kreplica probe --json`", matches: isMeasurement, read: readMeasurement },
   { name: "`lscpu`", matches: isLscpu, read: readLscpu },
   { name: "`lstopo --of xml`", matches: isLstopoXml, read: readLstopoXml },
   { name: "`likwid-topology`", matches: isLikwid, read: readLikwid },

@@ -54,7 +54,13 @@ export function coreAsTold(said: JoinedAccount, base: MachineSpec): ToldCore {
       );
     const { replacement, ...rest } = of;
     const keeps = replacement && (fitted?.ways ?? of.ways) === of.ways ? { replacement } : {};
-    return { ...(rest as C), ...keeps, ...fitted, cycles: assumedFrom(base, of.cycles) };
+    const cycles = said.get("cacheCycles", name);
+    return {
+      ...(rest as C),
+      ...keeps,
+      ...fitted,
+      cycles: cycles ? { ...cycles, source: said.source("cacheCycles", name) } : assumedFrom(base, of.cycles),
+    };
   };
   const translation = translationAsTold(said, base, assumed, remarks);
   const inclusion = said.get("inclusion", "l3");

@@ -16,6 +16,7 @@ import {
   checkMachine,
   defaultPreset,
   isAccountText,
+  isMeasurement,
   isToolText,
   type MachineAccount,
   machineFromAccounts,
@@ -240,9 +241,15 @@ function textIn(bytes: Uint8Array, path: string): string {
   return new TextDecoder(encoding).decode(bytes);
 }
 
-/** Kreplica's own JSON; `lscpu -J` is JSON, too. Sources in a machine file may quote any tool's words. */
+/**
+ * Kreplica's own JSON; `lscpu -J` and `probe --json` are JSON, too. Sources in a machine file may quote any tool's
+ * words.
+ */
 const isJsonMachine = (text: string): boolean =>
-  /^\uFEFF?\s*[{[]/.test(text) && !BRACKETED_PROMPT.test(text) && !/^\uFEFF?\s*\{\s*"lscpu"\s*:/.test(text);
+  /^\uFEFF?\s*[{[]/.test(text) &&
+  !BRACKETED_PROMPT.test(text) &&
+  !/^\uFEFF?\s*\{\s*"lscpu"\s*:/.test(text) &&
+  !isMeasurement(text);
 
 /**
  * The machine in a text: kreplica's JSON, else the output of one or several tools.

@@ -42,6 +42,13 @@ export const DOCUMENTS: readonly DocumentKind[] = [
   { name: "kreplica.bpf-verify/1", type: "BpfVerifyDocument", source: "bpf.ts", command: "bpf --verify-only --json" },
   { name: "kreplica.bpf-code/1", type: "BpfCodeDocument", source: "bpf.ts", command: "bpf --disassemble --json" },
   { name: "kreplica.machines/1", type: "MachinesDocument", source: "machines.ts", command: "machine --json" },
+  { name: "kreplica.probe/1", type: "ProbeDocument", source: "probe.ts", command: "probe --json" },
+  {
+    name: "kreplica.probe-check/1",
+    type: "ProbeCheckDocument",
+    source: "probe.ts",
+    command: "probe --check --json",
+  },
   { name: "kreplica.modules/1", type: "ModulesDocument", source: "modules.ts", command: "modules --json" },
   { name: "kreplica.patch/1", type: "PatchDocument", source: "patch.ts", command: "patch --json" },
   { name: "kreplica.reported/1", type: "ReportedDocument", source: "reported.ts", command: "compare --reported" },
