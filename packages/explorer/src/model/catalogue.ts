@@ -1,8 +1,9 @@
 /** The catalogue of what can be chosen on the page. */
-import { CONFIGURATIONS, FAMILIES, fewestNodes, repertoire } from "@kreplica/check";
+import { CONFIGURATIONS, fewestNodes } from "@kreplica/check";
 import { INVARIANTS, POLICIES } from "@kreplica/kernel";
 import { BUGS } from "@kreplica/museum";
 import { DEFECTS } from "@kreplica/series-as-posted";
+import { STORY_FAMILIES, storyRepertoire } from "./families.js";
 import { type Catalogue, type OperationChoice, plainOperation } from "./choices.js";
 import { LESSONS, SERIES_ROOM, wordsOf } from "./lessons.js";
 
@@ -28,7 +29,7 @@ export const catalogue = (): Catalogue => ({
       fewestNodes: nodes,
     })),
   ],
-  operations: FAMILIES.flatMap(({ name, kinds }) =>
+  operations: STORY_FAMILIES.flatMap(({ name, kinds }) =>
     Object.entries(kinds).map(([op, { fields }]) => ({ family: name, op, fields, example: exampleOf(op, fields) })),
   ),
   configurations: Object.entries(CONFIGURATIONS).map(([name, { fewest }]) => ({ name, fewest })),
@@ -36,4 +37,4 @@ export const catalogue = (): Catalogue => ({
 });
 
 const exampleOf = (op: string, fields: OperationChoice["fields"]): string =>
-  repertoire.describe(plainOperation(op, fields));
+  storyRepertoire.describe(plainOperation(op, fields));
