@@ -27,7 +27,13 @@ export function planFromText(text: string, file: string, schemaFile: string): Pl
   if (text.length > LONGEST)
     throw new InputError({ file, reason: "larger than 8 MiB", remedy: "give a plan, not its results" });
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, merge: false });
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    uniqueKeys: true,
+    merge: false,
+    // A warning would be printed by Node beside our own messages: what it is about is refused below.
+    logLevel: "error",
+  });
   const placeOf = (offset: number): Pick<InputFault, "line" | "column"> => {
     const { line, col } = lines.linePos(offset);
     return line === 0 ? {} : { line, column: col };

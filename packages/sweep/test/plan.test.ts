@@ -1,6 +1,6 @@
 /** Plans as text: what is in one, and every fault with its line. */
 import { InputError } from "@kreplica/inputs";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { axesOf, planFromText, planFromValue, pointsOf, sizeOf } from "../src/index.js";
 
 const HEAD = "schema: kreplica.sweep/1\n";
@@ -85,6 +85,16 @@ describe("every fault, with its place", () => {
   test("two at once", () => {
     expect(said(`${HEAD}axes: { a: [1, 1], b: [2, 2] }\n`).split("\n")).toHaveLength(2);
   });
+});
+
+test("a list as a key is refused, and the library warns nobody", () => {
+  const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
+  try {
+    expect(said(`${HEAD}axes: { [1, 2]: [3] }\n`)).toMatch(/^plan\.yaml:/);
+    expect(warned).not.toHaveBeenCalled();
+  } finally {
+    warned.mockRestore();
+  }
 });
 
 describe("a plan that a program made", () => {
