@@ -4,7 +4,9 @@
  */
 import type { KernelSource } from "@kreplica/kernel";
 import { CheckFailure, failureIn } from "./check-failure.js";
+import { Coverage, type CoverageCount } from "./coverage.js";
 import { type Comparison, Differential } from "./differential.js";
+import { DirectedDrawing } from "./directed.js";
 import { FAMILIES, Repertoire } from "./families.js";
 import type { Operation, OperationFamily } from "./family.js";
 
@@ -19,6 +21,8 @@ export interface CampaignOptions {
   readonly families?: readonly OperationFamily[];
   /** Kernels to check, in turn. */
   readonly kernels: readonly KernelSource[];
+  /** Whether runs are drawn toward what was not seen yet, see {@link DirectedDrawing}; as chance has it when absent. */
+  readonly directed?: boolean;
   /** Called after each run. */
   readonly onRun?: (done: number) => void;
 }
@@ -40,6 +44,8 @@ export interface CampaignResult {
   readonly violations: readonly Counterexample[];
   /** Runs that memory kept from being compared with the single copy to their end. */
   readonly parted: number;
+  /** What was seen of CPUs' tables, where runs were directed. */
+  readonly coverage?: CoverageCount | undefined;
 }
 
 /** Runs a list on a fresh kernel. @returns what failed, or undefined */
@@ -151,6 +157,7 @@ export function campaign(options: CampaignOptions): CampaignResult {
   const { comparison = "end", families = FAMILIES } = options;
   const repertoire = new Repertoire(families);
   const systems = new Map<number, Differential | undefined>();
+  const directed = options.directed ? new DirectedDrawing(new Coverage()) : undefined;
   let steps = 0;
   let runs = 0;
   let parted = 0;
@@ -169,11 +176,19 @@ export function campaign(options: CampaignOptions): CampaignResult {
       });
     };
     if (systems.has(kernel) && systems.get(kernel) === undefined) continue;
-    const operations = repertoire.drawRun(seed, options.steps);
+    const round = Math.floor(run / options.kernels.length);
+    const operations =
+      directed?.drawRun(repertoire, seed, options.steps, round) ?? repertoire.drawRun(seed, options.steps);
     try {
       let system = systems.get(kernel);
-      if (!system) systems.set(kernel, (system = new Differential(options.kernels[kernel]!, comparison, families)));
+      if (!system)
+        systems.set(
+          kernel,
+          (system = new Differential(options.kernels[kernel]!, comparison, families, { coverage: directed?.coverage })),
+        );
+      system.subject.news = [];
       system.run(operations);
+      directed?.learn(operations, system.subject.news);
       steps += options.steps;
       if (system.isSpent) {
         parted += system.parted;
@@ -195,5 +210,5 @@ export function campaign(options: CampaignOptions): CampaignResult {
       violations.push({ invariant: error.invariant, detail: error.detail, operations: [], kernel, seed: options.seed });
     }
   }
-  return { runs, steps, violations, parted };
+  return { runs, steps, violations, parted, coverage: directed?.coverage.count };
 }

@@ -18,6 +18,7 @@ import {
 import { BOOT_STEPS, InvariantError, MmError } from "@kreplica/mm-core";
 import { CachedWatch } from "./cached-watch.js";
 import { CheckFailure } from "./check-failure.js";
+import { type Coverage, CoverageWatch } from "./coverage.js";
 import { FAMILIES, familyIndex, pluginsOf } from "./families.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "./family.js";
 import { pageOf } from "./places.js";
@@ -38,6 +39,8 @@ export interface SystemOptions {
   readonly goOn?: boolean;
   /** Called before the boot, and after each step of it that came to its end. */
   readonly onBoot?: (parts: BootParts) => void;
+  /** Where it is counted what CPUs' tables were seen to be. */
+  readonly coverage?: Coverage | undefined;
 }
 
 /** A kernel that operations are done on, and all that is looked at after each. */
@@ -61,6 +64,10 @@ export class CheckedSystem implements Subject {
   refusedUntil = 0;
   /** Operations done in the middle of others. */
   private nested = 0;
+  /** States of CPUs' tables that each operation of the run came to for the first time, see {@link Coverage}. */
+  news: number[] = [];
+  private readonly coverage: Coverage | undefined;
+  private readonly covered: CoverageWatch | undefined;
   private readonly checked: boolean;
   private readonly witness: BootWitness;
   /** None yet while the boot is looked at. */
@@ -75,7 +82,7 @@ export class CheckedSystem implements Subject {
   /** @throws CheckFailure when the boot itself breaks a rule */
   constructor(
     source: KernelSource,
-    { families: all = FAMILIES, usersOnly = false, goOn = false, onBoot }: SystemOptions = {},
+    { families: all = FAMILIES, usersOnly = false, goOn = false, onBoot, coverage }: SystemOptions = {},
   ) {
     this.checked = !usersOnly;
     const families = usersOnly ? all.filter((family) => family.seenByUsers) : all;
@@ -100,6 +107,8 @@ export class CheckedSystem implements Subject {
     this.fullCheck();
     this.watch = new TableWatch(this.parts);
     this.cached = new CachedWatch(this.parts);
+    this.coverage = coverage;
+    this.covered = coverage && new CoverageWatch(this.parts, coverage);
     this.population = new Population(this.parts, this.watch);
     this.families = this.started(families);
     this.baseline = this.freeFrames();
@@ -121,6 +130,10 @@ export class CheckedSystem implements Subject {
       });
     } finally {
       this.watch.stopProbe();
+    }
+    if (this.coverage && this.covered) {
+      this.covered.afterStep(operation);
+      this.news.push(this.coverage.takeNews());
     }
     this.afterStep();
   }
@@ -197,7 +210,10 @@ export class CheckedSystem implements Subject {
   /** Does an operation in the middle of another. */
   performWithin(operation: Operation): void {
     this.nested++;
+    // Temporary tables are loaded in the middle of an operation only.
+    this.covered?.afterStep(operation);
     this.perform(operation);
+    this.covered?.afterStep(operation);
   }
 
   /** Runs what changes for good how many frames there are. */

@@ -11,7 +11,7 @@ import { slotRange, walkRange } from "@kreplica/hw-x86";
 import { singleCopy } from "@kreplica/mm-core";
 import { AllocationRecord } from "./allocation-record.js";
 import { CheckFailure } from "./check-failure.js";
-import { CheckedSystem } from "./checked-system.js";
+import { CheckedSystem, type SystemOptions } from "./checked-system.js";
 import { FAMILIES, Repertoire } from "./families.js";
 import type { Operation, OperationFamily } from "./family.js";
 import type { Live } from "./population.js";
@@ -39,10 +39,10 @@ export class Differential {
     source: KernelSource,
     readonly comparison: Comparison,
     families: readonly OperationFamily[] = FAMILIES,
-    { goOn = false }: { readonly goOn?: boolean } = {},
+    { goOn = false, coverage }: Pick<SystemOptions, "goOn" | "coverage"> = {},
   ) {
     const kernel = kernelFrom(source);
-    this.subject = new CheckedSystem(kernel, { families, goOn });
+    this.subject = new CheckedSystem(kernel, { families, goOn, coverage });
     this.repertoire = new Repertoire(families);
     if (comparison === "off" || kernel.policy === singleCopy) return;
     this.twin = new CheckedSystem(kernel.with({ policy: singleCopy, defects: [] }), { families, usersOnly: true });

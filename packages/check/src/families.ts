@@ -56,6 +56,19 @@ export const pluginsOf = (families: readonly OperationFamily[]): readonly Plugin
   ...new Set(families.flatMap((family) => family.plugins ?? [])),
 ];
 
+type Weighted = readonly [OperationFamily, string, Kind];
+/** In a mix an operation is left out, comes as ever, or comes this many times as often. */
+const OFTEN = 4;
+
+/** A third of the operations left out, a third often; what may not lie in another is never all that is left. */
+function mixed(from: readonly Weighted[], drawing: Drawing): readonly Weighted[] {
+  const some = from.flatMap(([family, op, kind]): Weighted[] => {
+    const times = [0, 1, OFTEN][drawing.random(3)]!;
+    return times === 0 ? [] : [[family, op, { ...kind, weight: times * kind.weight }]];
+  });
+  return some.some(([, , kind]) => !kind.alone && kind.weight > 0) ? some : from;
+}
+
 /** Draws, prints and reads the operations of a list of families. */
 export class Repertoire {
   private readonly index: ReadonlyMap<string, number>;
@@ -75,13 +88,19 @@ export class Repertoire {
       this.usual === this.weights ? this.scenes : families.flatMap(({ rare, scenes }) => (rare ? [] : (scenes ?? [])));
   }
 
-  /** The operations of one run. @param seed of this run alone; the same gives the same list */
-  drawRun(seed: number, steps: number): Operation[] {
+  /**
+   * The operations of one run.
+   * @param seed of this run alone; the same gives the same list
+   * @param beginning its first operations
+   * @param mix whether some operations are left out of this run, and some come often
+   */
+  drawRun(seed: number, steps: number, beginning: readonly Operation[] = [], mix = false): Operation[] {
     let from = this.weights;
     const drawing = new Drawing(seed, (same) => this.drawOne(same, from, true));
     if (drawing.random(RARE_EVERY) !== 0) from = this.usual;
     const scenes = from === this.weights ? this.scenes : this.usualScenes;
-    const operations: Operation[] = [];
+    if (mix) from = mixed(from, drawing);
+    const operations: Operation[] = [...beginning];
     while (operations.length < steps) {
       if (scenes.length > 0 && drawing.random(SCENE_EVERY) === 0) operations.push(...drawing.oneOf(scenes)(drawing));
       else operations.push(this.drawOne(drawing, from, false));

@@ -7,8 +7,10 @@ export { campaign, type CampaignOptions, type CampaignResult, type Counterexampl
 export { CheckFailure, failureIn, sentenceOf } from "./check-failure.js";
 export { CheckedSystem, type SystemOptions } from "./checked-system.js";
 export { CORE_FAMILIES } from "./core-families.js";
+export { Coverage, type CoverageCount } from "./coverage.js";
 export { withDefect } from "./defects.js";
 export { type Comparison, Differential } from "./differential.js";
+export { type EffortOptions, medianEffort, operationsToFind } from "./effort.js";
 export { ExecutingCpu, ExecutionPages } from "./executing-cpu.js";
 export { FAMILIES, Repertoire, repertoire } from "./families.js";
 export type { OperationFamily } from "./family.js";

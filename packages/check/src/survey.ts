@@ -11,6 +11,7 @@ import type { KernelSource } from "@kreplica/kernel";
 import { shrinkSteps } from "./campaign.js";
 import { CheckFailure, failureIn } from "./check-failure.js";
 import { CheckedSystem } from "./checked-system.js";
+import { Coverage, type CoverageCount } from "./coverage.js";
 import { type Comparison, Differential } from "./differential.js";
 import { FAMILIES, Repertoire } from "./families.js";
 import type { Operation, OperationFamily } from "./family.js";
@@ -69,6 +70,8 @@ export interface SurveyResult<Id extends string> {
   readonly unseen: readonly Id[];
   /** Runs that memory kept from being compared with the single copy to their end. */
   readonly parted: number;
+  /** What was seen of CPUs' tables. */
+  readonly coverage: CoverageCount;
 }
 
 /** A rule that broke, and what was seen. */
@@ -121,7 +124,8 @@ export function* survey<Id extends string>(options: SurveyOptions<Id>): Generato
 class Survey<Id extends string> {
   private readonly families: readonly OperationFamily[];
   private readonly repertoire: Repertoire;
-  private readonly directed = new Map<readonly OperationFamily[], Repertoire>();
+  private readonly nearer = new Map<readonly OperationFamily[], Repertoire>();
+  private readonly coverage = new Coverage();
   private readonly systems = new Map<number, Differential>();
   private readonly findings: Finding<Id>[] = [];
   /** Defects without a finding so far: those that are laid. */
@@ -139,7 +143,14 @@ class Survey<Id extends string> {
   }
 
   get result(): SurveyResult<Id> {
-    return { runs: this.runs, steps: this.steps, findings: this.findings, unseen: this.left, parted: this.parted };
+    return {
+      runs: this.runs,
+      steps: this.steps,
+      findings: this.findings,
+      unseen: this.left,
+      parted: this.parted,
+      coverage: this.coverage.count,
+    };
   }
 
   *run(): Generator<SurveyProgress, void> {
@@ -179,8 +190,8 @@ class Survey<Id extends string> {
     const sets = this.options.toward?.(kind, this.left) ?? [];
     if (sets.length === 0 || round % 2 === 1) return this.repertoire;
     const set = sets[(round / 2) % sets.length]!;
-    let repertoire = this.directed.get(set);
-    if (!repertoire) this.directed.set(set, (repertoire = new Repertoire(set)));
+    let repertoire = this.nearer.get(set);
+    if (!repertoire) this.nearer.set(set, (repertoire = new Repertoire(set)));
     return repertoire;
   }
 
@@ -217,7 +228,10 @@ class Survey<Id extends string> {
   ): { readonly system: Differential | undefined; readonly broken: readonly Seen[] } {
     let system: Differential | undefined;
     const failure = failureIn(() => {
-      system = new Differential(this.options.kernel(kind, laid), comparison, this.families, { goOn: true });
+      system = new Differential(this.options.kernel(kind, laid), comparison, this.families, {
+        goOn: true,
+        coverage: this.coverage,
+      });
     });
     const broken = (failure?.before ?? system!.subject.broken).map(({ id, detail }): Seen => ({
       invariant: id,

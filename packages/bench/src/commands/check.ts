@@ -307,7 +307,8 @@ function kindsFor(defect: string, kinds: readonly Kind[]): readonly Kind[] {
   return kinds.filter((kind) => canShow(defect, kind));
 }
 
-type Result = Pick<SurveyResult<string>, "runs" | "steps" | "findings" | "unseen">;
+type Result = Pick<SurveyResult<string>, "runs" | "steps" | "findings" | "unseen"> &
+  Partial<Pick<SurveyResult<string>, "coverage">>;
 
 /** Lets a signal be heard between two steps of a long job. */
 const breathe = (): Promise<void> =>
@@ -421,7 +422,7 @@ const aboutDefect = (id: string, screen: Screen): string => {
 };
 
 function text(task: Task, result: Result, image: KernelImage | undefined, { screen }: CommandContext): string {
-  const { findings, runs, steps } = result;
+  const { findings, runs, steps, coverage } = result;
   const found = findings.map((each) => ({
     name: nameOf(each),
     what: each.names.map(sentenceOfFault).join("; "),
@@ -451,5 +452,11 @@ function text(task: Task, result: Result, image: KernelImage | undefined, { scre
   const kinds = Math.min(runs, task.kinds.length);
   const more = findingsText(found, unseen, kinds, screen);
   const said = `${checked}: ${countText(runs, "run")}, ${countText(steps, "operation")} on ${countText(kinds, "kind")} of kernel: ${verdict}`;
-  return `${wrap(said, screen.columns).join("\n")}\n${more === "" ? "" : `\n${more}`}${task.defect === undefined ? "" : aboutDefect(task.defect, screen)}`;
+  const trodden = coverage
+    ? wrap(
+        `CPUs' loaded tables were seen in ${countText(coverage.states, "state")} (lazy, temporary, another node's, flushes missed or owed), with ${countText(coverage.transitions, "way")} from one to another.`,
+        screen.columns,
+      )
+    : [];
+  return `${[...wrap(said, screen.columns), ...trodden].join("\n")}\n${more === "" ? "" : `\n${more}`}${task.defect === undefined ? "" : aboutDefect(task.defect, screen)}`;
 }

@@ -12,9 +12,22 @@ export interface CheckDocument {
   readonly runs: number;
   /** Operations of all of them. */
   readonly steps: number;
+  /** What random runs saw of the tables that CPUs have loaded; absent where none were drawn. */
+  readonly coverage?: CheckCoverage;
   readonly violations: readonly (FoundViolation | ReplayedViolation)[];
   /** Defects that were looked for and did not show; absent when there are none. */
   readonly unseen?: readonly Unseen[];
+}
+
+/**
+ * How much of the ground a search trod: whose tables a CPU has loaded, lazily, for a while only or another node's, with
+ * flushes missed or owed.
+ */
+export interface CheckCoverage {
+  /** States that a CPU was in. */
+  readonly states: number;
+  /** Operations that led from one to another: operation, before, after. */
+  readonly transitions: number;
 }
 
 /** An operation as plain data; numbers of processes and CPUs count those alive and on line, modulo. */
@@ -76,6 +89,7 @@ export interface SearchOutcome {
   readonly steps: number;
   readonly findings: readonly Finding<string>[];
   readonly unseen: readonly Unseen[];
+  readonly coverage?: CheckCoverage | undefined;
 }
 
 /** Fields are what each family of operations lists: numbers, words, switches, operations inside. */
@@ -89,13 +103,14 @@ export const nameOf = ({ names }: Finding<string>): string | undefined =>
 /** @param outcome as a survey or an exploration of schedules reports it */
 export const checkDocument = (
   { policy, kinds, defects, kernel }: Searched,
-  { runs, steps, findings, unseen }: SearchOutcome,
+  { runs, steps, findings, unseen, coverage }: SearchOutcome,
 ): CheckDocument => ({
   schema: "kreplica.check/1",
   policy,
   ...(kernel === undefined ? {} : { kernel }),
   runs,
   steps,
+  ...(coverage ? { coverage } : {}),
   violations: findings.map((each): FoundViolation => {
     const name = nameOf(each);
     return {
