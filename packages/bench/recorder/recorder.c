@@ -6,8 +6,9 @@
  *
  * A marker is the 7-byte no-op 0f 1f 80 imm32 with imm32 = 0x5eed0000 | test << 8 | phase. Outside of markers only blocks
  * that hold one are looked at, so that the guest boots as fast as without: the blocks translated so far are forgotten at
- * the first start marker, or one of phase 3 before it, and translated anew. Never again: QEMU 7.2 uses a CPU's callbacks of loads and stores after it
- * forgot them, where an exception left them set. The file ends in an end marker, where one is open, and an END record however QEMU
+ * the first start marker, or one of phase 3 before it, and translated anew. Never again, and no load or store is called for
+ * before: QEMU 7.2 uses a CPU's callbacks of them after it forgot them. Where no phase 3 came before a start marker, the few
+ * instructions behind it in its block are recorded without theirs. The file ends in an end marker, where one is open, and an END record however QEMU
  * ends, so that what was recorded up to there is whole.
  *
  * Part of kreplica, MIT licence.
@@ -341,12 +342,11 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
     free(all);
     return;
   }
-  bool behind = everything;
   for (size_t i = 0; i < count; i++) {
     struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
-    behind |= all[i].marker != 0;
     qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, PLUGIN_NO_REGISTERS, &all[i]);
-    if (behind) qemu_plugin_register_vcpu_mem_cb(insn, accessed, PLUGIN_NO_REGISTERS, PLUGIN_MEMORY_BOTH, NULL);
+    /* Not before all blocks are forgotten: QEMU 7.2 may call back what it has forgotten, and aborts. */
+    if (everything) qemu_plugin_register_vcpu_mem_cb(insn, accessed, PLUGIN_NO_REGISTERS, PLUGIN_MEMORY_BOTH, NULL);
   }
 }
 
