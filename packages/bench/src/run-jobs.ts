@@ -43,8 +43,13 @@ export type WorkerMessage =
 
 /** The worker's file name in dist; an entry of tsup.config.ts. */
 export const WORKER = "measure-worker.js";
-/** A long run takes about so many times what another recording of its size does. Decides only what is begun first. */
+/**
+ * A long run takes about so many times what another recording of its size does. Decides what is begun first, and how
+ * far the progress line moves.
+ */
 const LONG = 20;
+/** What is run in part is run for one part of so many. */
+const PART = 8;
 
 /**
  * @returns measurements of each job, in the order of the jobs, or why its recording was refused
@@ -63,14 +68,17 @@ export async function runJobs(
       work: workOf(part),
     })),
   );
-  // Two steps a part, so that the line moves when one begins: the longest takes most of the whole.
+  // By weight: the longest takes most of the whole.
   const running = new Set<string>();
   const nameOf = ({ job }: (typeof parts)[number]): string => `${shownName(job)}, ${kernelsOf(job).join(" and ")}`;
   const now = (): string => [...running].join("; ");
-  progress.start(2 * parts.length, "booting");
+  progress.start(
+    parts.reduce((sum, { work }) => sum + work, 0),
+    "booting",
+  );
   const begin = (part: (typeof parts)[number]): void => {
     running.add(nameOf(part));
-    progress.step(1, now());
+    progress.step(0, now());
   };
   const results = jobs.map((): TraceMeasurement[] => []);
   const refused = new Map<number, InputError>();
@@ -80,7 +88,7 @@ export async function runJobs(
     if (answer instanceof InputError) refused.set(part.index, refused.get(part.index) ?? answer);
     else results[part.index]!.push(...answer);
     running.delete(nameOf(part));
-    progress.step(1, now());
+    progress.step(part.work, now());
   };
   const file = fileURLToPath(new URL(WORKER, import.meta.url));
   // A worker is told of policies by name: it has none of the caller's own.
@@ -137,5 +145,8 @@ export function shownName({ file, recording }: Pick<FileJob, "file" | "recording
   }
 }
 
-const workOf = (job: TraceJob): number =>
-  (statSync(job.file, { throwIfNoEntry: false })?.size ?? 0) * kernelsOf(job).length * (isLongRun(job.file) ? LONG : 1);
+/** How much there is to do, against other jobs. */
+const workOf = (job: TraceJob): number => {
+  const long = isLongRun(job.file) ? LONG / (job.inPart === true ? PART : 1) : 1;
+  return (statSync(job.file, { throwIfNoEntry: false })?.size ?? 0) * kernelsOf(job).length * long;
+};
