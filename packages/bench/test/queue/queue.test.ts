@@ -1,15 +1,17 @@
 /// <reference types="node" />
 /** What the queue refuses before a Redis is asked, and how what is watched is printed. With a Redis: queue.proof. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { InputError } from "@kreplica/inputs";
 import { planFromText } from "@kreplica/sweep";
 import { afterAll, describe, expect, test } from "vitest";
+import { FileCache, LackingFile } from "../../src/queue/files.js";
 import { JobMaker, jobName } from "../../src/queue/job.js";
-import { queueAddress, queueLibraries, shownAddress } from "../../src/queue/redis.js";
+import { queueAddress, queueLibraries, type Redis, shownAddress } from "../../src/queue/redis.js";
 import { sightText } from "../../src/queue/watch.js";
 import { accepted } from "../../src/queue/work.js";
-import { cellsOf } from "../../src/sweep/cells.js";
+import { cellsOf, sha256 } from "../../src/sweep/cells.js";
 import { worksOf } from "../../src/sweep/run-batches.js";
 import { invoke } from "../invoke.js";
 
@@ -54,6 +56,64 @@ describe("a worker takes data and nothing else", () => {
   test("jobs that are the same have one name", () => {
     expect(jobName({ ...job, specs: [] })).toBe(jobName(job));
     expect(jobName({ ...job, cells: job.cells.slice(1) })).not.toBe(jobName(job));
+  });
+});
+
+describe("a file that a worker lacks", () => {
+  const bytes = Buffer.from("2 1000\n0 7fff00001234\n");
+  const named = { name: "own.din", sha256: sha256(bytes) };
+  const wanting = { ...job, recording: named, schedule: null };
+  /** As Redis holds files: a list of parts by digest. */
+  const holding = (parts: readonly Buffer[]): Redis =>
+    ({ lrangeBuffer: (key: string) => Promise.resolve(key.endsWith(`:file:${named.sha256}`) ? parts : []) }) as never;
+  const fetched = async (parts: readonly Buffer[]): Promise<string> => {
+    const cache = new FileCache(holding(parts));
+    try {
+      return readFileSync((await cache.batchOf(wanting)).file, "utf8");
+    } finally {
+      cache.close();
+    }
+  };
+
+  test("comes from Redis in its parts, and is held to its digest", async () => {
+    expect(await fetched([bytes.subarray(0, 5), bytes.subarray(5)])).toBe(bytes.toString());
+  });
+
+  test.each([
+    [
+      "not there either",
+      [],
+      /^own\.din \(sha256 [0-9a-f]{64}\) is neither on this worker nor in Redis: give the sweep's/,
+    ],
+    ["cut there", [bytes.subarray(0, 9)], /^what Redis has as own\.din .* has another digest: remove kreplica:file:/],
+    ["another one there", [Buffer.from("x")], /has another digest/],
+  ])("%s: an error that is tried again, not one that sets the job aside", async (_what, parts, message) => {
+    const error: unknown = await fetched(parts).catch((each: unknown) => each);
+    expect(error).toBeInstanceOf(LackingFile);
+    // `work` sets aside at once what throws an InputError: BullMQ tries anything else again.
+    expect(error).not.toBeInstanceOf(InputError);
+    expect((error as Error).message).toMatch(message);
+  });
+
+  test("one that came once is not asked for again; one that failed is", async () => {
+    let asked = 0;
+    let parts: readonly Buffer[] = [];
+    const redis = {
+      lrangeBuffer: () => {
+        asked++;
+        return Promise.resolve(parts);
+      },
+    } as never;
+    const cache = new FileCache(redis);
+    try {
+      await expect(cache.batchOf(wanting)).rejects.toThrow(LackingFile);
+      parts = [bytes];
+      const { file: first } = await cache.batchOf(wanting);
+      expect([asked, (await cache.batchOf(wanting)).file]).toEqual([2, first]);
+      expect(asked).toBe(2);
+    } finally {
+      cache.close();
+    }
   });
 });
 

@@ -1,9 +1,8 @@
 /** The catalogue of what can be chosen on the page. */
-import { CONFIGURATIONS, fewestNodes } from "@kreplica/check";
+import { CONFIGURATIONS, FAMILIES, fewestNodes, repertoire } from "@kreplica/check";
 import { INVARIANTS, POLICIES } from "@kreplica/kernel";
 import { BUGS } from "@kreplica/museum";
 import { DEFECTS } from "@kreplica/series-as-posted";
-import { STORY_FAMILIES, storyRepertoire } from "./families.js";
 import { type Catalogue, type OperationChoice, plainOperation } from "./choices.js";
 import { LESSONS, SERIES_ROOM, wordsOf } from "./lessons.js";
 
@@ -29,7 +28,7 @@ export const catalogue = (): Catalogue => ({
       fewestNodes: nodes,
     })),
   ],
-  operations: STORY_FAMILIES.flatMap(({ name, kinds }) =>
+  operations: FAMILIES.flatMap(({ name, kinds }) =>
     Object.entries(kinds).map(([op, { fields }]) => ({ family: name, op, fields, example: exampleOf(op, fields) })),
   ),
   configurations: Object.entries(CONFIGURATIONS).map(([name, { fewest }]) => ({ name, fewest })),
@@ -37,4 +36,4 @@ export const catalogue = (): Catalogue => ({
 });
 
 const exampleOf = (op: string, fields: OperationChoice["fields"]): string =>
-  storyRepertoire.describe(plainOperation(op, fields));
+  repertoire.describe(plainOperation(op, fields));

@@ -2,10 +2,10 @@
  * A story told on a kernel: its boot, then its operations, then the end of the run; any moment of it can be looked at,
  * between two steps or between two stores of one. Going back is doing it again: the same story makes the same bytes.
  */
-import { CheckedSystem, type CheckFailure, failureIn, sentenceOf } from "@kreplica/check";
+import { CheckedSystem, type CheckFailure, failureIn, repertoire, sentenceOf } from "@kreplica/check";
 import { type BootParts, stateInvariants } from "@kreplica/kernel";
 import { BOOT_STEPS } from "@kreplica/mm-core";
-import { familiesFor, sameFamilies, storyRepertoire } from "./families.js";
+import { familiesFor, sameFamilies } from "./families.js";
 import { leadsOf } from "./leads.js";
 import { type Look, look } from "./look.js";
 import { kernelFor, type Story } from "./setup.js";
@@ -74,7 +74,7 @@ export class Session {
       ...this.story.operations.map((operation): StoryStep => ({
         kind: "operation",
         name: operation.op,
-        words: storyRepertoire.describe(operation),
+        words: repertoire.describe(operation),
         fromSeries: false,
       })),
       {

@@ -3,10 +3,7 @@ import { hex } from "@kreplica/hw-x86/api";
 import type { BootParts } from "@kreplica/kernel";
 import type { ChangeView } from "./view.js";
 
-/**
- * Stores that are kept in words, of entries and of bytes as many each: a step that fills whole tables shows what it
- * wrote then, too. Of more there is a count.
- */
+/** Stores that are kept in words; of more there is a count. */
 const KEPT = 200;
 const word = (lo: number, hi: number): string => hex((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0));
 const text = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
@@ -19,7 +16,6 @@ export class StoreLog {
   changes: ChangeView[] = [];
   /** Entries of tables that are others now, as frame * 512 + index. */
   readonly stored = new Set<number>();
-  private readonly kept = { entries: 0, bytes: 0 };
   /** Called after each store. */
   onStore: (() => void) | undefined;
 
@@ -56,18 +52,12 @@ export class StoreLog {
   begin(): void {
     this.count = 0;
     this.changes = [];
-    this.kept.entries = 0;
-    this.kept.bytes = 0;
     this.stored.clear();
   }
 
   private add(change: Omit<ChangeView, "nth">): void {
     this.count++;
-    const kind = change.index === undefined ? "bytes" : "entries";
-    if (change.before !== change.after && this.kept[kind] < KEPT) {
-      this.kept[kind]++;
-      this.changes.push({ nth: this.count, ...change });
-    }
+    if (change.before !== change.after && this.changes.length < KEPT) this.changes.push({ nth: this.count, ...change });
     this.onStore?.();
   }
 }

@@ -1,9 +1,8 @@
 /** The worker: kernels run here, so that the page never waits. */
-import { CONFIGURATIONS, type Operation } from "@kreplica/check";
+import { CONFIGURATIONS, type Operation, repertoire } from "@kreplica/check";
 import { findPolicy } from "@kreplica/kernel";
 import type { Place } from "../hash.js";
 import { catalogue } from "../model/catalogue.js";
-import { storyRepertoire } from "../model/families.js";
 import { Session } from "../model/session.js";
 import { faultOf, type Story, wrongWith } from "../model/setup.js";
 import type { Question, Reply } from "../protocol.js";
@@ -23,7 +22,7 @@ function storyOf({ moment: _moment, page: _page, ...place }: Place): Story {
   if (place.configuration !== undefined && !(place.configuration in CONFIGURATIONS))
     throw new Error(`There is no configuration ${place.configuration}.`);
   place.operations.forEach((operation, at) => {
-    const [fault] = storyRepertoire.faults(operation);
+    const [fault] = repertoire.faults(operation);
     if (fault) throw new Error(`Operation ${at + 1}, ${fault.path.join(".")}: ${fault.reason}; ${fault.remedy}.`);
   });
   const story = { ...place, operations: place.operations as readonly Operation[] } as Story;
