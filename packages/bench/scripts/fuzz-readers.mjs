@@ -1,6 +1,7 @@
 /**
- * Damaged files for the readers of test/fuzz/readers.ts, from a seed: how many were read, how many refused, the slowest,
- * and the memory of the process at its most. Any other end than sound data or a typed error ends it, with the file.
+ * Damaged files for the readers of test/fuzz/readers.ts, from a seed: how many were read, how many refused, the
+ * slowest, and the memory of the process at its most. Any other end than sound data or a typed error ends it, with the
+ * file.
  *
  *   node scripts/fuzz-readers.mjs [COUNT] [SEED] [READER...]     in packages/bench; 100000 of each, seed 1
  */

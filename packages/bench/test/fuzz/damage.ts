@@ -13,8 +13,9 @@ export function numbers(seed: number): (below: number) => number {
 
 /** Words that readers trip over: ends of ranges of every width. */
 const WORDS = [0, 1, 2, 4, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
-const PIECES =
-  "|-|,|:|0|-1|99999999999|1e999|NaN|0xffffffff|<|>|\"|{|]|\t|\0| |\n|\u00e9|total|ffffffff81000000".split("|");
+const PIECES = '|-|,|:|0|-1|99999999999|1e999|NaN|0xffffffff|<|>|"|{|]|\t|\0| |\n|\u00e9|total|ffffffff81000000'.split(
+  "|",
+);
 
 /** One to four places of a copy changed, sometimes it is cut. */
 export function damagedBytes(sound: Uint8Array, draw: (below: number) => number): Uint8Array {
@@ -22,13 +23,22 @@ export function damagedBytes(sound: Uint8Array, draw: (below: number) => number)
   for (let steps = 1 + draw(4); steps > 0 && bytes.length > 0; steps--) {
     // Heads and tails mean more than what lies between them.
     const at =
-      draw(3) === 0 ? draw(bytes.length) : draw(2) === 0 ? draw(Math.min(bytes.length, 640)) : bytes.length - 1 - draw(Math.min(bytes.length, 320));
+      draw(3) === 0
+        ? draw(bytes.length)
+        : draw(2) === 0
+          ? draw(Math.min(bytes.length, 640))
+          : bytes.length - 1 - draw(Math.min(bytes.length, 320));
     const how = draw(12);
     if (how === 0) bytes = bytes.slice(0, at);
-    else if (how === 1) bytes = Uint8Array.from([...bytes.subarray(0, at), ...bytes.subarray(Math.min(bytes.length, at + 1 + draw(12)))]);
+    else if (how === 1)
+      bytes = Uint8Array.from([...bytes.subarray(0, at), ...bytes.subarray(Math.min(bytes.length, at + 1 + draw(12)))]);
     else if (how === 2) bytes = Uint8Array.from([...bytes.subarray(0, at), ...bytes.subarray(draw(bytes.length))]);
     else if (how < 6 && at + 4 <= bytes.length)
-      new DataView(bytes.buffer).setUint32(at, draw(3) === 0 ? draw(2 * bytes.length) : WORDS[draw(WORDS.length)]!, true);
+      new DataView(bytes.buffer).setUint32(
+        at,
+        draw(3) === 0 ? draw(2 * bytes.length) : WORDS[draw(WORDS.length)]!,
+        true,
+      );
     else bytes[at] = how < 9 ? bytes[at]! ^ (1 << draw(8)) : draw(256);
   }
   return bytes;

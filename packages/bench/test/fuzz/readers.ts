@@ -72,7 +72,11 @@ export const readers: readonly FuzzedReader[] = [
       for (const section of elf.sections) elf.relocationsOf(section);
     },
   },
-  { name: "module", sound: tinyModule({ exports: ["one", "two"] }), read: (bytes) => moduleFromBytes(bytes, "a", "a.ko") },
+  {
+    name: "module",
+    sound: tinyModule({ exports: ["one", "two"] }),
+    read: (bytes) => moduleFromBytes(bytes, "a", "a.ko"),
+  },
   { name: "BPF object", sound: samples.bpfObject(), read: readObject },
   { name: "System.map", sound: samples.texts["System.map"], read: (bytes) => readSystemMap(bytes, "System.map") },
   { name: "kallsyms", sound: samples.texts["System.map"], read: (bytes) => readSymbolList(utf8(bytes), "kallsyms") },
@@ -122,7 +126,11 @@ export interface FuzzOutcome {
 }
 
 /** @throws for any other end, with the seed, the number and the file */
-export async function fuzz({ name, sound, read, mend }: FuzzedReader, count: number, seed: number): Promise<FuzzOutcome> {
+export async function fuzz(
+  { name, sound, read, mend }: FuzzedReader,
+  count: number,
+  seed: number,
+): Promise<FuzzOutcome> {
   const draw = numbers(seed);
   let sane = 0;
   let slowest = 0;
@@ -136,9 +144,12 @@ export async function fuzz({ name, sound, read, mend }: FuzzedReader, count: num
       sane++;
     } catch (error) {
       if (!isTyped(error))
-        throw new Error(`${name}, seed ${seed}, file ${nth}: ${Buffer.from(given).toString("base64").slice(0, 100_000)}`, {
-          cause: error,
-        });
+        throw new Error(
+          `${name}, seed ${seed}, file ${nth}: ${Buffer.from(given).toString("base64").slice(0, 100_000)}`,
+          {
+            cause: error,
+          },
+        );
     }
     slowest = Math.max(slowest, performance.now() - begin);
   }

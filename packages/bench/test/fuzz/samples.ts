@@ -29,7 +29,13 @@ export function bpfObject(): Uint8Array {
   [1, 4, 8, 16, 0].forEach((value, i) => new DataView(map.buffer).setUint32(4 * i, value, true));
   const object = elfObject(
     [
-      { name: "raw_tp/sys_enter", flags: 6, align: 8, bytes: code, relocations: [{ offset: 0, type: 1, symbol: "counts", addend: 0 }] },
+      {
+        name: "raw_tp/sys_enter",
+        flags: 6,
+        align: 8,
+        bytes: code,
+        relocations: [{ offset: 0, type: 1, symbol: "counts", addend: 0 }],
+      },
       { name: "maps", flags: 3, align: 4, bytes: map },
       { name: "license", flags: 3, bytes: new TextEncoder().encode("MIT\0") },
     ],
