@@ -53,6 +53,7 @@ export type {
   PolicyCycles,
   PolicyGain,
 } from "./report/documents/compared-policies.js";
+export type { ExplainDocument, ExplainedFigure, ExplainingCause, SensitiveTo } from "./report/documents/explain.js";
 export type { ListedMachine, MachinesDocument } from "./report/documents/machines.js";
 export type { ModulesDocument, ModulesRun, ModulesTotal, UnusableFile } from "./report/documents/modules.js";
 export type { OnlineCpus, PatchDocument } from "./report/documents/patch.js";

@@ -7,6 +7,7 @@ import { replayKernel } from "./inputs/replay-kernel.js";
 import { loadPlugins } from "./plugin-file.js";
 import { type FileJob, measureFile, type WorkerMessage } from "./run-jobs.js";
 import { type LayoutFileJob, layoutsOfFile } from "./run-layouts.js";
+import { type VariantFileJob, variantsOfFile } from "./run-variants.js";
 import { shippedTextProfile } from "./text-profile.js";
 
 useTextProfile(shippedTextProfile);
@@ -16,15 +17,16 @@ const loaded = loadPlugins(workerData as readonly string[]).then(useExtensions);
 
 const say = (message: WorkerMessage): void => parentPort?.postMessage(message);
 
-parentPort?.on("message", (job: FileJob | LayoutFileJob) => {
+parentPort?.on("message", (job: FileJob | LayoutFileJob | VariantFileJob) => {
   void answer(job);
 });
 
-async function answer(job: FileJob | LayoutFileJob): Promise<void> {
+async function answer(job: FileJob | LayoutFileJob | VariantFileJob): Promise<void> {
   try {
     await loaded;
     const kernel = await replayKernel(job);
     if ("layouts" in job) say({ kind: "layouts", runs: layoutsOfFile(job, kernel) });
+    else if ("variants" in job) say({ kind: "variants", runs: variantsOfFile(job, kernel) });
     else say({ kind: "result", measurements: measureFile(job, kernel) });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;

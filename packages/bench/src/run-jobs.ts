@@ -15,6 +15,7 @@ import {
   type ReplayKernel,
   type TraceJob,
   type TraceMeasurement,
+  type VariantRuns,
 } from "@kreplica/replay";
 import { testOf } from "@kreplica/trace";
 import { type NamedKernels, replayKernel, shippedReplay } from "./inputs/replay-kernel.js";
@@ -39,6 +40,7 @@ export const measureFile = (
 export type WorkerMessage =
   | { readonly kind: "result"; readonly measurements: TraceMeasurement[] }
   | { readonly kind: "layouts"; readonly runs: LayoutRun[][] }
+  | { readonly kind: "variants"; readonly runs: VariantRuns }
   | { readonly kind: "bad-input"; readonly fault: InputFault };
 
 /** The worker's file name in dist; an entry of tsup.config.ts. */

@@ -60,6 +60,7 @@ const NO_QUEUE = "redis://127.0.0.1:1";
 /** Words that put a command into each of its modes. */
 const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   compare: [[]],
+  explain: [["kill"]],
   report: [[]],
   explore: [[], ["--output", join(folder, "site")]],
   sweep: [[plan], ["merge", "nothing"], [plan, "--queue", NO_QUEUE]],
@@ -116,6 +117,10 @@ const SHORT: Readonly<Record<string, readonly (readonly string[])[]>> = {
   compare: [
     ["--machine", "tiny-2-node"],
     ["--test", "kill"],
+  ],
+  explain: [
+    ["--machine", "tiny-2-node"],
+    ["--layouts", "0"],
   ],
   report: [
     ["--machine", "tiny-2-node"],

@@ -52,6 +52,7 @@ const REPORTS: readonly (readonly string[])[] = [
   ["bugs"],
   ["bugs", "mid-switch-window"],
   ["check", "--bug", "ldt-exec", "--shortest"],
+  ["explain", "mount", ...TINY, "--layouts", "0", "--reasons"],
   ["policies"],
   ["policies", "--measure", ...TINY],
   ["policies", "--compare", ...TINY, "--test", "fork-1"],

@@ -4,6 +4,10 @@
  */
 export { type ChainOrder, chainOrder } from "./probe/chain-order.js";
 export { type ModelledCell, walkChain, type WalkedCell, whyNotWalked } from "./probe/chain-walk.js";
+export { type Cause, CAUSE_NAMES, type CauseName, type Explained, type Stretch } from "./explain/cause.js";
+export { explain, type ExplainRequest, type Explanation, type VariantRunner } from "./explain/explain.js";
+export { type Sensitivity, swingOf } from "./explain/sensitivity.js";
+export { measureVariants, type VariantJob, type VariantRun, type VariantRuns } from "./explain/variants.js";
 export { type DrawnLayouts, type LayoutRequest, type LayoutRunner } from "./layout/draw-layouts.js";
 export { type LayoutGains, spreadBy } from "./layout/layout-gains.js";
 export { AS_LINKED, type LayoutJob, type LayoutRun, measureLayouts } from "./layout/measure-layouts.js";

@@ -5,6 +5,7 @@ import { registerBugs } from "./bugs.js";
 import { registerCheck } from "./check.js";
 import type { RegisterCommand } from "./command.js";
 import { registerCompare } from "./compare.js";
+import { registerExplain } from "./explain.js";
 import { registerExplore } from "./explore.js";
 import { registerExport } from "./export.js";
 import { registerMachine } from "./machine.js";
@@ -23,6 +24,7 @@ import { registerWorker } from "./worker.js";
 
 export const COMMANDS: readonly RegisterCommand[] = [
   registerCompare,
+  registerExplain,
   registerReport,
   registerExplore,
   registerSweep,

@@ -51,6 +51,7 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["compare/2", "compare", ...TINY, "--test", "fork-1", "--forks-per-second", "9", "--migrations-per-second", "9"],
   ["compare/1", "compare", ...TINY, "--test", "kill", "--schema", "1"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--reported", reported, "--policy", "rfc-v1", "--no-pti"],
+  ["explain/1", "explain", "mount", ...TINY, "--layouts", "1"],
   ["report/1", "report", ...TINY, "--test", "kill", "-o", join(folder, "page.html")],
   ["sweep-run/1", "sweep", plan, "-o", join(folder, "cells")],
   ["sweep-run/1", "sweep", plan, "--dry-run"],

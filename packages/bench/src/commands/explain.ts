@@ -1,0 +1,134 @@
+/** `kreplica explain`: what it would take for modelled gains to equal reported ones. */
+import { InputError } from "@kreplica/inputs";
+import type { KernelPolicy } from "@kreplica/kernel";
+import { defaultDataNode, explain, reportedFor, reportedIn } from "@kreplica/replay";
+import { type Command, Option } from "commander";
+import { readReportedFile } from "../inputs/reported-file.js";
+import { replayKernel } from "../inputs/replay-kernel.js";
+import { shippedTraces, tracesIn } from "../inputs/traces.js";
+import { explainText, reasonsText } from "../report/explain.js";
+import { explainDocument } from "../report/documents/explain.js";
+import { jsonText } from "../report/documents/json-text.js";
+import { runLayouts } from "../run-layouts.js";
+import { runVariants } from "../run-variants.js";
+import { chosenRecordings, refuse } from "./chosen-recordings.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
+import {
+  addMachineOptions,
+  addPlacementOptions,
+  jsonOption,
+  type JsonOption,
+  type MachineOptions,
+  type PlacementOptions,
+  policyOption,
+  readMachine,
+  readPlacement,
+} from "./options.js";
+import { remarkOn } from "./remarks.js";
+import { declareRules } from "./rules.js";
+import { fileOption, numberOption, type Range, SEEDS } from "./values.js";
+
+const LAYOUTS: Range = { least: 0, most: 1000 };
+
+type Options = MachineOptions &
+  PlacementOptions &
+  JsonOption & {
+    readonly traces?: string;
+    readonly reported?: string;
+    readonly policy: KernelPolicy;
+    readonly layouts: number;
+    readonly seed: number;
+    readonly reasons?: boolean;
+  };
+
+export function registerExplain(program: Command, context: CommandContext): void {
+  declareRules(
+    addPlacementOptions(
+      addMachineOptions(
+        program
+          .command("explain")
+          .argument("[test...]", "only these tests, by name (fork-1, mount, ...) or file")
+          .summary("say what it would take for modelled gains to equal reported ones")
+          .description(
+            "For each reported gain, which value of each single cause (load on the links, pressure on the last-level cache, its inclusion, far over near latency, L2 size, layout, single-shot noise) makes the modelled gain equal to it, whether that is plausible, and the smallest change of all; then what the range of each parameter does to the gains, widest first. Nothing is fitted: the model stays as it is.",
+          ),
+      ),
+    ),
+    [{ option: "--reasons", not: "--json", because: "the document has the reasons in it" }],
+  )
+    .addOption(
+      fileOption("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"),
+    )
+    .addOption(
+      fileOption(
+        "--reported <file>",
+        "gains somebody reported of this machine: JSON { source, machine, figures: [{ test, hot, cold }] } in percent, or CSV with the columns test, hot, cold (default: the authors', on their machine)",
+      ),
+    )
+    .addOption(policyOption("what is compared with a single copy"))
+    .addOption(numberOption("--layouts <number>", "layouts to draw; each takes a run of every test", LAYOUTS, 3))
+    .addOption(numberOption("--seed <number>", "draws other layouts, and other orders of what is drawn", SEEDS, 1))
+    .addOption(new Option("--reasons", "why each value is plausible or not, figure by figure"))
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica explain", "the authors' 14 figures"],
+        ["kreplica explain mount kill --reasons", "two tests, with the reasons"],
+        ["kreplica explain --reported mine.json --machine mine.json", "one's own figures, of one's own machine"],
+        ["kreplica explain --layouts 16 --json", "more layouts, as one JSON document"],
+      ) + exitCodes,
+    )
+    .action(async (tests: readonly string[], options: Options) => {
+      const spec = readMachine(options);
+      remarkOn(context, spec, options.policy);
+      const { cpu, masterNode } = readPlacement(options, spec);
+      const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
+      const chosen = chosenRecordings(files, tests.length > 0 ? tests : undefined, false);
+      const { recordings, refused } = chosen;
+      if (recordings.length === 0) refuse(refused, context);
+      const own = options.reported === undefined ? undefined : readReportedFile(options.reported);
+      if (own?.machine !== undefined && own.machine !== spec.name)
+        throw new InputError({
+          file: own.file,
+          field: "machine",
+          reason: `these figures are of ${own.machine}, and ${spec.name} is modelled`,
+          remedy: `name that machine with --machine; where they are of this one, write "${spec.name}"`,
+        });
+      if (own && !own.figures.some(({ test }) => chosen.tests.includes(test)))
+        throw new InputError({
+          file: own.file,
+          field: "figures",
+          reason: `none is of a test that is looked at: ${own.figures.map(({ test }) => test).join(", ")}`,
+          remedy: `the tests are ${chosen.tests.join(", ")}`,
+        });
+      const given = {
+        spec,
+        where: { cpu, masterNode, dataNode: defaultDataNode(spec, cpu) },
+        pti: true,
+        levels: 4 as const,
+        seed: options.seed,
+      };
+      const explanation = await explain(
+        given,
+        await replayKernel({}),
+        {
+          policy: options.policy,
+          files: recordings,
+          layouts: options.layouts,
+          runLayouts: (jobs) => runLayouts(jobs, context.progress),
+          reported: reportedFor(spec, own && reportedIn(own)),
+        },
+        (jobs) => runVariants(jobs, context.progress),
+      );
+      context.progress.stop();
+      if (explanation.sensitivity.length > 0)
+        context.print(
+          options.json
+            ? jsonText(explainDocument(explanation))
+            : explainText(explanation, context.screen) +
+                (options.reasons === true ? reasonsText(explanation, context.screen) : ""),
+        );
+      refuse([...refused, ...explanation.refused], context);
+    });
+}

@@ -1,0 +1,126 @@
+/** An explanation as text: a table of the figures, their causes, what ranges do, sentences. Values in, text out. */
+import { type Cause, type CauseName, type Explained, type Explanation, swingOf } from "@kreplica/replay";
+import { type Column, heading, note, paragraph, renderTable, type Screen } from "./terminal.js";
+import { grouped } from "./units.js";
+
+const right = (head: string): Column => ({ head, align: "right" });
+const percent = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);
+
+/** Head of each cause's column. */
+const HEADS: Readonly<Record<CauseName, string>> = {
+  "load on the link": "load\nof peak",
+  "pressure on the last-level cache": "pressure\nMB/s",
+  inclusion: "incl.\n",
+  "far/near ratio": "far/near\n",
+  "L2 size": "L2\nKiB",
+  layout: "layout\npoints",
+  "single-shot noise": "noise\ncycles",
+  "run-ahead": "ahead\n",
+};
+
+/** As it stands in the table and in the lines below it. */
+export function valueText(cause: CauseName, value: number | string): string {
+  if (typeof value === "string") return value;
+  if (cause === "L2 size") return (value / 1024).toFixed(0);
+  if (cause === "layout") return value.toFixed(1);
+  if (cause === "load on the link" || cause === "far/near ratio") return value.toFixed(2);
+  return grouped(Math.round(value));
+}
+
+const cellOf = ({ cause, value, nearest, plausible }: Cause): string =>
+  value !== null
+    ? `${valueText(cause, value)}${plausible === true ? "*" : ""}`
+    : nearest === null
+      ? ""
+      : `(${percent(nearest.percent)})`;
+
+function rowOf({ test, cache, reportedPercent, modelledPercent, ...figure }: Explained): string[] {
+  const { lowPercent, highPercent, within, outOfReach, causes, smallest } = figure;
+  return [
+    test,
+    cache,
+    percent(reportedPercent),
+    percent(modelledPercent),
+    `${percent(lowPercent)}..${percent(highPercent)}`,
+    within ? "within" : outOfReach ? "no copy" : "",
+    ...shown(causes).map(cellOf),
+    smallest ?? "none",
+  ];
+}
+
+/** Those that are looked at. */
+const shown = (causes: readonly Cause[]): readonly Cause[] => causes.filter(({ cause }) => cause !== "run-ahead");
+
+const KEY =
+  "A cell has the value of one cause alone with which the modelled gain equals the reported one, * where that lies in a range with a source; (in brackets) where no value does, the nearest gain. within: in the modelled gain's limits. no copy: above what a near copy can save a core that keeps its L2. smallest: the least part of its plausible range, or times it. Run-ahead is not looked at: the model has none.";
+
+export function explainText(explanation: Explanation, screen: Screen): string {
+  const { machine, policy, source, figures, sensitivity, sentences, layouts, inPart } = explanation;
+  const [first] = figures;
+  return (
+    heading(
+      "What it would take:",
+      `${machine}, ${policy}${source === undefined ? "" : `; reported ${source}`}`,
+      screen,
+    ) +
+    (first
+      ? renderTable(
+          [
+            { head: "" },
+            { head: "" },
+            right("reported\n%"),
+            right("modelled\n%"),
+            right("\nlow..high"),
+            right(""),
+            ...shown(first.causes).map(({ cause }) => right(HEADS[cause])),
+            right("smallest\nchange"),
+          ],
+          figures.map(rowOf),
+          screen,
+        ) +
+        "\n" +
+        note(KEY, screen)
+      : paragraph("Nobody's figures are of this machine: --reported FILE names one's own.", screen)) +
+    note(
+      (layouts > 0 ? `${layouts} layouts drawn. ` : "No layouts drawn. ") +
+        (inPart.length > 0 ? `Told from an eighth of the test: ${inPart.join(", ")}.` : ""),
+      screen,
+    ) +
+    `\n${screen.bold("What each range does to the mean gain")}\n` +
+    renderTable(
+      [{ head: "" }, { head: "range" }, right("cold\n%"), right("hot\n%"), right("widest\npoints")],
+      sensitivity.map((each) => [
+        each.parameter,
+        each.range,
+        ...[each.cold, each.hot].map(({ low, high }) => `${percent(low)}..${percent(high)}`),
+        percent(swingOf(each)),
+      ]),
+      screen,
+    ) +
+    `\n${screen.bold("In sentences")}\n` +
+    sentences.map((each) => paragraph(each, screen)).join("")
+  );
+}
+
+/** Why each cause's value is plausible or not, figure by figure. */
+export const reasonsText = ({ figures }: Explanation, screen: Screen): string =>
+  figures
+    .map(
+      (figure) =>
+        `\n${screen.bold(`${figure.test}, ${figure.cache}`)}\n` +
+        figure.causes
+          .map(({ cause, value, unit, plausible, reason, nearest, between }) =>
+            paragraph(
+              `${cause}: ${
+                value !== null
+                  ? `${valueText(cause, value)}${cause === "L2 size" ? " KiB" : unit === "" ? "" : ` ${unit}`}${between ? ` (between ${[between.low, between.high].map((each) => valueText(cause, each)).join(" and ")})` : ""}, ${plausible === true ? "plausible" : "not plausible"}; `
+                  : nearest
+                    ? `not reached, nearest ${percent(nearest.percent)} % at ${valueText(cause, nearest.value)}; `
+                    : ""
+              }${reason}.`,
+              screen,
+            ),
+          )
+          .join(""),
+    )
+    .join("");

@@ -1,0 +1,150 @@
+/** One figure explained: values that are found do what they are said to, and are plausible where a source says so. */
+import { account, CounterLayout, Kind, Place, Source } from "@kreplica/hw-x86";
+import { e52690v3 } from "@kreplica/machines";
+import { describe, expect, test } from "vitest";
+import { explainedFigure } from "../src/explain/explain.js";
+import { type Counted, type Figure, gained, type Pair } from "../src/explain/figure.js";
+import { loadedGain, withRatio } from "../src/explain/causes.js";
+import { planned } from "../src/explain/planned.js";
+import { EQUAL } from "../src/explain/reaching.js";
+import { sensitivities, swingOf } from "../src/explain/sensitivity.js";
+import { sentencesOf } from "../src/explain/sentences.js";
+import { Interconnect } from "../src/measure/interconnect.js";
+
+const PLACE = { nodeIndex: 1, far: 0, near: 1 };
+const layout = new CounterLayout(2);
+const KERNEL = 1;
+
+/** A run with so many fetches of kernel text from far memory, and so many from near. */
+function run(far: number, near: number, instructions = 100_000): Float64Array {
+  const counters = new Float64Array(layout.length);
+  counters[layout.place(KERNEL, Place.Instructions)] = instructions;
+  const row = layout.row(KERNEL, Kind.Fetch);
+  counters[row + Source.Memory] = far;
+  counters[row + Source.Memory + 1] = near;
+  return counters;
+}
+const pairOf = (lines: number): Pair => ({ single: run(lines, 0), perNode: run(0, lines) });
+
+/** Pressure brings 500 lines more, half of the most 250; a smaller L2 250. */
+function figureOf(cache: "cold" | "hot", lines: number, layouts: readonly Pair[] = []): Figure {
+  const counted = planned(e52690v3, 12).map(({ spec, differs }): Counted => {
+    const more =
+      differs.of === "pressure" ? (differs.value > 5000 ? 500 : 250) : differs.of === "L2 size" ? -lines / 2 : 0;
+    return { spec, differs, ...pairOf(lines + more) };
+  });
+  return { test: "kill", cache, place: PLACE, cpus: 24, counted, layouts };
+}
+const causeOf = (figure: Figure, reported: number, name: string) =>
+  explainedFigure(figure, reported).causes.find(({ cause }) => cause === name)!;
+const modelled = (figure: Figure): number => gained(figure.counted[0]!, e52690v3, 1);
+
+describe("a value that is found makes the gains equal", () => {
+  const figure = figureOf("cold", 1000);
+  test("far/near ratio, and one within the latencies' spread is plausible", () => {
+    const now = modelled(figure);
+    for (const [more, plausible] of [
+      [0.5, true],
+      [9, false],
+    ] as const) {
+      const { value, ...told } = causeOf(figure, now + more, "far/near ratio");
+      const there = gained(figure.counted[0]!, withRatio(e52690v3, PLACE, value as number), 1);
+      expect(Math.abs(there - now - more)).toBeLessThanOrEqual(EQUAL);
+      expect(told.plausible).toBe(plausible);
+      expect(told.change! <= 1).toBe(plausible);
+    }
+  });
+
+  test("load on the links, implausible above what the test itself asks for", () => {
+    const { value, plausible } = causeOf(figure, modelled(figure) + 2, "load on the link");
+    const there = loadedGain(figure, new Interconnect(e52690v3), value as number);
+    expect(Math.abs(there - modelled(figure) - 2)).toBeLessThanOrEqual(EQUAL);
+    expect(plausible).toBe(false);
+  });
+
+  test("pressure and L2 size, between two that were run; another size than the processor's is not plausible", () => {
+    const hot = figureOf("hot", 100);
+    const half = hot.counted.find(({ differs }) => differs.of === "pressure")!;
+    const wanted = (modelled(hot) + gained(half, half.spec, 1)) / 2;
+    const pressed = causeOf(hot, wanted, "pressure on the last-level cache");
+    expect(pressed.between).toEqual({ low: 0, high: half.differs.of === "pressure" ? half.differs.value : 0 });
+    expect(pressed.value).toBeGreaterThan(0);
+    const { value, between, plausible, change } = causeOf(figure, modelled(figure) * 0.8, "L2 size");
+    expect(between).toEqual({ low: 256 << 10, high: 512 << 10 });
+    expect(value).toBeGreaterThan(256 << 10);
+    expect(plausible).toBe(false);
+    expect(change).toBeNull();
+  });
+
+  test("noise: cycles of one run, plausible up to one interrupt", () => {
+    const { cycles } = account(figure.counted[0]!.single, e52690v3, 1);
+    const tick = (100 * e52690v3.costs.ipiCycles.high!) / cycles;
+    const off = (points: number) => causeOf(figure, modelled(figure) + points, "single-shot noise");
+    expect(off(tick / 2).value).toBeCloseTo(e52690v3.costs.ipiCycles.high! / 2, 3);
+    expect(off(tick / 2).plausible).toBe(true);
+    expect(off(-tick * 2).plausible).toBe(false);
+  });
+});
+
+describe("layout", () => {
+  const figure = figureOf("hot", 100, [pairOf(100), { single: run(140, 0), perNode: run(0, 140) }]);
+  test("reaches what two drawn builds differ by, in points, and no further", () => {
+    const near = causeOf(figure, modelled(figure) + 1, "layout");
+    expect(near.value).toBeCloseTo(1, 6);
+    expect(near.plausible).toBe(true);
+    const beyond = causeOf(figure, 60, "layout");
+    expect(beyond.value).toBeNull();
+    expect(beyond.nearest!.percent).toBeLessThan(60);
+  });
+  test("is not looked at where none was drawn", () => {
+    expect(causeOf(figureOf("hot", 100), 3, "layout")).toMatchObject({ value: null, nearest: null });
+  });
+});
+
+test("a figure that no value reaches is told with the nearest", () => {
+  const figure = figureOf("hot", 0);
+  const ratio = causeOf(figure, 50, "far/near ratio");
+  expect(ratio.value).toBeNull();
+  expect(ratio.plausible).toBeNull();
+  expect(ratio.nearest!.percent).toBeCloseTo(0, 6);
+});
+
+test("run-ahead is said not to be looked at", () => {
+  expect(causeOf(figureOf("hot", 0), 5, "run-ahead")).toMatchObject({ value: null, nearest: null, plausible: null });
+});
+
+test("the smallest change uses least of its range; hot above the bound beyond L2 is out of reach", () => {
+  const figure = figureOf("hot", 100, [pairOf(100), pairOf(140)]);
+  const explained = explainedFigure(figure, modelled(figure) + 0.2);
+  const least = explained.causes.filter(({ change }) => change !== null).sort((a, b) => a.change! - b.change!)[0]!;
+  expect(explained.smallest).toBe(least.cause);
+  expect(explained.outOfReach).toBe(false);
+  expect(explainedFigure(figure, 60).outOfReach).toBe(true);
+  expect(explainedFigure(figureOf("cold", 100), 60).outOfReach).toBe(false);
+});
+
+test("sensitivities are sorted, widest first, and have every parameter once", () => {
+  const figures = [figureOf("cold", 1000), figureOf("hot", 100)];
+  const all = sensitivities(figures);
+  expect(all.map(swingOf)).toEqual(all.map(swingOf).sort((a, b) => b - a));
+  expect(new Set(all.map(({ parameter }) => parameter)).size).toBe(all.length);
+  for (const { cold, hot } of all) {
+    expect(modelled(figures[0]!)).toBeGreaterThanOrEqual(cold.low - 1e-9);
+    expect(modelled(figures[0]!)).toBeLessThanOrEqual(cold.high + 1e-9);
+    expect(hot.low).toBeLessThanOrEqual(hot.high);
+  }
+});
+
+test("sentences count what is in the figures", () => {
+  const hot = figureOf("hot", 100);
+  const figures = [explainedFigure(hot, modelled(hot)), explainedFigure(hot, 60)];
+  const sentences = sentencesOf(figures, [], "m");
+  expect(sentences[0]).toBe("On m, 1 of 2 reported gains lie within the modelled gain's limits: kill hot.");
+  expect(sentences[1]).toContain("1 of 2 reported hot gains are more than");
+  for (const name of ["load on the link", "far/near ratio", "single-shot noise"]) {
+    const reached = figures.filter(({ causes }) => causes.some(({ cause, value }) => cause === name && value !== null));
+    const sentence = sentences.find((each) => each.toLowerCase().startsWith(name.toLowerCase()))!;
+    expect(sentence).toContain(reached.length === 0 ? "none of 2" : `${reached.length} of 2`);
+  }
+  expect(sentencesOf([], [], "m")).toEqual([]);
+});
