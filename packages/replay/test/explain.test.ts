@@ -4,7 +4,7 @@ import { e52690v3 } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { explainedFigure } from "../src/explain/explain.js";
 import { type Counted, type Figure, gained, type Pair } from "../src/explain/figure.js";
-import { loadedGain, withRatio } from "../src/explain/causes.js";
+import { loadedGain, ownLoad, withRatio } from "../src/explain/causes.js";
 import { planned } from "../src/explain/planned.js";
 import { EQUAL } from "../src/explain/reaching.js";
 import { sensitivities, swingOf } from "../src/explain/sensitivity.js";
@@ -56,10 +56,15 @@ describe("a value that is found makes the gains equal", () => {
   });
 
   test("load on the links, implausible above what the test itself asks for", () => {
-    const { value, plausible } = causeOf(figure, modelled(figure) + 2, "load on the link");
-    const there = loadedGain(figure, new Interconnect(e52690v3), value as number);
-    expect(Math.abs(there - modelled(figure) - 2)).toBeLessThanOrEqual(EQUAL);
-    expect(plausible).toBe(false);
+    const paths = new Interconnect(e52690v3);
+    for (const cpus of [1, 24]) {
+      const of = { ...figure, cpus };
+      const { value, plausible } = causeOf(of, modelled(of) + 2, "load on the link");
+      const there = loadedGain(of, paths, value as number);
+      expect(Math.abs(there - modelled(of) - 2)).toBeLessThanOrEqual(EQUAL);
+      expect(plausible).toBe(cpus === 24);
+      expect((value as number) <= ownLoad(of, paths)).toBe(plausible);
+    }
   });
 
   test("pressure and L2 size, between two that were run; another size than the processor's is not plausible", () => {
@@ -69,7 +74,7 @@ describe("a value that is found makes the gains equal", () => {
     const pressed = causeOf(hot, wanted, "pressure on the last-level cache");
     expect(pressed.between).toEqual({ low: 0, high: half.differs.of === "pressure" ? half.differs.value : 0 });
     expect(pressed.value).toBeGreaterThan(0);
-    const { value, between, plausible, change } = causeOf(figure, modelled(figure) * 0.8, "L2 size");
+    const { value, between, plausible, change } = causeOf(figure, modelled(figure) * 0.9, "L2 size");
     expect(between).toEqual({ low: 256 << 10, high: 512 << 10 });
     expect(value).toBeGreaterThan(256 << 10);
     expect(plausible).toBe(false);

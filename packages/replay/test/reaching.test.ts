@@ -29,8 +29,8 @@ describe("a value", () => {
     const looked = lookedAt(hill, 1, 2.5, 3.9, 4, 5.5, 9);
     expect(reaching(looked, -1, { now: 9 }, hill).value).toBeCloseTo(5, 1);
     expect(reaching(looked, -1, { now: 1 }, hill).value).toBeCloseTo(3, 1);
-    // From 3.9 the ends of the stretches are 0 and 0.1 away.
-    expect(reaching(looked, -1, { now: 4.9 }, hill).value).toBeCloseTo(3, 1);
+    // From 4.9 the stretch from 4 to 5.5 begins nearer than that from 2.5 to 3.9 ends.
+    expect(reaching(looked, -1, { now: 4.9 }, hill).value).toBeCloseTo(5, 1);
     expect(reaching(lookedAt(hill, 2.5, 3.9, 4.9, 5.5), -1, { now: 4.9, byRatio: true }, hill).value).toBeCloseTo(5, 1);
   });
 

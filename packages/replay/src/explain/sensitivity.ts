@@ -72,9 +72,11 @@ export function sensitivities(figures: readonly Figure[]): Sensitivity[] {
           ratios.map((each) => gained(asItIs(figure), withRatio(spec, place, each), place.nodeIndex)),
         )),
     ...(paths.resources.some(({ kind }) => kind === "link")
-      ? over("load on the link", `0 to ${MOST_LOAD}`, (figure) =>
-          [0, 0.5, 0.8, MOST_LOAD].map((share) => loadedGain(figure, paths, share)),
-        )
+      ? over("load on the link", `0 to ${MOST_LOAD}`, (figure) => [
+          // Without the test's own traffic, as all other figures are.
+          gained(asItIs(figure), spec, place.nodeIndex),
+          ...[0, 0.5, 0.8, MOST_LOAD].map((share) => loadedGain(figure, paths, share)),
+        ])
       : []),
     ...(pressures.length > 0
       ? over("pressure on the last-level cache", `0 to ${Math.max(...pressures)} MB/s a core`, running("pressure"))
