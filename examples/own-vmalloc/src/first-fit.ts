@@ -265,7 +265,7 @@ export class FirstFitVmalloc implements Vmalloc {
       });
       made.set(holder, frames);
     }
-    if (!tables.edit((editor) => editor.repoint(area.start, area.pages, (page, node) => made.get(node)?.[page])))
+    if (!tables.edit((editor) => editor.repoint(area, (page, node) => made.get(node)?.[page])))
       return this.without(made);
     if (astray) {
       this.giveBack(area.frames);
@@ -287,7 +287,10 @@ export class FirstFitVmalloc implements Vmalloc {
     const { layout, tables } = this.on;
     tables.edit((editor) => {
       for (const frame of frames)
-        editor.protect(layout.pageOffset + BigInt(frame) * PAGE, 1, { writable: true, executable: false });
+        editor.protect(
+          { start: layout.pageOffset + BigInt(frame) * PAGE, pages: 1 },
+          { writable: true, executable: false },
+        );
     });
   }
 

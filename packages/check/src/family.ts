@@ -7,8 +7,8 @@
  * kernel lives in what `start` returns.
  */
 import type { Plugin } from "@kreplica/di";
+import type { AddressRange } from "@kreplica/hw-x86/api";
 import type { BootParts } from "@kreplica/kernel";
-import type { AddressRange } from "@kreplica/mm-core";
 import type { Drawing } from "./drawing.js";
 import type { Operation } from "./operation.js";
 import type { Subject } from "./subject.js";

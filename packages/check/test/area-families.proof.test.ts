@@ -204,7 +204,9 @@ test("E3: a load that seals before it copies is seen", () => {
     placement: { node: 0 },
     purpose: "module",
   });
-  system.parts.tables.edit((editor) => editor.protect(area.start, 1, { writable: false, executable: true }));
+  system.parts.tables.edit((editor) =>
+    editor.protect({ start: area.start, pages: 1 }, { writable: false, executable: true }),
+  );
   vmalloc.replicate(area);
   expect(findings.map(({ id }) => id)).toEqual(["E3"]);
 });

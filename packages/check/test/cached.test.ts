@@ -192,7 +192,7 @@ test("a huge mapping over an emptied table without a flush is G13's alone", () =
       editor.unmap(start, 1);
     });
     checked.cached.afterStep();
-    expect(tables.makeRoomForLarge(start, 512)).toBe(true);
+    expect(tables.makeRoomForLarge({ start, pages: 512 })).toBe(true);
     tables.edit((editor) => editor.map(start, { ...mapping, level: 2 }));
     expect(checkInvariants(checkedKernel(checked.parts)).violated.map(({ id }) => id)).toEqual(flush ? [] : ["G13"]);
     try {
@@ -331,7 +331,7 @@ describe("windows that the rules leave", () => {
     expect(tables.unflushed).toEqual([{ start, pages: 1 }]);
     checked.cached.afterStep();
     machine.cpu(1).invlpg = () => undefined;
-    tables.flush(start, start + 4096n);
+    tables.flush({ start, pages: 1 });
     expect(tables.unflushed).toEqual([]);
     expect(() => {
       checked.cached.afterStep();

@@ -2,9 +2,10 @@
  * The cover letter's claims as counters (I5): tables are kept in step at boot, at module deployment and at new or freed
  * top-level slots of a process only; mutable kernel data is never copied; in user space only the PGD has copies.
  */
+import { pagesBetween } from "@kreplica/hw-x86/api";
 import { boot, type BootOptions, smallImage, smallMachine } from "@kreplica/kernel";
 import { describe, expect, test } from "vitest";
-import { imageFrame, LDT_SLOT, pagesOf, PGD_PAGES } from "@kreplica/mm-core";
+import { imageFrame, LDT_SLOT, PGD_PAGES } from "@kreplica/mm-core";
 import { CheckedSystem } from "../src/checked-system.js";
 import { CORE_FAMILIES } from "../src/core-families.js";
 import { Differential } from "../src/differential.js";
@@ -126,7 +127,10 @@ test("what is copied at boot is text and rodata, each frame once for each furthe
     [image.stext, image.etext],
     [image.startRodata, image.endRodata],
   ].flatMap(([start, end]) =>
-    Array.from({ length: pagesOf(start!, end!) }, (_, page) => imageFrame(layout, image.stext, start!) + page),
+    Array.from(
+      { length: pagesBetween(start!, end!).pages },
+      (_, page) => imageFrame(layout, image.stext, start!) + page,
+    ),
   );
   expect([...copied.keys()].sort((a, b) => a - b)).toEqual(wanted);
   expect(new Set(copied.values())).toEqual(new Set([2]));

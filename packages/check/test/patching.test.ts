@@ -236,7 +236,9 @@ describe("permissions", () => {
   test("A5: a store to rodata that a node's tables allow", () => {
     expect(
       protection(({ tables, image, layout }) => {
-        tables.edit((editor) => editor.protect(image.startRodata + layout.imageOffset, 512, { writable: true }));
+        tables.edit((editor) =>
+          editor.protect({ start: image.startRodata + layout.imageOffset, pages: 512 }, { writable: true }),
+        );
       }),
     ).toBe("A5");
   });

@@ -34,6 +34,11 @@ export const LEAF_BYTES = { 1: PAGE, 2: LARGE, 3: HUGE } as const;
 export const hex = (value: bigint | number): string =>
   `0x${(typeof value === "bigint" ? BigInt.asUintN(64, value) : value).toString(16)}`;
 
+/** The first multiple of a power of two at or above an address. */
+export const alignUp = (address: bigint, step: bigint): bigint => (address + step - 1n) & ~(step - 1n);
+/** The last multiple of a power of two at or below an address. */
+export const alignDown = (address: bigint, step: bigint): bigint => address & ~(step - 1n);
+
 /** Low half, unsigned. */
 export const lowOf = (address: bigint): number => Number(address & 0xffff_ffffn);
 /** High half, unsigned. */

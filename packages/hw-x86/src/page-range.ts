@@ -1,4 +1,10 @@
-/** Runs of whole pages: how a range of addresses that is mapped, changed, walked or flushed is written everywhere. */
+/**
+ * Ranges of addresses, in the one form they are given in everywhere: whole pages where something is mapped, changed,
+ * walked or flushed, which no other length can be asked of; bytes where code, symbols or data are meant. Both begin
+ * with their first address, and end before another one.
+ *
+ * Hot paths of this package pass numbers in place of either: they allocate nothing.
+ */
 import { PAGE } from "./addr.js";
 
 /** Pages of 4 KiB one after the other. */
@@ -20,6 +26,20 @@ export const pagesBetween = (start: bigint, end: bigint): PageRange => ({
 
 /** Whether two ranges have a page in common. */
 export const overlap = (a: PageRange, b: PageRange): boolean => a.start < endOf(b) && b.start < endOf(a);
+
+/** Bytes one after the other: [start, end). */
+export interface AddressRange {
+  /** First address. */
+  readonly start: bigint;
+  /** First address behind it, not below `start`; up to 2^64, which is no address. */
+  readonly end: bigint;
+}
+
+/** Whether an address lies in a range. */
+export const contains = ({ start, end }: AddressRange, address: bigint): boolean => address >= start && address < end;
+
+/** Whether two ranges have a byte in common. */
+export const meet = (a: AddressRange, b: AddressRange): boolean => a.start < b.end && b.start < a.end;
 
 /** All there is, non-canonical addresses passed over by whoever walks it. */
 export const ALL_PAGES: PageRange = { start: 0n, pages: 2 ** 52 };

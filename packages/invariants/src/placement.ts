@@ -1,6 +1,6 @@
 /** Group A: where copies are, what is in them, and what must not be copied. */
-import { hex, isLeaf, isPresent, PAGE } from "@kreplica/hw-x86/api";
-import { descriptorAddress, directAddress, imageAddress, imageFrame, pagesOf, sameBytes } from "@kreplica/mm-core/api";
+import { hex, isLeaf, isPresent, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
+import { descriptorAddress, directAddress, imageAddress, imageFrame, sameBytes } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import { Flag, type Pages } from "./page-reader.js";
 import type { Part, Subject } from "./subject.js";
@@ -155,7 +155,7 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
       for (const section of image.sections) {
         if (!["data", "bss", "brk"].includes(section.kind)) continue;
         const first = imageFrame(layout, image.stext, section.start & ~(PAGE - 1n));
-        const pages = pagesOf(section.start & ~(PAGE - 1n), section.end);
+        const pages = pagesBetween(section.start & ~(PAGE - 1n), section.end).pages;
         for (const { root, name } of subject.liveRoots) {
           const found = subject.reader.read(root, imageAddress(layout, section.start & ~(PAGE - 1n)), pages);
           for (let page = 0; page < pages; page++) {
@@ -225,7 +225,7 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
       );
       for (const part of [subject.text, subject.rodata]) {
         const descriptors = descriptorAddress(layout, part.original) & ~(PAGE - 1n);
-        const pages = pagesOf(descriptors, descriptorAddress(layout, part.original + part.pages));
+        const pages = pagesBetween(descriptors, descriptorAddress(layout, part.original + part.pages)).pages;
         let first: Pages | undefined;
         for (const [root, node] of roots) {
           const direct = subject.reader.read(root, directAddress(layout, part.original), part.pages);

@@ -1,6 +1,17 @@
 /** Group C: what may be written, what may be executed, on every root and through every alias. */
-import { Bit, hex, isUser, leafFrame, type NodeId, PAGE, UPPER_HALF, walkRange } from "@kreplica/hw-x86/api";
-import { directAddress, imageAddress, LDT_PAGES, ldtAddress, pagesOf, userImageRange } from "@kreplica/mm-core/api";
+import {
+  alignUp,
+  Bit,
+  hex,
+  isUser,
+  leafFrame,
+  type NodeId,
+  PAGE,
+  pagesBetween,
+  UPPER_HALF,
+  walkRange,
+} from "@kreplica/hw-x86/api";
+import { directAddress, imageAddress, LDT_PAGES, ldtAddress, userImageRange } from "@kreplica/mm-core/api";
 import type { Invariant, Verdict } from "./invariant.js";
 import { Flag } from "./page-reader.js";
 import type { Part, Subject } from "./subject.js";
@@ -18,9 +29,9 @@ function imageProtection(subject: Subject, root: number, name: string, verdict: 
     ((flags & Flag.NoExecute) !== 0 && ((flags & Flag.Writable) !== 0 || address === idtPage));
   const wants: readonly (readonly [Part, (flags: number, address: bigint) => boolean, string])[] = [
     [subject.text, (flags) => (flags & RIGHTS) === Flag.Present, "R-X"],
-    [subject.part("the tail of text", pageUp(image.etext), image.startRodata), isData, "RW- or absent"],
+    [subject.part("the tail of text", alignUp(image.etext, PAGE), image.startRodata), isData, "RW- or absent"],
     [subject.rodata, (flags) => (flags & RIGHTS) === (Flag.Present | Flag.NoExecute), "R--"],
-    [subject.part("data", pageUp(image.endRodata), image.end), isData, "RW- or absent"],
+    [subject.part("data", alignUp(image.endRodata, PAGE), image.end), isData, "RW- or absent"],
   ];
   for (const [part, fits, wanted] of wants) {
     const { flags } = subject.reader.read(root, part.start, part.pages);
@@ -31,8 +42,6 @@ function imageProtection(subject: Subject, root: number, name: string, verdict: 
     });
   }
 }
-
-const pageUp = (address: bigint): bigint => (address + PAGE - 1n) & ~(PAGE - 1n);
 
 function noWriteAndExecute(subject: Subject, root: number, name: string, verdict: Verdict): void {
   const { entries, layout } = subject.kernel;
@@ -122,7 +131,7 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
     check(subject, verdict) {
       if (!subject.isPast("free-initmem")) return verdict.skip();
       const { image, layout } = subject.kernel;
-      const pages = pagesOf(image.initBegin, image.initEnd);
+      const pages = pagesBetween(image.initBegin, image.initEnd).pages;
       for (const { root, name } of subject.liveRoots) {
         const { flags } = subject.reader.read(root, imageAddress(layout, image.initBegin), pages);
         flags.forEach((found, page) => {

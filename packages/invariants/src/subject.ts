@@ -1,15 +1,7 @@
 /** What a check looks at: the machine's bytes, the roots its CPUs use, and what was witnessed while booting. */
-import { type Frame, type NodeId, PAGE } from "@kreplica/hw-x86/api";
-import type {
-  AddressRange,
-  AddressSpaces,
-  BootStep,
-  CpuState,
-  KernelTables,
-  SwitchMm,
-  TextUsers,
-} from "@kreplica/mm-core/api";
-import { BOOT_STEPS, bootRoot, imageAddress, imageFrame, pagesOf } from "@kreplica/mm-core/api";
+import { type AddressRange, type Frame, type NodeId, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
+import type { AddressSpaces, BootStep, CpuState, KernelTables, SwitchMm, TextUsers } from "@kreplica/mm-core/api";
+import { BOOT_STEPS, bootRoot, imageAddress, imageFrame } from "@kreplica/mm-core/api";
 import { PageReader } from "./page-reader.js";
 import type { WatchedKernel } from "./watched.js";
 import type { BootWitness } from "./witness.js";
@@ -92,7 +84,7 @@ export class Subject {
     return {
       name,
       start: imageAddress(layout, start),
-      pages: pagesOf(start, end),
+      pages: pagesBetween(start, end).pages,
       original: imageFrame(layout, image.stext, start),
     };
   }

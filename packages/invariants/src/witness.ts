@@ -8,8 +8,8 @@ import {
   directAddress,
   imageAddress,
   imageFrame,
+  imageRange,
   type KernelBoot,
-  pagesOf,
 } from "@kreplica/mm-core/api";
 import { frameOf, isLeaf, pagesBetween, walkTables } from "@kreplica/hw-x86/api";
 import { PageReader } from "./page-reader.js";
@@ -91,9 +91,7 @@ export class BootWitness {
       ranges.flatMap(({ start, pages }) =>
         [0, pages >> 1, pages - 1].map((page) => view.replicaFrame(start + BigInt(page) * PAGE, node)),
       );
-    const whole = (start: bigint, end: bigint): PageRange[] => [
-      { start: imageAddress(this.kernel.layout, start), pages: pagesOf(start, end) },
-    ];
+    const whole = (start: bigint, end: bigint): PageRange[] => [imageRange(this.kernel.layout, start, end)];
     // Asked through the roots, as a CPU would: before there is anything to look at, nothing is anyone's own.
     const part = (ranges: readonly PageRange[]): { own: boolean; same: boolean; equal: boolean } => {
       const wanted = frames(view.master, ranges);
@@ -127,7 +125,7 @@ export class BootWitness {
   private versions(): number[] {
     const { image, layout, entries } = this.kernel;
     const first = imageFrame(layout, image.stext, image.startRodata);
-    return Array.from({ length: pagesOf(image.startRodata, image.endRodata) }, (_, page) =>
+    return Array.from({ length: pagesBetween(image.startRodata, image.endRodata).pages }, (_, page) =>
       entries.memory.version(first + page),
     );
   }
@@ -135,7 +133,7 @@ export class BootWitness {
   /** The image as the booting CPU's node sees it: flags, and a word of each page in place of its bytes. */
   private look(): { frames: Float64Array; flags: Uint8Array; words: Float64Array } {
     const { image, layout, entries, machine, options, view } = this.kernel;
-    const pages = pagesOf(image.stext, image.end);
+    const pages = pagesBetween(image.stext, image.end).pages;
     const root = view.kernelRoot(machine.nodeOfCpu(options.bootCpu));
     const found = new PageReader(entries.memory, layout).read(root, imageAddress(layout, image.stext), pages);
     return {

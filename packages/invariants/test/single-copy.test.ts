@@ -30,7 +30,7 @@ test("a single copy keeps all it reaches, and what is about copies is not reache
 
 test("text that may be written breaks C1, and C1 alone when that is all that is asked", () => {
   const kernel = boot();
-  kernel.tables.edit((editor) => editor.protect(TEXT, 1, { writable: true }));
+  kernel.tables.edit((editor) => editor.protect({ start: TEXT, pages: 1 }, { writable: true }));
   expect(checkInvariants({ ...kernel, reached: "running" }).violated.map(({ id }) => id)).toContain("C1");
   expect(checkInvariants({ ...kernel, reached: "running" }, ["C1"])).toMatchObject({
     checked: ["C1"],

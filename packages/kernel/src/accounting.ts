@@ -6,9 +6,10 @@
  * keeps the ends of text and rodata from the page allocator, and leaves of the direct map are split over the copies, in
  * tables that all nodes share.
  */
-import { endOf, LARGE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { alignUp, endOf, LARGE, PAGE, PAGE_BYTES, pagesBetween } from "@kreplica/hw-x86/api";
 import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, tableIndex } from "@kreplica/hw-x86";
-import { bootRoot, imageAddress, imageFrame, type KernelImage, pagesOf, PGD_PAGES, tableAt } from "@kreplica/mm-core";
+import { bootRoot, imageAddress, imageFrame, type KernelImage, PGD_PAGES, tableAt } from "@kreplica/mm-core";
+import { imageRange } from "@kreplica/mm-core/api";
 import type { BootParts } from "./boot-parts.js";
 
 /** Bytes of the kernel on one node, read from its tables. */
@@ -61,7 +62,7 @@ function countExtra(parts: BootParts) {
     collect(parts, root, image.startRodata, image.endRodata, frames.rodata);
   }
   const first = imageFrame(layout, image.stext, image.stext);
-  const end = first + pagesOf(image.stext, image.end);
+  const end = first + pagesBetween(image.stext, image.end).pages;
   const copies =
     [...frames.text, ...frames.rodata].filter((frame) => frame < first || frame >= end).length * PAGE_BYTES;
   const tables = new Set([...sharedTables.keys(), ...own]);
@@ -138,7 +139,7 @@ export function takeFootprint(parts: BootParts): Footprint {
   };
 }
 
-const tailOf = (end: bigint, next: bigint): number => pagesOf((end + PAGE - 1n) & ~(PAGE - 1n), next);
+const tailOf = (end: bigint, next: bigint): number => pagesBetween((end + PAGE - 1n) & ~(PAGE - 1n), next).pages;
 
 /** @param single the same kernel on the same machine without the series */
 export function memoryCost(single: Footprint, kernel: Footprint): MemoryCost {
@@ -190,7 +191,7 @@ function reachable({ entries, layout }: BootParts, root: Frame): Map<Frame, stri
 
 /** Frames a root maps in a part of the image. */
 function collect({ entries, layout }: BootParts, root: Frame, start: bigint, end: bigint, into: Set<Frame>): void {
-  const pages = pagesOf(start, end);
+  const pages = pagesBetween(start, end).pages;
   for (let page = 0; page < pages;) {
     const address = imageAddress(layout, start) + BigInt(page) * PAGE;
     const pmd = tableAt(entries.memory, root, layout.levels, address, 2);
@@ -218,11 +219,11 @@ function closedForm({ view, layout, image }: BootParts): number {
   const holders = view.holders.length;
   if (holders < 2) return 0;
   const copied = view.copies;
-  const text = { start: imageAddress(layout, image.stext), pages: pagesOf(image.stext, image.etext) };
+  const text = imageRange(layout, image.stext, image.etext);
   const ranges = copied.textRanges ?? [text];
   const content =
     (copied.text ? ranges.reduce((sum, { pages }) => sum + pages, 0) : 0) +
-    (copied.rodata ? pagesOf(image.startRodata, image.endRodata) : 0);
+    (copied.rodata ? pagesBetween(image.startRodata, image.endRodata).pages : 0);
   const pgd = PGD_PAGES;
   // P4D with 5 levels, PUD, two PMD pages; under KPTI the user half's P4D, PUD and one PMD page.
   const path = (layout.levels === 5 ? 1 : 0) + 1 + 2;
@@ -247,14 +248,13 @@ function closedForm({ view, layout, image }: BootParts): number {
  * root.
  */
 function splitLeaves(image: KernelImage, copied: readonly bigint[]): number {
-  const up = (address: bigint): bigint => (address + PAGE - 1n) & ~(PAGE - 1n);
   const idt = image.symbol("idt_table");
   const unused = image.symbol("__start_bss_decrypted_unused");
   const unusedEnd = image.symbol("__end_bss_decrypted");
   const borders = [
     ...copied,
-    up(image.etext),
-    up(image.endRodata),
+    alignUp(image.etext, PAGE),
+    alignUp(image.endRodata, PAGE),
     image.initBegin,
     image.initEnd,
     ...(idt === undefined ? [] : [idt, idt + PAGE]),

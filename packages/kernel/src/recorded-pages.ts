@@ -249,7 +249,7 @@ export class RecordedPages {
     const old = tables.lookup(view.master, start);
     if (old) {
       if (old.frame === mapping.frame) return;
-      const done = tables.editLazily((editor) => editor.repoint(start, 1, () => mapping.frame));
+      const done = tables.editLazily((editor) => editor.repoint({ start, pages: 1 }, () => mapping.frame));
       invariant(done, "a leaf that is there needs no table page");
       this.forget(start);
       return;

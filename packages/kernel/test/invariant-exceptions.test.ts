@@ -49,10 +49,12 @@ test.each(POLICIES.slice(1))(
     // The neighbour is shared: another frame on one node is a fault.
     const at = booted.tables.lookup(1, other.start)!.frame;
     booted.tables.edit((editor) =>
-      editor.repoint(other.start, 1, (_page, node) => (node === 1 ? area.frames[0]! : undefined)),
+      editor.repoint({ start: other.start, pages: 1 }, (_page, node) => (node === 1 ? area.frames[0]! : undefined)),
     );
     expect(violated(booted)).toEqual([expect.stringMatching(/^A4: /)]);
-    booted.tables.edit((editor) => editor.repoint(other.start, 1, (_page, node) => (node === 1 ? at : undefined)));
+    booted.tables.edit((editor) =>
+      editor.repoint({ start: other.start, pages: 1 }, (_page, node) => (node === 1 ? at : undefined)),
+    );
     expect(violated(booted)).toEqual([]);
     vm.free(area);
     vm.purge();

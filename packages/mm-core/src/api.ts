@@ -6,7 +6,7 @@ export { KernelOptions } from "./options-api.js";
 export { seededRandom, shuffle } from "./random.js";
 export * from "./memory/boot-memory-api.js";
 export * from "./memory/page-allocator-api.js";
-export { type Alignment, type ImageInput, kernelImage, pagesOf, type SectionHeader } from "./image/image.js";
+export { type Alignment, type ImageInput, kernelImage, type SectionHeader } from "./image/image.js";
 export { shadowOf, shadowRange } from "./image/kasan-range.js";
 export * from "./image/kernel-image-api.js";
 export * from "./image/kernel-layout-api.js";
@@ -15,12 +15,13 @@ export {
   directAddress,
   FIXED,
   imageAddress,
+  imageRange,
   imageFrame,
   kernelLayout,
   type LayoutOptions,
   type PhysicalRun,
 } from "./image/layout.js";
-export { type AddressRange, sameBytes } from "./image/same-bytes.js";
+export { sameBytes } from "./image/same-bytes.js";
 export { type TextUser, TextUsers } from "./image/text-users-api.js";
 export { TextUserList } from "./image/text-users.js";
 export { CpuState } from "./tables/cpu-state-api.js";

@@ -1,9 +1,9 @@
 /**
  * Invariants of group E about loaded modules, and their strict permissions, looked at by walking every holder's tables.
  */
-import { hex, type NodeId, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { type AddressRange, hex, type NodeId, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { type Finding, findings, inOrder, type Invariant, invariantOf } from "@kreplica/invariants/api";
-import type { AddressRange, KernelTables, Mapping, ReplicaView } from "@kreplica/mm-core/api";
+import type { KernelTables, Mapping, ReplicaView } from "@kreplica/mm-core/api";
 import type { Vmalloc, VmArea } from "@kreplica/vmalloc/api";
 import type { LoadedModule, ModuleLoader } from "./api.js";
 import { REPLICATED_TYPES, type MemoryType } from "./sections.js";

@@ -8,16 +8,8 @@
  * protection (E3). Source: kernel/module/main.c load_module; @patch 11/12 kernel/module/main.c complete_formation
  */
 import { inject, injectable } from "@kreplica/di";
-import { Machine, type NodeId, PAGE } from "@kreplica/hw-x86/api";
-import {
-  type AddressRange,
-  KernelLayout,
-  KernelTables,
-  MmError,
-  PageAllocator,
-  ReplicaView,
-  TextUsers,
-} from "@kreplica/mm-core/api";
+import { type AddressRange, Machine, type NodeId, PAGE } from "@kreplica/hw-x86/api";
+import { KernelLayout, KernelTables, MmError, PageAllocator, ReplicaView, TextUsers } from "@kreplica/mm-core/api";
 import { NO_TABLES, type PatchCounts, type PatchTables, type SiteClass } from "@kreplica/text-patch/api";
 import { moduleArea, Vmalloc, VmallocError, type VmArea } from "@kreplica/vmalloc/api";
 import { addressOf, signedOf } from "./addresses.js";

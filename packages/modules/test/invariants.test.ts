@@ -50,7 +50,7 @@ describe("C1: permissions that are not strict", () => {
     ["ro-after-init", { writable: true }, "writable, not executable, wanted read-only, not executable"],
   ])("%s %j", (type, change, said) => {
     const { kernel, module, found } = loaded();
-    kernel.tables.edit((editor) => editor.protect(module.memories.get(type)!.area.start, 1, change));
+    kernel.tables.edit((editor) => editor.protect({ start: module.memories.get(type)!.area.start, pages: 1 }, change));
     expect(found()).toMatchObject(
       [0, 1].map((node) => ({ id: "C1", detail: `tiny ${type} page 0 on node ${node}: ${said}` })),
     );

@@ -403,7 +403,7 @@ describe("E3 is seen as it happens", () => {
     return findings.map(({ id, detail }) => `${id}: ${detail}`);
   };
   const seal = (kernel: LoaderKernel, area: VmArea, change: Partial<Protection>, page = 1n): void => {
-    kernel.tables.edit((editor) => editor.protect(area.start + page * 4096n, 1, change));
+    kernel.tables.edit((editor) => editor.protect({ start: area.start + page * 4096n, pages: 1 }, change));
   };
   test("the right order is no finding, nor are whole loads", () => {
     expect(

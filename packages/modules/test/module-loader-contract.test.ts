@@ -24,8 +24,7 @@ describe("is not kept by a loader", () => {
       load: (file, node) => {
         const module = right.load(file, node);
         for (const [type, { area }] of module.memories)
-          if (types.includes(type) && view.holders.length > 1)
-            tables.edit((editor) => editor.protect(area.start, area.pages, change));
+          if (types.includes(type) && view.holders.length > 1) tables.edit((editor) => editor.protect(area, change));
         return module;
       },
     });

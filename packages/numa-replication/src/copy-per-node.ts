@@ -19,6 +19,7 @@ import {
   NONE,
   PAGE,
   PAGE_BYTES,
+  pagesBetween,
 } from "@kreplica/hw-x86/api";
 import {
   bootRoot,
@@ -29,7 +30,6 @@ import {
   frameAt,
   imageAddress,
   imageFrame,
-  pagesOf,
   PGD_PAGES,
   type ReplicaView,
   type TableRoot,
@@ -76,7 +76,7 @@ export class CopyPerNode implements ReplicaView {
     this.bootTable = bootRoot(layout, image);
     this.roots = [{ node: master, root: this.bootTable, kind: "boot" }];
     const part = (purpose: "text" | "rodata", start: bigint, end: bigint, runs?: readonly PageRun[]): CopiedPart => {
-      const places = placesOf(pagesOf(start, end), runs);
+      const places = placesOf(pagesBetween(start, end).pages, runs);
       return {
         purpose,
         start: imageAddress(layout, start),

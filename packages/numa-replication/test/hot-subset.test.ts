@@ -1,7 +1,7 @@
 /** Some pages of text copied: where the copy has them, what the leaves name, and what an unlike kernel would break. */
-import { endOf, type Frame, LARGE_PAGES, PAGE } from "@kreplica/hw-x86/api";
+import { endOf, type Frame, LARGE_PAGES, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
 import { BootWitness, checkInvariants } from "@kreplica/invariants";
-import { type AddressSpaces, imageAddress, lookup, pagesOf, walk } from "@kreplica/mm-core/api";
+import { type AddressSpaces, imageAddress, lookup, walk } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel, type TestKernelOptions } from "@kreplica/mm-core/testing";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -76,7 +76,7 @@ describe("booted", () => {
     const { view, entries, layout, image, machine, allocator } = kernel;
     expect(kernel.violated()).toEqual([]);
     expect(view.holders).toEqual([0, 1, 2]);
-    const pages = pagesOf(image.stext, image.etext);
+    const pages = pagesBetween(image.stext, image.etext).pages;
     const frames = view.holders.map((node) =>
       Array.from({ length: pages }, (__, page): Frame => {
         const address = imageAddress(layout, image.stext) + BigInt(page) * PAGE;

@@ -2,8 +2,8 @@
  * What would be seen in the middle of replication, at every store; and rooms that are refused, with what they leave.
  */
 import { bindValue } from "@kreplica/di";
-import { type Frame, NONE, PAGE } from "@kreplica/hw-x86/api";
-import { BOOT_STEPS, directAddress, frameAt, imageAddress, imageFrame, lookup, pagesOf } from "@kreplica/mm-core/api";
+import { type Frame, NONE, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
+import { BOOT_STEPS, directAddress, frameAt, imageAddress, imageFrame, lookup } from "@kreplica/mm-core/api";
 import { testKernel, type TestKernel } from "@kreplica/mm-core/testing";
 import { describe, expect, test } from "vitest";
 import { CopySteps, OWN_STEPS, PER_NODE, replicationBy } from "../src/index.js";
@@ -92,7 +92,7 @@ test.each([
     const { image, layout, entries, view, machine } = kernel;
     kernel.boot.runTo(before(step));
     const [first, end] = part === "text" ? [image.stext, image.etext] : [image.startRodata, image.endRodata];
-    const pages = pagesOf(first, end);
+    const pages = pagesBetween(first, end).pages;
     const addresses = [0, 1, 511, 512, pages - 1]
       .filter((page) => page < pages)
       .map((page) => imageAddress(layout, first) + BigInt(page) * PAGE);
@@ -148,7 +148,10 @@ test("the boot table's small leaves stay its own: a holder that needs others get
   const { image, layout, entries, view } = kernel;
   kernel.boot.runTo(before("numa-replicate-rodata"));
   const boot = view.roots[0]!.root;
-  const [start, pages] = [imageAddress(layout, image.startRodata), pagesOf(image.startRodata, image.endRodata)];
+  const [start, pages] = [
+    imageAddress(layout, image.startRodata),
+    pagesBetween(image.startRodata, image.endRodata).pages,
+  ];
   const says = () =>
     Array.from({ length: pages }, (_, page) =>
       lookup(entries.memory, boot, layout.levels, start + BigInt(page) * PAGE),

@@ -3,11 +3,11 @@ import { overlay } from "@kreplica/di";
 import { Machine } from "@kreplica/hw-x86/api";
 import {
   imageAddress,
+  imageRange,
   KernelBoot,
   KernelImage,
   KernelLayout,
   KernelTables,
-  pagesOf,
   ReplicaView,
 } from "@kreplica/mm-core/api";
 import type { SeriesDefect } from "./defect.js";
@@ -33,7 +33,9 @@ export const D16: SeriesDefect = {
       ];
       const start = imageAddress(layout, image.startRodata);
       boot.during("numa-replicate-rodata", () => {
-        tables.edit((editor) => editor.protect(start, pagesOf(image.startRodata, image.endRodata), { writable: true }));
+        tables.edit((editor) =>
+          editor.protect(imageRange(layout, image.startRodata, image.endRodata), { writable: true }),
+        );
         return "rodata stays writable";
       });
       boot.during("running", () => {

@@ -1,5 +1,5 @@
 /** The series' own way of giving an area copies, which D6 lays over ours. */
-import { Bit, endOf, entryHigh, entryLow, type Frame, NONE, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
+import { Bit, entryHigh, entryLow, type Frame, NONE, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
 import {
   type KernelLayout,
   type KernelTables,
@@ -54,7 +54,7 @@ export class UnmapThenMapReplicator implements AreaReplicator {
       this.mapOn(node, area, frames, step);
       for (let page = 0; page < area.pages; page++) memory.copyFrame(area.frames[page]!, frames[page]!);
     }
-    tables.flush(area.start, endOf(area));
+    tables.flush(area);
     return copies;
   }
 
@@ -71,7 +71,7 @@ export class UnmapThenMapReplicator implements AreaReplicator {
     }));
     for (const { table, index } of leaves) entries.write(table, index, 0, 0);
     // Nothing is said of the leaves but that a flush is owed.
-    tables.editLazily((editor) => editor.repoint(area.start, area.pages, () => undefined));
+    tables.editLazily((editor) => editor.repoint(area, () => undefined));
     // A leaf keeps its bits 0 to 11, and PAT where a large one has it.
     const kept = 0xfff | (area.level > 1 ? Bit.PatLarge : 0);
     for (const { table, index, lo, hi, frame } of leaves)

@@ -100,7 +100,7 @@ describe("areas as posted", () => {
     const kernel = boot([0, 1], [defectOf("D7")!]);
     const area = kernel.vm.allocate({ ...request, placement: { node: 1 } });
     kernel.vm.replicate(area);
-    kernel.tables.edit((editor) => editor.protect(area.start, area.pages, { writable: false, executable: true }, true));
+    kernel.tables.edit((editor) => editor.protect(area, { writable: false, executable: true }, true));
     kernel.vm.free(area);
     expect(
       kernel.tables.tooEarly.map(

@@ -79,7 +79,7 @@ export function joinLeaves(
     }
   }
   if (joined === 0) return { joined, freed: 0 };
-  tables.flush(start, end);
+  tables.flush(range);
   let freed = 0;
   for (const frame of retired) {
     // Tables of early boot and of the replicas' rooms were never the allocator's to take back.

@@ -106,10 +106,7 @@ export class TableSetMemory implements SetMemory {
         changes.every(({ range, change, alias }) => {
           const high = alias ? this.imageAlias(range) : undefined;
           // NX and global differ between the image and its direct-map view by design.
-          return (
-            editor.protect(range.start, range.pages, change, alias) &&
-            (!high || editor.protect(high.start, high.pages, withoutLocal(change)))
-          );
+          return editor.protect(range, change, alias) && (!high || editor.protect(high, withoutLocal(change)));
         }),
       ),
     );

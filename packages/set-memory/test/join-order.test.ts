@@ -26,9 +26,9 @@ beforeEach(() => {
     events.push("free");
     free(frame, order);
   };
-  tables.flush = (start, end) => {
+  tables.flush = (range) => {
     events.push("flush");
-    flush(start, end);
+    flush(range);
   };
   entries.observe(() => events.push("store"));
 });

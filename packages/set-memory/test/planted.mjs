@@ -8,15 +8,15 @@ export default [
   {
     promise: "tables that were joined go back only after the flush",
     file: join,
-    find: "  tables.flush(start, end);\n  let freed = 0;",
-    replace: "  setTimeout(() => tables.flush(start, end));\n  let freed = 0;",
+    find: "  tables.flush(range);\n  let freed = 0;",
+    replace: "  setTimeout(() => tables.flush(range));\n  let freed = 0;",
     test: order,
   },
   {
     promise: "the large leaf stands before the flush: nothing of the old table is cached after it",
     file: join,
     find: "      entries.write(table, index, lo, hi);\n      retired.add(lower);",
-    replace: "      tables.flush(start, end);\n      entries.write(table, index, lo, hi);\n      retired.add(lower);",
+    replace: "      tables.flush(range);\n      entries.write(table, index, lo, hi);\n      retired.add(lower);",
     test: order,
   },
   {
@@ -78,7 +78,7 @@ export default [
   {
     promise: "the image's own view follows a change of the direct map",
     file: change,
-    find: "            (!high || editor.protect(high.start, high.pages, withoutLocal(change)))",
+    find: "            (!high || editor.protect(high, withoutLocal(change)))",
     replace: "            (!high || true)",
     test,
   },

@@ -4,7 +4,7 @@ import type { Frame, NodeId } from "@kreplica/hw-x86/api";
 import type { FramePurpose, Protection } from "@kreplica/mm-core/api";
 
 export * from "./errors.js";
-export { RangeTree, alignUp, type Range } from "./range-tree.js";
+export { RangeTree, type Range } from "./range-tree.js";
 
 /**
  * unshared: outside the window, where all nodes share the lower tables, so that there is one mapping to keep;

@@ -2,15 +2,9 @@
  * Invariants of group E about areas, looked at by walking every holder's tables: what must be true when no operation is
  * in flight.
  */
-import { hex, type NodeId, NONE, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
+import { type AddressRange, hex, type NodeId, NONE, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
 import { type Finding, findings, inOrder, type Invariant, invariantOf } from "@kreplica/invariants/api";
-import {
-  type AddressRange,
-  type KernelLayout,
-  type KernelTables,
-  type ReplicaView,
-  sameBytes,
-} from "@kreplica/mm-core/api";
+import { type KernelLayout, type KernelTables, type ReplicaView, sameBytes } from "@kreplica/mm-core/api";
 import type { Vmalloc, VmArea } from "./api.js";
 import { AreaPages } from "./area-pages.js";
 

@@ -3,13 +3,11 @@
  * the longest range below them, so that a subtree without room is never entered. Linux keeps its free areas the same
  * way (mm/vmalloc.c, subtree_max_size). Serves for the gaps and, with values, for the areas in use.
  */
-import { hex } from "@kreplica/hw-x86/api";
+import { type AddressRange, alignUp, hex } from "@kreplica/hw-x86/api";
 import { InvariantError } from "@kreplica/mm-core/api";
 
 /** A half-open range [start, end) and what it stands for. */
-export interface Range<T> {
-  readonly start: bigint;
-  readonly end: bigint;
+export interface Range<T> extends AddressRange {
   readonly value: T;
 }
 
@@ -25,8 +23,6 @@ interface Node<T> {
 const heightOf = <T>(node: Node<T> | undefined): number => node?.height ?? 0;
 const longestOf = <T>(node: Node<T> | undefined): bigint => node?.longest ?? 0n;
 const larger = (a: bigint, b: bigint): bigint => (a > b ? a : b);
-/** The lowest multiple of `align` (a power of two) not below the address. */
-export const alignUp = (address: bigint, align: bigint): bigint => (address + align - 1n) & ~(align - 1n);
 
 function refresh<T>(node: Node<T>): Node<T> {
   node.height = 1 + Math.max(heightOf(node.left), heightOf(node.right));

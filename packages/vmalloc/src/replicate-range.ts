@@ -29,8 +29,7 @@ export class MapOverReplicator implements AreaReplicator {
         if (!copies) return;
         const byNode = new Map(copies.map((copy) => [copy.node, copy.frames]));
         // A refused table page, for splitting a large leaf, leaves the area as it was; nobody has seen the copies.
-        if (!editor.repoint(area.start, area.pages, (page, node) => byNode.get(node)?.[page]))
-          made[nth] = this.giveBack(copies);
+        if (!editor.repoint(area, (page, node) => byNode.get(node)?.[page])) made[nth] = this.giveBack(copies);
       }),
     );
     return made;

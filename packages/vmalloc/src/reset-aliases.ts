@@ -69,7 +69,9 @@ export class DirectMapAliases {
 
   /** Set_direct_map_invalid. */
   forbid(editor: TableEditor, runs: readonly FrameRun[]): boolean {
-    return runs.every((run) => editor.protect(this.addressOf(run.first), run.frames, { present: false }));
+    return runs.every((run) =>
+      editor.protect({ start: this.addressOf(run.first), pages: run.frames }, { present: false }),
+    );
   }
 
   /**
@@ -78,7 +80,10 @@ export class DirectMapAliases {
    */
   restore(editor: TableEditor, runs: readonly ChangedRun[]): boolean {
     return runs.every(({ first, frames, global }) =>
-      editor.protect(this.addressOf(first), frames, { present: true, writable: true, executable: false, global }),
+      editor.protect(
+        { start: this.addressOf(first), pages: frames },
+        { present: true, writable: true, executable: false, global },
+      ),
     );
   }
 }

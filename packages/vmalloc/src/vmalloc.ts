@@ -115,7 +115,7 @@ export class AreaVmalloc implements Vmalloc {
     const huge = request.huge === true && pages % LARGE_PAGES === 0;
     const { start, limit } = this.takeAddresses(pages, request, huge ? LARGE : PAGE);
     // Small leaves that were here before have left their tables: they go back first, as in vmap_try_huge_pmd.
-    const level = huge && start % LARGE === 0n && this.tables.makeRoomForLarge(start, pages) ? 2 : 1;
+    const level = huge && start % LARGE === 0n && this.tables.makeRoomForLarge({ start, pages }) ? 2 : 1;
     // Fragmentation is no reason to fail a large area: small leaves will do. @source mm/vmalloc.c __vmalloc_node_range,
     // "retry with smaller pages"
     return (
@@ -401,7 +401,7 @@ export class AreaVmalloc implements Vmalloc {
       // used again.
       if (mapped > 0) {
         this.unmap(area, mapped);
-        this.tables.flush(area.start, area.start + BigInt(mapped) * PAGE);
+        this.tables.flush({ start: area.start, pages: mapped });
       }
       this.shadow.uncover(area.start, area.pages);
       return false;

@@ -36,7 +36,7 @@ function watched(plugins: readonly Plugin[] = [vmalloc], holders: readonly numbe
         editor.unmap(...given);
       },
       protect(...given: Parameters<TableEditor["protect"]>) {
-        const [, , { present }] = given;
+        const [, { present }] = given;
         if (present === true && !watch.canRestore) return false;
         if (present !== undefined) say(present ? "restore" : "forbid");
         return editor.protect(...given);
@@ -54,9 +54,9 @@ function watched(plugins: readonly Plugin[] = [vmalloc], holders: readonly numbe
     tables.flushRanges.bind(tables),
     allocator.free.bind(allocator),
   ];
-  tables.flush = (start, end) => {
+  tables.flush = (range) => {
     say("flush");
-    flush(start, end);
+    flush(range);
   };
   tables.flushRanges = (ranges) => {
     say("flush");
@@ -74,7 +74,9 @@ function watched(plugins: readonly Plugin[] = [vmalloc], holders: readonly numbe
 function sealed(kernel: Watched): VmArea {
   const area = kernel.vm.allocate({ bytes: 3 * 4096, ...place, resetPermissions: true });
   kernel.vm.replicate(area);
-  kernel.tables.edit((editor) => editor.protect(area.start, 3, { writable: false, executable: true }, true));
+  kernel.tables.edit((editor) =>
+    editor.protect({ start: area.start, pages: 3 }, { writable: false, executable: true }, true),
+  );
   kernel.events.length = 0;
   return area;
 }
@@ -141,7 +143,7 @@ describe("an area that comes", () => {
           Object.assign(Object.create(editor) as TableEditor, {
             repoint(...given: Parameters<TableEditor["repoint"]>) {
               for (let page = 0; page < 3; page++) {
-                const frame = given[2](page, 1)!;
+                const frame = given[1](page, 1)!;
                 expect(kernel.memory.equalFrames(frame, area.frames[page]!), `page ${page} of the copy`).toBe(true);
                 repointed++;
               }

@@ -116,7 +116,7 @@ export default [
   {
     promise: "what was mapped of a refused area is flushed before its addresses are used again",
     file: core,
-    find: "        this.tables.flush(area.start, area.start + BigInt(mapped) * PAGE);\n",
+    find: "        this.tables.flush({ start: area.start, pages: mapped });\n",
     replace: "",
     ...order,
   },

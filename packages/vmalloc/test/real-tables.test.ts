@@ -87,7 +87,7 @@ describe.each([
           } else if (op === "replicate" && area?.state === "shared") expect(vm.replicate(area)).toBe("replicated");
           else if (op === "seal" && area)
             kernel.tables.edit((editor) =>
-              editor.protect(area.start, area.pages, { writable: false, executable: true }, area.resetPermissions),
+              editor.protect(area, { writable: false, executable: true }, area.resetPermissions),
             );
           else if (op === "free" && area) {
             vm.free(area);
@@ -117,7 +117,7 @@ describe.each([
         high: kernel.layout.modulesEnd,
       });
       vm.replicate(area);
-      kernel.tables.edit((editor) => editor.protect(area.start, area.pages, { writable: false }, true));
+      kernel.tables.edit((editor) => editor.protect(area, { writable: false }, true));
       vm.free(area);
       counts.push(tablesUsed(kernel));
     }
@@ -243,8 +243,8 @@ test("an area whose leaves cannot be re-pointed stays shared, and its copies' fr
       change(
         Object.create(editor, {
           repoint: {
-            value: (...[start, pages, frames]: Parameters<typeof editor.repoint>) =>
-              start !== areas[0]!.start && editor.repoint(start, pages, frames),
+            value: (...[range, frames]: Parameters<typeof editor.repoint>) =>
+              range.start !== areas[0]!.start && editor.repoint(range, frames),
           },
         }) as typeof editor,
       ),
@@ -272,7 +272,7 @@ test.each([[true], [false]])(
     const frames = [area.frames, ...area.copies.values()].flat();
     const alias = (frame: number): bigint => kernel.layout.pageOffset + BigInt(frame) * 4096n;
     kernel.tables.edit((editor) => {
-      for (const frame of frames) editor.protect(alias(frame), 1, { global });
+      for (const frame of frames) editor.protect({ start: alias(frame), pages: 1 }, { global });
     });
     const seen = (): unknown[] =>
       frames.map((frame) => {
@@ -280,7 +280,7 @@ test.each([[true], [false]])(
         return { writable, executable, global: g, cache };
       });
     const before = seen();
-    kernel.tables.edit((editor) => editor.protect(area.start, area.pages, { writable: false, executable: true }, true));
+    kernel.tables.edit((editor) => editor.protect(area, { writable: false, executable: true }, true));
     expect(seen()).not.toEqual(before);
     vm.free(area);
     expect(seen()).toEqual(before);

@@ -87,9 +87,7 @@ describe.each([[[0]], [[0, 1]], [[1, 3]], [[0, 1, 2, 3]]])("areas on holders %j"
               expect(kernel.tables.holes).toEqual([]);
             }
           } else if (op === "seal" && chosen)
-            kernel.tables.edit((editor) =>
-              editor.protect(chosen.area.start, chosen.area.pages, { writable: false, executable: true }, true),
-            );
+            kernel.tables.edit((editor) => editor.protect(chosen.area, { writable: false, executable: true }, true));
           else if (op === "write" && chosen) {
             if (chosen.area.state === "replicated")
               expect(() => vm.write(chosen.area, 0, Uint8Array.of(1))).toThrow("one copy of many");
@@ -343,7 +341,9 @@ describe("permissions reset on freeing", () => {
         ...modules,
       });
       kernel.vm.replicate(area);
-      kernel.tables.edit((editor) => editor.protect(area.start, 3, { writable: false, executable: true }, true));
+      kernel.tables.edit((editor) =>
+        editor.protect({ start: area.start, pages: 3 }, { writable: false, executable: true }, true),
+      );
       const frames = [...area.frames, ...[...area.copies.values()].flat()];
       const alias = (frame: number): bigint => fakeLayout.pageOffset + BigInt(frame) * 4096n;
       for (const frame of frames) expect(kernel.tables.lookup(0, alias(frame))!.writable).toBe(false);

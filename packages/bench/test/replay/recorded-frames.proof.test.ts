@@ -4,8 +4,9 @@
  */
 /// <reference types="node" />
 import type { MachineSpec } from "@kreplica/hw-x86";
+import { pagesBetween } from "@kreplica/hw-x86/api";
 import { e52690v3, recordedGuest, tiny2Node } from "@kreplica/machines";
-import { imageFrame, pagesOf } from "@kreplica/mm-core";
+import { imageFrame } from "@kreplica/mm-core";
 import { dataFile } from "@kreplica/recordings";
 import { framesIn, framesToReserve, scheduledFrames } from "@kreplica/replay/program";
 import { guestEnd, imagePages, shippedGuest } from "@kreplica/trace";
@@ -18,7 +19,7 @@ import { loadFile } from "../load-file.js";
 test("the recorded image has one end: that of the traced kernel, both alignments", () => {
   for (const alignment of ["recorded", "patch-06"] as const) {
     const { stext, end } = tracedKernel(alignment);
-    expect(pagesOf(stext, end)).toBe(imagePages(shippedGuest.image));
+    expect(pagesBetween(stext, end).pages).toBe(imagePages(shippedGuest.image));
   }
 });
 

@@ -160,7 +160,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     const { layout, tables } = kernel;
     const tidy = (): number[] => {
       for (let start = layout.modulesStart; start < layout.modulesEnd; start += 0x20_0000n)
-        tables.makeRoomForLarge(start, 512);
+        tables.makeRoomForLarge({ start, pages: 512 });
       for (const { first, frames: count } of kernel.machine.memory.ranges)
         setMemory.join({ start: layout.pageOffset + BigInt(first) * 4096n, pages: count });
       return frames(kernel, "page-table");

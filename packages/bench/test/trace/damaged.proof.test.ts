@@ -232,7 +232,7 @@ describe("a record that cannot be", () => {
     const replayer = new Replayer(kernel, where.cpu, measured, otherCpus(e52690v3, where, measured));
     // The kernel takes away what the recording needs, after it was looked at.
     const stack = 0xffff_ffff_82a0_0000n;
-    kernel.tables.edit((editor) => editor.protect(stack, 16, { present: false }));
+    kernel.tables.edit((editor) => editor.protect({ start: stack, pages: 16 }, { present: false }));
     try {
       expect(() => replayer.run(workload)).toThrow(
         expect.objectContaining({
@@ -242,7 +242,7 @@ describe("a record that cannot be", () => {
         }),
       );
     } finally {
-      kernel.tables.edit((editor) => editor.protect(stack, 16, { present: true }));
+      kernel.tables.edit((editor) => editor.protect({ start: stack, pages: 16 }, { present: true }));
     }
   });
 });

@@ -1,9 +1,9 @@
 /**
  * Pages of the module area, the same frame on every node or one for each: mapped, protected, reached from every CPU.
  */
-import { PAGE } from "@kreplica/hw-x86/api";
+import { type AddressRange, PAGE } from "@kreplica/hw-x86/api";
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
-import { type AddressRange, KERNEL_DATA, PgdPlan } from "@kreplica/mm-core";
+import { KERNEL_DATA, PgdPlan } from "@kreplica/mm-core";
 import type { Subject } from "../subject.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
 
@@ -97,7 +97,9 @@ class KernelPagesAtWork implements FamilyAtWork<KernelPageOperation> {
         return this.unmap(page);
       case "kprotect":
         if (this.mapped.has(page))
-          this.system.parts.tables.edit((editor) => editor.protect(this.address(page), 1, { writable: o.writable }));
+          this.system.parts.tables.edit((editor) =>
+            editor.protect({ start: this.address(page), pages: 1 }, { writable: o.writable }),
+          );
         return;
       case "kread":
         return this.read(this.system.cpu(o.cpu), page);
@@ -169,18 +171,18 @@ class KernelPagesAtWork implements FamilyAtWork<KernelPageOperation> {
     const { system } = this;
     const { tables, machine } = system.parts;
     const address = this.address(page);
-    if (!tables.edit((editor) => editor.protect(address, 1, { writable: false }))) return;
+    if (!tables.edit((editor) => editor.protect({ start: address, pages: 1 }, { writable: false }))) return;
     const core = machine.cpu(cpu);
     const [lo, hi] = [Number(address & 0xffff_ffffn), Number(address >> 32n)];
     core.load(lo, hi);
-    tables.editLazily((editor) => editor.protect(address, 1, { writable: true }));
+    tables.editLazily((editor) => editor.protect({ start: address, pages: 1 }, { writable: true }));
     if (core.store(lo, hi) === 0) return;
     if (!system.population.processes.isSpuriousKernelFault(cpu, address, true, false))
       system.fail(
         "G9",
         `a store of CPU ${cpu} to module page ${page} was refused by a stale entry, and the fault handler would not see that`,
       );
-    tables.flush(address, address + PAGE);
+    tables.flush({ start: address, pages: 1 });
     if (core.store(lo, hi) !== 0) system.fail("G6", `CPU ${cpu} still holds the entry after the flush`);
   }
 }

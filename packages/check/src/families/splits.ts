@@ -23,8 +23,8 @@ export function splitDirectMap(system: Subject): void {
         const address = layout.pageOffset + BigInt(frame) * PAGE;
         const leaf = tables.lookup(view.holders[0]!, address);
         if (leaf?.level !== 2 || !leaf.writable) continue;
-        editor.protect(address, 1, { writable: false });
-        editor.protect(address, 1, { writable: true });
+        editor.protect({ start: address, pages: 1 }, { writable: false });
+        editor.protect({ start: address, pages: 1 }, { writable: true });
       }
     }
   });
@@ -64,6 +64,7 @@ export function fullCheckNowAndThen(system: Subject): void {
 export function dropEmptyTables(system: Subject): void {
   const { layout, tables } = system.parts;
   for (const base of [layout.modulesStart, layout.vmallocStart]) {
-    for (let piece = 1n; piece < PIECES; piece++) tables.makeRoomForLarge(base + piece * LARGE, PAGES);
+    for (let piece = 1n; piece < PIECES; piece++)
+      tables.makeRoomForLarge({ start: base + piece * LARGE, pages: PAGES });
   }
 }

@@ -6,7 +6,20 @@
  * out, and steps other packages own (text patching) are empty until their plugin adds to them.
  */
 import { inject, injectable } from "@kreplica/di";
-import { Cr0, cr3Value, Cr4, Efer, type Frame, hex, LARGE, Machine, PAGE } from "@kreplica/hw-x86/api";
+import {
+  alignUp,
+  Cr0,
+  cr3Value,
+  Cr4,
+  Efer,
+  endOf,
+  type Frame,
+  hex,
+  LARGE,
+  Machine,
+  PAGE,
+  pagesBetween,
+} from "@kreplica/hw-x86/api";
 import { BOOT_STEPS, type BootEvent, type BootStep, type KernelBoot } from "./boot-api.js";
 import { BuildContext } from "./build-context-api.js";
 import { CpuState } from "../tables/cpu-state-api.js";
@@ -21,10 +34,9 @@ import {
 import { buildDirectMap, buildVmemmap } from "./direct-map.js";
 import { bootRoot, newTable } from "./early-map.js";
 import { invariant, MmError } from "../errors.js";
-import { pagesOf } from "../image/image.js";
 import { buildImageTables, loadImage } from "./image-tables.js";
 import { buildKasanShadow } from "./kasan.js";
-import { imageAddress, imageFrame } from "../image/layout.js";
+import { imageAddress, imageFrame, imageRange } from "../image/layout.js";
 import { KernelOptions } from "../options-api.js";
 import { KernelTables } from "../tables/kernel-tables-api.js";
 import { PageAllocator } from "../memory/page-allocator-api.js";
@@ -134,7 +146,7 @@ export class OrderedBoot implements KernelBoot {
     "load-image": () => {
       const { early, layout, image } = this.context;
       const first = Number(layout.imagePhysical >> 12n);
-      const frames = pagesOf(image.stext, image.end);
+      const frames = pagesBetween(image.stext, image.end).pages;
       for (let frame = first; frame < first + frames; frame += 512) {
         if (this.machine.memory.nodeOf(frame) !== this.options.master) {
           throw new MmError(
@@ -196,7 +208,7 @@ export class OrderedBoot implements KernelBoot {
         buildUserHalf(this.context, this.root, this.units);
         this.mustHave(
           this.tables.edit((editor) =>
-            editor.protect(imageAddress(layout, image.stext), pagesOf(image.stext, roundUp(image.end)), {
+            editor.protect(imageRange(layout, image.stext, alignUp(image.end, LARGE)), {
               global: false,
             }),
           ),
@@ -218,7 +230,11 @@ export class OrderedBoot implements KernelBoot {
     "init-irq": () => {
       const address = this.context.image.symbol("idt_table");
       if (address === undefined) return "";
-      this.mustHave(this.tables.edit((editor) => editor.protect(this.live(address), 1, { writable: false }, true)));
+      this.mustHave(
+        this.tables.edit((editor) =>
+          editor.protect({ start: this.live(address), pages: 1 }, { writable: false }, true),
+        ),
+      );
       return "idt_table read-only on every root";
     },
     alternatives: () => "",
@@ -242,20 +258,20 @@ export class OrderedBoot implements KernelBoot {
     },
     "mark-rodata-ro": () => {
       const { image, layout } = this.context;
-      const roEnd = roundUp(image.endRodata);
-      const textEnd = pageUp(image.etext);
+      const roEnd = alignUp(image.endRodata, LARGE);
+      const textEnd = alignUp(image.etext, PAGE);
       this.mustHave(
         this.tables.edit((editor) =>
           editor.together(
             () =>
-              editor.protect(this.live(image.stext), pagesOf(image.stext, roEnd), { writable: false }, true) &&
-              editor.protect(this.live(textEnd), pagesOf(textEnd, roundUp(image.end)), { executable: false }),
+              editor.protect(imageRange(layout, image.stext, roEnd), { writable: false }, true) &&
+              editor.protect(imageRange(layout, textEnd, alignUp(image.end, LARGE)), { executable: false }),
           ),
         ),
       );
       const tails =
         this.freeImage(textEnd, image.startRodata, layout.pti) +
-        this.freeImage(pageUp(image.endRodata), roEnd, layout.pti);
+        this.freeImage(alignUp(image.endRodata, PAGE), roEnd, layout.pti);
       return `text R-X, rodata R--, the rest RW-; ${tails} frames of tails given back`;
     },
     "numa-replicate-rodata": () => {
@@ -287,12 +303,7 @@ export class OrderedBoot implements KernelBoot {
       if (!this.options.pcid) {
         this.mustHave(
           this.tables.edit((editor) =>
-            editor.protect(
-              imageAddress(layout, image.stext),
-              pagesOf(image.stext, image.etext),
-              { global: true },
-              true,
-            ),
+            editor.protect(imageRange(layout, image.stext, image.etext), { global: true }, true),
           ),
         );
       }
@@ -334,23 +345,22 @@ export class OrderedBoot implements KernelBoot {
    * @returns frames given back
    */
   private freeImage(start: bigint, end: bigint, absent: boolean): number {
-    const pages = pagesOf(start, end);
-    if (pages === 0) return 0;
-    const at = this.live(start);
-    this.textUsers.release([{ start: at, end: at + BigInt(pages) * PAGE }]);
+    const range = imageRange(this.context.layout, start, end);
+    if (range.pages === 0) return 0;
+    this.textUsers.release([{ start: range.start, end: endOf(range) }]);
     this.mustHave(
       this.tables.edit((editor) =>
         editor.together(
           () =>
-            editor.protect(at, pages, { executable: false }) &&
-            editor.protect(at, pages, { writable: true }, true) &&
-            (!absent || editor.protect(at, pages, { present: false })),
+            editor.protect(range, { executable: false }) &&
+            editor.protect(range, { writable: true }, true) &&
+            (!absent || editor.protect(range, { present: false })),
         ),
       ),
     );
     // Only now that no CPU can write there as image or fetch from there: the edit flushed.
-    this.allocator.donate(imageFrame(this.context.layout, this.context.image.stext, start), pages);
-    return pages;
+    this.allocator.donate(imageFrame(this.context.layout, this.context.image.stext, start), range.pages);
+    return range.pages;
   }
 
   /** Changes a word of rodata in the booted copy, as code does that runs before rodata is final. */
@@ -371,6 +381,3 @@ export class OrderedBoot implements KernelBoot {
     if (!done) throw new MmError("out-of-frames", 0n, "a table page could not be had while protecting the image");
   }
 }
-
-const roundUp = (address: bigint): bigint => (address + LARGE - 1n) & ~(LARGE - 1n);
-const pageUp = (address: bigint): bigint => (address + PAGE - 1n) & ~(PAGE - 1n);

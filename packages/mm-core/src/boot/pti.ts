@@ -7,6 +7,9 @@
  * recorded tables.
  */
 import {
+  type AddressRange,
+  alignDown,
+  alignUp,
   Bit,
   entryAddress,
   type Frame,
@@ -33,18 +36,12 @@ import { tableAt } from "../tables/walk.js";
  * PCIDs, also the rest of text and rodata, which nothing would keep in the TLB otherwise.
  * @param entryOnly as it is before pti_finalize, or with PCIDs
  */
-export function userImageRange(
-  layout: KernelLayout,
-  image: KernelImage,
-  entryOnly: boolean,
-): { readonly start: bigint; readonly end: bigint } {
-  const down = (address: bigint): bigint => address & ~(LARGE - 1n);
-  const up = (address: bigint): bigint => down(address + LARGE - 1n);
+export function userImageRange(layout: KernelLayout, image: KernelImage, entryOnly: boolean): AddressRange {
   const entry = image.symbol("__entry_text_start") ?? image.stext;
   const entryEnd = image.symbol("__entry_text_end") ?? entry + 1n;
   return entryOnly
-    ? { start: imageAddress(layout, down(entry)), end: imageAddress(layout, up(entryEnd)) }
-    : { start: imageAddress(layout, image.stext), end: imageAddress(layout, up(image.endRodata)) };
+    ? { start: imageAddress(layout, alignDown(entry, LARGE)), end: imageAddress(layout, alignUp(entryEnd, LARGE)) }
+    : { start: imageAddress(layout, image.stext), end: imageAddress(layout, alignUp(image.endRodata, LARGE)) };
 }
 
 /** Fills the user half of the boot table but for the image. */

@@ -5,7 +5,7 @@
  * The traced kernel's bytes are GPL and not ours to ship, so pages of text and rodata are filled with words that depend
  * on their address: enough to see whether a copy is the right one. A caller that has the real bytes hands in a reader.
  */
-import { LARGE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { alignUp, LARGE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { MmError } from "../errors.js";
 import type { ImageSection, KernelImage, SectionKind } from "./kernel-image-api.js";
 
@@ -49,7 +49,7 @@ export function kernelImage(input: ImageInput): KernelImage {
       );
     return address;
   };
-  const fill = (address: bigint): bigint => (alignment === "patch-06" ? roundUp(address, LARGE) : address);
+  const fill = (address: bigint): bigint => (alignment === "patch-06" ? alignUp(address, LARGE) : address);
   const stext = bound("_stext", "_text");
   const etext = fill(bound("_etext"));
   const startRodata = bound("__start_rodata");
@@ -91,8 +91,8 @@ export function kernelImage(input: ImageInput): KernelImage {
       executable: header.executable,
     }));
   const filled = (address: bigint): boolean =>
-    (address >= stext && address < roundUp(etext, PAGE)) ||
-    (address >= startRodata && address < roundUp(endRodata, PAGE));
+    (address >= stext && address < alignUp(etext, PAGE)) ||
+    (address >= startRodata && address < alignUp(endRodata, PAGE));
   return {
     name: input.name,
     sections,
@@ -125,8 +125,3 @@ function synthetic(address: bigint, into: Uint8Array): void {
     words.setUint32(offset, (word ^ (word >>> 16)) >>> 0, true);
   }
 }
-
-const roundUp = (value: bigint, step: bigint): bigint => ((value + step - 1n) / step) * step;
-
-/** Whole pages of [start, end). */
-export const pagesOf = (start: bigint, end: bigint): number => Number((end - start + PAGE - 1n) / PAGE);

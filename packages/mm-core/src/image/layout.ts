@@ -4,7 +4,7 @@
  * Source: Documentation/arch/x86/x86_64/mm.rst; randomisation after arch/x86/mm/kaslr.c (regions keep their order, each
  * base is moved by whole PUDs) and boot/compressed/kaslr.c (image by whole 2 MiB).
  */
-import { HUGE, LARGE, tableIndex } from "@kreplica/hw-x86/api";
+import { alignUp, HUGE, LARGE, type PageRange, pagesBetween, tableIndex } from "@kreplica/hw-x86/api";
 import { MmError } from "../errors.js";
 import { shadowRange } from "./kasan-range.js";
 import type { KernelLayout } from "./kernel-layout-api.js";
@@ -85,7 +85,7 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
   let imageOffset = 0n;
   let imagePhysical = options.imagePhysical;
   if (options.kaslrText) {
-    const room = KERNEL_IMAGE_BYTES - 0x100_0000n - roundUp(imageBytes, LARGE);
+    const room = KERNEL_IMAGE_BYTES - 0x100_0000n - alignUp(imageBytes, LARGE);
     if (room < 0n)
       fault(imageBytes, "the image is larger than the 1 GiB it may be moved in; switch KASLR for text off");
     imageOffset = LARGE * BigInt(random(Number(room / LARGE) + 1));
@@ -104,7 +104,7 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
     bases;
   if (options.kaslrMemory) {
     // 10 TiB of padding for memory that is plugged in later, as CONFIG_RANDOMIZE_MEMORY_PHYSICAL_PADDING has it.
-    const direct = roundUp(options.memoryEnd, TERABYTE) + 10n * TERABYTE;
+    const direct = alignUp(options.memoryEnd, TERABYTE) + 10n * TERABYTE;
     const regions = [direct, bases.vmallocBytes, TERABYTE];
     let spare = FIXED.cpuEntryArea - pageOffset - regions.reduce((sum, bytes) => sum + bytes, 0n);
     if (spare < 0n)
@@ -115,7 +115,7 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
       const entropy = HUGE * BigInt(random(Number(share / HUGE) + 1));
       spare -= entropy;
       const base = at + entropy;
-      at = roundUp(base + bytes + 1n, HUGE);
+      at = alignUp(base + bytes + 1n, HUGE);
       return base;
     });
     [pageOffset, vmallocStart, vmemmapStart] = moved as [bigint, bigint, bigint];
@@ -137,15 +137,13 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
   };
 }
 
-const roundUp = (value: bigint, step: bigint): bigint => ((value + step - 1n) / step) * step;
-
 /**
  * One of all places on 2 MiB at which an image fits whole into a run.
  * @source arch/x86/boot/compressed/kaslr.c: slots are counted over all of memory, and one of them drawn
  */
 function drawPlace(runs: readonly PhysicalRun[], bytes: bigint, random: (below: number) => number): bigint | undefined {
   const places = runs.map(({ start, end }) => {
-    const first = roundUp(start, LARGE);
+    const first = alignUp(start, LARGE);
     return { first, count: end - first < bytes ? 0 : Number((end - first - bytes) / LARGE) + 1 };
   });
   const all = places.reduce((sum, { count }) => sum + count, 0);
@@ -160,6 +158,10 @@ function drawPlace(runs: readonly PhysicalRun[], bytes: bigint, random: (below: 
 
 /** Virtual address an image address has in this layout. @param linked as in System.map */
 export const imageAddress = (layout: KernelLayout, linked: bigint): bigint => linked + layout.imageOffset;
+
+/** Pages of the image where this layout has them. @param start @param end as in System.map, `start` on a page */
+export const imageRange = (layout: KernelLayout, start: bigint, end: bigint): PageRange =>
+  pagesBetween(imageAddress(layout, start), imageAddress(layout, end));
 
 /**
  * Frame of the booted image behind a linked image address: __pa_symbol, arithmetic and therefore the master's on every

@@ -1,11 +1,5 @@
 /** Whether two frames say the same, but for places where they may differ: the sites of a patch that is under way. */
-import { type Frame, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
-
-/** [start, end), virtual. */
-export interface AddressRange {
-  readonly start: bigint;
-  readonly end: bigint;
-}
+import { type AddressRange, contains, type Frame, meet, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
 
 /**
  * @param address of the page both frames stand behind
@@ -19,7 +13,7 @@ export function sameBytes(
   open: readonly AddressRange[] = [],
 ): boolean {
   if (memory.equalFrames(mine, theirs)) return true;
-  const places = open.filter(({ start, end }) => start < address + PAGE && end > address);
+  const places = open.filter((place) => meet(place, { start: address, end: address + PAGE }));
   if (places.length === 0) return false;
   const bytes = (frame: Frame): Uint8Array => {
     const read = new Uint8Array(Number(PAGE));
@@ -28,8 +22,6 @@ export function sameBytes(
   };
   const other = bytes(theirs);
   return bytes(mine).every(
-    (byte, at) =>
-      byte === other[at] ||
-      places.some(({ start, end }) => address + BigInt(at) >= start && address + BigInt(at) < end),
+    (byte, at) => byte === other[at] || places.some((place) => contains(place, address + BigInt(at))),
   );
 }

@@ -7,7 +7,7 @@
  * ftrace_free_init_mem for init text.
  */
 import { token } from "@kreplica/di";
-import type { AddressRange } from "./same-bytes.js";
+import type { AddressRange } from "@kreplica/hw-x86/api";
 
 /** One that keeps addresses. */
 export interface TextUser {

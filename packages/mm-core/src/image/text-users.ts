@@ -1,6 +1,6 @@
 /** The list of those who keep addresses of kernel text. */
 import { MmError } from "../errors.js";
-import type { AddressRange } from "./same-bytes.js";
+import type { AddressRange } from "@kreplica/hw-x86/api";
 import type { TextUser, TextUsers } from "./text-users-api.js";
 
 /** The text users of one kernel, in the order in which they came. */

@@ -1,6 +1,6 @@
 /** Which CPUs run the kernel, which of them acts, and how they are told to forget translations: interface and token. */
 import { token } from "@kreplica/di";
-import type { CpuId } from "@kreplica/hw-x86/api";
+import type { CpuId, PageRange } from "@kreplica/hw-x86/api";
 
 /** The kernel's view of its CPUs. */
 export interface CpuState {
@@ -11,14 +11,14 @@ export interface CpuState {
   bringUp(cpu: CpuId): void;
   takeDown(cpu: CpuId): void;
   /** flush_tlb_kernel_range: every CPU online forgets the range; more than 33 pages, and everything goes. */
-  flushKernel(start: bigint, pages: number): void;
+  flushKernel(range: PageRange): void;
   /**
    * The same for several ranges, in one interrupt.
    * @param everyPcid a page of them was not global, so that an entry may lie under a PCID that is not loaded, which
    *   INVLPG does not reach: everything goes.
    *   Linux relies on kernel pages being global without KPTI, and is narrower here.
    */
-  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[], everyPcid?: boolean): void;
+  flushRanges(ranges: readonly PageRange[], everyPcid?: boolean): void;
   /** flush_tlb_all. */
   flushAll(): void;
   /** Shootdowns sent, each to all other CPUs online. */

@@ -1,6 +1,6 @@
 /** CPUs that run the kernel, and the interrupts by which they are told to forget translations. */
 import { inject, injectable } from "@kreplica/di";
-import { type CpuId, Machine, PAGE } from "@kreplica/hw-x86/api";
+import { type CpuId, Machine, PAGE, type PageRange } from "@kreplica/hw-x86/api";
 import { type CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
 import { KernelLayout } from "../image/kernel-layout-api.js";
 
@@ -26,11 +26,11 @@ export class OnlineCpus implements CpuState {
     this.up.delete(cpu);
   }
 
-  flushKernel(start: bigint, pages: number): void {
-    this.flushRanges([{ start, pages }]);
+  flushKernel(range: PageRange): void {
+    this.flushRanges([range]);
   }
 
-  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[], everyPcid = false): void {
+  flushRanges(ranges: readonly PageRange[], everyPcid = false): void {
     const total = ranges.reduce((sum, range) => sum + range.pages, 0);
     if (total === 0) return;
     // Under KPTI the user PCID may hold the page too; one INVLPG reaches only the current one and global entries.

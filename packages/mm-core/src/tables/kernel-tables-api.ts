@@ -1,6 +1,6 @@
 /** Kernel mappings and what changes them: interfaces and token. */
 import { token } from "@kreplica/di";
-import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { Frame, NodeId, PageRange } from "@kreplica/hw-x86/api";
 
 /** What a leaf says, beside its frame. */
 export interface Protection {
@@ -36,18 +36,18 @@ export interface KernelTables {
    */
   editLazily<T>(change: (editor: TableEditor) => T): T;
   /** What {@link editLazily} changed and nothing flushed since: CPUs may hold what was there. For checks. */
-  readonly unflushed: readonly { readonly start: bigint; readonly pages: number }[];
-  /** One shootdown of [start, end) on every CPU that may hold it. */
-  flush(start: bigint, end: bigint): void;
+  readonly unflushed: readonly PageRange[];
+  /** One shootdown of a range on every CPU that may hold it. */
+  flush(range: PageRange): void;
   /** One shootdown of several ranges: page by page while they are few pages in all, everything otherwise. */
-  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void;
+  flushRanges(ranges: readonly PageRange[]): void;
   /**
    * Gives back the empty tables that stand where 2 MiB leaves are to go, once no CPU can walk them any more. Linux:
    * pmd_free_pte_page.
-   * @param start on 2 MiB @param pages a multiple of 512
+   * @param range whole 2 MiB
    * @returns whether 2 MiB leaves fit now; false, with nothing changed, where a leaf or a table in use is in the way
    */
-  makeRoomForLarge(start: bigint, pages: number): boolean;
+  makeRoomForLarge(range: PageRange): boolean;
   /** Shootdowns issued since boot. */
   readonly flushes: number;
   /** Table stores issued so far, in total and in addition to those a single copy would need. */
@@ -77,12 +77,12 @@ export interface TableEditor {
    * view follows in W and G (Linux: cpa_process_alias).
    * @returns false when a table page could not be had; nothing is changed then
    */
-  protect(start: bigint, pages: number, change: Partial<Protection>, alias?: boolean): boolean;
+  protect(range: PageRange, change: Partial<Protection>, alias?: boolean): boolean;
   /**
    * Points existing leaves of text or rodata at other frames, protection kept.
    * @param frames by page index and node id of the holder; undefined leaves a holder alone
    */
-  repoint(start: bigint, pages: number, frames: (page: number, node: NodeId) => Frame | undefined): boolean;
+  repoint(range: PageRange, frames: (page: number, node: NodeId) => Frame | undefined): boolean;
   /**
    * Runs several of these changes so that all happen or none: what was done is taken back when `change` returns false
    * or throws.

@@ -27,7 +27,6 @@ import {
   PAGE,
   overlap,
   type PageRange,
-  pagesBetween,
   tableIndex,
   walkTables,
 } from "@kreplica/hw-x86/api";
@@ -122,8 +121,8 @@ export class LockstepTables implements KernelTables {
     if (this.options.pcid && !this.layout.pti) this.owed.push(...editor.notGlobal);
   }
 
-  flush(start: bigint, end: bigint): void {
-    this.flushRanges([pagesBetween(start, end)]);
+  flush(range: PageRange): void {
+    this.flushRanges([range]);
   }
 
   flushRanges(ranges: readonly PageRange[]): void {
@@ -136,7 +135,8 @@ export class LockstepTables implements KernelTables {
     else this.lazily.remove(ranges);
   }
 
-  makeRoomForLarge(start: bigint, pages: number): boolean {
+  makeRoomForLarge(range: PageRange): boolean {
+    const { start, pages } = range;
     invariant(
       (start & (LARGE - 1n)) === 0n && pages % 512 === 0,
       `${hex(start)} and ${pages} pages: 2 MiB leaves need whole 2 MiB`,
@@ -146,7 +146,7 @@ export class LockstepTables implements KernelTables {
       this.allocator,
       rootsOfBothHalves(this.view.roots, this.layout.pti),
       this.layout.levels,
-      { start, pages },
+      range,
     );
     if (!found) return false;
     for (const { table, index } of found.entries) this.entries.write(table, index, 0, 0);
@@ -228,7 +228,7 @@ class Editor implements TableEditor {
     for (const { table } of places) {
       const lo = this.entries.low(table, index);
       if (!isPresent(lo)) continue;
-      this.note(lo, address, pages);
+      this.note(lo, { start: address, pages });
       this.store(table, index, 0, 0);
     }
     if (this.depth === 0) this.journal = [];
@@ -236,25 +236,21 @@ class Editor implements TableEditor {
   }
 
   /** Remembers a leaf that CPUs may hold under more PCIDs than one. @param lo as it was */
-  private note(lo: number, start: bigint, pages: number): void {
+  private note(lo: number, range: PageRange): void {
     if (!isPresent(lo) || (lo & Bit.Global) !== 0) return;
     const last = this.notGlobal.length - 1;
     const before = this.notGlobal[last];
-    if (before?.start === start && before.pages === pages) return;
-    if (before && endOf(before) === start) this.notGlobal[last] = { start: before.start, pages: before.pages + pages };
-    else this.notGlobal.push({ start, pages });
+    if (before?.start === range.start && before.pages === range.pages) return;
+    if (before && endOf(before) === range.start)
+      this.notGlobal[last] = { start: before.start, pages: before.pages + range.pages };
+    else this.notGlobal.push(range);
   }
 
-  protect(start: bigint, pages: number, change: Partial<Protection>, alias = false): boolean {
-    return this.protectFor(start, pages, change, alias ? aliasChange(change) : undefined);
+  protect(range: PageRange, change: Partial<Protection>, alias = false): boolean {
+    return this.protectFor(range, change, alias ? aliasChange(change) : undefined);
   }
 
-  private protectFor(
-    start: bigint,
-    pages: number,
-    change: Partial<Protection>,
-    alias: Partial<Protection> | undefined,
-  ): boolean {
+  private protectFor(range: PageRange, change: Partial<Protection>, alias: Partial<Protection> | undefined): boolean {
     const next: LeafChange = (lo, hi, level) => {
       const absent = !isPresent(lo);
       // What was made absent still has its bits, and shows them when it comes back; only a hole is passed over.
@@ -265,10 +261,10 @@ class Editor implements TableEditor {
       const nextHi = changedHigh(rawHi, change);
       return isPresent(nextLo) ? { lo: nextLo, hi: nextHi } : { lo: invertLow(nextLo), hi: invertHigh(nextHi) };
     };
-    return this.atomically(() => this.change({ start, pages, next, alias }));
+    return this.atomically(() => this.change({ range, next, alias }));
   }
 
-  repoint(start: bigint, pages: number, frames: (page: number, node: NodeId) => Frame | undefined): boolean {
+  repoint(range: PageRange, frames: (page: number, node: NodeId) => Frame | undefined): boolean {
     const next: LeafChange = (lo, hi, level, page, node) => {
       const frame = frames(page, node);
       if (frame === undefined || !isPresent(lo)) return undefined;
@@ -276,7 +272,7 @@ class Editor implements TableEditor {
       const bits = (lo & 0xfff) | (level > 1 ? lo & Bit.PatLarge : 0);
       return { lo: entryLow(frame, bits), hi: entryHigh(frame, (hi & 0x8000_0000) !== 0) };
     };
-    return this.atomically(() => this.change({ start, pages, next, alias: undefined }));
+    return this.atomically(() => this.change({ range, next, alias: undefined }));
   }
 
   together(change: () => boolean): boolean {
@@ -387,12 +383,12 @@ class Editor implements TableEditor {
 
   /** Changes every leaf of a range, splitting those it covers in part. */
   private change(work: LeafWork): boolean {
-    const { start, pages } = work;
-    if ((start & (PAGE - 1n)) !== 0n) throw new MmError("misaligned", start, "not on a 4 KiB boundary");
-    const done = walkTables<Place[]>(this.layout.levels, { start, pages }, this.roots(), (places, level, index, base) =>
+    const { range } = work;
+    if ((range.start & (PAGE - 1n)) !== 0n) throw new MmError("misaligned", range.start, "not on a 4 KiB boundary");
+    const done = walkTables<Place[]>(this.layout.levels, range, this.roots(), (places, level, index, base) =>
       this.changeEntry(places, level, index, entryAddress(base, level, index), work),
     );
-    if (done) this.touched.push({ start, pages });
+    if (done) this.touched.push({ start: range.start, pages: range.pages });
     return done;
   }
 
@@ -407,8 +403,9 @@ class Editor implements TableEditor {
     address: bigint,
     work: LeafWork,
   ): Place[] | undefined | false {
-    const { start, next, alias } = work;
-    const end = endOf(work);
+    const { range, next, alias } = work;
+    const { start } = range;
+    const end = endOf(range);
     const following = address + entryBytes(level);
     const whole = address >= start && following <= end;
     const first = address > start ? address : start;
@@ -426,7 +423,7 @@ class Editor implements TableEditor {
       if (!changed) continue;
       const covered = Number(((following < end ? following : end) - first) >> 12n);
       const same = changed.lo === lo && changed.hi === hi;
-      if (!same) this.note(lo, first, covered);
+      if (!same) this.note(lo, { start: first, pages: covered });
       if (whole || same) {
         if (!same) this.store(table, index, changed.lo, changed.hi);
         // The alias follows even where the leaf itself said so already: they may differ.
@@ -472,7 +469,7 @@ class Editor implements TableEditor {
     const address = this.layout.pageOffset + (BigInt(first) << 12n);
     if (this.entries.memory.nodeOf(first) === NONE) return true;
     const before = this.touched.length;
-    const protect = (): boolean => this.protectFor(address, frames, change, undefined);
+    const protect = (): boolean => this.protectFor({ start: address, pages: frames }, change, undefined);
     const outer = this.forCopy;
     this.forCopy ||= forCopy;
     const done = this.forCopy ? this.entries.forCopy(protect) : protect();
@@ -493,8 +490,7 @@ type LeafChange = (
 
 /** A change of all leaves of a range. */
 interface LeafWork {
-  readonly start: bigint;
-  readonly pages: number;
+  readonly range: PageRange;
   readonly next: LeafChange;
   /** What the direct map's view of the frames follows in. */
   readonly alias: Partial<Protection> | undefined;

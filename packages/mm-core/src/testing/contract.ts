@@ -87,21 +87,21 @@ export function kernelTablesContract(make: () => ContractSubject, runs = 100): v
           if (!found) continue;
           const start = found.level === 2 ? large(at) : at;
           tables.edit((editor) => editor.unmap(start, found.level));
-          model.unmap(start, found.level === 2 ? 512 : 1);
+          model.unmap({ start, pages: found.level === 2 ? 512 : 1 });
         } else if (each.op === "protect") {
           same(
-            tables.edit((editor) => editor.protect(at, each.pages, each.change)),
+            tables.edit((editor) => editor.protect({ start: at, pages: each.pages }, each.change)),
             true,
             "protect was refused with memory to spare",
           );
-          model.protect(at, each.pages, each.change);
+          model.protect({ start: at, pages: each.pages }, each.change);
           // A large leaf that the range covers in part is split.
           divided.add(large(at)).add(large(at + BigInt(each.pages - 1) * PAGE));
         } else if (each.op === "repoint") {
           const found = tables.lookup(holders[0]!, at);
           if (found?.level !== 1 || each.at.area !== 0) continue;
           const frames = (_page: number, node: NodeId): Frame => 0x8_0000 + each.frame + node * PAGE_BYTES;
-          tables.edit((editor) => editor.repoint(at, 1, frames));
+          tables.edit((editor) => editor.repoint({ start: at, pages: 1 }, frames));
           for (const node of holders) model.setOne(node, at, { ...found, frame: frames(0, node), level: 1 });
         } else {
           // A refused table page leaves everything as it was; with enough pages the change simply happens.

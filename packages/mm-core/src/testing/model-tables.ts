@@ -1,5 +1,5 @@
 /** The slow model of KernelTables: one map from page to mapping for each holder. */
-import { type NodeId, PAGE } from "@kreplica/hw-x86/api";
+import { type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
 import type { Mapping, Protection } from "../tables/kernel-tables-api.js";
 
 const PAGES = [0, 1, 512, 262144] as const;
@@ -30,12 +30,12 @@ export class ModelKernelTables {
     return true;
   }
 
-  unmap(address: bigint, pages: number): void {
+  unmap({ start, pages }: PageRange): void {
     for (const node of this.holders)
-      for (let page = 0; page < pages; page++) this.pages.delete(this.key(node, address + BigInt(page) * PAGE));
+      for (let page = 0; page < pages; page++) this.pages.delete(this.key(node, start + BigInt(page) * PAGE));
   }
 
-  protect(start: bigint, pages: number, change: Partial<Protection>): void {
+  protect({ start, pages }: PageRange, change: Partial<Protection>): void {
     for (const node of this.holders) {
       for (let page = 0; page < pages; page++) {
         const key = this.key(node, start + BigInt(page) * PAGE);

@@ -78,7 +78,7 @@ test.each([false, true])(
             if (online.includes(each.cpu)) online.splice(online.indexOf(each.cpu), 1);
           } else if (each.op === "current") cpus.current = current = each.cpu;
           else if (each.op === "one") {
-            cpus.flushKernel(each.range.start, each.range.pages);
+            cpus.flushKernel(each.range);
             flushed([each.range], false);
           } else if (each.op === "several") {
             if (each.every) cpus.flushRanges(each.ranges, true);

@@ -32,7 +32,9 @@ test.each([
           if (frame !== Number(page >> 12n)) wrong.push(`store ${stores}: page ${page >> 12n} leads to ${frame}`);
         }
     });
-    expect(tables.edit((editor) => editor.protect(start + 0x3000n, 1, { writable: false }))).toBe(true);
+    expect(tables.edit((editor) => editor.protect({ start: start + 0x3000n, pages: 1 }, { writable: false }))).toBe(
+      true,
+    );
     entries.observe(undefined);
     expect(stores).toBeGreaterThan(512);
     expect(wrong).toEqual([]);
@@ -42,7 +44,7 @@ test.each([
 test("a 1 GiB leaf is in the way of 2 MiB leaves", () => {
   const { tables, layout } = testKernel({ nodes });
   tables.edit((editor) => editor.map(layout.vmemmapStart, { ...KERNEL_DATA, level: 3, frame: 0 }));
-  expect(tables.makeRoomForLarge(layout.vmemmapStart + LARGE, 512)).toBe(false);
+  expect(tables.makeRoomForLarge({ start: layout.vmemmapStart + LARGE, pages: 512 })).toBe(false);
 });
 
 test("a refused change is taken back the last store first: what was stored twice is as it was before the first", () => {
@@ -52,7 +54,10 @@ test("a refused change is taken back the last store first: what was stored twice
   entries.observe((table, index) => words.push(`${isPresent(entries.low(table, index))} ${entries.low(table, index)}`));
   const done = tables.edit((editor) =>
     editor.together(
-      () => editor.protect(WINDOW, 1, { writable: false }) && editor.protect(WINDOW, 1, { global: false }) && false,
+      () =>
+        editor.protect({ start: WINDOW, pages: 1 }, { writable: false }) &&
+        editor.protect({ start: WINDOW, pages: 1 }, { global: false }) &&
+        false,
     ),
   );
   entries.observe(undefined);
@@ -94,7 +99,7 @@ test("an empty table of a copy's that is given back is no copy's any more", () =
   const small = view.roots.map(({ root }) => tableAt(entries.memory, root, 4, WINDOW, 1)!);
   expect(small.filter((table) => entries.isCopy(table)).length).toBeGreaterThan(0);
   tables.edit((editor) => editor.unmap(WINDOW, 1));
-  expect(tables.makeRoomForLarge(WINDOW, 512)).toBe(true);
+  expect(tables.makeRoomForLarge({ start: WINDOW, pages: 512 })).toBe(true);
   expect(small.filter((table) => entries.isCopy(table))).toEqual([]);
 });
 
@@ -103,8 +108,8 @@ test("what was changed lazily and not flushed stays known when something else is
   const at = (page: number): bigint => WINDOW + BigInt(page) * 0x1000n;
   tables.edit((editor) => [0, 5].forEach((page) => editor.map(at(page), { ...KERNEL_DATA, level: 1, frame: page })));
   tables.editLazily((editor) => [0, 5].forEach((page) => editor.unmap(at(page), 1)));
-  tables.flush(at(0), at(1));
+  tables.flush({ start: at(0), pages: 1 });
   expect(tables.unflushed).toEqual([{ start: at(5), pages: 1 }]);
-  tables.flush(at(5), at(6));
+  tables.flush({ start: at(5), pages: 1 });
   expect(tables.unflushed).toEqual([]);
 });

@@ -92,10 +92,10 @@ test("what is stored for copies is counted apart: whatever is shared, split or r
         }),
       );
     step((editor) => editor.mapPerNode(WINDOW, { ...KERNEL_DATA, level: 2 }, frames));
-    step((editor) => editor.protect(WINDOW, 512, { writable: false }, true));
-    step((editor) => editor.protect(WINDOW + 0x3000n, 2, { writable: true }, true));
-    step((editor) => editor.protect(WINDOW, 512, { writable: true }, true));
-    step((editor) => editor.repoint(WINDOW, 1, (_page, node) => frames(node) + 7));
+    step((editor) => editor.protect({ start: WINDOW, pages: 512 }, { writable: false }, true));
+    step((editor) => editor.protect({ start: WINDOW + 0x3000n, pages: 2 }, { writable: true }, true));
+    step((editor) => editor.protect({ start: WINDOW, pages: 512 }, { writable: true }, true));
+    step((editor) => editor.repoint({ start: WINDOW, pages: 1 }, (_page, node) => frames(node) + 7));
     kernel.allocator.refuse(1);
     step((editor) => editor.map(WINDOW + 0x20_0000n, { ...KERNEL_DATA, level: 1, frame: 5 }));
     kernel.allocator.refuse(0);
@@ -114,7 +114,7 @@ test("tables that only a copy has split are the copy's affair", () => {
   for (const { root } of kernel.view.roots.filter((each) => each.kind === "boot" || each.node !== 1))
     kernel.entries.write(tableAt(kernel.entries.memory, root, 4, WINDOW, 2)!, 0, 0x200_01e3, 0);
   const before = kernel.tables.stores;
-  kernel.tables.edit((editor) => editor.protect(WINDOW, 512, { writable: false }));
+  kernel.tables.edit((editor) => editor.protect({ start: WINDOW, pages: 512 }, { writable: false }));
   expect([kernel.tables.stores.total - before.total, kernel.tables.stores.replica - before.replica]).toEqual([3, 2]);
 });
 
@@ -132,12 +132,12 @@ test("an edit ends in one shootdown of what it touched, a lazy one in none", () 
   for (const cpu of [0, 1, 2]) kernel.cpus.bringUp(cpu);
   kernel.tables.edit((editor) => editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 5 }));
   expect(kernel.tables.flushes).toBe(0);
-  kernel.tables.edit((editor) => editor.protect(WINDOW, 1, { writable: false }));
+  kernel.tables.edit((editor) => editor.protect({ start: WINDOW, pages: 1 }, { writable: false }));
   expect(kernel.machine.interrupts).toEqual(["0 -> 1 2"]);
   expect(kernel.machine.cpu(2).told).toEqual([`invlpg 0x${WINDOW.toString(16)}`]);
   kernel.tables.editLazily((editor) => editor.unmap(WINDOW, 1));
   expect(kernel.tables.flushes).toBe(1);
-  kernel.tables.flush(WINDOW, WINDOW + 0x100_0000n);
+  kernel.tables.flush({ start: WINDOW, pages: 0x1000 });
   expect(kernel.machine.cpu(2).told.at(-1)).toBe("flush");
 });
 
@@ -175,7 +175,7 @@ describe("a page that is not global, cached under two PCIDs", () => {
     [true, false],
   ] as const)("pti=%s, global=%s: made read-only, it is so under both at once", (pti, global) => {
     const kernel = seen(pti, global);
-    kernel.tables.edit((editor) => editor.protect(page(kernel), 1, { writable: false }));
+    kernel.tables.edit((editor) => editor.protect({ start: page(kernel), pages: 1 }, { writable: false }));
     for (const pcid of [2, 1]) {
       kernel.run(pcid);
       expect(kernel.access("store", page(kernel))).toBe(false);
@@ -187,7 +187,7 @@ describe("a page that is not global, cached under two PCIDs", () => {
     const kernel = seen(false, false);
     kernel.tables.editLazily((editor) => editor.unmap(page(kernel), 1));
     expect(kernel.access("load", page(kernel))).toBe(true);
-    kernel.tables.flush(page(kernel) + 0x4000n, page(kernel) + 0x5000n);
+    kernel.tables.flush({ start: page(kernel) + 0x4000n, pages: 1 });
     kernel.run(1);
     expect(kernel.access("load", page(kernel))).toBe(true);
     kernel.tables.flushRanges([
@@ -202,7 +202,7 @@ describe("a page that is not global, cached under two PCIDs", () => {
 
   test("pointed to another frame, and split out of a large leaf", () => {
     const kernel = seen(false, false);
-    kernel.tables.edit((editor) => editor.repoint(page(kernel), 1, () => 0x1055));
+    kernel.tables.edit((editor) => editor.repoint({ start: page(kernel), pages: 1 }, () => 0x1055));
     for (const pcid of [1, 2]) {
       kernel.run(pcid);
       expect([kernel.access("load", page(kernel)), kernel.core.lastFrame]).toEqual([true, 0x1055]);
@@ -213,7 +213,7 @@ describe("a page that is not global, cached under two PCIDs", () => {
       kernel.run(pcid);
       expect(kernel.access("store", large + 0x5000n)).toBe(true);
     }
-    kernel.tables.edit((editor) => editor.protect(large + 0x5000n, 1, { writable: false }));
+    kernel.tables.edit((editor) => editor.protect({ start: large + 0x5000n, pages: 1 }, { writable: false }));
     for (const pcid of [2, 1]) {
       kernel.run(pcid);
       expect(kernel.access("store", large + 0x5000n)).toBe(false);
@@ -230,11 +230,11 @@ describe("a page that is not global, cached under two PCIDs", () => {
     kernel.core.flushTranslations = () => {
       all++;
     };
-    kernel.tables.edit((editor) => editor.protect(page(kernel), 1, { writable: false }));
-    kernel.tables.edit((editor) => editor.protect(page(kernel), 1, { global: false }));
+    kernel.tables.edit((editor) => editor.protect({ start: page(kernel), pages: 1 }, { writable: false }));
+    kernel.tables.edit((editor) => editor.protect({ start: page(kernel), pages: 1 }, { global: false }));
     expect(all).toBe(0);
     // From now on it is not.
-    kernel.tables.edit((editor) => editor.protect(page(kernel), 1, { writable: true }));
+    kernel.tables.edit((editor) => editor.protect({ start: page(kernel), pages: 1 }, { writable: true }));
     expect(all).toBe(1);
   });
 });
@@ -262,7 +262,7 @@ test("what a refused change let CPUs see is gone before its tables are: a walk d
     expect(access("load", start + 0x1f_f000n)).toBe(true);
   });
   allocator.refuse(2);
-  const done = tables.edit((editor) => editor.protect(start + 0x1f_e000n, 512, { writable: true }));
+  const done = tables.edit((editor) => editor.protect({ start: start + 0x1f_e000n, pages: 512 }, { writable: true }));
   allocator.refuse(0);
   expect(done).toBe(false);
   expect(split).toBeDefined();
@@ -303,7 +303,7 @@ describe("room for large leaves", () => {
         freedAfterFlush &&= kernel.machine.cpu(1).told.length > told;
         free(frame, order);
       };
-      expect(kernel.tables.makeRoomForLarge(START, 1024)).toBe(true);
+      expect(kernel.tables.makeRoomForLarge({ start: START, pages: 1024 })).toBe(true);
       expect(freedAfterFlush).toBe(true);
       expect(kernel.machine.cpu(1).told.slice(told)).toEqual(["flush"]);
       expect(used(kernel)).toBe(before - 2 * roots);
@@ -337,7 +337,7 @@ describe("room for large leaves", () => {
     expect(reached()).toBe(0x1003);
     run(2);
     tables.edit((editor) => editor.unmap(start + 0x3000n, 1));
-    expect(tables.makeRoomForLarge(start, 512)).toBe(true);
+    expect(tables.makeRoomForLarge({ start, pages: 512 })).toBe(true);
     tables.edit((editor) => editor.map(start, { ...KERNEL_DATA, level: 2, frame: 0x2000 }));
     // The frame is someone else's now, who writes what looks like an entry.
     entries.write(old, 3, 0x0bad_0063, 0);
@@ -354,15 +354,15 @@ describe("room for large leaves", () => {
     const { memory } = kernel.entries;
     kernel.entries.write(tableAt(memory, kernel.view.kernelRoot(holder!), 4, START + 0x20_0000n, 1)!, 0, 0, 0);
     const before = [used(kernel), kernel.tables.stores.total, kernel.tables.flushes];
-    expect(kernel.tables.makeRoomForLarge(START, 1024)).toBe(false);
+    expect(kernel.tables.makeRoomForLarge({ start: START, pages: 1024 })).toBe(false);
     expect([used(kernel), kernel.tables.stores.total, kernel.tables.flushes]).toEqual(before);
     expect(kernel.tables.lookup(2, START + 0x20_0000n)).toBeDefined();
     const absent = make([0]);
-    absent.tables.edit((editor) => editor.protect(START, 1, { present: false }));
-    expect(absent.tables.makeRoomForLarge(START, 512)).toBe(false);
-    expect(absent.tables.makeRoomForLarge(START + 0x40_0000n, 512)).toBe(true);
+    absent.tables.edit((editor) => editor.protect({ start: START, pages: 1 }, { present: false }));
+    expect(absent.tables.makeRoomForLarge({ start: START, pages: 512 })).toBe(false);
+    expect(absent.tables.makeRoomForLarge({ start: START + 0x40_0000n, pages: 512 })).toBe(true);
     absent.tables.edit((editor) => editor.map(START + 0x40_0000n, { ...KERNEL_DATA, level: 2, frame: 0x2000 }));
-    expect(absent.tables.makeRoomForLarge(START + 0x40_0000n, 512)).toBe(false);
+    expect(absent.tables.makeRoomForLarge({ start: START + 0x40_0000n, pages: 512 })).toBe(false);
   });
 
   test.each([true, false])(
@@ -383,7 +383,7 @@ describe("room for large leaves", () => {
       entries.write(pud, 511, (pmd << 12) | 0x67, 0);
       entries.write(pmd, index, entries.low(kernels, index), entries.high(kernels, index));
       const table = tableAt(entries.memory, root, 4, START, 1)!;
-      expect(kernel.tables.makeRoomForLarge(START, 512)).toBe(true);
+      expect(kernel.tables.makeRoomForLarge({ start: START, pages: 512 })).toBe(true);
       expect(allocator.owns(table, 0)).toBe(false);
       expect(entries.low(pmd, index) & 1).toBe(pti ? 0 : 1);
       if (!pti) return;
@@ -391,7 +391,7 @@ describe("room for large leaves", () => {
       entries.write(pmd, index, 0x20_01e3, 0);
       kernel.tables.edit((editor) => editor.map(START, { ...KERNEL_DATA, level: 1, frame: 0x1000 }));
       kernel.tables.edit((editor) => editor.unmap(START, 1));
-      expect(kernel.tables.makeRoomForLarge(START, 512)).toBe(false);
+      expect(kernel.tables.makeRoomForLarge({ start: START, pages: 512 })).toBe(false);
     },
   );
 
@@ -400,7 +400,7 @@ describe("room for large leaves", () => {
     kernel.tables.edit((editor) => editor.unmap(START, 1));
     const table = tableAt(kernel.entries.memory, kernel.view.kernelRoot(0), 4, START, 1)!;
     kernel.allocator.owns = (frame) => frame !== table;
-    expect(kernel.tables.makeRoomForLarge(START, 512)).toBe(false);
+    expect(kernel.tables.makeRoomForLarge({ start: START, pages: 512 })).toBe(false);
     expect(tableAt(kernel.entries.memory, kernel.view.kernelRoot(0), 4, START, 1)).toBe(table);
   });
 });
@@ -408,12 +408,12 @@ describe("room for large leaves", () => {
 test("a leaf that is made absent keeps its frame, inverted, and comes back", () => {
   const kernel = testKernel({ nodes, view: fixedHolders(0) });
   kernel.tables.edit((editor) => editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 0x1e02 }));
-  kernel.tables.edit((editor) => editor.protect(WINDOW, 1, { present: false }));
+  kernel.tables.edit((editor) => editor.protect({ start: WINDOW, pages: 1 }, { present: false }));
   expect(kernel.tables.lookup(0, WINDOW)).toBeUndefined();
   const table = tableAt(kernel.entries.memory, kernel.view.kernelRoot(0), 4, WINDOW, 1)!;
   // As recorded on a guest with KPTI (data/tables/hsw): 800ffffffe1fd062.
   expect([kernel.entries.high(table, 0), kernel.entries.low(table, 0)]).toEqual([0x800fffff, 0xfe1fd062]);
-  kernel.tables.edit((editor) => editor.protect(WINDOW, 1, { present: true }));
+  kernel.tables.edit((editor) => editor.protect({ start: WINDOW, pages: 1 }, { present: true }));
   expect(kernel.tables.lookup(0, WINDOW)).toMatchObject({ frame: 0x1e02, writable: true, present: true });
 });
 

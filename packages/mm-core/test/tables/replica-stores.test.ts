@@ -135,8 +135,10 @@ test.each([
           } else if (kind === "unmap") tables.edit((editor) => editor.unmap(small, 1));
           else if (kind === "large") tables.edit((editor) => editor.map(large, { ...each(2), frame: 512 * at }));
           else if (kind === "protect")
-            tables.edit((editor) => editor.protect(large + BigInt(at) * PAGE, pages, { writable: at % 2 === 0 }));
-          else if (kind === "room") tables.makeRoomForLarge(base, LARGE_PAGES);
+            tables.edit((editor) =>
+              editor.protect({ start: large + BigInt(at) * PAGE, pages }, { writable: at % 2 === 0 }),
+            );
+          else if (kind === "room") tables.makeRoomForLarge({ start: base, pages: LARGE_PAGES });
           else if (kind === "fork") {
             const made = spaces.create(node);
             if (made) {
@@ -174,7 +176,7 @@ test("what shared tables say of a copy's memory counts as a copy's, and what is 
   }
   tables.edit((editor) => editor.mapPerNode(start, { ...LEAF, level: 1 }, (node) => frames[node]!));
   const [total, replica] = [entries.stores, entries.replicaStores];
-  tables.edit((editor) => editor.protect(start, 1, { writable: false }, true));
+  tables.edit((editor) => editor.protect({ start, pages: 1 }, { writable: false }, true));
   const stored = entries.stores - total;
   const copies = entries.replicaStores - replica;
   // A leaf on each of four roots; and three times the direct map: a split, a pointer to it, a leaf.
@@ -182,7 +184,7 @@ test("what shared tables say of a copy's memory counts as a copy's, and what is 
   expect(() =>
     tables.edit((editor) =>
       editor.together(() => {
-        editor.protect(start, 1, { writable: true }, true);
+        editor.protect({ start, pages: 1 }, { writable: true }, true);
         throw new Error("no");
       }),
     ),

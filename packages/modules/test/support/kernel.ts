@@ -43,7 +43,7 @@ export function loaderKernel({
   const setMemory: Pick<SetMemory, "changeAll"> = {
     changeAll: (changes) =>
       late.kernel!.tables.edit((editor) => {
-        for (const { range, change, alias } of changes) editor.protect(range.start, range.pages, change, alias);
+        for (const { range, change, alias } of changes) editor.protect(range, change, alias);
       }),
   };
   const kernel = fakeKernel({

@@ -1,6 +1,6 @@
 /** init-left-mapped: freed parts of the image stay mapped where they were. */
 import { overlay } from "@kreplica/di";
-import { KernelBoot, KernelImage, KernelLayout, KernelTables, imageAddress, pagesOf } from "@kreplica/mm-core/api";
+import { imageRange, KernelBoot, KernelImage, KernelLayout, KernelTables } from "@kreplica/mm-core/api";
 import type { Bug } from "../bug.js";
 
 export const INIT_ALIAS: Bug = {
@@ -24,7 +24,7 @@ export const INIT_ALIAS: Bug = {
       const [tables, layout, image] = [get(KernelTables), get(KernelLayout), get(KernelImage)];
       boot.during("free-initmem", () => {
         tables.edit((editor) =>
-          editor.protect(imageAddress(layout, image.initBegin), pagesOf(image.initBegin, image.initEnd), {
+          editor.protect(imageRange(layout, image.initBegin, image.initEnd), {
             present: true,
             writable: false,
             executable: true,

@@ -24,7 +24,10 @@ export const IMAGE_GAP: Bug = {
       const [tables, layout, image] = [get(KernelTables), get(KernelLayout), get(KernelImage)];
       boot.during("mark-rodata-ro", () => {
         tables.edit((editor) =>
-          editor.protect(imageAddress(layout, image.symbol("__brk_base")!), 1, { executable: true, writable: true }),
+          editor.protect(
+            { start: imageAddress(layout, image.symbol("__brk_base")!), pages: 1 },
+            { executable: true, writable: true },
+          ),
         );
         return "the gap stays executable";
       });

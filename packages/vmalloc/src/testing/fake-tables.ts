@@ -3,7 +3,7 @@
  * remembered until a flush covers it, so that a frame given back too early is seen. For tests only; slow and plain on
  * purpose.
  */
-import { type Frame, LEAF_BYTES, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
+import { endOf, type Frame, LEAF_BYTES, type NodeId, NONE, PAGE, type PageRange } from "@kreplica/hw-x86/api";
 import {
   InvariantError,
   MmError,
@@ -92,18 +92,19 @@ export class FakeTables implements KernelTables {
     return change(this.editor());
   }
 
-  flush(start: bigint, end: bigint): void {
+  flush(range: PageRange): void {
     this.flushes++;
-    this.drop(start, end);
+    this.drop(range);
   }
 
-  flushRanges(ranges: readonly { readonly start: bigint; readonly pages: number }[]): void {
+  flushRanges(ranges: readonly PageRange[]): void {
     this.flushes++;
-    for (const { start, pages } of ranges) this.drop(start, start + BigInt(pages) * PAGE);
+    for (const range of ranges) this.drop(range);
   }
 
-  makeRoomForLarge(start: bigint, pages: number): boolean {
-    const end = start + BigInt(pages) * PAGE;
+  makeRoomForLarge(range: PageRange): boolean {
+    const { start } = range;
+    const end = endOf(range);
     for (const leaves of this.leaves.values())
       for (const address of leaves.keys()) if (address >= start && address < end) return false;
     for (const [key, frame] of this.tablePages) {
@@ -134,8 +135,8 @@ export class FakeTables implements KernelTables {
     return undefined;
   }
 
-  private drop(start: bigint, end: bigint): void {
-    this.owed = this.owed.filter(({ address }) => address < start || address >= end);
+  private drop(range: PageRange): void {
+    this.owed = this.owed.filter(({ address }) => address < range.start || address >= endOf(range));
   }
 
   private leavesOf(holder: NodeId, address: bigint): Map<bigint, Mapping> {
@@ -187,8 +188,7 @@ export class FakeTables implements KernelTables {
       return true;
     };
     const eachLeaf = (
-      start: bigint,
-      pages: number,
+      { start, pages }: PageRange,
       visit: (holder: NodeId, address: bigint, leaf: Mapping, page: number, nth: number) => void,
     ): void => {
       for (let page = 0; page < pages;) {
@@ -212,14 +212,14 @@ export class FakeTables implements KernelTables {
         this.targets(address).forEach((holder, nth) => {
           if (this.lookup(holder, address)?.level === level) this.set(holder, address, undefined, nth);
         }),
-      protect: (start, pages, change, alias) => {
-        eachLeaf(start, pages, (holder, address, leaf, _page, nth) =>
+      protect: (range, change, alias) => {
+        eachLeaf(range, (holder, address, leaf, _page, nth) =>
           this.protectLeaf(holder, address, leaf, change, nth, alias === true),
         );
         return true;
       },
-      repoint: (start, pages, frames) => {
-        eachLeaf(start, pages, (holder, address, leaf, page, nth) => {
+      repoint: (range, frames) => {
+        eachLeaf(range, (holder, address, leaf, page, nth) => {
           const frame = frames(page, holder);
           if (frame !== undefined) this.set(holder, address, { ...leaf, frame }, nth);
         });
