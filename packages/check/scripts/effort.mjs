@@ -27,7 +27,10 @@ const at = given.indexOf("--most");
 const most = at < 0 ? 10_000 : Number(given.splice(at, 2)[1]);
 void singleCopy;
 
-const kinds = [{ nodes: 2, levels: 4, pti: true }, { nodes: 3, levels: 4, pti: false }];
+const kinds = [
+  { nodes: 2, levels: 4, pti: true },
+  { nodes: 3, levels: 4, pti: false },
+];
 const all = [
   ...BUGS.map((bug) => ({
     name: bug.id,
@@ -38,13 +41,22 @@ const all = [
   ...SERIES_IDS.flatMap((name) => {
     const kind = [...kinds, ...configuredKinds(kinds)].find((each) => canShow(name, each));
     return kind
-      ? [{ name, kernel: withSeries(kernelOf(perNode, kind), kind, [name]), families: familiesOf(name), comparison: "end" }]
+      ? [
+          {
+            name,
+            kernel: withSeries(kernelOf(perNode, kind), kind, [name]),
+            families: familiesOf(name),
+            comparison: "end",
+          },
+        ]
       : [];
   }),
 ].filter(({ name }) => given.length === 0 || given.includes(name));
 
 const told = (effort) => (effort === undefined ? `over ${most}` : String(Math.round(effort)));
-console.log("| bug | its operations, by chance | directed | all operations, by chance | directed |\n|---|---|---|---|---|");
+console.log(
+  "| bug | its operations, by chance | directed | all operations, by chance | directed |\n|---|---|---|---|---|",
+);
 for (const { name, kernel, families, comparison } of all) {
   const cells = [families, FAMILIES].flatMap((drawn) =>
     [false, true].map((directed) =>

@@ -28,9 +28,7 @@ export class DirectedDrawing {
   drawRun(repertoire: Repertoire, seed: number, steps: number, round: number): Operation[] {
     if (round % 3 === 0) return repertoire.drawRun(seed, steps);
     const beginning =
-      round % 3 === 2 && this.beginnings.length > 0
-        ? this.beginnings[seededRandom(seed)(this.beginnings.length)]!
-        : [];
+      round % 3 === 2 && this.beginnings.length > 0 ? this.beginnings[seededRandom(seed)(this.beginnings.length)]! : [];
     return repertoire.drawRun(seed, steps, beginning.slice(0, Math.floor(steps / SHARE)), true);
   }
 

@@ -32,9 +32,7 @@ export function operationsToFind(options: EffortOptions): number | undefined {
   let done = 0;
   for (let run = 0; done < most; run++) {
     const seed = (first + run * 0x9e37_79b9) | 0;
-    const operations = directed
-      ? drawing.drawRun(repertoire, seed, steps, run)
-      : repertoire.drawRun(seed, steps);
+    const operations = directed ? drawing.drawRun(repertoire, seed, steps, run) : repertoire.drawRun(seed, steps);
     let before = 0;
     const failure = failureIn(() => {
       system ??= new Differential(kernel, comparison, families, directed ? { coverage: drawing.coverage } : {});

@@ -112,7 +112,15 @@ describe("directed drawing", () => {
 
   test("a campaign says what it saw; more of it than chance alone is not promised, the same again is", () => {
     const run = (directed: boolean): ReturnType<typeof campaign> =>
-      campaign({ runs: 6, steps: 60, seed: 3, kernels: [kernel], families: CORE_FAMILIES, comparison: "off", directed });
+      campaign({
+        runs: 6,
+        steps: 60,
+        seed: 3,
+        kernels: [kernel],
+        families: CORE_FAMILIES,
+        comparison: "off",
+        directed,
+      });
     const { coverage, violations } = run(true);
     expect(violations).toEqual([]);
     expect(coverage!.states).toBeGreaterThan(5);
@@ -129,9 +137,7 @@ describe("what a search costs", () => {
     for (const directed of [false, true])
       for (const seed of [1, 2, 3])
         expect(operationsToFind({ ...search, seed, directed, kernel: kernelOfBug(bug, true) })).toBeGreaterThan(0);
-    expect(
-      operationsToFind({ ...search, most: 400, directed: true, kernel: kernelOfBug(bug, false) }),
-    ).toBeUndefined();
+    expect(operationsToFind({ ...search, most: 400, directed: true, kernel: kernelOfBug(bug, false) })).toBeUndefined();
   });
 
   test("a bug of the boot costs nothing", () => {

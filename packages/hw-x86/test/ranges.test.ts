@@ -1,17 +1,7 @@
 /** Ranges of addresses: what they begin and end with, what lies in them, what they share. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import {
-  alignDown,
-  alignUp,
-  contains,
-  endOf,
-  meet,
-  overlap,
-  PAGE,
-  type PageRange,
-  pagesBetween,
-} from "../src/api.js";
+import { alignDown, alignUp, contains, endOf, meet, overlap, PAGE, type PageRange, pagesBetween } from "../src/api.js";
 
 const range = fc.record({ start: fc.nat(20).map((page) => BigInt(page) * PAGE), pages: fc.nat(5) });
 const pagesIn = ({ start, pages }: PageRange): bigint[] =>
