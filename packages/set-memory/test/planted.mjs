@@ -78,8 +78,8 @@ export default [
   {
     promise: "the image's own view follows a change of the direct map",
     file: change,
-    find: "            (!high || editor.protect(high, withoutLocal(change)))",
-    replace: "            (!high || true)",
+    find: " && (!high || editor.protect(high, withoutLocal(change)))",
+    replace: " && (!high || true)",
     test,
   },
   {
