@@ -452,11 +452,12 @@ function text(task: Task, result: Result, image: KernelImage | undefined, { scre
   const kinds = Math.min(runs, task.kinds.length);
   const more = findingsText(found, unseen, kinds, screen);
   const said = `${checked}: ${countText(runs, "run")}, ${countText(steps, "operation")} on ${countText(kinds, "kind")} of kernel: ${verdict}`;
-  const trodden = coverage
-    ? wrap(
-        `CPUs' loaded tables were seen in ${countText(coverage.states, "state")} (lazy, temporary, another node's, flushes missed or owed), with ${countText(coverage.transitions, "way")} from one to another.`,
-        screen.columns,
-      )
-    : [];
-  return `${[...wrap(said, screen.columns), ...trodden].join("\n")}\n${more === "" ? "" : `\n${more}`}${task.defect === undefined ? "" : aboutDefect(task.defect, screen)}`;
+  const trodden =
+    coverage && coverage.transitions > 0
+      ? `${more === "" ? "" : "\n"}${wrap(
+          `CPUs' loaded tables were seen in ${countText(coverage.states, "state")} (lazy, temporary, another node's, flushes missed or owed), with ${countText(coverage.transitions, "way")} from one to another.`,
+          screen.columns,
+        ).join("\n")}\n`
+      : "";
+  return `${wrap(said, screen.columns).join("\n")}\n${more === "" ? "" : `\n${more}`}${task.defect === undefined ? "" : aboutDefect(task.defect, screen)}${trodden}`;
 }
