@@ -8,7 +8,7 @@ const files = readdirSync(dataFile(""), { recursive: true, encoding: "utf8" })
   .filter((name) => statSync(dataFile(name)).isFile());
 
 test("the folders are the README's", () => {
-  expect(readdirSync(dataFile("")).sort()).toEqual(["kernel", "tables", "traces"]);
+  expect(readdirSync(dataFile("")).sort()).toEqual(["kernel", "probe", "tables", "traces"]);
   expect(files.length).toBeGreaterThan(30);
 });
 
