@@ -70,9 +70,16 @@ describe("what no defect of the list accounts for", () => {
     expect([runs > 0, unseen]).toEqual([true, []]);
   });
 
-  test("on a sound policy there is nothing", () => {
-    const result = surveyOf([PLAIN], { defects: [], kernel: () => kernelOf("per-node", PLAIN), runs: 6, steps: 50 });
+  test("on a sound policy there is nothing, and it is told what was looked at", () => {
+    const { coverage, ...result } = surveyOf([PLAIN], {
+      defects: [],
+      kernel: () => kernelOf("per-node", PLAIN),
+      runs: 6,
+      steps: 50,
+    });
     expect(result).toEqual({ runs: 6, steps: 300, findings: [], unseen: [], parted: 0 });
+    expect(coverage.states).toBeGreaterThan(2);
+    expect(coverage.transitions).toBeGreaterThan(coverage.states);
   });
 });
 
