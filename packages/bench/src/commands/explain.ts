@@ -75,8 +75,8 @@ export function registerExplain(program: Command, context: CommandContext): void
       examples(
         ["kreplica explain", "the authors' 14 figures"],
         ["kreplica explain mount kill --reasons", "two tests, with the reasons"],
-        ["kreplica explain --reported mine.json --machine mine.json", "one's own figures, of one's own machine"],
-        ["kreplica explain --layouts 16 --json", "more layouts, as one JSON document"],
+        ["kreplica explain --reported figures.json --machine mine.json", "one's own figures, of one's own machine"],
+        ["kreplica explain kill --layouts 16 --json", "more layouts, as one JSON document"],
       ) + exitCodes,
     )
     .action(async (tests: readonly string[], options: Options) => {
