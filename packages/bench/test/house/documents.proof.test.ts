@@ -111,6 +111,7 @@ const shown = helps.flatMap((help) =>
 const ELSEWHERE = new Map<string, string>([
   ["compare --traces recordings/ --recorded-kernel System.map", "test/compare/recorded-kernel.test.ts"],
   // Measures for half a minute, or walks millions of lines.
+  ["probe", "test/probe.proof.test.ts"],
   ["probe -o machine.json", "test/probe.proof.test.ts"],
   ["probe --json", "test/probe.proof.test.ts"],
   ["probe --check cells.json", "test/probe.test.ts"],
