@@ -125,6 +125,7 @@ describe("check", () => {
       policy: "per-node",
       runs: 16,
       steps: 960,
+      coverage: { states: expect.any(Number) as number, transitions: expect.any(Number) as number },
       violations: [],
     });
   });

@@ -14,9 +14,11 @@ test("every option that takes one value refuses another, and takes the same agai
         option.argChoices?.slice(0, 2) ??
         (/<(number|count)>/.test(option.flags)
           ? ["1", "2"]
-          : /<address>/.test(option.flags)
-            ? ["redis://127.0.0.1:1", "redis://127.0.0.1:2"]
-            : ["x", "y"]);
+          : /<seconds>/.test(option.flags)
+            ? ["5", "6"]
+            : /<address>/.test(option.flags)
+              ? ["redis://127.0.0.1:1", "redis://127.0.0.1:2"]
+              : ["x", "y"]);
       const { code, error } = await invoke([command.name(), option.long!, one!, option.long!, two!]);
       expect([code, error], `${command.name()} ${option.long!}`).toEqual([
         2,

@@ -28,10 +28,14 @@ export function declareRules(command: Command, rules: readonly Rule[]): Command 
   });
 }
 
-/** Long flags of the options that stand on the command line. */
+/** Long flags of the options that stand on the command line. Of `--work` and `--no-work`, which share a value, one. */
 const givenTo = (command: Command): string[] =>
   command.options
-    .filter((option) => command.getOptionValueSource(option.attributeName()) === "cli")
+    .filter(
+      (option) =>
+        command.getOptionValueSource(option.attributeName()) === "cli" &&
+        (command.getOptionValue(option.attributeName()) === false) === option.negate,
+    )
     .map((option) => option.long!);
 
 function apply(rule: Rule, command: Command): void {

@@ -1,7 +1,10 @@
 /** An explanation as text: a table of the figures, their causes, what ranges do, sentences. Values in, text out. */
 import { type Cause, type CauseName, type Explained, type Explanation, swingOf } from "@kreplica/replay";
-import { type Column, heading, note, paragraph, renderTable, type Screen } from "./terminal.js";
+import { type Column, heading, note, paragraph, renderTable, type Screen, wrap } from "./terminal.js";
 import { grouped } from "./units.js";
+
+/** Columns of a screen from which on a parameter's range has a column of its own, and of the one for both below. */
+const [WIDE, NARROW] = [90, 28];
 
 const right = (head: string): Column => ({ head, align: "right" });
 const percent = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);
@@ -88,10 +91,17 @@ export function explainText(explanation: Explanation, screen: Screen): string {
     ) +
     `\n${screen.bold("What each range does to the mean gain")}\n` +
     renderTable(
-      [{ head: "" }, { head: "range" }, right("cold\n%"), right("hot\n%"), right("widest\npoints")],
+      [
+        { head: "" },
+        ...(screen.columns >= WIDE ? [{ head: "range" }] : []),
+        right("cold\n%"),
+        right("hot\n%"),
+        right("widest\npoints"),
+      ],
       sensitivity.map((each) => [
-        each.parameter,
-        each.range,
+        ...(screen.columns >= WIDE
+          ? [each.parameter, each.range]
+          : [wrap(`${each.parameter}, ${each.range}`, NARROW).join("\n")]),
         ...[each.cold, each.hot].map(({ low, high }) => `${percent(low)}..${percent(high)}`),
         percent(swingOf(each)),
       ]),

@@ -145,8 +145,8 @@ describe("kreplica compare", () => {
     writeFileSync(join(plain, "any-name.kt"), decompress(readFileSync(dataFile("traces/hsw-mount.kt.zst"))));
     copyFileSync(dataFile("traces/hsw-mount.kt.zst"), join(packed, "any-name.kt.zst"));
     const [one, other] = [
-      await kreplica.run(["compare", "--traces", plain]),
-      await kreplica.run(["compare", "--traces", packed]),
+      await kreplica.run(["compare", "--traces", plain, "-v"]),
+      await kreplica.run(["compare", "--traces", packed, "-v"]),
     ];
     expect(one.code).toBe(0);
     expect(other.out).toBe(one.out);
