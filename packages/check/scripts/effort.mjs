@@ -5,7 +5,6 @@
  *   node scripts/effort.mjs [--most OPERATIONS] [NAME ...]     needs a build
  */
 import { BUGS } from "@kreplica/museum";
-import { singleCopy } from "@kreplica/mm-core";
 import { perNode } from "@kreplica/kernel";
 import {
   canShow,
@@ -19,13 +18,12 @@ import {
   operationsToFind,
   SERIES_IDS,
   withSeries,
-} from "../dist/index.js";
+} from "@kreplica/check";
 
 const SEEDS = 10;
 const given = process.argv.slice(2);
 const at = given.indexOf("--most");
 const most = at < 0 ? 10_000 : Number(given.splice(at, 2)[1]);
-void singleCopy;
 
 const kinds = [
   { nodes: 2, levels: 4, pti: true },
