@@ -13,12 +13,12 @@ test("every option that takes one value refuses another, and takes the same agai
       const [one, two] =
         option.argChoices?.slice(0, 2) ??
         (/<(number|count)>/.test(option.flags)
-          ? ["1", "2"]
-          : /<seconds>/.test(option.flags)
+          ? option.long === "--budget"
             ? ["5", "6"]
-            : /<address>/.test(option.flags)
-              ? ["redis://127.0.0.1:1", "redis://127.0.0.1:2"]
-              : ["x", "y"]);
+            : ["1", "2"]
+          : /<address>/.test(option.flags)
+            ? ["redis://127.0.0.1:1", "redis://127.0.0.1:2"]
+            : ["x", "y"]);
       const { code, error } = await invoke([command.name(), option.long!, one!, option.long!, two!]);
       expect([code, error], `${command.name()} ${option.long!}`).toEqual([
         2,

@@ -54,7 +54,7 @@ export function probeCommand(program: Command, context: CommandContext, computer
         "write a machine file: this machine refined by what was measured, the rest marked assumed",
       ),
     )
-    .addOption(numberOption("--budget <seconds>", "seconds that measuring may take", { least: 5, most: 600 }, 90))
+    .addOption(numberOption("--budget <number>", "seconds that measuring may take", { least: 5, most: 600 }, 90))
     .addOption(numberOption("--seed <number>", "seed of the chains' order", SEEDS, 1))
     .addOption(
       fileOption(
