@@ -1,12 +1,13 @@
-/** Jobs of a comparison, in a worker thread: an entry of its own in dist, started by run-jobs.ts. */
+/** Jobs of a comparison, in a worker thread: an entry of its own in dist, started by run-parts.ts. */
 import "@kreplica/di"; // first, as in cli.ts
 import { parentPort, workerData } from "node:worker_threads";
 import { faultOf, InputError } from "@kreplica/inputs";
 import { useExtensions, useTextProfile } from "@kreplica/kernel";
 import { replayKernel } from "./inputs/replay-kernel.js";
 import { loadPlugins } from "./plugin-file.js";
-import { type FileJob, measureFile, type WorkerMessage } from "./run-jobs.js";
+import { type FileJob, measureFile } from "./run-jobs.js";
 import { type LayoutFileJob, layoutsOfFile } from "./run-layouts.js";
+import type { WorkerMessage } from "./run-parts.js";
 import { type VariantFileJob, variantsOfFile } from "./run-variants.js";
 import { shippedTextProfile } from "./text-profile.js";
 

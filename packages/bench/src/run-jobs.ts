@@ -2,26 +2,21 @@
  * Runs jobs in as many workers as there are CPUs, where the built worker lies beside this file; one after the other
  * where it does not (from source). Same results.
  */
-import { existsSync, statSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { statSync } from "node:fs";
 import { basename } from "node:path";
-import { fileURLToPath } from "node:url";
-import { InputError, type InputFault } from "@kreplica/inputs";
-import { isNamed, policyOf } from "@kreplica/kernel";
+import { InputError } from "@kreplica/inputs";
 import {
   type KernelMeasurement,
-  type LayoutRun,
   measureTrace,
   type ReplayKernel,
   type TraceJob,
   type TraceMeasurement,
-  type VariantRuns,
 } from "@kreplica/replay";
 import { testOf } from "@kreplica/trace";
-import { type NamedKernels, replayKernel, shippedReplay } from "./inputs/replay-kernel.js";
+import { type NamedKernels, shippedReplay } from "./inputs/replay-kernel.js";
 import { isLongRun, recordedRun, traceFile } from "./inputs/trace-file.js";
 import type { Progress } from "./report/terminal.js";
-import { inWorkers } from "./worker-pool.js";
+import { policyNames, runParts } from "./run-parts.js";
 
 /** A job whose recording and kernels lie in files: plain data. */
 export interface FileJob extends TraceJob, NamedKernels {}
@@ -36,15 +31,6 @@ export const measureFile = (
   hear?: (measurement: KernelMeasurement) => void,
 ): TraceMeasurement[] => measureTrace(job, recordedRun(job.file), kernel, hear);
 
-/** What a worker says of the job it was sent. */
-export type WorkerMessage =
-  | { readonly kind: "result"; readonly measurements: TraceMeasurement[] }
-  | { readonly kind: "layouts"; readonly runs: LayoutRun[][] }
-  | { readonly kind: "variants"; readonly runs: VariantRuns }
-  | { readonly kind: "bad-input"; readonly fault: InputFault };
-
-/** The worker's file name in dist; an entry of tsup.config.ts. */
-export const WORKER = "measure-worker.js";
 /**
  * A long run takes about so many times what another recording of its size does. Decides what is begun first, and how
  * far the progress line moves.
@@ -92,20 +78,16 @@ export async function runJobs(
     running.delete(nameOf(part));
     progress.step(part.work, now());
   };
-  const file = fileURLToPath(new URL(WORKER, import.meta.url));
-  // A worker is told of policies by name: it has none of the caller's own.
-  if (existsSync(file) && jobs.every(({ policies }) => policies.every(isNamed)))
-    await inWorkers(file, availableParallelism(), queue, begin, async (part, ask) => {
-      const message = await ask<WorkerMessage>({ ...part.job, policies: policyNames(part.job) } satisfies FileJob);
-      if (message.kind === "bad-input") keep(part, new InputError(message.fault));
-      else if (message.kind === "result") keep(part, message.measurements);
-    });
-  else {
-    for (const part of parts) {
-      begin(part);
-      keep(part, await measured(part.job));
-    }
-  }
+  await runParts(
+    parts,
+    {
+      begin,
+      keep,
+      work: measureFile,
+      answerIn: (message) => (message.kind === "result" ? message.measurements : undefined),
+    },
+    queue,
+  );
   return results.map(
     (each, i) =>
       refused.get(i) ??
@@ -117,24 +99,12 @@ export async function runJobs(
   );
 }
 
-async function measured(job: FileJob): Promise<TraceMeasurement[] | InputError> {
-  try {
-    return measureFile(job, await replayKernel(job));
-  } catch (error) {
-    if (error instanceof InputError) return error;
-    throw error;
-  }
-}
-
 /** A job for each of its kernels. */
 const sideBySide = (job: TraceJob): TraceJob[] => [
   ...job.policies.map((policy) => ({ ...job, policies: [policy], unaligned: false })),
   ...(job.unaligned ? [{ ...job, policies: [], elsewhere: [] }] : []),
 ];
 
-/** As a worker is told of them. */
-export const policyNames = ({ policies }: Pick<TraceJob, "policies">): string[] =>
-  policies.map((each) => policyOf(each).name);
 const kernelsOf = (job: TraceJob): string[] => [...policyNames(job), ...(job.unaligned ? ["unaligned"] : [])];
 
 /** A recording's test; the file where it cannot be told, which is said when it is measured. */

@@ -2,17 +2,13 @@
  * Runs recordings in layouts, a few layouts a job, in as many workers as there are CPUs where the built worker lies
  * beside this file; one after the other where it does not (from source). Same results.
  */
-import { existsSync } from "node:fs";
-import { availableParallelism } from "node:os";
-import { fileURLToPath } from "node:url";
 import { InputError } from "@kreplica/inputs";
-import { isNamed } from "@kreplica/kernel";
 import { type LayoutJob, type LayoutRun, measureLayouts, type ReplayKernel } from "@kreplica/replay";
-import { type NamedKernels, replayKernel } from "./inputs/replay-kernel.js";
+import type { NamedKernels } from "./inputs/replay-kernel.js";
 import { recordedRun } from "./inputs/trace-file.js";
 import type { Progress } from "./report/terminal.js";
-import { policyNames, shownName, WORKER, type WorkerMessage } from "./run-jobs.js";
-import { inWorkers } from "./worker-pool.js";
+import { shownName } from "./run-jobs.js";
+import { runParts } from "./run-parts.js";
 
 /** A job whose recording and kernels lie in files: plain data. */
 export interface LayoutFileJob extends LayoutJob, NamedKernels {}
@@ -50,30 +46,11 @@ export async function runLayouts(
     if (answer instanceof InputError) refused.set(index, refused.get(index) ?? answer);
     else answer.forEach((runs, policy) => results[index]![policy]!.push(...runs));
   };
-  const file = fileURLToPath(new URL(WORKER, import.meta.url));
-  // A worker is told of policies by name: it has none of the caller's own.
-  if (existsSync(file) && jobs.every(({ policies }) => policies.every(isNamed)))
-    await inWorkers(file, availableParallelism(), [...parts], begin, async (part, ask) => {
-      const message = await ask<WorkerMessage>({
-        ...part.job,
-        policies: policyNames(part.job),
-      } satisfies LayoutFileJob);
-      if (message.kind === "bad-input") keep(part, new InputError(message.fault));
-      else if (message.kind === "layouts") keep(part, message.runs);
-    });
-  else
-    for (const part of parts) {
-      begin(part);
-      keep(part, await run(part.job));
-    }
+  await runParts(parts, {
+    begin,
+    keep,
+    work: layoutsOfFile,
+    answerIn: (message) => (message.kind === "layouts" ? message.runs : undefined),
+  });
   return results.map((each, i) => refused.get(i) ?? each.map((runs) => [...runs].sort((a, b) => a.layout - b.layout)));
-}
-
-async function run(job: LayoutFileJob): Promise<LayoutRun[][] | InputError> {
-  try {
-    return layoutsOfFile(job, await replayKernel(job));
-  } catch (error) {
-    if (error instanceof InputError) return error;
-    throw error;
-  }
 }

@@ -2,17 +2,13 @@
  * Runs recordings on machines that differ in one thing, in as many workers as there are CPUs where the built worker
  * lies beside this file; one after the other where it does not (from source). Same results.
  */
-import { existsSync } from "node:fs";
-import { availableParallelism } from "node:os";
-import { fileURLToPath } from "node:url";
-import { InputError } from "@kreplica/inputs";
-import { isNamed } from "@kreplica/kernel";
+import type { InputError } from "@kreplica/inputs";
 import { measureVariants, type ReplayKernel, type VariantJob, type VariantRuns } from "@kreplica/replay";
-import { type NamedKernels, replayKernel } from "./inputs/replay-kernel.js";
+import type { NamedKernels } from "./inputs/replay-kernel.js";
 import { isLongRun, recordedRun } from "./inputs/trace-file.js";
 import type { Progress } from "./report/terminal.js";
-import { policyNames, shownName, WORKER, type WorkerMessage } from "./run-jobs.js";
-import { inWorkers } from "./worker-pool.js";
+import { shownName } from "./run-jobs.js";
+import { runParts } from "./run-parts.js";
 
 /** A job whose recording and kernels lie in files: plain data. */
 export interface VariantFileJob extends VariantJob, NamedKernels {}
@@ -42,30 +38,11 @@ export async function runVariants(
     results[index] = answer;
     progress.step(1, shownName(job));
   };
-  const file = fileURLToPath(new URL(WORKER, import.meta.url));
-  // A worker is told of policies by name: it has none of the caller's own.
-  if (existsSync(file) && jobs.every(({ policies }) => policies.every(isNamed)))
-    await inWorkers(file, availableParallelism(), [...parts], begin, async (part, ask) => {
-      const message = await ask<WorkerMessage>({
-        ...part.job,
-        policies: policyNames(part.job),
-      } satisfies VariantFileJob);
-      if (message.kind === "bad-input") keep(part, new InputError(message.fault));
-      else if (message.kind === "variants") keep(part, message.runs);
-    });
-  else
-    for (const part of parts) {
-      begin(part);
-      keep(part, await run(part.job));
-    }
+  await runParts(parts, {
+    begin,
+    keep,
+    work: variantsOfFile,
+    answerIn: (message) => (message.kind === "variants" ? message.runs : undefined),
+  });
   return results;
-}
-
-async function run(job: VariantFileJob): Promise<VariantRuns | InputError> {
-  try {
-    return variantsOfFile(job, await replayKernel(job));
-  } catch (error) {
-    if (error instanceof InputError) return error;
-    throw error;
-  }
 }

@@ -1,6 +1,7 @@
 /** Runs a command line in this process, for tables over all commands: what it prints, and its exit code. */
 import type { Command } from "commander";
 import { COMMANDS } from "../src/commands/all.js";
+import type { RegisterCommand } from "../src/commands/command.js";
 import { run } from "../src/commands/run.js";
 import { progressOn, screenFor } from "../src/report/terminal.js";
 
@@ -10,14 +11,15 @@ export interface Invoked {
   readonly error: string;
 }
 
-/** @param environment of the screen: `COLUMNS` */
+/** @param environment of the screen: `COLUMNS` @param commands that there are */
 export async function invoke(
   words: readonly string[],
   environment: Readonly<Record<string, string>> = {},
+  commands: readonly RegisterCommand[] = COMMANDS,
 ): Promise<Invoked> {
   let out = "";
   let error = "";
-  const code = await run(words, COMMANDS, {
+  const code = await run(words, commands, {
     version: "0",
     out: (text) => {
       out += text;

@@ -8,26 +8,9 @@ import { describe, expect, test } from "vitest";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { kernelFrom } from "../src/boot.js";
 import { registerPatch } from "../src/commands/patch.js";
-import { run } from "../src/commands/run.js";
-import { progressOn, screenFor } from "../src/report/terminal.js";
+import { invoke as invokeOf, type Invoked } from "./invoke.js";
 
-const invoke = async (...words: string[]): Promise<{ code: number; out: string; error: string }> => {
-  let out = "";
-  let error = "";
-  const code = await run(words, [registerPatch], {
-    version: "0",
-    out: (text) => {
-      out += text;
-    },
-    error: (text) => {
-      error += text;
-    },
-    screen: screenFor({}, {}),
-    progress: progressOn({ isTTY: false } as never, {}),
-    debug: false,
-  });
-  return { code, out, error };
-};
+const invoke = (...words: string[]): Promise<Invoked> => invokeOf(words, {}, [registerPatch]);
 const spec = tinyMachine({ nodes: 3, coresPerNode: 2 });
 
 describe.each(Object.keys(PATCH_SITES) as PatchSite[])("%s", (site) => {

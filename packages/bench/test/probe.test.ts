@@ -20,10 +20,8 @@ import { measurementFrom } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
 import { probeCommand } from "../src/commands/probe.js";
-import { run } from "../src/commands/run.js";
 import type { Computer } from "../src/probe/measure-here.js";
-import { progressOn, screenFor } from "../src/report/terminal.js";
-import { invoke } from "./invoke.js";
+import { invoke, type Invoked } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-probe-test-"));
 const temporary = join(folder, "temporary");
@@ -54,22 +52,8 @@ while [ "$1" != -o ]; do shift; done
 printf '%s\\n' '#!/bin/sh' '${script}' > "$2"
 /bin/chmod +x "$2"`;
 
-async function probe(on: Computer, ...words: string[]): Promise<{ code: number; out: string; error: string }> {
-  let [out, error] = ["", ""];
-  const code = await run(["probe", ...words], [(program, context) => probeCommand(program, context, on)], {
-    version: "0",
-    out: (text) => {
-      out += text;
-    },
-    error: (text) => {
-      error += text;
-    },
-    screen: screenFor({}, {}),
-    progress: progressOn({ isTTY: false } as never, {}),
-    debug: false,
-  });
-  return { code, out, error };
-}
+const probe = (on: Computer, ...words: string[]): Promise<Invoked> =>
+  invoke(["probe", ...words], {}, [(program, context) => probeCommand(program, context, on)]);
 
 const printing = (text: string): string => making(`/bin/cat ${join(folder, text)}`);
 const cell = {

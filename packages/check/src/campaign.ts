@@ -7,6 +7,7 @@ import { CheckFailure, failureIn } from "./check-failure.js";
 import { Coverage, type CoverageCount } from "./coverage.js";
 import { type Comparison, Differential } from "./differential.js";
 import { DirectedDrawing } from "./directed.js";
+import { seedOfRun } from "./drawing.js";
 import { FAMILIES, Repertoire } from "./families.js";
 import type { Operation, OperationFamily } from "./family.js";
 
@@ -163,7 +164,7 @@ export function campaign(options: CampaignOptions): CampaignResult {
   let parted = 0;
   for (let run = 0; run < options.runs; run++) {
     const kernel = run % options.kernels.length;
-    const seed = (options.seed + run * 0x9e37_79b9) | 0;
+    const seed = seedOfRun(options.seed, run);
     const fail = (failure: CheckFailure, operations: readonly Operation[]): void => {
       systems.set(kernel, undefined);
       const small = shrink(options.kernels[kernel]!, operations, failure.invariant, options);
@@ -186,9 +187,9 @@ export function campaign(options: CampaignOptions): CampaignResult {
           kernel,
           (system = new Differential(options.kernels[kernel]!, comparison, families, { coverage: directed?.coverage })),
         );
-      system.subject.news = [];
+      const before = system.subject.steps;
       system.run(operations);
-      directed?.learn(operations, system.subject.news);
+      directed?.learn(operations, system.subject.newsAt - before);
       steps += options.steps;
       if (system.isSpent) {
         parted += system.parted;

@@ -64,8 +64,8 @@ export class CheckedSystem implements Subject {
   refusedUntil = 0;
   /** Operations done in the middle of others. */
   private nested = 0;
-  /** States of CPUs' tables that each operation of the run came to for the first time, see {@link Coverage}. */
-  news: number[] = [];
+  /** Operations done when one last came to a state of CPUs' tables that was not seen before, see {@link Coverage}. */
+  newsAt = 0;
   private readonly coverage: Coverage | undefined;
   private readonly covered: CoverageWatch | undefined;
   private readonly checked: boolean;
@@ -133,7 +133,7 @@ export class CheckedSystem implements Subject {
     }
     if (this.coverage && this.covered) {
       this.covered.afterStep(operation);
-      this.news.push(this.coverage.takeNews());
+      if (this.coverage.takeNews() > 0) this.newsAt = this.steps;
     }
     this.afterStep();
   }

@@ -33,13 +33,12 @@ export class DirectedDrawing {
   }
 
   /**
-   * What a run came to: where it saw something new last, it is kept up to there.
-   * @param news by operation of the run, as {@link Coverage.takeNews} told
+   * What a run came to is kept up to where it saw something new last.
+   * @param done operations of the run up to there; 0 and below: it saw nothing new
    */
-  learn(operations: readonly Operation[], news: readonly number[]): void {
-    const last = news.findLastIndex((count) => count > 0);
-    if (last < 0) return;
+  learn(operations: readonly Operation[], done: number): void {
+    if (done <= 0) return;
     if (this.beginnings.length === KEPT) this.beginnings.shift();
-    this.beginnings.push(operations.slice(0, last + 1));
+    this.beginnings.push(operations.slice(0, done));
   }
 }

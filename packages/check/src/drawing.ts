@@ -6,6 +6,9 @@ import { seededRandom } from "@kreplica/mm-core";
 import type { Operation } from "./operation.js";
 import { PLACES } from "./places.js";
 
+/** Seed of a run among many. @param first of the first of them */
+export const seedOfRun = (first: number, run: number): number => (first + run * 0x9e37_79b9) | 0;
+
 /** What a run draws from: one seeded generator, with the choices operations need. */
 export class Drawing {
   /** A whole number below `bound`. */

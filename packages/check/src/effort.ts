@@ -4,6 +4,7 @@ import { failureIn } from "./check-failure.js";
 import { Coverage } from "./coverage.js";
 import { type Comparison, Differential } from "./differential.js";
 import { DirectedDrawing } from "./directed.js";
+import { seedOfRun } from "./drawing.js";
 import { Repertoire } from "./families.js";
 import type { OperationFamily } from "./family.js";
 
@@ -31,18 +32,17 @@ export function operationsToFind(options: EffortOptions): number | undefined {
   let system: Differential | undefined;
   let done = 0;
   for (let run = 0; done < most; run++) {
-    const seed = (first + run * 0x9e37_79b9) | 0;
+    const seed = seedOfRun(first, run);
     const operations = directed ? drawing.drawRun(repertoire, seed, steps, run) : repertoire.drawRun(seed, steps);
     let before = 0;
     const failure = failureIn(() => {
       system ??= new Differential(kernel, comparison, families, directed ? { coverage: drawing.coverage } : {});
       before = system.subject.steps;
-      system.subject.news = [];
       system.run(operations);
     });
     if (failure) return done + (system ? system.subject.steps - before : 0);
     done += steps;
-    if (directed) drawing.learn(operations, system!.subject.news);
+    if (directed) drawing.learn(operations, system!.subject.newsAt - before);
     if (system?.isSpent) system = undefined;
   }
   return undefined;

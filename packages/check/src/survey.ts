@@ -13,6 +13,7 @@ import { CheckFailure, failureIn } from "./check-failure.js";
 import { CheckedSystem } from "./checked-system.js";
 import { Coverage, type CoverageCount } from "./coverage.js";
 import { type Comparison, Differential } from "./differential.js";
+import { seedOfRun } from "./drawing.js";
 import { FAMILIES, Repertoire } from "./families.js";
 import type { Operation, OperationFamily } from "./family.js";
 
@@ -158,7 +159,7 @@ class Survey<Id extends string> {
     for (let run = 0; run < runs; run++) {
       if (defects.length > 0 && this.left.length === 0) break;
       const kind = run % kinds;
-      const seed = (first + run * 0x9e37_79b9) | 0;
+      const seed = seedOfRun(first, run);
       const operations = this.drawing(kind, Math.floor(run / kinds)).drawRun(seed, steps);
       const system = yield* this.system(kind, seed);
       const failure =

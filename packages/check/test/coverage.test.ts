@@ -84,7 +84,7 @@ describe("directed drawing", () => {
 
   test("the first of three runs is as chance has it, the second a mix, the third goes on from what was new", () => {
     const directed = new DirectedDrawing(new Coverage());
-    directed.learn(beginning, [1, 1, 0]);
+    directed.learn(beginning, 2);
     const [first, second, third] = [0, 1, 2].map((round) => directed.drawRun(repertoire, 5, 100, round));
     expect(first).toEqual(repertoire.drawRun(5, 100));
     expect(second).not.toEqual(first);
@@ -95,9 +95,9 @@ describe("directed drawing", () => {
 
   test("nothing is kept of a run without news, and a beginning leaves half of a run to what comes", () => {
     const directed = new DirectedDrawing(new Coverage());
-    directed.learn(beginning, [0, 0, 0]);
+    directed.learn(beginning, 0);
     expect(directed.drawRun(repertoire, 5, 4, 2)).toEqual(repertoire.drawRun(5, 4, [], true));
-    directed.learn(beginning, [0, 0, 1]);
+    directed.learn(beginning, 3);
     expect(directed.drawRun(repertoire, 5, 4, 2).slice(0, 2)).toEqual(beginning.slice(0, 2));
     expect(directed.drawRun(repertoire, 5, 4, 2)).toEqual(repertoire.drawRun(5, 4, beginning.slice(0, 2), true));
   });

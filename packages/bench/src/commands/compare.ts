@@ -14,13 +14,11 @@ import {
   type KernelJob,
   mixGain,
   rateCosts,
-  type Reported,
-  reportedIn,
 } from "@kreplica/replay";
 import { type Command, Option } from "commander";
 import { guestNodes } from "../inputs/guest-nodes.js";
 import { type NamedKernels, type NamedRecording, replayKernel } from "../inputs/replay-kernel.js";
-import { readReportedFile } from "../inputs/reported-file.js";
+import { reportedOf } from "../inputs/reported-file.js";
 import { isLongRun } from "../inputs/trace-file.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
 import { runJobs } from "../run-jobs.js";
@@ -374,28 +372,6 @@ export function finish({ invariants, memory, memoryCost, refused }: CompareResul
   if (invariants.violated.length > 0 || memory.extraBytes !== memory.closedForm || memoryCost.unexplained !== 0)
     context.checkFailed();
   refuse(refused, context);
-}
-
-/** @param tests names of those compared @throws InputError for figures of another machine, or of none of the tests */
-function reportedOf(file: string, machine: string, tests: readonly string[]): Reported {
-  const figures = readReportedFile(file);
-  if (figures.machine !== undefined && figures.machine !== machine) {
-    throw new InputError({
-      file,
-      field: "machine",
-      reason: `these figures are of ${figures.machine}, and ${machine} is compared`,
-      remedy: `name that machine with --machine; where they are of this one, write "${machine}"`,
-    });
-  }
-  if (!figures.figures.some(({ test }) => tests.includes(test))) {
-    throw new InputError({
-      file,
-      field: "figures",
-      reason: `none is of a test that is compared: ${figures.figures.map(({ test }) => test).join(", ")}`,
-      remedy: `the tests are ${tests.join(", ")}`,
-    });
-  }
-  return reportedIn(figures);
 }
 
 /**

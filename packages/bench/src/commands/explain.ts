@@ -1,9 +1,8 @@
 /** `kreplica explain`: what it would take for modelled gains to equal reported ones. */
-import { InputError } from "@kreplica/inputs";
 import type { KernelPolicy } from "@kreplica/kernel";
-import { defaultDataNode, explain, reportedFor, reportedIn } from "@kreplica/replay";
+import { defaultDataNode, explain, reportedFor } from "@kreplica/replay";
 import { type Command, Option } from "commander";
-import { readReportedFile } from "../inputs/reported-file.js";
+import { reportedOf } from "../inputs/reported-file.js";
 import { replayKernel } from "../inputs/replay-kernel.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
 import { explainText, reasonsText } from "../report/explain.js";
@@ -87,21 +86,8 @@ export function registerExplain(program: Command, context: CommandContext): void
       const chosen = chosenRecordings(files, tests.length > 0 ? tests : undefined, false);
       const { recordings, refused } = chosen;
       if (recordings.length === 0) refuse(refused, context);
-      const own = options.reported === undefined ? undefined : readReportedFile(options.reported);
-      if (own?.machine !== undefined && own.machine !== spec.name)
-        throw new InputError({
-          file: own.file,
-          field: "machine",
-          reason: `these figures are of ${own.machine}, and ${spec.name} is modelled`,
-          remedy: `name that machine with --machine; where they are of this one, write "${spec.name}"`,
-        });
-      if (own && !own.figures.some(({ test }) => chosen.tests.includes(test)))
-        throw new InputError({
-          file: own.file,
-          field: "figures",
-          reason: `none is of a test that is looked at: ${own.figures.map(({ test }) => test).join(", ")}`,
-          remedy: `the tests are ${chosen.tests.join(", ")}`,
-        });
+      const own =
+        options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, chosen.tests, "looked at");
       const given = {
         spec,
         where: { cpu, masterNode, dataNode: defaultDataNode(spec, cpu) },
@@ -117,7 +103,7 @@ export function registerExplain(program: Command, context: CommandContext): void
           files: recordings,
           layouts: options.layouts,
           runLayouts: (jobs) => runLayouts(jobs, context.progress),
-          reported: reportedFor(spec, own && reportedIn(own)),
+          reported: reportedFor(spec, own),
         },
         (jobs) => runVariants(jobs, context.progress),
       );

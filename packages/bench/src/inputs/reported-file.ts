@@ -6,7 +6,7 @@
  * and an empty cell is.
  */
 import { didYouMean, InputError, type InputFault, parseJsonText } from "@kreplica/inputs";
-import type { ReportedFigure, ReportedFigures } from "@kreplica/replay";
+import { type Reported, type ReportedFigure, type ReportedFigures, reportedIn } from "@kreplica/replay";
 import { readText } from "./read-input.js";
 
 /** MiB: figures of a few tests are kilobytes. */
@@ -43,6 +43,32 @@ export function readReportedFile(file: string): ReportedFigures {
       ].join("; "),
     });
   return { file, ...read };
+}
+
+/**
+ * The figures of a file that are to stand beside modelled ones.
+ * @param tests names of those that are modelled @param word what is done with them: "compared"
+ * @throws InputError for figures of another machine, or of none of the tests
+ */
+export function reportedOf(file: string, machine: string, tests: readonly string[], word = "compared"): Reported {
+  const figures = readReportedFile(file);
+  if (figures.machine !== undefined && figures.machine !== machine) {
+    throw new InputError({
+      file,
+      field: "machine",
+      reason: `these figures are of ${figures.machine}, and ${machine} is ${word}`,
+      remedy: `name that machine with --machine; where they are of this one, write "${machine}"`,
+    });
+  }
+  if (!figures.figures.some(({ test }) => tests.includes(test))) {
+    throw new InputError({
+      file,
+      field: "figures",
+      reason: `none is of a test that is ${word}: ${figures.figures.map(({ test }) => test).join(", ")}`,
+      remedy: `the tests are ${tests.join(", ")}`,
+    });
+  }
+  return reportedIn(figures);
 }
 
 const figureFault = (value: number): string | undefined =>

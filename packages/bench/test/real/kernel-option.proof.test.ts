@@ -17,8 +17,7 @@ import { registerCheck } from "../../src/commands/check.js";
 import { registerCompare } from "../../src/commands/compare.js";
 import { bootChoices, readKernelChoices } from "../../src/commands/kernel-choices.js";
 import { registerTables } from "../../src/commands/tables.js";
-import { run } from "../../src/commands/run.js";
-import { progressOn, screenFor } from "../../src/report/terminal.js";
+import { invoke as invokeOf, type Invoked } from "../invoke.js";
 import { tracedKernel } from "../../src/traced-kernel.js";
 
 let cloud: { vmlinuz: string } | undefined;
@@ -36,23 +35,8 @@ try {
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-option-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-const invoke = async (...words: string[]): Promise<{ code: number; out: string; error: string }> => {
-  let out = "";
-  let error = "";
-  const code = await run(words, [registerBoot, registerTables, registerCheck, registerCompare], {
-    version: "0",
-    out: (text) => {
-      out += text;
-    },
-    error: (text) => {
-      error += text;
-    },
-    screen: screenFor({}, {}),
-    progress: progressOn({ isTTY: false } as never, {}),
-    debug: false,
-  });
-  return { code, out, error };
-};
+const invoke = (...words: string[]): Promise<Invoked> =>
+  invokeOf(words, {}, [registerBoot, registerTables, registerCheck, registerCompare]);
 const choices = {
   policy: perNode,
   levels: "4",

@@ -10,27 +10,10 @@ import { describe, expect, test } from "vitest";
 import { fetchReleaseKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { registerBoot } from "../../src/commands/boot.js";
 import { registerModules } from "../../src/commands/modules.js";
-import { run } from "../../src/commands/run.js";
 import { readKernelFile } from "../../src/inputs/kernel-file.js";
-import { progressOn, screenFor } from "../../src/report/terminal.js";
+import { invoke as invokeOf, type Invoked } from "../invoke.js";
 
-const invoke = async (...words: string[]): Promise<{ code: number; out: string; error: string }> => {
-  let out = "";
-  let error = "";
-  const code = await run(words, [registerBoot, registerModules], {
-    version: "0",
-    out: (text) => {
-      out += text;
-    },
-    error: (text) => {
-      error += text;
-    },
-    screen: screenFor({}, {}),
-    progress: progressOn({ isTTY: false } as never, {}),
-    debug: false,
-  });
-  return { code, out, error };
-};
+const invoke = (...words: string[]): Promise<Invoked> => invokeOf(words, {}, [registerBoot, registerModules]);
 
 describe.each(["bullseye", "trixie", "sid"])("%s", (release) => {
   let found: { vmlinuz: string; modules: string; abi: string } | undefined;
