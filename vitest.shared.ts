@@ -35,6 +35,8 @@ export const packageTests = defineConfig({
           process.env["TURBO_HASH"] ? fileURLToPath(new URL("scripts/package-line.mjs", import.meta.url)) : "default",
           ["json", { outputFile: ".reports/vitest.json" }],
         ],
+    // Tests ask what the code computes, never what it told somebody before.
+    env: { KREPLICA_KEEP: "0" },
     // For what hangs alone: a host of one busy core takes ten times what an idle one does.
     testTimeout: 600_000,
     hookTimeout: 600_000,

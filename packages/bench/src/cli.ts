@@ -3,6 +3,7 @@
  * The kreplica command: arguments in, text and exit code out. Only this file and terminal-session.ts touch the process.
  */
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import { keepingFor } from "./keeping.js";
 import { isWatched, progressOn, screenFor } from "./report/terminal.js";
 import { runOnTerminal, type SessionData, surroundingsInWorker } from "./terminal-session.js";
 
@@ -43,5 +44,6 @@ if (!isMainThread) {
           screen: screenFor(process.stdout, process.env),
           progress: progressOn(process.stderr, process.env),
           debug: Boolean(process.env["KREPLICA_DEBUG"]),
+          keep: keepingFor(process.env, isWatched(process.stderr, process.env)),
         });
 }

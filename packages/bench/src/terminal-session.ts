@@ -5,6 +5,7 @@
  */
 import { getHeapStatistics } from "node:v8";
 import { type MessagePort, Worker } from "node:worker_threads";
+import { keepingFor } from "./keeping.js";
 import type { RunSurroundings } from "./commands/run.js";
 import { PatientProgress } from "./report/patient-progress.js";
 import { progressOn, screenFor, type StreamLike } from "./report/terminal.js";
@@ -36,6 +37,7 @@ export function surroundingsInWorker({ output }: SessionData, port: MessagePort)
     error: (text) => say({ kind: "error", text }),
     screen: screenFor(output, process.env),
     debug: Boolean(process.env["KREPLICA_DEBUG"]),
+    keep: keepingFor(process.env, true),
     progress: {
       start: (total, what) => say({ kind: "start", total, what }),
       step: (count, what) => say({ kind: "step", count, what }),

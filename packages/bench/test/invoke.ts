@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { COMMANDS } from "../src/commands/all.js";
 import type { RegisterCommand } from "../src/commands/command.js";
+import type { Keeping } from "../src/commands/kept.js";
 import { run } from "../src/commands/run.js";
 import { progressOn, screenFor } from "../src/report/terminal.js";
 
@@ -11,11 +12,12 @@ export interface Invoked {
   readonly error: string;
 }
 
-/** @param environment of the screen: `COLUMNS` @param commands that there are */
+/** @param environment of the screen: `COLUMNS` @param commands that there are @param keep where results are kept */
 export async function invoke(
   words: readonly string[],
   environment: Readonly<Record<string, string>> = {},
   commands: readonly RegisterCommand[] = COMMANDS,
+  keep?: Keeping,
 ): Promise<Invoked> {
   let out = "";
   let error = "";
@@ -30,6 +32,7 @@ export async function invoke(
     screen: screenFor({}, environment),
     progress: progressOn({ isTTY: false } as never, {}),
     debug: false,
+    keep,
   });
   return { code, out, error };
 }

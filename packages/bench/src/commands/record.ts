@@ -6,6 +6,7 @@ import { InputError, whyNot } from "@kreplica/inputs";
 import { checkTrace, cutTrace, type CutRequest, traceTests } from "@kreplica/trace";
 import type { Command } from "commander";
 import { Option } from "commander";
+import { cacheFolder } from "../cache-folder.js";
 import { NODES_FILE } from "../inputs/guest-nodes.js";
 import { shownPath } from "../inputs/input-file.js";
 import { readInput } from "../inputs/read-input.js";
@@ -14,7 +15,7 @@ import { type GuestMachine, guestOf, nodesText, plainGuest } from "../record/gue
 import { guestRoot, TESTS } from "../record/guest-root.js";
 import { rootArchive } from "../record/root-archive.js";
 import { type GuestEnd, runGuest } from "../record/run-guest.js";
-import { cacheFolder, recordTools } from "../record/tools.js";
+import { recordTools } from "../record/tools.js";
 import { type OutputRecording, outputRecording } from "../report/output-recording.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addMachineOptions, type MachineOptions, readMachine } from "./options.js";

@@ -8,7 +8,8 @@ import type { Command } from "commander";
 /** Options are named by their long flags, `--from`. */
 export type Rule =
   /**
-   * Beside `beside`, no options but these (and `--json`): all others are about something else that the command does.
+   * Beside `beside`, no options but these (and `--json`, `--fresh`): all others are about something else that the
+   * command does.
    */
   | { readonly beside: string; readonly only: readonly string[]; readonly because: string }
   /** `option` means nothing without `needs` (or the other one named), or with these values of it. */
@@ -20,6 +21,9 @@ export type Rule =
     }
   /** The two exclude each other. */
   | { readonly option: string; readonly not: string; readonly because: string };
+
+/** How a result is shown, and whether it may be a kept one, can be said beside anything. */
+const EVERYWHERE = ["--json", "--fresh"];
 
 /** Declares the rules of a command. @returns the command */
 export function declareRules(command: Command, rules: readonly Rule[]): Command {
@@ -45,7 +49,7 @@ function apply(rule: Rule, command: Command): void {
   };
   if ("beside" in rule) {
     if (!given.includes(rule.beside)) return;
-    const other = given.find((each) => each !== rule.beside && each !== "--json" && !rule.only.includes(each));
+    const other = given.find((each) => each !== rule.beside && !EVERYWHERE.includes(each) && !rule.only.includes(each));
     if (other !== undefined)
       refuse(other, `means nothing beside ${rule.beside}: ${rule.because}`, "leave one of them out");
     return;

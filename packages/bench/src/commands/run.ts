@@ -5,6 +5,7 @@ import { NO_EXTENSIONS, useExtensions, useTextProfile } from "@kreplica/kernel";
 import { beginInputs, withShownPaths } from "../inputs/input-file.js";
 import { loadPlugins } from "../plugin-file.js";
 import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";
+import { addFreshOption, type Keeping, Telling, ToldAgain } from "./kept.js";
 import { isRepeatable, repeatedOption } from "./values.js";
 import { shippedTextProfile } from "../text-profile.js";
 
@@ -26,6 +27,8 @@ export interface RunSurroundings {
   readonly progress: CommandContext["progress"];
   /** Show stacks. */
   readonly debug: boolean;
+  /** Absent: every result is computed. */
+  readonly keep?: Keeping | undefined;
 }
 
 /** @returns the exit code; never throws */
@@ -35,8 +38,14 @@ export async function run(
   surroundings: RunSurroundings,
 ): Promise<number> {
   const { screen, progress, debug, version } = surroundings;
-  const out = (text: string): void => surroundings.out(withShownPaths(text));
-  const error = (text: string): void => surroundings.error(withShownPaths(text));
+  const telling = surroundings.keep && new Telling(surroundings.keep);
+  const tell = (to: "out" | "error", text: string): void => {
+    const shown = withShownPaths(text);
+    telling?.hear(to, shown);
+    surroundings[to](shown);
+  };
+  const out = (text: string): void => tell("out", text);
+  const error = (text: string): void => tell("error", text);
   let outcome: ExitCode = ExitCode.Fine;
   const program = new Command("kreplica")
     .description(
@@ -96,6 +105,8 @@ export async function run(
         "JavaScript or TypeScript that adds policies, machines, overlays and invariants: see docs/own-plugins.md",
       ),
     );
+  for (const command of program.commands) addFreshOption(command);
+  program.hook("preAction", (_, command) => telling?.begin(command, given, screen, tell));
   for (const command of program.commands) command.showHelpAfterError(`Try: kreplica ${command.name()} --help`);
   program.showHelpAfterError("Try: kreplica --help");
   program.addHelpText(
@@ -117,9 +128,11 @@ export async function run(
       unknownUnless(program, about);
     // As older versions had it, and many another program.
     await program.parseAsync(first === "-V" ? ["--version"] : [...words], { from: "user" });
+    telling?.end(outcome);
     return outcome;
   } catch (thrown) {
     progress.stop();
+    if (thrown instanceof ToldAgain) return thrown.code;
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? ExitCode.Fine : ExitCode.BadInput;
     const stack = debug && thrown instanceof Error ? `${thrown.stack}\n` : "";
     if (thrown instanceof InputError) {

@@ -5,7 +5,6 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InputError } from "@kreplica/inputs";
@@ -33,10 +32,6 @@ const sourceFolder = (): string =>
     .map((each) => fileURLToPath(each))
     .find((each) => existsSync(join(each, "recorder.c")))!;
 const SOURCES = ["init.c", "mark.h", "plugin.h", "recorder.c", "tests.c"];
-
-/** Folder that keeps what was built. */
-export const cacheFolder = (environment: Readonly<Record<string, string | undefined>>): string =>
-  join(environment["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "kreplica");
 
 /**
  * Builds what is not in the cache folder yet.
