@@ -2,7 +2,6 @@
  * Runs jobs in as many workers as there are CPUs, where the built worker lies beside this file; one after the other
  * where it does not (from source). Same results.
  */
-import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { InputError } from "@kreplica/inputs";
 import {
@@ -13,6 +12,7 @@ import {
   type TraceMeasurement,
 } from "@kreplica/replay";
 import { testOf } from "@kreplica/trace";
+import { effortOf } from "./effort.js";
 import { type NamedKernels, shippedReplay } from "./inputs/replay-kernel.js";
 import { isLongRun, recordedRun, traceFile } from "./inputs/trace-file.js";
 import type { Progress } from "./report/terminal.js";
@@ -30,14 +30,6 @@ export const measureFile = (
   kernel: ReplayKernel = shippedReplay(),
   hear?: (measurement: KernelMeasurement) => void,
 ): TraceMeasurement[] => measureTrace(job, recordedRun(job.file), kernel, hear);
-
-/**
- * A long run takes about so many times what another recording of its size does. Decides what is begun first, and how
- * far the progress line moves.
- */
-const LONG = 20;
-/** What is run in part is run for one part of so many. */
-const PART = 8;
 
 /**
  * @returns measurements of each job, in the order of the jobs, or why its recording was refused
@@ -118,7 +110,4 @@ export function shownName({ file, recording }: Pick<FileJob, "file" | "recording
 }
 
 /** How much there is to do, against other jobs. */
-const workOf = (job: TraceJob): number => {
-  const long = isLongRun(job.file) ? LONG / (job.inPart === true ? PART : 1) : 1;
-  return (statSync(job.file, { throwIfNoEntry: false })?.size ?? 0) * kernelsOf(job).length * long;
-};
+const workOf = (job: TraceJob): number => effortOf(job.file, job.inPart === true) * kernelsOf(job).length;

@@ -4,6 +4,7 @@
  */
 import { InputError } from "@kreplica/inputs";
 import { type LayoutJob, type LayoutRun, measureLayouts, type ReplayKernel } from "@kreplica/replay";
+import { effortOf } from "./effort.js";
 import type { NamedKernels } from "./inputs/replay-kernel.js";
 import { recordedRun } from "./inputs/trace-file.js";
 import type { Progress } from "./report/terminal.js";
@@ -35,13 +36,17 @@ export async function runLayouts(
       job: { ...job, layouts: { seed, numbers: numbers.slice(nth * TOGETHER, (nth + 1) * TOGETHER) } },
     }));
   });
-  progress.start(parts.length, "layouts");
+  progress.start(
+    parts.reduce((sum, { job }) => sum + workOf(job), 0),
+    "booting",
+  );
   const results = jobs.map(({ policies }): LayoutRun[][] => policies.map(() => []));
   const refused = new Map<number, InputError>();
   const begin = ({ job }: (typeof parts)[number]): void => {
-    progress.step(1, `${shownName(job)}, layouts ${job.layouts.numbers[0]} to ${job.layouts.numbers.at(-1)}`);
+    progress.step(0, told(job));
   };
-  const keep = ({ index }: (typeof parts)[number], answer: readonly LayoutRun[][] | InputError): void => {
+  const keep = ({ index, job }: (typeof parts)[number], answer: readonly LayoutRun[][] | InputError): void => {
+    progress.step(workOf(job), told(job));
     // One recording that no layout can be had of says nothing of the others.
     if (answer instanceof InputError) refused.set(index, refused.get(index) ?? answer);
     else answer.forEach((runs, policy) => results[index]![policy]!.push(...runs));
@@ -54,3 +59,10 @@ export async function runLayouts(
   });
   return results.map((each, i) => refused.get(i) ?? each.map((runs) => [...runs].sort((a, b) => a.layout - b.layout)));
 }
+
+const told = (job: LayoutFileJob): string =>
+  `${shownName(job)}, layouts ${job.layouts.numbers[0]} to ${job.layouts.numbers.at(-1)}`;
+
+/** Each layout of each policy is a run of its own; the longest recording takes most of the whole. */
+const workOf = ({ file, layouts, policies }: LayoutFileJob): number =>
+  effortOf(file) * layouts.numbers.length * policies.length;

@@ -4,8 +4,9 @@
  */
 import type { InputError } from "@kreplica/inputs";
 import { measureVariants, type ReplayKernel, type VariantJob, type VariantRuns } from "@kreplica/replay";
+import { effortOf } from "./effort.js";
 import type { NamedKernels } from "./inputs/replay-kernel.js";
-import { isLongRun, recordedRun } from "./inputs/trace-file.js";
+import { recordedRun } from "./inputs/trace-file.js";
 import type { Progress } from "./report/terminal.js";
 import { shownName } from "./run-jobs.js";
 import { runParts } from "./run-parts.js";
@@ -25,18 +26,21 @@ export async function runVariants(
   jobs: readonly VariantFileJob[],
   progress: Progress,
 ): Promise<readonly (VariantRuns | InputError)[]> {
-  // Long recordings first: what takes longest is not begun last.
+  // What takes longest is not begun last.
   const parts = jobs
-    .map((job, index) => ({ job, index }))
-    .sort((a, b) => Number(isLongRun(b.job.file)) - Number(isLongRun(a.job.file)) || a.index - b.index);
+    .map((job, index) => ({ job, index, work: effortOf(job.file) * job.variants.length * job.policies.length }))
+    .sort((a, b) => b.work - a.work || a.index - b.index);
   const results: (VariantRuns | InputError)[] = [];
-  progress.start(2 * parts.length, "booting");
+  progress.start(
+    parts.reduce((sum, { work }) => sum + work, 0),
+    "booting",
+  );
   const begin = ({ job }: (typeof parts)[number]): void => {
-    progress.step(1, `${shownName(job)} on ${job.variants.length} machines`);
+    progress.step(0, `${shownName(job)} on ${job.variants.length} machines`);
   };
-  const keep = ({ index, job }: (typeof parts)[number], answer: VariantRuns | InputError): void => {
+  const keep = ({ index, job, work }: (typeof parts)[number], answer: VariantRuns | InputError): void => {
     results[index] = answer;
-    progress.step(1, shownName(job));
+    progress.step(work, shownName(job));
   };
   await runParts(parts, {
     begin,

@@ -1,11 +1,15 @@
+/// <reference types="node" />
 /**
  * kreplica bugs as a person runs it: the list by rooms, one whole, JSON, a name that is none; check --bug goes the
  * path.
  */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { placeOf } from "@kreplica/explorer";
-import { BUGS } from "@kreplica/museum";
+import { BUGS, ROOMS } from "@kreplica/museum";
 import { SERIES_DEFECTS } from "@kreplica/series-as-posted";
-import { expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { invoke } from "./invoke.js";
 
 test("every bug once, the series' room first, 80 columns wide", async () => {
@@ -45,4 +49,34 @@ test("check --bug --shortest goes the path, exit code 1; what it says goes on to
   expect(out).toMatch(
     /ldt-exec: 1 run, 3 operations on 1 kind of kernel: 1 defect found[^]*ldt-exec: F7 [^]*kreplica bugs/,
   );
+});
+
+describe("check --bug --save, then --replay", () => {
+  const folder = mkdtempSync(join(tmpdir(), "kreplica-bugs-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, "bug.json");
+
+  // One of each room: a bug's kernel is booted six times for it.
+  const some = ROOMS.map((room) => BUGS.find((bug) => bug.room === room)!.id);
+  test.each([...new Set(["ldt-exec", ...some])])("%s breaks its rule again; without the bug nothing breaks", async (id) => {
+    expect((await invoke(["check", "--bug", id, "--shortest", "--save", file])).code).toBe(1);
+    const saved = JSON.parse(readFileSync(file, "utf8")) as { laid: string[]; invariant: string };
+    expect(saved.laid).toEqual([id]);
+    const again = await invoke(["check", "--replay", file, "--json"]);
+    const { violations } = JSON.parse(again.out) as { violations: { invariant: string }[] };
+    expect([again.code, violations.map(({ invariant }) => invariant)]).toEqual([1, [saved.invariant]]);
+    writeFileSync(file, JSON.stringify({ ...saved, laid: undefined }));
+    expect((await invoke(["check", "--replay", file])).code).toBe(0);
+  });
+
+  test.each([
+    [{ laid: ["mremap-flush", "D4"] }, "mremap-flush is laid over a kernel by itself"],
+    [{ policy: "rfc-v1" }, "mremap-flush is laid over a correct kernel, not over rfc-v1"],
+    [{ laid: ["mremap-flsh"] }, "laid"],
+  ])("%o is refused", async (change, reason) => {
+    await invoke(["check", "--bug", "mremap-flush", "--shortest", "--save", file]);
+    writeFileSync(file, JSON.stringify({ ...(JSON.parse(readFileSync(file, "utf8")) as object), ...change }));
+    const { code, error } = await invoke(["check", "--replay", file]);
+    expect([code, error]).toEqual([2, expect.stringContaining(reason)]);
+  });
 });

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { COMMANDS } from "../src/commands/all.js";
 import type { RegisterCommand } from "../src/commands/command.js";
 import type { Keeping } from "../src/commands/kept.js";
+import { programOf } from "../src/commands/program.js";
 import { run } from "../src/commands/run.js";
 import { progressOn, screenFor } from "../src/report/terminal.js";
 
@@ -38,24 +39,4 @@ export async function invoke(
 }
 
 /** All commands as they register themselves, with nothing around them. */
-export async function registered(): Promise<readonly Command[]> {
-  let commands: readonly Command[] = [];
-  await run(
-    ["--version"],
-    [
-      ...COMMANDS,
-      (program) => {
-        commands = program.commands;
-      },
-    ],
-    {
-      version: "0",
-      out() {},
-      error() {},
-      screen: screenFor({}, {}),
-      progress: progressOn({ isTTY: false } as never, {}),
-      debug: false,
-    },
-  );
-  return commands;
-}
+export const registered = async (): Promise<readonly Command[]> => (await programOf()).commands;

@@ -142,8 +142,13 @@ const plain = (each: Given): Operation => each;
 /**
  * Explores them all on one kernel.
  * @param stride looks at every n-th store only beyond the first 32, to save time; 1 is all of them
+ * @param hear is told again and again which part of them is done, from 0 to 1
  */
-export function exploreSchedules(kernel: KernelSource, stride = 1): ScheduleReport {
+export function exploreSchedules(
+  kernel: KernelSource,
+  stride = 1,
+  hear?: (done: number) => void,
+): ScheduleReport {
   const broken: BrokenSchedule[] = [];
   let pairs = 0;
   let schedules = 0;
@@ -178,7 +183,7 @@ export function exploreSchedules(kernel: KernelSource, stride = 1): ScheduleRepo
       return false;
     }
   };
-  for (const [before, first] of FIRST) {
+  for (const [nth, [before, first]] of FIRST.entries()) {
     const [setup, during] = [before.map(plain), plain(first)];
     let stores: number;
     try {
@@ -201,7 +206,8 @@ export function exploreSchedules(kernel: KernelSource, stride = 1): ScheduleRepo
             ({ op: "between", during, store, second: plain(second) }) as Operation,
       ),
     ];
-    for (const meeting of meetings) {
+    for (const [met, meeting] of meetings.entries()) {
+      hear?.((nth + met / meetings.length) / FIRST.length);
       pairs++;
       // One more than there are stores is "afterwards".
       for (

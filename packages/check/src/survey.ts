@@ -85,10 +85,14 @@ export interface Seen {
  * What a list comes to on a fresh kernel, compared with a single copy at its end: what the boot leaves broken, then the
  * first that the list breaks.
  */
-export function outcome(kernel: KernelSource, operations: readonly Operation[]): readonly Seen[] {
+export function outcome(
+  kernel: KernelSource,
+  operations: readonly Operation[],
+  comparison: Comparison = "end",
+): readonly Seen[] {
   let system: Differential | undefined;
   const failure = failureIn(() => {
-    system = new Differential(kernel, "end", FAMILIES, { goOn: true });
+    system = new Differential(kernel, comparison, FAMILIES, { goOn: true });
     system.run(operations);
   });
   const broken = (system?.subject.broken ?? failure?.before ?? []).map(({ id, detail }): Seen => ({

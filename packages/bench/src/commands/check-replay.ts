@@ -15,6 +15,7 @@ import { didYouMean } from "@kreplica/inputs";
 import { findPolicy, INVARIANTS, kasanFault, type Kernel, perNode, policyOf } from "@kreplica/kernel";
 import { z } from "zod";
 import type { KernelImage } from "@kreplica/mm-core";
+import { bugOf, BUGS } from "@kreplica/museum";
 import { defectOf, DEFECTS } from "@kreplica/series-as-posted";
 import { shapedJson, type ShapeFault } from "../inputs/json-shape.js";
 import { readInput } from "../inputs/read-input.js";
@@ -34,7 +35,8 @@ const Saved = z.strictObject({
   kasan: z.boolean().optional(),
   configuration: z.enum(Object.keys(CONFIGURATIONS) as [Configuration, ...Configuration[]]).optional(),
   defect: z.string().optional(),
-  laid: z.array(z.enum(SERIES_IDS as [string, ...string[]])).optional(),
+  /** Defects of the series, or one bug of the museum. */
+  laid: z.array(z.enum([...SERIES_IDS, ...BUGS.map(({ id }) => id)] as [string, ...string[]])).optional(),
   /** Files older than the letter P have patching's invariants as D-1 to D-14. */
   invariant: z.string().transform((id) => id.replace(/^D-(\d+)$/, "P$1")),
   operations: z.array(z.looseObject({ op: z.string() })),
@@ -44,9 +46,7 @@ type Saved = z.infer<typeof Saved>;
 /** @throws InputError for a file that is none of ours */
 export function replaySaved(file: string, context: CommandContext, json: boolean, image?: KernelImage): void {
   const saved = read(file);
-  const seen = outcome(kernelFor(saved, image), saved.operations);
-  // The rule the file is about, where it is among those that broke.
-  const failure = seen.find((each) => each.invariant === saved.invariant) ?? seen[0];
+  const failure = failureOf(saved, image);
   if (failure) context.checkFailed();
   context.print(
     json
@@ -55,6 +55,17 @@ export function replaySaved(file: string, context: CommandContext, json: boolean
         ? `${context.screen.bad(failure.invariant)} ${sentenceOf(failure.invariant)}\n  ${failure.detail}\n`
         : `${context.screen.good("nothing found")}: the counterexample for ${saved.invariant} no longer fails\n`,
   );
+}
+
+/**
+ * The rule that the file is about, where it is among those that break, else the first that does. A difference to the
+ * single copy ends a run before what is looked at last: without the comparison that is reached, too.
+ */
+function failureOf(saved: Saved, image: KernelImage | undefined): ReturnType<typeof outcome>[number] | undefined {
+  const seen = (saved.invariant === "F8" ? (["end"] as const) : (["off", "end"] as const)).map((comparison) =>
+    outcome(kernelFor(saved, image), saved.operations, comparison),
+  );
+  return seen.flat().find((each) => each.invariant === saved.invariant) ?? seen.at(-1)![0];
 }
 
 function read(file: string): Saved {
@@ -98,7 +109,12 @@ function faultsIn({
     invariant,
     [...INVARIANTS, ...extensions().invariants].map(({ id }) => id),
   );
-  if (laid && chosen && !chosen.surveyed)
+  const bugs = laid?.filter((id) => bugOf(id)) ?? [];
+  if (bugs.length > 0 && laid!.length > 1)
+    fault("laid", `${bugs[0]!} is laid over a kernel by itself`, "remove the others");
+  if (bugs.length > 0 && chosen?.surveyed)
+    fault("laid", `${bugs[0]!} is laid over a correct kernel, not over ${policy}`, `name another policy`);
+  if (laid && bugs.length === 0 && chosen && !chosen.surveyed)
     fault("laid", `defects are not laid so over ${policy}`, "remove it, or name one as defect");
   if (defect !== undefined && chosen !== perNode)
     fault("defect", `one is laid over ${perNode.name} alone, not over ${policy}`, "remove it");
@@ -130,6 +146,8 @@ function kernelFor(saved: Saved, image: KernelImage | undefined): Kernel {
     configuration: late ? "late memory" : saved.configuration,
   };
   const policy = policyOf(saved.policy);
+  const bug = saved.laid?.map(bugOf).find((each) => each !== undefined);
+  if (bug) return kernelOf(policy, kind, image).with({ defects: [bug] });
   if (saved.laid) return withSeries(kernelOf(policy.surveyed?.over ?? policy, kind, image), kind, saved.laid);
   const sound = kernelOf(policy, kind, image);
   return saved.defect === undefined ? sound : withDefect(sound, defectOf(saved.defect)!);

@@ -7,11 +7,7 @@ import {
   type Comparison,
   configuredKinds,
   CORE_FAMILIES,
-  exploreSchedules,
-  FAMILIES,
   familiesOf,
-  familiesOfBug,
-  type Finding,
   kernelOf,
   kernelOfBug,
   type Kind,
@@ -20,19 +16,16 @@ import {
   kindText,
   laidOn,
   outOfReach,
-  pathOfBug,
   policyOfBug,
   repertoire,
   sentenceOf,
-  survey,
-  type SurveyResult,
   told,
   toward,
   withDefect,
   withSeries,
 } from "@kreplica/check";
 import { InputError } from "@kreplica/inputs";
-import { kasanFault, type Kernel, type KernelPolicy, perNode } from "@kreplica/kernel";
+import { kasanFault, type KernelPolicy, perNode } from "@kreplica/kernel";
 import { type Command, Option } from "commander";
 import type { KernelImage } from "@kreplica/mm-core";
 import { type Bug, bugOf, BUGS } from "@kreplica/museum";
@@ -44,6 +37,7 @@ import { outputFile } from "../report/output-file.js";
 import { type Screen, wrap } from "../report/terminal.js";
 import { countText } from "../report/units.js";
 import { replaySaved } from "./check-replay.js";
+import { type Result, schedules, search, shortest, type Task } from "./check-search.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addKernelOption, type KernelOption, readKernelOption } from "./kernel-option.js";
 import { linkTo } from "./explorer-link.js";
@@ -95,7 +89,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
       { option: "--shortest", needs: "--bug" },
       {
         beside: "--bug",
-        only: ["--shortest", "--runs", "--steps", "--seed", "--compare"],
+        only: ["--shortest", "--runs", "--steps", "--seed", "--compare", "--save"],
         because: "a bug has its own kernel, policy and operations",
       },
       {
@@ -203,18 +197,6 @@ export function registerCheck(program: Command, context: CommandContext): void {
     });
 }
 
-/** What is looked for, and on which kernels. */
-interface Task {
-  readonly policy: KernelPolicy;
-  /** Of the museum; its operations alone are drawn. */
-  readonly bug?: Bug;
-  readonly defect: string | undefined;
-  readonly kinds: readonly Kind[];
-  readonly defects: readonly string[];
-  kernel(kind: number, laid: readonly string[]): Kernel;
-  laidOn(kind: number, ids: readonly string[]): readonly string[];
-}
-
 /** @throws InputError for options that cannot be together */
 function taskOf(options: Options, image: KernelImage | undefined): Task {
   const { policy, defect, nodes, kasan, lateMemory } = options;
@@ -305,84 +287,6 @@ function kindsFor(defect: string, kinds: readonly Kind[]): readonly Kind[] {
       remedy: "leave out the options that exclude it",
     });
   return kinds.filter((kind) => canShow(defect, kind));
-}
-
-type Result = Pick<SurveyResult<string>, "runs" | "steps" | "findings" | "unseen"> &
-  Partial<Pick<SurveyResult<string>, "coverage">>;
-
-/** Lets a signal be heard between two steps of a long job. */
-const breathe = (): Promise<void> =>
-  new Promise((resolve) => {
-    setImmediate(resolve);
-  });
-
-async function search(task: Task, options: Options, { progress }: CommandContext): Promise<Result> {
-  progress.start(options.runs, "checking");
-  const families = task.bug ? familiesOfBug(task.bug) : options.only === "core" ? CORE_FAMILIES : FAMILIES;
-  const work = survey({
-    kinds: task.kinds.length,
-    toward: (kind, ids) => (task.bug ? [] : toward(ids, task.kinds[kind]!, families)),
-    kernel: (kind, laid) => task.kernel(kind, laid),
-    defects: task.defects,
-    laidOn: (kind, ids) => task.laidOn(kind, ids),
-    runs: options.runs,
-    steps: options.steps,
-    seed: options.seed,
-    comparison: options.compare,
-    families,
-  });
-  try {
-    for (;;) {
-      const { done, value } = work.next();
-      if (done) return value;
-      progress.step(value.runs, value.doing);
-      await breathe();
-    }
-  } finally {
-    progress.stop();
-  }
-}
-
-/** As a survey reports it: the one run is the bug's recorded path. */
-function shortest({ policy }: Task, bug: Bug): Result {
-  const failure = pathOfBug(bug, true, policy);
-  const [names, { path: operations }] = [[bug.id], bug];
-  return {
-    runs: 1,
-    steps: operations.length,
-    findings: failure
-      ? [{ names, invariant: failure.invariant, detail: failure.detail, operations, kind: 0, laid: names, seed: 0 }]
-      : [],
-    unseen: failure ? [] : names,
-  };
-}
-
-/** As a survey reports it: a run is a schedule. */
-async function schedules(task: Task, { progress }: CommandContext): Promise<Result> {
-  progress.start(task.kinds.length, "checking");
-  let [runs, steps] = [0, 0];
-  const findings: Finding<string>[] = [];
-  try {
-    for (const [kind] of task.kinds.entries()) {
-      const report = exploreSchedules(task.kernel(kind, task.defects));
-      runs += report.schedules;
-      steps += report.operations;
-      findings.push(
-        ...report.broken.map((each) => ({
-          ...each,
-          names: task.defect === undefined ? [] : [task.defect],
-          kind,
-          laid: task.defects,
-          seed: 0,
-        })),
-      );
-      progress.step(1, "checking");
-      await breathe();
-    }
-  } finally {
-    progress.stop();
-  }
-  return { runs, steps, findings, unseen: findings.length === 0 ? task.defects : [] };
 }
 
 /** What a defect or a bug is. */

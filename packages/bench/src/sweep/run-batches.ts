@@ -2,12 +2,12 @@
  * Runs a sweep's batches in workers, where the built worker lies beside this file, and one after the other where it
  * does not (from source). Same results, whatever their number; in the order in which they are done.
  */
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { InputError, type InputFault } from "@kreplica/inputs";
 import type { DoneCell } from "@kreplica/sweep";
 import type { MachineSpec } from "@kreplica/hw-x86";
-import { isLongRun } from "../inputs/trace-file.js";
+import { effortOf } from "../effort.js";
 import { inWorkers } from "../worker-pool.js";
 import { type Batch, type BatchCells, measureBatch } from "./batch.js";
 import type { Cell } from "./cells.js";
@@ -22,15 +22,11 @@ export type BatchAnswer =
 
 /** The worker's file name in dist; an entry of tsup.config.ts. */
 export const SWEEP_WORKER = "sweep-worker.js";
-/** A long run takes about so many times what another recording of its size does, whole and in part. */
-const LONG = 20;
-const LONG_IN_PART = 4;
-
 /** Cells that share a replay. */
 export interface Work {
   readonly cells: readonly Cell[];
   readonly batch: Batch;
-  /** What it takes, in a unit of its own: kernels times bytes of the recording. */
+  /** What it takes: kernels times the recording's. */
   readonly effort: number;
 }
 
@@ -43,11 +39,10 @@ export function worksOf(cells: readonly Cell[], inPart: boolean): readonly Work[
     const specs = [...new Set(group.map(({ spec }) => spec))];
     const policies = [...new Set(group.map(({ policy }) => policy))];
     const wanted = group.map(({ spec, policy }) => [specs.indexOf(spec), policies.indexOf(policy)] as const);
-    const long = isLongRun(file) ? (inPart ? LONG_IN_PART : LONG) : 1;
     return {
       cells: group,
       batch: { ...job, file, specs: specs as MachineSpec[], policies, wanted, inPart },
-      effort: statSync(file).size * (policies.length + 1) * long,
+      effort: effortOf(file, inPart) * (policies.length + 1),
     };
   });
 }

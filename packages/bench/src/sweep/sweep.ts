@@ -120,7 +120,14 @@ export async function sweep(
     const before = folder.doneCells;
     const works = left(own, before, request);
     if (works.length > 0) {
-      progress.start(own.length - before.size, "booting");
+      // By what a cell takes: its share of its replay.
+      const efforts = new Map(
+        works.flatMap(({ cells, effort }) => cells.map(({ name }) => [name, effort / cells.length] as const)),
+      );
+      progress.start(
+        works.reduce((sum, { effort }) => sum + effort, 0),
+        "booting",
+      );
       const running = new Set<Work>();
       const now = (): string => [...running].map(nameOf).join("; ");
       await run(works, {
@@ -130,7 +137,10 @@ export async function sweep(
         },
         keep(done: readonly DoneCell[]) {
           folder.add(done);
-          progress.step(done.length, now());
+          progress.step(
+            done.reduce((sum, { cell }) => sum + efforts.get(cell)!, 0),
+            now(),
+          );
         },
         end: (work) => running.delete(work),
       });

@@ -80,9 +80,12 @@ describe("the folder's size", () => {
     expect(keys.map((key) => results().find(key) !== undefined)).toEqual([true, false, true]);
   });
 
-  test("what is larger than the folder may be is not kept", () => {
+  test("what is larger than the folder may be is not kept, and nothing goes for it", () => {
+    const small: KeptResult = { code: 0, said: [] };
+    results().keep(keys[0]!, small);
     results(bytes - 1).keep(KEY, TOLD);
     expect(results().find(KEY)).toBeUndefined();
+    expect(results().find(keys[0]!)).toEqual(small);
   });
 
   test("a part that nobody writes any more goes, one that somebody writes stays", () => {

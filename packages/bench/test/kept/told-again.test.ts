@@ -86,7 +86,7 @@ test("other words, and another width, are other results", async () => {
 
 test("a changed input, a file added to a folder, what lies beside a recording: computed anew", async () => {
   const file = join(folder, "one.kt");
-  mkdirSync(join(folder, "machine"));
+  mkdirSync(join(folder, "machine", "node0"), { recursive: true });
   writeFileSync(file, "recording");
   const words = [`--policy=${file}`, "--machine", join(folder, "machine")];
   const now = async (): Promise<number> => {
@@ -96,7 +96,7 @@ test("a changed input, a file added to a folder, what lies beside a recording: c
   expect([await now(), await now()]).toEqual([1, 1]);
   writeFileSync(file, "Recording");
   expect([await now(), await now()]).toEqual([2, 2]);
-  writeFileSync(join(folder, "machine", "node0"), "");
+  writeFileSync(join(folder, "machine", "node0", "cpulist"), "");
   expect([await now(), await now()]).toEqual([3, 3]);
   writeFileSync(join(folder, "numa.txt"), "");
   expect([await now(), await now()]).toEqual([4, 4]);

@@ -60,6 +60,13 @@ test("the command works from its package", () => {
   expect(comparison.tests).toHaveLength(14);
 });
 
+test("the man pages that npm installs are in the tarball", () => {
+  const folder = join(project, "node_modules/@kreplica/bench");
+  const { man } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { man: string[] };
+  expect(man).toContain("./dist/man/kreplica-compare.1");
+  for (const file of man) expect(readFileSync(join(folder, file), "utf8"), file).toMatch(/^\.TH "KREPLICA/);
+});
+
 test("every map of a tarball leads to sources that are in it: a debugger steps into them", () => {
   let maps = 0;
   for (const name of packages) {

@@ -65,7 +65,7 @@ export interface CounterexampleDocument extends Kind {
   readonly policy: string;
   /** A defect of the series that was laid over the corrected kernel by itself. */
   readonly defect?: string;
-  /** Defects of the series as posted that the kernel has. */
+  /** Defects of the series as posted that the kernel has, or the one bug of the museum. */
   readonly laid?: readonly string[];
   /** Id of the rule that breaks. */
   readonly invariant: string;

@@ -1,0 +1,9 @@
+/** Writes the man pages to dist/man, from the commands as they were built: `node scripts/man-pages.mjs`. */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { manPages } from "../dist/man-pages.js";
+
+const folder = fileURLToPath(new URL("../dist/man/", import.meta.url));
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+for (const { file, text } of await manPages()) writeFileSync(folder + file, text);
