@@ -8,6 +8,7 @@ export default defineConfig({
     globalSetup: "test/package/pack-once.ts",
     include: ["test/package/**/*.pack.ts"],
     reporters: ["default", ["json", { outputFile: ".reports/package.json" }]],
+    env: { KREPLICA_KEEP: "0" },
     testTimeout: 300_000,
     hookTimeout: 300_000,
   },

@@ -46,7 +46,10 @@ export async function manPages(): Promise<readonly ManPage[]> {
     text:
       head(nameOf(command), manifest.version) +
       section("Name", prose(`${nameOf(command)} - ${command.summary()}`)) +
-      section("Synopsis", bold(`kreplica ${command.name()} ${about.commandUsage(command).split(" ").slice(2).join(" ")}`.trim())) +
+      section(
+        "Synopsis",
+        bold(`kreplica ${command.name()} ${about.commandUsage(command).split(" ").slice(2).join(" ")}`.trim()),
+      ) +
       section("Description", prose(command.description())) +
       parts(command, about) +
       seeAlso(["kreplica"]),
@@ -59,7 +62,10 @@ const SUMMARY = "an executable model of kernel text and rodata replication on NU
 const nameOf = (command: Command): string => `kreplica-${command.name()}`;
 
 const seeAlso = (names: readonly string[]): string =>
-  section("See also", prose(names.map((name) => `${name}(1)`).join(", ")) + paragraph("https://github.com/kreplica/kreplica"));
+  section(
+    "See also",
+    prose(names.map((name) => `${name}(1)`).join(", ")) + paragraph("https://github.com/kreplica/kreplica"),
+  );
 
 /** What a command and the program both have. */
 function parts(command: Command, about: Help): string {

@@ -58,16 +58,19 @@ describe("check --bug --save, then --replay", () => {
 
   // One of each room: a bug's kernel is booted six times for it.
   const some = ROOMS.map((room) => BUGS.find((bug) => bug.room === room)!.id);
-  test.each([...new Set(["ldt-exec", ...some])])("%s breaks its rule again; without the bug nothing breaks", async (id) => {
-    expect((await invoke(["check", "--bug", id, "--shortest", "--save", file])).code).toBe(1);
-    const saved = JSON.parse(readFileSync(file, "utf8")) as { laid: string[]; invariant: string };
-    expect(saved.laid).toEqual([id]);
-    const again = await invoke(["check", "--replay", file, "--json"]);
-    const { violations } = JSON.parse(again.out) as { violations: { invariant: string }[] };
-    expect([again.code, violations.map(({ invariant }) => invariant)]).toEqual([1, [saved.invariant]]);
-    writeFileSync(file, JSON.stringify({ ...saved, laid: undefined }));
-    expect((await invoke(["check", "--replay", file])).code).toBe(0);
-  });
+  test.each([...new Set(["ldt-exec", ...some])])(
+    "%s breaks its rule again; without the bug nothing breaks",
+    async (id) => {
+      expect((await invoke(["check", "--bug", id, "--shortest", "--save", file])).code).toBe(1);
+      const saved = JSON.parse(readFileSync(file, "utf8")) as { laid: string[]; invariant: string };
+      expect(saved.laid).toEqual([id]);
+      const again = await invoke(["check", "--replay", file, "--json"]);
+      const { violations } = JSON.parse(again.out) as { violations: { invariant: string }[] };
+      expect([again.code, violations.map(({ invariant }) => invariant)]).toEqual([1, [saved.invariant]]);
+      writeFileSync(file, JSON.stringify({ ...saved, laid: undefined }));
+      expect((await invoke(["check", "--replay", file])).code).toBe(0);
+    },
+  );
 
   test.each([
     [{ laid: ["mremap-flush", "D4"] }, "mremap-flush is laid over a kernel by itself"],

@@ -16,7 +16,8 @@ const pages = await manPages();
 const commands = await registered();
 const textOf = (name: string): string => pages.find(({ file }) => file === `${name}.1`)!.text;
 /** As it is read: requests and escapes gone. */
-const read = (text: string): string => text.replaceAll("\\-", "-").replaceAll("\\(dq", '"').replaceAll("\\&", "").replaceAll("\\e", "\\");
+const read = (text: string): string =>
+  text.replaceAll("\\-", "-").replaceAll("\\(dq", '"').replaceAll("\\&", "").replaceAll("\\e", "\\");
 const sections = (text: string): string[] => [...text.matchAll(/^\.SH "(.*)"$/gm)].map(([, title]) => title!);
 
 test("one of the command and one of each, as the manifest lists them", () => {
@@ -29,7 +30,17 @@ describe.each(commands.map((command) => [command.name(), command] as const))("%s
   const text = textOf(`kreplica-${name}`);
 
   test("has its sections, in the order of other man pages", () => {
-    const wanted = ["NAME", "SYNOPSIS", "DESCRIPTION", "ARGUMENTS", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES", "SEE ALSO"];
+    const wanted = [
+      "NAME",
+      "SYNOPSIS",
+      "DESCRIPTION",
+      "ARGUMENTS",
+      "OPTIONS",
+      "EXIT STATUS",
+      "ENVIRONMENT",
+      "EXAMPLES",
+      "SEE ALSO",
+    ];
     const found = sections(text);
     expect(found.filter((title) => wanted.includes(title))).toEqual(
       wanted.filter((title) => title !== "ARGUMENTS" || command.registeredArguments.length > 0),
@@ -40,7 +51,8 @@ describe.each(commands.map((command) => [command.name(), command] as const))("%s
   });
 
   test("has every option and argument, with what it does", () => {
-    for (const { flags, description } of command.options) expect(read(text)).toContain(`.TP\n.B "${flags}"\n${description}`);
+    for (const { flags, description } of command.options)
+      expect(read(text)).toContain(`.TP\n.B "${flags}"\n${description}`);
     expect(read(text)).toContain('.TP\n.B "-h, --help"\n');
     for (const argument of command.registeredArguments)
       expect(read(text)).toContain(`.TP\n.B "${argument.name()}"\n${argument.description}`);
@@ -54,7 +66,11 @@ describe.each(commands.map((command) => [command.name(), command] as const))("%s
     let help = "";
     command.configureOutput({ writeOut: (part) => (help += part) });
     command.outputHelp();
-    const examples = help.split("\nExamples:\n")[1]!.split("\n\n")[0]!.split("\n").filter((line) => /^ {2}\S/.test(line));
+    const examples = help
+      .split("\nExamples:\n")[1]!
+      .split("\n\n")[0]!
+      .split("\n")
+      .filter((line) => /^ {2}\S/.test(line));
     expect(examples.length).toBeGreaterThan(0);
     for (const example of examples) {
       const [line, does = ""] = example.trim().split(/ {2,}/);
@@ -68,7 +84,10 @@ describe.each(commands.map((command) => [command.name(), command] as const))("%s
 });
 
 test("kreplica.1 lists every command with what it is for", () => {
-  for (const command of commands) expect(read(textOf("kreplica"))).toContain(`.B "${command.name()}"\n${command.summary()}; see kreplica-${command.name()}(1)`);
+  for (const command of commands)
+    expect(read(textOf("kreplica"))).toContain(
+      `.B "${command.name()}"\n${command.summary()}; see kreplica-${command.name()}(1)`,
+    );
 });
 
 test("what is written like a request, with backslashes or quotes, is set as it is", async () => {
@@ -78,20 +97,26 @@ test("what is written like a request, with backslashes or quotes, is set as it i
 });
 
 const hasMan = spawnSync("man", ["--version"]).status === 0 && spawnSync("groff", ["--version"]).status === 0;
-test.skipIf(!hasMan)("man sets each without a warning, and shows an option as it is typed (needs man and groff)", () => {
-  const folder = mkdtempSync(join(tmpdir(), "kreplica-man-"));
-  try {
-    for (const { file, text } of pages) {
-      writeFileSync(join(folder, file), text);
-      expect(spawnSync("groff", ["-man", "-ww", "-z", "-Tutf8", join(folder, file)], { encoding: "utf8" }).stderr, file).toBe("");
+test.skipIf(!hasMan)(
+  "man sets each without a warning, and shows an option as it is typed (needs man and groff)",
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), "kreplica-man-"));
+    try {
+      for (const { file, text } of pages) {
+        writeFileSync(join(folder, file), text);
+        expect(
+          spawnSync("groff", ["-man", "-ww", "-z", "-Tutf8", join(folder, file)], { encoding: "utf8" }).stderr,
+          file,
+        ).toBe("");
+      }
+      const shown = execFileSync("man", ["-P", "cat", "-l", join(folder, "kreplica-check.1")], {
+        encoding: "utf8",
+        env: { ...process.env, MANWIDTH: "80", LC_ALL: "C.UTF-8", MANPAGER: "cat" },
+      });
+      // eslint-disable-next-line no-control-regex -- overstruck letters are bold
+      expect(shown.replaceAll(/.\u0008/g, "")).toMatch(/\n +--late-memory\n +memory of the last node/);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
     }
-    const shown = execFileSync("man", ["-P", "cat", "-l", join(folder, "kreplica-check.1")], {
-      encoding: "utf8",
-      env: { ...process.env, MANWIDTH: "80", LC_ALL: "C.UTF-8", MANPAGER: "cat" },
-    });
-    // eslint-disable-next-line no-control-regex -- overstruck letters are bold
-    expect(shown.replaceAll(/.\u0008/g, "")).toMatch(/\n +--late-memory\n +memory of the last node/);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-});
+  },
+);

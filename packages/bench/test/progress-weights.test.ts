@@ -76,9 +76,7 @@ test("layouts: as many as a part has, of each recording's size", async () => {
 test("variants: by the recording's size, the largest first", async () => {
   const told = new Bars();
   await runVariants(jobsOf<VariantFileJob>({ policies: ["a"], variants: [{}, {}] }), told);
-  expect(told.parts).toEqual([
-    ["fork1", "mount"].map((key) => expect.closeTo(bytesOf(key) / WHOLE, 10) as number),
-  ]);
+  expect(told.parts).toEqual([["fork1", "mount"].map((key) => expect.closeTo(bytesOf(key) / WHOLE, 10) as number)]);
 });
 
 test("a sweep: a cell by its share of its replay, a replay by its recording's size and kernels", async () => {
@@ -96,7 +94,19 @@ test("a sweep: a cell by its share of its replay, a replay by its recording's si
 test("a check: the first run of a kind boots it, and more nodes take longer", async () => {
   const [two] = await bars(["check", "--nodes", "2", "--levels", "4", "--pti", "off", "--runs", "3", "--steps", "40"]);
   expect(two).toEqual([1640, 40, 40].map((weight) => expect.closeTo(weight / 1720) as number));
-  const [all] = await bars(["check", "--levels", "4", "--pti", "off", "--runs", "5", "--steps", "1", "--compare", "off"]);
+  const [all] = await bars([
+    "check",
+    "--levels",
+    "4",
+    "--pti",
+    "off",
+    "--runs",
+    "5",
+    "--steps",
+    "1",
+    "--compare",
+    "off",
+  ]);
   expect(sum(all!)).toBeCloseTo(1);
   // In turn 2, 1, 3, 8 nodes, and 3 of which one's memory comes late.
   expect(all!.map((part) => Math.round((part / all![1]!) * 9))).toEqual([10, 9, 11, 16, 11]);

@@ -144,11 +144,7 @@ const plain = (each: Given): Operation => each;
  * @param stride looks at every n-th store only beyond the first 32, to save time; 1 is all of them
  * @param hear is told again and again which part of them is done, from 0 to 1
  */
-export function exploreSchedules(
-  kernel: KernelSource,
-  stride = 1,
-  hear?: (done: number) => void,
-): ScheduleReport {
+export function exploreSchedules(kernel: KernelSource, stride = 1, hear?: (done: number) => void): ScheduleReport {
   const broken: BrokenSchedule[] = [];
   let pairs = 0;
   let schedules = 0;

@@ -1,4 +1,6 @@
-/** What `kreplica check` does: random runs, a bug's recorded path, or every schedule; with a progress line by weight. */
+/**
+ * What `kreplica check` does: random runs, a bug's recorded path, or every schedule; with a progress line by weight.
+ */
 import {
   type Comparison,
   CORE_FAMILIES,

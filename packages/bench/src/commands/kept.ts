@@ -107,4 +107,3 @@ export class Telling {
       this.results.keep(this.key, { code, said: this.said });
   }
 }
-

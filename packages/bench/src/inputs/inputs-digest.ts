@@ -84,7 +84,7 @@ class Digester {
     this.hash.update(`${bytes}\0`);
     const handle = openSync(path, "r");
     try {
-      for (let at = 0; ; ) {
+      for (let at = 0; ;) {
         const read = readSync(handle, this.piece, 0, PIECE, at);
         if (read === 0) return;
         this.hash.update(this.piece.subarray(0, read));

@@ -9,7 +9,13 @@ import { keepingFor } from "../../src/keeping.js";
 import { type KeptResult, KeptResults } from "../../src/kept-results.js";
 
 const KEY = "a".repeat(64);
-const TOLD: KeptResult = { code: 1, said: [{ to: "out", text: "gain 4 %, \u0394\n" }, { to: "error", text: "far\n" }] };
+const TOLD: KeptResult = {
+  code: 1,
+  said: [
+    { to: "out", text: "gain 4 %, \u0394\n" },
+    { to: "error", text: "far\n" },
+  ],
+};
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "kreplica-kept-"));
@@ -90,7 +96,10 @@ describe("the folder's size", () => {
 
   test("a part that nobody writes any more goes, one that somebody writes stays", () => {
     results().keep(KEY, TOLD);
-    for (const [name, minutes] of [["old", 61], ["young", 1]] as const) {
+    for (const [name, minutes] of [
+      ["old", 61],
+      ["young", 1],
+    ] as const) {
       writeFileSync(join(folder, "results", `${name}.part`), "half");
       const then = new Date(Date.now() - 60_000 * minutes);
       utimesSync(join(folder, "results", `${name}.part`), then, then);
@@ -103,7 +112,11 @@ describe("the folder's size", () => {
 test("tests keep nothing; else it is the user's cache folder, by what is usual there", () => {
   expect(process.env["KREPLICA_KEEP"]).toBe("0");
   expect(keepingFor({ KREPLICA_KEEP: "0" }, true)).toBeUndefined();
-  expect(keepingFor({ XDG_CACHE_HOME: "/c" }, true)).toEqual({ folder: "/c/kreplica/results", watched: true, leastSeconds: 0.5 });
+  expect(keepingFor({ XDG_CACHE_HOME: "/c" }, true)).toEqual({
+    folder: "/c/kreplica/results",
+    watched: true,
+    leastSeconds: 0.5,
+  });
   expect(cacheFolder({ XDG_CACHE_HOME: "relative" }, "linux")).toBe(join(homedir(), ".cache", "kreplica"));
   expect(cacheFolder({}, "darwin")).toBe(join(homedir(), "Library", "Caches", "kreplica"));
   expect(cacheFolder({ LOCALAPPDATA: "/local" }, "win32")).toBe("/local/kreplica");

@@ -1,5 +1,7 @@
 /// <reference types="node" />
-/** A result told again: the same bytes and exit code without the work, as long as nothing changed that it depends on. */
+/**
+ * A result told again: the same bytes and exit code without the work, as long as nothing changed that it depends on.
+ */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -142,7 +144,9 @@ test("--fresh is taken by these commands, of which none writes a file without be
   const commands = (await registered()).filter(({ options }) => options.some(({ long }) => long === "--fresh"));
   expect(commands.map((command) => command.name())).toEqual(["compare", "explain", "boot", "check", "policies"]);
   const writing = commands.flatMap((command) =>
-    command.options.filter(({ long }) => /^--(output|save|to|write)/.test(long ?? "")).map(({ long }) => `${command.name()} ${long}`),
+    command.options
+      .filter(({ long }) => /^--(output|save|to|write)/.test(long ?? ""))
+      .map(({ long }) => `${command.name()} ${long}`),
   );
   expect(writing).toEqual(["check --save"]);
 });
