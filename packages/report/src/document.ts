@@ -42,9 +42,9 @@ export interface ComparedTest {
   readonly boundPercent: number;
   /** Only fetches that miss L2 can gain from a near copy. */
   readonly boundBeyondL2Percent?: number;
-  /** Spread by where functions lie. */
-  readonly layoutLow?: number;
-  readonly layoutHigh?: number;
+  /** Spread by where functions lie; null where no layouts were run. */
+  readonly layoutLow?: number | null;
+  readonly layoutHigh?: number | null;
   /** By the series' authors, or whom the user names; null where nobody reported any. */
   readonly reportedPercent?: number | null;
 }

@@ -13,14 +13,17 @@ export const inOrder = (
     tests.flatMap((each, i) => (each.cache === cache ? [{ each, i }] : [])),
   );
 
+/** Spread by where functions lie; undefined where no layouts were run. */
+const layoutOf = ({ layoutLow, layoutHigh }: ComparedTest): readonly [low: number, high: number] | undefined =>
+  typeof layoutLow === "number" && typeof layoutHigh === "number" ? [layoutLow, layoutHigh] : undefined;
+
 /** Values that are drawn of a test. */
 const drawn = (each: ComparedTest): number[] => [
   each.gainLow,
   each.gainHigh,
   each.boundPercent,
   ...(typeof each.reportedPercent !== "number" ? [] : [each.reportedPercent]),
-  ...(each.layoutLow === undefined ? [] : [each.layoutLow]),
-  ...(each.layoutHigh === undefined ? [] : [each.layoutHigh]),
+  ...(layoutOf(each) ?? []),
 ];
 
 /** One axis for all tests, in percent of the single copy's cycles. */
@@ -37,10 +40,8 @@ export function gainPicture(figures: Figures): string {
       typeof each.reportedPercent !== "number"
         ? ""
         : `<path class="reported" d="M${at(x(each.reportedPercent))} ${at(y - 7)}l6 7l-6 7l-6-7z"/>`;
-    const layout =
-      each.layoutLow === undefined || each.layoutHigh === undefined
-        ? ""
-        : bar(each.layoutLow, each.layoutHigh, "layout", 16);
+    const spread = layoutOf(each);
+    const layout = spread ? bar(...spread, "layout", 16) : "";
     const bound =
       each.boundPercent > 0
         ? `<line class="bound" x1="${at(x(each.boundPercent))}" x2="${at(x(each.boundPercent))}" y1="${at(y - 10)}" y2="${at(y + 10)}"/>`
@@ -64,7 +65,7 @@ export const gainLegend = (tests: readonly ComparedTest[]): string =>
       '<rect class="interval" x="1" y="4" width="22" height="8" rx="2"/>',
       "all parameters at whichever end of their ranges gives least and most",
     ],
-    ...(tests.some(({ layoutLow }) => layoutLow !== undefined)
+    ...(tests.some(layoutOf)
       ? ([
           ['<rect class="layout" x="1" y="0" width="22" height="16" rx="2"/>', "spread by where functions lie"],
         ] as const)
@@ -86,7 +87,7 @@ export function gainTable(figures: Figures): string {
       ? figures.number(`comparison.tests.${i}.${field}`, { digits: 1 })
       : '<span class="none">none</span>';
   const beyond = tests.some(({ boundBeyondL2Percent }) => boundBeyondL2Percent !== undefined);
-  const layout = tests.some(({ layoutLow }) => layoutLow !== undefined);
+  const layout = tests.some(layoutOf);
   const reported = tests.some(({ reportedPercent }) => typeof reportedPercent === "number");
   return table(
     "Gain of replication, percent of the cycles with one copy; positive is faster",

@@ -79,6 +79,11 @@ export class Figures {
     return `<${element} data-from="${escaped(path)}">${escaped(String(value))}</${element}>`;
   }
 
+  /** The same, what stands in backticks as code: the words stay the document's. */
+  prose(path: string): string {
+    return this.text(path).replaceAll(/`([^`]+)`/g, "<code>$1</code>");
+  }
+
   #element(element: "data" | "tspan", path: string, form: Form): string {
     const value = this.#numberAt(path);
     const scale = form.scale === undefined || form.scale === 1 ? "" : ` data-scale="${form.scale}"`;

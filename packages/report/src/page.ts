@@ -58,7 +58,7 @@ ${sections.map(({ id, title, content }) => `<section id="${id}"><h2>${title}</h2
 function verdict(figures: Figures): string {
   const { tests, verdict: said } = figures.document.comparison;
   if (said)
-    return `<div class="verdict">${said.sentences.map((_, i) => `<p>${figures.text(`comparison.verdict.sentences.${i}`)}</p>`).join("")}</div>`;
+    return `<div class="verdict">${said.sentences.map((_, i) => `<p>${figures.prose(`comparison.verdict.sentences.${i}`)}</p>`).join("")}</div>`;
   const sentence = (cache: "cold" | "hot"): string => {
     const shown = tests.flatMap((each, i) => (each.cache === cache ? [{ each, i }] : []));
     if (shown.length === 0) return "";

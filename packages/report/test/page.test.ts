@@ -32,7 +32,7 @@ function claims(page: string, document: ReportDocument): { path: string; text: s
     if (path === undefined) return [];
     const text = textOf(element);
     const value = valueAt(document, path);
-    if (typeof value === "string") return [{ path, text, right: text === value }];
+    if (typeof value === "string") return [{ path, text, right: text === value.replaceAll("`", "") }];
     const shown = Number(text.replaceAll(",", ""));
     const digits = text.split(".")[1]?.length ?? 0;
     const scale = Number(attribute(element, "data-scale") ?? 1);
@@ -90,6 +90,27 @@ describe("figures", () => {
     const alone = reportPage({ ...smallDocument, comparison: { ...one, verdict: null } });
     expect(alone).toContain("One CPU alone was measured");
     expect(alone).toContain("With cold caches");
+  });
+
+  test("what a sentence has in backticks is code", () => {
+    const verdict = { sentences: ["Another design: `kreplica compare --policy NAME`, or `<b>`."] };
+    const made = reportPage({ ...smallDocument, comparison: { ...smallDocument.comparison, verdict } });
+    expect(made).toContain(
+      "Another design: <code>kreplica compare --policy NAME</code>, or <code>&lt;b&gt;</code>.",
+    );
+  });
+
+  test("a spread by layouts is drawn, told and tabled where layouts were run, and nothing where none were", () => {
+    const page = (layouts: object): string => {
+      const tests = smallDocument.comparison.tests.map((each) => ({ ...each, ...layouts }));
+      return reportPage({ ...smallDocument, comparison: { ...smallDocument.comparison, tests } });
+    };
+    const marks = ['class="layout"', "spread by where functions lie", "layout low"];
+    for (const mark of marks) {
+      expect(page({ layoutLow: -1, layoutHigh: 2 })).toContain(mark);
+      expect(page({ layoutLow: null, layoutHigh: null })).not.toContain(mark);
+      expect(page({})).not.toContain(mark);
+    }
   });
 
   test("what was not reported is no nought", () => {
