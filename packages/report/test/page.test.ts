@@ -95,9 +95,7 @@ describe("figures", () => {
   test("what a sentence has in backticks is code", () => {
     const verdict = { sentences: ["Another design: `kreplica compare --policy NAME`, or `<b>`."] };
     const made = reportPage({ ...smallDocument, comparison: { ...smallDocument.comparison, verdict } });
-    expect(made).toContain(
-      "Another design: <code>kreplica compare --policy NAME</code>, or <code>&lt;b&gt;</code>.",
-    );
+    expect(made).toContain("Another design: <code>kreplica compare --policy NAME</code>, or <code>&lt;b&gt;</code>.");
   });
 
   test("a spread by layouts is drawn, told and tabled where layouts were run, and nothing where none were", () => {
