@@ -56,7 +56,12 @@ export async function buildSite(target = join(folder, "dist/site")) {
   mkdirSync(target, { recursive: true });
   await build({
     absWorkingDir: folder,
-    entryPoints: { page: "src/page/page.tsx", worker: "src/page/worker.ts" },
+    entryPoints: {
+      page: "src/page/page.tsx",
+      worker: "src/page/worker.ts",
+      // In place of the worker once a file of one's own is opened.
+      "file-worker": "src/page/file-worker.ts",
+    },
     outdir: target,
     bundle: true,
     platform: "browser",
@@ -84,7 +89,10 @@ export async function buildSite(target = join(folder, "dist/site")) {
   writeFileSync(join(target, ".nojekyll"), "");
   const weigh = (name) => gzipSync(readFileSync(join(target, name)), { level: 9 }).length;
   return Object.fromEntries(
-    ["index.html", "page.css", "page.js", "worker.js", "iced_x86.wasm"].map((name) => [name, weigh(name)]),
+    ["index.html", "page.css", "page.js", "worker.js", "file-worker.js", "iced_x86.wasm"].map((name) => [
+      name,
+      weigh(name),
+    ]),
   );
 }
 

@@ -15,8 +15,25 @@ export interface Place {
   readonly laid: readonly string[];
   readonly operations: readonly { readonly op: string }[];
   readonly moment: Moment;
-  /** An address that is looked into, hexadecimal with 0x. */
+  /** What is looked into: an address, hexadecimal with 0x, or a symbol of the kernel. */
   readonly page?: string;
+  /** A machine of somebody's own: its name and, packed, all of it. */
+  readonly machine?: string;
+  /** A kernel of somebody's own: its file's name, and the beginning of its SHA-256. */
+  readonly kernel?: string;
+  /** A recording, named alike. */
+  readonly recording?: string;
+  /** Of the recording: the reference that is looked at, from 0, and the node that runs it. */
+  readonly reference?: number;
+  readonly on?: number;
+  /** CPU whose caches are seen; 0 when absent. */
+  readonly cpu?: number;
+  /** Process whose tables are seen; the kernel's own when absent. */
+  readonly whose?: number;
+  /** Tables that somebody opened (`+` and the way there) or closed (`-`), beside those that are open by themselves. */
+  readonly tables?: readonly string[];
+  /** Folds that are open. */
+  readonly folds?: readonly string[];
 }
 
 const encoded = (value: unknown): string =>
@@ -32,7 +49,8 @@ function decoded(text: string): unknown {
 
 /** The part behind `#`, without it. */
 export function hashOf(place: Place): string {
-  const { nodes, levels, pti, kasan, configuration, policy, laid, operations, moment, page } = place;
+  const { nodes, levels, pti, kasan, configuration, policy, laid, operations, moment } = place;
+  const { page, machine, kernel, recording, reference, on, cpu, whose, tables = [], folds = [] } = place;
   return new URLSearchParams({
     nodes: String(nodes),
     levels: String(levels),
@@ -44,6 +62,14 @@ export function hashOf(place: Place): string {
     step: String(moment.step),
     ...(moment.store === 0 ? {} : { store: String(moment.store) }),
     ...(page === undefined ? {} : { page }),
+    ...(machine === undefined ? {} : { machine }),
+    ...(kernel === undefined ? {} : { kernel }),
+    ...(recording === undefined ? {} : { recording, reference: String(reference ?? 0) }),
+    ...(on === undefined ? {} : { on: String(on) }),
+    ...(cpu ? { cpu: String(cpu) } : {}),
+    ...(whose === undefined ? {} : { whose: String(whose) }),
+    ...(tables.length === 0 ? {} : { tables: tables.join("~") }),
+    ...(folds.length === 0 ? {} : { folds: folds.join("~") }),
     ...(operations.length === 0 ? {} : { do: encoded(operations) }),
   }).toString();
 }
@@ -55,8 +81,15 @@ export const lessonIn = (hash: string): string | undefined =>
 /** The part behind `#` that leads to a lesson's beginning, without it. @param id of a defect, or of the museum's bug */
 export const hashOfLesson = (id: string): string => new URLSearchParams({ lesson: id }).toString();
 
+/** Tables and folds that an address opens, at most. */
+const MOST_OPEN = 200;
+/** A file's name and digits of its SHA-256. */
+const OPENED = /^.{1,200}~[0-9a-f]{16}$/s;
+/** What can be looked into: an address with 0x, or a symbol. */
+export const PAGE = /^(0x[0-9a-f]{1,16}|[A-Za-z_.$][\w.$]{0,127})$/;
+
 const whole = (text: string | null, least: number, most: number): number | undefined =>
-  text !== null && /^\d{1,6}$/.test(text) && Number(text) >= least && Number(text) <= most ? Number(text) : undefined;
+  text !== null && /^\d{1,9}$/.test(text) && Number(text) >= least && Number(text) <= most ? Number(text) : undefined;
 
 /**
  * What an address says; what it leaves out, or what it says that is not a value, is as in `other`. Whether policy,
@@ -66,7 +99,20 @@ export function placeOf(hash: string, other: Place): Place {
   const said = new URLSearchParams(hash.replace(/^#/, ""));
   const kasan = said.get("kasan") === "on";
   const configuration = said.get("configuration");
+  const text = (name: "machine" | "kernel" | "recording", shape: RegExp): Partial<Place> => {
+    const value = said.get(name);
+    return value !== null && shape.test(value) ? { [name]: value } : {};
+  };
+  const number = (name: "reference" | "on" | "cpu" | "whose", most: number): Partial<Place> => {
+    const value = whole(said.get(name), 0, most);
+    return value === undefined || (name === "cpu" && value === 0) ? {} : { [name]: value };
+  };
+  const list = (name: "tables" | "folds"): Partial<Place> => {
+    const value = said.get(name);
+    return value === null ? {} : { [name]: value.split("~").slice(0, MOST_OPEN) };
+  };
   const page = said.get("page");
+  const recording = text("recording", OPENED);
   return {
     nodes: whole(said.get("nodes"), 1, 8) ?? other.nodes,
     levels: said.get("levels") === "5" ? 5 : 4,
@@ -80,7 +126,16 @@ export function placeOf(hash: string, other: Place): Place {
       step: whole(said.get("step"), 0, 100_000) ?? other.moment.step,
       store: whole(said.get("store"), 0, 999_999) ?? 0,
     },
-    ...(page !== null && /^0x[0-9a-f]{1,16}$/.test(page) ? { page } : {}),
+    ...(page !== null && PAGE.test(page) ? { page } : {}),
+    ...text("machine", /^[^~]{1,200}~[\w-]{1,60000}$/),
+    ...text("kernel", OPENED),
+    ...recording,
+    ...("recording" in recording ? number("reference", 999_999_999) : {}),
+    ...number("on", 1023),
+    ...number("cpu", 65_535),
+    ...number("whose", 999),
+    ...list("tables"),
+    ...list("folds"),
   };
 }
 

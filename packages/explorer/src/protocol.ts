@@ -2,10 +2,21 @@
 import type { Catalogue } from "./model/choices.js";
 import type { Place } from "./hash.js";
 import type { Failure } from "./model/session.js";
-import type { StoryStep, View } from "./model/view.js";
+import type { InputFault } from "@kreplica/inputs";
+import type { OpenedFile } from "./model/files.js";
+import type { PlayedView, StoryStep, View } from "./model/view.js";
 
 /** From the page: what is to be seen. The answer to an older question is not waited for. */
 export interface Question {
+  readonly number: number;
+  readonly place: Place;
+  /** Files that are opened first; the answer then says where they lead. */
+  readonly files?: readonly OpenedFile[];
+}
+
+/** Where files led. */
+export interface Opened {
+  readonly kind: "opened";
   readonly number: number;
   readonly place: Place;
 }
@@ -23,6 +34,10 @@ export interface Answer {
   readonly view: View;
   readonly steps: readonly StoryStep[];
   readonly failure?: Failure;
+  /** The recording that the place names, at its reference. */
+  readonly played?: PlayedView;
+  /** Why the recording is not seen. */
+  readonly unplayed?: Fault;
   /** Milliseconds the worker took. */
   readonly took: number;
 }
@@ -31,7 +46,10 @@ export interface Answer {
 export interface Refusal {
   readonly kind: "refusal";
   readonly number: number;
-  readonly reason: string;
+  readonly fault: Fault;
 }
 
-export type Reply = Hello | Answer | Refusal;
+/** What is wrong with an input, in the words that every reader has for it. */
+export type Fault = Partial<InputFault> & Pick<InputFault, "reason">;
+
+export type Reply = Hello | Answer | Opened | Refusal;

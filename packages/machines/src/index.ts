@@ -31,6 +31,15 @@ export { checkMachine, type MachineFault, sourcedNumbers } from "./check.js";
 export { type CpuPlace, socketGroups } from "./cpu-places.js";
 export { distanceScale } from "./distance-scale.js";
 export { cutOff, type FoundNode, sharedCpus } from "./found-node.js";
+export {
+  machineFromInputs,
+  machineFromText,
+  type MachineInput,
+  machineInput,
+  type MachineReading,
+  machineText,
+  soundMachine,
+} from "./from-inputs.js";
 export { isToolText, machineFromTools } from "./from-tools.js";
 export { COMMON_SHAPE_SOURCE, timesIdle } from "./loaded-latency.js";
 export { machineDocument, machineFromJson } from "./json-machine.js";

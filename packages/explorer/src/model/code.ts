@@ -9,12 +9,16 @@ const SHOWN = 96;
 
 const text = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
 
-/** @param roots each is asked where the address leads; several may lead to one frame */
+/**
+ * @param roots each is asked where the address leads; several may lead to one frame
+ * @param name of the symbol that the address is in
+ */
 export function pageAt(
   memory: PhysMemory,
   { levels }: KernelLayout,
   roots: readonly RootView[],
   address: bigint,
+  name?: string,
 ): PageView {
   const copies = new Map<number, Set<number>>();
   for (const { frame: root, serves } of roots) {
@@ -23,6 +27,7 @@ export function pageAt(
   }
   return {
     address: `0x${address.toString(16)}`,
+    ...(name === undefined ? {} : { name }),
     copies: [...copies].map(([frame, nodes]): CopyView => {
       const offset = address & 0xfffn;
       const bytes = new Uint8Array(Math.min(SHOWN, PAGE_BYTES - Number(offset)));

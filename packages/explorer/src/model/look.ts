@@ -14,12 +14,16 @@ export interface Seen {
   /** Those alive, in the order in which operations count them. */
   readonly processes: readonly Process[];
   readonly page?: bigint;
+  /** The symbol {@link page} is in. */
+  readonly name?: string;
+  /** Symbols worth looking into, beside those of every kernel. */
+  readonly symbols?: readonly string[];
 }
 
 /** Everything but what belongs to the story: moment, changes, rules. */
 export type Look = Omit<View, "moment" | "stores" | "changes" | "stored" | "broken" | "leads" | "checked">;
 
-export function look(parts: BootParts, { processes, page }: Seen): Look {
+export function look(parts: BootParts, { processes, page, name, symbols = [] }: Seen): Look {
   const { machine, layout, view, allocator, cpus, switcher, boot, image } = parts;
   const { memory } = machine;
   // Before the first tables stand in memory there is nothing to read.
@@ -62,6 +66,10 @@ export function look(parts: BootParts, { processes, page }: Seen): Look {
       { name: "first page of text", address: address(image.stext) },
       { name: "first page of rodata", address: address(image.startRodata) },
       { name: "first page of data", address: address(image.end - LARGE) },
+      ...symbols.flatMap((symbol) => {
+        const link = image.symbol(symbol);
+        return link === undefined ? [] : [{ name: symbol, address: address(link) }];
+      }),
       ...processes.flatMap(({ vmas }, id) =>
         vmas
           .all()
@@ -70,7 +78,15 @@ export function look(parts: BootParts, { processes, page }: Seen): Look {
       ),
     ],
     ...(page !== undefined && begun
-      ? { page: pageAt(memory, layout, page >> 63n ? roots.filter((root) => root.process === undefined) : roots, page) }
+      ? {
+          page: pageAt(
+            memory,
+            layout,
+            page >> 63n ? roots.filter((root) => root.process === undefined) : roots,
+            page,
+            name,
+          ),
+        }
       : {}),
   };
 }

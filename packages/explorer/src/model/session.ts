@@ -4,11 +4,11 @@
  */
 import { CheckedSystem, type CheckFailure, failureIn, repertoire, sentenceOf } from "@kreplica/check";
 import { type BootParts, stateInvariants } from "@kreplica/kernel";
-import { BOOT_STEPS } from "@kreplica/mm-core";
+import { BOOT_STEPS, type Process } from "@kreplica/mm-core";
 import { familiesFor, sameFamilies } from "./families.js";
 import { leadsOf } from "./leads.js";
-import { type Look, look } from "./look.js";
-import { kernelFor, type Story } from "./setup.js";
+import { type Look, look, type Seen } from "./look.js";
+import { kernelFor, nameAt, type Story } from "./setup.js";
 import { StoreLog } from "./stores.js";
 import type { BrokenRule, LeadView, Moment, StoryStep, View } from "./view.js";
 
@@ -20,6 +20,8 @@ const FROM_SERIES = new Set([
   "numa-replicate-rodata",
   "numa-clear-linear",
 ]);
+/** Functions of any Linux that are worth a look. */
+const KNOWN_SYMBOLS = ["entry_SYSCALL_64", "do_syscall_64", "asm_exc_page_fault", "__x64_sys_fork", "copy_page", "linux_banner"];
 /** Moments between stores that are looked at in one go: the next ones are likely asked for next. */
 const AHEAD = 12;
 
@@ -88,19 +90,44 @@ export class Session {
 
   /** @param page an address to look into @throws InputError for a kernel that cannot be */
   look(moment: Moment, page?: bigint): View {
-    if (page !== this.page) {
-      this.page = page;
-      this.views.clear();
-      this.between.clear();
-      this.live = undefined;
-      this.failed = undefined;
-    }
+    if (page !== this.page) this.lookInto(page, moment);
     const step = Math.max(0, Math.min(moment.step, this.length));
     if (moment.store > 0 && step < this.length) {
       const found = this.between.get(`${step}.${moment.store}`) ?? this.within(step, moment.store);
       if (found) return found;
     }
     return this.views.get(step) ?? this.after(step);
+  }
+
+  /** Another page: of the moment that the kernel is at, its view alone changes; any other is told anew. */
+  private lookInto(page: bigint | undefined, { step, store }: Moment): void {
+    this.page = page;
+    const { live } = this;
+    const view = live && store === 0 && live.done === Math.min(step, this.length) ? this.views.get(live.done) : undefined;
+    this.views.clear();
+    this.between.clear();
+    if (!view || !live) {
+      this.live = undefined;
+      this.failed = undefined;
+      return;
+    }
+    const { page: _, ...rest } = view;
+    this.views.set(live.done, { ...rest, ...pageOf(this.seen(live)) });
+  }
+
+  private seen({ system }: Live): Look {
+    return look(system.parts, this.lookAt(system.parts, system.population.live.map(({ process }) => process)));
+  }
+
+  private lookAt(parts: BootParts, processes: readonly Process[]): Seen {
+    const { page, story } = this;
+    const name = page === undefined ? undefined : nameAt(story, parts, page);
+    return {
+      processes,
+      ...(page === undefined ? {} : { page }),
+      ...(name === undefined ? {} : { name }),
+      ...(story.kernel === undefined ? {} : { symbols: KNOWN_SYMBOLS }),
+    };
   }
 
   /** The same kernel with another list of operations: what was seen of their common beginning is kept. */
@@ -168,11 +195,9 @@ export class Session {
     else system.finish();
   }
 
-  private view({ system, log }: Live, moment: Moment, broken: readonly BrokenRule[]): View {
-    const seen = look(system.parts, {
-      processes: system.population.live.map(({ process }) => process),
-      ...(this.page === undefined ? {} : { page: this.page }),
-    });
+  private view(live: Live, moment: Moment, broken: readonly BrokenRule[]): View {
+    const { system, log } = live;
+    const seen = this.seen(live);
     return {
       ...seen,
       leads: leadsIn(system.parts, seen, broken),
@@ -212,7 +237,7 @@ export class Session {
 
   private bootView(parts: BootParts, log: StoreLog, moment: Moment): View {
     return {
-      ...look(parts, { processes: [], ...(this.page === undefined ? {} : { page: this.page }) }),
+      ...look(parts, this.lookAt(parts, [])),
       moment,
       stores: log.count,
       changes: log.changes.slice(),
@@ -300,6 +325,8 @@ export class Session {
     return live;
   }
 }
+
+const pageOf = ({ page }: Look): Pick<Look, "page"> => (page ? { page } : {});
 
 const bootSteps = ({ boot }: BootParts): number => boot.timeline.length;
 

@@ -145,7 +145,64 @@ export interface CopyView {
 /** The page that is looked into. */
 export interface PageView {
   readonly address: string;
+  /** The symbol it is in: `do_syscall_64+0x10`; absent where none is. */
+  readonly name?: string;
   readonly copies: readonly CopyView[];
+}
+
+/** One reference of a recording, as it was answered. */
+export interface PlayedReference {
+  readonly nth: number;
+  readonly cpu: number;
+  readonly kind: "fetch" | "load" | "store";
+  /** Of the line, in this kernel. */
+  readonly address: string;
+  /** `do_syscall_64+0x40`; absent where no symbol is known. */
+  readonly name?: string;
+  readonly region: string;
+  readonly frame: number;
+  /** Node its frame lies on; -1 for no memory. */
+  readonly node: number;
+  /** What answered it: `L2`, `memory of node 0, far`. */
+  readonly from: string;
+  /** Over a link between nodes: the line itself, or an entry on the walk to it. */
+  readonly far: boolean;
+  readonly translation: "TLB" | "second TLB" | "walk";
+  /** Entries of tables that the walk read over a link. */
+  readonly farWalks: number;
+  /** The first of a visit to the kernel. */
+  readonly enters: boolean;
+}
+
+/** What the measured CPU's references came to so far, by where lines came from. */
+export interface PlayedTotals {
+  readonly caches: number;
+  readonly near: number;
+  readonly far: number;
+  readonly walks: number;
+  readonly farWalks: number;
+}
+
+/** A recording at one of its references. */
+export interface PlayedView {
+  readonly name: string;
+  readonly kernel: string;
+  /** Whether functions have names: whoever opened the recorded kernel sees them. */
+  readonly named: boolean;
+  readonly machine: string;
+  readonly nodes: readonly number[];
+  /** CPU that runs what was measured. */
+  readonly cpu: number;
+  /** Its node. */
+  readonly on: number;
+  readonly length: number;
+  /** Reference that is looked at. */
+  readonly at: number;
+  readonly rows: readonly PlayedReference[];
+  readonly totals: PlayedTotals;
+  /** The nearest far reference, and the nearest entry into the kernel, before and behind it. */
+  readonly before: { readonly far?: number; readonly entry?: number };
+  readonly behind: { readonly far?: number; readonly entry?: number };
 }
 
 /** All that is seen at a moment. */

@@ -1,15 +1,16 @@
 /** The page: what is seen now, and what may be done about it. The state is in the address. */
-import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useState } from "preact/hooks";
 import type { VNode } from "preact";
 import { hashOf, lessonIn, type Place, placeOf } from "../hash.js";
-import type { Catalogue } from "../model/choices.js";
 import type { Moment, StoryStep, View } from "../model/view.js";
-import type { Answer, Question, Reply } from "../protocol.js";
+import { type StartWorker, useAsking } from "./asking.js";
 import { KernelChoice, Operations } from "./controls.jsx";
-import { placeOfFile } from "./dropped.js";
+import { DropArea, FileButton, Opened, Trouble } from "./files.jsx";
+import { Folds } from "./shown.jsx";
 import { Cached, Changes, Page, Rules } from "./inspect.jsx";
 import { Lessons } from "./lessons.jsx";
 import { MachinePicture } from "./machine.jsx";
+import { Played } from "./played.jsx";
 import { AFTER_BOOT, BEHIND_ALL, FIRST, placeOfLesson, sameStory } from "./place.js";
 import { Story, Transport } from "./story.jsx";
 import { Tables } from "./tables.jsx";
@@ -22,67 +23,39 @@ const blamedBy = ({ broken }: View): ReadonlySet<number> =>
     ),
   );
 
-export function App({ worker }: { worker: Worker }): VNode {
+export function App({ start }: { start: StartWorker }): VNode {
   const [place, setPlace] = useState<Place>(() => placeOf(location.hash, FIRST));
-  const [catalogue, setCatalogue] = useState<Catalogue | undefined>(undefined);
-  const [answer, setAnswer] = useState<Answer | undefined>(undefined);
-  const [trouble, setTrouble] = useState<string | undefined>(undefined);
-  const [cpu, setCpu] = useState(0);
-  const [dragged, setDragged] = useState(false);
-  const asked = useRef(0);
   const [wanted, setWanted] = useState(() => lessonIn(location.hash));
-  const askedAbout = useRef<Place | undefined>(undefined);
+  const { catalogue, answer, fault, complain, busy, open } = useAsking(start, place, wanted === undefined, setPlace);
 
   useEffect(() => {
-    const hear = ({ data }: MessageEvent<Reply>): void => {
-      if (data.kind === "hello") setCatalogue(data.catalogue);
-      else if (data.number !== asked.current) return;
-      else if (data.kind === "refusal") setTrouble(data.reason);
-      else {
-        setTrouble(undefined);
-        setAnswer(data);
-        // Behind the end is the end, behind a step's last store the step: the address names the step that is seen.
-        const { moment: seen } = data.view;
-        setPlace((now) =>
-          // Somebody may have gone on meanwhile.
-          now !== askedAbout.current || (now.moment.step === seen.step && now.moment.store === seen.store)
-            ? now
-            : { ...now, moment: seen },
-        );
-      }
-    };
-    worker.addEventListener("message", hear);
     const gone = (): void => {
       setWanted(lessonIn(location.hash));
       setPlace(placeOf(location.hash, FIRST));
     };
     addEventListener("hashchange", gone);
     return () => {
-      worker.removeEventListener("message", hear);
       removeEventListener("hashchange", gone);
     };
-  }, [worker]);
+  }, []);
 
   // A lesson that is asked for by name is known once the catalogue is.
   useEffect(() => {
     if (!catalogue || wanted === undefined) return;
     const lesson = catalogue.lessons.find(({ id }) => id === wanted);
     if (!lesson) {
-      setTrouble(`There is no lesson ${wanted}: choose one from the list.`);
+      complain({ reason: `There is no lesson ${wanted}: choose one from the list.` });
       return;
     }
     setPlace(placeOfLesson(lesson));
     setWanted(undefined);
-  }, [catalogue, wanted]);
+  }, [catalogue, wanted, complain]);
 
   useEffect(() => {
     if (wanted !== undefined) return;
     const hash = `#${hashOf(place)}`;
     if (location.hash !== hash) history.replaceState(null, "", hash);
-    askedAbout.current = place;
-    const question: Question = { number: ++asked.current, place };
-    worker.postMessage(question);
-  }, [place, wanted, worker]);
+  }, [place, wanted]);
 
   const steps: readonly StoryStep[] = answer?.steps ?? [];
   const failedAt = answer?.failure?.step;
@@ -125,14 +98,21 @@ export function App({ worker }: { worker: Worker }): VNode {
 
   if (!catalogue || !answer)
     return (
-      <main class="waiting">
-        <h1>kreplica explorer</h1>
-        {trouble === undefined ? <p>The kernel is booting…</p> : <p role="alert">{trouble}</p>}
-        {trouble === undefined ? null : <a href="#">Begin with the plain kernel</a>}
-      </main>
+      <DropArea open={open}>
+        <main class="waiting">
+          <h1>kreplica explorer</h1>
+          {fault === undefined || busy ? <p>The kernel is booting…</p> : <Trouble fault={fault} />}
+          {fault === undefined ? null : (
+            <p class="quick">
+              <FileButton open={open} /> <a href="#">Begin with the plain kernel</a>
+            </p>
+          )}
+        </main>
+      </DropArea>
     );
 
   const { view } = answer;
+  const { cpu = 0 } = place;
   const change = (values: Partial<Place>): void => {
     const { configuration: _, ...rest } = place;
     // What a defect needs of the machine goes with the defect.
@@ -159,44 +139,16 @@ export function App({ worker }: { worker: Worker }): VNode {
           : step.words;
 
   return (
-    <div
-      class={dragged ? "app dragged" : "app"}
-      onDragOver={(event) => {
-        event.preventDefault();
-        setDragged(true);
-      }}
-      onDragLeave={() => {
-        setDragged(false);
-      }}
-      onDrop={(event) => {
-        event.preventDefault();
-        setDragged(false);
-        const [file] = event.dataTransfer?.files ?? [];
-        if (file) void open(file);
-      }}
-    >
+    <DropArea open={open}>
       <header>
         <h1>
           kreplica <span>explorer</span>
         </h1>
         <p>How page tables work, and how a kernel keeps a copy of itself on every NUMA node.</p>
-        <label class="file">
-          open a saved counterexample
-          <input
-            type="file"
-            accept=".json,application/json"
-            onChange={({ currentTarget }) => {
-              const [file] = currentTarget.files ?? [];
-              if (file) void open(file);
-            }}
-          />
-        </label>
+        <Opened place={place} change={setPlace} />
+        <FileButton open={open} />
       </header>
-      {trouble === undefined ? null : (
-        <p class="trouble" role="alert">
-          {trouble}
-        </p>
-      )}
+      {fault === undefined ? null : <Trouble fault={fault} />}
       <nav class="bar" aria-label="Where in the story">
         <Transport
           moment={moment}
@@ -207,10 +159,19 @@ export function App({ worker }: { worker: Worker }): VNode {
           end={() => {
             go({ step: BEHIND_ALL, store: 0 });
           }}
-          took={answer.took}
+          took={busy ? undefined : answer.took}
         />
         <p class={view.broken.length > 0 ? "now broken" : "now"}>{now}</p>
       </nav>
+      <Folds.Provider
+        value={{
+          open: place.folds ?? [],
+          turn: (name, now) => {
+            const others = (place.folds ?? []).filter((each) => each !== name);
+            setPlace({ ...place, folds: now ? [...others, name] : others });
+          },
+        }}
+      >
       <main>
         <div class="left">
           <Lessons
@@ -241,10 +202,36 @@ export function App({ worker }: { worker: Worker }): VNode {
           <KernelChoice place={place} catalogue={catalogue} change={change} />
         </div>
         <div class="middle">
+          <Played
+            played={answer.played}
+            unplayed={answer.unplayed}
+            go={(reference) => {
+              setPlace({ ...place, reference });
+            }}
+            runOn={(on) => {
+              setPlace({ ...place, on });
+            }}
+          />
           <Rules view={view} catalogue={catalogue} blamed={blamedBy(view)} />
-          <MachinePicture view={view} cpu={cpu} choose={setCpu} />
+          <MachinePicture
+            view={view}
+            cpu={cpu}
+            choose={(chosen) => {
+              setPlace({ ...place, cpu: chosen });
+            }}
+          />
           <Tables
             view={view}
+            whose={place.whose}
+            setWhose={(process) => {
+              const { whose: _, ...rest } = place;
+              setPlace(process === undefined ? rest : { ...rest, whose: process });
+            }}
+            turned={place.tables ?? []}
+            turn={(path, now) => {
+              const others = (place.tables ?? []).filter((each) => each.slice(1) !== path);
+              setPlace({ ...place, tables: [...others, `${now ? "+" : "-"}${path}`] });
+            }}
             blamed={blamedBy(view)}
             choose={(address) => {
               setPlace({ ...place, page: `0x${address.toString(16)}` });
@@ -255,6 +242,7 @@ export function App({ worker }: { worker: Worker }): VNode {
           <Changes view={view} />
           <Page
             view={view}
+            asked={place.page}
             choose={(page) => {
               const { page: _, ...rest } = place;
               setPlace(page === undefined ? rest : { ...rest, page });
@@ -263,20 +251,13 @@ export function App({ worker }: { worker: Worker }): VNode {
           <Cached view={view} cpu={cpu} blamed={blamedBy(view)} />
         </div>
       </main>
+      </Folds.Provider>
       <footer>
         <p>
           Everything runs in this page, in a worker; nothing you open leaves the browser. The address always names what
           you see: copy it to show somebody else the same step.
         </p>
       </footer>
-    </div>
+    </DropArea>
   );
-
-  async function open(file: File): Promise<void> {
-    try {
-      setPlace(placeOfFile(file.name, await file.text(), place));
-    } catch (error) {
-      setTrouble((error as Error).message);
-    }
-  }
 }

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import type { VNode } from "preact";
 import type { Place } from "../hash.js";
 import { type Catalogue, type OperationChoice, plainOperation } from "../model/choices.js";
-import { Panel, roomsOf } from "./shown.jsx";
+import { Fold, Panel, roomsOf } from "./shown.jsx";
 
 /** Nodes, levels, KPTI, policy and defects. @param change takes the kernel's values that are to be others */
 export function KernelChoice({
@@ -37,6 +37,7 @@ export function KernelChoice({
           nodes
           <select
             value={place.nodes}
+            disabled={place.machine !== undefined}
             onChange={({ currentTarget }) => {
               change({ nodes: Number(currentTarget.value) });
             }}
@@ -89,10 +90,10 @@ export function KernelChoice({
         </label>
       </div>
       <p class="note">{catalogue.policies.find(({ name }) => name === place.policy)?.summary}</p>
-      <details>
-        <summary>
-          Defects of the series and bugs of Linux{place.laid.length > 0 ? `: ${place.laid.join(", ")} on` : ""}
-        </summary>
+      <Fold
+        name="defects"
+        summary={`Defects of the series and bugs of Linux${place.laid.length > 0 ? `: ${place.laid.join(", ")} on` : ""}`}
+      >
         {roomsOf(catalogue.faults).map(([room, faults]) => (
           <fieldset key={room} class="defects">
             <legend>{room}</legend>
@@ -112,7 +113,7 @@ export function KernelChoice({
             ))}
           </fieldset>
         ))}
-      </details>
+      </Fold>
     </Panel>
   );
 }
@@ -176,8 +177,7 @@ export function Operations({
           </button>
         ))}
       </div>
-      <details>
-        <summary>Any operation of the checker</summary>
+      <Fold name="operations" summary="Any operation of the checker">
         <form
           onSubmit={(event) => {
             event.preventDefault();
@@ -221,7 +221,7 @@ export function Operations({
           </div>
           <button type="submit">do it</button>
         </form>
-      </details>
+      </Fold>
     </Panel>
   );
 }

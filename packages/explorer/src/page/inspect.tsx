@@ -1,9 +1,10 @@
 /** Beside the tables: rules, what the last step stored, what a CPU has cached, the bytes of a page in each copy. */
 import type { VNode } from "preact";
+import { PAGE } from "../hash.js";
 import type { Catalogue } from "../model/choices.js";
 import type { View } from "../model/view.js";
 import { Leads } from "./leads.jsx";
-import { counted, hex, NodeChip, Panel } from "./shown.jsx";
+import { counted, Fold, hex, NodeChip, Panel } from "./shown.jsx";
 
 /** Frames in a rule's words are decimal; the tables show hexadecimal ones: both, and the node. */
 function Detail({ text, view }: { text: string; view: View }): VNode {
@@ -64,8 +65,7 @@ export function Rules({
         )}
       </div>
       <Leads view={view} blamed={blamed} />
-      <details>
-        <summary>All rules, with their sentences</summary>
+      <Fold name="rules" summary="All rules, with their sentences">
         <dl class="sentences">
           {catalogue.rules.map(({ id, sentence }) => (
             <div key={id} class={broken.some((rule) => rule.id === id) ? "broken" : ""}>
@@ -74,7 +74,7 @@ export function Rules({
             </div>
           ))}
         </dl>
-      </details>
+      </Fold>
     </Panel>
   );
 }
@@ -190,8 +190,17 @@ export function Cached({ view, cpu, blamed }: { view: View; cpu: number; blamed:
   );
 }
 
-/** Bytes of a page in each of its copies. */
-export function Page({ view, choose }: { view: View; choose: (address: string | undefined) => void }): VNode {
+/** Bytes of a page in each of its copies. @param choose an address or a symbol */
+export function Page({
+  view,
+  asked,
+  choose,
+}: {
+  view: View;
+  /** As the address names it. */
+  asked: string | undefined;
+  choose: (page: string | undefined) => void;
+}): VNode {
   const { page, places } = view;
   const [one, ...others] = page?.copies ?? [];
   return (
@@ -217,6 +226,31 @@ export function Page({ view, choose }: { view: View; choose: (address: string | 
           </option>
         ))}
       </select>
+      <form
+        class="look"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const field = event.currentTarget.elements.namedItem("look") as HTMLInputElement;
+          choose(field.value);
+        }}
+      >
+        <label>
+          address or symbol
+          <input
+            name="look"
+            required
+            pattern={PAGE.source.slice(1, -1)}
+            placeholder="0xffffffff81000000, do_syscall_64"
+            defaultValue={asked ?? ""}
+          />
+        </label>
+        <button type="submit">look</button>
+      </form>
+      {page?.name ? (
+        <p>
+          in <code>{page.name}</code>
+        </p>
+      ) : null}
       {page && !one ? <p class="empty">No root leads anywhere from {page.address}.</p> : null}
       {page?.copies.map((copy) => (
         <div class={`copy edge${copy.lies % 8}`} key={copy.frame}>

@@ -3,6 +3,9 @@ import type { VNode } from "preact";
 import type { View } from "../model/view.js";
 import { hex, NodeChip, Panel } from "./shown.jsx";
 
+/** CPUs a node, above which those that do nothing of interest are numbers alone. */
+const MANY = 4;
+
 /** @param cpu the one that is looked into */
 export function MachinePicture({
   view,
@@ -30,18 +33,20 @@ export function MachinePicture({
             <p class="memory">
               {node.tableFrames} table frames, {Math.round(node.freeFrames / 256)} MiB free
             </p>
-            <ul>
+            <ul class={view.cpus.length > MANY * view.nodes.length ? "many" : ""}>
               {view.cpus
                 .filter((each) => each.node === node.id)
                 .map((each) => {
                   const root = rootOf.get(each.root);
                   const lies = tableNode.get(each.root);
+                  const idle = each.online && each.runs === "kernel" && each.id !== cpu;
                   const far = each.online && lies !== undefined && lies !== each.node;
                   return (
                     <li key={each.id}>
                       <button
                         type="button"
-                        class={`cpu ${each.online ? "" : "offline"} ${far ? "far" : ""}`}
+                        class={`cpu ${each.online ? "" : "offline"} ${far ? "far" : ""} ${idle ? "idle" : ""}`}
+                        title={`CPU ${each.id}: ${each.online ? each.runs : "off line"}`}
                         aria-pressed={each.id === cpu}
                         onClick={() => {
                           choose(each.id);

@@ -1,8 +1,9 @@
-/** Begins the page: starts the worker and draws. */
+/** Begins the page: says how its workers are started, and draws. */
 import { render } from "preact";
 import { App } from "./app.jsx";
 
-const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+const start = (files: boolean): Worker =>
+  new Worker(new URL(files ? "file-worker.js" : "worker.js", import.meta.url), { type: "module" });
 const root = document.querySelector("#page")!;
 root.textContent = "";
-render(<App worker={worker} />, root);
+render(<App start={start} />, root);

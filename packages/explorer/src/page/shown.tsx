@@ -1,5 +1,6 @@
 /** Small pieces that everything on the page is made of. */
-import type { ComponentChildren, VNode } from "preact";
+import { type ComponentChildren, createContext, type VNode } from "preact";
+import { useContext } from "preact/hooks";
 
 /** Hexadecimal as it stands in a table: with 0x. */
 export const hex = (value: number): string => `0x${value.toString(16)}`;
@@ -40,4 +41,35 @@ export function roomsOf<T extends { readonly room: string }>(all: readonly T[]):
   const rooms = new Map<string, T[]>();
   for (const each of all) rooms.set(each.room, [...(rooms.get(each.room) ?? []), each]);
   return [...rooms];
+}
+
+/** Folds that are open, by name: the address says it. */
+export const Folds = createContext<{
+  readonly open: readonly string[];
+  readonly turn: (name: string, now: boolean) => void;
+}>({ open: [], turn: () => undefined });
+
+/** A fold whose being open is in the address. */
+export function Fold({
+  name,
+  summary,
+  children,
+}: {
+  name: string;
+  summary: ComponentChildren;
+  children: ComponentChildren;
+}): VNode {
+  const { open, turn } = useContext(Folds);
+  const now = open.includes(name);
+  return (
+    <details
+      open={now}
+      onToggle={({ currentTarget }) => {
+        if (currentTarget.open !== now) turn(name, currentTarget.open);
+      }}
+    >
+      <summary>{summary}</summary>
+      {children}
+    </details>
+  );
 }

@@ -97,7 +97,8 @@ export function Transport({
   go: (moment: Moment) => void;
   /** Goes to the last step there is. */
   end: () => void;
-  took: number;
+  /** Milliseconds; undefined while the worker is at work. */
+  took: number | undefined;
 }): VNode {
   const { step, store } = moment;
   return (
@@ -166,7 +167,7 @@ export function Transport({
       <span class="where" role="status">
         step {step} of {length}
         {store > 0 ? `, then store ${store} of ${stores}` : stores > 0 ? `, ${counted(stores, "store")}` : ""}
-        <small> {Math.round(took)} ms</small>
+        <small>{took === undefined ? " at work…" : ` ${Math.round(took)} ms`}</small>
       </span>
     </div>
   );

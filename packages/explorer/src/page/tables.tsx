@@ -1,5 +1,6 @@
 /** Page tables as trees, one a root, side by side: what a node has to itself is open, what all share is folded. */
-import { useMemo, useState } from "preact/hooks";
+import { formatCpuList } from "@kreplica/inputs";
+import { useMemo } from "preact/hooks";
 import type { ComponentChildren, VNode } from "preact";
 import type { EntryRun, RootView, TableView, View } from "../model/view.js";
 import { hex, levelName, NodeChip, Panel } from "./shown.jsx";
@@ -65,16 +66,25 @@ function reached(view: View, byFrame: ReadonlyMap<number, TableView>): Map<numbe
 /** @param choose called with an address whose page is to be looked into */
 export function Tables({
   view,
+  whose: chosen,
+  setWhose,
+  turned,
+  turn,
   blamed,
   choose,
 }: {
   view: View;
+  /** Process whose tables are seen; the kernel's when absent. */
+  whose: number | undefined;
+  setWhose: (process: number | undefined) => void;
+  /** Tables opened (`+` before the way there) and closed (`-`) by hand. */
+  turned: readonly string[];
+  turn: (path: string, now: boolean) => void;
   blamed: ReadonlySet<number>;
   choose: (address: bigint) => void;
 }): VNode {
   const processes = [...new Set(view.roots.flatMap(({ process }) => process ?? []))];
-  const [chosen, setChosen] = useState<number | undefined>(undefined);
-  const [open, setOpen] = useState<ReadonlyMap<string, boolean>>(new Map());
+  const open = new Map(turned.map((each) => [each.slice(1), each.startsWith("+")]));
   const whose = chosen !== undefined && processes.includes(chosen) ? chosen : undefined;
   const shown = view.roots.filter(({ process }) => process === whose);
   const around = useMemo((): Omit<Around, "open" | "toggle" | "look" | "blamed"> => {
@@ -100,7 +110,7 @@ export function Tables({
             class="tab"
             aria-pressed={process === whose}
             onClick={() => {
-              setChosen(process);
+              setWhose(process);
             }}
           >
             {process === undefined ? "the kernel's" : `process ${process}'s`}
@@ -117,9 +127,7 @@ export function Tables({
               ...around,
               blamed,
               open,
-              toggle(path, now) {
-                setOpen(new Map([...open, [path, now]]));
-              },
+              toggle: turn,
               look: choose,
             }}
           />
@@ -135,7 +143,7 @@ function Tree({ root, around }: { root: RootView; around: Around }): VNode {
     <div class="tree">
       <h3>
         {root.name}
-        <span class="points">{points.length === 0 ? "no CPU on it" : `CR3 of CPU ${points.join(", ")}`}</span>
+        <span class="points">{points.length === 0 ? "no CPU on it" : `CR3 of CPU ${formatCpuList(points)}`}</span>
       </h3>
       <Table frame={root.frame} base={0n} path={root.name} around={around} />
     </div>

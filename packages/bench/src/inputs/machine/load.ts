@@ -5,26 +5,20 @@
 import { closeSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
-import { allFaults, fieldName, InputError, nearest, whyNot } from "@kreplica/inputs";
+import { InputError, nearest, whyNot } from "@kreplica/inputs";
 import {
-  type AcpiTable,
-  isAcpiTable,
-  readAcpi,
-  tableFromBytes,
-  accountsFromText,
-  accountTexts,
-  checkMachine,
   defaultPreset,
-  isAccountText,
-  isMeasurement,
-  isToolText,
-  type MachineAccount,
-  machineFromAccounts,
-  machineFromJson,
-  machineFromTools,
+  isAcpiTable,
+  machineFromInputs,
+  machineFromText as machineIn,
+  type MachineInput,
+  machineInput,
+  type MachineReading,
+  machineText,
   preset,
   presets,
-  readFrom,
+  soundMachine,
+  tableFromBytes,
 } from "@kreplica/machines";
 import { schemaFile } from "../../schema-file.js";
 import { extensions } from "@kreplica/kernel";
@@ -34,11 +28,6 @@ import { machineFromSysfs } from "./sysfs-nodes.js";
 import { acpiDirectory } from "./acpi-directory.js";
 import { THIS, thisMachine } from "./this-machine.js";
 
-/**
- * The form most pastes in public reports have: `[root@host ~]# numactl -H`. No JSON that begins with a bracket has a
- * prompt's sign before its first quote.
- */
-const BRACKETED_PROMPT = /^\uFEFF?\s*[{[][^\n"]{0,400}[#$%>]/;
 /** A machine file is a few hundred kilobytes at most. */
 const LARGEST = 2 << 20;
 const names = presets.map((each) => each.name).join(", ");
@@ -68,12 +57,6 @@ function nameFor(path: string): string {
   return stem.slice(0, 80) || "machine";
 }
 
-/** A preset or a file that says everything, or what else an input says. Tables of ACPI are read together. */
-type Input =
-  | { readonly machine: MachineSpec }
-  | { readonly accounts: readonly MachineAccount[] }
-  | { readonly tables: readonly AcpiTable[] };
-
 /**
  * @param named a preset's name, else a path; several: later ones refine earlier ones, and only the first may be a
  *   preset or JSON
@@ -85,35 +68,11 @@ export function loadMachine(named: string | readonly string[], base?: string): M
   const [first, ...others] = typeof named === "string" ? [named] : named;
   if (others.length === 0 && first !== THIS && !hasTables(first!)) return loadOne(first!, base);
   const inputs = [first!, ...others].map((each) => ({ path: each, input: readInput(each, base) }));
-  const late = inputs.slice(1).find(({ input }) => "machine" in input);
-  if (late)
-    throw new InputError({
-      file: late.path,
-      reason: "a whole machine, which would replace all that was given before it",
-      remedy: "name it first: what follows refines it",
-    });
-  const whole = inputs[0]!.input;
-  const on = "machine" in whole ? whole.machine : base === undefined ? undefined : presetNamed(base, "--base");
-  return sound(
-    machineFromAccounts(
-      accountsOf(inputs.map(({ input }) => input)),
-      "machine" in whole ? whole.machine.name : first === THIS ? "this-machine" : nameFor(first!),
-      { ...(on ? { base: on } : {}), whole: "machine" in whole },
-    ),
-    inputs.map(({ path }) => path).join(", "),
+  return machineFromInputs(
+    inputs.map(({ path, input }) => ({ file: path, input })),
+    first === THIS ? "this-machine" : nameFor(first!),
+    base === undefined || "machine" in inputs[0]!.input ? undefined : presetNamed(base, "--base"),
   );
-}
-
-/** In the order of the inputs; all tables of ACPI stand where the first of them is. */
-function accountsOf(inputs: readonly Input[]): MachineAccount[] {
-  const tables = inputs.flatMap((input) => ("tables" in input ? input.tables : []));
-  let told = false;
-  return inputs.flatMap((input) => {
-    if ("accounts" in input) return input.accounts;
-    if (!("tables" in input) || told) return [];
-    told = true;
-    return [readAcpi(tables)];
-  });
 }
 
 /** Whether an input is a table of ACPI or a folder of them. */
@@ -129,19 +88,11 @@ function loadOne(named: string, base?: string): MachineSpec {
   const machine = statusOf(named).isDirectory()
     ? machineFromSysfs(named, nameFor(named), on ?? defaultPreset)
     : machineFromText(readText(named), named, on, base);
-  return sound(machine, named);
-}
-
-/** @throws InputError with all that does not hold between the fields */
-function sound(machine: MachineSpec, file: string): MachineSpec {
-  const faults = checkMachine(machine);
-  if (faults.length > 0)
-    throw allFaults(faults.map(({ path, reason, remedy }) => ({ file, field: fieldName(path), reason, remedy })));
-  return readFrom(machine, file);
+  return soundMachine(machine, named);
 }
 
 /** One of several inputs. */
-function readInput(path: string, base: string | undefined): Input {
+function readInput(path: string, base: string | undefined): MachineInput {
   const known = presetAlone(path, base);
   if (known) return { machine: known };
   if (path === THIS) return { accounts: thisMachine() };
@@ -151,13 +102,17 @@ function readInput(path: string, base: string | undefined): Input {
       ? { tables: tables.map((each) => tableFromBytes(readBytes(each), each)) }
       : { accounts: [sysfsAccount(path)] };
   }
-  const bytes = readBytes(path);
-  if (isAcpiTable(bytes)) return { tables: [tableFromBytes(bytes, path)] };
-  const text = textIn(bytes, path);
-  return isJsonMachine(text)
-    ? { machine: machineFromText(text, path, undefined, base) }
-    : { accounts: accountsFromText(text, path) };
+  return machineInput(readBytes(path), path, readingOf(path, undefined, base));
 }
+
+/** @param on the base @param base as the user named it */
+const readingOf = (file: string, on: MachineSpec | undefined, base: string | undefined): MachineReading => ({
+  name: nameFor(file),
+  on,
+  base,
+  named: presetNamed,
+  schema: schemaFile("kreplica.machine/1"),
+});
 
 function presetAlone(named: string, base: string | undefined): MachineSpec | undefined {
   if (named === "")
@@ -195,7 +150,7 @@ function statusOf(named: string): Stats {
   });
 }
 
-const readText = (path: string): string => textIn(readBytes(path), path);
+const readText = (path: string): string => machineText(readBytes(path), path);
 
 function readBytes(path: string): Uint8Array {
   try {
@@ -227,30 +182,6 @@ function readUpTo(path: string, most: number): Uint8Array {
   }
 }
 
-/** UTF-8, or the UTF-16 that PowerShell's `>` writes: both begin with a mark that says so. */
-function textIn(bytes: Uint8Array, path: string): string {
-  const encoding =
-    bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8";
-  if (encoding === "utf-8" && bytes.includes(0))
-    throw new InputError({
-      file: path,
-      offset: bytes.indexOf(0),
-      reason: "a byte of 0: this is no text",
-      remedy: "name a machine file, saved as UTF-8",
-    });
-  return new TextDecoder(encoding).decode(bytes);
-}
-
-/**
- * Kreplica's own JSON; `lscpu -J` and `probe --json` are JSON, too. Sources in a machine file may quote any tool's
- * words.
- */
-const isJsonMachine = (text: string): boolean =>
-  /^\uFEFF?\s*[{[]/.test(text) &&
-  !BRACKETED_PROMPT.test(text) &&
-  !/^\uFEFF?\s*\{\s*"lscpu"\s*:/.test(text) &&
-  !isMeasurement(text);
-
 /**
  * The machine in a text: kreplica's JSON, else the output of one or several tools.
  *
@@ -258,28 +189,5 @@ const isJsonMachine = (text: string): boolean =>
  * @param base as the user named it; a JSON file names its own
  * @throws InputError
  */
-export function machineFromText(text: string, file: string, on?: MachineSpec, base?: string): MachineSpec {
-  if (isJsonMachine(text)) {
-    if (base !== undefined)
-      throw new InputError({
-        file: "--base",
-        reason: "a JSON machine names its own base",
-        remedy: 'write "base": "NAME" in the file',
-      });
-    return machineFromJson(
-      text.replace(/^\uFEFF/, ""),
-      file,
-      nameFor(file),
-      presetNamed,
-      schemaFile("kreplica.machine/1"),
-    );
-  }
-  if (isToolText(text)) return machineFromTools(text, file, nameFor(file), on ?? defaultPreset);
-  if (isAccountText(text))
-    return machineFromAccounts(accountsFromText(text, file), nameFor(file), on ? { base: on } : {});
-  throw new InputError({
-    file,
-    reason: text.trim() === "" ? "empty" : "not a machine in any known format",
-    remedy: `known are kreplica's JSON, the output of ${accountTexts.join(", ")}, a directory copied from /sys/devices/system/node, and ACPI's SRAT, SLIT, HMAT and APIC, each or a directory of them`,
-  });
-}
+export const machineFromText = (text: string, file: string, on?: MachineSpec, base?: string): MachineSpec =>
+  machineIn(text, file, readingOf(file, on, base));

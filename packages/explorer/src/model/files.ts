@@ -1,0 +1,186 @@
+/**
+ * Reads files that somebody opened, whatever they are: machines in every form that kreplica reads, kernels, recordings,
+ * saved counterexamples.
+ */
+import { InputError } from "@kreplica/inputs";
+import { bootableImage, kernelFromBytes, readSymbolList, textOf } from "@kreplica/kernel-files";
+import {
+  isAcpiTable,
+  machineDocument,
+  machineFromInputs,
+  machineFromText,
+  machineInput,
+  type MachineReading,
+  machineText,
+  preset,
+  presets,
+  soundMachine,
+} from "@kreplica/machines";
+import { TextSymbols } from "@kreplica/replay";
+import { recordingOf } from "@kreplica/trace";
+import type { Place } from "../hash.js";
+import { counterexampleIn, placeOfCounterexample } from "./counterexample.js";
+import { checkRecording } from "./playback.js";
+import { keepKernel, keepMachine, keepRecording, keyOf, nameOfKey } from "./own.js";
+import { MOST_NODES } from "./setup.js";
+
+/** A file as it was dropped. */
+export interface OpenedFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  /** SHA-256 of the bytes, hexadecimal. */
+  readonly digest: string;
+}
+
+type Sort = "kernel" | "recording" | "symbols" | "counterexample" | "machine";
+
+const latin1 = (bytes: Uint8Array, from: number, to: number): string =>
+  String.fromCharCode(...bytes.subarray(from, to));
+const ZSTD = "\x28\xb5\x2f\xfd";
+
+/** By what the file holds; of what is packed with zstd, a System.map by its name, a recording otherwise. */
+function sortOf({ name, bytes }: OpenedFile): Sort {
+  const head = latin1(bytes, 0, 64);
+  if (head.startsWith("\x7fELF") || latin1(bytes, 0x202, 0x206) === "HdrS") return "kernel";
+  if (head.startsWith("KTRC1")) return "recording";
+  if (head.startsWith(ZSTD)) return /system\.map/i.test(name) ? "symbols" : "recording";
+  if (/^[0-9a-f]{8,16} [A-Za-z?] /.test(head)) return "symbols";
+  return counterexampleIn(bytes) ? "counterexample" : "machine";
+}
+
+/**
+ * What the page goes to once the files are read; they are kept under the names that the place has for them.
+ *
+ * @param files opened together: tables of ACPI or outputs of tools are one machine, a System.map is the kernel's
+ * @param now where the page is
+ * @throws InputError naming file, place, field and remedy; nothing is kept then
+ */
+export async function placeOfFiles(files: readonly OpenedFile[], now: Place): Promise<Place> {
+  const sorts = files.map((file) => ({ file, sort: sortOf(file) }));
+  const of = (wanted: Sort): OpenedFile[] => sorts.filter(({ sort }) => sort === wanted).map(({ file }) => file);
+  const [saved] = of("counterexample");
+  if (saved) {
+    if (files.length > 1)
+      throw new InputError({
+        file: saved.name,
+        reason: "a saved counterexample among other files",
+        remedy: "open it by itself",
+      });
+    return placeOfCounterexample(saved.name, counterexampleIn(saved.bytes)!, now);
+  }
+  let place = now;
+  const machine = of("machine");
+  if (machine.length > 0) place = await withMachine(machine, place);
+  const [kernel] = of("kernel");
+  const [symbols] = of("symbols");
+  if (kernel) place = await withKernel(kernel, symbols, place);
+  else if (symbols)
+    throw new InputError({
+      file: symbols.name,
+      reason: "a list of symbols without the kernel it is of",
+      remedy: "open it together with its vmlinuz",
+    });
+  const [recording] = of("recording");
+  if (recording) place = withRecording(recording, place);
+  return place;
+}
+
+const readingOf = (file: string): MachineReading => ({
+  name: file.toLowerCase().replace(/\.[^.]*$/, "").replace(/[^a-z0-9.]+/g, "-") || "machine",
+  named: (name, field) => {
+    const found = preset(name);
+    if (found) return found;
+    throw new InputError({
+      file,
+      field,
+      reason: `no preset is called ${JSON.stringify(name)}`,
+      remedy: `the presets are ${presets.map((each) => each.name).join(", ")}`,
+    });
+  },
+  schema: "kreplica's schemas/kreplica.machine-1.json",
+});
+
+async function withMachine(files: readonly OpenedFile[], now: Place): Promise<Place> {
+  const names = files.map(({ name }) => name).join(", ");
+  const [first] = files as readonly [OpenedFile];
+  const machine =
+    files.length === 1 && !isAcpiTable(first.bytes)
+      ? soundMachine(machineFromText(machineText(first.bytes, names), names, readingOf(names)), names)
+      : machineFromInputs(
+          files.map(({ name, bytes }) => ({ file: name, input: machineInput(bytes, name, readingOf(name)) })),
+          readingOf(first.name).name,
+        );
+  const { length } = machine.nodes;
+  if (length > MOST_NODES)
+    throw new InputError({
+      file: names,
+      field: "nodes",
+      reason: `${length} nodes, and a picture has room for ${MOST_NODES}`,
+      remedy: "give a machine of 1 to 8 nodes",
+    });
+  const text = `${machine.name}~${await packed(JSON.stringify(machineDocument(machine)))}`;
+  keepMachine(text, machine);
+  return onMachine(text, length, now);
+}
+
+/** A place on another machine; what was configured of the one before is gone with it. */
+function onMachine(machine: string, nodes: number, now: Place): Place {
+  const { configuration: _, page: _page, ...rest } = now;
+  return { ...rest, machine, nodes };
+}
+
+/**
+ * The machine that an address holds, read like any file of a stranger's.
+ * @throws InputError
+ */
+export async function readMachineText(text: string): Promise<void> {
+  const name = nameOfKey(text);
+  let json: string;
+  try {
+    json = await unpacked(text.slice(name.length + 1));
+  } catch {
+    throw new InputError({
+      file: `the address's machine ${name}`,
+      field: "machine",
+      reason: "it is cut or damaged",
+      remedy: "copy the whole address, or drop the machine's own file",
+    });
+  }
+  const machine = soundMachine(machineFromText(json, `the address's machine ${name}`, readingOf(name)), name);
+  keepMachine(text, machine);
+}
+
+async function withKernel(file: OpenedFile, symbols: OpenedFile | undefined, now: Place): Promise<Place> {
+  const list = symbols && readSymbolList(textOf(symbols.bytes, symbols.name), symbols.name);
+  const kernel = await kernelFromBytes(file.bytes, file.name, list);
+  const image = bootableImage(kernel, "recorded");
+  const key = keyOf(file.name, file.digest);
+  const names = new TextSymbols(image, kernel.symbols);
+  keepKernel({ key, file: file.name, bytes: file.bytes, kernel, image, names });
+  const { page: _, ...rest } = now;
+  return { ...rest, kernel: key };
+}
+
+function withRecording(file: OpenedFile, now: Place): Place {
+  const recording = recordingOf(file.name, file.bytes);
+  checkRecording(recording);
+  const key = keyOf(file.name, file.digest);
+  keepRecording({ key, recording });
+  return { ...now, recording: key, reference: 0 };
+}
+
+const through = async (bytes: Uint8Array, stream: GenericTransformStream): Promise<Uint8Array> =>
+  new Uint8Array(await new Response(new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(stream)).arrayBuffer());
+
+async function packed(text: string): Promise<string> {
+  const bytes = await through(new TextEncoder().encode(text), new CompressionStream("deflate-raw"));
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
+}
+
+async function unpacked(text: string): Promise<string> {
+  const bytes = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
+  return new TextDecoder().decode(await through(bytes, new DecompressionStream("deflate-raw")));
+}

@@ -1,0 +1,66 @@
+/** An image to boot for a recording whose kernel nobody opened: the parts of the recorded one, without a byte of it. */
+import { PAGE } from "@kreplica/hw-x86/api";
+import { kernelImage, type KernelImage, type SectionHeader } from "@kreplica/mm-core";
+import { type RecordedGuest, shippedGuest } from "@kreplica/trace";
+
+/** First tables and what else a boot looks for, a page each, at the beginning of data. */
+const PAGES = [
+  "init_top_pgt",
+  "init_top_pgt_user",
+  "level4_kernel_pgt",
+  "level3_kernel_pgt",
+  "level2_kernel_pgt",
+  "level2_fixmap_pgt",
+  "level1_fixmap_pgt",
+  "vsyscall_page",
+  "idt_table",
+  "bm_pte",
+];
+
+/** @param alignment ends of text and rodata: `patch-06` fills them to 2 MiB */
+export function recordedImage(
+  alignment: "recorded" | "patch-06",
+  { kernel, image: { stext, startRodata, startData, end, tails } }: RecordedGuest = shippedGuest,
+): KernelImage {
+  const [etext = startRodata, endRodata = startData] = tails.map(({ start }) => start);
+  // Data is as large as all that is behind it: which of it is .bss matters to nobody who has no bytes.
+  const init = end - 0x80n * PAGE;
+  const brk = end - 0x30n * PAGE;
+  const bounds: readonly (readonly [string, bigint])[] = [
+    ["_stext", stext],
+    ["_etext", etext],
+    ["__start_rodata", startRodata],
+    ["__start_ro_after_init", endRodata - 2n * PAGE],
+    ["__start___ex_table", endRodata - PAGE],
+    ["__end_rodata", endRodata],
+    ["__init_begin", init],
+    ["__init_end", init + 0x10n * PAGE],
+    ["__bss_start", init + 0x10n * PAGE],
+    ["__brk_base", brk],
+    ["_end", end],
+  ];
+  const section = (name: string, from: bigint, to: bigint, rights: string): SectionHeader => ({
+    name,
+    address: from,
+    bytes: to - from,
+    writable: rights.includes("w"),
+    executable: rights.includes("x"),
+    occupies: true,
+  });
+  return kernelImage({
+    name: kernel,
+    alignment,
+    symbols: new Map([
+      ...bounds,
+      ...PAGES.map((name, page): [string, bigint] => [name, startData + BigInt(page) * PAGE]),
+    ]),
+    sections: [
+      section(".text", stext, etext, "x"),
+      section(".rodata", startRodata, endRodata, ""),
+      section(".data", startData, init, "w"),
+      section(".init.text", init, init + 0x10n * PAGE, "x"),
+      section(".bss", init + 0x10n * PAGE, brk, "w"),
+      section(".brk", brk, end, "w"),
+    ],
+  });
+}

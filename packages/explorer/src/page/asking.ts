@@ -1,0 +1,173 @@
+/** What the page asks its worker, and what it hears: answers to the newest question alone. */
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { hashOf, type Place } from "../hash.js";
+import type { Catalogue } from "../model/choices.js";
+import type { OpenedFile } from "../model/files.js";
+import type { Answer, Fault, Question, Reply } from "../protocol.js";
+
+/** What the worker has said. */
+export interface Asking {
+  readonly catalogue: Catalogue | undefined;
+  readonly answer: Answer | undefined;
+  /** Why the newest question has no answer. */
+  readonly fault: Fault | undefined;
+  readonly complain: (fault: Fault) => void;
+  /** Whether the worker is at work. */
+  readonly busy: boolean;
+  /** Reads files; the page goes where they lead. */
+  readonly open: (files: readonly File[]) => void;
+}
+
+/** What the worker is not asked about: it only says what of its answer is seen. */
+const questionOf = ({ cpu: _cpu, whose: _whose, tables: _tables, folds: _folds, ...place }: Place): Place => place;
+
+/** Starts a worker. @param files one that reads them, too */
+export type StartWorker = (files: boolean) => Worker;
+
+/** The worker that is asked now. */
+interface At {
+  readonly worker: Worker;
+  readonly files: boolean;
+  /** It said hello. What is sent before, while its script waits for something, nobody hears. */
+  hears: boolean;
+  /** The newest question it has not been asked. */
+  waiting?: Question;
+}
+
+/** Whether a place is about something that only a worker with readers of files can tell. */
+const hasFiles = ({ machine, kernel, recording }: Place): boolean =>
+  machine !== undefined || kernel !== undefined || recording !== undefined;
+
+/** @param asking whether the place is one to ask about yet @param go to where an answer leads */
+export function useAsking(
+  start: StartWorker,
+  place: Place,
+  asking: boolean,
+  go: (next: (now: Place) => Place) => void,
+): Asking {
+  const [catalogue, setCatalogue] = useState<Catalogue | undefined>(undefined);
+  const [answer, setAnswer] = useState<Answer | undefined>(undefined);
+  const [fault, setFault] = useState<Fault | undefined>(undefined);
+  const [busy, setBusy] = useState(true);
+  const asked = useRef(0);
+  const about = useRef("");
+  const latest = useRef(place);
+  latest.current = place;
+  const at = useRef<At | undefined>(undefined);
+
+  const hear = useCallback(
+    ({ data }: MessageEvent<Reply>): void => {
+      if (data.kind === "hello") {
+        setCatalogue(data.catalogue);
+        const here = at.current!;
+        here.hears = true;
+        if (here.waiting) here.worker.postMessage(here.waiting);
+      } else if (data.number !== asked.current) return;
+      else if (data.kind === "opened") {
+        // Of a place that is as it was nothing would be asked again.
+        about.current = "";
+        go((now) => ({ ...data.place, ...uiOf(now) }));
+      } else if (data.kind === "refusal") {
+        setBusy(false);
+        setFault(data.fault);
+      } else {
+        setBusy(false);
+        setFault(undefined);
+        setAnswer(data);
+        // Behind the end is the end, behind a step's last store the step: the address names the step that is seen.
+        const { moment: seen } = data.view;
+        const then = about.current;
+        go((now) =>
+          // Somebody may have gone on meanwhile.
+          hashOf(questionOf(now)) !== then || (now.moment.step === seen.step && now.moment.store === seen.store)
+            ? now
+            : { ...now, moment: seen },
+        );
+      }
+    },
+    [go],
+  );
+
+  const workerFor = useCallback(
+    (files: boolean): At => {
+      if (at.current && (at.current.files || !files)) return at.current;
+      at.current?.worker.terminate();
+      at.current = { worker: start(files), files, hears: false };
+      at.current.worker.addEventListener("message", hear);
+      at.current.worker.addEventListener("error", ({ message }) => {
+        setBusy(false);
+        setFault({ reason: `The worker ended: ${message}`, remedy: "load the page again" });
+      });
+      return at.current;
+    },
+    [start, hear],
+  );
+
+  const ask = useCallback(
+    (question: Omit<Question, "number">) => {
+      setBusy(true);
+      const here = workerFor(question.files !== undefined || hasFiles(question.place));
+      const numbered: Question = { number: ++asked.current, ...question };
+      if (here.hears) here.worker.postMessage(numbered);
+      else here.waiting = numbered;
+    },
+    [workerFor],
+  );
+
+  useEffect(() => {
+    workerFor(hasFiles(latest.current));
+  }, [workerFor]);
+
+  useEffect(() => {
+    if (!asking) return;
+    const question = questionOf(place);
+    const now = hashOf(question);
+    if (now === about.current) return;
+    about.current = now;
+    ask({ place: question });
+  }, [place, asking, ask]);
+
+  const open = useCallback(
+    (files: readonly File[]) => {
+      setBusy(true);
+      readAll(files).then(
+        (read) => {
+          ask({ place: latest.current, files: read });
+        },
+        (error: unknown) => {
+          setBusy(false);
+          setFault(error as Fault);
+        },
+      );
+    },
+    [ask],
+  );
+  return { catalogue, answer, fault, complain: setFault, busy, open };
+}
+
+const uiOf = ({ cpu, folds }: Place): Partial<Place> => ({
+  ...(cpu === undefined ? {} : { cpu }),
+  ...(folds === undefined ? {} : { folds }),
+});
+
+/** Rejects with a {@link Fault}. */
+const readAll = (files: readonly File[]): Promise<OpenedFile[]> =>
+  Promise.all(
+    files.map(async (file) => {
+      try {
+        const bytes = new Uint8Array(await file.arrayBuffer());
+        return { name: file.name, bytes, digest: await digestOf(bytes) };
+      } catch (error) {
+        throw {
+          file: file.name,
+          reason: `cannot be read (${(error as Error).name}): it is a folder, or it was moved or is too large`,
+          remedy: "open the files in it, or copy it to another place first",
+        } satisfies Fault;
+      }
+    }),
+  );
+
+async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
