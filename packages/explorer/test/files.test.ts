@@ -1,4 +1,6 @@
-/** Files of one's own, read as the page's worker reads them: where they lead, and what is said of those that are wrong. */
+/**
+ * Files of one's own, read as the page's worker reads them: where they lead, and what is said of those that are wrong.
+ */
 import { faultOf, InputError } from "@kreplica/inputs";
 import { smallKernel } from "@kreplica/kernel-files/testing";
 import { acpiTables, machineDocument, preset } from "@kreplica/machines";

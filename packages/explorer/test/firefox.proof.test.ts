@@ -61,7 +61,10 @@ describe.skipIf(!program)("in firefox", () => {
       await shows(step);
     }
     expect(await text(".violation")).toContain(lesson.invariant);
-    await page.select(".page select", await page.$eval(".page option:nth-of-type(2)", (option) => (option as HTMLOptionElement).value));
+    await page.select(
+      ".page select",
+      await page.$eval(".page option:nth-of-type(2)", (option) => (option as HTMLOptionElement).value),
+    );
     await page.waitForSelector(".copy .code");
     const other = await opened(new URL(page.url()).hash.slice(1));
     await other.waitForSelector(".copy .code");

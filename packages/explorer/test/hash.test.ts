@@ -45,6 +45,18 @@ test("a place comes back from its address", () => {
 });
 
 test("what is no value is as it was", () => {
-  for (const hash of ["", "#", "#nodes=9&step=-1&do=%00", "#do=W3t9XQ", "#page=javascript:1", "#page=a-b", "#machine=x", "#kernel=x~y", "#cpu=-1", "#on=99999", "#nodes=2e0&store=x"])
+  for (const hash of [
+    "",
+    "#",
+    "#nodes=9&step=-1&do=%00",
+    "#do=W3t9XQ",
+    "#page=javascript:1",
+    "#page=a-b",
+    "#machine=x",
+    "#kernel=x~y",
+    "#cpu=-1",
+    "#on=99999",
+    "#nodes=2e0&store=x",
+  ])
     expect(placeOf(hash, plain)).toEqual(plain);
 });

@@ -85,7 +85,9 @@ async function complaints(): Promise<string[]> {
   );
 }
 
-/** What axe finds and what is wider than the page, narrow and wide; colours, which no width changes, in both schemes. */
+/**
+ * What axe finds and what is wider than the page, narrow and wide; colours, which no width changes, in both schemes.
+ */
 async function lookedAtEverywhere(): Promise<void> {
   for (const [width, colorScheme] of [
     [360, "light"],

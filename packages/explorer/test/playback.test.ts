@@ -11,7 +11,12 @@ const playing: Playing = { spec: machineForRecordings(), policy: "single-copy", 
 test("each reference says what answered it, and all of them what the counters do", async () => {
   const playback = await Playback.of(own, undefined, playing);
   const { length, cpu, rows } = playback.view(0);
-  expect(rows[0]).toMatchObject({ nth: 0, cpu, translation: "walk", from: expect.stringMatching(/^memory of /) as string });
+  expect(rows[0]).toMatchObject({
+    nth: 0,
+    cpu,
+    translation: "walk",
+    from: expect.stringMatching(/^memory of /) as string,
+  });
   const { totals } = playback.view(length - 1);
   const bank = playback.booted.assembly.get(Counters);
   const counters = bank.of(cpu);
@@ -19,7 +24,10 @@ test("each reference says what answered it, and all of them what the counters do
   const sum = (source: number): number =>
     kinds.reduce(
       (all, kind) =>
-        all + Array.from({ length: 8 }, (_, region) => counters[bank.layout.row(region, kind) + source]!).reduce((a, b) => a + b),
+        all +
+        Array.from({ length: 8 }, (_, region) => counters[bank.layout.row(region, kind) + source]!).reduce(
+          (a, b) => a + b,
+        ),
       0,
     );
   // Node 1 runs it: lines of node 0 are far, its own near.

@@ -120,11 +120,10 @@ export function machineFromInputs(
   const whole = inputs[0]!.input;
   const on = "machine" in whole ? whole.machine : base;
   return soundMachine(
-    machineFromAccounts(
-      accountsOf(inputs.map(({ input }) => input)),
-      "machine" in whole ? whole.machine.name : name,
-      { ...(on ? { base: on } : {}), whole: "machine" in whole },
-    ),
+    machineFromAccounts(accountsOf(inputs.map(({ input }) => input)), "machine" in whole ? whole.machine.name : name, {
+      ...(on ? { base: on } : {}),
+      whole: "machine" in whole,
+    }),
     inputs.map(({ file }) => file).join(", "),
   );
 }

@@ -86,7 +86,11 @@ export async function placeOfFiles(files: readonly OpenedFile[], now: Place): Pr
 }
 
 const readingOf = (file: string): MachineReading => ({
-  name: file.toLowerCase().replace(/\.[^.]*$/, "").replace(/[^a-z0-9.]+/g, "-") || "machine",
+  name:
+    file
+      .toLowerCase()
+      .replace(/\.[^.]*$/, "")
+      .replace(/[^a-z0-9.]+/g, "-") || "machine",
   named: (name, field) => {
     const found = preset(name);
     if (found) return found;
@@ -170,7 +174,9 @@ function withRecording(file: OpenedFile, now: Place): Place {
 }
 
 const through = async (bytes: Uint8Array, stream: GenericTransformStream): Promise<Uint8Array> =>
-  new Uint8Array(await new Response(new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(stream)).arrayBuffer());
+  new Uint8Array(
+    await new Response(new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(stream)).arrayBuffer(),
+  );
 
 async function packed(text: string): Promise<string> {
   const bytes = await through(new TextEncoder().encode(text), new CompressionStream("deflate-raw"));

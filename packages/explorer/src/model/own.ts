@@ -45,8 +45,7 @@ export const keepRecording = (own: OwnRecording): void => {
 /** Whether a machine was read. */
 export const hasMachine = (text: string): boolean => machines.has(text);
 /** @param text what an address says of it @throws InputError where it was not read */
-export const machineOf = (text: string): MachineSpec =>
-  machines.get(text) ?? missing("machine", nameOfKey(text));
+export const machineOf = (text: string): MachineSpec => machines.get(text) ?? missing("machine", nameOfKey(text));
 /** @throws InputError where nobody opened it here */
 export const ownKernel = (key: string): OwnKernel => kernels.get(key) ?? missing("kernel", nameOfKey(key), key);
 /** Undefined where nobody opened it here. */

@@ -15,15 +15,7 @@ import {
   type TextSymbols,
   type Where,
 } from "@kreplica/replay";
-import {
-  Control,
-  framesToReserve,
-  gateTo,
-  Op,
-  type Program,
-  ProgramBuilder,
-  Replayer,
-} from "@kreplica/replay/program";
+import { Control, framesToReserve, gateTo, Op, type Program, ProgramBuilder, Replayer } from "@kreplica/replay/program";
 import { type RecordedGuest, readTrace, type Recording, shippedGuest, surveyGuest, testOf } from "@kreplica/trace";
 import type { OwnKernel, OwnRecording } from "./own.js";
 import type { PlayedReference, PlayedTotals, PlayedView } from "./view.js";
@@ -89,7 +81,9 @@ export class Playback {
   private readonly operations: number[] = [];
   private readonly cpus: number[] = [];
   private readonly regions: number[] = [];
-  /** Source by {@link Source} and node; how it was translated; entries of tables that came from another node's memory. */
+  /**
+   * Source by {@link Source} and node; how it was translated; entries of tables that came from another node's memory.
+   */
   private readonly sources: number[] = [];
   private readonly translated: number[] = [];
   private readonly farWalks: number[] = [];
@@ -141,15 +135,7 @@ export class Playback {
     );
     const { program, measured } = programOf(recording, booted, guest);
     const replayer = new SteppedReplayer(booted, where.cpu, measured, otherCpus(spec, where, measured, guest));
-    return new Playback(
-      own,
-      playing,
-      booted,
-      program,
-      replayer,
-      kernel?.names,
-      recorded?.name ?? guest.kernel,
-    );
+    return new Playback(own, playing, booted, program, replayer, kernel?.names, recorded?.name ?? guest.kernel);
   }
 
   /** @param reference that is looked at, from 0 */
@@ -179,7 +165,13 @@ export class Playback {
   /** The nearest reference in a direction that is far, and that enters the kernel; undefined where none is played. */
   private around(at: number, direction: -1 | 1): PlayedView["before"] {
     const entry =
-      direction < 0 ? this.entries.findLast((each) => each < at) : this.seek(at, () => this.entries.at(-1)! > at, () => this.entries.find((each) => each > at));
+      direction < 0
+        ? this.entries.findLast((each) => each < at)
+        : this.seek(
+            at,
+            () => this.entries.at(-1)! > at,
+            () => this.entries.find((each) => each > at),
+          );
     const isFar = (each: number): boolean => this.isFar(each);
     let far: number | undefined;
     if (direction < 0) {
@@ -235,16 +227,23 @@ export class Playback {
       before.set(live.subarray(row, row + 6 * width));
       before.set(live.subarray(places, places + 5), 6 * width);
       replayer.step(program, at);
-      const grown = (kind: Kind, source: number): number => live[row + kind * width + source]! - before[kind * width + source]!;
+      const grown = (kind: Kind, source: number): number =>
+        live[row + kind * width + source]! - before[kind * width + source]!;
       let answered = 0;
-      const kinds = (word & 3) === Op.Fetch ? [Kind.Fetch, Kind.PrefetchedFetch] : [(word & 3) === Op.Load ? Kind.Load : Kind.Store];
-      for (const kind of kinds) for (let source = 0; source < width; source++) if (grown(kind, source) > 0) answered = source;
+      const kinds =
+        (word & 3) === Op.Fetch
+          ? [Kind.Fetch, Kind.PrefetchedFetch]
+          : [(word & 3) === Op.Load ? Kind.Load : Kind.Store];
+      for (const kind of kinds)
+        for (let source = 0; source < width; source++) if (grown(kind, source) > 0) answered = source;
       let farWalks = 0;
       for (let source = 0; source < width; source++)
         if (isFarSource(source, this.nodeIndex(running), this.nodes)) farWalks += grown(Kind.Walk, source);
       const place = (which: Counted): number => live[places + which]! - before[6 * width + which]!;
       const [second, walks] =
-        (word & 3) === Op.Fetch ? [Counted.FetchSecondTlb, Counted.FetchWalks] : [Counted.DataSecondTlb, Counted.DataWalks];
+        (word & 3) === Op.Fetch
+          ? [Counted.FetchSecondTlb, Counted.FetchWalks]
+          : [Counted.DataSecondTlb, Counted.DataWalks];
       const page = word >>> 8;
       const address = addressOf(program, page);
       const frame = frameAt(machine.memory, machine.cpu(running).rootFrame, layout.levels, address) ?? -1;
@@ -279,7 +278,7 @@ export class Playback {
     return {
       nth: at,
       cpu,
-      kind: (["fetch", "load", "store"] as const)[word & 3 as 0]!,
+      kind: (["fetch", "load", "store"] as const)[word & (3 as 0)]!,
       address: `0x${address.toString(16)}`,
       ...(found ? { name: `${found.name}+0x${(low - found.start).toString(16)}` } : {}),
       region: REGIONS[this.regions[at]!] ?? "",

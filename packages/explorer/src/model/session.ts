@@ -21,7 +21,14 @@ const FROM_SERIES = new Set([
   "numa-clear-linear",
 ]);
 /** Functions of any Linux that are worth a look. */
-const KNOWN_SYMBOLS = ["entry_SYSCALL_64", "do_syscall_64", "asm_exc_page_fault", "__x64_sys_fork", "copy_page", "linux_banner"];
+const KNOWN_SYMBOLS = [
+  "entry_SYSCALL_64",
+  "do_syscall_64",
+  "asm_exc_page_fault",
+  "__x64_sys_fork",
+  "copy_page",
+  "linux_banner",
+];
 /** Moments between stores that are looked at in one go: the next ones are likely asked for next. */
 const AHEAD = 12;
 
@@ -103,7 +110,8 @@ export class Session {
   private lookInto(page: bigint | undefined, { step, store }: Moment): void {
     this.page = page;
     const { live } = this;
-    const view = live && store === 0 && live.done === Math.min(step, this.length) ? this.views.get(live.done) : undefined;
+    const view =
+      live && store === 0 && live.done === Math.min(step, this.length) ? this.views.get(live.done) : undefined;
     this.views.clear();
     this.between.clear();
     if (!view || !live) {
@@ -116,7 +124,13 @@ export class Session {
   }
 
   private seen({ system }: Live): Look {
-    return look(system.parts, this.lookAt(system.parts, system.population.live.map(({ process }) => process)));
+    return look(
+      system.parts,
+      this.lookAt(
+        system.parts,
+        system.population.live.map(({ process }) => process),
+      ),
+    );
   }
 
   private lookAt(parts: BootParts, processes: readonly Process[]): Seen {
