@@ -11,6 +11,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hashOf } from "../src/hash.js";
 import { LESSONS } from "../src/model/lessons.js";
+import { FIRST } from "../src/page/place.js";
 import { type ServedSite, servedSite } from "./site.js";
 
 const program = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
@@ -27,22 +28,12 @@ beforeAll(async () => {
   site = await servedSite();
   if (!program) return;
   browser = await chromium.launch({ executablePath: program, args: ["--no-sandbox"] });
-  page = await opened(hashOf(place));
+  page = await opened(hashOf(FIRST));
 });
 afterAll(async () => {
   await browser?.close();
   site.close();
 });
-
-const place = {
-  nodes: 2,
-  levels: 4,
-  pti: false,
-  policy: "per-node",
-  laid: [],
-  operations: [],
-  moment: { step: 19, store: 0 },
-} as const;
 
 test("all that is loaded before a kernel of one's own is under 400 KB gzipped", () => {
   const names = ["index.html", "page.css", "page.js", "worker.js"];
@@ -184,7 +175,7 @@ describe.skipIf(!program)("in chromium", () => {
     expect(await page.textContent('[role="alert"]')).toContain("There is no lesson none");
     await page.goto(`${site.address}#policy=nobody`);
     await page.waitForFunction(() => document.querySelector('[role="alert"]')?.textContent.includes("nobody"));
-    await page.goto(`${site.address}#${hashOf(place)}`);
+    await page.goto(`${site.address}#${hashOf(FIRST)}`);
     await page.waitForFunction(() => document.querySelector('[role="alert"]') === null);
   });
 

@@ -47,6 +47,25 @@ test("between two stores the entry is there or is not yet", () => {
   expect(seen.at(-1)!.tables.length).toBe(whole.tables.length);
 });
 
+test("behind the last store of a step is its end, also of one that stores nothing", () => {
+  const session = new Session(story);
+  const { stores } = session.look({ step: BOOTED + 3, store: 0 });
+  expect(session.look({ step: BOOTED + 2, store: stores + 1 }).moment).toEqual({ step: BOOTED + 3, store: 0 });
+  expect(session.look({ step: BOOTED + 2, store: 0 }).stores).toBe(0);
+  expect(session.look({ step: BOOTED + 1, store: 1 }).moment).toEqual({ step: BOOTED + 2, store: 0 });
+});
+
+test("another page at the same moment is looked into as from the beginning", () => {
+  const session = new Session(story);
+  const moment = { step: BOOTED + 3, store: 0 };
+  const [first, second] = session.look(moment).places.map(({ address }) => BigInt(address));
+  session.look(moment, first);
+  expect(session.look(moment, second)).toEqual(new Session(story).look(moment, second));
+  expect(session.look({ step: BOOTED + 1, store: 0 }, second)).toEqual(
+    new Session(story).look({ step: BOOTED + 1, store: 0 }, second),
+  );
+});
+
 test("a step more goes on from what was seen", () => {
   const session = new Session({ ...story, operations: story.operations.slice(0, 3) });
   session.look({ step: BOOTED + 3, store: 0 });

@@ -101,7 +101,8 @@ export class Session {
     const step = Math.max(0, Math.min(moment.step, this.length));
     if (moment.store > 0 && step < this.length) {
       const found = this.between.get(`${step}.${moment.store}`) ?? this.within(step, moment.store);
-      if (found) return found;
+      // Behind a step's last store is the step's end, also where it has none.
+      return found ?? this.views.get(step + 1) ?? this.after(step + 1);
     }
     return this.views.get(step) ?? this.after(step);
   }
