@@ -55,7 +55,9 @@ test("forward to what is far, into the kernel, and back to what was seen", async
   expect(there.rows.find(({ nth }) => nth === far)).toMatchObject({ far: true });
   expect(there.rows.filter(({ nth, far: each }) => nth > 0 && nth < far! && each)).toEqual([]);
   const kernel = playback.view(entry!);
-  expect(kernel.rows.find(({ nth }) => nth === entry)).toMatchObject({ enters: true });
+  const [last, entered] = [entry! - 1, entry!].map((wanted) => kernel.rows.find(({ nth }) => nth === wanted));
+  expect(last).toMatchObject({ region: "user", enters: false });
+  expect(entered).toMatchObject({ enters: true, address: expect.stringMatching(/^0xffffffff8/) as string });
   expect(playback.view(entry! + 1).before.entry).toBe(entry);
   expect(playback.view(0)).toEqual(first);
 });
