@@ -1,5 +1,7 @@
 /// <reference types="node" />
-/** A distribution's kernel opened as the page's worker opens it: booted, looked into, and named in a recording of it. */
+/**
+ * A distribution's kernel opened as the page's worker opens it: booted, looked into, and named in a recording of it.
+ */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readDataFile } from "@kreplica/recordings";
@@ -55,5 +57,8 @@ test.skipIf(!real)("a vmlinuz gives its layout, its bytes in each copy and its f
   });
   const { entry } = playback.view(0).behind;
   const first = playback.view(entry!).rows.find(({ nth }) => nth === entry)!;
-  expect(first).toMatchObject({ enters: true, name: expect.stringMatching(/^(entry_SYSCALL_64|asm_\w+)\+0x0$/) as string });
+  expect(first).toMatchObject({
+    enters: true,
+    name: expect.stringMatching(/^(entry_SYSCALL_64|asm_\w+)\+0x0$/) as string,
+  });
 });
