@@ -1,5 +1,6 @@
 /** Why: stacked bars of where the cycles went, one copy against copies; and as a table. */
 import { legend } from "./axis.js";
+import { flameSection } from "./flame.js";
 import { at, escaped, type Figures, folded, picture, table, written } from "./html.js";
 import { CAUSES } from "./sums.js";
 
@@ -36,7 +37,7 @@ function causePicture(figures: Figures, cache: string): string {
   );
 }
 
-/** Both pictures, what the colours mean, and the table. */
+/** Both pictures, what the colours mean, the table, and what waited for another node. */
 export function causeSection(figures: Figures): string {
   const { why } = figures.document;
   const states = (["cold", "hot"] as const).filter((cache) => why.some((bar) => bar.cache === cache));
@@ -61,6 +62,7 @@ export function causeSection(figures: Figures): string {
         ["test", "kernel", "all", ...CAUSES.map(escaped), "of them waiting for another node's memory"],
         rows,
       ),
-    )
+    ) +
+    flameSection(figures)
   );
 }

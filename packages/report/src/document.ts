@@ -49,6 +49,25 @@ export interface ComparedTest {
   readonly reportedPercent?: number | null;
 }
 
+/** Cycles of fetches of text beyond L1, by where the line came from. */
+export interface PlaceCycles {
+  /** With one copy. */
+  readonly before: Sources;
+  /** With copies. */
+  readonly after: Sources;
+}
+
+/** Functions of one test in one state of the caches: all of them together are the test's text. */
+export interface TestFunctions {
+  readonly test: string;
+  readonly cache: "cold" | "hot";
+  /** Most far cycles with one copy first. */
+  readonly listed: readonly (PlaceCycles & { readonly function: string })[];
+  /** All beyond the listed. */
+  readonly others: PlaceCycles;
+  readonly withoutSymbol: PlaceCycles;
+}
+
 /** Bytes of the kernel on one node. */
 export interface NodeMemory {
   readonly node: number;
@@ -70,6 +89,8 @@ export interface Comparison {
   readonly pti: boolean;
   readonly reported: { readonly source: string } | null;
   readonly tests: readonly ComparedTest[];
+  /** None where they were not counted. */
+  readonly functions?: readonly TestFunctions[];
   readonly memory: {
     readonly perNode: readonly NodeMemory[];
     readonly extraBytes: number;

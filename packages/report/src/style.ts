@@ -31,7 +31,7 @@ svg{display:block;width:100%;height:auto;font:12px system-ui,sans-serif}svg text
 .legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.3em 1.4em}.legend svg{display:inline-block;width:auto;vertical-align:-2px}
 .grid,.link{stroke:var(--line)}.zero{stroke:var(--dim)}.stripe{fill:var(--stripe)}
 .gain{fill:var(--gain)}.interval{fill:var(--interval)}.layout{fill:var(--layout);stroke:var(--dim);stroke-dasharray:2 2}.bound{stroke:var(--bound);stroke-width:2.5}.reported{fill:var(--reported)}.far{stroke:var(--far)}
-${CAUSES_LIGHT.map((_, i) => `.c${i}{fill:var(--c${i})}`).join("")}.cause{stroke:var(--page);stroke-width:.4}
+${CAUSES_LIGHT.map((_, i) => `.c${i}{fill:var(--c${i})}`).join("")}.cause{stroke:var(--page);stroke-width:.4}svg .in{fill:#000;paint-order:stroke;stroke:rgb(255 255 255/.75);stroke-width:3px}
 .node{stroke:var(--dim);stroke-width:1}.node ~ text{fill:var(--node-ink)}svg .name{font-weight:600;font-size:13px}svg .onlink{font-weight:600;paint-order:stroke;stroke:var(--page);stroke-width:4px}
 ${NODES.map((hue, i) => `.n${i}{fill:hsl(${hue} 60% var(--node-light));background:hsl(${hue} 60% var(--node-light))}`).join("")}
 .chip{color:var(--node-ink);border:1px solid var(--dim);border-radius:9px;padding:0 .5em;font-size:.85em;white-space:nowrap}

@@ -9,6 +9,9 @@ const sources = (from: number): { l2: number; ownL3: number; otherL3: number; lo
   remote: from + 5,
 });
 
+/** So many cycles for another node's memory, and others that no page shows. */
+const remote = (cycles: number): ReturnType<typeof sources> => ({ ...sources(70_000), remote: cycles });
+
 const account = (from: number): ReportDocument["comparison"]["tests"][number]["singleCopy"]["account"] => ({
   instructions: from + 1000,
   text: sources(from + 10),
@@ -58,6 +61,19 @@ const comparison: ReportDocument["comparison"] = {
   pti: true,
   reported: { source: "by <somebody> & others" },
   tests: [test("fork-1", "cold", 3000), test("fork-1", "hot", 2000), test("kill", "cold", 5000)],
+  // Of the 3,015 cycles for which text of fork-1 waits.
+  functions: [
+    {
+      test: "fork-1",
+      cache: "cold",
+      listed: [
+        { function: "copy_page_9", before: remote(2011), after: remote(101) },
+        { function: "exit_<8>", before: remote(0), after: remote(7) },
+      ],
+      others: { before: remote(990), after: remote(3) },
+      withoutSymbol: { before: remote(14), after: remote(2) },
+    },
+  ],
   memory: {
     perNode: [
       { node: 0, textBytes: 16 << 20, rodataBytes: 10 << 20, tableBytes: 483_328 },
