@@ -3,7 +3,7 @@
  * translated, and on which node its frame lies. Played as far as somebody has looked.
  */
 import { Counters, Kind, Place as Counted, Source } from "@kreplica/hw-x86";
-import type { CpuId, Frame, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
+import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
 import { frameAt } from "@kreplica/mm-core";
 import { boot, type Booted, kernelFrom } from "@kreplica/kernel";
 import { preset } from "@kreplica/machines";
@@ -77,18 +77,21 @@ class SteppedReplayer extends Replayer {
 
 /** One recording on one kernel. */
 export class Playback {
-  /** Operations that are references, by the number of the reference. */
-  private readonly operations: number[] = [];
-  private readonly cpus: number[] = [];
-  private readonly regions: number[] = [];
-  /**
-   * Source by {@link Source} and node; how it was translated; entries of tables that came from another node's memory.
-   */
-  private readonly sources: number[] = [];
-  private readonly translated: number[] = [];
-  private readonly farWalks: number[] = [];
-  private readonly frames: Frame[] = [];
-  private readonly nodesOfFrames: number[] = [];
+  /** Of each reference, by its number: the operation that makes it, the CPU, its region register. */
+  private readonly operations: Uint32Array;
+  private readonly cpus: Uint16Array;
+  private readonly regions: Uint8Array;
+  /** Source by {@link Source} and node; how it was translated; entries of tables that came from another node's memory. */
+  private readonly sources: Uint8Array;
+  private readonly translated: Uint8Array;
+  private readonly farWalks: Uint8Array;
+  private readonly frames: Int32Array;
+  private readonly nodesOfFrames: Int16Array;
+  /** References played so far. */
+  private played = 0;
+  /** What the first so many of them come to. */
+  private summed = 0;
+  private readonly sums = { caches: 0, near: 0, far: 0, walks: 0, farWalks: 0 };
   /** References with which the measured CPU enters the kernel. */
   private readonly entries: number[] = [];
   private next = 0;
@@ -108,6 +111,14 @@ export class Playback {
     let length = 0;
     for (let at = 0; at < program.length; at++) if ((program.word(at) & 3) !== Op.Control) length++;
     this.length = length;
+    this.operations = new Uint32Array(length);
+    this.cpus = new Uint16Array(length);
+    this.regions = new Uint8Array(length);
+    this.sources = new Uint8Array(length);
+    this.translated = new Uint8Array(length);
+    this.farWalks = new Uint8Array(length);
+    this.frames = new Int32Array(length);
+    this.nodesOfFrames = new Int16Array(length);
     replayer.chill();
     replayer.begin();
   }
@@ -178,7 +189,7 @@ export class Playback {
       for (let each = at - 1; each >= 0 && far === undefined; each--) if (isFar(each)) far = each;
     } else {
       for (let each = at + 1; each < this.length && each <= at + MOST_AHEAD && far === undefined; each++) {
-        if (each >= this.operations.length) this.playTo(Math.min(this.length, each + 4096));
+        if (each >= this.played) this.playTo(Math.min(this.length, each + 4096));
         if (isFar(each)) far = each;
       }
     }
@@ -187,8 +198,8 @@ export class Playback {
 
   private seek(at: number, found: () => boolean, which: () => number | undefined): number | undefined {
     const limit = Math.min(this.length, at + MOST_AHEAD);
-    while (!(this.entries.length > 0 && found()) && this.operations.length < limit)
-      this.playTo(Math.min(limit, this.operations.length + 4096));
+    while (!(this.entries.length > 0 && found()) && this.played < limit)
+      this.playTo(Math.min(limit, this.played + 4096));
     return which();
   }
 
@@ -212,7 +223,7 @@ export class Playback {
     const { layout: counts } = bank;
     const width = counts.sources;
     const before = new Float64Array(6 * width + 5);
-    while (this.operations.length < references && this.next < program.length) {
+    while (this.played < references && this.next < program.length) {
       const at = this.next++;
       const word = program.word(at);
       if ((word & 3) === Op.Control) {
@@ -247,16 +258,17 @@ export class Playback {
       const page = word >>> 8;
       const address = addressOf(program, page);
       const frame = frameAt(machine.memory, machine.cpu(running).rootFrame, layout.levels, address) ?? -1;
-      if (this.entered) this.entries.push(this.operations.length);
+      const nth = this.played++;
+      if (this.entered) this.entries.push(nth);
       this.entered = false;
-      this.operations.push(at);
-      this.cpus.push(running);
-      this.regions.push(region);
-      this.sources.push(answered);
-      this.translated.push(place(walks) > 0 ? 2 : place(second) > 0 ? 1 : 0);
-      this.farWalks.push(farWalks);
-      this.frames.push(frame);
-      this.nodesOfFrames.push(frame < 0 ? -1 : machine.memory.nodeOf(frame));
+      this.operations[nth] = at;
+      this.cpus[nth] = running;
+      this.regions[nth] = region;
+      this.sources[nth] = answered;
+      this.translated[nth] = place(walks) > 0 ? 2 : place(second) > 0 ? 1 : 0;
+      this.farWalks[nth] = farWalks;
+      this.frames[nth] = frame;
+      this.nodesOfFrames[nth] = frame < 0 ? -1 : machine.memory.nodeOf(frame);
     }
   }
 
@@ -292,17 +304,22 @@ export class Playback {
     };
   }
 
+  /** Goes on, or back, from what was summed last. */
   private totals(references: number): PlayedTotals {
-    const totals = { caches: 0, near: 0, far: 0, walks: 0, farWalks: 0 };
-    for (let at = 0; at < references; at++) {
-      if (this.cpus[at] !== this.replayer.cpu) continue;
-      if (isFarSource(this.sources[at]!, this.nodeIndex(this.cpus[at]!), this.nodes)) totals.far++;
-      else if (this.sources[at]! >= Number(Source.Memory)) totals.near++;
-      else totals.caches++;
-      if (this.translated[at] === 2) totals.walks++;
-      totals.farWalks += this.farWalks[at]!;
-    }
-    return totals;
+    for (; this.summed < references; this.summed++) this.sum(this.summed, 1);
+    for (; this.summed > references; this.summed--) this.sum(this.summed - 1, -1);
+    return { ...this.sums };
+  }
+
+  private sum(at: number, count: 1 | -1): void {
+    if (this.cpus[at] !== this.replayer.cpu) return;
+    const { sums } = this;
+    const source = this.sources[at]!;
+    if (isFarSource(source, this.nodeIndex(this.cpus[at]!), this.nodes)) sums.far += count;
+    else if (source >= Number(Source.Memory)) sums.near += count;
+    else sums.caches += count;
+    if (this.translated[at] === 2) sums.walks += count;
+    sums.farWalks += count * this.farWalks[at]!;
   }
 }
 
