@@ -81,7 +81,9 @@ export class Playback {
   private readonly operations: Uint32Array;
   private readonly cpus: Uint16Array;
   private readonly regions: Uint8Array;
-  /** Source by {@link Source} and node; how it was translated; entries of tables that came from another node's memory. */
+  /**
+   * Source by {@link Source} and node; how it was translated; entries of tables that came from another node's memory.
+   */
   private readonly sources: Uint8Array;
   private readonly translated: Uint8Array;
   private readonly farWalks: Uint8Array;
