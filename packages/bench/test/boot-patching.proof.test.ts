@@ -132,7 +132,7 @@ function coverage(kernel: KernelFile, tables: PatchTables, bytes: number): Uint8
 /** A patchable copy of an image. */
 function flatText(memory: Uint8Array, base: bigint): PatchableText {
   return {
-    read: (address, length) => memory.slice(Number(address - base), Number(address - base) + length),
+    read: ({ start, end }) => memory.slice(Number(start - base), Number(end - base)),
     write: (address, bytes) => memory.set(bytes, Number(address - base)),
   };
 }

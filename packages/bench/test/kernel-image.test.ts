@@ -172,7 +172,9 @@ describe.skipIf(!real)("the day's Debian kernel", () => {
     ).toBe(true);
     // Linux prints its banner from rodata: an oracle for "these are the right bytes at the right symbol".
     const banner = kernel.symbol("linux_banner")!;
-    expect(new TextDecoder().decode(kernel.bytes(banner, banner + 80n))).toContain(`Linux version ${real!.abi}`);
+    expect(new TextDecoder().decode(kernel.bytes({ start: banner, end: banner + 80n }))).toContain(
+      `Linux version ${real!.abi}`,
+    );
   });
 
   test("moved by KASLR and moved back is itself, and its kallsyms moves along", async () => {

@@ -23,7 +23,9 @@ const PRINTED = [
 test.each(PRINTED)("%s", (line) => {
   const [, start, end, rest] = /^0x(\w+)-0x(\w+) +\d+[KMGT] (.*)$/.exec(line)!;
   const to = BigInt(`0x${end!}`);
-  expect(ptdumpLine(BigInt(`0x${start!}`), to === 0n ? 1n << 64n : to, rest!.slice(0, 30), rest!.slice(30))).toBe(line);
+  expect(
+    ptdumpLine({ start: BigInt(`0x${start!}`), end: to === 0n ? 1n << 64n : to }, rest!.slice(0, 30), rest!.slice(30)),
+  ).toBe(line);
 });
 
 describe("booted tables", () => {

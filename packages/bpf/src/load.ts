@@ -2,6 +2,7 @@
  * From an object to programs that can run: maps made, programs verified, references replaced by addresses, and, where a
  * place for code is given, compiled. Either everything is loaded or nothing stays behind.
  */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import { BpfError } from "./errors.js";
 import { callHelper, type HelperHost } from "./helpers/implementations.js";
 import { helperPrototype } from "./helpers/prototypes.js";
@@ -190,7 +191,7 @@ export class LoadedObject implements Environment {
   tailTarget(map: bigint, slot: number): Code | undefined {
     const array = this.maps.find((each) => each.handle === map);
     if (!(array instanceof ProgramArray) || slot >= array.definition.entries) return undefined;
-    const word = this.host.memory.read(map + 8n + 8n * BigInt(slot), 8)!;
+    const word = this.host.memory.read(bytesAt(map + 8n + 8n * BigInt(slot), 8))!;
     const entry = new DataView(word.buffer).getBigUint64(0, true);
     return entry === 0n ? undefined : this.programs.find((each) => each.entry === entry)?.code;
   }

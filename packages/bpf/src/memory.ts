@@ -4,7 +4,7 @@
  *
  * Loads and stores allocate nothing; the value of a load is left in `lo` and `hi`.
  */
-import { hex, PAGE } from "@kreplica/hw-x86/api";
+import { type AddressRange, bytesAt, hex, PAGE } from "@kreplica/hw-x86/api";
 import { invariant } from "./errors.js";
 
 /** What interpreter, maps and helpers need of memory; the model's CPUs and page tables can stand behind it as well. */
@@ -22,7 +22,7 @@ export interface BpfMemory {
   /** Gives back what {@link allocate} returned. */
   release(address: bigint): void;
   /** Copy of a range; cold. @returns undefined when it is not all mapped in one piece */
-  read(address: bigint, bytes: number): Uint8Array | undefined;
+  read(range: AddressRange): Uint8Array | undefined;
   /** Writes a range whatever its permission; cold. @returns false when it is not all mapped in one piece */
   write(address: bigint, bytes: Uint8Array): boolean;
 }
@@ -136,23 +136,22 @@ export class RegionMemory implements BpfMemory {
     return true;
   }
 
-  read(address: bigint, bytes: number): Uint8Array | undefined {
-    const slot = this.piece(address, bytes);
+  read(range: AddressRange): Uint8Array | undefined {
+    const slot = this.piece(range);
     if (!slot) return undefined;
-    const at = Number(address - slot.base);
-    return slot.bytes.slice(at, at + bytes);
+    return slot.bytes.slice(Number(range.start - slot.base), Number(range.end - slot.base));
   }
 
   write(address: bigint, bytes: Uint8Array): boolean {
-    const slot = this.piece(address, bytes.length);
+    const slot = this.piece(bytesAt(address, bytes.length));
     if (!slot) return false;
     slot.bytes.set(bytes, Number(address - slot.base));
     return true;
   }
 
-  private piece(address: bigint, bytes: number): Slot | undefined {
-    const slot = this.find(Number(BigInt.asIntN(32, address >> 32n)), Number(BigInt.asIntN(32, address)));
-    return slot && address - slot.base + BigInt(bytes) <= BigInt(slot.bytes.length) ? slot : undefined;
+  private piece({ start, end }: AddressRange): Slot | undefined {
+    const slot = this.find(Number(BigInt.asIntN(32, start >> 32n)), Number(BigInt.asIntN(32, start)));
+    return slot && end - slot.base <= BigInt(slot.bytes.length) ? slot : undefined;
   }
 
   /** Region that holds the address. A region is below 2 GiB, so one 32-bit difference with its borrow decides. */

@@ -3,7 +3,7 @@
  * them in an assembly, an in-memory fake in tests. Replication is a port as well: none by default, as in the series.
  */
 import { token } from "@kreplica/di";
-import type { NodeId } from "@kreplica/hw-x86/api";
+import type { AddressRange, NodeId, PageRange } from "@kreplica/hw-x86/api";
 
 /**
  * Areas for code in the module range. Linux: module_alloc(), vfree().
@@ -30,8 +30,8 @@ export const PackSize = token<PackSize>("bpf/PackSize");
 
 /** Permissions on every node's tables. @patch 12/12 numa_set_memory_rox, numa_set_memory_nx, numa_set_memory_rw */
 export interface CodePermissions {
-  readOnlyExecutable(address: bigint, pages: number): void;
-  writableNoExecute(address: bigint, pages: number): void;
+  readOnlyExecutable(range: PageRange): void;
+  writableNoExecute(range: PageRange): void;
 }
 export const CodePermissions = token<CodePermissions>("bpf/CodePermissions");
 
@@ -40,11 +40,11 @@ export interface CodeWriter {
   /** Code that nobody runs yet. @patch 08/12 arch/x86/kernel/alternative.c text_poke_copy */
   copy(address: bigint, bytes: Uint8Array): void;
   /** @patch 08/12 arch/x86/kernel/alternative.c text_poke_set */
-  set(address: bigint, byte: number, bytes: number): void;
+  set(range: AddressRange, byte: number): void;
   /** One instruction that other CPUs may be about to execute, by the breakpoint protocol. Linux: text_poke_bp() */
   live(address: bigint, bytes: Uint8Array): void;
   /** What stands at the address, as any node reads it. */
-  read(address: bigint, bytes: number): Uint8Array;
+  read(range: AddressRange): Uint8Array;
   /** Returns when no CPU can still be inside code it was in when this was called. Linux: RCU tasks grace period */
   settle(): void;
 }

@@ -2,6 +2,7 @@
 /**
  * Packs, trampolines, dispatcher and struct_ops: the life of their pages on the ports, and their code on a real CPU.
  */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { assemble as wire, bind, bindValue } from "@kreplica/di";
@@ -80,12 +81,12 @@ describe("packs", () => {
             const place = packs.allocate(each.bytes);
             expect(Number(place.address % BigInt(CHUNK_BYTES))).toBe(0);
             expect(place.bytes).toBeGreaterThanOrEqual(each.bytes);
-            expect(text.read(place.address, place.bytes).every((byte) => byte === 0xcc)).toBe(true);
+            expect(text.read(bytesAt(place.address, place.bytes)).every((byte) => byte === 0xcc)).toBe(true);
             packs.write(place, new Uint8Array(place.bytes).fill(++mark % 200));
             live.push({ place, mark: mark % 200 });
           } else if (live.length > 0) packs.free(live.splice(each.free % live.length, 1)[0]!.place);
           for (const { place, mark: own } of live) {
-            const bytes = text.read(place.address, place.bytes);
+            const bytes = text.read(bytesAt(place.address, place.bytes));
             expect(bytes[0] === own && bytes[bytes.length - 1] === own).toBe(true);
           }
           expect(packs.report().reduce((sum, pack) => sum + pack.usedBytes, 0)).toBe(
@@ -152,7 +153,7 @@ describe("trampolines", () => {
     const text = new FakeText(),
       address = text.allocate(4096, "kernel text")!;
     text.write(address, Uint8Array.from([...NOP, 0xc3]));
-    text.readOnlyExecutable(address, 1);
+    text.readOnlyExecutable({ start: address, pages: 1 });
     text.log.length = 0;
     return { text, target: { address, arguments: 2 } };
   }
@@ -164,11 +165,11 @@ describe("trampolines", () => {
     const build = ["allocate bpf trampoline", "replicate bpf trampoline", "rox bpf trampoline", "live call"],
       retire = ["settle", "rw-nx bpf trampoline", "release bpf trampoline"];
     expect(text.log).toEqual([...build, ...build, ...retire]);
-    const call = text.read(target.address, 5);
+    const call = text.read(bytesAt(target.address, 5));
     expect(target.address + 5n + BigInt(new DataView(call.buffer).getInt32(1, true))).toBe(trampolines.imageOf(target));
     trampolines.detach(target, 0xffff_ffff_c100_0000n);
     trampolines.detach(target, 0xffff_ffff_c100_0040n);
-    expect(text.read(target.address, 5)).toEqual(Uint8Array.from(NOP));
+    expect(text.read(bytesAt(target.address, 5))).toEqual(Uint8Array.from(NOP));
     expect(text.log.slice(-4)).toEqual(["live nop", ...retire]);
     expect(text.areas.map((area) => area.what)).toEqual(["kernel text"]);
   });
@@ -181,7 +182,7 @@ describe("trampolines", () => {
     );
     text.left = 0;
     expect(code(() => trampolines.attach(target, "entry", 0xffff_ffff_c100_0000n))).toBe("trampoline-no-space");
-    expect(text.read(target.address, 5)).toEqual(Uint8Array.from(NOP));
+    expect(text.read(bytesAt(target.address, 5))).toEqual(Uint8Array.from(NOP));
     text.left = 1000;
     for (let i = 0; i < MOST_PROGRAMS; i++)
       trampolines.attach(target, i % 2 ? "entry" : "exit", 0xffff_ffff_c100_0000n + BigInt(i * 64));
@@ -346,7 +347,7 @@ describe.skipIf(!haveNative)("image code on a real CPU", () => {
       {
         regions: [
           program("r0 = *(u64 *)(r1 + 0); r0 *= 6; exit", PROGRAM),
-          { address: IMAGE, bytes: text.read(image.address, 4096) },
+          { address: IMAGE, bytes: text.read(bytesAt(image.address, 4096)) },
         ],
         entry: IMAGE,
         argument: 7n,

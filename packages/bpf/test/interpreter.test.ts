@@ -1,4 +1,5 @@
 /** The interpreter against arithmetic on bigint, and notation against itself: assemble and disassemble are inverse. */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { assemble } from "../src/isa/assemble.js";
@@ -142,7 +143,7 @@ test("loads zero extend or sign extend, stores write their bytes and no other", 
         expect(store.outcome).toBe(inside ? Outcome.Exit : Outcome.Fault);
         const want = bytes.slice();
         if (inside) for (let i = 0; i < size; i++) want[at + i] = Number((value >> BigInt(8 * i)) & 255n);
-        expect(memory.read(0xffff_8880_ffff_fff0n, 24)).toEqual(want);
+        expect(memory.read(bytesAt(0xffff_8880_ffff_fff0n, 24))).toEqual(want);
       },
     ),
   );
@@ -158,7 +159,7 @@ test("a store into read-only memory faults and writes nothing", () => {
   ]) {
     expect(run(assemble(`${text}; r0 = 0; exit`), memory, 0x1000n).outcome).toBe(Outcome.Fault);
   }
-  expect(memory.read(0x1000n, 8)).toEqual(new Uint8Array(8));
+  expect(memory.read(bytesAt(0x1000n, 8))).toEqual(new Uint8Array(8));
 });
 
 test("a local call keeps r6 to r9 and the frame pointer and loses r1 to r5; the ninth frame is refused", () => {

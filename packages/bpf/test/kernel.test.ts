@@ -1,5 +1,6 @@
 /// <reference types="node" />
 /** BPF on a kernel with real tables: programs, packs and trampolines on CPUs of every node, replicated and not. */
+import { type AddressRange, bytesAt } from "@kreplica/hw-x86/api";
 import { PageAllocator, TextUsers } from "@kreplica/mm-core";
 import { Vmalloc } from "@kreplica/vmalloc";
 import { describe, expect, test } from "vitest";
@@ -102,7 +103,7 @@ describe.each([
     };
     const traced = areas.allocate(4096, "traced")!;
     areas.write(traced, Uint8Array.of(0x0f, 0x1f, 0x44, 0, 0, 0x48, 0x8d, 0x04, 0x7f, 0xc3));
-    k.assembly.get(CodePermissions).readOnlyExecutable(traced, 1);
+    k.assembly.get(CodePermissions).readOnlyExecutable({ start: traced, pages: 1 });
     const target = { address: traced, arguments: 1 },
       entry = store(0, 0),
       exit = store(8, 8);
@@ -110,7 +111,7 @@ describe.each([
       k.memory.write(seen, new Uint8Array(16));
       const { result, outcome } = k.call(cpu, traced, 14n);
       expect(outcome).toBe("exit");
-      const v = new DataView(k.memory.read(seen, 16)!.buffer);
+      const v = new DataView(k.memory.read(bytesAt(seen, 16))!.buffer);
       return [result, v.getBigUint64(0, true), v.getBigUint64(8, true)];
     };
     for (let cpu = 0; cpu < NODES; cpu++) expect(run(cpu)).toEqual([42n, 0n, 0n]);
@@ -123,7 +124,7 @@ describe.each([
     trampolines.detach(target, entry.address);
     for (let cpu = 0; cpu < NODES; cpu++) expect(run(cpu)).toEqual([42n, 0n, 42n]);
     trampolines.detach(target, exit.address);
-    expect(k.assembly.get(CodeWriter).read(traced, 5)).toEqual(Uint8Array.of(0x0f, 0x1f, 0x44, 0, 0));
+    expect(k.assembly.get(CodeWriter).read(bytesAt(traced, 5))).toEqual(Uint8Array.of(0x0f, 0x1f, 0x44, 0, 0));
     const images = k.assembly.get(KernelStructOps);
     const ops = images.publish(
       { name: "s", structure: "s", value: new Uint8Array(8), members: [{ name: "f", offset: 0, program: "p" }] },
@@ -132,7 +133,7 @@ describe.each([
     for (let cpu = 0; cpu < NODES; cpu++) {
       k.memory.write(seen, new Uint8Array(8));
       expect(k.call(cpu, ops.address, 77n).outcome).toBe("exit");
-      expect(k.memory.read(seen, 1)![0]).toBe(77);
+      expect(k.memory.read(bytesAt(seen, 1))![0]).toBe(77);
     }
     expect(new Set(leaves(k, ops.address).map((leaf) => leaf.allows))).toEqual(new Set(["rx"]));
     images.retract(ops);
@@ -181,7 +182,7 @@ describe.each([
       // Known ones are reached without that: with each `jmp rdx` (ff e2) made an undefined instruction the others stop
       // the CPU.
       const writer = k.assembly.get(CodeWriter),
-        code = writer.read(dispatcher.entry, 2048);
+        code = writer.read(bytesAt(dispatcher.entry, 2048));
       writer.copy(
         dispatcher.entry,
         code.map((byte, i) =>
@@ -228,13 +229,13 @@ describe.each([
     const entries = [traced + 0x40n, traced + 4096n];
     areas.write(traced, new Uint8Array(8192).fill(0x90));
     for (const address of entries) areas.write(address, Uint8Array.of(0x0f, 0x1f, 0x44, 0, 0, 0xc3));
-    k.assembly.get(CodePermissions).readOnlyExecutable(traced, 2);
+    k.assembly.get(CodePermissions).readOnlyExecutable({ start: traced, pages: 2 });
     const [first, second] = entries.map((address) => ({ address, arguments: 0 }));
     const sites = (): bigint[] =>
       [...users.all].flatMap((user) => [...user.sites()]).filter((site) => site >= traced && site < traced + 8192n);
-    const refusal = (start: bigint, end: bigint): string => {
+    const refusal = (range: AddressRange): string => {
       try {
-        users.release([{ start, end }]);
+        users.release([range]);
         return "";
       } catch (error) {
         return (error as Error).message;
@@ -246,20 +247,20 @@ describe.each([
     const says = (address: bigint): string => `a BPF program is attached to 0x${address.toString(16)}: detach it first`;
     // The border: the page before, the second page alone, both; a range that ends at the entry or begins behind it is
     // none of it.
-    expect(refusal(traced, traced + 4096n)).toContain(says(entries[0]!));
-    expect(refusal(traced + 4096n, traced + 8192n)).toContain(says(entries[1]!));
+    expect(refusal({ start: traced, end: traced + 4096n })).toContain(says(entries[0]!));
+    expect(refusal({ start: traced + 4096n, end: traced + 8192n })).toContain(says(entries[1]!));
     for (const [start, end] of [
       [traced, entries[0]!],
       [entries[0]! + 1n, entries[1]!],
       [traced + 8192n, traced + 12288n],
     ] as const)
-      expect(refusal(start, end)).toBe("");
+      expect(refusal({ start, end })).toBe("");
     expect(() => {
       areas.release(traced);
     }).toThrow(says(entries[0]!));
     // All as it was: the area lives, the call leads to the image.
     expect([
-      k.assembly.get(CodeWriter).read(entries[0]!, 1)[0],
+      k.assembly.get(CodeWriter).read(bytesAt(entries[0]!, 1))[0],
       sites(),
       trampolines.imageOf(first!) !== undefined,
     ]).toEqual([0xe8, entries, true]);

@@ -1,5 +1,6 @@
 /// <reference types="node" />
 /** Real programs from clang, verified, loaded and run in the interpreter: maps, helpers, tail calls, packets. */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BpfError } from "../src/errors.js";
@@ -93,14 +94,12 @@ describe.skipIf(!haveClang)("programs from clang", () => {
     const { loaded, host, run } = load("maps", [], `-mcpu=${cpu}`);
     for (let i = 0; i < 5; i++) run("count", 2n);
     expect(run("count", 6n)).toBe(6n); // index 2 again
-    expect(u64(host.memory.read(loaded.map("counts")!.lookup(key4(2), 0), 8)!)).toBe(6n);
+    expect(u64(host.memory.read(bytesAt(loaded.map("counts")!.lookup(key4(2), 0), 8))!)).toBe(6n);
     host.current = 3;
     run("count", 1n);
-    expect([0, 1, 3].map((c) => u64(host.memory.read(loaded.map("per_cpu")!.lookup(key4(0), c), 8)!))).toEqual([
-      12n,
-      0n,
-      2n,
-    ]);
+    expect([0, 1, 3].map((c) => u64(host.memory.read(bytesAt(loaded.map("per_cpu")!.lookup(key4(0), c), 8))!))).toEqual(
+      [12n, 0n, 2n],
+    );
     expect(run("remember", 7n)).toBe(0n);
     expect(run("remember", 7n)).toBe(22n);
     expect(run("forget", 7n)).toBe(0n);
@@ -110,7 +109,7 @@ describe.skipIf(!haveClang)("programs from clang", () => {
     expect(loaded.map("records")!.keys()).toContainEqual(key8(15n));
     for (const k of [1n, 2n, 3n]) run("touch", k);
     expect(loaded.map("recent")!.keys()).toEqual([key4(2), key4(3)]); // two entries: the oldest went
-    expect(u64(host.memory.read(loaded.map("per_cpu_hash")!.lookup(key4(3), 3), 8)!)).toBe(3n);
+    expect(u64(host.memory.read(bytesAt(loaded.map("per_cpu_hash")!.lookup(key4(3), 3), 8))!)).toBe(3n);
   });
 
   test("ring buffer: submitted records come out in order, discarded ones do not; a full ring gives nothing", () => {
@@ -217,7 +216,7 @@ describe.skipIf(!haveClang)("programs from clang", () => {
     expect([run(40), run(37), run(20), run(14)]).toEqual([1n, 1n, 1n, 1n]);
     packet[14 + 20 + 3] = 0;
     expect(run(40)).toBe(2n);
-    expect(u64(host.memory.read(loaded.map("protocols")!.lookup(key4(17), 0), 8)!)).toBe(2n);
+    expect(u64(host.memory.read(bytesAt(loaded.map("protocols")!.lookup(key4(17), 0), 8))!)).toBe(2n);
   });
 
   test("unloading, and loading that fails at any point, leaves no memory and no code behind", () => {

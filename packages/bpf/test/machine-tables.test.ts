@@ -4,6 +4,7 @@
  * every node, on CPUs of a kernel with real tables, and afterwards the accessed and dirty bits of that node's page
  * tables tell which pages were touched. They also give what the interpreter gives on the same memory.
  */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import { Interpreter as X86, MachinePort } from "@kreplica/hw-x86/isa";
 import { ReplicaView } from "@kreplica/mm-core";
 import { expect, test } from "vitest";
@@ -162,7 +163,7 @@ test("generated programs on every node: the page tables tell that only their own
     const put = (): void => {
         inputs.forEach((page, i) => memory.write(places[i]!, page));
       },
-      get = (): (Uint8Array | undefined)[] => places.map((address) => memory.read(address, 4096));
+      get = (): (Uint8Array | undefined)[] => places.map((address) => memory.read(bytesAt(address, 4096)));
     put();
     expect(machine.run(placed, bench.context, 100_000)).toBe(Outcome.Exit);
     const wanted = get();

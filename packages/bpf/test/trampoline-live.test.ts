@@ -68,7 +68,7 @@ class Harness {
     this.caller = areas.allocate(4096, "caller")!;
     view.setInt32(6, Number(traced - this.caller - BACK_AT), true);
     areas.write(this.caller, call);
-    assembly.get(CodePermissions).readOnlyExecutable(this.caller, 1);
+    assembly.get(CodePermissions).readOnlyExecutable({ start: this.caller, pages: 1 });
     assembly.get(CpuState).current = POKER;
     this.cpus = machine.cpuIds
       .filter((id) => id !== POKER)
@@ -87,10 +87,10 @@ class Harness {
       copy: (address, bytes) => {
         poke.copy(address, bytes);
       },
-      set: (address, byte, bytes) => {
-        poke.set(address, byte, bytes);
+      set: (range, byte) => {
+        poke.set(range, byte);
       },
-      read: (address, bytes) => poke.read(address, bytes),
+      read: (range) => poke.read(range),
       live: (address, bytes) => {
         for (const step of poke.batchSteps([{ address, bytes }])) {
           this.run(this.random.below(6));
@@ -132,7 +132,7 @@ class Harness {
     areas.write(address, bytes);
     const area = vmalloc.find(address)!;
     if (area.state === "shared") vmalloc.replicate(area);
-    assembly.get(CodePermissions).readOnlyExecutable(address, 1);
+    assembly.get(CodePermissions).readOnlyExecutable({ start: address, pages: 1 });
     return address;
   }
 

@@ -2,6 +2,7 @@
 /**
  * Nothing that the verifier accepts faults, reads what was not written, or holds a number the verifier had excluded.
  */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import { expect, test } from "vitest";
 import { BpfError } from "../src/errors.js";
 import { Interpreter, Outcome } from "../src/interpreter.js";
@@ -108,7 +109,7 @@ function check(
           }
           return state.top.stack.every((slot, i) => {
             if (!slot.spill || slot.bytes[0] !== Byte.Spill || (!strict && !exactSlot(pc, i))) return true;
-            const raw = new DataView(one.memory.read(top(one.run.depth) - 8n * BigInt(i + 1), 8)!.buffer),
+            const raw = new DataView(one.memory.read(bytesAt(top(one.run.depth) - 8n * BigInt(i + 1), 8))!.buffer),
               half = slot.bytes[7] !== Byte.Spill;
             if (half) halves++;
             return allowed(slot.spill, half ? BigInt(raw.getUint32(0, true)) : raw.getBigUint64(0, true), top);
@@ -131,8 +132,10 @@ function check(
           [VALUE, VALUE_BYTES],
         ].every(
           ([at, n]) =>
-            Buffer.compare(one.memory.read(at as bigint, n as number)!, two.memory.read(at as bigint, n as number)!) ===
-            0,
+            Buffer.compare(
+              one.memory.read(bytesAt(at as bigint, n as number))!,
+              two.memory.read(bytesAt(at as bigint, n as number))!,
+            ) === 0,
         );
       if (!same) throw new Error(`seed ${seed}: the result depends on what was never written\n${text}`);
     }

@@ -8,7 +8,7 @@
  *   page 2        handler: never executed, a CPU that stands there has trapped; setup code at 0x100
  *   page 3 ..     a stack for each CPU
  */
-import { PAGE } from "@kreplica/hw-x86/api";
+import { type AddressRange, lengthOf, PAGE } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import { type FetchedCode, type FetchedCodeOptions, FetchingPort, Interpreter } from "@kreplica/hw-x86/isa";
 import type { BootParts } from "@kreplica/kernel";
@@ -160,11 +160,11 @@ export class ExecutingCpu {
   }
 
   /** Bytes it would execute: those it holds, and of memory, through the root it runs on, what it does not. */
-  bytes(address: bigint, length: number): Uint8Array {
+  bytes(range: AddressRange): Uint8Array {
     const { machine, entries, layout } = this.pages.parts;
-    const bytes = new Uint8Array(length);
-    for (let i = 0; i < length; i++) {
-      const at = address + BigInt(i);
+    const bytes = new Uint8Array(lengthOf(range));
+    for (let i = 0; i < bytes.length; i++) {
+      const at = range.start + BigInt(i);
       const held = this.fetched.byteAt(at);
       if (held !== undefined) {
         bytes[i] = held;

@@ -1,4 +1,5 @@
 /** What a user may see: pages, what may be done with them, what is in them. A map, whatever the kernel's policy. */
+import { PAGE, type PageRange } from "@kreplica/hw-x86/api";
 
 export interface ModelPage {
   readable: boolean;
@@ -13,6 +14,11 @@ export const WORDS = 4;
 export const WORD_BYTES = 1024;
 /** Pages below a stack within which a fault makes it grow. */
 const STACK_GAP = 64n;
+
+function* numbersOf({ start, pages }: PageRange): Generator<bigint> {
+  const first = start / PAGE;
+  for (let page = first; page < first + BigInt(pages); page++) yield page;
+}
 
 /** The pages of one process, by page number. */
 export class UserModel {
@@ -36,18 +42,18 @@ export class UserModel {
     return copy;
   }
 
-  isFree(start: bigint, pages: number): boolean {
-    for (let page = start; page < start + BigInt(pages); page++) if (this.pages.has(page)) return false;
+  isFree(range: PageRange): boolean {
+    for (const page of numbersOf(range)) if (this.pages.has(page)) return false;
     return true;
   }
 
-  isCovered(start: bigint, pages: number): boolean {
-    for (let page = start; page < start + BigInt(pages); page++) if (!this.pages.has(page)) return false;
+  isCovered(range: PageRange): boolean {
+    for (const page of numbersOf(range)) if (!this.pages.has(page)) return false;
     return true;
   }
 
-  map(start: bigint, pages: number, writable: boolean, stack = false): void {
-    for (let page = start; page < start + BigInt(pages); page++)
+  map(range: PageRange, writable: boolean, stack = false): void {
+    for (const page of numbersOf(range))
       this.pages.set(page, {
         readable: true,
         writable,
@@ -57,19 +63,20 @@ export class UserModel {
       });
   }
 
-  unmap(start: bigint, pages: number): void {
-    for (let page = start; page < start + BigInt(pages); page++) this.pages.delete(page);
+  unmap(range: PageRange): void {
+    for (const page of numbersOf(range)) this.pages.delete(page);
   }
 
-  protect(start: bigint, pages: number, writable: boolean, executable: boolean): void {
-    for (let page = start; page < start + BigInt(pages); page++)
-      Object.assign(this.pages.get(page)!, { writable, executable });
+  protect(range: PageRange, writable: boolean, executable: boolean): void {
+    for (const page of numbersOf(range)) Object.assign(this.pages.get(page)!, { writable, executable });
   }
 
-  move(start: bigint, pages: number, to: bigint): void {
-    for (let page = 0n; page < BigInt(pages); page++) {
-      this.pages.set(to + page, this.pages.get(start + page)!);
-      this.pages.delete(start + page);
+  /** @param to first address of as many pages that are free */
+  move(range: PageRange, to: bigint): void {
+    const distance = (to - range.start) / PAGE;
+    for (const page of numbersOf(range)) {
+      this.pages.set(page + distance, this.pages.get(page)!);
+      this.pages.delete(page);
     }
   }
 

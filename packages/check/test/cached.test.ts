@@ -87,8 +87,8 @@ const FAULTS: readonly [string, string, boolean, () => readonly Binding[], reado
     () => [
       overlay(SwitchMm, (switcher) => {
         const flush = switcher.flush.bind(switcher);
-        switcher.flush = (space, start, pages, ...rest) => {
-          flush(space, start, Math.max(1, pages - 1), ...rest);
+        switcher.flush = (space, range, ...rest) => {
+          flush(space, { ...range, pages: Math.max(1, range.pages - 1) }, ...rest);
         };
         return switcher;
       }),
@@ -116,8 +116,8 @@ const FAULTS: readonly [string, string, boolean, () => readonly Binding[], reado
     () => [
       overlay(SwitchMm, (switcher) => {
         const flush = switcher.flush.bind(switcher);
-        switcher.flush = (space, start, pages, _freed, from) => {
-          flush(space, start, pages, false, from);
+        switcher.flush = (space, range, _freed, from) => {
+          flush(space, range, false, from);
         };
         return switcher;
       }),

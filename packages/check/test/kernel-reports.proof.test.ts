@@ -23,11 +23,11 @@ class CountsAsFresh {
       generations: WeakMap<object, number>;
     };
     const flush = switcher.flush.bind(switcher) as PcidSwitch["flush"];
-    switcher.flush = (space, start, pages, freedTables, from) => {
+    switcher.flush = (space, range, freedTables, from) => {
       if (freedTables)
         for (const tlb of cpus.values())
           if (tlb.space === space) tlb.generations[tlb.slot] = generations.get(space) ?? 1;
-      flush(space, start, pages, freedTables, from);
+      flush(space, range, freedTables, from);
     };
   }
 }

@@ -164,7 +164,7 @@ describe.each([
       for (const lazy of [false, true]) {
         const { space, core, switcher } = called(lazy, ({ switcher: given }, its) => {
           for (let page = 0; page < pages; page++) its.clear(AT + BigInt(page) * 4096n);
-          given.flush(its, AT, pages, true, 0);
+          given.flush(its, { start: AT, pages }, true, 0);
         });
         expect(core.rootFrame).toBe(space.pgd(2));
         switcher.switchTo(2, space);

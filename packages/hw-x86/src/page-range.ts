@@ -35,6 +35,15 @@ export interface AddressRange {
   readonly end: bigint;
 }
 
+/** So many bytes from a first address. @param bytes 0 or more; at the door numbers, lengths of arrays */
+export const bytesAt = (start: bigint, bytes: number): AddressRange => ({ start, end: start + BigInt(bytes) });
+
+/** Bytes in a range, below 2^53: what an array for them is long. */
+export const lengthOf = ({ start, end }: AddressRange): number => Number(end - start);
+
+/** The same pages as bytes. */
+export const bytesOf = (pages: PageRange): AddressRange => ({ start: pages.start, end: endOf(pages) });
+
 /** Whether an address lies in a range. */
 export const contains = ({ start, end }: AddressRange, address: bigint): boolean => address >= start && address < end;
 

@@ -105,7 +105,7 @@ export const CPUS: readonly Invariant<Subject>[] = [
         if (seen.has(root) || root !== subject.root(machine.nodeOfCpu(cpu))) continue;
         seen.add(root);
         for (const part of subject.copied) {
-          const { frames } = subject.reader.read(root, part.start, part.pages);
+          const { frames } = subject.reader.read(root, part);
           frames.forEach((frame, page) => {
             const node = entries.memory.nodeOf(frame);
             if (node !== home)

@@ -11,6 +11,7 @@ import {
   isPresent,
   leafFrame,
   PAGE,
+  type PageRange,
   type PhysMemory,
   tableIndex,
 } from "@kreplica/hw-x86/api";
@@ -94,7 +95,7 @@ export class PageReader {
   }
 
   /** Reads `pages` pages from an address in the last two gigabytes, or wherever no 1 GiB leaf is. */
-  read(root: Frame, start: bigint, pages: number): Pages {
+  read(root: Frame, { start, pages }: PageRange): Pages {
     const frames = new Float64Array(pages);
     const flags = new Uint8Array(pages);
     for (let page = 0; page < pages;) {

@@ -14,9 +14,9 @@ function copies(
   each: (part: Part, page: number, node: number, pages: Pages, first: Pages) => void,
 ): void {
   for (const part of subject.copied) {
-    const first = subject.reader.read(subject.root(subject.holders[0]!), part.start, part.pages);
+    const first = subject.reader.read(subject.root(subject.holders[0]!), part);
     for (const node of subject.holders) {
-      const pages = subject.reader.read(subject.root(node), part.start, part.pages);
+      const pages = subject.reader.read(subject.root(node), part);
       for (let page = 0; page < part.pages; page++) each(part, page, node, pages, first);
     }
   }
@@ -31,8 +31,8 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
     check(subject, verdict) {
       const { entries, patchedNow } = subject.kernel;
       for (const node of subject.holders) {
-        const pages = subject.reader.read(subject.root(node), subject.text.start, subject.text.pages);
-        const first = subject.reader.read(subject.root(subject.holders[0]!), subject.text.start, subject.text.pages);
+        const pages = subject.reader.read(subject.root(node), subject.text);
+        const first = subject.reader.read(subject.root(subject.holders[0]!), subject.text);
         for (let page = 0; page < subject.text.pages; page++) {
           if (!(pages.flags[page]! & Flag.Present)) verdict.fail(`node ${node} does not map ${at(subject.text, page)}`);
           else if (
@@ -74,7 +74,7 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
       for (const part of subject.copied) {
         const owners = new Map<number, number>();
         for (const node of subject.holders) {
-          const { frames } = subject.reader.read(subject.root(node), part.start, part.pages);
+          const { frames } = subject.reader.read(subject.root(node), part);
           frames.forEach((frame, page) => {
             const other = owners.get(frame);
             if (other !== undefined && other !== node)
@@ -113,7 +113,7 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
       const { memory } = subject.kernel.entries;
       const { rodata } = subject;
       for (const node of subject.holders) {
-        const { frames } = subject.reader.read(subject.root(node), rodata.start, rodata.pages);
+        const { frames } = subject.reader.read(subject.root(node), rodata);
         frames.forEach((frame, page) => {
           if (!memory.equalFrames(frame, rodata.original + page))
             verdict.fail(`node ${node} reads other bytes than the booted copy at ${at(rodata, page)}`);
@@ -133,7 +133,7 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
     sentence: "master node's TEXT/RO frames are the originally booted frames (no extra copy)",
     check(subject, verdict) {
       for (const part of [subject.text, subject.rodata]) {
-        const { frames } = subject.reader.read(subject.root(subject.kernel.view.master), part.start, part.pages);
+        const { frames } = subject.reader.read(subject.root(subject.kernel.view.master), part);
         frames.forEach((frame, page) => {
           if (frame !== part.original + page)
             verdict.fail(
@@ -157,7 +157,7 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
         const first = imageFrame(layout, image.stext, section.start & ~(PAGE - 1n));
         const pages = pagesBetween(section.start & ~(PAGE - 1n), section.end).pages;
         for (const { root, name } of subject.liveRoots) {
-          const found = subject.reader.read(root, imageAddress(layout, section.start & ~(PAGE - 1n)), pages);
+          const found = subject.reader.read(root, { start: imageAddress(layout, section.start & ~(PAGE - 1n)), pages });
           for (let page = 0; page < pages; page++) {
             if (found.flags[page]! & Flag.Present && found.frames[page] !== first + page)
               verdict.fail(
@@ -228,14 +228,14 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
         const pages = pagesBetween(descriptors, descriptorAddress(layout, part.original + part.pages)).pages;
         let first: Pages | undefined;
         for (const [root, node] of roots) {
-          const direct = subject.reader.read(root, directAddress(layout, part.original), part.pages);
+          const direct = subject.reader.read(root, { start: directAddress(layout, part.original), pages: part.pages });
           for (let page = 0; page < part.pages; page++) {
             if (!(direct.flags[page]! & Flag.Present) || direct.frames[page] !== part.original + page)
               verdict.fail(
                 `on node ${node} __pa of ${at(part, page)} names frame ${part.original + page}, which its direct map does not lead to`,
               );
           }
-          const found = subject.reader.read(root, descriptors, pages);
+          const found = subject.reader.read(root, { start: descriptors, pages });
           first ??= found;
           for (let page = 0; page < pages; page++) {
             if (!(found.flags[page]! & Flag.Present))

@@ -29,12 +29,16 @@ function imageProtection(subject: Subject, root: number, name: string, verdict: 
     ((flags & Flag.NoExecute) !== 0 && ((flags & Flag.Writable) !== 0 || address === idtPage));
   const wants: readonly (readonly [Part, (flags: number, address: bigint) => boolean, string])[] = [
     [subject.text, (flags) => (flags & RIGHTS) === Flag.Present, "R-X"],
-    [subject.part("the tail of text", alignUp(image.etext, PAGE), image.startRodata), isData, "RW- or absent"],
+    [
+      subject.part("the tail of text", { start: alignUp(image.etext, PAGE), end: image.startRodata }),
+      isData,
+      "RW- or absent",
+    ],
     [subject.rodata, (flags) => (flags & RIGHTS) === (Flag.Present | Flag.NoExecute), "R--"],
-    [subject.part("data", alignUp(image.endRodata, PAGE), image.end), isData, "RW- or absent"],
+    [subject.part("data", { start: alignUp(image.endRodata, PAGE), end: image.end }), isData, "RW- or absent"],
   ];
   for (const [part, fits, wanted] of wants) {
-    const { flags } = subject.reader.read(root, part.start, part.pages);
+    const { flags } = subject.reader.read(root, part);
     flags.forEach((found, page) => {
       const address = part.start + BigInt(page) * PAGE;
       if (!fits(found, address))
@@ -104,12 +108,15 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
       if (!subject.isPast("numa-replicate-rodata")) return verdict.skip();
       const { layout } = subject.kernel;
       const check = (node: NodeId, part: Part): void => {
-        const { frames } = subject.reader.read(subject.root(node), part.start, part.pages);
+        const { frames } = subject.reader.read(subject.root(node), part);
         for (let page = 0; page < part.pages;) {
           // Frames that follow one another are looked up together.
           let count = 1;
           while (page + count < part.pages && frames[page + count] === frames[page]! + count) count++;
-          const alias = subject.reader.read(subject.root(node), directAddress(layout, frames[page]!), count);
+          const alias = subject.reader.read(subject.root(node), {
+            start: directAddress(layout, frames[page]!),
+            pages: count,
+          });
           alias.flags.forEach((flags, each) => {
             if (flags & Flag.Writable)
               verdict.fail(
@@ -133,7 +140,7 @@ export const PROTECTION: readonly Invariant<Subject>[] = [
       const { image, layout } = subject.kernel;
       const pages = pagesBetween(image.initBegin, image.initEnd).pages;
       for (const { root, name } of subject.liveRoots) {
-        const { flags } = subject.reader.read(root, imageAddress(layout, image.initBegin), pages);
+        const { flags } = subject.reader.read(root, { start: imageAddress(layout, image.initBegin), pages });
         flags.forEach((found, page) => {
           if (found & Flag.Present && (!(found & Flag.NoExecute) || !(found & Flag.Writable)))
             verdict.fail(`${name}: freed init page ${page} is ${describeFlags(found)}`);

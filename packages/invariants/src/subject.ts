@@ -63,8 +63,8 @@ export class Subject {
     this.reader = new PageReader(entries.memory, layout);
     this.bootTable = bootRoot(layout, image);
     this.holders = view.holders;
-    this.text = this.part("text", image.stext, image.etext);
-    this.rodata = this.part("rodata", image.startRodata, image.endRodata);
+    this.text = this.part("text", { start: image.stext, end: image.etext });
+    this.rodata = this.part("rodata", { start: image.startRodata, end: image.endRodata });
     this.copied = [
       ...(view.copies.text && this.isPast("numa-replicate-kernel") ? this.copiedText() : []),
       ...(view.copies.rodata && this.isPast("numa-replicate-rodata") ? [this.rodata] : []),
@@ -79,7 +79,7 @@ export class Subject {
     return ranges.map((range) => ({ ...range, name, original: original + Number((range.start - start) / PAGE) }));
   }
 
-  part(name: string, start: bigint, end: bigint): Part {
+  part(name: string, { start, end }: AddressRange): Part {
     const { layout, image } = this.kernel;
     return {
       name,

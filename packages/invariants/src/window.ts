@@ -39,8 +39,8 @@ export function compareWindow(
       )
         continue;
       const start = subject.windowStart + BigInt(slot) * LARGE;
-      const pages = subject.reader.read(root, start, 512);
-      const others = subject.reader.read(base, start, 512);
+      const pages = subject.reader.read(root, { start, pages: 512 });
+      const others = subject.reader.read(base, { start, pages: 512 });
       for (let page = 0; page < 512; page++) {
         if (!(pages.flags[page]! | others.flags[page]!)) continue;
         if (pages.flags[page] === others.flags[page] && pages.frames[page] === others.frames[page]) continue;

@@ -1,5 +1,5 @@
 /** What can only be seen while booting: recorded at the end of each step, judged by the checker later. */
-import { type Frame, isPresent, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
+import { type AddressRange, type Frame, isPresent, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
 import {
   BOOT_STEPS,
   bootRoot,
@@ -91,7 +91,7 @@ export class BootWitness {
       ranges.flatMap(({ start, pages }) =>
         [0, pages >> 1, pages - 1].map((page) => view.replicaFrame(start + BigInt(page) * PAGE, node)),
       );
-    const whole = (start: bigint, end: bigint): PageRange[] => [imageRange(this.kernel.layout, start, end)];
+    const whole = (part: AddressRange): PageRange[] => [imageRange(this.kernel.layout, part)];
     // Asked through the roots, as a CPU would: before there is anything to look at, nothing is anyone's own.
     const part = (ranges: readonly PageRange[]): { own: boolean; same: boolean; equal: boolean } => {
       const wanted = frames(view.master, ranges);
@@ -106,8 +106,8 @@ export class BootWitness {
         ),
       };
     };
-    const text = part(view.copies.textRanges ?? whole(image.stext, image.etext));
-    const rodata = part(whole(image.startRodata, image.endRodata));
+    const text = part(view.copies.textRanges ?? whole({ start: image.stext, end: image.etext }));
+    const rodata = part(whole({ start: image.startRodata, end: image.endRodata }));
     return {
       step,
       holders: [...view.holders],
@@ -135,7 +135,10 @@ export class BootWitness {
     const { image, layout, entries, machine, options, view } = this.kernel;
     const pages = pagesBetween(image.stext, image.end).pages;
     const root = view.kernelRoot(machine.nodeOfCpu(options.bootCpu));
-    const found = new PageReader(entries.memory, layout).read(root, imageAddress(layout, image.stext), pages);
+    const found = new PageReader(entries.memory, layout).read(root, {
+      start: imageAddress(layout, image.stext),
+      pages,
+    });
     return {
       ...found,
       words: Float64Array.from(found.frames, (frame, page) => entries.memory.read32(frame, (page * 7) & 1023)),

@@ -6,7 +6,7 @@
  * keeps the ends of text and rodata from the page allocator, and leaves of the direct map are split over the copies, in
  * tables that all nodes share.
  */
-import { alignUp, endOf, LARGE, PAGE, PAGE_BYTES, pagesBetween } from "@kreplica/hw-x86/api";
+import { type AddressRange, alignUp, endOf, LARGE, PAGE, PAGE_BYTES, pagesBetween } from "@kreplica/hw-x86/api";
 import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, tableIndex } from "@kreplica/hw-x86";
 import { bootRoot, imageAddress, imageFrame, type KernelImage, PGD_PAGES, tableAt } from "@kreplica/mm-core";
 import { imageRange } from "@kreplica/mm-core/api";
@@ -58,8 +58,8 @@ function countExtra(parts: BootParts) {
   const sharedTables = reachable(parts, bootRoot(layout, image));
   for (const { root } of view.roots) {
     for (const table of reachable(parts, root).keys()) own.add(table);
-    collect(parts, root, image.stext, image.etext, frames.text);
-    collect(parts, root, image.startRodata, image.endRodata, frames.rodata);
+    collect(parts, root, { start: image.stext, end: image.etext }, frames.text);
+    collect(parts, root, { start: image.startRodata, end: image.endRodata }, frames.rodata);
   }
   const first = imageFrame(layout, image.stext, image.stext);
   const end = first + pagesBetween(image.stext, image.end).pages;
@@ -190,7 +190,7 @@ function reachable({ entries, layout }: BootParts, root: Frame): Map<Frame, stri
 }
 
 /** Frames a root maps in a part of the image. */
-function collect({ entries, layout }: BootParts, root: Frame, start: bigint, end: bigint, into: Set<Frame>): void {
+function collect({ entries, layout }: BootParts, root: Frame, { start, end }: AddressRange, into: Set<Frame>): void {
   const pages = pagesBetween(start, end).pages;
   for (let page = 0; page < pages;) {
     const address = imageAddress(layout, start) + BigInt(page) * PAGE;
@@ -219,7 +219,7 @@ function closedForm({ view, layout, image }: BootParts): number {
   const holders = view.holders.length;
   if (holders < 2) return 0;
   const copied = view.copies;
-  const text = imageRange(layout, image.stext, image.etext);
+  const text = imageRange(layout, { start: image.stext, end: image.etext });
   const ranges = copied.textRanges ?? [text];
   const content =
     (copied.text ? ranges.reduce((sum, { pages }) => sum + pages, 0) : 0) +

@@ -1,5 +1,5 @@
 /** What a check of the invariants is told of a booted kernel: its parts, and the exceptions its subsystems make. */
-import { PAGE } from "@kreplica/hw-x86/api";
+import { bytesOf } from "@kreplica/hw-x86/api";
 import { Efi } from "@kreplica/efi";
 import { TextUsers } from "@kreplica/mm-core";
 import type { BootWitness, CheckedKernel, OtherRoot } from "@kreplica/invariants";
@@ -20,16 +20,11 @@ export function checkedKernel(parts: BootParts, witness?: BootWitness): CheckedK
     ...parts,
     reached: parts.boot.reached,
     ...(witness ? { witness } : {}),
-    replicatedAreas: areas
-      .filter(({ state }) => state === "replicated")
-      .map(({ start, pages }) => ({ start, end: start + BigInt(pages) * PAGE })),
+    replicatedAreas: areas.filter(({ state }) => state === "replicated").map(bytesOf),
     otherRoots: rootsByNode("EFI's root", assembly.find(Efi)?.made),
     ...(textUsers ? { textUsers } : {}),
     pokingRoots: rootsByNode("the poking root", poke?.roots),
-    patchedNow: (poke?.underWay ?? []).map(({ address, length }) => ({
-      start: address,
-      end: address + BigInt(length),
-    })),
+    patchedNow: poke?.underWay ?? [],
   };
 }
 

@@ -5,7 +5,7 @@
 import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { tiny2Node } from "@kreplica/machines";
-import { kernelImage, type KernelImage } from "@kreplica/mm-core";
+import { kernelImage, loadedSection, type KernelImage } from "@kreplica/mm-core";
 
 const TEXT = 0xffff_ffff_8100_0000n;
 /** Pages of the image's data that hold the first tables, in their order. */
@@ -40,14 +40,6 @@ export function smallImage(alignment: "recorded" | "patch-06" = "recorded"): Ker
     ["__brk_base", at(6n)],
     ["_end", at(6n, 48n)],
   ];
-  const section = (name: string, from: bigint, to: bigint, writable: boolean, executable: boolean) => ({
-    name,
-    address: from,
-    bytes: to - from,
-    writable,
-    executable,
-    occupies: true,
-  });
   return kernelImage({
     name: "small",
     alignment,
@@ -57,12 +49,12 @@ export function smallImage(alignment: "recorded" | "patch-06" = "recorded"): Ker
     ],
     symbols: new Map([...bounds, ...TABLES.map((name, page): [string, bigint] => [name, at(4n, BigInt(page))])]),
     sections: [
-      section(".text", TEXT, at(1n, 2n), false, true),
-      section(".rodata", at(2n), at(3n, 3n), false, false),
-      section(".data", at(4n), at(4n, 16n), true, false),
-      section(".init.text", at(5n, 2n), at(5n, 64n), false, true),
-      section(".bss", at(5n, 66n), at(6n), true, false),
-      section(".brk", at(6n), at(6n, 48n), true, false),
+      loadedSection(".text", { start: TEXT, end: at(1n, 2n) }, false, true),
+      loadedSection(".rodata", { start: at(2n), end: at(3n, 3n) }, false, false),
+      loadedSection(".data", { start: at(4n), end: at(4n, 16n) }, true, false),
+      loadedSection(".init.text", { start: at(5n, 2n), end: at(5n, 64n) }, false, true),
+      loadedSection(".bss", { start: at(5n, 66n), end: at(6n) }, true, false),
+      loadedSection(".brk", { start: at(6n), end: at(6n, 48n) }, true, false),
     ],
   });
 }

@@ -6,7 +6,7 @@ export { KernelOptions } from "./options-api.js";
 export { seededRandom, shuffle } from "./random.js";
 export * from "./memory/boot-memory-api.js";
 export * from "./memory/page-allocator-api.js";
-export { type Alignment, type ImageInput, kernelImage, type SectionHeader } from "./image/image.js";
+export { type Alignment, type ImageInput, kernelImage, loadedSection, type SectionHeader } from "./image/image.js";
 export { shadowOf, shadowRange } from "./image/kasan-range.js";
 export * from "./image/kernel-image-api.js";
 export * from "./image/kernel-layout-api.js";

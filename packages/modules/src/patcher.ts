@@ -6,7 +6,7 @@
  * same, and done here they cost one write instead of one a node.
  */
 import { inject, injectable } from "@kreplica/di";
-import { hex } from "@kreplica/hw-x86/api";
+import { type AddressRange, hex, lengthOf } from "@kreplica/hw-x86/api";
 import {
   patchAlternatives,
   patchEarly,
@@ -99,7 +99,9 @@ class ImageText implements PatchableText {
   constructor(private readonly image: ModuleImage) {}
 
   /** Bytes behind the module's last page read as zero: the longest form of a site may reach over it. */
-  read(address: bigint, length: number): Uint8Array {
+  read(range: AddressRange): Uint8Array {
+    const address = range.start;
+    const length = lengthOf(range);
     const bytes = new Uint8Array(length);
     for (let shorter = length; shorter > 0; shorter--) {
       const view = this.image.bytes(signedOf(address), shorter);

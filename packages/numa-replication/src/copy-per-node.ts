@@ -12,6 +12,7 @@
 import { inject, injectable } from "@kreplica/di";
 import {
   addressOfFrame,
+  type AddressRange,
   type CpuId,
   type Frame,
   Machine,
@@ -75,7 +76,7 @@ export class CopyPerNode implements ReplicaView {
     this.holders = [master];
     this.bootTable = bootRoot(layout, image);
     this.roots = [{ node: master, root: this.bootTable, kind: "boot" }];
-    const part = (purpose: "text" | "rodata", start: bigint, end: bigint, runs?: readonly PageRun[]): CopiedPart => {
+    const part = (purpose: "text" | "rodata", { start, end }: AddressRange, runs?: readonly PageRun[]): CopiedPart => {
       const places = placesOf(pagesBetween(start, end).pages, runs);
       return {
         purpose,
@@ -87,8 +88,8 @@ export class CopyPerNode implements ReplicaView {
       };
     };
     this.parts = {
-      text: part("text", image.stext, image.etext, policy.textPages),
-      rodata: part("rodata", image.startRodata, image.endRodata),
+      text: part("text", { start: image.stext, end: image.etext }, policy.textPages),
+      rodata: part("rodata", { start: image.startRodata, end: image.endRodata }),
     };
   }
 

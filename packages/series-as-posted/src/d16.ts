@@ -34,7 +34,7 @@ export const D16: SeriesDefect = {
       const start = imageAddress(layout, image.startRodata);
       boot.during("numa-replicate-rodata", () => {
         tables.edit((editor) =>
-          editor.protect(imageRange(layout, image.startRodata, image.endRodata), { writable: true }),
+          editor.protect(imageRange(layout, { start: image.startRodata, end: image.endRodata }), { writable: true }),
         );
         return "rodata stays writable";
       });

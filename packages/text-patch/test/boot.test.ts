@@ -2,6 +2,7 @@
  * Boot patching on bytes made by hand: every form of every class, and tables that cannot be ones. The proof on a real
  * image is bench's.
  */
+import { type AddressRange, bytesAt } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -42,14 +43,14 @@ class Flat implements PatchableText {
     this.memory.set(bytes, Number(address - BASE));
     return address;
   }
-  read(address: bigint, length: number): Uint8Array {
-    return this.memory.slice(Number(address - BASE), Number(address - BASE) + length);
+  read(range: AddressRange): Uint8Array {
+    return this.memory.slice(Number(range.start - BASE), Number(range.end - BASE));
   }
   write(address: bigint, bytes: Uint8Array): void {
     this.put(address, bytes);
   }
   hex(address: bigint, length: number): string {
-    return hex(this.read(address, length));
+    return hex(this.read(bytesAt(address, length)));
   }
 }
 const state = (change: Partial<PatchState> = {}): PatchState => ({

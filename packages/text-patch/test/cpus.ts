@@ -2,7 +2,7 @@
  * CPUs of the machine that execute text while it is patched, one instruction at a time, with the kernel's INT3 handler
  * played by the test.
  */
-import type { CpuId } from "@kreplica/hw-x86";
+import { bytesAt, type CpuId } from "@kreplica/hw-x86";
 import { type FetchedCode, FetchingPort, Interpreter, MachinePort, type SavedFetches } from "@kreplica/hw-x86/isa";
 import { KERNEL_DATA } from "@kreplica/mm-core/api";
 import type { Emulation } from "../src/api.js";
@@ -185,7 +185,7 @@ export function startCpus(
 
 /** Writes code into every holder's copy, before anything runs. */
 export function placeCode(kernel: PatchKernel, address: bigint, code: Uint8Array): void {
-  for (const copy of kernel.poke.copies(address, code.length)) {
+  for (const copy of kernel.poke.copies(bytesAt(address, code.length))) {
     for (let i = 0; i < code.length; i++) {
       const within = Number(address & 4095n) + i;
       kernel.machine.memory.writeBytes(

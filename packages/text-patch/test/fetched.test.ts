@@ -3,6 +3,7 @@
  * they execute the old code, the trap or the new code; without any one of them, torn code or a trap nobody answers for.
  * Looked for in what is executed; nothing here counts synchronisations to judge.
  */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import { describe, expect, test } from "vitest";
 import { branch32, CALL, type Emulation, type InsnPages, JMP32, Kprobes, nops } from "../src/api.js";
 import { placeCode, startCpus } from "./cpus.js";
@@ -136,7 +137,7 @@ describe("probes", () => {
     note("unoptimised", () => probes.unoptimise(SITE));
     note("disarmed", () => probes.disarm(SITE));
     expect(count.sent).toBe(7);
-    expect(poke.read(SITE, 5)).toEqual(ORIGINAL);
+    expect(poke.read(bytesAt(SITE, 5))).toEqual(ORIGINAL);
     return seen;
   }
   const anything = (seen: Record<string, string[]>): readonly string[] => wrong(Object.values(seen).flat());

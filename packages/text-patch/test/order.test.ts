@@ -1,5 +1,5 @@
 /** Orders and failure paths of patching, from what is called and written, one after the other. */
-import { cr3Frame, PAGE } from "@kreplica/hw-x86/api";
+import { bytesAt, cr3Frame, PAGE } from "@kreplica/hw-x86/api";
 import { describe, expect, test } from "vitest";
 import type { SetMemory } from "@kreplica/set-memory";
 import type { Vmalloc } from "@kreplica/vmalloc";
@@ -69,7 +69,7 @@ describe("a probe", () => {
     const { kernel, events, probes } = watched();
     probes.arm(TEXT);
     probes.optimise(TEXT, new Uint8Array(0), TEXT, FUNCTION.length);
-    expect(kernel.poke.read(TEXT, 1)[0]).toBe(JMP32);
+    expect(kernel.poke.read(bytesAt(TEXT, 1))[0]).toBe(JMP32);
     events.length = 0;
     probes.unoptimise(TEXT);
     expect(events, "a CPU in the middle would run the jump's opcode with the old tail").toEqual([
@@ -80,7 +80,7 @@ describe("a probe", () => {
       "grace",
       "give detour",
     ]);
-    expect([...kernel.poke.read(TEXT, 7)]).toEqual([INT3, ...FUNCTION.subarray(1)]);
+    expect([...kernel.poke.read(bytesAt(TEXT, 7))]).toEqual([INT3, ...FUNCTION.subarray(1)]);
   });
 
   test("a detour that cannot be jumped to goes back, and the probe stays what it was", () => {
@@ -92,7 +92,7 @@ describe("a probe", () => {
     events.length = 0;
     expect(() => probes.optimise(TEXT, new Uint8Array(0), TEXT, FUNCTION.length)).toThrow("refused");
     expect(events).toEqual(["take detour", "fill detour", "give detour"]);
-    expect(kernel.poke.read(TEXT, 1)[0]).toBe(INT3);
+    expect(kernel.poke.read(bytesAt(TEXT, 1))[0]).toBe(INT3);
   });
 });
 
@@ -119,7 +119,7 @@ test("a poke that fails leaves nothing open and the lock free", () => {
   expect(kernel.poke.underWay).toEqual([]);
   expect(kernel.poke.pokingSpace.aliasEntries()).toEqual([0n, 0n]);
   kernel.poke.poke(TEXT, Uint8Array.of(0x91));
-  expect(kernel.poke.read(TEXT, 1)[0]).toBe(0x91);
+  expect(kernel.poke.read(bytesAt(TEXT, 1))[0]).toBe(0x91);
 });
 
 describe("the poking alias", () => {

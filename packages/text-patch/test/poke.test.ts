@@ -1,5 +1,5 @@
 /** The primitives: every copy, every step, every refusal. */
-import type { Cpu, Machine } from "@kreplica/hw-x86/api";
+import { bytesAt, type Cpu, type Machine } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { branch32, CALL, emulationOf, INT3, JMP32, nops, type PokeItem, TextPatchError } from "../src/api.js";
@@ -109,13 +109,13 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
 
   test("writes as many frames as there are copies, each on the node it serves, and both pages of a crossing site on one node", () => {
     const kernel = makeKernel(holders);
-    expect(kernel.poke.copies(TEXT, 1).map((copy) => copy.frames)).toEqual(
+    expect(kernel.poke.copies(bytesAt(TEXT, 1)).map((copy) => copy.frames)).toEqual(
       holders.map((node) => [kernel.frame(node, 0)]),
     );
-    expect(kernel.poke.copies(TEXT + 4094n, 5).map((copy) => copy.frames)).toEqual(
+    expect(kernel.poke.copies(bytesAt(TEXT + 4094n, 5)).map((copy) => copy.frames)).toEqual(
       holders.map((node) => [kernel.frame(node, 0), kernel.frame(node, 1)]),
     );
-    expect(kernel.poke.copies(SHARED, 1).length).toBe(1);
+    expect(kernel.poke.copies(bytesAt(SHARED, 1)).length).toBe(1);
     const written = (work: () => void): number => {
       const before = kernel.poke.cost.framesWritten;
       work();
@@ -176,7 +176,7 @@ describe.each(HOLDERS.map((holders) => [holders]))("holders %j", (holders) => {
     const kernel = makeKernel(holders);
     const run = Uint8Array.from({ length: 9000 }, (_, i) => (i * 31) & 255);
     kernel.poke.copy(TEXT + 1000n, run);
-    kernel.poke.set(TEXT + 12_000n, 0xcc, 100);
+    kernel.poke.set(bytesAt(TEXT + 12_000n, 100), 0xcc);
     for (const node of holders) {
       expect(hex(kernel.bytes(node, TEXT + 1000n, 9000))).toBe(hex(run));
       expect(hex(kernel.bytes(node, TEXT + 12_000n, 100))).toBe("cc".repeat(100));

@@ -72,7 +72,7 @@ describe.each([[[0]], [[0, 1]], [[1, 3]]])("holders %j", (holders) => {
         holders,
         ({ space, switcher }) => {
           for (let page = 0; page < pages; page++) space.clear(AT + BigInt(page) * 4096n);
-          switcher.flush(space, AT, pages, true, 0);
+          switcher.flush(space, { start: AT, pages }, true, 0);
         },
         ({ space, machine, switcher }, away) => {
           expect(machine.cpu(POKING).rootFrame).toBe(space.pgd(2));

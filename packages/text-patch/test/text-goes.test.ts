@@ -3,7 +3,7 @@
  * there any more.
  */
 import { assemble, bindValue, plugin } from "@kreplica/di";
-import { Machine, PhysMemory } from "@kreplica/hw-x86/api";
+import { bytesAt, Machine, PhysMemory } from "@kreplica/hw-x86/api";
 import {
   CpuState,
   KernelImage,
@@ -101,7 +101,7 @@ function start() {
     code(() => {
       kernel.textUsers.release(RANGE);
     });
-  const bytes = (): Uint8Array => kernel.poke.read(GONE, 0x100);
+  const bytes = (): Uint8Array => kernel.poke.read(bytesAt(GONE, 0x100));
   return { kernel, poke: kernel.poke, areas, pages, goes, bytes };
 }
 type Kernel = ReturnType<typeof start>;
@@ -234,7 +234,7 @@ test("traced functions, live-patched ones, static keys and calls, and breakpoint
   expect(kernel.bytes()).toEqual(before);
   labels.increment(key);
   expect(kernel.bytes()).toEqual(before);
-  expect([...poke.read(STAYS + 0xc0n, 1)]).toEqual([0xe9]);
+  expect([...poke.read(bytesAt(STAYS + 0xc0n, 1))]).toEqual([0xe9]);
   expect(
     [
       () => ftrace.enable([site], 0n),

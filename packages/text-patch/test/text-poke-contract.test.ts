@@ -44,8 +44,8 @@ describe("is not kept by one", () => {
     "that writes one byte more": [
       "P12, ",
       (right) => ({
-        set: (address, value, length) => {
-          right.set(address, value, length + 1);
+        set: ({ start, end }, value) => {
+          right.set({ start, end: end + 1n }, value);
         },
       }),
     ],
@@ -74,7 +74,7 @@ describe("is not kept by one", () => {
       "nothing is under way",
       (right) => ({
         get underWay() {
-          return right.underWay.length > 0 ? right.underWay : [{ address: 0n, length: 1 }];
+          return right.underWay.length > 0 ? right.underWay : [{ start: 0n, end: 1n }];
         },
       }),
     ],

@@ -1,6 +1,6 @@
 /** Everything that patches text, on CPUs of several nodes that then execute it. */
 import { assemble, bindValue, plugin } from "@kreplica/di";
-import { isLeaf, isPresent, Machine, type NodeId, PhysMemory } from "@kreplica/hw-x86/api";
+import { bytesAt, isLeaf, isPresent, Machine, type NodeId, PhysMemory } from "@kreplica/hw-x86/api";
 import {
   CpuState,
   KernelImage,
@@ -134,13 +134,13 @@ test("a static key switches its branches on every node with the first user, and 
   expect(labels.enabled(key)).toBe(true);
   // On: the first jumps over its counter, the second falls into its own.
   for (const cpu of cpus) expect(passes(cpu)).toEqual([1n, 1n]);
-  expect(kernel.poke.read(first, 5)[0]).toBe(JMP32);
-  expect([...kernel.poke.read(second, 2)]).toEqual([0x66, 0x90]);
+  expect(kernel.poke.read(bytesAt(first, 5))[0]).toBe(JMP32);
+  expect([...kernel.poke.read(bytesAt(second, 2))]).toEqual([0x66, 0x90]);
   labels.decrement(key);
-  expect(kernel.poke.read(first, 5)[0]).toBe(JMP32);
+  expect(kernel.poke.read(bytesAt(first, 5))[0]).toBe(JMP32);
   labels.decrement(key);
-  expect([...kernel.poke.read(first, 5)]).toEqual([...nops(5)]);
-  expect([...kernel.poke.read(second, 2)]).toEqual([0xeb, 3]);
+  expect([...kernel.poke.read(bytesAt(first, 5))]).toEqual([...nops(5)]);
+  expect([...kernel.poke.read(bytesAt(second, 2))]).toEqual([0xeb, 3]);
   expect(code(() => labels.decrement(key))).toBe("no-site");
 });
 
@@ -294,7 +294,7 @@ describe("kprobes", () => {
     expect([places.map((place) => probes.hit(place)!.kind)]).toEqual([["boosted", "boosted", "emulate", "emulate"]]);
     probes.arm(probed);
     probes.disarm(probed);
-    expect(kernel.poke.read(probed, 1)[0]).toBe(INT3);
+    expect(kernel.poke.read(bytesAt(probed, 1))[0]).toBe(INT3);
     for (const place of places) probes.disarm(place);
     expect(HOLDERS.map((node) => Buffer.from(kernel.bytes(node, TEXT, 0x2000)).toString("hex"))).toEqual(before);
     expect(slots.areas.length).toBe(0);
@@ -308,12 +308,12 @@ describe("kprobes", () => {
     probes.arm(probed);
     // pushfq; popfq stands for the register-saving part.
     probes.optimise(probed, Uint8Array.of(0x9c, 0x9d), probed, 14);
-    expect(kernel.poke.read(probed, 1)[0]).toBe(JMP32);
+    expect(kernel.poke.read(bytesAt(probed, 1))[0]).toBe(JMP32);
     for (const cpu of cpus) check(cpu);
     expect(hits).toEqual([]);
     // A probe inside the covered bytes brings the INT3 back first.
     probes.arm(probed + 3n);
-    expect(kernel.poke.read(probed, 1)[0]).toBe(INT3);
+    expect(kernel.poke.read(bytesAt(probed, 1))[0]).toBe(INT3);
     for (const cpu of cpus) check(cpu);
     expect(hits.length).toBe(6);
     expect(code(() => probes.optimise(probed, new Uint8Array(0), probed, 14))).toBe("taken");
@@ -333,7 +333,7 @@ describe("kprobes", () => {
     placeCode(kernel, loop, Uint8Array.of(...INC[RCX], ...INC[RDX], 0x48, 0xff, 0xc9, 0x75, 0xf8, 0xc3));
     probes.arm(loop);
     expect(code(() => probes.optimise(loop, new Uint8Array(0), loop, 12))).toBe("unexpected-code");
-    expect(kernel.poke.read(loop, 1)[0]).toBe(INT3);
+    expect(kernel.poke.read(bytesAt(loop, 1))[0]).toBe(INT3);
   });
 
   test("return probes give every return address back, innermost first", () => {
@@ -460,8 +460,8 @@ test("generated code goes after a grace period: nothing leads to it any more, an
     detours = pages(128);
   const watched = { at: 0n, from: 0n };
   const grace = (): void => {
-    const leads = kernel.poke.read(watched.from, 1)[0] === INT3 ? "INT3 there" : "original";
-    seen.push(`${leads}, ${kernel.poke.read(watched.at, 1)[0] === INT3 ? "gone" : "whole"}`);
+    const leads = kernel.poke.read(bytesAt(watched.from, 1))[0] === INT3 ? "INT3 there" : "original";
+    seen.push(`${leads}, ${kernel.poke.read(bytesAt(watched.at, 1))[0] === INT3 ? "gone" : "whole"}`);
   };
   const probes = new Kprobes(kernel.poke, slots, detours, grace);
   const probe = site + 5n;
@@ -474,7 +474,7 @@ test("generated code goes after a grace period: nothing leads to it any more, an
 
   const trampolines = pages(64);
   const ftrace = new Ftrace(kernel.poke, trampolines, [site], () => {
-    seen.push(kernel.poke.read(trampoline, 1)[0] === INT3 ? "gone" : "whole");
+    seen.push(kernel.poke.read(bytesAt(trampoline, 1))[0] === INT3 ? "gone" : "whole");
   });
   const trampoline = ftrace.trampoline(() => Uint8Array.of(...INC[RDX], 0xc3));
   ftrace.enable([site], trampoline);

@@ -1,5 +1,5 @@
 /** The witness finds nothing wrong with patching as it is, and each rule of group P when exactly that is broken. */
-import type { Machine } from "@kreplica/hw-x86/api";
+import { bytesAt, type Machine } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { branch32, CALL, INT3, nops, type PokeItem, type PokeStep } from "../src/api.js";
@@ -69,8 +69,8 @@ describe.each([[[0]], [[0, 1]], [[1, 3]], [[0, 1, 2, 3]]])("holders %j", (holder
             poke.finish();
           } else if (kind === "poke") poke.poke(address, Uint8Array.of(INT3));
           else if (kind === "copy") poke.copy(address, bytes);
-          else poke.set(address, 0xcc, 9);
-          expect(poke.read(address, 1)).toEqual(poke.single.bytes(address, 1));
+          else poke.set(bytesAt(address, 9), 0xcc);
+          expect(poke.read(bytesAt(address, 1))).toEqual(poke.single.bytes(bytesAt(address, 1)));
         }
         poke.compare();
         expect(found).toEqual([]);
@@ -232,7 +232,8 @@ describe("each rule is found broken by its name", () => {
     expect(
       run((_kernel, sound) => ({
         verify(address: bigint, bytes: Uint8Array) {
-          if (sound.read(address, bytes.length).some((byte, i) => byte !== bytes[i])) throw new Error("differs");
+          if (sound.read(bytesAt(address, bytes.length)).some((byte, i) => byte !== bytes[i]))
+            throw new Error("differs");
         },
       })),
     ).toEqual(["P11"]);

@@ -3,23 +3,17 @@
  *
  * Two regions, as on x86-64: the vmalloc range and the module range behind the image. A gap never spans both.
  */
-import { hex } from "@kreplica/hw-x86/api";
+import { type AddressRange, hex } from "@kreplica/hw-x86/api";
 import { InvariantError } from "@kreplica/mm-core/api";
 import { RangeTree } from "./range-tree.js";
-
-/** A half-open run of addresses, on 4 KiB. */
-export interface AddressRegion {
-  readonly start: bigint;
-  readonly end: bigint;
-}
 
 /** The free addresses. */
 export class AddressSpace {
   private readonly gaps = new RangeTree<undefined>();
 
   /** @param regions disjoint and not touching */
-  constructor(readonly regions: readonly AddressRegion[]) {
-    for (const { start, end } of regions) this.gaps.insert(start, end, undefined);
+  constructor(readonly regions: readonly AddressRange[]) {
+    for (const region of regions) this.gaps.insert(region, undefined);
   }
 
   /** Number of gaps: fragmentation. */
@@ -28,28 +22,28 @@ export class AddressSpace {
   }
 
   /**
-   * Takes the lowest run of `length` bytes on a multiple of `align` in [low, high).
+   * Takes the lowest run of `length` bytes on a multiple of `align` within a range.
    * @returns its first address, or undefined when there is no such gap
    */
-  takeLowest(length: bigint, align: bigint, low: bigint, high: bigint): bigint | undefined {
-    const at = this.gaps.lowestFit(length, align, low, high);
-    if (at !== undefined) this.carve(at, at + length);
+  takeLowest(length: bigint, align: bigint, within: AddressRange): bigint | undefined {
+    const at = this.gaps.lowestFit(length, align, within);
+    if (at !== undefined) this.carve({ start: at, end: at + length });
     return at;
   }
 
-  /** Takes exactly [start, end). @returns false when any of it is taken or outside the regions */
-  takeAt(start: bigint, end: bigint): boolean {
-    const gap = this.gaps.containing(start);
-    if (!gap || gap.end < end) return false;
-    this.carve(start, end);
+  /** Takes exactly a range. @returns false when any of it is taken or outside the regions */
+  takeAt(range: AddressRange): boolean {
+    const gap = this.gaps.containing(range.start);
+    if (!gap || gap.end < range.end) return false;
+    this.carve(range);
     return true;
   }
 
   /**
-   * Gives back [start, end); it merges with the gaps beside it.
+   * Gives back a range; it merges with the gaps beside it.
    * @throws InvariantError when any of it is free already
    */
-  release(start: bigint, end: bigint): void {
+  release({ start, end }: AddressRange): void {
     const region = this.regions.find((each) => start >= each.start && end <= each.end);
     if (!region) throw new InvariantError(`${hex(start)}..${hex(end)} lies in no region`);
     let [low, high] = [start, end];
@@ -63,14 +57,14 @@ export class AddressSpace {
       this.gaps.remove(above.start);
       high = above.end;
     }
-    this.gaps.insert(low, high, undefined);
+    this.gaps.insert({ start: low, end: high }, undefined);
   }
 
-  private carve(start: bigint, end: bigint): void {
+  private carve({ start, end }: AddressRange): void {
     const gap = this.gaps.containing(start);
     if (!gap || gap.end < end) throw new InvariantError("carving what is not free");
     this.gaps.remove(gap.start);
-    if (gap.start < start) this.gaps.insert(gap.start, start, undefined);
-    if (end < gap.end) this.gaps.insert(end, gap.end, undefined);
+    if (gap.start < start) this.gaps.insert({ start: gap.start, end: start }, undefined);
+    if (end < gap.end) this.gaps.insert({ start: end, end: gap.end }, undefined);
   }
 }

@@ -1,6 +1,6 @@
 /** Everything another package may see of vmalloc: areas, the ports its parts are bound to, errors. */
 import { token } from "@kreplica/di";
-import type { Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { Frame, NodeId, PageRange } from "@kreplica/hw-x86/api";
 import type { FramePurpose, Protection } from "@kreplica/mm-core/api";
 
 export * from "./errors.js";
@@ -218,8 +218,8 @@ export const PageAccount = token<PageAccount>("vmalloc/PageAccount");
 /** KASAN's shadow of an area, on every node. Bindings: noShadow, kasanShadow. */
 export interface ShadowMemory {
   /** @returns false when memory gave out; nothing is kept then */
-  cover(start: bigint, pages: number, node: NodeId): boolean;
-  uncover(start: bigint, pages: number): void;
+  cover(range: PageRange, node: NodeId): boolean;
+  uncover(range: PageRange): void;
   /** Alignment an area needs so that its shadow begins on a page; 1 when any will do. */
   readonly align: bigint;
 }

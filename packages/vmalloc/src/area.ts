@@ -1,5 +1,5 @@
 /** An area as vmalloc itself sees it: the public fields, which change, and the blocks its frames came in. */
-import { type Frame, type NodeId, PAGE } from "@kreplica/hw-x86/api";
+import { endOf, type Frame, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
 import type { FramePurpose } from "@kreplica/mm-core/api";
 import type { AreaCopy, AreaState, FrameBlock, VmArea } from "./api.js";
 
@@ -14,9 +14,11 @@ export class Area implements VmArea {
   /** False once freed: a second free is the caller's mistake. */
   alive = true;
 
+  readonly start: bigint;
+  readonly pages: number;
+
   constructor(
-    readonly start: bigint,
-    readonly pages: number,
+    range: PageRange,
     readonly guard: boolean,
     readonly kind: "allocated" | "mapped",
     readonly node: NodeId,
@@ -24,7 +26,10 @@ export class Area implements VmArea {
     readonly purpose: FramePurpose,
     private base: readonly Frame[],
     private baseBlocks: readonly FrameBlock[],
-  ) {}
+  ) {
+    this.start = range.start;
+    this.pages = range.pages;
+  }
 
   get frames(): readonly Frame[] {
     return this.base;
@@ -36,7 +41,7 @@ export class Area implements VmArea {
 
   /** First address behind the mapped pages. */
   get end(): bigint {
-    return this.start + BigInt(this.pages) * PAGE;
+    return endOf(this);
   }
   /** First address behind the guard page. */
   get limit(): bigint {

@@ -80,7 +80,7 @@ export class FreeList {
         freeBlocks(this.allocator, entry.area.blocks);
         freeBlocks(this.allocator, entry.area.copyBlocks);
       }
-      this.space.release(entry.area.start, entry.area.limit);
+      this.space.release({ start: entry.area.start, end: entry.area.limit });
     }
   }
 }

@@ -9,7 +9,7 @@ import { KasanShadow, NoShadow } from "./shadow.js";
 import { AreaVmalloc } from "./vmalloc.js";
 
 export * from "./api.js";
-export { AddressSpace, type AddressRegion } from "./address-space.js";
+export { AddressSpace } from "./address-space.js";
 export { AREA_INVARIANTS, checkArea, checkAreas, checkPageCounts, type AreaWitnesses } from "./invariants.js";
 export { KasanShadow, shadowOf } from "./shadow.js";
 

@@ -78,7 +78,7 @@ export class RangeTree<T> {
   }
 
   /** @throws InvariantError when it is empty or overlaps one that is there */
-  insert(start: bigint, end: bigint, value: T): void {
+  insert({ start, end }: AddressRange, value: T): void {
     const below = this.floor(end - 1n);
     if (end <= start || (below && below.end > start)) {
       throw new InvariantError(`range ${hex(start)}..${hex(end)} is empty or overlaps ${below && hex(below.start)}`);
@@ -139,7 +139,7 @@ export class RangeTree<T> {
    * @param align a power of two
    * @returns the address, or undefined when no range has room
    */
-  lowestFit(length: bigint, align: bigint, low: bigint, high: bigint): bigint | undefined {
+  lowestFit(length: bigint, align: bigint, { start: low, end: high }: AddressRange): bigint | undefined {
     const search = (node: Node<T> | undefined): bigint | undefined => {
       if (!node || node.longest < length) return undefined;
       if (node.range.start > low) {

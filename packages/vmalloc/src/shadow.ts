@@ -7,7 +7,7 @@
  * exception.
  */
 import { inject, injectable } from "@kreplica/di";
-import { type Frame, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
+import { endOf, type Frame, type NodeId, NONE, PAGE, type PageRange } from "@kreplica/hw-x86/api";
 import { KernelTables, PageAllocator } from "@kreplica/mm-core/api";
 import type { ShadowMemory } from "./api.js";
 
@@ -45,9 +45,9 @@ export class KasanShadow implements ShadowMemory {
     @inject(KernelTables) private readonly tables: KernelTables,
   ) {}
 
-  cover(start: bigint, pages: number, node: NodeId): boolean {
+  cover(range: PageRange, node: NodeId): boolean {
     const done: bigint[] = [];
-    for (const page of this.pagesOf(start, pages)) {
+    for (const page of this.pagesOf(range)) {
       const known = this.users.get(page);
       if (known) known.count++;
       else {
@@ -78,8 +78,8 @@ export class KasanShadow implements ShadowMemory {
     return true;
   }
 
-  uncover(start: bigint, pages: number): void {
-    this.drop(this.pagesOf(start, pages));
+  uncover(range: PageRange): void {
+    this.drop(this.pagesOf(range));
   }
 
   /** Shadow pages in use. */
@@ -103,8 +103,8 @@ export class KasanShadow implements ShadowMemory {
     for (const { frame } of gone) this.allocator.free(frame, 0);
   }
 
-  private *pagesOf(start: bigint, pages: number): Generator<bigint> {
-    const end = shadowOf(start + BigInt(pages) * PAGE - 1n);
-    for (let page = shadowOf(start) & ~(PAGE - 1n); page <= end; page += PAGE) yield page;
+  private *pagesOf(range: PageRange): Generator<bigint> {
+    const end = shadowOf(endOf(range) - 1n);
+    for (let page = shadowOf(range.start) & ~(PAGE - 1n); page <= end; page += PAGE) yield page;
   }
 }

@@ -1,6 +1,8 @@
 /** Areas of kernel addresses on every holder: allocate, map, replicate, free. */
 import { inject, injectable } from "@kreplica/di";
 import {
+  type AddressRange,
+  bytesOf,
   type Frame,
   hex,
   LARGE,
@@ -9,6 +11,7 @@ import {
   NONE,
   PAGE,
   PAGE_BYTES,
+  type PageRange,
   PhysMemory,
 } from "@kreplica/hw-x86/api";
 import {
@@ -113,26 +116,27 @@ export class AreaVmalloc implements Vmalloc {
         `${request.bytes} bytes are no area; ask for at least one`,
       );
     const huge = request.huge === true && pages % LARGE_PAGES === 0;
-    const { start, limit } = this.takeAddresses(pages, request, huge ? LARGE : PAGE);
+    const taken = this.takeAddresses(pages, request, huge ? LARGE : PAGE);
+    const { start } = taken;
     // Small leaves that were here before have left their tables: they go back first, as in vmap_try_huge_pmd.
     const level = huge && start % LARGE === 0n && this.tables.makeRoomForLarge({ start, pages }) ? 2 : 1;
     // Fragmentation is no reason to fail a large area: small leaves will do. @source mm/vmalloc.c __vmalloc_node_range,
     // "retry with smaller pages"
     return (
-      (level === 2 ? this.back(start, pages, 2, request) : undefined) ??
-      this.back(start, pages, 1, request) ??
-      this.refuse(start, limit, pages)
+      (level === 2 ? this.back({ start, pages }, 2, request) : undefined) ??
+      this.back({ start, pages }, 1, request) ??
+      this.refuse(taken, pages)
     );
   }
 
   map(request: MapRequest): VmArea {
     const pages = request.frames.length;
     if (pages === 0) throw new VmallocError("bad-request", request.at ?? 0n, "no frames to map");
-    const { start, limit } = this.takeAddresses(pages, request, PAGE);
+    const taken = this.takeAddresses(pages, request, PAGE);
+    const { start } = taken;
     const node = this.view.nearest(Math.max(0, this.memory.nodeOf(request.frames[0]!)));
     const area = new Area(
-      start,
-      pages,
+      { start, pages },
       request.noGuard !== true,
       "mapped",
       node,
@@ -141,7 +145,7 @@ export class AreaVmalloc implements Vmalloc {
       request.frames,
       [],
     );
-    return this.install(area, request) ? area : this.refuse(start, limit, pages);
+    return this.install(area, request) ? area : this.refuse(taken, pages);
   }
 
   free(area: VmArea): void {
@@ -149,7 +153,7 @@ export class AreaVmalloc implements Vmalloc {
   }
 
   freeAll(areas: readonly VmArea[]): void {
-    this.textUsers.release(areas.map(({ start, pages }) => ({ start, end: start + BigInt(pages) * PAGE })));
+    this.textUsers.release(areas.map(bytesOf));
     for (const area of areas) {
       const own = area as Area;
       if (!own.alive || this.busy.containing(area.start)?.value !== area)
@@ -158,7 +162,7 @@ export class AreaVmalloc implements Vmalloc {
       this.busy.remove(area.start);
       this.leaks.forget(area);
       this.unmap(own, area.pages);
-      this.shadow.uncover(area.start, area.pages);
+      this.shadow.uncover(area);
       if (area.kind === "allocated") {
         this.account.remove(area.frames, "base");
         for (const copy of area.copies.values()) this.account.remove(copy, "replica");
@@ -279,35 +283,33 @@ export class AreaVmalloc implements Vmalloc {
     }
   }
 
-  private takeAddresses(
-    pages: number,
-    request: Omit<AreaRequest, "bytes" | "placement">,
-    least: bigint,
-  ): { start: bigint; limit: bigint } {
+  private takeAddresses(pages: number, request: Omit<AreaRequest, "bytes" | "placement">, least: bigint): AddressRange {
     const length = BigInt(pages + (request.noGuard === true ? 0 : 1)) * PAGE;
     if (request.at !== undefined) {
       const { at } = request;
       if (at % PAGE !== 0n) throw new VmallocError("bad-request", at, "an area begins on a page");
-      if (this.space.takeAt(at, at + length)) return { start: at, limit: at + length };
+      const range = { start: at, end: at + length };
+      if (this.space.takeAt(range)) return range;
       this.purge();
-      if (this.space.takeAt(at, at + length)) return { start: at, limit: at + length };
+      if (this.space.takeAt(range)) return range;
       throw new VmallocError("taken", at, `${length} bytes from there are not free`);
     }
     const align = [request.align ?? PAGE, least, this.shadow.align].reduce((a, b) => (a > b ? a : b));
     const [low, high] = [request.low ?? this.layout.vmallocStart, request.high ?? this.layout.vmallocEnd + 1n];
-    let start = this.space.takeLowest(length, align, low, high);
+    const within = { start: low, end: high };
+    let start = this.space.takeLowest(length, align, within);
     if (start === undefined) {
       this.purge();
-      start = this.space.takeLowest(length, align, low, high);
+      start = this.space.takeLowest(length, align, within);
     }
     if (start === undefined) throw new VmallocError("no-space", low, `no gap of ${length} bytes below ${hex(high)}`);
-    return { start, limit: start + length };
+    return { start, end: start + length };
   }
 
   /**
    * Frames, shadow and mappings of a new area; undefined, with nothing kept but the addresses, when memory gave out.
    */
-  private back(start: bigint, pages: number, level: 1 | 2, request: AreaRequest): Area | undefined {
+  private back({ start, pages }: PageRange, level: 1 | 2, request: AreaRequest): Area | undefined {
     const got =
       this.framesFor(request.placement, pages, level, request) ??
       (this.freed.pages > 0 ? (this.purge(), this.framesFor(request.placement, pages, level, request)) : undefined);
@@ -317,8 +319,7 @@ export class AreaVmalloc implements Vmalloc {
     }
     const wanted = "node" in request.placement ? request.placement.node : request.placement.interleave[0]!;
     const area = new Area(
-      start,
-      pages,
+      { start, pages },
       request.noGuard !== true,
       "allocated",
       this.view.nearest(wanted),
@@ -339,8 +340,9 @@ export class AreaVmalloc implements Vmalloc {
   /** What the last failed attempt lacked. */
   private lacking: "out-of-frames" | "out-of-tables" | "taken" = "out-of-frames";
 
-  private refuse(start: bigint, limit: bigint, pages: number): never {
-    this.space.release(start, limit);
+  private refuse(taken: AddressRange, pages: number): never {
+    const { start } = taken;
+    this.space.release(taken);
     if (this.lacking === "out-of-tables")
       throw new VmallocError("out-of-tables", start, `no table pages for ${pages} pages`);
     if (this.lacking === "taken")
@@ -388,7 +390,7 @@ export class AreaVmalloc implements Vmalloc {
     area.state = (area.flags & this.bits.shared) !== 0 ? "shared" : "unshared";
     area.resetPermissions = request.resetPermissions === true;
     this.lacking = "out-of-tables";
-    if (!this.shadow.cover(area.start, area.pages, area.node)) return false;
+    if (!this.shadow.cover(area, area.node)) return false;
     const mapped = this.tables.editLazily((editor) => {
       for (let page = 0; page < area.pages; page += step) {
         const mapping: Mapping = { ...protection, frame: area.frames[page]!, level: area.level };
@@ -403,10 +405,10 @@ export class AreaVmalloc implements Vmalloc {
         this.unmap(area, mapped);
         this.tables.flush({ start: area.start, pages: mapped });
       }
-      this.shadow.uncover(area.start, area.pages);
+      this.shadow.uncover(area);
       return false;
     }
-    this.busy.insert(area.start, area.limit, area);
+    this.busy.insert({ start: area.start, end: area.limit }, area);
     return true;
   }
 

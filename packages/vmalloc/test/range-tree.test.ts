@@ -26,9 +26,9 @@ describe("RangeTree", () => {
           const end = start + BigInt(length) * unit;
           if (op === "insert") {
             if (truth.some((range) => range.start < end && start < range.end))
-              expect(() => tree.insert(start, end, i)).toThrow("overlaps");
+              expect(() => tree.insert({ start, end }, i)).toThrow("overlaps");
             else {
-              tree.insert(start, end, i);
+              tree.insert({ start, end }, i);
               truth = [...truth, { start, end, value: i }].sort((a, b) => (a.start < b.start ? -1 : 1));
             }
           } else if (op === "remove") {
@@ -50,7 +50,7 @@ describe("RangeTree", () => {
               )
                 fit = address;
             }
-            expect(tree.lowestFit(BigInt(length) * unit, by, from, to)).toBe(fit);
+            expect(tree.lowestFit(BigInt(length) * unit, by, { start: from, end: to })).toBe(fit);
           }
           expect([...tree]).toEqual(truth);
           expect(tree.size).toBe(truth.length);
@@ -91,16 +91,16 @@ describe("AddressSpace", () => {
         for (const { op, pages, at, align } of steps) {
           if (op === "take") {
             const expected = [...used.keys()].find((page) => page % 2 ** align === 0 && fits(page, pages));
-            const got = space.takeLowest(BigInt(pages) * unit, unit << BigInt(align), 0n, 32n * unit);
+            const got = space.takeLowest(BigInt(pages) * unit, unit << BigInt(align), { start: 0n, end: 32n * unit });
             expect(got).toBe(expected === undefined ? undefined : BigInt(expected) * unit);
             if (expected !== undefined) take(expected, pages);
           } else if (op === "at") {
-            expect(space.takeAt(BigInt(at) * unit, BigInt(at + pages) * unit)).toBe(fits(at, pages));
+            expect(space.takeAt({ start: BigInt(at) * unit, end: BigInt(at + pages) * unit })).toBe(fits(at, pages));
             if (fits(at, pages)) take(at, pages);
           } else if (taken.length > 0) {
             const [start, count] = taken.splice(at % taken.length, 1)[0]!;
             used.fill(false, start, start + count);
-            space.release(BigInt(start) * unit, BigInt(start + count) * unit);
+            space.release({ start: BigInt(start) * unit, end: BigInt(start + count) * unit });
           }
           const gaps = used.filter((is, page) => !is && (page === 0 || page === 16 || used[page - 1])).length;
           expect(space.gapCount).toBe(gaps);

@@ -1,4 +1,5 @@
 /** `kreplica report`: the comparison as one page to look at, with the machine, the tables, the boot and the designs. */
+import type { AddressRange } from "@kreplica/hw-x86/api";
 import { InputError } from "@kreplica/inputs";
 import { type Booted, POLICIES } from "@kreplica/kernel";
 import { policyCosts } from "@kreplica/replay";
@@ -100,7 +101,7 @@ function told(options: CompareOptions): string {
 /** The tree of a node's kernel root, down to the image. */
 function rootTree(kernel: Booted, node: number): ReturnType<typeof tableTree> {
   const { image, layout, machine, view } = kernel;
-  const part = (what: string, start: bigint, end: bigint): Part => ({
+  const part = (what: string, { start, end }: AddressRange): Part => ({
     what,
     start: imageAddress(layout, start),
     end: imageAddress(layout, end),
@@ -111,9 +112,9 @@ function rootTree(kernel: Booted, node: number): ReturnType<typeof tableTree> {
       nodeOf: (frame) => machine.memory.nodeOf(frame),
       levels: layout.levels,
       parts: [
-        part("text", image.stext, image.etext),
-        part("rodata", image.startRodata, image.endRodata),
-        part("data", image.endRodata, image.end),
+        part("text", { start: image.stext, end: image.etext }),
+        part("rodata", { start: image.startRodata, end: image.endRodata }),
+        part("data", { start: image.endRodata, end: image.end }),
       ],
     },
     view.kernelRoot(node),

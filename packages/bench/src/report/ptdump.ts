@@ -4,7 +4,7 @@
  *
  * Source: the files that kernels print; one of Linux 6.1 is the test's model.
  */
-import { Bit, type Frame, frameOf, isLeaf, isPresent, type PhysMemory } from "@kreplica/hw-x86/api";
+import { type AddressRange, Bit, type Frame, frameOf, isLeaf, isPresent, type PhysMemory } from "@kreplica/hw-x86/api";
 import type { KernelLayout } from "@kreplica/mm-core/api";
 
 const LEVEL_NAMES = ["", "pte", "pmd", "pud", "p4d", "pgd"];
@@ -17,7 +17,7 @@ const KERNEL_FROM: Readonly<Record<4 | 5, bigint>> = { 4: 0xffff_8800_0000_0000n
 const END = 1n << 64n;
 
 /** One line of the dump. @param flags as {@link flagText}, or blanks for a hole */
-export function ptdumpLine(start: bigint, end: bigint, flags: string, levelName: string): string {
+export function ptdumpLine({ start, end }: AddressRange, flags: string, levelName: string): string {
   let size = (end - start) >> 10n;
   let unit = 0;
   while (size > 0n && size % 1024n === 0n && unit < UNITS.length - 1) {
@@ -84,7 +84,7 @@ export function ptdump(memory: PhysMemory, root: Frame, layout: KernelLayout): s
   const note = (at: bigint, flags: string, level: string): void => {
     const marker = markers[next];
     if (open && open.flags === flags && open.level === level && !(marker && at >= marker.start)) return;
-    if (open) lines.push(ptdumpLine(open.start, at, open.flags, open.level));
+    if (open) lines.push(ptdumpLine({ start: open.start, end: at }, open.flags, open.level));
     title(at);
     open = { start: at, flags, level };
   };
@@ -129,7 +129,7 @@ export function ptdump(memory: PhysMemory, root: Frame, layout: KernelLayout): s
     false,
     true,
   );
-  if (open) lines.push(ptdumpLine(open.start, END, open.flags, open.level));
+  if (open) lines.push(ptdumpLine({ start: open.start, end: END }, open.flags, open.level));
   return lines;
 }
 

@@ -3,6 +3,7 @@
  * counted.
  */
 import {
+  type AddressRange,
   canonical,
   type Frame,
   frameOf,
@@ -40,7 +41,7 @@ export function tableTree(of: TreeOf, root: Frame): Table {
   return below(of, root, of.levels, 0n);
 }
 
-const partAt = ({ parts }: TreeOf, start: bigint, end: bigint): Part | undefined =>
+const partAt = ({ parts }: TreeOf, { start, end }: AddressRange): Part | undefined =>
   parts.find((part) => part.start < end && start < part.end);
 
 function below(of: TreeOf, table: Frame, level: number, base: bigint): Table {
@@ -51,7 +52,7 @@ function below(of: TreeOf, table: Frame, level: number, base: bigint): Table {
     const hi = of.memory.read32(table, index * 2 + 1);
     if (!isPresent(lo)) continue;
     const start = canonical(base + BigInt(index) * span(level), of.levels);
-    const part = partAt(of, start, start + span(level));
+    const part = partAt(of, { start, end: start + span(level) });
     if (!isLeaf(lo, level)) {
       const next = frameOf(lo, hi);
       if (part) {

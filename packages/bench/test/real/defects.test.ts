@@ -5,7 +5,7 @@
  */
 import type { KernelFile } from "@kreplica/kernel-files";
 import { beforeAll, describe, expect, test } from "vitest";
-import { NONE } from "@kreplica/hw-x86";
+import { bytesAt, NONE } from "@kreplica/hw-x86";
 import { EfiTables } from "@kreplica/efi";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { readKernelFile } from "../../src/inputs/kernel-file.js";
@@ -109,7 +109,7 @@ describe.skipIf(!real)("a real kernel", () => {
     for (const booted of [sound, single]) {
       for (const on of [true, false, true]) {
         for (const { address, target } of sites) {
-          const old = booted.poke.read(address, 5);
+          const old = booted.poke.read(bytesAt(address, 5));
           const long = old[0] === 0xe9 || (old[0] === 0x0f && old[1] === 0x1f);
           const distance = Number(BigInt.asIntN(32, target - address - (long ? 5n : 2n)));
           const jump = long

@@ -69,7 +69,7 @@ describe.skipIf(!cloud)("a kernel file", () => {
         ["__start_rodata", "__end_rodata"],
       ] as const) {
         for (let at = kernel.symbol(start)!; at + 4096n <= kernel.symbol(end)!; at += 4096n) {
-          file.set(kernel.bytes(at, at + 4096n));
+          file.set(kernel.bytes({ start: at, end: at + 4096n }));
           for (const node of booted.view.holders) {
             const frame = booted.view.replicaFrame(at + booted.layout.imageOffset, node)!;
             expect(memory.nodeOf(frame)).toBe(node);
@@ -94,7 +94,7 @@ describe.skipIf(!cloud)("a kernel file", () => {
       // The per-CPU section is linked at 0 and lies where a symbol says; .bss has no bytes in the file.
       const at = section.name === ".data..percpu" ? kernel.symbol("__per_cpu_load")! : section.address;
       if (!section.allocated || at < kernel.base || bytes.length === 0) continue;
-      if (Buffer.compare(kernel.bytes(at, at + BigInt(section.size)), bytes) !== 0)
+      if (Buffer.compare(kernel.bytes({ start: at, end: at + BigInt(section.size) }), bytes) !== 0)
         throw new Error(`${section.name} is not where its header says`);
       compared += bytes.length;
       named.add(section.name);

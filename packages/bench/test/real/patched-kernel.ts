@@ -62,7 +62,7 @@ export function bootPatched(
     before(parts) {
       poke = textPokeOf(parts);
       const text: PatchableText = {
-        read: (address, length) => poke!.read(address, length),
+        read: (range) => poke!.read(range),
         write: (address, bytes) => poke!.early(address, bytes),
       };
       const core = (address: bigint): boolean => address >= image.stext && address < image.etext;
@@ -80,8 +80,7 @@ export function bootPatched(
       // Replacements lie in init memory, which the model does not load: read from the file.
       const withReplacements: PatchableText = {
         ...text,
-        read: (address, length) =>
-          core(address) ? text.read(address, length) : kernel.bytes(address, address + BigInt(length)).slice(),
+        read: (range) => (core(range.start) ? text.read(range) : kernel.bytes(range).slice()),
       };
       parts.boot.during("setup-arch", () => `${JSON.stringify(patchEarly(text, kept, state))} sites`);
       parts.boot.during("ftrace-init", () => `${JSON.stringify(patchFtrace(text, kept))} sites`);

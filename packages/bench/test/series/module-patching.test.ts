@@ -3,6 +3,7 @@
  * Probes, tracing, static keys and static calls in functions of real loaded modules: every copy has them, CPUs of every
  * node meet them.
  */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import { bootWithModules, type ModuleKernel } from "@kreplica/kernel";
 import { ITS_FEATURES, type KernelFile, type ModuleDirectory, moduleHost } from "@kreplica/kernel-files";
 import { loadModules } from "@kreplica/replay";
@@ -122,7 +123,7 @@ describe.skipIf(!found)("in a loaded module", () => {
     };
     all([]);
     // The first instruction, and the one behind it.
-    const second = entry + BigInt(moveInstruction(poke.read(entry, 15), entry, entry).length);
+    const second = entry + BigInt(moveInstruction(poke.read(bytesAt(entry, 15)), entry, entry).length);
     const before = seen(kernel, module, entry, 8);
     probes.arm(entry);
     all([entry]);

@@ -7,7 +7,7 @@ import { bootWithModules, type ModuleKernel, type ModuleKernelOptions } from "@k
 import { type KernelFile, type ModuleDirectory, moduleHost } from "@kreplica/kernel-files";
 import { loadModules, totalOf } from "@kreplica/replay";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Frame } from "@kreplica/hw-x86";
+import { bytesAt, type Frame } from "@kreplica/hw-x86";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { SectionType } from "@kreplica/elf";
 import {
@@ -289,7 +289,7 @@ describe.skipIf(!packageOfTheDay)("real modules", () => {
     const module = kernel.loader.find("dummy")!;
     const { area } = module.memories.get("text")!;
     const address = module.symbol("dummy_setup")!;
-    const old = poke.read(address, 5);
+    const old = poke.read(bytesAt(address, 5));
     const seen = (): number[] =>
       kernel.view.holders.map((holder) => {
         const byte = new Uint8Array(1);

@@ -1,4 +1,5 @@
 /** What helpers do, on the model's memory: the same functions behind the interpreter and behind compiled programs. */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import type { BpfMap } from "../maps/map.js";
 import { RingBuffer } from "../maps/ring.js";
 import type { BpfMemory } from "../memory.js";
@@ -37,7 +38,7 @@ export function callHelper(
 ): bigint | undefined {
   const { memory } = host,
     map = host.map(r1);
-  const key = (): Uint8Array | undefined => (map ? memory.read(r2, map.definition.keyBytes) : undefined);
+  const key = (): Uint8Array | undefined => (map ? memory.read(bytesAt(r2, map.definition.keyBytes)) : undefined);
   switch (id) {
     case 1: {
       const k = key();
@@ -45,7 +46,7 @@ export function callHelper(
     }
     case 2: {
       const k = key(),
-        value = map ? memory.read(r3, map.definition.valueBytes) : undefined;
+        value = map ? memory.read(bytesAt(r3, map.definition.valueBytes)) : undefined;
       return signed(map && k && value ? map.update(k, value, Number(BigInt.asUintN(32, r4)), host.cpu()) : INVALID);
     }
     case 3: {
@@ -54,14 +55,14 @@ export function callHelper(
     }
     case 4:
     case 113: {
-      const bytes = memory.read(r3, Number(r2));
+      const bytes = memory.read(bytesAt(r3, Number(r2)));
       memory.write(r1, bytes ?? new Uint8Array(Number(r2)));
       return signed(bytes ? 0 : FAULT);
     }
     case 5:
       return host.now();
     case 6: {
-      const format = memory.read(r1, Number(r2));
+      const format = memory.read(bytesAt(r1, Number(r2)));
       if (!format) return signed(FAULT);
       const line = print(format, [r3, r4, r5]);
       host.trace(line);
@@ -84,7 +85,7 @@ export function callHelper(
     case 42:
       return BigInt(host.node());
     case 130: {
-      const bytes = memory.read(r2, Number(r3));
+      const bytes = memory.read(bytesAt(r2, Number(r3)));
       if (!(map instanceof RingBuffer) || !bytes) return signed(INVALID);
       const at = map.reserve(bytes.length);
       if (at === 0n) return signed(-11);
@@ -113,12 +114,12 @@ export function callHelper(
 /** Bytes of the packet behind a socket buffer; what cannot be had is zeros and an error. Linux: bpf_skb_load_bytes() */
 function loadPacket(memory: BpfMemory, context: bigint, offset: number, to: bigint, bytes: number): number {
   const word = (at: number): bigint => {
-    const read = memory.read(context + BigInt(at), 8);
+    const read = memory.read(bytesAt(context + BigInt(at), 8));
     return read ? new DataView(read.buffer).getBigUint64(0, true) : 0n;
   };
   const data = word(SKB_PACKET.data),
     inside = BigInt(offset) + BigInt(bytes) <= word(SKB_PACKET.end) - data;
-  const found = inside ? memory.read(data + BigInt(offset), bytes) : undefined;
+  const found = inside ? memory.read(bytesAt(data + BigInt(offset), bytes)) : undefined;
   memory.write(to, found ?? new Uint8Array(bytes));
   return found ? 0 : FAULT;
 }

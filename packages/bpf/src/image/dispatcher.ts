@@ -78,7 +78,7 @@ export class Dispatcher implements KernelDispatcher {
         throw new BpfError("dispatcher-no-space", {}, "no page for a dispatcher in the module range");
       this.areas.write(page, new Uint8Array(PAGE_BYTES).fill(0xcc));
       this.replication.replicate(page);
-      this.permissions.readOnlyExecutable(page, 1);
+      this.permissions.readOnlyExecutable({ start: page, pages: 1 });
       this.page = page;
     }
     this.programs.push({ address: program, users: 1 });

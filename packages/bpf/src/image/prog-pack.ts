@@ -11,7 +11,7 @@
  * @patch 12/12 kernel/bpf/core.c alloc_new_pack, bpf_prog_pack_alloc, bpf_prog_pack_free
  */
 import { inject, injectable } from "@kreplica/di";
-import { hex, LARGE_BYTES, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { bytesAt, hex, LARGE_BYTES, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { BpfError, invariant } from "../errors.js";
 import type { CodePlace, PackReport, Packs } from "../images-api.js";
 import { CodeAreas, CodePermissions, CodeReplication, CodeWriter, PackSize } from "../ports.js";
@@ -94,7 +94,7 @@ export class ProgramPacks implements Packs {
     if (chunks === undefined || !pack)
       throw new BpfError("image-not-ours", {}, `no code was placed at ${hex(place.address)}, or it was freed before`);
     this.placed.delete(place.address);
-    this.writer.set(place.address, TRAP, chunks * CHUNK_BYTES);
+    this.writer.set(bytesAt(place.address, chunks * CHUNK_BYTES), TRAP);
     const at = Number(place.address - pack.address) / CHUNK_BYTES;
     pack.taken.fill(0, at, at + chunks);
     pack.free += chunks;
@@ -132,7 +132,7 @@ export class ProgramPacks implements Packs {
       );
     this.areas.write(address, new Uint8Array(bytes).fill(TRAP));
     this.replication.replicate(address);
-    this.permissions.readOnlyExecutable(address, bytes / PAGE_BYTES);
+    this.permissions.readOnlyExecutable({ start: address, pages: bytes / PAGE_BYTES });
     return address;
   }
 }

@@ -59,7 +59,7 @@ export class StructOpsImages implements KernelStructOps {
     }
     this.areas.write(address, page);
     this.replication.replicate(address);
-    this.permissions.readOnlyExecutable(address, 1);
+    this.permissions.readOnlyExecutable({ start: address, pages: 1 });
     this.live.add(address);
     return { name: definition.name, address, value };
   }
@@ -72,7 +72,7 @@ export class StructOpsImages implements KernelStructOps {
         { section: image.name },
         "it is not published, or was retracted before",
       );
-    this.permissions.writableNoExecute(image.address, 1);
+    this.permissions.writableNoExecute({ start: image.address, pages: 1 });
     this.areas.release(image.address);
   }
 }

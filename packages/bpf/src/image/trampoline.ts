@@ -12,7 +12,7 @@
  * @patch 12/12 kernel/bpf/trampoline.c bpf_trampoline_update
  */
 import { inject, injectable } from "@kreplica/di";
-import { hex, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { bytesAt, hex, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { BpfError } from "../errors.js";
 import type { KernelTrampolines, TraceTarget } from "../images-api.js";
 import { Emitter, Group, Reg } from "../jit/emitter.js";
@@ -102,7 +102,7 @@ export class Trampolines implements KernelTrampolines {
    */
   attach(target: TraceTarget, when: "entry" | "exit", program: bigint): void {
     const known = this.attached.get(target.address);
-    if (!known && this.writer.read(target.address, 5).some((byte, i) => byte !== NOP5[i])) {
+    if (!known && this.writer.read(bytesAt(target.address, 5)).some((byte, i) => byte !== NOP5[i])) {
       throw new BpfError(
         "trampoline-bad-site",
         {},
@@ -159,7 +159,7 @@ export class Trampolines implements KernelTrampolines {
     else this.attached.set(target.address, now);
     if (old === undefined) return;
     this.writer.settle();
-    this.permissions.writableNoExecute(old, 1);
+    this.permissions.writableNoExecute({ start: old, pages: 1 });
     this.areas.release(old);
   }
 
@@ -171,7 +171,7 @@ export class Trampolines implements KernelTrampolines {
     code.set(trampolineCode(target, programs, image));
     this.areas.write(image, code);
     this.replication.replicate(image);
-    this.permissions.readOnlyExecutable(image, 1);
+    this.permissions.readOnlyExecutable({ start: image, pages: 1 });
     return image;
   }
 }

@@ -39,7 +39,7 @@ export class HelperPage implements Helpers {
     this.areas.write(page, bytes);
     const area = this.vmalloc.find(page);
     if (area?.state === "shared") this.vmalloc.replicate(area);
-    this.permissions.readOnlyExecutable(page, 1);
+    this.permissions.readOnlyExecutable({ start: page, pages: 1 });
     return page;
   }
   /** @returns undefined for a number that the page has no room for */

@@ -3,7 +3,7 @@
  * by text-patch.
  */
 import { bind, bindValue, inject, injectable, type Plugin, plugin } from "@kreplica/di";
-import { hex, Machine, type NodeId } from "@kreplica/hw-x86/api";
+import { type AddressRange, contains, hex, Machine, type NodeId, type PageRange } from "@kreplica/hw-x86/api";
 import { KernelLayout, ReplicaView, type TextUser } from "@kreplica/mm-core/api";
 import { SetMemory } from "@kreplica/set-memory/api";
 import { CALL, TextPoke } from "@kreplica/text-patch/api";
@@ -65,11 +65,11 @@ export class ModuleRangeAreas implements CodeAreas {
 @injectable()
 export class EveryRootPermissions implements CodePermissions {
   constructor(@inject(SetMemory) private readonly setMemory: SetMemory) {}
-  readOnlyExecutable(address: bigint, pages: number): void {
-    this.setMemory.readOnlyExecutable({ start: address, pages });
+  readOnlyExecutable(range: PageRange): void {
+    this.setMemory.readOnlyExecutable(range);
   }
-  writableNoExecute(address: bigint, pages: number): void {
-    this.setMemory.readWriteNonExecutable({ start: address, pages });
+  writableNoExecute(range: PageRange): void {
+    this.setMemory.readWriteNonExecutable(range);
   }
 }
 
@@ -89,8 +89,8 @@ export class PokeWriter implements CodeWriter, TextUser {
   sites(): Iterable<bigint> {
     return this.entries;
   }
-  refusal(start: bigint, end: bigint): string | undefined {
-    const attached = [...this.entries].find((address) => address >= start && address < end);
+  refusal(range: AddressRange): string | undefined {
+    const attached = [...this.entries].find((address) => contains(range, address));
     return attached === undefined ? undefined : `a BPF program is attached to ${hex(attached)}: detach it first`;
   }
   forget(): void {
@@ -100,16 +100,16 @@ export class PokeWriter implements CodeWriter, TextUser {
   copy(address: bigint, bytes: Uint8Array): void {
     this.poke.copy(address, bytes);
   }
-  set(address: bigint, byte: number, bytes: number): void {
-    this.poke.set(address, byte, bytes);
+  set(range: AddressRange, byte: number): void {
+    this.poke.set(range, byte);
   }
   live(address: bigint, bytes: Uint8Array): void {
     this.poke.batch([{ address, bytes }]);
     if (bytes[0] === CALL) this.entries.add(address);
     else this.entries.delete(address);
   }
-  read(address: bigint, bytes: number): Uint8Array {
-    return this.poke.read(address, bytes);
+  read(range: AddressRange): Uint8Array {
+    return this.poke.read(range);
   }
   settle(): void {
     this.poke.synchronise();

@@ -6,7 +6,7 @@
  * CPU.
  */
 import { inject, injectable } from "@kreplica/di";
-import { entryBytes, hex, Machine, PAGE } from "@kreplica/hw-x86/api";
+import { type AddressRange, bytesAt, entryBytes, hex, lengthOf, Machine, PAGE } from "@kreplica/hw-x86/api";
 import { KernelTables, ReplicaView } from "@kreplica/mm-core/api";
 import { Vmalloc, type VmArea } from "@kreplica/vmalloc/api";
 import { BpfError, invariant } from "../errors.js";
@@ -35,7 +35,7 @@ export class KernelMemory implements ProgramMemory {
     const address = (BigInt(addressHi >>> 0) << 32n) | BigInt(addressLo >>> 0);
     this.word.fill(0);
     if (
-      !this.each(address, bytes, false, (physical, from, count) => {
+      !this.each(bytesAt(address, bytes), false, (physical, from, count) => {
         this.machine.memory.readBytes(physical, this.word.subarray(from, from + count));
       })
     )
@@ -49,7 +49,7 @@ export class KernelMemory implements ProgramMemory {
     const address = (BigInt(addressHi >>> 0) << 32n) | BigInt(addressLo >>> 0);
     this.view.setInt32(0, valueLo, true);
     this.view.setInt32(4, valueHi, true);
-    return this.each(address, bytes, true, (physical, from, count) => {
+    return this.each(bytesAt(address, bytes), true, (physical, from, count) => {
       this.machine.memory.writeBytes(physical, this.word.slice(from, from + count));
     });
   }
@@ -75,16 +75,16 @@ export class KernelMemory implements ProgramMemory {
     this.vmalloc.free(area);
   }
 
-  read(address: bigint, bytes: number): Uint8Array | undefined {
-    const out = new Uint8Array(bytes);
-    return this.each(address, bytes, false, (physical, from, count) => {
+  read(range: AddressRange): Uint8Array | undefined {
+    const out = new Uint8Array(lengthOf(range));
+    return this.each(range, false, (physical, from, count) => {
       this.machine.memory.readBytes(physical, out.subarray(from, from + count));
     })
       ? out
       : undefined;
   }
   write(address: bigint, bytes: Uint8Array): boolean {
-    return this.each(address, bytes.length, false, (physical, from, count) => {
+    return this.each(bytesAt(address, bytes.length), false, (physical, from, count) => {
       this.machine.memory.writeBytes(physical, bytes.slice(from, from + count));
     });
   }
@@ -96,11 +96,12 @@ export class KernelMemory implements ProgramMemory {
 
   /** Visits the range page by page, after all of it was found mapped (and writable, if asked). */
   private each(
-    address: bigint,
-    bytes: number,
+    range: AddressRange,
     writing: boolean,
     visit: (physical: bigint, from: number, count: number) => void,
   ): boolean {
+    const address = range.start;
+    const bytes = lengthOf(range);
     const pieces: [bigint, number, number][] = [];
     for (let from = 0; from < bytes;) {
       const at = BigInt.asUintN(64, address + BigInt(from)),

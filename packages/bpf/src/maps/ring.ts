@@ -5,6 +5,7 @@
  * The data is mapped twice in a row in the kernel, so that a record never wraps; here a record that would wrap begins
  * anew at the start, and the space before the end is skipped by a discarded record.
  */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import type { BpfMemory } from "../memory.js";
 import type { MapDefinition } from "../object/program-type.js";
 import { AllocatedMap, align8, badShape, MapResult } from "./map.js";
@@ -91,7 +92,8 @@ export class RingBuffer extends AllocatedMap {
     while (this.entries.length > 0 && this.entries[0]!.state !== "busy") {
       const entry = this.entries.shift()!;
       this.used -= entry.span;
-      if (entry.state === "ready") out.push(this.memory.read(this.handle + BigInt(entry.at + HEADER), entry.bytes)!);
+      if (entry.state === "ready")
+        out.push(this.memory.read(bytesAt(this.handle + BigInt(entry.at + HEADER), entry.bytes))!);
     }
     return out;
   }

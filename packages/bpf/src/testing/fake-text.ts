@@ -1,7 +1,7 @@
 /**
  * The kernel below BPF images as plain arrays, with every rule of their life checked: a write at the wrong time throws.
  */
-import { hex, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { type AddressRange, bytesAt, hex, lengthOf, PAGE, PAGE_BYTES, type PageRange } from "@kreplica/hw-x86/api";
 import { invariant } from "../errors.js";
 import type { CodeAreas, CodePermissions, CodeReplication, CodeWriter } from "../ports.js";
 
@@ -40,45 +40,44 @@ export class FakeText implements CodeAreas, CodePermissions, CodeWriter, CodeRep
     this.areas.splice(at, 1);
   }
   write(address: bigint, bytes: Uint8Array): void {
-    const area = this.at(address, bytes.length);
+    const area = this.at(bytesAt(address, bytes.length));
     invariant(!area.executable && !area.replicated, "direct write to code that is read-only or has copies");
     area.bytes.set(bytes, Number(address - area.address));
   }
   replicate(address: bigint): void {
-    const area = this.at(address, 1);
+    const area = this.at(bytesAt(address, 1));
     invariant(!area.executable, "replicated after the permissions were tightened");
     area.replicated = true;
     this.log.push(`replicate ${area.what}`);
   }
-  readOnlyExecutable(address: bigint, pages: number): void {
-    this.permit(address, pages, true);
+  readOnlyExecutable(range: PageRange): void {
+    this.permit(range, true);
   }
-  writableNoExecute(address: bigint, pages: number): void {
-    this.permit(address, pages, false);
+  writableNoExecute(range: PageRange): void {
+    this.permit(range, false);
   }
   copy(address: bigint, bytes: Uint8Array): void {
-    const area = this.at(address, bytes.length);
+    const area = this.at(bytesAt(address, bytes.length));
     invariant(area.executable, "the code writer is for code that is read-only");
     area.bytes.set(bytes, Number(address - area.address));
   }
-  set(address: bigint, byte: number, bytes: number): void {
-    this.copy(address, new Uint8Array(bytes).fill(byte));
+  set(range: AddressRange, byte: number): void {
+    this.copy(range.start, new Uint8Array(lengthOf(range)).fill(byte));
   }
   live(address: bigint, bytes: Uint8Array): void {
     this.copy(address, bytes);
     this.log.push(`live ${bytes[0] === 0xe8 ? "call" : "nop"}`);
   }
-  read(address: bigint, bytes: number): Uint8Array {
-    const area = this.at(address, bytes),
-      from = Number(address - area.address);
-    return area.bytes.slice(from, from + bytes);
+  read(range: AddressRange): Uint8Array {
+    const area = this.at(range);
+    return area.bytes.slice(Number(range.start - area.address), Number(range.end - area.address));
   }
   settle(): void {
     this.log.push("settle");
   }
 
-  private permit(address: bigint, pages: number, executable: boolean): void {
-    const area = this.at(address, 1);
+  private permit({ start: address, pages }: PageRange, executable: boolean): void {
+    const area = this.at(bytesAt(address, 1));
     invariant(
       area.address === address && pages * PAGE_BYTES >= area.bytes.length,
       "permissions change for whole areas",
@@ -87,11 +86,9 @@ export class FakeText implements CodeAreas, CodePermissions, CodeWriter, CodeRep
     area.executable = executable;
     this.log.push(`${executable ? "rox" : "rw-nx"} ${area.what}`);
   }
-  private at(address: bigint, bytes: number): Area {
-    const area = this.areas.find(
-      (each) => address >= each.address && address + BigInt(bytes) <= each.address + BigInt(each.bytes.length),
-    );
-    invariant(area !== undefined, `${hex(address)} lies in no area`);
+  private at({ start, end }: AddressRange): Area {
+    const area = this.areas.find((each) => start >= each.address && end <= each.address + BigInt(each.bytes.length));
+    invariant(area !== undefined, `${hex(start)} lies in no area`);
     return area;
   }
 }

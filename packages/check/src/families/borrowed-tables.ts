@@ -4,7 +4,7 @@
  * CPU comes back to. G1, G6.
  */
 import { Efi, efi } from "@kreplica/efi";
-import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
+import { bytesAt, type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import { imageAddress, invariant } from "@kreplica/mm-core";
 import { nops, textPatch, TextPoke } from "@kreplica/text-patch";
 import type { Drawing } from "../drawing.js";
@@ -200,6 +200,8 @@ class BorrowedTablesAtWork implements FamilyAtWork<BorrowedTablesOperation> {
 
   /** What is there is written again. */
   private pokeSteps(): Iterable<unknown> {
-    return this.poke.batchSteps([{ address: this.site, bytes: this.poke.read(this.site, 5), emulate: nops(5) }]);
+    return this.poke.batchSteps([
+      { address: this.site, bytes: this.poke.read(bytesAt(this.site, 5)), emulate: nops(5) },
+    ]);
   }
 }

@@ -2,7 +2,7 @@
  * Modules: loaded, brought to life, run on CPUs, unloaded; E3 to E6, E8 and strict permissions after every step on
  * them.
  */
-import { PAGE } from "@kreplica/hw-x86/api";
+import { bytesAt, PAGE } from "@kreplica/hw-x86/api";
 import type { NodeId } from "@kreplica/hw-x86";
 import type { Finding } from "@kreplica/invariants";
 import {
@@ -235,7 +235,7 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     const { start } = module.memories.get("text")!.area;
     const original = this.armed.get(start);
     if (!original) {
-      const bytes = this.poke.read(start, 16);
+      const bytes = this.poke.read(bytesAt(start, 16));
       this.probes.arm(start);
       this.armed.set(start, bytes);
       return;
@@ -248,7 +248,7 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
   /** P14 for a patch under way: the module stays until it is done. The patch writes what is there. */
   private unloadWhilePatched(module: LoadedModule, step: number): void {
     const { start } = module.memories.get("text")!.area;
-    const bytes = this.poke.read(start, 5);
+    const bytes = this.poke.read(bytesAt(start, 5));
     let nth = 0;
     for (const _ of this.poke.batchSteps([{ address: start, bytes, emulate: nops(5) }])) {
       if (nth++ !== step || this.poke.underWay.length === 0) continue;

@@ -3,7 +3,7 @@
  * debugger. Group P: the witness beside text patching looks after each stored byte, this family at what CPUs meet, at
  * probes and at what the boot patched.
  */
-import { PAGE } from "@kreplica/hw-x86/api";
+import { bytesAt, PAGE } from "@kreplica/hw-x86/api";
 import type { CpuId } from "@kreplica/hw-x86";
 import { type Finding, staleInstructions } from "@kreplica/invariants";
 import { type BootParts, broken } from "@kreplica/kernel";
@@ -242,7 +242,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
       for (const [at, code] of late)
         if (at >= address && at < address + BigInt(bytes.length)) wanted.set(code, Number(at - address));
       for (const node of view.holders) {
-        const found = reader.bytes(node, address, bytes.length);
+        const found = reader.bytes(node, bytesAt(address, bytes.length));
         const wrong = wanted.findIndex((byte, i) => byte !== found[i]);
         if (wrong >= 0)
           this.system.fail(
@@ -392,7 +392,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     this.armed.delete(address);
     const reader = new TextReader(this.system.parts);
     for (const node of this.system.parts.view.holders) {
-      const found = reader.bytes(node, address, 1)[0]!;
+      const found = reader.bytes(node, bytesAt(address, 1))[0]!;
       if (found !== 0x48)
         this.system.fail(
           "P10",
@@ -479,8 +479,8 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   private meets(cpu: ExecutingCpu): void {
     const next = this.pending.get(cpu.rip);
     if (!next) return;
-    const now = cpu.bytes(cpu.rip, next.length);
-    const old = this.poke.single.bytes(cpu.rip, next.length);
+    const now = cpu.bytes(bytesAt(cpu.rip, next.length));
+    const old = this.poke.single.bytes(bytesAt(cpu.rip, next.length));
     const is = (bytes: Uint8Array): boolean => now.every((byte, i) => byte === bytes[i]);
     if (now[0] !== 0xcc && !is(next) && !is(old))
       this.system.fail(

@@ -2,6 +2,7 @@
  * Areas of a process and the pages in them: mapped, protected, moved, locked, touched; and the scenes in which a flush
  * could be missing.
  */
+import { endOf, pagesBetween } from "@kreplica/hw-x86/api";
 import type { AccessKind, NumaPolicy } from "@kreplica/mm-core";
 import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
@@ -136,19 +137,18 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
         if (!who) return;
         const { process, model } = who;
         if (o.op === "brk") {
-          const start = process.brkStart >> 12n;
-          if (!processes.setBrk(process, (start + BigInt(o.pages)) << 12n, cpu)) return;
-          if (o.pages > model.brkPages) model.map(start + BigInt(model.brkPages), o.pages - model.brkPages, true);
-          else model.unmap(start + BigInt(o.pages), model.brkPages - o.pages);
+          const [before, after] = [model.brkPages, o.pages].map((pages) => endOf({ start: process.brkStart, pages }));
+          if (!processes.setBrk(process, after!, cpu)) return;
+          if (after! > before!) model.map(pagesBetween(before!, after!), true);
+          else model.unmap(pagesBetween(after!, before!));
           model.brkPages = o.pages;
           return;
         }
-        const page = system.page(o.page);
-        const address = page << 12n;
+        const range = { start: system.address(o.page), pages: o.pages };
         switch (o.op) {
           case "mmap":
           case "stack": {
-            const free = model.isFree(page, o.pages);
+            const free = model.isFree(range);
             const stack = o.op === "stack";
             const properties = stack
               ? { stack }
@@ -158,32 +158,31 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
                   locked: o.locked && o.pages < 100,
                   policy: numaPolicy(system, o.policy),
                 };
-            if (!system.unchangedWhenRefused(() => processes.mmap(process, address, o.pages, properties, cpu))) return;
+            if (!system.unchangedWhenRefused(() => processes.mmap(process, range, properties, cpu))) return;
             if (!free) system.fail("F8", "mmap over pages that are mapped");
-            model.map(page, o.pages, stack || o.writable, stack);
+            model.map(range, stack || o.writable, stack);
             return;
           }
           case "munmap":
-            if (processes.munmap(process, address, o.pages, cpu)) model.unmap(page, o.pages);
+            if (processes.munmap(process, range, cpu)) model.unmap(range);
             return;
           case "mprotect": {
-            const covered = model.isCovered(page, o.pages);
-            if (!processes.mprotect(process, address, o.pages, { writable: o.writable, executable: o.executable }, cpu))
-              return;
+            const covered = model.isCovered(range);
+            if (!processes.mprotect(process, range, { writable: o.writable, executable: o.executable }, cpu)) return;
             if (!covered) system.fail("F8", "mprotect over a hole");
-            model.protect(page, o.pages, o.writable, o.executable);
+            model.protect(range, o.writable, o.executable);
             return;
           }
           case "mremap": {
-            const to = system.page(o.to);
-            const allowed = model.isCovered(page, o.pages) && model.isFree(to, o.pages);
-            if (!processes.mremap(process, address, o.pages, to << 12n, cpu)) return;
+            const to = system.address(o.to);
+            const allowed = model.isCovered(range) && model.isFree({ start: to, pages: o.pages });
+            if (!processes.mremap(process, range, to, cpu)) return;
             if (!allowed) system.fail("F8", "mremap from a hole or onto pages that are mapped");
-            model.move(page, o.pages, to);
+            model.move(range, to);
             return;
           }
           case "mlock":
-            processes.mlock(process, address, o.pages, o.on, cpu);
+            processes.mlock(process, range, o.on, cpu);
         }
       },
     };

@@ -1,4 +1,5 @@
 /** Page tables as trees, one a root, side by side: what a node has to itself is open, what all share is folded. */
+import type { AddressRange } from "@kreplica/hw-x86/api";
 import { formatCpuList } from "@kreplica/inputs";
 import { useMemo } from "preact/hooks";
 import type { ComponentChildren, VNode } from "preact";
@@ -46,7 +47,7 @@ const Allows = ({ flags }: { flags: string }): VNode => (
 );
 
 /** The name of the first part of the address space that an entry maps. */
-function regionAt({ regions }: View, start: bigint, end: bigint): string {
+function regionAt({ regions }: View, { start, end }: AddressRange): string {
   return regions.find((region) => BigInt(region.start) < end && start < BigInt(region.end))?.name ?? "";
 }
 
@@ -201,7 +202,7 @@ function groupsOf(table: TableView, base: bigint, { byFrame, reachedBy, blamed, 
   const span = spanOf(table.level);
   const leadsToText = ({ first }: EntryRun): boolean => {
     const start = canonical(base + BigInt(first) * span, view.levels);
-    return regionAt(view, start, start + span) === "text";
+    return regionAt(view, { start, end: start + span }) === "text";
   };
   const many = haveManyRoots(view);
   const plain = (entry: EntryRun): boolean =>
@@ -301,7 +302,7 @@ function Entry({
   const { levels } = around.view;
   const span = spanOf(table.level);
   const start = canonical(base + BigInt(entry.first) * span, levels);
-  const what = regionAt(around.view, start, start + span * BigInt(entry.last - entry.first + 1));
+  const what = regionAt(around.view, { start, end: start + span * BigInt(entry.last - entry.first + 1) });
   let changed = false;
   for (let index = entry.first; index <= entry.last && !changed; index++)
     changed = around.changed.has(table.frame * 512 + index);

@@ -1,5 +1,5 @@
 /** A real kernel as input: unpacked, laid out as the boot loader lays it out, with its relocation lists and symbols. */
-import { hex, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { type AddressRange, bytesAt, hex, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { ElfError, type ElfFile, FileType, MachineType, readElf, SegmentType } from "@kreplica/elf";
 import { InputError } from "@kreplica/inputs";
 import { kernelImage, type KernelImage, type SectionHeader } from "@kreplica/mm-core";
@@ -31,7 +31,7 @@ export interface KernelFile {
   /** Address of a symbol; the first of several of that name. */
   symbol(name: string): bigint | undefined;
   /** A view of linked addresses [start, end). @throws InputError outside the image */
-  bytes(start: bigint, end: bigint): Uint8Array;
+  bytes(range: AddressRange): Uint8Array;
   /**
    * A copy of {@link memory} as KASLR moves it.
    * @param delta bytes, a multiple of 2 MiB
@@ -66,7 +66,7 @@ export async function kernelFromBytes(
       });
     }
     const { base, memory } = load(elf, name);
-    const sections = sectionHeaders(elf, base, memory.length, name);
+    const sections = sectionHeaders(elf, bytesAt(base, memory.length), name);
     const fromElf = elf.symbols();
     let symbols = list;
     let symbolsFrom: KernelFile["symbolsFrom"] = "list";
@@ -139,12 +139,12 @@ function load(elf: ElfFile, file: string): { base: bigint; memory: Uint8Array } 
   return { base: KERNEL_MAP + low, memory };
 }
 
-function sectionHeaders(elf: ElfFile, base: bigint, bytes: number, file: string): SectionHeader[] {
+function sectionHeaders(elf: ElfFile, loaded: AddressRange, file: string): SectionHeader[] {
   const headers: SectionHeader[] = [];
   for (const section of elf.sections) {
     // The per-CPU section is linked at 0: not where it lies before its copies are made.
-    if (!section.allocated || section.address < base) continue;
-    if (section.address + BigInt(section.size) > base + BigInt(bytes)) {
+    if (!section.allocated || section.address < loaded.start) continue;
+    if (section.address + BigInt(section.size) > loaded.end) {
       throw new InputError({
         file,
         offset: section.headerOffset + 16,
@@ -175,7 +175,7 @@ function makeKernelFile(parts: Parts, name: string): KernelFile {
     ...parts,
     release: releaseOf(parts, byName.get("linux_banner")),
     symbol: (wanted) => byName.get(wanted),
-    bytes(start, end) {
+    bytes({ start, end }) {
       const from = Number(start - base);
       const to = Number(end - base);
       if (!(from >= 0 && to >= from && to <= memory.length)) {

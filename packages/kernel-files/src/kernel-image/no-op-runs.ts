@@ -3,6 +3,7 @@
  * pv_ops are taken for replaced, as on every machine that is no Xen guest; what hangs on other features of the CPU
  * stands as in the file.
  */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import type { KernelImage, NoOps } from "@kreplica/mm-core";
 import { noOpRuns } from "@kreplica/text-patch/api";
 import type { KernelFile } from "./kernel-file.js";
@@ -22,9 +23,8 @@ export function noOpsOf(kernel: KernelFile): NoOps[] {
   for (const { address, length, feature, inverted, replacement, replacementLength } of patchTables(kernel)
     .alternatives) {
     if (address < start || address >= end) continue;
-    const bytes = kernel.bytes(address, address + BigInt(length)).slice();
-    if (inverted && feature === XENPV)
-      bytes.fill(0x90).set(kernel.bytes(replacement, replacement + BigInt(replacementLength)));
+    const bytes = kernel.bytes(bytesAt(address, length)).slice();
+    if (inverted && feature === XENPV) bytes.fill(0x90).set(kernel.bytes(bytesAt(replacement, replacementLength)));
     for (const run of noOpRuns(bytes)) {
       if (run.end - run.at > 1) runs.set(address + BigInt(run.at), run.end - run.at);
     }

@@ -2,6 +2,7 @@
  * What a real kernel file says that its modules need: exported symbols with checksums and namespaces, version string,
  * patch state.
  */
+import { type AddressRange, bytesAt, lengthOf } from "@kreplica/hw-x86/api";
 import { InputError } from "@kreplica/inputs";
 import {
   readExports,
@@ -97,8 +98,8 @@ export function moduleHost(
       : { indirectItsThunk: (register: number) => thunks + ITS_THUNK_BYTES * BigInt(register) }),
     has: (feature) => features.has(feature),
     returnThunk: () => (features.has(11 * 32 + 14) ? initial.defaultReturnThunk : undefined),
-    keyEnabled: (key) => inside(source, key, 4) && initial.keyEnabled(key),
-    staticCallTarget: (key) => (inside(source, key, 8) ? initial.staticCallTarget(key) : 0n),
+    keyEnabled: (key) => inside(source, bytesAt(key, 4)) && initial.keyEnabled(key),
+    staticCallTarget: (key) => (inside(source, bytesAt(key, 8)) ? initial.staticCallTarget(key) : 0n),
   };
   const keys = trampolineKeys(kernel, source);
   return {
@@ -110,8 +111,8 @@ export function moduleHost(
   };
 }
 
-const inside = (source: ByteSource, address: bigint, length: number): boolean =>
-  source.bytes(signedOf(address), length) !== undefined;
+const inside = (source: ByteSource, range: AddressRange): boolean =>
+  source.bytes(signedOf(range.start), lengthOf(range)) !== undefined;
 
 /**
  * .static_call_tramp_key: pairs of 32-bit distances, trampoline and key.

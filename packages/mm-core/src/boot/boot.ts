@@ -7,6 +7,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import {
+  type AddressRange,
   alignUp,
   Cr0,
   cr3Value,
@@ -208,7 +209,7 @@ export class OrderedBoot implements KernelBoot {
         buildUserHalf(this.context, this.root, this.units);
         this.mustHave(
           this.tables.edit((editor) =>
-            editor.protect(imageRange(layout, image.stext, alignUp(image.end, LARGE)), {
+            editor.protect(imageRange(layout, { start: image.stext, end: alignUp(image.end, LARGE) }), {
               global: false,
             }),
           ),
@@ -250,10 +251,11 @@ export class OrderedBoot implements KernelBoot {
     initcalls: () => this.scribble("__start_ro_after_init", "__ro_after_init written"),
     "free-initmem": () => {
       const { image, layout } = this.context;
-      const freed = this.freeImage(image.initBegin, image.initEnd, layout.pti);
+      const freed = this.freeImage({ start: image.initBegin, end: image.initEnd }, layout.pti);
       const from = image.symbol("__start_bss_decrypted_unused");
       const to = image.symbol("__end_bss_decrypted");
-      const more = from !== undefined && to !== undefined && to > from ? this.freeImage(from, to, false) : 0;
+      const more =
+        from !== undefined && to !== undefined && to > from ? this.freeImage({ start: from, end: to }, false) : 0;
       return `${freed + more} frames of init memory given back`;
     },
     "mark-rodata-ro": () => {
@@ -264,14 +266,16 @@ export class OrderedBoot implements KernelBoot {
         this.tables.edit((editor) =>
           editor.together(
             () =>
-              editor.protect(imageRange(layout, image.stext, roEnd), { writable: false }, true) &&
-              editor.protect(imageRange(layout, textEnd, alignUp(image.end, LARGE)), { executable: false }),
+              editor.protect(imageRange(layout, { start: image.stext, end: roEnd }), { writable: false }, true) &&
+              editor.protect(imageRange(layout, { start: textEnd, end: alignUp(image.end, LARGE) }), {
+                executable: false,
+              }),
           ),
         ),
       );
       const tails =
-        this.freeImage(textEnd, image.startRodata, layout.pti) +
-        this.freeImage(alignUp(image.endRodata, PAGE), roEnd, layout.pti);
+        this.freeImage({ start: textEnd, end: image.startRodata }, layout.pti) +
+        this.freeImage({ start: alignUp(image.endRodata, PAGE), end: roEnd }, layout.pti);
       return `text R-X, rodata R--, the rest RW-; ${tails} frames of tails given back`;
     },
     "numa-replicate-rodata": () => {
@@ -303,7 +307,7 @@ export class OrderedBoot implements KernelBoot {
       if (!this.options.pcid) {
         this.mustHave(
           this.tables.edit((editor) =>
-            editor.protect(imageRange(layout, image.stext, image.etext), { global: true }, true),
+            editor.protect(imageRange(layout, { start: image.stext, end: image.etext }), { global: true }, true),
           ),
         );
       }
@@ -344,8 +348,8 @@ export class OrderedBoot implements KernelBoot {
    * @patch 05/12 arch/x86/mm/init.c free_init_pages
    * @returns frames given back
    */
-  private freeImage(start: bigint, end: bigint, absent: boolean): number {
-    const range = imageRange(this.context.layout, start, end);
+  private freeImage(part: AddressRange, absent: boolean): number {
+    const range = imageRange(this.context.layout, part);
     if (range.pages === 0) return 0;
     this.textUsers.release([{ start: range.start, end: endOf(range) }]);
     this.mustHave(

@@ -15,6 +15,9 @@
  * (arch/x86/mm/kasan_init_64.c) populates.
  */
 import {
+  type AddressRange,
+  alignDown,
+  bytesOf,
   endOf,
   entryAddress,
   entryBytes,
@@ -89,16 +92,17 @@ export function buildKasanShadow(context: BuildContext, root: Frame, cpuAreaPage
       );
     }
   }
-  const small = (from: bigint, bytes: bigint, node: NodeId, what: string): void => {
-    for (let at = shadowOf(from) & ~(PAGE - 1n); at < shadowOf(from + bytes); at += PAGE) {
+  const small = ({ start, end }: AddressRange, node: NodeId, what: string): void => {
+    for (let at = alignDown(shadowOf(start), PAGE); at < shadowOf(end); at += PAGE) {
       if (!mapped(at))
         install(context, root, at, { ...protection, frame: take(node, 1, 1, what), level: 1 }, () =>
           newTable(context, node),
         );
     }
   };
-  small(imageAddress(layout, image.stext), image.end - image.stext, master, "the kernel image");
-  small(layout.cpuEntryArea, BigInt(cpuAreaPages) * PAGE, master, "cpu_entry_area");
+  const loaded = { start: imageAddress(layout, image.stext), end: imageAddress(layout, image.end) };
+  small(loaded, master, "the kernel image");
+  small(bytesOf({ start: layout.cpuEntryArea, pages: cpuAreaPages }), master, "cpu_entry_area");
   const prepared = shadow.vmalloc ? prepareShadow(context, root) : 0;
   zeroTheRest(context, root);
   return { frames, prepared };

@@ -5,7 +5,7 @@
  * The traced kernel's bytes are GPL and not ours to ship, so pages of text and rodata are filled with words that depend
  * on their address: enough to see whether a copy is the right one. A caller that has the real bytes hands in a reader.
  */
-import { alignUp, LARGE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { type AddressRange, alignUp, LARGE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { MmError } from "../errors.js";
 import type { ImageSection, KernelImage, SectionKind } from "./kernel-image-api.js";
 
@@ -18,6 +18,14 @@ export interface SectionHeader {
   readonly executable: boolean;
   readonly occupies: boolean;
 }
+
+/** A section that lies in memory when the kernel starts. @param bytes linked addresses */
+export const loadedSection = (
+  name: string,
+  { start, end }: AddressRange,
+  writable: boolean,
+  executable: boolean,
+): SectionHeader => ({ name, address: start, bytes: end - start, writable, executable, occupies: true });
 
 /** Ends of text and rodata: where the symbols say, or both filled up to 2 MiB as patch 06 does. */
 export type Alignment = "recorded" | "patch-06";

@@ -4,7 +4,15 @@
  * Source: Documentation/arch/x86/x86_64/mm.rst; randomisation after arch/x86/mm/kaslr.c (regions keep their order, each
  * base is moved by whole PUDs) and boot/compressed/kaslr.c (image by whole 2 MiB).
  */
-import { alignUp, HUGE, LARGE, type PageRange, pagesBetween, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  type AddressRange,
+  alignUp,
+  HUGE,
+  LARGE,
+  type PageRange,
+  pagesBetween,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
 import { MmError } from "../errors.js";
 import { shadowRange } from "./kasan-range.js";
 import type { KernelLayout } from "./kernel-layout-api.js";
@@ -160,7 +168,7 @@ function drawPlace(runs: readonly PhysicalRun[], bytes: bigint, random: (below: 
 export const imageAddress = (layout: KernelLayout, linked: bigint): bigint => linked + layout.imageOffset;
 
 /** Pages of the image where this layout has them. @param start @param end as in System.map, `start` on a page */
-export const imageRange = (layout: KernelLayout, start: bigint, end: bigint): PageRange =>
+export const imageRange = (layout: KernelLayout, { start, end }: AddressRange): PageRange =>
   pagesBetween(imageAddress(layout, start), imageAddress(layout, end));
 
 /**

@@ -15,10 +15,10 @@ export interface TextUser {
   readonly name: string;
   /** Addresses of text it would write to or lead CPUs to. */
   sites(): Iterable<bigint>;
-  /** Why text of [start, end) cannot go now, with an address; undefined where it may. Changes nothing. */
-  refusal(start: bigint, end: bigint): string | undefined;
-  /** Text of [start, end) goes: forgets what it keeps there, and writes nothing to it. */
-  forget(start: bigint, end: bigint): void;
+  /** Why text of a range cannot go now, with an address; undefined where it may. Changes nothing. */
+  refusal(range: AddressRange): string | undefined;
+  /** Text of a range goes: forgets what it keeps there, and writes nothing to it. */
+  forget(range: AddressRange): void;
 }
 
 /** Who keeps addresses of kernel text, and is asked before some of it goes. */

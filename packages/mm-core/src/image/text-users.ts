@@ -15,12 +15,12 @@ export class TextUserList implements TextUsers {
   }
 
   release(ranges: readonly AddressRange[]): void {
-    for (const { start, end } of ranges) {
+    for (const range of ranges) {
       for (const user of this.users) {
-        const refusal = user.refusal(start, end);
-        if (refusal !== undefined) throw new MmError("text-in-use", start, refusal);
+        const refusal = user.refusal(range);
+        if (refusal !== undefined) throw new MmError("text-in-use", range.start, refusal);
       }
     }
-    for (const { start, end } of ranges) for (const user of this.users) user.forget(start, end);
+    for (const range of ranges) for (const user of this.users) user.forget(range);
   }
 }

@@ -1,6 +1,6 @@
 /** User address spaces: interfaces and tokens, the plans for PGDs, and where the LDT lies. */
 import { token } from "@kreplica/di";
-import { type CpuId, type Frame, type NodeId, PAGE, slotRange } from "@kreplica/hw-x86/api";
+import { type AddressRange, type CpuId, type Frame, type NodeId, PAGE, slotRange } from "@kreplica/hw-x86/api";
 import type { Mapping } from "../tables/kernel-tables-api.js";
 
 /** The tables of one process. */
@@ -30,15 +30,15 @@ export interface AddressSpace {
   clear(address: bigint): Mapping | undefined;
   /** The leaf over an address. One without access has a page all the same, and is found with `present` false. */
   lookup(address: bigint): Mapping | undefined;
-  /** First address in [start, end) with a leaf, present or not; whole tables that are missing are passed over. */
-  nextMapped(start: bigint, end: bigint): bigint | undefined;
+  /** First address of a range with a leaf, present or not; whole tables that are missing are passed over. */
+  nextMapped(range: AddressRange): bigint | undefined;
   /** Replaces a 2 MiB leaf by 512 small ones that say the same. @returns false when a table page could not be had */
   splitLarge(address: bigint, node: NodeId): boolean;
   /**
-   * Unlinks tables that map nothing any more between two addresses; a top-level slot leaves every PGD.
+   * Unlinks tables that map nothing any more in a range; a top-level slot leaves every PGD.
    * @returns their frames, to be freed once no CPU can walk them: after the flush
    */
-  trim(start: bigint, end: bigint): Frame[];
+  trim(range: AddressRange): Frame[];
   /** Takes over kernel slots that its holders' roots got after it was made. @source sync_global_pgds */
   followKernel(): void;
   /**

@@ -8,6 +8,7 @@
 import { inject, injectable } from "@kreplica/di";
 import {
   addressOfFrame,
+  type AddressRange,
   type CpuId,
   entryAddress,
   entryHigh,
@@ -259,7 +260,7 @@ class HolderSpace implements AddressSpace {
     return lo === 0 ? undefined : mappingOf(lo, hi, level as 1 | 2 | 3);
   }
 
-  nextMapped(start: bigint, end: bigint): bigint | undefined {
+  nextMapped({ start, end }: AddressRange): bigint | undefined {
     const { entries, layout } = this.context;
     let found: bigint | undefined;
     walkTables<Frame>(layout.levels, pagesBetween(start, end), this.canonical, (table, level, index, base) => {
@@ -284,7 +285,7 @@ class HolderSpace implements AddressSpace {
     return true;
   }
 
-  trim(start: bigint, end: bigint): Frame[] {
+  trim({ start, end }: AddressRange): Frame[] {
     const { entries, layout } = this.context;
     const freed: Frame[] = [];
     const isEmpty = (table: Frame): boolean => {

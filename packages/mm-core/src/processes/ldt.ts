@@ -37,7 +37,12 @@ export class LocalDescriptors {
     if (old) {
       process.space.unmapLdt(old.place);
       if (this.layout.pti)
-        this.switcher.flush(process.space, ldtAddress(this.layout.levels, old.place), old.frames.length, false, cpu);
+        this.switcher.flush(
+          process.space,
+          { start: ldtAddress(this.layout.levels, old.place), pages: old.frames.length },
+          false,
+          cpu,
+        );
       this.free(old);
     }
     return true;

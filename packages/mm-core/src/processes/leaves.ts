@@ -1,5 +1,5 @@
 /** Leaves of an address space, in order of address. */
-import { LARGE, PAGE } from "@kreplica/hw-x86/api";
+import { type AddressRange, LARGE, PAGE } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "./address-space-api.js";
 import type { Mapping } from "../tables/kernel-tables-api.js";
 
@@ -12,11 +12,10 @@ export const pagesOf = (mapping: Mapping): number => (mapping.level === 2 ? 512 
  */
 export function* leaves(
   space: AddressSpace,
-  start: bigint,
-  end: bigint,
+  { start, end }: AddressRange,
 ): Generator<{ address: bigint; mapping: Mapping }> {
   for (let at = start; at < end;) {
-    const hole = space.nextMapped(at, end);
+    const hole = space.nextMapped({ start: at, end });
     if (hole === undefined) return;
     const mapping = space.lookup(hole)!;
     const size = mapping.level === 2 ? LARGE : PAGE;

@@ -27,7 +27,7 @@ export class PageFaults {
       vma.start > address &&
       vma.stack &&
       vma.start - address <= STACK_GAP &&
-      process.vmas.meeting(address, vma.start).length === 0
+      process.vmas.meeting({ start: address, end: vma.start }).length === 0
     ) {
       process.vmas.remove(vma);
       if (vma.locked) process.locked += Number((vma.start - address) / PAGE);
@@ -43,7 +43,7 @@ export class PageFaults {
     // The tables allow it already: another CPU was faster, or this one held a stale entry.
     this.counts.spurious++;
     this.machine.cpu(cpu).invlpg(address);
-    this.switcher.flush(process.space, address, 1, false, cpu);
+    this.switcher.flush(process.space, { start: address, pages: 1 }, false, cpu);
     return "ok";
   }
 
@@ -62,7 +62,7 @@ export class PageFaults {
       vma.large &&
       base >= vma.start &&
       base + LARGE <= vma.end &&
-      leaves(process.space, base, base + LARGE).next().done
+      leaves(process.space, { start: base, end: base + LARGE }).next().done
     ) {
       const frame = this.frameFor(vma.policy, node, base, 9);
       if (frame !== NONE) {
@@ -109,7 +109,7 @@ export class PageFaults {
     if (this.frames.count(mapping.frame) > 1 && !this.ownCopy(process, at, mapping, cpu)) return "oom";
     const own = process.space.lookup(at)!;
     process.space.set(at, { ...own, writable: true }, this.machine.nodeOfCpu(cpu));
-    this.switcher.flush(process.space, at, 1, false, cpu);
+    this.switcher.flush(process.space, { start: at, pages: 1 }, false, cpu);
     return "ok";
   }
 
@@ -121,7 +121,7 @@ export class PageFaults {
     if (frame === NONE) return false;
     for (let each = 0; each < pages; each++) this.machine.memory.copyFrame(mapping.frame + each, frame + each);
     process.space.set(address, { ...mapping, frame }, node);
-    this.switcher.flush(process.space, address, pages, false, cpu);
+    this.switcher.flush(process.space, { start: address, pages }, false, cpu);
     this.frames.drop(mapping.frame);
     return true;
   }

@@ -1,6 +1,6 @@
 /** Processes as the rest of the kernel and a checker see them. */
 import { token } from "@kreplica/di";
-import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { CpuId, Frame, NodeId, PageRange } from "@kreplica/hw-x86/api";
 import type { AddressSpace, LdtPlace } from "./address-space-api.js";
 import type { VmaTree } from "./vma-tree.js";
 
@@ -70,23 +70,22 @@ export interface Processes {
   exec(process: Process, cpu: CpuId): boolean;
   exit(process: Process): void;
   /** @param pages of 4 KiB @returns false where something is mapped already */
-  mmap(process: Process, start: bigint, pages: number, properties: VmaProperties, cpu: CpuId): boolean;
-  munmap(process: Process, start: bigint, pages: number, cpu: CpuId): boolean;
+  mmap(process: Process, range: PageRange, properties: VmaProperties, cpu: CpuId): boolean;
+  munmap(process: Process, range: PageRange, cpu: CpuId): boolean;
   /**
    * A page keeps its contents whatever is allowed, no access at all included.
    * @returns false over a hole, or when there is no memory to split a large page
    */
   mprotect(
     process: Process,
-    start: bigint,
-    pages: number,
+    range: PageRange,
     change: Pick<VmaProperties, "readable" | "writable" | "executable">,
     cpu: CpuId,
   ): boolean;
   /** Moves a mapping. @returns false when the source is not one area or the target is taken */
-  mremap(process: Process, start: bigint, pages: number, to: bigint, cpu: CpuId): boolean;
+  mremap(process: Process, range: PageRange, to: bigint, cpu: CpuId): boolean;
   setBrk(process: Process, end: bigint, cpu: CpuId): boolean;
-  mlock(process: Process, start: bigint, pages: number, on: boolean, cpu: CpuId): boolean;
+  mlock(process: Process, range: PageRange, on: boolean, cpu: CpuId): boolean;
   /**
    * Sets one descriptor, in a new table that takes the place of the old one; a child gets a copy, exec starts without.
    * @param entry 0 to 8191; 0 when absent @param descriptor 64 bits, 0 when absent @param cpu the current one when

@@ -1,8 +1,30 @@
+/** Whether areas of a process leave no hole in a range. */
+const isCovered = ({ vmas }: Process, { start, end }: AddressRange): boolean =>
+  vmas
+    .meeting({ start, end })
+    .reduce((sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start), 0n) ===
+  end - start;
+
 /**
  * Processes: areas, first touch, copy on write, fork, exec and exit, over address spaces with a PGD for each holder.
  */
 import { inject, injectable } from "@kreplica/di";
-import { addressOfFrame, type CpuId, type Frame, hex, highOf, LARGE, lowOf, Machine, PAGE } from "@kreplica/hw-x86/api";
+import {
+  addressOfFrame,
+  type AddressRange,
+  bytesOf,
+  type CpuId,
+  type Frame,
+  hex,
+  highOf,
+  LARGE,
+  lowOf,
+  Machine,
+  meet,
+  PAGE,
+  type PageRange,
+  pagesBetween,
+} from "@kreplica/hw-x86/api";
 import { type AddressSpace, AddressSpaces } from "./address-space-api.js";
 import { BuildContext } from "../boot/build-context-api.js";
 import { CpuState } from "../tables/cpu-state-api.js";
@@ -81,7 +103,7 @@ export class UserProcesses implements Processes {
     }
     for (const vma of parent.vmas.all()) {
       vmas.insert({ ...vma, locked: false });
-      for (const { address, mapping } of leaves(parent.space, vma.start, vma.end)) {
+      for (const { address, mapping } of leaves(parent.space, vma)) {
         const child = { ...mapping, writable: false };
         if (!space.set(address, child, node)) {
           for (const each of shared) this.frames.drop(each.mapping.frame);
@@ -96,7 +118,7 @@ export class UserProcesses implements Processes {
     // Only now is the parent touched: from here on nothing can fail.
     for (const { address, mapping } of shared)
       if (mapping.writable) parent.space.set(address, { ...mapping, writable: false }, node);
-    if (shared.length > 0) this.switcher.flush(parent.space, 0n, 1 << 20, false, cpu);
+    if (shared.length > 0) this.switcher.flush(parent.space, { start: 0n, pages: 1 << 20 }, false, cpu);
     const child = this.added(space, vmas, parent.brk, ldt);
     child.rss = shared.reduce((sum, { mapping }) => sum + pagesOf(mapping), 0);
     return child;
@@ -143,14 +165,15 @@ export class UserProcesses implements Processes {
 
   private dropAll(process: Process): void {
     for (const vma of process.vmas.all())
-      for (const { mapping } of leaves(process.space, vma.start, vma.end)) this.frames.drop(mapping.frame);
+      for (const { mapping } of leaves(process.space, vma)) this.frames.drop(mapping.frame);
     process.rss = 0;
     process.locked = 0;
   }
 
-  mmap(process: Process, start: bigint, pages: number, properties: VmaProperties, cpu: CpuId): boolean {
-    const end = start + BigInt(pages) * PAGE;
-    if (pages < 1 || start % PAGE !== 0n || !this.isUser(end - 1n) || process.vmas.meeting(start, end).length > 0)
+  mmap(process: Process, range: PageRange, properties: VmaProperties, cpu: CpuId): boolean {
+    const area = bytesOf(range);
+    const { start, end } = area;
+    if (range.pages < 1 || start % PAGE !== 0n || !this.isUser(end - 1n) || process.vmas.meeting(area).length > 0)
       return false;
     const vma: Vma = {
       start,
@@ -166,9 +189,9 @@ export class UserProcesses implements Processes {
     };
     process.vmas.insert(vma);
     if (vma.locked) {
-      process.locked += pages;
-      if (!this.populate(process, vma.start, vma.end, cpu)) {
-        this.munmap(process, start, pages, cpu);
+      process.locked += range.pages;
+      if (!this.populate(process, vma, cpu)) {
+        this.munmap(process, range, cpu);
         return false;
       }
     }
@@ -179,29 +202,29 @@ export class UserProcesses implements Processes {
     return address >= 0n && address < 1n << (this.context.layout.levels === 5 ? 56n : 47n);
   }
 
-  munmap(process: Process, start: bigint, pages: number, cpu: CpuId): boolean {
-    const end = start + BigInt(pages) * PAGE;
-    if (!this.cutLarge(process, start, end, cpu)) return false;
-    this.cutAreas(process, start, end);
-    for (const vma of process.vmas.meeting(start, end)) {
+  munmap(process: Process, range: PageRange, cpu: CpuId): boolean {
+    const area = bytesOf(range);
+    if (!this.cutLarge(process, area, cpu)) return false;
+    this.cutAreas(process, area);
+    for (const vma of process.vmas.meeting(area)) {
       process.vmas.remove(vma);
       if (vma.locked) process.locked -= Number((vma.end - vma.start) / PAGE);
     }
     const gone: Frame[] = [];
-    for (const { address } of leaves(process.space, start, end)) {
+    for (const { address } of leaves(process.space, area)) {
       const mapping = process.space.clear(address)!;
       process.rss -= pagesOf(mapping);
       gone.push(mapping.frame);
     }
-    const tables = process.space.trim(start, end);
-    if (gone.length + tables.length > 0) this.switcher.flush(process.space, start, pages, tables.length > 0, cpu);
+    const tables = process.space.trim(area);
+    if (gone.length + tables.length > 0) this.switcher.flush(process.space, range, tables.length > 0, cpu);
     for (const frame of gone) this.frames.drop(frame);
     for (const table of tables) this.allocator.free(table, 0);
     return true;
   }
 
   /** Splits areas so that none crosses either end of a range. */
-  private cutAreas(process: Process, start: bigint, end: bigint): void {
+  private cutAreas(process: Process, { start, end }: AddressRange): void {
     for (const at of [start, end]) {
       const vma = process.vmas.at(at);
       if (!vma || vma.start === at) continue;
@@ -215,7 +238,7 @@ export class UserProcesses implements Processes {
    * Splits 2 MiB pages that cross either end of a range; a shared one is copied first.
    * @returns false when there is no memory for it
    */
-  private cutLarge(process: Process, start: bigint, end: bigint, cpu: CpuId): boolean {
+  private cutLarge(process: Process, { start, end }: AddressRange, cpu: CpuId): boolean {
     for (const at of [start, end]) {
       const mapping = process.space.lookup(at);
       if (mapping?.level !== 2 || at % LARGE === 0n) continue;
@@ -224,25 +247,22 @@ export class UserProcesses implements Processes {
       const own = process.space.lookup(base)!;
       if (!process.space.splitLarge(base, this.machine.nodeOfCpu(cpu))) return false;
       this.frames.split(own.frame);
-      this.switcher.flush(process.space, base, 512, false, cpu);
+      this.switcher.flush(process.space, { start: base, pages: 512 }, false, cpu);
     }
     return true;
   }
 
-  mprotect(process: Process, start: bigint, pages: number, change: VmaProperties, cpu: CpuId): boolean {
-    const end = start + BigInt(pages) * PAGE;
-    const covered = process.vmas
-      .meeting(start, end)
-      .reduce((sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start), 0n);
-    if (covered !== end - start || !this.cutLarge(process, start, end, cpu)) return false;
-    this.cutAreas(process, start, end);
+  mprotect(process: Process, range: PageRange, change: VmaProperties, cpu: CpuId): boolean {
+    const area = bytesOf(range);
+    if (!isCovered(process, area) || !this.cutLarge(process, area, cpu)) return false;
+    this.cutAreas(process, area);
     const node = this.machine.nodeOfCpu(cpu);
     let touched = false;
-    for (const vma of process.vmas.meeting(start, end)) {
+    for (const vma of process.vmas.meeting(area)) {
       const next = { ...vma, ...change };
       process.vmas.remove(vma);
       process.vmas.insert(next);
-      for (const { address, mapping } of leaves(process.space, vma.start, vma.end)) {
+      for (const { address, mapping } of leaves(process.space, vma)) {
         // W is only taken away here; a write fault gives it back when the page is its owner's alone. No access at all:
         // P goes, the page stays where it is and counts as resident. @source Linux 6.5
         // arch/x86/include/asm/pgtable_types.h _PAGE_PROTNONE
@@ -255,45 +275,47 @@ export class UserProcesses implements Processes {
         touched = true;
       }
     }
-    if (touched) this.switcher.flush(process.space, start, pages, false, cpu);
+    if (touched) this.switcher.flush(process.space, range, false, cpu);
     return true;
   }
 
-  mremap(process: Process, start: bigint, pages: number, to: bigint, cpu: CpuId): boolean {
-    const end = start + BigInt(pages) * PAGE;
-    const toEnd = to + BigInt(pages) * PAGE;
+  mremap(process: Process, range: PageRange, to: bigint, cpu: CpuId): boolean {
+    const area = bytesOf(range);
+    const { start, end } = area;
+    const target = { start: to, pages: range.pages };
+    const taken = bytesOf(target);
     const vma = process.vmas.at(start);
     if (
       !vma ||
       vma.end < end ||
-      !this.isUser(toEnd - 1n) ||
-      (to < end && toEnd > start) ||
-      process.vmas.meeting(to, toEnd).length > 0
+      !this.isUser(taken.end - 1n) ||
+      meet(taken, area) ||
+      process.vmas.meeting(taken).length > 0
     )
       return false;
-    if (!this.cutLarge(process, start, end, cpu)) return false;
+    if (!this.cutLarge(process, area, cpu)) return false;
     const node = this.machine.nodeOfCpu(cpu);
-    const moved: { address: bigint; mapping: Mapping }[] = [...leaves(process.space, start, end)];
+    const moved: { address: bigint; mapping: Mapping }[] = [...leaves(process.space, area)];
     if (moved.some(({ mapping }) => mapping.level === 2) && (to - start) % LARGE !== 0n) return false;
     const done: bigint[] = [];
     for (const { address, mapping } of moved) {
       if (!process.space.set(to + (address - start), mapping, node)) {
         for (const each of done) process.space.clear(to + (each - start));
-        const unused = process.space.trim(to, toEnd);
+        const unused = process.space.trim(taken);
         // Another thread may have reached what was there for a moment, and a walker its tables.
-        if (done.length + unused.length > 0) this.switcher.flush(process.space, to, pages, unused.length > 0, cpu);
+        if (done.length + unused.length > 0) this.switcher.flush(process.space, target, unused.length > 0, cpu);
         for (const table of unused) this.allocator.free(table, 0);
         return false;
       }
       done.push(address);
     }
-    this.cutAreas(process, start, end);
+    this.cutAreas(process, area);
     const source = process.vmas.at(start)!;
     process.vmas.remove(source);
-    process.vmas.insert({ ...source, start: to, end: toEnd });
+    process.vmas.insert({ ...source, ...taken });
     for (const { address } of moved) process.space.clear(address);
-    const tables = process.space.trim(start, end);
-    this.switcher.flush(process.space, start, pages, tables.length > 0, cpu);
+    const tables = process.space.trim(area);
+    this.switcher.flush(process.space, range, tables.length > 0, cpu);
     for (const table of tables) this.allocator.free(table, 0);
     return true;
   }
@@ -302,26 +324,20 @@ export class UserProcesses implements Processes {
     const wanted = (end + PAGE - 1n) & ~(PAGE - 1n);
     if (wanted < process.brkStart) return false;
     if (wanted < process.brk) {
-      if (!this.munmap(process, wanted, Number((process.brk - wanted) / PAGE), cpu)) return false;
-    } else if (wanted > process.brk && !this.mmap(process, process.brk, Number((wanted - process.brk) / PAGE), {}, cpu))
-      return false;
+      if (!this.munmap(process, pagesBetween(wanted, process.brk), cpu)) return false;
+    } else if (wanted > process.brk && !this.mmap(process, pagesBetween(process.brk, wanted), {}, cpu)) return false;
     process.brk = wanted;
     return true;
   }
 
-  mlock(process: Process, start: bigint, pages: number, on: boolean, cpu: CpuId): boolean {
-    const end = start + BigInt(pages) * PAGE;
-    const areas = process.vmas.meeting(start, end);
-    const covered = areas.reduce(
-      (sum, vma) => sum + (vma.end < end ? vma.end : end) - (vma.start > start ? vma.start : start),
-      0n,
-    );
-    if (covered !== end - start) return false;
-    if (on && !this.populate(process, start, end, cpu)) return false;
+  mlock(process: Process, range: PageRange, on: boolean, cpu: CpuId): boolean {
+    const area = bytesOf(range);
+    if (!isCovered(process, area)) return false;
+    if (on && !this.populate(process, area, cpu)) return false;
     // No large page may cross from one area into the next.
-    if (!this.cutLarge(process, start, end, cpu)) return false;
-    this.cutAreas(process, start, end);
-    for (const vma of process.vmas.meeting(start, end)) {
+    if (!this.cutLarge(process, area, cpu)) return false;
+    this.cutAreas(process, area);
+    for (const vma of process.vmas.meeting(area)) {
       if (vma.locked === on) continue;
       process.vmas.remove(vma);
       process.vmas.insert({ ...vma, locked: on });
@@ -330,7 +346,7 @@ export class UserProcesses implements Processes {
     return true;
   }
 
-  private populate(process: Process, start: bigint, end: bigint, cpu: CpuId): boolean {
+  private populate(process: Process, { start, end }: AddressRange, cpu: CpuId): boolean {
     for (let at = start; at < end; at += PAGE) {
       const vma = process.vmas.at(at)!;
       const kind = vma.writable ? "write" : vma.readable ? "read" : vma.executable ? "execute" : undefined;

@@ -1,6 +1,6 @@
 /** Which tables CPUs have loaded: interface and token. */
 import { token } from "@kreplica/di";
-import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { CpuId, Frame, NodeId, PageRange } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "./address-space-api.js";
 
 /**
@@ -67,7 +67,7 @@ export interface SwitchMm {
    * Flushes [start, start + pages) of a space from every CPU that may hold it.
    * @param freedTables lazily loaded CPUs too
    */
-  flush(space: AddressSpace, start: bigint, pages: number, freedTables: boolean, from: CpuId): void;
+  flush(space: AddressSpace, range: PageRange, freedTables: boolean, from: CpuId): void;
   /** Lets no CPU keep the space; before its tables are freed. */
   forget(space: AddressSpace): void;
   /** What the CPU will do with what it has cached under a PCID; for checks. */

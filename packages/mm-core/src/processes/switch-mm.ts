@@ -9,7 +9,7 @@
  * range flush ends at 33 pages.
  */
 import { inject, injectable } from "@kreplica/di";
-import { addressOfFrame, type CpuId, Machine, type NodeId, PAGE } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type CpuId, Machine, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "./address-space-api.js";
 import { CpuState, SINGLE_PAGE_CEILING } from "../tables/cpu-state-api.js";
 import { invariant } from "../errors.js";
@@ -249,7 +249,7 @@ export class PcidSwitch implements SwitchMm {
       core.writeCr3(tlb.space.cr3(this.node(cpu), "kernel", this.pcid(tlb.slot)) | (this.options.pcid ? NO_FLUSH : 0n));
   }
 
-  flush(space: AddressSpace, start: bigint, pages: number, freedTables: boolean, from: CpuId): void {
+  flush(space: AddressSpace, range: PageRange, freedTables: boolean, from: CpuId): void {
     const generation = this.generation(space) + 1;
     this.generations.set(space, generation);
     const told: CpuId[] = [];
@@ -257,21 +257,14 @@ export class PcidSwitch implements SwitchMm {
       const tlb = this.of(cpu);
       if (tlb.space !== space || tlb.away || (tlb.lazy && !freedTables)) continue;
       if (cpu !== from) told.push(cpu);
-      this.flushOn(cpu, tlb, space, start, pages, generation);
+      this.flushOn(cpu, tlb, space, range, generation);
     }
     if (told.length === 0) return;
     this.counts.shootdowns++;
     this.machine.interrupt(from, told);
   }
 
-  private flushOn(
-    cpu: CpuId,
-    tlb: CpuTlb,
-    space: AddressSpace,
-    start: bigint,
-    pages: number,
-    generation: number,
-  ): void {
+  private flushOn(cpu: CpuId, tlb: CpuTlb, space: AddressSpace, { start, pages }: PageRange, generation: number): void {
     const core = this.machine.cpu(cpu);
     const user = core.privilege === 3;
     if (user) this.enterKernel(cpu);

@@ -3,12 +3,10 @@
  * addresses, so that the same areas always make the same tree. Linux keeps them in a maple tree; what matters here is
  * order and cost.
  */
+import { type AddressRange, meet } from "@kreplica/hw-x86/api";
 
 /** A half-open run of whole pages with one set of properties. */
-export interface Area {
-  readonly start: bigint;
-  readonly end: bigint;
-}
+export type Area = AddressRange;
 
 interface Node<A> {
   area: A;
@@ -49,13 +47,13 @@ export class VmaTree<A extends Area> {
   }
 
   /** Areas that meet [start, end), ascending. */
-  meeting(start: bigint, end: bigint): A[] {
+  meeting(range: AddressRange): A[] {
     const found: A[] = [];
     const visit = (node: Node<A> | undefined): void => {
       if (!node) return;
-      if (node.area.end > start) visit(node.left);
-      if (node.area.start < end && node.area.end > start) found.push(node.area);
-      if (node.area.start < end) visit(node.right);
+      if (node.area.end > range.start) visit(node.left);
+      if (meet(node.area, range)) found.push(node.area);
+      if (node.area.start < range.end) visit(node.right);
     };
     visit(this.root);
     return found;
@@ -63,7 +61,7 @@ export class VmaTree<A extends Area> {
 
   /** All areas, ascending. */
   all(): A[] {
-    return this.meeting(-1n, 1n << 65n);
+    return this.meeting({ start: 0n, end: 1n << 64n });
   }
 
   /** The area must meet no other. */

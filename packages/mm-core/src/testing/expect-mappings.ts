@@ -1,5 +1,6 @@
 /** Compares what a node's tables map with a list, and shows both when they differ. */
 import {
+  type AddressRange,
   entryPages,
   type Frame,
   type NodeId,
@@ -16,7 +17,7 @@ import type { KernelLayout } from "../image/kernel-layout-api.js";
  * One run of leaves as text: `ffffffff81000000 2M x7 -> 1000 R-X G`. Runs of leaves that continue one another are one
  * line.
  */
-export function listMappings(memory: PhysMemory, root: Frame, levels: 4 | 5, start: bigint, end: bigint): string[] {
+export function listMappings(memory: PhysMemory, root: Frame, levels: 4 | 5, { start, end }: AddressRange): string[] {
   const sizes = ["", "4K", "2M", "1G"];
   const runs: { at: bigint; level: number; count: number; frame: Frame; flags: string }[] = [];
   walkRange(memory, root, levels, pagesBetween(start, end), {
@@ -53,13 +54,7 @@ export function expectMappings(
   range: { readonly start: bigint; readonly end: bigint },
   wanted: readonly string[],
 ): void {
-  const found = listMappings(
-    subject.entries.memory,
-    subject.view.kernelRoot(node),
-    subject.layout.levels,
-    range.start,
-    range.end,
-  );
+  const found = listMappings(subject.entries.memory, subject.view.kernelRoot(node), subject.layout.levels, range);
   if (found.join("\n") === wanted.join("\n")) return;
   throw new InvariantError(`node ${node} maps\n  ${found.join("\n  ")}\nwanted\n  ${wanted.join("\n  ")}`);
 }

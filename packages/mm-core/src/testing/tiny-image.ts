@@ -1,6 +1,6 @@
 /** A small kernel image with every symbol the boot needs and ragged ends, laid out as the traced kernel's is. */
 import { LARGE, PAGE } from "@kreplica/hw-x86/api";
-import { kernelImage } from "../image/image.js";
+import { kernelImage, loadedSection } from "../image/image.js";
 import type { KernelImage } from "../image/kernel-image-api.js";
 
 const TEXT = 0xffff_ffff_8100_0000n;
@@ -47,25 +47,17 @@ export function tinyImage(alignment: "recorded" | "patch-06" = "recorded", espfi
     ...pages.map((name, index): [string, bigint] => [name, data + BigInt(index) * PAGE]),
     ...(espfix ? [["espfix_pud_page", bss + 3n * PAGE] as [string, bigint]] : []),
   ]);
-  const section = (name: string, address: bigint, to: bigint, writable: boolean, executable: boolean) => ({
-    name,
-    address,
-    bytes: to - address,
-    writable,
-    executable,
-    occupies: true,
-  });
   return kernelImage({
     name: "tiny",
     alignment,
     symbols,
     sections: [
-      section(".text", TEXT, TEXT + LARGE + 2n * PAGE - 0x30n, false, true),
-      section(".rodata", rodata, rodata + LARGE + 3n * PAGE, false, false),
-      section(".data", data, data + 0x1_0000n, true, false),
-      section(".init.text", init, initEnd, false, true),
-      section(".bss", bss, brk, true, false),
-      section(".brk", brk, end, true, false),
+      loadedSection(".text", { start: TEXT, end: TEXT + LARGE + 2n * PAGE - 0x30n }, false, true),
+      loadedSection(".rodata", { start: rodata, end: rodata + LARGE + 3n * PAGE }, false, false),
+      loadedSection(".data", { start: data, end: data + 0x1_0000n }, true, false),
+      loadedSection(".init.text", { start: init, end: initEnd }, false, true),
+      loadedSection(".bss", { start: bss, end: brk }, true, false),
+      loadedSection(".brk", { start: brk, end: end }, true, false),
     ],
   });
 }

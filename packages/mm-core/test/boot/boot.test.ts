@@ -79,7 +79,10 @@ test("under KPTI nothing stays global but the entry text, and freed parts are no
     "ffffffff81a44000 4K x444 -> 1a44 RW-",
     "ffffffff81c00000 2M -> 1c00 RW-",
   ]);
-  const user = listMappings(kernel.entries.memory, kernel.view.kernelRoot(0) + 1, 4, 0n, 0xffff_ffff_ffff_ffffn);
+  const user = listMappings(kernel.entries.memory, kernel.view.kernelRoot(0) + 1, 4, {
+    start: 0n,
+    end: 0xffff_ffff_ffff_ffffn,
+  });
   expect(user.filter((line) => line.startsWith("ffffffff"))).toEqual(["ffffffff81000000 2M -> 1000 R-X G"]);
   expect(user.filter((line) => line.startsWith("ffff888"))).toHaveLength(4);
 });
@@ -197,7 +200,7 @@ test("mark-rodata-ro with a table page refused, whichever: a part of the image i
     const states: string[] = [];
     const look = (): string =>
       [
-        ...listMappings(kernel.entries.memory, kernel.view.kernelRoot(0), 4, all.start, all.end),
+        ...listMappings(kernel.entries.memory, kernel.view.kernelRoot(0), 4, all),
         kernel.allocator.freeFrames(0) + kernel.allocator.usedFrames(0, "page-table"),
       ].join("\n");
     // What can be seen between one edit and the next, and at the end.

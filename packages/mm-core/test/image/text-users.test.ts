@@ -2,6 +2,7 @@
  * Text that goes with the boot: whoever keeps addresses of init text or of what lies behind text is asked before it is
  * given back.
  */
+import type { AddressRange } from "@kreplica/hw-x86/api";
 import { describe, expect, test } from "vitest";
 import { frameAt, type MmError, type TextUser, TextUserList } from "../../src/api.js";
 import { testKernel, type TestKernel } from "../../src/testing.js";
@@ -12,7 +13,7 @@ const up = (address: bigint, to = PAGE): bigint => (address + to - 1n) & ~(to - 
 /** Notes what it is asked and told, with what lies there at that moment. */
 function watch({ textUsers, entries, view, allocator }: TestKernel, refuses: (start: bigint) => boolean = () => false) {
   const told: { what: "asked" | "forgets"; start: bigint; end: bigint; mapped: boolean; free: number }[] = [];
-  const note = (what: "asked" | "forgets", start: bigint, end: bigint): void => {
+  const note = (what: "asked" | "forgets", { start, end }: AddressRange): void => {
     told.push({
       what,
       start,
@@ -24,12 +25,12 @@ function watch({ textUsers, entries, view, allocator }: TestKernel, refuses: (st
   const user: TextUser = {
     name: "a test",
     sites: () => [],
-    refusal(start, end) {
-      note("asked", start, end);
-      return refuses(start) ? "the test keeps it" : undefined;
+    refusal(range) {
+      note("asked", range);
+      return refuses(range.start) ? "the test keeps it" : undefined;
     },
-    forget(start, end) {
-      note("forgets", start, end);
+    forget(range) {
+      note("forgets", range);
     },
   };
   textUsers.add(user);
@@ -89,11 +90,11 @@ test("all are asked about all of it before the first forgets; in the order in wh
     users.add({
       name,
       sites: () => [],
-      refusal(start) {
+      refusal({ start }) {
         told.push(`${name}? ${start}`);
         return name === "b" && kept.has(start) ? "kept" : undefined;
       },
-      forget(start, end) {
+      forget({ start, end }) {
         told.push(`${name} ${start}-${end}`);
       },
     });

@@ -69,7 +69,7 @@ describe.each([
             else expect(free(kernel)).toEqual(frames);
           } else if (each.op === "large" && of(base).every((page) => !model.has(page))) {
             // A table that is left behind stands in the way.
-            for (const table of space.trim(base, base + LARGE)) allocator.free(table, 0);
+            for (const table of space.trim({ start: base, end: base + LARGE })) allocator.free(table, 0);
             next = (next + 1023) & ~511;
             if (space.set(base, { ...BITS, level: 2, frame: next }, each.node)) {
               of(base).forEach((page, i) => model.set(page, next + i));
@@ -79,7 +79,7 @@ describe.each([
             expect(space.clear(address) !== undefined).toBe(model.has(address));
             for (const page of large.delete(base) ? of(base) : [address]) model.delete(page);
           } else if (each.op === "trim") {
-            for (const table of space.trim(base, base + LARGE)) allocator.free(table, 0);
+            for (const table of space.trim({ start: base, end: base + LARGE })) allocator.free(table, 0);
           } else if (each.op === "split" && large.has(base)) {
             if (space.splitLarge(address, each.node)) large.delete(base);
           } else if (each.op === "enter") space.enter(each.node);
@@ -99,7 +99,7 @@ describe.each([
             }
           }
           const first = [...model.keys()].sort((a, b) => (a < b ? -1 : 1))[0];
-          const found = space.nextMapped(0n, 1n << (levels === 5 ? 56n : 47n));
+          const found = space.nextMapped({ start: 0n, end: 1n << (levels === 5 ? 56n : 47n) });
           if (found !== first)
             throw new Error(
               `the first page that is mapped is 0x${first?.toString(16)}, found 0x${found?.toString(16)}`,

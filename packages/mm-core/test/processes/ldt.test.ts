@@ -180,7 +180,7 @@ test.each([true, false])(
         for (let nth = 1; ; nth++) {
           const kernel = booted(4, pti);
           const { process, processes, allocator, spaces } = kernel;
-          processes.mmap(process, 0x1000_0000n, 1, {}, 0);
+          processes.mmap(process, { start: 0x1000_0000n, pages: 1 }, {}, 0);
           expect(processes.access(0, 0x1000_0000n, "write", 1)).toBe("ok");
           for (const each of setup) expect(each(kernel)).toBe(true);
           const before = [kernel.free(), process.ldt, kernel.pages(process.space), spaces.all.size];

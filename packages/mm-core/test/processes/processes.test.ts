@@ -34,14 +34,14 @@ describe.each([false, true])("no access for a while, KPTI %s", (pti) => {
     ["a large page", true],
   ])("%s keep their frame, their bytes and their place in what is counted", (_, large) => {
     const { processes, process, read, free, before } = booted(pti);
-    processes.mmap(process, AT, 512, { large }, 0);
+    processes.mmap(process, { start: AT, pages: 512 }, { large }, 0);
     for (const page of [0n, 7n, 511n])
       expect(processes.access(0, AT + page * PAGE, "write", 42 + Number(page))).toBe("ok");
     const { rss } = process;
-    expect(processes.mprotect(process, AT, 512, NONE, 0)).toBe(true);
+    expect(processes.mprotect(process, { start: AT, pages: 512 }, NONE, 0)).toBe(true);
     for (const kind of ["read", "write", "execute"] as const) expect(processes.access(0, AT, kind, 1)).toBe("segv");
     expect(process.rss).toBe(rss);
-    expect(processes.mprotect(process, AT, 512, ALL, 0)).toBe(true);
+    expect(processes.mprotect(process, { start: AT, pages: 512 }, ALL, 0)).toBe(true);
     for (const page of [0n, 7n, 511n]) expect(read(AT + page * PAGE)).toEqual(["ok", 42 + Number(page)]);
     expect([processes.access(0, AT, "write", 5), read(AT)]).toEqual(["ok", ["ok", 5]]);
     processes.exit(process);
@@ -50,14 +50,14 @@ describe.each([false, true])("no access for a while, KPTI %s", (pti) => {
 
   test("a part of a large page: the rest is as it was", () => {
     const { processes, process, read, userFrames, free, before } = booted(pti);
-    processes.mmap(process, AT, 512, { large: true }, 0);
+    processes.mmap(process, { start: AT, pages: 512 }, { large: true }, 0);
     processes.access(0, AT, "write", 1);
     processes.access(0, AT + 9n * PAGE, "write", 2);
-    processes.mprotect(process, AT + 8n * PAGE, 4, NONE, 0);
+    processes.mprotect(process, { start: AT + 8n * PAGE, pages: 4 }, NONE, 0);
     expect(read(AT)).toEqual(["ok", 1]);
     expect(read(AT + 9n * PAGE)[0]).toBe("segv");
     // And a part of that part, which has no access, made accessible again.
-    processes.mprotect(process, AT + 9n * PAGE, 1, ALL, 0);
+    processes.mprotect(process, { start: AT + 9n * PAGE, pages: 1 }, ALL, 0);
     expect(read(AT + 9n * PAGE)).toEqual(["ok", 2]);
     expect(userFrames.count(process.space.lookup(AT + 8n * PAGE)!.frame)).toBe(1);
     processes.exit(process);
@@ -66,13 +66,13 @@ describe.each([false, true])("no access for a while, KPTI %s", (pti) => {
 
   test("a large page without access can be split, moved, and taken away in part", () => {
     const { processes, process, read, free, before } = booted(pti);
-    processes.mmap(process, AT, 512, { large: true }, 0);
+    processes.mmap(process, { start: AT, pages: 512 }, { large: true }, 0);
     processes.access(0, AT + 300n * PAGE, "write", 3);
-    processes.mprotect(process, AT, 512, NONE, 0);
-    processes.munmap(process, AT, 256, 0);
+    processes.mprotect(process, { start: AT, pages: 512 }, NONE, 0);
+    processes.munmap(process, { start: AT, pages: 256 }, 0);
     expect(process.rss).toBe(256);
-    expect(processes.mremap(process, AT + 256n * PAGE, 256, 2n * AT, 0)).toBe(true);
-    processes.mprotect(process, 2n * AT, 256, ALL, 0);
+    expect(processes.mremap(process, { start: AT + 256n * PAGE, pages: 256 }, 2n * AT, 0)).toBe(true);
+    processes.mprotect(process, { start: 2n * AT, pages: 256 }, ALL, 0);
     expect(read(2n * AT + 44n * PAGE)).toEqual(["ok", 3]);
     processes.exit(process);
     expect(free()).toEqual(before);
@@ -80,19 +80,19 @@ describe.each([false, true])("no access for a while, KPTI %s", (pti) => {
 
   test("a child has its own, and unmapping gives all back", () => {
     const { processes, process, read, free, before } = booted(pti);
-    processes.mmap(process, AT, 2, {}, 0);
+    processes.mmap(process, { start: AT, pages: 2 }, {}, 0);
     processes.access(0, AT, "write", 8);
-    processes.mprotect(process, AT, 2, NONE, 0);
+    processes.mprotect(process, { start: AT, pages: 2 }, NONE, 0);
     const child = processes.fork(process, 0)!;
     expect(child.rss).toBe(process.rss);
-    processes.mprotect(process, AT, 2, ALL, 0);
+    processes.mprotect(process, { start: AT, pages: 2 }, ALL, 0);
     processes.access(0, AT, "write", 9);
     processes.run(child, 1);
     expect(read(AT, 1)[0]).toBe("segv");
-    processes.mprotect(child, AT, 2, ALL, 1);
+    processes.mprotect(child, { start: AT, pages: 2 }, ALL, 1);
     expect(read(AT, 1)).toEqual(["ok", 8]);
-    processes.mprotect(process, AT, 2, NONE, 0);
-    processes.munmap(process, AT, 2, 0);
+    processes.mprotect(process, { start: AT, pages: 2 }, NONE, 0);
+    processes.munmap(process, { start: AT, pages: 2 }, 0);
     expect(process.rss).toBe(0);
     processes.exit(child);
     processes.exit(process);
@@ -121,8 +121,8 @@ test.each([false, true])(
   (pti) => {
     for (let nth = 1; ; nth++) {
       const { processes, process, userFrames, free, read, allocator } = booted(pti);
-      processes.mmap(process, AT, 4, ALL, 0);
-      processes.mmap(process, AT + 0x4000_0000n, 1, ALL, 0);
+      processes.mmap(process, { start: AT, pages: 4 }, ALL, 0);
+      processes.mmap(process, { start: AT + 0x4000_0000n, pages: 1 }, ALL, 0);
       for (const page of [AT, AT + PAGE, AT + 0x4000_0000n]) processes.access(0, page, "write", 7);
       expect(processes.modifyLdt(process, 0, 0x1234n, 0)).toBe(true);
       const frame = process.space.lookup(AT)!.frame;

@@ -80,8 +80,8 @@ export class Switching {
       space.clear(start + BigInt(page) * PAGE);
       pages.delete(start + BigInt(page) * PAGE);
     }
-    const tables = space.trim(start, start + BigInt(count) * PAGE);
-    this.kernel.switcher.flush(space, start, count, tables.length > 0, from);
+    const tables = space.trim({ start, end: start + BigInt(count) * PAGE });
+    this.kernel.switcher.flush(space, { start, pages: count }, tables.length > 0, from);
     for (const table of tables) this.kernel.allocator.free(table, 0);
   }
 
@@ -90,7 +90,7 @@ export class Switching {
     if (!page) return;
     space.set(address, { ...USER_PAGE, frame: page.frame, writable: false }, 0);
     pages.set(address, { ...page, writable: false });
-    this.kernel.switcher.flush(space, address, 1, false, from);
+    this.kernel.switcher.flush(space, { start: address, pages: 1 }, false, from);
   }
 
   run(cpu: CpuId, known: Known): void {

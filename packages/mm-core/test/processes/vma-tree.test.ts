@@ -28,7 +28,7 @@ test("finds what a list finds", () => {
         } else if (kind === "at")
           expect(tree.at(start)).toEqual(list.find((area) => area.start <= start && area.end > start));
         else if (kind === "above") expect(tree.atOrAbove(start)).toEqual(list.find((area) => area.end > start));
-        else expect(tree.meeting(start, end)).toEqual(list.filter(meets));
+        else expect(tree.meeting({ start, end })).toEqual(list.filter(meets));
         expect(tree.all()).toEqual(list);
         expect(tree.size).toBe(list.length);
       }

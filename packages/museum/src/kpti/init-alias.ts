@@ -24,7 +24,7 @@ export const INIT_ALIAS: Bug = {
       const [tables, layout, image] = [get(KernelTables), get(KernelLayout), get(KernelImage)];
       boot.during("free-initmem", () => {
         tables.edit((editor) =>
-          editor.protect(imageRange(layout, image.initBegin, image.initEnd), {
+          editor.protect(imageRange(layout, { start: image.initBegin, end: image.initEnd }), {
             present: true,
             writable: false,
             executable: true,

@@ -34,10 +34,10 @@ export const CPUMASK: Bug = {
         idle(cpu);
       };
       const flush = switcher.flush.bind(switcher);
-      switcher.flush = (space, start, pages, freed, from) => {
+      switcher.flush = (space, range, freed, from) => {
         const passed = [...unseen].map((cpu) => cpus.get(cpu)!).filter((book) => book.space === space);
         for (const book of passed) book.space = undefined;
-        flush(space, start, pages, freed, from);
+        flush(space, range, freed, from);
         for (const book of passed) book.space = space;
       };
       return switcher;

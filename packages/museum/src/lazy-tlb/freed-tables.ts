@@ -20,8 +20,8 @@ export const FREED_TABLES: Bug = {
   overlays: [
     overlay(SwitchMm, (switcher) => {
       const flush = switcher.flush.bind(switcher);
-      switcher.flush = (space, start, pages, _freed, from) => {
-        flush(space, start, pages, false, from);
+      switcher.flush = (space, range, _freed, from) => {
+        flush(space, range, false, from);
       };
       return switcher;
     }),

@@ -40,11 +40,11 @@ export const MISSED_FLUSH: Bug = {
     overlay(SwitchMm, (switcher) => {
       const { cpus, generations } = switcherBooks(switcher);
       const flush = switcher.flush.bind(switcher);
-      switcher.flush = (space, start, pages, freedTables, from) => {
+      switcher.flush = (space, range, freedTables, from) => {
         if (freedTables)
           for (const tlb of cpus.values())
             if (tlb.space === space) tlb.generations[tlb.slot] = generations.get(space) ?? 1;
-        flush(space, start, pages, freedTables, from);
+        flush(space, range, freedTables, from);
       };
       return switcher;
     }),

@@ -39,10 +39,10 @@ export const SWITCHING: Bug = {
         return written;
       };
       const flush = switcher.flush.bind(switcher);
-      switcher.flush = (space, start, pages, freed, from) => {
+      switcher.flush = (space, range, freed, from) => {
         const passed = [...cpus].filter(([cpu, book]) => book.space === space && at.get(cpu) === entries.stores);
         for (const [, book] of passed) book.space = undefined;
-        flush(space, start, pages, freed, from);
+        flush(space, range, freed, from);
         for (const [, book] of passed) {
           book.space = space;
           book.generations[book.slot] = generations.get(space) ?? 1;

@@ -22,8 +22,8 @@ export const ZAPPED_TABLE: Bug = {
   overlays: [
     overlay(SwitchMm, (switcher) => {
       const flush = switcher.flush.bind(switcher);
-      switcher.flush = (space, start, pages, freed, from) => {
-        flush(space, start, pages, freed && pages % TABLE !== 0, from);
+      switcher.flush = (space, range, freed, from) => {
+        flush(space, range, freed && range.pages % TABLE !== 0, from);
       };
       return switcher;
     }),

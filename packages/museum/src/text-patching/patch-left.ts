@@ -21,7 +21,7 @@ export const PATCH_LEFT: Bug = {
   overlays: [
     overlay(TextUsers, (users) => {
       users.release = (ranges) => {
-        for (const { start, end } of ranges) for (const user of users.all) user.forget(start, end);
+        for (const range of ranges) for (const user of users.all) user.forget(range);
       };
       return users;
     }),

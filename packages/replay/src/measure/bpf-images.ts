@@ -195,6 +195,6 @@ function tracedFunction(kernel: Booted): bigint {
   areas.write(address, TRACED);
   const area = vmalloc.find(address)!;
   if (area.state === "shared") vmalloc.replicate(area);
-  assembly.get(CodePermissions).readOnlyExecutable(address, 1);
+  assembly.get(CodePermissions).readOnlyExecutable({ start: address, pages: 1 });
   return address;
 }

@@ -3,7 +3,7 @@
  * out, in the booted kernel's copies, and the machine's counters say what it took. What runs and is no access to memory
  * comes from poke-pass.ts.
  */
-import { account, Counters, difference, Part, PARTS, REGIONS, type Sourced } from "@kreplica/hw-x86";
+import { account, bytesAt, Counters, difference, Part, PARTS, REGIONS, type Sourced } from "@kreplica/hw-x86";
 import { boot, type BootParts, type Kernel, kernelFrom, type KernelSource, type PolicyChoice } from "@kreplica/kernel";
 import { TextUsers } from "@kreplica/mm-core";
 import { ReplicaTextPoke } from "@kreplica/text-patch";
@@ -152,7 +152,7 @@ function measure(kernel: Kernel, { site, changes }: Pick<PatchOptions, "site" | 
   };
   const mine = machine.cpuIds[0]!;
   const own = { low: cycles(mine, "low"), value: cycles(mine), high: cycles(mine, "high") };
-  const copies = text.copies(address, 1).length;
+  const copies = text.copies(bytesAt(address, 1)).length;
   const each = (total: (counts: typeof cost) => number): number => (total(cost) - total(costBefore)) / changes;
   const rootSwitches = each((counts) => counts.rootSwitches);
   const synchronisations = each((counts) => counts.syncs);

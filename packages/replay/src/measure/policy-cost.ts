@@ -99,7 +99,8 @@ function measureOne(
   };
   const map = (process: Process, address: bigint): void => {
     invariant(
-      processes.mmap(process, address, 1, {}, cpu) && processes.access(cpu, address, "write") === "ok",
+      processes.mmap(process, { start: address, pages: 1 }, {}, cpu) &&
+        processes.access(cpu, address, "write") === "ok",
       "no memory for a page of a measured process",
     );
   };
@@ -116,7 +117,7 @@ function measureOne(
   const processBytes = (tableFrames(kernel) - before) * PAGE_BYTES;
   const slot = stores(() => map(parent, slotBytes));
   const slotGone = stores(() => {
-    processes.munmap(parent, slotBytes, 1, cpu);
+    processes.munmap(parent, { start: slotBytes, pages: 1 }, cpu);
   });
   let child: Process | undefined;
   const fork = stores(() => {

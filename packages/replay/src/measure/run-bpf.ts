@@ -2,7 +2,7 @@
  * Runs programs of a BPF object on one CPU of each node, called as they are and attached to hot paths, their code
  * shared or with a copy on every node.
  */
-import { PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { bytesAt, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import {
   bpf,
   type BpfHost,
@@ -167,7 +167,7 @@ function elementsOf(map: BpfMap, memory: ProgramMemory, cpus: readonly number[])
   for (const key of map.keys())
     for (const cpu of perCpu ? cpus : cpus.slice(0, 1)) {
       const at = map.lookup(key, cpu),
-        value = at === 0n ? undefined : memory.read(at, valueBytes);
+        value = at === 0n ? undefined : memory.read(bytesAt(at, valueBytes));
       if (value?.some((byte) => byte !== 0) && out.length < MOST_ELEMENTS)
         out.push({ key: hexBytes(key), value: hexBytes(value), ...(perCpu ? { cpu } : {}) });
     }

@@ -6,7 +6,7 @@ import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { fileName, InputError } from "@kreplica/inputs";
 import { isZstd, ZstdError, ZstdStream } from "@kreplica/inputs/zstd";
 import { bootableImage, checkedImage, kernelFromBytes, readSymbolList, textOf } from "@kreplica/kernel-files";
-import { kernelImage, type KernelImage, MmError, type SectionHeader } from "@kreplica/mm-core";
+import { kernelImage, loadedSection, type KernelImage, MmError, type SectionHeader } from "@kreplica/mm-core";
 import {
   type EntryPlaces,
   LEAST_SHARE_OF_FUNCTIONS,
@@ -173,21 +173,13 @@ function fromMap(bytes: Uint8Array, file: string) {
 function sectionsOf(symbols: ReadonlyMap<string, bigint>): SectionHeader[] {
   const at = (...names: readonly string[]): bigint =>
     names.map((each) => symbols.get(each)).find((each) => each !== undefined) ?? 0n;
-  const section = (
-    name: string,
-    start: bigint,
-    end: bigint,
-    writable: boolean,
-    executable: boolean,
-  ): SectionHeader[] =>
-    end > start ? [{ name, address: start, bytes: end - start, writable, executable, occupies: true }] : [];
   const data = at("_sdata", "_data", "__end_rodata");
   return [
-    ...section(".text", at("_stext", "_text"), at("_etext"), false, true),
-    ...section(".rodata", at("__start_rodata"), at("__end_rodata"), false, false),
-    ...section(".data", data, at("_edata", "__init_begin"), true, false),
-    ...section(".init", at("__init_begin"), at("__init_end"), true, true),
-    ...section(".bss", at("__bss_start"), at("__bss_stop", "__brk_base"), true, false),
-    ...section(".brk", at("__brk_base"), at("_end"), true, false),
-  ];
+    loadedSection(".text", { start: at("_stext", "_text"), end: at("_etext") }, false, true),
+    loadedSection(".rodata", { start: at("__start_rodata"), end: at("__end_rodata") }, false, false),
+    loadedSection(".data", { start: data, end: at("_edata", "__init_begin") }, true, false),
+    loadedSection(".init", { start: at("__init_begin"), end: at("__init_end") }, true, true),
+    loadedSection(".bss", { start: at("__bss_start"), end: at("__bss_stop", "__brk_base") }, true, false),
+    loadedSection(".brk", { start: at("__brk_base"), end: at("_end") }, true, false),
+  ].filter(({ bytes }) => bytes > 0n);
 }

@@ -11,7 +11,7 @@
  * allocation without a node: some 25 loads a PGD. To each PGD made or given back belongs a store to its page
  * descriptor, which Linux links into pgd_list.
  */
-import type { Cpu } from "@kreplica/hw-x86/api";
+import type { AddressRange, Cpu } from "@kreplica/hw-x86/api";
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
 import type { Booted } from "@kreplica/kernel";
 import { type AddressSpace, invariant, type ReplicaTraffic } from "@kreplica/mm-core";
@@ -141,7 +141,7 @@ export class ReplicationWork implements ReplicaTraffic {
       }
       case VisitKind.Set: {
         const { space, slots } = this.known(pgd, node);
-        if (slots.has(slot)) this.quietly(() => this.trim(space, start, end));
+        if (slots.has(slot)) this.quietly(() => this.trim(space, { start, end }));
         this.heard(() => this.grow(space, start, node));
         slots.add(slot);
         return space.pgdNodes.length - 1;
@@ -149,7 +149,7 @@ export class ReplicationWork implements ReplicaTraffic {
       case VisitKind.Clear: {
         const { space, slots } = this.known(pgd, node);
         if (!slots.delete(slot)) this.quietly(() => this.grow(space, start, node));
-        this.heard(() => this.trim(space, start, end));
+        this.heard(() => this.trim(space, { start, end }));
         return space.pgdNodes.length - 1;
       }
     }
@@ -200,8 +200,8 @@ export class ReplicationWork implements ReplicaTraffic {
     invariant(space.grow(address, node), "no memory for a table of a replayed process");
   }
 
-  private trim(space: AddressSpace, start: bigint, end: bigint): void {
-    for (const table of space.trim(start, end)) this.booted.allocator.free(table, 0);
+  private trim(space: AddressSpace, range: AddressRange): void {
+    for (const table of space.trim(range)) this.booted.allocator.free(table, 0);
   }
 
   private furtherPgds(space: AddressSpace, node: NodeId): Frame[] {

@@ -1,4 +1,5 @@
 /** Alternatives: instructions replaced because the CPU has, or lacks, a feature. */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import { branch32, CALL, fillNops, JMP32, JMP8, setRelative, targetOf } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import type { AlternativeSite } from "../sites/site.js";
@@ -24,7 +25,7 @@ export function applyAlternatives(
     if (state.has(site.feature) !== site.inverted) {
       bytes = site.directCall ? directCall(text, site) : replacement(text, site);
       replaced++;
-    } else bytes = text.read(site.address, site.length);
+    } else bytes = text.read(bytesAt(site.address, site.length));
     if (inPlace) {
       write(text, site.address, bytes);
       optimiseNops(bytes);
@@ -38,7 +39,7 @@ export function applyAlternatives(
 }
 
 function write(text: PatchableText, address: bigint, bytes: Uint8Array): void {
-  const old = text.read(address, bytes.length);
+  const old = text.read(bytesAt(address, bytes.length));
   if (bytes.some((byte, i) => byte !== old[i])) text.write(address, bytes, "alternative");
 }
 
@@ -46,7 +47,7 @@ function write(text: PatchableText, address: bigint, bytes: Uint8Array): void {
 function replacement(text: PatchableText, site: AlternativeSite): Uint8Array {
   const bytes = new Uint8Array(site.length).fill(0x90);
   if (site.replacementLength === 0) return bytes;
-  const source = text.read(site.replacement, site.replacementLength);
+  const source = text.read(bytesAt(site.replacement, site.replacementLength));
   bytes.set(source);
   if (site.replacementLength !== 5 || (source[0] !== CALL && source[0] !== JMP32)) return bytes;
   const target = targetOf(source, 1, site.replacement + 5n);
@@ -62,10 +63,10 @@ function replacement(text: PatchableText, site: AlternativeSite): Uint8Array {
 
 /** From 6.7: a call through a pointer becomes a call of what the pointer holds. */
 function directCall(text: PatchableText, site: AlternativeSite): Uint8Array {
-  const old = text.read(site.address, site.length);
+  const old = text.read(bytesAt(site.address, site.length));
   if (site.length < 6 || old[0] !== 0xff || old[1] !== 0x15)
     throw new TextPatchError("unexpected-code", site.address, "a direct-call alternative is not an indirect call");
-  const pointer = text.read(targetOf(old, 2, site.address + 6n), 8);
+  const pointer = text.read(bytesAt(targetOf(old, 2, site.address + 6n), 8));
   const bytes = new Uint8Array(site.length).fill(0x90);
   bytes.set(branch32(CALL, site.address, new DataView(pointer.buffer).getBigUint64(0, true)));
   return bytes;

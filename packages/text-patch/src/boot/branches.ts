@@ -1,7 +1,7 @@
 /**
  * Retpolines and return thunks: what compilers emit for indirect branches and returns, turned into what this CPU needs.
  */
-import { hex } from "@kreplica/hw-x86/api";
+import { bytesAt, hex } from "@kreplica/hw-x86/api";
 import { CALL, INT3, JMP32, branch32, RET, targetOf } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import { optimiseNops } from "./optimise-nops.js";
@@ -24,7 +24,7 @@ export function applyRetpolines(text: PatchableText, sites: readonly bigint[], s
   if (state.has(FEATURE.retpoline) && !lfence) return 0;
   let changed = 0;
   for (const site of sites) {
-    const whole = text.read(site, 7);
+    const whole = text.read(bytesAt(site, 7));
     // Compilers pad branches to the thunks of r8 to r15 with a CS prefix, so that the replacement fits.
     const prefix = whole[0] === CS_PREFIX ? 1 : 0;
     const old = whole.subarray(prefix);
@@ -82,7 +82,7 @@ export function applyRetpolines(text: PatchableText, sites: readonly bigint[], s
 export function applyReturns(text: PatchableText, sites: readonly bigint[], state: PatchState): number {
   let changed = 0;
   for (const site of sites) {
-    const old = text.read(site, 5);
+    const old = text.read(bytesAt(site, 5));
     if (old[0] !== JMP32) continue;
     if (targetOf(old, 1, site + 5n) !== state.defaultReturnThunk)
       throw new TextPatchError("unexpected-code", site, "a return site does not jump to the return thunk");
@@ -118,7 +118,7 @@ export function switchSmpLocks(
   let changed = 0;
   const from = to === 0x3e ? 0xf0 : 0x3e;
   for (const site of sites) {
-    if (!inText(site) || text.read(site, 1)[0] !== from) continue;
+    if (!inText(site) || text.read(bytesAt(site, 1))[0] !== from) continue;
     text.write(site, Uint8Array.of(to), "smp-lock");
     changed++;
   }

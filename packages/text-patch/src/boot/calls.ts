@@ -1,4 +1,5 @@
 /** Paravirt calls, static calls, jump labels and ftrace call sites as boot leaves them. */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import { branch32, CALL, fillNops, JMP32, JMP8, jump8, nops, RET } from "../encode.js";
 import { TextPatchError } from "../errors.js";
 import type { JumpLabelSite, ParavirtSite, StaticCallSite, StaticCallTrampoline } from "../sites/site.js";
@@ -75,7 +76,7 @@ export function isStaticCall(old: Uint8Array): boolean {
 export function applyStaticCalls(text: PatchableText, sites: readonly StaticCallSite[], state: PatchState): number {
   let changed = 0;
   for (const site of sites) {
-    const old = text.read(site.address, 6);
+    const old = text.read(bytesAt(site.address, 6));
     if (!isStaticCall(old))
       throw new TextPatchError(
         "unexpected-code",
@@ -101,7 +102,7 @@ export function applyTrampolines(
 ): number {
   let changed = 0;
   for (const { address, key } of trampolines) {
-    const old = text.read(address, 5);
+    const old = text.read(bytesAt(address, 5));
     // Those of calls that return 0 from the start are compiled otherwise, and never written.
     if (old[0] !== JMP32 && old[0] !== RET) continue;
     const target = state.staticCallTarget(key);
@@ -130,7 +131,7 @@ export function jumpLabelLength(old: Uint8Array, address: bigint): 2 | 5 {
 export function applyJumpLabels(text: PatchableText, sites: readonly JumpLabelSite[], state: PatchState): number {
   let changed = 0;
   for (const site of sites) {
-    const old = text.read(site.address, 5);
+    const old = text.read(bytesAt(site.address, 5));
     const bytes = jumpLabelBytes(site, jumpLabelLength(old, site.address), state.keyEnabled(site.key) !== site.branch);
     if (bytes.every((byte, i) => byte === old[i])) continue;
     text.write(site.address, bytes, "jump-label");
@@ -143,7 +144,7 @@ export function applyJumpLabels(text: PatchableText, sites: readonly JumpLabelSi
 export function applyFtrace(text: PatchableText, sites: readonly bigint[]): number {
   let changed = 0;
   for (const site of sites) {
-    const old = text.read(site, 5);
+    const old = text.read(bytesAt(site, 5));
     // Weak functions that lost leave entries behind that point at anything; ftrace leaves them alone.
     if (old[0] !== CALL) continue;
     text.write(site, nops(5), "ftrace");

@@ -1,10 +1,11 @@
 /** Text as boot patching sees it: bytes that can be read and written, and what is known of the running kernel. */
+import type { AddressRange } from "@kreplica/hw-x86/api";
 import type { SiteClass } from "../sites/site.js";
 
 /** Bytes by address. In a booting kernel writes go to every copy (text_poke_early); in a proof, to a flat array. */
 export interface PatchableText {
   /** @returns a copy */
-  read(address: bigint, length: number): Uint8Array;
+  read(range: AddressRange): Uint8Array;
   /** @param why class of the site the bytes lie in */
   write(address: bigint, bytes: Uint8Array, why: SiteClass): void;
 }

@@ -1,5 +1,5 @@
 /** Which physical copies stand behind a run of text: one for each holder whose tables name frames of their own. */
-import { type Frame, type NodeId, PAGE } from "@kreplica/hw-x86/api";
+import { type AddressRange, alignDown, type Frame, type NodeId, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
 import { type KernelTables, pageWithin, type ReplicaView } from "@kreplica/mm-core/api";
 import { TextPatchError } from "../errors.js";
 
@@ -18,9 +18,8 @@ export interface TextCopy {
  * no copy is written twice (the series makes a pass for every node whatever is behind the address).
  * @throws TextPatchError not-mapped
  */
-export function copiesOf(tables: KernelTables, view: ReplicaView, address: bigint, length: number): TextCopy[] {
-  const first = address & ~(PAGE - 1n);
-  const pages = Number((((address + BigInt(length) - 1n) & ~(PAGE - 1n)) - first) >> 12n) + 1;
+export function copiesOf(tables: KernelTables, view: ReplicaView, range: AddressRange): TextCopy[] {
+  const { start: first, pages } = pagesBetween(alignDown(range.start, PAGE), range.end);
   const copies: TextCopy[] = [];
   for (const node of view.holders) {
     const frames: Frame[] = [];

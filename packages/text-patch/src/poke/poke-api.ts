@@ -1,6 +1,6 @@
 /** Writing kernel text: interface and token. */
 import { token } from "@kreplica/di";
-import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
+import type { AddressRange, CpuId, Frame, NodeId } from "@kreplica/hw-x86/api";
 import type { TextUsers } from "@kreplica/mm-core/api";
 import type { TextCopy } from "./copies.js";
 import type { Emulation } from "./emulate.js";
@@ -66,7 +66,7 @@ export interface TextPoke {
   /** text_poke_copy: read-only text that nobody executes yet, of any length. */
   copy(address: bigint, bytes: Uint8Array): void;
   /** text_poke_set. */
-  set(address: bigint, value: number, length: number): void;
+  set(range: AddressRange, value: number): void;
   /** text_poke_bp_batch: sites in ascending order, while CPUs execute them. */
   batch(items: readonly PokeItem[]): void;
   /** text_poke_queue: gathers; a site that does not ascend, or a full vector, sends what was gathered. */
@@ -84,12 +84,12 @@ export interface TextPoke {
   /** Reads every copy. @throws InvariantError for the first byte that differs, naming the node */
   verify(address: bigint, expected: Uint8Array): void;
   /** Bytes as the lowest holder has them. */
-  read(address: bigint, length: number): Uint8Array;
+  read(range: AddressRange): Uint8Array;
   /** Distinct copies of at most two pages. */
-  copies(address: bigint, length: number): readonly TextCopy[];
+  copies(range: AddressRange): readonly TextCopy[];
   readonly cost: PokeCost;
   /** Sites of the patch under way: between its first store and its last copies may differ there. Empty otherwise. */
-  readonly underWay: readonly { readonly address: bigint; readonly length: number }[];
+  readonly underWay: readonly AddressRange[];
   /** Where whoever keeps addresses of text it patches is listed, so that it hears of text that goes. */
   readonly users: TextUsers;
   /** Roots of the poking address space by holder; none before the boot's step `poking-init`. */

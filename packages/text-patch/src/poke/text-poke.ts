@@ -1,6 +1,16 @@
 /** Writing kernel text: early, at run time, and under the INT3 protocol, always in every copy. */
 import { inject, injectable } from "@kreplica/di";
-import { type Frame, hex, Machine, type NodeId, PAGE } from "@kreplica/hw-x86/api";
+import {
+  type AddressRange,
+  bytesAt,
+  type Frame,
+  hex,
+  lengthOf,
+  Machine,
+  meet,
+  type NodeId,
+  PAGE,
+} from "@kreplica/hw-x86/api";
 import {
   CpuState,
   InvariantError,
@@ -28,7 +38,6 @@ const BATCH = 256;
 
 interface Descriptor {
   readonly address: bigint;
-  readonly length: number;
   readonly emulation: Emulation;
 }
 
@@ -41,7 +50,7 @@ export class ReplicaTextPoke implements TextPoke {
   private active: readonly Descriptor[] | undefined;
   private locked = false;
   /** Sites being written. */
-  private open: readonly { readonly address: bigint; readonly length: number }[] = [];
+  private open: readonly AddressRange[] = [];
   private counts = { framesWritten: 0, bytesWritten: 0, syncs: 0, interrupts: 0 };
 
   constructor(
@@ -73,7 +82,7 @@ export class ReplicaTextPoke implements TextPoke {
   get cost(): PokeCost {
     return { ...this.counts, rootSwitches: 2 * (this.space?.switches ?? 0) };
   }
-  get underWay(): readonly { readonly address: bigint; readonly length: number }[] {
+  get underWay(): readonly AddressRange[] {
     return this.open;
   }
   get roots(): ReadonlyMap<NodeId, Frame> {
@@ -83,15 +92,15 @@ export class ReplicaTextPoke implements TextPoke {
     return this.poking();
   }
 
-  copies(address: bigint, length: number): readonly TextCopy[] {
-    return copiesOf(this.tables, this.view, address, length);
+  copies(range: AddressRange): readonly TextCopy[] {
+    return copiesOf(this.tables, this.view, range);
   }
 
   /** @patch 08/12 arch/x86/kernel/alternative.c text_poke_early */
   early(address: bigint, bytes: Uint8Array): void {
     const copies = this.runs(address, bytes);
     for (const { at, part } of copies) {
-      const found = this.copies(at, part.length);
+      const found = this.copies(bytesAt(at, part.length));
       // After mark_rodata_ro the writable way is gone; before, it must be there on every holder.
       if (!found.every(({ writable }) => writable)) {
         throw new TextPatchError(
@@ -103,7 +112,7 @@ export class ReplicaTextPoke implements TextPoke {
     }
     const cpu = this.machine.cpu(this.cpus.current);
     for (const { at, part } of copies) {
-      for (const copy of this.copies(at, part.length)) {
+      for (const copy of this.copies(bytesAt(at, part.length))) {
         for (let i = 0; i < part.length; i++) {
           const physical = physicalOf(copy, at, i);
           if (i === 0 || (physical & 63n) === 0n)
@@ -131,15 +140,15 @@ export class ReplicaTextPoke implements TextPoke {
 
   /** @patch 08/12 arch/x86/kernel/alternative.c text_poke_copy */
   copy(address: bigint, bytes: Uint8Array): void {
-    this.refuseCoreText(address, bytes.length);
+    this.refuseCoreText(bytesAt(address, bytes.length));
     this.exclusively(address, () => {
       for (const { at, part } of this.runs(address, bytes)) drain(this.pokeSteps(at, part));
     });
   }
 
   /** @patch 08/12 arch/x86/kernel/alternative.c text_poke_set */
-  set(address: bigint, value: number, length: number): void {
-    this.copy(address, new Uint8Array(length).fill(value));
+  set(range: AddressRange, value: number): void {
+    this.copy(range.start, new Uint8Array(lengthOf(range)).fill(value));
   }
 
   batch(items: readonly PokeItem[]): void {
@@ -169,14 +178,15 @@ export class ReplicaTextPoke implements TextPoke {
     const descriptors: Descriptor[] = items.map(({ address, bytes, emulate }, i) => {
       if (i > 0 && address <= items[i - 1]!.address)
         throw new TextPatchError("unsorted", address, "sites of a batch must ascend; sort them, or use queue");
-      for (const copy of this.copies(address, bytes.length)) {
+      for (const copy of this.copies(bytesAt(address, bytes.length))) {
         if (!copy.executable)
           throw new TextPatchError("not-executable", address, `not executable on node ${copy.node}; it is no text`);
       }
-      return { address, length: bytes.length, emulation: emulationOf(address, emulate ?? bytes) };
+      return { address, emulation: emulationOf(address, emulate ?? bytes) };
     });
     this.locked = true;
-    this.active = this.open = descriptors;
+    this.active = descriptors;
+    this.open = items.map(({ address, bytes }) => bytesAt(address, bytes.length));
     try {
       for (const { address } of items) yield* this.phase("int3", address, Uint8Array.of(INT3));
       yield* this.sync("int3");
@@ -226,8 +236,8 @@ export class ReplicaTextPoke implements TextPoke {
 
   verify(address: bigint, expected: Uint8Array): void {
     for (const { at, part } of this.runs(address, expected)) {
-      for (const copy of this.copies(at, part.length)) {
-        const found = this.load(copy, at, part.length);
+      for (const copy of this.copies(bytesAt(at, part.length))) {
+        const found = this.load(copy, bytesAt(at, part.length));
         const wrong = part.findIndex((byte, i) => byte !== found[i]);
         if (wrong >= 0) {
           throw new InvariantError(
@@ -238,11 +248,11 @@ export class ReplicaTextPoke implements TextPoke {
     }
   }
 
-  read(address: bigint, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
+  read(range: AddressRange): Uint8Array {
+    const bytes = new Uint8Array(lengthOf(range));
     let done = 0;
-    for (const { at, part } of this.runs(address, bytes)) {
-      bytes.set(this.load(this.copies(at, part.length)[0]!, at, part.length), done);
+    for (const { at, part } of this.runs(range.start, bytes)) {
+      bytes.set(this.load(this.copies(bytesAt(at, part.length))[0]!, bytesAt(at, part.length)), done);
       done += part.length;
     }
     return bytes;
@@ -256,7 +266,7 @@ export class ReplicaTextPoke implements TextPoke {
         `${bytes.length} bytes; a poke reaches at most two pages, use copy`,
       );
     const before = this.open;
-    this.open = [...before, { address, length: bytes.length }];
+    this.open = [...before, bytesAt(address, bytes.length)];
     try {
       yield* this.phase("poke", address, bytes);
     } finally {
@@ -266,7 +276,7 @@ export class ReplicaTextPoke implements TextPoke {
   }
 
   private *phase(phase: PokeStep["phase"], address: bigint, bytes: Uint8Array): Generator<PokeStep, void> {
-    for (const copy of this.copies(address, bytes.length)) {
+    for (const copy of this.copies(bytesAt(address, bytes.length))) {
       for (const _ of this.poking().write(copy, address, bytes)) yield { phase, address, node: copy.node };
       this.counts.framesWritten += copy.frames.length;
       this.counts.bytesWritten += bytes.length;
@@ -292,10 +302,11 @@ export class ReplicaTextPoke implements TextPoke {
     this.counts.bytesWritten += bytes.length;
   }
 
-  private load(copy: TextCopy, address: bigint, length: number): Uint8Array {
+  private load(copy: TextCopy, range: AddressRange): Uint8Array {
+    const length = lengthOf(range);
     const bytes = new Uint8Array(length);
     for (let i = 0; i < length;) {
-      const physical = physicalOf(copy, address, i);
+      const physical = physicalOf(copy, range.start, i);
       const n = Math.min(length - i, Number(PAGE - (physical & (PAGE - 1n))));
       this.machine.memory.readBytes(physical, bytes.subarray(i, i + n));
       i += n;
@@ -315,12 +326,13 @@ export class ReplicaTextPoke implements TextPoke {
     return parts;
   }
 
-  private refuseCoreText(address: bigint, length: number): void {
-    const start = this.image.stext + this.layout.imageOffset;
-    if (address < this.image.etext + this.layout.imageOffset && address + BigInt(length) > start) {
+  private refuseCoreText(range: AddressRange): void {
+    const { stext, etext } = this.image;
+    const { imageOffset } = this.layout;
+    if (meet(range, { start: stext + imageOffset, end: etext + imageOffset })) {
       throw new TextPatchError(
         "not-text",
-        address,
+        range.start,
         "this is the kernel's own text, whose running code a plain copy would tear; use batch",
       );
     }

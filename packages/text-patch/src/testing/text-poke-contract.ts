@@ -12,7 +12,7 @@
  * Left to the implementation: through what it writes, in which order of copies, which refusals have which code, what it
  * costs.
  */
-import { hex } from "@kreplica/hw-x86/api";
+import { bytesAt, hex } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { keepsPromises, promised, type SuiteEffort } from "@kreplica/hw-x86/testing";
 import type { CpuState } from "@kreplica/mm-core/api";
@@ -94,11 +94,11 @@ export function textPokeContract(make: () => PokeSubject, effort: SuiteEffort = 
         if (each.op === "batch") witness.batch(items);
         else if (each.op === "queue") {
           for (const item of items) poke.queue(item);
-          for (const { address, bytes } of items) witness.single.bytes(address, bytes.length);
+          for (const { address, bytes } of items) witness.single.bytes(bytesAt(address, bytes.length));
           poke.finish();
           for (const { address, bytes } of items) {
             promised(
-              equal(poke.read(address, bytes.length), bytes),
+              equal(poke.read(bytesAt(address, bytes.length)), bytes),
               "what is queued is patched when it is finished",
               `${hex(address)} is as it was`,
             );
@@ -110,7 +110,7 @@ export function textPokeContract(make: () => PokeSubject, effort: SuiteEffort = 
             text + 0x2000n,
             new Uint8Array(each.length).map((_, index) => index ^ each.byte),
           );
-        else if (each.op === "set") witness.set(text + 0x2100n, each.byte, each.length);
+        else if (each.op === "set") witness.set(bytesAt(text + 0x2100n, each.length), each.byte);
         else if (each.op === "early") witness.early(young + BigInt(each.byte), one.bytes);
         else if (each.op === "sealed")
           refused(() => {

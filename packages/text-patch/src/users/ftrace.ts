@@ -2,7 +2,7 @@
  * Function tracing: call sites at the entry of functions, off until somebody asks, and the trampolines they then call;
  * live patching on top.
  */
-import { hex } from "@kreplica/hw-x86/api";
+import { type AddressRange, bytesAt, hex } from "@kreplica/hw-x86/api";
 import type { TextUser, TextUsers } from "@kreplica/mm-core/api";
 import { branch32, CALL, JMP32, nops } from "../encode.js";
 import { TextPatchError } from "../errors.js";
@@ -50,7 +50,7 @@ export class Ftrace implements TextUser {
   }
 
   /** Sites of text that goes. Trampolines stay their owners'. @source kernel/trace/ftrace.c ftrace_release_mod */
-  forget(start: bigint, end: bigint): void {
+  forget({ start, end }: AddressRange): void {
     for (const site of [...this.known]) {
       if (site < start || site >= end) continue;
       this.known.delete(site);
@@ -104,7 +104,7 @@ export class Ftrace implements TextUser {
     const sorted = [...new Set(sites)].sort((a, b) => (a < b ? -1 : 1));
     for (const site of sorted) {
       if (!this.known.has(site)) throw new TextPatchError("no-site", site, "is no call of __fentry__");
-      const old = this.poke.read(site, SITE_BYTES);
+      const old = this.poke.read(bytesAt(site, SITE_BYTES));
       const known = this.on.get(site);
       const expected = known === undefined ? nops(SITE_BYTES) : branch32(CALL, site, known);
       if (old.some((byte, i) => byte !== expected[i]))
@@ -134,7 +134,7 @@ export class Livepatch implements TextUser {
     for (const { replacement } of this.patched.values()) yield replacement;
   }
 
-  refusal(start: bigint, end: bigint): string | undefined {
+  refusal({ start, end }: AddressRange): string | undefined {
     const goes = (address: bigint): boolean => address >= start && address < end;
     for (const [site, { replacement }] of this.patched) {
       if (goes(replacement) && !goes(site))
@@ -146,7 +146,7 @@ export class Livepatch implements TextUser {
   }
 
   /** The function goes, and with it its trampoline. @source kernel/livepatch/core.c klp_module_going */
-  forget(start: bigint, end: bigint): void {
+  forget({ start, end }: AddressRange): void {
     for (const [site, { trampoline }] of [...this.patched]) {
       if (site < start || site >= end) continue;
       this.patched.delete(site);

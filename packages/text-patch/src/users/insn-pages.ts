@@ -4,7 +4,7 @@
  *
  * The series converts kprobes' page and forgets ftrace's (D5): here all come from the same place.
  */
-import { type NodeId, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { bytesAt, type NodeId, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { KernelLayout } from "@kreplica/mm-core/api";
 import type { SetMemory } from "@kreplica/set-memory/api";
 import { moduleArea, type Vmalloc, type VmArea } from "@kreplica/vmalloc/api";
@@ -77,7 +77,7 @@ export class InsnPages {
     if (!page || page.used[index] !== true) throw new TextPatchError("no-slot", slot, "is no slot in use");
     page.used[index] = false;
     if (page.used.some((each) => each)) {
-      this.poke.set(slot, INT3, this.slotBytes);
+      this.poke.set(bytesAt(slot, this.slotBytes), INT3);
       return;
     }
     this.pages.splice(at, 1);

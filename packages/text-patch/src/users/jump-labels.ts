@@ -1,4 +1,5 @@
 /** Static keys: branches switched by writing them, at every site and in every copy. */
+import { type AddressRange, bytesAt } from "@kreplica/hw-x86/api";
 import type { TextUser } from "@kreplica/mm-core/api";
 import { jumpLabelBytes, jumpLabelLength } from "../boot/calls.js";
 import { TextPatchError } from "../errors.js";
@@ -37,7 +38,7 @@ export class JumpLabels implements TextUser {
   }
 
   /** Sites of text that goes, and keys of data that goes with it. @source kernel/jump_label.c jump_label_del_module */
-  forget(start: bigint, end: bigint): void {
+  forget({ start, end }: AddressRange): void {
     const goes = (address: bigint): boolean => address >= start && address < end;
     for (const [key, list] of [...this.byKey]) {
       const left = goes(key) ? [] : list.filter(({ address }) => !goes(address));
@@ -82,7 +83,7 @@ export class JumpLabels implements TextUser {
     try {
       for (const site of this.byKey.get(key)!) {
         if (site.init) continue;
-        const length = jumpLabelLength(this.poke.read(site.address, 5), site.address);
+        const length = jumpLabelLength(this.poke.read(bytesAt(site.address, 5)), site.address);
         this.poke.queue({ address: site.address, bytes: jumpLabelBytes(site, length, by > 0 !== site.branch) });
       }
     } finally {

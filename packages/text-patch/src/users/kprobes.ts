@@ -5,7 +5,7 @@
  * Handlers are the caller's; this is what happens to text. What a CPU does that hits a probe is returned as data, so
  * that the interpreter, or a model of one, can do it.
  */
-import { hex } from "@kreplica/hw-x86/api";
+import { type AddressRange, bytesAt, hex, lengthOf } from "@kreplica/hw-x86/api";
 import type { TextUser } from "@kreplica/mm-core/api";
 import { branch32, INT3, JMP32 } from "../encode.js";
 import { LONGEST } from "../decode.js";
@@ -63,9 +63,9 @@ export class Kprobes implements TextUser {
     return this.probes.keys();
   }
 
-  refusal(start: bigint, end: bigint): string | undefined {
+  refusal(range: AddressRange): string | undefined {
     // Slots are given back by patching them.
-    const [first] = this.poke.underWay.length > 0 ? this.within(start, end) : [];
+    const [first] = this.poke.underWay.length > 0 ? this.within(range) : [];
     return (
       first &&
       `a probe is at ${hex(first.address)}, and its slot cannot be given back while a patch is under way: let it finish first`
@@ -73,8 +73,8 @@ export class Kprobes implements TextUser {
   }
 
   /** A probe of text that goes is gone: nothing is written where it was. @source kernel/kprobes.c kill_kprobe */
-  forget(start: bigint, end: bigint): void {
-    const gone = this.within(start, end);
+  forget(range: AddressRange): void {
+    const gone = this.within(range);
     for (const { address } of gone) this.probes.delete(address);
     if (gone.some(({ slot, detour }) => slot !== undefined || detour)) this.grace();
     for (const { slot, detour } of gone) {
@@ -83,7 +83,7 @@ export class Kprobes implements TextUser {
     }
   }
 
-  private within(start: bigint, end: bigint): Probe[] {
+  private within({ start, end }: AddressRange): Probe[] {
     return [...this.probes.values()].filter(
       ({ address, detour, original }) =>
         address < end && address + BigInt(detour?.covered.length ?? original.length) > start,
@@ -101,7 +101,7 @@ export class Kprobes implements TextUser {
       if (other.detour && address > other.address && address < other.address + BigInt(other.detour.covered.length))
         this.unoptimise(other.address);
     }
-    const bytes = this.poke.read(address, LONGEST);
+    const bytes = this.poke.read(bytesAt(address, LONGEST));
     if (bytes[0] === INT3) throw new TextPatchError("taken", address, "holds a breakpoint already");
     const moved = moveInstruction(bytes, address, address);
     const original = bytes.slice(0, moved.length);
@@ -162,7 +162,7 @@ export class Kprobes implements TextUser {
   optimise(address: bigint, before: Uint8Array, functionStart: bigint, functionBytes: number): void {
     const probe = this.need(address);
     if (probe.detour) return;
-    const whole = this.clean(functionStart, functionBytes);
+    const whole = this.clean(bytesAt(functionStart, functionBytes));
     const at = Number(address - functionStart);
     let displaced = 0;
     while (displaced < JUMP_BYTES)
@@ -171,7 +171,10 @@ export class Kprobes implements TextUser {
         address + BigInt(displaced),
         address + BigInt(displaced),
       ).length;
-    if (at + displaced > functionBytes || branchesInto(whole, functionStart, address, address + BigInt(displaced))) {
+    if (
+      at + displaced > functionBytes ||
+      branchesInto(whole, functionStart, { start: address, end: address + BigInt(displaced) })
+    ) {
       throw new TextPatchError(
         "unexpected-code",
         address,
@@ -215,8 +218,10 @@ export class Kprobes implements TextUser {
   }
 
   /** A function's bytes without our probes in them. */
-  private clean(start: bigint, bytes: number): Uint8Array {
-    const code = this.poke.read(start, bytes);
+  private clean(range: AddressRange): Uint8Array {
+    const { start } = range;
+    const bytes = lengthOf(range);
+    const code = this.poke.read(range);
     for (const { address, original, detour } of this.probes.values()) {
       const at = Number(address - start);
       if (at >= 0 && at < bytes) code.set((detour?.covered ?? original).subarray(0, bytes - at), at);

@@ -1,4 +1,5 @@
 /** Moves instructions to another address so that they do the same there: addresses relative to RIP are counted anew. */
+import type { AddressRange } from "@kreplica/hw-x86/api";
 import { FlowControl } from "@kreplica/hw-x86/iced";
 import { LONGEST, withInstruction } from "../decode.js";
 import { branch32, JMP32, setRelative } from "../encode.js";
@@ -92,7 +93,7 @@ export function moveRun(
  * Whether any direct branch of a function goes into (start, end), which a jump over those bytes would break.
  * @throws TextPatchError not-decodable
  */
-export function branchesInto(bytes: Uint8Array, functionStart: bigint, start: bigint, end: bigint): boolean {
+export function branchesInto(bytes: Uint8Array, functionStart: bigint, { start, end }: AddressRange): boolean {
   for (let at = 0; at < bytes.length;) {
     const { length, target } = moveInstruction(
       bytes.subarray(at),

@@ -1,5 +1,5 @@
 /** Static calls: calls whose target is written into them. */
-import { hex } from "@kreplica/hw-x86/api";
+import { type AddressRange, bytesAt, hex } from "@kreplica/hw-x86/api";
 import type { TextUser } from "@kreplica/mm-core/api";
 import { staticCallBytes, isStaticCall } from "../boot/calls.js";
 import { returnAt } from "../boot/branches.js";
@@ -36,7 +36,7 @@ export class StaticCalls implements TextUser {
   }
 
   /** A call from text that stays leads into what is to go: aim it elsewhere first. Linux leaves that to the module. */
-  refusal(start: bigint, end: bigint): string | undefined {
+  refusal({ start, end }: AddressRange): string | undefined {
     const goes = (address: bigint | undefined): boolean => address !== undefined && address >= start && address < end;
     for (const [key, target] of this.targets) {
       const from = [this.trampolines.get(key), ...(this.byKey.get(key) ?? []).map(({ address }) => address)].find(
@@ -49,7 +49,7 @@ export class StaticCalls implements TextUser {
   }
 
   /** @source kernel/static_call_inline.c static_call_del_module */
-  forget(start: bigint, end: bigint): void {
+  forget({ start, end }: AddressRange): void {
     const goes = (address: bigint): boolean => address >= start && address < end;
     for (const [key, address] of [...this.trampolines]) if (goes(address) || goes(key)) this.trampolines.delete(key);
     for (const [key, list] of [...this.byKey]) {
@@ -85,7 +85,7 @@ export class StaticCalls implements TextUser {
     }
     for (const site of sites) {
       if (site.init) continue;
-      const old = this.poke.read(site.address, 6);
+      const old = this.poke.read(bytesAt(site.address, 6));
       if (!isStaticCall(old))
         throw new TextPatchError(
           "unexpected-code",

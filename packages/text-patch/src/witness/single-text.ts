@@ -2,7 +2,18 @@
  * Kernel text as a kernel with one copy would have it: pages written to so far, in plain arrays, against which every
  * copy is compared.
  */
-import { type Frame, hex, type Machine, type NodeId, NONE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import {
+  type AddressRange,
+  alignDown,
+  type Frame,
+  hex,
+  lengthOf,
+  type Machine,
+  type NodeId,
+  NONE,
+  PAGE,
+  PAGE_BYTES,
+} from "@kreplica/hw-x86/api";
 import { frameAt, invariant, type KernelLayout, type ReplicaView, type TableMemory } from "@kreplica/mm-core/api";
 
 /** The parts of a kernel that are looked at. */
@@ -18,37 +29,39 @@ export class TextReader {
   constructor(private readonly kernel: WitnessedKernel) {}
 
   /** Frame of each page of a run on a holder. */
-  frames(node: NodeId, address: bigint, length: number): Frame[] {
+  frames(node: NodeId, range: AddressRange): Frame[] {
     const { entries, view, layout } = this.kernel;
     const frames: Frame[] = [];
-    for (let page = address & ~(PAGE - 1n); page < address + BigInt(length); page += PAGE) {
+    for (let page = alignDown(range.start, PAGE); page < range.end; page += PAGE) {
       frames.push(frameAt(entries.memory, view.kernelRoot(node), layout.levels, page) ?? NONE);
     }
     return frames;
   }
 
   /** Distinct frames of a run over all holders: as many runs as there are copies. */
-  copies(address: bigint, length: number): { readonly node: NodeId; readonly frames: readonly Frame[] }[] {
+  copies(range: AddressRange): { readonly node: NodeId; readonly frames: readonly Frame[] }[] {
     const found: { node: NodeId; frames: readonly Frame[] }[] = [];
     for (const node of this.kernel.view.holders) {
-      const frames = this.frames(node, address, length);
+      const frames = this.frames(node, range);
       if (!found.some((each) => each.frames.every((frame, i) => frame === frames[i]))) found.push({ node, frames });
     }
     return found;
   }
 
-  bytes(node: NodeId, address: bigint, length: number): Uint8Array {
-    return this.through(node, address, length, this.frames(node, address, length));
+  bytes(node: NodeId, range: AddressRange): Uint8Array {
+    return this.through(node, range, this.frames(node, range));
   }
 
   /** As {@link bytes}, through frames looked up before. */
-  through(node: NodeId, address: bigint, length: number, frames: readonly Frame[]): Uint8Array {
+  through(node: NodeId, range: AddressRange, frames: readonly Frame[]): Uint8Array {
+    const { start } = range;
+    const length = lengthOf(range);
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length;) {
-      const within = Number(address & (PAGE - 1n)) + done;
+      const within = Number(start & (PAGE - 1n)) + done;
       const count = Math.min(length - done, PAGE_BYTES - (within & 4095));
       const frame = frames[within >> 12]!;
-      invariant(frame !== NONE, `${hex(address + BigInt(done))} is not mapped on node ${node}`);
+      invariant(frame !== NONE, `${hex(start + BigInt(done))} is not mapped on node ${node}`);
       this.kernel.machine.memory.readBytes(
         (BigInt(frame) << 12n) + BigInt(within & 4095),
         bytes.subarray(done, done + count),
@@ -65,11 +78,11 @@ export class SingleText {
   /** @param read the bytes before anything was written */
   constructor(private readonly read: (page: bigint) => Uint8Array) {}
 
-  bytes(address: bigint, length: number): Uint8Array {
-    return Uint8Array.from(
-      { length },
-      (_, i) => this.page(address + BigInt(i))[Number((address + BigInt(i)) & (PAGE - 1n))]!,
-    );
+  bytes(range: AddressRange): Uint8Array {
+    return Uint8Array.from({ length: lengthOf(range) }, (_, i) => {
+      const at = range.start + BigInt(i);
+      return this.page(at)[Number(at & (PAGE - 1n))]!;
+    });
   }
 
   write(address: bigint, bytes: Uint8Array): void {

@@ -3,7 +3,7 @@
  * from outside after each stored byte, through every holder's tables and against a text of which there is one copy.
  * Rules P1 to P3, P5 to P7, P11 and P12; what needs CPUs, probes or a boot is its user's.
  */
-import { type Frame, hex, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { type AddressRange, bytesAt, type Frame, hex, lengthOf, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { Finding } from "@kreplica/invariants/api";
 import { INT3 } from "../encode.js";
 import { PatchUnderWay } from "../poke/patch-under-way.js";
@@ -81,7 +81,7 @@ export class WitnessedTextPoke implements TextPoke {
         () => this.queued,
       ),
     );
-    this.single = new SingleText((page) => this.reader.bytes(kernel.view.master, page, PAGE_BYTES));
+    this.single = new SingleText((page) => this.reader.bytes(kernel.view.master, bytesAt(page, PAGE_BYTES)));
   }
 
   get cost(): PokeCost {
@@ -109,11 +109,11 @@ export class WitnessedTextPoke implements TextPoke {
   verify(address: bigint, expected: Uint8Array): void {
     this.target.verify(address, expected);
   }
-  read(address: bigint, length: number): Uint8Array {
-    return this.target.read(address, length);
+  read(range: AddressRange): Uint8Array {
+    return this.target.read(range);
   }
-  copies(address: bigint, length: number): readonly TextCopy[] {
-    return this.target.copies(address, length);
+  copies(range: AddressRange): readonly TextCopy[] {
+    return this.target.copies(range);
   }
 
   early(address: bigint, bytes: Uint8Array): void {
@@ -125,8 +125,8 @@ export class WitnessedTextPoke implements TextPoke {
   copy(address: bigint, bytes: Uint8Array): void {
     this.whole(address, bytes, () => this.target.copy(address, bytes));
   }
-  set(address: bigint, value: number, length: number): void {
-    this.whole(address, new Uint8Array(length).fill(value), () => this.target.set(address, value, length));
+  set(range: AddressRange, value: number): void {
+    this.whole(range.start, new Uint8Array(lengthOf(range)).fill(value), () => this.target.set(range, value));
   }
 
   poke(address: bigint, bytes: Uint8Array): void {
@@ -134,7 +134,7 @@ export class WitnessedTextPoke implements TextPoke {
   }
 
   *pokeSteps(address: bigint, bytes: Uint8Array): Generator<PokeStep, void> {
-    this.single.bytes(address, bytes.length);
+    this.single.bytes(bytesAt(address, bytes.length));
     const written = new Written(this.reader, this.kernel, [{ address, bytes }]);
     for (const step of this.target.pokeSteps(address, bytes)) {
       this.alias(step);
@@ -165,8 +165,10 @@ export class WitnessedTextPoke implements TextPoke {
   *batchSteps(items: readonly PokeItem[]): Generator<PokeStep, void> {
     const sites = items.map((item): Site => ({
       ...item,
-      old: this.single.bytes(item.address, item.bytes.length),
-      frames: this.kernel.view.holders.map((node) => this.reader.frames(node, item.address, item.bytes.length)),
+      old: this.single.bytes(bytesAt(item.address, item.bytes.length)),
+      frames: this.kernel.view.holders.map((node) =>
+        this.reader.frames(node, bytesAt(item.address, item.bytes.length)),
+      ),
     }));
     const written = new Written(this.reader, this.kernel, items);
     this.watcher.begin?.(items);
@@ -188,7 +190,7 @@ export class WitnessedTextPoke implements TextPoke {
     for (const [page, expected] of this.single.touched) {
       if (!which(page)) continue;
       for (const node of this.kernel.view.holders) {
-        const found = this.reader.bytes(node, page, PAGE_BYTES);
+        const found = this.reader.bytes(node, bytesAt(page, PAGE_BYTES));
         const at = expected.findIndex((byte, i) => byte !== found[i]);
         if (at >= 0)
           this.fail(
@@ -210,7 +212,7 @@ export class WitnessedTextPoke implements TextPoke {
     let first: Uint8Array | undefined;
     for (let which = 0; which < frames.length; which++) {
       const node = this.kernel.view.holders[which]!;
-      const now = this.reader.through(node, address, bytes.length, frames[which]!);
+      const now = this.reader.through(node, bytesAt(address, bytes.length), frames[which]!);
       const found = phasesOf(now, old, bytes);
       if (!found) {
         this.fail(
@@ -238,8 +240,7 @@ export class WitnessedTextPoke implements TextPoke {
     const [low, high] = space.aliasEntries().map((entry) => Number((entry >> 12n) & 0xff_ffff_ffffn));
     const frames = this.reader.frames(
       step.node,
-      step.address,
-      high === 0 ? 1 : 4097 - Number(step.address & (PAGE - 1n)),
+      bytesAt(step.address, high === 0 ? 1 : 4097 - Number(step.address & (PAGE - 1n))),
     );
     if (low !== frames[0] || (high !== 0 && high !== frames[1])) {
       this.fail(
@@ -250,7 +251,7 @@ export class WitnessedTextPoke implements TextPoke {
   }
 
   private whole(address: bigint, bytes: Uint8Array, work: () => void): void {
-    this.single.bytes(address, bytes.length);
+    this.single.bytes(bytesAt(address, bytes.length));
     const written = new Written(this.reader, this.kernel, [{ address, bytes }]);
     work();
     this.after([{ address, bytes }], written);
@@ -261,7 +262,7 @@ export class WitnessedTextPoke implements TextPoke {
     for (const { address, bytes } of items) {
       this.single.write(address, bytes);
       for (const node of this.kernel.view.holders) {
-        const now = this.reader.bytes(node, address, bytes.length);
+        const now = this.reader.bytes(node, bytesAt(address, bytes.length));
         if (!equal(bytes, now))
           this.fail(
             "P1",
@@ -298,7 +299,7 @@ export class WitnessedTextPoke implements TextPoke {
   /** P11: a byte changed in any one copy is noticed. */
   private verification(address: bigint, bytes: Uint8Array): void {
     const { memory } = this.kernel.machine;
-    for (const { node, frames } of this.reader.copies(address, bytes.length)) {
+    for (const { node, frames } of this.reader.copies(bytesAt(address, bytes.length))) {
       const physical = (BigInt(frames[0]!) << 12n) + (address & (PAGE - 1n));
       memory.writeBytes(physical, Uint8Array.of(bytes[0]! ^ 1));
       let noticed = false;
@@ -328,7 +329,7 @@ class Written {
     items: readonly PokeItem[],
   ) {
     for (const { address, bytes } of items) {
-      for (const { frames } of reader.copies(address, bytes.length)) {
+      for (const { frames } of reader.copies(bytesAt(address, bytes.length))) {
         for (const frame of frames) this.frames.set(frame, kernel.machine.memory.version(frame));
       }
     }
@@ -352,7 +353,7 @@ class Written {
   verdict(): string | undefined {
     for (const [key, nodes] of this.passes) {
       const address = BigInt(key.slice(key.indexOf("0x")));
-      const copies = this.reader.copies(address, 1).length;
+      const copies = this.reader.copies(bytesAt(address, 1)).length;
       if (nodes.size !== copies) return `${key}: ${nodes.size} copies were written, there are ${copies}`;
     }
     return this.unchanged;
