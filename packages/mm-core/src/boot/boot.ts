@@ -9,11 +9,11 @@ import { inject, injectable } from "@kreplica/di";
 import {
   type AddressRange,
   alignUp,
+  bytesOf,
   Cr0,
   cr3Value,
   Cr4,
   Efer,
-  endOf,
   type Frame,
   hex,
   LARGE,
@@ -351,7 +351,7 @@ export class OrderedBoot implements KernelBoot {
   private freeImage(part: AddressRange, absent: boolean): number {
     const range = imageRange(this.context.layout, part);
     if (range.pages === 0) return 0;
-    this.textUsers.release([{ start: range.start, end: endOf(range) }]);
+    this.textUsers.release([bytesOf(range)]);
     this.mustHave(
       this.tables.edit((editor) =>
         editor.together(
@@ -363,7 +363,7 @@ export class OrderedBoot implements KernelBoot {
       ),
     );
     // Only now that no CPU can write there as image or fetch from there: the edit flushed.
-    this.allocator.donate(imageFrame(this.context.layout, this.context.image.stext, start), range.pages);
+    this.allocator.donate(imageFrame(this.context.layout, this.context.image.stext, part.start), range.pages);
     return range.pages;
   }
 
