@@ -68,9 +68,9 @@ export default [
   {
     promise: "handlers know the sites before the first INT3 is written, and until the last synchronisation",
     file: poke,
-    find: '    this.active = this.open = descriptors;\n    try {\n      for (const { address } of items) yield* this.phase("int3", address, Uint8Array.of(INT3));',
+    find: '    this.active = descriptors;\n    this.open = items.map(({ address, bytes }) => bytesAt(address, bytes.length));\n    try {\n      for (const { address } of items) yield* this.phase("int3", address, Uint8Array.of(INT3));',
     replace:
-      '    this.open = descriptors;\n    try {\n      for (const { address } of items) yield* this.phase("int3", address, Uint8Array.of(INT3));\n      this.active = descriptors;',
+      '    this.open = items.map(({ address, bytes }) => bytesAt(address, bytes.length));\n    try {\n      for (const { address } of items) yield* this.phase("int3", address, Uint8Array.of(INT3));\n      this.active = descriptors;',
     ...concurrency,
   },
   {

@@ -66,7 +66,7 @@ export default [
   {
     promise: "addresses go back with the area",
     file: free,
-    find: "      this.space.release(entry.area.start, entry.area.limit);\n",
+    find: "      this.space.release({ start: entry.area.start, end: entry.area.limit });\n",
     replace: "",
     ...fakes,
   },
@@ -109,7 +109,7 @@ export default [
   {
     promise: "addresses of a refused area go back",
     file: core,
-    find: "    this.space.release(start, limit);\n",
+    find: "    this.space.release(taken);\n",
     replace: "",
     ...fakes,
   },
@@ -123,7 +123,7 @@ export default [
   {
     promise: "shadow of a refused area goes back",
     file: core,
-    find: "      this.shadow.uncover(area.start, area.pages);\n      return false;",
+    find: "      this.shadow.uncover(area);\n      return false;",
     replace: "      return false;",
     ...fakes,
   },
