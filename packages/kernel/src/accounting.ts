@@ -6,9 +6,22 @@
  * keeps the ends of text and rodata from the page allocator, and leaves of the direct map are split over the copies, in
  * tables that all nodes share.
  */
-import { type AddressRange, alignUp, endOf, LARGE, PAGE, PAGE_BYTES, pagesBetween } from "@kreplica/hw-x86/api";
-import { type Frame, frameOf, isLeaf, isPresent, leafFrame, type NodeId, tableIndex } from "@kreplica/hw-x86";
-import { bootRoot, imageAddress, imageFrame, type KernelImage, PGD_PAGES, tableAt } from "@kreplica/mm-core";
+import {
+  type AddressRange,
+  alignUp,
+  endOf,
+  entryPages,
+  type Frame,
+  LARGE,
+  leafFrame,
+  type NodeId,
+  PAGE,
+  PAGE_BYTES,
+  pagesBetween,
+  slotRange,
+  walkRange,
+} from "@kreplica/hw-x86/api";
+import { bootRoot, imageFrame, type KernelImage, PGD_PAGES } from "@kreplica/mm-core";
 import { imageRange } from "@kreplica/mm-core/api";
 import type { BootParts } from "./boot-parts.js";
 
@@ -172,46 +185,39 @@ export function memoryCost(single: Footprint, kernel: Footprint): MemoryCost {
  * index in the table above.
  */
 function reachable({ entries, layout }: BootParts, root: Frame): Map<Frame, string> {
+  const { levels, kernelBoundary } = layout;
   const seen = new Map<Frame, string>();
-  const visit = (table: Frame, level: number, from: number, place: string): void => {
-    if (seen.has(table)) return;
-    seen.set(table, place);
-    if (level === 1) return;
-    for (let index = from; index < 512; index++) {
-      const lo = entries.low(table, index);
-      if (isPresent(lo) && !isLeaf(lo, level))
-        visit(frameOf(lo, entries.high(table, index)), level - 1, 0, `${place}/${index}`);
-    }
+  const half = (top: Frame, place: string, walked: boolean): void => {
+    if (seen.has(top)) return;
+    seen.set(top, place);
+    if (!walked) return;
+    walkRange(entries.memory, top, levels, slotRange(levels, kernelBoundary, 511), {
+      table(_address, level, lower, table, index) {
+        if (seen.has(lower)) return false;
+        seen.set(lower, `${seen.get(table)!}/${index}`);
+        return level > 2;
+      },
+    });
   };
-  visit(root, layout.levels, layout.kernelBoundary, "kernel");
+  half(root, "kernel", true);
   // Without KPTI the second page stays empty, and is the root's all the same.
-  visit(root + 1, layout.pti ? layout.levels : 1, layout.kernelBoundary, "user");
+  half(root + 1, "user", layout.pti);
   return seen;
 }
 
 /** Frames a root maps in a part of the image. */
-function collect({ entries, layout }: BootParts, root: Frame, { start, end }: AddressRange, into: Set<Frame>): void {
-  const pages = pagesBetween(start, end).pages;
-  for (let page = 0; page < pages;) {
-    const address = imageAddress(layout, start) + BigInt(page) * PAGE;
-    const pmd = tableAt(entries.memory, root, layout.levels, address, 2);
-    if (pmd === undefined) {
-      page++;
-      continue;
-    }
-    const index = tableIndex(address, 2);
-    const lo = entries.low(pmd, index);
-    if (isLeaf(lo, 2)) {
-      const frame = leafFrame(lo, entries.high(pmd, index), 2);
-      const within = Number((address >> 12n) & 511n);
-      for (let each = within; each < 512 && page < pages; each++, page++) into.add(frame + each);
-    } else {
-      const pte = frameOf(lo, entries.high(pmd, index));
-      const small = tableIndex(address, 1);
-      if (isPresent(entries.low(pte, small))) into.add(frameOf(entries.low(pte, small), entries.high(pte, small)));
-      page++;
-    }
-  }
+function collect({ entries, layout }: BootParts, root: Frame, part: AddressRange, into: Set<Frame>): void {
+  const range = imageRange(layout, part);
+  walkRange(entries.memory, root, layout.levels, range, {
+    leaf(address, level, lo, hi) {
+      const leaf = { start: address, pages: entryPages(level) };
+      const first = leafFrame(lo, hi, level);
+      const from = address > range.start ? address : range.start;
+      const shared = pagesBetween(from, endOf(leaf) < endOf(range) ? endOf(leaf) : endOf(range));
+      const at = first + pagesBetween(address, from).pages;
+      for (let page = 0; page < shared.pages; page++) into.add(at + page);
+    },
+  });
 }
 
 /** Nothing but arithmetic on the image's symbols and the layout: an independent account. */

@@ -4,7 +4,19 @@
  *
  * Source: the files that kernels print; one of Linux 6.1 is the test's model.
  */
-import { type AddressRange, Bit, type Frame, frameOf, isLeaf, isPresent, type PhysMemory } from "@kreplica/hw-x86/api";
+import {
+  type AddressRange,
+  Bit,
+  entryAddress,
+  type Frame,
+  frameOf,
+  isExecutable,
+  isLeaf,
+  isPresent,
+  pagesBetween,
+  type PhysMemory,
+  walkTables,
+} from "@kreplica/hw-x86/api";
 import type { KernelLayout } from "@kreplica/mm-core/api";
 
 const LEVEL_NAMES = ["", "pte", "pmd", "pud", "p4d", "pgd"];
@@ -68,6 +80,16 @@ const markersOf = (layout: KernelLayout): Marker[] => [
   { start: 0xffff_ffff_ff57_c000n, name: "Fixmap Area" },
 ];
 
+/** A table, and what the way to it allows. */
+interface Way {
+  readonly table: Frame;
+  readonly writable: boolean;
+  readonly noExecute: boolean;
+  readonly user: boolean;
+  /** All its entries say the same. */
+  readonly alike: boolean;
+}
+
 /** @param root a kernel PGD @returns lines */
 export function ptdump(memory: PhysMemory, root: Frame, layout: KernelLayout): string[] {
   const { levels } = layout;
@@ -88,47 +110,33 @@ export function ptdump(memory: PhysMemory, root: Frame, layout: KernelLayout): s
     title(at);
     open = { start: at, flags, level };
   };
-  const visit = (
-    table: Frame,
-    level: number,
-    base: bigint,
-    from: number,
-    writable: boolean,
-    noExecute: boolean,
-    user: boolean,
-  ): void => {
-    const step = 1n << BigInt(12 + 9 * (level - 1));
-    // KASAN's shadow of nothing goes through few tables that say the same 512 times, to 2^36 leaves: one of each says
-    // it all.
-    const end = level < levels && layout.kasan && isUniform(memory, table) ? 1 : 512;
-    for (let index = from; index < end; index++) {
-      const at = base + BigInt(index) * step;
-      const lo = memory.read32(table, index * 2);
-      const hi = memory.read32(table, index * 2 + 1);
-      // With 4 levels the folded P4D is called by the PGD's name.
-      const name = level === levels ? "pgd" : LEVEL_NAMES[level]!;
-      if (!isPresent(lo)) {
-        note(at, "", name);
-        continue;
-      }
-      const mayWrite = writable && (lo & Bit.Writable) !== 0;
-      const never = noExecute || hi >>> 31 !== 0;
-      const mine = user && (lo & Bit.User) !== 0;
-      if (isLeaf(lo, level)) note(at, flagText(lo, level, mayWrite, never, mine), name);
-      else visit(frameOf(lo, hi), level - 1, at, 0, mayWrite, never, mine);
-    }
-  };
+  // KASAN's shadow of nothing goes through few tables that say the same 512 times, to 2^36 leaves: one entry of each
+  // says it all.
+  const alike = (table: Frame, level: number): boolean =>
+    level < levels && layout.kasan !== undefined && isUniform(memory, table);
   note(0n, "", "pgd");
-  const span = 1n << BigInt(12 + 9 * levels);
-  visit(
-    root,
-    levels,
-    END - span,
-    Number((KERNEL_FROM[levels] - (END - span)) >> BigInt(12 + 9 * (levels - 1))),
-    true,
-    false,
-    true,
-  );
+  const top: Way = { table: root, writable: true, noExecute: false, user: true, alike: false };
+  walkTables<Way>(levels, pagesBetween(KERNEL_FROM[levels], END), top, (way, level, index, base) => {
+    if (way.alike && index > 0) return undefined;
+    const at = entryAddress(base, level, index);
+    const lo = memory.read32(way.table, index * 2);
+    const hi = memory.read32(way.table, index * 2 + 1);
+    // With 4 levels the folded P4D is called by the PGD's name.
+    const name = level === levels ? "pgd" : LEVEL_NAMES[level]!;
+    if (!isPresent(lo)) {
+      note(at, "", name);
+      return undefined;
+    }
+    const writable = way.writable && (lo & Bit.Writable) !== 0;
+    const noExecute = way.noExecute || !isExecutable(hi);
+    const user = way.user && (lo & Bit.User) !== 0;
+    if (isLeaf(lo, level)) {
+      note(at, flagText(lo, level, writable, noExecute, user), name);
+      return undefined;
+    }
+    const table = frameOf(lo, hi);
+    return { table, writable, noExecute, user, alike: alike(table, level - 1) };
+  });
   if (open) lines.push(ptdumpLine({ start: open.start, end: END }, open.flags, open.level));
   return lines;
 }

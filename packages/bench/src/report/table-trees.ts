@@ -4,24 +4,27 @@
  */
 import {
   type AddressRange,
-  canonical,
+  ALL_PAGES,
+  entryAddress,
+  entryBytes,
   type Frame,
   frameOf,
   hex,
   isLeaf,
   isPresent,
   leafFrame,
+  meet,
   type NodeId,
   type PhysMemory,
+  walkRange,
+  walkTables,
 } from "@kreplica/hw-x86/api";
 import type { Table, TableEntries } from "@kreplica/report";
 import { tableName } from "./tables-picture.js";
 
 /** A part of the image, live addresses; `end` is the first beyond it. */
-export interface Part {
+export interface Part extends AddressRange {
   readonly what: string;
-  readonly start: bigint;
-  readonly end: bigint;
 }
 
 /** What a tree is made of. */
@@ -33,45 +36,65 @@ export interface TreeOf {
   readonly parts: readonly Part[];
 }
 
-/** Bytes an entry of a level maps: 4 KiB at level 1. */
-const span = (level: number): bigint => 1n << BigInt(12 + 9 * (level - 1));
+/** A table whose entries are being looked at. */
+interface Open {
+  readonly frame: Frame;
+  readonly entries: TableEntries[];
+  /** Tables that hang beside the way to the image, by node. */
+  readonly more: Map<NodeId, number>;
+}
+const open = (frame: Frame): Open => ({ frame, entries: [], more: new Map() });
 
 /** The tree of one root. */
 export function tableTree(of: TreeOf, root: Frame): Table {
-  return below(of, root, of.levels, 0n);
+  const top = open(root);
+  walkTables<Open>(
+    of.levels,
+    ALL_PAGES,
+    top,
+    (at, level, index, base) => entry(of, at, level, index, entryAddress(base, level, index)),
+    (at, level, index, below) => {
+      at.entries.push({ first: index, last: index, table: shown(of, below, level - 1) });
+    },
+  );
+  return shown(of, top, of.levels);
 }
 
-const partAt = ({ parts }: TreeOf, { start, end }: AddressRange): Part | undefined =>
-  parts.find((part) => part.start < end && start < part.end);
+const partAt = ({ parts }: TreeOf, mapped: AddressRange): Part | undefined => parts.find((part) => meet(part, mapped));
 
-function below(of: TreeOf, table: Frame, level: number, base: bigint): Table {
-  const entries: TableEntries[] = [];
-  const more = new Map<NodeId, number>();
-  for (let index = 0; index < 512; index++) {
-    const lo = of.memory.read32(table, index * 2);
-    const hi = of.memory.read32(table, index * 2 + 1);
-    if (!isPresent(lo)) continue;
-    const start = canonical(base + BigInt(index) * span(level), of.levels);
-    const part = partAt(of, { start, end: start + span(level) });
-    if (!isLeaf(lo, level)) {
-      const next = frameOf(lo, hi);
-      if (part) {
-        const shown = below(of, next, level - 1, base + BigInt(index) * span(level));
-        entries.push({ first: index, last: index, table: shown });
-      } else count(of, next, level - 1, more);
-      continue;
-    }
-    if (!part) continue;
-    const node = of.nodeOf(leafFrame(lo, hi, level));
-    const before = entries.at(-1);
-    if (before?.node === node && before.what === part.what && before.last === index - 1)
-      entries[entries.length - 1] = { ...before, last: index, bytes: before.bytes! + Number(span(level)) };
-    else entries.push({ first: index, last: index, bytes: Number(span(level)), node, what: part.what });
+/** Notes an entry. @param start first address it stands for @returns the table it leads to, where that is shown */
+function entry(
+  of: TreeOf,
+  { frame, entries, more }: Open,
+  level: number,
+  index: number,
+  start: bigint,
+): Open | undefined {
+  const lo = of.memory.read32(frame, index * 2);
+  const hi = of.memory.read32(frame, index * 2 + 1);
+  if (!isPresent(lo)) return undefined;
+  const bytes = entryBytes(level);
+  const part = partAt(of, { start, end: start + bytes });
+  if (!isLeaf(lo, level)) {
+    const next = frameOf(lo, hi);
+    if (part) return open(next);
+    count(of, next, level - 1, more);
+    return undefined;
   }
+  if (!part) return undefined;
+  const node = of.nodeOf(leafFrame(lo, hi, level));
+  const before = entries.at(-1);
+  if (before?.node === node && before.what === part.what && before.last === index - 1)
+    entries[entries.length - 1] = { ...before, last: index, bytes: before.bytes! + Number(bytes) };
+  else entries.push({ first: index, last: index, bytes: Number(bytes), node, what: part.what });
+  return undefined;
+}
+
+function shown(of: TreeOf, { frame, entries, more }: Open, level: number): Table {
   return {
     name: tableName(level, of.levels),
-    frame: hex(table),
-    node: of.nodeOf(table),
+    frame: hex(frame),
+    node: of.nodeOf(frame),
     entries,
     ...(more.size === 0
       ? {}
@@ -81,12 +104,16 @@ function below(of: TreeOf, table: Frame, level: number, base: bigint): Table {
 
 /** Adds a table and all below it to the counts. */
 function count(of: TreeOf, table: Frame, level: number, tables: Map<NodeId, number>): void {
-  const node = of.nodeOf(table);
-  tables.set(node, (tables.get(node) ?? 0) + 1);
+  const add = (frame: Frame): void => {
+    const node = of.nodeOf(frame);
+    tables.set(node, (tables.get(node) ?? 0) + 1);
+  };
+  add(table);
   if (level === 1) return;
-  for (let index = 0; index < 512; index++) {
-    const lo = of.memory.read32(table, index * 2);
-    if (isPresent(lo) && !isLeaf(lo, level))
-      count(of, frameOf(lo, of.memory.read32(table, index * 2 + 1)), level - 1, tables);
-  }
+  walkRange(of.memory, table, level, ALL_PAGES, {
+    table(_address, above, lower) {
+      add(lower);
+      return above > 2;
+    },
+  });
 }

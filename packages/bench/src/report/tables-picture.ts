@@ -3,6 +3,7 @@
  * how the user half of a process hangs below all of them alike.
  */
 import {
+  ALL_PAGES,
   type Frame,
   frameOf,
   isLeaf,
@@ -11,6 +12,7 @@ import {
   type NodeId,
   type PhysMemory,
   tableIndex,
+  walkTables,
 } from "@kreplica/hw-x86/api";
 
 /** One node's view. */
@@ -102,19 +104,18 @@ export function picture(
 /** What differs between two roots, by the slot of each level on the way to the window. */
 export function differences(memory: PhysMemory, a: PicturedRoot, b: PicturedRoot, levels: 4 | 5): string[] {
   const found: string[] = [];
-  const compare = (left: Frame, right: Frame, level: number, path: string): void => {
-    if (left === right) return;
-    for (let index = 0; index < 512; index++) {
-      const [lo, hi] = [memory.read32(left, index * 2), memory.read32(left, index * 2 + 1)];
-      const [otherLo, otherHi] = [memory.read32(right, index * 2), memory.read32(right, index * 2 + 1)];
-      if (lo === otherLo && hi === otherHi) continue;
-      const here = `${path}${tableName(level, levels)}[${index}]`;
-      const tables = isPresent(lo) && isPresent(otherLo) && !isLeaf(lo, level) && !isLeaf(otherLo, level);
-      if (tables) compare(frameOf(lo, hi), frameOf(otherLo, otherHi), level - 1, `${here} `);
-      else found.push(here);
-    }
-  };
-  compare(a.root, b.root, levels, "");
+  const roots = { left: a.root, right: b.root, path: "" };
+  walkTables<typeof roots>(levels, ALL_PAGES, roots, ({ left, right, path }, level, index) => {
+    if (left === right) return undefined;
+    const [lo, hi] = [memory.read32(left, index * 2), memory.read32(left, index * 2 + 1)];
+    const [otherLo, otherHi] = [memory.read32(right, index * 2), memory.read32(right, index * 2 + 1)];
+    if (lo === otherLo && hi === otherHi) return undefined;
+    const here = `${path}${tableName(level, levels)}[${index}]`;
+    const tables = isPresent(lo) && isPresent(otherLo) && !isLeaf(lo, level) && !isLeaf(otherLo, level);
+    if (tables) return { left: frameOf(lo, hi), right: frameOf(otherLo, otherHi), path: `${here} ` };
+    found.push(here);
+    return undefined;
+  });
   return runs(found);
 }
 

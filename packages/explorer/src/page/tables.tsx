@@ -1,5 +1,5 @@
 /** Page tables as trees, one a root, side by side: what a node has to itself is open, what all share is folded. */
-import type { AddressRange } from "@kreplica/hw-x86/api";
+import { type AddressRange, canonical, entryBytes } from "@kreplica/hw-x86/api";
 import { formatCpuList } from "@kreplica/inputs";
 import { useMemo } from "preact/hooks";
 import type { ComponentChildren, VNode } from "preact";
@@ -7,9 +7,6 @@ import type { EntryRun, RootView, TableView, View } from "../model/view.js";
 import { hex, levelName, NodeChip, Panel } from "./shown.jsx";
 
 const SIZES = ["", "4 KiB", "2 MiB", "1 GiB"];
-const spanOf = (level: number): bigint => 1n << BigInt(12 + 9 * (level - 1));
-const canonical = (address: bigint, levels: number): bigint =>
-  BigInt.asUintN(64, BigInt.asIntN(levels === 5 ? 57 : 48, address));
 
 /** What every row needs. */
 interface Around {
@@ -199,7 +196,7 @@ const FOLDED = 4;
 
 /** Neighbours that lead to shared tables of one node alike go together. */
 function groupsOf(table: TableView, base: bigint, { byFrame, reachedBy, blamed, view }: Around): EntryRun[][] {
-  const span = spanOf(table.level);
+  const span = entryBytes(table.level);
   const leadsToText = ({ first }: EntryRun): boolean => {
     const start = canonical(base + BigInt(first) * span, view.levels);
     return regionAt(view, { start, end: start + span }) === "text";
@@ -300,7 +297,7 @@ function Entry({
   around: Around;
 }): VNode {
   const { levels } = around.view;
-  const span = spanOf(table.level);
+  const span = entryBytes(table.level);
   const start = canonical(base + BigInt(entry.first) * span, levels);
   const what = regionAt(around.view, { start, end: start + span * BigInt(entry.last - entry.first + 1) });
   let changed = false;
