@@ -1,3 +1,3 @@
 import { doors } from "../../tsup.shared.js";
 
-export default doors("src/index.ts", "src/zstd.ts");
+export default doors("src/index.ts", "src/testing.ts", "src/zstd.ts");

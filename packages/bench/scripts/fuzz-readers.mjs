@@ -8,25 +8,13 @@
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { build } from "esbuild";
+import { bundle } from "./bundle.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 // As deep as test/fuzz: what it reads beside itself is found from there too.
 const output = join(root, ".cache/fuzz/readers.mjs");
 mkdirSync(dirname(output), { recursive: true });
-await build({
-  entryPoints: [join(root, "test/fuzz/readers.ts")],
-  outfile: output,
-  bundle: true,
-  platform: "node",
-  format: "esm",
-  target: "node20",
-  logLevel: "warning",
-  conditions: ["@kreplica/source"],
-  minifySyntax: true,
-  banner: { js: 'import { createRequire as ofNode } from "node:module"; const require = ofNode(import.meta.url);' },
-  external: ["iced-x86", "vitest"],
-});
+await bundle("test/fuzz/readers.ts", output);
 
 const [count = "100000", seed = "1", ...names] = process.argv.slice(2);
 const { fuzz, readers } = await import(pathToFileURL(output).href);

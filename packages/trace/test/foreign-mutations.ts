@@ -1,5 +1,6 @@
 /** Damaged traces of every foreign format, from a seed: each is a whole recording or a typed error with its byte. */
 import { gzipSync } from "node:zlib";
+import { damagedBytes, numbers } from "@kreplica/inputs/testing";
 import { zipSync } from "fflate";
 import { checkTrace } from "../src/check.js";
 import { type ForeignFormat, importTrace } from "../src/foreign/formats.js";
@@ -44,31 +45,6 @@ export const traces: Readonly<Record<string, readonly [ForeignFormat["name"], Ui
   ],
 };
 
-/** A generator of 32-bit numbers (mulberry32). */
-function numbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b_79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
-function damaged(sound: Uint8Array, draw: (below: number) => number): Uint8Array {
-  let bytes = sound.slice();
-  for (let steps = 1 + draw(3); steps > 0; steps--) {
-    if (bytes.length === 0) return bytes;
-    const at = draw(bytes.length);
-    const kind = draw(8);
-    if (kind === 0) bytes = bytes.slice(0, at);
-    else if (kind === 1) bytes = Uint8Array.from([...bytes.subarray(0, at), ...bytes.subarray(at + 1 + draw(12))]);
-    else if (kind === 2) bytes = Uint8Array.from([...bytes.subarray(0, at), ...bytes.subarray(draw(bytes.length))]);
-    else bytes[at] = kind < 5 ? bytes[at]! ^ (1 << draw(8)) : draw(256);
-  }
-  return bytes;
-}
-
 /** @returns how many were read, and how many refused @throws for anything else, with the bytes */
 export function readDamaged(
   [format, sound]: readonly [ForeignFormat["name"], Uint8Array],
@@ -78,7 +54,7 @@ export function readDamaged(
   const draw = numbers(seed);
   let read = 0;
   for (let i = 0; i < count; i++) {
-    const bytes = damaged(sound, draw);
+    const bytes = damagedBytes(sound, draw);
     try {
       const parts: Uint8Array[] = [];
       importTrace(recordingOf("mine", bytes), format, (part) => parts.push(part.slice()));

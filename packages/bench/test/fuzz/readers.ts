@@ -3,6 +3,7 @@
 import { BpfError, readObject } from "@kreplica/bpf";
 import { ElfError, readElf } from "@kreplica/elf";
 import { InputError, Lz4Fault, readCallCounts, unpackLz4Block } from "@kreplica/inputs";
+import { damagedBytes, damagedText, numbers } from "@kreplica/inputs/testing";
 import {
   kernelFromBytes,
   missingTables,
@@ -19,7 +20,6 @@ import { ModuleError } from "@kreplica/modules";
 import { tinyModule } from "@kreplica/modules/testing";
 import { planFromText, pointsOf } from "@kreplica/sweep";
 import { checkTrace, readTraceBytes, recordingOf } from "@kreplica/trace";
-import { damagedBytes, damagedText, numbers } from "./damage.js";
 import * as samples from "./samples.js";
 
 /** A reader, and what it is given. */

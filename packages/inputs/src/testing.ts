@@ -1,6 +1,9 @@
-/** Damage from a seed, to bytes and to texts: bits, bytes, words, cuts, pieces doubled, lines moved. */
+/**
+ * Damage from a seed, for the tests of whatever reads files: bits, bytes, words, cuts, pieces doubled, lines moved. A
+ * reader gives sound data or a typed error of every damaged file.
+ */
 
-/** Numbers below what is asked for, from a seed (mulberry32). */
+/** Numbers from 0 to below what is asked for, from a seed (mulberry32). */
 export function numbers(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -17,7 +20,7 @@ const PIECES = '|-|,|:|0|-1|99999999999|1e999|NaN|0xffffffff|<|>|"|{|]|\t|\0| |\
   "|",
 );
 
-/** One to four places of a copy changed, sometimes it is cut. */
+/** One to four places of a copy changed, sometimes it is cut. @param draw as {@link numbers} makes it */
 export function damagedBytes(sound: Uint8Array, draw: (below: number) => number): Uint8Array {
   let bytes = sound.slice();
   for (let steps = 1 + draw(4); steps > 0 && bytes.length > 0; steps--) {
@@ -44,7 +47,7 @@ export function damagedBytes(sound: Uint8Array, draw: (below: number) => number)
   return bytes;
 }
 
-/** Letters and lines of a text cut, doubled, moved and put in. */
+/** Letters and lines of a text cut, doubled, moved and put in. @param draw as {@link numbers} makes it */
 export function damagedText(text: string, draw: (below: number) => number): string {
   for (let steps = 1 + draw(3); steps > 0; steps--) {
     const at = draw(text.length + 1);
