@@ -8,7 +8,7 @@
  *   page 2        handler: never executed, a CPU that stands there has trapped; setup code at 0x100
  *   page 3 ..     a stack for each CPU
  */
-import { type AddressRange, lengthOf, PAGE } from "@kreplica/hw-x86/api";
+import { type AddressRange, lengthOf, type Machine, PAGE } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import { type FetchedCode, type FetchedCodeOptions, FetchingPort, Interpreter } from "@kreplica/hw-x86/isa";
 import type { BootParts } from "@kreplica/kernel";
@@ -109,6 +109,14 @@ const FETCHES: readonly FetchedCodeOptions[] = [
   { windowBytes: 8 },
   { windowBytes: 16, windows: 3 },
 ];
+
+/** The first CPU of each node, those of the first nodes and the last. @param most CPUs that are chosen, 2 or more */
+export function cpusOfNodes(machine: Machine, most: number): CpuId[] {
+  const first = machine.nodes
+    .map((node) => machine.cpuIds.find((cpu) => machine.nodeOfCpu(cpu) === node))
+    .filter((cpu) => cpu !== undefined);
+  return [...new Set([...first.slice(0, most - 1), ...first.slice(-1)])];
+}
 
 /** A CPU that executes what it has fetched: pages of code of its own, a stack, an interpreter. */
 export class ExecutingCpu {

@@ -34,6 +34,10 @@ export const LEAF_BYTES = { 1: PAGE, 2: LARGE, 3: HUGE } as const;
 export const hex = (value: bigint | number): string =>
   `0x${(typeof value === "bigint" ? BigInt.asUintN(64, value) : value).toString(16)}`;
 
+/** Bytes as messages write them, two digits each: `0f1f440000`. */
+export const hexBytes = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
 /** The first multiple of a power of two at or above an address. */
 export const alignUp = (address: bigint, step: bigint): bigint => (address + step - 1n) & ~(step - 1n);
 /** The last multiple of a power of two at or below an address. */

@@ -8,7 +8,8 @@ export {
   type Place,
   type TlbName,
 } from "./accounts/account.js";
-export { AccountOf } from "./accounts/account.js";
+export { AccountOf, cacheNameOf } from "./accounts/account.js";
+export { groupBy } from "./group-by.js";
 export { readAcpi } from "./accounts/acpi.js";
 export { type AcpiTable, isAcpiTable, type TableName, TABLES, tableFromBytes } from "./acpi/tables.js";
 export { acpiTables } from "./acpi/write.js";

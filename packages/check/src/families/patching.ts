@@ -3,11 +3,8 @@
  * debugger. Group P: the witness beside text patching looks after each stored byte, this family at what CPUs meet, at
  * probes and at what the boot patched.
  */
-import { bytesAt, PAGE } from "@kreplica/hw-x86/api";
-import type { CpuId } from "@kreplica/hw-x86";
-import { type Finding, staleInstructions } from "@kreplica/invariants";
-import { type BootParts, broken } from "@kreplica/kernel";
-import { frameAt, imageAddress } from "@kreplica/mm-core";
+import { bytesAt, hexBytes } from "@kreplica/hw-x86/api";
+import { staleInstructions } from "@kreplica/invariants";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import {
   DebuggerBreakpoints,
@@ -16,7 +13,6 @@ import {
   InsnPages,
   JumpLabels,
   Kprobes,
-  nops,
   type PokeItem,
   StaticCalls,
   textPatch,
@@ -26,13 +22,13 @@ import {
 } from "@kreplica/text-patch";
 import { Vmalloc, VmallocError } from "@kreplica/vmalloc";
 import type { Subject } from "../subject.js";
-import { ExecutingCpu, ExecutionPages } from "../executing-cpu.js";
+import { cpusOfNodes, ExecutingCpu, ExecutionPages } from "../executing-cpu.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
 import { AREA_PLUGINS } from "./area-plugins.js";
 import { splitDirectMap } from "./splits.js";
-import { CALL_KEY, KEY, lateCode, patchedCode, patchedText, type PatchedText, PLAIN_STATE } from "./patched-text.js";
+import { patchedAtBoot, patchWhileBooting } from "./boot-patches.js";
+import { CALL_KEY, KEY, patchedText, type PatchedText, PLAIN_STATE } from "./patched-text.js";
 
-const hexBytes = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 const CHANGES = ["key", "static-call", "trace", "probe", "debugger"] as const;
 export type PatchingOperation =
   | { readonly op: "patch"; readonly change: (typeof CHANGES)[number]; readonly nth: number; readonly cpu: number }
@@ -44,12 +40,6 @@ const EXECUTING = 3;
 const ROUND = 200;
 /** A way round it with nothing switched on. */
 const LOOP_STEPS = 30;
-
-/** What was seen of patching while a kernel booted. */
-interface BootNotes {
-  faults: Finding[];
-}
-const notes = new WeakMap<BootParts, BootNotes>();
 
 export const patchingFamily: OperationFamily<PatchingOperation> = {
   name: "patching",
@@ -74,79 +64,9 @@ export const patchingFamily: OperationFamily<PatchingOperation> = {
     return `${what[o.change]} by CPU ${o.cpu}, while others execute`;
   },
   plugins: [...AREA_PLUGINS, textPatch],
-  beforeBoot,
+  beforeBoot: patchWhileBooting,
   start: (system) => new PatchingAtWork(system),
 };
-
-/**
- * Lays the code before there are copies (P8), patches it afterwards, and init text (P9); asks for text's addresses in
- * copies (P13).
- */
-function beforeBoot(parts: BootParts): void {
-  const poke = parts.assembly.get(TextPoke);
-  const { image, layout, view, entries } = parts;
-  const text = patchedText(image, layout.imageOffset);
-  const seen: BootNotes = { faults: [] };
-  notes.set(parts, seen);
-  const early = (code: ReturnType<typeof patchedCode>): void => {
-    for (const [address, bytes] of code) poke.early(address, bytes);
-  };
-  parts.boot.during("setup-arch", () => {
-    early(patchedCode(text));
-    return "code laid that checks patch";
-  });
-  parts.boot.during("alternatives", () => {
-    early(lateCode(text));
-    const init = imageAddress(layout, image.initBegin) + 0x40n;
-    const before = poke.cost.framesWritten;
-    poke.early(init, nops(5));
-    const frames = new Set(
-      view.holders.map((node) => frameAt(entries.memory, view.kernelRoot(node), layout.levels, init)),
-    );
-    if (frames.size !== 1 || poke.cost.framesWritten - before !== 1)
-      seen.faults.push(
-        broken(
-          "P9",
-          `a patch of init text wrote ${poke.cost.framesWritten - before} frames, ${frames.size} are behind it`,
-        ),
-      );
-    addressesInCopies(parts, true, seen);
-    return "";
-  });
-  parts.boot.during("numa-clear-linear", () => {
-    addressesInCopies(parts, false, seen);
-    return "";
-  });
-}
-
-/** P13: text of a holder, and nothing else, has an address in a copy, until the addresses are cleared. */
-function addressesInCopies({ view, image, layout, machine }: BootParts, known: boolean, seen: BootNotes): void {
-  const [start, end] = [imageAddress(layout, image.stext), imageAddress(layout, image.etext)];
-  for (const node of machine.nodes) {
-    const holds = known && view.holders.length > 1 && view.holders.includes(node);
-    for (const [address, inside] of [
-      [start, true],
-      [end - 1n, true],
-      [start - 1n, false],
-      [(end + PAGE - 1n) & ~(PAGE - 1n), false],
-      [imageAddress(layout, image.startRodata), false],
-    ] as const) {
-      const found = view.addressInReplica(address, node);
-      const frame = view.replicaFrame(address, node);
-      const wanted =
-        holds && inside && frame !== undefined
-          ? layout.pageOffset + (BigInt(frame) << 12n) + (address & (PAGE - 1n))
-          : undefined;
-      if (found !== wanted)
-        seen.faults.push(
-          broken(
-            "P13",
-            `0x${address.toString(16)} on node ${node} has ${found === undefined ? "no address" : `address 0x${found.toString(16)}`} in a copy, it should be ${wanted === undefined ? "none" : `0x${wanted.toString(16)}`}`,
-          ),
-        );
-    }
-  }
-}
 
 class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   private readonly text: PatchedText;
@@ -177,7 +97,6 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
   constructor(private readonly system: Subject) {
     const { parts } = system;
     const { assembly, layout } = parts;
-    for (const { id, detail } of notes.get(parts)?.faults ?? []) system.fail(id, detail);
     this.text = patchedText(parts.image, layout.imageOffset);
     this.poke = new WitnessedTextPoke(assembly.get(TextPoke), parts, {
       fail: ({ id, detail }) => system.fail(id, detail),
@@ -210,8 +129,8 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     });
     this.debuggers = new DebuggerBreakpoints(this.poke);
     this.aimed = this.text.leaf;
-    this.bootPatches();
-    const chosen = this.oneOfEachNode();
+    for (const { id, detail } of patchedAtBoot(parts, this.text)) system.fail(id, detail);
+    const chosen = cpusOfNodes(parts.machine, EXECUTING);
     const execution = new ExecutionPages(parts, chosen.length);
     this.cpus = chosen.map(
       (id, which) =>
@@ -230,36 +149,6 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
     // What comes of that is looked for when operations do it: CPUs begin with nothing fetched.
     for (const cpu of this.cpus) cpu.fetched.serialise();
     this.begun = true;
-  }
-
-  /** P8: what was patched before and after there were copies is in all of them. */
-  private bootPatches(): void {
-    const { view } = this.system.parts;
-    const reader = new TextReader(this.system.parts);
-    const late = new Map(lateCode(this.text).map(([address, bytes]) => [address, bytes]));
-    for (const [address, bytes] of [...patchedCode(this.text), ...late]) {
-      const wanted = bytes.slice();
-      for (const [at, code] of late)
-        if (at >= address && at < address + BigInt(bytes.length)) wanted.set(code, Number(at - address));
-      for (const node of view.holders) {
-        const found = reader.bytes(node, bytesAt(address, bytes.length));
-        const wrong = wanted.findIndex((byte, i) => byte !== found[i]);
-        if (wrong >= 0)
-          this.system.fail(
-            "P8",
-            `node ${node} has 0x${found[wrong]!.toString(16)} at 0x${(address + BigInt(wrong)).toString(16)} after the boot, which patched 0x${wanted[wrong]!.toString(16)} there`,
-          );
-      }
-    }
-  }
-
-  /** The first CPU of each node, those of the first nodes and the last. */
-  private oneOfEachNode(): CpuId[] {
-    const { machine } = this.system.parts;
-    const first = machine.nodes
-      .map((node) => machine.cpuIds.find((cpu) => machine.nodeOfCpu(cpu) === node))
-      .filter((cpu) => cpu !== undefined);
-    return [...new Set([...first.slice(0, EXECUTING - 1), ...first.slice(-1)])];
   }
 
   perform(o: PatchingOperation): void {

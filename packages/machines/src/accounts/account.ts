@@ -14,6 +14,16 @@ export interface Place {
 /** The caches a core sees. */
 export type CacheName = "l1i" | "l1d" | "l2" | "l3";
 
+/**
+ * The name of a cache that a tool tells of by its level.
+ * @param level as the tool writes it @param holds of a first-level cache what lies in it
+ * @returns undefined where no core has such a cache here
+ */
+export function cacheNameOf(level: number | string, holds: "data" | "instructions" | undefined): CacheName | undefined {
+  if (Number(level) === 1) return holds === "instructions" ? "l1i" : holds === "data" ? "l1d" : undefined;
+  return ({ 2: "l2", 3: "l3" } as const)[Number(level)];
+}
+
 /** The TLBs of a core, as the machine's description names them. */
 export type TlbName =
   "instruction.small" | "instruction.large" | "data.small" | "data.large" | "data.huge" | "second" | "second.huge";

@@ -5,7 +5,7 @@
  *   Descriptors"; AMD64 APM vol. 3, appendix E
  */
 import type { TlbSpec } from "@kreplica/hw-x86/api";
-import type { AccountOf, CacheName, TlbName } from "./account.js";
+import { type AccountOf, type CacheName, cacheNameOf, type TlbName } from "./account.js";
 import type { CpuidLeaf, CpuidOfCpu } from "./cpuid-dump.js";
 import { LEAF_2_TLBS, type ToldTlb } from "./cpuid-leaf-2.js";
 
@@ -21,20 +21,9 @@ export function cacheLeaves(cpu: CpuidOfCpu): { readonly name: CacheName; readon
   return (all ?? []).flatMap((leaf) => {
     const type = bits(leaf.eax, 0, 5);
     const level = bits(leaf.eax, 5, 3);
-    const name: CacheName | undefined =
-      level === 1
-        ? type === 2
-          ? "l1i"
-          : type === 1
-            ? "l1d"
-            : undefined
-        : type !== 3
-          ? undefined
-          : level === 2
-            ? "l2"
-            : level === 3
-              ? "l3"
-              : undefined;
+    // 1 data, 2 instructions, 3 both.
+    const holds = type === 2 ? "instructions" : type === 1 ? "data" : undefined;
+    const name = level > 1 && type !== 3 ? undefined : cacheNameOf(level, holds);
     return name ? [{ name, leaf }] : [];
   });
 }

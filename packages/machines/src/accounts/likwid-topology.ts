@@ -16,7 +16,7 @@
  * @source likwid-topology(1)
  */
 import { quoted, TextLines } from "@kreplica/inputs";
-import { AccountOf, type CacheName, MOST_CACHE, MOST_CPU, MOST_MEMORY, MOST_NODE } from "./account.js";
+import { AccountOf, cacheNameOf, MOST_CACHE, MOST_CPU, MOST_MEMORY, MOST_NODE } from "./account.js";
 import { groupBy } from "../group-by.js";
 import { hertzIn } from "./processor-names.js";
 
@@ -146,16 +146,7 @@ function sizeOf(value: string): number {
 function readCache(block: ReadonlyMap<string, Field>, account: AccountOf, text: TextLines): void {
   const level = block.get("Level")!;
   const type = block.get("Type")?.value ?? "";
-  const name: CacheName | undefined =
-    level.value === "1"
-      ? /instruction/i.test(type)
-        ? "l1i"
-        : "l1d"
-      : level.value === "2"
-        ? "l2"
-        : level.value === "3"
-          ? "l3"
-          : undefined;
+  const name = cacheNameOf(level.value, /instruction/i.test(type) ? "instructions" : "data");
   const size = block.get("Size");
   if (!name || !size) return;
   const bytes = sizeOf(size.value);

@@ -16,7 +16,7 @@
  */
 import { InputError, quoted } from "@kreplica/inputs";
 import { type SaxesAttributePlain, SaxesParser } from "saxes";
-import { AccountOf, type CacheName, MOST_CACHE, MOST_CPU, MOST_MEMORY, MOST_NODE } from "./account.js";
+import { AccountOf, type CacheName, cacheNameOf, MOST_CACHE, MOST_CPU, MOST_MEMORY, MOST_NODE } from "./account.js";
 import { inUnits, MEMORY_ATTRIBUTES, type MemoryFigure, memoryFigure, ownersOf, seenFrom } from "./lstopo-memory.js";
 import { vendorOf } from "./processor-names.js";
 
@@ -181,16 +181,8 @@ class LstopoReader {
     const level = say("depth") ?? /\d/.exec(type)?.[0];
     const kind = say("cache_type");
     // 0 unified, 1 data, 2 instruction.
-    const name: CacheName | undefined =
-      level === "1"
-        ? kind === "2" || type === "L1iCache"
-          ? "l1i"
-          : "l1d"
-        : level === "2" && kind !== "2"
-          ? "l2"
-          : level === "3"
-            ? "l3"
-            : undefined;
+    const holds = kind === "2" || type === "L1iCache" ? "instructions" : "data";
+    const name = level === undefined || (level === "2" && kind === "2") ? undefined : cacheNameOf(level, holds);
     if (!name) return;
     if (name === "l3") this.account.group("l3Of", cpus, this.line);
     if (this.seen.has(name)) return;

@@ -4,18 +4,15 @@
  * part.
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
-import { boot, NoOpFinder, type PolicyChoice, policyOf, runsShortNoOps } from "@kreplica/kernel";
+import { boot, type PolicyChoice, policyOf } from "@kreplica/kernel";
 import { TraceError, type TraceTest } from "@kreplica/trace";
-import { placeIn, runElsewhere } from "../measure/elsewhere.js";
+import { runElsewhere } from "../measure/elsewhere.js";
 import type { KernelJob } from "../measure/kernel-job.js";
+import { loadOn } from "../measure/load-on.js";
 import { replaySetup } from "../measure/replay-setup.js";
 import { rightlyBlamed } from "../replay/blame.js";
 import type { Pressure } from "../replay/foreign-stream.js";
-import { gateTo } from "../replay/gate.js";
-import { visitedFunctions } from "../replay/kernel-visit.js";
-import { loadTrace, type RecordedRun } from "../replay/load.js";
-import { nothingCarried } from "../replay/other-kernel.js";
-import { guestImage } from "../replay/recorded-kernel.js";
+import type { RecordedRun } from "../replay/load.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
 
 /** A machine with the nodes and CPUs of the job's; in caches, latencies and costs it may differ. */
@@ -66,31 +63,11 @@ export function measureVariants(job: VariantJob, run: RecordedRun, kernel: Repla
 
 function measured(job: VariantJob, run: RecordedRun, kernel: ReplayKernel): VariantRuns {
   const { where, policies, variants, seed } = job;
-  const { named, other } = kernel;
   const { guest, copied, kernelAt } = replaySetup(job, run, kernel);
   // These only say where a page is; runs are on kernels of their machines.
   const kernels = policies.map((choice) => ({ booted: boot(kernelAt(where).with({ policy: policyOf(choice) })) }));
   for (const { booted } of kernels) booted.recorded.runsOn(where.cpu);
-  const { image } = kernels[0]!.booted;
-  const moved = other ? { ...guest, image: guestImage(image, guest.image.firstPage) } : guest;
-  const carried = nothingCarried();
-  const symbol = (name: string): bigint | undefined => kernel.recorded.image("recorded").symbol(name);
-  const shortNoOps = kernels.some(({ booted }) => runsShortNoOps(booted, where.cpu));
-  const loaded = loadTrace(
-    run,
-    { guest, moved, symbol, named, located: false },
-    placeIn(kernels),
-    job.work === false || copied ? undefined : visitedFunctions((name) => image.symbol(name)),
-    other &&
-      ((batch) => {
-        other.move(batch, carried);
-      }),
-    gateTo(
-      kernels.map(({ booted }) => booted),
-      moved,
-    ),
-    shortNoOps ? new NoOpFinder(image.noOps ?? []) : undefined,
-  );
+  const { loaded } = loadOn(run, kernel, kernels, { guest, visits: job.work !== false && !copied, cpus: [where.cpu] });
   return {
     test: loaded.test,
     calls: loaded.calls,

@@ -3,22 +3,20 @@
  * are plain data, so that it can run in a worker.
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
-import { boot, NoOpFinder, type PolicyChoice, policyOf, runsShortNoOps } from "@kreplica/kernel";
+import { boot, type PolicyChoice, policyOf } from "@kreplica/kernel";
 import { singleCopy } from "@kreplica/mm-core";
 import { TraceError, type TraceStatistics, type TraceTest } from "@kreplica/trace";
-import { visitedFunctions } from "../replay/kernel-visit.js";
 import { rightlyBlamed } from "../replay/blame.js";
-import { gateTo } from "../replay/gate.js";
-import { loadTrace, type RecordedRun } from "../replay/load.js";
-import { type Carried, nothingCarried } from "../replay/other-kernel.js";
-import { guestImage } from "../replay/recorded-kernel.js";
+import type { RecordedRun } from "../replay/load.js";
+import type { Carried } from "../replay/other-kernel.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { SampledRun, shareOf, wholeOf } from "../replay/sampled-run.js";
-import { type NodeRun, placeIn, runElsewhere } from "./elsewhere.js";
+import { type NodeRun, runElsewhere } from "./elsewhere.js";
 import { type LocatedCycles, LocatedReplayer } from "../replay/located-replayer.js";
 import { pricingOf } from "./causes.js";
 import { type HotCold, measureHotColdAt } from "./hot-cold.js";
 import { type KernelJob } from "./kernel-job.js";
+import { loadOn } from "./load-on.js";
 import { replayerBeside } from "./pressed.js";
 import { timeLineRecorder } from "./text-names.js";
 import { TextSymbols } from "./text-symbols.js";
@@ -114,9 +112,8 @@ function measured(
 ): TraceMeasurement[] {
   const { spec, where, file, policies } = job;
   const nodeIndex = indexOf(spec, spec.cpus.find((cpu) => cpu.id === where.cpu)!.node);
-  const { named, other } = kernel;
+  const { other } = kernel;
   const { guest, copied, kernelAt } = replaySetup(job, run, kernel);
-  const carried = nothingCarried();
   const common = kernelAt(where);
   const kernels = [
     ...policies.map((choice) => {
@@ -135,40 +132,15 @@ function measured(
   ];
   for (const { booted } of kernels) booted.recorded.runsOn(where.madeOn ?? where.cpu);
   const { image } = kernels[0]!.booted;
-  // Addresses that were moved are the booted kernel's.
-  const moved = other ? { ...guest, image: guestImage(image, guest.image.firstPage) } : guest;
-  const symbol = (name: string): bigint | undefined => kernel.recorded.image("recorded").symbol(name);
-  // What a kernel with copies did for them is in its recording.
-  const functions = job.work === false || copied ? undefined : visitedFunctions((name) => image.symbol(name));
   const elsewhere = job.elsewhere ?? [];
-  const shortNoOps = kernels.some(({ booted }) => [where, ...elsewhere].some(({ cpu }) => runsShortNoOps(booted, cpu)))
-    ? new NoOpFinder(image.noOps ?? [])
-    : undefined;
-  const {
-    test,
-    measured: vcpu,
-    workload,
-    modelled,
-    devices,
-    calls,
-    pokes,
-    statistics,
-    retired,
-  } = loadTrace(
-    run,
-    { guest, moved, symbol, named, located: job.located ?? false },
-    placeIn(kernels),
-    functions,
-    other &&
-      ((batch) => {
-        other.move(batch, carried);
-      }),
-    gateTo(
-      kernels.map(({ booted }) => booted),
-      moved,
-    ),
-    shortNoOps,
-  );
+  const { loaded, carried } = loadOn(run, kernel, kernels, {
+    guest,
+    // What a kernel with copies did for them is in its recording.
+    visits: job.work !== false && !copied,
+    cpus: [where, ...elsewhere].map(({ cpu }) => cpu),
+    located: job.located ?? false,
+  });
+  const { test, measured: vcpu, workload, modelled, devices, calls, pokes, statistics, retired } = loaded;
   const pricing = retired && pricingOf(spec, nodeIndex);
   const symbols = job.timeLines ? new TextSymbols(image, kernel.symbols()) : undefined;
   const recorderOf = symbols && (() => timeLineRecorder(symbols));

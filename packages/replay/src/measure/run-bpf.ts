@@ -2,7 +2,7 @@
  * Runs programs of a BPF object on one CPU of each node, called as they are and attached to hot paths, their code
  * shared or with a copy on every node.
  */
-import { bytesAt, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { bytesAt, hexBytes, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import {
   bpf,
   type BpfHost,
@@ -158,8 +158,7 @@ export function runBpf(source: KernelSource, options: BpfRunOptions): BpfRun {
 }
 
 function elementsOf(map: BpfMap, memory: ProgramMemory, cpus: readonly number[]): BpfMapState["elements"] {
-  const { kind, valueBytes } = map.definition,
-    hexBytes = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const { kind, valueBytes } = map.definition;
   // What prog arrays hold are addresses of code, what rings hold are records.
   if (kind === "prog_array" || kind === "ringbuf") return [];
   const perCpu = kind.startsWith("percpu"),

@@ -3,7 +3,16 @@
  * from outside after each stored byte, through every holder's tables and against a text of which there is one copy.
  * Rules P1 to P3, P5 to P7, P11 and P12; what needs CPUs, probes or a boot is its user's.
  */
-import { type AddressRange, bytesAt, type Frame, hex, lengthOf, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import {
+  type AddressRange,
+  bytesAt,
+  type Frame,
+  hex,
+  hexBytes,
+  lengthOf,
+  PAGE,
+  PAGE_BYTES,
+} from "@kreplica/hw-x86/api";
 import type { Finding } from "@kreplica/invariants/api";
 import { INT3 } from "../encode.js";
 import { PatchUnderWay } from "../poke/patch-under-way.js";
@@ -25,7 +34,6 @@ export interface PatchWatcher {
 
 const BATCH = 256;
 const PCIDE = 0x2_0000;
-const hexBytes = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 const equal = (a: Uint8Array, b: Uint8Array): boolean => a.every((byte, i) => byte === b[i]);
 
 /**

@@ -9,9 +9,12 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseCpuList } from "@kreplica/inputs";
-import { AccountOf, type CacheName, type MachineAccount, type Place } from "@kreplica/machines";
+import { AccountOf, cacheNameOf, groupBy, type MachineAccount, type Place } from "@kreplica/machines";
 import type { SysfsFiles } from "./sysfs-files.js";
 import { type NodeFiles, readSysfs } from "./sysfs-nodes.js";
+
+/** What a cache holds, as `type` says; "Unified" says nothing of a first-level one. */
+const HOLDS: Readonly<Record<string, "data" | "instructions">> = { Data: "data", Instruction: "instructions" };
 
 /** Levels and kinds of caches a CPU may list. */
 const MOST_CACHES = 8;
@@ -31,14 +34,9 @@ export function sysfsAccount(directory: string): MachineAccount {
   sayAccess(account, nodes, at);
   if (places) {
     const all = nodes.flatMap(({ cpus }) => cpus).sort((a, b) => a - b);
-    const groupBy = (key: (cpu: number) => string): readonly number[][] => {
-      const groups = new Map<string, number[]>();
-      for (const cpu of all) groups.set(key(cpu), [...(groups.get(key(cpu)) ?? []), cpu]);
-      return [...groups.values()];
-    };
     const where = at(`node${nodes.find(({ cpus }) => cpus.length > 0)!.id}/cpu*/topology`);
-    for (const group of groupBy((cpu) => `${places.get(cpu)!.package}`)) account.group("packageOf", group, where);
-    for (const group of groupBy((cpu) => `${places.get(cpu)!.package} ${places.get(cpu)!.core}`))
+    for (const group of groupBy(all, (cpu) => `${places.get(cpu)!.package}`)) account.group("packageOf", group, where);
+    for (const group of groupBy(all, (cpu) => `${places.get(cpu)!.package} ${places.get(cpu)!.core}`))
       account.group("coreOf", group, where);
   }
   for (const { id, cpus } of nodes) for (const cpu of cpus) readCaches(files, account, id, cpu);
@@ -83,7 +81,7 @@ function readCaches(files: SysfsFiles, account: AccountOf, node: number, cpu: nu
   for (let index = 0; index < MOST_CACHES && existsSync(join(files.root, `${folder}/index${index}`)); index++) {
     const path = `${folder}/index${index}`;
     const word = (name: string): string => files.text(`${path}/${name}`)?.trim() ?? "";
-    const cache = nameOf(word("level"), word("type"));
+    const cache = cacheNameOf(word("level"), HOLDS[word("type")]);
     if (!cache) continue;
     const at = { file: join(files.root, path) };
     const size = word("size");
@@ -100,16 +98,3 @@ function readCaches(files: SysfsFiles, account: AccountOf, node: number, cpu: nu
     if (shared?.includes(cpu)) account.say("l3Of", cpu, shared, at);
   }
 }
-
-const nameOf = (level: string, type: string): CacheName | undefined =>
-  level === "1"
-    ? type === "Data"
-      ? "l1d"
-      : type === "Instruction"
-        ? "l1i"
-        : undefined
-    : level === "2"
-      ? "l2"
-      : level === "3"
-        ? "l3"
-        : undefined;
