@@ -13,7 +13,7 @@ const PAIR =
 /** What makes ranges of ends, what looks at branches (a jump's place and its target), and an access that a CPU makes. */
 const ALLOWED = [
   /trace(\.api\.md|\/src\/encoder\.ts): access\(/,
-  /hw-x86\.api\.md: pagesBetween\(/,
+  /hw-x86\.api\.md: (pagesBetween|bytesAt)\(/,
   /hw-x86\/src\/page-range\.ts: (pagesBetween|bytesAt)/,
   /text-patch(\.api\.md|\/src\/(encode|users\/move-code)\.ts): (branch32|jump8|moveInstruction|moveRun)/,
 ];
