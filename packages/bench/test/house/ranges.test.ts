@@ -1,6 +1,7 @@
 /**
- * Ranges are given in one spelling, as one value: PageRange where whole pages are meant, AddressRange for bytes. Neither
- * a door (the API reports list them) nor a function behind one takes the two ends, or a start and a length, one by one.
+ * Ranges are given in one spelling, as one value: PageRange where whole pages are meant, AddressRange for bytes.
+ * Neither a door (the API reports list them) nor a function behind one takes the two ends, or a start and a length, one
+ * by one.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +11,7 @@ const packages = join(import.meta.dirname, "../../..");
 /** Two parameters beside each other: where something starts, and where it ends or how long it is. */
 const PAIR =
   /\b(start|from|first|low|base|address|virtual|va): bigint,\s*(?:(?:private|readonly) )*(end|to|last|high|limit|pages|bytes|length|size|count): (bigint|number)\b/g;
-/** What makes ranges of ends, what looks at branches (a jump's place and its target), and an access that a CPU makes. */
+/** What makes ranges of ends, what looks at branches (a jump's place and its target), an access that a CPU makes. */
 const ALLOWED = [
   /trace(\.api\.md|\/src\/encoder\.ts): access\(/,
   /hw-x86\.api\.md: (pagesBetween|bytesAt)\(/,
