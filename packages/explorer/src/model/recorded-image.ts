@@ -1,6 +1,6 @@
 /** An image to boot for a recording whose kernel nobody opened: the parts of the recorded one, without a byte of it. */
 import { PAGE } from "@kreplica/hw-x86/api";
-import { kernelImage, type KernelImage, type SectionHeader } from "@kreplica/mm-core";
+import { kernelImage, type KernelImage, loadedSection } from "@kreplica/mm-core";
 import { type RecordedGuest, shippedGuest } from "@kreplica/trace";
 
 /** First tables and what else a boot looks for, a page each, at the beginning of data. */
@@ -39,14 +39,6 @@ export function recordedImage(
     ["__brk_base", brk],
     ["_end", end],
   ];
-  const section = (name: string, from: bigint, to: bigint, rights: string): SectionHeader => ({
-    name,
-    address: from,
-    bytes: to - from,
-    writable: rights.includes("w"),
-    executable: rights.includes("x"),
-    occupies: true,
-  });
   return kernelImage({
     name: kernel,
     alignment,
@@ -55,12 +47,12 @@ export function recordedImage(
       ...PAGES.map((name, page): [string, bigint] => [name, startData + BigInt(page) * PAGE]),
     ]),
     sections: [
-      section(".text", stext, etext, "x"),
-      section(".rodata", startRodata, endRodata, ""),
-      section(".data", startData, init, "w"),
-      section(".init.text", init, init + 0x10n * PAGE, "x"),
-      section(".bss", init + 0x10n * PAGE, brk, "w"),
-      section(".brk", brk, end, "w"),
+      loadedSection(".text", { start: stext, end: etext }, false, true),
+      loadedSection(".rodata", { start: startRodata, end: endRodata }, false, false),
+      loadedSection(".data", { start: startData, end: init }, true, false),
+      loadedSection(".init.text", { start: init, end: init + 0x10n * PAGE }, false, true),
+      loadedSection(".bss", { start: init + 0x10n * PAGE, end: brk }, true, false),
+      loadedSection(".brk", { start: brk, end }, true, false),
     ],
   });
 }
