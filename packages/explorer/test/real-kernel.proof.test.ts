@@ -45,7 +45,9 @@ test.skipIf(!real)("a vmlinuz gives its layout, its bytes in each copy and its f
   expect(view.page).toMatchObject({ name: "do_syscall_64+0x0", copies: [{ lies: 0 }, { lies: 1 }] });
   const link = kernel.symbol("do_syscall_64")!;
   // Where the boot patched nothing, the copies hold what the file does: its first instructions are no site.
-  const file = Array.from(kernel.bytes({ start: link, end: link + 4n }), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+  const file = Array.from(kernel.bytes({ start: link, end: link + 4n }), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join(" ");
   for (const { bytes } of view.page!.copies) expect(bytes.startsWith(file)).toBe(true);
 
   const playback = await Playback.of(ownRecording(place.recording!)!, ownKernel(place.kernel!), {
