@@ -9,7 +9,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -82,14 +82,14 @@ if (folder === undefined) {
   );
   process.exit(2);
 }
-const cli = values.cli ?? join(bench, "dist/cli.js");
+const cli = resolve(values.cli ?? join(bench, "dist/cli.js"));
 if (!existsSync(cli)) {
   console.error(`${cli}: not there; build the command first, npm start does`);
   process.exit(2);
 }
 mkdirSync(folder, { recursive: true });
 const under = (...names) => {
-  const at = join(values.kernel ?? "", ...names);
+  const at = resolve(values.kernel ?? "", ...names);
   return values.kernel === undefined ? undefined : join(at, readdirSync(at).sort().at(-1));
 };
 const inputs = {
@@ -102,7 +102,7 @@ const inputs = {
       readdirSync(join(values.kernel, "boot")).find((name) => name.startsWith("vmlinuz")),
     ),
   MODULES: under("lib/modules"),
-  OBJECT: values.bpf,
+  OBJECT: values.bpf && resolve(values.bpf),
 };
 let failed = 0;
 let done = 0;
@@ -117,6 +117,8 @@ for (const command of COMMANDS) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...words], {
     encoding: "utf8",
     maxBuffer: 1 << 28,
+    // What a command writes beside what it prints lies there, too.
+    cwd: folder,
     env: { ...process.env, NO_COLOR: "1", COLUMNS: "120" },
   });
   const name = `${command.replace(/[^\w.-]+/g, "_")}.txt`;
