@@ -96,7 +96,7 @@ const inputs = {
   RECORDING: recording("hsw-kill.kt.zst"),
   KERNEL:
     values.kernel &&
-    join(
+    resolve(
       values.kernel,
       "boot",
       readdirSync(join(values.kernel, "boot")).find((name) => name.startsWith("vmlinuz")),
