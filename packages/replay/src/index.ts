@@ -40,7 +40,7 @@ export { accountTotal, cycleAccount, type LevelCycles, lineCounts, total } from 
 export { bound, boundBeyondL2, type Gain, gain, nearGain } from "./measure/gain.js";
 export { type HotCold, measureHotCold } from "./measure/hot-cold.js";
 export { Interconnect, type Resource } from "./measure/interconnect.js";
-export { type Load, type LoadedResult, type LoadedTest } from "./measure/loaded-tests.js";
+export { busyAlone, type Load, type LoadedResult, type LoadedTest } from "./measure/loaded-tests.js";
 export {
   loadModules,
   type ModuleCost,

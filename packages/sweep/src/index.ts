@@ -5,4 +5,5 @@ export { columnsOf, type ColumnType, parquetOf, rowsOf } from "./parquet.js";
 export { type AxisValue, PLAN_SCHEMA, planJsonSchema, planShape, type SweepPlan } from "./plan.js";
 export { planFromText, planFromValue, type PlanText } from "./plan-text.js";
 export { axesOf, type Point, pointsOf, sizeOf } from "./points.js";
+export { groupsAlong, halfWidthOf, isEnough, type StopRule, type Wanted, wantedOf } from "./stop-rule.js";
 export { along, type Along, csvOf, figuresOf, type Grid, gridOf, shareOf, type Spread } from "./questions.js";

@@ -137,7 +137,7 @@ interface PlanFault {
 }
 
 /** What two fields together make wrong. */
-function axisFaults({ axes, together = [], only = [], except = [] }: SweepPlan): PlanFault[] {
+function axisFaults({ axes, together = [], only = [], except = [], stop }: SweepPlan): PlanFault[] {
   const faults: PlanFault[] = [];
   const seen = new Set<string>();
   const twice = (values: readonly unknown[], path: readonly PropertyKey[]): void => {
@@ -188,5 +188,13 @@ function axisFaults({ axes, together = [], only = [], except = [] }: SweepPlan):
               seen.size > 0 ? `its axes are ${[...seen].join(", ")}` : "give the plan axes",
             ),
           });
+  if (stop && !(stop.along in axes))
+    faults.push({
+      path: ["stop", "along"],
+      reason: seen.has(stop.along) ? "moves together with other axes" : "stops along what is no axis of this plan",
+      remedy: seen.has(stop.along)
+        ? `name it under axes, by itself`
+        : didYouMean(stop.along, Object.keys(axes), `name one of ${Object.keys(axes).join(", ") || "axes"}`),
+    });
   return faults;
 }

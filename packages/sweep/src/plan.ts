@@ -34,6 +34,21 @@ export const planShape = z.strictObject({
   inPart: z
     .exactOptional(z.boolean())
     .describe("long recordings are run in part, an eighth, from which the whole is told; absent: whole"),
+  stop: z
+    .exactOptional(
+      z.strictObject({
+        along: axisName.describe("axis along which no more is measured than it takes; its values in their order"),
+        halfWidthPercent: z
+          .number()
+          .positive()
+          .max(100)
+          .describe("enough is known when the mean gain, hot and cold, is within this many percent either way at 95 %"),
+        each: z
+          .exactOptional(z.int().min(2).max(1000))
+          .describe("so many values are measured before it is looked, and again before the next look; absent: 4"),
+      }),
+    )
+    .describe("cells that differ along one axis alone are measured until their mean gain is known; absent: all"),
 });
 
 /** A plan as it is written: `export default { ... } satisfies SweepPlan` in a TypeScript file. */

@@ -174,14 +174,13 @@ function joined(folders: readonly string[], options: SweepOptions, context: Comm
     throw new InputError({ file: "merge", reason: "no folder is named", remedy: "name the folders of all shards" });
   if (options.output === undefined)
     throw new InputError({ file: "--output", reason: "merge needs it", remedy: "name the folder of the whole" });
-  const { cells, results } = merge(folders, options.output);
+  const merged = merge(folders, options.output);
   const document: SweepDocument = {
     schema: "kreplica.sweep-run/1",
     folder: options.output,
-    cells,
     replays: 0,
-    doneBefore: cells,
-    results,
+    doneBefore: merged.cells,
+    ...merged,
   };
   context.print(options.json ? jsonText(document) : sweepText(document));
 }
@@ -190,9 +189,10 @@ const folderFor = (plan: string): string =>
   `${plan === STANDARD_INPUT ? "sweep" : basename(plan).replace(/\.(ya?ml|json|[cm]?[jt]s)$/, "")}.results`;
 
 /** What was done, a few lines. */
-function sweepText({ folder, cells, replays, doneBefore, estimatedSeconds, results }: SweepDocument): string {
+function sweepText({ folder, cells, replays, doneBefore, leftOut, estimatedSeconds, results }: SweepDocument): string {
+  const left = leftOut === undefined ? "" : `, ${leftOut} of them left out: enough was known without them`;
   const lines = [
-    `${groupedCount(cells, "cell")}${doneBefore > 0 ? `, ${doneBefore} of them done before` : ""}; ${groupedCount(replays, "replay")}`,
+    `${groupedCount(cells, "cell")}${doneBefore > 0 ? `, ${doneBefore} of them done before` : ""}${left}; ${groupedCount(replays, "replay")}`,
     ...(estimatedSeconds === undefined
       ? []
       : [`about ${durationText(estimatedSeconds)} here, to within a factor of two; results would be in ${folder}`]),

@@ -78,8 +78,8 @@ export class FileCache {
 
   /** What a job names, as a batch whose files lie here. @throws LackingFile */
   async batchOf(job: QueueJob): Promise<Batch> {
-    const { recording, schedule, kernel, recorded, specs, policies, wanted, where, pti, levels, seed, work, inPart } =
-      job;
+    const { recording, schedule, kernel, recorded, specs, loads, layout, policies, wanted } = job;
+    const { where, pti, levels, seed, work, pressure, inPart } = job;
     const [file, lines, kernelFile, recordedFile] = await Promise.all(
       [recording, schedule, kernel, recorded?.kernel ?? null].map((each) => each && this.fileOf(each)),
     );
@@ -92,8 +92,11 @@ export class FileCache {
       levels,
       seed,
       work,
+      ...(pressure === undefined ? {} : { pressure }),
       inPart,
       specs,
+      loads,
+      layout,
       policies,
       wanted,
     };

@@ -45,6 +45,9 @@ export const jobShape = z.strictObject({
   work: z.boolean(),
   inPart: z.boolean(),
   specs: z.array(z.custom<MachineSpec>(isMachine, "no machine")).min(1),
+  loads: z.array(z.string().max(1000).nullable()).min(1),
+  pressure: z.exactOptional(z.strictObject({ mbsPerCore: whole })),
+  layout: z.strictObject({ seed: whole, number: whole }).nullable(),
   policies: z.array(z.string().max(200)).min(1),
   wanted: z.array(z.tuple([whole, whole])).min(1),
 });
@@ -83,7 +86,8 @@ export class JobMaker {
   }
 
   jobOf({ cells, batch }: Work): QueueJob {
-    const { file, kernel, recording, specs, policies, wanted, where, pti, levels, seed, work, inPart } = batch;
+    const { file, kernel, recording, specs, loads, layout, policies, wanted, where, pti, levels, seed, work, inPart } =
+      batch;
     return {
       sweep: this.sweep,
       version: this.version,
@@ -105,6 +109,9 @@ export class JobMaker {
       work: work ?? true,
       inPart,
       specs: [...specs],
+      loads: [...loads],
+      ...(batch.pressure === undefined ? {} : { pressure: batch.pressure }),
+      layout,
       policies: [...policies],
       wanted: wanted.map(([spec, policy]) => [spec, policy]),
     };

@@ -140,6 +140,7 @@ export function accepted(data: unknown, version: string, plugins: ReadonlySet<st
   if (job.cells.length !== job.wanted.length) return "it is no job of a sweep: cells are not as many as wanted";
   if (job.wanted.some(([spec, policy]) => spec >= job.specs.length || policy >= job.policies.length))
     return "it is no job of a sweep: it wants a machine or a policy that it does not name";
+  if (job.loads.length !== job.specs.length) return "it is no job of a sweep: loads are not as many as machines";
   return job;
 }
 

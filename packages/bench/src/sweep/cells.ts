@@ -15,7 +15,7 @@ import type { NamedKernels } from "../inputs/replay-kernel.js";
 import { scheduleBeside, traceFile } from "../inputs/trace-file.js";
 import { shippedTraces } from "../inputs/traces.js";
 import { isFault, type Made, sound, stretched, withField } from "./machine-axes.js";
-import { placed } from "./place-axes.js";
+import { loadAt, placed, pressureAt } from "./place-axes.js";
 
 /** One point of a plan, ready to be measured. */
 export interface Cell {
@@ -26,8 +26,19 @@ export interface Cell {
   readonly batch: string;
   readonly job: Omit<KernelJob, "spec"> & NamedKernels;
   readonly spec: MachineSpec;
+  /** Other traffic on links and controllers, as `--load` has it; null on an idle machine. */
+  readonly load: string | null;
+  /** Where functions, pages and tables lie; null where they were linked, recorded and booted. */
+  readonly layout: Layout | null;
   readonly file: string;
   readonly policy: string;
+}
+
+/** One of the layouts that `--layouts` draws. */
+export interface Layout {
+  readonly seed: number;
+  /** From 1; 0 is where everything was linked. */
+  readonly number: number;
 }
 
 /** What a plan says, by axis; `machine.FIELD` is any field of a machine. */
@@ -44,6 +55,10 @@ const AXES: Readonly<Record<string, string>> = {
   levels: "4 or 5 levels of page tables",
   pti: "page-table isolation",
   work: "whether replication's own work is counted",
+  load: "other traffic, as --load has it, or null",
+  pressure: "MB/s that each core beside the CPU reads through its last-level cache, or null",
+  layout: "number of a layout of functions, pages and tables, 0 as they were linked",
+  layoutSeed: "draws other layouts",
   seed: "of all that is drawn",
 };
 export const AXIS_NAMES: readonly string[] = Object.keys(AXES);
@@ -161,6 +176,14 @@ class Resolver {
         `${spec.name} has addresses of ${spec.virtualBits} bits`,
         "leave 5 out, or set machine.virtualBits to 57",
       );
+    const load = this.load(point, spec);
+    const pressure = this.asOption("pressure", () => pressureAt(this.wholeOrNull(point, "pressure"), spec, where.cpu));
+    const layout =
+      (point["layout"] ?? null) === null
+        ? null
+        : { seed: this.whole(point, "layoutSeed", 1), number: this.whole(point, "layout", 0) };
+    if (layout === null && (point["layoutSeed"] ?? null) !== null)
+      throw new PointFault("layoutSeed", "means nothing without a layout", "give the plan an axis layout");
     const job = {
       ...(kernel === undefined ? {} : { kernel: { file: kernel } }),
       ...(recordedKernel === undefined
@@ -171,6 +194,7 @@ class Resolver {
       levels: levels as 4 | 5,
       seed: this.whole(point, "seed", 1),
       work: this.truth(point, "work", true),
+      ...(pressure === undefined ? {} : { pressure }),
     };
     const digests = this.digestsOf(spec);
     const shared = {
@@ -184,13 +208,18 @@ class Resolver {
       file: this.digest("recording", file),
       schedule: existsSync(scheduleBeside(file)) ? this.digest("recording", scheduleBeside(file)) : null,
       inPart: this.inPart,
+      layout,
     };
+    // Other cores read by the clock: how much of it passes depends on what everything costs. Layouts are priced alone.
+    const machine = layout === null && pressure === undefined ? digests.counting : digests.all;
     return {
-      name: sha256(canonicalText({ ...shared, machine: digests.all, policy })),
-      batch: sha256(canonicalText({ ...shared, machine: digests.counting })),
+      name: sha256(canonicalText({ ...shared, machine: digests.all, policy, load })),
+      batch: sha256(canonicalText({ ...shared, machine })),
       point,
       job,
       spec,
+      load,
+      layout,
       file,
       policy,
     };
@@ -235,14 +264,31 @@ class Resolver {
   }
 
   private place(point: Point, spec: MachineSpec): Pick<Where, "cpu" | "masterNode"> {
-    const asked = (axis: "cpu" | "masterNode"): number | undefined =>
-      (point[axis] ?? null) === null ? undefined : this.whole(point, axis, 0);
+    const asked = (axis: "cpu" | "masterNode"): number | undefined => this.wholeOrNull(point, axis);
     try {
       return placed({ cpu: asked("cpu"), masterNode: asked("masterNode") }, spec);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       throw new PointFault(error.file === "--cpu" ? "cpu" : "masterNode", error.reason, error.remedy);
     }
+  }
+
+  /** What an option's reader says, told of the axis. */
+  private asOption<T>(axis: string, read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      throw new PointFault(axis, error.reason, error.remedy);
+    }
+  }
+
+  private load(point: Point, spec: MachineSpec): string | null {
+    const value = point["load"] ?? null;
+    if (value === null) return null;
+    if (typeof value === "boolean") throw new PointFault("load", `${value} is no load`, `write ${AXES["load"]!}`);
+    this.asOption("load", () => loadAt(String(value), spec));
+    return String(value);
   }
 
   private named(point: Point): MachineSpec {
@@ -327,6 +373,10 @@ class Resolver {
     const value = point[axis] ?? otherwise;
     if (typeof value === "boolean") return value;
     throw new PointFault(axis, `${JSON.stringify(value)} is neither true nor false`, "write one of them");
+  }
+
+  private wholeOrNull(point: Point, axis: string): number | undefined {
+    return (point[axis] ?? null) === null ? undefined : this.whole(point, axis, 0);
   }
 
   private whole(point: Point, axis: string, otherwise: number): number {

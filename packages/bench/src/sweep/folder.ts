@@ -156,8 +156,8 @@ export class SweepFolder {
   }
 
   /** Cells that are not to be done again. */
-  get doneCells(): ReadonlySet<string> {
-    return new Set(this.done.keys());
+  get doneCells(): ReadonlyMap<string, DoneCell> {
+    return this.done;
   }
 
   /** Adds cells; when this returns they are on the disk. @throws InputError where it is full */
@@ -175,12 +175,13 @@ export class SweepFolder {
    * Where every cell is done: the journal in the plan's order, all rows as one Parquet file, and a manifest that says
    * so. The same bytes in whatever order the cells were done.
    *
+   * @param wanted cells of the results in the plan's order: all, or those that a stop rule came to
    * @throws InputError where the disk is full
    */
-  finish(): void {
+  finish(wanted: readonly string[] = this.own): void {
     onDisk(this.path, () => {
-      const cells = this.own.map((name) => this.done.get(name)).filter((each) => each !== undefined);
-      invariant(cells.length === this.own.length, "a sweep is finished before all of its cells are done");
+      const cells = wanted.map((name) => this.done.get(name)).filter((each) => each !== undefined);
+      invariant(cells.length === wanted.length, "a sweep is finished before all of its cells are done");
       replace(this.path, JOURNAL, cells.map((each) => journalLine(each, lineDigest)).join(""));
       const rows = cells.flatMap(({ cell, rows: each }) => each.map((row) => this.ordered(cell, row)));
       const table = parquetOf(rows, { "kreplica.plan": this.manifest.plan, "kreplica.version": this.manifest.version });

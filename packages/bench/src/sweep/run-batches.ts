@@ -6,7 +6,6 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { InputError, type InputFault } from "@kreplica/inputs";
 import type { DoneCell } from "@kreplica/sweep";
-import type { MachineSpec } from "@kreplica/hw-x86";
 import { effortOf } from "../effort.js";
 import { inWorkers } from "../worker-pool.js";
 import { type Batch, type BatchCells, measureBatch } from "./batch.js";
@@ -35,13 +34,29 @@ export function worksOf(cells: readonly Cell[], inPart: boolean): readonly Work[
   const groups = new Map<string, Cell[]>();
   for (const cell of cells) groups.set(cell.batch, [...(groups.get(cell.batch) ?? []), cell]);
   return [...groups.values()].map((group) => {
-    const { job, file } = group[0]!;
-    const specs = [...new Set(group.map(({ spec }) => spec))];
+    const { job, file, layout } = group[0]!;
+    // A machine under a load is one of its own: with other latencies.
+    const keys = group.map(({ spec, load }) => ({ spec, load }));
+    const machines = keys.filter(
+      ({ spec, load }, at) => keys.findIndex((each) => each.spec === spec && each.load === load) === at,
+    );
     const policies = [...new Set(group.map(({ policy }) => policy))];
-    const wanted = group.map(({ spec, policy }) => [specs.indexOf(spec), policies.indexOf(policy)] as const);
+    const wanted = group.map(
+      ({ spec, load, policy }) =>
+        [machines.findIndex((each) => each.spec === spec && each.load === load), policies.indexOf(policy)] as const,
+    );
     return {
       cells: group,
-      batch: { ...job, file, specs: specs as MachineSpec[], policies, wanted, inPart },
+      batch: {
+        ...job,
+        file,
+        specs: machines.map(({ spec }) => spec),
+        loads: machines.map(({ load }) => load),
+        layout,
+        policies,
+        wanted,
+        inPart,
+      },
       effort: effortOf(file, inPart) * (policies.length + 1),
     };
   });

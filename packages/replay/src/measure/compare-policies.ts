@@ -191,13 +191,22 @@ const runAt = (measurement: TraceMeasurement, where: Where): NodeRun => {
   return found;
 };
 
+/** What was measured on the CPU looked at. */
+const ownRun = ({ cold, hot, runs, settled }: TraceMeasurement): Omit<NodeRun, "where" | "arrival"> => ({
+  cold,
+  hot,
+  runs,
+  settled,
+  share: 1,
+});
+
 /** A measurement as a comparison of all nodes takes it: the CPU looked at, and one run for each other class. */
 function onClasses(measurement: TraceMeasurement, runs: PolicyRuns, moved: boolean): TraceMeasurement {
   const { own } = runs.standing;
-  const at = ({ measured }: NodeClass): Pick<NodeRun, "cold" | "hot" | "share"> => {
+  const at = ({ measured }: NodeClass): Omit<NodeRun, "where" | "arrival"> => {
     const from = moved ? runs.moved.find((each) => each?.cpu === measured.cpu) : undefined;
     if (from) return runAt(measurement, from);
-    if (measured.node === own.node) return { cold: measurement.cold, hot: measurement.hot, share: 1 };
+    if (measured.node === own.node) return ownRun(measurement);
     return measurement.elsewhere.find(({ where }) => where.cpu === measured.cpu && where.madeOn === undefined)!;
   };
   const { cold, hot } = at(runs.classes.find(({ measured }) => measured.node === own.node)!);

@@ -18,6 +18,9 @@ export interface NodeRun {
   readonly where: Where;
   readonly cold: Float64Array;
   readonly hot: Float64Array;
+  /** Runs made in all, the cold one included. */
+  readonly runs: number;
+  readonly settled: boolean;
   /** Part of the workload that was run, from which the rest is told; 1 where it was run whole. */
   readonly share: number;
   /**
@@ -64,12 +67,12 @@ export function runElsewhere(recording: Recording, where: Where, choices: readon
     const others = otherCpus(spec, where, vcpu, guest);
     const replayer = replayerBeside(recording, node, booted, where.cpu, vcpu, others, here);
     if (share === 1) {
-      const { cold, hot } = measureHotCold(replayer, here, spec, node);
+      const { cold, hot, runs, settled } = measureHotCold(replayer, here, spec, node);
       const moved = where.madeOn === undefined ? {} : { arrival: arrivalOf(replayer, here) };
-      return { where, cold, hot, share, ...moved };
+      return { where, cold, hot, runs, settled, share, ...moved };
     }
     const instructions = replayer.instructionsOf(here);
-    const { windows } = measureHotCold(replayer, new SampledRun(here), spec, node);
-    return { where, ...wholeOf(windows, here, instructions), share };
+    const { windows, runs, settled } = measureHotCold(replayer, new SampledRun(here), spec, node);
+    return { where, ...wholeOf(windows, here, instructions), runs, settled, share };
   });
 }

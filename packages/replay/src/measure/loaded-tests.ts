@@ -37,6 +37,28 @@ export interface LoadedTest {
   readonly relief: number;
 }
 
+/**
+ * The machine as each side of a comparison finds it where nobody knows what the other nodes' CPUs do: one node's CPUs
+ * alone make traffic beside the background.
+ *
+ * @param nodeIndex of the CPU that was measured @param counts its counters with one copy and with copies
+ * @returns the machine with one copy, and with copies
+ */
+export function busyAlone(
+  spec: MachineSpec,
+  load: Load,
+  nodeIndex: number,
+  counts: readonly [Float64Array, Float64Array],
+): readonly [MachineSpec, MachineSpec] {
+  const paths = new Interconnect(spec);
+  const { id } = spec.nodes[nodeIndex]!;
+  const cpus = Math.min(load.cpusPerNode, spec.cpus.filter(({ node }) => node === id).length);
+  const [single, perNode] = counts.map(
+    (counters) => balance(spec, paths, [{ node: nodeIndex, cpus, counters }], load.background).spec,
+  );
+  return [single!, perNode!];
+}
+
 /** What a comparison found out about a busy machine. */
 export interface LoadedResult {
   readonly load: Load;

@@ -15,8 +15,21 @@ export interface SweepManifest {
   readonly shard: SweepShard | null;
   /** Names of all cells of the plan in its order: digests of all that each depends on, 64 hexadecimal digits. */
   readonly cells: readonly string[];
+  /** The plan's stop rule; absent where it has none. */
+  readonly stop?: SweepStop;
   /** Present when all of this folder's cells are done. */
   readonly results?: SweepResults;
+}
+
+/** Cells that differ along one axis alone are measured in the plan's order until enough is known. */
+export interface SweepStop {
+  readonly along: string;
+  /** The mean gain, hot and cold, is to be known to so many percent either way, at 95 %. */
+  readonly halfWidthPercent: number;
+  /** Cells measured from one look to the next; absent: 4. */
+  readonly each?: number;
+  /** For each cell of the plan the number of its group. */
+  readonly groups: readonly number[];
 }
 
 /** One of several parts of a plan. */
@@ -46,6 +59,8 @@ export interface SweepDocument {
   readonly replays: number;
   /** Cells that were done before. */
   readonly doneBefore: number;
+  /** Cells that the plan's stop rule left out, because enough was known without them; absent where it has none. */
+  readonly leftOut?: number;
   /** Seconds that what is left may take here, to within a factor of two; only with --dry-run. */
   readonly estimatedSeconds?: number;
   /** Absent with --dry-run. */
