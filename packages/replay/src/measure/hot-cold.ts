@@ -58,12 +58,14 @@ export function measureHotColdAt(
   replayer.chill();
   const cold = replayer.run(workload);
   ran();
+  // The same machine may stand there twice, under two loads say.
+  const wanted = new Set(specs);
   const found = new Map<MachineSpec, HotCold>();
   let before: Run = cold;
-  for (let runs = 2; found.size < specs.length; runs++) {
+  for (let runs = 2; found.size < wanted.size; runs++) {
     const now = replayer.run(workload);
     ran();
-    for (const spec of specs) {
+    for (const spec of wanted) {
       if (found.has(spec)) continue;
       const cycles = (counters: Float64Array): number => account(counters, spec, nodeIndex).cycles;
       const settled = Math.abs(cycles(now.secondHalf) - cycles(before.secondHalf)) <= SETTLED * cycles(now.counters);
