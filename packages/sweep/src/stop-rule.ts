@@ -14,7 +14,8 @@ export type StopRule = NonNullable<SweepPlan["stop"]>;
 const EACH = 4;
 
 /**
- * Student's t at 97.5 % for 1 to 30 degrees of freedom; beyond them that of 30, which asks for a little more than needed.
+ * Student's t at 97.5 % for 1 to 30 degrees of freedom; beyond them that of 30, which asks for a little more than
+ * needed.
  *
  * @source NIST/SEMATECH e-Handbook of Statistical Methods, Critical Values of the Student's t Distribution
  */
@@ -40,12 +41,13 @@ export function isEnough({ halfWidthPercent }: StopRule, cells: readonly (readon
   const gains = new Map<Row[string], number[]>();
   for (const rows of cells)
     for (const { cache, gainPercent } of rows)
-      if (typeof gainPercent === "number")
-        gains.set(cache ?? null, [...(gains.get(cache ?? null) ?? []), gainPercent]);
+      if (typeof gainPercent === "number") gains.set(cache ?? null, [...(gains.get(cache ?? null) ?? []), gainPercent]);
   return gains.size > 0 && [...gains.values()].every((values) => halfWidthOf(values) <= halfWidthPercent);
 }
 
-/** For each point the number of its group: points of one differ along the axis alone. Numbers in order of first points. */
+/**
+ * For each point the number of its group: points of one differ along the axis alone. Numbers in order of first points.
+ */
 export function groupsAlong(axis: string, points: readonly Point[]): readonly number[] {
   const numbers = new Map<string, number>();
   return points.map((point) => {
@@ -84,7 +86,14 @@ export function wantedOf(
       cells.push(...part);
       const open = part.filter((cell) => rowsAt(cell) === undefined);
       missing.push(...open);
-      if (open.length > 0 || isEnough(rule, group.slice(0, at + each).map((cell) => rowsAt(cell)!))) break;
+      if (
+        open.length > 0 ||
+        isEnough(
+          rule,
+          group.slice(0, at + each).map((cell) => rowsAt(cell)!),
+        )
+      )
+        break;
     }
   return { cells: cells.sort((a, b) => a - b), missing: missing.sort((a, b) => a - b) };
 }

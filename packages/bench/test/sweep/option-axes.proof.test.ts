@@ -47,7 +47,9 @@ test("a load is what compare has with --load, beside an idle machine in the same
     for (const { cache, gainPercent } of expected) {
       const row = rows.find(
         (each) =>
-          each["cache"] === cache && String(each["load"] ?? null) === String(load) && (each["pressure"] ?? null) === pressure,
+          each["cache"] === cache &&
+          String(each["load"] ?? null) === String(load) &&
+          (each["pressure"] ?? null) === pressure,
       )!;
       expect(row["gainPercent"], `${cache} ${words.join(" ")}`).toBeCloseTo(gainPercent, 5);
     }

@@ -188,7 +188,10 @@ describe("what is wrong with a plan is said with its line, before anything is me
     ["axes: { pressure: [1000000] }", /axes\.pressure\[0\]: .* ask for more than/],
     ["axes: { layout: [0.5] }", /0\.5 is no whole number/],
     ["axes: { layoutSeed: [1] }", /means nothing without a layout/],
-    ["axes: { policy: [per-node] }\nstop: { along: layout, halfWidthPercent: 1 }", /:3:16: stop\.along: stops along what is no axis/],
+    [
+      "axes: { policy: [per-node] }\nstop: { along: layout, halfWidthPercent: 1 }",
+      /:3:16: stop\.along: stops along what is no axis/,
+    ],
     ["axes: { layout: [1] }\nstop: { along: layout }", /stop\.halfWidthPercent: missing/],
     ["axes: { recording: [kill, mount] }\nonly: [{ recording: open }]", /only: its filters leave no cell/],
     ["axes: { levels: [4, null] }", /two of its points are the same cell/],
