@@ -55,6 +55,7 @@ export type {
 } from "./report/documents/compared-policies.js";
 export type { ExplainDocument, ExplainedFigure, ExplainingCause, SensitiveTo } from "./report/documents/explain.js";
 export type { ListedMachine, MachinesDocument } from "./report/documents/machines.js";
+export type { KnownProcessor, MapBreakEven, MapCell, MapDocument, MapPlace } from "./report/documents/map.js";
 export type { ModulesDocument, ModulesRun, ModulesTotal, UnusableFile } from "./report/documents/modules.js";
 export type { OnlineCpus, PatchDocument } from "./report/documents/patch.js";
 export type {

@@ -10,6 +10,8 @@ export { type Sensitivity, swingOf } from "./explain/sensitivity.js";
 export { measureVariants, type VariantJob, type VariantRun, type VariantRuns } from "./explain/variants.js";
 export { type DrawnLayouts, type LayoutRequest, type LayoutRunner } from "./layout/draw-layouts.js";
 export { type LayoutGains, spreadBy } from "./layout/layout-gains.js";
+export { type BreakEven, gainMap, type GainMap, type MapPanel, type MapRequest } from "./map/gain-map.js";
+export { type MapAxes, mapAxes } from "./map/map-axes.js";
 export { AS_LINKED, type LayoutJob, type LayoutRun, measureLayouts } from "./layout/measure-layouts.js";
 export { MovableText } from "./layout/movable-text.js";
 export { TextLayout } from "./layout/text-layout.js";
@@ -73,7 +75,7 @@ export {
 } from "./measure/mix-figures.js";
 export { type DataOf, nodeClasses, toldOf } from "./measure/node-classes.js";
 export { PATCH_SITES, type PatchCost, patchCosts, type PatchSite, textPokeOf } from "./measure/patch-cost.js";
-export { defaultDataNode, indexOf, otherCpus, type Where } from "./measure/placement.js";
+export { defaultDataNode, farOverNear, indexOf, otherCpus, type Where } from "./measure/placement.js";
 export { CR3_WRITE_CYCLES, FIRST_PASS, FURTHER_PASS, POKE_FUNCTIONS, SYNC_CORE_CYCLES } from "./measure/poke-pass.js";
 export { type PolicyCost, policyCosts } from "./measure/policy-cost.js";
 export { forkCycles, rateCosts } from "./measure/rates.js";

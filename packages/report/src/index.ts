@@ -3,6 +3,8 @@
  * anywhere; knows no machine and no kernel.
  */
 export type * from "./document.js";
+export { gainMapPage, type GainMapPicture, gainMapPicture, type MapPanelPicture } from "./gain-map.js";
+export { nearestPlace, type PlacedMark, writtenSign } from "./heat-map.js";
 export { valueAt } from "./html.js";
 export { reportPage } from "./page.js";
 export { topologyPicture } from "./topology.js";

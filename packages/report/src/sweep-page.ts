@@ -1,5 +1,6 @@
 /** A sweep's figures over two axes as a page: a map of colours with every figure in it, and a curve for each row. */
 import { AXIS_TOP, AXIS_WIDTH } from "./axis.js";
+import { type AxisPlace, heatMap, MAP_LEFT as LEFT, MAP_STYLE, mapHeight, type PlacedMark, placeText } from "./heat-map.js";
 import { at, escaped, picture, written } from "./html.js";
 import { SCRIPT, STYLE } from "./style.js";
 
@@ -11,68 +12,17 @@ export interface SweepPicture {
   readonly x: string;
   readonly y: string;
   readonly column: string;
-  readonly xs: readonly (string | number | boolean | null)[];
-  readonly ys: readonly (string | number | boolean | null)[];
+  readonly xs: readonly AxisPlace[];
+  readonly ys: readonly AxisPlace[];
   /** By y, then x; null where there is none. */
   readonly cells: readonly (readonly (number | null)[])[];
   /** Things that have a place on both axes, by name: values, not indices. */
-  readonly marks: readonly { readonly name: string; readonly x: number; readonly y: number }[];
+  readonly marks: readonly PlacedMark[];
 }
 
-const LEFT = 110;
-const ROW = 34;
-/** A stronger colour would hide the figure in it. */
-const STRONGEST = 0.55;
 /** Steps of the hue from curve to curve. */
 const HUE = 137;
 const CURVES_HEIGHT = 320;
-
-const shown = (value: string | number | boolean | null): string =>
-  typeof value === "number" && value >= 1024 && value % 1024 === 0 ? bytesShown(value) : String(value);
-const bytesShown = (bytes: number): string => (bytes % 2 ** 20 === 0 ? `${bytes / 2 ** 20} Mi` : `${bytes / 1024} Ki`);
-
-/** The place whose value is nearest, among numbers. */
-function nearestPlace(values: SweepPicture["xs"], wanted: number): number {
-  let best = -1;
-  for (const [i, value] of values.entries())
-    if (
-      typeof value === "number" &&
-      (best < 0 || Math.abs(value - wanted) < Math.abs((values[best] as number) - wanted))
-    )
-      best = i;
-  return best;
-}
-
-function heatMap({ x, y, column, xs, ys, cells, marks }: SweepPicture): string {
-  const width = (AXIS_WIDTH - LEFT) / xs.length;
-  const largest = Math.max(...cells.flat().map((each) => Math.abs(each ?? 0)), Number.MIN_VALUE);
-  const heads = xs.map(
-    (value, i) =>
-      `<text class="tick" x="${at(LEFT + (i + 0.5) * width)}" y="16" text-anchor="middle">${escaped(shown(value))}</text>`,
-  );
-  const rows = cells.map((row, j) => {
-    const top = AXIS_TOP + j * ROW;
-    const boxes = row.map((value, i) => {
-      if (value === null) return "";
-      const place = `x="${at(LEFT + i * width)}" y="${top}" width="${at(width)}" height="${ROW}"`;
-      return `<rect ${place} class="${value < 0 ? "worse" : "gain"}" fill-opacity="${Math.round((Math.abs(value) / largest) * STRONGEST * 100) / 100}"/><text x="${at(LEFT + (i + 0.5) * width)}" y="${top + ROW / 2 + 4}" text-anchor="middle">${written(value, { digits: 1 })}</text>`;
-    });
-    return `<text class="name" x="0" y="${top + ROW / 2 + 4}">${escaped(shown(ys[j]!))}</text>${boxes.join("")}`;
-  });
-  const placed = marks.flatMap((mark, nth) => {
-    const [i, j] = [nearestPlace(xs, mark.x), nearestPlace(ys, mark.y)];
-    if (i < 0 || j < 0) return [];
-    return [
-      `<text class="name" x="${at(LEFT + i * width + 3)}" y="${AXIS_TOP + j * ROW + 12}">${nth + 1}<title>${escaped(mark.name)}</title></text>`,
-    ];
-  });
-  return picture(
-    AXIS_WIDTH,
-    AXIS_TOP + ys.length * ROW + 4,
-    `${column} over ${x} and ${y}`,
-    heads.join("") + rows.join("") + placed.join(""),
-  );
-}
 
 function curves({ x, y, column, xs, ys, cells }: SweepPicture): string {
   const values = cells.flat().filter((each) => each !== null);
@@ -86,17 +36,17 @@ function curves({ x, y, column, xs, ys, cells }: SweepPicture): string {
   });
   const feet = xs.map(
     (value, i) =>
-      `<text class="tick" x="${at(across(i))}" y="${CURVES_HEIGHT - 4}" text-anchor="middle">${escaped(shown(value))}</text>`,
+      `<text class="tick" x="${at(across(i))}" y="${CURVES_HEIGHT - 4}" text-anchor="middle">${escaped(placeText(value))}</text>`,
   );
   const colour = (j: number): string => `hsl(${(j * HUE + 210) % 360} 60% 45%)`;
   const lines = cells.map((row, j) => {
     const points = row.flatMap((value, i) => (value === null ? [] : [`${at(across(i))},${at(down(value))}`]));
-    return `<polyline fill="none" stroke="${colour(j)}" stroke-width="2" points="${points.join(" ")}"><title>${escaped(`${y} ${shown(ys[j]!)}`)}</title></polyline>`;
+    return `<polyline fill="none" stroke="${colour(j)}" stroke-width="2" points="${points.join(" ")}"><title>${escaped(`${y} ${placeText(ys[j]!)}`)}</title></polyline>`;
   });
   const legend = ys
     .map(
       (value, j) =>
-        `<li><svg viewBox="0 0 18 10" width="18" height="10" aria-hidden="true"><line x1="0" x2="18" y1="5" y2="5" stroke="${colour(j)}" stroke-width="3"/></svg> ${escaped(shown(value))}</li>`,
+        `<li><svg viewBox="0 0 18 10" width="18" height="10" aria-hidden="true"><line x1="0" x2="18" y1="5" y2="5" stroke="${colour(j)}" stroke-width="3"/></svg> ${escaped(placeText(value))}</li>`,
     )
     .join("");
   return `${picture(AXIS_WIDTH, CURVES_HEIGHT, `${column} along ${x}, a curve for each ${y}`, ticks.join("") + feet.join("") + lines.join(""))}<ul class="legend">${legend}</ul>`;
@@ -104,10 +54,11 @@ function curves({ x, y, column, xs, ys, cells }: SweepPicture): string {
 
 /** A self-contained page: no network, no script needed. */
 export function sweepPage(shownPicture: SweepPicture): string {
-  const { title, about, x, y, column, marks } = shownPicture;
+  const { title, about, x, y, column, marks, ys } = shownPicture;
+  const numbered = { ...shownPicture, marks: marks.map((mark, nth) => ({ ...mark, number: nth + 1 })) };
   const marked =
     marks.length === 0
       ? ""
-      : `<p>Marked at the nearest place:</p><ol>${marks.map(({ name, x: here, y: there }) => `<li>${escaped(`${name}: ${shown(here)}, ${written(there, { digits: 2 })}`)}</li>`).join("")}</ol>`;
-  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escaped(title)}</title><style>${STYLE}.worse{fill:var(--far)}</style></head><body><header><button id="theme" type="button" hidden>light or dark</button><h1>${escaped(title)}</h1><p>${escaped(about)}</p></header><main><h2>${escaped(column)} over ${escaped(x)} (across) and ${escaped(y)} (down)</h2>${heatMap(shownPicture)}${marked}<h2>The same as curves</h2>${curves(shownPicture)}</main><script>${SCRIPT}</script></body></html>\n`;
+      : `<p>Marked at the nearest place:</p><ol>${marks.map(({ name, x: here, y: there }) => `<li>${escaped(`${name}: ${placeText(here)}, ${written(there, { digits: 2 })}`)}</li>`).join("")}</ol>`;
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escaped(title)}</title><style>${STYLE}${MAP_STYLE}</style></head><body><header><button id="theme" type="button" hidden>light or dark</button><h1>${escaped(title)}</h1><p>${escaped(about)}</p></header><main><h2>${escaped(column)} over ${escaped(x)} (across) and ${escaped(y)} (down)</h2>${picture(AXIS_WIDTH, mapHeight(ys.length), `${column} over ${x} and ${y}`, heatMap(numbered))}${marked}<h2>The same as curves</h2>${curves(shownPicture)}</main><script>${SCRIPT}</script></body></html>\n`;
 }

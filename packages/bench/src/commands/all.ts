@@ -9,6 +9,7 @@ import { registerExplain } from "./explain.js";
 import { registerExplore } from "./explore.js";
 import { registerExport } from "./export.js";
 import { registerMachine } from "./machine.js";
+import { registerMap } from "./map.js";
 import { registerModules } from "./modules.js";
 import { registerPatch } from "./patch.js";
 import { registerPolicies } from "./policies.js";
@@ -25,6 +26,7 @@ import { registerWorker } from "./worker.js";
 export const COMMANDS: readonly RegisterCommand[] = [
   registerCompare,
   registerExplain,
+  registerMap,
   registerReport,
   registerExplore,
   registerSweep,

@@ -1,17 +1,17 @@
 /** `kreplica results`: what a sweep found, by ready-made questions, by SQL, as CSV, as a map over two axes. */
 import { InputError } from "@kreplica/inputs";
 import { presets } from "@kreplica/machines";
-import { indexOf } from "@kreplica/replay";
-import { sweepPage } from "@kreplica/report";
+import { type PlacedMark, sweepPage } from "@kreplica/report";
 import { csvOf, gridOf, type Row } from "@kreplica/sweep";
 import { Argument, type Command, Option } from "commander";
 import { jsonText } from "../report/documents/json-text.js";
 import type { ResultsDocument } from "../report/documents/results.js";
 import { outputFile } from "../report/output-file.js";
+import { presetRatio } from "../report/preset-standings.js";
 import { renderTable } from "../report/terminal.js";
 import { type Answer, asked, columnNamed, QUESTIONS, readResults, type Results } from "../sweep/results.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
-import { jsonOption, type JsonOption, readPlacement } from "./options.js";
+import { jsonOption, type JsonOption } from "./options.js";
 import { declareRules } from "./rules.js";
 import { choiceOption, repeatedOption } from "./values.js";
 
@@ -202,16 +202,10 @@ function map(
 function presetMarks(
   x: string,
   y: string,
-): readonly { readonly name: string; readonly x: number; readonly y: number }[] {
+): readonly PlacedMark[] {
   return presets.flatMap((spec) => {
     const value = (axis: string): number | undefined => {
-      if (axis === "farOverNear") {
-        // As the plan's axis: seen from the CPU that runs a test, to the node of the image.
-        const { cpu, masterNode } = readPlacement({}, spec);
-        const node = indexOf(spec, spec.cpus.find(({ id }) => id === cpu)!.node);
-        const row = spec.latencyNs[node]!;
-        return row[indexOf(spec, masterNode)]! / row[node]!;
-      }
+      if (axis === "farOverNear") return presetRatio(spec);
       const found = axis
         .split(".")
         .slice(1)

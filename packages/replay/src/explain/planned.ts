@@ -42,6 +42,12 @@ export function mostPressure(spec: MachineSpec, cpu: CpuId): number {
   return others === 0 ? 0 : Math.floor(spec.bandwidthMBs[at]![at]! / others);
 }
 
+/** The same cache, inclusive or not. */
+export const withInclusion = (spec: MachineSpec, inclusion: Inclusion): MachineSpec => ({
+  ...spec,
+  l3: { ...spec.l3, inclusion },
+});
+
 /** The same number of ways; sets by size. */
 export const withL2 = (spec: MachineSpec, bytes: number): MachineSpec => ({
   ...spec,
@@ -59,19 +65,18 @@ export function planned(spec: MachineSpec, cpu: CpuId): Planned[] {
           const mbsPerCore = Math.max(1, Math.round(most * part));
           return { spec, pressure: { mbsPerCore }, differs: { of: "pressure", value: mbsPerCore } };
         })),
-    ...L2_SIZES.filter((bytes) => fits(spec, bytes)).map((bytes): Planned => ({
+    ...L2_SIZES.filter((bytes) => bytes !== spec.l2.bytes && fits(spec, bytes)).map((bytes): Planned => ({
       spec: withL2(spec, bytes),
       differs: { of: "L2 size", value: bytes },
     })),
     {
-      spec: { ...spec, l3: { ...spec.l3, inclusion: otherInclusion(spec.l3.inclusion) } },
+      spec: withInclusion(spec, otherInclusion(spec.l3.inclusion)),
       differs: { of: "inclusion", value: otherInclusion(spec.l3.inclusion) },
     },
   ];
 }
 
-/** Whether the machine could have another L2 of that size, above its L1s. */
-const fits = (spec: MachineSpec, bytes: number): boolean =>
-  bytes !== spec.l2.bytes &&
+/** Whether the machine could have an L2 of that size, above its L1s. */
+export const fits = (spec: MachineSpec, bytes: number): boolean =>
   bytes > Math.max(spec.l1i.bytes, spec.l1d.bytes) &&
   checkMachine(withL2(spec, bytes)).length === 0;

@@ -28,6 +28,12 @@ export function nearestMemory(spec: MachineSpec, node: NodeId): NodeId {
 /** Where the test's data lies unless told otherwise: as recorded, beside the CPU. */
 export const defaultDataNode = (spec: MachineSpec, cpu: CpuId): NodeId => nearestMemory(spec, nodeOf(spec, cpu));
 
+/** How many times as far as its own memory that of another node is from a CPU. */
+export function farOverNear(spec: MachineSpec, cpu: CpuId, far: NodeId): number {
+  const own = indexOf(spec, nodeOf(spec, cpu));
+  return spec.latencyNs[own]![indexOf(spec, far)]! / spec.latencyNs[own]![own]!;
+}
+
 /**
  * CPU for each virtual CPU of a recording but the measured one: on the node of the chosen CPU where the guest had both
  * on one node, else on the node that holds the image; a core of its own where there is one.

@@ -21,6 +21,7 @@ export const DOCUMENTS: readonly DocumentKind[] = [
   { name: "kreplica.compare/2", type: "MachineCompareDocument", source: "compare-nodes.ts", command: "compare --json" },
   { name: "kreplica.compare/1", type: "CompareDocument", source: "compare.ts", command: "compare --json --schema 1" },
   { name: "kreplica.explain/1", type: "ExplainDocument", source: "explain.ts", command: "explain --json" },
+  { name: "kreplica.map/1", type: "MapDocument", source: "map.ts", command: "map --json" },
   { name: "kreplica.report/1", type: "PageDocument", source: "report.ts", command: "report --json" },
   { name: "kreplica.boot/1", type: "BootDocument", source: "boot.ts", command: "boot --json" },
   { name: "kreplica.tables/1", type: "TablesDocument", source: "tables.ts", command: "tables --json" },

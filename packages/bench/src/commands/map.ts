@@ -1,0 +1,129 @@
+/** `kreplica map`: a test's gain over what machines differ by: size of L2, distance, inclusion. */
+import type { KernelPolicy } from "@kreplica/kernel";
+import { InputError } from "@kreplica/inputs";
+import { defaultDataNode, gainMap } from "@kreplica/replay";
+import { gainMapPage, gainMapPicture } from "@kreplica/report";
+import { type Command, Option } from "commander";
+import { replayKernel } from "../inputs/replay-kernel.js";
+import { shippedTraces, tracesIn } from "../inputs/traces.js";
+import { mapDocument } from "../report/documents/map.js";
+import { jsonText } from "../report/documents/json-text.js";
+import { mapPicture, mapText } from "../report/map.js";
+import { outputFile } from "../report/output-file.js";
+import { knownProcessors } from "../report/preset-standings.js";
+import { runJobs } from "../run-jobs.js";
+import { runVariants } from "../run-variants.js";
+import { chosenRecordings, refuse } from "./chosen-recordings.js";
+import { type CommandContext, examples, exitCodes } from "./command.js";
+import {
+  addMachineOptions,
+  addPlacementOptions,
+  jsonOption,
+  type JsonOption,
+  type MachineOptions,
+  type PlacementOptions,
+  policyOption,
+  readMachine,
+  readPlacement,
+} from "./options.js";
+import { type PressureOption, pressureOption, readPressure } from "./pressure-option.js";
+import { remarkOn } from "./remarks.js";
+import { choiceOption, fileOption, numberOption, SEEDS } from "./values.js";
+
+const DEFAULT_TEST = "fork-1";
+
+type Options = MachineOptions &
+  PlacementOptions &
+  PressureOption &
+  JsonOption & {
+    readonly traces?: string;
+    readonly policy: KernelPolicy;
+    readonly cache: "cold" | "hot" | "both";
+    readonly output?: string;
+    readonly seed: number;
+  };
+
+export function registerMap(program: Command, context: CommandContext): void {
+  addPlacementOptions(
+    addMachineOptions(
+      program
+        .command("map")
+        .argument("[test]", `by name (fork-1, mount, ...) or file (default: ${DEFAULT_TEST}; of --traces the first)`)
+        .summary("draw a test's gain over L2 size, far over near latency and inclusion")
+        .description(
+          "Draws the gain of one test over three things by which machines differ: the size of L2 a core, the latency of the image's node over the copy's, and whether the last-level cache is inclusive. The processors of the presets stand on it, and where the sign changes is marked. All else stays as the machine has it; other axes are `kreplica sweep`'s.",
+        ),
+    ),
+  )
+    .addOption(
+      fileOption("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"),
+    )
+    .addOption(policyOption("what is compared with a single copy"))
+    .addOption(choiceOption("--cache <state>", "with caches in this state", ["cold", "hot", "both"], "both"))
+    .addOption(pressureOption())
+    .addOption(numberOption("--seed <number>", "other orders of what is drawn", SEEDS, 1))
+    .addOption(new Option("-o, --output <file>", "write a picture, too: .svg, or a page; - is standard output"))
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      examples(
+        ["kreplica map", `${DEFAULT_TEST}, cold and hot`],
+        ["kreplica map kill --cache cold -o kill.svg", "another test, and as a picture"],
+        ["kreplica map mount --pressure 2000", "beside other cores' data"],
+        ["kreplica map --machine epyc-7713-2s --json", "around another machine, as one JSON document"],
+      ) + exitCodes,
+    )
+    .action(async (name: string | undefined, options: Options) => {
+      const { output, cache, seed } = options;
+      // Before the work: what cannot be written is known at once.
+      const file = output === undefined || output === "-" ? undefined : outputFile(output, "--output");
+      if (output === "-" && options.json)
+        throw new InputError({
+          file: "--output",
+          reason: "the page and the document cannot both go to standard output",
+          remedy: "name a file for the page, or leave --json out",
+        });
+      const spec = readMachine(options);
+      remarkOn(context, spec, options.policy);
+      const { cpu, masterNode } = readPlacement(options, spec);
+      const pressure = readPressure(options, spec, cpu);
+      const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
+      const wanted = name ?? (options.traces === undefined ? DEFAULT_TEST : undefined);
+      const { recordings, refused } = chosenRecordings(files, wanted === undefined ? undefined : [wanted], false);
+      const [recording] = recordings;
+      refuse(recording === undefined ? refused : [], context);
+      const given = {
+        spec,
+        where: { cpu, masterNode, dataNode: defaultDataNode(spec, cpu) },
+        pti: true,
+        levels: 4 as const,
+        seed,
+        ...(pressure ? { pressure } : {}),
+      };
+      const whole = await gainMap(
+        given,
+        await replayKernel({}),
+        {
+          policy: options.policy,
+          file: recording!,
+          whole: async (policies) =>
+            (await runJobs([{ ...given, file: recording!, alignment: "patch-06", policies }], context.progress))[0]!,
+        },
+        (jobs) => runVariants(jobs, context.progress),
+      );
+      context.progress.stop();
+      const map = cache === "both" ? whole : { ...whole, panels: whole.panels.filter((each) => each.cache === cache) };
+      const processors = knownProcessors();
+      if (output !== "-")
+        context.print(
+          options.json ? jsonText(mapDocument(map, processors)) : mapText(map, processors, context.screen),
+        );
+      if (output === undefined) return;
+      const shown = mapPicture(map, processors);
+      const drawn = output.endsWith(".svg") ? gainMapPicture(shown) : gainMapPage(shown);
+      if (file) {
+        file.write(drawn);
+        context.remark(`${file.path} is written: open it in a browser`);
+      } else context.print(drawn);
+    });
+}
