@@ -61,6 +61,7 @@ const NO_QUEUE = "redis://127.0.0.1:1";
 const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   compare: [[]],
   explain: [["kill"]],
+  map: [["kill"]],
   report: [[]],
   explore: [[], ["--output", join(folder, "site")]],
   sweep: [[plan], ["merge", "nothing"], [plan, "--queue", NO_QUEUE]],

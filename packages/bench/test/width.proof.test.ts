@@ -53,6 +53,7 @@ const REPORTS: readonly (readonly string[])[] = [
   ["bugs", "mid-switch-window"],
   ["check", "--bug", "ldt-exec", "--shortest"],
   ["explain", "mount", ...TINY, "--layouts", "0", "--reasons"],
+  ["map", "mount", ...TINY],
   ["policies"],
   ["policies", "--measure", ...TINY],
   ["policies", "--compare", ...TINY, "--test", "fork-1"],

@@ -99,7 +99,10 @@ function borders(cells: HeatMap["cells"], width: number): string {
 
 /** Numbers of marks, those of one place beside each other. */
 function placed(xs: HeatMap["xs"], ys: HeatMap["ys"], marks: HeatMap["marks"], width: number): string {
-  const places = new Map<string, { readonly i: number; readonly j: number; readonly here: HeatMap["marks"][number][] }>();
+  const places = new Map<
+    string,
+    { readonly i: number; readonly j: number; readonly here: HeatMap["marks"][number][] }
+  >();
   for (const mark of marks) {
     const [i, j] = [nearestPlace(xs, mark.x), nearestPlace(ys, mark.y)];
     if (i < 0 || j < 0) continue;

@@ -1,6 +1,14 @@
 /** A sweep's figures over two axes as a page: a map of colours with every figure in it, and a curve for each row. */
 import { AXIS_TOP, AXIS_WIDTH } from "./axis.js";
-import { type AxisPlace, heatMap, MAP_LEFT as LEFT, MAP_STYLE, mapHeight, type PlacedMark, placeText } from "./heat-map.js";
+import {
+  type AxisPlace,
+  heatMap,
+  MAP_LEFT as LEFT,
+  MAP_STYLE,
+  mapHeight,
+  type PlacedMark,
+  placeText,
+} from "./heat-map.js";
 import { at, escaped, picture, written } from "./html.js";
 import { SCRIPT, STYLE } from "./style.js";
 

@@ -70,7 +70,7 @@ export function registerMap(program: Command, context: CommandContext): void {
         ["kreplica map", `${DEFAULT_TEST}, cold and hot`],
         ["kreplica map kill --cache cold -o kill.svg", "another test, and as a picture"],
         ["kreplica map mount --pressure 2000", "beside other cores' data"],
-        ["kreplica map --machine epyc-7713-2s --json", "around another machine, as one JSON document"],
+        ["kreplica map kill --machine epyc-7713-2s --json", "around another machine, as one JSON document"],
       ) + exitCodes,
     )
     .action(async (name: string | undefined, options: Options) => {
@@ -115,9 +115,7 @@ export function registerMap(program: Command, context: CommandContext): void {
       const map = cache === "both" ? whole : { ...whole, panels: whole.panels.filter((each) => each.cache === cache) };
       const processors = knownProcessors();
       if (output !== "-")
-        context.print(
-          options.json ? jsonText(mapDocument(map, processors)) : mapText(map, processors, context.screen),
-        );
+        context.print(options.json ? jsonText(mapDocument(map, processors)) : mapText(map, processors, context.screen));
       if (output === undefined) return;
       const shown = mapPicture(map, processors);
       const drawn = output.endsWith(".svg") ? gainMapPicture(shown) : gainMapPage(shown);

@@ -199,10 +199,7 @@ function map(
 }
 
 /** Where the presets' processors stand on two axes, if both are numbers of a machine. */
-function presetMarks(
-  x: string,
-  y: string,
-): readonly PlacedMark[] {
+function presetMarks(x: string, y: string): readonly PlacedMark[] {
   return presets.flatMap((spec) => {
     const value = (axis: string): number | undefined => {
       if (axis === "farOverNear") return presetRatio(spec);

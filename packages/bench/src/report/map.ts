@@ -55,7 +55,16 @@ function panelLines(
   const sign = (row: number, column: number): number => writtenSign(panel.gains[row]![column]!.percent);
   const lines = [
     screen.bold(titleOf(panel)),
-    screen.dim("ratio".padEnd(NAME) + axes.l2Bytes.map((bytes) => sizeText(bytes).padStart(FIGURE + 1).padEnd(CELL)).join("")),
+    screen.dim(
+      "ratio".padEnd(NAME) +
+        axes.l2Bytes
+          .map((bytes) =>
+            sizeText(bytes)
+              .padStart(FIGURE + 1)
+              .padEnd(CELL),
+          )
+          .join(""),
+    ),
   ];
   for (let row = axes.farOverNear.length - 1; row >= 0; row--) {
     const cells = axes.l2Bytes.map((_, column) => {

@@ -52,6 +52,7 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["compare/1", "compare", ...TINY, "--test", "kill", "--schema", "1"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--reported", reported, "--policy", "rfc-v1", "--no-pti"],
   ["explain/1", "explain", "mount", ...TINY, "--layouts", "1"],
+  ["map/1", "map", "mount", ...TINY, "--cache", "hot"],
   ["report/1", "report", ...TINY, "--test", "kill", "-o", join(folder, "page.html")],
   ["sweep-run/1", "sweep", plan, "-o", join(folder, "cells")],
   ["sweep-run/1", "sweep", plan, "--dry-run"],

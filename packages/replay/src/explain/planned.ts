@@ -78,5 +78,4 @@ export function planned(spec: MachineSpec, cpu: CpuId): Planned[] {
 
 /** Whether the machine could have an L2 of that size, above its L1s. */
 export const fits = (spec: MachineSpec, bytes: number): boolean =>
-  bytes > Math.max(spec.l1i.bytes, spec.l1d.bytes) &&
-  checkMachine(withL2(spec, bytes)).length === 0;
+  bytes > Math.max(spec.l1i.bytes, spec.l1d.bytes) && checkMachine(withL2(spec, bytes)).length === 0;

@@ -165,9 +165,7 @@ export function panelOf(
 ): Pick<MapPanel, "gains" | "breakEven"> {
   return {
     gains: farOverNear.map((ratio) =>
-      columns.map(({ spec, single, perNode }) =>
-        gain(single, perNode, withRatio(spec, place, ratio), place.nodeIndex),
-      ),
+      columns.map(({ spec, single, perNode }) => gain(single, perNode, withRatio(spec, place, ratio), place.nodeIndex)),
     ),
     breakEven: columns.map((column, at) => ({
       l2Bytes: l2Bytes[at]!,

@@ -15,8 +15,8 @@ export interface MapDocument {
   /** Part of the test that was run in every cell, from which the rest is told; 1 where it was run whole. */
   readonly share: number;
   /**
-   * By how much a gain told from that part is off on the machine as it is, percentage points, cold and hot alike at
-   * most; null where the test was run whole.
+   * By how much a gain told from that part is off on the machine as it is, percentage points, the larger of cold and
+   * hot; null where the test was run whole.
    */
   readonly samplingErrorPercent: number | null;
   /** Cold first; by kind of the last-level cache, far over near ascending, size of L2 ascending. */
