@@ -45,8 +45,9 @@ test("each place has the gain of its own machine and distance; the sign turns wh
     { spec: e52690v3, single: run(1000, 0), perNode: run(0, 900) },
     { spec: e52690v3, single: run(0, 0), perNode: run(0, 100) },
     { spec: e52690v3, single: run(0, 0), perNode: run(0, 0) },
+    { spec: e52690v3, single: run(1000, 0), perNode: run(0, 1000) },
   ];
-  const { gains, breakEven } = panelOf(columns, { ...axes, l2Bytes: [1, 2, 3, 4] }, PLACE, OWN);
+  const { gains, breakEven } = panelOf(columns, { ...axes, l2Bytes: [1, 2, 3, 4, 5] }, PLACE, OWN);
   expect(gains).toHaveLength(axes.farOverNear.length);
   for (const [row, ratio] of axes.farOverNear.entries())
     for (const [at, column] of columns.entries()) {
@@ -55,11 +56,11 @@ test("each place has the gain of its own machine and distance; the sign turns wh
       expect(low).toBeLessThanOrEqual(percent);
       expect(high).toBeGreaterThanOrEqual(percent);
     }
-  expect(breakEven.map(({ l2Bytes }) => l2Bytes)).toEqual([1, 2, 3, 4]);
+  expect(breakEven.map(({ l2Bytes }) => l2Bytes)).toEqual([1, 2, 3, 4, 5]);
   const [turns, ...others] = breakEven.map(({ farOverNear }) => farOverNear);
   expect(turns).toBeGreaterThan(1);
   expect(turns).toBeLessThan(1.4);
   expect(Math.abs(gained(columns[0]!, withRatio(e52690v3, PLACE, turns!), 1))).toBeLessThanOrEqual(EQUAL);
-  // Gains everywhere, losses everywhere, nothing anywhere.
-  expect(others).toEqual([null, null, null]);
+  // Gains everywhere, losses everywhere, nothing anywhere, nothing at the nearest and gains beyond.
+  expect(others).toEqual([null, null, null, null]);
 });
