@@ -1,12 +1,13 @@
 /** The map as text, side by side as far as the screen goes; what makes no map is refused before anything is run. */
 import { e52690v3 } from "@kreplica/machines";
 import type { GainMap, MapPanel } from "@kreplica/replay";
+import { gainMapPicture } from "@kreplica/report";
 import { traceTests } from "@kreplica/trace";
 import { expect, test } from "vitest";
-import { mapDocument } from "../src/report/documents/map.js";
-import { mapPicture, mapText } from "../src/report/map.js";
+import { mapText } from "../src/report/map.js";
 import { knownProcessors } from "../src/report/preset-standings.js";
 import { screenFor } from "../src/report/terminal.js";
+import { mapDocumentOf } from "../src/run-map.js";
 import { faultsOf } from "./documents/validator.js";
 import { invoke } from "./invoke.js";
 
@@ -75,18 +76,15 @@ test("figures, borders, doubtful signs, processors at their places, and what eac
   for (const { name } of processors) expect(flat.split(name).length).toBeGreaterThan(1);
 });
 
-test("the picture and the document have every place and every processor", () => {
-  const { panels } = mapPicture(map, processors);
-  expect(panels.flatMap(({ cells }) => cells.flat())).toHaveLength(48);
-  expect(panels[0]!.ys[0]).toBe(1.6);
-  expect(panels[0]!.cells[0]![0]).toBeCloseTo(6.5, 9);
-  const cold = panels.slice(0, 2).flatMap(({ marks }) => marks.map(({ name }) => name));
-  expect([...cold].sort()).toEqual(processors.map(({ name }) => name).sort());
-  const document = mapDocument(map, processors);
+test("the document has every place, every processor and what is said of them", () => {
+  const document = mapDocumentOf(map);
   expect(faultsOf(JSON.parse(JSON.stringify(document)), "kreplica.map/1")).toEqual([]);
   expect(document.cells).toHaveLength(48);
   expect(document.cells[0]).toMatchObject({ cache: "cold", l2Bytes: 256 << 10, farOverNear: 1, gainPercent: 0.5 });
   expect(document.samplingErrorPercent).toBe(0.14);
+  expect(document.processors).toEqual(processors);
+  expect(document.sentences).toContainEqual(expect.stringContaining("cold, L3 victim: 0 of 12 places gain, 12 lose"));
+  expect(gainMapPicture(document).match(/<rect/g)).toHaveLength(48);
 });
 
 test("known processors are those that can be bought", () => {

@@ -50,6 +50,17 @@ test("a page that cannot be written is told before the work, with exit code 2", 
   expect(existsSync(join(folder, "none"))).toBe(false);
 });
 
+test("a map is of a test that was compared; options that the explanation and the mix contradict are refused", async () => {
+  const said = async (...words: string[]): Promise<string> => (await invoke(["report", "-o", "-", ...words])).error;
+  expect(await said("--explain", "--pressure", "500")).toMatch(/^kreplica: --pressure: means nothing beside --explain/);
+  expect(await said("--map", "kill", "--load", "0.5")).toMatch(/^kreplica: --load: means nothing beside --map/);
+  expect(await said("--layout-seed", "3")).toMatch(/^kreplica: --layout-seed: given without --layouts/);
+  expect(await said("--cold-share", "3")).toMatch(/^kreplica: --cold-share: given without --mix/);
+  expect(await said("--machine", "tiny-2-node", "--test", "kill", "--map", "kil")).toMatch(
+    /^kreplica: --map: "kil" was not compared\. Did you mean kill\?/,
+  );
+});
+
 test("page and document cannot both be the output", async () => {
   const { code, error } = await invoke(["report", "-o", "-", "--json"]);
   expect(code).toBe(2);

@@ -105,6 +105,94 @@ export interface Comparison {
   readonly verdict?: { readonly sentences: readonly string[] } | null;
   /** Every node with CPUs; none where one CPU alone was measured. */
   readonly nodes?: readonly NodeGains[];
+  /** What a mix of system calls gains; null where none was given. */
+  readonly mix?: MixGain | null;
+  /** What so many processes, forks and migrations cost; null where nobody asked. */
+  readonly rates?: RateCosts | null;
+}
+
+/** Recordings weighted by a program's system calls. */
+export interface MixGain {
+  readonly file: string;
+  /** Percent of its calls that find the caches cold. */
+  readonly coldPercent: number;
+  readonly calls: number;
+  readonly coveredCalls: number;
+  /** Null where the file has no times. */
+  readonly coveredTimePercent: number | null;
+  /** Null where nothing is covered. */
+  readonly gainPercent: number | null;
+  readonly gainLow: number | null;
+  readonly gainHigh: number | null;
+  readonly nodes: readonly { readonly node: number; readonly cpus: number; readonly gainPercent: number }[];
+  readonly tests: readonly {
+    readonly test: string;
+    readonly calls: number;
+    readonly weightPercent: number;
+    readonly gainPercent: number;
+  }[];
+  readonly uncovered: readonly { readonly name: string; readonly calls: number }[];
+}
+
+/** Percent of the CPUs' time, caches cold and hot. */
+interface Time {
+  readonly machinePercent: { readonly cold: number; readonly hot: number };
+}
+
+/** Beyond the same with one copy; null each where nobody asked. */
+export interface RateCosts {
+  readonly processes: { readonly count: number; readonly bytes: number; readonly everywhereBytes: number } | null;
+  readonly forks: { readonly perSecond: number; readonly time: Time | null } | null;
+  readonly migrations: { readonly perSecond: number; readonly stores: number; readonly time: Time | null } | null;
+}
+
+/** A cause, and what it would have to be. */
+export interface ExplainedCause {
+  readonly cause: string;
+  /** Null where no value does it. */
+  readonly value: number | string | null;
+  readonly nearest: { readonly percent: number } | null;
+  readonly plausible: boolean | null;
+}
+
+/** What `kreplica explain --json` prints, as far as the page shows it. */
+export interface Explanation {
+  /** Null where nobody's figures are looked at. */
+  readonly source: string | null;
+  readonly figures: readonly {
+    readonly test: string;
+    readonly cache: "cold" | "hot";
+    readonly reportedPercent: number;
+    readonly modelledPercent: number;
+    readonly within: boolean;
+    readonly outOfReach: boolean;
+    readonly causes: readonly ExplainedCause[];
+    readonly smallest: string | null;
+  }[];
+  readonly sensitivity: readonly {
+    readonly parameter: string;
+    readonly range: string;
+    readonly cold: { readonly low: number; readonly high: number };
+    readonly hot: { readonly low: number; readonly high: number };
+  }[];
+  readonly sentences: readonly string[];
+}
+
+/** A place on a map. */
+interface MapPlace {
+  readonly l2Bytes: number;
+  readonly farOverNear: number;
+  readonly inclusion: string;
+}
+
+/** What `kreplica map --json` prints, as far as it is drawn. */
+export interface DrawnMap {
+  readonly policy: string;
+  readonly test: string;
+  /** By state, kind of cache, distance and size, each ascending. */
+  readonly cells: readonly (MapPlace & { readonly cache: "cold" | "hot"; readonly gainPercent: number })[];
+  readonly processors: readonly (MapPlace & { readonly name: string })[];
+  readonly sentences: readonly string[];
 }
 
 /** Gains of the CPUs of one node, percent. */
@@ -254,4 +342,7 @@ export interface ReportDocument {
   readonly tables: readonly RootTables[];
   readonly policies: readonly PolicyRow[];
   readonly assumptions: readonly Assumption[];
+  /** Absent unless asked for. */
+  readonly explain?: Explanation;
+  readonly map?: DrawnMap;
 }

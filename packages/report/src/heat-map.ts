@@ -18,8 +18,11 @@ export interface HeatMap {
   readonly ys: readonly AxisPlace[];
   /** By y, then x; null where there is none. */
   readonly cells: readonly (readonly (number | null)[])[];
-  /** Each is numbered, and stands where the values are nearest. */
-  readonly marks: readonly (PlacedMark & { readonly number: number })[];
+  /** Each stands where the values are nearest. */
+  readonly marks: readonly (PlacedMark & { readonly label: string })[];
+  /** How a figure and a row's name are written, as markup; as numbers where absent. */
+  readonly figureAt?: (row: number, column: number) => string;
+  readonly nameOf?: (row: number) => string;
 }
 
 /** Room for the names of the rows; the rest of an axis' width is the figures'. */
@@ -60,7 +63,7 @@ export const largestOf = (cells: HeatMap["cells"]): number =>
   Math.max(...cells.flat().map((each) => Math.abs(each ?? 0)), Number.MIN_VALUE);
 
 /** @param largest of all maps that stand beside each other @returns what stands in an SVG, as wide as an axis */
-export function heatMap({ xs, ys, cells, marks }: HeatMap, largest = largestOf(cells)): string {
+export function heatMap({ xs, ys, cells, marks, figureAt, nameOf }: HeatMap, largest = largestOf(cells)): string {
   const width = (AXIS_WIDTH - MAP_LEFT) / xs.length;
   const heads = xs.map(
     (value, i) =>
@@ -71,9 +74,9 @@ export function heatMap({ xs, ys, cells, marks }: HeatMap, largest = largestOf(c
     const boxes = row.map((value, i) => {
       if (value === null) return "";
       const place = `x="${at(MAP_LEFT + i * width)}" y="${top}" width="${at(width)}" height="${ROW}"`;
-      return `<rect ${place} class="${value < 0 ? "worse" : "gain"}" fill-opacity="${Math.round((Math.abs(value) / largest) * STRONGEST * 100) / 100}"/><text x="${at(MAP_LEFT + (i + 0.5) * width)}" y="${top + ROW / 2 + 4}" text-anchor="middle">${written(value, { digits: 1 })}</text>`;
+      return `<rect ${place} class="${value < 0 ? "worse" : "gain"}" fill-opacity="${Math.round((Math.abs(value) / largest) * STRONGEST * 100) / 100}"/><text x="${at(MAP_LEFT + (i + 0.5) * width)}" y="${top + ROW / 2 + 4}" text-anchor="middle">${figureAt?.(j, i) ?? written(value, { digits: 1 })}</text>`;
     });
-    return `<text class="name" x="0" y="${top + ROW / 2 + 4}">${escaped(placeText(ys[j]!))}</text>${boxes.join("")}`;
+    return `<text class="name" x="0" y="${top + ROW / 2 + 4}">${nameOf?.(j) ?? escaped(placeText(ys[j]!))}</text>${boxes.join("")}`;
   });
   return heads.join("") + rows.join("") + borders(cells, width) + placed(xs, ys, marks, width);
 }
@@ -97,7 +100,7 @@ function borders(cells: HeatMap["cells"], width: number): string {
     .join("");
 }
 
-/** Numbers of marks, those of one place beside each other. */
+/** Marks, those of one place beside each other. */
 function placed(xs: HeatMap["xs"], ys: HeatMap["ys"], marks: HeatMap["marks"], width: number): string {
   const places = new Map<
     string,
@@ -114,7 +117,7 @@ function placed(xs: HeatMap["xs"], ys: HeatMap["ys"], marks: HeatMap["marks"], w
   return [...places.values()]
     .map(
       ({ i, j, here }) =>
-        `<text class="name" x="${at(MAP_LEFT + i * width + 4)}" y="${AXIS_TOP + j * ROW + 13}">${here.map(({ number }) => number).join(", ")}<title>${escaped(here.map(({ name }) => name).join(", "))}</title></text>`,
+        `<text class="name" x="${at(MAP_LEFT + i * width + 4)}" y="${AXIS_TOP + j * ROW + 13}">${here.map(({ label }) => label).join(", ")}<title>${escaped(here.map(({ name }) => name).join(", "))}</title></text>`,
     )
     .join("");
 }

@@ -50,8 +50,8 @@ export const valueAt = (document: unknown, path: string): unknown =>
  * Writes figures and words of a document so that each says where in the document it stands (`data-from`), and by what
  * it was divided (`data-scale`): whoever reads the page can find every number in the JSON beside it.
  */
-export class Figures {
-  constructor(readonly document: ReportDocument) {}
+export class Figures<Document = ReportDocument> {
+  constructor(readonly document: Document) {}
 
   /**
    * A number in running text.

@@ -3,7 +3,7 @@
  * anywhere; knows no machine and no kernel.
  */
 export type * from "./document.js";
-export { gainMapPage, type GainMapPicture, gainMapPicture, type MapPanelPicture } from "./gain-map.js";
+export { gainMapPage, gainMapPicture } from "./gain-map.js";
 export { nearestPlace, type PlacedMark, writtenSign } from "./heat-map.js";
 export { valueAt } from "./html.js";
 export { reportPage } from "./page.js";

@@ -2,9 +2,13 @@
 import { bootSection } from "./boot.js";
 import { causeSection } from "./causes.js";
 import type { ReportDocument } from "./document.js";
+import { explainSection } from "./explain.js";
+import { gainMaps } from "./gain-map.js";
 import { gainLegend, gainPicture, gainTable } from "./gains.js";
+import { MAP_STYLE } from "./heat-map.js";
 import { escaped, Figures, folded, table } from "./html.js";
 import { machineSection } from "./machine.js";
+import { mixSection } from "./mix.js";
 import { nodeSection } from "./nodes.js";
 import { SCRIPT, STYLE } from "./style.js";
 import { tablesSection } from "./tables.js";
@@ -30,8 +34,15 @@ export function reportPage(document: ReportDocument): string {
       title: "What replication gains",
       content: gainPicture(figures) + gainLegend(comparison.tests) + gainTable(figures) + reported(figures),
     },
+    ...(comparison.mix || comparison.rates
+      ? [{ id: "mix", title: "With your own work", content: mixSection(figures) }]
+      : []),
     { id: "nodes", title: "Every node", content: nodeSection(figures) },
     { id: "why", title: "Why: where the cycles went", content: causeSection(figures) },
+    ...(document.explain ? [{ id: "explain", title: "What it would take", content: explainSection(figures) }] : []),
+    ...(document.map
+      ? [{ id: "map", title: "Where copies gain", content: gainMaps(document.map, figures, "map.") }]
+      : []),
     { id: "machine", title: "The machine, and what crosses its links", content: machineSection(figures) },
     { id: "memory", title: "What it costs in memory", content: memorySection(figures) },
     { id: "tables", title: "Page tables, before and after", content: tablesSection(figures) },
@@ -42,7 +53,7 @@ export function reportPage(document: ReportDocument): string {
   ];
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>kreplica: ${escaped(comparison.policy)} on ${escaped(comparison.machine)}</title><style>${STYLE}</style></head>
+<title>kreplica: ${escaped(comparison.policy)} on ${escaped(comparison.machine)}</title><style>${STYLE}${document.map ? MAP_STYLE : ""}</style></head>
 <body><header><button id="theme" type="button" hidden>light or dark</button><h1>Kernel text and rodata: once, or a copy on every node</h1>
 <p>${figures.text("machine.description")}. ${figures.text("comparison.kernel")}, ${figures.number("comparison.levels")} levels of page tables, page-table isolation ${comparison.pti ? "on" : "off"}, policy ${figures.text("comparison.policy")}. The image lies on node ${figures.number("comparison.masterNode")}; figures of single tests are of CPU ${figures.number("comparison.cpu")}, the tests' data on node ${figures.number("comparison.dataNode")}.</p>
 <nav aria-label="Sections">${sections.map(({ id, title }) => `<a href="#${id}">${title}</a>`).join(" ")}</nav></header>

@@ -63,7 +63,7 @@ function curves({ x, y, column, xs, ys, cells }: SweepPicture): string {
 /** A self-contained page: no network, no script needed. */
 export function sweepPage(shownPicture: SweepPicture): string {
   const { title, about, x, y, column, marks, ys } = shownPicture;
-  const numbered = { ...shownPicture, marks: marks.map((mark, nth) => ({ ...mark, number: nth + 1 })) };
+  const numbered = { ...shownPicture, marks: marks.map((mark, nth) => ({ ...mark, label: String(nth + 1) })) };
   const marked =
     marks.length === 0
       ? ""

@@ -4,6 +4,7 @@ import { parse, type DefaultTreeAdapterTypes } from "parse5";
 import { type ReportDocument, reportPage, valueAt } from "../src/index.js";
 import { STYLE } from "../src/style.js";
 import { smallDocument } from "./small-document.js";
+import { smallExplanation, smallMap } from "./small-map.js";
 
 type Node = DefaultTreeAdapterTypes.ChildNode;
 type Element = DefaultTreeAdapterTypes.Element;
@@ -116,6 +117,95 @@ describe("figures", () => {
       .map(textOf)
       .find((text) => text.startsWith("kill") && text.includes("cold"))!;
     expect(row).toMatch(/none$/);
+  });
+});
+
+describe("what stands on a page when it was asked for", () => {
+  const mix = {
+    file: "strace.txt",
+    coldPercent: 12.5,
+    calls: 4321,
+    coveredCalls: 3210,
+    coveredTimePercent: 61.27,
+    gainPercent: 3.42,
+    gainLow: 1.51,
+    gainHigh: 5.93,
+    nodes: [{ node: 1, cpus: 25, gainPercent: 8.13 }],
+    tests: [{ test: "kill", calls: 321, weightPercent: 91.26, gainPercent: 22.17 }],
+    uncovered: [{ name: "futex", calls: 77 }],
+  };
+  const time = { machinePercent: { cold: 1.2345, hot: 0.0512 } };
+  const rates = {
+    processes: { count: 2000, bytes: 16_384_000, everywhereBytes: 24_576_000 },
+    forks: { perSecond: 300, time },
+    migrations: { perSecond: 40, stores: 482, time: null },
+  };
+  const document: ReportDocument = {
+    ...smallDocument,
+    comparison: {
+      ...smallDocument.comparison,
+      mix,
+      rates,
+      tests: smallDocument.comparison.tests.map((each) => ({ ...each, layoutLow: -9.87, layoutHigh: 6.54 })),
+    },
+    explain: smallExplanation,
+    map: smallMap,
+  };
+  const page = reportPage(document);
+  const text = (id: string): string => textOf(all(page).find((each) => attribute(each, "id") === id)!);
+
+  test("every figure of it is the document's, and none names no place", () => {
+    const made = claims(page, document);
+    for (const part of [
+      "comparison.mix.",
+      "comparison.rates.",
+      "explain.figures.",
+      "explain.sensitivity.",
+      "map.cells.",
+    ])
+      expect(made.filter(({ path }) => path.startsWith(part)).length, part).toBeGreaterThan(4);
+    expect(made.filter(({ right }) => !right)).toEqual([]);
+    const rest = freeText(parse(page).childNodes as Node[]).replaceAll(/\bL[123]\b/g, "");
+    expect(rest.match(/\d[\d.,]*/g) ?? []).toEqual([]);
+    expect(page).not.toMatch(/<(somebody|reported|modelled)>/);
+  });
+
+  test("the mix and what it costs, in sentences", () => {
+    const said = text("mix");
+    expect(said).toContain("The mix gains 3.4 % (1.5 to 5.9). That is of the 3,210 of 4,321 calls of strace.txt");
+    expect(said).toContain("2,000 processes take 15.6 MiB of page tables more");
+    expect(said).toContain("300 forks a second take 1.234 % of the machine's CPUs cold, 0.051 hot more");
+    expect(said).toContain("40 migrations a second take a time that was not run more, and 482 stores");
+    expect(said).toContain("futex77");
+  });
+
+  test("causes: plausible ones marked, sizes in KiB, the nearest gain where none does it; no column of what is not looked at", () => {
+    const said = text("explain");
+    expect(said).toMatch(/killcold26\.122\.1within its limits0\.83victim1\.54\*512 KiB\(21\.2\)4,480\*far\/near ratio/);
+    expect(said).toMatch(/mounthot8\.70\.0out of reach of any near copy/);
+    expect(said).not.toContain("run-ahead");
+  });
+
+  test("layouts are drawn where they were, and have no column where the document has null", () => {
+    expect(text("gain")).toContain("layout low");
+    expect(page.match(/class="layout"/g)).toHaveLength(document.comparison.tests.length + 1);
+    const none = reportPage({
+      ...smallDocument,
+      comparison: {
+        ...smallDocument.comparison,
+        tests: smallDocument.comparison.tests.map((each) => ({ ...each, layoutLow: null, layoutHigh: null })),
+      },
+    });
+    expect(none).not.toContain('class="layout"');
+    expect(none).not.toContain("layout low");
+  });
+
+  test("and does not where it was not", () => {
+    const ids = all(reportPage(smallDocument)).flatMap((each) => attribute(each, "id") ?? []);
+    for (const id of ["mix", "explain", "map"]) {
+      expect(ids).not.toContain(id);
+      expect(page).toContain(`<section id="${id}">`);
+    }
   });
 });
 

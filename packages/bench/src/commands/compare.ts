@@ -46,11 +46,11 @@ import {
   readMachine,
   readPlacement,
 } from "./options.js";
-import { addMixOptions, type MixOptions, readMix, readRates } from "./mix-options.js";
+import { addMixOptions, MIX_RULES, type MixOptions, readMix, readRates } from "./mix-options.js";
 import { addPlacesOptions, listedPlaces, type PlacesOptions } from "./places-options.js";
 import { type PressureOption, pressureOption, readPressure } from "./pressure-option.js";
 import { remarkOn } from "./remarks.js";
-import { addLayoutsOptions, type LayoutsOptions } from "./layouts-option.js";
+import { addLayoutsOptions, LAYOUTS_RULES, type LayoutsOptions } from "./layouts-option.js";
 import { declareRules } from "./rules.js";
 import { choiceOption, fileOption, NODE_IDS, numberOption } from "./values.js";
 
@@ -162,8 +162,8 @@ export function registerCompare(program: Command, context: CommandContext): void
       not: "--verbose",
       because: "-v shows it, too",
     })),
-    { option: "--layout-seed", needs: "--layouts" },
-    { option: "--cold-share", needs: "--mix" },
+    ...LAYOUTS_RULES,
+    ...MIX_RULES,
     ...["--functions", "--pages"].map((option) => ({
       option,
       not: "--load",
@@ -179,11 +179,6 @@ export function registerCompare(program: Command, context: CommandContext): void
       option,
       not: "--policies",
       because: "`kreplica policies --compare` has no such choice",
-    })),
-    ...["--no-work", "--data-node", "--load"].map((option) => ({
-      option,
-      not: "--migrations-per-second",
-      because: "a first switch is run as `kreplica policies --compare` runs it, which has no such choice",
     })),
   ])
     .addOption(

@@ -1,15 +1,13 @@
 /** `kreplica explain`: what it would take for modelled gains to equal reported ones. */
 import type { KernelPolicy } from "@kreplica/kernel";
-import { defaultDataNode, explain, reportedFor } from "@kreplica/replay";
+import { defaultDataNode, reportedFor } from "@kreplica/replay";
 import { type Command, Option } from "commander";
 import { reportedOf } from "../inputs/reported-file.js";
-import { replayKernel } from "../inputs/replay-kernel.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
 import { explainText, reasonsText } from "../report/explain.js";
 import { explainDocument } from "../report/documents/explain.js";
 import { jsonText } from "../report/documents/json-text.js";
-import { runLayouts } from "../run-layouts.js";
-import { runVariants } from "../run-variants.js";
+import { runExplain } from "../run-explain.js";
 import { chosenRecordings, refuse } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import {
@@ -95,17 +93,15 @@ export function registerExplain(program: Command, context: CommandContext): void
         levels: 4 as const,
         seed: options.seed,
       };
-      const explanation = await explain(
+      const explanation = await runExplain(
         given,
-        await replayKernel({}),
         {
           policy: options.policy,
           files: recordings,
           layouts: options.layouts,
-          runLayouts: (jobs) => runLayouts(jobs, context.progress),
           reported: reportedFor(spec, own),
         },
-        (jobs) => runVariants(jobs, context.progress),
+        context.progress,
       );
       context.progress.stop();
       if (explanation.sensitivity.length > 0)

@@ -1,5 +1,6 @@
 /** `--layouts`: how far where functions, pages and tables lie moves every figure. */
 import type { Command } from "commander";
+import type { Rule } from "./rules.js";
 import { numberOption, type Range, SEEDS } from "./values.js";
 
 const LAYOUTS: Range = { least: 1, most: 1000 };
@@ -22,3 +23,6 @@ export const addLayoutsOptions = (command: Command): Command =>
       ),
     )
     .addOption(numberOption("--layout-seed <number>", "draws other layouts", SEEDS, "1"));
+
+/** What goes with them. */
+export const LAYOUTS_RULES: readonly Rule[] = [{ option: "--layout-seed", needs: "--layouts" }];

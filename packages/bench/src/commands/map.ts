@@ -1,18 +1,15 @@
 /** `kreplica map`: a test's gain over what machines differ by: size of L2, distance, inclusion. */
 import type { KernelPolicy } from "@kreplica/kernel";
 import { InputError } from "@kreplica/inputs";
-import { defaultDataNode, gainMap } from "@kreplica/replay";
+import { defaultDataNode } from "@kreplica/replay";
 import { gainMapPage, gainMapPicture } from "@kreplica/report";
 import { type Command, Option } from "commander";
-import { replayKernel } from "../inputs/replay-kernel.js";
 import { shippedTraces, tracesIn } from "../inputs/traces.js";
-import { mapDocument } from "../report/documents/map.js";
 import { jsonText } from "../report/documents/json-text.js";
-import { mapPicture, mapText } from "../report/map.js";
+import { mapText } from "../report/map.js";
 import { outputFile } from "../report/output-file.js";
 import { knownProcessors } from "../report/preset-standings.js";
-import { runJobs } from "../run-jobs.js";
-import { runVariants } from "../run-variants.js";
+import { mapDocumentOf, runMap } from "../run-map.js";
 import { chosenRecordings, refuse } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import {
@@ -100,25 +97,14 @@ export function registerMap(program: Command, context: CommandContext): void {
         seed,
         ...(pressure ? { pressure } : {}),
       };
-      const whole = await gainMap(
-        given,
-        await replayKernel({}),
-        {
-          policy: options.policy,
-          file: recording!,
-          whole: async (policies) =>
-            (await runJobs([{ ...given, file: recording!, alignment: "patch-06", policies }], context.progress))[0]!,
-        },
-        (jobs) => runVariants(jobs, context.progress),
-      );
+      const whole = await runMap(given, options.policy, recording!, context.progress);
       context.progress.stop();
       const map = cache === "both" ? whole : { ...whole, panels: whole.panels.filter((each) => each.cache === cache) };
-      const processors = knownProcessors();
+      const document = mapDocumentOf(map);
       if (output !== "-")
-        context.print(options.json ? jsonText(mapDocument(map, processors)) : mapText(map, processors, context.screen));
+        context.print(options.json ? jsonText(document) : mapText(map, knownProcessors(), context.screen));
       if (output === undefined) return;
-      const shown = mapPicture(map, processors);
-      const drawn = output.endsWith(".svg") ? gainMapPicture(shown) : gainMapPage(shown);
+      const drawn = output.endsWith(".svg") ? gainMapPicture(document) : gainMapPage(document);
       if (file) {
         file.write(drawn);
         context.remark(`${file.path} is written: open it in a browser`);

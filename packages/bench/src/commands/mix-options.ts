@@ -3,6 +3,7 @@ import { InputError, readCallCounts } from "@kreplica/inputs";
 import { hasRecordedCall, type Mix, RECORDED_CALLS, type Rates } from "@kreplica/replay";
 import type { Command } from "commander";
 import { readText } from "../inputs/read-input.js";
+import type { Rule } from "./rules.js";
 import { fileOption, numberOption } from "./values.js";
 
 /** As commander fills them in. */
@@ -65,3 +66,13 @@ export function readRates({ processes, forksPerSecond, migrationsPerSecond }: Mi
     ...(migrationsPerSecond === undefined ? {} : { migrationsPerSecond }),
   };
 }
+
+/** What goes with them. */
+export const MIX_RULES: readonly Rule[] = [
+  { option: "--cold-share", needs: "--mix" },
+  ...["--no-work", "--data-node", "--load"].map((option) => ({
+    option,
+    not: "--migrations-per-second",
+    because: "a first switch is run as `kreplica policies --compare` runs it, which has no such choice",
+  })),
+];

@@ -1,34 +1,63 @@
 /** `kreplica report`: the comparison as one page to look at, with the machine, the tables, the boot and the designs. */
 import type { AddressRange } from "@kreplica/hw-x86/api";
-import { InputError } from "@kreplica/inputs";
+import { didYouMean, InputError } from "@kreplica/inputs";
 import { type Booted, POLICIES } from "@kreplica/kernel";
-import { policyCosts } from "@kreplica/replay";
+import { type CompareResult, policyCosts } from "@kreplica/replay";
 import { reportPage } from "@kreplica/report";
 import { imageAddress } from "@kreplica/mm-core";
 import { type Command, Option } from "commander";
 import { kernelFrom } from "../boot.js";
+import { explainDocument } from "../report/documents/explain.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { pageDocument, type PageParts } from "../report/documents/report.js";
 import { outputFile } from "../report/output-file.js";
+import { runExplain } from "../run-explain.js";
+import { mapDocumentOf, runMap } from "../run-map.js";
 import { type Part, tableTree } from "../report/table-trees.js";
 import { addCompareOptions, comparison, type CompareOptions, finish } from "./compare.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
+import { addLayoutsOptions, LAYOUTS_RULES } from "./layouts-option.js";
+import { addMixOptions, MIX_RULES } from "./mix-options.js";
 import { jsonOption, type JsonOption } from "./options.js";
+import { declareRules } from "./rules.js";
 
 const DEFAULT_FILE = "report.html";
 /** Functions of a test that are told one by one. */
 const FUNCTIONS = 12;
 
+type ReportOptions = CompareOptions &
+  JsonOption & { readonly output: string; readonly explain?: boolean; readonly map?: string };
+
 export function registerReport(program: Command, context: CommandContext): void {
-  addCompareOptions(
-    program
-      .command("report")
-      .summary("write the comparison as a page to look at")
-      .description(
-        "Does what compare does, and writes one self-contained HTML file: gains with intervals, why, the machine and what crosses its links, memory, page tables of every node before and after, the boot, all designs beside each other, what was assumed. It needs no network, and reads well without script, in the dark and on paper.",
+  declareRules(
+    addLayoutsOptions(
+      addMixOptions(
+        addCompareOptions(
+          program
+            .command("report")
+            .summary("write the comparison as a page to look at")
+            .description(
+              "Does what compare does, and writes one self-contained HTML file: gains with intervals, why, the machine and what crosses its links, memory, page tables of every node before and after, the boot, all designs beside each other, what was assumed. It needs no network, and reads well without script, in the dark and on paper.",
+            ),
+        ),
       ),
+    ),
+    [
+      ...LAYOUTS_RULES,
+      ...MIX_RULES,
+      ...["--load", "--pressure"].map((option) => ({
+        option,
+        not: "--explain",
+        because: "it looks at each cause alone, load and pressure among them, on an otherwise idle machine",
+      })),
+      { option: "--load", not: "--map", because: "a map's distances are those of an idle machine" },
+    ],
   )
+    .addOption(new Option("--explain", "and what it would take for each gain to equal a reported one, cause by cause"))
+    .addOption(
+      new Option("--map <test>", "and where this test gains, over L2 size, far over near latency and inclusion"),
+    )
     .addOption(new Option("-o, --output <file>", "the page; - is standard output").default(DEFAULT_FILE))
     .addOption(jsonOption())
     .addHelpText(
@@ -36,10 +65,12 @@ export function registerReport(program: Command, context: CommandContext): void 
       examples(
         ["kreplica report", `the main job, as ${DEFAULT_FILE}`],
         ["kreplica report --machine epyc-7713-2s -o epyc.html", "another machine"],
+        ["kreplica report --layouts 3 --mix strace.txt", "other layouts' spread, and weighted by one's own calls"],
+        ["kreplica report --test kill --explain --map kill", "what it would take, and a map"],
         ["kreplica report --json > report.json", "the page, and every number in it as one JSON document"],
       ) + exitCodes,
     )
-    .action(async (options: CompareOptions & JsonOption & { readonly output: string }) => {
+    .action(async (options: ReportOptions) => {
       // Before the work: what cannot be written is known at once.
       const file = options.output === "-" ? undefined : outputFile(options.output, "--output");
       if (!file && options.json)
@@ -62,7 +93,20 @@ export function registerReport(program: Command, context: CommandContext): void 
         };
       });
       if (seen && result.tests.length > 0) {
-        const { job } = result;
+        const { job, tests, reported } = result;
+        const files = [...new Set(tests.map(({ file }) => file))];
+        const explanation = options.explain
+          ? await runExplain(
+              job,
+              { policy: options.policy, files, layouts: options.layouts ?? 0, reported },
+              context.progress,
+            )
+          : undefined;
+        const map =
+          options.map === undefined
+            ? undefined
+            : await runMap(job, options.policy, compared(options.map, tests), context.progress);
+        context.progress.stop();
         const costs = policyCosts(
           kernelFrom({ spec: job.spec, levels: job.levels, pti: job.pti }),
           Object.keys(POLICIES),
@@ -72,6 +116,8 @@ export function registerReport(program: Command, context: CommandContext): void 
           comparison: machineCompareDocument(result),
           spec: job.spec,
           ...seen,
+          ...(explanation ? { explain: explainDocument(explanation) } : {}),
+          ...(map ? { map: mapDocumentOf(map) } : {}),
           policies: Object.entries(POLICIES).map(([name, { summary }], i) => ({ name, summary, cost: costs[i]! })),
         });
         if (options.json) context.print(jsonText(shown));
@@ -85,13 +131,28 @@ export function registerReport(program: Command, context: CommandContext): void 
     });
 }
 
+/**
+ * The recording of a test that was compared.
+ * @throws InputError where none of them is of it
+ */
+function compared(name: string, tests: CompareResult["tests"]): string {
+  const found = tests.find(({ test }) => test.name === name);
+  if (!found)
+    throw new InputError({
+      file: "--map",
+      reason: `${JSON.stringify(name)} was not compared`,
+      remedy: didYouMean(name, [...new Set(tests.map(({ test }) => test.name))]),
+    });
+  return found.file;
+}
+
 /** The options that say what was compared, as they were given. */
 function told(options: CompareOptions): string {
   const words = Object.entries<unknown>({ ...options }).flatMap(([name, value]) => {
     // As the recorded kernel had it.
     if (["output", "json"].includes(name) || value === undefined || (name === "pti" && value === "on")) return [];
     const option = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-    if (value === true) return name === "alignment" ? [option] : [];
+    if (value === true) return name === "work" ? [] : [option];
     if (value === false) return [`--no-${option.slice(2)}`];
     return [`${option} ${Array.isArray(value) ? value.join(" ") : isNamed(value) ? value.name : String(value)}`];
   });

@@ -1,6 +1,6 @@
-/** A test's gain over what machines differ by, as text and as what a picture shows. Values in, text out. */
+/** A test's gain over what machines differ by, as text. Values in, text out. */
 import type { GainMap, MapPanel } from "@kreplica/replay";
-import { type GainMapPicture, nearestPlace, writtenSign } from "@kreplica/report";
+import { nearestPlace, writtenSign } from "@kreplica/report";
 import type { KnownProcessor } from "./documents/map.js";
 import { heading, note, paragraph, type Screen, visibleLength } from "./terminal.js";
 import { countText } from "./units.js";
@@ -159,22 +159,8 @@ export function mapText(map: GainMap, processors: readonly KnownProcessor[], scr
   );
 }
 
-/** What a page or a file shows of it. */
-export function mapPicture(map: GainMap, processors: readonly KnownProcessor[]): GainMapPicture {
-  const { axes, test, policy, panels } = map;
-  return {
-    title: `Gain of ${test.name}, ${policy} against one copy, percent`,
-    about: [...panels.map((panel) => sentence(panel, map)), ...aboutRuns(map)],
-    x: "L2 a core, bytes",
-    y: "latency of the image's node over the copy's",
-    panels: panels.map((panel) => ({
-      title: titleOf(panel),
-      xs: axes.l2Bytes,
-      ys: [...axes.farOverNear].reverse(),
-      cells: panel.gains.map((row) => row.map((each) => each.percent)).reverse(),
-      marks: processors.flatMap(({ name, l2Bytes, farOverNear, inclusion }, nth) =>
-        inclusion === panel.inclusion ? [{ name, number: nth + 1, x: l2Bytes, y: farOverNear }] : [],
-      ),
-    })),
-  };
-}
+/** The same sentences, to be quoted. */
+export const mapSentences = (map: GainMap): string[] => [
+  ...map.panels.map((panel) => sentence(panel, map)),
+  ...aboutRuns(map),
+];

@@ -54,6 +54,11 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["explain/1", "explain", "mount", ...TINY, "--layouts", "1"],
   ["map/1", "map", "mount", ...TINY, "--cache", "hot"],
   ["report/1", "report", ...TINY, "--test", "kill", "-o", join(folder, "page.html")],
+  [
+    "report/1",
+    ...["report", ...TINY, "--test", "mount", "--layouts", "1", "--mix", mix, "--processes", "9"],
+    ...["--explain", "--map", "mount", "-o", join(folder, "page.html")],
+  ],
   ["sweep-run/1", "sweep", plan, "-o", join(folder, "cells")],
   ["sweep-run/1", "sweep", plan, "--dry-run"],
   ["results/1", "results", join(folder, "cells")],

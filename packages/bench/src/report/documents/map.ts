@@ -23,6 +23,8 @@ export interface MapDocument {
   readonly cells: readonly MapCell[];
   /** Where gains change sign. */
   readonly breakEven: readonly MapBreakEven[];
+  /** What each map says, what was run and how sure it is; to be quoted. */
+  readonly sentences: readonly string[];
   /** By three fields of their machine; all else of them is not in the map. */
   readonly processors: readonly KnownProcessor[];
 }
@@ -59,8 +61,12 @@ export interface KnownProcessor extends MapPlace {
   readonly name: string;
 }
 
-/** @param processors that are shown on it */
-export function mapDocument(map: GainMap, processors: readonly KnownProcessor[]): MapDocument {
+/** @param processors that are shown on it @param sentences about it */
+export function mapDocument(
+  map: GainMap,
+  processors: readonly KnownProcessor[],
+  sentences: readonly string[],
+): MapDocument {
   const { machine, policy, test, axes, own, panels, pressure, share, sampling } = map;
   return {
     schema: "kreplica.map/1",
@@ -82,6 +88,7 @@ export function mapDocument(map: GainMap, processors: readonly KnownProcessor[])
     breakEven: panels.flatMap(({ inclusion, cache, breakEven }) =>
       breakEven.map((each): MapBreakEven => ({ cache, inclusion, ...each })),
     ),
+    sentences,
     processors,
   };
 }

@@ -12,6 +12,8 @@ import {
 } from "@kreplica/report";
 import { machineDocument } from "@kreplica/machines";
 import type { MachineCompareDocument } from "./compare-nodes.js";
+import type { ExplainDocument } from "./explain.js";
+import type { MapDocument } from "./map.js";
 import type { MeasuredPolicy } from "./policies.js";
 
 /** The comparison, and what is shown beside it. Every figure of the page names its place in this document. */
@@ -32,10 +34,17 @@ export interface PageDocument {
   readonly policies: readonly MeasuredPolicy[];
   /** Every number of the machine that has a range or a source of its own. */
   readonly assumptions: readonly Assumption[];
+  /** What it would take (--explain); absent unless asked for. */
+  readonly explain?: ExplainDocument;
+  /** Where a test gains (--map); absent unless asked for. */
+  readonly map?: MapDocument;
 }
 
 /** What a page is made of beside the comparison. */
-export interface PageParts extends Pick<PageDocument, "command" | "comparison" | "timeline" | "tables" | "policies"> {
+export interface PageParts extends Pick<
+  PageDocument,
+  "command" | "comparison" | "timeline" | "tables" | "policies" | "explain" | "map"
+> {
   readonly spec: MachineSpec;
 }
 
