@@ -17,12 +17,14 @@ const isNamed = ({ names }: { readonly names: readonly [string, string] }, name:
 
 /**
  * The recordings of the tests named, by test or by file; all when none is.
+ * @param option that names them
  * @throws InputError when a name is none of theirs
  */
 export function chosenRecordings(
   files: readonly string[],
   names: readonly string[] | undefined,
   free: boolean,
+  option = "--test",
 ): Chosen {
   const refused: InputError[] = [];
   const found = files.flatMap((file) => {
@@ -38,7 +40,7 @@ export function chosenRecordings(
   for (const name of names ?? []) {
     if (found.some((each) => isNamed(each, name))) continue;
     throw new InputError({
-      file: "--test",
+      file: option,
       reason: `no recording is of ${JSON.stringify(name)}`,
       remedy: didYouMean(name, known),
     });

@@ -1,14 +1,15 @@
 /** `kreplica report`: the comparison as one page to look at, with the machine, the tables, the boot and the designs. */
 import type { AddressRange } from "@kreplica/hw-x86/api";
-import { didYouMean, InputError } from "@kreplica/inputs";
+import { InputError } from "@kreplica/inputs";
 import { type Booted, POLICIES } from "@kreplica/kernel";
-import { type CompareResult, policyCosts } from "@kreplica/replay";
+import { policyCosts } from "@kreplica/replay";
 import { reportPage } from "@kreplica/report";
 import { imageAddress } from "@kreplica/mm-core";
 import { type Command, Option } from "commander";
 import { kernelFrom } from "../boot.js";
 import { explainDocument } from "../report/documents/explain.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
+import { shippedTraces, tracesIn } from "../inputs/traces.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { pageDocument, type PageParts } from "../report/documents/report.js";
 import { outputFile } from "../report/output-file.js";
@@ -16,6 +17,7 @@ import { runExplain } from "../run-explain.js";
 import { mapDocumentOf, runMap } from "../run-map.js";
 import { type Part, tableTree } from "../report/table-trees.js";
 import { addCompareOptions, comparison, type CompareOptions, finish } from "./compare.js";
+import { chosenRecordings } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addLayoutsOptions, LAYOUTS_RULES } from "./layouts-option.js";
 import { addMixOptions, MIX_RULES } from "./mix-options.js";
@@ -79,6 +81,7 @@ export function registerReport(program: Command, context: CommandContext): void 
           reason: "the page and the document cannot both go to standard output",
           remedy: "name a file for the page, or leave --json out",
         });
+      const recording = mapped(options);
       let seen: Pick<PageParts, "timeline" | "tables"> | undefined;
       // Cycles are told by function of an idle machine alone.
       const idle = options.load === undefined && options.pressure === undefined;
@@ -103,9 +106,7 @@ export function registerReport(program: Command, context: CommandContext): void 
             )
           : undefined;
         const map =
-          options.map === undefined
-            ? undefined
-            : await runMap(job, options.policy, compared(options.map, tests), context.progress);
+          recording === undefined ? undefined : await runMap(job, options.policy, recording, context.progress);
         context.progress.stop();
         const costs = policyCosts(
           kernelFrom({ spec: job.spec, levels: job.levels, pti: job.pti }),
@@ -132,18 +133,13 @@ export function registerReport(program: Command, context: CommandContext): void 
 }
 
 /**
- * The recording of a test that was compared.
- * @throws InputError where none of them is of it
+ * The recording that a map is asked of.
+ * @throws InputError where there is none
  */
-function compared(name: string, tests: CompareResult["tests"]): string {
-  const found = tests.find(({ test }) => test.name === name);
-  if (!found)
-    throw new InputError({
-      file: "--map",
-      reason: `${JSON.stringify(name)} was not compared`,
-      remedy: didYouMean(name, [...new Set(tests.map(({ test }) => test.name))]),
-    });
-  return found.file;
+function mapped({ map, traces, recordedKernel }: ReportOptions): string | undefined {
+  if (map === undefined) return undefined;
+  const files = traces === undefined ? shippedTraces() : tracesIn(traces);
+  return chosenRecordings(files, [map], recordedKernel !== undefined, "--map").recordings[0];
 }
 
 /** The options that say what was compared, as they were given. */

@@ -175,7 +175,8 @@ function lighter(each: readonly string[]): readonly string[] {
     return [...few, ...(named ? [] : ["mount"]), ...(each.includes("--layouts") ? [] : ["--layouts", "0"])];
   }
   // The same on a machine whose kernels boot at once; the default figure is map.proof.test.ts's.
-  if ((each[0] === "map" || each.includes("--explain")) && !each.includes("--machine")) return [...each, "--machine", "tiny-2-node"];
+  if ((each[0] === "map" || each.includes("--explain")) && !each.includes("--machine"))
+    return [...each, "--machine", "tiny-2-node"];
   if (each[0] === "check")
     return counted ? each.map((word, i) => (each[i - 1] === "--runs" ? RUNS : word)) : [...each, "--runs", RUNS];
   return each;
