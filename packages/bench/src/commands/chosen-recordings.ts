@@ -2,7 +2,17 @@
 import { didYouMean, InputError } from "@kreplica/inputs";
 import { stemOf, testOf } from "@kreplica/trace";
 import { traceFile } from "../inputs/trace-file.js";
+import { Option } from "commander";
 import type { CommandContext } from "./command.js";
+import { fileOption } from "./values.js";
+
+/** Where the recordings lie. */
+export const tracesOption = (): Option =>
+  fileOption("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)");
+
+/** Which of them. */
+export const testsOption = (): Option =>
+  new Option("--test <names...>", "only these tests, by name (fork-1, mount, ...) or file");
 
 /** What is compared: recordings, and the names of their tests; and what cannot be read. */
 export interface Chosen {

@@ -28,7 +28,7 @@ import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { compareText } from "../report/compare.js";
 import { compareShortText } from "../report/compare-short.js";
 import { jsonText } from "../report/documents/json-text.js";
-import { chosenRecordings, refuse } from "./chosen-recordings.js";
+import { chosenRecordings, refuse, tracesOption, testsOption } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { type LoadOption, loadOption, readLoad } from "./load-option.js";
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
@@ -95,9 +95,7 @@ export function addCompareOptions(command: Command): Command {
         "the CPU's, or the nearest with memory",
       ),
     )
-    .addOption(
-      fileOption("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"),
-    )
+    .addOption(tracesOption())
     .addOption(
       fileOption(
         "--recorded-kernel <file>",
@@ -112,7 +110,7 @@ export function addCompareOptions(command: Command): Command {
     )
     .addOption(loadOption())
     .addOption(pressureOption())
-    .addOption(new Option("--test <names...>", "only these tests, by name (fork-1, mount, ...) or file"))
+    .addOption(testsOption())
     .addOption(policyOption("what is compared with a single copy"))
     .addOption(levelsOption("4"))
     .addOption(ptiOption("on"))

@@ -8,7 +8,7 @@ import { explainText, reasonsText } from "../report/explain.js";
 import { explainDocument } from "../report/documents/explain.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { runExplain } from "../run-explain.js";
-import { chosenRecordings, refuse } from "./chosen-recordings.js";
+import { chosenRecordings, refuse, tracesOption } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import {
   addMachineOptions,
@@ -53,9 +53,7 @@ export function registerExplain(program: Command, context: CommandContext): void
     ),
     [{ option: "--reasons", not: "--json", because: "the document has the reasons in it" }],
   )
-    .addOption(
-      fileOption("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"),
-    )
+    .addOption(tracesOption())
     .addOption(
       fileOption(
         "--reported <file>",

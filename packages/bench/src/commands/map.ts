@@ -10,7 +10,7 @@ import { mapText } from "../report/map.js";
 import { outputFile } from "../report/output-file.js";
 import { knownProcessors } from "../report/preset-standings.js";
 import { mapDocumentOf, runMap } from "../run-map.js";
-import { chosenRecordings, refuse } from "./chosen-recordings.js";
+import { chosenRecordings, refuse, tracesOption } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import {
   addMachineOptions,
@@ -25,7 +25,7 @@ import {
 } from "./options.js";
 import { type PressureOption, pressureOption, readPressure } from "./pressure-option.js";
 import { remarkOn } from "./remarks.js";
-import { choiceOption, fileOption, numberOption, SEEDS } from "./values.js";
+import { choiceOption, numberOption, SEEDS } from "./values.js";
 
 const DEFAULT_TEST = "fork-1";
 
@@ -52,9 +52,7 @@ export function registerMap(program: Command, context: CommandContext): void {
         ),
     ),
   )
-    .addOption(
-      fileOption("--traces <dir|file>", "KTRC1 recordings, plain or zstd (default: the RFC's seven tests, shipped)"),
-    )
+    .addOption(tracesOption())
     .addOption(policyOption("what is compared with a single copy"))
     .addOption(choiceOption("--cache <state>", "with caches in this state", ["cold", "hot", "both"], "both"))
     .addOption(pressureOption())

@@ -12,7 +12,7 @@ import { runJobs } from "../run-jobs.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { comparedPoliciesDocument } from "../report/documents/compared-policies.js";
 import { type ListedPolicy, measuredPoliciesDocument, policyListDocument } from "../report/documents/policies.js";
-import { chosenRecordings, refuse } from "./chosen-recordings.js";
+import { chosenRecordings, refuse, tracesOption, testsOption } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import {
   addMachineOptions,
@@ -28,7 +28,7 @@ import {
 } from "./options.js";
 import { remarkOn } from "./remarks.js";
 import { declareRules } from "./rules.js";
-import { choiceOption, fileOption } from "./values.js";
+import { choiceOption } from "./values.js";
 
 type Options = JsonOption &
   MachineOptions & {
@@ -66,8 +66,8 @@ export function registerPolicies(program: Command, context: CommandContext): voi
     .addOption(new Option("--measure", "boot each and count what it costs"))
     .addOption(new Option("--compare", "replay the recorded tests on each, too: what it gains beside what it costs"))
     .addOption(policiesOption("only these, and those with a parameter", []))
-    .addOption(fileOption("--traces <dir|file>", "KTRC1 recordings (default: the RFC's seven tests, shipped)"))
-    .addOption(new Option("--test <names...>", "only these tests, by name (fork-1, mount, ...) or file"))
+    .addOption(tracesOption())
+    .addOption(testsOption())
     .addOption(levelsOption("4"))
     .addOption(ptiOption("on"))
     .addOption(jsonOption())

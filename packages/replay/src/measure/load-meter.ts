@@ -7,19 +7,10 @@
  * around them (a store is one, a copied line two), the page allocator, and the TLB misses that other CPUs have after a
  * flush.
  */
-import {
-  account,
-  Counters,
-  type CpuId,
-  difference,
-  type MachineSpec,
-  Part,
-  PARTS,
-  type Point,
-  REGIONS,
-} from "@kreplica/hw-x86";
+import { Counters, type CpuId, difference, type MachineSpec } from "@kreplica/hw-x86";
 import type { ModuleKernel } from "@kreplica/kernel";
 import type { VmArea } from "@kreplica/vmalloc";
+import { kernelCycles, type KernelCycles } from "./kernel-cycles.js";
 
 /** Core cycles of the CPU that loads, by cause, except `elsewhere`. */
 export interface ModelledCycles {
@@ -129,25 +120,7 @@ export class LoadMeter {
   private since(before: Float64Array): ModelledCycles {
     const nodeIndex = this.spec.nodes.findIndex(({ id }) => id === this.kernel.machine.nodeOfCpu(this.cpu));
     const counts = difference(before, this.snapshot(this.cpu));
-    const at = (side?: "low" | "high"): { cycles: number; interrupts: number } => {
-      // The clock stays where it is: the report divides these cycles by it to tell a time.
-      const point: Point =
-        side === undefined
-          ? {}
-          : {
-              latency: side,
-              caches: side,
-              cacheToCache: side,
-              storeExposure: side,
-              loadExposure: side,
-              walkExposure: side,
-              interrupt: side,
-            };
-      const { cycles, parts } = account(counts, this.spec, nodeIndex, point);
-      let interrupts = 0;
-      for (let region = 0; region < REGIONS; region++) interrupts += parts[region * PARTS + Part.Interrupts]!;
-      return { cycles, interrupts };
-    };
+    const at = (side?: "low" | "high"): KernelCycles => kernelCycles(counts, this.spec, nodeIndex, side);
     const { cycles, interrupts } = at();
     // Sending and taking an interrupt cost the same in this model, and each that is sent is taken once.
     return {

@@ -3,11 +3,12 @@
  * out, in the booted kernel's copies, and the machine's counters say what it took. What runs and is no access to memory
  * comes from poke-pass.ts.
  */
-import { account, bytesAt, Counters, difference, Part, PARTS, REGIONS, type Sourced } from "@kreplica/hw-x86";
+import { bytesAt, Counters, difference, type Sourced } from "@kreplica/hw-x86";
 import { boot, type BootParts, type Kernel, kernelFrom, type KernelSource, type PolicyChoice } from "@kreplica/kernel";
 import { TextUsers } from "@kreplica/mm-core";
 import { ReplicaTextPoke } from "@kreplica/text-patch";
 import { branch32, CALL, INT3, JMP32, nops } from "@kreplica/text-patch/api";
+import { kernelCycles } from "./kernel-cycles.js";
 import { CR3_WRITE_CYCLES, FIRST_PASS, FURTHER_PASS, RECORDED_POKES, SYNC_CORE_CYCLES } from "./poke-pass.js";
 
 /** Patching of a kernel's text in every copy, before the kernel boots. */
@@ -132,23 +133,13 @@ function measure(kernel: Kernel, { site, changes }: Pick<PatchOptions, "site" | 
   const cycles = (cpu: number, side?: "low" | "high"): { total: number; interrupts: number } => {
     const nth = machine.cpuIds.indexOf(cpu);
     const nodeIndex = spec.nodes.findIndex(({ id }) => id === machine.nodeOfCpu(cpu));
-    // The clock stays where it is: the report divides these cycles by it to tell a time.
-    const point =
-      side === undefined
-        ? {}
-        : {
-            latency: side,
-            caches: side,
-            cacheToCache: side,
-            storeExposure: side,
-            loadExposure: side,
-            walkExposure: side,
-            interrupt: side,
-          };
-    const result = account(difference(before[nth]!, counters.snapshot(cpu)), spec, nodeIndex, point);
-    let interrupts = 0;
-    for (let region = 0; region < REGIONS; region++) interrupts += result.parts[region * PARTS + Part.Interrupts]!;
-    return { total: result.cycles / changes, interrupts: interrupts / changes };
+    const { cycles: total, interrupts } = kernelCycles(
+      difference(before[nth]!, counters.snapshot(cpu)),
+      spec,
+      nodeIndex,
+      side,
+    );
+    return { total: total / changes, interrupts: interrupts / changes };
   };
   const mine = machine.cpuIds[0]!;
   const own = { low: cycles(mine, "low"), value: cycles(mine), high: cycles(mine, "high") };
