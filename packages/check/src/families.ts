@@ -6,6 +6,7 @@ import type { Plugin } from "@kreplica/di";
 import { Drawing } from "./drawing.js";
 import { areaFamily } from "./families/areas.js";
 import { borrowedTablesFamily } from "./families/borrowed-tables.js";
+import { bpfFamily } from "./families/bpf.js";
 import { cpuFamily } from "./families/cpus.js";
 import { entryTextFamily } from "./families/entry-text.js";
 import { kernelPageFamily } from "./families/kernel-pages.js";
@@ -31,6 +32,7 @@ export const FAMILIES: readonly OperationFamily[] = [
   refusalFamily,
   racingFamily,
   borrowedTablesFamily,
+  bpfFamily,
 ];
 
 /** One in this many draws is a scene. */

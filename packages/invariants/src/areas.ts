@@ -6,7 +6,7 @@ export const GENERATED_CODE: readonly Invariant<Subject>[] = [
   {
     id: "E10",
     when: "always",
-    where: ["test packages/bpf/test/kernel.test.ts"],
+    where: ["run", "test packages/bpf/test/kernel.test.ts"],
     sentence:
       "BPF image/trampoline/struct_ops page: executable & RO on every node after publish; writable & NX on " +
       "every node during regenerate",

@@ -142,6 +142,14 @@ const QUICK: readonly { readonly name: string; readonly operations: readonly { r
     name: "load a module",
     operations: [{ op: "modload", module: 0, node: 1 } as never, { op: "modlive", module: 0 } as never],
   },
+  {
+    name: "load a BPF program",
+    operations: [
+      { op: "bpfload", program: 0 } as never,
+      { op: "bpfrun", program: 0, cpu: 0 } as never,
+      { op: "bpfrun", program: 0, cpu: 2 } as never,
+    ],
+  },
   { name: "text poke with INT3", operations: [{ op: "patch", change: "key", nth: 0, cpu: 0 } as never] },
   { name: "CPU off line", operations: [{ op: "offline", cpu: 1 } as never] },
   { name: "CPU on line", operations: [{ op: "online", cpu: 0 } as never] },
