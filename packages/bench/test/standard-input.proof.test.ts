@@ -70,6 +70,7 @@ describe("- is standard input, and is called so", () => {
         ![
           "bpf --run",
           "bpf --machine",
+          "map --output",
           "report --output",
           "trace --output",
           "probe --output",
