@@ -167,9 +167,9 @@ function drawPlace(runs: readonly PhysicalRun[], bytes: bigint, random: (below: 
 /** Virtual address an image address has in this layout. @param linked as in System.map */
 export const imageAddress = (layout: KernelLayout, linked: bigint): bigint => linked + layout.imageOffset;
 
-/** Pages of the image where this layout has them. @param start @param end as in System.map, `start` on a page */
-export const imageRange = (layout: KernelLayout, { start, end }: AddressRange): PageRange =>
-  pagesBetween(imageAddress(layout, start), imageAddress(layout, end));
+/** Pages of the image where this layout has them. @param range as in System.map, its start on a page */
+export const imageRange = (layout: KernelLayout, range: AddressRange): PageRange =>
+  pagesBetween(imageAddress(layout, range.start), imageAddress(layout, range.end));
 
 /**
  * Frame of the booted image behind a linked image address: __pa_symbol, arithmetic and therefore the master's on every

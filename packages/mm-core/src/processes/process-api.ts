@@ -69,7 +69,7 @@ export interface Processes {
   /** A fresh address space in the same process. */
   exec(process: Process, cpu: CpuId): boolean;
   exit(process: Process): void;
-  /** @param pages of 4 KiB @returns false where something is mapped already */
+  /** @param range pages of 4 KiB @returns false where something is mapped already */
   mmap(process: Process, range: PageRange, properties: VmaProperties, cpu: CpuId): boolean;
   munmap(process: Process, range: PageRange, cpu: CpuId): boolean;
   /**
