@@ -23,7 +23,7 @@ import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
 import type { Subject } from "../subject.js";
 import { AREA_PLUGINS } from "./area-plugins.js";
 import type { RefusalOperation } from "./refusal.js";
-import { fullCheckNowAndThen, quietly, splitDirectMap } from "./splits.js";
+import { firstWindowTable, fullCheckNowAndThen, quietly, splitDirectMap } from "./splits.js";
 
 export type BpfOperation =
   | { readonly op: "bpfload" | "bpfunload"; readonly program: number }
@@ -126,9 +126,7 @@ class BpfAtWork implements FamilyAtWork<BpfOperation> {
       trace: () => undefined,
     };
     splitDirectMap(system);
-    // The first table of the window is there before the first run; all packs fit under it.
-    this.packs.free(this.packs.allocate(LINE));
-    this.leave();
+    firstWindowTable(system, this.vmalloc);
   }
 
   perform(o: BpfOperation): void {
@@ -156,13 +154,11 @@ class BpfAtWork implements FamilyAtWork<BpfOperation> {
     quietly(this.system, () => {
       for (const object of this.loaded.values()) object.unload();
       this.loaded.clear();
-      this.leave();
+      this.packs.dispose();
+      this.vmalloc.purge();
     });
-  }
-
-  private leave(): void {
-    this.packs.dispose();
-    this.vmalloc.purge();
+    // The last pack goes here and nowhere else: what it leaves behind is this run's, not the next one's.
+    this.checkCounts();
   }
 
   private load(name: string): void {
@@ -203,8 +199,13 @@ class BpfAtWork implements FamilyAtWork<BpfOperation> {
       if (found) system.fail(found.id, found.detail);
       this.checkPack(address, this.wanted(address));
     }
-    const miscounted = checkPageCounts(subject)[0];
-    if (miscounted) system.fail(miscounted.id, miscounted.detail);
+    this.checkCounts();
+  }
+
+  private checkCounts(): void {
+    const { parts } = this.system;
+    const found = checkPageCounts({ ...parts, vmalloc: this.vmalloc, memory: parts.machine.memory })[0];
+    if (found) this.system.fail(found.id, found.detail);
   }
 
   /** What stands in a pack: programs that were loaded there, and traps. */

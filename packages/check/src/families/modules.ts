@@ -18,13 +18,13 @@ import {
 import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import { InsnPages, Kprobes, nops, TextPoke } from "@kreplica/text-patch";
-import { checkArea, checkPageCounts, moduleArea, Vmalloc, VmallocError } from "@kreplica/vmalloc";
+import { checkArea, checkPageCounts, Vmalloc, VmallocError } from "@kreplica/vmalloc";
 import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
 import { MODULE_PLUGINS } from "./area-plugins.js";
 import type { RefusalOperation } from "./refusal.js";
-import { fullCheckNowAndThen, quietly, splitDirectMap } from "./splits.js";
+import { firstWindowTable, fullCheckNowAndThen, quietly, splitDirectMap } from "./splits.js";
 
 export type ModuleOperation =
   | { readonly op: "modload"; readonly module: number; readonly node: number }
@@ -149,17 +149,7 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     this.probes = new Kprobes(this.poke, slots(32), slots(128));
     this.order = watchFormation({ ...system.parts, vmalloc: this.vmalloc });
     splitDirectMap(system);
-    // The first table of the window is there before the first run; all modules fit under it.
-    const { layout } = system.parts;
-    const area = moduleArea(this.vmalloc, {
-      bytes: 4096,
-      low: layout.modulesStart,
-      high: layout.modulesEnd,
-      placement: { node: system.holders[0]! },
-      purpose: "module",
-    });
-    this.vmalloc.free(area);
-    this.vmalloc.purge();
+    firstWindowTable(system, this.vmalloc);
   }
 
   told(o: ModuleOperation): Readonly<Record<string, number>> {

@@ -3,7 +3,8 @@
  * and are no leak, but a run is to begin as the one before it did. So the leaves are split before the first run, and
  * the tables go after each.
  */
-import { LARGE, PAGE } from "@kreplica/hw-x86/api";
+import { LARGE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { moduleArea, type Vmalloc } from "@kreplica/vmalloc";
 import type { Subject } from "../subject.js";
 
 const PAGES = 512;
@@ -28,6 +29,19 @@ export function splitDirectMap(system: Subject): void {
       }
     }
   });
+}
+
+/** The first table of the window is there before the first run; all modules and packs of a run fit under it. */
+export function firstWindowTable({ holders, parts: { layout } }: Subject, vmalloc: Vmalloc): void {
+  const area = moduleArea(vmalloc, {
+    bytes: PAGE_BYTES,
+    low: layout.modulesStart,
+    high: layout.modulesEnd,
+    placement: { node: holders[0]! },
+    purpose: "module",
+  });
+  vmalloc.free(area);
+  vmalloc.purge();
 }
 
 /** One in this many runs ends with the full check on account of areas and modules. */
