@@ -18,6 +18,7 @@ interface Entry {
   readonly span: number;
 }
 
+/** A map of records that programs write and a reader takes in order. Linux: kernel/bpf/ringbuf.c */
 export class RingBuffer extends AllocatedMap {
   /** Reserved and not yet consumed, oldest first. */
   private readonly entries: Entry[] = [];
