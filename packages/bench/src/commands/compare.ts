@@ -20,7 +20,7 @@ import { guestNodes } from "../inputs/guest-nodes.js";
 import { type NamedKernels, type NamedRecording, replayKernel } from "../inputs/replay-kernel.js";
 import { reportedOf } from "../inputs/reported-file.js";
 import { isLongRun } from "../inputs/trace-file.js";
-import { shippedTraces, tracesIn } from "../inputs/traces.js";
+import { chosenTraces } from "../inputs/traces.js";
 import { runJobs } from "../run-jobs.js";
 import { runLayouts } from "../run-layouts.js";
 import { compareDocument } from "../report/documents/compare.js";
@@ -268,7 +268,7 @@ export async function comparison(
       reason: `${spec.name} has no node ${dataNode} with memory`,
       remedy: `choose one of ${withMemory.join(", ")}`,
     });
-  const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
+  const files = chosenTraces(options.traces);
   const kernel = kernelNamed(options);
   const recording = recordingNamed(options);
   if (recording && options.pti === "on")

@@ -3,7 +3,7 @@ import type { KernelPolicy } from "@kreplica/kernel";
 import { defaultDataNode, reportedFor } from "@kreplica/replay";
 import { type Command, Option } from "commander";
 import { reportedOf } from "../inputs/reported-file.js";
-import { shippedTraces, tracesIn } from "../inputs/traces.js";
+import { chosenTraces } from "../inputs/traces.js";
 import { explainText, reasonsText } from "../report/explain.js";
 import { explainDocument } from "../report/documents/explain.js";
 import { jsonText } from "../report/documents/json-text.js";
@@ -78,7 +78,7 @@ export function registerExplain(program: Command, context: CommandContext): void
       const spec = readMachine(options);
       remarkOn(context, spec, options.policy);
       const { cpu, masterNode } = readPlacement(options, spec);
-      const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
+      const files = chosenTraces(options.traces);
       const chosen = chosenRecordings(files, tests.length > 0 ? tests : undefined, false);
       const { recordings, refused } = chosen;
       if (recordings.length === 0) refuse(refused, context);

@@ -1,14 +1,12 @@
 /** `kreplica map`: a test's gain over what machines differ by: size of L2, distance, inclusion. */
 import type { KernelPolicy } from "@kreplica/kernel";
-import { InputError } from "@kreplica/inputs";
 import { defaultDataNode } from "@kreplica/replay";
 import { gainMapPage, gainMapPicture } from "@kreplica/report";
 import { type Command, Option } from "commander";
-import { shippedTraces, tracesIn } from "../inputs/traces.js";
+import { chosenTraces } from "../inputs/traces.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { mapText } from "../report/map.js";
-import { outputFile } from "../report/output-file.js";
-import { knownProcessors } from "../report/preset-standings.js";
+import { pageFile } from "../report/output-file.js";
 import { mapDocumentOf, runMap } from "../run-map.js";
 import { chosenRecordings, refuse, tracesOption } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
@@ -71,18 +69,12 @@ export function registerMap(program: Command, context: CommandContext): void {
     .action(async (name: string | undefined, options: Options) => {
       const { output, cache, seed } = options;
       // Before the work: what cannot be written is known at once.
-      const file = output === undefined || output === "-" ? undefined : outputFile(output, "--output");
-      if (output === "-" && options.json)
-        throw new InputError({
-          file: "--output",
-          reason: "the page and the document cannot both go to standard output",
-          remedy: "name a file for the page, or leave --json out",
-        });
+      const file = pageFile(output, options.json);
       const spec = readMachine(options);
       remarkOn(context, spec, options.policy);
       const { cpu, masterNode } = readPlacement(options, spec);
       const pressure = readPressure(options, spec, cpu);
-      const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
+      const files = chosenTraces(options.traces);
       const wanted = name ?? (options.traces === undefined ? DEFAULT_TEST : undefined);
       const { recordings, refused } = chosenRecordings(files, wanted === undefined ? undefined : [wanted], false);
       const [recording] = recordings;
@@ -100,7 +92,7 @@ export function registerMap(program: Command, context: CommandContext): void {
       const map = cache === "both" ? whole : { ...whole, panels: whole.panels.filter((each) => each.cache === cache) };
       const document = mapDocumentOf(map);
       if (output !== "-")
-        context.print(options.json ? jsonText(document) : mapText(map, knownProcessors(), context.screen));
+        context.print(options.json ? jsonText(document) : mapText(map, document.processors, context.screen));
       if (output === undefined) return;
       const drawn = output.endsWith(".svg") ? gainMapPicture(document) : gainMapPage(document);
       if (file) {

@@ -5,7 +5,7 @@ import { type Command, Option } from "commander";
 import { kernelFrom } from "../boot.js";
 import { replayKernel } from "../inputs/replay-kernel.js";
 import { isLongRun } from "../inputs/trace-file.js";
-import { shippedTraces, tracesIn } from "../inputs/traces.js";
+import { chosenTraces } from "../inputs/traces.js";
 import { policyCostText, policyListText } from "../report/policies.js";
 import { policyComparisonText } from "../report/policy-comparison.js";
 import { runJobs } from "../run-jobs.js";
@@ -132,7 +132,7 @@ async function compared(options: Options, policies: readonly KernelPolicy[], con
   const spec = kernel.machine;
   remarkOn(context, spec, perNode);
   const { cpu, masterNode } = readPlacement({}, spec);
-  const files = options.traces === undefined ? shippedTraces() : tracesIn(options.traces);
+  const files = chosenTraces(options.traces);
   const { recordings, refused } = chosenRecordings(files, options.test, false);
   if (recordings.length === 0) refuse(refused, context);
   const given = {

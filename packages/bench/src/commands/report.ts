@@ -1,6 +1,5 @@
 /** `kreplica report`: the comparison as one page to look at, with the machine, the tables, the boot and the designs. */
 import type { AddressRange } from "@kreplica/hw-x86/api";
-import { InputError } from "@kreplica/inputs";
 import { type Booted, POLICIES } from "@kreplica/kernel";
 import { policyCosts } from "@kreplica/replay";
 import { reportPage } from "@kreplica/report";
@@ -9,10 +8,10 @@ import { type Command, Option } from "commander";
 import { kernelFrom } from "../boot.js";
 import { explainDocument } from "../report/documents/explain.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
-import { shippedTraces, tracesIn } from "../inputs/traces.js";
+import { chosenTraces } from "../inputs/traces.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { pageDocument, type PageParts } from "../report/documents/report.js";
-import { outputFile } from "../report/output-file.js";
+import { pageFile } from "../report/output-file.js";
 import { runExplain } from "../run-explain.js";
 import { mapDocumentOf, runMap } from "../run-map.js";
 import { type Part, tableTree } from "../report/table-trees.js";
@@ -74,13 +73,7 @@ export function registerReport(program: Command, context: CommandContext): void 
     )
     .action(async (options: ReportOptions) => {
       // Before the work: what cannot be written is known at once.
-      const file = options.output === "-" ? undefined : outputFile(options.output, "--output");
-      if (!file && options.json)
-        throw new InputError({
-          file: "--output",
-          reason: "the page and the document cannot both go to standard output",
-          remedy: "name a file for the page, or leave --json out",
-        });
+      const file = pageFile(options.output, options.json);
       const recording = mapped(options);
       let seen: Pick<PageParts, "timeline" | "tables"> | undefined;
       // Cycles are told by function of an idle machine alone.
@@ -138,7 +131,7 @@ export function registerReport(program: Command, context: CommandContext): void 
  */
 function mapped({ map, traces, recordedKernel }: ReportOptions): string | undefined {
   if (map === undefined) return undefined;
-  const files = traces === undefined ? shippedTraces() : tracesIn(traces);
+  const files = chosenTraces(traces);
   return chosenRecordings(files, [map], recordedKernel !== undefined, "--map").recordings[0];
 }
 

@@ -28,3 +28,7 @@ export function tracesIn(path: string): string[] {
   if (found.length === 0) throw new InputError({ file: path, field: "--traces", reason: "holds no recording", remedy });
   return found;
 }
+
+/** @param path of the user's; absent: those that ship @throws InputError as {@link tracesIn} */
+export const chosenTraces = (path: string | undefined): string[] =>
+  path === undefined ? shippedTraces() : tracesIn(path);

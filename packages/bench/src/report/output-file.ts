@@ -151,3 +151,19 @@ function canWrite(folder: string): boolean {
     return false;
   }
 }
+
+/**
+ * Where a page goes that --output names, beside what --json prints; looked at before the work.
+ *
+ * @param path `-` is standard output @returns undefined for that, and where no path is given
+ * @throws InputError where the file cannot be written, or page and document would both be printed
+ */
+export function pageFile(path: string | undefined, json: boolean | undefined): OutputFile | undefined {
+  if (path === "-" && json)
+    throw new InputError({
+      file: "--output",
+      reason: "the page and the document cannot both go to standard output",
+      remedy: "name a file for the page, or leave --json out",
+    });
+  return path === undefined || path === "-" ? undefined : outputFile(path, "--output");
+}

@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { InputError, type InputFault } from "@kreplica/inputs";
+import type { MachineSpec } from "@kreplica/hw-x86";
 import type { DoneCell } from "@kreplica/sweep";
 import { effortOf } from "../effort.js";
 import { inWorkers } from "../worker-pool.js";
@@ -36,15 +37,16 @@ export function worksOf(cells: readonly Cell[], inPart: boolean): readonly Work[
   return [...groups.values()].map((group) => {
     const { job, file, layout } = group[0]!;
     // A machine under a load is one of its own: with other latencies.
-    const keys = group.map(({ spec, load }) => ({ spec, load }));
-    const machines = keys.filter(
-      ({ spec, load }, at) => keys.findIndex((each) => each.spec === spec && each.load === load) === at,
-    );
+    const places = new Map<MachineSpec, Map<string | null, number>>();
+    const machines: Pick<Cell, "spec" | "load">[] = [];
+    const placeOf = ({ spec, load }: Cell): number => {
+      const ofSpec = places.get(spec) ?? new Map<string | null, number>();
+      const place = ofSpec.get(load) ?? machines.push({ spec, load }) - 1;
+      places.set(spec, ofSpec.set(load, place));
+      return place;
+    };
     const policies = [...new Set(group.map(({ policy }) => policy))];
-    const wanted = group.map(
-      ({ spec, load, policy }) =>
-        [machines.findIndex((each) => each.spec === spec && each.load === load), policies.indexOf(policy)] as const,
-    );
+    const wanted = group.map((cell) => [placeOf(cell), policies.indexOf(cell.policy)] as const);
     return {
       cells: group,
       batch: {

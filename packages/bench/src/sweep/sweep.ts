@@ -62,6 +62,8 @@ export function shardOf(
   return cells.filter((cell) => own.has(cell));
 }
 
+const effortOfAll = (works: readonly Work[]): number => works.reduce((sum, { effort }) => sum + effort, 0);
+
 interface Part {
   readonly cells: readonly Cell[];
   readonly effort: number;
@@ -82,7 +84,7 @@ function inseparable(works: readonly Work[], groupOf: ReadonlyMap<Cell, number>)
   }
   return parts.map((part) => ({
     cells: part.works.flatMap(({ cells }) => cells),
-    effort: part.works.reduce((sum, { effort }) => sum + effort, 0),
+    effort: effortOfAll(part.works),
   }));
 }
 
@@ -110,20 +112,20 @@ function openOf(
   return { wanted: cells.map((cell) => names[cell]!), missing: missing.map((cell) => names[cell]!) };
 }
 
-const manifestOf = (request: SweepRequest): SweepManifest => manifestWith(request, groupsOf(request));
-const manifestWith = (
-  { plan, cells, version, shard }: SweepRequest,
-  groups: readonly number[] | undefined,
-): SweepManifest => ({
-  schema: "kreplica.sweep-manifest/1",
-  title: plan.title ?? null,
-  plan: canonicalText(plan),
-  version,
-  axes: axesOf(plan),
-  shard,
-  cells: cells.map(({ name }) => name),
-  ...(groups && plan.stop ? { stop: { ...plan.stop, groups } } : {}),
-});
+function manifestOf(request: SweepRequest): SweepManifest {
+  const { plan, cells, version, shard } = request;
+  const groups = groupsOf(request);
+  return {
+    schema: "kreplica.sweep-manifest/1",
+    title: plan.title ?? null,
+    plan: canonicalText(plan),
+    version,
+    axes: axesOf(plan),
+    shard,
+    cells: cells.map(({ name }) => name),
+    ...(groups && plan.stop ? { stop: { ...plan.stop, groups } } : {}),
+  };
+}
 
 /** What a queue calls a sweep: equal where plan, code and all files are. */
 export const sweepName = (request: SweepRequest): string => sha256(canonicalText(manifestOf(request)));
@@ -177,10 +179,7 @@ export async function outlook(request: SweepRequest): Promise<Outlook> {
     await measureBatch(least.batch, () => undefined);
     const each = (performance.now() - begin) / 1000 / least.effort;
     const workers = Math.min(request.workers ?? availableParallelism(), works.length);
-    seconds = Math.max(
-      Math.max(...efforts) * each,
-      (efforts.reduce((sum, effort) => sum + effort, 0) * each) / workers,
-    );
+    seconds = Math.max(Math.max(...efforts) * each, (effortOfAll(works) * each) / workers);
   }
   return {
     cells: course.own.length,
@@ -219,7 +218,7 @@ export async function sweep(
     let next = course.next(folder.doneCells);
     if (next.works.length > 0) {
       // By what a cell takes, its share of its replay; a stop rule ends before the end of the line.
-      progress.start(effortOf(course.most(folder.doneCells)), "booting");
+      progress.start(effortOfAll(course.most(folder.doneCells)), "booting");
       const running = new Set<Work>();
       const now = (): string => [...running].map(nameOf).join("; ");
       for (; next.works.length > 0; next = course.next(folder.doneCells)) {
@@ -256,8 +255,6 @@ export async function sweep(
     folder.close();
   }
 }
-
-const effortOf = (works: readonly Work[]): number => works.reduce((sum, { effort }) => sum + effort, 0);
 
 /** A replay in a word. */
 const nameOf = ({ cells }: Work): string => {

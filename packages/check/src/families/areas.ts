@@ -5,7 +5,6 @@
 import { LARGE, LARGE_BYTES, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
 import type { Finding } from "@kreplica/invariants";
-import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import {
   type AreaRequest,
@@ -16,6 +15,7 @@ import {
   VmallocError,
   type VmArea,
 } from "@kreplica/vmalloc";
+import { ownRootsOnly } from "./own-copy.js";
 import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
@@ -179,8 +179,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
     const { assembly } = system.parts;
     this.vmalloc = assembly.get(Vmalloc);
     this.setMemory = assembly.get(SetMemory);
-    this.ownRootsOnly =
-      assembly.get(PgdPlan).initial(system.holders, system.holders[0]!).length === system.holders.length;
+    this.ownRootsOnly = ownRootsOnly(system);
     splitDirectMap(system);
     // The first tables of both ranges are there before the first run.
     for (const where of ["window", "vmalloc"] as const)

@@ -15,13 +15,13 @@ import {
 import { BpfError, PackSize, Packs } from "@kreplica/bpf/api";
 import { bind, bindValue, override, type Plugin, plugin } from "@kreplica/di";
 import { addressOfFrame, hex, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
-import { PgdPlan } from "@kreplica/mm-core";
 import { textPatch } from "@kreplica/text-patch";
 import { checkArea, checkPageCounts, Vmalloc } from "@kreplica/vmalloc";
 import type { Drawing } from "../drawing.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
 import type { Subject } from "../subject.js";
 import { AREA_PLUGINS } from "./area-plugins.js";
+import { fetchFromArea, ownRootsOnly } from "./own-copy.js";
 import type { RefusalOperation } from "./refusal.js";
 import { firstWindowTable, fullCheckNowAndThen, quietly, splitDirectMap } from "./splits.js";
 
@@ -112,8 +112,7 @@ class BpfAtWork implements FamilyAtWork<BpfOperation> {
     const { assembly, machine } = system.parts;
     this.packs = assembly.get(Packs);
     this.vmalloc = assembly.get(Vmalloc);
-    this.ownRootsOnly =
-      assembly.get(PgdPlan).initial(system.holders, system.holders[0]!).length === system.holders.length;
+    this.ownRootsOnly = ownRootsOnly(system);
     // The programs have no maps and call nothing: what a host gives is never asked for.
     this.host = {
       memory: new RegionMemory(),
@@ -170,24 +169,16 @@ class BpfAtWork implements FamilyAtWork<BpfOperation> {
   }
 
   /** A CPU fetches all of a program, from its own node's copy. */
-  private fetch(name: string, object: LoadedObject, number: number): void {
-    const { system } = this;
-    const { machine, view } = system.parts;
-    const cpu = system.cpu(number);
-    const core = machine.cpu(cpu);
+  private fetch(name: string, object: LoadedObject, cpu: number): void {
     const { entry, machineCode } = object.program(name);
     const area = this.vmalloc.find(entry)!;
-    const frames = area.copies.get(view.nearest(machine.nodeOfCpu(cpu))) ?? area.frames;
-    for (let at = entry; at < entry + BigInt(machineCode!.length); at += BigInt(LINE)) {
-      const outcome = core.fetch(Number(at & 0xffff_ffffn), Number(at >> 32n));
-      if (outcome !== 0) system.fail("E11", `CPU ${cpu} cannot fetch BPF program ${name} at ${hex(at)}`);
-      const wanted = frames[Number((at - area.start) / PAGE)];
-      if (this.ownRootsOnly && core.lastFrame !== wanted)
-        system.fail(
-          "E2",
-          `CPU ${cpu} of node ${machine.nodeOfCpu(cpu)} fetches BPF program ${name} from frame ${core.lastFrame}, not ${wanted}`,
-        );
-    }
+    for (let at = entry; at < entry + BigInt(machineCode!.length); at += BigInt(LINE))
+      fetchFromArea(this.system, cpu, area, at, {
+        own: this.ownRootsOnly,
+        rule: "E11",
+        can: `fetch BPF program ${name} at ${hex(at)}`,
+        does: `fetches BPF program ${name}`,
+      });
   }
 
   private check(): void {

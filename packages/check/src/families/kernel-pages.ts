@@ -3,7 +3,8 @@
  */
 import { type AddressRange, PAGE } from "@kreplica/hw-x86/api";
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
-import { KERNEL_DATA, PgdPlan } from "@kreplica/mm-core";
+import { KERNEL_DATA } from "@kreplica/mm-core";
+import { ownRootsOnly } from "./own-copy.js";
 import type { Subject } from "../subject.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
 
@@ -74,8 +75,7 @@ class KernelPagesAtWork implements FamilyAtWork<KernelPageOperation> {
   /** Tables of the area and frames to map there exist before the first run, so that runs are alike. */
   constructor(private readonly system: Subject) {
     const { allocator, machine } = system.parts;
-    this.ownRootsOnly =
-      system.parts.assembly.get(PgdPlan).initial(system.holders, system.holders[0]!).length === system.holders.length;
+    this.ownRootsOnly = ownRootsOnly(system);
     const nodes = [...new Set(machine.memory.ranges.map((range) => range.node))];
     this.spare = Array.from(
       { length: PAGES },

@@ -15,7 +15,6 @@ import {
   tinyModule,
   watchFormation,
 } from "@kreplica/modules";
-import { PgdPlan } from "@kreplica/mm-core";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import { InsnPages, Kprobes, nops, TextPoke } from "@kreplica/text-patch";
 import { checkArea, checkPageCounts, Vmalloc, VmallocError } from "@kreplica/vmalloc";
@@ -24,6 +23,7 @@ import type { Drawing } from "../drawing.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "../family.js";
 import { MODULE_PLUGINS } from "./area-plugins.js";
 import type { RefusalOperation } from "./refusal.js";
+import { fetchFromArea, ownRootsOnly } from "./own-copy.js";
 import { firstWindowTable, fullCheckNowAndThen, quietly, splitDirectMap } from "./splits.js";
 
 export type ModuleOperation =
@@ -134,8 +134,7 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
     const { assembly } = system.parts;
     this.loader = assembly.get(ModuleLoader);
     this.vmalloc = assembly.get(Vmalloc);
-    this.ownRootsOnly =
-      assembly.get(PgdPlan).initial(system.holders, system.holders[0]!).length === system.holders.length;
+    this.ownRootsOnly = ownRootsOnly(system);
     this.poke = assembly.get(TextPoke);
     const slots = (bytes: number): InsnPages =>
       new InsnPages(
@@ -257,20 +256,10 @@ class ModulesAtWork implements FamilyAtWork<ModuleOperation> {
   }
 
   /** A CPU fetches the module's code, from its own node's copy. */
-  private call(module: LoadedModule, number: number): void {
-    const { system } = this;
-    const { machine, view } = system.parts;
-    const cpu = system.cpu(number);
-    const core = machine.cpu(cpu);
-    const { area } = module.memories.get("text")!;
-    const outcome = core.fetch(Number(area.start & 0xffff_ffffn), Number(area.start >> 32n));
-    if (outcome !== 0) system.fail("C1", `CPU ${cpu} cannot run module ${module.name}`);
-    const wanted = (area.copies.get(view.nearest(machine.nodeOfCpu(cpu))) ?? area.frames)[0];
-    if (this.ownRootsOnly && core.lastFrame !== wanted)
-      system.fail(
-        "E2",
-        `CPU ${cpu} of node ${machine.nodeOfCpu(cpu)} runs module ${module.name} from frame ${core.lastFrame}, not ${wanted}`,
-      );
+  private call({ name, memories }: LoadedModule, cpu: number): void {
+    const { area } = memories.get("text")!;
+    const how = { own: this.ownRootsOnly, rule: "C1", can: `run module ${name}`, does: `runs module ${name}` };
+    fetchFromArea(this.system, cpu, area, area.start, how);
   }
 
   private check(): void {

@@ -2,7 +2,7 @@
  * A comparison on a busy machine: for each test and state of the caches how busy one copy and the policy leave links
  * and controllers, and the machine with the latencies of each.
  */
-import { account, type MachineSpec } from "@kreplica/hw-x86";
+import { account, type MachineSpec, type NodeId } from "@kreplica/hw-x86";
 import { balance, type Balance } from "./balance.js";
 import { Interconnect, type Resource } from "./interconnect.js";
 import { indexOf } from "./placement.js";
@@ -37,6 +37,33 @@ export interface LoadedTest {
   readonly relief: number;
 }
 
+/** What one CPU of a node counted on each side. */
+interface NodeCounts {
+  readonly node: NodeId;
+  readonly counts: { readonly single: Float64Array; readonly perNode: Float64Array };
+}
+
+/** How busy one copy and the policy leave the machine when so many CPUs of each node do what was counted there. */
+function balances(
+  spec: MachineSpec,
+  paths: Interconnect,
+  load: Load,
+  counted: readonly NodeCounts[],
+): readonly [Balance, Balance] {
+  return (["single", "perNode"] as const).map((side) =>
+    balance(
+      spec,
+      paths,
+      counted.map(({ node, counts }) => ({
+        node: indexOf(spec, node),
+        cpus: Math.min(load.cpusPerNode, spec.cpus.filter((cpu) => cpu.node === node).length),
+        counters: counts[side],
+      })),
+      load.background,
+    ),
+  ) as [Balance, Balance];
+}
+
 /**
  * The machine as each side of a comparison finds it where nobody knows what the other nodes' CPUs do: one node's CPUs
  * alone make traffic beside the background.
@@ -50,13 +77,11 @@ export function busyAlone(
   nodeIndex: number,
   counts: readonly [Float64Array, Float64Array],
 ): readonly [MachineSpec, MachineSpec] {
-  const paths = new Interconnect(spec);
-  const { id } = spec.nodes[nodeIndex]!;
-  const cpus = Math.min(load.cpusPerNode, spec.cpus.filter(({ node }) => node === id).length);
-  const [single, perNode] = counts.map(
-    (counters) => balance(spec, paths, [{ node: nodeIndex, cpus, counters }], load.background).spec,
-  );
-  return [single!, perNode!];
+  const node = spec.nodes[nodeIndex]!.id;
+  const [single, perNode] = balances(spec, new Interconnect(spec), load, [
+    { node, counts: { single: counts[0], perNode: counts[1] } },
+  ]);
+  return [single.spec, perNode.spec];
 }
 
 /** What a comparison found out about a busy machine. */
@@ -104,18 +129,7 @@ export class LoadedTests {
               counts: countsOf(this.machine, of, standing, pair, cache),
             })),
           );
-    const [single, perNode] = (["single", "perNode"] as const).map((side) =>
-      balance(
-        spec,
-        this.paths,
-        counted.map(({ node, counts }) => ({
-          node: indexOf(spec, node),
-          cpus: Math.min(load.cpusPerNode, spec.cpus.filter((cpu) => cpu.node === node).length),
-          counters: counts[side],
-        })),
-        load.background,
-      ),
-    ) as [Balance, Balance];
+    const [single, perNode] = balances(spec, this.paths, load, counted);
     const at = indexOf(spec, own.node);
     const cycles = (of: MachineSpec): number => account(pair.perNode[cache], of, at).cycles;
     const before = account(pair.single[cache], single.spec, at).cycles;
