@@ -58,7 +58,7 @@ beforeAll(async () => {
 test("the link that --save prints leads the explorer to what the file says", () => {
   const { hash } = new URL(/http:\S+/.exec(shown.error)![0]);
   const saved = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
-  const { moment: _moment, ...place } = placeOf(hash, {} as never);
+  const { moment: _moment, ...place } = placeOf(hash);
   const { schema: _schema, invariant: _invariant, ...rest } = saved;
   expect(place).toEqual({ laid: [], ...rest });
 });
@@ -67,7 +67,7 @@ test("rfc-v1: exit code 1, a line for each defect with its rule and its way, the
   const { code, out, error } = shown;
   expect([code, error]).toEqual([
     1,
-    expect.stringMatching(/^kreplica: to look at it, start kreplica explore and open \S+\n$/),
+    expect.stringMatching(/^kreplica: to look at it, start kreplica explore, open \S+\n$/),
   ]);
   expect(out).toMatch(/^rfc-v1: 4 runs, \d+ operations on 4 kinds of kernel: \d+ defects found\n/);
   expect(out).toMatch(/\n {2}name +rule +way +what\n/);
@@ -295,7 +295,7 @@ test("--defect D12: found on a kernel with KASAN but without KASAN_VMALLOC, by a
   const { code, out, error } = await invoke([...words, "--levels", "4"]);
   expect([code, error]).toEqual([
     1,
-    expect.stringMatching(/^kreplica: to look at it, start kreplica explore and open \S+laid=D12\S+\n$/),
+    expect.stringMatching(/^kreplica: to look at it, start kreplica explore, open \S+laid=D12\S+\n$/),
   ]);
   expect(out).toMatch(/1 defect found\n\nD12: E12 area is SHARED exactly if/);
   expect(out.replaceAll(/\s+/g, " ")).toMatch(

@@ -1,8 +1,9 @@
 /**
  * A story and a moment of it as the part of an address behind `#`, and back: a link shows another person the same step.
- * Operations are JSON in base64url; everything else reads as it is.
+ * Operations are JSON in base64url; everything else reads as it is, and what is as in the first place is left out.
  */
 import type { Moment } from "./model/view.js";
+import { bytesOf, lettersOf } from "./packed.js";
 
 /** What an address says: a story as far as its shape goes, and what is looked at. */
 export interface Place {
@@ -17,7 +18,7 @@ export interface Place {
   readonly moment: Moment;
   /** What is looked into: an address, hexadecimal with 0x, or a symbol of the kernel. */
   readonly page?: string;
-  /** A machine of somebody's own: its name and, packed, all of it. */
+  /** A preset's name, or a machine of somebody's own: its name and, packed, all of it. */
   readonly machine?: string;
   /** A kernel of somebody's own: its file's name, and the beginning of its SHA-256. */
   readonly kernel?: string;
@@ -36,30 +37,39 @@ export interface Place {
   readonly folds?: readonly string[];
 }
 
-const encoded = (value: unknown): string =>
-  btoa(Array.from(new TextEncoder().encode(JSON.stringify(value)), (byte) => String.fromCharCode(byte)).join(""))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_")
-    .replaceAll("=", "");
+/** Steps of the boot: where a story without operations begins to be of interest. */
+export const AFTER_BOOT = 19;
+/** Beyond the last step of any story: what is seen is the last there is, of whichever story is told by then. */
+export const BEHIND_ALL = 100_000;
 
-function decoded(text: string): unknown {
-  const bytes = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
-  return JSON.parse(new TextDecoder().decode(bytes));
-}
+/** Where the page goes that is told nothing: the corrected series on two nodes, booted. */
+export const FIRST: Place = {
+  nodes: 2,
+  levels: 4,
+  pti: false,
+  policy: "per-node",
+  laid: [],
+  operations: [],
+  moment: { step: AFTER_BOOT, store: 0 },
+};
 
-/** The part behind `#`, without it. */
+const encoded = (value: unknown): string => lettersOf(new TextEncoder().encode(JSON.stringify(value)));
+
+const decoded = (text: string): unknown => JSON.parse(new TextDecoder().decode(bytesOf(text)));
+
+/** The part behind `#`, without it; nodes are always in it, that no address is empty. */
 export function hashOf(place: Place): string {
   const { nodes, levels, pti, kasan, configuration, policy, laid, operations, moment } = place;
   const { page, machine, kernel, recording, reference, on, cpu, whose, tables = [], folds = [] } = place;
   return new URLSearchParams({
     nodes: String(nodes),
-    levels: String(levels),
-    pti: pti ? "on" : "off",
+    ...(levels === FIRST.levels ? {} : { levels: String(levels) }),
+    ...(pti ? { pti: "on" } : {}),
     ...(kasan ? { kasan: "on" } : {}),
     ...(configuration === undefined ? {} : { configuration }),
-    policy,
+    ...(policy === FIRST.policy ? {} : { policy }),
     ...(laid.length === 0 ? {} : { laid: laid.join(",") }),
-    step: String(moment.step),
+    ...(moment.step === FIRST.moment.step ? {} : { step: String(moment.step) }),
     ...(moment.store === 0 ? {} : { store: String(moment.store) }),
     ...(page === undefined ? {} : { page }),
     ...(machine === undefined ? {} : { machine }),
@@ -81,10 +91,18 @@ export const lessonIn = (hash: string): string | undefined =>
 /** The part behind `#` that leads to a lesson's beginning, without it. @param id of a defect, or of the museum's bug */
 export const hashOfLesson = (id: string): string => new URLSearchParams({ lesson: id }).toString();
 
+/** What an address calls a file: its name, and by its first 16 digits the SHA-256 of its bytes, hexadecimal. */
+export const keyOf = (name: string, digest: string): string => `${name}~${digest.slice(0, 16)}`;
+
+/** The name in what an address calls something: what stands before the last `~`, or all of it. */
+export const nameOfKey = (key: string): string => (key.includes("~") ? key.slice(0, key.lastIndexOf("~")) : key);
+
 /** Tables and folds that an address opens, at most. */
 const MOST_OPEN = 200;
 /** A file's name and digits of its SHA-256. */
 const OPENED = /^.{1,200}~[0-9a-f]{16}$/s;
+/** A preset's name, or any and the letters of a packed document. */
+const MACHINE = /^([a-z0-9][a-z0-9.-]{0,63}|[^~]{1,200}~[\w-]{1,60000})$/;
 /** What can be looked into: an address with 0x, or a symbol. */
 export const PAGE = /^(0x[0-9a-f]{1,16}|[A-Za-z_.$][\w.$]{0,127})$/;
 
@@ -95,7 +113,7 @@ const whole = (text: string | null, least: number, most: number): number | undef
  * What an address says; what it leaves out, or what it says that is not a value, is as in `other`. Whether policy,
  * defects and operations are any there are is for the reader to see.
  */
-export function placeOf(hash: string, other: Place): Place {
+export function placeOf(hash: string, other: Place = FIRST): Place {
   const said = new URLSearchParams(hash.replace(/^#/, ""));
   const kasan = said.get("kasan") === "on";
   const configuration = said.get("configuration");
@@ -127,7 +145,7 @@ export function placeOf(hash: string, other: Place): Place {
       store: whole(said.get("store"), 0, 999_999) ?? 0,
     },
     ...(page !== null && PAGE.test(page) ? { page } : {}),
-    ...text("machine", /^[^~]{1,200}~[\w-]{1,60000}$/),
+    ...text("machine", MACHINE),
     ...text("kernel", OPENED),
     ...recording,
     ...("recording" in recording ? number("reference", 999_999_999) : {}),

@@ -60,6 +60,13 @@ test("a machine of kreplica's JSON is booted, and its address alone tells anothe
   await expect(readMachineText(renamed.slice(0, -40))).rejects.toThrow(/cut or damaged/);
 });
 
+test("a preset is a machine by its name alone, and one that is none is refused with those there are", async () => {
+  await readMachineText("xeon-8280-4s");
+  expect(machineOf("xeon-8280-4s")).toBe(preset("xeon-8280-4s"));
+  await expect(readMachineText("xeon-0")).rejects.toThrow(/no preset is called "xeon-0".*xeon-8280-4s/);
+  expect(hasMachine("xeon-0")).toBe(false);
+});
+
 test("outputs of tools and tables of ACPI are machines, several together one", async () => {
   const numactl = await placeOfFiles([file("numactl.txt", NUMACTL)], now);
   expect(machineOf(numactl.machine!).cpus.map(({ node }) => node)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
@@ -128,7 +135,7 @@ ${rows.map((row) => `  ${row}: ${rows.map((node) => (node === row ? " 10" : " 20
 
 test("a link to what was opened elsewhere says which file to drop", () => {
   const key = "vmlinuz-mine~0123456789abcdef";
-  expect(() => ownKernel(key)).toThrow(/^vmlinuz-mine: .* leaves one\. .*0123456789abcdef\.$/);
+  expect(() => ownKernel(key)).toThrow(/^vmlinuz-mine: .* holds one\. .*0123456789abcdef\.$/);
   expect(ownRecording(key)).toBeUndefined();
   expect(wrongWith({ ...FIRST_STORY, configuration: "late memory", machine: "x~y" })).toContain("late memory");
 });

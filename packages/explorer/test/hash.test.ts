@@ -1,16 +1,8 @@
 /** A place as an address and back; addresses of strangers. */
 import { expect, test } from "vitest";
-import { hashOf, type Place, placeOf } from "../src/hash.js";
+import { FIRST, hashOf, type Place, placeOf } from "../src/hash.js";
 
-const plain: Place = {
-  nodes: 2,
-  levels: 4,
-  pti: false,
-  policy: "per-node",
-  laid: [],
-  operations: [],
-  moment: { step: 19, store: 0 },
-};
+const plain = FIRST;
 
 test("a place comes back from its address", () => {
   const full: Place = {
@@ -44,6 +36,18 @@ test("a place comes back from its address", () => {
   for (const place of [plain, full]) expect(placeOf(`#${hashOf(place)}`, plain)).toEqual(place);
 });
 
+test("what is as in the first place is left out, what is not comes back", () => {
+  expect(hashOf(FIRST)).toBe("nodes=2");
+  for (const other of [
+    { levels: 5 },
+    { pti: true },
+    { policy: "single-copy" },
+    { moment: { step: 0, store: 0 } },
+    { machine: "xeon-8280-4s" },
+  ] as const)
+    expect(placeOf(hashOf({ ...FIRST, ...other }))).toEqual({ ...FIRST, ...other });
+});
+
 test("what is no value is as it was", () => {
   for (const hash of [
     "",
@@ -52,7 +56,8 @@ test("what is no value is as it was", () => {
     "#do=W3t9XQ",
     "#page=javascript:1",
     "#page=a-b",
-    "#machine=x",
+    "#machine=~x",
+    "#machine=x~%00",
     "#kernel=x~y",
     "#cpu=-1",
     "#on=99999",

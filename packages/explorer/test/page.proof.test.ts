@@ -9,9 +9,8 @@ import { readDataFile } from "@kreplica/recordings";
 import { machineDocument, preset } from "@kreplica/machines";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { hashOf } from "../src/hash.js";
+import { FIRST, hashOf } from "../src/hash.js";
 import { LESSONS } from "../src/model/lessons.js";
-import { FIRST } from "../src/page/place.js";
 import { type ServedSite, servedSite } from "./site.js";
 
 const program = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>

@@ -62,11 +62,20 @@ export function registerBoot(program: Command, context: CommandContext): void {
       context.print(
         options.json ? jsonText(bootDocument(kernel, chosen, found)) : bootText(kernel, found, chosen, context.screen),
       );
-      const { nodes, levels, pti, kasan } = { ...kernel.layout, nodes: kernel.machine.nodes.length };
-      const link = linkToBoot({ nodes, levels, pti, ...(kasan ? { kasan: true } : {}), policy: options.policy.name });
-      // It boots a small kernel on a small machine: of one's own, other things are seen.
-      if (!options.json && options.kernel === undefined && nodes > 1 && link !== undefined)
-        context.remark(`to step through such a boot, start kreplica explore and open ${link}`);
+      if (options.json || chosen.machine.nodes.length === 1) return;
+      const { levels, pti, kasan } = kernel.layout;
+      const link = await linkToBoot(
+        {
+          levels,
+          pti,
+          ...(kasan ? { kasan: true } : {}),
+          policy: options.policy.name,
+          machine: chosen.machine,
+          machineFiles: [options.machine ?? []].flat(),
+        },
+        options,
+      );
+      if (link !== undefined) context.remark(`to step through such a boot, start kreplica explore, ${link}`);
     });
 }
 

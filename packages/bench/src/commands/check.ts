@@ -191,9 +191,8 @@ export function registerCheck(program: Command, context: CommandContext): void {
       const saved = counterexampleDocument(task.policy.name, task.kinds[first.kind]!, first, options.defect);
       // What was found is out by now, whatever becomes of the file.
       file?.write(jsonText(saved));
-      // The explorer boots small kernels, not one of the user's.
-      const link = image || (options.json && !file) ? undefined : linkTo(saved);
-      if (link !== undefined) context.remark(`to look at it, start kreplica explore and open ${link}`);
+      const link = options.json && !file ? undefined : linkTo(saved, options);
+      if (link !== undefined) context.remark(`to look at it, start kreplica explore, ${link}`);
     });
 }
 

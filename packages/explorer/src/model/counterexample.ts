@@ -1,9 +1,6 @@
 /** A saved counterexample, as `kreplica check --save` writes it, as a place at its end. */
 import { InputError } from "@kreplica/inputs";
-import type { Place } from "../hash.js";
-
-/** More than the steps of any story. */
-const BEHIND_ALL = 100_000;
+import { BEHIND_ALL, type Place } from "../hash.js";
 
 type Saved = Readonly<Record<string, unknown>>;
 

@@ -18,10 +18,11 @@ import {
 } from "@kreplica/machines";
 import { TextSymbols } from "@kreplica/replay";
 import { recordingOf } from "@kreplica/trace";
-import type { Place } from "../hash.js";
+import { keyOf, nameOfKey, type Place } from "../hash.js";
+import { packedMachine, unpacked } from "../packed.js";
 import { counterexampleIn, placeOfCounterexample } from "./counterexample.js";
 import { checkRecording } from "./playback.js";
-import { keepKernel, keepMachine, keepRecording, keyOf, nameOfKey } from "./own.js";
+import { keepKernel, keepMachine, keepRecording } from "./own.js";
 import { MOST_NODES } from "./setup.js";
 
 /** A file as it was dropped. */
@@ -122,7 +123,7 @@ async function withMachine(files: readonly OpenedFile[], now: Place): Promise<Pl
       reason: `${length} nodes, and a picture has room for ${MOST_NODES}`,
       remedy: "give a machine of 1 to 8 nodes",
     });
-  const text = `${machine.name}~${await packed(JSON.stringify(machineDocument(machine)))}`;
+  const text = await packedMachine(machineDocument(machine));
   keepMachine(text, machine);
   return onMachine(text, length, now);
 }
@@ -134,11 +135,15 @@ function onMachine(machine: string, nodes: number, now: Place): Place {
 }
 
 /**
- * The machine that an address holds, read like any file of a stranger's.
+ * The machine that an address holds, read like any file of a stranger's, or the preset that it names.
  * @throws InputError
  */
 export async function readMachineText(text: string): Promise<void> {
   const name = nameOfKey(text);
+  if (name === text) {
+    keepMachine(text, readingOf("the address").named(text, "machine"));
+    return;
+  }
   let json: string;
   try {
     json = await unpacked(text.slice(name.length + 1));
@@ -171,22 +176,4 @@ function withRecording(file: OpenedFile, now: Place): Place {
   const key = keyOf(file.name, file.digest);
   keepRecording({ key, recording });
   return { ...now, recording: key, reference: 0 };
-}
-
-const through = async (bytes: Uint8Array, stream: GenericTransformStream): Promise<Uint8Array> =>
-  new Uint8Array(
-    await new Response(new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(stream)).arrayBuffer(),
-  );
-
-async function packed(text: string): Promise<string> {
-  const bytes = await through(new TextEncoder().encode(text), new CompressionStream("deflate-raw"));
-  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_")
-    .replaceAll("=", "");
-}
-
-async function unpacked(text: string): Promise<string> {
-  const bytes = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
-  return new TextDecoder().decode(await through(bytes, new DecompressionStream("deflate-raw")));
 }

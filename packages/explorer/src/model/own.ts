@@ -5,6 +5,7 @@ import type { KernelFile } from "@kreplica/kernel-files";
 import type { KernelImage } from "@kreplica/mm-core";
 import type { TextSymbols } from "@kreplica/replay";
 import type { Recording } from "@kreplica/trace";
+import { nameOfKey } from "../hash.js";
 
 /** A kernel somebody opened. */
 export interface OwnKernel {
@@ -54,13 +55,7 @@ export const ownRecording = (key: string): OwnRecording | undefined => recording
 function missing(what: string, name: string, key = ""): never {
   throw new InputError({
     file: name,
-    reason: `this link is about a ${what} that was opened in another browser, and no file ever leaves one`,
+    reason: `this link is about a ${what} that was opened elsewhere, and no link holds one`,
     remedy: `drop that file onto this page${key === "" ? "" : `: its SHA-256 begins with ${key.slice(name.length + 1)}`}`,
   });
 }
-
-/** The file's name in what an address calls something: what stands before the last `~`. */
-export const nameOfKey = (key: string): string => (key.includes("~") ? key.slice(0, key.lastIndexOf("~")) : key);
-
-/** What an address calls a file: its name, and by its first 16 digits the SHA-256 of its bytes. */
-export const keyOf = (name: string, digest: string): string => `${name}~${digest.slice(0, 16)}`;

@@ -1,7 +1,7 @@
 /** The page: what is seen now, and what may be done about it. The state is in the address. */
 import { useCallback, useEffect, useLayoutEffect, useState } from "preact/hooks";
 import type { VNode } from "preact";
-import { hashOf, lessonIn, type Place, placeOf } from "../hash.js";
+import { AFTER_BOOT, BEHIND_ALL, FIRST, hashOf, lessonIn, type Place, placeOf } from "../hash.js";
 import type { Moment, StoryStep, View } from "../model/view.js";
 import { type StartWorker, useAsking } from "./asking.js";
 import { KernelChoice, Operations } from "./controls.jsx";
@@ -11,7 +11,7 @@ import { Cached, Changes, Page, Rules } from "./inspect.jsx";
 import { Lessons } from "./lessons.jsx";
 import { MachinePicture } from "./machine.jsx";
 import { Played } from "./played.jsx";
-import { AFTER_BOOT, BEHIND_ALL, FIRST, placeOfLesson, sameStory } from "./place.js";
+import { placeOfLesson, sameStory } from "./place.js";
 import { Story, Transport } from "./story.jsx";
 import { Tables } from "./tables.jsx";
 

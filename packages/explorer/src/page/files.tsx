@@ -1,7 +1,7 @@
 /** Files of one's own: dropped anywhere onto the page or opened by a button; what is open, and what is wrong. */
 import { useState } from "preact/hooks";
 import type { ComponentChildren, VNode } from "preact";
-import type { Place } from "../hash.js";
+import { nameOfKey, type Place } from "../hash.js";
 import type { Fault } from "../protocol.js";
 
 /** All that is inside takes files. */
@@ -52,8 +52,6 @@ export const FileButton = ({ open }: { open: (files: readonly File[]) => void })
   </label>
 );
 
-const nameOf = (key: string): string => key.slice(0, key.lastIndexOf("~"));
-
 /** What of somebody's own is seen now, each to be put away. */
 export function Opened({ place, change }: { place: Place; change: (place: Place) => void }): VNode | null {
   const { machine, kernel, recording } = place;
@@ -74,10 +72,10 @@ export function Opened({ place, change }: { place: Place; change: (place: Place)
     <ul class="opened" aria-label="Files of your own">
       {shown.map(([what, key, word]) => (
         <li key={what}>
-          {word} <b>{nameOf(key!)}</b>
+          {word} <b>{nameOfKey(key!)}</b>
           <button
             type="button"
-            aria-label={`put the ${word} ${nameOf(key!)} away`}
+            aria-label={`put the ${word} ${nameOfKey(key!)} away`}
             onClick={() => {
               change(without(what));
             }}

@@ -2,9 +2,9 @@
 import { CONFIGURATIONS, type Operation, repertoire } from "@kreplica/check";
 import { faultOf as faultOfInput, InputError } from "@kreplica/inputs";
 import { findPolicy } from "@kreplica/kernel";
-import type { Place } from "../hash.js";
+import { nameOfKey, type Place } from "../hash.js";
 import { catalogue } from "../model/catalogue.js";
-import { hasMachine, machineOf, nameOfKey, ownKernel, ownRecording } from "../model/own.js";
+import { hasMachine, machineOf, ownKernel, ownRecording } from "../model/own.js";
 import type { OpenedFile } from "../model/files.js";
 import type { Playback, Playing } from "../model/playback.js";
 import { Session } from "../model/session.js";
@@ -79,7 +79,7 @@ async function playedAt(place: Place): Promise<Pick<Answer, "played" | "unplayed
     if (!own)
       throw new InputError({
         file: nameOfKey(recording),
-        reason: "this link is about a recording that was opened in another browser, and no file ever leaves one",
+        reason: "this link is about a recording that was opened elsewhere, and no link holds one",
         remedy: "drop that file onto this page",
       });
     const spec = machine === undefined ? mustRead().machineForRecordings() : machineOf(machine);
