@@ -115,7 +115,7 @@ export function machineFromInputs(
     throw new InputError({
       file: late.file,
       reason: "a whole machine, which would replace all that was given before it",
-      remedy: "name it first: what follows refines it",
+      remedy: "name it first: what follows refines it; or ask about each machine by itself",
     });
   const whole = inputs[0]!.input;
   const on = "machine" in whole ? whole.machine : base;

@@ -78,7 +78,7 @@ export { PATCH_SITES, type PatchCost, patchCosts, type PatchSite, textPokeOf } f
 export { defaultDataNode, farOverNear, indexOf, otherCpus, type Where } from "./measure/placement.js";
 export { CR3_WRITE_CYCLES, FIRST_PASS, FURTHER_PASS, POKE_FUNCTIONS, SYNC_CORE_CYCLES } from "./measure/poke-pass.js";
 export { type PolicyCost, policyCosts } from "./measure/policy-cost.js";
-export { forkCycles, rateCosts } from "./measure/rates.js";
+export { type ForkCycles, forkCycles, rateCosts } from "./measure/rates.js";
 export {
   type Reported,
   type ReportedFigure,

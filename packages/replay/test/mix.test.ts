@@ -7,7 +7,7 @@ import { traceTests } from "@kreplica/trace";
 import { expect, test } from "vitest";
 import type { Comparison } from "../src/measure/compare.js";
 import { hasRecordedCall, mixGain } from "../src/measure/mix.js";
-import { rateCosts } from "../src/measure/rates.js";
+import { forkCycles, rateCosts } from "../src/measure/rates.js";
 import type { WholeMachine } from "../src/measure/whole-machine.js";
 
 /** Both states of a test: cycles with one copy, and gains. */
@@ -132,6 +132,17 @@ test("rates: bytes of processes, cycles of forks and first switches as percent o
   expect(forks!.time!.cpuPercent.cold).toBeCloseTo(1, 9);
   expect(forks!.time!.machinePercent.hot).toBeCloseTo(2 / e52690v3.cpus.length, 9);
   expect(rateCosts({ forksPerSecond: 1 }, { ...result, tests: KILL }, undefined).forks!.time).toBeUndefined();
+  // A program of one's own: one run of it makes many PGDs, by forks and execs.
+  const own = pair("fork1", 1, [1, 1], [0, 0]).map((each) => ({
+    ...each,
+    test: { id: 32, key: "web", name: "web", iterations: 1 },
+    perNode: { ...each.perNode, work: { ...each.perNode.work, pgdsMade: 4 } },
+  }));
+  expect(forkCycles(own)).toEqual({ cycles: { cold: 25, hot: 50 }, forksAlone: false });
+  expect(forkCycles([...own, ...pair("fork1", 1, [1, 1], [0, 0])])).toEqual({
+    cycles: { cold: 100, hot: 200 },
+    forksAlone: true,
+  });
   const moved = { stores: 482, pgdsMade: 1, cycles: { cold: 5, hot: 4 }, test: "fork-1", repeated: true };
   expect(rateCosts({ migrationsPerSecond: 2 }, result, moved).migrations).toMatchObject({
     stores: 482,

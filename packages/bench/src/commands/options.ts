@@ -38,7 +38,7 @@ export const addMachineOptions = (command: Command): Command =>
     .addOption(
       filesOption(
         "--machine <name|file|dir>",
-        `preset, or own machine: JSON, output of tools (\`kreplica machine --help\` lists them), or a copy of /sys/devices/system/node; may be given again, later ones refine earlier ones (default: ${defaultPreset.name})`,
+        `preset, \`this\` (the machine kreplica runs on), or own machine: JSON, output of tools (\`kreplica machine --help\` lists them), or a copy of /sys/devices/system/node; may be given again, later ones refine earlier ones (default: ${defaultPreset.name})`,
       ),
     )
     .addOption(baseOption());

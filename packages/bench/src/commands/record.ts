@@ -34,6 +34,9 @@ interface Options extends MachineOptions {
   readonly output?: string;
 }
 
+/** Lines of a console that are shown. */
+const LAST = 6;
+
 /** The cover letter's seven, by their keys. */
 const RFC = traceTests.filter(({ reported }) => reported !== undefined);
 
@@ -69,8 +72,8 @@ export function registerRecord(program: Command, context: CommandContext): void 
     .addHelpText(
       "after",
       examples(
-        ['kreplica record --kernel vmlinuz --run "./pipes 5" -o pipes.kt.zst', "a program of one's own"],
-        ["kreplica compare --traces pipes.kt.zst --recorded-kernel vmlinuz", "what replication would do for it"],
+        ['kreplica record --kernel vmlinuz --run "./webserver 100" -o web.kt.zst', "a program of one's own"],
+        ["kreplica compare --traces web.kt.zst --recorded-kernel vmlinuz", "what replication would do for it"],
         ["kreplica record --kernel vmlinuz --rfc -o recordings", "the RFC's seven tests on one's own kernel"],
         ["kreplica record --kernel vmlinuz --run sh --root /srv/root -o sh.kt", "a program with its libraries"],
       ) + exitCodes,
@@ -118,13 +121,13 @@ async function recorded(options: Options, context: CommandContext): Promise<void
     const raw = join(work, "recording.kt");
     const append = marked === true ? ["kreplica.marked=1"] : [];
     const end = await ran({ tools, machine: guest, kernel, initrd: archive, append, output: raw }, context);
-    refuseNothing(raw, end);
+    refuseNothing(raw, end, marked === true || initrd !== undefined);
     if (nodes.fresh) writeFileSync(nodes.file, nodesText(guest));
     written(raw, targets, context);
     if (end.interrupted) context.remark("interrupted: the end marker stands where the guest was stopped");
     const traces = shownPath(rfc === true ? output : targets[0]!.file);
     context.print(
-      `${shownPath(nodes.file)}: the nodes of the guest\nTo compare:\n  kreplica compare --traces ${traces} --recorded-kernel ${shownPath(kernel)}\n`,
+      `${shownPath(nodes.file)}: the nodes of the guest\nTo compare:\n  kreplica compare --traces ${traces} --recorded-kernel ${shownPath(kernel)}\non this machine with --machine this, on others with the names that \`kreplica machine\` lists\n`,
     );
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -136,14 +139,16 @@ async function ran(run: Parameters<typeof runGuest>[0], context: CommandContext)
   context.remark(
     `${run.machine.nodes.length} nodes, ${run.machine.nodes.reduce((sum, { cpus }) => sum + cpus.length, 0)} CPUs; recorded is CPU ${run.machine.cpu}. Booting`,
   );
-  return runGuest(run, (word, value) => {
+  let failed = 0;
+  const end = await runGuest(run, (word, value) => {
     if (word === "start") context.remark("recording");
-    else if (word === "exit") {
-      if (value !== 0) context.remark(`the command ended with ${value}`);
-    } else if (word === "modules-left") context.remark(`${value} modules could not be loaded`);
+    else if (word === "exit") failed = value;
+    else if (word === "modules-left") context.remark(`${value} modules could not be loaded`);
     else if (word.startsWith("no-")) context.remark(`in the guest: ${word} (errno ${value})`);
     else context.remark(`recording ${word}`);
   });
+  if (failed !== 0) context.remark(`the command ended with ${failed}. The last the console said:\n  ${lastSaid(end)}`);
+  return end;
 }
 
 interface Target {
@@ -156,17 +161,29 @@ const refuse = (reason: string, remedy: string): never => {
   throw new InputError({ file: "the guest", reason, remedy });
 };
 
-/** @throws InputError when QEMU failed, or no test was recorded @throws TraceError for a recording that is not whole */
-function refuseNothing(raw: string, { said, code, interrupted }: GuestEnd): void {
-  const last = said.trim().split("\n").slice(-6).join("\n  ");
-  if (code !== 0 || statSync(raw, { throwIfNoEntry: false }) === undefined)
-    refuse(`QEMU ended with ${code}. The last it said:\n  ${last}`, "see what it says");
+/** Why a kernel gave up, where it did, and the last lines. */
+function lastSaid({ said }: GuestEnd): string {
+  const lines = said.trimEnd().split("\n");
+  const last = lines.slice(-LAST);
+  const why = lines.slice(0, -LAST).filter((line) => line.includes("Kernel panic"));
+  return [...why, ...last].join("\n  ");
+}
+
+/**
+ * @param marks whether the program has to mark what is recorded
+ * @throws InputError when QEMU failed, or no test was recorded @throws TraceError for a recording that is not whole
+ */
+function refuseNothing(raw: string, end: GuestEnd, marks: boolean): void {
+  if (end.code !== 0 || statSync(raw, { throwIfNoEntry: false }) === undefined)
+    refuse(`QEMU ended with ${end.code}. The last it said:\n  ${lastSaid(end)}`, "see what it says");
   if (checkTrace(traceFile(raw)).whole > 0) return;
   refuse(
-    interrupted
+    end.interrupted
       ? "ended before anything was recorded"
-      : `nothing was recorded: no marker was passed. The last the console said:\n  ${last}`,
-    "give it time to boot, and see that the kernel has a serial console and unpacks an initrd",
+      : `nothing was recorded: no marker was passed. The last the console said:\n  ${lastSaid(end)}`,
+    marks && !end.interrupted && !end.said.includes("Kernel panic")
+      ? "put KREPLICA_START and KREPLICA_END of recorder/mark.h around what is to be recorded"
+      : "give it time to boot, and see that the kernel has a serial console and unpacks an initrd",
   );
 }
 

@@ -4,13 +4,18 @@
  */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import { type KernelPolicy, replicates } from "@kreplica/kernel";
+import { presets } from "@kreplica/machines";
 import type { CommandContext } from "./command.js";
 
 /** @param policy that is asked about; absent where none is */
 export function remarksOn(spec: MachineSpec, policy?: KernelPolicy): string[] {
   const remarks: string[] = [];
   if (policy !== undefined && replicates(policy) && spec.nodes.filter((node) => node.memoryBytes > 0).length === 1) {
-    remarks.push(`${spec.name} has one node with memory: there is nothing to replicate, every policy is a single copy`);
+    // A machine from accounts says at its description's end which preset filled what they leave open.
+    const like = presets.find(({ name, nodes }) => nodes.length > 1 && spec.description.endsWith(`, on ${name}`));
+    remarks.push(
+      `${spec.name} has one node with memory: there is nothing to replicate, every policy is a single copy${like ? `; ${like.name} has such processors, and ${like.nodes.length} nodes` : ""}`,
+    );
   }
   // `machine` shows the guess itself: it asks about no policy.
   if (policy !== undefined && spec.assumedTopology !== undefined && spec.nodes.length > 1) {

@@ -1,5 +1,6 @@
 /** Runs a guest with the recorder from switching on to switching off; told to stop, it leaves a whole recording. */
 import { spawn } from "node:child_process";
+import type { Readable } from "node:stream";
 import { type GuestMachine, machineArguments } from "./guest-machine.js";
 import type { RecordTools } from "./tools.js";
 
@@ -27,8 +28,8 @@ export interface GuestEnd {
 
 const KEPT = 4000;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-/** QEMU speaks of features of the processor that it does not emulate. */
-const NOISE = /TCG doesn't support requested feature|terminating on signal/;
+/** QEMU speaks of features of the processor that it does not emulate, and of how we name its nodes' memory. */
+const NOISE = /TCG doesn't support requested feature|terminating on signal|-numa node,mem is deprecated|warning: $/;
 /** First interface of which the recorder needs no single block of memory. */
 const BLOCKS_FROM = 5;
 
@@ -59,26 +60,17 @@ export function runGuest(
     ],
     { stdio: ["ignore", "pipe", "pipe"] },
   );
-  let [said, line, interrupted] = ["", "", false];
-  const keep = (text: string): void => {
-    said = (said + text).slice(-KEPT);
+  let [said, interrupted] = ["", false];
+  const keep = (line: string): void => {
+    said = `${said}${line}\n`.slice(-KEPT);
   };
-  guest.stdout.setEncoding("latin1").on("data", (text: string) => {
-    const lines = (line + text).split(/\r?\n/);
-    line = lines.pop()!;
-    for (const each of lines) {
-      const [, word, value] = /^KREPLICA (\S+) (\d+)$/.exec(each) ?? [];
-      if (word === undefined) keep(`${each}\n`);
-      else heard(word, Number(value));
-    }
+  const restOfConsole = byLine(guest.stdout.setEncoding("latin1"), (line) => {
+    const [, word, value] = /^KREPLICA (\S+) (\d+)$/.exec(line) ?? [];
+    if (word === undefined) keep(line);
+    else heard(word, Number(value));
   });
-  guest.stderr.setEncoding("utf8").on("data", (text: string) => {
-    keep(
-      text
-        .split("\n")
-        .filter((each) => !NOISE.test(each))
-        .join("\n"),
-    );
+  const restOfErrors = byLine(guest.stderr.setEncoding("utf8"), (line) => {
+    if (!NOISE.test(line)) keep(line);
   });
   const stop = (): void => {
     interrupted = true;
@@ -90,8 +82,22 @@ export function runGuest(
       keep(error.message);
       resolve({ interrupted, code: 1, said });
     });
-    guest.on("close", (code) => resolve({ interrupted, code, said: said + line }));
+    guest.on("close", (code) => {
+      for (const rest of [restOfErrors(), restOfConsole()]) if (rest !== "") keep(rest);
+      resolve({ interrupted, code, said });
+    });
   }).finally(() => {
     for (const signal of SIGNALS) process.removeListener(signal, stop);
   });
+}
+
+/** @returns what stands behind the last end of a line */
+function byLine(stream: Readable, line: (text: string) => void): () => string {
+  let rest = "";
+  stream.on("data", (text: string) => {
+    const lines = (rest + text).split(/\r?\n/);
+    rest = lines.pop()!;
+    lines.forEach(line);
+  });
+  return () => rest;
 }

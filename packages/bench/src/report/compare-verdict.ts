@@ -35,6 +35,7 @@ function verdictForms(result: CompareResult): Forms[] {
   const brief = ({ node, mean }: NodeGains): string =>
     `node ${node}, ${percentText(mean.cold)} cold, ${percentText(mean.hot)} hot`;
   const fork = forkCycles(result.tests);
+  const aFork = fork?.forksAlone === false ? "a fork or exec" : "a fork";
   const whole = `Whole machine, ${countText(cpus, "CPU")}: ${range(gain.cold)} % cold, ${range(gain.hot)} hot`;
   const cost = `Costs ${bytesText(memoryCost.lessFree)} at boot, ${bytesText(process.bytes)} a process`;
   const alone = `Near text alone: ${percentText(near.cold)} cold, ${percentText(near.hot)} hot.`;
@@ -42,12 +43,16 @@ function verdictForms(result: CompareResult): Forms[] {
   return [
     [`${whole}; mean of ${countText(tests, "test")}.`, `${whole}.`, `${whole.replace("Whole machine,", "All")}.`],
     nodes.length === 1
-      ? ["It has one node with CPUs."]
+      ? [
+          result.job.spec.nodes.some(({ id, memoryBytes }) => memoryBytes > 0 && id !== nodes[0]!.node)
+            ? "It has one node with CPUs."
+            : "It has one node: nothing of it is far, and a copy could gain nothing.",
+        ]
       : [`Best: ${about(best)}; worst: ${about(worst)}.`, `Best: ${brief(best)}; worst: ${brief(worst)}.`],
     fork
       ? [
-          `${cost}; a fork takes ${grouped(fork.cold)} cycles longer cold, ${grouped(fork.hot)} hot.`,
-          `${cost.replace(" at boot", "")}; cycles a fork: ${grouped(fork.cold)} cold, ${grouped(fork.hot)} hot.`,
+          `${cost}; ${aFork} takes ${grouped(fork.cycles.cold)} cycles longer cold, ${grouped(fork.cycles.hot)} hot.`,
+          `${cost.replace(" at boot", "")}; cycles ${aFork}: ${grouped(fork.cycles.cold)} cold, ${grouped(fork.cycles.hot)} hot.`,
         ]
       : [`${cost}.`],
     [

@@ -9,16 +9,26 @@ import type { CpuTime, RateCosts, Rates } from "./mix-figures.js";
 /** Bytes of an entry of a page table. */
 const ENTRY_BYTES = 8;
 
-/**
- * Cycles of replication's own work a fork: of the single fork where it was measured, else of the first test that forks.
- */
-export function forkCycles(tests: CompareResult["tests"]): ColdHot | undefined {
+/** What replication's own work takes a fork. */
+export interface ForkCycles {
+  readonly cycles: ColdHot;
+  /**
+   * Whether it is of forks alone, which such a test counts; else it is a mean over all PGDs that were made, and an exec
+   * makes one, too.
+   */
+  readonly forksAlone: boolean;
+}
+
+/** Of the single fork where it was measured, else of the first test that forks; undefined where none does. */
+export function forkCycles(tests: CompareResult["tests"]): ForkCycles | undefined {
   const forking = tests.filter(({ cache, perNode }) => cache === "cold" && perNode.work.pgdsMade > 0);
   const cold = forking.find(({ test }) => test.key === "fork1") ?? forking[0];
   const hot = tests.find((each) => each.cache === "hot" && each.file === cold?.file);
   if (!cold || !hot) return undefined;
-  const of = ({ perNode, iterations }: typeof cold): number => perNode.account.replication / iterations;
-  return { cold: of(cold), hot: of(hot) };
+  const forksAlone = cold.test.call === "kernel_clone" && cold.counted;
+  const of = ({ perNode, iterations }: typeof cold): number =>
+    perNode.account.replication / (forksAlone ? iterations : perNode.work.pgdsMade);
+  return { cycles: { cold: of(cold), hot: of(hot) }, forksAlone };
 }
 
 /** @param firstSwitch what one costs, where it was run */
@@ -49,7 +59,7 @@ export function rateCosts(
         }),
     ...(forksPerSecond === undefined
       ? {}
-      : { forks: { perSecond: forksPerSecond, time: time(forkCycles(tests), forksPerSecond) } }),
+      : { forks: { perSecond: forksPerSecond, time: time(forkCycles(tests)?.cycles, forksPerSecond) } }),
     ...(migrationsPerSecond === undefined
       ? {}
       : {
