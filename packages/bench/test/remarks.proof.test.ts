@@ -30,7 +30,7 @@ const odd = own("odd_L3", {
   ],
 });
 const NOTHING =
-  "kreplica: Single has one node with memory: there is nothing to replicate, every policy is a single copy\n";
+  "kreplica: Single has one node with memory: there is nothing to replicate, every policy is a single copy; tiny-2-node has such processors, and 2 nodes\n";
 const NEARER =
   "kreplica: odd_L3: memory of node 1 is nearer to the CPUs of node 0 (90 ns) than their own (100 ns); check the matrix, its rows are nodes of CPUs\n";
 
