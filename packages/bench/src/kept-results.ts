@@ -5,9 +5,10 @@
  *   file:  SHA-256 of the rest, 64 hexadecimal digits, and a line break; then the result as JSON
  */
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { replaceFile } from "./replace-file.js";
 import { sha256 } from "./sweep/cells.js";
 
 /** Bytes of one result, and of all of them: what was used longest ago goes first. */
@@ -51,18 +52,13 @@ export class KeptResults {
     const body = JSON.stringify(result);
     const bytes = Buffer.byteLength(body) + 65;
     if (bytes > Math.min(LARGEST, this.all)) return;
-    const part = join(this.folder, `${key}.${randomUUID()}.part`);
     try {
       mkdirSync(this.folder, { recursive: true, mode: 0o700 });
-      writeFileSync(part, `${sha256(body)}\n${body}`, { flag: "wx", mode: 0o600 });
-      renameSync(part, this.fileOf(key));
+      const part = join(this.folder, `${key}.${randomUUID()}.part`);
+      replaceFile(this.fileOf(key), `${sha256(body)}\n${body}`, { part, flag: "wx", mode: 0o600 });
       this.makeRoom();
     } catch {
-      try {
-        rmSync(part, { force: true });
-      } catch {
-        /* a folder that cannot be written keeps nothing */
-      }
+      /* a folder that cannot be written keeps nothing */
     }
   }
 

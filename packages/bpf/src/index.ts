@@ -18,6 +18,7 @@ export { decode, encode, Code } from "./isa/code.js";
 export { assemble } from "./isa/assemble.js";
 export { disassemble, disassembleOne } from "./isa/disassemble.js";
 export { Interpreter, Outcome, type Environment } from "./interpreter.js";
+export { fixedHost, type FixedHost, type HostCpus } from "./fixed-host.js";
 export { RegionMemory, type Region } from "./memory.js";
 export { readObject } from "./object/read-object.js";
 export { verify } from "./verify/verifier.js";

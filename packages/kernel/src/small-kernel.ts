@@ -5,20 +5,9 @@
 import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { tiny2Node } from "@kreplica/machines";
-import { kernelImage, loadedSection, type KernelImage } from "@kreplica/mm-core";
+import { firstTables, kernelImage, loadedSection, type KernelImage } from "@kreplica/mm-core";
 
 const TEXT = 0xffff_ffff_8100_0000n;
-/** Pages of the image's data that hold the first tables, in their order. */
-const TABLES = [
-  "init_top_pgt",
-  "init_top_pgt_user",
-  "level4_kernel_pgt",
-  "level3_kernel_pgt",
-  "level2_kernel_pgt",
-  "level2_fixmap_pgt",
-  "level1_fixmap_pgt",
-  "vsyscall_page",
-];
 
 /** 2 MiB of text and of rodata, each with a ragged end; then data, init, bss and brk, 2 MiB each. */
 export function smallImage(alignment: "recorded" | "patch-06" = "recorded"): KernelImage {
@@ -47,7 +36,7 @@ export function smallImage(alignment: "recorded" | "patch-06" = "recorded"): Ker
       { address: TEXT + 0x1ffbn, bytes: 13 },
       { address: TEXT + 0x3040n, bytes: 3 },
     ],
-    symbols: new Map([...bounds, ...TABLES.map((name, page): [string, bigint] => [name, at(4n, BigInt(page))])]),
+    symbols: new Map([...bounds, ...firstTables(at(4n))]),
     sections: [
       loadedSection(".text", { start: TEXT, end: at(1n, 2n) }, false, true),
       loadedSection(".rodata", { start: at(2n), end: at(3n, 3n) }, false, false),

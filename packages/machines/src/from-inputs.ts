@@ -36,11 +36,25 @@ export interface MachineReading {
   readonly on?: MachineSpec | undefined;
   /** The base as the user named it, for a JSON file, which names its own. */
   readonly base?: string | undefined;
-  /** The preset that a JSON file names. @throws InputError where none has the name */
-  readonly named: (name: string, field: string) => MachineSpec;
+  /** The preset that a JSON file names. @throws InputError naming that file, where none has the name */
+  readonly named: (name: string, file: string) => MachineSpec;
   /** Where the schema of machine files is, for people. */
   readonly schema: string;
 }
+
+/**
+ * What to call a machine by the file it is in.
+ * @param file its name, without folders
+ * @returns small letters, digits, points and single hyphens, at most 80, without the last extension; `machine` where
+ *   nothing is left
+ */
+export const machineNameOf = (file: string): string =>
+  file
+    .replace(/\.[^.]*$/, "")
+    .toLowerCase()
+    .replace(/[^a-z0-9.]+/g, "-")
+    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "")
+    .slice(0, 80) || "machine";
 
 /**
  * UTF-8, or the UTF-16 that PowerShell's `>` writes: both begin with a mark that says so.

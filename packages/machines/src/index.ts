@@ -37,6 +37,7 @@ export {
   machineFromText,
   type MachineInput,
   machineInput,
+  machineNameOf,
   type MachineReading,
   machineText,
   soundMachine,
@@ -48,7 +49,7 @@ export { parseLatencyChecker } from "./memory-latency-checker.js";
 export { parseNumactlHardware } from "./numactl-hardware.js";
 export { machineOnFound } from "./on-base.js";
 export { e52690v3 } from "./presets/e5-2690v3-2s.js";
-export { defaultPreset, preset, presets, withFiveLevels } from "./presets/index.js";
+export { defaultPreset, preset, presetMeant, presetNamed, presets, withFiveLevels } from "./presets/index.js";
 export { recordedGuest } from "./presets/recorded-guest.js";
 export { tiny2Node } from "./presets/tiny-2-node.js";
 export { machineJsonSchema, wholeMachine } from "./schema.js";

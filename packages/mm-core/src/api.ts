@@ -6,6 +6,7 @@ export { KernelOptions } from "./options-api.js";
 export { seededRandom, shuffle } from "./random.js";
 export * from "./memory/boot-memory-api.js";
 export * from "./memory/page-allocator-api.js";
+export { firstTables } from "./image/first-tables.js";
 export { type Alignment, type ImageInput, kernelImage, loadedSection, type SectionHeader } from "./image/image.js";
 export { shadowOf, shadowRange } from "./image/kasan-range.js";
 export * from "./image/kernel-image-api.js";

@@ -22,6 +22,7 @@ import {
   optimiseNops,
   type PatchableText,
   type PatchState,
+  plainPatchState,
   readAlternatives,
   readJumpTable,
   readParavirt,
@@ -54,13 +55,9 @@ class Flat implements PatchableText {
   }
 }
 const state = (change: Partial<PatchState> = {}): PatchState => ({
-  has: () => false,
-  paravirt: () => undefined,
+  ...plainPatchState,
   indirectThunks: THUNKS,
   defaultReturnThunk: RETURN_THUNK,
-  returnThunk: () => undefined,
-  keyEnabled: () => false,
-  staticCallTarget: () => 0n,
   staticCallReturn0: BASE + 0xa000n,
   cpus: 4,
   ...change,

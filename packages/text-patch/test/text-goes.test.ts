@@ -2,38 +2,24 @@
  * Text that goes while somebody keeps addresses of it: disarmed without a write, or refused; afterwards nobody writes
  * there any more.
  */
-import { assemble, bindValue, plugin } from "@kreplica/di";
-import { bytesAt, Machine, PhysMemory } from "@kreplica/hw-x86/api";
-import {
-  CpuState,
-  KernelImage,
-  KernelLayout,
-  KernelOptions,
-  KernelTables,
-  MmError,
-  PageAllocator,
-  ReplicaView,
-  TableMemory,
-  TextUsers,
-} from "@kreplica/mm-core/api";
-import { setMemory, SetMemory } from "@kreplica/set-memory";
-import { vmalloc, Vmalloc } from "@kreplica/vmalloc";
+import { bytesAt } from "@kreplica/hw-x86/api";
+import { MmError } from "@kreplica/mm-core/api";
 import { describe, expect, test } from "vitest";
 import {
   branch32,
   CALL,
   DebuggerBreakpoints,
   Ftrace,
-  InsnPages,
   JMP32,
   JumpLabels,
   Kprobes,
   Livepatch,
   nops,
-  type PatchState,
+  plainPatchState,
   StaticCalls,
   TextPatchError,
 } from "../src/api.js";
+import { areasOn } from "./areas.js";
 import { placeCode } from "./cpus.js";
 import { makeKernel, TEXT } from "./kernel.js";
 
@@ -50,47 +36,10 @@ const code = (run: () => unknown): string => {
     return error instanceof TextPatchError || error instanceof MmError ? error.code : (error as Error).message;
   }
 };
-const state: PatchState = {
-  has: () => false,
-  paravirt: () => undefined,
-  indirectThunks: 0n,
-  defaultReturnThunk: 0n,
-  returnThunk: () => undefined,
-  keyEnabled: () => false,
-  staticCallTarget: () => 0n,
-  staticCallReturn0: 1n,
-  cpus: 2,
-};
 
 function start() {
   const kernel = makeKernel([0, 1, 3]);
-  const assembly = assemble([
-    plugin("kernel", [
-      bindValue(Machine, kernel.machine),
-      bindValue(PhysMemory, kernel.machine.memory),
-      bindValue(KernelTables, kernel.tables),
-      bindValue(TableMemory, kernel.entries),
-      bindValue(ReplicaView, kernel.view),
-      bindValue(KernelLayout, kernel.layout),
-      bindValue(KernelImage, kernel.image),
-      bindValue(PageAllocator, kernel.allocator),
-      bindValue(CpuState, kernel.cpus),
-      bindValue(KernelOptions, kernel.options),
-      bindValue(TextUsers, kernel.textUsers),
-    ]),
-    vmalloc,
-    setMemory,
-  ]);
-  const areas = assembly.get(Vmalloc);
-  const pages = (bytes: number): InsnPages =>
-    new InsnPages(
-      areas,
-      assembly.get(SetMemory),
-      kernel.poke,
-      { ...kernel.layout, modulesStart: 0xffff_ffff_d000_0000n },
-      bytes,
-      0,
-    );
+  const { areas, pages } = areasOn(kernel);
   for (const at of [GONE, STAYS])
     placeCode(
       kernel,
@@ -225,7 +174,12 @@ test("traced functions, live-patched ones, static keys and calls, and breakpoint
     () => 0,
   );
   placeCode(kernel.kernel, GONE + 0xe0n, branch32(CALL, GONE + 0xe0n, STAYS + 0x80n));
-  const calls = new StaticCalls(poke, [{ address: GONE + 0xe0n, key: 0x77n, tail: false, init: false }], [], state);
+  const calls = new StaticCalls(
+    poke,
+    [{ address: GONE + 0xe0n, key: 0x77n, tail: false, init: false }],
+    [],
+    plainPatchState,
+  );
   const points = new DebuggerBreakpoints(poke);
   points.set(GONE + 0x50n);
   const before = kernel.bytes();
@@ -259,7 +213,7 @@ test("whoever leads CPUs from text that stays into text that goes refuses: a liv
   expect(kernel.goes()).toBe("done");
   const trampoline = STAYS + 0xe0n;
   placeCode(kernel.kernel, trampoline, branch32(JMP32, trampoline, STAYS));
-  const calls = new StaticCalls(kernel.poke, [], [{ address: trampoline, key: 0x77n }], state);
+  const calls = new StaticCalls(kernel.poke, [], [{ address: trampoline, key: 0x77n }], plainPatchState);
   calls.update(0x77n, GONE + 0x80n);
   expect(kernel.goes()).toBe("text-in-use");
   calls.update(0x77n, 0n);

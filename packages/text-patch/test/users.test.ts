@@ -1,20 +1,10 @@
 /** Everything that patches text, on CPUs of several nodes that then execute it. */
-import { assemble, bindValue, plugin } from "@kreplica/di";
-import { bytesAt, isLeaf, isPresent, Machine, type NodeId, PhysMemory } from "@kreplica/hw-x86/api";
-import {
-  CpuState,
-  KernelImage,
-  KernelLayout,
-  KernelOptions,
-  KernelTables,
-  PageAllocator,
-  ReplicaView,
-  TableMemory,
-  TextUsers,
-  walk,
-} from "@kreplica/mm-core/api";
-import { type PageRange, setMemory, SetMemory } from "@kreplica/set-memory";
-import { vmalloc, Vmalloc } from "@kreplica/vmalloc";
+import { bytesAt, isLeaf, isPresent, type NodeId } from "@kreplica/hw-x86/api";
+import type { KernelLayout, ReplicaView, TableMemory } from "@kreplica/mm-core/api";
+import { walk } from "@kreplica/mm-core/api";
+import type { SetMemory } from "@kreplica/set-memory";
+import { type PageRange } from "@kreplica/set-memory";
+import type { Vmalloc } from "@kreplica/vmalloc";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -35,6 +25,7 @@ import {
   StaticCalls,
   TextPatchError,
 } from "../src/api.js";
+import { areasOn } from "./areas.js";
 import { placeCode, type RunningCpu, startCpus } from "./cpus.js";
 import { makeKernel, type PatchKernel, SHARED, TEXT } from "./kernel.js";
 
@@ -61,41 +52,14 @@ function start(): {
   run: (cpu: RunningCpu, from: bigint, until: bigint, on?: (cpu: RunningCpu) => boolean) => void;
 } {
   const kernel = makeKernel(HOLDERS);
-  const assembly = assemble([
-    plugin("kernel", [
-      bindValue(Machine, kernel.machine),
-      bindValue(PhysMemory, kernel.machine.memory),
-      bindValue(KernelTables, kernel.tables),
-      bindValue(TableMemory, kernel.entries),
-      bindValue(ReplicaView, kernel.view),
-      bindValue(KernelLayout, kernel.layout),
-      bindValue(KernelImage, kernel.image),
-      bindValue(PageAllocator, kernel.allocator),
-      bindValue(CpuState, kernel.cpus),
-      bindValue(KernelOptions, kernel.options),
-      bindValue(TextUsers, kernel.textUsers),
-    ]),
-    vmalloc,
-    setMemory,
-  ]);
-  const areas = assembly.get(Vmalloc);
-  const permissions = assembly.get(SetMemory);
+  const { areas, permissions, pages } = areasOn(kernel);
   const cpus = startCpus(kernel, [0, 1, 3], (address) => kernel.poke.breakpoint(address));
   return {
     kernel,
     areas,
     cpus,
     permissions,
-    // Behind what the tests map by hand.
-    pages: (bytes) =>
-      new InsnPages(
-        areas,
-        permissions,
-        kernel.poke,
-        { ...kernel.layout, modulesStart: 0xffff_ffff_d000_0000n },
-        bytes,
-        0,
-      ),
+    pages,
     run(cpu, from, until, on) {
       cpu.goTo(from, cpu.stack);
       for (let step = 0; cpu.position.rip !== until; step++) {

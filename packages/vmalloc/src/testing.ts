@@ -1,14 +1,15 @@
 /**
- * A kernel small enough to be believed, for tests of vmalloc and of what stands on it: fake memory, allocator and
+ * A kernel small enough to be believed, for tests of vmalloc and of what stands on it: stub memory, fake allocator and
  * tables on chosen holders.
  */
 import { assemble, bindValue, plugin, type Assembly, type Plugin } from "@kreplica/di";
 import { PhysMemory, type FrameRange, type NodeId } from "@kreplica/hw-x86/api";
 import { KernelLayout, KernelTables, PageAllocator, ReplicaView, TextUserList, TextUsers } from "@kreplica/mm-core/api";
-import { FakeAllocator, FakeMemory } from "./testing/fake-memory.js";
+import { StubMemory } from "@kreplica/mm-core/testing";
+import { FakeAllocator } from "./testing/fake-allocator.js";
 import { FakeTables } from "./testing/fake-tables.js";
 
-export { FakeAllocator, FakeMemory, FakeTables };
+export { FakeAllocator, FakeTables };
 export type { Owed } from "./testing/fake-tables.js";
 
 /** 4 levels, no KASLR. @source Documentation/arch/x86/x86_64/mm.rst */
@@ -32,7 +33,7 @@ export const fakeLayout: KernelLayout = {
 
 /** A kernel of fakes and the parts of it. */
 export interface FakeKernel {
-  readonly memory: FakeMemory;
+  readonly memory: StubMemory;
   readonly allocator: FakeAllocator;
   readonly tables: FakeTables;
   readonly view: ReplicaView;
@@ -60,7 +61,7 @@ export function fakeKernel({
   layout = fakeLayout,
 }: FakeKernelOptions): FakeKernel {
   const ranges = nodes.map((node, i): FrameRange => ({ node, first: 0x1000 + i * 0x10_0000, frames: framesPerNode }));
-  const memory = new FakeMemory(ranges);
+  const memory = new StubMemory(ranges);
   const allocator = new FakeAllocator(memory);
   const nothing = (): void => {};
   const view: ReplicaView = {

@@ -1,6 +1,5 @@
 /** `kreplica explain`: what it would take for modelled gains to equal reported ones. */
-import type { KernelPolicy } from "@kreplica/kernel";
-import { defaultDataNode, reportedFor } from "@kreplica/replay";
+import { reportedFor } from "@kreplica/replay";
 import { type Command, Option } from "commander";
 import { reportedOf } from "../inputs/reported-file.js";
 import { chosenTraces } from "../inputs/traces.js";
@@ -8,59 +7,41 @@ import { explainText, reasonsText } from "../report/explain.js";
 import { explainDocument } from "../report/documents/explain.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { runExplain } from "../run-explain.js";
-import { chosenRecordings, refuse, tracesOption } from "./chosen-recordings.js";
+import { chosenRecordings, refuse } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
-import {
-  addMachineOptions,
-  addPlacementOptions,
-  jsonOption,
-  type JsonOption,
-  type MachineOptions,
-  type PlacementOptions,
-  policyOption,
-  readMachine,
-  readPlacement,
-} from "./options.js";
-import { remarkOn } from "./remarks.js";
+import { addComparedOptions, type ComparedOptions, readCompared } from "./compared-run.js";
+import { jsonOption, type JsonOption } from "./options.js";
 import { declareRules } from "./rules.js";
 import { fileOption, numberOption, type Range, SEEDS } from "./values.js";
 
 const LAYOUTS: Range = { least: 0, most: 1000 };
 
-type Options = MachineOptions &
-  PlacementOptions &
+type Options = ComparedOptions &
   JsonOption & {
-    readonly traces?: string;
     readonly reported?: string;
-    readonly policy: KernelPolicy;
     readonly layouts: number;
-    readonly seed: number;
     readonly reasons?: boolean;
   };
 
 export function registerExplain(program: Command, context: CommandContext): void {
   declareRules(
-    addPlacementOptions(
-      addMachineOptions(
-        program
-          .command("explain")
-          .argument("[test...]", "only these tests, by name (fork-1, mount, ...) or file")
-          .summary("say what it would take for modelled gains to equal reported ones")
-          .description(
-            "For each reported gain, which value of each single cause (load on the links, pressure on the last-level cache, its inclusion, far over near latency, L2 size, layout, single-shot noise) makes the modelled gain equal to it, whether that is plausible, and the smallest change of all; then what the range of each parameter does to the gains, widest first. Nothing is fitted: the model stays as it is.",
-          ),
-      ),
+    addComparedOptions(
+      program
+        .command("explain")
+        .argument("[test...]", "only these tests, by name (fork-1, mount, ...) or file")
+        .summary("say what it would take for modelled gains to equal reported ones")
+        .description(
+          "For each reported gain, which value of each single cause (load on the links, pressure on the last-level cache, its inclusion, far over near latency, L2 size, layout, single-shot noise) makes the modelled gain equal to it, whether that is plausible, and the smallest change of all; then what the range of each parameter does to the gains, widest first. Nothing is fitted: the model stays as it is.",
+        ),
     ),
     [{ option: "--reasons", not: "--json", because: "the document has the reasons in it" }],
   )
-    .addOption(tracesOption())
     .addOption(
       fileOption(
         "--reported <file>",
         "gains somebody reported of this machine: JSON { source, machine, figures: [{ test, hot, cold }] } in percent, or CSV with the columns test, hot, cold (default: the authors', on their machine)",
       ),
     )
-    .addOption(policyOption("what is compared with a single copy"))
     .addOption(numberOption("--layouts <number>", "layouts to draw; each takes a run of every test", LAYOUTS, 3))
     .addOption(numberOption("--seed <number>", "draws other layouts, and other orders of what is drawn", SEEDS, 1))
     .addOption(new Option("--reasons", "why each value is plausible or not, figure by figure"))
@@ -75,29 +56,22 @@ export function registerExplain(program: Command, context: CommandContext): void
       ) + exitCodes,
     )
     .action(async (tests: readonly string[], options: Options) => {
-      const spec = readMachine(options);
-      remarkOn(context, spec, options.policy);
-      const { cpu, masterNode } = readPlacement(options, spec);
+      const given = readCompared(options, context);
       const files = chosenTraces(options.traces);
       const chosen = chosenRecordings(files, tests.length > 0 ? tests : undefined, false);
       const { recordings, refused } = chosen;
       if (recordings.length === 0) refuse(refused, context);
       const own =
-        options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, chosen.tests, "looked at");
-      const given = {
-        spec,
-        where: { cpu, masterNode, dataNode: defaultDataNode(spec, cpu) },
-        pti: true,
-        levels: 4 as const,
-        seed: options.seed,
-      };
+        options.reported === undefined
+          ? undefined
+          : reportedOf(options.reported, given.spec.name, chosen.tests, "looked at");
       const explanation = await runExplain(
         given,
         {
           policy: options.policy,
           files: recordings,
           layouts: options.layouts,
-          reported: reportedFor(spec, own),
+          reported: reportedFor(given.spec, own),
         },
         context.progress,
       );

@@ -1,6 +1,4 @@
 /** `kreplica map`: a test's gain over what machines differ by: size of L2, distance, inclusion. */
-import type { KernelPolicy } from "@kreplica/kernel";
-import { defaultDataNode } from "@kreplica/replay";
 import { gainMapPage, gainMapPicture } from "@kreplica/report";
 import { type Command, Option } from "commander";
 import { chosenTraces } from "../inputs/traces.js";
@@ -8,50 +6,32 @@ import { jsonText } from "../report/documents/json-text.js";
 import { mapText } from "../report/map.js";
 import { pageFile } from "../report/output-file.js";
 import { mapDocumentOf, runMap } from "../run-map.js";
-import { chosenRecordings, refuse, tracesOption } from "./chosen-recordings.js";
+import { chosenRecordings, refuse } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
-import {
-  addMachineOptions,
-  addPlacementOptions,
-  jsonOption,
-  type JsonOption,
-  type MachineOptions,
-  type PlacementOptions,
-  policyOption,
-  readMachine,
-  readPlacement,
-} from "./options.js";
+import { addComparedOptions, type ComparedOptions, readCompared } from "./compared-run.js";
+import { jsonOption, type JsonOption } from "./options.js";
 import { type PressureOption, pressureOption, readPressure } from "./pressure-option.js";
-import { remarkOn } from "./remarks.js";
 import { choiceOption, numberOption, SEEDS } from "./values.js";
 
 const DEFAULT_TEST = "fork-1";
 
-type Options = MachineOptions &
-  PlacementOptions &
+type Options = ComparedOptions &
   PressureOption &
   JsonOption & {
-    readonly traces?: string;
-    readonly policy: KernelPolicy;
     readonly cache: "cold" | "hot" | "both";
     readonly output?: string;
-    readonly seed: number;
   };
 
 export function registerMap(program: Command, context: CommandContext): void {
-  addPlacementOptions(
-    addMachineOptions(
-      program
-        .command("map")
-        .argument("[test]", `by name (fork-1, mount, ...) or file (default: ${DEFAULT_TEST}; of --traces the first)`)
-        .summary("draw a test's gain over L2 size, far over near latency and inclusion")
-        .description(
-          "Draws the gain of one test over three things by which machines differ: the size of L2 a core, the latency of the image's node over the copy's, and whether the last-level cache is inclusive. The processors of the presets stand on it, and where the sign changes is marked. All else stays as the machine has it; other axes are `kreplica sweep`'s.",
-        ),
-    ),
+  addComparedOptions(
+    program
+      .command("map")
+      .argument("[test]", `by name (fork-1, mount, ...) or file (default: ${DEFAULT_TEST}; of --traces the first)`)
+      .summary("draw a test's gain over L2 size, far over near latency and inclusion")
+      .description(
+        "Draws the gain of one test over three things by which machines differ: the size of L2 a core, the latency of the image's node over the copy's, and whether the last-level cache is inclusive. The processors of the presets stand on it, and where the sign changes is marked. All else stays as the machine has it; other axes are `kreplica sweep`'s.",
+      ),
   )
-    .addOption(tracesOption())
-    .addOption(policyOption("what is compared with a single copy"))
     .addOption(choiceOption("--cache <state>", "with caches in this state", ["cold", "hot", "both"], "both"))
     .addOption(pressureOption())
     .addOption(numberOption("--seed <number>", "other orders of what is drawn", SEEDS, 1))
@@ -67,27 +47,22 @@ export function registerMap(program: Command, context: CommandContext): void {
       ) + exitCodes,
     )
     .action(async (name: string | undefined, options: Options) => {
-      const { output, cache, seed } = options;
+      const { output, cache } = options;
       // Before the work: what cannot be written is known at once.
       const file = pageFile(output, options.json);
-      const spec = readMachine(options);
-      remarkOn(context, spec, options.policy);
-      const { cpu, masterNode } = readPlacement(options, spec);
-      const pressure = readPressure(options, spec, cpu);
+      const given = readCompared(options, context);
+      const pressure = readPressure(options, given.spec, given.where.cpu);
       const files = chosenTraces(options.traces);
       const wanted = name ?? (options.traces === undefined ? DEFAULT_TEST : undefined);
       const { recordings, refused } = chosenRecordings(files, wanted === undefined ? undefined : [wanted], false);
       const [recording] = recordings;
       refuse(recording === undefined ? refused : [], context);
-      const given = {
-        spec,
-        where: { cpu, masterNode, dataNode: defaultDataNode(spec, cpu) },
-        pti: true,
-        levels: 4 as const,
-        seed,
-        ...(pressure ? { pressure } : {}),
-      };
-      const whole = await runMap(given, options.policy, recording!, context.progress);
+      const whole = await runMap(
+        { ...given, ...(pressure ? { pressure } : {}) },
+        options.policy,
+        recording!,
+        context.progress,
+      );
       context.progress.stop();
       const map = cache === "both" ? whole : { ...whole, panels: whole.panels.filter((each) => each.cache === cache) };
       const document = mapDocumentOf(map);

@@ -2,22 +2,14 @@
  * Files by their digests: put into Redis by whoever has them, fetched by a worker that lacks them. What arrives is held
  * to the digest it was asked for by.
  */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { InputError } from "@kreplica/inputs";
 import { scheduleBeside } from "../inputs/trace-file.js";
 import { shippedTraces } from "../inputs/traces.js";
 import type { Batch } from "../sweep/batch.js";
+import { replaceFile } from "../replace-file.js";
 import { sha256 as sha256Of } from "../sweep/cells.js";
 import type { NamedFile, QueueJob, WantedFile } from "./job.js";
 import { PREFIX, type Redis } from "./redis.js";
@@ -129,10 +121,9 @@ export class FileCache {
       throw new LackingFile(`what Redis has as ${name} (sha256 ${sha256}) has another digest: remove ${keyOf(sha256)}`);
     const folder = join(this.folder, sha256);
     mkdirSync(folder, { recursive: true });
-    const part = join(folder, `.part-${process.pid}`);
-    writeFileSync(part, bytes);
-    renameSync(part, join(folder, name));
-    return join(folder, name);
+    const path = join(folder, name);
+    replaceFile(path, bytes, { part: join(folder, `.part-${process.pid}`) });
+    return path;
   }
 
   /** A recording lies beside its schedule, or without one: its run is a long one where one is there. */

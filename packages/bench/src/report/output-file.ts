@@ -14,11 +14,11 @@ import {
   statSync,
   unlinkSync,
   writeFileSync,
-  writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { InputError } from "@kreplica/inputs";
+import { replaceFile, writeAll } from "../replace-file.js";
 
 /** A path that was found writable. */
 export interface OutputFile {
@@ -104,19 +104,9 @@ export function outputFile(path: string, option: string): OutputFile {
     path,
     write(content) {
       if (inPlace || folderIsShut) return attempt(() => writeFileSync(path, content));
-      attempt(() => {
-        try {
-          writeFileSync(beside, content, { flag: "wx", ...(before ? { mode: before.mode & 0o777 } : {}) });
-          renameSync(beside, target);
-        } catch (error) {
-          try {
-            unlinkSync(beside);
-          } catch {
-            /* it never came to be */
-          }
-          throw error;
-        }
-      });
+      attempt(() =>
+        replaceFile(target, content, { part: beside, flag: "wx", ...(before ? { mode: before.mode & 0o777 } : {}) }),
+      );
     },
     writePieces(fill, pack = (file) => file) {
       // A packed device would be a file first: what packs it needs one.
@@ -126,9 +116,7 @@ export function outputFile(path: string, option: string): OutputFile {
       try {
         try {
           fill((piece) => {
-            attempt(() => {
-              for (let at = 0; at < piece.length;) at += writeSync(handle, piece, at);
-            });
+            attempt(() => writeAll(handle, piece));
           });
         } finally {
           closeSync(handle);

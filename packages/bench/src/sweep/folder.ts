@@ -11,7 +11,6 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   writeSync,
 } from "node:fs";
@@ -22,6 +21,7 @@ import { invariant } from "@kreplica/mm-core";
 import { canonicalText, type DoneCell, journalLine, parquetOf, readJournal, type Row } from "@kreplica/sweep";
 import { jsonText } from "../report/documents/json-text.js";
 import type { SweepManifest } from "../report/documents/sweep.js";
+import { replaceFile, writeAll } from "../replace-file.js";
 import { sha256 } from "./cells.js";
 
 export const MANIFEST = "manifest.json";
@@ -54,22 +54,8 @@ function onDisk<T>(folder: string, work: () => T): T {
   }
 }
 
-/** Replaces a file in one step: it is there whole, as it was or as it is to be. */
-function replace(folder: string, name: string, bytes: Uint8Array | string): void {
-  const part = join(folder, name + PART);
-  const handle = openSync(part, "w");
-  try {
-    writeAll(handle, typeof bytes === "string" ? Buffer.from(bytes) : bytes);
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-  renameSync(part, join(folder, name));
-}
-
-function writeAll(handle: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) at += writeSync(handle, bytes, at);
-}
+const replace = (folder: string, name: string, content: Uint8Array | string): void =>
+  replaceFile(join(folder, name), content, { part: join(folder, name + PART), durable: true });
 
 /** What a journal's bytes say, and how many of them are whole lines. */
 function journalOf(path: string): { readonly cells: readonly DoneCell[]; readonly wholeBytes: number } {

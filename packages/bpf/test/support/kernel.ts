@@ -21,7 +21,8 @@ import { textPatch } from "@kreplica/text-patch";
 import { vmalloc } from "@kreplica/vmalloc";
 import {
   bpf,
-  type BpfHost,
+  fixedHost,
+  type FixedHost,
   type CompiledResult,
   Helpers,
   type LoadedObject,
@@ -36,7 +37,7 @@ export interface Kernel {
   readonly assembly: Assembly;
   readonly machine: Machine;
   readonly memory: ProgramMemory;
-  readonly host: BpfHost & { current: number };
+  readonly host: FixedHost;
   readonly holders: readonly NodeId[];
   call(cpu: number, entry: bigint, context: bigint, helper?: LoadedObject, rdx?: bigint): CompiledResult;
 }
@@ -74,21 +75,7 @@ export function makeKernel(holders: readonly NodeId[], replicate: boolean): Kern
   }
   const memory = assembly.get(ProgramMemory),
     helpers = assembly.get(Helpers);
-  const host = {
-    memory,
-    cpus: machine.cpuIds.length,
-    current: 0,
-    cpu() {
-      return this.current;
-    },
-    node() {
-      return machine.nodeOfCpu(this.current);
-    },
-    now: () => 5n,
-    random: () => 4,
-    task: () => ({ pidTgid: 1n, name: "t" }),
-    trace: () => undefined,
-  };
+  const host = fixedHost(machine, memory, { now: () => 5n });
   const running = new Map<number, X86>();
   return {
     assembly,

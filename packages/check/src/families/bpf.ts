@@ -6,6 +6,7 @@
 import {
   assemble,
   type BpfHost,
+  fixedHost,
   type BpfObject,
   kernelCode,
   LoadedObject,
@@ -114,16 +115,7 @@ class BpfAtWork implements FamilyAtWork<BpfOperation> {
     this.vmalloc = assembly.get(Vmalloc);
     this.ownRootsOnly = ownRootsOnly(system);
     // The programs have no maps and call nothing: what a host gives is never asked for.
-    this.host = {
-      memory: new RegionMemory(),
-      cpus: machine.cpuIds.length,
-      cpu: () => 0,
-      node: () => 0,
-      now: () => 0n,
-      random: () => 0,
-      task: () => ({ pidTgid: 0n, name: "check" }),
-      trace: () => undefined,
-    };
+    this.host = fixedHost(machine, new RegionMemory());
     splitDirectMap(system);
     firstWindowTable(system, this.vmalloc);
   }

@@ -7,15 +7,7 @@
  *   LEAF   inc rcx; ret          OTHER  inc rdx; ret
  */
 import type { KernelImage } from "@kreplica/mm-core";
-import {
-  branch32,
-  CALL,
-  JMP32,
-  type JumpLabelSite,
-  nops,
-  type PatchState,
-  type StaticCallSite,
-} from "@kreplica/text-patch";
+import { branch32, CALL, JMP32, type JumpLabelSite, nops, type StaticCallSite } from "@kreplica/text-patch";
 
 const STRIDE = 11n;
 const SITES = 7;
@@ -92,17 +84,3 @@ export function patchedCode(text: PatchedText): readonly (readonly [bigint, Uint
 /** What the static calls aim at once copies exist: written by early patching between replication and mark_rodata_ro. */
 export const lateCode = (text: PatchedText): readonly (readonly [bigint, Uint8Array])[] =>
   text.staticCalls.map(({ address }) => [address, branch32(CALL, address, text.leaf)]);
-
-/** A kernel that found out nothing: no thunks, no features. */
-export const PLAIN_STATE: PatchState = {
-  has: () => false,
-  paravirt: () => undefined,
-  indirectThunks: 0n,
-  defaultReturnThunk: 0n,
-  returnThunk: () => undefined,
-  keyEnabled: () => false,
-  // No static call here returns 0 in place: the function that would is at an address nothing has.
-  staticCallTarget: () => 0n,
-  staticCallReturn0: 1n,
-  cpus: 2,
-};

@@ -13,6 +13,7 @@ import {
   InsnPages,
   JumpLabels,
   Kprobes,
+  plainPatchState,
   type PokeItem,
   StaticCalls,
   textPatch,
@@ -27,7 +28,7 @@ import type { FamilyAtWork, OperationFamily } from "../family.js";
 import { AREA_PLUGINS } from "./area-plugins.js";
 import { splitDirectMap } from "./splits.js";
 import { patchedAtBoot, patchWhileBooting } from "./boot-patches.js";
-import { CALL_KEY, KEY, patchedText, type PatchedText, PLAIN_STATE } from "./patched-text.js";
+import { CALL_KEY, KEY, patchedText, type PatchedText } from "./patched-text.js";
 
 const CHANGES = ["key", "static-call", "trace", "probe", "debugger"] as const;
 export type PatchingOperation =
@@ -123,7 +124,7 @@ class PatchingAtWork implements FamilyAtWork<PatchingOperation> {
       this.leaveGenerated();
     });
     this.keys = new JumpLabels(this.poke, this.text.jumpLabels, () => 0);
-    this.calls = new StaticCalls(this.poke, this.text.staticCalls, [], PLAIN_STATE);
+    this.calls = new StaticCalls(this.poke, this.text.staticCalls, [], plainPatchState);
     this.tracer = new Ftrace(this.poke, this.pages, this.text.ftrace, () => {
       this.leaveGenerated();
     });

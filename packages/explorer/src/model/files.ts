@@ -10,10 +10,10 @@ import {
   machineFromInputs,
   machineFromText,
   machineInput,
+  machineNameOf,
   type MachineReading,
   machineText,
-  preset,
-  presets,
+  presetNamed,
   soundMachine,
 } from "@kreplica/machines";
 import { TextSymbols } from "@kreplica/replay";
@@ -87,21 +87,8 @@ export async function placeOfFiles(files: readonly OpenedFile[], now: Place): Pr
 }
 
 const readingOf = (file: string): MachineReading => ({
-  name:
-    file
-      .toLowerCase()
-      .replace(/\.[^.]*$/, "")
-      .replace(/[^a-z0-9.]+/g, "-") || "machine",
-  named: (name, field) => {
-    const found = preset(name);
-    if (found) return found;
-    throw new InputError({
-      file,
-      field,
-      reason: `no preset is called ${JSON.stringify(name)}`,
-      remedy: `the presets are ${presets.map((each) => each.name).join(", ")}`,
-    });
-  },
+  name: machineNameOf(file),
+  named: presetNamed,
   schema: "kreplica's schemas/kreplica.machine-1.json",
 });
 

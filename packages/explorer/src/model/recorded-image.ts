@@ -1,21 +1,7 @@
 /** An image to boot for a recording whose kernel nobody opened: the parts of the recorded one, without a byte of it. */
 import { PAGE } from "@kreplica/hw-x86/api";
-import { kernelImage, type KernelImage, loadedSection } from "@kreplica/mm-core";
+import { firstTables, kernelImage, type KernelImage, loadedSection } from "@kreplica/mm-core";
 import { type RecordedGuest, shippedGuest } from "@kreplica/trace";
-
-/** First tables and what else a boot looks for, a page each, at the beginning of data. */
-const PAGES = [
-  "init_top_pgt",
-  "init_top_pgt_user",
-  "level4_kernel_pgt",
-  "level3_kernel_pgt",
-  "level2_kernel_pgt",
-  "level2_fixmap_pgt",
-  "level1_fixmap_pgt",
-  "vsyscall_page",
-  "idt_table",
-  "bm_pte",
-];
 
 /** @param alignment ends of text and rodata: `patch-06` fills them to 2 MiB */
 export function recordedImage(
@@ -44,7 +30,9 @@ export function recordedImage(
     alignment,
     symbols: new Map([
       ...bounds,
-      ...PAGES.map((name, page): [string, bigint] => [name, startData + BigInt(page) * PAGE]),
+      ...firstTables(startData),
+      ["idt_table", startData + 8n * PAGE],
+      ["bm_pte", startData + 9n * PAGE],
     ]),
     sections: [
       loadedSection(".text", { start: stext, end: etext }, false, true),

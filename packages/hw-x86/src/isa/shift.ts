@@ -235,6 +235,15 @@ export const rcr: Sized = {
   },
 };
 
+/** Bits `by` to `by` + 63, `by` from 1 to 63, of 64-bit `high` above `low`, into `dst`; CF is bit `carry` of `dst`. */
+function joined64(c: Context, i: Instruction, low: number, high: number, by: number, carry: number): number {
+  const s = c.s;
+  const lo = rightLo(s[low]!, s[low + 1]!, by) | leftLo(s[high]!, 64 - by);
+  const hi = rightHi(s[low + 1]!, by) | leftHi(s[high]!, s[high + 1]!, 64 - by);
+  const was = s[i.dst + 1]!;
+  return finish64(c, i, lo, hi, bitOf(s[i.dst]!, was, carry), (was ^ hi) >>> 31);
+}
+
 /** Double shifts: `src` fills `dst`. A 16-bit count above 16 is undefined; here it wraps through both operands once. */
 export const shld: Sized = {
   narrow: (c, i) => {
@@ -251,15 +260,7 @@ export const shld: Sized = {
   },
   quad: (c, i) => {
     const n = countOf(c, i, 63);
-    if (n === 0) return 0;
-    const s = c.s;
-    const aLo = s[i.dst]!,
-      aHi = s[i.dst + 1]!,
-      bLo = s[i.src]!,
-      bHi = s[i.src + 1]!;
-    const lo = leftLo(aLo, n) | rightLo(bLo, bHi, 64 - n);
-    const hi = leftHi(aLo, aHi, n) | rightHi(bHi, 64 - n);
-    return finish64(c, i, lo, hi, bitOf(aLo, aHi, 64 - n), (aHi ^ hi) >>> 31);
+    return n === 0 ? 0 : joined64(c, i, i.src, i.dst, 64 - n, 64 - n);
   },
 };
 
@@ -278,15 +279,7 @@ export const shrd: Sized = {
   },
   quad: (c, i) => {
     const n = countOf(c, i, 63);
-    if (n === 0) return 0;
-    const s = c.s;
-    const aLo = s[i.dst]!,
-      aHi = s[i.dst + 1]!,
-      bLo = s[i.src]!,
-      bHi = s[i.src + 1]!;
-    const lo = rightLo(aLo, aHi, n) | leftLo(bLo, 64 - n);
-    const hi = rightHi(aHi, n) | leftHi(bLo, bHi, 64 - n);
-    return finish64(c, i, lo, hi, bitOf(aLo, aHi, n - 1), (aHi ^ hi) >>> 31);
+    return n === 0 ? 0 : joined64(c, i, i.dst, i.src, n, n - 1);
   },
 };
 

@@ -3,6 +3,7 @@
  * number.
  */
 import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { InputError, nearest } from "@kreplica/inputs";
 import { e52690v3 } from "./e5-2690v3-2s.js";
 import { e52682v4 } from "./e5-2682v4-2s.js";
 import { epyc7713 } from "./epyc-7713-2s.js";
@@ -39,3 +40,25 @@ export const withFiveLevels = (): string[] =>
 
 /** @returns undefined when no preset has the name */
 export const preset = (name: string): MachineSpec | undefined => presets.find((each) => each.name === name);
+
+/** What to do about a name that no preset has: the nearest, or all of them. */
+export function presetMeant(name: string): string {
+  const names = presets.map((each) => each.name);
+  const meant = nearest(name, names);
+  return meant ? `did you mean ${meant}?` : `the presets are ${names.join(", ")}`;
+}
+
+/**
+ * The preset of a name, as an input names it.
+ * @param file that names it, or an option
+ * @throws InputError naming the nearest preset, or all of them
+ */
+export function presetNamed(name: string, file: string): MachineSpec {
+  const found = preset(name);
+  if (found) return found;
+  throw new InputError({
+    file,
+    reason: `no preset is called ${JSON.stringify(name)}`,
+    remedy: presetMeant(name),
+  });
+}

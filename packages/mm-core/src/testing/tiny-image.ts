@@ -1,5 +1,6 @@
 /** A small kernel image with every symbol the boot needs and ragged ends, laid out as the traced kernel's is. */
 import { LARGE, PAGE } from "@kreplica/hw-x86/api";
+import { firstTables } from "../image/first-tables.js";
 import { kernelImage, loadedSection } from "../image/image.js";
 import type { KernelImage } from "../image/kernel-image-api.js";
 
@@ -17,16 +18,6 @@ export function tinyImage(alignment: "recorded" | "patch-06" = "recorded", espfi
   const bss = TEXT + 0xa4_2000n;
   const brk = TEXT + 0xc0_0000n;
   const end = brk + 0x3_0000n;
-  const pages = [
-    "init_top_pgt",
-    "user_half",
-    "level4_kernel_pgt",
-    "level3_kernel_pgt",
-    "level2_kernel_pgt",
-    "level2_fixmap_pgt",
-    "level1_fixmap_pgt",
-    "vsyscall_page",
-  ];
   const symbols = new Map<string, bigint>([
     ["_text", TEXT],
     ["_stext", TEXT],
@@ -44,7 +35,7 @@ export function tinyImage(alignment: "recorded" | "patch-06" = "recorded", espfi
     ["bm_pte", bss + 2n * PAGE],
     ["__brk_base", brk],
     ["_end", end],
-    ...pages.map((name, index): [string, bigint] => [name, data + BigInt(index) * PAGE]),
+    ...firstTables(data),
     ...(espfix ? [["espfix_pud_page", bss + 3n * PAGE] as [string, bigint]] : []),
   ]);
   return kernelImage({

@@ -1,15 +1,5 @@
 /** pti-clone-skips: the user half misses what lies behind an unaligned address. */
-import { overlay } from "@kreplica/di";
-import { isPresent } from "@kreplica/hw-x86/api";
-import {
-  KernelBoot,
-  KernelImage,
-  KernelLayout,
-  ReplicaView,
-  TableMemory,
-  imageAddress,
-  walk,
-} from "@kreplica/mm-core/api";
+import { userHalvesChanged } from "../boot-changes.js";
 import type { Bug } from "../bug.js";
 import { run, spawn } from "../steps.js";
 
@@ -29,17 +19,5 @@ export const ENTRY_HOLE: Bug = {
   kernel: { pti: true },
   path: [spawn(), run(2), { op: "entryfetch", cpu: 2, half: "user" }],
   copies: { without: "G6", with: "G6", words: "The same; each holder's user half is cloned alike." },
-  overlays: [
-    overlay(KernelBoot, (boot, get) => {
-      const [entries, view, layout, image] = [get(TableMemory), get(ReplicaView), get(KernelLayout), get(KernelImage)];
-      boot.during("pti-finalize", () => {
-        for (const { root } of view.roots) {
-          const { table, index, lo } = walk(entries.memory, root + 1, layout.levels, imageAddress(layout, image.stext));
-          if (isPresent(lo)) entries.write(table, index, 0, 0);
-        }
-        return "entry text skipped";
-      });
-      return boot;
-    }),
-  ],
+  overlays: [userHalvesChanged(() => [0, 0], "entry text skipped")],
 };

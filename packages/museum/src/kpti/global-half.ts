@@ -1,15 +1,6 @@
 /** global-one-half: one half of a pair has the G bit of kernel text, the other has not. */
-import { overlay } from "@kreplica/di";
-import { Bit, isPresent } from "@kreplica/hw-x86/api";
-import {
-  KernelBoot,
-  KernelImage,
-  KernelLayout,
-  ReplicaView,
-  TableMemory,
-  imageAddress,
-  walk,
-} from "@kreplica/mm-core/api";
+import { Bit } from "@kreplica/hw-x86/api";
+import { userHalvesChanged } from "../boot-changes.js";
 import type { Bug } from "../bug.js";
 
 export const GLOBAL_HALF: Bug = {
@@ -24,22 +15,5 @@ export const GLOBAL_HALF: Bug = {
   kernel: { pti: true },
   path: [],
   copies: { without: "C8", with: "C8", words: "The same in each pair." },
-  overlays: [
-    overlay(KernelBoot, (boot, get) => {
-      const [entries, view, layout, image] = [get(TableMemory), get(ReplicaView), get(KernelLayout), get(KernelImage)];
-      boot.during("pti-finalize", () => {
-        for (const { root } of view.roots) {
-          const { table, index, lo, hi } = walk(
-            entries.memory,
-            root + 1,
-            layout.levels,
-            imageAddress(layout, image.stext),
-          );
-          if (isPresent(lo)) entries.write(table, index, (lo & ~Bit.Global) >>> 0, hi);
-        }
-        return "G cleared in user halves";
-      });
-      return boot;
-    }),
-  ],
+  overlays: [userHalvesChanged((lo, hi) => [(lo & ~Bit.Global) >>> 0, hi], "G cleared in user halves")],
 };

@@ -1,6 +1,6 @@
 /** init-left-mapped: freed parts of the image stay mapped where they were. */
-import { overlay } from "@kreplica/di";
-import { imageRange, KernelBoot, KernelImage, KernelLayout, KernelTables } from "@kreplica/mm-core/api";
+import { imageRange } from "@kreplica/mm-core/api";
+import { imageChanged } from "../boot-changes.js";
 import type { Bug } from "../bug.js";
 
 export const INIT_ALIAS: Bug = {
@@ -20,19 +20,11 @@ export const INIT_ALIAS: Bug = {
     words: "The same: init text is not copied, and each node's tables keep the one view.",
   },
   overlays: [
-    overlay(KernelBoot, (boot, get) => {
-      const [tables, layout, image] = [get(KernelTables), get(KernelLayout), get(KernelImage)];
-      boot.during("free-initmem", () => {
-        tables.edit((editor) =>
-          editor.protect(imageRange(layout, { start: image.initBegin, end: image.initEnd }), {
-            present: true,
-            writable: false,
-            executable: true,
-          }),
-        );
-        return "init text stays";
-      });
-      return boot;
-    }),
+    imageChanged(
+      "free-initmem",
+      (image, layout) => imageRange(layout, { start: image.initBegin, end: image.initEnd }),
+      { present: true, writable: false, executable: true },
+      "init text stays",
+    ),
   ],
 };

@@ -1,7 +1,6 @@
 /** set-memory-half-done: a refused change leaves what it had done so far. */
-import { overlay } from "@kreplica/di";
-import { SetMemory, SetMemoryError } from "@kreplica/set-memory/api";
 import type { Bug } from "../bug.js";
+import { afterRefusal } from "./after-refusal.js";
 
 export const HALF_DONE: Bug = {
   id: "set-memory-half-done",
@@ -20,18 +19,9 @@ export const HALF_DONE: Bug = {
   ],
   copies: { without: "C5", with: "C5", words: "Worse: with a copy a node, half done means that nodes disagree." },
   overlays: [
-    overlay(SetMemory, (memory) => {
-      const readOnly = memory.readOnly.bind(memory);
-      memory.readOnly = (range) => {
-        try {
-          readOnly(range);
-        } catch (error) {
-          if (!(error instanceof SetMemoryError)) throw error;
-          memory.change({ ...range, pages: 1 }, { writable: false }, true);
-          throw error;
-        }
-      };
-      return memory;
+    afterRefusal((memory, range, error) => {
+      memory.change({ ...range, pages: 1 }, { writable: false }, true);
+      throw error;
     }),
   ],
 };

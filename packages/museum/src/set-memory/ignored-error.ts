@@ -1,7 +1,6 @@
 /** set-memory-ignored: set_memory fails for want of a table, and nobody looks. */
-import { overlay } from "@kreplica/di";
-import { SetMemory, SetMemoryError } from "@kreplica/set-memory/api";
 import type { Bug } from "../bug.js";
+import { afterRefusal } from "./after-refusal.js";
 
 export const IGNORED_ERROR: Bug = {
   id: "set-memory-ignored",
@@ -25,16 +24,7 @@ export const IGNORED_ERROR: Bug = {
     words: "Worse: a split takes a table on every holder, so that it can be refused as many times.",
   },
   overlays: [
-    overlay(SetMemory, (memory) => {
-      const readOnly = memory.readOnly.bind(memory);
-      memory.readOnly = (range) => {
-        try {
-          readOnly(range);
-        } catch (error) {
-          if (!(error instanceof SetMemoryError)) throw error;
-        }
-      };
-      return memory;
-    }),
+    // Nothing is done about it: the caller goes on as if the pages were read-only.
+    afterRefusal(() => undefined),
   ],
 };

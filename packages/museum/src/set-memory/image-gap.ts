@@ -1,6 +1,6 @@
 /** image-gap-executable: the rest of a large page of the image is writable and executable. */
-import { overlay } from "@kreplica/di";
-import { KernelBoot, KernelImage, KernelLayout, KernelTables, imageAddress } from "@kreplica/mm-core/api";
+import { imageAddress } from "@kreplica/mm-core/api";
+import { imageChanged } from "../boot-changes.js";
 import type { Bug } from "../bug.js";
 
 export const IMAGE_GAP: Bug = {
@@ -20,18 +20,11 @@ export const IMAGE_GAP: Bug = {
     words: "Worse by their number: each holder's tables have the gap, for the same frames.",
   },
   overlays: [
-    overlay(KernelBoot, (boot, get) => {
-      const [tables, layout, image] = [get(KernelTables), get(KernelLayout), get(KernelImage)];
-      boot.during("mark-rodata-ro", () => {
-        tables.edit((editor) =>
-          editor.protect(
-            { start: imageAddress(layout, image.symbol("__brk_base")!), pages: 1 },
-            { executable: true, writable: true },
-          ),
-        );
-        return "the gap stays executable";
-      });
-      return boot;
-    }),
+    imageChanged(
+      "mark-rodata-ro",
+      (image, layout) => ({ start: imageAddress(layout, image.symbol("__brk_base")!), pages: 1 }),
+      { executable: true, writable: true },
+      "the gap stays executable",
+    ),
   ],
 };

@@ -4,7 +4,7 @@
  */
 import { PAGE } from "@kreplica/hw-x86/api";
 import {
-  type BpfHost,
+  type FixedHost,
   contextShape,
   type LoadedObject,
   type LoadedProgram,
@@ -48,7 +48,7 @@ export interface BpfBench {
   readonly spec: MachineSpec;
   readonly memory: ProgramMemory;
   readonly loaded: LoadedObject;
-  readonly host: BpfHost & { current: number };
+  readonly host: FixedHost;
   /** Entries of helpers, as runCompiled wants them. */
   readonly stubs: bigint;
   /** Context bytes, or the packet for programs that have one. */

@@ -5,7 +5,7 @@
 import { bytesAt, hexBytes, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import {
   bpf,
-  type BpfHost,
+  fixedHost,
   type BpfMap,
   type BpfObject,
   Helpers,
@@ -84,21 +84,7 @@ export function runBpf(source: KernelSource, options: BpfRunOptions): BpfRun {
     memory = assembly.get(ProgramMemory),
     helpers = assembly.get(Helpers),
     packs = assembly.get(Packs);
-  const host: BpfHost & { current: number } = {
-    memory,
-    cpus: machine.cpuIds.length,
-    current: 0,
-    cpu() {
-      return this.current;
-    },
-    node() {
-      return machine.nodeOfCpu(this.current);
-    },
-    now: () => 1_000_000n,
-    random: () => 4,
-    task: () => ({ pidTgid: (1n << 32n) | 1n, name: "kreplica" }),
-    trace: () => undefined,
-  };
+  const host = fixedHost(machine, memory);
   const used = (): number =>
       machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, "module"), 0) * PAGE_BYTES,
     before = used();

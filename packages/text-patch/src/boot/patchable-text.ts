@@ -43,3 +43,17 @@ export interface PatchState {
   /** CPUs present; with one, LOCK prefixes are taken out. */
   readonly cpus: number;
 }
+
+/** What a kernel of two CPUs found out that found nothing: no feature, no thunk, no key that is on. */
+export const plainPatchState: PatchState = {
+  has: () => false,
+  paravirt: () => undefined,
+  indirectThunks: 0n,
+  defaultReturnThunk: 0n,
+  returnThunk: () => undefined,
+  keyEnabled: () => false,
+  staticCallTarget: () => 0n,
+  // No static call returns 0 in place: no function lies at 1.
+  staticCallReturn0: 1n,
+  cpus: 2,
+};

@@ -14,7 +14,7 @@ import {
   type ReplicaView,
   type TableEditor,
 } from "@kreplica/mm-core/api";
-import type { FakeAllocator } from "./fake-memory.js";
+import type { FakeAllocator } from "./fake-allocator.js";
 
 /** A page whose old translation some CPU may still hold. */
 export interface Owed {

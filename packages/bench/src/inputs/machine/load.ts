@@ -5,7 +5,7 @@
 import { closeSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
-import { InputError, nearest, whyNot } from "@kreplica/inputs";
+import { InputError, whyNot } from "@kreplica/inputs";
 import {
   defaultPreset,
   isAcpiTable,
@@ -13,9 +13,12 @@ import {
   machineFromText as machineIn,
   type MachineInput,
   machineInput,
+  machineNameOf,
   type MachineReading,
   machineText,
   preset,
+  presetMeant,
+  presetNamed,
   presets,
   soundMachine,
   tableFromBytes,
@@ -32,30 +35,13 @@ import { THIS, thisMachine } from "./this-machine.js";
 const LARGEST = 2 << 20;
 const names = presets.map((each) => each.name).join(", ");
 
-/** @throws InputError when no preset has the name */
-function presetNamed(name: string, option: string): MachineSpec {
-  const found = preset(name) ?? extensions().machines.get(name);
-  if (found) return found;
-  const meant = nearest(
-    name,
-    presets.map((each) => each.name),
-  );
-  throw new InputError({
-    file: option,
-    reason: `no preset is called ${JSON.stringify(name)}`,
-    remedy: meant ? `did you mean ${meant}?` : `the presets are ${names}`,
-  });
-}
+/** @param file or option that names it @throws InputError when no preset and no plugin's machine has the name */
+const baseNamed = (name: string, file: string): MachineSpec =>
+  extensions().machines.get(name) ?? presetNamed(name, file);
 
-/** kebab-case of a file's name without its last extension. */
-function nameFor(path: string): string {
-  const stem = basename(/^\/(dev\/fd|proc\/)/.test(shownPath(path)) ? "pipe" : shownPath(path))
-    .replace(/\.[^.]*$/, "")
-    .toLowerCase()
-    .replace(/[^a-z0-9.]+/g, "-")
-    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
-  return stem.slice(0, 80) || "machine";
-}
+/** A name for the machine in a file that has none for it. */
+const nameFor = (path: string): string =>
+  machineNameOf(basename(/^\/(dev\/fd|proc\/)/.test(shownPath(path)) ? "pipe" : shownPath(path)));
 
 /**
  * @param named a preset's name, else a path; several: later ones refine earlier ones, and only the first may be a
@@ -71,7 +57,7 @@ export function loadMachine(named: string | readonly string[], base?: string): M
   return machineFromInputs(
     inputs.map(({ path, input }) => ({ file: path, input })),
     first === THIS ? "this-machine" : nameFor(first!),
-    base === undefined || "machine" in inputs[0]!.input ? undefined : presetNamed(base, "--base"),
+    base === undefined || "machine" in inputs[0]!.input ? undefined : baseNamed(base, "--base"),
   );
 }
 
@@ -84,7 +70,7 @@ const hasTables = (path: string): boolean => {
 function loadOne(named: string, base?: string): MachineSpec {
   const known = presetAlone(named, base);
   if (known) return known;
-  const on = base === undefined ? undefined : presetNamed(base, "--base");
+  const on = base === undefined ? undefined : baseNamed(base, "--base");
   const machine = statusOf(named).isDirectory()
     ? machineFromSysfs(named, nameFor(named), on ?? defaultPreset)
     : machineFromText(readText(named), named, on, base);
@@ -110,7 +96,7 @@ const readingOf = (file: string, on: MachineSpec | undefined, base: string | und
   name: nameFor(file),
   on,
   base,
-  named: presetNamed,
+  named: baseNamed,
   schema: schemaFile("kreplica.machine/1"),
 });
 
@@ -139,14 +125,10 @@ function statusOf(named: string): Stats {
     throw new InputError({ file: named, ...whyNot(error, "name a preset, a file or a directory") });
   }
   if (status) return status;
-  const meant = nearest(
-    named,
-    presets.map((each) => each.name),
-  );
   throw new InputError({
     file: named,
     reason: "neither a preset nor a file",
-    remedy: meant ? `did you mean ${meant}?` : `the presets are ${names}`,
+    remedy: presetMeant(named),
   });
 }
 

@@ -1,87 +1,6 @@
-/**
- * Physical memory and a page allocator small enough to be believed: maps and arrays, no buddy lists. For tests only.
- */
-import { type Frame, type FrameRange, hex, type NodeId, NONE, PAGE_BYTES, type PhysMemory } from "@kreplica/hw-x86/api";
+/** A page allocator small enough to be believed: maps and arrays, no buddy lists. For tests only. */
+import { type Frame, type NodeId, NONE, type PhysMemory } from "@kreplica/hw-x86/api";
 import { InvariantError, type FramePurpose, type Gfp, type PageAllocator } from "@kreplica/mm-core/api";
-
-/** A frame nobody wrote reads as zero. */
-export class FakeMemory implements PhysMemory {
-  private readonly contents = new Map<Frame, Uint8Array>();
-  private readonly versions = new Map<Frame, number>();
-
-  constructor(readonly ranges: readonly FrameRange[]) {}
-
-  get hostBytes(): number {
-    return this.contents.size * PAGE_BYTES;
-  }
-  nodeOf(frame: Frame): NodeId {
-    return this.ranges.find(({ first, frames }) => frame >= first && frame < first + frames)?.node ?? NONE;
-  }
-  read32(frame: Frame, word: number): number {
-    return new DataView(this.page(frame).buffer).getUint32(word * 4, true);
-  }
-  write32(frame: Frame, word: number, value: number): void {
-    new DataView(this.own(frame).buffer).setUint32(word * 4, value, true);
-  }
-  version(frame: Frame): number {
-    return this.versions.get(frame) ?? 0;
-  }
-  copyFrame(from: Frame, to: Frame): void {
-    this.own(to).set(this.page(from));
-  }
-  clearFrame(frame: Frame): void {
-    this.own(frame).fill(0);
-  }
-  equalFrames(a: Frame, b: Frame): boolean {
-    return this.page(a).every((byte, i) => byte === this.page(b)[i]);
-  }
-  readBytes(physical: bigint, bytes: Uint8Array): void {
-    this.each(physical, bytes.length, (frame, within, from, n) =>
-      bytes.set(this.page(frame).subarray(within, within + n), from),
-    );
-  }
-  writeBytes(physical: bigint, bytes: Uint8Array): void {
-    this.each(physical, bytes.length, (frame, within, from, n) =>
-      this.own(frame).set(bytes.subarray(from, from + n), within),
-    );
-  }
-  read64(physical: bigint): bigint {
-    const bytes = new Uint8Array(8);
-    this.readBytes(physical, bytes);
-    return new DataView(bytes.buffer).getBigUint64(0, true);
-  }
-  write64(physical: bigint, value: bigint): void {
-    const bytes = new Uint8Array(8);
-    new DataView(bytes.buffer).setBigUint64(0, value, true);
-    this.writeBytes(physical, bytes);
-  }
-
-  private page(frame: Frame): Uint8Array {
-    return this.contents.get(frame) ?? ZEROES;
-  }
-  private own(frame: Frame): Uint8Array {
-    if (this.nodeOf(frame) === NONE) throw new InvariantError(`frame ${frame} is no memory`);
-    let page = this.contents.get(frame);
-    if (!page) this.contents.set(frame, (page = new Uint8Array(PAGE_BYTES)));
-    this.versions.set(frame, this.version(frame) + 1);
-    return page;
-  }
-  private each(
-    physical: bigint,
-    length: number,
-    visit: (frame: Frame, within: number, from: number, n: number) => void,
-  ): void {
-    if (physical < 0n || physical + BigInt(length) > 1n << 44n)
-      throw new RangeError(`${length} bytes at ${hex(physical)} are outside 0..2^44`);
-    for (let from = 0; from < length;) {
-      const at = Number(physical) + from;
-      const n = Math.min(PAGE_BYTES - (at % PAGE_BYTES), length - from);
-      visit(Math.floor(at / PAGE_BYTES), at % PAGE_BYTES, from, n);
-      from += n;
-    }
-  }
-}
-const ZEROES = new Uint8Array(PAGE_BYTES);
 
 /** Lowest aligned run first; remembers what was handed out, so that a wrong or second free is caught. */
 export class FakeAllocator implements PageAllocator {
@@ -96,7 +15,7 @@ export class FakeAllocator implements PageAllocator {
 
   /** @param held frames that nobody has and nobody is given before they are donated */
   constructor(
-    private readonly memory: FakeMemory,
+    private readonly memory: PhysMemory,
     held: { readonly first: Frame; readonly frames: number } = { first: 0, frames: 0 },
   ) {
     for (let frame = held.first; frame < held.first + held.frames; frame++) this.taken.add(frame);
