@@ -299,6 +299,51 @@ describe.skipIf(!hasRedis)("with redis-server", () => {
     expect(bytesIn("ending")).toEqual(whole);
   });
 
+  test("a job that fails is tried again after a pause, the next time after twice as long", async () => {
+    const gathered = sweep("failing");
+    const name = await sweepName();
+    const { version } = JSON.parse((await redis.client.hget("kreplica:sweeps", name))!) as { version: string };
+    const tries = new Map<string, number[]>();
+    const failing = new Worker(
+      queueName(version),
+      (job) => {
+        tries.set(job.id!, [...(tries.get(job.id!) ?? []), performance.now()]);
+        return Promise.reject(new Error("no room for a thread"));
+      },
+      { connection: { host: "127.0.0.1", port: redis.port }, prefix: "kreplica", concurrency: 100 },
+    );
+    const { code, error } = await gathered.ended;
+    await failing.close(true);
+    expect(code).toBe(2);
+    expect(error).toMatch(/4 cells set aside after 3 of 3 tries: no room for a thread/);
+    expect(tries.size).toBe(2);
+    for (const [first, second, third, ...more] of tries.values()) {
+      expect(more).toEqual([]);
+      // At least so long: a busy host waits longer. A few milliseconds are Redis' rounding of the time.
+      expect(second! - first!).toBeGreaterThan(990);
+      expect(third! - second!).toBeGreaterThan(1990);
+    }
+  });
+
+  test("a stop rule ends where one run ends it, though each round goes through the queue", async () => {
+    writeFileSync(
+      at("stop.yaml"),
+      `schema: kreplica.sweep/1
+axes: { machine: [tiny-2-node], recording: [kill], policy: [per-node], farOverNear: [1.5, 1.6, 1.55, 1.65, 2, 3] }
+stop: { along: farOverNear, halfWidthPercent: 4, each: 2 }
+`,
+    );
+    const { code, out, error } = await kreplica.run(["sweep", "stop.yaml", "-o", "stop-local", "--json"], {
+      cwd: folder,
+    });
+    expect(error).toBe("");
+    // Two rounds of two.
+    expect([code, JSON.parse(out)]).toEqual([0, expect.objectContaining({ cells: 6, leftOut: 2 })]);
+    worker();
+    await succeeds(sweep("stop", "stop.yaml"));
+    expect(bytesIn("stop")).toEqual(bytesIn("stop-local"));
+  });
+
   test("files travel by digest; a job that cannot be done is set aside with its reason, all others are done", async () => {
     cpSync(dataFile("traces/hsw-kill.kt.zst"), at("own.kt.zst"));
     cpSync(dataFile("traces/hsw-mount.kt.zst"), at("cut.kt.zst"));

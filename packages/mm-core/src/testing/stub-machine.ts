@@ -68,22 +68,15 @@ export class StubMemory implements PhysMemory {
     return true;
   }
   readBytes(physical: bigint, into: Uint8Array): void {
-    mustExist(physical, into.length);
-    for (let at = 0; at < into.length; at++) {
-      const address = physical + BigInt(at);
-      const words = this.frames.get(Number(address >> 12n));
-      into[at] = words ? new Uint8Array(words.buffer)[Number(address & (PAGE - 1n))]! : 0;
+    for (const { frame, offset, at, count } of pieces(physical, into.length)) {
+      const words = this.frames.get(frame);
+      if (words) into.set(new Uint8Array(words.buffer, offset, count), at);
+      else into.fill(0, at, at + count);
     }
   }
   writeBytes(physical: bigint, bytes: Uint8Array): void {
-    mustExist(physical, bytes.length);
-    for (let at = 0; at < bytes.length;) {
-      const address = physical + BigInt(at);
-      const offset = Number(address & (PAGE - 1n));
-      const count = Math.min(PAGE_BYTES - offset, bytes.length - at);
-      new Uint8Array(this.own(Number(address >> 12n)).buffer).set(bytes.subarray(at, at + count), offset);
-      at += count;
-    }
+    for (const { frame, offset, at, count } of pieces(physical, bytes.length))
+      new Uint8Array(this.own(frame).buffer).set(bytes.subarray(at, at + count), offset);
   }
   read64(physical: bigint): bigint {
     const bytes = new Uint8Array(8);
@@ -97,9 +90,17 @@ export class StubMemory implements PhysMemory {
   }
 }
 
-function mustExist(physical: bigint, length: number): void {
+/** Bytes from an address on, frame by frame. @throws RangeError outside 0..2^44 */
+function* pieces(physical: bigint, length: number) {
   if (physical < 0n || physical + BigInt(length) > 1n << 44n)
     throw new RangeError(`${length} bytes at ${hex(physical)} are outside 0..2^44`);
+  for (let at = 0; at < length;) {
+    const address = physical + BigInt(at);
+    const offset = Number(address & (PAGE - 1n));
+    const count = Math.min(PAGE_BYTES - offset, length - at);
+    yield { frame: Number(address >> 12n), offset, at, count };
+    at += count;
+  }
 }
 
 /** What a CPU of the stub was told, in order: `cr3 0x1000`, `invlpg 0xffff...`, `flush`. */
