@@ -66,7 +66,9 @@ export function registerSweep(program: Command, context: CommandContext): void {
     .addOption(
       new Option("-o, --output <dir>", "folder of the results (default: the plan's name with .results behind it)"),
     )
-    .addOption(new Option("--dry-run", "count the cells, and measure one replay to tell what all may take"))
+    .addOption(
+      new Option("--dry-run", "count the cells, and measure a replay of each recording to tell what all may take"),
+    )
     .addOption(new Option("--shard <i/n>", "only the I-th of N parts, each with whole replays"))
     .addOption(
       numberOption("--workers <number>", "replays at a time", { least: 1, most: MOST_WORKERS }, "as many as CPUs"),

@@ -15,6 +15,7 @@ import type { Progress } from "../report/terminal.js";
 import type { SweepManifest, SweepResults, SweepShard } from "../report/documents/sweep.js";
 import { measureBatch } from "./batch.js";
 import { type Cell, sha256 } from "./cells.js";
+import { sampled, secondsOf } from "./estimate.js";
 import { doneIn, readManifest, SweepFolder } from "./folder.js";
 import { type Runner, runWorks, type Work, worksOf } from "./run-batches.js";
 
@@ -162,24 +163,21 @@ class Course {
 }
 
 /**
- * Counts, and measures the shortest replay to tell how long all may take, a stop rule's cells too; keeps nothing.
+ * Counts, and measures some replays to tell how long all may take, a stop rule's cells too; keeps nothing.
  * @throws InputError as {@link sweep}
  */
 export async function outlook(request: SweepRequest): Promise<Outlook> {
   const course = new Course(request);
   const done = byName(doneIn(request.folder));
   const works = course.most(done);
-  const efforts = works.map(({ effort }) => effort);
-  const least = works[efforts.indexOf(Math.min(...efforts))];
   let seconds = 0;
-  if (least) {
-    // Once for what is compiled and read, once for what it takes.
-    await measureBatch(least.batch, () => undefined);
-    const begin = performance.now();
-    await measureBatch(least.batch, () => undefined);
-    const each = (performance.now() - begin) / 1000 / least.effort;
-    const workers = Math.min(request.workers ?? availableParallelism(), works.length);
-    seconds = Math.max(Math.max(...efforts) * each, (effortOfAll(works) * each) / workers);
+  if (works.length > 0) {
+    const { first, samples } = await sampled(works, async ({ batch }) => {
+      const begin = performance.now();
+      await measureBatch(batch, () => undefined);
+      return (performance.now() - begin) / 1000;
+    });
+    seconds = secondsOf(works, samples, first, request.workers ?? availableParallelism());
   }
   return {
     cells: course.own.length,
