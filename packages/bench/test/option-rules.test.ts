@@ -60,7 +60,7 @@ const NO_QUEUE = "redis://127.0.0.1:1";
 /** Words that put a command into each of its modes. */
 const MODES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   compare: [[]],
-  explain: [["kill"]],
+  explain: [["mount"]],
   map: [["kill"]],
   report: [[]],
   explore: [[], ["--output", join(folder, "site")]],
