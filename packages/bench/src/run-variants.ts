@@ -10,6 +10,7 @@ import { recordedRun } from "./inputs/trace-file.js";
 import type { Progress } from "./report/terminal.js";
 import { shownName } from "./run-jobs.js";
 import { runParts } from "./run-parts.js";
+import { countText } from "./report/units.js";
 
 /** A job whose recording and kernels lie in files: plain data. */
 export interface VariantFileJob extends VariantJob, NamedKernels {}
@@ -36,7 +37,7 @@ export async function runVariants(
     "booting",
   );
   const begin = ({ job }: (typeof parts)[number]): void => {
-    progress.step(0, `${shownName(job)} on ${job.variants.length} machines`);
+    progress.step(0, `${shownName(job)} on ${countText(job.variants.length, "machine")}`);
   };
   const keep = ({ index, job, work }: (typeof parts)[number], answer: VariantRuns | InputError): void => {
     results[index] = answer;

@@ -3,6 +3,7 @@
  * show.
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
+import { countText } from "@kreplica/inputs";
 import {
   type BootOptions,
   type Kernel,
@@ -93,7 +94,7 @@ export function kindsOf({ nodes, levels, pti, kasan, lateMemory: late, fullSize 
 
 /** `2 nodes, 4 levels, KPTI off`, and what is not as usual. */
 export const kindText = ({ nodes, levels, pti, kasan, configuration }: Kind): string =>
-  `${nodes} ${nodes === 1 ? "node" : "nodes"}${configuration ? `, ${CONFIGURATIONS[configuration].words(nodes)}` : ""}, ${levels} levels, KPTI ${pti ? "on" : "off"}${kasan && configuration !== "KASAN without vmalloc" ? ", KASAN" : ""}`;
+  `${countText(nodes, "node")}${configuration ? `, ${CONFIGURATIONS[configuration].words(nodes)}` : ""}, ${levels} levels, KPTI ${pti ? "on" : "off"}${kasan && configuration !== "KASAN without vmalloc" ? ", KASAN" : ""}`;
 
 /** A small kernel of a kind, or the user's, without any defect. */
 export function kernelOf(policy: PolicyChoice, kind: Kind, image?: KernelImage): Kernel {

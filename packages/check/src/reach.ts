@@ -2,6 +2,7 @@
  * Where a defect of the series can show: on which kinds of kernel, and by whose operations. Looking for one draws
  * nothing else, and where what was asked for leaves no such kernel or no such operation, that is said before the work.
  */
+import { countText } from "@kreplica/inputs";
 import { defectOf } from "@kreplica/series-as-posted";
 import { areaFamily } from "./families/areas.js";
 import { cpuFamily } from "./families/cpus.js";
@@ -83,7 +84,7 @@ export function outOfReach(id: string, kinds: readonly Kind[]): string | undefin
   if (on && needs !== undefined && !kinds.some((kind) => on(kind))) return `shows with ${needs}`;
   if (configuration === "late memory" && kinds.every(({ kasan }) => kasan))
     return "shows without KASAN, whose shadow of memory that comes later is not modelled";
-  return `shows with ${fewestOf(id)} nodes and more${configuration === undefined ? "" : ` (${configuration})`}`;
+  return `shows with ${countText(fewestOf(id), "node")} and more${configuration === undefined ? "" : ` (${configuration})`}`;
 }
 
 /**

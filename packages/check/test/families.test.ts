@@ -47,6 +47,16 @@ describe("a run", () => {
     expect(repertoire.drawRun(7, 300)).toHaveLength(300);
   });
 
+  test("is told in words in which one of a thing is not several", () => {
+    const told = Array.from({ length: 60 }, (_, seed) =>
+      repertoire.drawRun(seed, 300).map((each) => repertoire.describe(each)),
+    ).flat();
+    expect(told.some((words) => /\b1 page\b/.test(words))).toBe(true);
+    expect(
+      told.filter((words) => /\b1 (pages|instructions|nodes|areas|entries|frames|programs)\b/.test(words)),
+    ).toEqual([]);
+  });
+
   test("contains every kind of every family, each with its fields and none else, printed in one line, and survives a file", () => {
     const kinds = new Set<string>();
     const all = [...familyIndex(FAMILIES).keys()].sort();

@@ -3,15 +3,15 @@ import type { Catalogue } from "./model/choices.js";
 import type { Place } from "./hash.js";
 import type { Failure } from "./model/session.js";
 import type { InputFault } from "@kreplica/inputs";
-import type { OpenedFile } from "./model/files.js";
+import type { OpenedInput } from "./model/files.js";
 import type { PlayedView, StoryStep, View } from "./model/view.js";
 
 /** From the page: what is to be seen. The answer to an older question is not waited for. */
 export interface Question {
   readonly number: number;
   readonly place: Place;
-  /** Files that are opened first; the answer then says where they lead. */
-  readonly files?: readonly OpenedFile[];
+  /** Files and folders that are opened first; the answer then says where they lead. */
+  readonly files?: readonly OpenedInput[];
 }
 
 /** Where files led. */

@@ -1,7 +1,6 @@
 /**
  * Files of one's own, read as the page's worker reads them: where they lead, and what is said of those that are wrong.
  */
-import { faultOf, InputError } from "@kreplica/inputs";
 import { smallKernel } from "@kreplica/kernel-files/testing";
 import { acpiTables, machineDocument, preset } from "@kreplica/machines";
 import { readDataFile } from "@kreplica/recordings";
@@ -11,6 +10,7 @@ import { type OpenedFile, placeOfFiles, readMachineText } from "../src/model/fil
 import { hasMachine, machineOf, ownKernel, ownRecording } from "../src/model/own.js";
 import { BOOTED, Session } from "../src/model/session.js";
 import { addressOfPage, FIRST_STORY, type Story, wrongWith } from "../src/model/setup.js";
+import { faultOfOpening } from "./fault.js";
 
 const now: Place = { ...FIRST_STORY, configuration: "late memory", moment: { step: BOOTED, store: 0 } };
 const DIGEST = "0123456789abcdef".repeat(4);
@@ -21,15 +21,7 @@ const file = (name: string, content: string | Uint8Array): OpenedFile => ({
 });
 const e5 = preset("e5-2690v3-2s")!;
 
-async function fault(...files: OpenedFile[]): Promise<unknown> {
-  try {
-    await placeOfFiles(files, now);
-  } catch (error) {
-    if (error instanceof InputError) return faultOf(error);
-    throw error;
-  }
-  return undefined;
-}
+const fault = (...of: OpenedFile[]): Promise<unknown> => faultOfOpening(of, now);
 
 const NUMACTL = `available: 2 nodes (0-1)
 node 0 cpus: 0 1 2 3

@@ -3,8 +3,9 @@
  * The real page in a real browser, headless: lessons are walked to their end, files are opened, nothing is said on the
  * console, axe finds nothing, in the light and in the dark, narrow and wide. Skipped where there is no chromium.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { readDataFile } from "@kreplica/recordings";
 import { machineDocument, preset } from "@kreplica/machines";
 import { type Browser, chromium, type Page } from "playwright-core";
@@ -207,6 +208,43 @@ describe.skipIf(!program)("in chromium", () => {
     const other = await opened(new URL(address).hash.slice(1));
     expect(await other.locator(".cpu").count()).toBe(48);
     await other.close();
+  });
+
+  test("a folder is dropped as people drop one, and is a machine; one of other things is refused", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "kreplica-dropped-"));
+    const write = (path: string, text: string): void => {
+      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      writeFileSync(join(folder, path), text);
+    };
+    for (const [node, cpus, distance] of [
+      [0, "0-2", "10 20"],
+      [1, "3-4", "20 10"],
+    ] as const) {
+      write(`box/node/node${node}/cpulist`, `${cpus}\n`);
+      write(`box/node/node${node}/distance`, `${distance}\n`);
+      write(`box/node/node${node}/meminfo`, `Node ${node} MemTotal: 4194304 kB\n`);
+    }
+    // More than a browser tells at a time.
+    for (let at = 0; at < 130; at++) write(`modules/kernel/module${at}.ko`, "");
+    const wire = await page.context().newCDPSession(page);
+    const drop = async (name: string): Promise<void> => {
+      const data = { items: [], files: [join(folder, name)], dragOperationsMask: 1 };
+      for (const type of ["dragEnter", "dragOver", "drop"] as const)
+        await wire.send("Input.dispatchDragEvent", { type, x: 500, y: 300, data });
+    };
+    try {
+      await drop("box");
+      await page.waitForFunction(() => document.querySelector(".opened")?.textContent.includes("box"));
+      await idle();
+      expect(await page.locator(".cpu").count()).toBe(5);
+      await drop("modules");
+      await page.waitForSelector(".trouble");
+      expect(await page.textContent(".trouble")).toMatch(/^modules: A folder .*kreplica modules/);
+      expect(await page.locator(".cpu").count()).toBe(5);
+    } finally {
+      await wire.detach();
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test("nothing was said on the console all the while", () => {

@@ -4,6 +4,7 @@
  */
 export { readCallCounts } from "./call-counts.js";
 export type { CallCount } from "./call-summary.js";
+export { countText, pluralOf } from "./count-text.js";
 export { formatCpuList, parseCpuList, parseCpuMask } from "./cpu-list.js";
 export { fileName } from "./file-name.js";
 export { allFaults, faultOf, InputError, type InputFault, whyNot } from "./input-error.js";

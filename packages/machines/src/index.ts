@@ -11,7 +11,7 @@ export {
 export { AccountOf, cacheNameOf } from "./accounts/account.js";
 export { groupBy } from "./group-by.js";
 export { readAcpi } from "./accounts/acpi.js";
-export { type AcpiTable, isAcpiTable, type TableName, TABLES, tableFromBytes } from "./acpi/tables.js";
+export { type AcpiTable, isAcpiTable, isTableFile, type TableName, TABLES, tableFromBytes } from "./acpi/tables.js";
 export { acpiTables } from "./acpi/write.js";
 export { type QemuOptions, qemuOptions } from "./qemu-options.js";
 export { type Fallback, machineFromAccounts } from "./accounts/machine.js";
@@ -54,3 +54,6 @@ export { recordedGuest } from "./presets/recorded-guest.js";
 export { tiny2Node } from "./presets/tiny-2-node.js";
 export { machineJsonSchema, wholeMachine } from "./schema.js";
 export { readFrom, sourceOf } from "./source-of.js";
+export { sysfsAccount } from "./sysfs/account.js";
+export { folderOf, type FolderTree, LONGEST_FILE } from "./sysfs/folder-tree.js";
+export { machineFromSysfs, nodesBelow } from "./sysfs/nodes.js";

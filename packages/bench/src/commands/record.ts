@@ -21,6 +21,7 @@ import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addMachineOptions, type MachineOptions, readMachine } from "./options.js";
 import { declareRules } from "./rules.js";
 import { fileOption, numberOption } from "./values.js";
+import { countText } from "../report/units.js";
 
 interface Options extends MachineOptions {
   readonly kernel?: string;
@@ -137,13 +138,16 @@ async function recorded(options: Options, context: CommandContext): Promise<void
 /** Runs it, and says what goes on. */
 async function ran(run: Parameters<typeof runGuest>[0], context: CommandContext): Promise<GuestEnd> {
   context.remark(
-    `${run.machine.nodes.length} nodes, ${run.machine.nodes.reduce((sum, { cpus }) => sum + cpus.length, 0)} CPUs; recorded is CPU ${run.machine.cpu}. Booting`,
+    `${countText(run.machine.nodes.length, "node")}, ${countText(
+      run.machine.nodes.reduce((sum, { cpus }) => sum + cpus.length, 0),
+      "CPU",
+    )}; recorded is CPU ${run.machine.cpu}. Booting`,
   );
   let failed = 0;
   const end = await runGuest(run, (word, value) => {
     if (word === "start") context.remark("recording");
     else if (word === "exit") failed = value;
-    else if (word === "modules-left") context.remark(`${value} modules could not be loaded`);
+    else if (word === "modules-left") context.remark(`${countText(value, "module")} could not be loaded`);
     else if (word.startsWith("no-")) context.remark(`in the guest: ${word} (errno ${value})`);
     else context.remark(`recording ${word}`);
   });
@@ -197,7 +201,7 @@ function written(raw: string, targets: readonly Target[], context: CommandContex
         refuse(`ended before ${file} was recorded`, "let it run to its end; what was recorded before is there");
     });
     context.print(
-      `${shownPath(file)}: ${made.instructions} instructions, ${made.loads} loads, ${made.stores} stores\n`,
+      `${shownPath(file)}: ${countText(made.instructions, "instruction")}, ${countText(made.loads, "load")}, ${countText(made.stores, "store")}\n`,
     );
   }
 }

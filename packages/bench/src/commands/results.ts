@@ -14,6 +14,7 @@ import { type CommandContext, examples, exitCodes } from "./command.js";
 import { jsonOption, type JsonOption } from "./options.js";
 import { declareRules } from "./rules.js";
 import { choiceOption, repeatedOption } from "./values.js";
+import { countText } from "../report/units.js";
 
 type ResultsOptions = JsonOption & {
   readonly column: string;
@@ -188,7 +189,7 @@ function map(
   ];
   const page = sweepPage({
     title: results.title,
-    about: `Modelled. ${column}: mean of ${results.rows.length} rows over all that is not on an axis${only.length === 0 ? "" : `; only ${only.join(", ")}`}.`,
+    about: `Modelled. ${column}: mean of ${countText(results.rows.length, "row")} over all that is not on an axis${only.length === 0 ? "" : `; only ${only.join(", ")}`}.`,
     ...gridOf(results.rows, x, y, column),
     marks: presetMarks(x, y),
   });

@@ -27,6 +27,7 @@ import { traceCheckText, traceText } from "../report/trace.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { jsonOption, type JsonOption } from "./options.js";
 import { choiceOption, fileOption, numberOption } from "./values.js";
+import { countText } from "../report/units.js";
 
 interface Options extends JsonOption {
   readonly test?: string;
@@ -208,7 +209,7 @@ function conversion(
     return (sink) => {
       const imported = importTrace(recording, source, sink);
       context.remark(
-        `${description}. Filled: physical pages in order of first touch on the data's node (${imported.pages} pages), lengths and sizes that it does not tell, by the next instruction and as 1 byte; all on one CPU`,
+        `${description}. Filled: physical pages in order of first touch on the data's node (${countText(imported.pages, "page")}), lengths and sizes that it does not tell, by the next instruction and as 1 byte; all on one CPU`,
       );
       return { ...imported, windows: 1 };
     };
@@ -257,7 +258,7 @@ function written(
   });
   const { instructions, loads, stores, windows } = result!;
   context.print(
-    `${output}: ${instructions} instructions, ${loads} loads, ${stores} stores, ${windows} test${windows === 1 ? "" : "s"}\n`,
+    `${output}: ${countText(instructions, "instruction")}, ${countText(loads, "load")}, ${countText(stores, "store")}, ${countText(windows, "test")}\n`,
   );
 }
 

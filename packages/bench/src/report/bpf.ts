@@ -1,7 +1,7 @@
 /** `kreplica bpf` as text: verdicts, results by node, and where the code was fetched from with and without copies. */
 import type { BpfMapState, BpfNodeRun, BpfRun, Fetches } from "@kreplica/replay";
 import { hanging, note, renderTable, type Column, type Screen, wrap } from "./terminal.js";
-import { bytesText } from "./units.js";
+import { bytesText, countText } from "./units.js";
 
 const right = (head: string): Column => ({ head, align: "right" });
 const whole = (n: number): string => Math.round(n).toLocaleString("en");
@@ -43,7 +43,7 @@ export function bpfText(runs: readonly BpfRun[], heading: string, repeat: number
   for (const program of first.programs) {
     text += `\n${titled(
       program.name,
-      ` (${program.section}): accepted after ${program.processed} instructions followed; ${program.slots} slots, ${program.bytes} bytes of x86-64`,
+      ` (${program.section}): accepted after ${countText(program.processed, "instruction")} followed; ${countText(program.slots, "slot")}, ${program.bytes} bytes of x86-64`,
       screen,
     )}`;
     text += renderTable(

@@ -2,6 +2,7 @@
  * What a check found, as text: a table of the defects that have a name, and a paragraph for each way of going wrong.
  */
 import { renderTable, type Screen, wrap } from "./terminal.js";
+import { countText } from "./units.js";
 
 /** One way of going wrong on one kind of kernel. */
 export interface Finding {
@@ -64,7 +65,7 @@ export function findingsText(
 function summary(findings: readonly Finding[], screen: Screen): string {
   const named = findings.filter(({ name }) => name !== undefined);
   const way = ({ operations }: Finding): string =>
-    operations.length === 0 ? "the boot" : operations.length === 1 ? "1 operation" : `${operations.length} operations`;
+    operations.length === 0 ? "the boot" : countText(operations.length, "operation");
   const rows = named.map((each) => [each.name!, each.invariant, way(each), each.what]);
   const room =
     screen.columns - 8 - [0, 1, 2].reduce((sum, at) => sum + Math.max(...rows.map((row) => row[at]!.length), 4), 0);

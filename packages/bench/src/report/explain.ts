@@ -1,7 +1,7 @@
 /** An explanation as text: a table of the figures, their causes, what ranges do, sentences. Values in, text out. */
 import { type Cause, type CauseName, type Explained, type Explanation, swingOf } from "@kreplica/replay";
 import { type Column, heading, note, paragraph, renderTable, type Screen, wrap } from "./terminal.js";
-import { grouped } from "./units.js";
+import { countText, grouped } from "./units.js";
 
 /** Columns of a screen from which on a parameter's range has a column of its own, and of the one for both below. */
 const [WIDE, NARROW] = [90, 28];
@@ -85,7 +85,7 @@ export function explainText(explanation: Explanation, screen: Screen): string {
         note(KEY, screen)
       : paragraph("Nobody's figures are of this machine: --reported FILE names one's own.", screen)) +
     note(
-      (layouts > 0 ? `${layouts} layouts drawn. ` : "No layouts drawn. ") +
+      (layouts > 0 ? `${countText(layouts, "layout")} drawn. ` : "No layouts drawn. ") +
         (inPart.length > 0 ? `Told from an eighth of the test: ${inPart.join(", ")}.` : ""),
       screen,
     ) +

@@ -54,9 +54,9 @@ export function machineListText(machines: readonly MachineSpec[], screen: Screen
         const { local, remote } = latencyRange(machine);
         const memory = machine.nodes.reduce((sum, node) => sum + node.memoryBytes, 0);
         const facts = [
-          `${machine.nodes.length} nodes`,
-          `${distinct(machine.cpus.map((cpu) => cpu.core)).length} cores`,
-          `${machine.cpus.length} CPUs`,
+          countText(machine.nodes.length, "node"),
+          countText(distinct(machine.cpus.map((cpu) => cpu.core)).length, "core"),
+          countText(machine.cpus.length, "CPU"),
           bytesText(memory),
           `${between(local)} ns local${remote ? `, ${between(remote)} remote` : ""}`,
         ].join(", ");
@@ -173,7 +173,7 @@ function cachesText(machine: MachineSpec, screen: Screen): string {
         row("L1I", machine.l1i, "a core"),
         row("L1D", machine.l1d, "a core"),
         row("L2", machine.l2, "a core"),
-        row("L3", machine.l3, `${l3Cores} cores, ${machine.l3.inclusion}`),
+        row("L3", machine.l3, `${countText(l3Cores, "core")}, ${machine.l3.inclusion}`),
       ],
       screen,
     )

@@ -2,7 +2,7 @@
 import type { InventoryCount, TraceInventory } from "@kreplica/trace";
 import type { CheckedRecording } from "./documents/trace.js";
 import { type Column, heading, note, renderTable, type Screen } from "./terminal.js";
-import { countText, grouped } from "./units.js";
+import { countText, grouped, groupedCount } from "./units.js";
 
 const FIGURES: readonly Column[] = ["instructions", "loads", "stores"].map((head) => ({ head, align: "right" }));
 const figures = ({ instructions, loads, stores }: InventoryCount): string[] =>
@@ -30,7 +30,12 @@ export function traceText(
   const parts = [
     heading(
       file,
-      `${grouped(inventory.records)} records, ${grouped(inventory.instructions)} instructions, ${grouped(inventory.loads)} loads, ${grouped(inventory.stores)} stores`,
+      [
+        groupedCount(inventory.records, "record"),
+        groupedCount(inventory.instructions, "instruction"),
+        groupedCount(inventory.loads, "load"),
+        groupedCount(inventory.stores, "store"),
+      ].join(", "),
       screen,
       "  ",
     ),

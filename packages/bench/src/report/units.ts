@@ -1,4 +1,5 @@
 /** Numbers as people read them. */
+import { countText, pluralOf } from "@kreplica/inputs";
 
 /** 33554432 as `32 MiB`; whole numbers where the unit allows, else one decimal. */
 export function bytesText(bytes: number): string {
@@ -24,10 +25,7 @@ export const grouped = (value: number): string =>
     .toString()
     .replace(/\B(?=(\d{3})+$)/g, ",");
 
-/** `1 run`, `4 runs` */
-export const countText = (count: number, one: string): string => `${count} ${pluralOf(count, one)}`;
+export { countText };
 
 /** The same with digits in threes: `12,345 cells`. */
 export const groupedCount = (count: number, one: string): string => `${grouped(count)} ${pluralOf(count, one)}`;
-
-const pluralOf = (count: number, one: string): string => (count === 1 ? one : `${one}s`);

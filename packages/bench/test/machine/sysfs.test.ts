@@ -6,15 +6,18 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { MachineSpec } from "@kreplica/hw-x86";
 import { formatCpuList } from "@kreplica/inputs";
-import { checkMachine, machineFromTools, preset } from "@kreplica/machines";
+import { checkMachine, machineFromSysfs as machineFromFolder, machineFromTools, preset } from "@kreplica/machines";
 import * as fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { machineFromSysfs } from "../../src/inputs/machine/sysfs-nodes.js";
+import { diskFolder } from "../../src/inputs/machine/disk-folder.js";
 
 const root = mkdtempSync(join(tmpdir(), "kreplica-sysfs-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 let next = 0;
+const machineFromSysfs = (path: string, ...other: [string, MachineSpec]): MachineSpec =>
+  machineFromFolder(diskFolder(path), ...other);
 const haswell = preset("e5-2690v3-2s")!;
 
 /** @param files by path below the directory */
@@ -310,8 +313,8 @@ test("the copy that docs/machines.md advises ends, and is read; cp -rL is advise
   ].map(([, command]) => command!);
   expect(advice).toEqual(["mkdir box", "cp -r /sys/devices/system/node /sys/devices/system/cpu box"]);
   for (const file of [
-    "packages/bench/src/inputs/machine/sysfs-files.ts",
-    "packages/bench/src/inputs/machine/sysfs-nodes.ts",
+    "packages/machines/src/sysfs/files.ts",
+    "packages/machines/src/sysfs/nodes.ts",
     "packages/bench/src/commands/machine.ts",
     "README.md",
     "docs/machines.md",

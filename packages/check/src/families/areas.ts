@@ -4,6 +4,7 @@
  */
 import { LARGE, LARGE_BYTES, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
+import { countText } from "@kreplica/inputs";
 import type { Finding } from "@kreplica/invariants";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import {
@@ -42,7 +43,6 @@ type Where = "window" | "window behind" | "window large" | "vmalloc" | "vmap";
 
 /** Areas alive at once; with few pages each all small ones fit under one table. */
 const MOST = 6;
-const pagesText = (pages: number): string => `${pages} ${pages === 1 ? "page" : "pages"}`;
 
 export const areaFamily: OperationFamily<AreaOperation> = {
   name: "areas",
@@ -104,11 +104,11 @@ export const areaFamily: OperationFamily<AreaOperation> = {
     switch (o.op) {
       case "area":
         return o.where === "vmap"
-          ? `${pagesText(o.pages)} of node ${o.node} ${o.pages === 1 ? "is" : "are"} mapped in the window (vmap)`
-          : `an area of ${o.where === "window large" ? "2 MiB with large leaves" : pagesText(o.pages)} in the ${o.where === "vmalloc" ? "vmalloc range" : "window"}, ${o.base === "local" ? `on node ${o.node}` : "interleaved"}`;
+          ? `${countText(o.pages, "page")} of node ${o.node} ${o.pages === 1 ? "is" : "are"} mapped in the window (vmap)`
+          : `an area of ${o.where === "window large" ? "2 MiB with large leaves" : countText(o.pages, "page")} in the ${o.where === "vmalloc" ? "vmalloc range" : "window"}, ${o.base === "local" ? `on node ${o.node}` : "interleaved"}`;
       // Only module_alloc asks for what lies in the window on x86, and it defers; nobody else does.
       case "areaodd":
-        return `code outside the kernel's tree (no caller in 6.5 for x86) asks for ${pagesText(o.pages)} in the ${o.where === "window" ? "window, with the leak tracker told at once" : "vmalloc range, to tell the leak tracker itself"}, on node ${o.node}`;
+        return `code outside the kernel's tree (no caller in 6.5 for x86) asks for ${countText(o.pages, "page")} in the ${o.where === "window" ? "window, with the leak tracker told at once" : "vmalloc range, to tell the leak tracker itself"}, on node ${o.node}`;
       case "areacopy":
         return `area ${o.area} gets a copy on every node`;
       case "areafree":

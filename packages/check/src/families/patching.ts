@@ -4,6 +4,7 @@
  * probes and at what the boot patched.
  */
 import { bytesAt, hexBytes } from "@kreplica/hw-x86/api";
+import { countText } from "@kreplica/inputs";
 import { staleInstructions } from "@kreplica/invariants";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import {
@@ -54,7 +55,7 @@ export const patchingFamily: OperationFamily<PatchingOperation> = {
       ? { op, change: drawing.oneOf(CHANGES), nth: drawing.random(4), cpu: drawing.cpu() }
       : { op, cpu: drawing.cpu(), steps: 1 + drawing.random(12) },
   describe(o) {
-    if (o.op === "execute") return `CPU ${o.cpu} executes ${o.steps} instructions of text that is patched`;
+    if (o.op === "execute") return `CPU ${o.cpu} executes ${countText(o.steps, "instruction")} of text that is patched`;
     const what = {
       key: "a static key is switched",
       "static-call": `a static call is aimed at function ${o.nth % 3}`,

@@ -6,6 +6,7 @@
  */
 import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
+import { countText } from "@kreplica/inputs";
 import { type AddressSpace, imageAddress, KERNEL_DATA, lookup, pageWithin, type Protection } from "@kreplica/mm-core";
 import { findWritableExecutable, SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import type { Subject } from "../subject.js";
@@ -84,7 +85,7 @@ export const protectionFamily: OperationFamily<ProtectionOperation> = {
   describe(o) {
     switch (o.op) {
       case "setmem":
-        return `set_memory_${o.change} of ${o.pages} pages from page ${PLACES[o.page % PLACES.length]!} of the 2 MiB`;
+        return `set_memory_${o.change} of ${countText(o.pages, "page")} from page ${PLACES[o.page % PLACES.length]!} of the 2 MiB`;
       case "joinmem":
         return "what agrees in the 2 MiB becomes one leaf again";
       case "usemem":

@@ -3,6 +3,7 @@
  * could be missing.
  */
 import { endOf, pagesBetween } from "@kreplica/hw-x86/api";
+import { countText } from "@kreplica/inputs";
 import type { AccessKind, NumaPolicy } from "@kreplica/mm-core";
 import type { Subject } from "../subject.js";
 import type { Drawing } from "../drawing.js";
@@ -108,19 +109,19 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
   describe(o) {
     switch (o.op) {
       case "mmap":
-        return `process ${o.p} maps ${o.pages} pages at ${at(o.page)}, r${o.writable ? "w" : "-"}${o.large ? ", 2 MiB pages" : ""}${o.locked ? ", locked" : ""}, on CPU ${o.cpu}`;
+        return `process ${o.p} maps ${countText(o.pages, "page")} at ${at(o.page)}, r${o.writable ? "w" : "-"}${o.large ? ", 2 MiB pages" : ""}${o.locked ? ", locked" : ""}, on CPU ${o.cpu}`;
       case "stack":
-        return `process ${o.p} maps a stack of ${o.pages} pages at ${at(o.page)}, on CPU ${o.cpu}`;
+        return `process ${o.p} maps a stack of ${countText(o.pages, "page")} at ${at(o.page)}, on CPU ${o.cpu}`;
       case "munmap":
-        return `process ${o.p} unmaps ${o.pages} pages at ${at(o.page)}, on CPU ${o.cpu}`;
+        return `process ${o.p} unmaps ${countText(o.pages, "page")} at ${at(o.page)}, on CPU ${o.cpu}`;
       case "mprotect":
-        return `process ${o.p} protects ${o.pages} pages at ${at(o.page)}: r${o.writable ? "w" : "-"}${o.executable ? "x" : "-"}, on CPU ${o.cpu}`;
+        return `process ${o.p} protects ${countText(o.pages, "page")} at ${at(o.page)}: r${o.writable ? "w" : "-"}${o.executable ? "x" : "-"}, on CPU ${o.cpu}`;
       case "mremap":
-        return `process ${o.p} moves ${o.pages} pages from ${at(o.page)} to ${at(o.to)}, on CPU ${o.cpu}`;
+        return `process ${o.p} moves ${countText(o.pages, "page")} from ${at(o.page)} to ${at(o.to)}, on CPU ${o.cpu}`;
       case "mlock":
-        return `process ${o.p} ${o.on ? "locks" : "unlocks"} ${o.pages} pages at ${at(o.page)}`;
+        return `process ${o.p} ${o.on ? "locks" : "unlocks"} ${countText(o.pages, "page")} at ${at(o.page)}`;
       case "brk":
-        return `process ${o.p} sets its heap to ${o.pages} pages`;
+        return `process ${o.p} sets its heap to ${countText(o.pages, "page")}`;
       case "touch":
         return `CPU ${o.cpu}: ${o.kind} ${at(o.page)}${o.kind === "write" ? ` <- ${o.value}` : ""}`;
     }

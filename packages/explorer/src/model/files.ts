@@ -5,9 +5,11 @@
 import { InputError } from "@kreplica/inputs";
 import { bootableImage, kernelFromBytes, readSymbolList, textOf } from "@kreplica/kernel-files";
 import {
+  defaultPreset,
   isAcpiTable,
   machineDocument,
   machineFromInputs,
+  machineFromSysfs,
   machineFromText,
   machineInput,
   machineNameOf,
@@ -15,12 +17,15 @@ import {
   machineText,
   presetNamed,
   soundMachine,
+  sysfsAccount,
 } from "@kreplica/machines";
 import { TextSymbols } from "@kreplica/replay";
 import { recordingOf } from "@kreplica/trace";
 import { keyOf, nameOfKey, type Place } from "../hash.js";
 import { packedMachine, unpacked } from "../packed.js";
 import { counterexampleIn, placeOfCounterexample } from "./counterexample.js";
+import type { OpenedFolder } from "./folder.js";
+import { machineIn } from "./folder-machine.js";
 import { checkRecording } from "./playback.js";
 import { keepKernel, keepMachine, keepRecording } from "./own.js";
 import { MOST_NODES } from "./setup.js";
@@ -32,6 +37,9 @@ export interface OpenedFile {
   /** SHA-256 of the bytes, hexadecimal. */
   readonly digest: string;
 }
+
+/** What may be opened. */
+export type OpenedInput = OpenedFile | OpenedFolder;
 
 type Sort = "kernel" | "recording" | "symbols" | "counterexample" | "machine";
 
@@ -52,16 +60,19 @@ function sortOf({ name, bytes }: OpenedFile): Sort {
 /**
  * What the page goes to once the files are read; they are kept under the names that the place has for them.
  *
- * @param files opened together: tables of ACPI or outputs of tools are one machine, a System.map is the kernel's
+ * @param opened together: tables of ACPI, outputs of tools and a copied sysfs are one machine, a System.map is the
+ *   kernel's
  * @param now where the page is
  * @throws InputError naming file, place, field and remedy; nothing is kept then
  */
-export async function placeOfFiles(files: readonly OpenedFile[], now: Place): Promise<Place> {
+export async function placeOfFiles(opened: readonly OpenedInput[], now: Place): Promise<Place> {
+  const folders = opened.flatMap((each) => ("entries" in each ? [each] : []));
+  const files = opened.flatMap((each) => ("bytes" in each ? [each] : []));
   const sorts = files.map((file) => ({ file, sort: sortOf(file) }));
   const of = (wanted: Sort): OpenedFile[] => sorts.filter(({ sort }) => sort === wanted).map(({ file }) => file);
   const [saved] = of("counterexample");
   if (saved) {
-    if (files.length > 1)
+    if (opened.length > 1)
       throw new InputError({
         file: saved.name,
         reason: "a saved counterexample among other files",
@@ -71,7 +82,7 @@ export async function placeOfFiles(files: readonly OpenedFile[], now: Place): Pr
   }
   let place = now;
   const machine = of("machine");
-  if (machine.length > 0) place = await withMachine(machine, place);
+  if (machine.length + folders.length > 0) place = await withMachine(machine, folders, place);
   const [kernel] = of("kernel");
   const [symbols] = of("symbols");
   if (kernel) place = await withKernel(kernel, symbols, place);
@@ -92,16 +103,31 @@ const readingOf = (file: string): MachineReading => ({
   schema: "kreplica's schemas/kreplica.machine-1.json",
 });
 
-async function withMachine(files: readonly OpenedFile[], now: Place): Promise<Place> {
-  const names = files.map(({ name }) => name).join(", ");
-  const [first] = files as readonly [OpenedFile];
+async function withMachine(
+  single: readonly OpenedFile[],
+  folders: readonly OpenedFolder[],
+  now: Place,
+): Promise<Place> {
+  const held = folders.map(machineIn);
+  const trees = held.flatMap((each) => ("tree" in each ? [each.tree] : []));
+  const files = [...single, ...held.flatMap((each) => ("tables" in each ? each.tables : []))];
+  const names = [...single, ...folders].map(({ name }) => name).join(", ");
+  const called = readingOf([...single, ...folders][0]!.name).name;
+  const [file] = files;
+  const [tree] = trees;
+  const one = files.length + trees.length === 1;
   const machine =
-    files.length === 1 && !isAcpiTable(first.bytes)
-      ? soundMachine(machineFromText(machineText(first.bytes, names), names, readingOf(names)), names)
-      : machineFromInputs(
-          files.map(({ name, bytes }) => ({ file: name, input: machineInput(bytes, name, readingOf(name)) })),
-          readingOf(first.name).name,
-        );
+    one && tree
+      ? soundMachine(machineFromSysfs(tree, called, defaultPreset), names)
+      : one && !isAcpiTable(file!.bytes)
+        ? soundMachine(machineFromText(machineText(file!.bytes, names), names, readingOf(names)), names)
+        : machineFromInputs(
+            [
+              ...files.map(({ name, bytes }) => ({ file: name, input: machineInput(bytes, name, readingOf(name)) })),
+              ...trees.map((each) => ({ file: each.name, input: { accounts: [sysfsAccount(each)] } })),
+            ],
+            called,
+          );
   const { length } = machine.nodes;
   if (length > MOST_NODES)
     throw new InputError({

@@ -98,7 +98,7 @@ export function App({ start }: { start: StartWorker }): VNode {
 
   if (!catalogue || !answer)
     return (
-      <DropArea open={open}>
+      <DropArea open={open} complain={complain}>
         <main class="waiting">
           <h1>kreplica explorer</h1>
           {fault === undefined || busy ? <p>The kernel is booting…</p> : <Trouble fault={fault} />}
@@ -139,7 +139,7 @@ export function App({ start }: { start: StartWorker }): VNode {
           : step.words;
 
   return (
-    <DropArea open={open}>
+    <DropArea open={open} complain={complain}>
       <header>
         <h1>
           kreplica <span>explorer</span>

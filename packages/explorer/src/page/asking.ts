@@ -2,8 +2,9 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { hashOf, type Place } from "../hash.js";
 import type { Catalogue } from "../model/choices.js";
-import type { OpenedFile } from "../model/files.js";
+import type { OpenedInput } from "../model/files.js";
 import type { Answer, Fault, Question, Reply } from "../protocol.js";
+import { type Dropped, isFolder } from "./dropped.js";
 
 /** What the worker has said. */
 export interface Asking {
@@ -14,8 +15,8 @@ export interface Asking {
   readonly complain: (fault: Fault) => void;
   /** Whether the worker is at work. */
   readonly busy: boolean;
-  /** Reads files; the page goes where they lead. */
-  readonly open: (files: readonly File[]) => void;
+  /** Reads files and folders; the page goes where they lead. */
+  readonly open: (files: readonly Dropped[]) => void;
 }
 
 /** What the worker is not asked about: it only says what of its answer is seen. */
@@ -128,7 +129,7 @@ export function useAsking(
   }, [place, asking, ask]);
 
   const open = useCallback(
-    (files: readonly File[]) => {
+    (files: readonly Dropped[]) => {
       setBusy(true);
       readAll(files).then(
         (read) => {
@@ -151,21 +152,27 @@ const uiOf = ({ cpu, folds }: Place): Partial<Place> => ({
 });
 
 /** Rejects with a {@link Fault}. */
-const readAll = (files: readonly File[]): Promise<OpenedFile[]> =>
+const readAll = (files: readonly Dropped[]): Promise<OpenedInput[]> =>
   Promise.all(
     files.map(async (file) => {
       try {
-        const bytes = new Uint8Array(await file.arrayBuffer());
+        if (isFolder(file)) {
+          const read = [...file.entries].map(async ([path, each]) => [path, each && (await bytesIn(each))] as const);
+          return { name: file.name, entries: new Map(await Promise.all(read)) };
+        }
+        const bytes = await bytesIn(file);
         return { name: file.name, bytes, digest: await digestOf(bytes) };
       } catch (error) {
         throw {
           file: file.name,
-          reason: `cannot be read (${(error as Error).name}): it is a folder, or it was moved or is too large`,
-          remedy: "open the files in it, or copy it to another place first",
+          reason: `cannot be read (${(error as Error).name}): it was moved, or is too large`,
+          remedy: "copy it to another place first",
         } satisfies Fault;
       }
     }),
   );
+
+const bytesIn = async (file: File): Promise<Uint8Array<ArrayBuffer>> => new Uint8Array(await file.arrayBuffer());
 
 async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));

@@ -1,15 +1,18 @@
-/** Files of one's own: dropped anywhere onto the page or opened by a button; what is open, and what is wrong. */
+/** Files and folders of one's own: dropped anywhere onto the page or opened by a button; what is open, and what is wrong. */
 import { useState } from "preact/hooks";
 import type { ComponentChildren, VNode } from "preact";
 import { nameOfKey, type Place } from "../hash.js";
 import type { Fault } from "../protocol.js";
+import { type Dropped, droppedIn } from "./dropped.js";
 
-/** All that is inside takes files. */
+/** All that is inside takes files and folders. */
 export function DropArea({
   open,
+  complain,
   children,
 }: {
-  open: (files: readonly File[]) => void;
+  open: (files: readonly Dropped[]) => void;
+  complain: (fault: Fault) => void;
   children: ComponentChildren;
 }): VNode {
   const [dragged, setDragged] = useState(false);
@@ -26,8 +29,10 @@ export function DropArea({
       onDrop={(event) => {
         event.preventDefault();
         setDragged(false);
-        const files = [...(event.dataTransfer?.files ?? [])];
-        if (files.length > 0) open(files);
+        if (!event.dataTransfer) return;
+        droppedIn(event.dataTransfer).then((all) => {
+          if (all.length > 0) open(all);
+        }, complain);
       }}
     >
       {children}

@@ -1,10 +1,11 @@
 /** Beside the tables: rules, what the last step stored, what a CPU has cached, the bytes of a page in each copy. */
+import { countText } from "@kreplica/inputs";
 import type { VNode } from "preact";
 import { PAGE } from "../hash.js";
 import type { Catalogue } from "../model/choices.js";
 import type { View } from "../model/view.js";
 import { Leads } from "./leads.jsx";
-import { counted, Fold, hex, NodeChip, Panel } from "./shown.jsx";
+import { Fold, hex, NodeChip, Panel } from "./shown.jsx";
 
 /** Frames in a rule's words are decimal; the tables show hexadecimal ones: both, and the node. */
 function Detail({ text, view }: { text: string; view: View }): VNode {
@@ -132,7 +133,7 @@ export function Changes({ view }: { view: View }): VNode {
         </div>
       )}
       {seen > changes.length ? (
-        <p class="note">{counted(seen, "store")}; those that change nothing are left out.</p>
+        <p class="note">{countText(seen, "store")}; those that change nothing are left out.</p>
       ) : null}
     </Panel>
   );

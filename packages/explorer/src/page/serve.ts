@@ -5,7 +5,7 @@ import { findPolicy } from "@kreplica/kernel";
 import { nameOfKey, type Place } from "../hash.js";
 import { catalogue } from "../model/catalogue.js";
 import { hasMachine, machineOf, ownKernel, ownRecording } from "../model/own.js";
-import type { OpenedFile } from "../model/files.js";
+import type { OpenedInput } from "../model/files.js";
 import type { Playback, Playing } from "../model/playback.js";
 import { Session } from "../model/session.js";
 import { addressOfPage, faultOf, type Story, wrongWith } from "../model/setup.js";
@@ -13,7 +13,7 @@ import type { Answer, Fault, Question, Reply } from "../protocol.js";
 
 /** What reads files of one's own: in a worker of its own, which is fetched when the first is opened. */
 export interface Readers {
-  placeOfFiles(files: readonly OpenedFile[], now: Place): Promise<Place>;
+  placeOfFiles(files: readonly OpenedInput[], now: Place): Promise<Place>;
   readMachineText(text: string): Promise<void>;
   machineForRecordings(): Playing["spec"];
   play(...of: Parameters<(typeof Playback)["of"]>): Promise<Playback>;

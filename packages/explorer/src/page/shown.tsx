@@ -33,9 +33,6 @@ export const Panel = ({
   </section>
 );
 
-/** `1 store`, `2 stores`. */
-export const counted = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;
-
 /** Neighbours of one room together, room by room. */
 export function roomsOf<T extends { readonly room: string }>(all: readonly T[]): [string, T[]][] {
   const rooms = new Map<string, T[]>();

@@ -1,8 +1,9 @@
 /** The story beside the picture: the steps of the boot, the operations, the end; and the buttons that go along it. */
+import { countText } from "@kreplica/inputs";
 import { useEffect, useRef } from "preact/hooks";
 import type { VNode } from "preact";
 import type { Moment, StoryStep } from "../model/view.js";
-import { counted, Panel } from "./shown.jsx";
+import { Panel } from "./shown.jsx";
 
 /** @param go to a moment @param remove an operation, by its place among the operations */
 export function Story({
@@ -166,7 +167,7 @@ export function Transport({
       </button>
       <span class="where" role="status">
         step {step} of {length}
-        {store > 0 ? `, then store ${store} of ${stores}` : stores > 0 ? `, ${counted(stores, "store")}` : ""}
+        {store > 0 ? `, then store ${store} of ${stores}` : stores > 0 ? `, ${countText(stores, "store")}` : ""}
         <small>{took === undefined ? " at work…" : ` ${Math.round(took)} ms`}</small>
       </span>
     </div>

@@ -52,6 +52,9 @@ export class AcpiTable {
 
 const WHOLE = "copy the table again, in full: `cp /sys/firmware/acpi/tables/SRAT .`, or give acpidump's output";
 const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
+/** Whether a file's name is one of the tables that are read; SRAT2, SRAT3 are of other machines. */
+export const isTableFile = (name: string): boolean => isName(name.replace(/\.(?:bin|dat|aml)$/i, "").toUpperCase());
+
 const isName = (name: string): name is TableName => (TABLES as readonly string[]).includes(name);
 
 /** Whether bytes begin like a table that is read. */

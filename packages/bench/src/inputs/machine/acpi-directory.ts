@@ -1,11 +1,7 @@
 /** Folders with ACPI tables: /sys/firmware/acpi/tables, or a copy of it. */
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { TABLES } from "@kreplica/machines";
-
-/** Of one machine at most: SRAT2, SRAT3 are of others. */
-const isTable = (name: string): boolean =>
-  TABLES.some((table) => name.replace(/\.(?:bin|dat|aml)$/i, "").toUpperCase() === table);
+import { isTableFile } from "@kreplica/machines";
 
 /** @returns files of the tables that are read; undefined where there is none */
 export function acpiDirectory(directory: string): string[] | undefined {
@@ -16,7 +12,7 @@ export function acpiDirectory(directory: string): string[] | undefined {
     return undefined;
   }
   const found = entries
-    .filter(isTable)
+    .filter(isTableFile)
     .map((entry) => join(directory, entry))
     .filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true)
     .sort();

@@ -10,6 +10,7 @@ import {
   defaultPreset,
   isAcpiTable,
   machineFromInputs,
+  machineFromSysfs,
   machineFromText as machineIn,
   type MachineInput,
   machineInput,
@@ -21,14 +22,14 @@ import {
   presetNamed,
   presets,
   soundMachine,
+  sysfsAccount,
   tableFromBytes,
 } from "@kreplica/machines";
 import { schemaFile } from "../../schema-file.js";
 import { extensions } from "@kreplica/kernel";
 import { shownPath } from "../input-file.js";
-import { sysfsAccount } from "./sysfs-account.js";
-import { machineFromSysfs } from "./sysfs-nodes.js";
 import { acpiDirectory } from "./acpi-directory.js";
+import { diskFolder } from "./disk-folder.js";
 import { THIS, thisMachine } from "./this-machine.js";
 
 /** A machine file is a few hundred kilobytes at most. */
@@ -72,7 +73,7 @@ function loadOne(named: string, base?: string): MachineSpec {
   if (known) return known;
   const on = base === undefined ? undefined : baseNamed(base, "--base");
   const machine = statusOf(named).isDirectory()
-    ? machineFromSysfs(named, nameFor(named), on ?? defaultPreset)
+    ? machineFromSysfs(diskFolder(named), nameFor(named), on ?? defaultPreset)
     : machineFromText(readText(named), named, on, base);
   return soundMachine(machine, named);
 }
@@ -86,7 +87,7 @@ function readInput(path: string, base: string | undefined): MachineInput {
     const tables = acpiDirectory(path);
     return tables
       ? { tables: tables.map((each) => tableFromBytes(readBytes(each), each)) }
-      : { accounts: [sysfsAccount(path)] };
+      : { accounts: [sysfsAccount(diskFolder(path))] };
   }
   return machineInput(readBytes(path), path, readingOf(path, undefined, base));
 }

@@ -11,10 +11,11 @@ import {
   isAcpiTable,
   type MachineAccount,
   readAcpi,
+  sysfsAccount,
   tableFromBytes,
 } from "@kreplica/machines";
 import { acpiDirectory } from "./acpi-directory.js";
-import { sysfsAccount } from "./sysfs-account.js";
+import { diskFolder } from "./disk-folder.js";
 
 /** Names this machine where one is to be named. */
 export const THIS = "this";
@@ -41,7 +42,7 @@ export function thisMachine(): MachineAccount[] {
   for (const [command, ...words] of [["cpuid", "-r"], ["lscpu"]] as const)
     attempt(missing, command!, () => parts.push(...printed(command!, words)));
   attempt(missing, CPUINFO, () => parts.push(...accountsFromText(readFileSync(CPUINFO, "utf8"), CPUINFO)));
-  if (existsSync(NODES)) attempt(missing, NODES, () => parts.push(sysfsAccount(NODES)));
+  if (existsSync(NODES)) attempt(missing, NODES, () => parts.push(sysfsAccount(diskFolder(NODES))));
   else missing.remark(`${NODES}: not there; one node with all CPUs`);
   if (parts.every(({ facts }) => facts.length === 0))
     throw new InputError({

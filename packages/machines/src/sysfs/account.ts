@@ -6,12 +6,12 @@
  *
  * @source Linux Documentation/ABI/testing/sysfs-devices-system-cpu, "cache"
  */
-import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
 import { parseCpuList } from "@kreplica/inputs";
-import { AccountOf, cacheNameOf, groupBy, type MachineAccount, type Place } from "@kreplica/machines";
-import type { SysfsFiles } from "./sysfs-files.js";
-import { type NodeFiles, readSysfs } from "./sysfs-nodes.js";
+import { AccountOf, cacheNameOf, type MachineAccount, type Place } from "../accounts/account.js";
+import { groupBy } from "../group-by.js";
+import type { SysfsFiles } from "./files.js";
+import type { FolderTree } from "./folder-tree.js";
+import { type NodeFiles, readSysfs } from "./nodes.js";
 
 /** What a cache holds, as `type` says; "Unified" says nothing of a first-level one. */
 const HOLDS: Readonly<Record<string, "data" | "instructions">> = { Data: "data", Instruction: "instructions" };
@@ -20,10 +20,10 @@ const HOLDS: Readonly<Record<string, "data" | "instructions">> = { Data: "data",
 const MOST_CACHES = 8;
 
 /** @throws InputError naming the file and the field of every fault */
-export function sysfsAccount(directory: string): MachineAccount {
-  const account = new AccountOf("sysfs", directory);
-  const { files, nodes, places } = readSysfs(directory);
-  const at = (path: string): Place => ({ file: join(files.root, path) });
+export function sysfsAccount(tree: FolderTree): MachineAccount {
+  const account = new AccountOf("sysfs", tree.name);
+  const { files, nodes, places } = readSysfs(tree);
+  const at = (path: string): Place => ({ file: files.at(path) });
   for (const node of nodes) {
     const folder = `node${node.id}`;
     account.say("nodeCpus", node.id, node.cpus, at(`${folder}/cpulist`));
@@ -73,17 +73,16 @@ function sayAccess(account: AccountOf, nodes: readonly NodeFiles[], at: (path: s
 }
 
 function readCaches(files: SysfsFiles, account: AccountOf, node: number, cpu: number): void {
-  const folder = [
-    `node${node}/cpu${cpu}/cache`,
-    ...(basename(files.root) === "node" ? [`../cpu/cpu${cpu}/cache`] : []),
-  ].find((each) => existsSync(join(files.root, each)));
+  const folder = [`node${node}/cpu${cpu}/cache`, ...(files.besideCpus ? [`../cpu/cpu${cpu}/cache`] : [])].find((each) =>
+    files.has(each),
+  );
   if (folder === undefined) return;
-  for (let index = 0; index < MOST_CACHES && existsSync(join(files.root, `${folder}/index${index}`)); index++) {
+  for (let index = 0; index < MOST_CACHES && files.has(`${folder}/index${index}`); index++) {
     const path = `${folder}/index${index}`;
     const word = (name: string): string => files.text(`${path}/${name}`)?.trim() ?? "";
     const cache = cacheNameOf(word("level"), HOLDS[word("type")]);
     if (!cache) continue;
-    const at = { file: join(files.root, path) };
+    const at = { file: files.at(path) };
     const size = word("size");
     const bytes = /^\d{1,9}[KM]$/.test(size) ? Number(size.slice(0, -1)) * (size.endsWith("M") ? 2 ** 20 : 1024) : NaN;
     if (size !== "" && !(bytes >= 64 && bytes <= 2 ** 32))

@@ -12,36 +12,36 @@
  *
  * @source Linux Documentation/ABI/stable/sysfs-devices-node; admin-guide/mm/numaperf
  */
-import { existsSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
-import { InputError, parseCpuList, parseCpuMask, quoted, whyNot } from "@kreplica/inputs";
-import { type CpuPlace, cutOff, distanceScale, type FoundNode, machineOnFound, sharedCpus } from "@kreplica/machines";
-import { SysfsFiles } from "./sysfs-files.js";
-import { readTopology } from "./sysfs-topology.js";
+import { InputError, parseCpuList, parseCpuMask, quoted } from "@kreplica/inputs";
+import type { CpuPlace } from "../cpu-places.js";
+import { distanceScale } from "../distance-scale.js";
+import { cutOff, type FoundNode, sharedCpus } from "../found-node.js";
+import { machineOnFound } from "../on-base.js";
+import { SysfsFiles } from "./files.js";
+import type { FolderTree } from "./folder-tree.js";
+import { readTopology } from "./topology.js";
 
 /** The directory itself, or the one inside it that holds node0, node1 ... */
-function nodesDirectory(directory: string): string {
-  const inside = ["", "node", "system/node", "devices/system/node", "sys/devices/system/node"].map((each) =>
-    join(directory, each),
-  );
-  let found;
-  try {
-    found = inside.find(
-      (each) =>
-        existsSync(each) && statSync(each).isDirectory() && readdirSync(each).some((entry) => /^node\d+$/.test(entry)),
-    );
-  } catch (error) {
-    throw new InputError({ file: directory, ...whyNot(error, "name a copy of /sys/devices/system/node") });
-  }
-  if (!found)
+function nodesDirectory(tree: FolderTree): string {
+  const found = nodesBelow(tree);
+  if (found === undefined)
     throw new InputError({
-      file: directory,
+      file: tree.at(""),
       reason: "no node0, node1 ... in this directory",
       remedy: "name a copy of /sys/devices/system/node, or one that holds it",
     });
   return found;
 }
+
+/**
+ * Where in a folder the nodes' directory is; undefined where it holds none.
+ * @throws InputError for one that cannot be read
+ */
+export const nodesBelow = (tree: FolderTree): string | undefined =>
+  ["", "node", "system/node", "devices/system/node", "sys/devices/system/node"].find((each) =>
+    tree.entries(each).some((entry) => /^node\d+$/.test(entry)),
+  );
 
 /** What a class of initiators sees of a node's memory. */
 export interface Access {
@@ -59,7 +59,7 @@ export interface NodeFiles extends FoundNode {
 }
 
 const listOf = (files: SysfsFiles, id: number): "cpulist" | "cpumap" =>
-  existsSync(join(files.root, `node${id}/cpulist`)) ? "cpulist" : "cpumap";
+  files.has(`node${id}/cpulist`) ? "cpulist" : "cpumap";
 
 /** @returns undefined when something about it was reported */
 function readNode(files: SysfsFiles, id: number): NodeFiles | undefined {
@@ -98,7 +98,7 @@ function readNode(files: SysfsFiles, id: number): NodeFiles | undefined {
       ? [
           {
             kind,
-            from: initiatorsIn(join(files.root, initiators)),
+            from: initiatorsIn(files, initiators),
             ...(latencyNs ? { latencyNs } : {}),
             ...(bandwidthMBs ? { bandwidthMBs } : {}),
           },
@@ -111,8 +111,8 @@ function readNode(files: SysfsFiles, id: number): NodeFiles | undefined {
 }
 
 /** Nodes that are entries of the folder; links to them need not lead anywhere. */
-const initiatorsIn = (folder: string): number[] =>
-  readdirSync(folder).flatMap((entry) => (/^node\d{1,2}$/.test(entry) ? [Number(entry.slice(4))] : []));
+const initiatorsIn = (files: SysfsFiles, folder: string): number[] =>
+  files.entries(folder).flatMap((entry) => (/^node\d{1,2}$/.test(entry) ? [Number(entry.slice(4))] : []));
 
 function readCpus(files: SysfsFiles, node: string): readonly number[] | undefined {
   const before = files.count;
@@ -180,13 +180,14 @@ function measured(
 }
 
 /** What a copy of sysfs says of nodes and places. @throws InputError naming the file and the field of every fault */
-export function readSysfs(directory: string): {
+export function readSysfs(tree: FolderTree): {
   readonly files: SysfsFiles;
   readonly nodes: readonly NodeFiles[];
   readonly places: ReadonlyMap<number, CpuPlace> | undefined;
 } {
-  const files = new SysfsFiles(nodesDirectory(directory));
-  const ids = readdirSync(files.root)
+  const files = new SysfsFiles(tree, nodesDirectory(tree));
+  const ids = files
+    .entries("")
     .flatMap((entry) => (/^node\d+$/.test(entry) ? [Number(entry.slice(4))] : []))
     .sort((a, b) => a - b);
   for (const id of ids)
@@ -201,8 +202,8 @@ export function readSysfs(directory: string): {
 }
 
 /** @throws InputError naming the file in the directory and the field of every fault */
-export function machineFromSysfs(directory: string, name: string, base: MachineSpec): MachineSpec {
-  const { nodes, places } = readSysfs(directory);
+export function machineFromSysfs(tree: FolderTree, name: string, base: MachineSpec): MachineSpec {
+  const { nodes, places } = readSysfs(tree);
   const scale = distanceScale(base);
   const hasAccess = nodes.some((node) => node.access.length > 0);
   const latency = measured(nodes, "latencyNs", scale.latencyNs);
@@ -212,11 +213,11 @@ export function machineFromSysfs(directory: string, name: string, base: MachineS
     {
       name,
       nodes,
-      description: `/sys/devices/system/node in ${directory}, on ${base.name}`,
+      description: `/sys/devices/system/node in ${tree.name}, on ${base.name}`,
       distance: nodes.map((node) => node.distance),
       ...(hasAccess ? { latencyNs: latency.matrix, bandwidthMBs: bandwidth.matrix } : {}),
       sources: [
-        `nodes, CPUs, memory and distances: ${directory}`,
+        `nodes, CPUs, memory and distances: ${tree.name}`,
         ...(places ? ["sockets and cores: cpuN/topology there"] : []),
         ...(hasAccess
           ? [

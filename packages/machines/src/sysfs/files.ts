@@ -1,10 +1,7 @@
 /** The small files of a copied sysfs: read when they are there, their faults collected so that all are told at once. */
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { allFaults, type InputFault } from "@kreplica/inputs";
+import { type FolderTree, lastOf } from "./folder-tree.js";
 
-/** Files of sysfs are at most a page, cpumaps a little more. */
-const LONGEST = 64 << 10;
 /** How a copy is made that ends: `cp -L` follows links in circles. */
 export const RECOPY = "copy it again: cp -r /sys/devices/system/node /sys/devices/system/cpu DIR";
 
@@ -14,23 +11,49 @@ export const RECOPY = "copy it again: cp -r /sys/devices/system/node /sys/device
 export class SysfsFiles {
   private readonly faults: InputFault[] = [];
 
-  /** @param root nodes' directory, in which node0, node1 ... lie */
-  constructor(readonly root: string) {}
+  /** @param root nodes' directory below the tree, in which node0, node1 ... lie; empty for the tree itself */
+  constructor(
+    private readonly tree: FolderTree,
+    private readonly root: string,
+  ) {}
+
+  /** Whether the CPUs' own directory may lie beside the nodes'. */
+  get besideCpus(): boolean {
+    return lastOf(this.root === "" ? this.tree.at("").replace(/\/+$/, "") : this.root) === "node";
+  }
+
+  /** @param path below the root, as everywhere */
+  has(path: string): boolean {
+    return this.tree.has(this.below(path));
+  }
+
+  /** Names of what lies in a folder. */
+  entries(path: string): readonly string[] {
+    return this.tree.entries(this.below(path));
+  }
+
+  /** A path as errors name it. */
+  at(path: string): string {
+    return this.tree.at(this.below(path));
+  }
+
+  private below(path: string): string {
+    return this.root === "" ? path : `${this.root}/${path}`;
+  }
 
   /**
    * Text of a file; undefined where there is none, or it cannot be read, which is reported.
    * @param path below the root
    */
   text(path: string): string | undefined {
-    const file = join(this.root, path);
-    if (!existsSync(file)) return undefined;
+    if (!this.has(path)) return undefined;
     try {
-      if (!statSync(file).isFile() || statSync(file).size > LONGEST) throw new Error("not a small file");
-      return readFileSync(file, "utf8");
+      return this.tree.text(this.below(path));
     } catch (error) {
+      const { code, message } = error as Error & { readonly code?: string };
       this.faults.push({
-        file,
-        reason: `cannot be read (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`,
+        file: this.at(path),
+        reason: `cannot be read (${code ?? message})`,
         remedy: RECOPY,
       });
       return undefined;
@@ -47,7 +70,7 @@ export class SysfsFiles {
 
   /** @param path below the root */
   report(path: string, reason: string, remedy = RECOPY): void {
-    this.faults.push({ file: join(this.root, path), line: 1, field: path, reason, remedy });
+    this.faults.push({ file: this.at(path), line: 1, field: path, reason, remedy });
   }
 
   /** Whether nothing was reported since. @param before what {@link count} was then */

@@ -8,11 +8,10 @@
  *
  * @source Linux Documentation/ABI/stable/sysfs-devices-system-cpu
  */
-import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
 import { parseCpuList } from "@kreplica/inputs";
-import type { CpuPlace, FoundNode } from "@kreplica/machines";
-import type { SysfsFiles } from "./sysfs-files.js";
+import type { CpuPlace } from "../cpu-places.js";
+import type { FoundNode } from "../found-node.js";
+import type { SysfsFiles } from "./files.js";
 
 /** @returns undefined when not every CPU's package is told: sockets are then guessed. Faults are reported */
 export function readTopology(
@@ -25,8 +24,8 @@ export function readTopology(
     for (const cpu of cpus) {
       const directory = [
         `node${id}/cpu${cpu}/topology`,
-        ...(basename(files.root) === "node" ? [`../cpu/cpu${cpu}/topology`] : []),
-      ].find((each) => existsSync(join(files.root, each)));
+        ...(files.besideCpus ? [`../cpu/cpu${cpu}/topology`] : []),
+      ].find((each) => files.has(each));
       const place = directory === undefined ? undefined : placeOf(files, directory, cpu);
       if (place) places.set(cpu, place);
       else told = false;
@@ -58,7 +57,7 @@ function placeOf(files: SysfsFiles, directory: string, cpu: number): CpuPlace | 
   }
   const list = ["core_cpus_list", "thread_siblings_list"]
     .map((each) => `${directory}/${each}`)
-    .find((each) => existsSync(join(files.root, each)));
+    .find((each) => files.has(each));
   if (list === undefined) {
     const core = files.figure(`${directory}/core_id`, "the number of a core");
     return core === undefined ? undefined : { package: Number(packageText), core };
