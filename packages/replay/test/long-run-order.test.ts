@@ -78,7 +78,8 @@ class Told {
 const address = (lo: number, hi: number): string => ((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)).toString(16);
 const told = (half: 0 | 1, run: LongRun, replayer: Told): string[] => {
   replayer.steps.length = 0;
-  run.play(replayer as unknown as Replayer, half * (PARTS / 2), (half + 1) * (PARTS / 2));
+  const part = run.pieces(replayer as unknown as Replayer, half * (PARTS / 2), (half + 1) * (PARTS / 2));
+  for (const { program, from, to } of part) replayer.execute(program, from, to);
   return [...replayer.steps];
 };
 const make = (): LongRun => {

@@ -15,7 +15,7 @@ import { TraceError } from "@kreplica/trace";
 import type { LineSchedule } from "./line-schedule.js";
 import { Control, Op, Program, type ProgramPage } from "./program.js";
 import type { PlacePage } from "./program-builder.js";
-import { PARTS, type Replayer, type Window, type Workload } from "./replayer.js";
+import { type Piece, PARTS, type Replayer, type Window, type Workload } from "./replayer.js";
 
 const LOW_48 = (1n << 48n) - 1n;
 const USER_END = 1n << 47n;
@@ -164,7 +164,7 @@ export class LongRun implements Workload {
     );
   }
 
-  play(replayer: Replayer, from: number, to: number): void {
+  *pieces(replayer: Replayer, from: number, to: number): Iterable<Piece> {
     const { stretches, template, burstStart } = this.schedule;
     let last = this.mappedLast.get(replayer);
     if (!last) {
@@ -180,13 +180,13 @@ export class LongRun implements Workload {
       const { program, mapped, origin, kernelEnd } = this.templates[template[i]!]!;
       const lacking = this.mapPages(replayer, program, mapped, i, last);
       for (let which = 0; which < CLASSES; which++) this.fill(program, origin, i, which);
-      replayer.execute(program, 0, kernelEnd);
+      yield { program, from: 0, to: kernelEnd };
       for (const at of lacking) this.touchPage(replayer, at);
       this.touchOthers(replayer, origin, i);
-      replayer.execute(program, kernelEnd, program.length);
+      yield { program, from: kernelEnd, to: program.length };
       // What other CPUs did meanwhile, as recorded.
       for (let burst = burstStart[i]!; burst < burstStart[i + 1]!; burst++)
-        replayer.execute(this.source, this.burstAt[burst]!, this.burstAt[burst + 1]!);
+        yield { program: this.source, from: this.burstAt[burst]!, to: this.burstAt[burst + 1]! };
     }
   }
 

@@ -1,7 +1,7 @@
 /** A recording run from its first operation to its last. */
 import type { PlacePage } from "./program-builder.js";
 import type { Program } from "./program.js";
-import { PARTS, type Replayer, type Window, type Workload } from "./replayer.js";
+import { type Piece, PARTS, type Replayer, type Window, type Workload } from "./replayer.js";
 
 /** References up to which a recording is short. */
 const SHORT = 1_000_000;
@@ -27,9 +27,9 @@ export class PlainRun implements Workload {
         ];
   }
 
-  play(replayer: Replayer, from: number, to: number): void {
+  *pieces(_replayer: Replayer, from: number, to: number): Iterable<Piece> {
     const at = (part: number): number => Math.floor((this.program.length * part) / PARTS);
-    replayer.execute(this.program, at(from), at(to));
+    yield { program: this.program, from: at(from), to: at(to) };
   }
 
   placed(place: PlacePage): PlainRun {

@@ -38,6 +38,13 @@ export interface WindowCounts {
   readonly others: Float64Array;
 }
 
+/** Operations `[from, to)` of a program. */
+export interface Piece {
+  readonly program: Program;
+  readonly from: number;
+  readonly to: number;
+}
+
 /** What can be run: a program, or a long run of many. */
 export interface Workload {
   /** References it makes in one run, control operations included. */
@@ -45,10 +52,10 @@ export interface Workload {
   /** Instructions by virtual CPU and region, `[vcpu * 8 + region]`. */
   readonly instructions: Float64Array;
   /**
-   * Runs a part of it.
+   * A part of it, each piece to be executed before the next is asked for: what lies between is done on the replayer.
    * @param from in {@link PARTS}ths of the whole, fractions too: 0 to {@link PARTS}
    */
-  play(replayer: Replayer, from: number, to: number): void;
+  pieces(replayer: Replayer, from: number, to: number): Iterable<Piece>;
   /** It does the same again and again. */
   readonly loop: boolean;
   /** Parts that are like the rest, in order, none over its middle; none at all where it is short. */
@@ -95,13 +102,22 @@ export class Replayer {
 
   /** Runs the workload once, from whatever state the machine is in. */
   run(workload: Workload): Run {
+    const running = this.running(workload);
+    for (let next = running.next(); ; next = running.next()) {
+      if (next.done === true) return next.value;
+      this.execute(next.value.program, next.value.from, next.value.to);
+    }
+  }
+
+  /** As {@link run}, by whoever takes the pieces and executes each before the next: others may run in between. */
+  *running(workload: Workload): Generator<Piece, Run, undefined> {
     this.select(this.measured);
     const before = this.bank.snapshot(this.cpu);
     const workBefore = this.work.done;
     const windows = { first: new Float64Array(before.length), others: new Float64Array(before.length) };
-    const played = this.playTo(PARTS / 2, 0, workload, windows);
+    const played = yield* this.playTo(PARTS / 2, 0, workload, windows);
     const half = this.bank.snapshot(this.cpu);
-    this.playTo(PARTS, played, workload, windows);
+    yield* this.playTo(PARTS, played, workload, windows);
     this.select(this.measured);
     this.retire(workload);
     const after = this.bank.snapshot(this.cpu);
@@ -136,19 +152,24 @@ export class Replayer {
   }
 
   /** Plays what is left up to a place, and adds what its windows count. @returns the place */
-  private playTo(to: number, from: number, workload: Workload, counts: WindowCounts): number {
+  private *playTo(
+    to: number,
+    from: number,
+    workload: Workload,
+    counts: WindowCounts,
+  ): Generator<Piece, number, undefined> {
     let at = from;
     for (const [nth, [first, end]] of workload.windows.entries()) {
       if (first < at || end > to) continue;
-      if (first > at) workload.play(this, at, first);
+      if (first > at) yield* workload.pieces(this, at, first);
       const before = this.bank.snapshot(this.cpu);
-      workload.play(this, first, end);
+      yield* workload.pieces(this, first, end);
       const after = this.bank.snapshot(this.cpu);
       const sum = nth === 0 ? counts.first : counts.others;
       for (let place = 0; place < sum.length; place++) sum[place]! += after[place]! - before[place]!;
       at = end;
     }
-    if (at < to) workload.play(this, at, to);
+    if (at < to) yield* workload.pieces(this, at, to);
     return to;
   }
 
@@ -262,7 +283,7 @@ export class Replayer {
       );
   }
 
-  private select(vcpu: number): void {
+  protected select(vcpu: number): void {
     this.vcpu = vcpu;
     this.current = this.runner(vcpu).cpu;
   }

@@ -3,7 +3,7 @@
  * runs would take as long as the one that is looked at.
  */
 import type { PlacePage } from "./program-builder.js";
-import { PARTS, type Replayer, type Window, type WindowCounts, type Workload } from "./replayer.js";
+import { type Piece, PARTS, type Replayer, type Window, type WindowCounts, type Workload } from "./replayer.js";
 
 const lengthOf = (windows: readonly Window[]): number => windows.reduce((sum, [from, to]) => sum + to - from, 0);
 
@@ -27,13 +27,13 @@ export class SampledRun implements Workload {
     this.windows = whole.windows.map((_, nth) => [nth * each, (nth + 1) * each]);
   }
 
-  play(replayer: Replayer, from: number, to: number): void {
-    this.windows.forEach(([first, end], nth) => {
+  *pieces(replayer: Replayer, from: number, to: number): Iterable<Piece> {
+    for (const [nth, [first, end]] of this.windows.entries()) {
       const [start, stop] = this.whole.windows[nth]!;
       const inWhole = (part: number): number =>
         start + ((Math.min(end, Math.max(first, part)) - first) / (end - first)) * (stop - start);
-      if (from < end && to > first) this.whole.play(replayer, inWhole(from), inWhole(to));
-    });
+      if (from < end && to > first) yield* this.whole.pieces(replayer, inWhole(from), inWhole(to));
+    }
   }
 
   placed(place: PlacePage): SampledRun {
