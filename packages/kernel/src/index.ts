@@ -29,5 +29,7 @@ export {
 } from "./policies.js";
 export { policyLikeness } from "./policy-likeness.js";
 export { PARAMETERS, type TextProfile, useTextProfile } from "./policy-parameters.js";
-export { type GuestWindow, guestWindows, RECORDED_PCID, RecordedPages, sparedWindows } from "./recorded-pages.js";
+export { framesBeyond, type GuestWindow, guestWindows, sparedWindows } from "./guest-windows.js";
+export { RECORDED_PCID, RecordedPages } from "./recorded-pages.js";
+export { type RunnerPlaces, runnerPlaces } from "./runner-places.js";
 export { lateMemory, smallImage, smallMachine } from "./small-kernel.js";

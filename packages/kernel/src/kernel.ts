@@ -13,7 +13,8 @@ import type { BootOptions } from "./boot-options.js";
 import { bootableCpus, IMAGE_OFFSET, imageRuns, nodeOfAddress } from "./boot-place.js";
 import { extensions } from "./extensions.js";
 import { calledOf, type KernelPolicy, policyOf } from "./policies.js";
-import { defaultGuestNodes, framesBeyond, sparedWindows, tailsWindow } from "./recorded-pages.js";
+import { framesBeyond, sparedWindows, tailsWindow } from "./guest-windows.js";
+import { defaultGuestNodes } from "./recorded-pages.js";
 
 /** A kernel, before it is booted. */
 export interface Kernel {

@@ -2,14 +2,13 @@
  * Pages of a recording in the model: where each virtual page of the recorded guest is here, mapped where nothing maps
  * it yet.
  *
- * The memory of each of the guest's nodes is a window of the same size on one node of the machine, set aside while
- * booting, so that frames of the recording and frames of the model never meet: the node that holds the recorded image
- * on the image's, every other on the data's. What the model's kernel maps itself is addressed through its own tables:
- * the image at its offset, the direct map and the page descriptors at the frame's new place.
+ * The memory of each of the guest's nodes is a window of the machine's: guest-windows.ts. What the model's kernel maps
+ * itself is addressed through its own tables: the image at its offset, the direct map and the page descriptors at the
+ * frame's new place.
  */
 import { LARGE_PAGES, PAGE } from "@kreplica/hw-x86/api";
 import { addressOfFrame, type CpuId, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
-import { type AddressSpace, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
+import { type AddressSpace, entryPageOf, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
 import {
   CPU_ENTRY_AREA,
   DESCRIPTOR_BYTES,
@@ -22,82 +21,15 @@ import {
   tailOfPage,
 } from "@kreplica/trace";
 import type { BootParts } from "./boot-parts.js";
+import { framesBeyond, type GuestWindow, guestWindows, tailsWindow } from "./guest-windows.js";
+import type { RunnerPlaces } from "./runner-places.js";
+
+/** The top-level entry of 4 levels that has the entry areas has nothing else. */
+const CPU_ENTRY_AREA_END = CPU_ENTRY_AREA + 0x80_0000_0000n;
 
 /** PCID of the recorded address space: Linux gives the first space on a CPU 1, and its user half 0x801. */
 export const RECORDED_PCID = 1;
 const USER_PCID = RECORDED_PCID | 0x800;
-
-/**
- * Frames by which an image is larger than the recorded one, in whole large pages: recorded frames behind the image lie
- * so much later.
- */
-export const framesBeyond = (image: { readonly stext: bigint; readonly end: bigint }, guest: RecordedGuest): number =>
-  Math.max(0, Math.ceil((imagePages(image) - imagePages(guest.image)) / 512) * 512);
-
-/** Where a node of the guest is in the model. */
-export interface GuestWindow {
-  readonly node: NodeId;
-  /** First frame, and how many: more than the guest had where the booted image is larger than the recorded one. */
-  readonly first: Frame;
-  readonly frames: number;
-}
-
-/**
- * A window for each of the guest's nodes, where they fit or not; those on one node lie behind one another.
- * @param nodes of the image and of all other recorded memory @param beyond what {@link framesBeyond} says of the image
- */
-export function guestWindows(
-  ranges: readonly FrameRange[],
-  guest: RecordedGuest,
-  [image, data]: readonly [NodeId, NodeId],
-  beyond = 0,
-): GuestWindow[] {
-  const taken = new Map<NodeId, number>();
-  const holdsImage = guestNodeOfPage(guest, guest.image.firstPage);
-  return guest.nodes.map(({ pages }, i) => {
-    // The image itself lies where the model's does. The only node a guest had is where the test's data was.
-    const node = i === holdsImage && guest.nodes.length > 1 ? image : data;
-    const start = ranges.find((range) => range.node === node)?.first ?? 0;
-    const first = start + (taken.get(node) ?? 0);
-    const frames = pages + (i === holdsImage ? beyond : 0);
-    taken.set(node, (taken.get(node) ?? 0) + frames);
-    return { node, first, frames };
-  });
-}
-
-/** Windows that are set aside: those on nodes large enough to spare them, which have as much again. */
-export const sparedWindows = (
-  ranges: readonly FrameRange[],
-  guest: RecordedGuest,
-  nodes: readonly [NodeId, NodeId],
-  beyond = 0,
-): GuestWindow[] =>
-  guestWindows(ranges, guest, nodes, beyond).filter(({ first }, i) =>
-    ranges.some((range) => first >= range.first && first + 2 * guest.nodes[i]!.pages <= range.first + range.frames),
-  );
-
-/**
- * Where the tails of the recorded image lie, which its kernel gave back and used for anything, while of the booted
- * image they may be text or rodata (patch 06): a large page each, so that page descriptors keep their places among one
- * another, at the end of the memory that the image's node must have to spare behind its windows. Undefined where
- * windows are not set aside: there the tails stay in the image.
- */
-export function tailsWindow(
-  ranges: readonly FrameRange[],
-  guest: RecordedGuest,
-  nodes: readonly [NodeId, NodeId],
-  beyond = 0,
-): GuestWindow | undefined {
-  const windows = guestWindows(ranges, guest, nodes, beyond);
-  if (guest.image.tails.length === 0 || sparedWindows(ranges, guest, nodes, beyond).length < windows.length)
-    return undefined;
-  const node = windows[guestNodeOfPage(guest, guest.image.firstPage)]!.node;
-  const last = windows.findLastIndex((each) => each.node === node);
-  const frames = guest.image.tails.length * LARGE_PAGES;
-  const end = windows[last]!.first + 2 * guest.nodes[last]!.pages;
-  const first = Math.floor((end - frames) / LARGE_PAGES) * LARGE_PAGES;
-  return first < windows[last]!.first + windows[last]!.frames ? undefined : { node, first, frames };
-}
 
 /** The nodes that stand for those of the image and of the data, unless told otherwise: the first two with memory. */
 export function defaultGuestNodes(ranges: readonly FrameRange[]): readonly [NodeId, NodeId] {
@@ -130,22 +62,25 @@ export class RecordedPages {
   /**
    * @param nodes that stand for those of the recorded image and of all other memory
    * @param order of the guest's frames, where it is not as recorded; page descriptors stay where they were
+   * @param runner whose pages they are, where several CPUs run the recording, each with a process of its own
    */
   constructor(
     private readonly parts: BootParts,
     private readonly nodes: readonly [NodeId, NodeId],
     readonly guest: RecordedGuest = shippedGuest,
     private readonly order: (recorded: Frame) => Frame = (recorded) => recorded,
+    private readonly runner?: RunnerPlaces,
   ) {
     this.beyond = framesBeyond(parts.image, guest);
-    this.windows = guestWindows(parts.machine.memory.ranges, guest, nodes, this.beyond);
+    this.windows = runner?.windows ?? guestWindows(parts.machine.memory.ranges, guest, nodes, this.beyond);
     this.tails = tailsWindow(parts.machine.memory.ranges, guest, nodes, this.beyond);
     this.mappings = MAPPINGS[guest.levels];
   }
 
   /** To be called before a CPU runs a recording; for the one that is measured before any page is mapped. */
   runsOn(cpu: CpuId): void {
-    if (this.running.size === 0) this.keepImage();
+    // Of several runners one has done so already: the image is everybody's.
+    if (this.running.size === 0 && !this.runner) this.keepImage();
     this.running.add(cpu);
   }
 
@@ -248,7 +183,8 @@ export class RecordedPages {
     const { tables, view } = this.parts;
     const old = tables.lookup(view.master, start);
     if (old) {
-      if (old.frame === mapping.frame) return;
+      // Modules and the like have one address for all runners, who differ in what lay there: the first one's stays.
+      if (old.frame === mapping.frame || (this.runner && !this.isOwn(start))) return;
       const done = tables.editLazily((editor) => editor.repoint({ start, pages: 1 }, () => mapping.frame));
       invariant(done, "a leaf that is there needs no table page");
       this.forget(start);
@@ -278,6 +214,15 @@ export class RecordedPages {
     return address >= layout.modulesStart && address < layout.modulesEnd;
   }
 
+  /** Whether no other runner has the address, in this layout. */
+  private isOwn(address: bigint): boolean {
+    const { layout } = this.parts;
+    return (
+      (address >= layout.vmallocStart && address < layout.vmallocEnd) ||
+      (address >= CPU_ENTRY_AREA && address < CPU_ENTRY_AREA_END)
+    );
+  }
+
   /** Where an address is in this layout, and whether the kernel's own tables map it. */
   private move(address: bigint, recorded: Frame): { address: bigint; builtIn: boolean } {
     const { layout, image } = this.parts;
@@ -305,13 +250,24 @@ export class RecordedPages {
       };
     }
     if (address >= vmallocStart && address < vmallocEnd)
-      return { address: layout.vmallocStart + (address - vmallocStart), builtIn: false };
+      return {
+        address: layout.vmallocStart + (address - vmallocStart) + (this.runner?.vmallocBytes ?? 0n),
+        builtIn: false,
+      };
     if (address >= CPU_ENTRY_AREA) {
       // cpu_entry_area, modules and fixmap lie alike everywhere; what the boot did not build, the recording's frame
       // fills.
-      const known = this.parts.tables.lookup(this.parts.view.master, address);
-      return { address, builtIn: known !== undefined && !this.isModule(address) && recorded !== NONE };
+      const here = this.runner ? entryAddress(address, this.runner.position) : address;
+      const known = this.parts.tables.lookup(this.parts.view.master, here);
+      return { address: here, builtIn: known !== undefined && !this.isModule(address) && recorded !== NONE };
     }
     return { address, builtIn: false };
   }
+}
+
+/** An address of any CPU's entry area as that of the CPU at a position among all; others stay. */
+function entryAddress(address: bigint, position: number): bigint {
+  if (address >= CPU_ENTRY_AREA_END) return address;
+  const page = entryPageOf(Number((address - CPU_ENTRY_AREA) >> 12n), position);
+  return CPU_ENTRY_AREA + (BigInt(page) << 12n) + (address & (PAGE - 1n));
 }

@@ -44,6 +44,7 @@ export {
   PerHolderSpaces,
   SingleCopy,
 };
+export { entryPageOf } from "./boot/cpu-areas.js";
 export { VmaTree } from "./processes/vma-tree.js";
 
 /** The kernel's core. Needs hw-x86/Machine, KernelImage, KernelLayout, KernelOptions and a ReplicaView. */

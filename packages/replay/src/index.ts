@@ -62,6 +62,7 @@ export {
   pageRows,
   textCycles,
 } from "./measure/located.js";
+export { type BusyCount, type BusyCpu, type BusyJob, type BusyRuns, measureBusy } from "./measure/measure-busy.js";
 export { jobKernel, type KernelJob } from "./measure/kernel-job.js";
 export { type KernelMeasurement, measureTrace, type TraceJob, type TraceMeasurement } from "./measure/measure-trace.js";
 export { hasRecordedCall, mixGain, RECORDED_CALLS, type RecordedCalls } from "./measure/mix.js";

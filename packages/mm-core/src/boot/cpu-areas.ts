@@ -17,6 +17,8 @@ import { entryHigh, entryLow } from "@kreplica/hw-x86/api";
 const UNIT_FRAMES = 256;
 /** Pages of a CPU's entry area. */
 const AREA_PAGES = 59;
+/** No guest has more. */
+const MOST_CPUS = 64;
 /** Page of cpu_tss_rw in the unit: System.map says 0x6000. */
 export const TSS_PAGE = 6;
 /** Page in the entry area, page in the unit, count, writable. */
@@ -50,6 +52,13 @@ export function reserveCpuUnits(context: BuildContext): CpuUnits {
 
 /** Pages of cpu_entry_area with so many CPUs: the IDT's, and each CPU's. */
 export const entryAreaPages = (cpus: number): number => 1 + cpus * AREA_PAGES;
+
+/**
+ * A page of any CPU's entry area as that of another: the IDT's, and what lies behind all areas, is everybody's.
+ * @param page counted from the start of cpu_entry_area @param position of the other among the CPUs, by id
+ */
+export const entryPageOf = (page: number, position: number): number =>
+  page < 1 || page >= entryAreaPages(MOST_CPUS) ? page : entryAreaPages(position) + ((page - 1) % AREA_PAGES);
 
 /** Maps the IDT and each CPU's entry area. @returns leaves made */
 export function buildCpuEntryAreas(context: BuildContext, root: Frame, units: CpuUnits): number {
