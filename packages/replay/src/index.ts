@@ -62,6 +62,15 @@ export {
   pageRows,
   textCycles,
 } from "./measure/located.js";
+export {
+  type BusyCurve,
+  busyCurve,
+  type BusyPoint,
+  type BusyRequest,
+  type BusyRunner,
+  type BusySide,
+  type TextLines,
+} from "./measure/busy-curve.js";
 export { type BusyCount, type BusyCpu, type BusyJob, type BusyRuns, measureBusy } from "./measure/measure-busy.js";
 export { jobKernel, type KernelJob } from "./measure/kernel-job.js";
 export { type KernelMeasurement, measureTrace, type TraceJob, type TraceMeasurement } from "./measure/measure-trace.js";
@@ -76,7 +85,7 @@ export {
 } from "./measure/mix-figures.js";
 export { type DataOf, nodeClasses, toldOf } from "./measure/node-classes.js";
 export { PATCH_SITES, type PatchCost, patchCosts, type PatchSite, textPokeOf } from "./measure/patch-cost.js";
-export { defaultDataNode, farOverNear, indexOf, otherCpus, type Where } from "./measure/placement.js";
+export { cpusAtOnce, defaultDataNode, farOverNear, indexOf, otherCpus, type Where } from "./measure/placement.js";
 export { CR3_WRITE_CYCLES, FIRST_PASS, FURTHER_PASS, POKE_FUNCTIONS, SYNC_CORE_CYCLES } from "./measure/poke-pass.js";
 export { type PolicyCost, policyCosts } from "./measure/policy-cost.js";
 export { type ForkCycles, forkCycles, rateCosts } from "./measure/rates.js";

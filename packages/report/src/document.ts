@@ -105,10 +105,34 @@ export interface Comparison {
   readonly verdict?: { readonly sentences: readonly string[] } | null;
   /** Every node with CPUs; none where one CPU alone was measured. */
   readonly nodes?: readonly NodeGains[];
+  /** Traffic, of which the page shows gains over how many CPUs are busy; null on an idle machine. */
+  readonly load?: { readonly curve?: readonly BusyPoint[] } | null;
   /** What a mix of system calls gains; null where none was given. */
   readonly mix?: MixGain | null;
   /** What so many processes, forks and migrations cost; null where nobody asked. */
   readonly rates?: RateCosts | null;
+}
+
+/** One test on so many CPUs of every node at once. */
+export interface BusyPoint {
+  readonly test: string;
+  readonly cache: "cold" | "hot";
+  readonly recording: string;
+  readonly cpusPerNode: number;
+  readonly gainPercent: number;
+  readonly gainLow: number;
+  readonly gainHigh: number;
+  readonly singleCopy: BusyCounts;
+  readonly perNode: BusyCounts;
+}
+
+/** Lines a CPU had from where, the mean of all. */
+interface BusyCounts {
+  readonly textFromOwnL3: number;
+  readonly textFromOtherL3: number;
+  readonly textFromNearMemory: number;
+  readonly textFromFarMemory: number;
+  readonly contendedData: number;
 }
 
 /** Recordings weighted by a program's system calls. */

@@ -1,6 +1,8 @@
 /** Which recordings a command is about: those of the tests it names, by test or by file. */
 import { didYouMean, InputError } from "@kreplica/inputs";
 import { stemOf, testOf } from "@kreplica/trace";
+import { guestNodes } from "../inputs/guest-nodes.js";
+import type { NamedRecording } from "../inputs/replay-kernel.js";
 import { traceFile } from "../inputs/trace-file.js";
 import { Option } from "commander";
 import type { CommandContext } from "./command.js";
@@ -69,4 +71,35 @@ export function refuse(faults: readonly InputError[], context: CommandContext): 
   for (const { message } of each.slice(0, -1)) context.remark(message);
   const last = each.at(-1);
   if (last) throw last;
+}
+
+/**
+ * What was recorded, where it is not the traced kernel.
+ * @throws InputError when the recordings or the guest's nodes are not named, too
+ */
+export function recordingNamed({
+  recordedKernel,
+  recordedNodes,
+  traces,
+}: {
+  readonly recordedKernel?: string;
+  readonly recordedNodes?: string;
+  readonly traces?: string;
+}): NamedRecording | undefined {
+  if (recordedKernel === undefined) {
+    if (recordedNodes !== undefined)
+      throw new InputError({
+        file: "--recorded-nodes",
+        reason: "given without --recorded-kernel",
+        remedy: "name the System.map or the kernel that was recorded",
+      });
+    return undefined;
+  }
+  if (traces === undefined)
+    throw new InputError({
+      file: "--recorded-kernel",
+      reason: "given without --traces: what ships was recorded on the traced kernel",
+      remedy: "name recordings of that kernel with --traces",
+    });
+  return { kernel: recordedKernel, nodes: guestNodes(recordedNodes, traces) };
 }

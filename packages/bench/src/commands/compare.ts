@@ -16,8 +16,7 @@ import {
   rateCosts,
 } from "@kreplica/replay";
 import { type Command, Option } from "commander";
-import { guestNodes } from "../inputs/guest-nodes.js";
-import { type NamedKernels, type NamedRecording, replayKernel } from "../inputs/replay-kernel.js";
+import { type NamedKernels, replayKernel } from "../inputs/replay-kernel.js";
 import { reportedOf } from "../inputs/reported-file.js";
 import { isLongRun } from "../inputs/trace-file.js";
 import { chosenTraces } from "../inputs/traces.js";
@@ -28,8 +27,9 @@ import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { compareText } from "../report/compare.js";
 import { compareShortText } from "../report/compare-short.js";
 import { jsonText } from "../report/documents/json-text.js";
-import { chosenRecordings, refuse, tracesOption, testsOption } from "./chosen-recordings.js";
+import { chosenRecordings, recordingNamed, refuse, tracesOption, testsOption } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
+import { BUSY_RULES, type BusyOption, busyOf, busyOption, readBusy } from "./busy-option.js";
 import { type LoadOption, loadOption, readLoad } from "./load-option.js";
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
 import {
@@ -58,6 +58,7 @@ import { choiceOption, fileOption, NODE_IDS, numberOption } from "./values.js";
 export type CompareOptions = MachineOptions &
   KernelOption &
   LoadOption &
+  BusyOption &
   PressureOption &
   PlacementOptions & {
     readonly dataNode?: number;
@@ -148,7 +149,7 @@ export function registerCompare(program: Command, context: CommandContext): void
     .description(
       "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, on one screen; with --why, --memory, --work or -v also where the cycles went, what it costs, and whether the replicas are right.",
     );
-  declareRules(addLayoutsOptions(addMixOptions(addPlacesOptions(addCompareOptions(command)))), [
+  declareRules(addLayoutsOptions(addMixOptions(addPlacesOptions(addCompareOptions(command)))).addOption(busyOption()), [
     { option: "--schema", needs: "--json" },
     ...["--why", "--memory", "--work", "--verbose"].map((option) => ({
       option,
@@ -162,6 +163,7 @@ export function registerCompare(program: Command, context: CommandContext): void
     })),
     ...LAYOUTS_RULES,
     ...MIX_RULES,
+    ...BUSY_RULES,
     ...["--functions", "--pages"].map((option) => ({
       option,
       not: "--load",
@@ -198,6 +200,7 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --cpu 0", "one CPU in full, and no other node"],
         ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
         ["kreplica compare --load link=0.7", "links between sockets busy with other traffic"],
+        ["kreplica compare --busy 1,2,4,8 --test fork-1", "many CPUs at once, and how many decide the gain"],
         ["kreplica compare --mix strace.txt --cold-share 10", "weighted by the calls of one's own program"],
         ["kreplica compare --processes 2000 --forks-per-second 300", "what that many cost"],
         ["kreplica compare --pressure 2000", "other CPUs' data going through the last-level cache"],
@@ -293,6 +296,7 @@ export async function comparison(
   const rates = readRates(options);
   const reported = options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, tests);
   const load = readLoad(options, spec);
+  readBusy(options, spec, load);
   const request = {
     ...(load ? { load } : {}),
     policy: options.policy,
@@ -316,6 +320,7 @@ export async function comparison(
     ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
   };
   const measured = await compare(given, await replayKernel(given), request, (jobs) => runJobs(jobs, context.progress));
+  const busy = await busyOf(options, given, measured, context.progress);
   const better = options.policies === true ? await betterOf(options.policy) : undefined;
   const firstSwitch = rates?.migrationsPerSecond === undefined ? undefined : await switchOf(options.policy);
   context.progress.stop();
@@ -324,7 +329,8 @@ export async function comparison(
     ...(mix ? { mix: mixGain(mix, measured.tests, measured.machine) } : {}),
     ...(rates ? { rates: rateCosts(rates, measured, firstSwitch) } : {}),
     ...(better === undefined ? {} : { better }),
-    refused: [...refused, ...measured.refused],
+    ...(busy ? { busy } : {}),
+    refused: [...refused, ...measured.refused, ...(busy?.refused ?? [])],
   };
 
   /** On the single fork, which says what making a PGD takes, else on all recordings that are run whole. */
@@ -365,27 +371,4 @@ export function finish({ invariants, memory, memoryCost, refused }: CompareResul
   if (invariants.violated.length > 0 || memory.extraBytes !== memory.closedForm || memoryCost.unexplained !== 0)
     context.checkFailed();
   refuse(refused, context);
-}
-
-/**
- * What was recorded, where it is not the traced kernel.
- * @throws InputError when the recordings or the guest's nodes are not named, too
- */
-function recordingNamed({ recordedKernel, recordedNodes, traces }: CompareOptions): NamedRecording | undefined {
-  if (recordedKernel === undefined) {
-    if (recordedNodes !== undefined)
-      throw new InputError({
-        file: "--recorded-nodes",
-        reason: "given without --recorded-kernel",
-        remedy: "name the System.map or the kernel that was recorded",
-      });
-    return undefined;
-  }
-  if (traces === undefined)
-    throw new InputError({
-      file: "--recorded-kernel",
-      reason: "given without --traces: what ships was recorded on the traced kernel",
-      remedy: "name recordings of that kernel with --traces",
-    });
-  return { kernel: recordedKernel, nodes: guestNodes(recordedNodes, traces) };
 }

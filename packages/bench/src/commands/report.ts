@@ -16,6 +16,7 @@ import { runExplain } from "../run-explain.js";
 import { mapDocumentOf, runMap } from "../run-map.js";
 import { type Part, tableTree } from "../report/table-trees.js";
 import { addCompareOptions, comparison, type CompareOptions, finish } from "./compare.js";
+import { BUSY_RULES, busyOption } from "./busy-option.js";
 import { chosenRecordings } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addLayoutsOptions, LAYOUTS_RULES } from "./layouts-option.js";
@@ -47,6 +48,7 @@ export function registerReport(program: Command, context: CommandContext): void 
     [
       ...LAYOUTS_RULES,
       ...MIX_RULES,
+      ...BUSY_RULES,
       ...["--load", "--pressure"].map((option) => ({
         option,
         not: "--explain",
@@ -55,6 +57,7 @@ export function registerReport(program: Command, context: CommandContext): void 
       { option: "--load", not: "--map", because: "a map's distances are those of an idle machine" },
     ],
   )
+    .addOption(busyOption())
     .addOption(new Option("--explain", "and what it would take for each gain to equal a reported one, cause by cause"))
     .addOption(
       new Option("--map <test>", "and where this test gains, over L2 size, far over near latency and inclusion"),

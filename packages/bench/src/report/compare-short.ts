@@ -7,6 +7,7 @@ import type { CompareResult, Comparison } from "@kreplica/replay";
 import { bar } from "./bars.js";
 import { alignmentText, gainsText, gainText, labelOf, paintedGain, percentText, warningsOf } from "./compare-gains.js";
 import { layoutsText } from "./compare-layouts.js";
+import { busyText } from "./compare-busy.js";
 import { loadText } from "./compare-load.js";
 import { mixText } from "./compare-mix.js";
 import { placesText } from "./compare-places.js";
@@ -53,6 +54,7 @@ export function compareShortText(result: CompareResult, details: Details, screen
     mixText(result, screen),
     loadText(result, screen),
     pressureText(result, screen),
+    busyText(result, screen),
     placesText(result, screen),
     // Of another link of the same source only the full table tells test by test.
     details.why || result.layouts

@@ -14,6 +14,7 @@ import {
 } from "@kreplica/replay";
 import { gainsText, labelOf, percentText, standingText } from "./compare-gains.js";
 import { layoutsText } from "./compare-layouts.js";
+import { busyText } from "./compare-busy.js";
 import { idleText, loadText } from "./compare-load.js";
 import { pressureSentence, pressureText } from "./compare-pressure.js";
 import { recordedText } from "./compare-recorded.js";
@@ -58,6 +59,7 @@ export function compareText(result: CompareResult, screen: Screen): string {
       mixText(result, screen),
       loadText(result, screen),
       pressureText(result, screen),
+      busyText(result, screen),
     ].filter((text) => text !== ""),
     whyText(result, screen),
     ...[placesText(result, screen)].filter((text) => text !== ""),

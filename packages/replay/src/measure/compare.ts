@@ -2,7 +2,7 @@
  * The main job: the recorded tests on a kernel with one copy and on one with a copy per node, and what the difference
  * is.
  */
-import type { CpuId, CpuSpec, MachineSpec, NodeId } from "@kreplica/hw-x86/api";
+import type { CpuId, CpuSpec, NodeId } from "@kreplica/hw-x86/api";
 import { InputError } from "@kreplica/inputs";
 import {
   boot,
@@ -16,22 +16,22 @@ import {
   takeFootprint,
 } from "@kreplica/kernel";
 import { Processes, singleCopy } from "@kreplica/mm-core";
-import { type RecordedGuest, type TraceStatistics, type TraceTest, traceTests } from "@kreplica/trace";
+import { type TraceStatistics, type TraceTest, traceTests } from "@kreplica/trace";
 import type { WorkDone } from "../replay/replication-work.js";
 import { type CycleAccount, cycleAccount, type LineCounts, lineCounts } from "./cycle-account.js";
 import { bound, boundBeyondL2, type Gain, gain, nearGain } from "./gain.js";
 import type { Carried } from "../replay/other-kernel.js";
-import { hasRoom } from "../replay/recorded-frames.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { type LayoutGains, spreadBy } from "../layout/layout-gains.js";
 import { type DrawnLayouts, drawLayouts, type LayoutRequest } from "../layout/draw-layouts.js";
 import type { LayoutJob } from "../layout/measure-layouts.js";
+import type { BusyCurve } from "./busy-curve.js";
 import { type KernelJob, jobKernel } from "./kernel-job.js";
 import type { TraceJob, TraceMeasurement } from "./measure-trace.js";
 import type { MixResult, RateCosts } from "./mix-figures.js";
 import { type Load, type LoadedResult, LoadedTests } from "./loaded-tests.js";
-import { type DataOf, nodeClasses } from "./node-classes.js";
-import { defaultDataNode, indexOf, type Where } from "./placement.js";
+import { dataBeside, nodeClasses } from "./node-classes.js";
+import { indexOf } from "./placement.js";
 import { processBytes } from "./policy-cost.js";
 import { type Reported, reportedFor } from "./reported.js";
 import type { Located } from "./located.js";
@@ -145,6 +145,8 @@ export interface CompareResult<Job extends KernelJob = KernelJob> {
   readonly machine: WholeMachine | undefined;
   /** How busy links and memory controllers are; undefined on an idle machine. */
   readonly loaded?: LoadedResult | undefined;
+  /** Gains over how many CPUs run each test at once; absent unless asked for. */
+  readonly busy?: BusyCurve;
   /** What was drawn for `layout` in tests and machine; absent unless asked for. */
   readonly layouts?: DrawnLayouts;
   /** Of all policies the one that does better, null where none does; absent where only one was compared. */
@@ -356,17 +358,6 @@ function locatedIn(
     ),
   };
 }
-
-/**
- * Where the data of a test lies that CPUs of other nodes run: beside them, or where it was said to. A small node may be
- * too small for all that the guest had: then it lies where it does for the CPU looked at.
- */
-export const dataBeside =
-  (spec: MachineSpec, where: Where, dataNode: NodeId | undefined, guest?: RecordedGuest): DataOf =>
-  ({ cpu }) => {
-    const beside = dataNode ?? defaultDataNode(spec, cpu);
-    return hasRoom(spec, [where.masterNode, beside], guest) ? beside : where.dataNode;
-  };
 
 /** The cover letter's tests in its order; the others behind them, as their files are. */
 function orderOf({ test }: TraceMeasurement): number {

@@ -44,7 +44,7 @@ interface NodeCounts {
 }
 
 /** How busy one copy and the policy leave the machine when so many CPUs of each node do what was counted there. */
-function balances(
+export function balances(
   spec: MachineSpec,
   paths: Interconnect,
   load: Load,

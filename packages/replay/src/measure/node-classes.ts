@@ -4,11 +4,24 @@
  * latencies price the counts that it shares.
  */
 import { CounterLayout, KINDS, type MachineSpec, type NodeId, REGIONS, Source } from "@kreplica/hw-x86";
-import { indexOf } from "./placement.js";
+import type { RecordedGuest } from "@kreplica/trace";
+import { hasRoom } from "../replay/recorded-frames.js";
+import { defaultDataNode, indexOf, type Where } from "./placement.js";
 import type { NodeStanding } from "./standing.js";
 
 /** Node of a test's data, where a CPU of the node runs it. */
 export type DataOf = (node: NodeStanding) => NodeId;
+
+/**
+ * Where the data of a test lies that CPUs of other nodes run: beside them, or where it was said to. A small node may be
+ * too small for all that the guest had: then it lies where it does for the CPU looked at.
+ */
+export const dataBeside =
+  (spec: MachineSpec, where: Where, dataNode: NodeId | undefined, guest?: RecordedGuest): DataOf =>
+  ({ cpu }) => {
+    const beside = dataNode ?? defaultDataNode(spec, cpu);
+    return hasRoom(spec, [where.masterNode, beside], guest) ? beside : where.dataNode;
+  };
 
 /** Nodes that are alike. */
 export interface NodeClass {

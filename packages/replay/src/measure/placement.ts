@@ -61,3 +61,24 @@ export function otherCpus(
     return pool[vcpu % pool.length]!;
   };
 }
+
+/**
+ * So many CPUs of every node: each on a core of its own while there are any, lowest first; a node that has fewer gives
+ * all it has. The chosen CPU is its node's first.
+ */
+export function cpusAtOnce(spec: MachineSpec, { cpu }: Where, count: number): CpuId[] {
+  return spec.nodes.flatMap(({ id }) => {
+    const threads = new Map<number, number>();
+    return spec.cpus
+      .filter(({ node }) => node === id)
+      .sort((a, b) => Number(b.id === cpu) - Number(a.id === cpu) || a.id - b.id)
+      .map((each) => {
+        const thread = threads.get(each.core) ?? 0;
+        threads.set(each.core, thread + 1);
+        return { id: each.id, thread };
+      })
+      .sort((a, b) => a.thread - b.thread)
+      .slice(0, count)
+      .map((each) => each.id);
+  });
+}

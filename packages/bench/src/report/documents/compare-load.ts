@@ -2,20 +2,23 @@
 import { COMMON_SHAPE_SOURCE } from "@kreplica/machines";
 import type { CacheState, CompareResult } from "@kreplica/replay";
 import { basename } from "node:path";
+import { type BusyPointDocument, busyPoints } from "./compare-busy.js";
 import { rounded } from "./compare.js";
 
-/** A busy machine. Shares are of the peak read bandwidth, 0 to 1 and more where more is asked for. */
+/** A busy machine: traffic beside the test (--load), many CPUs at once (--busy), or both. Shares are of the peak read bandwidth, 0 to 1 and more where more is asked for. */
 export interface LoadDocument {
-  /** What was asked for, as it was written. */
+  /** What was asked of --load, as it was written; empty where it was not given. */
   readonly text: string;
   /** CPUs of every node that do as the measured one does. */
   readonly cpusPerNode: number;
   /** Where the curve of latency over use comes from. */
-  readonly curve: string;
+  readonly latencyCurve: string;
   /** What is shared, in the order of the shares below. */
   readonly resources: readonly LoadResource[];
-  /** Every test twice: hot, cold. */
+  /** Every test twice: hot, cold; none without --load. */
   readonly tests: readonly LoadedTestDocument[];
+  /** Gains over how many CPUs of every node run a test at once; none unless asked for (--busy). */
+  readonly curve: readonly BusyPointDocument[];
 }
 
 /** A link, one way, or a memory controller. */
@@ -46,22 +49,24 @@ export interface LoadedTestDocument {
 }
 
 /** A plain value, ready for JSON. */
-export function loadDocument({ loaded, tests, job: { spec } }: CompareResult): LoadDocument | null {
-  if (!loaded) return null;
-  const { load, resources } = loaded;
+export function loadDocument(result: CompareResult): LoadDocument | null {
+  const { loaded, busy, tests, job } = result;
+  const resources = loaded?.resources ?? busy?.resources;
+  if (!resources) return null;
+  const load = loaded?.load;
   const nameOf = (file: string): string => tests.find((each) => each.file === file)!.test.name;
   return {
-    text: load.text,
-    cpusPerNode: load.cpusPerNode,
-    curve: spec.loadedLatency?.source ?? COMMON_SHAPE_SOURCE,
+    text: load?.text ?? "",
+    cpusPerNode: load?.cpusPerNode ?? 1,
+    latencyCurve: job.spec.loadedLatency?.source ?? COMMON_SHAPE_SOURCE,
     resources: resources.map((each, nth) => ({
       kind: each.kind,
       from: each.kind === "link" ? each.from : each.node,
       to: each.kind === "link" ? each.to : null,
       peakMBs: each.peakMBs,
-      background: load.background[nth]!,
+      background: load?.background[nth] ?? 0,
     })),
-    tests: loaded.tests.map(({ file, cache, single, perNode, relief }) => ({
+    tests: (loaded?.tests ?? []).map(({ file, cache, single, perNode, relief }) => ({
       test: nameOf(file),
       cache,
       recording: basename(file),
@@ -70,5 +75,6 @@ export function loadDocument({ loaded, tests, job: { spec } }: CompareResult): L
       reliefPercent: rounded(relief),
       settled: single.settled && perNode.settled,
     })),
+    curve: busyPoints(result),
   };
 }

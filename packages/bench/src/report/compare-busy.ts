@@ -1,0 +1,100 @@
+/**
+ * What a comparison says of many CPUs at once: the gain of each test over how many of every node run it, and the counts
+ * behind it. Values in, text out.
+ */
+import { basename } from "node:path";
+import { wordsOf } from "@kreplica/kernel";
+import type { BusyPoint, BusySide, CompareResult } from "@kreplica/replay";
+import { bar } from "./bars.js";
+import { gainText, paintedGain, percentText } from "./compare-gains.js";
+import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
+
+const STATES = ["cold", "hot"] as const;
+/** Letters of a bar. */
+const BAR = 12;
+/** Percent; a loss of many times what there was would leave no other bar to see. */
+const LONGEST_BAR = 100;
+const right = (head: string): Column => ({ head, align: "right" });
+/** A mean of counts: whole where there are many. */
+const countText = (value: number): string => (value === 0 || value >= 9.95 ? value.toFixed(0) : value.toFixed(1));
+
+/** The curves; nothing where none was asked for. */
+export function busyText(result: CompareResult, screen: Screen): string {
+  const { busy, job, policy } = result;
+  if (!busy || busy.points.length === 0) return "";
+  const { points } = busy;
+  const files = [...new Set(points.map(({ file }) => file))];
+  const most = Math.min(LONGEST_BAR, Math.max(1, ...points.map(({ gain }) => Math.abs(gain.percent))));
+  const nameOf = (file: string): string => {
+    const { test } = points.find((each) => each.file === file)!;
+    const alike = points.some((each) => each.file !== file && each.test.name === test.name);
+    return alike ? basename(file).replace(/\.kt(\.zst)?$/, "") : test.name;
+  };
+  const rowsOf = (cells: (cold: BusyPoint, hot: BusyPoint) => readonly string[], width: number): string[][] =>
+    files.flatMap((file) => [
+      [screen.bold(nameOf(file)), ...Array.from({ length: width - 1 }, () => "")],
+      ...busy.cpusPerNode.map((count) => {
+        const at = (cache: "cold" | "hot"): BusyPoint =>
+          points.find((each) => each.file === file && each.cpusPerNode === count && each.cache === cache)!;
+        return [`${count} x ${at("cold").nodes.length}`, ...cells(at("cold"), at("hot"))];
+      }),
+    ]);
+  const curve = STATES.flatMap((cache): Column[] => [right(`${cache}\ngain`), { head: "" }, right("\nlow .. high")]);
+  const gains = ({ gain }: BusyPoint): string[] => [
+    paintedGain(gain.percent, screen),
+    bar(gain.percent, most, BAR, screen).padEnd(BAR),
+    `${gainText(gain.low)} .. ${gainText(gain.high)}`,
+  ];
+  const counts = (["one", wordsOf(policy).row] as const).flatMap((side): Column[] => [
+    right(`L3\n${side}`),
+    right(`L3'\n${side}`),
+    right(`near\n${side}`),
+    right(`far\n${side}`),
+    right(`data\n${side}`),
+    right(`link %\n${side}`),
+  ]);
+  const lines = ({ text, contended, utilisation }: BusySide): string[] => {
+    const links = busy.resources.flatMap(({ kind }, nth) => (kind === "link" ? [utilisation[nth]!] : []));
+    return [
+      ...[text.ownL3, text.otherL3, text.nearMemory, text.farMemory, contended].map(countText),
+      links.length === 0 ? "-" : percentText(100 * Math.max(...links)),
+    ];
+  };
+  const causes = STATES.map((cache) => {
+    const rows = rowsOf((...both) => {
+      const { single, perNode } = both[STATES.indexOf(cache)]!;
+      return [...lines(single), ...lines(perNode)];
+    }, counts.length + 1);
+    return (
+      heading(`Text by where it came from, ${cache}:`, "lines that a CPU fetched from beyond its L2, a run", screen) +
+      renderTable([{ head: "" }, ...counts], rows, screen)
+    );
+  });
+  const parts = points.some(({ share }) => share !== 1);
+  const loose = points.filter(({ settled }) => !settled).length;
+  return (
+    heading(
+      "All CPUs at once:",
+      `gain over the whole machine where k CPUs of every node run the test, of ${job.spec.name}`,
+      screen,
+    ) +
+    renderTable(
+      [{ head: "k x nodes" }, ...curve],
+      rowsOf((cold, hot) => [...gains(cold), ...gains(hot)], curve.length + 1),
+      screen,
+    ) +
+    "\n" +
+    causes.join("\n") +
+    "\n" +
+    paragraph(
+      "Each CPU runs it as a process of its own with data on its own node, interleaved by cycles; cold: all begin at once with every cache empty, so that who comes later finds lines in the caches of who came before. " +
+        "L3: its own, or a core behind it; L3': another L3 or a core behind that; near, far: memory of the CPU's node, of others; data: lines of kernel data that another CPU had changed, or had to give up; link: share of the busiest link's peak that all of them use, which sets its latency. " +
+        "The recording's other CPUs are left out: here all do the test's work." +
+        (parts ? " Of tests of more than a million references an eighth is run." : "") +
+        (loose === 0
+          ? ""
+          : ` Of ${loose} of the ${points.length} figures some CPU's run had not settled: others' stores move it.`),
+      screen,
+    )
+  );
+}
