@@ -5,7 +5,7 @@ import { type Figures, table } from "./html.js";
 
 /** @param points cold and hot of each test and number of CPUs */
 export function busySection(figures: Figures, points: readonly BusyPoint[]): string {
-  const path = (nth: number): string => `comparison.load.curve.${nth}`;
+  const path = (nth: number): string => `comparison.load.atOnce.${nth}`;
   const rows = points.flatMap((cold, nth) => {
     if (cold.cache !== "cold") return [];
     const hot = points.findIndex(

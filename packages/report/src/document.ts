@@ -106,7 +106,7 @@ export interface Comparison {
   /** Every node with CPUs; none where one CPU alone was measured. */
   readonly nodes?: readonly NodeGains[];
   /** Traffic, of which the page shows gains over how many CPUs are busy; null on an idle machine. */
-  readonly load?: { readonly curve?: readonly BusyPoint[] } | null;
+  readonly load?: { readonly atOnce?: readonly BusyPoint[] } | null;
   /** What a mix of system calls gains; null where none was given. */
   readonly mix?: MixGain | null;
   /** What so many processes, forks and migrations cost; null where nobody asked. */

@@ -28,7 +28,7 @@ interface Section {
 export function reportPage(document: ReportDocument): string {
   const figures = new Figures(document);
   const { comparison } = document;
-  const curve = comparison.load?.curve ?? [];
+  const atOnce = comparison.load?.atOnce ?? [];
   const sections: readonly Section[] = [
     { id: "verdict", title: "The verdict", content: verdict(figures) },
     {
@@ -39,7 +39,7 @@ export function reportPage(document: ReportDocument): string {
     ...(comparison.mix || comparison.rates
       ? [{ id: "mix", title: "With your own work", content: mixSection(figures) }]
       : []),
-    ...(curve.length > 0 ? [{ id: "busy", title: "Many CPUs at once", content: busySection(figures, curve) }] : []),
+    ...(atOnce.length > 0 ? [{ id: "busy", title: "Many CPUs at once", content: busySection(figures, atOnce) }] : []),
     { id: "nodes", title: "Every node", content: nodeSection(figures) },
     { id: "why", title: "Why: where the cycles went", content: causeSection(figures) },
     ...(document.explain ? [{ id: "explain", title: "What it would take", content: explainSection(figures) }] : []),

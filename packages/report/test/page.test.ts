@@ -140,10 +140,30 @@ describe("what stands on a page when it was asked for", () => {
     forks: { perSecond: 300, time },
     migrations: { perSecond: 40, stores: 482, time: null },
   };
+  const counts = (all: number) => ({
+    textFromOwnL3: all + 1,
+    textFromOtherL3: all + 20,
+    textFromNearMemory: all + 300,
+    textFromFarMemory: all + 4000,
+    contendedData: all + 50_000,
+  });
+  const point = (cache: "cold" | "hot", cpusPerNode: number, gainPercent: number) => ({
+    test: "kill",
+    cache,
+    recording: "kill.kt.zst",
+    cpusPerNode,
+    gainPercent,
+    gainLow: gainPercent - 1.11,
+    gainHigh: gainPercent + 2.22,
+    singleCopy: counts(100 * cpusPerNode),
+    perNode: counts(200 * cpusPerNode),
+  });
+  const atOnce = [point("cold", 3, 7.77), point("hot", 3, -2.34), point("cold", 6, 5.66), point("hot", 6, -4.56)];
   const document: ReportDocument = {
     ...smallDocument,
     comparison: {
       ...smallDocument.comparison,
+      load: { atOnce },
       mix,
       rates,
       tests: smallDocument.comparison.tests.map((each) => ({ ...each, layoutLow: -9.87, layoutHigh: 6.54 })),
@@ -159,6 +179,7 @@ describe("what stands on a page when it was asked for", () => {
     for (const part of [
       "comparison.mix.",
       "comparison.rates.",
+      "comparison.load.atOnce.",
       "explain.figures.",
       "explain.sensitivity.",
       "map.cells.",
@@ -177,6 +198,19 @@ describe("what stands on a page when it was asked for", () => {
     expect(said).toContain("300 forks a second take 1.234 % of the machine's CPUs cold, 0.051 hot more");
     expect(said).toContain("40 migrations a second take a time that was not run more, and 482 stores");
     expect(said).toContain("futex77");
+  });
+
+  test("many CPUs at once: a row of bars for each number of them, its hot figure that of the same number", () => {
+    const titles = named(page, "section")
+      .filter((each) => attribute(each, "id") === "busy")
+      .flatMap((each) => [...elements(each.childNodes)])
+      .filter(({ tagName, childNodes }) => tagName === "title" && textOf(childNodes[0]!).startsWith("kill,"))
+      .map(textOf);
+    expect(titles).toEqual([
+      "kill, 3 CPUs of every node: 7.8 percent cold, -2.3 hot",
+      "kill, 6 CPUs of every node: 5.7 percent cold, -4.6 hot",
+    ]);
+    expect(text("busy")).toContain("killhot6-4.6-5.7-2.3601620900");
   });
 
   test("causes: plausible ones marked, sizes in KiB, the nearest gain where none does it; no column of what is not looked at", () => {
@@ -202,7 +236,7 @@ describe("what stands on a page when it was asked for", () => {
 
   test("and does not where it was not", () => {
     const ids = all(reportPage(smallDocument)).flatMap((each) => attribute(each, "id") ?? []);
-    for (const id of ["mix", "explain", "map"]) {
+    for (const id of ["mix", "busy", "explain", "map"]) {
       expect(ids).not.toContain(id);
       expect(page).toContain(`<section id="${id}">`);
     }

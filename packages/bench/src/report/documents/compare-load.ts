@@ -12,13 +12,13 @@ export interface LoadDocument {
   /** CPUs of every node that do as the measured one does. */
   readonly cpusPerNode: number;
   /** Where the curve of latency over use comes from. */
-  readonly latencyCurve: string;
+  readonly curve: string;
   /** What is shared, in the order of the shares below. */
   readonly resources: readonly LoadResource[];
   /** Every test twice: hot, cold; none without --load. */
   readonly tests: readonly LoadedTestDocument[];
   /** Gains over how many CPUs of every node run a test at once; none unless asked for (--busy). */
-  readonly curve: readonly BusyPointDocument[];
+  readonly atOnce: readonly BusyPointDocument[];
 }
 
 /** A link, one way, or a memory controller. */
@@ -58,7 +58,7 @@ export function loadDocument(result: CompareResult): LoadDocument | null {
   return {
     text: load?.text ?? "",
     cpusPerNode: load?.cpusPerNode ?? 1,
-    latencyCurve: job.spec.loadedLatency?.source ?? COMMON_SHAPE_SOURCE,
+    curve: job.spec.loadedLatency?.source ?? COMMON_SHAPE_SOURCE,
     resources: resources.map((each, nth) => ({
       kind: each.kind,
       from: each.kind === "link" ? each.from : each.node,
@@ -75,6 +75,6 @@ export function loadDocument(result: CompareResult): LoadDocument | null {
       reliefPercent: rounded(relief),
       settled: single.settled && perNode.settled,
     })),
-    curve: busyPoints(result),
+    atOnce: busyPoints(result),
   };
 }
