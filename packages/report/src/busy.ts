@@ -1,4 +1,6 @@
-/** What copies gain where many CPUs run a test at once: a picture over how many, and the counts behind it as a table. */
+/**
+ * What copies gain where many CPUs run a test at once: a picture over how many, and the counts behind it as a table.
+ */
 import { coldHotPicture } from "./cold-hot.js";
 import type { BusyPoint } from "./document.js";
 import { type Figures, table } from "./html.js";

@@ -43,7 +43,10 @@ export function readBusy({ busy: text }: BusyOption, spec: KernelJob["spec"], lo
     throw new InputError({ file: "--busy", reason, remedy });
   };
   if (load && load.cpusPerNode > 1)
-    refuse(`--load ${load.text} has CPUs do what the measured one does, which here they do themselves`, "leave cpus= out");
+    refuse(
+      `--load ${load.text} has CPUs do what the measured one does, which here they do themselves`,
+      "leave cpus= out",
+    );
   const counts = text.split(",").map((part) => {
     const word = part.trim();
     if (word === "all") return most;

@@ -1,5 +1,7 @@
 /// <reference types="node" />
-/** Many CPUs at once: who goes on when, what each has for itself, the counts of one and two CPUs, and how it is told. */
+/**
+ * Many CPUs at once: who goes on when, what each has for itself, the counts of one and two CPUs, and how it is told.
+ */
 import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { boot, framesBeyond, RecordedPages, runnerPlaces } from "@kreplica/kernel";
@@ -71,7 +73,10 @@ describe("what each has for itself", () => {
       spec,
       shippedGuest,
       [0, 1],
-      at(spec, [12, ...cpus.filter((cpu) => cpu !== 12)]).map((each) => ({ ...each, dataNode: dataNode ?? each.dataNode })),
+      at(spec, [12, ...cpus.filter((cpu) => cpu !== 12)]).map((each) => ({
+        ...each,
+        dataNode: dataNode ?? each.dataNode,
+      })),
       framesBeyond({ stext: 0n, end: 0n }, shippedGuest),
     );
 
@@ -98,7 +103,11 @@ describe("what each has for itself", () => {
     const last = found.at(-1)!;
     const booted = boot({ spec: tiny2Node, image: shippedReplay().image("recorded"), policy: "per-node", pti: true });
     const alone = new RecordedPages(booted, [0, 1], shippedGuest);
-    const own = new RecordedPages(booted, [0, 1], shippedGuest, undefined, { ...last, windows: ownWindows, position: 1 });
+    const own = new RecordedPages(booted, [0, 1], shippedGuest, undefined, {
+      ...last,
+      windows: ownWindows,
+      position: 1,
+    });
     const stack = 0xffff_c900_0012_3000n;
     expect(own.map(stack, FRAME) - alone.map(stack, FRAME)).toBe(last.vmallocBytes);
     // CPU 2's entry stack: of 59 pages each behind the IDT's.
@@ -153,14 +162,18 @@ describe("a machine of one node", () => {
     bandwidthMBs: [[e52690v3.bandwidthMBs[1]![1]!]],
     distance: [[10]],
   };
-  test.each([1, 3])("copies gain nothing on %i CPUs, whichever is named first: every count is the same", (count) => {
-    const place = { cpu: 12, masterNode: node.id, dataNode: node.id };
-    const busy = at(spec, cpusAtOnce(spec, place, count));
-    const { counts } = measured({ spec, where: place, busy });
-    expect(measured({ spec, where: place, busy: busy.reverse() }).counts).toEqual(counts);
-    expect(counts[0]).toHaveLength(count);
-    expect(counts[1]).toEqual(counts[0]);
-  }, 60_000);
+  test.each([1, 3])(
+    "copies gain nothing on %i CPUs, whichever is named first: every count is the same",
+    (count) => {
+      const place = { cpu: 12, masterNode: node.id, dataNode: node.id };
+      const busy = at(spec, cpusAtOnce(spec, place, count));
+      const { counts } = measured({ spec, where: place, busy });
+      expect(measured({ spec, where: place, busy: busy.reverse() }).counts).toEqual(counts);
+      expect(counts[0]).toHaveLength(count);
+      expect(counts[1]).toEqual(counts[0]);
+    },
+    60_000,
+  );
 });
 
 describe("one CPU of each node", () => {
@@ -169,23 +182,15 @@ describe("one CPU of each node", () => {
   const jobs: BusyJob[] = [];
   const runs: BusyRuns[] = [];
   beforeAll(async () => {
-    result = await compare(
-      given,
-      shippedReplay(),
-      { policy: "per-node", files: [FORK], isLong: isLongRun },
-      (asked) => Promise.resolve(asked.map((each) => measureFile(each))),
+    result = await compare(given, shippedReplay(), { policy: "per-node", files: [FORK], isLong: isLongRun }, (asked) =>
+      Promise.resolve(asked.map((each) => measureFile(each))),
     );
     const { policy, standing } = result;
-    curve = await busyCurve(
-      given,
-      shippedReplay(),
-      { policy, files: [FORK], cpusPerNode: [1], standing },
-      (asked) => {
-        jobs.push(...asked);
-        runs.push(...asked.map((each) => measureBusy(each, recordedRun(each.file), shippedReplay())));
-        return Promise.resolve(runs);
-      },
-    );
+    curve = await busyCurve(given, shippedReplay(), { policy, files: [FORK], cpusPerNode: [1], standing }, (asked) => {
+      jobs.push(...asked);
+      runs.push(...asked.map((each) => measureBusy(each, recordedRun(each.file), shippedReplay())));
+      return Promise.resolve(runs);
+    });
   }, 120_000);
 
   test("whichever is named first, and when it is run again: the same", () => {

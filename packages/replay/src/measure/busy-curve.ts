@@ -157,11 +157,7 @@ function pointOf(
   paths: Interconnect,
   load: Load,
   { nodes }: Standing,
-  {
-    file,
-    cache,
-    found,
-  }: { readonly file: string; readonly cache: CacheState; readonly found: BusyRuns },
+  { file, cache, found }: { readonly file: string; readonly cache: CacheState; readonly found: BusyRuns },
 ): BusyPoint {
   const nodeOf = new Map(spec.cpus.map(({ id, node }) => [id, node]));
   const means = nodes.map((standing): NodeMean => {

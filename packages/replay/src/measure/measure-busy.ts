@@ -5,7 +5,15 @@
  */
 import { account, type CpuId, type MachineSpec, type NodeId } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
-import { boot, type Booted, framesBeyond, policyOf, RecordedPages, type RunnerPlaces, runnerPlaces } from "@kreplica/kernel";
+import {
+  boot,
+  type Booted,
+  framesBeyond,
+  policyOf,
+  RecordedPages,
+  type RunnerPlaces,
+  runnerPlaces,
+} from "@kreplica/kernel";
 import { TraceError, type TraceTest } from "@kreplica/trace";
 import { rightlyBlamed } from "../replay/blame.js";
 import { BusyReplayer } from "../replay/busy-replayer.js";
@@ -99,7 +107,9 @@ function measured(job: BusyJob, run: RecordedRun, kernel: ReplayKernel): BusyRun
   const share = shareOf(workload);
   if (alone) {
     const others = otherCpus(spec, where, vcpu, guest);
-    const counts = kernels.map(({ booted }) => together(spec, [[new Replayer(booted, where.cpu, vcpu, others), workload]]));
+    const counts = kernels.map(({ booted }) =>
+      together(spec, [[new Replayer(booted, where.cpu, vcpu, others), workload]]),
+    );
     return { test, share, counts };
   }
   const lists = kernels.map(({ booted }) => new FrameLists(booted.machine, booted.allocator));

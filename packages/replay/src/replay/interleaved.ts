@@ -1,7 +1,7 @@
 /**
- * Several CPUs that replay at once, interleaved by their cycles: whoever is behind goes on for a few references, so that
- * what they have in common (an L3, links, lines that one writes and another reads) is met in the order in which it would
- * be. Deterministic: of two that are equally far the first goes on.
+ * Several CPUs that replay at once, interleaved by their cycles: whoever is behind goes on for a few references, so
+ * that what they have in common (an L3, links, lines that one writes and another reads) is met in the order in which it
+ * would be. Deterministic: of two that are equally far the first goes on.
  */
 import type { CycleClock } from "./cycle-clock.js";
 import type { Piece, Replayer, Run, Workload } from "./replayer.js";

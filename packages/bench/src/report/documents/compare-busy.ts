@@ -1,4 +1,6 @@
-/** The part of `kreplica compare --json` about many CPUs at once: gains over how many run a test, and the counts behind. */
+/**
+ * The part of `kreplica compare --json` about many CPUs at once: gains over how many run a test, and the counts behind.
+ */
 import type { BusyPoint, BusySide, CacheState, CompareResult } from "@kreplica/replay";
 import { basename } from "node:path";
 import { rounded } from "./compare.js";

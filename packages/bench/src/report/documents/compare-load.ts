@@ -5,7 +5,10 @@ import { basename } from "node:path";
 import { type BusyPointDocument, busyPoints } from "./compare-busy.js";
 import { rounded } from "./compare.js";
 
-/** A busy machine: traffic beside the test (--load), many CPUs at once (--busy), or both. Shares are of the peak read bandwidth, 0 to 1 and more where more is asked for. */
+/**
+ * A busy machine: traffic beside the test (--load), many CPUs at once (--busy), or both. Shares are of the peak read
+ * bandwidth, 0 to 1 and more where more is asked for.
+ */
 export interface LoadDocument {
   /** What was asked of --load, as it was written; empty where it was not given. */
   readonly text: string;
