@@ -152,6 +152,7 @@ const VALUES: Readonly<Record<string, string>> = {
   "--replicate": "none",
   "--traces": "nothing",
   "--reported": "nothing",
+  "--busy": "nothing",
   "--mix": "nothing",
   "--recorded-kernel": "nothing",
   "--recorded-nodes": "0,1:512M/2,3:512M",
