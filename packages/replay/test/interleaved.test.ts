@@ -52,6 +52,13 @@ test("whoever is behind goes on, of two alike the first; a run is its pieces, an
   expect(slow.now).toBeLessThanOrEqual(fast.now + 96);
 });
 
+test("of two alike the first goes on, though the other is at it", () => {
+  const told: string[] = [];
+  const [slow, fast] = [cpu("slow", 3, [64, 64], told), cpu("fast", 1, [40, 8], told)];
+  interleave([slow, fast], () => slow.now > 96);
+  expect([slow.now, fast.now]).toEqual([192, 96]);
+});
+
 test("a CPU's tables come back to it, cleared where that was asked for, and to nobody else; all else goes through", () => {
   let next = 100;
   const calls: string[] = [];

@@ -2,7 +2,7 @@
 /**
  * Many CPUs at once: who goes on when, what each has for itself, the counts of one and two CPUs, and how it is told.
  */
-import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86";
+import { type CpuId, Kind, type MachineSpec, type NodeId, references } from "@kreplica/hw-x86";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { boot, framesBeyond, RecordedPages, runnerPlaces } from "@kreplica/kernel";
 import { e52690v3, tiny2Node } from "@kreplica/machines";
@@ -149,6 +149,17 @@ describe("one CPU alone", () => {
         settled: today.settled,
       });
     }
+  }, 60_000);
+});
+
+describe("a recording of several CPUs", () => {
+  test("makes the measured one's references, the same on each, and no others", () => {
+    const file = dataFile("traces/hsw-kill.kt.zst");
+    const busy = { ...job, policies: ["single-copy"], file, busy: at(e52690v3, [0, 12]) };
+    const [alone] = measureFile({ ...job, policies: ["single-copy"], file });
+    for (const { cold } of measureBusy(busy, recordedRun(file), shippedReplay()).counts[0]!)
+      for (const kind of [Kind.Load, Kind.Store])
+        expect(references(cold, 2, kind)).toBe(references(alone!.cold, 2, kind));
   }, 60_000);
 });
 
