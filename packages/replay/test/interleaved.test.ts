@@ -12,7 +12,7 @@ import type { Piece, Replayer, Run, Workload } from "../src/replay/replayer.js";
 function cpu(name: string, each: number, sizes: readonly [number, number], told: string[]): RunningCpu {
   let runs = 0;
   const replayer = {
-    *running(): Generator<Piece, Run, undefined> {
+    *runInPieces(): Generator<Piece, Run, undefined> {
       for (const to of sizes) yield { program: {} as Program, from: 0, to };
       return {} as Run;
     },

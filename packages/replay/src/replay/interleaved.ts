@@ -38,7 +38,7 @@ export class RunningCpu {
   private next(): Piece {
     for (;;) {
       if (!this.running) {
-        this.running = this.replayer.running(this.workload);
+        this.running = this.replayer.runInPieces(this.workload);
         this.clock.restart();
       }
       const next = this.running.next();

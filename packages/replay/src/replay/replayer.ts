@@ -102,7 +102,7 @@ export class Replayer {
 
   /** Runs the workload once, from whatever state the machine is in. */
   run(workload: Workload): Run {
-    const running = this.running(workload);
+    const running = this.runInPieces(workload);
     for (let next = running.next(); ; next = running.next()) {
       if (next.done === true) return next.value;
       this.execute(next.value.program, next.value.from, next.value.to);
@@ -110,7 +110,7 @@ export class Replayer {
   }
 
   /** As {@link run}, by whoever takes the pieces and executes each before the next: others may run in between. */
-  *running(workload: Workload): Generator<Piece, Run, undefined> {
+  *runInPieces(workload: Workload): Generator<Piece, Run, undefined> {
     this.select(this.measured);
     const before = this.bank.snapshot(this.cpu);
     const workBefore = this.work.done;
