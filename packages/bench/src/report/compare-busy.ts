@@ -16,7 +16,7 @@ const BAR = 12;
 const LONGEST_BAR = 100;
 const right = (head: string): Column => ({ head, align: "right" });
 /** A mean of counts: whole where there are many. */
-const countText = (value: number): string => (value === 0 || value >= 9.95 ? value.toFixed(0) : value.toFixed(1));
+const meanText = (value: number): string => (value === 0 || value >= 9.95 ? value.toFixed(0) : value.toFixed(1));
 
 /** The curves; nothing where none was asked for. */
 export function busyText(result: CompareResult, screen: Screen): string {
@@ -56,7 +56,7 @@ export function busyText(result: CompareResult, screen: Screen): string {
   const lines = ({ text, contended, utilisation }: BusySide): string[] => {
     const links = busy.resources.flatMap(({ kind }, nth) => (kind === "link" ? [utilisation[nth]!] : []));
     return [
-      ...[text.ownL3, text.otherL3, text.nearMemory, text.farMemory, contended].map(countText),
+      ...[text.ownL3, text.otherL3, text.nearMemory, text.farMemory, contended].map(meanText),
       links.length === 0 ? "-" : percentText(100 * Math.max(...links)),
     ];
   };
