@@ -44,6 +44,12 @@ typedef void (*plugin_ended)(qemu_plugin_id_t, void *data);
 typedef void (*plugin_forgotten)(qemu_plugin_id_t);
 
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, plugin_block);
+#if KREPLICA_PLUGIN_API < 2
+enum { PLUGIN_ADD = 0 };
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, plugin_executed, int flags, void *data);
+/* Adds to 64 bits each time the instruction is begun; not atomic. */
+void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *, int what, void *to, uint64_t addend);
+#endif
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, plugin_executed, int flags, void *data);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, plugin_accessed, int flags, int which, void *data);
 void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, plugin_ended, void *data);

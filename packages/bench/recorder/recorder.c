@@ -3,6 +3,8 @@
  * physical pages. A TCG plugin; plugin.h says which versions of the interface it is built for.
  *
  *   -plugin recorder.so,out=FILE   what is between the markers of a test, and of the next
+ *   ...,thread=single              QEMU runs all CPUs in one thread: nothing is locked, which is a third of the time, and
+ *                                  up to version 1 instructions are counted by QEMU and called back a block, not one by one
  *
  * A marker is the 7-byte no-op 0f 1f 80 imm32 with imm32 = 0x5eed0000 | test << 8 | phase. Outside of markers only blocks
  * that hold one are looked at, so that the guest boots as fast as without: the blocks translated so far are forgotten at
@@ -14,19 +16,14 @@
  * Part of kreplica, MIT licence.
  */
 #include "plugin.h"
+#include "records.h"
 
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 __attribute__((visibility("default"))) int qemu_plugin_version = KREPLICA_PLUGIN_API;
 
-enum { CPUS = 64, PAGES = 65536, BUFFER = 1 << 20, LONGEST = 31, LONGEST_RUN = 4000 };
-enum { FETCH = 0, LOAD = 1, STORE = 2, META = 3 };
 #define IMAGE 0xffffffff80000000ull
 #define MODULES 0xffffffffa0000000ull
-enum { END = 0, ON_CPU = 1, MARK = 2, FETCH_PAGE = 3, REPEATED = 4 };
 enum { STARTS = 1, ENDS = 2, LOOKS = 3 };
 
 /* One instruction of a translated block, for as long as QEMU may run it: QEMU does not say when it forgets a block. */
@@ -39,125 +36,42 @@ struct instruction {
   bool repeats;
 };
 
-/* A direct-mapped memory of pages already named; what it forgets is named again. */
-struct named {
-  uint64_t page;
-  uint64_t physical;
-};
-struct cpu {
-  uint64_t expected;
-  uint64_t last[3];
-  uint64_t run_start, run_bytes, run_instructions;
-  /* Of the instruction executed last. */
-  uint64_t address;
-  /* Iterations of the REP instruction that is being executed, 0 for none, and the line of its last load and store. */
-  uint64_t iterations;
-  uint64_t line[3];
-  struct named text[PAGES], data[PAGES];
+/*
+ * A translated block of which QEMU says only that it began, and counts how many of its instructions were executed: a
+ * fault may end it before its last, and loads and stores lie between.
+ */
+struct block {
+  size_t count;
+  /* None is a marker or repeats, and all lie in one page that has a physical one. */
+  bool plain;
+  struct instruction all[];
 };
 
-static struct cpu *cpus[CPUS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static FILE *out;
-static uint8_t buffer[BUFFER];
-static size_t filled;
+/* One thread runs all CPUs. At the end, another one: QEMU stops the CPUs first. */
+static bool alone;
+static void enter(void) {
+  if (!alone) pthread_mutex_lock(&lock);
+}
+static void leave(void) {
+  if (!alone) pthread_mutex_unlock(&lock);
+}
+/* Instructions of blocks that QEMU counted, and those of them that were looked at; the block begun last, and its CPU. */
+static uint64_t counted, seen;
+static struct {
+  const struct block *block;
+  size_t next;
+  unsigned cpu;
+} begun;
 static bool closed;
 /* The first start marker was executed: every block is looked at. */
 static bool everything;
 static qemu_plugin_id_t self;
 /* Read without the lock: a record more or less of another CPU does not matter. */
 static volatile bool recording;
-static unsigned current;
 /* CPU and test of the start marker. */
 static unsigned measured;
 static uint32_t open_marker;
-
-static void flush(void) {
-  if (filled > 0 && fwrite(buffer, 1, filled, out) != filled) {
-    perror("recorder: out");
-    _Exit(1);
-  }
-  filled = 0;
-}
-static void byte(uint8_t value) { buffer[filled++] = value; }
-static void number(uint64_t value) {
-  while (value >= 128) {
-    byte((uint8_t)(value | 128));
-    value >>= 7;
-  }
-  byte((uint8_t)value);
-}
-static void difference(uint64_t to, uint64_t from) {
-  int64_t d = (int64_t)(to - from);
-  number(((uint64_t)d << 1) ^ (uint64_t)(d >> 63));
-}
-static void room(void) {
-  if (filled + 4 * LONGEST > BUFFER) flush();
-}
-static void meta(int what) { byte((uint8_t)(what << 2 | META)); }
-
-static struct cpu *cpu_of(unsigned id) {
-  if (cpus[id] == NULL) {
-    cpus[id] = calloc(1, sizeof(struct cpu));
-    if (cpus[id] == NULL) abort();
-    memset(cpus[id]->text, 0xff, sizeof cpus[id]->text);
-    memset(cpus[id]->data, 0xff, sizeof cpus[id]->data);
-  }
-  return cpus[id];
-}
-
-/*
- * Bytes of an instruction or access that lie in pages whose physical page was named: QEMU says that of the first byte
- * only, and of the next page somebody who begins there.
- */
-static uint64_t within_page(const struct named *names, uint64_t address, uint64_t bytes) {
-  uint64_t left = 4096 - (address & 4095), next = (address >> 12) + 1;
-  return bytes <= left || names[next % PAGES].page == next ? bytes : left;
-}
-
-/* Writes the run of instructions that was collected for the CPU whose records are being written. */
-static void end_run(void) {
-  struct cpu *c = cpus[current];
-  if (c == NULL || c->run_instructions == 0) return;
-  room();
-  bool jump = c->run_start != c->expected;
-  uint64_t n = c->run_instructions;
-  byte((uint8_t)((n < 31 ? n : 31) << 3 | (jump ? 4 : 0)));
-  if (n >= 31) number(n - 31);
-  if (jump) difference(c->run_start, c->expected);
-  number(c->run_bytes);
-  c->expected = c->run_start + c->run_bytes;
-  c->run_instructions = 0;
-}
-static void on_cpu(unsigned id) {
-  if (id == current) return;
-  end_run();
-  room();
-  current = id;
-  meta(ON_CPU);
-  number(id);
-}
-
-/* Says how often the REP instruction ran that a CPU is done with. */
-static void end_repeat(unsigned id) {
-  struct cpu *c = cpus[id];
-  if (c == NULL || c->iterations == 0) return;
-  on_cpu(id);
-  end_run();
-  room();
-  meta(REPEATED);
-  number(c->iterations);
-  c->iterations = 0;
-}
-
-static void mark(unsigned id, uint32_t marker) {
-  end_repeat(id);
-  on_cpu(id);
-  end_run();
-  room();
-  meta(MARK);
-  number(marker);
-}
 
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block);
 static void ended(qemu_plugin_id_t id, void *data);
@@ -189,19 +103,12 @@ static void passed(unsigned id, uint32_t marker) {
   }
 }
 
-static void executed(unsigned id, void *data) {
-  const struct instruction *i = data;
-  if (id >= CPUS || (!recording && i->marker == 0)) return;
-  pthread_mutex_lock(&lock);
-  if (closed || (!recording && i->marker == 0)) goto done;
+/* One instruction, on a CPU that records. */
+static void executed_one(unsigned id, const struct instruction *i) {
   struct cpu *c = cpu_of(id);
-  if (i->marker != 0) {
-    passed(id, i->marker);
-    goto done;
-  }
   if (i->repeats && c->iterations > 0 && c->address == i->address) {
     c->iterations++;
-    goto done;
+    return;
   }
   end_repeat(id);
   on_cpu(id);
@@ -229,8 +136,60 @@ static void executed(unsigned id, void *data) {
     c->iterations = 1;
     c->line[LOAD] = c->line[STORE] = UINT64_MAX;
   }
-done:
-  pthread_mutex_unlock(&lock);
+}
+
+/* So many of a plain block, which is what one by one would come to. @returns whether it was so simple */
+static bool executed_together(unsigned id, const struct instruction *first, size_t count) {
+  struct cpu *c = cpu_of(id);
+  const struct instruction *last = first + count - 1;
+  uint64_t page = first->address >> 12, bytes = last->address + last->bytes - first->address;
+  const struct named *n = &c->text[page % PAGES];
+  if (n->page != page || n->physical != first->physical_page || bytes > LONGEST_RUN) return false;
+  bool goes_on = c->run_instructions > 0 && id == current && c->iterations == 0;
+  if (goes_on && first->address == c->run_start + c->run_bytes && c->run_bytes + bytes > LONGEST_RUN) return false;
+  end_repeat(id);
+  on_cpu(id);
+  if (c->run_instructions > 0 && first->address != c->run_start + c->run_bytes) end_run();
+  if (c->run_instructions == 0) {
+    c->run_start = first->address;
+    c->run_bytes = 0;
+  }
+  c->address = last->address;
+  c->run_instructions += count;
+  c->run_bytes += bytes;
+  return true;
+}
+
+/* Looks at what was executed of the block begun last since it was looked at. Markers call back themselves. */
+static void catch_up(void) {
+  uint64_t count = counted - seen;
+  if (count == 0) return;
+  seen = counted;
+  const struct block *b = begun.block;
+  bool records = recording && !closed && begun.cpu < CPUS;
+  if (b->plain) {
+    const struct instruction *first = &b->all[begun.next];
+    begun.next += count;
+    if (!records || executed_together(begun.cpu, first, count)) return;
+    for (; count > 0; count--) executed_one(begun.cpu, first++);
+    return;
+  }
+  for (; count > 0; begun.next++) {
+    const struct instruction *i = &b->all[begun.next];
+    if (i->marker != 0) continue;
+    count--;
+    if (records) executed_one(begun.cpu, i);
+  }
+}
+
+static void executed(unsigned id, void *data) {
+  const struct instruction *i = data;
+  if (id >= CPUS || (!recording && i->marker == 0)) return;
+  enter();
+  catch_up();
+  if (!closed && i->marker != 0) passed(id, i->marker);
+  else if (!closed && recording) executed_one(id, i);
+  leave();
 }
 
 static void accessed(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
@@ -240,7 +199,8 @@ static void accessed(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, 
   if (where == NULL) return;
   bool device = qemu_plugin_hwaddr_is_io(where);
   uint64_t physical = qemu_plugin_hwaddr_phys_addr(where);
-  pthread_mutex_lock(&lock);
+  enter();
+  catch_up();
   struct cpu *c = cpu_of(id);
   int kind = qemu_plugin_mem_is_store(info) ? STORE : LOAD;
   /* What the CPU pushes for an exception comes as if the user's instruction had stored it: KTRC1 leaves it out. */
@@ -267,7 +227,7 @@ static void accessed(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, 
     number(physical >> 12);
   }
 done:
-  pthread_mutex_unlock(&lock);
+  leave();
 }
 
 /*
@@ -315,11 +275,40 @@ static uint32_t marker_of(const uint8_t *code, size_t bytes) {
   return (uint32_t)code[3] | (uint32_t)code[4] << 8 | 0x5eed0000u;
 }
 
+#if KREPLICA_PLUGIN_API < 2
+static void began(unsigned id, void *data) {
+  if (counted != seen) catch_up();
+  begun.block = data;
+  begun.next = 0;
+  begun.cpu = id;
+}
+
+/* QEMU's counting of what it executes can do no more than add, and has no lock. */
+static bool counts(struct qemu_plugin_tb *block, struct block *all) {
+  if (!alone) return false;
+  qemu_plugin_register_vcpu_tb_exec_cb(block, began, PLUGIN_NO_REGISTERS, all);
+  for (size_t i = 0; i < all->count; i++) {
+    struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
+    if (all->all[i].marker == 0) qemu_plugin_register_vcpu_insn_exec_inline(insn, PLUGIN_ADD, &counted, 1);
+  }
+  return true;
+}
+#else
+/* Counting has another form from there on, which nobody here could try. */
+static bool counts(struct qemu_plugin_tb *block, struct block *all) {
+  (void)block;
+  (void)all;
+  return false;
+}
+#endif
+
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
   (void)id;
   size_t count = qemu_plugin_tb_n_insns(block);
-  struct instruction *all = calloc(count, sizeof *all);
-  if (all == NULL) abort();
+  struct block *b = calloc(1, sizeof *b + count * sizeof b->all[0]);
+  if (b == NULL) abort();
+  b->count = count;
+  b->plain = true;
   bool marked = false;
   for (size_t i = 0; i < count; i++) {
     struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
@@ -331,20 +320,26 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
 #else
     looked = qemu_plugin_insn_data(insn, code, looked);
 #endif
-    all[i].address = qemu_plugin_insn_vaddr(insn);
-    all[i].bytes = (uint8_t)bytes;
-    all[i].physical_page = page_of(insn, all[i].address);
-    all[i].marker = marker_of(code, looked);
-    all[i].repeats = repeats(code, looked);
-    marked |= all[i].marker != 0;
+    struct instruction *one = &b->all[i];
+    one->address = qemu_plugin_insn_vaddr(insn);
+    one->bytes = (uint8_t)bytes;
+    one->physical_page = page_of(insn, one->address);
+    one->marker = marker_of(code, looked);
+    one->repeats = repeats(code, looked);
+    marked |= one->marker != 0;
+    b->plain &= one->marker == 0 && !one->repeats && one->physical_page != UINT64_MAX &&
+                one->physical_page == b->all[0].physical_page &&
+                (one->address + bytes - 1) >> 12 == b->all[0].address >> 12;
   }
   if (!marked && !everything) {
-    free(all);
+    free(b);
     return;
   }
+  bool counting = counts(block, b);
   for (size_t i = 0; i < count; i++) {
     struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
-    qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, PLUGIN_NO_REGISTERS, &all[i]);
+    if (!counting || b->all[i].marker != 0)
+      qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, PLUGIN_NO_REGISTERS, &b->all[i]);
     /* Not before all blocks are forgotten: QEMU 7.2 may call back what it has forgotten, and aborts. */
     if (everything) qemu_plugin_register_vcpu_mem_cb(insn, accessed, PLUGIN_NO_REGISTERS, PLUGIN_MEMORY_BOTH, NULL);
   }
@@ -353,7 +348,8 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
 static void ended(qemu_plugin_id_t id, void *data) {
   (void)id;
   (void)data;
-  pthread_mutex_lock(&lock);
+  enter();
+  catch_up();
   if (!closed) {
     if (recording) mark(measured, (open_marker & ~0xffu) | ENDS);
     end_run();
@@ -363,7 +359,7 @@ static void ended(qemu_plugin_id_t id, void *data) {
     if (fclose(out) != 0) perror("recorder: out");
     closed = true;
   }
-  pthread_mutex_unlock(&lock);
+  leave();
 }
 
 __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t id, const kreplica_info *info, int argc, char **argv) {
@@ -371,6 +367,8 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
   for (int i = 0; i < argc; i++) {
     if (strncmp(argv[i], "out=", 4) == 0) {
       path = argv[i] + 4;
+    } else if (strcmp(argv[i], "thread=single") == 0) {
+      alone = true;
     } else {
       fprintf(stderr, "recorder: %s is none of its options\n", argv[i]);
       return -1;

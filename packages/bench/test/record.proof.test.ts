@@ -4,14 +4,15 @@
  * tests; Ctrl-C; the recorder for every version of QEMU's plugin interface.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { checkTrace } from "@kreplica/trace";
+import { checkTrace, cutTrace } from "@kreplica/trace";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
 import { traceFile } from "../src/inputs/trace-file.js";
+import { rootArchive } from "../src/record/root-archive.js";
 import { buildCommand, type TestedCommand } from "./cli.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-record-proof-"));
@@ -49,6 +50,28 @@ afterAll(() => {
 const env = { XDG_CACHE_HOME: at("cache") };
 const run = (...words: readonly string[]) => kreplica!.run(words, { cwd: folder, env });
 
+/** A folder with a QEMU that loads a second recorder beside the first, one that takes no short cut: into second.kt. */
+function doubledQemu(): string {
+  mkdirSync(at("doubled"));
+  writeFileSync(
+    at("doubled/qemu-system-x86_64"),
+    `#!/bin/sh
+for word; do case $word in *,thread=single) first=\${word%%,*} ;; esac; done
+PATH=\${PATH#*:}
+[ -z "$first" ] && exec qemu-system-x86_64 "$@"
+cp "$first" "${at("second.so")}" && exec qemu-system-x86_64 "$@" -plugin "${at("second.so")},out=${at("second.kt")}"
+`,
+    { mode: 0o755 },
+  );
+  return at("doubled");
+}
+/** A recording's bytes, as they are cut out and unpacked. */
+function cutBytes(file: string): Buffer {
+  const parts: Uint8Array[] = [];
+  cutTrace(traceFile(file), {}, (part) => parts.push(part.slice()));
+  return Buffer.concat(parts);
+}
+
 test.skipIf(!has("gcc"))("the recorder compiles for interfaces 1 to 6, without a warning, and for no other", () => {
   const compiled = (api: number): number | null =>
     spawnSync("gcc", [
@@ -64,8 +87,9 @@ describe.skipIf(missing.length > 0)(`under QEMU${where}`, () => {
   test(
     "docs/your-own-work.md's path: a program is recorded, and compared by its own name on this machine and a preset, KREPLICA_FULL=1 two",
     async () => {
-      const { code, out, error } = await run(
-        ...["record", "--kernel", kernel!, "--run", `./webserver ${ROUNDS}`, "-o", "web.kt.zst"],
+      const { code, out, error } = await kreplica!.run(
+        ["record", "--kernel", kernel!, "--run", `./webserver ${ROUNDS}`, "-o", "web.kt.zst"],
+        { cwd: folder, env: { ...env, PATH: `${doubledQemu()}:${process.env["PATH"]}` } },
       );
       expect([code, error]).toEqual([
         0,
@@ -73,6 +97,8 @@ describe.skipIf(missing.length > 0)(`under QEMU${where}`, () => {
       ]);
       expect(out).toMatch(/^web\.kt\.zst: \d{6,} instructions, \d{5,} loads, \d{5,} stores\nnuma\.txt: /);
       expect(checkTrace(traceFile(at("web.kt.zst")))).toMatchObject({ whole: 1, open: 0, unnamed: 0 });
+      // Instruction by instruction and under a lock, or block by block: the same records of the same run.
+      expect(cutBytes(at("web.kt.zst")).equals(cutBytes(at("second.kt")))).toBe(true);
       for (const machine of MACHINES) {
         const compared = await run(
           ...["compare", "--machine", machine, "--traces", "web.kt.zst", "--recorded-kernel", kernel!],
@@ -110,6 +136,79 @@ describe.skipIf(missing.length > 0)(`under QEMU${where}`, () => {
       expect(compared.code, compared.error).toBe(0);
       const { tests } = JSON.parse(compared.out) as { tests: readonly { readonly test: string }[] };
       expect(new Set(tests.map((each) => each.test))).toEqual(new Set(["fork1", "kill", "mount"]));
+    },
+    PATIENCE,
+  );
+
+  test(
+    "a root file system, modules and a program that marks itself, in one guest; what it said last, where it failed",
+    async () => {
+      const source = `#include "mark.h"
+#include <stdio.h>
+#include <unistd.h>
+int main(void) {
+  for (int i = 0; i < 2000; i++) getppid();
+  KREPLICA_START(33);
+  for (int i = 0; i < 50; i++) getppid();
+  KREPLICA_END(33);
+  char line[64] = "no text";
+  FILE *text = fopen("/etc/text", "r");
+  if (text) fgets(line, sizeof line, text);
+  puts(line);
+  FILE *modules = fopen("/proc/modules", "r");
+  if (modules && fgets(line, sizeof line, modules)) puts(line);
+  return 7;
+}
+`;
+      for (const name of ["root", "root/bin", "root/etc", "modules"]) mkdirSync(at(name));
+      writeFileSync(at("marked.c"), source);
+      writeFileSync(at("root/etc/text"), "of the root\n");
+      const built = ["-O2", "-static", `-I${recorder}`, "-o", at("root/bin/marked"), at("marked.c")];
+      expect(spawnSync("gcc", built).status).toBe(0);
+      const module = spawnSync("find", [join(dirname(kernel!), "../lib/modules"), "-name", "dummy.ko"]);
+      copyFileSync(`${module.stdout}`.trim(), at("modules/dummy.ko"));
+      const { code, error, out } = await run(
+        ...["record", "--kernel", kernel!, "--root", "root", "--modules", "modules", "--marked", "--run", "marked"],
+        ...["-o", "marked.kt"],
+      );
+      expect(code, error).toBe(0);
+      expect(error).toMatch(/: the command ended with 7\. The last the console said:\n[^]*of the root\n[^]*dummy /);
+      // Fifty calls of some hundred instructions, and not the four thousand.
+      const instructions = Number(/^marked\.kt: (\d+) instructions/.exec(out)?.[1]);
+      expect(instructions).toBeGreaterThan(50 * 100);
+      expect(instructions).toBeLessThan(1_000_000);
+      expect(checkTrace(traceFile(at("marked.kt")))).toMatchObject({ whole: 1, open: 0, unnamed: 0 });
+    },
+    PATIENCE,
+  );
+
+  test(
+    "an initrd of one's own; one that Linux cannot start ends with what the kernel said of it",
+    async () => {
+      writeFileSync(
+        at("own.c"),
+        `#include "mark.h"
+#include <sys/reboot.h>
+#include <unistd.h>
+int main(void) {
+  KREPLICA_LOOK();
+  usleep(100000);
+  KREPLICA_START(40);
+  for (int i = 0; i < 20; i++) getppid();
+  KREPLICA_END(40);
+  return reboot(RB_POWER_OFF);
+}
+`,
+      );
+      expect(spawnSync("gcc", ["-O2", "-static", `-I${recorder}`, "-o", at("own"), at("own.c")]).status).toBe(0);
+      const init = { path: "init", kind: "file", bytes: readFileSync(at("own")), executable: true } as const;
+      writeFileSync(at("own.cpio"), rootArchive([init]));
+      writeFileSync(at("none.cpio"), rootArchive([]));
+      const own = await run("record", "--kernel", kernel!, "--initrd", "own.cpio", "-o", "own.kt");
+      expect([own.code, own.out], own.error).toEqual([0, expect.stringMatching(/^own\.kt: \d{4,} instructions/)]);
+      const none = await run("record", "--kernel", kernel!, "--initrd", "none.cpio", "-o", "none.kt");
+      expect([none.code, none.out]).toEqual([2, ""]);
+      expect(none.error).toMatch(/no marker was passed[^]*Kernel panic[^]*Give it time to boot/);
     },
     PATIENCE,
   );

@@ -56,7 +56,7 @@ export function runGuest(
       ...["-kernel", kernel, "-initrd", initrd, "-append"],
       // Physical pages of the kernel are told by its addresses; the console is for those who ask why it ended.
       ["console=ttyS0 nokaslr panic=-1 loglevel=4", `kreplica.cpu=${machine.cpu}`, ...append].join(" "),
-      ...["-plugin", `${tools.recorder},out=${output.replaceAll(",", ",,")}`],
+      ...["-plugin", `${tools.recorder},out=${output.replaceAll(",", ",,")},thread=single`],
     ],
     { stdio: ["ignore", "pipe", "pipe"] },
   );

@@ -31,7 +31,7 @@ const sourceFolder = (): string =>
   [new URL("../recorder", import.meta.url), new URL("../../recorder", import.meta.url)]
     .map((each) => fileURLToPath(each))
     .find((each) => existsSync(join(each, "recorder.c")))!;
-const SOURCES = ["init.c", "mark.h", "plugin.h", "recorder.c", "tests.c"];
+const SOURCES = ["init.c", "mark.h", "plugin.h", "recorder.c", "records.h", "tests.c"];
 
 /**
  * Builds what is not in the cache folder yet.
