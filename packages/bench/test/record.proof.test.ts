@@ -4,7 +4,7 @@
  * tests; Ctrl-C; the recorder for every version of QEMU's plugin interface.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -166,7 +166,7 @@ int main(void) {
       const built = ["-O2", "-static", `-I${recorder}`, "-o", at("root/bin/marked"), at("marked.c")];
       expect(spawnSync("gcc", built).status).toBe(0);
       const module = spawnSync("find", [join(dirname(kernel!), "../lib/modules"), "-name", "dummy.ko"]);
-      copyFileSync(`${module.stdout}`.trim(), at("modules/dummy.ko"));
+      writeFileSync(at("modules/dummy.ko"), readFileSync(`${module.stdout}`.trim()));
       const { code, error, out } = await run(
         ...["record", "--kernel", kernel!, "--root", "root", "--modules", "modules", "--marked", "--run", "marked"],
         ...["-o", "marked.kt"],
