@@ -16,7 +16,7 @@ export function busySection(figures: Figures, points: readonly BusyPoint[]): str
     );
     return [
       {
-        label: `${figures.text(`${path(nth)}.test`, "tspan")}, ${figures.label(`${path(nth)}.cpusPerNode`)} a node`,
+        label: `${figures.text(`${path(nth)}.test`, "tspan")} × ${figures.label(`${path(nth)}.cpusPerNode`)}`,
         name: `${cold.test}, ${cold.cpusPerNode} CPUs of every node`,
         coldPercent: cold.gainPercent,
         hotPercent: points[hot]!.gainPercent,

@@ -154,7 +154,7 @@ describe("one CPU alone", () => {
 
 describe("a recording of several CPUs", () => {
   test("makes the measured one's references, the same on each, and no others", () => {
-    const file = dataFile("traces/hsw-kill.kt.zst");
+    const file = dataFile("traces/hsw-poke.kt.zst");
     const busy = { ...job, policies: ["single-copy"], file, busy: at(e52690v3, [0, 12]) };
     const [alone] = measureFile({ ...job, policies: ["single-copy"], file });
     for (const { cold } of measureBusy(busy, recordedRun(file), shippedReplay()).counts[0]!)
