@@ -4,11 +4,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inflateRawSync } from "node:zlib";
-import { BEHIND_ALL, placeOf } from "@kreplica/explorer";
+import { BEHIND_ALL, FIRST, placeOf } from "@kreplica/explorer";
 import { NO_EXTENSIONS, useExtensions } from "@kreplica/kernel";
 import { machineDocument, preset } from "@kreplica/machines";
 import { afterAll, expect, test } from "vitest";
 import { linkTo, linkToBoot } from "../src/commands/explorer-link.js";
+import { invoke } from "./invoke.js";
 
 const e5 = preset("e5-2690v3-2s")!;
 const BOOTED = { levels: 4, pti: false, policy: "per-node" } as const;
@@ -76,4 +77,11 @@ test("no link where the explorer has no room, or where a plugin brought what it 
   } finally {
     useExtensions(NO_EXTENSIONS);
   }
+});
+
+test("boot's steps are numbered as the explorer counts them, and its link leads to the last", async () => {
+  const { out, error } = await invoke(["boot", "--machine", "tiny-2-node"]);
+  const steps = [...out.matchAll(/^ *(\d+)[* ] [a-z-]+ {2}/gm)].map(([, number]) => Number(number));
+  expect(steps).toEqual(Array.from({ length: FIRST.moment.step }, (_, at) => at + 1));
+  expect(placeIn(error)).toEqual({ ...FIRST, machine: "tiny-2-node" });
 });

@@ -98,6 +98,9 @@ export class Figures<Document = ReportDocument> {
   }
 }
 
+/** Columns beyond which a table is set smaller, to have room on a page of 1280 pixels and on A4. */
+const MANY = 12;
+
 /**
  * A table with a head; cells are markup. The first column names its row.
  *
@@ -117,7 +120,8 @@ export function table(
         `<tr><th scope="row">${first}</th>${rest.map((cell, i) => `<td${left(i + 1)}>${cell}</td>`).join("")}</tr>`,
     )
     .join("\n");
-  return `<div class="wide" tabindex="0" role="region" aria-label="${escaped(caption)}"><table${sortable ? ' class="sortable"' : ""}><caption>${caption}</caption><thead><tr>${columns}</tr></thead><tbody>\n${body}\n</tbody></table></div>`;
+  const classes = [...(sortable ? ["sortable"] : []), ...(head.length > MANY ? ["many"] : [])].join(" ");
+  return `<div class="wide" tabindex="0" role="region" aria-label="${escaped(caption)}"><table${classes === "" ? "" : ` class="${classes}"`}><caption>${caption}</caption><thead><tr>${columns}</tr></thead><tbody>\n${body}\n</tbody></table></div>`;
 }
 
 /** A part that can be folded. @param open not folded at first */

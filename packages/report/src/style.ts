@@ -38,13 +38,14 @@ ${NODES.map((hue, i) => `.n${i}{fill:hsl(${hue} 60% var(--node-light));backgroun
 .wide{overflow-x:auto;margin:.6em 0}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}caption{text-align:left;padding-bottom:.3em}
 th,td{padding:.2em .7em;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}th[scope=row],thead th:first-child{text-align:left}thead th{vertical-align:bottom}
 td.left,th.left{text-align:left}td.left{min-width:20em}th[scope=row],caption{white-space:nowrap}.drawing{overflow-x:auto}.drawing svg{min-width:560px}.bar{width:140px;height:12px;display:inline-block}
+.many{font-size:.8rem}.many th,.many td{padding:.2em .35em}.many td{white-space:nowrap}
 .sortable thead button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-align:inherit;text-decoration:underline dotted}
 summary{cursor:pointer;color:var(--link);margin:.5em 0}:focus-visible{outline:3px solid var(--link);outline-offset:2px}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:1em 2em}figure{margin:0 0 1em}figcaption{margin-bottom:.5em}
 .tree ul{list-style:none;margin:0;padding-left:1.1em;border-left:1px solid var(--line)}.tree li{padding:.1em 0}.tree code{font-size:.85em}
 footer{margin:3em auto 2em;color:var(--dim);font-size:.9rem}
 #theme{float:right;font:inherit;color:var(--ink);background:var(--stripe);border:1px solid var(--line);border-radius:6px;padding:.2em .7em;cursor:pointer}
-@media print{@page{size:A4;margin:14mm}:root,:root[data-theme=dark]{color-scheme:light;${LIGHT}}body{font-size:10pt}#theme,nav{display:none}h2{break-after:avoid}svg,tr,figure{break-inside:avoid}.wide{overflow:visible}table{font-size:7.5pt}th,td{padding:.1em .35em}td.left{min-width:0}th[scope=row],caption{white-space:normal}.drawing svg{min-width:0}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+@media print{@page{size:A4;margin:14mm}:root,:root[data-theme=dark]{color-scheme:light;${LIGHT}}body{font-size:10pt}#theme,nav{display:none}h2{break-after:avoid}svg,tr,figure{break-inside:avoid}.wide{overflow:visible}table{font-size:7.5pt}th,td{padding:.1em .35em}.many{font-size:6pt}.many th,.many td{padding:.1em .2em}td.left{min-width:0}th[scope=row],caption{white-space:normal}.drawing svg{min-width:0}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 `;
 
 /** What the page does beyond reading: the theme's button, tables sorted by a click on a head. It reads well without. */

@@ -88,9 +88,10 @@ function bootText(
   const { layout, view } = kernel;
   const title = `${kernel.image.name} on ${machine.name}: ${policy.name}, ${layout.levels} levels, KPTI ${layout.pti ? "on" : "off"}${layout.kasan ? ", KASAN" : ""}, image on node ${view.master}, booted by CPU ${kernel.options.bootCpu} of node ${kernel.machine.nodeOfCpu(kernel.options.bootCpu)}`;
   const steps = kernel.timeline
-    .map((event) =>
+    .map((event, at) =>
       hanging(
-        `${String(event.row).padStart(2)}${event.fromSeries ? "*" : " "} ${event.step}`,
+        // As the explorer counts them.
+        `${String(at + 1).padStart(2)}${event.fromSeries ? "*" : " "} ${event.step}`,
         event.stores > 0
           ? `${event.did} (${event.stores} table stores${event.replicaStores > 0 ? `, ${event.replicaStores} of them for copies` : ""})`
           : event.did,

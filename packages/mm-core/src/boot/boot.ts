@@ -178,7 +178,7 @@ export class OrderedBoot implements KernelBoot {
         ? buildKasanShadow(this.context, this.root, entryAreaPages(machine.cpuIds.length))
         : undefined;
       return (
-        `direct map of ${direct.huge} 1 GiB, ${direct.large} 2 MiB and ${direct.small} 4 KiB leaves; ${descriptors} frames of page descriptors; per-CPU units for ${this.units.size} CPUs` +
+        `direct map of ${direct.huge} x 1 GiB, ${direct.large} x 2 MiB and ${direct.small} x 4 KiB leaves; ${descriptors} frames of page descriptors; per-CPU units for ${this.units.size} CPUs` +
         (shadow ? `; ${shadow.frames} frames of KASAN shadow, ${shadow.prepared} tables for vmalloc's` : "")
       );
     },
@@ -215,7 +215,7 @@ export class OrderedBoot implements KernelBoot {
           ),
         );
         const copied = this.copyUserImage(this.root, true);
-        said += `; user half of the pair with ${copied} 2 MiB of the image`;
+        said += `; user half of the pair with ${copied} x 2 MiB of the image`;
       }
       return said;
     },
