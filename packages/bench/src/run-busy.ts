@@ -10,7 +10,7 @@ import { recordedRun } from "./inputs/trace-file.js";
 import type { Progress } from "./report/terminal.js";
 import { countText } from "./report/units.js";
 import { shownName } from "./run-jobs.js";
-import { runWhole } from "./run-parts.js";
+import { runWhole } from "./run-whole.js";
 
 /** A job whose recording and kernels lie in files: plain data. */
 export interface BusyFileJob extends BusyJob, NamedKernels {}

@@ -9,7 +9,6 @@ import { InputError, type InputFault } from "@kreplica/inputs";
 import { isNamed, type PolicyChoice, policyOf } from "@kreplica/kernel";
 import type { BusyRuns, LayoutRun, ReplayKernel, TraceMeasurement, VariantRuns } from "@kreplica/replay";
 import { type NamedKernels, replayKernel } from "./inputs/replay-kernel.js";
-import type { Progress } from "./report/terminal.js";
 import { inWorkers } from "./worker-pool.js";
 
 /** What a worker says of the job it was sent. */
@@ -24,7 +23,7 @@ export type WorkerMessage =
 const WORKER = "measure-worker.js";
 
 /** A job whose kernels lie in files: plain data, but for the caller's own policies. */
-interface PolicyJob extends NamedKernels {
+export interface PolicyJob extends NamedKernels {
   readonly policies: readonly PolicyChoice[];
 }
 
@@ -63,43 +62,6 @@ export async function runParts<Job extends PolicyJob, Part extends { readonly jo
     begin(part);
     keep(part, await answered(part.job, work));
   }
-}
-
-/** What is done with jobs that are run whole. */
-export interface WholeWork<Job, Answer> extends Pick<PartWork<never, Job, Answer>, "work" | "answerIn"> {
-  /** What it takes, against others of them. */
-  readonly effortOf: (job: Job) => number;
-  /** As the progress names it. */
-  readonly told: (job: Job) => string;
-}
-
-/**
- * Runs each of the jobs, what takes longest first.
- * @returns answers in the order of the jobs, or why a recording was refused
- * @throws what a job threw otherwise
- */
-export async function runWhole<Job extends PolicyJob, Answer>(
-  jobs: readonly Job[],
-  { work, answerIn, effortOf, told }: WholeWork<Job, Answer>,
-  progress: Progress,
-): Promise<readonly (Answer | InputError)[]> {
-  const parts = jobs
-    .map((job, index) => ({ job, index, effort: effortOf(job) }))
-    .sort((a, b) => b.effort - a.effort || a.index - b.index);
-  const results: (Answer | InputError)[] = [];
-  progress.start(
-    parts.reduce((sum, { effort }) => sum + effort, 0),
-    "booting",
-  );
-  const begin = ({ job }: (typeof parts)[number]): void => {
-    progress.step(0, told(job));
-  };
-  const keep = ({ index, job, effort }: (typeof parts)[number], answer: Answer | InputError): void => {
-    results[index] = answer;
-    progress.step(effort, told(job));
-  };
-  await runParts(parts, { begin, keep, work, answerIn });
-  return results;
 }
 
 async function answered<Job extends NamedKernels, Answer>(
