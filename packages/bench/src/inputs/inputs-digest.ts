@@ -62,21 +62,27 @@ class Digester {
 
   private addFolder(folder: string): void {
     const root = realpathSync(folder);
-    const entries = readdirSync(folder, { withFileTypes: true, recursive: true });
-    for (const entry of entries) {
-      const path = join(entry.parentPath, entry.name);
-      const found = statSync(path, { throwIfNoEntry: false });
-      this.hash.update(`${path.slice(folder.length)}\0`);
-      if (found === undefined) this.count(0);
-      else if (found.isFile()) this.addFile(path, found.size);
-      else if (!found.isDirectory()) throw new NoDigest();
-      else if (entry.isSymbolicLink()) {
-        // What it leads to is looked at where it lies, if it lies below the folder.
-        const target = realpathSync(path);
-        if (target !== root && !target.startsWith(`${root}${sep}`)) throw new NoDigest();
-        this.hash.update(`${target.slice(root.length)}\0`);
-      } else this.count(0);
-    }
+    // Not readdir's own recursion: later releases of Node follow links with it, round and round.
+    const add = (inner: string): void => {
+      for (const entry of readdirSync(inner, { withFileTypes: true })) {
+        const path = join(inner, entry.name);
+        const found = statSync(path, { throwIfNoEntry: false });
+        this.hash.update(`${path.slice(folder.length)}\0`);
+        if (found === undefined) this.count(0);
+        else if (found.isFile()) this.addFile(path, found.size);
+        else if (!found.isDirectory()) throw new NoDigest();
+        else if (entry.isSymbolicLink()) {
+          // What it leads to is looked at where it lies, if it lies below the folder.
+          const target = realpathSync(path);
+          if (target !== root && !target.startsWith(`${root}${sep}`)) throw new NoDigest();
+          this.hash.update(`${target.slice(root.length)}\0`);
+        } else {
+          this.count(0);
+          add(path);
+        }
+      }
+    };
+    add(folder);
   }
 
   private addFile(path: string, bytes: number): void {

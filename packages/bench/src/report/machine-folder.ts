@@ -29,6 +29,17 @@ export function machineFiles(machine: MachineSpec): ReadonlyMap<string, string |
   ]);
 }
 
+/**
+ * Some releases of Node say of a path below a file that it is not there.
+ * @throws what reading a file as a folder does
+ */
+function mustBeFolder(path: string): void {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status?.isDirectory()) return;
+  if (status) readdirSync(path);
+  else if (path !== dirname(path)) mustBeFolder(dirname(path));
+}
+
 /** @param option under which it was given @throws InputError for one that holds something, or is no folder */
 export function machineFolder(path: string, option: string): MachineFolder {
   const refuse = (reason: string, remedy: string): InputError =>
@@ -40,6 +51,7 @@ export function machineFolder(path: string, option: string): MachineFolder {
     found = status !== undefined;
     if (status && !status.isDirectory()) throw refuse("is no folder", "name one that is not there yet");
     if (status) entries = readdirSync(path).length;
+    else mustBeFolder(dirname(resolve(path)));
   } catch (error) {
     if (error instanceof InputError) throw error;
     throw new InputError({ file: path, field: option, ...whyNot(error, "name a folder that can be written") });
