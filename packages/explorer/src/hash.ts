@@ -37,6 +37,8 @@ export interface Place {
   readonly folds?: readonly string[];
 }
 
+/** The most nodes a picture has room for. */
+export const MOST_NODES = 8;
 /** Steps of the boot: where a story without operations begins to be of interest. */
 export const AFTER_BOOT = 19;
 /** Beyond the last step of any story: what is seen is the last there is, of whichever story is told by then. */
@@ -132,7 +134,7 @@ export function placeOf(hash: string, other: Place = FIRST): Place {
   const page = said.get("page");
   const recording = text("recording", OPENED);
   return {
-    nodes: whole(said.get("nodes"), 1, 8) ?? other.nodes,
+    nodes: whole(said.get("nodes"), 1, MOST_NODES) ?? other.nodes,
     levels: said.get("levels") === "5" ? 5 : 4,
     pti: said.get("pti") === "on",
     ...(kasan ? { kasan } : {}),

@@ -8,6 +8,6 @@
  */
 export const siteFolder = (): string => new URL("../dist/site/", import.meta.url).href;
 
-export { BEHIND_ALL, FIRST, hashOf, hashOfLesson, keyOf, type Place, placeOf } from "./hash.js";
+export { BEHIND_ALL, FIRST, hashOf, hashOfLesson, keyOf, MOST_NODES, type Place, placeOf } from "./hash.js";
 export { packedMachine } from "./packed.js";
 export type { Moment } from "./model/view.js";

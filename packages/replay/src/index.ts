@@ -100,7 +100,7 @@ export { type BpfMapState, type BpfRun, runBpf } from "./measure/run-bpf.js";
 export { type NodePlace, placesOf, type Relation, type Standing, standingOf } from "./measure/standing.js";
 export { NOWHERE } from "./measure/text-names.js";
 export { type TextFunction, TextSymbols } from "./measure/text-symbols.js";
-export { type NodeGains, type WholeMachine } from "./measure/whole-machine.js";
+export { type NodeGains, STATES, type WholeMachine } from "./measure/whole-machine.js";
 export { ForeignStream, otherCores, type Pressure } from "./replay/foreign-stream.js";
 export { type Carried, type CarriedOver } from "./replay/other-kernel.js";
 export { type RecordedRun } from "./replay/load.js";

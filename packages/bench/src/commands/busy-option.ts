@@ -63,14 +63,17 @@ export function readBusy({ busy: text }: BusyOption, spec: KernelJob["spec"], lo
   return different;
 }
 
-/** The curve of each test that was compared; undefined where none was asked for. */
+/**
+ * The curve of each test that was compared; undefined where none was asked for.
+ * @param cpusPerNode as they were read
+ */
 export async function busyOf(
-  options: BusyOption & { readonly dataNode?: number },
+  cpusPerNode: readonly number[] | undefined,
+  dataNode: number | undefined,
   given: KernelJob & NamedKernels,
   measured: CompareResult,
   progress: Progress,
 ): Promise<BusyCurve | undefined> {
-  const cpusPerNode = readBusy(options, given.spec);
   const files = [...new Set(measured.tests.map(({ file }) => file))];
   if (!cpusPerNode || files.length === 0) return undefined;
   const { policy, standing, loaded } = measured;
@@ -82,7 +85,7 @@ export async function busyOf(
       files,
       cpusPerNode,
       standing,
-      ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
+      ...(dataNode === undefined ? {} : { dataNode }),
       ...(loaded ? { load: loaded.load } : {}),
     },
     (jobs) => runBusy(jobs, progress),

@@ -296,7 +296,7 @@ export async function comparison(
   const rates = readRates(options);
   const reported = options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, tests);
   const load = readLoad(options, spec);
-  readBusy(options, spec, load);
+  const cpusAtOnce = readBusy(options, spec, load);
   const request = {
     ...(load ? { load } : {}),
     policy: options.policy,
@@ -320,7 +320,7 @@ export async function comparison(
     ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
   };
   const measured = await compare(given, await replayKernel(given), request, (jobs) => runJobs(jobs, context.progress));
-  const busy = await busyOf(options, given, measured, context.progress);
+  const busy = await busyOf(cpusAtOnce, options.dataNode, given, measured, context.progress);
   const better = options.policies === true ? await betterOf(options.policy) : undefined;
   const firstSwitch = rates?.migrationsPerSecond === undefined ? undefined : await switchOf(options.policy);
   context.progress.stop();

@@ -4,7 +4,16 @@
  */
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { BEHIND_ALL, FIRST, hashOf, hashOfLesson, keyOf, packedMachine, type Place } from "@kreplica/explorer";
+import {
+  BEHIND_ALL,
+  FIRST,
+  hashOf,
+  hashOfLesson,
+  keyOf,
+  MOST_NODES,
+  packedMachine,
+  type Place,
+} from "@kreplica/explorer";
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { extensions } from "@kreplica/kernel";
 import { machineDocument, preset } from "@kreplica/machines";
@@ -21,8 +30,6 @@ export const DEFAULT_PORT = 6510;
 /** What the explorer's address begins with. */
 const EXPLORER = `http://${LOOPBACK}:${DEFAULT_PORT}/#`;
 
-/** The most nodes that the explorer has room for. */
-const MOST_NODES = 8;
 /** Letters of a machine that still goes into a link; servers of today take 3,000 to 6,000. */
 const LONGEST_MACHINE = 8_000;
 

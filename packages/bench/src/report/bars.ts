@@ -4,6 +4,9 @@ import type { Screen } from "./terminal.js";
 /** A cell's part from an eighth to the whole, from the left. */
 const EIGHTHS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"];
 
+/** Percent at which a gain's bar ends: a loss of many times what there was would leave no other bar to see. */
+export const LONGEST_BAR = 100;
+
 /**
  * A bar of a value's size, `width` letters at most, which is the size of `most`. What is below zero is of other letters
  * than what is above, and of the same length. Nothing for what is too small for the shortest bar there is.

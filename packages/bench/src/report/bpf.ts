@@ -1,9 +1,8 @@
 /** `kreplica bpf` as text: verdicts, results by node, and where the code was fetched from with and without copies. */
 import type { BpfMapState, BpfNodeRun, BpfRun, Fetches } from "@kreplica/replay";
-import { hanging, note, renderTable, type Column, type Screen, wrap } from "./terminal.js";
+import { type Column, hanging, note, renderTable, right, type Screen, wrap } from "./terminal.js";
 import { bytesText, countText } from "./units.js";
 
-const right = (head: string): Column => ({ head, align: "right" });
 const whole = (n: number): string => Math.round(n).toLocaleString("en");
 const sources = (f: Fetches): string[] => [f.caches, f.otherCaches, f.local, f.remote].map(whole);
 const how = (run: BpfRun): string => (run.replicate ? "replicated" : "shared");

@@ -2,19 +2,16 @@
  * What a comparison says of many CPUs at once: the gain of each test over how many of every node run it, and the counts
  * behind it. Values in, text out.
  */
-import { basename } from "node:path";
 import { wordsOf } from "@kreplica/kernel";
-import type { BusyPoint, BusySide, CompareResult } from "@kreplica/replay";
-import { bar } from "./bars.js";
-import { gainText, paintedGain, percentText } from "./compare-gains.js";
-import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { type BusyPoint, type BusySide, type CompareResult, STATES } from "@kreplica/replay";
+import { stemOf } from "@kreplica/trace";
+import { bar, LONGEST_BAR } from "./bars.js";
+import { busiestText } from "./compare-load.js";
+import { gainText, paintedGain } from "./compare-gains.js";
+import { type Column, heading, paragraph, renderTable, right, type Screen } from "./terminal.js";
 
-const STATES = ["cold", "hot"] as const;
 /** Letters of a bar. */
 const BAR = 12;
-/** Percent; a loss of many times what there was would leave no other bar to see. */
-const LONGEST_BAR = 100;
-const right = (head: string): Column => ({ head, align: "right" });
 /** A mean of counts: whole where there are many. */
 const meanText = (value: number): string => (value === 0 || value >= 9.95 ? value.toFixed(0) : value.toFixed(1));
 
@@ -28,7 +25,7 @@ export function busyText(result: CompareResult, screen: Screen): string {
   const nameOf = (file: string): string => {
     const { test } = points.find((each) => each.file === file)!;
     const alike = points.some((each) => each.file !== file && each.test.name === test.name);
-    return alike ? basename(file).replace(/\.kt(\.zst)?$/, "") : test.name;
+    return alike ? stemOf(file) : test.name;
   };
   const rowsOf = (cells: (cold: BusyPoint, hot: BusyPoint) => readonly string[], width: number): string[][] =>
     files.flatMap((file) => [
@@ -54,10 +51,9 @@ export function busyText(result: CompareResult, screen: Screen): string {
     right(`link %\n${side}`),
   ]);
   const lines = ({ text, contended, utilisation }: BusySide): string[] => {
-    const links = busy.resources.flatMap(({ kind }, nth) => (kind === "link" ? [utilisation[nth]!] : []));
     return [
       ...[text.ownL3, text.otherL3, text.nearMemory, text.farMemory, contended].map(meanText),
-      links.length === 0 ? "-" : percentText(100 * Math.max(...links)),
+      busiestText("link", busy.resources, utilisation),
     ];
   };
   const causes = STATES.map((cache) => {

@@ -2,14 +2,13 @@
  * The comparison's first table: what replication gains, how much of it is the place of the text, and what was reported.
  * Values in, text out.
  */
-import { basename } from "node:path";
+import { stemOf } from "@kreplica/trace";
 import { replicates, wordsOf } from "@kreplica/kernel";
 import type { CacheState, CompareResult, Comparison } from "@kreplica/replay";
 import { ns, otherNodesText, placeText } from "./node-places.js";
-import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { heading, paragraph, renderTable, right, type Screen } from "./terminal.js";
 import { grouped } from "./units.js";
 
-const right = (head: string): Column => ({ head, align: "right" });
 const states: readonly CacheState[] = ["cold", "hot"];
 
 /** One decimal, no negative zero. */
@@ -32,7 +31,7 @@ const ofTheirLength = ({ test, iterations }: Comparison): boolean =>
 export function labelOf(each: Comparison, all: readonly Comparison[]): string {
   const name = `${each.test.name}${ofTheirLength(each) ? "" : "*"}`;
   return all.some((other) => other.file !== each.file && other.test.name === each.test.name)
-    ? `${name} (${basename(each.file).replace(/\.kt(\.zst)?$/, "")})`
+    ? `${name} (${stemOf(each.file)})`
     : name;
 }
 

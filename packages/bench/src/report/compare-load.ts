@@ -2,12 +2,15 @@
  * The comparison's table of a busy machine: shares of links and controllers, latencies, relief. Values in, text out.
  */
 import { COMMON_SHAPE_SOURCE } from "@kreplica/machines";
-import type { Balance, CacheState, CompareResult } from "@kreplica/replay";
+import { type Balance, type CompareResult, type Resource, STATES } from "@kreplica/replay";
 import { labelOf, percentText } from "./compare-gains.js";
-import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { heading, paragraph, renderTable, right, type Screen } from "./terminal.js";
 
-const states: readonly CacheState[] = ["cold", "hot"];
-const right = (head: string): Column => ({ head, align: "right" });
+/** Share of the peak of the busiest link, or memory controller, in percent; `-` where there is none. */
+export function busiestText(kind: Resource["kind"], resources: readonly Resource[], utilisation: Float64Array): string {
+  const shares = resources.flatMap((each, nth) => (each.kind === kind ? [utilisation[nth]!] : []));
+  return shares.length === 0 ? "-" : percentText(100 * Math.max(...shares));
+}
 
 /** What stands where no load was asked for. */
 export const idleText = ({ loaded }: CompareResult): string => (loaded ? "" : " Idle machine; --load to change.");
@@ -20,10 +23,7 @@ export function loadText(result: CompareResult, screen: Screen): string {
   const { spec, where } = job;
   const index = (node: number): number => spec.nodes.findIndex(({ id }) => id === node);
   const [own, image] = [index(standing.own.node), index(where.masterNode)];
-  const most = (kind: "link" | "memory", { utilisation }: Balance): string => {
-    const shares = resources.flatMap((each, nth) => (each.kind === kind ? [utilisation[nth]!] : []));
-    return shares.length === 0 ? "-" : percentText(100 * Math.max(...shares));
-  };
+  const most = (kind: Resource["kind"], { utilisation }: Balance): string => busiestText(kind, resources, utilisation);
   const ns = ({ spec: busy }: Balance, home: number): string => busy.latencyNs[own]![home]!.toFixed(1);
   const columns = [
     { head: "" },
@@ -37,7 +37,7 @@ export function loadText(result: CompareResult, screen: Screen): string {
     right("own ns\ncopies"),
     right("relief\n%"),
   ];
-  const rows = states.flatMap((cache) => [
+  const rows = STATES.flatMap((cache) => [
     [screen.bold(cache), ...columns.slice(1).map(() => "")],
     ...tests
       .filter((each) => each.cache === cache)

@@ -4,10 +4,9 @@
  */
 import type { CompareResult, CpuTime, MixResult, RateCosts } from "@kreplica/replay";
 import { labelOf, percentText } from "./compare-gains.js";
-import { type Column, heading, note, renderTable, type Screen } from "./terminal.js";
+import { heading, note, renderTable, right, type Screen } from "./terminal.js";
 import { bytesText, countText, grouped } from "./units.js";
 
-const right = (head: string): Column => ({ head, align: "right" });
 /** Percent of a whole: three figures of what is small. */
 const shareText = (percent: number): string =>
   percent === 0 ? "0" : Math.abs(percent) < 0.001 ? "below 0.001" : `${Number(percent.toPrecision(3))}`;

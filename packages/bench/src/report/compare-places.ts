@@ -14,9 +14,8 @@ import {
   textCycles,
 } from "@kreplica/replay";
 import { labelOf, percentText } from "./compare-gains.js";
-import { type Column, heading, note, renderTable, type Screen } from "./terminal.js";
+import { heading, note, renderTable, right, type Screen } from "./terminal.js";
 
-const right = (head: string): Column => ({ head, align: "right" });
 const short = (value: number): string =>
   value === 0 ? "-" : value < 0.05 ? "0.0" : value < 100 ? value.toFixed(1) : value.toFixed(0);
 /** Shares of the far cycles for which the fewest pieces of 2 MiB are told. */

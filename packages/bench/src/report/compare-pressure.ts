@@ -2,10 +2,9 @@
 import type { CacheState, CompareResult } from "@kreplica/replay";
 import { otherCores } from "@kreplica/replay";
 import { labelOf } from "./compare-gains.js";
-import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { heading, paragraph, renderTable, right, type Screen } from "./terminal.js";
 
 const states: readonly CacheState[] = ["cold", "hot"];
-const right = (head: string): Column => ({ head, align: "right" });
 
 /** The sentence at the head of the report; nothing where the option was not given. */
 export function pressureSentence({ job: { spec, where, pressure } }: CompareResult): string {

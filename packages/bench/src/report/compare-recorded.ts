@@ -4,10 +4,8 @@
  */
 import type { CompareResult } from "@kreplica/replay";
 import { labelOf } from "./compare-gains.js";
-import { type Column, paragraph, renderTable, type Screen } from "./terminal.js";
+import { paragraph, renderTable, right, type Screen } from "./terminal.js";
 import { grouped } from "./units.js";
-
-const right = (head: string): Column => ({ head, align: "right" });
 
 /** Nothing where no recording was of a named kernel. */
 export function recordedText({ tests, recordedOn }: CompareResult, screen: Screen): string {

@@ -3,8 +3,8 @@
  * below. What somebody must know before believing a figure is never left out. Values in, text out.
  */
 import { wordsOf } from "@kreplica/kernel";
-import type { CompareResult, Comparison } from "@kreplica/replay";
-import { bar } from "./bars.js";
+import { type CompareResult, type Comparison, STATES } from "@kreplica/replay";
+import { bar, LONGEST_BAR } from "./bars.js";
 import { alignmentText, gainsText, gainText, labelOf, paintedGain, percentText, warningsOf } from "./compare-gains.js";
 import { layoutsText } from "./compare-layouts.js";
 import { busyText } from "./compare-busy.js";
@@ -23,6 +23,7 @@ import {
   note,
   paragraph,
   renderTable,
+  right,
   type Screen,
   visibleLength,
   wrap,
@@ -77,13 +78,9 @@ function moreText(details: Details, screen: Screen): string {
   return note(`More: ${left.map((each) => `--${each}, `).join("")}or -v for all of it.`, screen);
 }
 
-const right = (head: string): Column => ({ head, align: "right" });
-const STATES = ["cold", "hot"] as const;
 /** Letters of a bar: fewer show nothing, more say no more. */
 const LEAST_BAR = 4;
 const MOST_BAR = 16;
-/** Percent; a loss of many times what there was would leave no other bar to see. */
-const LONGEST_BAR = 100;
 
 /** A row a test, cold and hot beside each other. */
 function shortGains(result: CompareResult, screen: Screen): string {

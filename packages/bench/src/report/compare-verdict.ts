@@ -12,7 +12,7 @@ import {
   type WholeMachine,
 } from "@kreplica/replay";
 import { ns } from "./node-places.js";
-import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { heading, paragraph, renderTable, right, type Screen } from "./terminal.js";
 import { bytesText, countText, grouped } from "./units.js";
 
 const states: readonly CacheState[] = ["cold", "hot"];
@@ -107,7 +107,6 @@ export function verdictText(result: CompareResult, screen: Screen): string {
 export function nodesText({ machine, tests: compared }: CompareResult, screen: Screen): string {
   if (!machine) return "";
   const tests = [...new Map(compared.map((each) => [each.file, each.test.name])).values()];
-  const right = (head: string): Column => ({ head, align: "right" });
   const columns = [
     { head: "node" },
     right("CPUs"),

@@ -3,7 +3,7 @@
  */
 import { type KernelPolicy, replicates } from "@kreplica/kernel";
 import type { CompareResult, Comparison } from "@kreplica/replay";
-import { heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { heading, paragraph, renderTable, right, type Screen } from "./terminal.js";
 import { grouped } from "./units.js";
 
 const amount = (value: number): string =>
@@ -70,7 +70,6 @@ export function workText(
       ) +
       left
     );
-  const right = (head: string) => ({ head, align: "right" as const });
   return (
     title +
     renderTable(

@@ -24,9 +24,8 @@ import { workText } from "./compare-work.js";
 import { nodesText, verdictText } from "./compare-verdict.js";
 import { memoryCostText } from "./memory-cost.js";
 import { bytesText } from "./units.js";
-import { type Column, heading, paragraph, renderTable, type Screen, wrap } from "./terminal.js";
+import { heading, paragraph, renderTable, right, type Screen, wrap } from "./terminal.js";
 
-const right = (head: string): Column => ({ head, align: "right" });
 /** Thousands of cycles, or lines, per iteration: three figures where there are any. */
 const short = (value: number): string =>
   value === 0 ? "-" : value < 0.05 ? "0.0" : value < 100 ? value.toFixed(1) : value.toFixed(0);

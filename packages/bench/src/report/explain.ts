@@ -1,12 +1,11 @@
 /** An explanation as text: a table of the figures, their causes, what ranges do, sentences. Values in, text out. */
 import { type Cause, type CauseName, type Explained, type Explanation, swingOf } from "@kreplica/replay";
-import { type Column, heading, note, paragraph, renderTable, type Screen, wrap } from "./terminal.js";
+import { heading, note, paragraph, renderTable, right, type Screen, wrap } from "./terminal.js";
 import { countText, grouped } from "./units.js";
 
 /** Columns of a screen from which on a parameter's range has a column of its own, and of the one for both below. */
 const [WIDE, NARROW] = [90, 28];
 
-const right = (head: string): Column => ({ head, align: "right" });
 const percent = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);
 
 /** Head of each cause's column. */

@@ -2,7 +2,7 @@
 import { InputError } from "@kreplica/inputs";
 import type { UnusableModule } from "@kreplica/kernel-files";
 import { type ModuleCost, type ModuleCosts, OF_ANOTHER_KERNEL, totalOf } from "@kreplica/replay";
-import { hanging, note, renderTable, wrap, type Column, type Screen } from "./terminal.js";
+import { hanging, note, renderTable, right, type Screen, wrap } from "./terminal.js";
 import { bytesText } from "./units.js";
 
 /** A run under one design. */
@@ -13,7 +13,6 @@ export interface ModuleRun {
   readonly costs: ModuleCosts;
 }
 
-const right = (head: string): Column => ({ head, align: "right" });
 const count = (value: number): string => value.toLocaleString("en");
 const time = (milliseconds: number): string =>
   milliseconds >= 10_000 ? `${(milliseconds / 1000).toFixed(1)} s` : `${milliseconds.toFixed(1)} ms`;

@@ -2,10 +2,9 @@
 import type { Kernel } from "@kreplica/kernel";
 import type { PolicyCost } from "@kreplica/replay";
 import type { ListedParameter, ListedPolicy } from "./documents/policies.js";
-import { hanging, heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { hanging, heading, paragraph, renderTable, right, type Screen } from "./terminal.js";
 import { bytesText, countText } from "./units.js";
 
-const right = (head: string) => ({ head, align: "right" as const });
 const some = (value: number): string => (value === 0 ? "-" : String(value));
 const bytes = (value: number): string => (value === 0 ? "-" : bytesText(value));
 

@@ -1,9 +1,8 @@
 /** All policies side by side, gain and cost, as a table. Values in, text out. */
 import type { ColdHot, ComparedPolicy, Gain, PolicyComparison, WholeMachine } from "@kreplica/replay";
-import { type Column, heading, paragraph, renderTable, type Screen } from "./terminal.js";
+import { heading, paragraph, renderTable, right, type Screen } from "./terminal.js";
 import { countText, grouped } from "./units.js";
 
-const right = (head: string): Column => ({ head, align: "right" });
 const percent = (value: number): string => (Math.abs(value) < 0.05 ? 0 : value).toFixed(1);
 const orNone = (value: number, text: (value: number) => string): string =>
   Math.round(value) === 0 ? "-" : text(value);

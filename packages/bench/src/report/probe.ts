@@ -1,13 +1,12 @@
 /** A measurement as tables, and a measurement beside the model. Values in, text out. */
 import type { MeasuredCell, Measurement, NotMeasured } from "@kreplica/machines";
 import type { CellVerdict, CheckedCell, ProbeCheckDocument } from "./documents/probe.js";
-import { type Column, heading, note, paragraph, renderTable, type Screen } from "./terminal.js";
+import { heading, note, paragraph, renderTable, right, type Screen } from "./terminal.js";
 import { bytesText, countText, hertzText } from "./units.js";
 
 type Chain = Pick<MeasuredCell, "what" | "from" | "to" | "bytes" | "runLines" | "pages" | "loaders">;
 
 const PAGES: readonly Chain["pages"][] = ["small", "mixed", "huge"];
-const right = (head: string): Column => ({ head, align: "right" });
 const tenths = (value: number): string => value.toFixed(1);
 
 /** Length of the chain, lines in a row, pages. */

@@ -64,6 +64,9 @@ export interface Column {
 
 /** Blanks before every line of a table. */
 const INDENT = 2;
+/** A column of numbers: set to the right. */
+export const right = (head: string): Column => ({ head, align: "right" });
+
 /** Blanks between its columns. */
 export const GAP = 2;
 

@@ -21,21 +21,20 @@ export async function sampled(
   works: readonly Work[],
   measure: (work: Work) => Promise<number>,
 ): Promise<{ readonly first: number; readonly samples: readonly Sample[] }> {
+  const shortest = new Map<string, Work>();
+  for (const work of [...works].sort((a, b) => a.effort - b.effort))
+    if (!shortest.has(work.batch.file)) shortest.set(work.batch.file, work);
+  const [least] = shortest.values();
+  const cold = least ? await measure(least) : 0;
   const samples: Sample[] = [];
-  const seen = new Set<string>();
-  let [first, spent] = [0, 0];
-  for (const work of [...works].sort((a, b) => a.effort - b.effort)) {
-    const { file } = work.batch;
-    if (seen.has(file)) continue;
+  let spent = 0;
+  for (const [file, work] of shortest) {
     if (spent >= ENOUGH) break;
-    seen.add(file);
-    if (samples.length === 0) first = await measure(work);
     const seconds = await measure(work);
-    if (samples.length === 0) first = Math.max(0, first - seconds);
     samples.push({ file, effort: work.effort, seconds });
     spent += seconds;
   }
-  return { first, samples };
+  return { first: Math.max(0, cold - (samples[0]?.seconds ?? 0)), samples };
 }
 
 /**

@@ -21,14 +21,13 @@ import {
 } from "@kreplica/machines";
 import { TextSymbols } from "@kreplica/replay";
 import { recordingOf } from "@kreplica/trace";
-import { keyOf, nameOfKey, type Place } from "../hash.js";
+import { keyOf, MOST_NODES, nameOfKey, type Place } from "../hash.js";
 import { packedMachine, unpacked } from "../packed.js";
 import { counterexampleIn, placeOfCounterexample } from "./counterexample.js";
 import type { OpenedFolder } from "./folder.js";
 import { machineIn } from "./folder-machine.js";
 import { checkRecording } from "./playback.js";
 import { keepKernel, keepMachine, keepRecording } from "./own.js";
-import { MOST_NODES } from "./setup.js";
 
 /** A file as it was dropped. */
 export interface OpenedFile {

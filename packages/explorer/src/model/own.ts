@@ -52,7 +52,8 @@ export const ownKernel = (key: string): OwnKernel => kernels.get(key) ?? missing
 /** Undefined where nobody opened it here. */
 export const ownRecording = (key: string): OwnRecording | undefined => recordings.get(key);
 
-function missing(what: string, name: string, key = ""): never {
+/** @throws InputError for a file that an address is about and nobody opened here @param key as an address calls it */
+export function missing(what: string, name: string, key = ""): never {
   throw new InputError({
     file: name,
     reason: `this link is about a ${what} that was opened elsewhere, and no link holds one`,

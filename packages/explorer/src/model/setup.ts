@@ -33,9 +33,6 @@ export interface Story extends Setup {
 /** Two nodes, the corrected series, nothing done yet. */
 export const FIRST_STORY: Story = { nodes: 2, levels: 4, pti: false, policy: "per-node", laid: [], operations: [] };
 
-/** The most nodes a picture has room for. */
-export const MOST_NODES = 8;
-
 /** @throws InputError for a policy that is none, or a kernel that cannot be */
 export function kernelFor({ policy: name, laid, machine, kernel: own, ...kind }: Setup): Kernel {
   const policy = policyOf(name, { file: "the address", field: "policy" });

@@ -4,7 +4,7 @@ import { faultOf as faultOfInput, InputError } from "@kreplica/inputs";
 import { findPolicy } from "@kreplica/kernel";
 import { nameOfKey, type Place } from "../hash.js";
 import { catalogue } from "../model/catalogue.js";
-import { hasMachine, machineOf, ownKernel, ownRecording } from "../model/own.js";
+import { hasMachine, machineOf, missing, ownKernel, ownRecording } from "../model/own.js";
 import type { OpenedInput } from "../model/files.js";
 import type { Playback, Playing } from "../model/playback.js";
 import { Session } from "../model/session.js";
@@ -76,12 +76,7 @@ async function playedAt(place: Place): Promise<Pick<Answer, "played" | "unplayed
   if (recording === undefined) return {};
   try {
     const own = ownRecording(recording);
-    if (!own)
-      throw new InputError({
-        file: nameOfKey(recording),
-        reason: "this link is about a recording that was opened elsewhere, and no link holds one",
-        remedy: "drop that file onto this page",
-      });
+    if (!own) return missing("recording", nameOfKey(recording));
     const spec = machine === undefined ? mustRead().machineForRecordings() : machineOf(machine);
     const on = spec.cpus.find(({ node }) => node === (place.on ?? spec.nodes[1]?.id))?.node ?? spec.cpus[0]!.node;
     const now = JSON.stringify([recording, kernel, spec.name, machine, policy, levels, pti, on]);

@@ -11,7 +11,7 @@ import type { LayoutRunner } from "../layout/draw-layouts.js";
 import { AS_LINKED, type LayoutJob } from "../layout/measure-layouts.js";
 import { boundBeyondL2, type FarAndNear, gain } from "../measure/gain.js";
 import { jobKernel, type KernelJob } from "../measure/kernel-job.js";
-import { indexOf } from "../measure/placement.js";
+import { cpusOf, indexOf } from "../measure/placement.js";
 import type { Reported } from "../measure/reported.js";
 import { type CacheState, STATES } from "../measure/whole-machine.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
@@ -102,7 +102,7 @@ export async function explain<Given extends Omit<KernelJob, "pressure">>(
       calls: outcome.calls ?? 1,
       cache,
       place,
-      cpus: spec.cpus.filter((cpu) => cpu.node === node).length,
+      cpus: cpusOf(spec, node),
       counted: variants.map(({ spec: on, differs }, at) => {
         const [single, perNode] = outcome.runs[at]!;
         return { spec: on, differs, single: single![cache], perNode: perNode![cache] };

@@ -5,12 +5,12 @@
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { boot, type PolicyChoice, policyOf } from "@kreplica/kernel";
-import { TraceError, type TraceTest } from "@kreplica/trace";
+import type { TraceTest } from "@kreplica/trace";
 import { runElsewhere } from "../measure/elsewhere.js";
 import type { KernelJob } from "../measure/kernel-job.js";
 import { loadOn } from "../measure/load-on.js";
 import { replaySetup } from "../measure/replay-setup.js";
-import { rightlyBlamed } from "../replay/blame.js";
+import { rightlyBlaming } from "../replay/blame.js";
 import type { Pressure } from "../replay/foreign-stream.js";
 import type { RecordedRun } from "../replay/load.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
@@ -54,11 +54,7 @@ export interface VariantRuns {
  * @throws TraceError, InputError, MmError
  */
 export function measureVariants(job: VariantJob, run: RecordedRun, kernel: ReplayKernel): VariantRuns {
-  try {
-    return measured(job, run, kernel);
-  } catch (error) {
-    throw error instanceof TraceError ? rightlyBlamed(error, run.recording, kernel.recorded.name) : error;
-  }
+  return rightlyBlaming(run.recording, kernel.recorded.name, () => measured(job, run, kernel));
 }
 
 function measured(job: VariantJob, run: RecordedRun, kernel: ReplayKernel): VariantRuns {

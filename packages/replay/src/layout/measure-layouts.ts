@@ -4,8 +4,7 @@
  */
 import { boot, NoOpFinder, policyOf, runsShortNoOps } from "@kreplica/kernel";
 import { type KernelImage, type NoOps } from "@kreplica/mm-core";
-import { TraceError } from "@kreplica/trace";
-import { rightlyBlamed } from "../replay/blame.js";
+import { rightlyBlaming } from "../replay/blame.js";
 import { gateTo } from "../replay/gate.js";
 import { visitedFunctions } from "../replay/kernel-visit.js";
 import type { RecordedRun } from "../replay/load.js";
@@ -51,11 +50,7 @@ export interface LayoutRun {
  * @throws TraceError, InputError, MmError
  */
 export function measureLayouts(job: LayoutJob, run: RecordedRun, kernel: ReplayKernel): LayoutRun[][] {
-  try {
-    return measured(job, run, kernel);
-  } catch (error) {
-    throw error instanceof TraceError ? rightlyBlamed(error, run.recording, kernel.recorded.name) : error;
-  }
+  return rightlyBlaming(run.recording, kernel.recorded.name, () => measured(job, run, kernel));
 }
 
 function measured(job: LayoutJob, run: RecordedRun, kernel: ReplayKernel): LayoutRun[][] {

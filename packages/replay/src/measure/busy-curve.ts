@@ -14,9 +14,9 @@ import { type Gain, nearGain, within } from "./gain.js";
 import { Interconnect, type Resource } from "./interconnect.js";
 import type { KernelJob } from "./kernel-job.js";
 import { balances, type Load } from "./loaded-tests.js";
-import type { BusyCpu, BusyJob, BusyRuns } from "./measure-busy.js";
+import type { BusyCount, BusyCpu, BusyJob, BusyRuns } from "./measure-busy.js";
 import { dataBeside } from "./node-classes.js";
-import { cpusAtOnce, indexOf } from "./placement.js";
+import { cpusAtOnce, cpusOf, indexOf } from "./placement.js";
 import type { NodeStanding, Standing } from "./standing.js";
 import { type CacheState, STATES } from "./whole-machine.js";
 
@@ -147,6 +147,8 @@ export async function busyCurve<Given extends KernelJob>(
 /** What the busy CPUs of a node counted, their mean. */
 interface NodeMean {
   readonly standing: NodeStanding;
+  /** Of the node in `spec.nodes`. */
+  readonly nodeIndex: number;
   readonly counts: { readonly single: Float64Array; readonly perNode: Float64Array };
   readonly busy: number;
 }
@@ -161,12 +163,15 @@ function pointOf(
 ): BusyPoint {
   const nodeOf = new Map(spec.cpus.map(({ id, node }) => [id, node]));
   const means = nodes.map((standing): NodeMean => {
-    const mean = (side: 0 | 1): Float64Array => {
-      const own = found.counts[side]!.filter(({ cpu }) => nodeOf.get(cpu) === standing.node);
-      return own[0]![cache].map((_, at) => own.reduce((sum, each) => sum + each[cache][at]!, 0) / own.length);
+    const [single, perNode] = found.counts.map((all) => all.filter(({ cpu }) => nodeOf.get(cpu) === standing.node));
+    const mean = (own: readonly BusyCount[]): Float64Array =>
+      own[0]![cache].map((_, at) => own.reduce((sum, each) => sum + each[cache][at]!, 0) / own.length);
+    return {
+      standing,
+      nodeIndex: indexOf(spec, standing.node),
+      counts: { single: mean(single!), perNode: mean(perNode!) },
+      busy: single!.length,
     };
-    const busy = found.counts[0]!.filter(({ cpu }) => nodeOf.get(cpu) === standing.node).length;
-    return { standing, counts: { single: mean(0), perNode: mean(1) }, busy };
   });
   const [single, perNode] = balances(
     spec,
@@ -176,9 +181,8 @@ function pointOf(
   );
   const sums = new Float64Array(CORNERS);
   let [middle, near] = [0, 0];
-  const gains = means.map(({ standing, counts }) => {
-    const nodeIndex = indexOf(spec, standing.node);
-    const weight = spec.cpus.filter(({ node }) => node === standing.node).length / spec.cpus.length;
+  const gains = means.map(({ standing, nodeIndex, counts }) => {
+    const weight = cpusOf(spec, standing.node) / spec.cpus.length;
     const place = { nodeIndex, far: indexOf(spec, master), near: indexOf(spec, standing.copyOn) };
     const percent = percentGained(
       account(counts.single, single.spec, nodeIndex).cycles,
@@ -194,21 +198,23 @@ function pointOf(
   const cpus = means.reduce((sum, { busy }) => sum + busy, 0);
   const sideOf = (which: "single" | "perNode"): BusySide => {
     const { spec: on, utilisation } = which === "single" ? single : perNode;
-    const over = (of: (counters: Float64Array, nodeIndex: number) => number): number =>
-      means.reduce(
-        (sum, { standing, counts, busy }) => sum + (busy / cpus) * of(counts[which], indexOf(spec, standing.node)),
-        0,
-      );
-    const lines = (wanted: keyof TextLines): number => over((counters, at) => textLines(counters, spec, at)[wanted]);
+    const counts = means.map(({ counts: both, nodeIndex }) => ({
+      cycles: account(both[which], on, nodeIndex).cycles,
+      text: textLines(both[which], spec, nodeIndex),
+      contended: contendedIn(both[which], spec),
+    }));
+    const over = (of: (count: (typeof counts)[number]) => number): number =>
+      means.reduce((sum, { busy }, at) => sum + (busy / cpus) * of(counts[at]!), 0);
+    const lines = (wanted: keyof TextLines): number => over(({ text }) => text[wanted]);
     return {
-      cycles: over((counters, at) => account(counters, on, at).cycles),
+      cycles: over(({ cycles }) => cycles),
       text: {
         ownL3: lines("ownL3"),
         otherL3: lines("otherL3"),
         nearMemory: lines("nearMemory"),
         farMemory: lines("farMemory"),
       },
-      contended: over((counters) => contendedIn(counters, spec)),
+      contended: over(({ contended }) => contended),
       utilisation,
     };
   };

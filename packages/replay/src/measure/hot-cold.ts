@@ -6,9 +6,15 @@ import type { WorkDone } from "../replay/replication-work.js";
 import { measurePressed } from "./pressed.js";
 
 /** A run has settled when the cycles of its second half differ from the run before by less than this part of a run. */
-export const SETTLED = 0.001;
+const SETTLED = 0.001;
 /** A run that has not settled by then is reported as it is. */
 export const MOST_RUNS = 8;
+
+/** Whether a run has settled, by the run before. @param nodeIndex of the CPU's node in `spec.nodes` */
+export function hasSettled(now: Run, before: Run, spec: MachineSpec, nodeIndex: number): boolean {
+  const cycles = (counters: Float64Array): number => account(counters, spec, nodeIndex).cycles;
+  return Math.abs(cycles(now.secondHalf) - cycles(before.secondHalf)) <= SETTLED * cycles(now.counters);
+}
 
 /** Counters of the measured CPU. */
 export interface HotCold {
@@ -67,8 +73,7 @@ export function measureHotColdAt(
     ran();
     for (const spec of wanted) {
       if (found.has(spec)) continue;
-      const cycles = (counters: Float64Array): number => account(counters, spec, nodeIndex).cycles;
-      const settled = Math.abs(cycles(now.secondHalf) - cycles(before.secondHalf)) <= SETTLED * cycles(now.counters);
+      const settled = hasSettled(now, before, spec, nodeIndex);
       if (settled || runs === MOST_RUNS)
         found.set(spec, {
           cold: cold.counters,

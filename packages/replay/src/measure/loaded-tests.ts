@@ -5,7 +5,7 @@
 import { account, type MachineSpec, type NodeId } from "@kreplica/hw-x86";
 import { balance, type Balance } from "./balance.js";
 import { Interconnect, type Resource } from "./interconnect.js";
-import { indexOf } from "./placement.js";
+import { cpusOf, indexOf } from "./placement.js";
 import { type CacheState, countsOf, type MachineNodes, type Pair } from "./whole-machine.js";
 
 /** Traffic beside the CPU that is measured. */
@@ -56,7 +56,7 @@ export function balances(
       paths,
       counted.map(({ node, counts }) => ({
         node: indexOf(spec, node),
-        cpus: Math.min(load.cpusPerNode, spec.cpus.filter((cpu) => cpu.node === node).length),
+        cpus: Math.min(load.cpusPerNode, cpusOf(spec, node)),
         counters: counts[side],
       })),
       load.background,

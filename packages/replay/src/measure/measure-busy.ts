@@ -3,7 +3,7 @@
  * their policy: what each CPU counts, caches cold and hot. Job and measurement are plain data. Long recordings are run
  * in part.
  */
-import { account, type CpuId, type MachineSpec, type NodeId } from "@kreplica/hw-x86";
+import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
 import {
   boot,
@@ -14,8 +14,8 @@ import {
   type RunnerPlaces,
   runnerPlaces,
 } from "@kreplica/kernel";
-import { TraceError, type TraceTest } from "@kreplica/trace";
-import { rightlyBlamed } from "../replay/blame.js";
+import type { TraceTest } from "@kreplica/trace";
+import { rightlyBlaming } from "../replay/blame.js";
 import { BusyReplayer } from "../replay/busy-replayer.js";
 import { CycleClock } from "../replay/cycle-clock.js";
 import { FrameLists } from "../replay/frame-lists.js";
@@ -26,7 +26,7 @@ import { Replayer, type Run, type Workload } from "../replay/replayer.js";
 import { SampledRun, shareOf, wholeOf } from "../replay/sampled-run.js";
 import { pricingOf } from "./causes.js";
 import { placeIn } from "./elsewhere.js";
-import { MOST_RUNS, SETTLED } from "./hot-cold.js";
+import { hasSettled, MOST_RUNS } from "./hot-cold.js";
 import { loadOn } from "./load-on.js";
 import type { TraceJob } from "./measure-trace.js";
 import { indexOf, otherCpus } from "./placement.js";
@@ -73,11 +73,7 @@ export interface BusyRuns {
  * @throws TraceError, MmError; InputError also where a node has no room for so many processes
  */
 export function measureBusy(job: BusyJob, run: RecordedRun, kernel: ReplayKernel): BusyRuns {
-  try {
-    return measured(job, run, kernel);
-  } catch (error) {
-    throw error instanceof TraceError ? rightlyBlamed(error, run.recording, kernel.recorded.name) : error;
-  }
+  return rightlyBlaming(run.recording, kernel.recorded.name, () => measured(job, run, kernel));
 }
 
 function measured(job: BusyJob, run: RecordedRun, kernel: ReplayKernel): BusyRuns {
@@ -186,8 +182,7 @@ class CountedCpu {
       this.cold = run;
       return;
     }
-    const cycles = (counters: Float64Array): number => account(counters, this.spec, this.nodeIndex).cycles;
-    const settled = Math.abs(cycles(run.secondHalf) - cycles(before.secondHalf)) <= SETTLED * cycles(run.counters);
+    const settled = hasSettled(run, before, this.spec, this.nodeIndex);
     if (!settled && this.runs < MOST_RUNS) return;
     const cold = this.cold!;
     this.found = {

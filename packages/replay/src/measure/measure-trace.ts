@@ -5,8 +5,8 @@
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { boot, type PolicyChoice, policyOf } from "@kreplica/kernel";
 import { singleCopy } from "@kreplica/mm-core";
-import { TraceError, type TraceStatistics, type TraceTest } from "@kreplica/trace";
-import { rightlyBlamed } from "../replay/blame.js";
+import { type TraceStatistics, type TraceTest } from "@kreplica/trace";
+import { rightlyBlaming } from "../replay/blame.js";
 import type { RecordedRun } from "../replay/load.js";
 import type { Carried } from "../replay/other-kernel.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
@@ -97,11 +97,7 @@ export function measureTrace(
   kernel: ReplayKernel,
   hear?: (measurement: KernelMeasurement) => void,
 ): TraceMeasurement[] {
-  try {
-    return measured(job, run, kernel, hear);
-  } catch (error) {
-    throw error instanceof TraceError ? rightlyBlamed(error, run.recording, kernel.recorded.name) : error;
-  }
+  return rightlyBlaming(run.recording, kernel.recorded.name, () => measured(job, run, kernel, hear));
 }
 
 function measured(

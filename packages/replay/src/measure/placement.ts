@@ -62,6 +62,9 @@ export function otherCpus(
   };
 }
 
+/** How many CPUs a node has. */
+export const cpusOf = (spec: MachineSpec, node: NodeId): number => spec.cpus.filter((cpu) => cpu.node === node).length;
+
 /**
  * So many CPUs of every node: each on a core of its own while there are any, lowest first; a node that has fewer gives
  * all it has. The chosen CPU is its node's first.

@@ -8,7 +8,7 @@ import { CORNERS, gainsAtCorners, percentGained } from "./corners.js";
 import { bound, boundBeyondL2, type Gain, nearGain, within } from "./gain.js";
 import type { TraceMeasurement } from "./measure-trace.js";
 import { type DataOf, type NodeClass, toldOf } from "./node-classes.js";
-import { indexOf } from "./placement.js";
+import { cpusOf, indexOf } from "./placement.js";
 import type { NodeStanding, Relation } from "./standing.js";
 
 export type CacheState = "hot" | "cold";
@@ -99,7 +99,6 @@ export function wholeMachine(
   }),
 ): WholeMachine {
   const { spec, classes } = machine;
-  const cpusOf = (node: NodeId): number => spec.cpus.filter((cpu) => cpu.node === node).length;
   const all = spec.cpus.length;
   const sums = { cold: new Float64Array(CORNERS), hot: new Float64Array(CORNERS) };
   const means = { cold: 0, hot: 0 };
@@ -110,7 +109,7 @@ export function wholeMachine(
     .map(({ of, standing }): NodeGains => {
       const nodeIndex = indexOf(spec, standing.node);
       const place = { nodeIndex, far: indexOf(spec, machine.master), near: indexOf(spec, standing.copyOn) };
-      const weight = cpusOf(standing.node) / all / pairs.length;
+      const weight = cpusOf(spec, standing.node) / all / pairs.length;
       const mean = { cold: 0, hot: 0 };
       const tests = pairs.flatMap((pair) =>
         STATES.map((cache): NodeGain => {
@@ -139,7 +138,7 @@ export function wholeMachine(
       );
       return {
         node: standing.node,
-        cpus: cpusOf(standing.node),
+        cpus: cpusOf(spec, standing.node),
         relation: standing.relation,
         imageNs: standing.imageNs,
         measuredOn: of.measured.node,

@@ -12,11 +12,23 @@ const CHECKSUM = 4;
 const DESCRIPTOR = 4;
 
 /**
+ * Does what replays a recording; its errors have the remedy that helps.
+ * @param recording what is replayed @param kernel it is taken for
+ */
+export function rightlyBlaming<T>(recording: Recording, kernel: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw error instanceof TraceError ? rightlyBlamed(error, recording, kernel) : error;
+  }
+}
+
+/**
  * The error with the remedy that helps: a file that is whole by its checksum is not told to be damaged.
  * @param recording the error is of, unless it is of the schedule beside
  * @param kernel it was taken for
  */
-export function rightlyBlamed(error: TraceError, recording: Recording, kernel: string): TraceError {
+function rightlyBlamed(error: TraceError, recording: Recording, kernel: string): TraceError {
   if (!EITHER.includes(error.code) || error.file !== recording.name || !isWhole(recording)) return error;
   return new TraceError(
     error.code,
