@@ -1,5 +1,6 @@
 /** Forms in which viewers of profiles read cycles by function and cause. Samples in, text or bytes out. */
-import { type Exported, STATES, wholeNumbers } from "./samples.js";
+import { STATES } from "@kreplica/replay";
+import { type Exported, wholeNumbers } from "./samples.js";
 
 /** @source speedscope, "Importing from custom sources": its file format's schema, file-format-schema.json */
 export function speedscope({ title, kernels, samples }: Exported): string {

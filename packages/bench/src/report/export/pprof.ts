@@ -1,8 +1,9 @@
 /** Cycles by function and cause as a profile that pprof and what reads its files shows: protobuf, packed by gzip. */
+import { STATES } from "@kreplica/replay";
 import { gzipSync } from "node:zlib";
 import { PbfWriter } from "pbf";
 import { message } from "./protobuf.js";
-import { type Exported, type Sample, STATES, wholeNumbers } from "./samples.js";
+import { type Exported, type Sample, wholeNumbers } from "./samples.js";
 
 /** Numbers of the fields used. @source pprof, proto/profile.proto */
 const Field = {

@@ -32,9 +32,6 @@ export interface Sample {
   readonly cycles: number;
 }
 
-/** States of the caches, in the order in which they are shown. */
-export const STATES = ["cold", "hot"] as const;
-
 /** Names of the causes, in the account's order. */
 export const CAUSE_TEXTS: readonly string[] = CAUSES.map(causeText);
 

@@ -1,7 +1,7 @@
 /** Of a comparison what an export about time is made of. */
 import type { Booted } from "@kreplica/kernel";
-import type { CompareResult } from "@kreplica/replay";
-import { kernelsOf, type KernelTimes, STATES } from "./samples.js";
+import { type CompareResult, STATES } from "@kreplica/replay";
+import { kernelsOf, type KernelTimes } from "./samples.js";
 
 /** @param boots both kernels as they booted, that with one copy first */
 export function timesOf(
