@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
 import { siteFolder } from "@kreplica/explorer";
 import { afterAll, expect, test } from "vitest";
 import { serveSite } from "../src/commands/explore.js";
@@ -48,6 +49,27 @@ test("its files are served, to this machine alone, and nothing else", async () =
   await expect(serveSite(site, port)).rejects.toThrow(
     `--port: port ${port} cannot be had (EADDRINUSE). Choose another, or 0 for any that is free.`,
   );
+  server.close();
+});
+
+test("a browser that unpacks gets them packed, each time the same", async () => {
+  const server = await serveSite(site, 0);
+  const { port } = server.address() as AddressInfo;
+  const packed = (): Promise<[string | undefined, string]> =>
+    new Promise((done, failed) => {
+      get(
+        { host: "127.0.0.1", port, path: "/page.js", headers: { "accept-encoding": "gzip, deflate, br" } },
+        (response) => {
+          const parts: Buffer[] = [];
+          response.on("data", (part: Buffer) => parts.push(part));
+          response.on("end", () => {
+            done([response.headers["content-encoding"], gunzipSync(Buffer.concat(parts)).toString()]);
+          });
+        },
+      ).on("error", failed);
+    });
+  expect(await packed()).toEqual(["gzip", "1"]);
+  expect(await packed()).toEqual(["gzip", "1"]);
   server.close();
 });
 

@@ -37,6 +37,8 @@ export interface SystemOptions {
    * is new is a failure.
    */
   readonly goOn?: boolean;
+  /** Rules that this very boot is known to leave broken: it is then not looked at again. Goes on with {@link goOn}. */
+  readonly known?: readonly Finding[] | undefined;
   /** Called before the boot, and after each step of it that came to its end. */
   readonly onBoot?: (parts: BootParts) => void;
   /** Where it is counted what CPUs' tables were seen to be. */
@@ -82,7 +84,7 @@ export class CheckedSystem implements Subject {
   /** @throws CheckFailure when the boot itself breaks a rule */
   constructor(
     source: KernelSource,
-    { families: all = FAMILIES, usersOnly = false, goOn = false, onBoot, coverage }: SystemOptions = {},
+    { families: all = FAMILIES, usersOnly = false, goOn = false, known, onBoot, coverage }: SystemOptions = {},
   ) {
     this.checked = !usersOnly;
     const families = usersOnly ? all.filter((family) => family.seenByUsers) : all;
@@ -103,8 +105,9 @@ export class CheckedSystem implements Subject {
     for (const family of families) family.beforeBoot?.(this.parts);
     this.comeUp(onBoot);
     this.holders = [...this.parts.view.holders];
-    this.broken = goOn ? this.violated() : [];
-    this.fullCheck();
+    this.broken = goOn ? (known ?? this.violated()) : [];
+    // Whoever goes on has just looked.
+    if (!goOn) this.fullCheck();
     this.watch = new TableWatch(this.parts);
     this.cached = new CachedWatch(this.parts);
     this.coverage = coverage;

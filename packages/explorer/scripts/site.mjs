@@ -1,18 +1,24 @@
 /**
- * Builds the site into dist/site: page, worker, style, and iced-x86's WebAssembly in a file of its own, which a worker
- * fetches when the first instruction is decoded. Needs no server of its own: any folder of static files will do.
+ * Builds the site into dist/site: page, worker, style, what is seen of the first kernel's boot, and iced-x86 in files
+ * of its own, which a worker fetches when the first instruction is decoded. Needs no server of its own: any folder of
+ * static files will do.
  *
  *   node scripts/site.mjs [FOLDER]   prints what each file weighs, gzipped
  */
+import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const folder = join(dirname(fileURLToPath(import.meta.url)), "..");
-const { resolve: find } = createRequire(join(folder, "package.json"));
+const load = createRequire(join(folder, "package.json"));
+const iced = load("iced-x86");
+
+/** What is fetched before a step is seen and the next one can be answered. */
+export const BEFORE_A_STEP = ["index.html", "page.css", "page.js", "first.json", "worker.js"];
 
 /** What iced-x86's glue asks of Node when it is loaded, and what a worker has for it: the wasm, at its first use. */
 const REPLACED = [
@@ -36,6 +42,45 @@ const REPLACED = [
   ],
 ];
 
+/** Mnemonics whose names the interpreter puts together when it is loaded: of conditions. */
+const CONDITIONAL = Object.fromEntries(
+  Object.entries(iced.Mnemonic).filter(([name]) => /^(J|Set|Cmov)[a-z]+$/.test(name)),
+);
+
+/**
+ * All that iced-x86 has, of a script that is run, here and now, when the first of it is asked for. Its numbers with
+ * names, in the sources that take it, are written out: they are asked for when those are loaded.
+ */
+const icedWhenAsked = {
+  name: "iced-when-asked",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/packages\/[^/]+\/src\/.*\.ts$/ }, ({ path }) => {
+      const contents = readFileSync(path, "utf8");
+      if (!/from "(iced-x86|@kreplica\/hw-x86\/iced)"/.test(contents)) return undefined;
+      return {
+        contents: contents.replace(/\b([A-Z]\w+)\.(\w+)\b/g, (text, of, name) => {
+          const value = iced[of]?.[name];
+          return typeof value === "number" ? String(value) : text;
+        }),
+        loader: "ts",
+      };
+    });
+    onLoad({ filter: /iced_x86\.js$/ }, () => ({
+      contents: `let loaded;
+const load = () => loaded ??= (importScripts("iced.js"), self.iced);
+const conditional = ${JSON.stringify(CONDITIONAL)};
+module.exports = {
+  Mnemonic: new Proxy({}, { get: (_, name) => conditional[name] ?? load().Mnemonic[name] }),
+${Object.keys(iced)
+  .filter((name) => name !== "Mnemonic")
+  .map((name) => `  get ${name}() { return load().${name}; },`)
+  .join("\n")}
+};`,
+      loader: "js",
+    }));
+  },
+};
+
 const icedInWorkers = {
   name: "iced-in-workers",
   setup({ onLoad }) {
@@ -54,26 +99,47 @@ const icedInWorkers = {
 export async function buildSite(target = join(folder, "dist/site")) {
   rmSync(target, { recursive: true, force: true });
   mkdirSync(target, { recursive: true });
-  await build({
+  const script = {
     absWorkingDir: folder,
-    entryPoints: {
-      page: "src/page/page.tsx",
-      worker: "src/page/worker.ts",
-      // In place of the worker once a file of one's own is opened.
-      "file-worker": "src/page/file-worker.ts",
-    },
     outdir: target,
     bundle: true,
     platform: "browser",
-    format: "esm",
     target: "es2022",
     minify: true,
-    jsx: "automatic",
-    jsxImportSource: "preact",
     conditions: ["@kreplica/source"],
     legalComments: "linked",
-    plugins: [icedInWorkers],
     logLevel: "warning",
+  };
+  await build({
+    ...script,
+    entryPoints: { page: "src/page/page.tsx" },
+    format: "esm",
+    jsx: "automatic",
+    jsxImportSource: "preact",
+  });
+  await build({
+    ...script,
+    entryPoints: { worker: "src/page/worker.ts" },
+    // No module when it runs, since it fetches a script in the middle of a step. Of what the packages wait for at their
+    // beginning, which esbuild takes in modules alone, nothing is left in it.
+    format: "esm",
+    banner: { js: '"use strict";(()=>{' },
+    footer: { js: "})();" },
+    plugins: [icedWhenAsked],
+  });
+  await build({
+    ...script,
+    // In place of the worker once a file of one's own is opened. Its readers' WebAssembly is waited for: a module.
+    entryPoints: { "file-worker": "src/page/file-worker.ts" },
+    format: "esm",
+    plugins: [icedInWorkers],
+  });
+  await build({
+    ...script,
+    entryPoints: { iced: load.resolve("iced-x86") },
+    format: "iife",
+    globalName: "iced",
+    plugins: [icedInWorkers],
   });
   await build({
     absWorkingDir: folder,
@@ -83,17 +149,47 @@ export async function buildSite(target = join(folder, "dist/site")) {
     minify: true,
     logLevel: "warning",
   });
-  copyFileSync(join(folder, "src/page/index.html"), join(target, "index.html"));
-  copyFileSync(join(dirname(find("iced-x86")), "iced_x86_bg.wasm"), join(target, "iced_x86.wasm"));
+  writeFileSync(join(target, "first.json"), JSON.stringify(await firstOf(target)));
+  writeFileSync(join(target, "index.html"), withDigest(readFileSync(join(folder, "src/page/index.html"), "utf8")));
+  copyFileSync(join(dirname(load.resolve("iced-x86")), "iced_x86_bg.wasm"), join(target, "iced_x86.wasm"));
   // Pages of GitHub would otherwise look for a site of Jekyll's.
   writeFileSync(join(target, ".nojekyll"), "");
   const weigh = (name) => gzipSync(readFileSync(join(target, name)), { level: 9 }).length;
   return Object.fromEntries(
-    ["index.html", "page.css", "page.js", "worker.js", "file-worker.js", "iced_x86.wasm"].map((name) => [
-      name,
-      weigh(name),
-    ]),
+    [...BEFORE_A_STEP, "iced.js", "iced_x86.wasm", "file-worker.js"].map((name) => [name, weigh(name)]),
   );
+}
+
+/** What is seen of the first kernel, from the same sources. @param target where a file may lie for a moment */
+async function firstOf(target) {
+  const outfile = join(target, "first.mjs");
+  const { outputFiles } = await build({
+    absWorkingDir: folder,
+    entryPoints: ["src/model/first.ts"],
+    outfile,
+    bundle: true,
+    write: false,
+    platform: "node",
+    format: "esm",
+    target: "es2022",
+    conditions: ["@kreplica/source"],
+    // Of no use to it: nothing is disassembled before somebody looks into a page.
+    plugins: [icedWhenAsked],
+    logLevel: "warning",
+  });
+  writeFileSync(outfile, outputFiles[0].contents);
+  try {
+    const { first, packFirst } = await import(pathToFileURL(outfile).href);
+    return packFirst(first());
+  } finally {
+    rmSync(outfile);
+  }
+}
+
+/** The page with the digest of its script, which its content policy asks for. */
+function withDigest(page) {
+  const [, script] = /<script>([^]*?)<\/script>/.exec(page);
+  return page.replace("SCRIPT", `sha256-${createHash("sha256").update(script).digest("base64")}`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,13 +1,20 @@
 /** What page and worker say to each other: plain values. */
-import type { Catalogue } from "./model/choices.js";
+import type { FirstBoot } from "./first.js";
 import type { Place } from "./hash.js";
 import type { Failure } from "./model/session.js";
 import type { InputFault } from "@kreplica/inputs";
 import type { OpenedInput } from "./model/files.js";
 import type { PlayedView, StoryStep, View } from "./model/view.js";
 
+/** From the page, before any question: the first kernel is to boot, which is known to look like this. */
+export interface Preparation {
+  readonly kind: "preparation";
+  readonly boot: FirstBoot;
+}
+
 /** From the page: what is to be seen. The answer to an older question is not waited for. */
 export interface Question {
+  readonly kind: "question";
   readonly number: number;
   readonly place: Place;
   /** Files and folders that are opened first; the answer then says where they lead. */
@@ -24,7 +31,6 @@ export interface Opened {
 /** From the worker, first of all. */
 export interface Hello {
   readonly kind: "hello";
-  readonly catalogue: Catalogue;
 }
 
 /** What is seen. */
@@ -38,7 +44,7 @@ export interface Answer {
   readonly played?: PlayedView;
   /** Why the recording is not seen. */
   readonly unplayed?: Fault;
-  /** Milliseconds the worker took. */
+  /** Milliseconds it took. */
   readonly took: number;
 }
 

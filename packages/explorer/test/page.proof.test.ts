@@ -35,9 +35,10 @@ afterAll(async () => {
   site.close();
 });
 
-test("all that is loaded before a kernel of one's own is under 400 KB gzipped", () => {
-  const names = ["index.html", "page.css", "page.js", "worker.js"];
-  expect(names.reduce((sum, name) => sum + site.weigh(name), 0)).toBeLessThan(400_000);
+test("what is loaded before the first step is seen is under 110 KB gzipped, and before any is answered under 360 KB", () => {
+  const sum = (names: readonly string[]): number => names.reduce((all, name) => all + site.weigh(name), 0);
+  expect(sum(["index.html", "page.css", "page.js", "first.json"])).toBeLessThan(110_000);
+  expect(sum(["index.html", "page.css", "page.js", "first.json", "worker.js"])).toBeLessThan(360_000);
 });
 
 /** A page that throws away nothing of what it says. */
@@ -123,6 +124,23 @@ describe.skipIf(!program)("in chromium", () => {
     await page.selectOption(".page select", { index: 1 });
     await page.waitForSelector(".copy");
     await lookedAtEverywhere();
+  });
+
+  test("the boot is seen and stepped through before the worker is there, and nothing else is fetched for it", async () => {
+    const one = await browser!.newPage();
+    // It never comes.
+    await one.route("**/worker.js", () => undefined);
+    const before = site.asked.length;
+    await one.goto(site.address);
+    await one.waitForSelector(".transport");
+    await shows(19, one);
+    await one.click(".transport button:nth-of-type(2)");
+    await shows(18, one);
+    expect(await one.locator(".tables [aria-expanded]").count()).toBeGreaterThan(0);
+    await one.click(".quick button >> nth=0");
+    await one.waitForFunction(() => document.querySelector(".where")!.textContent.includes("at work"));
+    await one.close();
+    expect(site.asked.slice(before).sort()).toEqual(["/", "/first.json", "/page.css", "/page.js"]);
   });
 
   test("by keyboard along steps and stores, and the address shows another person the same", async () => {

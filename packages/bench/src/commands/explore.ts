@@ -1,6 +1,7 @@
 /** `kreplica explore`: the explorer's site on this machine alone, or as a folder to put anywhere. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:http";
+import { gzipSync } from "node:zlib";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { siteFolder } from "@kreplica/explorer";
@@ -20,6 +21,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
   ".css": "text/css; charset=utf-8",
+  ".json": "application/json",
   ".wasm": "application/wasm",
 };
 
@@ -102,6 +104,13 @@ function writeSite(site: string, folder: string): void {
  */
 export async function serveSite(site: string, port: number): Promise<Server> {
   const files = new Set(readdirSync(site));
+  // For those who look from elsewhere, through a tunnel: packed once a file, when it is first asked for.
+  const packed = new Map<string, Buffer>();
+  const packedOf = (name: string): Buffer => {
+    const known = packed.get(name) ?? gzipSync(readFileSync(join(site, name)));
+    packed.set(name, known);
+    return known;
+  };
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
     const name = pathname === "/" ? "index.html" : pathname.slice(1);
@@ -111,12 +120,15 @@ export async function serveSite(site: string, port: number): Promise<Server> {
       response.writeHead(local ? 404 : 403).end();
       return;
     }
+    const packs = /\bgzip\b/.test(request.headers["accept-encoding"] ?? "");
     response.writeHead(200, {
+      vary: "accept-encoding",
+      ...(packs ? { "content-encoding": "gzip" } : {}),
       "content-type": TYPES[extname(name)] ?? "text/plain; charset=utf-8",
       "cache-control": "no-cache",
       "x-content-type-options": "nosniff",
     });
-    response.end(request.method === "HEAD" ? undefined : readFileSync(join(site, name)));
+    response.end(request.method === "HEAD" ? undefined : packs ? packedOf(name) : readFileSync(join(site, name)));
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {

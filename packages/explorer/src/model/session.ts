@@ -5,6 +5,7 @@
 import { CheckedSystem, type CheckFailure, failureIn, repertoire, sentenceOf } from "@kreplica/check";
 import { type BootParts, stateInvariants } from "@kreplica/kernel";
 import { BOOT_STEPS, type Process } from "@kreplica/mm-core";
+import type { FirstBoot } from "../first.js";
 import { familiesFor, sameFamilies } from "./families.js";
 import { leadsOf } from "./leads.js";
 import { type Look, look, type Seen } from "./look.js";
@@ -60,6 +61,21 @@ export class Session {
   private failed: Failure | undefined;
 
   constructor(readonly story: Story) {}
+
+  /**
+   * Takes what was seen of a boot elsewhere for this story's, where it is the same: it is then not looked at again.
+   * @param of the story whose boot it was, and nothing broken by it
+   */
+  know(of: Story, { steps, views }: FirstBoot): void {
+    if (this.page !== undefined || !sameBoot(this.story, of)) return;
+    for (const view of views) if (!this.views.has(view.moment.step)) this.views.set(view.moment.step, view);
+    if (this.bootWords.length === 0) this.bootWords = steps.slice(0, BOOTED).map(({ words }) => words);
+  }
+
+  /** Boots, that the first look at an operation need not wait for it. */
+  comeUp(): void {
+    this.live ??= this.boot();
+  }
 
   /** What broke, as far as the story was told. Nothing is done after it. */
   get failure(): Failure | undefined {
@@ -148,10 +164,9 @@ export class Session {
   /** The same kernel with another list of operations: what was seen of their common beginning is kept. */
   with(story: Story): Session {
     const session = new Session(story);
-    const { operations, ...setup } = this.story;
-    const { operations: others, ...otherSetup } = story;
-    // Another family brings subsystems that its kernel boots with.
-    if (JSON.stringify(setup) !== JSON.stringify(otherSetup) || !sameFamilies(this.story, story)) return session;
+    const { operations } = this.story;
+    const { operations: others } = story;
+    if (!sameBoot(this.story, story)) return session;
     let common = 0;
     while (
       common < Math.min(operations.length, others.length) &&
@@ -277,10 +292,13 @@ export class Session {
     let words: readonly string[] = [];
     let steps = 0;
     let system: CheckedSystem | undefined;
+    const before = this.views.get(BOOTED)?.broken;
     const failure = failureIn(() => {
       system = new CheckedSystem(kernelFor(this.story), {
         families: familiesFor(this.story),
         goOn: true,
+        // The same boot breaks nothing the second time.
+        known: before?.length === 0 ? [] : undefined,
         onBoot: (parts) => {
           log ??= new StoreLog(parts);
           seen = parts;
@@ -290,8 +308,8 @@ export class Session {
         },
       });
     });
-    const before = (failure?.before ?? system?.broken ?? []).map((each): BrokenRule => ({ ...each, since: "boot" }));
-    return { system, log, parts: seen, words, steps, broken: failure ? [...before, ruleOf(failure, "boot")] : before };
+    const left = (failure?.before ?? system?.broken ?? []).map((each): BrokenRule => ({ ...each, since: "boot" }));
+    return { system, log, parts: seen, words, steps, broken: failure ? [...left, ruleOf(failure, "boot")] : left };
   }
 
   /** Tells the story again up to the middle of a step, and looks between its stores from one on. */
@@ -339,6 +357,12 @@ export class Session {
     while (live.done < step) this.next(live);
     return live;
   }
+}
+
+/** Whether two stories' kernels boot alike: another family brings subsystems that its kernel boots with. */
+function sameBoot(a: Story, b: Story): boolean {
+  const setupOf = ({ operations: _, ...setup }: Story): string => JSON.stringify(setup);
+  return setupOf(a) === setupOf(b) && sameFamilies(a, b);
 }
 
 const pageOf = ({ page }: Look): Pick<Look, "page"> => (page ? { page } : {});

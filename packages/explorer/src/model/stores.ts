@@ -24,27 +24,32 @@ export class StoreLog {
     // The parts are this story's own: what is put before their methods is heard by nobody else.
     const write = entries.write.bind(entries);
     entries.write = (table, index, lo, hi) => {
-      const before = word(entries.low(table, index), entries.high(table, index));
+      const [low, high] = [entries.low(table, index), entries.high(table, index)];
       write(table, index, lo, hi);
-      const after = word(lo, hi);
-      if (before !== after) this.stored.add(table * 512 + index);
-      this.add({ frame: table, node: memory.nodeOf(table), index, before, after });
+      if ((low | 0) === (lo | 0) && (high | 0) === (hi | 0)) return void this.hear();
+      this.stored.add(table * 512 + index);
+      this.hear(() => ({
+        frame: table,
+        node: memory.nodeOf(table),
+        index,
+        before: word(low, high),
+        after: word(lo, hi),
+      }));
     };
     const writeBytes = memory.writeBytes.bind(memory);
     memory.writeBytes = (physical, bytes) => {
-      const shown = Math.min(bytes.length, 16);
-      const before = new Uint8Array(shown);
-      memory.readBytes(physical, before);
+      const before = this.changes.length < KEPT ? new Uint8Array(Math.min(bytes.length, 16)) : undefined;
+      if (before) memory.readBytes(physical, before);
       writeBytes(physical, bytes);
+      if (!before || before.every((byte, at) => byte === bytes[at])) return void this.hear();
       const frame = Number(physical >> 12n);
-      const offset = Number(physical & 0xfffn);
-      this.add({
+      this.hear(() => ({
         frame,
         node: memory.nodeOf(frame),
-        offset,
+        offset: Number(physical & 0xfffn),
         before: text(before),
-        after: text(bytes.subarray(0, shown)),
-      });
+        after: text(bytes.subarray(0, before.length)),
+      }));
     };
   }
 
@@ -55,9 +60,10 @@ export class StoreLog {
     this.stored.clear();
   }
 
-  private add(change: Omit<ChangeView, "nth">): void {
+  /** @param change the words of what is another now, which the first alone are told in */
+  private hear(change?: () => Omit<ChangeView, "nth">): void {
     this.count++;
-    if (change.before !== change.after && this.changes.length < KEPT) this.changes.push({ nth: this.count, ...change });
+    if (change && this.changes.length < KEPT) this.changes.push({ nth: this.count, ...change() });
     this.onStore?.();
   }
 }

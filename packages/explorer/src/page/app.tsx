@@ -1,6 +1,7 @@
 /** The page: what is seen now, and what may be done about it. The state is in the address. */
 import { useCallback, useEffect, useLayoutEffect, useState } from "preact/hooks";
 import type { VNode } from "preact";
+import type { First } from "../first.js";
 import { AFTER_BOOT, BEHIND_ALL, FIRST, hashOf, lessonIn, type Place, placeOf } from "../hash.js";
 import type { Moment, StoryStep, View } from "../model/view.js";
 import { type StartWorker, useAsking } from "./asking.js";
@@ -23,10 +24,10 @@ const blamedBy = ({ broken }: View): ReadonlySet<number> =>
     ),
   );
 
-export function App({ start }: { start: StartWorker }): VNode {
+export function App({ start, known }: { start: StartWorker; known: Promise<First> }): VNode {
   const [place, setPlace] = useState<Place>(() => placeOf(location.hash, FIRST));
   const [wanted, setWanted] = useState(() => lessonIn(location.hash));
-  const { catalogue, answer, fault, complain, busy, open } = useAsking(start, place, wanted === undefined, setPlace);
+  const { catalogue, answer, fault, complain, busy, open } = useAsking(start, known, place, wanted === undefined, setPlace);
 
   useEffect(() => {
     const gone = (): void => {

@@ -1,9 +1,10 @@
 /** What the page asks its worker, and what it hears: answers to the newest question alone. */
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { type First, firstStep, isFirstKernel } from "../first.js";
 import { hashOf, type Place } from "../hash.js";
 import type { Catalogue } from "../model/choices.js";
 import type { OpenedInput } from "../model/files.js";
-import type { Answer, Fault, Question, Reply } from "../protocol.js";
+import type { Answer, Fault, Preparation, Question, Reply } from "../protocol.js";
 import { type Dropped, isFolder } from "./dropped.js";
 
 /** What the worker has said. */
@@ -22,8 +23,8 @@ export interface Asking {
 /** What the worker is not asked about: it only says what of its answer is seen. */
 const questionOf = ({ cpu: _cpu, whose: _whose, tables: _tables, folds: _folds, ...place }: Place): Place => place;
 
-/** Starts a worker. @param files one that reads them, too */
-export type StartWorker = (files: boolean) => Worker;
+/** Starts a worker. @param files one that reads them, too @returns one that may have said hello already */
+export type StartWorker = (files: boolean) => Worker & { readonly hears?: boolean };
 
 /** The worker that is asked now. */
 interface At {
@@ -31,6 +32,8 @@ interface At {
   readonly files: boolean;
   /** It said hello. What is sent before, while its script waits for something, nobody hears. */
   hears: boolean;
+  /** What it is told first of all. */
+  preparation?: Preparation;
   /** The newest question it has not been asked. */
   waiting?: Question;
 }
@@ -39,14 +42,19 @@ interface At {
 const hasFiles = ({ machine, kernel, recording }: Place): boolean =>
   machine !== undefined || kernel !== undefined || recording !== undefined;
 
-/** @param asking whether the place is one to ask about yet @param go to where an answer leads */
+/**
+ * @param known comes when it has been fetched
+ * @param asking whether the place is one to ask about yet
+ * @param go to where an answer leads
+ */
 export function useAsking(
   start: StartWorker,
+  known: Promise<First>,
   place: Place,
   asking: boolean,
   go: (next: (now: Place) => Place) => void,
 ): Asking {
-  const [catalogue, setCatalogue] = useState<Catalogue | undefined>(undefined);
+  const [first, setFirst] = useState<First | undefined>(undefined);
   const [answer, setAnswer] = useState<Answer | undefined>(undefined);
   const [fault, setFault] = useState<Fault | undefined>(undefined);
   const [busy, setBusy] = useState(true);
@@ -54,14 +62,16 @@ export function useAsking(
   const about = useRef("");
   const latest = useRef(place);
   latest.current = place;
+  const wanted = useRef(asking);
+  wanted.current = asking;
   const at = useRef<At | undefined>(undefined);
 
   const hear = useCallback(
     ({ data }: MessageEvent<Reply>): void => {
       if (data.kind === "hello") {
-        setCatalogue(data.catalogue);
         const here = at.current!;
         here.hears = true;
+        if (here.preparation) here.worker.postMessage(here.preparation);
         if (here.waiting) here.worker.postMessage(here.waiting);
       } else if (data.number !== asked.current) return;
       else if (data.kind === "opened") {
@@ -93,7 +103,8 @@ export function useAsking(
     (files: boolean): At => {
       if (at.current && (at.current.files || !files)) return at.current;
       at.current?.worker.terminate();
-      at.current = { worker: start(files), files, hears: false };
+      const worker = start(files);
+      at.current = { worker, files, hears: worker.hears === true };
       at.current.worker.addEventListener("message", hear);
       at.current.worker.addEventListener("error", ({ message }) => {
         setBusy(false);
@@ -105,10 +116,10 @@ export function useAsking(
   );
 
   const ask = useCallback(
-    (question: Omit<Question, "number">) => {
+    (question: Omit<Question, "kind" | "number">) => {
       setBusy(true);
       const here = workerFor(question.files !== undefined || hasFiles(question.place));
-      const numbered: Question = { number: ++asked.current, ...question };
+      const numbered: Question = { kind: "question", number: ++asked.current, ...question };
       if (here.hears) here.worker.postMessage(numbered);
       else here.waiting = numbered;
     },
@@ -117,16 +128,47 @@ export function useAsking(
 
   useEffect(() => {
     workerFor(hasFiles(latest.current));
-  }, [workerFor]);
+    known.then(
+      (come) => {
+        const here = workerFor(false);
+        // A worker with readers of files is about other kernels.
+        if (!here.files && wanted.current && isFirstKernel(questionOf(latest.current))) {
+          const { steps, views } = come;
+          const preparation: Preparation = { kind: "preparation", boot: { steps, views } };
+          if (here.hears) here.worker.postMessage(preparation);
+          else here.preparation = preparation;
+        }
+        setFirst(come);
+      },
+      (error: unknown) => {
+        setBusy(false);
+        setFault({
+          reason: `What can be chosen cannot be fetched: ${(error as Error).message}`,
+          remedy: "load the page again",
+        });
+      },
+    );
+  }, [workerFor, known]);
 
   useEffect(() => {
     if (!asking) return;
     const question = questionOf(place);
     const now = hashOf(question);
     if (now === about.current) return;
+    const step = firstStep(question);
+    // It is on its way, and the worker would take longer.
+    if (step !== undefined && !first) return;
     about.current = now;
-    ask({ place: question });
-  }, [place, asking, ask]);
+    if (step === undefined || !first) {
+      ask({ place: question });
+      return;
+    }
+    // What the worker still says is about something else.
+    const number = ++asked.current;
+    setBusy(false);
+    setFault(undefined);
+    setAnswer({ kind: "answer", number, view: first.views[step]!, steps: first.steps, took: 0 });
+  }, [place, asking, ask, first]);
 
   const open = useCallback(
     (files: readonly Dropped[]) => {
@@ -143,7 +185,7 @@ export function useAsking(
     },
     [ask],
   );
-  return { catalogue, answer, fault, complain: setFault, busy, open };
+  return { catalogue: first?.catalogue, answer, fault, complain: setFault, busy, open };
 }
 
 const uiOf = ({ cpu, folds }: Place): Partial<Place> => ({

@@ -3,13 +3,13 @@ import { CONFIGURATIONS, type Operation, repertoire } from "@kreplica/check";
 import { faultOf as faultOfInput, InputError } from "@kreplica/inputs";
 import { findPolicy } from "@kreplica/kernel";
 import { nameOfKey, type Place } from "../hash.js";
-import { catalogue } from "../model/catalogue.js";
 import { hasMachine, machineOf, missing, ownKernel, ownRecording } from "../model/own.js";
 import type { OpenedInput } from "../model/files.js";
 import type { Playback, Playing } from "../model/playback.js";
 import { Session } from "../model/session.js";
-import { addressOfPage, faultOf, type Story, wrongWith } from "../model/setup.js";
-import type { Answer, Fault, Question, Reply } from "../protocol.js";
+import { addressOfPage, faultOf, FIRST_STORY, type Story, wrongWith } from "../model/setup.js";
+import type { FirstBoot } from "../first.js";
+import type { Answer, Fault, Preparation, Question, Reply } from "../protocol.js";
 
 /** What reads files of one's own: in a worker of its own, which is fetched when the first is opened. */
 export interface Readers {
@@ -25,6 +25,7 @@ const tell = (reply: Reply): void => {
 
 let session: Session | undefined;
 let told = "";
+let first: FirstBoot | undefined;
 let playback: Playback | undefined;
 let played = "";
 let readers: Readers | undefined;
@@ -96,6 +97,20 @@ async function playedAt(place: Place): Promise<Pick<Answer, "played" | "unplayed
   }
 }
 
+/** The session of a story: as much of it as was told before is kept. */
+function sessionOf(story: Story): Session {
+  const now = JSON.stringify(story);
+  if (!session || now !== told) session = session?.with(story) ?? new Session(story);
+  told = now;
+  if (first) session.know(FIRST_STORY, first);
+  return session;
+}
+
+function prepare({ boot }: Preparation): void {
+  first = boot;
+  sessionOf(FIRST_STORY).comeUp();
+}
+
 async function answer({ number, place, files }: Question): Promise<void> {
   const began = performance.now();
   try {
@@ -106,16 +121,14 @@ async function answer({ number, place, files }: Question): Promise<void> {
     if (place.machine !== undefined && !hasMachine(place.machine)) await mustRead().readMachineText(place.machine);
     const story = storyOf(place);
     const page = place.page === undefined ? undefined : addressOfPage(story, place.page);
-    const now = JSON.stringify(story);
-    if (!session || now !== told) session = session?.with(story) ?? new Session(story);
-    told = now;
-    const view = session.look(place.moment, page);
+    const telling = sessionOf(story);
+    const view = telling.look(place.moment, page);
     tell({
       kind: "answer",
       number,
       view,
-      steps: session.steps,
-      ...(session.failure ? { failure: session.failure } : {}),
+      steps: telling.steps,
+      ...(telling.failure ? { failure: telling.failure } : {}),
       ...(await playedAt(place)),
       took: performance.now() - began,
     });
@@ -131,8 +144,11 @@ export function serve(given?: Readers): void {
   readers = given;
   // One after the other: a question that waits for a file to be read is not overtaken.
   let before = Promise.resolve();
-  addEventListener("message", ({ data }: MessageEvent<Question>) => {
-    before = before.then(() => answer(data));
+  addEventListener("message", ({ data }: MessageEvent<Question | Preparation>) => {
+    before = before.then(() => {
+      if (data.kind === "question") return answer(data);
+      prepare(data);
+    });
   });
-  tell({ kind: "hello", catalogue: catalogue() });
+  tell({ kind: "hello" });
 }
