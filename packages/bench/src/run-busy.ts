@@ -17,7 +17,7 @@ export interface BusyFileJob extends BusyJob, NamedKernels {}
 
 /** Runs the recording in a job's file. @param kernel what the job names, read */
 export const busyOfFile = (job: BusyJob, kernel: ReplayKernel): BusyRuns =>
-  measureBusy(job, recordedRun(job.file), kernel);
+  measureBusy(job, recordedRun(job.file), kernel, job.neighbour && recordedRun(job.neighbour.file));
 
 /**
  * @returns what each job counted, in the order of the jobs, or why its recording was refused
@@ -32,8 +32,12 @@ export const runBusy = (
     {
       work: busyOfFile,
       answerIn: (message) => (message.kind === "busy" ? message.runs : undefined),
-      effortOf: ({ file, busy, policies }) => effortOf(file, true) * busy.length * policies.length,
-      told: (job) => `${shownName(job)} on ${countText(job.busy.length, "CPU")}`,
+      effortOf: ({ file, busy, neighbour, policies }) =>
+        (effortOf(file, true) * busy.length +
+          (neighbour ? effortOf(neighbour.file, true) * neighbour.cpus.length : 0)) *
+        policies.length,
+      told: (job) =>
+        `${shownName(job)} on ${countText(job.busy.length, "CPU")}${job.neighbour ? `, ${shownName({ ...job, file: job.neighbour.file })} beside` : ""}`,
     },
     progress,
   );

@@ -153,6 +153,7 @@ const VALUES: Readonly<Record<string, string>> = {
   "--traces": "nothing",
   "--reported": "nothing",
   "--busy": "nothing",
+  "--neighbour": "nothing",
   "--mix": "nothing",
   "--recorded-kernel": "nothing",
   "--recorded-nodes": "0,1:512M/2,3:512M",

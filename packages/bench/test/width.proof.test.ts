@@ -71,6 +71,7 @@ const REPORTS: readonly (readonly string[])[] = [
   ["compare", ...TINY, "--test", "kill", "--load", "0.5"],
   ["compare", ...TINY, "--test", "kill", "--functions", "3", "--pages", "3"],
   ["compare", "--test", "kill", "--cpu", "12", "--busy", "1,2"],
+  ["compare", "--test", "kill", "--cpu", "12", "--smt", "--neighbour", "mount"],
   ["compare", ...TINY, "--test", "kill", "--mix", mix, "--processes", "2000", "--forks-per-second", "300"],
   ["trace", "info", dataFile("traces/hsw-mount.kt.zst")],
   ["results", join(folder, "swept")],

@@ -62,16 +62,11 @@ export {
   pageRows,
   textCycles,
 } from "./measure/located.js";
-export {
-  type BusyCurve,
-  busyCurve,
-  type BusyPoint,
-  type BusyRequest,
-  type BusyRunner,
-  type BusySide,
-  type TextLines,
-} from "./measure/busy-curve.js";
-export { type BusyCount, type BusyCpu, type BusyJob, type BusyRuns, measureBusy } from "./measure/measure-busy.js";
+export { neighboursOf, siblingsOf } from "./measure/beside.js";
+export { type Beside, type BusyCurve, busyCurve, type BusyRequest, type BusyRunner } from "./measure/busy-curve.js";
+export type { BusyPoint, BusySide, NeighbourSide, TextLines } from "./measure/busy-point.js";
+export type { BusyCount } from "./measure/counted-cpus.js";
+export { type BusyCpu, type BusyJob, type BusyNeighbour, type BusyRuns, measureBusy } from "./measure/measure-busy.js";
 export { jobKernel, type KernelJob } from "./measure/kernel-job.js";
 export { type KernelMeasurement, measureTrace, type TraceJob, type TraceMeasurement } from "./measure/measure-trace.js";
 export { hasRecordedCall, mixGain, RECORDED_CALLS, type RecordedCalls } from "./measure/mix.js";

@@ -1,6 +1,7 @@
 /** Several CPUs in turn: by their cycles, each piece by piece; and lists of frames that each has for itself. */
-import type { CpuId, Frame, Machine, NodeId } from "@kreplica/hw-x86";
-import type { PageAllocator } from "@kreplica/mm-core";
+import { assemble, bindValue, plugin } from "@kreplica/di";
+import { type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86";
+import { PageAllocator } from "@kreplica/mm-core";
 import { expect, test } from "vitest";
 import type { CycleClock } from "../src/replay/cycle-clock.js";
 import { FrameLists } from "../src/replay/frame-lists.js";
@@ -74,7 +75,11 @@ test("a CPU's tables come back to it, cleared where that was asked for, and to n
   } as unknown as PageAllocator;
   const cleared: Frame[] = [];
   const machine = { memory: { nodeOf: () => 1, clearFrame: (frame: Frame) => cleared.push(frame) } };
-  const lists = new FrameLists(machine as unknown as Machine, allocator);
+  const lists = new FrameLists();
+  assemble([
+    plugin("kernel", [bindValue(PageAllocator, allocator), bindValue(Machine, machine as unknown as Machine)]),
+    lists.plugin,
+  ]).get(PageAllocator);
   const table = { purpose: "page-table", zero: true } as const;
   const free = (of: CpuId | undefined, frame: Frame, order: number): void => {
     lists.current = of;

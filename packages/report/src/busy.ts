@@ -31,6 +31,7 @@ export function busySection(figures: Figures, points: readonly BusyPoint[]): str
     ["own L3", "other L3", "near memory", "far memory", "contended data"].map((head) => `${head}, ${of}`);
   return (
     "<p>The gain over the whole machine where so many CPUs of every node run the same test at once, each as a process of its own. Cold: all begin at once with every cache empty, so that who comes later finds lines in the caches of who came before.</p>" +
+    besideThem(figures, points[0]!) +
     coldHotPicture(
       rows,
       "Gain in percent over how many CPUs of every node run the test, caches cold above caches hot; the table below has the same figures",
@@ -50,4 +51,15 @@ export function busySection(figures: Figures, points: readonly BusyPoint[]): str
       ]),
     )
   );
+}
+
+function besideThem(figures: Figures, { neighbour, otherThreads }: BusyPoint): string {
+  if (!neighbour)
+    return otherThreads === "test"
+      ? "<p>The second thread of each of their cores runs the test too, in the same L1, L2 and TLBs.</p>"
+      : "";
+  const name = figures.text("comparison.load.atOnce.0.neighbour.test");
+  return otherThreads === "neighbour"
+    ? `<p>The second thread of each of their cores runs ${name} at the same time, in the same L1, L2 and TLBs.</p>`
+    : `<p>As many other cores of each node run ${name} at the same time.</p>`;
 }

@@ -124,6 +124,10 @@ export interface BusyPoint {
   readonly gainHigh: number;
   readonly singleCopy: BusyCounts;
   readonly perNode: BusyCounts;
+  /** What the other thread of each core did. */
+  readonly otherThreads?: "idle" | "test" | "neighbour";
+  /** The recording that other CPUs ran at the same time; null where there was none. */
+  readonly neighbour?: { readonly test: string; readonly cpus: number } | null;
 }
 
 /** Lines a CPU had from where, the mean of all. */

@@ -213,6 +213,23 @@ describe("what stands on a page when it was asked for", () => {
     expect(text("busy")).toContain("killhot6-4.6-5.7-2.3601620900");
   });
 
+  test.each([
+    ["idle", null, undefined],
+    ["test", null, "The second thread of each of their cores runs the test too"],
+    ["neighbour", "mount", "The second thread of each of their cores runs mount at the same time"],
+    ["idle", "mount", "As many other cores of each node run mount at the same time"],
+  ] as const)("many CPUs at once: beside them, threads %s, neighbour %s", (otherThreads, neighbour, said) => {
+    const { comparison } = document;
+    const atOnce = comparison.load!.atOnce!.map((each) => ({
+      ...each,
+      otherThreads,
+      neighbour: neighbour === null ? null : { test: neighbour, cpus: 6 },
+    }));
+    const shown = reportPage({ ...document, comparison: { ...comparison, load: { ...comparison.load, atOnce } } });
+    if (said === undefined) expect(shown).not.toContain("of their cores");
+    else expect(shown.replaceAll(/<[^>]*>/g, "")).toContain(said);
+  });
+
   test("causes: plausible ones marked, sizes in KiB, the nearest gain where none does it; no column of what is not looked at", () => {
     const said = text("explain");
     expect(said).toMatch(/killcold26\.122\.1within its limits0\.83victim1\.54\*512 KiB\(21\.2\)4,480\*far\/near ratio/);

@@ -29,7 +29,7 @@ import { compareShortText } from "../report/compare-short.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { chosenRecordings, recordingNamed, refuse, tracesOption, testsOption } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
-import { BUSY_RULES, type BusyOption, busyOf, busyOption, readBusy } from "./busy-option.js";
+import { addBusyOptions, BUSY_RULES, type BusyOption, busyOf, readAtOnce } from "./busy-option.js";
 import { type LoadOption, loadOption, readLoad } from "./load-option.js";
 import { addKernelOption, type KernelOption, kernelNamed } from "./kernel-option.js";
 import {
@@ -149,7 +149,7 @@ export function registerCompare(program: Command, context: CommandContext): void
     .description(
       "Boots a kernel with one copy of its text and rodata, and one with a copy on every node; replays recorded system calls on both, caches hot and cold; prints what replication gains beside what its authors reported, on one screen; with --why, --memory, --work or -v also where the cycles went, what it costs, and whether the replicas are right.",
     );
-  declareRules(addLayoutsOptions(addMixOptions(addPlacesOptions(addCompareOptions(command)))).addOption(busyOption()), [
+  declareRules(addBusyOptions(addLayoutsOptions(addMixOptions(addPlacesOptions(addCompareOptions(command))))), [
     { option: "--schema", needs: "--json" },
     ...["--why", "--memory", "--work", "--verbose"].map((option) => ({
       option,
@@ -201,6 +201,8 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --test fork-1 kill --json", "two tests, as one JSON document"],
         ["kreplica compare --load link=0.7", "links between sockets busy with other traffic"],
         ["kreplica compare --busy 1,2,4,8 --test fork-1", "many CPUs at once, and how many decide the gain"],
+        ["kreplica compare --test fork-1 --neighbour mmap/lock", "beside other cores that do something else"],
+        ["kreplica compare --test fork-1 --smt", "on cores whose second thread does the same"],
         ["kreplica compare --mix strace.txt --cold-share 10", "weighted by the calls of one's own program"],
         ["kreplica compare --processes 2000 --forks-per-second 300", "what that many cost"],
         ["kreplica compare --pressure 2000", "other CPUs' data going through the last-level cache"],
@@ -296,7 +298,13 @@ export async function comparison(
   const rates = readRates(options);
   const reported = options.reported === undefined ? undefined : reportedOf(options.reported, spec.name, tests);
   const load = readLoad(options, spec);
-  const cpusAtOnce = readBusy(options, spec, load);
+  const atOnce = readAtOnce(options, {
+    spec,
+    where: given.where,
+    files,
+    named: recording !== undefined,
+    load,
+  });
   const request = {
     ...(load ? { load } : {}),
     policy: options.policy,
@@ -320,7 +328,7 @@ export async function comparison(
     ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
   };
   const measured = await compare(given, await replayKernel(given), request, (jobs) => runJobs(jobs, context.progress));
-  const busy = await busyOf(cpusAtOnce, options.dataNode, given, measured, context.progress);
+  const busy = await busyOf(atOnce, options.dataNode, given, measured, context.progress);
   const better = options.policies === true ? await betterOf(options.policy) : undefined;
   const firstSwitch = rates?.migrationsPerSecond === undefined ? undefined : await switchOf(options.policy);
   context.progress.stop();

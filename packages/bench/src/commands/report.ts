@@ -16,7 +16,7 @@ import { runExplain } from "../run-explain.js";
 import { mapDocumentOf, runMap } from "../run-map.js";
 import { type Part, tableTree } from "../report/table-trees.js";
 import { addCompareOptions, comparison, type CompareOptions, finish } from "./compare.js";
-import { BUSY_RULES, busyOption } from "./busy-option.js";
+import { addBusyOptions, BUSY_RULES } from "./busy-option.js";
 import { chosenRecordings } from "./chosen-recordings.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { addLayoutsOptions, LAYOUTS_RULES } from "./layouts-option.js";
@@ -33,15 +33,17 @@ type ReportOptions = CompareOptions &
 
 export function registerReport(program: Command, context: CommandContext): void {
   declareRules(
-    addLayoutsOptions(
-      addMixOptions(
-        addCompareOptions(
-          program
-            .command("report")
-            .summary("write the comparison as a page to look at")
-            .description(
-              "Does what compare does, and writes one self-contained HTML file: gains with intervals, why, the machine and what crosses its links, memory, page tables of every node before and after, the boot, all designs beside each other, what was assumed. It needs no network, and reads well without script, in the dark and on paper.",
-            ),
+    addBusyOptions(
+      addLayoutsOptions(
+        addMixOptions(
+          addCompareOptions(
+            program
+              .command("report")
+              .summary("write the comparison as a page to look at")
+              .description(
+                "Does what compare does, and writes one self-contained HTML file: gains with intervals, why, the machine and what crosses its links, memory, page tables of every node before and after, the boot, all designs beside each other, what was assumed. It needs no network, and reads well without script, in the dark and on paper.",
+              ),
+          ),
         ),
       ),
     ),
@@ -57,7 +59,6 @@ export function registerReport(program: Command, context: CommandContext): void 
       { option: "--load", not: "--map", because: "a map's distances are those of an idle machine" },
     ],
   )
-    .addOption(busyOption())
     .addOption(new Option("--explain", "and what it would take for each gain to equal a reported one, cause by cause"))
     .addOption(
       new Option("--map <test>", "and where this test gains, over L2 size, far over near latency and inclusion"),

@@ -16,7 +16,8 @@ const PIECE = 1 << 20;
 class NoDigest extends Error {}
 
 /**
- * Every word and value that is a path is taken for an input, a word's part behind `=` too: one too many does no harm.
+ * Every word and value that is a path is taken for an input, a word's part behind `=` and what of it is before the last
+ * `:` too: one too many does no harm.
  * With a recording goes what is read beside it; the shipped ones always belong.
  *
  * @param values strings at any depth of lists; all else is passed over
@@ -38,6 +39,7 @@ function pathsIn(value: unknown): string[] {
   if (typeof value !== "string") return [];
   const behind = value.indexOf("=") + 1;
   return [value, ...(behind > 0 ? [value.slice(behind)] : [])]
+    .flatMap((path) => [path, path.slice(0, Math.max(path.lastIndexOf(":"), 0))])
     .filter((path) => path !== "" && existsSync(path))
     .flatMap((path) =>
       // What lies beside a recording is read without being named.

@@ -11,9 +11,10 @@ export const shippedTraces = (): string[] =>
 /**
  * Every recording of a folder, by name; or the one file.
  *
+ * @param option that names it
  * @throws InputError when there is none
  */
-export function tracesIn(path: string): string[] {
+export function tracesIn(path: string, option = "--traces"): string[] {
   const remedy = "name a folder of .kt or .kt.zst recordings, or one of them";
   let found: string[];
   try {
@@ -23,9 +24,9 @@ export function tracesIn(path: string): string[] {
       .sort()
       .map((name) => join(path, name));
   } catch (error) {
-    throw new InputError({ file: path, field: "--traces", ...whyNot(error, remedy) });
+    throw new InputError({ file: path, field: option, ...whyNot(error, remedy) });
   }
-  if (found.length === 0) throw new InputError({ file: path, field: "--traces", reason: "holds no recording", remedy });
+  if (found.length === 0) throw new InputError({ file: path, field: option, reason: "holds no recording", remedy });
   return found;
 }
 

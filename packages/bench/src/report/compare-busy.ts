@@ -66,7 +66,29 @@ export function busyText(result: CompareResult, screen: Screen): string {
       renderTable([{ head: "" }, ...counts], rows, screen)
     );
   });
-  const parts = points.some(({ share }) => share !== 1);
+  /** What the neighbour did. */
+  const besideTable = (name: string): string => {
+    const sides = STATES.flatMap((cache) =>
+      ["one", wordsOf(policy).row].flatMap((side): Column[] => [
+        right(`${cache}\ncycles\n${side}`),
+        right(`\nlines\n${side}`),
+      ]),
+    );
+    const told = ({ single, perNode }: BusyPoint): string[] =>
+      [single, perNode].flatMap(({ neighbour }) => [meanText(neighbour!.cycles), meanText(neighbour!.memoryLines)]);
+    return (
+      heading(`Beside it, ${name}:`, "cycles of one run of it, and lines that it had from memory", screen) +
+      renderTable(
+        [{ head: "" }, ...sides],
+        rowsOf((...both) => both.flatMap(told), sides.length + 1),
+        screen,
+      )
+    );
+  };
+  const other = points[0]!.neighbour;
+  const threads = busy.beside.threads === true;
+  const besides = other && besideTable(other.test.name);
+  const parts = points.some(({ share, neighbour }) => share !== 1 || (neighbour?.share ?? 1) !== 1);
   const loose = points.filter(({ settled }) => !settled).length;
   return (
     heading(
@@ -82,8 +104,15 @@ export function busyText(result: CompareResult, screen: Screen): string {
     "\n" +
     causes.join("\n") +
     "\n" +
+    (besides === undefined ? "" : `${besides}\n`) +
     paragraph(
-      "Each CPU runs it as a process of its own with data on its own node, interleaved by cycles; cold: all begin at once with every cache empty, so that who comes later finds lines in the caches of who came before. " +
+      (threads
+        ? `On the other thread of each of these cores ${other ? `${other.test.name} runs` : "the same test runs, and counts too"}: it has its place in L1, L2 and TLBs; that the two take turns at what executes is not in the cycles. `
+        : other
+          ? `Beside each of these CPUs another core of its node runs ${other.test.name}. `
+          : "") +
+        (other ? "Hot is the mean of the runs while it runs once more after its first. " : "") +
+        "Each CPU runs it as a process of its own with data on its own node, interleaved by cycles; cold: all begin at once with every cache empty, so that who comes later finds lines in the caches of who came before. " +
         "L3: its own, or a core behind it; L3': another L3 or a core behind that; near, far: memory of the CPU's node, of others; data: lines of kernel data that another CPU had changed, or had to give up; link: share of the busiest link's peak that all of them use, which sets its latency. " +
         "The recording's other CPUs are left out: here all do the test's work." +
         (parts ? " Of tests of more than a million references an eighth is run." : "") +

@@ -15,13 +15,18 @@ import {
   compare,
   type CompareResult,
   cpusAtOnce,
+  type Load,
   measureBusy,
+  neighboursOf,
+  siblingsOf,
 } from "@kreplica/replay";
 import { shippedGuest } from "@kreplica/trace";
+import { dirname } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { readBusy } from "../../src/commands/busy-option.js";
+import { type BusyOption, readAtOnce } from "../../src/commands/busy-option.js";
 import { shippedReplay } from "../../src/inputs/replay-kernel.js";
 import { isLongRun, recordedRun } from "../../src/inputs/trace-file.js";
+import { shippedTraces } from "../../src/inputs/traces.js";
 import { busyText } from "../../src/report/compare-busy.js";
 import { loadDocument } from "../../src/report/documents/compare-load.js";
 import { measureFile } from "../../src/run-jobs.js";
@@ -44,19 +49,61 @@ describe("CPUs of every node", () => {
     expect(cpusAtOnce(threads, { ...where, cpu: 0 }, 9)).toHaveLength(8);
   });
 
-  const read = (busy: string) => readBusy({ busy }, e52690v3);
+  const choices = { spec: e52690v3, where, files: shippedTraces(), named: false };
+  const asked = (options: BusyOption, more: Partial<typeof choices> & { load?: Load } = {}) =>
+    readAtOnce(options, { ...choices, ...more });
+  const read = (busy: string) => asked({ busy })?.cpusPerNode;
   test("are read: ascending, once each, all", () => {
     expect(read("8, 1,2,8")).toEqual([1, 2, 8]);
     expect(read("1,all")).toEqual([1, 24]);
-    expect(readBusy({}, e52690v3)).toBeUndefined();
+    expect(asked({})).toBeUndefined();
+    expect(asked({ smt: true })).toEqual({ cpusPerNode: [1], beside: { threads: true } });
   });
   test.each(["0", "25", "", "1,,2", "1.5", "-1", "many", "1e1"])("%j is refused", (text) => {
     expect(() => read(text)).toThrow(/--busy: .*from 1 to 24/);
   });
   test("CPUs that --load has do the same are refused beside it, and more points than a curve has", () => {
     const load = { text: "cpus=4", cpusPerNode: 4, background: new Float64Array(4) };
-    expect(() => readBusy({ busy: "2" }, e52690v3, load)).toThrow(/cpus=4/);
+    expect(() => asked({ busy: "2" }, { load })).toThrow(/--busy: .*cpus=4/);
+    expect(() => asked({ smt: true }, { load })).toThrow(/--smt: .*cpus=4/);
     expect(() => read(Array.from({ length: 17 }, (_, n) => n + 1).join(","))).toThrow(/17 different numbers/);
+  });
+});
+
+describe("what runs beside them", () => {
+  const ids = (spec: MachineSpec, kind: typeof siblingsOf, cpus: readonly CpuId[]) => kind(spec, cpus);
+  const small = tinyMachine({ coresPerNode: 3, threadsPerCore: 2 });
+  test("is on another core each, of the node, or on the other thread of the core; never where the test is", () => {
+    expect(small.cpus.map(({ core }) => core)).toEqual([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
+    expect(ids(small, neighboursOf, [0, 9])).toEqual([2, 6]);
+    expect(ids(small, siblingsOf, [0, 9])).toEqual([1, 8]);
+    expect(ids(small, neighboursOf, [0, 2])).toBeUndefined();
+    expect(ids(small, siblingsOf, [0, 1])).toBeUndefined();
+    expect(ids(tinyMachine({ threadsPerCore: 1 }), siblingsOf, [0])).toBeUndefined();
+    expect(ids(e52690v3, siblingsOf, cpusAtOnce(e52690v3, where, 12))).toHaveLength(24);
+  });
+  test("is behind the same last-level cache while there are cores", () => {
+    const halves = { ...small, cpus: small.cpus.map((cpu) => ({ ...cpu, l3: cpu.core < 2 ? 0 : cpu.core })) };
+    expect(ids(halves, neighboursOf, [2])).toEqual([0]);
+    expect(ids(halves, neighboursOf, [4])).toEqual([0]);
+  });
+  const choices = { spec: e52690v3, where, files: shippedTraces(), named: false };
+  test("is a test of those compared, a file, or one of a folder's", () => {
+    const folder = dirname(FORK);
+    for (const neighbour of ["fork-1", FORK, `${folder}:fork-1`, `${folder}:hsw-fork1`])
+      expect(readAtOnce({ neighbour }, choices)?.beside.neighbour, neighbour).toBe(
+        neighbour === "fork-1" ? choices.files[0] : FORK,
+      );
+  });
+  test.each([
+    [{ neighbour: "fork-2" }, /--neighbour: no recording is of "fork-2". Did you mean fork-1/],
+    [{ neighbour: `${dirname(FORK)}:nothing` }, /--neighbour: no recording is of "nothing"/],
+    [{ neighbour: dirname(FORK) }, /--neighbour: \d+ recordings, .*where one is expected. Write the test behind/],
+    [{ neighbour: import.meta.filename }, /busy.test.ts at byte 0: it is neither a KTRC1/],
+    [{ neighbour: "kill", busy: "1,7" }, /--neighbour: a node of .* 7 run the test and 7 others/],
+    [{ smt: true, busy: "13" }, /--smt: not each of 13 CPUs/],
+  ])("%j is refused", (options, why) => {
+    expect(() => readAtOnce(options, choices)).toThrow(why);
   });
 });
 

@@ -46,7 +46,7 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["compare/2", "compare", ...TINY, "--test", "kill", "--cpu", "2"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--load", "0.5,cpus=all"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--pressure", "2000"],
-  ["compare/2", "compare", "--test", "kill", "--cpu", "12", "--busy", "2"],
+  ["compare/2", "compare", "--test", "kill", "--cpu", "12", "--busy", "2", "--neighbour", "mount"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--functions", "3", "--pages", "2"],
   ["compare/2", "compare", ...TINY, "--test", "kill", "--mix", mix, "--cold-share", "25", "--processes", "9"],
   ["compare/2", "compare", ...TINY, "--test", "fork-1", "--forks-per-second", "9", "--migrations-per-second", "9"],

@@ -2,75 +2,39 @@
  * What copies gain where many CPUs run the same recording at once: a curve over how many of every node do. Traffic is
  * all of theirs: latencies are those of links and controllers as busy as they leave them, for each kernel its own.
  */
-import { account, CounterLayout, Kind, type MachineSpec, type NodeId, Source } from "@kreplica/hw-x86";
+import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
 import type { PolicyChoice } from "@kreplica/kernel";
-import { singleCopy } from "@kreplica/mm-core";
-import type { TraceTest } from "@kreplica/trace";
+import { invariant, singleCopy } from "@kreplica/mm-core";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
-import { Region } from "../replay/program.js";
-import { CORNERS, gainsAtCorners, percentGained } from "./corners.js";
-import { type Gain, nearGain, within } from "./gain.js";
+import { neighboursOf, siblingsOf } from "./beside.js";
+import { type BusyPoint, pointOf } from "./busy-point.js";
 import { Interconnect, type Resource } from "./interconnect.js";
 import type { KernelJob } from "./kernel-job.js";
-import { balances, type Load } from "./loaded-tests.js";
-import type { BusyCount, BusyCpu, BusyJob, BusyRuns } from "./measure-busy.js";
+import type { Load } from "./loaded-tests.js";
+import type { BusyCpu, BusyJob, BusyRuns } from "./measure-busy.js";
 import { dataBeside } from "./node-classes.js";
-import { cpusAtOnce, cpusOf, indexOf } from "./placement.js";
-import type { NodeStanding, Standing } from "./standing.js";
-import { type CacheState, STATES } from "./whole-machine.js";
-
-/** Lines of kernel text that one CPU fetched from beyond its L2, by where they came from; the mean of the CPUs. */
-export interface TextLines {
-  /** Of its own L3, or of another core behind it. */
-  readonly ownL3: number;
-  /** Of another L3, or of a core behind that. */
-  readonly otherL3: number;
-  readonly nearMemory: number;
-  readonly farMemory: number;
-}
-
-/** One side of a point. */
-export interface BusySide {
-  /** Of one run, the mean of the CPUs. */
-  readonly cycles: number;
-  readonly text: TextLines;
-  /** Loads and stores of kernel data that another core or another L3 had changed, or had to give up, on one CPU. */
-  readonly contended: number;
-  /** Share of the peak that is in use, by resource. */
-  readonly utilisation: Float64Array;
-}
-
-/** One test on so many CPUs, in one state of the caches. */
-export interface BusyPoint {
-  readonly test: TraceTest;
-  readonly file: string;
-  readonly cache: CacheState;
-  /** CPUs of every node; a node that has fewer has all of its at it. */
-  readonly cpusPerNode: number;
-  /** In all. */
-  readonly cpus: number;
-  /** Over the whole machine, each node weighted by its CPUs. */
-  readonly gain: Gain;
-  /** What of it is near instead of far text. */
-  readonly near: number;
-  readonly nodes: readonly { readonly node: NodeId; readonly percent: number }[];
-  readonly single: BusySide;
-  readonly perNode: BusySide;
-  /** Part of the recording that was run. */
-  readonly share: number;
-  /** All CPUs' runs had settled. */
-  readonly settled: boolean;
-}
+import { cpusAtOnce } from "./placement.js";
+import type { Standing } from "./standing.js";
+import { STATES } from "./whole-machine.js";
 
 /** The curve of every test. */
 export interface BusyCurve {
   /** As asked for, ascending. */
   readonly cpusPerNode: readonly number[];
+  readonly beside: Beside;
   readonly resources: readonly Resource[];
   /** Test by test, cold before hot, ascending by CPUs. */
   readonly points: readonly BusyPoint[];
   readonly refused: readonly InputError[];
+}
+
+/** What runs beside the CPUs that are counted on. */
+export interface Beside {
+  /** Recording of the neighbour, run by as many CPUs as run the test; absent: none. */
+  readonly neighbour?: string;
+  /** The other thread of each core runs it, or the same test where there is no neighbour; absent: it idles. */
+  readonly threads?: boolean;
 }
 
 /** Runs jobs, in their order. @returns what each counted, or why its recording was refused */
@@ -91,6 +55,8 @@ export interface BusyRequest {
   readonly dataNode?: NodeId;
   /** What others use of links and controllers; absent: nothing. */
   readonly load?: Load;
+  /** Absent: nothing. */
+  readonly beside?: Beside;
 }
 
 /**
@@ -100,7 +66,7 @@ export interface BusyRequest {
 export async function busyCurve<Given extends KernelJob>(
   given: Given,
   kernel: ReplayKernel,
-  { policy, files, cpusPerNode, standing, dataNode, load }: BusyRequest,
+  { policy, files, cpusPerNode, standing, dataNode, load, beside = {} }: BusyRequest,
   run: BusyRunner<Given & BusyJob>,
 ): Promise<BusyCurve> {
   const { spec, where } = given;
@@ -118,7 +84,7 @@ export async function busyCurve<Given extends KernelJob>(
       policies: [singleCopy, policy],
       file,
       count,
-      busy: cpusAtOnce(spec, where, count).map(busyCpu),
+      ...whoRuns(spec, cpusAtOnce(spec, where, count), beside, busyCpu),
     })),
   );
   const outcomes = await run(jobs);
@@ -138,129 +104,26 @@ export async function busyCurve<Given extends KernelJob>(
   const order = (each: BusyPoint): number => files.indexOf(each.file) * 2 + STATES.indexOf(each.cache);
   return {
     cpusPerNode,
+    beside,
     resources: paths.resources,
     points: points.sort((a, b) => order(a) - order(b) || a.cpusPerNode - b.cpusPerNode),
     refused: outcomes.filter((each) => each instanceof InputError),
   };
 }
 
-/** What the busy CPUs of a node counted, their mean. */
-interface NodeMean {
-  readonly standing: NodeStanding;
-  /** Of the node in `spec.nodes`. */
-  readonly nodeIndex: number;
-  readonly counts: { readonly single: Float64Array; readonly perNode: Float64Array };
-  readonly busy: number;
-}
-
-function pointOf(
+/** The CPUs of a job. @param cpus that run the test whatever is beside them @param at with the node of its data */
+function whoRuns(
   spec: MachineSpec,
-  master: NodeId,
-  paths: Interconnect,
-  load: Load,
-  { nodes }: Standing,
-  { file, cache, found }: { readonly file: string; readonly cache: CacheState; readonly found: BusyRuns },
-): BusyPoint {
-  const nodeOf = new Map(spec.cpus.map(({ id, node }) => [id, node]));
-  const means = nodes.map((standing): NodeMean => {
-    const [single, perNode] = found.counts.map((all) => all.filter(({ cpu }) => nodeOf.get(cpu) === standing.node));
-    const mean = (own: readonly BusyCount[]): Float64Array =>
-      own[0]![cache].map((_, at) => own.reduce((sum, each) => sum + each[cache][at]!, 0) / own.length);
-    return {
-      standing,
-      nodeIndex: indexOf(spec, standing.node),
-      counts: { single: mean(single!), perNode: mean(perNode!) },
-      busy: single!.length,
-    };
-  });
-  const [single, perNode] = balances(
-    spec,
-    paths,
-    load,
-    means.map(({ standing: { node }, counts }) => ({ node, counts })),
-  );
-  const sums = new Float64Array(CORNERS);
-  let [middle, near] = [0, 0];
-  const gains = means.map(({ standing, nodeIndex, counts }) => {
-    const weight = cpusOf(spec, standing.node) / spec.cpus.length;
-    const place = { nodeIndex, far: indexOf(spec, master), near: indexOf(spec, standing.copyOn) };
-    const percent = percentGained(
-      account(counts.single, single.spec, nodeIndex).cycles,
-      account(counts.perNode, perNode.spec, nodeIndex).cycles,
-    );
-    middle += weight * percent;
-    near += weight * nearGain(counts.single, counts.perNode, single.spec, place, {}, perNode.spec);
-    gainsAtCorners(counts.single, counts.perNode, single.spec, nodeIndex, perNode.spec).forEach(
-      (each, corner) => (sums[corner]! += weight * each),
-    );
-    return { node: standing.node, percent };
-  });
-  const cpus = means.reduce((sum, { busy }) => sum + busy, 0);
-  const sideOf = (which: "single" | "perNode"): BusySide => {
-    const { spec: on, utilisation } = which === "single" ? single : perNode;
-    const counts = means.map(({ counts: both, nodeIndex }) => ({
-      cycles: account(both[which], on, nodeIndex).cycles,
-      text: textLines(both[which], spec, nodeIndex),
-      contended: contendedIn(both[which], spec),
-    }));
-    const over = (of: (count: (typeof counts)[number]) => number): number =>
-      means.reduce((sum, { busy }, at) => sum + (busy / cpus) * of(counts[at]!), 0);
-    const lines = (wanted: keyof TextLines): number => over(({ text }) => text[wanted]);
-    return {
-      cycles: over(({ cycles }) => cycles),
-      text: {
-        ownL3: lines("ownL3"),
-        otherL3: lines("otherL3"),
-        nearMemory: lines("nearMemory"),
-        farMemory: lines("farMemory"),
-      },
-      contended: over(({ contended }) => contended),
-      utilisation,
-    };
-  };
-  return {
-    test: found.test,
-    file,
-    cache,
-    cpusPerNode: load.cpusPerNode,
-    cpus,
-    gain: within(middle, sums),
-    near,
-    nodes: gains,
-    single: sideOf("single"),
-    perNode: sideOf("perNode"),
-    share: found.share,
-    settled: cache === "cold" || found.counts.every((each) => each.every(({ settled }) => settled)),
-  };
-}
-
-/** @param nodeIndex of the CPU's node in `spec.nodes` */
-function textLines(counters: Float64Array, spec: MachineSpec, nodeIndex: number): TextLines {
-  const layout = new CounterLayout(spec.nodes.length);
-  const lines = { ownL3: 0, otherL3: 0, nearMemory: 0, farMemory: 0 };
-  for (const kind of [Kind.Fetch, Kind.PrefetchedFetch])
-    for (let source: number = Source.OwnL3; source < layout.sources; source++) {
-      const count = counters[layout.row(Region.Kernel, kind) + source]!;
-      if (source === Source.OwnL3 || source === Source.Sibling) lines.ownL3 += count;
-      else if (source < Source.Memory || source >= layout.cleanSameSocket) lines.otherL3 += count;
-      else if (source === Source.Memory + nodeIndex) lines.nearMemory += count;
-      else lines.farMemory += count;
-    }
-  return lines;
-}
-
-function contendedIn(counters: Float64Array, spec: MachineSpec): number {
-  const layout = new CounterLayout(spec.nodes.length);
-  let count = 0;
-  for (const kind of [Kind.Load, Kind.Store])
-    for (const source of [
-      Source.Sibling,
-      Source.DirtySameSocket,
-      Source.DirtyOtherSocket,
-      Source.UpgradeSibling,
-      Source.UpgradeSameSocket,
-      Source.UpgradeOtherSocket,
-    ])
-      count += counters[layout.row(Region.Kernel, kind) + source]!;
-  return count;
+  cpus: readonly CpuId[],
+  { neighbour, threads = false }: Beside,
+  at: (cpu: CpuId) => BusyCpu,
+): Pick<BusyJob, "busy" | "neighbour"> {
+  const busy = cpus.map(at);
+  if (neighbour === undefined && !threads) return { busy };
+  const others = (threads ? siblingsOf : neighboursOf)(spec, cpus);
+  invariant(others !== undefined, "more CPUs are asked for than there are, which is refused before");
+  const beside = others.map(at);
+  return neighbour === undefined
+    ? { busy: [...busy, ...beside] }
+    : { busy, neighbour: { file: neighbour, cpus: beside } };
 }

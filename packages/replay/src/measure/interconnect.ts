@@ -90,6 +90,17 @@ export class Interconnect {
     return this.withCpus.flatMap((from) => this.withCpus.flatMap((to) => this.links.get(`${from} ${to}`) ?? []));
   }
 
+  /** Lines read from any node's memory, text and data alike. */
+  memoryLines(counters: Float64Array): number {
+    const { layout } = this;
+    let lines = 0;
+    for (let region = 0; region < REGIONS; region++)
+      for (const kind of MOVING)
+        for (let home = 0; home < layout.nodes; home++)
+          lines += counters[layout.row(region, kind) + Source.Memory + home]!;
+    return lines;
+  }
+
   /**
    * Bytes over each resource, in their order.
    * @param counters of a run of one CPU @param node index of its node

@@ -5,6 +5,7 @@
 import { account, type MachineSpec, type NodeId } from "@kreplica/hw-x86";
 import { balance, type Balance } from "./balance.js";
 import { Interconnect, type Resource } from "./interconnect.js";
+import type { PairOfCounts, Sides } from "./mean-gain.js";
 import { cpusOf, indexOf } from "./placement.js";
 import { type CacheState, countsOf, type MachineNodes, type Pair } from "./whole-machine.js";
 
@@ -16,12 +17,6 @@ export interface Load {
   readonly cpusPerNode: number;
   /** Share of each resource's peak that others use, in the order of {@link Interconnect.resources}. */
   readonly background: Float64Array;
-}
-
-/** The machine as each side of a comparison finds it. */
-export interface Sides {
-  readonly single: MachineSpec;
-  readonly perNode: MachineSpec;
 }
 
 /** One test in one state of the caches. */
@@ -40,7 +35,9 @@ export interface LoadedTest {
 /** What one CPU of a node counted on each side. */
 interface NodeCounts {
   readonly node: NodeId;
-  readonly counts: { readonly single: Float64Array; readonly perNode: Float64Array };
+  readonly counts: PairOfCounts;
+  /** How many do the same; as many as the load says when absent. */
+  readonly cpus?: number;
 }
 
 /** How busy one copy and the policy leave the machine when so many CPUs of each node do what was counted there. */
@@ -54,9 +51,9 @@ export function balances(
     balance(
       spec,
       paths,
-      counted.map(({ node, counts }) => ({
+      counted.map(({ node, counts, cpus = Math.min(load.cpusPerNode, cpusOf(spec, node)) }) => ({
         node: indexOf(spec, node),
-        cpus: Math.min(load.cpusPerNode, cpusOf(spec, node)),
+        cpus,
         counters: counts[side],
       })),
       load.background,

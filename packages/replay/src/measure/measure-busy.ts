@@ -3,12 +3,13 @@
  * their policy: what each CPU counts, caches cold and hot. Job and measurement are plain data. Long recordings are run
  * in part.
  */
-import type { CpuId, MachineSpec, NodeId } from "@kreplica/hw-x86";
+import type { CpuId, NodeId } from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
 import {
   boot,
   type Booted,
   framesBeyond,
+  type Kernel,
   policyOf,
   RecordedPages,
   type RunnerPlaces,
@@ -17,25 +18,30 @@ import {
 import type { TraceTest } from "@kreplica/trace";
 import { rightlyBlaming } from "../replay/blame.js";
 import { BusyReplayer } from "../replay/busy-replayer.js";
-import { CycleClock } from "../replay/cycle-clock.js";
 import { FrameLists } from "../replay/frame-lists.js";
-import { interleave, RunningCpu } from "../replay/interleaved.js";
 import type { RecordedRun } from "../replay/load.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
-import { Replayer, type Run, type Workload } from "../replay/replayer.js";
-import { SampledRun, shareOf, wholeOf } from "../replay/sampled-run.js";
-import { pricingOf } from "./causes.js";
+import { Replayer } from "../replay/replayer.js";
+import { shareOf } from "../replay/sampled-run.js";
+import { type BusyCount, countTogether, type WorkingCpu } from "./counted-cpus.js";
 import { placeIn } from "./elsewhere.js";
-import { hasSettled, MOST_RUNS } from "./hot-cold.js";
 import { loadOn } from "./load-on.js";
 import type { TraceJob } from "./measure-trace.js";
 import { indexOf, otherCpus } from "./placement.js";
-import { replaySetup } from "./replay-setup.js";
+import { replaySetup, type ReplaySetup } from "./replay-setup.js";
 
 /** A CPU that runs the recording, and the node of its data. */
 export interface BusyCpu {
   readonly cpu: CpuId;
   readonly dataNode: NodeId;
+}
+
+/** Another recording that CPUs run at the same time. */
+export interface BusyNeighbour {
+  /** As errors name it. */
+  readonly file: string;
+  /** None of them one of those that are measured. */
+  readonly cpus: readonly BusyCpu[];
 }
 
 /** What is to be measured: plain data, so that it can run in a worker. */
@@ -45,18 +51,8 @@ export interface BusyJob extends Pick<
 > {
   /** Without order; one alone has to be the job's own, with its data where the job has it. */
   readonly busy: readonly BusyCpu[];
-}
-
-/** What one CPU counted. */
-export interface BusyCount {
-  readonly cpu: CpuId;
-  /** First run, begun by all at once with every cache empty. */
-  readonly cold: Float64Array;
-  /** A run that settled while all others went on. */
-  readonly hot: Float64Array;
-  /** Runs until then, the cold one included. */
-  readonly runs: number;
-  readonly settled: boolean;
+  /** Absent: all other CPUs idle. */
+  readonly neighbour?: BusyNeighbour;
 }
 
 /** One recording on all of a job's CPUs. */
@@ -66,134 +62,119 @@ export interface BusyRuns {
   readonly share: number;
   /** For each policy a count for each CPU, by id. */
   readonly counts: readonly (readonly BusyCount[])[];
+  /** The same of the neighbour. */
+  readonly neighbour?: Pick<BusyRuns, "test" | "share" | "counts">;
 }
 
 /**
  * @param run the recording @param kernel what is booted, and what was recorded
+ * @param neighbour the recording that the job names as neighbour
  * @throws TraceError, MmError; InputError also where a node has no room for so many processes
  */
-export function measureBusy(job: BusyJob, run: RecordedRun, kernel: ReplayKernel): BusyRuns {
-  return rightlyBlaming(run.recording, kernel.recorded.name, () => measured(job, run, kernel));
+export function measureBusy(job: BusyJob, run: RecordedRun, kernel: ReplayKernel, neighbour?: RecordedRun): BusyRuns {
+  const blaming = <T>(recorded: RecordedRun | undefined, work: () => T): T =>
+    recorded ? rightlyBlaming(recorded.recording, kernel.recorded.name, work) : work();
+  return blaming(run, () => blaming(neighbour, () => measured(job, run, kernel, neighbour)));
 }
 
-function measured(job: BusyJob, run: RecordedRun, kernel: ReplayKernel): BusyRuns {
+/** A recording, once it is placed on each of its CPUs. */
+interface Placed {
+  readonly test: TraceTest;
+  readonly share: number;
+  /** For each kernel. */
+  readonly cpus: readonly (readonly WorkingCpu[])[];
+}
+
+function measured(job: BusyJob, run: RecordedRun, kernel: ReplayKernel, neighbour?: RecordedRun): BusyRuns {
   const { spec, where } = job;
-  const { guest, copied, kernelAt } = replaySetup(job, run, kernel);
-  const common = kernelAt(where);
+  const setup = replaySetup(job, run, kernel);
+  const common = setup.kernelAt(where);
   // The first one's windows are the kernel's: its data is where the kernel was booted to have it.
   const busy = [...job.busy].sort((a, b) => Number(b.cpu === where.cpu) - Number(a.cpu === where.cpu) || a.cpu - b.cpu);
-  const alone = busy.length === 1;
-  const places = alone ? [] : placesOf(job, busy, common, guest);
+  const beside = [...(job.neighbour?.cpus ?? [])].sort((a, b) => a.cpu - b.cpu);
+  if (busy.length + beside.length === 1) return measuredAlone(job, run, kernel, setup, common);
+  const places = placesOf(job, [...busy, ...beside], common, setup.guest);
   const kept = places.flatMap(({ windows }) => windows.filter((each) => !places[0]!.windows.includes(each)));
-  const kernels = job.policies.map((choice) => ({
-    booted: boot(
+  const kernels = job.policies.map((choice) => {
+    const lists = new FrameLists();
+    const booted = boot(
       common.with({
         policy: policyOf(choice),
-        ...(alone ? {} : { reserved: [...(common.choices.reserved ?? []), ...kept] }),
+        reserved: [...(common.choices.reserved ?? []), ...kept],
+        plugins: [...(common.choices.plugins ?? []), lists.plugin],
       }),
-    ),
-  }));
+    );
+    booted.recorded.runsOn(where.cpu);
+    return { booted, lists };
+  });
+  /** Several of them, each a process of its own with pages of its own. */
+  const placed = (recorded: RecordedRun, { guest, copied }: ReplaySetup, own: readonly RunnerPlaces[]): Placed => {
+    const runners = own.map((each) =>
+      kernels.map(({ booted, lists }) => {
+        const nodes = [where.masterNode, each.windows.at(-1)!.node] as const;
+        const pages = new RecordedPages(booted, nodes, guest, undefined, each);
+        pages.runsOn(each.cpu);
+        return { booted: { ...booted, recorded: pages }, lists };
+      }),
+    );
+    // The first recording's pages are the kernel's too, as where one CPU runs alone; another's are its CPUs'.
+    const { loaded } = loadOn(recorded, kernel, recorded === run ? kernels : runners[0]!, {
+      guest,
+      visits: job.work !== false && !copied,
+      cpus: own.map(({ cpu }) => cpu),
+    });
+    const workloads = runners.map((mine, nth) => {
+      for (const { lists } of mine) lists.current = own[nth]!.cpu;
+      return loaded.workload.placed(placeIn(mine));
+    });
+    const cpus = kernels.map((_, of) =>
+      runners.map((mine, nth): WorkingCpu => {
+        const replayer = new BusyReplayer(mine[of]!.booted, own[nth]!.cpu, loaded.measured);
+        return [replayer, workloads[nth]!];
+      }),
+    );
+    return { test: loaded.test, share: shareOf(loaded.workload), cpus };
+  };
+  const own = placed(run, setup, places.slice(0, busy.length));
+  const other =
+    job.neighbour && neighbour
+      ? placed(
+          neighbour,
+          replaySetup({ ...job, file: job.neighbour.file }, neighbour, kernel),
+          places.slice(busy.length),
+        )
+      : undefined;
+  const found = kernels.map(({ lists }, of) => countTogether(spec, own.cpus[of]!, other?.cpus[of], lists));
+  return {
+    test: own.test,
+    share: own.share,
+    counts: found.map(({ counts }) => counts),
+    ...(other ? { neighbour: { test: other.test, share: other.share, counts: found.map((each) => each.beside) } } : {}),
+  };
+}
+
+/** One CPU by itself, as a comparison runs it. */
+function measuredAlone(
+  job: BusyJob,
+  run: RecordedRun,
+  kernel: ReplayKernel,
+  { guest, copied }: ReplaySetup,
+  common: Kernel,
+): BusyRuns {
+  const { spec, where } = job;
+  const kernels = job.policies.map((choice) => ({ booted: boot(common.with({ policy: policyOf(choice) })) }));
   for (const { booted } of kernels) booted.recorded.runsOn(where.cpu);
   const { loaded } = loadOn(run, kernel, kernels, {
     guest,
     visits: job.work !== false && !copied,
-    cpus: busy.map(({ cpu }) => cpu),
+    cpus: [where.cpu],
   });
   const { test, measured: vcpu, workload } = loaded;
-  const share = shareOf(workload);
-  if (alone) {
-    const others = otherCpus(spec, where, vcpu, guest);
-    const counts = kernels.map(({ booted }) =>
-      together(spec, [[new Replayer(booted, where.cpu, vcpu, others), workload]]),
-    );
-    return { test, share, counts };
-  }
-  const lists = kernels.map(({ booted }) => new FrameLists(booted.machine, booted.allocator));
-  const runners = places.map((own) => {
-    const mine = kernels.map(({ booted }, nth) => {
-      const nodes = [where.masterNode, own.windows.at(-1)!.node] as const;
-      const recorded = new RecordedPages(booted, nodes, guest, undefined, own);
-      recorded.runsOn(own.cpu);
-      lists[nth]!.current = own.cpu;
-      return { booted: { ...booted, recorded } };
-    });
-    return { mine, workload: workload.placed(placeIn(mine)) };
-  });
-  const counts = kernels.map((_, nth) =>
-    together(
-      spec,
-      runners.map(({ mine, workload: own }, at) => [new BusyReplayer(mine[nth]!.booted, places[at]!.cpu, vcpu), own]),
-      lists[nth],
-    ),
+  const others = otherCpus(spec, where, vcpu, guest);
+  const counts = kernels.map(
+    ({ booted }) => countTogether(spec, [[new Replayer(booted, where.cpu, vcpu, others), workload]]).counts,
   );
-  return { test, share, counts };
-}
-
-/** Runs all of them at once. @returns by CPU */
-function together(
-  spec: MachineSpec,
-  runners: readonly (readonly [Replayer, Workload])[],
-  lists?: FrameLists,
-): BusyCount[] {
-  const counted = runners.map(([replayer, workload]) => new CountedCpu(spec, replayer, workload));
-  runners[0]![0].chill();
-  const cpus = counted.map(({ running }) => running);
-  interleave(
-    cpus,
-    () => counted.every(({ found }) => found !== undefined),
-    ({ replayer }) => {
-      if (lists) lists.current = replayer.cpu;
-    },
-  );
-  return counted.map(({ found }) => found!).sort((a, b) => a.cpu - b.cpu);
-}
-
-/** A CPU that runs until it has settled, and then goes on. */
-class CountedCpu {
-  readonly running: RunningCpu;
-  found: BusyCount | undefined;
-  private runs = 0;
-  private cold: Run | undefined;
-  private before: Run | undefined;
-  private readonly nodeIndex: number;
-  private readonly instructions: Float64Array;
-  private readonly share: number;
-
-  constructor(
-    private readonly spec: MachineSpec,
-    private readonly replayer: Replayer,
-    private readonly workload: Workload,
-  ) {
-    this.nodeIndex = indexOf(spec, replayer.booted.machine.nodeOfCpu(replayer.cpu));
-    const clock = new CycleClock(replayer, pricingOf(spec, this.nodeIndex).price, workload);
-    this.instructions = replayer.instructionsOf(workload);
-    this.share = shareOf(workload);
-    this.running = new RunningCpu(replayer, this.share === 1 ? workload : new SampledRun(workload), clock, (run) => {
-      this.ended(run);
-    });
-  }
-
-  private ended(run: Run): void {
-    this.runs++;
-    if (this.found) return;
-    const { before } = this;
-    this.before = run;
-    if (!before) {
-      this.cold = run;
-      return;
-    }
-    const settled = hasSettled(run, before, this.spec, this.nodeIndex);
-    if (!settled && this.runs < MOST_RUNS) return;
-    const cold = this.cold!;
-    this.found = {
-      cpu: this.replayer.cpu,
-      ...(this.share === 1
-        ? { cold: cold.counters, hot: run.counters }
-        : wholeOf({ cold: cold.windows, hot: run.windows }, this.workload, this.instructions)),
-      runs: this.runs,
-      settled,
-    };
-  }
+  return { test, share: shareOf(workload), counts };
 }
 
 function placesOf(
@@ -207,7 +188,7 @@ function placesOf(
   throw new InputError({
     file: spec.name,
     field: `nodes[${indexOf(spec, found)}].memoryBytes`,
-    reason: `node ${found} has no room for the memory of ${busy.filter(({ dataNode }) => dataNode === found).length} processes of the recording, which take at most half of it`,
+    reason: `node ${found} has no room for the memory of ${busy.filter(({ dataNode }) => dataNode === found).length} processes of a recording, which take at most half of it`,
     remedy: "let fewer CPUs of every node run it, or give the node more memory",
   });
 }

@@ -7,7 +7,8 @@ import type { CpuId } from "@kreplica/hw-x86/api";
 import type { Booted } from "@kreplica/kernel";
 import { ForeignStream, linesOf, otherCores, type Pressure } from "../replay/foreign-stream.js";
 import { PressedReplayer } from "../replay/pressed-replayer.js";
-import { Replayer, type Run, type WindowCounts, type Workload } from "../replay/replayer.js";
+import { Replayer, type Workload } from "../replay/replayer.js";
+import { RunSum } from "../replay/run-sum.js";
 import { pricingOf } from "./causes.js";
 
 /** Times that the stream fills the cache before runs count as hot, the cold run included. */
@@ -63,48 +64,20 @@ export function measurePressed(replayer: PressedReplayer, workload: Workload) {
   const warm = stream.inserted - start >= WARM_UP * lines;
   const from = stream.inserted;
   let last = replayer.run(workload);
-  const sum = new Sum(last);
+  const sum = new RunSum(last);
   while (stream.inserted - from < COUNTED * lines && sum.runs < half) {
     last = replayer.run(workload);
     sum.add(last);
   }
   const counted = stream.inserted - from;
+  const mean = sum.mean();
   return {
     cold: cold.counters,
-    hot: sum.mean(sum.counters),
-    windows: {
-      cold: cold.windows,
-      hot: { first: sum.mean(sum.windows.first), others: sum.mean(sum.windows.others) },
-    },
+    hot: mean.counters,
+    windows: { cold: cold.windows, hot: mean.windows },
     work: { cold: cold.work, hot: last.work },
     runs: runs + sum.runs,
     settled: warm && counted >= COUNTED * lines,
     foreignLines: { cold: coldLines, hot: counted / sum.runs },
   };
-}
-
-/** Counts of several runs. */
-class Sum {
-  runs = 1;
-  readonly counters: Float64Array;
-  readonly windows: WindowCounts;
-
-  constructor({ counters, windows }: Run) {
-    this.counters = counters.slice();
-    this.windows = { first: windows.first.slice(), others: windows.others.slice() };
-  }
-
-  add({ counters, windows }: Run): void {
-    const add = (to: Float64Array, more: Float64Array): void => {
-      for (let at = 0; at < to.length; at++) to[at]! += more[at]!;
-    };
-    add(this.counters, counters);
-    add(this.windows.first, windows.first);
-    add(this.windows.others, windows.others);
-    this.runs++;
-  }
-
-  mean(counts: Float64Array): Float64Array {
-    return counts.map((count) => count / this.runs);
-  }
 }

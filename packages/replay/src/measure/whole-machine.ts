@@ -4,8 +4,9 @@
 import { account, type MachineSpec, type NodeId } from "@kreplica/hw-x86";
 import type { TraceTest } from "@kreplica/trace";
 import type { LayoutGains } from "../layout/layout-gains.js";
-import { CORNERS, gainsAtCorners, percentGained } from "./corners.js";
-import { bound, boundBeyondL2, type Gain, nearGain, within } from "./gain.js";
+import { percentGained } from "./corners.js";
+import { bound, boundBeyondL2, type Gain } from "./gain.js";
+import { MeanGain, type Sides } from "./mean-gain.js";
 import type { TraceMeasurement } from "./measure-trace.js";
 import { type DataOf, type NodeClass, toldOf } from "./node-classes.js";
 import { cpusOf, indexOf } from "./placement.js";
@@ -93,16 +94,14 @@ export interface MachineNodes {
 export function wholeMachine(
   machine: MachineNodes,
   pairs: readonly Pair[],
-  sides: (pair: Pair, cache: CacheState) => { readonly single: MachineSpec; readonly perNode: MachineSpec } = () => ({
+  sides: (pair: Pair, cache: CacheState) => Sides = () => ({
     single: machine.spec,
     perNode: machine.spec,
   }),
 ): WholeMachine {
   const { spec, classes } = machine;
   const all = spec.cpus.length;
-  const sums = { cold: new Float64Array(CORNERS), hot: new Float64Array(CORNERS) };
-  const means = { cold: 0, hot: 0 };
-  const nears = { cold: 0, hot: 0 };
+  const sums = { cold: new MeanGain(), hot: new MeanGain() };
   const nodes = classes
     .flatMap((of) => of.nodes.map((standing) => ({ of, standing })))
     .sort((a, b) => a.standing.node - b.standing.node)
@@ -113,26 +112,20 @@ export function wholeMachine(
       const mean = { cold: 0, hot: 0 };
       const tests = pairs.flatMap((pair) =>
         STATES.map((cache): NodeGain => {
-          const { single, perNode, share } = countsOf(machine, of, standing, pair, cache);
-          const { single: before, perNode: after } = sides(pair, cache);
-          const atCorners = gainsAtCorners(single, perNode, before, nodeIndex, after);
-          const singleCycles = account(single, before, nodeIndex).cycles;
-          const middle = percentGained(singleCycles, account(perNode, after, nodeIndex).cycles);
-          const near = nearGain(single, perNode, before, place, {}, after);
-          atCorners.forEach((each, corner) => (sums[cache][corner]! += weight * each));
-          means[cache] += weight * middle;
-          nears[cache] += weight * near;
-          mean[cache] += middle / pairs.length;
+          const counts = countsOf(machine, of, standing, pair, cache);
+          const on = sides(pair, cache);
+          const { gain, near, singleCycles } = sums[cache].add(weight, counts, on, place);
+          mean[cache] += gain.percent / pairs.length;
           return {
             test: pair.single.test,
             file: pair.single.file,
             cache,
-            gain: within(middle, atCorners),
+            gain,
             singleCycles,
             near,
-            bound: bound(single, before, place),
-            boundBeyondL2: boundBeyondL2(single, before, place),
-            share,
+            bound: bound(counts.single, on.single, place),
+            boundBeyondL2: boundBeyondL2(counts.single, on.single, place),
+            share: counts.share,
           };
         }),
       );
@@ -150,8 +143,8 @@ export function wholeMachine(
     a.mean.cold > b.mean.cold || (a.mean.cold === b.mean.cold && a.mean.hot > b.mean.hot);
   return {
     nodes,
-    gain: { cold: within(means.cold, sums.cold), hot: within(means.hot, sums.hot) },
-    near: nears,
+    gain: { cold: sums.cold.gain, hot: sums.hot.gain },
+    near: { cold: sums.cold.near, hot: sums.hot.near },
     best: nodes.reduce((best, each) => (better(each, best) ? each : best)),
     worst: nodes.reduce((worst, each) => (better(worst, each) ? each : worst)),
     sampling: samplingError(machine, pairs),

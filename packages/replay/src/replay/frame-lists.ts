@@ -3,20 +3,25 @@
  * CPU that freed them. Without it CPUs that make and free page tables at once would hand each other their lines.
  * Source: Linux 6.1 mm/page_alloc.c, free_unref_page: blocks of order 3 at most.
  */
-import type { CpuId, Frame, Machine, NodeId } from "@kreplica/hw-x86";
-import type { PageAllocator } from "@kreplica/mm-core";
+import { overlay, plugin } from "@kreplica/di";
+import { type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86";
+import { PageAllocator } from "@kreplica/mm-core";
 
 const MOST_ORDER = 3;
 
-/** Lists of every CPU, in front of an allocator. They keep what they have. */
+/** Lists of every CPU, in front of the allocator of one kernel. They keep what they have. */
 export class FrameLists {
-  /** Whose lists are used; set it before that CPU's kernel works. */
+  /** Whose lists are used; set it before that CPU's kernel works. While it boots nobody's are. */
   current: CpuId | undefined;
   /** Last in, first out: by CPU, node and order. */
   private readonly lists = new Map<string, Frame[]>();
 
-  /** From here on the allocator serves tables out of them. */
-  constructor(machine: Machine, allocator: PageAllocator) {
+  /** What a kernel is assembled with whose allocator serves tables out of them. */
+  readonly plugin = plugin("lists of freed frames", [
+    overlay(PageAllocator, (allocator, get) => this.before(allocator, get(Machine))),
+  ]);
+
+  private before(allocator: PageAllocator, machine: Machine): PageAllocator {
     const allocate = allocator.allocate.bind(allocator);
     const free = allocator.free.bind(allocator);
     allocator.allocate = (node, order, gfp) => {
@@ -31,6 +36,7 @@ export class FrameLists {
       if (list) list.push(frame);
       else free(frame, order);
     };
+    return allocator;
   }
 
   private listOf(node: NodeId, order: number): Frame[] | undefined {

@@ -12,7 +12,7 @@ export interface BusyPointDocument {
   readonly recording: string;
   /** CPUs of every node; a node that has fewer has all of its at it. */
   readonly cpusPerNode: number;
-  /** CPUs in all. */
+  /** CPUs in all that run the test. */
   readonly cpus: number;
   /** Over the whole machine, each node weighted by its CPUs; least and most over all uncertain costs. */
   readonly gainPercent: number;
@@ -27,6 +27,28 @@ export interface BusyPointDocument {
   readonly share: number;
   /** All CPUs' runs had settled; false where some still moved. */
   readonly settled: boolean;
+  /** What the other thread of each of their cores does (--smt): it idles, runs the test, or the neighbour. */
+  readonly otherThreads: "idle" | "test" | "neighbour";
+  /** The recording that other CPUs run at the same time (--neighbour); null where there is none. */
+  readonly neighbour: BusyNeighbourDocument | null;
+}
+
+/** Another recording beside a test: one run of it, the mean of its CPUs. */
+export interface BusyNeighbourDocument {
+  readonly test: string;
+  readonly recording: string;
+  /** CPUs in all that run it. */
+  readonly cpus: number;
+  /** Part of it that was run; 1 for the whole. */
+  readonly share: number;
+  readonly singleCopy: BusyNeighbourSide;
+  readonly perNode: BusyNeighbourSide;
+}
+
+export interface BusyNeighbourSide {
+  readonly cycles: number;
+  /** Lines from any node's memory, text and data alike. */
+  readonly memoryLines: number;
 }
 
 /** Gain of the busy CPUs of one node, percent. */
@@ -67,7 +89,23 @@ export const busyPoints = ({ busy }: CompareResult): BusyPointDocument[] =>
     perNode: sideOf(each.perNode),
     share: each.share,
     settled: each.settled,
+    otherThreads: busy!.beside.threads !== true ? "idle" : each.neighbour ? "neighbour" : "test",
+    neighbour: each.neighbour
+      ? {
+          test: each.neighbour.test.name,
+          recording: basename(busy!.beside.neighbour!),
+          cpus: each.neighbour.cpus,
+          share: each.neighbour.share,
+          singleCopy: besideOf(each.single),
+          perNode: besideOf(each.perNode),
+        }
+      : null,
   }));
+
+const besideOf = ({ neighbour }: BusySide): BusyNeighbourSide => ({
+  cycles: rounded(neighbour!.cycles),
+  memoryLines: rounded(neighbour!.memoryLines),
+});
 
 const sideOf = ({ cycles, text, contended, utilisation }: BusySide): BusySideDocument => ({
   cycles: rounded(cycles),
