@@ -4,6 +4,7 @@
  */
 export { type ChainOrder, chainOrder } from "./probe/chain-order.js";
 export { type ModelledCell, walkChain, type WalkedCell, whyNotWalked } from "./probe/chain-walk.js";
+export { bytesFor, type CopyCurves, copyCurves, type CurvePoint, shareOfBytes } from "./measure/copy-curve.js";
 export { type Cause, CAUSE_NAMES, type CauseName, type Explained, type Stretch } from "./explain/cause.js";
 export { explain, type ExplainRequest, type Explanation, type VariantRunner } from "./explain/explain.js";
 export { type Sensitivity, swingOf } from "./explain/sensitivity.js";

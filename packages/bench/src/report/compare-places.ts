@@ -1,25 +1,34 @@
 /**
  * Where the far cycles went, as text: functions and pages of each test, cold and hot, before and after; and how few
- * pieces of 2 MiB hold them.
+ * bytes of text hold them.
  */
-import { LARGE_BYTES, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import {
-  addressText,
+  bytesFor,
   type CompareResult,
+  copyCurves,
   farCycles,
   functionRows,
   type LocatedRow,
   type LocatedTest,
   pageRows,
+  shareOfBytes,
   textCycles,
+  type TextSymbols,
 } from "@kreplica/replay";
 import { labelOf, percentText } from "./compare-gains.js";
 import { heading, note, renderTable, right, type Screen } from "./terminal.js";
 
 const short = (value: number): string =>
   value === 0 ? "-" : value < 0.05 ? "0.0" : value < 100 ? value.toFixed(1) : value.toFixed(0);
-/** Shares of the far cycles for which the fewest pieces of 2 MiB are told. */
-const SHARES = [0.8, 0.95, 1];
+/** Percent of the far cycles for which the fewest bytes are told. */
+const PERCENT = [80, 95, 100];
+/** The one measured point of such a curve. */
+const DASH = {
+  codePercent: 7,
+  missPercent: 80,
+  source: "Stanford DASH, UNIX SVR4; Chapin and others, SIGMETRICS 95",
+};
 
 /** Six figures of a row, cycles: far cold before and after, far hot before and after, all text with one copy. */
 interface Row {
@@ -71,9 +80,8 @@ export function placesText(result: Pick<CompareResult, "tests" | "located" | "li
         most === undefined ? [] : [table(`Where, ${label}:`, what, rowsOf(of(cold), of(hot)), most, cold, screen)];
       return [
         ...part("functions", listed.functions, (test) => functionRows(test, located.symbols)),
-        ...part("pages of 4 KiB", listed.pages, (test) => pageRows(test, PAGE_BYTES)).map(
-          (text) => text + piecesText(cold, screen),
-        ),
+        ...part("pages of 4 KiB", listed.pages, (test) => pageRows(test, PAGE_BYTES)),
+        ...(listed.pages === undefined ? [] : [curveText(label, cold, located.symbols, screen)]),
       ];
     })
     .join("\n");
@@ -118,31 +126,45 @@ function table(
   );
 }
 
-/** How few pieces of text hold how much of a cold run's far cycles: what a copy of these alone would move. */
-function piecesText(cold: LocatedTest, screen: Screen): string {
-  const large = farPieces(cold, LARGE_BYTES);
-  const all = large.reduce((sum, { far }) => sum + far, 0);
-  if (all === 0) return "";
-  const first = large[0]!;
-  const takes = (pieces: readonly { readonly far: number }[]): string =>
-    [...new Set(SHARES.map((share) => `${enough(pieces, share * all)} for ${100 * share} %`))].join(", ");
-  return note(
-    `By 2 MiB: ${addressText(first.start)} alone has ${percentText((100 * first.far) / all)} % of the far cycles, cold; it takes ${takes(large)}. ` +
-      `By 4 KiB: it takes ${takes(farPieces(cold, PAGE_BYTES))}.`,
-    screen,
+/**
+ * How few bytes of text hold how much of a cold run's far cycles: what a copy of these alone would make near, for the
+ * text as it was linked and for one linked hot-first.
+ */
+function curveText(label: string, cold: LocatedTest, symbols: TextSymbols, screen: Screen): string {
+  const { textBytes, linked, hotFirst } = copyCurves(cold, symbols);
+  const curves = [linked.small, linked.large, hotFirst.small, hotFirst.large];
+  if (curves[0]!.length === 0) return "";
+  const budget = (textBytes * DASH.codePercent) / 100;
+  const rows = [
+    ...PERCENT.map((percent) => [
+      `KiB for ${percent} %`,
+      ...curves.map((curve) => {
+        const bytes = bytesFor(curve, percent / 100);
+        return bytes === undefined ? "-" : (bytes / 1024).toFixed(0);
+      }),
+    ]),
+    [`% in ${DASH.codePercent} % of text`, ...curves.map((curve) => percentText(100 * shareOfBytes(curve, budget)))],
+  ];
+  return (
+    heading(
+      `Copies, ${label}:`,
+      "of the hottest pieces of text alone, and what of the far cycles they make near, cold",
+      screen,
+    ) +
+    renderTable(
+      [
+        { head: "" },
+        right("linked\n4 KiB"),
+        right("linked\n2 MiB"),
+        right("hot-first\n4 KiB"),
+        right("hot-first\n2 MiB"),
+      ],
+      rows,
+      screen,
+    ) +
+    note(
+      `linked: as it was, hot-first: functions with most far cycles a byte first; by leaves of 4 KiB or 2 MiB. ${DASH.codePercent} % of this text are ${(budget / 1024).toFixed(0)} KiB; measured on a machine of 1995, ${DASH.codePercent} % of the code had ${DASH.missPercent} % of the misses (${DASH.source}).`,
+      screen,
+    )
   );
-}
-
-/** Pieces of text with far cycles, those with most of them first. */
-const farPieces = (cold: LocatedTest, bytes: number): { readonly start: number; readonly far: number }[] =>
-  pageRows(cold, bytes)
-    .flatMap(({ start, before }) => (start === undefined ? [] : [{ start, far: farCycles(before) }]))
-    .filter(({ far }) => far > 0)
-    .sort((a, b) => b.far - a.far || a.start - b.start);
-
-/** How many of the first pieces have at least so many far cycles. */
-function enough(pieces: readonly { readonly far: number }[], wanted: number): number {
-  let [count, sum] = [0, 0];
-  while (count < pieces.length && sum < wanted) sum += pieces[count++]!.far;
-  return count;
 }

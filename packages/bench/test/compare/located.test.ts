@@ -5,8 +5,10 @@ import { dataFile } from "@kreplica/recordings";
 import { Kind, traceTests } from "@kreplica/trace";
 import {
   accountOf,
+  bytesFor,
   CAUSES,
   type Comparison,
+  copyCurves,
   cycleAccount,
   farCycles,
   functionRows,
@@ -14,10 +16,11 @@ import {
   type LocatedTest,
   NOWHERE,
   pageRows,
+  shareOfBytes,
   TextSymbols,
   total,
 } from "@kreplica/replay";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { readTraceFile } from "../../src/inputs/trace-file.js";
 import { placesText } from "../../src/report/compare-places.js";
 import { screenFor } from "../../src/report/terminal.js";
@@ -134,7 +137,7 @@ test("copies take far text away, and leave every other cause of a function's whe
   expect(total(accounts("cold")[1]!.text)).toBeGreaterThan(0);
 });
 
-test("as text: a table a test and kind, sums below, and how few pieces of 2 MiB it takes", () => {
+test("as text: a table a test and kind, sums below, and how few bytes it takes", () => {
   const shown = { test: traceTests[0]!, file, cache: "cold", iterations: 1 } as Comparison;
   const screen = screenFor({}, { COLUMNS: "100", NO_COLOR: "1" });
   const textOf = (listed: { functions?: number; pages?: number } | undefined): string =>
@@ -147,8 +150,18 @@ test("as text: a table a test and kind, sums below, and how few pieces of 2 MiB 
   expect(lines.filter((line) => line !== "").indexOf(lines.find((line) => /^ {2}all /.test(line))!)).toBe(8);
   const far = accounts("cold")[0]!.text.remote / 1000;
   expect(lines.find((line) => /^ {2}all /.test(line))).toMatch(new RegExp(`^  all +${far.toFixed(0)} .* 100\\.0$`));
-  expect(text.replace(/\s+/g, " ")).toMatch(
-    /By 2 MiB: 0xffffffff81[0-9a-f]{6} alone has \d+\.\d % of the far cycles, cold; it takes \d for 80 %, \d+ for 95 %, \d+ for 100 %\. By 4 KiB: it takes \d+ for 80 %, \d+ for 95 %, \d+ for 100 %\./,
+  expect(text).toMatch(/^Copies, .*:/m);
+  const { linked, hotFirst, textBytes } = copyCurves(located.tests[0]!, symbols);
+  const kib = (bytes: number | undefined): string => (bytes! / 1024).toFixed(0);
+  const columns = [linked.small, linked.large, hotFirst.small, hotFirst.large];
+  expect(text).toMatch(
+    new RegExp(`^  KiB for 80 % +${columns.map((curve) => kib(bytesFor(curve, 0.8))).join(" +")}$`, "m"),
+  );
+  expect(text).toMatch(
+    new RegExp(
+      `^  % in 7 % of text +${columns.map((curve) => (100 * shareOfBytes(curve, 0.07 * textBytes)).toFixed(1)).join(" +")}$`,
+      "m",
+    ),
   );
   for (const line of lines) expect(line.length).toBeLessThanOrEqual(100);
 });
@@ -160,4 +173,59 @@ test("a line that two functions share is the one's that was entered: none is cha
     expect(new Set(lines).size).toBeLessThan(lines.length);
     expect(rows.filter(({ before }) => accountOf(before).instructions === 0).map(({ name }) => name)).toEqual([]);
   }
+});
+
+describe("copies of the hottest pieces alone", () => {
+  const cold = located.tests[0]!;
+  const { linked, hotFirst, textBytes } = copyCurves(cold, symbols);
+
+  test("make near what is far in them: all of it in the end, each piece less than the one before", () => {
+    for (const { small, large } of [linked, hotFirst])
+      for (const [curve, bytes] of [
+        [small, 4096],
+        [large, 2 * 2 ** 20],
+      ] as const) {
+        expect(curve.at(-1)!.share).toBeCloseTo(1, 9);
+        expect(curve.map((each) => each.bytes)).toEqual(curve.map((_, nth) => (nth + 1) * bytes));
+        const steps = curve.map(({ share }, nth) => share - (curve[nth - 1]?.share ?? 0));
+        for (const [nth, step] of steps.entries()) expect(step).toBeLessThanOrEqual((steps[nth - 1] ?? 1) + 1e-12);
+      }
+    const pages = pageRows(cold, 4096).filter(({ before }) => farCycles(before) > 0);
+    expect(linked.small).toHaveLength(pages.length);
+    const most = Math.max(...pages.map(({ before }) => farCycles(before)));
+    expect(linked.small[0]!.share).toBeCloseTo(most / accounts("cold")[0]!.text.remote, 9);
+    const { stext, etext } = tracedKernel("patch-06");
+    expect(textBytes).toBeLessThanOrEqual(Number(etext - stext));
+    expect(textBytes).toBeGreaterThan(0.99 * Number(etext - stext));
+  });
+
+  test("linked hot-first take one leaf of 2 MiB where they were scattered over several, and fewer of 4 KiB", () => {
+    expect(linked.large.length).toBeGreaterThan(3);
+    expect(hotFirst.large).toHaveLength(1);
+    const functions = functionRows(cold, symbols).filter(({ before }) => farCycles(before) > 0);
+    const bytes = functions.reduce((sum, each) => sum + each.bytes, 0);
+    expect(hotFirst.small.at(-1)!.bytes).toBeLessThan(bytes + 4096);
+    expect(hotFirst.small.at(-1)!.bytes).toBeLessThan(linked.small.at(-1)!.bytes);
+  });
+
+  test("of 7 % of the text have more of the far cycles than the 80 % that were measured in 1995; one leaf is more than that", () => {
+    expect(shareOfBytes(linked.small, 0.07 * textBytes)).toBeGreaterThan(0.8);
+    expect(shareOfBytes(hotFirst.large, 0.07 * textBytes)).toBe(0);
+    expect(bytesFor(linked.small, 0.8)).toBeLessThan(0.07 * textBytes);
+    expect(bytesFor(linked.small, 1)).toBe(linked.small.at(-1)!.bytes);
+    expect(bytesFor([], 0.8)).toBeUndefined();
+  });
+
+  test("stand in the document, and are empty where nothing is far", () => {
+    const { pages } = placesOf(located, { pages: 1 });
+    expect(pages[0]!.curve.linked4KiB).toHaveLength(linked.small.length);
+    expect(pages[0]!.curve.hotFirst2MiB).toEqual([{ bytes: 2 * 2 ** 20, nearShare: 1 }]);
+    expect(pages[1]!.curve).toEqual({
+      textBytes,
+      linked4KiB: [],
+      linked2MiB: [],
+      hotFirst4KiB: [],
+      hotFirst2MiB: [],
+    });
+  });
 });

@@ -5,6 +5,8 @@ import {
   addressText,
   byFarCycles,
   type CacheState,
+  copyCurves,
+  type CurvePoint,
   functionRows,
   type LevelCycles,
   type ListedPlaces,
@@ -13,6 +15,7 @@ import {
   type LocatedTest,
   pageRows,
 } from "@kreplica/replay";
+import { rounded } from "./compare.js";
 
 /**
  * Functions of one test in one state of the caches: what is listed, others and what has no symbol sum to the test's
@@ -39,6 +42,29 @@ export interface TestPages {
   readonly others: OtherPlaces;
   /** Text outside the upper 4 GiB, where image and modules lie. */
   readonly elsewhere: PlaceCycles;
+  /** How much a copy of the hottest pieces alone makes near. */
+  readonly curve: CopyCurve;
+}
+
+/**
+ * Share of the far cycles of text that a copy makes near, over its bytes: its pieces those with most of them. No points
+ * where nothing is far.
+ */
+export interface CopyCurve {
+  /** Of all text with symbols. */
+  readonly textBytes: number;
+  /** Leaves of 4 KiB, text as it was linked. */
+  readonly linked4KiB: readonly CopyCurvePoint[];
+  readonly linked2MiB: readonly CopyCurvePoint[];
+  /** Functions with most far cycles a byte linked first. */
+  readonly hotFirst4KiB: readonly CopyCurvePoint[];
+  readonly hotFirst2MiB: readonly CopyCurvePoint[];
+}
+
+export interface CopyCurvePoint {
+  readonly bytes: number;
+  /** 0 to 1. */
+  readonly nearShare: number;
 }
 
 /** Cycles of fetches of kernel text beyond L1, by where the line came from. */
@@ -124,7 +150,21 @@ export function placesOf(
               listed: listed.map((row) => ({ address: row.name, ...cyclesOf([row]) })),
               others,
               elsewhere: outside,
+              curve: curveOf(each, located.symbols),
             };
           }),
+  };
+}
+
+function curveOf(test: LocatedTest, symbols: Located["symbols"]): CopyCurve {
+  const { textBytes, linked, hotFirst } = copyCurves(test, symbols);
+  const points = (curve: readonly CurvePoint[]): CopyCurvePoint[] =>
+    curve.map(({ bytes, share }) => ({ bytes, nearShare: rounded(share) }));
+  return {
+    textBytes,
+    linked4KiB: points(linked.small),
+    linked2MiB: points(linked.large),
+    hotFirst4KiB: points(hotFirst.small),
+    hotFirst2MiB: points(hotFirst.large),
   };
 }
